@@ -1,0 +1,17 @@
+//! JWS compact serialization (RFC 7515), JWK sets (RFC 7517) and the signature step.
+//!
+//! Parsing, key choice and every check here are our own; jsonwebtoken computes the signature.
+
+mod algorithm;
+mod header;
+mod jwk;
+mod jwk_set;
+mod jws;
+mod pem;
+mod strict_json;
+
+pub use algorithm::{Algorithm, AlgorithmSet, KeyFamily};
+pub use header::Header;
+pub use jwk::{KeyFault, VerificationKey};
+pub use jwk_set::{KeyChoice, KeyDialect, KeySet, KeySetFault, ParsedKeys, SkippedKey};
+pub use jws::{JoseFault, SignedClaims, SignedParts, UnverifiedToken};

@@ -1,0 +1,206 @@
+//! The signature algorithms of RFC 7518 section 3.1 and RFC 8037 that metagate verifies.
+
+use std::fmt;
+
+/// A JWS signature algorithm. `none` has no variant, so no configuration can allow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "the names are those of RFC 7518 section 3.1")]
+pub enum Algorithm {
+    RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
+    ES256,
+    ES384,
+    EdDSA,
+    HS256,
+}
+
+/// What a key must be to verify an algorithm (RFC 8725 section 3.1: one key, one purpose).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyFamily {
+    /// `kty: RSA`
+    Rsa,
+    /// `kty: EC`, `crv: P-256`
+    P256,
+    /// `kty: EC`, `crv: P-384`
+    P384,
+    /// `kty: OKP`, `crv: Ed25519`
+    Ed25519,
+    /// A secret shared with the issuer. Never from a key set.
+    Hmac,
+}
+
+impl Algorithm {
+    /// Every algorithm that a public key can verify.
+    pub const ASYMMETRIC: [Self; 9] = [
+        Self::RS256,
+        Self::RS384,
+        Self::RS512,
+        Self::PS256,
+        Self::PS384,
+        Self::PS512,
+        Self::ES256,
+        Self::ES384,
+        Self::EdDSA,
+    ];
+
+    /// Reads an `alg` value. Case matters (RFC 7515 section 4.1.1).
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "RS256" => Self::RS256,
+            "RS384" => Self::RS384,
+            "RS512" => Self::RS512,
+            "PS256" => Self::PS256,
+            "PS384" => Self::PS384,
+            "PS512" => Self::PS512,
+            "ES256" => Self::ES256,
+            "ES384" => Self::ES384,
+            "EdDSA" => Self::EdDSA,
+            "HS256" => Self::HS256,
+            _ => return None,
+        })
+    }
+
+    /// The name as it stands in a JOSE header.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RS256 => "RS256",
+            Self::RS384 => "RS384",
+            Self::RS512 => "RS512",
+            Self::PS256 => "PS256",
+            Self::PS384 => "PS384",
+            Self::PS512 => "PS512",
+            Self::ES256 => "ES256",
+            Self::ES384 => "ES384",
+            Self::EdDSA => "EdDSA",
+            Self::HS256 => "HS256",
+        }
+    }
+
+    /// The only kind of key that can verify it.
+    pub const fn family(self) -> KeyFamily {
+        match self {
+            Self::RS256 | Self::RS384 | Self::RS512 | Self::PS256 | Self::PS384 | Self::PS512 => {
+                KeyFamily::Rsa
+            }
+            Self::ES256 => KeyFamily::P256,
+            Self::ES384 => KeyFamily::P384,
+            Self::EdDSA => KeyFamily::Ed25519,
+            Self::HS256 => KeyFamily::Hmac,
+        }
+    }
+
+    pub(super) const fn for_jsonwebtoken(self) -> jsonwebtoken::Algorithm {
+        use jsonwebtoken::Algorithm as Theirs;
+        match self {
+            Self::RS256 => Theirs::RS256,
+            Self::RS384 => Theirs::RS384,
+            Self::RS512 => Theirs::RS512,
+            Self::PS256 => Theirs::PS256,
+            Self::PS384 => Theirs::PS384,
+            Self::PS512 => Theirs::PS512,
+            Self::ES256 => Theirs::ES256,
+            Self::ES384 => Theirs::ES384,
+            Self::EdDSA => Theirs::EdDSA,
+            Self::HS256 => Theirs::HS256,
+        }
+    }
+
+    const fn bit(self) -> u16 {
+        1 << self as u8
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl KeyFamily {
+    /// The algorithms that a key of this family can verify.
+    pub fn algorithms(self) -> AlgorithmSet {
+        let all = Algorithm::ASYMMETRIC.into_iter().chain([Algorithm::HS256]);
+        all.filter(|algorithm| algorithm.family() == self).collect()
+    }
+}
+
+/// A set of algorithms: an allow-list, or what one key may verify.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct AlgorithmSet(u16);
+
+impl AlgorithmSet {
+    /// Every algorithm that a public key can verify: the default allow-list.
+    pub fn asymmetric() -> Self {
+        Algorithm::ASYMMETRIC.into_iter().collect()
+    }
+
+    /// Whether `algorithm` is in the set.
+    pub const fn contains(self, algorithm: Algorithm) -> bool {
+        self.0 & algorithm.bit() != 0
+    }
+
+    /// What is in both sets.
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Whether nothing is in the set.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The algorithms in the set, in the order of RFC 7518.
+    pub fn iter(self) -> impl Iterator<Item = Algorithm> {
+        let all = Algorithm::ASYMMETRIC.into_iter().chain([Algorithm::HS256]);
+        all.filter(move |algorithm| self.contains(*algorithm))
+    }
+}
+
+impl FromIterator<Algorithm> for AlgorithmSet {
+    fn from_iter<I: IntoIterator<Item = Algorithm>>(algorithms: I) -> Self {
+        Self(algorithms.into_iter().fold(0, |set, algorithm| set | algorithm.bit()))
+    }
+}
+
+impl fmt::Debug for AlgorithmSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back_and_case_matters() {
+        for algorithm in AlgorithmSet::asymmetric().iter().chain([Algorithm::HS256]) {
+            assert_eq!(Algorithm::from_name(algorithm.name()), Some(algorithm));
+            assert_eq!(Algorithm::from_name(&algorithm.name().to_lowercase()), None);
+        }
+        for name in ["none", "None", "NONE", "", "RS256 ", "ES512", "ES256K", "HS384", "HS512"] {
+            assert_eq!(Algorithm::from_name(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_default_allow_list_has_no_shared_secrets() {
+        assert!(!AlgorithmSet::asymmetric().contains(Algorithm::HS256));
+        assert_eq!(AlgorithmSet::asymmetric().iter().count(), 9);
+    }
+
+    #[test]
+    fn families_do_not_overlap() {
+        use KeyFamily::*;
+        let families = [Rsa, P256, P384, Ed25519, Hmac];
+        let count: usize = families.iter().map(|family| family.algorithms().iter().count()).sum();
+        assert_eq!(count, 10);
+        assert!(P256.algorithms().intersection(P384.algorithms()).is_empty());
+    }
+}

@@ -1,0 +1,115 @@
+//! The JOSE header of a token (RFC 7515 section 4).
+
+use serde_json::{Map, Value};
+
+use super::jws::JoseFault;
+use super::{Algorithm, strict_json};
+
+/// The longest key id that is looked up, in bytes.
+const MAX_KID_BYTES: usize = 256;
+
+/// What of a header is used. Members that name a key (`jwk`, `jku`, `x5u`, `x5c`, `x5t`) are never
+/// looked at (RFC 8725 section 3.10), and unknown members are ignored (RFC 7515 section 4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The signature algorithm. Whether it is allowed is judged by the issuer entry.
+    pub algorithm: Algorithm,
+    /// The key id.
+    pub kid: Option<Box<str>>,
+}
+
+impl Header {
+    pub(super) fn parse(text: &[u8]) -> Result<Self, JoseFault> {
+        let members = strict_json::object(text)
+            .ok_or(JoseFault::Malformed("header is not a JSON object without duplicate members"))?;
+        judge_extensions(&members)?;
+        judge_type(&members)?;
+        let algorithm = match members.get("alg") {
+            // RFC 7515 section 4.1.1: required, a string, case-sensitive.
+            Some(Value::String(name)) => Algorithm::from_name(name).ok_or(JoseFault::AlgorithmUnknown)?,
+            _ => return Err(JoseFault::Malformed("alg is missing or not a string")),
+        };
+        let kid = match members.get("kid") {
+            None => None,
+            Some(Value::String(kid)) if kid.len() <= MAX_KID_BYTES => Some(kid.as_str().into()),
+            // RFC 7515 section 4.1.4: must be a string.
+            Some(_) => return Err(JoseFault::Malformed("kid is not a string or is too long")),
+        };
+        Ok(Self { algorithm, kid })
+    }
+}
+
+/// Members that change what the signature means. None is understood here, so none is accepted:
+/// `crit` (RFC 7515 section 4.1.11), `b64` (RFC 7797), `zip` and `enc` (RFC 7516).
+fn judge_extensions(members: &Map<String, Value>) -> Result<(), JoseFault> {
+    let refused = ["crit", "b64", "zip", "enc"];
+    match refused.iter().find(|name| members.contains_key(**name)) {
+        Some(_) => Err(JoseFault::Malformed("header has crit, b64, zip or enc")),
+        None => Ok(()),
+    }
+}
+
+/// RFC 8725 section 3.11: a token of another kind (logout, security event, DPoP proof) is none of
+/// ours. `typ` is compared as a media type, without case and with `application/` left out
+/// (RFC 7515 section 4.1.9).
+fn judge_type(members: &Map<String, Value>) -> Result<(), JoseFault> {
+    let Some(value) = members.get("typ") else { return Ok(()) };
+    let Value::String(name) = value else { return Err(JoseFault::Malformed("typ is not a string")) };
+    let lower = name.to_ascii_lowercase();
+    match lower.strip_prefix("application/").unwrap_or(&lower) {
+        "jwt" | "at+jwt" => Ok(()),
+        _ => Err(JoseFault::Malformed("typ is neither JWT nor at+jwt")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_headers() {
+        let read = |text: &str| Header::parse(text.as_bytes()).unwrap();
+        let plain = read(r#"{"alg":"RS256","kid":"a","typ":"JWT"}"#);
+        assert_eq!(plain, Header { algorithm: Algorithm::RS256, kid: Some("a".into()) });
+        assert_eq!(read(r#"{"alg":"HS256"}"#).kid, None);
+        for typ in ["JWT", "jwt", "at+jwt", "application/at+jwt", "application/JWT"] {
+            read(&format!(r#"{{"alg":"ES256","typ":"{typ}"}}"#));
+        }
+        // Members of any type that are not ours are ignored, those that name keys among them.
+        read(
+            r#"{"alg":"ES256","jwk":{"kty":"RSA"},"jku":"http://127.0.0.1/","x5u":1,"x5c":"MII","cty":"JWT"}"#,
+        );
+    }
+
+    #[test]
+    fn hostile_headers() {
+        for text in [
+            "{}",
+            r#"{"alg":null}"#,
+            r#"{"alg":["RS256"]}"#,
+            r#"{"alg":{"":""}}"#,
+            r#"{"alg":"RS256","alg":"RS256"}"#,
+            r#"{"alg":"RS256","kid":1}"#,
+            r#"{"alg":"RS256","kid":null}"#,
+            r#"{"alg":"RS256","crit":["exp"]}"#,
+            r#"{"alg":"RS256","crit":[]}"#,
+            r#"{"alg":"RS256","b64":true}"#,
+            r#"{"alg":"RS256","zip":"DEF"}"#,
+            r#"{"alg":"RS256","enc":"A128GCM"}"#,
+            r#"{"alg":"RS256","typ":"logout+jwt"}"#,
+            r#"{"alg":"RS256","typ":"dpop+jwt"}"#,
+            r#"{"alg":"RS256","typ":"JWE"}"#,
+            r#"{"alg":"RS256","typ":5}"#,
+            "[]",
+        ] {
+            assert!(matches!(Header::parse(text.as_bytes()), Err(JoseFault::Malformed(_))), "{text}");
+        }
+        let long = format!(r#"{{"alg":"RS256","kid":"{}"}}"#, "k".repeat(257));
+        assert!(Header::parse(long.as_bytes()).is_err());
+        for name in ["none", "None", "NONE", "nOnE", "none ", "no\\u006ee", "", "rs256", "ES512", "ML-DSA-44"]
+        {
+            let text = format!(r#"{{"alg":"{name}"}}"#);
+            assert_eq!(Header::parse(text.as_bytes()), Err(JoseFault::AlgorithmUnknown), "{text}");
+        }
+    }
+}

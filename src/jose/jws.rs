@@ -1,0 +1,145 @@
+//! A token on its way from bytes to signed claims (RFC 7515 section 5.2, RFC 7519 section 7.2).
+
+use std::fmt;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+use super::{Algorithm, Header, VerificationKey, strict_json};
+
+/// The longest header that is decoded, in bytes of base64url.
+const MAX_HEADER_BYTES: usize = 4096;
+
+/// Why a token cannot be judged, or its signature does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoseFault {
+    /// Not a compact JWS of a claims set, with what is wrong about it.
+    Malformed(&'static str),
+    /// `alg` is `none` or something else that metagate does not verify.
+    AlgorithmUnknown,
+    /// The signature is not that of this key over these bytes.
+    InvalidSignature,
+}
+
+/// A token that was parsed and not yet verified. Its claims are readable only as far as they
+/// choose the keys to verify it with.
+#[derive(Clone)]
+pub struct UnverifiedToken<'t> {
+    header: Header,
+    claims: Map<String, Value>,
+    signing_input: &'t str,
+    signature: &'t str,
+}
+
+impl<'t> UnverifiedToken<'t> {
+    /// Parses the compact serialization: exactly three parts of canonical, unpadded base64url;
+    /// header and payload JSON objects in UTF-8. `max_bytes` bounds the whole text.
+    pub fn parse(token: &'t str, max_bytes: usize) -> Result<Self, JoseFault> {
+        if token.len() > max_bytes {
+            return Err(JoseFault::Malformed("token is longer than tokenBytes"));
+        }
+        let mut parts = token.split('.');
+        let (Some(header), Some(payload), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(JoseFault::Malformed("token does not have three parts"));
+        };
+        if header.len() > MAX_HEADER_BYTES {
+            return Err(JoseFault::Malformed("header is too long"));
+        }
+        let header = Header::parse(&decode(header)?)?;
+        let claims = strict_json::object(&decode(payload)?)
+            .ok_or(JoseFault::Malformed("payload is not a JSON object without duplicate members"))?;
+        if strict_json::has_case_twins(&claims) {
+            return Err(JoseFault::Malformed("two claim names differ only in case"));
+        }
+        // Decoded again when it is verified; here only so that a bad form is not a bad signature.
+        if decode(signature)?.is_empty() {
+            return Err(JoseFault::Malformed("signature is empty"));
+        }
+        let signing_input = &token[..token.len() - signature.len() - 1];
+        Ok(Self { header, claims, signing_input, signature })
+    }
+
+    /// The header. Nothing in it is trusted yet.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The `iss` claim, unverified, for choosing whose keys to try. `Err` if it is no string.
+    pub fn issuer_hint(&self) -> Result<Option<&str>, JoseFault> {
+        match self.claims.get("iss") {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(issuer)) => Ok(Some(issuer)),
+            Some(_) => Err(JoseFault::Malformed("iss is not a string")),
+        }
+    }
+
+    /// The first 16 hex digits of SHA-256 over `header.payload`: names this token in logs.
+    pub fn fingerprint(&self) -> Box<str> {
+        let hash = digest(&SHA256, self.signing_input.as_bytes());
+        hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+    }
+
+    /// Verifies the signature with `key`, which must fit the header's algorithm.
+    pub fn verify(self, key: &VerificationKey) -> Result<SignedClaims, JoseFault> {
+        let algorithm = self.header.algorithm;
+        if !key.algorithms().contains(algorithm) {
+            return Err(JoseFault::InvalidSignature);
+        }
+        let message = self.signing_input.as_bytes();
+        match jsonwebtoken::crypto::verify(
+            self.signature,
+            message,
+            key.decoding_key(),
+            algorithm.for_jsonwebtoken(),
+        ) {
+            Ok(true) => {}
+            Ok(false) | Err(_) => return Err(JoseFault::InvalidSignature),
+        }
+        let fingerprint = self.fingerprint();
+        Ok(SignedClaims(SignedParts { claims: self.claims, algorithm, kid: self.header.kid, fingerprint }))
+    }
+}
+
+/// A token in a panic message or a log would be a credential there.
+impl fmt::Debug for UnverifiedToken<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnverifiedToken").field("header", &self.header).finish_non_exhaustive()
+    }
+}
+
+/// Claims whose signature was verified. Only [`UnverifiedToken::verify`] makes one.
+#[derive(Debug)]
+pub struct SignedClaims(SignedParts);
+
+impl SignedClaims {
+    /// What there is to judge.
+    pub fn into_parts(self) -> SignedParts {
+        self.0
+    }
+}
+
+/// The contents of [`SignedClaims`].
+#[derive(Debug)]
+pub struct SignedParts {
+    /// The claims set.
+    pub claims: Map<String, Value>,
+    /// The algorithm of the signature.
+    pub algorithm: Algorithm,
+    /// The key id in the header.
+    pub kid: Option<Box<str>>,
+    /// See [`UnverifiedToken::fingerprint`].
+    pub fingerprint: Box<str>,
+}
+
+/// RFC 7515 section 2: base64url without padding. The decoder also refuses unused bits that are
+/// not zero (RFC 4648 section 3.5): one token has one spelling.
+fn decode(part: &str) -> Result<Vec<u8>, JoseFault> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| JoseFault::Malformed("a part is not canonical base64url"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! What a decision may see of a request: everything in [`RequestFacts`], nothing else.
+
+use std::net::IpAddr;
+
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
+use http::uri::Authority;
+use http::{HeaderMap, Method, Uri, Version};
+
+mod bearer;
+mod target;
+
+pub use bearer::{BasicCredentials, BearerToken, Credentials};
+pub use target::PathReadings;
+
+/// One request, as far as it is judged.
+#[derive(Clone, Debug)]
+pub struct RequestFacts {
+    /// The method.
+    pub method: Method,
+    /// The path in all its readings.
+    pub path: PathReadings,
+    /// The host it is for, without port, in lower case.
+    pub host: Box<str>,
+    /// What it brings to prove who is asking.
+    pub credentials: Credentials,
+    /// Whether it wants to act as another user (OpenMetadata's `X-Impersonate-User`).
+    pub impersonates: bool,
+    /// Whether it carries one of the backend's own login cookies.
+    pub has_session_cookie: bool,
+    /// Where it comes from: the peer, or what a trusted proxy says.
+    pub source_ip: IpAddr,
+}
+
+/// Why a request is refused before anybody asks who sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestFault {
+    /// The framing, the target, `Host` or the method, with what is wrong about it.
+    BadTarget(&'static str),
+    /// More than one credential.
+    AmbiguousCredentials,
+}
+
+impl RequestFacts {
+    /// Reads a request head. What hyper lets through and a backend could read in two ways is
+    /// refused here.
+    pub fn read(
+        method: &Method,
+        target: &Uri,
+        version: Version,
+        fields: &HeaderMap,
+        session_cookies: &[&str],
+        source_ip: IpAddr,
+    ) -> Result<Self, RequestFault> {
+        judge_method(method)?;
+        judge_framing(version, fields)?;
+        judge_field_names(fields)?;
+        let host = judge_host(target, version, fields)?;
+        let path = PathReadings::of(target)?;
+        let credentials = Credentials::read(fields)?;
+        Ok(Self {
+            method: method.clone(),
+            path,
+            host,
+            credentials,
+            impersonates: fields.contains_key("x-impersonate-user"),
+            has_session_cookie: has_cookie(fields, session_cookies),
+            source_ip,
+        })
+    }
+}
+
+/// RFC 9110 section 9.1: names are case-sensitive, so `get` is no method. CONNECT would make a
+/// tunnel and TRACE would send the credentials back (section 9.3.8).
+fn judge_method(method: &Method) -> Result<(), RequestFault> {
+    let known = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
+    if known.contains(method) { Ok(()) } else { Err(RequestFault::BadTarget("method is not supported")) }
+}
+
+/// RFC 9112 section 6: exactly one statement of where the body ends. hyper accepts `gzip, chunked`,
+/// `, chunked`, two equal lines and leading zeros; a backend may read each in another way.
+fn judge_framing(version: Version, fields: &HeaderMap) -> Result<(), RequestFault> {
+    let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        let exact = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+        if !exact || codings.next().is_some() || version != Version::HTTP_11 {
+            return Err(RequestFault::BadTarget("Transfer-Encoding is not exactly chunked"));
+        }
+        if fields.contains_key(CONTENT_LENGTH) {
+            return Err(RequestFault::BadTarget("both Transfer-Encoding and Content-Length"));
+        }
+    }
+    let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
+    if let Some(length) = lengths.next() {
+        let digits = length.as_bytes();
+        let plain = !digits.is_empty() && digits.len() <= 18 && digits.iter().all(u8::is_ascii_digit);
+        if !plain || (digits.len() > 1 && digits[0] == b'0') || lengths.next().is_some() {
+            return Err(RequestFault::BadTarget("Content-Length is not one plain number"));
+        }
+    }
+    Ok(())
+}
+
+/// Servers that hand fields on as environment variables read `_` as `-`: `Transfer_Encoding` and
+/// `Content_Length` would be framing to them.
+fn judge_field_names(fields: &HeaderMap) -> Result<(), RequestFault> {
+    let framing = |name: &str| {
+        matches!(name.len(), 4 | 14 | 17)
+            && ["transfer-encoding", "content-length"].iter().any(|own| {
+                own.len() == name.len()
+                    && own
+                        .bytes()
+                        .zip(name.bytes())
+                        .all(|(own, byte)| own == byte || (own == b'-' && matches!(byte, b'_' | b'.')))
+            })
+    };
+    let spelled = |name: &str| name.contains(['_', '.']) && framing(name);
+    match fields.keys().any(|name| spelled(name.as_str())) {
+        true => Err(RequestFault::BadTarget("a framing field is spelled with an underscore or a dot")),
+        false => Ok(()),
+    }
+}
+
+/// RFC 9112 section 3.2: exactly one `Host`, and it is what the target says where the target says
+/// anything. HTTP/2 has `:authority` instead (RFC 9113 section 8.3.1).
+fn judge_host(target: &Uri, version: Version, fields: &HeaderMap) -> Result<Box<str>, RequestFault> {
+    let mut hosts = fields.get_all(HOST).iter();
+    let named = hosts.next();
+    if hosts.next().is_some() {
+        return Err(RequestFault::BadTarget("more than one Host"));
+    }
+    let named = match named {
+        Some(value) => Some(authority(value.as_bytes())?),
+        None if version == Version::HTTP_2 => None,
+        None => return Err(RequestFault::BadTarget("no Host")),
+    };
+    let targeted = match target.authority() {
+        Some(own) => Some(authority(own.as_str().as_bytes())?),
+        None => None,
+    };
+    if let (Some(named), Some(targeted)) = (&named, &targeted)
+        && !named.as_str().eq_ignore_ascii_case(targeted.as_str())
+    {
+        return Err(RequestFault::BadTarget("Host differs from the target"));
+    }
+    let authority = named.or(targeted).ok_or(RequestFault::BadTarget("no Host"))?;
+    Ok(authority.host().to_ascii_lowercase().into())
+}
+
+/// Whether a `Cookie` field has one of these names (RFC 6265 section 4.2.1).
+fn has_cookie(fields: &HeaderMap, names: &[&str]) -> bool {
+    let named = |cookie: &str| cookie.split_once('=').is_some_and(|(name, _)| names.contains(&name.trim()));
+    !names.is_empty()
+        && fields
+            .get_all(COOKIE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.split(';').any(named))
+}
+
+fn authority(text: &[u8]) -> Result<Authority, RequestFault> {
+    let bad = RequestFault::BadTarget("Host is not a host and port");
+    let authority = Authority::try_from(text).map_err(|_| bad)?;
+    let host = authority.host();
+    let rest = authority.as_str().get(host.len()..).ok_or(bad)?;
+    let port_is_plain = match rest.strip_prefix(':') {
+        Some(port) => port.parse::<u16>().is_ok() && port.bytes().all(|byte| byte.is_ascii_digit()),
+        None => rest.is_empty(),
+    };
+    // Userinfo would stand before the host and leave a rest; so would anything after the port.
+    if host.is_empty() || host.len() > 255 || !port_is_plain || host.contains([',', '@', '%']) {
+        return Err(bad);
+    }
+    Ok(authority)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+//! The `Authorization` field (RFC 9110 section 11.6.2) and the bearer token in it (RFC 6750
+//! section 2.1). There is no other source: no query, no cookie, no body, no other field.
+
+use std::fmt;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
+
+use super::RequestFault;
+
+/// What a request brings to prove who is asking.
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    /// No `Authorization` field, or one without anything in it.
+    Missing,
+    /// `Bearer <token>`.
+    Bearer(BearerToken),
+    /// `Basic <anything>`: DataHub's services send their id and secret so, in the clear.
+    Basic(BasicCredentials),
+    /// Another scheme.
+    OtherScheme,
+    /// `Bearer` followed by something that cannot be a token.
+    Malformed,
+}
+
+impl Credentials {
+    /// Reads the one `Authorization` field.
+    pub fn read(fields: &HeaderMap) -> Result<Self, RequestFault> {
+        let mut values = fields.get_all(AUTHORIZATION).iter();
+        let Some(value) = values.next() else { return Ok(Self::Missing) };
+        if values.next().is_some() {
+            return Err(RequestFault::AmbiguousCredentials);
+        }
+        // Optional white space around a value is no part of it (RFC 9110 section 5.5).
+        let Ok(text) = value.to_str() else { return Ok(Self::Malformed) };
+        let (scheme, rest) =
+            text.trim_matches([' ', '\t']).split_once(' ').unwrap_or((text.trim_matches([' ', '\t']), ""));
+        if scheme.eq_ignore_ascii_case("basic") {
+            return Ok(Self::Basic(BasicCredentials(rest.as_bytes().into())));
+        }
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Ok(if text.trim_matches([' ', '\t']).is_empty() {
+                Self::Missing
+            } else {
+                Self::OtherScheme
+            });
+        }
+        if rest.is_empty() {
+            return Ok(Self::Missing);
+        }
+        // `Authorization` is no list: a comma is two credentials in one field.
+        if rest.contains(',') {
+            return Err(RequestFault::AmbiguousCredentials);
+        }
+        let in_token = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if !rest.bytes().all(in_token) {
+            return Ok(Self::Malformed);
+        }
+        let canonical = scheme == "Bearer" && value.len() == "Bearer ".len() + rest.len();
+        Ok(Self::Bearer(BearerToken {
+            value: value.clone(),
+            at: text.len() - text.trim_start().len() + "Bearer ".len(),
+            len: rest.len(),
+            canonical,
+        }))
+    }
+}
+
+/// A bearer token, not yet looked at. Its text is in no `Debug` output.
+#[derive(Clone)]
+pub struct BearerToken {
+    value: HeaderValue,
+    at: usize,
+    len: usize,
+    canonical: bool,
+}
+
+impl BearerToken {
+    /// The token's text.
+    pub fn as_str(&self) -> &str {
+        let bytes = self.value.as_bytes().get(self.at..self.at + self.len).unwrap_or_default();
+        str::from_utf8(bytes).unwrap_or_default()
+    }
+
+    /// The field in the one form that both backends read: `Bearer`, one space, the token.
+    pub fn canonical_field(&self) -> HeaderValue {
+        let mut field = if self.canonical {
+            self.value.clone()
+        } else {
+            // The text came out of a field value and so fits into one.
+            HeaderValue::try_from(format!("Bearer {}", self.as_str()))
+                .unwrap_or_else(|_| HeaderValue::from_static("Bearer"))
+        };
+        field.set_sensitive(true);
+        field
+    }
+}
+
+impl fmt::Debug for BearerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BearerToken(..)")
+    }
+}
+
+/// What stands after `Basic`. Its text is in no `Debug` output.
+#[derive(Clone)]
+pub struct BasicCredentials(Box<[u8]>);
+
+impl BasicCredentials {
+    /// Compares with `<id>:<secret>` in a time that does not depend on where they differ.
+    pub fn equal(&self, id: &str, secret: &[u8]) -> bool {
+        let expected = [id.as_bytes(), b":", secret].concat();
+        aws_lc_rs::constant_time::verify_slices_are_equal(&self.0, &expected).is_ok()
+    }
+}
+
+impl fmt::Debug for BasicCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BasicCredentials(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(values: &[&[u8]]) -> Result<Credentials, RequestFault> {
+        let mut fields = HeaderMap::new();
+        for value in values {
+            fields.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
+        }
+        Credentials::read(&fields)
+    }
+
+    #[test]
+    fn a_bearer_token_in_any_case_of_the_scheme() {
+        for text in ["Bearer a.b.c", "bearer a.b.c", "BEARER a.b.c", " Bearer a.b.c\t", "\tbearer a.b.c "] {
+            let Ok(Credentials::Bearer(token)) = read(&[text.as_bytes()]) else { panic!("{text}") };
+            assert_eq!(token.as_str(), "a.b.c", "{text:?}");
+            assert_eq!(token.canonical_field(), "Bearer a.b.c", "{text:?}");
+            assert!(!format!("{token:?}").contains("a.b.c"));
+        }
+    }
+
+    #[test]
+    fn nothing_usable_is_missing() {
+        assert!(matches!(read(&[]), Ok(Credentials::Missing)));
+        for text in ["", " ", "Bearer", "Bearer ", "bearer  "] {
+            assert!(matches!(read(&[text.as_bytes()]), Ok(Credentials::Missing)), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn other_schemes_are_told_apart() {
+        for text in [
+            "BearereyJ.a.b",
+            "BearerXeyJ.a.b",
+            "DPoP a.b.c",
+            "Token a.b.c",
+            "Negotiate x",
+            "a.b.c",
+            "Bearer\ta.b.c",
+        ] {
+            assert!(matches!(read(&[text.as_bytes()]), Ok(Credentials::OtherScheme)), "{text:?}");
+        }
+        let Ok(Credentials::Basic(basic)) = read(&[b"Basic __datahub_system:secret"]) else { panic!() };
+        assert!(basic.equal("__datahub_system", b"secret"));
+        assert!(!basic.equal("__datahub_system", b"secreT"));
+        assert!(!basic.equal("__datahub_system", b""));
+        assert!(!format!("{basic:?}").contains("secret"));
+    }
+
+    #[test]
+    fn two_credentials_are_ambiguous() {
+        for values in [
+            &[&b"Bearer a.b.c"[..], b"Bearer a.b.c"][..],
+            &[b"Bearer a.b.c", b""],
+            &[b"Bearer a.b.c, Bearer d.e.f"],
+            &[b"Bearer a.b.c,"],
+        ] {
+            assert_eq!(read(values).err(), Some(RequestFault::AmbiguousCredentials));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_token_is_malformed() {
+        for text in [
+            &b"Bearer  a.b.c"[..],
+            b"Bearer a.b.c d",
+            b"Bearer a.b.c=",
+            b"Bearer a.b+c",
+            b"Bearer \xc3\xa9",
+            b"Bearer a\tb",
+        ] {
+            assert!(matches!(read(&[text]), Ok(Credentials::Malformed)), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The readings of a path.
+//!
+//! The backends are servlet stacks: they cut `;parameters` from every segment and decode percent
+//! escapes, in an order of their own. A path is forwarded byte for byte and judged in every
+//! reading that they could make of it.
+
+use http::Uri;
+use http::uri::PathAndQuery;
+
+use super::RequestFault;
+
+/// A path: its bytes as they came, and what else it may be taken for.
+#[derive(Clone, Debug)]
+pub struct PathReadings {
+    raw: PathAndQuery,
+    /// The readings that differ from the raw path. Mostly none.
+    others: Vec<Box<[u8]>>,
+}
+
+const BAD: RequestFault = RequestFault::BadTarget("path is ambiguous or malformed");
+
+impl PathReadings {
+    /// Reads the target of a request in origin-form or absolute-form.
+    pub fn of(target: &Uri) -> Result<Self, RequestFault> {
+        // Authority-form and asterisk-form have no path of ours (RFC 9112 section 3.2).
+        let raw = target.path_and_query().ok_or(RequestFault::BadTarget("target has no path"))?;
+        if target.scheme().is_some_and(|scheme| scheme.as_str() != "http" && scheme.as_str() != "https") {
+            return Err(RequestFault::BadTarget("scheme is neither http nor https"));
+        }
+        if raw.query().is_some_and(|query| !query.bytes().all(|byte| byte.is_ascii_graphic())) {
+            return Err(BAD);
+        }
+        let others = readings(raw.path().as_bytes())?;
+        Ok(Self { raw: raw.clone(), others })
+    }
+
+    /// The path and query as they came: what is forwarded.
+    pub fn path_and_query(&self) -> &PathAndQuery {
+        &self.raw
+    }
+
+    /// The path as it came.
+    pub fn raw(&self) -> &str {
+        self.raw.path()
+    }
+
+    /// Every reading, the raw one first.
+    pub fn all(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(self.raw.path().as_bytes()).chain(self.others.iter().map(AsRef::as_ref))
+    }
+
+    /// Whether there is only one way to read it. Only such a path can be on an open route.
+    pub fn is_plain(&self) -> bool {
+        self.others.is_empty() && !self.raw.path().contains(['%', ';', '\\'])
+    }
+}
+
+/// The readings of a raw path besides itself, or why it is refused.
+fn readings(raw: &[u8]) -> Result<Vec<Box<[u8]>>, RequestFault> {
+    if raw.first() != Some(&b'/')
+        || !raw.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'\\' && *byte != b'#')
+    {
+        return Err(BAD);
+    }
+    judge_segments(raw)?;
+    let mut others: Vec<Box<[u8]>> = Vec::new();
+    let mut add = |reading: Vec<u8>| {
+        let known = reading == raw || others.iter().any(|other| **other == *reading);
+        if !known {
+            others.push(reading.into());
+        }
+    };
+    // Most paths end here: one pass over the bytes, nothing allocated.
+    let odd = raw.iter().any(|byte| matches!(byte, b'%' | b';'))
+        || raw.windows(2).any(|pair| pair == b"//")
+        || (raw.len() > 1 && raw.ends_with(b"/"));
+    if !odd {
+        return Ok(others);
+    }
+    let cut = without_parameters(raw);
+    let decoded = decode(raw)?;
+    let cut_then_decoded = decode(&cut)?;
+    let decoded_then_cut = without_parameters(&decoded);
+    for reading in [&cut, &decoded, &cut_then_decoded, &decoded_then_cut] {
+        judge_segments(reading)?;
+        judge_bytes(reading)?;
+    }
+    // Decoded twice by a careless server, it must not become something else that is dangerous.
+    // A second decoding that fails is only a name with a per cent sign in it.
+    for once in [&decoded, &cut_then_decoded, &decoded_then_cut] {
+        if let Ok(twice) = decode(once)
+            && twice != **once
+        {
+            judge_segments(&twice)?;
+            judge_bytes(&twice)?;
+            if twice.contains(&b'\\') || twice.contains(&b'#') {
+                return Err(BAD);
+            }
+        }
+    }
+    let plain_slashes = [raw, &cut, &decoded, &cut_then_decoded, &decoded_then_cut].map(merge_slashes);
+    for reading in [cut, decoded, cut_then_decoded, decoded_then_cut].into_iter().chain(plain_slashes) {
+        add(reading);
+    }
+    Ok(others)
+}
+
+/// No reading may have dot segments, with `/` or `\` as the separator: there is no answer to what
+/// they mean on which both sides of the proxy agree.
+fn judge_segments(path: &[u8]) -> Result<(), RequestFault> {
+    let dots = |segment: &[u8]| segment == b"." || segment == b"..";
+    let found = path
+        .split(|byte| matches!(byte, b'/' | b'\\'))
+        .any(|segment| dots(segment.split(|byte| *byte == b';').next().unwrap_or_default()));
+    if found { Err(BAD) } else { Ok(()) }
+}
+
+/// Control characters may be in no reading.
+fn judge_bytes(reading: &[u8]) -> Result<(), RequestFault> {
+    if reading.iter().any(u8::is_ascii_control) { Err(BAD) } else { Ok(()) }
+}
+
+/// A servlet's view: `;` and what follows it belong to no segment's name.
+fn without_parameters(path: &[u8]) -> Vec<u8> {
+    let mut cut = Vec::with_capacity(path.len());
+    let mut inside = false;
+    for byte in path {
+        match byte {
+            b'/' => inside = false,
+            b';' => inside = true,
+            _ => {}
+        }
+        if !inside {
+            cut.push(*byte);
+        }
+    }
+    cut
+}
+
+/// Percent-decodes once (RFC 3986 section 2.1); an escape that is none is refused.
+fn decode(path: &[u8]) -> Result<Vec<u8>, RequestFault> {
+    let digit = |byte: Option<&u8>| {
+        byte.and_then(|byte| char::from(*byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok())
+    };
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut bytes = path.iter();
+    while let Some(byte) = bytes.next() {
+        if *byte != b'%' {
+            decoded.push(*byte);
+            continue;
+        }
+        let (high, low) = (digit(bytes.next()), digit(bytes.next()));
+        let (Some(high), Some(low)) = (high, low) else { return Err(BAD) };
+        decoded.push(16 * high + low);
+    }
+    Ok(decoded)
+}
+
+/// Empty segments left out, and the slash at the end: many servers do not see them.
+fn merge_slashes(path: &[u8]) -> Vec<u8> {
+    let mut merged: Vec<u8> = Vec::with_capacity(path.len());
+    for byte in path {
+        if *byte != b'/' || merged.last() != Some(&b'/') {
+            merged.push(*byte);
+        }
+    }
+    if merged.len() > 1 && merged.ends_with(b"/") {
+        merged.pop();
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(path: &str) -> Result<Vec<String>, RequestFault> {
+        let target = Uri::try_from(path).map_err(|_| BAD)?;
+        let readings = PathReadings::of(&target)?;
+        Ok(readings.all().map(|reading| String::from_utf8_lossy(reading).into_owned()).collect())
+    }
+
+    #[test]
+    fn a_plain_path_has_one_reading() {
+        for path in [
+            "/",
+            "/api/v1/tables",
+            "/api/v1/tables/name/svc.db.sch.orders?limit=2",
+            "/a/...",
+            "/a/..b",
+            "/~a/b:c@d",
+        ] {
+            let target = Uri::try_from(path).unwrap();
+            let readings = PathReadings::of(&target).unwrap();
+            assert!(readings.is_plain(), "{path}");
+            assert_eq!(readings.all().count(), 1, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_reading_of_an_odd_path_is_made() {
+        let all = read("/api/v1;x%2fy/a%20b").unwrap();
+        assert_eq!(all[0], "/api/v1;x%2fy/a%20b");
+        assert!(all.contains(&"/api/v1/a%20b".to_owned()), "{all:?}");
+        assert!(all.contains(&"/api/v1;x/y/a b".to_owned()), "{all:?}");
+        assert!(all.contains(&"/api/v1/a b".to_owned()), "{all:?}");
+        assert!(all.contains(&"/api/v1/y/a b".to_owned()), "{all:?}");
+        assert!(read("//a//b/").unwrap().contains(&"/a/b".to_owned()));
+        assert!(!PathReadings::of(&Uri::from_static("/a/")).unwrap().is_plain());
+        assert!(!PathReadings::of(&Uri::from_static("/a%41")).unwrap().is_plain());
+    }
+
+    #[test]
+    fn names_of_entities_go_through() {
+        for path in [
+            "/entitiesV2/urn%3Ali%3Acorpuser%3Adatahub",
+            "/api/v1/tables/name/a%2Fb",
+            "/api/v1/tables/name/%22a.b%22",
+            "/api/v1/tables/name/100%25",
+            "/api/v1/tables/name/a%23b",
+            "/api/v1/tables/name/HOST%5CSQL.db",
+            "/api/v1/tables/name/%C3%A9",
+            "/aspects/urn%3Ali%3Adataset%3A%28urn%3Ali%3AdataPlatform%3Ahive%2Csch.orders%2CPROD%29",
+        ] {
+            assert!(read(path).is_ok(), "{path}");
+        }
+    }
+
+    #[test]
+    fn dangerous_paths_are_refused() {
+        for path in [
+            "/a/../b",
+            "/a/./b",
+            "/..",
+            "/a/..",
+            "/a/%2e%2e/b",
+            "/a/%2E./b",
+            "/a/.%2e/b",
+            "/a/..%2fb",
+            "/a/%2e%2e%2fb",
+            "/a/..%5cb",
+            "/a/..;/b",
+            "/a/..;x=y/b",
+            "/a/%2e%2e;/b",
+            "/a/..%3b/b",
+            "/a/%252e%252e/b",
+            "/a/%25%32%65%25%32%65/b",
+            "/a%00",
+            "/a%0d%0ab",
+            "/a%7f",
+            "/a%",
+            "/a%zz",
+            "/a%u002e",
+            "/a\\b",
+            "/a%255cb",
+            "/a%2523b",
+            "/a%2500",
+            "/\u{e9}",
+            "*",
+        ] {
+            assert_eq!(read(path), Err(BAD), "{path}");
+        }
+        assert!(PathReadings::of(&Uri::from_static("ftp://a/b")).is_err());
+        assert!(PathReadings::of(&Uri::from_static("api")).is_err());
+    }
+}

@@ -1,0 +1,41 @@
+//! OAuth scopes in a token: RFC 8693 section 4.2 (`scope`) and the `scp` of Okta and Entra ID.
+
+use serde_json::{Map, Value};
+
+/// The scopes of a token, from `scope` or, where that is absent, `scp`. Each may be one
+/// space-separated string or a list of strings; anything else grants nothing.
+pub fn scopes(claims: &Map<String, Value>) -> Vec<Box<str>> {
+    match claims.get("scope").or_else(|| claims.get("scp")) {
+        Some(Value::String(list)) => list.split_ascii_whitespace().map(Into::into).collect(),
+        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).map(Into::into).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Vec<Box<str>> {
+        scopes(serde_json::from_str::<Value>(json).unwrap().as_object().unwrap())
+    }
+
+    #[test]
+    fn strings_and_lists_from_either_claim() {
+        for json in [
+            r#"{"scope":"read write"}"#,
+            r#"{"scp":"read  write"}"#,
+            r#"{"scp":["read","write"]}"#,
+            r#"{"scope":["read","write"],"scp":"admin"}"#,
+        ] {
+            assert_eq!(read(json), ["read".into(), "write".into()], "{json}");
+        }
+    }
+
+    #[test]
+    fn other_types_grant_nothing() {
+        for json in [r#"{"scope":5}"#, r#"{"scp":{"a":1}}"#, r#"{"scope":[1,null]}"#, "{}"] {
+            assert!(read(json).is_empty(), "{json}");
+        }
+    }
+}
