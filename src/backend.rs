@@ -1,0 +1,67 @@
+//! What metagate knows about the backends it stands in front of, as data.
+
+mod datahub;
+mod openmetadata;
+
+/// The backend behind the proxy: its public routes, header hygiene and token shapes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
+pub enum Backend {
+    /// Any HTTP service: nothing is public, identity fields are stripped.
+    #[default]
+    Generic,
+    /// OpenMetadata's server (port 8585).
+    OpenMetadata,
+    /// DataHub's metadata service (port 8080).
+    DataHubGms,
+    /// DataHub's web frontend (port 9002).
+    DataHubFrontend,
+}
+
+impl Backend {
+    /// Every backend, for error messages and tests.
+    pub const ALL: [Self; 4] = [Self::Generic, Self::OpenMetadata, Self::DataHubGms, Self::DataHubFrontend];
+
+    /// The word in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Generic => "generic",
+            Self::OpenMetadata => "openmetadata",
+            Self::DataHubGms => "datahub-gms",
+            Self::DataHubFrontend => "datahub-frontend",
+        }
+    }
+
+    /// Reads the word in the configuration.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|backend| backend.as_str() == name)
+    }
+
+    /// The routes that need no token, in the syntax of [`crate::policy::RoutePattern`].
+    pub const fn public_routes(self) -> &'static [&'static str] {
+        match self {
+            Self::Generic => &[],
+            Self::OpenMetadata => openmetadata::PUBLIC_ROUTES,
+            Self::DataHubGms => datahub::GMS_PUBLIC_ROUTES,
+            Self::DataHubFrontend => datahub::FRONTEND_PUBLIC_ROUTES,
+        }
+    }
+
+    /// Request fields that this backend believes and that no client may therefore send, in lower
+    /// case with `-`. [`crate::outbound_head`] removes them in every spelling.
+    pub const fn identity_fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Generic => &[],
+            Self::OpenMetadata => openmetadata::IDENTITY_FIELDS,
+            Self::DataHubGms | Self::DataHubFrontend => datahub::IDENTITY_FIELDS,
+        }
+    }
+
+    /// Cookies that hold a login and are dropped from a request that brings a bearer token: this
+    /// backend would believe the cookie and not the token that was judged.
+    pub const fn session_cookies(self) -> &'static [&'static str] {
+        match self {
+            Self::DataHubFrontend => datahub::SESSION_COOKIES,
+            Self::Generic | Self::OpenMetadata | Self::DataHubGms => &[],
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! What a signed claims set must say before anybody is let in (RFC 7519 section 4.1, RFC 8725
+//! sections 3.8 to 3.11), and who it then speaks for.
+//!
+//! jsonwebtoken's own `Validation` is not used for claims: it accepts a missing, null or numeric
+//! `iss` and `aud`, a list of issuers, and refuses OpenMetadata's `"exp": null`.
+
+use serde_json::{Map, Value};
+
+use crate::jose::{Algorithm, SignedClaims};
+use crate::numeric_date::NumericDate;
+use crate::scope;
+
+mod rules;
+
+pub use rules::{
+    ClaimPath, ClaimRules, DomainRule, NonExpiring, PrincipalMapping, PrincipalRules, PrincipalStyle,
+};
+
+/// The longest principal, email or role that is believed, in bytes.
+const MAX_NAME_BYTES: usize = 256;
+
+/// Why signed claims do not let anybody in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimsFault {
+    /// A claim has a type or content that RFC 7519 does not give it.
+    Malformed(&'static str),
+    /// `exp` has passed, by more than the leeway.
+    Expired,
+    /// `nbf` or `iat` lies in the future, by more than the leeway.
+    NotYetValid,
+    /// There is no `exp` (or it is null) and this token may not come without.
+    MissingExpiry,
+    /// The token is valid for longer than `maxLifetime`.
+    LifetimeTooLong,
+    /// `iss` is not one of the entry's issuers.
+    UntrustedIssuer,
+    /// `aud` names none of the entry's audiences.
+    WrongAudience,
+    /// None of the principal claims is there.
+    MissingPrincipal,
+    /// The principal's domain is not allowed.
+    WrongDomain,
+}
+
+/// What kind of party a token speaks for. A closed set: it is a metric label and an audit field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TokenClass {
+    /// OpenMetadata: `isBot: true`, or `tokenType: BOT` where `isBot` is absent.
+    Bot,
+    /// OpenMetadata `tokenType: PERSONAL_ACCESS`, DataHub `type: PERSONAL`.
+    PersonalAccess,
+    /// DataHub `type: SESSION`: a login of its web UI.
+    Session,
+    /// DataHub `type: SERVICE_ACCOUNT`.
+    ServiceAccount,
+    /// Everything else: an identity provider's token, OpenMetadata `tokenType: OM_USER`.
+    User,
+}
+
+impl TokenClass {
+    /// The word in rules (`tokenType`), logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bot => "bot",
+            Self::PersonalAccess => "personal_access",
+            Self::Session => "session",
+            Self::ServiceAccount => "service_account",
+            Self::User => "user",
+        }
+    }
+
+    fn of(claims: &Map<String, Value>) -> Self {
+        let is_bot = lookup(claims, "isBot").and_then(Value::as_bool);
+        let token_type = lookup(claims, "tokenType").and_then(Value::as_str);
+        match (is_bot, token_type) {
+            (Some(true), _) | (None, Some("BOT")) => return Self::Bot,
+            (_, Some("PERSONAL_ACCESS")) => return Self::PersonalAccess,
+            _ => {}
+        }
+        // DataHub's tokens are told by `actorType`; a bare `type` means other things elsewhere.
+        match claims.get("actorType").and_then(|_| claims.get("type")).and_then(Value::as_str) {
+            Some("PERSONAL") => Self::PersonalAccess,
+            Some("SESSION") => Self::Session,
+            Some("SERVICE_ACCOUNT") => Self::ServiceAccount,
+            _ => Self::User,
+        }
+    }
+}
+
+/// A token whose signature and claims were judged good. There is no other way to make one than
+/// [`judge`], so holding one is the proof. It is an identity, never a decision.
+#[derive(Debug)]
+pub struct VerifiedToken {
+    entry: Box<str>,
+    issuer: Option<Box<str>>,
+    principal: Box<str>,
+    email: Option<Box<str>>,
+    roles: Vec<Box<str>>,
+    scopes: Vec<Box<str>>,
+    class: TokenClass,
+    kid: Option<Box<str>>,
+    algorithm: Algorithm,
+    fingerprint: Box<str>,
+    times: Times,
+    claims: Map<String, Value>,
+}
+
+impl VerifiedToken {
+    /// The name of the issuer entry that verified it.
+    pub fn entry(&self) -> &str {
+        &self.entry
+    }
+
+    /// Its `iss`.
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    /// Who it speaks for, by the entry's principal rules. Not empty, no control characters.
+    pub fn principal(&self) -> &str {
+        &self.principal
+    }
+
+    /// The email address, where a claim has one.
+    pub fn email(&self) -> Option<&str> {
+        self.email.as_deref()
+    }
+
+    /// The roles, from the entry's roles claim.
+    pub fn roles(&self) -> &[Box<str>] {
+        &self.roles
+    }
+
+    /// The scopes, from `scope` or `scp`.
+    pub fn scopes(&self) -> &[Box<str>] {
+        &self.scopes
+    }
+
+    /// What kind of party it speaks for.
+    pub fn class(&self) -> TokenClass {
+        self.class
+    }
+
+    /// The key id in its header.
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// The algorithm that its signature was verified with.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The first 16 hex digits of the SHA-256 of `header.payload`. The signature is no part of
+    /// it: a second valid ECDSA signature over the same claims is easily made.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// The whole claims set, for rules that look at other claims.
+    pub fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
+    /// `exp`, if there is one.
+    pub fn expires(&self) -> Option<NumericDate> {
+        self.times.expires
+    }
+
+    /// Judges the times again: a token that was good a minute ago need not be good now.
+    pub fn judge_times(&self, now: NumericDate) -> Result<(), ClaimsFault> {
+        self.times.judge(now)
+    }
+
+    /// About how many bytes this value holds on to, for a cache that is bounded by weight.
+    pub fn weight(&self) -> usize {
+        // The claims as a tree are about three times their text; the text bounds the tree.
+        size_of::<Self>() + 3 * self.claims.iter().map(|(k, v)| k.len() + text_len(v)).sum::<usize>()
+    }
+}
+
+/// Judges signed claims by one entry's rules at the time `now`.
+///
+/// In the order of the contract: `exp`, `nbf`, `iat`, `iss`, `aud`, lifetime, principal, domain.
+pub fn judge(
+    signed: SignedClaims,
+    entry: &str,
+    rules: &ClaimRules,
+    now: NumericDate,
+) -> Result<VerifiedToken, ClaimsFault> {
+    let parts = signed.into_parts();
+    let claims = parts.claims;
+    let class = TokenClass::of(&claims);
+    let times = Times::read(&claims, class, rules)?;
+    times.judge(now)?;
+    let issuer = judge_issuer(&claims, rules)?;
+    judge_audience(&claims, rules)?;
+    times.judge_lifetime(now, rules)?;
+    optional_string(&claims, "sub")?;
+    let identity = Identity::read(&claims, class, rules)?;
+    if let Some(domain) = &rules.domain {
+        let own = issuer.as_deref() == Some(&*domain.own_issuer)
+            && parts.kid.as_deref() == Some(&*domain.own_key_id);
+        if class != TokenClass::Bot && !own && !domain.allows(&identity.domain_source) {
+            return Err(ClaimsFault::WrongDomain);
+        }
+    }
+    Ok(VerifiedToken {
+        entry: entry.into(),
+        issuer,
+        principal: identity.principal,
+        email: identity.email,
+        roles: roles(&claims, rules),
+        scopes: scope::scopes(&claims),
+        class,
+        kid: parts.kid,
+        algorithm: parts.algorithm,
+        fingerprint: parts.fingerprint,
+        times,
+        claims,
+    })
+}
+
+/// The time claims of one token and how strictly they are read.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    expires: Option<NumericDate>,
+    not_before: Option<NumericDate>,
+    issued_at: Option<NumericDate>,
+    leeway: u64,
+}
+
+impl Times {
+    fn read(claims: &Map<String, Value>, class: TokenClass, rules: &ClaimRules) -> Result<Self, ClaimsFault> {
+        let expires = match claims.get("exp") {
+            // OpenMetadata's documents write a bot token that never expires as `"exp": null`;
+            // its code leaves the member out. Both are the same statement.
+            None | Some(Value::Null) if rules.non_expiring.allows(class) => None,
+            None | Some(Value::Null) => return Err(ClaimsFault::MissingExpiry),
+            Some(value) => Some(
+                NumericDate::from_claim(value).ok_or(ClaimsFault::Malformed("exp is not a NumericDate"))?,
+            ),
+        };
+        let date = |name, fault| match claims.get(name) {
+            None => Ok(None),
+            Some(value) => NumericDate::from_claim(value).map(Some).ok_or(ClaimsFault::Malformed(fault)),
+        };
+        let not_before = date("nbf", "nbf is not a NumericDate")?;
+        let issued_at = date("iat", "iat is not a NumericDate")?;
+        Ok(Self { expires, not_before, issued_at, leeway: rules.leeway.as_secs() })
+    }
+
+    /// RFC 7519 sections 4.1.4 to 4.1.6. `exp` is the first second at which the token is bad.
+    fn judge(&self, now: NumericDate) -> Result<(), ClaimsFault> {
+        if self.expires.is_some_and(|expires| now >= expires.plus(self.leeway)) {
+            return Err(ClaimsFault::Expired);
+        }
+        let latest = now.plus(self.leeway);
+        if self.not_before.is_some_and(|not_before| not_before > latest)
+            || self.issued_at.is_some_and(|issued| issued > latest)
+        {
+            return Err(ClaimsFault::NotYetValid);
+        }
+        Ok(())
+    }
+
+    /// A token that may come without `exp` has no lifetime to judge.
+    fn judge_lifetime(&self, now: NumericDate, rules: &ClaimRules) -> Result<(), ClaimsFault> {
+        let (Some(expires), Some(max)) = (self.expires, rules.max_lifetime) else { return Ok(()) };
+        let start = self.issued_at.unwrap_or(now);
+        let limit = i64::try_from(max.as_secs()).unwrap_or(i64::MAX);
+        if expires.since(start) > limit { Err(ClaimsFault::LifetimeTooLong) } else { Ok(()) }
+    }
+}
+
+fn judge_issuer(claims: &Map<String, Value>, rules: &ClaimRules) -> Result<Option<Box<str>>, ClaimsFault> {
+    let issuer = optional_string(claims, "iss")?;
+    let trusted = rules.issuers.is_empty()
+        || issuer.is_some_and(|issuer| rules.issuers.iter().any(|own| &**own == issuer));
+    if trusted { Ok(issuer.map(Into::into)) } else { Err(ClaimsFault::UntrustedIssuer) }
+}
+
+/// RFC 7519 section 4.1.3: a string or a list of strings, any of which may be ours.
+fn judge_audience(claims: &Map<String, Value>, rules: &ClaimRules) -> Result<(), ClaimsFault> {
+    let wrong_type = ClaimsFault::Malformed("aud is neither a string nor a list of strings");
+    let mut named = Vec::new();
+    match claims.get("aud") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(one)) => named.push(one.as_str()),
+        Some(Value::Array(items)) => {
+            for item in items {
+                named.push(item.as_str().ok_or(wrong_type)?);
+            }
+        }
+        Some(_) => return Err(wrong_type),
+    }
+    let ours = |name: &&str| rules.audiences.iter().any(|own| &**own == *name);
+    if rules.audiences.is_empty() || named.iter().any(ours) {
+        Ok(())
+    } else {
+        Err(ClaimsFault::WrongAudience)
+    }
+}
+
+struct Identity {
+    principal: Box<str>,
+    email: Option<Box<str>>,
+    /// The text whose part after `@` the domain rule judges.
+    domain_source: Box<str>,
+}
+
+impl Identity {
+    fn read(claims: &Map<String, Value>, class: TokenClass, rules: &ClaimRules) -> Result<Self, ClaimsFault> {
+        let principal = &rules.principal;
+        // OpenMetadata does not apply the mapping to bots.
+        let mapping = principal.mapping.as_ref().filter(|_| class != TokenClass::Bot);
+        let source = match mapping {
+            Some(mapping) => name(claims, &mapping.username)?,
+            None => first_name(claims, &principal.claims)?,
+        };
+        let source = source.ok_or(ClaimsFault::MissingPrincipal)?;
+        let email_claim = mapping.map_or("email", |mapping| &*mapping.email);
+        let email = name(claims, email_claim)?.filter(|email| email.contains('@'));
+        if mapping.is_some() && email.is_none() {
+            return Err(ClaimsFault::MissingPrincipal);
+        }
+        let (user, email_out) = match principal.style {
+            PrincipalStyle::AsIs => (source.to_owned(), email.map(Into::into)),
+            PrincipalStyle::OpenMetadata => {
+                let user = source.split('@').next().unwrap_or_default().to_lowercase();
+                (user, email.map(|email| email.to_lowercase().into()))
+            }
+        };
+        if user.is_empty() {
+            return Err(ClaimsFault::MissingPrincipal);
+        }
+        let domain_source = if mapping.is_some() { email.unwrap_or(source) } else { source };
+        Ok(Self { principal: user.into(), email: email_out, domain_source: domain_source.into() })
+    }
+}
+
+fn first_name<'a>(
+    claims: &'a Map<String, Value>,
+    names: &[Box<str>],
+) -> Result<Option<&'a str>, ClaimsFault> {
+    for claim in names {
+        if let Some(found) = name(claims, claim)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// A claim that names somebody: `None` where it is absent, null, empty or no string.
+fn name<'a>(claims: &'a Map<String, Value>, claim: &str) -> Result<Option<&'a str>, ClaimsFault> {
+    match lookup(claims, claim) {
+        Some(Value::String(text)) if !text.is_empty() => {
+            if is_plain_name(text) {
+                Ok(Some(text))
+            } else {
+                Err(ClaimsFault::Malformed("a principal claim has control characters or is too long"))
+            }
+        }
+        _ => Ok(None),
+    }
+}
+
+fn roles(claims: &Map<String, Value>, rules: &ClaimRules) -> Vec<Box<str>> {
+    let plain = |role: &str| (!role.is_empty() && is_plain_name(role)).then(|| role.into());
+    match rules.roles_claim.find(claims) {
+        Some(Value::String(role)) => plain(role).into_iter().collect(),
+        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).filter_map(plain).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn optional_string<'a>(
+    claims: &'a Map<String, Value>,
+    claim: &'static str,
+) -> Result<Option<&'a str>, ClaimsFault> {
+    match claims.get(claim) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text))
+            if text.len() <= 2 * MAX_NAME_BYTES && !text.chars().any(char::is_control) =>
+        {
+            Ok(Some(text))
+        }
+        Some(Value::String(_)) => {
+            Err(ClaimsFault::Malformed("a claim has control characters or is too long"))
+        }
+        Some(_) => Err(ClaimsFault::Malformed("a claim that must be a string is not one")),
+    }
+}
+
+fn is_plain_name(text: &str) -> bool {
+    text.len() <= MAX_NAME_BYTES && !text.chars().any(char::is_control)
+}
+
+/// Finds a claim as OpenMetadata does, without case; two names that differ only in case were
+/// refused when the token was parsed, so there is at most one.
+fn lookup<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    claims
+        .get(name)
+        .or_else(|| claims.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
+}
+
+fn text_len(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 16,
+        Value::Array(items) => items.iter().map(text_len).sum::<usize>() + 16,
+        Value::Object(members) => {
+            members.iter().map(|(key, value)| key.len() + text_len(value)).sum::<usize>() + 16
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => 16,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! What one issuer's tokens must say, as configured.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::TokenClass;
+
+/// The rules of one issuer entry.
+#[derive(Clone, Debug)]
+pub struct ClaimRules {
+    /// The values of `iss` that belong to this entry. Empty: `iss` is not bound (the simple list).
+    pub issuers: Vec<Box<str>>,
+    /// Any of these must be in `aud`. Empty: `aud` is not bound.
+    pub audiences: Vec<Box<str>>,
+    /// Which tokens may come without `exp`.
+    pub non_expiring: NonExpiring,
+    /// The longest time from `iat` (or from now, where there is none) to `exp`.
+    pub max_lifetime: Option<Duration>,
+    /// How far clocks may differ. Whole seconds, at most 300.
+    pub leeway: Duration,
+    /// Who the token speaks for.
+    pub principal: PrincipalRules,
+    /// Where the roles are.
+    pub roles_claim: ClaimPath,
+    /// OpenMetadata's `enforcePrincipalDomain`; absent: every domain is allowed.
+    pub domain: Option<DomainRule>,
+}
+
+/// Which tokens may come without `exp`, or with `exp: null`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum NonExpiring {
+    /// None may.
+    None,
+    /// Those of the class [`TokenClass::Bot`], as OpenMetadata issues them.
+    #[default]
+    Bots,
+    /// Any may.
+    Any,
+}
+
+impl NonExpiring {
+    pub(super) fn allows(self, class: TokenClass) -> bool {
+        match self {
+            Self::None => false,
+            Self::Bots => class == TokenClass::Bot,
+            Self::Any => true,
+        }
+    }
+}
+
+/// Which claim names the principal, and how it is read.
+#[derive(Clone, Debug)]
+pub struct PrincipalRules {
+    /// The first of these that is a non-empty string names the principal.
+    pub claims: Vec<Box<str>>,
+    /// OpenMetadata's `jwtPrincipalClaimsMapping`; goes before `claims`, except for bots.
+    pub mapping: Option<PrincipalMapping>,
+    /// How the claim's text becomes the principal.
+    pub style: PrincipalStyle,
+}
+
+/// `[username:x, email:y]`: both claims must be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrincipalMapping {
+    /// The claim that holds the user name.
+    pub username: Box<str>,
+    /// The claim that holds the email address.
+    pub email: Box<str>,
+}
+
+/// How a claim's text becomes the principal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum PrincipalStyle {
+    /// Unchanged: `Ada@example.org` and `ada@example.com` are two people.
+    #[default]
+    AsIs,
+    /// As OpenMetadata names its users: the part before `@`, in lower case.
+    OpenMetadata,
+}
+
+/// A claim inside the claims set, by its path: `realm_access.roles`.
+///
+/// A claim whose own name has dots in it (`https://example.org/roles`) is found by its whole name
+/// first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimPath(Box<str>);
+
+impl ClaimPath {
+    /// A path from its dotted form.
+    pub fn new(path: &str) -> Self {
+        Self(path.into())
+    }
+
+    /// The dotted form.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The value at this path, if there is one.
+    pub fn find<'a>(&self, claims: &'a Map<String, Value>) -> Option<&'a Value> {
+        if let Some(value) = claims.get(&*self.0) {
+            return Some(value);
+        }
+        let (first, rest) = self.0.split_once('.')?;
+        rest.split('.').try_fold(claims.get(first)?, |value, segment| value.get(segment))
+    }
+}
+
+impl Default for ClaimPath {
+    fn default() -> Self {
+        Self::new("roles")
+    }
+}
+
+/// OpenMetadata's `enforcePrincipalDomain`. Bots and OpenMetadata's own tokens are exempt.
+#[derive(Clone, Debug)]
+pub struct DomainRule {
+    /// The domain of principals where `allowed` is empty.
+    pub principal_domain: Box<str>,
+    /// The allowed domains.
+    pub allowed: Vec<Box<str>>,
+    /// `iss` of OpenMetadata's own tokens.
+    pub own_issuer: Box<str>,
+    /// `kid` of OpenMetadata's own tokens.
+    pub own_key_id: Box<str>,
+}
+
+impl DomainRule {
+    /// Whether `address` has exactly one `@` and an allowed domain after it, ignoring case.
+    pub(super) fn allows(&self, address: &str) -> bool {
+        let Some((_, domain)) = address.split_once('@') else { return false };
+        // A second `@` would make the domain a matter of which end one reads from.
+        if domain.contains('@') {
+            return false;
+        }
+        if self.allowed.is_empty() {
+            return domain.eq_ignore_ascii_case(&self.principal_domain);
+        }
+        self.allowed.iter().any(|allowed| domain.eq_ignore_ascii_case(allowed))
+    }
+}

@@ -1,0 +1,247 @@
+//! The rules of the house, as plain data: which routes are open, and what an authenticated
+//! request must bring. Judging is in [`crate::decision`].
+
+use std::net::IpAddr;
+
+use http::Method;
+use ipnet::IpNet;
+
+use crate::claims::ClaimPath;
+
+mod path_pattern;
+
+pub use path_pattern::{PathPattern, PatternError};
+
+/// Everything that decides about a request besides its token.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// Whether refusals are carried out or only reported.
+    pub mode: Mode,
+    /// Routes that need no token. A token there is not looked at.
+    pub public: Vec<RoutePattern>,
+    /// Routes where a token is verified if there is one.
+    pub optional: Vec<RoutePattern>,
+    /// The first that matches decides.
+    pub rules: Vec<Rule>,
+    /// For an authenticated request that no rule matches.
+    pub default: Effect,
+}
+
+/// Whether a refusal is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// It is.
+    #[default]
+    Enforce,
+    /// It is judged, logged and counted, and the request goes on.
+    Report,
+}
+
+/// What a rule, or the default, does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Effect {
+    /// The request goes on.
+    #[default]
+    Allow,
+    /// 403.
+    Deny,
+}
+
+/// `METHOD[,METHOD] /path`: a route that opens. No methods: any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoutePattern {
+    methods: Methods,
+    path: PathPattern,
+}
+
+impl RoutePattern {
+    /// Reads `GET,PUT /docs/**`, or `/docs/**` for every method.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        let text = text.trim();
+        let (methods, path) = match text.split_once(char::is_whitespace) {
+            Some((methods, path)) => (Methods::parse(methods)?, path.trim_start()),
+            None => (Methods::default(), text),
+        };
+        Ok(Self { methods, path: PathPattern::parse(path)? })
+    }
+
+    /// Whether `method` on this reading of a path is meant.
+    pub fn matches(&self, method: &Method, path: &[u8]) -> bool {
+        self.methods.contain(method) && self.path.matches(path)
+    }
+}
+
+impl std::fmt::Display for RoutePattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.methods.0.is_empty() {
+            let names: Vec<_> = self.methods.0.iter().map(Method::as_str).collect();
+            write!(f, "{} ", names.join(","))?;
+        }
+        write!(f, "{}", self.path)
+    }
+}
+
+/// A list of methods; empty means any. GET stands for HEAD too (RFC 9110 section 9.3.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Methods(Vec<Method>);
+
+impl Methods {
+    /// Reads a comma-separated list of upper-case method names; `*` is any.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        if text == "*" {
+            return Ok(Self::default());
+        }
+        text.split(',').map(Self::one).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// A list from single names.
+    pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, PatternError> {
+        names.into_iter().map(Self::one).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn one(name: &str) -> Result<Method, PatternError> {
+        let name = name.trim();
+        let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+        if !known.contains(&name) {
+            return Err(PatternError::Method(name.to_owned()));
+        }
+        Method::from_bytes(name.as_bytes()).map_err(|_| PatternError::Method(name.to_owned()))
+    }
+
+    /// Whether `method` is in the list.
+    pub fn contain(&self, method: &Method) -> bool {
+        let listed = |own: &Method| own == method || (own == Method::GET && method == Method::HEAD);
+        self.0.is_empty() || self.0.iter().any(listed)
+    }
+}
+
+/// One authorization rule.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Its name in refusals' metrics and in the audit record.
+    pub name: Box<str>,
+    /// Which requests it is about.
+    pub matching: Matching,
+    /// What it says about them.
+    pub verdict: Verdict,
+    /// Whether a refusal by it is carried out.
+    pub mode: Mode,
+}
+
+/// What a rule says about a request that it matches.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// Denied, whoever asks.
+    Deny,
+    /// Allowed for a token that brings all of this, denied for every other.
+    Require(Requirement),
+}
+
+/// Which requests a rule is about. An empty list matches everything.
+#[derive(Clone, Debug, Default)]
+pub struct Matching {
+    /// The request's method.
+    pub methods: Methods,
+    /// The request's path, in any of its readings.
+    pub paths: Vec<PathPattern>,
+    /// The request's host, without port, ignoring case.
+    pub hosts: Vec<Box<str>>,
+    /// The name of the issuer entry, or the `iss`, of the token.
+    pub issuers: Vec<Box<str>>,
+}
+
+/// What a token must bring. Every list that is not empty must be met.
+#[derive(Clone, Debug, Default)]
+pub struct Requirement {
+    /// At least one of these roles.
+    pub any_role: Vec<Box<str>>,
+    /// All of these roles.
+    pub all_roles: Vec<Box<str>>,
+    /// At least one of these scopes.
+    pub any_scope: Vec<Box<str>>,
+    /// All of these scopes.
+    pub all_scopes: Vec<Box<str>>,
+    /// One of these token classes, or the token's own `tokenType` or `type` word.
+    pub token_types: Vec<Box<str>>,
+    /// A principal matching one of these; `*` stands for any run of characters.
+    pub principals: Vec<Box<str>>,
+    /// One of these issuer entries or `iss` values.
+    pub issuers: Vec<Box<str>>,
+    /// One of these in `aud`.
+    pub audiences: Vec<Box<str>>,
+    /// For each claim one of its values.
+    pub claims: Vec<(ClaimPath, Vec<Box<str>>)>,
+    /// A source address in one of these networks.
+    pub source_ips: Vec<IpNet>,
+}
+
+/// Whether `ip` lies in one of `networks`. An IPv4 address mapped into IPv6 is read as IPv4.
+pub fn contains_address(networks: &[IpNet], ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    networks.iter().any(|network| network.contains(&ip))
+}
+
+/// Whether `text` is `pattern`, where `*` stands for any run of characters.
+pub fn wildcard_matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.len() >= last.len() && rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn route_patterns_name_methods_and_a_path() {
+        let route = RoutePattern::parse("GET,PUT /docs/**").unwrap();
+        assert!(route.matches(&Method::GET, b"/docs/a/b"));
+        assert!(route.matches(&Method::HEAD, b"/docs/a"));
+        assert!(route.matches(&Method::PUT, b"/docs/a"));
+        assert!(!route.matches(&Method::POST, b"/docs/a"));
+        assert!(!route.matches(&Method::GET, b"/doc"));
+        assert!(RoutePattern::parse("/docs").unwrap().matches(&Method::DELETE, b"/docs"));
+        assert_eq!(route.to_string(), "GET,PUT /docs/**");
+    }
+
+    #[test]
+    fn a_method_that_is_none_is_an_error() {
+        for text in ["get /docs", "GET,FOO /docs", "CONNECT /docs", "TRACE /docs", "GET, /docs"] {
+            assert!(RoutePattern::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn wildcards_stand_for_any_run() {
+        for (pattern, text) in [
+            ("*", ""),
+            ("*", "ada"),
+            ("svc-*", "svc-etl"),
+            ("*-bot", "ingestion-bot"),
+            ("a*b*c", "a1b2c"),
+            ("ada", "ada"),
+        ] {
+            assert!(wildcard_matches(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in
+            [("svc-*", "svc"), ("ada", "adam"), ("ab*ba", "aba"), ("a*b*c", "acb"), ("", "ada")]
+        {
+            assert!(!wildcard_matches(pattern, text), "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn mapped_addresses_are_read_as_ipv4() {
+        let networks = ["10.0.0.0/8".parse().unwrap()];
+        assert!(contains_address(&networks, "::ffff:10.1.2.3".parse().unwrap()));
+        assert!(!contains_address(&networks, "11.1.2.3".parse().unwrap()));
+    }
+}
