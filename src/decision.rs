@@ -1,0 +1,260 @@
+//! The decision: pure, by values that are passed in.
+//!
+//! A [`Permit`] can be made here alone, and forwarding takes one by value, so the compiler shows
+//! that nothing goes upstream unjudged.
+
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret as _, SecretSlice};
+
+use crate::backend::Backend;
+use crate::claims::{ClaimsFault, TokenClass, VerifiedToken};
+use crate::policy::{Effect, Mode, Policy};
+use crate::request::{Credentials, RequestFacts, RequestFault};
+use crate::trust::{TokenFault, TrustedIssuer};
+
+mod reason;
+mod rules;
+
+pub use reason::Reason;
+
+/// All that deciding needs besides the request, its token and the keys.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    /// What stands behind us.
+    pub backend: Backend,
+    /// Routes and rules.
+    pub policy: Policy,
+    /// Whose tokens are believed.
+    pub trust: Vec<TrustedIssuer>,
+    /// DataHub's own credential, where it is let through.
+    pub datahub_system: Option<SystemCredential>,
+    /// The longest token, in bytes.
+    pub token_bytes: usize,
+}
+
+/// DataHub's system credential.
+#[derive(Clone, Debug)]
+pub struct SystemCredential {
+    /// The part before the colon.
+    pub client_id: Box<str>,
+    /// The part after it.
+    pub client_secret: SecretSlice<u8>,
+}
+
+/// What a route asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// No token; one that is there is not looked at.
+    Public,
+    /// A token is verified if there is one.
+    Optional,
+    /// A token. The default.
+    Protected,
+}
+
+/// Who is asking.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// Nobody known: a public route, an optional one without a token, or report mode.
+    Anonymous,
+    /// A verified token.
+    Token(Arc<VerifiedToken>),
+    /// DataHub's own services, by their credential.
+    DatahubSystem,
+    /// A browser with a login of DataHub's frontend, which judges it itself.
+    SessionCookie,
+}
+
+/// Leave to forward one request.
+#[derive(Debug)]
+#[must_use]
+pub struct Permit {
+    caller: Caller,
+    route: Route,
+    rule: Option<usize>,
+    would_deny: Option<Denial>,
+}
+
+impl Permit {
+    /// Who is asking.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// What the route asked for.
+    pub fn route(&self) -> Route {
+        self.route
+    }
+
+    /// The rule that allowed it, by its place in [`Policy::rules`].
+    pub fn rule(&self) -> Option<usize> {
+        self.rule
+    }
+
+    /// What would have refused it, were it not only reported.
+    pub fn would_deny(&self) -> Option<&Denial> {
+        self.would_deny.as_ref()
+    }
+}
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Why, as the caller, the log and the metrics learn it.
+    pub reason: Reason,
+    /// More for the log alone.
+    pub detail: Option<&'static str>,
+    /// The issuer entry that judged the token, by its place in [`Gate::trust`].
+    pub entry: Option<usize>,
+    /// The rule that refused, by its place in [`Policy::rules`].
+    pub rule: Option<usize>,
+}
+
+impl Denial {
+    /// A refusal for `reason` and nothing more to say.
+    pub const fn new(reason: Reason) -> Self {
+        Self { reason, detail: None, entry: None, rule: None }
+    }
+
+    /// A refusal of a token by the entry at `entry`.
+    pub fn of_token(fault: TokenFault, entry: Option<usize>) -> Self {
+        let (reason, detail) = match fault {
+            TokenFault::Malformed(why) => (Reason::MalformedToken, Some(why)),
+            TokenFault::AlgorithmNotAllowed => (Reason::AlgorithmNotAllowed, None),
+            TokenFault::UntrustedIssuer => (Reason::UntrustedIssuer, None),
+            TokenFault::UnknownKey => (Reason::UnknownKey, None),
+            TokenFault::KeysUnavailable => (Reason::KeysUnavailable, None),
+            TokenFault::InvalidSignature => (Reason::InvalidSignature, None),
+            TokenFault::Claims(fault) => return Self { entry, ..fault.into() },
+        };
+        Self { reason, detail, entry, rule: None }
+    }
+}
+
+impl From<ClaimsFault> for Denial {
+    fn from(fault: ClaimsFault) -> Self {
+        let (reason, detail) = match fault {
+            ClaimsFault::Malformed(why) => (Reason::MalformedToken, Some(why)),
+            ClaimsFault::Expired => (Reason::Expired, None),
+            ClaimsFault::NotYetValid => (Reason::NotYetValid, None),
+            ClaimsFault::MissingExpiry => (Reason::MissingExpiry, None),
+            ClaimsFault::LifetimeTooLong => (Reason::LifetimeTooLong, None),
+            ClaimsFault::UntrustedIssuer => (Reason::UntrustedIssuer, None),
+            ClaimsFault::WrongAudience => (Reason::WrongAudience, None),
+            ClaimsFault::MissingPrincipal => (Reason::MissingPrincipal, None),
+            ClaimsFault::WrongDomain => (Reason::WrongDomain, None),
+        };
+        Self { detail, ..Self::new(reason) }
+    }
+}
+
+impl From<RequestFault> for Denial {
+    fn from(fault: RequestFault) -> Self {
+        match fault {
+            RequestFault::BadTarget(why) => Self { detail: Some(why), ..Self::new(Reason::BadTarget) },
+            RequestFault::AmbiguousCredentials => Self::new(Reason::AmbiguousCredentials),
+        }
+    }
+}
+
+/// What is to be done about a request's credentials.
+#[derive(Debug)]
+pub enum NextStep<'f> {
+    /// The token is to be verified.
+    Verify(&'f crate::request::BearerToken),
+    /// Who is asking is known already, or refused already.
+    Decide(Result<Caller, Denial>),
+}
+
+impl Gate {
+    /// What the route of this request asks for. A route opens only for a path that has a single
+    /// reading; everything else is protected.
+    pub fn route(&self, facts: &RequestFacts) -> Route {
+        if !facts.path.is_plain() {
+            return Route::Protected;
+        }
+        let path = facts.path.raw().as_bytes();
+        let on = |routes: &[crate::policy::RoutePattern]| {
+            routes.iter().any(|route| route.matches(&facts.method, path))
+        };
+        if on(&self.policy.public) {
+            Route::Public
+        } else if on(&self.policy.optional) {
+            Route::Optional
+        } else {
+            Route::Protected
+        }
+    }
+
+    /// What the credentials of this request ask for.
+    pub fn next_step<'f>(&self, facts: &'f RequestFacts, route: Route) -> NextStep<'f> {
+        if route == Route::Public {
+            return NextStep::Decide(Ok(Caller::Anonymous));
+        }
+        let refused = |reason| NextStep::Decide(Err(Denial::new(reason)));
+        match &facts.credentials {
+            Credentials::Bearer(token) => NextStep::Verify(token),
+            Credentials::Missing if route == Route::Optional => NextStep::Decide(Ok(Caller::Anonymous)),
+            Credentials::Missing if facts.has_session_cookie => NextStep::Decide(Ok(Caller::SessionCookie)),
+            Credentials::Missing => refused(Reason::MissingToken),
+            Credentials::Basic(basic) if self.is_datahub_system(basic) => {
+                NextStep::Decide(Ok(Caller::DatahubSystem))
+            }
+            Credentials::Basic(_) | Credentials::OtherScheme => refused(Reason::UnsupportedScheme),
+            Credentials::Malformed => refused(Reason::MalformedToken),
+        }
+    }
+
+    /// The decision. `caller` is who is asking, or why nobody knows.
+    pub fn decide(
+        &self,
+        facts: &RequestFacts,
+        route: Route,
+        caller: Result<Caller, Denial>,
+    ) -> Result<Permit, Denial> {
+        let judged = caller.and_then(|caller| self.judge(facts, route, caller));
+        match judged {
+            // What cannot be forwarded in one meaning is refused in report mode too.
+            Err(denial) if self.policy.mode == Mode::Report && denial.reason.is_judgement() => {
+                Ok(Permit { caller: Caller::Anonymous, route, rule: None, would_deny: Some(denial) })
+            }
+            judged => judged,
+        }
+    }
+
+    fn judge(&self, facts: &RequestFacts, route: Route, caller: Caller) -> Result<Permit, Denial> {
+        let permit = |caller, rule, would_deny| Permit { caller, route, rule, would_deny };
+        match &caller {
+            Caller::Anonymous | Caller::DatahubSystem => return Ok(permit(caller, None, None)),
+            Caller::Token(_) | Caller::SessionCookie => {}
+        }
+        let token = match &caller {
+            Caller::Token(token) => Some(&**token),
+            _ => None,
+        };
+        if facts.impersonates
+            && self.backend == Backend::OpenMetadata
+            && token.is_none_or(|token| token.class() != TokenClass::Bot)
+        {
+            return Err(Denial::new(Reason::ImpersonationDenied));
+        }
+        let outcome = rules::judge(&self.policy, facts, token);
+        let denial = |rule| Denial { rule, ..Denial::new(Reason::InsufficientPermissions) };
+        match outcome.effect {
+            Effect::Deny => Err(denial(outcome.rule)),
+            Effect::Allow => {
+                Ok(permit(caller, outcome.rule, outcome.reported.map(|rule| denial(Some(rule)))))
+            }
+        }
+    }
+
+    fn is_datahub_system(&self, basic: &crate::request::BasicCredentials) -> bool {
+        let Some(system) = &self.datahub_system else { return false };
+        self.backend == Backend::DataHubGms
+            && basic.equal(&system.client_id, system.client_secret.expose_secret())
+    }
+}
+
+#[cfg(test)]
+mod tests;

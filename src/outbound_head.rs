@@ -1,0 +1,284 @@
+//! What a request's head loses and gains on its way upstream.
+//!
+//! The order is the point: connection-specific fields go first, also those that `Connection`
+//! names, so that a client cannot have ours removed; then every identity field in every spelling;
+//! then ours are set.
+
+use std::net::IpAddr;
+
+use http::header::{
+    AUTHORIZATION, CONNECTION, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use ipnet::IpNet;
+
+use crate::backend::Backend;
+use crate::claims::{TokenClass, VerifiedToken};
+use crate::decision::{Caller, Permit, Reason};
+use crate::policy::contains_address;
+use crate::request::{Credentials, RequestFacts};
+
+mod connection;
+mod identity_value;
+
+pub use connection::remove_connection_fields;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_DATAHUB_ACTOR: HeaderName = HeaderName::from_static("x-datahub-actor");
+const X_IMPERSONATE_USER: &str = "x-impersonate-user";
+
+/// Fields that a server behind some proxy would take for an identity, or for the request's real
+/// target or method, whatever the backend. In lower case with `-`.
+const ALWAYS_RESERVED: &[&str] = &[
+    "x-forwarded-user",
+    "x-forwarded-email",
+    "x-forwarded-groups",
+    "x-forwarded-preferred-username",
+    "x-forwarded-access-token",
+    "x-auth-request-user",
+    "x-auth-request-email",
+    "x-auth-request-groups",
+    "x-auth-request-preferred-username",
+    "x-auth-request-access-token",
+    "x-auth-user",
+    "x-remote-user",
+    "remote-user",
+    "x-webauth-user",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+];
+
+/// The rules for heads on their way upstream.
+#[derive(Clone, Debug)]
+pub struct OutboundHead {
+    backend: Backend,
+    user: HeaderName,
+    email: HeaderName,
+    groups: HeaderName,
+    datahub_actor: bool,
+    authorization: Authorization,
+    reserved: Vec<Box<str>>,
+    trusted_proxies: Vec<IpNet>,
+}
+
+/// What becomes of the `Authorization` field.
+#[derive(Clone, Debug)]
+pub enum Authorization {
+    /// It goes on, in the form that both backends read.
+    Forward,
+    /// It is removed.
+    Strip,
+    /// It is replaced by this.
+    Replace(HeaderValue),
+}
+
+/// The fields that carry the identity.
+#[derive(Clone, Debug)]
+pub struct IdentityNames {
+    /// For the principal.
+    pub user: HeaderName,
+    /// For the email address.
+    pub email: HeaderName,
+    /// For the roles.
+    pub groups: HeaderName,
+    /// Whether `X-DataHub-Actor` is set.
+    pub datahub_actor: bool,
+}
+
+impl OutboundHead {
+    /// Rules from the configuration.
+    pub fn new(
+        backend: Backend,
+        names: IdentityNames,
+        authorization: Authorization,
+        trusted_proxies: Vec<IpNet>,
+    ) -> Self {
+        let IdentityNames { user, email, groups, datahub_actor } = names;
+        let configured = [user.as_str(), email.as_str(), groups.as_str()];
+        let known = ALWAYS_RESERVED.iter().chain(backend.identity_fields()).copied();
+        let mut reserved: Vec<Box<str>> = configured.into_iter().chain(known).map(folded).collect();
+        if datahub_actor {
+            reserved.push(X_DATAHUB_ACTOR.as_str().into());
+        }
+        if backend == Backend::OpenMetadata {
+            reserved.push(X_IMPERSONATE_USER.into());
+        }
+        reserved.sort_unstable();
+        reserved.dedup();
+        Self { backend, user, email, groups, datahub_actor, authorization, reserved, trusted_proxies }
+    }
+
+    /// Whether a field of this name is ours to set: in any spelling, none from a client goes on.
+    pub fn is_reserved(&self, name: &HeaderName) -> bool {
+        let name = name.as_str();
+        let found = |name: &str| self.reserved.binary_search_by(|own| (**own).cmp(name)).is_ok();
+        found(name) || (name.contains(['_', '.']) && found(&folded(name)))
+    }
+
+    /// Rewrites the head of a request that may go upstream. `Err` where a verified identity
+    /// cannot be written into a field: the request then does not go at all.
+    pub fn rewrite(
+        &self,
+        fields: &mut HeaderMap,
+        facts: &RequestFacts,
+        permit: &Permit,
+        peer: IpAddr,
+        tls: bool,
+    ) -> Result<(), Reason> {
+        let impersonated = fields.get(X_IMPERSONATE_USER).cloned();
+        remove_connection_fields(fields);
+        // hyper has answered it, or will when the body is asked for.
+        fields.remove(EXPECT);
+        let strays: Vec<HeaderName> = fields.keys().filter(|name| self.is_reserved(name)).cloned().collect();
+        for name in strays {
+            fields.remove(name);
+        }
+        if let Caller::Token(token) = permit.caller() {
+            self.set_identity(fields, token)?;
+            if token.class() == TokenClass::Bot
+                && self.backend == Backend::OpenMetadata
+                && let Some(user) = impersonated
+            {
+                fields.insert(X_IMPERSONATE_USER, user);
+            }
+        }
+        self.set_authorization(fields, facts, permit);
+        self.drop_session_cookies(fields, facts);
+        self.set_forwarded(fields, peer, tls);
+        Ok(())
+    }
+
+    fn set_identity(&self, fields: &mut HeaderMap, token: &VerifiedToken) -> Result<(), Reason> {
+        let set = |fields: &mut HeaderMap, name: &HeaderName, text: Option<HeaderValue>| match text {
+            Some(value) => {
+                fields.insert(name.clone(), value);
+                Ok(())
+            }
+            None => Err(Reason::MalformedToken),
+        };
+        set(fields, &self.user, identity_value::text(token.principal()))?;
+        if let Some(email) = token.email() {
+            set(fields, &self.email, identity_value::text(email))?;
+        }
+        if !token.roles().is_empty() {
+            set(fields, &self.groups, identity_value::list(token.roles()))?;
+        }
+        if self.datahub_actor {
+            set(fields, &X_DATAHUB_ACTOR, identity_value::datahub_urn(token.principal()))?;
+        }
+        Ok(())
+    }
+
+    fn set_authorization(&self, fields: &mut HeaderMap, facts: &RequestFacts, permit: &Permit) {
+        match (&self.authorization, permit.caller()) {
+            // DataHub's own services say who they are by this very field.
+            (_, Caller::DatahubSystem) => {}
+            (Authorization::Forward, _) => {
+                if let Credentials::Bearer(token) = &facts.credentials {
+                    fields.insert(AUTHORIZATION, token.canonical_field());
+                }
+            }
+            (Authorization::Replace(value), Caller::Token(_)) => {
+                fields.insert(AUTHORIZATION, value.clone());
+            }
+            // Our own credential never goes with a request that nobody vouched for.
+            (Authorization::Strip | Authorization::Replace(_), _) => {
+                fields.remove(AUTHORIZATION);
+            }
+        }
+    }
+
+    /// A backend that prefers its cookie to the token would serve somebody who was not judged.
+    fn drop_session_cookies(&self, fields: &mut HeaderMap, facts: &RequestFacts) {
+        let names = self.backend.session_cookies();
+        if names.is_empty() || !facts.has_session_cookie || matches!(facts.credentials, Credentials::Missing)
+        {
+            return;
+        }
+        let session = |cookie: &&str| names.contains(&cookie.split('=').next().unwrap_or_default().trim());
+        let kept: Vec<HeaderValue> = fields
+            .get_all(COOKIE)
+            .iter()
+            .filter_map(|value| {
+                let kept: Vec<&str> = value
+                    .to_str()
+                    .ok()?
+                    .split(';')
+                    .filter(|cookie| !session(cookie))
+                    .map(str::trim)
+                    .collect();
+                if kept.is_empty() { None } else { HeaderValue::try_from(kept.join("; ")).ok() }
+            })
+            .collect();
+        fields.remove(COOKIE);
+        for value in kept {
+            fields.append(COOKIE, value);
+        }
+    }
+
+    /// `X-Forwarded-For`, `-Proto` and `-Host`: rebuilt, and a client's own only believed where
+    /// the peer is a trusted proxy.
+    fn set_forwarded(&self, fields: &mut HeaderMap, peer: IpAddr, tls: bool) {
+        let trusted = contains_address(&self.trusted_proxies, peer);
+        let peer = peer.to_canonical().to_string();
+        let chain =
+            match fields.get(X_FORWARDED_FOR).filter(|_| trusted).and_then(|value| value.to_str().ok()) {
+                Some(before) => format!("{before}, {peer}"),
+                None => peer,
+            };
+        if let Ok(value) = HeaderValue::try_from(chain) {
+            fields.insert(X_FORWARDED_FOR, value);
+        }
+        if !trusted || !fields.contains_key(X_FORWARDED_PROTO) {
+            fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static(if tls { "https" } else { "http" }));
+        }
+        if !trusted || !fields.contains_key(X_FORWARDED_HOST) {
+            match fields.get(HOST).cloned() {
+                Some(host) => fields.insert(X_FORWARDED_HOST, host),
+                None => fields.remove(X_FORWARDED_HOST),
+            };
+        }
+        if !trusted {
+            for name in ["forwarded", "x-real-ip", "x-forwarded-prefix", "x-forwarded-port"] {
+                fields.remove(name);
+            }
+        }
+    }
+
+    /// The address a request comes from: the peer, or the last one in `X-Forwarded-For` that is
+    /// not itself a trusted proxy.
+    pub fn source_ip(&self, fields: &HeaderMap, peer: IpAddr) -> IpAddr {
+        if self.trusted_proxies.is_empty() || !contains_address(&self.trusted_proxies, peer) {
+            return peer;
+        }
+        let chain: Vec<&str> = fields
+            .get_all(X_FORWARDED_FOR)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .collect();
+        let mut source = peer;
+        for hop in chain.iter().rev() {
+            // What cannot be read ends the chain: further left, anything may have been written.
+            let Ok(address) = hop.trim().parse::<IpAddr>() else { return source };
+            source = address;
+            if !contains_address(&self.trusted_proxies, address) {
+                break;
+            }
+        }
+        source
+    }
+}
+
+/// One spelling for all: lower case, with `-` for `_` and `.`.
+fn folded(name: &str) -> Box<str> {
+    name.to_ascii_lowercase().replace(['_', '.'], "-").into()
+}
+
+#[cfg(test)]
+mod tests;
