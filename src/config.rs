@@ -1,0 +1,248 @@
+//! The configuration: where it comes from, how it is checked, and what it is once it is.
+//!
+//! [`load`] is the only reader of files and of the environment. Everything behind it is parsed:
+//! no `Option` here means "default", no URL is a string, no duration is an integer.
+
+mod document;
+mod error;
+mod fragment;
+mod keys;
+mod layer;
+mod load;
+mod openmetadata;
+mod parse;
+mod print;
+mod schema;
+mod substitution;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub use document::{Document, parse as parse_document};
+pub use error::{ConfigError, ConfigErrors, Finding, Level, Origin};
+pub use keys::{KEYS, Key, Kind, environment_name, environment_names};
+pub use load::{Flags, Loaded, Sources, load};
+pub use openmetadata::ENVIRONMENT as FOREIGN_ENVIRONMENT;
+pub use print::print;
+pub use schema::schema;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::HeaderName;
+use ipnet::IpNet;
+use secrecy::SecretSlice;
+use url::Url;
+
+use crate::backend::Backend;
+use crate::claims::ClaimRules;
+use crate::jose::AlgorithmSet;
+use crate::policy::Policy;
+
+/// A whole, checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where requests come in.
+    pub listen: SocketAddr,
+    /// How many worker runtimes; at least 1.
+    pub workers: usize,
+    /// What stands behind us.
+    pub backend: Backend,
+    /// TLS on `listen`, if any.
+    pub tls: Option<ServerTls>,
+    /// Where `/livez`, `/readyz` and `/metrics` are.
+    pub health_listen: SocketAddr,
+    /// Where the status page will be: loopback.
+    pub admin_listen: SocketAddr,
+    /// Where requests go.
+    pub upstream: Upstream,
+    /// Whose tokens are believed. An entry with issuers comes before the simple list.
+    pub trust: Vec<TrustEntry>,
+    /// How key sets are fetched and kept.
+    pub jwks: Jwks,
+    /// The cache of verified tokens.
+    pub token_cache: TokenCache,
+    /// Routes and rules.
+    pub policy: Policy,
+    /// The fields that tell the backend who is asking.
+    pub identity: IdentityFields,
+    /// DataHub's own credential, where it is let through.
+    pub datahub_system: Option<DatahubSystem>,
+    /// Peers whose `X-Forwarded-*` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What one client may ask of us.
+    pub limits: Limits,
+    /// How the process ends.
+    pub shutdown: Shutdown,
+    /// What is logged, and how.
+    pub log: Log,
+}
+
+/// TLS on the listener.
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    /// PEM: the certificate chain, leaf first.
+    pub cert_file: PathBuf,
+    /// PEM: its private key.
+    pub key_file: PathBuf,
+    /// PEM: the authorities of client certificates, which are then required.
+    pub client_ca_file: Option<PathBuf>,
+}
+
+/// The backend's address and how long it may take.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// `http` or `https`; a path in it is put before every request's path. No query, no userinfo.
+    pub url: Url,
+    /// To an open connection, TLS included.
+    pub connect_timeout: Duration,
+    /// From the end of the request to the head of the answer.
+    pub response_timeout: Duration,
+    /// The longest silence within a body.
+    pub idle_timeout: Duration,
+    /// TLS to an `https` upstream.
+    pub tls: ClientTls,
+    /// What becomes of the `Authorization` field.
+    pub authorization: UpstreamAuthorization,
+}
+
+/// TLS of our own requests.
+#[derive(Clone, Debug, Default)]
+pub struct ClientTls {
+    /// PEM: further authorities besides the platform's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM: our certificate chain and its private key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// What becomes of the `Authorization` field on its way upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum UpstreamAuthorization {
+    /// It goes on: both backends verify it again.
+    #[default]
+    Forward,
+    /// It is removed.
+    Strip,
+    /// It is replaced by DataHub's system credential.
+    DatahubSystem,
+}
+
+/// Whose tokens are believed, and by which keys.
+#[derive(Clone, Debug)]
+pub struct TrustEntry {
+    /// The name in logs, metrics and rules. `public-keys` for the simple list.
+    pub name: Box<str>,
+    /// Where its keys come from.
+    pub keys: KeySource,
+    /// The algorithms its tokens may use.
+    pub algorithms: AlgorithmSet,
+    /// What its tokens must say.
+    pub rules: ClaimRules,
+    /// Whether readiness waits for its keys.
+    pub optional: bool,
+    /// Authorities for fetching its keys, besides the platform's.
+    pub ca_file: Option<PathBuf>,
+    /// The HTTP proxy for fetching its keys.
+    pub proxy: Option<Url>,
+}
+
+/// Where an entry's keys come from.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// Key sets, whose union counts: `http`, `https` or `file` URLs.
+    Urls(Vec<Url>),
+    /// OpenID Connect Discovery from the issuer (an `http` or `https` URL).
+    Discovery(Url),
+    /// HS256 with these bytes.
+    SharedSecret(SecretSlice<u8>),
+}
+
+/// How key sets are fetched and kept.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "config.example.yaml documents each key")]
+pub struct Jwks {
+    pub refresh_interval: Duration,
+    pub unknown_key_cooldown: Duration,
+    pub timeout: Duration,
+    pub max_stale: Duration,
+    pub max_bytes: u64,
+    pub max_wait: Duration,
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// The cache of verified tokens.
+#[derive(Clone, Debug)]
+pub struct TokenCache {
+    /// The most memory it may hold.
+    pub max_bytes: u64,
+    /// The longest time a token is believed without verifying it again.
+    pub max_ttl: Duration,
+}
+
+/// The fields that tell the backend who is asking.
+#[derive(Clone, Debug)]
+pub struct IdentityFields {
+    /// The principal.
+    pub user: HeaderName,
+    /// The email address.
+    pub email: HeaderName,
+    /// The roles, comma-joined.
+    pub groups: HeaderName,
+    /// Whether `X-DataHub-Actor` is set.
+    pub datahub_actor: bool,
+}
+
+/// DataHub's system credential, `Basic <id>:<secret>` in the clear.
+#[derive(Clone, Debug)]
+pub struct DatahubSystem {
+    /// The part before the colon.
+    pub client_id: Box<str>,
+    /// The part after it.
+    pub client_secret: SecretSlice<u8>,
+}
+
+/// What one client may ask of us.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The whole request head, in bytes.
+    pub header_bytes: usize,
+    /// The number of fields in it.
+    pub header_count: usize,
+    /// The time for the head to arrive.
+    pub header_read_timeout: Duration,
+    /// The whole request body, in bytes; 0 is no limit.
+    pub body_bytes: u64,
+    /// Connections open at once.
+    pub connections: usize,
+    /// The token, in bytes.
+    pub token_bytes: usize,
+}
+
+/// How the process ends.
+#[derive(Clone, Debug)]
+pub struct Shutdown {
+    /// Time to go on accepting after readiness has gone.
+    pub delay: Duration,
+    /// Time for what runs to finish.
+    pub drain_timeout: Duration,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or `target=level` directives.
+    pub level: Box<str>,
+    /// How it is written.
+    pub format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// One JSON object per line.
+    #[default]
+    Json,
+    /// For people.
+    Text,
+}

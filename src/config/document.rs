@@ -1,0 +1,266 @@
+//! YAML as a small tree that knows where each part was written.
+//!
+//! Scalars keep their text: whether `007`, `no` or `1.50` is a number is for the schema to say, not
+//! for YAML. What a configuration does not need is refused by name (anchors and aliases, tags,
+//! several documents), so the size of a tree is bounded by the size of its text.
+
+use granit_parser::{Event, Marker, Parser, ScalarStyle, StrInput};
+
+/// The longest text that is read.
+pub const MAX_BYTES: usize = 1024 * 1024;
+/// The deepest nesting of lists and maps.
+const MAX_DEPTH: usize = 32;
+/// The most values of all kinds.
+const MAX_NODES: usize = 10_000;
+
+/// A place in a text; both numbers count from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The column, in characters.
+    pub column: usize,
+}
+
+impl Position {
+    /// The beginning of a text.
+    pub const START: Self = Self { line: 1, column: 1 };
+
+    fn of(marker: &Marker) -> Self {
+        Self { line: marker.line().max(1), column: marker.col() + 1 }
+    }
+}
+
+/// A value and where it begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Where it begins.
+    pub at: Position,
+    /// What it holds.
+    pub value: Value,
+}
+
+/// What a node holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// Nothing at all, `~`, or `null` without quotes.
+    Null,
+    /// Any other scalar.
+    Scalar {
+        /// Its text, escapes resolved.
+        text: String,
+        /// Whether it was written in quotes or as a block.
+        quoted: bool,
+    },
+    /// A list.
+    List(Vec<Node>),
+    /// A map, in the order of the text.
+    Map(Vec<Entry>),
+}
+
+/// One key of a map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Where it is written.
+    pub key_at: Position,
+    /// What it stands for.
+    pub node: Node,
+}
+
+impl Node {
+    /// A plain scalar.
+    pub fn text(text: impl Into<String>, at: Position) -> Self {
+        Self { at, value: Value::Scalar { text: text.into(), quoted: true } }
+    }
+
+    /// The value of `key`, if this is a map that has it.
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        match &self.value {
+            Value::Map(entries) => entries.iter().find(|entry| entry.key == key).map(|entry| &entry.node),
+            _ => None,
+        }
+    }
+
+    /// A word for what this is.
+    pub const fn kind(&self) -> &'static str {
+        match self.value {
+            Value::Null => "nothing",
+            Value::Scalar { .. } => "a single value",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a map",
+        }
+    }
+}
+
+/// Something wrong in a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it is.
+    pub at: Position,
+    /// What it is.
+    pub message: String,
+}
+
+/// What was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// The tree, without second values of a duplicate key; `Null` where reading had to stop.
+    pub root: Node,
+    /// What is wrong with the text.
+    pub problems: Vec<Problem>,
+    /// Whether the whole text was read.
+    pub complete: bool,
+}
+
+/// Reads one YAML document. Never panics, whatever the text.
+pub fn parse(text: &str) -> Document {
+    let mut problems = Vec::new();
+    match Reader::new(text, &mut problems).document() {
+        Ok(root) => Document { root, problems, complete: true },
+        Err(problem) => {
+            problems.push(problem);
+            let root = Node { at: Position::START, value: Value::Null };
+            Document { root, problems, complete: false }
+        }
+    }
+}
+
+struct Reader<'a> {
+    parser: Parser<'a, StrInput<'a>>,
+    text_bytes: usize,
+    nodes: usize,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(text: &'a str, problems: &'a mut Vec<Problem>) -> Self {
+        // The parser's own limits stay above ours, so that ours give the message.
+        let options = granit_parser::options! {
+            emit_comments: false,
+            flow_nesting_limit: MAX_DEPTH + 8,
+            block_nesting_limit: MAX_DEPTH + 8,
+        };
+        let text_bytes = text.len();
+        let text = if text_bytes > MAX_BYTES { "" } else { text };
+        let parser = Parser::new_from_str_with_options(text, options);
+        Self { parser, text_bytes, nodes: 0, problems }
+    }
+
+    fn document(mut self) -> Result<Node, Problem> {
+        if self.text_bytes > MAX_BYTES {
+            let message = format!("the text is longer than {} KiB", MAX_BYTES / 1024);
+            return Err(Problem { at: Position::START, message });
+        }
+        let mut root = None;
+        loop {
+            let (event, at) = self.next()?;
+            match event {
+                Event::StreamEnd => break,
+                Event::StreamStart | Event::DocumentEnd => {}
+                Event::DocumentStart(..) if root.is_some() => {
+                    return Err(problem(at, "a second document; a configuration is one document"));
+                }
+                Event::DocumentStart(..) => {
+                    let (event, at) = self.next()?;
+                    root = Some(self.node(event, at, 0)?);
+                }
+                _ => return Err(problem(at, "this is not YAML")),
+            }
+        }
+        Ok(root.unwrap_or(Node { at: Position::START, value: Value::Null }))
+    }
+
+    fn next(&mut self) -> Result<(Event<'a>, Position), Problem> {
+        match self.parser.next_event() {
+            Some(Ok((event, span))) => Ok((event, Position::of(&span.start))),
+            Some(Err(error)) => {
+                Err(problem(Position::of(error.marker()), format!("not YAML: {}", error.info())))
+            }
+            None => Ok((Event::StreamEnd, Position::START)),
+        }
+    }
+
+    fn node(&mut self, event: Event<'a>, at: Position, depth: usize) -> Result<Node, Problem> {
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            return Err(problem(at, format!("more than {MAX_NODES} values")));
+        }
+        if depth > MAX_DEPTH {
+            return Err(problem(at, format!("nested deeper than {MAX_DEPTH} levels")));
+        }
+        refuse_extras(&event, at)?;
+        let value = match event {
+            Event::Scalar(text, style, ..) => scalar(&text, style),
+            Event::SequenceStart(..) => self.list(depth)?,
+            Event::MappingStart(..) => self.map(depth)?,
+            _ => return Err(problem(at, "this is not YAML")),
+        };
+        Ok(Node { at, value })
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Value, Problem> {
+        let mut items = Vec::new();
+        loop {
+            match self.next()? {
+                (Event::SequenceEnd, _) => return Ok(Value::List(items)),
+                (event, at) => items.push(self.node(event, at, depth + 1)?),
+            }
+        }
+    }
+
+    fn map(&mut self, depth: usize) -> Result<Value, Problem> {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut lines = std::collections::HashMap::new();
+        loop {
+            let (event, key_at) = self.next()?;
+            if matches!(event, Event::MappingEnd) {
+                return Ok(Value::Map(entries));
+            }
+            refuse_extras(&event, key_at)?;
+            let Event::Scalar(key, ..) = event else {
+                return Err(problem(key_at, "a key must be a single word"));
+            };
+            let key = key.into_owned();
+            let (event, at) = self.next()?;
+            let node = self.node(event, at, depth + 1)?;
+            if let Some(first) = lines.insert(key.clone(), key_at.line) {
+                self.problems
+                    .push(problem(key_at, format!("`{key}` is written twice, first in line {first}")));
+                lines.insert(key, first);
+                continue;
+            }
+            entries.push(Entry { key, key_at, node });
+        }
+    }
+}
+
+/// Anchors could make a tree larger than its text, and tags could change what a text means.
+fn refuse_extras(event: &Event<'_>, at: Position) -> Result<(), Problem> {
+    let (anchor, tag) = match event {
+        Event::Alias(_) | Event::UnresolvedAlias(_) => (true, false),
+        Event::Scalar(_, _, anchor, tag) => (*anchor != 0, tag.is_some()),
+        Event::SequenceStart(_, anchor, tag) | Event::MappingStart(_, anchor, tag) => {
+            (*anchor != 0, tag.is_some())
+        }
+        _ => (false, false),
+    };
+    match (anchor, tag) {
+        (true, _) => Err(problem(at, "YAML anchors and aliases are not supported; write the value out")),
+        (_, true) => Err(problem(at, "YAML tags are not supported; quote the value if it begins with `!`")),
+        _ => Ok(()),
+    }
+}
+
+fn scalar(text: &str, style: ScalarStyle) -> Value {
+    let plain = style == ScalarStyle::Plain;
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" if plain => Value::Null,
+        _ => Value::Scalar { text: text.to_owned(), quoted: !plain },
+    }
+}
+
+fn problem(at: Position, message: impl Into<String>) -> Problem {
+    Problem { at, message: message.into() }
+}

@@ -1,0 +1,170 @@
+//! What is said about a configuration: errors, which stop the program, and findings, which do not.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// Built in.
+    Default,
+    /// A place in a file; both numbers count from 1.
+    #[expect(missing_docs, reason = "the names say it")]
+    File { path: PathBuf, line: usize, column: usize },
+    /// A file as a whole.
+    WholeFile(PathBuf),
+    /// An environment variable, by name.
+    Environment(String),
+    /// A flag of the command line, by name.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
+            Self::WholeFile(path) => write!(f, "{}", path.display()),
+            Self::Environment(name) => write!(f, "environment variable {name}"),
+            Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// One thing that is wrong with a configuration.
+///
+/// No field ever holds the value of a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The key it is about; empty where no key can be named.
+    pub path: String,
+    /// Where it is written.
+    pub origin: Option<Origin>,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub help: Option<String>,
+}
+
+impl ConfigError {
+    /// An error about `path`.
+    pub(super) fn new(path: impl Into<String>, origin: Option<Origin>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), origin, message: message.into(), help: None }
+    }
+
+    /// The same error with advice.
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("error: ")?;
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)?;
+        if let Some(origin) = self.origin.as_ref().filter(|origin| **origin != Origin::Default) {
+            write!(f, "\n  --> {origin}")?;
+        }
+        match &self.help {
+            Some(help) => write!(f, "\n  = help: {}", help.replace('\n', "\n          ")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Everything that is wrong with a configuration: never empty, in the order of the sources.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors(Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// The errors in the order of the sources, each once; `None` where there are none.
+    pub(super) fn from_list(mut errors: Vec<ConfigError>) -> Option<Self> {
+        errors.sort_by(|a, b| rank(a).cmp(&rank(b)));
+        errors.dedup();
+        (!errors.is_empty()).then_some(Self(errors))
+    }
+
+    /// One error alone.
+    pub(super) fn single(error: ConfigError) -> Self {
+        Self(vec![error])
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> std::slice::Iter<'_, ConfigError> {
+        self.0.iter()
+    }
+}
+
+/// Files by line, then the environment, then flags, then what is nowhere. The sort is stable.
+fn rank(error: &ConfigError) -> (u8, usize, usize) {
+    match &error.origin {
+        Some(Origin::File { line, column, .. }) => (1, *line, *column),
+        Some(Origin::WholeFile(_)) => (0, 0, 0),
+        Some(Origin::Environment(_)) => (2, 0, 0),
+        Some(Origin::Flag(_)) => (3, 0, 0),
+        Some(Origin::Default) | None => (4, 0, 0),
+    }
+}
+
+impl<'a> IntoIterator for &'a ConfigErrors {
+    type Item = &'a ConfigError;
+    type IntoIter = std::slice::Iter<'a, ConfigError>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n\n")?;
+            }
+            write!(f, "{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// How grave a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// The program runs, and probably not as it should.
+    Warning,
+    /// What was asked for cannot be done.
+    Error,
+}
+
+/// Something that a configuration may say and probably should not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How grave it is.
+    pub level: Level,
+    /// The key it is about.
+    pub path: String,
+    /// What is questionable.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let level = match self.level {
+            Level::Warning => "warning",
+            Level::Error => "error",
+        };
+        write!(f, "{level}: {}: {}", self.path, self.message)?;
+        match &self.help {
+            Some(help) => write!(f, "\n  = help: {}", help.replace('\n', "\n          ")),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Every key that a configuration may have, in one table.
+//!
+//! What is unknown, what a value must look like, the environment's names, the JSON Schema, the
+//! example and the documentation all follow from it.
+
+mod table;
+
+pub use table::KEYS;
+
+use std::time::Duration;
+
+use super::values;
+
+/// One key.
+#[derive(Debug)]
+pub struct Key {
+    /// The path, dotted. `[]` stands for the elements of a list: `authentication.issuers[].name`.
+    pub path: &'static str,
+    /// What its value looks like.
+    pub kind: Kind,
+    /// The value where none is given, as YAML; empty where there is none.
+    pub default: &'static str,
+    /// One sentence.
+    pub doc: &'static str,
+}
+
+/// What a value looks like.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// A name for logs and metrics.
+    Name,
+    /// `true` or `false`.
+    Bool,
+    /// A whole number within these bounds.
+    Integer(u64, u64),
+    /// A duration within these bounds.
+    Duration(Duration, Duration),
+    /// A number of bytes within these bounds.
+    Size(u64, u64),
+    /// An IP address and a port.
+    Address,
+    /// A URL of one of these schemes.
+    Url(&'static [&'static str]),
+    /// The path of a file or directory.
+    Path,
+    /// A text that is never shown.
+    Secret,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// The name of a request field.
+    HeaderName,
+    /// `/`, or the path that a backend is served under.
+    BasePath,
+    /// A signature algorithm of public keys.
+    Algorithm,
+    /// A list of texts.
+    Texts,
+    /// A list of URLs of these schemes.
+    Urls(&'static [&'static str]),
+    /// A list of signature algorithms.
+    Algorithms,
+    /// A list of networks.
+    Networks,
+    /// A list of `METHOD[,METHOD] /path`.
+    Routes,
+    /// A list of path patterns.
+    PathPatterns,
+    /// A list of method names.
+    Methods,
+    /// A map from claim paths to lists of texts.
+    Claims,
+    /// A list of maps, whose keys are in the table too.
+    Entries,
+    /// A map with any content.
+    Free,
+}
+
+impl Kind {
+    /// Whether a value is a list of scalars.
+    pub const fn is_list(self) -> bool {
+        matches!(
+            self,
+            Self::Texts
+                | Self::Urls(_)
+                | Self::Algorithms
+                | Self::Networks
+                | Self::Routes
+                | Self::PathPatterns
+                | Self::Methods
+        )
+    }
+
+    /// Whether a value is one scalar.
+    pub const fn is_scalar(self) -> bool {
+        !self.is_list() && !matches!(self, Self::Claims | Self::Entries | Self::Free)
+    }
+
+    /// Whether the items of a list in a string are separated by blanks too: where no item has any.
+    pub const fn splits_words(self) -> bool {
+        matches!(self, Self::Urls(_) | Self::Algorithms | Self::Networks | Self::PathPatterns | Self::Methods)
+    }
+
+    /// Whether `text` is a value, or an item, of this kind.
+    ///
+    /// # Errors
+    /// What is wrong with it, without the value of a secret.
+    pub fn check(self, text: &str) -> Result<(), String> {
+        match self {
+            Self::Text | Self::Secret | Self::Path | Self::Texts => no_control(text),
+            Self::Claims | Self::Entries | Self::Free => Ok(()),
+            Self::Name => values::name(text).map(drop),
+            Self::Bool => values::boolean(text).map(drop),
+            Self::Integer(min, max) => {
+                values::integer(text).and_then(|n| within(n, min, max, |n| n.to_string()))
+            }
+            Self::Size(min, max) => values::size(text).and_then(|n| within(n, min, max, size_text)),
+            Self::Duration(min, max) => {
+                values::duration(text).and_then(|time| within(time, min, max, duration_text))
+            }
+            Self::Address => values::address(text).map(drop),
+            Self::Url(schemes) | Self::Urls(schemes) => values::url(text, schemes).map(drop),
+            Self::Word(words) => word(text, words),
+            Self::HeaderName => values::header_name(text).map(drop),
+            Self::BasePath => values::base_path(text).map(drop),
+            Self::Algorithm | Self::Algorithms => values::algorithm(text).map(drop),
+            Self::Networks => values::network(text).map(drop),
+            Self::Routes => values::route(text).map(drop),
+            Self::PathPatterns => values::path_pattern(text).map(drop),
+            Self::Methods => {
+                crate::policy::Methods::from_names([text]).map(drop).map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    /// What is accepted, in a few words.
+    pub fn describe(self) -> String {
+        let urls =
+            |schemes: &[&str]| schemes.iter().map(|s| format!("{s}://")).collect::<Vec<_>>().join(" or ");
+        match self {
+            Self::Text => "text".to_owned(),
+            Self::Name => "a name".to_owned(),
+            Self::Bool => "true or false".to_owned(),
+            Self::Integer(min, max) if max == u64::MAX => format!("a whole number from {min}"),
+            Self::Integer(min, max) => format!("a whole number from {min} to {max}"),
+            Self::Duration(min, max) => {
+                format!("a duration from {} to {}", duration_text(min), duration_text(max))
+            }
+            Self::Size(0, u64::MAX) => "a size".to_owned(),
+            Self::Size(min, u64::MAX) => format!("a size from {}", size_text(min)),
+            Self::Size(min, max) => format!("a size from {} to {}", size_text(min), size_text(max)),
+            Self::Address => "address:port".to_owned(),
+            Self::Url(schemes) => format!("a URL, {}", urls(schemes)),
+            Self::Path => "a path".to_owned(),
+            Self::Secret => "a secret".to_owned(),
+            Self::Word(words) => words.join(", "),
+            Self::HeaderName => "a header name".to_owned(),
+            Self::BasePath => "a path like /catalog".to_owned(),
+            Self::Algorithm => "an algorithm".to_owned(),
+            Self::Texts => "a list of texts".to_owned(),
+            Self::Urls(schemes) => format!("a list of URLs, {}", urls(schemes)),
+            Self::Algorithms => "a list of algorithms".to_owned(),
+            Self::Networks => "a list of networks".to_owned(),
+            Self::Routes => "a list of routes".to_owned(),
+            Self::PathPatterns => "a list of path patterns".to_owned(),
+            Self::Methods => "a list of methods".to_owned(),
+            Self::Claims => "a map of lists".to_owned(),
+            Self::Entries => "a list of maps".to_owned(),
+            Self::Free => "a map".to_owned(),
+        }
+    }
+}
+
+fn no_control(text: &str) -> Result<(), String> {
+    if text.contains(char::is_control) {
+        return Err("has a line break or another control character in it".to_owned());
+    }
+    Ok(())
+}
+
+fn within<T: PartialOrd>(value: T, min: T, max: T, text: impl Fn(T) -> String) -> Result<(), String> {
+    if value < min || value > max {
+        return Err(format!("{} is out of range; accepted: {} to {}", text(value), text(min), text(max)));
+    }
+    Ok(())
+}
+
+fn word(text: &str, words: &[&str]) -> Result<(), String> {
+    if words.contains(&text) {
+        return Ok(());
+    }
+    let nearest = nearest(text, words.iter().copied()).map(|near| format!("; did you mean `{near}`?"));
+    let (accepted, hint) = (words.join(", "), nearest.unwrap_or_default());
+    Err(format!("{} is not accepted; write one of: {accepted}{hint}", values::quote(text)))
+}
+
+/// A size as it would be written.
+pub(super) fn size_text(bytes: u64) -> String {
+    match bytes {
+        0 => "0".to_owned(),
+        _ if bytes.is_multiple_of(1 << 30) => format!("{}GiB", bytes >> 30),
+        _ if bytes.is_multiple_of(1 << 20) => format!("{}MiB", bytes >> 20),
+        _ if bytes.is_multiple_of(1 << 10) => format!("{}KiB", bytes >> 10),
+        _ => bytes.to_string(),
+    }
+}
+
+/// A duration as it would be written.
+pub(super) fn duration_text(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        _ if time.subsec_millis() > 0 => format!("{}ms", time.as_millis()),
+        0 => "0s".to_owned(),
+        _ if seconds.is_multiple_of(86_400) => format!("{}d", seconds / 86_400),
+        _ if seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
+        _ if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+        _ => format!("{seconds}s"),
+    }
+}
+
+/// The key at a path of the table.
+pub fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// Whether `path` is a section: a map with keys of the table in it. The root is one.
+pub(super) fn is_section(path: &str) -> bool {
+    !children(path).is_empty()
+}
+
+/// The names directly below a section.
+pub(super) fn children(path: &str) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for key in KEYS {
+        let below = match path {
+            "" => Some(key.path),
+            _ => key.path.strip_prefix(path).and_then(|rest| rest.strip_prefix('.')),
+        };
+        let name = below.map(|below| below.split(['.', '[']).next().unwrap_or(below));
+        if let Some(name) = name.filter(|name| !names.contains(name)) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// `name` below `path`.
+pub(super) fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+/// The known word nearest to `word`, if any is near.
+pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Long words are no typing errors, and comparing them would take long.
+    let word: String = word.chars().take(100).collect::<String>().to_ascii_lowercase();
+    let score = |known: &str| strsim::jaro_winkler(&word, &known.to_ascii_lowercase());
+    let scored = known.into_iter().map(|known| (score(known), known)).filter(|(score, _)| *score > 0.8);
+    scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
+}
+
+/// The environment's name for a key; `None` for keys within lists of maps.
+pub fn environment_name(key: &Key) -> Option<String> {
+    let environment = key.kind.is_scalar() || key.kind.is_list();
+    if !environment || key.path.contains("[]") {
+        return None;
+    }
+    let mut name = "METAGATE_".to_owned();
+    for c in key.path.chars() {
+        match c {
+            '.' => name.push_str("__"),
+            _ if c.is_ascii_uppercase() => name.extend(['_', c]),
+            _ => name.push(c.to_ascii_uppercase()),
+        }
+    }
+    Some(name)
+}
+
+/// Every name of the form `METAGATE_...` and the path of its key.
+pub fn environment_names() -> Vec<(String, &'static str)> {
+    KEYS.iter().filter_map(|key| environment_name(key).map(|name| (name, key.path))).collect()
+}

@@ -1,0 +1,144 @@
+//! The table itself.
+
+use std::time::Duration;
+
+use super::{Key, Kind};
+
+const HTTP: &[&str] = &["http", "https"];
+const KEY_URLS: &[&str] = &["http", "https", "file"];
+const ALGORITHMS: &str = "[RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA]";
+const NON_EXPIRING: Kind = Kind::Word(&["none", "bots", "any"]);
+const LEEWAY: Kind = Kind::Duration(Duration::ZERO, Duration::from_secs(300));
+/// Long enough for everybody, and never past the end of a clock.
+const YEARS: Duration = Duration::from_secs(3650 * 86_400);
+/// From a second on.
+const LONG: Kind = Kind::Duration(Duration::from_secs(1), YEARS);
+/// A time to wait: at least a moment, at most a day.
+const WAIT: Kind = Kind::Duration(Duration::from_millis(1), Duration::from_secs(86_400));
+/// A time that may be none.
+const TIME: Kind = Kind::Duration(Duration::ZERO, Duration::from_secs(86_400));
+
+const fn key(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
+    Key { path, kind, default, doc }
+}
+
+/// Every key, in the order of the example.
+#[rustfmt::skip]
+pub const KEYS: &[Key] = &[
+    key("listen", Kind::Address, "0.0.0.0:8685", "Where requests come in."),
+    key("workers", Kind::Integer(0, 1024), "0", "Worker runtimes; 0 is one for each core that the container may use."),
+    key("backend", Kind::Word(&["generic", "openmetadata", "datahub-gms", "datahub-frontend"]), "generic", "What stands behind: its public routes, header hygiene and token shapes."),
+    key("tls.certFile", Kind::Path, "", "PEM certificate chain of the listener, leaf first; TLS is off unless it is given."),
+    key("tls.keyFile", Kind::Path, "", "PEM private key of the listener."),
+    key("tls.clientCaFile", Kind::Path, "", "PEM authorities of client certificates, which are then required."),
+    key("health.listen", Kind::Address, "0.0.0.0:8686", "Where /livez, /readyz and /metrics are."),
+    key("admin.listen", Kind::Address, "127.0.0.1:8687", "Where the status page is: a loopback address."),
+
+    key("upstream.url", Kind::Url(HTTP), "", "Where requests go; a path in it is put before every request's path. Required."),
+    key("upstream.connectTimeout", WAIT, "2s", "The longest time to an open connection, TLS included."),
+    key("upstream.responseTimeout", WAIT, "300s", "The longest time from the end of a request to the head of its answer."),
+    key("upstream.idleTimeout", WAIT, "300s", "The longest silence within a body."),
+    key("upstream.tls.caFile", Kind::Path, "", "PEM authorities of an https upstream, besides the platform's."),
+    key("upstream.tls.certFile", Kind::Path, "", "PEM client certificate chain for the upstream."),
+    key("upstream.tls.keyFile", Kind::Path, "", "PEM private key of that certificate."),
+    key("upstream.authorization", Kind::Word(&["forward", "strip", "datahubSystem"]), "forward", "What becomes of the Authorization field on its way upstream."),
+
+    key("authentication.publicKeyUrls", Kind::Urls(KEY_URLS), "[]", "The simple list: a key of any of these verifies a token, whoever issued it."),
+    key("authentication.audiences", Kind::Texts, "[]", "Tokens of the simple list must have one of these in aud; empty binds none."),
+    key("authentication.issuers", Kind::Entries, "[]", "The safe form: a token's iss picks the entry, and only that entry's keys can verify it."),
+    key("authentication.issuers[].name", Kind::Name, "", "The entry's name in logs, metrics and rules. Required."),
+    key("authentication.issuers[].issuer", Kind::Texts, "", "The values of iss that belong to the entry, one or a list. Required."),
+    key("authentication.issuers[].publicKeyUrls", Kind::Urls(KEY_URLS), "", "Where its keys are; left out, they are discovered from the issuer (OpenID Connect)."),
+    key("authentication.issuers[].sharedSecret", Kind::Secret, "", "HS256 with these bytes instead of public keys, at least 32."),
+    key("authentication.issuers[].sharedSecretFile", Kind::Path, "", "A file with the shared secret."),
+    key("authentication.issuers[].audiences", Kind::Texts, "", "One of these must be in aud; left out, none is bound."),
+    key("authentication.issuers[].algorithms", Kind::Texts, "", "The algorithms of its tokens; left out, authentication.algorithms."),
+    key("authentication.issuers[].allowNonExpiring", NON_EXPIRING, "", "Which of its tokens may come without exp; left out, authentication.allowNonExpiring."),
+    key("authentication.issuers[].maxLifetime", LONG, "", "The longest time from iat to exp; left out, authentication.maxLifetime."),
+    key("authentication.issuers[].leeway", LEEWAY, "", "How far clocks may differ; left out, authentication.leeway."),
+    key("authentication.issuers[].principalClaims", Kind::Texts, "", "The claims that name the principal; left out, authentication.principalClaims."),
+    key("authentication.issuers[].rolesClaim", Kind::Text, "", "The path of the claim with the roles; left out, authentication.rolesClaim."),
+    key("authentication.issuers[].caFile", Kind::Path, "", "PEM authorities for fetching its keys; left out, authentication.caFile."),
+    key("authentication.issuers[].proxy", Kind::Url(HTTP), "", "The HTTP proxy for fetching its keys; left out, authentication.proxy."),
+    key("authentication.issuers[].optional", Kind::Bool, "", "Whether readiness goes without its keys; left out, only where the upstream itself serves them."),
+    key("authentication.algorithms", Kind::Algorithms, ALGORITHMS, "The algorithms that tokens may use."),
+    key("authentication.tokenValidationAlgorithm", Kind::Algorithm, "", "Narrows the simple list to one algorithm, as in OpenMetadata."),
+    key("authentication.allowNonExpiring", NON_EXPIRING, "bots", "Which tokens may come without exp, or with exp null."),
+    key("authentication.maxLifetime", LONG, "", "The longest time from iat (or now) to exp; not bounded unless it is given."),
+    key("authentication.leeway", LEEWAY, "30s", "How far clocks may differ: whole seconds."),
+    key("authentication.principalClaims", Kind::Texts, "[email, preferred_username, sub]", "The first of these that is a non-empty text names the principal."),
+    key("authentication.principalClaimsMapping", Kind::Texts, "[]", "As in OpenMetadata: [username:x, email:y]; goes before principalClaims."),
+    key("authentication.rolesClaim", Kind::Text, "roles", "The path of the claim with the roles."),
+    key("authentication.caFile", Kind::Path, "", "PEM authorities for fetching keys, besides the platform's."),
+    key("authentication.proxy", Kind::Url(HTTP), "", "The HTTP proxy for fetching keys."),
+    key("authentication.provider", Kind::Text, "", "OpenMetadata's name of the identity provider; for information only."),
+    key("authentication.principalDomain", Kind::Text, "open-metadata.org", "The domain of principals where allowedDomains is empty."),
+    key("authentication.allowedDomains", Kind::Texts, "[]", "The domains of principals."),
+    key("authentication.enforcePrincipalDomain", Kind::Bool, "false", "Whether a principal's domain is checked, as in OpenMetadata."),
+    key("authentication.jwks.refreshInterval", LONG, "10m", "How often key sets are fetched."),
+    key("authentication.jwks.unknownKeyCooldown", LONG, "30s", "At most one fetch for unknown keys in this time."),
+    key("authentication.jwks.timeout", WAIT, "5s", "The longest time for one fetch."),
+    key("authentication.jwks.maxStale", LONG, "24h", "How long keys are used that cannot be fetched again."),
+    key("authentication.jwks.maxBytes", Kind::Size(1024, 64 << 20), "512KiB", "The largest key set."),
+    key("authentication.jwks.maxWait", TIME, "5s", "How long a request is held while keys are missing."),
+    key("authentication.jwks.cacheDir", Kind::Path, "", "Where the last good key sets are kept over a restart. Not available in this version."),
+    key("authentication.tokenCache.maxBytes", Kind::Size(0, 64 << 30), "32MiB", "The most memory for verified tokens; 0 keeps none."),
+    key("authentication.tokenCache.maxTtl", TIME, "5m", "The longest time a token is believed without verifying it again."),
+
+    key("authorization.mode", Kind::Word(&["enforce", "report"]), "enforce", "Whether refusals are carried out, or only logged and counted."),
+    key("authorization.public", Kind::Routes, "[]", "Routes without a token, besides the backend's own; a token there is not looked at."),
+    key("authorization.optional", Kind::Routes, "[]", "Routes where a token is verified if there is one."),
+    key("authorization.rules", Kind::Entries, "[]", "The first that matches decides."),
+    key("authorization.rules[].name", Kind::Name, "", "The rule's name in metrics and the audit log. Required."),
+    key("authorization.rules[].match.methods", Kind::Methods, "", "The methods it is about; left out, all."),
+    key("authorization.rules[].match.paths", Kind::PathPatterns, "", "The paths it is about; left out, all."),
+    key("authorization.rules[].match.hosts", Kind::Texts, "", "The hosts it is about, without port; left out, all."),
+    key("authorization.rules[].match.issuers", Kind::Texts, "", "The issuer entries, or values of iss, it is about; left out, all."),
+    key("authorization.rules[].require.anyRole", Kind::Texts, "", "At least one of these roles."),
+    key("authorization.rules[].require.allRoles", Kind::Texts, "", "All of these roles."),
+    key("authorization.rules[].require.anyScope", Kind::Texts, "", "At least one of these scopes."),
+    key("authorization.rules[].require.allScopes", Kind::Texts, "", "All of these scopes."),
+    key("authorization.rules[].require.tokenType", Kind::Texts, "", "One of these token classes."),
+    key("authorization.rules[].require.principals", Kind::Texts, "", "A principal like one of these; * stands for any run of characters."),
+    key("authorization.rules[].require.issuers", Kind::Texts, "", "One of these issuer entries, or values of iss."),
+    key("authorization.rules[].require.audiences", Kind::Texts, "", "One of these in aud."),
+    key("authorization.rules[].require.claims", Kind::Claims, "", "For each claim path one of its values."),
+    key("authorization.rules[].require.sourceIps", Kind::Networks, "", "A source address in one of these networks."),
+    key("authorization.rules[].when", Kind::Text, "", "A CEL expression. Not available in this version."),
+    key("authorization.rules[].action", Kind::Word(&["allow", "deny"]), "", "Instead of require: what becomes of every request that matches."),
+    key("authorization.rules[].mode", Kind::Word(&["enforce", "report"]), "", "Whether this rule's refusals are carried out; left out, enforce."),
+    key("authorization.default", Kind::Word(&["allow", "deny"]), "allow", "For an authenticated request that no rule matches."),
+    key("authorization.tests", Kind::Entries, "[]", "What `metagate check` holds the rules against. Not available in this version."),
+    key("authorization.tests[].name", Kind::Text, "", "What the test shows."),
+    key("authorization.tests[].claims", Kind::Free, "", "The token's claims."),
+    key("authorization.tests[].request", Kind::Text, "", "METHOD /path."),
+    key("authorization.tests[].expect", Kind::Integer(100, 599), "", "The status."),
+
+    key("identity.user", Kind::HeaderName, "X-Forwarded-User", "The field that tells the backend the principal."),
+    key("identity.email", Kind::HeaderName, "X-Forwarded-Email", "The field with the email address."),
+    key("identity.groups", Kind::HeaderName, "X-Forwarded-Groups", "The field with the roles, comma-joined."),
+    key("identity.datahubActor", Kind::Bool, "false", "Whether X-DataHub-Actor is set (datahub-gms)."),
+
+    key("openmetadata.issuer", Kind::Text, "open-metadata.org", "iss of OpenMetadata's own tokens."),
+    key("openmetadata.keyId", Kind::Text, "Gb389a-9f76-gdjs-a92j-0242bk94356", "kid of OpenMetadata's own tokens."),
+    key("openmetadata.basePath", Kind::BasePath, "/", "The path that OpenMetadata is served under; its public routes begin with it."),
+
+    key("datahub.systemClientId", Kind::Text, "__datahub_system", "The id of DataHub's own services (datahub-gms)."),
+    key("datahub.systemClientSecret", Kind::Secret, "", "Their secret; lets them through where it is given."),
+    key("datahub.systemClientSecretFile", Kind::Path, "", "A file with their secret."),
+    key("datahub.tokenServiceSigningKey", Kind::Secret, "", "DataHub's signing key: makes the issuer entry `datahub` (HS256), at least 32 bytes."),
+    key("datahub.tokenServiceSigningKeyFile", Kind::Path, "", "A file with DataHub's signing key."),
+    key("datahub.tokenServiceIssuer", Kind::Text, "datahub-metadata-service", "iss of DataHub's own tokens."),
+
+    key("trustedProxies", Kind::Networks, "[]", "Peers whose X-Forwarded-* are believed."),
+    key("limits.headerBytes", Kind::Size(8192, 16 << 20), "64KiB", "The largest request head."),
+    key("limits.headerCount", Kind::Integer(1, 10_000), "100", "The most fields in a request head."),
+    key("limits.headerReadTimeout", WAIT, "10s", "The longest time for a request head to arrive."),
+    key("limits.bodyBytes", Kind::Size(0, u64::MAX), "0", "The largest request body; 0 is no limit."),
+    key("limits.connections", Kind::Integer(1, 1_000_000), "10000", "The most connections at once."),
+    key("limits.tokenBytes", Kind::Size(256, 1 << 20), "16KiB", "The largest token."),
+    key("shutdown.delay", TIME, "0s", "How long to go on accepting after readiness has gone."),
+    key("shutdown.drainTimeout", TIME, "30s", "How long what runs may take to finish."),
+    key("log.level", Kind::Text, "info", "error, warn, info, debug, trace, or target=level directives."),
+    key("log.format", Kind::Word(&["json", "text"]), "json", "One JSON object per line, or lines for people."),
+];

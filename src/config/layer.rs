@@ -1,0 +1,322 @@
+//! One source's settings, held against the table of keys, and the merging of all of them.
+//!
+//! Values stay text until the merged configuration is read: figment only decides which source wins.
+//! A later source replaces a value or a whole list; maps are merged key by key.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use figment::value::{Dict, Empty, Tag, Value as Merging};
+use figment::{Figment, Metadata, Profile, Provider};
+
+use super::document::{Node, Position, Value};
+use super::error::{ConfigError, Origin};
+use super::fragment;
+use super::keys::{self, Key, Kind};
+use super::substitution::Substituted;
+use super::values::quote;
+
+/// Where a layer's texts come from.
+pub(super) enum Source<'a> {
+    Default,
+    File { path: PathBuf, substituted: Option<&'a Substituted> },
+    Environment(&'a str),
+    Flag(&'static str),
+}
+
+impl Source<'_> {
+    pub(super) fn at(&self, position: Position) -> Origin {
+        match self {
+            Self::Default => Origin::Default,
+            Self::File { path, substituted } => {
+                let Position { line, column } = match substituted {
+                    Some(substituted) => substituted.original(position),
+                    None => position,
+                };
+                Origin::File { path: path.clone(), line, column }
+            }
+            Self::Environment(name) => Origin::Environment((*name).to_owned()),
+            Self::Flag(name) => Origin::Flag(name),
+        }
+    }
+}
+
+/// The settings of one source.
+#[derive(Default)]
+pub(super) struct Layer {
+    settings: Dict,
+    origins: BTreeMap<String, Origin>,
+}
+
+impl Layer {
+    /// Takes a document in our own shape.
+    pub(super) fn document(&mut self, source: &Source<'_>, root: &Node, errors: &mut Vec<ConfigError>) {
+        self.settings = Walk { source, origins: &mut self.origins, errors }.section("", "", root);
+    }
+
+    /// Takes the value of one key.
+    pub(super) fn put(&mut self, key: &Key, node: &Node, source: &Source<'_>, errors: &mut Vec<ConfigError>) {
+        if let Some(value) = (Walk { source, origins: &mut self.origins, errors }).value(key.path, key, node)
+        {
+            insert(&mut self.settings, key.path, value);
+        }
+    }
+}
+
+fn insert(dict: &mut Dict, path: &str, value: Merging) {
+    match path.split_once('.') {
+        None => drop(dict.insert(path.to_owned(), value)),
+        Some((first, rest)) => {
+            let section = dict.entry(first.to_owned()).or_insert_with(|| Merging::from(Dict::new()));
+            if let Merging::Dict(_, section) = section {
+                insert(section, rest, value);
+            }
+        }
+    }
+}
+
+/// A way through a document along the table of keys.
+struct Walk<'a> {
+    source: &'a Source<'a>,
+    origins: &'a mut BTreeMap<String, Origin>,
+    errors: &'a mut Vec<ConfigError>,
+}
+
+impl Walk<'_> {
+    /// `path` is where we are (`issuers[0]`), `schema` the same in the table (`issuers[]`).
+    fn section(&mut self, path: &str, schema: &str, node: &Node) -> Dict {
+        let mut dict = Dict::new();
+        let entries = match &node.value {
+            Value::Null => return dict,
+            Value::Map(entries) => entries,
+            _ => {
+                let names = keys::children(schema).join(", ");
+                self.error(path, node.at, format!("is {}, not a map with the keys {names}", node.kind()));
+                return dict;
+            }
+        };
+        for entry in entries {
+            let nested = entry.key.contains(['.', '[']);
+            let below = keys::join(path, &entry.key);
+            let below_schema = keys::join(schema, &entry.key);
+            let value = match keys::find(&below_schema) {
+                Some(key) if !nested => self.value(&below, key, &entry.node),
+                None if !nested && keys::is_section(&below_schema) => {
+                    let section = self.section(&below, &below_schema, &entry.node);
+                    (!section.is_empty()).then(|| Merging::from(section))
+                }
+                _ => {
+                    let origin = Some(self.source.at(entry.key_at));
+                    self.errors.push(unknown_key(path, schema, &entry.key, origin));
+                    None
+                }
+            };
+            if let Some(value) = value {
+                dict.insert(entry.key.clone(), value);
+            }
+        }
+        dict
+    }
+
+    /// `None` where nothing is given, or nothing that can be read.
+    fn value(&mut self, path: &str, key: &Key, node: &Node) -> Option<Merging> {
+        if node.value == Value::Null {
+            return None;
+        }
+        self.origins.insert(path.to_owned(), self.source.at(node.at));
+        match key.kind {
+            Kind::Entries => self.entries(path, key, node),
+            Kind::Claims => self.claims(path, node),
+            Kind::Free => Some(Merging::from(Dict::new())),
+            kind if kind.is_list() => self.list(path, kind, node).map(Merging::from),
+            kind => self.scalar(path, key, kind, node),
+        }
+    }
+
+    fn scalar(&mut self, path: &str, key: &Key, kind: Kind, node: &Node) -> Option<Merging> {
+        let Value::Scalar { text, .. } = &node.value else {
+            self.error(path, node.at, format!("is {}; accepted: {}", node.kind(), kind.describe()));
+            return None;
+        };
+        if text.is_empty() && key.default.is_empty() {
+            return Some(Merging::Empty(Tag::Default, Empty::Unit));
+        }
+        let checked = match text.is_empty() {
+            true => Err(format!("is empty; accepted: {}", kind.describe())),
+            false => kind.check(text),
+        };
+        match checked {
+            Ok(()) => Some(Merging::from(text.as_str())),
+            Err(message) => {
+                self.error(path, node.at, message);
+                None
+            }
+        }
+    }
+
+    fn list(&mut self, path: &str, kind: Kind, node: &Node) -> Option<Vec<Merging>> {
+        let items = self.items(path, kind, node)?;
+        let items = if matches!(kind, Kind::Routes) { join_methods(items) } else { items };
+        let before = self.errors.len();
+        for (index, (text, at)) in items.iter().enumerate() {
+            let checked = if text.is_empty() { Err("is empty".to_owned()) } else { kind.check(text) };
+            if let Err(message) = checked {
+                self.error(path, *at, format!("item {}: {message}", index + 1));
+            }
+        }
+        let fine = self.errors.len() == before;
+        fine.then(|| items.into_iter().map(|(text, _)| Merging::from(text)).collect())
+    }
+
+    /// The texts of a list, however it is written.
+    fn items(&mut self, path: &str, kind: Kind, node: &Node) -> Option<Vec<(String, Position)>> {
+        let texts = match &node.value {
+            Value::List(nodes) => return self.texts(path, nodes),
+            Value::Scalar { text, .. } if text.trim().is_empty() => {
+                Err("is empty; an empty list is written []".to_owned())
+            }
+            Value::Scalar { text, quoted: true } if !kind.splits_words() && !text.trim().starts_with('[') => {
+                Ok(vec![text.clone()])
+            }
+            Value::Scalar { text, .. } => fragment::list(text, kind.splits_words()),
+            Value::Map(_) | Value::Null => Err(format!("is {}; accepted: {}", node.kind(), kind.describe())),
+        };
+        match texts {
+            Ok(texts) => Some(texts.into_iter().map(|text| (text, node.at)).collect()),
+            Err(message) => {
+                self.error(path, node.at, message);
+                None
+            }
+        }
+    }
+
+    fn texts(&mut self, path: &str, nodes: &[Node]) -> Option<Vec<(String, Position)>> {
+        let mut texts = Vec::new();
+        let mut fine = true;
+        for (index, node) in nodes.iter().enumerate() {
+            match &node.value {
+                Value::Scalar { text, .. } => texts.push((text.clone(), node.at)),
+                _ => {
+                    let message = format!("item {} is {}, not a single value", index + 1, node.kind());
+                    self.error(path, node.at, message);
+                    fine = false;
+                }
+            }
+        }
+        fine.then_some(texts)
+    }
+
+    fn entries(&mut self, path: &str, key: &Key, node: &Node) -> Option<Merging> {
+        let Value::List(nodes) = &node.value else {
+            self.error(path, node.at, format!("is {}, not a list of maps", node.kind()));
+            return None;
+        };
+        let schema = format!("{}[]", key.path);
+        let mut entries = Vec::new();
+        for (index, node) in nodes.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            self.origins.insert(path.clone(), self.source.at(node.at));
+            if node.value == Value::Null {
+                self.error(&path, node.at, "is empty".to_owned());
+            }
+            entries.push(Merging::from(self.section(&path, &schema, node)));
+        }
+        Some(Merging::from(entries))
+    }
+
+    fn claims(&mut self, path: &str, node: &Node) -> Option<Merging> {
+        let Value::Map(entries) = &node.value else {
+            let message = format!("is {}, not a map from claims to lists of values", node.kind());
+            self.error(path, node.at, message);
+            return None;
+        };
+        let mut claims = Dict::new();
+        for entry in entries {
+            let path = keys::join(path, &shown(&entry.key));
+            if entry.node.value == Value::Null {
+                self.error(&path, entry.key_at, "has no values".to_owned());
+            } else if let Some(values) = self.list(&path, Kind::Texts, &entry.node) {
+                claims.insert(entry.key.clone(), Merging::from(values));
+            }
+        }
+        Some(Merging::from(claims))
+    }
+
+    fn error(&mut self, path: &str, at: Position, message: String) {
+        self.errors.push(ConfigError::new(path, Some(self.source.at(at)), message));
+    }
+}
+
+/// In a flow list `[GET,PUT /docs]` the comma ends an item. A route has a path, so one without ends
+/// in the next.
+fn join_methods(items: Vec<(String, Position)>) -> Vec<(String, Position)> {
+    let mut joined: Vec<(String, Position)> = Vec::new();
+    for (text, at) in items {
+        match joined.last_mut().filter(|(before, _)| !before.contains('/') && !before.is_empty()) {
+            Some((before, _)) => *before = format!("{before},{text}"),
+            None => joined.push((text, at)),
+        }
+    }
+    joined
+}
+
+fn unknown_key(path: &str, schema: &str, name: &str, origin: Option<Origin>) -> ConfigError {
+    let error = |message| ConfigError::new(keys::join(path, &shown(name)), origin, message);
+    let known = keys::children(schema);
+    let exact = keys::find(name).map(|key| key.path);
+    let nearest = || keys::nearest(name, known.iter().copied());
+    // The right name in the wrong place.
+    let elsewhere = || {
+        let ends = |key: &&Key| key.path.strip_suffix(name).is_some_and(|before| before.ends_with('.'));
+        let plain = keys::KEYS.iter().filter(ends).min_by_key(|key| key.path.contains("[]"));
+        plain.map(|key| key.path)
+    };
+    if let Some(near) = exact.or_else(nearest).or_else(elsewhere) {
+        return error(format!("unknown key; did you mean `{near}`?"));
+    }
+    error("unknown key".to_owned()).help(format!("known here: {}", known.join(", ")))
+}
+
+/// A key from a file, safe to show.
+pub(super) fn shown(name: &str) -> String {
+    let plain = name.len() <= 80 && !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic());
+    if plain { name.to_owned() } else { quote(name) }
+}
+
+/// All layers, merged.
+pub(super) struct Merged {
+    /// The values: texts, lists and maps of them.
+    pub(super) root: Dict,
+    figment: Figment,
+    layers: Vec<Layer>,
+}
+
+/// A layer under its number, which is how figment tells us whose a value is.
+struct Numbered<'a>(usize, &'a Layer);
+
+impl Provider for Numbered<'_> {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.0.to_string())
+    }
+
+    fn data(&self) -> Result<figment::value::Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.1.settings.clone()))
+    }
+}
+
+impl Merged {
+    /// Merges the layers; the last has the last word.
+    pub(super) fn new(layers: Vec<Layer>) -> Self {
+        let providers = layers.iter().enumerate().map(|(number, layer)| Numbered(number, layer));
+        let figment = providers.fold(Figment::new(), Figment::merge);
+        // No provider of ours fails, so there is always a map.
+        let root = figment.data().ok().and_then(|mut profiles| profiles.remove(&Profile::Default));
+        Self { root: root.unwrap_or_default(), figment, layers }
+    }
+
+    /// Where `value`, which is at `path`, was written.
+    pub(super) fn origin(&self, path: &str, value: &Merging) -> Option<Origin> {
+        let number: usize = self.figment.get_metadata(value.tag())?.name.parse().ok()?;
+        self.layers.get(number)?.origins.get(path).cloned()
+    }
+}

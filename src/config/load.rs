@@ -1,0 +1,333 @@
+//! Reading every source: the only place that opens files or looks at the environment.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use super::Config;
+use super::document::{self, MAX_BYTES, Node, Position};
+use super::error::{ConfigError, ConfigErrors, Finding, Origin};
+use super::keys::{self, KEYS};
+use super::layer::{Layer, Merged, Source};
+use super::openmetadata::{self, Shape};
+use super::parse;
+use super::substitution::substitute;
+
+/// The file that is read if it is there and no other is named.
+const DEFAULT_FILE: &str = "/etc/metagate/config.yaml";
+/// The environment's name of the file.
+const FILE_VARIABLE: &str = "METAGATE_CONFIG";
+/// The longest secret in a file.
+const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
+/// Where a configuration is read from.
+#[derive(Clone, Default)]
+pub struct Sources {
+    /// The file that `--config` names.
+    pub file: Option<PathBuf>,
+    /// The environment.
+    pub environment: Vec<(String, String)>,
+    /// The flags.
+    pub flags: Flags,
+}
+
+/// The settings that have flags of the command line.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--listen`
+    pub listen: Option<String>,
+    /// `--upstream`
+    pub upstream: Option<String>,
+    /// `--public-keys`, any number of times.
+    pub public_keys: Vec<String>,
+    /// `--backend`
+    pub backend: Option<String>,
+}
+
+/// A configuration and what there is to say about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What is probably not meant.
+    pub warnings: Vec<Finding>,
+    /// What is good to know.
+    pub infos: Vec<String>,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+    /// Other files whose content is part of the configuration: secrets.
+    pub secret_files: Vec<PathBuf>,
+    /// Every value and its origin, for [`super::print()`].
+    pub(super) merged: Merged,
+}
+
+impl fmt::Debug for Merged {
+    /// Without values: some are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Merged").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Sources {
+    /// Without the environment's values: some are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.environment.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Sources")
+            .field("file", &self.file)
+            .field("environment", &names)
+            .field("flags", &self.flags)
+            .finish()
+    }
+}
+
+impl Sources {
+    /// The sources of this process. Bytes of the environment that are no UTF-8 become U+FFFD, which
+    /// [`load`] refuses in every value that it reads.
+    pub fn from_process(file: Option<PathBuf>, flags: Flags) -> Self {
+        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+        let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
+        Self { file, environment, flags }
+    }
+
+    fn variable(&self, name: &str) -> Option<&str> {
+        let mut found = self.environment.iter().rev().filter(|(own, _)| own == name);
+        found.next().map(|(_, value)| value.as_str())
+    }
+
+    /// The file to read, and whether it must be there.
+    fn chosen_file(&self) -> (PathBuf, bool, Option<Origin>) {
+        let variable = self.variable(FILE_VARIABLE).filter(|value| !value.is_empty());
+        match (&self.file, variable) {
+            (Some(file), _) => (file.clone(), true, Some(Origin::Flag("--config"))),
+            (None, Some(file)) => (file.into(), true, Some(Origin::Environment(FILE_VARIABLE.to_owned()))),
+            (None, None) => (DEFAULT_FILE.into(), false, None),
+        }
+    }
+}
+
+/// What is known while the sources are read.
+#[derive(Default)]
+struct Reading {
+    errors: Vec<ConfigError>,
+    infos: Vec<String>,
+    file: Option<PathBuf>,
+    /// Whether a source could not be read: then nothing can be said about what is missing.
+    broken: bool,
+}
+
+/// Reads and checks a configuration.
+///
+/// # Errors
+/// Everything that is wrong with it, in all sources.
+pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+    let mut reading = Reading::default();
+    let mut layers = vec![defaults()];
+    layers.push(file_layer(sources, &mut reading));
+    layers.push(foreign_environment(sources, &mut reading.errors));
+    layers.push(own_environment(sources, &mut reading.errors));
+    layers.push(flags(&sources.flags, &mut reading.errors));
+    let merged = Merged::new(layers);
+    if reading.broken {
+        return Err(failed(reading.errors));
+    }
+    let parsed = parse::parse(&merged, reading.errors, &|path| read_secret(path));
+    let mut infos = reading.infos;
+    infos.extend(parsed.infos);
+    match (parsed.config, ConfigErrors::from_list(parsed.errors)) {
+        (Some(config), None) => Ok(Loaded {
+            config,
+            warnings: parsed.warnings,
+            infos,
+            file: reading.file,
+            secret_files: parsed.secret_files,
+            merged,
+        }),
+        (_, Some(errors)) => Err(errors),
+        (None, None) => Err(failed(Vec::new())),
+    }
+}
+
+/// At least one error, whatever happened.
+fn failed(errors: Vec<ConfigError>) -> ConfigErrors {
+    let unknown = || ConfigError::new("", None, "the configuration cannot be read");
+    match ConfigErrors::from_list(errors) {
+        Some(errors) => errors,
+        None => ConfigErrors::single(unknown()),
+    }
+}
+
+fn defaults() -> Layer {
+    let mut layer = Layer::default();
+    let mut errors = Vec::new();
+    let with_default = KEYS.iter().filter(|key| !key.default.is_empty() && !key.path.contains("[]"));
+    for key in with_default {
+        layer.put(key, &document::parse(key.default).root, &Source::Default, &mut errors);
+    }
+    debug_assert!(errors.is_empty(), "the table's defaults are right: {errors:?}");
+    layer
+}
+
+fn file_layer(sources: &Sources, reading: &mut Reading) -> Layer {
+    let mut layer = Layer::default();
+    let (path, required, origin) = sources.chosen_file();
+    let text = match read_limited(&path, MAX_BYTES as u64) {
+        Ok(bytes) => String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound && !required => return layer,
+        Err(error) => Err(format!("cannot be read: {error}")),
+    };
+    match text {
+        Ok(text) => file_text(sources, &path, &text, &mut layer, reading),
+        Err(message) => {
+            let error =
+                ConfigError::new("", origin, format!("the configuration file {} {message}", path.display()));
+            reading.errors.push(error);
+            reading.broken = true;
+        }
+    }
+    reading.file = Some(path);
+    layer
+}
+
+/// Reads the text of a file, in whichever shape it is.
+fn file_text(sources: &Sources, path: &Path, text: &str, layer: &mut Layer, reading: &mut Reading) {
+    let lookup = |name: &str| sources.variable(name).map(str::to_owned);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let substituted = match openmetadata::has_block(text).then(|| substitute(text, &lookup)) {
+        Some(Err(at)) => {
+            let origin = Source::File { path: path.to_owned(), substituted: None }.at(at);
+            let message = "its ${...} expressions make the text too long";
+            reading.errors.push(ConfigError::new("", Some(origin), message));
+            reading.broken = true;
+            return;
+        }
+        Some(Ok(substituted)) => Some(substituted),
+        None => None,
+    };
+    let text = substituted.as_ref().map_or(text, |substituted| &substituted.text);
+    let source = Source::File { path: path.to_owned(), substituted: substituted.as_ref() };
+    let document = document::parse(text);
+    for problem in document.problems {
+        reading.errors.push(ConfigError::new("", Some(source.at(problem.at)), problem.message));
+    }
+    reading.broken |= !document.complete;
+    if !document.complete {
+        return;
+    }
+    let info = match openmetadata::shape(&document.root) {
+        Shape::Own => {
+            layer.document(&source, &document.root, &mut reading.errors);
+            None
+        }
+        Shape::OpenMetadata => openmetadata::read_yaml(layer, &document.root, &source, &mut reading.errors),
+        Shape::Helm => openmetadata::read_helm(layer, &document.root, &source, &mut reading.errors),
+    };
+    reading.infos.extend(info);
+}
+
+fn foreign_environment(sources: &Sources, errors: &mut Vec<ConfigError>) -> Layer {
+    let mut layer = Layer::default();
+    for (name, path) in openmetadata::ENVIRONMENT {
+        let value = sources.variable(name).filter(|value| !openmetadata::is_unset(value));
+        if let (Some(value), Some(key)) = (value, keys::find(path)) {
+            put_variable(&mut layer, key, name, value, errors);
+        }
+    }
+    layer
+}
+
+pub(super) fn own_environment(sources: &Sources, errors: &mut Vec<ConfigError>) -> Layer {
+    let mut layer = Layer::default();
+    let known = keys::environment_names();
+    for (name, value) in &sources.environment {
+        if !name.starts_with("METAGATE_") || name == FILE_VARIABLE {
+            continue;
+        }
+        let path = known.iter().find(|(known, _)| known == name).map(|(_, path)| *path);
+        match path.and_then(keys::find) {
+            Some(key) => put_variable(&mut layer, key, name, value, errors),
+            None if is_service_link(name) => {}
+            None => errors.push(unknown_variable(name, &known)),
+        }
+    }
+    layer
+}
+
+fn put_variable(layer: &mut Layer, key: &keys::Key, name: &str, value: &str, errors: &mut Vec<ConfigError>) {
+    let source = Source::Environment(name);
+    if value.contains('\u{fffd}') {
+        errors.push(ConfigError::new(key.path, Some(source.at(Position::START)), "is not UTF-8 text"));
+        return;
+    }
+    let node: Node = openmetadata::environment_node(key.kind, value);
+    layer.put(key, &node, &source, errors);
+}
+
+fn unknown_variable(name: &str, known: &[(String, &'static str)]) -> ConfigError {
+    let near = keys::nearest(name, known.iter().map(|(known, _)| known.as_str()));
+    let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    let shown = super::layer::shown(name);
+    let origin = Some(Origin::Environment(shown.clone()));
+    ConfigError::new("", origin, format!("unknown environment variable {shown}{hint}"))
+}
+
+/// Whether Kubernetes or Docker sets this name for a service that is called `metagate...`.
+fn is_service_link(name: &str) -> bool {
+    let tail = name.trim_start_matches("METAGATE_");
+    let port = |tail: &str| {
+        let number = tail.rsplit_once("PORT_").map(|(_, rest)| rest);
+        number.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    !name.contains("__")
+        && (tail.ends_with("SERVICE_HOST")
+            || tail.contains("SERVICE_PORT")
+            || tail == "PORT"
+            || tail.ends_with("_PORT")
+            || port(tail))
+}
+
+fn flags(flags: &Flags, errors: &mut Vec<ConfigError>) -> Layer {
+    let mut layer = Layer::default();
+    let mut put = |path: &str, name: &'static str, value: document::Value| {
+        if let Some(key) = keys::find(path) {
+            layer.put(key, &Node { at: Position::START, value }, &Source::Flag(name), errors);
+        }
+    };
+    let text = |text: &String| Node::text(text, Position::START);
+    let single = [
+        ("listen", "--listen", &flags.listen),
+        ("upstream.url", "--upstream", &flags.upstream),
+        ("backend", "--backend", &flags.backend),
+    ];
+    for (path, name, value) in single {
+        if let Some(value) = value {
+            put(path, name, text(value).value);
+        }
+    }
+    if !flags.public_keys.is_empty() {
+        let list = document::Value::List(flags.public_keys.iter().map(text).collect());
+        put("authentication.publicKeyUrls", "--public-keys", list);
+    }
+    layer
+}
+
+/// A secret's file, without the line break at its end.
+fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = read_limited(path, MAX_SECRET_BYTES).map_err(|error| error.to_string())?;
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    Ok(bytes)
+}
+
+fn read_limited(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(std::io::Error::new(ErrorKind::FileTooLarge, format!("longer than {limit} bytes")));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,328 @@
+//! The merged configuration, from texts to what they mean. Nothing stops at the first error.
+
+mod key_source;
+mod policy;
+mod section;
+mod trust;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::error::{ConfigError, Finding};
+use super::layer::Merged;
+use super::values;
+use super::{
+    ClientTls, Config, DatahubSystem, IdentityFields, Jwks, Limits, Log, LogFormat, ServerTls, Shutdown,
+    TokenCache, Upstream, UpstreamAuthorization,
+};
+use crate::backend::Backend;
+use section::{Report, Section};
+
+/// Keys of the contract whose function comes later. Setting one must not look as if it did something.
+const NOT_AVAILABLE: &[&str] =
+    &["authorization.rules[].when", "authorization.tests", "authentication.jwks.cacheDir"];
+
+/// What came out.
+pub(super) struct Parsed {
+    pub(super) config: Option<Config>,
+    pub(super) errors: Vec<ConfigError>,
+    pub(super) warnings: Vec<Finding>,
+    pub(super) infos: Vec<String>,
+    pub(super) secret_files: Vec<PathBuf>,
+}
+
+/// Reads the merged configuration. `errors` are those that the sources had already.
+pub(super) fn parse(
+    merged: &Merged,
+    errors: Vec<ConfigError>,
+    read_secret: &dyn Fn(&Path) -> Result<Vec<u8>, String>,
+) -> Parsed {
+    let report = Report {
+        errors: errors.into(),
+        warnings: Vec::new().into(),
+        infos: Vec::new().into(),
+        secret_files: Vec::new().into(),
+        read_secret,
+    };
+    let config = config(&Section::root(merged, &report));
+    Parsed {
+        config,
+        errors: report.errors.into_inner(),
+        warnings: report.warnings.into_inner(),
+        infos: report.infos.into_inner(),
+        secret_files: report.secret_files.into_inner(),
+    }
+}
+
+fn config(root: &Section<'_>) -> Option<Config> {
+    refuse_unavailable(root);
+    let authentication = root.section("authentication");
+    let backend = backend(root);
+    let listen = root.need("listen", values::address, ([0, 0, 0, 0], 0).into());
+    let upstream = upstream(root, listen);
+    let place = trust::Place { listen, backend, upstream: upstream.as_ref().map(|upstream| &upstream.url) };
+    let trust = trust::trust(root, &place);
+    let datahub_system = datahub_system(root, backend);
+    Some(Config {
+        listen,
+        workers: workers(root),
+        backend,
+        tls: server_tls(&root.section("tls")),
+        health_listen: health_listen(root, listen),
+        admin_listen: admin_listen(root, listen),
+        trust,
+        jwks: jwks(&authentication.section("jwks")),
+        token_cache: token_cache(&authentication.section("tokenCache")),
+        policy: policy::policy(root, backend),
+        identity: identity(&root.section("identity"), backend),
+        datahub_system,
+        trusted_proxies: root.list("trustedProxies", values::network).unwrap_or_default(),
+        limits: limits(&root.section("limits")),
+        shutdown: shutdown(&root.section("shutdown")),
+        log: log(&root.section("log")),
+        // Last: everything else is looked at even where this is missing.
+        upstream: upstream?,
+    })
+}
+
+fn refuse_unavailable(root: &Section<'_>) {
+    let refuse = |section: &Section<'_>, name: &str| {
+        // An empty list asks for nothing.
+        if section.text(name).is_some() || !section.entries(name).is_empty() {
+            section.error(name, "is not available in this version");
+        }
+    };
+    for path in NOT_AVAILABLE {
+        let (before, name) = path.rsplit_once('.').unwrap_or(("", path));
+        let section = |path: &str| path.split('.').fold(root.clone(), |section, name| section.section(name));
+        match before.strip_suffix("[]").and_then(|list| list.rsplit_once('.')) {
+            Some((outer, list)) => section(outer).entries(list).iter().for_each(|entry| refuse(entry, name)),
+            None => refuse(&section(before), name),
+        }
+    }
+}
+
+fn backend(root: &Section<'_>) -> Backend {
+    let read =
+        |text: &str| Backend::from_name(text).ok_or_else(|| format!("{} is no backend", values::quote(text)));
+    root.need("backend", read, Backend::Generic)
+}
+
+fn workers(root: &Section<'_>) -> usize {
+    match root.need("workers", values::integer, 1) {
+        0 => std::thread::available_parallelism().map_or(1, Into::into),
+        count => usize::try_from(count).unwrap_or(1),
+    }
+}
+
+fn health_listen(root: &Section<'_>, listen: std::net::SocketAddr) -> std::net::SocketAddr {
+    let health = root.section("health");
+    let address = health.need("listen", values::address, listen);
+    if collide(address, listen) {
+        health.error("listen", format!("{address} is the data listener's own address ({listen})"));
+    }
+    address
+}
+
+fn admin_listen(root: &Section<'_>, listen: std::net::SocketAddr) -> std::net::SocketAddr {
+    let admin = root.section("admin");
+    let address = admin.need("listen", values::address, listen);
+    let health = root.section("health").need("listen", values::address, listen);
+    if !address.ip().to_canonical().is_loopback() {
+        admin.error("listen", format!("{address} is not a loopback address, like 127.0.0.1:8687"));
+    } else if collide(address, listen) {
+        admin.error("listen", format!("{address} is the data listener's own address ({listen})"));
+    } else if collide(address, health) {
+        admin.error("listen", format!("{address} is the health listener's own address ({health})"));
+    }
+    address
+}
+
+/// Whether two listeners would want the same port of the same address.
+fn collide(a: std::net::SocketAddr, b: std::net::SocketAddr) -> bool {
+    let same_ip = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() != 0 && a.port() == b.port() && same_ip
+}
+
+fn upstream(root: &Section<'_>, listen: std::net::SocketAddr) -> Option<Upstream> {
+    let section = root.section("upstream");
+    let url = section.read("url", |text| values::url(text, &["http", "https"]));
+    match &url {
+        None => section.missing(
+            "url",
+            "is missing: requests have nowhere to go",
+            "set upstream.url, METAGATE_UPSTREAM__URL or --upstream, to a URL like http://127.0.0.1:8585",
+        ),
+        Some(url) if url.query().is_some() => {
+            section.error("url", "has a query, which no request could keep")
+        }
+        Some(url) if key_source::is_own(url, listen) => {
+            section
+                .error("url", format!("is our own listener ({listen}): requests would go round in circles"));
+        }
+        Some(_) => {}
+    }
+    let authorization = |text: &str| match text {
+        "strip" => Ok(UpstreamAuthorization::Strip),
+        "datahubSystem" => Ok(UpstreamAuthorization::DatahubSystem),
+        "forward" => Ok(UpstreamAuthorization::Forward),
+        _ => Err(format!("{} is not accepted", values::quote(text))),
+    };
+    Some(Upstream {
+        connect_timeout: time(&section, "connectTimeout"),
+        response_timeout: time(&section, "responseTimeout"),
+        idle_timeout: time(&section, "idleTimeout"),
+        tls: client_tls(&section.section("tls")),
+        authorization: section.need("authorization", authorization, UpstreamAuthorization::Forward),
+        url: url?,
+    })
+}
+
+fn time(section: &Section<'_>, name: &str) -> Duration {
+    section.need(name, values::duration, Duration::ZERO)
+}
+
+fn size(section: &Section<'_>, name: &str) -> u64 {
+    section.need(name, values::size, 0)
+}
+
+fn count(section: &Section<'_>, name: &str) -> usize {
+    section.need(name, |text| values::integer(text).and_then(fits), 0)
+}
+
+fn fits(number: u64) -> Result<usize, String> {
+    usize::try_from(number).map_err(|_| "is too large".to_owned())
+}
+
+fn server_tls(section: &Section<'_>) -> Option<ServerTls> {
+    let identity = identity_files(section);
+    let client_ca_file = section.file("clientCaFile");
+    if client_ca_file.is_some() && section.file("certFile").is_none() && section.file("keyFile").is_none() {
+        section.error("clientCaFile", "needs certFile and keyFile: without them there is no TLS");
+    }
+    identity.map(|(cert_file, key_file)| ServerTls { cert_file, key_file, client_ca_file })
+}
+
+fn client_tls(section: &Section<'_>) -> ClientTls {
+    ClientTls { ca_file: section.file("caFile"), identity: identity_files(section) }
+}
+
+/// A certificate and its key: both or neither.
+fn identity_files(section: &Section<'_>) -> Option<(PathBuf, PathBuf)> {
+    match (section.file("certFile"), section.file("keyFile")) {
+        (Some(cert), Some(key)) => return Some((cert, key)),
+        (Some(_), None) => {
+            section.error("certFile", "needs keyFile: a certificate is nothing without its key")
+        }
+        (None, Some(_)) => {
+            section.error("keyFile", "needs certFile: a key is nothing without its certificate")
+        }
+        (None, None) => {}
+    }
+    None
+}
+
+fn jwks(section: &Section<'_>) -> Jwks {
+    Jwks {
+        refresh_interval: time(section, "refreshInterval"),
+        unknown_key_cooldown: time(section, "unknownKeyCooldown"),
+        timeout: time(section, "timeout"),
+        max_stale: time(section, "maxStale"),
+        max_bytes: size(section, "maxBytes"),
+        max_wait: time(section, "maxWait"),
+        cache_dir: section.file("cacheDir"),
+    }
+}
+
+fn token_cache(section: &Section<'_>) -> TokenCache {
+    TokenCache { max_bytes: size(section, "maxBytes"), max_ttl: time(section, "maxTtl") }
+}
+
+/// Fields that mean something else in every request.
+const NOT_FOR_IDENTITY: [&str; 12] = [
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+fn identity(section: &Section<'_>, backend: Backend) -> IdentityFields {
+    let fallback = HeaderName::from_static("x-forwarded-user");
+    let read = |name: &str| section.need(name, values::header_name, fallback.clone());
+    // Backends that map fields to variables cannot tell `-` from `_`.
+    let folded = |field: &HeaderName| field.as_str().replace(['_', '.'], "-");
+    let fields = ["user", "email", "groups"].map(|name| (name, read(name)));
+    for (index, (name, field)) in fields.iter().enumerate() {
+        if NOT_FOR_IDENTITY.contains(&field.as_str()) || field.as_str().starts_with("x-forwarded-f") {
+            section.error(name, format!("`{field}` has a meaning of its own"));
+        }
+        let mut before = fields.iter().take(index);
+        if let Some((other, _)) = before.find(|(_, other)| folded(other) == folded(field)) {
+            section.error(name, format!("`{field}` is also identity.{other}"));
+        }
+    }
+    let datahub_actor = section.need("datahubActor", values::boolean, false);
+    if datahub_actor && backend != Backend::DataHubGms {
+        let message = format!("has no effect with backend {}", backend.as_str());
+        section.report.warn("identity.datahubActor", message, "it is for backend: datahub-gms");
+    }
+    let [(_, user), (_, email), (_, groups)] = fields;
+    IdentityFields { user, email, groups, datahub_actor }
+}
+
+fn datahub_system(root: &Section<'_>, backend: Backend) -> Option<DatahubSystem> {
+    let section = root.section("datahub");
+    let upstream = root.section("upstream");
+    let gms = backend == Backend::DataHubGms;
+    let given = section.has_secret("systemClientSecret");
+    if upstream.text("authorization") == Some("datahubSystem") && !(gms && given) {
+        let help = "it needs backend: datahub-gms and datahub.systemClientSecretFile";
+        upstream.error_with_help("authorization", "datahubSystem has no credential to send", help);
+    }
+    if !given {
+        return None;
+    }
+    let client_secret = section.secret("systemClientSecret");
+    let client_id: Box<str> = section.text("systemClientId").unwrap_or_default().into();
+    if client_id.is_empty() || client_id.contains(':') {
+        section.error("systemClientId", "must be a name without `:`");
+    }
+    if !gms {
+        let message = format!("has no effect with backend {}", backend.as_str());
+        section.report.warn("datahub.systemClientSecret", message, "it is for backend: datahub-gms");
+        return None;
+    }
+    Some(DatahubSystem { client_id, client_secret: client_secret? })
+}
+
+fn limits(section: &Section<'_>) -> Limits {
+    let bytes = |name| section.need(name, |text| values::size(text).and_then(fits), 0);
+    Limits {
+        header_bytes: bytes("headerBytes"),
+        header_count: count(section, "headerCount"),
+        header_read_timeout: time(section, "headerReadTimeout"),
+        body_bytes: size(section, "bodyBytes"),
+        connections: count(section, "connections"),
+        token_bytes: bytes("tokenBytes"),
+    }
+}
+
+fn shutdown(section: &Section<'_>) -> Shutdown {
+    Shutdown { delay: time(section, "delay"), drain_timeout: time(section, "drainTimeout") }
+}
+
+fn log(section: &Section<'_>) -> Log {
+    let level = section.need("level", |text| Ok(text.into()), "info".into());
+    let format = |text: &str| Ok(if text == "text" { LogFormat::Text } else { LogFormat::Json });
+    Log { level, format: section.need("format", format, LogFormat::Json) }
+}

@@ -1,0 +1,169 @@
+//! Where an entry's keys come from.
+
+use std::net::{IpAddr, SocketAddr};
+
+use secrecy::{ExposeSecret, SecretSlice};
+use url::{Host, Url};
+
+use super::super::KeySource;
+use super::super::values;
+use super::Section;
+use super::trust::Place;
+
+/// RFC 7518 section 3.2: an HS256 key has at least the size of the hash.
+const MIN_SECRET_BYTES: usize = 32;
+const KEY_URLS: &[&str] = &["http", "https", "file"];
+
+/// The keys of an issuer entry; `None` where there is an error.
+pub(super) fn key_source(entry: &Section<'_>, issuers: &[Box<str>], place: &Place<'_>) -> Option<KeySource> {
+    let shared = entry.has_secret("sharedSecret");
+    let urls = key_urls(entry, place);
+    match urls {
+        Some(_) if shared => {
+            let key = entry.secret_key("sharedSecret");
+            let message = "is given besides publicKeyUrls; an entry has public keys or a secret, never both";
+            entry.error(&key, message);
+            None
+        }
+        Some(urls) if urls.is_empty() => {
+            let help = "leave the key out to have the keys discovered from the issuer";
+            entry.missing("publicKeyUrls", "is an empty list", help);
+            None
+        }
+        Some(urls) => Some(KeySource::Urls(urls)),
+        None if shared => signing_secret(entry, "sharedSecret").map(KeySource::SharedSecret),
+        None if ["publicKeyUrls", "sharedSecret", "sharedSecretFile"]
+            .iter()
+            .any(|key| entry.in_error(key)) =>
+        {
+            None
+        }
+        None => discovery(entry, issuers),
+    }
+}
+
+fn discovery(entry: &Section<'_>, issuers: &[Box<str>]) -> Option<KeySource> {
+    let help =
+        "add publicKeyUrls: keys can be discovered only from one issuer that is an https:// or http:// URL";
+    match issuers {
+        [issuer] => match values::url(issuer, &["http", "https"]) {
+            Ok(url) => {
+                warn_of_http(entry, "issuer", &url);
+                Some(KeySource::Discovery(url))
+            }
+            Err(message) => {
+                entry.error_with_help("issuer", message, help);
+                None
+            }
+        },
+        [] => None,
+        _ => {
+            entry.error_with_help("issuer", "there are several, and no publicKeyUrls", help);
+            None
+        }
+    }
+}
+
+/// A secret for HS256: not too short.
+pub(super) fn signing_secret(section: &Section<'_>, name: &str) -> Option<SecretSlice<u8>> {
+    let secret = section.secret(name)?;
+    if secret.expose_secret().len() < MIN_SECRET_BYTES {
+        let message = format!("the secret is shorter than {MIN_SECRET_BYTES} bytes, and could be guessed");
+        section.error_with_help(
+            &section.secret_key(name),
+            message,
+            "make one with `openssl rand -base64 48`",
+        );
+        return None;
+    }
+    Some(secret)
+}
+
+/// The key URLs of a section, our own listener's replaced by the upstream's.
+pub(super) fn key_urls(section: &Section<'_>, place: &Place<'_>) -> Option<Vec<Url>> {
+    let urls = section.list("publicKeyUrls", |text| values::url(text, KEY_URLS))?;
+    let urls = urls.into_iter().map(|url| past_ourselves(section, url, place));
+    let urls: Vec<Url> = urls.collect();
+    for url in &urls {
+        warn_of_http(section, "publicKeyUrls", url);
+    }
+    Some(urls)
+}
+
+fn past_ourselves(section: &Section<'_>, url: Url, place: &Place<'_>) -> Url {
+    let Some(upstream) = place.upstream.filter(|_| is_own(&url, place.listen)) else { return url };
+    let mut rewritten = upstream.clone();
+    rewritten.set_path(&format!("{}{}", upstream.path().trim_end_matches('/'), url.path()));
+    rewritten.set_query(url.query());
+    let path = section.path("publicKeyUrls");
+    section.report.info(format!("{path}: {url} is our own listener; its keys are read from {rewritten}"));
+    rewritten
+}
+
+/// Whether a URL names our own listener.
+pub(super) fn is_own(url: &Url, listen: SocketAddr) -> bool {
+    let own = match url.host() {
+        Some(Host::Domain(name)) => is_localhost(name),
+        Some(Host::Ipv4(ip)) => is_here(ip.into(), listen),
+        Some(Host::Ipv6(ip)) => is_here(ip.into(), listen),
+        None => false,
+    };
+    let reachable = listen.ip().is_unspecified() || listen.ip().to_canonical().is_loopback();
+    let ours = match url.host() {
+        // A listener on another address does not answer on loopback.
+        Some(Host::Domain(_)) => own && reachable,
+        _ => own,
+    };
+    url.scheme() != "file" && ours && url.port_or_known_default() == Some(listen.port())
+}
+
+fn is_here(ip: IpAddr, listen: SocketAddr) -> bool {
+    let (ip, own) = (ip.to_canonical(), listen.ip().to_canonical());
+    let local = ip.is_loopback() || ip.is_unspecified();
+    ip == own || local && (own.is_unspecified() || own.is_loopback())
+}
+
+fn is_localhost(name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => is_localhost(name),
+        Some(Host::Ipv4(ip)) => ip.is_loopback() || ip.is_unspecified(),
+        Some(Host::Ipv6(ip)) => {
+            let ip = IpAddr::from(ip).to_canonical();
+            ip.is_loopback() || ip.is_unspecified()
+        }
+        None => false,
+    }
+}
+
+/// Whether the upstream itself serves all of these keys: then it is not ready before us.
+pub(super) fn is_upstreams_own(keys: &KeySource, place: &Place<'_>) -> bool {
+    let (KeySource::Urls(urls), Some(upstream)) = (keys, place.upstream) else { return false };
+    let same = |url: &Url| {
+        let host = url.host() == upstream.host() || is_loopback(url) && is_loopback(upstream);
+        url.scheme() != "file" && host && url.port_or_known_default() == upstream.port_or_known_default()
+    };
+    urls.iter().all(same)
+}
+
+/// Names that only resolve within a cluster or a compose network are as near as loopback.
+fn warn_of_http(section: &Section<'_>, name: &str, url: &Url) {
+    let near = match url.host() {
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            !name.contains('.')
+                || name.ends_with(".svc")
+                || name.ends_with(".svc.cluster.local")
+                || is_localhost(name)
+        }
+        _ => is_loopback(url),
+    };
+    if url.scheme() == "http" && !near {
+        let message = format!("{url} is not encrypted: whoever is on the way can replace the keys");
+        section.report.warn(&section.path(name), message, "use https://");
+    }
+}

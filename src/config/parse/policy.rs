@@ -1,0 +1,173 @@
+//! `authorization`: routes and rules.
+
+use super::super::values;
+use super::Section;
+use crate::backend::Backend;
+use crate::claims::ClaimPath;
+use crate::policy::{Effect, Matching, Methods, Mode, Policy, Requirement, RoutePattern, Rule, Verdict};
+
+/// Reads the policy: the backend's public routes, and `authorization`.
+pub(super) fn policy(root: &Section<'_>, backend: Backend) -> Policy {
+    let section = root.section("authorization");
+    let mode = section.need("mode", mode, Mode::Enforce);
+    if mode == Mode::Report {
+        let message = "nothing is refused, only logged and counted";
+        section.report.warn(
+            "authorization.mode",
+            message,
+            "set `mode: enforce` once the log shows no surprises",
+        );
+    }
+    let mut public = preset(root, backend);
+    public.extend(routes(&section, "public"));
+    let default = |text: &str| Ok(if text == "deny" { Effect::Deny } else { Effect::Allow });
+    Policy {
+        mode,
+        public,
+        optional: routes(&section, "optional"),
+        rules: rules(&section),
+        default: section.need("default", default, Effect::Allow),
+    }
+}
+
+fn mode(text: &str) -> Result<Mode, String> {
+    Ok(if text == "report" { Mode::Report } else { Mode::Enforce })
+}
+
+/// The backend's own public routes, under OpenMetadata's base path.
+fn preset(root: &Section<'_>, backend: Backend) -> Vec<RoutePattern> {
+    let section = root.section("openmetadata");
+    let base = section.need("basePath", values::base_path, "/".to_owned());
+    let base = if backend == Backend::OpenMetadata { base.trim_end_matches('/') } else { "" };
+    let mut routes = Vec::new();
+    for route in backend.public_routes() {
+        let route = match route.split_once(' ') {
+            Some((methods, path)) => format!("{methods} {base}{path}"),
+            None => format!("{base}{route}"),
+        };
+        match values::route(&route) {
+            Ok(route) => routes.push(route),
+            Err(message) => section.error("basePath", message),
+        }
+    }
+    routes
+}
+
+fn routes(section: &Section<'_>, name: &str) -> Vec<RoutePattern> {
+    let routes = section.list(name, values::route).unwrap_or_default();
+    for route in &routes {
+        if route.to_string().ends_with(" /**") || route.to_string() == "/**" {
+            let message = match name {
+                "public" => format!("`{route}` opens every path to everybody"),
+                _ => format!("`{route}` lets requests without a token through on every path"),
+            };
+            section.report.warn(&section.path(name), message, "name the paths that need it");
+        }
+    }
+    routes
+}
+
+fn rules(section: &Section<'_>) -> Vec<Rule> {
+    let mut rules: Vec<Rule> = Vec::new();
+    for entry in section.entries("rules") {
+        let rule = rule(&entry);
+        if rules.iter().any(|before| before.name == rule.name && !rule.name.is_empty()) {
+            entry.error("name", format!("`{}` is the name of another rule too", rule.name));
+        }
+        rules.push(rule);
+    }
+    rules
+}
+
+fn rule(entry: &Section<'_>) -> Rule {
+    if entry.text("name").is_none() {
+        let help = "write `name: only-admins-delete`: the audit log and the metrics use it";
+        entry.missing("name", "a rule needs a name", help);
+    }
+    let matching = entry.section("match");
+    Rule {
+        name: entry.read("name", values::name).unwrap_or_default(),
+        matching: Matching {
+            methods: methods(&matching),
+            paths: matching.list("paths", values::path_pattern).unwrap_or_default(),
+            hosts: matching.texts("hosts"),
+            issuers: matching.texts("issuers"),
+        },
+        verdict: verdict(entry),
+        mode: entry.read("mode", mode).unwrap_or_default(),
+    }
+}
+
+fn methods(matching: &Section<'_>) -> Methods {
+    let names = matching.list("methods", |text| Ok(text.to_owned())).unwrap_or_default();
+    match Methods::from_names(names.iter().map(String::as_str)) {
+        Ok(methods) => methods,
+        Err(error) => {
+            matching.error("methods", error.to_string());
+            Methods::default()
+        }
+    }
+}
+
+fn verdict(entry: &Section<'_>) -> Verdict {
+    let requires = requirement(&entry.section("require"));
+    match (entry.text("action"), requires) {
+        (Some("deny"), None) => Verdict::Deny,
+        (Some("deny"), Some(_)) => {
+            entry.error("action", "`deny` refuses every request that matches, so `require` has no effect");
+            Verdict::Deny
+        }
+        (Some(_), None) => Verdict::Require(Requirement::default()),
+        (_, Some(requirement)) => Verdict::Require(requirement),
+        (None, None) => {
+            // A rule whose `require` is misspelt would allow everything.
+            if entry.text("when").is_none() {
+                entry.missing(
+                    "require",
+                    "the rule says nothing",
+                    "add `require: {anyRole: [Admin]}` or `action: deny`",
+                );
+            }
+            Verdict::Deny
+        }
+    }
+}
+
+/// What is required; `None` where nothing is.
+fn requirement(section: &Section<'_>) -> Option<Requirement> {
+    let names = [
+        "anyRole",
+        "allRoles",
+        "anyScope",
+        "allScopes",
+        "tokenType",
+        "principals",
+        "issuers",
+        "audiences",
+        "sourceIps",
+    ];
+    for name in names {
+        if section.list(name, |text| Ok(text.to_owned())).is_some_and(|items| items.is_empty()) {
+            section.error(name, "is an empty list: nothing could meet it, or everything");
+        }
+    }
+    let claims = section.text_lists("claims");
+    for (claim, _) in claims.iter().filter(|(_, values)| values.is_empty()) {
+        section.error("claims", format!("`{claim}` has an empty list of values"));
+    }
+    let requirement = Requirement {
+        any_role: section.texts("anyRole"),
+        all_roles: section.texts("allRoles"),
+        any_scope: section.texts("anyScope"),
+        all_scopes: section.texts("allScopes"),
+        token_types: section.texts("tokenType"),
+        principals: section.texts("principals"),
+        issuers: section.texts("issuers"),
+        audiences: section.texts("audiences"),
+        claims: claims.into_iter().map(|(claim, values)| (ClaimPath::new(claim), values)).collect(),
+        source_ips: section.list("sourceIps", values::network).unwrap_or_default(),
+    };
+    let claims = !requirement.claims.is_empty();
+    let given = names.iter().any(|name| section.is_given(name));
+    (claims || given).then_some(requirement)
+}

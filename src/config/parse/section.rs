@@ -1,0 +1,219 @@
+//! A view of one map of the merged configuration, which knows its path and collects what is wrong.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+use figment::value::{Dict, Value};
+use secrecy::SecretSlice;
+
+use super::super::error::{ConfigError, Finding, Level, Origin};
+use super::super::keys;
+use super::super::layer::Merged;
+
+/// Reads a secret's file.
+pub(super) type ReadSecret<'a> = &'a dyn Fn(&Path) -> Result<Vec<u8>, String>;
+
+/// What there is to say about a configuration.
+pub(super) struct Report<'a> {
+    pub(super) errors: RefCell<Vec<ConfigError>>,
+    pub(super) warnings: RefCell<Vec<Finding>>,
+    pub(super) infos: RefCell<Vec<String>>,
+    pub(super) secret_files: RefCell<Vec<PathBuf>>,
+    pub(super) read_secret: ReadSecret<'a>,
+}
+
+impl Report<'_> {
+    pub(super) fn warn(&self, path: &str, message: impl Into<String>, help: impl Into<String>) {
+        let (message, help) = (message.into(), Some(help.into()));
+        let finding = Finding { level: Level::Warning, path: path.to_owned(), message, help };
+        self.warnings.borrow_mut().push(finding);
+    }
+
+    pub(super) fn info(&self, message: String) {
+        self.infos.borrow_mut().push(message);
+    }
+
+    /// Whether something is known to be wrong at `path` or below it.
+    fn knows(&self, path: &str) -> bool {
+        let below = |own: &str| {
+            own.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        self.errors.borrow().iter().any(|error| below(&error.path))
+    }
+}
+
+/// One map: the root, a section, or an element of a list.
+#[derive(Clone)]
+pub(super) struct Section<'a> {
+    merged: &'a Merged,
+    pub(super) report: &'a Report<'a>,
+    dict: Option<&'a Dict>,
+    own: Option<Origin>,
+    path: String,
+}
+
+impl<'a> Section<'a> {
+    pub(super) fn root(merged: &'a Merged, report: &'a Report<'a>) -> Self {
+        Self { merged, report, dict: Some(&merged.root), own: None, path: String::new() }
+    }
+
+    /// The path of a key here.
+    pub(super) fn path(&self, name: &str) -> String {
+        keys::join(&self.path, name)
+    }
+
+    /// The section below, empty where it is not given.
+    pub(super) fn section(&self, name: &str) -> Section<'a> {
+        let dict = self.value(name).and_then(Value::as_dict);
+        Section { dict, path: self.path(name), ..self.clone() }
+    }
+
+    /// The elements of a list of maps.
+    pub(super) fn entries(&self, name: &str) -> Vec<Section<'a>> {
+        let values = self.value(name).and_then(Value::as_array).unwrap_or_default();
+        let elements = values.iter().enumerate().map(|(index, value)| {
+            let path = format!("{}[{index}]", self.path(name));
+            let own = self.merged.origin(&path, value);
+            Section { dict: value.as_dict(), own, path, ..self.clone() }
+        });
+        elements.collect()
+    }
+
+    fn value(&self, name: &str) -> Option<&'a Value> {
+        self.dict?.get(name).filter(|value| !matches!(value, Value::Empty(..)))
+    }
+
+    /// Where a key is written; where the element begins that lacks it.
+    pub(super) fn origin(&self, name: &str) -> Option<Origin> {
+        let value = self.dict.and_then(|dict| dict.get(name));
+        value.and_then(|value| self.merged.origin(&self.path(name), value)).or_else(|| self.own.clone())
+    }
+
+    /// Whether a key has a value that is not built in.
+    pub(super) fn is_given(&self, name: &str) -> bool {
+        self.value(name).is_some() && self.origin(name) != Some(Origin::Default)
+    }
+
+    /// Records that something is wrong with a key.
+    pub(super) fn error(&self, name: &str, message: impl Into<String>) {
+        self.push(ConfigError::new(self.path(name), self.origin(name), message));
+    }
+
+    /// Records that something is wrong with a key, and what would be right.
+    pub(super) fn error_with_help(&self, name: &str, message: impl Into<String>, help: impl Into<String>) {
+        self.push(ConfigError::new(self.path(name), self.origin(name), message).help(help));
+    }
+
+    fn push(&self, error: ConfigError) {
+        self.report.errors.borrow_mut().push(error);
+    }
+
+    /// Whether something is known to be wrong with a key: then it only seems to be left out.
+    pub(super) fn in_error(&self, name: &str) -> bool {
+        self.report.knows(&self.path(name))
+    }
+
+    /// Records that a key is missing, unless it is there and could not be read.
+    pub(super) fn missing(&self, name: &str, message: &str, help: &str) {
+        if !self.in_error(name) {
+            self.error_with_help(name, message, help);
+        }
+    }
+
+    /// The text of a key.
+    pub(super) fn text(&self, name: &str) -> Option<&'a str> {
+        self.value(name).and_then(Value::as_str)
+    }
+
+    /// The value of a key that may be left out.
+    pub(super) fn read<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        match parse(self.text(name)?) {
+            Ok(value) => Some(value),
+            Err(message) => {
+                self.error(name, message);
+                None
+            }
+        }
+    }
+
+    /// The value of a key that has a default. The fallback stands in for a value that is in error.
+    pub(super) fn need<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, String>, fallback: T) -> T {
+        if self.text(name).is_none() {
+            self.missing(name, "has no value", "leave the key out for its default");
+        }
+        self.read(name, parse).unwrap_or(fallback)
+    }
+
+    /// The items of a list; `None` where it is left out.
+    pub(super) fn list<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
+        let texts = self.value(name)?.as_array()?.iter().filter_map(Value::as_str);
+        let mut items = Vec::new();
+        for (index, text) in texts.enumerate() {
+            match parse(text) {
+                Ok(item) => items.push(item),
+                Err(message) => self.error(name, format!("item {}: {message}", index + 1)),
+            }
+        }
+        Some(items)
+    }
+
+    /// A list of texts; empty where it is left out.
+    pub(super) fn texts(&self, name: &str) -> Vec<Box<str>> {
+        self.list(name, |text| Ok(text.into())).unwrap_or_default()
+    }
+
+    /// A map from texts to lists of texts.
+    pub(super) fn text_lists(&self, name: &str) -> Vec<(&'a str, Vec<Box<str>>)> {
+        let Some(dict) = self.value(name).and_then(Value::as_dict) else { return Vec::new() };
+        let texts = |value: &Value| {
+            value.as_array().unwrap_or_default().iter().filter_map(Value::as_str).map(Into::into).collect()
+        };
+        dict.iter().map(|(key, value)| (key.as_str(), texts(value))).collect()
+    }
+
+    /// A path.
+    pub(super) fn file(&self, name: &str) -> Option<PathBuf> {
+        self.text(name).map(PathBuf::from)
+    }
+
+    /// A secret, from the key or from the file that its twin names.
+    pub(super) fn secret(&self, name: &str) -> Option<SecretSlice<u8>> {
+        let twin = format!("{name}File");
+        let file = self.file(&twin);
+        let bytes = match (self.text(name), file) {
+            (Some(_), Some(_)) => {
+                let other = self.origin(name).map(|origin| format!(" ({origin})")).unwrap_or_default();
+                self.error(&twin, format!("{}{other} is given too; one of them is enough", self.path(name)));
+                return None;
+            }
+            (Some(text), None) => text.as_bytes().to_vec(),
+            (None, Some(file)) => match (self.report.read_secret)(&file) {
+                Ok(bytes) => {
+                    self.report.secret_files.borrow_mut().push(file);
+                    bytes
+                }
+                Err(message) => {
+                    self.error(&twin, format!("the file {} cannot be read: {message}", file.display()));
+                    return None;
+                }
+            },
+            (None, None) => return None,
+        };
+        if bytes.is_empty() {
+            self.error(&twin, "the secret is empty");
+            return None;
+        }
+        Some(bytes.into())
+    }
+
+    /// Whether one of a secret's two keys has a value.
+    pub(super) fn has_secret(&self, name: &str) -> bool {
+        self.value(name).is_some() || self.value(&format!("{name}File")).is_some()
+    }
+
+    /// Whichever of a secret's two keys is given.
+    pub(super) fn secret_key(&self, name: &str) -> String {
+        let twin = format!("{name}File");
+        if self.value(&twin).is_some() { twin } else { name.to_owned() }
+    }
+}

@@ -1,0 +1,345 @@
+//! `authentication`: whose tokens are believed, and by which keys.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use super::super::{KeySource, TrustEntry};
+use super::super::{keys, values};
+use super::Section;
+use super::key_source::{is_upstreams_own, key_source, key_urls, signing_secret};
+use crate::backend::Backend;
+use crate::claims::{
+    ClaimPath, ClaimRules, DomainRule, NonExpiring, PrincipalMapping, PrincipalRules, PrincipalStyle,
+};
+use crate::jose::{Algorithm, AlgorithmSet};
+
+/// The name of the simple list's entry.
+const SIMPLE_LIST: &str = "public-keys";
+/// The name of the entry that DataHub's signing key makes.
+const DATAHUB: &str = "datahub";
+/// Providers that OpenMetadata knows.
+const PROVIDERS: [&str; 12] = [
+    "basic",
+    "openmetadata",
+    "no-auth",
+    "azure",
+    "auth0",
+    "custom-oidc",
+    "google",
+    "okta",
+    "aws-cognito",
+    "ldap",
+    "saml",
+    "keycloak",
+];
+
+/// Where we stand.
+pub(super) struct Place<'a> {
+    pub(super) listen: SocketAddr,
+    pub(super) backend: Backend,
+    pub(super) upstream: Option<&'a Url>,
+}
+
+/// What `authentication` says for every entry that says nothing else.
+struct Inherited {
+    algorithms: AlgorithmSet,
+    rules: ClaimRules,
+    ca_file: Option<PathBuf>,
+    proxy: Option<Url>,
+}
+
+/// Reads every entry, those with issuers first.
+pub(super) fn trust(root: &Section<'_>, place: &Place<'_>) -> Vec<TrustEntry> {
+    let section = root.section("authentication");
+    let inherited = inherited(root, &section, place.backend);
+    let mut entries: Vec<(Section<'_>, TrustEntry)> = Vec::new();
+    for entry in section.entries("issuers") {
+        if let Some(read) = issuer_entry(&entry, &inherited, place) {
+            entries.push((entry, read));
+        }
+    }
+    let datahub = root.section("datahub");
+    if let Some(read) = datahub_entry(&datahub, &inherited) {
+        entries.push((datahub, read));
+    }
+    refuse_duplicates(&entries);
+    let mut trust: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
+    trust.extend(simple_list(&section, inherited, place));
+    let any = section.entries("issuers").len()
+        + usize::from(root.section("datahub").has_secret("tokenServiceSigningKey"));
+    if trust.is_empty() && any == 0 {
+        section.missing(
+            "publicKeyUrls",
+            "nobody's tokens are trusted: there are neither publicKeyUrls nor issuers",
+            "set authentication.publicKeyUrls, authentication.issuers, AUTHENTICATION_PUBLIC_KEYS or --public-keys",
+        );
+    }
+    trust
+}
+
+fn inherited(root: &Section<'_>, section: &Section<'_>, backend: Backend) -> Inherited {
+    let algorithms: AlgorithmSet =
+        section.list("algorithms", values::algorithm).unwrap_or_default().into_iter().collect();
+    if algorithms.is_empty() {
+        section.missing("algorithms", "is an empty list: no token could be verified", "leave the key out");
+    }
+    if let Some(provider) = section.text("provider").filter(|provider| !PROVIDERS.contains(provider)) {
+        let message = format!("{} is not a provider that OpenMetadata knows", values::quote(provider));
+        section.report.warn("authentication.provider", message, "the key is for information only");
+    }
+    let style = match backend {
+        Backend::OpenMetadata => PrincipalStyle::OpenMetadata,
+        Backend::Generic | Backend::DataHubGms | Backend::DataHubFrontend => PrincipalStyle::AsIs,
+    };
+    let claims = section.texts("principalClaims");
+    if claims.is_empty() {
+        section.missing(
+            "principalClaims",
+            "is an empty list: no token could have a principal",
+            "leave the key out",
+        );
+    }
+    let rules = ClaimRules {
+        issuers: Vec::new(),
+        audiences: Vec::new(),
+        non_expiring: section.need("allowNonExpiring", non_expiring, NonExpiring::None),
+        max_lifetime: section.read("maxLifetime", values::duration),
+        leeway: section.need("leeway", leeway, Duration::ZERO),
+        principal: PrincipalRules { claims, mapping: mapping(section), style },
+        roles_claim: section.need("rolesClaim", claim_path, ClaimPath::default()),
+        domain: domain(root, section),
+    };
+    let proxy = section.read("proxy", |text| values::url(text, &["http", "https"]));
+    Inherited { algorithms, rules, ca_file: section.file("caFile"), proxy }
+}
+
+fn non_expiring(text: &str) -> Result<NonExpiring, String> {
+    match text {
+        "bots" => Ok(NonExpiring::Bots),
+        "any" => Ok(NonExpiring::Any),
+        "none" => Ok(NonExpiring::None),
+        _ => Err(format!("{} is not accepted; write none, bots or any", values::quote(text))),
+    }
+}
+
+fn leeway(text: &str) -> Result<Duration, String> {
+    let leeway = values::duration(text)?;
+    if leeway.subsec_nanos() > 0 {
+        return Err(format!("{} is not a number of whole seconds", values::quote(text)));
+    }
+    Ok(leeway)
+}
+
+fn claim_path(text: &str) -> Result<ClaimPath, String> {
+    Ok(ClaimPath::new(text))
+}
+
+/// `[username:x, email:y]`: both, and nothing else, as OpenMetadata has it.
+fn mapping(section: &Section<'_>) -> Option<PrincipalMapping> {
+    let items = section.texts("principalClaimsMapping");
+    if items.is_empty() {
+        return None;
+    }
+    let (mut username, mut email): (Option<Box<str>>, Option<Box<str>>) = (None, None);
+    for (index, item) in items.iter().enumerate() {
+        let (key, claim) = item.split_once(':').map_or(("", ""), |(key, claim)| (key.trim(), claim.trim()));
+        let slot = match key {
+            "username" => &mut username,
+            "email" => &mut email,
+            _ => {
+                let message = format!(
+                    "item {}: {} is neither username:<claim> nor email:<claim>",
+                    index + 1,
+                    values::quote(item)
+                );
+                section.error("principalClaimsMapping", message);
+                return None;
+            }
+        };
+        if claim.is_empty() || slot.replace(claim.into()).is_some() {
+            let message = format!("item {}: `{key}` needs one claim, given once", index + 1);
+            section.error("principalClaimsMapping", message);
+            return None;
+        }
+    }
+    match (username, email) {
+        (Some(username), Some(email)) => Some(PrincipalMapping { username, email }),
+        _ => {
+            let help = "write [username:preferred_username, email:email], or [] for none";
+            section.error_with_help("principalClaimsMapping", "needs both username and email", help);
+            None
+        }
+    }
+}
+
+fn domain(root: &Section<'_>, section: &Section<'_>) -> Option<DomainRule> {
+    let own = root.section("openmetadata");
+    let published = keys::find("openmetadata.keyId").map(|key| key.default);
+    if own.is_given("keyId") && own.text("keyId") == published {
+        own.report.warn(
+            "openmetadata.keyId",
+            "this is the key id that OpenMetadata ships: its private key is public, and whoever has it can \
+             make tokens for any user",
+            "make a key pair of your own for OpenMetadata, with another JWT_KEY_ID",
+        );
+    }
+    let text =
+        |section: &Section<'_>, name: &str| -> Box<str> { section.text(name).unwrap_or_default().into() };
+    section.need("enforcePrincipalDomain", values::boolean, false).then(|| DomainRule {
+        principal_domain: text(section, "principalDomain"),
+        allowed: section.texts("allowedDomains"),
+        own_issuer: text(&own, "issuer"),
+        own_key_id: text(&own, "keyId"),
+    })
+}
+
+fn issuer_entry(entry: &Section<'_>, inherited: &Inherited, place: &Place<'_>) -> Option<TrustEntry> {
+    if entry.text("name").is_none() {
+        entry.missing(
+            "name",
+            "an issuer entry needs a name",
+            "write `name: okta`: logs, metrics and rules use it",
+        );
+    }
+    let name = entry.read("name", values::name);
+    if name.as_deref() == Some(SIMPLE_LIST) {
+        entry.error("name", format!("`{SIMPLE_LIST}` is the name of the simple list"));
+    }
+    let issuers = entry.texts("issuer");
+    if issuers.is_empty() {
+        entry.missing(
+            "issuer",
+            "an issuer entry needs an issuer",
+            "write the exact value of its tokens' iss",
+        );
+    }
+    let keys = key_source(entry, &issuers, place);
+    let algorithms = entry_algorithms(entry, inherited);
+    let claims = entry
+        .list("principalClaims", |text| Ok(text.into()))
+        .filter(|claims: &Vec<Box<str>>| !claims.is_empty());
+    let mut rules = inherited.rules.clone();
+    rules.issuers = issuers;
+    rules.audiences = entry.texts("audiences");
+    rules.non_expiring = entry.read("allowNonExpiring", non_expiring).unwrap_or(rules.non_expiring);
+    rules.max_lifetime = entry.read("maxLifetime", values::duration).or(rules.max_lifetime);
+    rules.leeway = entry.read("leeway", leeway).unwrap_or(rules.leeway);
+    rules.roles_claim = entry.read("rolesClaim", claim_path).unwrap_or(rules.roles_claim);
+    if let Some(claims) = claims {
+        // The mapping goes before the claims, so inheriting it would undo what the entry says.
+        rules.principal = PrincipalRules { claims, mapping: None, style: rules.principal.style };
+    }
+    if rules.audiences.is_empty() && !entry.has_secret("sharedSecret") {
+        let message =
+            "no audience is bound: a token that this issuer made for any other service is accepted too";
+        entry.report.warn(&entry.path("audiences"), message, "add `audiences: [<client id>]`");
+    }
+    let keys = keys?;
+    let optional = entry.read("optional", values::boolean);
+    Some(TrustEntry {
+        name: name?,
+        optional: optional.unwrap_or_else(|| is_upstreams_own(&keys, place)),
+        algorithms,
+        rules,
+        ca_file: entry.file("caFile").or_else(|| inherited.ca_file.clone()),
+        proxy: entry
+            .read("proxy", |text| values::url(text, &["http", "https"]))
+            .or_else(|| inherited.proxy.clone()),
+        keys,
+    })
+}
+
+fn entry_algorithms(entry: &Section<'_>, inherited: &Inherited) -> AlgorithmSet {
+    let shared = entry.has_secret("sharedSecret");
+    let read = |text: &str| match (shared, text) {
+        (true, "HS256") => Ok(Algorithm::HS256),
+        (true, _) => {
+            Err(format!("{} cannot be verified with a shared secret, only HS256", values::quote(text)))
+        }
+        (false, _) => values::algorithm(text),
+    };
+    match entry.list("algorithms", read) {
+        Some(algorithms) if algorithms.is_empty() => {
+            entry.missing("algorithms", "is an empty list: no token could be verified", "leave the key out");
+            AlgorithmSet::default()
+        }
+        Some(algorithms) => algorithms.into_iter().collect(),
+        None if shared => [Algorithm::HS256].into_iter().collect(),
+        None => inherited.algorithms,
+    }
+}
+
+fn datahub_entry(section: &Section<'_>, inherited: &Inherited) -> Option<TrustEntry> {
+    let secret = signing_secret(section, "tokenServiceSigningKey")?;
+    let mut rules = inherited.rules.clone();
+    rules.issuers = vec![section.text("tokenServiceIssuer").unwrap_or_default().into()];
+    // DataHub's NO_EXPIRY tokens have no exp, and nothing that would make them a bot's.
+    rules.non_expiring = NonExpiring::Any;
+    let claims = vec!["actorId".into(), "sub".into()];
+    rules.principal = PrincipalRules { claims, mapping: None, style: rules.principal.style };
+    Some(TrustEntry {
+        name: DATAHUB.into(),
+        keys: KeySource::SharedSecret(secret),
+        algorithms: [Algorithm::HS256].into_iter().collect(),
+        rules,
+        optional: false,
+        ca_file: None,
+        proxy: None,
+    })
+}
+
+fn refuse_duplicates(entries: &[(Section<'_>, TrustEntry)]) {
+    for (index, (section, entry)) in entries.iter().enumerate() {
+        let before = || entries.iter().take(index).map(|(_, entry)| entry);
+        let (name_key, issuer_key) = match section.text("name") {
+            Some(_) => ("name", "issuer"),
+            None => ("tokenServiceSigningKey", "tokenServiceIssuer"),
+        };
+        if before().any(|other| other.name == entry.name) {
+            section.error(name_key, format!("`{}` is the name of another issuer entry too", entry.name));
+        }
+        for (position, issuer) in entry.rules.issuers.iter().enumerate() {
+            if let Some(other) = before().find(|other| other.rules.issuers.contains(issuer)) {
+                let message =
+                    format!("{} belongs to the entry `{}` already", values::quote(issuer), other.name);
+                section.error(issuer_key, message);
+            } else if entry.rules.issuers.iter().take(position).any(|other| other == issuer) {
+                section.error(issuer_key, format!("{} is written twice", values::quote(issuer)));
+            }
+        }
+    }
+}
+
+fn simple_list(section: &Section<'_>, inherited: Inherited, place: &Place<'_>) -> Option<TrustEntry> {
+    let urls = key_urls(section, place).filter(|urls| !urls.is_empty());
+    let algorithms = match section.read("tokenValidationAlgorithm", values::algorithm) {
+        Some(algorithm) if inherited.algorithms.contains(algorithm) => [algorithm].into_iter().collect(),
+        Some(algorithm) => {
+            let message = format!("{algorithm} is not in authentication.algorithms, so nothing is left");
+            section.error("tokenValidationAlgorithm", message);
+            return None;
+        }
+        None => inherited.algorithms,
+    };
+    let keys = KeySource::Urls(urls?);
+    let mut rules = inherited.rules;
+    rules.audiences = section.texts("audiences");
+    if rules.audiences.is_empty() {
+        let help = "authentication:\n  audiences: [<client id>]   # or an entry of `issuers` for each identity provider";
+        let message = "neither issuer nor audience is bound: every token that these keys sign is accepted, also \
+                       one made for another service";
+        section.report.warn("authentication.publicKeyUrls", message, help);
+    }
+    Some(TrustEntry {
+        name: SIMPLE_LIST.into(),
+        optional: is_upstreams_own(&keys, place),
+        keys,
+        algorithms,
+        rules,
+        ca_file: inherited.ca_file,
+        proxy: inherited.proxy,
+    })
+}

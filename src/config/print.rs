@@ -1,0 +1,128 @@
+//! The merged configuration as YAML: where each value came from, and no secrets.
+
+use std::fmt::Write;
+
+use figment::value::{Dict, Value};
+
+use super::error::Origin;
+use super::keys::{self, Key, Kind};
+use super::layer::Merged;
+use super::load::Loaded;
+
+/// Every key with its value and where that came from. Secrets are `[redacted]`.
+pub fn print(loaded: &Loaded) -> String {
+    let mut out = String::new();
+    section(&mut out, &loaded.merged, Some(&loaded.merged.root), &Place::default());
+    out
+}
+
+/// Where in the configuration we are.
+#[derive(Default)]
+struct Place {
+    path: String,
+    schema: String,
+    indent: usize,
+    /// Within an element of a list only what is given is shown.
+    element: bool,
+}
+
+fn section(out: &mut String, merged: &Merged, dict: Option<&Dict>, place: &Place) {
+    for name in keys::children(&place.schema) {
+        let value = dict.and_then(|dict| dict.get(name));
+        if value.is_none() && place.element {
+            continue;
+        }
+        let below = Place {
+            path: keys::join(&place.path, name),
+            schema: keys::join(&place.schema, name),
+            indent: place.indent,
+            element: place.element,
+        };
+        match keys::find(&below.schema) {
+            Some(key) => entry(out, merged, key, name, value, &below),
+            None => {
+                line(out, place.indent, &format!("{name}:"));
+                let below = Place { indent: place.indent + 2, ..below };
+                section(out, merged, value.and_then(Value::as_dict), &below);
+            }
+        }
+    }
+}
+
+fn entry(out: &mut String, merged: &Merged, key: &Key, name: &str, value: Option<&Value>, place: &Place) {
+    let origin = value.and_then(|value| merged.origin(&place.path, value));
+    let comment = match origin {
+        Some(Origin::Default) => "default".to_owned(),
+        Some(Origin::Environment(name)) => format!("env {name}"),
+        Some(Origin::Flag(name)) => format!("flag {name}"),
+        Some(file) => format!("from {file}"),
+        None => "not set".to_owned(),
+    };
+    let elements = value.and_then(Value::as_array).filter(|items| !items.is_empty());
+    match (key.kind, elements) {
+        (Kind::Entries, Some(elements)) => {
+            line(out, place.indent, &format!("{name}:  # {comment}"));
+            for (index, element) in elements.iter().enumerate() {
+                list_element(out, merged, element, place, index);
+            }
+        }
+        (kind, _) => {
+            let value = shown(kind, value);
+            let space = if value.is_empty() { "" } else { " " };
+            line(out, place.indent, &format!("{name}:{space}{value}  # {comment}"));
+        }
+    }
+}
+
+fn list_element(out: &mut String, merged: &Merged, element: &Value, place: &Place, index: usize) {
+    let below = Place {
+        path: format!("{}[{index}]", place.path),
+        schema: format!("{}[]", place.schema),
+        indent: place.indent + 4,
+        element: true,
+    };
+    let mut text = String::new();
+    section(&mut text, merged, element.as_dict(), &below);
+    let dash = format!("{}- ", " ".repeat(place.indent + 2));
+    match text.get(place.indent + 4..) {
+        Some(rest) => out.extend([&dash, rest]),
+        None => line(out, place.indent + 2, "- {}"),
+    }
+}
+
+fn shown(kind: Kind, value: Option<&Value>) -> String {
+    match (kind, value) {
+        (_, None | Some(Value::Empty(..))) => String::new(),
+        (Kind::Secret, Some(_)) => "\"[redacted]\"".to_owned(),
+        (_, Some(value)) => flow(value),
+    }
+}
+
+fn flow(value: &Value) -> String {
+    match value {
+        Value::String(_, text) => scalar(text),
+        Value::Array(_, items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
+        Value::Dict(_, dict) => {
+            let entries = dict.iter().map(|(key, value)| format!("{}: {}", scalar(key), flow(value)));
+            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
+        }
+        _ => String::new(),
+    }
+}
+
+/// A scalar that YAML reads back as the same text.
+fn scalar(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@+".contains(c);
+    let starts = text.starts_with(|c: char| c.is_ascii_alphanumeric() || "_/".contains(c));
+    let null = ["null", "Null", "NULL"].contains(&text);
+    if starts && text.chars().all(plain) && !text.ends_with(':') && !null {
+        return text.to_owned();
+    }
+    // JSON's strings are YAML's double-quoted scalars.
+    serde_json::Value::from(text).to_string()
+}
+
+fn line(out: &mut String, indent: usize, text: &str) {
+    // Writing to a string does not fail.
+    let _ = writeln!(out, "{:indent$}{text}", "");
+}

@@ -1,0 +1,114 @@
+//! The JSON Schema of a configuration file, for editors.
+
+use serde_json::{Map, Value, json};
+
+use super::keys::{self, Key, Kind};
+
+/// JSON Schema, draft 2020-12, of a file in our own shape.
+pub fn schema() -> Value {
+    let mut schema = object("");
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
+        schema.insert("title".to_owned(), json!("metagate"));
+    }
+    schema
+}
+
+fn object(path: &str) -> Value {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    for name in keys::children(path) {
+        let below = keys::join(path, name);
+        let value = match keys::find(&below) {
+            Some(key) => {
+                // What the root requires may come from the environment.
+                if path.ends_with("[]") && key.doc.ends_with("Required.") {
+                    required.push(name);
+                }
+                property(key)
+            }
+            None => object(&below),
+        };
+        properties.insert(name.to_owned(), value);
+    }
+    let types =
+        if path.is_empty() || path.ends_with("[]") { json!("object") } else { json!(["object", "null"]) };
+    let mut object = json!({ "type": types, "additionalProperties": false, "properties": properties });
+    if let (false, Some(object)) = (required.is_empty(), object.as_object_mut()) {
+        object.insert("required".to_owned(), json!(required));
+    }
+    object
+}
+
+fn property(key: &Key) -> Value {
+    let mut value = match key.kind {
+        Kind::Entries => json!({ "type": ["array", "null"], "items": object(&format!("{}[]", key.path)) }),
+        Kind::Claims => {
+            json!({ "type": ["object", "null"], "additionalProperties": list(json!({ "type": "string" })) })
+        }
+        Kind::Free => json!({ "type": ["object", "null"] }),
+        kind if kind.is_list() => list(item(kind)),
+        kind => item(kind),
+    };
+    if let Some(value) = value.as_object_mut() {
+        value.insert("description".to_owned(), json!(key.doc));
+        if let Some(default) = default(key) {
+            value.insert("default".to_owned(), default);
+        }
+    }
+    value
+}
+
+/// A list may also be written as one string.
+fn list(item: Value) -> Value {
+    json!({ "anyOf": [{ "type": "array", "items": item }, { "type": ["string", "null"] }] })
+}
+
+fn item(kind: Kind) -> Value {
+    match kind {
+        Kind::Bool => json!({ "type": ["boolean", "null"] }),
+        Kind::Integer(min, max) => json!({ "type": ["integer", "null"], "minimum": min, "maximum": max }),
+        Kind::Duration(..) => json!({ "type": ["string", "null"], "pattern": "^([0-9]+(ms|s|m|h|d))+$" }),
+        Kind::Size(..) => {
+            json!({ "type": ["string", "integer", "null"], "pattern": "^[0-9]+ *(B|KiB|MiB|GiB|kB|KB|MB|GB)?$" })
+        }
+        Kind::Word(words) => {
+            let words: Vec<Option<&str>> = words.iter().copied().map(Some).chain([None]).collect();
+            json!({ "enum": words })
+        }
+        Kind::Algorithm | Kind::Algorithms => {
+            json!({ "enum": crate::jose::Algorithm::ASYMMETRIC.map(crate::jose::Algorithm::name) })
+        }
+        Kind::Url(schemes) => json!({ "type": ["string", "null"], "pattern": url_pattern(schemes) }),
+        Kind::Urls(schemes) => json!({ "type": "string", "pattern": url_pattern(schemes) }),
+        _ if kind.is_list() => json!({ "type": "string" }),
+        // Names and texts may look like numbers.
+        _ => json!({ "type": ["string", "number", "boolean", "null"] }),
+    }
+}
+
+fn url_pattern(schemes: &[&str]) -> String {
+    format!("^({})://", schemes.join("|"))
+}
+
+fn default(key: &Key) -> Option<Value> {
+    let document = super::document::parse(key.default);
+    match document.root.value {
+        super::document::Value::Null => None,
+        super::document::Value::List(nodes) => {
+            let texts = nodes.into_iter().filter_map(|node| match node.value {
+                super::document::Value::Scalar { text, .. } => Some(Value::from(text)),
+                _ => None,
+            });
+            Some(texts.collect())
+        }
+        super::document::Value::Scalar { text, .. } => Some(match key.kind {
+            Kind::Bool => Value::from(text == "true"),
+            Kind::Integer(..) | Kind::Size(..) => {
+                text.parse::<u64>().map_or_else(|_| Value::from(text), Value::from)
+            }
+            _ => Value::from(text),
+        }),
+        super::document::Value::Map(_) => None,
+    }
+}

@@ -1,0 +1,189 @@
+//! `${NAME:-default}` as Dropwizard's `EnvironmentVariableSubstitutor` does it: in the text, before
+//! it is YAML, so that a value may be a quoted word, a list or a comment. Defaults may hold further
+//! expressions. What is neither set nor has a default stays as it is; `$${` is a literal `${`.
+
+use super::document::{MAX_BYTES, Position};
+
+const MAX_NESTING: usize = 16;
+const MAX_EXPRESSIONS: usize = 10_000;
+const MAX_EXPRESSION_BYTES: usize = 4 * 1024;
+
+/// A text with its expressions replaced.
+pub(super) struct Substituted {
+    /// The text.
+    pub(super) text: String,
+    /// Where lines begin, by characters: in the text and in the original.
+    lines: (Vec<usize>, Vec<usize>),
+    /// Where runs begin, by characters: in the text, in the original, and whether the run is a copy.
+    runs: Vec<(usize, usize, bool)>,
+}
+
+/// Replaces every expression of `original`.
+///
+/// # Errors
+/// The place of an expression where the text grows too long, or of one too many.
+pub(super) fn substitute(
+    original: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<Substituted, Position> {
+    let lines = (Vec::new(), line_starts(original));
+    let mut result = Substituted { text: String::new(), lines, runs: vec![(0, 0, true)] };
+    let mut rest = original;
+    let (mut written, mut read) = (0, 0);
+    while let Some(start) = rest.find("${") {
+        let escaped = rest[..start].ends_with('$');
+        let end = if escaped { None } else { closing_brace(&rest[start..]) };
+        let copied = match (escaped, end) {
+            (true, _) => &rest[..start - 1],
+            (false, _) => &rest[..start],
+        };
+        result.text.push_str(copied);
+        let expression = &rest[copied.len()..];
+        let (value, consumed) = match end {
+            Some(end) => (expand(&expression[..end], lookup, 0), end),
+            None => ("${".to_owned(), if escaped { 3 } else { 2 }),
+        };
+        result.text.push_str(&value);
+        written += copied.chars().count();
+        read += copied.chars().count();
+        result.runs.push((written, read, false));
+        if result.text.len() > MAX_BYTES || result.runs.len() > 2 * MAX_EXPRESSIONS {
+            return Err(position_of(&result.lines.1, read));
+        }
+        written += value.chars().count();
+        read += expression[..consumed].chars().count();
+        result.runs.push((written, read, true));
+        rest = &expression[consumed..];
+    }
+    result.text.push_str(rest);
+    result.lines.0 = line_starts(&result.text);
+    Ok(result)
+}
+
+impl Substituted {
+    /// Where `position` of the text was written originally: a replaced part is where its `${` is.
+    pub(super) fn original(&self, position: Position) -> Position {
+        let line = self.lines.0.get(position.line.saturating_sub(1)).copied().unwrap_or_default();
+        let index = line + position.column.saturating_sub(1);
+        let after = self.runs.partition_point(|(written, ..)| *written <= index);
+        let Some((written, read, copied)) = after.checked_sub(1).and_then(|last| self.runs.get(last)) else {
+            return position;
+        };
+        position_of(&self.lines.1, if *copied { read + (index - written) } else { *read })
+    }
+}
+
+/// The characters before each line.
+fn line_starts(text: &str) -> Vec<usize> {
+    let breaks = text.chars().enumerate().filter(|(_, c)| *c == '\n').map(|(index, _)| index + 1);
+    std::iter::once(0).chain(breaks).collect()
+}
+
+fn position_of(lines: &[usize], index: usize) -> Position {
+    let line = lines.partition_point(|start| *start <= index);
+    let start = line.checked_sub(1).and_then(|line| lines.get(line)).copied().unwrap_or_default();
+    Position { line: line.max(1), column: index - start + 1 }
+}
+
+/// The length of the expression at the beginning of `text`, which is `${`.
+fn closing_brace(text: &str) -> Option<usize> {
+    let mut depth = 0usize;
+    let mut bytes = text.bytes().take(MAX_EXPRESSION_BYTES).enumerate().peekable();
+    while let Some((index, byte)) = bytes.next() {
+        match byte {
+            b'$' if bytes.peek().is_some_and(|(_, next)| *next == b'{') => depth += 1,
+            b'}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(index + 1);
+        }
+    }
+    None
+}
+
+/// The value of `${NAME}` or `${NAME:-default}`.
+fn expand(expression: &str, lookup: &dyn Fn(&str) -> Option<String>, depth: usize) -> String {
+    let inner = expression.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
+    let (name, default) = match inner.split_once(":-") {
+        Some((name, default)) => (name, Some(default)),
+        None => (inner, None),
+    };
+    match (lookup(name), default) {
+        (Some(value), _) => value,
+        (None, Some(default)) if depth < MAX_NESTING => expand_all(default, lookup, depth + 1),
+        (None, _) => expression.to_owned(),
+    }
+}
+
+fn expand_all(text: &str, lookup: &dyn Fn(&str) -> Option<String>, depth: usize) -> String {
+    let mut result = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find("${") {
+        let Some(length) = closing_brace(&rest[start..]) else { break };
+        result.push_str(&rest[..start]);
+        result.push_str(&expand(&rest[start..start + length], lookup, depth));
+        rest = &rest[start + length..];
+    }
+    result.push_str(rest);
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(text: &str) -> Substituted {
+        let lookup = |name: &str| match name {
+            "A" => Some("[x, y]".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        };
+        substitute(text, &lookup).unwrap_or_else(|_| panic!("too long"))
+    }
+
+    #[test]
+    fn values_defaults_and_nesting() {
+        for (text, expected) in [
+            ("a: ${A}", "a: [x, y]"),
+            ("a: ${A:-z}", "a: [x, y]"),
+            ("a: ${B:-z}", "a: z"),
+            ("a: ${B:-}", "a: "),
+            ("a: ${EMPTY:-z}", "a: "),
+            ("a: ${B}", "a: ${B}"),
+            ("a: ${B:-${A:-z}} b", "a: [x, y] b"),
+            ("a: ${B:-${C:-z}}", "a: z"),
+            ("a: ${B:-${C:-${D:-{}}}}", "a: {}"),
+            ("a: ${B:-x${C:-y}z}", "a: xyz"),
+            ("a: $${A}", "a: ${A}"),
+            ("a: ${A", "a: ${A"),
+            ("${A}${A}", "[x, y][x, y]"),
+            ("a: $A {A}", "a: $A {A}"),
+            ("ä: ${B:-ö}", "ä: ö"),
+        ] {
+            assert_eq!(run(text).text, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn positions_are_those_of_the_original() {
+        let substituted = run("a: 1\nbä: ${A:-z} # x\nc: 2");
+        let original = |line, column| substituted.original(Position { line, column });
+        assert_eq!(original(1, 4), Position { line: 1, column: 4 });
+        assert_eq!(original(2, 5), Position { line: 2, column: 5 });
+        assert_eq!(original(2, 9), Position { line: 2, column: 5 }, "inside a value");
+        assert_eq!(original(2, 12), Position { line: 2, column: 13 }, "after a value");
+        assert_eq!(original(3, 4), Position { line: 3, column: 4 });
+    }
+
+    #[test]
+    fn growth_and_nesting_are_bounded() {
+        let big = |_: &str| Some("x".repeat(MAX_BYTES / 2));
+        assert!(substitute("${A}${A}${A}", &big).is_err());
+        let deep = "${B:-".repeat(100_000);
+        let closed = format!("{deep}{}", "}".repeat(100_000));
+        assert!(substitute(&closed, &|_| None).is_err());
+        let forty = format!("{}x{}", "${B:-".repeat(40), "}".repeat(40));
+        assert!(run(&forty).text.starts_with("${B:-"));
+    }
+}

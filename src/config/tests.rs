@@ -1,0 +1,102 @@
+//! The configuration as its users write it.
+
+mod documentation;
+mod environment;
+mod errors;
+mod foreign;
+mod hostile;
+mod layers;
+mod meaning;
+mod secrets;
+
+use std::path::PathBuf;
+
+use super::*;
+
+/// A file and variables, to be loaded.
+pub(super) struct Case {
+    sources: Sources,
+    _directory: tempfile::TempDir,
+}
+
+pub(super) const KEYS_URL: (&str, &str) = ("AUTHENTICATION_PUBLIC_KEYS", "https://idp.example/jwks");
+pub(super) const UPSTREAM: (&str, &str) = ("METAGATE_UPSTREAM__URL", "http://10.0.0.1:8585");
+
+/// A file with this text, and nothing else.
+pub(super) fn file(text: &str) -> Case {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.yaml");
+    std::fs::write(&path, text).unwrap();
+    Case { sources: Sources { file: Some(path), ..Sources::default() }, _directory: directory }
+}
+
+/// Variables, and no file.
+pub(super) fn environment(variables: &[(&str, &str)]) -> Case {
+    // An empty file, so that no file of this machine is read.
+    file("").with(variables)
+}
+
+impl Case {
+    pub(super) fn with(mut self, variables: &[(&str, &str)]) -> Self {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        self.sources.environment.extend(variables.iter().map(own));
+        self
+    }
+
+    pub(super) fn flags(mut self, flags: Flags) -> Self {
+        self.sources.flags = flags;
+        self
+    }
+
+    /// A file besides the configuration.
+    pub(super) fn beside(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self._directory.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    pub(super) fn result(&self) -> Result<Loaded, ConfigErrors> {
+        load(&self.sources)
+    }
+
+    #[track_caller]
+    pub(super) fn loaded(&self) -> Loaded {
+        self.result().unwrap_or_else(|errors| panic!("{errors}"))
+    }
+
+    #[track_caller]
+    pub(super) fn config(&self) -> Config {
+        self.loaded().config
+    }
+
+    /// Each error as `path @ line:column | message`, or with a variable's or flag's name.
+    #[track_caller]
+    pub(super) fn errors(&self) -> Vec<String> {
+        let errors = self.result().err().unwrap_or_else(|| panic!("it loads"));
+        errors.iter().map(shown).collect()
+    }
+}
+
+fn shown(error: &ConfigError) -> String {
+    let place = match &error.origin {
+        Some(Origin::File { line, column, .. }) => format!("{line}:{column}"),
+        Some(Origin::WholeFile(_)) => "file".to_owned(),
+        Some(Origin::Environment(name)) => name.clone(),
+        Some(Origin::Flag(name)) => (*name).to_owned(),
+        Some(Origin::Default) => "default".to_owned(),
+        None => "-".to_owned(),
+    };
+    format!("{} @ {place} | {}", error.path, error.message)
+}
+
+#[track_caller]
+pub(super) fn assert_error(errors: &[String], start: &str) {
+    assert!(errors.iter().any(|error| error.starts_with(start)), "no error `{start}` in {errors:#?}");
+}
+
+pub(super) fn urls(entry: &TrustEntry) -> Vec<&str> {
+    match &entry.keys {
+        KeySource::Urls(urls) => urls.iter().map(url::Url::as_str).collect(),
+        _ => panic!("no URLs: {entry:?}"),
+    }
+}

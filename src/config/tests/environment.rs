@@ -1,0 +1,153 @@
+//! Names and spellings of the environment.
+
+use super::*;
+use crate::backend::Backend;
+use crate::config::keys::{KEYS, Kind, environment_names};
+
+#[test]
+fn names_follow_from_paths() {
+    let names = environment_names();
+    let name = |path: &str| names.iter().find(|(_, own)| *own == path).map(|(name, _)| name.as_str());
+    assert_eq!(name("listen"), Some("METAGATE_LISTEN"));
+    assert_eq!(name("upstream.connectTimeout"), Some("METAGATE_UPSTREAM__CONNECT_TIMEOUT"));
+    assert_eq!(name("health.listen"), Some("METAGATE_HEALTH__LISTEN"));
+    assert_eq!(name("authentication.publicKeyUrls"), Some("METAGATE_AUTHENTICATION__PUBLIC_KEY_URLS"));
+    assert_eq!(name("datahub.systemClientSecretFile"), Some("METAGATE_DATAHUB__SYSTEM_CLIENT_SECRET_FILE"));
+    assert_eq!(name("authentication.issuers"), None);
+    assert_eq!(name("authentication.issuers[].name"), None);
+    let distinct: std::collections::HashSet<_> = names.iter().map(|(name, _)| name).collect();
+    assert_eq!(distinct.len(), names.len());
+}
+
+/// A value that differs from the default.
+fn sample(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Bool => "true",
+        Kind::Integer(..) => "7",
+        Kind::Duration(..) => "7s",
+        Kind::Size(..) => "9KiB",
+        Kind::Address => "127.0.0.1:7",
+        Kind::Url(_) | Kind::Urls(_) => "https://seven.example/",
+        Kind::Path => "/seven",
+        Kind::Word(words) => words[1],
+        Kind::HeaderName => "x-seven",
+        Kind::BasePath => "/seven",
+        Kind::Algorithm | Kind::Algorithms => "PS384",
+        Kind::Networks => "7.0.0.0/8",
+        Kind::Routes => "GET /seven",
+        Kind::PathPatterns => "/seven",
+        Kind::Methods => "PUT",
+        Kind::Text | Kind::Name | Kind::Secret | Kind::Texts | Kind::Claims | Kind::Entries | Kind::Free => {
+            "seven"
+        }
+    }
+}
+
+#[test]
+fn every_key_is_set_by_its_name() {
+    for (name, path) in environment_names() {
+        let key = KEYS.iter().find(|key| key.path == path).unwrap();
+        let case = environment(&[(&name, sample(key.kind))]);
+        // Whether it makes sense alone is another matter; that it arrives shows in its layer.
+        let mut errors = Vec::new();
+        let layer = crate::config::load::own_environment(&case.sources, &mut errors);
+        assert!(errors.is_empty(), "{name}: {errors:?}");
+        let merged = crate::config::layer::Merged::new(vec![layer]);
+        let value =
+            path.split('.').fold(Some(figment::value::Value::from(merged.root.clone())), |value, name| {
+                value?.into_dict()?.remove(name)
+            });
+        let value = value.unwrap_or_else(|| panic!("{name} does not reach {path}"));
+        assert_eq!(merged.origin(path, &value), Some(Origin::Environment(name.clone())));
+        assert!(!key.kind.is_list() || value.as_array().is_some_and(|items| items.len() == 1), "{name}");
+    }
+}
+
+#[test]
+fn scalars_with_helms_quotes_comments_and_addresses_with_brackets() {
+    let config = environment(&[
+        KEYS_URL,
+        ("METAGATE_UPSTREAM__URL", "\"http://[::1]:8585\"  # here"),
+        ("METAGATE_LISTEN", "[::]:7000"),
+        ("METAGATE_WORKERS", "\"3\""),
+        ("METAGATE_BACKEND", " openmetadata "),
+        ("METAGATE_AUTHENTICATION__LEEWAY", "'10s'"),
+        ("METAGATE_LOG__LEVEL", "info,hyper=warn"),
+        ("METAGATE_AUTHORIZATION__PUBLIC", "[GET,PUT /docs/**, /x]"),
+        ("METAGATE_TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
+    ])
+    .config();
+    assert_eq!(config.upstream.url.as_str(), "http://[::1]:8585/");
+    assert_eq!(config.listen.to_string(), "[::]:7000");
+    assert_eq!((config.workers, config.backend), (3, Backend::OpenMetadata));
+    assert_eq!(config.trust[0].rules.leeway.as_secs(), 10);
+    assert_eq!(&*config.log.level, "info,hyper=warn");
+    let public: Vec<_> = config.policy.public.iter().map(ToString::to_string).collect();
+    assert_eq!(public[public.len() - 2..], ["GET,PUT /docs/**", "/x"]);
+    assert_eq!(config.trusted_proxies.len(), 2);
+}
+
+#[test]
+fn an_empty_value_of_ours_is_an_error_where_there_must_be_one() {
+    let errors = environment(&[
+        KEYS_URL,
+        UPSTREAM,
+        ("METAGATE_LISTEN", ""),
+        ("METAGATE_WORKERS", "\"\""),
+        ("METAGATE_TRUSTED_PROXIES", ""),
+        ("METAGATE_TLS__CERT_FILE", ""),
+    ])
+    .errors();
+    assert_error(&errors, "listen @ METAGATE_LISTEN | is empty; accepted: address:port");
+    assert_error(&errors, "workers @ METAGATE_WORKERS | is empty");
+    assert_error(
+        &errors,
+        "trustedProxies @ METAGATE_TRUSTED_PROXIES | is empty; an empty list is written []",
+    );
+    assert_eq!(errors.len(), 3, "{errors:#?}");
+    let config = environment(&[KEYS_URL, UPSTREAM, ("METAGATE_TRUSTED_PROXIES", "[]")]).config();
+    assert!(config.trusted_proxies.is_empty());
+}
+
+#[test]
+fn the_item_that_is_no_url_is_named() {
+    let errors = environment(&[
+        UPSTREAM,
+        ("AUTHENTICATION_PUBLIC_KEYS", "[https://a.example/x, localhost:8585/api/v1/system/config/jwks]"),
+    ])
+    .errors();
+    assert_eq!(
+        errors,
+        ["authentication.publicKeyUrls @ AUTHENTICATION_PUBLIC_KEYS | item 2: \
+          \"localhost:8585/api/v1/system/config/jwks\" is not a URL that begins with http:// or https:// or file://"]
+    );
+}
+
+#[test]
+fn names_that_kubernetes_makes_for_a_service_called_metagate_are_no_errors() {
+    environment(&[
+        KEYS_URL,
+        UPSTREAM,
+        ("METAGATE_SERVICE_HOST", "10.0.0.1"),
+        ("METAGATE_SERVICE_PORT", "8685"),
+        ("METAGATE_SERVICE_PORT_HTTP", "8685"),
+        ("METAGATE_PORT", "tcp://10.0.0.1:8685"),
+        ("METAGATE_PORT_8685_TCP", "tcp://10.0.0.1:8685"),
+        ("METAGATE_PORT_8685_TCP_ADDR", "10.0.0.1"),
+        ("METAGATE_DEMO_SERVICE_HOST", "10.0.0.1"),
+        ("METAGATE_DEMO_PORT_80_TCP_PROTO", "tcp"),
+    ])
+    .loaded();
+    for name in
+        ["METAGATE_UPSTREAM_URL", "METAGATE_UPSTREAM__PORT", "METAGATE_", "METAGATE_AUTHENTICATION__ISSUERS"]
+    {
+        let errors = environment(&[KEYS_URL, UPSTREAM, (name, "x")]).errors();
+        assert_error(&errors, &format!(" @ {name} | unknown environment variable"));
+    }
+}
+
+#[test]
+fn a_value_that_is_not_utf_8_is_refused() {
+    let errors = environment(&[KEYS_URL, UPSTREAM, ("METAGATE_LOG__LEVEL", "inf\u{fffd}")]).errors();
+    assert_eq!(errors, ["log.level @ METAGATE_LOG__LEVEL | is not UTF-8 text"]);
+}

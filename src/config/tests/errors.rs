@@ -1,0 +1,269 @@
+//! What is wrong, all at once, and where.
+
+use super::*;
+
+#[test]
+fn every_error_of_every_source_at_once() {
+    let text = "\
+lissten: 0.0.0.0:1
+listen: nowhere
+listen: 0.0.0.0:2
+upstream:
+  connectTimeout: 5 apples
+  tls: {certFile: a.pem}
+authentication:
+  publicKeyUrl: https://idp.example/jwks
+  algorithms: [RS256, HS256, none]
+  leeway: 301s
+  jwks:
+    timeout: \"5\"
+    cacheDir: /x
+  issuers:
+    - name: a
+      issuer: https://a.example
+      leway: 3s
+    - issuer: [https://a.example, https://b.example]
+      publicKeyUrls: [https://b.example/jwks, b.example/jwks]
+authorization:
+  public: [GET docs]
+  rules:
+    - action: deny
+trustedProxies: 10.0.0.0/33
+";
+    let case = file(text)
+        .with(&[
+            ("METAGATE_LISTN", "x"),
+            ("METAGATE_WORKERS", "many"),
+            ("AUTHORIZER_ENFORCE_PRINCIPAL_DOMAIN", "\"maybe\""),
+        ])
+        .flags(Flags { backend: Some("openmetdata".into()), ..Flags::default() });
+    let errors = case.errors();
+    let expected = [
+        "lissten @ 1:1 | unknown key; did you mean `listen`?",
+        "listen @ 2:9 | \"nowhere\" is not an address; write an IP address and a port, like 0.0.0.0:8685 or [::]:8685",
+        " @ 3:1 | `listen` is written twice, first in line 2",
+        "upstream.connectTimeout @ 5:19 | \"5 apples\" is not a duration; write it like 30s, 5m, 250ms",
+        "upstream.tls.certFile @ 6:19 | needs keyFile",
+        "authentication.publicKeyUrl @ 8:3 | unknown key; did you mean `publicKeyUrls`?",
+        "authentication.algorithms @ 9:23 | item 2: HS256 is only for an issuer entry with a sharedSecret",
+        "authentication.algorithms @ 9:30 | item 3: \"none\" would accept tokens that nobody has signed",
+        "authentication.leeway @ 10:11 | 301s is out of range; accepted: 0s to 5m",
+        "authentication.jwks.timeout @ 12:14 | \"5\" is not a duration",
+        "authentication.jwks.cacheDir @ 13:15 | is not available in this version",
+        "authentication.issuers[0].leway @ 17:7 | unknown key; did you mean `leeway`?",
+        "authentication.issuers[1].name @ 18:7 | an issuer entry needs a name",
+        "authentication.issuers[1].publicKeyUrls @ 19:47 | item 2: \"b.example/jwks\" is not a URL that begins with http:// or https:// or file://",
+        "authorization.public @ 21:12 | item 1: a path pattern starts with `/`, `docs` does not",
+        "authorization.rules[0].name @ 23:7 | a rule needs a name",
+        "trustedProxies @ 24:17 | item 1: \"10.0.0.0/33\" is not a network",
+        "authentication.enforcePrincipalDomain @ AUTHORIZER_ENFORCE_PRINCIPAL_DOMAIN | \"maybe\" is neither true nor false",
+        " @ METAGATE_LISTN | unknown environment variable METAGATE_LISTN; did you mean METAGATE_LISTEN?",
+        "workers @ METAGATE_WORKERS | \"many\" is not a whole number",
+        "backend @ --backend | \"openmetdata\" is not accepted; write one of: generic, openmetadata, datahub-gms, \
+         datahub-frontend; did you mean `openmetadata`?",
+        "upstream.url @ - | is missing",
+    ];
+    for expected in expected {
+        assert_error(&errors, expected);
+    }
+    assert_eq!(errors.len(), expected.len(), "{errors:#?}");
+    for (error, expected) in errors.iter().zip(expected) {
+        assert!(error.starts_with(expected), "in the order of the sources: {error}, not {expected}");
+    }
+}
+
+#[test]
+fn an_error_reads_like_a_compilers() {
+    let case = file("authentication:\n  jwks:\n    timeout: 5 apples\n").with(&[KEYS_URL]);
+    let path = case.sources.file.as_ref().unwrap().display().to_string();
+    let errors = case.result().unwrap_err();
+    assert_eq!(
+        errors.to_string(),
+        format!(
+            "error: authentication.jwks.timeout: \"5 apples\" is not a duration; write it like 30s, 5m, 250ms\n  \
+             --> {path}:3:14\n\n\
+             error: upstream.url: is missing: requests have nowhere to go\n  \
+             = help: set upstream.url, METAGATE_UPSTREAM__URL or --upstream, to a URL like http://127.0.0.1:8585"
+        )
+    );
+}
+
+#[test]
+fn nothing_configured_says_what_is_needed() {
+    let errors = file("").errors();
+    assert_eq!(errors.len(), 2, "{errors:#?}");
+    assert_error(&errors, "upstream.url @ - | is missing");
+    assert_error(&errors, "authentication.publicKeyUrls @ default | nobody's tokens are trusted");
+}
+
+#[test]
+fn a_name_in_the_wrong_place_is_pointed_to_the_right_one() {
+    let errors = file(
+        "leeway: 3s\nauthentication.leeway: 3s\nauthentication: {connectTimeout: 1s, zzz: 1, \"\": 1}\n",
+    )
+    .errors();
+    assert_error(&errors, "leeway @ 1:1 | unknown key; did you mean `authentication.leeway`?");
+    assert_error(&errors, "authentication.leeway @ 2:1 | unknown key; did you mean `authentication.leeway`?");
+    assert_error(
+        &errors,
+        "authentication.connectTimeout @ 3:18 | unknown key; did you mean `upstream.connectTimeout`?",
+    );
+    assert_error(&errors, "authentication.zzz @ 3:");
+    assert_error(&errors, "authentication.\"\" @ 3:");
+}
+
+#[test]
+fn shapes_that_do_not_fit() {
+    let errors = file(
+        "upstream: http://x\nlisten: [a]\nauthentication:\n  audiences: {a: b}\n  issuers: {name: x}\n  principalClaims: \
+         [[a], {b: c}, ~, '']\nauthorization: {rules: [~, x, {name: r, require: {claims: [a]}}]}\nlog: [json]\n",
+    )
+    .errors();
+    for expected in [
+        "upstream @ 1:11 | is a single value, not a map with the keys url, connectTimeout",
+        "listen @ 2:9 | is a list; accepted: address:port",
+        "authentication.audiences @ 4:14 | is a map; accepted: a list of texts",
+        "authentication.issuers @ 5:12 | is a map, not a list of maps",
+        "authentication.principalClaims @ 6:21 | item 1 is a list",
+        "authentication.principalClaims @ 6:26 | item 2 is a map",
+        "authentication.principalClaims @ 6:34 | item 3 is nothing",
+        "authorization.rules[0] @ 7:25 | is empty",
+        "authorization.rules[1] @ 7:28 | is a single value, not a map with the keys name, match",
+        "authorization.rules[2].require.claims @ 7:59 | is a list, not a map",
+        "log @ 8:6 | is a list",
+    ] {
+        assert_error(&errors, expected);
+    }
+}
+
+#[test]
+fn a_broken_file_does_not_hide_the_environment() {
+    let errors = file("a: [b\nc: d").with(&[("METAGATE_WORKERS", "x")]).errors();
+    assert_eq!(errors.len(), 2, "{errors:#?}");
+    assert_error(&errors, " @ 2:2 | not YAML: ");
+    assert_error(&errors, "workers @ METAGATE_WORKERS");
+}
+
+#[test]
+fn trust_that_contradicts_itself() {
+    let errors = file(
+        "upstream: {url: http://up}
+authentication:
+  issuers:
+    - {name: a, issuer: a, sharedSecret: 0123456789012345678901234567890, audiences: [x]}
+    - {name: a, issuer: a, sharedSecret: 01234567890123456789012345678901}
+    - {name: b, issuer: b, publicKeyUrls: [https://b], sharedSecret: 01234567890123456789012345678901}
+    - {name: c, issuer: c}
+    - {name: d, issuer: [https://d, https://e]}
+    - {name: public-keys, issuer: https://f}
+    - {name: g, issuer: [https://d], publicKeyUrls: []}
+    - {name: h, issuer: h, publicKeyUrls: [https://h], algorithms: [HS256, RS256]}
+    - {name: i, issuer: i, sharedSecret: 01234567890123456789012345678901, algorithms: [RS256]}
+    - {name: j, issuer: [j, j], sharedSecret: 01234567890123456789012345678901}
+    - {name: k, issuer: j, publicKeyUrls: [https://k]}
+    - {name: 'l l', issuer: l, publicKeyUrls: ['https://u:p@l', ftp://l]}
+",
+    )
+    .errors();
+    for expected in [
+        "authentication.issuers[0].sharedSecret @ 4:42 | the secret is shorter than 32 bytes",
+        "authentication.issuers[2].sharedSecret @ 6:70 | is given besides publicKeyUrls",
+        "authentication.issuers[3].issuer @ 7:25 | \"c\" is not a URL",
+        "authentication.issuers[4].issuer @ 8:25 | there are several",
+        "authentication.issuers[5].name @ 9:14 | `public-keys` is the name of the simple list",
+        "authentication.issuers[6].publicKeyUrls @ 10:53 | is an empty list",
+        "authentication.issuers[7].algorithms @ 11:68 | item 1: HS256",
+        "authentication.issuers[8].algorithms @ 12:88 | item 1: \"RS256\" cannot be verified with a shared secret",
+        "authentication.issuers[9].issuer @ 13:25 | \"j\" is written twice",
+        "authentication.issuers[10].issuer @ 14:25 | \"j\" belongs to the entry `j` already",
+        "authentication.issuers[11].name @ 15:14 | \"l l\" is not a name",
+        "authentication.issuers[11].publicKeyUrls @ 15:48 | item 1: a URL with a user name or a password",
+        "authentication.issuers[11].publicKeyUrls @ 15:65 | item 2: \"ftp://l\" is not a URL",
+    ] {
+        assert_error(&errors, expected);
+    }
+    assert_eq!(errors.len(), 13, "{errors:#?}");
+}
+
+#[test]
+fn duplicate_entries() {
+    let secret = "sharedSecret: 01234567890123456789012345678901";
+    let text = format!(
+        "upstream: {{url: http://up}}\nauthentication:\n  issuers:\n  - {{name: a, issuer: a, {secret}}}\n  - \
+         {{name: a, issuer: b, {secret}}}\n  - {{name: c, issuer: a, {secret}}}\n"
+    );
+    let errors = file(&text).errors();
+    assert_error(
+        &errors,
+        "authentication.issuers[1].name @ 5:12 | `a` is the name of another issuer entry too",
+    );
+    assert_error(&errors, "authentication.issuers[2].issuer @ 6:23 | \"a\" belongs to the entry `a` already");
+    assert_eq!(errors.len(), 2, "{errors:#?}");
+
+    let errors = file(&text.replace("name: a, issuer: b", "name: datahub, issuer: datahub-metadata-service"))
+        .with(&[("DATAHUB_TOKEN_SERVICE_SIGNING_KEY", "01234567890123456789012345678901")])
+        .errors();
+    assert_error(
+        &errors,
+        "datahub.tokenServiceSigningKey @ DATAHUB_TOKEN_SERVICE_SIGNING_KEY | `datahub` is the name",
+    );
+    assert_error(&errors, "datahub.tokenServiceIssuer @ default | \"datahub-metadata-service\" belongs to");
+}
+
+#[test]
+fn listeners_and_fields_that_collide() {
+    let errors = file(
+        "listen: 0.0.0.0:80\nhealth: {listen: 127.0.0.1:80}\nadmin: {listen: 10.0.0.1:9}\nupstream: {url: \
+         'http://localhost', authorization: datahubSystem}\nidentity: {user: X-User, email: x_user, groups: Host}\n\
+         tls: {clientCaFile: x}\n",
+    )
+    .with(&[KEYS_URL])
+    .errors();
+    for expected in [
+        "health.listen @ 2:18 | 127.0.0.1:80 is the data listener's own address",
+        "admin.listen @ 3:17 | 10.0.0.1:9 is not a loopback address",
+        "upstream.url @ 4:17 | is our own listener",
+        "upstream.authorization @ 4:52 | datahubSystem has no credential to send",
+        "identity.email @ 5:33 | `x_user` is also identity.user",
+        "identity.groups @ 5:49 | `host` has a meaning of its own",
+        "tls.clientCaFile @ 6:21 | needs certFile and keyFile",
+    ] {
+        assert_error(&errors, expected);
+    }
+    assert_eq!(errors.len(), 7, "{errors:#?}");
+}
+
+#[test]
+fn rules_that_say_nothing_or_two_things() {
+    let errors = file(
+        "authorization:
+  rules:
+    - {name: a, action: deny, require: {anyRole: [x]}}
+    - {name: b, match: {paths: [/a]}}
+    - {name: a, require: {anyRole: []}}
+    - {name: c, when: 'true'}
+    - {name: d, require: {}}
+    - {name: e, require: {claims: {x: []}}}
+    - {name: f, requires: {anyRole: [x]}}
+    - {name: g, match: {methods: [get], paths: [a]}, action: allow}
+  tests: [{name: t}]
+",
+    )
+    .with(&[KEYS_URL, UPSTREAM])
+    .errors();
+    for expected in [
+        "authorization.rules[0].action @ 3:25 | `deny` refuses every request",
+        "authorization.rules[1].require @ 4:7 | the rule says nothing",
+        "authorization.rules[2].name @ 5:14 | `a` is the name of another rule",
+        "authorization.rules[2].require.anyRole @ 5:36 | is an empty list",
+        "authorization.rules[3].when @ 6:23 | is not available in this version",
+        "authorization.rules[4].require @ 7:7 | the rule says nothing",
+        "authorization.rules[5].require.claims @ 8:35 | `x` has an empty list of values",
+        "authorization.rules[6].requires @ 9:17 | unknown key; did you mean `require`?",
+        "authorization.rules[7].match.methods @ 10:35 | item 1: `get` is not one of GET",
+        "authorization.rules[7].match.paths @ 10:49 | item 1: a path pattern starts with",
+        "authorization.tests @ 11:10 | is not available in this version",
+    ] {
+        assert_error(&errors, expected);
+    }
+}

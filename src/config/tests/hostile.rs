@@ -1,0 +1,148 @@
+//! Texts that are meant to hurt: an error, and soon.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::config::document::{Value, parse};
+
+#[track_caller]
+fn refused(text: &str, message: &str) {
+    let start = Instant::now();
+    let document = parse(text);
+    assert!(!document.complete);
+    let found = &document.problems.last().unwrap().message;
+    assert!(found.contains(message), "{found}");
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[test]
+fn nesting_is_bounded() {
+    refused(&"[".repeat(100_000), "");
+    refused(&"{a: ".repeat(100_000), "");
+    refused(&"- ".repeat(100_000), "");
+    refused(&format!("{}{}", "[".repeat(34), "]".repeat(34)), "nested deeper than 32 levels");
+    assert!(parse(&format!("{}{}", "[".repeat(33), "]".repeat(33))).complete);
+    let block: String = (0..200).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+    refused(&block, "");
+}
+
+#[test]
+fn aliases_cannot_multiply() {
+    let mut laughs = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for (name, before) in ('b'..='i').zip('a'..) {
+        laughs.push_str(&format!("{name}: &{name} [*{before}, *{before}, *{before}, *{before}]\n"));
+    }
+    refused(&laughs, "anchors and aliases are not supported");
+    refused("a: &x 1\nb: 2", "anchors");
+    refused("a: 1\nb: *x", "");
+    refused("a: !!binary aGVsbG8=", "tags are not supported");
+    refused("!x {a: 1}", "tags");
+    refused("&a b: c", "anchors");
+}
+
+#[test]
+fn size_is_bounded() {
+    refused(&"a".repeat(1024 * 1024 + 1), "longer than 1024 KiB");
+    refused(&format!("[{}]", "a,".repeat(10_001)), "more than 10000 values");
+    assert!(parse(&format!("[{}]", "a,".repeat(9_998))).complete);
+    let keys: String = (0..20_000).map(|number| format!("k{number}: 1\n")).collect();
+    refused(&keys, "more than 10000 values");
+}
+
+#[test]
+fn one_document_only() {
+    refused("a: 1\n---\nb: 2", "a second document");
+    assert!(parse("---\na: 1\n...\n").complete);
+    assert!(parse("%YAML 1.2\n---\na: 1\n").complete);
+}
+
+#[test]
+fn keys_are_words() {
+    refused("? [a, b]\n: c", "a key must be a single word");
+    refused("{[a]: b}", "a key must be a single word");
+}
+
+#[test]
+fn scalars_keep_their_text() {
+    let document = parse("[007, no, 1.50, 0x1F, .inf, 2026-01-01, '~', \"null\", ~, null, , |\n]");
+    assert!(!document.complete || document.root.kind() == "a list");
+    let document =
+        parse("- 007\n- no\n- 1.50\n- 0x1F\n- '~'\n- \"null\"\n- ~\n- null\n-\n- NULL\n- |\n  a\n  b\n");
+    let Value::List(items) = document.root.value else { panic!("a list") };
+    let texts: Vec<_> = items
+        .iter()
+        .map(|item| match &item.value {
+            Value::Scalar { text, .. } => Some(text.as_str()),
+            _ => None,
+        })
+        .collect();
+    let expected = [
+        Some("007"),
+        Some("no"),
+        Some("1.50"),
+        Some("0x1F"),
+        Some("~"),
+        Some("null"),
+        None,
+        None,
+        None,
+        None,
+        Some("a\nb\n"),
+    ];
+    assert_eq!(texts, expected);
+}
+
+#[test]
+fn duplicate_keys_are_named_with_both_lines_and_do_not_stop_reading() {
+    let document = parse("a: 1\nb: {c: 1, c: 2}\na: 3\na: 4\n");
+    assert!(document.complete);
+    let problems: Vec<_> = document.problems.iter().map(|p| (p.at.line, p.at.column, &*p.message)).collect();
+    assert_eq!(
+        problems,
+        [
+            (2, 11, "`c` is written twice, first in line 2"),
+            (3, 1, "`a` is written twice, first in line 1"),
+            (4, 1, "`a` is written twice, first in line 1"),
+        ]
+    );
+    assert_eq!(document.root.get("a").map(|node| node.at.line), Some(1));
+}
+
+/// Every prefix of a text, and every single replacement of a character in it.
+#[test]
+fn no_text_makes_it_panic() {
+    let text = "a: {b: [1, 'x', \"y\\n\"], ? c : d}\ne: |\n  f\n- &g *h !i #j\n%k\n--- l\n\t\"\u{0}\u{feff}ä\u{2028}";
+    for (end, _) in text.char_indices() {
+        let _ = parse(&text[..end]);
+        for replacement in ["{", "[", "\"", "\n", ":", "-", "\u{0}", "&", "*"] {
+            let _ = parse(&format!("{}{replacement}{}", &text[..end], &text[end..]));
+            let _ = crate::config::fragment::list(&text[..end], true);
+            let _ = crate::config::fragment::scalar(&text[..end]);
+        }
+    }
+}
+
+#[test]
+fn a_hostile_file_is_an_error_of_load() {
+    for text in
+        ["[".repeat(50_000), format!("{}: 1", "k".repeat(500_000)), "\u{0}".to_owned(), "a".repeat(2 << 20)]
+    {
+        let start = Instant::now();
+        let errors = file(&text).result().unwrap_err().to_string();
+        assert!(errors.len() < 2000, "{}", errors.len());
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.yaml");
+    std::fs::write(&path, [b'a', b':', b' ', 0xff]).unwrap();
+    let errors = load(&Sources { file: Some(path), ..Sources::default() }).unwrap_err();
+    assert!(errors.to_string().contains("is not UTF-8 text"));
+}
+
+#[test]
+fn a_long_list_of_unknown_keys_is_answered_soon() {
+    let keys: String = (0..4_000).map(|number| format!("authentication{number}: 1\n")).collect();
+    let start = Instant::now();
+    assert_eq!(file(&keys).result().unwrap_err().iter().count(), 4_002);
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}

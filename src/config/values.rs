@@ -1,0 +1,295 @@
+//! Reading single values: each from its text, each with a message that says what is accepted.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use http::HeaderName;
+use ipnet::IpNet;
+use url::Url;
+
+use crate::jose::Algorithm;
+use crate::policy::{PathPattern, RoutePattern};
+
+/// A value as it stands in a message: in quotes, on one line, not too long.
+pub(super) fn quote(text: &str) -> String {
+    let short: String = text.chars().take(80).collect();
+    let more = if short.len() < text.len() { "..." } else { "" };
+    format!("{:?}{more}", short)
+}
+
+/// `true` or `false`. The `yes`, `on` and `1` of other formats are not guessed at.
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "True" | "TRUE" => Ok(true),
+        "false" | "False" | "FALSE" => Ok(false),
+        _ => Err(format!("{} is neither true nor false", quote(text))),
+    }
+}
+
+/// A whole number without a sign.
+pub(super) fn integer(text: &str) -> Result<u64, String> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = if digits { text.parse().ok() } else { None };
+    number.ok_or_else(|| format!("{} is not a whole number", quote(text)))
+}
+
+/// One or more of `<number><unit>`: `30s`, `1h30m`, `250ms`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let error = || format!("{} is not a duration; write it like 30s, 5m, 250ms", quote(text));
+    let mut total = Duration::ZERO;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (number, after) = leading_number(rest).ok_or_else(error)?;
+        let letters = after.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(letters);
+        let part = match unit {
+            "ms" => Some(Duration::from_millis(number)),
+            "s" => Some(Duration::from_secs(number)),
+            "m" => number.checked_mul(60).map(Duration::from_secs),
+            "h" => number.checked_mul(3600).map(Duration::from_secs),
+            "d" => number.checked_mul(86_400).map(Duration::from_secs),
+            _ => None,
+        };
+        total = part.and_then(|part| total.checked_add(part)).ok_or_else(error)?;
+        rest = after;
+    }
+    if text.is_empty() { Err(error()) } else { Ok(total) }
+}
+
+/// A number of bytes: `64KiB`, `1GiB`, `100kB`, `512`.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let error = || format!("{} is not a size; write it like 64KiB, 16MiB, or a number of bytes", quote(text));
+    let (number, unit) = leading_number(text).ok_or_else(error)?;
+    let factor: u64 = match unit.trim_start() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return Err(error()),
+    };
+    number.checked_mul(factor).ok_or_else(error)
+}
+
+fn leading_number(text: &str) -> Option<(u64, &str)> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, rest) = text.split_at(digits);
+    Some((number.parse().ok()?, rest))
+}
+
+/// An IP address and a port.
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    let help = "write an IP address and a port, like 0.0.0.0:8685 or [::]:8685";
+    text.parse().map_err(|_| format!("{} is not an address; {help}", quote(text)))
+}
+
+/// A URL of one of `schemes`, with a host (but for `file`) and without user information or fragment.
+pub(super) fn url(text: &str, schemes: &[&str]) -> Result<Url, String> {
+    let accepted = schemes.iter().map(|scheme| format!("{scheme}://")).collect::<Vec<_>>().join(" or ");
+    // `Url::parse` would quietly drop or encode them.
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err("a URL has no blanks in it".to_owned());
+    }
+    // A text with an `@` may hold a password.
+    let shown = if text.contains('@') { "the value".to_owned() } else { quote(text) };
+    let url = match Url::parse(text) {
+        Ok(url) if schemes.contains(&url.scheme()) && has_authority(text) => url,
+        Ok(_) | Err(url::ParseError::RelativeUrlWithoutBase) => {
+            return Err(format!("{shown} is not a URL that begins with {accepted}"));
+        }
+        Err(error) => return Err(format!("{shown} is not a URL: {error}")),
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("a URL with a user name or a password in it is not accepted".to_owned());
+    }
+    if url.fragment().is_some() {
+        return Err(format!("{shown} has a fragment (`#...`), which would never be sent"));
+    }
+    if url.scheme() == "file" && url.to_file_path().is_err() {
+        return Err(format!("{shown} does not name a file; write file:///path/to/jwks.json"));
+    }
+    Ok(url)
+}
+
+/// `Url::parse` reads `http:a/b` as `http://a/b`, which is hardly what was meant.
+fn has_authority(text: &str) -> bool {
+    text.trim_start().split_once(':').is_some_and(|(_, rest)| rest.starts_with("//"))
+}
+
+/// A network, or a single address.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let error = || format!("{} is not a network; write it like 10.0.0.0/8 or fd00::/8", quote(text));
+    match text.parse::<IpAddr>() {
+        Ok(address) => Ok(address.into()),
+        Err(_) => text.parse::<IpNet>().map_err(|_| error()),
+    }
+}
+
+/// An algorithm that a public key can verify.
+pub(super) fn algorithm(text: &str) -> Result<Algorithm, String> {
+    let names = || Algorithm::ASYMMETRIC.map(Algorithm::name).join(", ");
+    match Algorithm::from_name(text) {
+        Some(Algorithm::HS256) => Err(
+            "HS256 is only for an issuer entry with a sharedSecret: with key URLs it would make their public \
+             keys into secrets"
+                .to_owned(),
+        ),
+        Some(algorithm) => Ok(algorithm),
+        None if text.eq_ignore_ascii_case("none") => {
+            Err(format!("{} would accept tokens that nobody has signed", quote(text)))
+        }
+        None => Err(format!("{} is not an algorithm that can be verified; accepted: {}", quote(text), names())),
+    }
+}
+
+/// The name of a request field.
+pub(super) fn header_name(text: &str) -> Result<HeaderName, String> {
+    HeaderName::from_bytes(text.as_bytes()).map_err(|_| format!("{} is not a header name", quote(text)))
+}
+
+/// A route that opens.
+pub(super) fn route(text: &str) -> Result<RoutePattern, String> {
+    RoutePattern::parse(text).map_err(|error| error.to_string())
+}
+
+/// A pattern over paths.
+pub(super) fn path_pattern(text: &str) -> Result<PathPattern, String> {
+    PathPattern::parse(text).map_err(|error| error.to_string())
+}
+
+/// `/`, or a path like `/catalog`: absolute, plain, without wildcards; a slash at its end is cut.
+pub(super) fn base_path(text: &str) -> Result<String, String> {
+    if text == "/" {
+        return Ok("/".to_owned());
+    }
+    let path = text.strip_suffix('/').unwrap_or(text);
+    if text.contains('*') || text.contains("//") {
+        return Err(format!("{} is not a path like /catalog", quote(text)));
+    }
+    path_pattern(path).map(|_| path.to_owned())
+}
+
+/// A name that is safe as a metric label and in a log line.
+pub(super) fn name(text: &str) -> Result<Box<str>, String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if text.is_empty() || text.len() > 64 || !text.chars().all(fine) {
+        return Err(format!(
+            "{} is not a name; use at most 64 letters, digits, `-`, `_` and `.`",
+            quote(text)
+        ));
+    }
+    Ok(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, millis) in [
+            ("30s", 30_000),
+            ("5m", 300_000),
+            ("250ms", 250),
+            ("1h30m", 5_400_000),
+            ("0s", 0),
+            ("2d", 172_800_000),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in [
+            "",
+            "5",
+            "0",
+            "5 apples",
+            "s",
+            "-5s",
+            "1.5h",
+            "5S",
+            "5 s",
+            "5s ",
+            "99999999999999999999s",
+            "18446744073709551615d",
+            "5sec",
+        ] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("64KiB", 65_536),
+            ("512", 512),
+            ("0", 0),
+            ("1MB", 1_000_000),
+            ("1 MiB", 1_048_576),
+            ("2kB", 2_000),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "KiB", "64Kib", "64k", "-1", "1.5MiB", "99999999999GiB"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn urls() {
+        let schemes = &["http", "https", "file"];
+        for text in
+            ["http://a", "https://a.example/x?y=1,2", "http://[::1]:8585/jwks", "file:///etc/keys.json"]
+        {
+            assert!(url(text, schemes).is_ok(), "{text}");
+        }
+        for text in [
+            "",
+            "a",
+            "localhost:8585/jwks",
+            "http:a/b",
+            "http://",
+            "ftp://a/",
+            "http://a/#x",
+            "http://a:99999/",
+            "file://host.example/x",
+        ] {
+            assert!(url(text, schemes).is_err(), "{text}");
+        }
+        assert!(url("file:///x", &["http", "https"]).is_err());
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_never_repeated() {
+        for text in
+            ["http://ada:hunter2@a/", "http://ada:hunter2@a:99999/", "ada:hunter2@a", "ftp://ada:hunter2@a"]
+        {
+            let message = url(text, &["http", "https"]).unwrap_err();
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+    }
+
+    #[test]
+    fn algorithms_of_public_keys_only() {
+        assert_eq!(algorithm("ES256"), Ok(Algorithm::ES256));
+        for text in ["HS256", "none", "None", "ES512", "rs256", "", "HS512"] {
+            assert!(algorithm(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn base_paths() {
+        for (text, path) in [("/", "/"), ("/catalog", "/catalog"), ("/a/b/", "/a/b")] {
+            assert_eq!(base_path(text).as_deref(), Ok(path));
+        }
+        for text in ["", "catalog", "//", "/a//b", "/*", "/a/**", "/a%2fb", "/.."] {
+            assert!(base_path(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn long_values_are_cut_and_escaped() {
+        assert_eq!(quote("a\nb\u{1b}"), r#""a\nb\u{1b}""#);
+        assert!(quote(&"ä".repeat(5000)).len() < 200);
+    }
+}
