@@ -1,0 +1,228 @@
+//! The keys of all issuer entries: fetched in the background, read without locks.
+//!
+//! One task per source keeps that source's keys. Requests read a snapshot, the [`KeyRing`], and
+//! wait only where there is no key to judge with: [`Keys::refresh_unknown`] and
+//! [`Keys::wait_for`]. Forgetting to call them is still a refusal.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use secrecy::ExposeSecret as _;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use crate::config::{Config, Jwks, KeySource, TrustEntry};
+use crate::jose::{KeySet, VerificationKey};
+use crate::metrics::Metrics;
+use crate::tls::TlsError;
+use crate::trust::KeyRing;
+
+mod fetch;
+mod guard;
+mod source;
+
+pub use fetch::FetchError;
+pub use source::SourceStatus;
+
+use source::Source;
+
+/// The keys of every entry.
+#[derive(Debug)]
+pub struct Keys {
+    ring: ArcSwap<KeyRing>,
+    /// Announces each new generation of the ring.
+    changed: watch::Sender<u64>,
+    entries: Vec<Entry>,
+    rebuilding: Mutex<()>,
+    settings: Jwks,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// A secret from the configuration, which is always there.
+    fixed: Option<Arc<VerificationKey>>,
+    sources: Vec<Arc<Source>>,
+    optional: bool,
+    had_keys: AtomicBool,
+    on_demand: Mutex<Option<Instant>>,
+}
+
+/// Why the keys of a configuration cannot be kept at all.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum KeysError {
+    #[error("authentication.issuers `{0}`: {1}")]
+    Tls(Box<str>, TlsError),
+    #[error("authentication.issuers `{0}`: {1}")]
+    Client(Box<str>, reqwest::Error),
+}
+
+impl Keys {
+    /// Prepares the keys of a configuration. Nothing is fetched before [`Keys::run`].
+    pub fn new(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Self>, KeysError> {
+        let mut entries = Vec::with_capacity(config.trust.len());
+        for entry in &config.trust {
+            entries.push(Entry::new(entry, config, metrics)?);
+        }
+        let keys = Self {
+            ring: ArcSwap::default(),
+            changed: watch::Sender::new(0),
+            entries,
+            rebuilding: Mutex::default(),
+            settings: config.jwks.clone(),
+        };
+        keys.rebuild();
+        Ok(Arc::new(keys))
+    }
+
+    /// The keys at this moment.
+    pub fn ring(&self) -> arc_swap::Guard<Arc<KeyRing>> {
+        self.ring.load()
+    }
+
+    /// Keeps every source until the future is dropped.
+    pub async fn run(self: Arc<Self>) {
+        let mut tasks = JoinSet::new();
+        for source in self.sources() {
+            let (keys, source) = (self.clone(), source.clone());
+            tasks.spawn(async move { source.keep(&keys.settings, || keys.rebuild()).await });
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Fetches every source once and returns: for `check`, `keys` and `explain`.
+    pub async fn fetch_all(self: &Arc<Self>) {
+        let mut tasks = JoinSet::new();
+        for source in self.sources() {
+            let (keys, source) = (self.clone(), source.clone());
+            tasks.spawn(async move { source.attempt(&keys.settings).await });
+        }
+        while tasks.join_next().await.is_some() {}
+        self.rebuild();
+    }
+
+    /// Whether every entry that is not optional has had keys. Never goes back to false.
+    pub fn are_ready(&self) -> bool {
+        self.entries.iter().all(|entry| entry.optional || entry.had_keys.load(Ordering::Relaxed))
+    }
+
+    /// After a token with a kid that no key of this entry has: one refresh of its sources for all
+    /// who ask, at most one per `unknownKeyCooldown`. `true` if the ring may have changed.
+    pub async fn refresh_unknown(&self, entry: usize) -> bool {
+        let Some(entry) = self.entries.get(entry).filter(|entry| !entry.sources.is_empty()) else {
+            return false;
+        };
+        let deadline = Instant::now() + self.settings.timeout + Duration::from_secs(1);
+        let waits = {
+            let mut last = entry.on_demand.lock().unwrap_or_else(PoisonError::into_inner);
+            let running: Vec<_> = entry.sources.iter().filter_map(Source::running_attempt).collect();
+            if !running.is_empty() {
+                running
+            } else if last.is_some_and(|last| last.elapsed() < self.settings.unknown_key_cooldown) {
+                return false;
+            } else {
+                *last = Some(Instant::now());
+                entry.sources.iter().map(Source::request_attempt).collect()
+            }
+        };
+        for wait in waits {
+            let _ = timeout_at(deadline, wait.finished()).await;
+        }
+        true
+    }
+
+    /// Waits until an entry has keys, at most for `maxWait`.
+    pub async fn wait_for(&self, entry: usize) -> bool {
+        let has_keys = || self.ring.load().sets.get(entry).is_some_and(Option::is_some);
+        let mut changed = self.changed.subscribe();
+        let deadline = Instant::now() + self.settings.max_wait;
+        for source in self.entries.get(entry).map(|entry| entry.sources.as_slice()).unwrap_or_default() {
+            source.hurry();
+        }
+        while !has_keys() {
+            if timeout_at(deadline, changed.changed()).await.is_err() {
+                return has_keys();
+            }
+        }
+        true
+    }
+
+    /// What every source holds, in the order of the configuration.
+    pub fn status(&self) -> Vec<SourceStatus> {
+        self.sources().map(|source| source.status()).collect()
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &Arc<Source>> {
+        self.entries.iter().flat_map(|entry| &entry.sources)
+    }
+
+    /// Makes a new ring of what the sources hold, if it is any different.
+    fn rebuild(&self) {
+        let _one_at_a_time = self.rebuilding.lock().unwrap_or_else(PoisonError::into_inner);
+        let sets: Vec<_> = self.entries.iter().map(Entry::keys).collect();
+        let old = self.ring.load();
+        if !old.sets.is_empty() && same(&old.sets, &sets) {
+            return;
+        }
+        for (entry, set) in self.entries.iter().zip(&sets) {
+            if set.is_some() {
+                entry.had_keys.store(true, Ordering::Relaxed);
+            }
+        }
+        let sets = sets.into_iter().map(|set| set.map(|keys| Arc::new(KeySet::new(keys)))).collect();
+        let generation = old.generation + 1;
+        self.ring.store(Arc::new(KeyRing { generation, sets }));
+        self.changed.send_replace(generation);
+    }
+}
+
+impl Entry {
+    fn new(entry: &TrustEntry, config: &Config, metrics: &Arc<Metrics>) -> Result<Self, KeysError> {
+        let (fixed, sources) = match &entry.keys {
+            KeySource::SharedSecret(secret) => {
+                let key = VerificationKey::from_shared_secret(secret.expose_secret());
+                (Some(Arc::new(key)), Vec::new())
+            }
+            KeySource::Urls(urls) => {
+                let sources: Result<_, _> =
+                    urls.iter().map(|url| Source::key_set(entry, url, config, metrics)).collect();
+                (None, sources?)
+            }
+            KeySource::Discovery(issuer) => (None, vec![Source::discovery(entry, issuer, config, metrics)?]),
+        };
+        Ok(Self {
+            fixed,
+            sources,
+            optional: entry.optional,
+            had_keys: AtomicBool::new(false),
+            on_demand: Mutex::default(),
+        })
+    }
+
+    /// The union of its sources; `None` if no source has any.
+    fn keys(&self) -> Option<Vec<Arc<VerificationKey>>> {
+        let fetched = self.sources.iter().filter_map(|source| source.keys()).flatten();
+        let keys: Vec<_> = self.fixed.iter().cloned().chain(fetched).collect();
+        (!keys.is_empty()).then_some(keys)
+    }
+}
+
+fn same(old: &[Option<Arc<KeySet>>], new: &[Option<Vec<Arc<VerificationKey>>>]) -> bool {
+    let equal = |old: &VerificationKey, new: &VerificationKey| {
+        old.material() == new.material() && old.kid() == new.kid() && old.algorithms() == new.algorithms()
+    };
+    old.len() == new.len()
+        && old.iter().zip(new).all(|(old, new)| match (old, new) {
+            (None, None) => true,
+            (Some(old), Some(new)) => {
+                old.keys().len() == new.len() && old.keys().iter().zip(new).all(|(old, new)| equal(old, new))
+            }
+            _ => false,
+        })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! What is counted. Label values are closed sets or names from the configuration, never what a
+//! client sent.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Every instrument of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    request_duration: Histogram,
+    overhead_duration: Histogram,
+    upstream_responses: Family<CodeLabel, Counter>,
+    /// Open connections of clients.
+    pub connections: Gauge,
+    jwks_keys: Family<SourceLabel, Gauge>,
+    jwks_last_success: Family<SourceLabel, Gauge<f64, AtomicU64>>,
+    jwks_fetches: Family<FetchLabels, Counter>,
+    jwks_skipped: Family<SkippedLabels, Gauge>,
+    token_cache: Family<ResultLabel, Counter>,
+    /// Audit records that were lost because standard output did not take them in time.
+    pub audit_dropped: Counter,
+    /// Panics that ended one request or connection.
+    pub panics: Counter,
+}
+
+/// How a request ended, for [`Metrics::request`].
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// `allow`, `deny`, `would_deny` or `error`.
+    pub decision: &'static str,
+    /// The reason's word; empty for a request that was forwarded and answered.
+    pub reason: &'static str,
+    /// The issuer entry's name, if one judged the token.
+    pub issuer: String,
+    /// The rule's name, if one decided.
+    pub rule: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CodeLabel {
+    code: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct SourceLabel {
+    source: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct FetchLabels {
+    source: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct SkippedLabels {
+    source: String,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+/// From half a millisecond to a minute: what users wait.
+const REQUEST_BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+/// From five microseconds to five seconds: what metagate adds, up to a wait for keys.
+const OVERHEAD_BUCKETS: [f64; 12] =
+    [0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.01, 0.1, 1.0, 5.0];
+
+impl Metrics {
+    /// Every instrument, at zero.
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("metagate"),
+            requests: Family::default(),
+            request_duration: Histogram::new(REQUEST_BUCKETS),
+            overhead_duration: Histogram::new(OVERHEAD_BUCKETS),
+            upstream_responses: Family::default(),
+            connections: Gauge::default(),
+            jwks_keys: Family::default(),
+            jwks_last_success: Family::default(),
+            jwks_fetches: Family::default(),
+            jwks_skipped: Family::default(),
+            token_cache: Family::default(),
+            audit_dropped: Counter::default(),
+            panics: Counter::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("requests", "Requests by how they ended", self.requests.clone());
+        registry.register_with_unit(
+            "request_duration",
+            "From the head of a request to the end of its answer",
+            Unit::Seconds,
+            self.request_duration.clone(),
+        );
+        registry.register_with_unit(
+            "overhead_duration",
+            "From the head of a request to its decision: metagate's own part",
+            Unit::Seconds,
+            self.overhead_duration.clone(),
+        );
+        registry.register(
+            "upstream_responses",
+            "Answers of the backend by status code",
+            self.upstream_responses.clone(),
+        );
+        registry.register("connections", "Open client connections", self.connections.clone());
+        registry.register("jwks_keys", "Usable keys of a key source", self.jwks_keys.clone());
+        registry.register_with_unit(
+            "jwks_last_success_timestamp",
+            "When a key source was last fetched, seconds since the epoch",
+            Unit::Seconds,
+            self.jwks_last_success.clone(),
+        );
+        registry.register("jwks_fetches", "Fetches of a key source by result", self.jwks_fetches.clone());
+        registry.register(
+            "jwks_skipped_keys",
+            "Keys of a key source that cannot be used, by reason",
+            self.jwks_skipped.clone(),
+        );
+        registry.register(
+            "token_cache",
+            "Look-ups in the cache of verified tokens by result",
+            self.token_cache.clone(),
+        );
+        registry.register(
+            "audit_dropped",
+            "Audit records that standard output did not take in time",
+            self.audit_dropped.clone(),
+        );
+        registry.register("panics", "Panics that ended one connection", self.panics.clone());
+        let build = Family::<BuildLabels, Gauge>::default();
+        build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
+        registry.register("build_info", "The version that runs", build);
+    }
+
+    /// Counts one request, with the time from its head to the end of its answer.
+    pub fn request(&self, labels: &RequestLabels, duration: Duration) {
+        match self.requests.get(labels) {
+            Some(counter) => counter.inc(),
+            None => self.requests.get_or_create(labels).inc(),
+        };
+        self.request_duration.observe(duration.as_secs_f64());
+    }
+
+    /// Observes the time from a request's head to its decision.
+    pub fn overhead(&self, duration: Duration) {
+        self.overhead_duration.observe(duration.as_secs_f64());
+    }
+
+    /// Counts one answer of the backend.
+    pub fn upstream_response(&self, status: http::StatusCode) {
+        self.upstream_responses.get_or_create(&CodeLabel { code: status.as_u16() }).inc();
+    }
+
+    /// Counts one look-up in the token cache: `hit` or `miss`.
+    pub fn token_cache(&self, result: &'static str) {
+        self.token_cache.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// Counts one fetch of a key source.
+    pub fn jwks_fetch(&self, source: &str, result: &'static str) {
+        self.jwks_fetches.get_or_create(&FetchLabels { source: source.to_owned(), result }).inc();
+    }
+
+    /// Notes what a key source holds now; `fetched` in seconds since the epoch.
+    pub fn jwks_state(&self, source: &str, keys: usize, fetched: Option<f64>) {
+        let label = SourceLabel { source: source.to_owned() };
+        self.jwks_keys.get_or_create(&label).set(i64::try_from(keys).unwrap_or(i64::MAX));
+        if let Some(fetched) = fetched {
+            self.jwks_last_success.get_or_create(&label).set(fetched);
+        }
+    }
+
+    /// Notes how many keys of a source cannot be used, for one reason.
+    pub fn jwks_skipped(&self, source: &str, reason: &'static str, count: usize) {
+        let labels = SkippedLabels { source: source.to_owned(), reason };
+        self.jwks_skipped.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Everything in the OpenMetrics text format.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a `String` does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

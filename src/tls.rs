@@ -1,0 +1,132 @@
+//! TLS by rustls: one crypto provider (aws-lc-rs), TLS 1.2 and 1.3.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::crypto::CryptoProvider;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::config::{ClientTls, ServerTls};
+
+/// What is wrong with certificate files.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum TlsError {
+    #[error("{path}: {cause}", path = .0.display(), cause = .1)]
+    File(PathBuf, rustls_pki_types::pem::Error),
+    #[error("{} holds no certificate", .0.display())]
+    NoCertificate(PathBuf),
+    #[error("{path}: {cause}", path = .0.display(), cause = .1)]
+    Rejected(PathBuf, rustls::Error),
+    #[error("client certificates: {0}")]
+    ClientVerifier(rustls::server::VerifierBuilderError),
+}
+
+/// The configuration of a listener. HTTP/1.1 only is offered by ALPN.
+pub fn server_config(files: &ServerTls) -> Result<Arc<ServerConfig>, TlsError> {
+    let chain = certificates(&files.cert_file)?;
+    let key = private_key(&files.key_file)?;
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError::Rejected(files.cert_file.clone(), error))?;
+    let builder = match &files.client_ca_file {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let mut roots = RootCertStore::empty();
+            add_authorities(&mut roots, path)?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+                .build()
+                .map_err(TlsError::ClientVerifier)?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder
+        .with_single_cert(chain, key)
+        .map_err(|error| TlsError::Rejected(files.cert_file.clone(), error))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The configuration of our own requests: the platform's authorities, and those of `files`.
+pub fn client_config(files: &ClientTls) -> Result<ClientConfig, TlsError> {
+    let mut roots = platform_roots().clone();
+    if let Some(path) = &files.ca_file {
+        add_authorities(&mut roots, path)?;
+    }
+    let rejected = |error| TlsError::Rejected(files.ca_file.clone().unwrap_or_default(), error);
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(rejected)?;
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
+        .build()
+        .map_err(TlsError::ClientVerifier)?;
+    let builder = builder.with_webpki_verifier(verifier);
+    match &files.identity {
+        None => Ok(builder.with_no_client_auth()),
+        Some((chain, key)) => builder
+            .with_client_auth_cert(certificates(chain)?, private_key(key)?)
+            .map_err(|error| TlsError::Rejected(chain.clone(), error)),
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    PROVIDER.get_or_init(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider())).clone()
+}
+
+/// The platform's authorities; Mozilla's where it has none (an image from scratch). Read once and
+/// only when the first TLS client is made: it is most of what a start would cost.
+fn platform_roots() -> &'static RootCertStore {
+    static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
+    ROOTS.get_or_init(|| {
+        let mut roots = RootCertStore::empty();
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::debug!(%error, "a platform certificate was not read");
+        }
+        let (added, ignored) = roots.add_parsable_certificates(found.certs);
+        if added == 0 {
+            tracing::info!(ignored, "no certificate authorities on this platform: using the built-in ones");
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        roots
+    })
+}
+
+fn add_authorities(roots: &mut RootCertStore, path: &Path) -> Result<(), TlsError> {
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|error| TlsError::Rejected(path.to_owned(), error))?;
+    }
+    Ok(())
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let failed = |error| TlsError::File(path.to_owned(), error);
+    let chain: Vec<_> =
+        CertificateDer::pem_file_iter(path).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
+    if chain.is_empty() { Err(TlsError::NoCertificate(path.to_owned())) } else { Ok(chain) }
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| TlsError::File(path.to_owned(), error))
+}
+
+/// Makes aws-lc-rs the provider of everything that asks for a process-wide one. A second call
+/// changes nothing.
+pub fn install_crypto_provider() {
+    // Both answer `Err` when one is installed already, which is what is wanted.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+}
+
+/// The name that a certificate is checked against.
+pub fn server_name(host: &str) -> io::Result<rustls_pki_types::ServerName<'static>> {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    rustls_pki_types::ServerName::try_from(host.to_owned())
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not a server name"))
+}
