@@ -1,0 +1,256 @@
+//! One request, from its head to the end of its answer, for the audit trail and the metrics.
+//!
+//! An [`Exchange`] is made when a head arrives and is dropped when the answer's body has ended or
+//! the client has gone. Dropping it writes exactly one audit record.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::{HeaderMap, Method, StatusCode, Uri};
+use tokio::time::Instant;
+
+use crate::audit::{AuditRecord, AuditTrail};
+use crate::claims::VerifiedToken;
+use crate::decision::{Caller, Denial, Permit, Reason};
+use crate::metrics::{Metrics, RequestLabels};
+use crate::upstream::RequestProgress;
+
+/// The longest path that goes into a record, in bytes.
+const MAX_PATH_BYTES: usize = 2048;
+
+/// Where exchanges are written to, and the configured names that they are written with.
+#[derive(Debug)]
+pub struct Ledger {
+    /// The audit trail.
+    pub audit: AuditTrail,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// The names of the rules, in their order.
+    pub rules: Vec<Box<str>>,
+    /// The names of the issuer entries, in their order.
+    pub entries: Vec<Box<str>>,
+}
+
+/// One request and its answer.
+#[derive(Debug)]
+pub struct Exchange {
+    ledger: Arc<Ledger>,
+    time: SystemTime,
+    started: Instant,
+    method: Method,
+    target: Uri,
+    source: IpAddr,
+    request_id: Box<str>,
+    trace_id: Option<Box<str>>,
+    token: Option<Arc<VerifiedToken>>,
+    system: bool,
+    refused_token: Option<RefusedToken>,
+    denial: Option<Denial>,
+    rule: Option<usize>,
+    forwarded: bool,
+    status: Option<StatusCode>,
+    complete: bool,
+    request: Option<Arc<RequestProgress>>,
+    response_bytes: u64,
+}
+
+/// What is known of a token that was not believed.
+#[derive(Debug, Default)]
+pub struct RefusedToken {
+    /// The kid that it claims.
+    pub kid: Option<Box<str>>,
+    /// See [`crate::jose::UnverifiedToken::fingerprint`].
+    pub fingerprint: Option<Box<str>>,
+}
+
+impl Exchange {
+    /// A request whose head has just arrived.
+    pub fn begin(
+        ledger: Arc<Ledger>,
+        method: Method,
+        target: Uri,
+        fields: &HeaderMap,
+        source: IpAddr,
+        request_id: Box<str>,
+    ) -> Self {
+        Self {
+            ledger,
+            time: SystemTime::now(),
+            started: Instant::now(),
+            method,
+            target,
+            source,
+            request_id,
+            trace_id: trace_id(fields),
+            token: None,
+            system: false,
+            refused_token: None,
+            denial: None,
+            rule: None,
+            forwarded: false,
+            status: None,
+            complete: false,
+            request: None,
+            response_bytes: 0,
+        }
+    }
+
+    /// Its id, for the answer and for the backend.
+    pub fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// Notes the address that the request comes from, once trusted proxies were asked.
+    pub fn comes_from(&mut self, source: IpAddr) {
+        self.source = source;
+    }
+
+    /// Notes the token that was not believed.
+    pub fn refused_token(&mut self, token: RefusedToken) {
+        self.refused_token = Some(token);
+    }
+
+    /// Notes the decision to forward.
+    pub fn permitted(&mut self, permit: &Permit) {
+        self.ledger.metrics.overhead(self.started.elapsed());
+        self.rule = permit.rule();
+        self.denial = permit.would_deny().cloned();
+        self.forwarded = true;
+        match permit.caller() {
+            Caller::Token(token) => self.token = Some(token.clone()),
+            Caller::DatahubSystem => self.system = true,
+            Caller::Anonymous | Caller::SessionCookie => {}
+        }
+    }
+
+    /// Notes a refusal, or that the backend failed.
+    pub fn denied(&mut self, denial: Denial) {
+        if !self.forwarded {
+            self.ledger.metrics.overhead(self.started.elapsed());
+        }
+        self.forwarded = false;
+        self.rule = denial.rule;
+        self.denial = Some(denial);
+    }
+
+    /// Notes who was asking, where a rule refused a verified token.
+    pub fn asked_by(&mut self, token: Arc<VerifiedToken>) {
+        self.token = Some(token);
+    }
+
+    /// Notes the request's body.
+    pub fn streams(&mut self, progress: Arc<RequestProgress>) {
+        self.request = Some(progress);
+    }
+
+    /// Notes the answer's status.
+    pub fn answers(&mut self, status: StatusCode) {
+        if self.forwarded {
+            self.ledger.metrics.upstream_response(status);
+        }
+        self.status = Some(status);
+    }
+
+    /// Notes bytes of the answer.
+    pub fn sent(&mut self, bytes: usize) {
+        self.response_bytes += bytes as u64;
+    }
+
+    /// Notes that the answer went out to its end.
+    pub fn completed(&mut self) {
+        self.complete = true;
+    }
+
+    fn decision(&self) -> &'static str {
+        match (&self.denial, self.forwarded) {
+            (Some(_), true) => "would_deny",
+            (Some(denial), false) if is_failure(denial.reason) => "error",
+            (Some(_), false) => "deny",
+            (None, true) => "allow",
+            // The client left before there was a decision.
+            (None, false) => "error",
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let duration = self.started.elapsed();
+        let denial = self.denial.as_ref();
+        let reason = denial.map(|denial| denial.reason.as_str());
+        let rule = self
+            .rule
+            .or(denial.and_then(|denial| denial.rule))
+            .and_then(|rule| self.ledger.rules.get(rule))
+            .map(AsRef::as_ref);
+        let token = self.token.as_deref();
+        let judged = denial
+            .and_then(|denial| denial.entry)
+            .and_then(|entry| self.ledger.entries.get(entry))
+            .map(AsRef::as_ref);
+        let issuer = token.map(VerifiedToken::entry).or(judged);
+        let refused = self.refused_token.as_ref();
+        let decision = self.decision();
+        let path = shortened(self.target.path());
+        self.ledger.audit.add(&AuditRecord {
+            time: self.time,
+            event: "request",
+            request_id: &self.request_id,
+            trace_id: self.trace_id.as_deref(),
+            decision,
+            reason,
+            detail: denial.and_then(|denial| denial.detail),
+            rule,
+            status: self.status.map(|status| status.as_u16()),
+            complete: self.complete,
+            method: self.method.as_str(),
+            path: &path,
+            principal: token.map(VerifiedToken::principal).or(self.system.then_some("datahub-system")),
+            token_class: token.map(|token| token.class().as_str()),
+            issuer,
+            kid: token.and_then(VerifiedToken::kid).or(refused.and_then(|refused| refused.kid.as_deref())),
+            token_fingerprint: token
+                .map(VerifiedToken::fingerprint)
+                .or(refused.and_then(|refused| refused.fingerprint.as_deref())),
+            source_address: self.source,
+            duration_ms: (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0,
+            request_bytes: self.request.as_ref().map_or(0, |request| request.bytes()),
+            response_bytes: self.response_bytes,
+        });
+        let labels = RequestLabels {
+            decision,
+            reason: reason.unwrap_or_default(),
+            issuer: issuer.unwrap_or_default().to_owned(),
+            rule: rule.unwrap_or_default().to_owned(),
+        };
+        self.ledger.metrics.request(&labels, duration);
+    }
+}
+
+fn is_failure(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::KeysUnavailable
+            | Reason::UpstreamUnreachable
+            | Reason::UpstreamTimeout
+            | Reason::UpstreamProtocol
+            | Reason::Overloaded
+    )
+}
+
+/// The trace id of a W3C `traceparent`: `00-<32 hex>-<16 hex>-<2 hex>`.
+fn trace_id(fields: &HeaderMap) -> Option<Box<str>> {
+    let text = fields.get("traceparent")?.to_str().ok()?;
+    let id = text.split('-').nth(1)?;
+    let hex = id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    (hex && id.bytes().any(|byte| byte != b'0')).then(|| id.into())
+}
+
+fn shortened(path: &str) -> Cow<'_, str> {
+    match path.char_indices().find(|(at, _)| *at >= MAX_PATH_BYTES) {
+        Some((at, _)) => format!("{}...", &path[..at]).into(),
+        None => path.into(),
+    }
+}

@@ -1,0 +1,86 @@
+//! From the configuration to the values that requests are judged with.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use http::HeaderValue;
+use secrecy::ExposeSecret as _;
+
+use super::{Clock, Gateway};
+use crate::challenge::Wording;
+use crate::config::{Config, DatahubSystem, UpstreamAuthorization};
+use crate::decision::{Gate, SystemCredential};
+use crate::exchange::Ledger;
+use crate::keys::Keys;
+use crate::outbound_head::{Authorization, IdentityNames, OutboundHead};
+use crate::token_cache::TokenCache;
+use crate::trust::TrustedIssuer;
+
+pub(super) fn gateway(config: &Config, keys: Arc<Keys>, ledger: Arc<Ledger>, clock: Clock) -> Gateway {
+    let gate = gate(config);
+    let wording = Wording::new(config.backend, &gate.trust);
+    let identity = config.identity.clone();
+    let names = IdentityNames {
+        user: identity.user,
+        email: identity.email,
+        groups: identity.groups,
+        datahub_actor: identity.datahub_actor,
+    };
+    let head =
+        OutboundHead::new(config.backend, names, authorization(config), config.trusted_proxies.clone());
+    Gateway {
+        gate,
+        wording,
+        head,
+        keys,
+        cache: TokenCache::new(config.token_cache.max_bytes, config.token_cache.max_ttl),
+        ledger,
+        body_limit: if config.limits.body_bytes == 0 { u64::MAX } else { config.limits.body_bytes },
+        id_prefix: random(),
+        next_id: AtomicU64::new(0),
+        clock,
+    }
+}
+
+/// The part of a configuration that deciding needs.
+pub(super) fn gate(config: &Config) -> Gate {
+    let trust = config.trust.iter().map(|entry| TrustedIssuer {
+        name: entry.name.clone(),
+        algorithms: entry.algorithms,
+        rules: entry.rules.clone(),
+    });
+    let system = config.datahub_system.as_ref();
+    Gate {
+        backend: config.backend,
+        policy: config.policy.clone(),
+        trust: trust.collect(),
+        datahub_system: system.map(|DatahubSystem { client_id, client_secret }| SystemCredential {
+            client_id: client_id.clone(),
+            client_secret: client_secret.clone(),
+        }),
+        token_bytes: config.limits.token_bytes,
+    }
+}
+
+fn authorization(config: &Config) -> Authorization {
+    match (config.upstream.authorization, &config.datahub_system) {
+        (UpstreamAuthorization::Forward, _) => Authorization::Forward,
+        (UpstreamAuthorization::DatahubSystem, Some(system)) => {
+            let value =
+                [b"Basic ", system.client_id.as_bytes(), b":", system.client_secret.expose_secret()].concat();
+            match HeaderValue::from_bytes(&value) {
+                Ok(mut value) => {
+                    value.set_sensitive(true);
+                    Authorization::Replace(value)
+                }
+                Err(_) => Authorization::Strip,
+            }
+        }
+        (UpstreamAuthorization::Strip | UpstreamAuthorization::DatahubSystem, _) => Authorization::Strip,
+    }
+}
+
+fn random() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}

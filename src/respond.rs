@@ -1,0 +1,131 @@
+//! Answers: our own, and the backend's on their way through.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use http::{Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+
+use crate::challenge::{self, Wording};
+use crate::decision::Denial;
+use crate::exchange::Exchange;
+use crate::upstream::AnswerBody;
+
+/// The body of an answer. Dropping it ends the exchange.
+pub struct ObservedBody {
+    content: Content,
+    exchange: Exchange,
+}
+
+enum Content {
+    Own(Option<Bytes>),
+    Backend(Box<AnswerBody>),
+}
+
+/// How a refusal is to be written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// Whether the request was gRPC's.
+    pub grpc: bool,
+    /// Whether the connection ends with this answer.
+    pub close: bool,
+}
+
+/// The answer to a refused request, or in place of a backend that failed.
+pub fn refusal(
+    mut exchange: Exchange,
+    denial: Denial,
+    wording: &Wording,
+    manner: Manner,
+) -> Response<ObservedBody> {
+    const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+    let row = challenge::row(denial.reason);
+    let message = wording.message(&denial);
+    let mut response = Response::new(());
+    let status = if manner.grpc { StatusCode::OK } else { row.status };
+    *response.status_mut() = status;
+    let fields = response.headers_mut();
+    let body = if manner.grpc {
+        // Trailers-only: status and message in the head (gRPC over HTTP/2, "Responses").
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        fields.insert("grpc-status", HeaderValue::from_static(challenge::grpc_status(denial.reason)));
+        if let Ok(message) = HeaderValue::from_str(message) {
+            fields.insert("grpc-message", message);
+        }
+        Bytes::new()
+    } else {
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        challenge::body(row.status, message).into()
+    };
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(id) = HeaderValue::from_str(exchange.request_id()) {
+        fields.insert(X_REQUEST_ID, id);
+    }
+    if let Some(challenge) = challenge::www_authenticate(row.challenge, message)
+        && let Ok(challenge) = HeaderValue::from_str(&challenge)
+    {
+        fields.insert(WWW_AUTHENTICATE, challenge);
+    }
+    if let Some(secs) = row.retry_after {
+        fields.insert(RETRY_AFTER, HeaderValue::from(u16::from(secs)));
+    }
+    if manner.close {
+        fields.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    exchange.denied(denial);
+    exchange.answers(row.status);
+    response.map(|()| ObservedBody { content: Content::Own(Some(body)), exchange })
+}
+
+/// The backend's answer, streamed.
+pub fn relay(mut exchange: Exchange, response: Response<AnswerBody>) -> Response<ObservedBody> {
+    exchange.answers(response.status());
+    response.map(|body| ObservedBody { content: Content::Backend(Box::new(body)), exchange })
+}
+
+impl Body for ObservedBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let this = self.get_mut();
+        let frame = match &mut this.content {
+            Content::Own(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
+            Content::Backend(body) => Pin::new(&mut **body).poll_frame(cx),
+        };
+        match &frame {
+            Poll::Ready(Some(Ok(frame))) => this.exchange.sent(frame.data_ref().map_or(0, Bytes::len)),
+            Poll::Ready(None) => this.exchange.completed(),
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Own(body) => body.as_ref().is_none_or(Bytes::is_empty),
+            Content::Backend(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Own(body) => SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64)),
+            Content::Backend(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Drop for ObservedBody {
+    fn drop(&mut self) {
+        // hyper does not poll a body with a known length to its end.
+        if self.is_end_stream() {
+            self.exchange.completed();
+        }
+    }
+}

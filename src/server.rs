@@ -1,0 +1,212 @@
+//! The process: listeners, workers, and how both end.
+//!
+//! One current-thread runtime per worker, each with its own pool of upstream connections, so that
+//! a request never moves between cores. Connections are accepted on the caller's runtime and
+//! handed to the worker that has fewest.
+
+use std::future::Future;
+use std::io;
+use std::net::TcpListener as StdListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::audit::{AuditTrail, AuditWriter};
+use crate::challenge;
+use crate::config::Config;
+use crate::decision::Reason;
+use crate::exchange::Ledger;
+use crate::gateway::{Clock, Gateway};
+use crate::keys::{Keys, KeysError};
+use crate::metrics::Metrics;
+use crate::tls::{self, TlsError};
+use crate::upstream::Target;
+
+mod connection;
+mod head_timer;
+mod health;
+mod worker;
+
+use worker::{ConnectionSettings, Job, Workers};
+
+/// Listeners, bound by the caller: tests use port 0.
+#[derive(Debug)]
+pub struct Listeners {
+    /// Where requests come in.
+    pub proxy: StdListener,
+    /// Where `/livez`, `/readyz` and `/metrics` are.
+    pub health: StdListener,
+}
+
+impl Listeners {
+    /// Binds what the configuration says.
+    pub fn bind(config: &Config) -> Result<Self, RunError> {
+        let bind = |address| StdListener::bind(address).map_err(|error| RunError::Bind(address, error));
+        Ok(Self { proxy: bind(config.listen)?, health: bind(config.health_listen)? })
+    }
+}
+
+/// Why the proxy cannot run.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum RunError {
+    #[error("cannot listen on {0}: {1}")]
+    Bind(std::net::SocketAddr, io::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+}
+
+/// What is the same for every part of the process.
+pub struct Process {
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// The keys.
+    pub keys: Arc<Keys>,
+    draining: AtomicBool,
+}
+
+impl Process {
+    /// Whether new requests are welcome: there are keys, and no end is near.
+    pub fn is_ready(&self) -> bool {
+        self.keys.are_ready() && !self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// Runs the proxy until `shutdown` resolves and everything has drained. `audit_out` takes the
+/// audit records; `clock` says what time it is when tokens are judged.
+pub async fn run(
+    config: &Config,
+    listeners: Listeners,
+    audit_out: impl io::Write + Send + 'static,
+    clock: Clock,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    tls::install_crypto_provider();
+    let metrics = Arc::new(Metrics::new());
+    let (audit, writer) = AuditTrail::start(audit_out, metrics.clone())?;
+    let keys = Keys::new(config, &metrics)?;
+    let process =
+        Arc::new(Process { metrics: metrics.clone(), keys: keys.clone(), draining: AtomicBool::new(false) });
+    let ledger = Arc::new(Ledger {
+        audit,
+        metrics: metrics.clone(),
+        rules: config.policy.rules.iter().map(|rule| rule.name.clone()).collect(),
+        entries: config.trust.iter().map(|entry| entry.name.clone()).collect(),
+    });
+    let gateway = Arc::new(Gateway::new(config, keys.clone(), ledger, clock));
+    let settings = ConnectionSettings::new(&config.limits);
+    let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
+    let workers =
+        Workers::start(config.workers, gateway, &Target::new(&config.upstream)?, &settings, tls, &metrics)?;
+
+    let proxy = listener(listeners.proxy, "proxy")?;
+    let health = listener(listeners.health, "health")?;
+    let health = tokio::spawn(health::serve(health, process.clone()));
+    let refreshing = tokio::spawn(keys.run());
+
+    let connections = Arc::new(Semaphore::new(config.limits.connections));
+    tokio::select! {
+        () = accept(&proxy, &workers, &connections) => {}
+        () = shutdown => {}
+    }
+    drain(config, &process, proxy, workers, &connections).await;
+    refreshing.abort();
+    health.abort();
+    finish(writer).await;
+    Ok(())
+}
+
+fn listener(listener: StdListener, name: &'static str) -> io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let listener = TcpListener::from_std(listener)?;
+    tracing::info!(listener = name, %address, "listening");
+    Ok(listener)
+}
+
+/// Accepts until it is dropped. Nothing that a client or a full table of file descriptors does
+/// ends it.
+async fn accept(listener: &TcpListener, workers: &Workers, connections: &Arc<Semaphore>) {
+    let mut failing = false;
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                failing = false;
+                match connections.clone().try_acquire_owned() {
+                    Ok(permit) => workers.hand_over(Job::new(stream, peer, permit)),
+                    Err(_) => turn_away(&stream),
+                }
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                if !failing {
+                    tracing::error!(%error, "cannot accept connections");
+                }
+                failing = true;
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// Answers one connection too many, without reading from it or waiting for it.
+fn turn_away(stream: &TcpStream) {
+    let row = challenge::row(Reason::Overloaded);
+    let body = challenge::body(row.status, row.message);
+    let answer = format!(
+        "HTTP/1.1 {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nCache-Control: no-store\r\nRetry-After: 1\r\nConnection: close\r\n\r\n{body}",
+        row.status,
+        body.len(),
+    );
+    // A fresh socket's buffer takes it whole; a client that is gone already needs no answer.
+    let _ = stream.try_write(answer.as_bytes());
+}
+
+/// Not ready at once; after `shutdown.delay` nothing new; what runs may end within
+/// `shutdown.drainTimeout`.
+async fn drain(
+    config: &Config,
+    process: &Process,
+    proxy: TcpListener,
+    workers: Workers,
+    connections: &Arc<Semaphore>,
+) {
+    process.draining.store(true, Ordering::Relaxed);
+    tracing::info!(delay = ?config.shutdown.delay, timeout = ?config.shutdown.drain_timeout, "draining");
+    tokio::select! {
+        () = accept(&proxy, &workers, connections) => {}
+        () = sleep(config.shutdown.delay) => {}
+    }
+    drop(proxy);
+    let deadline = Instant::now() + config.shutdown.drain_timeout;
+    workers.drain();
+    let all = u32::try_from(config.limits.connections).unwrap_or(u32::MAX);
+    tokio::select! {
+        // Every connection has given its permit back.
+        _ = connections.acquire_many(all) => tracing::info!("drained"),
+        () = sleep_until(deadline) => {
+            let open = config.limits.connections - connections.available_permits();
+            tracing::warn!(open, "drainTimeout is over: closing what is still open");
+        }
+    }
+    workers.stop().await;
+}
+
+/// Writes the audit records that are left.
+async fn finish(writer: AuditWriter) {
+    // Joining its thread blocks, which this runtime must not.
+    let _ = tokio::task::spawn_blocking(move || drop(writer)).await;
+}

@@ -1,0 +1,66 @@
+//! One client connection.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::head_timer::{HeadTimer, Phase};
+use super::worker::WorkerContext;
+use crate::gateway::Peer;
+
+/// Serves a connection until it ends or is drained.
+pub(super) async fn serve(stream: TcpStream, address: SocketAddr, context: &WorkerContext) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY cannot be set");
+    }
+    let address = address.ip().to_canonical();
+    match &context.tls {
+        None => serve_http1(stream, Peer { address, tls: false }, context).await,
+        Some(acceptor) => match timeout(context.settings.head_timeout, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => serve_http1(stream, Peer { address, tls: true }, context).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        },
+    }
+}
+
+async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    peer: Peer,
+    context: &WorkerContext,
+) {
+    let phase = Arc::new(Phase::default());
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        phase.head_is_read();
+        let phase = phase.clone();
+        async move {
+            let answer = context.gateway.serve(&context.upstream, peer, request).await;
+            phase.is_answered();
+            answer
+        }
+    });
+    let io = TokioIo::new(HeadTimer::new(stream, phase.clone(), context.settings.head_timeout));
+    let mut connection = pin!(context.settings.http1.serve_connection(io, service));
+    let mut drain = context.drain.clone();
+    let draining = async move {
+        // The sender outlives the workers; if it is gone, so is the reason to go on.
+        let _ = drain.wait_for(|drain| *drain).await.is_ok();
+    };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = draining => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a client connection ended");
+    }
+}

@@ -1,0 +1,173 @@
+//! The workers: one thread, one current-thread runtime and one pool each.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioTimer;
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio_rustls::TlsAcceptor;
+
+use super::connection;
+use crate::config::Limits;
+use crate::gateway::Gateway;
+use crate::metrics::Metrics;
+use crate::upstream::{Target, Upstream};
+
+/// How long a connection may be kept alive without a request. Long, because OpenMetadata's client
+/// does not repeat a write on a connection that was closed under it.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(150);
+
+/// An accepted connection on its way to a worker.
+pub(super) struct Job {
+    stream: TcpStream,
+    peer: SocketAddr,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Job {
+    pub(super) fn new(stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) -> Self {
+        Self { stream, peer, permit }
+    }
+}
+
+/// How connections are served.
+#[derive(Clone)]
+pub(super) struct ConnectionSettings {
+    pub(super) http1: http1::Builder,
+    pub(super) head_timeout: Duration,
+}
+
+impl ConnectionSettings {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT).max_header_size(limits.header_bytes);
+        // Any explicit number moves hyper's header table to the heap; 100 is its own.
+        if limits.header_count != 100 {
+            http1.max_headers(limits.header_count);
+        }
+        Self { http1, head_timeout: limits.header_read_timeout }
+    }
+}
+
+/// All workers.
+pub(super) struct Workers {
+    workers: Vec<Worker>,
+    drain: watch::Sender<bool>,
+}
+
+struct Worker {
+    jobs: UnboundedSender<Job>,
+    open: Arc<AtomicUsize>,
+    thread: thread::JoinHandle<()>,
+}
+
+/// What every connection of a worker shares.
+#[derive(Clone)]
+pub(super) struct WorkerContext {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) settings: ConnectionSettings,
+    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) drain: watch::Receiver<bool>,
+}
+
+impl Workers {
+    pub(super) fn start(
+        count: usize,
+        gateway: Arc<Gateway>,
+        target: &Target,
+        settings: &ConnectionSettings,
+        tls: Option<Arc<ServerConfig>>,
+        metrics: &Arc<Metrics>,
+    ) -> io::Result<Self> {
+        let drain = watch::Sender::new(false);
+        let tls = tls.map(TlsAcceptor::from);
+        let mut workers = Vec::with_capacity(count);
+        for number in 0..count {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let context = WorkerContext {
+                gateway: gateway.clone(),
+                upstream: Upstream::new(target.clone()),
+                settings: settings.clone(),
+                tls: tls.clone(),
+                metrics: metrics.clone(),
+                drain: drain.subscribe(),
+            };
+            let (jobs, receiver) = unbounded_channel();
+            let open = Arc::new(AtomicUsize::new(0));
+            let counted = open.clone();
+            let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+                runtime.block_on(serve(receiver, context, counted));
+                // Connections that outlived the drain are cut here.
+                runtime.shutdown_background();
+            })?;
+            workers.push(Worker { jobs, open, thread });
+        }
+        Ok(Self { workers, drain })
+    }
+
+    /// Gives a connection to the worker that has fewest.
+    pub(super) fn hand_over(&self, job: Job) {
+        let Some(worker) = self.workers.iter().min_by_key(|worker| worker.open.load(Ordering::Relaxed))
+        else {
+            return;
+        };
+        worker.open.fetch_add(1, Ordering::Relaxed);
+        // A worker that is gone takes its connections with it: dropping the job closes this one.
+        let _ = worker.jobs.send(job);
+    }
+
+    /// Asks every connection to end with the request that it is serving.
+    pub(super) fn drain(&self) {
+        self.drain.send_replace(true);
+    }
+
+    /// Ends the workers, whatever is still open.
+    pub(super) async fn stop(self) {
+        let threads: Vec<_> = self.workers.into_iter().map(|worker| worker.thread).collect();
+        let joined =
+            tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+        let _ = joined.await;
+    }
+}
+
+/// Serves connections until the channel closes.
+async fn serve(mut jobs: UnboundedReceiver<Job>, context: WorkerContext, open: Arc<AtomicUsize>) {
+    while let Some(Job { stream, peer, permit }) = jobs.recv().await {
+        // A socket belongs to the runtime that polls it.
+        let Ok(stream) = stream.into_std().and_then(TcpStream::from_std) else {
+            open.fetch_sub(1, Ordering::Relaxed);
+            continue;
+        };
+        let counted = Counted { open: open.clone(), metrics: context.metrics.clone(), _permit: permit };
+        context.metrics.connections.inc();
+        let context = context.clone();
+        tokio::spawn(async move {
+            connection::serve(stream, peer, &context).await;
+            drop(counted);
+        });
+    }
+}
+
+/// One open connection in the counts; taken out of them however it ends.
+struct Counted {
+    open: Arc<AtomicUsize>,
+    metrics: Arc<Metrics>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.connections.dec();
+    }
+}

@@ -1,0 +1,236 @@
+//! Bodies on their way through: frame by frame, never collected.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
+use tokio::time::{Instant, Sleep};
+
+use super::Upstream;
+
+/// A client's body on its way to the backend.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// There is none.
+    Empty,
+    /// It streams; trailers are left out (RFC 9110 section 6.5.1).
+    Stream {
+        /// Where it comes from.
+        incoming: Incoming,
+        /// What others need to know about it.
+        progress: Arc<RequestProgress>,
+        /// The most bytes it may have.
+        limit: u64,
+    },
+}
+
+/// How far a request's body has got.
+#[derive(Debug)]
+pub struct RequestProgress {
+    state: AtomicU8,
+    bytes: AtomicU64,
+    last: Mutex<Instant>,
+}
+
+const STREAMING: u8 = 0;
+const SENT: u8 = 1;
+const BROKEN: u8 = 2;
+const TOO_LARGE: u8 = 3;
+
+impl RequestProgress {
+    /// A body that is about to start.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            state: AtomicU8::new(STREAMING),
+            bytes: AtomicU64::new(0),
+            last: Mutex::new(Instant::now()),
+        })
+    }
+
+    /// Whether all of it was handed on.
+    pub fn is_sent(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == SENT
+    }
+
+    /// Whether the client broke it off, or framed it wrongly.
+    pub fn is_broken(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == BROKEN
+    }
+
+    /// Whether it became larger than allowed.
+    pub fn is_too_large(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == TOO_LARGE
+    }
+
+    /// Its bytes so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// When it last moved.
+    pub fn last(&self) -> Instant {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn moved(&self, bytes: u64) -> u64 {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes
+    }
+
+    fn becomes(&self, state: u8) {
+        self.state.store(state, Ordering::Relaxed);
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let Self::Stream { incoming, progress, limit } = self.get_mut() else { return Poll::Ready(None) };
+        loop {
+            match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    // Trailers could carry any field, and every check is done.
+                    let Ok(data) = frame.into_data() else { continue };
+                    if progress.moved(data.len() as u64) > *limit {
+                        progress.becomes(TOO_LARGE);
+                        return Poll::Ready(Some(Err(io::Error::other(
+                            "request body is larger than allowed",
+                        ))));
+                    }
+                    if incoming.is_end_stream() {
+                        progress.becomes(SENT);
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Some(Err(error)) => {
+                    progress.becomes(BROKEN);
+                    return Poll::Ready(Some(Err(io::Error::other(error))));
+                }
+                None => {
+                    progress.becomes(SENT);
+                    return Poll::Ready(None);
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Stream { incoming, .. } => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Stream { incoming, .. } => incoming.size_hint(),
+        }
+    }
+}
+
+/// The backend's body on its way to the client. When it ends, its connection goes back to the
+/// pool; when it is dropped before, its connection is closed.
+pub struct AnswerBody {
+    incoming: Incoming,
+    lease: Option<Lease>,
+    idle_timeout: Duration,
+    /// Made when the backend first makes us wait: most answers come in one piece.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// A connection that is lent to one exchange.
+pub(super) struct Lease {
+    pub(super) sender: SendRequest<RequestBody>,
+    pub(super) pool: Arc<Upstream>,
+    pub(super) request: Option<Arc<RequestProgress>>,
+    pub(super) lifetime: Duration,
+}
+
+impl Lease {
+    /// Back to the pool, unless the backend answered before it had read the whole request: what
+    /// it makes of the rest is unknown.
+    fn end(self) {
+        if self.request.is_none_or(|request| request.is_sent()) {
+            self.pool.check_in(self.sender, self.lifetime);
+        }
+    }
+}
+
+impl AnswerBody {
+    pub(super) fn new(incoming: Incoming, lease: Option<Lease>, idle_timeout: Duration) -> Self {
+        let mut body = Self { incoming, lease, idle_timeout, timer: None };
+        body.end_lease_if_complete();
+        body
+    }
+
+    /// hyper never polls a body with a Content-Length to its `None`, so the end is looked for
+    /// after every frame.
+    fn end_lease_if_complete(&mut self) {
+        if self.incoming.is_end_stream()
+            && let Some(lease) = self.lease.take()
+        {
+            lease.end();
+        }
+    }
+
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let idle_timeout = self.idle_timeout;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle_timeout)));
+        timer.as_mut().poll(cx)
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let this = self.get_mut();
+        match Pin::new(&mut this.incoming).poll_frame(cx) {
+            Poll::Pending => match this.poll_idle(cx) {
+                // An error and not an end: the client must see a broken answer.
+                Poll::Ready(()) => Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into()))),
+                Poll::Pending => Poll::Pending,
+            },
+            Poll::Ready(frame) => {
+                if let Some(timer) = &mut this.timer {
+                    timer.as_mut().reset(Instant::now() + this.idle_timeout);
+                }
+                match frame {
+                    Some(Ok(frame)) => {
+                        this.end_lease_if_complete();
+                        Poll::Ready(Some(Ok(frame)))
+                    }
+                    Some(Err(error)) => {
+                        this.lease = None;
+                        Poll::Ready(Some(Err(io::Error::other(error))))
+                    }
+                    None => {
+                        if let Some(lease) = this.lease.take() {
+                            lease.end();
+                        }
+                        Poll::Ready(None)
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
