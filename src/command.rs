@@ -1,0 +1,133 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+
+use crate::config::{self, Flags, Loaded, Sources};
+
+mod check;
+mod config_command;
+mod demo;
+mod health;
+mod keys;
+mod run;
+
+/// Verifies bearer JWTs in front of OpenMetadata, DataHub or any HTTP service.
+#[derive(Debug, Parser)]
+#[command(name = "metagate", version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the proxy.
+    Run(RunArguments),
+    /// Try everything on this machine: an issuer, a sample backend, and the proxy between.
+    Demo(demo::Arguments),
+    /// Check the configuration and fetch every key set.
+    Check(check::Arguments),
+    /// List every key of every source, and why a key is not used.
+    Keys(keys::Arguments),
+    /// Show the configuration in force, or its schema.
+    #[command(subcommand)]
+    Config(config_command::Command),
+    /// Ask a running proxy whether it is ready.
+    Health(health::Arguments),
+    /// Write completions for a shell to standard output.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where the configuration is.
+#[derive(Clone, Debug, Default, Args)]
+struct ConfigArguments {
+    /// The configuration file; METAGATE_CONFIG or /etc/metagate/config.yaml if left out.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+struct RunArguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// Where requests come in.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Where they go.
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+    /// A key set whose keys verify tokens; may be given several times.
+    #[arg(long, value_name = "URL")]
+    public_keys: Vec<String>,
+    /// generic, openmetadata, datahub-gms or datahub-frontend.
+    #[arg(long)]
+    backend: Option<String>,
+}
+
+/// How a command ended; [`main`] makes it an exit code.
+enum Failure {
+    /// The configuration is broken: 2.
+    Config(config::ConfigErrors),
+    /// It was said already; this code.
+    Code(u8),
+    /// Anything else, in a sentence: 1.
+    Other(String),
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Other(error.to_string())
+    }
+}
+
+/// Runs the program: 0 for success, 1 for a failure, 2 for bad usage or configuration.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Keys(arguments) => keys::run(&arguments),
+        Command::Config(command) => config_command::run(&command),
+        Command::Health(arguments) => health::run(&arguments),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "metagate", &mut io::stdout());
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Config(errors)) => {
+            eprintln!("{errors}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Code(code)) => ExitCode::from(code),
+        Err(Failure::Other(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn load(arguments: &ConfigArguments, flags: Flags) -> Result<Loaded, Failure> {
+    let sources = Sources::from_process(arguments.config.clone(), flags);
+    config::load(&sources).map_err(Failure::Config)
+}
+
+/// One thread, as the workers have: for what a command itself does.
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// Whether the arguments of this process are understood, for tests of the documents.
+pub fn understands(arguments: impl IntoIterator<Item = OsString>) -> Result<(), String> {
+    Cli::try_parse_from(arguments).map(|_| ()).map_err(|error| error.to_string())
+}

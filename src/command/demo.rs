@@ -1,0 +1,216 @@
+//! `metagate demo`: everything on one machine, nothing else installed.
+//!
+//! The issuer and the backend are small stand-ins; the proxy between them is the real one, with a
+//! configuration that went through the real loader.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use clap::Args;
+
+use super::run::ended;
+use super::{Failure, runtime};
+use crate::config::{self, Config, Flags, Sources};
+use crate::gateway::system_clock;
+use crate::policy::{Matching, Methods, Mode, PathPattern, PatternError, Requirement, Rule, Verdict};
+use crate::server::{self, Listeners};
+use crate::telemetry;
+
+mod backend;
+mod issuer;
+
+use issuer::Issuer;
+
+/// What the OpenMetadata documents and this project's README use.
+const PROXY_PORT: u16 = 8685;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Where the proxy listens on 127.0.0.1; another free port if this one is taken.
+    #[arg(long, default_value_t = PROXY_PORT)]
+    port: u16,
+    /// Print the curl lines, run each of them against the proxy, and end: a self-test.
+    #[arg(long)]
+    once: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let issuer = Issuer::new().map_err(|error| Failure::Other(format!("cannot make demo keys: {error}")))?;
+    let issuer_listener = loopback(0)?;
+    let backend_listener = loopback(0)?;
+    let config = configuration(issuer_listener.local_addr()?, backend_listener.local_addr()?)?;
+    telemetry::start(&config.log)?;
+    let listeners =
+        Listeners { proxy: loopback(arguments.port).or_else(|_| loopback(0))?, health: loopback(0)? };
+    let (proxy, health) = (listeners.proxy.local_addr()?, listeners.health.local_addr()?);
+    runtime()?.block_on(async {
+        let signals = ended()?;
+        tokio::spawn(issuer::serve(issuer_listener, issuer.jwks()));
+        tokio::spawn(backend::serve(backend_listener));
+        let cases = cases(&issuer);
+        print_guide(proxy, health, &cases);
+        let checked = tokio::sync::oneshot::channel();
+        let (done, checking) = checked;
+        let once = arguments.once;
+        let shutdown = async move {
+            if once {
+                let _ = done.send(try_each(proxy, health, &cases).await);
+            } else {
+                signals.await;
+            }
+        };
+        server::run(&config, listeners, io::stdout(), system_clock, shutdown).await?;
+        match checking.await {
+            Ok(failed) if failed > 0 => {
+                Err(Failure::Other(format!("{failed} of the requests were not answered as they should be")))
+            }
+            _ => Ok(()),
+        }
+    })
+}
+
+fn loopback(port: u16) -> io::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+}
+
+/// What somebody would set who puts metagate in front of OpenMetadata, and one rule.
+fn configuration(issuer: SocketAddr, backend: SocketAddr) -> Result<Config, Failure> {
+    let variables = [
+        ("AUTHENTICATION_PUBLIC_KEYS", format!("[http://{issuer}/jwks]")),
+        ("METAGATE_UPSTREAM__URL", format!("http://{backend}")),
+        ("METAGATE_LOG__FORMAT", "text".to_owned()),
+        ("METAGATE_LOG__LEVEL", "warn".to_owned()),
+        ("METAGATE_WORKERS", "1".to_owned()),
+    ];
+    let environment = variables.map(|(name, value)| (name.to_owned(), value)).to_vec();
+    let loaded = config::load(&Sources { file: None, environment, flags: Flags::default() })
+        .map_err(Failure::Config)?;
+    let mut config = loaded.config;
+    config.policy.rules.push(only_admins_delete()?);
+    Ok(config)
+}
+
+fn only_admins_delete() -> Result<Rule, PatternError> {
+    let matching = Matching {
+        methods: Methods::from_names(["DELETE"])?,
+        paths: vec![PathPattern::parse("/api/v1/**")?],
+        ..Matching::default()
+    };
+    let requirement = Requirement { any_role: vec!["Admin".into()], ..Requirement::default() };
+    Ok(Rule {
+        name: "only-admins-delete".into(),
+        matching,
+        verdict: Verdict::Require(requirement),
+        mode: Mode::Enforce,
+    })
+}
+
+/// One request to try, and what comes of it.
+struct Case {
+    title: &'static str,
+    method: &'static str,
+    path: &'static str,
+    /// The name of the shell variable, and the token in it.
+    token: Option<(&'static str, String)>,
+    status: u16,
+}
+
+fn cases(issuer: &Issuer) -> Vec<Case> {
+    let now = system_clock().as_secs();
+    let bot = issuer.token(&issuer::bot_claims());
+    let user = issuer.token(&issuer::user_claims(now, now + 3600));
+    let expired = issuer.token(&issuer::user_claims(now - 7200, now - 3600));
+    let foreign = issuer.token_of_somebody_else(&issuer::user_claims(now, now + 3600));
+    let tables = "/api/v1/tables";
+    vec![
+        Case {
+            title: "a bot, whose token never expires",
+            method: "GET",
+            path: tables,
+            token: Some(("BOT", bot)),
+            status: 200,
+        },
+        Case {
+            title: "a user",
+            method: "GET",
+            path: "/entities/urn%3Ali%3Acorpuser%3Adatahub",
+            token: Some(("ADA", user.clone())),
+            status: 200,
+        },
+        Case { title: "no token", method: "GET", path: tables, token: None, status: 401 },
+        Case {
+            title: "an expired token",
+            method: "GET",
+            path: tables,
+            token: Some(("OLD", expired)),
+            status: 401,
+        },
+        Case {
+            title: "somebody else's signature",
+            method: "GET",
+            path: tables,
+            token: Some(("EVE", foreign)),
+            status: 401,
+        },
+        Case {
+            title: "a user who may not delete",
+            method: "DELETE",
+            path: "/api/v1/tables/1",
+            token: Some(("ADA", user)),
+            status: 403,
+        },
+    ]
+}
+
+fn print_guide(proxy: SocketAddr, health: SocketAddr, cases: &[Case]) {
+    println!(
+        "metagate listens on http://{proxy} in front of a sample backend. Paste into another terminal:\n"
+    );
+    let mut printed = Vec::new();
+    for (name, token) in cases.iter().filter_map(|case| case.token.as_ref()) {
+        if !printed.contains(name) {
+            println!("{name}={token}");
+            printed.push(name);
+        }
+    }
+    for Case { title, method, path, token, status } in cases {
+        println!("\n# {title}: {status}");
+        let method = if *method == "GET" { String::new() } else { format!("-X {method} ") };
+        let header = token
+            .as_ref()
+            .map(|(name, _)| format!("-H \"Authorization: Bearer ${name}\" "))
+            .unwrap_or_default();
+        println!("curl -i {method}{header}http://{proxy}{path}");
+    }
+    println!("\n# what was counted\ncurl -s http://{health}/metrics | grep requests_total");
+    println!("\nEvery request leaves one audit record here. Ctrl-C ends it.\n");
+}
+
+/// Sends every request and counts those that are answered otherwise than promised.
+async fn try_each(proxy: SocketAddr, health: SocketAddr, cases: &[Case]) -> usize {
+    let Ok(client) = reqwest::Client::builder().no_proxy().build() else { return cases.len() };
+    wait_until_ready(&client, health).await;
+    let mut failed = 0;
+    for Case { title, method, path, token, status } in cases {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap_or_default();
+        let mut request = client.request(method, format!("http://{proxy}{path}"));
+        if let Some((_, token)) = token {
+            request = request.bearer_auth(token);
+        }
+        let answered = request.send().await.map(|answer| answer.status().as_u16());
+        let good = matches!(answered, Ok(answered) if answered == *status);
+        println!("{}: {title}: {answered:?}", if good { "ok" } else { "FAILED" });
+        failed += usize::from(!good);
+    }
+    failed
+}
+
+/// The proxy holds requests while keys load, so this is only for the first of them not to wait.
+async fn wait_until_ready(client: &reqwest::Client, health: SocketAddr) {
+    for _ in 0..100 {
+        match client.get(format!("http://{health}/readyz")).send().await {
+            Ok(answer) if answer.status().is_success() => return,
+            _ => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The demo's backend: answers like OpenMetadata's tables and DataHub's entities, and says who it
+//! was told is asking.
+
+use std::convert::Infallible;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+
+pub(super) async fn serve(listener: TcpListener) {
+    accept(listener, answer).await;
+}
+
+/// Serves a function on a listener of this machine.
+pub(super) async fn accept<F>(listener: TcpListener, function: F)
+where
+    F: Fn(&Request<Incoming>) -> Response<Full<Bytes>> + Send + Sync + 'static,
+{
+    let listener = listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
+    let Ok(listener) = listener else { return };
+    let function = Arc::new(function);
+    while let Ok((stream, _)) = listener.accept().await {
+        let function = function.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let response = function(&request);
+                async move { Ok::<_, Infallible>(response) }
+            });
+            // A client that leaves ends it.
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+fn answer(request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let path = request.uri().path();
+    let (status, body) = match (request.method(), path) {
+        (&Method::GET, "/api/v1/system/version") => (StatusCode::OK, json!({"version": "1.12.0"})),
+        (&Method::GET, "/api/v1/tables") => (StatusCode::OK, tables()),
+        (&Method::GET, path) if path.starts_with("/entities/") => (StatusCode::OK, entity(path)),
+        (&Method::DELETE, path) if path.starts_with("/api/v1/tables/") => {
+            (StatusCode::OK, json!({"deleted": true}))
+        }
+        _ => (StatusCode::NOT_FOUND, json!({"code": 404, "message": format!("no such path: {path}")})),
+    };
+    let mut body = body;
+    body["askedBy"] = asked_by(request.headers());
+    let mut response = Response::new(Full::new(format!("{body:#}\n").into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn tables() -> Value {
+    let table = |id: &str, name: &str| json!({"id": id, "name": name, "fullyQualifiedName": format!("warehouse.shop.public.{name}")});
+    json!({
+        "data": [table("1", "orders"), table("2", "customers")],
+        "paging": {"total": 2},
+    })
+}
+
+fn entity(path: &str) -> Value {
+    let urn = path.trim_start_matches("/entities/").replace("%3A", ":");
+    json!({"value": {"com.linkedin.metadata.snapshot.CorpUserSnapshot": {"urn": urn}}})
+}
+
+fn asked_by(fields: &HeaderMap) -> Value {
+    let field = |name: &str| fields.get(name).and_then(|value| value.to_str().ok());
+    json!({"user": field("x-forwarded-user"), "email": field("x-forwarded-email"), "groups": field("x-forwarded-groups")})
+}

@@ -1,0 +1,100 @@
+//! The demo's issuer: a key pair made at the start, a key set over HTTP, and tokens.
+
+use std::net::TcpListener;
+
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
+use base64::Engine as _;
+use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use serde_json::{Value, json};
+
+const KEY_ID: &str = "metagate-demo";
+
+/// An issuer that speaks as OpenMetadata does, odd key encoding included.
+pub(super) struct Issuer {
+    key: KeyPair,
+    somebody_else: KeyPair,
+}
+
+impl Issuer {
+    pub(super) fn new() -> Result<Self, Unspecified> {
+        let generate = || KeyPair::generate(KeySize::Rsa2048);
+        Ok(Self { key: generate()?, somebody_else: generate()? })
+    }
+
+    pub(super) fn jwks(&self) -> String {
+        let public = self.key.public_key();
+        // Java's sign byte and base64 padding, as in OpenMetadata's own key set.
+        let n = [&[0], public.modulus().big_endian_without_leading_zero()].concat();
+        let e = public.exponent().big_endian_without_leading_zero();
+        let key = json!({"kty": "RSA", "kid": KEY_ID, "n": URL_SAFE.encode(n), "e": URL_SAFE.encode(e), "alg": "RS256", "use": "sig"});
+        json!({"keys": [key]}).to_string()
+    }
+
+    pub(super) fn token(&self, claims: &Value) -> String {
+        sign(&self.key, claims)
+    }
+
+    /// The same claims and key id, signed with another key.
+    pub(super) fn token_of_somebody_else(&self, claims: &Value) -> String {
+        sign(&self.somebody_else, claims)
+    }
+}
+
+/// The example of OpenMetadata's documents.
+pub(super) fn bot_claims() -> Value {
+    json!({
+        "iss": "open-metadata.org",
+        "sub": "ingestion-bot",
+        "roles": ["IngestionBotRole"],
+        "email": "ingestion-bot@open-metadata.org",
+        "isBot": true,
+        "tokenType": "BOT",
+        "iat": 1_704_067_200,
+        "exp": null,
+    })
+}
+
+pub(super) fn user_claims(issued: i64, expires: i64) -> Value {
+    json!({
+        "iss": "open-metadata.org",
+        "sub": "ada",
+        "roles": ["DataConsumer"],
+        "email": "ada@example.org",
+        "isBot": false,
+        "tokenType": "OM_USER",
+        "iat": issued,
+        "exp": expires,
+    })
+}
+
+fn sign(key: &KeyPair, claims: &Value) -> String {
+    let header = json!({"kid": KEY_ID, "alg": "RS256", "typ": "JWT"});
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let input = format!("{}.{}", part(&header), part(claims));
+    let mut signature = vec![0; key.public_modulus_len()];
+    // Fails only without memory; the token would then be refused, which the demo would show.
+    let _ = key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input.as_bytes(), &mut signature);
+    format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// Serves the key set at `/jwks`.
+pub(super) async fn serve(listener: TcpListener, jwks: String) {
+    super::backend::accept(listener, move |request| {
+        let jwks = jwks.clone();
+        let found = request.uri().path() == "/jwks";
+        let mut response = Response::new(Full::new(if found { Bytes::from(jwks) } else { Bytes::new() }));
+        if !found {
+            *response.status_mut() = StatusCode::NOT_FOUND;
+        }
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    })
+    .await;
+}

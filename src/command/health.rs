@@ -1,0 +1,79 @@
+//! `metagate health`
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use clap::Args;
+use url::Url;
+
+use super::{ConfigArguments, Failure, runtime};
+use crate::config::{self, Flags, Sources};
+use crate::tls;
+
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// The URL to ask; by default /readyz on the configuration's health listener.
+    #[arg(long, value_name = "URL")]
+    url: Option<Url>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let url = match &arguments.url {
+        Some(url) => url.clone(),
+        None => {
+            let sources = Sources::from_process(arguments.config.config.clone(), Flags::default());
+            let address = reachable(health_listen(&sources));
+            Url::parse(&format!("http://{address}/readyz"))
+                .map_err(|error| Failure::Other(error.to_string()))?
+        }
+    };
+    tls::install_crypto_provider();
+    let answer = runtime()?.block_on(ask(url.clone()));
+    match answer {
+        Ok((true, text)) => {
+            println!("{}", text.trim());
+            Ok(())
+        }
+        Ok((false, text)) => {
+            println!("{}", text.trim());
+            Err(Failure::Code(1))
+        }
+        Err(error) => Err(Failure::Other(format!("{url}: {error}"))),
+    }
+}
+
+/// Where the health listener of this configuration is. A container's health check often has less
+/// of the environment than the proxy: what it has is enough.
+fn health_listen(sources: &Sources) -> SocketAddr {
+    const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8686);
+    if let Ok(loaded) = config::load(sources) {
+        return loaded.config.health_listen;
+    }
+    let named = sources.environment.iter().find(|(name, _)| name == "METAGATE_HEALTH__LISTEN");
+    named.and_then(|(_, value)| value.trim_matches('"').parse().ok()).unwrap_or(DEFAULT)
+}
+
+async fn ask(url: Url) -> Result<(bool, String), reqwest::Error> {
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()?;
+    let response = client.get(url).send().await?;
+    let good = response.status().is_success();
+    Ok((good, response.text().await?))
+}
+
+/// A listener on every address is asked on this machine's own.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
+}

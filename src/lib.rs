@@ -1,0 +1,59 @@
+//! metagate verifies bearer tokens in front of a metadata backend and forwards what is good.
+//!
+//! The way of a request through this crate: bytes → [`request`] facts → [`policy`] route →
+//! credentials → [`jose`] and [`claims`]: a verified token → [`decision`]: a permit or a denial →
+//! upstream → answer → audit.
+
+// The order of these groups is the order of dependency: a module imports only from groups above
+// its own. `tests/floors.rs` holds it.
+
+// Vocabulary.
+pub mod numeric_date;
+pub mod scope;
+
+// Parsing hostile input.
+pub mod jose;
+pub mod request;
+
+// Meaning.
+pub mod backend;
+pub mod claims;
+pub mod policy;
+pub mod trust;
+
+// Decision and wording.
+pub mod challenge;
+pub mod decision;
+pub mod outbound_head;
+
+// Configuration.
+#[cfg(feature = "server")]
+pub mod config;
+
+// Instruments and adapters.
+#[cfg(feature = "server")]
+pub mod audit;
+#[cfg(feature = "server")]
+pub mod keys;
+#[cfg(feature = "server")]
+pub mod metrics;
+#[cfg(feature = "server")]
+pub mod tls;
+#[cfg(feature = "server")]
+pub mod token_cache;
+#[cfg(feature = "server")]
+pub mod upstream;
+
+// One request, one process.
+#[cfg(feature = "server")]
+pub mod command;
+#[cfg(feature = "server")]
+pub mod exchange;
+#[cfg(feature = "server")]
+pub mod gateway;
+#[cfg(feature = "server")]
+pub mod respond;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
+pub mod telemetry;
