@@ -131,10 +131,12 @@ pub struct Rule {
 /// What a rule says about a request that it matches.
 #[derive(Clone, Debug)]
 pub enum Verdict {
+    /// Allowed, whoever asks.
+    Allow,
     /// Denied, whoever asks.
     Deny,
     /// Allowed for a token that brings all of this, denied for every other.
-    Require(Requirement),
+    Require(Box<Requirement>),
 }
 
 /// Which requests a rule is about. An empty list matches everything.

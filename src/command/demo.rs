@@ -100,7 +100,7 @@ fn only_admins_delete() -> Result<Rule, PatternError> {
     Ok(Rule {
         name: "only-admins-delete".into(),
         matching,
-        verdict: Verdict::Require(requirement),
+        verdict: Verdict::Require(Box::new(requirement)),
         mode: Mode::Enforce,
     })
 }

@@ -1,17 +1,21 @@
 //! YAML as a small tree that knows where each part was written.
 //!
 //! Scalars keep their text: whether `007`, `no` or `1.50` is a number is for the schema to say, not
-//! for YAML. What a configuration does not need is refused by name (anchors and aliases, tags,
-//! several documents), so the size of a tree is bounded by the size of its text.
+//! for YAML. What a configuration does not need (tags, several documents) is refused by name. Aliases
+//! are written out as they are read, within the same bounds as everything else.
+
+use std::collections::HashMap;
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, StrInput};
 
 /// The longest text that is read.
-pub const MAX_BYTES: usize = 1024 * 1024;
+pub(super) const MAX_BYTES: usize = 1024 * 1024;
 /// The deepest nesting of lists and maps.
 const MAX_DEPTH: usize = 32;
 /// The most values of all kinds.
 const MAX_NODES: usize = 10_000;
+/// The most text that aliases may add.
+const MAX_ALIAS_BYTES: usize = 4 * MAX_BYTES;
 
 /// A place in a text; both numbers count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -131,6 +135,8 @@ struct Reader<'a> {
     parser: Parser<'a, StrInput<'a>>,
     text_bytes: usize,
     nodes: usize,
+    alias_bytes: usize,
+    anchors: HashMap<usize, Node>,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -145,7 +151,7 @@ impl<'a> Reader<'a> {
         let text_bytes = text.len();
         let text = if text_bytes > MAX_BYTES { "" } else { text };
         let parser = Parser::new_from_str_with_options(text, options);
-        Self { parser, text_bytes, nodes: 0, problems }
+        Self { parser, text_bytes, nodes: 0, alias_bytes: 0, anchors: HashMap::new(), problems }
     }
 
     fn document(mut self) -> Result<Node, Problem> {
@@ -190,14 +196,33 @@ impl<'a> Reader<'a> {
         if depth > MAX_DEPTH {
             return Err(problem(at, format!("nested deeper than {MAX_DEPTH} levels")));
         }
-        refuse_extras(&event, at)?;
-        let value = match event {
-            Event::Scalar(text, style, ..) => scalar(&text, style),
-            Event::SequenceStart(..) => self.list(depth)?,
-            Event::MappingStart(..) => self.map(depth)?,
+        refuse_tag(&event, at)?;
+        let (value, anchor) = match event {
+            Event::Scalar(text, style, anchor, _) => (scalar(&text, style), anchor),
+            Event::SequenceStart(_, anchor, _) => (self.list(depth)?, anchor),
+            Event::MappingStart(_, anchor, _) => (self.map(depth)?, anchor),
+            Event::Alias(anchor) => return self.alias(anchor, at, depth),
             _ => return Err(problem(at, "this is not YAML")),
         };
-        Ok(Node { at, value })
+        let node = Node { at, value };
+        if anchor != 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    /// A copy of what the alias stands for, counted as if it were written here.
+    fn alias(&mut self, anchor: usize, at: Position, depth: usize) -> Result<Node, Problem> {
+        let Some(node) = self.anchors.get(&anchor) else {
+            return Err(problem(at, "the alias stands for something that it is a part of"));
+        };
+        let size = Size::of(node);
+        self.nodes += size.nodes;
+        self.alias_bytes += size.bytes;
+        if self.nodes > MAX_NODES || self.alias_bytes > MAX_ALIAS_BYTES || depth + size.depth > MAX_DEPTH {
+            return Err(problem(at, "aliases make the text too long or too deep"));
+        }
+        Ok(node.clone())
     }
 
     fn list(&mut self, depth: usize) -> Result<Value, Problem> {
@@ -212,13 +237,13 @@ impl<'a> Reader<'a> {
 
     fn map(&mut self, depth: usize) -> Result<Value, Problem> {
         let mut entries: Vec<Entry> = Vec::new();
-        let mut lines = std::collections::HashMap::new();
+        let mut lines = HashMap::new();
         loop {
             let (event, key_at) = self.next()?;
             if matches!(event, Event::MappingEnd) {
                 return Ok(Value::Map(entries));
             }
-            refuse_extras(&event, key_at)?;
+            refuse_tag(&event, key_at)?;
             let Event::Scalar(key, ..) = event else {
                 return Err(problem(key_at, "a key must be a single word"));
             };
@@ -236,20 +261,43 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Anchors could make a tree larger than its text, and tags could change what a text means.
-fn refuse_extras(event: &Event<'_>, at: Position) -> Result<(), Problem> {
-    let (anchor, tag) = match event {
-        Event::Alias(_) | Event::UnresolvedAlias(_) => (true, false),
-        Event::Scalar(_, _, anchor, tag) => (*anchor != 0, tag.is_some()),
-        Event::SequenceStart(_, anchor, tag) | Event::MappingStart(_, anchor, tag) => {
-            (*anchor != 0, tag.is_some())
+/// How much an alias repeats.
+struct Size {
+    nodes: usize,
+    bytes: usize,
+    depth: usize,
+}
+
+impl Size {
+    fn of(node: &Node) -> Self {
+        let mut size = Self { nodes: 1, bytes: 0, depth: 0 };
+        let mut add = |key: &str, node: &Node| {
+            let below = Self::of(node);
+            size.nodes += below.nodes;
+            size.bytes += below.bytes + key.len();
+            size.depth = size.depth.max(below.depth + 1);
+        };
+        match &node.value {
+            Value::Null => {}
+            Value::Scalar { text, .. } => size.bytes = text.len(),
+            Value::List(items) => items.iter().for_each(|item| add("", item)),
+            Value::Map(entries) => entries.iter().for_each(|entry| add(&entry.key, &entry.node)),
         }
-        _ => (false, false),
+        size
+    }
+}
+
+/// A tag could change what a text means.
+fn refuse_tag(event: &Event<'_>, at: Position) -> Result<(), Problem> {
+    let tag = match event {
+        Event::Scalar(.., tag) | Event::SequenceStart(.., tag) | Event::MappingStart(.., tag) => {
+            tag.is_some()
+        }
+        _ => false,
     };
-    match (anchor, tag) {
-        (true, _) => Err(problem(at, "YAML anchors and aliases are not supported; write the value out")),
-        (_, true) => Err(problem(at, "YAML tags are not supported; quote the value if it begins with `!`")),
-        _ => Ok(()),
+    match tag {
+        true => Err(problem(at, "YAML tags are not supported; quote the value if it begins with `!`")),
+        false => Ok(()),
     }
 }
 

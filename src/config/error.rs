@@ -83,7 +83,7 @@ pub struct ConfigErrors(Vec<ConfigError>);
 impl ConfigErrors {
     /// The errors in the order of the sources, each once; `None` where there are none.
     pub(super) fn from_list(mut errors: Vec<ConfigError>) -> Option<Self> {
-        errors.sort_by(|a, b| rank(a).cmp(&rank(b)));
+        errors.sort_by_key(rank);
         errors.dedup();
         (!errors.is_empty()).then_some(Self(errors))
     }

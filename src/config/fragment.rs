@@ -165,6 +165,10 @@ mod tests {
         let two = list("[http://[::1]:8585/jwks, 'https://a/x'] # both", true).unwrap();
         assert_eq!(two, ["http://[::1]:8585/jwks", "https://a/x"]);
         assert_eq!(list("http://[::1]:8585/jwks", true).unwrap(), ["http://[::1]:8585/jwks"]);
+        assert_eq!(
+            list("https://a/x?y=[1,2], https://b", true).unwrap(),
+            ["https://a/x?y=[1,2]", "https://b"]
+        );
         assert_eq!(list("[https://a/x?y={1}]", true).unwrap(), ["https://a/x?y={1}"]);
         assert_eq!(list("[https://a/#x]", true).unwrap(), ["https://a/#x"]);
     }

@@ -220,7 +220,7 @@ pub(super) fn duration_text(time: Duration) -> String {
 }
 
 /// The key at a path of the table.
-pub fn find(path: &str) -> Option<&'static Key> {
+pub(super) fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.path == path)
 }
 

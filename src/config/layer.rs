@@ -252,7 +252,9 @@ impl Walk<'_> {
 fn join_methods(items: Vec<(String, Position)>) -> Vec<(String, Position)> {
     let mut joined: Vec<(String, Position)> = Vec::new();
     for (text, at) in items {
-        match joined.last_mut().filter(|(before, _)| !before.contains('/') && !before.is_empty()) {
+        let methods =
+            |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_uppercase() || c == ',');
+        match joined.last_mut().filter(|(before, _)| methods(before)) {
             Some((before, _)) => *before = format!("{before},{text}"),
             None => joined.push((text, at)),
         }

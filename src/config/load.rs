@@ -101,7 +101,7 @@ impl Sources {
         match (&self.file, variable) {
             (Some(file), _) => (file.clone(), true, Some(Origin::Flag("--config"))),
             (None, Some(file)) => (file.into(), true, Some(Origin::Environment(FILE_VARIABLE.to_owned()))),
-            (None, None) => (DEFAULT_FILE.into(), false, None),
+            (None, None) => (DEFAULT_FILE.into(), false, Some(Origin::WholeFile(DEFAULT_FILE.into()))),
         }
     }
 }
@@ -112,6 +112,8 @@ struct Reading {
     errors: Vec<ConfigError>,
     infos: Vec<String>,
     file: Option<PathBuf>,
+    /// Whether something is there that OpenMetadata's users have.
+    openmetadata: bool,
     /// Whether a source could not be read: then nothing can be said about what is missing.
     broken: bool,
 }
@@ -130,6 +132,13 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let merged = Merged::new(layers);
     if reading.broken {
         return Err(failed(reading.errors));
+    }
+    let backend = merged.root.get("backend").and_then(|value| merged.origin("backend", value));
+    let theirs = reading.openmetadata || sources.variable("AUTHENTICATION_PUBLIC_KEYS").is_some();
+    if theirs && backend == Some(Origin::Default) {
+        let hint = "backend is generic, where no route is public; `backend: openmetadata` opens its login, health \
+                    check and web pages";
+        reading.infos.push(hint.to_owned());
     }
     let parsed = parse::parse(&merged, reading.errors, &|path| read_secret(path));
     let mut infos = reading.infos;
@@ -214,7 +223,9 @@ fn file_text(sources: &Sources, path: &Path, text: &str, layer: &mut Layer, read
     if !document.complete {
         return;
     }
-    let info = match openmetadata::shape(&document.root) {
+    let shape = openmetadata::shape(&document.root);
+    reading.openmetadata = shape != Shape::Own;
+    let info = match shape {
         Shape::Own => {
             layer.document(&source, &document.root, &mut reading.errors);
             None

@@ -26,6 +26,9 @@ const ONLY_OURS: [&str; 12] = [
     "shutdown",
 ];
 
+/// Those of them that would change who gets in; a values file may be shared with other charts.
+const NEVER_CHARTS: [&str; 4] = ["listen", "upstream", "authentication", "authorization"];
+
 /// One of their keys, by its path in their shape, and the path of ours.
 type Pair = (&'static [&'static str], &'static str);
 
@@ -114,16 +117,7 @@ pub(super) fn read_yaml(
     errors: &mut Vec<ConfigError>,
 ) -> Option<String> {
     let Value::Map(entries) = &root.value else { return None };
-    for entry in entries.iter().filter(|entry| ONLY_OURS.contains(&entry.key.as_str())) {
-        let error = ConfigError::new(
-            &*entry.key,
-            Some(source.at(entry.key_at)),
-            "this file has OpenMetadata's shape, where this key is not read",
-        );
-        errors.push(
-            error.help("give it in the environment (METAGATE_...) or as a flag, or write a file of its own"),
-        );
-    }
+    refuse_ours(entries, &ONLY_OURS, "OpenMetadata's shape", source, errors);
     for block in BLOCKS {
         if let Some(node) = root.get(block) {
             check_block(block, node, YAML, 0, source, errors);
@@ -144,15 +138,7 @@ pub(super) fn read_helm(
 ) -> Option<String> {
     let config = root.get("openmetadata")?.get("config")?;
     let Value::Map(entries) = &root.value else { return None };
-    for entry in entries.iter().filter(|entry| ONLY_OURS.contains(&entry.key.as_str())) {
-        // The charts have a `tls`, an `identity` or a `backend` of their own nowhere, but values files
-        // are shared; only what would change who gets in is refused.
-        if ["upstream", "authentication", "authorization", "listen"].contains(&entry.key.as_str()) {
-            let message = "this file has the shape of Helm values, where this key is not read";
-            let error = ConfigError::new(&*entry.key, Some(source.at(entry.key_at)), message);
-            errors.push(error.help("give it in the environment (METAGATE_...), or write a file of its own"));
-        }
-    }
+    refuse_ours(entries, &NEVER_CHARTS, "the shape of Helm values", source, errors);
     for block in ["authentication", "authorizer", "jwtTokenConfiguration"] {
         if let Some(node) = config.get(block) {
             check_block(&format!("openmetadata.config.{block}"), node, HELM, 2, source, errors);
@@ -163,6 +149,22 @@ pub(super) fn read_helm(
         "read as Helm values: openmetadata.config.{authentication, authorizer, jwtTokenConfiguration}"
             .to_owned(),
     )
+}
+
+/// A key of ours in a file of theirs would look as if it did something.
+fn refuse_ours(
+    entries: &[Entry],
+    ours: &[&str],
+    shape: &str,
+    source: &Source<'_>,
+    errors: &mut Vec<ConfigError>,
+) {
+    for entry in entries.iter().filter(|entry| ours.contains(&entry.key.as_str())) {
+        let message = format!("this file has {shape}, where this key is not read");
+        let error = ConfigError::new(&*entry.key, Some(source.at(entry.key_at)), message);
+        let help = "give it in the environment (METAGATE_...) or as a flag, or write a file of its own";
+        errors.push(error.help(help));
+    }
 }
 
 fn take(layer: &mut Layer, root: &Node, pairs: &[Pair], source: &Source<'_>, errors: &mut Vec<ConfigError>) {

@@ -64,6 +64,8 @@ fn config(root: &Section<'_>) -> Option<Config> {
     let upstream = upstream(root, listen);
     let place = trust::Place { listen, backend, upstream: upstream.as_ref().map(|upstream| &upstream.url) };
     let trust = trust::trust(root, &place);
+    let policy = policy::policy(root, backend);
+    policy::warn_of_unknown_issuers(root, &policy, &trust);
     let datahub_system = datahub_system(root, backend);
     Some(Config {
         listen,
@@ -75,7 +77,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         trust,
         jwks: jwks(&authentication.section("jwks")),
         token_cache: token_cache(&authentication.section("tokenCache")),
-        policy: policy::policy(root, backend),
+        policy,
         identity: identity(&root.section("identity"), backend),
         datahub_system,
         trusted_proxies: root.list("trustedProxies", values::network).unwrap_or_default(),
@@ -241,12 +243,13 @@ fn token_cache(section: &Section<'_>) -> TokenCache {
 }
 
 /// Fields that mean something else in every request.
-const NOT_FOR_IDENTITY: [&str; 12] = [
+const NOT_FOR_IDENTITY: [&str; 18] = [
     "authorization",
     "connection",
     "content-length",
     "content-type",
     "cookie",
+    "forwarded",
     "host",
     "keep-alive",
     "proxy-authorization",
@@ -254,6 +257,11 @@ const NOT_FOR_IDENTITY: [&str; 12] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-request-id",
+    "traceparent",
 ];
 
 fn identity(section: &Section<'_>, backend: Backend) -> IdentityFields {
@@ -263,7 +271,7 @@ fn identity(section: &Section<'_>, backend: Backend) -> IdentityFields {
     let folded = |field: &HeaderName| field.as_str().replace(['_', '.'], "-");
     let fields = ["user", "email", "groups"].map(|name| (name, read(name)));
     for (index, (name, field)) in fields.iter().enumerate() {
-        if NOT_FOR_IDENTITY.contains(&field.as_str()) || field.as_str().starts_with("x-forwarded-f") {
+        if NOT_FOR_IDENTITY.contains(&field.as_str()) {
             section.error(name, format!("`{field}` has a meaning of its own"));
         }
         let mut before = fields.iter().take(index);
@@ -322,7 +330,7 @@ fn shutdown(section: &Section<'_>) -> Shutdown {
 }
 
 fn log(section: &Section<'_>) -> Log {
-    let level = section.need("level", |text| Ok(text.into()), "info".into());
+    let level = section.need("level", values::log_level, "info".into());
     let format = |text: &str| Ok(if text == "text" { LogFormat::Text } else { LogFormat::Json });
     Log { level, format: section.need("format", format, LogFormat::Json) }
 }

@@ -171,6 +171,37 @@ pub(super) fn base_path(text: &str) -> Result<String, String> {
     path_pattern(path).map(|_| path.to_owned())
 }
 
+/// `info`, or `info,hyper=warn`: a word that is no level would silence a target of that name.
+pub(super) fn log_level(text: &str) -> Result<Box<str>, String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let target = |c: char| c.is_ascii_alphanumeric() || "_-:".contains(c);
+    for directive in text.split(',').map(str::trim) {
+        let (name, level) = directive.split_once('=').unwrap_or(("metagate", directive));
+        if name.is_empty() || !name.chars().all(target) || !LEVELS.contains(&level) {
+            let accepted = LEVELS.join(", ");
+            return Err(format!(
+                "{} is no log level; write one of {accepted}, or target=level",
+                quote(directive)
+            ));
+        }
+    }
+    Ok(text.into())
+}
+
+/// A host name without a port.
+pub(super) fn host(text: &str) -> Result<Box<str>, String> {
+    let port = text.rsplit_once(':').is_some_and(|(before, port)| {
+        !before.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    if port || text.contains(['/', '*', ' ']) {
+        return Err(format!(
+            "{} is not a host; write its name alone, without scheme, port or `*`",
+            quote(text)
+        ));
+    }
+    Ok(text.into())
+}
+
 /// A name that is safe as a metric label and in a log line.
 pub(super) fn name(text: &str) -> Result<Box<str>, String> {
     let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -274,6 +305,22 @@ mod tests {
         assert_eq!(algorithm("ES256"), Ok(Algorithm::ES256));
         for text in ["HS256", "none", "None", "ES512", "rs256", "", "HS512"] {
             assert!(algorithm(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn log_levels_and_hosts() {
+        for text in ["info", "off", "info,hyper=warn", "warn, metagate::audit=info"] {
+            assert!(log_level(text).is_ok(), "{text}");
+        }
+        for text in ["", "verbose", "INFO", "info,", "hyper=", "=info", "a b=info", "hyper=loud"] {
+            assert!(log_level(text).is_err(), "{text}");
+        }
+        for text in ["a.example", "::1", "[::1]", "127.0.0.1"] {
+            assert!(host(text).is_ok(), "{text}");
+        }
+        for text in ["a:80", "http://a", "*.example", "a b"] {
+            assert!(host(text).is_err(), "{text}");
         }
     }
 

@@ -57,16 +57,17 @@ fn judge_reading(
 }
 
 fn matches(matching: &Matching, facts: &RequestFacts, path: &[u8], token: Option<&VerifiedToken>) -> bool {
-    let issuer = |own: &Box<str>| token.is_some_and(|token| is_issuer(token, own));
+    let held = |own: &str| token.is_some_and(|token| is_issuer(token, own));
     matching.methods.contain(&facts.method)
         && (matching.paths.is_empty() || matching.paths.iter().any(|pattern| pattern.matches(path)))
         && (matching.hosts.is_empty()
             || matching.hosts.iter().any(|host| host.eq_ignore_ascii_case(&facts.host)))
-        && (matching.issuers.is_empty() || matching.issuers.iter().any(issuer))
+        && (matching.issuers.is_empty() || matching.issuers.iter().any(|own| held(own)))
 }
 
 fn verdict(rule: &Rule, facts: &RequestFacts, token: Option<&VerifiedToken>) -> Effect {
     match (&rule.verdict, token) {
+        (Verdict::Allow, _) => Effect::Allow,
         (Verdict::Require(requirement), Some(token)) if meets(requirement, facts, token) => Effect::Allow,
         (Verdict::Require(_) | Verdict::Deny, _) => Effect::Deny,
     }
@@ -110,7 +111,8 @@ fn holds(claim: Option<&Value>, wanted: &str) -> bool {
     match claim {
         Some(Value::String(text)) => text == wanted,
         Some(Value::Array(items)) => items.iter().any(|item| !item.is_array() && holds(Some(item), wanted)),
-        Some(value @ (Value::Bool(_) | Value::Number(_))) => value.to_string() == wanted,
+        Some(Value::Bool(value)) => wanted == if *value { "true" } else { "false" },
+        Some(Value::Number(number)) => number.to_string() == wanted,
         Some(Value::Null | Value::Object(_)) | None => false,
     }
 }

@@ -1,6 +1,6 @@
 //! `authorization`: routes and rules.
 
-use super::super::values;
+use super::super::{TrustEntry, values};
 use super::Section;
 use crate::backend::Backend;
 use crate::claims::ClaimPath;
@@ -27,6 +27,32 @@ pub(super) fn policy(root: &Section<'_>, backend: Backend) -> Policy {
         optional: routes(&section, "optional"),
         rules: rules(&section),
         default: section.need("default", default, Effect::Allow),
+    }
+}
+
+/// A rule about an issuer that is misspelt would never match, or never be met.
+pub(super) fn warn_of_unknown_issuers(root: &Section<'_>, policy: &Policy, trust: &[TrustEntry]) {
+    // The simple list takes tokens of any iss.
+    let any_issuer = trust.iter().any(|entry| entry.rules.issuers.is_empty());
+    let known = |name: &str| {
+        let entry =
+            |entry: &TrustEntry| *entry.name == *name || entry.rules.issuers.iter().any(|own| **own == *name);
+        trust.iter().any(entry) || any_issuer && name.contains([':', '.'])
+    };
+    for (index, rule) in policy.rules.iter().enumerate() {
+        let required = match &rule.verdict {
+            Verdict::Require(requirement) => requirement.issuers.as_slice(),
+            Verdict::Allow | Verdict::Deny => &[],
+        };
+        for name in rule.matching.issuers.iter().chain(required).filter(|name| !known(name)) {
+            let message = format!("no issuer entry has the name or the issuer {}", values::quote(name));
+            let path = format!("{}[{index}]", root.section("authorization").path("rules"));
+            root.report.warn(
+                &path,
+                message,
+                "write the name of an entry of authentication.issuers, or its iss",
+            );
+        }
     }
 }
 
@@ -90,7 +116,7 @@ fn rule(entry: &Section<'_>) -> Rule {
         matching: Matching {
             methods: methods(&matching),
             paths: matching.list("paths", values::path_pattern).unwrap_or_default(),
-            hosts: matching.texts("hosts"),
+            hosts: matching.list("hosts", values::host).unwrap_or_default(),
             issuers: matching.texts("issuers"),
         },
         verdict: verdict(entry),
@@ -117,8 +143,8 @@ fn verdict(entry: &Section<'_>) -> Verdict {
             entry.error("action", "`deny` refuses every request that matches, so `require` has no effect");
             Verdict::Deny
         }
-        (Some(_), None) => Verdict::Require(Requirement::default()),
-        (_, Some(requirement)) => Verdict::Require(requirement),
+        (Some(_), None) => Verdict::Allow,
+        (_, Some(requirement)) => Verdict::Require(Box::new(requirement)),
         (None, None) => {
             // A rule whose `require` is misspelt would allow everything.
             if entry.text("when").is_none() {

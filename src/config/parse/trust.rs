@@ -21,7 +21,7 @@ const SIMPLE_LIST: &str = "public-keys";
 /// The name of the entry that DataHub's signing key makes.
 const DATAHUB: &str = "datahub";
 /// Providers that OpenMetadata knows.
-const PROVIDERS: [&str; 12] = [
+const PROVIDERS: [&str; 11] = [
     "basic",
     "openmetadata",
     "no-auth",
@@ -33,7 +33,6 @@ const PROVIDERS: [&str; 12] = [
     "aws-cognito",
     "ldap",
     "saml",
-    "keycloak",
 ];
 
 /// Where we stand.
@@ -70,7 +69,7 @@ pub(super) fn trust(root: &Section<'_>, place: &Place<'_>) -> Vec<TrustEntry> {
     trust.extend(simple_list(&section, inherited, place));
     let any = section.entries("issuers").len()
         + usize::from(root.section("datahub").has_secret("tokenServiceSigningKey"));
-    if trust.is_empty() && any == 0 {
+    if trust.is_empty() && any == 0 && !section.in_error("issuers") {
         section.missing(
             "publicKeyUrls",
             "nobody's tokens are trusted: there are neither publicKeyUrls nor issuers",
@@ -324,6 +323,14 @@ fn simple_list(section: &Section<'_>, inherited: Inherited, place: &Place<'_>) -
         }
         None => inherited.algorithms,
     };
+    if urls.is_none() && section.is_given("audiences") {
+        let message = "has no effect without authentication.publicKeyUrls: it does not bind issuer entries";
+        section.report.warn(
+            "authentication.audiences",
+            message,
+            "give each issuer entry its own `audiences`",
+        );
+    }
     let keys = KeySource::Urls(urls?);
     let mut rules = inherited.rules;
     rules.audiences = section.texts("audiences");

@@ -1,1 +1,176 @@
+//! The example, the documentation and the schema, held against the table of keys.
+
+use std::fmt::Write;
+
+use serde_json::Value as Json;
+
 use super::*;
+use crate::config::document::{Node, Value, parse};
+use crate::config::keys::{self, KEYS};
+
+const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.yaml"));
+const DOCUMENTATION: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md"));
+
+#[test]
+fn the_example_loads_as_it_is() {
+    let loaded = file(EXAMPLE).loaded();
+    assert_eq!(loaded.config.upstream.url.as_str(), "http://127.0.0.1:8585/");
+    assert_eq!(urls(&loaded.config.trust[0]).len(), 2);
+}
+
+/// The example with the `#` of every setting removed.
+fn everything() -> String {
+    let setting = |line: &str| {
+        let text = line.trim_start();
+        text.starts_with('#') && !text.starts_with("# ") && text != "#"
+    };
+    EXAMPLE
+        .lines()
+        .map(|line| if setting(line) { line.replacen('#', "", 1) } else { line.to_owned() } + "\n")
+        .collect()
+}
+
+fn paths(node: &Node, path: &str, found: &mut Vec<String>) {
+    match &node.value {
+        Value::Map(entries) => {
+            for entry in entries {
+                let path = keys::join(path, &entry.key);
+                paths(&entry.node, &path, found);
+                found.push(path);
+            }
+        }
+        Value::List(items) => items.iter().for_each(|item| paths(item, &format!("{path}[]"), found)),
+        Value::Null | Value::Scalar { .. } => {}
+    }
+}
+
+#[test]
+fn the_example_has_every_key() {
+    let document = parse(&everything());
+    assert!(document.problems.is_empty(), "{:?}", document.problems);
+    let mut found = Vec::new();
+    paths(&document.root, "", &mut found);
+    for key in KEYS {
+        assert!(
+            found.iter().any(|path| path == key.path),
+            "{} is missing from config.example.yaml",
+            key.path
+        );
+    }
+}
+
+#[test]
+fn the_examples_of_the_example_are_right() {
+    let errors = file(&everything()).errors();
+    let expected =
+        ["is not available in this version", "is given too; one of them is enough", "cannot be read"];
+    for error in &errors {
+        assert!(expected.iter().any(|expected| error.contains(expected)), "{error}");
+    }
+    assert!(!errors.is_empty());
+}
+
+#[test]
+fn the_values_of_the_example_are_the_defaults() {
+    let document = parse(EXAMPLE);
+    for key in KEYS.iter().filter(|key| !key.default.is_empty() && key.path != "authentication.publicKeyUrls")
+    {
+        let node = key.path.split('.').try_fold(&document.root, |node, name| node.get(name));
+        let Some(node) = node.filter(|node| node.value != Value::Null) else { continue };
+        let text = |node: &Node| match &node.value {
+            Value::Scalar { text, .. } => vec![text.clone()],
+            Value::List(items) => items.iter().map(|item| format!("{:?}", item.value)).collect(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(text(node), text(&parse(key.default).root), "{}", key.path);
+    }
+}
+
+#[test]
+fn every_default_is_a_value_of_its_kind() {
+    for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
+        let loaded = environment(&[KEYS_URL, UPSTREAM]).loaded();
+        assert!(!key.path.contains("[]"), "elements inherit: {}", key.path);
+        assert!(print(&loaded).contains(key.path.rsplit('.').next().unwrap()));
+        assert!(!key.kind.is_scalar() || key.kind.check(key.default).is_ok(), "{}", key.path);
+    }
+}
+
+#[test]
+fn every_secret_has_a_twin() {
+    for key in KEYS.iter().filter(|key| matches!(key.kind, Kind::Secret)) {
+        let twin = keys::find(&format!("{}File", key.path)).unwrap_or_else(|| panic!("{}", key.path));
+        assert!(matches!(twin.kind, Kind::Path));
+    }
+}
+
+#[test]
+fn the_schema_has_every_key_and_nothing_else() {
+    fn count(schema: &Json) -> usize {
+        let Some(properties) = schema["properties"].as_object() else { return 0 };
+        assert_eq!(schema["additionalProperties"], false);
+        let nested = |value: &Json| match (value.get("properties"), value.get("items")) {
+            (Some(_), _) => count(value),
+            (None, Some(items)) => 1 + count(items),
+            (None, None) => 1,
+        };
+        properties.values().map(nested).sum()
+    }
+    let schema = schema();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert_eq!(count(&schema), KEYS.len());
+    let issuer = &schema["properties"]["authentication"]["properties"]["issuers"]["items"];
+    assert_eq!(issuer["required"], serde_json::json!(["name", "issuer"]));
+    assert_eq!(schema["properties"]["limits"]["properties"]["headerCount"]["default"], 100);
+    assert_eq!(schema["properties"]["authentication"]["properties"]["leeway"]["default"], "30s");
+}
+
+/// The table as it stands in the documentation.
+fn table() -> String {
+    let cell = |text: &str| if text.is_empty() { String::new() } else { format!("`{text}`") };
+    let mut table =
+        String::from("| key | value | default | meaning | environment |\n| --- | --- | --- | --- | --- |\n");
+    for key in KEYS {
+        let (kind, doc) = (key.kind.describe(), key.doc.replace('|', "\\|"));
+        let name = cell(&environment_name(key).unwrap_or_default());
+        writeln!(table, "| `{}` | {kind} | {} | {doc} | {name} |", key.path, cell(key.default)).unwrap();
+    }
+    table
+}
+
+#[test]
+fn the_documentation_has_the_table() {
+    let (start, end) = ("<!-- keys -->\n", "<!-- /keys -->");
+    let (before, rest) = DOCUMENTATION.split_once(start).unwrap();
+    let (written, after) = rest.split_once(end).unwrap();
+    if written != table() && std::env::var_os("METAGATE_WRITE_DOCUMENTATION").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+        std::fs::write(path, format!("{before}{start}{}{end}{after}", table())).unwrap();
+        return;
+    }
+    assert!(
+        written == table(),
+        "the table of keys has changed: run this test with METAGATE_WRITE_DOCUMENTATION=1"
+    );
+}
+
+#[test]
+fn the_documentation_names_every_foreign_variable() {
+    for (name, path) in FOREIGN_ENVIRONMENT {
+        assert!(DOCUMENTATION.contains(&format!("| `{name}` | `{path}` |")), "{name}");
+    }
+}
+
+/// Every YAML block of the documentation is a configuration, or becomes one with two variables.
+#[test]
+fn the_examples_of_the_documentation_load() {
+    let blocks: Vec<_> =
+        DOCUMENTATION.split("```yaml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
+    assert!(blocks.len() >= 4, "{}", blocks.len());
+    for block in blocks {
+        let case = file(block).with(&[UPSTREAM]);
+        let needs_keys = case.result().is_err();
+        let case = if needs_keys { case.with(&[KEYS_URL]) } else { case };
+        assert!(case.result().is_ok(), "{block}\n{}", case.result().unwrap_err());
+    }
+}

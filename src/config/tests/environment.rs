@@ -54,8 +54,8 @@ fn every_key_is_set_by_its_name() {
         assert!(errors.is_empty(), "{name}: {errors:?}");
         let merged = crate::config::layer::Merged::new(vec![layer]);
         let value =
-            path.split('.').fold(Some(figment::value::Value::from(merged.root.clone())), |value, name| {
-                value?.into_dict()?.remove(name)
+            path.split('.').try_fold(figment::value::Value::from(merged.root.clone()), |value, name| {
+                value.into_dict()?.remove(name)
             });
         let value = value.unwrap_or_else(|| panic!("{name} does not reach {path}"));
         assert_eq!(merged.origin(path, &value), Some(Origin::Environment(name.clone())));

@@ -2,9 +2,8 @@
 
 use super::*;
 
-#[test]
-fn every_error_of_every_source_at_once() {
-    let text = "\
+/// At least one error of every kind that a file can have.
+const BROKEN: &str = "\
 lissten: 0.0.0.0:1
 listen: nowhere
 listen: 0.0.0.0:2
@@ -30,7 +29,10 @@ authorization:
     - action: deny
 trustedProxies: 10.0.0.0/33
 ";
-    let case = file(text)
+
+#[test]
+fn every_error_of_every_source_at_once() {
+    let case = file(BROKEN)
         .with(&[
             ("METAGATE_LISTN", "x"),
             ("METAGATE_WORKERS", "many"),

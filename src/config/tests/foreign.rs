@@ -64,6 +64,14 @@ jwtTokenConfiguration:
   rsapublicKeyFilePath: ${RSA_PUBLIC_KEY_FILE_PATH:-"./conf/public_key.der"}
   jwtissuer: ${JWT_ISSUER:-"open-metadata.org"}
   keyId: ${JWT_KEY_ID:-"Gb389a-9f76-gdjs-a92j-0242bk94356"}
+spellings:
+  spaced : ${SPACED:-true}
+  empty: ${EMPTY:-}
+  list: ${LIST:-["/*"]}
+  commented: ${COMMENTED:-"no"} # one of "no", "yes"
+  inside: jdbc:${SCHEME:-mysql}://${HOST:-localhost}/x?a=true&b=${B:-false}
+  pattern: "%level [%d{ISO8601,UTC}] %msg%n"
+  #unused: ${UNUSED:-""}
 rdf:
   remoteEndpoint: ${RDF_ENDPOINT:-${FUSEKI_URL:-http://localhost:3030/openmetadata}}
 "#;
@@ -77,7 +85,10 @@ fn openmetadatas_own_yaml_with_its_defaults() {
     assert_eq!(entry.rules.principal.claims, ["email", "preferred_username", "sub"].map(Box::from));
     assert_eq!(entry.rules.principal.style, PrincipalStyle::OpenMetadata);
     assert!(entry.rules.domain.is_none());
-    assert_eq!(loaded.infos, ["not read in OpenMetadata's YAML: clusterName, server, limits, rdf"]);
+    assert_eq!(
+        loaded.infos,
+        ["not read in OpenMetadata's YAML: clusterName, server, limits, spellings, rdf"]
+    );
     assert!(
         loaded.warnings.iter().any(|finding| finding.path == "openmetadata.keyId"),
         "{:?}",

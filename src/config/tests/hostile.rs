@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::config::document::{Value, parse};
+use crate::config::document::{Position, Value, parse};
 
 #[track_caller]
 fn refused(text: &str, message: &str) {
@@ -30,14 +30,34 @@ fn nesting_is_bounded() {
 fn aliases_cannot_multiply() {
     let mut laughs = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
     for (name, before) in ('b'..='i').zip('a'..) {
-        laughs.push_str(&format!("{name}: &{name} [*{before}, *{before}, *{before}, *{before}]\n"));
+        laughs
+            .push_str(&format!("{name}: &{name} [*{before}, *{before}, *{before}, *{before}, *{before}]\n"));
     }
-    refused(&laughs, "anchors and aliases are not supported");
-    refused("a: &x 1\nb: 2", "anchors");
+    refused(&laughs, "aliases make the text too long or too deep");
+    let long = format!("a: &a {}\nb: [{}]", "x".repeat(500_000), "*a, ".repeat(100));
+    refused(&long, "aliases make the text too long or too deep");
+    let mut deep = "a: &a [x]\n".to_owned();
+    for (name, before) in ('b'..='z').zip('a'..) {
+        deep.push_str(&format!("{name}: &{name} [[*{before}]]\n"));
+    }
+    refused(&deep, "aliases make the text too long or too deep");
+    refused("a: &x [*x]", "the alias stands for something that it is a part of");
     refused("a: 1\nb: *x", "");
     refused("a: !!binary aGVsbG8=", "tags are not supported");
     refused("!x {a: 1}", "tags");
-    refused("&a b: c", "anchors");
+}
+
+#[test]
+fn an_alias_stands_for_a_copy() {
+    let document = parse("a: &x {b: [1, &y two]}\nc: *x\nd: *y\n&z e: *x\n");
+    assert!(document.complete, "{:?}", document.problems);
+    assert_eq!(document.root.get("c"), document.root.get("a"));
+    assert_eq!(document.root.get("d").unwrap().at, Position { line: 1, column: 18 });
+    let config =
+        file("x: &keys [https://a.example]\nopenmetadata: {config: {authentication: {publicKeys: *keys}}}")
+            .with(&[UPSTREAM])
+            .config();
+    assert_eq!(urls(&config.trust[0]), ["https://a.example/"]);
 }
 
 #[test]
@@ -119,6 +139,67 @@ fn no_text_makes_it_panic() {
             let _ = crate::config::fragment::list(&text[..end], true);
             let _ = crate::config::fragment::scalar(&text[..end]);
         }
+    }
+}
+
+/// Random texts of YAML's own characters, the same in every run.
+#[test]
+fn no_random_text_makes_it_panic() {
+    const PIECES: [&str; 36] = [
+        "a", "b: ", "- ", "? ", ": ", "{", "}", "[", "]", ",", "\n", "  ", "\t", "'", "\"", "|", ">", "&x ",
+        "*x", "!t ", "#", " #", "---", "...", "%", "~", "\\", "${", "\u{0}", "\u{feff}", "ä", "\r", "@", "`",
+        "|+2", "<<",
+    ];
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state >> 33).unwrap()
+    };
+    #[expect(clippy::disallowed_methods, reason = "a setting of this test, not of the program")]
+    let rounds = std::env::var("METAGATE_FUZZ_ROUNDS").map_or(2_000, |rounds| rounds.parse().unwrap());
+    for _ in 0..rounds {
+        let text: String = (0..next() % 40).map(|_| PIECES[next() % PIECES.len()]).collect();
+        let document = parse(&text);
+        assert_eq!(
+            document.complete,
+            document.root.value != Value::Null || document.problems.is_empty(),
+            "{text:?}"
+        );
+        let _ = crate::config::fragment::list(&text, next() % 2 == 0);
+        let _ = crate::config::substitution::substitute(&text, &|_| Some("x".to_owned()));
+    }
+}
+
+/// The costs grow with the text, not faster.
+#[test]
+fn long_texts_are_read_soon() {
+    for piece in [
+        "a",
+        "a: b\n",
+        "- a\n",
+        "'",
+        "\"\\n",
+        "#\n",
+        " ",
+        "\n",
+        "{a,",
+        "? a\n",
+        "a: |\n b\n",
+        "${",
+        "%a\n",
+        "\t",
+        ": ",
+        "&",
+        "|",
+        "[a,",
+    ] {
+        let text = piece.repeat(1024 * 1024 / piece.len());
+        let start = Instant::now();
+        let _ = parse(&text);
+        let _ = crate::config::substitution::substitute(&text, &|_| None);
+        assert!(start.elapsed() < Duration::from_secs(10), "{piece:?} {:?}", start.elapsed());
     }
 }
 

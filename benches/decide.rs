@@ -1,0 +1,228 @@
+//! What one decision costs, without network and without hyper.
+//!
+//! `cold/*` is a whole verification per algorithm, `cached` the way of a token that was verified
+//! before, `denied/*` one request per kind of refusal. Read the rows against each other and not
+//! against another machine.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::large_enum_variant,
+    reason = "a benchmark"
+)]
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use metagate::backend::Backend;
+use metagate::claims::{ClaimPath, ClaimRules, NonExpiring, PrincipalRules, PrincipalStyle};
+use metagate::decision::{Caller, Denial, Gate, NextStep, Permit};
+use metagate::jose::{
+    Algorithm, AlgorithmSet, KeyDialect, KeySet, ParsedKeys, UnverifiedToken, VerificationKey,
+};
+use metagate::numeric_date::NumericDate;
+use metagate::policy::{
+    Matching, Methods, Mode, PathPattern, Policy, Requirement, RoutePattern, Rule, Verdict,
+};
+use metagate::request::RequestFacts;
+use metagate::token_cache::TokenCache;
+use metagate::trust::{self, TrustedIssuer};
+
+#[path = "support/signer.rs"]
+mod signer;
+
+use signer::Signer;
+
+const NOW: NumericDate = NumericDate::from_secs(1_800_000_000);
+const CLAIMS: &str = r#"{"iss":"https://idp.example.org","sub":"ada","email":"ada@example.org","aud":"openmetadata","roles":["DataConsumer","DataSteward"],"iat":1799999000,"exp":1800003600,"tokenType":"OM_USER","isBot":false}"#;
+
+fn cold(c: &mut Criterion) {
+    let mut group = c.benchmark_group("cold");
+    for algorithm in Algorithm::ASYMMETRIC.into_iter().chain([Algorithm::HS256]) {
+        let signer = Signer::new(algorithm);
+        let token = signer.token(CLAIMS);
+        let keys = key_set(&signer);
+        let gate = gate(algorithm);
+        group.bench_function(algorithm.name(), |b| {
+            b.iter(|| decide(&gate, &keys, black_box(&token)).expect("a good token"));
+        });
+    }
+    group.finish();
+}
+
+fn cached(c: &mut Criterion) {
+    let signer = Signer::new(Algorithm::RS256);
+    let token = signer.token(CLAIMS);
+    let gate = gate(Algorithm::RS256);
+    let cache = TokenCache::new(32 << 20, Duration::from_secs(300));
+    let verified = verify(&gate, &key_set(&signer), &token).expect("a good token");
+    cache.insert(TokenCache::digest(&token), Arc::new(verified), 1);
+    c.bench_function("cached", |b| {
+        b.iter(|| {
+            let facts = facts(Some(black_box(&token)), "/api/v1/tables");
+            let route = gate.route(&facts);
+            let NextStep::Verify(token) = gate.next_step(&facts, route) else { panic!("no token") };
+            let token = cache.get(&TokenCache::digest(token.as_str()), 1, NOW).expect("in the cache");
+            gate.decide(&facts, route, Ok(Caller::Token(token))).expect("allowed")
+        });
+    });
+}
+
+fn denied(c: &mut Criterion) {
+    let signer = Signer::new(Algorithm::RS256);
+    let stranger = Signer::new(Algorithm::RS256);
+    let keys = key_set(&signer);
+    let gate = gate(Algorithm::RS256);
+    let changed = |from: &str, to: &str| signer.token(&CLAIMS.replace(from, to));
+    let cases = [
+        ("missing_token", None),
+        ("malformed_token", Some("a.b".to_owned())),
+        ("algorithm_not_allowed", Some(Signer::new(Algorithm::ES256).token(CLAIMS))),
+        ("untrusted_issuer", Some(changed("idp.example.org", "evil.example.org"))),
+        ("unknown_key", Some(signer.token_with_kid("unknown", CLAIMS))),
+        ("invalid_signature", Some(stranger.token(CLAIMS))),
+        ("expired", Some(changed("1800003600", "1799999999"))),
+        ("wrong_audience", Some(changed("openmetadata", "other"))),
+    ];
+    let mut group = c.benchmark_group("denied");
+    for (reason, token) in &cases {
+        let run = || match token {
+            Some(token) => decide(&gate, &keys, black_box(token)).err(),
+            None => decide_without_token(&gate).err(),
+        };
+        assert_eq!(run().map(|denial| denial.reason.as_str()), Some(*reason));
+        group.bench_function(*reason, |b| b.iter(run));
+    }
+    let token = signer.token(CLAIMS);
+    let verified = Arc::new(verify(&gate, &keys, &token).expect("a good token"));
+    group.bench_function("insufficient_permissions", |b| {
+        b.iter(|| {
+            let facts = facts(Some(&token), "/api/v1/policies/1");
+            gate.decide(&facts, gate.route(&facts), Ok(Caller::Token(verified.clone()))).err()
+        });
+    });
+    group.bench_function("bad_target", |b| {
+        let target = Uri::from_static("/api/v1/tables/%2e%2e/users");
+        b.iter(|| {
+            RequestFacts::read(
+                &Method::GET,
+                &target,
+                Version::HTTP_11,
+                &fields(None),
+                &[],
+                [127, 0, 0, 1].into(),
+            )
+            .err()
+        });
+    });
+    group.finish();
+}
+
+fn decide(gate: &Gate, keys: &KeySet, token: &str) -> Result<Permit, Denial> {
+    let facts = facts(Some(token), "/api/v1/tables");
+    let route = gate.route(&facts);
+    let caller = match gate.next_step(&facts, route) {
+        NextStep::Decide(caller) => caller,
+        NextStep::Verify(token) => {
+            verify(gate, keys, token.as_str()).map(|token| Caller::Token(Arc::new(token)))
+        }
+    };
+    gate.decide(&facts, route, caller)
+}
+
+fn decide_without_token(gate: &Gate) -> Result<Permit, Denial> {
+    let facts = facts(None, "/api/v1/tables");
+    let route = gate.route(&facts);
+    let NextStep::Decide(caller) = gate.next_step(&facts, route) else { panic!("there is no token") };
+    gate.decide(&facts, route, caller)
+}
+
+fn verify(gate: &Gate, keys: &KeySet, token: &str) -> Result<metagate::claims::VerifiedToken, Denial> {
+    let token = UnverifiedToken::parse(token, gate.token_bytes)
+        .map_err(|fault| Denial::of_token(fault.into(), None))?;
+    let entry = trust::entry_for(&token, &gate.trust).map_err(|fault| Denial::of_token(fault, None))?;
+    trust::verify(token, &gate.trust[entry], Some(keys), NOW)
+        .map_err(|fault| Denial::of_token(fault, Some(entry)))
+}
+
+fn facts(token: Option<&str>, target: &'static str) -> RequestFacts {
+    let target = Uri::from_static(target);
+    RequestFacts::read(&Method::GET, &target, Version::HTTP_11, &fields(token), &[], [127, 0, 0, 1].into())
+        .expect("a plain request")
+}
+
+fn fields(token: Option<&str>) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    fields.insert("host", HeaderValue::from_static("metadata.example.org"));
+    fields.insert("user-agent", HeaderValue::from_static("python-requests/2.34.2"));
+    fields.insert("accept", HeaderValue::from_static("*/*"));
+    if let Some(token) = token {
+        fields.insert("authorization", HeaderValue::try_from(format!("Bearer {token}")).expect("ASCII"));
+    }
+    fields
+}
+
+fn key_set(signer: &Signer) -> KeySet {
+    match signer.jwk() {
+        Some(jwk) => KeySet::new(
+            ParsedKeys::parse(format!(r#"{{"keys":[{jwk}]}}"#).as_bytes(), KeyDialect::Standard)
+                .unwrap()
+                .usable,
+        ),
+        None => KeySet::new(vec![Arc::new(VerificationKey::from_shared_secret(signer::SECRET))]),
+    }
+}
+
+/// One issuer entry, a public route and two rules: what a small installation has.
+fn gate(algorithm: Algorithm) -> Gate {
+    let rules = ClaimRules {
+        issuers: vec!["https://idp.example.org".into()],
+        audiences: vec!["openmetadata".into()],
+        non_expiring: NonExpiring::Bots,
+        max_lifetime: None,
+        leeway: Duration::from_secs(30),
+        principal: PrincipalRules {
+            claims: ["email", "preferred_username", "sub"].map(Into::into).to_vec(),
+            mapping: None,
+            style: PrincipalStyle::AsIs,
+        },
+        roles_claim: ClaimPath::default(),
+        domain: None,
+    };
+    let rule = |path: &str, methods: &[&str]| Rule {
+        name: path.into(),
+        matching: Matching {
+            methods: Methods::from_names(methods.iter().copied()).unwrap(),
+            paths: vec![PathPattern::parse(path).unwrap()],
+            ..Matching::default()
+        },
+        verdict: Verdict::Require(Box::new(Requirement {
+            any_role: vec!["Admin".into()],
+            ..Requirement::default()
+        })),
+        mode: Mode::Enforce,
+    };
+    Gate {
+        backend: Backend::Generic,
+        policy: Policy {
+            public: vec![RoutePattern::parse("GET /docs/**").unwrap()],
+            rules: vec![rule("/api/v1/policies/**", &[]), rule("/api/v1/**", &["DELETE"])],
+            ..Policy::default()
+        },
+        trust: vec![TrustedIssuer {
+            name: "idp".into(),
+            algorithms: AlgorithmSet::from_iter([algorithm]),
+            rules,
+        }],
+        datahub_system: None,
+        token_bytes: 16 * 1024,
+    }
+}
+
+criterion_group!(benches, cold, cached, denied);
+criterion_main!(benches);
