@@ -12,6 +12,7 @@ use crate::config::{self, Flags, Loaded, Sources};
 mod check;
 mod config_command;
 mod demo;
+mod explain;
 mod health;
 mod keys;
 mod run;
@@ -32,6 +33,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Check the configuration and fetch every key set.
     Check(check::Arguments),
+    /// Read a token and print each step of the decision about it.
+    Explain(explain::Arguments),
     /// List every key of every source, and why a key is not used.
     Keys(keys::Arguments),
     /// Show the configuration in force, or its schema.
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Config(command) => config_command::run(&command),
         Command::Health(arguments) => health::run(&arguments),

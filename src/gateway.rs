@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, EXPECT, HeaderMap, HeaderName, HeaderValue};
+use http::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
 use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
@@ -30,6 +32,8 @@ use crate::trust::{self, TokenFault};
 use crate::upstream::{Failure, Outgoing, RequestBody, RequestProgress, Upstream, stated_length};
 
 mod assembly;
+
+pub use assembly::gate;
 
 /// What is read of a refused request's body so that its connection can go on.
 const DISCARD_BYTES: u64 = 64 * 1024;
@@ -123,10 +127,7 @@ impl Gateway {
             body: self.request_body(&mut exchange, body),
         };
         let answer = match upstream.forward(permit, outgoing).await {
-            // Nothing was asked for that switches protocols, so nothing may be switched.
-            Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                Err(Failure::Answer(Reason::UpstreamProtocol))
-            }
+            Ok(answer) if is_broken(&answer) => Err(Failure::Answer(Reason::UpstreamProtocol)),
             answer => answer,
         };
 
@@ -175,7 +176,7 @@ impl Gateway {
             return Err(Denial::of_token(TokenFault::Malformed("token is longer than tokenBytes"), None));
         }
         let digest = TokenCache::digest(text);
-        let (mut waited, mut refreshed) = (false, false);
+        let (mut waited, mut refreshes) = (false, 0);
         loop {
             let ring = self.keys.ring().clone();
             let now = (self.clock)();
@@ -198,9 +199,10 @@ impl Gateway {
                     waited = true;
                     self.keys.wait_for(entry).await
                 }
-                (TokenFault::UnknownKey, Some(entry)) if !refreshed => {
-                    refreshed = true;
-                    self.keys.refresh_unknown(entry).await
+                // Twice, because a fetch that was under way already may have begun too early.
+                (TokenFault::UnknownKey, Some(entry)) if refreshes < 2 => {
+                    refreshes += 1;
+                    self.keys.refresh_unknown(entry, ring.generation).await
                 }
                 _ => false,
             };
@@ -294,6 +296,14 @@ fn describe(text: &str, max_bytes: usize) -> RefusedToken {
         Ok(token) => RefusedToken { kid: token.header().kid.clone(), fingerprint: Some(token.fingerprint()) },
         Err(_) => RefusedToken::default(),
     }
+}
+
+/// An answer that must not go on. Nothing was asked for that switches protocols, so nothing may be
+/// switched; and where a body has two ends, the client may see the other one (RFC 9112 section 6.3).
+fn is_broken<B>(answer: &Response<B>) -> bool {
+    let fields = answer.headers();
+    answer.status() == StatusCode::SWITCHING_PROTOCOLS
+        || (fields.contains_key(TRANSFER_ENCODING) && fields.contains_key(CONTENT_LENGTH))
 }
 
 fn is_grpc(fields: &HeaderMap) -> bool {

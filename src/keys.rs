@@ -110,14 +110,19 @@ impl Keys {
     }
 
     /// After a token with a kid that no key of this entry has: one refresh of its sources for all
-    /// who ask, at most one per `unknownKeyCooldown`. `true` if the ring may have changed.
-    pub async fn refresh_unknown(&self, entry: usize) -> bool {
+    /// who ask, at most one per `unknownKeyCooldown`. `seen` is the generation of the ring that did
+    /// not have the key. `true` if there may be a newer one.
+    pub async fn refresh_unknown(&self, entry: usize, seen: u64) -> bool {
         let Some(entry) = self.entries.get(entry).filter(|entry| !entry.sources.is_empty()) else {
             return false;
         };
         let deadline = Instant::now() + self.settings.timeout + Duration::from_secs(1);
         let waits = {
             let mut last = entry.on_demand.lock().unwrap_or_else(PoisonError::into_inner);
+            // Under the lock: whoever asked before us may have been answered since we looked.
+            if self.ring.load().generation != seen {
+                return true;
+            }
             let running: Vec<_> = entry.sources.iter().filter_map(Source::running_attempt).collect();
             if !running.is_empty() {
                 running

@@ -12,18 +12,18 @@ pub mod numeric_date;
 pub mod scope;
 
 // Parsing hostile input.
-pub mod jose;
 pub mod request;
+pub mod jose;
 
 // Meaning.
-pub mod backend;
 pub mod claims;
+pub mod backend;
 pub mod policy;
 pub mod trust;
 
 // Decision and wording.
-pub mod challenge;
 pub mod decision;
+pub mod challenge;
 pub mod outbound_head;
 
 // Configuration.
@@ -32,13 +32,13 @@ pub mod config;
 
 // Instruments and adapters.
 #[cfg(feature = "server")]
-pub mod audit;
-#[cfg(feature = "server")]
-pub mod keys;
-#[cfg(feature = "server")]
 pub mod metrics;
 #[cfg(feature = "server")]
 pub mod tls;
+#[cfg(feature = "server")]
+pub mod audit;
+#[cfg(feature = "server")]
+pub mod keys;
 #[cfg(feature = "server")]
 pub mod token_cache;
 #[cfg(feature = "server")]
@@ -46,14 +46,14 @@ pub mod upstream;
 
 // One request, one process.
 #[cfg(feature = "server")]
-pub mod command;
-#[cfg(feature = "server")]
 pub mod exchange;
 #[cfg(feature = "server")]
-pub mod gateway;
-#[cfg(feature = "server")]
 pub mod respond;
+#[cfg(feature = "server")]
+pub mod gateway;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]
 pub mod telemetry;
+#[cfg(feature = "server")]
+pub mod command;

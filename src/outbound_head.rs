@@ -131,13 +131,15 @@ impl OutboundHead {
         tls: bool,
     ) -> Result<(), Reason> {
         let impersonated = fields.get(X_IMPERSONATE_USER).cloned();
-        remove_connection_fields(fields);
-        // hyper has answered it, or will when the body is asked for.
-        fields.remove(EXPECT);
-        let strays: Vec<HeaderName> = fields.keys().filter(|name| self.is_reserved(name)).cloned().collect();
-        for name in strays {
-            fields.remove(name);
-        }
+        let nominated = connection::nominated(fields);
+        // hyper has answered `Expect`, or will when the body is asked for.
+        let stays = |name: &HeaderName| {
+            !connection::is_specific(name)
+                && !nominated.contains(name)
+                && name != EXPECT
+                && !self.is_reserved(name)
+        };
+        retain(fields, stays);
         if let Caller::Token(token) = permit.caller() {
             self.set_identity(fields, token)?;
             if token.class() == TokenClass::Bot
@@ -273,6 +275,23 @@ impl OutboundHead {
         }
         source
     }
+}
+
+/// Keeps some fields, and keeps their order, which `HeaderMap::remove` does not.
+fn retain(fields: &mut HeaderMap, stays: impl Fn(&HeaderName) -> bool) {
+    // Room for what will be set.
+    let mut kept = HeaderMap::with_capacity(fields.len() + 8);
+    let mut current = None;
+    for (name, value) in std::mem::take(fields) {
+        // A name stands before the first of its values only.
+        if let Some(name) = name {
+            current = stays(&name).then_some(name);
+        }
+        if let Some(name) = &current {
+            kept.append(name.clone(), value);
+        }
+    }
+    *fields = kept;
 }
 
 /// One spelling for all: lower case, with `-` for `_` and `.`.

@@ -43,7 +43,7 @@ pub(super) fn gateway(config: &Config, keys: Arc<Keys>, ledger: Arc<Ledger>, clo
 }
 
 /// The part of a configuration that deciding needs.
-pub(super) fn gate(config: &Config) -> Gate {
+pub fn gate(config: &Config) -> Gate {
     let trust = config.trust.iter().map(|entry| TrustedIssuer {
         name: entry.name.clone(),
         algorithms: entry.algorithms,

@@ -171,9 +171,10 @@ impl Source {
 
     /// One attempt, with everything that follows from how it ends.
     pub(super) async fn attempt(&self, settings: &Jwks) {
-        self.attempts.send_modify(|attempts| attempts.started += 1);
         let known = {
             let mut state = self.state();
+            // Both under the lock, so that an attempt is always either asked for or under way.
+            self.attempts.send_modify(|attempts| attempts.started += 1);
             state.requested = false;
             state.last_attempt = Some(Instant::now());
             state.held.as_ref().and_then(|held| held.freshness.etag.clone())
@@ -316,17 +317,23 @@ impl Source {
         self.state().held.as_ref().map(|held| held.keys.usable.clone())
     }
 
-    /// The attempt that is under way, if one is.
+    /// The attempt that is under way or asked for, if one is.
     pub(super) fn running_attempt(self: &Arc<Self>) -> Option<AttemptWait> {
+        let state = self.state();
         let attempts = *self.attempts.borrow();
+        if state.requested {
+            return Some(AttemptWait { attempts: self.attempts.subscribe(), number: attempts.started + 1 });
+        }
         (attempts.started > attempts.finished)
             .then(|| AttemptWait { attempts: self.attempts.subscribe(), number: attempts.started })
     }
 
     /// Asks the task for an attempt now.
     pub(super) fn request_attempt(self: &Arc<Self>) -> AttemptWait {
+        let mut state = self.state();
         let number = self.attempts.borrow().started + 1;
-        self.state().requested = true;
+        state.requested = true;
+        drop(state);
         self.wake.notify_one();
         AttemptWait { attempts: self.attempts.subscribe(), number }
     }

@@ -2,7 +2,11 @@
 
 use super::{CONNECTION, HeaderMap, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 
-/// Fields that end-to-end meaning must not be taken from, even if `Connection` names them.
+/// Fields that are about one connection, whether `Connection` names them or not.
+const SPECIFIC: &[&str] =
+    &["keep-alive", "proxy-connection", "proxy-authorization", "proxy-authenticate", "http2-settings"];
+
+/// Fields with an end-to-end meaning that `Connection` cannot take from them.
 const NEVER_NOMINATED: &[&str] = &[
     "authorization",
     "host",
@@ -13,28 +17,32 @@ const NEVER_NOMINATED: &[&str] = &[
     "content-range",
 ];
 
-/// Removes every field that is about this connection alone, in a request or in an answer: the
-/// known ones and those that `Connection` names.
+/// Whether a field of this name is always about one connection alone.
+pub(super) fn is_specific(name: &HeaderName) -> bool {
+    [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE].contains(name) || SPECIFIC.contains(&name.as_str())
+}
+
+/// The further fields that `Connection` names.
+pub(super) fn nominated(fields: &HeaderMap) -> Vec<HeaderName> {
+    fields
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        .filter(|name| !NEVER_NOMINATED.contains(&name.as_str()))
+        .collect()
+}
+
+/// Removes every field of an answer that is about the backend's connection alone.
 pub fn remove_connection_fields(fields: &mut HeaderMap) {
-    if fields.contains_key(CONNECTION) {
-        let nominated: Vec<HeaderName> = fields
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
-            .filter(|name| !NEVER_NOMINATED.contains(&name.as_str()))
-            .collect();
-        for name in nominated {
-            fields.remove(name);
-        }
+    for name in nominated(fields) {
+        fields.remove(name);
     }
     for name in [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE] {
         fields.remove(name);
     }
-    for name in
-        ["keep-alive", "proxy-connection", "proxy-authorization", "proxy-authenticate", "http2-settings"]
-    {
-        fields.remove(name);
+    for name in SPECIFIC {
+        fields.remove(*name);
     }
 }

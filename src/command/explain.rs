@@ -1,0 +1,275 @@
+//! `metagate explain`: the steps of one decision, by the code that decides.
+
+use std::io::Read as _;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
+use http::{Method, Uri, Version};
+use serde_json::json;
+
+use super::{ConfigArguments, Failure, load, runtime};
+use crate::challenge::{self, Wording};
+use crate::config::Flags;
+use crate::decision::{Caller, Denial, Gate, NextStep, Permit, Route};
+use crate::gateway::{gate, system_clock};
+use crate::jose::{KeyChoice, UnverifiedToken};
+use crate::keys::Keys;
+use crate::metrics::Metrics;
+use crate::request::{BearerToken, RequestFacts};
+use crate::tls;
+use crate::trust::{self, TokenFault};
+
+/// More than any token may have.
+const MAX_INPUT_BYTES: u64 = 1024 * 1024;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// A file with the token; standard input if left out. Never an argument: those are seen by others.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// The request's method.
+    #[arg(long, default_value = "GET")]
+    method: Method,
+    /// The request's path.
+    #[arg(long, default_value = "/")]
+    path: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One step, and whether it went well.
+struct Step {
+    name: &'static str,
+    passed: bool,
+    detail: String,
+}
+
+#[derive(Default)]
+struct Steps(Vec<Step>);
+
+impl Steps {
+    fn pass(&mut self, name: &'static str, detail: impl Into<String>) {
+        self.0.push(Step { name, passed: true, detail: detail.into() });
+    }
+
+    fn fail(&mut self, name: &'static str, denial: &Denial) {
+        let detail = match denial.detail {
+            Some(detail) => format!("{}: {detail}", denial.reason.as_str()),
+            None => denial.reason.as_str().to_owned(),
+        };
+        self.0.push(Step { name, passed: false, detail });
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let loaded = load(&arguments.config, Flags::default())?;
+    let token = read_token(arguments.token_file.as_ref())?;
+    tls::install_crypto_provider();
+    let keys = Keys::new(&loaded.config, &Arc::new(Metrics::new()))?;
+    runtime()?.block_on(keys.fetch_all());
+    let gate = gate(&loaded.config);
+    let mut steps = Steps::default();
+    let decided = decide(&gate, &keys, arguments, &token, &mut steps);
+    let wording = Wording::new(gate.backend, &gate.trust);
+    print(&steps, &decided, &wording, arguments.json);
+    if decided.is_ok() { Ok(()) } else { Err(Failure::Code(1)) }
+}
+
+fn read_token(file: Option<&PathBuf>) -> Result<String, Failure> {
+    let mut text = String::new();
+    match file {
+        Some(path) => std::fs::File::open(path)?.take(MAX_INPUT_BYTES).read_to_string(&mut text)?,
+        None => std::io::stdin().take(MAX_INPUT_BYTES).read_to_string(&mut text)?,
+    };
+    let text = text.trim();
+    // As it stands in a request, or alone.
+    Ok(text.strip_prefix("Bearer ").unwrap_or(text).to_owned())
+}
+
+fn decide(
+    gate: &Gate,
+    keys: &Keys,
+    arguments: &Arguments,
+    token: &str,
+    steps: &mut Steps,
+) -> Result<Permit, Denial> {
+    let facts = facts(gate, arguments, token).inspect_err(|denial| steps.fail("request", denial))?;
+    steps.pass("request", format!("{} {}", facts.method, facts.path.raw()));
+    let route = gate.route(&facts);
+    steps.pass(
+        "route",
+        match route {
+            Route::Public => "public: a token is not looked at",
+            Route::Optional => "optional: a token is verified if there is one",
+            Route::Protected => "protected: a token is needed",
+        },
+    );
+    let caller = match gate.next_step(&facts, route) {
+        NextStep::Decide(caller) => caller.inspect_err(|denial| steps.fail("credentials", denial)),
+        NextStep::Verify(token) => verify(gate, keys, token, steps),
+    };
+    let known = caller.is_ok();
+    let decided = gate.decide(&facts, route, caller);
+    match &decided {
+        Ok(permit) => steps.pass(
+            "rules",
+            rule_name(gate, permit.rule())
+                .map_or_else(|| "no rule matches: the default".to_owned(), |rule| format!("rule {rule}")),
+        ),
+        Err(denial) if known => {
+            steps.fail("rules", denial);
+            if let Some(rule) = rule_name(gate, denial.rule) {
+                steps
+                    .0
+                    .last_mut()
+                    .into_iter()
+                    .for_each(|step| step.detail = format!("{}: rule {rule}", step.detail));
+            }
+        }
+        Err(_) => {}
+    }
+    decided
+}
+
+fn facts(gate: &Gate, arguments: &Arguments, token: &str) -> Result<RequestFacts, Denial> {
+    let bad = |why| Denial { detail: Some(why), ..Denial::new(crate::decision::Reason::BadTarget) };
+    let target: Uri = arguments.path.parse().map_err(|_| bad("the path is no request target"))?;
+    let mut fields = HeaderMap::new();
+    fields.insert(HOST, HeaderValue::from_static("localhost"));
+    if !token.is_empty() {
+        let value = HeaderValue::try_from(format!("Bearer {token}"))
+            .map_err(|_| bad("the token has characters that no field has"))?;
+        fields.insert(AUTHORIZATION, value);
+    }
+    let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    Ok(RequestFacts::read(
+        &arguments.method,
+        &target,
+        Version::HTTP_11,
+        &fields,
+        gate.backend.session_cookies(),
+        source,
+    )?)
+}
+
+fn verify(gate: &Gate, keys: &Keys, token: &BearerToken, steps: &mut Steps) -> Result<Caller, Denial> {
+    let refuse = |steps: &mut Steps, name, fault: TokenFault, entry| {
+        let denial = Denial::of_token(fault, entry);
+        steps.fail(name, &denial);
+        denial
+    };
+    let parsed = UnverifiedToken::parse(token.as_str(), gate.token_bytes)
+        .map_err(|fault| refuse(steps, "token", fault.into(), None))?;
+    let header = parsed.header().clone();
+    let kid = header.kid.as_deref();
+    steps.pass(
+        "token",
+        format!(
+            "{} bytes, alg {}, kid {}, fingerprint {}",
+            token.as_str().len(),
+            header.algorithm,
+            kid.unwrap_or("none"),
+            parsed.fingerprint()
+        ),
+    );
+    let index =
+        trust::entry_for(&parsed, &gate.trust).map_err(|fault| refuse(steps, "issuer", fault, None))?;
+    let Some(entry) = gate.trust.get(index) else {
+        return Err(refuse(steps, "issuer", TokenFault::UntrustedIssuer, None));
+    };
+    let claimed = parsed.issuer_hint().ok().flatten().unwrap_or("none").to_owned();
+    steps.pass("issuer", format!("iss {claimed} is judged by the entry {}", entry.name));
+    let ring = keys.ring();
+    let set = ring.sets.get(index).and_then(Option::as_deref);
+    let found = set.map(|set| set.choose(kid, header.algorithm));
+    if let Some(KeyChoice::Named(found) | KeyChoice::Unnamed(found)) = &found {
+        steps.pass(
+            "key",
+            found.iter().map(|key| sources(keys, key.material())).collect::<Vec<_>>().join("; "),
+        );
+    } else if let Some(KeyChoice::Only(key)) = &found {
+        steps.pass("key", format!("the only one that fits, {}", sources(keys, key.material())));
+    }
+    match trust::verify(parsed, entry, set, system_clock()) {
+        Ok(token) => {
+            steps.pass("signature", format!("{} by that key", token.algorithm()));
+            steps.pass(
+                "claims",
+                format!(
+                    "{} {}, roles [{}]",
+                    token.class().as_str(),
+                    token.principal(),
+                    token.roles().join(", ")
+                ),
+            );
+            Ok(Caller::Token(Arc::new(token)))
+        }
+        Err(fault) => {
+            let step = match fault {
+                TokenFault::Claims(_) => {
+                    steps.pass("signature", format!("{} by that key", header.algorithm));
+                    "claims"
+                }
+                TokenFault::InvalidSignature => "signature",
+                _ => "key",
+            };
+            let denial = refuse(steps, step, fault, Some(index));
+            if matches!(fault, TokenFault::KeysUnavailable | TokenFault::UnknownKey) {
+                for source in keys.status().iter().filter(|source| source.entry == entry.name) {
+                    let state =
+                        source.failure.clone().unwrap_or_else(|| format!("{} keys", source.usable.len()));
+                    steps.0.push(Step {
+                        name: "source",
+                        passed: source.failure.is_none(),
+                        detail: format!("{}: {state}", source.name),
+                    });
+                }
+            }
+            Err(denial)
+        }
+    }
+}
+
+/// Where a key comes from.
+fn sources(keys: &Keys, material: &[u8; 32]) -> String {
+    let holds =
+        |source: &&crate::keys::SourceStatus| source.usable.iter().any(|key| key.material() == material);
+    let names: Vec<_> = keys.status().iter().filter(holds).map(|source| source.name.clone()).collect();
+    if names.is_empty() { "the shared secret".to_owned() } else { format!("from {}", names.join(" and ")) }
+}
+
+fn rule_name(gate: &Gate, rule: Option<usize>) -> Option<&str> {
+    gate.policy.rules.get(rule?).map(|rule| &*rule.name)
+}
+
+fn print(steps: &Steps, decided: &Result<Permit, Denial>, wording: &Wording, as_json: bool) {
+    let refused = decided.as_ref().err().map(|denial| {
+        let row = challenge::row(denial.reason);
+        (denial, row, challenge::body(row.status, wording.message(denial)))
+    });
+    if as_json {
+        let steps: Vec<_> = steps
+            .0
+            .iter()
+            .map(|step| json!({"step": step.name, "passed": step.passed, "detail": step.detail}))
+            .collect();
+        let answer = refused.map(|(denial, row, body)| json!({"status": row.status.as_u16(), "reason": denial.reason.as_str(), "body": body}));
+        println!("{:#}", json!({"steps": steps, "allowed": decided.is_ok(), "answer": answer}));
+        return;
+    }
+    for Step { name, passed, detail } in &steps.0 {
+        println!("{} {name}: {detail}", if *passed { "ok    " } else { "FAILED" });
+    }
+    match refused {
+        None => println!("allowed: the request is forwarded"),
+        Some((denial, row, body)) => {
+            println!("refused: {} {body}  reason={}", row.status.as_u16(), denial.reason.as_str())
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! What goes to the upstream and what comes back: everything as it was sent, but for what a proxy
+//! must take away and what it must say itself.
+
+mod bodies;
+mod faults;
+mod identity;
+
+use serde_json::{Value, json};
+
+use crate::support::keys;
+use crate::support::stage::Stage;
+use crate::support::stub::{Next, Received};
+use crate::support::token::{Token, bearer};
+use crate::support::upstream::{Upstream, echo};
+use crate::support::wire::{self, Client, request_bytes};
+
+/// Requests of the real clients, as they were recorded; tokens are replaced by `<token>`.
+const RECORDED: &str = include_str!("../data/client-requests.jsonl");
+
+/// Fields that are about one connection, and those that the gateway writes itself.
+const NOT_END_TO_END: [&str; 3] = ["connection", "host", "keep-alive"];
+const OURS: [&str; 8] = [
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-user",
+    "x-forwarded-email",
+    "x-forwarded-groups",
+    "x-request-id",
+    "x-datahub-actor",
+];
+
+struct Recorded {
+    method: String,
+    target: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Recorded {
+    fn read(line: &str, token: &str) -> Self {
+        let value: Value = serde_json::from_str(line).expect("a recorded request");
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        let headers = value["headers"].as_array().expect("fields").iter();
+        let headers = headers.map(|field| (text(&field[0]), text(&field[1]).replace("<token>", token)));
+        let mut body = text(&value["body_head"]).into_bytes();
+        // Only the beginning of longer bodies was kept.
+        body.resize(value["body_len"].as_u64().expect("a length") as usize, b' ');
+        Self {
+            method: text(&value["method"]),
+            target: text(&value["path"]),
+            headers: headers.collect(),
+            body,
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut text = format!("{} {} HTTP/1.1\r\nHost: metadata.test:8585\r\n", self.method, self.target);
+        for (name, value) in &self.headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        [text.as_bytes(), b"\r\n", &self.body].concat()
+    }
+
+    /// The end-to-end fields, in order, names without case.
+    fn end_to_end(&self) -> Vec<(String, String)> {
+        self.headers.iter().map(lower).filter(|(name, _)| !NOT_END_TO_END.contains(&name.as_str())).collect()
+    }
+}
+
+fn lower((name, value): &(String, String)) -> (String, String) {
+    (name.to_ascii_lowercase(), value.clone())
+}
+
+fn arrived(request: &Received) -> Vec<(String, String)> {
+    let fields = request.head.headers.iter().map(lower);
+    fields
+        .filter(|(name, _)| !NOT_END_TO_END.contains(&name.as_str()) && !OURS.contains(&name.as_str()))
+        .collect()
+}
+
+#[test]
+fn recorded_requests_of_the_real_clients_arrive_unchanged() {
+    let token = Token::bot().encode();
+    let backend = |name: &'static str| Stage::plain(move |setup| setup.env("METAGATE_BACKEND", name));
+    let (openmetadata, datahub) = (backend("openmetadata"), backend("datahub-gms"));
+    let mut count = 0;
+    for line in RECORDED.lines() {
+        let recorded = Recorded::read(line, &token);
+        let of_datahub = recorded.headers.iter().any(|(_, value)| value.starts_with("DataHub-Client"));
+        let stage = if of_datahub { &datahub } else { &openmetadata };
+        let mut client = Client::connect(stage.gateway.proxy);
+        client.send(recorded.bytes());
+        let what = format!("{} {}", recorded.method, recorded.target);
+        let answer = client.answer_to(&recorded.method).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(answer.status, 200, "{what}: {}", answer.text());
+        let request = stage.upstream.request_to(&recorded.target);
+        assert_eq!(request.head.start, format!("{what} HTTP/1.1"));
+        assert_eq!(request.head.problems, Vec::<String>::new(), "{what}");
+        assert_eq!(request.body, recorded.body, "{what}");
+        assert_eq!(request.head.value("host"), Some("metadata.test:8585"), "{what}: the client's own Host");
+        assert_eq!(arrived(&request), recorded.end_to_end(), "{what}");
+        count += 1;
+    }
+    assert_eq!(count, 15, "recorded requests");
+}
+
+#[test]
+fn a_target_goes_on_byte_for_byte() {
+    let stage = Stage::plain(|setup| setup);
+    let token = bearer(&Token::bot());
+    for target in [
+        "/",
+        "/api/v1/tables/name/a%2Fb",
+        "/entitiesV2/urn%3Ali%3Adataset%3A%28urn%3Ali%3AdataPlatform%3Ahive%2Ca.b%2CPROD%29",
+        "/x/%22quoted%22",
+        "/x/with%20space",
+        "/x/%C3%A9",
+        "/x/a+b~c!$&'()*,=:@",
+        "/x;v=1/y",
+        "//double//slashes/",
+        "/x?",
+        "/x?a=%2F..%2F&b=/../&c=;d",
+        "/x?q=a%20b+c%00",
+        "/x?a[]=1&b={2}|3",
+    ] {
+        let answer = stage.gateway.get(target, &[("Authorization", &token)]);
+        assert_eq!(answer.status, 200, "{target}: {}", answer.text());
+        assert_eq!(answer.json()["target"], target);
+        assert_eq!(stage.upstream.request_to(target).head.target(), target);
+    }
+}
+
+#[test]
+fn every_method_goes_on() {
+    let stage = Stage::plain(|setup| setup);
+    let token = bearer(&Token::bot());
+    for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+        let target = format!("/{method}");
+        let answer = wire::send(stage.gateway.proxy, method, &target, &[("Authorization", &token)], b"");
+        assert_eq!(answer.status, 200, "{method}");
+        assert_eq!(stage.upstream.request_to(&target).head.method(), method);
+    }
+}
+
+#[test]
+fn a_path_in_the_upstream_url_comes_first() {
+    let issuer = crate::support::issuer::Issuer::of(keys::rsa());
+    let upstream = Upstream::echo();
+    let url = format!("{}/base/", upstream.url());
+    let stage = Stage::with(issuer, upstream, |setup| setup.env("METAGATE_UPSTREAM__URL", url));
+    assert_eq!(stage.gateway.get_as(&Token::bot(), "/api/v1?x=1").json()["target"], "/base/api/v1?x=1");
+}
+
+#[test]
+fn fields_of_one_connection_stop_here() {
+    let stage = Stage::plain(|setup| setup);
+    let token = bearer(&Token::bot());
+    stage.gateway.get(
+        "/hop",
+        &[
+            ("Authorization", &token),
+            ("Connection", "keep-alive, X-Hop, x-other-hop"),
+            ("X-Hop", "1"),
+            ("X-Other-Hop", "2"),
+            ("Keep-Alive", "timeout=5"),
+            ("Proxy-Connection", "keep-alive"),
+            ("Proxy-Authorization", "Basic eDp5"),
+            ("TE", "gzip"),
+            ("Trailer", "X-Sum"),
+            ("Upgrade", "made-up/1"),
+            ("HTTP2-Settings", "AAMAAABk"),
+            ("X-Stays", "3"),
+        ],
+    );
+    let head = stage.upstream.request_to("/hop").head;
+    for name in [
+        "x-hop",
+        "x-other-hop",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "upgrade",
+        "http2-settings",
+    ] {
+        assert_eq!(head.value(name), None, "{name}");
+    }
+    assert_eq!(head.value("x-stays"), Some("3"));
+    assert_eq!(head.value("authorization"), Some(token.as_str()));
+}
+
+#[test]
+fn connection_cannot_name_away_what_the_gateway_says() {
+    let stage = Stage::plain(|setup| setup);
+    let token = bearer(&Token::bot());
+    let nominated = "close, Authorization, Host, Cookie, X-Forwarded-User, X-Forwarded-For, X-Request-Id";
+    let fields = [("Authorization", token.as_str()), ("Connection", nominated), ("Cookie", "a=b")];
+    let answer = stage.gateway.get("/named", &fields);
+    // Refusing the whole request is as good.
+    if answer.status == 400 {
+        assert_eq!(stage.upstream.requests().len(), 0);
+        return;
+    }
+    let head = stage.upstream.request_to("/named").head;
+    for name in ["authorization", "host", "cookie", "x-forwarded-user", "x-forwarded-for", "x-request-id"] {
+        assert!(head.value(name).is_some(), "I05 {name}");
+    }
+}
+
+#[test]
+fn the_way_a_request_came_is_told_by_the_gateway_alone() {
+    let stage = Stage::plain(|setup| setup);
+    let token = bearer(&Token::bot());
+    stage.gateway.get(
+        "/told",
+        &[
+            ("Authorization", &token),
+            ("X-Forwarded-For", "203.0.113.9"),
+            ("X-Forwarded-Proto", "https"),
+            ("X-Forwarded-Host", "evil.test"),
+        ],
+    );
+    let head = stage.upstream.request_to("/told").head;
+    assert_eq!(head.value("x-forwarded-for"), Some("127.0.0.1"));
+    assert_eq!(head.value("x-forwarded-proto"), Some("http"));
+    assert_eq!(head.value("x-forwarded-host"), Some("gateway.test"));
+    assert!(head.value("x-request-id").is_some_and(|id| !id.is_empty()));
+
+    let trusting = Stage::plain(|setup| setup.env("METAGATE_TRUSTED_PROXIES", "[127.0.0.0/8]"));
+    let fields = [
+        ("Authorization", token.as_str()),
+        ("X-Forwarded-For", "203.0.113.9"),
+        ("X-Forwarded-Proto", "https"),
+    ];
+    trusting.gateway.get("/told", &fields);
+    let head = trusting.upstream.request_to("/told").head;
+    let chain: Vec<&str> =
+        head.value("x-forwarded-for").expect("a chain").split(',').map(str::trim).collect();
+    assert_eq!(chain, ["203.0.113.9", "127.0.0.1"]);
+    assert_eq!(head.value("x-forwarded-proto"), Some("https"));
+}
+
+#[test]
+fn answers_come_back_as_they_are() {
+    let upstream = Upstream::scripted(|exchange| {
+        exchange.read_body()?;
+        match exchange.request.head.target() {
+            "/fields" => exchange.reply(
+                418,
+                &[
+                    ("Set-Cookie", "a=1"),
+                    ("Set-Cookie", "b=2"),
+                    ("WWW-Authenticate", "om-auth"),
+                    ("Connection", "X-Hop"),
+                    ("X-Hop", "1"),
+                    ("Keep-Alive", "timeout=5"),
+                    ("Content-Encoding", "gzip"),
+                    ("Location", "http://elsewhere.test/"),
+                ],
+                b"\x1f\x8b\xff\x00",
+            ),
+            "/304" => {
+                exchange.send("HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n")?;
+                Ok(Next::KeepOpen)
+            }
+            _ => echo(exchange),
+        }
+    });
+    let stage = Stage::with(crate::support::issuer::Issuer::of(keys::rsa()), upstream, |setup| setup);
+    let token = Token::bot();
+    let answer = stage.gateway.get_as(&token, "/fields");
+    assert_eq!((answer.status, answer.body.as_slice()), (418, b"\x1f\x8b\xff\x00".as_slice()));
+    assert_eq!(answer.head.values("set-cookie"), ["a=1", "b=2"]);
+    assert_eq!(answer.header("www-authenticate"), Some("om-auth"));
+    assert_eq!(answer.header("content-encoding"), Some("gzip"));
+    assert_eq!(answer.header("location"), Some("http://elsewhere.test/"));
+    assert_eq!((answer.header("x-hop"), answer.header("keep-alive")), (None, None));
+    let answer = stage.gateway.get_as(&token, "/304");
+    assert_eq!((answer.status, answer.header("etag")), (304, Some("\"1\"")));
+}
+
+#[test]
+fn many_requests_share_one_upstream_connection() {
+    let stage = Stage::plain(|setup| setup);
+    let token = bearer(&Token::bot());
+    let mut client = Client::connect(stage.gateway.proxy);
+    for index in 0..30 {
+        let body: &[u8] = if index % 3 == 0 { b"{}" } else { b"" };
+        let method = if body.is_empty() { "GET" } else { "PUT" };
+        client.send(request_bytes(method, &format!("/{index}"), &[("Authorization", &token)], body));
+        assert_eq!(client.answer().expect("an answer").json()["target"], format!("/{index}"));
+    }
+    assert_eq!((stage.upstream.requests().len(), stage.upstream.connections()), (30, 1));
+    assert!(stage.upstream.requests().iter().all(|request| request.connection == 0));
+}
+
+#[test]
+fn pipelined_requests_are_judged_each_on_its_own() {
+    let stage = Stage::plain(|setup| setup);
+    let good = bearer(&Token::bot());
+    let get = |target, value: &str| request_bytes("GET", target, &[("Authorization", value)], b"");
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send([get("/1", &good), get("/2", "Bearer abc"), get("/3", &good)].concat());
+    let statuses: Vec<u16> = (0..3).map(|_| client.answer().expect("an answer").status).collect();
+    assert_eq!(statuses, [200, 401, 200], "S21");
+    let targets: Vec<_> = stage.upstream.requests().iter().map(|r| r.head.target().to_owned()).collect();
+    assert_eq!(targets, ["/1", "/3"]);
+
+    client.send([get("/4", &good), b"GARBAGE\r\n\r\n".to_vec()].concat());
+    assert_eq!(client.answer().expect("the first").json(), json!({"method": "GET", "target": "/4"}));
+    assert_eq!(client.answer().expect("a refusal").status, 400);
+    assert_eq!(client.rest(), "");
+}

@@ -1,0 +1,200 @@
+//! An upstream that fails: each failure has its status, and none looks like a whole answer.
+
+use std::net::TcpListener;
+
+use crate::support::gateway::text;
+use crate::support::issuer::Issuer;
+use crate::support::keys;
+use crate::support::stage::Stage;
+use crate::support::stub::{Gate, Next};
+use crate::support::token::{Token, bearer};
+use crate::support::upstream::{Upstream, echo};
+use crate::support::wire::{Answer, Client, NoAnswer, request_bytes};
+
+fn stage(upstream: Upstream) -> Stage {
+    Stage::with(Issuer::of(keys::rsa()), upstream, |setup| setup)
+}
+
+#[track_caller]
+fn assert_fault(stage: &Stage, answer: &Answer, path: &str, status: u16, reason: &str, message: &str) {
+    assert_eq!(answer.text(), format!(r#"{{"code":{status},"message":"{message}"}}"#));
+    assert_eq!(answer.status, status);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(answer.header("www-authenticate"), None);
+    assert!(answer.header("x-request-id").is_some());
+    let record = stage.gateway.audit_of(path);
+    assert_eq!(text(&record, "reason"), Some(reason), "{record}");
+    assert_eq!(record["status"], status, "{record}");
+}
+
+/// An address that nothing listens on.
+fn closed_port() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    format!("http://{}", listener.local_addr().expect("an address"))
+}
+
+#[test]
+fn an_unreachable_upstream_is_a_502_for_those_who_may_know() {
+    let stage = Stage::plain(|setup| setup.env("METAGATE_UPSTREAM__URL", closed_port()));
+    let answer = stage.gateway.get_as(&Token::bot(), "/a");
+    assert_fault(&stage, &answer, "/a", 502, "upstream_unreachable", "Backend is unreachable");
+    assert_eq!(stage.gateway.get("/b", &[]).status, 401, "the token is judged first");
+}
+
+#[test]
+fn an_upstream_that_talks_nonsense_is_a_502() {
+    let nonsense = [
+        "garbage\r\n\r\n",
+        "HTTP/1.1 banana\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+        "HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n",
+        "SSH-2.0-OpenSSH_9.2\r\n",
+    ];
+    for bytes in nonsense {
+        let stage = stage(Upstream::scripted(move |exchange| {
+            exchange.send(bytes)?;
+            Ok(Next::Close)
+        }));
+        let answer = stage.gateway.get_as(&Token::bot(), "/a");
+        assert_fault(&stage, &answer, "/a", 502, "upstream_protocol", "Backend sent a broken answer");
+    }
+}
+
+#[test]
+fn an_upstream_that_hangs_up_without_an_answer_is_a_502() {
+    let stage = stage(Upstream::scripted(|exchange| {
+        exchange.read_body()?;
+        Ok(Next::Close)
+    }));
+    let answer = stage.gateway.get_as(&Token::bot(), "/a");
+    assert_eq!(answer.status, 502, "{}", answer.text());
+    assert_eq!(answer.json()["code"], 502);
+}
+
+#[test]
+fn a_silent_upstream_is_a_504_in_time() {
+    let gate = Gate::default();
+    let upstream = Upstream::scripted(move |exchange| {
+        exchange.hold(&gate);
+        Ok(Next::Close)
+    });
+    let stage = Stage::with(Issuer::of(keys::rsa()), upstream, |setup| {
+        setup.env("METAGATE_UPSTREAM__RESPONSE_TIMEOUT", "1s")
+    });
+    let answer = stage.gateway.get_as(&Token::bot(), "/a");
+    assert_fault(&stage, &answer, "/a", 504, "upstream_timeout", "Backend did not answer in time");
+    assert_eq!(stage.upstream.requests().len(), 1, "asked once");
+}
+
+#[test]
+fn an_upstream_that_dies_within_a_body_cuts_the_clients_answer() {
+    for (name, bytes) in [
+        ("length", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this"),
+        ("chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nonly this\r\n"),
+        ("within a chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nonly this"),
+        (
+            "a chunk size that is none",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nonly this\r\nzz\r\n",
+        ),
+    ] {
+        let stage = stage(Upstream::scripted(move |exchange| {
+            exchange.send(bytes)?;
+            Ok(Next::Close)
+        }));
+        let mut client = Client::connect(stage.gateway.proxy);
+        client.send(request_bytes("GET", "/cut", &[("Authorization", &bearer(&Token::bot()))], b""));
+        match client.answer() {
+            Err(NoAnswer::Cut(_) | NoAnswer::Closed) => {}
+            Ok(answer) if answer.status == 502 => {}
+            other => panic!("A14 {name}: {other:?}"),
+        }
+        let record = stage.gateway.audit_of("/cut");
+        assert!(record["status"].is_number(), "{record}");
+    }
+}
+
+#[test]
+fn an_upstream_that_tired_of_an_idle_connection_is_not_noticed() {
+    let stage = stage(Upstream::echo());
+    let token = Token::bot();
+    for round in 0..5 {
+        assert_eq!(stage.gateway.get_as(&token, &format!("/{round}")).status, 200, "A15");
+        stage.upstream.close_connections();
+    }
+    let targets: Vec<_> = stage.upstream.requests().iter().map(|r| r.head.target().to_owned()).collect();
+    assert_eq!(targets, ["/0", "/1", "/2", "/3", "/4"], "each once");
+}
+
+#[test]
+fn a_request_with_a_body_is_never_sent_twice() {
+    // The first request of a connection is answered; at the second it hangs up.
+    let stage = stage(Upstream::scripted(|exchange| {
+        exchange.read_body()?;
+        if exchange.request.head.target() == "/first" { echo(exchange) } else { Ok(Next::Close) }
+    }));
+    let token = bearer(&Token::bot());
+    let mut client = Client::connect(stage.gateway.proxy);
+    let fields = [("Authorization", token.as_str())];
+    client.send(request_bytes("GET", "/first", &fields, b""));
+    assert_eq!(client.answer().expect("an answer").status, 200);
+    client.send(request_bytes("POST", "/post", &fields, b"{}"));
+    assert_eq!(client.answer().expect("an answer").status, 502);
+    let count = |target: &str| stage.upstream.requests().iter().filter(|r| r.head.target() == target).count();
+    assert_eq!(count("/post"), 1);
+
+    client.send(request_bytes("GET", "/first", &fields, b""));
+    assert_eq!(client.answer().expect("an answer").status, 200);
+    client.send(request_bytes("GET", "/get", &fields, b""));
+    assert_eq!(client.answer().expect("an answer").status, 502);
+    assert!((1..=2).contains(&count("/get")), "one retry at most: {}", count("/get"));
+}
+
+#[test]
+fn what_an_upstream_says_after_its_answer_is_nobodys_answer() {
+    let stage = stage(Upstream::scripted(|exchange| {
+        exchange.read_body()?;
+        if exchange.request.head.target() == "/poison" {
+            exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")?;
+            return Ok(Next::KeepOpen);
+        }
+        echo(exchange)
+    }));
+    let token = Token::bot();
+    for round in 0..5 {
+        assert_eq!(stage.gateway.get_as(&token, "/poison").text(), "ok", "S24");
+        let target = format!("/{round}");
+        assert_eq!(stage.gateway.get_as(&token, &target).json()["target"], target, "S24");
+    }
+}
+
+#[test]
+fn an_answer_has_one_framing() {
+    for (bytes, body) in [
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+            "hi",
+        ),
+        ("HTTP/1.0 200 OK\r\n\r\nuntil close", "until close"),
+        ("HTTP/1.1 204 No Content\r\n\r\n", ""),
+        ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "ok"),
+        (
+            "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            "ok",
+        ),
+    ] {
+        let stage = stage(Upstream::scripted(move |exchange| {
+            exchange.send(bytes)?;
+            Ok(Next::Close)
+        }));
+        let mut client = Client::connect(stage.gateway.proxy);
+        client.send(request_bytes("GET", "/x", &[("Authorization", &bearer(&Token::bot()))], b""));
+        // The strict reader refuses two framings in one head.
+        match client.answer() {
+            Ok(answer) if answer.status == 502 => assert!(bytes.contains("Content-Length: 3"), "{bytes:?}"),
+            Ok(answer) => assert_eq!(answer.text(), body, "{bytes:?}"),
+            Err(error) => panic!("{bytes:?}: {error}"),
+        }
+    }
+}

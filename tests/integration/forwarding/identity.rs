@@ -1,0 +1,256 @@
+//! The fields that tell the backend who is asking: never a client's, always the token's.
+
+use serde_json::json;
+
+use crate::support::issuer::Issuer;
+use crate::support::keys;
+use crate::support::message::Head;
+use crate::support::stage::Stage;
+use crate::support::token::{Token, bearer};
+use crate::support::upstream::Upstream;
+
+fn backend(name: &'static str) -> Stage {
+    Stage::plain(move |setup| setup.env("METAGATE_BACKEND", name))
+}
+
+/// Every way to write a field name that a careless server might read as this one.
+fn spellings(name: &str) -> Vec<String> {
+    let mixed: String =
+        name.chars().enumerate().map(|(i, c)| if i % 2 == 0 { c.to_ascii_uppercase() } else { c }).collect();
+    vec![
+        name.to_owned(),
+        name.to_ascii_uppercase(),
+        mixed,
+        name.replace('-', "_"),
+        name.replacen('-', "_", 1),
+        name.replace('-', "."),
+        name.to_ascii_uppercase().replace('-', "_"),
+    ]
+}
+
+/// Every value that came under any spelling of the name.
+fn arrived<'a>(head: &'a Head, name: &str) -> Vec<&'a str> {
+    let folded = |text: &str| text.to_ascii_lowercase().replace(['_', '.'], "-");
+    head.headers.iter().filter(|(n, _)| folded(n) == name).map(|(_, value)| value.as_str()).collect()
+}
+
+#[track_caller]
+fn forged(stage: &Stage, target: &str, token: &Token, names: &[&str]) -> Head {
+    let token = bearer(token);
+    let spellings: Vec<String> = names.iter().flat_map(|name| spellings(name)).collect();
+    let mut fields: Vec<(&str, &str)> = spellings.iter().map(|name| (name.as_str(), "admin")).collect();
+    fields.push(("Authorization", &token));
+    let answer = stage.gateway.get(target, &fields);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    stage.upstream.request_to(target).head
+}
+
+const STANDARD: [&str; 3] = ["x-forwarded-user", "x-forwarded-email", "x-forwarded-groups"];
+
+#[test]
+fn the_identity_is_the_tokens_whatever_the_client_says() {
+    let stage = backend("openmetadata");
+    let token = Token::user().claim("roles", json!(["DataConsumer", "Data Steward"]));
+    let head = forged(&stage, "/api/v1/tables", &token, &STANDARD);
+    assert_eq!(arrived(&head, "x-forwarded-user"), ["ada"]);
+    assert_eq!(arrived(&head, "x-forwarded-email"), ["ada@open-metadata.org"]);
+    assert_eq!(arrived(&head, "x-forwarded-groups"), ["DataConsumer,Data Steward"]);
+}
+
+#[test]
+fn what_the_token_does_not_say_is_not_said() {
+    let stage = backend("datahub-gms");
+    let token = Token::user().without("email").without("roles").without("preferred_username");
+    let head = forged(&stage, "/entities", &token, &STANDARD);
+    assert_eq!(arrived(&head, "x-forwarded-user"), ["ada"]);
+    assert_eq!(arrived(&head, "x-forwarded-email"), Vec::<&str>::new());
+    assert_eq!(arrived(&head, "x-forwarded-groups"), Vec::<&str>::new());
+}
+
+#[test]
+fn a_public_route_says_nobodys_identity() {
+    let stage = backend("openmetadata");
+    for token in
+        [Token::user(), Token::user().expires_in(-3600), Token::user().signed("RS256", keys::other_rsa())]
+    {
+        let head = forged(&stage, "/api/v1/system/version", &token, &STANDARD);
+        for name in STANDARD {
+            assert_eq!(arrived(&head, name), Vec::<&str>::new(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_forged_field_in_the_list_of_connection_changes_nothing() {
+    let stage = backend("openmetadata");
+    let token = bearer(&Token::user());
+    let fields = [
+        ("Authorization", token.as_str()),
+        ("X-Forwarded-User", "admin"),
+        ("Connection", "x-forwarded-user"),
+    ];
+    assert_eq!(stage.gateway.get("/api/v1/x", &fields).status, 200);
+    let head = stage.upstream.request_to("/api/v1/x").head;
+    assert_eq!(arrived(&head, "x-forwarded-user"), ["ada"]);
+}
+
+#[test]
+fn datahub_believes_no_actor_of_a_client() {
+    let names = [
+        "x-datahub-actor",
+        "x-datahub-delegated-for",
+        "x-datahub-delegated-for-id",
+        "x-datahub-delegated-for-type",
+        "x-datahub-request-source",
+        "x-datahub-login-source",
+    ];
+    let stage = backend("datahub-gms");
+    let head = forged(&stage, "/aspects", &Token::user(), &names);
+    for name in names {
+        assert_eq!(arrived(&head, name), Vec::<&str>::new(), "I01 {name}");
+    }
+    // Fields of its own clients that are no identity go on: see the recorded requests.
+    let head = forged(&stage, "/config", &Token::user(), &names);
+    assert_eq!(arrived(&head, "x-datahub-actor"), Vec::<&str>::new(), "on a public route");
+}
+
+#[test]
+fn the_actor_is_set_where_it_is_asked_for() {
+    let config = "backend: datahub-gms\nidentity: {datahubActor: true}\nauthentication: {publicKeyUrls: [ISSUER/jwks], principalClaims: [sub]}";
+    let stage = Stage::configured(Issuer::of(keys::rsa()), config);
+    let head = forged(&stage, "/aspects", &Token::user(), &["x-datahub-actor"]);
+    assert_eq!(arrived(&head, "x-datahub-actor"), ["urn:li:corpuser:ada"]);
+}
+
+#[test]
+fn the_fields_can_have_other_names() {
+    let config = "identity: {user: X-Who, email: X-Mail, groups: X-Roles}\nauthentication: {publicKeyUrls: [ISSUER/jwks], principalClaims: [sub]}";
+    let stage = Stage::configured(Issuer::of(keys::rsa()), config);
+    let head = forged(&stage, "/x", &Token::user(), &["x-who", "x-mail", "x-roles"]);
+    assert_eq!(arrived(&head, "x-who"), ["ada"]);
+    assert_eq!(arrived(&head, "x-mail"), ["ada@open-metadata.org"]);
+    assert_eq!(arrived(&head, "x-roles"), ["DataConsumer"]);
+}
+
+#[test]
+fn bots_impersonate_and_nobody_else() {
+    let stage = backend("openmetadata");
+    let bot = bearer(&Token::bot());
+    let fields = [("Authorization", bot.as_str()), ("X-Impersonate-User", "ada")];
+    assert_eq!(stage.gateway.get("/api/v1/bot", &fields).status, 200);
+    let head = stage.upstream.request_to("/api/v1/bot").head;
+    assert_eq!(arrived(&head, "x-impersonate-user"), ["ada"], "I02");
+
+    let user = bearer(&Token::user());
+    for name in spellings("x-impersonate-user") {
+        let answer = stage.gateway.get("/api/v1/user", &[("Authorization", &user), (&name, "admin")]);
+        // Refused where OpenMetadata would read it, and otherwise at least taken away.
+        assert!([200, 403].contains(&answer.status), "{name}: {}", answer.status);
+        let plain = name.eq_ignore_ascii_case("x-impersonate-user");
+        assert!(!plain || answer.status == 403, "{name}");
+    }
+    for request in stage.upstream.requests().iter().filter(|r| r.head.target() == "/api/v1/user") {
+        assert_eq!(arrived(&request.head, "x-impersonate-user"), Vec::<&str>::new());
+    }
+}
+
+#[test]
+fn openmetadata_believes_no_other_field_of_a_client() {
+    let names = ["x-auth-params-email", "x-openmetadata-persona", "userid", "remoteaddress", "sessionid"];
+    let stage = backend("openmetadata");
+    let head = forged(&stage, "/api/v1/tables", &Token::user(), &names);
+    for name in names {
+        assert_eq!(arrived(&head, name), Vec::<&str>::new(), "I03 {name}");
+    }
+}
+
+#[test]
+fn no_field_names_another_target_or_method() {
+    let names =
+        ["x-original-url", "x-rewrite-url", "x-http-method-override", "x-method-override", "x-http-method"];
+    let stage = backend("generic");
+    let head = forged(&stage, "/x", &Token::user(), &names);
+    for name in names {
+        assert_eq!(arrived(&head, name), Vec::<&str>::new(), "P16 {name}");
+    }
+}
+
+#[test]
+fn names_that_are_not_plain_ascii_cannot_break_a_field() {
+    let config = "authentication: {publicKeyUrls: [ISSUER/jwks], principalClaims: [sub]}";
+    let stage = Stage::configured(Issuer::of(keys::rsa()), config);
+    for (index, sub) in ["zoé", "名前", "a,b", "a\u{85}b", "a\u{2028}b", "x: y"].into_iter().enumerate() {
+        let target = format!("/{index}");
+        let token = Token::user().claim("sub", json!(sub)).claim("roles", json!([sub]));
+        let answer = stage.gateway.get_as(&token, &target);
+        assert!([200, 401].contains(&answer.status), "{sub:?}: {}", answer.status);
+        if answer.status == 200 {
+            let head = stage.upstream.request_to(&target).head;
+            assert_eq!(head.problems, Vec::<String>::new(), "{sub:?}");
+            let user = head.value("x-forwarded-user").expect("a user");
+            assert!(user.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "I09 {sub:?}: {user:?}");
+        }
+    }
+}
+
+#[test]
+fn datahubs_frontend_gets_a_token_or_a_session_but_not_both() {
+    let stage = backend("datahub-frontend");
+    let token = bearer(&Token::user());
+    let cookies = "theme=dark; PLAY_SESSION=abc.def; actor=urn:li:corpuser:admin; lang=en";
+    let fields = [("Authorization", token.as_str()), ("Cookie", cookies)];
+    assert_eq!(stage.gateway.get("/api/v2/graphql", &fields).status, 200);
+    let kept = stage.upstream.request_to("/api/v2/graphql").head;
+    let kept = kept.value("cookie").unwrap_or_default();
+    assert!(kept.contains("theme=dark") && kept.contains("lang=en"), "{kept}");
+    assert!(!kept.contains("PLAY_SESSION") && !kept.contains("actor"), "{kept}");
+
+    assert_eq!(
+        stage.gateway.get("/api/session", &[("Cookie", cookies)]).status,
+        200,
+        "the frontend judges its session"
+    );
+    assert_eq!(stage.upstream.request_to("/api/session").head.value("cookie"), Some(cookies));
+    assert_eq!(stage.gateway.get("/api/none", &[]).status, 401);
+    let fields = [("Authorization", "Bearer abc"), ("Cookie", cookies)];
+    assert_eq!(stage.gateway.get("/api/bad", &fields).status, 401, "a bad token is not saved by a cookie");
+}
+
+#[test]
+fn datahubs_own_services_come_in_by_their_credential() {
+    let secret = "a system secret of a fair length";
+    let issuer = Issuer::of(keys::rsa());
+    let stage = Stage::with(issuer, Upstream::echo(), |setup| {
+        setup.env("METAGATE_BACKEND", "datahub-gms").env("DATAHUB_SYSTEM_CLIENT_SECRET", secret)
+    });
+    let basic = |value: String| stage.gateway.get("/entities", &[("Authorization", &value)]).status;
+    assert_eq!(basic(format!("Basic __datahub_system:{secret}")), 200);
+    assert_eq!(
+        stage.upstream.request_to("/entities").head.value("authorization"),
+        Some(format!("Basic __datahub_system:{secret}").as_str())
+    );
+    let before = stage.upstream.requests().len();
+    for value in [
+        format!("Basic __datahub_system:{secret}x"),
+        format!("Basic __datahub_system:{}", &secret[..secret.len() - 1]),
+        format!("Basic other:{secret}"),
+        "Basic __datahub_system:".to_owned(),
+        "Basic __datahub_system:JohnSnowKnowsNothing".to_owned(),
+        format!("Bearer __datahub_system:{secret}"),
+    ] {
+        assert_eq!(basic(value.clone()), 401, "{value}");
+    }
+    assert_eq!(stage.upstream.requests().len(), before);
+    let without = backend("datahub-gms");
+    let answer =
+        without.gateway.get("/entities", &[("Authorization", "Basic __datahub_system:JohnSnowKnowsNothing")]);
+    assert_eq!(answer.status, 401);
+}
+
+#[test]
+fn the_authorization_field_can_stay_behind() {
+    let config = "upstream: {authorization: strip}\nauthentication: {publicKeyUrls: [ISSUER/jwks]}";
+    let stage = Stage::configured(Issuer::of(keys::rsa()), config);
+    assert_eq!(stage.gateway.get_as(&Token::user(), "/x").status, 200);
+    assert_eq!(stage.upstream.only_request().head.value("authorization"), None);
+}

@@ -1,0 +1,177 @@
+//! The command line: what it prints and how it ends.
+
+use crate::support::gateway::{Finished, Setup};
+use crate::support::issuer::{Issuer, JWKS};
+use crate::support::keys;
+use crate::support::stage::Stage;
+use crate::support::upstream::Upstream;
+
+fn command(arguments: &[&str]) -> Finished {
+    Setup::command(arguments).finish()
+}
+
+/// `metagate run` with this config, which is expected to be refused.
+#[track_caller]
+fn refused(config: &str) -> Finished {
+    let finished = Setup::run().config(config).finish();
+    assert_eq!(finished.code, Some(2), "{}", finished.stderr);
+    assert_eq!(finished.stdout, "", "errors go to stderr");
+    finished
+}
+
+#[test]
+fn it_says_its_version_and_its_commands() {
+    let version = command(&["--version"]);
+    assert_eq!(version.code, Some(0));
+    assert_eq!(version.stdout.trim(), format!("metagate {}", env!("CARGO_PKG_VERSION")));
+    let help = command(&["--help"]);
+    assert_eq!(help.code, Some(0));
+    for word in ["run", "demo", "check", "explain", "keys", "config", "health", "completions"] {
+        assert!(
+            help.stdout.lines().any(|line| line.trim_start().starts_with(word)),
+            "{word}: {}",
+            help.stdout
+        );
+    }
+    let help = command(&["run", "--help"]);
+    for flag in ["--config", "--listen", "--upstream", "--public-keys", "--backend"] {
+        assert!(help.stdout.contains(flag), "{flag}: {}", help.stdout);
+    }
+}
+
+#[test]
+fn bad_usage_is_exit_code_2() {
+    for arguments in
+        [vec!["run", "--no-such-flag"], vec!["no-such-command"], vec!["run", "--backend", "nonsense"]]
+    {
+        let finished = command(&arguments);
+        assert_eq!(finished.code, Some(2), "{arguments:?}: {}", finished.stderr);
+        assert!(!finished.stderr.is_empty());
+    }
+}
+
+#[test]
+fn every_error_of_a_config_is_told_at_once() {
+    let finished = refused(
+        "backend: nonsense\nupstream:\n  url: ftp://backend.test\n  connectTimeout: soon\nlimits: {headerBytes: plenty}\nauthentication: {allowNonExpiring: maybe, publicKeyUrls: [\"http://127.0.0.1:1/jwks\"]}\n",
+    );
+    for word in ["backend", "upstream.url", "connectTimeout", "headerBytes", "allowNonExpiring"] {
+        assert!(finished.stderr.contains(word), "{word} is missing in:\n{}", finished.stderr);
+    }
+    for value in ["nonsense", "soon", "plenty", "maybe"] {
+        assert!(finished.stderr.contains(value), "{value} is missing in:\n{}", finished.stderr);
+    }
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest_and_its_line() {
+    let finished = refused("# comment\nlistn: 127.0.0.1:0\nupstream: {url: \"http://127.0.0.1:1\"}\n");
+    assert!(finished.stderr.contains("listn"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("listen"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("metagate.yaml:2"), "file and line: {}", finished.stderr);
+    let finished = refused("authentication: {publicKeyUrl: [\"http://127.0.0.1:1/jwks\"]}\n");
+    assert!(finished.stderr.contains("publicKeyUrls"), "{}", finished.stderr);
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused() {
+    let keys = "authentication: {publicKeyUrls: [\"http://127.0.0.1:1/jwks\"]}\n";
+    for (name, config) in [
+        ("a key twice", format!("{keys}listen: 127.0.0.1:0\nlisten: 127.0.0.1:1\n")),
+        ("no unit", format!("{keys}upstream: {{url: \"http://127.0.0.1:1\", connectTimeout: 5}}\n")),
+        ("not YAML", "{{{".to_owned()),
+        ("a URL without a scheme", "authentication: {publicKeyUrls: [\"localhost:8585/jwks\"]}\n".to_owned()),
+        ("no key source at all", "upstream: {url: \"http://127.0.0.1:1\"}\n".to_owned()),
+        (
+            "an unknown algorithm",
+            "authentication: {publicKeyUrls: [\"http://127.0.0.1:1/jwks\"], algorithms: [none]}\n".to_owned(),
+        ),
+        (
+            "HS256 in the simple list",
+            "authentication: {publicKeyUrls: [\"http://127.0.0.1:1/jwks\"], algorithms: [HS256]}\n"
+                .to_owned(),
+        ),
+    ] {
+        let finished = refused(&config);
+        assert!(!finished.stderr.trim().is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn a_short_shared_secret_is_refused_and_not_printed() {
+    let secret = "only-31-characters-long-secret!";
+    assert_eq!(secret.len(), 31);
+    let finished = Setup::run()
+        .env("DATAHUB_TOKEN_SERVICE_SIGNING_KEY", secret)
+        .env("METAGATE_UPSTREAM__URL", "http://127.0.0.1:1")
+        .finish();
+    assert_eq!(finished.code, Some(2), "{}", finished.stderr);
+    assert!(finished.stderr.contains("32"), "{}", finished.stderr);
+    assert!(!finished.stderr.contains(secret), "{}", finished.stderr);
+}
+
+#[test]
+fn health_asks_the_health_listener() {
+    let mut stage = Stage::plain(|setup| setup);
+    let url = format!("http://{}/readyz", stage.gateway.health);
+    assert_eq!(command(&["health", "--url", &url]).code, Some(0));
+    let address = stage.gateway.health.to_string();
+    assert_eq!(Setup::command(&["health"]).env("METAGATE_HEALTH__LISTEN", &address).finish().code, Some(0));
+    stage.gateway.terminate();
+    stage.gateway.wait_exit();
+    assert_eq!(command(&["health", "--url", &url]).code, Some(1));
+    assert_eq!(Setup::command(&["health"]).env("METAGATE_HEALTH__LISTEN", &address).finish().code, Some(1));
+}
+
+#[test]
+fn health_is_1_while_there_are_no_keys() {
+    let issuer = Issuer::empty();
+    let upstream = Upstream::echo();
+    let gateway = Setup::run()
+        .env("AUTHENTICATION_PUBLIC_KEYS", issuer.url(JWKS))
+        .env("METAGATE_UPSTREAM__URL", upstream.url())
+        .start();
+    let url = format!("http://{}/readyz", gateway.health);
+    assert_eq!(command(&["health", "--url", &url]).code, Some(1));
+    issuer.publish(JWKS, &[keys::rsa().jwk()]);
+    gateway.wait_ready();
+    assert_eq!(command(&["health", "--url", &url]).code, Some(0));
+}
+
+#[test]
+fn flags_come_before_the_environment_and_that_before_the_file() {
+    let issuer = Issuer::of(keys::rsa());
+    let upstream = Upstream::echo();
+    let (keys, url) = (issuer.url(JWKS), upstream.url());
+    let nowhere = "http://127.0.0.1:1";
+    let by_flags =
+        Setup::command(&["run", "--listen", "127.0.0.1:0", "--upstream", &url, "--public-keys", &keys])
+            .env("METAGATE_HEALTH__LISTEN", "127.0.0.1:0")
+            .env("METAGATE_ADMIN__LISTEN", "127.0.0.1:0")
+            .env("METAGATE_UPSTREAM__URL", nowhere)
+            .start();
+    let by_environment = Setup::run()
+        .env("METAGATE_UPSTREAM__URL", &url)
+        .config(format!(
+            "upstream: {{url: \"{nowhere}\"}}\nauthentication: {{publicKeyUrls: [\"{keys}\"]}}\n"
+        ))
+        .start();
+    for gateway in [by_flags, by_environment] {
+        gateway.wait_ready();
+        assert_eq!(gateway.get_as(&crate::support::token::Token::bot(), "/x").status, 200);
+    }
+}
+
+#[test]
+fn a_list_without_issuer_or_audience_is_warned_about_once() {
+    let stage = Stage::plain(|setup| setup);
+    let warnings: Vec<_> = stage
+        .gateway
+        .logs()
+        .into_iter()
+        .filter(|log| log["level"].as_str().is_some_and(|l| l.eq_ignore_ascii_case("warn")))
+        .collect();
+    assert_eq!(warnings.len(), 1, "{warnings:#?}");
+    let text = warnings[0].to_string();
+    assert!(text.contains("audience") && text.contains("issuer"), "{text}");
+}

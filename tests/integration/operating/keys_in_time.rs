@@ -1,0 +1,184 @@
+//! Keys that come late, change, or are asked for too often.
+
+use crate::support::gateway::{Gateway, Setup, text};
+use crate::support::issuer::{Issuer, JWKS, Reply};
+use crate::support::keys;
+use crate::support::stage::Stage;
+use crate::support::stub::Gate;
+use crate::support::token::{Token, bearer};
+use crate::support::upstream::Upstream;
+use crate::support::wire::{self, Client, request_bytes};
+
+/// A gateway whose key server does not answer until the gate opens.
+fn waiting(adjust: impl FnOnce(Setup) -> Setup) -> (Gateway, Upstream, Issuer, Gate) {
+    let gate = Gate::default();
+    let issuer = Issuer::empty();
+    let keys = Reply::Json(keys::key_set(&[keys::rsa().jwk()]));
+    issuer.set(JWKS, Reply::Held(gate.clone(), Box::new(keys)));
+    let upstream = Upstream::echo();
+    let setup = Setup::run()
+        .env("AUTHENTICATION_PUBLIC_KEYS", issuer.url(JWKS))
+        .env("METAGATE_UPSTREAM__URL", upstream.url());
+    let gateway = adjust(setup).start();
+    issuer.wait_hits(JWKS, 1);
+    (gateway, upstream, issuer, gate)
+}
+
+#[test]
+fn a_request_is_held_until_the_keys_are_there() {
+    let (gateway, upstream, issuer, gate) = waiting(|setup| setup);
+    let mut client = Client::connect(gateway.proxy);
+    client.send(request_bytes("GET", "/held", &[("Authorization", &bearer(&Token::bot()))], b""));
+    // What needs no keys is answered meanwhile.
+    assert_eq!(gateway.get("/none", &[]).status, 401);
+    assert_eq!(gateway.get_with("abc", "/malformed").status, 401);
+    assert_eq!(gateway.get_as(&Token::user().header("alg", "none".into()), "/none").status, 401);
+    assert_eq!(upstream.requests().len(), 0);
+    gate.open();
+    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(issuer.hits(JWKS), 1, "everybody waits for the one fetch");
+}
+
+#[test]
+fn a_request_is_not_held_for_ever() {
+    let (gateway, upstream, _issuer, _gate) =
+        waiting(|setup| setup.env("METAGATE_AUTHENTICATION__JWKS__MAX_WAIT", "1s"));
+    let answer = gateway.get_as(&Token::bot(), "/late");
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.text(), r#"{"code":503,"message":"Signing keys are not available, try again"}"#);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(answer.header("www-authenticate"), None, "our own outage is no fault of the token");
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(text(&gateway.audit_of("/late"), "reason"), Some("keys_unavailable"));
+    assert_eq!(upstream.requests().len(), 0);
+}
+
+#[test]
+fn a_key_server_that_fails_at_first_is_asked_again() {
+    let issuer = Issuer::empty();
+    issuer.set(JWKS, Reply::Status(500, vec![], String::new()));
+    let upstream = Upstream::echo();
+    let gateway = Setup::run()
+        .env("AUTHENTICATION_PUBLIC_KEYS", issuer.url(JWKS))
+        .env("METAGATE_UPSTREAM__URL", upstream.url())
+        .start();
+    issuer.wait_hits(JWKS, 1);
+    assert_eq!(gateway.probe("/readyz").status, 503);
+    issuer.publish(JWKS, &[keys::rsa().jwk()]);
+    gateway.wait_ready();
+    assert_eq!(gateway.get_as(&Token::bot(), "/x").status, 200, "A01");
+}
+
+#[test]
+fn one_issuer_without_keys_does_not_stop_another() {
+    let issuer = Issuer::of(keys::rsa());
+    let config = "authentication:\n  jwks: {maxWait: 1s}\n  publicKeyUrls: [ISSUER/jwks]\n  issuers: [{name: down, issuer: \"https://down.test\", publicKeyUrls: [ISSUER/missing], optional: true}]\n";
+    let stage = Stage::configured(issuer, config);
+    assert_eq!(stage.gateway.get_as(&Token::bot(), "/x").status, 200, "A11");
+    assert_eq!(stage.gateway.get_as(&Token::user().issuer("https://down.test"), "/x").status, 503);
+}
+
+#[test]
+fn unknown_key_ids_cause_one_fetch_per_cooldown() {
+    let stage = Stage::plain(|setup| setup);
+    let first = stage.issuer.hits(JWKS);
+    for index in 0..20 {
+        let token = Token::user().header("kid", format!("unknown-{index}").into());
+        let answer = stage.gateway.get_as(&token, "/x");
+        assert_eq!(answer.status, 401);
+        assert_eq!(answer.json()["message"], "Token signing key not found in the configured public keys");
+    }
+    assert_eq!(stage.issuer.hits(JWKS) - first, 1, "A08, A10");
+    assert_eq!(stage.upstream.requests().len(), 0);
+}
+
+#[test]
+fn a_new_key_works_without_a_restart() {
+    let stage = Stage::plain(|setup| setup);
+    let new = Token::user().signed("RS256", keys::other_rsa());
+    stage.issuer.publish(JWKS, &[keys::rsa().jwk(), keys::other_rsa().jwk()]);
+    assert_eq!(stage.gateway.get_as(&new, "/new").status, 200, "A07");
+    assert_eq!(stage.gateway.get_as(&Token::user(), "/old").status, 200);
+    assert_eq!(stage.issuer.hits(JWKS), 2);
+}
+
+#[test]
+fn a_key_that_is_gone_takes_its_tokens_along() {
+    let stage = Stage::plain(|setup| setup);
+    let old = Token::user();
+    assert_eq!(stage.gateway.get_as(&old, "/old").status, 200);
+    stage.issuer.publish(JWKS, &[keys::other_rsa().jwk()]);
+    // The new key's first token brings the new set; the old token is remembered but no longer good.
+    assert_eq!(stage.gateway.get_as(&Token::user().signed("RS256", keys::other_rsa()), "/new").status, 200);
+    assert_eq!(stage.gateway.get_as(&old, "/old").status, 401, "J74");
+}
+
+#[test]
+fn a_crowd_with_a_new_key_causes_one_fetch() {
+    let stage = Stage::plain(|setup| setup);
+    let gate = Gate::default();
+    let both = Reply::Json(keys::key_set(&[keys::rsa().jwk(), keys::other_rsa().jwk()]));
+    stage.issuer.set(JWKS, Reply::Held(gate.clone(), Box::new(both)));
+    let token = bearer(&Token::user().signed("RS256", keys::other_rsa()));
+    let mut crowd: Vec<Client> = (0..50)
+        .map(|index| {
+            let mut client = Client::connect(stage.gateway.proxy);
+            client.send(request_bytes("GET", &format!("/{index}"), &[("Authorization", &token)], b""));
+            client
+        })
+        .collect();
+    stage.issuer.wait_hits(JWKS, 2);
+    // Good tokens of known keys do not wait for it.
+    assert_eq!(stage.gateway.get_as(&Token::user(), "/known").status, 200, "A04");
+    gate.open();
+    for client in &mut crowd {
+        assert_eq!(client.answer().expect("an answer").status, 200, "A09");
+    }
+    assert_eq!(stage.issuer.hits(JWKS), 2, "A09: one fetch for the crowd");
+}
+
+#[test]
+fn a_bad_answer_later_leaves_the_keys_as_they_are() {
+    for reply in [
+        Reply::Status(500, vec![], String::new()),
+        Reply::Status(200, vec![("Content-Type", "text/html".into())], "<html>Log in</html>".into()),
+        Reply::Status(200, vec![], String::new()),
+        Reply::Json("{}".into()),
+        Reply::Json("[]".into()),
+        Reply::Json("{\"keys\":".into()),
+        Reply::CutShort(keys::key_set(&[keys::other_rsa().jwk()])),
+        Reply::Endless,
+    ] {
+        let stage = Stage::plain(|setup| setup);
+        stage.issuer.set(JWKS, reply);
+        // An unknown key makes it ask again, and get this.
+        let other = Token::user().signed("RS256", keys::other_rsa());
+        assert_eq!(stage.gateway.get_as(&other, "/x").status, 401);
+        assert_eq!(stage.issuer.hits(JWKS), 2);
+        assert_eq!(stage.gateway.get_as(&Token::user(), "/y").status, 200, "A05");
+    }
+}
+
+#[test]
+fn keys_are_fetched_anew_in_time_and_an_unchanged_set_is_kept() {
+    let issuer = Issuer::empty();
+    issuer.set(JWKS, Reply::Tagged("\"v1\"", keys::key_set(&[keys::rsa().jwk()])));
+    let stage = Stage::with(issuer, Upstream::echo(), |setup| {
+        setup.env("METAGATE_AUTHENTICATION__JWKS__REFRESH_INTERVAL", "1s")
+    });
+    stage.issuer.wait_hits(JWKS, 2);
+    assert_eq!(stage.gateway.get_as(&Token::user(), "/x").status, 200, "A06: 304 keeps the keys");
+    stage.issuer.publish(JWKS, &[keys::other_rsa().jwk()]);
+    let new = request_bytes(
+        "GET",
+        "/new",
+        &[("Authorization", &bearer(&Token::user().signed("RS256", keys::other_rsa())))],
+        b"",
+    );
+    let mut client = Client::connect(stage.gateway.proxy);
+    assert_eq!(client.send(new).answer().expect("an answer").status, 200);
+    assert_eq!(
+        wire::get(stage.gateway.proxy, "/old", &[("Authorization", &bearer(&Token::user()))]).status,
+        401
+    );
+}

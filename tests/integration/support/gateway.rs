@@ -1,0 +1,299 @@
+//! The built executable, run as a user runs it: arguments, environment, a config file, signals.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::token::{Token, bearer};
+use super::wire::{self, Answer};
+use super::{DEADLINE, eventually, metrics};
+
+/// How the gateway is to be started. The environment is empty but for what is given here.
+#[derive(Default)]
+pub struct Setup {
+    environment: BTreeMap<String, String>,
+    arguments: Vec<String>,
+    config: Option<String>,
+}
+
+/// A program that ran to its end.
+pub struct Finished {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Setup {
+    /// `metagate run` on free loopback ports with one worker.
+    pub fn run() -> Self {
+        Self::command(&["run"])
+            .env("METAGATE_LISTEN", "127.0.0.1:0")
+            .env("METAGATE_HEALTH__LISTEN", "127.0.0.1:0")
+            .env("METAGATE_ADMIN__LISTEN", "127.0.0.1:0")
+            .env("METAGATE_WORKERS", "1")
+    }
+
+    pub fn command(arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Self { arguments, ..Self::default() }
+    }
+
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The text of a config file, given by `--config`.
+    pub fn config(mut self, text: impl Into<String>) -> Self {
+        self.config = Some(text.into());
+        self
+    }
+
+    fn spawn(&self) -> (Child, Option<TempDir>) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_metagate"));
+        command.args(&self.arguments).env_clear().envs(&self.environment);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let directory = self.config.as_ref().map(|text| {
+            let directory = TempDir::new().expect("a directory for the config");
+            let file = directory.path().join("metagate.yaml");
+            std::fs::write(&file, text).expect("a config file");
+            command.arg("--config").arg(file);
+            directory
+        });
+        (command.spawn().expect("the executable starts"), directory)
+    }
+
+    /// Starts the proxy and waits until it says where it listens.
+    #[track_caller]
+    pub fn start(self) -> Gateway {
+        let (mut child, directory) = self.spawn();
+        let output = Output::of(&mut child);
+        let address = |listener: &str| {
+            output.wait(&format!("the {listener} listener"), |lines| {
+                let line = lines.logs().find(|log| {
+                    text(log, "message") == Some("listening") && text(log, "listener") == Some(listener)
+                })?;
+                Some(text(&line, "address")?.parse::<SocketAddr>().expect("an address"))
+            })
+        };
+        let (proxy, health) = (address("proxy"), address("health"));
+        Gateway { child, output, proxy, health, _directory: directory }
+    }
+
+    /// Runs a command that ends by itself.
+    #[track_caller]
+    pub fn finish(self) -> Finished {
+        let (mut child, _directory) = self.spawn();
+        let output = Output::of(&mut child);
+        output.wait_end();
+        let code = child.wait().expect("an exit status").code();
+        let lines = output.lines.0.lock().expect("no poisoned lock");
+        Finished { code, stdout: lines.stdout.join("\n"), stderr: lines.stderr.join("\n") }
+    }
+}
+
+/// A text member of a log line or audit record, at the top or among the `fields`.
+pub fn text<'a>(record: &'a Value, name: &str) -> Option<&'a str> {
+    record.get(name).or_else(|| record.get("fields")?.get(name))?.as_str()
+}
+
+/// What the program printed so far.
+#[derive(Default)]
+struct Lines {
+    stdout: Vec<String>,
+    stderr: Vec<String>,
+    ended: usize,
+}
+
+impl Lines {
+    fn logs(&self) -> impl Iterator<Item = Value> {
+        self.stderr.iter().filter_map(|line| serde_json::from_str(line).ok())
+    }
+
+    fn audit(&self) -> impl Iterator<Item = Value> {
+        self.stdout.iter().map(|line| {
+            serde_json::from_str(line)
+                .unwrap_or_else(|error| panic!("not a JSON audit record ({error}): {line}"))
+        })
+    }
+}
+
+struct Output {
+    lines: Arc<(Mutex<Lines>, Condvar)>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Output {
+    fn of(child: &mut Child) -> Self {
+        let lines: Arc<(Mutex<Lines>, Condvar)> = Arc::default();
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let readers = vec![
+            collect(stdout, Arc::clone(&lines), |lines| &mut lines.stdout),
+            collect(stderr, Arc::clone(&lines), |lines| &mut lines.stderr),
+        ];
+        Self { lines, readers }
+    }
+
+    #[track_caller]
+    fn wait<T>(&self, what: &str, mut ask: impl FnMut(&Lines) -> Option<T>) -> T {
+        let started = Instant::now();
+        let mut lines = self.lines.0.lock().expect("no poisoned lock");
+        loop {
+            if let Some(answer) = ask(&lines) {
+                return answer;
+            }
+            let left = DEADLINE.saturating_sub(started.elapsed());
+            let printed = || format!("{}\n{}", lines.stderr.join("\n"), lines.stdout.join("\n"));
+            assert!(lines.ended < 2, "the program ended without {what}; it printed:\n{}", printed());
+            assert!(!left.is_zero(), "waited in vain for {what}; it printed:\n{}", printed());
+            lines = self.lines.1.wait_timeout(lines, left).expect("no poisoned lock").0;
+        }
+    }
+
+    /// Waits until both streams are closed, which is when the program ends.
+    #[track_caller]
+    fn wait_end(&self) {
+        let lines = self.lines.0.lock().expect("no poisoned lock");
+        let (_lines, result) = self
+            .lines
+            .1
+            .wait_timeout_while(lines, DEADLINE, |lines| lines.ended < 2)
+            .expect("no poisoned lock");
+        assert!(!result.timed_out(), "the program does not end");
+    }
+}
+
+fn collect<R: Read + Send + 'static>(
+    stream: R,
+    lines: Arc<(Mutex<Lines>, Condvar)>,
+    pick: fn(&mut Lines) -> &mut Vec<String>,
+) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut stream = BufReader::new(stream);
+        let mut line = Vec::new();
+        while stream.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            line.clear();
+            pick(&mut lines.0.lock().expect("no poisoned lock")).push(text);
+            lines.1.notify_all();
+        }
+        lines.0.lock().expect("no poisoned lock").ended += 1;
+        lines.1.notify_all();
+    })
+}
+
+/// A running proxy; killed when dropped, and then everything it printed is searched for tokens.
+pub struct Gateway {
+    child: Child,
+    output: Output,
+    pub proxy: SocketAddr,
+    pub health: SocketAddr,
+    _directory: Option<TempDir>,
+}
+
+impl Gateway {
+    #[track_caller]
+    pub fn get(&self, target: &str, headers: &[(&str, &str)]) -> Answer {
+        wire::get(self.proxy, target, headers)
+    }
+
+    /// GET with this token as bearer.
+    #[track_caller]
+    pub fn get_as(&self, token: &Token, target: &str) -> Answer {
+        self.get(target, &[("Authorization", &bearer(token))])
+    }
+
+    /// GET with `Bearer` and this text.
+    #[track_caller]
+    pub fn get_with(&self, token: &str, target: &str) -> Answer {
+        self.get(target, &[("Authorization", &format!("Bearer {token}"))])
+    }
+
+    /// Asks the health listener.
+    #[track_caller]
+    pub fn probe(&self, target: &str) -> Answer {
+        wire::get(self.health, target, &[])
+    }
+
+    #[track_caller]
+    pub fn wait_ready(&self) {
+        eventually("/readyz to answer 200", || (self.probe("/readyz").status == 200).then_some(()));
+    }
+
+    /// Every audit record so far.
+    pub fn audit(&self) -> Vec<Value> {
+        self.output.lines.0.lock().expect("no poisoned lock").audit().collect()
+    }
+
+    /// Waits for the first audit record about that path.
+    #[track_caller]
+    pub fn audit_of(&self, path: &str) -> Value {
+        self.output.wait(&format!("an audit record of {path}"), |lines| {
+            lines.audit().find(|record| text(record, "path") == Some(path))
+        })
+    }
+
+    /// Every line of the log so far that is one JSON object.
+    pub fn logs(&self) -> Vec<Value> {
+        self.output.lines.0.lock().expect("no poisoned lock").logs().collect()
+    }
+
+    pub fn stderr(&self) -> Vec<String> {
+        self.output.lines.0.lock().expect("no poisoned lock").stderr.clone()
+    }
+
+    /// The sum of a metric's samples that carry all these labels.
+    #[track_caller]
+    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        metrics::parse(&self.probe("/metrics").text())
+            .iter()
+            .filter(|sample| sample.matches(name, labels))
+            .map(|sample| sample.value)
+            .sum()
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(status.expect("kill runs").success(), "no process to signal");
+    }
+
+    /// Waits for the end of the process; its exit code, if no signal ended it.
+    #[track_caller]
+    pub fn wait_exit(&mut self) -> Option<i32> {
+        self.output.wait_end();
+        self.child.wait().expect("an exit status").code()
+    }
+
+    /// Nothing printed may hold the beginning of a token.
+    #[track_caller]
+    pub fn assert_no_token_in_output(&self) {
+        let lines = self.output.lines.0.lock().unwrap_or_else(|broken| broken.into_inner());
+        let leak = lines.stdout.iter().chain(&lines.stderr).find(|line| line.contains("eyJ"));
+        assert!(leak.is_none(), "a token was printed: {leak:?}");
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for reader in self.output.readers.drain(..) {
+            let _ = reader.join();
+        }
+        if std::thread::panicking() {
+            let lines = self.output.lines.0.lock().unwrap_or_else(|broken| broken.into_inner());
+            eprintln!("the gateway printed:\n{}\n{}", lines.stderr.join("\n"), lines.stdout.join("\n"));
+        } else {
+            self.assert_no_token_in_output();
+        }
+    }
+}

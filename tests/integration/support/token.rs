@@ -1,0 +1,162 @@
+//! Tokens of every kind, signed by the crypto library directly: the package that verifies tokens in
+//! the product takes no part in making them.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value, json};
+
+use super::keys::{self, Key, url64};
+
+/// A token to be signed: JSON members to change at will, and how it will be signed.
+#[derive(Clone)]
+pub struct Token {
+    header: Map<String, Value>,
+    payload: Map<String, Value>,
+    alg: String,
+    key: &'static Key,
+}
+
+pub fn now() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    i64::try_from(elapsed.as_secs()).expect("a clock before the year 292 277 026 596")
+}
+
+impl Token {
+    fn new(payload: Value) -> Self {
+        let Value::Object(payload) = payload else { panic!("a payload is an object") };
+        let header = json!({"typ": "JWT"}).as_object().cloned().unwrap_or_default();
+        Self { header, payload, alg: String::new(), key: keys::rsa() }.signed("RS256", keys::rsa())
+    }
+
+    /// The non-expiring bot token of OpenMetadata's documentation, to the letter.
+    pub fn bot() -> Self {
+        Self::new(json!({
+            "iss": "open-metadata.org", "sub": "ingestion-bot", "roles": ["IngestionBotRole"],
+            "email": "ingestion-bot@open-metadata.org", "isBot": true, "tokenType": "BOT",
+            "iat": 1_704_067_200, "exp": null
+        }))
+    }
+
+    /// What OpenMetadata gives a user who logs in: one hour.
+    pub fn user() -> Self {
+        Self::new(json!({
+            "iss": "open-metadata.org", "sub": "ada", "roles": ["DataConsumer"],
+            "email": "ada@open-metadata.org", "preferred_username": "ada", "username": "ada",
+            "isBot": false, "tokenType": "OM_USER", "iat": now() - 5, "exp": now() + 3600
+        }))
+    }
+
+    /// A personal access token of OpenMetadata: a month.
+    pub fn personal() -> Self {
+        Self::user().claim("tokenType", json!("PERSONAL_ACCESS")).claim("exp", json!(now() + 30 * 24 * 3600))
+    }
+
+    /// What Keycloak issues: roles in a nested object, a list of audiences, an id and a party.
+    pub fn keycloak(issuer: &str) -> Self {
+        Self::new(json!({
+            "iss": issuer, "sub": "6f6c1e6e-7d0f-4a3c-9a77-0f3a5c0f1a11", "jti": "onrtro:1",
+            "aud": ["openmetadata", "account"], "azp": "web", "typ": "Bearer", "scope": "openid email",
+            "realm_access": {"roles": ["Admin", "offline_access"]}, "email_verified": true,
+            "preferred_username": "ada", "email": "ada@open-metadata.org",
+            "iat": now() - 5, "exp": now() + 300
+        }))
+    }
+
+    /// A personal access token of DataHub: HS256, neither kid nor typ, neither iat nor aud.
+    pub fn datahub() -> Self {
+        Self::new(json!({
+            "actorType": "USER", "actorId": "ada", "type": "PERSONAL", "version": "2",
+            "jti": "0b2b0a4e-9d39-4f9f-8a52-0a2e4a7d3c11", "sub": "ada",
+            "iss": "datahub-metadata-service", "exp": now() + 3600
+        }))
+        .signed("HS256", keys::datahub())
+        .without_header("kid")
+        .without_header("typ")
+    }
+
+    /// Signed by this key, and the header says so.
+    pub fn signed(mut self, alg: &str, key: &'static Key) -> Self {
+        self.alg = alg.to_owned();
+        self.key = key;
+        self.header("alg", json!(alg)).header("kid", json!(key.kid))
+    }
+
+    pub fn header(mut self, name: &str, value: Value) -> Self {
+        self.header.insert(name.to_owned(), value);
+        self
+    }
+
+    pub fn without_header(mut self, name: &str) -> Self {
+        self.header.remove(name);
+        self
+    }
+
+    pub fn claim(mut self, name: &str, value: Value) -> Self {
+        self.payload.insert(name.to_owned(), value);
+        self
+    }
+
+    pub fn without(mut self, name: &str) -> Self {
+        self.payload.remove(name);
+        self
+    }
+
+    pub fn issuer(self, issuer: &str) -> Self {
+        self.claim("iss", json!(issuer))
+    }
+
+    pub fn expires_in(self, seconds: i64) -> Self {
+        self.claim("exp", json!(now() + seconds))
+    }
+
+    pub fn header_text(&self) -> String {
+        Value::Object(self.header.clone()).to_string()
+    }
+
+    pub fn payload_text(&self) -> String {
+        Value::Object(self.payload.clone()).to_string()
+    }
+
+    /// The header of this token over any payload bytes.
+    pub fn over(&self, payload: impl AsRef<[u8]>) -> String {
+        compact(self.header_text(), payload, &self.alg, self.key)
+    }
+
+    /// Any header bytes over the payload of this token.
+    pub fn under(&self, header: impl AsRef<[u8]>) -> String {
+        compact(header, self.payload_text(), &self.alg, self.key)
+    }
+
+    pub fn encode(&self) -> String {
+        self.over(self.payload_text())
+    }
+}
+
+/// Signs any two byte strings as the two parts of a compact token.
+pub fn compact(header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>, alg: &str, key: &Key) -> String {
+    seal(&format!("{}.{}", url64(header), url64(payload)), alg, key)
+}
+
+/// Signs the input as it stands, however it is encoded.
+pub fn seal(input: &str, alg: &str, key: &Key) -> String {
+    format!("{input}.{}", url64(key.sign(alg, input.as_bytes())))
+}
+
+/// The three parts of a token.
+pub fn parts(token: &str) -> (&str, &str, &str) {
+    let mut parts = token.split('.');
+    let mut next = || parts.next().expect("a compact token has three parts");
+    (next(), next(), next())
+}
+
+/// The same token with one claim raised after it was signed.
+pub fn tampered(token: &str) -> String {
+    let (header, _, signature) = parts(token);
+    let payload = Token::bot().claim("sub", json!("admin")).claim("roles", json!(["Admin"])).payload_text();
+    format!("{header}.{}.{signature}", url64(payload))
+}
+
+/// `Bearer <token>`
+pub fn bearer(token: &Token) -> String {
+    format!("Bearer {}", token.encode())
+}

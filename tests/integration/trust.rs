@@ -1,0 +1,298 @@
+//! Whose keys verify whose tokens, and what each issuer's tokens must say.
+
+mod key_sets;
+
+use serde_json::{Value, json};
+
+use crate::support::gateway::text;
+use crate::support::issuer::{Issuer, JWKS, Reply};
+use crate::support::keys::{self, DATAHUB_SECRET};
+use crate::support::stage::Stage;
+use crate::support::token::{Token, now};
+
+const ALPHA: &str = "https://alpha.test";
+const BETA: &str = "https://beta.test";
+
+/// The reason word of a refusal, or `allowed`.
+#[track_caller]
+fn verdict(stage: &Stage, token: &Token) -> String {
+    static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let path = format!("/case/{}", COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+    let answer = stage.gateway.get_as(token, &path);
+    match answer.status {
+        200 => "allowed".to_owned(),
+        401 => text(&stage.gateway.audit_of(&path), "reason").expect("a reason").to_owned(),
+        status => panic!("{status}: {}", answer.text()),
+    }
+}
+
+/// Holds a table of tokens against the words they should get.
+#[track_caller]
+fn assert_verdicts(stage: &Stage, table: &[(&str, Token, &str)]) {
+    let wrong: Vec<_> = table
+        .iter()
+        .map(|(name, token, expected)| (*name, verdict(stage, token), *expected))
+        .filter(|(_, found, expected)| found != expected)
+        .collect();
+    assert!(wrong.is_empty(), "(case, found, expected): {wrong:#?}");
+}
+
+/// Two issuers whose keys have the same id, each with its own key.
+fn two_issuers() -> Stage {
+    let issuer = Issuer::empty();
+    issuer.publish("/alpha", &[keys::rsa().jwk_with(json!({"kid": "same"})), keys::p256().jwk()]);
+    issuer.publish("/beta", &[keys::other_rsa().jwk_with(json!({"kid": "same"})), keys::p384().jwk()]);
+    let config = format!(
+        "authentication:\n  issuers:\n    - {{name: alpha, issuer: {ALPHA}, publicKeyUrls: [ISSUER/alpha]}}\n    - {{name: beta, issuer: [{BETA}, \"https://beta.test/v2\"], publicKeyUrls: [ISSUER/beta]}}\n"
+    );
+    Stage::configured(issuer, &config)
+}
+
+#[test]
+fn a_key_verifies_only_tokens_of_its_own_issuer() {
+    let stage = two_issuers();
+    let same = |token: Token| token.header("kid", json!("same"));
+    let by_alpha = |issuer: &str| same(Token::user().issuer(issuer).signed("RS256", keys::rsa()));
+    let by_beta = |issuer: &str| same(Token::user().issuer(issuer).signed("RS256", keys::other_rsa()));
+    assert_verdicts(
+        &stage,
+        &[
+            ("alpha by alpha", by_alpha(ALPHA), "allowed"),
+            ("beta by beta", by_beta(BETA), "allowed"),
+            ("beta's second name", by_beta("https://beta.test/v2"), "allowed"),
+            ("J17 beta by alpha", by_alpha(BETA), "invalid_signature"),
+            ("J16 alpha by beta", by_beta(ALPHA), "invalid_signature"),
+            (
+                "beta by a kid of alpha",
+                Token::user().issuer(BETA).signed("ES256", keys::p256()),
+                "unknown_key",
+            ),
+            (
+                "alpha by a kid of beta",
+                Token::user().issuer(ALPHA).signed("ES384", keys::p384()),
+                "unknown_key",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn an_issuer_is_compared_to_the_letter() {
+    let stage = two_issuers();
+    let token = Token::user().header("kid", json!("same"));
+    for issuer in [
+        "https://ALPHA.test",
+        "https://alpha.test/",
+        "https://alpha.test.evil",
+        "https://alpha.tes",
+        "alpha",
+        "",
+    ] {
+        assert_eq!(verdict(&stage, &token.clone().issuer(issuer)), "untrusted_issuer", "J63 {issuer:?}");
+    }
+    assert_eq!(verdict(&stage, &token.clone().without("iss")), "untrusted_issuer");
+    for issuer in [json!([ALPHA]), json!([BETA, ALPHA]), json!(42), json!({}), json!(null)] {
+        let found = verdict(&stage, &token.clone().claim("iss", issuer.clone()));
+        assert!(
+            ["malformed_token", "untrusted_issuer"].contains(&found.as_str()),
+            "J65 iss {issuer}: {found}"
+        );
+    }
+    assert_eq!(stage.upstream.requests().len(), 0);
+}
+
+#[test]
+fn the_simple_list_takes_any_key_of_any_of_its_urls() {
+    let issuer = Issuer::empty();
+    issuer.publish("/one", &[keys::rsa().jwk()]);
+    issuer.publish("/two", &[keys::p256().jwk()]);
+    let stage = Stage::configured(issuer, "authentication: {publicKeyUrls: [ISSUER/one, ISSUER/two]}");
+    assert_verdicts(
+        &stage,
+        &[
+            ("a key of the first", Token::bot(), "allowed"),
+            ("a key of the second", Token::user().signed("ES256", keys::p256()), "allowed"),
+            ("any issuer", Token::user().issuer("https://anyone.test"), "allowed"),
+            ("no issuer", Token::user().without("iss"), "allowed"),
+            ("a key of neither", Token::user().signed("ES384", keys::p384()), "unknown_key"),
+        ],
+    );
+}
+
+#[test]
+fn an_issuer_entry_comes_before_the_simple_list() {
+    let issuer = Issuer::of(keys::rsa());
+    issuer.publish("/alpha", &[keys::p256().jwk()]);
+    let config = format!(
+        "authentication:\n  publicKeyUrls: [ISSUER/jwks]\n  issuers: [{{name: alpha, issuer: {ALPHA}, publicKeyUrls: [ISSUER/alpha]}}]\n"
+    );
+    let stage = Stage::configured(issuer, &config);
+    let alpha = Token::user().issuer(ALPHA);
+    assert_verdicts(
+        &stage,
+        &[
+            ("alpha by its own key", alpha.clone().signed("ES256", keys::p256()), "allowed"),
+            ("alpha by a key of the list", alpha, "unknown_key"),
+            ("another by a key of the list", Token::user(), "allowed"),
+            ("another by alpha's key", Token::user().signed("ES256", keys::p256()), "unknown_key"),
+        ],
+    );
+}
+
+#[test]
+fn one_of_the_audiences_must_be_named() {
+    let config = format!(
+        "authentication:\n  issuers: [{{name: alpha, issuer: {ALPHA}, publicKeyUrls: [ISSUER/jwks], audiences: [us, them]}}]\n"
+    );
+    let stage = Stage::configured(Issuer::of(keys::rsa()), &config);
+    let aud = |value: Value| Token::user().issuer(ALPHA).claim("aud", value);
+    assert_verdicts(
+        &stage,
+        &[
+            ("one", aud(json!("us")), "allowed"),
+            ("another", aud(json!("them")), "allowed"),
+            ("J67 among others", aud(json!(["other", "us"])), "allowed"),
+            ("J68 wrong", aud(json!("other")), "wrong_audience"),
+            ("J68 none", aud(json!([])), "wrong_audience"),
+            ("a part of it", aud(json!("u")), "wrong_audience"),
+            ("other case", aud(json!("US")), "wrong_audience"),
+            ("J66 absent", Token::user().issuer(ALPHA), "wrong_audience"),
+        ],
+    );
+    for value in
+        [json!(null), json!(42), json!({}), json!({"us": 1}), json!([["us"]]), json!(["us", 1]), json!(true)]
+    {
+        assert_eq!(stage.gateway.get_as(&aud(value.clone()), "/x").status, 401, "J66 aud {value}");
+    }
+}
+
+#[test]
+fn an_entry_takes_only_its_own_algorithms() {
+    let issuer = Issuer::with_keys(&[keys::rsa().jwk(), keys::p256().jwk()]);
+    let config = format!(
+        "authentication:\n  issuers: [{{name: alpha, issuer: {ALPHA}, publicKeyUrls: [ISSUER/jwks], algorithms: [RS256, ES256]}}]\n"
+    );
+    let stage = Stage::configured(issuer, &config);
+    for (alg, key, expected) in [
+        ("RS256", keys::rsa(), "allowed"),
+        ("ES256", keys::p256(), "allowed"),
+        ("RS384", keys::rsa(), "algorithm_not_allowed"),
+        ("PS512", keys::rsa(), "algorithm_not_allowed"),
+        ("EdDSA", keys::ed25519(), "algorithm_not_allowed"),
+    ] {
+        assert_eq!(verdict(&stage, &Token::user().issuer(ALPHA).signed(alg, key)), expected, "J20 {alg}");
+    }
+}
+
+#[test]
+fn openmetadatas_own_setting_narrows_the_simple_list() {
+    let stage = Stage::plain(|setup| setup.env("AUTHENTICATION_TOKEN_VALIDATION_ALGORITHM", "\"RS384\""));
+    assert_eq!(verdict(&stage, &Token::user().signed("RS384", keys::rsa())), "allowed");
+    assert_eq!(verdict(&stage, &Token::user()), "algorithm_not_allowed");
+}
+
+#[test]
+fn who_may_come_without_an_expiry() {
+    let bot = || Token::bot();
+    let user = || Token::user().claim("exp", json!(null));
+    let absent = |token: Token| token.without("exp");
+    let mcp = || Token::user().claim("isBot", json!(true)).without("exp");
+    let refused = "missing_expiry";
+    for (setting, bots, users) in
+        [("none", refused, refused), ("bots", "allowed", refused), ("any", "allowed", "allowed")]
+    {
+        let config = format!("authentication: {{publicKeyUrls: [ISSUER/jwks], allowNonExpiring: {setting}}}");
+        let stage = Stage::configured(Issuer::of(keys::rsa()), &config);
+        assert_verdicts(
+            &stage,
+            &[
+                ("a bot, null", bot(), bots),
+                ("a bot, absent", absent(bot()), bots),
+                ("isBot alone", mcp(), bots),
+                ("a user, null", user(), users),
+                ("a user, absent", absent(user()), users),
+                ("a personal token, absent", absent(Token::personal()), users),
+                ("with expiry", Token::user(), "allowed"),
+                ("a bot with expiry", bot().expires_in(60), "allowed"),
+                ("an expired bot", bot().expires_in(-60), "expired"),
+            ],
+        );
+    }
+}
+
+#[test]
+fn an_entry_has_its_own_word_on_expiry_and_lifetime() {
+    let config = format!(
+        "authentication:\n  allowNonExpiring: any\n  issuers:\n    - {{name: alpha, issuer: {ALPHA}, publicKeyUrls: [ISSUER/jwks], allowNonExpiring: none, maxLifetime: 1h}}\n"
+    );
+    let stage = Stage::configured(Issuer::of(keys::rsa()), &config);
+    let alpha = |issued: i64, expires: i64| {
+        let now = now();
+        Token::user().issuer(ALPHA).claim("iat", json!(now + issued)).claim("exp", json!(now + expires))
+    };
+    assert_verdicts(
+        &stage,
+        &[
+            ("an hour", alpha(-10, 3590), "allowed"),
+            ("a second more", alpha(-10, 3591), "lifetime_too_long"),
+            ("a year", alpha(0, 365 * 86_400), "lifetime_too_long"),
+            ("without iat, from now", alpha(0, 7200).without("iat"), "lifetime_too_long"),
+            ("no expiry", alpha(0, 0).without("exp"), "missing_expiry"),
+        ],
+    );
+}
+
+#[test]
+fn clocks_may_differ_by_the_leeway_and_no_more() {
+    for (leeway, inside, outside) in [("30s", 20, 45), ("0s", 0, 5), ("120s", 100, 140)] {
+        let config = format!("authentication: {{publicKeyUrls: [ISSUER/jwks], leeway: {leeway}}}");
+        let stage = Stage::configured(Issuer::of(keys::rsa()), &config);
+        let nbf = |seconds: i64| Token::user().claim("nbf", json!(now() + seconds));
+        let iat = |seconds: i64| Token::user().claim("iat", json!(now() + seconds));
+        let table = [
+            ("exp inside", Token::user().expires_in(if inside == 0 { 5 } else { -inside }), "allowed"),
+            ("exp outside", Token::user().expires_in(-outside), "expired"),
+            ("nbf inside", nbf(inside), "allowed"),
+            ("nbf outside", nbf(outside), "not_yet_valid"),
+            ("iat inside", iat(inside), "allowed"),
+            ("iat outside", iat(outside), "not_yet_valid"),
+        ];
+        assert_verdicts(&stage, &table);
+    }
+}
+
+#[test]
+fn datahubs_secret_verifies_datahubs_issuer_alone() {
+    let stage = Stage::plain(|setup| setup.env("DATAHUB_TOKEN_SERVICE_SIGNING_KEY", DATAHUB_SECRET));
+    let renamed = Token::datahub().issuer("open-metadata.org");
+    assert_verdicts(
+        &stage,
+        &[
+            ("a personal access token", Token::datahub(), "allowed"),
+            ("another issuer by the secret", renamed, "algorithm_not_allowed"),
+            (
+                "the issuer by a public key",
+                Token::user().issuer("datahub-metadata-service"),
+                "algorithm_not_allowed",
+            ),
+        ],
+    );
+    let stage = Stage::plain(|setup| {
+        setup
+            .env("DATAHUB_TOKEN_SERVICE_SIGNING_KEY", DATAHUB_SECRET)
+            .env("DATAHUB_TOKEN_SERVICE_ISSUER", "our-datahub")
+    });
+    assert_eq!(verdict(&stage, &Token::datahub().issuer("our-datahub")), "allowed");
+    assert_ne!(verdict(&stage, &Token::datahub()), "allowed");
+}
+
+#[test]
+fn without_key_urls_an_entry_asks_its_issuer() {
+    let issuer = Issuer::of(keys::rsa());
+    let base = issuer.url("");
+    let document = json!({"issuer": base, "jwks_uri": issuer.url(JWKS)}).to_string();
+    issuer.set("/.well-known/openid-configuration", Reply::Json(document));
+    let stage = Stage::configured(issuer, "authentication: {issuers: [{name: found, issuer: \"ISSUER\"}]}");
+    assert_eq!(verdict(&stage, &Token::user().issuer(&base)), "allowed");
+    assert_eq!(verdict(&stage, &Token::user()), "untrusted_issuer");
+}

@@ -1,0 +1,287 @@
+//! Key sets as they are published in the world, good and odd.
+
+use serde_json::{Value, json};
+
+use super::{assert_verdicts, verdict};
+use crate::support::gateway::Setup;
+use crate::support::issuer::{Issuer, JWKS, Reply};
+use crate::support::keys::{self, Key, key_set, url64};
+use crate::support::stage::Stage;
+use crate::support::token::Token;
+use crate::support::upstream::Upstream;
+
+fn published(keys: &[Value]) -> Stage {
+    Stage::with(Issuer::with_keys(keys), Upstream::echo(), |setup| setup)
+}
+
+/// OpenMetadata's own path and shape.
+const OPENMETADATA: &str = "/api/v1/system/config/jwks";
+
+#[test]
+fn openmetadatas_own_key_set_is_read_as_it_is() {
+    let issuer = Issuer::empty();
+    issuer.publish(OPENMETADATA, &[keys::rsa().jwk_openmetadata()]);
+    let url = issuer.url(OPENMETADATA);
+    let stage = Stage::with(issuer, Upstream::echo(), |setup| setup.env("AUTHENTICATION_PUBLIC_KEYS", url));
+    assert_verdicts(
+        &stage,
+        &[
+            ("the documented bot", Token::bot(), "allowed"),
+            // It says RS256 whatever it signs with.
+            ("RS512", Token::user().signed("RS512", keys::rsa()), "allowed"),
+            ("RS384", Token::user().signed("RS384", keys::rsa()), "allowed"),
+            ("not its family", Token::user().signed("PS256", keys::rsa()), "algorithm_not_allowed"),
+        ],
+    );
+}
+
+#[test]
+fn elsewhere_a_key_is_for_the_algorithm_it_says() {
+    let labelled = keys::rsa().jwk_with(json!({"alg": "RS256"}));
+    let stage = published(&[labelled, keys::p256().jwk_with(json!({"alg": "ES256"}))]);
+    assert_verdicts(
+        &stage,
+        &[
+            ("RS256", Token::user(), "allowed"),
+            ("ES256", Token::user().signed("ES256", keys::p256()), "allowed"),
+            ("J19 RS384", Token::user().signed("RS384", keys::rsa()), "algorithm_not_allowed"),
+            ("J19 PS256", Token::user().signed("PS256", keys::rsa()), "algorithm_not_allowed"),
+        ],
+    );
+}
+
+#[test]
+fn every_encoding_of_a_good_key_is_read() {
+    for (name, jwk, token) in [
+        ("OpenMetadata's", keys::rsa().jwk_openmetadata(), Token::user()),
+        ("standard alphabet", keys::rsa().jwk_standard_alphabet(), Token::user()),
+        ("no use", keys::rsa().jwk_with(json!({"use": null})), Token::user()),
+        ("to verify", keys::rsa().jwk_with(json!({"use": null, "key_ops": ["verify"]})), Token::user()),
+        (
+            "more members",
+            keys::rsa().jwk_with(json!({"x5c": ["MII"], "x5t": "a", "ext": true})),
+            Token::user(),
+        ),
+        ("EC long", keys::p256().jwk_long_coordinates(), Token::user().signed("ES256", keys::p256())),
+        ("EC zero byte", keys::p256_short().jwk(), Token::user().signed("ES256", keys::p256_short())),
+        (
+            "EC short",
+            keys::p256_short().jwk_short_coordinates(),
+            Token::user().signed("ES256", keys::p256_short()),
+        ),
+    ] {
+        assert_eq!(verdict(&published(&[jwk]), &token), "allowed", "{name}");
+    }
+}
+
+#[test]
+fn one_odd_key_does_not_lose_the_others() {
+    let ec = keys::p256();
+    let weak = url64([vec![0xc1; 127], vec![0x01]].concat());
+    let odd = [
+        json!(null),
+        json!("key"),
+        json!(42),
+        json!([]),
+        json!({}),
+        json!({"kty": "AKP", "kid": "pq", "alg": "ML-DSA-44", "pub": "AAAA"}),
+        json!({"kty": "OKP", "kid": "x", "crv": "X25519", "x": url64([7; 32])}),
+        json!({"kty": "OKP", "kid": "ed448", "crv": "Ed448", "x": url64([7; 57])}),
+        json!({"kty": "EC", "kid": "k1", "crv": "secp256k1", "x": url64([7; 32]), "y": url64([7; 32])}),
+        json!({"kty": "oct", "kid": "oct", "k": url64([7; 32])}),
+        json!({"kty": "RSA", "kid": "no-n", "e": "AQAB"}),
+        json!({"kty": "RSA", "kid": null, "n": null, "e": null}),
+        json!({"kty": "RSA", "kid": "weak", "n": weak, "e": "AQAB"}),
+        keys::other_rsa().jwk_with(json!({"kid": "e1", "e": "AQ"})),
+        keys::other_rsa().jwk_with(json!({"kid": "even", "e": "Ag"})),
+        keys::other_rsa().jwk_with(json!({"kid": 7})),
+        keys::other_rsa().jwk_with(json!({"kid": "alg", "alg": 5})),
+        keys::other_rsa().jwk_with(json!({"kid": "use", "use": ["sig"]})),
+        keys::other_rsa().jwk_with(json!({"kid": "base64", "n": "***"})),
+        ec.jwk_with(json!({"kid": "curve", "crv": "P-384"})),
+        ec.jwk_with(json!({"kid": "off", "x": url64([7; 32]), "y": url64([7; 32])})),
+        ec.jwk_with(json!({"kid": "kty", "kty": "RSA"})),
+    ];
+    let mut set = odd.to_vec();
+    set.insert(0, keys::rsa().jwk());
+    set.push(keys::ed25519().jwk());
+    let stage = published(&set);
+    assert_verdicts(
+        &stage,
+        &[
+            ("the first", Token::user(), "allowed"),
+            ("the last", Token::user().signed("EdDSA", keys::ed25519()), "allowed"),
+        ],
+    );
+    for (kid, alg, key) in [
+        ("e1", "RS256", keys::other_rsa()),
+        ("curve", "ES256", ec),
+        ("kty", "ES256", ec),
+        ("off", "ES256", ec),
+    ] {
+        let token = Token::user().signed(alg, key).header("kid", json!(kid));
+        assert_eq!(stage.gateway.get_as(&token, "/x").status, 401, "{kid}");
+    }
+    for entry in &odd {
+        let stage = published(&[entry.clone(), keys::rsa().jwk()]);
+        assert_eq!(stage.gateway.get_as(&Token::user(), "/x").status, 200, "beside {entry}");
+    }
+}
+
+#[test]
+fn a_secret_in_a_public_key_set_verifies_nothing() {
+    let secret: &'static Key = Box::leak(Box::new(Key::secret("a published secret of more than 32 bytes")));
+    let stage = published(&[secret.jwk_with(json!({"kid": "oct", "alg": "HS256"})), keys::rsa().jwk()]);
+    let token = Token::user().signed("HS256", secret).header("kid", json!("oct"));
+    assert_eq!(verdict(&stage, &token), "algorithm_not_allowed", "J22");
+    assert_eq!(verdict(&stage, &Token::user()), "allowed");
+}
+
+#[test]
+fn a_key_is_used_only_for_what_it_is_for() {
+    for (name, jwk) in [
+        ("J21 encryption", keys::rsa().jwk_with(json!({"use": "enc"}))),
+        ("J21 key_ops", keys::rsa().jwk_with(json!({"use": null, "key_ops": ["encrypt"]}))),
+        ("no operation", keys::rsa().jwk_with(json!({"key_ops": []}))),
+        ("an encryption algorithm", keys::rsa().jwk_with(json!({"alg": "RSA-OAEP"}))),
+    ] {
+        let stage = published(&[jwk, keys::p256().jwk()]);
+        let found = verdict(&stage, &Token::user());
+        assert!(["unknown_key", "algorithm_not_allowed"].contains(&found.as_str()), "{name}: {found}");
+        assert_eq!(verdict(&stage, &Token::user().signed("ES256", keys::p256())), "allowed", "{name}");
+    }
+}
+
+#[test]
+fn without_a_kid_exactly_one_key_must_fit() {
+    let nameless = |token: Token| token.without_header("kid");
+    let one = published(&[keys::rsa().jwk(), keys::p256().jwk()]);
+    assert_verdicts(
+        &one,
+        &[
+            ("J11 one RSA key", nameless(Token::user()), "allowed"),
+            ("J11 one P-256 key", nameless(Token::user().signed("ES256", keys::p256())), "allowed"),
+            ("no key that fits", nameless(Token::user().signed("EdDSA", keys::ed25519())), "unknown_key"),
+        ],
+    );
+    let two = published(&[keys::rsa().jwk(), keys::other_rsa().jwk()]);
+    assert_eq!(verdict(&two, &nameless(Token::user())), "unknown_key", "J12");
+    let unusable = published(&[keys::rsa().jwk(), keys::other_rsa().jwk_with(json!({"use": "enc"}))]);
+    assert_eq!(verdict(&unusable, &nameless(Token::user())), "allowed", "only usable keys count");
+}
+
+#[test]
+fn one_kid_may_name_a_key_of_each_kind() {
+    let same = json!({"kid": "same"});
+    let stage = published(&[keys::rsa().jwk_with(same.clone()), keys::p256().jwk_with(same)]);
+    let named = |token: Token| token.header("kid", json!("same"));
+    assert_verdicts(
+        &stage,
+        &[
+            ("J15 RSA", named(Token::user()), "allowed"),
+            ("J15 EC", named(Token::user().signed("ES256", keys::p256())), "allowed"),
+            (
+                "J15 another RSA key",
+                named(Token::user().signed("RS256", keys::other_rsa())),
+                "invalid_signature",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn keys_are_read_from_files_too() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let (set, pem) = (directory.path().join("keys.json"), directory.path().join("key.pem"));
+    std::fs::write(&set, key_set(&[keys::p256().jwk()])).expect("a key set");
+    std::fs::write(&pem, keys::rsa().rsa_pem()).expect("a PEM file");
+    let urls = format!("[file://{}, file://{}]", set.display(), pem.display());
+    let stage = Stage::plain(|setup| setup.env("AUTHENTICATION_PUBLIC_KEYS", urls));
+    assert_verdicts(
+        &stage,
+        &[
+            ("of the set", Token::user().signed("ES256", keys::p256()), "allowed"),
+            ("of the PEM file", Token::user().without_header("kid"), "allowed"),
+            ("of neither", Token::user().signed("ES384", keys::p384()), "unknown_key"),
+        ],
+    );
+    assert_eq!(stage.issuer.requests().len(), 0);
+}
+
+/// The forms in which the list of URLs is written in the world.
+#[test]
+fn the_list_of_urls_is_read_in_every_form_it_is_written() {
+    let issuer = Issuer::of(keys::rsa());
+    issuer.publish("/two", &[keys::p256().jwk()]);
+    let upstream = Upstream::echo();
+    let (one, two) = (issuer.url(JWKS), issuer.url("/two"));
+    for text in [
+        format!("[{one}, {two}]"),
+        format!("[{one},{two}]"),
+        format!("[{one},  {two}]   # Update with your own"),
+        format!("[\"{one}\",\"{two}\"]"),
+        format!("['{one}', '{two}']"),
+    ] {
+        let gateway = Setup::run()
+            .env("AUTHENTICATION_PUBLIC_KEYS", &text)
+            .env("METAGATE_UPSTREAM__URL", upstream.url())
+            .start();
+        gateway.wait_ready();
+        assert_eq!(gateway.get_as(&Token::bot(), "/x").status, 200, "{text}");
+        assert_eq!(gateway.get_as(&Token::user().signed("ES256", keys::p256()), "/x").status, 200, "{text}");
+    }
+    for text in [one.clone(), format!("\"{one}\""), format!("[{one}]")] {
+        let gateway = Setup::run()
+            .env("AUTHENTICATION_PUBLIC_KEYS", &text)
+            .env("METAGATE_UPSTREAM__URL", upstream.url())
+            .start();
+        gateway.wait_ready();
+        assert_eq!(gateway.get_as(&Token::bot(), "/x").status, 200, "{text}");
+    }
+}
+
+#[test]
+fn a_bad_answer_of_a_key_server_is_not_believed() {
+    let evil = || key_set(&[keys::other_rsa().jwk()]);
+    let issuer = Issuer::empty();
+    issuer
+        .set("/html", Reply::Status(200, vec![("Content-Type", "text/html".into())], "<html>Log in".into()));
+    issuer.set("/cut", Reply::CutShort(evil()));
+    issuer.set("/endless", Reply::Endless);
+    issuer.set("/error", Reply::Status(500, vec![], evil()));
+    issuer.set("/forbidden", Reply::Status(403, vec![], evil()));
+    issuer.set("/unchanged", Reply::Status(304, vec![], String::new()));
+    issuer.publish("/good", &[keys::rsa().jwk()]);
+    let bad =
+        ["html", "cut", "endless", "error", "forbidden", "unchanged"].map(|path| format!("ISSUER/{path}"));
+    let config = format!("authentication: {{publicKeyUrls: [ISSUER/good, {}]}}", bad.join(", "));
+    let stage = Stage::configured(issuer, &config);
+    // F02 to F05: the good source serves, whatever the others do.
+    assert_eq!(stage.gateway.get_as(&Token::user(), "/x").status, 200);
+    let by_evil = Token::user().signed("RS256", keys::other_rsa());
+    assert_eq!(stage.gateway.get_as(&by_evil, "/x").status, 401);
+    for request in stage.issuer.requests() {
+        for name in ["authorization", "cookie", "referer"] {
+            assert_eq!(request.head.value(name), None, "F09 {name}");
+        }
+    }
+}
+
+#[test]
+fn a_key_server_cannot_send_the_fetch_anywhere() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let file = directory.path().join("keys.json");
+    std::fs::write(&file, key_set(&[keys::other_rsa().jwk()])).expect("a key set");
+    let issuer = Issuer::empty();
+    let moved = |to: String| Reply::Status(302, vec![("Location", to)], String::new());
+    issuer.set("/file", moved(format!("file://{}", file.display())));
+    issuer.set("/metadata", moved("http://169.254.169.254/latest/meta-data".to_owned()));
+    issuer.set("/loop", moved(issuer.url("/loop")));
+    issuer.publish("/good", &[keys::rsa().jwk()]);
+    let config = "authentication: {publicKeyUrls: [ISSUER/good, ISSUER/file, ISSUER/metadata, ISSUER/loop]}";
+    let stage = Stage::configured(issuer, config);
+    let by_evil = Token::user().signed("RS256", keys::other_rsa());
+    assert_eq!(stage.gateway.get_as(&by_evil, "/x").status, 401, "F01");
+    assert_eq!(stage.gateway.get_as(&Token::user(), "/x").status, 200, "F01");
+    assert!(stage.issuer.hits("/loop") < 20, "F01: {} hits in the loop", stage.issuer.hits("/loop"));
+}
