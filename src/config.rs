@@ -28,6 +28,7 @@ pub use schema::schema;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -37,7 +38,7 @@ use url::Url;
 
 use crate::backend::Backend;
 use crate::claims::ClaimRules;
-use crate::jose::AlgorithmSet;
+use crate::jose::{AlgorithmSet, VerificationKey};
 use crate::policy::Policy;
 
 /// A whole, checked configuration.
@@ -154,6 +155,8 @@ pub enum KeySource {
     Urls(Vec<Url>),
     /// OpenID Connect Discovery from the issuer (an `http` or `https` URL).
     Discovery(Url),
+    /// The keys themselves.
+    Inline(Vec<Arc<VerificationKey>>),
     /// HS256 with these bytes.
     SharedSecret(SecretSlice<u8>),
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use secrecy::ExposeSecret as _;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
@@ -22,12 +22,16 @@ use crate::trust::KeyRing;
 
 mod fetch;
 mod guard;
+mod persist;
 mod source;
 
 pub use fetch::FetchError;
 pub use source::SourceStatus;
 
 use source::Source;
+
+/// How many requests may be held while there are no keys.
+const MAX_HOLDERS: usize = 2048;
 
 /// The keys of every entry.
 #[derive(Debug)]
@@ -37,13 +41,15 @@ pub struct Keys {
     changed: watch::Sender<u64>,
     entries: Vec<Entry>,
     rebuilding: Mutex<()>,
+    /// Requests that may wait for keys at the same time.
+    holders: Semaphore,
     settings: Jwks,
 }
 
 #[derive(Debug)]
 struct Entry {
-    /// A secret from the configuration, which is always there.
-    fixed: Option<Arc<VerificationKey>>,
+    /// What the configuration itself holds, which is always there.
+    fixed: Vec<Arc<VerificationKey>>,
     sources: Vec<Arc<Source>>,
     optional: bool,
     had_keys: AtomicBool,
@@ -72,6 +78,7 @@ impl Keys {
             changed: watch::Sender::new(0),
             entries,
             rebuilding: Mutex::default(),
+            holders: Semaphore::new(MAX_HOLDERS),
             settings: config.jwks.clone(),
         };
         keys.rebuild();
@@ -139,8 +146,9 @@ impl Keys {
         true
     }
 
-    /// Waits until an entry has keys, at most for `maxWait`.
+    /// Waits until an entry has keys, at most for `maxWait`. Not at all where too many wait.
     pub async fn wait_for(&self, entry: usize) -> bool {
+        let Ok(_held) = self.holders.try_acquire() else { return false };
         let has_keys = || self.ring.load().sets.get(entry).is_some_and(Option::is_some);
         let mut changed = self.changed.subscribe();
         let deadline = Instant::now() + self.settings.max_wait;
@@ -189,14 +197,17 @@ impl Entry {
         let (fixed, sources) = match &entry.keys {
             KeySource::SharedSecret(secret) => {
                 let key = VerificationKey::from_shared_secret(secret.expose_secret());
-                (Some(Arc::new(key)), Vec::new())
+                (vec![Arc::new(key)], Vec::new())
             }
+            KeySource::Inline(keys) => (keys.clone(), Vec::new()),
             KeySource::Urls(urls) => {
                 let sources: Result<_, _> =
                     urls.iter().map(|url| Source::key_set(entry, url, config, metrics)).collect();
-                (None, sources?)
+                (Vec::new(), sources?)
             }
-            KeySource::Discovery(issuer) => (None, vec![Source::discovery(entry, issuer, config, metrics)?]),
+            KeySource::Discovery(issuer) => {
+                (Vec::new(), vec![Source::discovery(entry, issuer, config, metrics)?])
+            }
         };
         Ok(Self {
             fixed,

@@ -2,7 +2,7 @@
 //! client sent.
 
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -24,7 +24,9 @@ pub struct Metrics {
     pub connections: Gauge,
     jwks_keys: Family<SourceLabel, Gauge>,
     jwks_last_success: Family<SourceLabel, Gauge<f64, AtomicU64>>,
+    jwks_next_refresh: Family<SourceLabel, Gauge<f64, AtomicU64>>,
     jwks_fetches: Family<FetchLabels, Counter>,
+    jwks_kid_reused: Family<SourceLabel, Counter>,
     jwks_skipped: Family<SkippedLabels, Gauge>,
     token_cache: Family<ResultLabel, Counter>,
     /// Audit records that were lost because standard output did not take them in time.
@@ -97,7 +99,9 @@ impl Metrics {
             connections: Gauge::default(),
             jwks_keys: Family::default(),
             jwks_last_success: Family::default(),
+            jwks_next_refresh: Family::default(),
             jwks_fetches: Family::default(),
+            jwks_kid_reused: Family::default(),
             jwks_skipped: Family::default(),
             token_cache: Family::default(),
             audit_dropped: Counter::default(),
@@ -134,6 +138,17 @@ impl Metrics {
             "When a key source was last fetched, seconds since the epoch",
             Unit::Seconds,
             self.jwks_last_success.clone(),
+        );
+        registry.register_with_unit(
+            "jwks_next_refresh_timestamp",
+            "When a key source is fetched next, seconds since the epoch",
+            Unit::Seconds,
+            self.jwks_next_refresh.clone(),
+        );
+        registry.register(
+            "jwks_kid_reused",
+            "Kids that came back with other key material",
+            self.jwks_kid_reused.clone(),
         );
         registry.register("jwks_fetches", "Fetches of a key source by result", self.jwks_fetches.clone());
         registry.register(
@@ -186,13 +201,23 @@ impl Metrics {
         self.jwks_fetches.get_or_create(&FetchLabels { source: source.to_owned(), result }).inc();
     }
 
-    /// Notes what a key source holds now; `fetched` in seconds since the epoch.
-    pub fn jwks_state(&self, source: &str, keys: usize, fetched: Option<f64>) {
+    /// Notes what a key source holds now, and when it was fetched.
+    pub fn jwks_state(&self, source: &str, keys: usize, fetched: Option<SystemTime>) {
         let label = SourceLabel { source: source.to_owned() };
         self.jwks_keys.get_or_create(&label).set(i64::try_from(keys).unwrap_or(i64::MAX));
         if let Some(fetched) = fetched {
-            self.jwks_last_success.get_or_create(&label).set(fetched);
+            self.jwks_last_success.get_or_create(&label).set(since_epoch(fetched));
         }
+    }
+
+    /// Notes when a key source is fetched next.
+    pub fn jwks_next_refresh(&self, source: &str, at: SystemTime) {
+        self.jwks_next_refresh.get_or_create(&SourceLabel { source: source.to_owned() }).set(since_epoch(at));
+    }
+
+    /// Counts a kid that came back with other key material.
+    pub fn jwks_kid_reused(&self, source: &str) {
+        self.jwks_kid_reused.get_or_create(&SourceLabel { source: source.to_owned() }).inc();
     }
 
     /// Notes how many keys of a source cannot be used, for one reason.
@@ -208,6 +233,10 @@ impl Metrics {
         let _ = encode(&mut text, &self.registry);
         text
     }
+}
+
+fn since_epoch(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 impl Default for Metrics {

@@ -21,8 +21,7 @@ use crate::backend::Backend;
 use section::{Report, Section};
 
 /// Keys of the contract whose function comes later. Setting one must not look as if it did something.
-const NOT_AVAILABLE: &[&str] =
-    &["authorization.rules[].when", "authorization.tests", "authentication.jwks.cacheDir"];
+const NOT_AVAILABLE: &[&str] = &["authorization.rules[].when", "authorization.tests"];
 
 /// What came out.
 pub(super) struct Parsed {

@@ -37,7 +37,11 @@ pub(super) struct Freshness {
 /// A fetch that worked.
 #[derive(Debug)]
 pub(super) enum Fetched {
-    Keys(ParsedKeys, Freshness),
+    Keys {
+        keys: ParsedKeys,
+        freshness: Freshness,
+        document: String,
+    },
     /// 304.
     Unchanged(Freshness),
 }
@@ -102,6 +106,14 @@ impl Fetcher {
     pub(super) fn discovery(entry: &TrustEntry, issuer: &Url, config: &Config) -> Result<Self, KeysError> {
         let client = client(entry, config, guard::is_loopback(issuer))?;
         Ok(Self::Discovery { client, issuer: issuer.clone(), expected: entry.rules.issuers.clone() })
+    }
+
+    /// How its documents are to be read.
+    pub(super) fn dialect(&self) -> KeyDialect {
+        match self {
+            Self::Http { dialect, .. } => *dialect,
+            Self::Discovery { .. } | Self::File { .. } => KeyDialect::Standard,
+        }
     }
 
     pub(super) fn is_file(&self) -> bool {
@@ -178,11 +190,18 @@ async fn fetch_keys(
         status => return Err(FetchError::Status(status)),
     }
     let body = read_body(response, settings.max_bytes).await?;
-    parse(&body, dialect, freshness)
+    parse(body, dialect, freshness)
 }
 
-fn parse(body: &[u8], dialect: KeyDialect, freshness: Freshness) -> Result<Fetched, FetchError> {
-    let keys = ParsedKeys::parse(body, dialect).map_err(FetchError::NotAKeySet)?;
+fn parse(body: Vec<u8>, dialect: KeyDialect, freshness: Freshness) -> Result<Fetched, FetchError> {
+    let document = String::from_utf8(body).map_err(|_| FetchError::NotAKeySet(KeySetFault::NotAKeySet))?;
+    let keys = usable(&document, dialect)?;
+    Ok(Fetched::Keys { keys, freshness, document })
+}
+
+/// The keys of a document, if any of them can be used.
+pub(super) fn usable(document: &str, dialect: KeyDialect) -> Result<ParsedKeys, FetchError> {
+    let keys = ParsedKeys::parse(document.as_bytes(), dialect).map_err(FetchError::NotAKeySet)?;
     // An empty set would lock everybody out: more likely a broken issuer than a wish.
     if keys.usable.is_empty() {
         let causes: Vec<_> = keys.skipped.iter().map(|key| key.fault.to_string()).collect();
@@ -192,7 +211,7 @@ fn parse(body: &[u8], dialect: KeyDialect, freshness: Freshness) -> Result<Fetch
             causes.join("; ")
         }));
     }
-    Ok(Fetched::Keys(keys, freshness))
+    Ok(keys)
 }
 
 /// OpenID Connect Discovery 1.0 section 4; the issuer in the document must be the one asked for
@@ -259,7 +278,7 @@ async fn read_file(path: PathBuf, limit: u64) -> Result<Fetched, FetchError> {
     if body.len() as u64 > limit {
         return Err(FetchError::TooLarge);
     }
-    parse(&body, KeyDialect::Standard, Freshness::default())
+    parse(body, KeyDialect::Standard, Freshness::default())
 }
 
 /// The cause that a person can act on, from the end of the chain of errors.

@@ -1,17 +1,19 @@
 //! One place that keys come from, and the task that keeps them fresh.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 use url::Url;
 
 use super::KeysError;
-use super::fetch::{FetchError, Fetched, Fetcher, Freshness};
+use super::fetch::{self, FetchError, Fetched, Fetcher, Freshness};
+use super::persist::Store;
 use crate::config::{Config, Jwks, TrustEntry};
-use crate::jose::{KeyDialect, KeyFault, ParsedKeys, SkippedKey, VerificationKey};
+use crate::jose::{KeyDialect, ParsedKeys, SkippedKey, VerificationKey};
 use crate::metrics::Metrics;
 
 /// The first wait after a failure; doubled with each further one.
@@ -30,6 +32,7 @@ pub(super) struct Source {
     name: String,
     entry: Box<str>,
     fetcher: Fetcher,
+    store: Option<Store>,
     metrics: Arc<Metrics>,
     state: Mutex<State>,
     wake: Notify,
@@ -58,6 +61,10 @@ struct Held {
     freshness: Freshness,
     fetched: Instant,
     fetched_at: SystemTime,
+    /// Kept only where it is written to disk again with every renewal.
+    document: Option<Arc<str>>,
+    /// From disk, and not confirmed by the source since.
+    restored: bool,
 }
 
 /// What a source holds and how it fares, for people.
@@ -73,6 +80,10 @@ pub struct SourceStatus {
     pub skipped: Vec<SkippedKey>,
     /// When it was last fetched.
     pub fetched_at: Option<SystemTime>,
+    /// When it is fetched next.
+    pub next: SystemTime,
+    /// Whether the keys are from disk and the source has not confirmed them since.
+    pub restored: bool,
     /// Why the last attempt failed, if it did.
     pub failure: Option<String>,
 }
@@ -103,7 +114,7 @@ impl Source {
             false => KeyDialect::Standard,
         };
         let fetcher = Fetcher::key_set(entry, url, dialect, config)?;
-        Ok(Self::new(entry, display_url(url), fetcher, metrics))
+        Ok(Self::new(entry, url, fetcher, config, metrics))
     }
 
     pub(super) fn discovery(
@@ -113,11 +124,22 @@ impl Source {
         metrics: &Arc<Metrics>,
     ) -> Result<Arc<Self>, KeysError> {
         let fetcher = Fetcher::discovery(entry, issuer, config)?;
-        Ok(Self::new(entry, display_url(issuer), fetcher, metrics))
+        Ok(Self::new(entry, issuer, fetcher, config, metrics))
     }
 
-    fn new(entry: &TrustEntry, name: String, fetcher: Fetcher, metrics: &Arc<Metrics>) -> Arc<Self> {
+    fn new(
+        entry: &TrustEntry,
+        url: &Url,
+        fetcher: Fetcher,
+        config: &Config,
+        metrics: &Arc<Metrics>,
+    ) -> Arc<Self> {
+        let name = display_url(url);
         metrics.jwks_state(&name, 0, None);
+        let directory = config.jwks.cache_dir.as_ref().filter(|_| !fetcher.is_file());
+        // The whole URL and the entry: what one entry trusts is not what another does.
+        let id = format!("{} {url}", entry.name);
+        let store = directory.map(|directory| Store::new(directory, &id, config.jwks.max_bytes));
         let state = State {
             held: None,
             failure: None,
@@ -126,15 +148,65 @@ impl Source {
             last_attempt: None,
             requested: false,
         };
-        Arc::new(Self {
+        let source = Self {
             name,
             entry: entry.name.clone(),
             fetcher,
+            store,
             metrics: metrics.clone(),
             state: Mutex::new(state),
             wake: Notify::new(),
             attempts: watch::Sender::default(),
-        })
+        };
+        source.restore(&config.jwks);
+        Arc::new(source)
+    }
+
+    /// Takes up what an earlier process left on disk. It is refreshed at once, and serves until
+    /// then and for as long as `maxStale` allows.
+    fn restore(&self, settings: &Jwks) {
+        let Some(store) = &self.store else { return };
+        let restored = match store.read(settings.max_stale, SystemTime::now()) {
+            Ok(Some(stored)) => stored,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(source = self.name, issuer = &*self.entry, %error, "stored keys are not used");
+                return;
+            }
+        };
+        let age = restored.fetched_at.elapsed().unwrap_or_default();
+        let keys = fetch::usable(&restored.document, self.fetcher.dialect());
+        let (Ok(keys), Some(fetched)) = (keys, Instant::now().checked_sub(age)) else { return };
+        let count = keys.usable.len();
+        tracing::info!(
+            source = self.name,
+            issuer = &*self.entry,
+            keys = count,
+            age_secs = age.as_secs(),
+            "using stored keys until they are fetched"
+        );
+        let fetched_at = restored.fetched_at;
+        self.metrics.jwks_state(&self.name, count, Some(fetched_at));
+        let document = Some(restored.document.into());
+        self.state().held = Some(Held {
+            keys,
+            freshness: Freshness::default(),
+            fetched,
+            fetched_at,
+            document,
+            restored: true,
+        });
+    }
+
+    /// Writes the document that is held to disk, off this thread.
+    fn store(&self, held: &Held) {
+        let (Some(store), Some(document)) = (self.store.clone(), held.document.clone()) else { return };
+        let (fetched_at, name) = (held.fetched_at, self.name.clone());
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = store.write(&document, fetched_at) {
+                tracing::warn!(source = name, %error, "keys cannot be stored");
+            }
+        });
     }
 
     /// Fetches when it is time, for ever; `changed` is called after each attempt.
@@ -181,23 +253,26 @@ impl Source {
         };
         let outcome = self.fetcher.fetch(settings, known.as_ref()).await;
         match outcome {
-            Ok(Fetched::Keys(keys, freshness)) => self.succeed(keys, freshness, settings),
+            Ok(Fetched::Keys { keys, freshness, document }) => {
+                self.succeed(keys, freshness, document, settings)
+            }
             Ok(Fetched::Unchanged(freshness)) => self.renew(freshness, settings),
             Err(error) => self.fail(&error),
         }
     }
 
-    fn succeed(&self, keys: ParsedKeys, freshness: Freshness, settings: &Jwks) {
+    fn succeed(&self, keys: ParsedKeys, freshness: Freshness, document: String, settings: &Jwks) {
         self.metrics.jwks_fetch(&self.name, "ok");
         let mut state = self.state();
         let news = state.held.as_ref().is_none_or(|held| held.keys.skipped != keys.skipped);
         if news {
-            self.report_skipped(&keys.skipped);
+            let before = state.held.as_ref().map(|held| held.keys.skipped.as_slice()).unwrap_or_default();
+            self.report_skipped(before, &keys.skipped);
         }
         if let Some(held) = &state.held {
             self.report_reused(&held.keys, &keys);
         }
-        if state.failures > 0 || state.held.is_none() {
+        if state.failures > 0 || state.held.as_ref().is_none_or(|held| held.restored) {
             tracing::info!(
                 source = self.name,
                 issuer = &*self.entry,
@@ -205,7 +280,11 @@ impl Source {
                 "keys are available"
             );
         }
-        state.held = Some(Held { keys, freshness, fetched: Instant::now(), fetched_at: SystemTime::now() });
+        let document = self.store.is_some().then(|| document.into());
+        let (fetched, fetched_at) = (Instant::now(), SystemTime::now());
+        let held = Held { keys, freshness, fetched, fetched_at, document, restored: false };
+        self.store(&held);
+        state.held = Some(held);
         self.settle(&mut state, settings);
     }
 
@@ -216,6 +295,7 @@ impl Source {
             held.fetched = Instant::now();
             held.fetched_at = SystemTime::now();
             held.freshness.lifetime = freshness.lifetime;
+            self.store(held);
         }
         if state.failures > 0 {
             tracing::info!(source = self.name, issuer = &*self.entry, "keys are available");
@@ -237,9 +317,8 @@ impl Source {
         };
         // Ahead of the end, and not everybody at the same moment.
         state.next = Instant::now() + interval.mul_f64(0.8 + 0.1 * jitter());
-        let since_epoch =
-            |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        self.metrics.jwks_state(&self.name, keys, fetched_at.map(since_epoch));
+        self.metrics.jwks_state(&self.name, keys, fetched_at);
+        self.metrics.jwks_next_refresh(&self.name, at(state.next));
     }
 
     fn fail(&self, error: &FetchError) {
@@ -250,6 +329,7 @@ impl Source {
         let backoff = if self.fetcher.is_file() { backoff.min(FILE_INTERVAL) } else { backoff };
         state.next = Instant::now() + backoff.mul_f64(0.8 + 0.2 * jitter());
         state.failures = state.failures.saturating_add(1);
+        self.metrics.jwks_next_refresh(&self.name, at(state.next));
         let cause = error.to_string();
         // One line for each change of state, not one for each attempt.
         if state.failure.as_ref() != Some(&cause) {
@@ -279,15 +359,15 @@ impl Source {
         }
     }
 
-    fn report_skipped(&self, skipped: &[SkippedKey]) {
+    fn report_skipped(&self, before: &[SkippedKey], skipped: &[SkippedKey]) {
         for key in skipped {
             let kid = key.kid.as_deref().unwrap_or_default();
             tracing::warn!(source = self.name, issuer = &*self.entry, kid, cause = %key.fault, "a key of the set is not used");
         }
-        let faults: std::collections::BTreeSet<_> = skipped.iter().map(|key| key.fault.as_str()).collect();
-        for fault in faults {
-            let count = skipped.iter().filter(|key| KeyFault::as_str(key.fault) == fault).count();
-            self.metrics.jwks_skipped(&self.name, fault, count);
+        let reasons: BTreeSet<_> = before.iter().chain(skipped).map(|key| key.fault.as_str()).collect();
+        for reason in reasons {
+            let count = skipped.iter().filter(|key| key.fault.as_str() == reason).count();
+            self.metrics.jwks_skipped(&self.name, reason, count);
         }
     }
 
@@ -307,7 +387,7 @@ impl Source {
                     kid = key.kid(),
                     "a kid came back with other key material"
                 );
-                self.metrics.jwks_fetch(&self.name, "kid_reused");
+                self.metrics.jwks_kid_reused(&self.name);
             }
         }
     }
@@ -363,6 +443,8 @@ impl Source {
             usable,
             skipped,
             fetched_at,
+            next: at(state.next),
+            restored: state.held.as_ref().is_some_and(|held| held.restored),
             failure: state.failure.clone(),
         }
     }
@@ -383,6 +465,11 @@ fn display_url(url: &Url) -> String {
     }
     text.push_str(url.path());
     text
+}
+
+/// A coming moment of the monotonic clock on the wall clock.
+fn at(next: Instant) -> SystemTime {
+    SystemTime::now() + next.saturating_duration_since(Instant::now())
 }
 
 /// A number in [0, 1) that is another one in every process and at every call.

@@ -169,5 +169,9 @@ impl Drop for Counted {
     fn drop(&mut self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
         self.metrics.connections.dec();
+        // Dropped while a panic unwinds, it is the connection's: tokio keeps it from the worker.
+        if std::thread::panicking() {
+            self.metrics.panics.inc();
+        }
     }
 }

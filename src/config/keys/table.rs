@@ -49,6 +49,7 @@ pub const KEYS: &[Key] = &[
     key("authentication.issuers[].name", Kind::Name, "", "The entry's name in logs, metrics and rules. Required."),
     key("authentication.issuers[].issuer", Kind::Texts, "", "The values of iss that belong to the entry, one or a list. Required."),
     key("authentication.issuers[].publicKeyUrls", Kind::Urls(KEY_URLS), "", "Where its keys are; left out, they are discovered from the issuer (OpenID Connect)."),
+    key("authentication.issuers[].publicKeys", Kind::Text, "", "Its keys themselves instead of URLs: a JWK Set or PEM, as text."),
     key("authentication.issuers[].sharedSecret", Kind::Secret, "", "HS256 with these bytes instead of public keys, at least 32."),
     key("authentication.issuers[].sharedSecretFile", Kind::Path, "", "A file with the shared secret."),
     key("authentication.issuers[].audiences", Kind::Texts, "", "One of these must be in aud; left out, none is bound."),
@@ -81,7 +82,7 @@ pub const KEYS: &[Key] = &[
     key("authentication.jwks.maxStale", LONG, "24h", "How long keys are used that cannot be fetched again."),
     key("authentication.jwks.maxBytes", Kind::Size(1024, 64 << 20), "512KiB", "The largest key set."),
     key("authentication.jwks.maxWait", TIME, "5s", "How long a request is held while keys are missing."),
-    key("authentication.jwks.cacheDir", Kind::Path, "", "Where the last good key sets are kept over a restart. Not available in this version."),
+    key("authentication.jwks.cacheDir", Kind::Path, "", "A directory where the last good key sets are kept over a restart, within maxStale."),
     key("authentication.tokenCache.maxBytes", Kind::Size(0, 64 << 30), "32MiB", "The most memory for verified tokens; 0 keeps none."),
     key("authentication.tokenCache.maxTtl", TIME, "5m", "The longest time a token is believed without verifying it again."),
 

@@ -9,6 +9,7 @@ use super::super::KeySource;
 use super::super::values;
 use super::Section;
 use super::trust::Place;
+use crate::jose::{KeyDialect, ParsedKeys, SkippedKey};
 
 /// RFC 7518 section 3.2: an HS256 key has at least the size of the hash.
 const MIN_SECRET_BYTES: usize = 32;
@@ -18,6 +19,16 @@ const KEY_URLS: &[&str] = &["http", "https", "file"];
 pub(super) fn key_source(entry: &Section<'_>, issuers: &[Box<str>], place: &Place<'_>) -> Option<KeySource> {
     let shared = entry.has_secret("sharedSecret");
     let urls = key_urls(entry, place);
+    if let Some(document) = entry.text("publicKeys") {
+        if shared || urls.is_some() {
+            entry.error(
+                "publicKeys",
+                "is given besides publicKeyUrls or a secret; an entry's keys come from one place",
+            );
+            return None;
+        }
+        return inline(entry, document);
+    }
     match urls {
         Some(_) if shared => {
             let key = entry.secret_key("sharedSecret");
@@ -32,7 +43,7 @@ pub(super) fn key_source(entry: &Section<'_>, issuers: &[Box<str>], place: &Plac
         }
         Some(urls) => Some(KeySource::Urls(urls)),
         None if shared => signing_secret(entry, "sharedSecret").map(KeySource::SharedSecret),
-        None if ["publicKeyUrls", "sharedSecret", "sharedSecretFile"]
+        None if ["publicKeyUrls", "publicKeys", "sharedSecret", "sharedSecretFile"]
             .iter()
             .any(|key| entry.in_error(key)) =>
         {
@@ -40,6 +51,29 @@ pub(super) fn key_source(entry: &Section<'_>, issuers: &[Box<str>], place: &Plac
         }
         None => discovery(entry, issuers),
     }
+}
+
+/// Keys written into the configuration.
+fn inline(entry: &Section<'_>, document: &str) -> Option<KeySource> {
+    let keys = match ParsedKeys::parse(document.as_bytes(), KeyDialect::Standard) {
+        Ok(keys) => keys,
+        Err(fault) => {
+            entry.error_with_help(
+                "publicKeys",
+                fault.to_string(),
+                "write a JWK Set or PEM public keys as a text block (`|`)",
+            );
+            return None;
+        }
+    };
+    for SkippedKey { kid, fault } in &keys.skipped {
+        let kid = kid.as_deref().unwrap_or("without a kid");
+        entry.error("publicKeys", format!("the key {} cannot be used: {fault}", values::quote(kid)));
+    }
+    if keys.usable.is_empty() && keys.skipped.is_empty() {
+        entry.error("publicKeys", "holds no key");
+    }
+    Some(KeySource::Inline(keys.usable))
 }
 
 fn discovery(entry: &Section<'_>, issuers: &[Box<str>]) -> Option<KeySource> {

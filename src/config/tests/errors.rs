@@ -51,7 +51,6 @@ fn every_error_of_every_source_at_once() {
         "authentication.algorithms @ 9:30 | item 3: \"none\" would accept tokens that nobody has signed",
         "authentication.leeway @ 10:11 | 301s is out of range; accepted: 0s to 5m",
         "authentication.jwks.timeout @ 12:14 | \"5\" is not a duration",
-        "authentication.jwks.cacheDir @ 13:15 | is not available in this version",
         "authentication.issuers[0].leway @ 17:7 | unknown key; did you mean `leeway`?",
         "authentication.issuers[1].name @ 18:7 | an issuer entry needs a name",
         "authentication.issuers[1].publicKeyUrls @ 19:47 | item 2: \"b.example/jwks\" is not a URL that begins with http:// or https:// or file://",
