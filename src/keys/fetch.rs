@@ -96,15 +96,24 @@ impl Fetcher {
         {
             return Ok(Self::File { path });
         }
-        // The backend itself and this machine are never reached through a proxy.
-        let direct = guard::is_loopback(url)
-            || (url.host() == config.upstream.url.host()
-                && url.port_or_known_default() == config.upstream.url.port_or_known_default());
-        Ok(Self::Http { client: client(entry, config, direct)?, url: url.clone(), dialect })
+        let upstream = &config.upstream.url;
+        let same_port = url.port_or_known_default() == upstream.port_or_known_default();
+        let reach = if url.host() == upstream.host() && same_port {
+            Reach::Upstream
+        } else if guard::is_loopback(url) {
+            Reach::Loopback
+        } else {
+            Reach::Anywhere
+        };
+        Ok(Self::Http { client: client(entry, config, reach)?, url: url.clone(), dialect })
     }
 
     pub(super) fn discovery(entry: &TrustEntry, issuer: &Url, config: &Config) -> Result<Self, KeysError> {
-        let client = client(entry, config, guard::is_loopback(issuer))?;
+        let client = client(
+            entry,
+            config,
+            if guard::is_loopback(issuer) { Reach::Loopback } else { Reach::Anywhere },
+        )?;
         Ok(Self::Discovery { client, issuer: issuer.clone(), expected: entry.rules.issuers.clone() })
     }
 
@@ -142,11 +151,17 @@ impl Fetcher {
     }
 }
 
-fn client(entry: &TrustEntry, config: &Config, direct: bool) -> Result<Client, KeysError> {
-    let files = ClientTls {
-        ca_file: entry.ca_file.clone().or_else(|| config.upstream.tls.ca_file.clone().filter(|_| direct)),
-        identity: None,
-    };
+/// Where a source is. The backend itself and this machine are never reached through a proxy.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Upstream,
+    Loopback,
+    Anywhere,
+}
+
+fn client(entry: &TrustEntry, config: &Config, reach: Reach) -> Result<Client, KeysError> {
+    let upstreams = config.upstream.tls.ca_file.clone().filter(|_| reach == Reach::Upstream);
+    let files = ClientTls { ca_file: entry.ca_file.clone().or(upstreams), identity: None };
     let tls = tls::client_config(&files).map_err(|error| KeysError::Tls(entry.name.clone(), error))?;
     let builder = Client::builder()
         .tls_backend_preconfigured(tls)
@@ -157,10 +172,12 @@ fn client(entry: &TrustEntry, config: &Config, direct: bool) -> Result<Client, K
         .referer(false)
         .pool_max_idle_per_host(1);
     let builder = match &entry.proxy {
-        Some(proxy) => builder
-            .no_proxy()
-            .proxy(Proxy::all(proxy.as_str()).map_err(|error| KeysError::Client(entry.name.clone(), error))?),
-        None if direct => builder.no_proxy(),
+        _ if reach != Reach::Anywhere => builder.no_proxy(),
+        Some(proxy) => {
+            let proxy =
+                Proxy::all(proxy.as_str()).map_err(|error| KeysError::Client(entry.name.clone(), error))?;
+            builder.no_proxy().proxy(proxy)
+        }
         // HTTPS_PROXY, HTTP_PROXY and NO_PROXY apply.
         None => builder,
     };
