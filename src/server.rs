@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::audit::{AuditTrail, AuditWriter};
 use crate::challenge;
@@ -32,6 +33,10 @@ mod health;
 mod worker;
 
 use worker::{ConnectionSettings, Job, Workers};
+
+/// Connections beyond the limit that are given time to read their answer.
+const MAX_TURNED_AWAY: usize = 64;
+const MAX_TURNED_AWAY_BYTES: u64 = 64 * 1024;
 
 /// Listeners, bound by the caller: tests use port 0.
 #[derive(Debug)]
@@ -136,13 +141,14 @@ fn listener(listener: StdListener, name: &'static str) -> io::Result<TcpListener
 /// ends it.
 async fn accept(listener: &TcpListener, workers: &Workers, connections: &Arc<Semaphore>) {
     let mut failing = false;
+    let turned_away = Arc::new(Semaphore::new(MAX_TURNED_AWAY));
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 failing = false;
                 match connections.clone().try_acquire_owned() {
                     Ok(permit) => workers.hand_over(Job::new(stream, peer, permit)),
-                    Err(_) => turn_away(&stream),
+                    Err(_) => turn_away(stream, &turned_away),
                 }
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -162,8 +168,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Answers one connection too many, without reading from it or waiting for it.
-fn turn_away(stream: &TcpStream) {
+/// Answers one connection too many and lets it read the answer: a socket that is closed with
+/// bytes unread is reset, and the answer with it. Few of these wait at a time.
+fn turn_away(mut stream: TcpStream, waiting: &Arc<Semaphore>) {
     let row = challenge::row(Reason::Overloaded);
     let body = challenge::body(row.status, row.message);
     let answer = format!(
@@ -173,6 +180,16 @@ fn turn_away(stream: &TcpStream) {
     );
     // A fresh socket's buffer takes it whole; a client that is gone already needs no answer.
     let _ = stream.try_write(answer.as_bytes());
+    let Ok(slot) = waiting.clone().try_acquire_owned() else { return };
+    tokio::spawn(async move {
+        let _slot = slot;
+        let closing = async {
+            stream.shutdown().await?;
+            tokio::io::copy(&mut stream.take(MAX_TURNED_AWAY_BYTES), &mut tokio::io::sink()).await
+        };
+        // Whatever comes of it, the connection ends here.
+        let _ = timeout(Duration::from_secs(1), closing).await;
+    });
 }
 
 /// Not ready at once; after `shutdown.delay` nothing new; what runs may end within

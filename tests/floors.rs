@@ -1,6 +1,8 @@
 //! The order of the modules in `src/lib.rs` is the order of dependency: a module imports only from
 //! groups above its own, from earlier lines of its own group, and from itself.
 
+#![allow(clippy::expect_used, reason = "what fails in a test's helper fails the test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

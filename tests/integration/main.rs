@@ -1,9 +1,13 @@
 //! The built executable from outside: real sockets, real tokens, real processes.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "what fails in a test's helper fails the test")]
+
+mod connections;
 mod forwarding;
 mod framing;
 mod operating;
 mod refusals;
 mod support;
+mod tls;
 mod tokens;
 mod trust;

@@ -248,10 +248,8 @@ impl Exchange<'_> {
             answer.push_str(&format!("{name}: {value}\r\n"));
         }
         answer.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
-        self.send(answer)?;
-        if self.request.head.method() != "HEAD" {
-            self.send(body)?;
-        }
+        let sent = if self.request.head.method() == "HEAD" { &[] } else { body };
+        self.send([answer.as_bytes(), sent].concat())?;
         Ok(Next::KeepOpen)
     }
 

@@ -1,0 +1,220 @@
+//! TLS on every side: the listener, the backend, the key sources.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use tempfile::TempDir;
+
+use crate::support::gateway::{Gateway, Setup};
+use crate::support::issuer::Issuer;
+use crate::support::keys::rsa;
+use crate::support::token::{Token, bearer};
+use crate::support::upstream::Upstream;
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// An authority and a certificate of it for this machine, as objects and as files.
+struct Certificates {
+    directory: TempDir,
+    ca: CertificateDer<'static>,
+    leaf: CertificateDer<'static>,
+    key: Vec<u8>,
+}
+
+impl Certificates {
+    fn new() -> Self {
+        let mut authority = CertificateParams::new(Vec::new()).expect("parameters");
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().expect("a key"))
+            .expect("an authority");
+        let key = KeyPair::generate().expect("a key");
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let leaf = CertificateParams::new(names)
+            .expect("parameters")
+            .signed_by(&key, &authority)
+            .expect("a certificate");
+        let directory = tempfile::tempdir().expect("a directory");
+        for (name, text) in
+            [("ca.pem", authority.pem()), ("tls.crt", leaf.pem()), ("tls.key", key.serialize_pem())]
+        {
+            fs::write(directory.path().join(name), text).expect("a file");
+        }
+        let ca = authority.der().clone();
+        Self { directory, ca, leaf: leaf.der().clone(), key: key.serialize_der() }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn private_key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::try_from(self.key.clone()).expect("a key")
+    }
+
+    /// A server that answers every connection's first request with this body, over TLS.
+    fn serve(&self, body: String) -> SocketAddr {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![self.leaf.clone()], self.private_key())
+            .expect("a pair");
+        let config = Arc::new(config);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (config, body) = (config.clone(), body.clone());
+                thread::spawn(move || {
+                    let Ok(connection) = ServerConnection::new(config) else { return };
+                    let mut tls = StreamOwned::new(connection, stream);
+                    let mut head = Vec::new();
+                    let mut byte = [0];
+                    while !head.ends_with(b"\r\n\r\n") && matches!(tls.read(&mut byte), Ok(1)) {
+                        head.push(byte[0]);
+                    }
+                    let answer = format!(
+                        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                        body.len()
+                    );
+                    if !head.is_empty() && tls.write_all(answer.as_bytes()).is_ok() {
+                        tls.conn.send_close_notify();
+                        let _ = tls.flush();
+                    }
+                });
+            }
+        });
+        address
+    }
+
+    /// What a TLS client with these authorities gets for one request; `None` if the handshake or
+    /// the connection fails.
+    fn ask(&self, address: SocketAddr, with_certificate: bool, token: &str) -> Option<String> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(self.ca.clone()).expect("an authority");
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots);
+        let config = if with_certificate {
+            builder.with_client_auth_cert(vec![self.leaf.clone()], self.private_key()).expect("a pair")
+        } else {
+            builder.with_no_client_auth()
+        };
+        let name = ServerName::try_from("localhost").expect("a name");
+        let stream = TcpStream::connect(address).expect("a listener");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a time-out");
+        let mut tls =
+            StreamOwned::new(ClientConnection::new(Arc::new(config), name).expect("a client"), stream);
+        let request = format!(
+            "GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: {token}\r\n\r\n"
+        );
+        tls.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        // An end without close_notify is an error; what came before it counts.
+        let _ = tls.read_to_string(&mut answer);
+        (!answer.is_empty()).then_some(answer)
+    }
+}
+
+fn listener(certificates: &Certificates, more: &str) -> (Issuer, Upstream, Gateway) {
+    let (issuer, upstream) = (Issuer::of(rsa()), Upstream::echo());
+    let config = format!(
+        "tls: {{certFile: {}, keyFile: {}{more}}}\nupstream: {{url: \"{}\"}}\nauthentication: {{publicKeyUrls: [\"{}\"]}}\n",
+        certificates.file("tls.crt").display(),
+        certificates.file("tls.key").display(),
+        upstream.url(),
+        issuer.url("/jwks"),
+    );
+    let gateway = Setup::run().config(config).start();
+    gateway.wait_ready();
+    (issuer, upstream, gateway)
+}
+
+#[test]
+fn the_listener_speaks_tls_and_says_so_to_the_backend() {
+    let certificates = Certificates::new();
+    let (_issuer, upstream, gateway) = listener(&certificates, "");
+    let answer = certificates.ask(gateway.proxy, false, &bearer(&Token::user())).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(upstream.only_request().head.value("x-forwarded-proto"), Some("https"));
+}
+
+#[test]
+fn a_client_certificate_is_required_where_authorities_are_named() {
+    let certificates = Certificates::new();
+    let more = format!(", clientCaFile: {}", certificates.file("ca.pem").display());
+    let (_issuer, upstream, gateway) = listener(&certificates, &more);
+    let token = bearer(&Token::user());
+    assert_eq!(certificates.ask(gateway.proxy, false, &token), None);
+    assert!(upstream.requests().is_empty());
+    assert!(certificates.ask(gateway.proxy, true, &token).expect("an answer").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn a_private_authority_signs_for_the_backend_and_the_keys() {
+    let certificates = Certificates::new();
+    let backend = certificates.serve("from the backend".to_owned());
+    let keys = certificates.serve(format!(r#"{{"keys":[{}]}}"#, rsa().jwk()));
+    let config = |upstream_ca: &str, keys_ca: &str| {
+        format!(
+            "upstream: {{url: \"https://localhost:{}\"{upstream_ca}}}\nauthentication: {{publicKeyUrls: [\"https://localhost:{}/jwks\"]{keys_ca}, jwks: {{maxWait: 100ms}}}}\n",
+            backend.port(),
+            keys.port(),
+        )
+    };
+    let ca = certificates.file("ca.pem").display().to_string();
+
+    let gateway =
+        Setup::run().config(config(&format!(", tls: {{caFile: {ca}}}"), &format!(", caFile: {ca}"))).start();
+    gateway.wait_ready();
+    let answer = gateway.get_as(&Token::user(), "/x");
+    assert_eq!((answer.status, answer.text()), (200, "from the backend".to_owned()));
+
+    let gateway = Setup::run().config(config("", &format!(", caFile: {ca}"))).start();
+    gateway.wait_ready();
+    assert_eq!(gateway.get_as(&Token::user(), "/x").status, 502);
+
+    let gateway = Setup::run().config(config("", "")).start();
+    assert_eq!(gateway.get_as(&Token::user(), "/x").status, 503);
+    let unknown = |line: &String| line.contains("certificate signed by unknown authority");
+    assert!(gateway.stderr().iter().any(unknown), "{:?}", gateway.stderr());
+}
+
+#[test]
+fn files_that_are_no_pair_are_refused_at_the_start() {
+    let (one, other) = (Certificates::new(), Certificates::new());
+    let start = |certificate: &Path, key: &Path| {
+        let text = format!(
+            "tls: {{certFile: {}, keyFile: {}}}\nupstream: {{url: \"http://127.0.0.1:1\"}}\nauthentication: {{publicKeyUrls: [\"http://127.0.0.1:1/jwks\"]}}\n",
+            certificate.display(),
+            key.display(),
+        );
+        Setup::run().config(text).finish()
+    };
+    for (certificate, key) in [
+        (one.file("tls.crt"), other.file("tls.key")),
+        (one.file("tls.crt"), one.file("ca.pem")),
+        (one.file("missing"), one.file("tls.key")),
+    ] {
+        let finished = start(&certificate, &key);
+        assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+        assert!(
+            finished.stderr.contains("tls.crt")
+                || finished.stderr.contains("ca.pem")
+                || finished.stderr.contains("missing"),
+            "{}",
+            finished.stderr
+        );
+    }
+}
