@@ -70,7 +70,11 @@ impl TokenClass {
     }
 
     fn of(claims: &Map<String, Value>) -> Self {
-        let is_bot = lookup(claims, "isBot").and_then(Value::as_bool);
+        // A value that is no boolean is not an absent one: it makes nobody a bot.
+        let is_bot = match lookup(claims, "isBot") {
+            None | Some(Value::Null) => None,
+            Some(value) => Some(*value == Value::Bool(true)),
+        };
         let token_type = lookup(claims, "tokenType").and_then(Value::as_str);
         match (is_bot, token_type) {
             (Some(true), _) | (None, Some("BOT")) => return Self::Bot,

@@ -56,7 +56,8 @@ pub enum Route {
 /// Who is asking.
 #[derive(Clone, Debug)]
 pub enum Caller {
-    /// Nobody known: a public route, an optional one without a token, or report mode.
+    /// Nobody known: a public route, an optional one without a token, or, in report mode, a
+    /// request that would have been refused for its credentials.
     Anonymous,
     /// A verified token.
     Token(Arc<VerifiedToken>),
@@ -213,11 +214,15 @@ impl Gate {
         route: Route,
         caller: Result<Caller, Denial>,
     ) -> Result<Permit, Denial> {
-        let judged = caller.and_then(|caller| self.judge(facts, route, caller));
-        match judged {
+        if self.policy.mode == Mode::Enforce {
+            return self.judge(facts, route, caller?);
+        }
+        // A token that was verified keeps its identity, whatever the rules say about it.
+        let known = caller.as_ref().map_or(Caller::Anonymous, Clone::clone);
+        match caller.and_then(|caller| self.judge(facts, route, caller)) {
             // What cannot be forwarded in one meaning is refused in report mode too.
-            Err(denial) if self.policy.mode == Mode::Report && denial.reason.is_judgement() => {
-                Ok(Permit { caller: Caller::Anonymous, route, rule: None, would_deny: Some(denial) })
+            Err(denial) if denial.reason.is_judgement() => {
+                Ok(Permit { caller: known, route, rule: None, would_deny: Some(denial) })
             }
             judged => judged,
         }

@@ -57,3 +57,6 @@ pub mod server;
 pub mod telemetry;
 #[cfg(feature = "server")]
 pub mod command;
+
+#[cfg(test)]
+mod test_support;

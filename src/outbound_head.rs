@@ -16,7 +16,7 @@ use crate::backend::Backend;
 use crate::claims::{TokenClass, VerifiedToken};
 use crate::decision::{Caller, Permit, Reason};
 use crate::policy::contains_address;
-use crate::request::{Credentials, RequestFacts};
+use crate::request::{Credentials, RequestFacts, is_cookie};
 
 mod connection;
 mod identity_value;
@@ -47,11 +47,15 @@ const ALWAYS_RESERVED: &[&str] = &[
     "remote-user",
     "x-webauth-user",
     "x-original-url",
+    "x-original-host",
     "x-rewrite-url",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
 ];
+
+/// What else proxies say about where a request comes from; only a trusted one is believed.
+const PROXY_FIELDS: &[&str] = &["forwarded", "x-real-ip", "x-forwarded-prefix", "x-forwarded-port"];
 
 /// The rules for heads on their way upstream.
 #[derive(Clone, Debug)]
@@ -138,6 +142,7 @@ impl OutboundHead {
                 && !nominated.contains(name)
                 && name != EXPECT
                 && !self.is_reserved(name)
+                && !is_forwarded_twin(name)
         };
         retain(fields, stays);
         if let Caller::Token(token) = permit.caller() {
@@ -202,19 +207,17 @@ impl OutboundHead {
         {
             return;
         }
-        let session = |cookie: &&str| names.contains(&cookie.split('=').next().unwrap_or_default().trim());
         let kept: Vec<HeaderValue> = fields
             .get_all(COOKIE)
             .iter()
             .filter_map(|value| {
-                let kept: Vec<&str> = value
-                    .to_str()
-                    .ok()?
-                    .split(';')
-                    .filter(|cookie| !session(cookie))
-                    .map(str::trim)
+                let kept: Vec<&[u8]> = value
+                    .as_bytes()
+                    .split(|byte| *byte == b';')
+                    .filter(|cookie| !is_cookie(cookie, names))
+                    .map(<[u8]>::trim_ascii)
                     .collect();
-                if kept.is_empty() { None } else { HeaderValue::try_from(kept.join("; ")).ok() }
+                if kept.is_empty() { None } else { HeaderValue::from_bytes(&kept.join(&b"; "[..])).ok() }
             })
             .collect();
         fields.remove(COOKIE);
@@ -228,11 +231,13 @@ impl OutboundHead {
     fn set_forwarded(&self, fields: &mut HeaderMap, peer: IpAddr, tls: bool) {
         let trusted = contains_address(&self.trusted_proxies, peer);
         let peer = peer.to_canonical().to_string();
-        let chain =
-            match fields.get(X_FORWARDED_FOR).filter(|_| trusted).and_then(|value| value.to_str().ok()) {
-                Some(before) => format!("{before}, {peer}"),
-                None => peer,
-            };
+        // Several fields are one list (RFC 9110 section 5.3); the last one is the nearest.
+        let before: Result<Vec<&str>, _> =
+            fields.get_all(X_FORWARDED_FOR).iter().filter(|_| trusted).map(HeaderValue::to_str).collect();
+        let chain = match before {
+            Ok(before) if !before.is_empty() => format!("{}, {peer}", before.join(", ")),
+            _ => peer,
+        };
         if let Ok(value) = HeaderValue::try_from(chain) {
             fields.insert(X_FORWARDED_FOR, value);
         }
@@ -246,8 +251,8 @@ impl OutboundHead {
             };
         }
         if !trusted {
-            for name in ["forwarded", "x-real-ip", "x-forwarded-prefix", "x-forwarded-port"] {
-                fields.remove(name);
+            for name in PROXY_FIELDS {
+                fields.remove(*name);
             }
         }
     }
@@ -258,16 +263,16 @@ impl OutboundHead {
         if self.trusted_proxies.is_empty() || !contains_address(&self.trusted_proxies, peer) {
             return peer;
         }
-        let chain: Vec<&str> = fields
+        let chain: Vec<&[u8]> = fields
             .get_all(X_FORWARDED_FOR)
             .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
             .collect();
         let mut source = peer;
         for hop in chain.iter().rev() {
             // What cannot be read ends the chain: further left, anything may have been written.
-            let Ok(address) = hop.trim().parse::<IpAddr>() else { return source };
+            let address = str::from_utf8(hop.trim_ascii()).ok().and_then(|hop| hop.parse::<IpAddr>().ok());
+            let Some(address) = address else { return source };
             source = address;
             if !contains_address(&self.trusted_proxies, address) {
                 break;
@@ -292,6 +297,18 @@ fn retain(fields: &mut HeaderMap, stays: impl Fn(&HeaderName) -> bool) {
         }
     }
     *fields = kept;
+}
+
+/// Whether this is a field about the request's origin in a spelling that no proxy sends and some
+/// servers read as the real one.
+fn is_forwarded_twin(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    if !name.contains(['_', '.']) {
+        return false;
+    }
+    let name = folded(name);
+    [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST].iter().any(|own| own.as_str() == &*name)
+        || PROXY_FIELDS.contains(&&*name)
 }
 
 /// One spelling for all: lower case, with `-` for `_` and `.`.

@@ -151,18 +151,34 @@ fn judge_host(target: &Uri, version: Version, fields: &HeaderMap) -> Result<Box<
         return Err(RequestFault::BadTarget("Host differs from the target"));
     }
     let authority = named.or(targeted).ok_or(RequestFault::BadTarget("no Host"))?;
-    Ok(authority.host().to_ascii_lowercase().into())
+    // `a.` is the same host as `a` (RFC 3986 section 3.2.2): a rule about one is about both.
+    let host = authority.host();
+    let host = host.strip_suffix('.').unwrap_or(host);
+    if host.is_empty() || host.ends_with('.') {
+        return Err(RequestFault::BadTarget("Host is not a host and port"));
+    }
+    Ok(host.to_ascii_lowercase().into())
 }
 
 /// Whether a `Cookie` field has one of these names (RFC 6265 section 4.2.1).
 fn has_cookie(fields: &HeaderMap, names: &[&str]) -> bool {
-    let named = |cookie: &str| cookie.split_once('=').is_some_and(|(name, _)| names.contains(&name.trim()));
     !names.is_empty()
         && fields
             .get_all(COOKIE)
             .iter()
-            .filter_map(|value| value.to_str().ok())
-            .any(|value| value.split(';').any(named))
+            .any(|value| value.as_bytes().split(|byte| *byte == b';').any(|cookie| is_cookie(cookie, names)))
+}
+
+/// Whether one `name=value` of a `Cookie` field has one of these names.
+///
+/// In bytes, because a field is a login to the backend whatever else is in it; and without the
+/// commas before a name, which the frontend's own parser skips like white space.
+pub(crate) fn is_cookie(cookie: &[u8], names: &[&str]) -> bool {
+    let name = cookie.split(|byte| *byte == b'=').next().unwrap_or_default();
+    let skipped = |byte: &u8| matches!(byte, b',' | b' ' | b'\t');
+    let start = name.iter().position(|byte| !skipped(byte)).unwrap_or(name.len());
+    let name = name[start..].trim_ascii_end();
+    names.iter().any(|own| own.as_bytes() == name)
 }
 
 fn authority(text: &[u8]) -> Result<Authority, RequestFault> {

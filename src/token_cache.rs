@@ -62,3 +62,6 @@ impl TokenCache {
         self.0.insert(key, Entry { token, generation });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -111,3 +111,6 @@ impl From<JoseFault> for TokenFault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

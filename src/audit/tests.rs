@@ -1,1 +1,200 @@
-//! Tests.
+//! The audit trail.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::io::Write;
+use std::sync::mpsc;
+use std::time::UNIX_EPOCH;
+
+use serde_json::Value;
+
+use super::*;
+
+/// What was written, for whoever asks.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Written {
+    fn lines(&self) -> Vec<Value> {
+        let bytes = self.0.lock().unwrap().clone();
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.is_empty() || text.ends_with('\n'), "no half lines");
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+fn record(path: &str) -> AuditRecord<'_> {
+    AuditRecord {
+        time: UNIX_EPOCH + Duration::from_millis(1_800_000_000_123),
+        event: "request",
+        request_id: "0001",
+        trace_id: None,
+        decision: "allow",
+        reason: None,
+        detail: None,
+        rule: None,
+        status: Some(200),
+        complete: true,
+        method: "GET",
+        path,
+        principal: None,
+        token_class: None,
+        issuer: None,
+        kid: None,
+        token_fingerprint: None,
+        source_address: [192, 0, 2, 1].into(),
+        duration_ms: 1.5,
+        request_bytes: 0,
+        response_bytes: 12,
+    }
+}
+
+fn start(out: impl Write + Send + 'static) -> (AuditTrail, AuditWriter, Arc<Metrics>) {
+    let metrics = Arc::new(Metrics::new());
+    let (trail, writer) = AuditTrail::start(out, metrics.clone()).unwrap();
+    (trail, writer, metrics)
+}
+
+#[test]
+fn every_record_is_one_line_of_json() {
+    let written = Written::default();
+    let (trail, writer, metrics) = start(written.clone());
+    for number in 0..100 {
+        trail.add(&record(&format!("/{number}")));
+    }
+    drop(writer);
+    let lines = written.lines();
+    assert_eq!(lines.len(), 100, "nothing is lost when the writer is dropped");
+    for (number, line) in lines.iter().enumerate() {
+        assert_eq!(line["path"], format!("/{number}"), "in order");
+    }
+    assert_eq!(metrics.audit_dropped.get(), 0);
+}
+
+#[test]
+fn a_record_holds_what_is_known_and_leaves_out_what_is_not() {
+    let written = Written::default();
+    let (trail, writer, _) = start(written.clone());
+    trail.add(&record("/a"));
+    trail.add(&AuditRecord {
+        decision: "deny",
+        reason: Some("expired"),
+        status: None,
+        complete: false,
+        principal: Some("ada"),
+        kid: Some("k"),
+        source_address: "2001:db8::1".parse().unwrap(),
+        ..record("/b")
+    });
+    drop(writer);
+    let lines = written.lines();
+    assert_eq!(
+        lines[0],
+        serde_json::json!({
+            "time": "2027-01-15T08:00:00.123Z", "event": "request", "request_id": "0001", "decision": "allow",
+            "status": 200, "complete": true, "method": "GET", "path": "/a", "source_address": "192.0.2.1",
+            "duration_ms": 1.5, "request_bytes": 0, "response_bytes": 12,
+        })
+    );
+    assert_eq!((&lines[1]["reason"], &lines[1]["principal"]), (&"expired".into(), &"ada".into()));
+    assert_eq!((&lines[1]["status"], &lines[1]["complete"]), (&Value::Null, &false.into()));
+    assert_eq!(lines[1]["source_address"], "2001:db8::1");
+}
+
+#[test]
+fn what_a_client_sent_cannot_break_out_of_its_line() {
+    let written = Written::default();
+    let (trail, writer, _) = start(written.clone());
+    let hostile = "a\r\n{\"decision\":\"allow\"}\u{1b}[2J\0\"\\\u{2028}\u{202e}\u{7f}";
+    trail.add(&AuditRecord {
+        request_id: hostile,
+        principal: Some(hostile),
+        issuer: Some(hostile),
+        kid: Some(hostile),
+        ..record(hostile)
+    });
+    drop(writer);
+    let lines = written.lines();
+    assert_eq!(lines.len(), 1);
+    for field in ["request_id", "principal", "issuer", "kid", "path"] {
+        assert_eq!(lines[0][field], hostile, "{field}");
+    }
+    let bytes = written.0.lock().unwrap().clone();
+    let controls = bytes[..bytes.len() - 1].iter().filter(|byte| **byte < 0x20).count();
+    assert_eq!(controls, 0, "control characters are escaped");
+}
+
+#[test]
+fn records_of_many_threads_do_not_mix() {
+    let written = Written::default();
+    let (trail, writer, metrics) = start(written.clone());
+    thread::scope(|scope| {
+        for name in ["/a", "/b", "/c", "/d"] {
+            let trail = trail.clone();
+            scope.spawn(move || (0..250).for_each(|_| trail.add(&record(name))));
+        }
+    });
+    drop(writer);
+    assert_eq!((written.lines().len(), metrics.audit_dropped.get()), (1000, 0));
+}
+
+#[test]
+fn lines_that_a_writer_refuses_are_counted() {
+    struct Broken;
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let (trail, writer, metrics) = start(Broken);
+    for _ in 0..7 {
+        trail.add(&record("/a"));
+    }
+    drop(writer);
+    assert_eq!(metrics.audit_dropped.get(), 7);
+}
+
+#[test]
+fn a_writer_that_hangs_costs_lines_and_not_memory_or_time() {
+    /// Says when it is written to, and waits for leave.
+    struct Stuck(mpsc::Sender<()>, mpsc::Receiver<()>);
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let _ = self.0.send(());
+            let _ = self.1.recv();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let (entered, is_entered) = mpsc::channel();
+    let (leave, has_leave) = mpsc::channel();
+    let (trail, writer, metrics) = start(Stuck(entered, has_leave));
+    trail.add(&record("/first"));
+    is_entered.recv().unwrap();
+    // From here on nothing is written, and adding still returns.
+    let large = "x".repeat(1024 * 1024);
+    for _ in 0..12 {
+        trail.add(&record(&large));
+    }
+    let dropped = metrics.audit_dropped.get();
+    // Before anything can fail: the writer waits for it.
+    drop(leave);
+    drop(writer);
+    assert_eq!(dropped, 4, "eight lines of a megabyte fit");
+}

@@ -1,1 +1,217 @@
-//! Tests.
+//! What a signed claims set must say, and who it speaks for.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod identity;
+mod times;
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::*;
+use crate::test_support::{NOW, good_claims, open_rules, signed, verified, with, without};
+
+/// Judges these claims at [`NOW`].
+fn judged(rules: &ClaimRules, claims: &Value) -> Result<VerifiedToken, ClaimsFault> {
+    judged_at(rules, claims, NOW)
+}
+
+fn judged_at(rules: &ClaimRules, claims: &Value, now: i64) -> Result<VerifiedToken, ClaimsFault> {
+    judge(signed(claims), "idp", rules, NumericDate::from_secs(now))
+}
+
+#[track_caller]
+fn assert_fault(rules: &ClaimRules, claims: &Value, fault: ClaimsFault) {
+    assert_eq!(judged(rules, claims).err(), Some(fault), "{claims}");
+}
+
+#[track_caller]
+fn assert_malformed(rules: &ClaimRules, claims: &Value) {
+    let outcome = judged(rules, claims);
+    assert!(matches!(outcome, Err(ClaimsFault::Malformed(_))), "{outcome:?} for {claims}");
+}
+
+fn good(more: Value) -> Value {
+    with(good_claims(), more)
+}
+
+#[test]
+fn an_issuer_is_compared_byte_for_byte() {
+    let mut rules = open_rules();
+    rules.issuers = vec!["https://idp.example".into(), "second".into()];
+    for issuer in ["https://idp.example", "second"] {
+        let token = judged(&rules, &good(json!({"iss": issuer}))).unwrap();
+        assert_eq!(token.issuer(), Some(issuer));
+        assert_eq!(token.entry(), "idp");
+    }
+    for issuer in [
+        "https://idp.example/",
+        "https://IDP.example",
+        "https://idp.example.evil",
+        "https://idp",
+        "idp.example",
+        " https://idp.example",
+        "https://idp.example ",
+        "Second",
+        "",
+    ] {
+        assert_fault(&rules, &good(json!({"iss": issuer})), ClaimsFault::UntrustedIssuer);
+    }
+    assert_fault(&rules, &without(good_claims(), "iss"), ClaimsFault::UntrustedIssuer);
+    assert_fault(&rules, &good(json!({"iss": null})), ClaimsFault::UntrustedIssuer);
+    for issuer in [
+        json!(5),
+        json!({}),
+        json!(["https://idp.example"]),
+        json!(true),
+        json!("a\nb"),
+        json!("x".repeat(513)),
+    ] {
+        assert_malformed(&rules, &good(json!({"iss": issuer})));
+        assert_malformed(&open_rules(), &good(json!({"iss": issuer})));
+    }
+    assert_eq!(judged(&open_rules(), &without(good_claims(), "iss")).unwrap().issuer(), None);
+}
+
+#[test]
+fn an_audience_is_one_of_ours() {
+    let mut rules = open_rules();
+    rules.audiences = vec!["us".into(), "also us".into()];
+    for audience in
+        [json!("us"), json!("also us"), json!(["us"]), json!(["other", "us"]), json!(["us", "us"])]
+    {
+        assert!(judged(&rules, &good(json!({"aud": audience}))).is_ok(), "{audience}");
+    }
+    for audience in
+        [json!(null), json!([]), json!("US"), json!("us "), json!("us,other"), json!(["other"]), json!("")]
+    {
+        assert_fault(&rules, &good(json!({"aud": audience})), ClaimsFault::WrongAudience);
+    }
+    assert_fault(&rules, &good_claims(), ClaimsFault::WrongAudience);
+    for audience in
+        [json!(5), json!({"us": 1}), json!([["us"]]), json!(["us", 1]), json!([null]), json!(true)]
+    {
+        assert_malformed(&rules, &good(json!({"aud": audience})));
+        assert_malformed(&open_rules(), &good(json!({"aud": audience})));
+    }
+    assert!(judged(&open_rules(), &good(json!({"aud": "whoever"}))).is_ok(), "not bound");
+}
+
+#[test]
+fn faults_are_found_in_the_order_of_the_contract() {
+    let mut rules = open_rules();
+    rules.issuers = vec!["them".into()];
+    rules.audiences = vec!["us".into()];
+    rules.max_lifetime = Some(Duration::from_secs(60));
+    // Everything is wrong; each step mends what was found.
+    let mut claims = json!({"exp": NOW - 100, "nbf": NOW + 100, "iat": NOW - 1000, "iss": "x", "aud": "x"});
+    for (fault, mend) in [
+        (ClaimsFault::Expired, json!({"exp": NOW + 100})),
+        (ClaimsFault::NotYetValid, json!({"nbf": NOW})),
+        (ClaimsFault::UntrustedIssuer, json!({"iss": "them"})),
+        (ClaimsFault::WrongAudience, json!({"aud": "us"})),
+        (ClaimsFault::LifetimeTooLong, json!({"iat": NOW + 40 - 20})),
+        (ClaimsFault::LifetimeTooLong, json!({"exp": NOW + 80})),
+        (ClaimsFault::MissingPrincipal, json!({"sub": "ada"})),
+    ] {
+        assert_fault(&rules, &claims, fault);
+        claims = with(claims, mend);
+    }
+    assert!(judged(&rules, &claims).is_ok());
+}
+
+#[test]
+fn a_token_is_of_the_class_that_its_claims_say() {
+    for (claims, class) in [
+        (json!({}), TokenClass::User),
+        (json!({"isBot": true}), TokenClass::Bot),
+        (json!({"ISBOT": true}), TokenClass::Bot),
+        (json!({"isBot": true, "tokenType": "PERSONAL_ACCESS"}), TokenClass::Bot),
+        (json!({"tokenType": "BOT"}), TokenClass::Bot),
+        (json!({"isBot": null, "tokenType": "BOT"}), TokenClass::Bot),
+        // Somebody whom a bot impersonates.
+        (json!({"isBot": false, "tokenType": "BOT", "impersonatedUser": "a-bot"}), TokenClass::User),
+        // What is no boolean makes nobody a bot.
+        (json!({"isBot": "true"}), TokenClass::User),
+        (json!({"isBot": 1}), TokenClass::User),
+        (json!({"isBot": "true", "tokenType": "BOT"}), TokenClass::User),
+        (json!({"isBot": [true], "tokenType": "BOT"}), TokenClass::User),
+        (json!({"isBot": false, "tokenType": "PERSONAL_ACCESS"}), TokenClass::PersonalAccess),
+        (json!({"tokenType": "OM_USER"}), TokenClass::User),
+        (json!({"tokenType": "bot"}), TokenClass::User),
+        (json!({"tokenType": 5}), TokenClass::User),
+        (json!({"actorType": "USER", "type": "PERSONAL"}), TokenClass::PersonalAccess),
+        (json!({"actorType": "USER", "type": "SESSION"}), TokenClass::Session),
+        (json!({"actorType": "USER", "type": "SERVICE_ACCOUNT"}), TokenClass::ServiceAccount),
+        (json!({"actorType": "USER", "type": "OTHER"}), TokenClass::User),
+        (json!({"type": "SESSION"}), TokenClass::User),
+    ] {
+        assert_eq!(verified(claims.clone()).class(), class, "{claims}");
+    }
+    let classes = [
+        TokenClass::Bot,
+        TokenClass::PersonalAccess,
+        TokenClass::Session,
+        TokenClass::ServiceAccount,
+        TokenClass::User,
+    ];
+    let words: std::collections::BTreeSet<_> = classes.iter().map(|class| class.as_str()).collect();
+    assert_eq!(words.len(), classes.len());
+}
+
+#[test]
+fn roles_are_found_by_name_or_by_path() {
+    let all = json!({
+        "roles": ["Admin", "", 5, null, "a\nb", "x".repeat(257), "Steward"],
+        "realm_access": {"roles": ["Realm"], "one": {"deep": "Single"}},
+        "https://idp.example/roles": ["Namespaced"],
+        "number": 5,
+        "object": {"Admin": true},
+    });
+    for (path, expected) in [
+        ("roles", &["Admin", "Steward"][..]),
+        ("realm_access.roles", &["Realm"]),
+        ("realm_access.one.deep", &["Single"]),
+        ("https://idp.example/roles", &["Namespaced"]),
+        ("realm_access", &[]),
+        ("realm_access.none", &[]),
+        ("roles.0", &[]),
+        ("number", &[]),
+        ("object", &[]),
+        ("none", &[]),
+        ("Roles", &[]),
+        ("", &[]),
+        (".", &[]),
+    ] {
+        let rules = ClaimRules { roles_claim: ClaimPath::new(path), ..open_rules() };
+        let token = judged(&rules, &good(all.clone())).unwrap();
+        let roles: Vec<&str> = token.roles().iter().map(AsRef::as_ref).collect();
+        assert_eq!(roles, expected, "{path}");
+    }
+    // The whole name goes before the path.
+    let both = good(json!({"a.b": "whole", "a": {"b": "path"}}));
+    let rules = ClaimRules { roles_claim: ClaimPath::new("a.b"), ..open_rules() };
+    assert_eq!(judged(&rules, &both).unwrap().roles(), ["whole".into()]);
+}
+
+#[test]
+fn what_a_token_weighs_grows_with_its_claims() {
+    let small = verified(json!({})).weight();
+    let large = verified(json!({"filler": ["x".repeat(1000), {"nested": "y".repeat(1000)}]})).weight();
+    assert!(small >= size_of::<VerifiedToken>());
+    assert!(large >= small + 2000, "{small} {large}");
+    let many: Value = (0..100).map(|at| (format!("claim-{at}"), json!(1))).collect::<Map<_, _>>().into();
+    assert!(verified(many).weight() >= small + 100 * 16);
+}
+
+#[test]
+fn the_signed_header_is_remembered() {
+    let token = verified(json!({"scope": "read write"}));
+    assert_eq!(token.kid(), Some("own-key"));
+    assert_eq!(token.algorithm(), Algorithm::HS256);
+    assert_eq!(token.fingerprint().len(), 16);
+    assert_eq!(token.scopes(), ["read".into(), "write".into()]);
+    assert_eq!(token.claims()["sub"], "ada");
+    assert_eq!(token.expires(), Some(NumericDate::from_secs(NOW + 600)));
+}

@@ -1,1 +1,279 @@
-//! Tests.
+//! Who may do what.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod rules;
+
+use http::HeaderMap;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::policy::{Matching, Methods, PathPattern, Requirement, RoutePattern, Rule, Verdict};
+use crate::test_support::{decide, facts_of, fields, gate, verified};
+
+const BEARER: (&str, &str) = ("authorization", "Bearer a.b.c");
+
+fn facts(backend: Backend, method: &str, path: &str, lines: &[(&str, &str)]) -> RequestFacts {
+    facts_of(backend, method, path, &fields(lines))
+        .unwrap_or_else(|fault| panic!("{method} {path}: {fault:?}"))
+}
+
+/// The answer to a request with a verified token of these claims.
+fn asked(gate: &Gate, method: &str, path: &str, claims: Value) -> Result<Permit, Denial> {
+    decide(gate, &facts(gate.backend, method, path, &[BEARER]), Some(verified(claims)))
+}
+
+fn reason(outcome: &Result<Permit, Denial>) -> Option<Reason> {
+    outcome.as_ref().err().map(|denial| denial.reason)
+}
+
+#[test]
+fn a_route_opens_only_for_a_path_that_has_one_reading() {
+    let gate = gate(Backend::OpenMetadata);
+    let route = |method: &str, path: &str| gate.route(&facts(Backend::OpenMetadata, method, path, &[]));
+    for (method, path) in [
+        ("GET", "/"),
+        ("GET", "/api/v1/system/version"),
+        ("HEAD", "/api/v1/system/version"),
+        ("GET", "/api/v1/system/version?x=%2e%2e/../y"),
+        ("POST", "/api/v1/users/login"),
+        ("GET", "/assets/a/b.js"),
+    ] {
+        assert_eq!(route(method, path), Route::Public, "{method} {path}");
+    }
+    for (method, path) in [
+        ("POST", "/api/v1/system/version"),
+        ("GET", "/api/v1/users/login"),
+        ("GET", "/api/v1/users;v1/system/version"),
+        ("GET", "/api/v1;x=/system/version"),
+        ("GET", "/api/v1;v1%2Fusers%2Flogin/events/subscriptions/validation/condition/x"),
+        ("GET", "/api/v1/system%2fversion"),
+        ("GET", "/api/v1/system/%76ersion"),
+        ("GET", "//api/v1/system/version"),
+        ("GET", "/api//v1/system/version"),
+        ("GET", "/api/v1/system/version/"),
+        ("GET", "/api/v1/system/version;"),
+        ("GET", "/api/v1/system/version%20"),
+        ("GET", "/api/v1/system/version."),
+        ("GET", "/Api/v1/system/version"),
+        ("GET", "/API/V1/SYSTEM/VERSION"),
+        ("GET", "/api/v1/system/version/x"),
+        ("GET", "/x/api/v1/system/version"),
+        ("GET", "/api/v1/users?/api/v1/system/version"),
+        ("GET", "/assets/a%2fb.js"),
+        ("GET", "/assets/a;b.js"),
+        ("GET", "/assets//b.js"),
+        ("OPTIONS", "/api/v1/tables"),
+        ("GET", "/api/v1/tables"),
+    ] {
+        assert_eq!(route(method, path), Route::Protected, "{method} {path}");
+    }
+}
+
+#[test]
+fn an_optional_route_opens_as_strictly_as_a_public_one() {
+    let mut gate = gate(Backend::Generic);
+    gate.policy.optional = vec![RoutePattern::parse("GET /docs/**").unwrap()];
+    let route = |path: &str| gate.route(&facts(Backend::Generic, "GET", path, &[]));
+    assert_eq!(route("/docs/a"), Route::Optional);
+    assert_eq!(route("/docs/a;b"), Route::Protected);
+    assert_eq!(route("/docs%2fa"), Route::Protected);
+    gate.policy.public = vec![RoutePattern::parse("GET /docs/open").unwrap()];
+    assert_eq!(gate.route(&facts(Backend::Generic, "GET", "/docs/open", &[])), Route::Public);
+}
+
+#[test]
+fn a_token_on_a_public_route_is_not_looked_at() {
+    let gate = gate(Backend::OpenMetadata);
+    for authorization in ["Bearer a.b.c", "Bearer not a token", "Bearer \u{e9}", "Digest x", "Basic x:y"] {
+        let lines = [("authorization", authorization), ("x-impersonate-user", "admin")];
+        let facts = facts(Backend::OpenMetadata, "GET", "/api/v1/system/version", &lines);
+        let permit = decide(&gate, &facts, Some(verified(json!({"isBot": true})))).unwrap();
+        assert!(matches!(permit.caller(), Caller::Anonymous), "{authorization}: no identity goes with it");
+        assert_eq!((permit.route(), permit.would_deny()), (Route::Public, None));
+    }
+}
+
+#[test]
+fn credentials_ask_for_what_they_are() {
+    let mut gate = gate(Backend::Generic);
+    gate.policy.optional = vec![RoutePattern::parse("/open").unwrap()];
+    for (authorization, protected, optional) in [
+        (None, Some(Reason::MissingToken), None),
+        (Some(""), Some(Reason::MissingToken), None),
+        (Some("Bearer"), Some(Reason::MissingToken), None),
+        (Some("Bearer a b"), Some(Reason::MalformedToken), Some(Reason::MalformedToken)),
+        (Some("Basic x:y"), Some(Reason::UnsupportedScheme), Some(Reason::UnsupportedScheme)),
+        (Some("Digest x"), Some(Reason::UnsupportedScheme), Some(Reason::UnsupportedScheme)),
+        // Verified, and refused.
+        (Some("Bearer a.b.c"), Some(Reason::InvalidSignature), Some(Reason::InvalidSignature)),
+    ] {
+        let lines: Vec<_> = authorization.into_iter().map(|value| ("authorization", value)).collect();
+        for (path, expected) in [("/closed", protected), ("/open", optional)] {
+            let outcome = decide(&gate, &facts(Backend::Generic, "GET", path, &lines), None);
+            assert_eq!(reason(&outcome), expected, "{authorization:?} {path}");
+        }
+    }
+    let open = decide(&gate, &facts(Backend::Generic, "GET", "/open", &[]), None).unwrap();
+    assert!(matches!(open.caller(), Caller::Anonymous));
+    let with_token = asked(&gate, "GET", "/open", json!({})).unwrap();
+    assert!(matches!(with_token.caller(), Caller::Token(token) if token.principal() == "ada"));
+}
+
+#[test]
+fn datahubs_system_credential_is_for_gms_where_it_is_configured() {
+    let system = "Basic __datahub_system:system-secret";
+    let answer = |gate: &Gate, value: &str| {
+        let facts = facts(gate.backend, "POST", "/entities", &[("authorization", value)]);
+        decide(gate, &facts, None)
+    };
+    let gms = gate(Backend::DataHubGms);
+    for value in [system, "basic __datahub_system:system-secret", "BASIC __datahub_system:system-secret"] {
+        assert!(matches!(answer(&gms, value).unwrap().caller(), Caller::DatahubSystem), "{value}");
+    }
+    for value in [
+        "Basic __datahub_system:system-secreT",
+        "Basic __datahub_system:system-secret2",
+        "Basic __datahub_system:",
+        "Basic __datahub_system",
+        "Basic :system-secret",
+        "Basic  __datahub_system:system-secret",
+        "Basic",
+        // Base64, as RFC 7617 has it and DataHub has not.
+        "Basic X19kYXRhaHViX3N5c3RlbTpzeXN0ZW0tc2VjcmV0",
+        "__datahub_system:system-secret",
+    ] {
+        assert_eq!(reason(&answer(&gms, value)), Some(Reason::UnsupportedScheme), "{value}");
+    }
+    for backend in [Backend::Generic, Backend::OpenMetadata, Backend::DataHubFrontend] {
+        let gate = gate(backend);
+        assert_eq!(reason(&answer(&gate, system)), Some(Reason::UnsupportedScheme), "{backend:?}");
+    }
+    let unset = Gate { datahub_system: None, ..gate(Backend::DataHubGms) };
+    assert_eq!(reason(&answer(&unset, system)), Some(Reason::UnsupportedScheme));
+    // Rules are about tokens: DataHub's own services are let through.
+    let mut strict = gate(Backend::DataHubGms);
+    strict.policy.default = Effect::Deny;
+    assert!(answer(&strict, system).is_ok());
+    assert!(!format!("{strict:?}").contains("system-secret"), "a gate prints no secret");
+}
+
+#[test]
+fn a_session_of_datahubs_frontend_is_its_own_business() {
+    let frontend = gate(Backend::DataHubFrontend);
+    let cookie = ("cookie", "PLAY_SESSION=x");
+    let answer = |gate: &Gate, lines: &[(&str, &str)]| {
+        decide(gate, &facts(gate.backend, "GET", "/api/v2/graphql", lines), Some(verified(json!({}))))
+    };
+    assert!(matches!(answer(&frontend, &[cookie]).unwrap().caller(), Caller::SessionCookie));
+    assert!(matches!(answer(&frontend, &[cookie, BEARER]).unwrap().caller(), Caller::Token(_)));
+    let basic = answer(&frontend, &[cookie, ("authorization", "Basic x")]);
+    assert_eq!(reason(&basic), Some(Reason::UnsupportedScheme), "a credential that is there is judged");
+    let broken = answer(&frontend, &[cookie, ("authorization", "Bearer x y")]);
+    assert_eq!(reason(&broken), Some(Reason::MalformedToken));
+    assert_eq!(reason(&answer(&frontend, &[("cookie", "other=x")])), Some(Reason::MissingToken));
+    assert_eq!(reason(&answer(&gate(Backend::DataHubGms), &[cookie])), Some(Reason::MissingToken));
+    assert_eq!(reason(&answer(&gate(Backend::Generic), &[cookie])), Some(Reason::MissingToken));
+    // It brings no role, so it meets no requirement.
+    let mut strict = gate(Backend::DataHubFrontend);
+    strict.policy.default = Effect::Deny;
+    assert_eq!(reason(&answer(&strict, &[cookie])), Some(Reason::InsufficientPermissions));
+}
+
+#[test]
+fn only_bots_impersonate() {
+    let gate_of = gate;
+    let answer = |gate: &Gate, claims: Value| {
+        let facts = facts(gate.backend, "GET", "/api/v1/tables", &[BEARER, ("x-impersonate-user", "ada")]);
+        decide(gate, &facts, Some(verified(claims)))
+    };
+    let gate = gate_of(Backend::OpenMetadata);
+    assert!(answer(&gate, json!({"isBot": true})).is_ok());
+    for claims in [
+        json!({}),
+        json!({"isBot": false}),
+        json!({"isBot": "true"}),
+        json!({"isBot": false, "tokenType": "BOT"}),
+        json!({"tokenType": "PERSONAL_ACCESS"}),
+    ] {
+        let outcome = answer(&gate, claims.clone());
+        assert_eq!(reason(&outcome), Some(Reason::ImpersonationDenied), "{claims}");
+    }
+    // Another backend gives the field no meaning.
+    assert!(answer(&gate_of(Backend::Generic), json!({})).is_ok());
+}
+
+#[test]
+fn report_mode_refuses_nothing_that_is_a_judgement() {
+    let mut gate = gate(Backend::OpenMetadata);
+    gate.policy.mode = Mode::Report;
+    gate.policy.default = Effect::Deny;
+    for (lines, expected) in [
+        (&[][..], Reason::MissingToken),
+        (&[("authorization", "Digest x")], Reason::UnsupportedScheme),
+        (&[("authorization", "Bearer x y")], Reason::MalformedToken),
+        (&[BEARER], Reason::InvalidSignature),
+    ] {
+        let permit = decide(&gate, &facts(gate.backend, "GET", "/api/v1/tables", lines), None).unwrap();
+        assert_eq!(permit.would_deny().map(|denial| denial.reason), Some(expected));
+        assert!(matches!(permit.caller(), Caller::Anonymous), "nobody vouched for it");
+        assert_eq!(permit.route(), Route::Protected);
+    }
+    for reason in Reason::ALL {
+        let facts = facts(gate.backend, "GET", "/api/v1/tables", &[BEARER]);
+        let outcome = gate.decide(&facts, Route::Protected, Err(Denial::new(reason)));
+        assert_eq!(outcome.is_ok(), reason.is_judgement(), "{reason:?}");
+    }
+}
+
+#[test]
+fn report_mode_keeps_the_identity_of_a_token_that_rules_would_refuse() {
+    let mut gate = gate(Backend::OpenMetadata);
+    gate.policy.mode = Mode::Report;
+    gate.policy.default = Effect::Deny;
+    let permit = asked(&gate, "GET", "/api/v1/tables", json!({})).unwrap();
+    assert!(matches!(permit.caller(), Caller::Token(token) if token.principal() == "ada"));
+    assert_eq!(permit.would_deny().map(|denial| denial.reason), Some(Reason::InsufficientPermissions));
+    let lines = [BEARER, ("x-impersonate-user", "root")];
+    let facts = facts(gate.backend, "GET", "/api/v1/tables", &lines);
+    let permit = decide(&gate, &facts, Some(verified(json!({})))).unwrap();
+    assert_eq!(permit.would_deny().map(|denial| denial.reason), Some(Reason::ImpersonationDenied));
+    gate.policy.default = Effect::Allow;
+    let permit = asked(&gate, "GET", "/api/v1/tables", json!({})).unwrap();
+    assert_eq!(permit.would_deny(), None);
+}
+
+#[test]
+fn every_reason_has_a_word_of_its_own() {
+    let words: std::collections::BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+    assert_eq!(words.len(), Reason::ALL.len());
+}
+
+#[test]
+fn faults_become_denials_that_name_their_entry() {
+    use crate::claims::ClaimsFault;
+    for (fault, reason) in [
+        (TokenFault::Malformed("x"), Reason::MalformedToken),
+        (TokenFault::AlgorithmNotAllowed, Reason::AlgorithmNotAllowed),
+        (TokenFault::UntrustedIssuer, Reason::UntrustedIssuer),
+        (TokenFault::UnknownKey, Reason::UnknownKey),
+        (TokenFault::KeysUnavailable, Reason::KeysUnavailable),
+        (TokenFault::InvalidSignature, Reason::InvalidSignature),
+        (TokenFault::Claims(ClaimsFault::Malformed("x")), Reason::MalformedToken),
+        (TokenFault::Claims(ClaimsFault::Expired), Reason::Expired),
+        (TokenFault::Claims(ClaimsFault::NotYetValid), Reason::NotYetValid),
+        (TokenFault::Claims(ClaimsFault::MissingExpiry), Reason::MissingExpiry),
+        (TokenFault::Claims(ClaimsFault::LifetimeTooLong), Reason::LifetimeTooLong),
+        (TokenFault::Claims(ClaimsFault::UntrustedIssuer), Reason::UntrustedIssuer),
+        (TokenFault::Claims(ClaimsFault::WrongAudience), Reason::WrongAudience),
+        (TokenFault::Claims(ClaimsFault::MissingPrincipal), Reason::MissingPrincipal),
+        (TokenFault::Claims(ClaimsFault::WrongDomain), Reason::WrongDomain),
+    ] {
+        let denial = Denial::of_token(fault, Some(3));
+        assert_eq!((denial.reason, denial.entry, denial.rule), (reason, Some(3), None), "{fault:?}");
+        assert_eq!(denial.detail.is_some(), reason == Reason::MalformedToken, "{fault:?}");
+    }
+    assert_eq!(Denial::from(RequestFault::AmbiguousCredentials).reason, Reason::AmbiguousCredentials);
+    assert_eq!(Denial::from(RequestFault::BadTarget("x")).detail, Some("x"));
+    assert!(facts_of(Backend::Generic, "GET", "/a/../b", &HeaderMap::new()).is_err());
+}

@@ -57,6 +57,8 @@ pub enum KeyFault {
     RsaUnsound,
     #[error("the point is not on the curve or has the wrong length")]
     PointNotOnCurve,
+    #[error("the point is of small order: anybody could sign for it")]
+    SmallOrder,
     #[error("another key of the same set has the same kid and other key material")]
     DuplicateKeyId,
 }
@@ -77,6 +79,7 @@ impl KeyFault {
             Self::RsaTooLong => "rsa_too_long",
             Self::RsaUnsound => "rsa_unsound",
             Self::PointNotOnCurve => "point_not_on_curve",
+            Self::SmallOrder => "small_order",
             Self::DuplicateKeyId => "duplicate_kid",
         }
     }
@@ -156,6 +159,9 @@ impl VerificationKey {
     pub(super) fn ed25519(x: &[u8]) -> Result<Self, KeyFault> {
         if x.len() != 32 || ParsedPublicKey::new(&ED25519, x).is_err() {
             return Err(KeyFault::PointNotOnCurve);
+        }
+        if is_of_small_order(x) {
+            return Err(KeyFault::SmallOrder);
         }
         Ok(Self::new(KeyFamily::Ed25519, 256, DecodingKey::from_ed_der(x), &[x]))
     }
@@ -301,4 +307,33 @@ fn point(members: &Map<String, Value>, size: usize) -> Result<Vec<u8>, KeyFault>
 fn without_leading_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     &number[zeros..]
+}
+
+/// Whether an Ed25519 point is one of the eight whose multiples are few, in any of its encodings.
+/// A signature by such a key is easily made for every message (RFC 8032 section 8.9 leaves the
+/// check to the application; aws-lc does not make it).
+fn is_of_small_order(x: &[u8]) -> bool {
+    /// The first and the last byte, and the one repeated between them.
+    const PLAIN: [(u8, u8, u8); 5] =
+        [(0, 0, 0), (1, 0, 0), (0xec, 0xff, 0x7f), (0xed, 0xff, 0x7f), (0xee, 0xff, 0x7f)];
+    /// The y coordinates of the points of order eight, without their last byte.
+    const ORDER_EIGHT: [(&[u8; 31], u8); 2] = [
+        (
+            b"\x26\xe8\x95\x8f\xc2\xb2\x27\xb0\x45\xc3\xf4\x89\xf2\xef\x98\xf0\
+              \xd5\xdf\xac\x05\xd3\xc6\x33\x39\xb1\x38\x02\x88\x6d\x53\xfc",
+            0x05,
+        ),
+        (
+            b"\xc7\x17\x6a\x70\x3d\x4d\xd8\x4f\xba\x3c\x0b\x76\x0d\x10\x67\x0f\
+              \x2a\x20\x53\xfa\x2c\x39\xcc\xc6\x4e\xc7\xfd\x77\x92\xac\x03",
+            0x7a,
+        ),
+    ];
+    let Some((last, start)) = x.split_last() else { return false };
+    // The highest bit is the sign of the other coordinate.
+    let last = last & 0x7f;
+    let plain = |(first, middle, end): &(u8, u8, u8)| {
+        last == *end && start.first() == Some(first) && start.iter().skip(1).all(|byte| byte == middle)
+    };
+    PLAIN.iter().any(plain) || ORDER_EIGHT.iter().any(|(own, end)| last == *end && start == own.as_slice())
 }

@@ -1,1 +1,332 @@
-//! Tests.
+//! Keys: fetched, kept and shared.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod stub;
+
+use std::sync::mpsc;
+
+use serde_json::json;
+
+use super::*;
+use crate::config::{Sources, load};
+use crate::test_support::{OTHER_RSA, P256, RSA, document, pem};
+use stub::{Answer, Stub, ok, redirect, status};
+
+/// A configuration with this below `authentication`.
+fn config(authentication: &str) -> Config {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.yaml");
+    let text = format!("upstream: {{url: 'http://192.0.2.1:8585'}}\nauthentication: {authentication}\n");
+    std::fs::write(&path, text).unwrap();
+    let loaded = load(&Sources { file: Some(path), ..Sources::default() });
+    let mut config = loaded.unwrap_or_else(|errors| panic!("{errors}")).config;
+    // No test waits for as long as this; a hanging one ends.
+    config.jwks.timeout = Duration::from_secs(20);
+    config.jwks.max_wait = Duration::from_secs(20);
+    config.jwks.unknown_key_cooldown = Duration::ZERO;
+    config
+}
+
+fn from_urls(urls: &[String]) -> Config {
+    config(&format!("{{publicKeyUrls: {}}}", json!(urls)))
+}
+
+fn keys(config: &Config) -> Arc<Keys> {
+    Keys::new(config, &Arc::new(Metrics::new())).unwrap()
+}
+
+/// Keys whose sources are kept while the test runs.
+fn kept(config: &Config) -> Arc<Keys> {
+    let keys = keys(config);
+    tokio::spawn(keys.clone().run());
+    keys
+}
+
+/// A refresh for somebody who has just looked.
+async fn refresh(keys: &Keys, entry: usize) -> bool {
+    let seen = keys.ring().generation;
+    keys.refresh_unknown(entry, seen).await
+}
+
+fn kids(keys: &Keys, entry: usize) -> Vec<String> {
+    let ring = keys.ring();
+    let set = ring.sets[entry].iter().flat_map(|set| set.keys());
+    set.map(|key| key.kid().unwrap_or("-").to_owned()).collect()
+}
+
+fn failure(keys: &Keys) -> Option<String> {
+    keys.status()[0].failure.clone()
+}
+
+fn set_of(kids: &[&str]) -> String {
+    document(&kids.iter().map(|kid| RSA.jwk_named(kid)).collect::<Vec<_>>())
+}
+
+#[tokio::test]
+async fn keys_are_there_once_they_were_fetched() {
+    let stub = Stub::start(|_, _| ok(set_of(&["a"])));
+    let keys = keys(&from_urls(&[stub.url("/jwks?secret=x")]));
+    assert!(!keys.are_ready() && keys.ring().sets[0].is_none());
+    tokio::spawn(keys.clone().run());
+    assert!(keys.wait_for(0).await);
+    assert!(keys.are_ready());
+    assert_eq!(kids(&keys, 0), ["a"]);
+    let asked = stub.asked();
+    assert_eq!((asked.len(), &*asked[0].path), (1, "/jwks?secret=x"));
+    assert!(asked[0].field("authorization").is_none() && asked[0].field("cookie").is_none());
+    let status = &keys.status()[0];
+    assert!(status.fetched_at.is_some() && !status.name.contains("secret"), "{status:?}");
+}
+
+#[tokio::test]
+async fn one_refresh_serves_everybody_and_then_there_is_none_for_a_while() {
+    let (leave, has_leave) = mpsc::channel::<()>();
+    let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+    let stub = Stub::start(move |number, _| {
+        if number == 0 {
+            return ok(set_of(&["a"]));
+        }
+        let _ = arrived.send(());
+        let _ = has_leave.recv();
+        ok(set_of(&["a", "b"]))
+    });
+    let mut config = from_urls(&[stub.url("/jwks")]);
+    config.jwks.unknown_key_cooldown = Duration::from_secs(3600);
+    let keys = kept(&config);
+    assert!(keys.wait_for(0).await);
+    let before = keys.ring().generation;
+
+    let mut asking = JoinSet::new();
+    for _ in 0..50 {
+        let keys = keys.clone();
+        asking.spawn(async move { refresh(&keys, 0).await });
+    }
+    arrivals.recv().await.unwrap();
+    // Some come while it is under way.
+    for _ in 0..50 {
+        let keys = keys.clone();
+        asking.spawn(async move { refresh(&keys, 0).await });
+    }
+    tokio::task::yield_now().await;
+    drop(leave);
+    assert!(asking.join_all().await.into_iter().all(|changed| changed), "everybody decides again");
+    assert_eq!(stub.asked().len(), 2, "one fetch at the start, one for a hundred unknown kids");
+    assert_eq!(kids(&keys, 0), ["a", "b"]);
+    assert_eq!(keys.ring().generation, before + 1);
+
+    assert!(!refresh(&keys, 0).await, "not again within the cooldown");
+    assert_eq!(stub.asked().len(), 2);
+    assert!(!refresh(&keys, 7).await, "no such entry");
+}
+
+#[tokio::test]
+async fn keys_are_kept_over_every_kind_of_failure() {
+    let answers: Vec<(fn() -> Answer, &str)> = vec![
+        (|| status(500), "500"),
+        (|| status(404), "404"),
+        (|| status(204), "204"),
+        (|| status(304), "304"),
+        (|| ok("<html>log in</html>"), "HTML"),
+        (|| ok(""), "empty"),
+        (|| ok("{\"keys\":[]"), "neither"),
+        (|| ok("{\"keys\":[]}"), "it is empty"),
+        (|| ok(document(&[json!({"kty": "oct", "k": "AA"})])), "symmetric"),
+        (|| ok(format!("{}{}", set_of(&["a"]), " ".repeat(20_000))), "larger than maxBytes"),
+        (|| redirect("ftp://127.0.0.1/jwks"), "weaker scheme"),
+        (|| redirect("http://169.254.169.254/latest"), "metadata address"),
+        (|| redirect("http://[::ffff:169.254.169.254]/"), "metadata address"),
+    ];
+    let causes: Vec<_> = answers.iter().map(|(_, cause)| *cause).collect();
+    let stub = Stub::start(move |number, _| match number.checked_sub(1).and_then(|at| answers.get(at)) {
+        Some((answer, _)) => answer(),
+        None => ok(set_of(&["a"])),
+    });
+    let mut config = from_urls(&[stub.url("/jwks")]);
+    config.jwks.max_bytes = 16 * 1024;
+    let keys = kept(&config);
+    assert!(keys.wait_for(0).await);
+    let before = keys.ring().generation;
+    for cause in causes {
+        assert!(refresh(&keys, 0).await);
+        let found = failure(&keys).unwrap_or_else(|| panic!("no failure: {cause}"));
+        assert!(found.contains(cause), "{found:?} says nothing of {cause:?}");
+        assert_eq!(kids(&keys, 0), ["a"], "{cause}");
+        assert_eq!(keys.ring().generation, before, "{cause}: the ring is the same");
+    }
+    assert!(refresh(&keys, 0).await);
+    assert_eq!(failure(&keys), None, "and then it works again");
+    assert!(keys.are_ready());
+}
+
+#[tokio::test]
+async fn an_entity_tag_is_sent_back_and_304_keeps_the_keys() {
+    let stub = Stub::start(|number, _| match number {
+        0 => Answer { fields: vec![("etag", "\"v1\"".into())], ..ok(set_of(&["a"])) },
+        1 => status(304),
+        _ => ok(set_of(&["b"])),
+    });
+    let keys = kept(&from_urls(&[stub.url("/jwks")]));
+    assert!(keys.wait_for(0).await);
+    let before = keys.ring().generation;
+    assert!(refresh(&keys, 0).await);
+    assert_eq!((kids(&keys, 0), failure(&keys)), (vec!["a".to_owned()], None));
+    assert_eq!(keys.ring().generation, before);
+    assert!(refresh(&keys, 0).await);
+    assert_eq!(kids(&keys, 0), ["b"], "a removed key is gone");
+    let tags: Vec<_> =
+        stub.asked().iter().map(|asked| asked.field("if-none-match").map(str::to_owned)).collect();
+    assert_eq!(tags, [None, Some("\"v1\"".to_owned()), Some("\"v1\"".to_owned())]);
+}
+
+#[tokio::test]
+async fn redirects_are_followed_three_times() {
+    let stub = Stub::start(|_, asked| match asked.path.as_str() {
+        "/good/0" => redirect("/good/1"),
+        "/good/1" => redirect("/good/2"),
+        "/good/2" => redirect("/good/3"),
+        "/good/3" => ok(set_of(&["a"])),
+        "/long/0" => redirect("/good/0"),
+        _ => redirect("/loop"),
+    });
+    for (path, good, requests) in [("/good/0", true, 4), ("/long/0", false, 8), ("/loop", false, 12)] {
+        let keys = keys(&from_urls(&[stub.url(path)]));
+        keys.fetch_all().await;
+        assert_eq!(failure(&keys).is_none(), good, "{path}: {:?}", failure(&keys));
+        assert_eq!(stub.asked().len(), requests, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn discovery_believes_only_its_own_issuer() {
+    let stub = Stub::start(|_, asked| {
+        let host = asked.field("host").unwrap().to_owned();
+        let document =
+            |issuer: String, keys: &str| ok(json!({"issuer": issuer, "jwks_uri": keys}).to_string());
+        match asked.path.as_str() {
+            "/good/.well-known/openid-configuration" => {
+                document(format!("http://{host}/good"), &format!("http://{host}/keys"))
+            }
+            "/keys" => ok(set_of(&["a"])),
+            "/other/.well-known/openid-configuration" => {
+                document(format!("http://{host}/good"), &format!("http://{host}/keys"))
+            }
+            "/slash/.well-known/openid-configuration" => {
+                document(format!("http://{host}/slash/"), &format!("http://{host}/keys"))
+            }
+            "/file/.well-known/openid-configuration" => {
+                document(format!("http://{host}/file"), "file:///etc/passwd")
+            }
+            "/html/.well-known/openid-configuration" => ok("<html>"),
+            _ => status(404),
+        }
+    });
+    for (path, cause) in [
+        ("/good", None),
+        ("/other", Some("its issuer is not the one")),
+        ("/slash", Some("its issuer is not the one")),
+        ("/file", Some("weaker scheme")),
+        ("/html", Some("not JSON with issuer and jwks_uri")),
+        ("/none", Some("404")),
+    ] {
+        let issuer = stub.url(path);
+        let keys = keys(&config(&format!("{{issuers: [{{name: idp, issuer: '{issuer}'}}]}}")));
+        keys.fetch_all().await;
+        let found = failure(&keys);
+        match cause {
+            None => assert_eq!((found, kids(&keys, 0)), (None, vec!["a".to_owned()])),
+            Some(cause) => {
+                assert!(found.as_ref().is_some_and(|found| found.contains(cause)), "{path}: {found:?}")
+            }
+        }
+        assert_eq!(keys.are_ready(), cause.is_none(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn files_hold_key_sets_or_pem() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        format!("file://{}", path.display())
+    };
+    let set = file("set.json", &set_of(&["a"]));
+    let public = file("key.pem", &pem("PUBLIC KEY", &P256.spki()));
+    let keys = keys(&from_urls(&[set, public]));
+    keys.fetch_all().await;
+    assert_eq!(kids(&keys, 0), ["a", "-"]);
+    for (url, cause) in [
+        (format!("file://{}/none", directory.path().display()), "No such file"),
+        (format!("file://{}", directory.path().display()), "directory"),
+        (file("large", &format!("{}{}", set_of(&["a"]), " ".repeat(20_000))), "larger than maxBytes"),
+        (file("text", "not a key"), "neither"),
+        (file("private", &pem("PRIVATE KEY", b"x")), "private key members"),
+    ] {
+        let mut config = from_urls(&[url]);
+        config.jwks.max_bytes = 16 * 1024;
+        let keys = super::tests::keys(&config);
+        keys.fetch_all().await;
+        let found = failure(&keys).unwrap();
+        assert!(found.contains(cause), "{found:?} says nothing of {cause:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_dead_source_takes_nothing_from_the_others() {
+    let stub = Stub::start(|_, asked| match asked.path.as_str() {
+        "/dead" => status(503),
+        "/other" => ok(document(&[OTHER_RSA.jwk_named("b")])),
+        _ => ok(set_of(&["a"])),
+    });
+    let entries = format!(
+        "{{issuers: [{{name: one, issuer: one, publicKeyUrls: ['{}', '{}', '{}']}}, {{name: two, issuer: two, publicKeyUrls: ['{}']}}]}}",
+        stub.url("/dead"),
+        stub.url("/live"),
+        stub.url("/other"),
+        stub.url("/dead")
+    );
+    let keys = keys(&config(&entries));
+    keys.fetch_all().await;
+    assert_eq!((kids(&keys, 0), kids(&keys, 1)), (vec!["a".to_owned(), "b".to_owned()], vec![]));
+    assert!(!keys.are_ready(), "one entry has had no keys");
+}
+
+#[tokio::test]
+async fn keys_that_are_too_old_are_no_keys_and_readiness_stays() {
+    let stub = Stub::start(|number, _| if number == 0 { ok(set_of(&["a"])) } else { status(500) });
+    let mut config = from_urls(&[stub.url("/jwks")]);
+    config.jwks.max_stale = Duration::ZERO;
+    let keys = keys(&config);
+    let mut changes = keys.changed.subscribe();
+    tokio::spawn(keys.clone().run());
+    changes.wait_for(|generation| *generation == 3).await.unwrap();
+    assert!(keys.ring().sets[0].is_none());
+    assert!(keys.are_ready(), "a latch");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_for_keys_no_longer_than_it_may() {
+    let mut config = from_urls(&["http://127.0.0.1:9/jwks".to_owned()]);
+    config.jwks.max_wait = Duration::from_secs(5);
+    // Nothing fetches, so nothing comes.
+    let keys = keys(&config);
+    let start = Instant::now();
+    assert!(!keys.wait_for(0).await);
+    assert_eq!(start.elapsed(), Duration::from_secs(5));
+    assert!(!keys.wait_for(7).await, "no such entry");
+}
+
+#[tokio::test]
+async fn a_shared_secret_is_there_from_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret");
+    std::fs::write(&path, crate::test_support::SECRET).unwrap();
+    let entry =
+        format!("{{issuers: [{{name: datahub, issuer: dh, sharedSecretFile: '{}'}}]}}", path.display());
+    let keys = keys(&config(&entry));
+    assert!(keys.are_ready() && keys.wait_for(0).await);
+    assert_eq!(keys.ring().sets[0].as_ref().unwrap().keys().len(), 1);
+    assert!(!refresh(&keys, 0).await, "there is nothing to fetch");
+    assert!(keys.status().is_empty());
+}

@@ -115,9 +115,16 @@ fn judge_segments(path: &[u8]) -> Result<(), RequestFault> {
     if found { Err(BAD) } else { Ok(()) }
 }
 
-/// Control characters may be in no reading.
+/// Control characters may be in no reading, nor overlong UTF-8 (RFC 3629 section 3): a careless
+/// decoder takes `C0 AE` for a dot and `C0 AF` for a slash.
 fn judge_bytes(reading: &[u8]) -> Result<(), RequestFault> {
-    if reading.iter().any(u8::is_ascii_control) { Err(BAD) } else { Ok(()) }
+    let overlong = reading.windows(2).any(|pair| match pair[0] {
+        0xc0 | 0xc1 => matches!(pair[1], 0x80..=0xbf),
+        0xe0 => matches!(pair[1], 0x80..=0x9f),
+        0xf0 => matches!(pair[1], 0x80..=0x8f),
+        _ => false,
+    });
+    if overlong || reading.iter().any(u8::is_ascii_control) { Err(BAD) } else { Ok(()) }
 }
 
 /// A servlet's view: `;` and what follows it belong to no segment's name.

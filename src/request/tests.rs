@@ -1,1 +1,319 @@
-//! Tests.
+//! What may be judged of a request, and what is refused before.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use http::HeaderValue;
+
+use super::*;
+use crate::backend::Backend;
+use crate::test_support::{facts_of, fields};
+
+const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+fn read(target: &str, version: Version, lines: &[(&str, &str)]) -> Result<RequestFacts, RequestFault> {
+    let target = Uri::try_from(target).unwrap();
+    RequestFacts::read(&Method::GET, &target, version, &fields(lines), &[], IP)
+}
+
+fn with_host(lines: &[(&str, &str)]) -> Result<RequestFacts, RequestFault> {
+    read("/a", Version::HTTP_11, &[&[("host", "a")], lines].concat())
+}
+
+#[track_caller]
+fn assert_bad(outcome: Result<RequestFacts, RequestFault>, why: &str) {
+    assert!(matches!(outcome, Err(RequestFault::BadTarget(_))), "{why}: {outcome:?}");
+}
+
+#[test]
+fn a_host_is_a_host_and_perhaps_a_port() {
+    for (host, expected) in [
+        ("a", "a"),
+        ("A.Example:8585", "a.example"),
+        ("localhost:1", "localhost"),
+        ("127.0.0.1:65535", "127.0.0.1"),
+        ("[::1]", "[::1]"),
+        ("[::1]:8685", "[::1]"),
+        ("under_score.svc", "under_score.svc"),
+        ("a.example.", "a.example"),
+        ("a.example.:8585", "a.example"),
+    ] {
+        let facts = read("/a", Version::HTTP_11, &[("host", host)])
+            .unwrap_or_else(|fault| panic!("{host}: {fault:?}"));
+        assert_eq!(&*facts.host, expected, "{host}");
+    }
+    let long = "a".repeat(300);
+    for host in [
+        "",
+        " ",
+        ".",
+        "a..",
+        "a, b",
+        "a,b",
+        "user@a",
+        "user:pass@a",
+        "@a",
+        "a/path",
+        "a?b",
+        "a#b",
+        "a:99999",
+        "a:b",
+        "a:",
+        "a:+1",
+        "a:-1",
+        "a:1:2",
+        "[::1",
+        "::1",
+        "a b",
+        "a%00",
+        "a%2eb",
+        "http://a",
+        "a\\b",
+        ":80",
+        &long,
+        "\u{e9}",
+    ] {
+        assert_bad(read("/a", Version::HTTP_11, &[("host", host)]), host);
+        assert_bad(read("/a", Version::HTTP_2, &[("host", host)]), host);
+    }
+}
+
+#[test]
+fn there_is_exactly_one_host() {
+    assert_bad(read("/a", Version::HTTP_11, &[]), "none");
+    assert_bad(read("/a", Version::HTTP_10, &[]), "none");
+    assert_bad(read("http://a/a", Version::HTTP_11, &[]), "none, in absolute-form");
+    assert_bad(read("/a", Version::HTTP_2, &[]), "neither Host nor :authority");
+    assert_bad(read("/a", Version::HTTP_11, &[("host", "a"), ("Host", "b")]), "two");
+    assert_bad(read("/a", Version::HTTP_11, &[("host", "a"), ("host", "a")]), "two equal ones");
+    assert!(read("http://a/a", Version::HTTP_2, &[]).is_ok(), ":authority alone");
+    assert!(read("http://a/a", Version::HTTP_2, &[("host", "A")]).is_ok());
+    assert_bad(read("http://a/a", Version::HTTP_2, &[("host", "b")]), ":authority and another Host");
+}
+
+#[test]
+fn an_absolute_target_is_judged_by_its_path_and_must_name_the_host() {
+    let facts = read("http://A:80/admin?x=1", Version::HTTP_11, &[("host", "a:80")]).unwrap();
+    assert_eq!((facts.path.raw(), &*facts.host), ("/admin", "a"));
+    assert_eq!(facts.path.path_and_query().as_str(), "/admin?x=1");
+    assert_eq!(read("https://a", Version::HTTP_11, &[("host", "a")]).unwrap().path.raw(), "/");
+    for (target, host) in [
+        ("http://evil/health", "a"),
+        ("http://a:80/", "a:81"),
+        ("http://a/", "a:80"),
+        ("http://a./", "a"),
+        ("http://user@a/", "a"),
+        ("http://user:pass@a/", "user:pass@a"),
+        ("ftp://a/x", "a"),
+        ("ws://a/x", "a"),
+        ("a:443", "a:443"),
+        ("*", "a"),
+    ] {
+        assert_bad(read(target, Version::HTTP_11, &[("host", host)]), target);
+    }
+}
+
+#[test]
+fn methods_are_those_of_http_apis() {
+    let read = |method: &str| facts_of(Backend::Generic, method, "/a", &HeaderMap::new());
+    for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+        assert_eq!(read(method).unwrap().method, *method);
+    }
+    for method in ["get", "Get", "CONNECT", "TRACE", "TRACK", "FOO", "PROPFIND", "PRI", "GETX"] {
+        assert_bad(read(method), method);
+    }
+}
+
+#[test]
+fn a_body_has_one_statement_of_its_length() {
+    let (te, cl) = ("transfer-encoding", "content-length");
+    for lines in [
+        &[][..],
+        &[(te, "chunked")],
+        &[(te, "CHUNKED")],
+        &[(cl, "0")],
+        &[(cl, "5")],
+        &[(cl, "999999999999999999")],
+    ] {
+        assert!(with_host(lines).is_ok(), "{lines:?}");
+    }
+    for lines in [
+        &[(te, "gzip, chunked")][..],
+        &[(te, "chunked, chunked")],
+        &[(te, ", chunked")],
+        &[(te, "chunked,")],
+        &[(te, "xchunked")],
+        &[(te, "chunked;a=b")],
+        &[(te, "chunked "), (te, "")],
+        &[(te, "identity")],
+        &[(te, "")],
+        &[(te, "\"chunked\"")],
+        &[(te, "chunked\t")],
+        &[(te, "chunked"), (te, "chunked")],
+        &[(te, "chunked"), (te, "identity")],
+        &[(te, "chunked"), (cl, "5")],
+        &[(cl, "5"), (te, "chunked")],
+        &[(cl, "5"), (cl, "5")],
+        &[(cl, "5"), (cl, "6")],
+        &[(cl, "5, 5")],
+        &[(cl, "05")],
+        &[(cl, "00")],
+        &[(cl, "+5")],
+        &[(cl, "-1")],
+        &[(cl, "0x5")],
+        &[(cl, "5.0")],
+        &[(cl, "5 ")],
+        &[(cl, "")],
+        &[(cl, "\u{665}")],
+        &[(cl, "9999999999999999999")],
+    ] {
+        assert_bad(with_host(lines), &format!("{lines:?}"));
+    }
+    let chunked_10 = read("/a", Version::HTTP_10, &[("host", "a"), (te, "chunked")]);
+    assert_bad(chunked_10, "chunked in HTTP/1.0");
+    assert_bad(read("http://a/", Version::HTTP_2, &[(te, "chunked")]), "chunked in HTTP/2");
+}
+
+#[test]
+fn framing_fields_have_one_spelling() {
+    for name in [
+        "transfer_encoding",
+        "Transfer_Encoding",
+        "transfer.encoding",
+        "content_length",
+        "CONTENT_LENGTH",
+        "content.length",
+    ] {
+        assert_bad(with_host(&[(name, "5")]), name);
+    }
+    for name in ["content_type", "x_content_length", "contentlength", "transfer-encodings", "x.y"] {
+        assert!(with_host(&[(name, "5")]).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn two_credentials_are_refused_whatever_they_are() {
+    let auth = "authorization";
+    for lines in [
+        &[(auth, "Bearer a.b.c"), (auth, "Bearer a.b.c")][..],
+        &[(auth, "Bearer a.b.c"), (auth, "Basic x")],
+        &[(auth, ""), (auth, "Bearer a.b.c")],
+        &[(auth, "Bearer a.b.c, Bearer d.e.f")],
+    ] {
+        let outcome = with_host(lines);
+        assert_eq!(outcome.err(), Some(RequestFault::AmbiguousCredentials), "{lines:?}");
+    }
+}
+
+#[test]
+fn a_token_comes_from_nowhere_but_its_field() {
+    let target = "/a?access_token=a.b.c&token=a.b.c";
+    let lines = [
+        ("host", "a"),
+        ("cookie", "access_token=a.b.c; Authorization=Bearer a.b.c"),
+        ("x-auth-token", "a.b.c"),
+        ("proxy-authorization", "Bearer a.b.c"),
+        ("x-forwarded-access-token", "a.b.c"),
+        ("sec-websocket-protocol", "bearer, a.b.c"),
+        ("authorization_", "Bearer a.b.c"),
+    ];
+    let facts = read(target, Version::HTTP_11, &lines).unwrap();
+    assert!(matches!(facts.credentials, Credentials::Missing));
+}
+
+#[test]
+fn hostile_bytes_in_credentials_are_no_token() {
+    for bytes in [
+        &b"Bearer \xff"[..],
+        b"Bearer a.\x80.c",
+        b"\xff\xfe",
+        b"Bearer \xc3\xa9.b.c",
+        b"Bearer a.b.c\"",
+        b"Bearer a b",
+        b"Bearer a.b.c;x",
+        b"Bearer <script>",
+    ] {
+        let mut fields = fields(&[("host", "a")]);
+        fields.insert("authorization", HeaderValue::from_bytes(bytes).unwrap());
+        let credentials = facts_of(Backend::Generic, "GET", "/a", &fields).unwrap().credentials;
+        assert!(matches!(credentials, Credentials::Malformed), "{bytes:?}: {credentials:?}");
+    }
+}
+
+#[test]
+fn session_cookies_are_seen_in_every_field_and_beside_every_byte() {
+    let has = |values: &[&[u8]]| {
+        let mut fields = HeaderMap::new();
+        for value in values {
+            fields.append("cookie", HeaderValue::from_bytes(value).unwrap());
+        }
+        facts_of(Backend::DataHubFrontend, "GET", "/a", &fields).unwrap().has_session_cookie
+    };
+    for values in [
+        &[&b"PLAY_SESSION=x"[..]][..],
+        &[b"actor=x"],
+        &[b"a=b; PLAY_SESSION=x"],
+        &[b"a=b;PLAY_SESSION=x;c=d"],
+        &[b"a=b", b"PLAY_SESSION=x"],
+        &[b" \tPLAY_SESSION =x"],
+        &[b"a=\xff; PLAY_SESSION=x"],
+        &[b",PLAY_SESSION=x"],
+        &[b"a=b; , ,PLAY_SESSION=x"],
+        &[b"PLAY_SESSION"],
+    ] {
+        assert!(has(values), "{values:?}");
+    }
+    for values in [
+        &[][..],
+        &[&b"play_session=x"[..]],
+        &[b"a=PLAY_SESSION"],
+        &[b"XPLAY_SESSION=x; PLAY_SESSIONX=x"],
+        &[b"a=b=actor"],
+        &[b";;="],
+    ] {
+        assert!(!has(values), "{values:?}");
+    }
+    let cookie = fields(&[("cookie", "PLAY_SESSION=x")]);
+    assert!(!facts_of(Backend::Generic, "GET", "/a", &cookie).unwrap().has_session_cookie);
+}
+
+#[test]
+fn paths_of_the_known_bypass_have_more_than_one_reading() {
+    for word in ["users/login", "users/signup", "users/refresh", "system/version", "users/password/reset"] {
+        let escaped = word.replace('/', "%2F");
+        for path in [
+            format!("/api/v1;v1%2F{escaped}/events/subscriptions/validation/condition/T(java.lang.Runtime)"),
+            format!("/api/v1;v1/{word}/events/subscriptions"),
+            format!("/api/v1/events;v1%2f{escaped}/subscriptions"),
+            format!("/api/v1%2f{escaped}"),
+            format!("/api/v1/{word}/"),
+            format!("//api/v1/{word}"),
+            format!("/api//v1/{word}"),
+            format!("/api/v1/{word};x=y"),
+            format!("/api/v1/{word}%20"),
+            format!("/api/%761/{word}"),
+        ] {
+            let facts = facts_of(Backend::OpenMetadata, "GET", &path, &HeaderMap::new()).unwrap();
+            assert!(!facts.path.is_plain(), "{path}");
+            assert_eq!(facts.path.path_and_query().as_str(), path, "forwarded as it came");
+        }
+    }
+}
+
+#[test]
+fn overlong_escapes_are_refused_and_other_bytes_go_through() {
+    for path in ["/a/%c0%ae%c0%ae/b", "/a%c0%afb", "/a%C1%9Cb", "/%e0%80%ae", "/%f0%80%80%ae", "/a%25c0%25ae"]
+    {
+        assert_bad(facts_of(Backend::Generic, "GET", path, &HeaderMap::new()), path);
+    }
+    for path in ["/%c3%a9", "/%e9", "/%c0", "/%c0b", "/%e4%b8%ad", "/%f0%9f%98%80", "/%e0%a4%85"] {
+        assert!(facts_of(Backend::Generic, "GET", path, &HeaderMap::new()).is_ok(), "{path}");
+    }
+}
+
+#[test]
+fn a_wish_to_impersonate_is_a_fact() {
+    let facts = |lines| facts_of(Backend::OpenMetadata, "GET", "/a", &fields(lines)).unwrap();
+    assert!(facts(&[("X-Impersonate-User", "ada")]).impersonates);
+    assert!(facts(&[("x-impersonate-user", "")]).impersonates);
+    assert!(!facts(&[]).impersonates);
+}

@@ -1,1 +1,234 @@
-//! Tests.
+//! Key sets as real issuers publish them, and as they should not.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod choice;
+mod faults;
+mod pem;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::jose::{AlgorithmSet, KeyFamily, UnverifiedToken};
+use crate::test_support::{
+    ED25519, MAX_BYTES, OTHER_P256, OTHER_RSA, P256, P384, RSA, SigningKey, base64url, document, p256_key,
+    parsed, unbase64url, with,
+};
+
+fn read(entries: &[Value], dialect: KeyDialect) -> ParsedKeys {
+    ParsedKeys::parse(document(entries).as_bytes(), dialect).unwrap()
+}
+
+fn verifies(key: &VerificationKey, signer: &SigningKey, algorithm: Algorithm) -> bool {
+    let token = signer.token(algorithm, None, &json!({"sub": "ada"}));
+    UnverifiedToken::parse(&token, MAX_BYTES).unwrap().verify(key).is_ok()
+}
+
+/// Java's `Base64.getUrlEncoder().encodeToString(modulus.toByteArray())`.
+fn openmetadata_jwk() -> Value {
+    let (n, e) = RSA.rsa_numbers();
+    let n = [&[0], &n[..]].concat();
+    json!({"kty": "RSA", "kid": "om", "n": URL_SAFE.encode(n), "e": URL_SAFE.encode(e), "alg": "RS256", "use": "sig"})
+}
+
+#[test]
+fn openmetadatas_own_key_set_verifies() {
+    let jwk = openmetadata_jwk();
+    assert!(jwk["n"].as_str().unwrap().starts_with("AL") || jwk["n"].as_str().unwrap().starts_with('A'));
+    assert!(jwk["n"].as_str().unwrap().ends_with('='), "257 bytes are padded");
+    for dialect in [KeyDialect::Standard, KeyDialect::OpenMetadata] {
+        let keys = read(std::slice::from_ref(&jwk), dialect);
+        let key = &keys.usable[0];
+        assert!(keys.skipped.is_empty());
+        assert_eq!((key.kid(), key.bits()), (Some("om"), 2048));
+        assert!(verifies(key, &RSA, Algorithm::RS256), "{dialect:?}");
+        // It is labelled RS256 whatever it signs with; only its own set is read so.
+        for algorithm in [Algorithm::RS384, Algorithm::RS512] {
+            assert_eq!(
+                verifies(key, &RSA, algorithm),
+                dialect == KeyDialect::OpenMetadata,
+                "{dialect:?} {algorithm}"
+            );
+        }
+        for algorithm in [Algorithm::PS256, Algorithm::PS384, Algorithm::PS512] {
+            assert!(!verifies(key, &RSA, algorithm), "{dialect:?} {algorithm}");
+        }
+        assert!(!verifies(key, &OTHER_RSA, Algorithm::RS256), "{dialect:?}");
+    }
+}
+
+#[test]
+fn a_key_of_openmetadatas_set_without_the_label_is_bound_as_it_says() {
+    let keys = read(
+        &[
+            with(RSA.jwk_named("a"), json!({"alg": "PS256"})),
+            with(P256.jwk_named("b"), json!({"alg": "ES256"})),
+        ],
+        KeyDialect::OpenMetadata,
+    );
+    assert_eq!(keys.usable[0].algorithms(), [Algorithm::PS256].into_iter().collect());
+    assert_eq!(keys.usable[1].algorithms(), [Algorithm::ES256].into_iter().collect());
+}
+
+#[test]
+fn all_spellings_of_a_number_mean_the_same_key() {
+    let (n, e) = RSA.rsa_numbers();
+    let zeros = [&[0, 0, 0], &n[..]].concat();
+    let plain = parsed(&[RSA.jwk()]);
+    for (n, e, why) in [
+        (base64url(&n), "AQAB".to_owned(), "as RFC 7518 wants it"),
+        (STANDARD.encode(&n), STANDARD.encode(&e), "the standard alphabet with padding"),
+        (STANDARD.encode(&n).trim_end_matches('=').to_owned(), "AQAB".to_owned(), "and without"),
+        (URL_SAFE.encode(&n), "AQAB".to_owned(), "padding"),
+        (base64url(&zeros), "AAAAAQAB".to_owned(), "leading zeros"),
+    ] {
+        let keys = parsed(&[json!({"kty": "RSA", "n": n, "e": e})]);
+        assert!(keys.skipped.is_empty(), "{why}");
+        assert_eq!(keys.usable[0].material(), plain.usable[0].material(), "{why}");
+        assert!(verifies(&keys.usable[0], &RSA, Algorithm::RS256), "{why}");
+    }
+}
+
+#[test]
+fn coordinates_may_be_short_or_have_a_leading_zero() {
+    // One key in 256 has an x that starts with a zero byte; issuers drop it.
+    let short = (0..100_000)
+        .map(|_| p256_key())
+        .find(|key| key.public_bytes()[1] == 0 || key.public_bytes()[33] == 0)
+        .unwrap();
+    for signer in [&short, &*P256, &P384] {
+        let jwk = signer.jwk();
+        let algorithm = signer.algorithm();
+        let coordinate = |name: &str| unbase64url(jwk[name].as_str().unwrap());
+        let trimmed = |name: &str| {
+            let bytes = coordinate(name);
+            let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+            base64url(&bytes[zeros..])
+        };
+        let padded = |name: &str| URL_SAFE.encode([&[0], &coordinate(name)[..]].concat());
+        for (why, x, y) in [
+            ("leading zeros dropped", trimmed("x"), trimmed("y")),
+            ("a sign byte and padding", padded("x"), padded("y")),
+            ("mixed", trimmed("x"), padded("y")),
+        ] {
+            let keys = parsed(&[with(jwk.clone(), json!({"x": x, "y": y}))]);
+            assert!(keys.skipped.is_empty(), "{why}: {:?}", keys.skipped);
+            assert!(verifies(&keys.usable[0], signer, algorithm), "{why}");
+        }
+    }
+}
+
+#[test]
+fn one_odd_entry_does_not_lose_the_good_ones() {
+    let good = RSA.jwk_named("good");
+    for odd in [
+        json!(5),
+        json!(null),
+        json!("RSA"),
+        json!([]),
+        json!({}),
+        json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"}),
+        json!({"kty": "OKP", "crv": "X25519", "x": base64url(&[9; 32])}),
+        json!({"kty": "EC", "crv": "P-521", "x": "AA", "y": "AA"}),
+        json!({"kty": "EC", "crv": "secp256k1", "x": "AA", "y": "AA"}),
+        json!({"kty": null}),
+        json!({"kty": 5}),
+        json!({"kty": "rsa"}),
+        with(RSA.jwk(), json!({"kid": 5})),
+        with(RSA.jwk(), json!({"kid": null})),
+        with(RSA.jwk(), json!({"alg": 256})),
+        with(RSA.jwk(), json!({"use": ["sig"]})),
+        with(RSA.jwk(), json!({"key_ops": "verify"})),
+        with(RSA.jwk(), json!({"n": null})),
+        with(RSA.jwk(), json!({"n": [1]})),
+        with(RSA.jwk(), json!({"n": "not base64!"})),
+        with(RSA.jwk(), json!({"kid": "k".repeat(257)})),
+        json!({"kty": "RSA", "kid": null, "n": null, "e": null, "alg": "RS256", "use": "sig"}),
+    ] {
+        let keys = parsed(&[odd.clone(), good.clone(), odd.clone()]);
+        assert_eq!(keys.usable.len(), 1, "{odd}");
+        assert_eq!(keys.skipped.len(), 2, "{odd}");
+        assert!(verifies(&keys.usable[0], &RSA, Algorithm::RS256), "{odd}");
+    }
+    // Members that are not read may be anything.
+    for more in [json!({"x5c": "MII"}), json!({"x5t": 5}), json!({"x5c": [1]}), json!({"exp": {}, "iat": []})]
+    {
+        assert!(parsed(&[with(good.clone(), more.clone())]).skipped.is_empty(), "{more}");
+    }
+    let twice = format!(r#"{{"keys":[{{"kty":"RSA","kty":"EC"}},{good}]}}"#);
+    assert_eq!(ParsedKeys::parse(twice.as_bytes(), KeyDialect::Standard).unwrap().usable.len(), 1);
+}
+
+#[test]
+fn documents_that_are_no_key_set_say_why() {
+    let many = document(&vec![json!(0); 101]);
+    for (text, fault) in [
+        (&b""[..], KeySetFault::Empty),
+        (b" \r\n\t", KeySetFault::Empty),
+        (b"\xef\xbb\xbf", KeySetFault::Empty),
+        (b"<!DOCTYPE html><html></html>", KeySetFault::Html),
+        (b"\n  <html>", KeySetFault::Html),
+        (b"not json", KeySetFault::NotAKeySet),
+        (b"null", KeySetFault::NotAKeySet),
+        (b"[]", KeySetFault::NotAKeySet),
+        (b"{}", KeySetFault::NotAKeySet),
+        (b"{\"keys\":null}", KeySetFault::NotAKeySet),
+        (b"{\"keys\":{}}", KeySetFault::NotAKeySet),
+        (b"{\"keys\":[]", KeySetFault::NotAKeySet),
+        (b"{\"keys\":[]} x", KeySetFault::NotAKeySet),
+        (b"{\"keys\":[],\"keys\":[]}", KeySetFault::NotAKeySet),
+        (b"{\"kty\":\"RSA\"}", KeySetFault::NotAKeySet),
+        (b"\xff\xfe{\0", KeySetFault::NotAKeySet),
+        (many.as_bytes(), KeySetFault::TooManyKeys),
+    ] {
+        let name = String::from_utf8_lossy(text);
+        assert_eq!(ParsedKeys::parse(text, KeyDialect::Standard).err(), Some(fault), "{name:.40}");
+    }
+    let hundred = document(&vec![json!(0); 100]);
+    assert_eq!(ParsedKeys::parse(hundred.as_bytes(), KeyDialect::Standard).unwrap().skipped.len(), 100);
+    let marked = format!("\u{feff}{}", document(&[RSA.jwk()]));
+    assert_eq!(ParsedKeys::parse(marked.as_bytes(), KeyDialect::Standard).unwrap().usable.len(), 1);
+}
+
+#[test]
+fn keys_of_one_kid_for_one_algorithm_are_ambiguous() {
+    let other = |jwk: &Value| with(jwk.clone(), json!({"kid": "a"}));
+    let (first, second) = (RSA.jwk_named("a"), other(&OTHER_RSA.jwk()));
+    let keys = parsed(&[first.clone(), P256.jwk_named("b"), second.clone()]);
+    assert_eq!(keys.usable.len(), 1, "both are dropped, the third stays");
+    assert_eq!(keys.usable[0].kid(), Some("b"));
+    let dropped = SkippedKey { kid: Some("a".into()), fault: KeyFault::DuplicateKeyId };
+    assert_eq!(keys.skipped, [dropped.clone(), dropped]);
+
+    // The same key twice is one key, and no other may join it.
+    assert!(parsed(&[first.clone(), first.clone()]).skipped.is_empty());
+    assert_eq!(parsed(&[first.clone(), first.clone(), second.clone()]).usable.len(), 0);
+    // Bound to different algorithms they can be told apart.
+    let bound = [with(first.clone(), json!({"alg": "RS256"})), with(second.clone(), json!({"alg": "PS256"}))];
+    assert_eq!(parsed(&bound).usable.len(), 2);
+    // Keys without a kid are not the same key for that.
+    assert_eq!(parsed(&[RSA.jwk(), OTHER_RSA.jwk()]).usable.len(), 2);
+    // A kid is compared byte for byte.
+    for kid in ["A", "a ", "a\0", "\u{e1}", "a\u{301}"] {
+        assert_eq!(parsed(&[first.clone(), OTHER_RSA.jwk_named(kid)]).usable.len(), 2, "{kid:?}");
+    }
+}
+
+#[test]
+fn an_algorithm_in_the_key_binds_it() {
+    for (jwk, algorithms) in [
+        (RSA.jwk(), KeyFamily::Rsa.algorithms()),
+        (with(RSA.jwk(), json!({"alg": "PS384"})), [Algorithm::PS384].into_iter().collect::<AlgorithmSet>()),
+        (P256.jwk(), [Algorithm::ES256].into_iter().collect()),
+        (P384.jwk(), [Algorithm::ES384].into_iter().collect()),
+        (ED25519.jwk(), [Algorithm::EdDSA].into_iter().collect()),
+        (
+            with(P256.jwk(), json!({"use": "sig", "key_ops": ["verify"]})),
+            [Algorithm::ES256].into_iter().collect(),
+        ),
+    ] {
+        assert_eq!(parsed(std::slice::from_ref(&jwk)).usable[0].algorithms(), algorithms, "{jwk}");
+    }
+}

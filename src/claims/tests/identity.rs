@@ -1,0 +1,184 @@
+//! Who a token speaks for.
+
+use super::*;
+
+fn openmetadata() -> ClaimRules {
+    let mut rules = open_rules();
+    rules.principal.style = PrincipalStyle::OpenMetadata;
+    rules
+}
+
+fn mapped() -> ClaimRules {
+    let mut rules = openmetadata();
+    rules.principal.mapping = Some(PrincipalMapping { username: "login".into(), email: "mail".into() });
+    rules
+}
+
+/// Who `claims` without a `sub` of their own speak for.
+fn principal(rules: &ClaimRules, claims: Value) -> Result<(String, Option<String>), ClaimsFault> {
+    let token = judged(rules, &with(json!({"exp": NOW + 600}), claims))?;
+    Ok((token.principal().to_owned(), token.email().map(ToOwned::to_owned)))
+}
+
+#[track_caller]
+fn assert_principal(rules: &ClaimRules, claims: Value, user: &str, email: Option<&str>) {
+    let expected = Ok((user.to_owned(), email.map(ToOwned::to_owned)));
+    assert_eq!(principal(rules, claims.clone()), expected, "{claims}");
+}
+
+#[test]
+fn the_first_claim_that_names_somebody_counts() {
+    let all = json!({"email": "ada@example.org", "preferred_username": "ada", "sub": "0815"});
+    let rules = open_rules();
+    assert_principal(&rules, all.clone(), "ada@example.org", Some("ada@example.org"));
+    assert_principal(&rules, without(all.clone(), "email"), "ada", None);
+    assert_principal(&rules, json!({"sub": "0815"}), "0815", None);
+    for nobody in [json!(""), json!(null), json!(5), json!(["x"]), json!({})] {
+        assert_principal(&rules, with(all.clone(), json!({"email": nobody})), "ada", None);
+    }
+    assert_principal(&rules, json!({"EMAIL": "Ada@Example.org"}), "Ada@Example.org", Some("Ada@Example.org"));
+    assert_principal(&rules, json!({"email": "no address", "sub": "x"}), "no address", None);
+    for claims in [json!({}), json!({"sub": ""}), json!({"sub": null}), json!({"name": "ada"})] {
+        assert_eq!(principal(&rules, claims.clone()), Err(ClaimsFault::MissingPrincipal), "{claims}");
+    }
+    let none = ClaimRules { principal: PrincipalRules { claims: vec![], ..rules.principal }, ..open_rules() };
+    assert_eq!(principal(&none, all), Err(ClaimsFault::MissingPrincipal));
+}
+
+#[test]
+fn names_with_control_characters_or_without_end_are_refused() {
+    for (name, good) in [
+        ("a\0b".to_owned(), false),
+        ("a\r\nX-Forwarded-User: root".to_owned(), false),
+        ("a\tb".to_owned(), false),
+        ("a\u{7f}".to_owned(), false),
+        ("a\u{85}b".to_owned(), false),
+        ("x".repeat(257), false),
+        ("\u{e9}".repeat(129), false),
+        ("x".repeat(256), true),
+        ("jos\u{e9}".to_owned(), true),
+        ("\u{202e}nimda".to_owned(), true),
+        ("\u{430}dmin".to_owned(), true),
+        ("a b,c;d\"e".to_owned(), true),
+    ] {
+        for claim in ["email", "preferred_username", "sub"] {
+            let outcome = principal(&open_rules(), json!({claim: name}));
+            match outcome {
+                Ok((user, _)) => assert!(good && user == name, "{claim} {name:?}"),
+                Err(fault) => {
+                    assert!(!good && matches!(fault, ClaimsFault::Malformed(_)), "{claim} {name:?}")
+                }
+            }
+        }
+    }
+    for sub in [json!(5), json!([]), json!({}), json!(true)] {
+        let outcome = principal(&open_rules(), json!({"email": "ada@example.org", "sub": sub}));
+        assert!(matches!(outcome, Err(ClaimsFault::Malformed(_))), "sub {sub}");
+    }
+}
+
+#[test]
+fn openmetadata_names_its_users_by_the_part_before_the_at_sign() {
+    let rules = openmetadata();
+    assert_principal(&rules, json!({"email": "Ada.L@Example.ORG"}), "ada.l", Some("ada.l@example.org"));
+    assert_principal(&rules, json!({"sub": "Ingestion-Bot"}), "ingestion-bot", None);
+    assert_principal(&rules, json!({"sub": "a@b@c"}), "a", None);
+    assert_eq!(principal(&rules, json!({"sub": "@example.org"})), Err(ClaimsFault::MissingPrincipal));
+    // Elsewhere two addresses are two people.
+    assert_principal(&open_rules(), json!({"sub": "Ada@a"}), "Ada@a", None);
+}
+
+#[test]
+fn a_mapping_needs_both_of_its_claims() {
+    let rules = mapped();
+    let both = json!({"login": "Ada", "mail": "A@Example.org", "email": "other@example.org", "sub": "x"});
+    assert_principal(&rules, both.clone(), "ada", Some("a@example.org"));
+    for lacking in [
+        without(both.clone(), "login"),
+        without(both.clone(), "mail"),
+        with(both.clone(), json!({"mail": "ada"})),
+    ] {
+        assert_eq!(principal(&rules, lacking.clone()), Err(ClaimsFault::MissingPrincipal), "{lacking}");
+    }
+    // Bots are not mapped.
+    let bot = json!({"isBot": true, "sub": "a-bot", "login": "root", "mail": "root@example.org"});
+    assert_principal(&rules, bot, "a-bot", None);
+}
+
+#[test]
+fn principals_come_from_an_allowed_domain() {
+    let domain = |principal_domain: &str, allowed: &[&str]| DomainRule {
+        principal_domain: principal_domain.into(),
+        allowed: allowed.iter().map(|domain| (*domain).into()).collect(),
+        own_issuer: "open-metadata.org".into(),
+        own_key_id: "own-key".into(),
+    };
+    let one = || domain("example.org", &[]);
+    let several = || domain("example.org", &["example.com", "example.net"]);
+    for (rule, email, good) in [
+        (one(), "ada@example.org", true),
+        (one(), "ada@EXAMPLE.org", true),
+        (one(), "ada@example.com", false),
+        (one(), "ada@evil.example.org", false),
+        (one(), "ada@example.org.evil", false),
+        (one(), "ada@evil@example.org", false),
+        (one(), "ada@example.org@evil", false),
+        (one(), "ada@", false),
+        (one(), "ada", false),
+        (one(), "example.org", false),
+        (one(), "ada@example.org ", false),
+        (several(), "ada@example.com", true),
+        (several(), "ada@Example.Net", true),
+        (several(), "ada@example.org", false),
+    ] {
+        let rules = ClaimRules { domain: Some(rule), ..openmetadata() };
+        let outcome = principal(&rules, json!({"email": email}));
+        let fault = (!good).then_some(ClaimsFault::WrongDomain);
+        assert_eq!(outcome.err(), fault, "{email}");
+    }
+}
+
+#[test]
+fn bots_and_openmetadatas_own_tokens_are_exempt_from_the_domain_rule() {
+    let rule = |key: &str| DomainRule {
+        principal_domain: "example.org".into(),
+        allowed: Vec::new(),
+        own_issuer: "open-metadata.org".into(),
+        own_key_id: key.into(),
+    };
+    let rules = ClaimRules { domain: Some(rule("own-key")), ..openmetadata() };
+    assert_principal(&rules, json!({"sub": "a-bot", "isBot": true}), "a-bot", None);
+    // The tokens here are signed under the kid `own-key`.
+    assert_principal(&rules, json!({"sub": "ada", "iss": "open-metadata.org"}), "ada", None);
+    for claims in
+        [json!({"sub": "ada"}), json!({"sub": "ada", "iss": "other"}), json!({"sub": "ada", "isBot": "true"})]
+    {
+        assert_eq!(principal(&rules, claims.clone()), Err(ClaimsFault::WrongDomain), "{claims}");
+    }
+    let other_key = ClaimRules { domain: Some(rule("another-key")), ..openmetadata() };
+    let own_issuer = json!({"sub": "ada", "iss": "open-metadata.org"});
+    assert_eq!(
+        principal(&other_key, own_issuer),
+        Err(ClaimsFault::WrongDomain),
+        "the issuer alone is not enough"
+    );
+}
+
+#[test]
+fn with_a_mapping_the_address_is_what_the_domain_rule_judges() {
+    let rule = DomainRule {
+        principal_domain: "example.org".into(),
+        allowed: Vec::new(),
+        own_issuer: "open-metadata.org".into(),
+        own_key_id: "none".into(),
+    };
+    let rules = ClaimRules { domain: Some(rule), ..mapped() };
+    assert_principal(
+        &rules,
+        json!({"login": "ada", "mail": "ada@example.org"}),
+        "ada",
+        Some("ada@example.org"),
+    );
+    let outcome = principal(&rules, json!({"login": "ada@example.org", "mail": "ada@evil.example"}));
+    assert_eq!(outcome, Err(ClaimsFault::WrongDomain));
+}

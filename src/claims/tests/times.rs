@@ -1,0 +1,150 @@
+//! `exp`, `nbf`, `iat` and the lifetime: arithmetic, by the second.
+
+use super::*;
+
+const LEEWAY: i64 = 30;
+
+/// The payload of OpenMetadata's documents.
+fn bot() -> Value {
+    json!({
+        "iss": "open-metadata.org", "sub": "ingestion-bot", "roles": ["IngestionBotRole"],
+        "email": "ingestion-bot@open-metadata.org", "isBot": true, "tokenType": "BOT",
+        "iat": 1_704_067_200, "exp": null,
+    })
+}
+
+#[test]
+fn tokens_without_an_end_are_for_those_who_may_have_them() {
+    let user = with(bot(), json!({"isBot": false, "tokenType": "OM_USER"}));
+    let disguised = with(bot(), json!({"isBot": "true"}));
+    for (claims, non_expiring, good) in [
+        (bot(), NonExpiring::None, false),
+        (bot(), NonExpiring::Bots, true),
+        (bot(), NonExpiring::Any, true),
+        (user.clone(), NonExpiring::None, false),
+        (user.clone(), NonExpiring::Bots, false),
+        (user, NonExpiring::Any, true),
+        (disguised, NonExpiring::Bots, false),
+    ] {
+        let mut rules = ClaimRules { non_expiring, ..open_rules() };
+        rules.max_lifetime = Some(Duration::from_secs(1));
+        for claims in [claims.clone(), without(claims, "exp")] {
+            match judged(&rules, &claims) {
+                Ok(token) => {
+                    assert!(good, "{non_expiring:?} {claims}");
+                    assert_eq!(token.expires(), None);
+                    assert!(token.judge_times(NumericDate::from_secs(i64::MAX)).is_ok());
+                }
+                Err(fault) => {
+                    assert_eq!(
+                        (fault, good),
+                        (ClaimsFault::MissingExpiry, false),
+                        "{non_expiring:?} {claims}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_time_that_is_no_number_is_not_an_absent_one() {
+    let any = ClaimRules { non_expiring: NonExpiring::Any, ..open_rules() };
+    for bad in [
+        json!("1800000600"),
+        json!(true),
+        json!([]),
+        json!([NOW + 600]),
+        json!({}),
+        json!(-1),
+        json!(-0.5),
+        json!(u64::MAX),
+        json!(1e19),
+        json!(""),
+    ] {
+        for name in ["exp", "nbf", "iat"] {
+            assert_malformed(&any, &good(json!({name: bad})));
+        }
+    }
+    // Only `exp` has a meaning for null.
+    assert_malformed(&any, &good(json!({"nbf": null})));
+    assert_malformed(&any, &good(json!({"iat": null})));
+}
+
+#[test]
+fn exp_is_the_first_second_at_which_a_token_is_bad() {
+    for (exp, now, good) in [
+        (json!(NOW), NOW + LEEWAY - 1, true),
+        (json!(NOW), NOW + LEEWAY, false),
+        (json!(NOW), NOW + LEEWAY + 1, false),
+        (json!(NOW), NOW, true),
+        (json!(NOW as f64 + 0.5), NOW + LEEWAY, true),
+        (json!(NOW as f64 + 0.5), NOW + LEEWAY + 1, false),
+        (json!(0), NOW, false),
+        (json!(i64::MAX), i64::MAX - 1, true),
+    ] {
+        let claims = with(without(good_claims(), "iat"), json!({"exp": exp}));
+        let outcome = judged_at(&open_rules(), &claims, now);
+        assert_eq!(outcome.is_ok(), good, "{exp} at {now}");
+        assert_eq!(outcome.err().is_none_or(|fault| fault == ClaimsFault::Expired), true, "{exp} at {now}");
+    }
+    let rules = ClaimRules { leeway: Duration::ZERO, ..open_rules() };
+    let claims = good(json!({"exp": NOW}));
+    assert!(judged_at(&rules, &claims, NOW - 1).is_ok());
+    assert!(judged_at(&rules, &claims, NOW).is_err());
+}
+
+#[test]
+fn nbf_and_iat_may_lie_in_the_future_by_the_leeway() {
+    for name in ["nbf", "iat"] {
+        for (value, good) in [
+            (json!(NOW), true),
+            (json!(NOW + LEEWAY), true),
+            (json!(NOW + LEEWAY + 1), false),
+            (json!((NOW + LEEWAY) as f64 - 0.5), true),
+            (json!((NOW + LEEWAY) as f64 + 0.5), false),
+            (json!(NOW + 3600), false),
+            (json!(0), true),
+        ] {
+            let outcome = judged(&open_rules(), &with(good_claims(), json!({name: value})));
+            let fault = (!good).then_some(ClaimsFault::NotYetValid);
+            assert_eq!(outcome.err(), fault, "{name} {value}");
+        }
+    }
+}
+
+#[test]
+fn a_lifetime_runs_from_iat_or_from_now() {
+    let rules = ClaimRules { max_lifetime: Some(Duration::from_secs(3600)), ..open_rules() };
+    for (iat, exp, good) in [
+        (Some(NOW - 3000), NOW + 600, true),
+        (Some(NOW - 3000), NOW + 601, false),
+        (Some(NOW), NOW + 3600, true),
+        (Some(NOW), NOW + 3601, false),
+        (None, NOW + 3600, true),
+        (None, NOW + 3601, false),
+        (Some(0), i64::MAX, false),
+        (None, 1_000_000_000_000_000_000, false),
+        (Some(NOW + 10), NOW, true),
+    ] {
+        let mut claims = json!({"sub": "ada", "exp": exp});
+        if let Some(iat) = iat {
+            claims["iat"] = iat.into();
+        }
+        let fault = (!good).then_some(ClaimsFault::LifetimeTooLong);
+        assert_eq!(judged(&rules, &claims).err(), fault, "{iat:?} {exp}");
+    }
+    let no_limit = good(json!({"exp": 1_000_000_000_000_000_000_i64}));
+    assert!(judged(&open_rules(), &no_limit).is_ok());
+    let forever = ClaimRules { max_lifetime: Some(Duration::MAX), ..open_rules() };
+    assert!(judged(&forever, &no_limit).is_ok());
+}
+
+#[test]
+fn times_are_judged_again_later() {
+    let token = verified(json!({"exp": NOW + 10}));
+    assert_eq!(token.judge_times(NumericDate::from_secs(NOW + 10 + LEEWAY - 1)), Ok(()));
+    assert_eq!(token.judge_times(NumericDate::from_secs(NOW + 10 + LEEWAY)), Err(ClaimsFault::Expired));
+    // A clock that was set back.
+    assert_eq!(token.judge_times(NumericDate::from_secs(NOW - 3600)), Err(ClaimsFault::NotYetValid));
+}

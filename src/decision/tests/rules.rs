@@ -1,0 +1,217 @@
+//! Authorization rules.
+
+use super::*;
+use crate::claims::ClaimPath;
+
+fn rule(name: &str, methods: &[&str], paths: &[&str], verdict: Verdict) -> Rule {
+    Rule {
+        name: name.into(),
+        matching: Matching {
+            methods: Methods::from_names(methods.iter().copied()).unwrap(),
+            paths: paths.iter().map(|path| PathPattern::parse(path).unwrap()).collect(),
+            ..Matching::default()
+        },
+        verdict,
+        mode: Mode::Enforce,
+    }
+}
+
+fn role(name: &str) -> Verdict {
+    Verdict::Require(Box::new(Requirement { any_role: vec![name.into()], ..Requirement::default() }))
+}
+
+fn with_rules(rules: Vec<Rule>) -> Gate {
+    let mut gate = gate(Backend::OpenMetadata);
+    gate.policy.rules = rules;
+    gate
+}
+
+#[test]
+fn a_rule_holds_for_every_reading_of_a_path() {
+    let gate = with_rules(vec![rule("policies", &[], &["/api/v1/policies/**"], Verdict::Deny)]);
+    for path in [
+        "/api/v1/policies",
+        "/api/v1/policies/",
+        "/api/v1/policies/x",
+        "/api/v1/policies;x/y",
+        "/api/v1/policies;x",
+        "/api/v1;a=b/policies/y",
+        "/api;/v1;/policies;/y",
+        "/api/v1%2Fpolicies/y",
+        "/api%2fv1%2fpolicies",
+        "/%61pi/v1/polic%69es/y",
+        "//api/v1/policies/y",
+        "/api///v1//policies",
+        "/api/v1/;x/policies",
+        "/api/v1/policies%2fy",
+        "/api/v1/policies%3bx/y",
+        "/api/v1%3bx/policies/y",
+        "/api/v1/policies?x=y",
+        "/api/v1/policies/name/a%2Fb%22c",
+    ] {
+        let outcome = asked(&gate, "GET", path, json!({"roles": ["Admin"]}));
+        let denial = outcome.err().unwrap_or_else(|| panic!("{path} goes through"));
+        assert_eq!((denial.reason, denial.rule), (Reason::InsufficientPermissions, Some(0)), "{path}");
+    }
+    for path in
+        ["/api/v1/policie", "/api/v1/policiesx", "/api/v1/x/policies", "/api/v1/tables/name/a%2Fpolicies"]
+    {
+        assert!(asked(&gate, "GET", path, json!({})).is_ok(), "{path}");
+    }
+}
+
+#[test]
+fn a_reading_never_opens_what_the_raw_path_closes() {
+    // Only what is under /open is for everybody.
+    let mut gate = with_rules(vec![
+        rule("open", &[], &["/open/**"], Verdict::Require(Box::default())),
+        rule("rest", &[], &[], Verdict::Deny),
+    ]);
+    for (path, good) in [
+        ("/open/a", true),
+        ("/open/a;x", true),
+        ("/open;x/a", false),
+        ("/%6fpen/a", false),
+        ("/open%2fa", false),
+        ("//open/a", false),
+        ("/closed/a", false),
+        ("/closed;/open/a", false),
+    ] {
+        assert_eq!(asked(&gate, "GET", path, json!({})).is_ok(), good, "{path}");
+    }
+    // The same by default.
+    gate.policy.rules.pop();
+    gate.policy.default = Effect::Deny;
+    assert!(asked(&gate, "GET", "/open/a", json!({})).is_ok());
+    assert!(asked(&gate, "GET", "/open%2fa", json!({})).is_err());
+}
+
+#[test]
+fn the_first_rule_that_matches_decides() {
+    let gate = with_rules(vec![
+        rule("admins-delete", &["DELETE"], &["/api/v1/**"], role("Admin")),
+        rule("no-writes", &["PUT", "POST", "PATCH", "DELETE"], &["/api/v1/**"], Verdict::Deny),
+        rule("readers", &["GET"], &["/api/v1/tables/**"], role("Reader")),
+    ]);
+    for (method, path, roles, allowed, denied) in [
+        ("DELETE", "/api/v1/x", json!(["Admin"]), Some(Some(0)), None),
+        ("DELETE", "/api/v1/x", json!(["Reader"]), None, Some(0)),
+        ("DELETE", "/api/v1/x", json!([]), None, Some(0)),
+        ("PUT", "/api/v1/x", json!(["Admin"]), None, Some(1)),
+        ("GET", "/api/v1/tables/x", json!(["Reader"]), Some(Some(2)), None),
+        ("HEAD", "/api/v1/tables/x", json!(["Reader"]), Some(Some(2)), None),
+        ("HEAD", "/api/v1/tables/x", json!(["Admin"]), None, Some(2)),
+        ("GET", "/api/v1/users", json!([]), Some(None), None),
+        ("OPTIONS", "/api/v1/tables/x", json!([]), Some(None), None),
+    ] {
+        match asked(&gate, method, path, json!({"roles": roles})) {
+            Ok(permit) => assert_eq!(Some(permit.rule()), allowed, "{method} {path} {roles}"),
+            Err(denial) => assert_eq!(denial.rule, denied, "{method} {path} {roles}"),
+        }
+    }
+}
+
+#[test]
+fn what_no_rule_matches_falls_to_the_default() {
+    let mut gate = with_rules(vec![rule("other", &[], &["/other"], Verdict::Deny)]);
+    assert_eq!(asked(&gate, "GET", "/a", json!({})).unwrap().rule(), None);
+    gate.policy.default = Effect::Deny;
+    let denial = asked(&gate, "GET", "/a", json!({})).unwrap_err();
+    assert_eq!((denial.reason, denial.rule), (Reason::InsufficientPermissions, None));
+    gate.policy.rules.clear();
+    assert!(asked(&gate, "GET", "/a", json!({})).is_err(), "also without any rule");
+}
+
+#[test]
+fn a_rule_that_only_reports_leaves_the_decision_to_the_next() {
+    let mut reporting = rule("trial", &[], &["/api/**"], role("Admin"));
+    reporting.mode = Mode::Report;
+    let mut gate = with_rules(vec![reporting, rule("deny-x", &[], &["/api/x"], Verdict::Deny)]);
+    let permit = asked(&gate, "GET", "/api/a", json!({})).unwrap();
+    assert_eq!(permit.rule(), None);
+    let would = permit.would_deny().unwrap();
+    assert_eq!((would.reason, would.rule), (Reason::InsufficientPermissions, Some(0)));
+    assert!(matches!(permit.caller(), Caller::Token(_)));
+    assert_eq!(asked(&gate, "GET", "/api/a", json!({"roles": "Admin"})).unwrap().would_deny(), None);
+    assert_eq!(asked(&gate, "GET", "/api/x", json!({"roles": "Admin"})).unwrap_err().rule, Some(1));
+    // It reports about other readings too, and its allowing allows nothing.
+    assert_eq!(asked(&gate, "GET", "/%61pi/a", json!({})).unwrap().would_deny().unwrap().rule, Some(0));
+    gate.policy.default = Effect::Deny;
+    assert!(asked(&gate, "GET", "/api/a", json!({"roles": "Admin"})).is_err());
+}
+
+#[test]
+fn every_kind_of_requirement_is_met_or_not() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).into()).collect::<Vec<Box<str>>>();
+    let claims = json!({
+        "roles": ["Reader", "Steward"], "scope": "read write", "aud": ["us", "them"], "tokenType": "PERSONAL_ACCESS",
+        "iss": "https://idp.example", "team": "data", "level": 3, "flag": true, "nested": {"groups": ["a", "b"]},
+        "list": [["deep"]], "null": null, "object": {},
+    });
+    let none = Requirement::default;
+    let claim = |path: &str, values: &[&str]| Requirement {
+        claims: vec![(ClaimPath::new(path), names(values))],
+        ..none()
+    };
+    for (requirement, good) in [
+        (none(), true),
+        (Requirement { any_role: names(&["Admin", "Steward"]), ..none() }, true),
+        (Requirement { any_role: names(&["Admin"]), ..none() }, false),
+        (Requirement { any_role: names(&["reader"]), ..none() }, false),
+        (Requirement { all_roles: names(&["Reader", "Steward"]), ..none() }, true),
+        (Requirement { all_roles: names(&["Reader", "Admin"]), ..none() }, false),
+        (Requirement { any_scope: names(&["write", "x"]), ..none() }, true),
+        (Requirement { any_scope: names(&["rea"]), ..none() }, false),
+        (Requirement { all_scopes: names(&["read", "write"]), ..none() }, true),
+        (Requirement { all_scopes: names(&["read", "admin"]), ..none() }, false),
+        (Requirement { token_types: names(&["personal_access"]), ..none() }, true),
+        (Requirement { token_types: names(&["PERSONAL_ACCESS"]), ..none() }, true),
+        (Requirement { token_types: names(&["bot", "user"]), ..none() }, false),
+        (Requirement { principals: names(&["a*"]), ..none() }, true),
+        (Requirement { principals: names(&["A*", "b*"]), ..none() }, false),
+        (Requirement { issuers: names(&["idp"]), ..none() }, true),
+        (Requirement { issuers: names(&["https://idp.example"]), ..none() }, true),
+        (Requirement { issuers: names(&["https://idp.example/"]), ..none() }, false),
+        (Requirement { audiences: names(&["them"]), ..none() }, true),
+        (Requirement { audiences: names(&["other"]), ..none() }, false),
+        (claim("team", &["data", "x"]), true),
+        (claim("team", &["dat"]), false),
+        (claim("team", &[]), false),
+        (claim("level", &["3"]), true),
+        (claim("flag", &["true"]), true),
+        (claim("nested.groups", &["b"]), true),
+        (claim("nested.groups", &["c"]), false),
+        (claim("list", &["deep"]), false),
+        (claim("null", &["null"]), false),
+        (claim("object", &["{}"]), false),
+        (claim("none", &[""]), false),
+        (Requirement { source_ips: vec!["192.0.2.0/24".parse().unwrap()], ..none() }, true),
+        (Requirement { source_ips: vec!["10.0.0.0/8".parse().unwrap()], ..none() }, false),
+        (Requirement { any_role: names(&["Reader"]), any_scope: names(&["admin"]), ..none() }, false),
+    ] {
+        let gate = with_rules(vec![rule("r", &[], &[], Verdict::Require(Box::new(requirement.clone())))]);
+        assert_eq!(asked(&gate, "GET", "/a", claims.clone()).is_ok(), good, "{requirement:?}");
+    }
+}
+
+#[test]
+fn a_rule_may_be_about_hosts_and_issuers() {
+    let mut by_host = rule("host", &[], &[], Verdict::Deny);
+    by_host.matching.hosts = vec!["A.Example".into()];
+    assert!(asked(&with_rules(vec![by_host.clone()]), "GET", "/a", json!({})).is_err());
+    by_host.matching.hosts = vec!["b.example".into()];
+    assert!(asked(&with_rules(vec![by_host]), "GET", "/a", json!({})).is_ok());
+    for (issuer, good) in [("idp", false), ("https://idp.example", false), ("other", true)] {
+        let mut by_issuer = rule("issuer", &[], &[], Verdict::Deny);
+        by_issuer.matching.issuers = vec![issuer.into()];
+        assert_eq!(asked(&with_rules(vec![by_issuer]), "GET", "/a", json!({})).is_ok(), good, "{issuer}");
+    }
+}
+
+#[test]
+fn a_requirement_is_never_met_without_a_token() {
+    let mut gate = gate(Backend::DataHubFrontend);
+    gate.policy.rules = vec![rule("any", &[], &["/api/**"], Verdict::Require(Box::default()))];
+    let facts = facts(Backend::DataHubFrontend, "GET", "/api/v2/graphql", &[("cookie", "PLAY_SESSION=x")]);
+    assert_eq!(reason(&decide(&gate, &facts, None)), Some(Reason::InsufficientPermissions));
+}

@@ -1,0 +1,116 @@
+//! Which keys may have signed a token.
+
+use super::*;
+use crate::test_support::{HMAC, key_set, pem as pem_block};
+
+fn choice<'k>(
+    keys: &'k KeySet,
+    kid: Option<&str>,
+    algorithm: Algorithm,
+) -> (&'static str, Vec<&'k VerificationKey>) {
+    match keys.choose(kid, algorithm) {
+        KeyChoice::Named(keys) => ("named", keys),
+        KeyChoice::Unnamed(keys) => ("unnamed", keys),
+        KeyChoice::Only(key) => ("only", vec![key]),
+        KeyChoice::WrongAlgorithm => ("wrong algorithm", vec![]),
+        KeyChoice::UnknownKid => ("unknown kid", vec![]),
+        KeyChoice::NoKid => ("no kid", vec![]),
+    }
+}
+
+#[track_caller]
+fn assert_choice(
+    keys: &KeySet,
+    kid: Option<&str>,
+    algorithm: Algorithm,
+    expected: &str,
+    chosen: &[&SigningKey],
+) {
+    let (word, found) = choice(keys, kid, algorithm);
+    assert_eq!(word, expected, "{kid:?} {algorithm}");
+    let material: Vec<_> = found.iter().map(|key| *key.material()).collect();
+    let wanted: Vec<_> = chosen.iter().map(|key| *key.verifier().material()).collect();
+    assert_eq!(material, wanted, "{kid:?} {algorithm}");
+}
+
+#[test]
+fn by_kid_byte_for_byte() {
+    let keys = key_set(&[RSA.jwk_named("a"), P256.jwk_named("b")]);
+    assert_choice(&keys, Some("a"), Algorithm::RS256, "named", &[&RSA]);
+    assert_choice(&keys, Some("b"), Algorithm::ES256, "named", &[&P256]);
+    assert_choice(&keys, Some("a"), Algorithm::ES256, "wrong algorithm", &[]);
+    assert_choice(&keys, Some("b"), Algorithm::RS256, "wrong algorithm", &[]);
+    assert_choice(&keys, Some("a"), Algorithm::HS256, "wrong algorithm", &[]);
+    for kid in ["c", "A", "a ", " a", "a\0", "", "../a", "a\u{301}"] {
+        assert_choice(&keys, Some(kid), Algorithm::RS256, "unknown kid", &[]);
+    }
+}
+
+#[test]
+fn without_a_kid_only_where_one_key_fits() {
+    let keys = key_set(&[RSA.jwk_named("a"), P256.jwk_named("b")]);
+    assert_choice(&keys, None, Algorithm::RS512, "only", &[&RSA]);
+    assert_choice(&keys, None, Algorithm::ES256, "only", &[&P256]);
+    assert_choice(&keys, None, Algorithm::ES384, "no kid", &[]);
+    let two = key_set(&[RSA.jwk_named("a"), OTHER_RSA.jwk_named("b")]);
+    assert_choice(&two, None, Algorithm::RS256, "no kid", &[]);
+    // One of them may not verify this algorithm.
+    let bound = key_set(&[
+        with(RSA.jwk_named("a"), json!({"alg": "RS256"})),
+        with(OTHER_RSA.jwk_named("b"), json!({"alg": "RS512"})),
+    ]);
+    assert_choice(&bound, None, Algorithm::RS256, "only", &[&RSA]);
+    assert_choice(&bound, None, Algorithm::RS384, "no kid", &[]);
+    // The same key under two names is one key.
+    let same = key_set(&[RSA.jwk_named("a"), RSA.jwk_named("b")]);
+    assert_choice(&same, None, Algorithm::RS256, "only", &[&RSA]);
+    assert_choice(&KeySet::default(), None, Algorithm::RS256, "no kid", &[]);
+}
+
+#[test]
+fn one_kid_for_two_families_is_told_by_the_algorithm() {
+    let keys =
+        key_set(&[RSA.jwk_named("a"), P256.jwk_named("a"), P384.jwk_named("a"), ED25519.jwk_named("a")]);
+    assert_choice(&keys, Some("a"), Algorithm::PS256, "named", &[&RSA]);
+    assert_choice(&keys, Some("a"), Algorithm::ES256, "named", &[&P256]);
+    assert_choice(&keys, Some("a"), Algorithm::ES384, "named", &[&P384]);
+    assert_choice(&keys, Some("a"), Algorithm::EdDSA, "named", &[&ED25519]);
+}
+
+#[test]
+fn one_kid_in_two_sources_is_several_candidates() {
+    let sources = [parsed(&[RSA.jwk_named("a")]), parsed(&[OTHER_RSA.jwk_named("a")])];
+    let keys = KeySet::new(sources.into_iter().flat_map(|source| source.usable).collect());
+    assert_choice(&keys, Some("a"), Algorithm::RS256, "named", &[&RSA, &OTHER_RSA]);
+}
+
+#[test]
+fn keys_of_pem_files_answer_to_any_kid() {
+    let text = pem_block("PUBLIC KEY", &RSA.spki()) + &pem_block("PUBLIC KEY", &P256.spki());
+    let file = ParsedKeys::parse(text.as_bytes(), KeyDialect::Standard).unwrap();
+    let mut all = file.usable.clone();
+    let keys = KeySet::new(file.usable);
+    assert_choice(&keys, Some("anything"), Algorithm::RS256, "unnamed", &[&RSA]);
+    assert_choice(&keys, Some("anything"), Algorithm::ES384, "unknown kid", &[]);
+    assert_choice(&keys, None, Algorithm::RS256, "only", &[&RSA]);
+    // A key that has the kid goes before those that have none.
+    all.extend(parsed(&[OTHER_RSA.jwk_named("a")]).usable);
+    let mixed = KeySet::new(all);
+    assert_choice(&mixed, Some("a"), Algorithm::RS256, "named", &[&OTHER_RSA]);
+    assert_choice(&mixed, Some("b"), Algorithm::RS256, "unnamed", &[&RSA]);
+}
+
+#[test]
+fn a_jwk_without_a_kid_does_not_answer_to_one() {
+    let keys = key_set(&[RSA.jwk()]);
+    assert_choice(&keys, Some("a"), Algorithm::RS256, "unknown kid", &[]);
+    assert_choice(&keys, None, Algorithm::RS256, "only", &[&RSA]);
+}
+
+#[test]
+fn a_shared_secret_answers_with_and_without_a_kid() {
+    let keys = KeySet::new(vec![Arc::new(HMAC.verifier())]);
+    assert_choice(&keys, None, Algorithm::HS256, "only", &[&HMAC]);
+    assert_choice(&keys, Some("any"), Algorithm::HS256, "unnamed", &[&HMAC]);
+    assert_choice(&keys, None, Algorithm::RS256, "no kid", &[]);
+}

@@ -1,0 +1,117 @@
+//! Keys in PEM files.
+
+use super::*;
+use crate::test_support::pem;
+
+fn parse(text: &str) -> Result<ParsedKeys, KeySetFault> {
+    ParsedKeys::parse(text.as_bytes(), KeyDialect::Standard)
+}
+
+#[test]
+fn public_keys_of_every_kind_are_read() {
+    for (key, label, der) in [
+        (&*RSA, "PUBLIC KEY", RSA.spki()),
+        (&RSA, "RSA PUBLIC KEY", RSA.public_bytes()),
+        (&P256, "PUBLIC KEY", P256.spki()),
+        (&P384, "PUBLIC KEY", P384.spki()),
+        (&ED25519, "PUBLIC KEY", ED25519.spki()),
+    ] {
+        let text = pem(label, &der);
+        for text in [
+            text.clone(),
+            text.replace('\n', "\r\n"),
+            format!("# a comment\n\n{text}\n"),
+            text.replace('\n', ""),
+        ] {
+            let keys = parse(&text).unwrap();
+            assert!(keys.skipped.is_empty(), "{text}: {:?}", keys.skipped);
+            let found = &keys.usable[0];
+            assert!(verifies(found, key, key.algorithm()), "{text}");
+            assert!(found.answers_any_kid() && found.kid().is_none(), "{text}");
+            assert_eq!(found.material(), key.verifier().material(), "the same key as its JWK");
+        }
+    }
+}
+
+#[test]
+fn several_blocks_are_several_keys() {
+    let text = format!(
+        "{}{}{}",
+        pem("PUBLIC KEY", &RSA.spki()),
+        pem("CERTIFICATE", &RSA.spki()),
+        pem("PUBLIC KEY", &P256.spki())
+    );
+    let keys = parse(&text).unwrap();
+    assert_eq!(keys.usable.len(), 2);
+    assert_eq!(keys.skipped, [SkippedKey { kid: None, fault: KeyFault::UnknownType }]);
+    let many = pem("PUBLIC KEY", b"").repeat(101);
+    assert_eq!(parse(&many).err(), Some(KeySetFault::TooManyKeys));
+}
+
+#[test]
+fn what_is_no_public_key_is_skipped() {
+    let spki = P256.spki();
+    let compressed = [&spki[..26], &[2], &spki[27..59]].concat();
+    let mut off_curve = spki.clone();
+    *off_curve.last_mut().unwrap() ^= 1;
+    for (label, der, fault) in [
+        ("PRIVATE KEY", spki.clone(), KeyFault::Private),
+        ("EC PRIVATE KEY", spki.clone(), KeyFault::Private),
+        ("ENCRYPTED PRIVATE KEY", spki.clone(), KeyFault::Private),
+        ("CERTIFICATE", spki.clone(), KeyFault::UnknownType),
+        ("", spki.clone(), KeyFault::UnknownType),
+        ("PUBLIC KEY", Vec::new(), KeyFault::Malformed),
+        ("PUBLIC KEY", spki[..spki.len() - 1].to_vec(), KeyFault::Malformed),
+        ("PUBLIC KEY", [&spki[..], &[0]].concat(), KeyFault::Malformed),
+        ("PUBLIC KEY", compressed, KeyFault::Malformed),
+        ("PUBLIC KEY", off_curve, KeyFault::PointNotOnCurve),
+        ("PUBLIC KEY", RSA.public_bytes(), KeyFault::Malformed),
+        ("RSA PUBLIC KEY", RSA.spki(), KeyFault::Malformed),
+        ("RSA PUBLIC KEY", vec![0x30, 0], KeyFault::Malformed),
+        ("RSA PUBLIC KEY", [&RSA.public_bytes()[..], &[0]].concat(), KeyFault::Malformed),
+    ] {
+        let keys = parse(&pem(label, &der)).unwrap();
+        assert!(keys.usable.is_empty(), "{label}");
+        assert_eq!(keys.skipped[0].fault, fault, "{label}, {} bytes", der.len());
+    }
+    for text in [
+        "-----BEGIN -",
+        "-----BEGIN PUBLIC KEY",
+        "-----BEGIN PUBLIC KEY-----",
+        "-----BEGIN PUBLIC KEY-----\nAAAA",
+        "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END RSA PUBLIC KEY-----",
+        "-----BEGIN PUBLIC KEY-----\n!!!!\n-----END PUBLIC KEY-----",
+        "-----BEGIN PUBLIC KEY-----\n\u{e9}\n-----END PUBLIC KEY-----",
+    ] {
+        assert!(parse(text).unwrap().usable.is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn hostile_bytes_never_panic() {
+    // Every byte of each encoding once changed, cut off and doubled.
+    for (label, der) in [
+        ("PUBLIC KEY", P256.spki()),
+        ("PUBLIC KEY", ED25519.spki()),
+        ("PUBLIC KEY", RSA.spki()[..64].to_vec()),
+        ("RSA PUBLIC KEY", RSA.public_bytes()[..64].to_vec()),
+    ] {
+        for at in 0..der.len() {
+            for byte in [0, 0x7f, 0x80, 0xff, der[at] ^ 1] {
+                let mut changed = der.clone();
+                changed[at] = byte;
+                let _ = parse(&pem(label, &changed));
+            }
+            let _ = parse(&pem(label, &der[..at]));
+            let _ = parse(&pem(label, &[&der[..at], &der[..]].concat()));
+        }
+    }
+    // Lengths that promise more than there is.
+    for der in
+        [&b"\x30\x84\xff\xff\xff\xff"[..], b"\x30\x80\0\0", b"\x30\x82\xff\xff\x02\x01\x01", &[0x30; 200]]
+    {
+        for label in ["PUBLIC KEY", "RSA PUBLIC KEY"] {
+            assert!(parse(&pem(label, der)).unwrap().usable.is_empty());
+        }
+    }
+}

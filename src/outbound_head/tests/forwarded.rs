@@ -1,0 +1,127 @@
+//! `X-Forwarded-*` and where a request comes from.
+
+use super::*;
+
+fn trusting(networks: &[&str]) -> OutboundHead {
+    let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
+    OutboundHead::new(Backend::Generic, names(false), Authorization::Forward, networks)
+}
+
+fn with(head: &OutboundHead, lines: &[(&str, &str)]) -> HeaderMap {
+    sent_by(head, &gate(Backend::Generic), &[&[BEARER], lines].concat(), json!({}))
+}
+
+const CLAIMED: &[(&str, &str)] = &[
+    ("x-forwarded-for", "203.0.113.7"),
+    ("x-forwarded-for", "10.0.0.9"),
+    ("x-forwarded-proto", "https"),
+    ("x-forwarded-host", "public.example"),
+    ("forwarded", "for=203.0.113.7"),
+    ("x-real-ip", "203.0.113.7"),
+    ("x-forwarded-prefix", "/.."),
+    ("x-forwarded-port", "443"),
+];
+
+#[test]
+fn a_clients_own_words_are_replaced() {
+    for head in [trusting(&[]), trusting(&["10.0.0.0/8"])] {
+        let fields = with(&head, CLAIMED);
+        assert_values(&fields, "x-forwarded-for", &["192.0.2.1"]);
+        assert_values(&fields, "x-forwarded-proto", &["http"]);
+        assert_values(&fields, "x-forwarded-host", &["a.example"]);
+        for name in PROXY_FIELDS {
+            assert_values(&fields, name, &[]);
+        }
+    }
+}
+
+#[test]
+fn a_trusted_proxys_words_go_on() {
+    let fields = with(&trusting(&["192.0.2.0/24"]), CLAIMED);
+    assert_values(&fields, "x-forwarded-for", &["203.0.113.7, 10.0.0.9, 192.0.2.1"]);
+    assert_values(&fields, "x-forwarded-proto", &["https"]);
+    assert_values(&fields, "x-forwarded-host", &["public.example"]);
+    assert_values(&fields, "x-real-ip", &["203.0.113.7"]);
+    let silent = with(&trusting(&["192.0.2.0/24"]), &[]);
+    assert_values(&silent, "x-forwarded-for", &["192.0.2.1"]);
+    assert_values(&silent, "x-forwarded-proto", &["http"]);
+    assert_values(&silent, "x-forwarded-host", &["a.example"]);
+}
+
+#[test]
+fn other_spellings_of_these_fields_never_go_on() {
+    for head in [trusting(&[]), trusting(&["192.0.2.0/24"])] {
+        for name in [
+            "x_forwarded_for",
+            "X-Forwarded_For",
+            "x.forwarded.for",
+            "X_FORWARDED_PROTO",
+            "x_forwarded-host",
+            "x_real_ip",
+        ] {
+            assert_values(&with(&head, &[(name, "203.0.113.7")]), name, &[]);
+        }
+    }
+}
+
+#[test]
+fn the_scheme_is_the_one_that_the_client_used() {
+    let mut lines = fields(&[BEARER, ("host", "a.example")]);
+    let facts = facts_of(Backend::Generic, "GET", "/x", &lines).unwrap();
+    let permit = decide(&gate(Backend::Generic), &facts, Some(verified(json!({})))).unwrap();
+    let peer = "::ffff:192.0.2.9".parse().unwrap();
+    trusting(&[]).rewrite(&mut lines, &facts, &permit, peer, true).unwrap();
+    assert_values(&lines, "x-forwarded-proto", &["https"]);
+    assert_values(&lines, "x-forwarded-for", &["192.0.2.9"]);
+}
+
+#[test]
+fn a_source_is_the_nearest_address_that_is_no_trusted_proxy() {
+    let head = trusting(&["192.0.2.0/24", "10.0.0.0/8", "fd00::/8"]);
+    for (chain, source) in [
+        (&[][..], "192.0.2.1"),
+        (&["203.0.113.7"], "203.0.113.7"),
+        (&["1.1.1.1, 203.0.113.7"], "203.0.113.7"),
+        (&["1.1.1.1, 203.0.113.7, 10.0.0.9"], "203.0.113.7"),
+        (&["1.1.1.1", "203.0.113.7, 10.0.0.9"], "203.0.113.7"),
+        (&["1.1.1.1, 203.0.113.7", "10.0.0.9", "10.0.0.8"], "203.0.113.7"),
+        (&["10.0.0.9"], "10.0.0.9"),
+        (&["10.0.0.8, 10.0.0.9"], "10.0.0.8"),
+        (&["2001:db8::7, fd00::1"], "2001:db8::7"),
+        (&["::ffff:203.0.113.7"], "::ffff:203.0.113.7"),
+        (&["203.0.113.7, ::ffff:10.0.0.9"], "203.0.113.7"),
+        // What cannot be read ends the chain: further left anything may have been written.
+        (&["1.1.1.1, garbage"], "192.0.2.1"),
+        (&["1.1.1.1, garbage, 10.0.0.9"], "10.0.0.9"),
+        (&["1.1.1.1,, 10.0.0.9"], "10.0.0.9"),
+        (&["1.1.1.1", ""], "192.0.2.1"),
+        (&["1.1.1.1, 203.0.113.7:80"], "192.0.2.1"),
+        (&["1.1.1.1, fe80::1%eth0"], "192.0.2.1"),
+        (&["1.1.1.1, unknown, 203.0.113.7"], "203.0.113.7"),
+        (&["1.1.1.1, 010.0.0.9"], "192.0.2.1"),
+        // A field that is no ASCII is not skipped either.
+        (&["1.1.1.1", "\u{e9}"], "192.0.2.1"),
+        (&["1.1.1.1", "\u{e9}, 203.0.113.7"], "203.0.113.7"),
+        (&["1.1.1.1", "\u{e9}, 10.0.0.9"], "10.0.0.9"),
+    ] {
+        let lines: Vec<_> = chain.iter().map(|value| ("x-forwarded-for", *value)).collect();
+        let found = head.source_ip(&fields(&lines), PEER);
+        assert_eq!(found, source.parse::<IpAddr>().unwrap(), "{chain:?}");
+        assert_eq!(trusting(&[]).source_ip(&fields(&lines), PEER), PEER, "nobody is trusted: {chain:?}");
+        assert_eq!(
+            trusting(&["10.0.0.0/8"]).source_ip(&fields(&lines), PEER),
+            PEER,
+            "the peer is not: {chain:?}"
+        );
+    }
+    let long = "10.0.0.1, ".repeat(1000) + "10.0.0.1";
+    let found = head.source_ip(&fields(&[("x-forwarded-for", &format!("203.0.113.7, {long}"))]), PEER);
+    assert_eq!(found, "203.0.113.7".parse::<IpAddr>().unwrap());
+}
+
+#[test]
+fn a_chain_that_cannot_be_read_does_not_go_on() {
+    let fields =
+        with(&trusting(&["192.0.2.0/24"]), &[("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "\u{e9}")]);
+    assert_values(&fields, "x-forwarded-for", &["192.0.2.1"]);
+}

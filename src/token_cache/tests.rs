@@ -1,0 +1,77 @@
+//! What the cache gives back, and what it does not.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use serde_json::json;
+
+use super::*;
+use crate::test_support::{NOW, verified};
+
+const NOW_DATE: NumericDate = NumericDate::from_secs(NOW);
+
+fn cache() -> TokenCache {
+    TokenCache::new(1024 * 1024, Duration::from_secs(300))
+}
+
+fn token() -> Arc<VerifiedToken> {
+    Arc::new(verified(json!({"exp": NOW + 10})))
+}
+
+#[test]
+fn a_token_is_found_under_its_digest_and_its_generation() {
+    let (cache, key) = (cache(), TokenCache::digest("a.b.c"));
+    assert!(cache.get(&key, 1, NOW_DATE).is_none());
+    let kept = token();
+    cache.insert(key, kept.clone(), 1);
+    assert!(Arc::ptr_eq(&cache.get(&key, 1, NOW_DATE).unwrap(), &kept));
+    assert!(cache.get(&TokenCache::digest("a.b.d"), 1, NOW_DATE).is_none());
+}
+
+#[test]
+fn the_digest_is_over_the_whole_text() {
+    let texts = ["a.b.c", "a.b.d", "a.b.c ", "a.b", "A.b.c", "a.b.cc", ""];
+    let digests: std::collections::BTreeSet<_> = texts.iter().map(|text| TokenCache::digest(text)).collect();
+    assert_eq!(digests.len(), texts.len());
+}
+
+#[test]
+fn other_keys_mean_another_verification() {
+    let (cache, key) = (cache(), TokenCache::digest("a.b.c"));
+    cache.insert(key, token(), 1);
+    assert!(cache.get(&key, 2, NOW_DATE).is_none(), "the keys changed");
+    assert!(cache.get(&key, 1, NOW_DATE).is_none(), "and it is gone for good");
+    cache.insert(key, token(), 2);
+    assert!(cache.get(&key, 1, NOW_DATE).is_none(), "nor is it good for older keys");
+}
+
+#[test]
+fn times_are_judged_on_every_hit() {
+    let (cache, key) = (cache(), TokenCache::digest("a.b.c"));
+    cache.insert(key, token(), 1);
+    let at = |secs| cache.get(&key, 1, NumericDate::from_secs(secs)).is_some();
+    assert!(at(NOW + 39), "within the leeway");
+    assert!(!at(NOW + 40), "expired while it was kept");
+    assert!(!at(NOW), "and gone");
+}
+
+#[test]
+fn it_holds_no_more_than_its_weight() {
+    let cache = TokenCache::new(10_000, Duration::from_secs(300));
+    for number in 0..1000 {
+        cache.insert(TokenCache::digest(&number.to_string()), token(), 1);
+    }
+    cache.0.run_pending_tasks();
+    assert!(cache.0.weighted_size() <= 10_000, "{}", cache.0.weighted_size());
+    let nothing = TokenCache::new(0, Duration::from_secs(300));
+    nothing.insert(TokenCache::digest("a"), token(), 1);
+    nothing.0.run_pending_tasks();
+    assert!(nothing.get(&TokenCache::digest("a"), 1, NOW_DATE).is_none());
+}
+
+#[test]
+fn nothing_is_kept_longer_than_the_longest_time() {
+    let cache = TokenCache::new(1024 * 1024, Duration::ZERO);
+    let key = TokenCache::digest("a.b.c");
+    cache.insert(key, token(), 1);
+    assert!(cache.get(&key, 1, NOW_DATE).is_none());
+}
