@@ -122,7 +122,8 @@ async fn one_refresh_serves_everybody_and_then_there_is_none_for_a_while() {
 
 #[tokio::test]
 async fn keys_are_kept_over_every_kind_of_failure() {
-    let answers: Vec<(fn() -> Answer, &str)> = vec![
+    type Case = (fn() -> Answer, &'static str);
+    let answers: Vec<Case> = vec![
         (|| status(500), "500"),
         (|| status(404), "404"),
         (|| status(204), "204"),

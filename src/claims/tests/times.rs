@@ -86,7 +86,7 @@ fn exp_is_the_first_second_at_which_a_token_is_bad() {
         let claims = with(without(good_claims(), "iat"), json!({"exp": exp}));
         let outcome = judged_at(&open_rules(), &claims, now);
         assert_eq!(outcome.is_ok(), good, "{exp} at {now}");
-        assert_eq!(outcome.err().is_none_or(|fault| fault == ClaimsFault::Expired), true, "{exp} at {now}");
+        assert!(outcome.err().is_none_or(|fault| fault == ClaimsFault::Expired), "{exp} at {now}");
     }
     let rules = ClaimRules { leeway: Duration::ZERO, ..open_rules() };
     let claims = good(json!({"exp": NOW}));

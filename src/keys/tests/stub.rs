@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// One request as it came.
 #[derive(Clone, Debug)]
@@ -58,6 +59,8 @@ impl Stub {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
+                // A connection that was opened and not used must not hold up the end.
+                let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
                 let Some(request) = read(&stream) else { continue };
                 log.lock().unwrap().push(request.clone());
                 write(&stream, &answer(number, &request));
