@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,9 +40,10 @@ pub struct RequestProgress {
 }
 
 const STREAMING: u8 = 0;
-const SENT: u8 = 1;
-const BROKEN: u8 = 2;
-const TOO_LARGE: u8 = 3;
+const WAITING: u8 = 1;
+const SENT: u8 = 2;
+const BROKEN: u8 = 3;
+const TOO_LARGE: u8 = 4;
 
 impl RequestProgress {
     /// A body that is about to start.
@@ -57,6 +58,11 @@ impl RequestProgress {
     /// Whether all of it was handed on.
     pub fn is_sent(&self) -> bool {
         self.state.load(Ordering::Relaxed) == SENT
+    }
+
+    /// Whether the client is what it waits for: the backend has taken everything so far.
+    pub fn is_waiting(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == WAITING
     }
 
     /// Whether the client broke it off, or framed it wrongly.
@@ -96,7 +102,12 @@ impl Body for RequestBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let Self::Stream { incoming, progress, limit } = self.get_mut() else { return Poll::Ready(None) };
         loop {
-            match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+            let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(cx) else {
+                progress.becomes(WAITING);
+                return Poll::Pending;
+            };
+            progress.becomes(STREAMING);
+            match frame {
                 Some(Ok(frame)) => {
                     // Trailers could carry any field, and every check is done.
                     let Ok(data) = frame.into_data() else { continue };

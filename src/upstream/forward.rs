@@ -93,23 +93,30 @@ impl Upstream {
         let started = Instant::now();
         let answered = sender.try_send_request(request);
         tokio::pin!(answered);
-        let mut deadline = started + self.target.response_timeout;
         loop {
+            let (deadline, failure) = self.deadline(started, progress);
+            if deadline <= Instant::now() {
+                return Err(SendError::Failed(failure));
+            }
             tokio::select! {
                 biased;
                 answer = &mut answered => return answer.map_err(|error| SendError::read(error, progress)),
                 () = sleep_until(deadline) => {}
             }
-            // While the body streams, the clock runs from its last movement.
-            let from = progress.map_or(started, |progress| progress.last());
-            let allowed = match progress {
-                Some(progress) if !progress.is_sent() => self.target.idle_timeout,
-                _ => self.target.response_timeout,
-            };
-            deadline = from + allowed;
-            if deadline <= Instant::now() {
-                return Err(SendError::Failed(Failure::Answer(Reason::UpstreamTimeout)));
+        }
+    }
+
+    /// Until when to wait, and what it means if nothing comes. While the body streams, the clock
+    /// runs from its last movement, and whoever it waits for is at fault.
+    fn deadline(&self, started: Instant, progress: Option<&Arc<RequestProgress>>) -> (Instant, Failure) {
+        let timeout = Failure::Answer(Reason::UpstreamTimeout);
+        match progress {
+            None => (started + self.target.response_timeout, timeout),
+            Some(progress) if progress.is_sent() => (progress.last() + self.target.response_timeout, timeout),
+            Some(progress) if progress.is_waiting() => {
+                (progress.last() + self.target.idle_timeout, Failure::BrokenRequest)
             }
+            Some(progress) => (progress.last() + self.target.idle_timeout, timeout),
         }
     }
 
@@ -122,7 +129,6 @@ impl Upstream {
         let lifetime = announced_lifetime(response.headers()).unwrap_or(IDLE_LIFETIME);
         let reusable = response.version() == Version::HTTP_11 && !lifetime.is_zero();
         let lease = reusable.then(|| Lease { sender, pool: self.clone(), request, lifetime });
-
         response.map(|incoming| AnswerBody::new(incoming, lease, self.target.idle_timeout))
     }
 }

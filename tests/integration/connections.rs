@@ -74,3 +74,17 @@ fn one_connection_too_many_is_turned_away_and_the_others_are_served() {
     open[0].send(request_bytes("GET", "/y", &[("Authorization", &token)], b""));
     assert_eq!(open[0].answer().expect("an answer").status, 200);
 }
+
+#[test]
+fn a_client_that_stalls_in_its_body_is_not_the_backends_fault() {
+    let stage = Stage::plain(|setup| setup.env("METAGATE_UPSTREAM__IDLE_TIMEOUT", "300ms"));
+    let mut client = Client::connect(stage.gateway.proxy);
+    let token = bearer(&Token::user());
+    client.send(format!(
+        "POST /x HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nContent-Length: 100\r\n\r\nhalf"
+    ));
+    let answer = client.answer().expect("an answer");
+    assert_eq!(answer.status, 400, "504 would have the client send it all again");
+    assert_eq!(answer.header("connection"), Some("close"));
+    assert_eq!(client.rest(), "");
+}
