@@ -39,6 +39,10 @@ pub use assembly::gate;
 const DISCARD_BYTES: u64 = 64 * 1024;
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
+/// How often one request is judged again because of its kid: a fetch that was under way already may
+/// have begun too early, and each of several sources answers in its own time.
+const MAX_REFRESHES: u8 = 4;
+
 /// Where the time comes from.
 pub type Clock = fn() -> NumericDate;
 
@@ -199,8 +203,7 @@ impl Gateway {
                     waited = true;
                     self.keys.wait_for(entry).await
                 }
-                // Twice, because a fetch that was under way already may have begun too early.
-                (TokenFault::UnknownKey, Some(entry)) if refreshes < 2 => {
+                (TokenFault::UnknownKey, Some(entry)) if refreshes < MAX_REFRESHES => {
                     refreshes += 1;
                     self.keys.refresh_unknown(entry, ring.generation).await
                 }

@@ -4,6 +4,7 @@
 //! wait only where there is no key to judge with: [`Keys::refresh_unknown`] and
 //! [`Keys::wait_for`]. Forgetting to call them is still a refusal.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use arc_swap::ArcSwap;
 use secrecy::ExposeSecret as _;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::config::{Config, Jwks, KeySource, TrustEntry};
 use crate::jose::{KeySet, VerificationKey};
@@ -20,18 +21,26 @@ use crate::metrics::Metrics;
 use crate::tls::TlsError;
 use crate::trust::KeyRing;
 
+mod fault;
 mod fetch;
+mod freshness;
 mod guard;
 mod persist;
+mod report;
+mod schedule;
 mod source;
+mod status;
 
-pub use fetch::FetchError;
-pub use source::SourceStatus;
+pub use fault::FetchError;
+pub use status::SourceStatus;
 
-use source::Source;
+use source::{Making, Source};
 
 /// How many requests may be held while there are no keys.
 const MAX_HOLDERS: usize = 2048;
+/// How many requests may wait for the refresh that an unknown kid causes. Apart from the holders:
+/// whoever makes up kids must not take the places of those who wait for first keys.
+const MAX_ASKERS: usize = 2048;
 
 /// The keys of every entry.
 #[derive(Debug)]
@@ -43,17 +52,22 @@ pub struct Keys {
     rebuilding: Mutex<()>,
     /// Requests that may wait for keys at the same time.
     holders: Semaphore,
+    /// Requests that may wait for a refresh at the same time.
+    askers: Semaphore,
     settings: Jwks,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug)]
 struct Entry {
+    name: Box<str>,
     /// What the configuration itself holds, which is always there.
     fixed: Vec<Arc<VerificationKey>>,
     sources: Vec<Arc<Source>>,
     optional: bool,
     had_keys: AtomicBool,
-    on_demand: Mutex<Option<Instant>>,
+    /// Per source, when an unknown kid last caused a fetch.
+    on_demand: Mutex<Vec<Option<Instant>>>,
 }
 
 /// Why the keys of a configuration cannot be kept at all.
@@ -69,9 +83,10 @@ pub enum KeysError {
 impl Keys {
     /// Prepares the keys of a configuration. Nothing is fetched before [`Keys::run`].
     pub fn new(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Self>, KeysError> {
+        let mut making = Making { config, metrics, names: &mut HashSet::new() };
         let mut entries = Vec::with_capacity(config.trust.len());
         for entry in &config.trust {
-            entries.push(Entry::new(entry, config, metrics)?);
+            entries.push(Entry::new(entry, &mut making)?);
         }
         let keys = Self {
             ring: ArcSwap::default(),
@@ -79,7 +94,9 @@ impl Keys {
             entries,
             rebuilding: Mutex::default(),
             holders: Semaphore::new(MAX_HOLDERS),
+            askers: Semaphore::new(MAX_ASKERS),
             settings: config.jwks.clone(),
+            metrics: metrics.clone(),
         };
         keys.rebuild();
         Ok(Arc::new(keys))
@@ -93,14 +110,24 @@ impl Keys {
     /// Keeps every source until the future is dropped.
     pub async fn run(self: Arc<Self>) {
         let mut tasks = JoinSet::new();
-        for source in self.sources() {
+        let start = |source: Arc<Source>, tasks: &mut JoinSet<()>| {
             let (keys, source) = (self.clone(), source.clone());
-            tasks.spawn(async move { source.keep(&keys.settings, || keys.rebuild()).await });
+            tasks.spawn(async move { source.keep(&keys.settings, || keys.rebuild()).await }).id()
+        };
+        let mut running: HashMap<_, _> =
+            self.sources().map(|source| (start(source.clone(), &mut tasks), source.clone())).collect();
+        while let Some(ended) = tasks.join_next_with_id().await {
+            // It ends by a panic alone, which must not cost this source its keys for good.
+            let Err(error) = ended else { continue };
+            let Some(source) = running.remove(&error.id()) else { continue };
+            self.metrics.panics.inc();
+            tracing::error!(source = source.status().name, "a key source panicked and is started again");
+            running.insert(start(source.clone(), &mut tasks), source);
         }
-        while tasks.join_next().await.is_some() {}
     }
 
-    /// Fetches every source once and returns: for `check`, `keys` and `explain`.
+    /// Fetches every source once and returns: for `check`, `keys` and `explain`, which leave what is
+    /// stored on disk to the service whose it is.
     pub async fn fetch_all(self: &Arc<Self>) {
         let mut tasks = JoinSet::new();
         for source in self.sources() {
@@ -117,39 +144,58 @@ impl Keys {
     }
 
     /// After a token with a kid that no key of this entry has: one refresh of its sources for all
-    /// who ask, at most one per `unknownKeyCooldown`. `seen` is the generation of the ring that did
-    /// not have the key. `true` if there may be a newer one.
+    /// who ask, of each at most one per `unknownKeyCooldown`. `seen` is the generation of the ring that did
+    /// not have the key. `true` if there may be a newer one, which is as soon as any source has
+    /// brought another key: a second one that hangs does not hold up who waits for the first.
     pub async fn refresh_unknown(&self, entry: usize, seen: u64) -> bool {
         let Some(entry) = self.entries.get(entry).filter(|entry| !entry.sources.is_empty()) else {
             return false;
         };
         let deadline = Instant::now() + self.settings.timeout + Duration::from_secs(1);
         let waits = {
-            let mut last = entry.on_demand.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut asked = entry.on_demand.lock().unwrap_or_else(PoisonError::into_inner);
             // Under the lock: whoever asked before us may have been answered since we looked.
             if self.ring.load().generation != seen {
                 return true;
             }
-            let running: Vec<_> = entry.sources.iter().filter_map(Source::running_attempt).collect();
-            if !running.is_empty() {
-                running
-            } else if last.is_some_and(|last| last.elapsed() < self.settings.unknown_key_cooldown) {
-                return false;
-            } else {
-                *last = Some(Instant::now());
-                entry.sources.iter().map(Source::request_attempt).collect()
+            let cooldown = self.settings.unknown_key_cooldown;
+            let wait = |(source, last): (&Arc<Source>, &mut Option<Instant>)| {
+                source.running_attempt().or_else(|| {
+                    let due = last.is_none_or(|last| last.elapsed() >= cooldown);
+                    due.then(|| {
+                        *last = Some(Instant::now());
+                        source.request_attempt()
+                    })
+                })
+            };
+            entry.sources.iter().zip(asked.iter_mut()).filter_map(wait).collect::<Vec<_>>()
+        };
+        if waits.is_empty() {
+            return false;
+        }
+        let Ok(_asks) = self.askers.try_acquire() else { return false };
+        let mut changed = self.changed.subscribe();
+        let all_ended = async {
+            for wait in waits {
+                wait.finished().await;
             }
         };
-        for wait in waits {
-            let _ = timeout_at(deadline, wait.finished()).await;
+        tokio::select! {
+            () = all_ended => {}
+            _ = changed.wait_for(|generation| *generation != seen) => {}
+            () = sleep_until(deadline) => {}
         }
         true
     }
 
     /// Waits until an entry has keys, at most for `maxWait`. Not at all where too many wait.
     pub async fn wait_for(&self, entry: usize) -> bool {
-        let Ok(_held) = self.holders.try_acquire() else { return false };
         let has_keys = || self.ring.load().sets.get(entry).is_some_and(Option::is_some);
+        // They may have come since the caller looked.
+        if has_keys() {
+            return true;
+        }
+        let Ok(_held) = self.holders.try_acquire() else { return false };
         let mut changed = self.changed.subscribe();
         let deadline = Instant::now() + self.settings.max_wait;
         for source in self.entries.get(entry).map(|entry| entry.sources.as_slice()).unwrap_or_default() {
@@ -165,7 +211,11 @@ impl Keys {
 
     /// What every source holds, in the order of the configuration.
     pub fn status(&self) -> Vec<SourceStatus> {
-        self.sources().map(|source| source.status()).collect()
+        let of_entry = |entry: &Entry| {
+            let fixed = (!entry.fixed.is_empty()).then(|| SourceStatus::fixed(&entry.name, &entry.fixed));
+            fixed.into_iter().chain(entry.sources.iter().map(|source| source.status())).collect::<Vec<_>>()
+        };
+        self.entries.iter().flat_map(of_entry).collect()
     }
 
     fn sources(&self) -> impl Iterator<Item = &Arc<Source>> {
@@ -193,7 +243,7 @@ impl Keys {
 }
 
 impl Entry {
-    fn new(entry: &TrustEntry, config: &Config, metrics: &Arc<Metrics>) -> Result<Self, KeysError> {
+    fn new(entry: &TrustEntry, making: &mut Making<'_>) -> Result<Self, KeysError> {
         let (fixed, sources) = match &entry.keys {
             KeySource::SharedSecret(secret) => {
                 let key = VerificationKey::from_shared_secret(secret.expose_secret());
@@ -202,19 +252,18 @@ impl Entry {
             KeySource::Inline(keys) => (keys.clone(), Vec::new()),
             KeySource::Urls(urls) => {
                 let sources: Result<_, _> =
-                    urls.iter().map(|url| Source::key_set(entry, url, config, metrics)).collect();
+                    urls.iter().map(|url| Source::key_set(entry, url, making)).collect();
                 (Vec::new(), sources?)
             }
-            KeySource::Discovery(issuer) => {
-                (Vec::new(), vec![Source::discovery(entry, issuer, config, metrics)?])
-            }
+            KeySource::Discovery(issuer) => (Vec::new(), vec![Source::discovery(entry, issuer, making)?]),
         };
         Ok(Self {
+            name: entry.name.clone(),
+            on_demand: Mutex::new(vec![None; sources.len()]),
             fixed,
             sources,
             optional: entry.optional,
             had_keys: AtomicBool::new(false),
-            on_demand: Mutex::default(),
         })
     }
 

@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         message: finding.message.clone(),
         help: finding.help.clone(),
     }));
-    findings.extend(fetched.iter().flat_map(published_key));
+    findings.extend(fetched.iter().flat_map(stored).chain(fetched.iter().flat_map(published_key)));
     findings.sort_by_key(|finding| finding.level);
     print(&findings, &fetched, arguments.json);
     if findings.iter().any(|finding| finding.level == "error") { Err(Failure::Code(1)) } else { Ok(()) }
@@ -62,6 +62,16 @@ fn failed(source: &SourceStatus, config: &Config) -> Option<Finding> {
         level: if optional { "warning" } else { "error" },
         path: format!("authentication ({})", source.entry),
         message: format!("{}: {failure}", source.name),
+        help: None,
+    })
+}
+
+/// Nothing is wrong with the configuration, but a start without the stored keys would find none.
+fn stored(source: &SourceStatus) -> Option<Finding> {
+    source.restored.then(|| Finding {
+        level: "warning",
+        path: format!("authentication ({})", source.entry),
+        message: format!("{}: {} stored keys would serve meanwhile", source.name, source.usable.len()),
         help: None,
     })
 }

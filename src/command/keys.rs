@@ -1,7 +1,7 @@
 //! `metagate keys`
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -46,6 +46,9 @@ fn print_source(source: &SourceStatus) {
     if let Some(failure) = &source.failure {
         println!("  failed: {failure}");
     }
+    for line in times(source, SystemTime::now()) {
+        println!("  {line}");
+    }
     for key in &source.usable {
         println!(
             "  usable   kid={}  {}  {} bits  {}",
@@ -60,17 +63,34 @@ fn print_source(source: &SourceStatus) {
     }
 }
 
+/// How old the keys are and when there will be newer ones.
+fn times(source: &SourceStatus, now: SystemTime) -> Vec<String> {
+    let whole = |time: Duration| humantime::format_duration(Duration::from_secs(time.as_secs()));
+    let mut lines = Vec::new();
+    if let Some(age) = source.fetched_at.map(|time| now.duration_since(time).unwrap_or_default()) {
+        let kept = if source.restored { "stored keys, stale until they are fetched: " } else { "" };
+        lines.push(format!("{kept}fetched {} ago", whole(age)));
+    }
+    if let Some(next) = source.next.map(|time| time.duration_since(now).unwrap_or_default()) {
+        lines.push(format!("next refresh in {}", whole(next)));
+    }
+    lines
+}
+
 /// A source as JSON.
 pub(super) fn source_json(source: &SourceStatus) -> Value {
-    let fetched_at = source
-        .fetched_at
-        .and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok())
-        .map(|time| time.as_secs());
+    let now = SystemTime::now();
+    let secs =
+        |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let age = |time: SystemTime| now.duration_since(time).unwrap_or_default().as_secs();
     json!({
         "issuer": source.entry,
         "source": source.name,
         "failure": source.failure,
-        "fetchedAt": fetched_at,
+        "fetchedAt": source.fetched_at.map(secs),
+        "ageSeconds": source.fetched_at.map(age),
+        "nextRefreshAt": source.next.map(secs),
+        "restored": source.restored,
         "keys": source.usable.iter().map(|key| key_json(key)).chain(source.skipped.iter().map(skipped_json)).collect::<Vec<_>>(),
     })
 }

@@ -1,25 +1,98 @@
 //! Where a key fetch may be led: not every place that a redirect or a name points to.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::{Attempt, Policy};
 use url::{Host, Url};
 
 const MAX_REDIRECTS: usize = 3;
+/// How many foreign names are remembered: far more than one fetch can lead to.
+const MAX_NAMES: usize = 16;
+
+/// Judges where one source leads.
+#[derive(Debug)]
+pub(super) struct Guard {
+    /// The host that the configuration names; wherever that is, it is meant.
+    home: Option<String>,
+    /// A source on this machine may lead to this machine, and no other one may.
+    loopback: bool,
+    /// Names that the source led to. These may not turn out to be this machine.
+    led_to: Mutex<HashSet<String>>,
+}
+
+impl Guard {
+    pub(super) fn new(source: &Url) -> Arc<Self> {
+        let home = source.host_str().map(str::to_owned);
+        Arc::new(Self { home, loopback: is_loopback(source), led_to: Mutex::default() })
+    }
+
+    /// Whether a source that was being read at `from` may lead to `to`.
+    pub(super) fn admit(&self, from: &Url, to: &Url) -> Result<(), &'static str> {
+        if !matches!(to.scheme(), "http" | "https") || (from.scheme() == "https" && to.scheme() != "https") {
+            return Err("it leads to a weaker scheme");
+        }
+        if literal_address(to).is_some_and(is_metadata) {
+            return Err("it leads to a link-local or metadata address");
+        }
+        if !self.loopback && is_loopback(to) {
+            return Err("it leads to a loopback address");
+        }
+        let foreign = to.domain().filter(|name| self.home.as_deref() != Some(name));
+        if let Some(name) = foreign.filter(|_| !self.loopback) {
+            let mut led_to = self.led_to.lock().unwrap_or_else(PoisonError::into_inner);
+            // One fetch at a time, and this name is connected to next: older ones are done with.
+            if led_to.len() >= MAX_NAMES {
+                led_to.clear();
+            }
+            led_to.insert(name.to_owned());
+        }
+        Ok(())
+    }
+
+    /// At most three redirects, each to a place that is admitted.
+    pub(super) fn redirects(self: &Arc<Self>) -> Policy {
+        let guard = self.clone();
+        Policy::custom(move |attempt: Attempt<'_>| {
+            let previous = attempt.previous();
+            if previous.len() > MAX_REDIRECTS {
+                return attempt.error("more than 3 redirects");
+            }
+            let Some(from) = previous.last() else { return attempt.stop() };
+            match guard.admit(from, attempt.url()) {
+                Ok(()) => attempt.follow(),
+                Err(why) => attempt.error(format!("redirect not followed: {why}")),
+            }
+        })
+    }
+
+    /// A resolver for reqwest.
+    pub(super) fn resolver(self: &Arc<Self>) -> Arc<GuardedResolver> {
+        Arc::new(GuardedResolver(self.clone()))
+    }
+
+    /// Whether keys may be fetched from this address of a name.
+    fn admits_address(&self, name: &str, address: IpAddr) -> bool {
+        let led_to = || self.led_to.lock().unwrap_or_else(PoisonError::into_inner).contains(name);
+        let brought_here = || address.to_canonical().is_loopback() && led_to();
+        !(is_metadata(address) || brought_here())
+    }
+}
 
 /// Names are resolved here, so that the address that is connected to is the one that was judged
 /// (a name that resolves differently the second time changes nothing).
 #[derive(Clone, Debug)]
-pub(super) struct GuardedResolver;
+pub(super) struct GuardedResolver(Arc<Guard>);
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
+        let guard = self.0.clone();
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0))
                 .await?
-                .filter(|address| !is_metadata(address.ip()))
+                .filter(|address| guard.admits_address(name.as_str(), address.ip()))
                 .collect();
             if found.is_empty() {
                 return Err("the name resolves to no address that keys may be fetched from".into());
@@ -27,31 +100,6 @@ impl Resolve for GuardedResolver {
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
-}
-
-/// At most three redirects, to the same scheme or from http to https, and never to an address
-/// that only this machine's cloud should answer on.
-pub(super) fn redirects() -> Policy {
-    Policy::custom(|attempt: Attempt<'_>| {
-        let previous = attempt.previous();
-        let secure = previous.last().is_some_and(|url| url.scheme() == "https");
-        if previous.len() > MAX_REDIRECTS {
-            attempt.error("more than 3 redirects")
-        } else if !matches!(attempt.url().scheme(), "http" | "https")
-            || (secure && attempt.url().scheme() != "https")
-        {
-            attempt.error("a redirect to a weaker scheme")
-        } else if literal_address(attempt.url()).is_some_and(is_metadata) {
-            attempt.error("a redirect to a link-local or metadata address")
-        } else {
-            attempt.follow()
-        }
-    })
-}
-
-/// A resolver for reqwest.
-pub(super) fn resolver() -> Arc<GuardedResolver> {
-    Arc::new(GuardedResolver)
 }
 
 fn literal_address(url: &Url) -> Option<IpAddr> {
@@ -66,7 +114,7 @@ fn literal_address(url: &Url) -> Option<IpAddr> {
 /// their IPv6 address at AWS, and addresses that are none.
 fn is_metadata(address: IpAddr) -> bool {
     const AWS_METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-    match address.to_canonical() {
+    match embedded(address) {
         IpAddr::V4(address) => {
             address.is_link_local()
                 || address.is_unspecified()
@@ -79,9 +127,27 @@ fn is_metadata(address: IpAddr) -> bool {
     }
 }
 
-/// Whether this is a literal loopback address or `localhost`.
+/// The IPv4 address that an IPv6 one stands for: mapped (RFC 4291 section 2.5.5.2) or through
+/// NAT64's well-known prefix (RFC 6052 section 2.1).
+fn embedded(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(six) => match six.segments() {
+            [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+                IpAddr::V4(((u32::from(high) << 16) | u32::from(low)).into())
+            }
+            _ => IpAddr::V6(six),
+        },
+        four => four,
+    }
+}
+
+/// Whether this is a literal loopback address or a name of this machine (RFC 6761 section 6.3).
 pub(super) fn is_loopback(url: &Url) -> bool {
-    url.host_str() == Some("localhost")
+    let localhost = |name: &str| {
+        let name = name.trim_end_matches('.');
+        name == "localhost" || name.ends_with(".localhost")
+    };
+    url.domain().is_some_and(localhost)
         || literal_address(url).is_some_and(|address| address.to_canonical().is_loopback())
 }
 
@@ -100,11 +166,61 @@ mod tests {
             "0.0.0.0",
             "::",
             "100.100.100.200",
+            "64:ff9b::a9fe:a9fe",
         ] {
             assert!(is_metadata(address.parse().unwrap()), "{address}");
         }
         for address in ["127.0.0.1", "10.0.0.1", "192.168.1.1", "8.8.8.8", "::1", "fd00::1", "2001:db8::1"] {
             assert!(!is_metadata(address.parse().unwrap()), "{address}");
         }
+    }
+
+    fn url(text: &str) -> Url {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_source_elsewhere_may_not_lead_to_this_machine() {
+        let (from, guard) = (url("http://idp.test/jwks"), Guard::new(&url("http://idp.test/jwks")));
+        for to in [
+            "http://127.0.0.1/",
+            "http://[::1]/",
+            "http://[::ffff:127.0.0.1]/",
+            "http://localhost/",
+            "https://LOCALHOST./",
+            "http://a.localhost/",
+        ] {
+            assert_eq!(guard.admit(&from, &url(to)), Err("it leads to a loopback address"), "{to}");
+        }
+        for to in ["http://169.254.169.254/", "http://[fe80::1]/", "http://0.0.0.0/"] {
+            assert!(guard.admit(&from, &url(to)).is_err(), "{to}");
+        }
+        assert!(guard.admit(&url("https://idp.test/"), &url("http://idp.test/")).is_err());
+        assert!(guard.admit(&from, &url("file:///etc/passwd")).is_err());
+        assert_eq!(guard.admit(&from, &url("https://keys.test/jwks")), Ok(()));
+
+        // A name is judged again where it leads, when it is connected to.
+        let (here, there) = ("127.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap());
+        assert!(!guard.admits_address("keys.test", here) && guard.admits_address("keys.test", there));
+        assert!(guard.admits_address("idp.test", here), "the configuration named it");
+        assert!(!guard.admits_address("idp.test", "169.254.169.254".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_source_on_this_machine_may() {
+        let (from, guard) = (url("http://127.0.0.1:1/jwks"), Guard::new(&url("http://127.0.0.1:1/jwks")));
+        assert_eq!(guard.admit(&from, &url("http://localhost:2/")), Ok(()));
+        assert!(guard.admits_address("localhost", "::1".parse().unwrap()));
+        assert!(guard.admit(&from, &url("http://169.254.169.254/")).is_err());
+    }
+
+    #[test]
+    fn the_memory_of_names_is_bounded() {
+        let (from, guard) = (url("http://idp.test/jwks"), Guard::new(&url("http://idp.test/jwks")));
+        for number in 0..1000 {
+            guard.admit(&from, &url(&format!("http://h{number}.test/"))).unwrap();
+            assert!(!guard.admits_address(&format!("h{number}.test"), "127.0.0.1".parse().unwrap()));
+        }
+        assert!(guard.led_to.lock().unwrap().len() <= MAX_NAMES);
     }
 }

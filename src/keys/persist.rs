@@ -4,9 +4,11 @@
 //! the fetch inside. A file that others could have written is not believed.
 
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -22,6 +24,15 @@ pub(super) struct Store {
     path: PathBuf,
     source: String,
     max_bytes: u64,
+    queue: Arc<Mutex<Queue>>,
+}
+
+/// What is still to be written.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Option<(Arc<str>, SystemTime)>,
+    writing: bool,
+    failed: bool,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -45,7 +56,8 @@ impl Store {
     pub(super) fn new(directory: &Path, source: &str, max_bytes: u64) -> Self {
         let hash = digest(&SHA256, source.as_bytes());
         let name: String = hash.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { path: directory.join(format!("{name}.json")), source: source.to_owned(), max_bytes }
+        let path = directory.join(format!("{name}.json"));
+        Self { path, source: source.to_owned(), max_bytes, queue: Arc::default() }
     }
 
     /// Reads it back, if it is there, is ours, and is no older than `max_age`. Any error is a
@@ -55,8 +67,13 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };
-        if file.metadata()?.permissions().mode() & 0o022 != 0 {
+        let metadata = file.metadata()?;
+        if metadata.mode() & 0o022 != 0 {
             return Err(invalid("others may write to it"));
+        }
+        // In a directory that others write to, they can leave a file of theirs. Root can anyway.
+        if metadata.uid() != 0 && metadata.uid() != self.own_id()? {
+            return Err(invalid("it belongs to somebody else"));
         }
         let limit = self.max_bytes.saturating_mul(ENVELOPE_FACTOR).saturating_add(ENVELOPE_BYTES);
         let mut text = String::new();
@@ -72,6 +89,23 @@ impl Store {
         Ok(fresh.then_some(Stored { document: envelope.document, fetched_at }))
     }
 
+    /// Who we are in the eyes of the file system that it is on.
+    fn own_id(&self) -> io::Result<u32> {
+        let (path, file) = self.beside()?;
+        let id = file.metadata().map(|metadata| metadata.uid());
+        fs::remove_file(path)?;
+        id
+    }
+
+    /// A new file of ours beside its place, under a name that no other process uses.
+    fn beside(&self) -> io::Result<(PathBuf, File)> {
+        let unique = RandomState::new().hash_one(std::process::id());
+        let path = self.path.with_extension(format!("{unique:016x}.tmp"));
+        // Never through a link, and never over a file that is there.
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok((path, file))
+    }
+
     /// Writes it beside its place and then moves it there, so that no reader sees half of it.
     pub(super) fn write(&self, document: &str, fetched_at: SystemTime) -> io::Result<()> {
         let since_epoch = fetched_at.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -81,20 +115,48 @@ impl Store {
             fetched_at: since_epoch.as_secs(),
             document: document.to_owned(),
         };
-        let beside = self.path.with_extension(format!("{}.tmp", std::process::id()));
-        let written =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside).and_then(
-                |mut file| {
-                    file.write_all(&serde_json::to_vec(&envelope)?)?;
-                    file.sync_all()
-                },
-            );
+        let text = serde_json::to_vec(&envelope)?;
+        let (beside, mut file) = self.beside()?;
+        let written = file.write_all(&text).and_then(|()| file.sync_all());
         let moved = written.and_then(|()| fs::rename(&beside, &self.path));
         if moved.is_err() {
             // It may not be there at all; what matters is the first error.
             let _ = fs::remove_file(&beside);
         }
         moved
+    }
+
+    /// Writes it off this thread. One write at a time, however slow the disk; of several that wait
+    /// for it the last is written.
+    pub(super) fn write_soon(&self, document: Arc<str>, fetched_at: SystemTime, name: &str) {
+        {
+            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            queue.waiting = Some((document, fetched_at));
+            if std::mem::replace(&mut queue.writing, true) {
+                return;
+            }
+        }
+        let (store, name) = (self.clone(), name.to_owned());
+        tokio::task::spawn_blocking(move || store.write_waiting(&name));
+    }
+
+    fn write_waiting(&self, name: &str) {
+        loop {
+            let next = {
+                let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+                queue.writing = queue.waiting.is_some();
+                queue.waiting.take()
+            };
+            let Some((document, fetched_at)) = next else { return };
+            let written = self.write(&document, fetched_at);
+            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Err(error) = &written
+                && !queue.failed
+            {
+                tracing::warn!(source = name, %error, "keys cannot be stored");
+            }
+            queue.failed = written.is_err();
+        }
     }
 }
 
@@ -104,6 +166,8 @@ fn invalid(why: &'static str) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
     use super::*;
 
     const DAY: Duration = Duration::from_secs(86_400);
@@ -148,5 +212,34 @@ mod tests {
         fs::set_permissions(&store.path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&store.path, "{\"version\":1").unwrap();
         assert!(store.read(DAY, now).is_err());
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link_and_nothing_is_left_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path(), "https://a.example/jwks", 1024);
+        let elsewhere = directory.path().join("elsewhere");
+        fs::write(&elsewhere, "precious").unwrap();
+        symlink(&elsewhere, &store.path).unwrap();
+        let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        store.write("{}", now).unwrap();
+        assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "precious");
+        assert!(store.read(DAY, now).unwrap().is_some());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+
+    #[tokio::test]
+    async fn of_many_writes_the_last_one_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path(), "https://a.example/jwks", 1024);
+        let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        for number in 0..200 {
+            store.write_soon(format!("{number}").into(), now, "a");
+        }
+        while store.queue.lock().unwrap().writing {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(store.read(DAY, now).unwrap().unwrap().document, "199");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }

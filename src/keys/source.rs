@@ -1,39 +1,31 @@
 //! One place that keys come from, and the task that keeps them fresh.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 use url::Url;
 
 use super::KeysError;
-use super::fetch::{self, FetchError, Fetched, Fetcher, Freshness};
+use super::fault::FetchError;
+use super::fetch::{self, Fetched, Fetcher};
+use super::freshness::Freshness;
 use super::persist::Store;
+use super::report::{Report, Told};
+use super::schedule;
+use super::status::{SourceStatus, display_url, unique};
 use crate::config::{Config, Jwks, TrustEntry};
-use crate::jose::{KeyDialect, ParsedKeys, SkippedKey, VerificationKey};
+use crate::jose::{KeyDialect, ParsedKeys, VerificationKey};
 use crate::metrics::Metrics;
-
-/// The first wait after a failure; doubled with each further one.
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
-/// Before there have been any keys, a backend that is just starting is asked more often.
-const LONGEST_FIRST_BACKOFF: Duration = Duration::from_secs(5);
-/// How often a file is looked at. Polling sees what watching misses: a ConfigMap's symlink swap.
-const FILE_INTERVAL: Duration = Duration::from_secs(5);
-/// Requests that wait for first keys may not make attempts come closer together than this.
-const HURRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A source of keys.
 #[derive(Debug)]
 pub(super) struct Source {
-    name: String,
-    entry: Box<str>,
+    report: Report,
     fetcher: Fetcher,
     store: Option<Store>,
-    metrics: Arc<Metrics>,
     state: Mutex<State>,
     wake: Notify,
     attempts: watch::Sender<Attempts>,
@@ -53,13 +45,15 @@ struct State {
     next: Instant,
     last_attempt: Option<Instant>,
     requested: bool,
+    told: Told,
 }
 
 #[derive(Debug)]
 struct Held {
     keys: ParsedKeys,
     freshness: Freshness,
-    fetched: Instant,
+    /// From then on they are no keys any more.
+    stale: Instant,
     fetched_at: SystemTime,
     /// Kept only where it is written to disk again with every renewal.
     document: Option<Arc<str>>,
@@ -67,31 +61,18 @@ struct Held {
     restored: bool,
 }
 
-/// What a source holds and how it fares, for people.
-#[derive(Clone, Debug)]
-pub struct SourceStatus {
-    /// The issuer entry that it belongs to.
-    pub entry: Box<str>,
-    /// Its URL, without anything secret.
-    pub name: String,
-    /// The keys that can be used.
-    pub usable: Vec<Arc<VerificationKey>>,
-    /// Those that cannot, and why.
-    pub skipped: Vec<SkippedKey>,
-    /// When it was last fetched.
-    pub fetched_at: Option<SystemTime>,
-    /// When it is fetched next.
-    pub next: SystemTime,
-    /// Whether the keys are from disk and the source has not confirmed them since.
-    pub restored: bool,
-    /// Why the last attempt failed, if it did.
-    pub failure: Option<String>,
-}
-
 /// Waits for the end of one attempt.
 pub(super) struct AttemptWait {
     attempts: watch::Receiver<Attempts>,
     number: u64,
+}
+
+/// What a source is made from, besides its URL.
+pub(super) struct Making<'a> {
+    pub(super) config: &'a Config,
+    pub(super) metrics: &'a Arc<Metrics>,
+    /// The names that are given already: two sources may differ in their query alone.
+    pub(super) names: &'a mut HashSet<String>,
 }
 
 impl AttemptWait {
@@ -105,41 +86,33 @@ impl Source {
     pub(super) fn key_set(
         entry: &TrustEntry,
         url: &Url,
-        config: &Config,
-        metrics: &Arc<Metrics>,
+        making: &mut Making<'_>,
     ) -> Result<Arc<Self>, KeysError> {
         // OpenMetadata's own set labels its key RS256 whatever it signs with.
         let dialect = match url.path().ends_with("/api/v1/system/config/jwks") {
             true => KeyDialect::OpenMetadata,
             false => KeyDialect::Standard,
         };
-        let fetcher = Fetcher::key_set(entry, url, dialect, config)?;
-        Ok(Self::new(entry, url, fetcher, config, metrics))
+        let fetcher = Fetcher::key_set(entry, url, dialect, making.config)?;
+        Ok(Self::new(entry, url, fetcher, making))
     }
 
     pub(super) fn discovery(
         entry: &TrustEntry,
         issuer: &Url,
-        config: &Config,
-        metrics: &Arc<Metrics>,
+        making: &mut Making<'_>,
     ) -> Result<Arc<Self>, KeysError> {
-        let fetcher = Fetcher::discovery(entry, issuer, config)?;
-        Ok(Self::new(entry, issuer, fetcher, config, metrics))
+        let fetcher = Fetcher::discovery(entry, issuer, making.config)?;
+        Ok(Self::new(entry, issuer, fetcher, making))
     }
 
-    fn new(
-        entry: &TrustEntry,
-        url: &Url,
-        fetcher: Fetcher,
-        config: &Config,
-        metrics: &Arc<Metrics>,
-    ) -> Arc<Self> {
-        let name = display_url(url);
-        metrics.jwks_state(&name, 0, None);
-        let directory = config.jwks.cache_dir.as_ref().filter(|_| !fetcher.is_file());
+    fn new(entry: &TrustEntry, url: &Url, fetcher: Fetcher, making: &mut Making<'_>) -> Arc<Self> {
+        let settings = &making.config.jwks;
+        let directory = settings.cache_dir.as_ref().filter(|_| !fetcher.is_file());
         // The whole URL and the entry: what one entry trusts is not what another does.
         let id = format!("{} {url}", entry.name);
-        let store = directory.map(|directory| Store::new(directory, &id, config.jwks.max_bytes));
+        let store = directory.map(|directory| Store::new(directory, &id, settings.max_bytes));
+        let name = unique(display_url(url), making.names);
         let state = State {
             held: None,
             failure: None,
@@ -147,18 +120,17 @@ impl Source {
             next: Instant::now(),
             last_attempt: None,
             requested: false,
+            told: Told::default(),
         };
         let source = Self {
-            name,
-            entry: entry.name.clone(),
+            report: Report::new(name, entry.name.clone(), making.metrics.clone()),
             fetcher,
             store,
-            metrics: metrics.clone(),
             state: Mutex::new(state),
             wake: Notify::new(),
             attempts: watch::Sender::default(),
         };
-        source.restore(&config.jwks);
+        source.restore(settings);
         Arc::new(source)
     }
 
@@ -166,55 +138,49 @@ impl Source {
     /// then and for as long as `maxStale` allows.
     fn restore(&self, settings: &Jwks) {
         let Some(store) = &self.store else { return };
-        let restored = match store.read(settings.max_stale, SystemTime::now()) {
+        let now = SystemTime::now();
+        let stored = match store.read(settings.max_stale, now) {
             Ok(Some(stored)) => stored,
             Ok(None) => return,
-            Err(error) => {
-                tracing::warn!(source = self.name, issuer = &*self.entry, %error, "stored keys are not used");
-                return;
-            }
+            Err(error) => return self.report.not_restored(&error),
         };
-        let age = restored.fetched_at.elapsed().unwrap_or_default();
-        let keys = fetch::usable(&restored.document, self.fetcher.dialect());
-        let (Ok(keys), Some(fetched)) = (keys, Instant::now().checked_sub(age)) else { return };
-        let count = keys.usable.len();
-        tracing::info!(
-            source = self.name,
-            issuer = &*self.entry,
-            keys = count,
-            age_secs = age.as_secs(),
-            "using stored keys until they are fetched"
-        );
-        let fetched_at = restored.fetched_at;
-        self.metrics.jwks_state(&self.name, count, Some(fetched_at));
-        let document = Some(restored.document.into());
-        self.state().held = Some(Held {
+        let keys = match fetch::usable(&stored.document, self.fetcher.dialect()) {
+            Ok(keys) => keys,
+            Err(error) => return self.report.not_restored(&error),
+        };
+        let fetched_at = stored.fetched_at;
+        let age = now.duration_since(fetched_at).unwrap_or_default();
+        let mut state = self.state();
+        self.report.restored(keys.usable.len(), age.as_secs());
+        self.report.holds(keys.usable.len(), Some(fetched_at));
+        self.report.change(&mut state.told, None, &keys);
+        state.held = Some(Held {
             keys,
             freshness: Freshness::default(),
-            fetched,
+            stale: Instant::now() + settings.max_stale.saturating_sub(age),
             fetched_at,
-            document,
+            document: Some(stored.document.into()),
             restored: true,
         });
     }
 
     /// Writes the document that is held to disk, off this thread.
-    fn store(&self, held: &Held) {
-        let (Some(store), Some(document)) = (self.store.clone(), held.document.clone()) else { return };
-        let (fetched_at, name) = (held.fetched_at, self.name.clone());
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = store.write(&document, fetched_at) {
-                tracing::warn!(source = name, %error, "keys cannot be stored");
-            }
-        });
+    fn store(&self) {
+        let state = self.state();
+        let Some(held) = state.held.as_ref().filter(|held| !held.restored) else { return };
+        if let (Some(store), Some(document)) = (&self.store, &held.document) {
+            store.write_soon(document.clone(), held.fetched_at, &self.report.name);
+        }
     }
 
     /// Fetches when it is time, for ever; `changed` is called after each attempt.
     pub(super) async fn keep(&self, settings: &Jwks, changed: impl Fn()) {
+        // After a panic the attempt that it ended is still open, and nobody should wait for it.
+        self.attempts.send_modify(|attempts| attempts.finished = attempts.started);
         loop {
             let next = {
                 let state = self.state();
-                let stale = state.held.as_ref().map(|held| held.fetched + settings.max_stale);
+                let stale = state.held.as_ref().map(|held| held.stale);
                 if state.requested {
                     Instant::now()
                 } else {
@@ -228,167 +194,99 @@ impl Source {
                     continue;
                 }
             }
-            self.drop_stale(settings);
+            self.drop_stale();
             let due = {
                 let state = self.state();
                 state.requested || state.next <= Instant::now()
             };
-            if due {
-                self.attempt(settings).await;
+            if due && self.attempt(settings).await {
+                self.store();
             }
             changed();
             self.attempts.send_modify(|attempts| attempts.finished = attempts.started);
         }
     }
 
-    /// One attempt, with everything that follows from how it ends.
-    pub(super) async fn attempt(&self, settings: &Jwks) {
+    /// One attempt, with everything that follows from how it ends; `true` if it went well.
+    pub(super) async fn attempt(&self, settings: &Jwks) -> bool {
         let known = {
             let mut state = self.state();
             // Both under the lock, so that an attempt is always either asked for or under way.
             self.attempts.send_modify(|attempts| attempts.started += 1);
             state.requested = false;
             state.last_attempt = Some(Instant::now());
-            state.held.as_ref().and_then(|held| held.freshness.etag.clone())
+            // How it ends says better; a panic says nothing.
+            state.next = Instant::now() + schedule::AFTER_PANIC;
+            state.held.as_ref().and_then(|held| held.freshness.validator.clone())
         };
         let outcome = self.fetcher.fetch(settings, known.as_ref()).await;
+        let good = outcome.is_ok();
         match outcome {
             Ok(Fetched::Keys { keys, freshness, document }) => {
-                self.succeed(keys, freshness, document, settings)
+                self.succeed(keys, freshness, document, settings);
             }
             Ok(Fetched::Unchanged(freshness)) => self.renew(freshness, settings),
             Err(error) => self.fail(&error),
         }
+        good
     }
 
     fn succeed(&self, keys: ParsedKeys, freshness: Freshness, document: String, settings: &Jwks) {
-        self.metrics.jwks_fetch(&self.name, "ok");
-        let mut state = self.state();
-        let news = state.held.as_ref().is_none_or(|held| held.keys.skipped != keys.skipped);
-        if news {
-            let before = state.held.as_ref().map(|held| held.keys.skipped.as_slice()).unwrap_or_default();
-            self.report_skipped(before, &keys.skipped);
-        }
-        if let Some(held) = &state.held {
-            self.report_reused(&held.keys, &keys);
-        }
+        self.report.fetched("ok");
+        let mut guard = self.state();
+        let state = &mut *guard;
+        self.report.change(&mut state.told, state.held.as_ref().map(|held| &held.keys), &keys);
         if state.failures > 0 || state.held.as_ref().is_none_or(|held| held.restored) {
-            tracing::info!(
-                source = self.name,
-                issuer = &*self.entry,
-                keys = keys.usable.len(),
-                "keys are available"
-            );
+            self.report.available(&mut state.told, keys.usable.len());
         }
         let document = self.store.is_some().then(|| document.into());
-        let (fetched, fetched_at) = (Instant::now(), SystemTime::now());
-        let held = Held { keys, freshness, fetched, fetched_at, document, restored: false };
-        self.store(&held);
-        state.held = Some(held);
-        self.settle(&mut state, settings);
+        let (stale, fetched_at) = (Instant::now() + settings.max_stale, SystemTime::now());
+        state.held = Some(Held { keys, freshness, stale, fetched_at, document, restored: false });
+        self.settle(state, settings);
     }
 
     fn renew(&self, freshness: Freshness, settings: &Jwks) {
-        self.metrics.jwks_fetch(&self.name, "not_modified");
-        let mut state = self.state();
+        self.report.fetched("not_modified");
+        let mut guard = self.state();
+        let state = &mut *guard;
         if let Some(held) = &mut state.held {
-            held.fetched = Instant::now();
+            held.stale = Instant::now() + settings.max_stale;
             held.fetched_at = SystemTime::now();
-            held.freshness.lifetime = freshness.lifetime;
-            self.store(held);
+            held.freshness.renew(freshness);
+            if state.failures > 0 {
+                self.report.available(&mut state.told, held.keys.usable.len());
+            }
         }
-        if state.failures > 0 {
-            tracing::info!(source = self.name, issuer = &*self.entry, "keys are available");
-        }
-        self.settle(&mut state, settings);
+        self.settle(state, settings);
     }
 
     fn settle(&self, state: &mut State, settings: &Jwks) {
         state.failure = None;
         state.failures = 0;
-        let (lifetime, keys, fetched_at) = match &state.held {
-            Some(held) => (held.freshness.lifetime, held.keys.usable.len(), Some(held.fetched_at)),
-            None => (None, 0, None),
-        };
-        let interval = if self.fetcher.is_file() {
-            FILE_INTERVAL
-        } else {
-            lifetime.unwrap_or(settings.refresh_interval)
-        };
-        // Ahead of the end, and not everybody at the same moment.
-        state.next = Instant::now() + interval.mul_f64(0.8 + 0.1 * jitter());
-        self.metrics.jwks_state(&self.name, keys, fetched_at);
-        self.metrics.jwks_next_refresh(&self.name, at(state.next));
+        let Some(held) = &state.held else { return };
+        let lifetime = held.freshness.lifetime.unwrap_or(settings.refresh_interval);
+        state.next = Instant::now() + schedule::after_success(lifetime, self.fetcher.is_file());
+        self.report.holds(held.keys.usable.len(), Some(held.fetched_at));
+        self.report.next_refresh(at(state.next));
     }
 
     fn fail(&self, error: &FetchError) {
-        self.metrics.jwks_fetch(&self.name, error.as_str());
-        let mut state = self.state();
-        let longest = if state.held.is_some() { LONGEST_BACKOFF } else { LONGEST_FIRST_BACKOFF };
-        let backoff = (FIRST_BACKOFF * 2_u32.saturating_pow(state.failures.min(6))).min(longest);
-        let backoff = if self.fetcher.is_file() { backoff.min(FILE_INTERVAL) } else { backoff };
-        state.next = Instant::now() + backoff.mul_f64(0.8 + 0.2 * jitter());
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let wait = schedule::after_failure(state.failures, state.held.is_some(), self.fetcher.is_file());
+        state.next = Instant::now() + wait;
         state.failures = state.failures.saturating_add(1);
-        self.metrics.jwks_next_refresh(&self.name, at(state.next));
-        let cause = error.to_string();
-        // One line for each change of state, not one for each attempt.
-        if state.failure.as_ref() != Some(&cause) {
-            let kept = state.held.as_ref().map_or(0, |held| held.keys.usable.len());
-            tracing::warn!(
-                source = self.name,
-                issuer = &*self.entry,
-                cause,
-                kept_keys = kept,
-                "keys cannot be fetched"
-            );
-            state.failure = Some(cause);
-        }
+        state.failure = Some(error.to_string());
+        let kept = state.held.as_ref().map_or(0, |held| held.keys.usable.len());
+        self.report.failed(&mut state.told, error, kept);
+        self.report.next_refresh(at(state.next));
     }
 
     /// Keys that are older than `maxStale` are no keys any more.
-    fn drop_stale(&self, settings: &Jwks) {
+    fn drop_stale(&self) {
         let mut state = self.state();
-        if state.held.as_ref().is_some_and(|held| held.fetched.elapsed() >= settings.max_stale) {
-            state.held = None;
-            self.metrics.jwks_state(&self.name, 0, None);
-            tracing::error!(
-                source = self.name,
-                issuer = &*self.entry,
-                "keys are older than maxStale and are not used any more"
-            );
-        }
-    }
-
-    fn report_skipped(&self, before: &[SkippedKey], skipped: &[SkippedKey]) {
-        for key in skipped {
-            let kid = key.kid.as_deref().unwrap_or_default();
-            tracing::warn!(source = self.name, issuer = &*self.entry, kid, cause = %key.fault, "a key of the set is not used");
-        }
-        let reasons: BTreeSet<_> = before.iter().chain(skipped).map(|key| key.fault.as_str()).collect();
-        for reason in reasons {
-            let count = skipped.iter().filter(|key| key.fault.as_str() == reason).count();
-            self.metrics.jwks_skipped(&self.name, reason, count);
-        }
-    }
-
-    /// A kid that comes back with other key material is a mistake or an attack.
-    fn report_reused(&self, old: &ParsedKeys, new: &ParsedKeys) {
-        for key in &new.usable {
-            let reused = |old: &&Arc<VerificationKey>| {
-                old.kid().is_some()
-                    && old.kid() == key.kid()
-                    && old.family() == key.family()
-                    && old.material() != key.material()
-            };
-            if old.usable.iter().any(|old| reused(&old)) {
-                tracing::warn!(
-                    source = self.name,
-                    issuer = &*self.entry,
-                    kid = key.kid(),
-                    "a kid came back with other key material"
-                );
-                self.metrics.jwks_kid_reused(&self.name);
-            }
+        if let Some(held) = state.held.take_if(|held| held.stale <= Instant::now()) {
+            self.report.stale(&held.keys.skipped);
         }
     }
 
@@ -421,7 +319,7 @@ impl Source {
     /// Asks for an attempt before the next one is due, while there are no keys at all.
     pub(super) fn hurry(&self) {
         let mut state = self.state();
-        let recent = state.last_attempt.is_some_and(|last| last.elapsed() < HURRY_INTERVAL);
+        let recent = state.last_attempt.is_some_and(|last| last.elapsed() < schedule::HURRY_INTERVAL);
         if state.held.is_none() && !recent && !state.requested {
             state.requested = true;
             drop(state);
@@ -438,14 +336,22 @@ impl Source {
             .unwrap_or_default();
         let fetched_at = state.held.as_ref().map(|held| held.fetched_at);
         SourceStatus {
-            entry: self.entry.clone(),
-            name: self.name.clone(),
+            entry: self.report.entry.clone(),
+            name: self.report.name.clone(),
             usable,
             skipped,
             fetched_at,
-            next: at(state.next),
+            next: Some(at(state.next)),
             restored: state.held.as_ref().is_some_and(|held| held.restored),
             failure: state.failure.clone(),
+        }
+    }
+
+    /// Puts a script in the place of what fetches.
+    #[cfg(test)]
+    pub(super) fn script(self: &mut Arc<Self>, script: super::tests::Script) {
+        if let Some(source) = Arc::get_mut(self) {
+            source.fetcher = Fetcher::Scripted(script);
         }
     }
 
@@ -454,29 +360,7 @@ impl Source {
     }
 }
 
-/// A URL for logs and metrics: no userinfo, no query.
-fn display_url(url: &Url) -> String {
-    let mut text = format!("{}://", url.scheme());
-    if let Some(host) = url.host_str() {
-        text.push_str(host);
-    }
-    if let Some(port) = url.port() {
-        let _ = write!(text, ":{port}");
-    }
-    text.push_str(url.path());
-    text
-}
-
 /// A coming moment of the monotonic clock on the wall clock.
 fn at(next: Instant) -> SystemTime {
     SystemTime::now() + next.saturating_duration_since(Instant::now())
-}
-
-/// A number in [0, 1) that is another one in every process and at every call.
-fn jitter() -> f64 {
-    use std::hash::{BuildHasher as _, RandomState};
-    let bits = RandomState::new().hash_one(());
-    #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
-    let fraction = (bits >> 11) as f64 / (1_u64 << 53) as f64;
-    fraction
 }

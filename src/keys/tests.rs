@@ -2,7 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod schedule;
+mod script;
 mod stub;
+mod told;
+
+pub(super) use script::Script;
 
 use std::sync::mpsc;
 
@@ -135,6 +140,7 @@ async fn keys_are_kept_over_every_kind_of_failure() {
         (|| ok(document(&[json!({"kty": "oct", "k": "AA"})])), "symmetric"),
         (|| ok(format!("{}{}", set_of(&["a"]), " ".repeat(20_000))), "larger than maxBytes"),
         (|| redirect("ftp://127.0.0.1/jwks"), "weaker scheme"),
+        (|| Answer { fields: vec![("content-encoding", "gzip".into())], ..ok("x") }, "compressed"),
         (|| redirect("http://169.254.169.254/latest"), "metadata address"),
         (|| redirect("http://[::ffff:169.254.169.254]/"), "metadata address"),
     ];
@@ -274,6 +280,42 @@ async fn files_hold_key_sets_or_pem() {
 }
 
 #[tokio::test]
+async fn a_file_that_changes_is_read_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("set.json");
+    std::fs::write(&path, set_of(&["a"])).unwrap();
+    let keys = kept(&from_urls(&[format!("file://{}", path.display())]));
+    assert!(keys.wait_for(0).await);
+    std::fs::write(&path, set_of(&["b"])).unwrap();
+    assert!(refresh(&keys, 0).await);
+    assert_eq!(kids(&keys, 0), ["b"]);
+    std::fs::remove_file(&path).unwrap();
+    assert!(refresh(&keys, 0).await);
+    assert_eq!((kids(&keys, 0), failure(&keys).is_some()), (vec!["b".to_owned()], true));
+}
+
+#[tokio::test]
+async fn an_entity_tag_is_sent_to_its_own_url_alone() {
+    let stub = Stub::start(|number, asked| match asked.path.as_str() {
+        "/.well-known/openid-configuration" => {
+            let base = format!("http://{}", asked.field("host").unwrap());
+            ok(json!({"issuer": base, "jwks_uri": format!("{base}/keys/{}", number / 4)}).to_string())
+        }
+        path => match asked.field("if-none-match") {
+            Some(_) => status(304),
+            None => Answer { fields: vec![("etag", "\"1\"".into())], ..ok(set_of(&[path])) },
+        },
+    });
+    let issuer = stub.url("");
+    let keys = kept(&config(&format!("{{issuers: [{{name: idp, issuer: '{issuer}'}}]}}")));
+    assert!(keys.wait_for(0).await);
+    assert!(refresh(&keys, 0).await);
+    assert_eq!(kids(&keys, 0), ["/keys/0"], "304");
+    assert!(refresh(&keys, 0).await);
+    assert_eq!((kids(&keys, 0), failure(&keys)), (vec!["/keys/1".to_owned()], None), "it has moved");
+}
+
+#[tokio::test]
 async fn a_dead_source_takes_nothing_from_the_others() {
     let stub = Stub::start(|_, asked| match asked.path.as_str() {
         "/dead" => status(503),
@@ -329,5 +371,6 @@ async fn a_shared_secret_is_there_from_the_start() {
     assert!(keys.are_ready() && keys.wait_for(0).await);
     assert_eq!(keys.ring().sets[0].as_ref().unwrap().keys().len(), 1);
     assert!(!refresh(&keys, 0).await, "there is nothing to fetch");
-    assert!(keys.status().is_empty());
+    let status = keys.status();
+    assert_eq!((status.len(), &*status[0].name, status[0].next), (1, "the configuration", None));
 }

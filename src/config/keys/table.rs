@@ -76,7 +76,7 @@ pub const KEYS: &[Key] = &[
     key("authentication.principalDomain", Kind::Text, "open-metadata.org", "The domain of principals where allowedDomains is empty."),
     key("authentication.allowedDomains", Kind::Texts, "[]", "The domains of principals."),
     key("authentication.enforcePrincipalDomain", Kind::Bool, "false", "Whether a principal's domain is checked, as in OpenMetadata."),
-    key("authentication.jwks.refreshInterval", LONG, "10m", "How often key sets are fetched."),
+    key("authentication.jwks.refreshInterval", LONG, "10m", "How often key sets are fetched whose answers have neither Cache-Control nor Expires."),
     key("authentication.jwks.unknownKeyCooldown", LONG, "30s", "At most one fetch for unknown keys in this time."),
     key("authentication.jwks.timeout", WAIT, "5s", "The longest time for one fetch."),
     key("authentication.jwks.maxStale", LONG, "24h", "How long keys are used that cannot be fetched again."),

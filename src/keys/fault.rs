@@ -1,0 +1,113 @@
+//! Why keys could not be fetched, in words that a person can act on.
+
+use std::error::Error;
+use std::io;
+
+use reqwest::StatusCode;
+use rustls::{CertificateError, InvalidMessage};
+
+use crate::jose::KeySetFault;
+
+/// Why a fetch did not bring keys.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum FetchError {
+    #[error("timed out")]
+    Timeout,
+    #[error("{0}")]
+    Connection(String),
+    #[error("answered {0}")]
+    Status(StatusCode),
+    #[error("body is larger than maxBytes")]
+    TooLarge,
+    #[error("body is compressed, which was not asked for")]
+    Compressed,
+    #[error("{0}")]
+    NotAKeySet(KeySetFault),
+    #[error("no key of the set can be used: {0}")]
+    NoUsableKey(String),
+    #[error("discovery document: {0}")]
+    Discovery(&'static str),
+    #[error("{0}")]
+    File(io::Error),
+}
+
+impl FetchError {
+    /// A word for the metric.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Connection(_) => "connection",
+            Self::Status(_) => "status",
+            Self::TooLarge => "too_large",
+            Self::Compressed => "compressed",
+            Self::NotAKeySet(_) => "not_a_key_set",
+            Self::NoUsableKey(_) => "no_usable_key",
+            Self::Discovery(_) => "discovery",
+            Self::File(_) => "file",
+        }
+    }
+}
+
+/// The cause is at the end of the chain of errors.
+impl From<reqwest::Error> for FetchError {
+    fn from(error: reqwest::Error) -> Self {
+        if error.is_timeout() {
+            return Self::Timeout;
+        }
+        let mut cause: &(dyn Error + 'static) = &error;
+        let mut found = None;
+        loop {
+            found = found.or_else(|| tls_cause(cause));
+            match cause.source() {
+                Some(next) => cause = next,
+                None => break,
+            }
+        }
+        Self::Connection(found.unwrap_or_else(|| io_cause(cause)))
+    }
+}
+
+fn io_cause(cause: &(dyn Error + 'static)) -> String {
+    match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
+        Some(io::ErrorKind::ConnectionRefused) => "connection refused".to_owned(),
+        Some(io::ErrorKind::ConnectionReset) => "connection reset".to_owned(),
+        Some(io::ErrorKind::UnexpectedEof) => "connection closed in the middle".to_owned(),
+        Some(io::ErrorKind::HostUnreachable) => "host unreachable".to_owned(),
+        Some(io::ErrorKind::NetworkUnreachable) => "network unreachable".to_owned(),
+        _ => match cause.to_string() {
+            text if text.contains("failed to lookup address") => "name cannot be resolved".to_owned(),
+            text => text,
+        },
+    }
+}
+
+/// rustls hides its error within an `io::Error`, or several, whose own `source` skips it.
+fn tls_cause(mut error: &(dyn Error + 'static)) -> Option<String> {
+    while let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        error = inner;
+    }
+    let error = error.downcast_ref::<rustls::Error>()?;
+    Some(match error {
+        rustls::Error::InvalidCertificate(fault) => match fault {
+            // A bad signature is that of an authority with the name of a known one.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                "certificate signed by unknown authority".to_owned()
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "certificate is for another name".to_owned()
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "certificate has expired".to_owned()
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "certificate is not valid yet".to_owned()
+            }
+            other => format!("certificate is not accepted: {other}"),
+        },
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "it does not speak TLS".to_owned()
+        }
+        other => format!("TLS: {other}"),
+    })
+}

@@ -1,0 +1,173 @@
+//! What a source tells people: one line for each change of its state, and its metrics.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::fault::FetchError;
+use crate::jose::{KeyFamily, ParsedKeys, SkippedKey, VerificationKey};
+use crate::metrics::Metrics;
+
+/// The causes that are remembered as told while a source fails.
+const MAX_CAUSES: usize = 16;
+/// The kids whose material is remembered: several full sets, and no more whatever is published.
+const MAX_KIDS: usize = 512;
+
+/// The voice of one source.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) name: String,
+    pub(super) entry: Box<str>,
+    metrics: Arc<Metrics>,
+}
+
+/// What it has said already. Part of the source's state.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    causes: BTreeSet<String>,
+    kids: Kids,
+}
+
+impl Report {
+    pub(super) fn new(name: String, entry: Box<str>, metrics: Arc<Metrics>) -> Self {
+        metrics.jwks_state(&name, 0, None);
+        Self { name, entry, metrics }
+    }
+
+    /// Counts one fetch.
+    pub(super) fn fetched(&self, result: &'static str) {
+        self.metrics.jwks_fetch(&self.name, result);
+    }
+
+    /// How many keys there are, of when.
+    pub(super) fn holds(&self, keys: usize, fetched_at: Option<SystemTime>) {
+        self.metrics.jwks_state(&self.name, keys, fetched_at);
+    }
+
+    pub(super) fn next_refresh(&self, at: SystemTime) {
+        self.metrics.jwks_next_refresh(&self.name, at);
+    }
+
+    /// There are keys where there were none, or none that could be refreshed.
+    pub(super) fn available(&self, told: &mut Told, keys: usize) {
+        told.causes.clear();
+        tracing::info!(source = self.name, issuer = &*self.entry, keys, "keys are available");
+    }
+
+    pub(super) fn restored(&self, keys: usize, age_secs: u64) {
+        let message = "using stored keys until they are fetched";
+        tracing::info!(source = self.name, issuer = &*self.entry, keys, age_secs, "{message}");
+    }
+
+    pub(super) fn not_restored(&self, error: &dyn std::fmt::Display) {
+        tracing::warn!(source = self.name, issuer = &*self.entry, %error, "stored keys are not used");
+    }
+
+    /// One line for each cause until there is a success, however often they take turns.
+    pub(super) fn failed(&self, told: &mut Told, error: &FetchError, kept_keys: usize) {
+        self.fetched(error.as_str());
+        let cause = error.to_string();
+        if told.causes.contains(&cause) || told.causes.len() >= MAX_CAUSES {
+            return;
+        }
+        tracing::warn!(source = self.name, issuer = &*self.entry, cause, kept_keys, "keys cannot be fetched");
+        told.causes.insert(cause);
+    }
+
+    pub(super) fn stale(&self, skipped: &[SkippedKey]) {
+        self.holds(0, None);
+        self.count_skipped(skipped, &[]);
+        let message = "keys are older than maxStale and are not used any more";
+        tracing::error!(source = self.name, issuer = &*self.entry, "{message}");
+    }
+
+    /// What is different in a set that was `before`, if there was one.
+    pub(super) fn change(&self, told: &mut Told, before: Option<&ParsedKeys>, now: &ParsedKeys) {
+        let skipped = before.map(|before| before.skipped.as_slice()).unwrap_or_default();
+        for key in now.skipped.iter().filter(|key| !skipped.contains(key)) {
+            let kid = key.kid.as_deref().unwrap_or_default();
+            tracing::warn!(source = self.name, issuer = &*self.entry, kid, cause = %key.fault, "a key of the set is not used");
+        }
+        self.count_skipped(skipped, &now.skipped);
+        if let Some(before) = before {
+            let lacks = |set: &ParsedKeys, key: &VerificationKey| {
+                set.usable.iter().all(|own| own.kid() != key.kid() || own.material() != key.material())
+            };
+            let added = now.usable.iter().filter(|key| lacks(before, key)).count();
+            let removed = before.usable.iter().filter(|key| lacks(now, key)).count();
+            if added + removed > 0 {
+                tracing::info!(
+                    source = self.name,
+                    issuer = &*self.entry,
+                    added,
+                    removed,
+                    "the key set has changed"
+                );
+            }
+        }
+        for kid in now.usable.iter().filter(|key| told.kids.is_reused(key)).filter_map(|key| key.kid()) {
+            let message = "a kid came back with other key material";
+            tracing::warn!(source = self.name, issuer = &*self.entry, kid, "{message}");
+            self.metrics.jwks_kid_reused(&self.name);
+        }
+    }
+
+    fn count_skipped(&self, before: &[SkippedKey], skipped: &[SkippedKey]) {
+        let reasons: BTreeSet<_> = before.iter().chain(skipped).map(|key| key.fault.as_str()).collect();
+        for reason in reasons {
+            let count = skipped.iter().filter(|key| key.fault.as_str() == reason).count();
+            self.metrics.jwks_skipped(&self.name, reason, count);
+        }
+    }
+}
+
+/// The material that each kid stood for last, also after it had left the set: a kid that comes back
+/// with other material is a mistake or an attack.
+#[derive(Debug, Default)]
+struct Kids {
+    material: HashMap<(Box<str>, KeyFamily), [u8; 32]>,
+    order: VecDeque<(Box<str>, KeyFamily)>,
+}
+
+impl Kids {
+    /// Takes note of a key; `true` if its kid meant another one before.
+    fn is_reused(&mut self, key: &VerificationKey) -> bool {
+        let Some(kid) = key.kid() else { return false };
+        let name = (Box::from(kid), key.family());
+        if let Some(known) = self.material.get_mut(&name) {
+            let reused = known != key.material();
+            *known = *key.material();
+            return reused;
+        }
+        if self.order.len() >= MAX_KIDS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.material.remove(&oldest);
+        }
+        self.order.push_back(name.clone());
+        self.material.insert(name, *key.material());
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jose::KeyDialect;
+    use crate::test_support::{OTHER_RSA, RSA, document};
+
+    #[test]
+    fn kids_are_remembered_and_not_without_end() {
+        let key = |jwk| {
+            let set = ParsedKeys::parse(document(&[jwk]).as_bytes(), KeyDialect::Standard).unwrap();
+            set.usable[0].clone()
+        };
+        let mut kids = Kids::default();
+        assert!(!kids.is_reused(&key(RSA.jwk_named("a"))) && !kids.is_reused(&key(RSA.jwk_named("a"))));
+        assert!(kids.is_reused(&key(OTHER_RSA.jwk_named("a"))), "also if it was away meanwhile");
+        for number in 0..2 * MAX_KIDS {
+            assert!(!kids.is_reused(&key(RSA.jwk_named(&number.to_string()))));
+        }
+        assert_eq!((kids.order.len(), kids.material.len()), (MAX_KIDS, MAX_KIDS));
+    }
+}

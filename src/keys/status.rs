@@ -1,0 +1,69 @@
+//! What is shown of a source to people.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use url::Url;
+
+use crate::jose::{SkippedKey, VerificationKey};
+
+/// What a source holds and how it fares, for people.
+#[derive(Clone, Debug)]
+pub struct SourceStatus {
+    /// The issuer entry that it belongs to.
+    pub entry: Box<str>,
+    /// Its URL, without anything secret.
+    pub name: String,
+    /// The keys that can be used.
+    pub usable: Vec<Arc<VerificationKey>>,
+    /// Those that cannot, and why.
+    pub skipped: Vec<SkippedKey>,
+    /// When it was last fetched.
+    pub fetched_at: Option<SystemTime>,
+    /// When it is fetched next; never, where the configuration holds the keys.
+    pub next: Option<SystemTime>,
+    /// Whether the keys are from disk and the source has not confirmed them since.
+    pub restored: bool,
+    /// Why the last attempt failed, if it did.
+    pub failure: Option<String>,
+}
+
+impl SourceStatus {
+    /// Of keys that the configuration holds.
+    pub(super) fn fixed(entry: &str, keys: &[Arc<VerificationKey>]) -> Self {
+        Self {
+            entry: entry.into(),
+            name: "the configuration".to_owned(),
+            usable: keys.to_vec(),
+            skipped: Vec::new(),
+            fetched_at: None,
+            next: None,
+            restored: false,
+            failure: None,
+        }
+    }
+}
+
+/// A URL for logs and metrics: no userinfo, no query.
+pub(super) fn display_url(url: &Url) -> String {
+    let mut text = format!("{}://", url.scheme());
+    if let Some(host) = url.host_str() {
+        text.push_str(host);
+    }
+    if let Some(port) = url.port() {
+        let _ = write!(text, ":{port}");
+    }
+    text.push_str(url.path());
+    text
+}
+
+/// The name itself, or with a number if another source has it already.
+pub(super) fn unique(name: String, names: &mut HashSet<String>) -> String {
+    let numbered = (2..).map(|number| format!("{name} #{number}"));
+    let free = std::iter::once(name.clone()).chain(numbered).find(|name| !names.contains(name));
+    let name = free.unwrap_or(name);
+    names.insert(name.clone());
+    name
+}

@@ -1,0 +1,153 @@
+//! What fetches in tests of the schedule: no sockets, so that a paused clock may run ahead.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::HeaderValue;
+use tokio::time::{Instant, sleep};
+
+use super::{Config, Jwks, Keys, Metrics, from_urls, refresh};
+use crate::jose::{KeyDialect, ParsedKeys};
+use crate::keys::FetchError;
+use crate::keys::fetch::Fetched;
+use crate::keys::freshness::{Freshness, Validator};
+
+type Answer = Result<Fetched, FetchError>;
+
+/// One fetch: how long it takes and how it ends.
+pub(in crate::keys) struct Step(pub(super) Duration, pub(super) Answer);
+
+/// Answers the fetches of one source, and notes when each began.
+#[derive(Clone)]
+pub(in crate::keys) struct Script(Arc<Inner>);
+
+struct Inner {
+    asked: Mutex<Vec<Asked>>,
+    answer: Mutex<Box<dyn FnMut(usize) -> Step + Send>>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) at: Instant,
+    pub(super) etag: Option<HeaderValue>,
+}
+
+impl Script {
+    /// `answer` gets the number of the fetch, from 0.
+    pub(super) fn new(answer: impl FnMut(usize) -> Step + Send + 'static) -> Self {
+        Self(Arc::new(Inner { asked: Mutex::default(), answer: Mutex::new(Box::new(answer)) }))
+    }
+
+    pub(in crate::keys) async fn fetch(&self, known: Option<&Validator>) -> Answer {
+        let number = {
+            let mut asked = self.0.asked.lock().unwrap();
+            asked.push(Asked { at: Instant::now(), etag: known.map(|known| known.etag.clone()) });
+            asked.len() - 1
+        };
+        // A script may panic on purpose, and go on after.
+        let Step(takes, answer) = (self.0.answer.lock().unwrap_or_else(PoisonError::into_inner))(number);
+        if !takes.is_zero() {
+            sleep(takes).await;
+        }
+        answer
+    }
+
+    pub(super) fn asked(&self) -> Vec<Asked> {
+        self.0.asked.lock().unwrap().clone()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.asked().len()
+    }
+
+    /// The seconds between one fetch and the next.
+    pub(super) fn gaps(&self) -> Vec<f64> {
+        self.asked().windows(2).map(|pair| (pair[1].at - pair[0].at).as_secs_f64()).collect()
+    }
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Script")
+    }
+}
+
+/// These keys at once, fresh for as long as the configuration says.
+pub(super) fn keys(document: String) -> Step {
+    keys_for(document, None)
+}
+
+/// These keys with a lifetime and an entity tag.
+pub(super) fn keys_for(document: String, lifetime: Option<u64>) -> Step {
+    let keys = ParsedKeys::parse(document.as_bytes(), KeyDialect::Standard).unwrap();
+    Step(Duration::ZERO, Ok(Fetched::Keys { keys, freshness: freshness(lifetime), document }))
+}
+
+pub(super) fn unchanged(lifetime: Option<u64>) -> Step {
+    Step(Duration::ZERO, Ok(Fetched::Unchanged(Freshness { validator: None, ..freshness(lifetime) })))
+}
+
+pub(super) fn failed(cause: &str) -> Step {
+    Step(Duration::ZERO, Err(FetchError::Connection(cause.to_owned())))
+}
+
+fn freshness(lifetime: Option<u64>) -> Freshness {
+    let validator =
+        Validator { url: "http://keys.test/".parse().unwrap(), etag: HeaderValue::from_static("\"v1\"") };
+    Freshness { lifetime: lifetime.map(Duration::from_secs), validator: Some(validator) }
+}
+
+impl Step {
+    pub(super) fn after(self, seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds), self.1)
+    }
+}
+
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+
+/// The configuration's own defaults, but for the interval: nothing is due by itself.
+pub(super) fn settings(sources: usize) -> Config {
+    let urls: Vec<_> = (0..sources).map(|number| format!("http://keys.test/{number}")).collect();
+    let mut config = from_urls(&urls);
+    config.jwks = Jwks {
+        refresh_interval: 10 * HOUR,
+        unknown_key_cooldown: Duration::from_secs(30),
+        timeout: Duration::from_secs(5),
+        max_stale: 24 * HOUR,
+        max_wait: Duration::from_secs(5),
+        ..config.jwks
+    };
+    config
+}
+
+/// Keys of the first entry by these scripts, not fetched yet.
+pub(super) fn idle(config: &Config, metrics: &Arc<Metrics>, scripts: &[&Script]) -> Arc<Keys> {
+    let mut keys = Keys::new(config, metrics).unwrap();
+    let sources = &mut Arc::get_mut(&mut keys).unwrap().entries[0].sources;
+    assert_eq!(sources.len(), scripts.len());
+    for (source, script) in sources.iter_mut().zip(scripts) {
+        source.script((*script).clone());
+    }
+    keys
+}
+
+pub(super) fn running(config: &Config, scripts: &[&Script]) -> Arc<Keys> {
+    let keys = idle(config, &Arc::default(), scripts);
+    tokio::spawn(keys.clone().run());
+    keys
+}
+
+pub(super) fn ask(keys: &Arc<Keys>) -> tokio::task::JoinHandle<bool> {
+    let keys = keys.clone();
+    tokio::spawn(async move { refresh(&keys, 0).await })
+}
+
+pub(super) async fn seconds(seconds: u64) {
+    sleep(Duration::from_secs(seconds)).await;
+}
+
+/// Lets everything run that is due now.
+pub(super) async fn settle() {
+    sleep(Duration::from_millis(5)).await;
+}
