@@ -5,6 +5,7 @@
 mod connections;
 mod forwarding;
 mod framing;
+mod keys;
 mod operating;
 mod refusals;
 mod support;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -25,8 +26,12 @@ pub enum Reply {
     Endless,
     /// Nothing until the gate opens, then the answer.
     Held(Gate, Box<Reply>),
+    /// The answer after a while, as from far away.
+    Late(Duration, Box<Reply>),
     /// 200 that announces more than it sends.
     CutShort(String),
+    /// 200 and one byte after another, each after a wait, without end.
+    Drip,
 }
 
 pub struct Issuer {
@@ -116,6 +121,17 @@ fn answer(exchange: &mut Exchange, reply: Reply) -> io::Result<Next> {
         }
         Reply::Held(gate, then) => {
             exchange.hold(&gate);
+            answer(exchange, *then)
+        }
+        Reply::Drip => {
+            exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")?;
+            loop {
+                exchange.send(" ")?;
+                exchange.pause(Duration::from_millis(20));
+            }
+        }
+        Reply::Late(wait, then) => {
+            exchange.pause(wait);
             answer(exchange, *then)
         }
         Reply::CutShort(body) => {

@@ -253,6 +253,11 @@ impl Exchange<'_> {
         Ok(Next::KeepOpen)
     }
 
+    /// A slow server's time. No test waits for it: it is what the other side has to bear.
+    pub fn pause(&self, wait: Duration) {
+        std::thread::sleep(wait);
+    }
+
     /// Waits until the gate opens or the server is dropped.
     pub fn hold(&self, gate: &Gate) {
         let (open, changed) = &*gate.0;

@@ -1,0 +1,24 @@
+//! Where keys come from, and what may go wrong there.
+
+mod faults;
+mod flood;
+mod proxies;
+mod stored;
+
+use serde_json::Value;
+
+use crate::support::gateway::Setup;
+
+/// What `metagate keys --json` says of each source, and its exit code.
+#[track_caller]
+fn sources(urls: &[String], adjust: impl FnOnce(Setup) -> Setup) -> (Vec<Value>, Option<i32>) {
+    let setup = Setup::command(&["keys", "--json"])
+        .env("AUTHENTICATION_PUBLIC_KEYS", format!("[{}]", urls.join(", ")))
+        .env("METAGATE_UPSTREAM__URL", "http://192.0.2.1:8585")
+        .env("METAGATE_AUTHENTICATION__JWKS__TIMEOUT", "1s");
+    let finished = adjust(setup).finish();
+    let sources: Vec<Value> = serde_json::from_str(&finished.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {} {}", finished.stdout, finished.stderr));
+    assert_eq!(sources.len(), urls.len());
+    (sources, finished.code)
+}

@@ -1,0 +1,91 @@
+//! Good traffic while others make up key ids.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::issuer::{JWKS, Reply};
+use crate::support::keys::{self, key_set, url64};
+use crate::support::stage::Stage;
+use crate::support::token::{Token, bearer, parts};
+use crate::support::wire::{Client, request_bytes};
+
+const ROUNDS: usize = 7;
+/// Good requests in each half of a round.
+const REQUESTS: usize = 200;
+const FLOODERS: usize = 3;
+/// What a busy machine may add by its scheduling alone: a few turns of others on two cores. A fetch
+/// takes ten times as long, so good requests that wait for one are far above it.
+const FLOOR: Duration = Duration::from_millis(10);
+const COOLDOWN: Duration = Duration::from_secs(1);
+
+/// The 99th percentile of some good requests over one connection.
+#[track_caller]
+fn p99(client: &mut Client, request: &[u8]) -> Duration {
+    let mut times: Vec<_> = (0..REQUESTS)
+        .map(|_| {
+            let start = Instant::now();
+            assert_eq!(client.send(request).answer().expect("an answer").status, 200);
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    times[REQUESTS * 99 / 100]
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// Sends one token after another, each with a kid of its own, until told to stop.
+fn flood(stage: &Stage, stop: &AtomicBool, sent: &AtomicUsize) {
+    let token = Token::user().encode();
+    let (_, payload, signature) = parts(&token);
+    let mut client = Client::connect(stage.gateway.proxy);
+    while !stop.load(Ordering::Relaxed) {
+        let number = sent.fetch_add(1, Ordering::Relaxed);
+        let header = url64(format!(r#"{{"alg":"RS256","kid":"unknown-{number}"}}"#));
+        let field = format!("Bearer {header}.{payload}.{signature}");
+        let request = request_bytes("GET", "/flood", &[("Authorization", &field)], b"");
+        assert_eq!(client.send(request).answer().expect("an answer").status, 401);
+    }
+}
+
+#[test]
+fn good_traffic_does_not_notice_a_flood_of_unknown_kids() {
+    let stage = Stage::plain(|setup| setup.env("METAGATE_AUTHENTICATION__JWKS__UNKNOWN_KEY_COOLDOWN", "1s"));
+    let set = Reply::Json(key_set(&[keys::rsa().jwk()]));
+    stage.issuer.set(JWKS, Reply::Late(Duration::from_millis(100), Box::new(set)));
+    let request = request_bytes("GET", "/good", &[("Authorization", &bearer(&Token::bot()))], b"");
+    let mut client = Client::connect(stage.gateway.proxy);
+    p99(&mut client, &request);
+    let (first, start, sent) = (stage.issuer.hits(JWKS), Instant::now(), AtomicUsize::new(0));
+    let (mut calm, mut flooded) = (Vec::new(), Vec::new());
+    // Calm and flood by turns, and the medians of all rounds: what else runs on this machine
+    // disturbs both alike.
+    for _ in 0..ROUNDS {
+        calm.push(p99(&mut client, &request));
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..FLOODERS {
+                scope.spawn(|| flood(&stage, &stop, &sent));
+            }
+            let before = sent.load(Ordering::Relaxed);
+            while sent.load(Ordering::Relaxed) < before + 10 * FLOODERS {
+                thread::yield_now();
+            }
+            flooded.push(p99(&mut client, &request));
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+    let (elapsed, sent) = (start.elapsed(), sent.into_inner());
+    let fetches = stage.issuer.hits(JWKS) - first;
+    let (calm, flooded) = (median(calm), median(flooded));
+    eprintln!(
+        "p99 {calm:?} calm, {flooded:?} flooded; {sent} unknown kids in {elapsed:?}, {fetches} fetches"
+    );
+    let cooldowns = usize::try_from(elapsed.as_millis() / COOLDOWN.as_millis()).expect("few");
+    assert!(fetches <= cooldowns + 1, "A10: {fetches} fetches in {elapsed:?}");
+    assert!(flooded <= 2 * calm + FLOOR, "A10: p99 {flooded:?} under the flood, {calm:?} without");
+}

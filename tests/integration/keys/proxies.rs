@@ -1,0 +1,149 @@
+//! Key sets through an HTTP proxy, and never the ones that are near.
+
+use std::io;
+
+use super::sources;
+use crate::support::gateway::Setup;
+use crate::support::issuer::{Issuer, JWKS};
+use crate::support::keys::{self, key_set};
+use crate::support::stage::Stage;
+use crate::support::stub::{Exchange, Next, Stub};
+use crate::support::token::Token;
+use crate::support::upstream::Upstream;
+
+const SOURCE: &str = "http://keys.example.test/jwks";
+
+/// A proxy that answers itself what it is asked for, so that no name needs to exist.
+fn proxy() -> Stub {
+    proxy_with(|target, exchange| match target {
+        SOURCE => exchange.reply(200, &[], key_set(&[keys::rsa().jwk()])),
+        _ => exchange.reply(502, &[], "no such host"),
+    })
+}
+
+fn proxy_with(script: impl Fn(&str, &mut Exchange) -> io::Result<Next> + Send + Sync + 'static) -> Stub {
+    Stub::start(move |exchange| {
+        let target = exchange.request.head.target().to_owned();
+        script(&target, exchange)
+    })
+}
+
+fn asked(proxy: &Stub) -> Vec<String> {
+    let requests = proxy.requests();
+    requests.iter().map(|request| format!("{} {}", request.head.method(), request.head.target())).collect()
+}
+
+fn url(proxy: &Stub) -> String {
+    format!("http://{}", proxy.address)
+}
+
+#[test]
+fn the_proxy_of_the_environment_is_used() {
+    let proxy = proxy();
+    let upstream = Upstream::echo();
+    let gateway = Setup::run()
+        .env("AUTHENTICATION_PUBLIC_KEYS", SOURCE)
+        .env("METAGATE_UPSTREAM__URL", upstream.url())
+        .env("HTTP_PROXY", url(&proxy))
+        .start();
+    gateway.wait_ready();
+    assert_eq!(gateway.get_as(&Token::bot(), "/x").status, 200);
+    assert_eq!(asked(&proxy), [format!("GET {SOURCE}")], "and the backend is not reached through it");
+}
+
+#[test]
+fn an_https_source_is_reached_through_a_tunnel() {
+    let proxy = proxy();
+    let source = ["https://keys.example.test/jwks".to_owned()];
+    let (found, code) = sources(&source, |setup| setup.env("HTTPS_PROXY", url(&proxy)));
+    assert_eq!((code, asked(&proxy)), (Some(1), vec!["CONNECT keys.example.test:443".to_owned()]));
+    assert!(found[0]["failure"].is_string());
+}
+
+#[test]
+fn no_proxy_is_honoured() {
+    let proxy = proxy();
+    let (found, _) = sources(&[SOURCE.to_owned()], |setup| {
+        setup.env("HTTP_PROXY", url(&proxy)).env("NO_PROXY", "other.test, .example.test")
+    });
+    // The name does not exist, so going there directly fails; what matters is who was not asked.
+    assert!(found[0]["failure"].is_string());
+    assert_eq!(asked(&proxy), [""; 0]);
+}
+
+#[test]
+fn sources_on_this_machine_are_reached_directly() {
+    let proxy = proxy();
+    let stage = Stage::plain(|setup| {
+        setup
+            .env("HTTP_PROXY", url(&proxy))
+            .env("http_proxy", url(&proxy))
+            .env("ALL_PROXY", url(&proxy))
+            .env("METAGATE_AUTHENTICATION__PROXY", url(&proxy))
+    });
+    assert_eq!(stage.gateway.get_as(&Token::bot(), "/x").status, 200);
+    assert_eq!(asked(&proxy), [""; 0]);
+}
+
+#[test]
+fn an_entrys_own_proxy_goes_before_the_environments() {
+    let (own, common) = (proxy(), proxy());
+    let issuer = Issuer::of(keys::rsa());
+    let config = format!(
+        "authentication:\n  publicKeyUrls: ['{}']\n  issuers:\n    - {{name: far, issuer: 'https://far.test', publicKeyUrls: ['{SOURCE}'], proxy: '{}'}}\n",
+        issuer.url(JWKS),
+        url(&own)
+    );
+    let upstream = Upstream::echo();
+    let gateway = Setup::run()
+        .env("METAGATE_UPSTREAM__URL", upstream.url())
+        .env("HTTP_PROXY", url(&common))
+        .config(config)
+        .start();
+    gateway.wait_ready();
+    assert_eq!(gateway.get_as(&Token::user().issuer("https://far.test"), "/x").status, 200);
+    assert_eq!((asked(&own), asked(&common)), (vec![format!("GET {SOURCE}")], vec![]));
+}
+
+#[test]
+fn a_source_elsewhere_cannot_lead_the_fetch_to_this_machine() {
+    let inner = Issuer::of(keys::rsa());
+    let target = inner.url(JWKS);
+    let port = inner.address.port();
+    let proxy = proxy_with(move |asked, exchange| {
+        let to = match asked {
+            "http://keys.example.test/literal" => target.clone(),
+            "http://keys.example.test/name" => format!("http://localhost:{port}/jwks"),
+            "http://keys.example.test/mapped" => format!("http://[::ffff:127.0.0.1]:{port}/jwks"),
+            "http://keys.example.test/cloud" => "http://169.254.169.254/latest".to_owned(),
+            "http://keys.example.test/elsewhere" => SOURCE.to_owned(),
+            "http://idp.example.test/.well-known/openid-configuration" => {
+                let document = serde_json::json!({"issuer": "http://idp.example.test", "jwks_uri": target});
+                return exchange.reply(200, &[], document.to_string());
+            }
+            _ => return exchange.reply(200, &[], key_set(&[keys::rsa().jwk()])),
+        };
+        exchange.reply(302, &[("Location", &to)], "")
+    });
+    let cases = [
+        ("literal", "loopback"),
+        ("name", "loopback"),
+        ("mapped", "loopback"),
+        ("cloud", "metadata"),
+        ("elsewhere", ""),
+    ];
+    let urls = cases.map(|(path, _)| format!("http://keys.example.test/{path}"));
+    let (found, _) = sources(&urls, |setup| setup.env("HTTP_PROXY", url(&proxy)));
+    for (source, (path, cause)) in found.iter().zip(cases) {
+        let failure = source["failure"].as_str().unwrap_or_default();
+        assert!(failure.contains(cause) && failure.is_empty() == cause.is_empty(), "{path}: {failure}");
+    }
+    // A discovery document leads somewhere too.
+    let finished = Setup::command(&["keys", "--json"])
+        .env("METAGATE_UPSTREAM__URL", "http://192.0.2.1:8585")
+        .env("HTTP_PROXY", url(&proxy))
+        .config("authentication: {issuers: [{name: idp, issuer: 'http://idp.example.test'}]}")
+        .finish();
+    assert!(finished.stdout.contains("it leads to a loopback address"), "{}", finished.stdout);
+    assert_eq!(inner.requests().len(), 0, "F01");
+}
