@@ -1,9 +1,11 @@
 //! `metagate check`
 
+use std::time::SystemTime;
+
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::keys::{fetch, source_json};
+use super::keys::{fetch, source_json, times};
 use super::{ConfigArguments, Failure};
 use crate::config::{self, Config, Flags, Sources};
 use crate::keys::SourceStatus;
@@ -104,6 +106,9 @@ fn print(findings: &[Finding], sources: &[SourceStatus], as_json: bool) {
     }
     for source in sources.iter().filter(|source| source.failure.is_none()) {
         println!("ok: {}: {} keys from {}", source.entry, source.usable.len(), source.name);
+        for line in times(source, SystemTime::now()) {
+            println!("  {line}");
+        }
     }
     if !findings.iter().any(|finding| finding.level == "error") {
         println!("configuration is good");

@@ -64,7 +64,7 @@ fn print_source(source: &SourceStatus) {
 }
 
 /// How old the keys are and when there will be newer ones.
-fn times(source: &SourceStatus, now: SystemTime) -> Vec<String> {
+pub(super) fn times(source: &SourceStatus, now: SystemTime) -> Vec<String> {
     let whole = |time: Duration| humantime::format_duration(Duration::from_secs(time.as_secs()));
     let mut lines = Vec::new();
     if let Some(age) = source.fetched_at.map(|time| now.duration_since(time).unwrap_or_default()) {

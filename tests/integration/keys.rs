@@ -15,7 +15,7 @@ fn sources(urls: &[String], adjust: impl FnOnce(Setup) -> Setup) -> (Vec<Value>,
     let setup = Setup::command(&["keys", "--json"])
         .env("AUTHENTICATION_PUBLIC_KEYS", format!("[{}]", urls.join(", ")))
         .env("METAGATE_UPSTREAM__URL", "http://192.0.2.1:8585")
-        .env("METAGATE_AUTHENTICATION__JWKS__TIMEOUT", "1s");
+        .env("METAGATE_AUTHENTICATION__JWKS__TIMEOUT", "2s");
     let finished = adjust(setup).finish();
     let sources: Vec<Value> = serde_json::from_str(&finished.stdout)
         .unwrap_or_else(|error| panic!("{error}: {} {}", finished.stdout, finished.stderr));

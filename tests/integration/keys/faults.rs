@@ -179,6 +179,15 @@ fn the_command_shows_every_key_its_age_and_why_it_is_not_used() {
     assert!(source["ageSeconds"].as_u64().is_some_and(|age| age < 10), "{source:#}");
     assert!(source["nextRefreshAt"].as_u64() > source["fetchedAt"].as_u64(), "{source:#}");
 
+    let finished = Setup::command(&["check"])
+        .env("AUTHENTICATION_PUBLIC_KEYS", &url)
+        .env("METAGATE_UPSTREAM__URL", "http://192.0.2.1:8585")
+        .finish();
+    assert_eq!(finished.code, Some(0));
+    for words in ["ok: public-keys: 1 keys from ", "  fetched ", "next refresh in "] {
+        assert!(finished.stdout.contains(words), "{words}: {}", finished.stdout);
+    }
+
     let set = key_set(&[keys::p384().jwk()]);
     let finished = Setup::command(&["keys"])
         .env("METAGATE_UPSTREAM__URL", "http://192.0.2.1:8585")
@@ -189,7 +198,7 @@ fn the_command_shows_every_key_its_age_and_why_it_is_not_used() {
     for words in [
         "usable   kid=rsa-1",
         "not used kid=hidden",
-        "fetched 0s ago",
+        "  fetched ",
         "next refresh in ",
         "the configuration",
         "EC",
