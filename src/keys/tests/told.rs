@@ -1,6 +1,8 @@
 //! What is kept on disk and what is told: by a paused clock and without sockets.
 
+use std::cell::RefCell;
 use std::io;
+use std::sync::Once;
 
 use tokio::time::sleep;
 
@@ -60,13 +62,17 @@ async fn stored_keys_are_replaced_by_the_service_and_not_by_a_command() {
     assert_eq!(kids(&keys, 0), ["new"]);
 }
 
-/// Collects what is logged on this thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    /// What was logged on this thread since it was asked for.
+    static LOGGED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// Collects what is logged on this thread, which is where everything of such a test runs.
+struct Log;
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        LOGGED.with_borrow_mut(|logged| logged.iter_mut().for_each(|logged| logged.extend(bytes)));
         Ok(bytes.len())
     }
 
@@ -76,20 +82,22 @@ impl io::Write for Log {
 }
 
 impl Log {
-    fn start() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .without_time()
-            .with_writer(move || writer.clone())
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
+    /// One subscriber for the process: with one for each thread, tracing may remember that nobody
+    /// wants an event because another thread came upon it first.
+    fn start() -> Self {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let subscriber =
+                tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(|| Self).finish();
+            tracing::subscriber::set_global_default(subscriber).unwrap();
+        });
+        LOGGED.set(Some(Vec::new()));
+        Self
     }
 
     /// Level and message of each line, without what differs.
     fn lines(&self) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(LOGGED.take().unwrap()).unwrap();
         text.lines().map(str::to_owned).collect()
     }
 
@@ -105,7 +113,7 @@ impl Log {
 
 #[tokio::test(start_paused = true)]
 async fn each_change_of_state_is_one_line() {
-    let (log, _guard) = Log::start();
+    let log = Log::start();
     let script = Script::new(|number| match number {
         0 | 1 => keys_for(set_of(&["a"]), Some(60)),
         2 | 3 | 5 | 7.. => failed("connection refused"),
@@ -130,7 +138,7 @@ async fn each_change_of_state_is_one_line() {
 
 #[tokio::test(start_paused = true)]
 async fn odd_keys_and_reused_kids_are_told_once_and_counted() {
-    let (log, _guard) = Log::start();
+    let log = Log::start();
     let odd = json!({"kty": "oct", "kid": "secret", "k": "AA"});
     let set = move |keys: &[serde_json::Value]| {
         keys_for(document(&[keys, std::slice::from_ref(&odd)].concat()), Some(60))
