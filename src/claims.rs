@@ -6,15 +6,18 @@
 
 use serde_json::{Map, Value};
 
-use crate::jose::{Algorithm, SignedClaims};
+use crate::jose::{Algorithm, Fingerprint, SignedClaims};
 use crate::numeric_date::NumericDate;
 use crate::scope;
 
 mod rules;
+mod times;
 
 pub use rules::{
     ClaimPath, ClaimRules, DomainRule, NonExpiring, PrincipalMapping, PrincipalRules, PrincipalStyle,
 };
+
+use times::Times;
 
 /// The longest principal, email or role that is believed, in bytes.
 const MAX_NAME_BYTES: usize = 256;
@@ -103,8 +106,9 @@ pub struct VerifiedToken {
     scopes: Vec<Box<str>>,
     class: TokenClass,
     kid: Option<Box<str>>,
+    key_id: Option<Box<str>>,
     algorithm: Algorithm,
-    fingerprint: Box<str>,
+    fingerprint: Fingerprint,
     times: Times,
     claims: Map<String, Value>,
 }
@@ -150,20 +154,39 @@ impl VerifiedToken {
         self.kid.as_deref()
     }
 
+    /// The key ids that it is known by: the header's, and that of the key that verified it.
+    pub fn key_ids(&self) -> impl Iterator<Item = &str> {
+        self.kid.iter().chain(&self.key_id).map(|id| &**id)
+    }
+
     /// The algorithm that its signature was verified with.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// The first 16 hex digits of the SHA-256 of `header.payload`. The signature is no part of
-    /// it: a second valid ECDSA signature over the same claims is easily made.
-    pub fn fingerprint(&self) -> &str {
+    /// The SHA-256 of its signing input.
+    pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
+    }
+
+    /// Its `jti`, where that is a text.
+    pub fn id(&self) -> Option<&str> {
+        lookup(&self.claims, "jti").and_then(Value::as_str)
+    }
+
+    /// Its `sub`. Who it speaks for is [`VerifiedToken::principal`].
+    pub fn subject(&self) -> Option<&str> {
+        lookup(&self.claims, "sub").and_then(Value::as_str)
     }
 
     /// The whole claims set, for rules that look at other claims.
     pub fn claims(&self) -> &Map<String, Value> {
         &self.claims
+    }
+
+    /// `iat`, if there is one.
+    pub fn issued_at(&self) -> Option<NumericDate> {
+        self.times.issued_at
     }
 
     /// `exp`, if there is one.
@@ -218,63 +241,12 @@ pub fn judge(
         scopes: scope::scopes(&claims),
         class,
         kid: parts.kid,
+        key_id: parts.key_id,
         algorithm: parts.algorithm,
         fingerprint: parts.fingerprint,
         times,
         claims,
     })
-}
-
-/// The time claims of one token and how strictly they are read.
-#[derive(Clone, Copy, Debug)]
-struct Times {
-    expires: Option<NumericDate>,
-    not_before: Option<NumericDate>,
-    issued_at: Option<NumericDate>,
-    leeway: u64,
-}
-
-impl Times {
-    fn read(claims: &Map<String, Value>, class: TokenClass, rules: &ClaimRules) -> Result<Self, ClaimsFault> {
-        let expires = match claims.get("exp") {
-            // OpenMetadata's documents write a bot token that never expires as `"exp": null`;
-            // its code leaves the member out. Both are the same statement.
-            None | Some(Value::Null) if rules.non_expiring.allows(class) => None,
-            None | Some(Value::Null) => return Err(ClaimsFault::MissingExpiry),
-            Some(value) => Some(
-                NumericDate::from_claim(value).ok_or(ClaimsFault::Malformed("exp is not a NumericDate"))?,
-            ),
-        };
-        let date = |name, fault| match claims.get(name) {
-            None => Ok(None),
-            Some(value) => NumericDate::from_claim(value).map(Some).ok_or(ClaimsFault::Malformed(fault)),
-        };
-        let not_before = date("nbf", "nbf is not a NumericDate")?;
-        let issued_at = date("iat", "iat is not a NumericDate")?;
-        Ok(Self { expires, not_before, issued_at, leeway: rules.leeway.as_secs() })
-    }
-
-    /// RFC 7519 sections 4.1.4 to 4.1.6. `exp` is the first second at which the token is bad.
-    fn judge(&self, now: NumericDate) -> Result<(), ClaimsFault> {
-        if self.expires.is_some_and(|expires| now >= expires.plus(self.leeway)) {
-            return Err(ClaimsFault::Expired);
-        }
-        let latest = now.plus(self.leeway);
-        if self.not_before.is_some_and(|not_before| not_before > latest)
-            || self.issued_at.is_some_and(|issued| issued > latest)
-        {
-            return Err(ClaimsFault::NotYetValid);
-        }
-        Ok(())
-    }
-
-    /// A token that may come without `exp` has no lifetime to judge.
-    fn judge_lifetime(&self, now: NumericDate, rules: &ClaimRules) -> Result<(), ClaimsFault> {
-        let (Some(expires), Some(max)) = (self.expires, rules.max_lifetime) else { return Ok(()) };
-        let start = self.issued_at.unwrap_or(now);
-        let limit = i64::try_from(max.as_secs()).unwrap_or(i64::MAX);
-        if expires.since(start) > limit { Err(ClaimsFault::LifetimeTooLong) } else { Ok(()) }
-    }
 }
 
 fn judge_issuer(claims: &Map<String, Value>, rules: &ClaimRules) -> Result<Option<Box<str>>, ClaimsFault> {

@@ -16,6 +16,7 @@ mod explain;
 mod health;
 mod keys;
 mod run;
+mod token;
 
 /// Verifies bearer JWTs in front of OpenMetadata, DataHub or any HTTP service.
 #[derive(Debug, Parser)]
@@ -37,6 +38,9 @@ enum Command {
     Explain(explain::Arguments),
     /// List every key of every source, and why a key is not used.
     Keys(keys::Arguments),
+    /// Look at a token without verifying it.
+    #[command(subcommand)]
+    Token(token::Command),
     /// Show the configuration in force, or its schema.
     #[command(subcommand)]
     Config(config_command::Command),
@@ -100,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
+        Command::Token(command) => token::run(&command),
         Command::Config(command) => config_command::run(&command),
         Command::Health(arguments) => health::run(&arguments),
         Command::Completions { shell } => {

@@ -12,6 +12,7 @@ mod load;
 mod openmetadata;
 mod parse;
 mod print;
+mod revocations;
 mod schema;
 mod substitution;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use keys::{KEYS, Key, Kind, environment_name, environment_names};
 pub use load::{Flags, Loaded, Sources, load};
 pub use openmetadata::ENVIRONMENT as FOREIGN_ENVIRONMENT;
 pub use print::print;
+pub use revocations::{RevocationFile, RevocationFileFault, Version};
 pub use schema::schema;
 
 use std::net::SocketAddr;
@@ -64,6 +66,8 @@ pub struct Config {
     pub jwks: Jwks,
     /// The cache of verified tokens.
     pub token_cache: TokenCache,
+    /// Where the revoked tokens are listed, and the list as it was when this was loaded.
+    pub revocations: Option<(RevocationFile, Version)>,
     /// Routes and rules.
     pub policy: Policy,
     /// The fields that tell the backend who is asking.

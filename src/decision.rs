@@ -127,6 +127,7 @@ impl Denial {
             TokenFault::UnknownKey => (Reason::UnknownKey, None),
             TokenFault::KeysUnavailable => (Reason::KeysUnavailable, None),
             TokenFault::InvalidSignature => (Reason::InvalidSignature, None),
+            TokenFault::Revoked(by) => (Reason::Revoked, Some(by.detail())),
             TokenFault::Claims(fault) => return Self { entry, ..fault.into() },
         };
         Self { reason, detail, entry, rule: None }

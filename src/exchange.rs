@@ -61,7 +61,7 @@ pub struct Exchange {
 pub struct RefusedToken {
     /// The kid that it claims.
     pub kid: Option<Box<str>>,
-    /// See [`crate::jose::UnverifiedToken::fingerprint`].
+    /// See [`crate::jose::Fingerprint::short`].
     pub fingerprint: Option<Box<str>>,
 }
 
@@ -135,7 +135,7 @@ impl Exchange {
         self.denial = Some(denial);
     }
 
-    /// Notes who was asking, where a rule refused a verified token.
+    /// Notes who was asking, where a verified token is refused all the same.
     pub fn asked_by(&mut self, token: Arc<VerifiedToken>) {
         self.token = Some(token);
     }
@@ -212,7 +212,7 @@ impl Drop for Exchange {
             issuer,
             kid: token.and_then(VerifiedToken::kid).or(refused.and_then(|refused| refused.kid.as_deref())),
             token_fingerprint: token
-                .map(VerifiedToken::fingerprint)
+                .map(|token| token.fingerprint().short())
                 .or(refused.and_then(|refused| refused.fingerprint.as_deref())),
             source_address: self.source,
             duration_ms: (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0,

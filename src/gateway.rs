@@ -27,6 +27,7 @@ use crate::numeric_date::NumericDate;
 use crate::outbound_head::{OutboundHead, remove_connection_fields};
 use crate::request::{BearerToken, RequestFacts};
 use crate::respond::{self, Manner, ObservedBody};
+use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
 use crate::trust::{self, TokenFault};
 use crate::upstream::{Failure, Outgoing, RequestBody, RequestProgress, Upstream, stated_length};
@@ -53,6 +54,7 @@ pub struct Gateway {
     head: OutboundHead,
     keys: Arc<Keys>,
     cache: TokenCache,
+    revocations: Arc<RevocationList>,
     ledger: Arc<Ledger>,
     body_limit: u64,
     id_prefix: u64,
@@ -160,12 +162,30 @@ impl Gateway {
         let route = self.gate.route(facts);
         let caller = match self.gate.next_step(facts, route) {
             NextStep::Decide(caller) => caller,
-            NextStep::Verify(token) => self.verify(exchange, token).await.map(Caller::Token),
+            NextStep::Verify(token) => match self.verify(exchange, token).await {
+                Ok(verified) => self.judge_revocation(exchange, token, verified).map(Caller::Token),
+                Err(denial) => Err(denial),
+            },
         };
         if let Ok(Caller::Token(token)) = &caller {
             exchange.asked_by(token.clone());
         }
         self.gate.decide(facts, route, caller)
+    }
+
+    /// On every request, out of the cache or not: a revocation counts from the moment it is listed.
+    fn judge_revocation(
+        &self,
+        exchange: &mut Exchange,
+        token: &BearerToken,
+        verified: Arc<VerifiedToken>,
+    ) -> Result<Arc<VerifiedToken>, Denial> {
+        let Some(by) = self.revocations.current().find(&verified, token.as_str()) else {
+            return Ok(verified);
+        };
+        let entry = self.gate.trust.iter().position(|entry| *entry.name == *verified.entry());
+        exchange.asked_by(verified);
+        Err(Denial::of_token(TokenFault::Revoked(by), entry))
     }
 
     /// From a bearer token to a verified one: out of the cache, or by the keys that there are,
@@ -296,7 +316,10 @@ async fn discarded(mut body: Incoming, fields: &HeaderMap) -> bool {
 /// What may be said in the audit trail about a token that was not believed.
 fn describe(text: &str, max_bytes: usize) -> RefusedToken {
     match UnverifiedToken::parse(text, max_bytes) {
-        Ok(token) => RefusedToken { kid: token.header().kid.clone(), fingerprint: Some(token.fingerprint()) },
+        Ok(token) => RefusedToken {
+            kid: token.header().kid.clone(),
+            fingerprint: Some(token.fingerprint().short().into()),
+        },
         Err(_) => RefusedToken::default(),
     }
 }
@@ -330,7 +353,13 @@ pub fn system_clock() -> NumericDate {
 
 impl Gateway {
     /// Puts together what a configuration asks for.
-    pub fn new(config: &Config, keys: Arc<Keys>, ledger: Arc<Ledger>, clock: Clock) -> Self {
-        assembly::gateway(config, keys, ledger, clock)
+    pub fn new(
+        config: &Config,
+        keys: Arc<Keys>,
+        revocations: Arc<RevocationList>,
+        ledger: Arc<Ledger>,
+        clock: Clock,
+    ) -> Self {
+        assembly::gateway(config, keys, revocations, ledger, clock)
     }
 }

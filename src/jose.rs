@@ -14,4 +14,4 @@ pub use algorithm::{Algorithm, AlgorithmSet, KeyFamily};
 pub use header::Header;
 pub use jwk::{KeyFault, VerificationKey};
 pub use jwk_set::{KeyChoice, KeyDialect, KeySet, KeySetFault, ParsedKeys, SkippedKey};
-pub use jws::{JoseFault, SignedClaims, SignedParts, UnverifiedToken};
+pub use jws::{Fingerprint, JoseFault, SignedClaims, SignedParts, UnverifiedToken};

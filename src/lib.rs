@@ -17,6 +17,7 @@ pub mod jose;
 
 // Meaning.
 pub mod claims;
+pub mod revocation;
 pub mod backend;
 pub mod policy;
 pub mod trust;
@@ -39,6 +40,8 @@ pub mod tls;
 pub mod audit;
 #[cfg(feature = "server")]
 pub mod keys;
+#[cfg(feature = "server")]
+pub mod revocation_list;
 #[cfg(feature = "server")]
 pub mod token_cache;
 #[cfg(feature = "server")]

@@ -29,6 +29,8 @@ pub struct Metrics {
     jwks_kid_reused: Family<SourceLabel, Counter>,
     jwks_skipped: Family<SkippedLabels, Gauge>,
     token_cache: Family<ResultLabel, Counter>,
+    revocations: Family<KindLabel, Gauge>,
+    revocations_in_force: Gauge,
     /// Audit records that were lost because standard output did not take them in time.
     pub audit_dropped: Counter,
     /// Panics that ended one request or connection.
@@ -76,6 +78,11 @@ struct ResultLabel {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct BuildLabels {
     version: &'static str,
 }
@@ -104,6 +111,8 @@ impl Metrics {
             jwks_kid_reused: Family::default(),
             jwks_skipped: Family::default(),
             token_cache: Family::default(),
+            revocations: Family::default(),
+            revocations_in_force: Gauge::default(),
             audit_dropped: Counter::default(),
             panics: Counter::default(),
         };
@@ -161,6 +170,12 @@ impl Metrics {
             "Look-ups in the cache of verified tokens by result",
             self.token_cache.clone(),
         );
+        registry.register("revocations", "Entries of the revocation list by kind", self.revocations.clone());
+        registry.register(
+            "revocations_in_force",
+            "1 while the revocation list in force is the one in the file, 0 while that is refused",
+            self.revocations_in_force.clone(),
+        );
         registry.register(
             "audit_dropped",
             "Audit records that standard output did not take in time",
@@ -194,6 +209,16 @@ impl Metrics {
     /// Counts one look-up in the token cache: `hit` or `miss`.
     pub fn token_cache(&self, result: &'static str) {
         self.token_cache.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// Notes how many entries of one kind the revocation list has.
+    pub fn revocations(&self, kind: &'static str, count: usize) {
+        self.revocations.get_or_create(&KindLabel { kind }).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Notes whether the revocation list in force is the one in the file.
+    pub fn revocations_in_force(&self, in_force: bool) {
+        self.revocations_in_force.set(i64::from(in_force));
     }
 
     /// Counts one fetch of a key source.

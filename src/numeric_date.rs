@@ -36,6 +36,34 @@ impl NumericDate {
         in_range.then(|| Self(secs.ceil() as i64))
     }
 
+    /// Reads a date-time of RFC 3339 section 5.6, like `2026-11-22T06:30:00Z`, or a number of seconds
+    /// since the epoch. A fraction of a second is rounded up.
+    pub fn from_text(text: &str) -> Option<Self> {
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return text.parse().ok().map(Self);
+        }
+        let (date, rest) = text.split_at_checked(10)?;
+        let rest = rest.strip_prefix(['T', 't', ' '])?;
+        let (time, rest) = rest.split_at_checked(8)?;
+        let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+        let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
+        let (fraction, offset) = rest.split_at(rest.find(['Z', 'z', '+', '-'])?);
+        let rounded_up = match fraction.strip_prefix('.') {
+            Some(digits) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                i64::from(digits.bytes().any(|byte| byte != b'0'))
+            }
+            Some(_) => return None,
+            None if fraction.is_empty() => 0,
+            None => return None,
+        };
+        // Second 60 is a leap second, which the count of seconds does not have.
+        if hour > 23 || minute > 59 || second > 60 {
+            return None;
+        }
+        let seconds = days_since_epoch(year, month, day)? * 86_400 + hour * 3600 + minute * 60 + second;
+        Some(Self(seconds + rounded_up - offset_seconds(offset)?))
+    }
+
     /// This time, `secs` later; stops at the end of the range instead of wrapping.
     pub const fn plus(self, secs: u64) -> Self {
         let secs = if secs > i64::MAX as u64 { i64::MAX } else { secs as i64 };
@@ -46,6 +74,42 @@ impl NumericDate {
     pub const fn since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
+}
+
+/// Three numbers of exactly these lengths.
+fn numbers(text: &str, separator: char, lengths: [usize; 3]) -> Option<[i64; 3]> {
+    let mut found = [0; 3];
+    let mut parts = text.split(separator);
+    for (slot, length) in found.iter_mut().zip(lengths) {
+        let digits = parts.next().filter(|part| part.len() == length)?;
+        *slot = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())??;
+    }
+    parts.next().is_none().then_some(found)
+}
+
+/// `Z`, or how far local time is ahead of UTC: `+02:00`.
+fn offset_seconds(text: &str) -> Option<i64> {
+    if text.eq_ignore_ascii_case("z") {
+        return Some(0);
+    }
+    let (sign, rest) = text.split_at_checked(1)?;
+    let [hour, minute, _] = numbers(&format!("{rest}:00"), ':', [2, 2, 2])?;
+    let seconds = (hour <= 23 && minute <= 59).then_some(hour * 3600 + minute * 60)?;
+    Some(if sign == "-" { -seconds } else { seconds })
+}
+
+/// Days from 1970-01-01 to a date of the Gregorian calendar, if there is such a date.
+fn days_since_epoch(year: i64, month: i64, day: i64) -> Option<i64> {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let before = usize::try_from(month).ok()?.checked_sub(1)?;
+    if year < 1970 || !(1..=*lengths.get(before)?).contains(&day) {
+        return None;
+    }
+    let earlier = year - 1;
+    // Leap years up to the year before, less those up to 1969 (492 - 19 + 4).
+    let leap_days = earlier / 4 - earlier / 100 + earlier / 400 - 477;
+    Some((year - 1970) * 365 + leap_days + lengths.iter().take(before).sum::<i64>() + day - 1)
 }
 
 #[cfg(test)]
@@ -82,5 +146,52 @@ mod tests {
         assert_eq!(end.plus(u64::MAX), end);
         assert_eq!(NumericDate::from_secs(i64::MIN).since(end), i64::MIN);
         assert_eq!(NumericDate::from_secs(5).plus(30).as_secs(), 35);
+    }
+
+    #[test]
+    fn date_times_and_seconds() {
+        let read = |text: &str| NumericDate::from_text(text).map(NumericDate::as_secs);
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("2000-02-29T12:00:00Z", 951_825_600),
+            ("2000-03-01T00:00:00Z", 951_868_800),
+            ("2026-11-22T06:30:00Z", 1_795_329_000),
+            ("2026-11-22t06:30:00z", 1_795_329_000),
+            ("2026-11-22 08:30:00+02:00", 1_795_329_000),
+            ("2026-11-22T01:00:00-05:30", 1_795_329_000),
+            ("2026-11-22T06:29:59.001Z", 1_795_329_000),
+            ("2026-11-22T06:30:00.000Z", 1_795_329_000),
+            ("2100-03-01T00:00:00Z", 4_107_542_400),
+            ("1795329000", 1_795_329_000),
+        ] {
+            assert_eq!(read(text), Some(expected), "{text}");
+        }
+        for text in [
+            "",
+            "now",
+            "-1",
+            "1.5",
+            "2026-11-22",
+            "2026-11-22T06:30Z",
+            "2026-11-22T06:30:00",
+            "2026-02-29T00:00:00Z",
+            "2100-02-29T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-00-01T00:00:00Z",
+            "2026-01-00T00:00:00Z",
+            "2026-11-22T24:00:00Z",
+            "2026-11-22T06:60:00Z",
+            "2026-11-22T06:30:00.Z",
+            "2026-11-22T06:30:00+2:00",
+            "2026-11-22T06:30:00+24:00",
+            "2026-11-22T06:30:00Zx",
+            "1969-12-31T23:59:59Z",
+            "+026-11-22T06:30:00Z",
+            "99999999999999999999",
+            "2026-11-22T06:30:0\u{660}Z",
+            "\u{e9}026-11-22T06:30:00Z",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 }

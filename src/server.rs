@@ -24,6 +24,7 @@ use crate::exchange::Ledger;
 use crate::gateway::{Clock, Gateway};
 use crate::keys::{Keys, KeysError};
 use crate::metrics::Metrics;
+use crate::revocation_list::RevocationList;
 use crate::tls::{self, TlsError};
 use crate::upstream::Target;
 
@@ -106,7 +107,8 @@ pub async fn run(
         rules: config.policy.rules.iter().map(|rule| rule.name.clone()).collect(),
         entries: config.trust.iter().map(|entry| entry.name.clone()).collect(),
     });
-    let gateway = Arc::new(Gateway::new(config, keys.clone(), ledger, clock));
+    let revocations = RevocationList::new(config.revocations.as_ref(), &metrics);
+    let gateway = Arc::new(Gateway::new(config, keys.clone(), revocations.clone(), ledger, clock));
     let settings = ConnectionSettings::new(&config.limits);
     let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
     let workers =
@@ -115,7 +117,7 @@ pub async fn run(
     let proxy = listener(listeners.proxy, "proxy")?;
     let health = listener(listeners.health, "health")?;
     let health = tokio::spawn(health::serve(health, process.clone()));
-    let refreshing = tokio::spawn(keys.run());
+    let refreshing = [tokio::spawn(keys.run()), tokio::spawn(revocations.run())];
 
     let connections = Arc::new(Semaphore::new(config.limits.connections));
     tokio::select! {
@@ -123,7 +125,7 @@ pub async fn run(
         () = shutdown => {}
     }
     drain(config, &process, proxy, workers, &connections).await;
-    refreshing.abort();
+    refreshing.iter().for_each(tokio::task::JoinHandle::abort);
     health.abort();
     finish(writer).await;
     Ok(())

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::claims::{self, ClaimRules, ClaimsFault, VerifiedToken};
 use crate::jose::{AlgorithmSet, JoseFault, KeyChoice, KeySet, UnverifiedToken, VerificationKey};
 use crate::numeric_date::NumericDate;
+use crate::revocation::RevokedBy;
 
 /// One issuer entry, or the simple list of key URLs (an entry without issuers).
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub enum TokenFault {
     InvalidSignature,
     /// The claims do not let anybody in.
     Claims(ClaimsFault),
+    /// It is on the revocation list.
+    Revoked(RevokedBy),
 }
 
 /// Which entry is meant for a token, by its place in `issuers`.

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::{ConfigArguments, Failure, load, runtime};
 use crate::challenge::{self, Wording};
+use crate::claims::VerifiedToken;
 use crate::config::Flags;
 use crate::decision::{Caller, Denial, Gate, NextStep, Permit, Route};
 use crate::gateway::{gate, system_clock};
@@ -19,6 +20,7 @@ use crate::jose::{KeyChoice, UnverifiedToken};
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::request::{BearerToken, RequestFacts};
+use crate::revocation::Revocations;
 use crate::tls;
 use crate::trust::{self, TokenFault};
 
@@ -75,13 +77,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     runtime()?.block_on(keys.fetch_all());
     let gate = gate(&loaded.config);
     let mut steps = Steps::default();
-    let decided = decide(&gate, &keys, arguments, &token, &mut steps);
+    let revocations = loaded.config.revocations.as_ref().map(|(_, version)| &*version.list);
+    let judges = Judges { gate: &gate, keys: &keys, revocations };
+    let decided = decide(&judges, arguments, &token, &mut steps);
     let wording = Wording::new(gate.backend, &gate.trust);
     print(&steps, &decided, &wording, arguments.json);
     if decided.is_ok() { Ok(()) } else { Err(Failure::Code(1)) }
 }
 
-fn read_token(file: Option<&PathBuf>) -> Result<String, Failure> {
+pub(super) fn read_token(file: Option<&PathBuf>) -> Result<String, Failure> {
     let mut text = String::new();
     match file {
         Some(path) => std::fs::File::open(path)?.take(MAX_INPUT_BYTES).read_to_string(&mut text)?,
@@ -92,13 +96,20 @@ fn read_token(file: Option<&PathBuf>) -> Result<String, Failure> {
     Ok(text.strip_prefix("Bearer ").unwrap_or(text).to_owned())
 }
 
+/// What a token is held against.
+struct Judges<'a> {
+    gate: &'a Gate,
+    keys: &'a Keys,
+    revocations: Option<&'a Revocations>,
+}
+
 fn decide(
-    gate: &Gate,
-    keys: &Keys,
+    judges: &Judges<'_>,
     arguments: &Arguments,
     token: &str,
     steps: &mut Steps,
 ) -> Result<Permit, Denial> {
+    let gate = judges.gate;
     let facts = facts(gate, arguments, token).inspect_err(|denial| steps.fail("request", denial))?;
     steps.pass("request", format!("{} {}", facts.method, facts.path.raw()));
     let route = gate.route(&facts);
@@ -112,7 +123,7 @@ fn decide(
     );
     let caller = match gate.next_step(&facts, route) {
         NextStep::Decide(caller) => caller.inspect_err(|denial| steps.fail("credentials", denial)),
-        NextStep::Verify(token) => verify(gate, keys, token, steps),
+        NextStep::Verify(token) => verify(judges, token, steps),
     };
     let known = caller.is_ok();
     let decided = gate.decide(&facts, route, caller);
@@ -158,7 +169,8 @@ fn facts(gate: &Gate, arguments: &Arguments, token: &str) -> Result<RequestFacts
     )?)
 }
 
-fn verify(gate: &Gate, keys: &Keys, token: &BearerToken, steps: &mut Steps) -> Result<Caller, Denial> {
+fn verify(judges: &Judges<'_>, token: &BearerToken, steps: &mut Steps) -> Result<Caller, Denial> {
+    let Judges { gate, keys, .. } = judges;
     let refuse = |steps: &mut Steps, name, fault: TokenFault, entry| {
         let denial = Denial::of_token(fault, entry);
         steps.fail(name, &denial);
@@ -175,7 +187,7 @@ fn verify(gate: &Gate, keys: &Keys, token: &BearerToken, steps: &mut Steps) -> R
             token.as_str().len(),
             header.algorithm,
             kid.unwrap_or("none"),
-            parsed.fingerprint()
+            parsed.fingerprint().short()
         ),
     );
     let index =
@@ -197,18 +209,11 @@ fn verify(gate: &Gate, keys: &Keys, token: &BearerToken, steps: &mut Steps) -> R
         steps.pass("key", format!("the only one that fits, {}", sources(keys, key.material())));
     }
     match trust::verify(parsed, entry, set, system_clock()) {
-        Ok(token) => {
-            steps.pass("signature", format!("{} by that key", token.algorithm()));
-            steps.pass(
-                "claims",
-                format!(
-                    "{} {}, roles [{}]",
-                    token.class().as_str(),
-                    token.principal(),
-                    token.roles().join(", ")
-                ),
-            );
-            Ok(Caller::Token(Arc::new(token)))
+        Ok(verified) => {
+            let verified = Arc::new(verified);
+            passed(&verified, steps);
+            judge_revocation(judges, token, &verified, Some(index), steps)?;
+            Ok(Caller::Token(verified))
         }
         Err(fault) => {
             let step = match fault {
@@ -234,6 +239,32 @@ fn verify(gate: &Gate, keys: &Keys, token: &BearerToken, steps: &mut Steps) -> R
             Err(denial)
         }
     }
+}
+
+fn passed(token: &VerifiedToken, steps: &mut Steps) {
+    steps.pass("signature", format!("{} by that key", token.algorithm()));
+    let (class, roles) = (token.class().as_str(), token.roles().join(", "));
+    steps.pass("claims", format!("{class} {}, roles [{roles}]", token.principal()));
+}
+
+fn judge_revocation(
+    judges: &Judges<'_>,
+    token: &BearerToken,
+    verified: &VerifiedToken,
+    entry: Option<usize>,
+    steps: &mut Steps,
+) -> Result<(), Denial> {
+    let Some(list) = judges.revocations else {
+        steps.pass("revocation", "there is no revocation list");
+        return Ok(());
+    };
+    if let Some(by) = list.find(verified, token.as_str()) {
+        let denial = Denial::of_token(TokenFault::Revoked(by), entry);
+        steps.fail("revocation", &denial);
+        return Err(denial);
+    }
+    steps.pass("revocation", format!("none of the {} entries is about it", list.len()));
+    Ok(())
 }
 
 /// Where a key comes from.

@@ -1,4 +1,5 @@
-//! Reading every source: the only place that opens files or looks at the environment.
+//! Reading every source: the only place that opens files of the configuration or looks at the
+//! environment.
 
 use std::fmt;
 use std::fs::File;
@@ -334,7 +335,7 @@ fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-fn read_limited(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+pub(super) fn read_limited(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {

@@ -75,6 +75,7 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("BASE_PATH", "openmetadata.basePath"),
     ("DATAHUB_TOKEN_SERVICE_SIGNING_KEY", "datahub.tokenServiceSigningKey"),
     ("DATAHUB_TOKEN_SERVICE_ISSUER", "datahub.tokenServiceIssuer"),
+    ("DATAHUB_TOKEN_SERVICE_SALT", "datahub.tokenServiceSalt"),
     ("DATAHUB_SYSTEM_CLIENT_ID", "datahub.systemClientId"),
     ("DATAHUB_SYSTEM_CLIENT_SECRET", "datahub.systemClientSecret"),
 ];

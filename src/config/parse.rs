@@ -2,6 +2,7 @@
 
 mod key_source;
 mod policy;
+mod revocations;
 mod section;
 mod trust;
 
@@ -76,6 +77,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         trust,
         jwks: jwks(&authentication.section("jwks")),
         token_cache: token_cache(&authentication.section("tokenCache")),
+        revocations: revocations::revocations(root),
         policy,
         identity: identity(&root.section("identity"), backend),
         datahub_system,

@@ -7,6 +7,7 @@ mod foreign;
 mod hostile;
 mod layers;
 mod meaning;
+mod revocations;
 mod secrets;
 
 use std::path::PathBuf;

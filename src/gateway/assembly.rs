@@ -13,10 +13,17 @@ use crate::decision::{Gate, SystemCredential};
 use crate::exchange::Ledger;
 use crate::keys::Keys;
 use crate::outbound_head::{Authorization, IdentityNames, OutboundHead};
+use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
 use crate::trust::TrustedIssuer;
 
-pub(super) fn gateway(config: &Config, keys: Arc<Keys>, ledger: Arc<Ledger>, clock: Clock) -> Gateway {
+pub(super) fn gateway(
+    config: &Config,
+    keys: Arc<Keys>,
+    revocations: Arc<RevocationList>,
+    ledger: Arc<Ledger>,
+    clock: Clock,
+) -> Gateway {
     let gate = gate(config);
     let wording = Wording::new(config.backend, &gate.trust);
     let identity = config.identity.clone();
@@ -34,6 +41,7 @@ pub(super) fn gateway(config: &Config, keys: Arc<Keys>, ledger: Arc<Ledger>, clo
         head,
         keys,
         cache: TokenCache::new(config.token_cache.max_bytes, config.token_cache.max_ttl),
+        revocations,
         ledger,
         body_limit: if config.limits.body_bytes == 0 { u64::MAX } else { config.limits.body_bytes },
         id_prefix: random(),

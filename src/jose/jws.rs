@@ -77,10 +77,16 @@ impl<'t> UnverifiedToken<'t> {
         }
     }
 
-    /// The first 16 hex digits of SHA-256 over `header.payload`: names this token in logs.
-    pub fn fingerprint(&self) -> Box<str> {
+    /// A claim that is a text, unverified, for telling its holder what the token says of itself.
+    /// Nothing may be decided from it.
+    pub fn claimed(&self, name: &str) -> Option<&str> {
+        self.claims.get(name)?.as_str()
+    }
+
+    /// SHA-256 over `header.payload`: names this token in logs and revocation lists.
+    pub fn fingerprint(&self) -> Fingerprint {
         let hash = digest(&SHA256, self.signing_input.as_bytes());
-        hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+        Fingerprint(hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
     }
 
     /// Verifies the signature with `key`, which must fit the header's algorithm.
@@ -100,7 +106,9 @@ impl<'t> UnverifiedToken<'t> {
             Ok(false) | Err(_) => return Err(JoseFault::InvalidSignature),
         }
         let fingerprint = self.fingerprint();
-        Ok(SignedClaims(SignedParts { claims: self.claims, algorithm, kid: self.header.kid, fingerprint }))
+        let (claims, kid) = (self.claims, self.header.kid);
+        let key_id = key.kid().filter(|own| kid.as_deref() != Some(*own)).map(Into::into);
+        Ok(SignedClaims(SignedParts { claims, algorithm, kid, key_id, fingerprint }))
     }
 }
 
@@ -131,8 +139,30 @@ pub struct SignedParts {
     pub algorithm: Algorithm,
     /// The key id in the header.
     pub kid: Option<Box<str>>,
+    /// The key id of the key that verified it, where that is another one: a header may have none.
+    pub key_id: Option<Box<str>>,
     /// See [`UnverifiedToken::fingerprint`].
-    pub fingerprint: Box<str>,
+    pub fingerprint: Fingerprint,
+}
+
+/// The SHA-256 of a token's signing input. The signature is no part of it: a second valid ECDSA
+/// signature over the same claims is easily made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprint(Box<str>);
+
+impl Fingerprint {
+    /// How many hex digits name a token well enough.
+    pub const SHORT_DIGITS: usize = 16;
+
+    /// The first 16 hex digits, as in logs.
+    pub fn short(&self) -> &str {
+        &self.0[..Self::SHORT_DIGITS]
+    }
+
+    /// All 64 hex digits, in lower case.
+    pub fn full(&self) -> &str {
+        &self.0
+    }
 }
 
 /// RFC 7515 section 2: base64url without padding. The decoder also refuses unused bits that are

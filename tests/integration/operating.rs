@@ -2,6 +2,7 @@
 
 mod commands;
 mod keys_in_time;
+mod revocation;
 
 use crate::support::eventually;
 use crate::support::gateway::{Setup, text};

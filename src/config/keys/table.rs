@@ -76,6 +76,7 @@ pub const KEYS: &[Key] = &[
     key("authentication.principalDomain", Kind::Text, "open-metadata.org", "The domain of principals where allowedDomains is empty."),
     key("authentication.allowedDomains", Kind::Texts, "[]", "The domains of principals."),
     key("authentication.enforcePrincipalDomain", Kind::Bool, "false", "Whether a principal's domain is checked, as in OpenMetadata."),
+    key("authentication.revocations.file", Kind::Path, "", "A list of revoked tokens, YAML or JSON lines, read again when it changes."),
     key("authentication.jwks.refreshInterval", LONG, "10m", "How often key sets are fetched whose answers have neither Cache-Control nor Expires."),
     key("authentication.jwks.unknownKeyCooldown", LONG, "30s", "At most one fetch for unknown keys in this time."),
     key("authentication.jwks.timeout", WAIT, "5s", "The longest time for one fetch."),
@@ -130,6 +131,8 @@ pub const KEYS: &[Key] = &[
     key("datahub.tokenServiceSigningKey", Kind::Secret, "", "DataHub's signing key: makes the issuer entry `datahub` (HS256), at least 32 bytes."),
     key("datahub.tokenServiceSigningKeyFile", Kind::Path, "", "A file with DataHub's signing key."),
     key("datahub.tokenServiceIssuer", Kind::Text, "datahub-metadata-service", "iss of DataHub's own tokens."),
+    key("datahub.tokenServiceSalt", Kind::Secret, "", "What DataHub hashes after a token: for datahubTokenHash in a revocation list; none unless it is given."),
+    key("datahub.tokenServiceSaltFile", Kind::Path, "", "A file with that salt."),
 
     key("trustedProxies", Kind::Networks, "[]", "Peers whose X-Forwarded-* are believed."),
     key("limits.headerBytes", Kind::Size(8192, 16 << 20), "64KiB", "The largest request head."),

@@ -32,7 +32,8 @@ fn three_parts_of_base64url_are_a_token() {
     let read = parse(&token).unwrap();
     assert_eq!(read.header().kid.as_deref(), Some("a"));
     assert_eq!(read.issuer_hint(), Ok(Some("https://idp.example")));
-    assert_eq!(read.fingerprint().len(), 16);
+    assert_eq!(read.fingerprint().short().len(), 16);
+    assert_eq!(read.fingerprint().full().len(), 64);
     assert_eq!(parse(&compact(HEADER.as_bytes(), b"{}")).unwrap().issuer_hint(), Ok(None));
     // White space around the JSON is JSON (RFC 8259 section 2), not another token.
     assert!(parse(&compact(b" {\"alg\":\"RS256\"}\r\n", b"\t{} ")).is_ok());
@@ -216,5 +217,5 @@ fn nothing_that_prints_a_token_prints_the_credential() {
             assert!(!text.contains(secret), "{text}");
         }
     }
-    assert!(!token.contains(&*fingerprint));
+    assert!(!token.contains(fingerprint.short()));
 }

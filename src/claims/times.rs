@@ -1,0 +1,62 @@
+//! The time claims of a token (RFC 7519 sections 4.1.4 to 4.1.6).
+
+use serde_json::{Map, Value};
+
+use super::{ClaimRules, ClaimsFault, TokenClass};
+use crate::numeric_date::NumericDate;
+
+/// The time claims of one token and how strictly they are read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) expires: Option<NumericDate>,
+    not_before: Option<NumericDate>,
+    pub(super) issued_at: Option<NumericDate>,
+    leeway: u64,
+}
+
+impl Times {
+    pub(super) fn read(
+        claims: &Map<String, Value>,
+        class: TokenClass,
+        rules: &ClaimRules,
+    ) -> Result<Self, ClaimsFault> {
+        let expires = match claims.get("exp") {
+            // OpenMetadata's documents write a bot token that never expires as `"exp": null`;
+            // its code leaves the member out. Both are the same statement.
+            None | Some(Value::Null) if rules.non_expiring.allows(class) => None,
+            None | Some(Value::Null) => return Err(ClaimsFault::MissingExpiry),
+            Some(value) => Some(
+                NumericDate::from_claim(value).ok_or(ClaimsFault::Malformed("exp is not a NumericDate"))?,
+            ),
+        };
+        let date = |name, fault| match claims.get(name) {
+            None => Ok(None),
+            Some(value) => NumericDate::from_claim(value).map(Some).ok_or(ClaimsFault::Malformed(fault)),
+        };
+        let not_before = date("nbf", "nbf is not a NumericDate")?;
+        let issued_at = date("iat", "iat is not a NumericDate")?;
+        Ok(Self { expires, not_before, issued_at, leeway: rules.leeway.as_secs() })
+    }
+
+    /// RFC 7519 sections 4.1.4 to 4.1.6. `exp` is the first second at which the token is bad.
+    pub(super) fn judge(&self, now: NumericDate) -> Result<(), ClaimsFault> {
+        if self.expires.is_some_and(|expires| now >= expires.plus(self.leeway)) {
+            return Err(ClaimsFault::Expired);
+        }
+        let latest = now.plus(self.leeway);
+        if self.not_before.is_some_and(|not_before| not_before > latest)
+            || self.issued_at.is_some_and(|issued| issued > latest)
+        {
+            return Err(ClaimsFault::NotYetValid);
+        }
+        Ok(())
+    }
+
+    /// A token that may come without `exp` has no lifetime to judge.
+    pub(super) fn judge_lifetime(&self, now: NumericDate, rules: &ClaimRules) -> Result<(), ClaimsFault> {
+        let (Some(expires), Some(max)) = (self.expires, rules.max_lifetime) else { return Ok(()) };
+        let start = self.issued_at.unwrap_or(now);
+        let limit = i64::try_from(max.as_secs()).unwrap_or(i64::MAX);
+        if expires.since(start) > limit { Err(ClaimsFault::LifetimeTooLong) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,202 @@
+//! Tokens that verify and are not good any more, because somebody said so.
+//!
+//! A [`Revocations`] is a value: it is asked on every request, also about tokens that come out of
+//! the cache, and a new list is a new value.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret as _, SecretSlice};
+
+use crate::claims::VerifiedToken;
+use crate::jose::{Algorithm, Fingerprint};
+use crate::numeric_date::NumericDate;
+
+/// What an entry of the list knows a token by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RevokedBy {
+    /// `jti`: this token.
+    Id,
+    /// The SHA-256 of the signing input: this token.
+    Fingerprint,
+    /// `sub`: the tokens of this subject.
+    Subject,
+    /// `kid`: the tokens that this key signed.
+    Key,
+    /// The hash under which DataHub keeps a token: this token.
+    DatahubTokenHash,
+}
+
+impl RevokedBy {
+    /// Every kind, in the order in which they are asked.
+    pub const ALL: [Self; 5] =
+        [Self::Id, Self::Fingerprint, Self::Subject, Self::Key, Self::DatahubTokenHash];
+
+    /// The key in the list, and the metric's label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Id => "jti",
+            Self::Fingerprint => "fingerprint",
+            Self::Subject => "sub",
+            Self::Key => "kid",
+            Self::DatahubTokenHash => "datahubTokenHash",
+        }
+    }
+
+    /// What the audit record says.
+    pub const fn detail(self) -> &'static str {
+        match self {
+            Self::Id => "its jti is revoked",
+            Self::Fingerprint => "its fingerprint is revoked",
+            Self::Subject => "its subject is revoked",
+            Self::Key => "its key is revoked",
+            Self::DatahubTokenHash => "its DataHub token hash is revoked",
+        }
+    }
+}
+
+/// One entry of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    by: RevokedBy,
+    value: Box<str>,
+    issuer: Option<Box<str>>,
+    issued_before: Option<NumericDate>,
+}
+
+impl Revocation {
+    /// An entry from its text.
+    ///
+    /// # Errors
+    /// What the text should be.
+    pub fn new(by: RevokedBy, text: &str) -> Result<Self, &'static str> {
+        let value = match by {
+            RevokedBy::Id | RevokedBy::Subject | RevokedBy::Key if text.is_empty() => return Err("is empty"),
+            RevokedBy::Id | RevokedBy::Subject | RevokedBy::Key => text.to_owned(),
+            RevokedBy::Fingerprint => fingerprint(text)?,
+            RevokedBy::DatahubTokenHash => datahub_token_hash(text)?,
+        };
+        Ok(Self { by, value: value.into(), issuer: None, issued_before: None })
+    }
+
+    /// Only for tokens of this issuer: the name of an issuer entry, or a value of `iss`.
+    pub fn of_issuer(self, issuer: Option<Box<str>>) -> Self {
+        Self { issuer, ..self }
+    }
+
+    /// Only for tokens whose `iat` is before this time, or that have none.
+    pub fn issued_before(self, time: Option<NumericDate>) -> Self {
+        Self { issued_before: time, ..self }
+    }
+
+    fn is_about(&self, token: &VerifiedToken) -> bool {
+        let issuer = |own: &str| token.entry() == own || token.issuer() == Some(own);
+        let early = |time| token.issued_at().is_none_or(|issued| issued < time);
+        self.issuer.as_deref().is_none_or(issuer) && self.issued_before.is_none_or(early)
+    }
+}
+
+fn fingerprint(text: &str) -> Result<String, &'static str> {
+    let long_enough = (Fingerprint::SHORT_DIGITS..=64).contains(&text.len());
+    if long_enough && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("is not 16 to 64 hex digits of the SHA-256 of a token's signing input")
+    }
+}
+
+fn datahub_token_hash(text: &str) -> Result<String, &'static str> {
+    let text = text.strip_prefix("urn:li:dataHubAccessToken:").unwrap_or(text);
+    match STANDARD.decode(text) {
+        Ok(bytes) if bytes.len() == 32 => Ok(text.to_owned()),
+        _ => Err("is not the Base64 of a SHA-256, as DataHub lists it"),
+    }
+}
+
+/// A whole list.
+#[derive(Default)]
+pub struct Revocations {
+    /// By kind, and then by value; fingerprints by their first digits.
+    entries: HashMap<RevokedBy, HashMap<Box<str>, Vec<Revocation>>>,
+    salt: Option<SecretSlice<u8>>,
+}
+
+impl Revocations {
+    /// A list of these entries. `salt` is what DataHub hashes after a token.
+    pub fn new(list: impl IntoIterator<Item = Revocation>, salt: Option<SecretSlice<u8>>) -> Self {
+        let mut entries: HashMap<_, HashMap<Box<str>, Vec<_>>> = HashMap::new();
+        for entry in list {
+            let key = match entry.by {
+                RevokedBy::Fingerprint => entry.value[..Fingerprint::SHORT_DIGITS].into(),
+                _ => entry.value.clone(),
+            };
+            entries.entry(entry.by).or_default().entry(key).or_default().push(entry);
+        }
+        Self { entries, salt }
+    }
+
+    /// By what this token is revoked, if it is. `text` is the token as it came.
+    pub fn find(&self, token: &VerifiedToken, text: &str) -> Option<RevokedBy> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        RevokedBy::ALL.into_iter().find(|by| {
+            let Some(entries) = self.entries.get(by) else { return false };
+            let holds = |value: &str| {
+                entries.get(value).is_some_and(|found| found.iter().any(|entry| entry.is_about(token)))
+            };
+            match by {
+                RevokedBy::Id => token.id().is_some_and(holds),
+                RevokedBy::Subject => token.subject().is_some_and(holds),
+                RevokedBy::Key => token.key_ids().any(holds),
+                RevokedBy::Fingerprint => {
+                    let full = token.fingerprint().full();
+                    entries.get(token.fingerprint().short()).is_some_and(|found| {
+                        found.iter().any(|entry| full.starts_with(&*entry.value) && entry.is_about(token))
+                    })
+                }
+                // DataHub signs with nothing else, and of HS256 there is but one signature.
+                RevokedBy::DatahubTokenHash => {
+                    token.algorithm() == Algorithm::HS256 && holds(&self.datahub_token_hash(text))
+                }
+            }
+        })
+    }
+
+    /// How many entries there are of one kind.
+    pub fn count(&self, by: RevokedBy) -> usize {
+        self.entries.get(&by).map_or(0, |entries| entries.values().map(Vec::len).sum())
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        RevokedBy::ALL.into_iter().map(|by| self.count(by)).sum()
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn datahub_token_hash(&self, text: &str) -> String {
+        let mut hash = Context::new(&SHA256);
+        hash.update(text.as_bytes());
+        if let Some(salt) = &self.salt {
+            hash.update(salt.expose_secret());
+        }
+        STANDARD.encode(hash.finish())
+    }
+}
+
+/// Without the entries: they may be many, and name people.
+impl fmt::Debug for Revocations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Revocations").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+use serde_json::json;
+
+use super::*;
+use crate::claims::{self, VerifiedToken};
+use crate::jose::{KeySet, UnverifiedToken};
+use crate::test_support::{
+    HMAC, MAX_BYTES, NOW, OTHER_P256, P256, entry, good_claims, key_set, open_rules, verified, with, without,
+};
+use crate::trust;
+
+const FULL: usize = 64;
+
+fn list(by: RevokedBy, text: &str) -> Revocations {
+    Revocations::new([Revocation::new(by, text).unwrap()], None)
+}
+
+fn limited(by: RevokedBy, text: &str, issuer: Option<&str>, before: Option<i64>) -> Revocations {
+    let entry = Revocation::new(by, text).unwrap().of_issuer(issuer.map(Into::into));
+    Revocations::new([entry.issued_before(before.map(NumericDate::from_secs))], None)
+}
+
+#[test]
+fn an_empty_list_revokes_nothing() {
+    let list = Revocations::default();
+    assert!(list.is_empty());
+    assert_eq!(list.find(&verified(json!({"jti": "a"})), ""), None);
+}
+
+#[test]
+fn by_jti() {
+    let list = list(RevokedBy::Id, "a-1");
+    assert_eq!(list.find(&verified(json!({"jti": "a-1"})), ""), Some(RevokedBy::Id));
+    for claims in
+        [json!({}), json!({"jti": "A-1"}), json!({"jti": "a-1 "}), json!({"jti": null}), json!({"jti": 1})]
+    {
+        assert_eq!(list.find(&verified(claims.clone()), ""), None, "{claims}");
+    }
+}
+
+#[test]
+fn by_subject_with_and_without_a_time() {
+    let token = verified(json!({}));
+    assert_eq!(list(RevokedBy::Subject, "ada").find(&token, ""), Some(RevokedBy::Subject));
+    assert_eq!(list(RevokedBy::Subject, "bob").find(&token, ""), None);
+    let issued = NOW - 60;
+    let before = |time| limited(RevokedBy::Subject, "ada", None, Some(time));
+    assert_eq!(before(issued + 1).find(&token, ""), Some(RevokedBy::Subject));
+    assert_eq!(before(issued).find(&token, ""), None, "issued at that very second");
+    let claims = without(good_claims(), "iat");
+    let no_iat = crate::test_support::verified_by(&open_rules(), &claims);
+    assert_eq!(before(1).find(&no_iat, ""), Some(RevokedBy::Subject), "without iat it counts as early");
+}
+
+#[test]
+fn the_subject_is_not_the_principal() {
+    let token = verified(json!({"sub": "00u1", "email": "ada@a.example"}));
+    assert_eq!(token.principal(), "ada@a.example");
+    assert_eq!(list(RevokedBy::Subject, "ada@a.example").find(&token, ""), None);
+    assert_eq!(list(RevokedBy::Subject, "00u1").find(&token, ""), Some(RevokedBy::Subject));
+}
+
+#[test]
+fn within_an_issuer_by_entry_name_or_iss() {
+    let token = verified(json!({"jti": "a"}));
+    for (issuer, expected) in [("idp", true), ("https://idp.example", true), ("other", false), ("", false)] {
+        let found = limited(RevokedBy::Id, "a", Some(issuer), None).find(&token, "");
+        assert_eq!(found.is_some(), expected, "{issuer}");
+    }
+}
+
+#[test]
+fn one_entry_of_several_with_the_same_value_is_enough() {
+    let entry = |issuer: &str| Revocation::new(RevokedBy::Id, "a").unwrap().of_issuer(Some(issuer.into()));
+    let list = Revocations::new([entry("other"), entry("idp"), entry("third")], None);
+    assert_eq!(list.count(RevokedBy::Id), 3);
+    assert!(list.find(&verified(json!({"jti": "a"})), "").is_some());
+}
+
+#[test]
+fn by_any_length_of_fingerprint_from_16_digits_on() {
+    let token = verified(json!({}));
+    let full = token.fingerprint().full();
+    for length in [16, 17, 40, FULL] {
+        assert_eq!(
+            list(RevokedBy::Fingerprint, &full[..length]).find(&token, ""),
+            Some(RevokedBy::Fingerprint)
+        );
+    }
+    assert!(list(RevokedBy::Fingerprint, &full.to_uppercase()).find(&token, "").is_some());
+    // The same 16 digits and then others: another token.
+    let last = if full.ends_with('0') { '1' } else { '0' };
+    assert_eq!(list(RevokedBy::Fingerprint, &format!("{}{last}", &full[..FULL - 1])).find(&token, ""), None);
+    for text in [&full[..15], &format!("{full}0"), "sha256:0123456789abcdef", "g123456789abcdef", ""] {
+        assert!(Revocation::new(RevokedBy::Fingerprint, text).is_err(), "{text}");
+    }
+}
+
+fn by_p256(token: &str, keys: &KeySet) -> VerifiedToken {
+    let token = UnverifiedToken::parse(token, MAX_BYTES).unwrap();
+    trust::verify(token, &entry("idp", &[]), Some(keys), NumericDate::from_secs(NOW)).unwrap()
+}
+
+#[test]
+fn a_second_signature_does_not_escape_a_fingerprint() {
+    let keys = key_set(&[P256.jwk_named("a")]);
+    let sign = || P256.token(Algorithm::ES256, Some("a"), &good_claims());
+    let (one, two) = (sign(), sign());
+    assert_ne!(one, two, "ECDSA signatures are random");
+    let list = list(RevokedBy::Fingerprint, by_p256(&one, &keys).fingerprint().short());
+    assert!(list.find(&by_p256(&two, &keys), &two).is_some());
+}
+
+#[test]
+fn by_the_kid_that_is_claimed_and_by_the_key_that_verified() {
+    let named = key_set(&[P256.jwk_named("leaked")]);
+    let list = list(RevokedBy::Key, "leaked");
+    for kid in [Some("leaked"), None] {
+        let token = P256.token(Algorithm::ES256, kid, &good_claims());
+        assert_eq!(list.find(&by_p256(&token, &named), ""), Some(RevokedBy::Key), "{kid:?}");
+    }
+    let others = key_set(&[OTHER_P256.jwk_named("good")]);
+    let token = OTHER_P256.token(Algorithm::ES256, Some("good"), &good_claims());
+    assert_eq!(list.find(&by_p256(&token, &others), ""), None);
+}
+
+/// The hashes are those of `sha256sum` over the texts.
+#[test]
+fn by_the_hash_under_which_datahub_keeps_a_token() {
+    let text = HMAC.token(Algorithm::HS256, None, &good_claims());
+    let hash = |salt: &str| {
+        let digest = aws_lc_rs::digest::digest(&SHA256, format!("{text}{salt}").as_bytes());
+        STANDARD.encode(digest)
+    };
+    let token = verified(json!({}));
+    assert_eq!(token.algorithm(), Algorithm::HS256);
+    let salted = |salt: Option<&str>, written: &str| {
+        let salt = salt.map(|salt| salt.as_bytes().to_vec().into());
+        Revocations::new([Revocation::new(RevokedBy::DatahubTokenHash, written).unwrap()], salt)
+    };
+    assert!(salted(None, &hash("")).find(&token, &text).is_some());
+    assert!(salted(Some("pepper"), &hash("pepper")).find(&token, &text).is_some());
+    assert!(salted(None, &format!("urn:li:dataHubAccessToken:{}", hash(""))).find(&token, &text).is_some());
+    assert!(salted(None, &hash("pepper")).find(&token, &text).is_none());
+    assert!(salted(Some("pepper"), &hash("")).find(&token, &text).is_none());
+    assert!(salted(None, &hash("")).find(&token, "another").is_none());
+    let unpadded = hash("").trim_end_matches('=').to_owned();
+    for wrong in ["", "abc", &unpadded, &STANDARD.encode([0; 31])] {
+        assert!(Revocation::new(RevokedBy::DatahubTokenHash, wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn nothing_of_a_list_is_in_its_debug_output() {
+    let entry = Revocation::new(RevokedBy::Subject, "ada").unwrap();
+    let list = Revocations::new([entry], Some(b"pepper".to_vec().into()));
+    let shown = format!("{list:?}");
+    assert!(!shown.contains("ada") && !shown.contains("pepper"), "{shown}");
+}
+
+#[test]
+fn claims_keep_what_a_list_asks_for() {
+    let claims = with(good_claims(), json!({"jti": "a"}));
+    let token = claims::judge(
+        crate::test_support::signed(&claims),
+        "idp",
+        &open_rules(),
+        NumericDate::from_secs(NOW),
+    );
+    let token = token.unwrap();
+    assert_eq!((token.id(), token.subject()), (Some("a"), Some("ada")));
+    assert_eq!(token.issued_at(), Some(NumericDate::from_secs(NOW - 60)));
+    assert!(token.key_ids().eq(["own-key"]));
+}

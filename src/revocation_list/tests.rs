@@ -1,0 +1,104 @@
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::{Sources, load};
+use crate::test_support::verified;
+
+/// A configuration with this list, in its own directory, which goes with what is returned.
+fn begun(list: &str) -> (TempDir, Arc<RevocationList>, Arc<Metrics>) {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("list"), list).unwrap();
+    let (revocations, metrics) = begun_at(&directory.path().join("list"));
+    (directory, revocations, metrics)
+}
+
+fn begun_at(list: &Path) -> (Arc<RevocationList>, Arc<Metrics>) {
+    let variables = [
+        ("AUTHENTICATION_PUBLIC_KEYS", "https://idp.example/jwks"),
+        ("METAGATE_UPSTREAM__URL", "http://10.0.0.1:8585"),
+        ("METAGATE_AUTHENTICATION__REVOCATIONS__FILE", list.to_str().unwrap()),
+    ];
+    let environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let loaded = load(&Sources { environment, ..Sources::default() }).unwrap();
+    let metrics = Arc::new(Metrics::new());
+    (RevocationList::new(loaded.config.revocations.as_ref(), &metrics), metrics)
+}
+
+fn revokes(list: &RevocationList, id: &str) -> bool {
+    list.current().find(&verified(json!({"jti": id})), "").is_some()
+}
+
+fn sample(metrics: &Metrics, line: &str) -> bool {
+    metrics.encode().lines().any(|own| own == line)
+}
+
+#[test]
+fn the_list_at_the_start_is_in_force_before_the_first_look() {
+    let (_directory, list, metrics) = begun("[{jti: a}, {sub: ada}]");
+    assert!(revokes(&list, "a"));
+    assert!(sample(&metrics, "metagate_revocations{kind=\"jti\"} 1"), "{}", metrics.encode());
+    assert!(sample(&metrics, "metagate_revocations{kind=\"kid\"} 0"));
+}
+
+#[test]
+fn a_change_is_seen_and_counted() {
+    let (directory, list, metrics) = begun("[{jti: a}]");
+    fs::write(directory.path().join("list"), "[{jti: b}, {jti: c}]").unwrap();
+    list.look();
+    assert!(!revokes(&list, "a") && revokes(&list, "b") && revokes(&list, "c"));
+    assert!(sample(&metrics, "metagate_revocations{kind=\"jti\"} 2"));
+    assert!(sample(&metrics, "metagate_revocations_in_force 1"));
+}
+
+#[test]
+fn what_cannot_be_read_leaves_the_old_list_in_force() {
+    let (directory, list, metrics) = begun("[{jti: a}]");
+    let file = directory.path().join("list");
+    for broken in ["", "[{jti: b}", "[{jti: b}, {jit: c}]", "{\"jti\": \"b\"}\n{\"jti\": \"", "jti: b"] {
+        fs::write(&file, broken).unwrap();
+        list.look();
+        assert!(revokes(&list, "a") && !revokes(&list, "b"), "{broken}");
+        assert!(sample(&metrics, "metagate_revocations_in_force 0"), "{broken}");
+    }
+    fs::remove_file(&file).unwrap();
+    list.look();
+    assert!(revokes(&list, "a"));
+    // The same as before is good news too.
+    fs::write(&file, "[{jti: a}]").unwrap();
+    list.look();
+    assert!(revokes(&list, "a"));
+    assert!(sample(&metrics, "metagate_revocations_in_force 1"));
+    fs::write(&file, "[]").unwrap();
+    list.look();
+    assert!(!revokes(&list, "a"), "an empty list is written as one");
+}
+
+#[test]
+fn the_symlink_swap_of_a_config_map_is_seen() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    for (version, id) in [("..1", "a"), ("..2", "b")] {
+        fs::create_dir(at(version)).unwrap();
+        fs::write(at(version).join("list"), format!("[{{jti: {id}}}]")).unwrap();
+    }
+    symlink("..1", at("..data")).unwrap();
+    symlink("..data/list", at("list")).unwrap();
+    let (list, _metrics) = begun_at(&at("list"));
+    assert!(revokes(&list, "a"));
+    symlink("..2", at("..tmp")).unwrap();
+    fs::rename(at("..tmp"), at("..data")).unwrap();
+    list.look();
+    assert!(revokes(&list, "b") && !revokes(&list, "a"));
+}
+
+#[tokio::test]
+async fn without_a_file_there_is_nothing_to_keep() {
+    let list = RevocationList::new(None, &Arc::new(Metrics::new()));
+    list.clone().run().await;
+    assert!(!revokes(&list, "a"));
+}

@@ -1,0 +1,175 @@
+//! Tokens that verify and are on the revocation list.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support::eventually;
+use crate::support::gateway::{Setup, text};
+use crate::support::issuer::{Issuer, JWKS};
+use crate::support::keys::{self, DATAHUB_SECRET, sha256_hex};
+use crate::support::stage::Stage;
+use crate::support::token::{Token, bearer, parts};
+use crate::support::upstream::Upstream;
+
+const FILE: &str = "METAGATE_AUTHENTICATION__REVOCATIONS__FILE";
+
+/// A gateway with this list, which `replace` replaces.
+fn with_list(list: &str) -> (Stage, TempDir) {
+    let directory = TempDir::new().expect("a directory");
+    replace(directory.path(), list);
+    let file = directory.path().join("list").to_str().expect("a path").to_owned();
+    let stage =
+        Stage::plain(|setup| setup.env(FILE, file).env("DATAHUB_TOKEN_SERVICE_SIGNING_KEY", DATAHUB_SECRET));
+    (stage, directory)
+}
+
+/// In one step, as the documentation asks for.
+fn replace(directory: &Path, list: &str) {
+    fs::write(directory.join("new"), list).expect("a list");
+    fs::rename(directory.join("new"), directory.join("list")).expect("a new list");
+}
+
+#[test]
+fn a_revoked_token_is_refused_and_the_audit_record_knows_whose_it_was() {
+    let (stage, _directory) = with_list("- {sub: ada, note: left}");
+    let answer = stage.gateway.get_as(&Token::user(), "/api/a");
+    assert_eq!(answer.status, 401);
+    assert_eq!(answer.text(), r#"{"code":401,"message":"Token has been revoked"}"#);
+    assert!(answer.header("www-authenticate").is_some_and(|value| value.contains("error=\"invalid_token\"")));
+    let record = stage.gateway.audit_of("/api/a");
+    assert_eq!(text(&record, "reason"), Some("revoked"));
+    assert_eq!(text(&record, "detail"), Some("its subject is revoked"));
+    assert_eq!(text(&record, "principal"), Some("ada@open-metadata.org"));
+    assert_eq!(text(&record, "issuer"), Some("public-keys"));
+    assert_eq!(stage.upstream.requests().len(), 0);
+    assert_eq!(stage.gateway.get_as(&Token::bot(), "/api/a").status, 200, "another subject");
+}
+
+#[test]
+fn a_cached_token_is_revoked_as_soon_as_the_list_says_so() {
+    let (stage, directory) = with_list("[]");
+    let token = Token::user().encode();
+    let asked = || stage.gateway.get_with(&token, "/api/a").status;
+    assert_eq!((asked(), asked()), (200, 200));
+    assert!(stage.gateway.metric("metagate_token_cache_total", &[("result", "hit")]) >= 1.0);
+    let (header, payload, _) = parts(&token);
+    let fingerprint = &sha256_hex(format!("{header}.{payload}").as_bytes())[..16];
+    replace(directory.path(), &format!("- fingerprint: \"{fingerprint}\""));
+    eventually("the token to be refused", || (asked() == 401).then_some(()));
+    let revocations = |kind| stage.gateway.metric("metagate_revocations", &[("kind", kind)]);
+    assert_eq!((revocations("fingerprint"), revocations("jti")), (1.0, 0.0));
+    // A broken list changes nothing but says so.
+    replace(directory.path(), "- fingerprint: \n- nonsense");
+    let refused = || {
+        let logs = stage.gateway.logs();
+        logs.into_iter().find(|log| text(log, "message").is_some_and(|text| text.contains("is not used")))
+    };
+    let line = eventually("a line about the broken list", refused);
+    assert_eq!(text(&line, "level"), Some("ERROR"));
+    assert!(text(&line, "cause").is_some_and(|cause| cause.starts_with("line 1: ")), "{line}");
+    assert_eq!(asked(), 401);
+    assert_eq!(stage.gateway.metric("metagate_revocations_in_force", &[]), 0.0);
+    replace(directory.path(), "[]");
+    eventually("the token to be let in again", || (asked() == 200).then_some(()));
+}
+
+#[test]
+fn what_the_command_prints_is_an_entry() {
+    let directory = TempDir::new().expect("a directory");
+    let token = Token::datahub().encode();
+    let file = directory.path().join("token");
+    fs::write(&file, format!("{token}\n")).expect("a token");
+    let file = file.to_str().expect("a path");
+    let finished = Setup::command(&["token", "fingerprint", "--token-file", file]).finish();
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert!(!finished.stdout.contains("eyJ"), "{}", finished.stdout);
+    assert!(
+        finished.stdout.contains("- jti: \"0b2b0a4e-9d39-4f9f-8a52-0a2e4a7d3c11\"\n"),
+        "{}",
+        finished.stdout
+    );
+    let only = |start: &str| {
+        let mut lines = finished.stdout.lines().skip_while(|line| !line.starts_with(start));
+        let more = |line: &&str| line.starts_with("  ");
+        let first = lines.next().expect("an entry");
+        [&[first], lines.take_while(more).collect::<Vec<_>>().as_slice()].concat().join("\n")
+    };
+    for (list, detail) in [
+        (only("- jti"), "its jti is revoked"),
+        (only("- fingerprint"), "its fingerprint is revoked"),
+        (only("#- sub").replace('#', ""), "its subject is revoked"),
+        (finished.stdout.clone(), "its jti is revoked"),
+    ] {
+        let (stage, _directory) = with_list(&list);
+        assert_eq!(stage.gateway.get_with(&token, "/api/a").status, 401, "{list}");
+        assert_eq!(text(&stage.gateway.audit_of("/api/a"), "detail"), Some(detail), "{list}");
+        let other = Token::datahub().claim("jti", json!("another")).claim("sub", json!("bob"));
+        assert_eq!(stage.gateway.get_as(&other, "/api/b").status, 200, "{list}");
+    }
+}
+
+#[test]
+fn what_is_no_token_has_no_fingerprint() {
+    let finished = Setup::command(&["token", "fingerprint"]).finish();
+    assert_eq!(finished.code, Some(1));
+    assert_eq!(finished.stdout, "");
+    assert!(finished.stderr.contains("this is no token"), "{}", finished.stderr);
+}
+
+#[test]
+fn a_broken_list_at_the_start_is_a_configuration_error() {
+    let directory = TempDir::new().expect("a directory");
+    let file = directory.path().join("list");
+    for list in [None, Some("- jit: a")] {
+        if let Some(list) = list {
+            fs::write(&file, list).expect("a list");
+        }
+        let finished = Setup::run()
+            .env("AUTHENTICATION_PUBLIC_KEYS", "http://127.0.0.1:1/jwks")
+            .env("METAGATE_UPSTREAM__URL", "http://127.0.0.1:1")
+            .env(FILE, file.to_str().expect("a path"))
+            .finish();
+        assert_eq!(finished.code, Some(2), "{}", finished.stderr);
+        assert!(finished.stderr.contains("authentication.revocations.file"), "{}", finished.stderr);
+    }
+}
+
+#[test]
+fn explain_shows_the_step() {
+    let directory = TempDir::new().expect("a directory");
+    let path = |name: &str| directory.path().join(name).to_str().expect("a path").to_owned();
+    fs::write(path("token"), bearer(&Token::user())).expect("a token");
+    let issuer = Issuer::of(keys::rsa());
+    let upstream = Upstream::echo();
+    for (list, code, step) in [
+        (None, 0, "ok     revocation: there is no revocation list"),
+        (Some("- jti: other"), 0, "ok     revocation: none of the 1 entries is about it"),
+        (Some("- kid: rsa-1"), 1, "FAILED revocation: revoked: its key is revoked"),
+    ] {
+        let mut setup = Setup::command(&["explain", "--token-file", &path("token")])
+            .env("AUTHENTICATION_PUBLIC_KEYS", issuer.url(JWKS))
+            .env("METAGATE_UPSTREAM__URL", upstream.url());
+        if let Some(list) = list {
+            fs::write(path("list"), list).expect("a list");
+            setup = setup.env(FILE, path("list"));
+        }
+        let finished = setup.finish();
+        assert_eq!(finished.code, Some(code), "{}", finished.stdout);
+        assert!(finished.stdout.lines().any(|line| line == step), "{step}\n{}", finished.stdout);
+    }
+}
+
+#[test]
+fn in_report_mode_a_revoked_token_goes_on_without_its_identity() {
+    let directory = TempDir::new().expect("a directory");
+    replace(directory.path(), "- sub: ada");
+    let file = directory.path().join("list").to_str().expect("a path").to_owned();
+    let stage = Stage::plain(|setup| setup.env(FILE, file).env("METAGATE_AUTHORIZATION__MODE", "report"));
+    assert_eq!(stage.gateway.get_as(&Token::user(), "/api/a").status, 200);
+    assert_eq!(stage.upstream.only_request().head.value("x-forwarded-user"), None);
+    let record = stage.gateway.audit_of("/api/a");
+    assert_eq!((text(&record, "decision"), text(&record, "reason")), (Some("would_deny"), Some("revoked")));
+}
