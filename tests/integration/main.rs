@@ -7,6 +7,7 @@ mod forwarding;
 mod framing;
 mod keys;
 mod operating;
+mod providers;
 mod refusals;
 mod support;
 mod tls;

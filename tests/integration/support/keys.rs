@@ -44,7 +44,18 @@ key!(
     other_rsa,
     Key::new_rsa("rsa-2")
 );
+key!(
+    /// A further RSA key of an issuer with several.
+    spare_rsa,
+    Key::new_rsa("rsa-3")
+);
+key!(
+    /// And one that is published for something else than signatures.
+    encryption_rsa,
+    Key::new_rsa("rsa-4")
+);
 key!(p256, Key::new_ec("p256-1", "P-256"));
+key!(other_p256, Key::new_ec("p256-2", "P-256"));
 key!(p384, Key::new_ec("p384-1", "P-384"));
 key!(p521, Key::new_ec("p521-1", "P-521"));
 key!(ed25519, Key::new_ed25519("ed-1"));

@@ -22,7 +22,8 @@ pub fn now() -> i64 {
 }
 
 impl Token {
-    fn new(payload: Value) -> Self {
+    /// These claims, signed by the first RSA key until something else is said.
+    pub fn of(payload: Value) -> Self {
         let Value::Object(payload) = payload else { panic!("a payload is an object") };
         let header = json!({"typ": "JWT"}).as_object().cloned().unwrap_or_default();
         Self { header, payload, alg: String::new(), key: keys::rsa() }.signed("RS256", keys::rsa())
@@ -30,7 +31,7 @@ impl Token {
 
     /// The non-expiring bot token of OpenMetadata's documentation, to the letter.
     pub fn bot() -> Self {
-        Self::new(json!({
+        Self::of(json!({
             "iss": "open-metadata.org", "sub": "ingestion-bot", "roles": ["IngestionBotRole"],
             "email": "ingestion-bot@open-metadata.org", "isBot": true, "tokenType": "BOT",
             "iat": 1_704_067_200, "exp": null
@@ -39,7 +40,7 @@ impl Token {
 
     /// What OpenMetadata gives a user who logs in: one hour.
     pub fn user() -> Self {
-        Self::new(json!({
+        Self::of(json!({
             "iss": "open-metadata.org", "sub": "ada", "roles": ["DataConsumer"],
             "email": "ada@open-metadata.org", "preferred_username": "ada", "username": "ada",
             "isBot": false, "tokenType": "OM_USER", "iat": now() - 5, "exp": now() + 3600
@@ -53,7 +54,7 @@ impl Token {
 
     /// What Keycloak issues: roles in a nested object, a list of audiences, an id and a party.
     pub fn keycloak(issuer: &str) -> Self {
-        Self::new(json!({
+        Self::of(json!({
             "iss": issuer, "sub": "6f6c1e6e-7d0f-4a3c-9a77-0f3a5c0f1a11", "jti": "onrtro:1",
             "aud": ["openmetadata", "account"], "azp": "web", "typ": "Bearer", "scope": "openid email",
             "realm_access": {"roles": ["Admin", "offline_access"]}, "email_verified": true,
@@ -64,7 +65,7 @@ impl Token {
 
     /// A personal access token of DataHub: HS256, neither kid nor typ, neither iat nor aud.
     pub fn datahub() -> Self {
-        Self::new(json!({
+        Self::of(json!({
             "actorType": "USER", "actorId": "ada", "type": "PERSONAL", "version": "2",
             "jti": "0b2b0a4e-9d39-4f9f-8a52-0a2e4a7d3c11", "sub": "ada",
             "iss": "datahub-metadata-service", "exp": now() + 3600
@@ -107,6 +108,11 @@ impl Token {
 
     pub fn expires_in(self, seconds: i64) -> Self {
         self.claim("exp", json!(now() + seconds))
+    }
+
+    /// A claim that is a text.
+    pub fn text(&self, name: &str) -> &str {
+        self.payload.get(name).and_then(Value::as_str).expect(name)
     }
 
     pub fn header_text(&self) -> String {

@@ -1,0 +1,199 @@
+//! The entries of `docs/providers.md`, read out of the document, against key sets and tokens of each
+//! provider's shape. The keys are made here; only their form is the provider's.
+
+mod identity_providers;
+mod own_tokens;
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::gateway::{Setup, text};
+use crate::support::issuer::{Issuer, Reply};
+use crate::support::keys::{Key, key_set, other_rsa, url64};
+use crate::support::stage::Stage;
+use crate::support::token::{Token, now};
+use crate::support::upstream::Upstream;
+
+/// Every entry of the document by its name.
+fn snippets() -> BTreeMap<String, String> {
+    let document =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/providers.md")).expect("the document");
+    let mut found = BTreeMap::new();
+    for part in document.split("<!-- snippet: ").skip(1) {
+        let (name, rest) = part.split_once(" -->\n").expect("a name");
+        let block = rest.strip_prefix("```yaml\n").expect("a block right after its name");
+        let (block, _) = block.split_once("```").expect("an end of the block");
+        assert!(found.insert(name.to_owned(), block.to_owned()).is_none(), "{name} is there twice");
+    }
+    found
+}
+
+/// One entry of the document, brought to this machine.
+struct Provider {
+    name: &'static str,
+    config: String,
+    issuer: Issuer,
+    files: TempDir,
+}
+
+/// What is expected of a token that is let in.
+struct Expected {
+    user: &'static str,
+    groups: Option<&'static str>,
+    class: &'static str,
+}
+
+fn user(user: &'static str, groups: &'static str) -> Expected {
+    Expected { user, groups: (!groups.is_empty()).then_some(groups), class: "user" }
+}
+
+impl Provider {
+    fn new(name: &'static str) -> Self {
+        let config = snippets().remove(name).unwrap_or_else(|| panic!("no entry {name} in the document"));
+        let files = TempDir::new().expect("a directory");
+        Self { name, config, issuer: Issuer::empty(), files }
+    }
+
+    /// Puts a text of the entry's in place of another, which must be there.
+    fn replace(mut self, old: &str, new: &str) -> Self {
+        assert!(self.config.contains(old), "{old} is not in the entry {}", self.name);
+        self.config = self.config.replace(old, new);
+        self
+    }
+
+    /// Serves these keys in place of the provider, under the path that its URL has.
+    fn keys_at(self, url: &str, keys: &[Value]) -> Self {
+        let (_, path) = url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).expect("a path");
+        let path = format!("/{path}");
+        self.issuer.set(&path, Reply::Json(key_set(keys)));
+        let own = self.issuer.url(&path);
+        self.replace(url, &own)
+    }
+
+    /// A secret's file in place of the one in the entry.
+    fn secret_at(self, path: &str, secret: &str) -> Self {
+        let own = self.files.path().join("secret");
+        fs::write(&own, format!("{secret}\n")).expect("a secret");
+        self.replace(path, own.to_str().expect("a path"))
+    }
+
+    /// Holds the entry against tokens that are let in, and tokens that are not.
+    #[track_caller]
+    fn judges(self, good: &[(&str, Token, Expected)], bad: &[(&str, Token, &str)]) {
+        let upstream = Upstream::echo();
+        let gateway = Setup::run().env("METAGATE_UPSTREAM__URL", upstream.url()).config(&self.config).start();
+        gateway.wait_ready();
+        let stage = Stage { gateway, upstream, issuer: self.issuer };
+        let mut wrong = Vec::new();
+        for (index, (case, token, expected)) in good.iter().enumerate() {
+            let path = format!("/api/good/{index}");
+            let answer = stage.gateway.get_as(token, &path);
+            if answer.status != 200 {
+                wrong.push(format!("{case}: {} {}", answer.status, answer.text()));
+                continue;
+            }
+            let request = stage.upstream.request_to(&path);
+            let record = stage.gateway.audit_of(&path);
+            let field = |name| request.head.value(name);
+            let found =
+                (field("x-forwarded-user"), field("x-forwarded-groups"), text(&record, "token_class"));
+            if found != (Some(expected.user), expected.groups, Some(expected.class)) {
+                wrong.push(format!("{case}: {found:?}"));
+            }
+        }
+        for (index, (case, token, expected)) in bad.iter().enumerate() {
+            let path = format!("/api/bad/{index}");
+            let answer = stage.gateway.get_as(token, &path);
+            let record = stage.gateway.audit_of(&path);
+            let found = text(&record, "reason").unwrap_or("allowed");
+            let status = if *expected == "insufficient_permissions" { 403 } else { 401 };
+            if found != *expected || answer.status != status {
+                wrong.push(format!("{case}: {} {found}, expected {expected}", answer.status));
+            }
+        }
+        assert!(wrong.is_empty(), "{}: {wrong:#?}", self.name);
+        let requests = stage.upstream.requests().len();
+        assert_eq!(requests, good.len(), "only good tokens go upstream");
+    }
+}
+
+/// What no provider's entry lets in, made of a token that it does: signed by `key` under `kid`,
+/// which is in the set, for the issuer in it. `audience` is whether `aud` is bound.
+fn refused(
+    good: &Token,
+    alg: &str,
+    key: &'static Key,
+    kid: &str,
+    audience: bool,
+) -> Vec<(&'static str, Token, &'static str)> {
+    let by = |key: &'static Key, kid: &str| good.clone().signed(alg, key).header("kid", json!(kid));
+    let own = || by(key, kid);
+    let issuer = good.text("iss");
+    let slash = match issuer.strip_suffix('/') {
+        Some(bare) => bare.to_owned(),
+        None => format!("{issuer}/"),
+    };
+    let mut table = vec![
+        ("expired", own().claim("iat", json!(now() - 7200)).expires_in(-3600), "expired"),
+        ("no expiry", own().without("exp"), "missing_expiry"),
+        ("a slash more or less in iss", own().issuer(&slash), "untrusted_issuer"),
+        ("no issuer", own().without("iss"), "untrusted_issuer"),
+        ("another's key under this kid", by(other_rsa_or(key), kid), "invalid_signature"),
+        ("another's key under its own kid", by(other_rsa_or(key), "stranger"), "unknown_key"),
+    ];
+    if audience {
+        table.push(("for another client", own().claim("aud", json!("another-client")), "wrong_audience"));
+        table.push(("for nobody", own().without("aud"), "wrong_audience"));
+    }
+    table
+}
+
+/// A key that is of no set here.
+fn other_rsa_or(key: &'static Key) -> &'static Key {
+    if key.kid == crate::support::keys::p256().kid { crate::support::keys::other_p256() } else { other_rsa() }
+}
+
+/// The thumbprint and the certificate that many providers put beside a key. Nobody may use them, and
+/// these are not even ones.
+fn certificate(key: &Key) -> Value {
+    let body = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, key.rsa_spki());
+    json!({"x5t": url64(&key.public_bytes()[..20]), "x5c": [body]})
+}
+
+/// An RSA key as a JWK with these members, and without `alg` and `use` unless they are among them.
+fn jwk(key: &Key, kid: &str, members: Value) -> Value {
+    let mut jwk = key.jwk_with(json!({"kid": kid, "use": null}));
+    let own = jwk.as_object_mut().expect("an object");
+    own.extend(members.as_object().expect("an object").clone());
+    jwk
+}
+
+fn merged(mut one: Value, more: Value) -> Value {
+    one.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    one
+}
+
+#[test]
+fn every_entry_of_the_document_is_tried() {
+    let tried = [
+        "auth0",
+        "azure-v1",
+        "azure-v2",
+        "cognito-access",
+        "cognito-id",
+        "datahub",
+        "google",
+        "keycloak",
+        "oidc",
+        "okta",
+        "onelogin",
+        "openmetadata",
+    ];
+    let written: Vec<String> = snippets().into_keys().collect();
+    assert_eq!(written, tried, "an entry that no test here reads, or a test without one");
+    let document = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/providers.md")).expect("it");
+    assert_eq!(document.matches("```yaml").count(), tried.len(), "a block without a name");
+}
