@@ -20,7 +20,7 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use metagate::backend::Backend;
-use metagate::claims::{ClaimPath, ClaimRules, NonExpiring, PrincipalRules, PrincipalStyle};
+use metagate::claims::{ClaimPath, ClaimRules, NonExpiring, PrincipalRules, PrincipalStyle, TokenKinds};
 use metagate::decision::{Caller, Denial, Gate, NextStep, Permit};
 use metagate::jose::{
     Algorithm, AlgorithmSet, KeyDialect, KeySet, ParsedKeys, UnverifiedToken, VerificationKey,
@@ -182,6 +182,7 @@ fn key_set(signer: &Signer) -> KeySet {
 fn gate(algorithm: Algorithm) -> Gate {
     let rules = ClaimRules {
         issuers: vec!["https://idp.example.org".into()],
+        kinds: TokenKinds::default(),
         audiences: vec!["openmetadata".into()],
         non_expiring: NonExpiring::Bots,
         max_lifetime: None,

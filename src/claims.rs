@@ -10,9 +10,11 @@ use crate::jose::{Algorithm, Fingerprint, SignedClaims};
 use crate::numeric_date::NumericDate;
 use crate::scope;
 
+mod kinds;
 mod rules;
 mod times;
 
+pub use kinds::TokenKinds;
 pub use rules::{
     ClaimPath, ClaimRules, DomainRule, NonExpiring, PrincipalMapping, PrincipalRules, PrincipalStyle,
 };
@@ -208,7 +210,7 @@ impl VerifiedToken {
 
 /// Judges signed claims by one entry's rules at the time `now`.
 ///
-/// In the order of the contract: `exp`, `nbf`, `iat`, `iss`, `aud`, lifetime, principal, domain.
+/// In the order of the contract: the kind of token, `exp`, `nbf`, `iat`, `iss`, `aud`, lifetime, principal, domain.
 pub fn judge(
     signed: SignedClaims,
     entry: &str,
@@ -217,6 +219,7 @@ pub fn judge(
 ) -> Result<VerifiedToken, ClaimsFault> {
     let parts = signed.into_parts();
     let claims = parts.claims;
+    rules.kinds.judge_claims(&claims)?;
     let class = TokenClass::of(&claims);
     let times = Times::read(&claims, class, rules)?;
     times.judge(now)?;

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::backend::Backend;
 use crate::claims::{
-    self, ClaimPath, ClaimRules, NonExpiring, PrincipalRules, PrincipalStyle, VerifiedToken,
+    self, ClaimPath, ClaimRules, NonExpiring, PrincipalRules, PrincipalStyle, TokenKinds, VerifiedToken,
 };
 use crate::decision::{Caller, Denial, Gate, NextStep, Permit, Reason, SystemCredential};
 use crate::jose::{
@@ -252,6 +252,7 @@ pub(crate) fn good_claims() -> Value {
 pub(crate) fn open_rules() -> ClaimRules {
     ClaimRules {
         issuers: Vec::new(),
+        kinds: TokenKinds::default(),
         audiences: Vec::new(),
         non_expiring: NonExpiring::None,
         max_lifetime: None,

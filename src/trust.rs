@@ -76,6 +76,7 @@ pub fn verify(
     if !entry.algorithms.contains(algorithm) {
         return Err(TokenFault::AlgorithmNotAllowed);
     }
+    entry.rules.kinds.judge_type(token.header().token_type.as_deref()).map_err(TokenFault::Malformed)?;
     let keys = keys.ok_or(TokenFault::KeysUnavailable)?;
     let choice = keys.choose(token.header().kid.as_deref(), algorithm);
     let signed = match choice {

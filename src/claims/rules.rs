@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::TokenClass;
+use super::{TokenClass, TokenKinds};
 
 /// The rules of one issuer entry.
 #[derive(Clone, Debug)]
 pub struct ClaimRules {
     /// The values of `iss` that belong to this entry. Empty: `iss` is not bound (the simple list).
     pub issuers: Vec<Box<str>>,
+    /// Which kinds of token are meant for us.
+    pub kinds: TokenKinds,
     /// Any of these must be in `aud`. Empty: `aud` is not bound.
     pub audiences: Vec<Box<str>>,
     /// Which tokens may come without `exp`.

@@ -183,10 +183,12 @@ fn verify(judges: &Judges<'_>, token: &BearerToken, steps: &mut Steps) -> Result
     steps.pass(
         "token",
         format!(
-            "{} bytes, alg {}, kid {}, fingerprint {}",
+            "{} bytes, alg {}, kid {}, typ {}, fingerprint {}",
             token.as_str().len(),
             header.algorithm,
-            kid.unwrap_or("none"),
+            // Whoever made the token chose these: nothing in them reaches the terminal as it is.
+            kid.unwrap_or("none").escape_debug(),
+            header.token_type.as_deref().unwrap_or("none").escape_debug(),
             parsed.fingerprint().short()
         ),
     );
@@ -222,6 +224,7 @@ fn verify(judges: &Judges<'_>, token: &BearerToken, steps: &mut Steps) -> Result
                     "claims"
                 }
                 TokenFault::InvalidSignature => "signature",
+                TokenFault::Malformed(_) => "type",
                 _ => "key",
             };
             let denial = refuse(steps, step, fault, Some(index));

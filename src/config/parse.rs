@@ -4,6 +4,7 @@ mod key_source;
 mod policy;
 mod revocations;
 mod section;
+mod token_kinds;
 mod trust;
 
 use std::path::{Path, PathBuf};

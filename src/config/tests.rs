@@ -9,6 +9,7 @@ mod layers;
 mod meaning;
 mod revocations;
 mod secrets;
+mod token_kinds;
 
 use std::path::PathBuf;
 

@@ -296,3 +296,39 @@ fn without_key_urls_an_entry_asks_its_issuer() {
     assert_eq!(verdict(&stage, &Token::user().issuer(&base)), "allowed");
     assert_eq!(verdict(&stage, &Token::user()), "untrusted_issuer");
 }
+
+#[test]
+fn each_entry_has_its_kinds_of_token() {
+    let issuer = Issuer::of(keys::rsa());
+    let config = format!(
+        "authentication:\n  issuers:\n    - {{name: alpha, issuer: {ALPHA}, publicKeyUrls: [ISSUER{JWKS}], tokenTypes: [at+jwt], requireTokenType: true, refuse: [idTokens]}}\n    - {{name: beta, issuer: {BETA}, publicKeyUrls: [ISSUER{JWKS}]}}\n"
+    );
+    let stage = Stage::configured(issuer, &config);
+    let alpha = || Token::user().issuer(ALPHA).header("typ", json!("Application/AT+JWT"));
+    let beta = || Token::user().issuer(BETA);
+    let events = json!({"http://schemas.openid.net/event/backchannel-logout": {}});
+    assert_verdicts(
+        &stage,
+        &[
+            ("an access token", alpha(), "allowed"),
+            ("typ JWT where at+jwt is asked for", alpha().header("typ", json!("JWT")), "malformed_token"),
+            ("no typ where one is required", alpha().without_header("typ"), "malformed_token"),
+            ("an ID token where it is refused", alpha().claim("nonce", json!("n")), "malformed_token"),
+            (
+                "a logout token, which this entry does not name",
+                alpha().claim("events", events.clone()),
+                "allowed",
+            ),
+            ("typ JWT", beta(), "allowed"),
+            ("no typ", beta().without_header("typ"), "allowed"),
+            ("an ID token", beta().claim("nonce", json!("n")).claim("at_hash", json!("h")), "allowed"),
+            ("a logout token", beta().claim("events", events), "malformed_token"),
+            ("a logout token by its typ", beta().header("typ", json!("logout+jwt")), "malformed_token"),
+        ],
+    );
+    // Nothing of this is worth a look at the keys.
+    let strange = beta().header("typ", json!("dpop+jwt")).header("kid", json!("unknown"));
+    let before = stage.issuer.hits(JWKS);
+    assert_eq!(verdict(&stage, &strange), "malformed_token");
+    assert_eq!(stage.issuer.hits(JWKS), before);
+}

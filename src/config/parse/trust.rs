@@ -10,9 +10,11 @@ use super::super::{KeySource, TrustEntry};
 use super::super::{keys, values};
 use super::Section;
 use super::key_source::{is_upstreams_own, key_source, key_urls, signing_secret};
+use super::token_kinds::token_kinds;
 use crate::backend::Backend;
 use crate::claims::{
     ClaimPath, ClaimRules, DomainRule, NonExpiring, PrincipalMapping, PrincipalRules, PrincipalStyle,
+    TokenKinds,
 };
 use crate::jose::{Algorithm, AlgorithmSet};
 
@@ -103,6 +105,7 @@ fn inherited(root: &Section<'_>, section: &Section<'_>, backend: Backend) -> Inh
     }
     let rules = ClaimRules {
         issuers: Vec::new(),
+        kinds: token_kinds(section, &TokenKinds::default()),
         audiences: Vec::new(),
         non_expiring: section.need("allowNonExpiring", non_expiring, NonExpiring::None),
         max_lifetime: section.read("maxLifetime", values::duration),
@@ -222,6 +225,7 @@ fn issuer_entry(entry: &Section<'_>, inherited: &Inherited, place: &Place<'_>) -
         .filter(|claims: &Vec<Box<str>>| !claims.is_empty());
     let mut rules = inherited.rules.clone();
     rules.issuers = issuers;
+    rules.kinds = token_kinds(entry, &inherited.rules.kinds);
     rules.audiences = entry.texts("audiences");
     rules.non_expiring = entry.read("allowNonExpiring", non_expiring).unwrap_or(rules.non_expiring);
     rules.max_lifetime = entry.read("maxLifetime", values::duration).or(rules.max_lifetime);

@@ -1,0 +1,132 @@
+//! Which kinds of token are meant for us (RFC 8725 sections 3.11 and 3.12): by the header's `typ`, and
+//! by claims that only one kind has.
+
+use serde_json::{Map, Value};
+
+use super::{ClaimsFault, lookup};
+
+/// The kinds of token that one issuer entry takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenKinds {
+    /// What `typ` may be, each in its [`TokenKinds::plain`] form.
+    pub types: Vec<Box<str>>,
+    /// Whether a token without `typ` is refused.
+    pub require_type: bool,
+    /// Whether ID tokens are refused: what has `nonce`, `at_hash` or `c_hash` (OpenID Connect Core 1.0
+    /// section 2).
+    pub refuse_id_tokens: bool,
+    /// Whether logout tokens are refused: what has `events` (OpenID Connect Back-Channel Logout 1.0
+    /// section 2.4), as security events have (RFC 8417 section 2.2).
+    pub refuse_logout_tokens: bool,
+}
+
+impl Default for TokenKinds {
+    fn default() -> Self {
+        Self {
+            types: vec!["jwt".into(), "at+jwt".into()],
+            require_type: false,
+            refuse_id_tokens: false,
+            refuse_logout_tokens: true,
+        }
+    }
+}
+
+impl TokenKinds {
+    /// A `typ` as it is compared: a media type without case, and `application/` may be left out
+    /// (RFC 7515 section 4.1.9).
+    pub fn plain(name: &str) -> Box<str> {
+        let lower = name.to_ascii_lowercase();
+        lower.strip_prefix("application/").unwrap_or(&lower).into()
+    }
+
+    /// Judges a header's `typ`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn judge_type(&self, name: Option<&str>) -> Result<(), &'static str> {
+        match name.map(Self::plain) {
+            Some(name) if self.types.contains(&name) => Ok(()),
+            Some(_) => Err("typ is not one of the tokenTypes"),
+            None if self.require_type => Err("typ is missing, and requireTokenType is set"),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn judge_claims(&self, claims: &Map<String, Value>) -> Result<(), ClaimsFault> {
+        let has = |name: &str| lookup(claims, name).is_some_and(|value| !value.is_null());
+        if self.refuse_id_tokens && ["nonce", "at_hash", "c_hash"].into_iter().any(has) {
+            return Err(ClaimsFault::Malformed("an ID token, which `refuse` names"));
+        }
+        if self.refuse_logout_tokens && has("events") {
+            return Err(ClaimsFault::Malformed("a logout token, which `refuse` names"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn kinds(types: &[&str]) -> TokenKinds {
+        TokenKinds {
+            types: types.iter().map(|name| TokenKinds::plain(name)).collect(),
+            ..TokenKinds::default()
+        }
+    }
+
+    #[test]
+    fn a_type_is_compared_as_a_media_type() {
+        let usual = TokenKinds::default();
+        for name in ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/JWT"] {
+            assert_eq!(usual.judge_type(Some(name)), Ok(()), "{name}");
+        }
+        for name in [
+            "",
+            "JWE",
+            "logout+jwt",
+            "dpop+jwt",
+            "secevent+jwt",
+            "application/",
+            "text/jwt",
+            "jwt ",
+            "JWT;a=b",
+        ] {
+            assert!(usual.judge_type(Some(name)).is_err(), "{name}");
+        }
+        let own = kinds(&["application/Okta-Internal-AT+jwt"]);
+        assert_eq!(own.judge_type(Some("okta-internal-at+jwt")), Ok(()));
+        assert!(own.judge_type(Some("JWT")).is_err());
+    }
+
+    #[test]
+    fn no_type_is_fine_unless_one_is_required() {
+        assert_eq!(kinds(&["at+jwt"]).judge_type(None), Ok(()));
+        let strict = TokenKinds { require_type: true, ..kinds(&["at+jwt"]) };
+        assert!(strict.judge_type(None).is_err());
+        assert_eq!(strict.judge_type(Some("at+jwt")), Ok(()));
+    }
+
+    #[test]
+    fn id_tokens_and_logout_tokens_are_told_by_their_claims() {
+        let judge = |id, logout, claims: Value| {
+            let kinds =
+                TokenKinds { refuse_id_tokens: id, refuse_logout_tokens: logout, ..TokenKinds::default() };
+            kinds.judge_claims(claims.as_object().unwrap()).is_ok()
+        };
+        let logout = json!({"events": {"http://schemas.openid.net/event/backchannel-logout": {}}});
+        for claims in
+            [json!({"nonce": "a"}), json!({"at_hash": "a"}), json!({"c_hash": ""}), json!({"Nonce": "a"})]
+        {
+            assert!(!judge(true, false, claims.clone()), "{claims}");
+            assert!(judge(false, true, claims));
+        }
+        assert!(!judge(false, true, logout.clone()));
+        assert!(judge(true, false, logout));
+        for claims in [json!({}), json!({"nonce": null, "events": null}), json!({"sub": "nonce"})] {
+            assert!(judge(true, true, claims));
+        }
+    }
+}

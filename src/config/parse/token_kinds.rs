@@ -1,0 +1,41 @@
+//! `tokenTypes`, `requireTokenType` and `refuse`, of `authentication` or of an issuer entry.
+
+use super::super::values;
+use super::Section;
+use crate::claims::TokenKinds;
+
+const ID_TOKENS: &str = "idTokens";
+const LOGOUT_TOKENS: &str = "logoutTokens";
+
+/// What this section says, and for the rest what `inherited` does.
+pub(super) fn token_kinds(section: &Section<'_>, inherited: &TokenKinds) -> TokenKinds {
+    let types = section.list("tokenTypes", token_type);
+    if types.as_ref().is_some_and(Vec::is_empty) {
+        let help = "leave the key out; a token without typ is let in unless requireTokenType is set";
+        section.missing("tokenTypes", "is an empty list: no token with a typ could be good", help);
+    }
+    let refuse = section.list("refuse", |text| match text {
+        ID_TOKENS | LOGOUT_TOKENS => Ok(text.to_owned()),
+        _ => Err(format!("{} is not accepted; write {ID_TOKENS} or {LOGOUT_TOKENS}", values::quote(text))),
+    });
+    let refuses = |name: &str, inherited| match &refuse {
+        Some(names) => names.iter().any(|own| own == name),
+        None => inherited,
+    };
+    TokenKinds {
+        require_type: section.read("requireTokenType", values::boolean).unwrap_or(inherited.require_type),
+        refuse_id_tokens: refuses(ID_TOKENS, inherited.refuse_id_tokens),
+        refuse_logout_tokens: refuses(LOGOUT_TOKENS, inherited.refuse_logout_tokens),
+        types: types.unwrap_or_else(|| inherited.types.clone()),
+    }
+}
+
+/// A media type (RFC 6838 section 4.2), of which `application/` may be left out.
+fn token_type(text: &str) -> Result<Box<str>, String> {
+    let plain = TokenKinds::plain(text);
+    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte);
+    if plain.is_empty() || !plain.bytes().all(in_name) {
+        return Err(format!("{} is not a token type like JWT or at+jwt", values::quote(text)));
+    }
+    Ok(plain)
+}
