@@ -181,6 +181,11 @@ impl Revocations {
         self.len() == 0
     }
 
+    /// The issuers that entries are limited to.
+    pub fn issuers(&self) -> impl Iterator<Item = &str> {
+        self.entries.values().flat_map(HashMap::values).flatten().filter_map(|entry| entry.issuer.as_deref())
+    }
+
     fn datahub_token_hash(&self, text: &str) -> String {
         let mut hash = Context::new(&SHA256);
         hash.update(text.as_bytes());

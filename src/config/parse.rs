@@ -68,6 +68,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
     let policy = policy::policy(root, backend);
     policy::warn_of_unknown_issuers(root, &policy, &trust);
     let datahub_system = datahub_system(root, backend);
+    let revocations = revocations::revocations(root, &trust);
     Some(Config {
         listen,
         workers: workers(root),
@@ -78,7 +79,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         trust,
         jwks: jwks(&authentication.section("jwks")),
         token_cache: token_cache(&authentication.section("tokenCache")),
-        revocations: revocations::revocations(root),
+        revocations,
         policy,
         identity: identity(&root.section("identity"), backend),
         datahub_system,

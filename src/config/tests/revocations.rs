@@ -113,6 +113,15 @@ fn a_list_is_written_as_one() {
 }
 
 #[test]
+fn an_issuer_that_nobody_is_is_a_warning() {
+    let list = "[{jti: a, issuer: public-keys}, {jti: b, issuer: https://any.example}, {jti: c, issuer: otka}, {kid: d, issuer: otka}]";
+    let warnings = case(list).loaded().warnings;
+    let about: Vec<_> = warnings.iter().filter(|found| found.path.ends_with("revocations.file")).collect();
+    assert_eq!(about.len(), 1, "{about:?}");
+    assert!(about[0].message.contains("\"otka\""), "{about:?}");
+}
+
+#[test]
 fn a_token_in_the_wrong_place_is_not_repeated() {
     let token = HMAC.token(crate::jose::Algorithm::HS256, None, &json!({"sub": "ada"}));
     for key in ["fingerprint", "datahubTokenHash"] {
