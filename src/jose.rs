@@ -8,6 +8,7 @@ mod jwk;
 mod jwk_set;
 mod jws;
 mod pem;
+mod roca;
 mod strict_json;
 
 pub use algorithm::{Algorithm, AlgorithmSet, KeyFamily};
@@ -15,3 +16,6 @@ pub use header::Header;
 pub use jwk::{KeyFault, VerificationKey};
 pub use jwk_set::{KeyChoice, KeyDialect, KeySet, KeySetFault, ParsedKeys, SkippedKey};
 pub use jws::{Fingerprint, JoseFault, SignedClaims, SignedParts, UnverifiedToken};
+
+#[cfg(test)]
+mod tests;

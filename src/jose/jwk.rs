@@ -14,7 +14,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use jsonwebtoken::DecodingKey;
 use serde_json::{Map, Value};
 
-use super::{Algorithm, AlgorithmSet, KeyDialect, KeyFamily};
+use super::{Algorithm, AlgorithmSet, KeyDialect, KeyFamily, roca};
 
 const MAX_KID_BYTES: usize = 256;
 
@@ -53,7 +53,9 @@ pub enum KeyFault {
     RsaTooShort,
     #[error("RSA modulus is longer than 8192 bits")]
     RsaTooLong,
-    #[error("RSA modulus is even, or the exponent is even, below 3 or longer than 32 bits")]
+    #[error(
+        "RSA modulus is even or of a broken generator (CVE-2017-15361), or the exponent is even, below 3 or longer than 32 bits"
+    )]
     RsaUnsound,
     #[error("the point is not on the curve or has the wrong length")]
     PointNotOnCurve,
@@ -131,7 +133,7 @@ impl VerificationKey {
         }
         let odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
         // An exponent of one makes every message its own signature.
-        if !odd(n) || !odd(e) || e.len() > 4 || e == [1] {
+        if !odd(n) || !odd(e) || e.len() > 4 || e == [1] || roca::has_fingerprint(n) {
             return Err(KeyFault::RsaUnsound);
         }
         RsaPublicKeyComponents { n, e }

@@ -37,29 +37,12 @@ impl<'t> UnverifiedToken<'t> {
     /// Parses the compact serialization: exactly three parts of canonical, unpadded base64url;
     /// header and payload JSON objects in UTF-8. `max_bytes` bounds the whole text.
     pub fn parse(token: &'t str, max_bytes: usize) -> Result<Self, JoseFault> {
-        if token.len() > max_bytes {
-            return Err(JoseFault::Malformed("token is longer than tokenBytes"));
-        }
-        let mut parts = token.split('.');
-        let (Some(header), Some(payload), Some(signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(JoseFault::Malformed("token does not have three parts"));
-        };
-        if header.len() > MAX_HEADER_BYTES {
-            return Err(JoseFault::Malformed("header is too long"));
-        }
-        let header = Header::parse(&decode(header)?)?;
-        let claims = strict_json::object(&decode(payload)?)
+        let Compact { header, payload, signing_input, signature } = Compact::parse(token, max_bytes)?;
+        let claims = strict_json::object(&payload)
             .ok_or(JoseFault::Malformed("payload is not a JSON object without duplicate members"))?;
         if strict_json::has_case_twins(&claims) {
             return Err(JoseFault::Malformed("two claim names differ only in case"));
         }
-        // Decoded again when it is verified; here only so that a bad form is not a bad signature.
-        if decode(signature)?.is_empty() {
-            return Err(JoseFault::Malformed("signature is empty"));
-        }
-        let signing_input = &token[..token.len() - signature.len() - 1];
         Ok(Self { header, claims, signing_input, signature })
     }
 
@@ -95,15 +78,8 @@ impl<'t> UnverifiedToken<'t> {
         if !key.algorithms().contains(algorithm) {
             return Err(JoseFault::InvalidSignature);
         }
-        let message = self.signing_input.as_bytes();
-        match jsonwebtoken::crypto::verify(
-            self.signature,
-            message,
-            key.decoding_key(),
-            algorithm.for_jsonwebtoken(),
-        ) {
-            Ok(true) => {}
-            Ok(false) | Err(_) => return Err(JoseFault::InvalidSignature),
+        if !signature_holds(self.signing_input.as_bytes(), self.signature, algorithm, key) {
+            return Err(JoseFault::InvalidSignature);
         }
         let fingerprint = self.fingerprint();
         let (claims, kid) = (self.claims, self.header.kid);
@@ -163,6 +139,52 @@ impl Fingerprint {
     pub fn full(&self) -> &str {
         &self.0
     }
+}
+
+/// The three parts of a token, before anybody asks whether the payload is a claims set.
+pub(super) struct Compact<'t> {
+    pub(super) header: Header,
+    pub(super) payload: Vec<u8>,
+    pub(super) signing_input: &'t str,
+    pub(super) signature: &'t str,
+}
+
+impl<'t> Compact<'t> {
+    /// RFC 7515 section 5.2, steps 1 to 7.
+    pub(super) fn parse(token: &'t str, max_bytes: usize) -> Result<Self, JoseFault> {
+        if token.len() > max_bytes {
+            return Err(JoseFault::Malformed("token is longer than tokenBytes"));
+        }
+        let mut parts = token.split('.');
+        let (Some(header), Some(payload), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(JoseFault::Malformed("token does not have three parts"));
+        };
+        if header.len() > MAX_HEADER_BYTES {
+            return Err(JoseFault::Malformed("header is too long"));
+        }
+        let header = Header::parse(&decode(header)?)?;
+        let payload = decode(payload)?;
+        // Decoded again when it is verified; here only so that a bad form is not a bad signature.
+        if decode(signature)?.is_empty() {
+            return Err(JoseFault::Malformed("signature is empty"));
+        }
+        let signing_input = &token[..token.len() - signature.len() - 1];
+        Ok(Self { header, payload, signing_input, signature })
+    }
+}
+
+/// RFC 7515 section 5.2, step 8. `signature` is base64url.
+pub(super) fn signature_holds(
+    message: &[u8],
+    signature: &str,
+    algorithm: Algorithm,
+    key: &VerificationKey,
+) -> bool {
+    // An error is a signature or a key that cannot be read: no reason to believe anything.
+    jsonwebtoken::crypto::verify(signature, message, key.decoding_key(), algorithm.for_jsonwebtoken())
+        .unwrap_or(false)
 }
 
 /// RFC 7515 section 2: base64url without padding. The decoder also refuses unused bits that are

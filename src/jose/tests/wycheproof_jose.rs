@@ -1,0 +1,115 @@
+//! Project Wycheproof's vectors of JWS and JWK, where they are present.
+//!
+//! They are not part of this repository: `METAGATE_WYCHEPROOF` names a directory that has
+//! `json_web_signature_test.json`, `json_web_key_test.json` and `json_web_crypto_test.json` of
+//! <https://github.com/C2SP/wycheproof>.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::*;
+use crate::jose::{KeyDialect, ParsedKeys, UnverifiedToken};
+use crate::test_support::unbase64url;
+
+/// A verdict that is not ours, and why.
+type Exception = (u64, &'static str);
+
+/// One file, or `None` and a line that says so.
+fn read(name: &str) -> Option<Value> {
+    let directory = std::env::var_os("METAGATE_WYCHEPROOF").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/wycheproof"),
+        PathBuf::from,
+    );
+    let path = directory.join(name);
+    match std::fs::read(&path) {
+        Ok(text) => Some(serde_json::from_slice(&text).unwrap()),
+        Err(error) => {
+            println!("{name}: not read ({}: {error})", path.display());
+            None
+        }
+    }
+}
+
+/// The keys of a group: a key set as an issuer publishes it, or one secret as it is configured.
+fn keys(group: &Value) -> KeySet {
+    let key = group.get("public").unwrap_or(&group["private"]);
+    if key["kty"] == "oct" {
+        let secret = VerificationKey::from_shared_secret(&unbase64url(key["k"].as_str().unwrap()));
+        return KeySet::new(vec![secret.into()]);
+    }
+    let document = if key.get("keys").is_some() { key.clone() } else { json!({"keys": [key]}) };
+    let parsed = ParsedKeys::parse(document.to_string().as_bytes(), KeyDialect::Standard).unwrap();
+    KeySet::new(parsed.usable)
+}
+
+/// Compares every verdict of a file with ours.
+fn run(name: &str, exceptions: &[Exception]) {
+    let Some(file) = read(name) else { return };
+    let (mut accepted, mut refused, mut different) = (0, 0, Vec::new());
+    for group in file["testGroups"].as_array().unwrap() {
+        let keys = keys(group);
+        for test in group["tests"].as_array().unwrap() {
+            let number = test["tcId"].as_u64().unwrap();
+            // A JSON serialization stands there as an object.
+            let token = match test.get("jws").or(test.get("jwe")).unwrap() {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            let passes = accept(&token, &keys).is_ok();
+            // Whatever the vector says: as a claims set none of these is a token.
+            assert!(UnverifiedToken::parse(&token, MAX_BYTES).is_err(), "{name} {number}");
+            if passes != (test["result"] == "valid") {
+                different.push(number);
+            }
+            *if passes { &mut accepted } else { &mut refused } += 1;
+        }
+    }
+    println!("{name}: {} read, {accepted} accepted, {refused} refused", accepted + refused);
+    for (number, reason) in exceptions {
+        println!("{name}: exception {number}: {reason}");
+    }
+    let expected: Vec<u64> = exceptions.iter().map(|(number, _)| *number).collect();
+    assert_eq!(different, expected, "{name}");
+    assert_eq!(Some(accepted + refused), file["numberOfTests"].as_u64(), "{name}");
+}
+
+#[test]
+fn wycheproof_jws() {
+    const ES512: &str = "ES512 is not supported";
+    const BOUND: &str = "the key says PS256, the token PS384: a key verifies what it says";
+    run(
+        "json_web_signature_test.json",
+        &[
+            (346, BOUND),
+            (347, ES512),
+            (350, BOUND),
+            (351, ES512),
+            (367, "the very bytes of 357, which is valid"),
+            (370, "the very bytes of 357, which is valid"),
+            (372, "`?` is not in the alphabet (RFC 4648 section 3.3)"),
+            (373, "`?` is not in the alphabet (RFC 4648 section 3.3)"),
+        ],
+    );
+}
+
+#[test]
+fn wycheproof_jwk() {
+    const SECRET: &str = "a secret is never taken from a key set";
+    run(
+        "json_web_key_test.json",
+        &[(2, SECRET), (13, SECRET), (14, "HS384 is not supported"), (15, "HS512 is not supported")],
+    );
+}
+
+#[test]
+fn wycheproof_jwt_crypto() {
+    run(
+        "json_web_crypto_test.json",
+        &[
+            (48, "a secret is never taken from a key set"),
+            (50, "encrypted tokens are not supported"),
+            (67, "encrypted tokens are not supported"),
+        ],
+    );
+}
