@@ -1,0 +1,170 @@
+//! What is fuzzed: functions from bytes that panic where a promise is broken.
+//!
+//! `fuzz_targets` has a libFuzzer program for each, `tests/fuzz_targets.rs` of metagate runs them
+//! over the seeds and pseudo-random bytes as ordinary tests.
+
+#![forbid(unsafe_code)]
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use metagate::backend::Backend;
+use metagate::claims;
+use metagate::decision::{Caller, Route};
+use metagate::jose::{Algorithm, KeyDialect, KeyFamily, KeySet, ParsedKeys, UnverifiedToken};
+use metagate::request::{Credentials, PathReadings, RequestFacts};
+
+pub mod world;
+
+use world::{MAX_BYTES, NOW, PEER};
+
+/// A target by the name of its program.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target that needs the core alone.
+pub const TARGETS: &[Target] = &[
+    ("jose_header", jose_header),
+    ("key_set", key_set),
+    ("claims", claims),
+    ("request_target", request_target),
+    ("authorization", authorization),
+    ("outbound_head", outbound_head),
+    ("decision", decision),
+];
+
+/// The compact form, and the bytes as a header: nothing passes that nobody signed.
+pub fn jose_header(data: &[u8]) {
+    let as_header = format!("{}.e30.c2ln", world::base64url(data));
+    for token in [str::from_utf8(data).unwrap_or_default(), &as_header] {
+        let Ok(read) = UnverifiedToken::parse(token, MAX_BYTES) else { continue };
+        assert_eq!(token.split('.').count(), 3);
+        assert!(read.header().kid.as_ref().is_none_or(|kid| kid.len() <= 256));
+        assert_eq!(read.fingerprint().len(), 16);
+        let _ = read.issuer_hint();
+        assert!(read.verify(&world::key()).is_err());
+    }
+}
+
+/// A document of keys: whatever it holds, no weak, private or symmetric key comes out.
+pub fn key_set(data: &[u8]) {
+    for dialect in [KeyDialect::Standard, KeyDialect::OpenMetadata] {
+        let Ok(parsed) = ParsedKeys::parse(data, dialect) else { continue };
+        assert!(parsed.usable.len() + parsed.skipped.len() <= 100);
+        for key in &parsed.usable {
+            assert_ne!(key.family(), KeyFamily::Hmac);
+            assert!(!key.algorithms().is_empty());
+            assert!(key.algorithms().iter().all(|algorithm| algorithm.family() == key.family()));
+            assert!(key.family() != KeyFamily::Rsa || (2048..=8192).contains(&key.bits()));
+        }
+        let kids: Vec<_> = parsed.usable.iter().map(|key| key.kid().map(str::to_owned)).collect();
+        let set = KeySet::new(parsed.usable);
+        for kid in kids.iter().map(Option::as_deref).chain([None, Some("")]) {
+            for algorithm in Algorithm::ASYMMETRIC {
+                let _ = set.choose(kid, algorithm);
+            }
+        }
+    }
+}
+
+/// Claims that somebody signed: what is believed has a name, and is good now.
+pub fn claims(data: &[u8]) {
+    let token = world::signed(data);
+    let Ok(read) = UnverifiedToken::parse(&token, MAX_BYTES) else { return };
+    for rules in world::rules() {
+        let Ok(signed) = read.clone().verify(&world::key()) else { panic!("our own signature") };
+        let Ok(token) = claims::judge(signed, "idp", &rules, NOW) else { continue };
+        assert!(!token.principal().is_empty() && !token.principal().chars().any(char::is_control));
+        assert_eq!(token.judge_times(NOW), Ok(()));
+        assert!(rules.issuers.is_empty() || token.issuer().is_some());
+        assert!(token.weight() > 0);
+        let permit = world::permit(Caller::Token(token.into()));
+        let facts = world::facts("GET", "/x", &HeaderMap::new());
+        let mut fields = HeaderMap::new();
+        let _ = world::head(Backend::DataHubGms).rewrite(&mut fields, &facts, &permit, PEER, true);
+    }
+}
+
+/// The target of a request: an open route has one reading, and no reading is dangerous.
+pub fn request_target(data: &[u8]) {
+    let Ok(target) = Uri::try_from(data) else { return };
+    let Ok(path) = PathReadings::of(&target) else { return };
+    for reading in path.all() {
+        assert_eq!(reading.first(), Some(&b'/'));
+        assert!(!reading.iter().any(u8::is_ascii_control));
+        assert!(!reading.split(|byte| *byte == b'/').any(|segment| segment == b".." || segment == b"."));
+    }
+    assert_eq!(path.path_and_query().path(), path.raw());
+    if path.is_plain() {
+        assert_eq!(path.all().count(), 1);
+    }
+    let mut fields = HeaderMap::new();
+    fields.insert("host", HeaderValue::from_static("a.example"));
+    let read = |target| RequestFacts::read(&Method::GET, target, Version::HTTP_11, &fields, &[], PEER);
+    if let Ok(facts) = read(&target) {
+        let route = world::gate(Backend::Generic, &["/**"]).route(&facts);
+        assert_eq!(route == Route::Public, path.is_plain());
+    }
+}
+
+/// `Authorization` fields, one per line: a token is text of its alphabet and goes on in one form.
+pub fn authorization(data: &[u8]) {
+    let mut fields = HeaderMap::new();
+    for line in data.split(|byte| *byte == b'\n') {
+        if let Ok(value) = HeaderValue::from_bytes(line) {
+            fields.append(AUTHORIZATION, value);
+        }
+    }
+    let Ok(Credentials::Bearer(token)) = Credentials::read(&fields) else { return };
+    assert_eq!(fields.len(), 1);
+    let text = token.as_str();
+    assert!(!text.is_empty());
+    assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)));
+    assert_eq!(token.canonical_field().as_bytes(), format!("Bearer {text}").as_bytes());
+    assert!(token.canonical_field().is_sensitive());
+    assert_eq!(format!("{token:?}"), "BearerToken(..)");
+}
+
+/// Fields, one `name:value` per line: of ours go upstream exactly those that we set.
+pub fn outbound_head(data: &[u8]) {
+    let fields = world::fields(data);
+    for backend in Backend::ALL {
+        for caller in [Caller::Anonymous, Caller::Token(world::ada())] {
+            world::assert_own_fields(backend, &fields, caller);
+        }
+    }
+}
+
+/// A whole request: `METHOD target` and fields. Without a token that holds nobody gets in, but
+/// where a route is open.
+pub fn decision(data: &[u8]) {
+    let (line, rest) = data.split_at(data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len()));
+    let mut words = line.splitn(2, |byte| *byte == b' ');
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let (Ok(method), Ok(target)) = (Method::from_bytes(method), Uri::try_from(target)) else { return };
+    let fields = world::fields(rest);
+    for backend in Backend::ALL {
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            let cookies = backend.session_cookies();
+            let Ok(facts) = RequestFacts::read(&method, &target, version, &fields, cookies, PEER) else {
+                continue;
+            };
+            let gate = world::gate(backend, backend.public_routes());
+            let Ok(permit) = world::decide(&gate, &facts) else { continue };
+            match permit.caller() {
+                Caller::Anonymous => {
+                    assert_ne!(permit.route(), Route::Protected);
+                    assert!(facts.path.is_plain() && facts.path.all().count() == 1);
+                }
+                Caller::SessionCookie => assert!(facts.has_session_cookie),
+                Caller::Token(_) | Caller::DatahubSystem => panic!("{:?}", permit.caller()),
+            }
+        }
+    }
+}
+
+/// A configuration file. Findings are values, never panics.
+#[cfg(feature = "server")]
+pub fn config_document(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let read = metagate::config::parse_document(text);
+    assert!(read.complete || !read.problems.is_empty(), "stopped and did not say why");
+}

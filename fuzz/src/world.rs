@@ -1,0 +1,239 @@
+//! The gate, the keys and the people that the targets are about.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use metagate::backend::Backend;
+use metagate::claims::{
+    ClaimPath, ClaimRules, DomainRule, NonExpiring, PrincipalMapping, PrincipalRules, PrincipalStyle,
+    VerifiedToken,
+};
+use metagate::decision::{Caller, Denial, Gate, NextStep, Permit};
+use metagate::jose::{Algorithm, AlgorithmSet, KeySet, UnverifiedToken, VerificationKey};
+use metagate::numeric_date::NumericDate;
+use metagate::outbound_head::{Authorization, IdentityNames, OutboundHead};
+use metagate::policy::{Policy, RoutePattern};
+use metagate::request::RequestFacts;
+use metagate::trust::{self, TrustedIssuer};
+
+pub const MAX_BYTES: usize = 16 * 1024;
+pub const NOW: NumericDate = NumericDate::from_secs(1_800_000_000);
+pub const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+
+static ADA: LazyLock<Arc<VerifiedToken>> = LazyLock::new(|| {
+    let claims = br#"{"iss":"https://idp.example","sub":"ada","email":"ada@example.org","roles":["Reader"],"exp":1800000600}"#;
+    Arc::new(verify(&signed(claims)).expect("a good token"))
+});
+
+/// A user with an email address and a role.
+pub fn ada() -> Arc<VerifiedToken> {
+    ADA.clone()
+}
+
+pub fn base64url(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The key of [`signed`].
+pub fn key() -> VerificationKey {
+    VerificationKey::from_shared_secret(SECRET)
+}
+
+/// These bytes as a payload, signed with HS256: the code behind the signature is reached.
+pub fn signed(payload: &[u8]) -> String {
+    let input = format!("{}.{}", base64url(br#"{"alg":"HS256","typ":"JWT"}"#), base64url(payload));
+    let made = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET), input.as_bytes());
+    format!("{input}.{}", base64url(made.as_ref()))
+}
+
+/// Judges a token by the simple rules and the key of [`signed`].
+pub fn verify(token: &str) -> Option<VerifiedToken> {
+    let token = UnverifiedToken::parse(token, MAX_BYTES).ok()?;
+    trust::verify(token, &entry(), Some(&KeySet::new(vec![key().into()])), NOW).ok()
+}
+
+fn entry() -> TrustedIssuer {
+    let [rules, ..] = rules();
+    TrustedIssuer { name: "idp".into(), algorithms: AlgorithmSet::from_iter([Algorithm::HS256]), rules }
+}
+
+/// Rules that bind little, and rules that bind all there is.
+pub fn rules() -> [ClaimRules; 2] {
+    let plain = ClaimRules {
+        issuers: Vec::new(),
+        audiences: Vec::new(),
+        non_expiring: NonExpiring::Bots,
+        max_lifetime: None,
+        leeway: Duration::from_secs(30),
+        principal: PrincipalRules {
+            claims: vec!["email".into(), "preferred_username".into(), "sub".into()],
+            mapping: None,
+            style: PrincipalStyle::OpenMetadata,
+        },
+        roles_claim: ClaimPath::default(),
+        domain: None,
+    };
+    let strict = ClaimRules {
+        issuers: vec!["https://idp.example".into()],
+        audiences: vec!["metadata".into()],
+        max_lifetime: Some(Duration::from_secs(86_400)),
+        principal: PrincipalRules {
+            claims: vec!["sub".into()],
+            mapping: Some(PrincipalMapping { username: "sub".into(), email: "email".into() }),
+            style: PrincipalStyle::AsIs,
+        },
+        roles_claim: ClaimPath::new("realm_access.roles"),
+        domain: Some(DomainRule {
+            principal_domain: "example.org".into(),
+            allowed: vec!["example.org".into()],
+            own_issuer: "open-metadata.org".into(),
+            own_key_id: "own".into(),
+        }),
+        ..plain.clone()
+    };
+    [plain, strict]
+}
+
+/// A gate with these open routes, whose only issuer is never asked here: no request of a fuzzer
+/// has a token that holds.
+pub fn gate(backend: Backend, public: &[&str]) -> Gate {
+    let public = public.iter().map(|route| RoutePattern::parse(route).expect("a pattern")).collect();
+    Gate {
+        backend,
+        policy: Policy { public, ..Policy::default() },
+        trust: vec![entry()],
+        datahub_system: None,
+        token_bytes: MAX_BYTES,
+    }
+}
+
+/// The way from facts to a decision, as the gateway goes it.
+pub fn decide(gate: &Gate, facts: &RequestFacts) -> Result<Permit, Denial> {
+    let route = gate.route(facts);
+    let caller = match gate.next_step(facts, route) {
+        NextStep::Decide(caller) => caller,
+        NextStep::Verify(bearer) => verify_bearer(gate, bearer.as_str()),
+    };
+    gate.decide(facts, route, caller)
+}
+
+fn verify_bearer(gate: &Gate, token: &str) -> Result<Caller, Denial> {
+    let of = |fault: trust::TokenFault| Denial::of_token(fault, None);
+    let token = UnverifiedToken::parse(token, gate.token_bytes).map_err(|fault| of(fault.into()))?;
+    let entry = trust::entry_for(&token, &gate.trust).map_err(of)?;
+    let keys = KeySet::new(vec![key().into()]);
+    let verified = trust::verify(token, &gate.trust[entry], Some(&keys), NOW).map_err(of)?;
+    Ok(Caller::Token(verified.into()))
+}
+
+/// `name:value`, one field per line; lines that are no field are left out.
+pub fn fields(data: &[u8]) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    // hyper's own limit on the number of fields is far below.
+    for line in data.split(|byte| *byte == b'\n').take(1000) {
+        let (name, value) = line.split_at(line.iter().position(|byte| *byte == b':').unwrap_or(0));
+        let value = value.strip_prefix(b":").unwrap_or(value).trim_ascii();
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            fields.append(name, value);
+        }
+    }
+    fields
+}
+
+/// Facts of an HTTP/1.1 request from [`PEER`].
+pub fn facts(method: &str, target: &str, fields: &HeaderMap) -> RequestFacts {
+    let mut fields = fields.clone();
+    fields.insert("host", HeaderValue::from_static("a.example"));
+    let method = Method::from_bytes(method.as_bytes()).expect("a method");
+    let target = Uri::try_from(target).expect("a target");
+    RequestFacts::read(&method, &target, Version::HTTP_11, &fields, &[], PEER).expect("a good request")
+}
+
+/// Leave for this caller.
+pub fn permit(caller: Caller) -> Permit {
+    let gate = gate(Backend::Generic, &["/**"]);
+    let facts = facts("GET", "/x", &HeaderMap::new());
+    gate.decide(&facts, gate.route(&facts), Ok(caller)).expect("no rule refuses")
+}
+
+/// The usual names of the identity fields.
+pub fn head(backend: Backend) -> OutboundHead {
+    let names = IdentityNames {
+        user: HeaderName::from_static("x-forwarded-user"),
+        email: HeaderName::from_static("x-forwarded-email"),
+        groups: HeaderName::from_static("x-forwarded-groups"),
+        datahub_actor: backend == Backend::DataHubGms,
+    };
+    OutboundHead::new(backend, names, Authorization::Forward, Vec::new())
+}
+
+/// Sends these fields of a client upstream for this caller: of all names that a server could take
+/// for one of ours, exactly ours come out, with our values.
+pub fn assert_own_fields(backend: Backend, fields: &HeaderMap, caller: Caller) {
+    let mut expected: Vec<(&str, &str)> =
+        vec![("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "http")];
+    if matches!(caller, Caller::Token(_)) {
+        // By the simple rules the email address names her, and its first part is the principal.
+        expected.extend([
+            ("x-forwarded-user", "ada"),
+            ("x-forwarded-email", "ada@example.org"),
+            ("x-forwarded-groups", "Reader"),
+        ]);
+        if backend == Backend::DataHubGms {
+            expected.push(("x-datahub-actor", "urn:li:corpuser:ada"));
+        }
+    }
+    expected.sort_unstable();
+    let mut sent = fields.clone();
+    let facts = facts("GET", "/x", &HeaderMap::new());
+    sent.remove("host");
+    head(backend).rewrite(&mut sent, &facts, &permit(caller), PEER, false).expect("plain names");
+    let mut found: Vec<(String, &str)> = sent
+        .iter()
+        .filter(|(name, _)| is_ours(backend, name))
+        .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap_or("?")))
+        .collect();
+    found.sort_unstable();
+    let found: Vec<(&str, &str)> = found.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    assert_eq!(found, expected);
+    for name in ["connection", "transfer-encoding", "te", "trailer", "upgrade", "keep-alive", "expect"] {
+        assert!(!sent.contains_key(name), "{name}");
+    }
+}
+
+/// Whether some server reads this name as that of an identity or of the request's origin. Written
+/// out again: what is judged must not be the judge.
+fn is_ours(backend: Backend, name: &HeaderName) -> bool {
+    let name = name.as_str().to_ascii_lowercase().replace(['_', '.'], "-");
+    let named = [
+        "x-forwarded-user",
+        "x-forwarded-email",
+        "x-forwarded-groups",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "x-real-ip",
+        "forwarded",
+        "x-auth-request-user",
+        "x-auth-request-email",
+        "x-remote-user",
+        "remote-user",
+        "x-original-url",
+        "x-rewrite-url",
+        "x-http-method-override",
+    ];
+    let of_backend = match backend {
+        Backend::OpenMetadata => &["x-impersonate-user", "x-auth-params-email", "x-openmetadata-persona"][..],
+        Backend::DataHubGms | Backend::DataHubFrontend => &["x-datahub-actor"],
+        Backend::Generic => &[],
+    };
+    named.contains(&&*name) || of_backend.contains(&&*name)
+}

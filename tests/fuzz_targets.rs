@@ -1,0 +1,107 @@
+//! The fuzz targets as ordinary tests: over their seeds, over changed seeds and over noise, the
+//! same every time. `fuzz/smoke` runs them with libFuzzer where there is a nightly toolchain.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::fs;
+use std::path::Path;
+
+#[path = "../fuzz/src/lib.rs"]
+mod targets;
+
+/// How many inputs are made of each seed, and of none.
+const ROUNDS: usize = 400;
+
+/// xorshift64*: the same bytes on every machine.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() >> 33).unwrap() % end.max(1)
+    }
+
+    fn byte(&mut self) -> u8 {
+        // Half of the time one that means something to a parser.
+        let special = b"{}[]\":,.;%/\\=&?#-_ \t\r\n\0\x7f\xffaA0Bearer";
+        let any = self.next().to_be_bytes()[0];
+        if any.is_multiple_of(2) { special[self.below(special.len())] } else { any }
+    }
+
+    fn bytes(&mut self) -> Vec<u8> {
+        let len = self.below(200);
+        (0..len).map(|_| self.byte()).collect()
+    }
+
+    /// A few small changes, as a fuzzer makes them.
+    fn changed(&mut self, seed: &[u8]) -> Vec<u8> {
+        let mut bytes = seed.to_vec();
+        for _ in 0..=self.below(3) {
+            let at = self.below(bytes.len() + 1);
+            match self.below(5) {
+                0 => bytes.insert(at, self.byte()),
+                1 => bytes.truncate(at),
+                2 if at < bytes.len() => bytes[at] = self.byte(),
+                3 if at < bytes.len() => bytes[at] ^= 1 << self.below(8),
+                _ => {
+                    let part = bytes[at..(at + self.below(20)).min(bytes.len())].to_vec();
+                    bytes.splice(at..at, part);
+                }
+            }
+        }
+        bytes
+    }
+}
+
+fn run(name: &str, target: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(name);
+    let mut paths: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "{name} has no seeds");
+    let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
+    for path in paths {
+        let seed = fs::read(&path).unwrap();
+        assert!(seed.len() <= 4096, "{} is too long", path.display());
+        target(&seed);
+        for _ in 0..ROUNDS {
+            target(&noise.changed(&seed));
+        }
+    }
+    for _ in 0..ROUNDS {
+        target(&noise.bytes());
+    }
+}
+
+#[test]
+fn every_target_keeps_its_promises() {
+    for (name, target) in targets::TARGETS {
+        run(name, *target);
+    }
+}
+
+#[cfg(feature = "server")]
+#[test]
+fn the_configuration_is_read_or_refused() {
+    run("config_document", targets::config_document);
+}
+
+/// A target without a program, or a program without a target, would never run.
+#[test]
+fn every_target_has_a_program() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets");
+    let mut programs: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    programs.sort();
+    let mut names: Vec<&str> = targets::TARGETS.iter().map(|(name, _)| *name).collect();
+    names.push("config_document");
+    names.sort_unstable();
+    assert_eq!(programs, names);
+}
