@@ -1,0 +1,317 @@
+//! Properties that hold for every input, not for chosen ones.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::large_enum_variant,
+    reason = "tests"
+)]
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use metagate::backend::Backend;
+use metagate::decision::{Caller, Route};
+use metagate::jose::{Algorithm, KeyDialect, ParsedKeys, UnverifiedToken, VerificationKey};
+use metagate::request::{Credentials, RequestFacts};
+use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+
+#[path = "../benches/support/signer.rs"]
+mod signer;
+#[allow(dead_code, reason = "the targets themselves run in fuzz_targets.rs")]
+#[path = "../fuzz/src/lib.rs"]
+mod targets;
+
+use signer::{SECRET, Signer};
+use targets::world;
+
+const CLAIMS: &str =
+    r#"{"iss":"https://idp.example","sub":"ada","email":"ada@example.org","exp":1800000600}"#;
+
+/// The same cases on every run: a failure in CI is a failure here.
+fn check<S: Strategy>(cases: u32, strategy: &S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    if let Err(failure) = TestRunner::new_with_rng(config, rng).run(strategy, test) {
+        panic!("{failure}");
+    }
+}
+
+/// A change of a token. Places and numbers are taken modulo what there is.
+#[derive(Clone, Debug)]
+enum Change {
+    FlipBitOfText(usize, u32),
+    FlipBitOfPart(usize, usize, u32),
+    ReplaceByte(usize, char),
+    Insert(usize, char),
+    Remove(usize),
+    OtherCase(usize),
+    Truncate(usize),
+    SwapParts(usize, usize),
+    RepeatPart(usize),
+    EmptyPart(usize),
+    PadPart(usize),
+    StandardAlphabet(usize),
+    UnusedBits(usize),
+    PartOfAnother(usize),
+    LowerCase,
+    Append(String),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    use Change::*;
+    let at = || any::<usize>();
+    // What stands in tokens, and what some parsers skip.
+    let character = || {
+        prop_oneof![
+            prop::char::range('0', 'z'),
+            prop::sample::select(vec!['=', '+', '/', ' ', '\n', '\0', '\u{e9}'])
+        ]
+    };
+    prop_oneof![
+        (at(), any::<u32>()).prop_map(|(at, bit)| FlipBitOfText(at, bit)),
+        (at(), at(), any::<u32>()).prop_map(|(part, at, bit)| FlipBitOfPart(part, at, bit)),
+        (at(), character()).prop_map(|(at, new)| ReplaceByte(at, new)),
+        (at(), character()).prop_map(|(at, new)| Insert(at, new)),
+        at().prop_map(Remove),
+        at().prop_map(OtherCase),
+        at().prop_map(Truncate),
+        (at(), at()).prop_map(|(a, b)| SwapParts(a, b)),
+        at().prop_map(RepeatPart),
+        at().prop_map(EmptyPart),
+        at().prop_map(PadPart),
+        at().prop_map(StandardAlphabet),
+        at().prop_map(UnusedBits),
+        at().prop_map(PartOfAnother),
+        Just(LowerCase),
+        "[A-Za-z0-9_.=\\-]{1,8}".prop_map(Append),
+    ]
+}
+
+/// The token with this change; `other` is another good token of the same key.
+fn changed(token: &str, other: &str, change: &Change) -> String {
+    changed_text(token, change).unwrap_or_else(|| changed_parts(token, other, change))
+}
+
+/// Changes that know nothing of parts.
+fn changed_text(token: &str, change: &Change) -> Option<String> {
+    let mut text: Vec<char> = token.chars().collect();
+    let len = text.len();
+    match *change {
+        Change::FlipBitOfText(at, bit) => {
+            text[at % len] = char::from(u8::try_from(text[at % len]).unwrap() ^ (1 << (bit % 8)));
+        }
+        Change::ReplaceByte(at, new) => text[at % len] = new,
+        Change::Insert(at, new) => text.insert(at % (len + 1), new),
+        Change::Remove(at) => drop(text.remove(at % len)),
+        Change::OtherCase(at) => {
+            let old = text[at % len];
+            text[at % len] =
+                if old.is_ascii_lowercase() { old.to_ascii_uppercase() } else { old.to_ascii_lowercase() };
+        }
+        Change::Truncate(at) => text.truncate(at % len),
+        Change::LowerCase => return Some(token.to_ascii_lowercase()),
+        Change::Append(ref more) => text.extend(more.chars()),
+        _ => return None,
+    }
+    Some(text.into_iter().collect())
+}
+
+/// Changes of one part, or of their order.
+fn changed_parts(token: &str, other: &str, change: &Change) -> String {
+    let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
+    let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap();
+    match *change {
+        Change::FlipBitOfPart(part, at, bit) => {
+            let mut bytes = decoded(&parts[part % 3]);
+            let len = bytes.len();
+            bytes[at % len] ^= 1 << (bit % 8);
+            parts[part % 3] = URL_SAFE_NO_PAD.encode(bytes);
+        }
+        Change::SwapParts(a, b) => parts.swap(a % 3, b % 3),
+        Change::RepeatPart(part) => parts.insert(part % 3, parts[part % 3].clone()),
+        Change::EmptyPart(part) => parts[part % 3].clear(),
+        Change::PadPart(part) => {
+            let padded = URL_SAFE.encode(decoded(&parts[part % 3]));
+            parts[part % 3] = if padded.ends_with('=') { padded } else { format!("{padded}=") };
+        }
+        Change::StandardAlphabet(part) => parts[part % 3] = STANDARD.encode(decoded(&parts[part % 3])),
+        // RFC 4648 section 3.5: bits of the last character that stand for nothing.
+        Change::UnusedBits(part) => {
+            let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+            let last = parts[part % 3].pop().unwrap();
+            let next = alphabet.find(last).unwrap() ^ 1;
+            parts[part % 3].push_str(&alphabet[next..=next]);
+        }
+        Change::PartOfAnother(part) => {
+            parts[part % 3] = other.split('.').nth(part % 3).unwrap().to_owned();
+        }
+        ref other => panic!("{other:?} is no change of parts"),
+    }
+    parts.join(".")
+}
+
+fn verifier(signer: &Signer) -> VerificationKey {
+    let Some(jwk) = signer.jwk() else { return VerificationKey::from_shared_secret(SECRET) };
+    let document = format!(r#"{{"keys":[{jwk}]}}"#);
+    let parsed = ParsedKeys::parse(document.as_bytes(), KeyDialect::Standard).unwrap();
+    std::sync::Arc::into_inner(parsed.usable.into_iter().next().unwrap()).unwrap()
+}
+
+/// No changed token holds, in any algorithm. As every part has one spelling, there is not even a
+/// second text for the same bytes.
+#[test]
+fn a_changed_token_is_refused() {
+    let other_claims = CLAIMS.replace("ada", "eve");
+    for algorithm in Algorithm::ASYMMETRIC.into_iter().chain([Algorithm::HS256]) {
+        let signer = Signer::new(algorithm);
+        let (token, other) = (signer.token(CLAIMS), signer.token(&other_claims));
+        let key = verifier(&signer);
+        let holds = |token: &str| {
+            UnverifiedToken::parse(token, world::MAX_BYTES).and_then(|token| token.verify(&key)).is_ok()
+        };
+        assert!(holds(&token) && holds(&other));
+        check(300, &prop::collection::vec(change(), 1..3), |changes| {
+            // One after the other only as long as there are three parts to change.
+            let mut text = token.clone();
+            for change in &changes {
+                let whole = text.split('.').count() == 3
+                    && text
+                        .split('.')
+                        .all(|part| URL_SAFE_NO_PAD.decode(part).is_ok_and(|part| !part.is_empty()));
+                if whole {
+                    text = changed(&text, &other, change);
+                }
+            }
+            prop_assert!(text == token || text == other || !holds(&text), "{changes:?}: {text}");
+            Ok(())
+        });
+    }
+}
+
+/// Pieces of paths that some server reads in another way.
+fn path() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "/", "/", "/", "assets", "api", "v1", "x", ".", "..", ";", ";a=b", "%2e", "%2f", "%2F", "%5c", "%25",
+        "%252f", "%3b", "%00", "%c0%ae", "%41", "%C3%A9", "\\", "#", "?q=1", "*", "~", ":", "@", "%", "%zz",
+    ]);
+    prop::collection::vec(piece, 0..10).prop_map(|pieces| format!("/{}", pieces.concat()))
+}
+
+/// A path that can be read in two ways is on no open route, whichever routes are open.
+#[test]
+fn an_open_route_has_one_reading() {
+    let routes = ["/**", "/assets/**", "/*", "/api/v1/x", "/assets/*/x", "/"];
+    check(5000, &path(), |path| {
+        targets::request_target(path.as_bytes());
+        let Ok(target) = http::Uri::try_from(path.as_str()) else { return Ok(()) };
+        let mut fields = HeaderMap::new();
+        fields.insert("host", HeaderValue::from_static("a.example"));
+        let version = http::Version::HTTP_11;
+        let read = RequestFacts::read(&http::Method::GET, &target, version, &fields, &[], world::PEER);
+        let Ok(facts) = read else { return Ok(()) };
+        for public in routes {
+            for gate in [world::gate(Backend::Generic, &[public]), {
+                let mut gate = world::gate(Backend::Generic, &[]);
+                gate.policy.optional = world::gate(Backend::Generic, &[public]).policy.public;
+                gate
+            }] {
+                if gate.route(&facts) != Route::Protected {
+                    prop_assert_eq!(facts.path.all().count(), 1);
+                    prop_assert!(!facts.path.raw().contains(['%', ';', '\\']));
+                    prop_assert!(!facts.path.raw().contains("//") && !facts.path.raw().contains("/../"));
+                }
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Deciding ends in a permit or a denial, whatever comes, and without a token that holds nobody
+/// passes a route that is not open.
+#[test]
+fn deciding_never_panics() {
+    let token = prop_oneof![
+        "[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,40}",
+        any::<Vec<u8>>().prop_map(|payload| {
+            // The claims' code is reached by nobody without the key.
+            let token = world::signed(&payload);
+            token[..token.len() - 4].to_owned()
+        }),
+    ];
+    let scheme = prop::sample::select(vec!["Bearer ", "bearer ", "Basic ", "", "Bearer  ", "DPoP "]);
+    let noise = prop::collection::vec(any::<u8>(), 0..60);
+    check(1500, &(path(), scheme, token, noise.clone(), noise), |(path, scheme, token, first, second)| {
+        let head = format!("GET {path}\nhost:a.example\nauthorization:{scheme}{token}\n");
+        targets::decision(&[head.as_bytes(), &first, b":", &second].concat());
+        targets::decision(&[&first[..], b" ", &second].concat());
+        targets::authorization(&[scheme.as_bytes(), token.as_bytes(), &first].concat());
+        Ok(())
+    });
+}
+
+/// What reads a bearer token reads the text that a client sent, and nothing else.
+#[test]
+fn a_bearer_token_is_a_part_of_its_field() {
+    check(2000, &prop::collection::vec(any::<u8>(), 0..80), |bytes| {
+        let Ok(value) = HeaderValue::from_bytes(&[b"Bearer ", &bytes[..]].concat()) else { return Ok(()) };
+        let mut fields = HeaderMap::new();
+        fields.insert(http::header::AUTHORIZATION, value.clone());
+        if let Ok(Credentials::Bearer(token)) = Credentials::read(&fields) {
+            prop_assert_eq!(token.as_str().as_bytes(), bytes.trim_ascii());
+        }
+        Ok(())
+    });
+}
+
+/// Of the fields that are ours, exactly ours go upstream, for whatever names a client makes up.
+#[test]
+fn reserved_fields_are_exactly_ours() {
+    let own = prop::sample::select(vec![
+        "x-forwarded-user",
+        "x-forwarded-email",
+        "x-forwarded-groups",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "x-datahub-actor",
+        "x-impersonate-user",
+        "x-auth-request-user",
+        "forwarded",
+        "x-real-ip",
+        "remote-user",
+        "x-original-url",
+        "connection",
+        "te",
+        "x-openmetadata-persona",
+    ]);
+    // Each letter in either case, each separator any of three.
+    let spelled = (own, any::<u64>()).prop_map(|(name, bits)| {
+        let spell = |(at, c): (usize, char)| match (c, bits >> (at % 60) & 3) {
+            ('-', 1) => '_',
+            ('-', 2) => '.',
+            (c, 3) => c.to_ascii_uppercase(),
+            (c, _) => c,
+        };
+        name.char_indices().map(spell).collect::<String>()
+    });
+    let name = prop_oneof![3 => spelled, 1 => "[!#$%&'*+.^_`|~0-9A-Za-z\\-]{1,20}"];
+    let value =
+        prop_oneof!["[ -~]{0,20}", Just("x-forwarded-user, x_forwarded_for, authorization".to_owned())];
+    check(2000, &prop::collection::vec((name, value), 0..6), |lines| {
+        let mut fields = HeaderMap::new();
+        for (name, value) in &lines {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            fields.append(name, HeaderValue::from_str(value).unwrap());
+        }
+        for backend in Backend::ALL {
+            for caller in [Caller::Anonymous, Caller::Token(world::ada())] {
+                world::assert_own_fields(backend, &fields, caller);
+            }
+        }
+        Ok(())
+    });
+}
