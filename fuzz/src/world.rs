@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use metagate::backend::Backend;
 use metagate::claims::{
     ClaimPath, ClaimRules, DomainRule, NonExpiring, PrincipalMapping, PrincipalRules, PrincipalStyle,
-    VerifiedToken,
+    TokenKinds, VerifiedToken,
 };
 use metagate::decision::{Caller, Denial, Gate, NextStep, Permit};
 use metagate::jose::{Algorithm, AlgorithmSet, KeySet, UnverifiedToken, VerificationKey};
@@ -66,6 +66,7 @@ fn entry() -> TrustedIssuer {
 /// Rules that bind little, and rules that bind all there is.
 pub fn rules() -> [ClaimRules; 2] {
     let plain = ClaimRules {
+        kinds: TokenKinds::default(),
         issuers: Vec::new(),
         audiences: Vec::new(),
         non_expiring: NonExpiring::Bots,
