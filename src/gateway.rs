@@ -71,11 +71,6 @@ pub struct Peer {
     pub tls: bool,
 }
 
-/// The client's body ended early: there is nobody to answer.
-#[derive(Debug, thiserror::Error)]
-#[error("the client went away")]
-pub struct ClientGone;
-
 impl Gateway {
     /// Serves one request.
     pub async fn serve(
