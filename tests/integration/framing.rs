@@ -10,7 +10,7 @@ use crate::support::keys::sha256_hex;
 use crate::support::stage::Stage;
 use crate::support::stub::Received;
 use crate::support::token::{Token, bearer};
-use crate::support::wire::{Client, NoAnswer};
+use crate::support::wire::{Client, NoAnswer, replace};
 
 /// What must come of a case.
 #[derive(Clone, Copy)]
@@ -52,13 +52,6 @@ const MARK: &str = "X-Case";
 
 fn mark(name: &str) -> String {
     sha256_hex(name.as_bytes())[..16].to_owned()
-}
-
-fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
-    match bytes.windows(from.len()).position(|window| window == from) {
-        Some(at) => [&bytes[..at], to, &bytes[at + from.len()..]].concat(),
-        None => bytes.to_vec(),
-    }
 }
 
 /// What the client saw, in words.

@@ -100,31 +100,6 @@ fn another_scheme_is_refused_without_an_error_attribute() {
 }
 
 #[test]
-fn a_token_is_taken_from_the_authorization_field_alone() {
-    let stage = Stage::plain(|setup| setup);
-    let good = Token::bot().encode();
-    let header = bearer(&Token::bot());
-    let cookie = format!("access_token={good}; token={good}");
-    for (name, value) in [
-        ("Cookie", cookie.as_str()),
-        ("Proxy-Authorization", &header),
-        ("X-Auth-Token", &good),
-        ("X-Forwarded-Access-Token", &good),
-        ("X-Authorization", &header),
-        ("Sec-WebSocket-Protocol", &good),
-    ] {
-        assert_eq!(stage.gateway.get("/api/v1/tables", &[(name, value)]).status, 401, "{name}");
-    }
-    let query = format!("/api/v1/tables?access_token={good}");
-    assert_refusal(&stage.gateway.get(&query, &[]), 401, "No Authorization header provided");
-    let form = format!("access_token={good}");
-    let fields = [("Content-Type", "application/x-www-form-urlencoded")];
-    let answer = wire::send(stage.gateway.proxy, "POST", "/form", &fields, form.as_bytes());
-    assert_refusal(&answer, 401, "No Authorization header provided");
-    assert_eq!(stage.upstream.connections(), 0);
-}
-
-#[test]
 fn bad_tokens_of_the_simple_list() {
     let stage = Stage::plain(|setup| setup);
     let user = Token::user();

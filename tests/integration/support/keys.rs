@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
@@ -53,6 +54,11 @@ key!(
     /// And one that is published for something else than signatures.
     encryption_rsa,
     Key::new_rsa("rsa-4")
+);
+key!(
+    /// A third RSA key, which nothing that is trusted publishes.
+    third_rsa,
+    Key::new_rsa("rsa-5")
 );
 key!(p256, Key::new_ec("p256-1", "P-256"));
 key!(other_p256, Key::new_ec("p256-2", "P-256"));
@@ -133,6 +139,24 @@ impl Key {
         let mut sequence = take_tlv(&mut der, 0x30);
         let strip = |number: &[u8]| number[number.iter().take_while(|byte| **byte == 0).count()..].to_vec();
         (strip(take_tlv(&mut sequence, 0x02)), strip(take_tlv(&mut sequence, 0x02)))
+    }
+
+    /// Modulus and private exponent, big-endian.
+    pub fn rsa_private(&self) -> (Vec<u8>, Vec<u8>) {
+        let Material::Rsa(pair) = &self.material else { panic!("{} is no RSA key", self.kid) };
+        let document = AsDer::<Pkcs8V1Der<'static>>::as_der(pair).expect("PKCS #8");
+        let mut der = document.as_ref();
+        let mut info = take_tlv(&mut der, 0x30);
+        let _version = take_tlv(&mut info, 0x02);
+        let _algorithm = take_tlv(&mut info, 0x30);
+        let mut octets = take_tlv(&mut info, 0x04);
+        let mut key = take_tlv(&mut octets, 0x30);
+        let _version = take_tlv(&mut key, 0x02);
+        let n = take_tlv(&mut key, 0x02);
+        let _e = take_tlv(&mut key, 0x02);
+        let d = take_tlv(&mut key, 0x02);
+        let strip = |number: &[u8]| number[number.iter().take_while(|byte| **byte == 0).count()..].to_vec();
+        (strip(n), strip(d))
     }
 
     /// The public half as its format's plain bytes: PKCS#1 for RSA, the point for EC, the key for Ed25519.

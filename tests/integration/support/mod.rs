@@ -9,6 +9,7 @@ pub mod issuer;
 pub mod keys;
 pub mod message;
 pub mod metrics;
+pub mod raw_rsa;
 mod self_test;
 pub mod stage;
 pub mod stub;

@@ -167,6 +167,14 @@ pub fn request_bytes(method: &str, target: &str, headers: &[(&str, &str)], body:
     [text.as_bytes(), body].concat()
 }
 
+/// The same bytes with the first occurrence of some replaced.
+pub fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    match bytes.windows(from.len()).position(|window| window == from) {
+        Some(at) => [&bytes[..at], to, &bytes[at + from.len()..]].concat(),
+        None => bytes.to_vec(),
+    }
+}
+
 /// One request over a connection of its own.
 #[track_caller]
 pub fn send(

@@ -1,0 +1,111 @@
+//! J73, J74, H17: what takes more than one request, or a closer look at one.
+
+use serde_json::json;
+
+use super::{Case, Expect, Seen, case, story};
+use crate::support::eventually;
+use crate::support::issuer::{Issuer, JWKS};
+use crate::support::keys;
+use crate::support::stage::Stage;
+use crate::support::token::{Token, bearer};
+use crate::support::upstream::Upstream;
+use crate::support::wire::{Answer, Client, request_bytes};
+
+pub fn cases() -> Vec<Case> {
+    let mut cases = vec![
+        story("J73", "the upstream has revoked it", revoked_upstream, Expect::Passes(401)),
+        story("J74", "it expires", expires, Expect::Refused(401, "expired")),
+        story("J74", "its key is withdrawn", key_withdrawn, Expect::Refused(401, "unknown_key")),
+        story("J74", "its last character differs", last_character, Expect::Refused(401, "invalid_signature")),
+        story("H17", "a large upload by a bad token", upload, Expect::Refused(401, "expired")),
+    ];
+    // The same token again, out of the cache.
+    let token = Token::bot().claim("jti", json!("seen twice")).encode();
+    cases.push(case("J74", "seen for the first time", &token, "").passes());
+    cases.push(case("J74", "seen for the second time", &token, "").passes());
+    cases
+}
+
+/// Its answer is the answer, at the second time too, when the token is remembered here.
+fn revoked_upstream() -> Seen {
+    const BODY: &str = r#"{"code":401,"message":"Expired token!"}"#;
+    let upstream = Upstream::scripted(|exchange| {
+        exchange.reply(401, &[("WWW-Authenticate", "om-auth"), ("X-Upstream", "yes")], BODY)
+    });
+    let stage = Stage::with(Issuer::of(keys::rsa()), upstream, |setup| setup);
+    let token = Token::user().encode();
+    let ask = |path: &str| {
+        let answer = stage.gateway.get_with(&token, path);
+        assert_eq!(answer.text(), BODY);
+        assert_eq!(answer.header("www-authenticate"), Some("om-auth"));
+        assert_eq!(answer.header("x-upstream"), Some("yes"));
+        answer
+    };
+    ask("/first");
+    let second = ask("/second");
+    assert_eq!(stage.upstream.requests().len(), 2, "both were the upstream's to judge");
+    Seen::at(&stage, "/second", &second, 0)
+}
+
+/// A token that ends within the leeway: good for a moment, remembered, then not good.
+fn expires() -> Seen {
+    let stage = Stage::plain(|setup| setup.env("METAGATE_AUTHENTICATION__LEEWAY", "2s"));
+    let token = bearer(&Token::user().expires_in(1));
+    let mut client = Client::connect(stage.gateway.proxy);
+    let mut ask = |path: &str| -> Answer {
+        let request = request_bytes("GET", path, &[("Authorization", &token)], b"");
+        client.send(request).answer().expect("an answer")
+    };
+    assert_eq!(ask("/remembered").status, 200);
+    let mut asked = 0;
+    let (path, answer) = eventually("the remembered token to expire", || {
+        asked += 1;
+        let path = format!("/again/{asked}");
+        let answer = ask(&path);
+        (answer.status != 200).then_some((path, answer))
+    });
+    let reached = stage.upstream.requests().iter().filter(|request| request.head.target() == path).count();
+    Seen::at(&stage, &path, &answer, reached)
+}
+
+fn key_withdrawn() -> Seen {
+    let stage = Stage::plain(|setup| setup);
+    let old = Token::user().encode();
+    assert_eq!(stage.gateway.get_with(&old, "/remembered").status, 200);
+    stage.issuer.publish(JWKS, &[keys::other_rsa().jwk()]);
+    // A token by the new key makes the gateway ask for the set.
+    let new = Token::user().signed("RS256", keys::other_rsa());
+    assert_eq!(stage.gateway.get_as(&new, "/new").status, 200);
+    let answer = stage.gateway.get_with(&old, "/old");
+    let reached = stage.upstream.requests().iter().filter(|request| request.head.target() == "/old").count();
+    Seen::at(&stage, "/old", &answer, reached)
+}
+
+fn last_character() -> Seen {
+    let stage = Stage::plain(|setup| setup);
+    let good = Token::user().encode();
+    assert_eq!(stage.gateway.get_with(&good, "/remembered").status, 200);
+    let last = good.chars().last().expect("a character");
+    // 256 bytes leave two bits to the last character: `A`, `Q`, `g` and `w` are canonical there.
+    let other = if last == 'A' { 'Q' } else { 'A' };
+    let changed = format!("{}{other}", &good[..good.len() - 1]);
+    let answer = stage.gateway.get_with(&changed, "/changed");
+    let reached = stage.upstream.requests().iter().filter(|r| r.head.target() == "/changed").count();
+    Seen::at(&stage, "/changed", &answer, reached)
+}
+
+/// A client that waits for leave to send 10 MB gets the refusal instead of the leave, and then the
+/// end of the connection: what it might send must not be taken for a request.
+fn upload() -> Seen {
+    let stage = Stage::plain(|setup| setup);
+    let token = bearer(&Token::user().expires_in(-3600));
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send(format!(
+        "PUT /upload HTTP/1.1\r\nHost: gateway.test\r\nAuthorization: {token}\r\n\
+         Content-Length: 10000000\r\nExpect: 100-continue\r\n\r\n"
+    ));
+    let (status, head) = client.answer_head().expect("an answer");
+    let rest = client.rest();
+    assert!(rest.ends_with('}'), "the body of the refusal and nothing after it: {rest:?}");
+    Seen::at(&stage, "/upload", &Answer { status, head, ..Answer::default() }, stage.upstream.connections())
+}
