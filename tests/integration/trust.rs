@@ -11,6 +11,7 @@ use crate::support::stage::Stage;
 use crate::support::token::{Token, now};
 
 const ALPHA: &str = "https://alpha.test";
+const BETA: &str = "https://beta.test";
 
 /// The reason word of a refusal, or `allowed`.
 #[track_caller]
