@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::claims::VerifiedToken;
+use crate::claims::{TokenClass, VerifiedToken};
 use crate::policy::{
     Effect, Matching, Mode, Policy, Requirement, Rule, Verdict, contains_address, wildcard_matches,
 };
@@ -100,10 +100,14 @@ fn is_issuer(token: &VerifiedToken, name: &str) -> bool {
     token.entry() == name || token.issuer() == Some(name)
 }
 
-/// The class's word, or the token's own: `BOT`, `PERSONAL_ACCESS`, `SESSION`.
+/// The class's word, or the token's own: `BOT`, `PERSONAL_ACCESS`, `SESSION`. A class's word in the
+/// token makes it none of that class: whether it is one was judged by more than that.
 fn is_type(token: &VerifiedToken, name: &str) -> bool {
+    if TokenClass::ALL.iter().any(|class| class.as_str() == name) {
+        return token.class().as_str() == name;
+    }
     let own = |claim: &str| token.claims().get(claim).and_then(Value::as_str).is_some_and(|own| own == name);
-    token.class().as_str() == name || own("tokenType") || own("type")
+    own("tokenType") || own("type")
 }
 
 /// Whether a claim is this text, or a list that holds it. Numbers and booleans by their JSON text.

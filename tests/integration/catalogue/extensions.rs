@@ -97,7 +97,7 @@ fn twice() -> Vec<Case> {
     .into()
 }
 
-/// J71, as far as the header tells kinds of tokens apart.
+/// J71: kinds of tokens, told by the header or by a claim.
 fn types() -> Vec<Case> {
     let typed = |typ| Token::user().header("typ", typ);
     let mut cases = vec![good("J71", "no typ", &Token::user().without_header("typ"))];
@@ -118,6 +118,20 @@ fn types() -> Vec<Case> {
     ] {
         cases.push(case("J71", format!("typ {typ}"), typed(typ).encode(), MALFORMED));
     }
+    let logout = json!({"http://schemas.openid.net/event/backchannel-logout": {}});
+    for (name, claim, value) in [
+        ("a logout token", "events", logout),
+        ("Keycloak's refresh token", "typ", json!("Refresh")),
+        ("Keycloak's offline token", "typ", json!("Offline")),
+        ("Keycloak's logout token", "typ", json!("Logout")),
+    ] {
+        cases.push(case("J71", name, Token::user().claim(claim, value).encode(), MALFORMED));
+    }
+    // OpenMetadata's web UI sends the ID token of its provider.
+    let id = Token::user().claim("typ", json!("ID")).claim("nonce", json!("n")).claim("at_hash", json!("h"));
+    cases.push(good("J71", "an ID token", &id));
+    cases.push(good("J71", "other events", &Token::user().claim("events", json!({"x": {}}))));
+    cases.push(good("J71", "Keycloak's access token", &Token::user().claim("typ", json!("Bearer"))));
     // A proof of possession brings its own key, by which it is rightly signed (RFC 9449 section 4.2).
     let proof = Token::user().signed("RS256", attacker()).header("typ", json!("dpop+jwt"));
     let proof = proof.without_header("kid").header("jwk", attacker().jwk());

@@ -1,4 +1,4 @@
-//! J73, J74, H17: what takes more than one request, or a closer look at one.
+//! J57, J73, J74, H17: what takes more than one request, or a closer look at one.
 
 use serde_json::json;
 
@@ -13,6 +13,7 @@ use crate::support::wire::{Answer, Client, request_bytes};
 
 pub fn cases() -> Vec<Case> {
     let mut cases = vec![
+        story("J57", "past, within the leeway", within_leeway, Expect::Passes(200)),
         story("J73", "the upstream has revoked it", revoked_upstream, Expect::Passes(401)),
         story("J74", "it expires", expires, Expect::Refused(401, "expired")),
         story("J74", "its key is withdrawn", key_withdrawn, Expect::Refused(401, "unknown_key")),
@@ -24,6 +25,13 @@ pub fn cases() -> Vec<Case> {
     cases.push(case("J74", "seen for the first time", &token, "").passes());
     cases.push(case("J74", "seen for the second time", &token, "").passes());
     cases
+}
+
+/// Made when it is sent: the tables are built once, and it may take a while to come to their end.
+fn within_leeway() -> Seen {
+    let stage = Stage::plain(|setup| setup);
+    let answer = stage.gateway.get_as(&Token::user().expires_in(-5), "/past");
+    Seen::at(&stage, "/past", &answer, 0)
 }
 
 /// Its answer is the answer, at the second time too, when the token is remembered here.
