@@ -230,7 +230,6 @@ pub fn judge(
     let issuer = judge_issuer(&claims, rules)?;
     judge_audience(&claims, rules)?;
     times.judge_lifetime(now, rules)?;
-    judge_kind(&claims)?;
     optional_string(&claims, "sub")?;
     let identity = Identity::read(&claims, class, rules)?;
     if let Some(domain) = &rules.domain {
@@ -284,20 +283,6 @@ fn judge_audience(claims: &Map<String, Value>, rules: &ClaimRules) -> Result<(),
     } else {
         Err(ClaimsFault::WrongAudience)
     }
-}
-
-/// RFC 8725 section 3.12: what an issuer signs for another purpose by the same key lets nobody in.
-/// A logout token is told by its event (OpenID Connect Back-Channel Logout 1.0 section 2.4), and
-/// Keycloak's refresh and logout tokens by a claim. An ID token passes: OpenMetadata's web UI sends
-/// it as its bearer token.
-fn judge_kind(claims: &Map<String, Value>) -> Result<(), ClaimsFault> {
-    const LOGOUT: &str = "http://schemas.openid.net/event/backchannel-logout";
-    let logs_out = claims.get("events").is_some_and(|events| events.get(LOGOUT).is_some());
-    let kind = claims.get("typ").and_then(Value::as_str);
-    if logs_out || kind.is_some_and(|kind| ["Refresh", "Offline", "Logout"].contains(&kind)) {
-        return Err(ClaimsFault::Malformed("a logout or refresh token, which is for the issuer's clients"));
-    }
-    Ok(())
 }
 
 struct Identity {

@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 
 use super::{ClaimsFault, lookup};
 
+/// What makes a token a logout token.
+const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
+
 /// The kinds of token that one issuer entry takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenKinds {
@@ -15,8 +18,8 @@ pub struct TokenKinds {
     /// Whether ID tokens are refused: what has `nonce`, `at_hash` or `c_hash` (OpenID Connect Core 1.0
     /// section 2).
     pub refuse_id_tokens: bool,
-    /// Whether logout tokens are refused: what has `events` (OpenID Connect Back-Channel Logout 1.0
-    /// section 2.4), as security events have (RFC 8417 section 2.2).
+    /// Whether logout tokens are refused: what has the logout event in `events` (OpenID Connect
+    /// Back-Channel Logout 1.0 section 2.4).
     pub refuse_logout_tokens: bool,
 }
 
@@ -54,10 +57,19 @@ impl TokenKinds {
 
     pub(super) fn judge_claims(&self, claims: &Map<String, Value>) -> Result<(), ClaimsFault> {
         let has = |name: &str| lookup(claims, name).is_some_and(|value| !value.is_null());
+        // Keycloak signs these by the same key as access tokens, and says what they are in a claim.
+        let kind = claims.get("typ").and_then(Value::as_str);
+        if kind.is_some_and(|kind| ["Refresh", "Offline", "Logout"].contains(&kind)) {
+            return Err(ClaimsFault::Malformed(
+                "a refresh or logout token, which is for the issuer's clients",
+            ));
+        }
         if self.refuse_id_tokens && ["nonce", "at_hash", "c_hash"].into_iter().any(has) {
             return Err(ClaimsFault::Malformed("an ID token, which `refuse` names"));
         }
-        if self.refuse_logout_tokens && has("events") {
+        // Not every `events`: a claim of that name may be anybody's own.
+        let logs_out = lookup(claims, "events").is_some_and(|events| events.get(LOGOUT_EVENT).is_some());
+        if self.refuse_logout_tokens && logs_out {
             return Err(ClaimsFault::Malformed("a logout token, which `refuse` names"));
         }
         Ok(())

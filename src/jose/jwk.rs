@@ -242,6 +242,10 @@ fn judge_purpose(members: &Map<String, Value>) -> Result<(), KeyFault> {
     if ["d", "p", "q", "dp", "dq", "qi", "oth"].iter().any(|name| members.contains_key(*name)) {
         return Err(KeyFault::Private);
     }
+    // A secret beside a public key is a mistake that is not to be built on.
+    if members.contains_key("k") && text(members, "kty")? != Some("oct") {
+        return Err(KeyFault::Private);
+    }
     if text(members, "use")?.is_some_and(|purpose| purpose != "sig") {
         return Err(KeyFault::NotForSignatures);
     }

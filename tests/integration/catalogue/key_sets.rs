@@ -148,8 +148,8 @@ pub fn cases() -> Vec<Case> {
             by("RS256", keys::rsa(), "e of 3").encode(),
             INVALID,
         ),
-        // Such keys are not looked for: whoever can factor one can sign by it. Nobody else can.
-        case("J27", "another key than the marked one", by("RS256", keys::rsa(), "marked").encode(), INVALID),
+        // Whoever factors such a modulus can sign by it, so it is no key at all.
+        case("J27", "a key with the mark of ROCA", by("RS256", keys::rsa(), "marked").encode(), UNKNOWN),
         good("J36", "a key before the unsupported ones", &user()),
         good("J36", "a key between them", &user().signed("EdDSA", keys::ed25519())),
     ];
