@@ -1,6 +1,7 @@
 //! Good traffic while others make up key ids.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,8 @@ const ROUNDS: usize = 7;
 /// Good requests in each half of a round.
 const REQUESTS: usize = 200;
 const FLOODERS: usize = 3;
+/// Unknown kids a second, of all of them together.
+const RATE: u32 = 5000;
 /// What a busy machine may add by its scheduling alone: a few turns of others on two cores. A fetch
 /// takes ten times as long, so good requests that wait for one are far above it.
 const FLOOR: Duration = Duration::from_millis(10);
@@ -38,12 +41,16 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-/// Sends one token after another, each with a kid of its own, until told to stop.
-fn flood(stage: &Stage, stop: &AtomicBool, sent: &AtomicUsize) {
+/// Sends one token after another, each with a kid of its own, at its part of the rate, until the
+/// other end of `stop` is dropped.
+fn flood(stage: &Stage, stop: &Receiver<()>, sent: &AtomicUsize) {
     let token = Token::user().encode();
     let (_, payload, signature) = parts(&token);
     let mut client = Client::connect(stage.gateway.proxy);
-    while !stop.load(Ordering::Relaxed) {
+    let mut next = Instant::now();
+    while stop.recv_timeout(next.saturating_duration_since(Instant::now())) == Err(RecvTimeoutError::Timeout)
+    {
+        next += Duration::from_secs(1) * FLOODERS as u32 / RATE;
         let number = sent.fetch_add(1, Ordering::Relaxed);
         let header = url64(format!(r#"{{"alg":"RS256","kid":"unknown-{number}"}}"#));
         let field = format!("Bearer {header}.{payload}.{signature}");
@@ -66,17 +73,18 @@ fn good_traffic_does_not_notice_a_flood_of_unknown_kids() {
     // disturbs both alike.
     for _ in 0..ROUNDS {
         calm.push(p99(&mut client, &request));
-        let stop = AtomicBool::new(false);
+        let (stop, stopped): (Vec<_>, Vec<_>) = (0..FLOODERS).map(|_| channel()).unzip();
         thread::scope(|scope| {
-            for _ in 0..FLOODERS {
-                scope.spawn(|| flood(&stage, &stop, &sent));
+            let (stage, sent) = (&stage, &sent);
+            for stopped in stopped {
+                scope.spawn(move || flood(stage, &stopped, sent));
             }
             let before = sent.load(Ordering::Relaxed);
             while sent.load(Ordering::Relaxed) < before + 10 * FLOODERS {
                 thread::yield_now();
             }
             flooded.push(p99(&mut client, &request));
-            stop.store(true, Ordering::Relaxed);
+            drop(stop);
         });
     }
     let (elapsed, sent) = (start.elapsed(), sent.into_inner());
