@@ -10,10 +10,12 @@ use crate::jose::{Algorithm, Fingerprint, SignedClaims};
 use crate::numeric_date::NumericDate;
 use crate::scope;
 
+mod class;
 mod kinds;
 mod rules;
 mod times;
 
+pub use class::TokenClass;
 pub use kinds::TokenKinds;
 pub use rules::{
     ClaimPath, ClaimRules, DomainRule, NonExpiring, PrincipalMapping, PrincipalRules, PrincipalStyle,
@@ -45,59 +47,6 @@ pub enum ClaimsFault {
     MissingPrincipal,
     /// The principal's domain is not allowed.
     WrongDomain,
-}
-
-/// What kind of party a token speaks for. A closed set: it is a metric label and an audit field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TokenClass {
-    /// OpenMetadata: `isBot: true`, or `tokenType: BOT` where `isBot` is absent.
-    Bot,
-    /// OpenMetadata `tokenType: PERSONAL_ACCESS`, DataHub `type: PERSONAL`.
-    PersonalAccess,
-    /// DataHub `type: SESSION`: a login of its web UI.
-    Session,
-    /// DataHub `type: SERVICE_ACCOUNT`.
-    ServiceAccount,
-    /// Everything else: an identity provider's token, OpenMetadata `tokenType: OM_USER`.
-    User,
-}
-
-impl TokenClass {
-    /// Every class.
-    pub const ALL: [Self; 5] =
-        [Self::Bot, Self::PersonalAccess, Self::Session, Self::ServiceAccount, Self::User];
-
-    /// The word in rules (`tokenType`), logs and metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Bot => "bot",
-            Self::PersonalAccess => "personal_access",
-            Self::Session => "session",
-            Self::ServiceAccount => "service_account",
-            Self::User => "user",
-        }
-    }
-
-    fn of(claims: &Map<String, Value>) -> Self {
-        // A value that is no boolean is not an absent one: it makes nobody a bot.
-        let is_bot = match lookup(claims, "isBot") {
-            None | Some(Value::Null) => None,
-            Some(value) => Some(*value == Value::Bool(true)),
-        };
-        let token_type = lookup(claims, "tokenType").and_then(Value::as_str);
-        match (is_bot, token_type) {
-            (Some(true), _) | (None, Some("BOT")) => return Self::Bot,
-            (_, Some("PERSONAL_ACCESS")) => return Self::PersonalAccess,
-            _ => {}
-        }
-        // DataHub's tokens are told by `actorType`; a bare `type` means other things elsewhere.
-        match claims.get("actorType").and_then(|_| claims.get("type")).and_then(Value::as_str) {
-            Some("PERSONAL") => Self::PersonalAccess,
-            Some("SESSION") => Self::Session,
-            Some("SERVICE_ACCOUNT") => Self::ServiceAccount,
-            _ => Self::User,
-        }
-    }
 }
 
 /// A token whose signature and claims were judged good. There is no other way to make one than

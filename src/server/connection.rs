@@ -1,9 +1,13 @@
 //! One client connection.
 
+use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -14,6 +18,7 @@ use tokio::time::timeout;
 use super::head_timer::{HeadTimer, Phase};
 use super::worker::WorkerContext;
 use crate::gateway::Peer;
+use crate::respond::ObservedBody;
 
 /// Serves a connection until it ends or is drained.
 pub(super) async fn serve(stream: TcpStream, address: SocketAddr, context: &WorkerContext) {
@@ -42,8 +47,7 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let phase = phase.clone();
         async move {
             let answer = context.gateway.serve(&context.upstream, peer, request).await;
-            phase.is_answered();
-            answer
+            answer.map(|answer| answer.map(|body| LastBody { body, phase }))
         }
     });
     let io = TokioIo::new(HeadTimer::new(stream, phase.clone(), context.settings.head_timeout));
@@ -62,5 +66,35 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a client connection ended");
+    }
+}
+
+/// An answer's body. Until it has ended, what the client sends is no new head: a backend may begin to
+/// answer while the request's body is still on its way.
+struct LastBody {
+    body: ObservedBody,
+    phase: Arc<Phase>,
+}
+
+impl Body for LastBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for LastBody {
+    fn drop(&mut self) {
+        self.phase.is_answered();
     }
 }

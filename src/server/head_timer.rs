@@ -28,7 +28,7 @@ impl Phase {
         self.waiting.store(false, Ordering::Relaxed);
     }
 
-    /// The answer's head is made; what is read after its body is the next request.
+    /// The answer has ended; what is read now is the next request.
     pub(super) fn is_answered(&self) {
         self.waiting.store(true, Ordering::Relaxed);
     }

@@ -2,8 +2,12 @@
 
 use std::net::SocketAddr;
 
+use crate::support::issuer::Issuer;
+use crate::support::keys::rsa;
 use crate::support::stage::Stage;
+use crate::support::stub::Next;
 use crate::support::token::{Token, bearer};
+use crate::support::upstream::Upstream;
 use crate::support::wire::{Client, request_bytes};
 
 fn impatient() -> Stage {
@@ -87,4 +91,34 @@ fn a_client_that_stalls_in_its_body_is_not_the_backends_fault() {
     assert_eq!(answer.status, 400, "504 would have the client send it all again");
     assert_eq!(answer.header("connection"), Some("close"));
     assert_eq!(client.rest(), "");
+}
+
+#[test]
+fn a_body_that_goes_on_after_the_answer_has_begun_is_no_slow_head() {
+    let upstream = Upstream::scripted(|exchange| {
+        exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nearly\r\n")?;
+        let body = exchange.read_body()?;
+        exchange.send(format!("{:x}\r\n", body.len()))?;
+        exchange.send(body)?;
+        exchange.send("\r\n0\r\n\r\n")?;
+        Ok(Next::KeepOpen)
+    });
+    let stage = Stage::with(Issuer::of(rsa()), upstream, |setup| {
+        setup.env("METAGATE_LIMITS__HEADER_READ_TIMEOUT", "300ms")
+    });
+    let address = stage.gateway.proxy;
+    let token = bearer(&Token::user());
+    let mut client = Client::connect(address);
+    client.send(format!(
+        "POST /x HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nContent-Length: 12\r\n\r\none "
+    ));
+    let (status, head) = client.answer_head().expect("the answer begins");
+    let mut body = client.body_after(status, &head);
+    assert_eq!(client.piece(&mut body).expect("a piece"), Some(b"early".to_vec()));
+    client.send("two ");
+    // Another connection's end is the clock: a head's time has passed twice.
+    closed_after(address, "");
+    closed_after(address, "");
+    client.send("last");
+    assert_eq!(client.piece(&mut body).expect("a piece"), Some(b"one two last".to_vec()));
 }
