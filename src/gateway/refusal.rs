@@ -1,0 +1,60 @@
+//! Answering a request without forwarding it.
+
+use std::time::Duration;
+
+use http::Response;
+use http::header::{EXPECT, HeaderMap};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use super::Gateway;
+use crate::decision::{Denial, Reason};
+use crate::exchange::Exchange;
+use crate::respond::{self, Manner, ObservedBody};
+use crate::upstream::stated_length;
+
+/// What is read of a refused request's body so that its connection can go on.
+const DISCARD_BYTES: u64 = 64 * 1024;
+const DISCARD_TIME: Duration = Duration::from_secs(1);
+
+impl Gateway {
+    /// Refuses without anything of the request having gone upstream. What is left of its body
+    /// is either read to its end or never taken for a request, because the connection closes.
+    pub(super) async fn refuse(
+        &self,
+        exchange: Exchange,
+        denial: Denial,
+        body: Incoming,
+        fields: &HeaderMap,
+        manner: Manner,
+    ) -> Response<ObservedBody> {
+        let framing = denial.reason == Reason::BadTarget;
+        let close = framing || !discarded(body, fields).await;
+        respond::refusal(exchange, denial, &self.wording, Manner { close, ..manner })
+    }
+}
+
+/// Reads a small body to its end, within a second. A client that waits for `100 Continue` is
+/// not told to send one.
+async fn discarded(mut body: Incoming, fields: &HeaderMap) -> bool {
+    if body.is_end_stream() {
+        return true;
+    }
+    if fields.contains_key(EXPECT) || stated_length(fields).is_some_and(|length| length > DISCARD_BYTES) {
+        return false;
+    }
+    let reading = async {
+        let mut read = 0;
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return false };
+            read += frame.data_ref().map_or(0, |data| data.len() as u64);
+            if read > DISCARD_BYTES {
+                return false;
+            }
+        }
+        true
+    };
+    timeout(DISCARD_TIME, reading).await.unwrap_or(false)
+}

@@ -1,0 +1,126 @@
+//! From a request's credentials to a decision about it.
+
+use std::sync::Arc;
+
+use super::Gateway;
+use crate::claims::VerifiedToken;
+use crate::decision::{Caller, Denial, NextStep, Permit};
+use crate::exchange::{Exchange, RefusedToken};
+use crate::jose::UnverifiedToken;
+use crate::numeric_date::NumericDate;
+use crate::request::{BearerToken, RequestFacts};
+use crate::token_cache::TokenCache;
+use crate::trust::{self, TokenFault};
+
+/// How often one request is judged again because of its kid: a fetch that was under way already may
+/// have begun too early, and each of several sources answers in its own time.
+const MAX_REFRESHES: u8 = 4;
+
+impl Gateway {
+    pub(super) async fn judge(
+        &self,
+        exchange: &mut Exchange,
+        facts: &RequestFacts,
+    ) -> Result<Permit, Denial> {
+        let route = self.gate.route(facts);
+        let caller = match self.gate.next_step(facts, route) {
+            NextStep::Decide(caller) => caller,
+            NextStep::Verify(token) => match self.verify(exchange, token).await {
+                Ok(verified) => self.judge_revocation(exchange, token, verified).map(Caller::Token),
+                Err(denial) => Err(denial),
+            },
+        };
+        if let Ok(Caller::Token(token)) = &caller {
+            exchange.asked_by(token.clone());
+        }
+        self.gate.decide(facts, route, caller)
+    }
+
+    /// On every request, out of the cache or not: a revocation counts from the moment it is listed.
+    fn judge_revocation(
+        &self,
+        exchange: &mut Exchange,
+        token: &BearerToken,
+        verified: Arc<VerifiedToken>,
+    ) -> Result<Arc<VerifiedToken>, Denial> {
+        let Some(by) = self.revocations.current().find(&verified, token.as_str()) else {
+            return Ok(verified);
+        };
+        let entry = self.gate.trust.iter().position(|entry| *entry.name == *verified.entry());
+        exchange.asked_by(verified);
+        Err(Denial::of_token(TokenFault::Revoked(by), entry))
+    }
+
+    /// From a bearer token to a verified one: out of the cache, or by the keys that there are,
+    /// and once more after waiting for keys that were missing.
+    async fn verify(
+        &self,
+        exchange: &mut Exchange,
+        token: &BearerToken,
+    ) -> Result<Arc<VerifiedToken>, Denial> {
+        let text = token.as_str();
+        if text.len() > self.gate.token_bytes {
+            return Err(Denial::of_token(TokenFault::Malformed("token is longer than tokenBytes"), None));
+        }
+        let digest = TokenCache::digest(text);
+        let (mut waited, mut refreshes) = (false, 0);
+        loop {
+            let ring = self.keys.ring().clone();
+            let now = (self.clock)();
+            if let Some(token) = self.cache.get(&digest, ring.generation, now) {
+                self.ledger.metrics.token_cache("hit");
+                return Ok(token);
+            }
+            let (entry, fault) = match self.verify_with(text, &ring, now) {
+                Ok(token) => {
+                    self.ledger.metrics.token_cache("miss");
+                    let token = Arc::new(token);
+                    self.cache.insert(digest, token.clone(), ring.generation);
+                    return Ok(token);
+                }
+                Err(failed) => failed,
+            };
+            // The keys are of this moment; they may be better in the next.
+            let again = match (fault, entry) {
+                (TokenFault::KeysUnavailable, Some(entry)) if !waited => {
+                    waited = true;
+                    self.keys.wait_for(entry).await
+                }
+                (TokenFault::UnknownKey, Some(entry)) if refreshes < MAX_REFRESHES => {
+                    refreshes += 1;
+                    self.keys.refresh_unknown(entry, ring.generation).await
+                }
+                _ => false,
+            };
+            if !again {
+                exchange.refused_token(describe(text, self.gate.token_bytes));
+                return Err(Denial::of_token(fault, entry));
+            }
+        }
+    }
+
+    fn verify_with(
+        &self,
+        text: &str,
+        ring: &trust::KeyRing,
+        now: NumericDate,
+    ) -> Result<VerifiedToken, (Option<usize>, TokenFault)> {
+        let token =
+            UnverifiedToken::parse(text, self.gate.token_bytes).map_err(|fault| (None, fault.into()))?;
+        let index = trust::entry_for(&token, &self.gate.trust).map_err(|fault| (None, fault))?;
+        let Some(entry) = self.gate.trust.get(index) else { return Err((None, TokenFault::UntrustedIssuer)) };
+        let keys = ring.sets.get(index).and_then(Option::as_deref);
+        trust::verify(token, entry, keys, now).map_err(|fault| (Some(index), fault))
+    }
+}
+
+/// What may be said in the audit trail about a token that was not believed.
+fn describe(text: &str, max_bytes: usize) -> RefusedToken {
+    match UnverifiedToken::parse(text, max_bytes) {
+        Ok(token) => RefusedToken {
+            kid: token.header().kid.clone(),
+            fingerprint: Some(token.fingerprint().short().into()),
+        },
+        Err(_) => RefusedToken::default(),
+    }
+}
