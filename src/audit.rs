@@ -26,6 +26,9 @@ pub struct AuditRecord<'r> {
     pub request_id: &'r str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<&'r str>,
+    /// Where the request did not come in by the proxy's own listener.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub via: Option<&'static str>,
     pub decision: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,

@@ -42,6 +42,7 @@ use crate::backend::Backend;
 use crate::claims::ClaimRules;
 use crate::jose::{AlgorithmSet, VerificationKey};
 use crate::policy::Policy;
+use crate::request::TargetForm;
 
 /// A whole, checked configuration.
 #[derive(Clone, Debug)]
@@ -58,6 +59,8 @@ pub struct Config {
     pub health_listen: SocketAddr,
     /// Where the status page will be: loopback.
     pub admin_listen: SocketAddr,
+    /// Where other proxies ask for decisions, if they may.
+    pub forward_auth: Option<ForwardAuth>,
     /// Where requests go.
     pub upstream: Upstream,
     /// Whose tokens are believed. An entry with issuers comes before the simple list.
@@ -93,6 +96,15 @@ pub struct ServerTls {
     pub key_file: PathBuf,
     /// PEM: the authorities of client certificates, which are then required.
     pub client_ca_file: Option<PathBuf>,
+}
+
+/// The listener where other proxies ask for decisions.
+#[derive(Clone, Copy, Debug)]
+pub struct ForwardAuth {
+    /// Its address.
+    pub listen: SocketAddr,
+    /// How they name the request that they ask about.
+    pub target: TargetForm,
 }
 
 /// The backend's address and how long it may take.

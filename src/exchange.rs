@@ -39,6 +39,7 @@ pub struct Exchange {
     ledger: Arc<Ledger>,
     time: SystemTime,
     started: Instant,
+    via: Option<&'static str>,
     method: Method,
     target: Uri,
     source: IpAddr,
@@ -79,6 +80,7 @@ impl Exchange {
             ledger,
             time: SystemTime::now(),
             started: Instant::now(),
+            via: None,
             method,
             target,
             source,
@@ -100,6 +102,11 @@ impl Exchange {
     /// Its id, for the answer and for the backend.
     pub fn request_id(&self) -> &str {
         &self.request_id
+    }
+
+    /// Notes that another proxy asks for the decision alone: nothing of this goes upstream.
+    pub fn asked_by_proxy(&mut self) {
+        self.via = Some("forward_auth");
     }
 
     /// Notes the address that the request comes from, once trusted proxies were asked.
@@ -147,7 +154,7 @@ impl Exchange {
 
     /// Notes the answer's status.
     pub fn answers(&mut self, status: StatusCode) {
-        if self.forwarded {
+        if self.forwarded && self.via.is_none() {
             self.ledger.metrics.upstream_response(status);
         }
         self.status = Some(status);
@@ -199,6 +206,7 @@ impl Drop for Exchange {
             event: "request",
             request_id: &self.request_id,
             trace_id: self.trace_id.as_deref(),
+            via: self.via,
             decision,
             reason,
             detail: denial.and_then(|denial| denial.detail),

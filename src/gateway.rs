@@ -18,13 +18,14 @@ use crate::exchange::{Exchange, Ledger};
 use crate::keys::Keys;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::{OutboundHead, remove_connection_fields};
-use crate::request::RequestFacts;
+use crate::request::{RequestFacts, TargetForm};
 use crate::respond::{self, Manner, ObservedBody};
 use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
 use crate::upstream::{Failure, Outgoing, RequestBody, RequestProgress, Upstream, stated_length};
 
 mod assembly;
+mod forward_auth;
 mod refusal;
 mod verification;
 
@@ -38,6 +39,7 @@ pub struct Gateway {
     gate: Gate,
     wording: Wording,
     head: OutboundHead,
+    forward_auth: Option<TargetForm>,
     keys: Arc<Keys>,
     cache: TokenCache,
     revocations: Arc<RevocationList>,
@@ -55,6 +57,17 @@ pub struct Peer {
     pub address: IpAddr,
     /// Whether it came over TLS.
     pub tls: bool,
+    /// Where it came in.
+    pub door: Door,
+}
+
+/// The listeners that requests come in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Requests are judged and forwarded.
+    Proxy,
+    /// Another proxy asks for the decision alone.
+    ForwardAuth,
 }
 
 impl Gateway {
@@ -65,6 +78,9 @@ impl Gateway {
         peer: Peer,
         request: Request<Incoming>,
     ) -> Result<Response<ObservedBody>, Infallible> {
+        if peer.door == Door::ForwardAuth {
+            return Ok(self.answer_proxy(peer, request).await);
+        }
         let (head, body) = request.into_parts();
         let id = self.request_id(&head.headers);
         let mut exchange = Exchange::begin(

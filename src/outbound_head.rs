@@ -145,18 +145,49 @@ impl OutboundHead {
                 && !is_forwarded_twin(name)
         };
         retain(fields, stays);
-        if let Caller::Token(token) = permit.caller() {
-            self.set_identity(fields, token)?;
-            if token.class() == TokenClass::Bot
-                && self.backend == Backend::OpenMetadata
-                && let Some(user) = impersonated
-            {
-                fields.insert(X_IMPERSONATE_USER, user);
-            }
-        }
+        self.set_caller(fields, permit, impersonated)?;
         self.set_authorization(fields, facts, permit);
         self.drop_session_cookies(fields, facts);
         self.set_forwarded(fields, peer, tls);
+        Ok(())
+    }
+
+    /// What another proxy is to set that asked for the decision alone: the identity fields and
+    /// `Authorization`. What is not in there it is to remove. `Err` as for [`Self::rewrite`].
+    pub fn handed_over(
+        &self,
+        fields: &HeaderMap,
+        facts: &RequestFacts,
+        permit: &Permit,
+    ) -> Result<HeaderMap, Reason> {
+        let mut own = HeaderMap::with_capacity(8);
+        if let Some(credentials) = fields.get(AUTHORIZATION) {
+            own.insert(AUTHORIZATION, credentials.clone());
+        }
+        self.set_caller(&mut own, permit, fields.get(X_IMPERSONATE_USER).cloned())?;
+        self.set_authorization(&mut own, facts, permit);
+        Ok(own)
+    }
+
+    /// The names of the fields that are ours to set, in lower case with `-`.
+    pub fn reserved(&self) -> impl Iterator<Item = &str> {
+        self.reserved.iter().map(AsRef::as_ref)
+    }
+
+    fn set_caller(
+        &self,
+        fields: &mut HeaderMap,
+        permit: &Permit,
+        impersonated: Option<HeaderValue>,
+    ) -> Result<(), Reason> {
+        let Caller::Token(token) = permit.caller() else { return Ok(()) };
+        self.set_identity(fields, token)?;
+        if token.class() == TokenClass::Bot
+            && self.backend == Backend::OpenMetadata
+            && let Some(user) = impersonated
+        {
+            fields.insert(X_IMPERSONATE_USER, user);
+        }
         Ok(())
     }
 
@@ -263,17 +294,23 @@ impl OutboundHead {
         if self.trusted_proxies.is_empty() || !contains_address(&self.trusted_proxies, peer) {
             return peer;
         }
+        self.source_behind_peer(fields).unwrap_or(peer)
+    }
+
+    /// The address a request comes from by a peer that is believed: the last one in
+    /// `X-Forwarded-For` that is not a trusted proxy. `None` where it names none.
+    pub fn source_behind_peer(&self, fields: &HeaderMap) -> Option<IpAddr> {
         let chain: Vec<&[u8]> = fields
             .get_all(X_FORWARDED_FOR)
             .iter()
             .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
             .collect();
-        let mut source = peer;
+        let mut source = None;
         for hop in chain.iter().rev() {
             // What cannot be read ends the chain: further left, anything may have been written.
             let address = str::from_utf8(hop.trim_ascii()).ok().and_then(|hop| hop.parse::<IpAddr>().ok());
             let Some(address) = address else { return source };
-            source = address;
+            source = Some(address);
             if !contains_address(&self.trusted_proxies, address) {
                 break;
             }

@@ -6,9 +6,11 @@ use http::header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{HeaderMap, Method, Uri, Version};
 
+mod asked;
 mod bearer;
 mod target;
 
+pub use asked::{Asked, TargetForm};
 pub use bearer::{BasicCredentials, BearerToken, Credentials};
 pub use target::PathReadings;
 

@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
@@ -15,6 +16,8 @@ use crate::challenge::{self, Wording};
 use crate::decision::Denial;
 use crate::exchange::Exchange;
 use crate::upstream::AnswerBody;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The body of an answer. Dropping it ends the exchange.
 pub struct ObservedBody {
@@ -43,7 +46,6 @@ pub fn refusal(
     wording: &Wording,
     manner: Manner,
 ) -> Response<ObservedBody> {
-    const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
     let row = challenge::row(denial.reason);
     let message = wording.message(&denial);
     let mut response = Response::new(());
@@ -80,6 +82,22 @@ pub fn refusal(
     exchange.denied(denial);
     exchange.answers(row.status);
     response.map(|()| ObservedBody { content: Content::Own(Some(body)), exchange })
+}
+
+/// The answer to a proxy that asks for the decision alone: go on, with these fields.
+pub fn grant(mut exchange: Exchange, fields: HeaderMap, close: bool) -> Response<ObservedBody> {
+    let mut response = Response::new(());
+    *response.headers_mut() = fields;
+    let fields = response.headers_mut();
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(id) = HeaderValue::from_str(exchange.request_id()) {
+        fields.insert(X_REQUEST_ID, id);
+    }
+    if close {
+        fields.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    exchange.answers(StatusCode::OK);
+    response.map(|()| ObservedBody { content: Content::Own(None), exchange })
 }
 
 /// The backend's answer, streamed.

@@ -21,7 +21,7 @@ use crate::challenge;
 use crate::config::Config;
 use crate::decision::Reason;
 use crate::exchange::Ledger;
-use crate::gateway::{Clock, Gateway};
+use crate::gateway::{Clock, Door, Gateway};
 use crate::keys::{Keys, KeysError};
 use crate::metrics::Metrics;
 use crate::revocation_list::RevocationList;
@@ -46,13 +46,20 @@ pub struct Listeners {
     pub proxy: StdListener,
     /// Where `/livez`, `/readyz` and `/metrics` are.
     pub health: StdListener,
+    /// Where other proxies ask for decisions, if they may.
+    pub forward_auth: Option<StdListener>,
 }
 
 impl Listeners {
     /// Binds what the configuration says.
     pub fn bind(config: &Config) -> Result<Self, RunError> {
         let bind = |address| StdListener::bind(address).map_err(|error| RunError::Bind(address, error));
-        Ok(Self { proxy: bind(config.listen)?, health: bind(config.health_listen)? })
+        let forward_auth = config.forward_auth.as_ref().map(|forward_auth| bind(forward_auth.listen));
+        Ok(Self {
+            proxy: bind(config.listen)?,
+            health: bind(config.health_listen)?,
+            forward_auth: forward_auth.transpose()?,
+        })
     }
 }
 
@@ -114,17 +121,17 @@ pub async fn run(
     let workers =
         Workers::start(config.workers, gateway, &Target::new(&config.upstream)?, &settings, tls, &metrics)?;
 
-    let proxy = listener(listeners.proxy, "proxy")?;
+    let doors = Doors::open(listeners.proxy, listeners.forward_auth)?;
     let health = listener(listeners.health, "health")?;
     let health = tokio::spawn(health::serve(health, process.clone()));
     let refreshing = [tokio::spawn(keys.run()), tokio::spawn(revocations.run())];
 
     let connections = Arc::new(Semaphore::new(config.limits.connections));
     tokio::select! {
-        () = accept(&proxy, &workers, &connections) => {}
+        () = doors.accept(&workers, &connections) => {}
         () = shutdown => {}
     }
-    drain(config, &process, proxy, workers, &connections).await;
+    drain(config, &process, doors, workers, &connections).await;
     refreshing.iter().for_each(tokio::task::JoinHandle::abort);
     health.abort();
     finish(writer).await;
@@ -139,9 +146,33 @@ fn listener(listener: StdListener, name: &'static str) -> io::Result<TcpListener
     Ok(listener)
 }
 
+/// The listeners that requests come in by.
+struct Doors {
+    proxy: TcpListener,
+    forward_auth: Option<TcpListener>,
+}
+
+impl Doors {
+    fn open(proxy: StdListener, forward_auth: Option<StdListener>) -> io::Result<Self> {
+        let proxy = listener(proxy, "proxy")?;
+        let forward_auth = forward_auth.map(|asking| listener(asking, "forward-auth")).transpose()?;
+        Ok(Self { proxy, forward_auth })
+    }
+
+    /// Accepts by all of them until it is dropped.
+    async fn accept(&self, workers: &Workers, connections: &Arc<Semaphore>) {
+        let asking = async {
+            if let Some(listener) = &self.forward_auth {
+                accept(listener, Door::ForwardAuth, workers, connections).await;
+            }
+        };
+        tokio::join!(accept(&self.proxy, Door::Proxy, workers, connections), asking);
+    }
+}
+
 /// Accepts until it is dropped. Nothing that a client or a full table of file descriptors does
 /// ends it.
-async fn accept(listener: &TcpListener, workers: &Workers, connections: &Arc<Semaphore>) {
+async fn accept(listener: &TcpListener, door: Door, workers: &Workers, connections: &Arc<Semaphore>) {
     let mut failing = false;
     let turned_away = Arc::new(Semaphore::new(MAX_TURNED_AWAY));
     loop {
@@ -149,7 +180,7 @@ async fn accept(listener: &TcpListener, workers: &Workers, connections: &Arc<Sem
             Ok((stream, peer)) => {
                 failing = false;
                 match connections.clone().try_acquire_owned() {
-                    Ok(permit) => workers.hand_over(Job::new(stream, peer, permit)),
+                    Ok(permit) => workers.hand_over(Job::new(stream, peer, door, permit)),
                     Err(_) => turn_away(stream, &turned_away),
                 }
             }
@@ -199,17 +230,17 @@ fn turn_away(mut stream: TcpStream, waiting: &Arc<Semaphore>) {
 async fn drain(
     config: &Config,
     process: &Process,
-    proxy: TcpListener,
+    doors: Doors,
     workers: Workers,
     connections: &Arc<Semaphore>,
 ) {
     process.draining.store(true, Ordering::Relaxed);
     tracing::info!(delay = ?config.shutdown.delay, timeout = ?config.shutdown.drain_timeout, "draining");
     tokio::select! {
-        () = accept(&proxy, &workers, connections) => {}
+        () = doors.accept(&workers, connections) => {}
         () = sleep(config.shutdown.delay) => {}
     }
-    drop(proxy);
+    drop(doors);
     let deadline = Instant::now() + config.shutdown.drain_timeout;
     workers.drain();
     let all = u32::try_from(config.limits.connections).unwrap_or(u32::MAX);

@@ -40,6 +40,7 @@ fn record(path: &str) -> AuditRecord<'_> {
         event: "request",
         request_id: "0001",
         trace_id: None,
+        via: None,
         decision: "allow",
         reason: None,
         detail: None,

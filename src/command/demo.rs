@@ -40,8 +40,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let backend_listener = loopback(0)?;
     let config = configuration(issuer_listener.local_addr()?, backend_listener.local_addr()?)?;
     telemetry::start(&config.log)?;
-    let listeners =
-        Listeners { proxy: loopback(arguments.port).or_else(|_| loopback(0))?, health: loopback(0)? };
+    let proxy = loopback(arguments.port).or_else(|_| loopback(0))?;
+    let listeners = Listeners { proxy, health: loopback(0)?, forward_auth: None };
     let (proxy, health) = (listeners.proxy.local_addr()?, listeners.health.local_addr()?);
     runtime()?.block_on(async {
         let signals = ended()?;

@@ -1,5 +1,6 @@
 //! The merged configuration, from texts to what they mean. Nothing stops at the first error.
 
+mod forward_auth;
 mod key_source;
 mod policy;
 mod revocations;
@@ -76,6 +77,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         tls: server_tls(&root.section("tls")),
         health_listen: health_listen(root, listen),
         admin_listen: admin_listen(root, listen),
+        forward_auth: forward_auth::forward_auth(root, listen),
         trust,
         jwks: jwks(&authentication.section("jwks")),
         token_cache: token_cache(&authentication.section("tokenCache")),

@@ -4,6 +4,7 @@ mod documentation;
 mod environment;
 mod errors;
 mod foreign;
+mod forward_auth;
 mod hostile;
 mod layers;
 mod meaning;

@@ -39,6 +39,7 @@ pub(super) fn gateway(
         gate,
         wording,
         head,
+        forward_auth: config.forward_auth.as_ref().map(|forward_auth| forward_auth.target),
         keys,
         cache: TokenCache::new(config.token_cache.max_bytes, config.token_cache.max_ttl),
         revocations,

@@ -38,7 +38,7 @@ impl Gateway {
 
 /// Reads a small body to its end, within a second. A client that waits for `100 Continue` is
 /// not told to send one.
-async fn discarded(mut body: Incoming, fields: &HeaderMap) -> bool {
+pub(super) async fn discarded(mut body: Incoming, fields: &HeaderMap) -> bool {
     if body.is_end_stream() {
         return true;
     }

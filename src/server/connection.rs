@@ -17,19 +17,19 @@ use tokio::time::timeout;
 
 use super::head_timer::{HeadTimer, Phase};
 use super::worker::WorkerContext;
-use crate::gateway::Peer;
+use crate::gateway::{Door, Peer};
 use crate::respond::ObservedBody;
 
 /// Serves a connection until it ends or is drained.
-pub(super) async fn serve(stream: TcpStream, address: SocketAddr, context: &WorkerContext) {
+pub(super) async fn serve(stream: TcpStream, address: SocketAddr, door: Door, context: &WorkerContext) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY cannot be set");
     }
     let address = address.ip().to_canonical();
     match &context.tls {
-        None => serve_http1(stream, Peer { address, tls: false }, context).await,
+        None => serve_http1(stream, Peer { address, tls: false, door }, context).await,
         Some(acceptor) => match timeout(context.settings.head_timeout, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => serve_http1(stream, Peer { address, tls: true }, context).await,
+            Ok(Ok(stream)) => serve_http1(stream, Peer { address, tls: true, door }, context).await,
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         },

@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::connection;
 use crate::config::Limits;
-use crate::gateway::Gateway;
+use crate::gateway::{Door, Gateway};
 use crate::metrics::Metrics;
 use crate::upstream::{Target, Upstream};
 
@@ -29,12 +29,13 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(150);
 pub(super) struct Job {
     stream: TcpStream,
     peer: SocketAddr,
+    door: Door,
     permit: OwnedSemaphorePermit,
 }
 
 impl Job {
-    pub(super) fn new(stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) -> Self {
-        Self { stream, peer, permit }
+    pub(super) fn new(stream: TcpStream, peer: SocketAddr, door: Door, permit: OwnedSemaphorePermit) -> Self {
+        Self { stream, peer, door, permit }
     }
 }
 
@@ -142,7 +143,7 @@ impl Workers {
 
 /// Serves connections until the channel closes.
 async fn serve(mut jobs: UnboundedReceiver<Job>, context: WorkerContext, open: Arc<AtomicUsize>) {
-    while let Some(Job { stream, peer, permit }) = jobs.recv().await {
+    while let Some(Job { stream, peer, door, permit }) = jobs.recv().await {
         // A socket belongs to the runtime that polls it.
         let Ok(stream) = stream.into_std().and_then(TcpStream::from_std) else {
             open.fetch_sub(1, Ordering::Relaxed);
@@ -152,7 +153,7 @@ async fn serve(mut jobs: UnboundedReceiver<Job>, context: WorkerContext, open: A
         context.metrics.connections.inc();
         let context = context.clone();
         tokio::spawn(async move {
-            connection::serve(stream, peer, &context).await;
+            connection::serve(stream, peer, door, &context).await;
             drop(counted);
         });
     }

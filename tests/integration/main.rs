@@ -4,6 +4,7 @@
 
 mod catalogue;
 mod connections;
+mod forward_auth;
 mod forwarding;
 mod framing;
 mod keys;

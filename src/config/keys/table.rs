@@ -33,6 +33,8 @@ pub const KEYS: &[Key] = &[
     key("tls.clientCaFile", Kind::Path, "", "PEM authorities of client certificates, which are then required."),
     key("health.listen", Kind::Address, "0.0.0.0:8686", "Where /livez, /readyz and /metrics are."),
     key("admin.listen", Kind::Address, "127.0.0.1:8687", "Where the status page is: a loopback address."),
+    key("forwardAuth.listen", Kind::Address, "", "Where other proxies ask for decisions (nginx auth_request and the like); off unless it is given."),
+    key("forwardAuth.target", Kind::Word(&["forwarded", "original", "request"]), "", "How they name the request: X-Forwarded-Method/-Uri/-Host (Traefik, Caddy), X-Original-Method/-URI/-URL (nginx), or by the question's own method and target (Envoy). Required with listen."),
 
     key("upstream.url", Kind::Url(HTTP), "", "Where requests go; a path in it is put before every request's path. Required."),
     key("upstream.connectTimeout", WAIT, "2s", "The longest time to an open connection, TLS included."),

@@ -75,15 +75,7 @@ impl Setup {
     pub fn start(self) -> Gateway {
         let (mut child, directory) = self.spawn();
         let output = Output::of(&mut child);
-        let address = |listener: &str| {
-            output.wait(&format!("the {listener} listener"), |lines| {
-                let line = lines.logs().find(|log| {
-                    text(log, "message") == Some("listening") && text(log, "listener") == Some(listener)
-                })?;
-                Some(text(&line, "address")?.parse::<SocketAddr>().expect("an address"))
-            })
-        };
-        let (proxy, health) = (address("proxy"), address("health"));
+        let (proxy, health) = (output.listener("proxy"), output.listener("health"));
         Gateway { child, output, proxy, health, _directory: directory }
     }
 
@@ -158,6 +150,17 @@ impl Output {
         }
     }
 
+    /// Waits until the program says where that listener is.
+    #[track_caller]
+    fn listener(&self, name: &str) -> SocketAddr {
+        self.wait(&format!("the {name} listener"), |lines| {
+            let line = lines.logs().find(|log| {
+                text(log, "message") == Some("listening") && text(log, "listener") == Some(name)
+            })?;
+            Some(text(&line, "address")?.parse::<SocketAddr>().expect("an address"))
+        })
+    }
+
     /// Waits until both streams are closed, which is when the program ends.
     #[track_caller]
     fn wait_end(&self) {
@@ -215,6 +218,12 @@ impl Gateway {
     #[track_caller]
     pub fn get_with(&self, token: &str, target: &str) -> Answer {
         self.get(target, &[("Authorization", &format!("Bearer {token}"))])
+    }
+
+    /// Where the listener of that name is, as the log says.
+    #[track_caller]
+    pub fn listener(&self, name: &str) -> SocketAddr {
+        self.output.listener(name)
     }
 
     /// Asks the health listener.

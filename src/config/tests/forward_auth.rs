@@ -1,0 +1,69 @@
+//! The listener where other proxies ask for decisions.
+
+use super::*;
+use crate::request::TargetForm;
+
+const TARGET: (&str, &str) = ("METAGATE_FORWARD_AUTH__TARGET", "forwarded");
+const LISTEN: (&str, &str) = ("METAGATE_FORWARD_AUTH__LISTEN", "127.0.0.1:8688");
+
+fn with(variables: &[(&str, &str)]) -> Case {
+    environment(&[KEYS_URL, UPSTREAM]).with(variables)
+}
+
+#[test]
+fn it_is_off_unless_it_is_given() {
+    assert!(with(&[]).config().forward_auth.is_none());
+    let given = with(&[LISTEN, TARGET]).config().forward_auth.unwrap();
+    assert_eq!(given.listen, ([127, 0, 0, 1], 8688).into());
+    assert_eq!(given.target, TargetForm::Forwarded);
+}
+
+#[test]
+fn each_form_has_its_word() {
+    for (word, form) in [
+        ("forwarded", TargetForm::Forwarded),
+        ("original", TargetForm::Original),
+        ("request", TargetForm::Request),
+    ] {
+        let case = with(&[LISTEN, ("METAGATE_FORWARD_AUTH__TARGET", word)]);
+        assert_eq!(case.config().forward_auth.unwrap().target, form);
+    }
+    let errors = with(&[LISTEN, ("METAGATE_FORWARD_AUTH__TARGET", "auto")]).errors();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_error(&errors, "forwardAuth.target @ METAGATE_FORWARD_AUTH__TARGET | \"auto\" is not accepted");
+}
+
+#[test]
+fn one_without_the_other_is_an_error() {
+    let errors = with(&[LISTEN]).errors();
+    assert_error(&errors, "forwardAuth.target @ - | is missing");
+    let errors = with(&[TARGET]).errors();
+    assert_error(&errors, "forwardAuth.listen @ - | is missing");
+}
+
+#[test]
+fn it_has_an_address_of_its_own() {
+    for (port, other) in [("8685", "data"), ("8686", "health"), ("8687", "admin")] {
+        let address = format!("127.0.0.1:{port}");
+        let errors = with(&[TARGET, ("METAGATE_FORWARD_AUTH__LISTEN", &address)]).errors();
+        let start = format!("forwardAuth.listen @ METAGATE_FORWARD_AUTH__LISTEN | {address} is the {other}");
+        assert_error(&errors, &start);
+    }
+}
+
+/// It would be in the answer to whoever holds any good token and asks.
+#[test]
+fn datahubs_credential_is_in_no_answer() {
+    let text = "backend: datahub-gms\nupstream: {authorization: datahubSystem}\ndatahub: {systemClientSecret: abc}\nforwardAuth: {listen: 127.0.0.1:8688, target: original}";
+    let errors = file(text).with(&[KEYS_URL, UPSTREAM]).errors();
+    assert_error(&errors, "upstream.authorization @ 2:27 | datahubSystem cannot be with");
+}
+
+#[test]
+fn envoys_own_address_is_to_be_named() {
+    let envoy = ("METAGATE_FORWARD_AUTH__TARGET", "request");
+    let warned = |case: Case| case.loaded().warnings.iter().any(|w| w.path == "forwardAuth.target");
+    assert!(warned(with(&[LISTEN, envoy])));
+    assert!(!warned(with(&[LISTEN, envoy, ("METAGATE_TRUSTED_PROXIES", "10.0.0.1")])));
+    assert!(!warned(with(&[LISTEN, TARGET])));
+}

@@ -1,0 +1,113 @@
+//! Another proxy asks for the decision, and carries it out itself.
+//!
+//! The question is turned into the request that it asks about and goes the way of every request, up
+//! to the decision. Only a permit is answered with a 2xx: that is all that every proxy looks at.
+
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use super::refusal::discarded;
+use super::{Gateway, Peer};
+use crate::challenge;
+use crate::decision::{Denial, Permit, Reason};
+use crate::exchange::Exchange;
+use crate::request::{Asked, Credentials, RequestFacts, RequestFault, TargetForm};
+use crate::respond::{self, Manner, ObservedBody};
+
+/// The body of a refusal, for a proxy that takes nothing but fields from it (nginx).
+const X_METAGATE_REFUSAL: HeaderName = HeaderName::from_static("x-metagate-refusal");
+/// What Envoy removes from the request that it asks about.
+const X_ENVOY_AUTH_HEADERS_TO_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
+
+impl Gateway {
+    /// Answers the question of a proxy.
+    pub(super) async fn answer_proxy(
+        &self,
+        peer: Peer,
+        request: Request<Incoming>,
+    ) -> Response<ObservedBody> {
+        let (mut head, body) = request.into_parts();
+        let id = self.request_id(&head.headers);
+        let asked = match self.forward_auth {
+            Some(form) => Asked::read(form, &head.method, &head.uri, &head.headers),
+            None => Err(RequestFault::BadTarget("forwardAuth is off")),
+        };
+        let (method, target) = match &asked {
+            Ok(asked) => (asked.method.clone(), asked.target.clone()),
+            Err(_) => (head.method.clone(), head.uri.clone()),
+        };
+        let ledger = self.ledger.clone();
+        let mut exchange = Exchange::begin(ledger, method, target, &head.headers, peer.address, id);
+        exchange.asked_by_proxy();
+        match self.judge_asked(&mut exchange, asked, &mut head).await {
+            Ok((permit, fields)) => {
+                exchange.permitted(&permit);
+                let close = !discarded(body, &head.headers).await;
+                respond::grant(exchange, fields, close)
+            }
+            Err(denial) => {
+                let refusal = self.refusal_field(&denial);
+                // Never as gRPC: its answers are 200, which would let the request in.
+                let manner = Manner { grpc: false, close: false };
+                let mut answer = self.refuse(exchange, denial, body, &head.headers, manner).await;
+                if let Some(value) = refusal {
+                    answer.headers_mut().insert(X_METAGATE_REFUSAL, value);
+                }
+                answer
+            }
+        }
+    }
+
+    /// The permit, and the fields of the answer.
+    async fn judge_asked(
+        &self,
+        exchange: &mut Exchange,
+        asked: Result<Asked, RequestFault>,
+        head: &mut Parts,
+    ) -> Result<(Permit, HeaderMap), Denial> {
+        let asked = asked?;
+        // The peer is believed in all else that it says. Without this field every client would have
+        // the proxy's own address, and rules about networks would let all of them in or none.
+        let source = self.head.source_behind_peer(&head.headers);
+        let source = source.ok_or(RequestFault::BadTarget("X-Forwarded-For names no address"))?;
+        exchange.comes_from(source);
+        if let Some(host) = asked.host {
+            head.headers.insert(HOST, host);
+        }
+        let cookies = self.gate.backend.session_cookies();
+        let facts =
+            RequestFacts::read(&asked.method, &asked.target, head.version, &head.headers, cookies, source)?;
+        // The proxy would forward both, and the backend may prefer the one that nobody judged.
+        if facts.has_session_cookie && !matches!(facts.credentials, Credentials::Missing) {
+            return Err(RequestFault::AmbiguousCredentials.into());
+        }
+        let permit = self.judge(exchange, &facts).await?;
+        let mut fields = self
+            .head
+            .handed_over(&head.headers, &facts, &permit)
+            .map_err(|reason: Reason| Denial::new(reason))?;
+        if self.forward_auth == Some(TargetForm::Request) {
+            self.name_removals(&mut fields);
+        }
+        Ok((permit, fields))
+    }
+
+    /// Envoy keeps a client's field where the answer has none of that name.
+    fn name_removals(&self, fields: &mut HeaderMap) {
+        let removed: Vec<&str> = self.head.reserved().filter(|name| !fields.contains_key(*name)).collect();
+        // Names of fields fit into a field.
+        if let Ok(value) = HeaderValue::try_from(removed.join(",")) {
+            fields.insert(X_ENVOY_AUTH_HEADERS_TO_REMOVE, value);
+        }
+    }
+
+    fn refusal_field(&self, denial: &Denial) -> Option<HeaderValue> {
+        if self.forward_auth != Some(TargetForm::Original) {
+            return None;
+        }
+        let status = challenge::row(denial.reason).status;
+        HeaderValue::try_from(challenge::body(status, self.wording.message(denial))).ok()
+    }
+}

@@ -1,0 +1,168 @@
+use super::*;
+
+fn fields(pairs: &[(&'static str, &str)]) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    for (name, value) in pairs {
+        fields.append(*name, HeaderValue::from_str(value).unwrap());
+    }
+    fields
+}
+
+fn read(form: TargetForm, pairs: &[(&'static str, &str)]) -> Result<String, &'static str> {
+    let asked = Asked::read(form, &Method::GET, &Uri::from_static("/own?q"), &fields(pairs));
+    match asked {
+        Ok(Asked { method, target, host }) => {
+            let host = host.map(|host| format!(" {}", host.to_str().unwrap())).unwrap_or_default();
+            Ok(format!("{method} {target}{host}"))
+        }
+        Err(RequestFault::BadTarget(why)) => Err(why),
+        Err(RequestFault::AmbiguousCredentials) => Err("credentials"),
+    }
+}
+
+fn why(fault: RequestFault) -> &'static str {
+    match fault {
+        RequestFault::BadTarget(why) => why,
+        RequestFault::AmbiguousCredentials => "credentials",
+    }
+}
+
+const FORWARDED: [(&str, &str); 3] = [
+    ("x-forwarded-method", "PUT"),
+    ("x-forwarded-uri", "/a//b;c?d=/e"),
+    ("x-forwarded-host", "a.example:8443"),
+];
+const ORIGINAL: [(&str, &str); 2] = [("x-original-method", "PUT"), ("x-original-uri", "/a%2Fb?c")];
+
+/// All pairs but the one at `index`.
+fn without(pairs: &[(&'static str, &'static str)], index: usize) -> Vec<(&'static str, &'static str)> {
+    let mut pairs = pairs.to_vec();
+    pairs.remove(index);
+    pairs
+}
+
+#[test]
+fn each_form_reads_its_own_fields() {
+    assert_eq!(read(TargetForm::Forwarded, &FORWARDED).unwrap(), "PUT /a//b;c?d=/e a.example:8443");
+    assert_eq!(read(TargetForm::Original, &ORIGINAL).unwrap(), "PUT /a%2Fb?c");
+    let url = [("x-original-method", "GET"), ("x-original-url", "https://a.example:8443//b?c=http://d/")];
+    assert_eq!(read(TargetForm::Original, &url).unwrap(), "GET //b?c=http://d/ a.example:8443");
+    // Only one of the two: the other would choose the host.
+    let both = [url[0], url[1], ("x-original-uri", "//b?c=http://d/")];
+    assert_eq!(read(TargetForm::Original, &both), Err(why(TWICE)));
+    assert_eq!(read(TargetForm::Request, &[]).unwrap(), "GET /own?q");
+}
+
+#[test]
+fn a_missing_field_is_not_made_up_for() {
+    for (index, fault) in [NO_METHOD, NO_TARGET, NO_HOST].into_iter().enumerate() {
+        assert_eq!(read(TargetForm::Forwarded, &without(&FORWARDED, index)), Err(why(fault)));
+    }
+    for (index, fault) in [NO_METHOD, NO_TARGET].into_iter().enumerate() {
+        assert_eq!(read(TargetForm::Original, &without(&ORIGINAL, index)), Err(why(fault)));
+    }
+    // Another form's fields are no substitute.
+    assert_eq!(read(TargetForm::Forwarded, &ORIGINAL), Err(why(NO_METHOD)));
+    assert_eq!(read(TargetForm::Original, &FORWARDED), Err(why(NO_TARGET)));
+}
+
+#[test]
+fn a_field_that_comes_twice_is_refused_in_every_form() {
+    for twice in FORWARDED.iter().take(2).chain(&ORIGINAL).chain(&[("x-original-url", "/a")]) {
+        for (form, own) in [
+            (TargetForm::Forwarded, &FORWARDED[..]),
+            (TargetForm::Original, &ORIGINAL[..]),
+            (TargetForm::Request, &[][..]),
+        ] {
+            let mut pairs: Vec<_> = own.to_vec();
+            pairs.retain(|(name, _)| *name != twice.0);
+            if twice.0.contains("original-ur") {
+                pairs.retain(|(name, _)| !name.contains("original-ur"));
+            }
+            pairs.extend([*twice, *twice]);
+            assert_eq!(read(form, &pairs), Err(why(TWICE)), "{form:?} {twice:?}");
+        }
+    }
+    let hosts = [FORWARDED[0], FORWARDED[1], FORWARDED[2], FORWARDED[2]];
+    assert_eq!(read(TargetForm::Forwarded, &hosts), Err(why(TWICE)));
+}
+
+#[test]
+fn what_another_form_names_must_be_the_same() {
+    let smuggled = [
+        ("x-forwarded-uri", "/public"),
+        ("x-forwarded-method", "POST"),
+        ("x-original-uri", "/public"),
+        ("x-original-url", "http://a/public"),
+        ("x-original-method", "POST"),
+        ("x-original-uri", "/own?q#"),
+        ("x-original-uri", ""),
+    ];
+    for (form, own) in [
+        (TargetForm::Forwarded, &FORWARDED[..]),
+        (TargetForm::Original, &ORIGINAL[..]),
+        (TargetForm::Request, &[][..]),
+    ] {
+        for field in smuggled.iter().filter(|field| own.iter().all(|own| own.0 != field.0)) {
+            let mut pairs = own.to_vec();
+            pairs.push(*field);
+            assert!(read(form, &pairs).is_err(), "{form:?} {field:?}");
+        }
+    }
+    let same =
+        [("x-forwarded-uri", "/own?q"), ("x-original-url", "http://a/own?q"), ("x-original-method", "GET")];
+    assert_eq!(read(TargetForm::Request, &same).unwrap(), "GET /own?q");
+}
+
+#[test]
+fn a_target_is_taken_whole_or_not_at_all() {
+    for target in [
+        "",
+        "*",
+        "own",
+        "/a#b",
+        "/a?b#c",
+        "/a b",
+        "/a\u{e9}",
+        "http://a",
+        "ftp://a/b",
+        "HTTP://a/b",
+        "//a/../%#",
+        "javascript:/a",
+        "http:/a",
+    ] {
+        let pairs = [("x-original-method", "GET"), ("x-original-uri", target)];
+        assert_eq!(read(TargetForm::Original, &pairs), Err(why(NO_PATH)), "{target:?}");
+    }
+    // A proxy writes scheme, Host and target one after the other. What a client put into Host stays
+    // in the authority, where the judge of Host refuses it.
+    for host in ["a?b=", "a#", "u@a", "a\\"] {
+        let url = format!("https://{host}/private");
+        let pairs = [("x-original-method", "GET"), ("x-original-url", url.as_str())];
+        let asked = read(TargetForm::Original, &pairs).unwrap();
+        assert_eq!(asked, format!("GET /private {host}"));
+        let mut judged = HeaderMap::new();
+        judged.insert(http::header::HOST, HeaderValue::from_str(host).unwrap());
+        let target = Uri::from_static("/private");
+        let source = std::net::IpAddr::from([127, 0, 0, 1]);
+        let facts = super::super::RequestFacts::read(
+            &Method::GET,
+            &target,
+            http::Version::HTTP_11,
+            &judged,
+            &[],
+            source,
+        );
+        assert!(facts.is_err(), "{host}");
+    }
+}
+
+#[test]
+fn a_method_is_a_token_and_case_counts() {
+    for method in ["", "GE T", "GET,PUT", "G\u{e9}T"] {
+        let pairs = [("x-original-method", method), ("x-original-uri", "/a")];
+        assert_eq!(read(TargetForm::Original, &pairs), Err(why(NO_METHOD)), "{method:?}");
+    }
+    let pairs = [("x-original-method", "get"), ("x-original-uri", "/a")];
+    assert_eq!(read(TargetForm::Original, &pairs).unwrap(), "get /a");
+}

@@ -1,0 +1,293 @@
+//! What the answer to a question says.
+
+use super::*;
+
+#[test]
+fn a_permit_names_the_caller_and_carries_the_canonical_token() {
+    let judge = Judge::of("forwarded");
+    let token = bearer(&Token::user());
+    let spelled = token.replace("Bearer ", "bEARER ");
+    let fields = [
+        ("Authorization", spelled.as_str()),
+        ("X-Forwarded-User", "mallory"),
+        ("X-Forwarded-Groups", "Admin"),
+        ("X-DataHub-Actor", "urn:li:corpuser:admin"),
+        ("X-Impersonate-User", "admin"),
+        ("X-Request-Id", "abc-1"),
+        ("Cookie", "a=b"),
+    ];
+    let answer = judge.forwarded("GET", "/private", &fields);
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.body, b"");
+    assert_eq!(answer.header("authorization"), Some(token.as_str()));
+    assert_eq!(answer.header("x-forwarded-user"), Some("ada"));
+    assert_eq!(answer.header("x-forwarded-email"), Some("ada@open-metadata.org"));
+    assert_eq!(answer.header("x-forwarded-groups"), Some("DataConsumer"));
+    assert_eq!(answer.header("x-request-id"), Some("abc-1"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let mut names: Vec<String> =
+        answer.head.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    names.sort();
+    let expected = [
+        "authorization",
+        "cache-control",
+        "content-length",
+        "date",
+        "x-forwarded-email",
+        "x-forwarded-groups",
+        "x-forwarded-user",
+        "x-request-id",
+    ];
+    assert_eq!(names, expected, "and nothing else of what came");
+}
+
+#[test]
+fn nobody_is_named_where_nobody_is_known() {
+    let judge = Judge::of("forwarded");
+    let forged = ("X-Forwarded-User", "mallory");
+    let expired = bearer(&Token::user().expires_in(-3600));
+    for target in ["/public/page", "/optional"] {
+        let answer = judge.forwarded("GET", target, &[forged]);
+        assert_eq!((answer.status, answer.header("x-forwarded-user")), (200, None), "{target}");
+    }
+    let answer = judge.forwarded("GET", "/public/page", &[forged, ("Authorization", &expired)]);
+    assert_eq!(
+        (answer.status, answer.header("x-forwarded-user")),
+        (200, None),
+        "a token there is not looked at"
+    );
+    let answer = judge.forwarded("GET", "/optional", &[forged, ("Authorization", &expired)]);
+    refused(&answer, 401, "Token has expired");
+    let good = bearer(&Token::user());
+    let answer = judge.forwarded("GET", "/optional", &[forged, ("Authorization", &good)]);
+    assert_eq!((answer.status, answer.header("x-forwarded-user")), (200, Some("ada")));
+}
+
+#[test]
+fn refusals_have_the_bodies_and_challenges_of_the_proxy() {
+    let judge = Judge::of("forwarded");
+    let ask = |fields: &[(&str, &str)]| judge.forwarded("GET", "/private", fields);
+    let answer = ask(&[]);
+    refused(&answer, 401, NO_TOKEN);
+    assert_eq!(answer.header("www-authenticate"), Some("Bearer realm=\"metagate\""));
+    assert_eq!(answer.header("x-metagate-refusal"), None);
+    let expired = ask(&[("Authorization", &bearer(&Token::user().expires_in(-3600)))]);
+    refused(&expired, 401, "Token has expired");
+    assert!(expired.header("www-authenticate").is_some_and(|value| value.contains("invalid_token")));
+    let forged = ask(&[("Authorization", &bearer(&Token::user().signed("RS256", keys::other_rsa())))]);
+    assert_eq!(forged.status, 401);
+    refused(&ask(&[("Authorization", "Basic YTpi")]), 401, "Authorization header must use the Bearer scheme");
+    let good = bearer(&Token::user());
+    let twice = ask(&[("Authorization", &good), ("Authorization", &good)]);
+    refused(&twice, 400, "Request carries more than one credential");
+    let denied = judge.forwarded("DELETE", "/private", &[("Authorization", &good)]);
+    refused(&denied, 403, "Token lacks required role/permission");
+    assert!(denied.header("www-authenticate").is_some_and(|value| value.contains("insufficient_scope")));
+}
+
+/// The refusal of a gRPC request is HTTP 200 on the proxy's own listener. Here that would be leave.
+#[test]
+fn a_refusal_is_never_a_success() {
+    for form in ["forwarded", "original", "request"] {
+        let judge = Judge::of(form);
+        let fields = [("Content-Type", "application/grpc"), ("TE", "trailers")];
+        let answer = match form {
+            "forwarded" => judge.forwarded("POST", "/private", &fields),
+            "original" => judge.original("POST", "/private", &fields),
+            _ => judge.request("POST", "/private", &fields),
+        };
+        refused(&answer, 401, NO_TOKEN);
+    }
+}
+
+#[test]
+fn nginx_finds_the_refusals_body_in_a_field() {
+    let judge = Judge::of("original");
+    let token = bearer(&Token::user());
+    for (method, fields) in [("GET", vec![]), ("DELETE", vec![("Authorization", token.as_str())])] {
+        let answer = judge.original(method, "/private", &fields);
+        assert!(answer.status >= 400);
+        assert_eq!(answer.header("x-metagate-refusal"), Some(answer.text().as_str()));
+    }
+    let answer = judge.original("GET", "/private", &[("Authorization", &token), ("X-Metagate-Refusal", "x")]);
+    assert_eq!((answer.status, answer.header("x-metagate-refusal")), (200, None));
+}
+
+#[test]
+fn envoy_is_told_what_to_remove() {
+    let judge = Judge::with("request", "backend: openmetadata");
+    let removed = |fields: &[(&str, &str)], target: &str| {
+        let answer = judge.request("GET", target, fields);
+        assert_eq!(answer.status, 200);
+        let names = answer.header("x-envoy-auth-headers-to-remove").expect("names").to_owned();
+        names.split(',').map(str::to_owned).collect::<Vec<_>>()
+    };
+    let everything = removed(&[], "/api/v1/system/version");
+    for name in
+        ["x-forwarded-user", "x-forwarded-groups", "x-impersonate-user", "x-openmetadata-persona", "userid"]
+    {
+        assert!(everything.contains(&name.to_owned()), "{name}");
+    }
+    let token = bearer(&Token::user().without("email"));
+    let rest = removed(&[("Authorization", &token)], "/api/v1/tables");
+    assert!(!rest.contains(&"x-forwarded-user".to_owned()), "it is set");
+    for name in ["x-forwarded-email", "x-impersonate-user", "x-original-url"] {
+        assert!(rest.contains(&name.to_owned()), "{name}");
+    }
+}
+
+#[test]
+fn what_the_backend_believes_is_judged_as_on_the_proxy() {
+    let judge = Judge::with("forwarded", "backend: openmetadata");
+    let impersonating = |token: &Token| {
+        let token = bearer(token);
+        let fields = [("Authorization", token.as_str()), ("X-Impersonate-User", "bob")];
+        judge.forwarded("GET", "/api/v1/tables", &fields)
+    };
+    refused(&impersonating(&Token::user()), 403, "Only bot users can impersonate other users");
+    let bot = impersonating(&Token::bot());
+    assert_eq!((bot.status, bot.header("x-impersonate-user")), (200, Some("bob")));
+    let version = judge.forwarded("GET", "/api/v1/system/version", &[("X-Impersonate-User", "bob")]);
+    assert_eq!((version.status, version.header("x-impersonate-user")), (200, None));
+    let expired = bearer(&Token::user().expires_in(-3600));
+    let answer = judge.forwarded("GET", "/api/v1/tables", &[("Authorization", &expired)]);
+    refused(&answer, 401, "Expired token! Token has expired");
+    drop(judge);
+
+    let judge = Judge::with("forwarded", "backend: datahub-gms\nidentity: {datahubActor: true}");
+    let token = bearer(&Token::user());
+    let answer = judge.forwarded("GET", "/entities", &[("Authorization", &token)]);
+    assert_eq!(answer.header("x-datahub-actor"), Some("urn:li:corpuser:ada"));
+}
+
+/// The asking proxy would send both on, and the frontend believes the cookie.
+#[test]
+fn a_login_cookie_beside_a_token_is_refused() {
+    let judge = Judge::with("forwarded", "backend: datahub-frontend");
+    let token = bearer(&Token::user());
+    let cookie = ("Cookie", "theme=dark; PLAY_SESSION=abc.def");
+    let both = judge.forwarded("GET", "/api/v2/graphql", &[("Authorization", &token), cookie]);
+    refused(&both, 400, "Request carries more than one credential");
+    assert_eq!(judge.forwarded("GET", "/api/v2/graphql", &[cookie]).status, 200);
+    let other = judge.forwarded("GET", "/x", &[("Authorization", &token), ("Cookie", "theme=dark")]);
+    assert_eq!(other.status, 200);
+}
+
+#[test]
+fn the_token_stays_here_where_the_backend_is_not_to_have_it() {
+    let upstream = Upstream::echo();
+    let config = format!("upstream: {{url: \"{}\", authorization: strip}}", upstream.url());
+    let judge = Judge::with("forwarded", &config);
+    let token = bearer(&Token::user());
+    let answer = judge.forwarded("GET", "/x", &[("Authorization", &token)]);
+    assert_eq!((answer.status, answer.header("authorization")), (200, None));
+    assert_eq!(answer.header("x-forwarded-user"), Some("ada"));
+}
+
+#[test]
+fn report_mode_refuses_only_what_has_no_single_meaning() {
+    let judge = Judge::with("forwarded", &RULES.replace("authorization:", "authorization:\n  mode: report"));
+    let token = bearer(&Token::user());
+    let expired = bearer(&Token::user().expires_in(-3600));
+    let answer = judge.forwarded("GET", "/private", &[("Authorization", &expired)]);
+    assert_eq!((answer.status, answer.header("x-forwarded-user")), (200, None));
+    let answer = judge.forwarded("DELETE", "/private", &[("Authorization", &token)]);
+    assert_eq!((answer.status, answer.header("x-forwarded-user")), (200, Some("ada")));
+    refused(&judge.forwarded("GET", "/a/../b", &[("Authorization", &token)]), 400, BAD_TARGET);
+    let record = judge.stage.gateway.audit_of("/private");
+    assert_eq!(record["decision"], "would_deny");
+}
+
+#[test]
+fn without_keys_it_is_not_now() {
+    let issuer = Issuer::empty();
+    let gateway = Setup::run()
+        .env("AUTHENTICATION_PUBLIC_KEYS", issuer.url(JWKS))
+        .env("METAGATE_UPSTREAM__URL", "http://127.0.0.1:9")
+        .env("METAGATE_AUTHENTICATION__JWKS__MAX_WAIT", "1ms")
+        .env("METAGATE_FORWARD_AUTH__LISTEN", "127.0.0.1:0")
+        .env("METAGATE_FORWARD_AUTH__TARGET", "request")
+        .start();
+    let address = gateway.listener("forward-auth");
+    let token = bearer(&Token::user());
+    let fields = [("Authorization", token.as_str()), ("X-Forwarded-For", "192.0.2.9")];
+    let answer = wire::get(address, "/private", &fields);
+    refused(&answer, 503, "Signing keys are not available, try again");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+}
+
+#[test]
+fn one_record_for_a_question_about_what_was_asked() {
+    let judge = Judge::of("forwarded");
+    let token = bearer(&Token::user());
+    assert_eq!(judge.forwarded("PUT", "/private/x?secret", &[("Authorization", &token)]).status, 200);
+    let record = judge.stage.gateway.audit_of("/private/x");
+    assert_eq!(record["via"], "forward_auth");
+    assert_eq!(record["decision"], "allow");
+    assert_eq!(record["status"], 200);
+    assert_eq!(record["method"], "PUT");
+    assert_eq!(record["principal"], "ada");
+    assert_eq!(record["source_address"], "192.0.2.9");
+    assert_eq!(record["complete"], true);
+    judge.ask("GET", "/no-target", &[("Authorization", &token)]);
+    let record = judge.stage.gateway.audit_of("/no-target");
+    assert_eq!(record["reason"], "bad_target");
+    assert_eq!(record["detail"], "no field names the method");
+    assert_eq!(judge.stage.gateway.audit().len(), 2);
+    let gateway = &judge.stage.gateway;
+    assert_eq!(gateway.metric("metagate_requests_total", &[("decision", "allow")]), 1.0);
+    assert_eq!(gateway.metric("metagate_upstream_responses_total", &[]), 0.0, "nothing came from a backend");
+    assert_eq!(gateway.metric("metagate_token_cache_total", &[("result", "miss")]), 1.0);
+
+    // The proxy's own listener has no such fields, and its records no such member.
+    let answer = wire::get(gateway.proxy, "/plain", &[("X-Forwarded-Uri", "/public/page")]);
+    assert_eq!(answer.status, 401);
+    assert_eq!(gateway.audit_of("/plain").get("via"), None);
+}
+
+#[test]
+fn many_questions_on_one_connection() {
+    let judge = Judge::of("request");
+    let token = bearer(&Token::user());
+    let mut client = Client::connect(judge.address);
+    for round in 0..20 {
+        let with_token = round % 2 == 0;
+        let fields = [("X-Forwarded-For", "192.0.2.9"), ("Authorization", token.as_str())];
+        let fields = if with_token { &fields[..] } else { &fields[..1] };
+        let body: &[u8] = if round % 3 == 0 { b"{\"ignored\": true}" } else { b"" };
+        client.send(wire::request_bytes("POST", "/private", fields, body));
+        let answer = client.answer().expect("an answer");
+        assert_eq!(answer.status, if with_token { 200 } else { 401 }, "{round}");
+    }
+    // A body that is too large to read for nothing: answered, and the connection ends.
+    let length = "Content-Length: 10000000\r\n";
+    for authorization in [String::new(), format!("Authorization: {token}\r\n")] {
+        let mut client = Client::connect(judge.address);
+        client.send(format!(
+            "POST /private HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.9\r\n{authorization}{length}\r\nabc"
+        ));
+        let answer = client.answer().expect("an answer");
+        assert_eq!(answer.status, if authorization.is_empty() { 401 } else { 200 });
+        assert_eq!(answer.header("connection"), Some("close"));
+    }
+}
+
+#[test]
+fn it_is_off_unless_it_is_asked_for() {
+    let stage = Stage::plain(|setup| setup);
+    let listening = stage.gateway.logs().into_iter().filter(|log| log.to_string().contains("listening"));
+    assert_eq!(listening.count(), 2, "proxy and health");
+    let answer = stage.gateway.get("/x", &[("X-Forwarded-Uri", "/api/v1/system/version")]);
+    assert_eq!(answer.status, 401);
+}
+
+#[test]
+fn it_drains_with_everything_else() {
+    let mut judge = Judge::of("request");
+    let mut client = Client::connect(judge.address);
+    client.send(wire::request_bytes("GET", "/public/x", &[("X-Forwarded-For", "192.0.2.9")], b""));
+    assert_eq!(client.answer().expect("an answer").status, 200);
+    judge.stage.gateway.terminate();
+    assert_eq!(judge.stage.gateway.wait_exit(), Some(0));
+    assert_eq!(client.rest(), "");
+}
