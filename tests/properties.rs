@@ -9,13 +9,15 @@
     reason = "tests"
 )]
 
+use std::cell::Cell;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use metagate::backend::Backend;
 use metagate::decision::{Caller, Route};
 use metagate::jose::{Algorithm, KeyDialect, ParsedKeys, UnverifiedToken, VerificationKey};
-use metagate::request::{Credentials, RequestFacts};
+use metagate::request::{Asked, Credentials, RequestFacts, TargetForm};
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
@@ -232,6 +234,50 @@ fn an_open_route_has_one_reading() {
 
 /// Deciding ends in a permit or a denial, whatever comes, and without a token that holds nobody
 /// passes a route that is not open.
+/// What a proxy names is judged whole, byte for byte, and whoever else names something is in agreement.
+#[test]
+fn what_is_judged_is_what_was_asked_about() {
+    let names =
+        ["x-forwarded-method", "x-forwarded-uri", "x-original-method", "x-original-uri", "x-original-url"];
+    let method = || prop_oneof![Just("GET".to_owned()), Just("PUT".to_owned()), "[ -~]{0,3}"];
+    let target = || {
+        let odd = "(https?://)?[a-z@?#:/]{0,6}/[a-z?#/%.;]{0,6}";
+        prop_oneof![Just("/a".to_owned()), path(), odd, "[ -~]{0,8}"]
+    };
+    let value = |name: &'static str| {
+        let some = if name.ends_with("method") { method().boxed() } else { target().boxed() };
+        prop::collection::vec(some, 0..=1).prop_map(move |values| (name, values))
+    };
+    let fields = names.map(value).to_vec();
+    let form = prop::sample::select(vec![TargetForm::Forwarded, TargetForm::Original, TargetForm::Request]);
+    let read = Cell::new(0);
+    check(4000, &(form, fields), |(form, fields)| {
+        let mut head = HeaderMap::new();
+        head.insert("x-forwarded-host", HeaderValue::from_static("a.example"));
+        for (name, values) in &fields {
+            for value in values {
+                head.append(*name, HeaderValue::from_str(value).unwrap());
+            }
+        }
+        let own = Uri::from_static("/a");
+        let Ok(asked) = Asked::read(form, &Method::GET, &own, &head) else { return Ok(()) };
+        read.set(read.get() + 1);
+        let target = asked.target.path_and_query().unwrap().as_str();
+        for (name, value) in fields.iter().flat_map(|(name, values)| values.iter().map(move |v| (name, v))) {
+            if name.ends_with("method") {
+                prop_assert_eq!(value.as_str(), asked.method.as_str());
+            } else {
+                let before = value.strip_suffix(target).expect("the end of every field");
+                let authority = before.strip_prefix("http://").or(before.strip_prefix("https://"));
+                prop_assert!(before.is_empty() || authority.is_some_and(|a| !a.contains('/')), "{value}");
+                prop_assert!(!target.contains('#') && target.starts_with('/'));
+            }
+        }
+        Ok(())
+    });
+    assert!(read.get() > 100, "only {} were read", read.get());
+}
+
 #[test]
 fn deciding_never_panics() {
     let token = prop_oneof![

@@ -3,7 +3,7 @@
 //! The question is turned into the request that it asks about and goes the way of every request, up
 //! to the decision. Only a permit is answered with a 2xx: that is all that every proxy looks at.
 
-use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -96,7 +96,8 @@ impl Gateway {
 
     /// Envoy keeps a client's field where the answer has none of that name.
     fn name_removals(&self, fields: &mut HeaderMap) {
-        let removed: Vec<&str> = self.head.reserved().filter(|name| !fields.contains_key(*name)).collect();
+        let ours = self.head.reserved().chain([AUTHORIZATION.as_str()]);
+        let removed: Vec<&str> = ours.filter(|name| !fields.contains_key(*name)).collect();
         // Names of fields fit into a field.
         if let Ok(value) = HeaderValue::try_from(removed.join(",")) {
             fields.insert(X_ENVOY_AUTH_HEADERS_TO_REMOVE, value);

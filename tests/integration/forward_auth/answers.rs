@@ -130,7 +130,9 @@ fn envoy_is_told_what_to_remove() {
     }
     let token = bearer(&Token::user().without("email"));
     let rest = removed(&[("Authorization", &token)], "/api/v1/tables");
-    assert!(!rest.contains(&"x-forwarded-user".to_owned()), "it is set");
+    for name in ["x-forwarded-user", "authorization"] {
+        assert!(!rest.contains(&name.to_owned()), "{name} is set");
+    }
     for name in ["x-forwarded-email", "x-impersonate-user", "x-original-url"] {
         assert!(rest.contains(&name.to_owned()), "{name}");
     }
@@ -182,6 +184,12 @@ fn the_token_stays_here_where_the_backend_is_not_to_have_it() {
     let answer = judge.forwarded("GET", "/x", &[("Authorization", &token)]);
     assert_eq!((answer.status, answer.header("authorization")), (200, None));
     assert_eq!(answer.header("x-forwarded-user"), Some("ada"));
+    drop(judge);
+    let judge = Judge::with("request", &config);
+    let answer = judge.request("GET", "/x", &[("Authorization", &token)]);
+    assert_eq!((answer.status, answer.header("authorization")), (200, None));
+    let removed = answer.header("x-envoy-auth-headers-to-remove").expect("names");
+    assert!(removed.split(',').any(|name| name == "authorization"), "Envoy would keep the client's");
 }
 
 #[test]
