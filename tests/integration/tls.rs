@@ -162,6 +162,22 @@ fn a_client_certificate_is_required_where_authorities_are_named() {
 }
 
 #[test]
+fn proxies_that_ask_for_decisions_meet_the_same_tls() {
+    let certificates = Certificates::new();
+    let authorities = certificates.file("ca.pem");
+    let more = format!(
+        ", clientCaFile: {}}}\nforwardAuth: {{listen: \"127.0.0.1:0\", target: request",
+        authorities.display()
+    );
+    let (_issuer, _upstream, gateway) = listener(&certificates, &more);
+    let (address, token) = (gateway.listener("forward-auth"), bearer(&Token::user()));
+    assert_eq!(certificates.ask(address, false, &token), None);
+    // Good but for the address of the client, which only a proxy would send.
+    let answer = certificates.ask(address, true, &token).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+}
+
+#[test]
 fn a_private_authority_signs_for_the_backend_and_the_keys() {
     let certificates = Certificates::new();
     let backend = certificates.serve("from the backend".to_owned());
