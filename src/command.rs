@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -129,6 +129,15 @@ pub fn main() -> ExitCode {
 fn load(arguments: &ConfigArguments, flags: Flags) -> Result<Loaded, Failure> {
     let sources = Sources::from_process(arguments.config.clone(), flags);
     config::load(&sources).map_err(Failure::Config)
+}
+
+/// Writes to standard output. A reader that has seen enough, like `head`, is no failure.
+fn write_out(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
 }
 
 /// One thread, as the workers have: for what a command itself does.

@@ -13,6 +13,7 @@ mod openmetadata;
 mod parse;
 mod print;
 mod revocations;
+mod rule_test;
 mod schema;
 mod substitution;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use load::{Flags, Loaded, Sources, load};
 pub use openmetadata::ENVIRONMENT as FOREIGN_ENVIRONMENT;
 pub use print::print;
 pub use revocations::{RevocationFile, RevocationFileFault, Version};
+pub use rule_test::RuleTest;
 pub use schema::schema;
 
 use std::net::SocketAddr;
@@ -73,6 +75,8 @@ pub struct Config {
     pub revocations: Option<(RevocationFile, Version)>,
     /// Routes and rules.
     pub policy: Policy,
+    /// What `metagate check` holds routes and rules against.
+    pub rule_tests: Vec<RuleTest>,
     /// The fields that tell the backend who is asking.
     pub identity: IdentityFields,
     /// DataHub's own credential, where it is let through.

@@ -15,8 +15,10 @@ use crate::trust::{TokenFault, TrustedIssuer};
 
 mod reason;
 mod rules;
+mod trace;
 
 pub use reason::Reason;
+pub use trace::{RuleOutcome, RuleTrace, Trace};
 
 /// All that deciding needs besides the request, its token and the keys.
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use crate::claims::ClaimPath;
 
 mod path_pattern;
+mod relation;
 
 pub use path_pattern::{PathPattern, PatternError};
 

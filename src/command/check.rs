@@ -1,13 +1,19 @@
 //! `metagate check`
 
+mod rule_tests;
+mod signer;
+
 use std::time::SystemTime;
 
 use clap::Args;
 use serde_json::{Value, json};
 
+use rule_tests::{Results, TestResult};
+
 use super::keys::{fetch, source_json, times};
-use super::{ConfigArguments, Failure};
-use crate::config::{self, Config, Flags, Sources};
+use super::{ConfigArguments, Failure, write_out};
+use crate::config::{self, Config, Flags, Loaded, Sources};
+use crate::gateway::system_clock;
 use crate::keys::SourceStatus;
 
 #[derive(Debug, Args)]
@@ -28,6 +34,14 @@ struct Finding {
     path: String,
     message: String,
     help: Option<String>,
+    /// How it came about, step by step.
+    steps: Vec<String>,
+}
+
+impl Finding {
+    fn new(level: &'static str, path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { level, path: path.into(), message: message.into(), help: None, steps: Vec::new() }
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -42,75 +56,104 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Err(errors) => return Err(Failure::Config(errors)),
     };
     let fetched = if arguments.offline { Vec::new() } else { fetch(&loaded.config)? };
+    let tested = rule_tests::run(&loaded.config, system_clock())
+        .map_err(|_| Failure::Other("cannot make keys for the tests".to_owned()))?;
+    let findings = findings(&loaded, &fetched, &tested);
+    print(&findings, &fetched, &tested, arguments.json)?;
+    if findings.iter().any(|finding| finding.level == "error") { Err(Failure::Code(1)) } else { Ok(()) }
+}
+
+/// Everything to know, the worst first.
+fn findings(loaded: &Loaded, fetched: &[SourceStatus], tested: &Results) -> Vec<Finding> {
     let mut findings: Vec<_> = fetched.iter().filter_map(|source| failed(source, &loaded.config)).collect();
-    let warned = loaded.warnings.iter();
-    findings.extend(warned.map(|finding| Finding {
-        level: "warning",
-        path: finding.path.clone(),
-        message: finding.message.clone(),
+    findings.extend(tested.tests.iter().filter(|test| !test.passed).map(failed_test));
+    findings.extend(loaded.warnings.iter().map(|finding| Finding {
         help: finding.help.clone(),
+        ..Finding::new("warning", &finding.path, &finding.message)
     }));
     findings.extend(fetched.iter().flat_map(stored).chain(fetched.iter().flat_map(published_key)));
-    findings.sort_by_key(|finding| finding.level);
-    print(&findings, &fetched, arguments.json);
-    if findings.iter().any(|finding| finding.level == "error") { Err(Failure::Code(1)) } else { Ok(()) }
+    // Without any test there is nothing to miss.
+    if !tested.tests.is_empty() {
+        findings.extend(tested.never_hit.iter().map(|rule| never_hit(*rule, tested)));
+    }
+    findings.extend(loaded.infos.iter().map(|info| Finding::new("info", "", info)));
+    findings
+        .sort_by_key(|finding| ["error", "warning", "info"].iter().position(|level| *level == finding.level));
+    findings
+}
+
+fn failed_test(test: &TestResult) -> Finding {
+    Finding { steps: test.steps().to_vec(), ..Finding::new("error", &test.path, test.message()) }
+}
+
+fn never_hit(rule: usize, tested: &Results) -> Finding {
+    let message = format!("`{}` decides in no test", tested.rule(rule));
+    let help = Some("add a request that it decides about to authorization.tests".to_owned());
+    Finding { help, ..Finding::new("warning", format!("authorization.rules[{rule}]"), message) }
 }
 
 fn failed(source: &SourceStatus, config: &Config) -> Option<Finding> {
     let failure = source.failure.as_ref()?;
     // A backend that serves its own keys may not be up yet: it is no error of the configuration.
     let optional = config.trust.iter().any(|entry| entry.name == source.entry && entry.optional);
-    Some(Finding {
-        level: if optional { "warning" } else { "error" },
-        path: format!("authentication ({})", source.entry),
-        message: format!("{}: {failure}", source.name),
-        help: None,
-    })
+    let level = if optional { "warning" } else { "error" };
+    Some(Finding::new(level, place(source), format!("{}: {failure}", source.name)))
+}
+
+fn place(source: &SourceStatus) -> String {
+    format!("authentication ({})", source.entry)
 }
 
 /// Nothing is wrong with the configuration, but a start without the stored keys would find none.
 fn stored(source: &SourceStatus) -> Option<Finding> {
-    source.restored.then(|| Finding {
-        level: "warning",
-        path: format!("authentication ({})", source.entry),
-        message: format!("{}: {} stored keys would serve meanwhile", source.name, source.usable.len()),
-        help: None,
-    })
+    let message = format!("{}: {} stored keys would serve meanwhile", source.name, source.usable.len());
+    source.restored.then(|| Finding::new("warning", place(source), message))
 }
 
 /// OpenMetadata's quick start ships a key pair whose private half everybody has.
 fn published_key(source: &SourceStatus) -> Option<Finding> {
     const PUBLISHED_KID: &str = "Gb389a-9f76-gdjs-a92j-0242bk94356";
-    source.usable.iter().any(|key| key.kid() == Some(PUBLISHED_KID)).then(|| Finding {
-        level: "warning",
-        path: format!("authentication ({})", source.entry),
-        message: format!("{}: the key id is that of OpenMetadata's published default key pair", source.name),
-        help: Some("anybody can sign tokens with it; give OpenMetadata a key pair of its own".to_owned()),
-    })
+    let message = format!("{}: the key id is that of OpenMetadata's published default key pair", source.name);
+    let help = Some("anybody can sign tokens with it; give OpenMetadata a key pair of its own".to_owned());
+    source
+        .usable
+        .iter()
+        .any(|key| key.kid() == Some(PUBLISHED_KID))
+        .then(|| Finding { help, ..Finding::new("warning", place(source), message) })
 }
 
-fn print(findings: &[Finding], sources: &[SourceStatus], as_json: bool) {
+fn print(
+    findings: &[Finding],
+    sources: &[SourceStatus],
+    tested: &Results,
+    as_json: bool,
+) -> Result<(), Failure> {
+    let mut out = String::new();
     if as_json {
-        let findings: Vec<_> = findings.iter().map(|finding| json!({"level": finding.level, "path": finding.path, "message": finding.message, "help": finding.help})).collect();
-        println!(
-            "{:#}",
-            json!({"findings": findings, "sources": sources.iter().map(source_json).collect::<Value>()})
-        );
-        return;
+        let findings: Vec<_> = findings.iter().map(|finding| json!({"level": finding.level, "path": finding.path, "message": finding.message, "help": finding.help, "steps": finding.steps})).collect();
+        let sources = sources.iter().map(source_json).collect::<Value>();
+        out = format!("{:#}\n", json!({"findings": findings, "sources": sources, "tests": tested.json()}));
+        return write_out(&out);
     }
-    for Finding { level, path, message, help } in findings {
-        println!("{level}: {path}: {message}");
+    for Finding { level, path, message, help, steps } in findings {
+        let place = if path.is_empty() { String::new() } else { format!("{path}: ") };
+        out.push_str(&format!("{level}: {place}{message}\n"));
+        steps.iter().for_each(|step| out.push_str(&format!("  {step}\n")));
         if let Some(help) = help {
-            println!("  = help: {help}");
+            out.push_str(&format!("  = help: {help}\n"));
         }
     }
     for source in sources.iter().filter(|source| source.failure.is_none()) {
-        println!("ok: {}: {} keys from {}", source.entry, source.usable.len(), source.name);
+        out.push_str(&format!("ok: {}: {} keys from {}\n", source.entry, source.usable.len(), source.name));
         for line in times(source, SystemTime::now()) {
-            println!("  {line}");
+            out.push_str(&format!("  {line}\n"));
         }
     }
-    if !findings.iter().any(|finding| finding.level == "error") {
-        println!("configuration is good");
+    if !tested.tests.is_empty() {
+        out.push_str(&format!("{}\n", tested.summary()));
     }
+    if !findings.iter().any(|finding| finding.level == "error") {
+        out.push_str("configuration is good\n");
+    }
+    write_out(&out)
 }

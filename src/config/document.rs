@@ -87,6 +87,28 @@ impl Node {
         }
     }
 
+    /// This as JSON. Here YAML's own reading of a scalar without quotes counts: a number as JSON writes
+    /// it is one, `true` and `false` are booleans, everything else is text.
+    pub fn json(&self) -> serde_json::Value {
+        match &self.value {
+            Value::Null => serde_json::Value::Null,
+            Value::Scalar { text, quoted: false } => match text.as_str() {
+                "true" | "True" | "TRUE" => true.into(),
+                "false" | "False" | "FALSE" => false.into(),
+                _ => {
+                    let number = text.parse::<serde_json::Number>();
+                    number.map_or_else(|_| text.as_str().into(), serde_json::Value::Number)
+                }
+            },
+            Value::Scalar { text, quoted: true } => text.as_str().into(),
+            Value::List(items) => items.iter().map(Self::json).collect(),
+            Value::Map(entries) => {
+                let members = entries.iter().map(|entry| (entry.key.clone(), entry.node.json()));
+                serde_json::Value::Object(members.collect())
+            }
+        }
+    }
+
     /// A word for what this is.
     pub const fn kind(&self) -> &'static str {
         match self.value {

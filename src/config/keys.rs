@@ -75,6 +75,10 @@ pub enum Kind {
     Entries,
     /// A map with any content.
     Free,
+    /// A text, or a map with any content, which stands for its JSON text.
+    Body,
+    /// `allow`, or the status of a refusal.
+    Expectation,
 }
 
 impl Kind {
@@ -94,7 +98,7 @@ impl Kind {
 
     /// Whether a value is one scalar.
     pub const fn is_scalar(self) -> bool {
-        !self.is_list() && !matches!(self, Self::Claims | Self::Entries | Self::Free)
+        !self.is_list() && !matches!(self, Self::Claims | Self::Entries | Self::Free | Self::Body)
     }
 
     /// Whether the items of a list in a string are separated by blanks too: where no item has any.
@@ -109,7 +113,7 @@ impl Kind {
     pub fn check(self, text: &str) -> Result<(), String> {
         match self {
             Self::Text | Self::Secret | Self::Path | Self::Texts => no_control(text),
-            Self::Claims | Self::Entries | Self::Free => Ok(()),
+            Self::Claims | Self::Entries | Self::Free | Self::Body => Ok(()),
             Self::Name => values::name(text).map(drop),
             Self::Bool => values::boolean(text).map(drop),
             Self::Integer(min, max) => {
@@ -122,6 +126,7 @@ impl Kind {
             Self::Address => values::address(text).map(drop),
             Self::Url(schemes) | Self::Urls(schemes) => values::url(text, schemes).map(drop),
             Self::Word(words) => word(text, words),
+            Self::Expectation => values::expectation(text).map(drop),
             Self::HeaderName => values::header_name(text).map(drop),
             Self::BasePath => values::base_path(text).map(drop),
             Self::Algorithm | Self::Algorithms => values::algorithm(text).map(drop),
@@ -168,6 +173,8 @@ impl Kind {
             Self::Claims => "a map of lists".to_owned(),
             Self::Entries => "a list of maps".to_owned(),
             Self::Free => "a map".to_owned(),
+            Self::Body => "a text or a map".to_owned(),
+            Self::Expectation => "allow, 400, 401, 403 or 413".to_owned(),
         }
     }
 }

@@ -127,7 +127,11 @@ impl Walk<'_> {
         match key.kind {
             Kind::Entries => self.entries(path, key, node),
             Kind::Claims => self.claims(path, node),
-            Kind::Free => Some(Merging::from(Dict::new())),
+            Kind::Free => self.free(path, key, node),
+            Kind::Body => match &node.value {
+                Value::Scalar { text, .. } => Some(Merging::from(text.as_str())),
+                _ => self.free(path, key, node),
+            },
             kind if kind.is_list() => self.list(path, kind, node).map(Merging::from),
             kind => self.scalar(path, key, kind, node),
         }
@@ -240,6 +244,15 @@ impl Walk<'_> {
             }
         }
         Some(Merging::from(claims))
+    }
+
+    /// A map with any content, as its JSON text: it is one value, which no other source adds to.
+    fn free(&mut self, path: &str, key: &Key, node: &Node) -> Option<Merging> {
+        if !matches!(node.value, Value::Map(_)) {
+            self.error(path, node.at, format!("is {}; accepted: {}", node.kind(), key.kind.describe()));
+            return None;
+        }
+        Some(Merging::from(node.json().to_string()))
     }
 
     fn error(&mut self, path: &str, at: Position, message: String) {

@@ -4,6 +4,8 @@ mod forward_auth;
 mod key_source;
 mod policy;
 mod revocations;
+mod rule_tests;
+mod rule_warnings;
 mod section;
 mod token_kinds;
 mod trust;
@@ -24,7 +26,7 @@ use crate::backend::Backend;
 use section::{Report, Section};
 
 /// Keys of the contract whose function comes later. Setting one must not look as if it did something.
-const NOT_AVAILABLE: &[&str] = &["authorization.rules[].when", "authorization.tests"];
+const NOT_AVAILABLE: &[&str] = &["authorization.rules[].when"];
 
 /// What came out.
 pub(super) struct Parsed {
@@ -68,6 +70,8 @@ fn config(root: &Section<'_>) -> Option<Config> {
     let trust = trust::trust(root, &place);
     let policy = policy::policy(root, backend);
     policy::warn_of_unknown_issuers(root, &policy, &trust);
+    rule_warnings::warn(root, backend, &policy);
+    let rule_tests = rule_tests::rule_tests(root, &policy, &trust);
     let datahub_system = datahub_system(root, backend);
     let revocations = revocations::revocations(root, &trust);
     Some(Config {
@@ -83,6 +87,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         token_cache: token_cache(&authentication.section("tokenCache")),
         revocations,
         policy,
+        rule_tests,
         identity: identity(&root.section("identity"), backend),
         datahub_system,
         trusted_proxies: root.list("trustedProxies", values::network).unwrap_or_default(),

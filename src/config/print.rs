@@ -94,6 +94,8 @@ fn shown(kind: Kind, value: Option<&Value>) -> String {
     match (kind, value) {
         (_, None | Some(Value::Empty(..))) => String::new(),
         (Kind::Secret, Some(_)) => "\"[redacted]\"".to_owned(),
+        // JSON is YAML's flow style.
+        (Kind::Free, Some(Value::String(_, json))) => json.clone(),
         (_, Some(value)) => flow(value),
     }
 }

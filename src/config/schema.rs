@@ -47,6 +47,7 @@ fn property(key: &Key) -> Value {
             json!({ "type": ["object", "null"], "additionalProperties": list(json!({ "type": "string" })) })
         }
         Kind::Free => json!({ "type": ["object", "null"] }),
+        Kind::Body => json!({ "type": ["object", "string", "null"] }),
         kind if kind.is_list() => list(item(kind)),
         kind => item(kind),
     };
@@ -76,6 +77,7 @@ fn item(kind: Kind) -> Value {
             let words: Vec<Option<&str>> = words.iter().copied().map(Some).chain([None]).collect();
             json!({ "enum": words })
         }
+        Kind::Expectation => json!({ "enum": ["allow", 400, 401, 403, 413, null] }),
         Kind::Algorithm | Kind::Algorithms => {
             json!({ "enum": crate::jose::Algorithm::ASYMMETRIC.map(crate::jose::Algorithm::name) })
         }

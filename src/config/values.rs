@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use http::HeaderName;
+use http::{HeaderName, Method, StatusCode, Uri};
 use ipnet::IpNet;
 use url::Url;
 
@@ -186,6 +186,38 @@ pub(super) fn log_level(text: &str) -> Result<Box<str>, String> {
         }
     }
     Ok(text.into())
+}
+
+/// What a rule test expects: that the request goes on, or the status that it is refused with.
+pub(super) fn expectation(text: &str) -> Result<Option<StatusCode>, String> {
+    match text {
+        "allow" => Ok(None),
+        "400" => Ok(Some(StatusCode::BAD_REQUEST)),
+        "401" => Ok(Some(StatusCode::UNAUTHORIZED)),
+        "403" => Ok(Some(StatusCode::FORBIDDEN)),
+        "413" => Ok(Some(StatusCode::PAYLOAD_TOO_LARGE)),
+        _ if text.starts_with('2') || text == "deny" => Err(format!(
+            "{} is not accepted; write `allow` for a request that goes on, and the status of a refusal: 400, 401, 403 or 413",
+            quote(text)
+        )),
+        _ => Err(format!("{} is not accepted; write allow, 400, 401, 403 or 413", quote(text))),
+    }
+}
+
+/// `METHOD /path`: one request, its target as it goes over the wire.
+pub(super) fn request_line(text: &str) -> Result<(Method, Uri), String> {
+    let form = || format!("{} is not a request; write it like `DELETE /api/v1/tables/x`", quote(text));
+    let (method, target) = text.trim().split_once(' ').ok_or_else(form)?;
+    let upper = method.bytes().all(|byte| byte.is_ascii_uppercase());
+    let method = Method::from_bytes(method.as_bytes()).ok().filter(|_| upper).ok_or_else(form)?;
+    let target = target.trim_start();
+    let uri = target.parse::<Uri>().ok().filter(|_| target.starts_with('/'));
+    uri.map(|uri| (method, uri)).ok_or_else(|| {
+        format!(
+            "{} is not a path as it goes over the wire: percent-encode blanks and the like",
+            quote(target)
+        )
+    })
 }
 
 /// A host name without a port.

@@ -35,7 +35,7 @@ pub(super) fn judge(policy: &Policy, facts: &RequestFacts, token: Option<&Verifi
     allowed
 }
 
-fn judge_reading(
+pub(super) fn judge_reading(
     policy: &Policy,
     facts: &RequestFacts,
     path: &[u8],
@@ -56,7 +56,12 @@ fn judge_reading(
     Outcome { effect: policy.default, rule: None, reported }
 }
 
-fn matches(matching: &Matching, facts: &RequestFacts, path: &[u8], token: Option<&VerifiedToken>) -> bool {
+pub(super) fn matches(
+    matching: &Matching,
+    facts: &RequestFacts,
+    path: &[u8],
+    token: Option<&VerifiedToken>,
+) -> bool {
     let held = |own: &str| token.is_some_and(|token| is_issuer(token, own));
     matching.methods.contain(&facts.method)
         && (matching.paths.is_empty() || matching.paths.iter().any(|pattern| pattern.matches(path)))
@@ -65,7 +70,7 @@ fn matches(matching: &Matching, facts: &RequestFacts, path: &[u8], token: Option
         && (matching.issuers.is_empty() || matching.issuers.iter().any(|own| held(own)))
 }
 
-fn verdict(rule: &Rule, facts: &RequestFacts, token: Option<&VerifiedToken>) -> Effect {
+pub(super) fn verdict(rule: &Rule, facts: &RequestFacts, token: Option<&VerifiedToken>) -> Effect {
     match (&rule.verdict, token) {
         (Verdict::Allow, _) => Effect::Allow,
         (Verdict::Require(requirement), Some(token)) if meets(requirement, facts, token) => Effect::Allow,
@@ -73,7 +78,7 @@ fn verdict(rule: &Rule, facts: &RequestFacts, token: Option<&VerifiedToken>) -> 
     }
 }
 
-fn meets(requirement: &Requirement, facts: &RequestFacts, token: &VerifiedToken) -> bool {
+pub(super) fn meets(requirement: &Requirement, facts: &RequestFacts, token: &VerifiedToken) -> bool {
     let any = |wanted: &[Box<str>], held: &[Box<str>]| {
         wanted.is_empty() || wanted.iter().any(|name| held.contains(name))
     };

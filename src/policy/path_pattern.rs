@@ -5,13 +5,13 @@ use std::fmt;
 /// A pattern over the segments of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathPattern {
-    segments: Vec<Segment>,
+    pub(super) segments: Vec<Segment>,
     /// Whether the pattern ends in `**`.
-    open: bool,
+    pub(super) open: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Segment {
+pub(super) enum Segment {
     Literal(Box<str>),
     Any,
 }

@@ -34,7 +34,7 @@ impl Report<'_> {
     }
 
     /// Whether something is known to be wrong at `path` or below it.
-    fn knows(&self, path: &str) -> bool {
+    pub(super) fn knows(&self, path: &str) -> bool {
         let below = |own: &str| {
             own.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };

@@ -37,9 +37,15 @@ fn sample(kind: Kind) -> &'static str {
         Kind::Routes => "GET /seven",
         Kind::PathPatterns => "/seven",
         Kind::Methods => "PUT",
-        Kind::Text | Kind::Name | Kind::Secret | Kind::Texts | Kind::Claims | Kind::Entries | Kind::Free => {
-            "seven"
-        }
+        Kind::Expectation => "403",
+        Kind::Text
+        | Kind::Name
+        | Kind::Secret
+        | Kind::Texts
+        | Kind::Claims
+        | Kind::Entries
+        | Kind::Free
+        | Kind::Body => "seven",
     }
 }
 

@@ -1,0 +1,157 @@
+//! `authorization.tests`.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use http::header::{AUTHORIZATION, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use serde_json::{Map, Value};
+
+use super::super::{RuleTest, TrustEntry, values};
+use super::Section;
+use crate::policy::Policy;
+
+/// Reads the tests. One that is in error is left out.
+pub(super) fn rule_tests(root: &Section<'_>, policy: &Policy, trust: &[TrustEntry]) -> Vec<RuleTest> {
+    let mut tests: Vec<RuleTest> = Vec::new();
+    for (index, entry) in root.section("authorization").entries("tests").iter().enumerate() {
+        let path = format!("{}[{index}]", root.section("authorization").path("tests"));
+        let test = rule_test(entry, path, policy, trust);
+        let Some(test) = test else { continue };
+        if let Some(before) = tests.iter().find(|before| before.name == test.name) {
+            entry.error("name", format!("is the name of {} too", before.path));
+        }
+        tests.push(test);
+    }
+    tests
+}
+
+fn rule_test(entry: &Section<'_>, path: String, policy: &Policy, trust: &[TrustEntry]) -> Option<RuleTest> {
+    for (name, help) in [
+        ("name", "write what it shows: `name: bots cannot delete`"),
+        ("request", "write `request: DELETE /api/v1/tables/x`"),
+        ("expect", "write `expect: allow`, or the status of the refusal: `expect: 403`"),
+    ] {
+        if entry.text(name).is_none() {
+            entry.missing(name, "is missing", help);
+        }
+    }
+    let name = entry.text("name");
+    let request = entry.read("request", values::request_line);
+    let expect = entry.read("expect", values::expectation);
+    let rule = match entry.text("rule") {
+        Some(rule) => Some(rule_index(entry, policy, rule)?),
+        None => None,
+    };
+    let claims = entry.text("claims").map(object);
+    let signer = signing_entry(entry, claims.as_ref(), trust);
+    let fields = fields(entry);
+    let source_ip = match entry.text("sourceIp") {
+        Some(_) => entry.read("sourceIp", address)?,
+        None => IpAddr::V4(Ipv4Addr::LOCALHOST),
+    };
+    let (method, target): (Method, Uri) = request?;
+    Some(RuleTest {
+        name: name?.into(),
+        path,
+        claims,
+        entry: signer?,
+        method,
+        target,
+        fields: fields?,
+        body: entry.text("body").unwrap_or_default().as_bytes().into(),
+        source_ip,
+        expect: expect?,
+        rule,
+    })
+}
+
+/// The members of a value of the kind `Free`, which is the text of a JSON object.
+fn object(text: &str) -> Map<String, Value> {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+fn rule_index(entry: &Section<'_>, policy: &Policy, name: &str) -> Option<usize> {
+    let found = policy.rules.iter().position(|rule| *rule.name == *name);
+    if found.is_none() {
+        let names: Vec<_> = policy.rules.iter().map(|rule| &*rule.name).collect();
+        let help = format!("the rules are: {}", names.join(", "));
+        entry.error_with_help("rule", format!("no rule is named {}", values::quote(name)), help);
+    }
+    found
+}
+
+/// Which entry's key signs.
+fn signing_entry(
+    entry: &Section<'_>,
+    claims: Option<&Map<String, Value>>,
+    trust: &[TrustEntry],
+) -> Option<usize> {
+    let Some(name) = entry.text("issuer") else {
+        let claimed = claims.and_then(|claims| claims.get("iss")).and_then(Value::as_str);
+        let is_for = |own: &TrustEntry| own.rules.issuers.iter().any(|own| Some(&**own) == claimed);
+        return Some(trust.iter().position(is_for).unwrap_or_default());
+    };
+    if claims.is_none() {
+        entry.error("issuer", "has no effect without `claims`: the request has no token");
+        return None;
+    }
+    let found = trust.iter().position(|own| *own.name == *name);
+    // An entry that is in error itself is not there.
+    if found.is_none() && !entry.report.knows("authentication.issuers") {
+        let names: Vec<_> = trust.iter().map(|own| &*own.name).collect();
+        let help = format!("the entries are: {}", names.join(", "));
+        entry.error_with_help("issuer", format!("no issuer entry is named {}", values::quote(name)), help);
+    }
+    found
+}
+
+fn fields(entry: &Section<'_>) -> Option<HeaderMap> {
+    let mut fields = HeaderMap::new();
+    let host = match entry.text("host") {
+        Some(_) => entry.read("host", |text| field_value(text).map(|value| (HOST, value)))?,
+        None => (HOST, HeaderValue::from_static("localhost")),
+    };
+    fields.insert(host.0, host.1);
+    let given = entry.text("headers").map(object).unwrap_or_default();
+    let mut fine = true;
+    for (name, value) in &given {
+        match field(name, value) {
+            Ok((name, value)) => drop(fields.append(name, value)),
+            Err(message) => {
+                entry.error("headers", message);
+                fine = false;
+            }
+        }
+    }
+    fine.then_some(fields)
+}
+
+fn field(name: &str, value: &Value) -> Result<(HeaderName, HeaderValue), String> {
+    let known = values::header_name(name)?;
+    // A credential does not belong into a file that many can read.
+    if known == AUTHORIZATION {
+        return Err(
+            "Authorization is made of `claims`; leave them out for a request without a token".to_owned()
+        );
+    }
+    if known == HOST {
+        return Err("write `host` for the request's Host".to_owned());
+    }
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Bool(value) => value.to_string(),
+        Value::Null | Value::Array(_) | Value::Object(_) => {
+            return Err(format!("{} is not a single value", values::quote(name)));
+        }
+    };
+    Ok((known, field_value(&text).map_err(|message| format!("{}: {message}", values::quote(name)))?))
+}
+
+fn field_value(text: &str) -> Result<HeaderValue, String> {
+    HeaderValue::from_str(text).map_err(|_| format!("{} is no value of a field", values::quote(text)))
+}
+
+fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| format!("{} is not an IP address", values::quote(text)))
+}

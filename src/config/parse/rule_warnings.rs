@@ -1,0 +1,111 @@
+//! What is questionable about rules, and would show only once a request is not refused.
+
+use super::Section;
+use crate::backend::Backend;
+use crate::policy::{Mode, PathPattern, Policy, RoutePattern, Rule};
+
+/// How many routes one warning names.
+const NAMED_ROUTES: usize = 3;
+
+/// Warns of rules that never decide, or not where it seems so.
+pub(super) fn warn(root: &Section<'_>, backend: Backend, policy: &Policy) {
+    let section = root.section("authorization");
+    let entries = section.entries("rules");
+    for (index, (rule, entry)) in policy.rules.iter().zip(&entries).enumerate() {
+        warn_of_empty_lists(entry);
+        warn_of_report_mode(entry, rule);
+        let earlier = policy.rules.get(..index).unwrap_or_default();
+        warn_of_shadow(entry, rule, earlier);
+        warn_outside_base_path(root, backend, entry, rule);
+        warn_of_open_routes(&section, policy, entry, rule);
+    }
+}
+
+/// An empty list looks like "none" and means "all".
+fn warn_of_empty_lists(entry: &Section<'_>) {
+    let matching = entry.section("match");
+    for name in ["methods", "paths", "hosts", "issuers"] {
+        if matching.list(name, |_| Ok(())).is_some_and(|items| items.is_empty()) {
+            let message = format!("is an empty list, which stands for all {name}");
+            entry.report.warn(&matching.path(name), message, "leave the key out, or name them");
+        }
+    }
+}
+
+fn warn_of_report_mode(entry: &Section<'_>, rule: &Rule) {
+    if rule.mode == Mode::Report {
+        let message = format!("what `{}` would refuse goes on, only logged and counted", rule.name);
+        let help = "set `mode: enforce` once `metagate report` shows nobody who would break";
+        entry.report.warn(&entry.path("mode"), message, help);
+    }
+}
+
+/// The first rule that matches decides, whatever it says: one that matches no more than an earlier
+/// one is never asked. A rule that only reports decides nothing.
+fn warn_of_shadow(entry: &Section<'_>, rule: &Rule, earlier: &[Rule]) {
+    let covers = |before: &&Rule| before.mode == Mode::Enforce && before.matching.covers(&rule.matching);
+    if let Some(before) = earlier.iter().find(covers) {
+        let message = format!(
+            "`{}` never decides: `{}` before it matches every request that it matches",
+            rule.name, before.name
+        );
+        let help = format!("put it before `{}`, or take it out", before.name);
+        entry.report.warn(&entry.path("match"), message, help);
+    }
+}
+
+/// Rules are about the path as the client sends it, base path and all.
+fn warn_outside_base_path(root: &Section<'_>, backend: Backend, entry: &Section<'_>, rule: &Rule) {
+    let base = root.section("openmetadata").text("basePath").unwrap_or("/").trim_end_matches('/');
+    let below = PathPattern::parse(&format!("{base}/**"));
+    let (Backend::OpenMetadata, Ok(below)) = (backend, below) else { return };
+    for path in rule.matching.paths.iter().filter(|path| !below.overlaps(path)) {
+        let message = format!("`{path}` matches nothing that is served: openmetadata.basePath is {base}");
+        entry.report.warn(&entry.section("match").path("paths"), message, format!("write `{base}{path}`"));
+    }
+}
+
+/// On a public route no rule is asked, on an optional one not without a token.
+fn warn_of_open_routes(section: &Section<'_>, policy: &Policy, entry: &Section<'_>, rule: &Rule) {
+    // A rule about every path is not about these in particular.
+    if rule.matching.paths.is_empty() {
+        return;
+    }
+    let own = section.texts("public");
+    let is_own = |route: &RoutePattern| {
+        own.iter().any(|text| RoutePattern::parse(text).is_ok_and(|own| own == *route))
+    };
+    let (own, preset): (Vec<_>, Vec<_>) = policy.public.iter().partition(|route| is_own(route));
+    let overlaps = |route: &&RoutePattern| route.overlaps(&rule.matching);
+    // The backend's own routes are meant to be open: they are worth a warning only where nothing is
+    // left of what the rule names.
+    let (whole, partly): (Vec<_>, Vec<_>) =
+        preset.into_iter().filter(overlaps).partition(|route| route.covers_a_path_of(&rule.matching));
+    let public: Vec<_> = own.into_iter().filter(overlaps).chain(whole).collect();
+    let optional: Vec<_> = policy.optional.iter().filter(overlaps).collect();
+    let path = entry.section("match").path("paths");
+    if !public.is_empty() {
+        let message = format!("`{}` is not asked where everybody may go: {}", rule.name, listed(&public));
+        let help = "take these paths out of authorization.public, or out of the rule; what the backend itself serves to everybody stays public";
+        entry.report.warn(&path, message, help);
+    }
+    if !optional.is_empty() {
+        let message = format!("`{}` is not asked without a token: {}", rule.name, listed(&optional));
+        let help = "take these paths out of authorization.optional if the rule is for everybody";
+        entry.report.warn(&path, message, help);
+    }
+    if !partly.is_empty() {
+        let routes = listed(&partly);
+        entry
+            .report
+            .info(format!("{path}: `{}` is not asked on public routes of the backend: {routes}", rule.name));
+    }
+}
+
+fn listed(routes: &[&RoutePattern]) -> String {
+    let names: Vec<_> = routes.iter().take(NAMED_ROUTES).map(|route| format!("`{route}`")).collect();
+    match routes.len() - names.len() {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
+}

@@ -1,0 +1,176 @@
+//! How two patterns relate: whether one takes in all of the other, and whether anything is in both.
+//! For what is said about a configuration; no request is judged by it.
+
+use http::Method;
+
+use super::path_pattern::{PathPattern, Segment};
+use super::{Matching, Methods, RoutePattern};
+
+const METHODS: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
+impl PathPattern {
+    /// Whether every path that `other` matches is matched here too.
+    pub fn covers(&self, other: &Self) -> bool {
+        let each = self.segments.iter().zip(&other.segments).all(|(own, other)| own.covers(other));
+        let lengths = if self.open {
+            self.segments.len() <= other.segments.len()
+        } else {
+            !other.open && self.segments.len() == other.segments.len()
+        };
+        each && lengths
+    }
+
+    /// Whether some path is matched by both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let each = self.segments.iter().zip(&other.segments).all(|(own, other)| own.meets(other));
+        let (own, others) = (self.segments.len(), other.segments.len());
+        each && (own == others || (own < others && self.open) || (others < own && other.open))
+    }
+}
+
+impl Segment {
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, Self::Any) => true,
+            // `*` is no empty segment.
+            (Self::Any, Self::Literal(text)) => !text.is_empty(),
+            (Self::Literal(own), Self::Literal(text)) => own == text,
+            (Self::Literal(_), Self::Any) => false,
+        }
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        self.covers(other) || other.covers(self)
+    }
+}
+
+impl Methods {
+    /// Whether every method of `other` is meant here too.
+    pub fn covers(&self, other: &Self) -> bool {
+        METHODS.iter().filter(|method| other.contain(method)).all(|method| self.contain(method))
+    }
+
+    /// Whether some method is in both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        METHODS.iter().any(|method| self.contain(method) && other.contain(method))
+    }
+}
+
+impl RoutePattern {
+    /// Whether some request that this route opens is one that `matching` is about.
+    pub fn overlaps(&self, matching: &Matching) -> bool {
+        let paths = &matching.paths;
+        self.methods.overlaps(&matching.methods)
+            && (paths.is_empty() || paths.iter().any(|path| self.path.overlaps(path)))
+    }
+
+    /// Whether this route opens every request that `matching` is about on one of its paths.
+    pub fn covers_a_path_of(&self, matching: &Matching) -> bool {
+        self.methods.covers(&matching.methods) && matching.paths.iter().any(|path| self.path.covers(path))
+    }
+}
+
+impl Matching {
+    /// Whether every request that `other` is about is one of these too.
+    pub fn covers(&self, other: &Self) -> bool {
+        // Whoever adds a condition has to say here what it means.
+        let Self { methods, paths, hosts, issuers } = self;
+        let any_path = |wanted: &PathPattern| paths.iter().any(|own| own.covers(wanted));
+        methods.covers(&other.methods)
+            && (paths.is_empty() || (!other.paths.is_empty() && other.paths.iter().all(any_path)))
+            && names_cover(hosts, &other.hosts, str::eq_ignore_ascii_case)
+            && names_cover(issuers, &other.issuers, |own, other| own == other)
+    }
+}
+
+/// Whether a list of names, where none stands for all, takes in another one.
+fn names_cover(own: &[Box<str>], other: &[Box<str>], equal: impl Fn(&str, &str) -> bool) -> bool {
+    own.is_empty() || (!other.is_empty() && other.iter().all(|name| own.iter().any(|own| equal(own, name))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> PathPattern {
+        PathPattern::parse(text).unwrap()
+    }
+
+    /// Every path of up to three segments out of a few.
+    fn paths() -> Vec<String> {
+        let words = ["", "a", "b", "c"];
+        let mut found = Vec::new();
+        for one in words {
+            found.push(format!("/{one}"));
+            for two in words {
+                found.push(format!("/{one}/{two}"));
+                for three in words {
+                    found.push(format!("/{one}/{two}/{three}"));
+                }
+            }
+        }
+        found
+    }
+
+    /// Against the definition, over every path.
+    #[test]
+    fn paths_relate_as_what_they_match_does() {
+        let patterns = [
+            "/", "/a", "/b", "/a/", "/*", "/**", "/a/**", "/a/b", "/a/*", "/*/b", "/*/*", "/a/*/**",
+            "/a/*/c", "/*/b/**",
+        ];
+        let all = paths();
+        for one in patterns {
+            for other in patterns {
+                let (one_path, other_path) = (path(one), path(other));
+                let within = |text: &&String| other_path.matches(text.as_bytes());
+                let covers = all.iter().filter(within).all(|text| one_path.matches(text.as_bytes()));
+                let overlaps = all.iter().filter(within).any(|text| one_path.matches(text.as_bytes()));
+                // `/a/*/**` has longer paths than there are here, which `/a/*` does not match.
+                let longer = other_path.open && !one_path.open;
+                assert_eq!(one_path.covers(&other_path), covers && !longer, "{one} covers {other}");
+                assert_eq!(one_path.overlaps(&other_path), overlaps, "{one} overlaps {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn methods_relate_with_head_in_get() {
+        let methods = |text| Methods::parse(text).unwrap();
+        for (one, other, covers, overlaps) in [
+            ("*", "GET", true, true),
+            ("GET", "*", false, true),
+            ("GET", "HEAD", true, true),
+            ("HEAD", "GET", false, true),
+            ("GET,POST", "POST", true, true),
+            ("PUT", "POST", false, false),
+            ("GET,POST,PUT,PATCH,DELETE,OPTIONS", "*", true, true),
+        ] {
+            assert_eq!(methods(one).covers(&methods(other)), covers, "{one} covers {other}");
+            assert_eq!(methods(one).overlaps(&methods(other)), overlaps, "{one} overlaps {other}");
+        }
+    }
+
+    #[test]
+    fn a_matching_covers_another_in_every_condition() {
+        let matching = |paths: &[&str], hosts: &[&str], issuers: &[&str]| Matching {
+            paths: paths.iter().map(|text| path(text)).collect(),
+            hosts: hosts.iter().map(|name| (*name).into()).collect(),
+            issuers: issuers.iter().map(|name| (*name).into()).collect(),
+            ..Matching::default()
+        };
+        let everything = Matching::default();
+        let some = matching(&["/a/**", "/b"], &["a.example", "b.example"], &["okta"]);
+        assert!(everything.covers(&some) && !some.covers(&everything) && some.covers(&some));
+        for (other, covered) in [
+            (matching(&["/a/x"], &["A.example"], &["okta"]), true),
+            (matching(&["/a/x", "/c"], &["a.example"], &["okta"]), false),
+            (matching(&["/a/x"], &[], &["okta"]), false),
+            (matching(&["/a/x"], &["a.example"], &["OKTA"]), false),
+            (matching(&[], &["a.example"], &["okta"]), false),
+        ] {
+            assert_eq!(some.covers(&other), covered, "{other:?}");
+        }
+    }
+}
