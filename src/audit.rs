@@ -45,6 +45,9 @@ pub struct AuditRecord<'r> {
     pub path: &'r str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub principal: Option<&'r str>,
+    /// Of a token that was not believed: nothing may be concluded from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claimed_subject: Option<&'r str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_class: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,6 +56,8 @@ pub struct AuditRecord<'r> {
     pub kid: Option<&'r str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_fingerprint: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<&'r str>,
     pub source_address: std::net::IpAddr,
     pub duration_ms: f64,
     pub request_bytes: u64,

@@ -15,6 +15,7 @@ mod demo;
 mod explain;
 mod health;
 mod keys;
+mod report;
 mod run;
 mod token;
 
@@ -38,6 +39,8 @@ enum Command {
     Explain(explain::Arguments),
     /// List every key of every source, and why a key is not used.
     Keys(keys::Arguments),
+    /// Say from the audit log who would be refused if report mode were ended.
+    Report(report::Arguments),
     /// Look at a token without verifying it.
     #[command(subcommand)]
     Token(token::Command),
@@ -104,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Token(command) => token::run(&command),
         Command::Config(command) => config_command::run(&command),
         Command::Health(arguments) => health::run(&arguments),

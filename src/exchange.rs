@@ -3,18 +3,21 @@
 //! An [`Exchange`] is made when a head arrives and is dropped when the answer's body has ended or
 //! the client has gone. Dropping it writes exactly one audit record.
 
+mod client;
+
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::header::USER_AGENT;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use tokio::time::Instant;
 
 use crate::audit::{AuditRecord, AuditTrail};
 use crate::claims::VerifiedToken;
 use crate::decision::{Caller, Denial, Permit, Reason};
-use crate::metrics::{Metrics, RequestLabels};
+use crate::metrics::{Metrics, RequestLabels, WouldDenyLabels};
 use crate::upstream::RequestProgress;
 
 /// The longest path that goes into a record, in bytes.
@@ -43,6 +46,7 @@ pub struct Exchange {
     method: Method,
     target: Uri,
     source: IpAddr,
+    user_agent: Option<HeaderValue>,
     request_id: Box<str>,
     trace_id: Option<Box<str>>,
     token: Option<Arc<VerifiedToken>>,
@@ -64,6 +68,8 @@ pub struct RefusedToken {
     pub kid: Option<Box<str>>,
     /// See [`crate::jose::Fingerprint::short`].
     pub fingerprint: Option<Box<str>>,
+    /// The `sub` that it claims.
+    pub subject: Option<Box<str>>,
 }
 
 impl Exchange {
@@ -84,6 +90,7 @@ impl Exchange {
             method,
             target,
             source,
+            user_agent: fields.get(USER_AGENT).cloned(),
             request_id,
             trace_id: trace_id(fields),
             token: None,
@@ -130,6 +137,10 @@ impl Exchange {
             Caller::DatahubSystem => self.system = true,
             Caller::Anonymous | Caller::SessionCookie => {}
         }
+        // Now, and not when the answer has ended: whatever becomes of it, it would not have been let in.
+        if let Some(denial) = permit.would_deny() {
+            self.count_would_deny(denial);
+        }
     }
 
     /// Notes a refusal, or that the backend failed.
@@ -170,6 +181,20 @@ impl Exchange {
         self.complete = true;
     }
 
+    fn count_would_deny(&self, denial: &Denial) {
+        let token = self.token.as_deref();
+        let name = |names: &[Box<str>], at: Option<usize>| {
+            at.and_then(|at| names.get(at)).map(|name| name.to_string()).unwrap_or_default()
+        };
+        self.ledger.metrics.would_deny(&WouldDenyLabels {
+            reason: denial.reason.as_str(),
+            issuer: token
+                .map_or_else(|| name(&self.ledger.entries, denial.entry), |token| token.entry().to_owned()),
+            rule: name(&self.ledger.rules, denial.rule),
+            class: token.map(|token| token.class().as_str()).unwrap_or_default(),
+        });
+    }
+
     fn decision(&self) -> &'static str {
         match (&self.denial, self.forwarded) {
             (Some(_), true) => "would_deny",
@@ -187,9 +212,9 @@ impl Drop for Exchange {
         let duration = self.started.elapsed();
         let denial = self.denial.as_ref();
         let reason = denial.map(|denial| denial.reason.as_str());
-        let rule = self
-            .rule
-            .or(denial.and_then(|denial| denial.rule))
+        // Of a refusal that is only reported, the rule that would refuse and not the one that allowed.
+        let rule = denial
+            .map_or(self.rule, |denial| denial.rule)
             .and_then(|rule| self.ledger.rules.get(rule))
             .map(AsRef::as_ref);
         let token = self.token.as_deref();
@@ -201,6 +226,7 @@ impl Drop for Exchange {
         let refused = self.refused_token.as_ref();
         let decision = self.decision();
         let path = shortened(self.target.path());
+        let client = self.user_agent.as_ref().and_then(|value| client::products(value.as_bytes()));
         self.ledger.audit.add(&AuditRecord {
             time: self.time,
             event: "request",
@@ -216,12 +242,14 @@ impl Drop for Exchange {
             method: self.method.as_str(),
             path: &path,
             principal: token.map(VerifiedToken::principal).or(self.system.then_some("datahub-system")),
+            claimed_subject: refused.and_then(|refused| refused.subject.as_deref()),
             token_class: token.map(|token| token.class().as_str()),
             issuer,
             kid: token.and_then(VerifiedToken::kid).or(refused.and_then(|refused| refused.kid.as_deref())),
             token_fingerprint: token
                 .map(|token| token.fingerprint().short())
                 .or(refused.and_then(|refused| refused.fingerprint.as_deref())),
+            client: client.as_deref(),
             source_address: self.source,
             duration_ms: (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0,
             request_bytes: self.request.as_ref().map_or(0, |request| request.bytes()),

@@ -17,6 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    would_deny: Family<WouldDenyLabels, Counter>,
     request_duration: Histogram,
     overhead_duration: Histogram,
     upstream_responses: Family<CodeLabel, Counter>,
@@ -48,6 +49,19 @@ pub struct RequestLabels {
     pub issuer: String,
     /// The rule's name, if one decided.
     pub rule: String,
+}
+
+/// Whom report mode let through, for [`Metrics::would_deny`].
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct WouldDenyLabels {
+    /// The reason's word.
+    pub reason: &'static str,
+    /// The issuer entry's name, if one judged the token.
+    pub issuer: String,
+    /// The rule's name, if one would have refused.
+    pub rule: String,
+    /// The class of the verified token; empty where there is none.
+    pub class: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -100,6 +114,7 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("metagate"),
             requests: Family::default(),
+            would_deny: Family::default(),
             request_duration: Histogram::new(REQUEST_BUCKETS),
             overhead_duration: Histogram::new(OVERHEAD_BUCKETS),
             upstream_responses: Family::default(),
@@ -123,6 +138,11 @@ impl Metrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register("requests", "Requests by how they ended", self.requests.clone());
+        registry.register(
+            "would_deny",
+            "Requests that went on only because refusals are reported and not carried out",
+            self.would_deny.clone(),
+        );
         registry.register_with_unit(
             "request_duration",
             "From the head of a request to the end of its answer",
@@ -194,6 +214,11 @@ impl Metrics {
             None => self.requests.get_or_create(labels).inc(),
         };
         self.request_duration.observe(duration.as_secs_f64());
+    }
+
+    /// Counts one request that went on and would have been refused.
+    pub fn would_deny(&self, labels: &WouldDenyLabels) {
+        self.would_deny.get_or_create(labels).inc();
     }
 
     /// Observes the time from a request's head to its decision.

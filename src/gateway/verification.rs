@@ -16,6 +16,9 @@ use crate::trust::{self, TokenFault};
 /// have begun too early, and each of several sources answers in its own time.
 const MAX_REFRESHES: u8 = 4;
 
+/// How much of an unverified `sub` goes into the audit trail.
+const MAX_SUBJECT_CHARS: usize = 128;
+
 impl Gateway {
     pub(super) async fn judge(
         &self,
@@ -120,6 +123,7 @@ fn describe(text: &str, max_bytes: usize) -> RefusedToken {
         Ok(token) => RefusedToken {
             kid: token.header().kid.clone(),
             fingerprint: Some(token.fingerprint().short().into()),
+            subject: token.claimed("sub").map(|subject| subject.chars().take(MAX_SUBJECT_CHARS).collect()),
         },
         Err(_) => RefusedToken::default(),
     }

@@ -1,0 +1,105 @@
+//! Requests that are alike, counted. Memory is bounded whatever is read.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use super::line::Record;
+use super::path_pattern;
+
+/// The most groups that are kept.
+pub(super) const MAX_GROUPS: usize = 10_000;
+/// The longest text of a group, in bytes.
+const MAX_TEXT_BYTES: usize = 256;
+
+/// What requests of one group have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) decision: Box<str>,
+    pub(super) principal: Box<str>,
+    /// Whether the token that names the principal was verified.
+    pub(super) verified: bool,
+    pub(super) class: Box<str>,
+    pub(super) issuer: Box<str>,
+    pub(super) client: Box<str>,
+    pub(super) method: Box<str>,
+    pub(super) path: Box<str>,
+    pub(super) reason: Box<str>,
+    pub(super) rule: Box<str>,
+}
+
+/// One group.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    pub(super) key: Key,
+    pub(super) count: u64,
+    pub(super) first: Box<str>,
+    pub(super) last: Box<str>,
+}
+
+/// All groups.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    groups: HashMap<Key, (u64, Box<str>, Box<str>)>,
+    folded: u64,
+}
+
+impl Groups {
+    /// Counts one request.
+    pub(super) fn add(&mut self, record: &Record<'_>) {
+        let full = self.groups.len() >= MAX_GROUPS;
+        let time = record.time.as_deref().unwrap_or_default();
+        match self.groups.entry(key(record)) {
+            Entry::Occupied(mut entry) => {
+                let (count, first, last) = entry.get_mut();
+                *count += 1;
+                // All of them are RFC 3339 in UTC with as many digits: their order is that of time.
+                if time < &**first {
+                    *first = cut(time);
+                }
+                if time > &**last {
+                    *last = cut(time);
+                }
+            }
+            Entry::Vacant(_) if full => self.folded += 1,
+            Entry::Vacant(entry) => drop(entry.insert((1, cut(time), cut(time)))),
+        }
+    }
+
+    /// How many requests are in no group, because there were too many already.
+    pub(super) fn folded(&self) -> u64 {
+        self.folded
+    }
+
+    /// The groups, the largest first.
+    pub(super) fn sorted(self) -> Vec<Group> {
+        let groups = self.groups.into_iter();
+        let mut groups: Vec<_> =
+            groups.map(|(key, (count, first, last))| Group { key, count, first, last }).collect();
+        groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.key.cmp(&b.key)));
+        groups
+    }
+}
+
+fn key(record: &Record<'_>) -> Key {
+    let text = |text: &Option<std::borrow::Cow<'_, str>>| cut(text.as_deref().unwrap_or_default());
+    let verified = record.principal.is_some();
+    Key {
+        decision: cut(&record.decision),
+        principal: if verified { text(&record.principal) } else { text(&record.claimed_subject) },
+        verified,
+        class: text(&record.token_class),
+        issuer: text(&record.issuer),
+        client: text(&record.client),
+        method: text(&record.method),
+        path: cut(&path_pattern::of(record.path.as_deref().unwrap_or_default())),
+        reason: text(&record.reason),
+        rule: text(&record.rule),
+    }
+}
+
+fn cut(text: &str) -> Box<str> {
+    match text.char_indices().find(|(at, c)| at + c.len_utf8() > MAX_TEXT_BYTES) {
+        Some((at, _)) => text[..at].into(),
+        None => text.into(),
+    }
+}

@@ -1,0 +1,118 @@
+//! One line of a log: an audit record, or something else.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+/// What a line is.
+#[derive(Debug)]
+pub(super) enum Line<'l> {
+    /// The record of one request.
+    Record(Box<Record<'l>>),
+    /// Something of another program, or of metagate's own log.
+    Other,
+    /// Begins like a record and cannot be read.
+    Broken,
+}
+
+/// What of an audit record is reported. Other fields are skipped.
+#[derive(Debug, Deserialize)]
+pub(super) struct Record<'l> {
+    #[serde(borrow)]
+    pub(super) event: Cow<'l, str>,
+    #[serde(borrow)]
+    pub(super) decision: Cow<'l, str>,
+    #[serde(borrow, default)]
+    pub(super) time: Option<Cow<'l, str>>,
+    #[serde(borrow, default)]
+    pub(super) reason: Option<Cow<'l, str>>,
+    #[serde(borrow, default)]
+    pub(super) rule: Option<Cow<'l, str>>,
+    #[serde(borrow, default)]
+    pub(super) method: Option<Cow<'l, str>>,
+    #[serde(borrow, default)]
+    pub(super) path: Option<Cow<'l, str>>,
+    #[serde(borrow, default)]
+    pub(super) principal: Option<Cow<'l, str>>,
+    #[serde(borrow, default)]
+    pub(super) claimed_subject: Option<Cow<'l, str>>,
+    #[serde(borrow, default)]
+    pub(super) token_class: Option<Cow<'l, str>>,
+    #[serde(borrow, default)]
+    pub(super) issuer: Option<Cow<'l, str>>,
+    #[serde(borrow, default)]
+    pub(super) client: Option<Cow<'l, str>>,
+}
+
+/// How Docker's json-file driver, and many collectors, wrap a line of a container.
+#[derive(Deserialize)]
+struct Wrapped {
+    #[serde(alias = "message", alias = "MESSAGE", alias = "line")]
+    log: Option<String>,
+}
+
+impl<'l> Line<'l> {
+    /// Reads one line.
+    pub(super) fn read(bytes: &'l [u8]) -> Self {
+        let Ok(text) = str::from_utf8(bytes) else {
+            return if bytes.contains(&b'{') { Self::Broken } else { Self::Other };
+        };
+        let text = text.trim();
+        // Before the record may stand what a runtime puts there: CRI's time, stream and tag, a pod's
+        // or a service's name.
+        match text.find("{\"") {
+            None => Self::Other,
+            Some(at) => Self::json(&text[at..], at == 0 || is_cri(text)),
+        }
+    }
+
+    fn json(text: &'l str, whole: bool) -> Self {
+        if let Ok(record) = serde_json::from_str::<Record<'_>>(text) {
+            return if record.event == "request" { Self::Record(Box::new(record)) } else { Self::Other };
+        }
+        match serde_json::from_str::<Wrapped>(text) {
+            Ok(Wrapped { log: Some(inner) }) => Self::unwrapped(&inner),
+            Ok(Wrapped { log: None }) => Self::Other,
+            // The beginning of a record that was broken off, not any brace in a sentence.
+            Err(error) if whole && (error.is_eof() || error.is_syntax()) => Self::Broken,
+            Err(_) => Self::Other,
+        }
+    }
+
+    /// The line in a wrapper. A wrapper in a wrapper is none of ours.
+    fn unwrapped(inner: &str) -> Self {
+        let Some(at) = inner.find("{\"") else { return Self::Other };
+        match serde_json::from_str::<Record<'_>>(inner[at..].trim()) {
+            Ok(record) if record.event == "request" => Self::Record(Box::new(record.into_owned())),
+            Ok(_) => Self::Other,
+            Err(error) if at == 0 && (error.is_eof() || error.is_syntax()) => Self::Broken,
+            Err(_) => Self::Other,
+        }
+    }
+}
+
+impl Record<'_> {
+    fn into_owned(self) -> Record<'static> {
+        let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Record {
+            event: own(self.event),
+            decision: own(self.decision),
+            time: self.time.map(own),
+            reason: self.reason.map(own),
+            rule: self.rule.map(own),
+            method: self.method.map(own),
+            path: self.path.map(own),
+            principal: self.principal.map(own),
+            claimed_subject: self.claimed_subject.map(own),
+            token_class: self.token_class.map(own),
+            issuer: self.issuer.map(own),
+            client: self.client.map(own),
+        }
+    }
+}
+
+/// Kubernetes' container runtime interface: `<time> stdout F <line>`; `P` for a part of a line.
+fn is_cri(text: &str) -> bool {
+    let mut words = text.splitn(4, ' ').skip(1);
+    matches!(words.next(), Some("stdout" | "stderr")) && matches!(words.next(), Some("F" | "P"))
+}
