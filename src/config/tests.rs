@@ -9,9 +9,11 @@ mod hostile;
 mod layers;
 mod meaning;
 mod revocations;
+mod rule_tests;
 mod secrets;
 mod token_kinds;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::*;

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod readings;
 mod rules;
+mod trace;
 
 use http::HeaderMap;
 use serde_json::{Value, json};

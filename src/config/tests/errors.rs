@@ -263,7 +263,8 @@ fn rules_that_say_nothing_or_two_things() {
         "authorization.rules[6].requires @ 9:17 | unknown key; did you mean `require`?",
         "authorization.rules[7].match.methods @ 10:35 | item 1: `get` is not one of GET",
         "authorization.rules[7].match.paths @ 10:49 | item 1: a path pattern starts with",
-        "authorization.tests @ 11:10 | is not available in this version",
+        "authorization.tests[0].request @ 11:11 | is missing",
+        "authorization.tests[0].expect @ 11:11 | is missing",
     ] {
         assert_error(&errors, expected);
     }

@@ -1,0 +1,91 @@
+//! The trace says what the decision does.
+
+use super::*;
+use crate::claims::ClaimPath;
+use crate::decision::RuleOutcome::{Allowed, Denied, NotMatched};
+use crate::policy::Mode;
+
+fn rule(matching: Matching, verdict: Verdict) -> Rule {
+    Rule { name: "r".into(), matching, verdict, mode: Mode::Enforce }
+}
+
+fn paths(path: &str) -> Matching {
+    Matching { paths: vec![PathPattern::parse(path).unwrap()], ..Matching::default() }
+}
+
+fn outcomes(gate: &Gate, path: &str, claims: Value) -> Vec<RuleOutcome> {
+    let trace = gate.trace(&facts(gate.backend, "GET", path, &[BEARER]), Some(&verified(claims)));
+    trace.rules.into_iter().map(|rule| rule.outcome).collect()
+}
+
+#[test]
+fn it_names_each_condition_that_fails() {
+    let mut gate = gate(Backend::Generic);
+    let matching = Matching {
+        methods: Methods::parse("PUT").unwrap(),
+        hosts: vec!["other.example".into()],
+        issuers: vec!["other".into()],
+        ..paths("/b")
+    };
+    gate.policy.rules = vec![rule(matching, Verdict::Allow), rule(paths("/a"), Verdict::Deny)];
+    assert_eq!(
+        outcomes(&gate, "/a", json!({})),
+        [NotMatched(vec!["methods", "paths", "hosts", "issuers"]), Denied(vec!["action"])]
+    );
+    assert_eq!(outcomes(&gate, "/c", json!({})).len(), 2, "none decides: all were asked");
+}
+
+#[test]
+fn it_names_each_part_of_a_requirement_that_is_not_met() {
+    let mut gate = gate(Backend::Generic);
+    let name = || vec!["x".into()];
+    let everything = Requirement {
+        any_role: name(),
+        all_roles: name(),
+        any_scope: name(),
+        all_scopes: name(),
+        token_types: name(),
+        principals: name(),
+        issuers: name(),
+        audiences: name(),
+        claims: vec![(ClaimPath::new("x"), name())],
+        source_ips: vec!["203.0.113.0/24".parse().unwrap()],
+    };
+    gate.policy.rules = vec![rule(Matching::default(), Verdict::Require(Box::new(everything)))];
+    assert_eq!(
+        outcomes(&gate, "/a", json!({})),
+        [Denied(vec![
+            "anyRole",
+            "allRoles",
+            "anyScope",
+            "allScopes",
+            "tokenType",
+            "principals",
+            "issuers",
+            "audiences",
+            "claims",
+            "sourceIps"
+        ])]
+    );
+    let claims = json!({"roles": ["x"], "scope": "x", "tokenType": "x", "sub": "x", "aud": "x", "x": "x"});
+    assert_eq!(outcomes(&gate, "/a", claims), [Denied(vec!["issuers", "sourceIps"])]);
+}
+
+#[test]
+fn it_ends_with_the_rule_that_decides_in_the_reading_that_decides() {
+    let mut gate = gate(Backend::Generic);
+    let role = Requirement { any_role: vec!["Admin".into()], ..Requirement::default() };
+    gate.policy.rules = vec![
+        rule(paths("/open/**"), Verdict::Allow),
+        rule(paths("/closed/**"), Verdict::Require(Box::new(role))),
+        rule(Matching::default(), Verdict::Deny),
+    ];
+    assert_eq!(outcomes(&gate, "/open/a", json!({})), [Allowed]);
+    let trace = gate.trace(&facts(gate.backend, "GET", "/closed;x/a", &[BEARER]), Some(&verified(json!({}))));
+    assert_eq!((&*trace.reading, trace.rules.len()), ("/closed;x/a", 3), "the raw path is refused already");
+    gate.policy.rules.pop();
+    let trace = gate.trace(&facts(gate.backend, "GET", "/closed;x/a", &[BEARER]), Some(&verified(json!({}))));
+    assert_eq!((&*trace.reading, &trace.rules[1].outcome), ("/closed/a", &Denied(vec!["anyRole"])));
+    let session = gate.trace(&facts(gate.backend, "GET", "/closed/a", &[]), None);
+    assert_eq!(session.rules[1].outcome, Denied(vec!["require"]));
+}
