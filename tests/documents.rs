@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
+use std::process::Command;
 
 use http::HeaderName;
 use metagate::backend::Backend;
@@ -33,7 +34,9 @@ fn blocks<'t>(text: &'t str, language: &str) -> Vec<&'t str> {
 #[test]
 fn commands_in_the_documents_are_understood() {
     let mut seen = 0;
-    for document in ["README.md", "docs/operations.md", "docs/configuration.md", "CONTRIBUTING.md"] {
+    for document in
+        ["README.md", "docs/operations.md", "docs/configuration.md", "docs/rules.md", "CONTRIBUTING.md"]
+    {
         for line in blocks(&read(document), "sh") {
             let arguments = line
                 .trim()
@@ -208,4 +211,45 @@ fn links_of_the_readme_lead_somewhere() {
         seen += 1;
     }
     assert!(seen > 5);
+}
+
+/// Every set of rules is a whole configuration, whose tests pass and leave no rule out.
+#[test]
+fn the_rule_sets_pass_their_own_tests() {
+    let rules = read("docs/rules.md");
+    let sets: Vec<&str> =
+        rules.split("```yaml\n").skip(1).filter_map(|rest| rest.split("\n```").next()).collect();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("metagate.yaml");
+    let check = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_metagate"));
+        let output =
+            command.args(["check", "--offline", "--config"]).arg(&file).env_clear().output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let mut seen = 0;
+    for set in sets.iter().filter(|set| set.contains("  tests:")) {
+        let (code, output) = check(set);
+        assert_eq!(code, Some(0), "{set}\n{output}");
+        let passed =
+            output.lines().any(|line| line.starts_with("tests: ") && line.contains(" passed, 0 failed"));
+        assert!(passed, "{set}\n{output}");
+        for word in ["never hit", "never decides", "is not asked where"] {
+            assert!(!output.contains(word), "{word}\n{set}\n{output}");
+        }
+        // The tests are about the rules: without them they fail.
+        let (before, rest) = set.split_once("  rules:\n").unwrap();
+        let (_, tests) = rest.split_once("  tests:\n").unwrap();
+        let nameless = |line: &str| match line.split_once(", rule: ") {
+            Some((before, _)) => format!("{before}}}\n"),
+            None => format!("{line}\n"),
+        };
+        let tests: String = tests.lines().map(nameless).collect();
+        let (code, output) = check(&format!("{before}  tests:\n{tests}"));
+        assert_eq!(code, Some(1), "{set}\n{output}");
+        seen += 1;
+    }
+    assert!(seen >= 6, "only {seen} sets were found");
 }

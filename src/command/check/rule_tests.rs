@@ -30,6 +30,8 @@ pub(super) struct Results {
     /// The rules that decided in no test.
     pub(super) never_hit: Vec<usize>,
     rules: Vec<Box<str>>,
+    /// Whether anything only reports.
+    reporting: bool,
 }
 
 /// One test and what became of its request.
@@ -56,6 +58,8 @@ struct Answer {
 /// what will be.
 pub(super) fn run(config: &Config, now: NumericDate) -> Result<Results, Unspecified> {
     let mut gate = gate(config);
+    let reporting =
+        gate.policy.mode == Mode::Report || gate.policy.rules.iter().any(|rule| rule.mode == Mode::Report);
     gate.policy.mode = Mode::Enforce;
     gate.policy.rules.iter_mut().for_each(|rule| rule.mode = Mode::Enforce);
     let signers: Vec<Option<Signer>> = config
@@ -94,7 +98,7 @@ pub(super) fn run(config: &Config, now: NumericDate) -> Result<Results, Unspecif
         });
     }
     let never_hit = hit.iter().enumerate().filter(|(_, hit)| !**hit).map(|(rule, _)| rule).collect();
-    Ok(Results { tests, never_hit, rules })
+    Ok(Results { tests, never_hit, rules, reporting })
 }
 
 impl Results {
@@ -114,6 +118,9 @@ impl Results {
         if never > 0 {
             let names: Vec<_> = self.never_hit.iter().map(|rule| self.rule(*rule)).collect();
             text.push_str(&format!("; never hit: {}", names.join(", ")));
+        }
+        if self.reporting {
+            text.push_str("\n  what only reports is tested as if it were enforced");
         }
         text
     }
