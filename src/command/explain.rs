@@ -14,7 +14,7 @@ use super::{ConfigArguments, Failure, load, runtime};
 use crate::challenge::{self, Wording};
 use crate::claims::VerifiedToken;
 use crate::config::Flags;
-use crate::decision::{Caller, Denial, Gate, NextStep, Permit, Route};
+use crate::decision::{Caller, Denial, Gate, NextStep, Permit, Route, RuleOutcome, RuleTrace};
 use crate::gateway::{gate, system_clock};
 use crate::jose::{KeyChoice, UnverifiedToken};
 use crate::keys::Keys;
@@ -126,6 +126,7 @@ fn decide(
         NextStep::Verify(token) => verify(judges, token, steps),
     };
     let known = caller.is_ok();
+    let unmet = caller.as_ref().map_or_else(|_| String::new(), |caller| unmet(gate, &facts, caller));
     let decided = gate.decide(&facts, route, caller);
     match &decided {
         Ok(permit) => steps.pass(
@@ -140,12 +141,23 @@ fn decide(
                     .0
                     .last_mut()
                     .into_iter()
-                    .for_each(|step| step.detail = format!("{}: rule {rule}", step.detail));
+                    .for_each(|step| step.detail = format!("{}: rule {rule}{unmet}", step.detail));
             }
         }
         Err(_) => {}
     }
     decided
+}
+
+/// What the rule that refuses asks for and does not get.
+fn unmet(gate: &Gate, facts: &RequestFacts, caller: &Caller) -> String {
+    let Caller::Token(token) = caller else { return String::new() };
+    match gate.trace(facts, Some(token)).rules.pop() {
+        Some(RuleTrace { outcome: RuleOutcome::Denied(keys), .. }) if !keys.is_empty() => {
+            format!(" refuses by {}", keys.join(", "))
+        }
+        _ => String::new(),
+    }
 }
 
 fn facts(gate: &Gate, arguments: &Arguments, token: &str) -> Result<RequestFacts, Denial> {

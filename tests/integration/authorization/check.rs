@@ -4,6 +4,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::gateway::{Finished, Setup};
+use crate::support::issuer::{Issuer, JWKS};
+use crate::support::keys;
+use crate::support::token::Token;
 
 const RULES: &str = r#"
 upstream: {url: "http://127.0.0.1:1"}
@@ -15,6 +18,7 @@ authentication:
     - {name: secret, issuer: datahub-metadata-service, sharedSecret: 0123456789abcdef0123456789abcdef}
     - {name: pss, issuer: https://pss.example, publicKeyUrls: ["http://127.0.0.1:1/jwks"], algorithms: [PS384, PS512]}
     - {name: typed, issuer: https://typed.example, publicKeyUrls: ["http://127.0.0.1:1/jwks"], algorithms: [ES384], tokenTypes: [at+jwt], requireTokenType: true}
+    - {name: like-own, issuer: https://like.example, publicKeyUrls: ["http://127.0.0.1:1/jwks"]}
 authorization:
   public: ["GET /docs/**"]
   rules:
@@ -51,6 +55,8 @@ const GOOD: &str = r#"
     - {name: another domain, issuer: pss, claims: {sub: bob@else.example}, request: GET /api/v1/tables, expect: 401}
     - {name: by another type, issuer: typed, claims: {sub: bob@open-metadata.org}, request: GET /api/v1/tables, expect: allow}
     - {name: of another issuer, issuer: own, claims: {iss: https://pss.example, sub: bob}, request: GET /api/v1/tables, expect: 401}
+    - {name: of another with the same algorithms, issuer: own, claims: {iss: https://like.example, sub: bob@open-metadata.org}, request: GET /api/v1/tables, expect: 401}
+    - {name: of that one itself, claims: {iss: https://like.example, sub: bob@open-metadata.org}, request: GET /api/v1/tables, expect: allow}
     - {name: of no issuer, claims: {iss: nobody, sub: bob}, request: GET /api/v1/tables, expect: 401}
     - {name: from inside, claims: {sub: ada}, request: GET /api/v1/policies, sourceIp: 10.1.2.3, expect: allow, rule: inside-only}
     - {name: from outside, claims: {sub: ada}, request: "GET /api/v1;x/%70olicies/", sourceIp: 192.0.2.1, expect: 403, rule: inside-only}
@@ -71,7 +77,7 @@ fn good_tests_pass_offline_and_every_rule_is_hit() {
     let finished = check(GOOD, &[]);
     assert_eq!(finished.code, Some(0), "{}", finished.stdout);
     assert!(
-        finished.stdout.contains("tests: 26 passed, 0 failed; rules hit: 3 of 3\n"),
+        finished.stdout.contains("tests: 28 passed, 0 failed; rules hit: 3 of 3\n"),
         "{}",
         finished.stdout
     );
@@ -193,4 +199,27 @@ fn errors_in_tests_end_the_check_with_their_places() {
     assert_eq!(finished.code, Some(2));
     let output: Value = serde_json::from_str(&finished.stdout).expect("JSON");
     assert_eq!(output["findings"][0]["path"], "authorization.tests[0].expect");
+}
+
+/// `explain` says it of a real token, by the same trace.
+#[test]
+fn explain_says_what_the_rule_asks_for() {
+    let directory = TempDir::new().expect("a directory");
+    let token = directory.path().join("token");
+    std::fs::write(
+        &token,
+        Token::user()
+            .claim("aud", "om".into())
+            .claim("exp", Value::from(crate::support::token::now() + 2))
+            .encode(),
+    )
+    .expect("a token");
+    let issuer = Issuer::of(keys::rsa());
+    let config = RULES.replace("http://127.0.0.1:1/jwks", &issuer.url(JWKS));
+    let token = token.to_str().expect("a path");
+    let arguments = ["explain", "--token-file", token, "--method", "DELETE", "--path", "/api/v1/x"];
+    let finished = Setup::command(&arguments).config(config).finish();
+    assert_eq!(finished.code, Some(1), "{}", finished.stdout);
+    let line = "FAILED rules: insufficient_permissions: rule admins-delete refuses by anyRole";
+    assert!(finished.stdout.lines().any(|own| own == line), "{}", finished.stdout);
 }

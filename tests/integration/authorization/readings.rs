@@ -54,7 +54,7 @@ fn a_rule_holds_for_every_spelling_of_each_kind_of_path() {
     }
     assert_eq!(stage.upstream.connections(), 0);
     assert_eq!(
-        stage.gateway.get(&"/api/v1/tables/name/a%2Fpolicies", &[("Authorization", &token)]).status,
+        stage.gateway.get("/api/v1/tables/name/a%2Fpolicies", &[("Authorization", &token)]).status,
         200
     );
     assert_eq!(stage.upstream.only_request().head.target(), "/api/v1/tables/name/a%2Fpolicies");
