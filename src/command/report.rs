@@ -165,6 +165,7 @@ fn group_json(group: &Group) -> Value {
     json!({
         "count": group.count,
         "decision": key.decision,
+        "others": key.others,
         "principal": given(&key.principal),
         "principalVerified": key.verified,
         "tokenClass": given(&key.class),
@@ -195,11 +196,8 @@ fn text(summary: Summary, denied: bool) -> String {
             writeln!(out, "{refused} were refused{}", if denied { "" } else { "; --denied shows them too" });
     }
     if folded > 0 {
-        let _ = writeln!(
-            out,
-            "{folded} of them are in no line above: there are more groups than {}",
-            groups::MAX_GROUPS
-        );
+        let most = groups::MAX_GROUPS;
+        let _ = writeln!(out, "{folded} are folded into (others): there are more than {most} groups");
     }
     if broken > 0 {
         let _ = writeln!(out, "{broken} of {lines} lines are broken off or too long and were left out");
@@ -239,6 +237,7 @@ fn table(groups: &[Group]) -> String {
 fn row(group: &Group) -> [String; 8] {
     let key = &group.key;
     let principal = match (key.principal.is_empty(), key.verified) {
+        _ if key.others => "(others)".to_owned(),
         (true, _) => String::new(),
         (false, true) => format!("{} {}", key.class, key.principal),
         // Anybody can write it into a token.

@@ -8,6 +8,8 @@ use super::path_pattern;
 
 /// The most groups that are kept.
 pub(super) const MAX_GROUPS: usize = 10_000;
+/// And of those that take what is too many.
+const MAX_FOLDED_GROUPS: usize = 1_000;
 /// The longest text of a group, in bytes.
 const MAX_TEXT_BYTES: usize = 256;
 
@@ -15,6 +17,8 @@ const MAX_TEXT_BYTES: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Key {
     pub(super) decision: Box<str>,
+    /// Whether it takes those for whom there are too many groups.
+    pub(super) others: bool,
     pub(super) principal: Box<str>,
     /// Whether the token that names the principal was verified.
     pub(super) verified: bool,
@@ -46,9 +50,26 @@ pub(super) struct Groups {
 impl Groups {
     /// Counts one request.
     pub(super) fn add(&mut self, record: &Record<'_>) {
-        let full = self.groups.len() >= MAX_GROUPS;
         let time = record.time.as_deref().unwrap_or_default();
-        match self.groups.entry(key(record)) {
+        let Some(key) = self.count(key(record), time, MAX_GROUPS) else { return };
+        self.folded += 1;
+        // What there is little of stays: the reason and the rule.
+        let others = Key {
+            others: true,
+            principal: "".into(),
+            verified: false,
+            class: "".into(),
+            client: "".into(),
+            path: "/**".into(),
+            ..key
+        };
+        self.count(others, time, MAX_GROUPS + MAX_FOLDED_GROUPS);
+    }
+
+    /// Counts it in its group; gives the key back where that would be one group too many.
+    fn count(&mut self, key: Key, time: &str, most: usize) -> Option<Key> {
+        let full = self.groups.len() >= most;
+        match self.groups.entry(key) {
             Entry::Occupied(mut entry) => {
                 let (count, first, last) = entry.get_mut();
                 *count += 1;
@@ -60,12 +81,13 @@ impl Groups {
                     *last = cut(time);
                 }
             }
-            Entry::Vacant(_) if full => self.folded += 1,
+            Entry::Vacant(entry) if full => return Some(entry.into_key()),
             Entry::Vacant(entry) => drop(entry.insert((1, cut(time), cut(time)))),
         }
+        None
     }
 
-    /// How many requests are in no group, because there were too many already.
+    /// How many requests are in a group of others, because there were too many groups already.
     pub(super) fn folded(&self) -> u64 {
         self.folded
     }
@@ -85,6 +107,7 @@ fn key(record: &Record<'_>) -> Key {
     let verified = record.principal.is_some();
     Key {
         decision: cut(&record.decision),
+        others: false,
         principal: if verified { text(&record.principal) } else { text(&record.claimed_subject) },
         verified,
         class: text(&record.token_class),

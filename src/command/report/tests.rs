@@ -109,9 +109,11 @@ fn groups_are_bounded_and_what_is_folded_is_said() {
     summary.add(Line::read(record("would_deny", "/a", &known).as_bytes()), false);
     assert_eq!(summary.groups.folded(), 5);
     let shown = text(summary, false);
-    assert!(shown.contains("5 of them are in no line above"), "{}", &shown[shown.len() - 300..]);
-    let first = shown.lines().nth(1).unwrap();
-    assert!(first.trim_start().starts_with("2 ") && first.len() < 400, "{first}");
+    assert!(shown.contains("5 are folded into (others)"), "{}", &shown[shown.len() - 300..]);
+    let mut lines = shown.lines().skip(1);
+    let (first, second) = (lines.next().unwrap(), lines.next().unwrap());
+    assert!(first.trim_start().starts_with("5  (others)") && first.contains("GET /**"), "{first}");
+    assert!(second.trim_start().starts_with("2 ") && second.len() < 400, "{second}");
 }
 
 #[test]
@@ -120,4 +122,16 @@ fn nothing_of_a_log_steers_the_terminal() {
     let shown = text(read(line), false);
     assert!(!shown.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{shown:?}");
     assert!(shown.contains("ada"));
+}
+
+/// Also where every one of them is alone in what is never folded.
+#[test]
+fn groups_of_others_are_bounded_too() {
+    let mut summary = Summary::default();
+    for number in 0..groups::MAX_GROUPS + 5_000 {
+        let line = record("would_deny", "/a", &format!(r#","rule":"{number}""#));
+        summary.add(Line::read(line.as_bytes()), false);
+    }
+    assert_eq!((summary.would_deny, summary.groups.folded()), (15_000, 5_000));
+    assert_eq!(summary.groups.sorted().len(), groups::MAX_GROUPS + 1_000);
 }

@@ -16,7 +16,7 @@ pub(super) fn warn(root: &Section<'_>, backend: Backend, policy: &Policy) {
         warn_of_report_mode(entry, rule);
         let earlier = policy.rules.get(..index).unwrap_or_default();
         warn_of_shadow(entry, rule, earlier);
-        warn_outside_base_path(root, backend, entry, rule);
+        warn_of_paths(root, backend, entry, rule);
         warn_of_open_routes(&section, policy, entry, rule);
     }
 }
@@ -54,14 +54,37 @@ fn warn_of_shadow(entry: &Section<'_>, rule: &Rule, earlier: &[Rule]) {
     }
 }
 
-/// Rules are about the path as the client sends it, base path and all.
-fn warn_outside_base_path(root: &Section<'_>, backend: Backend, entry: &Section<'_>, rule: &Rule) {
+/// A pattern that no request has, or none that anybody means.
+fn warn_of_paths(root: &Section<'_>, backend: Backend, entry: &Section<'_>, rule: &Rule) {
     let base = root.section("openmetadata").text("basePath").unwrap_or("/").trim_end_matches('/');
-    let below = PathPattern::parse(&format!("{base}/**"));
-    let (Backend::OpenMetadata, Ok(below)) = (backend, below) else { return };
-    for path in rule.matching.paths.iter().filter(|path| !below.overlaps(path)) {
-        let message = format!("`{path}` matches nothing that is served: openmetadata.basePath is {base}");
-        entry.report.warn(&entry.section("match").path("paths"), message, format!("write `{base}{path}`"));
+    let within = |place: &str, path: &PathPattern| {
+        PathPattern::parse(&format!("{base}{place}/**")).is_ok_and(|place| place.overlaps(path))
+    };
+    let warn = |message: String, help: String| {
+        entry.report.warn(&entry.section("match").path("paths"), message, help);
+    };
+    for path in &rule.matching.paths {
+        let text = path.to_string();
+        if text.contains("//") || (text.len() > 1 && text.ends_with('/')) {
+            // Every reading without it is tried as well, but not the other way round.
+            let merged: Vec<_> = text.split('/').filter(|segment| !segment.is_empty()).collect();
+            let help = format!("write `/{}`, which has that spelling too", merged.join("/"));
+            warn(format!("`{path}` matches only where the path has the empty segment too"), help);
+        }
+        if backend != Backend::OpenMetadata {
+            continue;
+        }
+        // Rules are about the path as the client sends it, base path and all.
+        if !within("", path) {
+            let message = format!("`{path}` matches nothing that is served: openmetadata.basePath is {base}");
+            warn(message, format!("write `{base}{path}`"));
+        } else if within("/v1", path) && !within("/api", path) {
+            // As its documents write it.
+            let below = text.strip_prefix(base).unwrap_or(&text);
+            let message =
+                format!("`{path}` matches nothing that is served: OpenMetadata's API is below {base}/api");
+            warn(message, format!("write `{base}/api{below}`"));
+        }
     }
 }
 

@@ -226,5 +226,22 @@ fn what_only_reports_or_cannot_match_is_warned_of() {
         ]
     );
     assert!(warnings("generic", based).is_empty());
+    let documented =
+        "  rules: [{name: a, match: {paths: [/v1/tables/**, /api/v1/x, /**, /*/tables]}, action: deny}]\n";
+    assert_eq!(
+        warnings("openmetadata", documented),
+        [
+            "authorization.rules[0].match.paths: `/v1/tables/**` matches nothing that is served: OpenMetadata's API is below /api"
+        ]
+    );
+    let empty = "  rules: [{name: a, match: {paths: [/a/, /a//b, /, /b/**, /c//**]}, action: deny}]\n";
+    let found = warnings("generic", empty);
+    for path in ["/a/", "/a//b", "/c//**"] {
+        let wanted = format!(
+            "authorization.rules[0].match.paths: `{path}` matches only where the path has the empty segment too"
+        );
+        assert!(found.contains(&wanted), "{path}: {found:#?}");
+    }
+    assert_eq!(found.len(), 3, "{found:#?}");
     assert_eq!(warnings("generic", "  mode: report\n").len(), 1);
 }
