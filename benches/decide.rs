@@ -27,7 +27,7 @@ use metagate::jose::{
 };
 use metagate::numeric_date::NumericDate;
 use metagate::policy::{
-    Matching, Methods, Mode, PathPattern, Policy, Requirement, RoutePattern, Rule, Verdict,
+    Matching, Methods, Mode, PathPattern, Place, Policy, Requirement, Route, RouteTable, Rule, Verdict,
 };
 use metagate::request::RequestFacts;
 use metagate::token_cache::TokenCache;
@@ -123,6 +123,32 @@ fn denied(c: &mut Criterion) {
     group.finish();
 }
 
+/// Finding the route in each preset, with the readings of the path made before.
+fn route(c: &mut Criterion) {
+    let mut group = c.benchmark_group("route");
+    for (backend, path, expected) in [
+        (Backend::OpenMetadata, "/api/v1/system/version", Route::Public),
+        (Backend::OpenMetadata, "/api/v1/tables/name/sample.ecommerce.shopify.orders", Route::Protected),
+        (Backend::OpenMetadata, "/table/sample.ecommerce.shopify.orders/schema", Route::Public),
+        (Backend::DataHubGms, "/aspects", Route::Protected),
+        (Backend::DataHubFrontend, "/api/v2/graphql", Route::Protected),
+        (
+            Backend::DataHubFrontend,
+            "/dataset/urn:li:dataset:(urn:li:dataPlatform:hive,a.b,PROD)",
+            Route::Public,
+        ),
+    ] {
+        let mut gate = gate(Algorithm::RS256);
+        gate.policy.routes = RouteTable::preset(backend, &Place::default()).unwrap();
+        let facts = facts(None, path);
+        assert_eq!(gate.route(&facts), expected, "{path}");
+        group.bench_function(format!("{}{path}", backend.as_str()), |b| {
+            b.iter(|| gate.route(black_box(&facts)));
+        });
+    }
+    group.finish();
+}
+
 fn decide(gate: &Gate, keys: &KeySet, token: &str) -> Result<Permit, Denial> {
     let facts = facts(Some(token), "/api/v1/tables");
     let route = gate.route(&facts);
@@ -211,7 +237,7 @@ fn gate(algorithm: Algorithm) -> Gate {
     Gate {
         backend: Backend::Generic,
         policy: Policy {
-            public: vec![RoutePattern::parse("GET /docs/**").unwrap()],
+            routes: RouteTable::parse(&[(Route::Public, "GET /docs/**")]).unwrap(),
             rules: vec![rule("/api/v1/policies/**", &[]), rule("/api/v1/**", &["DELETE"])],
             ..Policy::default()
         },
@@ -225,5 +251,5 @@ fn gate(algorithm: Algorithm) -> Gate {
     }
 }
 
-criterion_group!(benches, cold, cached, denied);
+criterion_group!(benches, cold, cached, denied, route);
 criterion_main!(benches);

@@ -2,6 +2,9 @@
 
 mod datahub;
 mod openmetadata;
+mod preset;
+
+pub use preset::{Condition, LetterCase, PresetRow, Route};
 
 /// The backend behind the proxy: its public routes, header hygiene and token shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
@@ -36,13 +39,14 @@ impl Backend {
         Self::ALL.into_iter().find(|backend| backend.as_str() == name)
     }
 
-    /// The routes that need no token, in the syntax of [`crate::policy::RoutePattern`].
-    pub const fn public_routes(self) -> &'static [&'static str] {
+    /// What this backend makes of its routes, in order: the first row that matches a request decides,
+    /// and one that none matches is protected.
+    pub const fn routes(self) -> &'static [PresetRow] {
         match self {
             Self::Generic => &[],
-            Self::OpenMetadata => openmetadata::PUBLIC_ROUTES,
-            Self::DataHubGms => datahub::GMS_PUBLIC_ROUTES,
-            Self::DataHubFrontend => datahub::FRONTEND_PUBLIC_ROUTES,
+            Self::OpenMetadata => openmetadata::ROUTES,
+            Self::DataHubGms => datahub::GMS_ROUTES,
+            Self::DataHubFrontend => datahub::FRONTEND_ROUTES,
         }
     }
 

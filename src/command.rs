@@ -16,6 +16,7 @@ mod explain;
 mod health;
 mod keys;
 mod report;
+mod routes;
 mod run;
 mod token;
 
@@ -41,6 +42,8 @@ enum Command {
     Keys(keys::Arguments),
     /// Say from the audit log who would be refused if report mode were ended.
     Report(report::Arguments),
+    /// List the routes that need no token and who says so, or say which one a request is on.
+    Routes(routes::Arguments),
     /// Look at a token without verifying it.
     #[command(subcommand)]
     Token(token::Command),
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Routes(arguments) => routes::run(&arguments),
         Command::Token(command) => token::run(&command),
         Command::Config(command) => config_command::run(&command),
         Command::Health(arguments) => health::run(&arguments),

@@ -17,6 +17,7 @@ mod reason;
 mod rules;
 mod trace;
 
+pub use crate::policy::{Route, Routed};
 pub use reason::Reason;
 pub use trace::{RuleOutcome, RuleTrace, Trace};
 
@@ -42,17 +43,6 @@ pub struct SystemCredential {
     pub client_id: Box<str>,
     /// The part after it.
     pub client_secret: SecretSlice<u8>,
-}
-
-/// What a route asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
-    /// No token; one that is there is not looked at.
-    Public,
-    /// A token is verified if there is one.
-    Optional,
-    /// A token. The default.
-    Protected,
 }
 
 /// Who is asking.
@@ -175,20 +165,12 @@ impl Gate {
     /// What the route of this request asks for. A route opens only for a path that has a single
     /// reading; everything else is protected.
     pub fn route(&self, facts: &RequestFacts) -> Route {
-        if !facts.path.is_plain() {
-            return Route::Protected;
-        }
-        let path = facts.path.raw().as_bytes();
-        let on = |routes: &[crate::policy::RoutePattern]| {
-            routes.iter().any(|route| route.matches(&facts.method, path))
-        };
-        if on(&self.policy.public) {
-            Route::Public
-        } else if on(&self.policy.optional) {
-            Route::Optional
-        } else {
-            Route::Protected
-        }
+        self.routed(facts).route
+    }
+
+    /// The same, with the row of [`Policy::routes`] that the path meets.
+    pub fn routed(&self, facts: &RequestFacts) -> Routed {
+        self.policy.routes.judge(&facts.method, &facts.path)
     }
 
     /// What the credentials of this request ask for.

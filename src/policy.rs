@@ -10,18 +10,19 @@ use crate::claims::ClaimPath;
 
 mod path_pattern;
 mod relation;
+mod route_table;
 
+pub use crate::backend::Route;
 pub use path_pattern::{PathPattern, PatternError};
+pub use route_table::{Dormant, Place, RouteRow, RouteTable, Routed, RowSource};
 
 /// Everything that decides about a request besides its token.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// Whether refusals are carried out or only reported.
     pub mode: Mode,
-    /// Routes that need no token. A token there is not looked at.
-    pub public: Vec<RoutePattern>,
-    /// Routes where a token is verified if there is one.
-    pub optional: Vec<RoutePattern>,
+    /// Which routes need no token, and where one is only verified if it is there.
+    pub routes: RouteTable,
     /// The first that matches decides.
     pub rules: Vec<Rule>,
     /// For an authenticated request that no rule matches.
@@ -68,7 +69,18 @@ impl RoutePattern {
 
     /// Whether `method` on this reading of a path is meant.
     pub fn matches(&self, method: &Method, path: &[u8]) -> bool {
-        self.methods.contain(method) && self.path.matches(path)
+        // Most routes are told apart by the length of their paths.
+        self.path.matches(path) && self.methods.contain(method)
+    }
+
+    /// The methods.
+    pub fn methods(&self) -> &Methods {
+        &self.methods
+    }
+
+    /// The paths.
+    pub fn path(&self) -> &PathPattern {
+        &self.path
     }
 }
 
@@ -107,6 +119,11 @@ impl Methods {
             return Err(PatternError::Method(name.to_owned()));
         }
         Method::from_bytes(name.as_bytes()).map_err(|_| PatternError::Method(name.to_owned()))
+    }
+
+    /// The names; empty for any.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(Method::as_str)
     }
 
     /// Whether `method` is in the list.

@@ -25,7 +25,7 @@ use crate::jose::{
     Algorithm, AlgorithmSet, KeyDialect, KeySet, ParsedKeys, SignedClaims, UnverifiedToken, VerificationKey,
 };
 use crate::numeric_date::NumericDate;
-use crate::policy::{Policy, RoutePattern};
+use crate::policy::{Place, Policy, RouteTable};
 use crate::request::{RequestFacts, RequestFault};
 use crate::trust::TrustedIssuer;
 
@@ -328,10 +328,10 @@ pub(crate) fn facts_of(
 
 /// A gate in front of `backend` with its public routes and no rules.
 pub(crate) fn gate(backend: Backend) -> Gate {
-    let public = backend.public_routes().iter().map(|route| RoutePattern::parse(route).unwrap()).collect();
+    let routes = RouteTable::preset(backend, &Place::default()).unwrap();
     Gate {
         backend,
-        policy: Policy { public, ..Policy::default() },
+        policy: Policy { routes, ..Policy::default() },
         trust: Vec::new(),
         datahub_system: Some(SystemCredential {
             client_id: "__datahub_system".into(),

@@ -17,10 +17,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use metagate::backend::Backend;
 use metagate::decision::{Caller, Route};
 use metagate::jose::{Algorithm, KeyDialect, ParsedKeys, UnverifiedToken, VerificationKey};
+use metagate::policy::RouteTable;
 use metagate::request::{Asked, Credentials, RequestFacts, TargetForm};
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
+#[path = "properties/presets.rs"]
+mod presets;
 #[path = "../benches/support/signer.rs"]
 mod signer;
 #[allow(dead_code, reason = "the targets themselves run in fuzz_targets.rs")]
@@ -217,9 +220,8 @@ fn an_open_route_has_one_reading() {
         let Ok(facts) = read else { return Ok(()) };
         for public in routes {
             for gate in [world::gate(Backend::Generic, &[public]), {
-                let mut gate = world::gate(Backend::Generic, &[]);
-                gate.policy.optional = world::gate(Backend::Generic, &[public]).policy.public;
-                gate
+                let optional = RouteTable::parse(&[(Route::Optional, public)]).expect("a pattern");
+                world::gate_with(Backend::Generic, optional)
             }] {
                 if gate.route(&facts) != Route::Protected {
                     prop_assert_eq!(facts.path.all().count(), 1);

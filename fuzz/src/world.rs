@@ -17,7 +17,7 @@ use metagate::decision::{Caller, Denial, Gate, NextStep, Permit};
 use metagate::jose::{Algorithm, AlgorithmSet, KeySet, UnverifiedToken, VerificationKey};
 use metagate::numeric_date::NumericDate;
 use metagate::outbound_head::{Authorization, IdentityNames, OutboundHead};
-use metagate::policy::{Policy, RoutePattern};
+use metagate::policy::{Place, Policy, Route, RouteTable};
 use metagate::request::RequestFacts;
 use metagate::trust::{self, TrustedIssuer};
 
@@ -104,10 +104,20 @@ pub fn rules() -> [ClaimRules; 2] {
 /// A gate with these open routes, whose only issuer is never asked here: no request of a fuzzer
 /// has a token that holds.
 pub fn gate(backend: Backend, public: &[&str]) -> Gate {
-    let public = public.iter().map(|route| RoutePattern::parse(route).expect("a pattern")).collect();
+    let rows: Vec<_> = public.iter().map(|route| (Route::Public, *route)).collect();
+    gate_with(backend, RouteTable::parse(&rows).expect("patterns"))
+}
+
+/// A gate with a backend's own routes.
+pub fn preset_gate(backend: Backend, place: &Place<'_>) -> Gate {
+    gate_with(backend, RouteTable::preset(backend, place).expect("a preset"))
+}
+
+/// A gate with these routes.
+pub fn gate_with(backend: Backend, routes: RouteTable) -> Gate {
     Gate {
         backend,
-        policy: Policy { public, ..Policy::default() },
+        policy: Policy { routes, ..Policy::default() },
         trust: vec![entry()],
         datahub_system: None,
         token_bytes: MAX_BYTES,

@@ -1,45 +1,56 @@
 //! DataHub, read in the metadata service's `application.yaml` and authenticators and in the
 //! frontend's `routes` and `Application`.
 
+use super::preset::{PresetRow, protected, public};
+
 /// What GMS serves without a token: `authentication.excludedPaths`, each exact.
 ///
 /// GMS itself matches `x/*` as a prefix without a segment boundary and lets more through.
-pub(super) const GMS_PUBLIC_ROUTES: &[&str] = &[
-    "GET /health",
-    "GET /health/live",
-    "GET /health/detailed",
-    "GET /config",
-    "GET /config/search/export",
-    // The schema registry inside GMS, asked by its consumers without credentials.
-    "/schema-registry/**",
-    "GET /public-iceberg/**",
-    "GET /actuator/prometheus",
-    "GET /openapi/operations/dev/featureFlags/**",
+pub(super) const GMS_ROUTES: &[PresetRow] = &[
+    public("GET /health", EXCLUDED),
+    public("GET /health/live", EXCLUDED),
+    public("GET /health/detailed", EXCLUDED),
+    public("GET /config", EXCLUDED),
+    public("GET /config/search/export", EXCLUDED),
+    // The schema registry inside GMS, asked by its consumers without credentials: a tree.
+    public("/schema-registry/**", EXCLUDED),
+    // Tables that were published: a tree.
+    public("GET /public-iceberg/**", EXCLUDED),
+    public("GET /actuator/prometheus", EXCLUDED),
+    public("GET /openapi/operations/dev/featureFlags", EXCLUDED),
+    public("GET /openapi/operations/dev/featureFlags/*", EXCLUDED),
+    // GMS would answer these without a token, as the system actor.
+    protected("/openapi/check/**", SYSTEM_ACTOR),
+    protected("/openapi/up/**", SYSTEM_ACTOR),
+    protected("/actuator/**", SYSTEM_ACTOR),
 ];
 
+const EXCLUDED: &str = "application.yaml, authentication.excludedPaths";
+const SYSTEM_ACTOR: &str = "HealthStatusAuthenticator, answered as the system actor";
+
 /// What the frontend serves without a session: its login flow and the single page application.
-pub(super) const FRONTEND_PUBLIC_ROUTES: &[&str] = &[
-    "GET /admin",
-    "GET /health",
-    "GET /config",
-    "GET /mfe/config",
-    "GET /authenticate",
-    "GET /sso",
-    "POST /logIn",
-    "POST /signUp",
-    "POST /resetNativeUserCredentials",
-    "GET,POST /callback/*",
-    "GET /logOut",
-    "GET /",
-    "GET /login",
-    "GET /signup",
-    "GET /reset",
-    "GET /index.html",
-    "GET /manifest.json",
-    "GET /favicon.ico",
-    "GET /assets/**",
-    "GET /node_modules/**",
+pub(super) const FRONTEND_ROUTES: &[PresetRow] = &[
+    public("GET /admin", "conf/routes, health check"),
+    public("GET /health", "conf/routes, health check"),
+    public("GET /config", "conf/routes, appConfig"),
+    public("GET /mfe/config", "conf/routes, micro frontends"),
+    public("GET /authenticate", LOGIN),
+    public("GET /sso", LOGIN),
+    public("POST /logIn", LOGIN),
+    public("POST /signUp", LOGIN),
+    public("POST /resetNativeUserCredentials", LOGIN),
+    public("GET,POST /callback/*", LOGIN),
+    public("GET /logOut", LOGIN),
+    // At any depth: DATAHUB_BASE_PATH may stand before it. `/api/gms` is rewritten to GMS without a
+    // boundary behind it, which lies in here too.
+    protected("/**/api/**", "conf/routes, /api/*path to GMS"),
+    protected("/**/openapi/**", "conf/routes, /openapi/*path to GMS"),
+    protected("/otel/**", "conf/routes, /otel/v1/traces"),
+    protected("/track/**", "conf/routes, /track needs a session"),
+    public("GET /**", "conf/routes, /*path: index.html or an asset"),
 ];
+
+const LOGIN: &str = "conf/routes, login flow";
 
 /// Fields that GMS believes about who is asking (CVE-2023-25559: in any case).
 pub(super) const IDENTITY_FIELDS: &[&str] = &[

@@ -1,54 +1,79 @@
 //! OpenMetadata, read in its `JwtFilter`, `OpenMetadataApplication`, socket and MCP servlets.
 
+use super::preset::{LetterCase, PresetRow, optional, protected, public};
+
 /// What OpenMetadata itself serves without a token.
 ///
-/// Everything under `/api/` that is not listed needs one. The web UI is a single page
+/// Everything that has `api` in its path and is not listed needs one. The web UI is a single page
 /// application: its routes carry no data, the calls it makes do.
-pub(super) const PUBLIC_ROUTES: &[&str] = &[
-    // JwtFilter's exact list.
-    "GET /api/v1/system/config/jwks",
-    "GET /api/v1/system/config/auth",
-    "GET /api/v1/system/config/authorizer",
-    "GET /api/v1/system/config/customUiThemePreference",
-    "GET /api/v1/system/config/rdf",
-    "GET /api/v1/system/health",
-    "GET /api/v1/system/version",
-    "POST /api/v1/users/signup",
-    "POST /api/v1/users/login",
-    "POST /api/v1/users/refresh",
-    "PUT /api/v1/users/registrationConfirmation",
-    "PUT /api/v1/users/resendRegistrationToken",
-    "POST /api/v1/users/generatePasswordResetLink",
-    "POST /api/v1/users/password/reset",
-    "POST /api/v1/users/checkEmailInUse",
-    // Login servlets: they read the session cookie or the form, never a bearer token.
-    "GET,POST /api/v1/auth/login",
-    "GET,POST /api/v1/auth/logout",
-    "GET,POST /api/v1/auth/refresh",
-    // The single page application and what it loads.
-    "GET /",
-    "GET /index.html",
-    "GET /favicon.ico",
-    "GET /favicon.png",
-    "GET /manifest.json",
-    "GET /robots.txt",
-    "GET /assets/**",
-    "GET /images/**",
-    "GET /favicons/**",
-    "GET /locales/**",
-    // Its login pages; `/callback` is a servlet for confidential clients.
-    "GET,POST /callback",
-    "GET /silent-callback",
-    "GET,POST /saml/callback",
-    "GET /auth/callback",
-    "GET /signin",
-    "GET /signup",
-    "GET /logout",
-    "GET /forgot-password",
-    "GET /users/password/reset",
-    "GET /users/registrationConfirmation",
-    "GET /my-data",
+pub(super) const ROUTES: &[PresetRow] = &[
+    filter("GET /api/v1/system/config/jwks"),
+    filter("GET /api/v1/system/config/auth"),
+    filter("GET /api/v1/system/config/authorizer"),
+    filter("GET /api/v1/system/config/customUiThemePreference"),
+    filter("GET /api/v1/system/config/rdf"),
+    filter("GET /api/v1/system/health"),
+    filter("GET /api/v1/system/version"),
+    filter("POST /api/v1/users/signup"),
+    filter("POST /api/v1/users/login"),
+    filter("POST /api/v1/users/refresh"),
+    filter("PUT /api/v1/users/registrationConfirmation"),
+    filter("PUT /api/v1/users/resendRegistrationToken"),
+    filter("POST /api/v1/users/generatePasswordResetLink"),
+    filter("POST /api/v1/users/password/reset"),
+    filter("GET,POST /api/v1/collate/apps/support/redeem-code"),
+    public("POST /api/v1/users/checkEmailInUse", "JwtFilter up to 1.8, EXCLUDED_ENDPOINTS"),
+    // Servlets, which JwtFilter never sees: they read a cookie or a form, never a bearer token.
+    public("GET,POST /api/v1/auth/login", LOGIN),
+    public("GET,POST /api/v1/auth/logout", LOGIN),
+    public("GET,POST /api/v1/auth/refresh", LOGIN),
+    public("GET /api/v1/saml/login", SAML).where_provider_is("saml"),
+    public("POST /api/v1/saml/acs", SAML).where_provider_is("saml"),
+    public("GET /api/v1/saml/metadata", SAML).where_provider_is("saml"),
+    public("POST /api/v1/saml/refresh", SAML).where_provider_is("saml"),
+    public("GET,POST /api/v1/saml/logout", SAML).where_provider_is("saml"),
+    // Browsers cannot add a field to a WebSocket. The UI asks for it with the slash.
+    optional("GET,POST /api/v1/push/feed/", FEED),
+    optional("GET,POST /api/v1/push/feed/**", FEED),
+    public("GET,POST /callback", "AuthenticationCodeFlowHandler, callback of confidential clients"),
+    // How an MCP client gets its token. `/mcp` itself needs one.
+    public("GET,POST /mcp/authorize", MCP),
+    public("POST /mcp/token", MCP),
+    public("POST /mcp/register", MCP),
+    public("POST /mcp/revoke", MCP),
+    public("GET /mcp/callback", MCP),
+    public("GET /mcp/.well-known/oauth-authorization-server", MCP),
+    public("GET /mcp/.well-known/openid-configuration", MCP),
+    public("GET /mcp/.well-known/oauth-protected-resource", MCP),
+    public("GET /.well-known/oauth-authorization-server", WELL_KNOWN),
+    public("GET /.well-known/oauth-authorization-server/mcp", WELL_KNOWN),
+    public("GET /.well-known/openid-configuration", WELL_KNOWN),
+    public("GET /.well-known/openid-configuration/mcp", WELL_KNOWN),
+    public("GET /.well-known/oauth-protected-resource", WELL_KNOWN),
+    public("GET /.well-known/oauth-protected-resource/mcp", WELL_KNOWN),
+    // At any depth: a base path that nobody told us of must not make the API a page of the UI.
+    protected("/**/api/**", "OpenMetadataApplication, JwtFilter on server.rootPath"),
+    protected("/mcp/**", "McpServer, bearer token on messages"),
+    protected("/.well-known/**", "OAuthWellKnownFilter, nothing else is there"),
+    protected("/swagger*", "SwaggerBundle, description of the API"),
+    protected("/openapi*", "OpenMetadataAssetServlet, no route of the UI"),
+    protected("/health-check*", "HealthCheckBundle, state of what the server depends on"),
+    protected("/admin/**", "Dropwizard, adminContextPath of the server type `simple`"),
+    // With a base path: `/catalog/`.
+    public("GET /", "OpenMetadataAssetServlet, index.html"),
+    public("GET /**", "OpenMetadataAssetServlet, index.html or an asset"),
 ];
+
+const LOGIN: &str = "AuthenticationCodeFlowHandler, login servlets";
+const SAML: &str = "OpenMetadataApplication, SAML servlets";
+const FEED: &str = "OpenMetadataApplication, push feed";
+const MCP: &str = "OAuthHttpStatelessServerTransportProvider, OAuth endpoints";
+const WELL_KNOWN: &str = "OAuthWellKnownFilter";
+
+/// `JwtFilter` compares what follows `/api/` without case.
+const fn filter(pattern: &'static str) -> PresetRow {
+    public(pattern, "JwtFilter, EXCLUDED_ENDPOINTS").compared(LetterCase::IgnoredAfterFirst)
+}
 
 /// Fields that OpenMetadata, or a request filter it ships, believes.
 ///

@@ -11,10 +11,12 @@ use serde_json::{Value, json};
 use rule_tests::{Results, TestResult};
 
 use super::keys::{fetch, source_json, times};
+use super::routes::row_json;
 use super::{ConfigArguments, Failure, write_out};
 use crate::config::{self, Config, Flags, Loaded, Sources};
 use crate::gateway::system_clock;
 use crate::keys::SourceStatus;
+use crate::policy::{RouteRow, RouteTable};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -59,7 +61,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let tested = rule_tests::run(&loaded.config, system_clock())
         .map_err(|_| Failure::Other("cannot make keys for the tests".to_owned()))?;
     let findings = findings(&loaded, &fetched, &tested);
-    print(&findings, &fetched, &tested, arguments.json)?;
+    print(&findings, &fetched, &tested, &loaded.config.policy.routes, arguments.json)?;
     if findings.iter().any(|finding| finding.level == "error") { Err(Failure::Code(1)) } else { Ok(()) }
 }
 
@@ -122,17 +124,26 @@ fn published_key(source: &SourceStatus) -> Option<Finding> {
         .then(|| Finding { help, ..Finding::new("warning", place(source), message) })
 }
 
+/// The rows that somebody wrote; `metagate routes` has them all.
+fn configured_rows(routes: &RouteTable) -> impl Iterator<Item = (usize, &RouteRow)> {
+    routes.rows().iter().enumerate().filter(|(_, row)| row.is_configured())
+}
+
 fn print(
     findings: &[Finding],
     sources: &[SourceStatus],
     tested: &Results,
+    routes: &RouteTable,
     as_json: bool,
 ) -> Result<(), Failure> {
     let mut out = String::new();
     if as_json {
         let findings: Vec<_> = findings.iter().map(|finding| json!({"level": finding.level, "path": finding.path, "message": finding.message, "help": finding.help, "steps": finding.steps})).collect();
         let sources = sources.iter().map(source_json).collect::<Value>();
-        out = format!("{:#}\n", json!({"findings": findings, "sources": sources, "tests": tested.json()}));
+        out = format!(
+            "{:#}\n",
+            json!({"findings": findings, "sources": sources, "tests": tested.json(), "routes": configured_rows(routes).map(|(at, row)| row_json(at, row)).collect::<Value>()})
+        );
         return write_out(&out);
     }
     for Finding { level, path, message, help, steps } in findings {
@@ -148,6 +159,9 @@ fn print(
         for line in times(source, SystemTime::now()) {
             out.push_str(&format!("  {line}\n"));
         }
+    }
+    for (at, row) in configured_rows(routes) {
+        out.push_str(&format!("ok: route {}: {row}\n", at + 1));
     }
     if !tested.tests.is_empty() {
         out.push_str(&format!("{}\n", tested.summary()));

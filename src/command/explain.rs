@@ -10,11 +10,12 @@ use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
 use http::{Method, Uri, Version};
 use serde_json::json;
 
+use super::routes::describe;
 use super::{ConfigArguments, Failure, load, runtime};
 use crate::challenge::{self, Wording};
 use crate::claims::VerifiedToken;
 use crate::config::Flags;
-use crate::decision::{Caller, Denial, Gate, NextStep, Permit, Route, RuleOutcome, RuleTrace};
+use crate::decision::{Caller, Denial, Gate, NextStep, Permit, Routed, RuleOutcome, RuleTrace};
 use crate::gateway::{gate, system_clock};
 use crate::jose::{KeyChoice, UnverifiedToken};
 use crate::keys::Keys;
@@ -112,15 +113,8 @@ fn decide(
     let gate = judges.gate;
     let facts = facts(gate, arguments, token).inspect_err(|denial| steps.fail("request", denial))?;
     steps.pass("request", format!("{} {}", facts.method, facts.path.raw()));
-    let route = gate.route(&facts);
-    steps.pass(
-        "route",
-        match route {
-            Route::Public => "public: a token is not looked at",
-            Route::Optional => "optional: a token is verified if there is one",
-            Route::Protected => "protected: a token is needed",
-        },
-    );
+    let (Routed { route, .. }, meaning) = describe(gate, &facts);
+    steps.pass("route", meaning);
     let caller = match gate.next_step(&facts, route) {
         NextStep::Decide(caller) => caller.inspect_err(|denial| steps.fail("credentials", denial)),
         NextStep::Verify(token) => verify(judges, token, steps),
@@ -161,24 +155,31 @@ fn unmet(gate: &Gate, facts: &RequestFacts, caller: &Caller) -> String {
 }
 
 fn facts(gate: &Gate, arguments: &Arguments, token: &str) -> Result<RequestFacts, Denial> {
-    let bad = |why| Denial { detail: Some(why), ..Denial::new(crate::decision::Reason::BadTarget) };
-    let target: Uri = arguments.path.parse().map_err(|_| bad("the path is no request target"))?;
     let mut fields = HeaderMap::new();
-    fields.insert(HOST, HeaderValue::from_static("localhost"));
     if !token.is_empty() {
         let value = HeaderValue::try_from(format!("Bearer {token}"))
-            .map_err(|_| bad("the token has characters that no field has"))?;
+            .map_err(|_| bad_target("the token has characters that no field has"))?;
         fields.insert(AUTHORIZATION, value);
     }
+    read_request(gate, &arguments.method, &arguments.path, fields)
+}
+
+/// A request as the proxy would read it, from this machine.
+pub(super) fn read_request(
+    gate: &Gate,
+    method: &Method,
+    path: &str,
+    mut fields: HeaderMap,
+) -> Result<RequestFacts, Denial> {
+    let target: Uri = path.parse().map_err(|_| bad_target("the path is no request target"))?;
+    fields.insert(HOST, HeaderValue::from_static("localhost"));
     let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    Ok(RequestFacts::read(
-        &arguments.method,
-        &target,
-        Version::HTTP_11,
-        &fields,
-        gate.backend.session_cookies(),
-        source,
-    )?)
+    let cookies = gate.backend.session_cookies();
+    Ok(RequestFacts::read(method, &target, Version::HTTP_11, &fields, cookies, source)?)
+}
+
+fn bad_target(why: &'static str) -> Denial {
+    Denial { detail: Some(why), ..Denial::new(crate::decision::Reason::BadTarget) }
 }
 
 fn verify(judges: &Judges<'_>, token: &BearerToken, steps: &mut Steps) -> Result<Caller, Denial> {

@@ -68,7 +68,8 @@ fn config(root: &Section<'_>) -> Option<Config> {
     let upstream = upstream(root, listen);
     let place = trust::Place { listen, backend, upstream: upstream.as_ref().map(|upstream| &upstream.url) };
     let trust = trust::trust(root, &place);
-    let policy = policy::policy(root, backend);
+    let upstream_path = upstream.as_ref().map_or("/", |upstream| upstream.url.path());
+    let policy = policy::policy(root, backend, upstream_path);
     policy::warn_of_unknown_issuers(root, &policy, &trust);
     rule_warnings::warn(root, backend, &policy);
     let rule_tests = rule_tests::rule_tests(root, &policy, &trust);

@@ -10,6 +10,7 @@ mod layers;
 mod meaning;
 mod revocations;
 mod rule_tests;
+mod routes;
 mod secrets;
 mod token_kinds;
 

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::policy::{Matching, Methods, PathPattern, Requirement, RoutePattern, Rule, Verdict};
+use crate::policy::{Matching, Methods, PathPattern, Requirement, RouteTable, Rule, Verdict};
 use crate::test_support::{decide, facts_of, fields, gate, verified};
 
 const BEARER: (&str, &str) = ("authorization", "Bearer a.b.c");
@@ -58,6 +58,7 @@ fn a_route_opens_only_for_a_path_that_has_one_reading() {
         ("GET", "/api/v1/system/version%20"),
         ("GET", "/api/v1/system/version."),
         ("GET", "/Api/v1/system/version"),
+        ("GET", "/assets/"),
         ("GET", "/API/V1/SYSTEM/VERSION"),
         ("GET", "/api/v1/system/version/x"),
         ("GET", "/x/api/v1/system/version"),
@@ -75,13 +76,14 @@ fn a_route_opens_only_for_a_path_that_has_one_reading() {
 #[test]
 fn an_optional_route_opens_as_strictly_as_a_public_one() {
     let mut gate = gate(Backend::Generic);
-    gate.policy.optional = vec![RoutePattern::parse("GET /docs/**").unwrap()];
+    let rows = [(Route::Public, "GET /docs/open"), (Route::Optional, "GET /docs/**")];
+    gate.policy.routes = RouteTable::parse(&rows).unwrap();
     let route = |path: &str| gate.route(&facts(Backend::Generic, "GET", path, &[]));
     assert_eq!(route("/docs/a"), Route::Optional);
     assert_eq!(route("/docs/a;b"), Route::Protected);
     assert_eq!(route("/docs%2fa"), Route::Protected);
-    gate.policy.public = vec![RoutePattern::parse("GET /docs/open").unwrap()];
-    assert_eq!(gate.route(&facts(Backend::Generic, "GET", "/docs/open", &[])), Route::Public);
+    assert_eq!(route("/docs/a/"), Route::Protected);
+    assert_eq!(route("/docs/open"), Route::Public, "the first row decides");
 }
 
 #[test]
@@ -99,7 +101,7 @@ fn a_token_on_a_public_route_is_not_looked_at() {
 #[test]
 fn credentials_ask_for_what_they_are() {
     let mut gate = gate(Backend::Generic);
-    gate.policy.optional = vec![RoutePattern::parse("/open").unwrap()];
+    gate.policy.routes = RouteTable::parse(&[(Route::Optional, "/open")]).unwrap();
     for (authorization, protected, optional) in [
         (None, Some(Reason::MissingToken), None),
         (Some(""), Some(Reason::MissingToken), None),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::decision::{Gate, Permit};
-use crate::policy::{Effect, Mode, RoutePattern};
+use crate::policy::{Effect, Mode, Route, RouteTable};
 use crate::test_support::{decide, facts_of, fields, gate, verified};
 
 const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
@@ -27,13 +27,13 @@ fn head(backend: Backend) -> OutboundHead {
     OutboundHead::new(backend, names(false), Authorization::Forward, Vec::new())
 }
 
-/// The fields that go upstream for a request for `/x` with these, and a token of these claims.
+/// The fields that go upstream for a request for `/api/x` with these, and a token of these claims.
 fn sent_by(head: &OutboundHead, gate: &Gate, lines: &[(&str, &str)], claims: Value) -> HeaderMap {
     let mut fields = fields(lines);
     if !fields.contains_key("host") {
         fields.insert("host", HeaderValue::from_static("a.example"));
     }
-    let facts = facts_of(gate.backend, "GET", "/x", &fields).unwrap();
+    let facts = facts_of(gate.backend, "GET", "/api/x", &fields).unwrap();
     let permit = decide(gate, &facts, Some(verified(claims))).unwrap();
     rewritten(head, fields, &facts, &permit)
 }
@@ -50,7 +50,7 @@ fn sent(backend: Backend, lines: &[(&str, &str)], claims: Value) -> HeaderMap {
 /// A gate that lets everybody in without looking.
 fn open(backend: Backend) -> Gate {
     let mut gate = gate(backend);
-    gate.policy.public = vec![RoutePattern::parse("/**").unwrap()];
+    gate.policy.routes = RouteTable::parse(&[(Route::Public, "/**")]).unwrap();
     gate
 }
 
@@ -272,7 +272,7 @@ fn authorization_may_be_stripped_or_replaced() {
         assert_values(&sent_by(&replace, &public, lines, json!({})), "authorization", &[]);
     }
     let mut optional = gate(Backend::DataHubGms);
-    optional.policy.optional = vec![RoutePattern::parse("/x").unwrap()];
+    optional.policy.routes = RouteTable::parse(&[(Route::Optional, "/api/x")]).unwrap();
     assert_values(&sent_by(&replace, &optional, &[], json!({})), "authorization", &[]);
     let mut reporting = gate(Backend::DataHubGms);
     reporting.policy.mode = Mode::Report;
@@ -324,7 +324,7 @@ fn a_session_cookie_never_goes_with_another_credential() {
 fn a_session_cookie_beside_other_bytes_is_dropped_too() {
     let mut lines = fields(&[BEARER, ("host", "a.example")]);
     lines.insert("cookie", HeaderValue::from_bytes(b"a=\xff; PLAY_SESSION=x").unwrap());
-    let facts = facts_of(Backend::DataHubFrontend, "GET", "/x", &lines).unwrap();
+    let facts = facts_of(Backend::DataHubFrontend, "GET", "/api/x", &lines).unwrap();
     let permit = decide(&gate(Backend::DataHubFrontend), &facts, Some(verified(json!({})))).unwrap();
     let fields = rewritten(&head(Backend::DataHubFrontend), lines, &facts, &permit);
     assert_eq!(fields["cookie"].as_bytes(), b"a=\xff");

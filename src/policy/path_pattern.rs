@@ -6,8 +6,18 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathPattern {
     pub(super) segments: Vec<Segment>,
-    /// Whether the pattern ends in `**`.
+    /// Whether the pattern ends in `**`, or in a `*` within its last segment.
     pub(super) open: bool,
+    /// The pattern begins with `/**`: what follows may stand behind any segment.
+    pub(super) anywhere: bool,
+    /// The last segment ends in `*`: it is the beginning of one.
+    pub(super) partial: bool,
+    /// The literal beginning with its slashes: all of it, or up to the first `*`.
+    literal: Box<str>,
+    /// How many bytes of `literal` are compared as they are, the rest without ASCII case.
+    exact: usize,
+    /// How many segments are in `literal`.
+    literals: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,27 +55,115 @@ impl PathPattern {
             return Err(PatternError::NotPlain(text.to_owned()));
         }
         let (path, open) = match path.strip_suffix("**") {
-            Some("") => return Ok(Self { segments: Vec::new(), open: true }),
+            Some("") => return Ok(Self::of(Vec::new(), true)),
             Some(path) if path.ends_with('/') => (&path[..path.len() - 1], true),
             _ => (path, false),
         };
         let segments = path.split('/').map(Segment::parse).collect::<Result<_, _>>()?;
-        Ok(Self { segments, open })
+        Ok(Self::of(segments, open))
+    }
+
+    /// Reads a pattern of a preset, which may also be `/**/x/**` or `/x*`. Behind its first `exact`
+    /// bytes it is compared without ASCII case.
+    pub(super) fn parse_preset(text: &str, exact: usize) -> Result<Self, PatternError> {
+        let anywhere = text.strip_prefix("/**").filter(|rest| rest.starts_with('/'));
+        let rest = anywhere.unwrap_or(text);
+        let partial = rest.strip_suffix('*').filter(|rest| !rest.ends_with(['*', '/']));
+        let mut pattern = Self::parse(partial.unwrap_or(rest))?;
+        pattern.anywhere = anywhere.is_some();
+        pattern.exact = exact.min(pattern.literal.len());
+        if partial.is_some() {
+            (pattern.open, pattern.partial) = (true, true);
+        }
+        Ok(pattern)
+    }
+
+    fn of(segments: Vec<Segment>, open: bool) -> Self {
+        let mut literal = String::new();
+        let mut literals = 0;
+        for segment in &segments {
+            let Segment::Literal(text) = segment else { break };
+            literal.push('/');
+            literal.push_str(text);
+            literals += 1;
+        }
+        let exact = literal.len();
+        Self { segments, open, anywhere: false, partial: false, literal: literal.into(), exact, literals }
     }
 
     /// Whether one reading of a path matches. `/a/**` also matches `/a` itself, so that a rule
     /// about everything below a collection covers the collection.
     pub fn matches(&self, path: &[u8]) -> bool {
-        let Some(path) = path.strip_prefix(b"/") else { return false };
-        let mut segments = path.split(|byte| *byte == b'/');
-        for own in &self.segments {
+        if path.first() != Some(&b'/') {
+            return false;
+        }
+        if !self.anywhere {
+            return self.matches_here(path);
+        }
+        let mut rest = path;
+        while !self.matches_here(rest) {
+            let next = rest.iter().skip(1).position(|byte| *byte == b'/');
+            match next.and_then(|at| rest.get(at + 1..)) {
+                Some(further) => rest = further,
+                None => return false,
+            }
+        }
+        true
+    }
+
+    fn matches_here(&self, path: &[u8]) -> bool {
+        let literal = self.literal.as_bytes();
+        // Most patterns are literal, and most paths have another length.
+        if !self.open && self.segments.len() == self.literals && path.len() != literal.len() {
+            return false;
+        }
+        let Some((start, rest)) = path.split_at_checked(literal.len()) else { return false };
+        let same = match self.ignores_case() {
+            false => start == literal,
+            true => {
+                start.get(..self.exact) == literal.get(..self.exact) && start.eq_ignore_ascii_case(literal)
+            }
+        };
+        same && self.matches_rest(rest)
+    }
+
+    /// What comes behind the literal beginning.
+    fn matches_rest(&self, rest: &[u8]) -> bool {
+        if self.segments.len() == self.literals {
+            return rest.is_empty() || self.open && (self.partial || rest.starts_with(b"/"));
+        }
+        let Some(rest) = rest.strip_prefix(b"/") else { return false };
+        let same = |own: &str, segment: &[u8]| match self.ignores_case() {
+            true => segment.eq_ignore_ascii_case(own.as_bytes()),
+            false => segment == own.as_bytes(),
+        };
+        let mut segments = rest.split(|byte| *byte == b'/');
+        for own in self.segments.iter().skip(self.literals) {
             match (own, segments.next()) {
-                (Segment::Literal(literal), Some(segment)) if literal.as_bytes() == segment => {}
+                (Segment::Literal(literal), Some(segment)) if same(literal, segment) => {}
                 (Segment::Any, Some(segment)) if !segment.is_empty() => {}
                 _ => return false,
             }
         }
         self.open || segments.next().is_none()
+    }
+
+    /// Whether the pattern is one path that ends in a slash, and longer than that.
+    pub(super) fn is_written_with_slash(&self) -> bool {
+        self.segments.len() == self.literals
+            && !self.open
+            && self.literal.len() > 1
+            && self.literal.ends_with('/')
+    }
+
+    /// Whether some of its letters are compared without case.
+    pub fn ignores_case(&self) -> bool {
+        self.exact < self.literal.len()
+    }
+
+    /// Whether every path below some point matches.
+    pub(super) fn is_tree(&self) -> bool {
+        self.open
     }
 }
 
@@ -83,13 +181,19 @@ impl Segment {
 
 impl fmt::Display for PathPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for segment in &self.segments {
+        let anywhere = if self.anywhere { "/**" } else { "" };
+        write!(f, "{anywhere}{}", self.literal)?;
+        for segment in self.segments.iter().skip(self.literals) {
             match segment {
                 Segment::Literal(text) => write!(f, "/{text}")?,
                 Segment::Any => f.write_str("/*")?,
             }
         }
-        if self.open { f.write_str("/**") } else { Ok(()) }
+        match (self.open, self.partial) {
+            (false, _) => Ok(()),
+            (true, false) => f.write_str("/**"),
+            (true, true) => f.write_str("*"),
+        }
     }
 }
 
@@ -118,10 +222,55 @@ mod tests {
             ("/**", "/a/b", true),
             ("/**", "*", false),
             ("/*/v1/**", "/api/v1/x", true),
+            ("/*", "/", false),
+            ("/*", "/a", true),
+            ("/*/**", "/a", true),
+            ("/*/**", "/a/b", true),
+            ("/a/", "/a/", true),
+            ("/a/", "/a", false),
+            ("/a//**", "/a/x", false),
+            ("/a//**", "/a//x", true),
+            ("/a/b/*/c/**", "/a/b/x/c/d/e", true),
+            ("/a/b/*/c/**", "/a/b//c/d", false),
         ] {
             let parsed = PathPattern::parse(pattern).unwrap();
             assert_eq!(parsed.matches(path.as_bytes()), expected, "{pattern} {path}");
             assert_eq!(parsed.to_string(), pattern);
+        }
+    }
+
+    #[test]
+    fn patterns_of_presets() {
+        for (pattern, exact, path, expected) in [
+            ("/api/v1/x", 4, "/api/V1/X", true),
+            ("/api/v1/x", 4, "/API/v1/x", false),
+            ("/api/v1/x", 4, "/api/v1/xx", false),
+            ("/api/v1/x", 0, "/API/V1/X", true),
+            ("/api/v1/x", usize::MAX, "/api/V1/x", false),
+            ("/mcp/**", 0, "/MCP", true),
+            ("/mcp/**", 0, "/Mcp/x", true),
+            ("/mcp/**", 0, "/mcpx", false),
+            ("/mcp/*/Y", 0, "/mcp/x/y", true),
+            ("/openapi*", 0, "/OpenAPI.json", true),
+            ("/openapi*", 0, "/openapi", true),
+            ("/openapi*", 0, "/openapi/a/b", true),
+            ("/openapi*", 0, "/x/openapi", false),
+            ("/openapi*", 0, "/opena", false),
+            ("/**/api/**", 0, "/api", true),
+            ("/**/api/**", 0, "/api/v1/x", true),
+            ("/**/api/**", 0, "/a/b/API/v1", true),
+            ("/**/api/**", 0, "/a/b/api", true),
+            ("/**/api/**", 0, "/a/xapi/b", false),
+            ("/**/api/**", 0, "/a/apix/b", false),
+            ("/**/api/**", 0, "/", false),
+            ("/**/api/**", 0, "*", false),
+        ] {
+            let parsed = PathPattern::parse_preset(pattern, exact).unwrap();
+            assert_eq!(parsed.matches(path.as_bytes()), expected, "{pattern} {path}");
+            assert_eq!(parsed.to_string(), pattern);
+        }
+        for pattern in ["", "x", "/a**", "/*a", "/a*/b", "/**x"] {
+            assert!(PathPattern::parse_preset(pattern, 0).is_err(), "{pattern}");
         }
     }
 

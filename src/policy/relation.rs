@@ -4,7 +4,7 @@
 use http::Method;
 
 use super::path_pattern::{PathPattern, Segment};
-use super::{Matching, Methods, RoutePattern};
+use super::{Matching, Methods, Route, RoutePattern, RouteRow, RouteTable};
 
 const METHODS: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
@@ -12,11 +12,32 @@ const METHODS: [Method; 7] =
 impl PathPattern {
     /// Whether every path that `other` matches is matched here too.
     pub fn covers(&self, other: &Self) -> bool {
-        let each = self.segments.iter().zip(&other.segments).all(|(own, other)| own.covers(other));
+        // What may stand at any depth, or go on within a segment, is in nothing that is written out.
+        if other.anywhere || other.partial {
+            return false;
+        }
+        let depths = if self.anywhere { other.segments.len() } else { 0 };
+        (0..=depths).any(|from| self.covers_from(from, other))
+    }
+
+    fn covers_from(&self, from: usize, other: &Self) -> bool {
+        let others = other.segments.get(from..).unwrap_or_default();
+        let same = |(at, (own, other)): (usize, (&Segment, &Segment))| match (own, other) {
+            (Segment::Literal(own), Segment::Literal(text))
+                if self.partial && at + 1 == self.segments.len() =>
+            {
+                text.get(..own.len()).is_some_and(|start| start.eq_ignore_ascii_case(own))
+            }
+            (Segment::Literal(own), Segment::Literal(text)) if self.ignores_case() => {
+                own.eq_ignore_ascii_case(text)
+            }
+            _ => own.covers(other),
+        };
+        let each = self.segments.iter().zip(others).enumerate().all(same);
         let lengths = if self.open {
-            self.segments.len() <= other.segments.len()
+            self.segments.len() <= others.len()
         } else {
-            !other.open && self.segments.len() == other.segments.len()
+            !other.open && self.segments.len() == others.len()
         };
         each && lengths
     }
@@ -67,7 +88,33 @@ impl RoutePattern {
 
     /// Whether this route opens every request that `matching` is about on one of its paths.
     pub fn covers_a_path_of(&self, matching: &Matching) -> bool {
-        self.methods.covers(&matching.methods) && matching.paths.iter().any(|path| self.path.covers(path))
+        // `/**` is about everything, and not about the paths of this route.
+        let mut paths = matching.paths.iter().filter(|path| !path.segments.is_empty());
+        self.methods.covers(&matching.methods) && paths.any(|path| self.path.covers(path))
+    }
+}
+
+impl RouteTable {
+    /// The rows that open some request that `matching` is about on one of its paths, and do not only
+    /// come behind a row that protects all of that path.
+    pub fn opening<'a>(&'a self, matching: &'a Matching) -> impl Iterator<Item = &'a RouteRow> {
+        let protected = move |at: usize, path: &PathPattern| {
+            self.rows().iter().take(at).any(|row| {
+                let pattern = &row.pattern;
+                row.route == Route::Protected
+                    && pattern.methods().covers(&matching.methods)
+                    && pattern.path().covers(path)
+            })
+        };
+        let opens = move |(at, row): &(usize, &RouteRow)| {
+            row.route != Route::Protected
+                && row.pattern.methods().overlaps(&matching.methods)
+                && matching
+                    .paths
+                    .iter()
+                    .any(|path| row.pattern.path().overlaps(path) && !protected(*at, path))
+        };
+        self.rows().iter().enumerate().filter(opens).map(|(_, row)| row)
     }
 }
 

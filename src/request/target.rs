@@ -51,7 +51,17 @@ impl PathReadings {
 
     /// Whether there is only one way to read it. Only such a path can be on an open route.
     pub fn is_plain(&self) -> bool {
-        self.others.is_empty() && !self.raw.path().contains(['%', ';', '\\'])
+        self.others.is_empty() && !self.raw.path().bytes().any(|byte| matches!(byte, b'%' | b';' | b'\\'))
+    }
+
+    /// The path without the slash at its end, where that is all that makes it two.
+    pub fn without_last_slash(&self) -> Option<&[u8]> {
+        let raw = self.raw.path();
+        let without = raw.strip_suffix('/').filter(|_| !raw.contains(['%', ';', '\\']))?;
+        match &self.others[..] {
+            [only] if **only == *without.as_bytes() && without != "/" => Some(without.as_bytes()),
+            _ => None,
+        }
     }
 }
 
@@ -215,6 +225,19 @@ mod tests {
         assert!(read("//a//b/").unwrap().contains(&"/a/b".to_owned()));
         assert!(!PathReadings::of(&Uri::from_static("/a/")).unwrap().is_plain());
         assert!(!PathReadings::of(&Uri::from_static("/a%41")).unwrap().is_plain());
+    }
+
+    #[test]
+    fn a_slash_at_the_end_can_be_told_from_everything_else() {
+        let without = |path: &'static str| {
+            let readings = PathReadings::of(&Uri::from_static(path)).unwrap();
+            readings.without_last_slash().map(|path| String::from_utf8_lossy(path).into_owned())
+        };
+        assert_eq!(without("/a/"), Some("/a".to_owned()));
+        assert_eq!(without("/a/b/?x=/"), Some("/a/b".to_owned()));
+        for path in ["/", "/a", "/a//", "//a/", "/a;b/", "/a%41/", "/a%2f/", "/a;/", "/a%2f", "//"] {
+            assert_eq!(without(path), None, "{path}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod keys;
 mod operating;
 mod providers;
 mod refusals;
+mod routes;
 mod support;
 mod tls;
 mod tokens;

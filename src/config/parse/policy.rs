@@ -4,10 +4,14 @@ use super::super::{TrustEntry, values};
 use super::Section;
 use crate::backend::Backend;
 use crate::claims::ClaimPath;
-use crate::policy::{Effect, Matching, Methods, Mode, Policy, Requirement, RoutePattern, Rule, Verdict};
+use crate::policy::{
+    Effect, Matching, Methods, Mode, Place, Policy, Requirement, Route, RoutePattern, RouteRow, RouteTable,
+    RowSource, Rule, Verdict,
+};
 
-/// Reads the policy: the backend's public routes, and `authorization`.
-pub(super) fn policy(root: &Section<'_>, backend: Backend) -> Policy {
+/// Reads the policy: the backend's routes, and `authorization`. The upstream's path goes before every
+/// request's path.
+pub(super) fn policy(root: &Section<'_>, backend: Backend, upstream_path: &str) -> Policy {
     let section = root.section("authorization");
     let mode = section.need("mode", mode, Mode::Enforce);
     if mode == Mode::Report {
@@ -18,13 +22,10 @@ pub(super) fn policy(root: &Section<'_>, backend: Backend) -> Policy {
             "set `mode: enforce` once the log shows no surprises",
         );
     }
-    let mut public = preset(root, backend);
-    public.extend(routes(&section, "public"));
     let default = |text: &str| Ok(if text == "deny" { Effect::Deny } else { Effect::Allow });
     Policy {
         mode,
-        public,
-        optional: routes(&section, "optional"),
+        routes: preset(root, backend, upstream_path).with_first(configured_rows(&section)),
         rules: rules(&section),
         default: section.need("default", default, Effect::Allow),
     }
@@ -63,23 +64,41 @@ fn mode(text: &str) -> Result<Mode, String> {
     Ok(if text == "report" { Mode::Report } else { Mode::Enforce })
 }
 
-/// The backend's own public routes, under OpenMetadata's base path.
-fn preset(root: &Section<'_>, backend: Backend) -> Vec<RoutePattern> {
+/// The backend's own routes, under OpenMetadata's base path.
+fn preset(root: &Section<'_>, backend: Backend, upstream_path: &str) -> RouteTable {
     let section = root.section("openmetadata");
     let base = section.need("basePath", values::base_path, "/".to_owned());
-    let base = if backend == Backend::OpenMetadata { base.trim_end_matches('/') } else { "" };
-    let mut routes = Vec::new();
-    for route in backend.public_routes() {
-        let route = match route.split_once(' ') {
-            Some((methods, path)) => format!("{methods} {base}{path}"),
-            None => format!("{base}{route}"),
-        };
-        match values::route(&route) {
-            Ok(route) => routes.push(route),
-            Err(message) => section.error("basePath", message),
+    let base_path = if backend == Backend::OpenMetadata { base.trim_end_matches('/') } else { "" };
+    let provider = root.section("authentication").text("provider");
+    let place = Place { base_path, provider, upstream_path };
+    RouteTable::preset(backend, &place).unwrap_or_else(|error| {
+        section.error("basePath", error.to_string());
+        RouteTable::default()
+    })
+}
+
+/// The stricter first: of two routes that meet, the one that verifies a token decides.
+fn configured_rows(section: &Section<'_>) -> Vec<RouteRow> {
+    let (public, optional) = (routes(section, "public"), routes(section, "optional"));
+    for route in &optional {
+        let same =
+            |other: &&RoutePattern| other.path() == route.path() && other.methods().overlaps(route.methods());
+        if let Some(other) = public.iter().find(same) {
+            let message = format!("`{route}` is in authorization.public too (`{other}`)");
+            let help =
+                "on a public route a token is not looked at, on an optional one it is verified: keep one";
+            section.error_with_help("optional", message, help);
         }
     }
-    routes
+    let rows = |route, name: &str, patterns: Vec<RoutePattern>| {
+        let origin = section.origin(name).map(|origin| origin.to_string().into());
+        let source = RowSource::Configuration { key: section.path(name).into(), origin };
+        let row = move |pattern| RouteRow { route, pattern, source: source.clone() };
+        patterns.into_iter().map(row).collect::<Vec<_>>()
+    };
+    let mut rows_in_order = rows(Route::Optional, "optional", optional);
+    rows_in_order.extend(rows(Route::Public, "public", public));
+    rows_in_order
 }
 
 fn routes(section: &Section<'_>, name: &str) -> Vec<RoutePattern> {

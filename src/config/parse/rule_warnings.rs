@@ -2,7 +2,7 @@
 
 use super::Section;
 use crate::backend::Backend;
-use crate::policy::{Mode, PathPattern, Policy, RoutePattern, Rule};
+use crate::policy::{Mode, PathPattern, Policy, Route, RoutePattern, RouteRow, Rule};
 
 /// How many routes one warning names.
 const NAMED_ROUTES: usize = 3;
@@ -17,7 +17,7 @@ pub(super) fn warn(root: &Section<'_>, backend: Backend, policy: &Policy) {
         let earlier = policy.rules.get(..index).unwrap_or_default();
         warn_of_shadow(entry, rule, earlier);
         warn_of_paths(root, backend, entry, rule);
-        warn_of_open_routes(&section, policy, entry, rule);
+        warn_of_open_routes(policy, entry, rule);
     }
 }
 
@@ -89,23 +89,21 @@ fn warn_of_paths(root: &Section<'_>, backend: Backend, entry: &Section<'_>, rule
 }
 
 /// On a public route no rule is asked, on an optional one not without a token.
-fn warn_of_open_routes(section: &Section<'_>, policy: &Policy, entry: &Section<'_>, rule: &Rule) {
+fn warn_of_open_routes(policy: &Policy, entry: &Section<'_>, rule: &Rule) {
     // A rule about every path is not about these in particular.
     if rule.matching.paths.is_empty() {
         return;
     }
-    let own = section.texts("public");
-    let is_own = |route: &RoutePattern| {
-        own.iter().any(|text| RoutePattern::parse(text).is_ok_and(|own| own == *route))
-    };
-    let (own, preset): (Vec<_>, Vec<_>) = policy.public.iter().partition(|route| is_own(route));
-    let overlaps = |route: &&RoutePattern| route.overlaps(&rule.matching);
+    let (public, optional): (Vec<_>, Vec<_>) =
+        policy.routes.opening(&rule.matching).partition(|row| row.route == Route::Public);
+    let (own, preset): (Vec<_>, Vec<_>) = public.into_iter().partition(|row| row.is_configured());
+
     // The backend's own routes are meant to be open: they are worth a warning only where nothing is
     // left of what the rule names.
     let (whole, partly): (Vec<_>, Vec<_>) =
-        preset.into_iter().filter(overlaps).partition(|route| route.covers_a_path_of(&rule.matching));
-    let public: Vec<_> = own.into_iter().filter(overlaps).chain(whole).collect();
-    let optional: Vec<_> = policy.optional.iter().filter(overlaps).collect();
+        preset.into_iter().partition(|row| row.pattern.covers_a_path_of(&rule.matching));
+    let public = patterns(own.into_iter().chain(whole));
+    let (optional, partly) = (patterns(optional.into_iter()), patterns(partly.into_iter()));
     let path = entry.section("match").path("paths");
     if !public.is_empty() {
         let message = format!("`{}` is not asked where everybody may go: {}", rule.name, listed(&public));
@@ -123,6 +121,10 @@ fn warn_of_open_routes(section: &Section<'_>, policy: &Policy, entry: &Section<'
             .report
             .info(format!("{path}: `{}` is not asked on public routes of the backend: {routes}", rule.name));
     }
+}
+
+fn patterns<'a>(rows: impl Iterator<Item = &'a RouteRow>) -> Vec<&'a RoutePattern> {
+    rows.map(|row| &row.pattern).collect()
 }
 
 fn listed(routes: &[&RoutePattern]) -> String {

@@ -89,7 +89,11 @@ fn inherited(root: &Section<'_>, section: &Section<'_>, backend: Backend) -> Inh
     }
     if let Some(provider) = section.text("provider").filter(|provider| !PROVIDERS.contains(provider)) {
         let message = format!("{} is not a provider that OpenMetadata knows", values::quote(provider));
-        section.report.warn("authentication.provider", message, "the key is for information only");
+        section.report.warn(
+            "authentication.provider",
+            message,
+            "only `saml` has an effect: it opens OpenMetadata's SAML servlets",
+        );
     }
     let style = match backend {
         Backend::OpenMetadata => PrincipalStyle::OpenMetadata,

@@ -88,8 +88,14 @@ fn scalars_with_helms_quotes_comments_and_addresses_with_brackets() {
     assert_eq!((config.workers, config.backend), (3, Backend::OpenMetadata));
     assert_eq!(config.trust[0].rules.leeway.as_secs(), 10);
     assert_eq!(&*config.log.level, "info,hyper=warn");
-    let public: Vec<_> = config.policy.public.iter().map(ToString::to_string).collect();
-    assert_eq!(public[public.len() - 2..], ["GET,PUT /docs/**", "/x"]);
+    let rows: Vec<_> = config.policy.routes.rows()[..3].iter().map(ToString::to_string).collect();
+    let origin = "authorization.public, environment variable METAGATE_AUTHORIZATION__PUBLIC";
+    assert_eq!(
+        rows[..2],
+        [format!("public GET,PUT /docs/** ({origin})"), format!("public /x ({origin})")],
+        "in front of the preset's"
+    );
+    assert!(rows[2].contains("JwtFilter"), "{rows:?}");
     assert_eq!(config.trusted_proxies.len(), 2);
 }
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::backend::Backend;
 use crate::claims::{ClaimPath, NonExpiring, PrincipalStyle};
 use crate::jose::{Algorithm, AlgorithmSet};
-use crate::policy::{Effect, Mode, Verdict};
+use crate::policy::{Effect, Mode, Place, RouteRow, RouteTable, Verdict};
 
 fn warnings(loaded: &Loaded) -> Vec<&str> {
     loaded.warnings.iter().map(|finding| finding.path.as_str()).collect()
@@ -155,7 +155,7 @@ authentication:
   issuers:
     - {name: a, issuer: http://issuer.example}
     - {name: b, issuer: b, sharedSecret: 01234567890123456789012345678901}
-authorization: {mode: report, public: [/docs, GET /**], optional: [/**]}
+authorization: {mode: report, public: [/docs, GET /**], optional: [POST /**]}
 identity: {datahubActor: true}
 datahub: {systemClientSecret: x}
 openmetadata: {keyId: Gb389a-9f76-gdjs-a92j-0242bk94356}
@@ -243,10 +243,12 @@ authorization:
 ";
     let policy = file(text).with(&[KEYS_URL, UPSTREAM]).config().policy;
     assert_eq!((policy.mode, policy.default), (Mode::Enforce, Effect::Deny));
-    let shown =
-        |routes: &[crate::policy::RoutePattern]| routes.iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!(shown(&policy.public), ["GET,PUT /docs/**", "/open"]);
-    assert_eq!(shown(&policy.optional), ["GET,HEAD /maybe"]);
+    let rows: Vec<_> =
+        policy.routes.rows().iter().map(|row| (row.route.as_str(), row.pattern.to_string())).collect();
+    assert_eq!(
+        rows.iter().map(|(route, pattern)| (*route, pattern.as_str())).collect::<Vec<_>>(),
+        [("optional", "GET,HEAD /maybe"), ("public", "GET,PUT /docs/**"), ("public", "/open")]
+    );
     let [all, no, yes] = &policy.rules[..] else { panic!("{:?}", policy.rules) };
     assert_eq!((&*all.name, all.mode, no.mode), ("all", Mode::Report, Mode::Enforce));
     assert!(
@@ -285,14 +287,13 @@ fn the_backends_public_routes_come_with_it() {
             ("BASE_PATH", "/base"),
         ];
         let config = environment(&variables).config();
-        let mut expected: Vec<String> =
-            backend.public_routes().iter().map(|route| (*route).to_owned()).collect();
-        if backend == Backend::OpenMetadata {
-            expected = expected.iter().map(|route| route.replacen(" /", " /base/", 1)).collect();
-        }
-        expected.push("/mine".to_owned());
-        let found: Vec<_> = config.policy.public.iter().map(ToString::to_string).collect();
-        assert_eq!(found, expected);
+        let base_path = if backend == Backend::OpenMetadata { "/base" } else { "" };
+        let preset = RouteTable::preset(backend, &Place { base_path, ..Place::default() }).unwrap();
+        let shown = |rows: &[RouteRow]| rows.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let mut expected = shown(preset.rows());
+        let origin = "environment variable METAGATE_AUTHORIZATION__PUBLIC";
+        expected.insert(0, format!("public /mine (authorization.public, {origin})"));
+        assert_eq!(shown(config.policy.routes.rows()), expected);
         let style = &config.trust[0].rules.principal.style;
         assert_eq!(*style == PrincipalStyle::OpenMetadata, backend == Backend::OpenMetadata);
     }

@@ -21,7 +21,7 @@ fn role(name: &str) -> Verdict {
 }
 
 fn with_rules(rules: Vec<Rule>) -> Gate {
-    let mut gate = gate(Backend::OpenMetadata);
+    let mut gate = gate(Backend::Generic);
     gate.policy.rules = rules;
     gate
 }

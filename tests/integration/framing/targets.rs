@@ -184,11 +184,15 @@ fn good_hosts_go_on_unchanged() {
 /// CVE-2024-28255 and its kind: nothing but the plain path itself opens a route.
 #[test]
 fn no_reading_of_a_path_makes_it_public() {
-    let config = "backend: openmetadata\nauthentication: {publicKeyUrls: [ISSUER/jwks]}\nauthorization: {public: [\"GET /docs/**\", \"GET /health\"]}";
+    let config = "backend: openmetadata\nauthentication: {publicKeyUrls: [ISSUER/jwks]}\nauthorization: {public: [\"GET /api/docs/**\", \"GET /api/health\"]}";
     let stage = Stage::configured(Issuer::of(keys::rsa()), config);
-    for open in
-        ["/api/v1/system/version", "/api/v1/system/config/jwks", "/docs/a/b", "/health", "/health?x=/admin"]
-    {
+    for open in [
+        "/api/v1/system/version",
+        "/api/v1/system/config/jwks",
+        "/api/docs/a/b",
+        "/api/health",
+        "/api/health?x=/api/admin",
+    ] {
         assert_eq!(stage.gateway.get(open, &[]).status, 200, "{open}");
     }
     let reached = stage.upstream.requests().len();
@@ -208,24 +212,24 @@ fn no_reading_of_a_path_makes_it_public() {
         "/api/v1/system/%76ersion",
         "//api/v1/system/version",
         "/api//v1/system/version",
-        "///health",
-        "/health.",
-        "/health/",
-        "/health%20",
-        "/health%09",
-        "/HEALTH",
-        "/Health",
-        "/healthx",
-        "/docs/../admin",
-        "/docs/%2e%2e/admin",
-        "/docs/..%2fadmin",
-        "/docs/..;/admin",
-        "/docs/a;/b",
-        "/docs%2fa",
-        "/docsx/a",
+        "///api/health",
+        "/api/health.",
+        "/api/health/",
+        "/api/health%20",
+        "/api/health%09",
+        "/api/HEALTH",
+        "/api/Health",
+        "/api/healthx",
+        "/api/docs/../admin",
+        "/api/docs/%2e%2e/admin",
+        "/api/docs/..%2fadmin",
+        "/api/docs/..;/admin",
+        "/api/docs/a;/b",
+        "/api/docs%2fa",
+        "/api/docsx/a",
         "/api/v1/users?/api/v1/system/version",
-        "/admin#/health",
-        "/admin?#/health",
+        "/api/admin#/api/health",
+        "/api/admin?#/api/health",
         "/api/v1/tables",
         "/api/v1/system/config/loginConfig",
     ] {
@@ -233,13 +237,13 @@ fn no_reading_of_a_path_makes_it_public() {
         assert!([400, 401].contains(&status), "P01-P10, P22 {closed}: {status}");
     }
     for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
-        let answer = crate::support::wire::send(stage.gateway.proxy, method, "/health", &[], b"");
+        let answer = crate::support::wire::send(stage.gateway.proxy, method, "/api/health", &[], b"");
         assert_eq!(answer.status, 401, "P18, P19 {method}");
     }
     assert_eq!(stage.upstream.requests().len(), reached, "something reached the upstream");
     // HEAD goes with GET (RFC 9110 section 9.3.2).
     assert_eq!(
-        crate::support::wire::send(stage.gateway.proxy, "HEAD", "/health", &[], b"").status,
+        crate::support::wire::send(stage.gateway.proxy, "HEAD", "/api/health", &[], b"").status,
         200,
         "P18"
     );

@@ -26,9 +26,19 @@ fn it_says_its_version_and_its_commands() {
     assert_eq!(version.stdout.trim(), format!("metagate {}", env!("CARGO_PKG_VERSION")));
     let help = command(&["--help"]);
     assert_eq!(help.code, Some(0));
-    for word in
-        ["run", "demo", "check", "explain", "keys", "report", "token", "config", "health", "completions"]
-    {
+    for word in [
+        "run",
+        "demo",
+        "check",
+        "explain",
+        "keys",
+        "report",
+        "routes",
+        "token",
+        "config",
+        "health",
+        "completions",
+    ] {
         assert!(
             help.stdout.lines().any(|line| line.trim_start().starts_with(word)),
             "{word}: {}",

@@ -1,0 +1,146 @@
+//! `metagate routes`: which requests need no token, who says so, and which row a request meets.
+
+use clap::Args;
+use http::{HeaderMap, Method};
+use serde_json::{Value, json};
+
+use super::explain::read_request;
+use super::{ConfigArguments, Failure, load};
+use crate::challenge::{self, Wording};
+use crate::config::Flags;
+use crate::decision::{Denial, Gate, Route, Routed};
+use crate::gateway::gate;
+use crate::policy::{RouteRow, RouteTable};
+use crate::request::RequestFacts;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// A request's method; without a request the whole table is printed.
+    #[arg(requires = "path")]
+    method: Option<Method>,
+    /// Its path, as it stands in the request.
+    path: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let loaded = load(&arguments.config, Flags::default())?;
+    let gate = gate(&loaded.config);
+    match (&arguments.method, &arguments.path) {
+        (Some(method), Some(path)) => {
+            let request = read_request(&gate, method, path, HeaderMap::new());
+            print_request(&gate, &format!("{method} {path}"), request.as_ref(), arguments.json);
+        }
+        _ => print_table(&gate.policy.routes, arguments.json),
+    }
+    Ok(())
+}
+
+/// What a request's route asks for, and why, in one sentence each.
+pub(super) fn describe(gate: &Gate, facts: &RequestFacts) -> (Routed, String) {
+    let routes = &gate.policy.routes;
+    let routed = gate.routed(facts);
+    let meaning = match routed.route {
+        Route::Public => "public: a token is not looked at",
+        Route::Optional => "optional: a token is verified if there is one",
+        Route::Protected => "protected: a token is needed",
+    };
+    let row = routed.row.and_then(|row| Some((row, routes.rows().get(row)?)));
+    let why = match row {
+        None => "no row is about it".to_owned(),
+        Some((number, row)) if row.route == routed.route => format!("row {}, {row}", number + 1),
+        Some((number, row)) => {
+            let readings = facts.path.all().count();
+            format!("row {}, {row}, opens a path with one reading, and this one has {readings}", number + 1)
+        }
+    };
+    (routed, format!("{meaning}; {why}"))
+}
+
+fn print_table(routes: &RouteTable, as_json: bool) {
+    if as_json {
+        let rows: Vec<_> = routes.rows().iter().enumerate().map(|(at, row)| row_json(at, row)).collect();
+        let dormant = routes.dormant().iter().map(|dormant| {
+            json!({"route": dormant.row.route.as_str(), "pattern": dormant.row.pattern.to_string(),
+                "source": dormant.row.source.to_string(), "why": &*dormant.why})
+        });
+        let dormant: Vec<_> = dormant.collect();
+        println!("{:#}", json!({"rows": rows, "dormant": dormant, "default": Route::Protected.as_str()}));
+        return;
+    }
+    let width = routes.rows().iter().map(|row| row.pattern.to_string().len()).max().unwrap_or_default();
+    for (at, row) in routes.rows().iter().enumerate() {
+        let case = if row.pattern.path().ignores_case() { " (letter case is ignored)" } else { "" };
+        let (route, pattern) = (row.route.as_str(), row.pattern.to_string());
+        println!("{:>3}  {route:<9}  {pattern:<width$}  {}{case}", at + 1, row.source);
+    }
+    println!("     protected  everything else");
+    for dormant in routes.dormant() {
+        println!("not in force: {}: {}", dormant.row, dormant.why);
+    }
+}
+
+fn print_request(gate: &Gate, request: &str, facts: Result<&RequestFacts, &Denial>, as_json: bool) {
+    let request = request.escape_debug();
+    let facts = match facts {
+        Ok(facts) => facts,
+        Err(denial) => return print_refusal(gate, &request.to_string(), denial, as_json),
+    };
+    let (routed, meaning) = describe(gate, facts);
+    let routes = &gate.policy.routes;
+    let readings = facts.path.all().map(|reading| {
+        let row = routes.find(&facts.method, reading);
+        (String::from_utf8_lossy(reading).escape_debug().to_string(), row)
+    });
+    let numbered = |row: Option<usize>| row.and_then(|at| Some((at, routes.rows().get(at)?)));
+    if as_json {
+        let reading = |(path, row): (String, Option<usize>)| json!({"path": path, "row": numbered(row).map(|(at, row)| row_json(at, row))});
+        let readings: Vec<_> = readings.map(reading).collect();
+        println!(
+            "{:#}",
+            json!({"request": request.to_string(), "route": routed.route.as_str(),
+                "row": numbered(routed.row).map(|(at, row)| row_json(at, row)),
+                "readings": readings, "why": meaning, "refused": Value::Null})
+        );
+        return;
+    }
+    println!("{request}");
+    for (path, row) in readings {
+        match numbered(row) {
+            Some((at, row)) => println!("  read as {path}: row {}, {row}", at + 1),
+            None => println!("  read as {path}: no row"),
+        }
+    }
+    println!("{meaning}");
+}
+
+fn print_refusal(gate: &Gate, request: &str, denial: &Denial, as_json: bool) {
+    let wording = Wording::new(gate.backend, &gate.trust);
+    let (message, reason) = (wording.message(denial), denial.reason.as_str());
+    let (status, detail) = (challenge::row(denial.reason).status.as_u16(), denial.detail);
+    if as_json {
+        let refused = json!({"status": status, "reason": reason, "message": message, "detail": detail});
+        println!("{:#}", json!({"request": request, "refused": refused}));
+        return;
+    }
+    let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
+    println!("{request}");
+    println!("refused: {status} {message}{detail}  reason={reason}");
+}
+
+pub(super) fn row_json(at: usize, row: &RouteRow) -> Value {
+    let methods: Vec<_> = row.pattern.methods().names().collect();
+    json!({
+        "row": at + 1,
+        "route": row.route.as_str(),
+        "methods": methods,
+        "path": row.pattern.path().to_string(),
+        "ignoresCase": row.pattern.path().ignores_case(),
+        "preset": !row.is_configured(),
+        "source": row.source.to_string(),
+    })
+}
