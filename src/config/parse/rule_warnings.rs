@@ -103,7 +103,8 @@ fn warn_of_open_routes(policy: &Policy, entry: &Section<'_>, rule: &Rule) {
     let (whole, partly): (Vec<_>, Vec<_>) =
         preset.into_iter().partition(|row| row.pattern.covers_a_path_of(&rule.matching));
     let public = patterns(own.into_iter().chain(whole));
-    let (optional, partly) = (patterns(optional.into_iter()), patterns(partly.into_iter()));
+    let named = |row: &&RouteRow| row.is_configured() || row.pattern.covers_a_path_of(&rule.matching);
+    let (optional, partly) = (patterns(optional.into_iter().filter(named)), patterns(partly.into_iter()));
     let path = entry.section("match").path("paths");
     if !public.is_empty() {
         let message = format!("`{}` is not asked where everybody may go: {}", rule.name, listed(&public));

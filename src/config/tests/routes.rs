@@ -144,3 +144,20 @@ fn an_upstream_that_is_the_api_itself_has_no_pages() {
         assert_eq!(told, !open, "{upstream}");
     }
 }
+
+/// The row for pages is wide, and says nothing about what is protected before it.
+#[test]
+fn a_rule_is_warned_of_pages_only_where_it_is_about_them() {
+    let warnings = |paths: &str| {
+        let rule = format!(
+            "authorization: {{rules: [{{name: r, match: {{methods: [GET], paths: [{paths}]}}, action: deny}}]}}\n"
+        );
+        let loaded = file(&rule).with(&[KEYS_URL, UPSTREAM, ("METAGATE_BACKEND", "openmetadata")]).loaded();
+        let about = loaded.warnings.iter().filter(|finding| finding.message.contains("GET /**"));
+        about.count()
+    };
+    assert_eq!(warnings("/table/**"), 1);
+    for paths in ["/api/v1/tables/**", "/API/v1/tables", "/swagger.json", "/mcp/**", "/**"] {
+        assert_eq!(warnings(paths), 0, "{paths}");
+    }
+}
