@@ -86,6 +86,7 @@ pub const fn row(reason: Reason) -> Row {
             ..plain(StatusCode::BAD_REQUEST, "Request carries more than one credential")
         },
         Reason::BadTarget => plain(StatusCode::BAD_REQUEST, "Request path is ambiguous or malformed"),
+        Reason::MethodNotAllowed => plain(StatusCode::METHOD_NOT_ALLOWED, "Request method is not allowed"),
         Reason::KeysUnavailable => {
             later(StatusCode::SERVICE_UNAVAILABLE, "Signing keys are not available, try again")
         }
@@ -106,6 +107,7 @@ pub const fn grpc_status(reason: Reason) -> &'static str {
         StatusCode::UNAUTHORIZED => "16",
         StatusCode::FORBIDDEN => "7",
         StatusCode::BAD_REQUEST => "3",
+        StatusCode::METHOD_NOT_ALLOWED => "12",
         StatusCode::PAYLOAD_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS => "8",
         StatusCode::GATEWAY_TIMEOUT => "4",
         _ => "14",

@@ -147,6 +147,7 @@ impl From<RequestFault> for Denial {
     fn from(fault: RequestFault) -> Self {
         match fault {
             RequestFault::BadTarget(why) => Self { detail: Some(why), ..Self::new(Reason::BadTarget) },
+            RequestFault::MethodNotAllowed => Self::new(Reason::MethodNotAllowed),
             RequestFault::AmbiguousCredentials => Self::new(Reason::AmbiguousCredentials),
         }
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use http::header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
 use http::uri::Authority;
-use http::{HeaderMap, Method, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 mod asked;
 mod bearer;
@@ -23,6 +23,9 @@ pub struct RequestFacts {
     pub path: PathReadings,
     /// The host it is for, without port, in lower case.
     pub host: Box<str>,
+    /// The `Host` to forward where the target itself names one: in absolute-form (RFC 9112 section
+    /// 3.2.2) and by HTTP/2's `:authority` (RFC 9113 section 8.3.1).
+    pub target_host: Option<HeaderValue>,
     /// What it brings to prove who is asking.
     pub credentials: Credentials,
     /// Whether it wants to act as another user (OpenMetadata's `X-Impersonate-User`).
@@ -33,11 +36,17 @@ pub struct RequestFacts {
     pub source_ip: IpAddr,
 }
 
+/// The methods that are judged and forwarded; what `Allow` says to every other one.
+pub const METHODS: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
 /// Why a request is refused before anybody asks who sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestFault {
-    /// The framing, the target, `Host` or the method, with what is wrong about it.
+    /// The framing, the target, `Host` or `Connection`, with what is wrong about it.
     BadTarget(&'static str),
+    /// A method that is not one of [`METHODS`].
+    MethodNotAllowed,
     /// More than one credential.
     AmbiguousCredentials,
 }
@@ -56,13 +65,14 @@ impl RequestFacts {
         judge_method(method)?;
         judge_framing(version, fields)?;
         judge_field_names(fields)?;
-        let host = judge_host(target, version, fields)?;
+        let (host, target_host) = judge_host(target, version, fields)?;
         let path = PathReadings::of(target)?;
         let credentials = Credentials::read(fields)?;
         Ok(Self {
             method: method.clone(),
             path,
             host,
+            target_host,
             credentials,
             impersonates: fields.contains_key("x-impersonate-user"),
             has_session_cookie: has_cookie(fields, session_cookies),
@@ -74,16 +84,7 @@ impl RequestFacts {
 /// RFC 9110 section 9.1: names are case-sensitive, so `get` is no method. CONNECT would make a
 /// tunnel and TRACE would send the credentials back (section 9.3.8).
 fn judge_method(method: &Method) -> Result<(), RequestFault> {
-    let known = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-    ];
-    if known.contains(method) { Ok(()) } else { Err(RequestFault::BadTarget("method is not supported")) }
+    if METHODS.contains(method) { Ok(()) } else { Err(RequestFault::MethodNotAllowed) }
 }
 
 /// RFC 9112 section 6: exactly one statement of where the body ends. hyper accepts `gzip, chunked`,
@@ -132,7 +133,12 @@ fn judge_field_names(fields: &HeaderMap) -> Result<(), RequestFault> {
 
 /// RFC 9112 section 3.2: exactly one `Host`, and it is what the target says where the target says
 /// anything. HTTP/2 has `:authority` instead (RFC 9113 section 8.3.1).
-fn judge_host(target: &Uri, version: Version, fields: &HeaderMap) -> Result<Box<str>, RequestFault> {
+fn judge_host(
+    target: &Uri,
+    version: Version,
+    fields: &HeaderMap,
+) -> Result<(Box<str>, Option<HeaderValue>), RequestFault> {
+    const BAD: RequestFault = RequestFault::BadTarget("Host is not a host and port");
     let mut hosts = fields.get_all(HOST).iter();
     let named = hosts.next();
     if hosts.next().is_some() {
@@ -152,14 +158,17 @@ fn judge_host(target: &Uri, version: Version, fields: &HeaderMap) -> Result<Box<
     {
         return Err(RequestFault::BadTarget("Host differs from the target"));
     }
+    let target_host = match &targeted {
+        Some(own) => Some(HeaderValue::from_str(own.as_str()).map_err(|_| BAD)?),
+        None => None,
+    };
     let authority = named.or(targeted).ok_or(RequestFault::BadTarget("no Host"))?;
-    // `a.` is the same host as `a` (RFC 3986 section 3.2.2): a rule about one is about both.
+    // `a.` is `a` to a resolver and another host to who compares names (RFC 3986 section 3.2.2).
     let host = authority.host();
-    let host = host.strip_suffix('.').unwrap_or(host);
-    if host.is_empty() || host.ends_with('.') {
-        return Err(RequestFault::BadTarget("Host is not a host and port"));
+    if host.ends_with('.') {
+        return Err(BAD);
     }
-    Ok(host.to_ascii_lowercase().into())
+    Ok((host.to_ascii_lowercase().into(), target_host))
 }
 
 /// Whether a `Cookie` field has one of these names (RFC 6265 section 4.2.1).

@@ -6,15 +6,16 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
     WWW_AUTHENTICATE,
 };
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::challenge::{self, Wording};
-use crate::decision::Denial;
+use crate::decision::{Denial, Reason};
 use crate::exchange::Exchange;
+use crate::request::METHODS;
 use crate::upstream::AnswerBody;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -72,6 +73,12 @@ pub fn refusal(
         && let Ok(challenge) = HeaderValue::from_str(&challenge)
     {
         fields.insert(WWW_AUTHENTICATE, challenge);
+    }
+    if denial.reason == Reason::MethodNotAllowed
+        && let Ok(methods) = HeaderValue::try_from(METHODS.map(|method| method.to_string()).join(", "))
+    {
+        // RFC 9110 section 15.5.6 asks for it.
+        fields.insert(ALLOW, methods);
     }
     if let Some(secs) = row.retry_after {
         fields.insert(RETRY_AFTER, HeaderValue::from(u16::from(secs)));

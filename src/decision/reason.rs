@@ -23,6 +23,7 @@ pub enum Reason {
     ImpersonationDenied,
     AmbiguousCredentials,
     BadTarget,
+    MethodNotAllowed,
     KeysUnavailable,
     UpstreamUnreachable,
     UpstreamTimeout,
@@ -34,7 +35,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for tables and for metrics that start at zero.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::MissingToken,
         Self::UnsupportedScheme,
         Self::MalformedToken,
@@ -54,6 +55,7 @@ impl Reason {
         Self::ImpersonationDenied,
         Self::AmbiguousCredentials,
         Self::BadTarget,
+        Self::MethodNotAllowed,
         Self::KeysUnavailable,
         Self::UpstreamUnreachable,
         Self::UpstreamTimeout,
@@ -85,6 +87,7 @@ impl Reason {
             Self::ImpersonationDenied => "impersonation_denied",
             Self::AmbiguousCredentials => "ambiguous_credentials",
             Self::BadTarget => "bad_target",
+            Self::MethodNotAllowed => "method_not_allowed",
             Self::KeysUnavailable => "keys_unavailable",
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::UpstreamTimeout => "upstream_timeout",
@@ -119,6 +122,7 @@ impl Reason {
             | Self::KeysUnavailable => true,
             Self::AmbiguousCredentials
             | Self::BadTarget
+            | Self::MethodNotAllowed
             | Self::UpstreamUnreachable
             | Self::UpstreamTimeout
             | Self::UpstreamProtocol

@@ -30,7 +30,9 @@ impl Gateway {
         fields: &HeaderMap,
         manner: Manner,
     ) -> Response<ObservedBody> {
-        let framing = denial.reason == Reason::BadTarget;
+        // Of a request that was not judged to its end nobody knows where it ends, and after CONNECT
+        // a client may send what is not HTTP.
+        let framing = matches!(denial.reason, Reason::BadTarget | Reason::MethodNotAllowed);
         let close = framing || !discarded(body, fields).await;
         respond::refusal(exchange, denial, &self.wording, Manner { close, ..manner })
     }

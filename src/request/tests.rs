@@ -34,8 +34,6 @@ fn a_host_is_a_host_and_perhaps_a_port() {
         ("[::1]", "[::1]"),
         ("[::1]:8685", "[::1]"),
         ("under_score.svc", "under_score.svc"),
-        ("a.example.", "a.example"),
-        ("a.example.:8585", "a.example"),
     ] {
         let facts = read("/a", Version::HTTP_11, &[("host", host)])
             .unwrap_or_else(|fault| panic!("{host}: {fault:?}"));
@@ -47,6 +45,9 @@ fn a_host_is_a_host_and_perhaps_a_port() {
         " ",
         ".",
         "a..",
+        // Another spelling of `a.example`, which a rule about that host would not see.
+        "a.example.",
+        "a.example.:8585",
         "a, b",
         "a,b",
         "user@a",
@@ -119,7 +120,54 @@ fn methods_are_those_of_http_apis() {
         assert_eq!(read(method).unwrap().method, *method);
     }
     for method in ["get", "Get", "CONNECT", "TRACE", "TRACK", "FOO", "PROPFIND", "PRI", "GETX"] {
-        assert_bad(read(method), method);
+        assert_eq!(read(method).err(), Some(RequestFault::MethodNotAllowed), "P18, P20 {method}");
+    }
+}
+
+#[test]
+fn the_host_to_forward_is_the_targets() {
+    for (target, version, lines, host) in [
+        ("/a", Version::HTTP_11, &[("host", "A:80")][..], None),
+        ("http://A:80/a", Version::HTTP_11, &[("host", "a:80")], Some("A:80")),
+        ("http://a/a", Version::HTTP_2, &[], Some("a")),
+        ("https://A.Example:8443/a", Version::HTTP_2, &[("host", "a.example:8443")], Some("A.Example:8443")),
+        ("/a", Version::HTTP_2, &[("host", "a")], None),
+    ] {
+        let facts = read(target, version, lines).unwrap();
+        let found = facts.target_host.as_ref().map(|host| host.to_str().unwrap());
+        assert_eq!(found, host, "P13 {target} {lines:?}");
+    }
+}
+
+/// What the HTTP/2 codec lets through of `:authority` and `:path` (RFC 9113 section 8.3.1).
+#[test]
+fn pseudo_fields_are_judged_as_a_request_line_is() {
+    for (target, lines) in [
+        ("http://user@a/x", &[][..]),
+        ("http://a./x", &[]),
+        ("http://a/x", &[("host", "b")]),
+        ("http://a:80/x", &[("host", "a")]),
+        ("http://a/x", &[("host", "a"), ("host", "a")]),
+        ("http://a/x", &[("host", "")]),
+        ("/x", &[]),
+        ("*", &[("host", "a")]),
+        ("http://a/../x", &[]),
+        ("http://a/x", &[("transfer-encoding", "chunked")]),
+    ] {
+        assert_bad(read(target, Version::HTTP_2, lines), target);
+    }
+    // A fragment is cut off before we see it, so it is neither judged nor forwarded (P11).
+    let cut = read("http://a/admin?x#/health", Version::HTTP_2, &[]).unwrap();
+    assert_eq!(cut.path.path_and_query().as_str(), "/admin?x");
+    let cut = read("http://a/health#/admin", Version::HTTP_2, &[]).unwrap();
+    assert_eq!(cut.path.path_and_query().as_str(), "/health");
+}
+
+/// P14: neither is about a resource of the backend.
+#[test]
+fn asterisk_form_is_refused_whatever_the_method() {
+    for method in ["GET", "OPTIONS"] {
+        assert_bad(facts_of(Backend::Generic, method, "*", &HeaderMap::new()), method);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::support::issuer::{Issuer, JWKS};
 use crate::support::keys;
 use crate::support::stage::Stage;
 use crate::support::token::{Token, bearer, now, tampered};
-use crate::support::wire::{self, Answer};
+use crate::support::wire::{self, Answer, Client};
 
 const INVALID: &str = "invalid_token";
 
@@ -238,6 +238,40 @@ fn an_ambiguous_path_is_a_bad_request_before_anything_else() {
     eventually("both to be counted", || {
         (stage.gateway.metric("metagate_requests_total", &[("reason", "bad_target")]) == 2.0).then_some(())
     });
+    assert_eq!(stage.upstream.connections(), 0);
+}
+
+#[test]
+fn a_method_that_is_none_of_http_apis_is_not_allowed() {
+    let stage = Stage::plain(|setup| setup.env("METAGATE_BACKEND", "openmetadata"));
+    let good = bearer(&Token::bot());
+    // With a token, without, and on a public route: TRACE would send the credentials back.
+    for (index, method) in
+        ["TRACE", "TRACK", "CONNECT", "get", "Get", "FOO", "PROPFIND"].into_iter().enumerate()
+    {
+        for (path, fields) in [
+            (format!("/{index}/token"), vec![("Authorization", good.as_str()), ("X-Secret", "s3cret")]),
+            (format!("/{index}/none"), vec![("X-Secret", "s3cret")]),
+            ("/api/v1/system/version".to_owned(), vec![("X-Secret", "s3cret")]),
+        ] {
+            let answer = wire::send(stage.gateway.proxy, method, &path, &fields, b"");
+            assert_refusal(&answer, 405, "Request method is not allowed");
+            assert_eq!(
+                answer.header("allow"),
+                Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+                "{method}"
+            );
+            assert_eq!(answer.header("connection"), Some("close"), "{method}");
+            assert!(!answer.text().contains("s3cret"), "{method} echoes");
+            if path.starts_with(&format!("/{index}")) {
+                assert_recorded(&stage.gateway, &path, "method_not_allowed", 405);
+            }
+        }
+    }
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.answer().expect("an answer").status, 405, "P14");
+    assert_eq!(client.rest(), "", "what follows is not read as a request");
     assert_eq!(stage.upstream.connections(), 0);
 }
 

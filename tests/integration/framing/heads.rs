@@ -88,21 +88,6 @@ fn request_lines() {
 }
 
 #[test]
-fn trace_is_not_allowed() {
-    let stage = Stage::plain(|setup| setup);
-    let token = bearer(&Token::bot());
-    for method in ["TRACE", "TRACK"] {
-        let mut client = Client::connect(stage.gateway.proxy);
-        client.send(format!(
-            "{method} /x HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nX-Secret: s3cret\r\n\r\n"
-        ));
-        let answer = client.answer().expect("an answer");
-        assert!([400, 405].contains(&answer.status), "P20 {method}: {}", answer.status);
-        assert!(!answer.text().contains("s3cret"), "P20 {method} echoes");
-    }
-}
-
-#[test]
 fn sizes() {
     let large = "x".repeat(100 * 1024);
     let fields = |count: usize| (0..count).map(|n| format!("X-{n}: y\r\n")).collect::<String>();

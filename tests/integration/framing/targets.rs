@@ -107,8 +107,8 @@ fn forms_of_the_target() {
     ] {
         cases.push(case(name, bytes, Refused));
     }
-    let all = Tolerated("OPTIONS * is about the gateway itself, which may answer it");
-    cases.push(case("P14 OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: a\r\nTOKEN\r\n", all));
+    cases.push(case("P14 OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: a\r\nTOKEN\r\n", Refused));
+    cases.push(case("P15 a trailing dot", "GET http://a./x HTTP/1.1\r\nHost: a.\r\nTOKEN\r\n", Refused));
     assert_all(&cases);
 }
 
@@ -118,10 +118,10 @@ fn absolute_form_is_forwarded_as_origin_form() {
     let token = bearer(&Token::bot());
     let mut client = Client::connect(stage.gateway.proxy);
     client
-        .send(format!("GET http://a.test/x?y=1 HTTP/1.1\r\nHost: a.test\r\nAuthorization: {token}\r\n\r\n"));
+        .send(format!("GET http://A.test/x?y=1 HTTP/1.1\r\nHost: a.TEST\r\nAuthorization: {token}\r\n\r\n"));
     assert_eq!(client.answer().expect("an answer").status, 200, "P13");
     let request = stage.upstream.request_to("/x?y=1");
-    assert_eq!(request.head.value("host"), Some("a.test"));
+    assert_eq!(request.head.value("host"), Some("A.test"), "the target's, RFC 9112 section 3.2.2");
 }
 
 #[test]
@@ -146,6 +146,9 @@ fn hosts() {
         "a\tb",
         "<a>",
         "a\u{e9}",
+        "a.",
+        "a.:80",
+        ".",
     ] {
         cases.push(case(
             format!("P15 Host: {host:?}"),
