@@ -20,6 +20,22 @@ pub enum Backend {
     DataHubFrontend,
 }
 
+/// Who may send fields that others may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Granted {
+    /// The holder of a verified token.
+    Token,
+    /// The holder of a verified token of a bot.
+    Bot,
+    /// DataHub's own services, by their credential.
+    System,
+}
+
+impl Granted {
+    /// Everybody who may.
+    pub const ALL: [Self; 3] = [Self::Token, Self::Bot, Self::System];
+}
+
 impl Backend {
     /// Every backend, for error messages and tests.
     pub const ALL: [Self; 4] = [Self::Generic, Self::OpenMetadata, Self::DataHubGms, Self::DataHubFrontend];
@@ -51,12 +67,24 @@ impl Backend {
     }
 
     /// Request fields that this backend believes and that no client may therefore send, in lower
-    /// case with `-`. [`crate::outbound_head`] removes them in every spelling.
+    /// case with `-`. [`crate::outbound_head`] removes them in every spelling, but for
+    /// [`Self::granted_fields`].
     pub const fn identity_fields(self) -> &'static [&'static str] {
         match self {
             Self::Generic => &[],
             Self::OpenMetadata => openmetadata::IDENTITY_FIELDS,
             Self::DataHubGms | Self::DataHubFrontend => datahub::IDENTITY_FIELDS,
+        }
+    }
+
+    /// Fields that such a caller may send as they stand, in this one spelling. They are removed
+    /// from the requests of every other one.
+    pub const fn granted_fields(self, to: Granted) -> &'static [&'static str] {
+        match (self, to) {
+            (Self::OpenMetadata, Granted::Token) => openmetadata::WISHES_OF_USERS,
+            (Self::OpenMetadata, Granted::Bot) => openmetadata::WISHES_OF_BOTS,
+            (Self::DataHubGms, Granted::System) => datahub::IDENTITY_FIELDS,
+            _ => &[],
         }
     }
 

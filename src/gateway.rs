@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -18,7 +19,7 @@ use crate::exchange::{Exchange, Ledger};
 use crate::keys::Keys;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::{OutboundHead, remove_connection_fields};
-use crate::request::{RequestFacts, TargetForm};
+use crate::request::{RequestFacts, RequestFault, TargetForm};
 use crate::respond::{self, Manner, ObservedBody};
 use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
@@ -96,14 +97,12 @@ impl Gateway {
         // Request facts.
         let source = self.head.source_ip(&head.headers, peer.address);
         exchange.comes_from(source);
-        let cookies = self.gate.backend.session_cookies();
-        let facts =
-            match RequestFacts::read(&head.method, &head.uri, head.version, &head.headers, cookies, source) {
-                Ok(facts) => facts,
-                Err(fault) => {
-                    return Ok(self.refuse(exchange, fault.into(), body, &head.headers, manner).await);
-                }
-            };
+        let facts = match self.facts(&head, source) {
+            Ok(facts) => facts,
+            Err(fault) => {
+                return Ok(self.refuse(exchange, fault.into(), body, &head.headers, manner).await);
+            }
+        };
 
         // Route, credentials, token, decision.
         let permit = match self.judge(&mut exchange, &facts).await {
@@ -153,6 +152,14 @@ impl Gateway {
         };
         remove_connection_fields(answer.headers_mut());
         Ok(respond::relay(exchange, answer))
+    }
+
+    fn facts(&self, head: &Parts, source: IpAddr) -> Result<RequestFacts, RequestFault> {
+        let cookies = self.gate.backend.session_cookies();
+        let facts =
+            RequestFacts::read(&head.method, &head.uri, head.version, &head.headers, cookies, source)?;
+        self.head.judge_connection(&head.headers)?;
+        Ok(facts)
     }
 
     fn request_body(&self, exchange: &mut Exchange, incoming: Incoming) -> RequestBody {

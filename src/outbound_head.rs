@@ -12,22 +12,19 @@ use http::header::{
 };
 use ipnet::IpNet;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Granted};
 use crate::claims::{TokenClass, VerifiedToken};
 use crate::decision::{Caller, Permit, Reason};
 use crate::policy::contains_address;
 use crate::request::{Credentials, RequestFacts, is_cookie};
 
 mod connection;
+mod forwarded;
 mod identity_value;
 
 pub use connection::remove_connection_fields;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_DATAHUB_ACTOR: HeaderName = HeaderName::from_static("x-datahub-actor");
-const X_IMPERSONATE_USER: &str = "x-impersonate-user";
 
 /// Fields that a server behind some proxy would take for an identity, or for the request's real
 /// target or method, whatever the backend. In lower case with `-`.
@@ -44,18 +41,26 @@ const ALWAYS_RESERVED: &[&str] = &[
     "x-auth-request-access-token",
     "x-auth-user",
     "x-remote-user",
+    "x-remote-group",
     "remote-user",
+    "remote-groups",
+    "remote-name",
+    "remote-email",
     "x-webauth-user",
+    "x-webauth-name",
+    "x-webauth-email",
+    "x-webauth-groups",
     "x-original-url",
+    "x-original-uri",
     "x-original-host",
+    "x-original-method",
     "x-rewrite-url",
+    "x-forwarded-uri",
+    "x-forwarded-method",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
 ];
-
-/// What else proxies say about where a request comes from; only a trusted one is believed.
-const PROXY_FIELDS: &[&str] = &["forwarded", "x-real-ip", "x-forwarded-prefix", "x-forwarded-port"];
 
 /// The rules for heads on their way upstream.
 #[derive(Clone, Debug)]
@@ -105,12 +110,11 @@ impl OutboundHead {
         let IdentityNames { user, email, groups, datahub_actor } = names;
         let configured = [user.as_str(), email.as_str(), groups.as_str()];
         let known = ALWAYS_RESERVED.iter().chain(backend.identity_fields()).copied();
-        let mut reserved: Vec<Box<str>> = configured.into_iter().chain(known).map(folded).collect();
+        let granted = Granted::ALL.iter().flat_map(|granted| backend.granted_fields(*granted)).copied();
+        let mut reserved: Vec<Box<str>> =
+            configured.into_iter().chain(known).chain(granted).map(folded).collect();
         if datahub_actor {
             reserved.push(X_DATAHUB_ACTOR.as_str().into());
-        }
-        if backend == Backend::OpenMetadata {
-            reserved.push(X_IMPERSONATE_USER.into());
         }
         reserved.sort_unstable();
         reserved.dedup();
@@ -120,8 +124,12 @@ impl OutboundHead {
     /// Whether a field of this name is ours to set: in any spelling, none from a client goes on.
     pub fn is_reserved(&self, name: &HeaderName) -> bool {
         let name = name.as_str();
-        let found = |name: &str| self.reserved.binary_search_by(|own| (**own).cmp(name)).is_ok();
-        found(name) || (name.contains(['_', '.']) && found(&folded(name)))
+        self.is_reserved_name(name) || (name.contains(['_', '.']) && self.is_reserved_name(&folded(name)))
+    }
+
+    /// The same of a name in its one spelling.
+    fn is_reserved_name(&self, name: &str) -> bool {
+        self.reserved.binary_search_by(|own| (**own).cmp(name)).is_ok()
     }
 
     /// Rewrites the head of a request that may go upstream. `Err` where a verified identity
@@ -134,26 +142,36 @@ impl OutboundHead {
         peer: IpAddr,
         tls: bool,
     ) -> Result<(), Reason> {
-        let impersonated = fields.get(X_IMPERSONATE_USER).cloned();
-        let nominated = connection::nominated(fields);
+        let nominated = connection::removable(fields);
+        let trusted = contains_address(&self.trusted_proxies, peer);
+        let granted = granted(self.backend, permit.caller());
         // hyper has answered `Expect`, or will when the body is asked for.
         let stays = |name: &HeaderName| {
             !connection::is_specific(name)
                 && !nominated.contains(name)
                 && name != EXPECT
-                && !self.is_reserved(name)
-                && !is_forwarded_twin(name)
+                && (!self.is_reserved(name) || granted.contains(&name.as_str()))
+                && forwarded::may_tell_origin(name, trusted)
         };
         retain(fields, stays);
-        self.set_caller(fields, permit, impersonated)?;
+        for name in granted {
+            keep_first(fields, name);
+        }
+        if let Some(host) = &facts.target_host {
+            fields.insert(HOST, host.clone());
+        }
+        if let Caller::Token(token) = permit.caller() {
+            self.set_identity(fields, token)?;
+        }
         self.set_authorization(fields, facts, permit);
         self.drop_session_cookies(fields, facts);
-        self.set_forwarded(fields, peer, tls);
+        forwarded::set(fields, peer, tls);
         Ok(())
     }
 
-    /// What another proxy is to set that asked for the decision alone: the identity fields and
-    /// `Authorization`. What is not in there it is to remove. `Err` as for [`Self::rewrite`].
+    /// What another proxy is to set that asked for the decision alone: the identity fields, those
+    /// that the caller may send, and `Authorization`. What is not in there it is to remove. `Err` as
+    /// for [`Self::rewrite`].
     pub fn handed_over(
         &self,
         fields: &HeaderMap,
@@ -164,7 +182,14 @@ impl OutboundHead {
         if let Some(credentials) = fields.get(AUTHORIZATION) {
             own.insert(AUTHORIZATION, credentials.clone());
         }
-        self.set_caller(&mut own, permit, fields.get(X_IMPERSONATE_USER).cloned())?;
+        for name in granted(self.backend, permit.caller()) {
+            if let Some(value) = fields.get(*name) {
+                own.insert(*name, value.clone());
+            }
+        }
+        if let Caller::Token(token) = permit.caller() {
+            self.set_identity(&mut own, token)?;
+        }
         self.set_authorization(&mut own, facts, permit);
         Ok(own)
     }
@@ -172,23 +197,6 @@ impl OutboundHead {
     /// The names of the fields that are ours to set, in lower case with `-`.
     pub fn reserved(&self) -> impl Iterator<Item = &str> {
         self.reserved.iter().map(AsRef::as_ref)
-    }
-
-    fn set_caller(
-        &self,
-        fields: &mut HeaderMap,
-        permit: &Permit,
-        impersonated: Option<HeaderValue>,
-    ) -> Result<(), Reason> {
-        let Caller::Token(token) = permit.caller() else { return Ok(()) };
-        self.set_identity(fields, token)?;
-        if token.class() == TokenClass::Bot
-            && self.backend == Backend::OpenMetadata
-            && let Some(user) = impersonated
-        {
-            fields.insert(X_IMPERSONATE_USER, user);
-        }
-        Ok(())
     }
 
     fn set_identity(&self, fields: &mut HeaderMap, token: &VerifiedToken) -> Result<(), Reason> {
@@ -216,11 +224,16 @@ impl OutboundHead {
         match (&self.authorization, permit.caller()) {
             // DataHub's own services say who they are by this very field.
             (_, Caller::DatahubSystem) => {}
-            (Authorization::Forward, _) => {
-                if let Credentials::Bearer(token) = &facts.credentials {
+            (Authorization::Forward, _) => match &facts.credentials {
+                Credentials::Bearer(token) => {
                     fields.insert(AUTHORIZATION, token.canonical_field());
                 }
-            }
+                // To DataHub's frontend an empty field is a credential (CVE-2023-25557).
+                Credentials::Missing => {
+                    fields.remove(AUTHORIZATION);
+                }
+                Credentials::Basic(_) | Credentials::OtherScheme | Credentials::Malformed => {}
+            },
             (Authorization::Replace(value), Caller::Token(_)) => {
                 fields.insert(AUTHORIZATION, value.clone());
             }
@@ -257,41 +270,10 @@ impl OutboundHead {
         }
     }
 
-    /// `X-Forwarded-For`, `-Proto` and `-Host`: rebuilt, and a client's own only believed where
-    /// the peer is a trusted proxy.
-    fn set_forwarded(&self, fields: &mut HeaderMap, peer: IpAddr, tls: bool) {
-        let trusted = contains_address(&self.trusted_proxies, peer);
-        let peer = peer.to_canonical().to_string();
-        // Several fields are one list (RFC 9110 section 5.3); the last one is the nearest.
-        let before: Result<Vec<&str>, _> =
-            fields.get_all(X_FORWARDED_FOR).iter().filter(|_| trusted).map(HeaderValue::to_str).collect();
-        let chain = match before {
-            Ok(before) if !before.is_empty() => format!("{}, {peer}", before.join(", ")),
-            _ => peer,
-        };
-        if let Ok(value) = HeaderValue::try_from(chain) {
-            fields.insert(X_FORWARDED_FOR, value);
-        }
-        if !trusted || !fields.contains_key(X_FORWARDED_PROTO) {
-            fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static(if tls { "https" } else { "http" }));
-        }
-        if !trusted || !fields.contains_key(X_FORWARDED_HOST) {
-            match fields.get(HOST).cloned() {
-                Some(host) => fields.insert(X_FORWARDED_HOST, host),
-                None => fields.remove(X_FORWARDED_HOST),
-            };
-        }
-        if !trusted {
-            for name in PROXY_FIELDS {
-                fields.remove(*name);
-            }
-        }
-    }
-
     /// The address a request comes from: the peer, or the last one in `X-Forwarded-For` that is
     /// not itself a trusted proxy.
     pub fn source_ip(&self, fields: &HeaderMap, peer: IpAddr) -> IpAddr {
-        if self.trusted_proxies.is_empty() || !contains_address(&self.trusted_proxies, peer) {
+        if !contains_address(&self.trusted_proxies, peer) {
             return peer;
         }
         self.source_behind_peer(fields).unwrap_or(peer)
@@ -300,22 +282,26 @@ impl OutboundHead {
     /// The address a request comes from by a peer that is believed: the last one in
     /// `X-Forwarded-For` that is not a trusted proxy. `None` where it names none.
     pub fn source_behind_peer(&self, fields: &HeaderMap) -> Option<IpAddr> {
-        let chain: Vec<&[u8]> = fields
-            .get_all(X_FORWARDED_FOR)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .collect();
-        let mut source = None;
-        for hop in chain.iter().rev() {
-            // What cannot be read ends the chain: further left, anything may have been written.
-            let address = str::from_utf8(hop.trim_ascii()).ok().and_then(|hop| hop.parse::<IpAddr>().ok());
-            let Some(address) = address else { return source };
-            source = Some(address);
-            if !contains_address(&self.trusted_proxies, address) {
-                break;
-            }
-        }
-        source
+        forwarded::source(&self.trusted_proxies, fields)
+    }
+}
+
+/// The reserved fields that this caller may send all the same.
+fn granted(backend: Backend, caller: &Caller) -> &'static [&'static str] {
+    match caller {
+        Caller::Token(token) if token.class() == TokenClass::Bot => backend.granted_fields(Granted::Bot),
+        Caller::Token(_) => backend.granted_fields(Granted::Token),
+        Caller::DatahubSystem => backend.granted_fields(Granted::System),
+        Caller::Anonymous | Caller::SessionCookie => &[],
+    }
+}
+
+/// Leaves one value where a client sent several: which of them counts, servers do not agree on.
+fn keep_first(fields: &mut HeaderMap, name: &'static str) {
+    let mut values = fields.get_all(name).iter();
+    if let (Some(first), Some(_)) = (values.next(), values.next()) {
+        let first = first.clone();
+        fields.insert(name, first);
     }
 }
 
@@ -334,18 +320,6 @@ fn retain(fields: &mut HeaderMap, stays: impl Fn(&HeaderName) -> bool) {
         }
     }
     *fields = kept;
-}
-
-/// Whether this is a field about the request's origin in a spelling that no proxy sends and some
-/// servers read as the real one.
-fn is_forwarded_twin(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    if !name.contains(['_', '.']) {
-        return false;
-    }
-    let name = folded(name);
-    [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST].iter().any(|own| own.as_str() == &*name)
-        || PROXY_FIELDS.contains(&&*name)
 }
 
 /// One spelling for all: lower case, with `-` for `_` and `.`.

@@ -52,7 +52,9 @@ pub(super) const FRONTEND_ROUTES: &[PresetRow] = &[
 
 const LOGIN: &str = "conf/routes, login flow";
 
-/// Fields that GMS believes about who is asking (CVE-2023-25559: in any case).
+/// Fields that GMS believes about who is asking (CVE-2023-25559: in any case). Its own services,
+/// who prove themselves by the system credential, act for users by them; they are the system user
+/// without them and so cannot gain anything.
 pub(super) const IDENTITY_FIELDS: &[&str] = &[
     "x-datahub-actor",
     "x-datahub-delegated-for",

@@ -76,9 +76,6 @@ const fn filter(pattern: &'static str) -> PresetRow {
 }
 
 /// Fields that OpenMetadata, or a request filter it ships, believes.
-///
-/// `X-Impersonate-User` is not here: it goes through for bots alone, see
-/// [`crate::outbound_head`].
 pub(super) const IDENTITY_FIELDS: &[&str] = &[
     // CatalogOpenIdAuthorizationRequestFilter takes the user from it.
     "x-auth-params-email",
@@ -86,6 +83,14 @@ pub(super) const IDENTITY_FIELDS: &[&str] = &[
     "userid",
     "remoteaddress",
     "sessionid",
-    // Chooses the persona whose settings apply.
-    "x-openmetadata-persona",
+    // The secret between OpenMetadata and who asks it whether a token is active.
+    "x-om-introspect-auth",
 ];
+
+/// What its users may wish for: which of the personas that are assigned to them is active.
+/// OpenMetadata compares it with the assignment and falls back to the default one.
+pub(super) const WISHES_OF_USERS: &[&str] = &["x-openmetadata-persona"];
+
+/// What its bots may wish for besides: to act as another user, which its `JwtFilter` grants to
+/// tokens with `isBot` alone.
+pub(super) const WISHES_OF_BOTS: &[&str] = &["x-openmetadata-persona", "x-impersonate-user"];

@@ -1,42 +1,68 @@
 //! Connection-specific fields (RFC 9110 section 7.6.1).
 
-use super::{CONNECTION, HeaderMap, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use super::forwarded::is_about_origin;
+use super::{
+    CONNECTION, HeaderMap, HeaderName, OutboundHead, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, folded,
+};
+use crate::request::RequestFault;
 
 /// Fields that are about one connection, whether `Connection` names them or not.
 const SPECIFIC: &[&str] =
     &["keep-alive", "proxy-connection", "proxy-authorization", "proxy-authenticate", "http2-settings"];
 
-/// Fields with an end-to-end meaning that `Connection` cannot take from them.
-const NEVER_NOMINATED: &[&str] = &[
-    "authorization",
-    "host",
-    "cookie",
-    "content-length",
-    "content-type",
-    "content-encoding",
-    "content-range",
-];
+/// Fields with an end-to-end meaning that `Connection` cannot take from them; all that begin with
+/// `content-` are meant too.
+const NEVER_NOMINATED: &[&str] = &["authorization", "host", "cookie", "transfer-encoding"];
 
 /// Whether a field of this name is always about one connection alone.
 pub(super) fn is_specific(name: &HeaderName) -> bool {
     [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE].contains(name) || SPECIFIC.contains(&name.as_str())
 }
 
-/// The further fields that `Connection` names.
-pub(super) fn nominated(fields: &HeaderMap) -> Vec<HeaderName> {
+impl OutboundHead {
+    /// Refuses a request whose `Connection` names a field that is not the client's to take away:
+    /// whoever stands before or behind us would judge another request than we do.
+    pub fn judge_connection(&self, fields: &HeaderMap) -> Result<(), RequestFault> {
+        let stolen = |name: &HeaderName| {
+            // The longer way only for what is in no request of an ordinary client.
+            let name = folded(name.as_str());
+            is_end_to_end(&name) || is_about_origin(&name) || self.is_reserved_name(&name)
+        };
+        match nominated(fields).any(|name| stolen(&name)) {
+            true => Err(RequestFault::BadTarget("Connection names a field that is not about the connection")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The further fields that `Connection` names and that may be taken away.
+pub(super) fn removable(fields: &HeaderMap) -> Vec<HeaderName> {
+    nominated(fields).filter(|name| !is_end_to_end(name.as_str())).collect()
+}
+
+/// The fields that `Connection` names, besides those that are specific anyway.
+fn nominated(fields: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+    let plain = |option: &&[u8]| {
+        !["close", "keep-alive", "te", "upgrade"]
+            .iter()
+            .any(|own| option.eq_ignore_ascii_case(own.as_bytes()))
+    };
     fields
         .get_all(CONNECTION)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
-        .filter(|name| !NEVER_NOMINATED.contains(&name.as_str()))
-        .collect()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(plain)
+        .filter_map(|option| HeaderName::from_bytes(option).ok())
+}
+
+fn is_end_to_end(name: &str) -> bool {
+    NEVER_NOMINATED.contains(&name) || name.starts_with("content-")
 }
 
 /// Removes every field of an answer that is about the backend's connection alone.
 pub fn remove_connection_fields(fields: &mut HeaderMap) {
-    for name in nominated(fields) {
+    for name in removable(fields) {
         fields.remove(name);
     }
     for name in [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE] {

@@ -1,5 +1,6 @@
 //! `X-Forwarded-*` and where a request comes from.
 
+use super::super::forwarded::ORIGIN_FIELDS;
 use super::*;
 
 fn trusting(networks: &[&str]) -> OutboundHead {
@@ -29,7 +30,7 @@ fn a_clients_own_words_are_replaced() {
         assert_values(&fields, "x-forwarded-for", &["192.0.2.1"]);
         assert_values(&fields, "x-forwarded-proto", &["http"]);
         assert_values(&fields, "x-forwarded-host", &["a.example"]);
-        for name in PROXY_FIELDS {
+        for name in ORIGIN_FIELDS {
             assert_values(&fields, name, &[]);
         }
     }
@@ -95,7 +96,18 @@ fn a_source_is_the_nearest_address_that_is_no_trusted_proxy() {
         (&["1.1.1.1, garbage, 10.0.0.9"], "10.0.0.9"),
         (&["1.1.1.1,, 10.0.0.9"], "10.0.0.9"),
         (&["1.1.1.1", ""], "192.0.2.1"),
-        (&["1.1.1.1, 203.0.113.7:80"], "192.0.2.1"),
+        // Azure's load balancers and IIS write the port too.
+        (&["1.1.1.1, 203.0.113.7:80"], "203.0.113.7"),
+        (&["1.1.1.1:5678, 10.0.0.9:1"], "1.1.1.1"),
+        (&["[2001:db8::1]:443, 10.0.0.9"], "2001:db8::1"),
+        (&["[2001:db8::1]"], "2001:db8::1"),
+        (&["1.1.1.1, [fd00::1]:443"], "1.1.1.1"),
+        (&["1.1.1.1, 203.0.113.7:"], "192.0.2.1"),
+        (&["1.1.1.1, 203.0.113.7:99999"], "192.0.2.1"),
+        (&["1.1.1.1, 2001:db8::1]:443"], "192.0.2.1"),
+        (&["1.1.1.1, [203.0.113.7]"], "192.0.2.1"),
+        (&["1.1.1.1, [fe80::1%2]:443"], "192.0.2.1"),
+        (&["1.1.1.1, \"203.0.113.7\""], "192.0.2.1"),
         (&["1.1.1.1, fe80::1%eth0"], "192.0.2.1"),
         (&["1.1.1.1, unknown, 203.0.113.7"], "203.0.113.7"),
         (&["1.1.1.1, 010.0.0.9"], "192.0.2.1"),
@@ -114,9 +126,71 @@ fn a_source_is_the_nearest_address_that_is_no_trusted_proxy() {
             "the peer is not: {chain:?}"
         );
     }
-    let long = "10.0.0.1, ".repeat(1000) + "10.0.0.1";
-    let found = head.source_ip(&fields(&[("x-forwarded-for", &format!("203.0.113.7, {long}"))]), PEER);
-    assert_eq!(found, "203.0.113.7".parse::<IpAddr>().unwrap());
+}
+
+/// I07: a long chain is read from its near end, and no more of it than there are proxies anywhere.
+#[test]
+fn a_chain_has_a_bounded_length() {
+    let head = trusting(&["192.0.2.0/24", "10.0.0.0/8"]);
+    let chain = |hops: usize| format!("203.0.113.7, {}", vec!["10.0.0.1"; hops].join(", "));
+    let source = |hops| head.source_ip(&fields(&[("x-forwarded-for", &chain(hops))]), PEER);
+    assert_eq!(source(31), "203.0.113.7".parse::<IpAddr>().unwrap());
+    assert_eq!(source(32), "10.0.0.1".parse::<IpAddr>().unwrap(), "a proxy's, and so nobody's else");
+    assert_eq!(source(1000), "10.0.0.1".parse::<IpAddr>().unwrap());
+    for (hops, kept) in [(1, 3), (31, 33), (32, 33), (1000, 33)] {
+        let sent = with(&head, &[("x-forwarded-for", &chain(hops))]);
+        let value = sent["x-forwarded-for"].to_str().unwrap();
+        assert_eq!(value.split(", ").count(), kept, "{hops}: {value}");
+        assert!(value.ends_with("192.0.2.1") && value.starts_with(char::is_numeric), "{value}");
+    }
+    let lines: Vec<_> = std::iter::repeat_n(("x-forwarded-for", "10.0.0.1"), 90).collect();
+    let sent = with(&head, &lines);
+    assert_eq!(sent["x-forwarded-for"].to_str().unwrap().split(", ").count(), 33, "in many fields");
+}
+
+#[test]
+fn whatever_else_a_client_says_about_its_origin_is_dropped() {
+    let names = [
+        "x-forwarded-scheme",
+        "x-forwarded-ssl",
+        "x-forwarded-server",
+        "x-forwarded-client-cert",
+        "true-client-ip",
+        "x-client-ip",
+    ];
+    let lines: Vec<_> = names.iter().map(|name| (*name, "forged")).collect();
+    let (own, trusted) = (with(&trusting(&[]), &lines), with(&trusting(&["192.0.2.0/24"]), &lines));
+    for name in names {
+        assert_values(&own, name, &[]);
+        assert_values(&trusted, name, &["forged"]);
+    }
+    // Another target or method is nobody's to say.
+    let target =
+        with(&trusting(&["192.0.2.0/24"]), &[("x-forwarded-uri", "/admin"), ("x-forwarded-method", "GET")]);
+    assert_values(&target, "x-forwarded-uri", &[]);
+    assert_values(&target, "x-forwarded-method", &[]);
+}
+
+#[test]
+fn the_host_is_the_one_that_the_target_names() {
+    for (target, lines) in
+        [("http://A.Example:80/x", &[("host", "a.example:80")][..]), ("http://A.Example:80/x", &[])]
+    {
+        let mut fields = fields(lines);
+        let facts = RequestFacts::read(
+            &http::Method::GET,
+            &http::Uri::from_static(target),
+            http::Version::HTTP_2,
+            &fields,
+            &[],
+            PEER,
+        )
+        .unwrap();
+        let permit = decide(&open(Backend::Generic), &facts, None).unwrap();
+        head(Backend::Generic).rewrite(&mut fields, &facts, &permit, PEER, false).unwrap();
+        assert_values(&fields, "host", &["A.Example:80"]);
+        assert_values(&fields, "x-forwarded-host", &["A.Example:80"]);
+    }
 }
 
 #[test]

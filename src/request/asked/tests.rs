@@ -17,6 +17,7 @@ fn read(form: TargetForm, pairs: &[(&'static str, &str)]) -> Result<String, &'st
         }
         Err(RequestFault::BadTarget(why)) => Err(why),
         Err(RequestFault::AmbiguousCredentials) => Err("credentials"),
+        Err(RequestFault::MethodNotAllowed) => Err("method"),
     }
 }
 
@@ -24,6 +25,7 @@ fn why(fault: RequestFault) -> &'static str {
     match fault {
         RequestFault::BadTarget(why) => why,
         RequestFault::AmbiguousCredentials => "credentials",
+        RequestFault::MethodNotAllowed => "method",
     }
 }
 

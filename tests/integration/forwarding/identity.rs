@@ -81,17 +81,36 @@ fn a_public_route_says_nobodys_identity() {
 }
 
 #[test]
-fn a_forged_field_in_the_list_of_connection_changes_nothing() {
+fn connection_names_no_field_that_is_ours_or_the_requests_own() {
     let stage = backend("openmetadata");
     let token = bearer(&Token::user());
-    let fields = [
-        ("Authorization", token.as_str()),
-        ("X-Forwarded-User", "admin"),
-        ("Connection", "x-forwarded-user"),
-    ];
-    assert_eq!(stage.gateway.get("/api/v1/x", &fields).status, 200);
+    let nominating = |value: &str| {
+        let fields =
+            [("Authorization", token.as_str()), ("X-Forwarded-User", "admin"), ("Connection", value)];
+        (stage.gateway.get("/api/v1/x", &fields), stage.gateway.get("/api/v1/system/version", &fields[1..]))
+    };
+    for value in [
+        "x-forwarded-user",
+        "close, X-Forwarded-For",
+        "Authorization",
+        "Cookie",
+        "Host",
+        "Content-Length",
+        "Transfer-Encoding",
+        "X_Impersonate_User",
+        "x-auth-params-email",
+    ] {
+        let (protected, public) = nominating(value);
+        assert_eq!((protected.status, public.status), (400, 400), "I05 {value}");
+        assert_eq!(protected.header("connection"), Some("close"), "I05 {value}");
+    }
+    assert_eq!(stage.upstream.connections(), 0);
+    let (protected, public) = nominating("close, x-private");
+    assert_eq!((protected.status, public.status), (200, 200));
     let head = stage.upstream.request_to("/api/v1/x").head;
     assert_eq!(arrived(&head, "x-forwarded-user"), ["ada"]);
+    let head = stage.upstream.request_to("/api/v1/system/version").head;
+    assert_eq!(arrived(&head, "x-forwarded-user"), Vec::<&str>::new());
 }
 
 #[test]
@@ -156,12 +175,34 @@ fn bots_impersonate_and_nobody_else() {
 
 #[test]
 fn openmetadata_believes_no_other_field_of_a_client() {
-    let names = ["x-auth-params-email", "x-openmetadata-persona", "userid", "remoteaddress", "sessionid"];
+    let names = ["x-auth-params-email", "userid", "remoteaddress", "sessionid", "x-om-introspect-auth"];
     let stage = backend("openmetadata");
-    let head = forged(&stage, "/api/v1/tables", &Token::user(), &names);
-    for name in names {
-        assert_eq!(arrived(&head, name), Vec::<&str>::new(), "I03 {name}");
+    for target in ["/api/v1/tables", "/api/v1/system/version"] {
+        let head = forged(&stage, target, &Token::user(), &names);
+        for name in names {
+            assert_eq!(arrived(&head, name), Vec::<&str>::new(), "I03 {target} {name}");
+        }
     }
+}
+
+#[test]
+fn a_persona_is_chosen_by_a_verified_user_alone() {
+    let stage = backend("openmetadata");
+    let token = bearer(&Token::user());
+    let wish =
+        [("X-OpenMetadata-Persona", "steward"), ("X_OpenMetadata_Persona", "x"), ("Authorization", &token)];
+    for (target, expected) in [("/api/v1/personas", &["steward"][..]), ("/api/v1/system/version", &[])] {
+        assert_eq!(stage.gateway.get(target, &wish).status, 200);
+        let head = stage.upstream.request_to(target).head;
+        assert_eq!(arrived(&head, "x-openmetadata-persona"), expected, "I02 {target}");
+    }
+}
+
+#[test]
+fn nobody_is_impersonated_on_a_public_route() {
+    let stage = backend("openmetadata");
+    let head = forged(&stage, "/api/v1/system/version", &Token::bot(), &["x-impersonate-user"]);
+    assert_eq!(arrived(&head, "x-impersonate-user"), Vec::<&str>::new(), "I02");
 }
 
 #[test]
@@ -212,8 +253,30 @@ fn datahubs_frontend_gets_a_token_or_a_session_but_not_both() {
     );
     assert_eq!(stage.upstream.request_to("/api/session").head.value("cookie"), Some(cookies));
     assert_eq!(stage.gateway.get("/api/none", &[]).status, 401);
-    let fields = [("Authorization", "Bearer abc"), ("Cookie", cookies)];
-    assert_eq!(stage.gateway.get("/api/bad", &fields).status, 401, "a bad token is not saved by a cookie");
+    // An empty field is no credential to us, and must not become one to the frontend.
+    let fields = [("Authorization", ""), ("Cookie", cookies)];
+    assert_eq!(stage.gateway.get("/api/empty", &fields).status, 200);
+    assert_eq!(stage.upstream.request_to("/api/empty").head.value("authorization"), None);
+}
+
+#[test]
+fn a_bad_credential_is_not_rescued_by_a_session_cookie() {
+    let stage = backend("datahub-frontend");
+    let cookies = "PLAY_SESSION=abc.def; actor=urn:li:corpuser:admin";
+    for value in [
+        "Bearer abc".to_owned(),
+        bearer(&Token::user().expires_in(-3600)),
+        bearer(&Token::user().signed("RS256", keys::other_rsa())),
+        "Basic __datahub_system:JohnSnowKnowsNothing".to_owned(),
+        "Negotiate abc".to_owned(),
+        "Bearer a b".to_owned(),
+    ] {
+        let fields = [("Authorization", value.as_str()), ("Cookie", cookies)];
+        for target in ["/api/v2/graphql", "/openapi/v3/entity/dataset"] {
+            assert_eq!(stage.gateway.get(target, &fields).status, 401, "{value}");
+        }
+    }
+    assert_eq!(stage.upstream.connections(), 0);
 }
 
 #[test]
@@ -229,6 +292,21 @@ fn datahubs_own_services_come_in_by_their_credential() {
         stage.upstream.request_to("/entities").head.value("authorization"),
         Some(format!("Basic __datahub_system:{secret}").as_str())
     );
+    // They act for users, by the fields that are taken from everybody else.
+    let credential = format!("Basic __datahub_system:{secret}");
+    let fields = [
+        ("Authorization", credential.as_str()),
+        ("X-DataHub-Actor", "urn:li:corpuser:ada"),
+        ("X_DataHub_Actor", "urn:li:corpuser:eve"),
+        ("X-DataHub-Request-Source", "BROWSER"),
+        ("X-Forwarded-User", "ada"),
+    ];
+    for (target, actor) in [("/aspects", &["urn:li:corpuser:ada"][..]), ("/config", &[])] {
+        assert_eq!(stage.gateway.get(target, &fields).status, 200);
+        let head = stage.upstream.request_to(target).head;
+        assert_eq!(arrived(&head, "x-datahub-actor"), actor, "{target}, where it is public unseen");
+        assert_eq!(arrived(&head, "x-forwarded-user"), Vec::<&str>::new());
+    }
     let before = stage.upstream.requests().len();
     for value in [
         format!("Basic __datahub_system:{secret}x"),

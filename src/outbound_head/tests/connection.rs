@@ -1,0 +1,127 @@
+//! What is about the connection, and what `Connection` says of it.
+
+use super::*;
+
+#[test]
+fn fields_about_the_connection_go_no_further() {
+    let lines = [
+        ("connection", "keep-alive, X-Secret,  x-other ,, \"bad\""),
+        ("connection", "third"),
+        ("x-secret", "1"),
+        ("x-other", "1"),
+        ("third", "1"),
+        ("keep-alive", "timeout=5"),
+        ("proxy-connection", "keep-alive"),
+        ("proxy-authorization", "Basic x"),
+        ("proxy-authenticate", "Basic"),
+        ("te", "trailers"),
+        ("trailer", "x"),
+        ("transfer-encoding", "chunked"),
+        ("upgrade", "websocket"),
+        ("http2-settings", "x"),
+        ("expect", "100-continue"),
+        ("x-kept", "1"),
+    ];
+    let fields = sent(Backend::Generic, &lines, json!({}));
+    for (name, _) in &lines[..lines.len() - 1] {
+        assert_values(&fields, name, &[]);
+    }
+    assert_values(&fields, "x-kept", &["1"]);
+}
+
+#[test]
+fn connection_may_not_name_what_is_ours_or_what_the_request_means() {
+    let judged = |backend: Backend, lines: &[(&str, &str)]| {
+        OutboundHead::new(backend, names(true), Authorization::Forward, Vec::new())
+            .judge_connection(&fields(lines))
+    };
+    for name in [
+        "Authorization",
+        "Host",
+        "Cookie",
+        "Content-Length",
+        "content-type",
+        "content_length",
+        "Content-Encoding",
+        "Transfer-Encoding",
+        "transfer.encoding",
+        "X-Forwarded-For",
+        "x-forwarded-proto",
+        "X-Forwarded-Anything",
+        "Forwarded",
+        "x_real_ip",
+        "X-Forwarded-User",
+        "x_forwarded.groups",
+        "X-Auth-Request-User",
+        "X-DataHub-Actor",
+        "X-HTTP-Method-Override",
+    ] {
+        for value in
+            [name.to_owned(), format!("close, {name}"), format!("{name}\t,keep-alive"), format!(",, {name},")]
+        {
+            for backend in Backend::ALL {
+                let bad = judged(backend, &[("connection", &value)]).is_err();
+                assert!(bad, "I05 {backend:?} {value:?}");
+                let second = judged(backend, &[("connection", "close"), ("connection", &value)]).is_err();
+                assert!(second, "I05 in a second field: {backend:?} {value:?}");
+            }
+        }
+    }
+    for (backend, name) in [
+        (Backend::OpenMetadata, "X-Impersonate-User"),
+        (Backend::OpenMetadata, "X-OpenMetadata-Persona"),
+        (Backend::OpenMetadata, "UserId"),
+        (Backend::DataHubGms, "X-DataHub-Delegated-For-Id"),
+        (Backend::DataHubFrontend, "x_datahub_request_source"),
+    ] {
+        assert!(judged(backend, &[("connection", name)]).is_err(), "{backend:?} {name}");
+        assert!(judged(Backend::Generic, &[("connection", name)]).is_ok(), "it means nothing there: {name}");
+    }
+    let mut with_other_bytes = HeaderMap::new();
+    with_other_bytes.insert("connection", HeaderValue::from_bytes(b"\xff, authorization").unwrap());
+    assert!(head(Backend::Generic).judge_connection(&with_other_bytes).is_err());
+    for value in [
+        "",
+        "close",
+        "keep-alive",
+        "Keep-Alive, Upgrade, HTTP2-Settings",
+        "TE, close",
+        "x-private",
+        "\"bad\"",
+        "Proxy-Connection",
+        "contents",
+        "x-authorization",
+        "hosts",
+        "upgrade, x-forward",
+    ] {
+        assert_eq!(judged(Backend::OpenMetadata, &[("connection", value)]), Ok(()), "{value:?}");
+    }
+}
+
+#[test]
+fn connection_cannot_take_away_what_is_ours_or_what_the_request_means() {
+    let lines = [
+        ("connection", "close, X-Forwarded-User, X-Forwarded-For, Authorization, Host, Cookie"),
+        ("connection", "content-length, content-type, x-forwarded-groups, X-Forwarded-Proto"),
+        ("host", "a.example"),
+        ("cookie", "a=b"),
+        ("content-length", "5"),
+        ("content-type", "text/plain"),
+    ];
+    let fields = sent(Backend::Generic, &lines, json!({"roles": ["R"]}));
+    for (name, value) in [
+        ("x-forwarded-user", "ada"),
+        ("x-forwarded-groups", "R"),
+        ("x-forwarded-for", "192.0.2.1"),
+        ("x-forwarded-proto", "http"),
+        ("authorization", "Bearer a.b.c"),
+        ("host", "a.example"),
+        ("cookie", "a=b"),
+        ("content-length", "5"),
+        ("content-type", "text/plain"),
+        ("connection", ""),
+    ] {
+        let expected: &[&str] = if value.is_empty() { &[] } else { &[value] };
+        assert_values(&fields, name, expected);
+    }
+}

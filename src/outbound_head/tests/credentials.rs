@@ -1,0 +1,102 @@
+//! `Authorization` and the cookies that are a login.
+
+use super::*;
+
+/// CVE-2023-25557: DataHub's frontend takes any `Authorization` field for a credential.
+#[test]
+fn an_authorization_field_without_anything_in_it_does_not_go_on() {
+    for value in ["", "Bearer", "bearer ", " \t"] {
+        let lines = [("authorization", value), ("cookie", "PLAY_SESSION=x")];
+        let frontend = Backend::DataHubFrontend;
+        for gate in [gate(frontend), open(frontend)] {
+            let fields = sent_by(&head(frontend), &gate, &lines, json!({}));
+            assert_values(&fields, "authorization", &[]);
+            assert_values(&fields, "cookie", &["PLAY_SESSION=x"]);
+        }
+    }
+}
+
+#[test]
+fn authorization_goes_on_in_the_one_form_that_backends_read() {
+    for value in ["Bearer a.b.c", "bearer a.b.c", "BEARER a.b.c", "\tBearer a.b.c "] {
+        let fields =
+            sent_by(&head(Backend::Generic), &gate(Backend::Generic), &[("authorization", value)], json!({}));
+        assert_values(&fields, "authorization", &["Bearer a.b.c"]);
+        assert!(fields["authorization"].is_sensitive(), "no log prints it");
+    }
+}
+
+#[test]
+fn authorization_may_be_stripped_or_replaced() {
+    let strip = OutboundHead::new(Backend::Generic, names(false), Authorization::Strip, Vec::new());
+    let ours = HeaderValue::from_static("Basic id:secret");
+    let replace =
+        OutboundHead::new(Backend::DataHubGms, names(true), Authorization::Replace(ours), Vec::new());
+    let gms = gate(Backend::DataHubGms);
+    assert_values(&sent_by(&strip, &gate(Backend::Generic), &[BEARER], json!({})), "authorization", &[]);
+    assert_values(&sent_by(&strip, &open(Backend::Generic), &[BEARER], json!({})), "authorization", &[]);
+    assert_values(&sent_by(&replace, &gms, &[BEARER], json!({})), "authorization", &["Basic id:secret"]);
+
+    // Our own credential never goes with a request that nobody vouched for.
+    let public = open(Backend::DataHubGms);
+    for lines in [&[BEARER][..], &[], &[("authorization", "Basic x:y")]] {
+        assert_values(&sent_by(&replace, &public, lines, json!({})), "authorization", &[]);
+    }
+    let mut optional = gate(Backend::DataHubGms);
+    optional.policy.optional = vec![RoutePattern::parse("/x").unwrap()];
+    assert_values(&sent_by(&replace, &optional, &[], json!({})), "authorization", &[]);
+    let mut reporting = gate(Backend::DataHubGms);
+    reporting.policy.mode = Mode::Report;
+    for lines in [&[][..], &[("authorization", "Basic x:y")], &[("authorization", "Bearer a b")]] {
+        assert_values(&sent_by(&replace, &reporting, lines, json!({})), "authorization", &[]);
+    }
+    // With a verified token that only a rule would have refused, it is as if it had not.
+    reporting.policy.default = Effect::Deny;
+    let fields = sent_by(&replace, &reporting, &[BEARER], json!({}));
+    assert_values(&fields, "authorization", &["Basic id:secret"]);
+    assert_values(&fields, "x-datahub-actor", &["urn:li:corpuser:ada"]);
+
+    // DataHub's own services say who they are by this very field.
+    let system = [("authorization", "Basic __datahub_system:system-secret")];
+    for head in [&strip, &replace] {
+        assert_values(&sent_by(head, &gms, &system, json!({})), "authorization", &[system[0].1]);
+    }
+}
+
+#[test]
+fn a_session_cookie_never_goes_with_another_credential() {
+    let cookies = |gate: &Gate, lines: &[(&str, &str)]| {
+        let fields = sent_by(&head(gate.backend), gate, lines, json!({}));
+        fields.get_all("cookie").iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let frontend = gate(Backend::DataHubFrontend);
+    for (lines, kept) in [
+        (&["PLAY_SESSION=x"][..], &[][..]),
+        (&["a=b; PLAY_SESSION=x; c=d"], &["a=b; c=d"]),
+        (&["actor=x;PLAY_SESSION=y;a=b"], &["a=b"]),
+        (&["a=b", "PLAY_SESSION=x", "c=d; actor=y"], &["a=b", "c=d"]),
+        (&["a=b; ,PLAY_SESSION=x", ", ,actor=x"], &["a=b"]),
+        (&["PLAY_SESSION =x; a=\"b; c\""], &["a=\"b; c\""]),
+        (&["PLAY_SESSION; actor; a=b"], &["a=b"]),
+        (&["a=PLAY_SESSION; PLAY_SESSIONX=1"], &["a=PLAY_SESSION; PLAY_SESSIONX=1"]),
+        (&["a=b"], &["a=b"]),
+    ] {
+        let lines: Vec<_> = lines.iter().map(|value| ("cookie", *value)).chain([BEARER]).collect();
+        assert_eq!(cookies(&frontend, &lines), kept, "{lines:?}");
+        assert_eq!(cookies(&open(Backend::DataHubFrontend), &lines), kept, "on a public route: {lines:?}");
+    }
+    let alone = [("cookie", "PLAY_SESSION=x; actor=y")];
+    assert_eq!(cookies(&frontend, &alone), ["PLAY_SESSION=x; actor=y"], "a browser's own login goes on");
+    let gms = gate(Backend::DataHubGms);
+    assert_eq!(cookies(&gms, &[BEARER, alone[0]]), ["PLAY_SESSION=x; actor=y"], "GMS reads no cookie");
+}
+
+#[test]
+fn a_session_cookie_beside_other_bytes_is_dropped_too() {
+    let mut lines = fields(&[BEARER, ("host", "a.example")]);
+    lines.insert("cookie", HeaderValue::from_bytes(b"a=\xff; PLAY_SESSION=x").unwrap());
+    let facts = facts_of(Backend::DataHubFrontend, "GET", "/x", &lines).unwrap();
+    let permit = decide(&gate(Backend::DataHubFrontend), &facts, Some(verified(json!({})))).unwrap();
+    let fields = rewritten(&head(Backend::DataHubFrontend), lines, &facts, &permit);
+    assert_eq!(fields["cookie"].as_bytes(), b"a=\xff");
+}
