@@ -108,11 +108,46 @@ fn readings(raw: &[u8]) -> Result<Vec<Box<[u8]>>, RequestFault> {
             }
         }
     }
+    let below_mappings = below_mappings(raw, &[&cut, &cut_then_decoded]);
+    for reading in &below_mappings {
+        judge_segments(reading)?;
+    }
+    let latin1: Vec<_> =
+        [&decoded, &cut_then_decoded].into_iter().filter_map(|path| as_latin1(path)).collect();
     let plain_slashes = [raw, &cut, &decoded, &cut_then_decoded, &decoded_then_cut].map(merge_slashes);
-    for reading in [cut, decoded, cut_then_decoded, decoded_then_cut].into_iter().chain(plain_slashes) {
+    let judged = [cut, decoded, cut_then_decoded, decoded_then_cut];
+    for reading in judged.into_iter().chain(plain_slashes).chain(below_mappings).chain(latin1) {
         add(reading);
     }
     Ok(others)
+}
+
+/// What Jersey takes for the path below a servlet's mapping: it leaves out as many characters of the
+/// raw path as the mapping has, so that `/api;v1/policies`, which the container serves by `/api/*`,
+/// is `v1/policies` to it. A mapping is the beginning of the path as the container reads it.
+fn below_mappings(raw: &[u8], servlet_paths: &[&Vec<u8>]) -> Vec<Vec<u8>> {
+    /// More segments than the mapping of a servlet and a base path before it have.
+    const DEPTH: usize = 4;
+    if !raw.contains(&b';') {
+        return Vec::new();
+    }
+    let mut readings = Vec::new();
+    for path in servlet_paths {
+        let ends = path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        for end in ends.chain([path.len()]).take(DEPTH) {
+            if let (Some(mapping), Some(rest)) = (path.get(..end), raw.get(end + 1..)) {
+                let below = merge_slashes(&without_parameters(rest));
+                readings.push([mapping, b"/", &below].concat());
+            }
+        }
+    }
+    readings
+}
+
+/// Bytes that are no UTF-8 as Jetty 9 reads them: ISO-8859-1. `%E9` is then the same as `%C3%A9`.
+fn as_latin1(path: &[u8]) -> Option<Vec<u8>> {
+    let text = || path.iter().map(|byte| char::from(*byte)).collect::<String>();
+    str::from_utf8(path).is_err().then(|| text().into_bytes())
 }
 
 /// No reading may have dot segments, with `/` or `\` as the separator: there is no answer to what
@@ -225,6 +260,34 @@ mod tests {
         assert!(read("//a//b/").unwrap().contains(&"/a/b".to_owned()));
         assert!(!PathReadings::of(&Uri::from_static("/a/")).unwrap().is_plain());
         assert!(!PathReadings::of(&Uri::from_static("/a%41")).unwrap().is_plain());
+    }
+
+    /// Seen of Jetty with Jersey: each is served as `/api/v1/policies` or as what is below it.
+    #[test]
+    fn what_stands_after_a_parameter_may_be_taken_for_the_path() {
+        for path in [
+            "/api;v1/policies",
+            "/api;v1;y/policies",
+            "/api;v1;/policies;z",
+            "/api;v1/policies/",
+            "/api;v1/policies;",
+            "/api;/v1/policies",
+        ] {
+            let all = read(path).unwrap();
+            assert!(all.contains(&"/api/v1/policies".to_owned()), "{path}: {all:?}");
+        }
+        assert!(read("/om/api;v1/policies").unwrap().contains(&"/om/api/v1/policies".to_owned()));
+        assert!(read("/om;abcdv1/api/x").unwrap().contains(&"/om/api/v1/api/x".to_owned()));
+        assert_eq!(read("/api;../policies"), Err(BAD));
+        // However many there are, the readings are few.
+        assert!(read(&"/a;b".repeat(1000)).unwrap().len() < 20);
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf_8_may_be_taken_for_latin_1() {
+        assert!(read("/caf%e9").unwrap().contains(&"/caf\u{e9}".to_owned()));
+        assert!(read("/caf%e9;x").unwrap().contains(&"/caf\u{e9}".to_owned()));
+        assert_eq!(read("/caf%c3%a9").unwrap().len(), 2);
     }
 
     #[test]
