@@ -1,0 +1,122 @@
+//! What a servlet takes a path for: a model of Jetty's and Jersey's reading of a request target, from
+//! the Servlet specification (6.0, section 3.5), RFC 3986 and their documentation. It shares nothing
+//! with what it judges. `paths.tsv` has what a real Jetty 9.4 and Jersey 1.19 said; no line differs.
+
+/// Which container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Container {
+    /// Decodes first and resolves dot segments then. DataHub's metadata service before 1.0.
+    Jetty9,
+    /// Resolves dot segments, escaped ones too, and decodes then; `uriCompliance: UNSAFE`, as
+    /// OpenMetadata sets it.
+    Jetty12,
+}
+
+/// Everybody who reads paths.
+pub const CONTAINERS: [Container; 2] = [Container::Jetty9, Container::Jetty12];
+
+/// Servlet path and path info together, decoded. `None`: the request is refused.
+pub fn container_path(target: &str, container: Container) -> Option<Vec<u8>> {
+    let path = target.split(['?', '#']).next().unwrap_or_default();
+    match container {
+        Container::Jetty9 if is_simple(path) => Some(without_last_parameter(path).as_bytes().to_vec()),
+        Container::Jetty9 => resolved(&in_utf_8(unescaped(&without_parameters(path))?)),
+        Container::Jetty12 => unescaped(
+            &String::from_utf8(resolved(dots_unescaped(&without_parameters(path)).as_bytes())?).ok()?,
+        ),
+    }
+}
+
+/// How a container splits its path between a servlet at `/api/*` and the one for all the rest.
+pub fn servlet_path(path: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match path.strip_prefix(b"/api") {
+        Some([]) => (path, None),
+        Some(info) if info.starts_with(b"/") => (&path[..4], Some(info)),
+        _ => (path, None),
+    }
+}
+
+/// The path that Jersey, mapped to `/api/*`, finds its resource by. As it stands in the target, less
+/// as many characters as the base path has, and without parameters.
+pub fn jersey_path(target: &str, container: Container) -> Option<String> {
+    let path = container_path(target, container)?;
+    if servlet_path(&path).0 != b"/api" {
+        return None;
+    }
+    let raw = target.split(['?', '#']).next().unwrap_or_default();
+    Some(format!("/{}", without_parameters(raw.get("/api/".len()..).unwrap_or_default())))
+}
+
+/// The resource among those of `Backend.java`. One slash may follow (JAX-RS 2.1 section 3.7.3).
+pub fn resource(path: &str) -> Option<&'static str> {
+    let segments: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
+    match segments[..] {
+        ["", "v1", "policies"] => Some("policies"),
+        ["", "v1", "policies", id] if !id.is_empty() => Some("policies/{id}"),
+        ["", "v1", "tables", "name", fqn] if !fqn.is_empty() => Some("tables/name/{fqn}"),
+        ["", "v1", "system", "version"] => Some("system/version"),
+        ["", "v1", "users", "login"] => Some("users/login"),
+        _ => None,
+    }
+}
+
+/// Jetty 9 takes a path as it stands if there is no escape outside of parameters, no segment that
+/// begins with a dot and no parameter before the last segment. Escapes in the last segment's
+/// parameters count for nothing.
+fn is_simple(path: &str) -> bool {
+    let (before, last) = path.rsplit_once('/').unwrap_or(("", path));
+    let name = last.split(';').next().unwrap_or_default();
+    !before.contains(['%', ';']) && !name.contains('%') && !path.contains("/.")
+}
+
+/// Of several parameters it then cuts the last one alone.
+fn without_last_parameter(path: &str) -> &str {
+    path.rsplit_once(';').map_or(path, |(path, _)| path)
+}
+
+fn without_parameters(path: &str) -> String {
+    let names: Vec<&str> = path.split('/').map(|segment| segment.split(';').next().unwrap_or("")).collect();
+    names.join("/")
+}
+
+/// `None` for what is no escape.
+fn unescaped(path: &str) -> Option<Vec<u8>> {
+    let mut parts = path.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        bytes.push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
+        bytes.extend(&part.as_bytes()[2..]);
+    }
+    Some(bytes)
+}
+
+fn in_utf_8(bytes: Vec<u8>) -> Vec<u8> {
+    let latin_1 = |bytes: Vec<u8>| bytes.into_iter().map(char::from).collect();
+    String::from_utf8(bytes).unwrap_or_else(|no_utf_8| latin_1(no_utf_8.into_bytes())).into_bytes()
+}
+
+/// RFC 3986 section 6.2.2.2: an escaped dot is a dot.
+fn dots_unescaped(path: &str) -> String {
+    path.replace("%2e", ".").replace("%2E", ".")
+}
+
+/// Dot segments resolved (RFC 3986 section 5.2.4), but above the root is an error.
+fn resolved(path: &[u8]) -> Option<Vec<u8>> {
+    let mut kept: Vec<&[u8]> = Vec::new();
+    let segments: Vec<&[u8]> = path.split(|byte| *byte == b'/').skip(1).collect();
+    for (index, segment) in segments.iter().enumerate() {
+        let last = index + 1 == segments.len();
+        match *segment {
+            b"." => {}
+            b".." => drop(kept.pop()?),
+            name => {
+                kept.push(name);
+                continue;
+            }
+        }
+        if last {
+            kept.push(b"");
+        }
+    }
+    Some(kept.iter().flat_map(|segment| [b"/", *segment].concat()).collect())
+}

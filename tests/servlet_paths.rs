@@ -1,0 +1,269 @@
+//! The path that is judged is the path that is served: metagate's readings next to a servlet's.
+//!
+//! `tests/differential/run` holds the model in `differential/servlet.rs` to a real Jetty.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::cell::Cell;
+
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use metagate::backend::Backend;
+use metagate::decision::{Gate, Route};
+use metagate::policy::{PathPattern, Policy, RoutePattern};
+use metagate::request::RequestFacts;
+use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+
+#[path = "differential/servlet.rs"]
+mod servlet;
+
+use servlet::{CONTAINERS, Container, container_path, jersey_path, resource, servlet_path};
+
+const TABLE: &str = include_str!("differential/paths.tsv");
+
+/// What metagate makes of a target. `None`: 400.
+fn facts(target: &str) -> Option<RequestFacts> {
+    let mut fields = HeaderMap::new();
+    fields.insert("host", HeaderValue::from_static("a.example"));
+    let target = Uri::try_from(target).ok()?;
+    let peer = [192, 0, 2, 1].into();
+    RequestFacts::read(&Method::GET, &target, Version::HTTP_11, &fields, &[], peer).ok()
+}
+
+fn gate(backend: Backend, routes: &[&str]) -> Gate {
+    let public = routes.iter().map(|route| RoutePattern::parse(route).unwrap()).collect();
+    let policy = Policy { public, ..Policy::default() };
+    Gate { backend, policy, trust: Vec::new(), datahub_system: None, token_bytes: 0 }
+}
+
+/// Every gate whose open routes are of interest: the presets', and what an operator may write.
+fn gates() -> Vec<Gate> {
+    let presets = Backend::ALL.into_iter().map(|backend| gate(backend, backend.public_routes()));
+    let written = ["/**", "/assets/**", "/*", "/api/*/x", "/api/v1/system/version", "GET /api/v1/policies"];
+    presets.chain(written.map(|route| gate(Backend::Generic, &[route]))).collect()
+}
+
+/// Every path that some servlet may serve the target as.
+fn views(target: &str) -> Vec<Vec<u8>> {
+    let mut views = Vec::new();
+    for container in CONTAINERS {
+        views.extend(container_path(target, container));
+        // The root of a mapping is one resource, with its slash or without.
+        let below = jersey_path(target, container).filter(|path| path != "/");
+        views.extend(below.map(|path| [b"/api", path.as_bytes()].concat()));
+    }
+    // Routers that do not see empty segments, nor a slash at the end.
+    let merged: Vec<Vec<u8>> = views
+        .iter()
+        .map(|view| {
+            let names = view.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
+            let merged = names.fold(Vec::new(), |path, name| [&path[..], b"/", name].concat());
+            if merged.is_empty() { b"/".to_vec() } else { merged }
+        })
+        .collect();
+    views.into_iter().chain(merged).collect()
+}
+
+/// A target as metagate and as servlets see it.
+struct Seen {
+    target: String,
+    facts: RequestFacts,
+    views: Vec<Vec<u8>>,
+}
+
+impl Seen {
+    /// `None`: metagate refuses it.
+    fn of(target: &str) -> Option<Self> {
+        Some(Self { target: target.to_owned(), facts: facts(target)?, views: views(target) })
+    }
+
+    /// What is wrong about an open route, if anything is.
+    fn opened_as_another(&self, gate: &Gate) -> Option<String> {
+        let raw = self.facts.path.raw().as_bytes();
+        let other = self.views.iter().find(|view| **view != raw)?;
+        let open = gate.route(&self.facts) != Route::Protected;
+        open.then(|| format!("{} is open and served as {}", self.target, String::from_utf8_lossy(other)))
+    }
+
+    /// What is wrong about a rule on these paths, if anything is.
+    fn dodged(&self, pattern: &PathPattern) -> Option<String> {
+        let served = self.views.iter().find(|view| pattern.matches(view))?;
+        let seen = self.facts.path.all().any(|reading| pattern.matches(reading));
+        let served = String::from_utf8_lossy(served);
+        (!seen).then(|| format!("{} is served as {served}, unseen by a rule on {pattern}", self.target))
+    }
+}
+
+fn patterns() -> Vec<PathPattern> {
+    [
+        "/api/v1/policies",
+        "/api/v1/policies/*",
+        "/api/v1/policies/**",
+        "/api/*/policies",
+        "/api/**",
+        "/assets/x",
+        "/assets/**",
+        "/*",
+        "/x/\u{e9}",
+        "/",
+    ]
+    .map(|pattern| PathPattern::parse(pattern).unwrap())
+    .into()
+}
+
+#[test]
+fn the_model_agrees_with_a_real_jetty_on_every_recorded_target() {
+    let mut resources = 0;
+    for line in TABLE.lines() {
+        let [target, status, servlet, info, served] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("{line}")
+        };
+        let path = container_path(target, Container::Jetty9);
+        let Some(path) = path else {
+            assert_eq!(status, "400", "{target}");
+            continue;
+        };
+        let (own_servlet, own_info) = servlet_path(&path);
+        assert_eq!(escaped(own_servlet), servlet, "{target}");
+        assert_eq!(own_info.map_or("null".to_owned(), escaped), info, "{target}");
+        let own = match jersey_path(target, Container::Jetty9) {
+            Some(path) => resource(&path).unwrap_or("-"),
+            None => "rest",
+        };
+        assert_eq!(own, served, "{target}");
+        resources += usize::from(!["-", "rest"].contains(&served));
+    }
+    assert!(TABLE.lines().count() >= 500 && resources >= 40, "{resources} resources were served");
+}
+
+/// As `Backend.java` writes it.
+fn escaped(path: &[u8]) -> String {
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'%';
+    let one = |byte: &u8| if plain(*byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") };
+    path.iter().map(one).collect()
+}
+
+#[test]
+fn every_recorded_target_is_judged_as_it_is_served() {
+    let (gates, patterns) = (gates(), patterns());
+    let (mut open, mut other) = (0, 0);
+    for seen in TABLE.lines().filter_map(|line| Seen::of(line.split('\t').next()?)) {
+        for gate in &gates {
+            assert_eq!(seen.opened_as_another(gate), None);
+            open += u32::from(gate.route(&seen.facts) == Route::Public);
+        }
+        for pattern in &patterns {
+            assert_eq!(seen.dodged(pattern), None);
+            other += u32::from(seen.views.iter().any(|view| pattern.matches(view)));
+        }
+    }
+    assert!(open > 20 && other > 200, "{open} were open, {other} were under a rule");
+}
+
+/// Beginnings that mean something, and pieces that some server reads in another way.
+fn target() -> impl Strategy<Value = String> {
+    let mut starts: Vec<String> = Backend::ALL
+        .into_iter()
+        .flat_map(Backend::public_routes)
+        .map(|route| route.rsplit(' ').next().unwrap().replace("/**", "/").replace('*', "x"))
+        .collect();
+    starts.extend(["/", "/api/v1/policies", "/api;", "/api/", "/assets/x", "//", "/x/"].map(str::to_owned));
+    let piece = prop::sample::select(vec![
+        "/",
+        "/",
+        "/",
+        "/",
+        "api",
+        "v1",
+        "policies",
+        "policies/x",
+        "assets",
+        "x",
+        "API",
+        "Health",
+        ";",
+        ";",
+        ";v1",
+        ";a=b",
+        "..",
+        ".",
+        "%2e",
+        "%2E%2e",
+        "%2f",
+        "%2F",
+        "%3b",
+        "%3B",
+        "%61pi",
+        "%70olicies",
+        "%41",
+        "%25",
+        "%252f",
+        "%252e",
+        "%C3%A9",
+        "%e9",
+        "%5c",
+        "//",
+        "?x=/health",
+        "~",
+        ":",
+        "@",
+        "'",
+        "!",
+        ",",
+        "(",
+        "*",
+        "=",
+        "&",
+        "+",
+        "$",
+    ]);
+    // Also something put in, or another case, in the middle of what begins it.
+    let spoilt = (prop::sample::select(starts.clone()), any::<prop::sample::Index>(), piece.clone())
+        .prop_map(|(start, at, piece)| {
+            let at = at.index(start.len()) + 1;
+            format!("{}{piece}{}", &start[..at], &start[at..])
+        });
+    let start = prop_oneof![2 => prop::sample::select(starts), 1 => spoilt];
+    (start, prop::collection::vec(piece, 0..6)).prop_map(|(start, pieces)| start + &pieces.concat())
+}
+
+/// The same cases on every run: a failure in CI is a failure here.
+fn check(cases: u32, test: impl Fn(&Seen) -> Result<(), TestCaseError>) {
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let run = TestRunner::new_with_rng(config, rng)
+        .run(&target(), |target| Seen::of(&target).map_or(Ok(()), |seen| test(&seen)));
+    if let Err(failure) = run {
+        panic!("{failure}");
+    }
+}
+
+#[test]
+fn an_open_route_is_served_as_itself_and_as_nothing_else() {
+    let gates = gates();
+    let open = Cell::new(0);
+    check(20_000, |seen| {
+        for gate in &gates {
+            prop_assert_eq!(seen.opened_as_another(gate), None);
+            open.set(open.get() + u32::from(gate.route(&seen.facts) == Route::Public));
+        }
+        Ok(())
+    });
+    assert!(open.get() > 2_000, "only {} were open", open.get());
+}
+
+#[test]
+fn a_rule_on_a_path_holds_for_whatever_is_served_as_that_path() {
+    let patterns = patterns();
+    let matched = Cell::new(0);
+    check(20_000, |seen| {
+        let raw = seen.facts.path.raw().as_bytes();
+        for pattern in &patterns {
+            prop_assert_eq!(seen.dodged(pattern), None);
+            let otherwise = !pattern.matches(raw) && seen.views.iter().any(|view| pattern.matches(view));
+            matched.set(matched.get() + u32::from(otherwise));
+        }
+        Ok(())
+    });
+    assert!(matched.get() > 1_000, "only {} matched by another than the raw path", matched.get());
+}
