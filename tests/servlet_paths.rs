@@ -17,7 +17,7 @@ use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 #[path = "differential/servlet.rs"]
 mod servlet;
 
-use servlet::{CONTAINERS, Container, container_path, jersey_path, resource, servlet_path};
+use servlet::{Container, container_path, jersey_path, resource, servlet_path, views};
 
 const TABLE: &str = include_str!("differential/paths.tsv");
 
@@ -41,27 +41,6 @@ fn gates() -> Vec<Gate> {
     let presets = Backend::ALL.into_iter().map(|backend| gate(backend, backend.public_routes()));
     let written = ["/**", "/assets/**", "/*", "/api/*/x", "/api/v1/system/version", "GET /api/v1/policies"];
     presets.chain(written.map(|route| gate(Backend::Generic, &[route]))).collect()
-}
-
-/// Every path that some servlet may serve the target as.
-fn views(target: &str) -> Vec<Vec<u8>> {
-    let mut views = Vec::new();
-    for container in CONTAINERS {
-        views.extend(container_path(target, container));
-        // The root of a mapping is one resource, with its slash or without.
-        let below = jersey_path(target, container).filter(|path| path != "/");
-        views.extend(below.map(|path| [b"/api", path.as_bytes()].concat()));
-    }
-    // Routers that do not see empty segments, nor a slash at the end.
-    let merged: Vec<Vec<u8>> = views
-        .iter()
-        .map(|view| {
-            let names = view.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
-            let merged = names.fold(Vec::new(), |path, name| [&path[..], b"/", name].concat());
-            if merged.is_empty() { b"/".to_vec() } else { merged }
-        })
-        .collect();
-    views.into_iter().chain(merged).collect()
 }
 
 /// A target as metagate and as servlets see it.
@@ -167,7 +146,9 @@ fn target() -> impl Strategy<Value = String> {
         .flat_map(Backend::public_routes)
         .map(|route| route.rsplit(' ').next().unwrap().replace("/**", "/").replace('*', "x"))
         .collect();
-    starts.extend(["/", "/api/v1/policies", "/api;", "/api/", "/assets/x", "//", "/x/"].map(str::to_owned));
+    starts.extend(
+        ["/", "/api/v1/policies", "/api;", "/api;v1", "/api/", "/assets/x", "//", "/x/"].map(str::to_owned),
+    );
     let piece = prop::sample::select(vec![
         "/",
         "/",
@@ -177,6 +158,7 @@ fn target() -> impl Strategy<Value = String> {
         "v1",
         "policies",
         "policies/x",
+        "v1/policies",
         "assets",
         "x",
         "API",

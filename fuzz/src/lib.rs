@@ -11,9 +11,12 @@ use metagate::backend::Backend;
 use metagate::claims;
 use metagate::decision::{Caller, Route};
 use metagate::jose::{Algorithm, KeyDialect, KeyFamily, KeySet, ParsedKeys, UnverifiedToken};
-use metagate::policy::Place;
+use metagate::policy::{PathPattern, Place};
 use metagate::request::{Credentials, PathReadings, RequestFacts};
 
+#[allow(dead_code, reason = "what is only compared with a real container is used in servlet_paths.rs")]
+#[path = "../../tests/differential/servlet.rs"]
+pub mod servlet;
 pub mod world;
 
 use world::{MAX_BYTES, NOW, PEER};
@@ -84,7 +87,8 @@ pub fn claims(data: &[u8]) {
     }
 }
 
-/// The target of a request: an open route has one reading, and no reading is dangerous.
+/// The target of a request: an open route has one reading, no reading is dangerous, and whatever a
+/// servlet may serve it as is among them.
 pub fn request_target(data: &[u8]) {
     let Ok(target) = Uri::try_from(data) else { return };
     let Ok(path) = PathReadings::of(&target) else { return };
@@ -103,6 +107,14 @@ pub fn request_target(data: &[u8]) {
     if let Ok(facts) = read(&target) {
         let route = world::gate(Backend::Generic, &["/**"]).route(&facts);
         assert_eq!(route == Route::Public, path.is_plain());
+        assert!(facts.target_host.is_some() == target.authority().is_some());
+    }
+    let served = servlet::views(target.path());
+    assert!(!path.is_plain() || served.iter().all(|view| *view == path.raw().as_bytes()));
+    for pattern in ["/api/v1/policies/**", "/api/*/policies", "/assets/*", "/x/\u{e9}"] {
+        let Ok(pattern) = PathPattern::parse(pattern) else { panic!("{pattern}") };
+        let matches = |path: &[u8]| pattern.matches(path);
+        assert!(path.all().any(matches) || !served.iter().any(|view| matches(view)), "{pattern}");
     }
 }
 
@@ -124,13 +136,15 @@ pub fn authorization(data: &[u8]) {
     assert_eq!(format!("{token:?}"), "BearerToken(..)");
 }
 
-/// Fields, one `name:value` per line: of ours go upstream exactly those that we set.
+/// Fields, one `name:value` per line: of ours go upstream exactly those that we set or
+/// that this caller may send, and a bearer token goes without another login.
 pub fn outbound_head(data: &[u8]) {
     let fields = world::fields(data);
     for backend in Backend::ALL {
-        for caller in [Caller::Anonymous, Caller::Token(world::ada())] {
+        for caller in world::callers() {
             world::assert_own_fields(backend, &fields, caller);
         }
+        world::assert_one_login(backend, &fields);
     }
 }
 

@@ -18,7 +18,7 @@ use metagate::jose::{Algorithm, AlgorithmSet, KeySet, UnverifiedToken, Verificat
 use metagate::numeric_date::NumericDate;
 use metagate::outbound_head::{Authorization, IdentityNames, OutboundHead};
 use metagate::policy::{Place, Policy, Route, RouteTable};
-use metagate::request::RequestFacts;
+use metagate::request::{Credentials, RequestFacts};
 use metagate::trust::{self, TrustedIssuer};
 
 pub const MAX_BYTES: usize = 16 * 1024;
@@ -184,30 +184,37 @@ pub fn head(backend: Backend) -> OutboundHead {
     OutboundHead::new(backend, names, Authorization::Forward, Vec::new())
 }
 
+/// Everybody who may be asking.
+pub fn callers() -> [Caller; 4] {
+    [Caller::Anonymous, Caller::Token(ada()), Caller::DatahubSystem, Caller::SessionCookie]
+}
+
 /// Sends these fields of a client upstream for this caller: of all names that a server could take
-/// for one of ours, exactly ours come out, with our values.
+/// for one of ours, exactly ours come out, with our values, and those that this caller may send.
 pub fn assert_own_fields(backend: Backend, fields: &HeaderMap, caller: Caller) {
-    let mut expected: Vec<(&str, &str)> =
-        vec![("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "http")];
-    if matches!(caller, Caller::Token(_)) {
-        // By the simple rules the email address names her, and its first part is the principal.
-        expected.extend([
-            ("x-forwarded-user", "ada"),
-            ("x-forwarded-email", "ada@example.org"),
-            ("x-forwarded-groups", "Reader"),
-        ]);
-        if backend == Backend::DataHubGms {
-            expected.push(("x-datahub-actor", "urn:li:corpuser:ada"));
-        }
+    let head = head(backend);
+    let granted: &[&str] = match (backend, &caller) {
+        (Backend::OpenMetadata, Caller::Token(_)) => &["x-openmetadata-persona"],
+        (Backend::DataHubGms, Caller::DatahubSystem) => OF_DATAHUB,
+        _ => &[],
+    };
+    let mut expected = set_for(backend, &caller);
+    let judged = head.judge_connection(fields);
+    if judged.is_ok() {
+        let sent =
+            granted.iter().filter_map(|name| Some((*name, fields.get(*name)?.to_str().unwrap_or("?"))));
+        expected.extend(sent);
     }
     expected.sort_unstable();
     let mut sent = fields.clone();
     let facts = facts("GET", "/x", &HeaderMap::new());
     sent.remove("host");
-    head(backend).rewrite(&mut sent, &facts, &permit(caller), PEER, false).expect("plain names");
+    head.rewrite(&mut sent, &facts, &permit(caller), PEER, false).expect("plain names");
     let mut found: Vec<(String, &str)> = sent
         .iter()
         .filter(|(name, _)| is_ours(backend, name))
+        // Of a head that is refused for its Connection, only what we set matters.
+        .filter(|(name, _)| judged.is_ok() || !granted.contains(&name.as_str()))
         .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap_or("?")))
         .collect();
     found.sort_unstable();
@@ -216,35 +223,98 @@ pub fn assert_own_fields(backend: Backend, fields: &HeaderMap, caller: Caller) {
     for name in ["connection", "transfer-encoding", "te", "trailer", "upgrade", "keep-alive", "expect"] {
         assert!(!sent.contains_key(name), "{name}");
     }
+    let options =
+        fields.get_all("connection").iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    for name in options.filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok()) {
+        let named = ["authorization", "host", "cookie", "content-length", "transfer-encoding"];
+        let ours = is_ours(backend, &name) || named.contains(&name.as_str());
+        assert!(!ours || judged.is_err(), "Connection names {name}");
+    }
 }
+
+/// What we say of this caller.
+fn set_for(backend: Backend, caller: &Caller) -> Vec<(&'static str, &'static str)> {
+    let mut fields = vec![("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "http")];
+    if matches!(caller, Caller::Token(_)) {
+        // By the simple rules the email address names her, and its first part is the principal.
+        fields.extend([
+            ("x-forwarded-user", "ada"),
+            ("x-forwarded-email", "ada@example.org"),
+            ("x-forwarded-groups", "Reader"),
+        ]);
+        if backend == Backend::DataHubGms {
+            fields.push(("x-datahub-actor", "urn:li:corpuser:ada"));
+        }
+    }
+    fields
+}
+
+/// A request with a bearer token goes on with that token in its one form and without the cookies
+/// that are another login; one without any credential goes on without an `Authorization` field.
+pub fn assert_one_login(backend: Backend, fields: &HeaderMap) {
+    let mut sent = fields.clone();
+    sent.remove("host");
+    sent.insert("host", HeaderValue::from_static("a.example"));
+    let target = Uri::from_static("/x");
+    let cookies = backend.session_cookies();
+    let Ok(facts) = RequestFacts::read(&Method::GET, &target, Version::HTTP_11, &sent, cookies, PEER) else {
+        return;
+    };
+    head(backend).rewrite(&mut sent, &facts, &permit(Caller::Anonymous), PEER, false).expect("plain names");
+    match &facts.credentials {
+        Credentials::Missing => assert!(!sent.contains_key("authorization")),
+        Credentials::Bearer(token) => {
+            assert_eq!(sent["authorization"].as_bytes(), format!("Bearer {}", token.as_str()).as_bytes());
+            for value in sent.get_all("cookie") {
+                let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+                let mut names =
+                    text.split(';').map(|cookie| cookie.split('=').next().unwrap_or_default().trim());
+                assert!(cookies.is_empty() || !names.any(|name| cookies.contains(&name)), "{text}");
+            }
+        }
+        _ => {}
+    }
+}
+
+const OF_DATAHUB: &[&str] = &[
+    "x-datahub-actor",
+    "x-datahub-delegated-for",
+    "x-datahub-delegated-for-id",
+    "x-datahub-delegated-for-type",
+    "x-datahub-request-source",
+    "x-datahub-login-source",
+];
 
 /// Whether some server reads this name as that of an identity or of the request's origin. Written
 /// out again: what is judged must not be the judge.
 fn is_ours(backend: Backend, name: &HeaderName) -> bool {
     let name = name.as_str().to_ascii_lowercase().replace(['_', '.'], "-");
     let named = [
-        "x-forwarded-user",
-        "x-forwarded-email",
-        "x-forwarded-groups",
-        "x-forwarded-for",
-        "x-forwarded-proto",
-        "x-forwarded-host",
-        "x-forwarded-port",
-        "x-forwarded-prefix",
         "x-real-ip",
+        "x-client-ip",
+        "true-client-ip",
         "forwarded",
         "x-auth-request-user",
         "x-auth-request-email",
+        "x-auth-user",
         "x-remote-user",
         "remote-user",
+        "x-webauth-user",
         "x-original-url",
         "x-rewrite-url",
         "x-http-method-override",
     ];
     let of_backend = match backend {
-        Backend::OpenMetadata => &["x-impersonate-user", "x-auth-params-email", "x-openmetadata-persona"][..],
-        Backend::DataHubGms | Backend::DataHubFrontend => &["x-datahub-actor"],
+        Backend::OpenMetadata => &[
+            "x-impersonate-user",
+            "x-auth-params-email",
+            "x-openmetadata-persona",
+            "userid",
+            "remoteaddress",
+            "sessionid",
+        ][..],
+        Backend::DataHubGms | Backend::DataHubFrontend => OF_DATAHUB,
         Backend::Generic => &[],
     };
-    named.contains(&&*name) || of_backend.contains(&&*name)
+    name.starts_with("x-forwarded-") || named.contains(&&*name) || of_backend.contains(&&*name)
 }

@@ -112,8 +112,11 @@ fn readings(raw: &[u8]) -> Result<Vec<Box<[u8]>>, RequestFault> {
     for reading in &below_mappings {
         judge_segments(reading)?;
     }
-    let latin1: Vec<_> =
-        [&decoded, &cut_then_decoded].into_iter().filter_map(|path| as_latin1(path)).collect();
+    let latin1: Vec<_> = [&decoded, &cut_then_decoded]
+        .into_iter()
+        .filter_map(|path| as_latin1(path))
+        .flat_map(|path| [merge_slashes(&path), path])
+        .collect();
     let plain_slashes = [raw, &cut, &decoded, &cut_then_decoded, &decoded_then_cut].map(merge_slashes);
     let judged = [cut, decoded, cut_then_decoded, decoded_then_cut];
     for reading in judged.into_iter().chain(plain_slashes).chain(below_mappings).chain(latin1) {

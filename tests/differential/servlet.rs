@@ -12,8 +12,28 @@ pub enum Container {
     Jetty12,
 }
 
-/// Everybody who reads paths.
-pub const CONTAINERS: [Container; 2] = [Container::Jetty9, Container::Jetty12];
+const CONTAINERS: [Container; 2] = [Container::Jetty9, Container::Jetty12];
+
+/// Every path that some servlet may serve the target as.
+pub fn views(target: &str) -> Vec<Vec<u8>> {
+    let mut views = Vec::new();
+    for container in CONTAINERS {
+        views.extend(container_path(target, container));
+        // The root of a mapping is one resource, with its slash or without.
+        let below = jersey_path(target, container).filter(|path| path != "/");
+        views.extend(below.map(|path| [b"/api", path.as_bytes()].concat()));
+    }
+    // Routers that do not see empty segments, nor a slash at the end.
+    let merged: Vec<Vec<u8>> = views
+        .iter()
+        .map(|view| {
+            let names = view.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
+            let merged = names.fold(Vec::new(), |path, name| [&path[..], b"/", name].concat());
+            if merged.is_empty() { b"/".to_vec() } else { merged }
+        })
+        .collect();
+    views.into_iter().chain(merged).collect()
+}
 
 /// Servlet path and path info together, decoded. `None`: the request is refused.
 pub fn container_path(target: &str, container: Container) -> Option<Vec<u8>> {
