@@ -265,7 +265,7 @@ catalogue! {
     h12_a_token_is_taken_from_no_other_place
     h13_a_token_in_the_query_changes_nothing
     h14_credentials_in_trailers_are_none
-    h15_credentials_named_in_connection_are_judged_and_stay_where_they_belong
+    h15_credentials_named_in_connection_are_refused
     h16_refusals_tell_no_more_than_their_class
     h17_a_refused_upload_is_not_asked_for
     h18_a_rule_on_claims_answers_403

@@ -225,10 +225,10 @@ fn passed_on() -> Vec<Case> {
             chunked(&format!("Authorization: {expired}\r\n"), &good),
             "expired",
         ),
-        // The field is end to end whatever Connection says of it: the backend reads it too.
-        fields("H15", "good", &named(&good), "").passes().arriving(canonical),
-        fields("H15", "bad", &named(&expired), "expired"),
-        fields("H15", "none", &[("Connection", "authorization")], MISSING),
+        // The field is end to end: who took it away on that word would judge another request.
+        fields("H15", "good", &named(&good), "").refused(400, "bad_target"),
+        fields("H15", "bad", &named(&expired), "").refused(400, "bad_target"),
+        fields("H15", "none", &[("Connection", "authorization")], "").refused(400, "bad_target"),
     ]
 }
 
