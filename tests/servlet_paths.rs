@@ -9,7 +9,7 @@ use std::cell::Cell;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use metagate::backend::Backend;
 use metagate::decision::{Gate, Route};
-use metagate::policy::{PathPattern, Policy, RoutePattern};
+use metagate::policy::{PathPattern, Place, Policy, RouteTable};
 use metagate::request::RequestFacts;
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
@@ -30,17 +30,25 @@ fn facts(target: &str) -> Option<RequestFacts> {
     RequestFacts::read(&Method::GET, &target, Version::HTTP_11, &fields, &[], peer).ok()
 }
 
-fn gate(backend: Backend, routes: &[&str]) -> Gate {
-    let public = routes.iter().map(|route| RoutePattern::parse(route).unwrap()).collect();
-    let policy = Policy { public, ..Policy::default() };
+fn gate(backend: Backend, routes: RouteTable) -> Gate {
+    let policy = Policy { routes, ..Policy::default() };
     Gate { backend, policy, trust: Vec::new(), datahub_system: None, token_bytes: 0 }
+}
+
+/// With SAML, which opens most, at the root and below a base path.
+fn presets() -> impl Iterator<Item = Gate> {
+    let places =
+        ["", "/catalog"].map(|base_path| Place { base_path, provider: Some("saml"), ..Place::default() });
+    let preset =
+        |backend: Backend, place: &Place<'_>| gate(backend, RouteTable::preset(backend, place).unwrap());
+    Backend::ALL.into_iter().flat_map(move |backend| places.map(|place| preset(backend, &place)))
 }
 
 /// Every gate whose open routes are of interest: the presets', and what an operator may write.
 fn gates() -> Vec<Gate> {
-    let presets = Backend::ALL.into_iter().map(|backend| gate(backend, backend.public_routes()));
     let written = ["/**", "/assets/**", "/*", "/api/*/x", "/api/v1/system/version", "GET /api/v1/policies"];
-    presets.chain(written.map(|route| gate(Backend::Generic, &[route]))).collect()
+    let table = |route| RouteTable::parse(&[(Route::Public, route)]).unwrap();
+    presets().chain(written.map(|route| gate(Backend::Generic, table(route)))).collect()
 }
 
 /// A target as metagate and as servlets see it.
@@ -59,8 +67,15 @@ impl Seen {
     /// What is wrong about an open route, if anything is.
     fn opened_as_another(&self, gate: &Gate) -> Option<String> {
         let raw = self.facts.path.raw().as_bytes();
-        let other = self.views.iter().find(|view| **view != raw)?;
-        let open = gate.route(&self.facts) != Route::Protected;
+        let route = gate.route(&self.facts);
+        // A row that is written with its last slash opens what is open without it, too.
+        let same_without_slash = |view: &[u8]| {
+            let row = gate.policy.routes.find(&self.facts.method, view);
+            raw.strip_suffix(b"/") == Some(view)
+                && row.is_some_and(|row| gate.policy.routes.rows()[row].route == route)
+        };
+        let other = self.views.iter().find(|view| **view != raw && !same_without_slash(view))?;
+        let open = route != Route::Protected;
         open.then(|| format!("{} is open and served as {}", self.target, String::from_utf8_lossy(other)))
     }
 
@@ -141,10 +156,9 @@ fn every_recorded_target_is_judged_as_it_is_served() {
 
 /// Beginnings that mean something, and pieces that some server reads in another way.
 fn target() -> impl Strategy<Value = String> {
-    let mut starts: Vec<String> = Backend::ALL
-        .into_iter()
-        .flat_map(Backend::public_routes)
-        .map(|route| route.rsplit(' ').next().unwrap().replace("/**", "/").replace('*', "x"))
+    let mut starts: Vec<String> = presets()
+        .flat_map(|gate| gate.policy.routes.rows().to_vec())
+        .map(|row| row.pattern.path().to_string().replace("/**", "/").replace('*', "x"))
         .collect();
     starts.extend(
         ["/", "/api/v1/policies", "/api;", "/api;v1", "/api/", "/assets/x", "//", "/x/"].map(str::to_owned),

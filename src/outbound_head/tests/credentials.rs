@@ -43,7 +43,7 @@ fn authorization_may_be_stripped_or_replaced() {
         assert_values(&sent_by(&replace, &public, lines, json!({})), "authorization", &[]);
     }
     let mut optional = gate(Backend::DataHubGms);
-    optional.policy.optional = vec![RoutePattern::parse("/x").unwrap()];
+    optional.policy.routes = RouteTable::parse(&[(Route::Optional, "/**")]).unwrap();
     assert_values(&sent_by(&replace, &optional, &[], json!({})), "authorization", &[]);
     let mut reporting = gate(Backend::DataHubGms);
     reporting.policy.mode = Mode::Report;
