@@ -87,6 +87,11 @@ pub const fn row(reason: Reason) -> Row {
         },
         Reason::BadTarget => plain(StatusCode::BAD_REQUEST, "Request path is ambiguous or malformed"),
         Reason::MethodNotAllowed => plain(StatusCode::METHOD_NOT_ALLOWED, "Request method is not allowed"),
+        Reason::TargetTooLong => plain(StatusCode::URI_TOO_LONG, "Request target is too long"),
+        Reason::HeadTooLarge => {
+            plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request head is too large")
+        }
+        Reason::RequestTimeout => plain(StatusCode::REQUEST_TIMEOUT, "Request did not arrive in time"),
         Reason::KeysUnavailable => {
             later(StatusCode::SERVICE_UNAVAILABLE, "Signing keys are not available, try again")
         }
@@ -106,10 +111,12 @@ pub const fn grpc_status(reason: Reason) -> &'static str {
     match row(reason).status {
         StatusCode::UNAUTHORIZED => "16",
         StatusCode::FORBIDDEN => "7",
-        StatusCode::BAD_REQUEST => "3",
+        StatusCode::BAD_REQUEST | StatusCode::URI_TOO_LONG => "3",
         StatusCode::METHOD_NOT_ALLOWED => "12",
-        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS => "8",
-        StatusCode::GATEWAY_TIMEOUT => "4",
+        StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+        | StatusCode::TOO_MANY_REQUESTS => "8",
+        StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => "4",
         _ => "14",
     }
 }

@@ -148,6 +148,11 @@ impl From<RequestFault> for Denial {
         match fault {
             RequestFault::BadTarget(why) => Self { detail: Some(why), ..Self::new(Reason::BadTarget) },
             RequestFault::MethodNotAllowed => Self::new(Reason::MethodNotAllowed),
+            RequestFault::TargetTooLong => Self::new(Reason::TargetTooLong),
+            RequestFault::HeadTooLarge => Self::new(Reason::HeadTooLarge),
+            RequestFault::TimedOut => {
+                Self { detail: Some("the head did not arrive in time"), ..Self::new(Reason::RequestTimeout) }
+            }
             RequestFault::AmbiguousCredentials => Self::new(Reason::AmbiguousCredentials),
         }
     }

@@ -45,6 +45,8 @@ pub struct Exchange {
     via: Option<&'static str>,
     method: Method,
     target: Uri,
+    /// Method and path of a head that could not be read, as far as they could.
+    unread: Option<Box<(Box<str>, Box<str>)>>,
     source: IpAddr,
     user_agent: Option<HeaderValue>,
     request_id: Box<str>,
@@ -89,6 +91,7 @@ impl Exchange {
             via: None,
             method,
             target,
+            unread: None,
             source,
             user_agent: fields.get(USER_AGENT).cloned(),
             request_id,
@@ -104,6 +107,21 @@ impl Exchange {
             request: None,
             response_bytes: 0,
         }
+    }
+
+    /// A head that is refused for its bytes, with what could be read of its method and path.
+    pub fn begin_unread(
+        ledger: Arc<Ledger>,
+        method: &str,
+        path: &str,
+        source: IpAddr,
+        request_id: Box<str>,
+    ) -> Self {
+        let fields = HeaderMap::new();
+        let mut exchange =
+            Self::begin(ledger, Method::default(), Uri::default(), &fields, source, request_id);
+        exchange.unread = Some(Box::new((method.into(), path.into())));
+        exchange
     }
 
     /// Its id, for the answer and for the backend.
@@ -225,7 +243,11 @@ impl Drop for Exchange {
         let issuer = token.map(VerifiedToken::entry).or(judged);
         let refused = self.refused_token.as_ref();
         let decision = self.decision();
-        let path = shortened(self.target.path());
+        let (method, path) = match self.unread.as_deref() {
+            Some((method, path)) => (&**method, &**path),
+            None => (self.method.as_str(), self.target.path()),
+        };
+        let path = shortened(path);
         let client = self.user_agent.as_ref().and_then(|value| client::products(value.as_bytes()));
         self.ledger.audit.add(&AuditRecord {
             time: self.time,
@@ -239,7 +261,7 @@ impl Drop for Exchange {
             rule,
             status: self.status.map(|status| status.as_u16()),
             complete: self.complete,
-            method: self.method.as_str(),
+            method,
             path: &path,
             principal: token.map(VerifiedToken::principal).or(self.system.then_some("datahub-system")),
             claimed_subject: refused.and_then(|refused| refused.subject.as_deref()),

@@ -31,6 +31,7 @@ mod refusal;
 mod verification;
 
 pub use assembly::gate;
+pub use refusal::UnreadHead;
 
 /// Where the time comes from.
 pub type Clock = fn() -> NumericDate;
@@ -138,7 +139,7 @@ impl Gateway {
             Ok(answer) => answer,
             Err(failure) => {
                 let (denial, close) = match failure {
-                    Failure::Answer(reason) => (Denial::new(reason), reason == Reason::PayloadTooLarge),
+                    Failure::Answer(reason) => (Denial::new(reason), leaves_a_body(reason)),
                     Failure::BrokenRequest => (
                         Denial {
                             detail: Some("the request's body was broken off or framed wrongly"),
@@ -193,6 +194,11 @@ fn is_broken<B>(answer: &Response<B>) -> bool {
     let fields = answer.headers();
     answer.status() == StatusCode::SWITCHING_PROTOCOLS
         || (fields.contains_key(TRANSFER_ENCODING) && fields.contains_key(CONTENT_LENGTH))
+}
+
+/// Whether what is left of the request's body keeps its connection from going on.
+fn leaves_a_body(reason: Reason) -> bool {
+    matches!(reason, Reason::PayloadTooLarge | Reason::RequestTimeout)
 }
 
 fn is_grpc(fields: &HeaderMap) -> bool {

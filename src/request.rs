@@ -8,10 +8,15 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 mod asked;
 mod bearer;
+mod framing;
+mod grammar;
+mod head;
 mod target;
 
 pub use asked::{Asked, TargetForm};
 pub use bearer::{BasicCredentials, BearerToken, Credentials};
+pub use framing::{BodyFault, BodyTracker, Framing};
+pub use head::{Head, HeadLimits, HeadScanner};
 pub use target::PathReadings;
 
 /// One request, as far as it is judged.
@@ -47,13 +52,19 @@ pub enum RequestFault {
     BadTarget(&'static str),
     /// A method that is not one of [`METHODS`].
     MethodNotAllowed,
+    /// The target is longer than 8 KiB.
+    TargetTooLong,
+    /// The head is larger than the limits allow.
+    HeadTooLarge,
+    /// The head was begun and did not arrive in time.
+    TimedOut,
     /// More than one credential.
     AmbiguousCredentials,
 }
 
 impl RequestFacts {
-    /// Reads a request head. What hyper lets through and a backend could read in two ways is
-    /// refused here.
+    /// Reads a request head. What is well-formed and a backend could read in two ways is refused
+    /// here.
     pub fn read(
         method: &Method,
         target: &Uri,
@@ -87,8 +98,8 @@ fn judge_method(method: &Method) -> Result<(), RequestFault> {
     if METHODS.contains(method) { Ok(()) } else { Err(RequestFault::MethodNotAllowed) }
 }
 
-/// RFC 9112 section 6: exactly one statement of where the body ends. hyper accepts `gzip, chunked`,
-/// `, chunked`, two equal lines and leading zeros; a backend may read each in another way.
+/// RFC 9112 section 6: at most one statement of where the body ends. [`HeadScanner`] has read the
+/// same from the bytes of HTTP/1; this is for every version.
 fn judge_framing(version: Version, fields: &HeaderMap) -> Result<(), RequestFault> {
     let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next() {
@@ -102,9 +113,7 @@ fn judge_framing(version: Version, fields: &HeaderMap) -> Result<(), RequestFaul
     }
     let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
     if let Some(length) = lengths.next() {
-        let digits = length.as_bytes();
-        let plain = !digits.is_empty() && digits.len() <= 18 && digits.iter().all(u8::is_ascii_digit);
-        if !plain || (digits.len() > 1 && digits[0] == b'0') || lengths.next().is_some() {
+        if head::plain_length(length.as_bytes()).is_none() || lengths.next().is_some() {
             return Err(RequestFault::BadTarget("Content-Length is not one plain number"));
         }
     }

@@ -29,8 +29,9 @@ use crate::tls::{self, TlsError};
 use crate::upstream::Target;
 
 mod connection;
-mod head_timer;
 mod health;
+mod intake;
+mod phase;
 mod worker;
 
 use worker::{ConnectionSettings, Job, Workers};

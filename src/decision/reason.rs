@@ -24,6 +24,9 @@ pub enum Reason {
     AmbiguousCredentials,
     BadTarget,
     MethodNotAllowed,
+    TargetTooLong,
+    HeadTooLarge,
+    RequestTimeout,
     KeysUnavailable,
     UpstreamUnreachable,
     UpstreamTimeout,
@@ -35,7 +38,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for tables and for metrics that start at zero.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 30] = [
         Self::MissingToken,
         Self::UnsupportedScheme,
         Self::MalformedToken,
@@ -56,6 +59,9 @@ impl Reason {
         Self::AmbiguousCredentials,
         Self::BadTarget,
         Self::MethodNotAllowed,
+        Self::TargetTooLong,
+        Self::HeadTooLarge,
+        Self::RequestTimeout,
         Self::KeysUnavailable,
         Self::UpstreamUnreachable,
         Self::UpstreamTimeout,
@@ -88,6 +94,9 @@ impl Reason {
             Self::AmbiguousCredentials => "ambiguous_credentials",
             Self::BadTarget => "bad_target",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::TargetTooLong => "target_too_long",
+            Self::HeadTooLarge => "head_too_large",
+            Self::RequestTimeout => "request_timeout",
             Self::KeysUnavailable => "keys_unavailable",
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::UpstreamTimeout => "upstream_timeout",
@@ -123,6 +132,9 @@ impl Reason {
             Self::AmbiguousCredentials
             | Self::BadTarget
             | Self::MethodNotAllowed
+            | Self::TargetTooLong
+            | Self::HeadTooLarge
+            | Self::RequestTimeout
             | Self::UpstreamUnreachable
             | Self::UpstreamTimeout
             | Self::UpstreamProtocol

@@ -9,9 +9,10 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::Gateway;
+use super::{Gateway, Peer};
 use crate::decision::{Denial, Reason};
 use crate::exchange::Exchange;
+use crate::request::RequestFault;
 use crate::respond::{self, Manner, ObservedBody};
 use crate::upstream::stated_length;
 
@@ -19,7 +20,43 @@ use crate::upstream::stated_length;
 const DISCARD_BYTES: u64 = 64 * 1024;
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
+/// A head that was refused for its bytes, as far as it could be read.
+#[derive(Debug)]
+pub struct UnreadHead {
+    fault: RequestFault,
+    method: Box<str>,
+    path: Box<str>,
+}
+
+impl UnreadHead {
+    /// What was read of the method and of the target. Only the target's path is kept.
+    pub fn new(fault: RequestFault, method: &[u8], target: &[u8]) -> Self {
+        let target = String::from_utf8_lossy(target);
+        let path = match target.split_once("://") {
+            // In absolute-form there may be a password before the host.
+            Some((scheme, rest)) if !scheme.contains('/') => rest.find('/').map_or("", |at| &rest[at..]),
+            _ => &target,
+        };
+        let path = path.split('?').next().unwrap_or_default();
+        Self { fault, method: String::from_utf8_lossy(method).into(), path: path.into() }
+    }
+
+    /// Why.
+    pub fn denial(&self) -> Denial {
+        self.fault.into()
+    }
+}
+
 impl Gateway {
+    /// Refuses a head of which only this much could be read, and closes the connection.
+    pub fn refuse_head(&self, peer: Peer, head: &UnreadHead) -> Response<ObservedBody> {
+        let id = self.request_id(&HeaderMap::new());
+        let exchange =
+            Exchange::begin_unread(self.ledger.clone(), &head.method, &head.path, peer.address, id);
+        let manner = Manner { close: true, ..Manner::default() };
+        respond::refusal(exchange, head.denial(), &self.wording, manner)
+    }
+
     /// Refuses without anything of the request having gone upstream. What is left of its body
     /// is either read to its end or never taken for a request, because the connection closes.
     pub(super) async fn refuse(

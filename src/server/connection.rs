@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -15,9 +15,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::head_timer::{HeadTimer, Phase};
+use super::intake::{Intake, PLACEHOLDER};
+use super::phase::Phase;
 use super::worker::WorkerContext;
-use crate::gateway::{Door, Peer};
+use crate::gateway::{Door, Peer, UnreadHead};
 use crate::respond::ObservedBody;
 
 /// Serves a connection until it ends or is drained.
@@ -28,7 +29,7 @@ pub(super) async fn serve(stream: TcpStream, address: SocketAddr, door: Door, co
     let address = address.ip().to_canonical();
     match &context.tls {
         None => serve_http1(stream, Peer { address, tls: false, door }, context).await,
-        Some(acceptor) => match timeout(context.settings.head_timeout, acceptor.accept(stream)).await {
+        Some(acceptor) => match timeout(context.settings.intake.head_time, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => serve_http1(stream, Peer { address, tls: true, door }, context).await,
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
@@ -41,16 +42,18 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     peer: Peer,
     context: &WorkerContext,
 ) {
-    let phase = Arc::new(Phase::default());
+    let phase = Arc::new(Phase::new());
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        phase.head_is_read();
         let phase = phase.clone();
         async move {
-            let answer = context.gateway.serve(&context.upstream, peer, request).await;
+            let answer = match refused(&request, &phase) {
+                None => context.gateway.serve(&context.upstream, peer, request).await,
+                Some(head) => Ok(context.gateway.refuse_head(peer, &head)),
+            };
             answer.map(|answer| answer.map(|body| LastBody { body, phase }))
         }
     });
-    let io = TokioIo::new(HeadTimer::new(stream, phase.clone(), context.settings.head_timeout));
+    let io = TokioIo::new(Intake::new(stream, phase.clone(), context.settings.intake, BytesMut::new()));
     let mut connection = pin!(context.settings.http1.serve_connection(io, service));
     let mut drain = context.drain.clone();
     let draining = async move {
@@ -69,8 +72,12 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     }
 }
 
-/// An answer's body. Until it has ended, what the client sends is no new head: a backend may begin to
-/// answer while the request's body is still on its way.
+/// The head that the client sent, where this request stands in for it.
+fn refused(request: &hyper::Request<Incoming>, phase: &Phase) -> Option<UnreadHead> {
+    if request.uri().path() == PLACEHOLDER { phase.take_refused() } else { None }
+}
+
+/// An answer's body. When it has ended, the connection waits for the next request.
 struct LastBody {
     body: ObservedBody,
     phase: Arc<Phase>,

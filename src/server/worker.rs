@@ -8,7 +8,6 @@ use std::thread;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioTimer;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -16,14 +15,19 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::connection;
+use super::intake::IntakeLimits;
 use crate::config::Limits;
 use crate::gateway::{Door, Gateway};
 use crate::metrics::Metrics;
+use crate::request::HeadLimits;
 use crate::upstream::{Target, Upstream};
 
 /// How long a connection may be kept alive without a request. Long, because OpenMetadata's client
 /// does not repeat a write on a connection that was closed under it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(150);
+
+/// hyper's own limit for one direction of a connection.
+const MAX_BUFFER_BYTES: usize = 400 * 1024;
 
 /// An accepted connection on its way to a worker.
 pub(super) struct Job {
@@ -43,18 +47,27 @@ impl Job {
 #[derive(Clone)]
 pub(super) struct ConnectionSettings {
     pub(super) http1: http1::Builder,
-    pub(super) head_timeout: Duration,
+    pub(super) intake: IntakeLimits,
 }
 
 impl ConnectionSettings {
     pub(super) fn new(limits: &Limits) -> Self {
         let mut http1 = http1::Builder::new();
-        http1.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT).max_header_size(limits.header_bytes);
+        // The intake keeps the time, and no head reaches hyper that is larger than this.
+        http1.header_read_timeout(None).max_header_size(limits.header_bytes);
+        if limits.header_bytes > MAX_BUFFER_BYTES {
+            http1.max_buf_size(limits.header_bytes);
+        }
         // Any explicit number moves hyper's header table to the heap; 100 is its own.
         if limits.header_count != 100 {
             http1.max_headers(limits.header_count);
         }
-        Self { http1, head_timeout: limits.header_read_timeout }
+        let intake = IntakeLimits {
+            head: HeadLimits { bytes: limits.header_bytes, fields: limits.header_count },
+            head_time: limits.header_read_timeout,
+            idle_time: IDLE_TIMEOUT,
+        };
+        Self { http1, intake }
     }
 }
 

@@ -114,7 +114,7 @@ impl Upstream {
             None => (started + self.target.response_timeout, timeout),
             Some(progress) if progress.is_sent() => (progress.last() + self.target.response_timeout, timeout),
             Some(progress) if progress.is_waiting() => {
-                (progress.last() + self.target.idle_timeout, Failure::BrokenRequest)
+                (progress.last() + self.target.idle_timeout, Failure::Answer(Reason::RequestTimeout))
             }
             Some(progress) => (progress.last() + self.target.idle_timeout, timeout),
         }

@@ -88,7 +88,7 @@ fn a_client_that_stalls_in_its_body_is_not_the_backends_fault() {
         "POST /x HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nContent-Length: 100\r\n\r\nhalf"
     ));
     let answer = client.answer().expect("an answer");
-    assert_eq!(answer.status, 400, "504 would have the client send it all again");
+    assert_eq!(answer.status, 408, "504 would have the client send it all again");
     assert_eq!(answer.header("connection"), Some("close"));
     assert_eq!(client.rest(), "");
 }

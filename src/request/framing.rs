@@ -1,0 +1,209 @@
+//! Where a body ends (RFC 9112 sections 6 and 7.1), followed byte by byte.
+//!
+//! The tracker changes nothing. It says which bytes belong to the body, so that what follows is
+//! taken for the next head and nothing else is, and it stops at the first byte of a chunked body
+//! that another server could read in another way.
+
+use super::grammar::{is_tchar, is_value_octet};
+
+/// All chunk extensions of a body together (RFC 9112 section 7.1.1: a server ought to limit them).
+const MAX_EXTENSION_BYTES: u32 = 16 * 1024;
+/// All trailer fields of a body together.
+const MAX_TRAILER_BYTES: u32 = 8 * 1024;
+const MAX_SIZE_DIGITS: u8 = 16;
+
+/// Where a body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is no body.
+    None,
+    /// After so many bytes; at least one.
+    Length(u64),
+    /// With the last chunk and its trailers.
+    Chunked,
+}
+
+/// Why a body cannot be read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct BodyFault {
+    /// How many of the bytes were good.
+    pub at: usize,
+    /// What is wrong with the next one.
+    pub why: &'static str,
+}
+
+/// Follows one body.
+#[derive(Clone, Debug)]
+pub struct BodyTracker {
+    part: Part,
+    /// What is left of the body, or of the chunk.
+    left: u64,
+    digits: u8,
+    extension_bytes: u32,
+    trailer_bytes: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Done,
+    Length,
+    Size,
+    ExtensionStart,
+    ExtensionName,
+    ExtensionValueStart,
+    ExtensionToken,
+    ExtensionQuoted,
+    ExtensionEscaped,
+    ExtensionQuotedEnd,
+    SizeLineFeed,
+    Data,
+    DataReturn,
+    DataLineFeed,
+    TrailerStart,
+    TrailerName,
+    TrailerValue,
+    TrailerLineFeed,
+    LastLineFeed,
+}
+
+impl BodyTracker {
+    /// A body of which nothing has arrived.
+    pub const fn new(framing: Framing) -> Self {
+        let (part, left) = match framing {
+            Framing::None | Framing::Length(0) => (Part::Done, 0),
+            Framing::Length(length) => (Part::Length, length),
+            Framing::Chunked => (Part::Size, 0),
+        };
+        Self { part, left, digits: 0, extension_bytes: 0, trailer_bytes: 0 }
+    }
+
+    /// Whether the body has ended.
+    pub fn is_done(&self) -> bool {
+        self.part == Part::Done
+    }
+
+    /// Goes on with `bytes`, which follow what was passed before. Says how many of them belong to
+    /// the body: all of them, until it is done.
+    ///
+    /// # Errors
+    /// The first byte that is wrong. The tracker is of no use after that.
+    pub fn follow(&mut self, bytes: &[u8]) -> Result<usize, BodyFault> {
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at) {
+            match self.part {
+                Part::Done => break,
+                Part::Length | Part::Data => at += self.pass(bytes.len() - at),
+                _ => {
+                    self.part = self.next(*byte).map_err(|why| BodyFault { at, why })?;
+                    at += 1;
+                }
+            }
+        }
+        Ok(at)
+    }
+
+    /// Passes over content.
+    fn pass(&mut self, available: usize) -> usize {
+        let passed = usize::try_from(self.left).map_or(available, |left| left.min(available));
+        self.left -= passed as u64;
+        if self.left == 0 {
+            self.part = if self.part == Part::Length { Part::Done } else { Part::DataReturn };
+        }
+        passed
+    }
+
+    /// What follows one byte of a chunked body's own lines.
+    fn next(&mut self, byte: u8) -> Result<Part, &'static str> {
+        match self.part {
+            Part::Size => self.size(byte),
+            Part::ExtensionStart
+            | Part::ExtensionName
+            | Part::ExtensionValueStart
+            | Part::ExtensionToken
+            | Part::ExtensionQuoted
+            | Part::ExtensionEscaped
+            | Part::ExtensionQuotedEnd => self.extension(byte),
+            Part::SizeLineFeed => {
+                line_feed(byte)?;
+                self.digits = 0;
+                Ok(if self.left == 0 { Part::TrailerStart } else { Part::Data })
+            }
+            Part::DataReturn if byte == b'\r' => Ok(Part::DataLineFeed),
+            Part::DataReturn => Err("a chunk is longer than its size"),
+            Part::DataLineFeed => line_feed(byte).map(|()| Part::Size),
+            Part::TrailerStart | Part::TrailerName | Part::TrailerValue => self.trailer(byte),
+            Part::TrailerLineFeed => line_feed(byte).map(|()| Part::TrailerStart),
+            Part::LastLineFeed => line_feed(byte).map(|()| Part::Done),
+            Part::Done | Part::Length | Part::Data => Ok(self.part),
+        }
+    }
+
+    /// `chunk-size = 1*HEXDIG`; no sign, no white space, and no more digits than 64 bits have.
+    fn size(&mut self, byte: u8) -> Result<Part, &'static str> {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            b'A'..=b'F' => byte - b'A' + 10,
+            b';' if self.digits > 0 => return Ok(Part::ExtensionStart),
+            b'\r' if self.digits > 0 => return Ok(Part::SizeLineFeed),
+            _ => return Err("a chunk's size is not a hexadecimal number"),
+        };
+        self.digits += 1;
+        if self.digits > MAX_SIZE_DIGITS {
+            return Err("a chunk's size has too many digits");
+        }
+        self.left = (self.left << 4) | u64::from(digit);
+        Ok(Part::Size)
+    }
+
+    /// `chunk-ext = *( ";" chunk-ext-name [ "=" ( token / quoted-string ) ] )`, without the white
+    /// space that section 7.1.1 calls bad.
+    fn extension(&mut self, byte: u8) -> Result<Part, &'static str> {
+        self.extension_bytes += 1;
+        if self.extension_bytes > MAX_EXTENSION_BYTES {
+            return Err("chunk extensions are too long");
+        }
+        let ends = |byte| match byte {
+            b';' => Some(Part::ExtensionStart),
+            b'\r' => Some(Part::SizeLineFeed),
+            _ => None,
+        };
+        let next = match self.part {
+            Part::ExtensionStart | Part::ExtensionName if is_tchar(byte) => Some(Part::ExtensionName),
+            Part::ExtensionName if byte == b'=' => Some(Part::ExtensionValueStart),
+            Part::ExtensionValueStart if byte == b'"' => Some(Part::ExtensionQuoted),
+            Part::ExtensionValueStart | Part::ExtensionToken if is_tchar(byte) => Some(Part::ExtensionToken),
+            Part::ExtensionQuoted if byte == b'"' => Some(Part::ExtensionQuotedEnd),
+            Part::ExtensionQuoted if byte == b'\\' => Some(Part::ExtensionEscaped),
+            Part::ExtensionQuoted | Part::ExtensionEscaped if is_value_octet(byte) => {
+                Some(Part::ExtensionQuoted)
+            }
+            Part::ExtensionName | Part::ExtensionToken | Part::ExtensionQuotedEnd => ends(byte),
+            _ => None,
+        };
+        next.ok_or("a chunk extension is malformed")
+    }
+
+    fn trailer(&mut self, byte: u8) -> Result<Part, &'static str> {
+        self.trailer_bytes += 1;
+        if self.trailer_bytes > MAX_TRAILER_BYTES {
+            return Err("trailers are too long");
+        }
+        match (self.part, byte) {
+            (Part::TrailerStart, b'\r') => Ok(Part::LastLineFeed),
+            (Part::TrailerStart | Part::TrailerName, _) if is_tchar(byte) => Ok(Part::TrailerName),
+            (Part::TrailerName, b':') => Ok(Part::TrailerValue),
+            (Part::TrailerValue, b'\r') => Ok(Part::TrailerLineFeed),
+            (Part::TrailerValue, _) if is_value_octet(byte) => Ok(Part::TrailerValue),
+            _ => Err("a trailer field is malformed"),
+        }
+    }
+}
+
+fn line_feed(byte: u8) -> Result<(), &'static str> {
+    if byte == b'\n' { Ok(()) } else { Err("a line of the body does not end with CR LF") }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,413 @@
+//! What a client sends, judged before hyper reads it.
+//!
+//! hyper is kinder to HTTP/1 than a proxy may be: what it forgives, a backend may read in another
+//! way. So a head is held back until it is complete and [`HeadScanner`] has found it good; then it
+//! goes on with its body, which [`BodyTracker`] follows where it lies, so that nothing else is ever
+//! taken for the next head. In place of a head that is refused hyper gets a placeholder, which the
+//! service answers in its turn; nothing that follows it is read.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::phase::Phase;
+use crate::gateway::UnreadHead;
+use crate::request::{BodyTracker, Framing, Head, HeadLimits, HeadScanner, RequestFault};
+
+/// The target of a placeholder. No head that passes has a backslash in its target.
+pub(super) const PLACEHOLDER: &str = "/\\";
+const PLACEHOLDER_HEAD: &[u8] = b"GET /\\ HTTP/1.1\r\n\r\n";
+/// The answer to HEAD has no body, whatever it says.
+const PLACEHOLDER_HEAD_OF_HEAD: &[u8] = b"HEAD /\\ HTTP/1.1\r\n\r\n";
+
+/// How much is kept of what follows a request for another protocol, until that is decided.
+const MAX_EARLY_BYTES: usize = 64 * 1024;
+/// How long, and how much, is read and thrown away after the last answer, so that the client can
+/// read it: a socket that is closed with bytes unread is reset, and the answer with it.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 4 << 20;
+
+/// How much time and room a client has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct IntakeLimits {
+    /// How large a head may be.
+    pub(super) head: HeadLimits,
+    /// From the first byte of a head to its last; for the first head, from the beginning.
+    pub(super) head_time: Duration,
+    /// From the end of an answer to the first byte of the next head.
+    pub(super) idle_time: Duration,
+}
+
+/// A client's stream.
+pub(super) struct Intake<S> {
+    stream: S,
+    phase: Arc<Phase>,
+    limits: IntakeLimits,
+    stage: Stage,
+    scanner: HeadScanner,
+    /// What was read and not handed on.
+    held: BytesMut,
+    /// How much of it is judged: it goes on before anything else is done.
+    cleared: usize,
+    /// When the head that is being read was begun.
+    begun: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+    closing: Option<Closing>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// What comes is a head.
+    Head,
+    /// What comes is a body, and after it a head, or what waits for the answer.
+    Body(BodyTracker, After),
+    /// The request before asks for another protocol: what comes is judged when it is answered.
+    Undecided,
+    /// The body broke the rules.
+    Broken(&'static str),
+    /// Nothing is read any more.
+    Refused,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum After {
+    Head,
+    Undecided,
+}
+
+#[derive(Debug)]
+struct Closing {
+    deadline: Instant,
+    left: usize,
+}
+
+impl<S> Intake<S> {
+    /// The stream of a connection from which `read` was read already. The first head's time runs
+    /// from here.
+    pub(super) fn new(stream: S, phase: Arc<Phase>, limits: IntakeLimits, read: BytesMut) -> Self {
+        Self {
+            stream,
+            phase,
+            limits,
+            stage: Stage::Head,
+            scanner: HeadScanner::new(limits.head),
+            held: read,
+            cleared: 0,
+            begun: Some(Instant::now()),
+            timer: None,
+            closing: None,
+        }
+    }
+
+    /// Judges `bytes`, which begin with the head that is being read. Says how many of them may
+    /// go on now; `None` while the head is not complete.
+    fn judge_head(&mut self, bytes: &[u8]) -> Option<usize> {
+        match self.scanner.scan(bytes) {
+            Ok(Some(head)) => Some(self.pass_head(head, bytes)),
+            Ok(None) => {
+                if self.scanner.has_begun() && self.begun.is_none() {
+                    self.begun = Some(Instant::now());
+                }
+                None
+            }
+            Err(fault) => {
+                self.refuse(fault, bytes);
+                None
+            }
+        }
+    }
+
+    fn pass_head(&mut self, head: Head, bytes: &[u8]) -> usize {
+        self.phase.head_is_read();
+        self.begun = None;
+        self.scanner = HeadScanner::new(self.limits.head);
+        let after = if head.upgrades { After::Undecided } else { After::Head };
+        if head.framing == Framing::None {
+            self.stage = after.into();
+            return head.len;
+        }
+        self.stage = Stage::Body(BodyTracker::new(head.framing), after);
+        head.len + self.follow_body(bytes.get(head.len..).unwrap_or_default())
+    }
+
+    /// How many of the bytes belong to the body.
+    fn follow_body(&mut self, bytes: &[u8]) -> usize {
+        let Stage::Body(tracker, after) = &mut self.stage else { return 0 };
+        match tracker.follow(bytes) {
+            Ok(taken) => {
+                if tracker.is_done() {
+                    self.stage = (*after).into();
+                }
+                taken
+            }
+            Err(fault) => {
+                self.stage = Stage::Broken(fault.why);
+                fault.at
+            }
+        }
+    }
+
+    /// Puts the placeholder in the place of the head that is being read.
+    fn refuse(&mut self, fault: RequestFault, bytes: &[u8]) {
+        let method = self.scanner.method_of(bytes);
+        let placeholder = if method == b"HEAD" { PLACEHOLDER_HEAD_OF_HEAD } else { PLACEHOLDER_HEAD };
+        self.phase.refuse(UnreadHead::new(fault, method, self.scanner.target_of(bytes)));
+        self.phase.head_is_read();
+        self.held = BytesMut::from(placeholder);
+        self.cleared = self.held.len();
+        self.stage = Stage::Refused;
+    }
+
+    /// What was held back and not looked at.
+    fn judge_held(&mut self) {
+        // Taken out, so that it can be read while the rest of this is changed.
+        let held = std::mem::take(&mut self.held);
+        let cleared = match self.stage {
+            Stage::Head => self.judge_head(&held).unwrap_or(0),
+            Stage::Body(..) => self.follow_body(&held),
+            Stage::Undecided | Stage::Broken(_) | Stage::Refused => 0,
+        };
+        // What follows a refused head is thrown away.
+        if !matches!(self.stage, Stage::Refused) {
+            self.held = held;
+            self.cleared = cleared;
+        }
+    }
+
+    fn give_cleared(&mut self, buffer: &mut ReadBuf<'_>) {
+        let len = self.cleared.min(buffer.remaining()).min(self.held.len());
+        buffer.put_slice(self.held.get(..len).unwrap_or_default());
+        self.held.advance(len);
+        self.cleared -= len;
+        if self.held.is_empty() {
+            // A connection that waits keeps no buffer.
+            self.held = BytesMut::new();
+        }
+    }
+
+    /// When the client's time is over, as far as it is known now.
+    fn deadline(&self) -> Instant {
+        match (self.begun, self.phase.idle_since()) {
+            (Some(begun), _) => begun + self.limits.head_time,
+            (None, Some(idle)) => idle + self.limits.idle_time,
+            (None, None) => Instant::now() + self.limits.idle_time,
+        }
+    }
+
+    /// Whether the client's time is over. The timer may go off early, never late.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let deadline = self.deadline();
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if timer.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
+impl From<After> for Stage {
+    fn from(after: After) -> Self {
+        match after {
+            After::Head => Self::Head,
+            After::Undecided => Self::Undecided,
+        }
+    }
+}
+
+/// What came of one read.
+enum Step {
+    /// The buffer has what goes on, or this is the end.
+    Done,
+    /// There is more to be judged first.
+    Again,
+}
+
+impl<S: AsyncRead + Unpin> Intake<S> {
+    /// Reads a head, straight into hyper's buffer: most come in one piece and stay there.
+    fn poll_head(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<Step>> {
+        let before = buffer.filled().len();
+        if Pin::new(&mut self.stream).poll_read(cx, buffer)?.is_pending() {
+            ready!(self.poll_deadline(cx));
+            if !self.scanner.has_begun() {
+                // The connection ends as if the client had closed it.
+                return Poll::Ready(Ok(Step::Done));
+            }
+            let held = std::mem::take(&mut self.held);
+            self.refuse(RequestFault::TimedOut, &held);
+            return Poll::Ready(Ok(Step::Again));
+        }
+        let read = buffer.filled().get(before..).unwrap_or_default();
+        if read.is_empty() {
+            return Poll::Ready(Ok(Step::Done));
+        }
+        let passed = if self.held.is_empty() { self.judge_head(read) } else { None };
+        let kept = read.get(passed.unwrap_or(0)..).unwrap_or_default();
+        if !matches!(self.stage, Stage::Refused) {
+            self.held.extend_from_slice(kept);
+        }
+        buffer.set_filled(before + passed.unwrap_or(0));
+        Poll::Ready(Ok(if passed.is_some() { Step::Done } else { Step::Again }))
+    }
+
+    /// Reads a body, straight into hyper's buffer.
+    fn poll_body(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<Step>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        let read = buffer.filled().get(before..).unwrap_or_default();
+        let taken = self.follow_body(read);
+        if matches!(self.stage, Stage::Broken(_)) {
+            buffer.set_filled(before + taken);
+            return Poll::Ready(Ok(if taken == 0 { Step::Again } else { Step::Done }));
+        }
+        self.held.extend_from_slice(read.get(taken..).unwrap_or_default());
+        buffer.set_filled(before + taken);
+        Poll::Ready(Ok(Step::Done))
+    }
+
+    /// Keeps what comes until it is known what it is.
+    fn poll_undecided(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<Step>> {
+        self.phase.wake_later(cx.waker());
+        if self.phase.idle_since().is_some() {
+            self.stage = Stage::Head;
+            return Poll::Ready(Ok(Step::Again));
+        }
+        if self.held.len() >= MAX_EARLY_BYTES {
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        let read = buffer.filled().get(before..).unwrap_or_default();
+        if read.is_empty() {
+            return Poll::Ready(Ok(Step::Done));
+        }
+        self.held.extend_from_slice(read);
+        buffer.set_filled(before);
+        Poll::Ready(Ok(Step::Again))
+    }
+
+    fn poll_judged(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.cleared > 0 {
+                self.give_cleared(buffer);
+                return Poll::Ready(Ok(()));
+            }
+            let step = match self.stage {
+                Stage::Head if self.scanner.seen() < self.held.len() => {
+                    self.judge_held();
+                    Step::Again
+                }
+                Stage::Body(..) if !self.held.is_empty() => {
+                    self.judge_held();
+                    Step::Again
+                }
+                Stage::Head => ready!(self.poll_head(cx, buffer))?,
+                Stage::Body(..) => ready!(self.poll_body(cx, buffer))?,
+                Stage::Undecided => ready!(self.poll_undecided(cx, buffer))?,
+                Stage::Broken(why) => {
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, why)));
+                }
+                // The answer to the placeholder is what goes on.
+                Stage::Refused => return Poll::Pending,
+            };
+            if matches!(step, Step::Done) {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Reads and throws away for a while. Between two requests there is nothing to wait for.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let between = matches!(self.stage, Stage::Head) && self.held.is_empty();
+        let closing = self
+            .closing
+            .get_or_insert_with(|| Closing { deadline: Instant::now() + LINGER_TIME, left: LINGER_BYTES });
+        let mut scratch = [0; 4096];
+        while closing.left > 0 {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    closing.left = closing.left.saturating_sub(buffer.filled().len());
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending if between => return Poll::Ready(()),
+                Poll::Pending => {
+                    let deadline = closing.deadline;
+                    let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+                    if timer.deadline() != deadline {
+                        timer.as_mut().reset(deadline);
+                    }
+                    return timer.as_mut().poll(cx);
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Intake<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.phase.is_tunnel() {
+            return this.poll_judged(cx, buffer);
+        }
+        if !this.held.is_empty() {
+            this.cleared = this.held.len();
+            this.give_cleared(buffer);
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut this.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Intake<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    /// Ends our direction, then lets the client read what it was sent.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.closing.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            if this.phase.is_tunnel() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        this.poll_linger(cx).map(Ok)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests;
