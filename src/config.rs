@@ -81,7 +81,9 @@ pub struct Config {
     pub identity: IdentityFields,
     /// DataHub's own credential, where it is let through.
     pub datahub_system: Option<DatahubSystem>,
-    /// Peers whose `X-Forwarded-*` are believed.
+    /// Whether connections begin with a PROXY protocol header.
+    pub proxy_protocol: ProxyProtocol,
+    /// Peers whose `X-Forwarded-*` and PROXY protocol headers are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// What one client may ask of us.
     pub limits: Limits,
@@ -223,6 +225,16 @@ pub struct DatahubSystem {
     pub client_id: Box<str>,
     /// The part after it.
     pub client_secret: SecretSlice<u8>,
+}
+
+/// Whether a load balancer says whom a connection comes from (PROXY protocol, version 1 or 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ProxyProtocol {
+    /// A connection comes from its peer.
+    #[default]
+    Off,
+    /// A connection without a header is closed.
+    Require,
 }
 
 /// What one client may ask of us.

@@ -32,6 +32,7 @@ mod connection;
 mod health;
 mod intake;
 mod phase;
+mod proxy_protocol;
 mod worker;
 
 use worker::{ConnectionSettings, Job, Workers};
@@ -117,7 +118,7 @@ pub async fn run(
     });
     let revocations = RevocationList::new(config.revocations.as_ref(), &metrics);
     let gateway = Arc::new(Gateway::new(config, keys.clone(), revocations.clone(), ledger, clock));
-    let settings = ConnectionSettings::new(&config.limits);
+    let settings = ConnectionSettings::new(config);
     let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
     let workers =
         Workers::start(config.workers, gateway, &Target::new(&config.upstream)?, &settings, tls, &metrics)?;

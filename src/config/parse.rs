@@ -19,8 +19,8 @@ use super::error::{ConfigError, Finding};
 use super::layer::Merged;
 use super::values;
 use super::{
-    ClientTls, Config, DatahubSystem, IdentityFields, Jwks, Limits, Log, LogFormat, ServerTls, Shutdown,
-    TokenCache, Upstream, UpstreamAuthorization,
+    ClientTls, Config, DatahubSystem, IdentityFields, Jwks, Limits, Log, LogFormat, ProxyProtocol, ServerTls,
+    Shutdown, TokenCache, Upstream, UpstreamAuthorization,
 };
 use crate::backend::Backend;
 use section::{Report, Section};
@@ -91,6 +91,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         rule_tests,
         identity: identity(&root.section("identity"), backend),
         datahub_system,
+        proxy_protocol: proxy_protocol(root),
         trusted_proxies: root.list("trustedProxies", values::network).unwrap_or_default(),
         limits: limits(&root.section("limits")),
         shutdown: shutdown(&root.section("shutdown")),
@@ -322,6 +323,17 @@ fn datahub_system(root: &Section<'_>, backend: Backend) -> Option<DatahubSystem>
         return None;
     }
     Some(DatahubSystem { client_id, client_secret: client_secret? })
+}
+
+fn proxy_protocol(root: &Section<'_>) -> ProxyProtocol {
+    if root.text("proxyProtocol") != Some("require") {
+        return ProxyProtocol::Off;
+    }
+    if root.list("trustedProxies", values::network).unwrap_or_default().is_empty() {
+        let message = "believes whoever connects: any peer can name any address";
+        root.report.warn("proxyProtocol", message, "name the load balancers in trustedProxies");
+    }
+    ProxyProtocol::Require
 }
 
 fn limits(section: &Section<'_>) -> Limits {

@@ -84,6 +84,7 @@ const fn bad<T>(why: &'static str) -> Result<T, RequestFault> {
 }
 
 const LINE_END: &str = "a line does not end with CR LF";
+const REQUEST_LINE: &str = "request line is not method, target and version";
 
 impl HeadScanner {
     /// A head of which nothing has arrived.
@@ -204,6 +205,7 @@ impl HeadScanner {
                 Ok(())
             }
             Some(b'\n') => bad(LINE_END),
+            Some(b'\r') => bad(REQUEST_LINE),
             Some(_) => bad("method is not a token"),
         }
     }
@@ -231,7 +233,7 @@ impl HeadScanner {
             Some(b' ') => self.target_ends(head),
             Some(b'#') => bad("target has a fragment"),
             Some(b'\\') => bad("target has a backslash"),
-            Some(b'\r' | b'\n') => bad("request line is not method, target and version"),
+            Some(b'\r' | b'\n') => bad(REQUEST_LINE),
             Some(byte) if !byte.is_ascii() => bad("target is not ASCII"),
             Some(byte) if byte.is_ascii_control() => bad("target has a control character"),
             Some(_) => bad("target has a character that must be percent-encoded"),

@@ -1,9 +1,9 @@
 //! One client connection.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -17,16 +17,23 @@ use tokio::time::timeout;
 
 use super::intake::{Intake, PLACEHOLDER};
 use super::phase::Phase;
+use super::proxy_protocol;
 use super::worker::WorkerContext;
 use crate::gateway::{Door, Peer, UnreadHead};
 use crate::respond::ObservedBody;
 
 /// Serves a connection until it ends or is drained.
-pub(super) async fn serve(stream: TcpStream, address: SocketAddr, door: Door, context: &WorkerContext) {
+pub(super) async fn serve(mut stream: TcpStream, address: SocketAddr, door: Door, context: &WorkerContext) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY cannot be set");
     }
     let address = address.ip().to_canonical();
+    let address = match door {
+        Door::Proxy => client_address(&mut stream, address, context).await,
+        // A proxy that asks speaks for itself, and for others in its fields.
+        Door::ForwardAuth => Some(address),
+    };
+    let Some(address) = address else { return };
     match &context.tls {
         None => serve_http1(stream, Peer { address, tls: false, door }, context).await,
         Some(acceptor) => match timeout(context.settings.intake.head_time, acceptor.accept(stream)).await {
@@ -35,6 +42,27 @@ pub(super) async fn serve(stream: TcpStream, address: SocketAddr, door: Door, co
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         },
     }
+}
+
+/// Who the connection comes from; `None` where a proxy must say so and does not.
+async fn client_address(stream: &mut TcpStream, peer: IpAddr, context: &WorkerContext) -> Option<IpAddr> {
+    static TOLD: Once = Once::new();
+    let Some(proxies) = &context.settings.proxies else { return Some(peer) };
+    let trusted = proxies.is_empty() || proxies.iter().any(|network| network.contains(&peer));
+    let reading = timeout(context.settings.intake.head_time, proxy_protocol::read(stream));
+    let why = match trusted {
+        false => "its peer is not in trustedProxies".to_owned(),
+        true => match reading.await {
+            Ok(Ok(address)) => return Some(address.map_or(peer, |address| address.ip().to_canonical())),
+            Ok(Err(fault)) => fault.to_string(),
+            Err(_) => "its PROXY protocol header did not arrive in time".to_owned(),
+        },
+    };
+    TOLD.call_once(|| {
+        tracing::warn!(%peer, why, "closed a connection: proxyProtocol is required; more are told at level debug");
+    });
+    tracing::debug!(%peer, why, "closed a connection: proxyProtocol is required");
+    None
 }
 
 async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
+use ipnet::IpNet;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -16,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::connection;
 use super::intake::IntakeLimits;
-use crate::config::Limits;
+use crate::config::{Config, ProxyProtocol};
 use crate::gateway::{Door, Gateway};
 use crate::metrics::Metrics;
 use crate::request::HeadLimits;
@@ -48,10 +49,14 @@ impl Job {
 pub(super) struct ConnectionSettings {
     pub(super) http1: http1::Builder,
     pub(super) intake: IntakeLimits,
+    /// Whose PROXY protocol headers are read, where connections must begin with one: empty is
+    /// everybody's.
+    pub(super) proxies: Option<Arc<[IpNet]>>,
 }
 
 impl ConnectionSettings {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
+        let limits = &config.limits;
         let mut http1 = http1::Builder::new();
         // The intake keeps the time, and no head reaches hyper that is larger than this.
         http1.header_read_timeout(None).max_header_size(limits.header_bytes);
@@ -67,7 +72,9 @@ impl ConnectionSettings {
             head_time: limits.header_read_timeout,
             idle_time: IDLE_TIMEOUT,
         };
-        Self { http1, intake }
+        let required = config.proxy_protocol == ProxyProtocol::Require;
+        let proxies = required.then(|| config.trusted_proxies.as_slice().into());
+        Self { http1, intake, proxies }
     }
 }
 

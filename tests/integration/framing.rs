@@ -2,6 +2,7 @@
 //! or what goes upstream can be read in one way only. Every case carries a good token, so that
 //! it is not the token that stops it.
 
+mod answers;
 mod bodies;
 mod heads;
 mod targets;

@@ -75,7 +75,11 @@ pub struct Client {
 impl Client {
     #[track_caller]
     pub fn connect(address: SocketAddr) -> Self {
-        let socket = TcpStream::connect_timeout(&address, DEADLINE).expect("a connection");
+        Self::of(TcpStream::connect_timeout(&address, DEADLINE).expect("a connection"))
+    }
+
+    #[track_caller]
+    pub fn of(socket: TcpStream) -> Self {
         socket.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
         socket.set_write_timeout(Some(DEADLINE)).expect("a write timeout");
         socket.set_nodelay(true).expect("no delay");

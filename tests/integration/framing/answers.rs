@@ -1,0 +1,354 @@
+//! What a client is told whose bytes are refused, and what becomes of the requests around it.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+
+use crate::support::eventually;
+use crate::support::gateway::text;
+use crate::support::stage::Stage;
+use crate::support::token::{Token, bearer};
+use crate::support::wire::{Answer, Client, NoAnswer, request_bytes};
+
+const BAD_TARGET: &str = "Request path is ambiguous or malformed";
+
+/// What is the same for every answer to bytes that are refused.
+#[track_caller]
+fn assert_refused(client: &mut Client, status: u16, message: &str) -> Answer {
+    let answer = client.answer().unwrap_or_else(|error| panic!("{status} {message}: {error}"));
+    assert_eq!(answer.status, status, "{:?}", answer.text());
+    assert_eq!(answer.text(), format!(r#"{{"code":{status},"message":"{message}"}}"#));
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(answer.header("connection"), Some("close"));
+    assert!(answer.header("x-request-id").is_some_and(|id| !id.is_empty()));
+    assert_eq!(answer.header("www-authenticate"), None);
+    assert_eq!(client.rest(), "", "nothing after it is answered");
+    answer
+}
+
+/// One record and one count, and no more.
+#[track_caller]
+fn assert_recorded(stage: &Stage, answer: &Answer, reason: &str, detail: Option<&str>, line: (&str, &str)) {
+    let id = answer.header("x-request-id").expect("an id");
+    let of_answer = || -> Vec<_> {
+        stage.gateway.audit().into_iter().filter(|record| text(record, "request_id") == Some(id)).collect()
+    };
+    eventually("the record", || (!of_answer().is_empty()).then_some(()));
+    let records = of_answer();
+    assert_eq!(records.len(), 1, "{records:?}");
+    let record = &records[0];
+    assert_eq!(text(record, "reason"), Some(reason), "{record}");
+    assert_eq!(text(record, "decision"), Some("deny"), "{record}");
+    assert_eq!(text(record, "detail"), detail, "{record}");
+    assert_eq!((text(record, "method"), text(record, "path")), (Some(line.0), Some(line.1)), "{record}");
+    assert_eq!(record["status"], answer.status, "{record}");
+    assert_eq!(text(record, "source_address"), Some("127.0.0.1"));
+}
+
+#[test]
+fn refused_bytes_are_answered_recorded_and_counted() {
+    let stage = Stage::plain(|setup| setup);
+    let long = "x".repeat(9000);
+    let large = "y".repeat(70_000);
+    let fields: String = (0..101).map(|n| format!("X-{n}: y\r\n")).collect();
+    let cases: [(String, u16, &str, &str, Option<&str>, (&str, &str)); 9] = [
+        (
+            "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+            400,
+            BAD_TARGET,
+            "bad_target",
+            Some("target has a fragment"),
+            ("GET", "/a"),
+        ),
+        (
+            "GET /b?token=s3cret HTTP/1.1\nHost: a\n\n".into(),
+            400,
+            BAD_TARGET,
+            "bad_target",
+            Some("a line does not end with CR LF"),
+            ("GET", "/b"),
+        ),
+        (
+            "GET http://user:s3cret@a/c HTTP/1.3\r\n\r\n".into(),
+            400,
+            BAD_TARGET,
+            "bad_target",
+            Some("version is neither HTTP/1.0 nor HTTP/1.1"),
+            ("GET", "/c"),
+        ),
+        (
+            "\u{16}\u{3}\u{1}\u{2}".into(),
+            400,
+            BAD_TARGET,
+            "bad_target",
+            Some("method is not a token"),
+            ("", ""),
+        ),
+        (
+            format!("{} / HTTP/1.1\r\nHost: a\r\n\r\n", "M".repeat(100_000)),
+            400,
+            BAD_TARGET,
+            "bad_target",
+            Some("method is too long"),
+            ("MMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMM", ""),
+        ),
+        (
+            "POST /d HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+                .into(),
+            400,
+            BAD_TARGET,
+            "bad_target",
+            Some("both Transfer-Encoding and Content-Length"),
+            ("POST", "/d"),
+        ),
+        (
+            format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            414,
+            "Request target is too long",
+            "target_too_long",
+            None,
+            ("GET", ""),
+        ),
+        (
+            format!("GET /e HTTP/1.1\r\nHost: a\r\nX: {large}\r\n\r\n"),
+            431,
+            "Request head is too large",
+            "head_too_large",
+            None,
+            ("GET", "/e"),
+        ),
+        (
+            format!("GET /f HTTP/1.1\r\nHost: a\r\n{fields}\r\n"),
+            431,
+            "Request head is too large",
+            "head_too_large",
+            None,
+            ("GET", "/f"),
+        ),
+    ];
+    let count = cases.len();
+    for (bytes, status, message, reason, detail, (method, path)) in cases {
+        let mut client = Client::connect(stage.gateway.proxy);
+        client.send(&bytes);
+        let answer = assert_refused(&mut client, status, message);
+        let shortened = format!("/{}...", "x".repeat(2047));
+        let path = if status == 414 { &shortened } else { path };
+        assert_recorded(&stage, &answer, reason, detail, (method, path));
+    }
+    let counted: f64 = ["bad_target", "target_too_long", "head_too_large"]
+        .map(|reason| stage.gateway.metric("metagate_requests_total", &[("reason", reason)]))
+        .iter()
+        .sum();
+    assert!((counted - count as f64).abs() < 0.5, "{counted}");
+    assert_eq!(stage.gateway.audit().len(), count);
+    assert!(stage.gateway.audit().iter().all(|record| !record.to_string().contains("s3cret")));
+    assert_eq!(stage.upstream.connections(), 0);
+}
+
+#[test]
+fn a_head_that_does_not_end_in_time_is_told_so_and_silence_is_not() {
+    let stage = Stage::plain(|setup| setup.env("METAGATE_LIMITS__HEADER_READ_TIMEOUT", "300ms"));
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send("GET /slow?x HTTP/1.1\r\nHost: a\r\n");
+    let answer = assert_refused(&mut client, 408, "Request did not arrive in time");
+    let detail = Some("the head did not arrive in time");
+    assert_recorded(&stage, &answer, "request_timeout", detail, ("GET", "/slow"));
+
+    let mut silent = Client::connect(stage.gateway.proxy);
+    assert_eq!(silent.rest(), "");
+    let mut empty = Client::connect(stage.gateway.proxy);
+    empty.send("\r\n");
+    assert_eq!(empty.rest(), "");
+    assert_eq!(stage.gateway.audit().len(), 1, "nobody asked for anything");
+    assert_eq!(stage.upstream.connections(), 0);
+}
+
+#[test]
+fn a_body_that_stalls_is_told_so() {
+    let stage = Stage::plain(|setup| setup.env("METAGATE_UPSTREAM__IDLE_TIMEOUT", "300ms"));
+    let token = bearer(&Token::bot());
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send(format!(
+        "POST /stall HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe"
+    ));
+    let answer = assert_refused(&mut client, 408, "Request did not arrive in time");
+    assert_recorded(&stage, &answer, "request_timeout", None, ("POST", "/stall"));
+    assert!(stage.upstream.requests().iter().all(|request| !request.complete));
+}
+
+#[test]
+fn a_broken_body_is_told_so_and_never_becomes_whole() {
+    let stage = Stage::plain(|setup| setup);
+    let token = bearer(&Token::bot());
+    for (name, body) in [
+        ("size", "5\r\nhello\r\n 0\r\n\r\n"),
+        ("extension", "5\r\nhello\r\n0;\r\n\r\n"),
+        ("line", "5\r\nhello\r\n0\r\n\n"),
+        ("trailer", "5\r\nhello\r\n0\r\nA\r\n\r\n"),
+    ] {
+        let mut client = Client::connect(stage.gateway.proxy);
+        let inner = format!("GET /inner HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n\r\n");
+        client.send(format!(
+            "POST /{name} HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nTransfer-Encoding: chunked\r\n\r\n{body}{inner}"
+        ));
+        let answer = assert_refused(&mut client, 400, BAD_TARGET);
+        let detail = Some("the request's body was broken off or framed wrongly");
+        assert_recorded(&stage, &answer, "bad_target", detail, ("POST", &format!("/{name}")));
+    }
+    assert!(stage.upstream.requests().iter().all(|request| !request.complete));
+}
+
+#[test]
+fn each_request_of_a_pipeline_is_judged_on_its_own() {
+    let stage = Stage::plain(|setup| setup);
+    let token = bearer(&Token::bot());
+    let fields = [("Authorization", token.as_str())];
+    let good = |path: &str, body: &[u8]| request_bytes("POST", path, &fields, body);
+    let chunked = format!(
+        "PUT /chunked HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nTransfer-Encoding: chunked\r\n\r\n5;a=\"b\"\r\nhello\r\n0\r\nX: y\r\n\r\n"
+    );
+    for (name, bad, status, message) in [
+        ("no token", "GET /x HTTP/1.1\r\nHost: a\r\n\r\n", 401, "No Authorization header provided"),
+        ("garbage", "GARBAGE\r\n\r\n", 400, BAD_TARGET),
+        ("LF", "GET /x HTTP/1.1\nHost: a\n\n", 400, BAD_TARGET),
+    ] {
+        let before = stage.upstream.requests().len();
+        let mut client = Client::connect(stage.gateway.proxy);
+        let after = good("/after", b"");
+        let all = [&good("/one", b"body"), chunked.as_bytes(), &good("/two", b""), bad.as_bytes(), &after];
+        client.send(all.concat());
+        for _ in 0..3 {
+            assert_eq!(client.answer().expect(name).status, 200, "{name}");
+        }
+        let arrived = |count: usize| stage.upstream.requests().len() == before + count;
+        if status == 401 {
+            assert_eq!(client.answer().expect(name).status, status, "{name}");
+            assert_eq!(client.answer().expect(name).status, 200, "{name}");
+            assert!(arrived(4), "{name}");
+        } else {
+            assert_refused(&mut client, status, message);
+            assert!(arrived(3), "{name}");
+        }
+    }
+    for request in stage.upstream.requests() {
+        assert!(["/one", "/chunked", "/two", "/after"].contains(&request.head.target()));
+        assert_eq!(request.head.problems, Vec::<String>::new());
+        assert_eq!(request.head.value("x"), None);
+    }
+}
+
+#[test]
+fn bytes_that_come_one_by_one_mean_the_same() {
+    let stage = Stage::plain(|setup| setup);
+    let token = bearer(&Token::bot());
+    let chunked = format!(
+        "POST /slow HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nTransfer-Encoding: chunked\r\n\r\n5;a\r\nhello\r\n0\r\n\r\n"
+    );
+    let twice = [chunked.as_bytes(), &request_bytes("POST", "/next", &[("Authorization", &token)], b"body")];
+    let bytes = twice.concat();
+    let socket = TcpStream::connect(stage.gateway.proxy).expect("a connection");
+    socket.set_nodelay(true).expect("no delay");
+    let mut client = Client::of(socket.try_clone().expect("a second handle"));
+    for byte in bytes.chunks(1) {
+        (&socket).write_all(byte).expect("it is read");
+    }
+    for _ in 0..2 {
+        assert_eq!(client.answer().expect("an answer").status, 200);
+    }
+    let bodies: Vec<_> = stage.upstream.requests().into_iter().map(|request| request.body).collect();
+    assert_eq!(bodies, [b"hello".to_vec(), b"body".to_vec()]);
+
+    let mut client = Client::connect(stage.gateway.proxy);
+    for byte in b"GET /x HTTP/1.1\r\nHost: a\n".chunks(1) {
+        client.send(byte);
+    }
+    assert_refused(&mut client, 400, BAD_TARGET);
+}
+
+#[test]
+fn an_answer_can_be_read_while_much_is_still_sent() {
+    let stage = Stage::plain(|setup| setup);
+    let token = bearer(&Token::bot());
+    let large = vec![b'x'; 1 << 20];
+    for (name, head, status) in [
+        ("head", "GET /#".to_owned(), 400),
+        ("token", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1048576\r\n\r\n".to_owned(), 401),
+        (
+            "chunk",
+            format!(
+                "POST /x HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nTransfer-Encoding: chunked\r\n\r\n;"
+            ),
+            400,
+        ),
+    ] {
+        let mut client = Client::connect(stage.gateway.proxy);
+        client.send(&head).send(&large);
+        let answer = client.answer().unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!((answer.status, answer.header("connection")), (status, Some("close")), "{name}");
+        assert_eq!(client.rest(), "", "{name}");
+    }
+}
+
+#[test]
+fn a_client_that_waits_for_100_continue_gets_it_or_its_refusal() {
+    let stage = Stage::plain(|setup| setup);
+    let token = bearer(&Token::bot());
+    let fields = "Expect: 100-continue\r\nContent-Length: 5\r\n";
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send(format!("POST /x HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n{fields}\r\n"));
+    let (status, _) = client.answer_head().expect("an interim answer");
+    assert_eq!(status, 100);
+    client.send("hello");
+    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(stage.upstream.only_request().body, b"hello");
+
+    for bad in
+        ["POST /x#y HTTP/1.1\r\nHost: a\r\n", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n"]
+    {
+        let mut client = Client::connect(stage.gateway.proxy);
+        client.send(format!("{bad}{fields}\r\n"));
+        assert_refused(&mut client, 400, BAD_TARGET);
+    }
+}
+
+#[test]
+fn old_clients_and_head_are_served_as_ever() {
+    let stage = Stage::plain(|setup| setup);
+    let token = bearer(&Token::bot());
+    let mut client = Client::connect(stage.gateway.proxy);
+    for _ in 0..2 {
+        client.send(format!(
+            "GET /x HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\nAuthorization: {token}\r\n\r\n"
+        ));
+        assert_eq!(client.answer().expect("an answer").status, 200, "it stays open");
+    }
+    client.send(format!("GET /x HTTP/1.0\r\nHost: a\r\nAuthorization: {token}\r\n\r\n"));
+    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(client.rest(), "");
+
+    let mut client = Client::connect(stage.gateway.proxy);
+    for _ in 0..2 {
+        client.send(request_bytes("HEAD", "/x", &[("Authorization", &token)], b""));
+        assert_eq!(client.answer_to("HEAD").expect("an answer").status, 200);
+    }
+    client.send("HEAD /x#y HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = client.answer_to("HEAD").expect("an answer");
+    assert_eq!((answer.status, answer.header("connection")), (400, Some("close")));
+    assert_eq!(client.rest(), "", "HEAD has no body, refused or not");
+}
+
+#[test]
+fn what_comes_after_an_upgrade_that_is_not_granted_is_judged() {
+    let stage = Stage::plain(|setup| setup);
+    let token = bearer(&Token::bot());
+    let upgrade = format!(
+        "GET /ws HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nConnection: Upgrade\r\nUpgrade: made-up\r\n\r\n"
+    );
+    let next = request_bytes("GET", "/next", &[("Authorization", &token)], b"");
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send([upgrade.as_bytes(), &next, b"GET /x#y HTTP/1.1\r\n"].concat());
+    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_refused(&mut client, 400, BAD_TARGET);
+    assert!(matches!(client.answer(), Err(NoAnswer::Closed)));
+}
