@@ -17,7 +17,10 @@ use metagate::request::{Credentials, PathReadings, RequestFacts};
 #[allow(dead_code, reason = "what is only compared with a real container is used in servlet_paths.rs")]
 #[path = "../../tests/differential/servlet.rs"]
 pub mod servlet;
+mod wire;
 pub mod world;
+
+pub use wire::request_head;
 
 use world::{MAX_BYTES, NOW, PEER};
 
@@ -29,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     ("jose_header", jose_header),
     ("key_set", key_set),
     ("claims", claims),
+    ("request_head", request_head),
     ("request_target", request_target),
     ("authorization", authorization),
     ("outbound_head", outbound_head),
