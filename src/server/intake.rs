@@ -16,6 +16,10 @@ use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+mod linger;
+
+use linger::Linger;
+
 use super::phase::Phase;
 use crate::gateway::UnreadHead;
 use crate::request::{BodyTracker, Framing, Head, HeadLimits, HeadScanner, RequestFault};
@@ -28,11 +32,6 @@ const PLACEHOLDER_HEAD_OF_HEAD: &[u8] = b"HEAD /\\ HTTP/1.1\r\n\r\n";
 
 /// How much is kept of what follows a request for another protocol, until that is decided.
 const MAX_EARLY_BYTES: usize = 64 * 1024;
-/// How long, and how much, is read and thrown away after the last answer, so that the client can
-/// read it: a socket that is closed with bytes unread is reset, and the answer with it.
-const LINGER_TIME: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 4 << 20;
-
 /// How much time and room a client has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IntakeLimits {
@@ -58,7 +57,7 @@ pub(super) struct Intake<S> {
     /// When the head that is being read was begun.
     begun: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
-    closing: Option<Closing>,
+    linger: Option<Linger>,
 }
 
 #[derive(Debug)]
@@ -81,12 +80,6 @@ enum After {
     Undecided,
 }
 
-#[derive(Debug)]
-struct Closing {
-    deadline: Instant,
-    left: usize,
-}
-
 impl<S> Intake<S> {
     /// The stream of a connection from which `read` was read already. The first head's time runs
     /// from here.
@@ -101,7 +94,7 @@ impl<S> Intake<S> {
             cleared: 0,
             begun: Some(Instant::now()),
             timer: None,
-            closing: None,
+            linger: None,
         }
     }
 
@@ -326,34 +319,6 @@ impl<S: AsyncRead + Unpin> Intake<S> {
             }
         }
     }
-
-    /// Reads and throws away for a while. Between two requests there is nothing to wait for.
-    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let between = matches!(self.stage, Stage::Head) && self.held.is_empty();
-        let closing = self
-            .closing
-            .get_or_insert_with(|| Closing { deadline: Instant::now() + LINGER_TIME, left: LINGER_BYTES });
-        let mut scratch = [0; 4096];
-        while closing.left > 0 {
-            let mut buffer = ReadBuf::new(&mut scratch);
-            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    closing.left = closing.left.saturating_sub(buffer.filled().len());
-                }
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending if between => return Poll::Ready(()),
-                Poll::Pending => {
-                    let deadline = closing.deadline;
-                    let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-                    if timer.deadline() != deadline {
-                        timer.as_mut().reset(deadline);
-                    }
-                    return timer.as_mut().poll(cx);
-                }
-            }
-        }
-        Poll::Ready(())
-    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Intake<S> {
@@ -387,13 +352,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Intake<S> {
     /// Ends our direction, then lets the client read what it was sent.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.closing.is_none() {
+        if this.linger.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-            if this.phase.is_tunnel() {
-                return Poll::Ready(Ok(()));
-            }
         }
-        this.poll_linger(cx).map(Ok)
+        if this.phase.is_tunnel() {
+            return Poll::Ready(Ok(()));
+        }
+        // Between two requests the client owes us nothing.
+        let patient = !matches!(this.stage, Stage::Head) || !this.held.is_empty();
+        this.linger.get_or_insert_with(Linger::new).poll(&mut this.stream, patient, cx).map(Ok)
     }
 
     fn poll_write_vectored(

@@ -11,6 +11,7 @@ mod framing;
 mod keys;
 mod operating;
 mod providers;
+mod proxy_protocol;
 mod refusals;
 mod routes;
 mod support;

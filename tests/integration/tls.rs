@@ -100,6 +100,12 @@ impl Certificates {
     /// What a TLS client with these authorities gets for one request; `None` if the handshake or
     /// the connection fails.
     fn ask(&self, address: SocketAddr, with_certificate: bool, token: &str) -> Option<String> {
+        let stream = TcpStream::connect(address).expect("a listener");
+        self.ask_over(stream, with_certificate, token)
+    }
+
+    /// The same over a connection on which something was said before.
+    fn ask_over(&self, stream: TcpStream, with_certificate: bool, token: &str) -> Option<String> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(self.ca.clone()).expect("an authority");
@@ -113,7 +119,6 @@ impl Certificates {
             builder.with_no_client_auth()
         };
         let name = ServerName::try_from("localhost").expect("a name");
-        let stream = TcpStream::connect(address).expect("a listener");
         stream.set_read_timeout(Some(DEADLINE)).expect("a time-out");
         let mut tls =
             StreamOwned::new(ClientConnection::new(Arc::new(config), name).expect("a client"), stream);
@@ -149,6 +154,19 @@ fn the_listener_speaks_tls_and_says_so_to_the_backend() {
     let answer = certificates.ask(gateway.proxy, false, &bearer(&Token::user())).expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert_eq!(upstream.only_request().head.value("x-forwarded-proto"), Some("https"));
+}
+
+#[test]
+fn a_proxy_protocol_header_comes_before_tls() {
+    let certificates = Certificates::new();
+    let (_issuer, upstream, gateway) = listener(&certificates, "}\nproxyProtocol: require\nidentity: {");
+    let token = bearer(&Token::user());
+    assert_eq!(certificates.ask(gateway.proxy, false, &token), None);
+    let mut stream = TcpStream::connect(gateway.proxy).expect("a listener");
+    stream.write_all(b"PROXY TCP4 192.0.2.7 10.0.0.1 56324 443\r\n").expect("room");
+    let answer = certificates.ask_over(stream, false, &token).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(upstream.only_request().head.value("x-forwarded-for"), Some("192.0.2.7"));
 }
 
 #[test]

@@ -337,3 +337,17 @@ fn whole_seconds_of_leeway_up_to_five_minutes() {
         assert_eq!(case.result().is_ok(), fine, "{text}");
     }
 }
+
+#[test]
+fn proxy_protocol_is_off_or_required() {
+    let config = |text: &str| file(text).with(&[KEYS_URL, UPSTREAM]).loaded();
+    assert_eq!(config("proxyProtocol: off\n").config.proxy_protocol, ProxyProtocol::Off);
+    let open = config("proxyProtocol: require\n");
+    assert_eq!(open.config.proxy_protocol, ProxyProtocol::Require);
+    assert!(warnings(&open).contains(&"proxyProtocol"), "anybody may name any address");
+    let named = config("proxyProtocol: require\ntrustedProxies: [10.0.0.0/8]\n");
+    assert_eq!(named.config.proxy_protocol, ProxyProtocol::Require);
+    assert!(!warnings(&named).contains(&"proxyProtocol"));
+    let errors = file("proxyProtocol: on\n").with(&[KEYS_URL, UPSTREAM]).errors();
+    assert_error(&errors, "proxyProtocol @ 1:16");
+}

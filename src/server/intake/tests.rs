@@ -4,6 +4,7 @@ use std::task::Waker;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
+use super::linger::LINGER_TIME;
 use super::*;
 use crate::decision::{Denial, Reason};
 

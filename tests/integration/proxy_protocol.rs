@@ -1,0 +1,100 @@
+//! Connections that come through a load balancer which says by the PROXY protocol whose they are.
+
+use crate::support::eventually;
+use crate::support::gateway::text;
+use crate::support::issuer::Issuer;
+use crate::support::keys::rsa;
+use crate::support::stage::Stage;
+use crate::support::token::{Token, bearer};
+use crate::support::wire::{Client, request_bytes};
+
+fn stage(more: &str) -> Stage {
+    let config = format!(
+        "authentication: {{publicKeyUrls: [ISSUER/jwks]}}\nproxyProtocol: require\nlimits: {{headerReadTimeout: 300ms}}\n{more}"
+    );
+    Stage::configured(Issuer::of(rsa()), &config)
+}
+
+const LINE: &[u8] = b"PROXY TCP4 192.0.2.7 10.0.0.1 56324 443\r\n";
+const BINARY: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x21\x00\x29\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\xdc\x04\x01\xbb\x04\0\x02ab";
+const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";
+
+fn get(path: &str) -> Vec<u8> {
+    request_bytes("GET", path, &[("Authorization", &bearer(&Token::user()))], b"")
+}
+
+#[test]
+fn the_address_in_the_header_is_the_clients() {
+    let stage = stage("trustedProxies: [127.0.0.0/8]\n");
+    for (path, header, address) in
+        [("/line", LINE, "192.0.2.7"), ("/binary", BINARY, "2001:db8::7"), ("/local", LOCAL, "127.0.0.1")]
+    {
+        let mut client = Client::connect(stage.gateway.proxy);
+        client.send([header, &get(path)].concat());
+        assert_eq!(client.answer().expect(path).status, 200, "{path}");
+        client.send(get(path));
+        assert_eq!(client.answer().expect(path).status, 200, "{path}: once for the connection");
+        let received = stage.upstream.requests();
+        let of_path: Vec<_> = received.iter().filter(|request| request.head.target() == path).collect();
+        assert_eq!(of_path.len(), 2);
+        assert!(of_path.iter().all(|request| request.head.value("x-forwarded-for") == Some(address)));
+        assert_eq!(text(&stage.gateway.audit_of(path), "source_address"), Some(address));
+    }
+    // A head that is refused has the same source.
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send([LINE, b"GET /bad#x HTTP/1.1\r\n"].concat());
+    assert_eq!(client.answer().expect("an answer").status, 400);
+    assert_eq!(text(&stage.gateway.audit_of("/bad"), "source_address"), Some("192.0.2.7"));
+}
+
+#[test]
+fn rules_about_addresses_see_it() {
+    let stage = stage(
+        "trustedProxies: [127.0.0.1/32]\nauthorization: {rules: [{name: inside, require: {sourceIps: [192.0.2.0/24]}}]}\n",
+    );
+    for (header, status) in [(LINE, 200), (BINARY, 403), (LOCAL, 403)] {
+        let mut client = Client::connect(stage.gateway.proxy);
+        client.send([header, &get("/x")].concat());
+        assert_eq!(client.answer().expect("an answer").status, status);
+    }
+}
+
+#[test]
+fn a_connection_without_a_header_is_closed() {
+    let stage = stage("");
+    for bytes in [
+        get("/x"),
+        Vec::new(),
+        b"PROXY TCP4 192.0".to_vec(),
+        [b"PROXY TCP4 nowhere 10.0.0.1 1 2\r\n", get("/x").as_slice()].concat(),
+        [b" ", LINE, &get("/x")].concat(),
+        BINARY[..30].to_vec(),
+    ] {
+        let mut client = Client::connect(stage.gateway.proxy);
+        client.send(&bytes);
+        assert_eq!(client.rest(), "", "{:?}", String::from_utf8_lossy(&bytes));
+    }
+    assert_eq!(stage.upstream.connections(), 0);
+    let told = |line: &String| line.contains("proxyProtocol is required");
+    eventually("a word about it", || stage.gateway.stderr().iter().any(told).then_some(()));
+    assert_eq!(stage.gateway.stderr().iter().filter(|line| told(line)).count(), 1, "once");
+    assert!(stage.gateway.audit().is_empty());
+}
+
+#[test]
+fn only_trusted_peers_may_say_so() {
+    let stage = stage("trustedProxies: [10.0.0.0/8]\n");
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send([LINE, &get("/x")].concat());
+    assert_eq!(client.rest(), "");
+    assert_eq!(stage.upstream.connections(), 0);
+}
+
+#[test]
+fn without_the_key_a_header_is_a_bad_request() {
+    let stage = Stage::plain(|setup| setup);
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send([LINE, &get("/x")].concat());
+    assert_eq!(client.answer().expect("an answer").status, 400);
+    assert_eq!(stage.upstream.connections(), 0);
+}
