@@ -9,7 +9,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::{Gateway, Peer};
+use super::{Door, Gateway, Peer};
 use crate::decision::{Denial, Reason};
 use crate::exchange::Exchange;
 use crate::request::RequestFault;
@@ -51,8 +51,11 @@ impl Gateway {
     /// Refuses a head of which only this much could be read, and closes the connection.
     pub fn refuse_head(&self, peer: Peer, head: &UnreadHead) -> Response<ObservedBody> {
         let id = self.request_id(&HeaderMap::new());
-        let exchange =
+        let mut exchange =
             Exchange::begin_unread(self.ledger.clone(), &head.method, &head.path, peer.address, id);
+        if peer.door == Door::ForwardAuth {
+            exchange.asked_by_proxy();
+        }
         let manner = Manner { close: true, ..Manner::default() };
         respond::refusal(exchange, head.denial(), &self.wording, manner)
     }

@@ -24,6 +24,39 @@ fn connection_with(read: &str) -> (DuplexStream, Intake<DuplexStream>) {
     (client, Intake::new(server, Arc::new(Phase::new()), LIMITS, read.into()))
 }
 
+/// hyper polls for the next head before an answer has ended and not again after it: the time
+/// between requests must run all the same.
+#[tokio::test(start_paused = true)]
+async fn hyper_lets_the_time_between_requests_run() {
+    use http_body_util::Empty;
+    use hyper::service::service_fn;
+
+    let (mut client, intake) = connection();
+    let phase = intake.phase.clone();
+    let service = service_fn(move |_: hyper::Request<hyper::body::Incoming>| {
+        let phase = phase.clone();
+        async move {
+            tokio::time::sleep(10 * LIMITS.idle_time).await;
+            phase.is_answered();
+            Ok::<_, std::convert::Infallible>(hyper::Response::new(Empty::<bytes::Bytes>::new()))
+        }
+    });
+    let io = hyper_util::rt::TokioIo::new(intake);
+    let mut http1 = hyper::server::conn::http1::Builder::new();
+    let connection = tokio::spawn(http1.header_read_timeout(None).serve_connection(io, service));
+    for _ in 0..2 {
+        client.write_all(GET.as_bytes()).await.expect("room");
+        let mut answer = [0; 1024];
+        let len = client.read(&mut answer).await.expect("an answer");
+        assert!(answer[..len].starts_with(b"HTTP/1.1 200 OK"));
+    }
+    let answered = Instant::now();
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).await.expect("an orderly end");
+    assert!(answered.elapsed().abs_diff(LIMITS.idle_time) <= Duration::from_millis(5));
+    connection.await.expect("no panic").expect("no error");
+}
+
 /// One read, as hyper does it: `None` where there is nothing.
 fn read_now(intake: &mut Intake<DuplexStream>, room: usize) -> Option<io::Result<Vec<u8>>> {
     let mut bytes = vec![0; room];
