@@ -112,10 +112,10 @@ fn judge_framing(version: Version, fields: &HeaderMap) -> Result<(), RequestFaul
         }
     }
     let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
-    if let Some(length) = lengths.next() {
-        if head::plain_length(length.as_bytes()).is_none() || lengths.next().is_some() {
-            return Err(RequestFault::BadTarget("Content-Length is not one plain number"));
-        }
+    if let Some(length) = lengths.next()
+        && (head::plain_length(length.as_bytes()).is_none() || lengths.next().is_some())
+    {
+        return Err(RequestFault::BadTarget("Content-Length is not one plain number"));
     }
     Ok(())
 }
