@@ -148,7 +148,7 @@ pub const KEYS: &[Key] = &[
     key("datahub.tokenServiceSalt", Kind::Secret, "", "What DataHub hashes after a token: for datahubTokenHash in a revocation list; none unless it is given."),
     key("datahub.tokenServiceSaltFile", Kind::Path, "", "A file with that salt."),
 
-    key("proxyProtocol", Kind::Word(&["off", "require"]), "off", "Whether each connection begins with a PROXY protocol header (version 1 or 2), from a peer in trustedProxies; one without is closed."),
+    key("proxyProtocol", Kind::Word(&["off", "require"]), "off", "Whether each connection to listen begins with a PROXY protocol header (version 1 or 2), from a peer in trustedProxies; one without is closed."),
     key("trustedProxies", Kind::Networks, "[]", "Peers whose X-Forwarded-* and PROXY protocol headers are believed."),
     key("limits.headerBytes", Kind::Size(8192, 16 << 20), "64KiB", "The largest request head."),
     key("limits.headerCount", Kind::Integer(1, 10_000), "100", "The most fields in a request head."),

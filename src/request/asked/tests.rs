@@ -15,9 +15,7 @@ fn read(form: TargetForm, pairs: &[(&'static str, &str)]) -> Result<String, &'st
             let host = host.map(|host| format!(" {}", host.to_str().unwrap())).unwrap_or_default();
             Ok(format!("{method} {target}{host}"))
         }
-        Err(RequestFault::BadTarget(why)) => Err(why),
-        Err(RequestFault::AmbiguousCredentials) => Err("credentials"),
-        Err(RequestFault::MethodNotAllowed) => Err("method"),
+        Err(fault) => Err(why(fault)),
     }
 }
 
@@ -26,6 +24,8 @@ fn why(fault: RequestFault) -> &'static str {
         RequestFault::BadTarget(why) => why,
         RequestFault::AmbiguousCredentials => "credentials",
         RequestFault::MethodNotAllowed => "method",
+        // Faults of bytes, which are judged before a question is read.
+        RequestFault::TargetTooLong | RequestFault::HeadTooLarge | RequestFault::TimedOut => "bytes",
     }
 }
 
