@@ -137,7 +137,7 @@ fn a_request_is_told_which_row_it_meets_and_why() {
         ("POST", "/x", &["no row is about it"]),
         ("GET", "/a/../b", &["refused: 400 Request path is ambiguous or malformed", "reason=bad_target"]),
         ("GET", "no-slash", &["refused: 400"]),
-        ("get", "/", &["refused: 400"]),
+        ("get", "/", &["refused: 405 Request method is not allowed", "reason=method_not_allowed"]),
     ] {
         let printed = routes(Setup::command(&["routes", method, path]));
         assert_eq!(printed.code, Some(0), "{}", printed.stderr);

@@ -1,6 +1,6 @@
 //! Request targets and Host. Case ids are those of the attack catalogue.
 
-use super::Expect::{Refused, Tolerated};
+use super::Expect::Refused;
 use super::{Case, assert_all, case};
 use crate::support::issuer::Issuer;
 use crate::support::keys;
