@@ -4,7 +4,7 @@
 //! wait only where there is no key to judge with: [`Keys::refresh_unknown`] and
 //! [`Keys::wait_for`]. Forgetting to call them is still a refusal.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,6 +25,8 @@ mod fault;
 mod fetch;
 mod freshness;
 mod guard;
+mod identity;
+mod keeper;
 mod persist;
 mod report;
 mod schedule;
@@ -34,6 +36,8 @@ mod status;
 pub use fault::FetchError;
 pub use status::SourceStatus;
 
+use identity::Identity;
+use keeper::Keeper;
 use source::{Making, Source};
 
 /// How many requests may be held while there are no keys.
@@ -49,12 +53,14 @@ pub struct Keys {
     /// Announces each new generation of the ring.
     changed: watch::Sender<u64>,
     entries: Vec<Entry>,
+    /// Whoever keeps the sources; shared with the keys of the configurations before and after.
+    keepers: Mutex<Vec<Arc<Keeper>>>,
     rebuilding: Mutex<()>,
     /// Requests that may wait for keys at the same time.
     holders: Semaphore,
     /// Requests that may wait for a refresh at the same time.
     askers: Semaphore,
-    settings: Jwks,
+    settings: Arc<Jwks>,
     metrics: Arc<Metrics>,
 }
 
@@ -81,21 +87,48 @@ pub enum KeysError {
 }
 
 impl Keys {
-    /// Prepares the keys of a configuration. Nothing is fetched before [`Keys::run`].
+    /// Prepares the keys of a configuration. Nothing is fetched before [`Keys::start`].
     pub fn new(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Self>, KeysError> {
-        let mut making = Making { config, metrics, names: &mut HashSet::new() };
+        Self::make(config, metrics, None)
+    }
+
+    /// Prepares the keys of the configuration that comes after another one: a source that is the
+    /// same in both goes on as it is, with its keys and its schedule.
+    pub fn after(before: &Self, config: &Config) -> Result<Arc<Self>, KeysError> {
+        let keys = Self::make(config, &before.metrics, Some(before))?;
+        let known = before.keepers.lock().unwrap_or_else(PoisonError::into_inner);
+        let shared = known.iter().filter(|keeper| keys.has(keeper.source())).cloned().collect();
+        drop(known);
+        *keys.keepers.lock().unwrap_or_else(PoisonError::into_inner) = shared;
+        keys.listen();
+        Ok(keys)
+    }
+
+    fn make(
+        config: &Config,
+        metrics: &Arc<Metrics>,
+        before: Option<&Self>,
+    ) -> Result<Arc<Self>, KeysError> {
+        let wanted: HashSet<_> =
+            config.trust.iter().flat_map(|entry| Identity::of_entry(entry, config)).collect();
+        let goes_on = |source: &&Arc<Source>| wanted.contains(source.identity());
+        let known: Vec<_> = before.into_iter().flat_map(Self::sources).filter(goes_on).cloned().collect();
+        let mut names = known.iter().map(|source| source.name().to_owned()).collect();
+        let mut making = Making { config, metrics, known: &known, names: &mut names };
         let mut entries = Vec::with_capacity(config.trust.len());
         for entry in &config.trust {
-            entries.push(Entry::new(entry, &mut making)?);
+            let old = before.and_then(|keys| keys.entries.iter().find(|old| old.name == entry.name));
+            entries.push(Entry::new(entry, old, &mut making)?);
         }
         let keys = Self {
             ring: ArcSwap::default(),
             changed: watch::Sender::new(0),
             entries,
+            keepers: Mutex::default(),
             rebuilding: Mutex::default(),
             holders: Semaphore::new(MAX_HOLDERS),
             askers: Semaphore::new(MAX_ASKERS),
-            settings: config.jwks.clone(),
+            settings: Arc::new(config.jwks.clone()),
             metrics: metrics.clone(),
         };
         keys.rebuild();
@@ -107,23 +140,59 @@ impl Keys {
         self.ring.load()
     }
 
-    /// Keeps every source until the future is dropped.
-    pub async fn run(self: Arc<Self>) {
-        let mut tasks = JoinSet::new();
-        let start = |source: Arc<Source>, tasks: &mut JoinSet<()>| {
-            let (keys, source) = (self.clone(), source.clone());
-            tasks.spawn(async move { source.keep(&keys.settings, || keys.rebuild()).await }).id()
-        };
-        let mut running: HashMap<_, _> =
-            self.sources().map(|source| (start(source.clone(), &mut tasks), source.clone())).collect();
-        while let Some(ended) = tasks.join_next_with_id().await {
-            // It ends by a panic alone, which must not cost this source its keys for good.
-            let Err(error) = ended else { continue };
-            let Some(source) = running.remove(&error.id()) else { continue };
-            self.metrics.panics.inc();
-            tracing::error!(source = source.status().name, "a key source panicked and is started again");
-            running.insert(start(source.clone(), &mut tasks), source);
+    /// Keeps every source from now on, and for as long as any keys are there that use it. These are
+    /// the keys in force: their sources are the ones that metrics speak of.
+    pub fn start(self: &Arc<Self>) {
+        self.listen();
+        let mut keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
+        for source in self.sources() {
+            source.adopt(&self.settings);
+            if !keepers.iter().any(|keeper| Arc::ptr_eq(keeper.source(), source)) {
+                keepers.push(Keeper::start(source.clone(), self.metrics.clone()));
+            }
         }
+        self.sources().for_each(|source| source.announce());
+    }
+
+    /// Takes the sources that `next` does not have out of the metrics. Requests that were being
+    /// judged may still use them; when the last one has ended, so do they.
+    pub fn retire(&self, next: &Self) {
+        for source in self.sources().filter(|source| !next.has(source)) {
+            source.retire();
+        }
+    }
+
+    /// Fetches those sources once that nobody keeps yet.
+    pub async fn fetch_new(self: &Arc<Self>) {
+        let is_kept = |source: &Arc<Source>| {
+            let keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
+            keepers.iter().any(|keeper| Arc::ptr_eq(keeper.source(), source))
+        };
+        let mut tasks = JoinSet::new();
+        for source in self.sources().filter(|source| !is_kept(source)) {
+            let source = source.clone();
+            tasks.spawn(async move { source.attempt_and_store().await });
+        }
+        while tasks.join_next().await.is_some() {}
+        self.rebuild();
+    }
+
+    /// The sources of the entries that are waited for and have had no keys yet, and why not.
+    pub fn missing(&self) -> Vec<SourceStatus> {
+        let lacks = |entry: &&Entry| !entry.optional && !entry.had_keys.load(Ordering::Relaxed);
+        let sources = self.entries.iter().filter(lacks).flat_map(|entry| &entry.sources);
+        sources.map(|source| source.status()).collect()
+    }
+
+    /// Has the ring rebuilt whenever a source has news.
+    fn listen(self: &Arc<Self>) {
+        self.sources().for_each(|source| source.tell(self));
+        // What they had to say before.
+        self.rebuild();
+    }
+
+    fn has(&self, source: &Arc<Source>) -> bool {
+        self.sources().any(|own| Arc::ptr_eq(own, source))
     }
 
     /// Fetches every source once and returns: for `check`, `keys` and `explain`, which leave what is
@@ -131,8 +200,8 @@ impl Keys {
     pub async fn fetch_all(self: &Arc<Self>) {
         let mut tasks = JoinSet::new();
         for source in self.sources() {
-            let (keys, source) = (self.clone(), source.clone());
-            tasks.spawn(async move { source.attempt(&keys.settings).await });
+            let source = source.clone();
+            tasks.spawn(async move { source.attempt().await });
         }
         while tasks.join_next().await.is_some() {}
         self.rebuild();
@@ -243,7 +312,12 @@ impl Keys {
 }
 
 impl Entry {
-    fn new(entry: &TrustEntry, making: &mut Making<'_>) -> Result<Self, KeysError> {
+    /// `before` is the entry of this name in the configuration before, if there was one.
+    fn new(
+        entry: &TrustEntry,
+        before: Option<&Self>,
+        making: &mut Making<'_>,
+    ) -> Result<Self, KeysError> {
         let (fixed, sources) = match &entry.keys {
             KeySource::SharedSecret(secret) => {
                 let key = VerificationKey::from_shared_secret(secret.expose_secret());
@@ -257,14 +331,29 @@ impl Entry {
             }
             KeySource::Discovery(issuer) => (Vec::new(), vec![Source::discovery(entry, issuer, making)?]),
         };
+        let shares = |before: &Self| sources.iter().any(|source| before.place(source).is_some());
+        let had_keys = before.is_some_and(|before| {
+            before.had_keys.load(Ordering::Relaxed) && (shares(before) || !fixed.is_empty())
+        });
+        let on_demand = sources.iter().map(|source| before.and_then(|before| before.last_asked(source)));
         Ok(Self {
             name: entry.name.clone(),
-            on_demand: Mutex::new(vec![None; sources.len()]),
+            on_demand: Mutex::new(on_demand.collect()),
             fixed,
             sources,
             optional: entry.optional,
-            had_keys: AtomicBool::new(false),
+            had_keys: AtomicBool::new(had_keys),
         })
+    }
+
+    fn place(&self, source: &Arc<Source>) -> Option<usize> {
+        self.sources.iter().position(|own| Arc::ptr_eq(own, source))
+    }
+
+    /// When an unknown kid last caused a fetch of a source: a reload is no way around the cooldown.
+    fn last_asked(&self, source: &Arc<Source>) -> Option<Instant> {
+        let place = self.place(source)?;
+        *self.on_demand.lock().unwrap_or_else(PoisonError::into_inner).get(place)?
     }
 
     /// The union of its sources; `None` if no source has any.

@@ -276,6 +276,17 @@ impl Metrics {
         self.jwks_skipped.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
+    /// Takes a key source that is used no more out of the gauges.
+    pub fn forget_source<'r>(&self, source: &str, reasons: impl IntoIterator<Item = &'r &'static str>) {
+        let label = SourceLabel { source: source.to_owned() };
+        self.jwks_keys.remove(&label);
+        self.jwks_last_success.remove(&label);
+        self.jwks_next_refresh.remove(&label);
+        for reason in reasons {
+            self.jwks_skipped.remove(&SkippedLabels { source: source.to_owned(), reason });
+        }
+    }
+
     /// Everything in the OpenMetrics text format.
     pub fn encode(&self) -> String {
         let mut text = String::new();

@@ -126,7 +126,8 @@ pub async fn run(
     let doors = Doors::open(listeners.proxy, listeners.forward_auth)?;
     let health = listener(listeners.health, "health")?;
     let health = tokio::spawn(health::serve(health, process.clone()));
-    let refreshing = [tokio::spawn(keys.run()), tokio::spawn(revocations.run())];
+    keys.start();
+    let refreshing = [tokio::spawn(revocations.run())];
 
     let connections = Arc::new(Semaphore::new(config.limits.connections));
     tokio::select! {

@@ -114,15 +114,15 @@ impl Fetcher {
 }
 
 /// Where a source is. The backend itself and this machine are never reached through a proxy.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reach {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Reach {
     Upstream,
     Loopback,
     Anywhere,
 }
 
 impl Reach {
-    fn of(url: &Url, config: &Config) -> Self {
+    pub(super) fn of(url: &Url, config: &Config) -> Self {
         let upstream = &config.upstream.url;
         let same_port = url.port_or_known_default() == upstream.port_or_known_default();
         if url.host() == upstream.host() && same_port {
@@ -133,19 +133,23 @@ impl Reach {
             Self::Anywhere
         }
     }
+
+    /// The authorities that are believed besides the platform's.
+    pub(super) fn authorities(self, entry: &TrustEntry, config: &Config) -> Option<PathBuf> {
+        let upstreams = config.upstream.tls.ca_file.as_ref().filter(|_| self == Self::Upstream);
+        entry.ca_file.as_ref().or(upstreams).cloned()
+    }
 }
 
 fn client(entry: &TrustEntry, config: &Config, url: &Url, guard: &Arc<Guard>) -> Result<Client, KeysError> {
     let reach = Reach::of(url, config);
-    let upstreams = config.upstream.tls.ca_file.clone().filter(|_| reach == Reach::Upstream);
-    let files = ClientTls { ca_file: entry.ca_file.clone().or(upstreams), identity: None };
+    let files = ClientTls { ca_file: reach.authorities(entry, config), identity: None };
     let tls = tls::client_config(&files).map_err(|error| KeysError::Tls(entry.name.clone(), error))?;
     let builder = Client::builder()
         .tls_backend_preconfigured(tls)
         .user_agent(concat!("metagate/", env!("CARGO_PKG_VERSION")))
         .redirect(guard.redirects())
         .dns_resolver(guard.resolver())
-        .connect_timeout(config.jwks.timeout)
         .referer(false)
         .pool_max_idle_per_host(1);
     let builder = match &entry.proxy {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use super::fault::FetchError;
@@ -19,6 +20,8 @@ pub(super) struct Report {
     pub(super) name: String,
     pub(super) entry: Box<str>,
     metrics: Arc<Metrics>,
+    /// Whether its state is in the metrics: that of a configuration which is not in force is not.
+    announced: AtomicBool,
 }
 
 /// What it has said already. Part of the source's state.
@@ -30,8 +33,23 @@ pub(super) struct Told {
 
 impl Report {
     pub(super) fn new(name: String, entry: Box<str>, metrics: Arc<Metrics>) -> Self {
-        metrics.jwks_state(&name, 0, None);
-        Self { name, entry, metrics }
+        Self { name, entry, metrics, announced: AtomicBool::new(false) }
+    }
+
+    /// `true` if it was not in the metrics until now.
+    pub(super) fn announce(&self) -> bool {
+        !self.announced.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn retire(&self, skipped: &[SkippedKey]) {
+        if self.announced.swap(false, Ordering::Relaxed) {
+            let reasons: BTreeSet<_> = skipped.iter().map(|key| key.fault.as_str()).collect();
+            self.metrics.forget_source(&self.name, &reasons);
+        }
+    }
+
+    fn gauges(&self) -> Option<&Metrics> {
+        self.announced.load(Ordering::Relaxed).then_some(&*self.metrics)
     }
 
     /// Counts one fetch.
@@ -41,11 +59,15 @@ impl Report {
 
     /// How many keys there are, of when.
     pub(super) fn holds(&self, keys: usize, fetched_at: Option<SystemTime>) {
-        self.metrics.jwks_state(&self.name, keys, fetched_at);
+        if let Some(metrics) = self.gauges() {
+            metrics.jwks_state(&self.name, keys, fetched_at);
+        }
     }
 
     pub(super) fn next_refresh(&self, at: SystemTime) {
-        self.metrics.jwks_next_refresh(&self.name, at);
+        if let Some(metrics) = self.gauges() {
+            metrics.jwks_next_refresh(&self.name, at);
+        }
     }
 
     /// There are keys where there were none, or none that could be refreshed.
@@ -112,11 +134,12 @@ impl Report {
         }
     }
 
-    fn count_skipped(&self, before: &[SkippedKey], skipped: &[SkippedKey]) {
+    pub(super) fn count_skipped(&self, before: &[SkippedKey], skipped: &[SkippedKey]) {
+        let Some(metrics) = self.gauges() else { return };
         let reasons: BTreeSet<_> = before.iter().chain(skipped).map(|key| key.fault.as_str()).collect();
         for reason in reasons {
             let count = skipped.iter().filter(|key| key.fault.as_str() == reason).count();
-            self.metrics.jwks_skipped(&self.name, reason, count);
+            metrics.jwks_skipped(&self.name, reason, count);
         }
     }
 }

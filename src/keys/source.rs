@@ -1,21 +1,23 @@
 //! One place that keys come from, and the task that keeps them fresh.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 use url::Url;
 
-use super::KeysError;
 use super::fault::FetchError;
 use super::fetch::{self, Fetched, Fetcher};
 use super::freshness::Freshness;
+use super::identity::Identity;
 use super::persist::Store;
 use super::report::{Report, Told};
 use super::schedule;
 use super::status::{SourceStatus, display_url, unique};
+use super::{Keys, KeysError};
 use crate::config::{Config, Jwks, TrustEntry};
 use crate::jose::{KeyDialect, ParsedKeys, VerificationKey};
 use crate::metrics::Metrics;
@@ -23,7 +25,11 @@ use crate::metrics::Metrics;
 /// A source of keys.
 #[derive(Debug)]
 pub(super) struct Source {
+    identity: Identity,
     report: Report,
+    settings: ArcSwap<Jwks>,
+    /// Whose rings are made of these keys: more than one while a configuration follows another.
+    listeners: Mutex<Vec<Weak<Keys>>>,
     fetcher: Fetcher,
     store: Option<Store>,
     state: Mutex<State>,
@@ -71,8 +77,16 @@ pub(super) struct AttemptWait {
 pub(super) struct Making<'a> {
     pub(super) config: &'a Config,
     pub(super) metrics: &'a Arc<Metrics>,
+    /// Sources that are there already.
+    pub(super) known: &'a [Arc<Source>],
     /// The names that are given already: two sources may differ in their query alone.
     pub(super) names: &'a mut HashSet<String>,
+}
+
+impl Making<'_> {
+    fn known(&self, identity: &Identity) -> Option<Arc<Source>> {
+        self.known.iter().find(|source| source.identity == *identity).cloned()
+    }
 }
 
 impl AttemptWait {
@@ -93,8 +107,12 @@ impl Source {
             true => KeyDialect::OpenMetadata,
             false => KeyDialect::Standard,
         };
+        let identity = Identity::new(entry, url, false, making.config);
+        if let Some(known) = making.known(&identity) {
+            return Ok(known);
+        }
         let fetcher = Fetcher::key_set(entry, url, dialect, making.config)?;
-        Ok(Self::new(entry, url, fetcher, making))
+        Ok(Self::new(entry, identity, fetcher, making))
     }
 
     pub(super) fn discovery(
@@ -102,12 +120,21 @@ impl Source {
         issuer: &Url,
         making: &mut Making<'_>,
     ) -> Result<Arc<Self>, KeysError> {
+        let identity = Identity::new(entry, issuer, true, making.config);
+        if let Some(known) = making.known(&identity) {
+            return Ok(known);
+        }
         let fetcher = Fetcher::discovery(entry, issuer, making.config)?;
-        Ok(Self::new(entry, issuer, fetcher, making))
+        Ok(Self::new(entry, identity, fetcher, making))
     }
 
-    fn new(entry: &TrustEntry, url: &Url, fetcher: Fetcher, making: &mut Making<'_>) -> Arc<Self> {
-        let settings = &making.config.jwks;
+    fn new(
+        entry: &TrustEntry,
+        identity: Identity,
+        fetcher: Fetcher,
+        making: &mut Making<'_>,
+    ) -> Arc<Self> {
+        let (settings, url) = (&making.config.jwks, &identity.url);
         let directory = settings.cache_dir.as_ref().filter(|_| !fetcher.is_file());
         // The whole URL and the entry: what one entry trusts is not what another does.
         let id = format!("{} {url}", entry.name);
@@ -124,6 +151,9 @@ impl Source {
         };
         let source = Self {
             report: Report::new(name, entry.name.clone(), making.metrics.clone()),
+            identity,
+            settings: ArcSwap::from_pointee(settings.clone()),
+            listeners: Mutex::default(),
             fetcher,
             store,
             state: Mutex::new(state),
@@ -173,8 +203,8 @@ impl Source {
         }
     }
 
-    /// Fetches when it is time, for ever; `changed` is called after each attempt.
-    pub(super) async fn keep(&self, settings: &Jwks, changed: impl Fn()) {
+    /// Fetches when it is time, for ever, and says so to the listeners.
+    pub(super) async fn keep(&self) {
         // After a panic the attempt that it ended is still open, and nobody should wait for it.
         self.attempts.send_modify(|attempts| attempts.finished = attempts.started);
         loop {
@@ -199,16 +229,25 @@ impl Source {
                 let state = self.state();
                 state.requested || state.next <= Instant::now()
             };
-            if due && self.attempt(settings).await {
-                self.store();
+            if due {
+                self.attempt_and_store().await;
             }
-            changed();
+            // Before anybody who waits for the attempt goes on.
+            self.say_changed();
             self.attempts.send_modify(|attempts| attempts.finished = attempts.started);
         }
     }
 
+    /// One attempt, whose keys are also written to disk if they are to be.
+    pub(super) async fn attempt_and_store(&self) {
+        if self.attempt().await {
+            self.store();
+        }
+    }
+
     /// One attempt, with everything that follows from how it ends; `true` if it went well.
-    pub(super) async fn attempt(&self, settings: &Jwks) -> bool {
+    pub(super) async fn attempt(&self) -> bool {
+        let settings = &*self.settings.load_full();
         let known = {
             let mut state = self.state();
             // Both under the lock, so that an attempt is always either asked for or under way.
@@ -345,6 +384,58 @@ impl Source {
             restored: state.held.as_ref().is_some_and(|held| held.restored),
             failure: state.failure.clone(),
         }
+    }
+
+    /// What it is in the configuration.
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.report.name
+    }
+
+    /// Takes the settings of the configuration in force, for the next attempt on.
+    pub(super) fn adopt(&self, settings: &Arc<Jwks>) {
+        self.settings.store(settings.clone());
+    }
+
+    /// Tells these keys of every change from now on.
+    pub(super) fn tell(&self, keys: &Arc<Keys>) {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.retain(|listener| listener.strong_count() > 0);
+        let listener = Arc::downgrade(keys);
+        if !listeners.iter().any(|known| known.ptr_eq(&listener)) {
+            listeners.push(listener);
+        }
+    }
+
+    fn say_changed(&self) {
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        listeners.iter().filter_map(Weak::upgrade).for_each(|keys| keys.rebuild());
+    }
+
+    /// Shows itself in the metrics from now on.
+    pub(super) fn announce(&self) {
+        let state = self.state();
+        if !self.report.announce() {
+            return;
+        }
+        let held = state.held.as_ref();
+        self.report.holds(held.map_or(0, |held| held.keys.usable.len()), held.map(|held| held.fetched_at));
+        if state.last_attempt.is_some() {
+            self.report.next_refresh(at(state.next));
+        }
+        if let Some(held) = held {
+            self.report.count_skipped(&[], &held.keys.skipped);
+        }
+    }
+
+    /// Shows itself in the metrics no more.
+    pub(super) fn retire(&self) {
+        let state = self.state();
+        let skipped = state.held.as_ref().map(|held| held.keys.skipped.as_slice()).unwrap_or_default();
+        self.report.retire(skipped);
     }
 
     /// Puts a script in the place of what fetches.

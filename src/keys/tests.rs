@@ -44,7 +44,7 @@ fn keys(config: &Config) -> Arc<Keys> {
 /// Keys whose sources are kept while the test runs.
 fn kept(config: &Config) -> Arc<Keys> {
     let keys = keys(config);
-    tokio::spawn(keys.clone().run());
+    keys.start();
     keys
 }
 
@@ -73,7 +73,7 @@ async fn keys_are_there_once_they_were_fetched() {
     let stub = Stub::start(|_, _| ok(set_of(&["a"])));
     let keys = keys(&from_urls(&[stub.url("/jwks?secret=x")]));
     assert!(!keys.are_ready() && keys.ring().sets[0].is_none());
-    tokio::spawn(keys.clone().run());
+    keys.start();
     assert!(keys.wait_for(0).await);
     assert!(keys.are_ready());
     assert_eq!(kids(&keys, 0), ["a"]);
@@ -342,7 +342,7 @@ async fn keys_that_are_too_old_are_no_keys_and_readiness_stays() {
     config.jwks.max_stale = Duration::ZERO;
     let keys = keys(&config);
     let mut changes = keys.changed.subscribe();
-    tokio::spawn(keys.clone().run());
+    keys.start();
     changes.wait_for(|generation| *generation == 3).await.unwrap();
     assert!(keys.ring().sets[0].is_none());
     assert!(keys.are_ready(), "a latch");

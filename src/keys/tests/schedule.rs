@@ -256,7 +256,7 @@ async fn a_panic_does_not_cost_a_source_its_keys_for_good() {
     });
     let (config, metrics) = (settings(1), Arc::new(Metrics::new()));
     let keys = idle(&config, &metrics, &[&script]);
-    tokio::spawn(keys.clone().run());
+    keys.start();
     seconds(70).await;
     assert_eq!((script.count(), kids(&keys, 0)), (2, vec!["a".to_owned()]));
     let source = &keys.entries[0].sources[0];

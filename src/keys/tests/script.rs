@@ -134,7 +134,7 @@ pub(super) fn idle(config: &Config, metrics: &Arc<Metrics>, scripts: &[&Script])
 
 pub(super) fn running(config: &Config, scripts: &[&Script]) -> Arc<Keys> {
     let keys = idle(config, &Arc::default(), scripts);
-    tokio::spawn(keys.clone().run());
+    keys.start();
     keys
 }
 

@@ -28,7 +28,7 @@ async fn stored_keys_serve_at_once_until_they_are_stale() {
     let keys = idle(&config, &Arc::default(), &[&script]);
     assert!(keys.are_ready() && keys.status()[0].restored);
     assert_eq!(kids(&keys, 0), ["old"], "before anything was fetched");
-    tokio::spawn(keys.clone().run());
+    keys.start();
     settle().await;
     assert_eq!(script.count(), 1, "refreshed at once");
     assert!(keys.status()[0].restored && failure(&keys).is_some());
@@ -54,7 +54,7 @@ async fn stored_keys_are_replaced_by_the_service_and_not_by_a_command() {
     assert!(read().contains("old"));
 
     let keys = idle(&config, &Arc::default(), &[&script]);
-    tokio::spawn(keys.clone().run());
+    keys.start();
     while !read().contains("new") {
         settle().await;
     }
@@ -152,7 +152,7 @@ async fn odd_keys_and_reused_kids_are_told_once_and_counted() {
     });
     let metrics = Arc::new(Metrics::new());
     let keys = idle(&settings(1), &metrics, &[&script]);
-    tokio::spawn(keys.clone().run());
+    keys.start();
     let counted = |metric: &str| {
         let text = metrics.encode();
         let line = text.lines().find(|line| line.starts_with(metric));
