@@ -115,7 +115,7 @@ fn denied(c: &mut Criterion) {
                 Version::HTTP_11,
                 &fields(None),
                 &[],
-                [127, 0, 0, 1].into(),
+                std::net::IpAddr::from([127, 0, 0, 1]),
             )
             .err()
         });
@@ -178,8 +178,15 @@ fn verify(gate: &Gate, keys: &KeySet, token: &str) -> Result<metagate::claims::V
 
 fn facts(token: Option<&str>, target: &'static str) -> RequestFacts {
     let target = Uri::from_static(target);
-    RequestFacts::read(&Method::GET, &target, Version::HTTP_11, &fields(token), &[], [127, 0, 0, 1].into())
-        .expect("a plain request")
+    RequestFacts::read(
+        &Method::GET,
+        &target,
+        Version::HTTP_11,
+        &fields(token),
+        &[],
+        std::net::IpAddr::from([127, 0, 0, 1]),
+    )
+    .expect("a plain request")
 }
 
 fn fields(token: Option<&str>) -> HeaderMap {

@@ -58,7 +58,9 @@ pub struct AuditRecord<'r> {
     pub token_fingerprint: Option<&'r str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<&'r str>,
-    pub source_address: std::net::IpAddr,
+    /// Absent where the client has none, on a Unix socket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_address: Option<std::net::IpAddr>,
     pub duration_ms: f64,
     pub request_bytes: u64,
     pub response_bytes: u64,

@@ -3,6 +3,7 @@
 //! [`load`] is the only reader of files and of the environment. Everything behind it is parsed:
 //! no `Option` here means "default", no URL is a string, no duration is an integer.
 
+mod changes;
 mod document;
 mod error;
 mod fragment;
@@ -50,7 +51,7 @@ use crate::request::TargetForm;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where requests come in.
-    pub listen: SocketAddr,
+    pub listen: Listen,
     /// How many worker runtimes; at least 1.
     pub workers: usize,
     /// What stands behind us.
@@ -59,7 +60,7 @@ pub struct Config {
     pub tls: Option<ServerTls>,
     /// Where `/livez`, `/readyz` and `/metrics` are.
     pub health_listen: SocketAddr,
-    /// Where the status page will be: loopback.
+    /// Where the status page is.
     pub admin_listen: SocketAddr,
     /// Where other proxies ask for decisions, if they may.
     pub forward_auth: Option<ForwardAuth>,
@@ -85,12 +86,42 @@ pub struct Config {
     pub proxy_protocol: ProxyProtocol,
     /// Peers whose `X-Forwarded-*` and PROXY protocol headers are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether those of peers on a Unix socket are.
+    pub trusts_unix_peers: bool,
     /// What one client may ask of us.
     pub limits: Limits,
     /// How the process ends.
     pub shutdown: Shutdown,
     /// What is logged, and how.
     pub log: Log,
+}
+
+/// Where requests come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// An address and a port.
+    Tcp(SocketAddr),
+    /// A path of this machine.
+    Unix(PathBuf),
+}
+
+impl Listen {
+    /// Its address, if it has one.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Listen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// TLS on the listener.
@@ -100,8 +131,27 @@ pub struct ServerTls {
     pub cert_file: PathBuf,
     /// PEM: its private key.
     pub key_file: PathBuf,
-    /// PEM: the authorities of client certificates, which are then required.
+    /// PEM: the authorities of client certificates.
     pub client_ca_file: Option<PathBuf>,
+    /// Whether a client must have a certificate, where there are authorities for them.
+    pub client_auth: ClientAuth,
+}
+
+/// Whether clients must show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ClientAuth {
+    /// No certificate, no connection.
+    #[default]
+    Required,
+    /// One that is shown must be good.
+    Optional,
+}
+
+impl ServerTls {
+    /// Every file of it.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.cert_file, &self.key_file].into_iter().chain(&self.client_ca_file)
+    }
 }
 
 /// The listener where other proxies ask for decisions.
@@ -114,7 +164,7 @@ pub struct ForwardAuth {
 }
 
 /// The backend's address and how long it may take.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     /// `http` or `https`; a path in it is put before every request's path. No query, no userinfo.
     pub url: Url,
@@ -131,12 +181,20 @@ pub struct Upstream {
 }
 
 /// TLS of our own requests.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientTls {
     /// PEM: further authorities besides the platform's.
     pub ca_file: Option<PathBuf>,
     /// PEM: our certificate chain and its private key.
     pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+impl ClientTls {
+    /// Every file of it.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let identity = self.identity.iter().flat_map(|(chain, key)| [chain, key]);
+        self.ca_file.iter().chain(identity)
+    }
 }
 
 /// What becomes of the `Authorization` field on its way upstream.

@@ -18,6 +18,7 @@ use crate::audit::{AuditRecord, AuditTrail};
 use crate::claims::VerifiedToken;
 use crate::decision::{Caller, Denial, Permit, Reason};
 use crate::metrics::{Metrics, RequestLabels, WouldDenyLabels};
+use crate::refusals::{self, Refusal, Refusals};
 use crate::upstream::RequestProgress;
 
 /// The longest path that goes into a record, in bytes.
@@ -30,6 +31,8 @@ pub struct Ledger {
     pub audit: AuditTrail,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// The last refusals.
+    pub refusals: Arc<Refusals>,
     /// The names of the rules, in their order.
     pub rules: Vec<Box<str>>,
     /// The names of the issuer entries, in their order.
@@ -47,7 +50,7 @@ pub struct Exchange {
     target: Uri,
     /// Method and path of a head that could not be read, as far as they could.
     unread: Option<Box<(Box<str>, Box<str>)>>,
-    source: IpAddr,
+    source: Option<IpAddr>,
     user_agent: Option<HeaderValue>,
     request_id: Box<str>,
     trace_id: Option<Box<str>>,
@@ -81,7 +84,7 @@ impl Exchange {
         method: Method,
         target: Uri,
         fields: &HeaderMap,
-        source: IpAddr,
+        source: Option<IpAddr>,
         request_id: Box<str>,
     ) -> Self {
         Self {
@@ -114,7 +117,7 @@ impl Exchange {
         ledger: Arc<Ledger>,
         method: &str,
         path: &str,
-        source: IpAddr,
+        source: Option<IpAddr>,
         request_id: Box<str>,
     ) -> Self {
         let fields = HeaderMap::new();
@@ -135,7 +138,7 @@ impl Exchange {
     }
 
     /// Notes the address that the request comes from, once trusted proxies were asked.
-    pub fn comes_from(&mut self, source: IpAddr) {
+    pub fn comes_from(&mut self, source: Option<IpAddr>) {
         self.source = source;
     }
 
@@ -249,6 +252,23 @@ impl Drop for Exchange {
         };
         let path = shortened(path);
         let client = self.user_agent.as_ref().and_then(|value| client::products(value.as_bytes()));
+        let principal = token.map(VerifiedToken::principal).or(self.system.then_some("datahub-system"));
+        if let Some(reason) = reason {
+            self.ledger.refusals.add(Refusal {
+                time: self.time,
+                request_id: self.request_id.clone(),
+                method: refusals::shortened(self.method.as_str()),
+                path: refusals::shortened(&path),
+                status: self.status.map(|status| status.as_u16()),
+                decision,
+                reason,
+                detail: denial.and_then(|denial| denial.detail),
+                rule: rule.map(Into::into),
+                principal: principal.map(refusals::shortened),
+                issuer: issuer.map(Into::into),
+                source_address: self.source,
+            });
+        }
         self.ledger.audit.add(&AuditRecord {
             time: self.time,
             event: "request",
@@ -263,7 +283,7 @@ impl Drop for Exchange {
             complete: self.complete,
             method,
             path: &path,
-            principal: token.map(VerifiedToken::principal).or(self.system.then_some("datahub-system")),
+            principal,
             claimed_subject: refused.and_then(|refused| refused.subject.as_deref()),
             token_class: token.map(|token| token.class().as_str()),
             issuer,

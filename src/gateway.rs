@@ -55,8 +55,8 @@ pub struct Gateway {
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
-    /// Its address.
-    pub address: IpAddr,
+    /// Its address; none on a Unix socket.
+    pub address: Option<IpAddr>,
     /// Whether it came over TLS.
     pub tls: bool,
     /// Where it came in.
@@ -155,7 +155,7 @@ impl Gateway {
         Ok(respond::relay(exchange, answer))
     }
 
-    fn facts(&self, head: &Parts, source: IpAddr) -> Result<RequestFacts, RequestFault> {
+    fn facts(&self, head: &Parts, source: Option<IpAddr>) -> Result<RequestFacts, RequestFault> {
         let cookies = self.gate.backend.session_cookies();
         let facts =
             RequestFacts::read(&head.method, &head.uri, head.version, &head.headers, cookies, source)?;

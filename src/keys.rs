@@ -104,11 +104,7 @@ impl Keys {
         Ok(keys)
     }
 
-    fn make(
-        config: &Config,
-        metrics: &Arc<Metrics>,
-        before: Option<&Self>,
-    ) -> Result<Arc<Self>, KeysError> {
+    fn make(config: &Config, metrics: &Arc<Metrics>, before: Option<&Self>) -> Result<Arc<Self>, KeysError> {
         let wanted: HashSet<_> =
             config.trust.iter().flat_map(|entry| Identity::of_entry(entry, config)).collect();
         let goes_on = |source: &&Arc<Source>| wanted.contains(source.identity());
@@ -313,11 +309,7 @@ impl Keys {
 
 impl Entry {
     /// `before` is the entry of this name in the configuration before, if there was one.
-    fn new(
-        entry: &TrustEntry,
-        before: Option<&Self>,
-        making: &mut Making<'_>,
-    ) -> Result<Self, KeysError> {
+    fn new(entry: &TrustEntry, before: Option<&Self>, making: &mut Making<'_>) -> Result<Self, KeysError> {
         let (fixed, sources) = match &entry.keys {
             KeySource::SharedSecret(secret) => {
                 let key = VerificationKey::from_shared_secret(secret.expose_secret());

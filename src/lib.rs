@@ -39,6 +39,8 @@ pub mod tls;
 #[cfg(feature = "server")]
 pub mod audit;
 #[cfg(feature = "server")]
+pub mod refusals;
+#[cfg(feature = "server")]
 pub mod keys;
 #[cfg(feature = "server")]
 pub mod revocation_list;
@@ -54,6 +56,8 @@ pub mod exchange;
 pub mod respond;
 #[cfg(feature = "server")]
 pub mod gateway;
+#[cfg(feature = "server")]
+pub mod admin;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]

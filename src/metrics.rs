@@ -1,6 +1,7 @@
 //! What is counted. Label values are closed sets or names from the configuration, never what a
 //! client sent.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -32,6 +33,10 @@ pub struct Metrics {
     token_cache: Family<ResultLabel, Counter>,
     revocations: Family<KindLabel, Gauge>,
     revocations_in_force: Gauge,
+    config_reloads: Family<ResultLabel, Counter>,
+    config_last_reload_successful: Gauge,
+    config_last_success: Gauge<f64, AtomicU64>,
+    certificate_end: Family<NoLabels, Gauge<f64, AtomicU64>>,
     /// Audit records that were lost because standard output did not take them in time.
     pub audit_dropped: Counter,
     /// Panics that ended one request or connection.
@@ -63,6 +68,10 @@ pub struct WouldDenyLabels {
     /// The class of the verified token; empty where there is none.
     pub class: &'static str,
 }
+
+/// For what is not always there.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct NoLabels {}
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct CodeLabel {
@@ -128,6 +137,10 @@ impl Metrics {
             token_cache: Family::default(),
             revocations: Family::default(),
             revocations_in_force: Gauge::default(),
+            config_reloads: Family::default(),
+            config_last_reload_successful: Gauge::default(),
+            config_last_success: Gauge::default(),
+            certificate_end: Family::default(),
             audit_dropped: Counter::default(),
             panics: Counter::default(),
         };
@@ -197,6 +210,28 @@ impl Metrics {
             self.revocations_in_force.clone(),
         );
         registry.register(
+            "config_reloads",
+            "Configurations and certificates that were read again, by result",
+            self.config_reloads.clone(),
+        );
+        registry.register(
+            "config_last_reload_successful",
+            "1 while the configuration in force is the one that was last read, 0 while that is refused",
+            self.config_last_reload_successful.clone(),
+        );
+        registry.register_with_unit(
+            "config_last_reload_success_timestamp",
+            "When the configuration in force was read, seconds since the epoch",
+            Unit::Seconds,
+            self.config_last_success.clone(),
+        );
+        registry.register_with_unit(
+            "tls_certificate_not_after_timestamp",
+            "When the certificate of the listener ends, seconds since the epoch",
+            Unit::Seconds,
+            self.certificate_end.clone(),
+        );
+        registry.register(
             "audit_dropped",
             "Audit records that standard output did not take in time",
             self.audit_dropped.clone(),
@@ -246,6 +281,29 @@ impl Metrics {
         self.revocations_in_force.set(i64::from(in_force));
     }
 
+    /// Notes that a configuration is in force from now on.
+    pub fn config_in_force(&self, at: SystemTime) {
+        self.config_last_success.set(since_epoch(at));
+    }
+
+    /// Notes whether what was last read is in force.
+    pub fn config_is_good(&self, good: bool) {
+        self.config_last_reload_successful.set(i64::from(good));
+    }
+
+    /// Notes when the certificate of the listener ends, if it has one.
+    pub fn certificate_ends(&self, at: Option<SystemTime>) {
+        match at {
+            Some(at) => drop(self.certificate_end.get_or_create(&NoLabels {}).set(since_epoch(at))),
+            None => drop(self.certificate_end.remove(&NoLabels {})),
+        }
+    }
+
+    /// Counts one reload: `applied`, or `refused` with the old configuration going on.
+    pub fn config_reload(&self, result: &'static str) {
+        self.config_reloads.get_or_create(&ResultLabel { result }).inc();
+    }
+
     /// Counts one fetch of a key source.
     pub fn jwks_fetch(&self, source: &str, result: &'static str) {
         self.jwks_fetches.get_or_create(&FetchLabels { source: source.to_owned(), result }).inc();
@@ -285,6 +343,25 @@ impl Metrics {
         for reason in reasons {
             self.jwks_skipped.remove(&SkippedLabels { source: source.to_owned(), reason });
         }
+    }
+
+    /// The number of requests by decision, and by reason where there is one.
+    pub fn request_counts(&self) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        // Families cannot be listed; their text can be read. Names from the configuration come after
+        // these two labels.
+        for line in self.encode().lines() {
+            let Some((labels, count)) =
+                line.strip_prefix("metagate_requests_total{").and_then(|line| line.rsplit_once("} "))
+            else {
+                continue;
+            };
+            let value = |name: &str| labels.split_once(&format!("{name}=\""))?.1.split('"').next();
+            let (decision, reason) = (value("decision").unwrap_or(""), value("reason").unwrap_or(""));
+            let how = if reason.is_empty() { decision.to_owned() } else { format!("{decision}: {reason}") };
+            *counts.entry(how).or_default() += count.parse::<u64>().unwrap_or(0);
+        }
+        counts
     }
 
     /// Everything in the OpenMetrics text format.

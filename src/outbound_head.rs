@@ -73,6 +73,7 @@ pub struct OutboundHead {
     authorization: Authorization,
     reserved: Vec<Box<str>>,
     trusted_proxies: Vec<IpNet>,
+    trusts_unix_peers: bool,
 }
 
 /// What becomes of the `Authorization` field.
@@ -118,7 +119,17 @@ impl OutboundHead {
         }
         reserved.sort_unstable();
         reserved.dedup();
-        Self { backend, user, email, groups, datahub_actor, authorization, reserved, trusted_proxies }
+        Self {
+            backend,
+            user,
+            email,
+            groups,
+            datahub_actor,
+            authorization,
+            reserved,
+            trusted_proxies,
+            trusts_unix_peers: false,
+        }
     }
 
     /// Whether a field of this name is ours to set: in any spelling, none from a client goes on.
@@ -139,11 +150,12 @@ impl OutboundHead {
         fields: &mut HeaderMap,
         facts: &RequestFacts,
         permit: &Permit,
-        peer: IpAddr,
+        peer: impl Into<Option<IpAddr>>,
         tls: bool,
     ) -> Result<(), Reason> {
+        let peer = peer.into();
         let nominated = connection::removable(fields);
-        let trusted = contains_address(&self.trusted_proxies, peer);
+        let trusted = self.is_trusted(peer);
         let granted = granted(self.backend, permit.caller());
         // hyper has answered `Expect`, or will when the body is asked for.
         let stays = |name: &HeaderName| {
@@ -270,13 +282,24 @@ impl OutboundHead {
         }
     }
 
+    /// The same rules, for peers on a Unix socket, which have no address: believed, or not.
+    pub fn trusting_unix_peers(mut self, trusted: bool) -> Self {
+        self.trusts_unix_peers = trusted;
+        self
+    }
+
+    fn is_trusted(&self, peer: Option<IpAddr>) -> bool {
+        peer.map_or(self.trusts_unix_peers, |peer| contains_address(&self.trusted_proxies, peer))
+    }
+
     /// The address a request comes from: the peer, or the last one in `X-Forwarded-For` that is
     /// not itself a trusted proxy.
-    pub fn source_ip(&self, fields: &HeaderMap, peer: IpAddr) -> IpAddr {
-        if !contains_address(&self.trusted_proxies, peer) {
+    pub fn source_ip(&self, fields: &HeaderMap, peer: impl Into<Option<IpAddr>>) -> Option<IpAddr> {
+        let peer = peer.into();
+        if !self.is_trusted(peer) {
             return peer;
         }
-        self.source_behind_peer(fields).unwrap_or(peer)
+        self.source_behind_peer(fields).or(peer)
     }
 
     /// The address a request comes from by a peer that is believed: the last one in

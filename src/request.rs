@@ -38,7 +38,7 @@ pub struct RequestFacts {
     /// Whether it carries one of the backend's own login cookies.
     pub has_session_cookie: bool,
     /// Where it comes from: the peer, or what a trusted proxy says.
-    pub source_ip: IpAddr,
+    pub source_ip: Option<IpAddr>,
 }
 
 /// The methods that are judged and forwarded; what `Allow` says to every other one.
@@ -71,7 +71,7 @@ impl RequestFacts {
         version: Version,
         fields: &HeaderMap,
         session_cookies: &[&str],
-        source_ip: IpAddr,
+        source_ip: impl Into<Option<IpAddr>>,
     ) -> Result<Self, RequestFault> {
         judge_method(method)?;
         judge_framing(version, fields)?;
@@ -87,7 +87,7 @@ impl RequestFacts {
             credentials,
             impersonates: fields.contains_key("x-impersonate-user"),
             has_session_cookie: has_cookie(fields, session_cookies),
-            source_ip,
+            source_ip: source_ip.into(),
         })
     }
 }

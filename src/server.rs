@@ -6,37 +6,55 @@
 
 use std::future::Future;
 use std::io;
-use std::net::TcpListener as StdListener;
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::admin::{self, Console, LastReload, Outcome};
 use crate::audit::{AuditTrail, AuditWriter};
 use crate::challenge;
-use crate::config::Config;
+use crate::config::{Config, Listen, Loaded};
 use crate::decision::Reason;
-use crate::exchange::Ledger;
-use crate::gateway::{Clock, Door, Gateway};
-use crate::keys::{Keys, KeysError};
+use crate::gateway::{Clock, Door};
+use crate::keys::KeysError;
 use crate::metrics::Metrics;
-use crate::revocation_list::RevocationList;
 use crate::tls::{self, TlsError};
-use crate::upstream::Target;
 
+mod activation;
 mod connection;
+mod generation;
 mod health;
 mod intake;
+mod notify;
 mod phase;
 mod proxy_protocol;
+mod reload;
+mod socket;
+mod status;
+mod watch;
 mod worker;
 
-use worker::{ConnectionSettings, Job, Workers};
+pub use activation::Inherited;
+pub use notify::Notifier;
+pub use reload::{Reload, tell};
+pub use socket::Socket;
 
+use generation::{Draft, Generation, Lasting};
+use reload::Reloader;
+use socket::{Listener, Stream};
+use worker::{Job, Workers};
+
+/// More connections than any configuration may allow.
+const MAX_CONNECTIONS: usize = 2_000_000;
 /// Connections beyond the limit that are given time to read their answer.
 const MAX_TURNED_AWAY: usize = 64;
 const MAX_TURNED_AWAY_BYTES: u64 = 64 * 1024;
@@ -45,22 +63,37 @@ const MAX_TURNED_AWAY_BYTES: u64 = 64 * 1024;
 #[derive(Debug)]
 pub struct Listeners {
     /// Where requests come in.
-    pub proxy: StdListener,
+    pub proxy: Socket,
     /// Where `/livez`, `/readyz` and `/metrics` are.
     pub health: StdListener,
     /// Where other proxies ask for decisions, if they may.
     pub forward_auth: Option<StdListener>,
+    /// Where the status page is, if there is to be one.
+    pub admin: Option<StdListener>,
 }
 
 impl Listeners {
-    /// Binds what the configuration says.
-    pub fn bind(config: &Config) -> Result<Self, RunError> {
-        let bind = |address| StdListener::bind(address).map_err(|error| RunError::Bind(address, error));
-        let forward_auth = config.forward_auth.as_ref().map(|forward_auth| bind(forward_auth.listen));
+    /// Takes what was handed to us, and binds what the configuration says of the others.
+    pub fn bind(config: &Config, mut inherited: Inherited) -> Result<Self, RunError> {
+        let proxy = inherited.take_proxy();
+        let mut open = |purpose, key, address: SocketAddr| match inherited.take(purpose) {
+            Some(socket) => Ok(socket),
+            None => {
+                StdListener::bind(address).map_err(|error| RunError::Bind(key, Listen::Tcp(address), error))
+            }
+        };
+        let forward_auth = config.forward_auth.as_ref().map(|asking| asking.listen);
+        let forward_auth =
+            forward_auth.map(|address| open("forward-auth", "forwardAuth.listen", address)).transpose()?;
         Ok(Self {
-            proxy: bind(config.listen)?,
-            health: bind(config.health_listen)?,
-            forward_auth: forward_auth.transpose()?,
+            forward_auth,
+            proxy: match proxy {
+                Some(socket) => socket,
+                None => Socket::bind(&config.listen)
+                    .map_err(|error| RunError::Bind("listen", config.listen.clone(), error))?,
+            },
+            health: open("health", "health.listen", config.health_listen)?,
+            admin: Some(open("admin", "admin.listen", config.admin_listen)?),
         })
     }
 }
@@ -69,8 +102,10 @@ impl Listeners {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum RunError {
-    #[error("cannot listen on {0}: {1}")]
-    Bind(std::net::SocketAddr, io::Error),
+    #[error("{0}: cannot listen on {1}: {2}")]
+    Bind(&'static str, Listen, io::Error),
+    #[error("the socket `{0}` that was passed by LISTEN_FDS cannot be used: {1}")]
+    Inherited(String, io::Error),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
@@ -83,22 +118,52 @@ pub enum RunError {
 pub struct Process {
     /// The counters.
     pub metrics: Arc<Metrics>,
-    /// The keys.
-    pub keys: Arc<Keys>,
+    current: ArcSwap<Generation>,
     draining: AtomicBool,
+    started: SystemTime,
+    last_reload: Mutex<Option<LastReload>>,
 }
 
 impl Process {
     /// Whether new requests are welcome: there are keys, and no end is near.
     pub fn is_ready(&self) -> bool {
-        self.keys.are_ready() && !self.draining.load(Ordering::Relaxed)
+        self.has_keys() && !self.draining.load(Ordering::Relaxed)
     }
+
+    fn has_keys(&self) -> bool {
+        self.current.load().keys.are_ready()
+    }
+
+    /// The configuration in force, and what it has become.
+    fn current(&self) -> Arc<Generation> {
+        self.current.load_full()
+    }
+
+    fn enter(&self, generation: Arc<Generation>, lasting: &Lasting) {
+        generation.enter(Some(&*self.current()), lasting);
+        self.current.store(generation);
+    }
+
+    fn reloaded(&self, trigger: &'static str, outcome: &Outcome) {
+        let last = LastReload { at: SystemTime::now(), trigger, outcome: outcome.clone() };
+        *self.last_reload.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+    }
+}
+
+/// What surrounds the process.
+#[derive(Default)]
+pub struct Surroundings {
+    /// Where the configuration is read again; it stays as it is, where there is nothing.
+    pub reload: Option<Reload>,
+    /// Whom to tell how we are.
+    pub notifier: Notifier,
 }
 
 /// Runs the proxy until `shutdown` resolves and everything has drained. `audit_out` takes the
 /// audit records; `clock` says what time it is when tokens are judged.
 pub async fn run(
-    config: &Config,
+    loaded: Loaded,
+    surroundings: Surroundings,
     listeners: Listeners,
     audit_out: impl io::Write + Send + 'static,
     clock: Clock,
@@ -107,36 +172,56 @@ pub async fn run(
     tls::install_crypto_provider();
     let metrics = Arc::new(Metrics::new());
     let (audit, writer) = AuditTrail::start(audit_out, metrics.clone())?;
-    let keys = Keys::new(config, &metrics)?;
-    let process =
-        Arc::new(Process { metrics: metrics.clone(), keys: keys.clone(), draining: AtomicBool::new(false) });
-    let ledger = Arc::new(Ledger {
-        audit,
-        metrics: metrics.clone(),
-        rules: config.policy.rules.iter().map(|rule| rule.name.clone()).collect(),
-        entries: config.trust.iter().map(|entry| entry.name.clone()).collect(),
+    let loaded = Arc::new(loaded);
+    let mut lasting =
+        Lasting { metrics: metrics.clone(), audit, refusals: Arc::default(), clock, cells: Vec::new() };
+    let draft = Draft::new(loaded.clone(), None, &metrics, loaded.config.workers)?;
+    let first = Arc::new(draft.generation(&lasting));
+    lasting.cells = first.serving().iter().map(|serving| Arc::new(ArcSwap::new(serving.clone()))).collect();
+    let workers = Workers::start(&lasting.cells, &metrics)?;
+    first.enter(None, &lasting);
+    metrics.config_is_good(true);
+    let process = Arc::new(Process {
+        metrics,
+        current: ArcSwap::new(first),
+        draining: AtomicBool::new(false),
+        started: SystemTime::now(),
+        last_reload: Mutex::default(),
     });
-    let revocations = RevocationList::new(config.revocations.as_ref(), &metrics);
-    let gateway = Arc::new(Gateway::new(config, keys.clone(), revocations.clone(), ledger, clock));
-    let settings = ConnectionSettings::new(config);
-    let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
-    let workers =
-        Workers::start(config.workers, gateway, &Target::new(&config.upstream)?, &settings, tls, &metrics)?;
 
     let doors = Doors::open(listeners.proxy, listeners.forward_auth)?;
-    let health = listener(listeners.health, "health")?;
-    let health = tokio::spawn(health::serve(health, process.clone()));
-    keys.start();
-    let refreshing = [tokio::spawn(revocations.run())];
+    let mut serving = JoinSet::new();
+    serving.spawn(health::serve(listener(listeners.health, "health")?, process.clone()));
+    let (ask, asked) = mpsc::channel(16);
+    if let Some(admin) = listeners.admin {
+        let of = process.clone();
+        let overview = Box::new(move || of.overview());
+        let console = Console { overview, reload: ask, refusals: lasting.refusals.clone() };
+        serving.spawn(admin::serve(listener(admin, "admin")?, Arc::new(console)));
+    }
+    let mut reloading = JoinSet::new();
+    let notifier = Arc::new(surroundings.notifier);
+    if let Some(reload) = surroundings.reload {
+        let (process, lasting, notifier) = (process.clone(), Arc::new(lasting), notifier.clone());
+        let reloader = Reloader { process, lasting, reload, started: loaded, notifier };
+        reloading.spawn(reloader.run(reload::hangups()?, asked));
+    }
 
-    let connections = Arc::new(Semaphore::new(config.limits.connections));
+    // Not when there are keys: a backend that has them may be waiting for us to start.
+    notifier.tell("READY=1\nSTATUS=listening");
+
+    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     tokio::select! {
-        () = doors.accept(&workers, &connections) => {}
+        () = doors.accept(&workers, &connections, &process) => {}
         () = shutdown => {}
     }
-    drain(config, &process, doors, workers, &connections).await;
-    refreshing.iter().for_each(tokio::task::JoinHandle::abort);
-    health.abort();
+    // What is in force now is what the process ends with.
+    reloading.shutdown().await;
+    notifier.tell("STOPPING=1\nSTATUS=draining");
+    drain(&process, doors, workers, &connections).await;
+    serving.shutdown().await;
+    // Its tasks hold the audit trail too.
+    drop(process);
     finish(writer).await;
     Ok(())
 }
@@ -151,40 +236,53 @@ fn listener(listener: StdListener, name: &'static str) -> io::Result<TcpListener
 
 /// The listeners that requests come in by.
 struct Doors {
-    proxy: TcpListener,
-    forward_auth: Option<TcpListener>,
+    proxy: Listener,
+    forward_auth: Option<Listener>,
 }
 
 impl Doors {
-    fn open(proxy: StdListener, forward_auth: Option<StdListener>) -> io::Result<Self> {
-        let proxy = listener(proxy, "proxy")?;
-        let forward_auth = forward_auth.map(|asking| listener(asking, "forward-auth")).transpose()?;
-        Ok(Self { proxy, forward_auth })
+    fn open(proxy: Socket, forward_auth: Option<StdListener>) -> io::Result<Self> {
+        let open = |socket, name: &'static str| {
+            let listener = Listener::new(socket)?;
+            tracing::info!(listener = name, address = listener.name()?, "listening");
+            Ok::<_, io::Error>(listener)
+        };
+        let forward_auth = forward_auth.map(|asking| open(Socket::Tcp(asking), "forward-auth"));
+        Ok(Self { proxy: open(proxy, "proxy")?, forward_auth: forward_auth.transpose()? })
     }
 
     /// Accepts by all of them until it is dropped.
-    async fn accept(&self, workers: &Workers, connections: &Arc<Semaphore>) {
+    async fn accept(&self, workers: &Workers, connections: &Arc<Semaphore>, process: &Process) {
         let asking = async {
             if let Some(listener) = &self.forward_auth {
-                accept(listener, Door::ForwardAuth, workers, connections).await;
+                accept(listener, Door::ForwardAuth, workers, connections, process).await;
             }
         };
-        tokio::join!(accept(&self.proxy, Door::Proxy, workers, connections), asking);
+        tokio::join!(accept(&self.proxy, Door::Proxy, workers, connections, process), asking);
     }
 }
 
 /// Accepts until it is dropped. Nothing that a client or a full table of file descriptors does
 /// ends it.
-async fn accept(listener: &TcpListener, door: Door, workers: &Workers, connections: &Arc<Semaphore>) {
+async fn accept(
+    listener: &Listener,
+    door: Door,
+    workers: &Workers,
+    connections: &Arc<Semaphore>,
+    process: &Process,
+) {
     let mut failing = false;
     let turned_away = Arc::new(Semaphore::new(MAX_TURNED_AWAY));
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 failing = false;
+                let open = MAX_CONNECTIONS - connections.available_permits();
+                // Nothing happens between the two: this is as good as taking one of so many.
+                let welcome = open < process.current.load().loaded.config.limits.connections;
                 match connections.clone().try_acquire_owned() {
-                    Ok(permit) => workers.hand_over(Job::new(stream, peer, door, permit)),
-                    Err(_) => turn_away(stream, &turned_away),
+                    Ok(permit) if welcome => workers.hand_over(Job::new(stream, peer, door, permit)),
+                    _ => turn_away(stream, &turned_away),
                 }
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -206,7 +304,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 /// Answers one connection too many and lets it read the answer: a socket that is closed with
 /// bytes unread is reset, and the answer with it. Few of these wait at a time.
-fn turn_away(mut stream: TcpStream, waiting: &Arc<Semaphore>) {
+fn turn_away(stream: Stream, waiting: &Arc<Semaphore>) {
     let row = challenge::row(Reason::Overloaded);
     let body = challenge::body(row.status, row.message);
     let answer = format!(
@@ -217,6 +315,7 @@ fn turn_away(mut stream: TcpStream, waiting: &Arc<Semaphore>) {
     // A fresh socket's buffer takes it whole; a client that is gone already needs no answer.
     let _ = stream.try_write(answer.as_bytes());
     let Ok(slot) = waiting.clone().try_acquire_owned() else { return };
+    let mut stream = stream.boxed();
     tokio::spawn(async move {
         let _slot = slot;
         let closing = async {
@@ -230,28 +329,25 @@ fn turn_away(mut stream: TcpStream, waiting: &Arc<Semaphore>) {
 
 /// Not ready at once; after `shutdown.delay` nothing new; what runs may end within
 /// `shutdown.drainTimeout`.
-async fn drain(
-    config: &Config,
-    process: &Process,
-    doors: Doors,
-    workers: Workers,
-    connections: &Arc<Semaphore>,
-) {
+async fn drain(process: &Process, doors: Doors, workers: Workers, connections: &Arc<Semaphore>) {
     process.draining.store(true, Ordering::Relaxed);
-    tracing::info!(delay = ?config.shutdown.delay, timeout = ?config.shutdown.drain_timeout, "draining");
+    let shutdown = process.current.load().loaded.config.shutdown.clone();
+    tracing::info!(delay = ?shutdown.delay, timeout = ?shutdown.drain_timeout, "draining");
     tokio::select! {
-        () = doors.accept(&workers, connections) => {}
-        () = sleep(config.shutdown.delay) => {}
+        () = doors.accept(&workers, connections, process) => {}
+        () = sleep(shutdown.delay) => {}
     }
+    // Whoever is connected already is let in: closing the listener would reset them.
+    let _ = timeout(Duration::ZERO, doors.accept(&workers, connections, process)).await;
     drop(doors);
-    let deadline = Instant::now() + config.shutdown.drain_timeout;
+    let deadline = Instant::now() + shutdown.drain_timeout;
     workers.drain();
-    let all = u32::try_from(config.limits.connections).unwrap_or(u32::MAX);
+    let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);
     tokio::select! {
         // Every connection has given its permit back.
         _ = connections.acquire_many(all) => tracing::info!("drained"),
         () = sleep_until(deadline) => {
-            let open = config.limits.connections - connections.available_permits();
+            let open = MAX_CONNECTIONS - connections.available_permits();
             tracing::warn!(open, "drainTimeout is over: closing what is still open");
         }
     }

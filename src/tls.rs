@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
@@ -11,7 +12,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::config::{ClientTls, ServerTls};
+use crate::config::{ClientAuth, ClientTls, ServerTls};
 
 /// What is wrong with certificate files.
 #[derive(Debug, thiserror::Error)]
@@ -23,13 +24,25 @@ pub enum TlsError {
     NoCertificate(PathBuf),
     #[error("{path}: {cause}", path = .0.display(), cause = .1)]
     Rejected(PathBuf, rustls::Error),
+    #[error("{path}: the certificate has ended at {end}", path = .0.display(), end = humantime::format_rfc3339_seconds(*.1))]
+    Ended(PathBuf, SystemTime),
     #[error("client certificates: {0}")]
     ClientVerifier(rustls::server::VerifierBuilderError),
 }
 
-/// The configuration of a listener. HTTP/1.1 only is offered by ALPN.
-pub fn server_config(files: &ServerTls) -> Result<Arc<ServerConfig>, TlsError> {
+/// The configuration of a listener.
+#[derive(Clone, Debug)]
+pub struct ListenerTls {
+    /// HTTP/1.1 only is offered by ALPN.
+    pub config: Arc<ServerConfig>,
+    /// When the certificate ends.
+    pub not_after: Option<SystemTime>,
+}
+
+/// Reads the files of a listener.
+pub fn server_config(files: &ServerTls) -> Result<ListenerTls, TlsError> {
     let chain = certificates(&files.cert_file)?;
+    let not_after = chain.first().and_then(not_after);
     let key = private_key(&files.key_file)?;
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -39,17 +52,58 @@ pub fn server_config(files: &ServerTls) -> Result<Arc<ServerConfig>, TlsError> {
         Some(path) => {
             let mut roots = RootCertStore::empty();
             add_authorities(&mut roots, path)?;
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-                .build()
-                .map_err(TlsError::ClientVerifier)?;
-            builder.with_client_cert_verifier(verifier)
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+            let verifier = match files.client_auth {
+                ClientAuth::Required => verifier,
+                ClientAuth::Optional => verifier.allow_unauthenticated(),
+            };
+            builder.with_client_cert_verifier(verifier.build().map_err(TlsError::ClientVerifier)?)
         }
     };
     let mut config = builder
         .with_single_cert(chain, key)
         .map_err(|error| TlsError::Rejected(files.cert_file.clone(), error))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(ListenerTls { config: Arc::new(config), not_after })
+}
+
+/// `notAfter` of a certificate (RFC 5280 section 4.1.2.5), which rustls does not look at in our own.
+fn not_after(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+    use spki::der::asn1::{AnyRef, GeneralizedTime, UtcTime};
+    use spki::der::{Decode as _, Reader, Result, SliceReader, Tag};
+    // Every element is read to its end: a reader minds what is left over.
+    fn skip<'r>(reader: &mut impl Reader<'r>) -> Result<()> {
+        AnyRef::decode(reader).map(drop)
+    }
+    fn time<'r>(reader: &mut impl Reader<'r>) -> Result<Duration> {
+        match reader.peek_header()?.tag {
+            Tag::UtcTime => UtcTime::decode(reader).map(|time| time.to_unix_duration()),
+            _ => GeneralizedTime::decode(reader).map(|time| time.to_unix_duration()),
+        }
+    }
+    let end = SliceReader::new(certificate).ok()?.sequence(|certificate| {
+        let end = certificate.sequence(|signed| {
+            if signed.peek_header()?.tag.is_context_specific() {
+                // The version.
+                skip(signed)?;
+            }
+            // Serial number, signature, issuer.
+            (0..3).try_for_each(|_| skip(signed))?;
+            let end = signed.sequence(|validity| {
+                time(validity)?;
+                time(validity)
+            })?;
+            while !signed.is_finished() {
+                skip(signed)?;
+            }
+            Ok(end)
+        })?;
+        while !certificate.is_finished() {
+            skip(certificate)?;
+        }
+        Ok(end)
+    });
+    Some(SystemTime::UNIX_EPOCH + end.ok()?)
 }
 
 /// The configuration of our own requests: the platform's authorities, and those of `files`.

@@ -4,6 +4,7 @@
 //! connections, spawns a task per answer with a body, and costs a quarter more per request.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use http::uri::{Authority, PathAndQuery, Uri};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
@@ -33,6 +34,8 @@ const MAX_IDLE: usize = 256;
 /// The backend's address and manners; the same for every worker.
 #[derive(Clone)]
 pub struct Target {
+    /// In place of host and port, the path of a socket.
+    socket: Option<PathBuf>,
     host: Box<str>,
     port: u16,
     prefix: Box<str>,
@@ -47,6 +50,7 @@ impl Target {
     pub fn new(config: &config::Upstream) -> Result<Self, TlsError> {
         let url = &config.url;
         let host = url.host_str().unwrap_or_default();
+        let is_unix = url.scheme() == "unix";
         let tls = match url.scheme() {
             "https" => {
                 let mut client = tls::client_config(&config.tls)?;
@@ -60,7 +64,8 @@ impl Target {
         Ok(Self {
             host: host.trim_matches(['[', ']']).into(),
             port: url.port_or_known_default().unwrap_or(80),
-            prefix: url.path().trim_end_matches('/').into(),
+            prefix: if is_unix { "".into() } else { url.path().trim_end_matches('/').into() },
+            socket: is_unix.then(|| url.path().into()),
             tls,
             connect_timeout: config.connect_timeout,
             response_timeout: config.response_timeout,
@@ -80,6 +85,9 @@ impl Target {
     /// Opens one connection and starts the task that drives it.
     async fn connect(&self) -> io::Result<SendRequest<RequestBody>> {
         let opening = async {
+            if let Some(path) = &self.socket {
+                return start(UnixStream::connect(path).await?).await;
+            }
             let stream = TcpStream::connect((&*self.host, self.port)).await?;
             stream.set_nodelay(true)?;
             match &self.tls {

@@ -26,7 +26,7 @@ fn facts(target: &str) -> Option<RequestFacts> {
     let mut fields = HeaderMap::new();
     fields.insert("host", HeaderValue::from_static("a.example"));
     let target = Uri::try_from(target).ok()?;
-    let peer = [192, 0, 2, 1].into();
+    let peer = std::net::IpAddr::from([192, 0, 2, 1]);
     RequestFacts::read(&Method::GET, &target, Version::HTTP_11, &fields, &[], peer).ok()
 }
 

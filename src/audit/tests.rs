@@ -56,7 +56,7 @@ fn record(path: &str) -> AuditRecord<'_> {
         kid: None,
         token_fingerprint: None,
         client: None,
-        source_address: [192, 0, 2, 1].into(),
+        source_address: Some([192, 0, 2, 1].into()),
         duration_ms: 1.5,
         request_bytes: 0,
         response_bytes: 12,
@@ -97,7 +97,7 @@ fn a_record_holds_what_is_known_and_leaves_out_what_is_not() {
         complete: false,
         principal: Some("ada"),
         kid: Some("k"),
-        source_address: "2001:db8::1".parse().unwrap(),
+        source_address: Some("2001:db8::1".parse().unwrap()),
         ..record("/b")
     });
     drop(writer);

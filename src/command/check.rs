@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use rule_tests::{Results, TestResult};
 
-use super::keys::{fetch, source_json, times};
+use super::keys::{fetch, times};
 use super::routes::row_json;
 use super::{ConfigArguments, Failure, write_out};
 use crate::config::{self, Config, Flags, Loaded, Sources};
@@ -139,7 +139,7 @@ fn print(
     let mut out = String::new();
     if as_json {
         let findings: Vec<_> = findings.iter().map(|finding| json!({"level": finding.level, "path": finding.path, "message": finding.message, "help": finding.help, "steps": finding.steps})).collect();
-        let sources = sources.iter().map(source_json).collect::<Value>();
+        let sources = sources.iter().map(|source| source.to_json(SystemTime::now())).collect::<Value>();
         out = format!(
             "{:#}\n",
             json!({"findings": findings, "sources": sources, "tests": tested.json(), "routes": configured_rows(routes).map(|(at, row)| row_json(at, row)).collect::<Value>()})

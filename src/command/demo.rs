@@ -10,10 +10,10 @@ use clap::Args;
 
 use super::run::ended;
 use super::{Failure, runtime};
-use crate::config::{self, Config, Flags, Sources};
+use crate::config::{self, Flags, Loaded, Sources};
 use crate::gateway::system_clock;
 use crate::policy::{Matching, Methods, Mode, PathPattern, PatternError, Requirement, Rule, Verdict};
-use crate::server::{self, Listeners};
+use crate::server::{self, Listeners, Socket, Surroundings};
 use crate::telemetry;
 
 mod backend;
@@ -38,11 +38,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let issuer = Issuer::new().map_err(|error| Failure::Other(format!("cannot make demo keys: {error}")))?;
     let issuer_listener = loopback(0)?;
     let backend_listener = loopback(0)?;
-    let config = configuration(issuer_listener.local_addr()?, backend_listener.local_addr()?)?;
-    telemetry::start(&config.log)?;
+    let loaded = configuration(issuer_listener.local_addr()?, backend_listener.local_addr()?)?;
+    telemetry::start(&loaded.config.log)?;
     let proxy = loopback(arguments.port).or_else(|_| loopback(0))?;
-    let listeners = Listeners { proxy, health: loopback(0)?, forward_auth: None };
-    let (proxy, health) = (listeners.proxy.local_addr()?, listeners.health.local_addr()?);
+    let address = proxy.local_addr()?;
+    let listeners =
+        Listeners { proxy: Socket::Tcp(proxy), health: loopback(0)?, admin: None, forward_auth: None };
+    let (proxy, health) = (address, listeners.health.local_addr()?);
     runtime()?.block_on(async {
         let signals = ended()?;
         tokio::spawn(issuer::serve(issuer_listener, issuer.jwks()));
@@ -59,7 +61,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 signals.await;
             }
         };
-        server::run(&config, listeners, io::stdout(), system_clock, shutdown).await?;
+        server::run(loaded, Surroundings::default(), listeners, io::stdout(), system_clock, shutdown).await?;
         match checking.await {
             Ok(failed) if failed > 0 => {
                 Err(Failure::Other(format!("{failed} of the requests were not answered as they should be")))
@@ -74,7 +76,7 @@ fn loopback(port: u16) -> io::Result<TcpListener> {
 }
 
 /// What somebody would set who puts metagate in front of OpenMetadata, and one rule.
-fn configuration(issuer: SocketAddr, backend: SocketAddr) -> Result<Config, Failure> {
+fn configuration(issuer: SocketAddr, backend: SocketAddr) -> Result<Loaded, Failure> {
     let variables = [
         ("AUTHENTICATION_PUBLIC_KEYS", format!("[http://{issuer}/jwks]")),
         ("METAGATE_UPSTREAM__URL", format!("http://{backend}")),
@@ -83,11 +85,10 @@ fn configuration(issuer: SocketAddr, backend: SocketAddr) -> Result<Config, Fail
         ("METAGATE_WORKERS", "1".to_owned()),
     ];
     let environment = variables.map(|(name, value)| (name.to_owned(), value)).to_vec();
-    let loaded = config::load(&Sources { file: None, environment, flags: Flags::default() })
+    let mut loaded = config::load(&Sources { file: None, environment, flags: Flags::default() })
         .map_err(Failure::Config)?;
-    let mut config = loaded.config;
-    config.policy.rules.push(only_admins_delete()?);
-    Ok(config)
+    loaded.config.policy.rules.push(only_admins_delete()?);
+    Ok(loaded)
 }
 
 fn only_admins_delete() -> Result<Rule, PatternError> {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{ConfigArguments, Failure, load, runtime};
 use crate::config::{Config, Flags};
-use crate::jose::{KeyFamily, SkippedKey, VerificationKey};
+use crate::jose::{SkippedKey, VerificationKey};
 use crate::keys::{Keys, SourceStatus};
 use crate::metrics::Metrics;
 use crate::tls;
@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let loaded = load(&arguments.config, Flags::default())?;
     let sources = fetch(&loaded.config)?;
     if arguments.json {
-        println!("{:#}", Value::from_iter(sources.iter().map(source_json)));
+        println!("{:#}", Value::from_iter(sources.iter().map(|source| source.to_json(SystemTime::now()))));
     } else {
         sources.iter().for_each(print_source);
     }
@@ -53,7 +53,7 @@ fn print_source(source: &SourceStatus) {
         println!(
             "  usable   kid={}  {}  {} bits  {}",
             key.kid().unwrap_or("-"),
-            kind(key),
+            key.kty(),
             key.bits(),
             algorithms(key)
         );
@@ -75,41 +75,6 @@ pub(super) fn times(source: &SourceStatus, now: SystemTime) -> Vec<String> {
         lines.push(format!("next refresh in {}", whole(next)));
     }
     lines
-}
-
-/// A source as JSON.
-pub(super) fn source_json(source: &SourceStatus) -> Value {
-    let now = SystemTime::now();
-    let secs =
-        |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    let age = |time: SystemTime| now.duration_since(time).unwrap_or_default().as_secs();
-    json!({
-        "issuer": source.entry,
-        "source": source.name,
-        "failure": source.failure,
-        "fetchedAt": source.fetched_at.map(secs),
-        "ageSeconds": source.fetched_at.map(age),
-        "nextRefreshAt": source.next.map(secs),
-        "restored": source.restored,
-        "keys": source.usable.iter().map(|key| key_json(key)).chain(source.skipped.iter().map(skipped_json)).collect::<Vec<_>>(),
-    })
-}
-
-fn key_json(key: &VerificationKey) -> Value {
-    json!({"kid": key.kid(), "kty": kind(key), "bits": key.bits(), "algorithms": key.algorithms().iter().map(|algorithm| algorithm.name()).collect::<Vec<_>>(), "usable": true})
-}
-
-fn skipped_json(SkippedKey { kid, fault }: &SkippedKey) -> Value {
-    json!({"kid": kid, "usable": false, "reason": fault.as_str(), "message": fault.to_string()})
-}
-
-fn kind(key: &VerificationKey) -> &'static str {
-    match key.family() {
-        KeyFamily::Rsa => "RSA",
-        KeyFamily::P256 | KeyFamily::P384 => "EC",
-        KeyFamily::Ed25519 => "OKP",
-        KeyFamily::Hmac => "secret",
-    }
 }
 
 fn algorithms(key: &VerificationKey) -> String {

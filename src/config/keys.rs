@@ -41,6 +41,8 @@ pub enum Kind {
     Size(u64, u64),
     /// An IP address and a port.
     Address,
+    /// An IP address and a port, or the path of a Unix socket.
+    Listen,
     /// A URL of one of these schemes.
     Url(&'static [&'static str]),
     /// The path of a file or directory.
@@ -63,6 +65,8 @@ pub enum Kind {
     Algorithms,
     /// A list of networks.
     Networks,
+    /// A list of networks, in which `unix` is the peers on a Unix socket.
+    Proxies,
     /// A list of `METHOD[,METHOD] /path`.
     Routes,
     /// A list of path patterns.
@@ -90,6 +94,7 @@ impl Kind {
                 | Self::Urls(_)
                 | Self::Algorithms
                 | Self::Networks
+                | Self::Proxies
                 | Self::Routes
                 | Self::PathPatterns
                 | Self::Methods
@@ -103,7 +108,15 @@ impl Kind {
 
     /// Whether the items of a list in a string are separated by blanks too: where no item has any.
     pub const fn splits_words(self) -> bool {
-        matches!(self, Self::Urls(_) | Self::Algorithms | Self::Networks | Self::PathPatterns | Self::Methods)
+        matches!(
+            self,
+            Self::Urls(_)
+                | Self::Algorithms
+                | Self::Networks
+                | Self::Proxies
+                | Self::PathPatterns
+                | Self::Methods
+        )
     }
 
     /// Whether `text` is a value, or an item, of this kind.
@@ -124,6 +137,7 @@ impl Kind {
                 values::duration(text).and_then(|time| within(time, min, max, duration_text))
             }
             Self::Address => values::address(text).map(drop),
+            Self::Listen => values::listen(text).map(drop),
             Self::Url(schemes) | Self::Urls(schemes) => values::url(text, schemes).map(drop),
             Self::Word(words) => word(text, words),
             Self::Expectation => values::expectation(text).map(drop),
@@ -131,6 +145,7 @@ impl Kind {
             Self::BasePath => values::base_path(text).map(drop),
             Self::Algorithm | Self::Algorithms => values::algorithm(text).map(drop),
             Self::Networks => values::network(text).map(drop),
+            Self::Proxies => values::proxy(text).map(drop),
             Self::Routes => values::route(text).map(drop),
             Self::PathPatterns => values::path_pattern(text).map(drop),
             Self::Methods => {
@@ -156,6 +171,7 @@ impl Kind {
             Self::Size(min, u64::MAX) => format!("a size from {}", size_text(min)),
             Self::Size(min, max) => format!("a size from {} to {}", size_text(min), size_text(max)),
             Self::Address => "address:port".to_owned(),
+            Self::Listen => "address:port, or unix:/path".to_owned(),
             Self::Url(schemes) => format!("a URL, {}", urls(schemes)),
             Self::Path => "a path".to_owned(),
             Self::Secret => "a secret".to_owned(),
@@ -167,6 +183,7 @@ impl Kind {
             Self::Urls(schemes) => format!("a list of URLs, {}", urls(schemes)),
             Self::Algorithms => "a list of algorithms".to_owned(),
             Self::Networks => "a list of networks".to_owned(),
+            Self::Proxies => "a list of networks, or unix".to_owned(),
             Self::Routes => "a list of routes".to_owned(),
             Self::PathPatterns => "a list of path patterns".to_owned(),
             Self::Methods => "a list of methods".to_owned(),

@@ -91,6 +91,11 @@ impl Sources {
         Self { file, environment, flags }
     }
 
+    /// The file that is read, if it is there.
+    pub fn path(&self) -> PathBuf {
+        self.chosen_file().0
+    }
+
     fn variable(&self, name: &str) -> Option<&str> {
         let mut found = self.environment.iter().rev().filter(|(own, _)| own == name);
         found.next().map(|(_, value)| value.as_str())

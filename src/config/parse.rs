@@ -10,6 +10,7 @@ mod section;
 mod token_kinds;
 mod trust;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ use super::error::{ConfigError, Finding};
 use super::layer::Merged;
 use super::values;
 use super::{
-    ClientTls, Config, DatahubSystem, IdentityFields, Jwks, Limits, Log, LogFormat, ProxyProtocol, ServerTls,
-    Shutdown, TokenCache, Upstream, UpstreamAuthorization,
+    ClientAuth, ClientTls, Config, DatahubSystem, IdentityFields, Jwks, Limits, Listen, Log, LogFormat,
+    ProxyProtocol, ServerTls, Shutdown, TokenCache, Upstream, UpstreamAuthorization,
 };
 use crate::backend::Backend;
 use section::{Report, Section};
@@ -64,9 +65,11 @@ fn config(root: &Section<'_>) -> Option<Config> {
     refuse_unavailable(root);
     let authentication = root.section("authentication");
     let backend = backend(root);
-    let listen = root.need("listen", values::address, ([0, 0, 0, 0], 0).into());
-    let upstream = upstream(root, listen);
-    let place = trust::Place { listen, backend, upstream: upstream.as_ref().map(|upstream| &upstream.url) };
+    let listen = root.need("listen", values::listen, Listen::Tcp(([0, 0, 0, 0], 0).into()));
+    let address = listen.address();
+    let upstream = upstream(root, address);
+    let place =
+        trust::Place { listen: address, backend, upstream: upstream.as_ref().map(|upstream| &upstream.url) };
     let trust = trust::trust(root, &place);
     let upstream_path = upstream.as_ref().map_or("/", |upstream| upstream.url.path());
     let policy = policy::policy(root, backend, upstream_path);
@@ -74,15 +77,16 @@ fn config(root: &Section<'_>) -> Option<Config> {
     rule_warnings::warn(root, backend, &policy);
     let rule_tests = rule_tests::rule_tests(root, &policy, &trust);
     let datahub_system = datahub_system(root, backend);
+    let proxies = root.list("trustedProxies", values::proxy).unwrap_or_default();
     let revocations = revocations::revocations(root, &trust);
     Some(Config {
-        listen,
         workers: workers(root),
         backend,
         tls: server_tls(&root.section("tls")),
-        health_listen: health_listen(root, listen),
-        admin_listen: admin_listen(root, listen),
-        forward_auth: forward_auth::forward_auth(root, listen),
+        health_listen: health_listen(root, address),
+        admin_listen: admin_listen(root, address),
+        forward_auth: forward_auth::forward_auth(root, address),
+        listen,
         trust,
         jwks: jwks(&authentication.section("jwks")),
         token_cache: token_cache(&authentication.section("tokenCache")),
@@ -92,7 +96,8 @@ fn config(root: &Section<'_>) -> Option<Config> {
         identity: identity(&root.section("identity"), backend),
         datahub_system,
         proxy_protocol: proxy_protocol(root),
-        trusted_proxies: root.list("trustedProxies", values::network).unwrap_or_default(),
+        trusts_unix_peers: proxies.contains(&None),
+        trusted_proxies: proxies.into_iter().flatten().collect(),
         limits: limits(&root.section("limits")),
         shutdown: shutdown(&root.section("shutdown")),
         log: log(&root.section("log")),
@@ -131,22 +136,24 @@ fn workers(root: &Section<'_>) -> usize {
     }
 }
 
-fn health_listen(root: &Section<'_>, listen: std::net::SocketAddr) -> std::net::SocketAddr {
+fn health_listen(root: &Section<'_>, listen: Option<SocketAddr>) -> SocketAddr {
     let health = root.section("health");
-    let address = health.need("listen", values::address, listen);
-    if collide(address, listen) {
+    let address = health.need("listen", values::address, ([127, 0, 0, 1], 0).into());
+    if let Some(listen) = listen.filter(|listen| collide(address, *listen)) {
         health.error("listen", format!("{address} is the data listener's own address ({listen})"));
     }
     address
 }
 
-fn admin_listen(root: &Section<'_>, listen: std::net::SocketAddr) -> std::net::SocketAddr {
+fn admin_listen(root: &Section<'_>, listen: Option<SocketAddr>) -> SocketAddr {
     let admin = root.section("admin");
-    let address = admin.need("listen", values::address, listen);
-    let health = root.section("health").need("listen", values::address, listen);
+    let address = admin.need("listen", values::address, ([127, 0, 0, 1], 0).into());
+    let health = root.section("health").need("listen", values::address, ([127, 0, 0, 1], 0).into());
     if !address.ip().to_canonical().is_loopback() {
-        admin.error("listen", format!("{address} is not a loopback address, like 127.0.0.1:8687"));
-    } else if collide(address, listen) {
+        let message = format!("{address} can be reached from other machines, and asks nobody who they are");
+        root.report.warn(&admin.path("listen"), message, "use a loopback address, like 127.0.0.1:8687");
+    }
+    if let Some(listen) = listen.filter(|listen| collide(address, *listen)) {
         admin.error("listen", format!("{address} is the data listener's own address ({listen})"));
     } else if collide(address, health) {
         admin.error("listen", format!("{address} is the health listener's own address ({health})"));
@@ -155,14 +162,14 @@ fn admin_listen(root: &Section<'_>, listen: std::net::SocketAddr) -> std::net::S
 }
 
 /// Whether two listeners would want the same port of the same address.
-fn collide(a: std::net::SocketAddr, b: std::net::SocketAddr) -> bool {
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     let same_ip = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
     a.port() != 0 && a.port() == b.port() && same_ip
 }
 
-fn upstream(root: &Section<'_>, listen: std::net::SocketAddr) -> Option<Upstream> {
+fn upstream(root: &Section<'_>, listen: Option<SocketAddr>) -> Option<Upstream> {
     let section = root.section("upstream");
-    let url = section.read("url", |text| values::url(text, &["http", "https"]));
+    let url = section.read("url", |text| values::url(text, &["http", "https", "unix"]));
     match &url {
         None => section.missing(
             "url",
@@ -172,11 +179,12 @@ fn upstream(root: &Section<'_>, listen: std::net::SocketAddr) -> Option<Upstream
         Some(url) if url.query().is_some() => {
             section.error("url", "has a query, which no request could keep")
         }
-        Some(url) if key_source::is_own(url, listen) => {
-            section
-                .error("url", format!("is our own listener ({listen}): requests would go round in circles"));
+        Some(url) => {
+            if let Some(listen) = listen.filter(|listen| key_source::is_own(url, *listen)) {
+                let message = format!("is our own listener ({listen}): requests would go round in circles");
+                section.error("url", message);
+            }
         }
-        Some(_) => {}
     }
     let authorization = |text: &str| match text {
         "strip" => Ok(UpstreamAuthorization::Strip),
@@ -216,7 +224,16 @@ fn server_tls(section: &Section<'_>) -> Option<ServerTls> {
     if client_ca_file.is_some() && section.file("certFile").is_none() && section.file("keyFile").is_none() {
         section.error("clientCaFile", "needs certFile and keyFile: without them there is no TLS");
     }
-    identity.map(|(cert_file, key_file)| ServerTls { cert_file, key_file, client_ca_file })
+    let read = |text: &str| match text {
+        "required" => Ok(ClientAuth::Required),
+        "optional" => Ok(ClientAuth::Optional),
+        _ => Err(format!("{} is not accepted", values::quote(text))),
+    };
+    let client_auth = section.need("clientAuth", read, ClientAuth::Required);
+    if client_auth == ClientAuth::Optional && client_ca_file.is_none() {
+        section.error("clientAuth", "needs clientCaFile: no client certificate could be verified");
+    }
+    identity.map(|(cert_file, key_file)| ServerTls { cert_file, key_file, client_ca_file, client_auth })
 }
 
 fn client_tls(section: &Section<'_>) -> ClientTls {

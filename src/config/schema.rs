@@ -90,7 +90,12 @@ fn item(kind: Kind) -> Value {
 }
 
 fn url_pattern(schemes: &[&str]) -> String {
-    format!("^({})://", schemes.join("|"))
+    // A socket's path may follow at once.
+    let forms = schemes.iter().map(|scheme| match *scheme {
+        "unix" => "unix:/".to_owned(),
+        scheme => format!("{scheme}://"),
+    });
+    format!("^({})", forms.collect::<Vec<_>>().join("|"))
 }
 
 fn default(key: &Key) -> Option<Value> {

@@ -7,6 +7,7 @@ use http::{HeaderName, Method, StatusCode, Uri};
 use ipnet::IpNet;
 use url::Url;
 
+use super::Listen;
 use crate::jose::Algorithm;
 use crate::policy::{PathPattern, RoutePattern};
 
@@ -79,10 +80,41 @@ fn leading_number(text: &str) -> Option<(u64, &str)> {
     Some((number.parse().ok()?, rest))
 }
 
+/// `sun_path` has 108 bytes, the last of which is zero.
+const MAX_SOCKET_PATH: usize = 108;
+
 /// An IP address and a port.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let help = "write an IP address and a port, like 0.0.0.0:8685 or [::]:8685";
     text.parse().map_err(|_| format!("{} is not an address; {help}", quote(text)))
+}
+
+/// An IP address and a port, or `unix:` and the path of a socket.
+pub(super) fn listen(text: &str) -> Result<Listen, String> {
+    match unix_path(text) {
+        Some(path) if path.starts_with('/') && path.len() < MAX_SOCKET_PATH => Ok(Listen::Unix(path.into())),
+        Some(_) => Err(format!(
+            "{} is not unix: and an absolute path of less than {MAX_SOCKET_PATH} bytes",
+            quote(text)
+        )),
+        None => {
+            address(text).map(Listen::Tcp).map_err(|error| format!("{error}, or unix:/run/metagate.sock"))
+        }
+    }
+}
+
+/// The path behind `unix:`, which may also be written as a URL, `unix:///path`.
+fn unix_path(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix("unix:")?;
+    Some(rest.strip_prefix("//").unwrap_or(rest))
+}
+
+/// A network, or `unix` for whoever is on a Unix socket: `None`.
+pub(super) fn proxy(text: &str) -> Result<Option<IpNet>, String> {
+    match text {
+        "unix" => Ok(None),
+        _ => network(text).map(Some),
+    }
 }
 
 /// A URL of one of `schemes`, with a host (but for `file`) and without user information or fragment.
@@ -107,6 +139,13 @@ pub(super) fn url(text: &str, schemes: &[&str]) -> Result<Url, String> {
     if url.fragment().is_some() {
         return Err(format!("{shown} has a fragment (`#...`), which would never be sent"));
     }
+    if url.scheme() == "unix"
+        && (url.host_str().is_some_and(|host| !host.is_empty())
+            || url.path().len() >= MAX_SOCKET_PATH
+            || url.path().contains('%'))
+    {
+        return Err(format!("{shown} does not name a socket; write unix:/run/backend.sock"));
+    }
     if url.scheme() == "file" && url.to_file_path().is_err() {
         return Err(format!("{shown} does not name a file; write file:///path/to/jwks.json"));
     }
@@ -115,7 +154,9 @@ pub(super) fn url(text: &str, schemes: &[&str]) -> Result<Url, String> {
 
 /// `Url::parse` reads `http:a/b` as `http://a/b`, which is hardly what was meant.
 fn has_authority(text: &str) -> bool {
-    text.trim_start().split_once(':').is_some_and(|(_, rest)| rest.starts_with("//"))
+    text.trim_start()
+        .split_once(':')
+        .is_some_and(|(scheme, rest)| rest.starts_with("//") || scheme == "unix" && rest.starts_with('/'))
 }
 
 /// A network, or a single address.

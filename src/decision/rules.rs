@@ -98,7 +98,9 @@ pub(super) fn meets(requirement: &Requirement, facts: &RequestFacts, token: &Ver
             .claims
             .iter()
             .all(|(path, values)| values.iter().any(|value| holds(path.find(token.claims()), value)))
-        && (requirement.source_ips.is_empty() || contains_address(&requirement.source_ips, facts.source_ip))
+        && (requirement.source_ips.is_empty()
+            // Who has no address comes from none of these.
+            || facts.source_ip.is_some_and(|ip| contains_address(&requirement.source_ips, ip)))
 }
 
 fn is_issuer(token: &VerifiedToken, name: &str) -> bool {

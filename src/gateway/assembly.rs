@@ -34,7 +34,8 @@ pub(super) fn gateway(
         datahub_actor: identity.datahub_actor,
     };
     let head =
-        OutboundHead::new(config.backend, names, authorization(config), config.trusted_proxies.clone());
+        OutboundHead::new(config.backend, names, authorization(config), config.trusted_proxies.clone())
+            .trusting_unix_peers(config.trusts_unix_peers);
     Gateway {
         gate,
         wording,

@@ -72,7 +72,7 @@ impl Gateway {
         // the proxy's own address, and rules about networks would let all of them in or none.
         let source = self.head.source_behind_peer(&head.headers);
         let source = source.ok_or(RequestFault::BadTarget("X-Forwarded-For names no address"))?;
-        exchange.comes_from(source);
+        exchange.comes_from(Some(source));
         if let Some(host) = asked.host {
             head.headers.insert(HOST, host);
         }

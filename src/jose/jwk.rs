@@ -202,6 +202,16 @@ impl VerificationKey {
         self.family
     }
 
+    /// Its `kty`, or that it is a secret.
+    pub fn kty(&self) -> &'static str {
+        match self.family {
+            KeyFamily::Rsa => "RSA",
+            KeyFamily::P256 | KeyFamily::P384 => "EC",
+            KeyFamily::Ed25519 => "OKP",
+            KeyFamily::Hmac => "secret",
+        }
+    }
+
     /// The algorithms it may verify: its own `alg`, or where it has none its whole family.
     pub fn algorithms(&self) -> AlgorithmSet {
         self.algorithms

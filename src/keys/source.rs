@@ -128,12 +128,7 @@ impl Source {
         Ok(Self::new(entry, identity, fetcher, making))
     }
 
-    fn new(
-        entry: &TrustEntry,
-        identity: Identity,
-        fetcher: Fetcher,
-        making: &mut Making<'_>,
-    ) -> Arc<Self> {
+    fn new(entry: &TrustEntry, identity: Identity, fetcher: Fetcher, making: &mut Making<'_>) -> Arc<Self> {
         let (settings, url) = (&making.config.jwks, &identity.url);
         let directory = settings.cache_dir.as_ref().filter(|_| !fetcher.is_file());
         // The whole URL and the entry: what one entry trusts is not what another does.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::jose::{SkippedKey, VerificationKey};
@@ -44,6 +45,36 @@ impl SourceStatus {
             failure: None,
         }
     }
+}
+
+impl SourceStatus {
+    /// What `metagate keys --json` and the status page say of it.
+    pub fn to_json(&self, now: SystemTime) -> Value {
+        let secs =
+            |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        let age = |time: SystemTime| now.duration_since(time).unwrap_or_default().as_secs();
+        let usable = self.usable.iter().map(|key| key_json(key));
+        let skipped = self.skipped.iter().map(skipped_json);
+        json!({
+            "issuer": self.entry,
+            "source": self.name,
+            "failure": self.failure,
+            "fetchedAt": self.fetched_at.map(secs),
+            "ageSeconds": self.fetched_at.map(age),
+            "nextRefreshAt": self.next.map(secs),
+            "restored": self.restored,
+            "keys": usable.chain(skipped).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn key_json(key: &VerificationKey) -> Value {
+    let algorithms: Vec<_> = key.algorithms().iter().map(|algorithm| algorithm.name()).collect();
+    json!({"kid": key.kid(), "kty": key.kty(), "bits": key.bits(), "algorithms": algorithms, "usable": true})
+}
+
+fn skipped_json(SkippedKey { kid, fault }: &SkippedKey) -> Value {
+    json!({"kid": kid, "usable": false, "reason": fault.as_str(), "message": fault.to_string()})
 }
 
 /// A URL for logs and metrics: no userinfo, no query.

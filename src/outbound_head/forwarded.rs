@@ -42,8 +42,9 @@ pub(super) fn source(trusted: &[IpNet], fields: &HeaderMap) -> Option<IpAddr> {
 }
 
 /// `X-Forwarded-For`, `-Proto` and `-Host`. What is there now is a trusted proxy's.
-pub(super) fn set(fields: &mut HeaderMap, peer: IpAddr, tls: bool) {
-    let peer = peer.to_canonical().to_string();
+pub(super) fn set(fields: &mut HeaderMap, peer: Option<IpAddr>, tls: bool) {
+    // Without an address of its own, what RFC 7239 section 6 has for that.
+    let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_canonical().to_string());
     let before: Result<Vec<&str>, _> =
         fields.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::to_str).collect();
     let chain = match before {

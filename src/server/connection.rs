@@ -1,10 +1,11 @@
 //! One client connection.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Once};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
@@ -12,31 +13,55 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::intake::{Intake, PLACEHOLDER};
 use super::phase::Phase;
 use super::proxy_protocol;
-use super::worker::WorkerContext;
+use super::socket::Stream;
+use super::worker::{TrustedProxies, WorkerContext};
 use crate::gateway::{Door, Peer, UnreadHead};
 use crate::respond::ObservedBody;
 
 /// Serves a connection until it ends or is drained.
-pub(super) async fn serve(mut stream: TcpStream, address: SocketAddr, door: Door, context: &WorkerContext) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY cannot be set");
+pub(super) async fn serve(stream: Stream, address: Option<IpAddr>, door: Door, context: &WorkerContext) {
+    match stream {
+        Stream::Tcp(stream) => {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY cannot be set");
+            }
+            serve_stream(stream, address, door, context).await;
+        }
+        Stream::Unix(stream) => serve_stream(stream, address, door, context).await,
     }
-    let address = address.ip().to_canonical();
-    let address = match door {
-        Door::Proxy => client_address(&mut stream, address, context).await,
-        // A proxy that asks speaks for itself, and for others in its fields.
-        Door::ForwardAuth => Some(address),
+}
+
+async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    mut stream: S,
+    peer: Option<IpAddr>,
+    door: Door,
+    context: &WorkerContext,
+) {
+    // Not the whole of it: a connection may outlive its configuration by far.
+    let (tls, settings) = {
+        let serving = context.serving.load();
+        (serving.tls.clone(), serving.settings.clone())
     };
-    let Some(address) = address else { return };
-    match &context.tls {
+    let address = match (door, &settings.proxies) {
+        (Door::Proxy, Some(proxies)) => {
+            let limit = settings.intake.head_time;
+            match client_address(&mut stream, peer, proxies, limit).await {
+                Some(address) => address,
+                None => return,
+            }
+        }
+        // A proxy that asks speaks for itself, and for others in its fields.
+        (Door::Proxy, None) | (Door::ForwardAuth, _) => peer,
+    };
+    let limit = settings.intake.head_time;
+    match tls {
         None => serve_http1(stream, Peer { address, tls: false, door }, context).await,
-        Some(acceptor) => match timeout(context.settings.intake.head_time, acceptor.accept(stream)).await {
+        Some(acceptor) => match timeout(limit, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => serve_http1(stream, Peer { address, tls: true, door }, context).await,
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
@@ -45,23 +70,29 @@ pub(super) async fn serve(mut stream: TcpStream, address: SocketAddr, door: Door
 }
 
 /// Who the connection comes from; `None` where a proxy must say so and does not.
-async fn client_address(stream: &mut TcpStream, peer: IpAddr, context: &WorkerContext) -> Option<IpAddr> {
+async fn client_address(
+    stream: &mut (impl AsyncRead + Unpin),
+    peer: Option<IpAddr>,
+    proxies: &TrustedProxies,
+    limit: Duration,
+) -> Option<Option<IpAddr>> {
     static TOLD: Once = Once::new();
-    let Some(proxies) = &context.settings.proxies else { return Some(peer) };
-    let trusted = proxies.is_empty() || proxies.iter().any(|network| network.contains(&peer));
-    let reading = timeout(context.settings.intake.head_time, proxy_protocol::read(stream));
-    let why = match trusted {
+    let why = match proxies.speak_for_others(peer) {
         false => "its peer is not in trustedProxies".to_owned(),
-        true => match reading.await {
-            Ok(Ok(address)) => return Some(address.map_or(peer, |address| address.ip().to_canonical())),
+        true => match timeout(limit, proxy_protocol::read(stream)).await {
+            Ok(Ok(address)) => return Some(address.map(|address| address.ip().to_canonical()).or(peer)),
             Ok(Err(fault)) => fault.to_string(),
             Err(_) => "its PROXY protocol header did not arrive in time".to_owned(),
         },
     };
     TOLD.call_once(|| {
-        tracing::warn!(%peer, why, "closed a connection: proxyProtocol is required; more are told at level debug");
+        tracing::warn!(
+            ?peer,
+            why,
+            "closed a connection: proxyProtocol is required; more are told at level debug"
+        );
     });
-    tracing::debug!(%peer, why, "closed a connection: proxyProtocol is required");
+    tracing::debug!(?peer, why, "closed a connection: proxyProtocol is required");
     None
 }
 
@@ -74,15 +105,18 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let phase = phase.clone();
         async move {
+            // As it is now: the next request of a connection is judged by the configuration of its time.
+            let serving = context.serving.load_full();
             let answer = match refused(&request, &phase) {
-                None => context.gateway.serve(&context.upstream, peer, request).await,
-                Some(head) => Ok(context.gateway.refuse_head(peer, &head)),
+                None => serving.gateway.serve(&serving.upstream, peer, request).await,
+                Some(head) => Ok(serving.gateway.refuse_head(peer, &head)),
             };
             answer.map(|answer| answer.map(|body| LastBody { body, phase }))
         }
     });
-    let io = TokioIo::new(Intake::new(stream, phase.clone(), context.settings.intake, BytesMut::new()));
-    let mut connection = pin!(context.settings.http1.serve_connection(io, service));
+    let settings = context.serving.load().settings.clone();
+    let io = TokioIo::new(Intake::new(stream, phase.clone(), settings.intake, BytesMut::new()));
+    let mut connection = pin!(settings.http1.serve_connection(io, service));
     let mut drain = context.drain.clone();
     let draining = async move {
         // The sender outlives the workers; if it is gone, so is the reason to go on.

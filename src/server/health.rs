@@ -58,7 +58,7 @@ fn answer(request: &Request<Incoming>, process: &Process) -> Response<Full<Bytes
         "/readyz" if process.is_ready() => plain(StatusCode::OK, "ok\n"),
         "/readyz" => plain(
             StatusCode::SERVICE_UNAVAILABLE,
-            if process.keys.are_ready() { "draining\n" } else { "waiting for keys\n" },
+            if process.has_keys() { "draining\n" } else { "waiting for keys\n" },
         ),
         "/metrics" => {
             let mut response = Response::new(Full::new(process.metrics.encode().into()));

@@ -8,8 +8,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// The longest line of version 1, CR LF included.
@@ -32,7 +31,7 @@ pub(super) enum ProxyFault {
 }
 
 /// Reads the header. `None` where it names no address: the peer speaks for itself then.
-pub(super) async fn read(stream: &mut TcpStream) -> Result<Option<SocketAddr>, ProxyFault> {
+pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>, ProxyFault> {
     // No header of either version is shorter.
     let mut start = [0; SIGNATURE.len()];
     stream.read_exact(&mut start).await?;
@@ -43,23 +42,21 @@ pub(super) async fn read(stream: &mut TcpStream) -> Result<Option<SocketAddr>, P
         return Err(ProxyFault::Missing);
     }
     let mut line = start.to_vec();
-    let mut ahead = [0; MAX_LINE];
+    // One byte at a time: what comes after the line is not ours to take.
     while !line.ends_with(b"\n") {
-        let room = MAX_LINE - line.len();
-        let seen = stream.peek(ahead.get_mut(..room).unwrap_or_default()).await?;
-        if seen == 0 {
-            return Err(if room == 0 { ProxyFault::TooLong } else { ProxyFault::Malformed });
+        if line.len() == MAX_LINE {
+            return Err(ProxyFault::TooLong);
         }
-        // All of it belongs to the line, or what is up to its end.
-        let ours = ahead.iter().take(seen).position(|byte| *byte == b'\n').map_or(seen, |at| at + 1);
-        let begin = line.len();
-        line.resize(begin + ours, 0);
-        stream.read_exact(line.get_mut(begin..).unwrap_or_default()).await?;
+        match stream.read_u8().await {
+            Ok(byte) => line.push(byte),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(ProxyFault::Malformed),
+            Err(error) => return Err(error.into()),
+        }
     }
     line_address(&line)
 }
 
-async fn read_binary(stream: &mut TcpStream) -> Result<Option<SocketAddr>, ProxyFault> {
+async fn read_binary(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>, ProxyFault> {
     let mut fixed = [0; 4];
     stream.read_exact(&mut fixed).await?;
     let [command, family, high, low] = fixed;

@@ -1,27 +1,28 @@
 //! The workers: one thread, one current-thread runtime and one pool each.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use hyper::server::conn::http1;
 use ipnet::IpNet;
-use rustls::ServerConfig;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::connection;
 use super::intake::IntakeLimits;
+use super::socket::Stream;
 use crate::config::{Config, ProxyProtocol};
 use crate::gateway::{Door, Gateway};
 use crate::metrics::Metrics;
+use crate::policy::contains_address;
 use crate::request::HeadLimits;
-use crate::upstream::{Target, Upstream};
+use crate::upstream::Upstream;
 
 /// How long a connection may be kept alive without a request. Long, because OpenMetadata's client
 /// does not repeat a write on a connection that was closed under it.
@@ -32,14 +33,19 @@ const MAX_BUFFER_BYTES: usize = 400 * 1024;
 
 /// An accepted connection on its way to a worker.
 pub(super) struct Job {
-    stream: TcpStream,
-    peer: SocketAddr,
+    stream: Stream,
+    peer: Option<IpAddr>,
     door: Door,
     permit: OwnedSemaphorePermit,
 }
 
 impl Job {
-    pub(super) fn new(stream: TcpStream, peer: SocketAddr, door: Door, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(
+        stream: Stream,
+        peer: Option<IpAddr>,
+        door: Door,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
         Self { stream, peer, door, permit }
     }
 }
@@ -49,9 +55,23 @@ impl Job {
 pub(super) struct ConnectionSettings {
     pub(super) http1: http1::Builder,
     pub(super) intake: IntakeLimits,
-    /// Whose PROXY protocol headers are read, where connections must begin with one: empty is
-    /// everybody's.
-    pub(super) proxies: Option<Arc<[IpNet]>>,
+    /// Whose PROXY protocol headers are read, where connections must begin with one.
+    pub(super) proxies: Option<TrustedProxies>,
+}
+
+/// Peers that may say who a connection comes from.
+#[derive(Clone)]
+pub(super) struct TrustedProxies {
+    networks: Arc<[IpNet]>,
+    unix: bool,
+}
+
+impl TrustedProxies {
+    /// Whether such a peer may. Where nobody is named, everybody may.
+    pub(super) fn speak_for_others(&self, peer: Option<IpAddr>) -> bool {
+        let nobody_named = self.networks.is_empty() && !self.unix;
+        nobody_named || peer.map_or(self.unix, |peer| contains_address(&self.networks, peer))
+    }
 }
 
 impl ConnectionSettings {
@@ -73,7 +93,10 @@ impl ConnectionSettings {
             idle_time: IDLE_TIMEOUT,
         };
         let required = config.proxy_protocol == ProxyProtocol::Require;
-        let proxies = required.then(|| config.trusted_proxies.as_slice().into());
+        let proxies = required.then(|| TrustedProxies {
+            networks: config.trusted_proxies.as_slice().into(),
+            unix: config.trusts_unix_peers,
+        });
         Self { http1, intake, proxies }
     }
 }
@@ -90,36 +113,33 @@ struct Worker {
     thread: thread::JoinHandle<()>,
 }
 
+/// What a worker serves with while one configuration is in force.
+pub(super) struct Serving {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) upstream: Arc<Upstream>,
+    /// For connections that are accepted from now on.
+    pub(super) settings: ConnectionSettings,
+    pub(super) tls: Option<TlsAcceptor>,
+}
+
 /// What every connection of a worker shares.
 #[derive(Clone)]
 pub(super) struct WorkerContext {
-    pub(super) gateway: Arc<Gateway>,
-    pub(super) upstream: Arc<Upstream>,
-    pub(super) settings: ConnectionSettings,
-    pub(super) tls: Option<TlsAcceptor>,
+    /// The worker's own, so that no count of it moves between cores; looked at for each request.
+    pub(super) serving: Arc<ArcSwap<Serving>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) drain: watch::Receiver<bool>,
 }
 
 impl Workers {
-    pub(super) fn start(
-        count: usize,
-        gateway: Arc<Gateway>,
-        target: &Target,
-        settings: &ConnectionSettings,
-        tls: Option<Arc<ServerConfig>>,
-        metrics: &Arc<Metrics>,
-    ) -> io::Result<Self> {
+    /// One worker for each of `cells`, which say what it serves with.
+    pub(super) fn start(cells: &[Arc<ArcSwap<Serving>>], metrics: &Arc<Metrics>) -> io::Result<Self> {
         let drain = watch::Sender::new(false);
-        let tls = tls.map(TlsAcceptor::from);
-        let mut workers = Vec::with_capacity(count);
-        for number in 0..count {
+        let mut workers = Vec::with_capacity(cells.len());
+        for (number, serving) in cells.iter().enumerate() {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let context = WorkerContext {
-                gateway: gateway.clone(),
-                upstream: Upstream::new(target.clone()),
-                settings: settings.clone(),
-                tls: tls.clone(),
+                serving: serving.clone(),
                 metrics: metrics.clone(),
                 drain: drain.subscribe(),
             };
@@ -165,7 +185,7 @@ impl Workers {
 async fn serve(mut jobs: UnboundedReceiver<Job>, context: WorkerContext, open: Arc<AtomicUsize>) {
     while let Some(Job { stream, peer, door, permit }) = jobs.recv().await {
         // A socket belongs to the runtime that polls it.
-        let Ok(stream) = stream.into_std().and_then(TcpStream::from_std) else {
+        let Ok(stream) = stream.moved() else {
             open.fetch_sub(1, Ordering::Relaxed);
             continue;
         };

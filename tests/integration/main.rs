@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "what fails in a test's helper fails the test")]
 
+mod admin;
 mod authorization;
 mod catalogue;
 mod connections;

@@ -1,8 +1,12 @@
 //! The process as its operator sees it: probes, metrics, audit, signals, commands.
 
 mod commands;
+mod draining;
 mod keys_in_time;
+mod reload;
 mod revocation;
+mod socket_files;
+mod supervised;
 
 use crate::support::eventually;
 use crate::support::gateway::{Setup, text};

@@ -1,5 +1,7 @@
 //! TLS on every side: the listener, the backend, the key sources.
 
+mod reload;
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -32,16 +34,20 @@ struct Certificates {
 
 impl Certificates {
     fn new() -> Self {
+        Self::until(2100)
+    }
+
+    /// With a leaf that is good until the first day of that year.
+    fn until(year: i32) -> Self {
         let mut authority = CertificateParams::new(Vec::new()).expect("parameters");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().expect("a key"))
             .expect("an authority");
         let key = KeyPair::generate().expect("a key");
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let leaf = CertificateParams::new(names)
-            .expect("parameters")
-            .signed_by(&key, &authority)
-            .expect("a certificate");
+        let mut leaf = CertificateParams::new(names).expect("parameters");
+        leaf.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let leaf = leaf.signed_by(&key, &authority).expect("a certificate");
         let directory = tempfile::tempdir().expect("a directory");
         for (name, text) in
             [("ca.pem", authority.pem()), ("tls.crt", leaf.pem()), ("tls.key", key.serialize_pem())]
@@ -100,12 +106,33 @@ impl Certificates {
     /// What a TLS client with these authorities gets for one request; `None` if the handshake or
     /// the connection fails.
     fn ask(&self, address: SocketAddr, with_certificate: bool, token: &str) -> Option<String> {
-        let stream = TcpStream::connect(address).expect("a listener");
-        self.ask_over(stream, with_certificate, token)
+        let identity = with_certificate.then_some(self);
+        ask_over(self.connect_with(address, identity), token)
     }
 
-    /// The same over a connection on which something was said before.
-    fn ask_over(&self, stream: TcpStream, with_certificate: bool, token: &str) -> Option<String> {
+    /// The same, with the certificate of `self` and the authorities of `trusted`.
+    fn ask_as(&self, trusted: &Self, address: SocketAddr) -> Option<String> {
+        ask_over(trusted.connect_with(address, Some(self)), &bearer(&Token::user()))
+    }
+
+    fn connect(
+        &self,
+        address: SocketAddr,
+        with_certificate: bool,
+    ) -> StreamOwned<ClientConnection, TcpStream> {
+        self.connect_with(address, with_certificate.then_some(self))
+    }
+
+    fn connect_with(
+        &self,
+        address: SocketAddr,
+        identity: Option<&Self>,
+    ) -> StreamOwned<ClientConnection, TcpStream> {
+        self.over(TcpStream::connect(address).expect("a listener"), identity)
+    }
+
+    /// Over a connection on which something may have been said before.
+    fn over(&self, stream: TcpStream, identity: Option<&Self>) -> StreamOwned<ClientConnection, TcpStream> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(self.ca.clone()).expect("an authority");
@@ -113,24 +140,26 @@ impl Certificates {
             .with_safe_default_protocol_versions()
             .expect("versions")
             .with_root_certificates(roots);
-        let config = if with_certificate {
-            builder.with_client_auth_cert(vec![self.leaf.clone()], self.private_key()).expect("a pair")
-        } else {
-            builder.with_no_client_auth()
+        let config = match identity {
+            Some(own) => {
+                builder.with_client_auth_cert(vec![own.leaf.clone()], own.private_key()).expect("a pair")
+            }
+            None => builder.with_no_client_auth(),
         };
         let name = ServerName::try_from("localhost").expect("a name");
         stream.set_read_timeout(Some(DEADLINE)).expect("a time-out");
-        let mut tls =
-            StreamOwned::new(ClientConnection::new(Arc::new(config), name).expect("a client"), stream);
-        let request = format!(
-            "GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: {token}\r\n\r\n"
-        );
-        tls.write_all(request.as_bytes()).ok()?;
-        let mut answer = String::new();
-        // An end without close_notify is an error; what came before it counts.
-        let _ = tls.read_to_string(&mut answer);
-        (!answer.is_empty()).then_some(answer)
+        StreamOwned::new(ClientConnection::new(Arc::new(config), name).expect("a client"), stream)
     }
+}
+
+fn ask_over(mut tls: StreamOwned<ClientConnection, TcpStream>, token: &str) -> Option<String> {
+    let request =
+        format!("GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: {token}\r\n\r\n");
+    tls.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    // An end without close_notify is an error; what came before it counts.
+    let _ = tls.read_to_string(&mut answer);
+    (!answer.is_empty()).then_some(answer)
 }
 
 fn listener(certificates: &Certificates, more: &str) -> (Issuer, Upstream, Gateway) {
@@ -164,7 +193,7 @@ fn a_proxy_protocol_header_comes_before_tls() {
     assert_eq!(certificates.ask(gateway.proxy, false, &token), None);
     let mut stream = TcpStream::connect(gateway.proxy).expect("a listener");
     stream.write_all(b"PROXY TCP4 192.0.2.7 10.0.0.1 56324 443\r\n").expect("room");
-    let answer = certificates.ask_over(stream, false, &token).expect("an answer");
+    let answer = ask_over(certificates.over(stream, None), &token).expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert_eq!(upstream.only_request().head.value("x-forwarded-for"), Some("192.0.2.7"));
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Key, Kind};
 
 const HTTP: &[&str] = &["http", "https"];
+const UPSTREAM: &[&str] = &["http", "https", "unix"];
 const KEY_URLS: &[&str] = &["http", "https", "file"];
 const ALGORITHMS: &str = "[RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA]";
 const NON_EXPIRING: Kind = Kind::Word(&["none", "bots", "any"]);
@@ -25,18 +26,19 @@ const fn key(path: &'static str, kind: Kind, default: &'static str, doc: &'stati
 /// Every key, in the order of the example.
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
-    key("listen", Kind::Address, "0.0.0.0:8685", "Where requests come in."),
+    key("listen", Kind::Listen, "0.0.0.0:8685", "Where requests come in: an address, or unix:/path for a socket file."),
     key("workers", Kind::Integer(0, 1024), "0", "Worker runtimes; 0 is one for each core that the container may use."),
     key("backend", Kind::Word(&["generic", "openmetadata", "datahub-gms", "datahub-frontend"]), "generic", "What stands behind: its public routes, header hygiene and token shapes."),
     key("tls.certFile", Kind::Path, "", "PEM certificate chain of the listener, leaf first; TLS is off unless it is given."),
     key("tls.keyFile", Kind::Path, "", "PEM private key of the listener."),
-    key("tls.clientCaFile", Kind::Path, "", "PEM authorities of client certificates, which are then required."),
+    key("tls.clientCaFile", Kind::Path, "", "PEM authorities of client certificates."),
+    key("tls.clientAuth", Kind::Word(&["required", "optional"]), "required", "Whether clients must show a certificate, where clientCaFile is given."),
     key("health.listen", Kind::Address, "0.0.0.0:8686", "Where /livez, /readyz and /metrics are."),
-    key("admin.listen", Kind::Address, "127.0.0.1:8687", "Where the status page is: a loopback address."),
+    key("admin.listen", Kind::Address, "127.0.0.1:8687", "Where the status page, /status, /refusals and POST /reload are: a loopback address."),
     key("forwardAuth.listen", Kind::Address, "", "Where other proxies ask for decisions (nginx auth_request and the like); off unless it is given."),
     key("forwardAuth.target", Kind::Word(&["forwarded", "original", "request"]), "", "How they name the request: X-Forwarded-Method/-Uri/-Host (Traefik, Caddy), X-Original-Method/-URI/-URL (nginx), or by the question's own method and target (Envoy). Required with listen."),
 
-    key("upstream.url", Kind::Url(HTTP), "", "Where requests go; a path in it is put before every request's path. Required."),
+    key("upstream.url", Kind::Url(UPSTREAM), "", "Where requests go; a path in it is put before every request's path. unix:/path is HTTP over a socket file. Required."),
     key("upstream.connectTimeout", WAIT, "2s", "The longest time to an open connection, TLS included."),
     key("upstream.responseTimeout", WAIT, "300s", "The longest time from the end of a request to the head of its answer."),
     key("upstream.idleTimeout", WAIT, "300s", "The longest silence within a body."),
@@ -149,7 +151,7 @@ pub const KEYS: &[Key] = &[
     key("datahub.tokenServiceSaltFile", Kind::Path, "", "A file with that salt."),
 
     key("proxyProtocol", Kind::Word(&["off", "require"]), "off", "Whether each connection to listen begins with a PROXY protocol header (version 1 or 2), from a peer in trustedProxies; one without is closed."),
-    key("trustedProxies", Kind::Networks, "[]", "Peers whose X-Forwarded-* and PROXY protocol headers are believed."),
+    key("trustedProxies", Kind::Proxies, "[]", "Peers whose X-Forwarded-* and PROXY protocol headers are believed; unix for those on a socket file."),
     key("limits.headerBytes", Kind::Size(8192, 16 << 20), "64KiB", "The largest request head."),
     key("limits.headerCount", Kind::Integer(1, 10_000), "100", "The most fields in a request head."),
     key("limits.headerReadTimeout", WAIT, "10s", "The longest time for a request head to arrive."),

@@ -7,7 +7,7 @@ use super::collide;
 use super::section::Section;
 use crate::request::TargetForm;
 
-pub(super) fn forward_auth(root: &Section<'_>, listen: SocketAddr) -> Option<ForwardAuth> {
+pub(super) fn forward_auth(root: &Section<'_>, listen: Option<SocketAddr>) -> Option<ForwardAuth> {
     let section = root.section("forwardAuth");
     let address = section.read("listen", values::address);
     let form = |text: &str| {
@@ -28,7 +28,7 @@ pub(super) fn forward_auth(root: &Section<'_>, listen: SocketAddr) -> Option<For
         let help = "write forwarded (Traefik, Caddy, HAProxy), original (nginx) or request (Envoy)";
         section.missing("target", "is missing: what a client could write must never name the request", help);
     }
-    let others = [("data", Some(listen)), ("health", own(root, "health")), ("admin", own(root, "admin"))];
+    let others = [("data", listen), ("health", own(root, "health")), ("admin", own(root, "admin"))];
     for (name, other) in others {
         if let Some(other) = other.filter(|other| collide(address, *other)) {
             section.error("listen", format!("{address} is the {name} listener's own address ({other})"));

@@ -125,7 +125,11 @@ pub(super) fn key_urls(section: &Section<'_>, place: &Place<'_>) -> Option<Vec<U
 }
 
 fn past_ourselves(section: &Section<'_>, url: Url, place: &Place<'_>) -> Url {
-    let Some(upstream) = place.upstream.filter(|_| is_own(&url, place.listen)) else { return url };
+    let own = place.listen.is_some_and(|listen| is_own(&url, listen));
+    // A socket file has no URL that keys could be read from.
+    let Some(upstream) = place.upstream.filter(|upstream| own && upstream.scheme() != "unix") else {
+        return url;
+    };
     let mut rewritten = upstream.clone();
     rewritten.set_path(&format!("{}{}", upstream.path().trim_end_matches('/'), url.path()));
     rewritten.set_query(url.query());

@@ -39,7 +39,7 @@ const PROVIDERS: [&str; 11] = [
 
 /// Where we stand.
 pub(super) struct Place<'a> {
-    pub(super) listen: SocketAddr,
+    pub(super) listen: Option<SocketAddr>,
     pub(super) backend: Backend,
     pub(super) upstream: Option<&'a Url>,
 }

@@ -214,7 +214,7 @@ fn duplicate_entries() {
 #[test]
 fn listeners_and_fields_that_collide() {
     let errors = file(
-        "listen: 0.0.0.0:80\nhealth: {listen: 127.0.0.1:80}\nadmin: {listen: 10.0.0.1:9}\nupstream: {url: \
+        "listen: 0.0.0.0:80\nhealth: {listen: 127.0.0.1:80}\nadmin: {listen: 127.0.0.1:80}\nupstream: {url: \
          'http://localhost', authorization: datahubSystem}\nidentity: {user: X-User, email: x_user, groups: Host}\n\
          tls: {clientCaFile: x}\n",
     )
@@ -222,7 +222,7 @@ fn listeners_and_fields_that_collide() {
     .errors();
     for expected in [
         "health.listen @ 2:18 | 127.0.0.1:80 is the data listener's own address",
-        "admin.listen @ 3:17 | 10.0.0.1:9 is not a loopback address",
+        "admin.listen @ 3:17 | 127.0.0.1:80 is the data listener's own address",
         "upstream.url @ 4:17 | is our own listener",
         "upstream.authorization @ 4:52 | datahubSystem has no credential to send",
         "identity.email @ 5:33 | `x_user` is also identity.user",

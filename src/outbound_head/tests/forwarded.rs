@@ -70,7 +70,7 @@ fn the_scheme_is_the_one_that_the_client_used() {
     let mut lines = fields(&[BEARER, ("host", "a.example")]);
     let facts = facts_of(Backend::Generic, "GET", "/x", &lines).unwrap();
     let permit = decide(&gate(Backend::Generic), &facts, Some(verified(json!({})))).unwrap();
-    let peer = "::ffff:192.0.2.9".parse().unwrap();
+    let peer: IpAddr = "::ffff:192.0.2.9".parse().unwrap();
     trusting(&[]).rewrite(&mut lines, &facts, &permit, peer, true).unwrap();
     assert_values(&lines, "x-forwarded-proto", &["https"]);
     assert_values(&lines, "x-forwarded-for", &["192.0.2.9"]);
@@ -118,11 +118,15 @@ fn a_source_is_the_nearest_address_that_is_no_trusted_proxy() {
     ] {
         let lines: Vec<_> = chain.iter().map(|value| ("x-forwarded-for", *value)).collect();
         let found = head.source_ip(&fields(&lines), PEER);
-        assert_eq!(found, source.parse::<IpAddr>().unwrap(), "{chain:?}");
-        assert_eq!(trusting(&[]).source_ip(&fields(&lines), PEER), PEER, "nobody is trusted: {chain:?}");
+        assert_eq!(found, Some(source.parse::<IpAddr>().unwrap()), "{chain:?}");
+        assert_eq!(
+            trusting(&[]).source_ip(&fields(&lines), PEER),
+            Some(PEER),
+            "nobody is trusted: {chain:?}"
+        );
         assert_eq!(
             trusting(&["10.0.0.0/8"]).source_ip(&fields(&lines), PEER),
-            PEER,
+            Some(PEER),
             "the peer is not: {chain:?}"
         );
     }
@@ -134,9 +138,9 @@ fn a_chain_has_a_bounded_length() {
     let head = trusting(&["192.0.2.0/24", "10.0.0.0/8"]);
     let chain = |hops: usize| format!("203.0.113.7, {}", vec!["10.0.0.1"; hops].join(", "));
     let source = |hops| head.source_ip(&fields(&[("x-forwarded-for", &chain(hops))]), PEER);
-    assert_eq!(source(31), "203.0.113.7".parse::<IpAddr>().unwrap());
-    assert_eq!(source(32), "10.0.0.1".parse::<IpAddr>().unwrap(), "a proxy's, and so nobody's else");
-    assert_eq!(source(1000), "10.0.0.1".parse::<IpAddr>().unwrap());
+    assert_eq!(source(31), "203.0.113.7".parse::<IpAddr>().ok());
+    assert_eq!(source(32), "10.0.0.1".parse::<IpAddr>().ok(), "a proxy's, and so nobody's else");
+    assert_eq!(source(1000), "10.0.0.1".parse::<IpAddr>().ok());
     for (hops, kept) in [(1, 3), (31, 33), (32, 33), (1000, 33)] {
         let sent = with(&head, &[("x-forwarded-for", &chain(hops))]);
         let value = sent["x-forwarded-for"].to_str().unwrap();
@@ -198,4 +202,22 @@ fn a_chain_that_cannot_be_read_does_not_go_on() {
     let fields =
         with(&trusting(&["192.0.2.0/24"]), &[("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "\u{e9}")]);
     assert_values(&fields, "x-forwarded-for", &["192.0.2.1"]);
+}
+
+#[test]
+fn a_peer_without_an_address_is_believed_only_where_that_is_said() {
+    let lines = [("x-forwarded-for", "203.0.113.7"), ("x-forwarded-proto", "https")];
+    for (trusted, source, chain, proto) in [
+        (true, Some("203.0.113.7".parse().unwrap()), "203.0.113.7, unknown", "https"),
+        (false, None, "unknown", "http"),
+    ] {
+        let head = trusting(&["0.0.0.0/0", "::/0"]).trusting_unix_peers(trusted);
+        let mut fields = fields(&[&[BEARER, ("host", "a.example")], &lines[..]].concat());
+        let facts = facts_of(Backend::Generic, "GET", "/x", &fields).unwrap();
+        let permit = decide(&gate(Backend::Generic), &facts, Some(verified(json!({})))).unwrap();
+        assert_eq!(head.source_ip(&fields, None), source, "{trusted}");
+        head.rewrite(&mut fields, &facts, &permit, None, false).unwrap();
+        assert_values(&fields, "x-forwarded-for", &[chain]);
+        assert_values(&fields, "x-forwarded-proto", &[proto]);
+    }
 }

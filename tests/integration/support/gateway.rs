@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -12,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::token::{Token, bearer};
-use super::wire::{self, Answer};
+use super::wire::{self, Answer, Client};
 use super::{DEADLINE, eventually, metrics};
 
 /// How the gateway is to be started. The environment is empty but for what is given here.
@@ -21,6 +22,8 @@ pub struct Setup {
     environment: BTreeMap<String, String>,
     arguments: Vec<String>,
     config: Option<String>,
+    /// A socket that is handed over, and its name.
+    socket: Option<(OwnedFd, Option<String>)>,
 }
 
 /// A program that ran to its end.
@@ -56,10 +59,29 @@ impl Setup {
         self
     }
 
+    /// With this socket as file descriptor 3, as sd_listen_fds(3) describes it.
+    pub fn activated(mut self, socket: OwnedFd, name: Option<&str>) -> Self {
+        self.socket = Some((socket, name.map(str::to_owned)));
+        self
+    }
+
     fn spawn(&self) -> (Child, Option<TempDir>) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_metagate"));
+        const EXECUTABLE: &str = env!("CARGO_BIN_EXE_metagate");
+        let (mut command, stdin) = match &self.socket {
+            None => (Command::new(EXECUTABLE), Stdio::null()),
+            Some((socket, _)) => {
+                // Only a shell can put it at 3 and say whose it is: the process that it becomes.
+                let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1; export LISTEN_PID LISTEN_FDS; exec \"$0\" \"$@\"";
+                let mut command = Command::new("/bin/sh");
+                command.args(["-c", script, EXECUTABLE]);
+                (command, Stdio::from(socket.try_clone().expect("a second handle")))
+            }
+        };
         command.args(&self.arguments).env_clear().envs(&self.environment);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if let Some((_, Some(name))) = &self.socket {
+            command.env("LISTEN_FDNAMES", name);
+        }
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let directory = self.config.as_ref().map(|text| {
             let directory = TempDir::new().expect("a directory for the config");
             let file = directory.path().join("metagate.yaml");
@@ -157,7 +179,8 @@ impl Output {
             let line = lines.logs().find(|log| {
                 text(log, "message") == Some("listening") && text(log, "listener") == Some(name)
             })?;
-            Some(text(&line, "address")?.parse::<SocketAddr>().expect("an address"))
+            // A socket file has none.
+            Some(text(&line, "address")?.parse().unwrap_or_else(|_| ([0, 0, 0, 0], 0).into()))
         })
     }
 
@@ -232,6 +255,23 @@ impl Gateway {
         wire::get(self.health, target, &[])
     }
 
+    /// Where the status page is.
+    #[track_caller]
+    pub fn admin(&self) -> SocketAddr {
+        self.output.listener("admin")
+    }
+
+    /// Asks the admin listener under its own name, as curl does.
+    #[track_caller]
+    pub fn ask_admin(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
+        let address = self.admin();
+        let host = format!("Host: {address}");
+        let bytes = wire::request_bytes(method, target, headers, b"");
+        let mut client = Client::connect(address);
+        client.send(wire::replace(&bytes, b"Host: gateway.test", host.as_bytes()));
+        client.answer_to(method).unwrap_or_else(|error| panic!("{method} {target}: {error}"))
+    }
+
     #[track_caller]
     pub fn wait_ready(&self) {
         eventually("/readyz to answer 200", || (self.probe("/readyz").status == 200).then_some(()));
@@ -271,7 +311,12 @@ impl Gateway {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        self.signal("TERM");
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
         assert!(status.expect("kill runs").success(), "no process to signal");
     }
 

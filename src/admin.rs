@@ -1,0 +1,148 @@
+//! The admin listener: what the process is doing, for the people who operate it.
+//!
+//! It asks nobody who they are, so it is for loopback. A web page elsewhere must not get at it
+//! through the browser of such a person: the `Host` must be an address of this listener (against DNS
+//! rebinding), and what a browser says of where a request comes from must be this listener itself.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::sleep;
+
+use crate::refusals::Refusals;
+
+mod origin;
+mod page;
+mod view;
+
+pub use view::{ConfigView, LastReload, Outcome, Overview};
+
+/// People and their scripts are few.
+const MAX_CONNECTIONS: usize = 32;
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Asks for a reload; the answer says what came of it.
+pub type ReloadRequest = oneshot::Sender<Outcome>;
+
+/// What the listener shows and does.
+pub struct Console {
+    /// How the process is at this moment.
+    pub overview: Box<dyn Fn() -> Overview + Send + Sync>,
+    /// Where a reload is asked for.
+    pub reload: mpsc::Sender<ReloadRequest>,
+    /// The last refusals.
+    pub refusals: Arc<Refusals>,
+}
+
+/// Answers until it is dropped.
+pub async fn serve(listener: TcpListener, console: Arc<Console>) {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(slot) = slots.clone().acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let Ok(own) = stream.local_addr() else { continue };
+        let console = console.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let console = console.clone();
+                async move { Ok::<_, Infallible>(answer(&request, own, &console).await) }
+            });
+            let mut builder = http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+            if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+                tracing::debug!(%error, "an admin connection ended");
+            }
+            drop(slot);
+        });
+    }
+}
+
+async fn answer(request: &Request<Incoming>, own: SocketAddr, console: &Console) -> Response<Full<Bytes>> {
+    if let Err(why) = origin::judge(request.method(), request.headers(), own) {
+        return sealed(json_answer(StatusCode::FORBIDDEN, &json!({"code": 403, "message": why})));
+    }
+    let answer = match (request.uri().path(), request.method()) {
+        ("/", &Method::GET | &Method::HEAD) => {
+            let page = page::render(&(console.overview)(), &console.refusals.newest_first());
+            let mut response = Response::new(Full::new(page.into()));
+            let kind = HeaderValue::from_static("text/html; charset=utf-8");
+            response.headers_mut().insert(CONTENT_TYPE, kind);
+            response
+        }
+        ("/status", &Method::GET | &Method::HEAD) => json_answer(StatusCode::OK, &(console.overview)()),
+        ("/refusals", &Method::GET | &Method::HEAD) => {
+            let refusals = console.refusals.newest_first();
+            json_answer(StatusCode::OK, &refusals.iter().map(view::refusal).collect::<Value>())
+        }
+        ("/reload", &Method::POST) => reload(console).await,
+        ("/reload", _) => not_allowed("POST"),
+        ("/" | "/status" | "/refusals", _) => not_allowed("GET, HEAD"),
+        _ => json_answer(
+            StatusCode::NOT_FOUND,
+            &json!({"code": 404, "message": "GET /, /status or /refusals; POST /reload"}),
+        ),
+    };
+    sealed(answer)
+}
+
+async fn reload(console: &Console) -> Response<Full<Bytes>> {
+    let (asked, told) = oneshot::channel();
+    // Whoever reloads is gone while the process ends.
+    let outcome = match console.reload.send(asked).await {
+        Ok(()) => told.await.unwrap_or_else(|_| Outcome::ending()),
+        Err(_) => Outcome::ending(),
+    };
+    json_answer(outcome.status(), &outcome)
+}
+
+fn not_allowed(methods: &'static str) -> Response<Full<Bytes>> {
+    let mut response = json_answer(
+        StatusCode::METHOD_NOT_ALLOWED,
+        &json!({"code": 405, "message": format!("{methods} only")}),
+    );
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    response
+}
+
+fn json_answer(status: StatusCode, body: &impl Serialize) -> Response<Full<Bytes>> {
+    // Plain data always has a form in JSON.
+    let mut text = serde_json::to_vec_pretty(body).unwrap_or_default();
+    text.push(b'\n');
+    let mut response = Response::new(Full::new(text.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Nothing of it is kept, shown within another page, or taken for something else.
+fn sealed(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    const FIELDS: [(HeaderName, &str); 6] = [
+        (CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("content-security-policy"), page::POLICY),
+        (HeaderName::from_static("x-content-type-options"), "nosniff"),
+        (HeaderName::from_static("x-frame-options"), "DENY"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (REFERRER_POLICY, "no-referrer"),
+    ];
+    for (name, value) in FIELDS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

@@ -1,0 +1,140 @@
+//! Whether a request to the admin listener comes from its own page, or from no page at all.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::{HOST, HeaderMap, HeaderName, ORIGIN, REFERER};
+use http::{Method, uri::Authority};
+
+/// What a browser says of where a request comes from (W3C Fetch Metadata).
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Judges a request to the listener at `own`.
+///
+/// # Errors
+/// What is wrong with where it comes from.
+pub(super) fn judge(method: &Method, fields: &HeaderMap, own: SocketAddr) -> Result<(), &'static str> {
+    let host = only(fields, &HOST).ok_or("there must be one Host")?;
+    if !is_ours(host, own) {
+        return Err("Host must be localhost or the address of this listener");
+    }
+    let own_origin = format!("http://{host}");
+    if fields.contains_key(ORIGIN) && only(fields, &ORIGIN) != Some(own_origin.as_str()) {
+        return Err("Origin must be this listener's own page");
+    }
+    // `none`: typed into the address bar, or a bookmark.
+    if fields.contains_key(SEC_FETCH_SITE)
+        && !matches!(only(fields, &SEC_FETCH_SITE), Some("same-origin" | "none"))
+    {
+        return Err("Sec-Fetch-Site must be same-origin or none");
+    }
+    // Every browser names the origin of a POST. Without any of these it is curl or a script, which
+    // no page of somebody else's can make send anything.
+    let browser = [SEC_FETCH_SITE, REFERER].iter().any(|name| fields.contains_key(name));
+    if method == Method::POST && browser && !fields.contains_key(ORIGIN) {
+        return Err("Origin is missing");
+    }
+    Ok(())
+}
+
+/// The value of a field that is there once.
+fn only<'f>(fields: &'f HeaderMap, name: &HeaderName) -> Option<&'f str> {
+    let mut all = fields.get_all(name).iter();
+    match (all.next(), all.next()) {
+        (Some(value), None) => value.to_str().ok(),
+        _ => None,
+    }
+}
+
+/// A name of somebody else's may lead here, but then it is that name which a browser sends.
+fn is_ours(host: &str, own: SocketAddr) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    if host.contains('@') || authority.port_u16().unwrap_or(80) != own.port() {
+        return false;
+    }
+    let name = authority.host();
+    if name.eq_ignore_ascii_case("localhost") {
+        return true;
+    }
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    address.is_ok_and(|address| {
+        let (address, own) = (address.to_canonical(), own.ip().to_canonical());
+        address == own || address.is_loopback() && own.is_loopback()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn judged(method: &Method, fields: &[(&'static str, &str)]) -> Result<(), &'static str> {
+        let mut map = HeaderMap::new();
+        for (name, value) in fields {
+            map.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        judge(method, &map, "127.0.0.1:8687".parse().unwrap())
+    }
+
+    #[test]
+    fn a_host_is_this_listener_or_localhost() {
+        for host in ["127.0.0.1:8687", "localhost:8687", "LOCALHOST:8687", "[::1]:8687", "127.0.0.2:8687"] {
+            assert_eq!(judged(&Method::GET, &[("host", host)]), Ok(()), "{host}");
+        }
+        let wrong = [
+            "evil.example:8687",
+            "localhost.evil.example:8687",
+            "127.0.0.1.nip.io:8687",
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "10.0.0.1:8687",
+            "0.0.0.0:8687",
+            "localhost@evil.example:8687",
+            "evil.example@localhost:8687",
+            "localhost:8687/",
+            "",
+            "[::2]:8687",
+        ];
+        for host in wrong {
+            assert!(judged(&Method::GET, &[("host", host)]).is_err(), "{host}");
+        }
+        assert!(judged(&Method::GET, &[]).is_err());
+        let two = [("host", "127.0.0.1:8687"), ("host", "127.0.0.1:8687")];
+        assert!(judged(&Method::GET, &two).is_err());
+        // On an address of the machine, that address and no other.
+        let own = "10.0.0.1:8687".parse().unwrap();
+        let with = |host| HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
+        assert!(judge(&Method::GET, &with("10.0.0.1:8687"), own).is_ok());
+        assert!(judge(&Method::GET, &with("10.0.0.2:8687"), own).is_err());
+        assert!(judge(&Method::GET, &with("127.0.0.1:8687"), own).is_err());
+    }
+
+    #[test]
+    fn a_page_elsewhere_gets_nothing_and_changes_nothing() {
+        let host = ("host", "127.0.0.1:8687");
+        for method in [Method::GET, Method::POST] {
+            for origin in [
+                "http://evil.example",
+                "null",
+                "https://127.0.0.1:8687",
+                "http://127.0.0.1",
+                "",
+                "http://localhost:8687",
+            ] {
+                assert!(judged(&method, &[host, ("origin", origin)]).is_err(), "{method} {origin}");
+            }
+            for site in ["cross-site", "same-site", "", "other"] {
+                let origin = ("origin", "http://127.0.0.1:8687");
+                assert!(judged(&method, &[host, origin, ("sec-fetch-site", site)]).is_err(), "{site}");
+            }
+            let own = [host, ("origin", "http://127.0.0.1:8687"), ("sec-fetch-site", "same-origin")];
+            assert_eq!(judged(&method, &own), Ok(()));
+            assert_eq!(judged(&method, &[host]), Ok(()), "curl");
+        }
+        assert_eq!(judged(&Method::GET, &[host, ("sec-fetch-site", "none")]), Ok(()), "the address bar");
+        assert!(judged(&Method::POST, &[host, ("sec-fetch-site", "same-origin")]).is_err());
+        assert!(judged(&Method::POST, &[host, ("referer", "http://127.0.0.1:8687/")]).is_err());
+    }
+}

@@ -1,0 +1,102 @@
+//! The last refusals, for whoever asks "why was that refused?" right after it was.
+//!
+//! Kept in memory alone, a fixed number of them, and never a token.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+/// How many are kept.
+const MAX_REFUSALS: usize = 100;
+/// The longest text of each that a client may choose, in bytes.
+const MAX_TEXT_BYTES: usize = 256;
+
+/// One request that was refused, or would have been.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "docs/operations.md lists the fields")]
+pub struct Refusal {
+    pub time: SystemTime,
+    pub request_id: Box<str>,
+    pub method: Box<str>,
+    pub path: Box<str>,
+    pub status: Option<u16>,
+    pub decision: &'static str,
+    pub reason: &'static str,
+    pub detail: Option<&'static str>,
+    pub rule: Option<Box<str>>,
+    pub principal: Option<Box<str>>,
+    pub issuer: Option<Box<str>>,
+    pub source_address: Option<IpAddr>,
+}
+
+/// The last refusals, the oldest first.
+#[derive(Debug, Default)]
+pub struct Refusals(Mutex<VecDeque<Refusal>>);
+
+impl Refusals {
+    /// Adds one, and drops the oldest if there are too many.
+    pub fn add(&self, refusal: Refusal) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Dropped after the lock is free again.
+        let _oldest = if kept.len() >= MAX_REFUSALS { kept.pop_front() } else { None };
+        kept.push_back(refusal);
+    }
+
+    /// All of them, the newest first.
+    pub fn newest_first(&self) -> Vec<Refusal> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
+    }
+}
+
+/// The beginning of a text of a client's choosing.
+pub fn shortened(text: &str) -> Box<str> {
+    match text.char_indices().find(|(at, character)| at + character.len_utf8() > MAX_TEXT_BYTES) {
+        Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()).into(),
+        None => text.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn refusal(path: &str) -> Refusal {
+        Refusal {
+            time: SystemTime::UNIX_EPOCH,
+            request_id: "r".into(),
+            method: "GET".into(),
+            path: shortened(path),
+            status: Some(401),
+            decision: "deny",
+            reason: "expired",
+            detail: None,
+            rule: None,
+            principal: None,
+            issuer: None,
+            source_address: Some(Ipv4Addr::LOCALHOST.into()),
+        }
+    }
+
+    #[test]
+    fn the_last_ones_are_kept_newest_first() {
+        let refusals = Refusals::default();
+        for number in 0..MAX_REFUSALS + 7 {
+            refusals.add(refusal(&format!("/{number}")));
+        }
+        let kept = refusals.newest_first();
+        assert_eq!(kept.len(), MAX_REFUSALS);
+        assert_eq!((&*kept.first().unwrap().path, &*kept.last().unwrap().path), ("/106", "/7"));
+    }
+
+    #[test]
+    fn what_a_client_chose_has_a_bound() {
+        let long = "ä".repeat(MAX_TEXT_BYTES);
+        assert_eq!(shortened(&long), format!("{}...", "ä".repeat(MAX_TEXT_BYTES / 2)).into());
+        assert_eq!(&*shortened("/short"), "/short");
+    }
+}

@@ -1,0 +1,157 @@
+//! What one configuration has become: everything that a reload replaces, and nothing else.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::RunError;
+use super::watch::{self, Contents};
+use super::worker::{ConnectionSettings, Serving};
+use crate::audit::AuditTrail;
+use crate::config::Loaded;
+use crate::exchange::Ledger;
+use crate::gateway::{Clock, Gateway};
+use crate::keys::Keys;
+use crate::metrics::Metrics;
+use crate::refusals::Refusals;
+use crate::revocation_list::RevocationList;
+use crate::tls::{self, ListenerTls, TlsError};
+use crate::upstream::{Target, Upstream};
+
+/// What is the same for every configuration of the process.
+pub(super) struct Lasting {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) audit: AuditTrail,
+    pub(super) refusals: Arc<Refusals>,
+    pub(super) clock: Clock,
+    /// One for each worker: what it serves its next request with.
+    pub(super) cells: Vec<Arc<ArcSwap<Serving>>>,
+}
+
+/// A configuration in force.
+pub(super) struct Generation {
+    pub(super) loaded: Arc<Loaded>,
+    pub(super) since: SystemTime,
+    pub(super) keys: Arc<Keys>,
+    serving: Vec<Arc<Serving>>,
+    /// One pool for each worker, and the certificates that its connections were made with.
+    upstreams: Vec<Arc<Upstream>>,
+    upstream_files: Contents,
+    /// When the listener's certificate ends.
+    certificate_end: Option<SystemTime>,
+    /// Ended when it is in force no more.
+    _tasks: JoinSet<()>,
+}
+
+/// A configuration that could be in force: all that may fail has been done.
+pub(super) struct Draft {
+    pub(super) loaded: Arc<Loaded>,
+    pub(super) keys: Arc<Keys>,
+    upstreams: Vec<Arc<Upstream>>,
+    upstream_files: Contents,
+    tls: Option<ListenerTls>,
+}
+
+impl Draft {
+    /// Reads what the configuration names, for so many workers. Blocks.
+    pub(super) fn new(
+        loaded: Arc<Loaded>,
+        before: Option<&Generation>,
+        metrics: &Arc<Metrics>,
+        workers: usize,
+    ) -> Result<Self, RunError> {
+        let config = &loaded.config;
+        let keys = match before {
+            Some(before) => Keys::after(&before.keys, config)?,
+            None => Keys::new(config, metrics)?,
+        };
+        let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
+        if let (Some(files), Some(end)) = (&config.tls, tls.as_ref().and_then(|tls| tls.not_after))
+            && end < SystemTime::now()
+        {
+            let error = TlsError::Ended(files.cert_file.clone(), end);
+            // Nobody is helped by a process that does not start, or keeps one that has ended too.
+            if before.is_some_and(|before| before.certificate_end.is_none_or(|end| end > SystemTime::now())) {
+                return Err(error.into());
+            }
+            tracing::error!(%error, "clients will refuse this certificate");
+        }
+        let upstream_files = watch::read(config.upstream.tls.files());
+        let unchanged = before.filter(|before| {
+            before.loaded.config.upstream == config.upstream && before.upstream_files == upstream_files
+        });
+        let upstreams = match unchanged {
+            // Their open connections go on.
+            Some(before) => before.upstreams.clone(),
+            None => {
+                let target = Target::new(&config.upstream)?;
+                (0..workers).map(|_| Upstream::new(target.clone())).collect()
+            }
+        };
+        Ok(Self { loaded, keys, upstreams, upstream_files, tls })
+    }
+
+    /// The generation of this draft. Nothing of it serves before [`Generation::enter`].
+    pub(super) fn generation(self, lasting: &Lasting) -> Generation {
+        let config = &self.loaded.config;
+        let ledger = Arc::new(Ledger {
+            audit: lasting.audit.clone(),
+            metrics: lasting.metrics.clone(),
+            refusals: lasting.refusals.clone(),
+            rules: config.policy.rules.iter().map(|rule| rule.name.clone()).collect(),
+            entries: config.trust.iter().map(|entry| entry.name.clone()).collect(),
+        });
+        let revocations = RevocationList::new(config.revocations.as_ref(), &lasting.metrics);
+        // With a token cache of its own: what another configuration let in says nothing here.
+        let gateway =
+            Arc::new(Gateway::new(config, self.keys.clone(), revocations.clone(), ledger, lasting.clock));
+        let settings = ConnectionSettings::new(config);
+        let certificate_end = self.tls.as_ref().and_then(|tls| tls.not_after);
+        lasting.metrics.certificate_ends(certificate_end);
+        let tls = self.tls.map(|tls| TlsAcceptor::from(tls.config));
+        let serving = |upstream: &Arc<Upstream>| {
+            Arc::new(Serving {
+                gateway: gateway.clone(),
+                upstream: upstream.clone(),
+                settings: settings.clone(),
+                tls: tls.clone(),
+            })
+        };
+        let serving = self.upstreams.iter().map(serving).collect();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(revocations.run());
+        Generation {
+            loaded: self.loaded,
+            since: SystemTime::now(),
+            keys: self.keys,
+            serving,
+            upstreams: self.upstreams,
+            upstream_files: self.upstream_files,
+            certificate_end,
+            _tasks: tasks,
+        }
+    }
+}
+
+impl Generation {
+    /// What each worker serves with.
+    pub(super) fn serving(&self) -> &[Arc<Serving>] {
+        &self.serving
+    }
+
+    /// From here on every request is judged by this generation; those that have begun end with
+    /// the one that they began with.
+    pub(super) fn enter(&self, before: Option<&Self>, lasting: &Lasting) {
+        if let Some(before) = before {
+            before.keys.retire(&self.keys);
+        }
+        self.keys.start();
+        for (cell, serving) in lasting.cells.iter().zip(&self.serving) {
+            cell.store(serving.clone());
+        }
+        lasting.metrics.config_in_force(self.since);
+    }
+}

@@ -1,0 +1,147 @@
+//! Where connections come in: a TCP port, or a path of this machine.
+
+use std::io;
+use std::net::{IpAddr, TcpListener as StdTcpListener};
+use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
+use std::path::Path;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use crate::config::Listen;
+
+/// A bound socket that no runtime has yet.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP.
+    Tcp(StdTcpListener),
+    /// A path.
+    Unix(StdUnixListener),
+}
+
+impl Socket {
+    /// Binds it. A socket file that nobody listens on is left over from a process that ended, and is
+    /// replaced; its rights are what the umask leaves.
+    pub(super) fn bind(listen: &Listen) -> io::Result<Self> {
+        match listen {
+            Listen::Tcp(address) => StdTcpListener::bind(address).map(Self::Tcp),
+            Listen::Unix(path) => {
+                if is_stale(path) {
+                    std::fs::remove_file(path)?;
+                }
+                StdUnixListener::bind(path).map(Self::Unix)
+            }
+        }
+    }
+}
+
+fn is_stale(path: &Path) -> bool {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    is_socket
+        && StdUnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// One that accepts.
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// An accepted connection.
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Listener {
+    pub(super) fn new(socket: Socket) -> io::Result<Self> {
+        match socket {
+            Socket::Tcp(socket) => {
+                socket.set_nonblocking(true)?;
+                TcpListener::from_std(socket).map(Self::Tcp)
+            }
+            Socket::Unix(socket) => {
+                socket.set_nonblocking(true)?;
+                UnixListener::from_std(socket).map(Self::Unix)
+            }
+        }
+    }
+
+    /// Its address, for people.
+    pub(super) fn name(&self) -> io::Result<String> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(|address| address.to_string()),
+            Self::Unix(listener) => {
+                let address = listener.local_addr()?;
+                let path = address.as_pathname().map(|path| path.display().to_string());
+                Ok(format!("unix:{}", path.unwrap_or_default()))
+            }
+        }
+    }
+
+    /// The next connection, and the address of its other end, which a path has none of.
+    pub(super) async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok((Stream::Tcp(stream), Some(peer.ip().to_canonical())))
+            }
+            Self::Unix(listener) => Ok((Stream::Unix(listener.accept().await?.0), None)),
+        }
+    }
+}
+
+impl Stream {
+    /// The same connection on the runtime that polls it from now on.
+    pub(super) fn moved(self) -> io::Result<Self> {
+        match self {
+            Self::Tcp(stream) => stream.into_std().and_then(TcpStream::from_std).map(Self::Tcp),
+            Self::Unix(stream) => stream.into_std().and_then(UnixStream::from_std).map(Self::Unix),
+        }
+    }
+
+    /// Whatever it is.
+    pub(super) fn boxed(self) -> Box<dyn Duplex> {
+        match self {
+            Self::Tcp(stream) => Box::new(stream),
+            Self::Unix(stream) => Box::new(stream),
+        }
+    }
+
+    /// Writes what the socket takes at once.
+    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+}
+
+/// Bytes in both directions.
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_socket_file_is_replaced_only_when_nobody_listens_on_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let listen = Listen::Unix(path.clone());
+        let first = Socket::bind(&listen).unwrap();
+        assert_eq!(Socket::bind(&listen).unwrap_err().kind(), io::ErrorKind::AddrInUse, "it is in use");
+        drop(first);
+        assert!(path.exists());
+        drop(Socket::bind(&listen).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "precious").unwrap();
+        assert_eq!(Socket::bind(&listen).unwrap_err().kind(), io::ErrorKind::AddrInUse, "no socket at all");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+    }
+}

@@ -1,0 +1,37 @@
+//! How the process is, for the admin listener.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use super::Process;
+use crate::admin::{ConfigView, Overview};
+
+impl Process {
+    /// How it is at this moment.
+    pub(super) fn overview(&self) -> Overview {
+        let current = self.current();
+        let (loaded, now) = (&current.loaded, SystemTime::now());
+        let config = &loaded.config;
+        Overview {
+            version: env!("CARGO_PKG_VERSION"),
+            started_at: self.started,
+            uptime_seconds: now.duration_since(self.started).unwrap_or_default().as_secs(),
+            ready: self.is_ready(),
+            draining: self.draining.load(Ordering::Relaxed),
+            config: ConfigView {
+                file: loaded.file.as_ref().map(|file| file.display().to_string()),
+                hash: loaded.hash(),
+                loaded_at: current.since,
+                backend: config.backend.as_str(),
+                upstream: config.upstream.url.to_string(),
+                issuers: config.trust.iter().map(|entry| entry.name.to_string()).collect(),
+                rules: config.policy.rules.iter().map(|rule| rule.name.to_string()).collect(),
+            },
+            last_reload: self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            sources: current.keys.status().iter().map(|source| source.to_json(now)).collect(),
+            connections: self.metrics.connections.get(),
+            requests: self.metrics.request_counts(),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The admin listener: what it shows, what it does, and for whom.
+
+use std::net::TcpListener;
+
+use serde_json::{Value, json};
+
+use crate::support::eventually;
+use crate::support::gateway::{Setup, text};
+use crate::support::keys;
+use crate::support::stage::Stage;
+use crate::support::token::{Token, bearer};
+use crate::support::wire::{self, Client};
+
+#[test]
+fn the_status_says_what_runs_and_with_which_keys() {
+    let stage = Stage::plain(|setup| setup);
+    stage.gateway.get_as(&Token::bot(), "/x");
+    stage.gateway.get("/x", &[]);
+    let status = eventually("both requests to be counted", || {
+        let status = stage.gateway.ask_admin("GET", "/status", &[]).json();
+        (status["requests"] == json!({"allow": 1, "deny: missing_token": 1})).then_some(status)
+    });
+    assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!((&status["ready"], &status["draining"]), (&json!(true), &json!(false)));
+    assert_eq!(status["config"]["hash"].as_str().map(str::len), Some(16));
+    assert_eq!(status["config"]["backend"], "generic");
+    assert_eq!(status["lastReload"], Value::Null);
+    let source = &status["sources"][0];
+    assert_eq!((&source["issuer"], &source["failure"]), (&json!("public-keys"), &Value::Null));
+    assert_eq!(source["keys"][0]["kid"], "rsa-1");
+    assert!(source["nextRefreshAt"].as_u64() > source["fetchedAt"].as_u64());
+}
+
+#[test]
+fn recent_refusals_are_listed_without_their_tokens() {
+    let stage = Stage::plain(|setup| setup);
+    let token = Token::user().signed("RS256", keys::other_rsa()).encode();
+    stage.gateway.get_with(&token, "/api/a?access_token=abc");
+    stage.gateway.get("/api/<b>'\"&", &[]);
+    stage.gateway.get_as(&Token::bot(), "/api/good");
+    let refusals = eventually("two refusals", || {
+        let refusals = stage.gateway.ask_admin("GET", "/refusals", &[]).json();
+        (refusals.as_array().map(Vec::len) >= Some(1)).then_some(refusals)
+    });
+    let all = refusals.as_array().expect("a list");
+    let first = all.last().expect("one");
+    assert_eq!(first["path"], "/api/a");
+    assert_eq!((&first["status"], &first["reason"]), (&json!(401), &json!("unknown_key")));
+    assert_eq!((&first["method"], &first["issuer"]), (&json!("GET"), &json!("public-keys")));
+    assert_eq!(first["source_address"], "127.0.0.1");
+    let record = stage.gateway.audit_of("/api/a");
+    assert_eq!(first["request_id"], record["request_id"]);
+
+    let page = stage.gateway.ask_admin("GET", "/", &[]);
+    assert!(page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")));
+    assert!(page.text().contains("unknown_key") && page.text().contains("/api/a"));
+    assert!(!page.text().contains("/api/good"));
+    for body in [page.text(), refusals.to_string()] {
+        assert!(!body.contains(&token[..20]) && !body.contains("access_token"), "{body}");
+        assert!(!body.contains("<b>"), "{body}");
+    }
+    let policy = page.header("content-security-policy").expect("a policy");
+    assert!(
+        policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+        "{policy}"
+    );
+    assert_eq!(page.header("cache-control"), Some("no-store"));
+    assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+}
+
+#[test]
+fn pages_of_others_get_nothing_and_do_nothing() {
+    let stage = Stage::plain(|setup| setup);
+    let gateway = &stage.gateway;
+    let own = format!("http://{}", gateway.admin());
+    let refused: [&[(&str, &str)]; 5] = [
+        &[("Origin", "http://evil.example")],
+        &[("Origin", "null")],
+        &[("Origin", &own), ("Sec-Fetch-Site", "cross-site")],
+        &[("Sec-Fetch-Site", "same-site")],
+        &[("Referer", "http://evil.example/")],
+    ];
+    for fields in refused {
+        assert_eq!(gateway.ask_admin("POST", "/reload", fields).status, 403, "{fields:?}");
+    }
+    assert_eq!(gateway.metric("metagate_config_reloads_total", &[]), 0.0);
+    for fields in &refused[..4] {
+        let answer = gateway.ask_admin("GET", "/status", fields);
+        assert_eq!(answer.status, 403, "{fields:?}");
+        assert!(!answer.text().contains("version"));
+    }
+    // A name of somebody else's that resolves to here.
+    let answer = wire::get(gateway.admin(), "/status", &[]);
+    assert_eq!(answer.status, 403, "Host: gateway.test");
+    let port = gateway.admin().port();
+    let localhost = format!("GET /status HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n");
+    assert_eq!(Client::connect(gateway.admin()).send(localhost).answer().expect("an answer").status, 200);
+
+    let same = [("Origin", own.as_str()), ("Sec-Fetch-Site", "same-origin")];
+    assert_eq!(gateway.ask_admin("POST", "/reload", &same).status, 200, "its own page");
+    assert_eq!(gateway.ask_admin("GET", "/reload", &[]).status, 405);
+    assert_eq!(gateway.ask_admin("POST", "/status", &[]).status, 405);
+    assert_eq!(gateway.ask_admin("GET", "/api", &[]).status, 404);
+    assert_eq!(gateway.metric("metagate_config_reloads_total", &[]), 1.0);
+}
+
+#[test]
+fn it_is_on_a_listener_of_its_own() {
+    let stage = Stage::plain(|setup| setup);
+    for path in ["/status", "/refusals", "/reload"] {
+        assert_eq!(stage.gateway.get(path, &[]).status, 401, "{path} on the data listener");
+        assert_eq!(stage.gateway.probe(path).status, 404, "{path} on the health listener");
+    }
+    let token = bearer(&Token::bot());
+    assert_eq!(stage.gateway.ask_admin("GET", "/api/x", &[("Authorization", &token)]).status, 404);
+    assert_eq!(stage.upstream.requests().len(), 0, "it never proxies");
+}
+
+#[test]
+fn it_answers_while_the_data_listener_is_full() {
+    let stage = Stage::plain(|setup| setup.env("METAGATE_LIMITS__CONNECTIONS", "2"));
+    let proxy = stage.gateway.proxy;
+    let mut held: Vec<_> = (0..2).map(|_| Client::connect(proxy)).collect();
+    for client in &mut held {
+        client.send(wire::request_bytes("GET", "/x", &[("Authorization", &bearer(&Token::bot()))], b""));
+        assert_eq!(client.answer().expect("an answer").status, 200);
+    }
+    for _ in 0..200 {
+        assert_eq!(stage.gateway.get("/x", &[]).status, 503);
+        let status = stage.gateway.ask_admin("GET", "/status", &[]).json();
+        assert_eq!(status["connections"], 2);
+    }
+    assert_eq!(stage.gateway.probe("/readyz").status, 200, "A30");
+}
+
+#[test]
+fn a_port_that_is_taken_is_an_error_that_names_the_key() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    for (variable, key) in [
+        ("METAGATE_LISTEN", "listen"),
+        ("METAGATE_HEALTH__LISTEN", "health.listen"),
+        ("METAGATE_ADMIN__LISTEN", "admin.listen"),
+    ] {
+        let finished = Setup::run()
+            .env("AUTHENTICATION_PUBLIC_KEYS", "http://127.0.0.1:1/jwks")
+            .env("METAGATE_UPSTREAM__URL", "http://127.0.0.1:1")
+            .env(variable, address.clone())
+            .finish();
+        assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+        assert!(
+            finished.stderr.contains(&format!("error: {key}: cannot listen on {address}")),
+            "{}",
+            finished.stderr
+        );
+    }
+}
+
+#[test]
+fn an_address_that_others_reach_is_warned_of() {
+    let stage = Stage::plain(|setup| setup.env("METAGATE_ADMIN__LISTEN", "0.0.0.0:0"));
+    let logs = stage.gateway.logs();
+    let warned = logs.iter().any(|log| text(log, "key") == Some("admin.listen"));
+    assert!(warned, "{logs:?}");
+}

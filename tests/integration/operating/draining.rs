@@ -1,0 +1,117 @@
+//! The end of the process, by real signals.
+
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::support::eventually;
+use crate::support::issuer::Issuer;
+use crate::support::keys;
+use crate::support::stage::Stage;
+use crate::support::stub::{Gate, Next};
+use crate::support::token::{Token, bearer};
+use crate::support::upstream::{Upstream, echo};
+use crate::support::wire::{Client, NoAnswer, request_bytes};
+
+/// A backend that holds what goes to `/held`.
+fn holding(gate: &Gate) -> Upstream {
+    let held = gate.clone();
+    Upstream::scripted(move |exchange| {
+        if exchange.request.head.target() == "/held" {
+            exchange.hold(&held);
+        }
+        echo(exchange)
+    })
+}
+
+fn ask(client: &mut Client, target: &str) {
+    client.send(request_bytes("GET", target, &[("Authorization", &bearer(&Token::bot()))], b""));
+}
+
+#[test]
+fn answers_of_a_drain_say_that_the_connection_ends() {
+    let gate = Gate::default();
+    let mut stage = Stage::with(Issuer::of(keys::rsa()), holding(&gate), |setup| setup);
+    let mut client = Client::connect(stage.gateway.proxy);
+    ask(&mut client, "/before");
+    let answer = client.answer().expect("an answer");
+    assert_eq!((answer.status, answer.header("connection")), (200, None));
+    ask(&mut client, "/held");
+    stage.upstream.wait_for("both requests", |all| (all.len() == 2).then_some(()));
+    stage.gateway.terminate();
+    eventually("the listener to close", || TcpStream::connect(stage.gateway.proxy).is_err().then_some(()));
+    gate.open();
+    let answer = client.answer().expect("the answer of the running request");
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert_eq!(client.rest(), "");
+    assert_eq!(stage.gateway.wait_exit(), Some(0), "A17");
+}
+
+#[test]
+fn it_goes_on_accepting_for_the_delay_but_is_not_ready() {
+    let mut stage = Stage::plain(|setup| setup.env("METAGATE_SHUTDOWN__DELAY", "2s"));
+    let mut kept = Client::connect(stage.gateway.proxy);
+    stage.gateway.terminate();
+    eventually("/readyz to answer 503", || (stage.gateway.probe("/readyz").status == 503).then_some(()));
+    // The delay has not passed: nothing here waits.
+    ask(&mut kept, "/kept");
+    assert_eq!(kept.answer().expect("an answer").status, 200);
+    assert_eq!(stage.gateway.get_as(&Token::bot(), "/new").status, 200, "a new connection");
+    let reload = stage.gateway.ask_admin("POST", "/reload", &[]);
+    assert_eq!((reload.status, stage.gateway.probe("/livez").status), (409, 200));
+    assert_eq!(stage.gateway.ask_admin("GET", "/status", &[]).json()["draining"], true);
+    assert_eq!(stage.gateway.wait_exit(), Some(0));
+    assert!(TcpStream::connect(stage.gateway.proxy).is_err());
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    for (first, second) in [("TERM", "TERM"), ("INT", "TERM"), ("TERM", "INT")] {
+        let gate = Gate::default();
+        let held = gate.clone();
+        let upstream = Upstream::scripted(move |exchange| {
+            exchange.hold(&held);
+            Ok(Next::Close)
+        });
+        let mut stage = Stage::with(Issuer::of(keys::rsa()), upstream, |setup| {
+            setup.env("METAGATE_SHUTDOWN__DRAIN_TIMEOUT", "300s")
+        });
+        let mut client = Client::connect(stage.gateway.proxy);
+        ask(&mut client, "/held");
+        stage.upstream.wait_for("the request", |all| all.first().map(|_| ()));
+        stage.gateway.signal(first);
+        eventually("/readyz to answer 503", || (stage.gateway.probe("/readyz").status == 503).then_some(()));
+        stage.gateway.signal(second);
+        assert_eq!(stage.gateway.wait_exit(), Some(1), "long before drainTimeout");
+        assert!(client.answer().is_err());
+        gate.open();
+    }
+}
+
+#[test]
+fn an_end_under_load_breaks_no_answer_off() {
+    const CLIENTS: usize = 4;
+    let mut stage = Stage::plain(|setup| setup);
+    let (ending, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            let (ending, answered, proxy) = (&ending, &answered, stage.gateway.proxy);
+            scope.spawn(move || {
+                while let Ok(socket) = TcpStream::connect(proxy) {
+                    let mut client = Client::of(socket);
+                    ask(&mut client, "/load");
+                    match client.answer() {
+                        Ok(answer) => assert_eq!(answer.status, 200),
+                        // Not accepted any more.
+                        Err(NoAnswer::Closed) => assert!(ending.load(Ordering::SeqCst)),
+                        Err(error) => panic!("{error}"),
+                    }
+                    answered.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        eventually("some answers", || (answered.load(Ordering::SeqCst) > 50).then_some(()));
+        ending.store(true, Ordering::SeqCst);
+        stage.gateway.terminate();
+        assert_eq!(stage.gateway.wait_exit(), Some(0), "A17");
+    });
+}

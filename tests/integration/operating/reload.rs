@@ -1,0 +1,379 @@
+//! Another configuration while requests come in.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::eventually;
+use crate::support::gateway::{Gateway, Setup, text};
+use crate::support::issuer::{Issuer, JWKS, Reply};
+use crate::support::keys;
+use crate::support::stub::Gate;
+use crate::support::token::{Token, bearer};
+use crate::support::upstream::{Upstream, echo};
+use crate::support::wire::{self, Client, request_bytes};
+
+/// A gateway whose file a test rewrites.
+struct Reloaded {
+    gateway: Gateway,
+    upstream: Upstream,
+    issuer: Issuer,
+    directory: TempDir,
+}
+
+/// The usual list of keys, and whatever else is there to say.
+fn document(upstream: &Upstream, issuer: &Issuer, more: &str) -> String {
+    let (url, keys) = (upstream.url(), issuer.url(JWKS));
+    format!("upstream: {{url: \"{url}\"}}\nauthentication: {{publicKeyUrls: [\"{keys}\"]}}\n{more}\n")
+}
+
+impl Reloaded {
+    fn start(more: &str) -> Self {
+        Self::with(Upstream::echo(), more, |setup| setup)
+    }
+
+    fn with(upstream: Upstream, more: &str, adjust: impl FnOnce(Setup) -> Setup) -> Self {
+        let issuer = Issuer::of(keys::rsa());
+        let directory = TempDir::new().expect("a directory");
+        let file = directory.path().join("config.yaml");
+        fs::write(&file, document(&upstream, &issuer, more)).expect("a file");
+        let setup = Setup::run().env("METAGATE_CONFIG", file.to_str().expect("a path"));
+        let gateway = adjust(setup).start();
+        gateway.wait_ready();
+        Self { gateway, upstream, issuer, directory }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.path().join("config.yaml")
+    }
+
+    fn write(&self, more: &str) {
+        self.write_whole(&document(&self.upstream, &self.issuer, more));
+    }
+
+    fn write_whole(&self, text: &str) {
+        let new = self.directory.path().join("new");
+        fs::write(&new, text).expect("a file");
+        fs::rename(new, self.file()).expect("a new file");
+    }
+
+    /// Asks the admin listener for a reload.
+    #[track_caller]
+    fn reload(&self) -> (u16, Value) {
+        let answer = self.gateway.ask_admin("POST", "/reload", &[]);
+        (answer.status, answer.json())
+    }
+
+    fn status(&self) -> Value {
+        self.gateway.ask_admin("GET", "/status", &[]).json()
+    }
+}
+
+#[test]
+fn a_reload_brings_the_whole_of_a_new_configuration_into_force() {
+    let stage = Reloaded::start("");
+    let gateway = &stage.gateway;
+    // One connection through all of it.
+    let mut client = Client::connect(gateway.proxy);
+    let mut ask = |token: &Token| {
+        client.send(request_bytes("DELETE", "/api/x", &[("Authorization", &bearer(token))], b""));
+        client.answer().expect("an answer").status
+    };
+    let token = Token::bot();
+    assert_eq!((ask(&token), ask(&token)), (200, 200), "the second one out of the cache");
+    let before = stage.status();
+
+    stage.write("authorization: {rules: [{name: no-deletes, match: {methods: [DELETE]}, action: deny}]}");
+    let (status, said) = stage.reload();
+    assert_eq!(status, 200, "{said}");
+    assert_eq!(said["result"], "applied");
+    assert_eq!(said["changed"], json!(["authorization.rules"]));
+    assert_eq!(ask(&token), 403, "the next request on the same connection");
+    let after = stage.status();
+    assert_ne!(before["config"]["hash"], after["config"]["hash"]);
+    assert_eq!(after["lastReload"]["trigger"], "request");
+    assert_eq!(after["config"]["rules"], json!(["no-deletes"]));
+    let age = |status: &Value| status["sources"][0]["fetchedAt"].clone();
+    assert_eq!(age(&before), age(&after), "the keys go on as they are");
+    assert_eq!(stage.issuer.hits(JWKS), 1);
+
+    // What the cache has is of the other configuration.
+    stage.write("authorization: {default: allow}\nlimits: {tokenBytes: 256}");
+    assert_eq!(stage.reload().0, 200);
+    assert_eq!(ask(&token), 401, "longer than it may be now");
+    stage.write("");
+    assert_eq!(stage.reload().0, 200);
+    assert_eq!(ask(&token), 200);
+    assert_eq!(gateway.metric("metagate_config_reloads_total", &[("result", "applied")]), 3.0);
+    assert_eq!(stage.issuer.hits(JWKS), 1);
+}
+
+#[test]
+fn a_token_that_the_new_configuration_refuses_does_not_come_out_of_the_cache() {
+    let stage = Reloaded::start("");
+    let token = Token::bot().encode();
+    let ask = || stage.gateway.get_with(&token, "/x").status;
+    assert_eq!((ask(), ask()), (200, 200));
+    assert_eq!(stage.gateway.metric("metagate_token_cache_total", &[("result", "hit")]), 1.0);
+    let text = fs::read_to_string(stage.file()).expect("the file");
+    stage.write_whole(&text.replace("authentication: {", "authentication: {audiences: [other], "));
+    assert_eq!(stage.reload().0, 200);
+    assert_eq!(ask(), 401);
+    assert_eq!(stage.issuer.hits(JWKS), 1, "with the same keys");
+}
+
+#[test]
+fn broken_configurations_are_refused_whole_and_the_old_one_goes_on() {
+    let stage = Reloaded::start("authorization: {public: [\"GET /open\"]}");
+    let gateway = &stage.gateway;
+    let good = document(&stage.upstream, &stage.issuer, "authorization: {public: [\"GET /other\"]}");
+    let broken: [(&str, &str); 20] = [
+        ("", "upstream.url"),
+        ("{", "config.yaml"),
+        ("[]", "map"),
+        ("\u{0}", "config.yaml"),
+        ("GOOD\nlisten: nowhere", "listen"),
+        ("GOOD\nlistne: 127.0.0.1:0", "listne"),
+        ("GOOD\nworkers: many", "workers"),
+        ("GOOD\nbackend: unknown", "backend"),
+        ("GOOD\nlimits: {tokenBytes: -1}", "limits.tokenBytes"),
+        ("GOOD\nlimits: {connections: 0}", "limits.connections"),
+        ("GOOD\nlog: {level: \"[[\"}", "log.level"),
+        ("GOOD\nlog: {format: xml}", "log.format"),
+        ("GOOD\ntls: {certFile: /nowhere/crt, keyFile: /nowhere/key}", "/nowhere/crt"),
+        ("GOOD\ntls: {certFile: /nowhere/crt}", "tls.certFile"),
+        ("GOOD\nidentity: {user: \"a b\"}", "identity.user"),
+        ("GOOD\ntrustedProxies: [nobody]", "trustedProxies"),
+        ("GOOD\nshutdown: {delay: soon}", "shutdown.delay"),
+        ("GOOD\ndatahub: {tokenServiceSigningKeyFile: /nowhere/key}", "/nowhere/key"),
+        ("GOOD\ndatahub: {tokenServiceSigningKey: short}", "datahub.tokenServiceSigningKey"),
+        ("GOOD\nupstream: {}", "upstream"),
+    ];
+    for (index, (text, about)) in broken.iter().enumerate() {
+        stage.write_whole(&text.replace("GOOD", &good));
+        let (status, said) = stage.reload();
+        assert_eq!(status, 400, "{text}: {said}");
+        assert_eq!(said["result"], "refused", "{text}");
+        let errors = said["errors"].to_string();
+        assert!(errors.contains(about), "{text}: {errors}");
+        assert_eq!(gateway.get("/open", &[]).status, 200, "the old one goes on: {text}");
+        assert_eq!(gateway.get("/other", &[]).status, 401, "and nothing of the new one: {text}");
+        assert_eq!(gateway.get_as(&Token::bot(), "/x").status, 200);
+        let count = gateway.metric("metagate_config_reloads_total", &[("result", "refused")]);
+        assert!(count >= index as f64 + 1.0);
+        assert_eq!(gateway.metric("metagate_config_last_reload_successful", &[]), 0.0);
+    }
+    let logged = gateway.logs();
+    let refused = |log: &&Value| log.to_string().contains("the new configuration is refused");
+    assert!(logged.iter().filter(refused).count() >= broken.len(), "each of them in the log");
+    assert!(logged.iter().filter(refused).all(|log| text(log, "level") == Some("ERROR")));
+    stage.write_whole(&good);
+    assert_eq!(stage.reload().0, 200);
+    assert_eq!((gateway.get("/open", &[]).status, gateway.get("/other", &[]).status), (401, 200));
+    assert_eq!(gateway.metric("metagate_config_last_reload_successful", &[]), 1.0);
+    assert!(gateway.metric("metagate_config_last_reload_success_timestamp_seconds", &[]) > 1.7e9);
+}
+
+#[test]
+fn sighup_and_a_changed_file_reload_too() {
+    let stage = Reloaded::start("");
+    let gateway = &stage.gateway;
+    assert_eq!(gateway.get("/open", &[]).status, 401);
+    stage.write("authorization: {public: [\"GET /open\"]}");
+    eventually("the file to be looked at", || (gateway.get("/open", &[]).status == 200).then_some(()));
+    assert_eq!(stage.status()["lastReload"]["trigger"], "file");
+    assert_eq!(stage.status()["lastReload"]["changedFiles"], json!([stage.file()]));
+    // The same content: only the signal makes it read that again.
+    gateway.signal("HUP");
+    eventually("a reload by signal", || (stage.status()["lastReload"]["trigger"] == "signal").then_some(()));
+    assert_eq!(gateway.get("/open", &[]).status, 200);
+}
+
+#[test]
+fn a_mounted_configmap_is_followed_through_its_symlinks() {
+    let directory = TempDir::new().expect("a directory");
+    let at = |name: &str| directory.path().join(name);
+    let (upstream, issuer) = (Upstream::echo(), Issuer::of(keys::rsa()));
+    let version = |name: &str, more: &str| {
+        fs::create_dir(at(name)).expect("a directory");
+        fs::write(at(name).join("config.yaml"), document(&upstream, &issuer, more)).expect("a file");
+    };
+    version("..2026_1", "");
+    symlink("..2026_1", at("..data")).expect("a link");
+    symlink("..data/config.yaml", at("config.yaml")).expect("a link");
+    let gateway = Setup::run().env("METAGATE_CONFIG", at("config.yaml").to_str().expect("a path")).start();
+    gateway.wait_ready();
+    assert_eq!(gateway.get("/open", &[]).status, 401);
+    version("..2026_2", "authorization: {public: [\"GET /open\"]}");
+    symlink("..2026_2", at("..data_tmp")).expect("a link");
+    fs::rename(at("..data_tmp"), at("..data")).expect("the swap");
+    fs::remove_dir_all(at("..2026_1")).expect("the old version goes");
+    eventually("the new version", || (gateway.get("/open", &[]).status == 200).then_some(()));
+}
+
+#[test]
+fn what_needs_a_restart_is_said_and_the_rest_is_applied() {
+    let stage = Reloaded::start("shutdown: {delay: 0s}");
+    stage.write("workers: 3\nlog: {format: text}\nauthorization: {public: [\"GET /open\"]}");
+    let (status, said) = stage.reload();
+    assert_eq!(status, 200, "{said}");
+    // The environment says how many workers there are, so that key is no other one.
+    assert_eq!(said["needsRestart"], json!(["log.format"]));
+    assert_eq!(said["changed"], json!(["authorization.public", "log.format"]));
+    assert_eq!(stage.gateway.get("/open", &[]).status, 200);
+    let logs = stage.gateway.logs();
+    let warned = logs.iter().find(|log| log["message"].to_string().contains("only a restart"));
+    assert_eq!(text(warned.expect("a warning"), "keys"), Some("log.format"));
+}
+
+#[test]
+fn the_level_of_the_log_changes_at_once() {
+    let stage = Reloaded::start("");
+    let told = || {
+        let logs = stage.gateway.logs();
+        logs.iter().filter(|log| text(log, "message") == Some("the configuration was reloaded")).count()
+    };
+    for (level, lines) in [("info", 1), ("error", 1), ("info", 2)] {
+        stage.write(&format!("log: {{level: {level}}}"));
+        assert_eq!(stage.reload().0, 200);
+        // Standard error is not buffered: what was logged before the answer is there soon.
+        eventually("the lines so far", || (told() >= lines).then_some(()));
+        assert_eq!(told(), lines, "{level}");
+    }
+}
+
+/// Sets its flag when it is dropped.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn reloads_under_load_lose_nothing() {
+    const RELOADS: usize = 40;
+    const CLIENTS: usize = 4;
+    let stage = Reloaded::start("");
+    let (stop, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        // Also where this thread fails: the others would go on for ever.
+        let _stop = Stop(&stop);
+        for number in 0..CLIENTS {
+            let (stop, answered, proxy) = (&stop, &answered, stage.gateway.proxy);
+            scope.spawn(move || {
+                let token = bearer(&Token::bot());
+                let mut client = Client::connect(proxy);
+                while !stop.load(Ordering::SeqCst) {
+                    let path = format!("/api/{number}");
+                    client.send(request_bytes("GET", &path, &[("Authorization", &token)], b""));
+                    let answer = client.answer().expect("an answer, on the same connection");
+                    assert_eq!((answer.status, &answer.json()["target"]), (200, &json!(path)));
+                    client.send(request_bytes("GET", &path, &[], b""));
+                    assert_eq!(client.answer().expect("an answer").status, 401);
+                    answered.fetch_add(2, Ordering::SeqCst);
+                }
+            });
+        }
+        for number in 0..RELOADS {
+            let before = answered.load(Ordering::SeqCst);
+            // Another pool, other limits, other rules, other settings for keys.
+            let rule = format!("{{name: r{number}, match: {{methods: [PUT]}}, action: deny}}");
+            let text =
+                document(&stage.upstream, &stage.issuer, &format!("authorization: {{rules: [{rule}]}}"));
+            let connect = format!("upstream: {{connectTimeout: {}s, ", number % 9 + 1);
+            let jwks = format!("authentication: {{jwks: {{maxWait: {}s}}, ", number + 1);
+            stage.write_whole(&text.replace("upstream: {", &connect).replace("authentication: {", &jwks));
+            let (status, said) = stage.reload();
+            assert_eq!(status, 200, "{said}");
+            eventually("answers between two reloads", || {
+                (answered.load(Ordering::SeqCst) > before + 2 * CLIENTS).then_some(())
+            });
+        }
+    });
+    assert_eq!(stage.issuer.hits(JWKS), 1, "no reload fetched anything again");
+    assert_eq!(
+        stage.gateway.metric("metagate_config_reloads_total", &[("result", "applied")]),
+        RELOADS as f64
+    );
+    assert_eq!(stage.gateway.metric("metagate_panics_total", &[]), 0.0);
+}
+
+#[test]
+fn a_request_ends_with_the_configuration_that_it_began_with() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let upstream = Upstream::scripted(move |exchange| {
+        if exchange.request.head.target() == "/held" {
+            exchange.hold(&held);
+        }
+        echo(exchange)
+    });
+    let stage = Reloaded::with(upstream, "", |setup| setup);
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send(request_bytes("GET", "/held", &[("Authorization", &bearer(&Token::bot()))], b""));
+    stage.upstream.wait_for("the request", |all| all.first().map(|_| ()));
+    // Elsewhere, with other keys: nothing of the old one is left.
+    let (other, keys) = (Upstream::echo(), Issuer::of(keys::other_rsa()));
+    stage.write_whole(&document(&other, &keys, ""));
+    assert_eq!(stage.reload().0, 200);
+    let new = Token::bot().signed("RS256", keys::other_rsa());
+    assert_eq!(stage.gateway.get_as(&new, "/new").status, 200);
+    assert_eq!(other.only_request().head.target(), "/new");
+    assert_eq!(stage.gateway.get_as(&Token::bot(), "/old").status, 401, "its key is trusted no more");
+    gate.open();
+    assert_eq!(client.answer().expect("the answer").json()["target"], "/held");
+    client.send(request_bytes("GET", "/next", &[("Authorization", &bearer(&Token::bot()))], b""));
+    assert_eq!(client.answer().expect("an answer").status, 401, "the next one on that connection");
+    let page = stage.gateway.probe("/metrics").text();
+    assert!(page.contains(&format!("metagate_jwks_keys{{source=\"{}\"}} 1", keys.url(JWKS))), "{page}");
+    assert!(
+        !page.contains(&format!("metagate_jwks_keys{{source=\"{}\"}}", stage.issuer.url(JWKS))),
+        "{page}"
+    );
+}
+
+#[test]
+fn new_keys_are_there_before_the_first_token_needs_them() {
+    let stage = Reloaded::start("");
+    let more = Issuer::of(keys::other_rsa());
+    let text = fs::read_to_string(stage.file()).expect("the file");
+    let both = text.replace("publicKeyUrls: [", &format!("publicKeyUrls: [\"{}\", ", more.url(JWKS)));
+    stage.write_whole(&both);
+    assert_eq!(stage.reload().0, 200);
+    let token = Token::bot().signed("RS256", keys::other_rsa());
+    assert_eq!(stage.gateway.get_as(&token, "/x").status, 200);
+    assert_eq!((stage.issuer.hits(JWKS), more.hits(JWKS)), (1, 1), "one fetch, before the reload ended");
+    // An entry that is the same keeps its keys also while its server is away.
+    stage.issuer.set(JWKS, Reply::Status(500, vec![], String::new()));
+    stage.write("");
+    assert_eq!(stage.reload().0, 200);
+    assert_eq!(stage.gateway.get_as(&Token::bot(), "/x").status, 200);
+    assert_eq!(stage.gateway.get_as(&token, "/x").status, 401, "whose entry is gone");
+}
+
+#[test]
+fn a_configuration_without_keys_waits_until_it_has_some() {
+    let stage = Reloaded::start("");
+    let late = Issuer::empty();
+    stage.write_whole(&document(&stage.upstream, &late, "authorization: {public: [\"GET /open\"]}"));
+    let (status, said) = stage.reload();
+    assert_eq!(status, 409, "{said}");
+    let errors = said["errors"].to_string();
+    assert!(errors.contains("public-keys") && errors.contains(&late.url(JWKS)), "{errors}");
+    assert_eq!(stage.gateway.get_as(&Token::bot(), "/x").status, 200, "the old one goes on");
+    assert_eq!(stage.gateway.get("/open", &[]).status, 401);
+    assert_eq!(stage.gateway.probe("/readyz").status, 200);
+    let page = stage.gateway.probe("/metrics").text();
+    assert!(!page.contains(&format!("metagate_jwks_keys{{source=\"{}\"}}", late.url(JWKS))), "{page}");
+    late.publish(JWKS, &[keys::other_rsa().jwk()]);
+    assert_eq!(stage.reload().0, 200);
+    let token = Token::bot().signed("RS256", keys::other_rsa());
+    assert_eq!(stage.gateway.get_as(&token, "/x").status, 200);
+    assert_eq!(wire::get(stage.gateway.proxy, "/open", &[]).status, 200);
+}

@@ -1,0 +1,84 @@
+//! Under a service manager: sockets from it, and news for it.
+
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::support::DEADLINE;
+use crate::support::gateway::{Gateway, Setup};
+use crate::support::issuer::{Issuer, JWKS};
+use crate::support::keys;
+use crate::support::token::Token;
+use crate::support::upstream::Upstream;
+use crate::support::wire::Client;
+
+fn setup(issuer: &Issuer, upstream: &Upstream) -> Setup {
+    Setup::run()
+        .env("AUTHENTICATION_PUBLIC_KEYS", issuer.url(JWKS))
+        .env("METAGATE_UPSTREAM__URL", upstream.url())
+}
+
+/// Started with a socket as file descriptor 3, as systemd does it.
+fn activated(setup: Setup, name: Option<&str>) -> (Gateway, TcpListener) {
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let handed = socket.try_clone().expect("a second handle");
+    (setup.activated(OwnedFd::from(handed), name).start(), socket)
+}
+
+#[test]
+fn a_socket_from_outside_takes_the_place_of_listen() {
+    let (issuer, upstream) = (Issuer::of(keys::rsa()), Upstream::echo());
+    // What is connected before the process is there waits for it.
+    for name in [None, Some("proxy"), Some("metagate.socket")] {
+        let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let listen = taken.local_addr().expect("an address").to_string();
+        let setup = setup(&issuer, &upstream).env("METAGATE_LISTEN", listen);
+        let (mut gateway, socket) = activated(setup, name);
+        assert_eq!(gateway.proxy, socket.local_addr().expect("an address"));
+        gateway.wait_ready();
+        assert_eq!(gateway.get_as(&Token::bot(), "/x").status, 200);
+        gateway.terminate();
+        assert_eq!(gateway.wait_exit(), Some(0));
+        // The next process has the same socket: connections wait, and are not refused.
+        let _waiting = Client::connect(socket.local_addr().expect("an address"));
+    }
+}
+
+#[test]
+fn a_socket_may_be_for_another_listener() {
+    let (issuer, upstream) = (Issuer::of(keys::rsa()), Upstream::echo());
+    let (gateway, socket) = activated(setup(&issuer, &upstream), Some("admin"));
+    assert_eq!(gateway.admin(), socket.local_addr().expect("an address"));
+    assert_eq!(gateway.ask_admin("GET", "/status", &[]).status, 200);
+    assert_ne!(gateway.proxy, gateway.admin());
+}
+
+#[test]
+fn the_service_manager_hears_of_start_reload_and_end() {
+    let (issuer, upstream) = (Issuer::of(keys::rsa()), Upstream::echo());
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("notify");
+    let manager = UnixDatagram::bind(&path).expect("a socket");
+    manager.set_read_timeout(Some(DEADLINE)).expect("a time-out");
+    let told = || {
+        let mut buffer = [0; 256];
+        let length = manager.recv(&mut buffer).expect("a message");
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    // Without keys: whoever has them may be waiting for us.
+    issuer.set(JWKS, crate::support::issuer::Reply::Status(500, vec![], String::new()));
+    let setup = setup(&issuer, &upstream).env("NOTIFY_SOCKET", path.to_str().expect("a path"));
+    let mut gateway = setup.start();
+    assert_eq!(told(), "READY=1\nSTATUS=listening");
+    assert_eq!(gateway.probe("/readyz").status, 503);
+    gateway.signal("HUP");
+    assert_eq!((told(), told()), ("RELOADING=1".to_owned(), "READY=1".to_owned()));
+    gateway.terminate();
+    assert_eq!(told(), "STOPPING=1\nSTATUS=draining");
+    assert_eq!(gateway.wait_exit(), Some(0));
+    manager.set_read_timeout(Some(Duration::from_millis(1))).expect("a time-out");
+    assert!(manager.recv(&mut [0; 16]).is_err(), "nothing more");
+}

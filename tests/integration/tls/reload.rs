@@ -1,0 +1,149 @@
+//! Certificates that are replaced while the process runs.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use super::*;
+use crate::support::eventually;
+use crate::support::gateway::text;
+
+/// A mounted Secret as the kubelet makes one: the files are links through `..data`.
+struct Secret(TempDir);
+
+impl Secret {
+    fn new(certificates: &Certificates) -> Self {
+        let secret = Self(tempfile::tempdir().expect("a directory"));
+        secret.put("..1", certificates, certificates);
+        for name in ["tls.crt", "tls.key", "ca.pem"] {
+            symlink(format!("..data/{name}"), secret.at(name)).expect("a link");
+        }
+        secret
+    }
+
+    fn at(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// The next version, in one step.
+    fn put(&self, version: &str, certificate: &Certificates, key: &Certificates) {
+        fs::create_dir(self.at(version)).expect("a directory");
+        let copy = |from: &Path, name: &str| {
+            fs::copy(from, self.at(version).join(name)).expect("a copy");
+        };
+        copy(&certificate.file("tls.crt"), "tls.crt");
+        copy(&key.file("tls.key"), "tls.key");
+        copy(&certificate.file("ca.pem"), "ca.pem");
+        symlink(version, self.at("..data_tmp")).expect("a link");
+        fs::rename(self.at("..data_tmp"), self.at("..data")).expect("the swap");
+    }
+
+    fn start(&self, more: &str) -> (Issuer, Upstream, Gateway) {
+        let (issuer, upstream) = (Issuer::of(rsa()), Upstream::echo());
+        let config = format!(
+            "tls: {{certFile: {}, keyFile: {}{more}}}\nupstream: {{url: \"{}\"}}\nauthentication: {{publicKeyUrls: [\"{}\"]}}\n",
+            self.at("tls.crt").display(),
+            self.at("tls.key").display(),
+            upstream.url(),
+            issuer.url("/jwks"),
+        );
+        let gateway = Setup::run().config(config).start();
+        gateway.wait_ready();
+        (issuer, upstream, gateway)
+    }
+}
+
+/// A connection that is kept open.
+struct Kept(StreamOwned<ClientConnection, TcpStream>);
+
+impl Kept {
+    fn connect(certificates: &Certificates, address: SocketAddr) -> Self {
+        Self(certificates.connect(address, false))
+    }
+
+    fn ask(&mut self) -> String {
+        self.0.write_all(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("a request");
+        let mut answer = Vec::new();
+        let mut byte = [0];
+        while !answer.ends_with(b"provided\"}") {
+            assert_eq!(self.0.read(&mut byte).expect("an answer"), 1, "{answer:?}");
+            answer.push(byte[0]);
+        }
+        String::from_utf8(answer).expect("text")
+    }
+}
+
+/// Whether a client that trusts only these gets through.
+fn gets_through(certificates: &Certificates, gateway: &Gateway, with_certificate: bool) -> bool {
+    let token = bearer(&Token::user());
+    let answer = certificates.ask(gateway.proxy, with_certificate, &token);
+    answer.is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
+#[test]
+fn a_new_pair_is_used_for_new_connections_and_old_ones_live_on() {
+    let (old, new) = (Certificates::new(), Certificates::new());
+    let secret = Secret::new(&old);
+    let (_issuer, _upstream, gateway) = secret.start("");
+    let mut kept = Kept::connect(&old, gateway.proxy);
+    assert!(kept.ask().starts_with("HTTP/1.1 401"));
+    assert!(gets_through(&old, &gateway, false) && !gets_through(&new, &gateway, false));
+    secret.put("..2", &new, &new);
+    eventually("the new certificate", || gets_through(&new, &gateway, false).then_some(()));
+    assert!(!gets_through(&old, &gateway, false));
+    assert!(kept.ask().starts_with("HTTP/1.1 401"), "the old connection");
+    assert_eq!(gateway.ask_admin("GET", "/status", &[]).json()["lastReload"]["trigger"], "certificate");
+    let end = gateway.metric("metagate_tls_certificate_not_after_timestamp_seconds", &[]);
+    assert!(end > 1.8e9, "{end}");
+}
+
+#[test]
+fn what_is_no_pair_is_refused_and_the_old_one_goes_on() {
+    let (old, new) = (Certificates::new(), Certificates::new());
+    let secret = Secret::new(&old);
+    let (_issuer, _upstream, gateway) = secret.start("");
+    let refused = || gateway.metric("metagate_config_reloads_total", &[("result", "refused")]);
+    secret.put("..2", &new, &old);
+    eventually("a mismatched pair to be refused", || (refused() >= 1.0).then_some(()));
+    assert!(gets_through(&old, &gateway, false));
+    assert_eq!(gateway.metric("metagate_config_last_reload_successful", &[]), 0.0);
+    let logs = gateway.logs();
+    let loud = logs.iter().find(|log| text(log, "level") == Some("ERROR")).expect("an error in the log");
+    assert!(text(loud, "error").is_some_and(|error| error.contains("tls.crt")), "{loud}");
+
+    // Past its end, by a certificate that would otherwise do.
+    let expired = Certificates::until(2020);
+    secret.put("..3", &expired, &expired);
+    eventually("an expired one to be refused", || (refused() >= 2.0).then_some(()));
+    assert!(gets_through(&old, &gateway, false));
+
+    secret.put("..4", &new, &new);
+    eventually("a good pair", || gets_through(&new, &gateway, false).then_some(()));
+    assert_eq!(gateway.metric("metagate_config_last_reload_successful", &[]), 1.0);
+}
+
+#[test]
+fn the_authorities_of_clients_are_followed_too() {
+    let (old, new) = (Certificates::new(), Certificates::new());
+    let secret = Secret::new(&old);
+    let (_issuer, _upstream, gateway) =
+        secret.start(&format!(", clientCaFile: {}", secret.at("ca.pem").display()));
+    assert!(gets_through(&old, &gateway, true) && !gets_through(&old, &gateway, false));
+    secret.put("..2", &new, &new);
+    eventually("the new authority", || gets_through(&new, &gateway, true).then_some(()));
+    assert!(!gets_through(&new, &gateway, false), "a certificate is still required");
+}
+
+#[test]
+fn a_client_certificate_may_be_optional_and_must_be_good_all_the_same() {
+    let (own, other) = (Certificates::new(), Certificates::new());
+    let secret = Secret::new(&own);
+    let more = format!(", clientCaFile: {}, clientAuth: optional", secret.at("ca.pem").display());
+    let (_issuer, upstream, gateway) = secret.start(&more);
+    assert!(gets_through(&own, &gateway, false) && gets_through(&own, &gateway, true));
+    let stranger = other.ask_as(&own, gateway.proxy);
+    assert!(!stranger.is_some_and(|answer| answer.starts_with("HTTP/1.1 200")), "of another authority");
+    assert_eq!(upstream.requests().len(), 2);
+}
