@@ -1,5 +1,6 @@
 //! `metagate run`
 
+use std::ffi::OsStr;
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,8 +22,9 @@ pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let loaded = config::load(&sources).map_err(Failure::Config)?;
     let telemetry = telemetry::start(&loaded.config.log)?;
     report(&loaded);
-    let listeners = Listeners::bind(&loaded.config, Inherited::from_environment()?)?;
-    let notifier = Notifier::new(std::env::var_os("NOTIFY_SOCKET").as_deref());
+    let inherited = Inherited::take_all(sources.variable("LISTEN_FDNAMES").unwrap_or_default())?;
+    let listeners = Listeners::bind(&loaded.config, inherited)?;
+    let notifier = Notifier::new(sources.variable("NOTIFY_SOCKET").map(OsStr::new));
     runtime()?.block_on(async {
         let shutdown = ended()?;
         let on_applied = Box::new(move |config: &config::Config| telemetry.change_level(&config.log));

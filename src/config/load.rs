@@ -96,7 +96,8 @@ impl Sources {
         self.chosen_file().0
     }
 
-    fn variable(&self, name: &str) -> Option<&str> {
+    /// A variable of the environment.
+    pub fn variable(&self, name: &str) -> Option<&str> {
         let mut found = self.environment.iter().rev().filter(|(own, _)| own == name);
         found.next().map(|(_, value)| value.as_str())
     }

@@ -21,10 +21,9 @@ pub struct Inherited {
 }
 
 impl Inherited {
-    /// Takes the sockets that `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES` announce. One socket
-    /// without a name of these is the proxy's.
-    pub fn from_environment() -> Result<Self, RunError> {
-        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    /// Takes the sockets that `LISTEN_FDS` and `LISTEN_PID` announce; `names` is `LISTEN_FDNAMES`. One
+    /// socket without a name of these is the proxy's.
+    pub fn take_all(names: &str) -> Result<Self, RunError> {
         let mut given = ListenFd::from_env();
         let mut inherited = Self::default();
         for index in 0..given.len() {

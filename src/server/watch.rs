@@ -93,7 +93,7 @@ mod tests {
         fs::write(&path, "whole").unwrap();
         assert!(!watched.has_news(&look()), "still being written");
         assert!(watched.has_news(&look()));
-        assert_eq!(watched.done.changes(&look()), [path.clone()]);
+        assert_eq!(watched.done.changes(&look()), std::slice::from_ref(&path));
         let (before, mut watched) = (look(), Watched::new(look()));
         assert!(!watched.has_news(&look()) && watched.done.changes(&look()).is_empty());
         fs::write(&path, "other").unwrap();
