@@ -284,7 +284,7 @@ fn many_questions_on_one_connection() {
 fn it_is_off_unless_it_is_asked_for() {
     let stage = Stage::plain(|setup| setup);
     let listening = stage.gateway.logs().into_iter().filter(|log| log.to_string().contains("listening"));
-    assert_eq!(listening.count(), 2, "proxy and health");
+    assert_eq!(listening.count(), 3, "proxy, health and admin");
     let answer = stage.gateway.get("/x", &[("X-Forwarded-Uri", "/api/v1/system/version")]);
     assert_eq!(answer.status, 401);
 }
