@@ -131,7 +131,7 @@ fn a_request_is_told_which_row_it_meets_and_why() {
         (
             "GET",
             "/a;b",
-            &["read as /a;b: ", "read as /a: ", "protected: a token is needed", "and this one has 2"],
+            &["read as /a;b: ", "read as /a: ", "protected: a token is needed", "and this one has 3"],
         ),
         ("GET", "/api/v1/push/feed/", &["optional: a token is verified if there is one"]),
         ("POST", "/x", &["no row is about it"]),
