@@ -310,6 +310,8 @@ pub struct Limits {
     pub connections: usize,
     /// The token, in bytes.
     pub token_bytes: usize,
+    /// The most of a request's body that is read for rules about GraphQL, in bytes.
+    pub graphql_bytes: usize,
 }
 
 /// How the process ends.

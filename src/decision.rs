@@ -198,6 +198,15 @@ impl Gate {
         }
     }
 
+    /// Whether [`RequestFacts::graphql`] is to be read before the decision: a rule asks for it, and
+    /// there is a verified token. Nobody else makes us keep a body.
+    pub fn asks_graphql(&self, facts: &RequestFacts, caller: &Result<Caller, Denial>) -> bool {
+        match caller {
+            Ok(Caller::Token(token)) => rules::ask_for_graphql(&self.policy, facts, token),
+            Ok(Caller::Anonymous | Caller::DatahubSystem | Caller::SessionCookie) | Err(_) => false,
+        }
+    }
+
     /// The decision. `caller` is who is asking, or why nobody knows.
     pub fn decide(
         &self,
@@ -236,11 +245,12 @@ impl Gate {
             return Err(Denial::new(Reason::ImpersonationDenied));
         }
         let outcome = rules::judge(&self.policy, facts, token);
-        let denial = |rule| Denial { rule, ..Denial::new(Reason::InsufficientPermissions) };
+        let denial = |rule, detail| Denial { rule, detail, ..Denial::new(Reason::InsufficientPermissions) };
         match outcome.effect {
-            Effect::Deny => Err(denial(outcome.rule)),
+            Effect::Deny => Err(denial(outcome.rule, outcome.detail)),
             Effect::Allow => {
-                Ok(permit(caller, outcome.rule, outcome.reported.map(|rule| denial(Some(rule)))))
+                let reported = outcome.reported.map(|(rule, detail)| denial(Some(rule), detail));
+                Ok(permit(caller, outcome.rule, reported))
             }
         }
     }

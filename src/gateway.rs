@@ -23,10 +23,11 @@ use crate::request::{RequestFacts, RequestFault, TargetForm};
 use crate::respond::{self, Manner, ObservedBody};
 use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
-use crate::upstream::{Failure, Outgoing, RequestBody, RequestProgress, Upstream, stated_length};
+use crate::upstream::{Failure, Outgoing, ReadAhead, RequestBody, RequestProgress, Upstream, stated_length};
 
 mod assembly;
 mod forward_auth;
+mod graphql;
 mod refusal;
 mod verification;
 
@@ -47,6 +48,7 @@ pub struct Gateway {
     revocations: Arc<RevocationList>,
     ledger: Arc<Ledger>,
     body_limit: u64,
+    graphql_limit: usize,
     id_prefix: u64,
     next_id: AtomicU64,
     clock: Clock,
@@ -83,7 +85,7 @@ impl Gateway {
         if peer.door == Door::ForwardAuth {
             return Ok(self.answer_proxy(peer, request).await);
         }
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
         let id = self.request_id(&head.headers);
         let mut exchange = Exchange::begin(
             self.ledger.clone(),
@@ -98,15 +100,27 @@ impl Gateway {
         // Request facts.
         let source = self.head.source_ip(&head.headers, peer.address);
         exchange.comes_from(source);
-        let facts = match self.facts(&head, source) {
+        let mut facts = match self.facts(&head, source) {
             Ok(facts) => facts,
             Err(fault) => {
                 return Ok(self.refuse(exchange, fault.into(), body, &head.headers, manner).await);
             }
         };
 
-        // Route, credentials, token, decision.
-        let permit = match self.judge(&mut exchange, &facts).await {
+        // Route, credentials, token.
+        let (route, caller) = self.identify(&mut exchange, &facts).await;
+
+        // What rules ask about the body, where somebody is known to have sent it.
+        let mut ahead = ReadAhead::default();
+        if self.gate.asks_graphql(&facts, &caller) {
+            match self.read_graphql(&mut facts, &head.headers, &mut body, upstream.idle_timeout()).await {
+                Ok(read) => ahead = read,
+                Err(denial) => return Ok(self.refuse(exchange, denial, body, &head.headers, manner).await),
+            }
+        }
+
+        // Decision.
+        let permit = match self.gate.decide(&facts, route, caller) {
             Ok(permit) => permit,
             Err(denial) => return Ok(self.refuse(exchange, denial, body, &head.headers, manner).await),
         };
@@ -127,7 +141,7 @@ impl Gateway {
             method: head.method,
             path: facts.path.path_and_query().clone(),
             fields,
-            body: self.request_body(&mut exchange, body),
+            body: self.request_body(&mut exchange, ahead, body),
         };
         let answer = match upstream.forward(permit, outgoing).await {
             Ok(answer) if is_broken(&answer) => Err(Failure::Answer(Reason::UpstreamProtocol)),
@@ -140,13 +154,7 @@ impl Gateway {
             Err(failure) => {
                 let (denial, close) = match failure {
                     Failure::Answer(reason) => (Denial::new(reason), leaves_a_body(reason)),
-                    Failure::BrokenRequest => (
-                        Denial {
-                            detail: Some("the request's body was broken off or framed wrongly"),
-                            ..Denial::new(Reason::BadTarget)
-                        },
-                        true,
-                    ),
+                    Failure::BrokenRequest => (broken_body(), true),
                 };
                 return Ok(respond::refusal(exchange, denial, &self.wording, Manner { close, ..manner }));
             }
@@ -163,13 +171,13 @@ impl Gateway {
         Ok(facts)
     }
 
-    fn request_body(&self, exchange: &mut Exchange, incoming: Incoming) -> RequestBody {
-        if incoming.is_end_stream() {
+    fn request_body(&self, exchange: &mut Exchange, ahead: ReadAhead, incoming: Incoming) -> RequestBody {
+        if ahead.bytes.is_empty() && incoming.is_end_stream() {
             return RequestBody::Empty;
         }
         let progress = RequestProgress::new();
         exchange.streams(progress.clone());
-        RequestBody::Stream { incoming, progress, limit: self.body_limit }
+        RequestBody::Stream { ahead, incoming, progress, limit: self.body_limit }
     }
 
     /// The client's own id where it is one, else a new one.
@@ -185,6 +193,13 @@ impl Gateway {
                 format!("{:016x}{:08x}", self.id_prefix, self.next_id.fetch_add(1, Ordering::Relaxed)).into()
             }
         }
+    }
+}
+
+fn broken_body() -> Denial {
+    Denial {
+        detail: Some("the request's body was broken off or framed wrongly"),
+        ..Denial::new(Reason::BadTarget)
     }
 }
 

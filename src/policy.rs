@@ -7,12 +7,15 @@ use http::Method;
 use ipnet::IpNet;
 
 use crate::claims::ClaimPath;
+use crate::request::OperationKind;
 
+mod expression;
 mod path_pattern;
 mod relation;
 mod route_table;
 
 pub use crate::backend::Route;
+pub use expression::{Budget, Expression, Fault, Subject};
 pub use path_pattern::{PathPattern, PatternError};
 pub use route_table::{Dormant, Place, RouteRow, RouteTable, Routed, RowSource};
 
@@ -140,6 +143,9 @@ pub struct Rule {
     pub name: Box<str>,
     /// Which requests it is about.
     pub matching: Matching,
+    /// What must be true besides. With `Allow` and `Deny` it tells which requests the rule is
+    /// about, with `Require` it is one more thing that is required.
+    pub when: Option<Expression>,
     /// What it says about them.
     pub verdict: Verdict,
     /// Whether a refusal by it is carried out.
@@ -168,6 +174,32 @@ pub struct Matching {
     pub hosts: Vec<Box<str>>,
     /// The name of the issuer entry, or the `iss`, of the token.
     pub issuers: Vec<Box<str>>,
+    /// For each of these names a parameter of the query whose value is one of these; `*` stands
+    /// for any run of characters. Each value of a repeated parameter is judged by itself.
+    pub query: Vec<(Box<str>, Vec<Box<str>>)>,
+    /// The GraphQL operations that it is about.
+    pub graphql: Option<GraphqlMatching>,
+}
+
+/// Which GraphQL operations a rule is about. An empty list matches everything.
+#[derive(Clone, Debug, Default)]
+pub struct GraphqlMatching {
+    /// What the operation does.
+    pub operations: Vec<OperationKind>,
+    /// A field at its top; `*` stands for any run of characters. Each field is judged by itself.
+    pub fields: Vec<Box<str>>,
+    /// What becomes of a request whose operations cannot be told.
+    pub unreadable: Unreadable,
+}
+
+/// What a rule about GraphQL says where it cannot see what it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Unreadable {
+    /// The rule refuses.
+    #[default]
+    Deny,
+    /// The rule is not about it: the ones after it decide.
+    Skip,
 }
 
 /// What a token must bring. Every list that is not empty must be met.

@@ -10,13 +10,17 @@ mod asked;
 mod bearer;
 mod framing;
 mod grammar;
+mod graphql;
 mod head;
+mod parameters;
 mod target;
 
 pub use asked::{Asked, TargetForm};
 pub use bearer::{BasicCredentials, BearerToken, Credentials};
 pub use framing::{BodyFault, BodyTracker, Framing};
 pub use head::{Head, HeadLimits, HeadScanner};
+pub use graphql::{Graphql, GraphqlOperation, OperationKind};
+pub use parameters::parameters;
 pub use target::PathReadings;
 
 /// One request, as far as it is judged.
@@ -39,6 +43,8 @@ pub struct RequestFacts {
     pub has_session_cookie: bool,
     /// Where it comes from: the peer, or what a trusted proxy says.
     pub source_ip: Option<IpAddr>,
+    /// What it asks of a GraphQL endpoint; `None` where its body was not read.
+    pub graphql: Option<Graphql>,
 }
 
 /// The methods that are judged and forwarded; what `Allow` says to every other one.
@@ -88,6 +94,7 @@ impl RequestFacts {
             impersonates: fields.contains_key("x-impersonate-user"),
             has_session_cookie: has_cookie(fields, session_cookies),
             source_ip: source_ip.into(),
+            graphql: None,
         })
     }
 }

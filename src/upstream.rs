@@ -22,7 +22,7 @@ use crate::tls::{self, TlsError};
 mod body;
 mod forward;
 
-pub use body::{AnswerBody, RequestBody, RequestProgress};
+pub use body::{AnswerBody, ReadAhead, RequestBody, RequestProgress};
 pub(crate) use forward::stated_length;
 pub use forward::{Failure, Outgoing};
 
@@ -127,6 +127,11 @@ impl Upstream {
     /// An empty pool.
     pub fn new(target: Target) -> Arc<Self> {
         Arc::new(Self { target, idle: Mutex::default() })
+    }
+
+    /// How long a body that has begun may rest.
+    pub fn idle_timeout(&self) -> Duration {
+        self.target.idle_timeout
     }
 
     /// The connection that was used last, if it still lives.

@@ -101,6 +101,7 @@ fn only_admins_delete() -> Result<Rule, PatternError> {
     Ok(Rule {
         name: "only-admins-delete".into(),
         matching,
+        when: None,
         verdict: Verdict::Require(Box::new(requirement)),
         mode: Mode::Enforce,
     })

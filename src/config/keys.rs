@@ -31,6 +31,8 @@ pub enum Kind {
     Text,
     /// A name for logs and metrics.
     Name,
+    /// A CEL expression.
+    Expression,
     /// `true` or `false`.
     Bool,
     /// A whole number within these bounds.
@@ -128,6 +130,7 @@ impl Kind {
             Self::Text | Self::Secret | Self::Path | Self::Texts => no_control(text),
             Self::Claims | Self::Entries | Self::Free | Self::Body => Ok(()),
             Self::Name => values::name(text).map(drop),
+            Self::Expression => values::expression(text).map(drop),
             Self::Bool => values::boolean(text).map(drop),
             Self::Integer(min, max) => {
                 values::integer(text).and_then(|n| within(n, min, max, |n| n.to_string()))
@@ -173,6 +176,7 @@ impl Kind {
             Self::Address => "address:port".to_owned(),
             Self::Listen => "address:port, or unix:/path".to_owned(),
             Self::Url(schemes) => format!("a URL, {}", urls(schemes)),
+            Self::Expression => "a CEL expression".to_owned(),
             Self::Path => "a path".to_owned(),
             Self::Secret => "a secret".to_owned(),
             Self::Word(words) => words.join(", "),

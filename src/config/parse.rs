@@ -26,9 +26,6 @@ use super::{
 use crate::backend::Backend;
 use section::{Report, Section};
 
-/// Keys of the contract whose function comes later. Setting one must not look as if it did something.
-const NOT_AVAILABLE: &[&str] = &["authorization.rules[].when"];
-
 /// What came out.
 pub(super) struct Parsed {
     pub(super) config: Option<Config>,
@@ -62,7 +59,6 @@ pub(super) fn parse(
 }
 
 fn config(root: &Section<'_>) -> Option<Config> {
-    refuse_unavailable(root);
     let authentication = root.section("authentication");
     let backend = backend(root);
     let listen = root.need("listen", values::listen, Listen::Tcp(([0, 0, 0, 0], 0).into()));
@@ -104,23 +100,6 @@ fn config(root: &Section<'_>) -> Option<Config> {
         // Last: everything else is looked at even where this is missing.
         upstream: upstream?,
     })
-}
-
-fn refuse_unavailable(root: &Section<'_>) {
-    let refuse = |section: &Section<'_>, name: &str| {
-        // An empty list asks for nothing.
-        if section.text(name).is_some() || !section.entries(name).is_empty() {
-            section.error(name, "is not available in this version");
-        }
-    };
-    for path in NOT_AVAILABLE {
-        let (before, name) = path.rsplit_once('.').unwrap_or(("", path));
-        let section = |path: &str| path.split('.').fold(root.clone(), |section, name| section.section(name));
-        match before.strip_suffix("[]").and_then(|list| list.rsplit_once('.')) {
-            Some((outer, list)) => section(outer).entries(list).iter().for_each(|entry| refuse(entry, name)),
-            None => refuse(&section(before), name),
-        }
-    }
 }
 
 fn backend(root: &Section<'_>) -> Backend {
@@ -362,6 +341,7 @@ fn limits(section: &Section<'_>) -> Limits {
         body_bytes: size(section, "bodyBytes"),
         connections: count(section, "connections"),
         token_bytes: bytes("tokenBytes"),
+        graphql_bytes: bytes("graphqlBytes"),
     }
 }
 

@@ -9,7 +9,8 @@ use url::Url;
 
 use super::Listen;
 use crate::jose::Algorithm;
-use crate::policy::{PathPattern, RoutePattern};
+use crate::policy::{Expression, PathPattern, RoutePattern};
+use crate::request::OperationKind;
 
 /// A value as it stands in a message: in quotes, on one line, not too long.
 pub(super) fn quote(text: &str) -> String {
@@ -198,6 +199,17 @@ pub(super) fn route(text: &str) -> Result<RoutePattern, String> {
 /// A pattern over paths.
 pub(super) fn path_pattern(text: &str) -> Result<PathPattern, String> {
     PathPattern::parse(text).map_err(|error| error.to_string())
+}
+
+/// A CEL expression about a request.
+pub(super) fn expression(text: &str) -> Result<Expression, String> {
+    Expression::parse(text)
+}
+
+/// What a GraphQL operation does.
+pub(super) fn operation(text: &str) -> Result<OperationKind, String> {
+    OperationKind::from_name(text)
+        .ok_or_else(|| format!("{} is not one of query, mutation, subscription", quote(text)))
 }
 
 /// `/`, or a path like `/catalog`: absolute, plain, without wildcards; a slash at its end is cut.

@@ -1,67 +1,165 @@
-//! Authorization rules: the first that matches decides, for every reading of the path, and the
+//! Authorization rules: the first that matches decides, for every view of the request, and the
 //! strictest answer stands.
 
 use serde_json::Value;
 
 use crate::claims::{TokenClass, VerifiedToken};
 use crate::policy::{
-    Effect, Matching, Mode, Policy, Requirement, Rule, Verdict, contains_address, wildcard_matches,
+    Budget, Effect, Expression, Fault, Matching, Mode, Policy, Requirement, Rule, Subject, Unreadable,
+    Verdict, contains_address, wildcard_matches,
 };
 use crate::request::RequestFacts;
 
+mod view;
+
+use view::Asked;
+pub(super) use view::{View, Views};
+
 /// What the rules say.
+#[derive(Default)]
 pub(super) struct Outcome {
     pub(super) effect: Effect,
     /// The rule that decided; none: the default did.
     pub(super) rule: Option<usize>,
-    /// A rule in report mode that would have refused.
-    pub(super) reported: Option<usize>,
+    /// Why, where it is not simply what the rule says.
+    pub(super) detail: Option<&'static str>,
+    /// A rule in report mode that would have refused, and why.
+    pub(super) reported: Option<(usize, Option<&'static str>)>,
 }
 
 pub(super) fn judge(policy: &Policy, facts: &RequestFacts, token: Option<&VerifiedToken>) -> Outcome {
-    let mut allowed = Outcome { effect: policy.default, rule: None, reported: None };
+    let mut allowed = Outcome { effect: policy.default, ..Outcome::default() };
     if policy.rules.is_empty() {
         return allowed;
     }
-    for (reading, path) in facts.path.all().enumerate() {
-        let outcome = judge_reading(policy, facts, path, token);
+    let views = match Views::of(policy, facts) {
+        Ok(views) => views,
+        Err(detail) => return Outcome { effect: Effect::Deny, detail: Some(detail), ..Outcome::default() },
+    };
+    let judge = Judge::new(policy, facts, token);
+    for (place, view) in views.all(facts).enumerate() {
+        let outcome = judge.view(&view);
         let reported = allowed.reported.or(outcome.reported);
         if outcome.effect == Effect::Deny {
             return Outcome { reported, ..outcome };
         }
-        // The raw reading's rule is the one that is named.
-        allowed = if reading == 0 { outcome } else { Outcome { reported, ..allowed } };
+        // The rule of the raw path is the one that is named.
+        allowed = if place == 0 { outcome } else { Outcome { reported, ..allowed } };
     }
     allowed
 }
 
-pub(super) fn judge_reading(
-    policy: &Policy,
-    facts: &RequestFacts,
-    path: &[u8],
-    token: Option<&VerifiedToken>,
-) -> Outcome {
-    let mut reported = None;
-    for (index, rule) in
-        policy.rules.iter().enumerate().filter(|(_, rule)| matches(&rule.matching, facts, path, token))
-    {
-        let effect = verdict(rule, facts, token);
-        match rule.mode {
-            Mode::Enforce => return Outcome { effect, rule: Some(index), reported },
-            // A rule that only reports changes nothing: the ones after it decide.
-            Mode::Report if effect == Effect::Deny => reported = reported.or(Some(index)),
-            Mode::Report => {}
-        }
-    }
-    Outcome { effect: policy.default, rule: None, reported }
+/// Whether a rule that this request may come to asks for its GraphQL.
+pub(super) fn ask_for_graphql(policy: &Policy, facts: &RequestFacts, token: &VerifiedToken) -> bool {
+    let asks = |rule: &&Rule| {
+        rule.matching.graphql.is_some() || rule.when.as_ref().is_some_and(Expression::asks_graphql)
+    };
+    policy
+        .rules
+        .iter()
+        .filter(asks)
+        .any(|rule| facts.path.all().any(|path| is_about(&rule.matching, facts, path, Some(token))))
 }
 
-pub(super) fn matches(
-    matching: &Matching,
-    facts: &RequestFacts,
-    path: &[u8],
-    token: Option<&VerifiedToken>,
-) -> bool {
+/// Judges one view after the other, on one budget.
+pub(super) struct Judge<'j> {
+    policy: &'j Policy,
+    pub(super) facts: &'j RequestFacts,
+    pub(super) token: Option<&'j VerifiedToken>,
+    budget: Budget,
+}
+
+/// Whether a rule is about a view.
+pub(super) enum Match {
+    No,
+    Yes,
+    /// It cannot be told, so it is refused.
+    Unknown(&'static str),
+}
+
+impl<'j> Judge<'j> {
+    pub(super) fn new(policy: &'j Policy, facts: &'j RequestFacts, token: Option<&'j VerifiedToken>) -> Self {
+        Self { policy, facts, token, budget: Budget::default() }
+    }
+
+    pub(super) fn view(&self, view: &View<'_>) -> Outcome {
+        let mut reported = None;
+        for (index, rule) in self.policy.rules.iter().enumerate() {
+            let Some((effect, detail)) = self.rule(rule, view) else { continue };
+            match rule.mode {
+                Mode::Enforce => return Outcome { effect, rule: Some(index), detail, reported },
+                // A rule that only reports changes nothing: the ones after it decide.
+                Mode::Report if effect == Effect::Deny => reported = reported.or(Some((index, detail))),
+                Mode::Report => {}
+            }
+        }
+        Outcome { effect: self.policy.default, reported, ..Outcome::default() }
+    }
+
+    /// What a rule says; `None` where it is not about this.
+    pub(super) fn rule(&self, rule: &Rule, view: &View<'_>) -> Option<(Effect, Option<&'static str>)> {
+        match self.matches(&rule.matching, view) {
+            Match::No => return None,
+            Match::Unknown(detail) => return Some((Effect::Deny, Some(detail))),
+            Match::Yes => {}
+        }
+        let decided = match (&rule.verdict, self.token) {
+            (Verdict::Allow, _) => Effect::Allow,
+            (Verdict::Require(requirement), Some(token)) if meets(requirement, self.facts, token) => {
+                Effect::Allow
+            }
+            (Verdict::Require(_), _) => return Some((Effect::Deny, None)),
+            (Verdict::Deny, _) => Effect::Deny,
+        };
+        let Some(when) = &rule.when else { return Some((decided, None)) };
+        match (self.evaluate(when, view), &rule.verdict) {
+            (Ok(true), _) => Some((decided, None)),
+            (Ok(false), Verdict::Require(_)) => Some((Effect::Deny, None)),
+            (Ok(false), Verdict::Allow | Verdict::Deny) => None,
+            (Err(fault), _) => Some((Effect::Deny, Some(fault.detail()))),
+        }
+    }
+
+    fn evaluate(&self, when: &Expression, view: &View<'_>) -> Result<bool, Fault> {
+        let graphql = match view.asked {
+            Asked::Operation(operation, _) => Some(operation),
+            Asked::Nothing | Asked::Unreadable(_) => None,
+        };
+        let subject = Subject { request: self.facts, path: view.path, token: self.token, graphql };
+        when.evaluate(&subject, &self.budget)
+    }
+
+    pub(super) fn matches(&self, matching: &Matching, view: &View<'_>) -> Match {
+        if !is_about(matching, self.facts, view.path, self.token) {
+            return Match::No;
+        }
+        if !matching.query.is_empty() {
+            let Some(parameters) = &view.parameters else {
+                return Match::Unknown("query: it cannot be decoded");
+            };
+            let has = |(name, patterns): &(Box<str>, Vec<Box<str>>)| {
+                parameters.iter().any(|(own, value)| **own == **name && any_matches(patterns, value))
+            };
+            if !matching.query.iter().all(has) {
+                return Match::No;
+            }
+        }
+        let Some(graphql) = &matching.graphql else { return Match::Yes };
+        match (view.asked, graphql.unreadable) {
+            (Asked::Operation(operation, field), _) => {
+                let kind = graphql.operations.is_empty() || graphql.operations.contains(&operation.kind);
+                let named = graphql.fields.is_empty() || any_matches(&graphql.fields, field);
+                if kind && named { Match::Yes } else { Match::No }
+            }
+            (Asked::Unreadable(_) | Asked::Nothing, Unreadable::Skip) => Match::No,
+            (Asked::Unreadable(why), Unreadable::Deny) => Match::Unknown(why),
+            (Asked::Nothing, Unreadable::Deny) => Match::Unknown("graphql: it was not looked at"),
+        }
+    }
+}
+
+/// Whether a rule is about this method, path, host and issuer.
+fn is_about(matching: &Matching, facts: &RequestFacts, path: &[u8], token: Option<&VerifiedToken>) -> bool {
     let held = |own: &str| token.is_some_and(|token| is_issuer(token, own));
     matching.methods.contain(&facts.method)
         && (matching.paths.is_empty() || matching.paths.iter().any(|pattern| pattern.matches(path)))
@@ -70,12 +168,8 @@ pub(super) fn matches(
         && (matching.issuers.is_empty() || matching.issuers.iter().any(|own| held(own)))
 }
 
-pub(super) fn verdict(rule: &Rule, facts: &RequestFacts, token: Option<&VerifiedToken>) -> Effect {
-    match (&rule.verdict, token) {
-        (Verdict::Allow, _) => Effect::Allow,
-        (Verdict::Require(requirement), Some(token)) if meets(requirement, facts, token) => Effect::Allow,
-        (Verdict::Require(_) | Verdict::Deny, _) => Effect::Deny,
-    }
+fn any_matches(patterns: &[Box<str>], text: &str) -> bool {
+    patterns.iter().any(|pattern| wildcard_matches(pattern, text))
 }
 
 pub(super) fn meets(requirement: &Requirement, facts: &RequestFacts, token: &VerifiedToken) -> bool {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod expressions;
+mod graphql;
 mod readings;
 mod rules;
 mod trace;

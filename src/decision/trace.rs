@@ -1,15 +1,16 @@
 //! How the rules came to their answer, for people. Nothing is decided here: each step is asked of the
 //! code that decides, one condition at a time.
 
-use super::{Gate, rules};
+use super::rules::{self, Judge, Match, View, Views};
+use super::Gate;
 use crate::claims::VerifiedToken;
 use crate::policy::{Effect, Matching, Requirement, Rule, Verdict};
 use crate::request::RequestFacts;
 
-/// Every rule that was asked, for the reading of the path that decided.
+/// Every rule that was asked, for the view of the request that decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
-    /// That reading. Not what is forwarded: see [`crate::request::PathReadings`].
+    /// Its reading of the path. Not what is forwarded: see [`crate::request::PathReadings`].
     pub reading: Box<str>,
     /// The rules in their order, up to the one that decided.
     pub rules: Vec<RuleTrace>,
@@ -27,62 +28,86 @@ pub struct RuleTrace {
 /// What a rule says about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RuleOutcome {
-    /// It is not about this request: these keys of `match` say so.
+    /// It is not about this request: these keys of `match`, or `when`, say so.
     NotMatched(Vec<&'static str>),
     /// It matches and lets the request through.
     Allowed,
-    /// It matches and refuses: these keys of `require` are not met, or `action`.
+    /// It matches and refuses: these keys of `require` are not met, or `when`, or
+    /// `action`; or these of `match` cannot be told.
     Denied(Vec<&'static str>),
 }
 
 impl Gate {
     /// How the rules judge a request whose caller is known.
     pub fn trace(&self, facts: &RequestFacts, token: Option<&VerifiedToken>) -> Trace {
-        let denies =
-            |path: &&[u8]| rules::judge_reading(&self.policy, facts, path, token).effect == Effect::Deny;
-        let path = facts.path.all().find(denies).unwrap_or(facts.path.raw().as_bytes());
-        let decided = rules::judge_reading(&self.policy, facts, path, token).rule;
+        let raw = facts.path.raw();
+        // Where there are too many views to judge, no rule is asked.
+        let Ok(views) = Views::of(&self.policy, facts) else {
+            return Trace { reading: raw.into(), rules: Vec::new() };
+        };
+        let judge = Judge::new(&self.policy, facts, token);
+        let refused = views.all(facts).find(|view| judge.view(view).effect == Effect::Deny);
+        let Some(view) = refused.or_else(|| views.all(facts).next()) else {
+            return Trace { reading: raw.into(), rules: Vec::new() };
+        };
+        let judge = Judge::new(&self.policy, facts, token);
+        let decided = judge.view(&view).rule;
         let asked = self.policy.rules.iter().take(decided.map_or(usize::MAX, |rule| rule + 1));
-        let traced = asked
-            .enumerate()
-            .map(|(rule, own)| RuleTrace { rule, outcome: outcome(own, facts, path, token) });
-        Trace { reading: String::from_utf8_lossy(path).into(), rules: traced.collect() }
+        let traced =
+            asked.enumerate().map(|(rule, own)| RuleTrace { rule, outcome: outcome(&judge, own, &view) });
+        Trace { reading: String::from_utf8_lossy(view.path).into(), rules: traced.collect() }
     }
 }
 
-fn outcome(rule: &Rule, facts: &RequestFacts, path: &[u8], token: Option<&VerifiedToken>) -> RuleOutcome {
-    if !rules::matches(&rule.matching, facts, path, token) {
-        let conditions = conditions(&rule.matching);
-        let failed = conditions.iter().filter(|(_, alone)| !rules::matches(alone, facts, path, token));
-        return RuleOutcome::NotMatched(failed.map(|(name, _)| *name).collect());
+fn outcome(judge: &Judge<'_>, rule: &Rule, view: &View<'_>) -> RuleOutcome {
+    let conditions = conditions(&rule.matching);
+    let without = Rule { when: None, ..rule.clone() };
+    match (judge.rule(rule, view), judge.matches(&rule.matching, view)) {
+        (None, Match::Yes) => RuleOutcome::NotMatched(vec!["when"]),
+        (None, _) => {
+            let failed = conditions.iter().filter(|(_, alone)| matches!(judge.matches(alone, view), Match::No));
+            RuleOutcome::NotMatched(failed.map(|(name, _)| *name).collect())
+        }
+        (Some((Effect::Allow, _)), _) => RuleOutcome::Allowed,
+        (Some((Effect::Deny, _)), Match::Unknown(_)) => {
+            let unknown =
+                conditions.iter().filter(|(_, alone)| matches!(judge.matches(alone, view), Match::Unknown(_)));
+            RuleOutcome::Denied(unknown.map(|(name, _)| *name).collect())
+        }
+        // It would allow, were it not for the expression, or refuses because of an error in it.
+        (Some((Effect::Deny, detail)), _)
+            if detail.is_some() || matches!(judge.rule(&without, view), Some((Effect::Allow, _))) =>
+        {
+            RuleOutcome::Denied(vec!["when"])
+        }
+        (Some((Effect::Deny, _)), _) => RuleOutcome::Denied(unmet(judge, rule)),
     }
-    if rules::verdict(rule, facts, token) == Effect::Allow {
-        return RuleOutcome::Allowed;
-    }
-    let unmet = match (&rule.verdict, token) {
+}
+
+/// The parts of a requirement that are not met.
+fn unmet(judge: &Judge<'_>, rule: &Rule) -> Vec<&'static str> {
+    match (&rule.verdict, judge.token) {
         (Verdict::Require(requirement), Some(token)) => {
             let parts = parts(requirement);
-            parts
-                .iter()
-                .filter(|(_, alone)| !rules::meets(alone, facts, token))
-                .map(|(name, _)| *name)
-                .collect()
+            let unmet = parts.iter().filter(|(_, alone)| !rules::meets(alone, judge.facts, token));
+            unmet.map(|(name, _)| *name).collect()
         }
         (Verdict::Require(_), None) => vec!["require"],
         (Verdict::Allow | Verdict::Deny, _) => vec!["action"],
-    };
-    RuleOutcome::Denied(unmet)
+    }
 }
 
 /// Each condition of a match alone.
-fn conditions(matching: &Matching) -> [(&'static str, Matching); 4] {
-    let Matching { methods, paths, hosts, issuers } = matching.clone();
+fn conditions(matching: &Matching) -> [(&'static str, Matching); 6] {
+    let Matching { methods, paths, hosts, issuers, query, graphql } = matching.clone();
     let none = Matching::default;
     [
         ("methods", Matching { methods, ..none() }),
         ("paths", Matching { paths, ..none() }),
         ("hosts", Matching { hosts, ..none() }),
         ("issuers", Matching { issuers, ..none() }),
+        ("query", Matching { query, ..none() }),
+        ("graphql", Matching { graphql, ..none() }),
     ]
 }
 

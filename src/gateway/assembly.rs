@@ -46,6 +46,7 @@ pub(super) fn gateway(
         revocations,
         ledger,
         body_limit: if config.limits.body_bytes == 0 { u64::MAX } else { config.limits.body_bytes },
+        graphql_limit: config.limits.graphql_bytes,
         id_prefix: random(),
         next_id: AtomicU64::new(0),
         clock,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Gateway;
 use crate::claims::VerifiedToken;
-use crate::decision::{Caller, Denial, NextStep, Permit};
+use crate::decision::{Caller, Denial, NextStep, Permit, Route};
 use crate::exchange::{Exchange, RefusedToken};
 use crate::jose::UnverifiedToken;
 use crate::numeric_date::NumericDate;
@@ -20,11 +20,22 @@ const MAX_REFRESHES: u8 = 4;
 const MAX_SUBJECT_CHARS: usize = 128;
 
 impl Gateway {
+    /// The decision about a request whose body is not here.
     pub(super) async fn judge(
         &self,
         exchange: &mut Exchange,
         facts: &RequestFacts,
     ) -> Result<Permit, Denial> {
+        let (route, caller) = self.identify(exchange, facts).await;
+        self.gate.decide(facts, route, caller)
+    }
+
+    /// What the route asks for, and who is asking, or why nobody knows.
+    pub(super) async fn identify(
+        &self,
+        exchange: &mut Exchange,
+        facts: &RequestFacts,
+    ) -> (Route, Result<Caller, Denial>) {
         let route = self.gate.route(facts);
         let caller = match self.gate.next_step(facts, route) {
             NextStep::Decide(caller) => caller,
@@ -36,7 +47,7 @@ impl Gateway {
         if let Ok(Caller::Token(token)) = &caller {
             exchange.asked_by(token.clone());
         }
-        self.gate.decide(facts, route, caller)
+        (route, caller)
     }
 
     /// On every request, out of the cache or not: a revocation counts from the moment it is listed.

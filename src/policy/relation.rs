@@ -4,7 +4,7 @@
 use http::Method;
 
 use super::path_pattern::{PathPattern, Segment};
-use super::{Matching, Methods, Route, RoutePattern, RouteRow, RouteTable};
+use super::{GraphqlMatching, Matching, Methods, Route, RoutePattern, RouteRow, RouteTable, Unreadable};
 
 const METHODS: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
@@ -122,12 +122,34 @@ impl Matching {
     /// Whether every request that `other` is about is one of these too.
     pub fn covers(&self, other: &Self) -> bool {
         // Whoever adds a condition has to say here what it means.
-        let Self { methods, paths, hosts, issuers } = self;
+        let Self { methods, paths, hosts, issuers, query, graphql } = self;
+        let asks = |(name, patterns): &(Box<str>, Vec<Box<str>>)| {
+            let wanted = other.query.iter().find(|(other, _)| other == name);
+            wanted.is_some_and(|(_, others)| others.iter().all(|pattern| patterns.contains(pattern)))
+        };
         let any_path = |wanted: &PathPattern| paths.iter().any(|own| own.covers(wanted));
         methods.covers(&other.methods)
             && (paths.is_empty() || (!other.paths.is_empty() && other.paths.iter().all(any_path)))
             && names_cover(hosts, &other.hosts, str::eq_ignore_ascii_case)
             && names_cover(issuers, &other.issuers, |own, other| own == other)
+            && query.iter().all(asks)
+            && match (graphql, &other.graphql) {
+                (None, _) => true,
+                (Some(own), Some(other)) => own.covers(other),
+                (Some(_), None) => false,
+            }
+    }
+}
+
+impl GraphqlMatching {
+    /// Whether every operation that `other` is about is one of these too.
+    fn covers(&self, other: &Self) -> bool {
+        let Self { operations, fields, unreadable } = self;
+        let kinds = operations.is_empty()
+            || (!other.operations.is_empty() && other.operations.iter().all(|kind| operations.contains(kind)));
+        kinds
+            && names_cover(fields, &other.fields, |own, other| own == other)
+            && (*unreadable == Unreadable::Deny || other.unreadable == Unreadable::Skip)
     }
 }
 
@@ -196,6 +218,36 @@ mod tests {
         ] {
             assert_eq!(methods(one).covers(&methods(other)), covers, "{one} covers {other}");
             assert_eq!(methods(one).overlaps(&methods(other)), overlaps, "{one} overlaps {other}");
+        }
+    }
+
+    #[test]
+    fn queries_and_graphql_are_conditions_too() {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).into()).collect::<Vec<Box<str>>>();
+        let query = |name: &str, values: &[&str]| Matching {
+            query: vec![(name.into(), texts(values))],
+            ..Matching::default()
+        };
+        let graphql = |fields: &[&str], unreadable| Matching {
+            graphql: Some(GraphqlMatching { operations: Vec::new(), fields: texts(fields), unreadable }),
+            ..Matching::default()
+        };
+        let all = Matching::default();
+        let (deny, skip) = (Unreadable::Deny, Unreadable::Skip);
+        for (own, other, covered) in [
+            (&all, query("action", &["a"]), true),
+            (&query("action", &["a"]), all.clone(), false),
+            (&query("action", &["a", "b"]), query("action", &["a"]), true),
+            (&query("action", &["a"]), query("action", &["a", "b"]), false),
+            (&query("action", &["a"]), query("other", &["a"]), false),
+            (&all, graphql(&["a"], deny), true),
+            (&graphql(&["a"], deny), all.clone(), false),
+            (&graphql(&["a", "b"], deny), graphql(&["a"], deny), true),
+            (&graphql(&["a"], deny), graphql(&[], deny), false),
+            (&graphql(&[], deny), graphql(&["a"], skip), true),
+            (&graphql(&[], skip), graphql(&["a"], deny), false),
+        ] {
+            assert_eq!(own.covers(&other), covered, "{own:?} {other:?}");
         }
     }
 

@@ -22,13 +22,35 @@ pub enum RequestBody {
     Empty,
     /// It streams; trailers are left out (RFC 9110 section 6.5.1).
     Stream {
-        /// Where it comes from.
+        /// What was read of it before it was forwarded.
+        ahead: ReadAhead,
+        /// Where the rest comes from.
         incoming: Incoming,
         /// What others need to know about it.
         progress: Arc<RequestProgress>,
         /// The most bytes it may have.
         limit: u64,
     },
+}
+
+/// The beginning of a body that was read to be judged. Mostly nothing.
+#[derive(Debug, Default)]
+pub struct ReadAhead {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// Whether they are all of it.
+    pub ended: bool,
+}
+
+impl ReadAhead {
+    /// Takes what was read; `None` where the rest is to be read.
+    fn next(&mut self) -> Option<Poll<Option<hyper::Result<Frame<Bytes>>>>> {
+        match (self.bytes.is_empty(), self.ended) {
+            (false, _) => Some(Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.bytes)))))),
+            (true, true) => Some(Poll::Ready(None)),
+            (true, false) => None,
+        }
+    }
 }
 
 /// How far a request's body has got.
@@ -100,9 +122,12 @@ impl Body for RequestBody {
     type Error = io::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let Self::Stream { incoming, progress, limit } = self.get_mut() else { return Poll::Ready(None) };
+        let Self::Stream { ahead, incoming, progress, limit } = self.get_mut() else {
+            return Poll::Ready(None);
+        };
         loop {
-            let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(cx) else {
+            let frame = ahead.next().unwrap_or_else(|| Pin::new(&mut *incoming).poll_frame(cx));
+            let Poll::Ready(frame) = frame else {
                 progress.becomes(WAITING);
                 return Poll::Pending;
             };
@@ -117,7 +142,7 @@ impl Body for RequestBody {
                             "request body is larger than allowed",
                         ))));
                     }
-                    if incoming.is_end_stream() {
+                    if ahead.ended || incoming.is_end_stream() {
                         progress.becomes(SENT);
                     }
                     return Poll::Ready(Some(Ok(Frame::data(data))));
@@ -137,14 +162,23 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Stream { incoming, .. } => incoming.is_end_stream(),
+            Self::Stream { ahead, incoming, .. } => ahead.bytes.is_empty() && incoming.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Stream { incoming, .. } => incoming.size_hint(),
+            // The framing stays what it was: a length for what had one, chunks for what had none.
+            Self::Stream { ahead, incoming, .. } => {
+                let (rest, ahead) = (incoming.size_hint(), ahead.bytes.len() as u64);
+                let mut hint = SizeHint::new();
+                if let Some(upper) = rest.upper() {
+                    hint.set_upper(upper.saturating_add(ahead));
+                }
+                hint.set_lower(rest.lower().saturating_add(ahead));
+                hint
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::gateway::gate;
 use crate::jose::{KeySet, UnverifiedToken};
 use crate::numeric_date::NumericDate;
 use crate::policy::Mode;
-use crate::request::RequestFacts;
+use crate::request::{Graphql, RequestFacts};
 use crate::trust::{self, TokenFault};
 
 const KEY_ID: &str = "metagate-check";
@@ -209,7 +209,7 @@ impl Walk<'_> {
         let cookies = self.gate.backend.session_cookies();
         let (method, target) = (&test.method, &test.target);
         let read = RequestFacts::read(method, target, Version::HTTP_11, &fields, cookies, test.source_ip);
-        let facts = match read {
+        let mut facts = match read {
             Ok(facts) => facts,
             Err(fault) => {
                 let denial = Denial::from(fault);
@@ -227,6 +227,12 @@ impl Walk<'_> {
             NextStep::Decide(caller) => caller.inspect_err(|denial| self.refused("credentials", denial)),
             NextStep::Verify(token) => self.verify(token.as_str(), test.entry, signed.map(|(_, keys)| keys)),
         };
+        if self.gate.asks_graphql(&facts, &caller) {
+            facts.graphql = Some(match test.body.len() <= self.config.limits.graphql_bytes {
+                true => Graphql::read(&facts, &test.fields, &test.body),
+                false => Graphql::TOO_LONG,
+            });
+        }
         self.trace(&facts, caller.as_ref().ok());
         let decided = self.gate.decide(&facts, route, caller);
         Ok(decided.and_then(|permit| self.judge_body(test, permit)))

@@ -5,8 +5,8 @@ use super::Section;
 use crate::backend::Backend;
 use crate::claims::ClaimPath;
 use crate::policy::{
-    Effect, Matching, Methods, Mode, Place, Policy, Requirement, Route, RoutePattern, RouteRow, RouteTable,
-    RowSource, Rule, Verdict,
+    Effect, GraphqlMatching, Matching, Methods, Mode, Place, Policy, Requirement, Route, RoutePattern, RouteRow, RouteTable,
+    RowSource, Rule, Unreadable, Verdict,
 };
 
 /// Reads the policy: the backend's routes, and `authorization`. The upstream's path goes before every
@@ -140,10 +140,44 @@ fn rule(entry: &Section<'_>) -> Rule {
             paths: matching.list("paths", values::path_pattern).unwrap_or_default(),
             hosts: matching.list("hosts", values::host).unwrap_or_default(),
             issuers: matching.texts("issuers"),
+            query: query(&matching),
+            graphql: graphql(&matching),
         },
+        when: entry.read("when", values::expression),
         verdict: verdict(entry),
         mode: entry.read("mode", mode).unwrap_or_default(),
     }
+}
+
+fn query(matching: &Section<'_>) -> Vec<(Box<str>, Vec<Box<str>>)> {
+    let query = matching.text_lists("query");
+    for (name, _) in query.iter().filter(|(_, values)| values.is_empty()) {
+        matching.error("query", format!("`{name}` has an empty list of values: nothing could match"));
+    }
+    query.into_iter().map(|(name, values)| (name.into(), values)).collect()
+}
+
+fn graphql(matching: &Section<'_>) -> Option<GraphqlMatching> {
+    if !matching.has("graphql") {
+        return None;
+    }
+    let section = matching.section("graphql");
+    let lists = ["operations", "fields"];
+    for name in lists {
+        if section.list(name, |text| Ok(text.to_owned())).is_some_and(|items| items.is_empty()) {
+            section.error(name, "is an empty list: nothing could match");
+        }
+    }
+    if !lists.iter().any(|name| section.is_given(name)) {
+        let help = "write `operations: [mutation]`, `fields: [createAccessToken]` or both";
+        section.missing("operations", "the rule does not say which operations it is about", help);
+    }
+    let unreadable = |text: &str| Ok(if text == "skip" { Unreadable::Skip } else { Unreadable::Deny });
+    Some(GraphqlMatching {
+        operations: section.list("operations", values::operation).unwrap_or_default(),
+        fields: section.texts("fields"),
+        unreadable: section.read("unreadable", unreadable).unwrap_or_default(),
+    })
 }
 
 fn methods(matching: &Section<'_>) -> Methods {
@@ -167,15 +201,15 @@ fn verdict(entry: &Section<'_>) -> Verdict {
         }
         (Some(_), None) => Verdict::Allow,
         (_, Some(requirement)) => Verdict::Require(Box::new(requirement)),
+        // A verified token, and what `when` says.
+        (None, None) if entry.text("when").is_some() => Verdict::Require(Box::default()),
         (None, None) => {
             // A rule whose `require` is misspelt would allow everything.
-            if entry.text("when").is_none() {
-                entry.missing(
-                    "require",
-                    "the rule says nothing",
-                    "add `require: {anyRole: [Admin]}` or `action: deny`",
-                );
-            }
+            entry.missing(
+                "require",
+                "the rule says nothing",
+                "add `require: {anyRole: [Admin]}`, `when` or `action: deny`",
+            );
             Verdict::Deny
         }
     }

@@ -2,7 +2,7 @@
 
 use super::Section;
 use crate::backend::Backend;
-use crate::policy::{Mode, PathPattern, Policy, Route, RoutePattern, RouteRow, Rule};
+use crate::policy::{Mode, PathPattern, Policy, Route, RoutePattern, RouteRow, Rule, Verdict};
 
 /// How many routes one warning names.
 const NAMED_ROUTES: usize = 3;
@@ -41,9 +41,14 @@ fn warn_of_report_mode(entry: &Section<'_>, rule: &Rule) {
 }
 
 /// The first rule that matches decides, whatever it says: one that matches no more than an earlier
-/// one is never asked. A rule that only reports decides nothing.
+/// one is never asked. A rule that only reports decides nothing, one whose action depends on `when` not
+/// always.
 fn warn_of_shadow(entry: &Section<'_>, rule: &Rule, earlier: &[Rule]) {
-    let covers = |before: &&Rule| before.mode == Mode::Enforce && before.matching.covers(&rule.matching);
+    let decides = |before: &Rule| {
+        let always = before.when.is_none() || matches!(before.verdict, Verdict::Require(_));
+        before.mode == Mode::Enforce && always
+    };
+    let covers = |before: &&Rule| decides(before) && before.matching.covers(&rule.matching);
     if let Some(before) = earlier.iter().find(covers) {
         let message = format!(
             "`{}` never decides: `{}` before it matches every request that it matches",

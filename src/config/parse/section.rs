@@ -120,6 +120,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Whether a key, or a section, is there at all.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.value(name).is_some()
+    }
+
     /// The text of a key.
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
         self.value(name).and_then(Value::as_str)

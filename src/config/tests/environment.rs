@@ -39,6 +39,7 @@ fn sample(kind: Kind) -> &'static str {
         Kind::Routes => "GET /seven",
         Kind::PathPatterns => "/seven",
         Kind::Methods => "PUT",
+        Kind::Expression => "true",
         Kind::Expectation => "403",
         Kind::Text
         | Kind::Name

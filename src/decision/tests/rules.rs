@@ -11,6 +11,7 @@ fn rule(name: &str, methods: &[&str], paths: &[&str], verdict: Verdict) -> Rule 
             paths: paths.iter().map(|path| PathPattern::parse(path).unwrap()).collect(),
             ..Matching::default()
         },
+        when: None,
         verdict,
         mode: Mode::Enforce,
     }

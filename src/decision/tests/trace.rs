@@ -6,7 +6,7 @@ use crate::decision::RuleOutcome::{Allowed, Denied, NotMatched};
 use crate::policy::Mode;
 
 fn rule(matching: Matching, verdict: Verdict) -> Rule {
-    Rule { name: "r".into(), matching, verdict, mode: Mode::Enforce }
+    Rule { name: "r".into(), matching, when: None, verdict, mode: Mode::Enforce }
 }
 
 fn paths(path: &str) -> Matching {

@@ -1,0 +1,125 @@
+//! What one request may come to.
+//!
+//! A path has several readings, a parameter may be there twice, a GraphQL request asks for several
+//! fields. A rule about one of them must neither miss it nor let the others through with it: every
+//! combination is a view of the request, and each is judged as if it were the only one.
+
+use std::borrow::Cow;
+
+use crate::policy::{Expression, Policy};
+use crate::request::{Graphql, GraphqlOperation, RequestFacts, parameters};
+
+/// The most combinations of parameters that rules ask for.
+const MAX_COMBINATIONS: usize = 16;
+
+/// One way to read a request.
+pub(in crate::decision) struct View<'v> {
+    pub(in crate::decision) path: &'v [u8],
+    /// The parameters that rules ask for, each name once; `None` where they cannot be told.
+    pub(super) parameters: Option<&'v [(&'v str, Cow<'v, str>)]>,
+    pub(super) asked: Asked<'v>,
+}
+
+/// What it asks of a GraphQL endpoint.
+#[derive(Clone, Copy)]
+pub(super) enum Asked<'v> {
+    /// No rule wants to know.
+    Nothing,
+    /// An operation, and one of the fields at its top.
+    Operation(&'v GraphqlOperation, &'v str),
+    /// It cannot be told, and why.
+    Unreadable(&'static str),
+}
+
+/// Parameters that rules ask for; `None` where they cannot be told.
+type Parameters<'v> = Option<Vec<(&'v str, Cow<'v, str>)>>;
+
+/// All ways to read a request.
+pub(in crate::decision) struct Views<'v> {
+    /// Mostly one that is empty.
+    parameters: Vec<Parameters<'v>>,
+    asked: Vec<Asked<'v>>,
+}
+
+impl<'v> Views<'v> {
+    /// # Errors
+    /// There are too many, which no client has a reason for.
+    pub(in crate::decision) fn of(policy: &'v Policy, facts: &'v RequestFacts) -> Result<Self, &'static str> {
+        Ok(Self { parameters: combinations(policy, facts)?, asked: asked(policy, facts) })
+    }
+
+    pub(in crate::decision) fn all<'a>(&'a self, facts: &'a RequestFacts) -> impl Iterator<Item = View<'a>> {
+        facts.path.all().flat_map(move |path| {
+            self.parameters.iter().flat_map(move |parameters| {
+                let parameters = parameters.as_deref();
+                self.asked.iter().map(move |asked| View { path, parameters, asked: *asked })
+            })
+        })
+    }
+}
+
+/// For each parameter that a rule names one of its values, in every combination.
+fn combinations<'v>(
+    policy: &'v Policy,
+    facts: &'v RequestFacts,
+) -> Result<Vec<Parameters<'v>>, &'static str> {
+    let mut combinations = vec![Vec::new()];
+    let query = facts.path.path_and_query().query().unwrap_or_default();
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in policy.rules.iter().flat_map(|rule| &rule.matching.query) {
+        if !query.is_empty() && !names.contains(&&**name) {
+            names.push(name);
+        }
+    }
+    if names.is_empty() {
+        return Ok(vec![Some(Vec::new())]);
+    }
+    let Some(all) = parameters(query) else { return Ok(vec![None]) };
+    for name in names {
+        let mut values: Vec<Option<&Cow<'_, str>>> = Vec::new();
+        for (_, value) in all.iter().filter(|(own, _)| own == name) {
+            if !values.contains(&Some(value)) {
+                values.push(Some(value));
+            }
+        }
+        // Not there at all: for a server that does not split at `;`, or always.
+        if values.is_empty() || query.contains(';') {
+            values.push(None);
+        }
+        let with = |value: Option<&Cow<'v, str>>, others: &[(&'v str, Cow<'v, str>)]| {
+            others.iter().cloned().chain(value.map(|value| (name, value.clone()))).collect::<Vec<_>>()
+        };
+        combinations = combinations
+            .iter()
+            .flat_map(|others| values.iter().map(move |value| with(*value, others)))
+            .take(MAX_COMBINATIONS + 1)
+            .collect();
+        if combinations.len() > MAX_COMBINATIONS {
+            return Err("query: too many values of parameters that rules ask for");
+        }
+    }
+    Ok(combinations.into_iter().map(Some).collect())
+}
+
+fn asked<'v>(policy: &Policy, facts: &'v RequestFacts) -> Vec<Asked<'v>> {
+    let by_field = policy
+        .rules
+        .iter()
+        .any(|rule| rule.matching.graphql.as_ref().is_some_and(|own| !own.fields.is_empty()));
+    let at_all = by_field
+        || policy.rules.iter().any(|rule| {
+            rule.matching.graphql.is_some() || rule.when.as_ref().is_some_and(Expression::asks_graphql)
+        });
+    match &facts.graphql {
+        _ if !at_all => vec![Asked::Nothing],
+        None => vec![Asked::Unreadable("graphql: the body was not read")],
+        Some(Graphql::Unreadable(why)) => vec![Asked::Unreadable(why)],
+        Some(Graphql::Operations(operations)) => operations
+            .iter()
+            .flat_map(|operation| {
+                let fields = operation.fields.iter().take(if by_field { usize::MAX } else { 1 });
+                fields.map(move |field| Asked::Operation(operation, field))
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,169 @@
+//! Rules about GraphQL.
+
+use super::*;
+use crate::policy::{Expression, GraphqlMatching, Unreadable};
+use crate::request::{Graphql, OperationKind};
+
+fn rule(operations: &[&str], fields: &[&str], verdict: Verdict) -> Rule {
+    let graphql = GraphqlMatching {
+        operations: operations.iter().map(|name| OperationKind::from_name(name).unwrap()).collect(),
+        fields: fields.iter().map(|name| (*name).into()).collect(),
+        unreadable: Unreadable::Deny,
+    };
+    let paths = vec![PathPattern::parse("/api/graphql").unwrap()];
+    Rule {
+        name: "rule".into(),
+        matching: Matching { paths, graphql: Some(graphql), ..Matching::default() },
+        when: None,
+        verdict,
+        mode: Mode::Enforce,
+    }
+}
+
+fn role(name: &str) -> Verdict {
+    Verdict::Require(Box::new(Requirement { any_role: vec![name.into()], ..Requirement::default() }))
+}
+
+fn with_rules(rules: Vec<Rule>) -> Gate {
+    let mut gate = gate(Backend::Generic);
+    gate.policy.rules = rules;
+    gate
+}
+
+/// The answer to a document, sent by somebody with these roles.
+fn sent(gate: &Gate, body: &Value, roles: &[&str]) -> Result<Permit, Denial> {
+    let lines = [BEARER, ("content-type", "application/json")];
+    let mut request = facts(gate.backend, "POST", "/api/graphql", &lines);
+    request.graphql = Some(Graphql::read(&request, &fields(&lines), body.to_string().as_bytes()));
+    decide(gate, &request, Some(verified(json!({"roles": roles}))))
+}
+
+fn document(gate: &Gate, text: &str, roles: &[&str]) -> bool {
+    sent(gate, &json!({"query": text}), roles).is_ok()
+}
+
+#[test]
+fn every_field_is_judged_as_if_it_were_the_only_one() {
+    let gate = with_rules(vec![
+        rule(&[], &["get*", "me"], role("Reader")),
+        rule(&["mutation"], &["createAccessToken", "remove*"], role("Admin")),
+        rule(&["mutation"], &[], role("Editor")),
+        rule(&[], &[], Verdict::Deny),
+    ]);
+    for (text, roles, good) in [
+        ("{ me }", &["Reader"][..], true),
+        ("{ me getX }", &["Reader"], true),
+        ("{ me }", &[], false),
+        ("{ search }", &["Reader", "Editor", "Admin"], false),
+        ("{ me search }", &["Reader", "Editor", "Admin"], false),
+        ("mutation { updateTag }", &["Editor"], true),
+        ("mutation { removeTag }", &["Editor"], false),
+        ("mutation { removeTag }", &["Admin"], true),
+        // What the first rule allows brings nothing else in.
+        ("mutation { getX createAccessToken }", &["Reader"], false),
+        ("mutation { createAccessToken getX }", &["Reader"], false),
+        ("mutation { getX createAccessToken }", &["Reader", "Admin"], true),
+        ("mutation { updateTag removeTag }", &["Editor"], false),
+        ("mutation { me: createAccessToken }", &["Reader", "Editor"], false),
+        ("mutation { getX: removeTag }", &["Reader", "Editor"], false),
+        ("mutation { getX ...F } fragment F on M { ... { removeTag } }", &["Reader", "Editor"], false),
+        ("query a { me } mutation b { removeTag }", &["Reader", "Editor"], false),
+    ] {
+        assert_eq!(document(&gate, text, roles), good, "{text} {roles:?}");
+    }
+    let denial = sent(&gate, &json!({"query": "mutation { getX removeTag }"}), &["Reader"]).unwrap_err();
+    assert_eq!((denial.reason, denial.rule), (Reason::InsufficientPermissions, Some(1)));
+}
+
+#[test]
+fn batches_and_names_are_no_way_around() {
+    let gate = with_rules(vec![rule(&["mutation"], &[], role("Admin"))]);
+    let two = "query q { a } mutation m { b }";
+    for (body, good) in [
+        (json!([{"query": "{ a }"}, {"query": "{ b }"}]), true),
+        (json!([{"query": "{ a }"}, {"query": "mutation { b }"}]), false),
+        (json!([{"query": "mutation { b }"}, {"query": "{ a }"}]), false),
+        (json!({"query": two, "operationName": "q"}), true),
+        (json!({"query": two, "operationName": "m"}), false),
+        (json!({"query": two, "operationName": "x"}), false),
+        (json!({"query": two}), false),
+        (json!({"query": "subscription { b }"}), true),
+        (json!({"extensions": {"persistedQuery": {"sha256Hash": "x"}}}), false),
+        (json!({"documentId": "x"}), false),
+        (json!({}), false),
+    ] {
+        assert_eq!(sent(&gate, &body, &["Reader"]).is_ok(), good, "{body}");
+    }
+}
+
+#[test]
+fn a_rule_says_what_becomes_of_what_it_cannot_see() {
+    let body = json!({"documentId": "x"});
+    let refusing = rule(&["mutation"], &[], role("Admin"));
+    let denial = sent(&with_rules(vec![refusing.clone()]), &body, &["Admin"]).unwrap_err();
+    assert_eq!(denial.rule, Some(0));
+    assert_eq!(denial.detail, Some("graphql: a stored document, whose text is not here"));
+    let mut skipping = refusing.clone();
+    skipping.matching.graphql.as_mut().unwrap().unreadable = Unreadable::Skip;
+    assert!(sent(&with_rules(vec![skipping.clone()]), &body, &[]).is_ok());
+    assert!(sent(&with_rules(vec![skipping, refusing]), &body, &[]).is_err());
+    // A rule that allows what it knows does not allow what it does not.
+    let allowing = rule(&["query"], &[], Verdict::Allow);
+    assert!(sent(&with_rules(vec![allowing]), &body, &[]).is_err());
+}
+
+#[test]
+fn a_body_that_nobody_read_is_unreadable() {
+    let gate = with_rules(vec![rule(&["mutation"], &[], role("Admin"))]);
+    let denial = asked(&gate, "POST", "/api/graphql", json!({"roles": ["Admin"]})).unwrap_err();
+    assert_eq!(denial.detail, Some("graphql: the body was not read"));
+    assert!(asked(&gate, "POST", "/other", json!({})).is_ok());
+}
+
+#[test]
+fn expressions_see_the_whole_operation() {
+    let when = |text: &str| Rule {
+        matching: Matching::default(),
+        when: Some(Expression::parse(text).unwrap()),
+        ..rule(&[], &[], Verdict::Require(Box::default()))
+    };
+    let gate = with_rules(vec![when(
+        "graphql.operation == \"query\" && graphql.fields.all(f, f.startsWith(\"get\"))",
+    )]);
+    assert!(document(&gate, "{ getA getB }", &[]));
+    assert!(!document(&gate, "{ getA other }", &[]));
+    assert!(!document(&gate, "mutation { getA }", &[]));
+    assert!(!document(&gate, "{", &[]));
+    // One operation at a time, the strictest answer stands.
+    assert!(!document(&gate, "query a { getA } query b { other }", &[]));
+}
+
+#[test]
+fn bodies_are_asked_for_where_a_rule_needs_them() {
+    let gate = with_rules(vec![rule(&["mutation"], &[], role("Admin"))]);
+    let token = || Ok(Caller::Token(std::sync::Arc::new(verified(json!({})))));
+    let asks = |gate: &Gate, path: &str, caller| {
+        gate.asks_graphql(&facts(gate.backend, "POST", path, &[BEARER]), &caller)
+    };
+    for path in ["/api/graphql", "/api//graphql", "/api/graphql;x", "/api/%67raphql", "/api/graphql/"] {
+        assert!(asks(&gate, path, token()), "{path}");
+    }
+    for path in ["/api/graphiql", "/api/v2/graphql", "/"] {
+        assert!(!asks(&gate, path, token()), "{path}");
+    }
+    for caller in [
+        Ok(Caller::Anonymous),
+        Ok(Caller::DatahubSystem),
+        Ok(Caller::SessionCookie),
+        Err(Denial::new(Reason::InvalidSignature)),
+    ] {
+        assert!(!asks(&gate, "/api/graphql", caller));
+    }
+    let expression = |text: &str| {
+        let when = Some(Expression::parse(text).unwrap());
+        with_rules(vec![Rule { matching: Matching::default(), when, ..rule(&[], &[], Verdict::Deny) }])
+    };
+    assert!(asks(&expression("graphql.operation == \"mutation\""), "/x", token()));
+    assert!(!asks(&expression("claims.isBot"), "/x", token()));
+    assert!(!asks(&with_rules(Vec::new()), "/api/graphql", token()));
+}

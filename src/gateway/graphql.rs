@@ -1,0 +1,69 @@
+//! Reading a body before it is forwarded, for rules about GraphQL.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use super::{Gateway, broken_body};
+use crate::decision::Denial;
+use crate::request::{Graphql, RequestFacts};
+use crate::upstream::{ReadAhead, stated_length};
+
+impl Gateway {
+    /// Reads the body as far as `limits.graphqlBytes`, notes what it asks for, and gives back what
+    /// was read. `patience` is how long the client may send nothing.
+    ///
+    /// # Errors
+    /// The client broke its body off, or stopped sending.
+    pub(super) async fn read_graphql(
+        &self,
+        facts: &mut RequestFacts,
+        fields: &HeaderMap,
+        body: &mut Incoming,
+        patience: Duration,
+    ) -> Result<ReadAhead, Denial> {
+        const TOO_LONG: Graphql = Graphql::Unreadable("graphql: the body is longer than limits.graphqlBytes");
+        let limit = self.graphql_limit;
+        if stated_length(fields).is_some_and(|length| length > limit as u64) {
+            facts.graphql = Some(TOO_LONG);
+            return Ok(ReadAhead::default());
+        }
+        let ahead = read_ahead(body, limit, patience).await.ok_or(broken_body())?;
+        facts.graphql = Some(match ahead.ended && ahead.bytes.len() <= limit {
+            true => Graphql::read(facts, fields, &ahead.bytes),
+            false => TOO_LONG,
+        });
+        Ok(ahead)
+    }
+}
+
+/// Reads until the end or the first frame beyond `limit`; `None` where the body breaks off.
+async fn read_ahead(body: &mut Incoming, limit: usize, patience: Duration) -> Option<ReadAhead> {
+    // Mostly the whole body is in one frame, which is not copied.
+    let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+    while !body.is_end_stream() && first.len().max(all.len()) <= limit {
+        let Some(frame) = timeout(patience, body.frame()).await.ok()? else {
+            return Some(ReadAhead { bytes: joined(first, all), ended: true });
+        };
+        // Trailers are not forwarded.
+        let Ok(data) = frame.ok()?.into_data() else { continue };
+        if first.is_empty() {
+            first = data;
+            continue;
+        }
+        if all.is_empty() {
+            all.extend_from_slice(&first);
+        }
+        all.extend_from_slice(&data);
+    }
+    Some(ReadAhead { bytes: joined(first, all), ended: body.is_end_stream() })
+}
+
+fn joined(first: Bytes, all: BytesMut) -> Bytes {
+    if all.is_empty() { first } else { all.freeze() }
+}

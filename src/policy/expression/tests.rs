@@ -1,0 +1,243 @@
+//! Expressions: what is taken, what they say, and what they cost.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use serde_json::{Value as Json, json};
+
+use super::*;
+use crate::backend::Backend;
+use crate::request::OperationKind;
+use crate::test_support::{facts_of, fields, verified};
+
+fn evaluate(text: &str, claims: Json) -> Result<bool, Fault> {
+    let expression = Expression::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let path = "/api/graphql?action=ingest&tag=a&tag=b%20c";
+    let request = facts_of(Backend::Generic, "POST", path, &fields(&[])).unwrap();
+    let token = verified(claims);
+    let operation = GraphqlOperation {
+        kind: OperationKind::Mutation,
+        name: None,
+        fields: vec!["createAccessToken".into(), "removeTag".into()],
+    };
+    let subject =
+        Subject { request: &request, path: b"/api/graphql", token: Some(&token), graphql: Some(&operation) };
+    expression.evaluate(&subject, &Budget::default())
+}
+
+#[test]
+fn expressions_see_the_claims_the_request_and_the_token() {
+    let claims = json!({
+        "isBot": true,
+        "roles": ["Reader", "Editor"],
+        "aud": ["metadata", "other"],
+        "scope": "read write",
+        "level": 7,
+        "big": u64::MAX,
+        "ratio": 0.5,
+        "none": null,
+        "realm_access": {"roles": ["a"]},
+        "https://idp.example/groups": ["g1"],
+    });
+    for text in [
+        "claims.isBot",
+        "!(!claims.isBot)",
+        "has(claims.isBot) && claims.isBot == true",
+        "!has(claims.missing)",
+        "!has(claims.realm_access.missing) && has(claims.realm_access.roles)",
+        "\"isBot\" in claims && !(\"missing\" in claims)",
+        "\"Reader\" in claims.roles",
+        "claims.roles == [\"Reader\", \"Editor\"] && [\"Reader\", \"Editor\"] == claims.roles",
+        "claims.roles.exists(role, role.startsWith(\"Ed\"))",
+        "claims.roles.all(role, role.size() > 3)",
+        "claims.roles.exists_one(role, role == \"Editor\")",
+        "claims.roles.filter(role, role != \"Reader\") == [\"Editor\"]",
+        "claims.roles.map(role, role.lowerAscii()) == [\"reader\", \"editor\"]",
+        "claims.roles.exists(role, [\"Adm\", \"Edi\"].exists(start, role.startsWith(start)))",
+        "claims[\"https://idp.example/groups\"][0] == \"g1\"",
+        "claims.realm_access.roles[0] == \"a\" && claims.realm_access == {\"roles\": [\"a\"]}",
+        "claims.level > 3 && claims.level == 7 && claims.level + 1 == 8",
+        "claims.big == 18446744073709551615u && claims.ratio < 1.0 && claims.none == null",
+        "type(claims.level) == int && type(claims.roles) == list",
+        "claims.scope.split(\" \") == [\"read\", \"write\"]",
+        "claims.sub.matches(\"^[a-z]+$\") || true",
+        "request.method == \"POST\" && request.path == \"/api/graphql\"",
+        "request.host == \"a.example\" && request.sourceIp == \"192.0.2.1\"",
+        "request.query.action == [\"ingest\"] && request.query.tag[1] == \"b c\"",
+        "!has(request.query.missing) && \"tag\" in request.query",
+        "token.class == \"Bot\" || token.class == \"bot\" || token.class == \"User\" || token.class == \"user\"",
+        "token.roles == [\"Reader\", \"Editor\"] && token.scopes == [\"read\", \"write\"]",
+        "token.audiences == [\"metadata\", \"other\"]",
+        "token.issuer.size() > 0 && token.principal.size() > 0",
+        "graphql.operation == \"mutation\" && !has(graphql.name)",
+        "graphql.fields.exists(field, field.startsWith(\"create\"))",
+        "(claims.missing == 1) || true",
+        "request.method in [\"POST\", \"PUT\"] ? true : false",
+        "\"a.b\".contains(\".\") && \"a\".upperAscii() == \"A\" && \" a \".trim() == \"a\"",
+    ] {
+        assert_eq!(evaluate(text, claims.clone()), Ok(true), "{text}");
+    }
+}
+
+#[test]
+fn what_has_no_answer_is_a_fault() {
+    for (text, expected) in [
+        ("claims.missing", Fault::Missing),
+        ("!claims.missing", Fault::Missing),
+        ("claims.missing == 1", Fault::Missing),
+        ("claims.roles.missing == 1", Fault::Type),
+        ("claims[\"missing\"] == \"x\"", Fault::Missing),
+        ("has(claims.missing.deeper)", Fault::Missing),
+        ("request.query.missing == []", Fault::Missing),
+        ("graphql.name == \"x\"", Fault::Missing),
+        ("claims.text", Fault::NotBoolean),
+        ("1 + 1", Fault::NotBoolean),
+        ("null", Fault::NotBoolean),
+        ("!claims.text", Fault::Type),
+        ("claims.text > 5", Fault::Type),
+        ("claims.text + 1 == 2", Fault::Type),
+        ("claims.text && true", Fault::Type),
+        ("claims.roles[7] == \"a\"", Fault::Failed),
+        ("1 / 0 == 1", Fault::Failed),
+        ("9223372036854775807 + 1 > 0", Fault::Failed),
+        ("int(claims.text) == 1", Fault::Failed),
+    ] {
+        let outcome = evaluate(text, json!({"text": "x", "roles": ["a"]}));
+        assert_eq!(outcome, Err(expected), "{text}");
+    }
+}
+
+#[test]
+fn a_claim_of_another_shape_never_becomes_true() {
+    // What an issuer lets its users write is no reason to believe it.
+    for isbot in [json!("false"), json!(0), json!(1), json!([]), json!({}), json!(null), json!("true")] {
+        assert!(evaluate("!claims.isBot", json!({"isBot": isbot})).is_err(), "{isbot}");
+        assert!(evaluate("claims.isBot", json!({"isBot": isbot})).is_err(), "{isbot}");
+    }
+}
+
+#[test]
+fn what_can_never_work_is_an_error_at_once() {
+    for (text, expected) in [
+        ("", "no CEL expression"),
+        ("claims.", "no CEL expression"),
+        ("claims.isBot &&", "no CEL expression"),
+        ("claims.isBot = true", "no CEL expression"),
+        ("true }", "no CEL expression"),
+        ("\"unterminated", "no CEL expression"),
+        ("claim.isBot", "`claim` is unknown"),
+        ("isBot", "`isBot` is unknown"),
+        (".claims.isBot", "is unknown"),
+        ("request.pth == \"/\"", "`request.pth` is unknown; there are method, path"),
+        ("request[\"pth\"] == \"/\"", "`request.pth` is unknown"),
+        ("token.role == \"x\"", "`token.role` is unknown"),
+        ("graphql.field == \"x\"", "`graphql.field` is unknown"),
+        ("claims == {}", "`claims` alone is no value"),
+        ("size(claims) > 1", "`claims` alone is no value"),
+        ("claims.all(name, name != \"x\")", "`claims` alone is no value"),
+        ("claims[request.host] == 1", "is asked for by its name"),
+        ("now() > 1", "the function `now` is unknown"),
+        ("claims.a.replace(\"\", \"x\") == \"\"", "the function `replace` is unknown"),
+        ("claims.a.matches(claims.b)", "`matches` takes a regular expression in quotes"),
+        ("claims.a.matches(\"(\")", "no regular expression"),
+        ("claims.a.matches(\"(a{1000}){1000}\")", "no regular expression"),
+        ("claims.a.exists(claims, claims == 1)", "has a meaning already"),
+        ("[1].exists(a, [1].exists(b, [1].exists(c, true)))", "more than 2 loops"),
+        ("claims.a.b{c: 1}", "makes a message"),
+        ("@step", "no CEL expression"),
+        ("claims.?a.orValue(true)", "no CEL expression"),
+    ] {
+        let error = Expression::parse(text).err().unwrap_or_else(|| panic!("{text} is taken"));
+        assert!(error.contains(expected), "{text}: {error}");
+        assert!(!error.contains('\n'), "{text}: {error}");
+    }
+}
+
+#[test]
+fn size_and_depth_are_bounded() {
+    for deep in ["(", "!", "-", "[", "{1:", "true?", "a.", "f(", "size(["] {
+        for count in [40, 200, 600] {
+            let text = deep.repeat(count);
+            assert!(Expression::parse(&text).is_err(), "{deep}");
+            let closed = format!("{text}1{}", ")".repeat(count));
+            assert!(Expression::parse(&closed).is_err(), "{deep}");
+        }
+    }
+    assert!(Expression::parse(&format!("true{}", " || true".repeat(100))).is_ok());
+    assert!(Expression::parse(&format!("true{}", " ".repeat(2048))).unwrap_err().contains("2048"));
+    let long = format!("[{}] == []", "1,".repeat(1010));
+    assert!(Expression::parse(&long).unwrap_err().contains("1000 parts"));
+}
+
+/// Lists as long as a token of 16 KiB can have them.
+fn long() -> Json {
+    json!({"a": vec![1; 2800], "b": vec![2; 2800]})
+}
+
+#[test]
+fn loops_cost_what_the_budget_has() {
+    for text in [
+        "claims.a.all(x, claims.b.all(y, x != y))",
+        "claims.a.exists(x, claims.b.exists(y, x == y))",
+        "claims.a.map(x, claims.b.map(y, x + y)).size() > 0",
+        "claims.a.filter(x, claims.b.exists(y, x == y)).size() > 0",
+        "claims.a.exists(x, x in claims.b)",
+        "claims.a.exists_one(x, x in claims.b)",
+        // CEL forgets errors that do not matter. This one does.
+        "claims.a.exists(x, x in claims.b) || true",
+        "!(claims.a.all(x, claims.b.all(y, x != y)) && false)",
+        "has(claims.c) || claims.a.filter(x, claims.b.exists(y, x == y)).size() >= 0",
+    ] {
+        let started = std::time::Instant::now();
+        assert_eq!(evaluate(text, long()), Err(Fault::Exhausted), "{text}");
+        assert!(started.elapsed().as_secs() < 5, "{text}: {:?}", started.elapsed());
+    }
+    for text in [
+        "claims.a.all(x, x == 1)",
+        "claims.a.map(x, x + 1).size() == 2800",
+        "claims.a.filter(x, x == 1).size() == 2800",
+        "!(3 in claims.a) && !(3 in claims.b)",
+    ] {
+        assert_eq!(evaluate(text, long()), Ok(true), "{text}");
+    }
+    for text in ["claims.text.matches(\"^(a+)+$\")", "!claims.text.matches(\"^(a|a)*b$\")"] {
+        assert_eq!(evaluate(text, json!({"text": "a".repeat(11_000)})), Ok(true), "{text}");
+    }
+}
+
+#[test]
+fn an_expression_without_a_token_sees_no_claims() {
+    let request = facts_of(Backend::Generic, "GET", "/x", &fields(&[])).unwrap();
+    let subject = Subject { request: &request, path: b"/x", token: None, graphql: None };
+    for (text, expected) in [
+        ("request.path == \"/x\"", Ok(true)),
+        ("has(claims.isBot) || has(token.principal) || has(graphql.operation)", Ok(false)),
+        ("claims.isBot", Err(Fault::Missing)),
+        ("token.class == \"x\"", Err(Fault::Missing)),
+        ("graphql.operation == \"query\"", Err(Fault::Missing)),
+    ] {
+        let expression = Expression::parse(text).unwrap();
+        assert_eq!(expression.evaluate(&subject, &Budget::default()), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_query_that_cannot_be_decoded_is_missing() {
+    let request = facts_of(Backend::Generic, "GET", "/x?a=%zz&b=1", &fields(&[])).unwrap();
+    let subject = Subject { request: &request, path: b"/x", token: None, graphql: None };
+    let expression = Expression::parse("\"b\" in request.query").unwrap();
+    assert_eq!(expression.evaluate(&subject, &Budget::default()), Err(Fault::Missing));
+}
+
+#[test]
+fn it_is_known_who_asks_for_graphql() {
+    for (text, expected) in [
+        ("graphql.operation == \"query\"", true),
+        ("has(graphql.fields)", true),
+        ("graphql[\"fields\"] == []", true),
+        ("\"fields\" in graphql", true),
+        ("claims.graphql == 1", false),
+        ("\"graphql\" in claims", false),
+    ] {
+        assert_eq!(Expression::parse(text).unwrap().asks_graphql(), expected, "{text}");
+    }
+}

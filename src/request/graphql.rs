@@ -1,0 +1,174 @@
+//! What a request asks of a GraphQL endpoint: which operation, and which fields at its top.
+//!
+//! After the GraphQL specification (September 2025) sections 2 and 6.1, and the GraphQL over HTTP
+//! draft sections 5 and 6. A server may read a request in a way of its own, so everything that has
+//! more than one reading is [`Graphql::Unreadable`]: a rule says what becomes of it.
+
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::RequestFacts;
+use super::parameters::parameters;
+
+mod document;
+
+pub use document::{GraphqlOperation, OperationKind};
+
+/// The most operations of one request, those of all members of a batch together.
+const MAX_OPERATIONS: usize = 64;
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Graphql {
+    /// Every operation that it may carry out; at least one.
+    Operations(Vec<GraphqlOperation>),
+    /// Nobody can say, and why.
+    Unreadable(&'static str),
+}
+
+/// One request in JSON (GraphQL over HTTP section 5.1). Serde refuses a member that is there twice.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Asked {
+    query: Option<String>,
+    operation_name: Option<String>,
+    extensions: Option<Value>,
+    // Names that servers have for stored documents, before `query` where both are given.
+    id: Option<Value>,
+    #[serde(alias = "doc_id")]
+    document_id: Option<Value>,
+    query_id: Option<Value>,
+}
+
+/// Their names in a query string.
+const NAMES: [&str; 7] = ["query", "operationName", "extensions", "id", "documentId", "doc_id", "queryId"];
+
+impl Graphql {
+    /// Reads a request of which `body` is the whole body.
+    pub fn read(facts: &RequestFacts, fields: &HeaderMap, body: &[u8]) -> Self {
+        read(facts, fields, body).map_or_else(Self::Unreadable, Self::Operations)
+    }
+}
+
+fn read(
+    facts: &RequestFacts,
+    fields: &HeaderMap,
+    body: &[u8],
+) -> Result<Vec<GraphqlOperation>, &'static str> {
+    let query = facts.path.path_and_query().query().unwrap_or_default();
+    if body.is_empty() {
+        return operations(&in_query(query)?);
+    }
+    let parameters = parameters(query).ok_or("graphql: the query string cannot be decoded")?;
+    if parameters.iter().any(|(name, _)| NAMES.contains(&&**name)) {
+        return Err("graphql: both a body and a query string");
+    }
+    let coded = fields
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if coded {
+        return Err("graphql: the body is compressed");
+    }
+    match media_type(fields)? {
+        MediaType::Json => in_json(body),
+        MediaType::Graphql => {
+            let text = str::from_utf8(body).map_err(|_| "graphql: the body is not UTF-8")?;
+            document::operations(text, None)
+        }
+    }
+}
+
+enum MediaType {
+    Json,
+    Graphql,
+}
+
+/// RFC 9110 section 8.3.1. Another charset than UTF-8 would make another text of the same bytes.
+fn media_type(fields: &HeaderMap) -> Result<MediaType, &'static str> {
+    const UNKNOWN: &str = "graphql: the content type is not one that is read";
+    let mut types = fields.get_all(CONTENT_TYPE).iter();
+    let (Some(one), None) = (types.next(), types.next()) else { return Err(UNKNOWN) };
+    let text = one.to_str().map_err(|_| UNKNOWN)?;
+    let mut parts = text.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    let plain = parts.filter(|part| !part.is_empty()).all(|part| {
+        part.split_once('=').is_some_and(|(name, value)| {
+            name.eq_ignore_ascii_case("charset") && value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        })
+    });
+    match essence.to_ascii_lowercase().as_str() {
+        "application/json" if plain => Ok(MediaType::Json),
+        "application/graphql" if plain => Ok(MediaType::Graphql),
+        _ => Err(UNKNOWN),
+    }
+}
+
+fn in_json(body: &[u8]) -> Result<Vec<GraphqlOperation>, &'static str> {
+    const NOT_JSON: &str = "graphql: the body is not JSON of a GraphQL request";
+    if body.trim_ascii_start().first() != Some(&b'[') {
+        let asked: Asked = serde_json::from_slice(body).map_err(|_| NOT_JSON)?;
+        return operations(&asked);
+    }
+    let batch: Vec<Asked> = serde_json::from_slice(body).map_err(|_| NOT_JSON)?;
+    let mut all = Vec::new();
+    for asked in &batch {
+        all.extend(operations(asked)?);
+        if all.len() > MAX_OPERATIONS {
+            return Err("graphql: too many operations");
+        }
+    }
+    if all.is_empty() { Err("graphql: the batch is empty") } else { Ok(all) }
+}
+
+/// GraphQL over HTTP section 6.2.1.
+fn in_query(query: &str) -> Result<Asked, &'static str> {
+    const BROKEN: &str = "graphql: the query string cannot be decoded";
+    let mut asked = Asked {
+        query: None,
+        operation_name: None,
+        extensions: None,
+        id: None,
+        document_id: None,
+        query_id: None,
+    };
+    if query.contains(';') {
+        return Err("graphql: the query string has more than one reading");
+    }
+    let mut seen = Vec::new();
+    for (name, value) in parameters(query).ok_or(BROKEN)? {
+        if !NAMES.contains(&&*name) {
+            continue;
+        }
+        if seen.contains(&name) {
+            return Err("graphql: a parameter is there twice");
+        }
+        match &*name {
+            "query" => asked.query = Some(value.into_owned()),
+            "operationName" => asked.operation_name = Some(value.into_owned()),
+            "extensions" => asked.extensions = Some(serde_json::from_str(&value).map_err(|_| BROKEN)?),
+            _ => asked.id = Some(Value::Bool(true)),
+        }
+        seen.push(name);
+    }
+    Ok(asked)
+}
+
+fn operations(asked: &Asked) -> Result<Vec<GraphqlOperation>, &'static str> {
+    if asked.id.is_some() || asked.document_id.is_some() || asked.query_id.is_some() {
+        return Err("graphql: a stored document, whose text is not here");
+    }
+    let text = asked.query.as_deref().unwrap_or_default();
+    if text.is_empty() {
+        let persisted = asked.extensions.as_ref().is_some_and(|all| all.get("persistedQuery").is_some());
+        return Err(match persisted {
+            true => "graphql: a persisted query, whose text is not here",
+            false => "graphql: there is no query",
+        });
+    }
+    document::operations(text, asked.operation_name.as_deref())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,256 @@
+//! Requests to a GraphQL endpoint, and what is said of them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use serde_json::json;
+
+use super::*;
+use crate::backend::Backend;
+use crate::test_support::{facts_of, fields};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+fn read(target: &str, lines: &[(&str, &str)], body: impl AsRef<[u8]>) -> Graphql {
+    let fields = fields(lines);
+    let facts = facts_of(Backend::Generic, "POST", target, &fields).unwrap();
+    Graphql::read(&facts, &fields, body.as_ref())
+}
+
+/// `kind field field` for every operation.
+fn told(graphql: &Graphql) -> Vec<String> {
+    match graphql {
+        Graphql::Operations(operations) => {
+            operations.iter().map(|one| format!("{} {}", one.kind.as_str(), one.fields.join(" "))).collect()
+        }
+        Graphql::Unreadable(why) => vec![format!("unreadable {why}")],
+    }
+}
+
+fn asked(document: &str) -> Vec<String> {
+    told(&read("/api/graphql", &[JSON], json!({"query": document, "variables": {"a": 1}}).to_string()))
+}
+
+#[test]
+fn operations_and_their_fields_are_told() {
+    for (document, expected) in [
+        ("{ me { corpUser { urn } } }", "query me"),
+        ("query me { me { urn } }", "query me"),
+        (
+            "mutation { createAccessToken(input: {type: PERSONAL}) { accessToken } }",
+            "mutation createAccessToken",
+        ),
+        ("mutation M($i: I!) @live { removeTag(input: $i) addTag(input: $i) }", "mutation removeTag addTag"),
+        ("subscription { changes { id } }", "subscription changes"),
+        // The real name counts, not the alias.
+        ("mutation { me: createAccessToken(input: 1) { a } }", "mutation createAccessToken"),
+        ("mutation { a: removeTag b: removeTag }", "mutation removeTag"),
+        ("{ __typename }", "query __typename"),
+        ("{ __schema { types { name } } }", "query __schema"),
+        ("{ a @skip(if: true) b @include(if: false) }", "query a b"),
+        ("mutation { ...F } fragment F on Mutation { removeTag }", "mutation removeTag"),
+        ("mutation { a ... on Mutation { b ... { c } } }", "mutation a b c"),
+        ("mutation { ...A } fragment A on M { x ...B } fragment B on M { y ...A }", "mutation x y"),
+        ("{ a } # } mutation { b }", "query a"),
+        ("{ a # \r b }", "query a b"),
+        ("{ a(x: \"} mutation { b\") }", "query a"),
+        ("{ a(x: \"\"\"} b \\\"\"\" } c\"\"\") d }", "query a d"),
+        ("{ a(x: \"\\\"\") b }", "query a b"),
+        ("{,a,,b}", "query a b"),
+        // Words of the language are names too.
+        ("{ query mutation fragment on }", "query query mutation fragment on"),
+    ] {
+        assert_eq!(asked(document), [expected], "{document}");
+    }
+}
+
+#[test]
+fn what_a_server_may_not_carry_out_is_unreadable() {
+    let deep = format!("{}a{}", "{ a ".repeat(500), "}".repeat(500));
+    let values = format!("{{ a(x: {}1{}) }}", "[".repeat(5000), "]".repeat(5000));
+    let many = format!("{{ {} }}", (0..200).map(|n| format!("f{n} ")).collect::<String>());
+    let operations = (0..100).map(|n| format!("query q{n} {{ a }} ")).collect::<String>();
+    for document in [
+        "",
+        " ",
+        "{",
+        "{}",
+        "mutation",
+        "mutation {}",
+        "{ a } }",
+        "{ a(x: \"unterminated) }",
+        "{ a(x: \"\"\"unterminated\"\") }",
+        "{ ...F }",
+        "{ ...F } fragment F on Q { ...F }",
+        "{ ...F } fragment F on Q { a } fragment F on Q { b }",
+        "fragment F on Q { a }",
+        "type A { b: C }",
+        "{ a } type A { b: C }",
+        "schema { query: Q }",
+        "Mutation { a }",
+        "query { a } b",
+        "{ a # \u{2028} b }",
+        "{ a # \u{85} b }",
+        "\u{feff}{ a }",
+        "{ a \u{0} }",
+        "{ a \u{b} b }",
+        "\u{ff5b} a }",
+        &deep,
+        &values,
+        &many,
+        &operations,
+    ] {
+        let told = asked(document);
+        assert!(told[0].starts_with("unreadable graphql: "), "{document:.60}: {told:?}");
+    }
+}
+
+#[test]
+fn the_name_chooses_among_operations() {
+    let document = "query q { a } mutation m { b } mutation n { c }";
+    let of = |name: serde_json::Value| {
+        told(&read("/", &[JSON], json!({"query": document, "operationName": name}).to_string()))
+    };
+    assert_eq!(of(json!("q")), ["query a"]);
+    assert_eq!(of(json!("m")), ["mutation b"]);
+    // Without a name that is there, a server may take any, or none.
+    for name in [json!(null), json!(""), json!("other"), json!("Q")] {
+        assert_eq!(of(name), ["query a", "mutation b", "mutation c"]);
+    }
+    assert!(of(json!(5))[0].starts_with("unreadable"));
+    let twice = json!({"query": "query q { a } mutation q { b }", "operationName": "q"}).to_string();
+    assert_eq!(told(&read("/", &[JSON], twice)), ["query a", "mutation b"]);
+}
+
+#[test]
+fn every_member_of_a_batch_is_told() {
+    let batch = json!([{"query": "{ a }"}, {"query": "mutation { b }"}]).to_string();
+    assert_eq!(told(&read("/", &[JSON], batch)), ["query a", "mutation b"]);
+    for batch in [
+        json!([]),
+        json!([{"query": "{ a }"}, {}]),
+        json!([{"query": "{ a }"}, 5]),
+        json!([[{"query": "{ a }"}]]),
+        json!([{"query": "{ a }"}, {"query": "{"}]),
+        json!(vec![json!({"query": "{ a }"}); 100]),
+    ] {
+        assert!(told(&read("/", &[JSON], batch.to_string()))[0].starts_with("unreadable"), "{batch}");
+    }
+}
+
+#[test]
+fn a_body_with_two_readings_is_unreadable() {
+    for body in [
+        r#"{"query": "{ a }", "query": "mutation { b }"}"#,
+        r#"{"query": "{ a }", "qu\u0065ry": "mutation { b }"}"#,
+        r#"{"query": "{ a }", "operationName": "a", "operationName": "b"}"#,
+        r#"{"query": "{ a }"} {"query": "mutation { b }"}"#,
+        r#"{"query": "{ a }"}]"#,
+        r#"{"query": "{ a }", "id": "x"}"#,
+        r#"{"query": "{ a }", "documentId": "x"}"#,
+        r#"{"query": "{ a }", "doc_id": 7}"#,
+        r#"{"query": ["{ a }"]}"#,
+        r#"{"query": {"a": 1}}"#,
+        r#"{"query": null}"#,
+        r#"{"variables": {}}"#,
+        r#"{"documentId": "x"}"#,
+        r#"{"id": "x"}"#,
+        r#"{"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "x"}}}"#,
+        r#"{"query": "", "extensions": {"persistedQuery": {}}}"#,
+        r#""{ a }""#,
+        "{ a }",
+        "query={ a }",
+        "null",
+        "5",
+        "\u{feff}{\"query\": \"{ a }\"}",
+        "{\"query\": \"{ a }\",}",
+        "{'query': '{ a }'}",
+        "// x\n{\"query\": \"{ a }\"}",
+    ] {
+        assert!(told(&read("/", &[JSON], body))[0].starts_with("unreadable"), "{body}");
+    }
+    let utf16: Vec<u8> = r#"{"query": "{ a }"}"#.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    assert!(told(&read("/", &[JSON], utf16))[0].starts_with("unreadable"));
+    assert!(told(&read("/", &[JSON], b"{\"query\": \"{ a\xff }\"}"))[0].starts_with("unreadable"));
+    // Members that servers do not read may be whatever they are.
+    let extra =
+        r#"{"query": "{ a }", "extra": 1, "extra": [[[]]], "extensions": {"tracing": true}, "id": null}"#;
+    assert_eq!(told(&read("/", &[JSON], extra)), ["query a"]);
+}
+
+#[test]
+fn a_content_type_says_how_it_is_read() {
+    let body = r#"{"query": "{ a }"}"#;
+    for content_type in [
+        "application/json",
+        "Application/JSON",
+        "application/json; charset=utf-8",
+        "application/json;charset=\"UTF-8\"",
+        "application/json;",
+    ] {
+        assert_eq!(told(&read("/", &[("content-type", content_type)], body)), ["query a"], "{content_type}");
+    }
+    let text = "mutation { b }";
+    assert_eq!(told(&read("/", &[("content-type", "application/graphql")], text)), ["mutation b"]);
+    assert!(told(&read("/", &[("content-type", "application/graphql")], body))[0].starts_with("unreadable"));
+    for lines in [
+        &[][..],
+        &[("content-type", "text/plain")],
+        &[("content-type", "application/x-www-form-urlencoded")],
+        &[("content-type", "multipart/form-data; boundary=x")],
+        &[("content-type", "application/json; charset=utf-16")],
+        &[("content-type", "application/json; charset=iso-8859-1")],
+        &[("content-type", "application/json; x")],
+        &[("content-type", "application/json, text/plain")],
+        &[JSON, JSON],
+        &[JSON, ("content-encoding", "gzip")],
+        &[JSON, ("content-encoding", "identity"), ("content-encoding", "br")],
+    ] {
+        assert!(told(&read("/", lines, body))[0].starts_with("unreadable"), "{lines:?}");
+    }
+    assert_eq!(told(&read("/", &[JSON, ("content-encoding", "identity")], body)), ["query a"]);
+}
+
+#[test]
+fn a_query_string_is_read_where_there_is_no_body() {
+    for (target, expected) in [
+        ("/?query=%7B%20a%20%7D", "query a"),
+        ("/?query=mutation%7Bb%7D&variables=%7B%7D", "mutation b"),
+        ("/?query=query+q%7Ba%7D+mutation+m%7Bb%7D&operationName=m", "mutation b"),
+        ("/?qu%65ry=mutation%7Bb%7D", "mutation b"),
+    ] {
+        assert_eq!(told(&read(target, &[], "")), [expected], "{target}");
+    }
+    for target in [
+        "/",
+        "/?",
+        "/?query=",
+        "/?query=%7Ba%7D&query=mutation%7Bb%7D",
+        "/?query=%7Ba%7D&qu%65ry=mutation%7Bb%7D",
+        "/?query=%7Ba%7D;query=mutation%7Bb%7D",
+        "/?query=%7Ba%7D%zz",
+        "/?query=%7Ba%7D%ff",
+        "/?id=5",
+        "/?query=%7Ba%7D&documentId=5",
+        "/?extensions=%7B%22persistedQuery%22%3A%7B%7D%7D",
+    ] {
+        assert!(told(&read(target, &[], ""))[0].starts_with("unreadable"), "{target}");
+    }
+    // Some servers read the query string, some the body.
+    for target in ["/?query=%7Bz%7D", "/?operationName=m", "/?id=1", "/?a=1;query=%7Bz%7D", "/?a=%zz"] {
+        let told = told(&read(target, &[JSON], r#"{"query": "{ a }"}"#));
+        assert!(told[0].starts_with("unreadable"), "{target}");
+    }
+    assert_eq!(told(&read("/?x=1", &[JSON], r#"{"query": "{ a }"}"#)), ["query a"]);
+}
+
+#[test]
+fn the_requests_of_clients_are_read() {
+    // As acryl-datahub sends it.
+    let recorded = "{\"query\": \"query me { me { corpUser { urn } } }\"}";
+    assert_eq!(told(&read("/api/graphql", &[JSON], recorded)), ["query me"]);
+    let long = format!(
+        "query search {{ searchAcrossEntities(input: $input) {{ {} }} }}",
+        "field { urn type } ".repeat(1500)
+    );
+    assert_eq!(asked(&long), ["query searchAcrossEntities"]);
+}
