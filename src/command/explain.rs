@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use http::{Method, Uri, Version};
 use serde_json::json;
 
@@ -20,13 +20,15 @@ use crate::gateway::{gate, system_clock};
 use crate::jose::{KeyChoice, UnverifiedToken};
 use crate::keys::Keys;
 use crate::metrics::Metrics;
-use crate::request::{BearerToken, RequestFacts};
+use crate::request::{BearerToken, Graphql, GraphqlOperation, RequestFacts};
 use crate::revocation::Revocations;
 use crate::tls;
 use crate::trust::{self, TokenFault};
 
 /// More than any token may have.
 const MAX_INPUT_BYTES: u64 = 1024 * 1024;
+/// More than `limits.graphqlBytes` may be.
+const MAX_BODY_BYTES: u64 = 32 * 1024 * 1024;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -41,6 +43,12 @@ pub(super) struct Arguments {
     /// The request's path.
     #[arg(long, default_value = "/")]
     path: String,
+    /// A file with the request's body, for rules about GraphQL.
+    #[arg(long, value_name = "FILE")]
+    body_file: Option<PathBuf>,
+    /// The body's Content-Type.
+    #[arg(long, default_value = "application/json", requires = "body_file")]
+    content_type: HeaderValue,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -79,7 +87,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let gate = gate(&loaded.config);
     let mut steps = Steps::default();
     let revocations = loaded.config.revocations.as_ref().map(|(_, version)| &*version.list);
-    let judges = Judges { gate: &gate, keys: &keys, revocations };
+    let body = read_body(arguments)?;
+    let graphql_bytes = loaded.config.limits.graphql_bytes;
+    let judges = Judges { gate: &gate, keys: &keys, revocations, body, graphql_bytes };
     let decided = decide(&judges, arguments, &token, &mut steps);
     let wording = Wording::new(gate.backend, &gate.trust);
     print(&steps, &decided, &wording, arguments.json);
@@ -97,11 +107,22 @@ pub(super) fn read_token(file: Option<&PathBuf>) -> Result<String, Failure> {
     Ok(text.strip_prefix("Bearer ").unwrap_or(text).to_owned())
 }
 
+/// The request's body, as far as any `limits.graphqlBytes` reaches.
+fn read_body(arguments: &Arguments) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    if let Some(path) = &arguments.body_file {
+        std::fs::File::open(path)?.take(MAX_BODY_BYTES).read_to_end(&mut body)?;
+    }
+    Ok(body)
+}
+
 /// What a token is held against.
 struct Judges<'a> {
     gate: &'a Gate,
     keys: &'a Keys,
     revocations: Option<&'a Revocations>,
+    body: Vec<u8>,
+    graphql_bytes: usize,
 }
 
 fn decide(
@@ -111,7 +132,7 @@ fn decide(
     steps: &mut Steps,
 ) -> Result<Permit, Denial> {
     let gate = judges.gate;
-    let facts = facts(gate, arguments, token).inspect_err(|denial| steps.fail("request", denial))?;
+    let mut facts = facts(gate, arguments, token).inspect_err(|denial| steps.fail("request", denial))?;
     steps.pass("request", format!("{} {}", facts.method, facts.path.raw()));
     let (Routed { route, .. }, meaning) = describe(gate, &facts);
     steps.pass("route", meaning);
@@ -120,6 +141,9 @@ fn decide(
         NextStep::Verify(token) => verify(judges, token, steps),
     };
     let known = caller.is_ok();
+    if gate.asks_graphql(&facts, &caller) {
+        read_graphql(judges, arguments, &mut facts, steps);
+    }
     let unmet = caller.as_ref().map_or_else(|_| String::new(), |caller| unmet(gate, &facts, caller));
     let decided = gate.decide(&facts, route, caller);
     match &decided {
@@ -152,6 +176,27 @@ fn unmet(gate: &Gate, facts: &RequestFacts, caller: &Caller) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// What the body, or the query, asks of GraphQL.
+fn read_graphql(judges: &Judges<'_>, arguments: &Arguments, facts: &mut RequestFacts, steps: &mut Steps) {
+    let fields = HeaderMap::from_iter([(CONTENT_TYPE, arguments.content_type.clone())]);
+    let graphql = match judges.body.len() <= judges.graphql_bytes {
+        true => Graphql::read(facts, &fields, &judges.body),
+        false => Graphql::TOO_LONG,
+    };
+    match &graphql {
+        Graphql::Operations(operations) => {
+            let told =
+                |one: &GraphqlOperation| format!("{} {{ {} }}", one.kind.as_str(), one.fields.join(" "));
+            steps.pass("graphql", operations.iter().map(told).collect::<Vec<_>>().join(", "));
+        }
+        Graphql::Unreadable(why) => {
+            let detail = why.trim_start_matches("graphql: ").to_owned();
+            steps.0.push(Step { name: "graphql", passed: false, detail });
+        }
+    }
+    facts.graphql = Some(graphql);
 }
 
 fn facts(gate: &Gate, arguments: &Arguments, token: &str) -> Result<RequestFacts, Denial> {

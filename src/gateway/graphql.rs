@@ -27,16 +27,15 @@ impl Gateway {
         body: &mut Incoming,
         patience: Duration,
     ) -> Result<ReadAhead, Denial> {
-        const TOO_LONG: Graphql = Graphql::Unreadable("graphql: the body is longer than limits.graphqlBytes");
         let limit = self.graphql_limit;
         if stated_length(fields).is_some_and(|length| length > limit as u64) {
-            facts.graphql = Some(TOO_LONG);
+            facts.graphql = Some(Graphql::TOO_LONG);
             return Ok(ReadAhead::default());
         }
         let ahead = read_ahead(body, limit, patience).await.ok_or(broken_body())?;
         facts.graphql = Some(match ahead.ended && ahead.bytes.len() <= limit {
             true => Graphql::read(facts, fields, &ahead.bytes),
-            false => TOO_LONG,
+            false => Graphql::TOO_LONG,
         });
         Ok(ahead)
     }

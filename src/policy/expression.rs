@@ -99,7 +99,7 @@ impl Expression {
             Some(error) => format!(
                 "is no CEL expression: line {}, column {}: {}",
                 error.pos.0.max(1),
-                error.pos.1.max(0) + 1,
+                error.pos.1.max(1),
                 error.msg
             ),
             None => "is no CEL expression".to_owned(),

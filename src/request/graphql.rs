@@ -45,6 +45,9 @@ struct Asked {
 const NAMES: [&str; 7] = ["query", "operationName", "extensions", "id", "documentId", "doc_id", "queryId"];
 
 impl Graphql {
+    /// Of a body that is longer than what is read.
+    pub const TOO_LONG: Self = Self::Unreadable("graphql: the body is longer than limits.graphqlBytes");
+
     /// Reads a request of which `body` is the whole body.
     pub fn read(facts: &RequestFacts, fields: &HeaderMap, body: &[u8]) -> Self {
         read(facts, fields, body).map_or_else(Self::Unreadable, Self::Operations)

@@ -15,6 +15,7 @@ mod providers;
 mod proxy_protocol;
 mod refusals;
 mod routes;
+mod rules;
 mod support;
 mod tls;
 mod tokens;

@@ -202,7 +202,9 @@ fn verdict(entry: &Section<'_>) -> Verdict {
         (Some(_), None) => Verdict::Allow,
         (_, Some(requirement)) => Verdict::Require(Box::new(requirement)),
         // A verified token, and what `when` says.
-        (None, None) if entry.text("when").is_some() => Verdict::Require(Box::default()),
+        (None, None) if entry.text("when").is_some() || entry.in_error("when") => {
+            Verdict::Require(Box::default())
+        }
         (None, None) => {
             // A rule whose `require` is misspelt would allow everything.
             entry.missing(

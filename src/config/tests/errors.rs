@@ -242,7 +242,7 @@ fn rules_that_say_nothing_or_two_things() {
     - {name: a, action: deny, require: {anyRole: [x]}}
     - {name: b, match: {paths: [/a]}}
     - {name: a, require: {anyRole: []}}
-    - {name: c, when: 'true'}
+    - {name: c, when: 'claim.isBot'}
     - {name: d, require: {}}
     - {name: e, require: {claims: {x: []}}}
     - {name: f, requires: {anyRole: [x]}}
@@ -257,7 +257,7 @@ fn rules_that_say_nothing_or_two_things() {
         "authorization.rules[1].require @ 4:7 | the rule says nothing",
         "authorization.rules[2].name @ 5:14 | `a` is the name of another rule",
         "authorization.rules[2].require.anyRole @ 5:36 | is an empty list",
-        "authorization.rules[3].when @ 6:23 | is not available in this version",
+        "authorization.rules[3].when @ 6:23 | `claim` is unknown; there are claims, request",
         "authorization.rules[4].require @ 7:7 | the rule says nothing",
         "authorization.rules[5].require.claims @ 8:35 | `x` has an empty list of values",
         "authorization.rules[6].requires @ 9:17 | unknown key; did you mean `require`?",
@@ -268,4 +268,37 @@ fn rules_that_say_nothing_or_two_things() {
     ] {
         assert_error(&errors, expected);
     }
+}
+
+#[test]
+fn expressions_and_graphql_are_looked_at_when_they_are_loaded() {
+    let errors = file(
+        "authorization:
+  rules:
+    - {name: a, when: 'claims.isBot ='}
+    - {name: b, when: 'request.pth == 1'}
+    - name: c
+      match: {graphql: {unreadable: allow, operations: [mutations]}, query: {action: []}}
+      when: >
+        claims.isBot
+    - {name: d, match: {graphql: {fields: []}}, action: deny}
+    - {name: e, match: {graphql: {unreadable: skip}}, action: deny}
+limits: {graphqlBytes: 1}
+",
+    )
+    .with(&[KEYS_URL, UPSTREAM])
+    .errors();
+    for expected in [
+        "authorization.rules[0].when @ 3:23 | is no CEL expression: line 1, column 14: ",
+        "authorization.rules[1].when @ 4:23 | `request.pth` is unknown; there are method",
+        "authorization.rules[2].match.graphql.unreadable @ 6:37 | \"allow\" is not accepted; write one of: deny, skip",
+        "authorization.rules[2].match.graphql.operations @ 6:56 | item 1: \"mutations\" is not one of query",
+        "authorization.rules[2].match.query @ 6:77 | `action` has an empty list",
+        "authorization.rules[3].match.graphql.fields @ 9:43 | is an empty list",
+        "authorization.rules[4].match.graphql.operations @ 10:7 | the rule does not say which operations",
+        "limits.graphqlBytes @ 11:24 | 1 is out of range",
+    ] {
+        assert_error(&errors, expected);
+    }
+    assert_eq!(errors.len(), 8, "{errors:#?}");
 }

@@ -1,0 +1,202 @@
+//! Authorization rules over sockets: what is refused, what goes on, and that it goes on unchanged.
+
+mod bodies;
+mod examples;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::eventually;
+use crate::support::gateway::{Finished, Setup, text};
+use crate::support::issuer::Issuer;
+use crate::support::keys;
+use crate::support::stage::Stage;
+use crate::support::token::{Token, bearer};
+use crate::support::wire::{self, Answer};
+
+/// Mutations are for editors, minting tokens is for admins.
+const RULES: &str = "
+authentication: {publicKeyUrls: [ISSUER/jwks]}
+limits: {graphqlBytes: 4KiB}
+authorization:
+  rules:
+    - name: admins-mint
+      match: {paths: [/api/graphql], graphql: {operations: [mutation], fields: [createAccessToken, 'remove*']}}
+      require: {anyRole: [Admin]}
+    - name: editors-write
+      match: {paths: [/api/graphql], graphql: {operations: [mutation]}}
+      require: {anyRole: [Admin, Editor]}
+    - name: no-ingestion
+      match: {paths: [/aspects], query: {action: ['ingest*']}}
+      require: {anyRole: [Admin]}
+    - name: no-policy-edits-by-bots
+      match: {methods: [PUT, PATCH, POST], paths: [/api/v1/policies/**]}
+      when: '!claims.isBot'
+";
+
+fn stage() -> Stage {
+    Stage::configured(Issuer::of(keys::rsa()), RULES)
+}
+
+fn reader() -> Token {
+    Token::user().claim("roles", json!(["Reader"]))
+}
+
+fn editor() -> Token {
+    Token::user().claim("roles", json!(["Editor"]))
+}
+
+fn admin() -> Token {
+    Token::user().claim("roles", json!(["Admin"]))
+}
+
+#[track_caller]
+fn post(stage: &Stage, token: &Token, target: &str, body: &[u8]) -> Answer {
+    let headers = [("Authorization", &*bearer(token)), ("Content-Type", "application/json")];
+    wire::send(stage.gateway.proxy, "POST", target, &headers, body)
+}
+
+fn query(document: &str) -> Value {
+    json!({"query": document, "variables": {"input": {"type": "PERSONAL"}}})
+}
+
+/// Waits for the first audit record of this kind.
+#[track_caller]
+fn audited(stage: &Stage, is: impl Fn(&Value) -> bool) -> Value {
+    eventually("an audit record", || stage.gateway.audit().into_iter().find(|record| is(record)))
+}
+
+/// The status, and whether it is the backend's.
+#[track_caller]
+fn graphql(stage: &Stage, token: &Token, body: &Value) -> u16 {
+    let before = stage.upstream.requests().len();
+    let body = body.to_string();
+    let answer = post(stage, token, "/api/graphql", body.as_bytes());
+    let after = stage.upstream.requests();
+    match answer.status {
+        200 => {
+            assert_eq!(after.len(), before + 1);
+            assert_eq!(after[before].body, body.as_bytes());
+        }
+        403 => assert_eq!(after.len(), before, "a refused request went upstream: {body}"),
+        status => panic!("{status} {}", answer.text()),
+    }
+    answer.status
+}
+
+#[test]
+fn a_mutation_by_a_reader_is_refused_in_every_disguise() {
+    let stage = stage();
+    assert_eq!(graphql(&stage, &reader(), &query("query me { me { corpUser { urn } } }")), 200);
+    let mint = "createAccessToken(input: $input) { accessToken }";
+    for body in [
+        query(&format!("mutation {{ {mint} }}")),
+        query(&format!("mutation me {{ me: {mint} }}")),
+        query(&format!("query a {{ me }} mutation b {{ {mint} }}")),
+        query(&format!("mutation {{ ...f }} fragment f on Mutation {{ ... on Mutation {{ {mint} }} }}")),
+        json!([query("{ me }"), query(&format!("mutation {{ {mint} }}"))]),
+        json!({"query": format!("query a {{ me }} mutation b {{ {mint} }}"), "operationName": "b"}),
+        json!({"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "00"}}}),
+        json!({"documentId": "x", "query": "{ me }"}),
+        query("{ me"),
+        json!({}),
+    ] {
+        assert_eq!(graphql(&stage, &reader(), &body), 403, "{body}");
+    }
+    let record = audited(&stage, |record| text(record, "decision") == Some("deny"));
+    assert_eq!((text(&record, "rule"), text(&record, "detail")), (Some("admins-mint"), None));
+    let labels = [("rule", "admins-mint"), ("reason", "insufficient_permissions")];
+    assert!(stage.gateway.metric("metagate_requests_total", &labels) >= 8.0);
+}
+
+#[test]
+fn fields_are_judged_one_by_one() {
+    let stage = stage();
+    assert_eq!(graphql(&stage, &editor(), &query("mutation { addTag }")), 200);
+    assert_eq!(graphql(&stage, &editor(), &query("mutation { addTag removeTag }")), 403);
+    assert_eq!(graphql(&stage, &editor(), &query("mutation { addTag: removeTag }")), 403);
+    assert_eq!(graphql(&stage, &admin(), &query("mutation { addTag removeTag createAccessToken }")), 200);
+}
+
+#[test]
+fn queries_in_the_target_are_read_too() {
+    let stage = stage();
+    let get = |target: &str| stage.gateway.get_as(&reader(), target).status;
+    assert_eq!(get("/api/graphql?query=%7Bme%7D"), 200);
+    assert_eq!(get("/api/graphql?query=mutation%7BcreateAccessToken%7D"), 403);
+    assert_eq!(get("/api/graphql?qu%65ry=mutation%7BcreateAccessToken%7D"), 403);
+    assert_eq!(get("/api/graphql?query=%7Bme%7D&query=mutation%7Ba%7D"), 403);
+    assert_eq!(get("/api/graphql"), 403);
+    assert_eq!(get("/api//graphql?query=mutation%7Ba%7D"), 403);
+    let mixed = "/api/graphql?query=mutation%7BcreateAccessToken%7D";
+    assert_eq!(post(&stage, &reader(), mixed, query("{ me }").to_string().as_bytes()).status, 403);
+}
+
+#[test]
+fn actions_of_rest_li_are_judged() {
+    let stage = stage();
+    let ask = |token: &Token, target: &str| post(&stage, token, target, b"{}").status;
+    assert_eq!(ask(&reader(), "/aspects?action=ingestProposal"), 403);
+    assert_eq!(ask(&reader(), "/aspects?action=read&%61ction=ingestProposalBatch"), 403);
+    assert_eq!(ask(&reader(), "/aspects?action=read"), 200);
+    assert_eq!(ask(&admin(), "/aspects?action=ingestProposal"), 200);
+}
+
+#[test]
+fn when_tells_bots_from_users() {
+    let stage = stage();
+    let ask = |token: &Token| post(&stage, token, "/api/v1/policies/x", b"{}").status;
+    assert_eq!(ask(&Token::user().claim("isBot", json!(false))), 200);
+    assert_eq!(ask(&Token::bot().claim("isBot", json!(true))), 403);
+    assert_eq!(stage.gateway.get_as(&Token::bot(), "/api/v1/policies/x").status, 200);
+    // A token that does not say is refused, and the record says why.
+    assert_eq!(ask(&Token::user().without("isBot")), 403);
+    let why = "when: a member that it asks for is missing";
+    let record = audited(&stage, |record| text(record, "detail") == Some(why));
+    assert_eq!(text(&record, "rule"), Some("no-policy-edits-by-bots"));
+}
+
+/// `metagate explain` for a reader, with this body.
+#[track_caller]
+fn explained(stage: &Stage, body: &str) -> Finished {
+    let files = TempDir::new().expect("a directory");
+    let file = |name: &str, text: &str| {
+        let path = files.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.to_str().expect("a path").to_owned()
+    };
+    let (token, body) = (file("token", &reader().encode()), file("body", body));
+    let words = [
+        "explain",
+        "--token-file",
+        &token,
+        "--method",
+        "POST",
+        "--path",
+        "/api/graphql",
+        "--body-file",
+        &body,
+    ];
+    Setup::command(&words)
+        .env("METAGATE_UPSTREAM__URL", stage.upstream.url())
+        .config(RULES.replace("ISSUER", &stage.issuer.url("")))
+        .finish()
+}
+
+#[test]
+fn explain_reads_the_body_as_the_proxy_does() {
+    let stage = stage();
+    let allowed = explained(&stage, &query("query me { me search }").to_string());
+    assert_eq!(allowed.code, Some(0), "{}", allowed.stderr);
+    assert!(allowed.stdout.contains("ok     graphql: query { me search }"), "{}", allowed.stdout);
+    let refused = explained(&stage, &query("mutation { me: removeTag }").to_string());
+    assert_eq!(refused.code, Some(1));
+    for line in
+        ["ok     graphql: mutation { removeTag }", "FAILED rules: insufficient_permissions: rule admins-mint"]
+    {
+        assert!(refused.stdout.contains(line), "{}", refused.stdout);
+    }
+    let unreadable = explained(&stage, "{");
+    assert_eq!(unreadable.code, Some(1));
+    assert!(unreadable.stdout.contains("FAILED graphql: the body is not JSON"), "{}", unreadable.stdout);
+}

@@ -1,0 +1,172 @@
+//! Bodies that are read to be judged: how far, from whom, and that they go on byte for byte.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::{admin, editor, graphql, query, reader, stage};
+use crate::support::gateway::text;
+use crate::support::token::bearer;
+use crate::support::wire::{self, Client, request_bytes};
+
+const HEAD: &str = "POST /api/graphql HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n";
+
+#[test]
+fn a_body_up_to_the_bound_is_read_and_no_further() {
+    let stage = stage();
+    let of = |bytes: usize| {
+        let short = query("{ me }").to_string().len();
+        query(&format!("{{ me{} }}", " ".repeat(bytes - short)))
+    };
+    assert_eq!(of(4096).to_string().len(), 4096);
+    assert_eq!(graphql(&stage, &reader(), &of(4096)), 200);
+    assert_eq!(graphql(&stage, &reader(), &of(4097)), 403);
+    assert_eq!(graphql(&stage, &admin(), &of(100_000)), 403, "nobody can say what it asks for");
+    let detail = Some("graphql: the body is longer than limits.graphqlBytes");
+    super::audited(&stage, |record| text(record, "detail") == detail);
+    // Elsewhere it is no matter.
+    let large = vec![b'x'; 200_000];
+    let headers = [("Authorization", &*bearer(&reader())), ("Content-Type", "application/json")];
+    let answer = wire::send(stage.gateway.proxy, "POST", "/other", &headers, &large);
+    assert_eq!(answer.status, 200);
+    assert!(stage.upstream.request_to("/other").body == large);
+}
+
+#[test]
+fn framing_stays_what_it_was() {
+    let stage = stage();
+    let token = bearer(&editor());
+    let body = query("mutation { addTag }").to_string();
+    // In one chunk, in many, and with trailers.
+    for pieces in [1, 3, body.len()] {
+        let mut client = Client::connect(stage.gateway.proxy);
+        client.send(format!("{HEAD}Authorization: {token}\r\nTransfer-Encoding: chunked\r\n\r\n"));
+        for piece in body.as_bytes().chunks(body.len().div_ceil(pieces)) {
+            client.send(format!("{:x}\r\n", piece.len())).send(piece).send("\r\n");
+        }
+        client.send("0\r\nX-Forwarded-User: admin\r\n\r\n");
+        assert_eq!(client.answer().expect("an answer").status, 200, "{pieces}");
+        let requests = stage.upstream.requests();
+        let request = requests.last().expect("a request");
+        assert_eq!(request.body, body.as_bytes());
+        assert_eq!(request.head.values("transfer-encoding"), ["chunked"]);
+        assert_eq!(request.head.value("content-length"), None);
+    }
+    let answer = graphql(&stage, &editor(), &query("mutation { addTag }"));
+    assert_eq!(answer, 200);
+    let requests = stage.upstream.requests();
+    let request = requests.last().expect("a request");
+    assert_eq!(request.head.value("content-length"), Some(&*body.len().to_string()));
+    assert_eq!(request.head.value("transfer-encoding"), None);
+}
+
+#[test]
+fn a_chunked_body_beyond_the_bound_is_refused_before_its_end() {
+    let stage = stage();
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send(format!("{HEAD}Authorization: {}\r\nTransfer-Encoding: chunked\r\n\r\n", bearer(&admin())));
+    client.send(format!("2000\r\n{}\r\n", " ".repeat(0x2000)));
+    assert_eq!(client.answer().expect("an answer to half a body").status, 403);
+    assert!(stage.upstream.requests().is_empty());
+}
+
+#[test]
+fn the_connection_goes_on_after_a_body_that_was_read() {
+    let stage = stage();
+    let token = bearer(&reader());
+    let headers = [("Authorization", &*token), ("Content-Type", "application/json")];
+    let mut client = Client::connect(stage.gateway.proxy);
+    for (document, status) in
+        [("{ a }", 200), ("mutation { a }", 403), ("{ b }", 200), ("mutation { b }", 403), ("{ c }", 200)]
+    {
+        let body = query(document).to_string();
+        client.send(request_bytes("POST", "/api/graphql", &headers, body.as_bytes()));
+        assert_eq!(client.answer().expect("an answer").status, status, "{document}");
+    }
+    assert_eq!(stage.upstream.requests().len(), 3);
+}
+
+#[test]
+fn nothing_is_read_of_a_caller_who_is_not_known() {
+    let stage = stage();
+    let forged = format!("{HEAD}Authorization: Bearer {}\r\n", "a.b.c");
+    for head in [HEAD.to_owned(), forged] {
+        // The answer comes although the body never does: nobody waits for it.
+        let mut client = Client::connect(stage.gateway.proxy);
+        client.send(format!("{head}Content-Length: 4000\r\nExpect: 100-continue\r\n\r\n"));
+        let (status, _) = client.answer_head().expect("a final answer");
+        assert_eq!(status, 401);
+    }
+    // A verified caller is asked for it.
+    let mut client = Client::connect(stage.gateway.proxy);
+    let body = query("{ me }").to_string();
+    client.send(format!(
+        "{HEAD}Authorization: {}\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+        bearer(&reader()),
+        body.len()
+    ));
+    let (status, _) = client.answer_head().expect("an interim answer");
+    assert_eq!(status, 100);
+    client.send(body.as_bytes());
+    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(stage.upstream.only_request().body, body.as_bytes());
+}
+
+#[test]
+fn a_compressed_body_and_other_types_are_unreadable() {
+    let stage = stage();
+    let body = query("{ me }").to_string();
+    for (name, value, status) in [
+        ("Content-Type", "application/json", 200),
+        ("Content-Type", "application/json; charset=UTF-8", 200),
+        ("Content-Type", "application/json; charset=utf-16", 403),
+        ("Content-Type", "text/plain", 403),
+        ("X-Nothing", "x", 403),
+    ] {
+        let headers = [("Authorization", &*bearer(&reader())), (name, value)];
+        let answer = wire::send(stage.gateway.proxy, "POST", "/api/graphql", &headers, body.as_bytes());
+        assert_eq!(answer.status, status, "{name}: {value}");
+    }
+    let headers = [
+        ("Authorization", &*bearer(&reader())),
+        ("Content-Type", "application/json"),
+        ("Content-Encoding", "gzip"),
+    ];
+    assert_eq!(
+        wire::send(stage.gateway.proxy, "POST", "/api/graphql", &headers, body.as_bytes()).status,
+        403
+    );
+}
+
+#[test]
+fn a_body_that_breaks_off_goes_nowhere() {
+    let stage = stage();
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send(format!("{HEAD}Authorization: {}\r\nContent-Length: 50\r\n\r\n{{\"que", bearer(&reader())));
+    client.half_close();
+    let _ = client.rest();
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send(format!(
+        "{HEAD}Authorization: {}\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        bearer(&reader())
+    ));
+    assert_eq!(client.answer().expect("an answer").status, 400);
+    assert!(stage.upstream.requests().is_empty());
+}
+
+#[test]
+fn a_client_that_stops_sending_is_waited_for_as_long_as_any_other() {
+    let config = format!("{}\nupstream: {{idleTimeout: 300ms}}\n", super::RULES);
+    let stage = crate::support::stage::Stage::configured(
+        crate::support::issuer::Issuer::of(crate::support::keys::rsa()),
+        &config,
+    );
+    let mut client = Client::connect(stage.gateway.proxy);
+    let started = Instant::now();
+    client.send(format!("{HEAD}Authorization: {}\r\nContent-Length: 50\r\n\r\n{{\"que", bearer(&reader())));
+    let answer = client.answer().expect("an answer");
+    assert_eq!(answer.status, 400);
+    assert!(started.elapsed().as_millis() >= 300);
+    assert!(stage.upstream.requests().is_empty());
+    assert_eq!(graphql(&stage, &reader(), &json!({"query": "{ me }"})), 200);
+}
