@@ -13,6 +13,8 @@ use metagate::decision::{Caller, Route};
 use metagate::jose::{Algorithm, KeyDialect, KeyFamily, KeySet, ParsedKeys, UnverifiedToken};
 use metagate::policy::{PathPattern, Place};
 use metagate::request::{Credentials, PathReadings, RequestFacts};
+use metagate::policy::{Budget, Expression, Place, Subject};
+use metagate::request::{Credentials, Graphql, PathReadings, RequestFacts};
 
 #[allow(dead_code, reason = "what is only compared with a real container is used in servlet_paths.rs")]
 #[path = "../../tests/differential/servlet.rs"]
@@ -37,6 +39,8 @@ pub const TARGETS: &[Target] = &[
     ("authorization", authorization),
     ("outbound_head", outbound_head),
     ("decision", decision),
+    ("graphql", graphql),
+    ("expression", expression),
 ];
 
 /// The compact form, and the bytes as a header: nothing passes that nobody signed.
@@ -180,6 +184,61 @@ pub fn decision(data: &[u8]) {
             }
         }
     }
+}
+
+/// A GraphQL request: a line with the query of its target, then its body, as JSON and as a document.
+/// Nothing is told that is not written there.
+pub fn graphql(data: &[u8]) {
+    let (query, body) = split_line(data);
+    let Ok(query) = str::from_utf8(query) else { return };
+    let Ok(target) = Uri::try_from(format!("/api/graphql?{query}")) else { return };
+    let written = String::from_utf8_lossy(body);
+    let as_json = serde_json::json!({ "query": written }).to_string();
+    let bodies =
+        [("application/json", body), ("application/graphql", body), ("application/json", as_json.as_bytes())];
+    for (content_type, body) in bodies {
+        let mut fields = HeaderMap::new();
+        fields.insert("content-type", HeaderValue::from_static(content_type));
+        fields.insert("host", HeaderValue::from_static("a.example"));
+        let read = RequestFacts::read(&Method::POST, &target, Version::HTTP_11, &fields, &[], PEER);
+        let Ok(facts) = read else { continue };
+        let Graphql::Operations(operations) = Graphql::read(&facts, &fields, body) else { continue };
+        assert!((1..=64).contains(&operations.len()));
+        for operation in operations {
+            assert!((1..=128).contains(&operation.fields.len()));
+            for name in operation.fields.iter().chain(&operation.name) {
+                let first = name.as_bytes()[0];
+                assert!(first.is_ascii_alphabetic() || first == b'_', "{name}");
+                assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'), "{name}");
+                // Unless escapes of JSON or of the target may stand for it.
+                let escaped = written.contains('\\') || query.contains('%');
+                assert!(escaped || written.contains(&**name) || query.contains(&**name), "{name}");
+            }
+        }
+    }
+}
+
+/// A line with an expression, then the claims that it is about: there is an answer, always the
+/// same, or a reason why there is none.
+pub fn expression(data: &[u8]) {
+    let (text, claims) = split_line(data);
+    let Some(token) = world::verify(&world::signed(claims)) else { return };
+    let request = world::facts("POST", "/api/graphql?action=a&action=b", &HeaderMap::new());
+    let subject = Subject { request: &request, path: b"/api/graphql", token: Some(&token), graphql: None };
+    for text in [str::from_utf8(text).unwrap_or_default()].into_iter().chain(world::EXPRESSIONS) {
+        let Ok(expression) = Expression::parse(text) else { continue };
+        let answer = expression.evaluate(&subject, &Budget::default());
+        assert_eq!(expression.evaluate(&subject, &Budget::default()), answer, "{text}");
+        if text == world::EXPRESSIONS[0] {
+            let is_bot = token.claims().get("isBot").and_then(serde_json::Value::as_bool);
+            assert_eq!(answer.ok(), is_bot.map(|is_bot| !is_bot));
+        }
+    }
+}
+
+fn split_line(data: &[u8]) -> (&[u8], &[u8]) {
+    let (line, rest) = data.split_at(data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len()));
+    (line, rest.get(1..).unwrap_or_default())
 }
 
 /// A configuration file. Findings are values, never panics.

@@ -24,6 +24,15 @@ use metagate::trust::{self, TrustedIssuer};
 pub const MAX_BYTES: usize = 16 * 1024;
 pub const NOW: NumericDate = NumericDate::from_secs(1_800_000_000);
 pub const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+/// Expressions as people write them, for whatever claims there are.
+pub const EXPRESSIONS: [&str; 6] = [
+    "!claims.isBot",
+    "claims.roles.exists(role, role.startsWith(\"Adm\")) && !has(claims.missing)",
+    "claims.a.all(x, claims.b.exists(y, x == y)) || claims.a in claims.b",
+    "claims.a.map(x, x + x).filter(x, x > claims.b).size() > 0 && claims.a[0] < claims.b",
+    "claims.a.matches(\"^(a+)+$\") || claims.a.substring(1, 3).split(\",\")[0].trim() == claims.b",
+    "int(claims.a) + 1 > uint(claims.b) / 0u || string(claims.a).indexOf(\"x\") > -claims.b",
+];
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 static ADA: LazyLock<Arc<VerifiedToken>> = LazyLock::new(|| {

@@ -1,8 +1,8 @@
 //! How the rules came to their answer, for people. Nothing is decided here: each step is asked of the
 //! code that decides, one condition at a time.
 
-use super::rules::{self, Judge, Match, View, Views};
 use super::Gate;
+use super::rules::{self, Judge, Match, View, Views};
 use crate::claims::VerifiedToken;
 use crate::policy::{Effect, Matching, Requirement, Rule, Verdict};
 use crate::request::RequestFacts;
@@ -65,13 +65,15 @@ fn outcome(judge: &Judge<'_>, rule: &Rule, view: &View<'_>) -> RuleOutcome {
     match (judge.rule(rule, view), judge.matches(&rule.matching, view)) {
         (None, Match::Yes) => RuleOutcome::NotMatched(vec!["when"]),
         (None, _) => {
-            let failed = conditions.iter().filter(|(_, alone)| matches!(judge.matches(alone, view), Match::No));
+            let failed =
+                conditions.iter().filter(|(_, alone)| matches!(judge.matches(alone, view), Match::No));
             RuleOutcome::NotMatched(failed.map(|(name, _)| *name).collect())
         }
         (Some((Effect::Allow, _)), _) => RuleOutcome::Allowed,
         (Some((Effect::Deny, _)), Match::Unknown(_)) => {
-            let unknown =
-                conditions.iter().filter(|(_, alone)| matches!(judge.matches(alone, view), Match::Unknown(_)));
+            let unknown = conditions
+                .iter()
+                .filter(|(_, alone)| matches!(judge.matches(alone, view), Match::Unknown(_)));
             RuleOutcome::Denied(unknown.map(|(name, _)| *name).collect())
         }
         // It would allow, were it not for the expression, or refuses because of an error in it.

@@ -146,7 +146,8 @@ impl GraphqlMatching {
     fn covers(&self, other: &Self) -> bool {
         let Self { operations, fields, unreadable } = self;
         let kinds = operations.is_empty()
-            || (!other.operations.is_empty() && other.operations.iter().all(|kind| operations.contains(kind)));
+            || (!other.operations.is_empty()
+                && other.operations.iter().all(|kind| operations.contains(kind)));
         kinds
             && names_cover(fields, &other.fields, |own, other| own == other)
             && (*unreadable == Unreadable::Deny || other.unreadable == Unreadable::Skip)

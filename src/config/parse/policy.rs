@@ -5,8 +5,8 @@ use super::Section;
 use crate::backend::Backend;
 use crate::claims::ClaimPath;
 use crate::policy::{
-    Effect, GraphqlMatching, Matching, Methods, Mode, Place, Policy, Requirement, Route, RoutePattern, RouteRow, RouteTable,
-    RowSource, Rule, Unreadable, Verdict,
+    Effect, GraphqlMatching, Matching, Methods, Mode, Place, Policy, Requirement, Route, RoutePattern,
+    RouteRow, RouteTable, RowSource, Rule, Unreadable, Verdict,
 };
 
 /// Reads the policy: the backend's routes, and `authorization`. The upstream's path goes before every
