@@ -1,7 +1,7 @@
 //! What one decision costs, without network and without hyper.
 //!
 //! `cold/*` is a whole verification per algorithm, `cached` the way of a token that was verified
-//! before, `denied/*` one request per kind of refusal. Read the rows against each other and not
+//! before, `denied/*` one request per kind of refusal, `rules/*` what rules ask for. Read the rows against each other and not
 //! against another machine.
 
 #![allow(
@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use metagate::backend::Backend;
 use metagate::claims::{ClaimPath, ClaimRules, NonExpiring, PrincipalRules, PrincipalStyle, TokenKinds};
@@ -27,9 +28,10 @@ use metagate::jose::{
 };
 use metagate::numeric_date::NumericDate;
 use metagate::policy::{
-    Matching, Methods, Mode, PathPattern, Place, Policy, Requirement, Route, RouteTable, Rule, Verdict,
+    Expression, GraphqlMatching, Matching, Methods, Mode, PathPattern, Place, Policy, Requirement, Route, RouteTable, Rule, Verdict,
 };
 use metagate::request::{HeadLimits, HeadScanner, RequestFacts};
+use metagate::request::{Graphql, RequestFacts};
 use metagate::token_cache::TokenCache;
 use metagate::trust::{self, TrustedIssuer};
 
@@ -149,6 +151,70 @@ fn route(c: &mut Criterion) {
     group.finish();
 }
 
+/// What the rules cost: none that asks for more than roles, one with `when`, one about GraphQL, and
+/// the dearest thing that claims can make of a `when`.
+fn rules(c: &mut Criterion) {
+    let signer = Signer::new(Algorithm::RS256);
+    let keys = key_set(&signer);
+    let mut gate = gate(Algorithm::RS256);
+    let verified = |gate: &Gate, claims: &str| {
+        Caller::Token(Arc::new(verify(gate, &keys, &signer.token(claims)).expect("a good token")))
+    };
+    let (ada, long) = (verified(&gate, CLAIMS), long_claims());
+    let long = verified(&gate, &long);
+    let mut group = c.benchmark_group("rules");
+    group.bench_function("roles", |b| {
+        b.iter(|| {
+            let facts = facts(None, "/api/v1/tables");
+            gate.decide(&facts, Route::Protected, Ok(ada.clone())).expect("allowed")
+        });
+    });
+    let when = |text: &str| Some(Expression::parse(text).expect("an expression"));
+    for (name, text, caller) in [
+        ("when", "!claims.isBot", &ada),
+        ("when_roles", "claims.roles.exists(role, role.startsWith(\"Data\"))", &ada),
+        ("when_exhausted", "claims.a.exists(x, claims.b.exists(y, x == y))", &long),
+    ] {
+        gate.policy.rules = vec![Rule { when: when(text), ..rule("/api/v1/**", &[]) }];
+        gate.policy.rules[0].verdict = Verdict::Require(Box::default());
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let facts = facts(None, "/api/v1/tables");
+                gate.decide(&facts, Route::Protected, Ok(caller.clone())).is_ok()
+            });
+        });
+    }
+    let graphql = GraphqlMatching { fields: vec!["createAccessToken".into()], ..GraphqlMatching::default() };
+    gate.policy.rules = vec![rule("/api/graphql", &[])];
+    gate.policy.rules[0].matching.graphql = Some(graphql);
+    let fields = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+    let document = |selections: usize| {
+        let query = format!(
+            "query s {{ search(input: $input) {{ {} }} }}",
+            "entity { urn type } ".repeat(selections)
+        );
+        serde_json::json!({"query": query, "variables": {"input": {"start": 0}}}).to_string()
+    };
+    for (name, body) in
+        [("graphql_small", document(1)), ("graphql_2KiB", document(100)), ("graphql_60KiB", document(3000))]
+    {
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let mut facts = facts(None, "/api/graphql");
+                facts.graphql = Some(Graphql::read(&facts, &fields, body.as_bytes()));
+                gate.decide(&facts, Route::Protected, Ok(ada.clone())).expect("allowed")
+            });
+        });
+    }
+    group.finish();
+}
+
+/// As many claims as a token of 16 KiB can have.
+fn long_claims() -> String {
+    let list = |item: &str| vec![item; 2700].join(",");
+    CLAIMS.replacen('{', &format!("{{\"a\":[{}],\"b\":[{}],", list("1"), list("2")), 1)
+}
+
 fn decide(gate: &Gate, keys: &KeySet, token: &str) -> Result<Permit, Denial> {
     let facts = facts(Some(token), "/api/v1/tables");
     let route = gate.route(&facts);
@@ -228,19 +294,6 @@ fn gate(algorithm: Algorithm) -> Gate {
         roles_claim: ClaimPath::default(),
         domain: None,
     };
-    let rule = |path: &str, methods: &[&str]| Rule {
-        name: path.into(),
-        matching: Matching {
-            methods: Methods::from_names(methods.iter().copied()).unwrap(),
-            paths: vec![PathPattern::parse(path).unwrap()],
-            ..Matching::default()
-        },
-        verdict: Verdict::Require(Box::new(Requirement {
-            any_role: vec!["Admin".into()],
-            ..Requirement::default()
-        })),
-        mode: Mode::Enforce,
-    };
     Gate {
         backend: Backend::Generic,
         policy: Policy {
@@ -273,4 +326,23 @@ fn head(c: &mut Criterion) {
 }
 
 criterion_group!(benches, head, cold, cached, denied, route);
+/// Only for admins.
+fn rule(path: &str, methods: &[&str]) -> Rule {
+    Rule {
+        name: path.into(),
+        matching: Matching {
+            methods: Methods::from_names(methods.iter().copied()).unwrap(),
+            paths: vec![PathPattern::parse(path).unwrap()],
+            ..Matching::default()
+        },
+        when: None,
+        verdict: Verdict::Require(Box::new(Requirement {
+            any_role: vec!["Admin".into()],
+            ..Requirement::default()
+        })),
+        mode: Mode::Enforce,
+    }
+}
+
+criterion_group!(benches, cold, cached, denied, route, rules);
 criterion_main!(benches);
