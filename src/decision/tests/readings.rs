@@ -57,6 +57,7 @@ fn denying(pattern: &str) -> Gate {
         name: "restricting".into(),
         matching: Matching { paths: vec![PathPattern::parse(pattern).unwrap()], ..Matching::default() },
         verdict: Verdict::Deny,
+        when: None,
         mode: crate::policy::Mode::Enforce,
     }];
     gate
