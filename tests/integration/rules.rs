@@ -200,3 +200,26 @@ fn explain_reads_the_body_as_the_proxy_does() {
     assert_eq!(unreadable.code, Some(1));
     assert!(unreadable.stdout.contains("FAILED graphql: the body is not JSON"), "{}", unreadable.stdout);
 }
+
+#[test]
+fn rule_tests_read_their_bodies_as_the_proxy_does() {
+    let stage = stage();
+    let tests = "
+  tests:
+    - {name: readers query, claims: {sub: ada, roles: [Reader]}, request: POST /api/graphql, body: {query: '{ me }'}, expect: allow}
+    - {name: readers mint nothing, claims: {sub: ada, roles: [Reader]}, request: POST /api/graphql, body: {query: 'mutation { me: createAccessToken }'}, expect: 403, rule: admins-mint}
+    - {name: editors write, claims: {sub: ada, roles: [Editor]}, request: POST /api/graphql, body: {query: 'mutation { addTag }'}, expect: allow, rule: editors-write}
+    - {name: a body is needed, claims: {sub: ada, roles: [Admin]}, request: POST /api/graphql, expect: 403}
+    - {name: bots edit no policies, claims: {sub: bot, isBot: true}, request: POST /api/v1/policies/x, expect: 403, rule: no-policy-edits-by-bots}
+";
+    let check = |tests: &str| {
+        Setup::command(&["check", "--offline"])
+            .env("METAGATE_UPSTREAM__URL", stage.upstream.url())
+            .config(format!("{}{tests}", RULES.replace("ISSUER", &stage.issuer.url(""))))
+            .finish()
+    };
+    let finished = check(tests);
+    assert_eq!(finished.code, Some(0), "{}{}", finished.stdout, finished.stderr);
+    let finished = check(&tests.replace("createAccessToken", "addTag"));
+    assert_eq!(finished.code, Some(1), "another rule decides now: {}{}", finished.stdout, finished.stderr);
+}

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use http::header::{AUTHORIZATION, HOST};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use serde_json::{Map, Value};
 
@@ -113,6 +113,10 @@ fn fields(entry: &Section<'_>) -> Option<HeaderMap> {
     };
     fields.insert(host.0, host.1);
     let given = entry.text("headers").map(object).unwrap_or_default();
+    let typed = given.keys().any(|name| name.eq_ignore_ascii_case(CONTENT_TYPE.as_str()));
+    if entry.text("body").is_some() && !typed {
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
     let mut fine = true;
     for (name, value) in &given {
         match field(name, value) {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::claims::ClaimPath;
 use crate::decision::RuleOutcome::{Allowed, Denied, NotMatched};
-use crate::policy::Mode;
+use crate::policy::{Expression, GraphqlMatching, Mode};
 
 fn rule(matching: Matching, verdict: Verdict) -> Rule {
     Rule { name: "r".into(), matching, when: None, verdict, mode: Mode::Enforce }
@@ -88,4 +88,38 @@ fn it_ends_with_the_rule_that_decides_in_the_reading_that_decides() {
     assert_eq!((&*trace.reading, &trace.rules[1].outcome), ("/closed/a", &Denied(vec!["anyRole"])));
     let session = gate.trace(&facts(gate.backend, "GET", "/closed/a", &[]), None);
     assert_eq!(session.rules[1].outcome, Denied(vec!["require"]));
+}
+
+#[test]
+fn it_names_expressions_queries_and_graphql() {
+    let mut gate = gate(Backend::Generic);
+    let when = |verdict: Verdict, text: &str| Rule {
+        when: Some(Expression::parse(text).unwrap()),
+        ..rule(Matching::default(), verdict)
+    };
+    let admin = || {
+        Verdict::Require(Box::new(Requirement { any_role: vec!["Admin".into()], ..Requirement::default() }))
+    };
+    let is_admin = json!({"roles": ["Admin"]});
+    for (own, claims, expected) in [
+        (when(Verdict::Deny, "true"), &is_admin, Denied(vec!["action"])),
+        (when(Verdict::Deny, "false"), &is_admin, NotMatched(vec!["when"])),
+        (when(Verdict::Deny, "claims.missing"), &is_admin, Denied(vec!["when"])),
+        (when(Verdict::Allow, "true"), &is_admin, Allowed),
+        (when(Verdict::Allow, "claims.missing"), &is_admin, Denied(vec!["when"])),
+        (when(admin(), "true"), &is_admin, Allowed),
+        (when(admin(), "false"), &is_admin, Denied(vec!["when"])),
+        (when(admin(), "true"), &json!({}), Denied(vec!["anyRole"])),
+        (when(admin(), "false"), &json!({}), Denied(vec!["anyRole"])),
+    ] {
+        gate.policy.rules = vec![own];
+        assert_eq!(outcomes(&gate, "/a", claims.clone()), [expected], "{:?}", gate.policy.rules);
+    }
+    let query = Matching { query: vec![("action".into(), vec!["delete".into()])], ..Matching::default() };
+    let graphql = Matching { graphql: Some(GraphqlMatching::default()), ..Matching::default() };
+    gate.policy.rules = vec![rule(query, Verdict::Deny), rule(graphql, Verdict::Deny)];
+    let unread = Denied(vec!["graphql"]);
+    assert_eq!(outcomes(&gate, "/a?action=read", json!({})), [NotMatched(vec!["query"]), unread]);
+    assert_eq!(outcomes(&gate, "/a?action=read&action=delete", json!({})), [Denied(vec!["action"])]);
+    assert_eq!(outcomes(&gate, "/a?action=%zz", json!({})), [Denied(vec!["query"])]);
 }
