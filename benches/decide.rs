@@ -1,8 +1,8 @@
 //! What one decision costs, without network and without hyper.
 //!
 //! `cold/*` is a whole verification per algorithm, `cached` the way of a token that was verified
-//! before, `denied/*` one request per kind of refusal, `rules/*` what rules ask for. Read the rows against each other and not
-//! against another machine.
+//! before, `denied/*` one request per kind of refusal, `rules/*` what rules ask for. Read the rows
+//! against each other and not against another machine.
 
 #![allow(
     missing_docs,
@@ -28,7 +28,8 @@ use metagate::jose::{
 };
 use metagate::numeric_date::NumericDate;
 use metagate::policy::{
-    Expression, GraphqlMatching, Matching, Methods, Mode, PathPattern, Place, Policy, Requirement, Route, RouteTable, Rule, Verdict,
+    Expression, GraphqlMatching, Matching, Methods, Mode, PathPattern, Place, Policy, Requirement, Route,
+    RouteTable, Rule, Verdict,
 };
 use metagate::request::{HeadLimits, HeadScanner, RequestFacts};
 use metagate::request::{Graphql, RequestFacts};
