@@ -31,8 +31,7 @@ use metagate::policy::{
     Expression, GraphqlMatching, Matching, Methods, Mode, PathPattern, Place, Policy, Requirement, Route,
     RouteTable, Rule, Verdict,
 };
-use metagate::request::{HeadLimits, HeadScanner, RequestFacts};
-use metagate::request::{Graphql, RequestFacts};
+use metagate::request::{Graphql, HeadLimits, HeadScanner, RequestFacts};
 use metagate::token_cache::TokenCache;
 use metagate::trust::{self, TrustedIssuer};
 
@@ -326,7 +325,6 @@ fn head(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, head, cold, cached, denied, route);
 /// Only for admins.
 fn rule(path: &str, methods: &[&str]) -> Rule {
     Rule {
@@ -345,5 +343,5 @@ fn rule(path: &str, methods: &[&str]) -> Rule {
     }
 }
 
-criterion_group!(benches, cold, cached, denied, route, rules);
+criterion_group!(benches, head, cold, cached, denied, route, rules);
 criterion_main!(benches);

@@ -18,8 +18,8 @@ mod target;
 pub use asked::{Asked, TargetForm};
 pub use bearer::{BasicCredentials, BearerToken, Credentials};
 pub use framing::{BodyFault, BodyTracker, Framing};
-pub use head::{Head, HeadLimits, HeadScanner};
 pub use graphql::{Graphql, GraphqlOperation, OperationKind};
+pub use head::{Head, HeadLimits, HeadScanner};
 pub use parameters::parameters;
 pub use target::PathReadings;
 

@@ -11,9 +11,7 @@ use metagate::backend::Backend;
 use metagate::claims;
 use metagate::decision::{Caller, Route};
 use metagate::jose::{Algorithm, KeyDialect, KeyFamily, KeySet, ParsedKeys, UnverifiedToken};
-use metagate::policy::{PathPattern, Place};
-use metagate::request::{Credentials, PathReadings, RequestFacts};
-use metagate::policy::{Budget, Expression, Place, Subject};
+use metagate::policy::{Budget, Expression, PathPattern, Place, Subject};
 use metagate::request::{Credentials, Graphql, PathReadings, RequestFacts};
 
 #[allow(dead_code, reason = "what is only compared with a real container is used in servlet_paths.rs")]
