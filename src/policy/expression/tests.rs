@@ -183,8 +183,8 @@ fn loops_cost_what_the_budget_has() {
         "claims.a.exists(x, x in claims.b)",
         "claims.a.exists_one(x, x in claims.b)",
         // Here the turns alone are what costs.
-        "claims.a.map(x, [x, x, x, x, x, x, x, x]).all(list, list.all(x, x == 1))",
-        "claims.a.map(x, [x, x, x, x, x, x, x, x]).map(list, list.filter(x, x == 2)).size() > 0",
+        "claims.a.map(x, [x, x, x, x, x, x, x, x]).all(row, row.all(x, x == 1))",
+        "claims.a.map(x, [x, x, x, x, x, x, x, x]).map(row, row.filter(x, x == 2)).size() > 0",
         // CEL forgets errors that do not matter. This one does.
         "claims.a.exists(x, x in claims.b) || true",
         "!(claims.a.all(x, claims.b.all(y, x != y)) && false)",
