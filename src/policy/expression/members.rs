@@ -113,7 +113,8 @@ impl Members<'_> {
                 Some(Box::new(CelString::from(String::from_utf8_lossy(self.subject.path).into_owned())))
             }
             "host" => Some(text(&request.host)),
-            "sourceIp" => Some(Box::new(CelString::from(request.source_ip.to_canonical().to_string()))),
+            // A peer on a socket file has none: what asks for it is an error, and refuses.
+            "sourceIp" => Some(Box::new(CelString::from(request.source_ip?.to_canonical().to_string()))),
             "query" => self.query(),
             _ => None,
         }
