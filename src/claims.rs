@@ -149,6 +149,11 @@ impl VerifiedToken {
         self.times.expires
     }
 
+    /// The first second at which it is refused as expired, leeway included.
+    pub fn valid_until(&self) -> Option<NumericDate> {
+        self.times.valid_until()
+    }
+
     /// Judges the times again: a token that was good a minute ago need not be good now.
     pub fn judge_times(&self, now: NumericDate) -> Result<(), ClaimsFault> {
         self.times.judge(now)

@@ -176,8 +176,26 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// TLS to an `https` upstream.
     pub tls: ClientTls,
+    /// What is spoken to it.
+    pub protocol: UpstreamProtocol,
+    /// The protocols that a connection may be switched to, in lower case. Never HTTP/2.
+    pub upgrades: Vec<Box<str>>,
+    /// Whether tunnels and streamed answers end when the token of their request expires.
+    pub close_on_token_expiry: bool,
     /// What becomes of the `Authorization` field.
     pub authorization: UpstreamAuthorization,
+}
+
+/// What is spoken to the backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2: by ALPN over `https`, by prior knowledge over `http` (RFC 9113 section 3).
+    Http2,
+    /// What ALPN settles on over `https`; HTTP/1.1 over `http`.
+    Auto,
 }
 
 /// TLS of our own requests.
@@ -308,6 +326,8 @@ pub struct Limits {
     pub body_bytes: u64,
     /// Connections open at once.
     pub connections: usize,
+    /// Requests at once on one HTTP/2 connection; 0 where HTTP/2 is off.
+    pub concurrent_streams: u32,
     /// The token, in bytes.
     pub token_bytes: usize,
     /// The most of a request's body that is read for rules about GraphQL, in bytes.

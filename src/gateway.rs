@@ -6,9 +6,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING,
+};
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -18,7 +20,9 @@ use crate::decision::{Denial, Gate, Reason};
 use crate::exchange::{Exchange, Ledger};
 use crate::keys::Keys;
 use crate::numeric_date::NumericDate;
-use crate::outbound_head::{OutboundHead, remove_connection_fields};
+use crate::outbound_head::{
+    OutboundHead, ask_for, from_http2, is_granted, remove_connection_fields, understands_trailers,
+};
 use crate::request::{RequestFacts, RequestFault, TargetForm};
 use crate::respond::{self, Manner, ObservedBody};
 use crate::revocation_list::RevocationList;
@@ -29,10 +33,13 @@ mod assembly;
 mod forward_auth;
 mod graphql;
 mod refusal;
+mod switching;
 mod verification;
 
 pub use assembly::gate;
 pub use refusal::UnreadHead;
+
+use switching::Upgrade;
 
 /// Where the time comes from.
 pub type Clock = fn() -> NumericDate;
@@ -49,6 +56,8 @@ pub struct Gateway {
     ledger: Arc<Ledger>,
     body_limit: u64,
     graphql_limit: usize,
+    upgrades: Vec<Box<str>>,
+    close_on_token_expiry: bool,
     id_prefix: u64,
     next_id: AtomicU64,
     clock: Clock,
@@ -85,7 +94,8 @@ impl Gateway {
         if peer.door == Door::ForwardAuth {
             return Ok(self.answer_proxy(peer, request).await);
         }
-        let (head, mut body) = request.into_parts();
+        let (mut head, mut body) = request.into_parts();
+        let http2 = head.version == Version::HTTP_2;
         let id = self.request_id(&head.headers);
         let mut exchange = Exchange::begin(
             self.ledger.clone(),
@@ -95,7 +105,7 @@ impl Gateway {
             peer.address,
             id,
         );
-        let manner = Manner { grpc: is_grpc(&head.headers), close: false };
+        let manner = Manner { grpc: is_grpc(&head.headers), close: false, http2 };
 
         // Request facts.
         let source = self.head.source_ip(&head.headers, peer.address);
@@ -132,19 +142,32 @@ impl Gateway {
         }
 
         // Upstream.
+        let until = self.end_of(&permit);
+        let upgrade = self.upgrade(upstream, &mut head, &body);
+        let trailers = understands_trailers(&head.headers);
         let mut fields = head.headers;
+        if http2 {
+            from_http2(&mut fields, &head.uri);
+        }
         if let Err(reason) = self.head.rewrite(&mut fields, &facts, &permit, peer.address, peer.tls) {
             return Ok(self.refuse(exchange, Denial::new(reason), body, &fields, manner).await);
         }
         set_request_id(&mut fields, exchange.request_id());
+        if let Some(upgrade) = &upgrade {
+            ask_for(&mut fields, &upgrade.protocol);
+        }
         let outgoing = Outgoing {
             method: head.method,
             path: facts.path.path_and_query().clone(),
             fields,
-            body: self.request_body(&mut exchange, ahead, body),
+            body: self.request_body(&mut exchange, ahead, body, http2),
+            trailers,
+            upgrade: upgrade.is_some(),
         };
         let answer = match upstream.forward(permit, outgoing).await {
-            Ok(answer) if is_broken(&answer) => Err(Failure::Answer(Reason::UpstreamProtocol)),
+            Ok(answer) if is_broken(&answer, upgrade.as_ref()) => {
+                Err(Failure::Answer(Reason::UpstreamProtocol))
+            }
             answer => answer,
         };
 
@@ -159,7 +182,19 @@ impl Gateway {
                 return Ok(respond::refusal(exchange, denial, &self.wording, Manner { close, ..manner }));
             }
         };
+        if let Some(until) = until {
+            answer.body_mut().ends_by(until);
+        }
+        let switches = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if let (Some(upgrade), true) = (upgrade, switches) {
+            return Ok(upgrade.switch(upstream, exchange, answer, until));
+        }
+        // To an HTTP/1 client, trailers that were not announced are not sent.
+        let announced = if trailers && !http2 { answer.headers().get(TRAILER).cloned() } else { None };
         remove_connection_fields(answer.headers_mut());
+        if let Some(announced) = announced {
+            answer.headers_mut().insert(TRAILER, announced);
+        }
         Ok(respond::relay(exchange, answer))
     }
 
@@ -171,13 +206,19 @@ impl Gateway {
         Ok(facts)
     }
 
-    fn request_body(&self, exchange: &mut Exchange, ahead: ReadAhead, incoming: Incoming) -> RequestBody {
+    fn request_body(
+        &self,
+        exchange: &mut Exchange,
+        ahead: ReadAhead,
+        incoming: Incoming,
+        http2: bool,
+    ) -> RequestBody {
         if ahead.bytes.is_empty() && incoming.is_end_stream() {
             return RequestBody::Empty;
         }
         let progress = RequestProgress::new();
         exchange.streams(progress.clone());
-        RequestBody::Stream { ahead, incoming, progress, limit: self.body_limit }
+        RequestBody::Stream { ahead, incoming, progress, limit: self.body_limit, http2 }
     }
 
     /// The client's own id where it is one, else a new one.
@@ -203,11 +244,12 @@ fn broken_body() -> Denial {
     }
 }
 
-/// An answer that must not go on. Nothing was asked for that switches protocols, so nothing may be
-/// switched; and where a body has two ends, the client may see the other one (RFC 9112 section 6.3).
-fn is_broken<B>(answer: &Response<B>) -> bool {
+/// An answer that must not go on. Only what was asked for may be switched to; and where a body has
+/// two ends, the client may see the other one (RFC 9112 section 6.3).
+fn is_broken<B>(answer: &Response<B>, upgrade: Option<&Upgrade>) -> bool {
     let fields = answer.headers();
-    answer.status() == StatusCode::SWITCHING_PROTOCOLS
+    let granted = || upgrade.is_some_and(|upgrade| is_granted(fields, &upgrade.protocol));
+    (answer.status() == StatusCode::SWITCHING_PROTOCOLS && !granted())
         || (fields.contains_key(TRANSFER_ENCODING) && fields.contains_key(CONTENT_LENGTH))
 }
 

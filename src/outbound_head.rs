@@ -20,9 +20,13 @@ use crate::request::{Credentials, RequestFacts, is_cookie};
 
 mod connection;
 mod forwarded;
+mod http2;
 mod identity_value;
+mod upgrade;
 
 pub use connection::remove_connection_fields;
+pub use http2::{from_http2, understands_trailers};
+pub use upgrade::{ask_for, asked_protocol, is_granted};
 
 const X_DATAHUB_ACTOR: HeaderName = HeaderName::from_static("x-datahub-actor");
 

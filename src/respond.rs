@@ -15,20 +15,42 @@ use http_body::{Body, Frame, SizeHint};
 use crate::challenge::{self, Wording};
 use crate::decision::{Denial, Reason};
 use crate::exchange::Exchange;
+use crate::outbound_head::remove_connection_fields;
 use crate::request::METHODS;
-use crate::upstream::AnswerBody;
+use crate::upstream::{AnswerBody, Ending, Tunnel};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The body of an answer. Dropping it ends the exchange.
 pub struct ObservedBody {
     content: Content,
-    exchange: Exchange,
+    /// It goes with a tunnel.
+    exchange: Option<Exchange>,
 }
 
 enum Content {
     Own(Option<Bytes>),
     Backend(Box<AnswerBody>),
+    /// None; what comes instead is taken by the connection.
+    Tunnel(Option<Box<Tunnel>>),
+}
+
+/// A tunnel, and the exchange that ends with it.
+pub struct Switched {
+    tunnel: Box<Tunnel>,
+    exchange: Exchange,
+}
+
+impl Switched {
+    /// Carries bytes until the tunnel ends or `drain` asks it to.
+    pub async fn run(self, drain: impl Future<Output = ()>) {
+        let Self { tunnel, mut exchange } = self;
+        let ending = tunnel.run(drain, |bytes| exchange.sent(bytes)).await;
+        tracing::debug!(?ending, "a tunnel ended");
+        if ending == Ending::Complete {
+            exchange.completed();
+        }
+    }
 }
 
 /// How a refusal is to be written.
@@ -38,6 +60,8 @@ pub struct Manner {
     pub grpc: bool,
     /// Whether the connection ends with this answer.
     pub close: bool,
+    /// Whether it goes over HTTP/2, where an answer ends its stream alone.
+    pub http2: bool,
 }
 
 /// The answer to a refused request, or in place of a backend that failed.
@@ -83,12 +107,12 @@ pub fn refusal(
     if let Some(secs) = row.retry_after {
         fields.insert(RETRY_AFTER, HeaderValue::from(u16::from(secs)));
     }
-    if manner.close {
+    if manner.close && !manner.http2 {
         fields.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     exchange.denied(denial);
     exchange.answers(row.status);
-    response.map(|()| ObservedBody { content: Content::Own(Some(body)), exchange })
+    response.map(|()| ObservedBody { content: Content::Own(Some(body)), exchange: Some(exchange) })
 }
 
 /// The answer to a proxy that asks for the decision alone: go on, with these fields.
@@ -104,13 +128,51 @@ pub fn grant(mut exchange: Exchange, fields: HeaderMap, close: bool) -> Response
         fields.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     exchange.answers(StatusCode::OK);
-    response.map(|()| ObservedBody { content: Content::Own(None), exchange })
+    response.map(|()| ObservedBody { content: Content::Own(None), exchange: Some(exchange) })
 }
 
 /// The backend's answer, streamed.
 pub fn relay(mut exchange: Exchange, response: Response<AnswerBody>) -> Response<ObservedBody> {
     exchange.answers(response.status());
-    response.map(|body| ObservedBody { content: Content::Backend(Box::new(body)), exchange })
+    response.map(|body| ObservedBody { content: Content::Backend(Box::new(body)), exchange: Some(exchange) })
+}
+
+/// The backend's 101, after which the connection is a tunnel.
+pub fn switch(
+    mut exchange: Exchange,
+    response: Response<AnswerBody>,
+    tunnel: Tunnel,
+) -> Response<ObservedBody> {
+    exchange.answers(response.status());
+    exchange.streams(tunnel.received());
+    let content = Content::Tunnel(Some(Box::new(tunnel)));
+    response.map(|_| ObservedBody { content, exchange: Some(exchange) })
+}
+
+/// An answer in place of one that nobody was asked for: the request's head is too large.
+pub fn head_too_large() -> Response<ObservedBody> {
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    let body = challenge::body(status, "Request head has too many fields");
+    let mut response =
+        Response::new(ObservedBody { content: Content::Own(Some(body.into())), exchange: None });
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+impl ObservedBody {
+    /// The tunnel that follows this answer, if one does.
+    pub fn take_tunnel(&mut self) -> Option<Switched> {
+        let Content::Tunnel(tunnel) = &mut self.content else { return None };
+        Some(Switched { tunnel: tunnel.take()?, exchange: self.exchange.take()? })
+    }
+
+    fn completed(&mut self) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.completed();
+        }
+    }
 }
 
 impl Body for ObservedBody {
@@ -119,13 +181,22 @@ impl Body for ObservedBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
-        let frame = match &mut this.content {
+        let mut frame = match &mut this.content {
             Content::Own(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
             Content::Backend(body) => Pin::new(&mut **body).poll_frame(cx),
+            Content::Tunnel(_) => Poll::Ready(None),
         };
-        match &frame {
-            Poll::Ready(Some(Ok(frame))) => this.exchange.sent(frame.data_ref().map_or(0, Bytes::len)),
-            Poll::Ready(None) => this.exchange.completed(),
+        match &mut frame {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    remove_connection_fields(trailers);
+                }
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                if let Some(exchange) = &mut this.exchange {
+                    exchange.sent(bytes);
+                }
+            }
+            Poll::Ready(None) => this.completed(),
             Poll::Ready(Some(Err(_))) | Poll::Pending => {}
         }
         frame
@@ -135,6 +206,7 @@ impl Body for ObservedBody {
         match &self.content {
             Content::Own(body) => body.as_ref().is_none_or(Bytes::is_empty),
             Content::Backend(body) => body.is_end_stream(),
+            Content::Tunnel(_) => true,
         }
     }
 
@@ -142,6 +214,7 @@ impl Body for ObservedBody {
         match &self.content {
             Content::Own(body) => SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64)),
             Content::Backend(body) => body.size_hint(),
+            Content::Tunnel(_) => SizeHint::with_exact(0),
         }
     }
 }
@@ -149,8 +222,8 @@ impl Body for ObservedBody {
 impl Drop for ObservedBody {
     fn drop(&mut self) {
         // hyper does not poll a body with a known length to its end.
-        if self.is_end_stream() {
-            self.exchange.completed();
+        if self.is_end_stream() && !matches!(self.content, Content::Tunnel(_)) {
+            self.completed();
         }
     }
 }

@@ -31,11 +31,14 @@ use crate::tls::{self, TlsError};
 
 mod activation;
 mod connection;
+mod frame_budget;
 mod generation;
 mod health;
+mod http2;
 mod intake;
 mod notify;
 mod phase;
+mod preface;
 mod proxy_protocol;
 mod reload;
 mod socket;

@@ -30,17 +30,22 @@ pub enum TlsError {
     ClientVerifier(rustls::server::VerifierBuilderError),
 }
 
+/// The names of the protocols in ALPN (RFC 7301).
+pub const HTTP1: &[u8] = b"http/1.1";
+/// HTTP/2 (RFC 9113 section 3.2).
+pub const HTTP2: &[u8] = b"h2";
+
 /// The configuration of a listener.
 #[derive(Clone, Debug)]
 pub struct ListenerTls {
-    /// HTTP/1.1 only is offered by ALPN.
+    /// ALPN offers HTTP/1.1, and HTTP/2 before it if that is wanted.
     pub config: Arc<ServerConfig>,
     /// When the certificate ends.
     pub not_after: Option<SystemTime>,
 }
 
 /// Reads the files of a listener.
-pub fn server_config(files: &ServerTls) -> Result<ListenerTls, TlsError> {
+pub fn server_config(files: &ServerTls, http2: bool) -> Result<ListenerTls, TlsError> {
     let chain = certificates(&files.cert_file)?;
     let not_after = chain.first().and_then(not_after);
     let key = private_key(&files.key_file)?;
@@ -63,7 +68,10 @@ pub fn server_config(files: &ServerTls) -> Result<ListenerTls, TlsError> {
     let mut config = builder
         .with_single_cert(chain, key)
         .map_err(|error| TlsError::Rejected(files.cert_file.clone(), error))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP1.to_vec()];
+    if http2 {
+        config.alpn_protocols.insert(0, HTTP2.to_vec());
+    }
     Ok(ListenerTls { config: Arc::new(config), not_after })
 }
 

@@ -5,10 +5,11 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::uri::{Authority, PathAndQuery, Uri};
+use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
@@ -16,15 +17,21 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
-use crate::config;
+use crate::config::{self, UpstreamProtocol};
 use crate::tls::{self, TlsError};
 
 mod body;
 mod forward;
+mod http2;
+mod tunnel;
+mod websocket;
+
+use http2::{Http2Pool, Http2Stream};
 
 pub use body::{AnswerBody, ReadAhead, RequestBody, RequestProgress};
 pub(crate) use forward::stated_length;
 pub use forward::{Failure, Outgoing};
+pub use tunnel::{Ending, Tunnel};
 
 /// Below the time after which Jetty, in both backends, closes an idle connection (30 s, 60 s).
 const IDLE_LIFETIME: Duration = Duration::from_secs(20);
@@ -39,10 +46,21 @@ pub struct Target {
     host: Box<str>,
     port: u16,
     prefix: Box<str>,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<Tls>,
+    /// Whether HTTP/2 may or must be spoken.
+    http2: bool,
+    http1: bool,
     connect_timeout: Duration,
     response_timeout: Duration,
     idle_timeout: Duration,
+}
+
+/// TLS to the backend, with the protocols that may be spoken, and with HTTP/1.1 alone.
+#[derive(Clone)]
+struct Tls {
+    any: TlsConnector,
+    http1: TlsConnector,
+    name: ServerName<'static>,
 }
 
 impl Target {
@@ -51,22 +69,21 @@ impl Target {
         let url = &config.url;
         let host = url.host_str().unwrap_or_default();
         let is_unix = url.scheme() == "unix";
-        let tls = match url.scheme() {
-            "https" => {
-                let mut client = tls::client_config(&config.tls)?;
-                client.alpn_protocols = vec![b"http/1.1".to_vec()];
-                let name =
-                    tls::server_name(host).map_err(|_| TlsError::NoCertificate(url.as_str().into()))?;
-                Some((TlsConnector::from(Arc::new(client)), name))
-            }
-            _ => None,
+        let tls = url.scheme() == "https";
+        let (http1, http2) = match config.protocol {
+            UpstreamProtocol::Http1 => (true, false),
+            UpstreamProtocol::Http2 => (false, true),
+            UpstreamProtocol::Auto => (true, tls),
         };
+        let tls = if tls { Some(Tls::new(config, host, http1, http2)?) } else { None };
         Ok(Self {
             host: host.trim_matches(['[', ']']).into(),
             port: url.port_or_known_default().unwrap_or(80),
             prefix: if is_unix { "".into() } else { url.path().trim_end_matches('/').into() },
             socket: is_unix.then(|| url.path().into()),
             tls,
+            http1,
+            http2,
             connect_timeout: config.connect_timeout,
             response_timeout: config.response_timeout,
             idle_timeout: config.idle_timeout,
@@ -82,20 +99,49 @@ impl Target {
         Ok(prefixed.into())
     }
 
-    /// Opens one connection and starts the task that drives it.
-    async fn connect(&self) -> io::Result<SendRequest<RequestBody>> {
-        let opening = async {
+    fn scheme(&self) -> Scheme {
+        if self.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP }
+    }
+
+    /// Runs what opens a connection within the time for it.
+    async fn in_time<T>(&self, opening: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        timeout(self.connect_timeout, opening).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    async fn dial(&self) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect((&*self.host, self.port)).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    /// Opens one connection that speaks HTTP/1.1, and starts the task that drives it.
+    async fn connect_http1(&self) -> io::Result<SendRequest<RequestBody>> {
+        self.in_time(async {
             if let Some(path) = &self.socket {
                 return start(UnixStream::connect(path).await?).await;
             }
-            let stream = TcpStream::connect((&*self.host, self.port)).await?;
-            stream.set_nodelay(true)?;
+            let stream = self.dial().await?;
             match &self.tls {
                 None => start(stream).await,
-                Some((connector, name)) => start(connector.connect(name.clone(), stream).await?).await,
+                Some(tls) => start(tls.http1.connect(tls.name.clone(), stream).await?).await,
             }
-        };
-        timeout(self.connect_timeout, opening).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        })
+        .await
+    }
+}
+
+impl Tls {
+    fn new(config: &config::Upstream, host: &str, http1: bool, http2: bool) -> Result<Self, TlsError> {
+        let name = tls::server_name(host).map_err(|_| TlsError::NoCertificate(config.url.as_str().into()))?;
+        let mut client = tls::client_config(&config.tls)?;
+        client.alpn_protocols = vec![tls::HTTP1.to_vec()];
+        let only_http1 = TlsConnector::from(Arc::new(client.clone()));
+        client.alpn_protocols = [(http2, tls::HTTP2), (http1, tls::HTTP1)]
+            .into_iter()
+            .filter(|(spoken, _)| *spoken)
+            .map(|(_, name)| name.to_vec())
+            .collect();
+        Ok(Self { any: TlsConnector::from(Arc::new(client)), http1: only_http1, name })
     }
 }
 
@@ -105,7 +151,7 @@ where
 {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
+        if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "an upstream connection ended");
         }
     });
@@ -116,6 +162,11 @@ where
 pub struct Upstream {
     target: Target,
     idle: Mutex<Vec<Idle>>,
+    http2: Http2Pool,
+    /// Held while a connection is opened that others may share: the rest wait for it.
+    opening: tokio::sync::Mutex<()>,
+    /// ALPN settled on HTTP/1.1 the last time.
+    settled_on_http1: AtomicBool,
 }
 
 struct Idle {
@@ -123,10 +174,73 @@ struct Idle {
     until: Instant,
 }
 
+/// A connection, or the part of one, that takes one request.
+enum Connection {
+    Http1(SendRequest<RequestBody>),
+    Http2(Http2Stream),
+}
+
 impl Upstream {
     /// An empty pool.
     pub fn new(target: Target) -> Arc<Self> {
-        Arc::new(Self { target, idle: Mutex::default() })
+        Arc::new(Self {
+            target,
+            idle: Mutex::default(),
+            http2: Http2Pool::default(),
+            opening: tokio::sync::Mutex::default(),
+            settled_on_http1: AtomicBool::new(false),
+        })
+    }
+
+    /// A connection that is open already.
+    async fn check_out(&self) -> Option<Connection> {
+        if self.target.http2
+            && let Some(stream) = self.http2.check_out()
+        {
+            return Some(Connection::Http2(stream));
+        }
+        if !self.target.http1 {
+            return None;
+        }
+        self.check_out_http1().await.map(Connection::Http1)
+    }
+
+    /// Opens a connection. Over HTTP/2, several requests wait for one and share it.
+    async fn open(&self) -> io::Result<Connection> {
+        let shares = self.target.http2 && !self.settled_on_http1.load(Ordering::Relaxed);
+        if !shares && self.target.tls.is_none() {
+            return self.target.connect_http1().await.map(Connection::Http1);
+        }
+        let _turn = match shares {
+            true => Some(self.target.in_time(async { Ok(self.opening.lock().await) }).await?),
+            false => None,
+        };
+        if self.target.http2
+            && let Some(stream) = self.http2.check_out()
+        {
+            return Ok(Connection::Http2(stream));
+        }
+        self.target
+            .in_time(async {
+                if let Some(path) = &self.target.socket {
+                    return self.http2.start(UnixStream::connect(path).await?).await.map(Connection::Http2);
+                }
+                let stream = self.target.dial().await?;
+                let Some(tls) = &self.target.tls else {
+                    return self.http2.start(stream).await.map(Connection::Http2);
+                };
+                let stream = tls.any.connect(tls.name.clone(), stream).await?;
+                let http2 = stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2);
+                if !http2 && !self.target.http1 {
+                    return Err(io::Error::other("the backend does not offer HTTP/2"));
+                }
+                self.settled_on_http1.store(!http2, Ordering::Relaxed);
+                match http2 {
+                    true => self.http2.start(stream).await.map(Connection::Http2),
+                    false => start(stream).await.map(Connection::Http1),
+                }
+            })
+            .await
     }
 
     /// How long a body that has begun may rest.
@@ -135,7 +249,7 @@ impl Upstream {
     }
 
     /// The connection that was used last, if it still lives.
-    async fn check_out(&self) -> Option<SendRequest<RequestBody>> {
+    async fn check_out_http1(&self) -> Option<SendRequest<RequestBody>> {
         loop {
             let Idle { mut sender, until } = self.idle().pop()?;
             if sender.is_closed() || until <= Instant::now() {

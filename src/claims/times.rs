@@ -38,9 +38,13 @@ impl Times {
         Ok(Self { expires, not_before, issued_at, leeway: rules.leeway.as_secs() })
     }
 
+    pub(super) fn valid_until(&self) -> Option<NumericDate> {
+        self.expires.map(|expires| expires.plus(self.leeway))
+    }
+
     /// RFC 7519 sections 4.1.4 to 4.1.6. `exp` is the first second at which the token is bad.
     pub(super) fn judge(&self, now: NumericDate) -> Result<(), ClaimsFault> {
-        if self.expires.is_some_and(|expires| now >= expires.plus(self.leeway)) {
+        if self.valid_until().is_some_and(|until| now >= until) {
             return Err(ClaimsFault::Expired);
         }
         let latest = now.plus(self.leeway);

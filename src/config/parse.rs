@@ -3,6 +3,7 @@
 mod forward_auth;
 mod key_source;
 mod policy;
+mod protocol;
 mod revocations;
 mod rule_tests;
 mod rule_warnings;
@@ -21,7 +22,7 @@ use super::layer::Merged;
 use super::values;
 use super::{
     ClientAuth, ClientTls, Config, DatahubSystem, IdentityFields, Jwks, Limits, Listen, Log, LogFormat,
-    ProxyProtocol, ServerTls, Shutdown, TokenCache, Upstream, UpstreamAuthorization,
+    ProxyProtocol, ServerTls, Shutdown, TokenCache, Upstream, UpstreamAuthorization, UpstreamProtocol,
 };
 use crate::backend::Backend;
 use section::{Report, Section};
@@ -176,6 +177,9 @@ fn upstream(root: &Section<'_>, listen: Option<SocketAddr>) -> Option<Upstream> 
         response_timeout: time(&section, "responseTimeout"),
         idle_timeout: time(&section, "idleTimeout"),
         tls: client_tls(&section.section("tls")),
+        protocol: section.need("protocol", protocol::upstream_protocol, UpstreamProtocol::Http1),
+        upgrades: section.list("upgrades", protocol::upgrade).unwrap_or_default(),
+        close_on_token_expiry: section.need("closeOnTokenExpiry", values::boolean, false),
         authorization: section.need("authorization", authorization, UpstreamAuthorization::Forward),
         url: url?,
     })
@@ -193,8 +197,8 @@ fn count(section: &Section<'_>, name: &str) -> usize {
     section.need(name, |text| values::integer(text).and_then(fits), 0)
 }
 
-fn fits(number: u64) -> Result<usize, String> {
-    usize::try_from(number).map_err(|_| "is too large".to_owned())
+fn fits<T: TryFrom<u64>>(number: u64) -> Result<T, String> {
+    T::try_from(number).map_err(|_| "is too large".to_owned())
 }
 
 fn server_tls(section: &Section<'_>) -> Option<ServerTls> {
@@ -340,6 +344,11 @@ fn limits(section: &Section<'_>) -> Limits {
         header_read_timeout: time(section, "headerReadTimeout"),
         body_bytes: size(section, "bodyBytes"),
         connections: count(section, "connections"),
+        concurrent_streams: section.need(
+            "concurrentStreams",
+            |text| values::integer(text).and_then(fits),
+            100,
+        ),
         token_bytes: bytes("tokenBytes"),
         graphql_bytes: bytes("graphqlBytes"),
     }

@@ -47,6 +47,8 @@ pub(super) fn gateway(
         ledger,
         body_limit: if config.limits.body_bytes == 0 { u64::MAX } else { config.limits.body_bytes },
         graphql_limit: config.limits.graphql_bytes,
+        upgrades: config.upstream.upgrades.clone(),
+        close_on_token_expiry: config.upstream.close_on_token_expiry,
         id_prefix: random(),
         next_id: AtomicU64::new(0),
         clock,

@@ -5,7 +5,7 @@
 
 use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 
 use super::refusal::discarded;
@@ -29,6 +29,7 @@ impl Gateway {
         request: Request<Incoming>,
     ) -> Response<ObservedBody> {
         let (mut head, body) = request.into_parts();
+        let http2 = head.version == Version::HTTP_2;
         let id = self.request_id(&head.headers);
         let asked = match self.forward_auth {
             Some(form) => Asked::read(form, &head.method, &head.uri, &head.headers),
@@ -44,13 +45,13 @@ impl Gateway {
         match self.judge_asked(&mut exchange, asked, &mut head).await {
             Ok((permit, fields)) => {
                 exchange.permitted(&permit);
-                let close = !discarded(body, &head.headers).await;
+                let close = !http2 && !discarded(body, &head.headers).await;
                 respond::grant(exchange, fields, close)
             }
             Err(denial) => {
                 let refusal = self.refusal_field(&denial);
                 // Never as gRPC: its answers are 200, which would let the request in.
-                let manner = Manner { grpc: false, close: false };
+                let manner = Manner { grpc: false, close: false, http2 };
                 let mut answer = self.refuse(exchange, denial, body, &head.headers, manner).await;
                 if let Some(value) = refusal {
                     answer.headers_mut().insert(X_METAGATE_REFUSAL, value);

@@ -73,7 +73,8 @@ impl Gateway {
         // Of a request that was not judged to its end nobody knows where it ends, and after CONNECT
         // a client may send what is not HTTP.
         let framing = matches!(denial.reason, Reason::BadTarget | Reason::MethodNotAllowed);
-        let close = framing || !discarded(body, fields).await;
+        // Over HTTP/2 the rest of a body is told from other requests by its frames.
+        let close = framing || (!manner.http2 && !discarded(body, fields).await);
         respond::refusal(exchange, denial, &self.wording, Manner { close, ..manner })
     }
 }

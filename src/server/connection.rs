@@ -3,7 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,22 +13,27 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::http2;
 use super::intake::{Intake, PLACEHOLDER};
 use super::phase::Phase;
+use super::preface::{Replayed, sniff};
 use super::proxy_protocol;
 use super::socket::Stream;
-use super::worker::{TrustedProxies, WorkerContext};
+use super::worker::{ConnectionSettings, TrustedProxies, WorkerContext};
 use crate::gateway::{Door, Peer, UnreadHead};
 use crate::respond::ObservedBody;
+use crate::tls;
 
 /// Serves a connection until it ends or is drained.
 pub(super) async fn serve(stream: Stream, address: Option<IpAddr>, door: Door, context: &WorkerContext) {
     match stream {
         Stream::Tcp(stream) => {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY cannot be set");
+            let stall = context.serving.load().settings.times.stall;
+            if let Err(error) = prepare(&stream, stall) {
+                tracing::debug!(%error, "a socket's options cannot be set");
             }
             serve_stream(stream, address, door, context).await;
         }
@@ -49,8 +54,7 @@ async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     };
     let address = match (door, &settings.proxies) {
         (Door::Proxy, Some(proxies)) => {
-            let limit = settings.intake.head_time;
-            match client_address(&mut stream, peer, proxies, limit).await {
+            match client_address(&mut stream, peer, proxies, settings.times.head).await {
                 Some(address) => address,
                 None => return,
             }
@@ -58,15 +62,31 @@ async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         // A proxy that asks speaks for itself, and for others in its fields.
         (Door::Proxy, None) | (Door::ForwardAuth, _) => peer,
     };
-    let limit = settings.intake.head_time;
+    let limit = settings.times.head;
     match tls {
-        None => serve_http1(stream, Peer { address, tls: false, door }, context).await,
+        None => serve_clear(stream, Peer { address, tls: false, door }, &settings, context).await,
         Some(acceptor) => match timeout(limit, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => serve_http1(stream, Peer { address, tls: true, door }, context).await,
+            Ok(Ok(stream)) => {
+                let peer = Peer { address, tls: true, door };
+                match stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) {
+                    true => http2::serve(stream, peer, &settings, context).await,
+                    false => serve_http1(stream, BytesMut::new(), peer, &settings, context).await,
+                }
+            }
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         },
     }
+}
+
+/// A client that takes nothing of what it was sent for so long, or is gone, is cut off by the kernel.
+fn prepare(stream: &TcpStream, stall_timeout: Duration) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(stall_timeout))?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = stall_timeout;
+    Ok(())
 }
 
 /// Who the connection comes from; `None` where a proxy must say so and does not.
@@ -96,14 +116,41 @@ async fn client_address(
     None
 }
 
+/// In the clear, a client's first bytes say which HTTP it speaks.
+async fn serve_clear<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    mut stream: S,
+    peer: Peer,
+    settings: &ConnectionSettings,
+    context: &WorkerContext,
+) {
+    if !settings.speaks_http2 {
+        return serve_http1(stream, BytesMut::new(), peer, settings, context).await;
+    }
+    match timeout(settings.times.head, sniff(&mut stream)).await {
+        Ok(Ok(Some(beginning))) => match beginning.http2 {
+            true => {
+                let stream = Replayed::new(beginning.read.freeze(), stream);
+                http2::serve(stream, peer, settings, context).await;
+            }
+            false => serve_http1(stream, beginning.read, peer, settings, context).await,
+        },
+        Ok(Ok(None)) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a client connection ended"),
+        Err(_) => tracing::debug!("a client sent no request in time"),
+    }
+}
+
 async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
+    read: BytesMut,
     peer: Peer,
+    settings: &ConnectionSettings,
     context: &WorkerContext,
 ) {
     let phase = Arc::new(Phase::new());
+    let switched = Mutex::new(None);
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let phase = phase.clone();
+        let (phase, switched) = (phase.clone(), &switched);
         async move {
             // As it is now: the next request of a connection is judged by the configuration of its time.
             let serving = context.serving.load_full();
@@ -111,26 +158,33 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 None => serving.gateway.serve(&serving.upstream, peer, request).await,
                 Some(head) => Ok(serving.gateway.refuse_head(peer, &head)),
             };
-            answer.map(|answer| answer.map(|body| LastBody { body, phase }))
+            answer.map(|mut answer| {
+                if let Some(tunnel) = answer.body_mut().take_tunnel() {
+                    phase.becomes_tunnel();
+                    *switched.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
+                }
+                answer.map(|body| LastBody { body, phase })
+            })
         }
     });
-    let settings = context.serving.load().settings.clone();
-    let io = TokioIo::new(Intake::new(stream, phase.clone(), settings.intake, BytesMut::new()));
-    let mut connection = pin!(settings.http1.serve_connection(io, service));
-    let mut drain = context.drain.clone();
-    let draining = async move {
-        // The sender outlives the workers; if it is gone, so is the reason to go on.
-        let _ = drain.wait_for(|drain| *drain).await.is_ok();
-    };
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = draining => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let io = TokioIo::new(Intake::new(stream, phase.clone(), settings.intake, read));
+    {
+        let connection = settings.http1.serve_connection(io, service).with_upgrades();
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = context.is_draining() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a client connection ended");
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a client connection ended");
+    }
+    let switched = switched.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(switched) = switched {
+        switched.run(context.is_draining()).await;
     }
 }
 

@@ -68,7 +68,8 @@ impl Draft {
             Some(before) => Keys::after(&before.keys, config)?,
             None => Keys::new(config, metrics)?,
         };
-        let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
+        let http2 = config.limits.concurrent_streams > 0;
+        let tls = config.tls.as_ref().map(|files| tls::server_config(files, http2)).transpose()?;
         if let (Some(files), Some(end)) = (&config.tls, tls.as_ref().and_then(|tls| tls.not_after))
             && end < SystemTime::now()
         {

@@ -8,7 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use ipnet::IpNet;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -26,7 +27,7 @@ use crate::upstream::Upstream;
 
 /// How long a connection may be kept alive without a request. Long, because OpenMetadata's client
 /// does not repeat a write on a connection that was closed under it.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(150);
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// hyper's own limit for one direction of a connection.
 const MAX_BUFFER_BYTES: usize = 400 * 1024;
@@ -57,6 +58,11 @@ pub(super) struct ConnectionSettings {
     pub(super) intake: IntakeLimits,
     /// Whose PROXY protocol headers are read, where connections must begin with one.
     pub(super) proxies: Option<TrustedProxies>,
+    /// Not used where [`Self::speaks_http2`] is false.
+    pub(super) http2: http2::Builder<TokioExecutor>,
+    pub(super) speaks_http2: bool,
+    pub(super) times: Times,
+    pub(super) header_count: usize,
 }
 
 /// Peers that may say who a connection comes from.
@@ -73,6 +79,24 @@ impl TrustedProxies {
         nobody_named || peer.map_or(self.unix, |peer| contains_address(&self.networks, peer))
     }
 }
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// For a head.
+    pub(super) head: Duration,
+    /// To take what it was sent.
+    pub(super) stall: Duration,
+}
+
+/// What a client may send of one request, and of all of them, before we have passed it on.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What is held of one answer while its client does not read.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// A client is asked for a sign of life this often, and has this long to give it.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl ConnectionSettings {
     pub(super) fn new(config: &Config) -> Self {
@@ -97,7 +121,26 @@ impl ConnectionSettings {
             networks: config.trusted_proxies.as_slice().into(),
             unix: config.trusts_unix_peers,
         });
-        Self { http1, intake, proxies }
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        // The limits on resets are hyper's own.
+        http2
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.concurrent_streams)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+            .max_send_buf_size(SEND_BUFFER_BYTES)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT);
+        Self {
+            http1,
+            http2,
+            speaks_http2: limits.concurrent_streams > 0,
+            times: Times { head: limits.header_read_timeout, stall: config.upstream.idle_timeout },
+            intake,
+            proxies,
+            header_count: limits.header_count,
+        }
     }
 }
 
@@ -129,6 +172,15 @@ pub(super) struct WorkerContext {
     pub(super) serving: Arc<ArcSwap<Serving>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) drain: watch::Receiver<bool>,
+}
+
+impl WorkerContext {
+    /// Resolves when connections are to end.
+    pub(super) async fn is_draining(&self) {
+        let mut drain = self.drain.clone();
+        // The sender outlives the workers; if it is gone, so is the reason to go on.
+        let _ = drain.wait_for(|drain| *drain).await.is_ok();
+    }
 }
 
 impl Workers {

@@ -11,9 +11,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Upstream;
+use super::http2::Slot;
 
 /// A client's body on its way to the backend.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub enum RequestBody {
         progress: Arc<RequestProgress>,
         /// The most bytes it may have.
         limit: u64,
+        /// Whether it comes over HTTP/2.
+        http2: bool,
     },
 }
 
@@ -107,7 +110,7 @@ impl RequestProgress {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn moved(&self, bytes: u64) -> u64 {
+    pub(super) fn moved(&self, bytes: u64) -> u64 {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes
     }
@@ -122,7 +125,7 @@ impl Body for RequestBody {
     type Error = io::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let Self::Stream { ahead, incoming, progress, limit } = self.get_mut() else {
+        let Self::Stream { ahead, incoming, progress, limit, http2 } = self.get_mut() else {
             return Poll::Ready(None);
         };
         loop {
@@ -150,6 +153,10 @@ impl Body for RequestBody {
                 Some(Err(error)) => {
                     progress.becomes(BROKEN);
                     return Poll::Ready(Some(Err(io::Error::other(error))));
+                }
+                None if *http2 && !incoming.is_end_stream() => {
+                    progress.becomes(BROKEN);
+                    return Poll::Ready(Some(Err(cut_off())));
                 }
                 None => {
                     progress.becomes(SENT);
@@ -183,39 +190,65 @@ impl Body for RequestBody {
     }
 }
 
+/// A stream that ended without END_STREAM: hyper takes RST_STREAM with NO_ERROR for an end.
+fn cut_off() -> io::Error {
+    io::ErrorKind::UnexpectedEof.into()
+}
+
 /// The backend's body on its way to the client. When it ends, its connection goes back to the
 /// pool; when it is dropped before, its connection is closed.
 pub struct AnswerBody {
     incoming: Incoming,
     lease: Option<Lease>,
+    http2: bool,
     idle_timeout: Duration,
+    /// When it ends, whatever is left of it.
+    until: Option<Instant>,
     /// Made when the backend first makes us wait: most answers come in one piece.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// A connection that is lent to one exchange.
-pub(super) struct Lease {
-    pub(super) sender: SendRequest<RequestBody>,
-    pub(super) pool: Arc<Upstream>,
-    pub(super) request: Option<Arc<RequestProgress>>,
-    pub(super) lifetime: Duration,
+/// A connection, or a stream of one, that is lent to one exchange.
+pub(super) enum Lease {
+    /// Nobody else uses it.
+    Http1 {
+        sender: SendRequest<RequestBody>,
+        pool: Arc<Upstream>,
+        request: Option<Arc<RequestProgress>>,
+        lifetime: Duration,
+    },
+    /// Others have streams of their own.
+    Http2(#[expect(dead_code, reason = "counts until it is dropped")] Slot),
 }
 
 impl Lease {
     /// Back to the pool, unless the backend answered before it had read the whole request: what
     /// it makes of the rest is unknown.
     fn end(self) {
-        if self.request.is_none_or(|request| request.is_sent()) {
-            self.pool.check_in(self.sender, self.lifetime);
+        if let Self::Http1 { sender, pool, request, lifetime } = self
+            && request.is_none_or(|request| request.is_sent())
+        {
+            pool.check_in(sender, lifetime);
         }
     }
 }
 
 impl AnswerBody {
-    pub(super) fn new(incoming: Incoming, lease: Option<Lease>, idle_timeout: Duration) -> Self {
-        let mut body = Self { incoming, lease, idle_timeout, timer: None };
+    pub(super) fn new(incoming: Incoming, lease: Option<Lease>, http2: bool, idle_timeout: Duration) -> Self {
+        let mut body = Self { incoming, lease, http2, idle_timeout, until: None, timer: None };
         body.end_lease_if_complete();
         body
+    }
+
+    /// Breaks it off then, if it still streams.
+    pub fn ends_by(&mut self, until: Instant) {
+        self.until = Some(until);
+    }
+
+    /// Silence ends it, and so does the time that was set.
+    fn deadline(&self) -> Instant {
+        let silent = Instant::now() + self.idle_timeout;
+        self.until.map_or(silent, |until| until.min(silent))
     }
 
     /// hyper never polls a body with a Content-Length to its `None`, so the end is looked for
@@ -229,9 +262,10 @@ impl AnswerBody {
     }
 
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let idle_timeout = self.idle_timeout;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle_timeout)));
-        timer.as_mut().poll(cx)
+        if self.timer.is_none() {
+            self.timer = Some(Box::pin(sleep_until(self.deadline())));
+        }
+        self.timer.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(cx))
     }
 }
 
@@ -241,6 +275,9 @@ impl Body for AnswerBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
+        if this.until.is_some_and(|until| until <= Instant::now()) {
+            return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
+        }
         match Pin::new(&mut this.incoming).poll_frame(cx) {
             Poll::Pending => match this.poll_idle(cx) {
                 // An error and not an end: the client must see a broken answer.
@@ -248,8 +285,9 @@ impl Body for AnswerBody {
                 Poll::Pending => Poll::Pending,
             },
             Poll::Ready(frame) => {
-                if let Some(timer) = &mut this.timer {
-                    timer.as_mut().reset(Instant::now() + this.idle_timeout);
+                let deadline = this.timer.is_some().then(|| this.deadline());
+                if let (Some(timer), Some(deadline)) = (&mut this.timer, deadline) {
+                    timer.as_mut().reset(deadline);
                 }
                 match frame {
                     Some(Ok(frame)) => {
@@ -259,6 +297,10 @@ impl Body for AnswerBody {
                     Some(Err(error)) => {
                         this.lease = None;
                         Poll::Ready(Some(Err(io::Error::other(error))))
+                    }
+                    None if this.http2 && !this.incoming.is_end_stream() => {
+                        this.lease = None;
+                        Poll::Ready(Some(Err(cut_off())))
                     }
                     None => {
                         if let Some(lease) = this.lease.take() {

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use http::header::CONTENT_LENGTH;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::SendRequest;
 use tokio::time::{Instant, sleep_until};
 
 use super::body::{AnswerBody, Lease, RequestBody, RequestProgress};
-use super::{IDLE_LIFETIME, Upstream};
+use super::http2::{self, Fate, Http2Stream};
+use super::{Connection, IDLE_LIFETIME, Upstream};
 use crate::decision::{Permit, Reason};
 
 /// Why there is no answer.
@@ -33,7 +35,14 @@ pub struct Outgoing {
     pub fields: HeaderMap,
     /// The body.
     pub body: RequestBody,
+    /// Whether the client understands trailers.
+    pub trailers: bool,
+    /// Whether the fields ask for another protocol, which only HTTP/1.1 can switch to.
+    pub upgrade: bool,
 }
+
+/// How often one request is sent at most.
+const MAX_ATTEMPTS: u8 = 3;
 
 impl Upstream {
     /// Forwards one request. The permit is the leave to do so.
@@ -46,35 +55,55 @@ impl Upstream {
             RequestBody::Empty => None,
             RequestBody::Stream { progress, .. } => Some(progress.clone()),
         };
+        let (trailers, upgrade) = (outgoing.trailers, outgoing.upgrade);
         let mut request = self.request(outgoing)?;
-        if let Some(mut sender) = self.check_out().await {
-            // A kept-alive connection may turn out closed. A request without a body that changes
-            // nothing when it is done twice is then sent again, once.
-            let spare = (progress.is_none() && request.method().is_idempotent()).then(|| copy(&request));
-            match self.send(&mut sender, request, progress.as_ref()).await {
-                Ok(response) => return Ok(self.answer(response, sender, progress)),
-                Err(SendError::Unsent(unsent)) => request = *unsent,
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let kept = if attempt == 1 && !upgrade { self.check_out().await } else { None };
+            let is_kept = kept.is_some();
+            let connection = match kept {
+                Some(connection) => connection,
+                None => self.open_for(upgrade).await?,
+            };
+            let spare = match &connection {
+                // Nobody can have closed a new one.
+                Connection::Http1(_) if !is_kept => None,
+                // A kept-alive connection may turn out closed. A request without a body that
+                // changes nothing when it is done twice is then sent again, once.
+                Connection::Http1(_) if !request.method().is_idempotent() => None,
+                _ => progress.is_none().then(|| copy(&request)),
+            };
+            let again = attempt < MAX_ATTEMPTS;
+            request = match self.send(connection, request, trailers, progress.as_ref()).await {
+                Ok(answer) => return Ok(answer),
+                Err(SendError::Unsent(unsent, http2)) if again && (is_kept || http2) => *unsent,
+                Err(SendError::Unprocessed) if again && spare.is_some() => spare.ok_or(UNREACHABLE)?,
+                Err(SendError::Unsent(..) | SendError::Unprocessed) => return Err(UNREACHABLE),
                 Err(SendError::Closed) => match spare {
-                    Some(spare) => request = spare,
-                    None => return Err(Failure::Answer(Reason::UpstreamProtocol)),
+                    Some(spare) if is_kept && spare.method().is_idempotent() => spare,
+                    _ => return Err(Failure::Answer(Reason::UpstreamProtocol)),
                 },
                 Err(SendError::Failed(failure)) => return Err(failure),
-            }
-        }
-        let mut sender = self.target.connect().await.map_err(|error| {
-            tracing::debug!(%error, upstream = %self.target, "the backend cannot be reached");
-            Failure::Answer(Reason::UpstreamUnreachable)
-        })?;
-        match self.send(&mut sender, request, progress.as_ref()).await {
-            Ok(response) => Ok(self.answer(response, sender, progress)),
-            Err(SendError::Unsent(_)) => Err(Failure::Answer(Reason::UpstreamUnreachable)),
-            Err(SendError::Closed) => Err(Failure::Answer(Reason::UpstreamProtocol)),
-            Err(SendError::Failed(failure)) => Err(failure),
+            };
         }
     }
 
+    /// Opens a connection, for this request alone where it may become a tunnel.
+    async fn open_for(&self, upgrade: bool) -> Result<Connection, Failure> {
+        // Rare, and large: in a box, they do not make every request's future larger.
+        let opened = match upgrade {
+            true => Box::pin(self.target.connect_http1()).await.map(Connection::Http1),
+            false => Box::pin(self.open()).await,
+        };
+        opened.map_err(|error| {
+            tracing::debug!(%error, upstream = %self.target, "the backend cannot be reached");
+            UNREACHABLE
+        })
+    }
+
     fn request(&self, outgoing: Outgoing) -> Result<Request<RequestBody>, Failure> {
-        let Outgoing { method, path, fields, body } = outgoing;
+        let Outgoing { method, path, fields, body, .. } = outgoing;
         let target = self.target.origin_form(&path).map_err(|_| Failure::Answer(Reason::BadTarget))?;
         let mut request = Request::new(body);
         *request.method_mut() = method;
@@ -85,13 +114,42 @@ impl Upstream {
     }
 
     async fn send(
-        &self,
-        sender: &mut SendRequest<RequestBody>,
-        request: Request<RequestBody>,
+        self: &Arc<Self>,
+        connection: Connection,
+        mut request: Request<RequestBody>,
+        trailers: bool,
         progress: Option<&Arc<RequestProgress>>,
+    ) -> Result<Response<AnswerBody>, SendError> {
+        match connection {
+            Connection::Http1(mut sender) => {
+                let answered = sender.try_send_request(request);
+                let response = self.answered(answered, progress, false).await?;
+                Ok(self.answer(response, sender, progress.cloned()))
+            }
+            Connection::Http2(Http2Stream { mut sender, slot }) => {
+                http2::to_http2(&mut request, self.target.scheme(), trailers)
+                    .ok_or(SendError::Failed(Failure::Answer(Reason::BadTarget)))?;
+                let answered = sender.try_send_request(request);
+                let response = self.answered(answered, progress, true).await?;
+                let lease = Some(Lease::Http2(slot));
+                let idle_timeout = self.target.idle_timeout;
+                let mut answer =
+                    response.map(|incoming| AnswerBody::new(incoming, lease, true, idle_timeout));
+                // To an HTTP/1 client it goes on as this.
+                *answer.version_mut() = Version::HTTP_11;
+                Ok(answer)
+            }
+        }
+    }
+
+    /// Waits for the head of the answer, for as long as there is reason to.
+    async fn answered(
+        &self,
+        answered: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
+        progress: Option<&Arc<RequestProgress>>,
+        over_http2: bool,
     ) -> Result<Response<Incoming>, SendError> {
         let started = Instant::now();
-        let answered = sender.try_send_request(request);
         tokio::pin!(answered);
         loop {
             let (deadline, failure) = self.deadline(started, progress);
@@ -100,7 +158,9 @@ impl Upstream {
             }
             tokio::select! {
                 biased;
-                answer = &mut answered => return answer.map_err(|error| SendError::read(error, progress)),
+                answer = &mut answered => {
+                    return answer.map_err(|error| SendError::read(error, progress, over_http2));
+                }
                 () = sleep_until(deadline) => {}
             }
         }
@@ -127,16 +187,22 @@ impl Upstream {
         request: Option<Arc<RequestProgress>>,
     ) -> Response<AnswerBody> {
         let lifetime = announced_lifetime(response.headers()).unwrap_or(IDLE_LIFETIME);
-        let reusable = response.version() == Version::HTTP_11 && !lifetime.is_zero();
-        let lease = reusable.then(|| Lease { sender, pool: self.clone(), request, lifetime });
-        response.map(|incoming| AnswerBody::new(incoming, lease, self.target.idle_timeout))
+        let reusable = response.version() == Version::HTTP_11
+            && response.status() != StatusCode::SWITCHING_PROTOCOLS
+            && !lifetime.is_zero();
+        let lease = reusable.then(|| Lease::Http1 { sender, pool: self.clone(), request, lifetime });
+        response.map(|incoming| AnswerBody::new(incoming, lease, false, self.target.idle_timeout))
     }
 }
 
+const UNREACHABLE: Failure = Failure::Answer(Reason::UpstreamUnreachable);
+
 /// How one attempt ended.
 enum SendError {
-    /// Nothing of it was written.
-    Unsent(Box<Request<RequestBody>>),
+    /// Nothing of it was written; whether it was to go over HTTP/2.
+    Unsent(Box<Request<RequestBody>>, bool),
+    /// The backend says that it has not looked at it.
+    Unprocessed,
     /// The connection closed before any byte of an answer.
     Closed,
     Failed(Failure),
@@ -144,22 +210,32 @@ enum SendError {
 
 impl SendError {
     fn read(
-        error: hyper::client::conn::TrySendError<Request<RequestBody>>,
+        error: TrySendError<Request<RequestBody>>,
         progress: Option<&Arc<RequestProgress>>,
+        over_http2: bool,
     ) -> Self {
         let mut error = error;
-        if let Some(request) = error.take_message() {
-            return Self::Unsent(Box::new(request));
+        if let Some(mut request) = error.take_message() {
+            if over_http2 {
+                http2::from_http2(&mut request);
+            }
+            return Self::Unsent(Box::new(request), over_http2);
         }
         let error = error.into_error();
         tracing::debug!(%error, "the backend did not answer");
         match progress {
             Some(progress) if progress.is_too_large() => {
-                Self::Failed(Failure::Answer(Reason::PayloadTooLarge))
+                return Self::Failed(Failure::Answer(Reason::PayloadTooLarge));
             }
-            Some(progress) if progress.is_broken() => Self::Failed(Failure::BrokenRequest),
-            _ if error.is_incomplete_message() || error.is_closed() || is_reset(&error) => Self::Closed,
-            _ => Self::Failed(Failure::Answer(Reason::UpstreamProtocol)),
+            Some(progress) if progress.is_broken() => return Self::Failed(Failure::BrokenRequest),
+            _ => {}
+        }
+        match if over_http2 { http2::fate(&error) } else { None } {
+            Some(Fate::Unprocessed) => Self::Unprocessed,
+            Some(Fate::Unknown) => Self::Closed,
+            Some(Fate::Failed) => Self::Failed(Failure::Answer(Reason::UpstreamProtocol)),
+            None if error.is_incomplete_message() || error.is_closed() || is_reset(&error) => Self::Closed,
+            None => Self::Failed(Failure::Answer(Reason::UpstreamProtocol)),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! TLS on every side: the listener, the backend, the key sources.
 
+mod alpn;
 mod reload;
 
 use std::fs;

@@ -45,6 +45,9 @@ pub const KEYS: &[Key] = &[
     key("upstream.tls.caFile", Kind::Path, "", "PEM authorities of an https upstream, besides the platform's."),
     key("upstream.tls.certFile", Kind::Path, "", "PEM client certificate chain for the upstream."),
     key("upstream.tls.keyFile", Kind::Path, "", "PEM private key of that certificate."),
+    key("upstream.protocol", Kind::Word(&["http1", "http2", "auto"]), "http1", "What is spoken to it: HTTP/1.1; HTTP/2 (by ALPN over https, by prior knowledge over http); or, over https, what ALPN settles on."),
+    key("upstream.upgrades", Kind::Texts, "[websocket]", "The protocols that a connection may be switched to; empty tunnels nothing. h2c never."),
+    key("upstream.closeOnTokenExpiry", Kind::Bool, "false", "Whether tunnels and streamed answers end when the token of their request expires."),
     key("upstream.authorization", Kind::Word(&["forward", "strip", "datahubSystem"]), "forward", "What becomes of the Authorization field on its way upstream."),
 
     key("authentication.publicKeyUrls", Kind::Urls(KEY_URLS), "[]", "The simple list: a key of any of these verifies a token, whoever issued it."),
@@ -162,6 +165,7 @@ pub const KEYS: &[Key] = &[
     key("limits.bodyBytes", Kind::Size(0, u64::MAX), "0", "The largest request body; 0 is no limit."),
     key("limits.graphqlBytes", Kind::Size(1024, 16 << 20), "64KiB", "The most of a request's body that is read for rules about GraphQL; a longer one is unreadable to them."),
     key("limits.connections", Kind::Integer(1, 1_000_000), "10000", "The most connections at once."),
+    key("limits.concurrentStreams", Kind::Integer(0, 10_000), "100", "The most requests at once on one HTTP/2 connection; 0 turns HTTP/2 off for clients."),
     key("limits.tokenBytes", Kind::Size(256, 1 << 20), "16KiB", "The largest token."),
     key("shutdown.delay", TIME, "0s", "How long to go on accepting after readiness has gone."),
     key("shutdown.drainTimeout", TIME, "30s", "How long what runs may take to finish."),

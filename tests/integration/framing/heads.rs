@@ -95,11 +95,6 @@ fn request_lines() {
             Refused,
         ));
     }
-    cases.push(case(
-        "S46 the HTTP/2 preface",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
-        Refused,
-    ));
     assert_all(&cases);
 }
 

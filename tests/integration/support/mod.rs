@@ -5,6 +5,7 @@
 //! bytes under test. Nothing waits for a fixed time; every wait has a condition and [`DEADLINE`].
 
 pub mod gateway;
+pub mod http2;
 pub mod issuer;
 pub mod keys;
 pub mod message;

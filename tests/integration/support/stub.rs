@@ -39,6 +39,10 @@ pub struct Received {
 pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
 impl Gate {
+    pub fn is_open(&self) -> bool {
+        *self.0.0.lock().unwrap_or_else(|broken| broken.into_inner())
+    }
+
     pub fn open(&self) {
         *self.0.0.lock().unwrap_or_else(|broken| broken.into_inner()) = true;
         self.0.1.notify_all();
@@ -233,6 +237,11 @@ impl Exchange<'_> {
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         let mut socket = self.socket;
         socket.write_all(bytes.as_ref())
+    }
+
+    /// Whatever comes next, after a switch to another protocol; nothing at the end.
+    pub fn raw(&mut self) -> io::Result<Vec<u8>> {
+        Ok(self.reader.body_piece(&mut Body::UntilClose)?.unwrap_or_default())
     }
 
     /// A whole answer with a Content-Length; an answer to HEAD leaves the body out.

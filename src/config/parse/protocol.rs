@@ -1,0 +1,55 @@
+//! What is spoken to the backend.
+
+use super::values;
+use crate::config::UpstreamProtocol;
+
+pub(super) fn upstream_protocol(text: &str) -> Result<UpstreamProtocol, String> {
+    match text {
+        "http1" => Ok(UpstreamProtocol::Http1),
+        "http2" => Ok(UpstreamProtocol::Http2),
+        "auto" => Ok(UpstreamProtocol::Auto),
+        _ => Err(format!("{} is not accepted", values::quote(text))),
+    }
+}
+
+/// The name of a protocol (RFC 9110 section 7.8), in lower case. A connection that was switched to
+/// another HTTP would carry requests that nobody judges.
+pub(super) fn upgrade(text: &str) -> Result<Box<str>, String> {
+    let name = text.to_ascii_lowercase();
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~/".contains(&byte);
+    if name.is_empty() || !name.bytes().all(token) {
+        return Err(format!("{} is no protocol name", values::quote(text)));
+    }
+    match name.split('/').next() {
+        Some("h2" | "h2c" | "http" | "spdy" | "tls") => {
+            Err(format!("{} would let requests through that nobody has judged", values::quote(text)))
+        }
+        _ => Ok(name.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::upgrade;
+
+    #[test]
+    fn a_connection_is_never_switched_to_another_http() {
+        assert_eq!(upgrade("WebSocket").as_deref(), Ok("websocket"));
+        assert_eq!(upgrade("tunnel/1").as_deref(), Ok("tunnel/1"));
+        for name in [
+            "h2c",
+            "H2C",
+            "h2",
+            "HTTP/2.0",
+            "http/1.1",
+            "TLS/1.2",
+            "SPDY/3.1",
+            "",
+            "a b",
+            "a,b",
+            "websocket, h2c",
+        ] {
+            assert!(upgrade(name).is_err(), "{name:?}");
+        }
+    }
+}

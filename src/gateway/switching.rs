@@ -1,0 +1,65 @@
+//! Requests that ask for another protocol, and streams that end with their token.
+
+use std::time::Duration;
+
+use http::Response;
+use http::request::Parts;
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use tokio::time::Instant;
+
+use super::Gateway;
+use crate::decision::{Caller, Permit};
+use crate::exchange::Exchange;
+use crate::outbound_head::{ask_for, asked_protocol, remove_connection_fields};
+use crate::respond::{self, ObservedBody};
+use crate::upstream::{AnswerBody, Upstream};
+
+/// A protocol that was asked for and may be asked for, and the client's half of the connection.
+pub(super) struct Upgrade {
+    pub(super) protocol: String,
+    client: OnUpgrade,
+}
+
+impl Gateway {
+    /// What a request asks to switch to; nothing where it is not to be switched to: the request is
+    /// then one like any other (RFC 9110 section 7.8).
+    pub(super) fn upgrade(&self, upstream: &Upstream, head: &mut Parts, body: &Incoming) -> Option<Upgrade> {
+        // hyper leaves it where there is an `Upgrade`.
+        let client = head.extensions.remove::<OnUpgrade>()?;
+        let protocol = asked_protocol(&head.method, head.version, &head.headers)?;
+        let may = upstream.can_switch() && self.upgrades.iter().any(|own| **own == *protocol);
+        (may && body.is_end_stream()).then_some(Upgrade { protocol, client })
+    }
+
+    /// When what a permit lets through has to end.
+    pub(super) fn end_of(&self, permit: &Permit) -> Option<Instant> {
+        if !self.close_on_token_expiry {
+            return None;
+        }
+        let Caller::Token(token) = permit.caller() else { return None };
+        let left = token.valid_until()?.since((self.clock)());
+        Instant::now().checked_add(Duration::from_secs(u64::try_from(left).unwrap_or(0)))
+    }
+}
+
+impl Upgrade {
+    /// The backend has agreed.
+    pub(super) fn switch(
+        self,
+        upstream: &Upstream,
+        exchange: Exchange,
+        mut answer: Response<AnswerBody>,
+        until: Option<Instant>,
+    ) -> Response<ObservedBody> {
+        let backend = hyper::upgrade::on(&mut answer);
+        remove_connection_fields(answer.headers_mut());
+        ask_for(answer.headers_mut(), &self.protocol);
+        let mut tunnel = upstream.tunnel(self.client, backend, self.protocol == "websocket");
+        if let Some(until) = until {
+            tunnel.ends_by(until);
+        }
+        respond::switch(exchange, answer, tunnel)
+    }
+}

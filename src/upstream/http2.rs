@@ -1,0 +1,175 @@
+//! HTTP/2 connections to the backend: few, and shared by the requests of one worker.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::header::{HOST, HeaderValue, TE};
+use http::uri::{Authority, Parts, PathAndQuery, Scheme};
+use http::{Request, Uri, Version};
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::{IDLE_LIFETIME, RequestBody};
+
+/// Streams on one connection, whatever more the backend allows.
+const MAX_STREAMS: usize = 100;
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// Room for every stream's window: a client that does not read holds up nobody else.
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS as u32;
+/// Of an answer's head, and what is buffered of a request's body.
+const MAX_HEAD_BYTES: u32 = 64 * 1024;
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// A connection with requests on it is asked for a sign of life this often.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One worker's HTTP/2 connections.
+#[derive(Default)]
+pub(super) struct Http2Pool {
+    connections: Mutex<Vec<Shared>>,
+}
+
+struct Shared {
+    sender: SendRequest<RequestBody>,
+    open: Arc<AtomicUsize>,
+    /// What the backend allows.
+    allowed: Arc<AtomicUsize>,
+    used: Instant,
+}
+
+/// The right to one request on a connection.
+pub(super) struct Http2Stream {
+    pub(super) sender: SendRequest<RequestBody>,
+    pub(super) slot: Slot,
+}
+
+/// One stream in a connection's count; taken out of it however the stream ends.
+pub(super) struct Slot(Arc<AtomicUsize>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Http2Pool {
+    /// A stream on a connection that has room for it.
+    pub(super) fn check_out(&self) -> Option<Http2Stream> {
+        let now = Instant::now();
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        // What nobody needed for so long is about to be closed at the other end.
+        connections.retain(|connection| {
+            let idle = connection.open.load(Ordering::Relaxed) == 0 && connection.used + IDLE_LIFETIME <= now;
+            !connection.sender.is_closed() && !idle
+        });
+        let free = connections.iter_mut().find(|connection| {
+            let allowed = connection.allowed.load(Ordering::Relaxed).min(MAX_STREAMS);
+            connection.open.load(Ordering::Relaxed) < allowed
+        })?;
+        free.used = now;
+        Some(free.stream())
+    }
+
+    /// Takes in a new connection, and gives out its first stream.
+    pub(super) async fn start<S>(&self, stream: S) -> io::Result<Http2Stream>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(MAX_HEAD_BYTES)
+            .max_send_buf_size(SEND_BUFFER_BYTES)
+            .initial_max_send_streams(MAX_STREAMS)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT);
+        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        let allowed = Arc::new(AtomicUsize::new(MAX_STREAMS));
+        let counted = allowed.clone();
+        tokio::spawn(async move {
+            let mut connection = pin!(connection);
+            let ended = poll_fn(|cx| {
+                let polled = connection.as_mut().poll(cx);
+                counted.store(connection.current_max_send_streams(), Ordering::Relaxed);
+                polled
+            });
+            if let Err(error) = ended.await {
+                tracing::debug!(%error, "an upstream connection ended");
+            }
+        });
+        let shared = Shared { sender, open: Arc::default(), allowed, used: Instant::now() };
+        let first = shared.stream();
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).push(shared);
+        Ok(first)
+    }
+}
+
+impl Shared {
+    fn stream(&self) -> Http2Stream {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Http2Stream { sender: self.sender.clone(), slot: Slot(self.open.clone()) }
+    }
+}
+
+/// `Host` becomes `:authority`, and the target gets the scheme (RFC 9113 section 8.3.1). gRPC
+/// servers want to hear that trailers are understood.
+pub(super) fn to_http2(request: &mut Request<RequestBody>, scheme: Scheme, trailers: bool) -> Option<()> {
+    let authority = Authority::try_from(request.headers_mut().remove(HOST)?.as_bytes()).ok()?;
+    let mut parts = Parts::default();
+    parts.scheme = Some(scheme);
+    parts.authority = Some(authority);
+    parts.path_and_query = request.uri().path_and_query().cloned();
+    *request.uri_mut() = Uri::from_parts(parts).ok()?;
+    *request.version_mut() = Version::HTTP_2;
+    if trailers {
+        request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
+    }
+    Some(())
+}
+
+/// Undoes [`to_http2`], for a request that came back unsent.
+pub(super) fn from_http2(request: &mut Request<RequestBody>) {
+    request.headers_mut().remove(TE);
+    let host = request.uri().authority().and_then(|own| HeaderValue::from_str(own.as_str()).ok());
+    if let Some(host) = host {
+        request.headers_mut().insert(HOST, host);
+    }
+    let path = request.uri().path_and_query().cloned();
+    *request.uri_mut() = path.unwrap_or_else(|| PathAndQuery::from_static("/")).into();
+    *request.version_mut() = Version::HTTP_11;
+}
+
+/// What an error says about the request.
+pub(super) enum Fate {
+    /// The backend has not looked at it (RFC 9113 section 8.7).
+    Unprocessed,
+    /// The connection ended, and nobody knows.
+    Unknown,
+    /// It was answered by an error.
+    Failed,
+}
+
+/// Reads an error of a request over HTTP/2; nothing where it is not about HTTP/2.
+pub(super) fn fate(error: &hyper::Error) -> Option<Fate> {
+    let source = std::error::Error::source(error)?;
+    let Some(error) = source.downcast_ref::<h2::Error>() else {
+        // hyper's own word for a ping without an answer.
+        return error.is_timeout().then_some(Fate::Unknown);
+    };
+    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    // h2 fails by it only the streams above the last one that the backend has processed.
+    let went_away = error.is_go_away();
+    Some(match () {
+        () if error.is_remote() && (refused || went_away) => Fate::Unprocessed,
+        () if error.is_io() => Fate::Unknown,
+        () => Fate::Failed,
+    })
+}

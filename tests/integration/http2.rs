@@ -1,0 +1,346 @@
+//! Clients that speak HTTP/2: the good ones, and in two modules those that do not mean well.
+
+mod floods;
+mod frames;
+
+use std::io::Read as _;
+use std::net::TcpStream;
+
+use bytes::Bytes;
+
+use crate::support::gateway::text;
+use crate::support::http2::{Http2Client, PREFACE, RawClient, whole};
+use crate::support::issuer::Issuer;
+use crate::support::keys::rsa;
+use crate::support::stage::Stage;
+use crate::support::stub::{Gate, Next};
+use crate::support::token::{Token, bearer};
+use crate::support::upstream::{Upstream, echo};
+use crate::support::wire::Client;
+use crate::support::{DEADLINE, eventually};
+
+#[test]
+fn a_request_becomes_one_in_http1() {
+    let stage = Stage::plain(|setup| setup);
+    let mut client = Http2Client::connect(stage.gateway.proxy);
+    let token = bearer(&Token::user());
+    let fields = [
+        ("authorization", token.as_str()),
+        ("cookie", "a=1"),
+        ("te", "trailers"),
+        ("cookie", "b=2; c=3"),
+        ("x-own", "x"),
+    ];
+    let answer = client.send("GET", "/tables?limit=2", &fields, b"").expect("an answer");
+    assert_eq!((answer.status, answer.header("x-upstream")), (200, Some("yes")));
+    assert_eq!(answer.text(), r#"{"method":"GET","target":"/tables?limit=2"}"#);
+    let head = stage.upstream.only_request().head;
+    assert_eq!(head.start, "GET /tables?limit=2 HTTP/1.1");
+    assert_eq!(head.values("host"), ["gateway.test"]);
+    assert_eq!(head.values("cookie"), ["a=1; b=2; c=3"], "RFC 9113 section 8.2.3");
+    assert_eq!(head.values("x-forwarded-host"), ["gateway.test"]);
+    assert_eq!(
+        (head.value("te"), head.value("transfer-encoding"), head.value("x-own")),
+        (None, None, Some("x"))
+    );
+    assert!(head.problems.is_empty(), "{:?}", head.problems);
+
+    let answer = client.send("POST", "/up", &[("authorization", &token)], b"hello").expect("an answer");
+    assert_eq!(answer.status, 200);
+    let request = stage.upstream.request_to("/up");
+    assert_eq!(
+        (request.body.as_slice(), request.head.values("transfer-encoding")),
+        (&b"hello"[..], vec!["chunked"])
+    );
+    let sized = [("authorization", token.as_str()), ("content-length", "5")];
+    assert_eq!(client.send("PUT", "/sized", &sized, b"hello").expect("an answer").status, 200);
+    assert_eq!(stage.upstream.request_to("/sized").head.value("content-length"), Some("5"));
+    assert_eq!(stage.upstream.connections(), 1, "kept, like any");
+    let record = stage.gateway.audit_of("/up");
+    assert_eq!(
+        (&record["status"], &record["request_bytes"], &record["complete"]),
+        (&200.into(), &5.into(), &true.into())
+    );
+}
+
+#[test]
+fn refusals_are_the_same_and_end_only_their_stream() {
+    let stage = Stage::plain(|setup| setup);
+    let mut client = Http2Client::connect(stage.gateway.proxy);
+    let answer = client.send("GET", "/x", &[], b"").expect("an answer");
+    assert_eq!(answer.text(), r#"{"code":401,"message":"No Authorization header provided"}"#);
+    assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer realm=\"metagate\"")));
+    assert_eq!(answer.header("connection"), None);
+    // Its body is not waited for.
+    let (answer, mut sending) = client.open("POST", "/x", &[("content-length", "1000000")], false);
+    let answer = client.wait(async { whole(answer.await.expect("an answer")).await }).expect("whole");
+    assert_eq!(answer.status, 401);
+    let _ = sending.send_data(Bytes::from_static(&[0; 10_000]), false);
+    let token = bearer(&Token::user());
+    let bad = [("authorization", token.as_str()), ("x_forwarded_user", "admin"), ("content_length", "5")];
+    assert_eq!(client.send("GET", "/bad", &bad, b"").expect("an answer").status, 400);
+    let good = client.send("GET", "/good", &[("authorization", &token)], b"").expect("an answer");
+    assert_eq!(good.status, 200, "on the same connection");
+    assert_eq!(stage.upstream.only_request().head.target(), "/good");
+}
+
+#[test]
+fn refusals_of_grpc_are_trailers_only() {
+    let config = "
+authentication: {publicKeyUrls: [ISSUER/jwks.json]}
+authorization:
+  rules: [{name: admins, match: {paths: [/admin.Service/**]}, require: {anyRole: [Admin]}}]
+";
+    let config = config.replace("/jwks.json", crate::support::issuer::JWKS);
+    let stage = Stage::configured(Issuer::of(rsa()), &config);
+    let mut client = Http2Client::connect(stage.gateway.proxy);
+    let token = bearer(&Token::user());
+    let grpc = ("content-type", "application/grpc+proto");
+    stage.upstream.close_connections();
+    for (path, fields, status, message) in [
+        ("/a.Service/M", vec![grpc], "16", "No Authorization header provided"),
+        (
+            "/admin.Service/M",
+            vec![grpc, ("authorization", &token)],
+            "7",
+            "Token lacks required role/permission",
+        ),
+    ] {
+        let answer = client.send("POST", path, &fields, b"\0\0\0\0\0").expect("an answer");
+        assert_eq!((answer.status, answer.header("grpc-status")), (200, Some(status)));
+        assert_eq!(answer.header("grpc-message"), Some(message));
+        assert_eq!(answer.header("content-type"), Some("application/grpc"));
+        assert!(answer.body.is_empty() && answer.trailers.is_none());
+    }
+    assert!(stage.upstream.requests().is_empty());
+    let nobody = Upstream::echo();
+    let url = nobody.url();
+    drop(nobody);
+    let alone = Stage::plain(|setup| setup.env("METAGATE_UPSTREAM__URL", url));
+    let mut client = Http2Client::connect(alone.gateway.proxy);
+    let answer = client
+        .send("POST", "/a.Service/M", &[grpc, ("authorization", &token)], b"\0\0\0\0\0")
+        .expect("an answer");
+    assert_eq!((answer.status, answer.header("grpc-status")), (200, Some("14")));
+}
+
+#[test]
+fn answers_without_a_body_and_with_trailers_are_what_they_were() {
+    let upstream = Upstream::scripted(|exchange| {
+        exchange.read_body()?;
+        let answer = match exchange.request.head.target() {
+            "/204" => "HTTP/1.1 204 No Content\r\n\r\n",
+            "/304" => "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\nContent-Length: 7\r\n\r\n",
+            "/hints" => {
+                "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+            }
+            "/trailers" => {
+                "HTTP/1.1 200 OK\r\nTrailer: X-End\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-End: yes\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+            }
+            _ => return echo(exchange),
+        };
+        exchange.send(answer)?;
+        Ok(Next::KeepOpen)
+    });
+    let stage = Stage::with(Issuer::of(rsa()), upstream, |setup| setup);
+    let mut client = Http2Client::connect(stage.gateway.proxy);
+    let token = bearer(&Token::bot());
+    let mut ask = |method: &str, path: &str| {
+        client.send(method, path, &[("authorization", &token), ("te", "trailers")], b"").expect("an answer")
+    };
+    assert_eq!((ask("GET", "/204").status, ask("GET", "/204").body.len()), (204, 0));
+    let answer = ask("GET", "/304");
+    assert_eq!((answer.status, answer.header("etag"), answer.body.len()), (304, Some("\"1\""), 0));
+    assert_eq!((ask("GET", "/hints").status, ask("GET", "/hints").text().as_str()), (200, "hi"));
+    let answer = ask("HEAD", "/head");
+    assert_eq!((answer.status, answer.body.len()), (200, 0));
+    assert!(answer.header("content-length").is_some_and(|length| length != "0"));
+    let answer = ask("GET", "/trailers");
+    let trailers = answer.trailers.as_ref().expect("trailers");
+    assert_eq!(
+        (answer.text().as_str(), trailers.get("x-end").map(|end| end.as_bytes())),
+        ("hi", Some(&b"yes"[..]))
+    );
+    assert_eq!(trailers.len(), 1, "{trailers:?}");
+
+    // Over HTTP/1.1, to a client that wants them.
+    let mut client = Client::connect(stage.gateway.proxy);
+    for (te, expected) in [("TE: trailers\r\nConnection: TE\r\n", 1), ("", 0)] {
+        client.send(format!("GET /trailers HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n{te}\r\n"));
+        let answer = client.answer().expect("an answer");
+        assert_eq!((answer.text().as_str(), answer.trailers.len()), ("hi", expected), "{te}");
+    }
+}
+
+#[test]
+fn streams_go_on_as_they_come() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let upstream = Upstream::scripted(move |exchange| {
+        if exchange.request.head.target() == "/other" {
+            return echo(exchange);
+        }
+        exchange.send(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+        )?;
+        exchange.send("5\r\nfirst\r\n")?;
+        exchange.hold(&held);
+        exchange.send("6\r\nsecond\r\n0\r\n\r\n")?;
+        Ok(Next::KeepOpen)
+    });
+    let stage = Stage::with(Issuer::of(rsa()), upstream, |setup| setup);
+    let mut client = Http2Client::connect(stage.gateway.proxy);
+    let token = bearer(&Token::bot());
+    let (events, _) = client.open("GET", "/events", &[("authorization", &token)], true);
+    let events = client.wait(events).expect("a head");
+    let mut events = events.into_body();
+    let first = client.wait(events.data()).expect("an event").expect("data");
+    assert_eq!(&first[..], b"first");
+    // Others do not wait for it.
+    assert_eq!(
+        client.send("GET", "/other", &[("authorization", &token)], b"").expect("an answer").status,
+        200
+    );
+    gate.open();
+    assert_eq!(&client.wait(events.data()).expect("an event").expect("data")[..], b"second");
+    let end = client.wait(events.data()).map(|end| end.expect("no error"));
+    assert!(end.is_none_or(|end| end.is_empty()) && events.is_end_stream());
+
+    // And a request's body too.
+    let (answer, mut body) = client.open("POST", "/other", &[("authorization", &token)], false);
+    body.send_data(Bytes::from_static(b"half"), false).expect("room");
+    stage.upstream.wait_for("half of the body", |all| all.iter().any(|r| r.body == b"half").then_some(()));
+    body.send_data(Bytes::from_static(b" and half"), true).expect("room");
+    assert_eq!(client.wait(answer).expect("an answer").status(), 200);
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_reset() {
+    let upstream = Upstream::scripted(|exchange| {
+        let framing = match exchange.request.head.target() {
+            "/chunked" => "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+            _ => "Content-Length: 100\r\n\r\nhello",
+        };
+        exchange.send(format!("HTTP/1.1 200 OK\r\n{framing}"))?;
+        Ok(Next::Close)
+    });
+    let stage = Stage::with(Issuer::of(rsa()), upstream, |setup| setup);
+    let mut client = Http2Client::connect(stage.gateway.proxy);
+    for path in ["/chunked", "/sized"] {
+        let answer = client.send("GET", path, &[("authorization", &bearer(&Token::bot()))], b"");
+        let error = answer.expect_err("no whole answer");
+        assert!(error.is_reset() && error.reason() != Some(h2::Reason::NO_ERROR), "{path}: {error}");
+        assert_eq!(stage.gateway.audit_of(path)["complete"], false);
+    }
+}
+
+#[test]
+fn a_client_that_gives_up_ends_the_upstream_request() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let upstream = Upstream::scripted(move |exchange| {
+        if exchange.request.head.target() == "/streaming" {
+            exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")?;
+        }
+        // It ends when the proxy closes the connection, and only then.
+        let rest = exchange.raw().unwrap_or_default();
+        assert!(rest.is_empty());
+        held.open();
+        Ok(Next::Close)
+    });
+    let stage = Stage::with(Issuer::of(rsa()), upstream, |setup| setup);
+    let token = bearer(&Token::bot());
+    for path in ["/waiting", "/streaming"] {
+        let mut client = Http2Client::connect(stage.gateway.proxy);
+        let (answer, mut stream) = client.open("GET", path, &[("authorization", &token)], true);
+        stage.upstream.wait_for(path, |all| all.iter().any(|r| r.head.target() == path).then_some(()));
+        if path == "/streaming" {
+            let mut body = client.wait(answer).expect("a head").into_body();
+            client.wait(body.data()).expect("data").expect("data");
+            stream.send_reset(h2::Reason::CANCEL);
+        } else {
+            stream.send_reset(h2::Reason::CANCEL);
+        }
+        let record = stage.gateway.audit_of(path);
+        assert_eq!(record["complete"], false);
+        // The same connection still serves.
+        assert_eq!(client.send("GET", "/x", &[], b"").expect("an answer").status, 401);
+    }
+    eventually("both upstream requests to end", || gate.is_open().then_some(()));
+}
+
+#[test]
+fn a_body_that_is_reset_never_arrives_as_a_whole() {
+    let stage = Stage::plain(|setup| setup);
+    let token = bearer(&Token::bot());
+    for reason in [h2::Reason::NO_ERROR, h2::Reason::CANCEL, h2::Reason::INTERNAL_ERROR] {
+        let path = format!("/{}", u32::from(reason));
+        let mut client = Http2Client::connect(stage.gateway.proxy);
+        let (_answer, mut body) = client.open("POST", &path, &[("authorization", &token)], false);
+        body.send_data(Bytes::from_static(b"half"), false).expect("room");
+        stage.upstream.wait_for("half of the body", |all| {
+            all.iter().any(|r| r.head.target() == path && r.body == b"half").then_some(())
+        });
+        body.send_reset(reason);
+        assert_eq!(stage.gateway.audit_of(&path)["complete"], false);
+        // Its upstream connection is gone, so nothing more can come.
+        assert_eq!(client.send("GET", "/x", &[], b"").expect("an answer").status, 401);
+    }
+    assert!(
+        stage.upstream.requests().iter().all(|request| !request.complete),
+        "{:#?}",
+        stage.upstream.requests()
+    );
+}
+
+#[test]
+fn a_client_has_the_time_of_a_head_to_send_its_first_request() {
+    let stage = Stage::plain(|setup| setup.env("METAGATE_LIMITS__HEADER_READ_TIMEOUT", "300ms"));
+    assert!(RawClient::connect(stage.gateway.proxy).end().is_empty(), "only SETTINGS");
+    let mut socket = TcpStream::connect(stage.gateway.proxy).expect("a connection");
+    socket.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    std::io::Write::write_all(&mut socket, PREFACE).expect("room");
+    let mut rest = Vec::new();
+    socket.read_to_end(&mut rest).expect("an end");
+    // Between requests it has more.
+    let mut client = Http2Client::connect(stage.gateway.proxy);
+    assert_eq!(client.send("GET", "/x", &[], b"").expect("an answer").status, 401);
+    RawClient::connect(stage.gateway.proxy).end();
+    assert_eq!(client.send("GET", "/x", &[], b"").expect("an answer").status, 401);
+}
+
+#[test]
+fn a_drain_lets_requests_end_and_takes_no_more() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let upstream = Upstream::scripted(move |exchange| {
+        exchange.hold(&held);
+        echo(exchange)
+    });
+    let mut stage = Stage::with(Issuer::of(rsa()), upstream, |setup| setup);
+    let mut client = Http2Client::connect(stage.gateway.proxy);
+    let mut idle = RawClient::connect(stage.gateway.proxy);
+    assert!(idle.answers_ping());
+    let (answer, _) = client.open("GET", "/slow", &[("authorization", &bearer(&Token::bot()))], true);
+    stage.upstream.wait_for("the request", |all| (!all.is_empty()).then_some(()));
+    stage.gateway.terminate();
+    let goaway = idle.find(|arrived| arrived.kind == crate::support::http2::GOAWAY).expect("GOAWAY");
+    assert_eq!(goaway.code(), Some(0));
+    drop(idle);
+    gate.open();
+    let answer = client.wait(async { whole(answer.await.expect("an answer")).await }).expect("whole");
+    assert_eq!(answer.status, 200);
+    drop(client);
+    assert_eq!(stage.gateway.wait_exit(), Some(0));
+}
+
+#[test]
+fn http2_can_be_turned_off() {
+    let stage = Stage::plain(|setup| setup.env("METAGATE_LIMITS__CONCURRENT_STREAMS", "0"));
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send([PREFACE, b"\0\0\0\x04\0\0\0\0\0"].concat());
+    let answer = client.rest();
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "S46 {answer:?}");
+    assert_eq!(stage.gateway.get_as(&Token::bot(), "/x").status, 200);
+    assert_eq!(text(&stage.gateway.audit_of("/x"), "decision"), Some("allow"));
+}

@@ -1,0 +1,250 @@
+//! Heads and frames that a client by the book does not send. Each carries a good token.
+
+use crate::support::http2::{
+    Arrived, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Http2Client, RST_STREAM,
+    RawClient, frame, literals,
+};
+use crate::support::issuer::Issuer;
+use crate::support::keys::rsa;
+use crate::support::stage::Stage;
+use crate::support::stub::Next;
+use crate::support::token::{Token, bearer};
+use crate::support::upstream::Upstream;
+
+/// What became of stream 1.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    /// The stream, or the connection, ended with an error.
+    Error,
+    /// An answer by us, whose `:status` is in HPACK's static table.
+    Answer(u16),
+    /// An answer with another status.
+    Other,
+}
+
+fn outcome(arrived: &Arrived) -> Outcome {
+    match (arrived.kind, arrived.payload.first()) {
+        (RST_STREAM | GOAWAY, _) => Outcome::Error,
+        (_, Some(0x88)) => Outcome::Answer(200),
+        (_, Some(0x8c)) => Outcome::Answer(400),
+        _ => Outcome::Other,
+    }
+}
+
+/// A good head: `POST /frames` with a token.
+fn good(token: &str) -> Vec<(String, String)> {
+    [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/frames"),
+        (":authority", "gateway.test"),
+        ("authorization", token),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}
+
+fn head(fields: &[(String, String)]) -> Vec<u8> {
+    literals(&fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect::<Vec<_>>())
+}
+
+/// The good head with some fields replaced where they stand, and the others put behind.
+fn with(token: &str, changes: &[(&str, &str)]) -> Vec<u8> {
+    let mut fields = good(token);
+    for (name, value) in changes {
+        match fields.iter_mut().find(|(own, _)| own == name) {
+            Some((_, own)) => *own = (*value).to_owned(),
+            None => fields.push(((*name).to_owned(), (*value).to_owned())),
+        }
+    }
+    head(&fields)
+}
+
+/// The good head with these behind it, whatever is there already.
+fn and(token: &str, more: &[(&str, &str)]) -> Vec<u8> {
+    [head(&good(token)), literals(more)].concat()
+}
+
+fn without(token: &str, name: &str) -> Vec<u8> {
+    head(&good(token).into_iter().filter(|(own, _)| own != name).collect::<Vec<_>>())
+}
+
+#[track_caller]
+fn send(stage: &Stage, frames: &[u8]) -> Outcome {
+    let mut client = RawClient::connect(stage.gateway.proxy);
+    client.send(frames);
+    let interesting = |arrived: &Arrived| {
+        arrived.kind == GOAWAY || (arrived.stream == 1 && [RST_STREAM, HEADERS].contains(&arrived.kind))
+    };
+    client.find(interesting).map_or(Outcome::Error, |arrived| outcome(&arrived))
+}
+
+#[test]
+fn heads_that_break_the_rules_go_nowhere() {
+    let stage = Stage::plain(|setup| setup);
+    let token = bearer(&Token::bot());
+    let token = token.as_str();
+    let cases = [
+        ("S28 transfer-encoding", and(token, &[("transfer-encoding", "chunked")])),
+        ("S29 CRLF in a value", and(token, &[("x", "a\r\nhost: evil")])),
+        ("S29 LF in a value", and(token, &[("x", "a\nb")])),
+        ("S29 NUL in a value", and(token, &[("x", "a\0b")])),
+        ("S29 CRLF in a name", and(token, &[("x: a\r\ny", "b")])),
+        ("S29 upper case", and(token, &[("X-Own", "b")])),
+        ("S29 space in a name", and(token, &[("x y", "b")])),
+        ("S29 empty name", and(token, &[("", "b")])),
+        ("S30 CRLF in :path", with(token, &[(":path", "/ HTTP/1.1\r\nHost: evil")])),
+        ("S30 space in :path", with(token, &[(":path", "/a b")])),
+        ("S30 space in :method", with(token, &[(":method", "GET /admin")])),
+        ("S30 CRLF in :authority", with(token, &[(":authority", "a\r\nx: y")])),
+        ("S31 no slash", with(token, &[(":path", "frames")])),
+        ("S31 empty :path", with(token, &[(":path", "")])),
+        ("S31 absolute :path", with(token, &[(":path", "http://a/frames")])),
+        ("S32 *", with(token, &[(":path", "*")])),
+        ("S32 userinfo", with(token, &[(":authority", "u@a")])),
+        ("S32 another host", and(token, &[("host", "other.test")])),
+        ("S32 no authority", without(token, ":authority")),
+        ("S32 scheme", with(token, &[(":scheme", "ftp")])),
+        ("S33 :path twice", [literals(&[(":path", "/admin")]), head(&good(token))].concat()),
+        ("S33 :authority twice", [literals(&[(":authority", "b")]), head(&good(token))].concat()),
+        ("S33 pseudo after regular", and(token, &[(":path", "/admin")])),
+        ("S33 unknown pseudo", [literals(&[(":x", "y")]), head(&good(token))].concat()),
+        ("S33 :status", [literals(&[(":status", "200")]), head(&good(token))].concat()),
+        ("S33 no :path", without(token, ":path")),
+        ("S33 no :method", without(token, ":method")),
+        ("S33 no :scheme", without(token, ":scheme")),
+        ("S34 connection", and(token, &[("connection", "authorization")])),
+        ("S34 keep-alive", and(token, &[("keep-alive", "timeout=5")])),
+        ("S34 proxy-connection", and(token, &[("proxy-connection", "close")])),
+        ("S34 upgrade", and(token, &[("upgrade", "websocket")])),
+        ("S34 te", and(token, &[("te", "gzip")])),
+        (
+            "S35 CONNECT",
+            literals(&[(":method", "CONNECT"), (":authority", "a:443"), ("authorization", token)]),
+        ),
+        (
+            "S35 extended CONNECT",
+            [literals(&[(":protocol", "websocket")]), with(token, &[(":method", "CONNECT")])].concat(),
+        ),
+        ("P20 TRACE", with(token, &[(":method", "TRACE")])),
+        ("two tokens", and(token, &[("authorization", token)])),
+        ("two lengths", and(token, &[("content-length", "0"), ("content-length", "0")])),
+        ("I04 underscore", and(token, &[("content_length", "5")])),
+        ("dot segments", with(token, &[(":path", "/a/../admin")])),
+    ];
+    for (name, block) in &cases {
+        let outcome = send(&stage, &frame(HEADERS, END_HEADERS | END_STREAM, 1, block));
+        assert_ne!(outcome, Outcome::Answer(200), "{name}");
+        assert_ne!(outcome, Outcome::Other, "{name}: neither 400 nor an error");
+    }
+    assert!(stage.upstream.requests().is_empty(), "{:#?}", stage.upstream.requests());
+    let good = frame(HEADERS, END_HEADERS | END_STREAM, 1, &head(&good(token)));
+    assert_eq!(send(&stage, &good), Outcome::Answer(200), "the head that all of them were made from");
+    // `#` begins what is no part of a target; what is judged is what is forwarded.
+    let fragment = frame(HEADERS, END_HEADERS | END_STREAM, 1, &with(token, &[(":path", "/a#b")]));
+    if send(&stage, &fragment) == Outcome::Answer(200) {
+        assert_eq!(stage.upstream.requests().last().expect("a request").head.target(), "/a");
+    }
+}
+
+#[test]
+fn a_length_that_is_not_the_bodys_never_makes_a_whole_request() {
+    let stage = Stage::plain(|setup| setup);
+    let token = bearer(&Token::bot());
+    for (length, body) in
+        [("0", &b"GET /admin HTTP/1.1\r\n\r\n"[..]), ("5", b"hello world"), ("50", b"hello")]
+    {
+        let head = and(&token, &[("content-length", length)]);
+        let frames = [frame(HEADERS, END_HEADERS, 1, &head), frame(DATA, END_STREAM, 1, body)].concat();
+        assert_eq!(send(&stage, &frames), Outcome::Error, "S27 {length}");
+    }
+    let head = and(&token, &[("content-length", "5")]);
+    let ended = frame(HEADERS, END_HEADERS | END_STREAM, 1, &head);
+    assert_ne!(send(&stage, &ended), Outcome::Answer(200), "S27: there is no body");
+    let whole = |request: &crate::support::stub::Received| request.complete;
+    assert!(!stage.upstream.requests().iter().any(whole), "S27 {:#?}", stage.upstream.requests());
+}
+
+#[test]
+fn trailers_of_a_request_bring_nothing() {
+    let stage = Stage::plain(|setup| setup);
+    let token = bearer(&Token::bot());
+    let trailers =
+        literals(&[("x-forwarded-user", "admin"), ("content-length", "5"), ("authorization", "Bearer x")]);
+    let frames = [
+        frame(HEADERS, END_HEADERS, 1, &head(&good(&token))),
+        frame(DATA, 0, 1, b"hi"),
+        frame(HEADERS, END_HEADERS | END_STREAM, 1, &trailers),
+    ];
+    assert_eq!(send(&stage, &frames.concat()), Outcome::Answer(200), "S19");
+    let request = stage.upstream.request_to("/frames");
+    assert_eq!((request.body.as_slice(), request.trailers), (&b"hi"[..], vec![]));
+}
+
+#[test]
+fn heads_have_their_limits() {
+    let stage = Stage::plain(|setup| setup.env("METAGATE_LIMITS__HEADER_BYTES", "16KiB"));
+    let token = bearer(&Token::bot());
+    let mut client = Http2Client::connect(stage.gateway.proxy);
+    let large = "x".repeat(20_000);
+    let answer = client.send("GET", "/large", &[("authorization", &token), ("x", &large)], b"");
+    assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status == 431), "S41");
+    // A reference of one byte to a field of four thousand, a thousand times: the bomb.
+    let value = "y".repeat(4000);
+    let mut bomb = and(&token, &[]);
+    bomb.push(0x40);
+    bomb.extend(&literals(&[("x-bomb", &value)])[1..]);
+    bomb.extend([0xbe; 1000]);
+    let outcome = send(&stage, &frame(HEADERS, END_HEADERS | END_STREAM, 1, &bomb));
+    assert_ne!(outcome, Outcome::Answer(200), "S41");
+    assert!(stage.upstream.requests().is_empty(), "S41");
+
+    let stage = Stage::plain(|setup| setup);
+    let mut client = Http2Client::connect(stage.gateway.proxy);
+    let names: Vec<String> = (0..100).map(|number| format!("x-{number}")).collect();
+    let fields = |count: usize| -> Vec<(&str, &str)> {
+        let token = ("authorization", token.as_str());
+        names.iter().take(count - 1).map(|name| (name.as_str(), "y")).chain([token]).collect()
+    };
+    assert_eq!(client.send("GET", "/100", &fields(100), b"").expect("an answer").status, 200);
+    let answer = client.send("GET", "/101", &fields(101), b"").expect("an answer");
+    assert_eq!(answer.text(), r#"{"code":431,"message":"Request head has too many fields"}"#);
+    let large = "x".repeat(17 * 1024);
+    let fields = [("authorization", token.as_str()), ("x", &large)];
+    assert_eq!(client.send("GET", "/17", &fields, b"").expect("an answer").status, 200, "64KiB is the limit");
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_let_go() {
+    let upstream = Upstream::scripted(|exchange| {
+        exchange.read_body()?;
+        exchange.reply(200, &[], vec![b'x'; 1_000_000])?;
+        Ok(Next::KeepOpen)
+    });
+    let stage = Stage::with(Issuer::of(rsa()), upstream, |setup| {
+        setup.env("METAGATE_UPSTREAM__IDLE_TIMEOUT", "300ms")
+    });
+    let token = bearer(&Token::bot());
+    let mut client = RawClient::with_settings(stage.gateway.proxy, &[(4, 0)]);
+    client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &head(&good(&token))));
+    let goaway = client.find(|arrived| arrived.kind == GOAWAY).expect("GOAWAY");
+    assert_eq!(goaway.code(), Some(0), "S42");
+    drop(client);
+    assert_eq!(stage.gateway.audit_of("/frames")["complete"], false);
+}
+
+#[test]
+fn a_head_in_pieces_is_one_head() {
+    let stage = Stage::plain(|setup| setup);
+    let block = head(&good(&bearer(&Token::bot())));
+    let (one, other) = block.split_at(20);
+    let frames = [frame(HEADERS, END_STREAM, 1, one), frame(CONTINUATION, END_HEADERS, 1, other)].concat();
+    assert_eq!(send(&stage, &frames), Outcome::Answer(200));
+    // Nothing may come between.
+    let frames = [
+        frame(HEADERS, END_STREAM, 1, one),
+        frame(DATA, 0, 1, b"x"),
+        frame(CONTINUATION, END_HEADERS, 1, other),
+    ];
+    assert_eq!(send(&stage, &frames.concat()), Outcome::Error);
+}

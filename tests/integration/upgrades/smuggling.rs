@@ -1,0 +1,141 @@
+//! Requests that would have the proxy see a tunnel where the backend sees HTTP.
+
+use super::{SWITCHES, authorized, read, stage};
+use crate::support::issuer::Issuer;
+use crate::support::keys::rsa;
+use crate::support::stage::Stage;
+use crate::support::stub::Next;
+use crate::support::token::{Token, bearer};
+use crate::support::upstream::{Upstream, echo};
+use crate::support::wire::Client;
+
+const ADMIN: &str = "GET /admin HTTP/1.1\r\nHost: gateway.test\r\n\r\n";
+
+#[test]
+fn an_answer_other_than_101_is_an_answer_and_what_follows_is_judged() {
+    for answer in [426, 200, 400] {
+        let upstream = Upstream::scripted(move |exchange| {
+            exchange.reply(answer, &[("Upgrade", "websocket"), ("Connection", "Upgrade")], "no")
+        });
+        let stage = Stage::with(Issuer::of(rsa()), upstream, |setup| setup);
+        let head = authorized("/socket", &Token::user()).replace("Version: 13", "Version: 777");
+        let mut client = Client::connect(stage.gateway.proxy);
+        client.send(format!("{head}{ADMIN}"));
+        let first = client.answer().expect("an answer");
+        assert_eq!((first.status, first.text().as_str()), (answer, "no"), "S44");
+        assert_eq!((first.header("upgrade"), first.header("connection")), (None, None));
+        assert_eq!(client.answer().expect("an answer").status, 401, "S44");
+        assert_eq!(stage.upstream.only_request().head.target(), "/socket", "S44");
+        // The backend's connection is one for requests still, and is used again.
+        client
+            .send(format!("GET /x HTTP/1.1\r\nHost: a\r\nAuthorization: {}\r\n\r\n", bearer(&Token::user())));
+        assert_eq!(client.answer().expect("an answer").status, answer);
+        assert_eq!(stage.upstream.connections(), 1);
+    }
+}
+
+#[test]
+fn bytes_that_come_too_early_wait_for_the_101() {
+    let stage = stage(|setup| setup);
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send(format!("{}\u{1}early", authorized("/socket", &Token::user())));
+    let (status, _) = client.answer_head().expect("a head");
+    assert_eq!(status, 101);
+    assert_eq!(read(&mut client, 6), b"\x01early");
+}
+
+#[test]
+fn what_asks_for_no_single_protocol_asks_for_none() {
+    let stage = stage(|setup| setup);
+    let token = bearer(&Token::bot());
+    let plain = |fields: &str, body: &str| {
+        format!("GET /x HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n{fields}\r\n{body}")
+    };
+    let cases = [
+        plain(
+            "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n",
+            "",
+        ),
+        plain("Connection: Upgrade\r\nUpgrade: HTTP/2.0\r\n", ""),
+        plain("Connection: Upgrade\r\nUpgrade: made-up\r\n", ""),
+        plain("Connection: Upgrade\r\nUpgrade: h2c, websocket\r\n", ""),
+        plain("Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n", ""),
+        plain("Connection: Upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket\r\n", ""),
+        plain("Upgrade: websocket\r\n", ""),
+        plain("Connection: keep-alive\r\nUpgrade: websocket\r\n", ""),
+        plain("Connection: Upgrade\r\n", ""),
+        plain("Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n", "hi"),
+        plain("Connection: Upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"),
+        plain("Connection: Upgrade\r\nUpgrade: websocket\r\n", "").replace("GET", "POST"),
+        plain("Connection: Upgrade\r\nUpgrade: websocket\r\n", "").replace("HTTP/1.1", "HTTP/1.0"),
+    ];
+    for case in &cases {
+        let mut client = Client::connect(stage.gateway.proxy);
+        client.send(case);
+        let answer = client.answer().expect("an answer");
+        assert_eq!(answer.status, 200, "S43, S45: {case}");
+        if !case.contains("HTTP/1.0") {
+            client.send(ADMIN);
+            assert_eq!(client.answer().expect("an answer").status, 401, "S43, S45: {case}");
+        }
+    }
+    let requests = stage.upstream.requests();
+    assert_eq!(requests.len(), cases.len());
+    for request in requests {
+        for name in ["upgrade", "connection", "http2-settings"] {
+            assert_eq!(request.head.value(name), None, "S43, S45 {name}");
+        }
+    }
+}
+
+#[test]
+fn only_what_was_asked_for_is_switched_to() {
+    let token = Token::user();
+    for granted in [
+        SWITCHES.replace("Upgrade: websocket", "Upgrade: h2c"),
+        SWITCHES.replace("Upgrade: websocket\r\n", ""),
+        SWITCHES.replace("Connection: Upgrade\r\n", ""),
+    ] {
+        let upstream = Upstream::scripted(move |exchange| {
+            exchange.send(&granted)?;
+            Ok(Next::Close)
+        });
+        let stage = Stage::with(Issuer::of(rsa()), upstream, |setup| setup);
+        let mut client = Client::connect(stage.gateway.proxy);
+        client.send(authorized("/socket", &token));
+        assert_eq!(client.answer().expect("an answer").status, 502);
+    }
+    // And nothing where nothing was asked for.
+    let upstream = Upstream::scripted(|exchange| {
+        exchange.send(SWITCHES)?;
+        Ok(Next::Close)
+    });
+    let stage = Stage::with(Issuer::of(rsa()), upstream, |setup| setup);
+    assert_eq!(stage.gateway.get_as(&token, "/x").status, 502);
+}
+
+#[test]
+fn upgrades_are_a_closed_list() {
+    let ask = |stage: &Stage, protocol: &str| {
+        let head = authorized("/socket", &Token::user())
+            .replace("Upgrade: WebSocket", &format!("Upgrade: {protocol}"));
+        let mut client = Client::connect(stage.gateway.proxy);
+        client.send(head);
+        client.answer_head().expect("a head").0
+    };
+    let none = stage(|setup| setup.env("METAGATE_UPSTREAM__UPGRADES", "[]"));
+    assert_eq!(ask(&none, "websocket"), 200);
+    assert_eq!(none.upstream.only_request().head.value("upgrade"), None);
+
+    let other = Upstream::scripted(|exchange| {
+        if exchange.request.head.value("upgrade") == Some("tunnel/1") {
+            exchange.send(SWITCHES.replace("websocket", "Tunnel/1"))?;
+            return Ok(Next::Close);
+        }
+        echo(exchange)
+    });
+    let other =
+        Stage::with(Issuer::of(rsa()), other, |setup| setup.env("METAGATE_UPSTREAM__UPGRADES", "[Tunnel/1]"));
+    assert_eq!(ask(&other, "tunnel/1"), 101);
+    assert_eq!(ask(&other, "websocket"), 200);
+}

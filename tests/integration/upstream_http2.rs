@@ -1,0 +1,332 @@
+//! A backend that speaks HTTP/2: what it is sent, how its connections are shared, how they end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use h2::Reason;
+use http::{HeaderMap, HeaderValue, Response};
+use tokio::sync::Notify;
+
+use crate::support::eventually;
+use crate::support::gateway::{Gateway, Setup, text};
+use crate::support::http2::{Http2Client, Http2Request, Http2Stub, Manners, echo, whole};
+use crate::support::issuer::{Issuer, JWKS};
+use crate::support::keys::rsa;
+use crate::support::message::Body;
+use crate::support::token::{Token, bearer};
+use crate::support::wire::{Client, send};
+
+/// A gateway in front of such a backend; the issuer goes last.
+#[track_caller]
+fn before(stub: &Http2Stub, adjust: impl FnOnce(Setup) -> Setup) -> (Gateway, Issuer) {
+    let issuer = Issuer::of(rsa());
+    let setup = Setup::run()
+        .env("AUTHENTICATION_PUBLIC_KEYS", format!("[{}]", issuer.url(JWKS)))
+        .env("METAGATE_UPSTREAM__URL", stub.url())
+        .env("METAGATE_UPSTREAM__PROTOCOL", "http2");
+    let gateway = adjust(setup).start();
+    gateway.wait_ready();
+    (gateway, issuer)
+}
+
+fn token() -> String {
+    bearer(&Token::user())
+}
+
+#[test]
+fn requests_of_http1_and_http2_share_one_connection() {
+    let stub = Http2Stub::start(Manners::default(), echo);
+    let (gateway, _issuer) = before(&stub, |setup| setup);
+    let token = token();
+    let fields =
+        [("Authorization", token.as_str()), ("TE", "trailers"), ("Connection", "TE"), ("Cookie", "a=1")];
+    for number in 0..20 {
+        let answer = send(gateway.proxy, "GET", &format!("/get?n={number}"), &fields, b"");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "connection 0"));
+    }
+    let head = stub.head_of("/get");
+    assert_eq!(head.uri.to_string(), "http://gateway.test/get?n=19");
+    for (name, value) in
+        [("te", "trailers"), ("cookie", "a=1"), ("x-forwarded-user", "ada@open-metadata.org")]
+    {
+        assert_eq!(head.headers.get(name).and_then(|own| own.to_str().ok()), Some(value));
+    }
+    for name in ["host", "connection", "transfer-encoding"] {
+        assert!(!head.headers.contains_key(name), "{name}");
+    }
+    let answer = send(gateway.proxy, "POST", "/post", &[("Authorization", &token)], b"hello");
+    assert_eq!(answer.text(), "hello");
+    assert_eq!(stub.head_of("/post").headers.get("content-length"), Some(&HeaderValue::from_static("5")));
+
+    let mut client = Http2Client::connect(gateway.proxy);
+    let answer = client.send("POST", "/post", &[("authorization", &token)], b"hello").expect("an answer");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "hello"));
+    assert!(!stub.head_of("/post").headers.contains_key("te"), "the client did not say so");
+    assert_eq!(stub.connections(), 1);
+}
+
+/// What a gRPC server does: messages back, then the status in the trailers.
+async fn grpc(mut arrived: Http2Request) {
+    if arrived.request.uri().path() == "/a.Service/Fails" {
+        let answer =
+            Response::builder().header("content-type", "application/grpc").header("grpc-status", "5");
+        let _ = arrived.respond.send_response(answer.body(()).expect("an answer"), true);
+        return;
+    }
+    let answer = Response::builder().header("content-type", "application/grpc").body(()).expect("an answer");
+    let Ok(mut sending) = arrived.respond.send_response(answer, false) else { return };
+    let stream = arrived.request.body_mut();
+    while let Some(Ok(piece)) = stream.data().await {
+        let _ = stream.flow_control().release_capacity(piece.len());
+        let _ = sending.send_data(piece, false);
+    }
+    let trailers = [("grpc-status", "0"), ("grpc-message", "fine")];
+    let trailers: HeaderMap = trailers
+        .into_iter()
+        .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)))
+        .collect();
+    let _ = sending.send_trailers(trailers);
+}
+
+#[test]
+fn grpc_goes_through_message_by_message() {
+    let stub = Http2Stub::start(Manners::default(), grpc);
+    let (gateway, _issuer) = before(&stub, |setup| setup);
+    let token = token();
+    let mut client = Http2Client::connect(gateway.proxy);
+    let fields =
+        [("authorization", token.as_str()), ("content-type", "application/grpc"), ("te", "trailers")];
+    let (answer, mut messages) = client.open("POST", "/a.Service/Stream", &fields, false);
+    let mut body = client.wait(answer).expect("a head, before any message").into_body();
+    for message in [&b"\0\0\0\0\x02hi"[..], b"\0\0\0\0\x03you"] {
+        messages.send_data(Bytes::from_static(message), false).expect("room");
+        let back = client.wait(body.data()).expect("a message").expect("data");
+        body.flow_control().release_capacity(back.len()).expect("capacity");
+        assert_eq!(back, message);
+    }
+    messages.send_data(Bytes::new(), true).expect("room");
+    while let Some(piece) = client.wait(body.data()) {
+        assert!(piece.expect("no error").is_empty());
+    }
+    let trailers = client.wait(body.trailers()).expect("no error").expect("trailers");
+    assert_eq!(trailers.get("grpc-status"), Some(&HeaderValue::from_static("0")));
+    assert_eq!(trailers.get("grpc-message"), Some(&HeaderValue::from_static("fine")));
+    let answer = client.send("POST", "/a.Service/Fails", &fields, b"\0\0\0\0\0").expect("an answer");
+    assert_eq!((answer.status, answer.header("grpc-status")), (200, Some("5")));
+    assert_eq!(
+        stub.head_of("/a.Service/Stream").headers.get("te"),
+        Some(&HeaderValue::from_static("trailers"))
+    );
+    assert_eq!(gateway.audit_of("/a.Service/Stream")["complete"], true);
+}
+
+#[test]
+fn a_connection_that_goes_away_is_replaced_and_nothing_is_lost() {
+    let stub = Http2Stub::start(Manners { requests: Some(3), ..Manners::default() }, echo);
+    let (gateway, _issuer) = before(&stub, |setup| setup);
+    let token = token();
+    for number in 0..30 {
+        let answer = send(gateway.proxy, "GET", &format!("/{number}"), &[("Authorization", &token)], b"");
+        assert_eq!(answer.status, 200, "{number}");
+        let answer = send(gateway.proxy, "POST", "/post", &[("Authorization", &token)], b"hello");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "hello"), "{number}");
+    }
+    assert_eq!(stub.order().len(), 60, "none came twice");
+    assert!(stub.connections() >= 20, "{} connections", stub.connections());
+}
+
+#[test]
+fn a_stream_that_is_refused_is_tried_again_and_one_that_fails_is_not() {
+    let tries = Arc::new(AtomicUsize::new(0));
+    let counted = tries.clone();
+    let stub = Http2Stub::start(Manners::default(), move |mut arrived: Http2Request| {
+        let number = counted.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let reason = match arrived.request.uri().path() {
+                "/refused" if number == 0 => Reason::REFUSED_STREAM,
+                "/always" => Reason::REFUSED_STREAM,
+                "/fails" => Reason::INTERNAL_ERROR,
+                _ => return echo(arrived).await,
+            };
+            arrived.respond.send_reset(reason);
+        }
+    });
+    let (gateway, _issuer) = before(&stub, |setup| setup);
+    let token = token();
+    let ask = |method: &str, path: &str| {
+        tries.store(0, Ordering::SeqCst);
+        let status = send(gateway.proxy, method, path, &[("Authorization", &token)], b"").status;
+        (status, tries.load(Ordering::SeqCst))
+    };
+    assert_eq!(ask("GET", "/refused"), (200, 2));
+    assert_eq!(ask("POST", "/refused"), (200, 2), "the backend says that it has not looked at it");
+    assert_eq!(ask("GET", "/always"), (502, 3));
+    assert_eq!(ask("GET", "/fails"), (502, 1));
+    assert_eq!(ask("POST", "/fails"), (502, 1));
+    assert_eq!(text(&gateway.audit_of("/always"), "reason"), Some("upstream_unreachable"));
+    assert_eq!(text(&gateway.audit_of("/fails"), "reason"), Some("upstream_protocol"));
+}
+
+#[test]
+fn no_more_streams_than_the_backend_allows() {
+    let open = Arc::new(Notify::new());
+    let held = open.clone();
+    let stub = Http2Stub::start(Manners { max_streams: Some(2), ..Manners::default() }, move |arrived| {
+        let held = held.clone();
+        async move {
+            if arrived.request.uri().path() == "/held" {
+                held.notified().await;
+            }
+            echo(arrived).await;
+        }
+    });
+    let (gateway, _issuer) = before(&stub, |setup| setup);
+    let token = token();
+    let ask = |path: &str| {
+        let mut client = Client::connect(gateway.proxy);
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n\r\n"));
+        client
+    };
+    // The first tells the gateway what is allowed.
+    assert_eq!(ask("/first").answer().expect("an answer").status, 200);
+    assert_eq!(ask("/first").answer().expect("an answer").status, 200);
+    let mut held: Vec<Client> = Vec::new();
+    for count in 1..=6 {
+        held.push(ask("/held"));
+        eventually("the request to arrive", || (stub.order().len() == 2 + count).then_some(()));
+    }
+    assert_eq!(stub.connections(), 3, "two on each");
+    open.notify_waiters();
+    for mut client in held {
+        assert_eq!(client.answer().expect("an answer").status, 200);
+    }
+}
+
+#[test]
+fn an_answer_that_is_reset_is_broken_for_the_client() {
+    let stub = Http2Stub::start(Manners::default(), |mut arrived: Http2Request| async move {
+        let reason = match arrived.request.uri().path() {
+            "/no-error" => Reason::NO_ERROR,
+            _ => Reason::CANCEL,
+        };
+        let Ok(mut sending) = arrived.respond.send_response(Response::new(()), false) else { return };
+        let _ = sending.send_data(Bytes::from_static(b"half"), false);
+        // The reset must not overtake the data.
+        std::future::poll_fn(|cx| {
+            sending.reserve_capacity(1);
+            sending.poll_capacity(cx)
+        })
+        .await;
+        sending.send_reset(reason);
+    });
+    let (gateway, _issuer) = before(&stub, |setup| setup);
+    let token = token();
+    for path in ["/no-error", "/cancel"] {
+        let mut client = Client::connect(gateway.proxy);
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n\r\n"));
+        let answer = client.answer();
+        assert!(
+            answer.as_ref().is_err() || answer.as_ref().is_ok_and(|answer| answer.status == 502),
+            "{path}: {answer:?}"
+        );
+        let mut client = Http2Client::connect(gateway.proxy);
+        let answer = client.send("GET", path, &[("authorization", &token)], b"");
+        assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status == 502), "{path}");
+        let record = gateway.audit_of(path);
+        assert!(record["complete"] == false || record["status"] == 502, "{record}");
+    }
+}
+
+#[test]
+fn a_client_that_leaves_resets_its_stream_and_no_other() {
+    let (gone, open) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (seen, held) = (gone.clone(), open.clone());
+    let stub = Http2Stub::start(Manners::default(), move |mut arrived: Http2Request| {
+        let (seen, held) = (seen.clone(), held.clone());
+        async move {
+            if arrived.request.uri().path() == "/other" {
+                held.notified().await;
+                return echo(arrived).await;
+            }
+            let _ = std::future::poll_fn(|cx| arrived.respond.poll_reset(cx)).await;
+            seen.notify_one();
+        }
+    });
+    let (gateway, _issuer) = before(&stub, |setup| setup);
+    let token = token();
+    let mut other = Client::connect(gateway.proxy);
+    other.send(format!("GET /other HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n\r\n"));
+    eventually("the first request", || (stub.order().len() == 1).then_some(()));
+    let waiting = Http2Client::connect(gateway.proxy);
+    let mut leaving = Client::connect(gateway.proxy);
+    leaving.send(format!("GET /leaves HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n\r\n"));
+    eventually("the second request", || (stub.order().len() == 2).then_some(()));
+    drop(leaving);
+    waiting.wait(gone.notified());
+    open.notify_waiters();
+    assert_eq!(other.answer().expect("an answer").status, 200);
+    assert_eq!(stub.connections(), 1);
+}
+
+#[test]
+fn a_slow_reader_holds_up_nobody_else() {
+    let stub = Http2Stub::start(Manners::default(), |mut arrived: Http2Request| async move {
+        if arrived.request.uri().path() != "/large" {
+            return echo(arrived).await;
+        }
+        let Ok(mut sending) = arrived.respond.send_response(Response::new(()), false) else { return };
+        let _ = sending.send_data(Bytes::from(vec![b'x'; 64 << 20]), true);
+        let _ = std::future::poll_fn(|cx| sending.poll_reset(cx)).await;
+    });
+    let (gateway, _issuer) = before(&stub, |setup| setup);
+    let token = token();
+    let slow: Vec<Client> = (0..20)
+        .map(|_| {
+            let mut client = Client::connect(gateway.proxy);
+            client.send(format!("GET /large HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n\r\n"));
+            let (status, _) = client.answer_head().expect("a head");
+            assert_eq!(status, 200);
+            client.piece(&mut Body::UntilClose).expect("the beginning");
+            client
+        })
+        .collect();
+    let mut client = Http2Client::connect(gateway.proxy);
+    for _ in 0..20 {
+        let answer = client.send("POST", "/echo", &[("authorization", &token)], b"hello").expect("an answer");
+        assert_eq!(answer.text(), "hello");
+    }
+    assert_eq!(stub.connections(), 1);
+    drop(slow);
+}
+
+#[test]
+fn an_upgrade_is_not_for_such_a_backend() {
+    let stub = Http2Stub::start(Manners::default(), echo);
+    let (gateway, _issuer) = before(&stub, |setup| setup);
+    let fields = [("Authorization", &*token()), ("Connection", "Upgrade"), ("Upgrade", "websocket")];
+    let mut client = Client::connect(gateway.proxy);
+    let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    client.send(format!("GET /socket HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
+    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert!(!stub.head_of("/socket").headers.contains_key("upgrade"));
+}
+
+#[test]
+fn a_backend_that_does_not_speak_it_is_a_failure_that_is_told() {
+    let backend = crate::support::upstream::Upstream::echo();
+    let issuer = Issuer::of(rsa());
+    let gateway = Setup::run()
+        .env("AUTHENTICATION_PUBLIC_KEYS", format!("[{}]", issuer.url(JWKS)))
+        .env("METAGATE_UPSTREAM__URL", backend.url())
+        .env("METAGATE_UPSTREAM__PROTOCOL", "http2")
+        .env("METAGATE_UPSTREAM__RESPONSE_TIMEOUT", "1s")
+        .start();
+    gateway.wait_ready();
+    let status = gateway.get_as(&Token::user(), "/x").status;
+    assert!([502, 504].contains(&status), "{status}");
+    let mut client = Http2Client::connect(gateway.proxy);
+    let (answer, _) = client.open("GET", "/x", &[("authorization", &token())], true);
+    let answer = client.wait(async { whole(answer.await.expect("an answer")).await }).expect("whole");
+    assert!([502, 504].contains(&answer.status));
+}
