@@ -271,19 +271,30 @@ fn a_client_that_gives_up_ends_the_upstream_request() {
 
 #[test]
 fn a_body_that_is_reset_never_arrives_as_a_whole() {
-    let stage = Stage::plain(|setup| setup);
+    let upstream = Upstream::scripted(|exchange| {
+        if exchange.request.head.target().starts_with("/early") {
+            exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")?;
+        }
+        exchange.read_body()?;
+        Ok(Next::Close)
+    });
+    let stage = Stage::with(Issuer::of(rsa()), upstream, |setup| setup);
     let token = bearer(&Token::bot());
-    for reason in [h2::Reason::NO_ERROR, h2::Reason::CANCEL, h2::Reason::INTERNAL_ERROR] {
-        let path = format!("/{}", u32::from(reason));
+    let reasons = [h2::Reason::NO_ERROR, h2::Reason::CANCEL, h2::Reason::INTERNAL_ERROR];
+    let paths = ["/late", "/early"].into_iter().flat_map(|path| reasons.map(|reason| (path, reason)));
+    for (path, reason) in paths {
+        let path = format!("{path}/{}", u32::from(reason));
         let mut client = Http2Client::connect(stage.gateway.proxy);
-        let (_answer, mut body) = client.open("POST", &path, &[("authorization", &token)], false);
+        let (answer, mut body) = client.open("POST", &path, &[("authorization", &token)], false);
         body.send_data(Bytes::from_static(b"half"), false).expect("room");
         stage.upstream.wait_for("half of the body", |all| {
             all.iter().any(|r| r.head.target() == path && r.body == b"half").then_some(())
         });
+        if path.starts_with("/early") {
+            client.wait(answer).expect("an answer while the request goes on");
+        }
         body.send_reset(reason);
         assert_eq!(stage.gateway.audit_of(&path)["complete"], false);
-        // Its upstream connection is gone, so nothing more can come.
         assert_eq!(client.send("GET", "/x", &[], b"").expect("an answer").status, 401);
     }
     assert!(
