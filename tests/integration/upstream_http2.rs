@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use h2::Reason;
 use http::{HeaderMap, HeaderValue, Response};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::support::eventually;
 use crate::support::gateway::{Gateway, Setup, text};
@@ -170,13 +170,13 @@ fn a_stream_that_is_refused_is_tried_again_and_one_that_fails_is_not() {
 
 #[test]
 fn no_more_streams_than_the_backend_allows() {
-    let open = Arc::new(Notify::new());
+    let open = Arc::new(Semaphore::new(0));
     let held = open.clone();
     let stub = Http2Stub::start(Manners { max_streams: Some(2), ..Manners::default() }, move |arrived| {
         let held = held.clone();
         async move {
             if arrived.request.uri().path() == "/held" {
-                held.notified().await;
+                let _permit = held.acquire().await.expect("an open semaphore");
             }
             echo(arrived).await;
         }
@@ -197,7 +197,7 @@ fn no_more_streams_than_the_backend_allows() {
         eventually("the request to arrive", || (stub.order().len() == 2 + count).then_some(()));
     }
     assert_eq!(stub.connections(), 3, "two on each");
-    open.notify_waiters();
+    open.add_permits(1);
     for mut client in held {
         assert_eq!(client.answer().expect("an answer").status, 200);
     }
@@ -268,7 +268,7 @@ fn a_client_that_leaves_resets_its_stream_and_no_other() {
     eventually("the second request", || (stub.order().len() == 2).then_some(()));
     drop(leaving);
     waiting.wait(gone.notified());
-    open.notify_waiters();
+    open.notify_one();
     assert_eq!(other.answer().expect("an answer").status, 200);
     assert_eq!(stub.connections(), 1);
 }
