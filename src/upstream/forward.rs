@@ -191,7 +191,12 @@ impl Upstream {
             && response.status() != StatusCode::SWITCHING_PROTOCOLS
             && !lifetime.is_zero();
         let lease = reusable.then(|| Lease::Http1 { sender, pool: self.clone(), request, lifetime });
-        response.map(|incoming| AnswerBody::new(incoming, lease, false, self.target.idle_timeout))
+        let mut answer =
+            response.map(|incoming| AnswerBody::new(incoming, lease, false, self.target.idle_timeout));
+        // What is forwarded has our own version (RFC 9110 section 6.2): 1.0 would end the client's
+        // connection with the answer.
+        *answer.version_mut() = Version::HTTP_11;
+        answer
     }
 }
 

@@ -193,7 +193,11 @@ fn an_answer_has_one_framing() {
         // The strict reader refuses two framings in one head.
         match client.answer() {
             Ok(answer) if answer.status == 502 => assert!(bytes.contains("Content-Length: 3"), "{bytes:?}"),
-            Ok(answer) => assert_eq!(answer.text(), body, "{bytes:?}"),
+            Ok(answer) => {
+                assert_eq!(answer.text(), body, "{bytes:?}");
+                let start = &answer.head.start;
+                assert!(start.starts_with("HTTP/1.1 "), "{start} is not ours");
+            }
             Err(error) => panic!("{bytes:?}: {error}"),
         }
     }
