@@ -1,0 +1,81 @@
+"""The forms that most cases of HTTP/1.1 have: bytes that are refused, and bytes that pass."""
+
+from harness.cases import Suite, expect
+
+from .wire import Client, Ended
+
+SUITE = Suite("http1")
+case = SUITE.case
+
+# What a server may say to a message that is not what the RFC allows; 408 waits for the rest of one.
+REFUSALS = (400, 405, 408, 411, 413, 414, 417, 421, 426, 431, 501, 505)
+
+
+def refused(section, what, bytes_, statuses=REFUSALS, closes=True):
+    """Answered with one of these, or closed; nothing whole reaches the backend, nor what follows.
+
+    `closes`: whether the connection must end, because its framing is lost; None where it may.
+    """
+
+    @case(section, f"refuses {what}")
+    def _(stage):
+        with Client(stage) as client:
+            # What is smuggled, if the bytes are read in another way.
+            client.send(bytes_ + (b"GET PATH/smuggled HTTP/1.1\r\nFIELDS\r\n" if closes else b""))
+            try:
+                answer = client.answer(method="HEAD" if bytes_.startswith(b"HEAD ") else "GET")
+                expect(answer.status in statuses, f"one of {statuses}, not {answer.status}")
+                if closes:
+                    expect(client.ended(), "an end after the refusal")
+                elif closes is False:
+                    client.goes_on()
+            except Ended:
+                expect(closes is not False, "an answer, not an end")
+            whole = [it for it in client.arrived() + client.arrived(client.path + "/smuggled") if it.complete]
+            expect(not whole, f"nothing at the backend, not {whole}")
+
+
+def passes(section, what, bytes_, holds=None, status=200, closes=False, method="GET"):
+    """Answered so; the backend gets one request, of which this holds; the connection goes on or ends."""
+
+    @case(section, what)
+    def _(stage):
+        with Client(stage) as client:
+            client.send(bytes_)
+            try:
+                answer = client.answer(method)
+            except Ended:
+                raise AssertionError("an answer, not an end") from None
+            expect(answer.status == status, f"{status}, not {answer.status}")
+            request = stage.backend.wait(client.path)
+            expect(request is not None, "the whole request at the backend")
+            expect(len(client.arrived()) == 1, f"one request at the backend, not {len(client.arrived())}")
+            if holds:
+                expect(holds(request), f"another request at the backend: {request}")
+            if closes:
+                expect(client.ended(), "an end")
+            else:
+                client.goes_on()
+
+
+def either(section, what, bytes_, holds=None, statuses=REFUSALS, closes=None):
+    """What the RFC leaves open: refused, or one request that can be read in one way only.
+
+    `closes`: whether the connection must end all the same.
+    """
+
+    @case(section, what)
+    def _(stage):
+        with Client(stage) as client:
+            client.send(bytes_)
+            try:
+                status = client.answer().status
+            except Ended:
+                status = 400
+            expect(status in (200, *statuses), f"200 or one of {statuses}, not {status}")
+            got = client.arrived()
+            expect(len(got) == (status == 200), f"{status}, but {len(got)} requests at the backend")
+            if status == 200 and holds:
+                expect(holds(got[0]), f"another request at the backend: {got[0]}")
+            if closes:
+                expect(client.ended(), "an end")
