@@ -11,6 +11,7 @@ use http::HeaderName;
 use metagate::backend::Backend;
 use metagate::challenge;
 use metagate::decision::Reason;
+use metagate::metrics::Metrics;
 use metagate::outbound_head::{Authorization, IdentityNames, OutboundHead};
 
 fn read(path: &str) -> String {
@@ -201,16 +202,104 @@ fn every_reason_has_a_line_in_troubleshooting() {
 }
 
 #[test]
-fn links_of_the_readme_lead_somewhere() {
-    let readme = read("README.md");
-    let links = readme.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+fn every_metric_has_a_row_in_the_operations() {
+    let operations = read("docs/operations.md");
+    let metrics = Metrics::new();
+    let text = metrics.encode();
     let mut seen = 0;
-    for link in links.filter(|link| !link.starts_with("http")) {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/").to_owned() + link;
-        assert!(fs::exists(&path).unwrap(), "{link}");
+    for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').expect("a name and a type");
+        let name = match kind {
+            "counter" => format!("{name}_total"),
+            "info" => format!("{name}_info"),
+            _ => name.to_owned(),
+        };
+        assert!(operations.contains(&format!("| `{name}` | {kind} |")), "{name}, a {kind}");
         seen += 1;
     }
-    assert!(seen > 5);
+    assert!(seen > 10, "only {seen} metrics were found");
+}
+
+const DOCUMENTS: [&str; 12] = [
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "docs/architecture.md",
+    "docs/configuration.md",
+    "docs/decisions.md",
+    "docs/forward-auth.md",
+    "docs/operations.md",
+    "docs/providers.md",
+    "docs/rules.md",
+    "docs/threat-model.md",
+];
+
+/// The headings of a document, as links name them.
+fn anchors(document: &str) -> Vec<String> {
+    let mut fenced = false;
+    let headings = document.lines().filter(|line| {
+        fenced ^= line.starts_with("```");
+        !fenced && line.starts_with('#')
+    });
+    let anchor = |heading: &str| -> String {
+        let text = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = text.chars().filter(|c| c.is_alphanumeric() || "-_ ".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn links_of_the_documents_lead_somewhere() {
+    let mut seen = 0;
+    for name in DOCUMENTS {
+        let document = read(name);
+        let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+        for link in document.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.starts_with("http") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let path = match file {
+                "" => name.to_owned(),
+                file => format!("{folder}/{file}").trim_start_matches('/').to_owned(),
+            };
+            let whole = concat!(env!("CARGO_MANIFEST_DIR"), "/").to_owned() + &path;
+            assert!(fs::exists(&whole).unwrap(), "{name}: {link}");
+            let there = anchor.is_empty() || anchors(&read(&path)).iter().any(|found| found == anchor);
+            assert!(there, "{name}: {link}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "only {seen} links were found");
+}
+
+/// What two people write at the same place is easily kept twice.
+#[test]
+fn nothing_stands_twice_in_a_document() {
+    for name in DOCUMENTS {
+        let document = read(name);
+        let mut headings = BTreeSet::new();
+        let mut section = "";
+        for line in document.lines().filter(|line| line.starts_with("## ") || line.starts_with("### ")) {
+            if line.starts_with("## ") {
+                section = line;
+            }
+            // A changelog has the same headings for each version.
+            assert!(headings.insert((section, line)), "{name}: {line}");
+        }
+        let mut rows = BTreeSet::new();
+        for line in document.lines().filter(|line| line.starts_with("| ") && line.len() > 60) {
+            assert!(rows.insert(line), "{name}: {line}");
+        }
+    }
+    let numbers = read("docs/decisions.md");
+    let numbers =
+        numbers.lines().filter_map(|line| line.strip_prefix("## ")?.split('.').next()?.parse().ok());
+    let numbers: Vec<usize> = numbers.collect();
+    assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>());
+    assert!(numbers.len() > 20);
 }
 
 /// Every set of rules is a whole configuration, whose tests pass and leave no rule out.
