@@ -8,7 +8,7 @@ mod client;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
@@ -228,11 +228,37 @@ impl Exchange {
     }
 }
 
+/// What a request came to, in the words of the audit trail, the metrics and the status page.
+struct Outcome<'a> {
+    decision: &'static str,
+    reason: Option<&'static str>,
+    detail: Option<&'static str>,
+    rule: Option<&'a str>,
+    issuer: Option<&'a str>,
+    principal: Option<&'a str>,
+    method: &'a str,
+    path: Cow<'a, str>,
+}
+
 impl Drop for Exchange {
     fn drop(&mut self) {
         let duration = self.started.elapsed();
+        let outcome = self.outcome();
+        self.remember(&outcome);
+        self.record(&outcome, duration);
+        let labels = RequestLabels {
+            decision: outcome.decision,
+            reason: outcome.reason.unwrap_or_default(),
+            issuer: outcome.issuer.unwrap_or_default().to_owned(),
+            rule: outcome.rule.unwrap_or_default().to_owned(),
+        };
+        self.ledger.metrics.request(&labels, duration);
+    }
+}
+
+impl Exchange {
+    fn outcome(&self) -> Outcome<'_> {
         let denial = self.denial.as_ref();
-        let reason = denial.map(|denial| denial.reason.as_str());
         // Of a refusal that is only reported, the rule that would refuse and not the one that allowed.
         let rule = denial
             .map_or(self.rule, |denial| denial.rule)
@@ -243,50 +269,63 @@ impl Drop for Exchange {
             .and_then(|denial| denial.entry)
             .and_then(|entry| self.ledger.entries.get(entry))
             .map(AsRef::as_ref);
-        let issuer = token.map(VerifiedToken::entry).or(judged);
-        let refused = self.refused_token.as_ref();
-        let decision = self.decision();
         let (method, path) = match self.unread.as_deref() {
             Some((method, path)) => (&**method, &**path),
             None => (self.method.as_str(), self.target.path()),
         };
-        let path = shortened(path);
-        let client = self.user_agent.as_ref().and_then(|value| client::products(value.as_bytes()));
-        let principal = token.map(VerifiedToken::principal).or(self.system.then_some("datahub-system"));
-        if let Some(reason) = reason {
-            self.ledger.refusals.add(Refusal {
-                time: self.time,
-                request_id: self.request_id.clone(),
-                method: refusals::shortened(self.method.as_str()),
-                path: refusals::shortened(&path),
-                status: self.status.map(|status| status.as_u16()),
-                decision,
-                reason,
-                detail: denial.and_then(|denial| denial.detail),
-                rule: rule.map(Into::into),
-                principal: principal.map(refusals::shortened),
-                issuer: issuer.map(Into::into),
-                source_address: self.source,
-            });
+        Outcome {
+            decision: self.decision(),
+            reason: denial.map(|denial| denial.reason.as_str()),
+            detail: denial.and_then(|denial| denial.detail),
+            rule,
+            issuer: token.map(VerifiedToken::entry).or(judged),
+            principal: token.map(VerifiedToken::principal).or(self.system.then_some("datahub-system")),
+            method,
+            path: shortened(path),
         }
+    }
+
+    /// For the status page.
+    fn remember(&self, outcome: &Outcome<'_>) {
+        let Some(reason) = outcome.reason else { return };
+        self.ledger.refusals.add(Refusal {
+            time: self.time,
+            request_id: self.request_id.clone(),
+            method: refusals::shortened(outcome.method),
+            path: refusals::shortened(&outcome.path),
+            status: self.status.map(|status| status.as_u16()),
+            decision: outcome.decision,
+            reason,
+            detail: outcome.detail,
+            rule: outcome.rule.map(Into::into),
+            principal: outcome.principal.map(refusals::shortened),
+            issuer: outcome.issuer.map(Into::into),
+            source_address: self.source,
+        });
+    }
+
+    fn record(&self, outcome: &Outcome<'_>, duration: Duration) {
+        let token = self.token.as_deref();
+        let refused = self.refused_token.as_ref();
+        let client = self.user_agent.as_ref().and_then(|value| client::products(value.as_bytes()));
         self.ledger.audit.add(&AuditRecord {
             time: self.time,
             event: "request",
             request_id: &self.request_id,
             trace_id: self.trace_id.as_deref(),
             via: self.via,
-            decision,
-            reason,
-            detail: denial.and_then(|denial| denial.detail),
-            rule,
+            decision: outcome.decision,
+            reason: outcome.reason,
+            detail: outcome.detail,
+            rule: outcome.rule,
             status: self.status.map(|status| status.as_u16()),
             complete: self.complete,
-            method,
-            path: &path,
-            principal,
+            method: outcome.method,
+            path: &outcome.path,
+            principal: outcome.principal,
             claimed_subject: refused.and_then(|refused| refused.subject.as_deref()),
             token_class: token.map(|token| token.class().as_str()),
-            issuer,
+            issuer: outcome.issuer,
             kid: token.and_then(VerifiedToken::kid).or(refused.and_then(|refused| refused.kid.as_deref())),
             token_fingerprint: token
                 .map(|token| token.fingerprint().short())
@@ -297,13 +336,6 @@ impl Drop for Exchange {
             request_bytes: self.request.as_ref().map_or(0, |request| request.bytes()),
             response_bytes: self.response_bytes,
         });
-        let labels = RequestLabels {
-            decision,
-            reason: reason.unwrap_or_default(),
-            issuer: issuer.unwrap_or_default().to_owned(),
-            rule: rule.unwrap_or_default().to_owned(),
-        };
-        self.ledger.metrics.request(&labels, duration);
     }
 }
 

@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 
 use crate::challenge::Wording;
 use crate::config::Config;
-use crate::decision::{Denial, Gate, Reason};
+use crate::decision::{Denial, Gate, Permit, Reason};
 use crate::exchange::{Exchange, Ledger};
 use crate::keys::Keys;
 use crate::numeric_date::NumericDate;
@@ -83,6 +83,18 @@ pub enum Door {
     ForwardAuth,
 }
 
+/// A request that may go on, with all that is known of it.
+struct Judged {
+    exchange: Exchange,
+    facts: RequestFacts,
+    permit: Permit,
+    head: Parts,
+    body: Incoming,
+    ahead: ReadAhead,
+    manner: Manner,
+    peer: Peer,
+}
+
 impl Gateway {
     /// Serves one request.
     pub async fn serve(
@@ -94,7 +106,7 @@ impl Gateway {
         if peer.door == Door::ForwardAuth {
             return Ok(self.answer_proxy(peer, request).await);
         }
-        let (mut head, mut body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
         let http2 = head.version == Version::HTTP_2;
         let id = self.request_id(&head.headers);
         let mut exchange = Exchange::begin(
@@ -140,6 +152,14 @@ impl Gateway {
                 .refuse(exchange, Denial::new(Reason::PayloadTooLarge), body, &head.headers, manner)
                 .await);
         }
+        let judged = Judged { exchange, facts, permit, head, body, ahead, manner, peer };
+        Ok(self.forward(upstream, judged).await)
+    }
+
+    /// The second half of the way: upstream, and the answer.
+    async fn forward(&self, upstream: &Arc<Upstream>, judged: Judged) -> Response<ObservedBody> {
+        let Judged { mut exchange, facts, permit, mut head, body, ahead, manner, peer } = judged;
+        let http2 = manner.http2;
 
         // Upstream.
         let until = self.end_of(&permit);
@@ -150,7 +170,7 @@ impl Gateway {
             from_http2(&mut fields, &head.uri);
         }
         if let Err(reason) = self.head.rewrite(&mut fields, &facts, &permit, peer.address, peer.tls) {
-            return Ok(self.refuse(exchange, Denial::new(reason), body, &fields, manner).await);
+            return self.refuse(exchange, Denial::new(reason), body, &fields, manner).await;
         }
         set_request_id(&mut fields, exchange.request_id());
         if let Some(upgrade) = &upgrade {
@@ -179,7 +199,7 @@ impl Gateway {
                     Failure::Answer(reason) => (Denial::new(reason), leaves_a_body(reason)),
                     Failure::BrokenRequest => (broken_body(), true),
                 };
-                return Ok(respond::refusal(exchange, denial, &self.wording, Manner { close, ..manner }));
+                return respond::refusal(exchange, denial, &self.wording, Manner { close, ..manner });
             }
         };
         if let Some(until) = until {
@@ -187,7 +207,7 @@ impl Gateway {
         }
         let switches = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
         if let (Some(upgrade), true) = (upgrade, switches) {
-            return Ok(upgrade.switch(upstream, exchange, answer, until));
+            return upgrade.switch(upstream, exchange, answer, until);
         }
         // To an HTTP/1 client, trailers that were not announced are not sent.
         let announced = if trailers && !http2 { answer.headers().get(TRAILER).cloned() } else { None };
@@ -195,7 +215,7 @@ impl Gateway {
         if let Some(announced) = announced {
             answer.headers_mut().insert(TRAILER, announced);
         }
-        Ok(respond::relay(exchange, answer))
+        respond::relay(exchange, answer)
     }
 
     fn facts(&self, head: &Parts, source: Option<IpAddr>) -> Result<RequestFacts, RequestFault> {

@@ -144,11 +144,13 @@ impl Metrics {
             audit_dropped: Counter::default(),
             panics: Counter::default(),
         };
-        metrics.register();
+        metrics.register_requests();
+        metrics.register_keys();
+        metrics.register_process();
         metrics
     }
 
-    fn register(&mut self) {
+    fn register_requests(&mut self) {
         let registry = &mut self.registry;
         registry.register("requests", "Requests by how they ended", self.requests.clone());
         registry.register(
@@ -173,7 +175,10 @@ impl Metrics {
             "Answers of the backend by status code",
             self.upstream_responses.clone(),
         );
-        registry.register("connections", "Open client connections", self.connections.clone());
+    }
+
+    fn register_keys(&mut self) {
+        let registry = &mut self.registry;
         registry.register("jwks_keys", "Usable keys of a key source", self.jwks_keys.clone());
         registry.register_with_unit(
             "jwks_last_success_timestamp",
@@ -209,6 +214,11 @@ impl Metrics {
             "1 while the revocation list in force is the one in the file, 0 while that is refused",
             self.revocations_in_force.clone(),
         );
+    }
+
+    fn register_process(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("connections", "Open client connections", self.connections.clone());
         registry.register(
             "config_reloads",
             "Configurations and certificates that were read again, by result",

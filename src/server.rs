@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::admin::{self, Console, LastReload, Outcome};
+use crate::admin::{self, Console, LastReload, Outcome, ReloadRequest};
 use crate::audit::{AuditTrail, AuditWriter};
 use crate::challenge;
 use crate::config::{Config, Listen, Loaded};
@@ -27,6 +27,7 @@ use crate::decision::Reason;
 use crate::gateway::{Clock, Door};
 use crate::keys::KeysError;
 use crate::metrics::Metrics;
+use crate::refusals::Refusals;
 use crate::tls::{self, TlsError};
 
 mod activation;
@@ -197,9 +198,7 @@ pub async fn run(
     serving.spawn(health::serve(listener(listeners.health, "health")?, process.clone()));
     let (ask, asked) = mpsc::channel(16);
     if let Some(admin) = listeners.admin {
-        let of = process.clone();
-        let overview = Box::new(move || of.overview());
-        let console = Console { overview, reload: ask, refusals: lasting.refusals.clone() };
+        let console = console(&process, ask, lasting.refusals.clone());
         serving.spawn(admin::serve(listener(admin, "admin")?, Arc::new(console)));
     }
     let mut reloading = JoinSet::new();
@@ -227,6 +226,11 @@ pub async fn run(
     drop(process);
     finish(writer).await;
     Ok(())
+}
+
+fn console(process: &Arc<Process>, reload: mpsc::Sender<ReloadRequest>, refusals: Arc<Refusals>) -> Console {
+    let process = process.clone();
+    Console { overview: Box::new(move || process.overview()), reload, refusals }
 }
 
 fn listener(listener: StdListener, name: &'static str) -> io::Result<TcpListener> {
