@@ -255,7 +255,7 @@ fn verify(judges: &Judges<'_>, token: &BearerToken, steps: &mut Steps) -> Result
     let Some(entry) = gate.trust.get(index) else {
         return Err(refuse(steps, "issuer", TokenFault::UntrustedIssuer, None));
     };
-    let claimed = parsed.issuer_hint().ok().flatten().unwrap_or("none").to_owned();
+    let claimed = parsed.issuer_hint().ok().flatten().unwrap_or("none");
     steps.pass("issuer", format!("iss {claimed} is judged by the entry {}", entry.name));
     let ring = keys.ring();
     let set = ring.sets.get(index).and_then(Option::as_deref);
@@ -287,18 +287,22 @@ fn verify(judges: &Judges<'_>, token: &BearerToken, steps: &mut Steps) -> Result
             };
             let denial = refuse(steps, step, fault, Some(index));
             if matches!(fault, TokenFault::KeysUnavailable | TokenFault::UnknownKey) {
-                for source in keys.status().iter().filter(|source| source.entry == entry.name) {
-                    let state =
-                        source.failure.clone().unwrap_or_else(|| format!("{} keys", source.usable.len()));
-                    steps.0.push(Step {
-                        name: "source",
-                        passed: source.failure.is_none(),
-                        detail: format!("{}: {state}", source.name),
-                    });
-                }
+                state_of_sources(keys, &entry.name, steps);
             }
             Err(denial)
         }
+    }
+}
+
+/// Why there may be no key: what each source of the entry has.
+fn state_of_sources(keys: &Keys, entry: &str, steps: &mut Steps) {
+    for source in keys.status().iter().filter(|source| &*source.entry == entry) {
+        let state = source.failure.clone().unwrap_or_else(|| format!("{} keys", source.usable.len()));
+        steps.0.push(Step {
+            name: "source",
+            passed: source.failure.is_none(),
+            detail: format!("{}: {state}", source.name),
+        });
     }
 }
 
@@ -345,6 +349,8 @@ fn print(steps: &Steps, decided: &Result<Permit, Denial>, wording: &Wording, as_
         let row = challenge::row(denial.reason);
         (denial, row, challenge::body(row.status, wording.message(denial)))
     });
+    let reported = decided.as_ref().ok().and_then(Permit::would_deny);
+    let reported = reported.map(|denial| (denial, challenge::row(denial.reason)));
     if as_json {
         let steps: Vec<_> = steps
             .0
@@ -352,15 +358,25 @@ fn print(steps: &Steps, decided: &Result<Permit, Denial>, wording: &Wording, as_
             .map(|step| json!({"step": step.name, "passed": step.passed, "detail": step.detail}))
             .collect();
         let answer = refused.map(|(denial, row, body)| json!({"status": row.status.as_u16(), "reason": denial.reason.as_str(), "body": body}));
-        println!("{:#}", json!({"steps": steps, "allowed": decided.is_ok(), "answer": answer}));
+        let would_deny = reported
+            .map(|(denial, row)| json!({"status": row.status.as_u16(), "reason": denial.reason.as_str()}));
+        println!(
+            "{:#}",
+            json!({"steps": steps, "allowed": decided.is_ok(), "answer": answer, "wouldDeny": would_deny})
+        );
         return;
     }
     for Step { name, passed, detail } in &steps.0 {
         println!("{} {name}: {detail}", if *passed { "ok    " } else { "FAILED" });
     }
-    match refused {
-        None => println!("allowed: the request is forwarded"),
-        Some((denial, row, body)) => {
+    match (refused, reported) {
+        (None, None) => println!("allowed: the request is forwarded"),
+        (None, Some((denial, row))) => println!(
+            "allowed only because refusals are reported and not carried out: it would be refused: {}  reason={}",
+            row.status.as_u16(),
+            denial.reason.as_str()
+        ),
+        (Some((denial, row, body)), _) => {
             println!("refused: {} {body}  reason={}", row.status.as_u16(), denial.reason.as_str())
         }
     }

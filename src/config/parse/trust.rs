@@ -239,16 +239,18 @@ fn issuer_entry(entry: &Section<'_>, inherited: &Inherited, place: &Place<'_>) -
         // The mapping goes before the claims, so inheriting it would undo what the entry says.
         rules.principal = PrincipalRules { claims, mapping: None, style: rules.principal.style };
     }
-    if rules.audiences.is_empty() && !entry.has_secret("sharedSecret") {
+    let keys = keys?;
+    let upstreams_own = is_upstreams_own(&keys, place);
+    // A backend that signs tokens signs them for itself.
+    if rules.audiences.is_empty() && !entry.has_secret("sharedSecret") && !upstreams_own {
         let message =
             "no audience is bound: a token that this issuer made for any other service is accepted too";
         entry.report.warn(&entry.path("audiences"), message, "add `audiences: [<client id>]`");
     }
-    let keys = keys?;
     let optional = entry.read("optional", values::boolean);
     Some(TrustEntry {
         name: name?,
-        optional: optional.unwrap_or_else(|| is_upstreams_own(&keys, place)),
+        optional: optional.unwrap_or(upstreams_own),
         algorithms,
         rules,
         ca_file: entry.file("caFile").or_else(|| inherited.ca_file.clone()),

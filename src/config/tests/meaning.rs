@@ -186,6 +186,18 @@ openmetadata: {keyId: Gb389a-9f76-gdjs-a92j-0242bk94356}
 }
 
 #[test]
+fn a_backend_signs_for_itself_alone() {
+    for (key_url, expected) in [
+        ("http://10.0.0.1:8585/jwks", &[][..]),
+        ("https://a.example/jwks", &["authentication.issuers[0].audiences"][..]),
+    ] {
+        let text =
+            format!("authentication:\n  issuers: [{{name: a, issuer: a, publicKeyUrls: '{key_url}'}}]\n");
+        assert_eq!(warnings(&file(&text).with(&[UPSTREAM]).loaded()), expected, "{key_url}");
+    }
+}
+
+#[test]
 fn names_of_issuers_that_nobody_has_and_audiences_that_bind_nobody() {
     let text = "
 authentication:

@@ -51,6 +51,34 @@ fn it_says_its_version_and_its_commands() {
     }
 }
 
+/// Who reads "allowed" below a step that failed wants to know why.
+#[test]
+fn explain_says_what_goes_on_only_because_refusals_are_reported() {
+    for (mode, code, expected) in [
+        ("report", 0, "allowed only because refusals are reported and not carried out"),
+        ("enforce", 1, "refused: 401"),
+    ] {
+        let explain = |more: &[&str]| {
+            let words =
+                [&["explain", "--path", "/api/v1/tables", "--token-file", "/dev/null"], more].concat();
+            Setup::command(&words)
+                .env("METAGATE_UPSTREAM__URL", "http://127.0.0.1:9")
+                .env("METAGATE_AUTHORIZATION__MODE", mode)
+                .env("AUTHENTICATION_PUBLIC_KEYS", "[http://127.0.0.1:9/jwks]")
+                .finish()
+        };
+        let finished = explain(&[]);
+        assert_eq!(finished.code, Some(code), "{}", finished.stderr);
+        let last = finished.stdout.lines().last().unwrap_or_default();
+        assert!(last.starts_with(expected) && last.ends_with("reason=missing_token"), "{}", finished.stdout);
+        let answer: serde_json::Value =
+            serde_json::from_str(&explain(&["--json"]).stdout).expect("one JSON document");
+        let key = if mode == "report" { "wouldDeny" } else { "answer" };
+        assert_eq!(answer[key]["reason"], "missing_token");
+        assert_eq!(answer["allowed"], mode == "report");
+    }
+}
+
 #[test]
 fn bad_usage_is_exit_code_2() {
     for arguments in
