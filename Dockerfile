@@ -50,7 +50,8 @@ COPY --from=builder /metagate /metagate
 # A number and not a name: Kubernetes can verify runAsNonRoot only for a numeric user.
 USER 65532:65532
 
-# 8685: the proxy. 8686: /livez, /readyz, /metrics.
+# 8685: the proxy. 8686: /livez, /readyz, /metrics. The status page (8687) is on the container's own
+# loopback and is not published.
 EXPOSE 8685 8686
 
 # The signal that starts a drain.
