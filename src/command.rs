@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,6 +9,11 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{self, Flags, Loaded, Sources};
+
+/// `println!` that is no crash where the reader has gone.
+macro_rules! say {
+    ($($words:tt)*) => { $crate::command::say(format_args!($($words)*)) };
+}
 
 mod check;
 mod config_command;
@@ -116,8 +122,9 @@ pub fn main() -> ExitCode {
         Command::Config(command) => config_command::run(&command),
         Command::Health(arguments) => health::run(&arguments),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "metagate", &mut io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "metagate", &mut script);
+            write_out(&String::from_utf8_lossy(&script))
         }
     };
     match result {
@@ -145,6 +152,12 @@ fn write_out(text: &str) -> Result<(), Failure> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => Ok(result?),
+    }
+}
+
+fn say(line: fmt::Arguments<'_>) {
+    if let Err(Failure::Other(error)) = write_out(&format!("{line}\n")) {
+        eprintln!("error: {error}");
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Ok(loaded) => loaded,
         Err(errors) if arguments.json => {
             let errors: Vec<_> = errors.iter().map(|error| json!({"level": "error", "path": error.path, "message": error.message, "help": error.help, "origin": error.origin.as_ref().map(ToString::to_string)})).collect();
-            println!("{:#}", json!({"findings": errors, "sources": []}));
+            say!("{:#}", json!({"findings": errors, "sources": []}));
             return Err(Failure::Code(2));
         }
         Err(errors) => return Err(Failure::Config(errors)),

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{ConfigArguments, Failure, load};
+use super::{ConfigArguments, Failure, load, write_out};
 use crate::config::{self, Flags};
 
 #[derive(Debug, Subcommand)]
@@ -15,8 +15,7 @@ pub(super) enum Command {
 
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
     match command {
-        Command::Print(arguments) => print!("{}", config::print(&load(arguments, Flags::default())?)),
-        Command::Schema => println!("{:#}", config::schema()),
+        Command::Print(arguments) => write_out(&config::print(&load(arguments, Flags::default())?)),
+        Command::Schema => write_out(&format!("{:#}\n", config::schema())),
     }
-    Ok(())
 }

@@ -165,27 +165,25 @@ fn cases(issuer: &Issuer) -> Vec<Case> {
 }
 
 fn print_guide(proxy: SocketAddr, health: SocketAddr, cases: &[Case]) {
-    println!(
-        "metagate listens on http://{proxy} in front of a sample backend. Paste into another terminal:\n"
-    );
+    say!("metagate listens on http://{proxy} in front of a sample backend. Paste into another terminal:\n");
     let mut printed = Vec::new();
     for (name, token) in cases.iter().filter_map(|case| case.token.as_ref()) {
         if !printed.contains(name) {
-            println!("{name}={token}");
+            say!("{name}={token}");
             printed.push(name);
         }
     }
     for Case { title, method, path, token, status } in cases {
-        println!("\n# {title}: {status}");
+        say!("\n# {title}: {status}");
         let method = if *method == "GET" { String::new() } else { format!("-X {method} ") };
         let header = token
             .as_ref()
             .map(|(name, _)| format!("-H \"Authorization: Bearer ${name}\" "))
             .unwrap_or_default();
-        println!("curl -i {method}{header}http://{proxy}{path}");
+        say!("curl -i {method}{header}http://{proxy}{path}");
     }
-    println!("\n# what was counted\ncurl -s http://{health}/metrics | grep requests_total");
-    println!("\nEvery request leaves one audit record here. Ctrl-C ends it.\n");
+    say!("\n# what was counted\ncurl -s http://{health}/metrics | grep requests_total");
+    say!("\nEvery request leaves one audit record here. Ctrl-C ends it.\n");
 }
 
 /// Sends every request and counts those that are answered otherwise than promised.
@@ -201,7 +199,7 @@ async fn try_each(proxy: SocketAddr, health: SocketAddr, cases: &[Case]) -> usiz
         }
         let answered = request.send().await.map(|answer| answer.status().as_u16());
         let good = matches!(answered, Ok(answered) if answered == *status);
-        println!("{}: {title}: {answered:?}", if good { "ok" } else { "FAILED" });
+        say!("{}: {title}: {answered:?}", if good { "ok" } else { "FAILED" });
         failed += usize::from(!good);
     }
     failed

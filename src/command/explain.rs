@@ -360,24 +360,24 @@ fn print(steps: &Steps, decided: &Result<Permit, Denial>, wording: &Wording, as_
         let answer = refused.map(|(denial, row, body)| json!({"status": row.status.as_u16(), "reason": denial.reason.as_str(), "body": body}));
         let would_deny = reported
             .map(|(denial, row)| json!({"status": row.status.as_u16(), "reason": denial.reason.as_str()}));
-        println!(
+        say!(
             "{:#}",
             json!({"steps": steps, "allowed": decided.is_ok(), "answer": answer, "wouldDeny": would_deny})
         );
         return;
     }
     for Step { name, passed, detail } in &steps.0 {
-        println!("{} {name}: {detail}", if *passed { "ok    " } else { "FAILED" });
+        say!("{} {name}: {detail}", if *passed { "ok    " } else { "FAILED" });
     }
     match (refused, reported) {
-        (None, None) => println!("allowed: the request is forwarded"),
-        (None, Some((denial, row))) => println!(
+        (None, None) => say!("allowed: the request is forwarded"),
+        (None, Some((denial, row))) => say!(
             "allowed only because refusals are reported and not carried out: it would be refused: {}  reason={}",
             row.status.as_u16(),
             denial.reason.as_str()
         ),
         (Some((denial, row, body)), _) => {
-            println!("refused: {} {body}  reason={}", row.status.as_u16(), denial.reason.as_str())
+            say!("refused: {} {body}  reason={}", row.status.as_u16(), denial.reason.as_str())
         }
     }
 }

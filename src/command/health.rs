@@ -35,11 +35,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let answer = runtime()?.block_on(ask(url.clone()));
     match answer {
         Ok((true, text)) => {
-            println!("{}", text.trim());
+            say!("{}", text.trim());
             Ok(())
         }
         Ok((false, text)) => {
-            println!("{}", text.trim());
+            say!("{}", text.trim());
             Err(Failure::Code(1))
         }
         Err(error) => Err(Failure::Other(format!("{url}: {error}"))),

@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let loaded = load(&arguments.config, Flags::default())?;
     let sources = fetch(&loaded.config)?;
     if arguments.json {
-        println!("{:#}", Value::from_iter(sources.iter().map(|source| source.to_json(SystemTime::now()))));
+        say!("{:#}", Value::from_iter(sources.iter().map(|source| source.to_json(SystemTime::now()))));
     } else {
         sources.iter().for_each(print_source);
     }
@@ -42,15 +42,15 @@ pub(super) fn fetch(config: &Config) -> Result<Vec<SourceStatus>, Failure> {
 }
 
 fn print_source(source: &SourceStatus) {
-    println!("{}  {}", source.entry, source.name);
+    say!("{}  {}", source.entry, source.name);
     if let Some(failure) = &source.failure {
-        println!("  failed: {failure}");
+        say!("  failed: {failure}");
     }
     for line in times(source, SystemTime::now()) {
-        println!("  {line}");
+        say!("  {line}");
     }
     for key in &source.usable {
-        println!(
+        say!(
             "  usable   kid={}  {}  {} bits  {}",
             key.kid().unwrap_or("-"),
             key.kty(),
@@ -59,7 +59,7 @@ fn print_source(source: &SourceStatus) {
         );
     }
     for SkippedKey { kid, fault } in &source.skipped {
-        println!("  not used kid={}  {fault}", kid.as_deref().unwrap_or("-"));
+        say!("  not used kid={}  {fault}", kid.as_deref().unwrap_or("-"));
     }
 }
 

@@ -69,18 +69,18 @@ fn print_table(routes: &RouteTable, as_json: bool) {
                 "source": dormant.row.source.to_string(), "why": &*dormant.why})
         });
         let dormant: Vec<_> = dormant.collect();
-        println!("{:#}", json!({"rows": rows, "dormant": dormant, "default": Route::Protected.as_str()}));
+        say!("{:#}", json!({"rows": rows, "dormant": dormant, "default": Route::Protected.as_str()}));
         return;
     }
     let width = routes.rows().iter().map(|row| row.pattern.to_string().len()).max().unwrap_or_default();
     for (at, row) in routes.rows().iter().enumerate() {
         let case = if row.pattern.path().ignores_case() { " (letter case is ignored)" } else { "" };
         let (route, pattern) = (row.route.as_str(), row.pattern.to_string());
-        println!("{:>3}  {route:<9}  {pattern:<width$}  {}{case}", at + 1, row.source);
+        say!("{:>3}  {route:<9}  {pattern:<width$}  {}{case}", at + 1, row.source);
     }
-    println!("     protected  everything else");
+    say!("     protected  everything else");
     for dormant in routes.dormant() {
-        println!("not in force: {}: {}", dormant.row, dormant.why);
+        say!("not in force: {}: {}", dormant.row, dormant.why);
     }
 }
 
@@ -100,7 +100,7 @@ fn print_request(gate: &Gate, request: &str, facts: Result<&RequestFacts, &Denia
     if as_json {
         let reading = |(path, row): (String, Option<usize>)| json!({"path": path, "row": numbered(row).map(|(at, row)| row_json(at, row))});
         let readings: Vec<_> = readings.map(reading).collect();
-        println!(
+        say!(
             "{:#}",
             json!({"request": request.to_string(), "route": routed.route.as_str(),
                 "row": numbered(routed.row).map(|(at, row)| row_json(at, row)),
@@ -108,14 +108,14 @@ fn print_request(gate: &Gate, request: &str, facts: Result<&RequestFacts, &Denia
         );
         return;
     }
-    println!("{request}");
+    say!("{request}");
     for (path, row) in readings {
         match numbered(row) {
-            Some((at, row)) => println!("  read as {path}: row {}, {row}", at + 1),
-            None => println!("  read as {path}: no row"),
+            Some((at, row)) => say!("  read as {path}: row {}, {row}", at + 1),
+            None => say!("  read as {path}: no row"),
         }
     }
-    println!("{meaning}");
+    say!("{meaning}");
 }
 
 fn print_refusal(gate: &Gate, request: &str, denial: &Denial, as_json: bool) {
@@ -124,12 +124,12 @@ fn print_refusal(gate: &Gate, request: &str, denial: &Denial, as_json: bool) {
     let (status, detail) = (challenge::row(denial.reason).status.as_u16(), denial.detail);
     if as_json {
         let refused = json!({"status": status, "reason": reason, "message": message, "detail": detail});
-        println!("{:#}", json!({"request": request, "refused": refused}));
+        say!("{:#}", json!({"request": request, "refused": refused}));
         return;
     }
     let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
-    println!("{request}");
-    println!("refused: {status} {message}{detail}  reason={reason}");
+    say!("{request}");
+    say!("refused: {status} {message}{detail}  reason={reason}");
 }
 
 pub(super) fn row_json(at: usize, row: &RouteRow) -> Value {

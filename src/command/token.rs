@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{Failure, explain::read_token};
+use super::{Failure, explain::read_token, write_out};
 use crate::jose::{JoseFault, UnverifiedToken};
 
 #[derive(Debug, Subcommand)]
@@ -28,8 +28,7 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
         };
         Failure::Other(format!("this is no token that metagate could verify: {why}"))
     })?;
-    print!("{}", entries(&token));
-    Ok(())
+    write_out(&entries(&token))
 }
 
 /// Entries that revoke this token alone, and those that would revoke more, switched off.

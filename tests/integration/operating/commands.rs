@@ -79,6 +79,35 @@ fn explain_says_what_goes_on_only_because_refusals_are_reported() {
     }
 }
 
+/// `metagate routes | head`.
+#[test]
+fn a_reader_who_has_seen_enough_is_no_failure() {
+    for words in [
+        &["routes"][..],
+        &["routes", "GET", "/x", "--json"],
+        &["config", "print"],
+        &["config", "schema"],
+        &["completions", "bash"],
+        &["check", "--offline"],
+        &["explain", "--path", "/x", "--token-file", "/dev/null"],
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_metagate"))
+            .args(words)
+            .env_clear()
+            .env("METAGATE_UPSTREAM__URL", "http://127.0.0.1:9")
+            .env("AUTHENTICATION_PUBLIC_KEYS", "[http://127.0.0.1:9/jwks]")
+            .stdout(writer)
+            .output()
+            .expect("metagate runs");
+        // 1: without a token `explain` says no, and that is what it ends with.
+        let expected = i32::from(words.first() == Some(&"explain"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*said), (Some(expected), ""), "{words:?}");
+    }
+}
+
 #[test]
 fn bad_usage_is_exit_code_2() {
     for arguments in
