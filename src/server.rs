@@ -129,6 +129,16 @@ pub struct Process {
 }
 
 impl Process {
+    fn new(metrics: Arc<Metrics>, first: Arc<Generation>) -> Self {
+        Self {
+            metrics,
+            current: ArcSwap::new(first),
+            draining: AtomicBool::new(false),
+            started: SystemTime::now(),
+            last_reload: Mutex::default(),
+        }
+    }
+
     /// Whether new requests are welcome: there are keys, and no end is near.
     pub fn is_ready(&self) -> bool {
         self.has_keys() && !self.draining.load(Ordering::Relaxed)
@@ -185,13 +195,7 @@ pub async fn run(
     let workers = Workers::start(&lasting.cells, &metrics)?;
     first.enter(None, &lasting);
     metrics.config_is_good(true);
-    let process = Arc::new(Process {
-        metrics,
-        current: ArcSwap::new(first),
-        draining: AtomicBool::new(false),
-        started: SystemTime::now(),
-        last_reload: Mutex::default(),
-    });
+    let process = Arc::new(Process::new(metrics, first));
 
     let doors = Doors::open(listeners.proxy, listeners.forward_auth)?;
     let mut serving = JoinSet::new();

@@ -238,18 +238,7 @@ fn verify(judges: &Judges<'_>, token: &BearerToken, steps: &mut Steps) -> Result
         .map_err(|fault| refuse(steps, "token", fault.into(), None))?;
     let header = parsed.header().clone();
     let kid = header.kid.as_deref();
-    steps.pass(
-        "token",
-        format!(
-            "{} bytes, alg {}, kid {}, typ {}, fingerprint {}",
-            token.as_str().len(),
-            header.algorithm,
-            // Whoever made the token chose these: nothing in them reaches the terminal as it is.
-            kid.unwrap_or("none").escape_debug(),
-            header.token_type.as_deref().unwrap_or("none").escape_debug(),
-            parsed.fingerprint().short()
-        ),
-    );
+    steps.pass("token", shape(&parsed, token.as_str().len()));
     let index =
         trust::entry_for(&parsed, &gate.trust).map_err(|fault| refuse(steps, "issuer", fault, None))?;
     let Some(entry) = gate.trust.get(index) else {
@@ -292,6 +281,19 @@ fn verify(judges: &Judges<'_>, token: &BearerToken, steps: &mut Steps) -> Result
             Err(denial)
         }
     }
+}
+
+fn shape(token: &UnverifiedToken<'_>, length: usize) -> String {
+    let header = token.header();
+    // Whoever made the token chose these: nothing in them reaches the terminal as it is.
+    let safe = |text: &Option<Box<str>>| text.as_deref().unwrap_or("none").escape_debug().to_string();
+    format!(
+        "{length} bytes, alg {}, kid {}, typ {}, fingerprint {}",
+        header.algorithm,
+        safe(&header.kid),
+        safe(&header.token_type),
+        token.fingerprint().short()
+    )
 }
 
 /// Why there may be no key: what each source of the entry has.

@@ -188,7 +188,7 @@ openmetadata: {keyId: Gb389a-9f76-gdjs-a92j-0242bk94356}
 #[test]
 fn a_backend_signs_for_itself_alone() {
     for (key_url, expected) in [
-        ("http://10.0.0.1:8585/jwks", &[][..]),
+        ("https://10.0.0.1:8585/jwks", &[][..]),
         ("https://a.example/jwks", &["authentication.issuers[0].audiences"][..]),
     ] {
         let text =
