@@ -4,8 +4,12 @@
 //! draft sections 5 and 6. A server may read a request in a way of its own, so everything that has
 //! more than one reading is [`Graphql::Unreadable`]: a rule says what becomes of it.
 
+use std::fmt;
+
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::RequestFacts;
@@ -39,6 +43,28 @@ struct Asked {
     #[serde(alias = "doc_id")]
     document_id: Option<Value>,
     query_id: Option<Value>,
+}
+
+/// The same as a member of a batch: serde would take a list of values for a request too, which no
+/// server does.
+struct Member(Asked);
+
+impl<'de> Deserialize<'de> for Member {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OfObject;
+        impl<'de> Visitor<'de> for OfObject {
+            type Value = Asked;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Asked, A::Error> {
+                Asked::deserialize(MapAccessDeserializer::new(members))
+            }
+        }
+        deserializer.deserialize_map(OfObject).map(Self)
+    }
 }
 
 /// Their names in a query string.
@@ -114,9 +140,9 @@ fn in_json(body: &[u8]) -> Result<Vec<GraphqlOperation>, &'static str> {
         let asked: Asked = serde_json::from_slice(body).map_err(|_| NOT_JSON)?;
         return operations(&asked);
     }
-    let batch: Vec<Asked> = serde_json::from_slice(body).map_err(|_| NOT_JSON)?;
+    let batch: Vec<Member> = serde_json::from_slice(body).map_err(|_| NOT_JSON)?;
     let mut all = Vec::new();
-    for asked in &batch {
+    for Member(asked) in &batch {
         all.extend(operations(asked)?);
         if all.len() > MAX_OPERATIONS {
             return Err("graphql: too many operations");

@@ -12,6 +12,10 @@ use crate::request::{Graphql, GraphqlOperation, RequestFacts, parameters};
 /// The most combinations of parameters that rules ask for.
 const MAX_COMBINATIONS: usize = 16;
 
+/// The most views of one request. Its parts multiply: 2 KiB of GraphQL, a path with parameters and
+/// a query can have a million, and every rule is asked for each.
+const MAX_VIEWS: usize = 4096;
+
 /// One way to read a request.
 pub(in crate::decision) struct View<'v> {
     pub(in crate::decision) path: &'v [u8],
@@ -45,7 +49,11 @@ impl<'v> Views<'v> {
     /// # Errors
     /// There are too many, which no client has a reason for.
     pub(in crate::decision) fn of(policy: &'v Policy, facts: &'v RequestFacts) -> Result<Self, &'static str> {
-        Ok(Self { parameters: combinations(policy, facts)?, asked: asked(policy, facts) })
+        let views = Self { parameters: combinations(policy, facts)?, asked: asked(policy, facts) };
+        match facts.path.all().count() * views.parameters.len() * views.asked.len() <= MAX_VIEWS {
+            true => Ok(views),
+            false => Err("it can be read in too many ways"),
+        }
     }
 
     pub(in crate::decision) fn all<'a>(&'a self, facts: &'a RequestFacts) -> impl Iterator<Item = View<'a>> {

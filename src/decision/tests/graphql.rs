@@ -167,3 +167,18 @@ fn bodies_are_asked_for_where_a_rule_needs_them() {
     assert!(!asks(&expression("claims.isBot"), "/x", token()));
     assert!(!asks(&with_rules(Vec::new()), "/api/graphql", token()));
 }
+
+/// Little of everything is much of it all together, and no client sends it.
+#[test]
+fn a_request_that_can_be_read_in_a_great_many_ways_is_refused() {
+    let fields: String = (0..100).map(|field| format!(" f{field}")).collect();
+    let long = |operations: usize| {
+        let operations: String = (0..operations).map(|at| format!(" query o{at} {{ ...F }}")).collect();
+        format!("fragment F on Q {{{fields} }}{operations}")
+    };
+    let gate = with_rules(vec![rule(&["mutation"], &["remove*"], role("Admin"))]);
+    assert!(document(&gate, &long(1), &[]));
+    assert!(document(&gate, &long(40), &[]));
+    let denial = sent(&gate, &json!({"query": long(64)}), &["Admin"]).unwrap_err();
+    assert_eq!((denial.rule, denial.detail), (None, Some("it can be read in too many ways")));
+}

@@ -130,6 +130,9 @@ fn every_member_of_a_batch_is_told() {
         json!([{"query": "{ a }"}, {}]),
         json!([{"query": "{ a }"}, 5]),
         json!([[{"query": "{ a }"}]]),
+        // The values of a request without their names.
+        json!([["{ a }", null, null, null, null, null]]),
+        json!(["{ a }", null, null, null, null, null]),
         json!([{"query": "{ a }"}, {"query": "{"}]),
         json!(vec![json!({"query": "{ a }"}); 100]),
     ] {
