@@ -116,7 +116,7 @@ fn denied(c: &mut Criterion) {
                 &target,
                 Version::HTTP_11,
                 &fields(None),
-                &[],
+                Backend::Generic.habits(),
                 std::net::IpAddr::from([127, 0, 0, 1]),
             )
             .err()
@@ -249,7 +249,7 @@ fn facts(token: Option<&str>, target: &'static str) -> RequestFacts {
         &target,
         Version::HTTP_11,
         &fields(token),
-        &[],
+        Backend::Generic.habits(),
         std::net::IpAddr::from([127, 0, 0, 1]),
     )
     .expect("a plain request")

@@ -1,5 +1,7 @@
 //! What metagate knows about the backends it stands in front of, as data.
 
+use crate::request::Habits;
+
 mod datahub;
 mod openmetadata;
 mod preset;
@@ -86,6 +88,15 @@ impl Backend {
             (Self::DataHubGms, Granted::System) => datahub::IDENTITY_FIELDS,
             _ => &[],
         }
+    }
+
+    /// What reading a request depends on.
+    pub const fn habits(self) -> Habits {
+        let rewrites = match self {
+            Self::DataHubFrontend => datahub::FRONTEND_REWRITES,
+            Self::Generic | Self::OpenMetadata | Self::DataHubGms => &[],
+        };
+        Habits { session_cookies: self.session_cookies(), rewrites }
     }
 
     /// Cookies that hold a login and are dropped from a request that brings a bearer token: this

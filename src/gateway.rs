@@ -219,9 +219,8 @@ impl Gateway {
     }
 
     fn facts(&self, head: &Parts, source: Option<IpAddr>) -> Result<RequestFacts, RequestFault> {
-        let cookies = self.gate.backend.session_cookies();
-        let facts =
-            RequestFacts::read(&head.method, &head.uri, head.version, &head.headers, cookies, source)?;
+        let habits = self.gate.backend.habits();
+        let facts = RequestFacts::read(&head.method, &head.uri, head.version, &head.headers, habits, source)?;
         self.head.judge_connection(&head.headers)?;
         Ok(facts)
     }

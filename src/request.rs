@@ -47,6 +47,16 @@ pub struct RequestFacts {
     pub graphql: Option<Graphql>,
 }
 
+/// What reading a request depends on about the backend. By default, nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Habits {
+    /// Names of cookies that are a login.
+    pub session_cookies: &'static [&'static str],
+    /// Where the backend is a proxy itself: what a path begins with, behind any base path, and what
+    /// is sent on in its place.
+    pub rewrites: &'static [(&'static str, &'static str)],
+}
+
 /// The methods that are judged and forwarded; what `Allow` says to every other one.
 pub const METHODS: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
@@ -76,14 +86,14 @@ impl RequestFacts {
         target: &Uri,
         version: Version,
         fields: &HeaderMap,
-        session_cookies: &[&str],
+        habits: Habits,
         source_ip: impl Into<Option<IpAddr>>,
     ) -> Result<Self, RequestFault> {
         judge_method(method)?;
         judge_framing(version, fields)?;
         judge_field_names(fields)?;
         let (host, target_host) = judge_host(target, version, fields)?;
-        let path = PathReadings::of(target)?;
+        let path = PathReadings::of(target)?.behind(habits.rewrites)?;
         let credentials = Credentials::read(fields)?;
         Ok(Self {
             method: method.clone(),
@@ -92,7 +102,7 @@ impl RequestFacts {
             target_host,
             credentials,
             impersonates: fields.contains_key("x-impersonate-user"),
-            has_session_cookie: has_cookie(fields, session_cookies),
+            has_session_cookie: has_cookie(fields, habits.session_cookies),
             source_ip: source_ip.into(),
             graphql: None,
         })

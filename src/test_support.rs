@@ -321,7 +321,7 @@ pub(crate) fn facts_of(
         &Uri::try_from(path).unwrap(),
         Version::HTTP_11,
         &fields,
-        backend.session_cookies(),
+        backend.habits(),
         std::net::IpAddr::from([192, 0, 2, 1]),
     )
 }

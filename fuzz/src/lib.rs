@@ -12,7 +12,7 @@ use metagate::claims;
 use metagate::decision::{Caller, Route};
 use metagate::jose::{Algorithm, KeyDialect, KeyFamily, KeySet, ParsedKeys, UnverifiedToken};
 use metagate::policy::{Budget, Expression, PathPattern, Place, Subject};
-use metagate::request::{Credentials, Graphql, PathReadings, RequestFacts};
+use metagate::request::{Credentials, Graphql, Habits, PathReadings, RequestFacts};
 
 #[allow(dead_code, reason = "what is only compared with a real container is used in servlet_paths.rs")]
 #[path = "../../tests/differential/servlet.rs"]
@@ -109,7 +109,8 @@ pub fn request_target(data: &[u8]) {
     }
     let mut fields = HeaderMap::new();
     fields.insert("host", HeaderValue::from_static("a.example"));
-    let read = |target| RequestFacts::read(&Method::GET, target, Version::HTTP_11, &fields, &[], PEER);
+    let read =
+        |target| RequestFacts::read(&Method::GET, target, Version::HTTP_11, &fields, Habits::default(), PEER);
     if let Ok(facts) = read(&target) {
         let route = world::gate(Backend::Generic, &["/**"]).route(&facts);
         assert_eq!(route == Route::Public, path.is_plain());
@@ -164,8 +165,8 @@ pub fn decision(data: &[u8]) {
     let fields = world::fields(rest);
     for backend in Backend::ALL {
         for version in [Version::HTTP_11, Version::HTTP_2] {
-            let cookies = backend.session_cookies();
-            let Ok(facts) = RequestFacts::read(&method, &target, version, &fields, cookies, PEER) else {
+            let habits = backend.habits();
+            let Ok(facts) = RequestFacts::read(&method, &target, version, &fields, habits, PEER) else {
                 continue;
             };
             let gate = world::preset_gate(backend, &Place::default());
@@ -198,7 +199,8 @@ pub fn graphql(data: &[u8]) {
         let mut fields = HeaderMap::new();
         fields.insert("content-type", HeaderValue::from_static(content_type));
         fields.insert("host", HeaderValue::from_static("a.example"));
-        let read = RequestFacts::read(&Method::POST, &target, Version::HTTP_11, &fields, &[], PEER);
+        let read =
+            RequestFacts::read(&Method::POST, &target, Version::HTTP_11, &fields, Habits::default(), PEER);
         let Ok(facts) = read else { continue };
         let Graphql::Operations(operations) = Graphql::read(&facts, &fields, body) else { continue };
         assert!((1..=64).contains(&operations.len()));

@@ -18,7 +18,7 @@ use metagate::jose::{Algorithm, AlgorithmSet, KeySet, UnverifiedToken, Verificat
 use metagate::numeric_date::NumericDate;
 use metagate::outbound_head::{Authorization, IdentityNames, OutboundHead};
 use metagate::policy::{Place, Policy, Route, RouteTable};
-use metagate::request::{Credentials, RequestFacts};
+use metagate::request::{Credentials, Habits, RequestFacts};
 use metagate::trust::{self, TrustedIssuer};
 
 pub const MAX_BYTES: usize = 16 * 1024;
@@ -172,7 +172,8 @@ pub fn facts(method: &str, target: &str, fields: &HeaderMap) -> RequestFacts {
     fields.insert("host", HeaderValue::from_static("a.example"));
     let method = Method::from_bytes(method.as_bytes()).expect("a method");
     let target = Uri::try_from(target).expect("a target");
-    RequestFacts::read(&method, &target, Version::HTTP_11, &fields, &[], PEER).expect("a good request")
+    RequestFacts::read(&method, &target, Version::HTTP_11, &fields, Habits::default(), PEER)
+        .expect("a good request")
 }
 
 /// Leave for this caller.
@@ -265,8 +266,8 @@ pub fn assert_one_login(backend: Backend, fields: &HeaderMap) {
     sent.remove("host");
     sent.insert("host", HeaderValue::from_static("a.example"));
     let target = Uri::from_static("/x");
-    let cookies = backend.session_cookies();
-    let Ok(facts) = RequestFacts::read(&Method::GET, &target, Version::HTTP_11, &sent, cookies, PEER) else {
+    let habits = backend.habits();
+    let Ok(facts) = RequestFacts::read(&Method::GET, &target, Version::HTTP_11, &sent, habits, PEER) else {
         return;
     };
     head(backend).rewrite(&mut sent, &facts, &permit(Caller::Anonymous), PEER, false).expect("plain names");
@@ -278,7 +279,11 @@ pub fn assert_one_login(backend: Backend, fields: &HeaderMap) {
                 let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
                 let mut names =
                     text.split(';').map(|cookie| cookie.split('=').next().unwrap_or_default().trim());
-                assert!(cookies.is_empty() || !names.any(|name| cookies.contains(&name)), "{text}");
+                assert!(
+                    habits.session_cookies.is_empty()
+                        || !names.any(|name| habits.session_cookies.contains(&name)),
+                    "{text}"
+                );
             }
         }
         _ => {}

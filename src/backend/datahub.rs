@@ -50,6 +50,10 @@ pub(super) const FRONTEND_ROUTES: &[PresetRow] = &[
     public("GET /**", "conf/routes, /*path: index.html or an asset"),
 ];
 
+/// What the frontend makes of a path before it asks GMS (`Application.mapPath`).
+pub(super) const FRONTEND_REWRITES: &[(&str, &str)] =
+    &[("/api/gms", ""), ("/api/v2/graphql", "/api/graphql")];
+
 const LOGIN: &str = "conf/routes, login flow";
 
 /// Fields that GMS believes about who is asking (CVE-2023-25559: in any case). Its own services,

@@ -219,8 +219,8 @@ pub(super) fn read_request(
     let target: Uri = path.parse().map_err(|_| bad_target("the path is no request target"))?;
     fields.insert(HOST, HeaderValue::from_static("localhost"));
     let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let cookies = gate.backend.session_cookies();
-    Ok(RequestFacts::read(method, &target, Version::HTTP_11, &fields, cookies, source)?)
+    let habits = gate.backend.habits();
+    Ok(RequestFacts::read(method, &target, Version::HTTP_11, &fields, habits, source)?)
 }
 
 fn bad_target(why: &'static str) -> Denial {

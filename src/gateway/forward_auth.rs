@@ -77,9 +77,9 @@ impl Gateway {
         if let Some(host) = asked.host {
             head.headers.insert(HOST, host);
         }
-        let cookies = self.gate.backend.session_cookies();
+        let habits = self.gate.backend.habits();
         let facts =
-            RequestFacts::read(&asked.method, &asked.target, head.version, &head.headers, cookies, source)?;
+            RequestFacts::read(&asked.method, &asked.target, head.version, &head.headers, habits, source)?;
         // The proxy would forward both, and the backend may prefer the one that nobody judged.
         if facts.has_session_cookie && !matches!(facts.credentials, Credentials::Missing) {
             return Err(RequestFault::AmbiguousCredentials.into());

@@ -15,6 +15,8 @@ pub struct PathReadings {
     raw: PathAndQuery,
     /// The readings that differ from the raw path. Mostly none.
     others: Vec<Box<[u8]>>,
+    /// What a backend that is a proxy itself asks for in its turn. Mostly none.
+    rewritten: Vec<Box<[u8]>>,
 }
 
 const BAD: RequestFault = RequestFault::BadTarget("path is ambiguous or malformed");
@@ -31,7 +33,18 @@ impl PathReadings {
             return Err(BAD);
         }
         let others = readings(raw.path().as_bytes())?;
-        Ok(Self { raw: raw.clone(), others })
+        Ok(Self { raw: raw.clone(), others, rewritten: Vec::new() })
+    }
+
+    /// The same for a backend that sends a path on with another beginning: rules about what lies
+    /// behind it are about the path that arrives there too. Routes are the backend's own and are not.
+    pub(super) fn behind(mut self, rewrites: &[(&str, &str)]) -> Result<Self, RequestFault> {
+        for (from, to) in rewrites {
+            let found = self.all().filter_map(|path| rewritten(path, from, to).transpose());
+            let found = found.collect::<Result<Vec<_>, _>>()?;
+            self.rewritten.extend(found);
+        }
+        Ok(self)
     }
 
     /// The path and query as they came: what is forwarded.
@@ -46,7 +59,8 @@ impl PathReadings {
 
     /// Every reading, the raw one first.
     pub fn all(&self) -> impl Iterator<Item = &[u8]> {
-        std::iter::once(self.raw.path().as_bytes()).chain(self.others.iter().map(AsRef::as_ref))
+        let others = self.others.iter().chain(&self.rewritten);
+        std::iter::once(self.raw.path().as_bytes()).chain(others.map(AsRef::as_ref))
     }
 
     /// Whether there is only one way to read it. Only such a path can be on an open route.
@@ -123,6 +137,18 @@ fn readings(raw: &[u8]) -> Result<Vec<Box<[u8]>>, RequestFault> {
         add(reading);
     }
     Ok(others)
+}
+
+/// A reading with `to` in the place of all up to and with `from`. Where nothing takes its place and
+/// the segment goes on, the rest of the segment would be a path, or even a host: no client means that.
+fn rewritten(path: &[u8], from: &str, to: &str) -> Result<Option<Box<[u8]>>, RequestFault> {
+    let found = path.windows(from.len()).position(|part| part == from.as_bytes());
+    let Some(rest) = found.and_then(|at| path.get(at + from.len()..)) else { return Ok(None) };
+    if !matches!(rest.first(), None | Some(b'/' | b';')) {
+        return if to.is_empty() { Err(BAD) } else { Ok(None) };
+    }
+    let path = [to.as_bytes(), rest].concat();
+    Ok(Some(if path.is_empty() { (*b"/").into() } else { path.into() }))
 }
 
 /// What Jersey takes for the path below a servlet's mapping: it leaves out as many characters of the

@@ -206,9 +206,9 @@ impl Walk<'_> {
         {
             fields.insert(AUTHORIZATION, value);
         }
-        let cookies = self.gate.backend.session_cookies();
+        let habits = self.gate.backend.habits();
         let (method, target) = (&test.method, &test.target);
-        let read = RequestFacts::read(method, target, Version::HTTP_11, &fields, cookies, test.source_ip);
+        let read = RequestFacts::read(method, target, Version::HTTP_11, &fields, habits, test.source_ip);
         let mut facts = match read {
             Ok(facts) => facts,
             Err(fault) => {

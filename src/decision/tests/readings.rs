@@ -143,3 +143,36 @@ fn what_is_escaped_twice_is_another_name_and_never_a_way_out() {
     listed.policy.rules[0].verdict = Verdict::Allow;
     assert!(decide(&listed, &facts, Some(verified(json!({})))).is_err());
 }
+
+/// The frontend cuts `/api/gms` off, and has a name of its own for GraphQL.
+#[test]
+fn a_rule_is_about_what_the_datahub_frontend_asks_gms_for() {
+    let frontend = |pattern: &str| Gate { backend: Backend::DataHubFrontend, ..denying(pattern) };
+    for (pattern, path) in [
+        ("/api/graphql", "/api/gms/api/graphql"),
+        ("/api/graphql", "/api/v2/graphql"),
+        ("/api/graphql", "/base/path/api/v2/graphql"),
+        ("/api/graphql", "/base/api/gms/api/graphql"),
+        ("/auth/**", "/api/gms/auth/signUp"),
+        ("/auth/**", "/api/gms//auth/signUp"),
+        ("/auth/**", "/api/gms;x/auth/signUp"),
+        ("/auth/**", "/api;x/gms/%61uth/signUp"),
+        ("/", "/api/gms"),
+    ] {
+        assert!(is_refused(&frontend(pattern), path), "{pattern} {path}");
+        assert!(!is_refused(&denying(pattern), path), "{pattern} {path}: OpenMetadata does not");
+    }
+    for path in
+        ["/api/gmsauth/signUp", "/api/gms@host.example/x", "/api/gms:1@host.example/", "/api/gms%40a/x"]
+    {
+        let asked = facts_of(Backend::DataHubFrontend, "PUT", path, &fields(&[BEARER]));
+        assert_eq!(asked.err(), Some(RequestFault::BadTarget("path is ambiguous or malformed")), "{path}");
+    }
+    for path in ["/api/v2/graphqlx", "/api/gm/auth/signUp", "/apigms/auth/signUp", "/openapi/auth/signUp"] {
+        assert!(!is_refused(&frontend("/auth/**"), path), "{path}");
+    }
+    // Routes are the frontend's own.
+    let routes = RouteTable::parse(&[(Route::Public, "GET /api/gms/health")]).unwrap();
+    let facts = facts_of(Backend::DataHubFrontend, "GET", "/api/gms/health", &fields(&[])).unwrap();
+    assert_eq!(routes.judge(&facts.method, &facts.path).route, Route::Public);
+}
