@@ -24,6 +24,9 @@ pub(super) const VARIABLES: [(&str, &[&str]); 4] = [
 
 static TRUE: std::sync::LazyLock<CelBool> = std::sync::LazyLock::new(|| CelBool::from(true));
 
+/// How many bytes of text are one step: they are copied, and what is done with them takes its time.
+const BYTES_OF_STEP: usize = 16;
+
 /// All variables of one evaluation.
 #[derive(Debug)]
 pub(super) struct Variables<'s> {
@@ -110,6 +113,7 @@ impl Members<'_> {
         match name {
             "method" => Some(text(request.method.as_str())),
             "path" => {
+                self.spend_on(self.subject.path.len());
                 Some(Box::new(CelString::from(String::from_utf8_lossy(self.subject.path).into_owned())))
             }
             "host" => Some(text(&request.host)),
@@ -129,7 +133,7 @@ impl Members<'_> {
             "class" => Some(text(token.class().as_str())),
             "issuer" => Some(text(token.entry())),
             "iss" => token.issuer().map(text),
-            "principal" => Some(text(token.principal())),
+            "principal" => Some(self.chosen(token.principal())),
             "email" => token.email().map(text),
             "roles" => self.texts(token.roles()),
             "scopes" => self.texts(token.scopes()),
@@ -146,6 +150,7 @@ impl Members<'_> {
     fn query<'v>(&self) -> Option<Box<dyn Val + 'v>> {
         let query = self.subject.request.path.path_and_query().query().unwrap_or_default();
         let mut lists: HashMap<CelMapKey<'v>, Vec<Box<dyn Val + 'v>>> = HashMap::new();
+        self.spend_on(query.len());
         for (name, value) in parameters(query)? {
             self.budget.spend(1);
             let values = lists.entry(CelMapKey::from(name.into_owned())).or_default();
@@ -159,8 +164,18 @@ impl Members<'_> {
 
     fn texts<'v>(&self, items: &'v [Box<str>]) -> Option<Box<dyn Val + 'v>> {
         self.budget.spend(u32::try_from(items.len()).unwrap_or(u32::MAX));
-        let items: Vec<_> = items.iter().map(|item| text(item)).collect();
+        let items: Vec<_> = items.iter().map(|item| self.chosen(item)).collect();
         Some(Box::new(CelList::from(items)))
+    }
+
+    /// A text that a client chose.
+    fn chosen<'v>(&self, chosen: &'v str) -> Box<dyn Val + 'v> {
+        self.spend_on(chosen.len());
+        text(chosen)
+    }
+
+    fn spend_on(&self, bytes: usize) {
+        self.budget.spend(u32::try_from(bytes / BYTES_OF_STEP).unwrap_or(u32::MAX));
     }
 
     /// A claim as CEL has it. A step for each of its parts: they are copied.
@@ -176,7 +191,7 @@ impl Members<'_> {
                 (None, Some(number)) => Box::new(CelUInt::from(number)),
                 (None, None) => Box::new(CelDouble::from(number.as_f64()?)),
             },
-            Value::String(value) => text(value),
+            Value::String(value) => self.chosen(value),
             Value::Array(items) => {
                 self.budget.spend(u32::try_from(items.len()).unwrap_or(u32::MAX));
                 let items: Option<Vec<_>> = items.iter().map(|item| self.json(item)).collect();
@@ -186,7 +201,10 @@ impl Members<'_> {
                 self.budget.spend(u32::try_from(members.len()).unwrap_or(u32::MAX));
                 let members: Option<HashMap<_, _>> = members
                     .iter()
-                    .map(|(name, value)| Some((CelMapKey::from(name.as_str()), self.json(value)?)))
+                    .map(|(name, value)| {
+                        self.spend_on(name.len());
+                        Some((CelMapKey::from(name.as_str()), self.json(value)?))
+                    })
                     .collect();
                 Box::new(CelMap::from(members?))
             }

@@ -91,7 +91,7 @@ fn what_has_no_answer_is_a_fault() {
         ("graphql.name == \"x\"", Fault::Missing),
         ("claims.text", Fault::NotBoolean),
         ("1 + 1", Fault::NotBoolean),
-        ("null", Fault::NotBoolean),
+        ("dyn(null)", Fault::NotBoolean),
         ("!claims.text", Fault::Type),
         ("claims.text > 5", Fault::Type),
         ("claims.text + 1 == 2", Fault::Type),
@@ -205,6 +205,30 @@ fn loops_cost_what_the_budget_has() {
     for text in ["claims.text.matches(\"^(a+)+$\")", "!claims.text.matches(\"^(a|a)*b$\")"] {
         assert_eq!(evaluate(text, json!({"text": "a".repeat(11_000)})), Ok(true), "{text}");
     }
+}
+
+/// A text that is looked at on every turn of a loop, at its longest.
+#[test]
+fn long_texts_cost_what_is_done_with_them() {
+    let (items, text) = (vec![1; 500], "a,".repeat(1500));
+    for expression in [
+        "claims.items.exists(x, claims.text.split(\",\").size() == 0)",
+        "claims.items.exists(x, claims.list[0].matches(\"b\"))",
+        "claims.items.exists(x, claims.map.size() == 0)",
+    ] {
+        let claims = json!({"items": items, "text": text, "list": [text], "map": {(text.clone()): 1}});
+        assert_eq!(evaluate(expression, claims), Err(Fault::Exhausted), "{expression}");
+        let short = json!({"items": items, "text": "a", "list": ["a"], "map": {"a": 1}});
+        assert_eq!(evaluate(expression, short), Ok(false), "{expression}");
+    }
+    let request = facts_of(Backend::Generic, "GET", &format!("/x?a={text}"), &fields(&[])).unwrap();
+    let token = verified(json!({"items": items}));
+    let subject = Subject { request: &request, path: b"/x", token: Some(&token), graphql: None };
+    let expression = Expression::parse("claims.items.exists(x, request.query.a.size() == 0)").unwrap();
+    assert_eq!(expression.evaluate(&subject, &Budget::default()), Err(Fault::Exhausted));
+    // And once it is nothing.
+    let claims = json!({"text": "a".repeat(12_000)});
+    assert_eq!(evaluate("claims.text.split(\"a\").all(x, x == \"\")", claims), Ok(true));
 }
 
 #[test]
