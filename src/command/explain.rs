@@ -244,7 +244,8 @@ fn verify(judges: &Judges<'_>, token: &BearerToken, steps: &mut Steps) -> Result
     let Some(entry) = gate.trust.get(index) else {
         return Err(refuse(steps, "issuer", TokenFault::UntrustedIssuer, None));
     };
-    let claimed = parsed.issuer_hint().ok().flatten().unwrap_or("none");
+    let claimed = parsed.issuer_hint().ok().flatten().unwrap_or("none").to_owned();
+    let claimed = claimed.escape_debug();
     steps.pass("issuer", format!("iss {claimed} is judged by the entry {}", entry.name));
     let ring = keys.ring();
     let set = ring.sets.get(index).and_then(Option::as_deref);
@@ -311,7 +312,8 @@ fn state_of_sources(keys: &Keys, entry: &str, steps: &mut Steps) {
 fn passed(token: &VerifiedToken, steps: &mut Steps) {
     steps.pass("signature", format!("{} by that key", token.algorithm()));
     let (class, roles) = (token.class().as_str(), token.roles().join(", "));
-    steps.pass("claims", format!("{class} {}, roles [{roles}]", token.principal()));
+    let principal = token.principal().escape_debug();
+    steps.pass("claims", format!("{class} {principal}, roles [{}]", roles.escape_debug()));
 }
 
 fn judge_revocation(

@@ -4,6 +4,7 @@ use crate::support::gateway::{Finished, Setup};
 use crate::support::issuer::{Issuer, JWKS};
 use crate::support::keys;
 use crate::support::stage::Stage;
+use crate::support::token::Token;
 use crate::support::upstream::Upstream;
 
 fn command(arguments: &[&str]) -> Finished {
@@ -117,6 +118,24 @@ fn bad_usage_is_exit_code_2() {
         assert_eq!(finished.code, Some(2), "{arguments:?}: {}", finished.stderr);
         assert!(!finished.stderr.is_empty());
     }
+}
+
+/// Whoever made the token chose what is in it, and it need not be signed by anybody.
+#[test]
+fn explain_lets_nothing_of_a_token_steer_a_terminal() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let file = directory.path().join("token").to_str().expect("a path").to_owned();
+    let hostile = "\u{1b}]0;title\u{7}\u{1b}[2J\u{9b}31m\u{202e}";
+    let token = Token::user().claim("iss", hostile.into()).claim("roles", vec![hostile].into());
+    std::fs::write(&file, token.header("kid", hostile.into()).encode()).expect("a token");
+    let issuer = Issuer::of(keys::rsa());
+    let finished = Setup::command(&["explain", "--token-file", &file, "--path", "/x"])
+        .env("AUTHENTICATION_PUBLIC_KEYS", issuer.url(JWKS))
+        .env("METAGATE_UPSTREAM__URL", "http://127.0.0.1:1")
+        .finish();
+    assert!(finished.stdout.contains("issuer: iss \\u{1b}]0;title"), "{}", finished.stdout);
+    let steers = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+    assert!(!finished.stdout.contains(steers), "{:?}", finished.stdout);
 }
 
 #[test]
