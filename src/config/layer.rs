@@ -99,7 +99,13 @@ impl Walk<'_> {
             let nested = entry.key.contains(['.', '[']);
             let below = keys::join(path, &entry.key);
             let below_schema = keys::join(schema, &entry.key);
-            let value = match keys::find(&below_schema) {
+            let known = keys::find(&below_schema);
+            if !nested && says_nothing(&below_schema, &entry.node) {
+                let message = "has no value, and a rule would be about more, or ask for less; leave it out";
+                self.error(&below, entry.key_at, message.to_owned());
+                continue;
+            }
+            let value = match known {
                 Some(key) if !nested => self.value(&below, key, &entry.node),
                 None if !nested && keys::is_section(&below_schema) => {
                     let section = self.section(&below, &below_schema, &entry.node);
@@ -230,7 +236,7 @@ impl Walk<'_> {
 
     fn claims(&mut self, path: &str, node: &Node) -> Option<Merging> {
         let Value::Map(entries) = &node.value else {
-            let message = format!("is {}, not a map from claims to lists of values", node.kind());
+            let message = format!("is {}, not a map from names to lists of values", node.kind());
             self.error(path, node.at, message);
             return None;
         };
@@ -258,6 +264,22 @@ impl Walk<'_> {
     fn error(&mut self, path: &str, at: Position, message: String) {
         self.errors.push(ConfigError::new(path, Some(self.source.at(at)), message));
     }
+}
+
+/// Whether a key of a rule is there without a value. Elsewhere that is its default; here a template
+/// that wrote nothing would widen the rule without a word.
+fn says_nothing(schema: &str, node: &Node) -> bool {
+    let part = schema.strip_prefix("authorization.rules[].");
+    let known = keys::find(schema).is_some() || keys::is_section(schema);
+    part.is_some()
+        && known
+        && match &node.value {
+            Value::Null => true,
+            Value::Scalar { text, .. } => text.is_empty(),
+            // `match: {}` says what it means: everything.
+            Value::Map(entries) => entries.is_empty() && part != Some("match"),
+            Value::List(_) => false,
+        }
 }
 
 /// In a flow list `[GET,PUT /docs]` the comma ends an item. A route has a path, so one without ends

@@ -133,6 +133,15 @@ fn rule(entry: &Section<'_>) -> Rule {
         entry.missing("name", "a rule needs a name", help);
     }
     let matching = entry.section("match");
+    for name in ["methods", "paths", "hosts", "issuers"] {
+        if matching.list(name, |_| Ok(())).is_some_and(|items| items.is_empty()) {
+            matching.error_with_help(
+                name,
+                "is an empty list: nothing could match",
+                "left out, it stands for all",
+            );
+        }
+    }
     Rule {
         name: entry.read("name", values::name).unwrap_or_default(),
         matching: Matching {
@@ -201,6 +210,8 @@ fn verdict(entry: &Section<'_>) -> Verdict {
         }
         (Some(_), None) => Verdict::Allow,
         (_, Some(requirement)) => Verdict::Require(Box::new(requirement)),
+        // What it says cannot be read.
+        (None, None) if entry.in_error("action") => Verdict::Deny,
         // A verified token, and what `when` says.
         (None, None) if entry.text("when").is_some() || entry.in_error("when") => {
             Verdict::Require(Box::default())

@@ -12,23 +12,11 @@ pub(super) fn warn(root: &Section<'_>, backend: Backend, policy: &Policy) {
     let section = root.section("authorization");
     let entries = section.entries("rules");
     for (index, (rule, entry)) in policy.rules.iter().zip(&entries).enumerate() {
-        warn_of_empty_lists(entry);
         warn_of_report_mode(entry, rule);
         let earlier = policy.rules.get(..index).unwrap_or_default();
         warn_of_shadow(entry, rule, earlier);
         warn_of_paths(root, backend, entry, rule);
         warn_of_open_routes(policy, entry, rule);
-    }
-}
-
-/// An empty list looks like "none" and means "all".
-fn warn_of_empty_lists(entry: &Section<'_>) {
-    let matching = entry.section("match");
-    for name in ["methods", "paths", "hosts", "issuers"] {
-        if matching.list(name, |_| Ok(())).is_some_and(|items| items.is_empty()) {
-            let message = format!("is an empty list, which stands for all {name}");
-            entry.report.warn(&matching.path(name), message, "leave the key out, or name them");
-        }
     }
 }
 

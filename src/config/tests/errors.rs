@@ -258,7 +258,7 @@ fn rules_that_say_nothing_or_two_things() {
         "authorization.rules[2].name @ 5:14 | `a` is the name of another rule",
         "authorization.rules[2].require.anyRole @ 5:36 | is an empty list",
         "authorization.rules[3].when @ 6:23 | `claim` is unknown; there are claims, request",
-        "authorization.rules[4].require @ 7:7 | the rule says nothing",
+        "authorization.rules[4].require @ 7:17 | has no value",
         "authorization.rules[5].require.claims @ 8:35 | `x` has an empty list of values",
         "authorization.rules[6].requires @ 9:17 | unknown key; did you mean `require`?",
         "authorization.rules[7].match.methods @ 10:35 | item 1: `get` is not one of GET",
@@ -268,6 +268,49 @@ fn rules_that_say_nothing_or_two_things() {
     ] {
         assert_error(&errors, expected);
     }
+}
+
+/// A template that writes nothing must not widen a rule, as leaving the key out would.
+#[test]
+fn a_key_of_a_rule_without_a_value_is_an_error() {
+    let errors = file(
+        "authorization:
+  rules:
+    - {name: a, match: {graphql: {}}, action: allow}
+    - {name: b, match: {graphql: }, action: allow}
+    - {name: c, match: , action: allow}
+    - {name: d, match: {paths: , methods: [GET]}, action: allow}
+    - {name: e, match: {paths: [], methods: [], hosts: [], issuers: []}, action: allow}
+    - {name: f, match: {query: {}}, action: allow}
+    - {name: g, require: {anyRole: , principals: [ada]}}
+    - {name: h, require: {claims: {}, principals: [ada]}}
+    - {name: i, require: {principals: [ada]}, when: ''}
+    - {name: j, action: Allow}
+    - {name: k, match: {}, action: deny, mode: ~}
+",
+    )
+    .with(&[KEYS_URL, UPSTREAM])
+    .errors();
+    for expected in [
+        "authorization.rules[0].match.graphql @ 3:25 | has no value",
+        "authorization.rules[1].match.graphql @ 4:25 | has no value",
+        "authorization.rules[2].match @ 5:17 | has no value",
+        "authorization.rules[3].match.paths @ 6:25 | has no value",
+        "authorization.rules[4].match.paths @ 7:32 | is an empty list",
+        "authorization.rules[4].match.methods @ 7:45 | is an empty list",
+        "authorization.rules[4].match.hosts @ 7:56 | is an empty list",
+        "authorization.rules[4].match.issuers @ 7:69 | is an empty list",
+        "authorization.rules[5].match.query @ 8:25 | has no value",
+        "authorization.rules[6].require.anyRole @ 9:27 | has no value",
+        "authorization.rules[7].require.claims @ 10:27 | has no value",
+        "authorization.rules[8].when @ 11:47 | has no value",
+        // And not that it says nothing.
+        "authorization.rules[9].action @ 12:25 | \"Allow\" is not accepted",
+        "authorization.rules[10].mode @ 13:42 | has no value",
+    ] {
+        assert_error(&errors, expected);
+    }
+    assert_eq!(errors.len(), 14, "{errors:#?}");
 }
 
 #[test]
@@ -283,6 +326,10 @@ fn expressions_and_graphql_are_looked_at_when_they_are_loaded() {
         claims.isBot
     - {name: d, match: {graphql: {fields: []}}, action: deny}
     - {name: e, match: {graphql: {unreadable: skip}}, action: deny}
+    - {name: f, when: 1}
+    - {name: g, when: \"'true'\"}
+    - {name: h, when: '[true]'}
+    - {name: i, when: true}
 limits: {graphqlBytes: 1}
 ",
     )
@@ -296,9 +343,12 @@ limits: {graphqlBytes: 1}
         "authorization.rules[2].match.query @ 6:77 | `action` has an empty list",
         "authorization.rules[3].match.graphql.fields @ 9:43 | is an empty list",
         "authorization.rules[4].match.graphql.operations @ 10:7 | the rule does not say which operations",
-        "limits.graphqlBytes @ 11:24 | 1 is out of range",
+        "authorization.rules[5].when @ 11:23 | is neither true nor false, whatever the request is",
+        "authorization.rules[6].when @ 12:23 | is neither true nor false",
+        "authorization.rules[7].when @ 13:23 | is neither true nor false",
+        "limits.graphqlBytes @ 15:24 | 1 is out of range",
     ] {
         assert_error(&errors, expected);
     }
-    assert_eq!(errors.len(), 8, "{errors:#?}");
+    assert_eq!(errors.len(), 11, "{errors:#?}");
 }

@@ -72,6 +72,14 @@ pub(super) struct Checked {
 
 /// Looks at every part of an expression.
 pub(super) fn check(expression: &IdedExpr) -> Result<Checked, String> {
+    let never_answers = match &expression.expr {
+        Expr::Literal(literal) => !matches!(literal, LiteralValue::Boolean(_)),
+        Expr::List(_) | Expr::Map(_) => true,
+        _ => false,
+    };
+    if never_answers {
+        return Err("is neither true nor false, whatever the request is".to_owned());
+    }
     let mut walk = Walk::default();
     walk.expression(expression)?;
     Ok(walk.checked)
