@@ -7,9 +7,18 @@ use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, L
 /// The name of the variable that costs a step. No expression can spell it.
 pub(super) const STEP: &str = "@step";
 
+/// How many bytes of a text are one step: it is copied.
+const BYTES_OF_STEP: usize = 16;
+/// And of the longest text, on each turn of a loop: whatever the turn does may be done with that.
+const BYTES_OF_TURN: u32 = 256;
+
 /// How many steps are left for all expressions of one decision.
 #[derive(Debug)]
-pub struct Budget(AtomicU32);
+pub struct Budget {
+    left: AtomicU32,
+    /// The length of the longest text that was looked at.
+    longest: AtomicU32,
+}
 
 impl Budget {
     /// Far more than any rule needs: a loop over every group of a large token is a thousand.
@@ -17,19 +26,30 @@ impl Budget {
 
     /// Takes steps.
     pub fn spend(&self, steps: u32) {
-        let left = self.0.load(Ordering::Relaxed);
-        self.0.store(left.saturating_sub(steps), Ordering::Relaxed);
+        let left = self.left.load(Ordering::Relaxed);
+        self.left.store(left.saturating_sub(steps), Ordering::Relaxed);
+    }
+
+    /// Takes the steps of looking at a text that a client chose.
+    pub(super) fn spend_on_text(&self, bytes: usize) {
+        self.spend(u32::try_from(bytes / BYTES_OF_STEP).unwrap_or(u32::MAX));
+        self.longest.fetch_max(u32::try_from(bytes).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// Takes the steps of one turn of a loop.
+    pub(super) fn spend_on_turn(&self) {
+        self.spend((self.longest.load(Ordering::Relaxed) / BYTES_OF_TURN).saturating_add(1));
     }
 
     /// Whether none are left.
     pub fn is_spent(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
+        self.left.load(Ordering::Relaxed) == 0
     }
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(AtomicU32::new(Self::STEPS))
+        Self { left: AtomicU32::new(Self::STEPS), longest: AtomicU32::new(0) }
     }
 }
 

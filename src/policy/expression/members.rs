@@ -24,9 +24,6 @@ pub(super) const VARIABLES: [(&str, &[&str]); 4] = [
 
 static TRUE: std::sync::LazyLock<CelBool> = std::sync::LazyLock::new(|| CelBool::from(true));
 
-/// How many bytes of text are one step: they are copied, and what is done with them takes its time.
-const BYTES_OF_STEP: usize = 16;
-
 /// All variables of one evaluation.
 #[derive(Debug)]
 pub(super) struct Variables<'s> {
@@ -58,7 +55,7 @@ impl VariableResolver for Variables<'_> {
             "token" => &self.token,
             "graphql" => &self.graphql,
             budget::STEP => {
-                self.budget.spend(1);
+                self.budget.spend_on_turn();
                 return (!self.budget.is_spent()).then(|| CowVal::Borrowed(&*TRUE));
             }
             _ => return None,
@@ -113,7 +110,7 @@ impl Members<'_> {
         match name {
             "method" => Some(text(request.method.as_str())),
             "path" => {
-                self.spend_on(self.subject.path.len());
+                self.budget.spend_on_text(self.subject.path.len());
                 Some(Box::new(CelString::from(String::from_utf8_lossy(self.subject.path).into_owned())))
             }
             "host" => Some(text(&request.host)),
@@ -150,7 +147,7 @@ impl Members<'_> {
     fn query<'v>(&self) -> Option<Box<dyn Val + 'v>> {
         let query = self.subject.request.path.path_and_query().query().unwrap_or_default();
         let mut lists: HashMap<CelMapKey<'v>, Vec<Box<dyn Val + 'v>>> = HashMap::new();
-        self.spend_on(query.len());
+        self.budget.spend_on_text(query.len());
         for (name, value) in parameters(query)? {
             self.budget.spend(1);
             let values = lists.entry(CelMapKey::from(name.into_owned())).or_default();
@@ -170,12 +167,8 @@ impl Members<'_> {
 
     /// A text that a client chose.
     fn chosen<'v>(&self, chosen: &'v str) -> Box<dyn Val + 'v> {
-        self.spend_on(chosen.len());
+        self.budget.spend_on_text(chosen.len());
         text(chosen)
-    }
-
-    fn spend_on(&self, bytes: usize) {
-        self.budget.spend(u32::try_from(bytes / BYTES_OF_STEP).unwrap_or(u32::MAX));
     }
 
     /// A claim as CEL has it. A step for each of its parts: they are copied.
@@ -202,7 +195,7 @@ impl Members<'_> {
                 let members: Option<HashMap<_, _>> = members
                     .iter()
                     .map(|(name, value)| {
-                        self.spend_on(name.len());
+                        self.budget.spend_on_text(name.len());
                         Some((CelMapKey::from(name.as_str()), self.json(value)?))
                     })
                     .collect();

@@ -210,7 +210,7 @@ fn loops_cost_what_the_budget_has() {
 /// A text that is looked at on every turn of a loop, at its longest.
 #[test]
 fn long_texts_cost_what_is_done_with_them() {
-    let (items, text) = (vec![1; 500], "a,".repeat(1500));
+    let (items, text) = (vec![1; 800], "a,".repeat(1500));
     for expression in [
         "claims.items.exists(x, claims.text.split(\",\").size() == 0)",
         "claims.items.exists(x, claims.list[0].matches(\"b\"))",
@@ -226,9 +226,16 @@ fn long_texts_cost_what_is_done_with_them() {
     let subject = Subject { request: &request, path: b"/x", token: Some(&token), graphql: None };
     let expression = Expression::parse("claims.items.exists(x, request.query.a.size() == 0)").unwrap();
     assert_eq!(expression.evaluate(&subject, &Budget::default()), Err(Fault::Exhausted));
-    // And once it is nothing.
-    let claims = json!({"text": "a".repeat(12_000)});
-    assert_eq!(evaluate("claims.text.split(\"a\").all(x, x == \"\")", claims), Ok(true));
+    // Looked at once, and used on every turn.
+    let once = "[claims.text].exists(text, claims.items.exists(x, text.split(\",\").size() == 0))";
+    assert_eq!(evaluate(once, json!({"items": vec![1; 2000], "text": text})), Err(Fault::Exhausted));
+    assert_eq!(evaluate(once, json!({"items": vec![1; 2000], "text": "a"})), Ok(false));
+    // A list that is written as a text is no long text.
+    let groups = vec!["engineering/platform"; 400].join(",");
+    assert_eq!(
+        evaluate("claims.groups.split(\",\").exists(g, g == \"x\")", json!({"groups": groups})),
+        Ok(false)
+    );
 }
 
 #[test]
