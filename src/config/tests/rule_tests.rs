@@ -207,13 +207,12 @@ fn what_only_reports_or_cannot_match_is_warned_of() {
         "openmetadata",
         "  rules:
     - {name: a, match: {paths: [/api/v1/x]}, action: deny, mode: report}
-    - {name: b, match: {paths: [/y]}, action: deny}
 ",
     );
-    for expected in ["authorization.rules[0].mode: what `a` would refuse goes on, only logged and counted"] {
-        assert!(found.iter().any(|warning| warning == expected), "{expected}: {found:#?}");
-    }
-    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(
+        found,
+        ["authorization.rules[0].mode: what `a` would refuse goes on, only logged and counted"]
+    );
     let based = "  rules: [{name: a, match: {paths: [/api/v1/x, /catalog/api/v1/y, /**, /*/api/z]}, action: deny}]\nopenmetadata: {basePath: /catalog}\n";
     assert_eq!(
         warnings("openmetadata", based),
