@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -122,6 +122,7 @@ impl Upstream {
     ) -> Result<Response<AnswerBody>, SendError> {
         match connection {
             Connection::Http1(mut sender) => {
+                frame_body(&mut request);
                 let answered = sender.try_send_request(request);
                 let response = self.answered(answered, progress, false).await?;
                 Ok(self.answer(response, sender, progress.cloned()))
@@ -242,6 +243,14 @@ impl SendError {
             None if error.is_incomplete_message() || error.is_closed() || is_reset(&error) => Self::Closed,
             None => Self::Failed(Failure::Answer(Reason::UpstreamProtocol)),
         }
+    }
+}
+
+/// hyper sends no body with GET or HEAD that has no `Content-Length`, unless it is told to.
+fn frame_body(request: &mut Request<RequestBody>) {
+    let streams = matches!(request.body(), RequestBody::Stream { .. });
+    if streams && !request.headers().contains_key(CONTENT_LENGTH) {
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
 }
 

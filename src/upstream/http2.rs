@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::header::{HOST, HeaderValue, TE};
+use http::header::{HOST, HeaderValue, TE, TRANSFER_ENCODING};
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{Request, Uri, Version};
 use hyper::client::conn::http2::{Builder, SendRequest};
@@ -122,6 +122,8 @@ impl Shared {
 /// `Host` becomes `:authority`, and the target gets the scheme (RFC 9113 section 8.3.1). gRPC
 /// servers want to hear that trailers are understood.
 pub(super) fn to_http2(request: &mut Request<RequestBody>, scheme: Scheme, trailers: bool) -> Option<()> {
+    // There from an attempt over HTTP/1.
+    request.headers_mut().remove(TRANSFER_ENCODING);
     let authority = Authority::try_from(request.headers_mut().remove(HOST)?.as_bytes()).ok()?;
     let mut parts = Parts::default();
     parts.scheme = Some(scheme);

@@ -1,5 +1,6 @@
 //! Bodies stream both ways; nothing is collected on the way.
 
+use crate::support::http2::Http2Client;
 use crate::support::issuer::Issuer;
 use crate::support::keys;
 use crate::support::stage::Stage;
@@ -180,6 +181,26 @@ fn a_permitted_upload_that_waits_for_leave_gets_it() {
     client.send("body");
     assert_eq!(client.answer().expect("an answer").status, 200);
     assert_eq!(stage.upstream.request_to("/upload").body, b"body");
+}
+
+#[test]
+fn a_get_keeps_a_body_of_unknown_length() {
+    let stage = Stage::plain(|setup| setup);
+    let token = bearer(&Token::bot());
+    for method in ["GET", "DELETE", "OPTIONS"] {
+        let target = format!("/{method}");
+        let mut client = Client::connect(stage.gateway.proxy);
+        client.send(format!("{method} {target} HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n"));
+        client.send("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+        assert_eq!(client.answer().expect("an answer").status, 200);
+        let request = stage.upstream.request_to(&target);
+        assert_eq!((request.body.as_slice(), request.complete), (&b"hello"[..], true), "{method}");
+        assert!(request.head.problems.is_empty(), "{:?}", request.head.problems);
+    }
+    let mut client = Http2Client::connect(stage.gateway.proxy);
+    let fields = [("authorization", token.as_str())];
+    assert_eq!(client.send("GET", "/http2", &fields, b"hello").expect("an answer").status, 200);
+    assert_eq!(stage.upstream.request_to("/http2").body, b"hello");
 }
 
 #[test]
