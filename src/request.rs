@@ -90,6 +90,7 @@ impl RequestFacts {
         source_ip: impl Into<Option<IpAddr>>,
     ) -> Result<Self, RequestFault> {
         judge_method(method)?;
+        judge_length(target)?;
         judge_framing(version, fields)?;
         judge_field_names(fields)?;
         let (host, target_host) = judge_host(target, version, fields)?;
@@ -113,6 +114,12 @@ impl RequestFacts {
 /// tunnel and TRACE would send the credentials back (section 9.3.8).
 fn judge_method(method: &Method) -> Result<(), RequestFault> {
     if METHODS.contains(method) { Ok(()) } else { Err(RequestFault::MethodNotAllowed) }
+}
+
+/// [`HeadScanner`] has counted the bytes of HTTP/1; other targets come by `:path` and by a field.
+fn judge_length(target: &Uri) -> Result<(), RequestFault> {
+    let len = target.path_and_query().map_or(0, |path| path.as_str().len());
+    if len > head::MAX_TARGET { Err(RequestFault::TargetTooLong) } else { Ok(()) }
 }
 
 /// RFC 9112 section 6: at most one statement of where the body ends. [`HeadScanner`] has read the

@@ -14,7 +14,7 @@ use super::grammar::{is_tchar, token_len, value_len};
 /// The longest method. The longest that is registered has 17 bytes.
 const MAX_METHOD: usize = 32;
 /// The longest target (RFC 9110 section 4.1 recommends that 8000 bytes are supported).
-const MAX_TARGET: usize = 8192;
+pub(super) const MAX_TARGET: usize = 8192;
 /// The longest field name.
 const MAX_NAME: usize = 256;
 /// Empty lines before a request line (RFC 9112 section 2.2).
