@@ -10,7 +10,7 @@ use http::header::{
     CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING,
 };
 use http::request::Parts;
-use http::{Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -117,7 +117,8 @@ impl Gateway {
             peer.address,
             id,
         );
-        let manner = Manner { grpc: is_grpc(&head.headers), close: false, http2 };
+        let to_head = head.method == Method::HEAD;
+        let manner = Manner { grpc: is_grpc(&head.headers), close: false, http2, to_head };
 
         // Request facts.
         let source = self.head.source_ip(&head.headers, peer.address);
@@ -212,6 +213,10 @@ impl Gateway {
         // To an HTTP/1 client, trailers that were not announced are not sent.
         let announced = if trailers && !http2 { answer.headers().get(TRAILER).cloned() } else { None };
         remove_connection_fields(answer.headers_mut());
+        if answer.status() == StatusCode::NO_CONTENT {
+            // RFC 9110 section 8.6; hyper leaves it out over HTTP/1 alone.
+            answer.headers_mut().remove(CONTENT_LENGTH);
+        }
         if let Some(announced) = announced {
             answer.headers_mut().insert(TRAILER, announced);
         }
@@ -268,8 +273,15 @@ fn broken_body() -> Denial {
 fn is_broken<B>(answer: &Response<B>, upgrade: Option<&Upgrade>) -> bool {
     let fields = answer.headers();
     let granted = || upgrade.is_some_and(|upgrade| is_granted(fields, &upgrade.protocol));
+    // Only `chunked` is undone on the way: any other coding would go on without its name.
+    let coded = || {
+        fields.get_all(TRANSFER_ENCODING).iter().any(|own| !own.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    };
+    let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
+    let lists = lengths.next().is_some_and(|one| one.as_bytes().contains(&b',')) || lengths.next().is_some();
     (answer.status() == StatusCode::SWITCHING_PROTOCOLS && !granted())
-        || (fields.contains_key(TRANSFER_ENCODING) && fields.contains_key(CONTENT_LENGTH))
+        || lists
+        || (fields.contains_key(TRANSFER_ENCODING) && (fields.contains_key(CONTENT_LENGTH) || coded()))
 }
 
 /// Whether what is left of the request's body keeps its connection from going on.

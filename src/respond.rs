@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
-    WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
@@ -62,6 +62,9 @@ pub struct Manner {
     pub close: bool,
     /// Whether it goes over HTTP/2, where an answer ends its stream alone.
     pub http2: bool,
+    /// Whether the request was HEAD: the answer says how long its body would be, and has none (RFC
+    /// 9110 section 9.3.2). hyper leaves it out over HTTP/1 alone.
+    pub to_head: bool,
 }
 
 /// The answer to a refused request, or in place of a backend that failed.
@@ -110,6 +113,12 @@ pub fn refusal(
     if manner.close && !manner.http2 {
         fields.insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    let body = if manner.to_head {
+        fields.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        Bytes::new()
+    } else {
+        body
+    };
     exchange.denied(denial);
     exchange.answers(row.status);
     response.map(|()| ObservedBody { content: Content::Own(Some(body)), exchange: Some(exchange) })
@@ -147,18 +156,6 @@ pub fn switch(
     exchange.streams(tunnel.received());
     let content = Content::Tunnel(Some(Box::new(tunnel)));
     response.map(|_| ObservedBody { content, exchange: Some(exchange) })
-}
-
-/// An answer in place of one that nobody was asked for: the request's head is too large.
-pub fn head_too_large() -> Response<ObservedBody> {
-    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    let body = challenge::body(status, "Request head has too many fields");
-    let mut response =
-        Response::new(ObservedBody { content: Content::Own(Some(body.into())), exchange: None });
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 impl ObservedBody {

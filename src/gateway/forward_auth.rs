@@ -5,7 +5,7 @@
 
 use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response, Version};
+use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 
 use super::refusal::discarded;
@@ -51,7 +51,8 @@ impl Gateway {
             Err(denial) => {
                 let refusal = self.refusal_field(&denial);
                 // Never as gRPC: its answers are 200, which would let the request in.
-                let manner = Manner { grpc: false, close: false, http2 };
+                let manner =
+                    Manner { grpc: false, close: false, http2, to_head: head.method == Method::HEAD };
                 let mut answer = self.refuse(exchange, denial, body, &head.headers, manner).await;
                 if let Some(value) = refusal {
                     answer.headers_mut().insert(X_METAGATE_REFUSAL, value);

@@ -48,15 +48,16 @@ impl UnreadHead {
 }
 
 impl Gateway {
-    /// Refuses a head of which only this much could be read, and closes the connection.
-    pub fn refuse_head(&self, peer: Peer, head: &UnreadHead) -> Response<ObservedBody> {
+    /// Refuses a head of which only this much was read: over HTTP/1 with its connection, over HTTP/2
+    /// with its stream alone.
+    pub fn refuse_head(&self, peer: Peer, head: &UnreadHead, http2: bool) -> Response<ObservedBody> {
         let id = self.request_id(&HeaderMap::new());
         let mut exchange =
             Exchange::begin_unread(self.ledger.clone(), &head.method, &head.path, peer.address, id);
         if peer.door == Door::ForwardAuth {
             exchange.asked_by_proxy();
         }
-        let manner = Manner { close: true, ..Manner::default() };
+        let manner = Manner { close: true, http2, to_head: &*head.method == "HEAD", ..Manner::default() };
         respond::refusal(exchange, head.denial(), &self.wording, manner)
     }
 

@@ -156,7 +156,7 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             let serving = context.serving.load_full();
             let answer = match refused(&request, &phase) {
                 None => serving.gateway.serve(&serving.upstream, peer, request).await,
-                Some(head) => Ok(serving.gateway.refuse_head(peer, &head)),
+                Some(head) => Ok(serving.gateway.refuse_head(peer, &head, false)),
             };
             answer.map(|mut answer| {
                 if let Some(tunnel) = answer.body_mut().take_tunnel() {

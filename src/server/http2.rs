@@ -17,8 +17,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::frame_budget::Budgeted;
 use super::worker::{ConnectionSettings, IDLE_TIMEOUT, Times, WorkerContext};
-use crate::gateway::Peer;
-use crate::respond::{self, ObservedBody};
+use crate::gateway::{Peer, UnreadHead};
+use crate::request::RequestFault;
+use crate::respond::ObservedBody;
 
 /// For what runs to end once the client was told to go.
 const GOING_TIME: Duration = Duration::from_secs(10);
@@ -38,7 +39,7 @@ where
         async move {
             // hyper counts them over HTTP/1 alone.
             let answer = match request.headers().len() > header_count {
-                true => Ok(respond::head_too_large()),
+                true => Ok(serving.gateway.refuse_head(peer, &too_large(&request), true)),
                 false => serving.gateway.serve(&serving.upstream, peer, request).await,
             };
             answer.map(|answer| answer.map(|body| StreamBody { body, stream }))
@@ -75,6 +76,11 @@ where
             }
         }
     }
+}
+
+fn too_large(request: &hyper::Request<Incoming>) -> UnreadHead {
+    let (method, path) = (request.method().as_str(), request.uri().path());
+    UnreadHead::new(RequestFault::HeadTooLarge, method.as_bytes(), path.as_bytes())
 }
 
 /// The requests on one connection, as far as their client is waited for.

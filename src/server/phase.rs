@@ -52,7 +52,6 @@ impl Phase {
 
     /// From here on both directions are another protocol's: nothing is judged or held back any
     /// more, and what was held back is given out first.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for the tunnels of upgraded connections"))]
     pub(super) fn becomes_tunnel(&self) {
         self.is_tunnel.store(true, Ordering::Relaxed);
         self.wake();

@@ -85,6 +85,29 @@ fn refusals_are_the_same_and_end_only_their_stream() {
 }
 
 #[test]
+fn an_answer_without_content_has_none() {
+    let upstream = Upstream::scripted(|exchange| {
+        if exchange.request.head.target() == "/204" {
+            exchange.send("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n")?;
+            return Ok(Next::KeepOpen);
+        }
+        echo(exchange)
+    });
+    let stage = Stage::with(Issuer::of(rsa()), upstream, |setup| setup);
+    let mut client = Http2Client::connect(stage.gateway.proxy);
+    // RFC 9110 section 9.3.2: DATA in the answer to HEAD is an error of the stream to a client.
+    let answer = client.send("HEAD", "/refused", &[], b"").expect("an answer");
+    assert_eq!((answer.status, answer.body.len(), answer.header("content-length")), (401, 0, Some("57")));
+    assert_eq!(stage.gateway.audit_of("/refused")["complete"], true);
+    let token = bearer(&Token::user());
+    let fields = [("authorization", token.as_str())];
+    let answer = client.send("HEAD", "/relayed", &fields, b"").expect("an answer");
+    assert_eq!((answer.status, answer.body.len()), (200, 0));
+    let answer = client.send("GET", "/204", &fields, b"").expect("an answer");
+    assert_eq!((answer.status, answer.header("content-length")), (204, None), "RFC 9110 section 8.6");
+}
+
+#[test]
 fn refusals_of_grpc_are_trailers_only() {
     let config = "
 authentication: {publicKeyUrls: [ISSUER/jwks.json]}

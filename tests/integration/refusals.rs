@@ -294,6 +294,14 @@ fn a_head_request_is_refused_without_a_body() {
     let answer = wire::send(stage.gateway.proxy, "HEAD", "/api/v1/tables", &[], b"");
     assert_eq!((answer.status, answer.body.len()), (401, 0));
     assert_eq!(answer.header("content-type"), Some("application/json"));
+    let record = stage.gateway.audit_of("/api/v1/tables");
+    assert_eq!((&record["status"], &record["complete"]), (&401.into(), &true.into()));
+    // Of a head that nobody could read, too; and what follows an answer is no part of it.
+    let mut client = wire::Client::connect(stage.gateway.proxy);
+    client.send("HEAD /unread HTTP/1.1\r\nHost: a\u{1}\r\n\r\n");
+    let answer = client.answer_to("HEAD").expect("an answer");
+    assert_eq!((answer.status, client.rest().as_str()), (400, ""));
+    assert_eq!(stage.gateway.audit_of("/unread")["complete"], true);
 }
 
 #[test]

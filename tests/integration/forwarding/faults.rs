@@ -202,3 +202,21 @@ fn an_answer_has_one_framing() {
         }
     }
 }
+
+#[test]
+fn an_answer_that_could_be_read_in_two_ways_is_a_502() {
+    for (fields, body) in [
+        ("Content-Length: 2\r\nContent-Length: 2\r\n", "hi"),
+        ("Content-Length: 2, 2\r\n", "hi"),
+        // Only chunked is undone here: the rest would go on without the name of its coding.
+        ("Transfer-Encoding: gzip, chunked\r\n", "2\r\nhi\r\n0\r\n\r\n"),
+        ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", "2\r\nhi\r\n0\r\n\r\n"),
+        ("Transfer-Encoding: gzip\r\n", "hi"),
+    ] {
+        let stage = stage(Upstream::scripted(move |exchange| {
+            exchange.send(format!("HTTP/1.1 200 OK\r\n{fields}\r\n{body}"))?;
+            Ok(Next::Close)
+        }));
+        assert_eq!(stage.gateway.get_as(&Token::bot(), "/x").status, 502, "{fields:?}");
+    }
+}

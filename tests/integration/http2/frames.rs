@@ -210,7 +210,16 @@ fn heads_have_their_limits() {
     };
     assert_eq!(client.send("GET", "/100", &fields(100), b"").expect("an answer").status, 200);
     let answer = client.send("GET", "/101", &fields(101), b"").expect("an answer");
-    assert_eq!(answer.text(), r#"{"code":431,"message":"Request head has too many fields"}"#);
+    assert_eq!(answer.text(), r#"{"code":431,"message":"Request head is too large"}"#);
+    let record = stage.gateway.audit_of("/101");
+    assert_eq!(
+        (&record["status"], &record["reason"], &record["method"]),
+        (&431.into(), &"head_too_large".into(), &"GET".into())
+    );
+    let target = format!("/{}", "x".repeat(8191));
+    assert_eq!(client.send("GET", &target, &fields(2), b"").expect("an answer").status, 200);
+    let answer = client.send("GET", &format!("{target}y"), &fields(2), b"").expect("an answer");
+    assert_eq!(answer.status, 414, "as over HTTP/1");
     let large = "x".repeat(17 * 1024);
     let fields = [("authorization", token.as_str()), ("x", &large)];
     assert_eq!(client.send("GET", "/17", &fields, b"").expect("an answer").status, 200, "64KiB is the limit");
