@@ -61,6 +61,8 @@ where
             }
             () = context.is_draining(), if !draining => {
                 draining = true;
+                // The end waits for no client that does not say that it has heard of it.
+                going = going.or(Some(Instant::now() + GOING_TIME));
                 connection.as_mut().graceful_shutdown();
             }
             () = sleep_until(look) => match streams.judge(&settings.times, going.is_some()) {
