@@ -326,6 +326,8 @@ pub struct Limits {
     pub body_bytes: u64,
     /// Connections open at once.
     pub connections: usize,
+    /// Requests at once over all connections.
+    pub requests: usize,
     /// Requests at once on one HTTP/2 connection; 0 where HTTP/2 is off.
     pub concurrent_streams: u32,
     /// The token, in bytes.

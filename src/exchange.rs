@@ -50,6 +50,8 @@ pub struct Exchange {
     target: Uri,
     /// Method and path of a head that could not be read, as far as they could.
     unread: Option<Box<(Box<str>, Box<str>)>>,
+    /// How many were in flight with this one; `None` once it is none of them any more.
+    in_flight: Option<i64>,
     source: Option<IpAddr>,
     user_agent: Option<HeaderValue>,
     request_id: Box<str>,
@@ -87,8 +89,10 @@ impl Exchange {
         source: Option<IpAddr>,
         request_id: Box<str>,
     ) -> Self {
+        let in_flight = Some(ledger.metrics.requests_in_flight.inc() + 1);
         Self {
             ledger,
+            in_flight,
             time: SystemTime::now(),
             started: Instant::now(),
             via: None,
@@ -125,6 +129,22 @@ impl Exchange {
             Self::begin(ledger, Method::default(), Uri::default(), &fields, source, request_id);
         exchange.unread = Some(Box::new((method.into(), path.into())));
         exchange
+    }
+
+    /// Whether there are more than `most` with this one. It is then none of them: the answer that
+    /// says so takes no other's place.
+    pub fn is_beyond(&mut self, most: i64) -> bool {
+        let beyond = self.in_flight.is_some_and(|count| count > most);
+        if beyond {
+            self.lands();
+        }
+        beyond
+    }
+
+    fn lands(&mut self) {
+        if self.in_flight.take().is_some() {
+            self.ledger.metrics.requests_in_flight.dec();
+        }
     }
 
     /// Its id, for the answer and for the backend.
@@ -242,6 +262,7 @@ struct Outcome<'a> {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        self.lands();
         let duration = self.started.elapsed();
         let outcome = self.outcome();
         self.remember(&outcome);

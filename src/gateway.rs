@@ -55,6 +55,7 @@ pub struct Gateway {
     revocations: Arc<RevocationList>,
     ledger: Arc<Ledger>,
     body_limit: u64,
+    request_limit: i64,
     graphql_limit: usize,
     upgrades: Vec<Box<str>>,
     close_on_token_expiry: bool,
@@ -120,6 +121,10 @@ impl Gateway {
         let to_head = head.method == Method::HEAD;
         let manner = Manner { grpc: is_grpc(&head.headers), close: false, http2, to_head };
 
+        if exchange.is_beyond(self.request_limit) {
+            return Ok(self.refuse(exchange, overloaded(), body, &head.headers, manner).await);
+        }
+
         // Request facts.
         let source = self.head.source_ip(&head.headers, peer.address);
         exchange.comes_from(source);
@@ -181,7 +186,7 @@ impl Gateway {
             method: head.method,
             path: facts.path.path_and_query().clone(),
             fields,
-            body: self.request_body(&mut exchange, ahead, body, http2),
+            body: self.request_body(&mut exchange, ahead, body, manner),
             trailers,
             upgrade: upgrade.is_some(),
         };
@@ -235,14 +240,14 @@ impl Gateway {
         exchange: &mut Exchange,
         ahead: ReadAhead,
         incoming: Incoming,
-        http2: bool,
+        manner: Manner,
     ) -> RequestBody {
         if ahead.bytes.is_empty() && incoming.is_end_stream() {
             return RequestBody::Empty;
         }
-        let progress = RequestProgress::new();
+        let progress = RequestProgress::new(manner.grpc);
         exchange.streams(progress.clone());
-        RequestBody::Stream { ahead, incoming, progress, limit: self.body_limit, http2 }
+        RequestBody::Stream { ahead, incoming, progress, limit: self.body_limit, http2: manner.http2 }
     }
 
     /// The client's own id where it is one, else a new one.
@@ -259,6 +264,11 @@ impl Gateway {
             }
         }
     }
+}
+
+fn overloaded() -> Denial {
+    let detail = Some("more requests in flight than limits.requests");
+    Denial { detail, ..Denial::new(Reason::Overloaded) }
 }
 
 fn broken_body() -> Denial {

@@ -22,8 +22,11 @@ pub struct Metrics {
     request_duration: Histogram,
     overhead_duration: Histogram,
     upstream_responses: Family<CodeLabel, Counter>,
+    upstream_connections: Family<ResultLabel, Counter>,
     /// Open connections of clients.
     pub connections: Gauge,
+    /// Requests whose answers have not ended; [`crate::exchange::Exchange`] counts them.
+    pub requests_in_flight: Gauge,
     jwks_keys: Family<SourceLabel, Gauge>,
     jwks_last_success: Family<SourceLabel, Gauge<f64, AtomicU64>>,
     jwks_next_refresh: Family<SourceLabel, Gauge<f64, AtomicU64>>,
@@ -127,7 +130,9 @@ impl Metrics {
             request_duration: Histogram::new(REQUEST_BUCKETS),
             overhead_duration: Histogram::new(OVERHEAD_BUCKETS),
             upstream_responses: Family::default(),
+            upstream_connections: Family::default(),
             connections: Gauge::default(),
+            requests_in_flight: Gauge::default(),
             jwks_keys: Family::default(),
             jwks_last_success: Family::default(),
             jwks_next_refresh: Family::default(),
@@ -174,6 +179,16 @@ impl Metrics {
             "upstream_responses",
             "Answers of the backend by status code",
             self.upstream_responses.clone(),
+        );
+        registry.register(
+            "upstream_connections",
+            "Connections to the backend that were opened, or were to be",
+            self.upstream_connections.clone(),
+        );
+        registry.register(
+            "requests_in_flight",
+            "Requests whose answers have not ended",
+            self.requests_in_flight.clone(),
         );
     }
 
@@ -274,6 +289,11 @@ impl Metrics {
     /// Counts one answer of the backend.
     pub fn upstream_response(&self, status: http::StatusCode) {
         self.upstream_responses.get_or_create(&CodeLabel { code: status.as_u16() }).inc();
+    }
+
+    /// Counts one connection to the backend: `ok`, `timeout` or `failed`.
+    pub fn upstream_connection(&self, result: &'static str) {
+        self.upstream_connections.get_or_create(&ResultLabel { result }).inc();
     }
 
     /// Counts one look-up in the token cache: `hit` or `miss`.

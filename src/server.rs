@@ -46,6 +46,7 @@ mod socket;
 mod status;
 mod watch;
 mod worker;
+mod write_timeout;
 
 pub use activation::Inherited;
 pub use notify::Notifier;

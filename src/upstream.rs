@@ -18,9 +18,11 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use crate::config::{self, UpstreamProtocol};
+use crate::metrics::Metrics;
 use crate::tls::{self, TlsError};
 
 mod body;
+mod dial;
 mod forward;
 mod http2;
 mod tunnel;
@@ -109,9 +111,7 @@ impl Target {
     }
 
     async fn dial(&self) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect((&*self.host, self.port)).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+        dial::dial(&self.host, self.port).await
     }
 
     /// Opens one connection that speaks HTTP/1.1, and starts the task that drives it.
@@ -167,6 +167,7 @@ pub struct Upstream {
     opening: tokio::sync::Mutex<()>,
     /// ALPN settled on HTTP/1.1 the last time.
     settled_on_http1: AtomicBool,
+    metrics: Arc<Metrics>,
 }
 
 struct Idle {
@@ -182,13 +183,14 @@ enum Connection {
 
 impl Upstream {
     /// An empty pool.
-    pub fn new(target: Target) -> Arc<Self> {
+    pub fn new(target: Target, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             target,
             idle: Mutex::default(),
             http2: Http2Pool::default(),
             opening: tokio::sync::Mutex::default(),
             settled_on_http1: AtomicBool::new(false),
+            metrics,
         })
     }
 
@@ -209,7 +211,7 @@ impl Upstream {
     async fn open(&self) -> io::Result<Connection> {
         let shares = self.target.http2 && !self.settled_on_http1.load(Ordering::Relaxed);
         if !shares && self.target.tls.is_none() {
-            return self.target.connect_http1().await.map(Connection::Http1);
+            return self.open_http1().await;
         }
         let _turn = match shares {
             true => Some(self.target.in_time(async { Ok(self.opening.lock().await) }).await?),
@@ -220,27 +222,40 @@ impl Upstream {
         {
             return Ok(Connection::Http2(stream));
         }
-        self.target
-            .in_time(async {
-                if let Some(path) = &self.target.socket {
-                    return self.http2.start(UnixStream::connect(path).await?).await.map(Connection::Http2);
-                }
-                let stream = self.target.dial().await?;
-                let Some(tls) = &self.target.tls else {
-                    return self.http2.start(stream).await.map(Connection::Http2);
-                };
-                let stream = tls.any.connect(tls.name.clone(), stream).await?;
-                let http2 = stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2);
-                if !http2 && !self.target.http1 {
-                    return Err(io::Error::other("the backend does not offer HTTP/2"));
-                }
-                self.settled_on_http1.store(!http2, Ordering::Relaxed);
-                match http2 {
-                    true => self.http2.start(stream).await.map(Connection::Http2),
-                    false => start(stream).await.map(Connection::Http1),
-                }
-            })
-            .await
+        let opening = async {
+            if let Some(path) = &self.target.socket {
+                return self.http2.start(UnixStream::connect(path).await?).await.map(Connection::Http2);
+            }
+            let stream = self.target.dial().await?;
+            let Some(tls) = &self.target.tls else {
+                return self.http2.start(stream).await.map(Connection::Http2);
+            };
+            let stream = tls.any.connect(tls.name.clone(), stream).await?;
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2);
+            if !http2 && !self.target.http1 {
+                return Err(io::Error::other("the backend does not offer HTTP/2"));
+            }
+            self.settled_on_http1.store(!http2, Ordering::Relaxed);
+            match http2 {
+                true => self.http2.start(stream).await.map(Connection::Http2),
+                false => start(stream).await.map(Connection::Http1),
+            }
+        };
+        self.counted(self.target.in_time(opening).await)
+    }
+
+    /// Opens a connection that speaks HTTP/1.1 and that nobody shares.
+    async fn open_http1(&self) -> io::Result<Connection> {
+        self.counted(self.target.connect_http1().await.map(Connection::Http1))
+    }
+
+    fn counted<T>(&self, opened: io::Result<T>) -> io::Result<T> {
+        self.metrics.upstream_connection(match &opened {
+            Ok(_) => "ok",
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => "timeout",
+            Err(_) => "failed",
+        });
+        opened
     }
 
     /// How long a body that has begun may rest.

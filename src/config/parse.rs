@@ -344,6 +344,7 @@ fn limits(section: &Section<'_>) -> Limits {
         header_read_timeout: time(section, "headerReadTimeout"),
         body_bytes: size(section, "bodyBytes"),
         connections: count(section, "connections"),
+        requests: count(section, "requests"),
         concurrent_streams: section.need(
             "concurrentStreams",
             |text| values::integer(text).and_then(fits),

@@ -46,6 +46,7 @@ pub(super) fn gateway(
         revocations,
         ledger,
         body_limit: if config.limits.body_bytes == 0 { u64::MAX } else { config.limits.body_bytes },
+        request_limit: i64::try_from(config.limits.requests).unwrap_or(i64::MAX),
         graphql_limit: config.limits.graphql_bytes,
         upgrades: config.upstream.upgrades.clone(),
         close_on_token_expiry: config.upstream.close_on_token_expiry,

@@ -9,7 +9,7 @@ use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 
 use super::refusal::discarded;
-use super::{Gateway, Peer};
+use super::{Gateway, Peer, overloaded};
 use crate::challenge;
 use crate::decision::{Denial, Permit, Reason};
 use crate::exchange::Exchange;
@@ -42,6 +42,8 @@ impl Gateway {
         let ledger = self.ledger.clone();
         let mut exchange = Exchange::begin(ledger, method, target, &head.headers, peer.address, id);
         exchange.asked_by_proxy();
+        let asked = asked.map_err(Denial::from);
+        let asked = if exchange.is_beyond(self.request_limit) { Err(overloaded()) } else { asked };
         match self.judge_asked(&mut exchange, asked, &mut head).await {
             Ok((permit, fields)) => {
                 exchange.permitted(&permit);
@@ -66,7 +68,7 @@ impl Gateway {
     async fn judge_asked(
         &self,
         exchange: &mut Exchange,
-        asked: Result<Asked, RequestFault>,
+        asked: Result<Asked, Denial>,
         head: &mut Parts,
     ) -> Result<(Permit, HeaderMap), Denial> {
         let asked = asked?;

@@ -23,6 +23,7 @@ use super::preface::{Replayed, sniff};
 use super::proxy_protocol;
 use super::socket::Stream;
 use super::worker::{ConnectionSettings, TrustedProxies, WorkerContext};
+use super::write_timeout::WriteTimeout;
 use crate::gateway::{Door, Peer, UnreadHead};
 use crate::respond::ObservedBody;
 use crate::tls;
@@ -167,6 +168,7 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             })
         }
     });
+    let stream = WriteTimeout::new(stream, settings.times.stall);
     let io = TokioIo::new(Intake::new(stream, phase.clone(), settings.intake, read));
     {
         let connection = settings.http1.serve_connection(io, service).with_upgrades();

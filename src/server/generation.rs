@@ -89,7 +89,7 @@ impl Draft {
             Some(before) => before.upstreams.clone(),
             None => {
                 let target = Target::new(&config.upstream)?;
-                (0..workers).map(|_| Upstream::new(target.clone())).collect()
+                (0..workers).map(|_| Upstream::new(target.clone(), metrics.clone())).collect()
             }
         };
         Ok(Self { loaded, keys, upstreams, upstream_files, tls })

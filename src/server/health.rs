@@ -1,7 +1,8 @@
 //! The health listener: what kubelet and Prometheus reach on the pod's address.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::fs::File;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,16 +23,39 @@ use super::Process;
 const MAX_CONNECTIONS: usize = 64;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A file descriptor to give away: where clients have taken all others, a probe gets this one.
+struct Spare(Mutex<Option<File>>);
+
+impl Spare {
+    /// Takes one, unless it is there or there is none.
+    fn keep(&self) {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.is_none() {
+            *spare = File::open("/dev/null").ok();
+        }
+    }
+
+    /// Whether there was one to be given away.
+    fn give(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+    }
+}
+
 /// Answers probes and scrapes until it is dropped.
 pub(super) async fn serve(listener: TcpListener, process: Arc<Process>) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let spare = Arc::new(Spare(Mutex::new(None)));
+    spare.keep();
     loop {
         let Ok(slot) = slots.clone().acquire_owned().await else { return };
         let Ok((stream, _)) = listener.accept().await else {
-            sleep(Duration::from_millis(50)).await;
+            if !spare.give() {
+                sleep(Duration::from_millis(50)).await;
+                spare.keep();
+            }
             continue;
         };
-        let process = process.clone();
+        let (process, spare) = (process.clone(), spare.clone());
         tokio::spawn(async move {
             let service = service_fn(|request| {
                 let answer = answer(&request, &process);
@@ -42,6 +66,8 @@ pub(super) async fn serve(listener: TcpListener, process: Arc<Process>) {
             if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
                 tracing::debug!(%error, "a health connection ended");
             }
+            // At once, before a client has the one that is free now.
+            spare.keep();
             drop(slot);
         });
     }

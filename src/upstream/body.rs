@@ -56,9 +56,15 @@ impl ReadAhead {
     }
 }
 
+/// What a client must send of a body on the average, in bytes per second, once it has had the idle
+/// timeout: one that sends a byte a minute would hold a connection to the backend for ever.
+const LEAST_RATE: u32 = 240;
+
 /// How far a request's body has got.
 #[derive(Debug)]
 pub struct RequestProgress {
+    started: Instant,
+    unhurried: bool,
     state: AtomicU8,
     bytes: AtomicU64,
     last: Mutex<Instant>,
@@ -71,9 +77,11 @@ const BROKEN: u8 = 3;
 const TOO_LARGE: u8 = 4;
 
 impl RequestProgress {
-    /// A body that is about to start.
-    pub fn new() -> Arc<Self> {
+    /// A body that is about to start. An `unhurried` one is a conversation, with long pauses.
+    pub fn new(unhurried: bool) -> Arc<Self> {
         Arc::new(Self {
+            started: Instant::now(),
+            unhurried,
             state: AtomicU8::new(STREAMING),
             bytes: AtomicU64::new(0),
             last: Mutex::new(Instant::now()),
@@ -108,6 +116,18 @@ impl RequestProgress {
     /// When it last moved.
     pub fn last(&self) -> Instant {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until when a client is waited for that may send nothing for so long.
+    pub(super) fn patience(&self, idle_timeout: Duration) -> Instant {
+        let silent = self.last() + idle_timeout;
+        match u32::try_from(self.bytes()) {
+            Ok(bytes) if !self.unhurried => {
+                silent.min(self.started + idle_timeout + Duration::from_secs(1) * bytes / LEAST_RATE)
+            }
+            // So many bytes have earned half a year.
+            _ => silent,
+        }
     }
 
     pub(super) fn moved(&self, bytes: u64) -> u64 {
@@ -319,5 +339,30 @@ impl Body for AnswerBody {
 
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    const IDLE: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_trickles_its_body_has_earned_little_time() {
+        let (body, conversation) = (RequestProgress::new(false), RequestProgress::new(true));
+        let began = Instant::now();
+        assert_eq!(body.patience(IDLE), began + IDLE);
+        advance(Duration::from_secs(50)).await;
+        for progress in [&body, &conversation] {
+            progress.moved(u64::from(LEAST_RATE));
+        }
+        assert_eq!(body.patience(IDLE), began + IDLE + Duration::from_secs(1));
+        assert_eq!(conversation.patience(IDLE), Instant::now() + IDLE);
+        body.moved(u64::from(LEAST_RATE) * 100);
+        assert_eq!(body.patience(IDLE), Instant::now() + IDLE, "silence still counts");
+        body.moved(u64::from(u32::MAX));
+        assert_eq!(body.patience(IDLE), Instant::now() + IDLE);
     }
 }

@@ -93,7 +93,7 @@ impl Upstream {
     async fn open_for(&self, upgrade: bool) -> Result<Connection, Failure> {
         // Rare, and large: in a box, they do not make every request's future larger.
         let opened = match upgrade {
-            true => Box::pin(self.target.connect_http1()).await.map(Connection::Http1),
+            true => Box::pin(self.open_http1()).await,
             false => Box::pin(self.open()).await,
         };
         opened.map_err(|error| {
@@ -175,7 +175,7 @@ impl Upstream {
             None => (started + self.target.response_timeout, timeout),
             Some(progress) if progress.is_sent() => (progress.last() + self.target.response_timeout, timeout),
             Some(progress) if progress.is_waiting() => {
-                (progress.last() + self.target.idle_timeout, Failure::Answer(Reason::RequestTimeout))
+                (progress.patience(self.target.idle_timeout), Failure::Answer(Reason::RequestTimeout))
             }
             Some(progress) => (progress.last() + self.target.idle_timeout, timeout),
         }

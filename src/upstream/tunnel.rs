@@ -54,7 +54,8 @@ impl Upstream {
     /// A tunnel between the client's connection and the backend's, which has answered 101.
     pub fn tunnel(&self, client: OnUpgrade, backend: OnUpgrade, websocket: bool) -> Tunnel {
         let idle_timeout = self.target.idle_timeout;
-        Tunnel { client, backend, websocket, idle_timeout, until: None, received: RequestProgress::new() }
+        let received = RequestProgress::new(true);
+        Tunnel { client, backend, websocket, idle_timeout, until: None, received }
     }
 }
 

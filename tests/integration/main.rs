@@ -11,6 +11,7 @@ mod forwarding;
 mod framing;
 mod http2;
 mod keys;
+mod limits;
 mod operating;
 mod providers;
 mod proxy_protocol;

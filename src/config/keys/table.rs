@@ -165,6 +165,7 @@ pub const KEYS: &[Key] = &[
     key("limits.bodyBytes", Kind::Size(0, u64::MAX), "0", "The largest request body; 0 is no limit."),
     key("limits.graphqlBytes", Kind::Size(1024, 16 << 20), "64KiB", "The most of a request's body that is read for rules about GraphQL; a longer one is unreadable to them."),
     key("limits.connections", Kind::Integer(1, 1_000_000), "10000", "The most connections at once."),
+    key("limits.requests", Kind::Integer(1, 1_000_000), "10000", "The most requests at once, over all connections."),
     key("limits.concurrentStreams", Kind::Integer(0, 10_000), "100", "The most requests at once on one HTTP/2 connection; 0 turns HTTP/2 off for clients."),
     key("limits.tokenBytes", Kind::Size(256, 1 << 20), "16KiB", "The largest token."),
     key("shutdown.delay", TIME, "0s", "How long to go on accepting after readiness has gone."),

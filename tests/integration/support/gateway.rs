@@ -24,6 +24,7 @@ pub struct Setup {
     config: Option<String>,
     /// A socket that is handed over, and its name.
     socket: Option<(OwnedFd, Option<String>)>,
+    descriptors: Option<u32>,
 }
 
 /// A program that ran to its end.
@@ -65,9 +66,21 @@ impl Setup {
         self
     }
 
+    /// With no more file descriptors than this.
+    pub fn descriptors(mut self, most: u32) -> Self {
+        self.descriptors = Some(most);
+        self
+    }
+
     fn spawn(&self) -> (Child, Option<TempDir>) {
         const EXECUTABLE: &str = env!("CARGO_BIN_EXE_metagate");
         let (mut command, stdin) = match &self.socket {
+            None if self.descriptors.is_some() => {
+                let most = self.descriptors.unwrap_or_default();
+                let mut command = Command::new("/bin/sh");
+                command.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\""), EXECUTABLE]);
+                (command, Stdio::null())
+            }
             None => (Command::new(EXECUTABLE), Stdio::null()),
             Some((socket, _)) => {
                 // Only a shell can put it at 3 and say whose it is: the process that it becomes.

@@ -1,0 +1,143 @@
+//! From a name to a connection: all addresses of it, a little apart (RFC 8305).
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::sleep;
+
+/// How long an address is waited for before the next one is tried besides (RFC 8305 section 5).
+const STAGGER: Duration = Duration::from_millis(250);
+/// More addresses of one name are not tried.
+const MAX_ADDRESSES: usize = 32;
+
+/// Connects to whichever address of `host` answers first. The name is resolved each time, so that
+/// new connections follow it. Without a bound of its own: the caller has the time for all of it.
+pub(super) async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
+    let addresses = lookup_host((host, port)).await?.take(MAX_ADDRESSES).collect();
+    let stream = race(alternating(addresses), TcpStream::connect).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// The resolver's order, with the families taking turns (RFC 8305 section 4).
+fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let Some(first) = addresses.first().map(SocketAddr::is_ipv4) else { return addresses };
+    let (one, other): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv4() == first);
+    let mut rest = other.into_iter();
+    let mut turns: Vec<_> =
+        one.into_iter().flat_map(|address| [Some(address), rest.next()]).flatten().collect();
+    turns.extend(rest);
+    turns
+}
+
+/// The first that succeeds; the others are dropped. One that fails makes room for the next at once.
+async fn race<T, C>(addresses: Vec<SocketAddr>, connect: impl Fn(SocketAddr) -> C) -> io::Result<T>
+where
+    C: Future<Output = io::Result<T>>,
+{
+    let mut left = addresses.into_iter();
+    let mut running: Vec<Pin<Box<C>>> = Vec::new();
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    loop {
+        running.extend(left.next().map(|address| Box::pin(connect(address))));
+        if running.is_empty() {
+            return Err(failure);
+        }
+        tokio::select! {
+            ended = first_ended(&mut running) => match ended {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failure = error,
+            },
+            () = sleep(STAGGER), if left.len() > 0 => {}
+        }
+    }
+}
+
+/// Waits for one of them, and takes it out.
+async fn first_ended<C: Future>(running: &mut Vec<Pin<Box<C>>>) -> C::Output {
+    poll_fn(|cx| {
+        let ended =
+            running.iter_mut().enumerate().find_map(|(at, attempt)| match attempt.as_mut().poll(cx) {
+                Poll::Ready(output) => Some((at, output)),
+                Poll::Pending => None,
+            });
+        let Some((at, output)) = ended else { return Poll::Pending };
+        drop(running.swap_remove(at));
+        Poll::Ready(output)
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use tokio::time::Instant;
+
+    /// 198.51.100.x swallows, 203.0.113.x refuses, anything else answers after 100 ms.
+    async fn attempt(address: SocketAddr) -> io::Result<SocketAddr> {
+        match address.ip().to_string() {
+            ip if ip.starts_with("198.51.100.") => std::future::pending().await,
+            ip if ip.starts_with("203.0.113.") => Err(io::ErrorKind::ConnectionRefused.into()),
+            _ => {
+                sleep(Duration::from_millis(100)).await;
+                Ok(address)
+            }
+        }
+    }
+
+    fn addresses(ips: &[&str]) -> Vec<SocketAddr> {
+        ips.iter().map(|ip| SocketAddr::new(ip.parse().expect("an address"), 80)).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_swallows_costs_a_quarter_of_a_second() {
+        for (ips, winner, millis) in [
+            (&["192.0.2.1", "192.0.2.2"][..], "192.0.2.1", 100),
+            (&["198.51.100.1", "192.0.2.2"], "192.0.2.2", 350),
+            (&["198.51.100.1", "198.51.100.2", "192.0.2.3"], "192.0.2.3", 600),
+            (&["203.0.113.1", "192.0.2.2"], "192.0.2.2", 100),
+            (&["198.51.100.1", "203.0.113.1", "203.0.113.2", "192.0.2.2"], "192.0.2.2", 350),
+        ] {
+            let started = Instant::now();
+            let won = race(addresses(ips), attempt).await.expect("a connection");
+            assert_eq!(won.ip().to_string(), winner, "{ips:?}");
+            assert_eq!(started.elapsed(), Duration::from_millis(millis), "{ips:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_all_fail_the_last_failure_is_told() {
+        let error = race(addresses(&["203.0.113.1", "203.0.113.2"]), attempt).await.expect_err("refused");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        let error = race(Vec::new(), attempt).await.expect_err("nothing to try");
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_address_is_tried_twice_or_after_the_first_that_answers() {
+        let tried = RefCell::new(Vec::new());
+        let given = addresses(&["198.51.100.1", "192.0.2.2", "192.0.2.3"]);
+        let note = |address| {
+            tried.borrow_mut().push(address);
+            attempt(address)
+        };
+        race(given.clone(), note).await.expect("a connection");
+        assert_eq!(*tried.borrow(), given[..2]);
+    }
+
+    #[test]
+    fn the_families_take_turns() {
+        let given = addresses(&["2001:db8::1", "2001:db8::2", "2001:db8::3", "192.0.2.1", "192.0.2.2"]);
+        let expected = addresses(&["2001:db8::1", "192.0.2.1", "2001:db8::2", "192.0.2.2", "2001:db8::3"]);
+        assert_eq!(alternating(given), expected);
+        let given = addresses(&["192.0.2.1", "2001:db8::1", "2001:db8::2"]);
+        assert_eq!(alternating(given.clone()), given);
+    }
+}

@@ -1,0 +1,176 @@
+//! Request bodies that are too large or too slow, and answers that are not read.
+
+use bytes::Bytes;
+
+use crate::support::eventually;
+use crate::support::gateway::text;
+use crate::support::http2::Http2Client;
+use crate::support::issuer::Issuer;
+use crate::support::keys::rsa;
+use crate::support::stage::Stage;
+use crate::support::stub::{Gate, Next};
+use crate::support::token::{Token, bearer};
+use crate::support::upstream::Upstream;
+use crate::support::wire::{Client, request_bytes};
+
+const TOO_LARGE: &str = r#"{"code":413,"message":"Request body is larger than allowed"}"#;
+
+fn eight() -> Stage {
+    Stage::plain(|setup| setup.env("METAGATE_LIMITS__BODY_BYTES", "8"))
+}
+
+#[track_caller]
+fn assert_never_whole(stage: &Stage, path: &str) {
+    let record = stage.gateway.audit_of(path);
+    assert_eq!(text(&record, "reason"), Some("payload_too_large"), "{record}");
+    let whole = |all: Vec<crate::support::stub::Received>| {
+        all.iter().any(|request| request.head.target() == path && request.complete)
+    };
+    assert!(!whole(stage.upstream.requests()), "{:#?}", stage.upstream.requests());
+}
+
+#[test]
+fn a_chunked_body_over_the_limit_is_broken_off() {
+    let stage = eight();
+    let token = bearer(&Token::bot());
+    for (path, chunks) in [("/one", "9\r\n123456789\r\n0\r\n\r\n"), ("/two", "5\r\n12345\r\n4\r\n6789\r\n")] {
+        let mut client = Client::connect(stage.gateway.proxy);
+        client.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"
+        ));
+        let answer = client.answer().expect("an answer");
+        assert_eq!((answer.status, answer.text().as_str()), (413, TOO_LARGE), "{path}");
+        assert_eq!(answer.header("connection"), Some("close"), "{path}");
+        assert_never_whole(&stage, path);
+    }
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send(format!(
+        "POST /fits HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n1234\r\n4\r\n5678\r\n0\r\n\r\n"
+    ));
+    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(stage.upstream.request_to("/fits").body, b"12345678");
+}
+
+#[test]
+fn a_body_over_http2_has_the_same_limit() {
+    let stage = eight();
+    let token = bearer(&Token::bot());
+    let fields = [("authorization", token.as_str())];
+    let mut client = Http2Client::connect(stage.gateway.proxy);
+    let answer = client.send("POST", "/unannounced", &fields, b"123456789").expect("an answer");
+    assert_eq!((answer.status, answer.text().as_str()), (413, TOO_LARGE));
+    assert_never_whole(&stage, "/unannounced");
+    let connections = stage.upstream.connections();
+    let announced = [("authorization", token.as_str()), ("content-length", "9")];
+    let answer = client.send("POST", "/announced", &announced, b"123456789").expect("an answer");
+    assert_eq!((answer.status, answer.text().as_str()), (413, TOO_LARGE));
+    assert_never_whole(&stage, "/announced");
+    assert_eq!(stage.upstream.connections(), connections, "nothing of it goes on");
+    assert_eq!(client.send("POST", "/fits", &fields, b"12345678").expect("an answer").status, 200);
+    assert_eq!(stage.upstream.request_to("/fits").body, b"12345678");
+}
+
+#[test]
+fn a_body_that_grows_too_large_after_the_answer_has_begun_ends_both() {
+    let upstream = Upstream::scripted(|exchange| {
+        exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")?;
+        exchange.read_body()?;
+        exchange.send("0\r\n\r\n")?;
+        Ok(Next::KeepOpen)
+    });
+    let stage =
+        Stage::with(Issuer::of(rsa()), upstream, |setup| setup.env("METAGATE_LIMITS__BODY_BYTES", "8"));
+    let token = bearer(&Token::bot());
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send(format!(
+        "POST /x HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n1234\r\n"
+    ));
+    let (status, head) = client.answer_head().expect("a head");
+    let mut body = client.body_after(status, &head);
+    assert_eq!(client.piece(&mut body).expect("a piece"), Some(b"hi".to_vec()));
+    client.send("5\r\n56789\r\n0\r\n\r\n");
+    assert!(client.piece(&mut body).is_err(), "no last chunk");
+    assert_eq!(stage.gateway.audit_of("/x")["complete"], false);
+    assert!(stage.upstream.requests().iter().all(|request| !request.complete));
+}
+
+#[test]
+fn a_client_that_trickles_its_body_is_told_and_the_backend_is_free() {
+    let gone = Gate::default();
+    let seen = gone.clone();
+    let upstream = Upstream::scripted(move |exchange| {
+        // It ends when the proxy closes the connection, and only then.
+        let ended = exchange.read_body();
+        assert!(ended.is_err());
+        seen.open();
+        Ok(Next::Close)
+    });
+    let stage = Stage::with(Issuer::of(rsa()), upstream, |setup| {
+        setup.env("METAGATE_UPSTREAM__IDLE_TIMEOUT", "500ms")
+    });
+    let token = bearer(&Token::bot());
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send(format!(
+        "POST /slow HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nContent-Length: 100000\r\n\r\n"
+    ));
+    let mut bytes = 0;
+    // Each byte comes long before the connection would be idle for too long; the answer of another
+    // connection is the clock.
+    eventually("the request to be given up", || {
+        client.send("x");
+        bytes += 1;
+        stage.gateway.get("/clock", &[]);
+        gone.is_open().then_some(())
+    });
+    assert!(bytes > 2, "{bytes}");
+    let record = stage.gateway.audit_of("/slow");
+    assert_eq!(
+        (text(&record, "reason"), &record["status"]),
+        (Some("request_timeout"), &408.into()),
+        "{record}"
+    );
+    let answer = client.answer().expect("an answer");
+    assert_eq!(answer.text(), r#"{"code":408,"message":"Request did not arrive in time"}"#);
+}
+
+#[test]
+fn a_client_that_stalls_in_its_body_over_http2_is_told() {
+    let stage = Stage::plain(|setup| setup.env("METAGATE_UPSTREAM__IDLE_TIMEOUT", "300ms"));
+    let token = bearer(&Token::bot());
+    let mut client = Http2Client::connect(stage.gateway.proxy);
+    let (answer, mut body) = client.open("POST", "/slow", &[("authorization", &token)], false);
+    body.send_data(Bytes::from_static(b"half"), false).expect("room");
+    assert_eq!(client.wait(answer).expect("an answer").status(), 408);
+    // Its stream has ended alone.
+    assert_eq!(
+        client.send("GET", "/next", &[("authorization", &token)], b"").expect("an answer").status,
+        200
+    );
+    assert!(stage.upstream.requests().iter().all(|r| r.head.target() != "/slow" || !r.complete));
+}
+
+/// The stub's side of an answer that nobody reads: opens the gate when its connection is gone.
+fn endless(gone: &Gate) -> Upstream {
+    let gone = gone.clone();
+    Upstream::scripted(move |exchange| {
+        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n")?;
+        let piece = vec![b'x'; 65_536];
+        while exchange.send(&piece).is_ok() {}
+        gone.open();
+        Ok(Next::Close)
+    })
+}
+
+#[test]
+fn a_client_that_does_not_read_its_answer_is_dropped_and_the_backend_is_free() {
+    let token = bearer(&Token::bot());
+    let gone = Gate::default();
+    let stage = Stage::with(Issuer::of(rsa()), endless(&gone), |setup| {
+        setup.env("METAGATE_UPSTREAM__IDLE_TIMEOUT", "500ms")
+    });
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send(request_bytes("GET", "/http1", &[("Authorization", &token)], b""));
+    assert_eq!(client.answer_head().expect("a head").0, 200);
+    assert_eq!(stage.gateway.audit_of("/http1")["complete"], false);
+    eventually("the upstream request to end", || gone.is_open().then_some(()));
+}

@@ -1,0 +1,92 @@
+//! A client that leaves ends its request at the backend, at once.
+
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use crate::support::DEADLINE;
+use crate::support::http2::Http2Client;
+use crate::support::issuer::Issuer;
+use crate::support::keys::rsa;
+use crate::support::stage::Stage;
+use crate::support::stub::Next;
+use crate::support::token::{Token, bearer};
+use crate::support::upstream::Upstream;
+use crate::support::wire::{Client, request_bytes};
+
+/// Far above what it takes, far below any time-out.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// A backend that never ends an answer, and says when the proxy has left it.
+fn stage() -> (Stage, Receiver<Instant>) {
+    let (left, leaving) = channel();
+    let upstream = Upstream::scripted(move |exchange| {
+        if exchange.request.head.target() == "/streaming" {
+            exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")?;
+        }
+        // It ends when the proxy closes the connection, and only then.
+        while exchange.raw().is_ok_and(|bytes| !bytes.is_empty()) {}
+        let _ = left.send(Instant::now());
+        Ok(Next::Close)
+    });
+    (Stage::with(Issuer::of(rsa()), upstream, |setup| setup), leaving)
+}
+
+#[track_caller]
+fn assert_at_once(stage: &Stage, path: &str, since: Instant, leaving: &Receiver<Instant>) {
+    let left = leaving.recv_timeout(DEADLINE).expect("the backend's connection ends");
+    let took = left.saturating_duration_since(since);
+    println!("{path}: {took:?}");
+    assert!(took < AT_ONCE, "{path}: {took:?}");
+    let record = stage.gateway.audit_of(path);
+    // One that left within its request may have been sent an answer that it never saw.
+    assert!(record["complete"] == false || record["status"] == 400, "{record}");
+}
+
+#[test]
+fn over_http1_before_the_answer_within_it_and_within_the_request() {
+    let (stage, leaving) = stage();
+    let token = bearer(&Token::bot());
+    let fields = [("Authorization", token.as_str())];
+    let upload = format!(
+        "POST /uploading HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nContent-Length: 9\r\n\r\nhalf"
+    );
+    for (path, bytes) in [
+        ("/waiting", request_bytes("GET", "/waiting", &fields, b"")),
+        ("/posted", request_bytes("POST", "/posted", &fields, b"{}")),
+        ("/streaming", request_bytes("GET", "/streaming", &fields, b"")),
+        ("/uploading", upload.into_bytes()),
+    ] {
+        let mut client = Client::connect(stage.gateway.proxy);
+        client.send(bytes);
+        stage.upstream.wait_for(path, |all| all.iter().any(|r| r.head.target() == path).then_some(()));
+        if path == "/streaming" {
+            client.answer_head().expect("a head");
+        }
+        let since = Instant::now();
+        drop(client);
+        assert_at_once(&stage, path, since, &leaving);
+    }
+    assert_eq!(stage.upstream.requests().len(), 4, "nothing is sent twice");
+}
+
+#[test]
+fn over_http2_by_a_reset_and_with_the_connection() {
+    let (stage, leaving) = stage();
+    let token = bearer(&Token::bot());
+    for path in ["/waiting", "/streaming"] {
+        let mut client = Http2Client::connect(stage.gateway.proxy);
+        let (answer, mut stream) = client.open("GET", path, &[("authorization", &token)], true);
+        stage.upstream.wait_for(path, |all| all.iter().any(|r| r.head.target() == path).then_some(()));
+        let body = (path == "/streaming").then(|| client.wait(answer).expect("a head").into_body());
+        let since = Instant::now();
+        stream.send_reset(h2::Reason::CANCEL);
+        assert_at_once(&stage, path, since, &leaving);
+        drop(body);
+    }
+    let mut client = Http2Client::connect(stage.gateway.proxy);
+    let (_answer, _stream) = client.open("GET", "/cut", &[("authorization", &token)], true);
+    stage.upstream.wait_for("it", |all| all.iter().any(|r| r.head.target() == "/cut").then_some(()));
+    let since = Instant::now();
+    drop(client);
+    assert_at_once(&stage, "/cut", since, &leaving);
+}
