@@ -5,13 +5,19 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+
+mod labels;
+
+use labels::{
+    BuildLabels, CodeLabel, FetchLabels, KindLabel, NoLabels, ResultLabel, SkippedLabels, SourceLabel,
+};
+pub use labels::{RequestLabels, WouldDenyLabels};
 
 /// Every instrument of the process.
 #[derive(Debug)]
@@ -44,73 +50,6 @@ pub struct Metrics {
     pub audit_dropped: Counter,
     /// Panics that ended one request or connection.
     pub panics: Counter,
-}
-
-/// How a request ended, for [`Metrics::request`].
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub struct RequestLabels {
-    /// `allow`, `deny`, `would_deny` or `error`.
-    pub decision: &'static str,
-    /// The reason's word; empty for a request that was forwarded and answered.
-    pub reason: &'static str,
-    /// The issuer entry's name, if one judged the token.
-    pub issuer: String,
-    /// The rule's name, if one decided.
-    pub rule: String,
-}
-
-/// Whom report mode let through, for [`Metrics::would_deny`].
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub struct WouldDenyLabels {
-    /// The reason's word.
-    pub reason: &'static str,
-    /// The issuer entry's name, if one judged the token.
-    pub issuer: String,
-    /// The rule's name, if one would have refused.
-    pub rule: String,
-    /// The class of the verified token; empty where there is none.
-    pub class: &'static str,
-}
-
-/// For what is not always there.
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct NoLabels {}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct CodeLabel {
-    code: u16,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct SourceLabel {
-    source: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct FetchLabels {
-    source: String,
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct SkippedLabels {
-    source: String,
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ResultLabel {
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct KindLabel {
-    kind: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct BuildLabels {
-    version: &'static str,
 }
 
 /// From half a millisecond to a minute: what users wait.
