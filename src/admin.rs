@@ -4,26 +4,21 @@
 //! through the browser of such a person: the `Host` must be an address of this listener (against DNS
 //! rebinding), and what a browser says of where a request comes from must be this listener itself.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::sleep;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::refusals::Refusals;
+use crate::side_listener;
 
 mod origin;
 mod page;
@@ -33,7 +28,6 @@ pub use view::{ConfigView, LastReload, Outcome, Overview};
 
 /// People and their scripts are few.
 const MAX_CONNECTIONS: usize = 32;
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Asks for a reload; the answer says what came of it.
 pub type ReloadRequest = oneshot::Sender<Outcome>;
@@ -50,28 +44,11 @@ pub struct Console {
 
 /// Answers until it is dropped.
 pub async fn serve(listener: TcpListener, console: Arc<Console>) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        let Ok(slot) = slots.clone().acquire_owned().await else { return };
-        let Ok((stream, _)) = listener.accept().await else {
-            sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let Ok(own) = stream.local_addr() else { continue };
+    side_listener::serve(listener, MAX_CONNECTIONS, move |request, own| {
         let console = console.clone();
-        tokio::spawn(async move {
-            let service = service_fn(|request| {
-                let console = console.clone();
-                async move { Ok::<_, Infallible>(answer(&request, own, &console).await) }
-            });
-            let mut builder = http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-            if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
-                tracing::debug!(%error, "an admin connection ended");
-            }
-            drop(slot);
-        });
-    }
+        async move { answer(&request, own, &console).await }
+    })
+    .await;
 }
 
 async fn answer(request: &Request<Incoming>, own: SocketAddr, console: &Console) -> Response<Full<Bytes>> {

@@ -10,6 +10,7 @@ mod fragment;
 mod keys;
 mod layer;
 mod load;
+mod memory;
 mod openmetadata;
 mod parse;
 mod print;
@@ -326,14 +327,33 @@ pub struct Limits {
     pub body_bytes: u64,
     /// Connections open at once.
     pub connections: usize,
-    /// Requests at once over all connections.
+    /// Connections open at once from one client address.
+    pub connections_per_client: usize,
+    /// Requests in flight over all connections.
     pub requests: usize,
+    /// Requests in flight of one client address.
+    pub requests_per_client: usize,
+    /// Memory of the process, in bytes.
+    pub memory: u64,
+    /// How long a connection without a verified token may keep us waiting.
+    pub unverified_timeout: Duration,
+    /// What is discarded of a refused request's body.
+    pub discard: Discard,
     /// Requests at once on one HTTP/2 connection; 0 where HTTP/2 is off.
     pub concurrent_streams: u32,
     /// The token, in bytes.
     pub token_bytes: usize,
     /// The most of a request's body that is read for rules about GraphQL, in bytes.
     pub graphql_bytes: usize,
+}
+
+/// How much of the body of a refused request is read and thrown away.
+#[derive(Clone, Copy, Debug)]
+pub struct Discard {
+    /// In bytes.
+    pub bytes: u64,
+    /// In time.
+    pub timeout: Duration,
 }
 
 /// How the process ends.

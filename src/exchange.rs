@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use tokio::time::Instant;
 
 use crate::audit::{AuditRecord, AuditTrail};
+use crate::budget::InFlight;
 use crate::claims::VerifiedToken;
 use crate::decision::{Caller, Denial, Permit, Reason};
 use crate::metrics::{Metrics, RequestLabels, WouldDenyLabels};
@@ -50,8 +51,8 @@ pub struct Exchange {
     target: Uri,
     /// Method and path of a head that could not be read, as far as they could.
     unread: Option<Box<(Box<str>, Box<str>)>>,
-    /// How many were in flight with this one; `None` once it is none of them any more.
-    in_flight: Option<i64>,
+    /// Its place among the requests in flight, until its answer has ended or is one of ours.
+    in_flight: Option<InFlight>,
     source: Option<IpAddr>,
     user_agent: Option<HeaderValue>,
     request_id: Box<str>,
@@ -89,10 +90,9 @@ impl Exchange {
         source: Option<IpAddr>,
         request_id: Box<str>,
     ) -> Self {
-        let in_flight = Some(ledger.metrics.requests_in_flight.inc() + 1);
         Self {
             ledger,
-            in_flight,
+            in_flight: None,
             time: SystemTime::now(),
             started: Instant::now(),
             via: None,
@@ -131,20 +131,14 @@ impl Exchange {
         exchange
     }
 
-    /// Whether there are more than `most` with this one. It is then none of them: the answer that
-    /// says so takes no other's place.
-    pub fn is_beyond(&mut self, most: i64) -> bool {
-        let beyond = self.in_flight.is_some_and(|count| count > most);
-        if beyond {
-            self.lands();
-        }
-        beyond
+    /// Gives it a place among the requests in flight.
+    pub fn takes(&mut self, place: InFlight) {
+        self.in_flight = Some(place);
     }
 
-    fn lands(&mut self) {
-        if self.in_flight.take().is_some() {
-            self.ledger.metrics.requests_in_flight.dec();
-        }
+    /// Its place among the requests in flight.
+    pub fn place(&mut self) -> Option<&mut InFlight> {
+        self.in_flight.as_mut()
     }
 
     /// Its id, for the answer and for the backend.
@@ -189,6 +183,8 @@ impl Exchange {
         if !self.forwarded {
             self.ledger.metrics.overhead(self.started.elapsed());
         }
+        // What waits only for the client takes no other request's place.
+        self.in_flight = None;
         self.forwarded = false;
         self.rule = denial.rule;
         self.denial = Some(denial);
@@ -262,7 +258,7 @@ struct Outcome<'a> {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.lands();
+        self.in_flight = None;
         let duration = self.started.elapsed();
         let outcome = self.outcome();
         self.remember(&outcome);

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use http::header::{
     CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING,
@@ -14,9 +15,11 @@ use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
+use crate::budget::{Connection, Exhausted};
 use crate::challenge::Wording;
-use crate::config::Config;
-use crate::decision::{Denial, Gate, Permit, Reason};
+use crate::config::{Config, Discard};
+use crate::decision::{Caller, Denial, Gate, Permit, Reason};
+use crate::discard::BODY_BUFFER_BYTES;
 use crate::exchange::{Exchange, Ledger};
 use crate::keys::Keys;
 use crate::numeric_date::NumericDate;
@@ -27,7 +30,9 @@ use crate::request::{RequestFacts, RequestFault, TargetForm};
 use crate::respond::{self, Manner, ObservedBody};
 use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
-use crate::upstream::{Failure, Outgoing, ReadAhead, RequestBody, RequestProgress, Upstream, stated_length};
+use crate::upstream::{
+    Failure, Outgoing, ReadAhead, RequestBody, RequestProgress, Rest, Upstream, stated_length,
+};
 
 mod assembly;
 mod forward_auth;
@@ -39,6 +44,7 @@ mod verification;
 pub use assembly::gate;
 pub use refusal::UnreadHead;
 
+use refusal::first_bytes;
 use switching::Upgrade;
 
 /// Where the time comes from.
@@ -55,7 +61,8 @@ pub struct Gateway {
     revocations: Arc<RevocationList>,
     ledger: Arc<Ledger>,
     body_limit: u64,
-    request_limit: i64,
+    discard: Discard,
+    unverified_timeout: Duration,
     graphql_limit: usize,
     upgrades: Vec<Box<str>>,
     close_on_token_expiry: bool,
@@ -65,7 +72,7 @@ pub struct Gateway {
 }
 
 /// The other end of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Peer {
     /// Its address; none on a Unix socket.
     pub address: Option<IpAddr>,
@@ -73,6 +80,8 @@ pub struct Peer {
     pub tls: bool,
     /// Where it came in.
     pub door: Door,
+    /// The connection's part of the budget.
+    pub account: Arc<Connection>,
 }
 
 /// The listeners that requests come in by.
@@ -93,7 +102,6 @@ struct Judged {
     body: Incoming,
     ahead: ReadAhead,
     manner: Manner,
-    peer: Peer,
 }
 
 impl Gateway {
@@ -101,7 +109,7 @@ impl Gateway {
     pub async fn serve(
         &self,
         upstream: &Arc<Upstream>,
-        peer: Peer,
+        peer: &Peer,
         request: Request<Incoming>,
     ) -> Result<Response<ObservedBody>, Infallible> {
         if peer.door == Door::ForwardAuth {
@@ -121,50 +129,58 @@ impl Gateway {
         let to_head = head.method == Method::HEAD;
         let manner = Manner { grpc: is_grpc(&head.headers), close: false, http2, to_head };
 
-        if exchange.is_beyond(self.request_limit) {
-            return Ok(self.refuse(exchange, overloaded(), body, &head.headers, manner).await);
+        let source = self.head.source_ip(&head.headers, peer.address);
+        exchange.comes_from(source);
+        if let Err(denial) = take_place(&mut exchange, peer, source) {
+            return Ok(self.refuse(exchange, denial, body, &head.headers, manner, peer));
         }
 
         // Request facts.
-        let source = self.head.source_ip(&head.headers, peer.address);
-        exchange.comes_from(source);
         let mut facts = match self.facts(&head, source) {
             Ok(facts) => facts,
             Err(fault) => {
-                return Ok(self.refuse(exchange, fault.into(), body, &head.headers, manner).await);
+                return Ok(self.refuse(exchange, fault.into(), body, &head.headers, manner, peer));
             }
         };
 
         // Route, credentials, token.
         let (route, caller) = self.identify(&mut exchange, &facts).await;
+        if matches!(caller, Ok(Caller::Token(_) | Caller::DatahubSystem)) {
+            peer.account.verified();
+        }
 
         // What rules ask about the body, where somebody is known to have sent it.
         let mut ahead = ReadAhead::default();
         if self.gate.asks_graphql(&facts, &caller) {
             match self.read_graphql(&mut facts, &head.headers, &mut body, upstream.idle_timeout()).await {
                 Ok(read) => ahead = read,
-                Err(denial) => return Ok(self.refuse(exchange, denial, body, &head.headers, manner).await),
+                Err(denial) => return Ok(self.refuse(exchange, denial, body, &head.headers, manner, peer)),
             }
         }
 
         // Decision.
         let permit = match self.gate.decide(&facts, route, caller) {
             Ok(permit) => permit,
-            Err(denial) => return Ok(self.refuse(exchange, denial, body, &head.headers, manner).await),
+            Err(denial) => return Ok(self.refuse(exchange, denial, body, &head.headers, manner, peer)),
         };
         exchange.permitted(&permit);
         if stated_length(&head.headers).is_some_and(|length| length > self.body_limit) {
-            return Ok(self
-                .refuse(exchange, Denial::new(Reason::PayloadTooLarge), body, &head.headers, manner)
-                .await);
+            let denial = Denial::new(Reason::PayloadTooLarge);
+            return Ok(self.refuse(exchange, denial, body, &head.headers, manner, peer));
         }
-        let judged = Judged { exchange, facts, permit, head, body, ahead, manner, peer };
-        Ok(self.forward(upstream, judged).await)
+        if !peer.account.is_trusted() && !manner.grpc && ahead.bytes.is_empty() {
+            match first_bytes(&mut body, self.unverified_timeout).await {
+                Ok(read) => ahead = read,
+                Err(denial) => return Ok(self.refuse(exchange, denial, body, &head.headers, manner, peer)),
+            }
+        }
+        let judged = Judged { exchange, facts, permit, head, body, ahead, manner };
+        Ok(self.forward(upstream, judged, peer).await)
     }
 
     /// The second half of the way: upstream, and the answer.
-    async fn forward(&self, upstream: &Arc<Upstream>, judged: Judged) -> Response<ObservedBody> {
-        let Judged { mut exchange, facts, permit, mut head, body, ahead, manner, peer } = judged;
+    async fn forward(&self, upstream: &Arc<Upstream>, judged: Judged, peer: &Peer) -> Response<ObservedBody> {
+        let Judged { mut exchange, facts, permit, mut head, body, ahead, manner } = judged;
         let http2 = manner.http2;
 
         // Upstream.
@@ -176,7 +192,7 @@ impl Gateway {
             from_http2(&mut fields, &head.uri);
         }
         if let Err(reason) = self.head.rewrite(&mut fields, &facts, &permit, peer.address, peer.tls) {
-            return self.refuse(exchange, Denial::new(reason), body, &fields, manner).await;
+            return self.refuse(exchange, Denial::new(reason), body, &fields, manner, peer);
         }
         set_request_id(&mut fields, exchange.request_id());
         if let Some(upgrade) = &upgrade {
@@ -186,7 +202,7 @@ impl Gateway {
             method: head.method,
             path: facts.path.path_and_query().clone(),
             fields,
-            body: self.request_body(&mut exchange, ahead, body, manner),
+            body: self.request_body(&mut exchange, ahead, body, manner, peer),
             trailers,
             upgrade: upgrade.is_some(),
         };
@@ -241,13 +257,22 @@ impl Gateway {
         ahead: ReadAhead,
         incoming: Incoming,
         manner: Manner,
+        peer: &Peer,
     ) -> RequestBody {
-        if ahead.bytes.is_empty() && incoming.is_end_stream() {
+        let is_empty = ahead.bytes.is_empty() && incoming.is_end_stream();
+        if let Some(place) = exchange.place() {
+            place.forwards(if is_empty { 0 } else { BODY_BUFFER_BYTES });
+        }
+        if is_empty {
             return RequestBody::Empty;
         }
-        let progress = RequestProgress::new(manner.grpc);
+        let progress = match peer.account.is_trusted() {
+            true => RequestProgress::new(manner.grpc, None),
+            false => RequestProgress::new(manner.grpc, Some(self.unverified_timeout)),
+        };
         exchange.streams(progress.clone());
-        RequestBody::Stream { ahead, incoming, progress, limit: self.body_limit, http2: manner.http2 }
+        let rest = manner.http2.then(|| self.discarder(peer));
+        RequestBody::Stream { ahead, incoming: Rest::new(incoming, rest), progress, limit: self.body_limit }
     }
 
     /// The client's own id where it is one, else a new one.
@@ -266,9 +291,24 @@ impl Gateway {
     }
 }
 
-fn overloaded() -> Denial {
-    let detail = Some("more requests in flight than limits.requests");
-    Denial { detail, ..Denial::new(Reason::Overloaded) }
+/// A place among the requests in flight: of this client or, behind a trusted proxy, of the one that it
+/// names.
+fn take_place(exchange: &mut Exchange, peer: &Peer, source: Option<IpAddr>) -> Result<(), Denial> {
+    let client = source.filter(|_| source != peer.address);
+    match peer.account.request(client) {
+        Ok(place) => {
+            exchange.takes(place);
+            Ok(())
+        }
+        Err(exhausted) => {
+            let detail = Some(match exhausted {
+                Exhausted::Total => "more requests in flight than limits.requests",
+                Exhausted::Share => "more of this client address than its share (limits.requestsPerClient)",
+                Exhausted::Memory => "limits.memory is used up",
+            });
+            Err(Denial { detail, ..Denial::new(Reason::Overloaded) })
+        }
+    }
 }
 
 fn broken_body() -> Denial {

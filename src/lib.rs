@@ -35,6 +35,10 @@ pub mod config;
 #[cfg(feature = "server")]
 pub mod metrics;
 #[cfg(feature = "server")]
+pub mod budget;
+#[cfg(feature = "server")]
+pub mod discard;
+#[cfg(feature = "server")]
 pub mod tls;
 #[cfg(feature = "server")]
 pub mod audit;
@@ -56,6 +60,8 @@ pub mod exchange;
 pub mod respond;
 #[cfg(feature = "server")]
 pub mod gateway;
+#[cfg(feature = "server")]
+pub mod side_listener;
 #[cfg(feature = "server")]
 pub mod admin;
 #[cfg(feature = "server")]

@@ -15,7 +15,8 @@ use prometheus_client::registry::{Registry, Unit};
 mod labels;
 
 use labels::{
-    BuildLabels, CodeLabel, FetchLabels, KindLabel, NoLabels, ResultLabel, SkippedLabels, SourceLabel,
+    BuildLabels, CauseLabel, CodeLabel, FetchLabels, KindLabel, NoLabels, ResultLabel, SkippedLabels,
+    SourceLabel,
 };
 pub use labels::{RequestLabels, WouldDenyLabels};
 
@@ -31,6 +32,10 @@ pub struct Metrics {
     upstream_connections: Family<ResultLabel, Counter>,
     /// Open connections of clients.
     pub connections: Gauge,
+    connections_refused: Family<CauseLabel, Counter>,
+    connections_closed: Family<CauseLabel, Counter>,
+    /// Bytes held for clients; brought up to date when the metrics are read.
+    pub memory_held: Gauge,
     /// Requests whose answers have not ended; [`crate::exchange::Exchange`] counts them.
     pub requests_in_flight: Gauge,
     jwks_keys: Family<SourceLabel, Gauge>,
@@ -71,6 +76,9 @@ impl Metrics {
             upstream_responses: Family::default(),
             upstream_connections: Family::default(),
             connections: Gauge::default(),
+            connections_refused: Family::default(),
+            connections_closed: Family::default(),
+            memory_held: Gauge::default(),
             requests_in_flight: Gauge::default(),
             jwks_keys: Family::default(),
             jwks_last_success: Family::default(),
@@ -173,6 +181,22 @@ impl Metrics {
     fn register_process(&mut self) {
         let registry = &mut self.registry;
         registry.register("connections", "Open client connections", self.connections.clone());
+        registry.register_with_unit(
+            "memory_held",
+            "Memory that is held for client connections, as counted against limits.memory",
+            Unit::Bytes,
+            self.memory_held.clone(),
+        );
+        registry.register(
+            "connections_refused",
+            "Client connections that were not taken in, by the limit: total, client or memory",
+            self.connections_refused.clone(),
+        );
+        registry.register(
+            "connections_closed",
+            "Client connections that were closed to make room: idle ones, or those that held most memory",
+            self.connections_closed.clone(),
+        );
         registry.register(
             "config_reloads",
             "Configurations and certificates that were read again, by result",
@@ -233,6 +257,16 @@ impl Metrics {
     /// Counts one connection to the backend: `ok`, `timeout` or `failed`.
     pub fn upstream_connection(&self, result: &'static str) {
         self.upstream_connections.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// Counts one client connection that found no room.
+    pub fn connection_refused(&self, cause: &'static str) {
+        self.connections_refused.get_or_create(&CauseLabel { cause }).inc();
+    }
+
+    /// Counts client connections that make room for others.
+    pub fn connections_closed(&self, cause: &'static str, count: usize) {
+        self.connections_closed.get_or_create(&CauseLabel { cause }).inc_by(count as u64);
     }
 
     /// Counts one look-up in the token cache: `hit` or `miss`.

@@ -159,6 +159,11 @@ pub fn switch(
 }
 
 impl ObservedBody {
+    /// Whether the response is ours and not the backend's.
+    pub fn is_own(&self) -> bool {
+        matches!(self.content, Content::Own(_))
+    }
+
     /// The tunnel that follows this answer, if one does.
     pub fn take_tunnel(&mut self) -> Option<Switched> {
         let Content::Tunnel(tunnel) = &mut self.content else { return None };

@@ -13,23 +13,21 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::admin::{self, Console, LastReload, Outcome, ReloadRequest};
+use crate::admin::{Console, LastReload, Outcome, ReloadRequest};
 use crate::audit::{AuditTrail, AuditWriter};
-use crate::challenge;
+use crate::budget::Budget;
 use crate::config::{Config, Listen, Loaded};
-use crate::decision::Reason;
-use crate::gateway::{Clock, Door};
+use crate::gateway::Clock;
 use crate::keys::KeysError;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
 use crate::tls::{self, TlsError};
 
+mod accept;
 mod activation;
 mod connection;
 mod frame_budget;
@@ -42,6 +40,7 @@ mod phase;
 mod preface;
 mod proxy_protocol;
 mod reload;
+mod side;
 mod socket;
 mod status;
 mod watch;
@@ -53,16 +52,11 @@ pub use notify::Notifier;
 pub use reload::{Reload, tell};
 pub use socket::Socket;
 
+use accept::Doors;
 use generation::{Draft, Generation, Lasting};
 use reload::Reloader;
-use socket::{Listener, Stream};
-use worker::{Job, Workers};
-
-/// More connections than any configuration may allow.
-const MAX_CONNECTIONS: usize = 2_000_000;
-/// Connections beyond the limit that are given time to read their answer.
-const MAX_TURNED_AWAY: usize = 64;
-const MAX_TURNED_AWAY_BYTES: u64 = 64 * 1024;
+use side::SideListeners;
+use worker::Workers;
 
 /// Listeners, bound by the caller: tests use port 0.
 #[derive(Debug)]
@@ -123,6 +117,7 @@ pub enum RunError {
 pub struct Process {
     /// The counters.
     pub metrics: Arc<Metrics>,
+    budget: Arc<Budget>,
     current: ArcSwap<Generation>,
     draining: AtomicBool,
     started: SystemTime,
@@ -130,9 +125,10 @@ pub struct Process {
 }
 
 impl Process {
-    fn new(metrics: Arc<Metrics>, first: Arc<Generation>) -> Self {
+    fn new(metrics: Arc<Metrics>, budget: Arc<Budget>, first: Arc<Generation>) -> Self {
         Self {
             metrics,
+            budget,
             current: ArcSwap::new(first),
             draining: AtomicBool::new(false),
             started: SystemTime::now(),
@@ -154,7 +150,14 @@ impl Process {
         self.current.load_full()
     }
 
+    /// The metrics, as text.
+    fn exposition(&self) -> String {
+        self.metrics.memory_held.set(i64::try_from(self.budget.memory()).unwrap_or(i64::MAX));
+        self.metrics.encode()
+    }
+
     fn enter(&self, generation: Arc<Generation>, lasting: &Lasting) {
+        self.budget.change(generation.budget_limits());
         generation.enter(Some(&*self.current()), lasting);
         self.current.store(generation);
     }
@@ -196,16 +199,13 @@ pub async fn run(
     let workers = Workers::start(&lasting.cells, &metrics)?;
     first.enter(None, &lasting);
     metrics.config_is_good(true);
-    let process = Arc::new(Process::new(metrics, first));
+    let budget = Budget::new(first.budget_limits(), metrics.clone());
+    let process = Arc::new(Process::new(metrics, budget, first));
 
     let doors = Doors::open(listeners.proxy, listeners.forward_auth)?;
-    let mut serving = JoinSet::new();
-    serving.spawn(health::serve(listener(listeners.health, "health")?, process.clone()));
     let (ask, asked) = mpsc::channel(16);
-    if let Some(admin) = listeners.admin {
-        let console = console(&process, ask, lasting.refusals.clone());
-        serving.spawn(admin::serve(listener(admin, "admin")?, Arc::new(console)));
-    }
+    let console = console(&process, ask, lasting.refusals.clone());
+    let side_listeners = SideListeners::start(listeners.health, listeners.admin, &process, console)?;
     let mut reloading = JoinSet::new();
     let notifier = Arc::new(surroundings.notifier);
     if let Some(reload) = surroundings.reload {
@@ -217,17 +217,16 @@ pub async fn run(
     // Not when there are keys: a backend that has them may be waiting for us to start.
     notifier.tell("READY=1\nSTATUS=listening");
 
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     tokio::select! {
-        () = doors.accept(&workers, &connections, &process) => {}
+        () = doors.accept(&workers, &process) => {}
         () = shutdown => {}
     }
     // What is in force now is what the process ends with.
     reloading.shutdown().await;
     notifier.tell("STOPPING=1\nSTATUS=draining");
-    drain(&process, doors, workers, &connections).await;
-    serving.shutdown().await;
+    drain(&process, doors, workers).await;
     // Its tasks hold the audit trail too.
+    side_listeners.stop().await;
     drop(process);
     finish(writer).await;
     Ok(())
@@ -238,128 +237,25 @@ fn console(process: &Arc<Process>, reload: mpsc::Sender<ReloadRequest>, refusals
     Console { overview: Box::new(move || process.overview()), reload, refusals }
 }
 
-fn listener(listener: StdListener, name: &'static str) -> io::Result<TcpListener> {
-    listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
-    let listener = TcpListener::from_std(listener)?;
-    tracing::info!(listener = name, %address, "listening");
-    Ok(listener)
-}
-
-/// The listeners that requests come in by.
-struct Doors {
-    proxy: Listener,
-    forward_auth: Option<Listener>,
-}
-
-impl Doors {
-    fn open(proxy: Socket, forward_auth: Option<StdListener>) -> io::Result<Self> {
-        let open = |socket, name: &'static str| {
-            let listener = Listener::new(socket)?;
-            tracing::info!(listener = name, address = listener.name()?, "listening");
-            Ok::<_, io::Error>(listener)
-        };
-        let forward_auth = forward_auth.map(|asking| open(Socket::Tcp(asking), "forward-auth"));
-        Ok(Self { proxy: open(proxy, "proxy")?, forward_auth: forward_auth.transpose()? })
-    }
-
-    /// Accepts by all of them until it is dropped.
-    async fn accept(&self, workers: &Workers, connections: &Arc<Semaphore>, process: &Process) {
-        let asking = async {
-            if let Some(listener) = &self.forward_auth {
-                accept(listener, Door::ForwardAuth, workers, connections, process).await;
-            }
-        };
-        tokio::join!(accept(&self.proxy, Door::Proxy, workers, connections, process), asking);
-    }
-}
-
-/// Accepts until it is dropped. Nothing that a client or a full table of file descriptors does
-/// ends it.
-async fn accept(
-    listener: &Listener,
-    door: Door,
-    workers: &Workers,
-    connections: &Arc<Semaphore>,
-    process: &Process,
-) {
-    let mut failing = false;
-    let turned_away = Arc::new(Semaphore::new(MAX_TURNED_AWAY));
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                failing = false;
-                let open = MAX_CONNECTIONS - connections.available_permits();
-                // Nothing happens between the two: this is as good as taking one of so many.
-                let welcome = open < process.current.load().loaded.config.limits.connections;
-                match connections.clone().try_acquire_owned() {
-                    Ok(permit) if welcome => workers.hand_over(Job::new(stream, peer, door, permit)),
-                    _ => turn_away(stream, &turned_away),
-                }
-            }
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                if !failing {
-                    tracing::error!(%error, "cannot accept connections");
-                }
-                failing = true;
-                sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
-}
-
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
-}
-
-/// Answers one connection too many and lets it read the answer: a socket that is closed with
-/// bytes unread is reset, and the answer with it. Few of these wait at a time.
-fn turn_away(stream: Stream, waiting: &Arc<Semaphore>) {
-    let row = challenge::row(Reason::Overloaded);
-    let body = challenge::body(row.status, row.message);
-    let answer = format!(
-        "HTTP/1.1 {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nCache-Control: no-store\r\nRetry-After: 1\r\nConnection: close\r\n\r\n{body}",
-        row.status,
-        body.len(),
-    );
-    // A fresh socket's buffer takes it whole; a client that is gone already needs no answer.
-    let _ = stream.try_write(answer.as_bytes());
-    let Ok(slot) = waiting.clone().try_acquire_owned() else { return };
-    let mut stream = stream.boxed();
-    tokio::spawn(async move {
-        let _slot = slot;
-        let closing = async {
-            stream.shutdown().await?;
-            tokio::io::copy(&mut stream.take(MAX_TURNED_AWAY_BYTES), &mut tokio::io::sink()).await
-        };
-        // Whatever comes of it, the connection ends here.
-        let _ = timeout(Duration::from_secs(1), closing).await;
-    });
-}
-
 /// Not ready at once; after `shutdown.delay` nothing new; what runs may end within
 /// `shutdown.drainTimeout`.
-async fn drain(process: &Process, doors: Doors, workers: Workers, connections: &Arc<Semaphore>) {
+async fn drain(process: &Process, doors: Doors, workers: Workers) {
     process.draining.store(true, Ordering::Relaxed);
     let shutdown = process.current.load().loaded.config.shutdown.clone();
     tracing::info!(delay = ?shutdown.delay, timeout = ?shutdown.drain_timeout, "draining");
     tokio::select! {
-        () = doors.accept(&workers, connections, process) => {}
+        () = doors.accept(&workers, process) => {}
         () = sleep(shutdown.delay) => {}
     }
     // Whoever is connected already is let in: closing the listener would reset them.
-    let _ = timeout(Duration::ZERO, doors.accept(&workers, connections, process)).await;
+    let _ = timeout(Duration::ZERO, doors.accept(&workers, process)).await;
     drop(doors);
     let deadline = Instant::now() + shutdown.drain_timeout;
     workers.drain();
-    let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);
     tokio::select! {
-        // Every connection has given its permit back.
-        _ = connections.acquire_many(all) => tracing::info!("drained"),
+        () = process.budget.is_empty() => tracing::info!("drained"),
         () = sleep_until(deadline) => {
-            let open = MAX_CONNECTIONS - connections.available_permits();
+            let open = process.budget.connections();
             tracing::warn!(open, "drainTimeout is over: closing what is still open");
         }
     }

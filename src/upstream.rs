@@ -30,13 +30,15 @@ mod websocket;
 
 use http2::{Http2Pool, Http2Stream};
 
-pub use body::{AnswerBody, ReadAhead, RequestBody, RequestProgress};
+pub use body::{AnswerBody, ReadAhead, RequestBody, RequestProgress, Rest};
 pub(crate) use forward::stated_length;
 pub use forward::{Failure, Outgoing};
 pub use tunnel::{Ending, Tunnel};
 
 /// Below the time after which Jetty, in both backends, closes an idle connection (30 s, 60 s).
 const IDLE_LIFETIME: Duration = Duration::from_secs(20);
+/// What hyper buffers of one direction of a connection. The head of an answer has to fit into it.
+const BUFFER_BYTES: usize = 64 * 1024;
 /// Idle connections that one worker keeps.
 const MAX_IDLE: usize = 256;
 
@@ -149,7 +151,9 @@ async fn start<S>(stream: S) -> io::Result<SendRequest<RequestBody>>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
 {
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(BUFFER_BYTES);
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "an upstream connection ended");

@@ -41,6 +41,8 @@ pub enum Kind {
     Duration(Duration, Duration),
     /// A number of bytes within these bounds.
     Size(u64, u64),
+    /// `auto`, or a number of bytes within these bounds.
+    AutoSize(u64, u64),
     /// An IP address and a port.
     Address,
     /// An IP address and a port, or the path of a Unix socket.
@@ -136,6 +138,8 @@ impl Kind {
                 values::integer(text).and_then(|n| within(n, min, max, |n| n.to_string()))
             }
             Self::Size(min, max) => values::size(text).and_then(|n| within(n, min, max, size_text)),
+            Self::AutoSize(..) if text == "auto" => Ok(()),
+            Self::AutoSize(min, max) => values::size(text).and_then(|n| within(n, min, max, size_text)),
             Self::Duration(min, max) => {
                 values::duration(text).and_then(|time| within(time, min, max, duration_text))
             }
@@ -173,6 +177,9 @@ impl Kind {
             Self::Size(0, u64::MAX) => "a size".to_owned(),
             Self::Size(min, u64::MAX) => format!("a size from {}", size_text(min)),
             Self::Size(min, max) => format!("a size from {} to {}", size_text(min), size_text(max)),
+            Self::AutoSize(min, max) => {
+                format!("auto, or a size from {} to {}", size_text(min), size_text(max))
+            }
             Self::Address => "address:port".to_owned(),
             Self::Listen => "address:port, or unix:/path".to_owned(),
             Self::Url(schemes) => format!("a URL, {}", urls(schemes)),

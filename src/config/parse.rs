@@ -19,10 +19,12 @@ use http::HeaderName;
 
 use super::error::{ConfigError, Finding};
 use super::layer::Merged;
+use super::memory;
 use super::values;
 use super::{
-    ClientAuth, ClientTls, Config, DatahubSystem, IdentityFields, Jwks, Limits, Listen, Log, LogFormat,
-    ProxyProtocol, ServerTls, Shutdown, TokenCache, Upstream, UpstreamAuthorization, UpstreamProtocol,
+    ClientAuth, ClientTls, Config, DatahubSystem, Discard, IdentityFields, Jwks, Limits, Listen, Log,
+    LogFormat, ProxyProtocol, ServerTls, Shutdown, TokenCache, Upstream, UpstreamAuthorization,
+    UpstreamProtocol,
 };
 use crate::backend::Backend;
 use section::{Report, Section};
@@ -338,13 +340,19 @@ fn proxy_protocol(root: &Section<'_>) -> ProxyProtocol {
 
 fn limits(section: &Section<'_>) -> Limits {
     let bytes = |name| section.need(name, |text| values::size(text).and_then(fits), 0);
+    let (connections, requests) = (count(section, "connections"), count(section, "requests"));
     Limits {
+        connections,
+        connections_per_client: share(count(section, "connectionsPerClient"), connections),
+        requests,
+        requests_per_client: share(count(section, "requestsPerClient"), requests),
+        memory: memory(section),
+        unverified_timeout: time(section, "unverifiedTimeout"),
+        discard: Discard { bytes: size(section, "discardBytes"), timeout: time(section, "discardTimeout") },
         header_bytes: bytes("headerBytes"),
         header_count: count(section, "headerCount"),
         header_read_timeout: time(section, "headerReadTimeout"),
         body_bytes: size(section, "bodyBytes"),
-        connections: count(section, "connections"),
-        requests: count(section, "requests"),
         concurrent_streams: section.need(
             "concurrentStreams",
             |text| values::integer(text).and_then(fits),
@@ -353,6 +361,22 @@ fn limits(section: &Section<'_>) -> Limits {
         token_bytes: bytes("tokenBytes"),
         graphql_bytes: bytes("graphqlBytes"),
     }
+}
+
+/// The share of one client address: as configured, or half of the total. A total of 16 or less may
+/// be one client's.
+fn share(configured: usize, total: usize) -> usize {
+    const SMALLEST: usize = 16;
+    let share = if configured == 0 { (total / 2).max(SMALLEST) } else { configured };
+    share.min(total)
+}
+
+fn memory(section: &Section<'_>) -> u64 {
+    let read = |text: &str| match text {
+        "auto" => Ok(memory::default_limit()),
+        _ => values::size(text),
+    };
+    section.need("memory", read, 0)
 }
 
 fn shutdown(section: &Section<'_>) -> Shutdown {

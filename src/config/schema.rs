@@ -70,6 +70,9 @@ fn item(kind: Kind) -> Value {
         Kind::Bool => json!({ "type": ["boolean", "null"] }),
         Kind::Integer(min, max) => json!({ "type": ["integer", "null"], "minimum": min, "maximum": max }),
         Kind::Duration(..) => json!({ "type": ["string", "null"], "pattern": "^([0-9]+(ms|s|m|h|d))+$" }),
+        Kind::AutoSize(..) => {
+            json!({ "type": ["string", "integer", "null"], "pattern": "^(auto|[0-9]+ *(B|KiB|MiB|GiB|kB|KB|MB|GB)?)$" })
+        }
         Kind::Size(..) => {
             json!({ "type": ["string", "integer", "null"], "pattern": "^[0-9]+ *(B|KiB|MiB|GiB|kB|KB|MB|GB)?$" })
         }

@@ -8,8 +8,7 @@ use http::request::Parts;
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 
-use super::refusal::discarded;
-use super::{Gateway, Peer, overloaded};
+use super::{Gateway, Peer, take_place};
 use crate::challenge;
 use crate::decision::{Denial, Permit, Reason};
 use crate::exchange::Exchange;
@@ -25,7 +24,7 @@ impl Gateway {
     /// Answers the question of a proxy.
     pub(super) async fn answer_proxy(
         &self,
-        peer: Peer,
+        peer: &Peer,
         request: Request<Incoming>,
     ) -> Response<ObservedBody> {
         let (mut head, body) = request.into_parts();
@@ -42,12 +41,12 @@ impl Gateway {
         let ledger = self.ledger.clone();
         let mut exchange = Exchange::begin(ledger, method, target, &head.headers, peer.address, id);
         exchange.asked_by_proxy();
-        let asked = asked.map_err(Denial::from);
-        let asked = if exchange.is_beyond(self.request_limit) { Err(overloaded()) } else { asked };
+        let source = self.head.source_behind_peer(&head.headers);
+        let asked = take_place(&mut exchange, peer, source).and_then(|()| asked.map_err(Denial::from));
         match self.judge_asked(&mut exchange, asked, &mut head).await {
             Ok((permit, fields)) => {
                 exchange.permitted(&permit);
-                let close = !http2 && !discarded(body, &head.headers).await;
+                let close = self.leave(body, &head.headers, http2, peer);
                 respond::grant(exchange, fields, close)
             }
             Err(denial) => {
@@ -55,7 +54,7 @@ impl Gateway {
                 // Never as gRPC: its answers are 200, which would let the request in.
                 let manner =
                     Manner { grpc: false, close: false, http2, to_head: head.method == Method::HEAD };
-                let mut answer = self.refuse(exchange, denial, body, &head.headers, manner).await;
+                let mut answer = self.refuse(exchange, denial, body, &head.headers, manner, peer);
                 if let Some(value) = refusal {
                     answer.headers_mut().insert(X_METAGATE_REFUSAL, value);
                 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Response;
 use http::header::{EXPECT, HeaderMap};
 use http_body::Body as _;
@@ -9,16 +10,13 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::{Door, Gateway, Peer};
+use super::{Door, Gateway, Peer, broken_body};
 use crate::decision::{Denial, Reason};
+use crate::discard::Discarder;
 use crate::exchange::Exchange;
 use crate::request::RequestFault;
 use crate::respond::{self, Manner, ObservedBody};
-use crate::upstream::stated_length;
-
-/// What is read of a refused request's body so that its connection can go on.
-const DISCARD_BYTES: u64 = 64 * 1024;
-const DISCARD_TIME: Duration = Duration::from_secs(1);
+use crate::upstream::{ReadAhead, stated_length};
 
 /// A head that was refused for its bytes, as far as it could be read.
 #[derive(Debug)]
@@ -50,7 +48,7 @@ impl UnreadHead {
 impl Gateway {
     /// Refuses a head of which only this much was read: over HTTP/1 with its connection, over HTTP/2
     /// with its stream alone.
-    pub fn refuse_head(&self, peer: Peer, head: &UnreadHead, http2: bool) -> Response<ObservedBody> {
+    pub fn refuse_head(&self, peer: &Peer, head: &UnreadHead, http2: bool) -> Response<ObservedBody> {
         let id = self.request_id(&HeaderMap::new());
         let mut exchange =
             Exchange::begin_unread(self.ledger.clone(), &head.method, &head.path, peer.address, id);
@@ -63,42 +61,61 @@ impl Gateway {
 
     /// Refuses without anything of the request having gone upstream. What is left of its body
     /// is either read to its end or never taken for a request, because the connection closes.
-    pub(super) async fn refuse(
+    pub(super) fn refuse(
         &self,
         exchange: Exchange,
         denial: Denial,
         body: Incoming,
         fields: &HeaderMap,
         manner: Manner,
+        peer: &Peer,
     ) -> Response<ObservedBody> {
         // Of a request that was not judged to its end nobody knows where it ends, and after CONNECT
-        // a client may send what is not HTTP.
+        // a client may send what is not HTTP. Over HTTP/2 its frames say so.
         let framing = matches!(denial.reason, Reason::BadTarget | Reason::MethodNotAllowed);
-        // Over HTTP/2 the rest of a body is told from other requests by its frames.
-        let close = framing || (!manner.http2 && !discarded(body, fields).await);
+        let close = !manner.http2 && framing || self.leave(body, fields, manner.http2, peer);
         respond::refusal(exchange, denial, &self.wording, Manner { close, ..manner })
+    }
+
+    /// Lets a client send a body that nobody needs, up to the bound. Says whether the connection has to
+    /// close: at the end of a longer body, and with a client that waits for `100 Continue`, which is
+    /// not told to send.
+    pub(super) fn leave(&self, body: Incoming, fields: &HeaderMap, http2: bool, peer: &Peer) -> bool {
+        if body.is_end_stream() {
+            return false;
+        }
+        let discarder = self.discarder(peer);
+        let too_long = stated_length(fields).is_some_and(|length| length > discarder.bytes());
+        if !http2 && (fields.contains_key(EXPECT) || too_long) {
+            return true;
+        }
+        discarder.discard(body);
+        false
+    }
+
+    pub(super) fn discarder(&self, peer: &Peer) -> Discarder {
+        Discarder::new(self.discard, peer.account.clone())
     }
 }
 
-/// Reads a small body to its end, within a second. A client that waits for `100 Continue` is
-/// not told to send one.
-pub(super) async fn discarded(mut body: Incoming, fields: &HeaderMap) -> bool {
-    if body.is_end_stream() {
-        return true;
-    }
-    if fields.contains_key(EXPECT) || stated_length(fields).is_some_and(|length| length > DISCARD_BYTES) {
-        return false;
-    }
+/// The beginning of a body, or its end. The backend is not asked to wait for a client that nobody knows:
+/// such a client has so long to begin.
+pub(super) async fn first_bytes(body: &mut Incoming, patience: Duration) -> Result<ReadAhead, Denial> {
     let reading = async {
-        let mut read = 0;
-        while let Some(frame) = body.frame().await {
-            let Ok(frame) = frame else { return false };
-            read += frame.data_ref().map_or(0, |data| data.len() as u64);
-            if read > DISCARD_BYTES {
-                return false;
+        while !body.is_end_stream() {
+            match body.frame().await {
+                Some(Ok(frame)) => {
+                    if let Ok(bytes) = frame.into_data()
+                        && !bytes.is_empty()
+                    {
+                        return Ok(ReadAhead { bytes, ended: body.is_end_stream() });
+                    }
+                }
+                Some(Err(_)) => return Err(broken_body()),
+                None => break,
             }
         }
-        true
+        Ok(ReadAhead { bytes: Bytes::new(), ended: true })
     };
-    timeout(DISCARD_TIME, reading).await.unwrap_or(false)
+    timeout(patience, reading).await.unwrap_or(Err(Denial::new(Reason::RequestTimeout)))
 }

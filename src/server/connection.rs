@@ -24,21 +24,28 @@ use super::proxy_protocol;
 use super::socket::Stream;
 use super::worker::{ConnectionSettings, TrustedProxies, WorkerContext};
 use super::write_timeout::WriteTimeout;
+use crate::budget::OpenConnection;
 use crate::gateway::{Door, Peer, UnreadHead};
 use crate::respond::ObservedBody;
 use crate::tls;
 
 /// Serves a connection until it ends or is drained.
-pub(super) async fn serve(stream: Stream, address: Option<IpAddr>, door: Door, context: &WorkerContext) {
+pub(super) async fn serve(
+    stream: Stream,
+    address: Option<IpAddr>,
+    door: Door,
+    open: &OpenConnection,
+    context: &WorkerContext,
+) {
     match stream {
         Stream::Tcp(stream) => {
             let stall = context.serving.load().settings.times.stall;
             if let Err(error) = prepare(&stream, stall) {
                 tracing::debug!(%error, "a socket's options cannot be set");
             }
-            serve_stream(stream, address, door, context).await;
+            serve_stream(stream, address, door, open, context).await;
         }
-        Stream::Unix(stream) => serve_stream(stream, address, door, context).await,
+        Stream::Unix(stream) => serve_stream(stream, address, door, open, context).await,
     }
 }
 
@@ -46,6 +53,7 @@ async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     mut stream: S,
     peer: Option<IpAddr>,
     door: Door,
+    open: &OpenConnection,
     context: &WorkerContext,
 ) {
     // Not the whole of it: a connection may outlive its configuration by far.
@@ -56,24 +64,22 @@ async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let address = match (door, &settings.proxies) {
         (Door::Proxy, Some(proxies)) => {
             match client_address(&mut stream, peer, proxies, settings.times.head).await {
-                Some(address) => address,
-                None => return,
+                Some(address) if has_room(open, address, proxies) => address,
+                Some(_) | None => return,
             }
         }
         // A proxy that asks speaks for itself, and for others in its fields.
         (Door::Proxy, None) | (Door::ForwardAuth, _) => peer,
     };
     let limit = settings.times.head;
+    let peer = Peer { address, tls: tls.is_some(), door, account: open.account().clone() };
     match tls {
-        None => serve_clear(stream, Peer { address, tls: false, door }, &settings, context).await,
+        None => serve_clear(stream, peer, &settings, context).await,
         Some(acceptor) => match timeout(limit, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => {
-                let peer = Peer { address, tls: true, door };
-                match stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) {
-                    true => http2::serve(stream, peer, &settings, context).await,
-                    false => serve_http1(stream, BytesMut::new(), peer, &settings, context).await,
-                }
-            }
+            Ok(Ok(stream)) => match stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) {
+                true => http2::serve(stream, peer, &settings, context).await,
+                false => serve_http1(stream, BytesMut::new(), peer, &settings, context).await,
+            },
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         },
@@ -117,6 +123,15 @@ async fn client_address(
     None
 }
 
+/// Whether the client that a proxy named has room for one more connection. A proxy that is trusted
+/// itself needs none.
+fn has_room(open: &OpenConnection, address: Option<IpAddr>, proxies: &TrustedProxies) -> bool {
+    match address.filter(|address| !proxies.names(*address)) {
+        Some(client) => open.comes_from(client).is_ok(),
+        None => true,
+    }
+}
+
 /// In the clear, a client's first bytes say which HTTP it speaks.
 async fn serve_clear<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     mut stream: S,
@@ -148,10 +163,10 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     settings: &ConnectionSettings,
     context: &WorkerContext,
 ) {
-    let phase = Arc::new(Phase::new());
+    let phase = Arc::new(Phase::new(peer.account.clone()));
     let switched = Mutex::new(None);
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let (phase, switched) = (phase.clone(), &switched);
+        let (phase, switched, peer) = (phase.clone(), &switched, &peer);
         async move {
             // As it is now: the next request of a connection is judged by the configuration of its time.
             let serving = context.serving.load_full();
@@ -160,6 +175,7 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 Some(head) => Ok(serving.gateway.refuse_head(peer, &head, false)),
             };
             answer.map(|mut answer| {
+                phase.answers(answer.body().is_own());
                 if let Some(tunnel) = answer.body_mut().take_tunnel() {
                     phase.becomes_tunnel();
                     *switched.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
@@ -168,8 +184,8 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             })
         }
     });
-    let stream = WriteTimeout::new(stream, settings.times.stall);
-    let io = TokioIo::new(Intake::new(stream, phase.clone(), settings.intake, read));
+    let stream = WriteTimeout::new(stream, phase.clone(), settings.times);
+    let io = TokioIo::new(Intake::new(stream, phase.clone(), settings.intake, settings.times, read));
     {
         let connection = settings.http1.serve_connection(io, service).with_upgrades();
         let mut connection = pin!(connection);
@@ -206,7 +222,12 @@ impl Body for LastBody {
     type Error = io::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+        let this = self.get_mut();
+        let frame = Pin::new(&mut this.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &frame {
+            this.phase.backlog().grows(frame.data_ref().map_or(0, Bytes::len));
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -11,6 +11,7 @@ use super::RunError;
 use super::watch::{self, Contents};
 use super::worker::{ConnectionSettings, Serving};
 use crate::audit::AuditTrail;
+use crate::budget;
 use crate::config::Loaded;
 use crate::exchange::Ledger;
 use crate::gateway::{Clock, Gateway};
@@ -138,6 +139,12 @@ impl Draft {
 }
 
 impl Generation {
+    /// What clients may hold.
+    pub(super) fn budget_limits(&self) -> budget::Limits {
+        let config = &self.loaded.config;
+        budget::Limits::new(&config.limits, &config.token_cache)
+    }
+
     /// What each worker serves with.
     pub(super) fn serving(&self) -> &[Arc<Serving>] {
         &self.serving

@@ -4,7 +4,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,33 +16,42 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
 use super::frame_budget::Budgeted;
-use super::worker::{ConnectionSettings, IDLE_TIMEOUT, Times, WorkerContext};
+use super::worker::{ConnectionSettings, Times, WorkerContext};
+use crate::budget::{Charge, Connection};
 use crate::gateway::{Peer, UnreadHead};
 use crate::request::RequestFault;
 use crate::respond::ObservedBody;
 
 /// For what runs to end once the client was told to go.
 const GOING_TIME: Duration = Duration::from_secs(10);
+/// The same, for one that has shown no verified token.
+const UNVERIFIED_GOING_TIME: Duration = Duration::from_secs(2);
+/// What one stream costs: its task, h2's state, and the piece of its response that h2 buffers.
+const STREAM_BYTES: usize = 8 * 1024 + PIECE_BYTES;
+/// What h2 is given of a response at once.
+const PIECE_BYTES: usize = 16 * 1024;
 
 /// Serves it until it ends or is drained.
 pub(super) async fn serve<S>(stream: S, peer: Peer, settings: &ConnectionSettings, context: &WorkerContext)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let streams = Arc::new(Streams::new());
+    let streams = Arc::new(Streams::new(peer.account.clone()));
     let cell = context.serving.clone();
     let (watched, header_count) = (streams.clone(), settings.header_count);
+    let peer = Arc::new(peer);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         // As it is now: the next request of a connection is judged by the configuration of its time.
         let serving = cell.load_full();
         let stream = watched.begin();
+        let peer = peer.clone();
         async move {
             // hyper counts them over HTTP/1 alone.
             let answer = match request.headers().len() > header_count {
-                true => Ok(serving.gateway.refuse_head(peer, &too_large(&request), true)),
-                false => serving.gateway.serve(&serving.upstream, peer, request).await,
+                true => Ok(serving.gateway.refuse_head(&peer, &too_large(&request), true)),
+                false => serving.gateway.serve(&serving.upstream, &peer, request).await,
             };
-            answer.map(|answer| answer.map(|body| StreamBody { body, stream }))
+            answer.map(|answer| answer.map(|body| StreamBody::new(body, stream)))
         }
     });
     let io = TokioIo::new(Budgeted::new(stream));
@@ -66,10 +75,13 @@ where
                 connection.as_mut().graceful_shutdown();
             }
             () = sleep_until(look) => match streams.judge(&settings.times, going.is_some()) {
-                Verdict::GoOn => going = going.map(|_| Instant::now() + GOING_TIME),
+                Verdict::GoOn if going.is_some_and(|going| going <= Instant::now()) => {
+                    going = Some(Instant::now() + GOING_TIME);
+                }
+                Verdict::GoOn => {}
                 Verdict::GoAway => {
                     connection.as_mut().graceful_shutdown();
-                    going = Some(Instant::now() + GOING_TIME);
+                    going = Some(Instant::now() + streams.going_time());
                 }
                 Verdict::Close => {
                     tracing::debug!("a client connection is closed: nothing moves on it");
@@ -87,6 +99,7 @@ fn too_large(request: &hyper::Request<Incoming>) -> UnreadHead {
 
 /// The requests on one connection, as far as their client is waited for.
 struct Streams {
+    account: Arc<Connection>,
     started: Instant,
     served: AtomicBool,
     /// Milliseconds from the start to the end of the last request.
@@ -94,9 +107,14 @@ struct Streams {
     open: Mutex<Vec<Arc<Waiting>>>,
 }
 
-/// Milliseconds from the connection's start to when the client was given what it has not taken.
+/// What the client was given and has not taken.
 #[derive(Debug)]
-struct Waiting(AtomicU64);
+struct Waiting {
+    /// Milliseconds from the connection's start to when it was given.
+    since: AtomicU64,
+    /// Whether it is a response of our own.
+    is_own: AtomicBool,
+}
 
 /// It waits for nothing.
 const NOT: u64 = u64::MAX;
@@ -110,8 +128,9 @@ enum Verdict {
 }
 
 impl Streams {
-    fn new() -> Self {
+    fn new(account: Arc<Connection>) -> Self {
         Self {
+            account,
             started: Instant::now(),
             served: AtomicBool::new(false),
             ended: AtomicU64::new(0),
@@ -121,16 +140,23 @@ impl Streams {
 
     fn begin(self: &Arc<Self>) -> Stream {
         self.served.store(true, Ordering::Relaxed);
-        let waiting = Arc::new(Waiting(AtomicU64::new(NOT)));
+        self.account.request_begins();
+        let waiting = Arc::new(Waiting { since: AtomicU64::new(NOT), is_own: AtomicBool::new(false) });
         self.open().push(waiting.clone());
-        Stream { waiting, streams: self.clone() }
+        Stream { waiting, streams: self.clone(), _cost: self.account.charge(STREAM_BYTES) }
     }
 
     fn next_look(&self, times: &Times) -> Instant {
         if !self.served.load(Ordering::Relaxed) {
             return self.started + times.head;
         }
-        Instant::now() + (times.stall.min(IDLE_TIMEOUT) / 4).max(Duration::from_millis(10))
+        let shortest = times.response(&self.account, true).min(times.idle(&self.account));
+        Instant::now() + (shortest / 4).max(Duration::from_millis(10))
+    }
+
+    /// How long what runs may take once the client was told to go.
+    fn going_time(&self) -> Duration {
+        if self.account.is_trusted() { GOING_TIME } else { UNVERIFIED_GOING_TIME }
     }
 
     /// A client has the time of a head to send its first request. Later it may be idle for long,
@@ -143,14 +169,15 @@ impl Streams {
         }
         let open = self.open();
         let stalled = |waiting: &Arc<Waiting>| {
-            let since = waiting.0.load(Ordering::Relaxed);
-            since != NOT && now.saturating_sub(since) >= millis(times.stall)
+            let since = waiting.since.load(Ordering::Relaxed);
+            let limit = times.response(&self.account, waiting.is_own.load(Ordering::Relaxed));
+            since != NOT && now.saturating_sub(since) >= millis(limit)
         };
         let idle_for = now.saturating_sub(self.ended.load(Ordering::Relaxed));
-        let idle = open.is_empty() && idle_for >= millis(IDLE_TIMEOUT);
+        let idle = open.is_empty() && idle_for >= millis(times.idle(&self.account));
         match going {
-            // Those that move may end in their own time.
-            true if open.iter().all(stalled) => Verdict::Close,
+            // Those that move may end in their own time, if it is known whose they are.
+            true if !self.account.is_trusted() || open.iter().all(stalled) => Verdict::Close,
             true => Verdict::GoOn,
             false if idle || open.iter().any(stalled) => Verdict::GoAway,
             false => Verdict::GoOn,
@@ -174,19 +201,48 @@ fn millis(time: Duration) -> u64 {
 struct Stream {
     waiting: Arc<Waiting>,
     streams: Arc<Streams>,
+    _cost: Charge,
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
         self.streams.open().retain(|waiting| !Arc::ptr_eq(waiting, &self.waiting));
         self.streams.ended.store(self.streams.now(), Ordering::Relaxed);
+        self.streams.account.request_ends();
     }
 }
 
 /// An answer's body, with the time since its client has taken something.
 struct StreamBody {
     body: ObservedBody,
+    /// What is left of the last piece.
+    rest: Bytes,
     stream: Stream,
+}
+
+impl StreamBody {
+    fn new(body: ObservedBody, stream: Stream) -> Self {
+        // hyper asks for the first frame only when there is a window for it: until then the client
+        // keeps the head waiting.
+        stream.waiting.is_own.store(body.is_own(), Ordering::Relaxed);
+        stream.waiting.since.store(stream.streams.now(), Ordering::Relaxed);
+        Self { body, rest: Bytes::new(), stream }
+    }
+
+    /// Goes on with the last piece, or cuts the next one: h2 buffers all of what it is given.
+    fn next_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(frame) => return Poll::Ready(Some(Ok(frame))),
+                },
+                end => return Poll::Ready(end),
+            }
+        }
+        let length = self.rest.len().min(PIECE_BYTES);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
+    }
 }
 
 impl Body for StreamBody {
@@ -195,37 +251,46 @@ impl Body for StreamBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
-        let frame = Pin::new(&mut this.body).poll_frame(cx);
+        let frame = this.next_piece(cx);
         // hyper asks for the next frame when the client's window has taken this one.
         let since = if frame.is_ready() { this.stream.streams.now() } else { NOT };
-        this.stream.waiting.0.store(since, Ordering::Relaxed);
+        this.stream.waiting.since.store(since, Ordering::Relaxed);
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (rest, hint) = (self.rest.len() as u64, self.body.size_hint());
+        let mut whole = SizeHint::new();
+        if let Some(upper) = hint.upper() {
+            whole.set_upper(upper.saturating_add(rest));
+        }
+        whole.set_lower(hint.lower().saturating_add(rest));
+        whole
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::unlimited_account;
+    use crate::server::worker::IDLE_TIMEOUT;
     use tokio::time::advance;
 
     const HEAD: Duration = Duration::from_secs(10);
     const STALL: Duration = Duration::from_secs(60);
+    const UNVERIFIED: Duration = Duration::from_secs(15);
 
     fn settings() -> Times {
-        Times { head: HEAD, stall: STALL }
+        Times { head: HEAD, stall: STALL, unverified: UNVERIFIED }
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_first_request_has_the_time_of_a_head() {
-        let (streams, settings) = (Arc::new(Streams::new()), settings());
+        let (streams, settings) = (Arc::new(Streams::new(unlimited_account(None))), settings());
         assert_eq!(streams.next_look(&settings), Instant::now() + HEAD);
         advance(HEAD - Duration::from_millis(1)).await;
         assert_eq!(streams.judge(&settings, false), Verdict::GoOn);
@@ -243,9 +308,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_does_not_read_is_told_to_go_and_holds_up_nobody() {
-        let (streams, settings) = (Arc::new(Streams::new()), settings());
+        let (streams, settings) = (Arc::new(Streams::new(unlimited_account(None))), settings());
         let (unread, moving) = (streams.begin(), streams.begin());
-        unread.waiting.0.store(streams.now(), Ordering::Relaxed);
+        unread.waiting.since.store(streams.now(), Ordering::Relaxed);
         advance(STALL - Duration::from_millis(1)).await;
         assert_eq!(streams.judge(&settings, false), Verdict::GoOn);
         advance(Duration::from_millis(1)).await;
@@ -253,9 +318,27 @@ mod tests {
         assert_eq!(streams.judge(&settings, true), Verdict::GoOn, "the other one still moves");
         drop(moving);
         assert_eq!(streams.judge(&settings, true), Verdict::Close);
-        unread.waiting.0.store(NOT, Ordering::Relaxed);
+        unread.waiting.since.store(NOT, Ordering::Relaxed);
         assert_eq!(streams.judge(&settings, true), Verdict::GoOn, "it waits for the backend");
         drop(unread);
         assert!(streams.open().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unverified_client_has_little_time_and_a_response_of_our_own_less() {
+        let account = unlimited_account(Some([192, 0, 2, 1].into()));
+        let (streams, settings) = (Arc::new(Streams::new(account)), settings());
+        let (unread, moving) = (streams.begin(), streams.begin());
+        unread.waiting.since.store(streams.now(), Ordering::Relaxed);
+        assert!(streams.next_look(&settings) <= Instant::now() + Duration::from_secs(2));
+        advance(UNVERIFIED - Duration::from_millis(1)).await;
+        assert_eq!(streams.judge(&settings, false), Verdict::GoOn);
+        unread.waiting.is_own.store(true, Ordering::Relaxed);
+        assert_eq!(streams.judge(&settings, false), Verdict::GoAway);
+        assert_eq!(streams.judge(&settings, true), Verdict::Close, "whatever else moves");
+        drop(unread);
+        drop(moving);
+        advance(UNVERIFIED).await;
+        assert_eq!(streams.judge(&settings, false), Verdict::GoAway, "idle");
     }
 }

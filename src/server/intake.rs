@@ -10,7 +10,6 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,6 +20,9 @@ mod linger;
 use linger::Linger;
 
 use super::phase::Phase;
+use super::worker::Times;
+use crate::budget::Charge;
+use crate::config::Discard;
 use crate::gateway::UnreadHead;
 use crate::request::{BodyTracker, Framing, Head, HeadLimits, HeadScanner, RequestFault};
 
@@ -32,15 +34,14 @@ const PLACEHOLDER_HEAD_OF_HEAD: &[u8] = b"HEAD /\\ HTTP/1.1\r\n\r\n";
 
 /// How much is kept of what follows a request for another protocol, until that is decided.
 const MAX_EARLY_BYTES: usize = 64 * 1024;
-/// How much time and room a client has.
+
+/// How much room a client has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IntakeLimits {
     /// How large a head may be.
     pub(super) head: HeadLimits,
-    /// From the first byte of a head to its last; for the first head, from the beginning.
-    pub(super) head_time: Duration,
-    /// From the end of an answer to the first byte of the next head.
-    pub(super) idle_time: Duration,
+    /// What is read after the last response, so that the client can read it.
+    pub(super) discard: Discard,
 }
 
 /// A client's stream.
@@ -48,10 +49,15 @@ pub(super) struct Intake<S> {
     stream: S,
     phase: Arc<Phase>,
     limits: IntakeLimits,
+    /// A head has the head's time from its first byte to its last; the first one from the beginning.
+    /// From the end of a response to the next head's first byte it is the idle time.
+    times: Times,
     stage: Stage,
     scanner: HeadScanner,
     /// What was read and not handed on.
     held: BytesMut,
+    /// The room of it, in the connection's account.
+    held_charge: Charge,
     /// How much of it is judged: it goes on before anything else is done.
     cleared: usize,
     /// When the head that is being read was begun.
@@ -83,11 +89,19 @@ enum After {
 impl<S> Intake<S> {
     /// The stream of a connection from which `read` was read already. The first head's time runs
     /// from here.
-    pub(super) fn new(stream: S, phase: Arc<Phase>, limits: IntakeLimits, read: BytesMut) -> Self {
+    pub(super) fn new(
+        stream: S,
+        phase: Arc<Phase>,
+        limits: IntakeLimits,
+        times: Times,
+        read: BytesMut,
+    ) -> Self {
         Self {
             stream,
+            held_charge: phase.account().charge(read.capacity()),
             phase,
             limits,
+            times,
             stage: Stage::Head,
             scanner: HeadScanner::new(limits.head),
             held: read,
@@ -186,10 +200,11 @@ impl<S> Intake<S> {
 
     /// When the client's time is over, as far as it is known now.
     fn deadline(&self) -> Instant {
+        let idle_time = self.times.idle(self.phase.account());
         match (self.begun, self.phase.idle_since()) {
-            (Some(begun), _) => begun + self.limits.head_time,
-            (None, Some(idle)) => idle + self.limits.idle_time,
-            (None, None) => Instant::now() + self.limits.idle_time,
+            (Some(begun), _) => begun + self.times.head,
+            (None, Some(idle)) => idle + idle_time,
+            (None, None) => Instant::now() + idle_time,
         }
     }
 
@@ -329,7 +344,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Intake<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.phase.is_tunnel() {
-            return this.poll_judged(cx, buffer);
+            let read = this.poll_judged(cx, buffer);
+            this.held_charge.set(this.held.capacity());
+            return read;
         }
         if !this.held.is_empty() {
             this.cleared = this.held.len();
@@ -360,7 +377,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Intake<S> {
         }
         // Between two requests the client owes us nothing.
         let patient = !matches!(this.stage, Stage::Head) || !this.held.is_empty();
-        this.linger.get_or_insert_with(Linger::new).poll(&mut this.stream, patient, cx).map(Ok)
+        let discard = this.limits.discard;
+        this.linger.get_or_insert_with(|| Linger::new(discard)).poll(&mut this.stream, patient, cx).map(Ok)
     }
 
     fn poll_write_vectored(

@@ -1,23 +1,23 @@
 //! What the two ends of a client connection know of each other: the stream that judges heads, and
 //! the service that answers them.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::budget::{Backlog, Connection};
 use crate::gateway::UnreadHead;
 
 /// The state of one client connection, shared by [`super::intake::Intake`] and the service.
 #[derive(Debug)]
 pub(super) struct Phase {
-    opened: Instant,
-    /// Heads handed on whose answers have not ended.
-    unanswered: AtomicU64,
-    /// When the last answer ended, in milliseconds since `opened`.
-    answered: AtomicU64,
+    account: Arc<Connection>,
+    /// What is on its way to the client.
+    backlog: Backlog,
+    /// Whether that is a response of our own.
+    is_own: AtomicBool,
     is_tunnel: AtomicBool,
     refused: Mutex<Option<UnreadHead>>,
     waiting: Mutex<Option<Waker>>,
@@ -25,28 +25,45 @@ pub(super) struct Phase {
 
 impl Phase {
     /// A connection that was just accepted.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(account: Arc<Connection>) -> Self {
         Self {
-            opened: Instant::now(),
-            unanswered: AtomicU64::new(0),
-            answered: AtomicU64::new(0),
+            backlog: Backlog::new(account.clone()),
+            account,
+            is_own: AtomicBool::new(false),
             is_tunnel: AtomicBool::new(false),
             refused: Mutex::new(None),
             waiting: Mutex::new(None),
         }
     }
 
+    /// The connection's part of the budget.
+    pub(super) fn account(&self) -> &Arc<Connection> {
+        &self.account
+    }
+
+    /// What is on its way to the client.
+    pub(super) fn backlog(&self) -> &Backlog {
+        &self.backlog
+    }
+
     /// A whole head was handed on.
     pub(super) fn head_is_read(&self) {
-        self.unanswered.fetch_add(1, Ordering::Relaxed);
+        self.account.request_begins();
+    }
+
+    /// A response begins, which may be one of our own.
+    pub(super) fn answers(&self, is_own: bool) {
+        self.is_own.store(is_own, Ordering::Relaxed);
+    }
+
+    /// Whether the last response that began is one of our own.
+    pub(super) fn is_own(&self) -> bool {
+        self.is_own.load(Ordering::Relaxed)
     }
 
     /// An answer has ended.
     pub(super) fn is_answered(&self) {
-        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.answered.store(now, Ordering::Relaxed);
-        // One of the two ends calls this, and the other only reads it.
-        self.unanswered.fetch_sub(1, Ordering::Relaxed);
+        self.account.request_ends();
         self.wake();
     }
 
@@ -64,8 +81,7 @@ impl Phase {
 
     /// Since when the connection has had nothing to answer.
     pub(super) fn idle_since(&self) -> Option<Instant> {
-        let idle = self.unanswered.load(Ordering::Relaxed) == 0;
-        idle.then(|| self.opened + Duration::from_millis(self.answered.load(Ordering::Relaxed)))
+        self.account.waits_since()
     }
 
     /// Wakes a task when an answer ends or a tunnel begins.

@@ -12,12 +12,13 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use ipnet::IpNet;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection;
 use super::intake::IntakeLimits;
 use super::socket::Stream;
+use crate::budget::{Connection, OpenConnection};
 use crate::config::{Config, ProxyProtocol};
 use crate::gateway::{Door, Gateway};
 use crate::metrics::Metrics;
@@ -29,25 +30,20 @@ use crate::upstream::Upstream;
 /// does not repeat a write on a connection that was closed under it.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(150);
 
-/// hyper's own limit for one direction of a connection.
-const MAX_BUFFER_BYTES: usize = 400 * 1024;
+/// What hyper buffers of one direction of a connection, unless a head may be larger.
+const BUFFER_BYTES: usize = 64 * 1024;
 
 /// An accepted connection on its way to a worker.
 pub(super) struct Job {
     stream: Stream,
     peer: Option<IpAddr>,
     door: Door,
-    permit: OwnedSemaphorePermit,
+    open: OpenConnection,
 }
 
 impl Job {
-    pub(super) fn new(
-        stream: Stream,
-        peer: Option<IpAddr>,
-        door: Door,
-        permit: OwnedSemaphorePermit,
-    ) -> Self {
-        Self { stream, peer, door, permit }
+    pub(super) fn new(stream: Stream, peer: Option<IpAddr>, door: Door, open: OpenConnection) -> Self {
+        Self { stream, peer, door, open }
     }
 }
 
@@ -73,6 +69,11 @@ pub(super) struct TrustedProxies {
 }
 
 impl TrustedProxies {
+    /// Whether the configuration names this address.
+    pub(super) fn names(&self, address: IpAddr) -> bool {
+        contains_address(&self.networks, address)
+    }
+
     /// Whether such a peer may. Where nobody is named, everybody may.
     pub(super) fn speak_for_others(&self, peer: Option<IpAddr>) -> bool {
         let nobody_named = self.networks.is_empty() && !self.unix;
@@ -85,13 +86,31 @@ impl TrustedProxies {
 pub(super) struct Times {
     /// For a head.
     pub(super) head: Duration,
-    /// To take what it was sent.
+    /// To take what it was sent, once it has shown a verified token.
     pub(super) stall: Duration,
+    /// For anything but a head, before that.
+    pub(super) unverified: Duration,
+}
+
+/// A response of our own is small: a client that waits for it takes it at once.
+const OWN_RESPONSE: Duration = Duration::from_secs(5);
+
+impl Times {
+    /// To send the next request.
+    pub(super) fn idle(&self, account: &Connection) -> Duration {
+        if account.is_trusted() { IDLE_TIMEOUT } else { self.unverified.min(IDLE_TIMEOUT) }
+    }
+
+    /// To take a response.
+    pub(super) fn response(&self, account: &Connection, is_own: bool) -> Duration {
+        let time = if account.is_trusted() { self.stall } else { self.unverified.min(self.stall) };
+        if is_own { time.min(OWN_RESPONSE) } else { time }
+    }
 }
 
 /// What a client may send of one request, and of all of them, before we have passed it on.
 const STREAM_WINDOW: u32 = 64 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 512 * 1024;
 /// What is held of one answer while its client does not read.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// A client is asked for a sign of life this often, and has this long to give it.
@@ -104,17 +123,15 @@ impl ConnectionSettings {
         let mut http1 = http1::Builder::new();
         // The intake keeps the time, and no head reaches hyper that is larger than this.
         http1.header_read_timeout(None).max_header_size(limits.header_bytes);
-        if limits.header_bytes > MAX_BUFFER_BYTES {
-            http1.max_buf_size(limits.header_bytes);
-        }
+        // A head has to fit into it.
+        http1.max_buf_size(limits.header_bytes.max(BUFFER_BYTES));
         // Any explicit number moves hyper's header table to the heap; 100 is its own.
         if limits.header_count != 100 {
             http1.max_headers(limits.header_count);
         }
         let intake = IntakeLimits {
             head: HeadLimits { bytes: limits.header_bytes, fields: limits.header_count },
-            head_time: limits.header_read_timeout,
-            idle_time: IDLE_TIMEOUT,
+            discard: limits.discard,
         };
         let required = config.proxy_protocol == ProxyProtocol::Require;
         let proxies = required.then(|| TrustedProxies {
@@ -136,7 +153,11 @@ impl ConnectionSettings {
             http1,
             http2,
             speaks_http2: limits.concurrent_streams > 0,
-            times: Times { head: limits.header_read_timeout, stall: config.upstream.idle_timeout },
+            times: Times {
+                head: limits.header_read_timeout,
+                stall: config.upstream.idle_timeout,
+                unverified: limits.unverified_timeout,
+            },
             intake,
             proxies,
             header_count: limits.header_count,
@@ -235,17 +256,23 @@ impl Workers {
 
 /// Serves connections until the channel closes.
 async fn serve(mut jobs: UnboundedReceiver<Job>, context: WorkerContext, open: Arc<AtomicUsize>) {
-    while let Some(Job { stream, peer, door, permit }) = jobs.recv().await {
+    while let Some(Job { stream, peer, door, open: connection }) = jobs.recv().await {
         // A socket belongs to the runtime that polls it.
         let Ok(stream) = stream.moved() else {
             open.fetch_sub(1, Ordering::Relaxed);
             continue;
         };
-        let counted = Counted { open: open.clone(), metrics: context.metrics.clone(), _permit: permit };
+        let counted = Counted { open: open.clone(), metrics: context.metrics.clone(), connection };
         context.metrics.connections.inc();
         let context = context.clone();
         tokio::spawn(async move {
-            connection::serve(stream, peer, door, &context).await;
+            tokio::select! {
+                biased;
+                () = counted.connection.account().is_asked_to_close() => {
+                    tracing::debug!(?peer, "closed a connection to make room for others");
+                }
+                () = connection::serve(stream, peer, door, &counted.connection, &context) => {}
+            }
             drop(counted);
         });
     }
@@ -255,7 +282,7 @@ async fn serve(mut jobs: UnboundedReceiver<Job>, context: WorkerContext, open: A
 struct Counted {
     open: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
-    _permit: OwnedSemaphorePermit,
+    connection: OpenConnection,
 }
 
 impl Drop for Counted {

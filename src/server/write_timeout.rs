@@ -4,16 +4,21 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A stream whose writes fail when nothing was taken of them for so long.
+use super::phase::Phase;
+use super::worker::Times;
+
+/// A stream whose writes fail when nothing was taken of them for so long as the connection's state
+/// allows.
 pub(super) struct WriteTimeout<S> {
     stream: S,
-    limit: Duration,
+    phase: Arc<Phase>,
+    times: Times,
     /// Runs while a write waits. Made when the first one does: most answers fit into the socket's
     /// buffer.
     timer: Option<Pin<Box<Sleep>>>,
@@ -21,8 +26,15 @@ pub(super) struct WriteTimeout<S> {
 }
 
 impl<S> WriteTimeout<S> {
-    pub(super) fn new(stream: S, limit: Duration) -> Self {
-        Self { stream, limit, timer: None, waits: false }
+    pub(super) fn new(stream: S, phase: Arc<Phase>, times: Times) -> Self {
+        Self { stream, phase, times, timer: None, waits: false }
+    }
+
+    fn wrote(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = &written {
+            self.phase.backlog().shrinks(*bytes);
+        }
+        self.judge(written, cx)
     }
 
     /// What came of a write, or that its time is over.
@@ -31,7 +43,11 @@ impl<S> WriteTimeout<S> {
             self.waits = false;
             return written;
         }
-        let end = Instant::now() + self.limit;
+        let limit = match self.phase.is_tunnel() {
+            true => self.times.stall,
+            false => self.times.response(self.phase.account(), self.phase.is_own()),
+        };
+        let end = Instant::now() + limit;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
         if !self.waits {
             self.waits = true;
@@ -55,7 +71,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        this.judge(written, cx)
+        this.wrote(written, cx)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -77,7 +93,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
-        this.judge(written, cx)
+        this.wrote(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -87,16 +103,40 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::budget::unlimited_account;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
     use tokio::time::{advance, timeout};
 
     const LIMIT: Duration = Duration::from_secs(60);
+    const TIMES: Times =
+        Times { head: Duration::from_secs(10), stall: LIMIT, unverified: Duration::from_secs(15) };
+
+    /// How long a write waits for a client that reads nothing.
+    async fn patience(address: Option<[u8; 4]>, is_own: bool) -> Duration {
+        let (ours, _client) = duplex(4);
+        let phase = Arc::new(Phase::new(unlimited_account(address.map(Into::into))));
+        phase.answers(is_own);
+        let started = Instant::now();
+        let written = WriteTimeout::new(ours, phase, TIMES).write_all(b"12345").await;
+        assert_eq!(written.expect_err("nobody reads").kind(), io::ErrorKind::TimedOut);
+        started.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unverified_client_has_little_time_and_a_response_of_our_own_less() {
+        assert_eq!(patience(Some([192, 0, 2, 1]), false).await, TIMES.unverified);
+        assert_eq!(patience(Some([192, 0, 2, 1]), true).await, Duration::from_secs(5));
+        assert_eq!(patience(None, true).await, Duration::from_secs(5));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_write_waits_for_its_reader_and_not_for_ever() {
         let (ours, mut client) = duplex(4);
-        let mut ours = WriteTimeout::new(ours, LIMIT);
+        let phase = Arc::new(Phase::new(unlimited_account(None)));
+        let mut ours = WriteTimeout::new(ours, phase, TIMES);
         ours.write_all(b"full").await.expect("room");
         // Whatever is taken gives the rest its time anew.
         for _ in 0..3 {

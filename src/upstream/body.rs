@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Upstream;
 use super::http2::Slot;
+use crate::discard::Discarder;
 
 /// A client's body on its way to the backend.
 #[derive(Debug)]
@@ -26,14 +27,51 @@ pub enum RequestBody {
         /// What was read of it before it was forwarded.
         ahead: ReadAhead,
         /// Where the rest comes from.
-        incoming: Incoming,
+        incoming: Rest,
         /// What others need to know about it.
         progress: Arc<RequestProgress>,
         /// The most bytes it may have.
         limit: u64,
-        /// Whether it comes over HTTP/2.
-        http2: bool,
     },
+}
+
+/// What is still to come of a body. Over HTTP/2 it is read to its end even if it is dropped before:
+/// otherwise its stream would be reset, and the client could lose the response.
+#[derive(Debug)]
+pub struct Rest {
+    incoming: Option<Incoming>,
+    discarder: Option<Discarder>,
+}
+
+impl Rest {
+    /// A body, and, if it comes over HTTP/2, what reads the rest of it.
+    pub fn new(incoming: Incoming, discarder: Option<Discarder>) -> Self {
+        Self { incoming: Some(incoming), discarder }
+    }
+
+    fn is_http2(&self) -> bool {
+        self.discarder.is_some()
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        self.incoming.as_mut().map_or(Poll::Ready(None), |incoming| Pin::new(incoming).poll_frame(cx))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        if let (Some(incoming), Some(discarder)) = (self.incoming.take(), self.discarder.take()) {
+            discarder.discard(incoming);
+        }
+    }
 }
 
 /// The beginning of a body that was read to be judged. Mostly nothing.
@@ -65,6 +103,8 @@ const LEAST_RATE: u32 = 240;
 pub struct RequestProgress {
     started: Instant,
     unhurried: bool,
+    /// The longest silence of a client that nobody knows.
+    silence: Option<Duration>,
     state: AtomicU8,
     bytes: AtomicU64,
     last: Mutex<Instant>,
@@ -77,11 +117,13 @@ const BROKEN: u8 = 3;
 const TOO_LARGE: u8 = 4;
 
 impl RequestProgress {
-    /// A body that is about to start. An `unhurried` one is a conversation, with long pauses.
-    pub fn new(unhurried: bool) -> Arc<Self> {
+    /// A body that is about to start. An `unhurried` one is a conversation, with long pauses. `silence` is
+    /// how long the client may send nothing, if that is less than the idle timeout.
+    pub fn new(unhurried: bool, silence: Option<Duration>) -> Arc<Self> {
         Arc::new(Self {
             started: Instant::now(),
             unhurried,
+            silence,
             state: AtomicU8::new(STREAMING),
             bytes: AtomicU64::new(0),
             last: Mutex::new(Instant::now()),
@@ -120,6 +162,7 @@ impl RequestProgress {
 
     /// Until when a client is waited for that may send nothing for so long.
     pub(super) fn patience(&self, idle_timeout: Duration) -> Instant {
+        let idle_timeout = self.silence.map_or(idle_timeout, |silence| silence.min(idle_timeout));
         let silent = self.last() + idle_timeout;
         match u32::try_from(self.bytes()) {
             Ok(bytes) if !self.unhurried => {
@@ -145,11 +188,11 @@ impl Body for RequestBody {
     type Error = io::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let Self::Stream { ahead, incoming, progress, limit, http2 } = self.get_mut() else {
+        let Self::Stream { ahead, incoming, progress, limit } = self.get_mut() else {
             return Poll::Ready(None);
         };
         loop {
-            let frame = ahead.next().unwrap_or_else(|| Pin::new(&mut *incoming).poll_frame(cx));
+            let frame = ahead.next().unwrap_or_else(|| incoming.poll_frame(cx));
             let Poll::Ready(frame) = frame else {
                 progress.becomes(WAITING);
                 return Poll::Pending;
@@ -174,7 +217,7 @@ impl Body for RequestBody {
                     progress.becomes(BROKEN);
                     return Poll::Ready(Some(Err(io::Error::other(error))));
                 }
-                None if *http2 && !incoming.is_end_stream() => {
+                None if incoming.is_http2() && !incoming.is_end_stream() => {
                     progress.becomes(BROKEN);
                     return Poll::Ready(Some(Err(cut_off())));
                 }
@@ -351,7 +394,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_trickles_its_body_has_earned_little_time() {
-        let (body, conversation) = (RequestProgress::new(false), RequestProgress::new(true));
+        let (body, conversation) = (RequestProgress::new(false, None), RequestProgress::new(true, None));
         let began = Instant::now();
         assert_eq!(body.patience(IDLE), began + IDLE);
         advance(Duration::from_secs(50)).await;

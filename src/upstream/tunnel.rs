@@ -54,7 +54,7 @@ impl Upstream {
     /// A tunnel between the client's connection and the backend's, which has answered 101.
     pub fn tunnel(&self, client: OnUpgrade, backend: OnUpgrade, websocket: bool) -> Tunnel {
         let idle_timeout = self.target.idle_timeout;
-        let received = RequestProgress::new(true);
+        let received = RequestProgress::new(true, None);
         Tunnel { client, backend, websocket, idle_timeout, until: None, received }
     }
 }

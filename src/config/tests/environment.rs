@@ -26,6 +26,7 @@ fn sample(kind: Kind) -> &'static str {
         Kind::Integer(..) => "7",
         Kind::Duration(..) => "7s",
         Kind::Size(..) => "9KiB",
+        Kind::AutoSize(..) => "80MiB",
         Kind::Address => "127.0.0.1:7",
         Kind::Listen => "unix:/seven",
         Kind::Url(_) | Kind::Urls(_) => "https://seven.example/",

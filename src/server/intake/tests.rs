@@ -1,17 +1,24 @@
 #![allow(clippy::indexing_slicing, reason = "tests")]
 
 use std::task::Waker;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
-use super::linger::LINGER_TIME;
+use super::linger::QUIET_TIME;
 use super::*;
+use crate::budget::unlimited_account;
 use crate::decision::{Denial, Reason};
+use crate::server::worker::IDLE_TIMEOUT;
 
 const LIMITS: IntakeLimits = IntakeLimits {
     head: HeadLimits { bytes: 16 * 1024, fields: 10 },
-    head_time: Duration::from_secs(10),
-    idle_time: Duration::from_secs(150),
+    discard: Discard { bytes: 1 << 20, timeout: Duration::from_secs(30) },
+};
+const TIMES: Times = Times {
+    head: Duration::from_secs(10),
+    stall: Duration::from_secs(300),
+    unverified: Duration::from_secs(15),
 };
 
 /// A client's end, and what hyper would read from.
@@ -21,7 +28,8 @@ fn connection() -> (DuplexStream, Intake<DuplexStream>) {
 
 fn connection_with(read: &str) -> (DuplexStream, Intake<DuplexStream>) {
     let (client, server) = duplex(1 << 20);
-    (client, Intake::new(server, Arc::new(Phase::new()), LIMITS, read.into()))
+    let phase = Arc::new(Phase::new(unlimited_account(None)));
+    (client, Intake::new(server, phase, LIMITS, TIMES, read.into()))
 }
 
 /// hyper polls for the next head before an answer has ended and not again after it: the time
@@ -36,7 +44,7 @@ async fn hyper_lets_the_time_between_requests_run() {
     let service = service_fn(move |_: hyper::Request<hyper::body::Incoming>| {
         let phase = phase.clone();
         async move {
-            tokio::time::sleep(10 * LIMITS.idle_time).await;
+            tokio::time::sleep(10 * IDLE_TIMEOUT).await;
             phase.is_answered();
             Ok::<_, std::convert::Infallible>(hyper::Response::new(Empty::<bytes::Bytes>::new()))
         }
@@ -53,7 +61,7 @@ async fn hyper_lets_the_time_between_requests_run() {
     let answered = Instant::now();
     let mut rest = Vec::new();
     client.read_to_end(&mut rest).await.expect("an orderly end");
-    assert!(answered.elapsed().abs_diff(LIMITS.idle_time) <= Duration::from_millis(5));
+    assert!(answered.elapsed().abs_diff(IDLE_TIMEOUT) <= Duration::from_millis(5));
     connection.await.expect("no panic").expect("no error");
 }
 
@@ -180,7 +188,7 @@ async fn time_runs_out_for_a_head_and_between_heads() {
     // Nothing was begun: the connection just ends.
     let (_client, mut intake) = connection();
     assert_eq!(text(&mut intake), None);
-    tokio::time::advance(LIMITS.head_time - step).await;
+    tokio::time::advance(TIMES.head - step).await;
     assert_eq!(text(&mut intake), None);
     tokio::time::advance(step).await;
     assert_eq!(text(&mut intake).as_deref(), Some(""));
@@ -189,7 +197,7 @@ async fn time_runs_out_for_a_head_and_between_heads() {
     // A first head's time runs from the beginning.
     let (mut client, mut intake) = connection();
     assert_eq!(text(&mut intake), None);
-    tokio::time::advance(LIMITS.head_time - step).await;
+    tokio::time::advance(TIMES.head - step).await;
     client.write_all(b"GET").await.expect("room");
     assert_eq!(text(&mut intake), None);
     tokio::time::advance(step).await;
@@ -201,14 +209,14 @@ async fn time_runs_out_for_a_head_and_between_heads() {
     client.write_all(GET.as_bytes()).await.expect("room");
     assert!(text(&mut intake).is_some());
     assert_eq!(text(&mut intake), None);
-    tokio::time::advance(10 * LIMITS.idle_time).await;
+    tokio::time::advance(10 * IDLE_TIMEOUT).await;
     assert_eq!(text(&mut intake), None, "its answer may take long");
     intake.phase.is_answered();
-    tokio::time::advance(LIMITS.idle_time - step).await;
+    tokio::time::advance(IDLE_TIMEOUT - step).await;
     assert_eq!(text(&mut intake), None);
     client.write_all(b"\r\nGET").await.expect("room");
     assert_eq!(text(&mut intake), None);
-    tokio::time::advance(LIMITS.head_time - step).await;
+    tokio::time::advance(TIMES.head - step).await;
     assert_eq!(text(&mut intake), None);
     tokio::time::advance(step).await;
     assert_eq!(text(&mut intake).expect("a placeholder").as_bytes(), PLACEHOLDER_HEAD);
@@ -219,7 +227,7 @@ async fn time_runs_out_for_a_head_and_between_heads() {
     assert_eq!(text(&mut intake), None);
     intake.phase.is_answered();
     client.write_all(b"\r\n").await.expect("room");
-    tokio::time::advance(LIMITS.idle_time - step).await;
+    tokio::time::advance(IDLE_TIMEOUT - step).await;
     assert_eq!(text(&mut intake), None, "an empty line begins no head");
     tokio::time::advance(step).await;
     assert_eq!(text(&mut intake).as_deref(), Some(""));
@@ -266,7 +274,7 @@ async fn the_client_has_time_to_read_its_last_answer() {
     assert_eq!(shutdown.await.expect("no panic"), Duration::ZERO);
 
     // A client that stays is left, and between two requests at once.
-    for (sent, time) in [("GET /a#b", LINGER_TIME), (GET, Duration::ZERO)] {
+    for (sent, time) in [("GET /a#b", QUIET_TIME), (GET, Duration::ZERO)] {
         let (mut client, mut intake) = connection();
         client.write_all(sent.as_bytes()).await.expect("room");
         assert!(text(&mut intake).is_some());

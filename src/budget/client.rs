@@ -1,0 +1,96 @@
+//! One client address, and what it holds.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use super::lock;
+
+/// Whom a share belongs to: an IPv4 address, or the /64 of an IPv6 address, which is what one customer
+/// of a network has at least (RFC 6177).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientKey(IpAddr);
+
+impl ClientKey {
+    /// The key of an address.
+    pub fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let network = u128::from(address) >> 64 << 64;
+                Self(IpAddr::V6(Ipv6Addr::from(network)))
+            }
+            address => Self(address),
+        }
+    }
+}
+
+type Map = Mutex<HashMap<ClientKey, Weak<Client>, foldhash::fast::RandomState>>;
+
+/// Every client address that holds something.
+#[derive(Debug, Default)]
+pub(super) struct Clients {
+    map: Arc<Map>,
+}
+
+impl Clients {
+    pub(super) fn find(&self, key: ClientKey) -> Arc<Client> {
+        let mut map = lock(&self.map);
+        if let Some(client) = map.get(&key).and_then(Weak::upgrade) {
+            return client;
+        }
+        let client = Arc::new(Client {
+            key,
+            map: self.map.clone(),
+            connections: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
+            memory: AtomicUsize::new(0),
+        });
+        map.insert(key, Arc::downgrade(&client));
+        client
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        lock(&self.map).len()
+    }
+}
+
+/// What one client address holds.
+#[derive(Debug)]
+pub(super) struct Client {
+    key: ClientKey,
+    map: Arc<Map>,
+    /// Connections that were not asked to close.
+    connections: AtomicUsize,
+    pub(super) requests: AtomicUsize,
+    pub(super) memory: AtomicUsize,
+}
+
+impl Client {
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn connection_opens(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn connection_ends(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let mut map = lock(&self.map);
+        // Another one may have taken its place already.
+        if map.get(&self.key).is_some_and(|client| client.strong_count() == 0) {
+            map.remove(&self.key);
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! One connection's part of the budget.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::client::Client;
+use super::{Budget, ClientKey, Exhausted, lock};
+
+/// What an open connection costs before anything is read from it: its task, its state and the buffers
+/// of the HTTP layer (measured).
+const CONNECTION_BYTES: usize = 24 * 1024;
+/// What a forwarded request costs: its task's state, the connection to the backend and its buffers.
+const REQUEST_BYTES: usize = 32 * 1024;
+/// The totals are changed in steps of this size, so that small answers do not touch them.
+const STEP: usize = 16 * 1024;
+
+/// The account of one connection, shared by everything that serves it.
+#[derive(Debug)]
+pub struct Connection {
+    id: u64,
+    budget: Arc<Budget>,
+    /// Not set for a peer without a share of its own.
+    client: OnceLock<Arc<Client>>,
+    verified: AtomicBool,
+    /// Requests whose responses have not ended.
+    unanswered: AtomicU32,
+    /// When the last one ended, or the connection began; milliseconds of the budget's clock.
+    answered: AtomicU64,
+    held: AtomicUsize,
+    charged: AtomicUsize,
+    closing: AtomicBool,
+    close: Notify,
+}
+
+impl Connection {
+    pub(super) fn new(budget: Arc<Budget>, id: u64, client: Option<Arc<Client>>) -> Self {
+        let now = budget.now();
+        let connection = Self {
+            id,
+            budget,
+            client: OnceLock::new(),
+            verified: AtomicBool::new(false),
+            unanswered: AtomicU32::new(0),
+            answered: AtomicU64::new(now),
+            held: AtomicUsize::new(0),
+            charged: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
+            close: Notify::new(),
+        };
+        if let Some(client) = client {
+            client.connection_opens();
+            let _first = connection.client.set(client);
+        }
+        connection
+    }
+
+    /// Whether it has shown a verified token.
+    pub fn is_verified(&self) -> bool {
+        self.verified.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has the long times: after a verified token, and from a trusted proxy.
+    pub fn is_trusted(&self) -> bool {
+        self.client.get().is_none() || self.is_verified()
+    }
+
+    /// Notes that a request on it has shown a verified token.
+    pub fn verified(&self) {
+        if !self.is_verified() {
+            self.verified.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// A request has begun.
+    pub fn request_begins(&self) {
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The response to a request has ended.
+    pub fn request_ends(&self) {
+        self.answered.store(self.budget.now(), Ordering::Relaxed);
+        // Only the connection's own task calls this and the one above.
+        self.unanswered.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Since when it has had nothing to answer.
+    pub fn waits_since(&self) -> Option<Instant> {
+        let idle = self.unanswered.load(Ordering::Relaxed) == 0;
+        let answered = Duration::from_millis(self.answered.load(Ordering::Relaxed));
+        idle.then(|| self.budget.started + answered)
+    }
+
+    /// As [`Self::waits_since`], for one that was not asked to close.
+    pub(super) fn idle_since(&self) -> Option<u64> {
+        let idle = self.unanswered.load(Ordering::Relaxed) == 0 && !self.is_closing();
+        idle.then(|| self.answered.load(Ordering::Relaxed))
+    }
+
+    /// Asks for a place among the requests in flight, for this client or, behind a trusted proxy, the one
+    /// that it names.
+    ///
+    /// # Errors
+    /// There is no place, or no memory.
+    pub fn request(self: &Arc<Self>, source: Option<IpAddr>) -> Result<InFlight, Exhausted> {
+        let budget = &self.budget;
+        let client = match (self.client.get(), source) {
+            (Some(client), _) => Some(client.clone()),
+            (None, Some(source)) => Some(budget.clients.find(ClientKey::of(source))),
+            (None, None) => None,
+        };
+        if budget.is_over(budget.max_memory.load(Ordering::Relaxed)) {
+            budget.relieve(None);
+            return Err(Exhausted::Memory);
+        }
+        if client.as_ref().is_some_and(|client| client.memory() > budget.memory_share()) {
+            return Err(Exhausted::Share);
+        }
+        let total = budget.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        budget.metrics.requests_in_flight.inc();
+        let own = client.as_ref().map_or(0, |client| client.requests.fetch_add(1, Ordering::Relaxed) + 1);
+        // Dropping it undoes both.
+        let in_flight = InFlight { connection: self.clone(), client, cost: None };
+        match () {
+            () if total > budget.max_requests.load(Ordering::Relaxed) => Err(Exhausted::Total),
+            () if own > budget.max_requests_per_client.load(Ordering::Relaxed) => Err(Exhausted::Share),
+            () => Ok(in_flight),
+        }
+    }
+
+    /// Charges bytes until the guard is dropped.
+    pub fn charge(self: &Arc<Self>, bytes: usize) -> Charge {
+        self.hold(bytes);
+        Charge { connection: self.clone(), bytes }
+    }
+
+    fn hold(&self, bytes: usize) {
+        let held = self.held.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        self.settle(held);
+    }
+
+    fn release(&self, bytes: usize) {
+        let held = self.held.fetch_sub(bytes, Ordering::Relaxed).saturating_sub(bytes);
+        self.settle(held);
+    }
+
+    /// Brings the totals up to what is held, in whole steps.
+    fn settle(&self, held: usize) {
+        let wanted = held.next_multiple_of(STEP);
+        let mut charged = self.charged.load(Ordering::Relaxed);
+        // One step too many stays charged: a connection around the end of a step changes nothing.
+        while wanted > charged || wanted + STEP < charged {
+            match self.charged.compare_exchange_weak(charged, wanted, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return self.change_totals(charged, wanted),
+                Err(other) => charged = other,
+            }
+        }
+    }
+
+    fn change_totals(&self, from: usize, to: usize) {
+        let budget = &self.budget;
+        let client = self.client.get();
+        if to < from {
+            budget.memory.fetch_sub(from - to, Ordering::Relaxed);
+            if let Some(client) = client {
+                client.memory.fetch_sub(from - to, Ordering::Relaxed);
+            }
+            return;
+        }
+        let total = budget.memory.fetch_add(to - from, Ordering::Relaxed) + (to - from);
+        if let Some(client) = client {
+            let own = client.memory.fetch_add(to - from, Ordering::Relaxed) + (to - from);
+            if own > budget.memory_share() {
+                budget.relieve(Some(client));
+            }
+        }
+        if total > budget.soft_limit() {
+            budget.relieve(None);
+        }
+    }
+
+    pub(super) fn charged(&self) -> usize {
+        self.charged.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn belongs_to(&self, client: &Arc<Client>) -> bool {
+        self.client.get().is_some_and(|own| Arc::ptr_eq(own, client))
+    }
+
+    /// Resolves once the connection is to be closed, whatever it is doing.
+    pub async fn is_asked_to_close(&self) {
+        let mut asked = std::pin::pin!(self.close.notified());
+        // Before the flag is read: what comes in between is not missed.
+        asked.as_mut().enable();
+        if !self.is_closing() {
+            asked.await;
+        }
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    /// The caller counts it as closing.
+    pub(super) fn ask_to_close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+        if let Some(client) = self.client.get() {
+            client.connection_ends();
+        }
+        self.close.notify_waiters();
+    }
+}
+
+/// An open connection. Dropping it takes it out of every count.
+#[derive(Debug)]
+pub struct OpenConnection {
+    connection: Arc<Connection>,
+    _cost: Charge,
+}
+
+impl OpenConnection {
+    pub(super) fn new(connection: Arc<Connection>) -> Self {
+        Self { _cost: connection.charge(CONNECTION_BYTES), connection }
+    }
+
+    /// Its account.
+    pub fn account(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// Says whose it is, where that became known only after it was accepted (PROXY protocol).
+    ///
+    /// # Errors
+    /// That client's share is used up.
+    pub fn comes_from(&self, address: IpAddr) -> Result<(), Exhausted> {
+        let budget = &self.connection.budget;
+        let client = budget.clients.find(ClientKey::of(address));
+        let limits = *lock(&budget.limits);
+        let mut registry = lock(&budget.registry);
+        if self.connection.is_closing() {
+            return Err(Exhausted::Total);
+        }
+        if client.connections() >= limits.connections_per_client
+            && !budget.evict(&mut registry, Some(&client), limits.connections_per_client)
+        {
+            budget.metrics.connection_refused(Exhausted::Share.as_str());
+            return Err(Exhausted::Share);
+        }
+        client.connection_opens();
+        client.memory.fetch_add(self.connection.charged(), Ordering::Relaxed);
+        let _first = self.connection.client.set(client);
+        Ok(())
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        let connection = &self.connection;
+        let mut registry = lock(&connection.budget.registry);
+        registry.open.remove(&connection.id);
+        match connection.is_closing() {
+            true => registry.closing = registry.closing.saturating_sub(1),
+            false => {
+                if let Some(client) = connection.client.get() {
+                    client.connection_ends();
+                }
+            }
+        }
+        if registry.open.is_empty() {
+            connection.budget.empty.notify_waiters();
+        }
+    }
+}
+
+/// Bytes that are charged to a connection until it is dropped.
+#[derive(Debug)]
+pub struct Charge {
+    connection: Arc<Connection>,
+    bytes: usize,
+}
+
+impl Charge {
+    /// Charges another number of bytes in place of those before.
+    pub fn set(&mut self, bytes: usize) {
+        match bytes.checked_sub(self.bytes) {
+            Some(0) => return,
+            Some(more) => self.connection.hold(more),
+            None => self.connection.release(self.bytes - bytes),
+        }
+        self.bytes = bytes;
+    }
+
+    /// What is charged.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.connection.release(self.bytes);
+    }
+}
+
+/// Bytes on their way to the client that were not written yet.
+#[derive(Debug)]
+pub struct Backlog {
+    connection: Arc<Connection>,
+    bytes: AtomicUsize,
+}
+
+impl Backlog {
+    /// Nothing is on its way.
+    pub fn new(connection: Arc<Connection>) -> Self {
+        Self { connection, bytes: AtomicUsize::new(0) }
+    }
+
+    /// So many bytes are to be written.
+    pub fn grows(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.connection.hold(bytes);
+    }
+
+    /// So many were written. More than there are is not counted: heads and framing are not in here.
+    pub fn shrinks(&self, bytes: usize) {
+        // One task does both.
+        let bytes = bytes.min(self.bytes.load(Ordering::Relaxed));
+        if bytes > 0 {
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.connection.release(bytes);
+        }
+    }
+}
+
+impl Drop for Backlog {
+    fn drop(&mut self) {
+        self.connection.release(*self.bytes.get_mut());
+    }
+}
+
+/// One place among the requests in flight.
+#[derive(Debug)]
+pub struct InFlight {
+    connection: Arc<Connection>,
+    client: Option<Arc<Client>>,
+    cost: Option<Charge>,
+}
+
+impl InFlight {
+    /// Charges what forwarding costs, and a request body's window where there is a body.
+    pub fn forwards(&mut self, body_bytes: usize) {
+        self.cost = Some(self.connection.charge(REQUEST_BYTES + body_bytes));
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let budget = &self.connection.budget;
+        budget.requests.fetch_sub(1, Ordering::Relaxed);
+        budget.metrics.requests_in_flight.dec();
+        if let Some(client) = &self.client {
+            client.requests.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use tokio::time::advance;
+
+use super::*;
+
+const MIB: usize = 1 << 20;
+
+fn budget() -> Arc<Budget> {
+    let limits = Limits {
+        connections: 8,
+        connections_per_client: 4,
+        requests: 8,
+        requests_per_client: 4,
+        memory: 16 * MIB,
+    };
+    Budget::new(limits, Arc::new(Metrics::new()))
+}
+
+fn client(number: u8) -> IpAddr {
+    Ipv4Addr::new(192, 0, 2, number).into()
+}
+
+fn open(budget: &Arc<Budget>, number: u8) -> OpenConnection {
+    budget.connect(Some(client(number))).unwrap()
+}
+
+/// A connection with a request that has no response yet.
+fn busy(budget: &Arc<Budget>, number: u8) -> OpenConnection {
+    let open = open(budget, number);
+    open.account().request_begins();
+    open
+}
+
+fn closing(connections: &[OpenConnection]) -> Vec<usize> {
+    let asked = |(at, open): (usize, &OpenConnection)| open.account().is_closing().then_some(at);
+    connections.iter().enumerate().filter_map(asked).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_client_takes_more_than_its_share_of_connections() {
+    let budget = budget();
+    let taken: Vec<_> = (0..4).map(|_| busy(&budget, 1)).collect();
+    assert_eq!(budget.connect(Some(client(1))).unwrap_err(), Exhausted::Share);
+    let others: Vec<_> = [2, 2, 3, 3].map(|number| busy(&budget, number)).into();
+    assert_eq!(budget.connect(Some(client(4))).unwrap_err(), Exhausted::Total);
+    assert_eq!(budget.connect(None).unwrap_err(), Exhausted::Total, "exempt from the share alone");
+    drop(others);
+    drop(taken);
+    assert_eq!((budget.connections(), budget.memory(), budget.clients.len()), (0, 0, 0));
+    let proxies: Vec<_> = (0..8).map(|_| budget.connect(None).unwrap()).collect();
+    assert_eq!(proxies.len(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_oldest_idle_connection_without_a_verified_token_gives_way() {
+    let budget = budget();
+    let mut all: Vec<_> = Vec::new();
+    for number in [1, 1, 2, 2, 3, 3, 4, 4] {
+        all.push(open(&budget, number));
+        advance(Duration::from_secs(1)).await;
+    }
+    // The first is verified, the second busy, the third was used last.
+    all[0].account().verified();
+    all[1].account().request_begins();
+    all[2].account().request_begins();
+    all[2].account().request_ends();
+    let new = open(&budget, 5);
+    assert_eq!(closing(&all), [3]);
+    all[3].account().is_asked_to_close().await;
+    let more: Vec<_> = (0..4).map(|_| open(&budget, 6)).collect();
+    assert_eq!(closing(&all), [3, 4, 5, 6, 7]);
+    for open in all.iter().chain([&new]).chain(&more) {
+        open.account().verified();
+    }
+    let last = open(&budget, 7);
+    assert_eq!(closing(&all), [0, 3, 4, 5, 6, 7], "with none left, the oldest verified one");
+    drop((all, new, more, last));
+    assert_eq!((budget.connections(), budget.memory()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn within_a_share_only_its_own_idle_connections_give_way() {
+    let budget = budget();
+    let mut all = vec![open(&budget, 2)];
+    advance(Duration::from_secs(1)).await;
+    all.extend((0..4).map(|_| open(&budget, 1)));
+    let _new = open(&budget, 1);
+    assert_eq!(closing(&all).len(), 1);
+    assert!(!all[0].account().is_closing(), "it is older, and another client's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_in_flight_have_a_total_and_shares() {
+    let budget = budget();
+    let (one, other) = (open(&budget, 1), open(&budget, 1));
+    let mut taken: Vec<_> =
+        (0..2).flat_map(|_| [&one, &other].map(|open| open.account().request(None).unwrap())).collect();
+    assert_eq!(one.account().request(None).unwrap_err(), Exhausted::Share);
+    taken.pop();
+    taken.push(one.account().request(None).unwrap());
+
+    let proxy = budget.connect(None).unwrap();
+    let behind = |number| proxy.account().request(Some(client(number)));
+    assert_eq!(behind(1).unwrap_err(), Exhausted::Share, "the same client, behind a proxy");
+    taken.extend([2, 2, 3, 3].map(|number| behind(number).unwrap()));
+    assert_eq!(behind(4).unwrap_err(), Exhausted::Total);
+    drop(taken);
+    let all: Vec<_> = (0..8).map(|_| proxy.account().request(None).unwrap()).collect();
+    assert_eq!(all.len(), 8, "a proxy that names nobody is exempt");
+    drop((all, one, other));
+    drop(proxy);
+    assert_eq!((budget.memory(), budget.clients.len()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn near_the_memory_limit_the_largest_connections_without_a_verified_token_close() {
+    let budget = budget();
+    let all: Vec<_> = (1..=4).map(|number| busy(&budget, number)).collect();
+    all[0].account().verified();
+    let mut charges = Vec::new();
+    for (at, mib) in [(0, 6), (1, 1), (2, 4), (3, 2)] {
+        charges.push(all[at].account().charge(mib * MIB));
+    }
+    assert_eq!(closing(&all), [0; 0]);
+    charges.push(all[3].account().charge(MIB + MIB / 2));
+    assert_eq!(closing(&all), [2], "the largest but for the verified one");
+    assert!(budget.memory() < 16 * MIB);
+    all[0].account().request(None).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_is_held_to_half_of_the_memory() {
+    let budget = budget();
+    let all: Vec<_> = [1, 1, 2].map(|number| busy(&budget, number)).into();
+    let _small = all[0].account().charge(3 * MIB);
+    let _other = all[2].account().charge(6 * MIB);
+    let mut large = all[1].account().charge(4 * MIB);
+    assert_eq!(closing(&all), [0; 0]);
+    large.set(5 * MIB);
+    assert_eq!(closing(&all), [1], "its own largest, not the other client's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_memory_no_new_request_is_taken() {
+    let budget = budget();
+    let all: Vec<_> = (1..=3).map(|number| busy(&budget, number)).collect();
+    all.iter().for_each(|open| open.account().verified());
+    let mut charges: Vec<_> = all.iter().map(|open| open.account().charge(5 * MIB + 256 * 1024)).collect();
+    advance(2 * RELIEF_INTERVAL).await;
+    charges[0].set(6 * MIB);
+    assert_eq!(all[1].account().request(None).unwrap_err(), Exhausted::Memory);
+    assert_eq!(closing(&all).len(), 1, "at the limit itself a verified one has to go");
+    assert_eq!(budget.connect(Some(client(4))).unwrap_err(), Exhausted::Memory);
+    charges.clear();
+    all[1].account().request(None).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn small_changes_do_not_touch_the_totals() {
+    let budget = budget();
+    let open = open(&budget, 1);
+    let before = budget.memory();
+    let mut charge = open.account().charge(0);
+    for bytes in [100, 4000, 0, 8000, 1] {
+        charge.set(bytes);
+        assert_eq!(budget.memory(), before);
+    }
+    charge.set(MIB);
+    assert!(budget.memory() >= before + MIB - 16 * 1024);
+    let backlog = Backlog::new(open.account().clone());
+    backlog.grows(MIB);
+    backlog.shrinks(2 * MIB);
+    backlog.grows(MIB);
+    assert_eq!(budget.memory(), before + 2 * MIB);
+    drop((charge, backlog));
+    drop(open);
+    assert_eq!(budget.memory(), 0);
+}
+
+#[test]
+fn an_ipv6_client_is_its_network() {
+    let key = |text: &str| ClientKey::of(text.parse().unwrap());
+    assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
+    assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
+    assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
+    assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxied_connection_counts_for_whom_its_header_names() {
+    let budget = budget();
+    let all: Vec<_> = (0..4)
+        .map(|_| {
+            let open = budget.connect(None).unwrap();
+            open.comes_from(client(1)).unwrap();
+            open.account().request_begins();
+            open
+        })
+        .collect();
+    let one_more = budget.connect(None).unwrap();
+    assert_eq!(one_more.comes_from(client(1)).unwrap_err(), Exhausted::Share);
+    one_more.comes_from(client(2)).unwrap();
+    drop((all, one_more));
+    assert_eq!((budget.connections(), budget.memory(), budget.clients.len()), (0, 0, 0));
+}
