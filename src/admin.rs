@@ -51,22 +51,33 @@ pub async fn serve(listener: TcpListener, console: Arc<Console>) {
     .await;
 }
 
-async fn answer(request: &Request<Incoming>, own: SocketAddr, console: &Console) -> Response<Full<Bytes>> {
+async fn answer(
+    request: &Request<Incoming>,
+    own: SocketAddr,
+    console: &Arc<Console>,
+) -> Response<Full<Bytes>> {
     if let Err(why) = origin::judge(request.method(), request.headers(), own) {
         return sealed(json_answer(StatusCode::FORBIDDEN, &json!({"code": 403, "message": why})));
     }
     let answer = match (request.uri().path(), request.method()) {
         ("/", &Method::GET | &Method::HEAD) => {
-            let page = page::render(&(console.overview)(), &console.refusals.newest_first());
+            let page = shown(console, |console| {
+                page::render(&(console.overview)(), &console.refusals.newest_first())
+            });
+            let page = page.await.unwrap_or_default();
             let mut response = Response::new(Full::new(page.into()));
             let kind = HeaderValue::from_static("text/html; charset=utf-8");
             response.headers_mut().insert(CONTENT_TYPE, kind);
             response
         }
-        ("/status", &Method::GET | &Method::HEAD) => json_answer(StatusCode::OK, &(console.overview)()),
+        ("/status", &Method::GET | &Method::HEAD) => {
+            json_answer(StatusCode::OK, &shown(console, |console| (console.overview)()).await)
+        }
         ("/refusals", &Method::GET | &Method::HEAD) => {
-            let refusals = console.refusals.newest_first();
-            json_answer(StatusCode::OK, &refusals.iter().map(view::refusal).collect::<Value>())
+            let refusals = |console: &Console| {
+                console.refusals.newest_first().iter().map(view::refusal).collect::<Value>()
+            };
+            json_answer(StatusCode::OK, &shown(console, refusals).await)
         }
         ("/reload", &Method::POST) => reload(console).await,
         ("/reload", _) => not_allowed("POST"),
@@ -77,6 +88,15 @@ async fn answer(request: &Request<Incoming>, own: SocketAddr, console: &Console)
         ),
     };
     sealed(answer)
+}
+
+/// Nothing only while the process ends.
+async fn shown<T: Send + 'static>(
+    console: &Arc<Console>,
+    show: impl FnOnce(&Console) -> T + Send + 'static,
+) -> Option<T> {
+    let console = console.clone();
+    side_listener::in_turn(move || show(&console)).await
 }
 
 async fn reload(console: &Console) -> Response<Full<Bytes>> {

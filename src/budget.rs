@@ -4,7 +4,8 @@
 //! 1. No client address can use up a total: it has a share of each. Peers in `trustedProxies` have
 //!    none of their own; behind them a request counts for the address that they name.
 //! 2. When connections reach a limit, idle ones give way to new ones: the oldest that has shown no
-//!    verified token first. Within a client's share, only its own.
+//!    verified token first, one that has only when it was not used for [`Limits::verified_idle`]. Within
+//!    a client's share, only its own.
 //! 3. Memory that grows by what a client does is charged to its connection. Near the limit the largest
 //!    connections without a verified token are closed; at the limit no new request is taken, and the
 //!    largest connections are closed whatever they have shown.
@@ -51,6 +52,9 @@ pub struct Limits {
     pub requests_per_client: usize,
     /// Bytes held for clients; half of it for one client address.
     pub memory: usize,
+    /// After so long without a request a connection with a verified token may give way to a new one: its
+    /// client may lose a request that it is just sending.
+    pub verified_idle: Duration,
 }
 
 impl Limits {
@@ -65,6 +69,7 @@ impl Limits {
             requests: limits.requests,
             requests_per_client: limits.requests_per_client,
             memory: usize::try_from(memory).unwrap_or(usize::MAX),
+            verified_idle: limits.unverified_timeout,
         }
     }
 }
@@ -181,6 +186,9 @@ impl Budget {
         if self.is_over(limits.memory) {
             self.relieve(None);
         }
+        if let Some(client) = client.as_ref().filter(|client| self.is_over_its_share(client)) {
+            self.relieve(Some(client));
+        }
         let mut registry = lock(&self.registry);
         let result = self.make_room(&mut registry, client.as_ref(), &limits);
         if let Err(exhausted) = result {
@@ -203,30 +211,37 @@ impl Budget {
     ) -> Result<(), Exhausted> {
         if let Some(client) = client
             && client.connections() >= limits.connections_per_client
-            && !self.evict(registry, Some(client), limits.connections_per_client)
+            && !self.evict(registry, Some(client), limits)
         {
             return Err(Exhausted::Share);
         }
         let open = registry.open.len() - registry.closing;
-        if open >= limits.connections && !self.evict(registry, None, limits.connections) {
+        if open >= limits.connections && !self.evict(registry, None, limits) {
             return Err(Exhausted::Total);
         }
         // Twice the limit, when connections that were asked to close do not get to it.
         if registry.open.len() >= limits.connections.saturating_mul(2) {
             return Err(Exhausted::Total);
         }
-        if self.is_over(limits.memory) { Err(Exhausted::Memory) } else { Ok(()) }
+        match client {
+            Some(client) if self.is_over_its_share(client) => Err(Exhausted::Share),
+            _ if self.is_over(limits.memory) => Err(Exhausted::Memory),
+            _ => Ok(()),
+        }
     }
 
     /// Asks idle connections to close: of one client, or of all. Several at once where they have shown
     /// no verified token, so that not every new connection looks through all others.
-    fn evict(&self, registry: &mut Registry, client: Option<&Arc<Client>>, limit: usize) -> bool {
+    fn evict(&self, registry: &mut Registry, client: Option<&Arc<Client>>, limits: &Limits) -> bool {
+        let limit = if client.is_some() { limits.connections_per_client } else { limits.connections };
+        let long_ago = self.now().checked_sub(millis(limits.verified_idle));
         let mut idle: Vec<(bool, u64, &Arc<Connection>)> = registry
             .open
             .values()
             .filter(|connection| client.is_none_or(|client| connection.belongs_to(client)))
             .filter_map(|connection| {
-                connection.idle_since().map(|since| (connection.is_trusted(), since, connection))
+                let (trusted, since) = (connection.is_trusted(), connection.idle_since()?);
+                (!trusted || long_ago.is_some_and(|end| since <= end)).then_some((trusted, since, connection))
             })
             .collect();
         let Some((trusted, ..)) = idle.iter().min_by_key(|(trusted, since, _)| (*trusted, *since)) else {
@@ -260,13 +275,16 @@ impl Budget {
         self.max_memory.load(Ordering::Relaxed) / 2
     }
 
+    fn is_over_its_share(&self, client: &Client) -> bool {
+        client.memory() > self.memory_share()
+    }
+
     /// Asks the largest connections to close until what is left fits: of one client into its share, or
     /// of all into the limit. Those with a verified token only at the limit itself.
     fn relieve(&self, client: Option<&Arc<Client>>) {
         let now = self.now();
         let last = self.relieved.load(Ordering::Relaxed);
-        let interval = u64::try_from(RELIEF_INTERVAL.as_millis()).unwrap_or(u64::MAX);
-        let due = last == 0 || now.saturating_sub(last) >= interval;
+        let due = last == 0 || now.saturating_sub(last) >= millis(RELIEF_INTERVAL);
         if !due
             || self.relieved.compare_exchange(last, now.max(1), Ordering::Relaxed, Ordering::Relaxed).is_err()
         {
@@ -312,8 +330,12 @@ impl Budget {
 
     /// Milliseconds since the start.
     fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        millis(self.started.elapsed())
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The account of one connection that nothing limits.
@@ -326,6 +348,7 @@ pub(crate) fn unlimited_account(address: Option<IpAddr>) -> Arc<Connection> {
         requests: most,
         requests_per_client: most,
         memory: most,
+        verified_idle: Duration::ZERO,
     };
     match Budget::new(limits, Arc::new(Metrics::new())).connect(address) {
         Ok(open) => open.account().clone(),

@@ -20,6 +20,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -65,9 +66,12 @@ where
     A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
     let Ok(own) = stream.local_addr() else { return };
+    let socket = socket2::SockRef::from(&stream);
+    // Without it, unread answers would take some megabytes of the kernel's memory.
+    let _ = socket.set_send_buffer_size(4 * BUFFER_BYTES);
     #[cfg(target_os = "linux")]
     // A client that takes nothing for so long is cut off by the kernel; without it, by the whole time.
-    let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(WRITE_TIME));
+    let _ = socket.set_tcp_user_timeout(Some(WRITE_TIME));
     let service = service_fn(move |request| {
         let answered = answer(request, own);
         async move { Ok::<_, Infallible>(answered.await) }
@@ -88,6 +92,14 @@ where
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection beside the path of requests ended");
     }
+}
+
+/// Does what takes more than a moment, one after the other and on another thread, so that no other
+/// answer waits for it.
+pub async fn in_turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    static TURN: Semaphore = Semaphore::const_new(1);
+    let _turn = TURN.acquire().await.ok()?;
+    tokio::task::spawn_blocking(work).await.ok()
 }
 
 /// The connections of one listener.

@@ -117,7 +117,7 @@ impl Connection {
             budget.relieve(None);
             return Err(Exhausted::Memory);
         }
-        if client.as_ref().is_some_and(|client| client.memory() > budget.memory_share()) {
+        if client.as_ref().is_some_and(|client| budget.is_over_its_share(client)) {
             return Err(Exhausted::Share);
         }
         let total = budget.requests.fetch_add(1, Ordering::Relaxed) + 1;
@@ -245,7 +245,7 @@ impl OpenConnection {
             return Err(Exhausted::Total);
         }
         if client.connections() >= limits.connections_per_client
-            && !budget.evict(&mut registry, Some(&client), limits.connections_per_client)
+            && !budget.evict(&mut registry, Some(&client), &limits)
         {
             budget.metrics.connection_refused(Exhausted::Share.as_str());
             return Err(Exhausted::Share);

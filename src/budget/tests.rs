@@ -16,6 +16,7 @@ fn budget() -> Arc<Budget> {
         requests: 8,
         requests_per_client: 4,
         memory: 16 * MIB,
+        verified_idle: Duration::from_secs(15),
     };
     Budget::new(limits, Arc::new(Metrics::new()))
 }
@@ -76,6 +77,8 @@ async fn the_oldest_idle_connection_without_a_verified_token_gives_way() {
     for open in all.iter().chain([&new]).chain(&more) {
         open.account().verified();
     }
+    assert_eq!(budget.connect(Some(client(7))).unwrap_err(), Exhausted::Total, "all are in use");
+    advance(Duration::from_secs(15)).await;
     let last = open(&budget, 7);
     assert_eq!(closing(&all), [0, 3, 4, 5, 6, 7], "with none left, the oldest verified one");
     drop((all, new, more, last));

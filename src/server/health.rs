@@ -18,13 +18,13 @@ const MAX_CONNECTIONS: usize = 64;
 /// Answers probes and scrapes until it is dropped.
 pub(super) async fn serve(listener: TcpListener, process: Arc<Process>) {
     side_listener::serve(listener, MAX_CONNECTIONS, move |request, _| {
-        let answer = answer(&request, &process);
-        async move { answer }
+        let process = process.clone();
+        async move { answer(&request, &process).await }
     })
     .await;
 }
 
-fn answer(request: &Request<Incoming>, process: &Process) -> Response<Full<Bytes>> {
+async fn answer(request: &Request<Incoming>, process: &Arc<Process>) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -38,7 +38,10 @@ fn answer(request: &Request<Incoming>, process: &Process) -> Response<Full<Bytes
             if process.has_keys() { "draining\n" } else { "waiting for keys\n" },
         ),
         "/metrics" => {
-            let mut response = Response::new(Full::new(process.exposition().into()));
+            let process = process.clone();
+            // None only while the process ends.
+            let text = side_listener::in_turn(move || process.exposition()).await.unwrap_or_default();
+            let mut response = Response::new(Full::new(text.into()));
             let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
             response.headers_mut().insert(CONTENT_TYPE, kind);
             response

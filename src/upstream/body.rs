@@ -150,6 +150,11 @@ impl RequestProgress {
         self.state.load(Ordering::Relaxed) == TOO_LARGE
     }
 
+    /// The longest silence of its client, if that is less than the idle timeout.
+    pub(super) fn silence(&self) -> Option<Duration> {
+        self.silence
+    }
+
     /// Its bytes so far.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)

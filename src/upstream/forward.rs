@@ -162,7 +162,7 @@ impl Upstream {
                 answer = &mut answered => {
                     return answer.map_err(|error| SendError::read(error, progress, over_http2));
                 }
-                () = sleep_until(deadline) => {}
+                () = sleep_until(next_look(deadline, progress)) => {}
             }
         }
     }
@@ -198,6 +198,14 @@ impl Upstream {
         // connection with the answer.
         *answer.version_mut() = Version::HTTP_11;
         answer
+    }
+}
+
+/// A body may begin to wait for its client at any time, which then has less than the deadline.
+fn next_look(deadline: Instant, progress: Option<&Arc<RequestProgress>>) -> Instant {
+    match progress.and_then(|progress| progress.silence()) {
+        Some(silence) => deadline.min(Instant::now() + silence),
+        None => deadline,
     }
 }
 

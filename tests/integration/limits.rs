@@ -6,3 +6,4 @@ mod descriptors;
 mod leaving;
 mod memory;
 mod overload;
+mod shares;
