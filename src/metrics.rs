@@ -134,7 +134,7 @@ impl Metrics {
         );
         registry.register(
             "requests_in_flight",
-            "Requests whose answers have not ended",
+            "Requests without an answer, or whose answer from the backend has not ended",
             self.requests_in_flight.clone(),
         );
     }
