@@ -31,7 +31,8 @@ use crate::respond::{self, Manner, ObservedBody};
 use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
 use crate::upstream::{
-    Failure, Outgoing, ReadAhead, RequestBody, RequestProgress, Rest, Upstream, stated_length,
+    Failure, InterimResponses, Outgoing, ReadAhead, RequestBody, RequestProgress, Rest, Upstream,
+    stated_length,
 };
 
 mod assembly;
@@ -82,6 +83,8 @@ pub struct Peer {
     pub door: Door,
     /// The connection's part of the budget.
     pub account: Arc<Connection>,
+    /// Where interim responses are written, if it can be sent any.
+    pub interim: Option<Arc<InterimResponses>>,
 }
 
 /// The listeners that requests come in by.
@@ -205,8 +208,10 @@ impl Gateway {
             body: self.request_body(&mut exchange, ahead, body, manner, peer),
             trailers,
             upgrade: upgrade.is_some(),
+            // A 1.0 client knows none (RFC 9110 section 15.2).
+            interim: peer.interim.clone().filter(|_| head.version == Version::HTTP_11),
         };
-        let answer = match upstream.forward(permit, outgoing).await {
+        let answer = match answered(upstream.forward(permit, outgoing), peer).await {
             Ok(answer) if is_broken(&answer, upgrade.as_ref()) => {
                 Err(Failure::Answer(Reason::UpstreamProtocol))
             }
@@ -287,6 +292,19 @@ impl Gateway {
             None => {
                 format!("{:016x}{:08x}", self.id_prefix, self.next_id.fetch_add(1, Ordering::Relaxed)).into()
             }
+        }
+    }
+}
+
+/// Waits for an answer, and wakes the connection when there is an interim response to be written.
+async fn answered<T>(answer: impl Future<Output = T>, peer: &Peer) -> T {
+    let Some(interim) = &peer.interim else { return answer.await };
+    tokio::pin!(answer);
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut answer => return answer,
+            () = interim.arrive() => {}
         }
     }
 }

@@ -25,6 +25,7 @@ mod body;
 mod dial;
 mod forward;
 mod http2;
+mod interim;
 mod tunnel;
 mod websocket;
 
@@ -33,6 +34,7 @@ use http2::{Http2Pool, Http2Stream};
 pub use body::{AnswerBody, ReadAhead, RequestBody, RequestProgress, Rest};
 pub(crate) use forward::stated_length;
 pub use forward::{Failure, Outgoing};
+pub use interim::InterimResponses;
 pub use tunnel::{Ending, Tunnel};
 
 /// Below the time after which Jetty, in both backends, closes an idle connection (30 s, 60 s).

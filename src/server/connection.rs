@@ -72,7 +72,7 @@ async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         (Door::Proxy, None) | (Door::ForwardAuth, _) => peer,
     };
     let limit = settings.times.head;
-    let peer = Peer { address, tls: tls.is_some(), door, account: open.account().clone() };
+    let peer = Peer { address, tls: tls.is_some(), door, account: open.account().clone(), interim: None };
     match tls {
         None => serve_clear(stream, peer, &settings, context).await,
         Some(acceptor) => match timeout(limit, acceptor.accept(stream)).await {
@@ -159,11 +159,12 @@ async fn serve_clear<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     read: BytesMut,
-    peer: Peer,
+    mut peer: Peer,
     settings: &ConnectionSettings,
     context: &WorkerContext,
 ) {
     let phase = Arc::new(Phase::new(peer.account.clone()));
+    peer.interim = Some(phase.interim().clone());
     let switched = Mutex::new(None);
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let (phase, switched, peer) = (phase.clone(), &switched, &peer);

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::budget::{Backlog, Connection};
 use crate::gateway::UnreadHead;
+use crate::upstream::InterimResponses;
 
 /// The state of one client connection, shared by [`super::intake::Intake`] and the service.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub(super) struct Phase {
     backlog: Backlog,
     /// Whether that is a response of our own.
     is_own: AtomicBool,
+    interim: Arc<InterimResponses>,
     is_tunnel: AtomicBool,
     refused: Mutex<Option<UnreadHead>>,
     waiting: Mutex<Option<Waker>>,
@@ -30,6 +32,7 @@ impl Phase {
             backlog: Backlog::new(account.clone()),
             account,
             is_own: AtomicBool::new(false),
+            interim: Arc::default(),
             is_tunnel: AtomicBool::new(false),
             refused: Mutex::new(None),
             waiting: Mutex::new(None),
@@ -51,8 +54,14 @@ impl Phase {
         self.account.request_begins();
     }
 
-    /// A response begins, which may be one of our own.
+    /// Interim responses that wait to be written.
+    pub(super) fn interim(&self) -> &Arc<InterimResponses> {
+        &self.interim
+    }
+
+    /// A final response begins, which may be one of our own.
     pub(super) fn answers(&self, is_own: bool) {
+        self.interim.discard();
         self.is_own.store(is_own, Ordering::Relaxed);
     }
 

@@ -5,8 +5,9 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -23,11 +24,28 @@ pub(super) struct WriteTimeout<S> {
     /// buffer.
     timer: Option<Pin<Box<Sleep>>>,
     waits: bool,
+    /// An interim response that is being written.
+    interim: Bytes,
 }
 
 impl<S> WriteTimeout<S> {
     pub(super) fn new(stream: S, phase: Arc<Phase>, times: Times) -> Self {
-        Self { stream, phase, times, timer: None, waits: false }
+        Self { stream, phase, times, timer: None, waits: false, interim: Bytes::new() }
+    }
+
+    /// Writes the rest of an interim response that has begun.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        S: AsyncWrite + Unpin,
+    {
+        while !self.interim.is_empty() {
+            let written = Pin::new(&mut self.stream).poll_write(cx, &self.interim);
+            match ready!(self.judge(written, cx))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.interim.advance(count),
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn wrote(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -70,12 +88,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        ready!(this.poll_interim(cx))?;
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
         this.wrote(written, cx)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // hyper flushes when everything that it was given is written.
+        if this.interim.is_empty() {
+            this.interim = this.phase.interim().take();
+        }
+        ready!(this.poll_interim(cx))?;
         let flushed = Pin::new(&mut this.stream).poll_flush(cx);
         this.judge(flushed, cx)
     }
@@ -92,6 +116,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        ready!(this.poll_interim(cx))?;
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
         this.wrote(written, cx)
     }

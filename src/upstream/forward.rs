@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::body::{AnswerBody, Lease, RequestBody, RequestProgress};
 use super::http2::{self, Fate, Http2Stream};
-use super::{Connection, IDLE_LIFETIME, Upstream};
+use super::{Connection, IDLE_LIFETIME, InterimResponses, Upstream};
 use crate::decision::{Permit, Reason};
 
 /// Why there is no answer.
@@ -39,6 +39,8 @@ pub struct Outgoing {
     pub trailers: bool,
     /// Whether the fields ask for another protocol, which only HTTP/1.1 can switch to.
     pub upgrade: bool,
+    /// Where interim responses go, if the client can be sent any.
+    pub interim: Option<Arc<InterimResponses>>,
 }
 
 /// How often one request is sent at most.
@@ -56,6 +58,7 @@ impl Upstream {
             RequestBody::Stream { progress, .. } => Some(progress.clone()),
         };
         let (trailers, upgrade) = (outgoing.trailers, outgoing.upgrade);
+        let interim = outgoing.interim.clone();
         let mut request = self.request(outgoing)?;
         let mut attempt = 0;
         loop {
@@ -75,6 +78,9 @@ impl Upstream {
                 _ => progress.is_none().then(|| copy(&request)),
             };
             let again = attempt < MAX_ATTEMPTS;
+            if let Some(interim) = &interim {
+                interim.listen(&mut request);
+            }
             request = match self.send(connection, request, trailers, progress.as_ref()).await {
                 Ok(answer) => return Ok(answer),
                 Err(SendError::Unsent(unsent, http2)) if again && (is_kept || http2) => *unsent,
