@@ -83,7 +83,9 @@ impl Store {
         if envelope.version != 1 || envelope.source != self.source {
             return Err(invalid("it is of another source or version"));
         }
-        let fetched_at = UNIX_EPOCH + Duration::from_secs(envelope.fetched_at);
+        let fetched_at = UNIX_EPOCH
+            .checked_add(Duration::from_secs(envelope.fetched_at))
+            .ok_or_else(|| invalid("its time of fetching is out of range"))?;
         // A time in the future is no age: the clock was wrong then or is now.
         let fresh = now.duration_since(fetched_at).is_ok_and(|age| age < max_age);
         Ok(fresh.then_some(Stored { document: envelope.document, fetched_at }))
@@ -195,6 +197,21 @@ mod tests {
         store.write("{}", now).unwrap();
         assert!(store.read(DAY, now + DAY).unwrap().is_none());
         assert!(store.read(DAY, now - Duration::from_secs(1)).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_fetch_time_beyond_the_clock_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(directory.path(), "https://a.example/jwks", 1024);
+        let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        store.write("{}", now).unwrap();
+        let written = fs::read_to_string(&store.path).unwrap();
+        for (time, is_error) in [(u64::MAX, true), (u64::MAX / 2, false)] {
+            fs::write(&store.path, written.replace("1800000000", &time.to_string())).unwrap();
+            let read = store.read(DAY, now);
+            assert_eq!(read.is_err(), is_error, "{time}");
+            assert!(!matches!(read, Ok(Some(_))), "{time}");
+        }
     }
 
     #[test]
