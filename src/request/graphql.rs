@@ -16,8 +16,10 @@ use super::RequestFacts;
 use super::parameters::parameters;
 
 mod document;
+mod selections;
 
 pub use document::{GraphqlOperation, OperationKind};
+use selections::Visits;
 
 /// The most operations of one request, those of all members of a batch together.
 const MAX_OPERATIONS: usize = 64;
@@ -87,7 +89,7 @@ fn read(
 ) -> Result<Vec<GraphqlOperation>, &'static str> {
     let query = facts.path.path_and_query().query().unwrap_or_default();
     if body.is_empty() {
-        return operations(&in_query(query)?);
+        return operations(&in_query(query)?, &mut Visits::default());
     }
     let parameters = parameters(query).ok_or("graphql: the query string cannot be decoded")?;
     if parameters.iter().any(|(name, _)| NAMES.contains(&&**name)) {
@@ -104,7 +106,7 @@ fn read(
         MediaType::Json => in_json(body),
         MediaType::Graphql => {
             let text = str::from_utf8(body).map_err(|_| "graphql: the body is not UTF-8")?;
-            document::operations(text, None)
+            document::operations(text, None, &mut Visits::default())
         }
     }
 }
@@ -138,12 +140,12 @@ fn in_json(body: &[u8]) -> Result<Vec<GraphqlOperation>, &'static str> {
     const NOT_JSON: &str = "graphql: the body is not JSON of a GraphQL request";
     if body.trim_ascii_start().first() != Some(&b'[') {
         let asked: Asked = serde_json::from_slice(body).map_err(|_| NOT_JSON)?;
-        return operations(&asked);
+        return operations(&asked, &mut Visits::default());
     }
     let batch: Vec<Member> = serde_json::from_slice(body).map_err(|_| NOT_JSON)?;
-    let mut all = Vec::new();
+    let (mut all, mut visits) = (Vec::new(), Visits::default());
     for Member(asked) in &batch {
-        all.extend(operations(asked)?);
+        all.extend(operations(asked, &mut visits)?);
         if all.len() > MAX_OPERATIONS {
             return Err("graphql: too many operations");
         }
@@ -184,7 +186,7 @@ fn in_query(query: &str) -> Result<Asked, &'static str> {
     Ok(asked)
 }
 
-fn operations(asked: &Asked) -> Result<Vec<GraphqlOperation>, &'static str> {
+fn operations(asked: &Asked, visits: &mut Visits) -> Result<Vec<GraphqlOperation>, &'static str> {
     if asked.id.is_some() || asked.document_id.is_some() || asked.query_id.is_some() {
         return Err("graphql: a stored document, whose text is not here");
     }
@@ -196,7 +198,7 @@ fn operations(asked: &Asked) -> Result<Vec<GraphqlOperation>, &'static str> {
             false => "graphql: there is no query",
         });
     }
-    document::operations(text, asked.operation_name.as_deref())
+    document::operations(text, asked.operation_name.as_deref(), visits)
 }
 
 #[cfg(test)]

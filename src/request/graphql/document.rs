@@ -1,18 +1,15 @@
 //! A GraphQL document: its operations, and the fields at the top of each.
 
-use std::collections::HashMap;
-
 use apollo_parser::Parser;
-use apollo_parser::cst::{Definition, OperationDefinition, Selection, SelectionSet};
+use apollo_parser::cst::{Definition, OperationDefinition};
 
 use super::MAX_OPERATIONS;
+use super::selections::{Selections, SetId, Visits};
 
 /// How deep selections and values may nest, and how many tokens there may be: a document of 64 KiB
 /// has fewer, those that people write have a tenth.
 const MAX_DEPTH: usize = 100;
 const MAX_TOKENS: usize = 40_000;
-/// The most fields at the top of one operation that differ.
-const MAX_FIELDS: usize = 128;
 
 /// One operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +50,11 @@ impl OperationKind {
 
 /// The operations that a server may carry out: those named `name` if there are any, else all.
 /// A server refuses to choose among several (section 6.1.1); one that does not may take any.
-pub(super) fn operations(text: &str, name: Option<&str>) -> Result<Vec<GraphqlOperation>, &'static str> {
+pub(super) fn operations(
+    text: &str,
+    name: Option<&str>,
+    visits: &mut Visits,
+) -> Result<Vec<GraphqlOperation>, &'static str> {
     const BAD: &str = "graphql: the document cannot be parsed";
     // Servers differ in whether these end a line, and with it a comment: graphql-java took the
     // last two for line ends.
@@ -68,14 +69,16 @@ pub(super) fn operations(text: &str, name: Option<&str>) -> Result<Vec<GraphqlOp
     if tree.errors().next().is_some() {
         return Err(BAD);
     }
-    let (mut found, mut fragments) = (Vec::new(), HashMap::new());
+    let (mut found, mut selections) = (Vec::new(), Selections::default());
     for definition in tree.document().definitions() {
         match definition {
-            Definition::OperationDefinition(operation) => found.push(operation),
+            Definition::OperationDefinition(operation) => {
+                let top = selections.add(operation.selection_set().ok_or(BAD)?);
+                found.push((operation, top));
+            }
             Definition::FragmentDefinition(fragment) => {
                 let name = fragment.fragment_name().and_then(|name| name.name()).ok_or(BAD)?;
-                let selections = fragment.selection_set().ok_or(BAD)?;
-                if fragments.insert(name.text().to_string(), selections).is_some() {
+                if !selections.add_fragment(name.text().as_str(), fragment.selection_set().ok_or(BAD)?) {
                     return Err("graphql: two fragments have the same name");
                 }
             }
@@ -85,9 +88,10 @@ pub(super) fn operations(text: &str, name: Option<&str>) -> Result<Vec<GraphqlOp
     if found.len() > MAX_OPERATIONS {
         return Err("graphql: too many operations");
     }
+    visits.allow(selections.len());
     let mut all = found
         .iter()
-        .map(|operation| read(operation, &fragments).ok_or("graphql: the fields cannot be told"))
+        .map(|(operation, top)| read(operation, *top, &mut selections, visits))
         .collect::<Result<Vec<_>, _>>()?;
     let chosen = |operation: &GraphqlOperation| name.is_some() && operation.name.as_deref() == name;
     if all.iter().any(chosen) {
@@ -98,46 +102,18 @@ pub(super) fn operations(text: &str, name: Option<&str>) -> Result<Vec<GraphqlOp
 
 fn read(
     operation: &OperationDefinition,
-    fragments: &HashMap<String, SelectionSet>,
-) -> Option<GraphqlOperation> {
+    top: SetId,
+    selections: &mut Selections,
+    visits: &mut Visits,
+) -> Result<GraphqlOperation, &'static str> {
+    const UNKNOWN: &str = "graphql: the fields cannot be told";
     let kind = match operation.operation_type() {
         None => OperationKind::Query,
         Some(kind) if kind.query_token().is_some() => OperationKind::Query,
         Some(kind) if kind.mutation_token().is_some() => OperationKind::Mutation,
-        Some(kind) => kind.subscription_token().map(|_| OperationKind::Subscription)?,
+        Some(kind) => kind.subscription_token().map(|_| OperationKind::Subscription).ok_or(UNKNOWN)?,
     };
-    let fields = fields(operation.selection_set()?, fragments)?;
+    let fields = selections.fields(top, visits)?;
     let name = operation.name().map(|name| name.text().as_str().into());
-    Some(GraphqlOperation { kind, name, fields })
-}
-
-/// Every field that may stand at the top. A fragment is looked into once, so cycles end.
-fn fields(top: SelectionSet, fragments: &HashMap<String, SelectionSet>) -> Option<Vec<Box<str>>> {
-    let mut fields: Vec<Box<str>> = Vec::new();
-    let (mut waiting, mut seen) = (vec![top], Vec::new());
-    while let Some(selections) = waiting.pop() {
-        for selection in selections.selections() {
-            match selection {
-                Selection::Field(field) => {
-                    let name = field.name()?;
-                    let name = name.text();
-                    if !fields.iter().any(|own| **own == *name.as_str()) {
-                        fields.push(name.as_str().into());
-                    }
-                    if fields.len() > MAX_FIELDS {
-                        return None;
-                    }
-                }
-                Selection::InlineFragment(inline) => waiting.push(inline.selection_set()?),
-                Selection::FragmentSpread(spread) => {
-                    let name = spread.fragment_name()?.name()?.text().to_string();
-                    if !seen.contains(&name) {
-                        waiting.push(fragments.get(&name)?.clone());
-                        seen.push(name);
-                    }
-                }
-            }
-        }
-    }
-    if fields.is_empty() { None } else { Some(fields) }
+    Ok(GraphqlOperation { kind, name, fields })
 }

@@ -257,3 +257,60 @@ fn the_requests_of_clients_are_read() {
     );
     assert_eq!(asked(&long), ["query searchAcrossEntities"]);
 }
+
+/// A document of `operations` over one fragment that spreads `fragments` others.
+fn shared(operations: usize, fragments: usize) -> String {
+    let mut document: String = (0..operations).map(|n| format!("query q{n}{{...A}}")).collect();
+    document.push_str("fragment A on Q{");
+    document.extend((0..fragments).map(|n| format!("...f{n} ")));
+    document.push('}');
+    document.extend((0..fragments).map(|n| format!("fragment f{n} on Q{{a}}")));
+    document
+}
+
+#[test]
+fn operations_that_share_fragments_have_one_budget() {
+    assert_eq!(asked(&shared(20, 1000)), vec!["query a"; 20]);
+    assert_eq!(asked(&shared(1, 2050)), ["query a"], "each fragment may be visited once");
+    let told = asked(&shared(63, 2050));
+    assert_eq!(told, ["unreadable graphql: too many operations share fragments"]);
+    // The members of a batch have one, too.
+    let member = json!({"query": shared(8, 1000)});
+    assert_eq!(told_batch(&[&member]), vec!["query a"; 8]);
+    let told = told_batch(&[&member; 8]);
+    assert_eq!(told, ["unreadable graphql: too many operations share fragments"]);
+}
+
+fn told_batch(members: &[&serde_json::Value]) -> Vec<String> {
+    told(&read("/", &[JSON], json!(members).to_string()))
+}
+
+#[test]
+fn fields_are_told_in_one_order_however_they_are_nested() {
+    for (document, expected) in [
+        // What is selected first, then the last fragment first.
+        ("{ ...A b ...C } fragment A on Q { a } fragment C on Q { c }", "query b c a"),
+        (
+            "{ ...A ...C } fragment A on Q { a } fragment B on Q { b } fragment C on Q { c ...A ...B }",
+            "query c b a",
+        ),
+        ("{ ... { a } b ... { c ... { d } } }", "query b c d a"),
+        ("{ ...A ...A a } fragment A on Q { a ...B } fragment B on Q { ...A b ...B }", "query a b"),
+    ] {
+        assert_eq!(asked(document), [expected], "{document}");
+    }
+    let twice =
+        "query q { ...A x } mutation m { ...A } fragment A on Q { a ...B } fragment B on Q { b ...A }";
+    assert_eq!(asked(twice), ["query x a b", "mutation a b"]);
+}
+
+#[test]
+fn many_fields_that_operations_share_are_told_for_each() {
+    let names = |count: usize| (0..count).map(|n| format!("f{} ", n % 128)).collect::<String>();
+    let operations: String = (0..60).map(|n| format!("query q{n} {{ ...A }} ")).collect();
+    let told = asked(&format!("{operations} fragment A on Q {{ {} }}", names(9000)));
+    assert_eq!(told.len(), 60);
+    let one = told.first().unwrap();
+    assert_eq!(one.split(' ').count(), 129, "each field once: {one}");
+    assert!(told.iter().all(|other| other == one));
+}

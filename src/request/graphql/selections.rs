@@ -1,0 +1,213 @@
+//! The selections of a document, each looked at once, and the fields that operations reach through them.
+//!
+//! Operations share fragments, and fragments spread others: 63 operations over a fragment that
+//! spreads 2,000 more are 60 KB of text and 130,000 spreads. So every selection set is read once into
+//! numbers, an operation visits each set once, and all visits of a request have one budget.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use apollo_parser::cst::{Selection, SelectionSet};
+
+/// The most fields at the top of one operation that differ.
+const MAX_FIELDS: usize = 128;
+
+/// How often the operations of one request may together come back to selections that were visited
+/// before. Documents that people write do so some hundred times.
+const MAX_REPEATS: usize = 100_000;
+
+/// A selection set, by its place in [`Selections::sets`].
+pub(super) type SetId = usize;
+
+/// How many selections of one request may still be visited.
+#[derive(Debug)]
+pub(super) struct Visits(usize);
+
+impl Default for Visits {
+    fn default() -> Self {
+        Self(MAX_REPEATS)
+    }
+}
+
+impl Visits {
+    /// Each selection of a document may be visited once besides.
+    pub(super) fn allow(&mut self, selections: usize) {
+        self.0 = self.0.saturating_add(selections);
+    }
+
+    fn take(&mut self, selections: usize) -> Result<(), &'static str> {
+        self.0 = self.0.checked_sub(selections).ok_or("graphql: too many operations share fragments")?;
+        Ok(())
+    }
+}
+
+/// One selection set, without what is below its fields. Names and sets are there by their numbers.
+#[derive(Debug, Default)]
+struct Set {
+    /// Each field once, by its own name and not by its alias.
+    fields: Vec<usize>,
+    /// Inline fragments, and each fragment that is spread once.
+    inner: Vec<Inner>,
+    /// It cannot be told what is in it.
+    unknown: bool,
+}
+
+impl Set {
+    fn unknown() -> Self {
+        Self { unknown: true, ..Self::default() }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Inner {
+    Inline(SetId),
+    Spread(usize),
+}
+
+/// The names of one kind, each with a number.
+#[derive(Debug, Default)]
+struct Names {
+    numbers: HashMap<Rc<str>, usize>,
+    texts: Vec<Rc<str>>,
+    /// For each name where it was seen last.
+    seen: Vec<usize>,
+}
+
+impl Names {
+    fn number(&mut self, name: &str) -> usize {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let (number, text) = (self.texts.len(), Rc::<str>::from(name));
+        self.numbers.insert(text.clone(), number);
+        self.texts.push(text);
+        self.seen.push(usize::MAX);
+        number
+    }
+
+    /// Whether this is the first time that a name is seen at `place`.
+    fn is_new(&mut self, number: usize, place: usize) -> bool {
+        self.seen.get_mut(number).is_some_and(|seen| std::mem::replace(seen, place) != place)
+    }
+
+    fn texts(&self, numbers: &[usize]) -> Vec<Box<str>> {
+        numbers.iter().filter_map(|number| self.texts.get(*number)).map(|text| (&**text).into()).collect()
+    }
+}
+
+/// All selection sets of a document, as far as they are at the top of an operation or a fragment.
+#[derive(Debug, Default)]
+pub(super) struct Selections {
+    sets: Vec<Set>,
+    fields: Names,
+    fragments: Names,
+    /// The set of each fragment by its number; none where the document has no such fragment.
+    defined: Vec<Option<SetId>>,
+    /// How many selections there are.
+    len: usize,
+}
+
+impl Selections {
+    /// How many selections there are.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Adds what a fragment selects; `false` if there is a fragment of this name.
+    pub(super) fn add_fragment(&mut self, name: &str, selections: SelectionSet) -> bool {
+        let (set, number) = (self.add(selections), self.fragments.number(name));
+        if self.defined.len() <= number {
+            self.defined.resize(number.saturating_add(1), None);
+        }
+        self.defined.get_mut(number).is_some_and(|own| own.replace(set).is_none())
+    }
+
+    /// Adds a selection set with its inline fragments.
+    pub(super) fn add(&mut self, top: SelectionSet) -> SetId {
+        let first = self.sets.len();
+        self.sets.push(Set::default());
+        let mut waiting = vec![(first, top)];
+        while let Some((id, selections)) = waiting.pop() {
+            let set = self.read(id, &selections, &mut waiting);
+            self.len =
+                self.len.saturating_add(1).saturating_add(set.fields.len()).saturating_add(set.inner.len());
+            if let Some(own) = self.sets.get_mut(id) {
+                *own = set;
+            }
+        }
+        first
+    }
+
+    fn read(
+        &mut self,
+        id: SetId,
+        selections: &SelectionSet,
+        waiting: &mut Vec<(SetId, SelectionSet)>,
+    ) -> Set {
+        let mut set = Set::default();
+        for selection in selections.selections() {
+            match selection {
+                Selection::Field(field) => {
+                    let Some(name) = field.name() else { return Set::unknown() };
+                    let number = self.fields.number(name.text().as_str());
+                    if self.fields.is_new(number, id) {
+                        set.fields.push(number);
+                    }
+                }
+                Selection::InlineFragment(inline) => {
+                    let Some(selections) = inline.selection_set() else { return Set::unknown() };
+                    let inner = self.sets.len();
+                    self.sets.push(Set::default());
+                    waiting.push((inner, selections));
+                    set.inner.push(Inner::Inline(inner));
+                }
+                Selection::FragmentSpread(spread) => {
+                    let name = spread.fragment_name().and_then(|name| name.name());
+                    let Some(name) = name else { return Set::unknown() };
+                    let number = self.fragments.number(name.text().as_str());
+                    if self.fragments.is_new(number, id) {
+                        set.inner.push(Inner::Spread(number));
+                    }
+                }
+            }
+        }
+        set
+    }
+
+    /// Every field that may stand at the top of an operation. A fragment is looked into once, so
+    /// cycles end.
+    ///
+    /// # Errors
+    /// There are none or too many, or they cannot be told.
+    pub(super) fn fields(&mut self, top: SetId, visits: &mut Visits) -> Result<Vec<Box<str>>, &'static str> {
+        const UNKNOWN: &str = "graphql: the fields cannot be told";
+        let mut fields = Vec::new();
+        // A set is a place that no other operation has: every operation has a set of its own.
+        let place = self.sets.len().saturating_add(top);
+        let mut waiting = vec![top];
+        while let Some(id) = waiting.pop() {
+            let set = self.sets.get(id).filter(|set| !set.unknown).ok_or(UNKNOWN)?;
+            visits.take(set.fields.len().saturating_add(set.inner.len()).saturating_add(1))?;
+            for number in &set.fields {
+                if self.fields.is_new(*number, place) {
+                    fields.push(*number);
+                }
+            }
+            if fields.len() > MAX_FIELDS {
+                return Err(UNKNOWN);
+            }
+            for inner in &set.inner {
+                match *inner {
+                    Inner::Inline(id) => waiting.push(id),
+                    Inner::Spread(number) => {
+                        let defined = self.defined.get(number).copied().flatten().ok_or(UNKNOWN)?;
+                        if self.fragments.is_new(number, place) {
+                            waiting.push(defined);
+                        }
+                    }
+                }
+            }
+        }
+        if fields.is_empty() { Err(UNKNOWN) } else { Ok(self.fields.texts(&fields)) }
+    }
+}
