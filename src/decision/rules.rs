@@ -10,8 +10,10 @@ use crate::policy::{
 };
 use crate::request::RequestFacts;
 
+mod answers;
 mod view;
 
+use answers::Answers;
 use view::Asked;
 pub(super) use view::{View, Views};
 
@@ -36,7 +38,7 @@ pub(super) fn judge(policy: &Policy, facts: &RequestFacts, token: Option<&Verifi
         Ok(views) => views,
         Err(detail) => return Outcome { effect: Effect::Deny, detail: Some(detail), ..Outcome::default() },
     };
-    let judge = Judge::new(policy, facts, token);
+    let judge = Judge::of_all(policy, facts, token, &views);
     for (place, view) in views.all(facts).enumerate() {
         let outcome = judge.view(&view);
         let reported = allowed.reported.or(outcome.reported);
@@ -67,6 +69,7 @@ pub(super) struct Judge<'j> {
     pub(super) facts: &'j RequestFacts,
     pub(super) token: Option<&'j VerifiedToken>,
     budget: Budget,
+    answers: Answers,
 }
 
 /// Whether a rule is about a view.
@@ -79,13 +82,24 @@ pub(super) enum Match {
 
 impl<'j> Judge<'j> {
     pub(super) fn new(policy: &'j Policy, facts: &'j RequestFacts, token: Option<&'j VerifiedToken>) -> Self {
-        Self { policy, facts, token, budget: Budget::default() }
+        Self { policy, facts, token, budget: Budget::default(), answers: Answers::default() }
+    }
+
+    /// The same for all views of a request: what rules say of the parts of one is kept for the others.
+    pub(super) fn of_all(
+        policy: &'j Policy,
+        facts: &'j RequestFacts,
+        token: Option<&'j VerifiedToken>,
+        views: &Views<'_>,
+    ) -> Self {
+        let answers = Answers::new(policy.rules.len(), views.parts());
+        Self { answers, ..Self::new(policy, facts, token) }
     }
 
     pub(super) fn view(&self, view: &View<'_>) -> Outcome {
         let mut reported = None;
         for (index, rule) in self.policy.rules.iter().enumerate() {
-            let Some((effect, detail)) = self.rule(rule, view) else { continue };
+            let Some((effect, detail)) = self.judge(Some(index), rule, view) else { continue };
             match rule.mode {
                 Mode::Enforce => return Outcome { effect, rule: Some(index), detail, reported },
                 // A rule that only reports changes nothing: the ones after it decide.
@@ -98,14 +112,26 @@ impl<'j> Judge<'j> {
 
     /// What a rule says; `None` where it is not about this.
     pub(super) fn rule(&self, rule: &Rule, view: &View<'_>) -> Option<(Effect, Option<&'static str>)> {
-        match self.matches(&rule.matching, view) {
+        self.judge(None, rule, view)
+    }
+
+    /// `kept` is the rule's place among the [`Answers`]; none where they are of no use.
+    fn judge(
+        &self,
+        kept: Option<usize>,
+        rule: &Rule,
+        view: &View<'_>,
+    ) -> Option<(Effect, Option<&'static str>)> {
+        match self.is_matched(kept, &rule.matching, view) {
             Match::No => return None,
             Match::Unknown(detail) => return Some((Effect::Deny, Some(detail))),
             Match::Yes => {}
         }
         let decided = match (&rule.verdict, self.token) {
             (Verdict::Allow, _) => Effect::Allow,
-            (Verdict::Require(requirement), Some(token)) if meets(requirement, self.facts, token) => {
+            (Verdict::Require(requirement), Some(token))
+                if self.answers.is_met.get(kept, 0, || meets(requirement, self.facts, token)) =>
+            {
                 Effect::Allow
             }
             (Verdict::Require(_), _) => return Some((Effect::Deny, None)),
@@ -130,7 +156,13 @@ impl<'j> Judge<'j> {
     }
 
     pub(super) fn matches(&self, matching: &Matching, view: &View<'_>) -> Match {
-        if !is_about(matching, self.facts, view.path, self.token) {
+        self.is_matched(None, matching, view)
+    }
+
+    fn is_matched(&self, kept: Option<usize>, matching: &Matching, view: &View<'_>) -> Match {
+        let answers = &self.answers;
+        let about = || is_about(matching, self.facts, view.path, self.token);
+        if !answers.is_about.get(kept, view.place.path, about) {
             return Match::No;
         }
         if !matching.query.is_empty() {
@@ -140,16 +172,18 @@ impl<'j> Judge<'j> {
             let has = |(name, patterns): &(Box<str>, Vec<Box<str>>)| {
                 parameters.iter().any(|(own, value)| **own == **name && any_matches(patterns, value))
             };
-            if !matching.query.iter().all(has) {
+            if !answers.has_query.get(kept, view.place.parameters, || matching.query.iter().all(has)) {
                 return Match::No;
             }
         }
         let Some(graphql) = &matching.graphql else { return Match::Yes };
         match (view.asked, graphql.unreadable) {
             (Asked::Operation(operation, field), _) => {
-                let kind = graphql.operations.is_empty() || graphql.operations.contains(&operation.kind);
-                let named = graphql.fields.is_empty() || any_matches(&graphql.fields, field);
-                if kind && named { Match::Yes } else { Match::No }
+                let asked = || {
+                    (graphql.operations.is_empty() || graphql.operations.contains(&operation.kind))
+                        && (graphql.fields.is_empty() || any_matches(&graphql.fields, field))
+                };
+                if answers.asks.get(kept, view.place.asked, asked) { Match::Yes } else { Match::No }
             }
             (Asked::Unreadable(_) | Asked::Nothing, Unreadable::Skip) => Match::No,
             (Asked::Unreadable(why), Unreadable::Deny) => Match::Unknown(why),

@@ -45,7 +45,7 @@ impl Gate {
         let Ok(views) = Views::of(&self.policy, facts) else {
             return Trace { reading: raw.into(), rules: Vec::new() };
         };
-        let judge = Judge::new(&self.policy, facts, token);
+        let judge = Judge::of_all(&self.policy, facts, token, &views);
         let refused = views.all(facts).find(|view| judge.view(view).effect == Effect::Deny);
         let Some(view) = refused.or_else(|| views.all(facts).next()) else {
             return Trace { reading: raw.into(), rules: Vec::new() };

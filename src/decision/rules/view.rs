@@ -18,10 +18,21 @@ const MAX_VIEWS: usize = 4096;
 
 /// One way to read a request.
 pub(in crate::decision) struct View<'v> {
+    /// Which of the paths, of the combinations of parameters and of what is asked it has.
+    pub(super) place: Place,
     pub(in crate::decision) path: &'v [u8],
     /// The parameters that rules ask for, each name once; `None` where they cannot be told.
     pub(super) parameters: Option<&'v [(&'v str, Cow<'v, str>)]>,
     pub(super) asked: Asked<'v>,
+}
+
+/// The parts of a view by their places, so that a rule is held against each part once and not once
+/// for every combination.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) path: usize,
+    pub(super) parameters: usize,
+    pub(super) asked: usize,
 }
 
 /// What it asks of a GraphQL endpoint.
@@ -40,6 +51,7 @@ type Parameters<'v> = Option<Vec<(&'v str, Cow<'v, str>)>>;
 
 /// All ways to read a request.
 pub(in crate::decision) struct Views<'v> {
+    paths: usize,
     /// Mostly one that is empty.
     parameters: Vec<Parameters<'v>>,
     asked: Vec<Asked<'v>>,
@@ -49,18 +61,37 @@ impl<'v> Views<'v> {
     /// # Errors
     /// There are too many, which no client has a reason for.
     pub(in crate::decision) fn of(policy: &'v Policy, facts: &'v RequestFacts) -> Result<Self, &'static str> {
-        let views = Self { parameters: combinations(policy, facts)?, asked: asked(policy, facts) };
-        match facts.path.all().count() * views.parameters.len() * views.asked.len() <= MAX_VIEWS {
+        let views = Self {
+            paths: facts.path.all().count(),
+            parameters: combinations(policy, facts)?,
+            asked: asked(policy, facts),
+        };
+        match views.len() <= MAX_VIEWS {
             true => Ok(views),
             false => Err("it can be read in too many ways"),
         }
     }
 
+    fn len(&self) -> usize {
+        self.paths.saturating_mul(self.parameters.len()).saturating_mul(self.asked.len())
+    }
+
+    /// How many there are of each part; none where there is a single view: nothing is asked twice.
+    pub(super) fn parts(&self) -> Place {
+        match self.len() {
+            0 | 1 => Place { path: 0, parameters: 0, asked: 0 },
+            _ => Place { path: self.paths, parameters: self.parameters.len(), asked: self.asked.len() },
+        }
+    }
+
     pub(in crate::decision) fn all<'a>(&'a self, facts: &'a RequestFacts) -> impl Iterator<Item = View<'a>> {
-        facts.path.all().flat_map(move |path| {
-            self.parameters.iter().flat_map(move |parameters| {
+        facts.path.all().enumerate().flat_map(move |(at_path, path)| {
+            self.parameters.iter().enumerate().flat_map(move |(at_parameters, parameters)| {
                 let parameters = parameters.as_deref();
-                self.asked.iter().map(move |asked| View { path, parameters, asked: *asked })
+                self.asked.iter().enumerate().map(move |(at_asked, asked)| {
+                    let place = Place { path: at_path, parameters: at_parameters, asked: at_asked };
+                    View { place, path, parameters, asked: *asked }
+                })
             })
         })
     }
@@ -71,6 +102,7 @@ fn combinations<'v>(
     policy: &'v Policy,
     facts: &'v RequestFacts,
 ) -> Result<Vec<Parameters<'v>>, &'static str> {
+    const TOO_MANY: &str = "query: too many values of parameters that rules ask for";
     let mut combinations = vec![Vec::new()];
     let query = facts.path.path_and_query().query().unwrap_or_default();
     let mut names: Vec<&str> = Vec::new();
@@ -89,6 +121,10 @@ fn combinations<'v>(
             if !values.contains(&Some(value)) {
                 values.push(Some(value));
             }
+            // Here and not at the end: a query has room for thousands, each compared with the others.
+            if values.len() > MAX_COMBINATIONS {
+                return Err(TOO_MANY);
+            }
         }
         // Not there at all: for a server that does not split at `;`, or always.
         if values.is_empty() || query.contains(';') {
@@ -103,7 +139,7 @@ fn combinations<'v>(
             .take(MAX_COMBINATIONS + 1)
             .collect();
         if combinations.len() > MAX_COMBINATIONS {
-            return Err("query: too many values of parameters that rules ask for");
+            return Err(TOO_MANY);
         }
     }
     Ok(combinations.into_iter().map(Some).collect())
