@@ -4,23 +4,21 @@
 //! text; the claims that it is about are not: every turn of a loop and every claim that is looked
 //! at costs a step of a [`Budget`], and whatever goes wrong is a [`Fault`], which refuses.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
 use cel::common::ast::IdedExpr;
-use cel::common::types::{CelBool, CelString};
-use cel::common::value::CowVal;
+use cel::common::types::CelBool;
 use cel::parser::Parser;
-use cel::{Context, Env, ExecutionError, FunctionContext, Value};
-use regex::Regex;
+use cel::{Context, Env, ExecutionError, Value};
 
 use crate::claims::VerifiedToken;
 use crate::request::{GraphqlOperation, RequestFacts};
 
 mod budget;
 mod check;
+mod functions;
 mod members;
 
 pub use budget::Budget;
@@ -107,11 +105,7 @@ impl Expression {
         let checked = check::check(&expression)?;
         budget::count_turns(&mut expression);
         let mut context = Context::with_env(ENVIRONMENT.clone());
-        if !checked.patterns.is_empty() {
-            let patterns = checked.patterns;
-            let matches: cel_function::Function = Box::new(move |call| matches(&patterns, call));
-            context.add_function("matches", matches).map_err(|error| error.to_string())?;
-        }
+        functions::add(&mut context, checked.patterns)?;
         Ok(Self(Arc::new(Compiled {
             text: text.into(),
             expression,
@@ -176,35 +170,6 @@ static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let _ = environment.add_extension(cel::extensions::strings);
     Arc::new(environment)
 });
-
-/// The names for the type of a function, which the crate does not export by name.
-mod cel_function {
-    use super::{CowVal, ExecutionError, FunctionContext};
-
-    pub(super) type Function = Box<
-        dyn for<'c, 'v> Fn(&mut FunctionContext<'c, 'v>) -> Result<CowVal<'c, 'v>, ExecutionError>
-            + Send
-            + Sync,
-    >;
-}
-
-/// `text.matches(pattern)` with the patterns that the expression has, compiled with it. They take
-/// time in proportion to the text.
-fn matches<'c, 'v>(
-    patterns: &BTreeMap<String, Regex>,
-    call: &mut FunctionContext<'c, 'v>,
-) -> Result<CowVal<'c, 'v>, ExecutionError> {
-    let mut values = call.this.iter().chain(&call.args);
-    let (Some(text), Some(pattern), None) = (values.next(), values.next(), values.next()) else {
-        return Err(ExecutionError::invalid_argument_count(2, call.args.len()));
-    };
-    let (Some(text), Some(pattern)) = (text.downcast_ref::<CelString>(), pattern.downcast_ref::<CelString>())
-    else {
-        return Err(ExecutionError::no_such_overload("matches", Vec::new()));
-    };
-    let pattern = patterns.get(pattern.inner()).ok_or_else(|| call.error("unknown pattern"))?;
-    Ok(CowVal::owned(CelBool::from(pattern.is_match(text.inner()))))
-}
 
 #[cfg(test)]
 mod tests;

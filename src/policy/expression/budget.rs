@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 
+use super::functions;
+
 /// The name of the variable that costs a step. No expression can spell it.
 pub(super) const STEP: &str = "@step";
 
@@ -53,10 +55,12 @@ impl Default for Budget {
     }
 }
 
-/// Has every turn of every loop look at [`STEP`] first. The interpreter has no limit of its own.
+/// Has every turn of every loop look at [`STEP`] first, and every call go to a function that takes time
+/// in proportion to its texts. The interpreter has no limits of its own.
 pub(super) fn count_turns(expression: &mut IdedExpr) {
     match &mut expression.expr {
         Expr::Call(call) => {
+            functions::redirect(call);
             call.target.iter_mut().for_each(|target| count_turns(target));
             call.args.iter_mut().for_each(count_turns);
         }

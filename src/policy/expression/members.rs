@@ -94,7 +94,7 @@ impl Members<'_> {
                 let operation = self.subject.graphql?;
                 match name {
                     "operation" => Some(text(operation.kind.as_str())),
-                    "name" => operation.name.as_deref().map(text),
+                    "name" => operation.name.as_deref().map(|name| self.chosen(name)),
                     "fields" => self.texts(&operation.fields),
                     _ => None,
                 }

@@ -275,3 +275,44 @@ fn it_is_known_who_asks_for_graphql() {
         assert_eq!(Expression::parse(text).unwrap().asks_graphql(), expected, "{text}");
     }
 }
+
+#[test]
+fn a_part_of_a_text_is_found_by_its_characters() {
+    for (call, expected) in [
+        ("\"hello mellow\".indexOf(\"\")", Some(0)),
+        ("\"hello mellow\".indexOf(\"ello\")", Some(1)),
+        ("\"hello mellow\".indexOf(\"ello\", 2)", Some(7)),
+        ("\"hello mellow\".indexOf(\"jello\")", Some(-1)),
+        ("\"hello mellow\".indexOf(\"\", 2)", Some(2)),
+        ("\"ta\u{a9}o\u{a9}xT\".indexOf(\"\u{a9}\", 3)", Some(4)),
+        ("\"ta\u{a9}o\u{a9}xT\".indexOf(\"\u{a9}x\", 5)", Some(-1)),
+        ("\"abc\".indexOf(\"abcd\")", Some(-1)),
+        ("\"abc\".indexOf(\"\", 3)", Some(3)),
+        ("\"abc\".indexOf(\"\", 20)", Some(3)),
+        ("\"\".indexOf(\"\")", Some(0)),
+        ("\"\".indexOf(\"a\")", Some(-1)),
+        ("\"abc\".indexOf(\"a\", 3)", None),
+        ("\"abc\".indexOf(\"a\", -1)", None),
+        ("\"abc\".indexOf(\"\", -1)", None),
+        ("\"\".indexOf(\"a\", 0)", None),
+    ] {
+        let answer = evaluate(&format!("{call} == {}", expected.unwrap_or(0)), json!({}));
+        assert_eq!(answer, expected.map(|_| true).ok_or(Fault::Failed), "{call}");
+    }
+    for call in ["claims.a.indexOf(\"a\")", "\"a\".indexOf(claims.a)", "\"a\".indexOf(\"a\", \"0\")"] {
+        assert_eq!(evaluate(&format!("{call} == 0"), json!({"a": 1})), Err(Fault::Type), "{call}");
+    }
+}
+
+#[test]
+fn a_long_name_of_an_operation_costs_its_length() {
+    let name: Box<str> = "n".repeat(60_000).into();
+    let operation =
+        GraphqlOperation { kind: OperationKind::Query, name: Some(name), fields: vec!["a".into()] };
+    let request = facts_of(Backend::Generic, "POST", "/x", &fields(&[])).unwrap();
+    let subject = Subject { request: &request, path: b"/x", token: None, graphql: Some(&operation) };
+    let expression = Expression::parse("graphql.name != \"a\"").unwrap();
+    let budget = Budget::default();
+    let answers: Vec<_> = (0..10).map(|_| expression.evaluate(&subject, &budget)).collect();
+    assert_eq!((answers.first(), answers.last()), (Some(&Ok(true)), Some(&Err(Fault::Exhausted))));
+}
