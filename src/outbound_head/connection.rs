@@ -1,5 +1,7 @@
 //! Connection-specific fields (RFC 9110 section 7.6.1).
 
+use std::collections::HashSet;
+
 use super::forwarded::is_about_origin;
 use super::{
     CONNECTION, HeaderMap, HeaderName, OutboundHead, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, folded,
@@ -35,8 +37,9 @@ impl OutboundHead {
     }
 }
 
-/// The further fields that `Connection` names and that may be taken away.
-pub(super) fn removable(fields: &HeaderMap) -> Vec<HeaderName> {
+/// The further fields that `Connection` names and that may be taken away. A set: there may be thousands,
+/// and every field is looked up in it.
+pub(super) fn removable(fields: &HeaderMap) -> HashSet<HeaderName> {
     nominated(fields).filter(|name| !is_end_to_end(name.as_str())).collect()
 }
 
