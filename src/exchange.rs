@@ -210,7 +210,7 @@ impl Exchange {
 
     /// Notes bytes of the answer.
     pub fn sent(&mut self, bytes: usize) {
-        self.response_bytes += bytes as u64;
+        self.response_bytes = self.response_bytes.saturating_add(bytes as u64);
     }
 
     /// Notes that the answer went out to its end.

@@ -111,7 +111,7 @@ fn not_after(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
         }
         Ok(end)
     });
-    Some(SystemTime::UNIX_EPOCH + end.ok()?)
+    SystemTime::UNIX_EPOCH.checked_add(end.ok()?)
 }
 
 /// The configuration of our own requests: the platform's authorities, and those of `files`.

@@ -257,7 +257,7 @@ impl Walk<'_> {
         add("iss", rules.issuers.first().map(|issuer| (**issuer).into()));
         add("aud", rules.audiences.first().map(|audience| (**audience).into()));
         add("iat", Some(self.now.as_secs().into()));
-        add("exp", Some((self.now.as_secs() + LIFETIME.min(longest)).into()));
+        add("exp", Some(self.now.as_secs().saturating_add(LIFETIME.min(longest)).into()));
         // OpenMetadata's own tokens are told by their kid where the domain of principals is checked.
         let own_kid = rules
             .domain
