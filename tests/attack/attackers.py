@@ -1,0 +1,229 @@
+"""What attackers are made of: raw sockets in processes of their own, counted, and ended when their time is over."""
+
+import asyncio
+import collections
+import contextlib
+import dataclasses
+import multiprocessing
+import os
+import re
+import select
+import signal
+import socket
+import struct
+
+# An attacker has a machine of its own; here it must not take the processors from the good client.
+NICENESS = 10
+# What an attacker does not read must not hide in the kernel, and what it sends must not keep the kernel busy: a
+# full queue of megabytes is searched and collapsed with every packet, at the cost of everybody on this machine.
+RECEIVE_BUFFER = 4096
+SEND_BUFFER = 64 << 10
+CONNECTS_AT_ONCE = 64
+# Seconds until a client that was ended comes again.
+COMES_AGAIN = 0.2
+
+
+@dataclasses.dataclass
+class Target:
+    """What an attacker knows."""
+
+    port: int
+    health: int
+    admin: int
+    token: str
+    # Counters of the backend, see backend.py.
+    backend: object
+    seconds: float
+    is_quick: bool
+
+
+@dataclasses.dataclass
+class Attack:
+    name: str
+    text: str
+    # Takes an Attacker.
+    run: object
+    processes: int = 1
+    backend: str = "generic"
+    rules: str = ""
+    limits: str = ""
+    # The most connections to the backend at once and in all, with those of the good client.
+    most_upstream: int | None = None
+    all_upstream: int | None = None
+    # Whether the proxy must end each attacking connection by itself.
+    must_be_ended: bool = False
+
+
+ATTACKS = []
+
+
+def attack(name, text, **options):
+    def add(run):
+        ATTACKS.append(Attack(name, text, run, **options))
+        return run
+
+    return add
+
+
+class Ended(Exception):
+    """The proxy closed or refused the connection."""
+
+
+class Attacker:
+    """Counts: connections, asked, answered, refused (429, 503, a reset stream, no connection), closed (by the proxy)."""
+
+    def __init__(self, target, counts):
+        self.target, self.counts = target, counts
+        self.connecting = asyncio.Semaphore(CONNECTS_AT_ONCE)
+        self.sockets = []
+
+    async def swarm(self, count, client):
+        """So many clients at once; one that the proxy ends does not end the others."""
+
+        async def one(number):
+            with contextlib.suppress(Ended):
+                await client(number)
+
+        await asyncio.gather(*(one(number) for number in range(count)))
+
+    async def connect(self, port=None, address="127.0.0.1", small=True):
+        own = socket.socket()
+        own.setblocking(False)
+        own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if small:
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        self.sockets.append(own)
+        async with self.connecting:
+            try:
+                own.bind((address, 0))
+                await asyncio.get_running_loop().sock_connect(own, ("127.0.0.1", port or self.target.port))
+            except OSError:
+                self.counts["refused"] += 1
+                raise Ended from None
+        self.counts["connections"] += 1
+        return own
+
+    async def send(self, own, data):
+        try:
+            await asyncio.get_running_loop().sock_sendall(own, data)
+        except OSError:
+            self.counts["closed"] += 1
+            raise Ended from None
+
+    async def receive(self, own, size=65536):
+        try:
+            data = await asyncio.get_running_loop().sock_recv(own, size)
+        except OSError:
+            data = b""
+        if not data:
+            self.counts["closed"] += 1
+            raise Ended
+        return data
+
+    async def head(self, own):
+        """The status of an answer over HTTP/1.1, counted. Reads no further than it must."""
+        got = b""
+        while b"\r\n\r\n" not in got:
+            got += await self.receive(own, 4096)
+        status = int(got.split(b" ", 2)[1])
+        self.count(status)
+        return status, got
+
+    async def answer(self, own):
+        """The status of an answer that is read to its end."""
+        status, got = await self.head(own)
+        head, _, body = got.partition(b"\r\n\r\n")
+        length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
+        left = int(length[1]) - len(body) if length else 0
+        while left > 0:
+            left -= len(await self.receive(own, left))
+        return status
+
+    def count(self, status):
+        self.counts["refused" if status in (429, 503) else "answered"] += 1
+
+    def persistent(self, client):
+        """A client that comes again when the proxy has ended it: a place must not be its own for good."""
+
+        async def again(number):
+            while True:
+                with contextlib.suppress(Ended):
+                    await client(number)
+                await asyncio.sleep(COMES_AGAIN)
+
+        return again
+
+    async def until_closed(self, own):
+        """Reads until the proxy ends the connection."""
+        while True:
+            await self.receive(own)
+
+    async def ended(self, own):
+        """Waits until the proxy has ended a connection from which nothing is read."""
+        poll = select.poll()
+        poll.register(own, select.POLLRDHUP | select.POLLHUP | select.POLLERR)
+        while not poll.poll(0):
+            await asyncio.sleep(COMES_AGAIN)
+        self.counts["closed"] += 1
+        raise Ended
+
+    def reset(self, own):
+        """Closes it without a trace in the kernel, so that ports do not run out."""
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        own.close()
+
+
+class Attackers:
+    """The processes of one attack."""
+
+    def __init__(self, chosen, target):
+        self.processes = []
+        for _ in range(chosen.processes):
+            ours, theirs = multiprocessing.Pipe(duplex=False)
+            process = multiprocessing.Process(target=run, args=(chosen, target, theirs), daemon=True)
+            process.start()
+            theirs.close()
+            self.processes.append((process, ours))
+
+    def wait(self, timeout):
+        """Their counts, when all have ended; those that have not by then are ended."""
+        counts = collections.Counter()
+        for process, pipe in self.processes:
+            if pipe.poll(timeout):
+                with contextlib.suppress(EOFError):
+                    counts.update(pipe.recv())
+            process.join(timeout)
+            if process.is_alive():
+                counts["broken"] += 1
+                process.kill()
+                process.join()
+            counts["broken"] += process.exitcode != 0
+        return counts
+
+    def running(self):
+        return any(process.is_alive() for process, _ in self.processes)
+
+
+def run(chosen, target, pipe):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(NICENESS)
+    counts = collections.Counter()
+    asyncio.run(bounded(chosen, target, counts))
+    pipe.send(counts)
+
+
+async def bounded(chosen, target, counts):
+    """Runs the attack for its time, whatever it waits for, and holds what it holds until then."""
+    attacker = Attacker(target, counts)
+    try:
+        async with asyncio.timeout(target.seconds):
+            await chosen.run(attacker)
+            await asyncio.sleep(target.seconds)
+    except TimeoutError:
+        pass
+    except Ended:
+        pass
+    finally:
+        for own in attacker.sockets:
+            own.close()

@@ -1,0 +1,120 @@
+"""A backend in a process of its own, which counts connections and requests in shared memory.
+
+The path says what becomes of a request: `/public/endless` is answered without end, `/public/hang` and the
+OpenMetadata login are never answered, the body of `/public/unread` and `/unread` is never read. Everything else is
+read and answered 200.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import multiprocessing
+import re
+import socket
+
+PIECE = b"x" * 65536
+HANG = (b"/public/hang", b"/api/v1/users/login")
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n"
+# Kernel buffers of a connection: what is not read must fill them soon.
+KERNEL_BUFFER = 64 << 10
+
+
+class Counters(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_long) for name in ("open", "most", "connections", "requests")]
+
+
+class Backend:
+    def __init__(self):
+        self.counters = multiprocessing.Value(Counters, lock=False)
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_BUFFER)
+        self.port = self.listener.getsockname()[1]
+        self.process = multiprocessing.Process(target=self.run, daemon=True)
+        self.process.start()
+        self.listener.close()
+
+    def run(self):
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(self.serve())
+
+    async def serve(self):
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: Connection(self.counters), sock=self.listener, backlog=4096)
+        await server.serve_forever()
+
+    def close(self):
+        self.process.terminate()
+        self.process.join()
+
+
+class Connection(asyncio.Protocol):
+    """One request after the other; the proxy sends no second one before the first is answered."""
+
+    def __init__(self, counters):
+        self.counters = counters
+        self.head, self.body, self.is_chunked = b"", 0, False
+        self.is_endless = self.is_paused = False
+
+    def connection_made(self, transport):
+        self.transport = transport
+        transport.set_write_buffer_limits(high=len(PIECE))
+        self.counters.connections += 1
+        self.counters.open += 1
+        self.counters.most = max(self.counters.most, self.counters.open)
+
+    def connection_lost(self, _):
+        self.counters.open -= 1
+        self.is_endless = False
+
+    def data_received(self, data):
+        if self.body or self.is_chunked:
+            self.body_received(data)
+            return
+        self.head += data
+        head, end, rest = self.head.partition(b"\r\n\r\n")
+        if end:
+            self.head = b""
+            self.head_received(head, rest)
+
+    def head_received(self, head, rest):
+        self.counters.requests += 1
+        path = head.split(b" ", 2)[1].split(b"?")[0]
+        length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
+        self.body = int(length[1]) if length else 0
+        self.is_chunked = b"\r\ntransfer-encoding:" in head.lower()
+        if path.endswith(b"/unread"):
+            self.transport.pause_reading()
+        elif path in HANG:
+            self.body, self.is_chunked = 1 << 62, False
+        elif path == b"/public/endless":
+            self.transport.write(ENDLESS)
+            self.is_endless, self.is_paused = True, False
+            self.write()
+        elif self.body or self.is_chunked:
+            self.body_received(rest)
+        else:
+            self.transport.write(ANSWER)
+
+    def body_received(self, data):
+        if self.is_chunked:
+            ended = data.endswith(b"0\r\n\r\n")
+        else:
+            self.body -= len(data)
+            ended = self.body <= 0
+        if ended:
+            self.body, self.is_chunked = 0, False
+            self.transport.write(ANSWER)
+
+    def pause_writing(self):
+        self.is_paused = True
+
+    def resume_writing(self):
+        self.is_paused = False
+        # Later: a write that fails within this call would confuse the transport.
+        asyncio.get_running_loop().call_soon(self.write)
+
+    def write(self):
+        while self.is_endless and not self.is_paused and not self.transport.is_closing():
+            self.transport.write(PIECE)

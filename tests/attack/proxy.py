@@ -1,0 +1,104 @@
+"""The built program under an address-space limit, with an RSA key file of its own."""
+
+import base64
+import json
+import pathlib
+import resource
+import subprocess
+import tempfile
+import time
+
+from harness.stage import Stage
+
+from criteria import ADDRESS_SPACE
+
+CONFIG = """
+listen: 127.0.0.1:0
+# As in the manifests.
+workers: 2
+backend: {backend}
+health: {{listen: "127.0.0.1:0"}}
+admin: {{listen: "127.0.0.1:0"}}
+upstream: {{url: "http://127.0.0.1:{upstream}"}}
+authentication:
+  issuers:
+    - name: attack
+      issuer: attack
+      publicKeyUrls: ["file://{key}"]
+authorization:
+  public: ["* /public/**"]
+  rules: [{rules}]
+limits: {{{limits}}}
+"""
+
+GRAPHQL_RULE = '{name: no-tokens, match: {paths: [/graphql], graphql: {fields: [createToken]}}, action: deny}'
+
+
+def url64(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+class Keys:
+    """An RSA key pair, and tokens signed with it."""
+
+    def __init__(self, directory):
+        self.private, self.public = directory / "private.pem", directory / "public.pem"
+        openssl("genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", self.private)
+        openssl("pkey", "-in", self.private, "-pubout", "-out", self.public)
+
+    def token(self, subject="ada"):
+        now = int(time.time())
+        claims = {"iss": "attack", "sub": subject, "iat": now, "exp": now + 3600}
+        signed = b".".join(url64(json.dumps(part).encode()) for part in ({"alg": "RS256", "typ": "JWT"}, claims))
+        signature = openssl("dgst", "-sha256", "-sign", self.private, data=signed)
+        return (signed + b"." + url64(signature)).decode()
+
+
+def openssl(*arguments, data=b""):
+    return subprocess.run(["openssl", *arguments], input=data, check=True, capture_output=True).stdout
+
+
+def limit_resources():
+    """In the child, before the program starts."""
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+
+
+def raise_open_files():
+    """As many files as this user may open, for this process and those it starts."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class Proxy(Stage):
+    """One proxy with its own keys; the backend is a process of its own (backend.py)."""
+
+    def __init__(self, metagate, keys, upstream, backend="generic", rules="", limits=""):
+        self.backend, self.token = None, keys.token()
+        self.directory = tempfile.TemporaryDirectory(prefix="metagate-attack-")
+        root = pathlib.Path(self.directory.name)
+        self.errors, config = root / "stderr", root / "metagate.yaml"
+        config.write_text(CONFIG.format(backend=backend, upstream=upstream, key=keys.public, rules=rules, limits=limits))
+        with self.errors.open("wb") as stderr, (root / "stdout").open("wb") as stdout:
+            self.process = subprocess.Popen(
+                [metagate, "run", "--config", config],
+                stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env={}, preexec_fn=limit_resources,
+            )
+        self.port, self.health, self.admin = (self.listener(name) for name in ("proxy", "health", "admin"))
+
+    def close(self):
+        # How it drains is not asked here.
+        self.process.kill()
+        super().close()
+
+    def memory(self):
+        """Resident bytes now and at their peak, or None when the process has ended."""
+        try:
+            lines = pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        except OSError:
+            return None
+        kib = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines) if name.startswith("Vm")}
+        return (kib["VmRSS"] << 10, kib["VmHWM"] << 10) if "VmRSS" in kib else None
+
+    def last_words(self):
+        lines = self.errors.read_text(errors="replace").splitlines()
+        return lines[-1][:200] if lines else ""
