@@ -29,6 +29,7 @@ authorization:
   public: ["* /public/**"]
   rules: [{rules}]
 limits: {{{limits}}}
+{tls}
 """
 
 GRAPHQL_RULE = '{name: no-tokens, match: {paths: [/graphql], graphql: {fields: [createToken]}}, action: deny}'
@@ -45,6 +46,14 @@ class Keys:
         self.private, self.public = directory / "private.pem", directory / "public.pem"
         openssl("genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", self.private)
         openssl("pkey", "-in", self.private, "-pubout", "-out", self.public)
+
+    def certificate(self):
+        """One for loopback, signed by itself with the same key."""
+        path = self.private.with_name("certificate.pem")
+        if not path.exists():
+            names = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+            openssl("req", "-x509", "-key", self.private, "-days", "2", "-out", path, *names)
+        return path
 
     def token(self, subject="ada"):
         now = int(time.time())
@@ -72,12 +81,15 @@ def raise_open_files():
 class Proxy(Stage):
     """One proxy with its own keys; the backend is a process of its own (backend.py)."""
 
-    def __init__(self, metagate, keys, upstream, backend="generic", rules="", limits=""):
+    def __init__(self, metagate, keys, upstream, backend="generic", rules="", limits="", is_tls=False):
         self.backend, self.token = None, keys.token()
         self.directory = tempfile.TemporaryDirectory(prefix="metagate-attack-")
         root = pathlib.Path(self.directory.name)
         self.errors, config = root / "stderr", root / "metagate.yaml"
-        config.write_text(CONFIG.format(backend=backend, upstream=upstream, key=keys.public, rules=rules, limits=limits))
+        tls = f"tls: {{certFile: {keys.certificate()}, keyFile: {keys.private}}}" if is_tls else ""
+        config.write_text(CONFIG.format(
+            backend=backend, upstream=upstream, key=keys.public, rules=rules, limits=limits, tls=tls,
+        ))
         with self.errors.open("wb") as stderr, (root / "stdout").open("wb") as stdout:
             self.process = subprocess.Popen(
                 [metagate, "run", "--config", config],
