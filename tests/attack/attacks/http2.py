@@ -121,11 +121,11 @@ async def resets(attacker, streams, reset):
             await connection.send(*map(reset, ids))
             if reading.done():
                 break
-        # Up to a second for the end: a GOAWAY that is followed by a close.
-        await asyncio.wait([reading], timeout=1)
     except Ended:
         pass
     finally:
+        # Up to a second for what the proxy said last.
+        await asyncio.wait([reading], timeout=1)
         attacker.counts["ended"] += reading.done() or connection.is_going
         attacker.counts["milliseconds"] += int(1000 * (asyncio.get_running_loop().time() - began))
         reading.cancel()
