@@ -62,6 +62,7 @@ async def churn(attacker):
             if count % 10 == 9:
                 await attacker.send(own, REFUSED)
             attacker.reset(own)
+            attacker.begun.add(number)
 
     # Connections that are reset leave no port behind; the bound keeps the kernel's tables small all the same.
     await attacker.swarm(16, client)

@@ -97,7 +97,8 @@ async def h2_unfinished_heads(attacker):
         head = literals([(":method", "GET"), (":scheme", "http"), (":path", "/api"), (":authority", "a")])
         await connection.send(frame(HEADERS, END_STREAM, 1, head), *(frame(CONTINUATION, 0, 1, piece) for piece in pieces))
         attacker.counts["asked"] += 1
-        await connection.read()
+        # No frame may come between those of a head, not even the ACK of SETTINGS.
+        await attacker.until_closed(connection.own)
 
     await attacker.swarm(2000, client)
 
@@ -105,6 +106,7 @@ async def h2_unfinished_heads(attacker):
 async def resets(attacker, streams, reset):
     """Resets streams as soon as the backend has their requests, 50 at a time."""
     backend, batch = attacker.target.backend, 50
+    attacker.expected += 1
     connection = await Connection.open(attacker)
     reading = asyncio.create_task(connection.read())
     began = asyncio.get_running_loop().time()
