@@ -5,6 +5,7 @@ import json
 import pathlib
 import resource
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -33,6 +34,10 @@ limits: {{{limits}}}
 """
 
 GRAPHQL_RULE = '{name: no-tokens, match: {paths: [/graphql], graphql: {fields: [createToken]}}, action: deny}'
+
+
+# Two sockets for each connection of the largest attack, one in the proxy and one to the backend.
+OPEN_FILES = 12_000
 
 
 def url64(data):
@@ -75,6 +80,8 @@ def limit_resources():
 def raise_open_files():
     """As many files as this user may open, for this process and those it starts."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < OPEN_FILES:
+        sys.exit(f"{OPEN_FILES} open files are needed, and {hard} are allowed")
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
