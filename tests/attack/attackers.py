@@ -50,6 +50,7 @@ class Attack:
     backend: str = "generic"
     rules: str = ""
     limits: str = ""
+    is_tls: bool = False
     # The most connections to the backend at once and in all, with those of the good client.
     most_upstream: int | None = None
     all_upstream: int | None = None

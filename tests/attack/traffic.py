@@ -5,6 +5,7 @@ import dataclasses
 import multiprocessing
 import signal
 import socket
+import ssl
 import statistics
 import threading
 import time
@@ -17,6 +18,9 @@ PROBE_ADDRESS = "127.0.0.3"
 # The admin listener is on loopback: whoever reaches it comes from there, attackers too.
 ADMIN_ADDRESS = "127.0.0.1"
 PATIENCE = 5
+# Who it is that answers is not asked here.
+ANY_CERTIFICATE = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+ANY_CERTIFICATE.check_hostname, ANY_CERTIFICATE.verify_mode = False, ssl.CERT_NONE
 WORKERS = 8
 # Workers that make a connection for each request.
 FRESH = 2
@@ -68,13 +72,13 @@ def start(work, *arguments):
     return thread
 
 
-def good(stop, samples, port, token):
+def good(stop, samples, port, token, is_tls):
     """Paced requests with a valid token. A late one is timed from when it was due."""
     started = time.monotonic()
-    return [start(good_worker, stop, samples, port, token, number, started) for number in range(WORKERS)]
+    return [start(good_worker, stop, samples, port, token, is_tls, number, started) for number in range(WORKERS)]
 
 
-def good_worker(stop, samples, port, token, number, started):
+def good_worker(stop, samples, port, token, is_tls, number, started):
     connection, due = None, started + number / GOOD_RATE
     for count in range(1 << 30):
         if stop.wait(max(0, due - time.monotonic())):
@@ -82,7 +86,7 @@ def good_worker(stop, samples, port, token, number, started):
         body = b"{}" * 512 if count % 10 == 9 else b""
         try:
             if connection is None or number < FRESH:
-                connection = connect(port, GOOD_ADDRESS, PATIENCE)
+                connection = connect(port, GOOD_ADDRESS, PATIENCE, is_tls)
             fault = exchange(connection, request(port, "/api/v1/tables", token, body))
         except OSError as error:
             fault = f"{type(error).__name__}: {error}"
@@ -127,10 +131,10 @@ def probe(port, address, path):
     return (time.monotonic() - began) * 1000, fault
 
 
-def connect(port, address, timeout):
+def connect(port, address, timeout, is_tls=False):
     connection = socket.create_connection(("127.0.0.1", port), timeout, source_address=(address, 0))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connection
+    return ANY_CERTIFICATE.wrap_socket(connection) if is_tls else connection
 
 
 def request(port, path, token=None, body=b""):

@@ -41,6 +41,19 @@ async def slow_heads(attacker):
     await attacker.swarm(2000, client)
 
 
+@attack("tls-handshakes", "2,000 connections over which a TLS handshake begins and does not end", is_tls=True)
+async def tls_handshakes(attacker):
+    # A record of 512 bytes with a ClientHello, of which the first half comes.
+    hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(245)
+
+    async def client(_):
+        own = await attacker.connect()
+        await attacker.send(own, hello)
+        await attacker.until_closed(own)
+
+    await attacker.swarm(2000, client)
+
+
 @attack("slow-bodies", "1,000 refused requests that send their bodies at one byte a second")
 async def slow_bodies(attacker):
     async def client(_):
