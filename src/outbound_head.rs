@@ -1,13 +1,13 @@
 //! What a request's head loses and gains on its way upstream.
 //!
 //! The order is the point: connection-specific fields go first, also those that `Connection`
-//! names, so that a client cannot have ours removed; then every identity field in every spelling;
-//! then ours are set.
+//! names, so that a client cannot have ours removed; then every identity field and every look-alike
+//! of one; then ours are set.
 
 use std::net::IpAddr;
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
+    AUTHORIZATION, CONNECTION, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
 use ipnet::IpNet;
@@ -22,11 +22,14 @@ mod connection;
 mod forwarded;
 mod http2;
 mod identity_value;
+mod known_names;
 mod upgrade;
 
 pub use connection::remove_connection_fields;
 pub use http2::{from_http2, understands_trailers};
 pub use upgrade::{ask_for, asked_protocol, is_granted};
+
+use known_names::KnownNames;
 
 const X_DATAHUB_ACTOR: HeaderName = HeaderName::from_static("x-datahub-actor");
 
@@ -76,6 +79,7 @@ pub struct OutboundHead {
     datahub_actor: bool,
     authorization: Authorization,
     reserved: Vec<Box<str>>,
+    known: KnownNames,
     trusted_proxies: Vec<IpNet>,
     trusts_unix_peers: bool,
 }
@@ -117,12 +121,15 @@ impl OutboundHead {
         let known = ALWAYS_RESERVED.iter().chain(backend.identity_fields()).copied();
         let granted = Granted::ALL.iter().flat_map(|granted| backend.granted_fields(*granted)).copied();
         let mut reserved: Vec<Box<str>> =
-            configured.into_iter().chain(known).chain(granted).map(folded).collect();
+            configured.into_iter().chain(known).chain(granted).map(in_one_spelling).collect();
         if datahub_actor {
             reserved.push(X_DATAHUB_ACTOR.as_str().into());
         }
         reserved.sort_unstable();
         reserved.dedup();
+        // The configured names in their own spelling: it is the one that is set.
+        let spelled = configured.into_iter().chain(reserved.iter().map(AsRef::as_ref));
+        let known = KnownNames::with_reserved(spelled);
         Self {
             backend,
             user,
@@ -130,21 +137,17 @@ impl OutboundHead {
             groups,
             datahub_actor,
             authorization,
+            known,
             reserved,
             trusted_proxies,
             trusts_unix_peers: false,
         }
     }
 
-    /// Whether a field of this name is ours to set: in any spelling, none from a client goes on.
-    pub fn is_reserved(&self, name: &HeaderName) -> bool {
-        let name = name.as_str();
-        self.is_reserved_name(name) || (name.contains(['_', '.']) && self.is_reserved_name(&folded(name)))
-    }
-
-    /// The same of a name in its one spelling.
-    fn is_reserved_name(&self, name: &str) -> bool {
-        self.reserved.binary_search_by(|own| (**own).cmp(name)).is_ok()
+    /// Whether a field has another spelling of a name that is ours to set, or of a credential's.
+    /// [`Self::rewrite`] removes such fields; another proxy that forwards the request itself may not.
+    pub fn has_look_alikes(&self, fields: &HeaderMap) -> bool {
+        fields.keys().any(|name| self.known.is_look_alike_of_identity(name.as_str()))
     }
 
     /// Rewrites the head of a request that may go upstream. `Err` where a verified identity
@@ -161,13 +164,8 @@ impl OutboundHead {
         let nominated = connection::removable(fields);
         let trusted = self.is_trusted(peer);
         let granted = granted(self.backend, permit.caller());
-        // hyper has answered `Expect`, or will when the body is asked for.
         let stays = |name: &HeaderName| {
-            !connection::is_specific(name)
-                && !nominated.contains(name)
-                && name != EXPECT
-                && (!self.is_reserved(name) || granted.contains(&name.as_str()))
-                && forwarded::may_tell_origin(name, trusted)
+            !nominated.contains(name) && self.known.goes_on(name.as_str(), granted, trusted)
         };
         retain(fields, stays);
         for name in granted {
@@ -349,8 +347,8 @@ fn retain(fields: &mut HeaderMap, stays: impl Fn(&HeaderName) -> bool) {
     *fields = kept;
 }
 
-/// One spelling for all: lower case, with `-` for `_` and `.`.
-fn folded(name: &str) -> Box<str> {
+/// The spelling in which proxies are told of a name: lower case, with `-` for `_` and `.`.
+fn in_one_spelling(name: &str) -> Box<str> {
     name.to_ascii_lowercase().replace(['_', '.'], "-").into()
 }
 

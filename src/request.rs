@@ -2,26 +2,32 @@
 
 use std::net::IpAddr;
 
-use http::header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
-use http::uri::Authority;
+use http::header::{CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 mod asked;
 mod bearer;
+mod field_name;
 mod framing;
 mod grammar;
 mod graphql;
 mod head;
+mod host;
 mod parameters;
 mod target;
 
 pub use asked::{Asked, TargetForm};
 pub use bearer::{BasicCredentials, BearerToken, Credentials};
+pub use field_name::{are_look_alikes, folded};
 pub use framing::{BodyFault, BodyTracker, Framing};
 pub use graphql::{Graphql, GraphqlOperation, OperationKind};
 pub use head::{Head, HeadLimits, HeadScanner};
+pub use host::host_in_one_form;
 pub use parameters::parameters;
 pub use target::PathReadings;
+
+use field_name::check_fields;
+use host::Hosts;
 
 /// One request, as far as it is judged.
 #[derive(Clone, Debug)]
@@ -30,7 +36,7 @@ pub struct RequestFacts {
     pub method: Method,
     /// The path in all its readings.
     pub path: PathReadings,
-    /// The host it is for, without port, in lower case.
+    /// The host it is for, without port, in lower case; an IPv6 address in its one form.
     pub host: Box<str>,
     /// The `Host` to forward where the target itself names one: in absolute-form (RFC 9112 section
     /// 3.2.2) and by HTTP/2's `:authority` (RFC 9113 section 8.3.1).
@@ -92,8 +98,8 @@ impl RequestFacts {
         judge_method(method)?;
         judge_length(target)?;
         judge_framing(version, fields)?;
-        judge_field_names(fields)?;
-        let (host, target_host) = judge_host(target, version, fields)?;
+        check_fields(fields)?;
+        let Hosts { host, of_target: target_host } = Hosts::read(target, version, fields)?;
         let path = PathReadings::of(target)?.behind(habits.rewrites)?;
         let credentials = Credentials::read(fields)?;
         Ok(Self {
@@ -144,66 +150,6 @@ fn judge_framing(version: Version, fields: &HeaderMap) -> Result<(), RequestFaul
     Ok(())
 }
 
-/// Servers that hand fields on as environment variables read `_` as `-`: `Transfer_Encoding` and
-/// `Content_Length` would be framing to them.
-fn judge_field_names(fields: &HeaderMap) -> Result<(), RequestFault> {
-    let framing = |name: &str| {
-        matches!(name.len(), 4 | 14 | 17)
-            && ["transfer-encoding", "content-length"].iter().any(|own| {
-                own.len() == name.len()
-                    && own
-                        .bytes()
-                        .zip(name.bytes())
-                        .all(|(own, byte)| own == byte || (own == b'-' && matches!(byte, b'_' | b'.')))
-            })
-    };
-    let spelled = |name: &str| name.contains(['_', '.']) && framing(name);
-    match fields.keys().any(|name| spelled(name.as_str())) {
-        true => Err(RequestFault::BadTarget("a framing field is spelled with an underscore or a dot")),
-        false => Ok(()),
-    }
-}
-
-/// RFC 9112 section 3.2: exactly one `Host`, and it is what the target says where the target says
-/// anything. HTTP/2 has `:authority` instead (RFC 9113 section 8.3.1).
-fn judge_host(
-    target: &Uri,
-    version: Version,
-    fields: &HeaderMap,
-) -> Result<(Box<str>, Option<HeaderValue>), RequestFault> {
-    const BAD: RequestFault = RequestFault::BadTarget("Host is not a host and port");
-    let mut hosts = fields.get_all(HOST).iter();
-    let named = hosts.next();
-    if hosts.next().is_some() {
-        return Err(RequestFault::BadTarget("more than one Host"));
-    }
-    let named = match named {
-        Some(value) => Some(authority(value.as_bytes())?),
-        None if version == Version::HTTP_2 => None,
-        None => return Err(RequestFault::BadTarget("no Host")),
-    };
-    let targeted = match target.authority() {
-        Some(own) => Some(authority(own.as_str().as_bytes())?),
-        None => None,
-    };
-    if let (Some(named), Some(targeted)) = (&named, &targeted)
-        && !named.as_str().eq_ignore_ascii_case(targeted.as_str())
-    {
-        return Err(RequestFault::BadTarget("Host differs from the target"));
-    }
-    let target_host = match &targeted {
-        Some(own) => Some(HeaderValue::from_str(own.as_str()).map_err(|_| BAD)?),
-        None => None,
-    };
-    let authority = named.or(targeted).ok_or(RequestFault::BadTarget("no Host"))?;
-    // `a.` is `a` to a resolver and another host to who compares names (RFC 3986 section 3.2.2).
-    let host = authority.host();
-    if host.ends_with('.') {
-        return Err(BAD);
-    }
-    Ok((host.to_ascii_lowercase().into(), target_host))
-}
-
 /// Whether a `Cookie` field has one of these names (RFC 6265 section 4.2.1).
 fn has_cookie(fields: &HeaderMap, names: &[&str]) -> bool {
     !names.is_empty()
@@ -223,22 +169,6 @@ pub(crate) fn is_cookie(cookie: &[u8], names: &[&str]) -> bool {
     let start = name.iter().position(|byte| !skipped(byte)).unwrap_or(name.len());
     let name = name[start..].trim_ascii_end();
     names.iter().any(|own| own.as_bytes() == name)
-}
-
-fn authority(text: &[u8]) -> Result<Authority, RequestFault> {
-    let bad = RequestFault::BadTarget("Host is not a host and port");
-    let authority = Authority::try_from(text).map_err(|_| bad)?;
-    let host = authority.host();
-    let rest = authority.as_str().get(host.len()..).ok_or(bad)?;
-    let port_is_plain = match rest.strip_prefix(':') {
-        Some(port) => port.parse::<u16>().is_ok() && port.bytes().all(|byte| byte.is_ascii_digit()),
-        None => rest.is_empty(),
-    };
-    // Userinfo would stand before the host and leave a rest; so would anything after the port.
-    if host.is_empty() || host.len() > 255 || !port_is_plain || host.contains([',', '@', '%']) {
-        return Err(bad);
-    }
-    Ok(authority)
 }
 
 #[cfg(test)]

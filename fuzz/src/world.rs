@@ -302,7 +302,9 @@ const OF_DATAHUB: &[&str] = &[
 /// Whether some server reads this name as that of an identity or of the request's origin. Written
 /// out again: what is judged must not be the judge.
 fn is_ours(backend: Backend, name: &HeaderName) -> bool {
-    let name = name.as_str().to_ascii_lowercase().replace(['_', '.'], "-");
+    let letters_and_digits =
+        |name: &str| name.to_ascii_lowercase().replace(|c: char| !c.is_alphanumeric(), "");
+    let name = letters_and_digits(name.as_str());
     let named = [
         "x-real-ip",
         "x-client-ip",
@@ -330,5 +332,6 @@ fn is_ours(backend: Backend, name: &HeaderName) -> bool {
         Backend::DataHubGms | Backend::DataHubFrontend => OF_DATAHUB,
         Backend::Generic => &[],
     };
-    name.starts_with("x-forwarded-") || named.contains(&&*name) || of_backend.contains(&&*name)
+    name.starts_with("xforwarded")
+        || named.iter().chain(of_backend).any(|own| letters_and_digits(own) == name)
 }

@@ -27,6 +27,7 @@ use super::{
     UpstreamProtocol,
 };
 use crate::backend::Backend;
+use crate::request::are_look_alikes;
 use section::{Report, Section};
 
 /// What came out.
@@ -281,15 +282,13 @@ const NOT_FOR_IDENTITY: [&str; 18] = [
 fn identity(section: &Section<'_>, backend: Backend) -> IdentityFields {
     let fallback = HeaderName::from_static("x-forwarded-user");
     let read = |name: &str| section.need(name, values::header_name, fallback.clone());
-    // Backends that map fields to variables cannot tell `-` from `_`.
-    let folded = |field: &HeaderName| field.as_str().replace(['_', '.'], "-");
     let fields = ["user", "email", "groups"].map(|name| (name, read(name)));
     for (index, (name, field)) in fields.iter().enumerate() {
-        if NOT_FOR_IDENTITY.contains(&field.as_str()) {
+        if NOT_FOR_IDENTITY.iter().any(|own| are_look_alikes(own, field.as_str())) {
             section.error(name, format!("`{field}` has a meaning of its own"));
         }
         let mut before = fields.iter().take(index);
-        if let Some((other, _)) = before.find(|(_, other)| folded(other) == folded(field)) {
+        if let Some((other, _)) = before.find(|(_, other)| are_look_alikes(other.as_str(), field.as_str())) {
             section.error(name, format!("`{field}` is also identity.{other}"));
         }
     }

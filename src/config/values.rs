@@ -10,7 +10,7 @@ use url::Url;
 use super::Listen;
 use crate::jose::Algorithm;
 use crate::policy::{Expression, PathPattern, RoutePattern};
-use crate::request::OperationKind;
+use crate::request::{OperationKind, host_in_one_form};
 
 /// A value as it stands in a message: in quotes, on one line, not too long.
 pub(super) fn quote(text: &str) -> String {
@@ -273,18 +273,12 @@ pub(super) fn request_line(text: &str) -> Result<(Method, Uri), String> {
     })
 }
 
-/// A host name without a port.
+/// A host without a port; an IPv6 address with or without brackets.
 pub(super) fn host(text: &str) -> Result<Box<str>, String> {
-    let port = text.rsplit_once(':').is_some_and(|(before, port)| {
-        !before.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit())
-    });
-    if port || text.contains(['/', '*', ' ']) {
-        return Err(format!(
-            "{} is not a host; write its name alone, without scheme, port or `*`",
-            quote(text)
-        ));
-    }
-    Ok(text.into())
+    let host = host_in_one_form(text).or_else(|| host_in_one_form(&format!("[{text}]")));
+    host.filter(|host| !host.contains('*')).ok_or_else(|| {
+        format!("{} is not a host; write its name alone, without scheme, port or `*`", quote(text))
+    })
 }
 
 /// A name that is safe as a metric label and in a log line.

@@ -20,6 +20,8 @@ const X_METAGATE_REFUSAL: HeaderName = HeaderName::from_static("x-metagate-refus
 /// What Envoy removes from the request that it asks about.
 const X_ENVOY_AUTH_HEADERS_TO_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
 
+const LOOK_ALIKE: RequestFault = RequestFault::BadTarget("an identity field is spelled in another way");
+
 impl Gateway {
     /// Answers the question of a proxy.
     pub(super) async fn answer_proxy(
@@ -85,6 +87,10 @@ impl Gateway {
         // The proxy would forward both, and the backend may prefer the one that nobody judged.
         if facts.has_session_cookie && !matches!(facts.credentials, Credentials::Missing) {
             return Err(RequestFault::AmbiguousCredentials.into());
+        }
+        // The proxy would forward them, and the backend may take them for the fields that it sets.
+        if self.head.has_look_alikes(&head.headers) {
+            return Err(LOOK_ALIKE.into());
         }
         let permit = self.judge(exchange, &facts).await?;
         let mut fields = self

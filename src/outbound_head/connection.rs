@@ -2,35 +2,24 @@
 
 use std::collections::HashSet;
 
-use super::forwarded::is_about_origin;
-use super::{
-    CONNECTION, HeaderMap, HeaderName, OutboundHead, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, folded,
-};
-use crate::request::RequestFault;
+use super::{CONNECTION, HeaderMap, HeaderName, OutboundHead, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use crate::request::{RequestFault, are_look_alikes};
 
-/// Fields that are about one connection, whether `Connection` names them or not.
-const SPECIFIC: &[&str] =
+/// Fields that are about one connection, whether `Connection` names them or not, besides those that
+/// have constants.
+pub(super) const SPECIFIC: &[&str] =
     &["keep-alive", "proxy-connection", "proxy-authorization", "proxy-authenticate", "http2-settings"];
 
 /// Fields with an end-to-end meaning that `Connection` cannot take from them; all that begin with
 /// `content-` are meant too.
-const NEVER_NOMINATED: &[&str] = &["authorization", "host", "cookie", "transfer-encoding"];
-
-/// Whether a field of this name is always about one connection alone.
-pub(super) fn is_specific(name: &HeaderName) -> bool {
-    [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE].contains(name) || SPECIFIC.contains(&name.as_str())
-}
+const NEVER_NOMINATED: &[&str] = &["authorization", "host", "cookie", "transfer-encoding", "content-length"];
 
 impl OutboundHead {
     /// Refuses a request whose `Connection` names a field that is not the client's to take away:
     /// whoever stands before or behind us would judge another request than we do.
     pub fn judge_connection(&self, fields: &HeaderMap) -> Result<(), RequestFault> {
-        let stolen = |name: &HeaderName| {
-            // The longer way only for what is in no request of an ordinary client.
-            let name = folded(name.as_str());
-            is_end_to_end(&name) || is_about_origin(&name) || self.is_reserved_name(&name)
-        };
-        match nominated(fields).any(|name| stolen(&name)) {
+        let stolen = |name: &str| is_end_to_end(name) || self.known.is_ours_or_a_proxys(name);
+        match nominated(fields).any(|name| stolen(name.as_str())) {
             true => Err(RequestFault::BadTarget("Connection names a field that is not about the connection")),
             false => Ok(()),
         }
@@ -60,7 +49,9 @@ fn nominated(fields: &HeaderMap) -> impl Iterator<Item = HeaderName> {
 }
 
 fn is_end_to_end(name: &str) -> bool {
-    NEVER_NOMINATED.contains(&name) || name.starts_with("content-")
+    let of_content = |rest: &str| rest.starts_with(|next: char| !next.is_ascii_alphanumeric());
+    NEVER_NOMINATED.iter().any(|own| are_look_alikes(own, name))
+        || name.strip_prefix("content").is_some_and(of_content)
 }
 
 /// Removes every field of an answer that is about the backend's connection alone.

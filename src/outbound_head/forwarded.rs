@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-use super::folded;
 use crate::policy::contains_address;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -16,6 +15,9 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 /// one is believed.
 pub(super) const ORIGIN_FIELDS: &[&str] =
     &["forwarded", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip"];
+
+/// What [`set`] writes.
+pub(super) const WRITTEN_FIELDS: &[&str] = &["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"];
 
 /// How many addresses of an `X-Forwarded-For` are read and passed on, the nearest ones. Real chains
 /// have a few; what a client puts in front of them costs nobody more than this.
@@ -62,22 +64,6 @@ pub(super) fn set(fields: &mut HeaderMap, peer: Option<IpAddr>, tls: bool) {
     {
         fields.insert(X_FORWARDED_HOST, host);
     }
-}
-
-/// Whether a field may go on for what it says about the request's origin: nothing of that kind
-/// from a client, and from a trusted proxy only in the spelling that proxies use.
-pub(super) fn may_tell_origin(name: &HeaderName, trusted: bool) -> bool {
-    let name = name.as_str();
-    if name.contains(['_', '.']) {
-        !is_about_origin(&folded(name))
-    } else {
-        trusted || !is_about_origin(name)
-    }
-}
-
-/// Whether this is a field about where a request comes from, by its name in one spelling.
-pub(super) fn is_about_origin(name: &str) -> bool {
-    name.starts_with("x-forwarded-") || ORIGIN_FIELDS.contains(&name)
 }
 
 /// One address of an `X-Forwarded-For`, with or without a port: load balancers of Azure and IIS

@@ -77,9 +77,11 @@ fn spellings(name: &str) -> Vec<String> {
     let mixed: String =
         name.char_indices().map(|(at, c)| if at % 2 == 0 { c.to_ascii_uppercase() } else { c }).collect();
     let mut all = vec![name.to_owned(), name.to_uppercase(), mixed.clone()];
-    for other in ["_", "."] {
+    for other in ["_", ".", "", "--", "%", "~", "-_-"] {
         all.extend([name.replace('-', other), name.replacen('-', other, 1), mixed.replace('-', other)]);
     }
+    let (start, end) = name.split_at(name.len() / 2);
+    all.extend([format!("-{name}"), format!("{name}_"), format!("{start}-{end}"), format!("{start}'{end}")]);
     all
 }
 

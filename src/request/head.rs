@@ -16,7 +16,7 @@ const MAX_METHOD: usize = 32;
 /// The longest target (RFC 9110 section 4.1 recommends that 8000 bytes are supported).
 pub(super) const MAX_TARGET: usize = 8192;
 /// The longest field name.
-const MAX_NAME: usize = 256;
+pub(super) const MAX_NAME: usize = 256;
 /// Empty lines before a request line (RFC 9112 section 2.2).
 const MAX_EMPTY_LINES: u8 = 4;
 

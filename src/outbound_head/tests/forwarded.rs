@@ -59,6 +59,16 @@ fn other_spellings_of_these_fields_never_go_on() {
             "X_FORWARDED_PROTO",
             "x_forwarded-host",
             "x_real_ip",
+            "x--forwarded-for",
+            "xforwardedfor",
+            "x-forwarded--for",
+            "x-for-warded-for",
+            "x-forwarded-f-or",
+            "x-forwarded_port",
+            "x-forwarded-port-",
+            "xforwarded-port",
+            "forwarded-",
+            "x-realip",
         ] {
             assert_values(&with(&head, &[(name, "203.0.113.7")]), name, &[]);
         }

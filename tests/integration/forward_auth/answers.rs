@@ -175,6 +175,26 @@ fn a_login_cookie_beside_a_token_is_refused() {
     assert_eq!(other.status, 200);
 }
 
+/// The proxy forwards the request itself, and takes away no spelling that it does not know of.
+#[test]
+fn a_look_alike_of_an_identity_field_is_refused() {
+    let judge = Judge::of("forwarded");
+    let token = bearer(&Token::user());
+    for name in [
+        "X_Forwarded_User",
+        "X--Forwarded-User",
+        "XForwardedUser",
+        "x-auth-request%user",
+        "Author-ization",
+        "cookie_",
+    ] {
+        let answer = judge.forwarded("GET", "/private", &[("Authorization", &token), (name, "root")]);
+        refused(&answer, 400, BAD_TARGET);
+    }
+    let fields = [("Authorization", &*token), ("X-Forwarded-User", "root")];
+    assert_eq!(judge.forwarded("GET", "/private", &fields).status, 200, "the name that it sets");
+}
+
 #[test]
 fn the_token_stays_here_where_the_backend_is_not_to_have_it() {
     let upstream = Upstream::echo();

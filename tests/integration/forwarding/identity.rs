@@ -25,13 +25,17 @@ fn spellings(name: &str) -> Vec<String> {
         name.replacen('-', "_", 1),
         name.replace('-', "."),
         name.to_ascii_uppercase().replace('-', "_"),
+        name.replace('-', "--"),
+        name.replace('-', ""),
+        name.replacen('-', "%", 1),
+        format!("{name}~"),
     ]
 }
 
 /// Every value that came under any spelling of the name.
 fn arrived<'a>(head: &'a Head, name: &str) -> Vec<&'a str> {
-    let folded = |text: &str| text.to_ascii_lowercase().replace(['_', '.'], "-");
-    head.headers.iter().filter(|(n, _)| folded(n) == name).map(|(_, value)| value.as_str()).collect()
+    let folded = |text: &str| text.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "");
+    head.headers.iter().filter(|(n, _)| folded(n) == folded(name)).map(|(_, value)| value.as_str()).collect()
 }
 
 #[track_caller]

@@ -43,6 +43,16 @@ fn line_ends_and_field_lines() {
         ("S20 a space in a name", "GET /x HTTP/1.1\r\nHost: a\r\nX Y: a\r\nTOKEN\r\n"),
         ("S20 NUL in a name", "GET /x HTTP/1.1\r\nHost: a\r\nX\0: a\r\nTOKEN\r\n"),
         ("S20 a name that is not ASCII", "GET /x HTTP/1.1\r\nHost: a\r\nXé: a\r\nTOKEN\r\n"),
+        (
+            "S20 look-alike of a framing field",
+            "GET /x HTTP/1.1\r\nHost: a\r\nTransfer---Encoding: chunked\r\nTOKEN\r\n",
+        ),
+        ("S20 the same with a per cent sign", "GET /x HTTP/1.1\r\nHost: a\r\nContent%Length: 5\r\nTOKEN\r\n"),
+        (
+            "S20 the same without a hyphen",
+            "GET /x HTTP/1.1\r\nHost: a\r\nTransferEncoding: chunked\r\nTOKEN\r\n",
+        ),
+        ("S20 look-alike of Host", "GET /x HTTP/1.1\r\nHost: a\r\nHo-st: b\r\nTOKEN\r\n"),
         ("H09 NUL in a value", "GET /x HTTP/1.1\r\nHost: a\r\nX: a\0b\r\nTOKEN\r\n"),
         ("H09 DEL in a value", "GET /x HTTP/1.1\r\nHost: a\r\nX: a\u{7f}b\r\nTOKEN\r\n"),
         ("H09 a control in a value", "GET /x HTTP/1.1\r\nHost: a\r\nX: a\u{1}b\r\nTOKEN\r\n"),

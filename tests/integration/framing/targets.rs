@@ -152,6 +152,13 @@ fn hosts() {
         "a.",
         "a.:80",
         ".",
+        "..a",
+        "a..b",
+        "[]",
+        "[zz]",
+        "[ab..cd::1]",
+        "[v1.a]",
+        "[::1%25eth0]",
     ] {
         cases.push(case(
             format!("P15 Host: {host:?}"),
@@ -176,9 +183,18 @@ fn hosts() {
 fn good_hosts_go_on_unchanged() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
-    for (index, host) in ["a", "A.Test:8585", "127.0.0.1:80", "[::1]:8585", "a-b.c_d.test", "localhost"]
-        .into_iter()
-        .enumerate()
+    for (index, host) in [
+        "a",
+        "A.Test:8585",
+        "127.0.0.1:80",
+        "[::1]:8585",
+        "a-b.c_d.test",
+        "localhost",
+        "a:",
+        "[2001:DB8::0:1]:",
+    ]
+    .into_iter()
+    .enumerate()
     {
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(format!("GET /{index} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {token}\r\n\r\n"));

@@ -1,0 +1,129 @@
+//! Field names as backends may read them.
+//!
+//! Servers that hand fields on as variables (CGI, WSGI) and proxies that tidy up names read
+//! `X_Forwarded_User`, `X--Forwarded-User` or `XForwardedUser` as `X-Forwarded-User`. Names are
+//! therefore compared *folded*: by their letters and digits alone, without case. Two names that are
+//! equal when folded are look-alikes.
+
+use http::HeaderMap;
+
+use super::RequestFault;
+use super::grammar::{token_len, value_len};
+use super::head::MAX_NAME;
+
+/// The letters and digits of a name, in lower case.
+pub fn folded(name: &str) -> impl Iterator<Item = u8> {
+    name.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase())
+}
+
+/// Whether some server may take one name for the other.
+pub fn are_look_alikes(one: &str, other: &str) -> bool {
+    folded(one).eq(folded(other))
+}
+
+/// Checks the names and values of every field. HTTP/1 has been read as strictly before; HTTP/2 and
+/// its header compression put other bytes into names.
+pub(super) fn check_fields(fields: &HeaderMap) -> Result<(), RequestFault> {
+    for name in fields.keys() {
+        let name = name.as_str();
+        if name.len() > MAX_NAME {
+            return Err(RequestFault::HeadTooLarge);
+        }
+        if token_len(name.as_bytes()) != name.len() {
+            return Err(RequestFault::BadTarget("a field name is not a token"));
+        }
+        if looks_like_framing(name) {
+            return Err(RequestFault::BadTarget("a framing field is spelled in another way"));
+        }
+    }
+    if fields.values().any(|value| value_len(value.as_bytes()) != value.len()) {
+        return Err(RequestFault::BadTarget("a field value has a control character"));
+    }
+    Ok(())
+}
+
+/// Whether a name looks like that of a field that says where the body ends, where the request goes
+/// or which fields end here, and is not that name. Look-alikes of other fields can be removed.
+fn looks_like_framing(name: &str) -> bool {
+    // By the first letter, because every field of every request comes by here.
+    let framing: &[&str] = match folded(name).next() {
+        Some(b't') => &["transfer-encoding"],
+        Some(b'c') => &["content-length", "connection"],
+        Some(b'h') => &["host"],
+        _ => return false,
+    };
+    framing.iter().any(|own| *own != name && are_look_alikes(own, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::super::grammar::is_tchar;
+    use super::*;
+    use crate::test_support::fields;
+
+    #[test]
+    fn look_alikes_have_the_same_letters_and_digits() {
+        for other in [
+            "X_Forwarded_User",
+            "x--forwarded-user",
+            "XForwardedUser",
+            "-x.forwarded%user~",
+            "x!f|o*rwardeduser",
+        ] {
+            assert!(are_look_alikes("x-forwarded-user", other), "{other}");
+        }
+        for other in ["x-forwarded-users", "x-forwarded-use", "x-forwarded-us3r", "", "-"] {
+            assert!(!are_look_alikes("x-forwarded-user", other), "{other}");
+        }
+    }
+
+    #[test]
+    fn look_alikes_of_framing_fields_are_refused_and_the_fields_themselves_are_not() {
+        for own in ["transfer-encoding", "content-length", "host", "connection"] {
+            assert_eq!(check_fields(&fields(&[(own, "x")])), Ok(()), "{own}");
+            let (start, end) = own.split_at(own.len() / 2);
+            let mut spellings = vec![format!("-{own}"), format!("{own}_")];
+            spellings.extend(["-", "_", ".", "%", "~", "-_-"].map(|byte| format!("{start}{byte}{end}")));
+            if own.contains('-') {
+                spellings.extend(["", "_", ".", "--", "---", "%", "!"].map(|byte| own.replace('-', byte)));
+            }
+            for name in spellings {
+                let found = check_fields(&fields(&[("x", "y"), (&name, "5")]));
+                assert!(matches!(found, Err(RequestFault::BadTarget(_))), "{name}");
+            }
+        }
+        for name in
+            ["content-type", "content_type", "x_content_length", "transfer-encodings", "hosts", "te", "x.y"]
+        {
+            assert_eq!(check_fields(&fields(&[(name, "5")])), Ok(()), "{name}");
+        }
+    }
+
+    /// The names that HTTP/2 makes: `http` lets one byte into them that no token has (RFC 9110
+    /// section 5.6.2).
+    #[test]
+    fn a_name_is_a_token() {
+        for byte in 0..=u8::MAX {
+            for name in [vec![byte], vec![byte, b'a'], vec![b'a', byte], vec![b'a', byte, b'a']] {
+                let Ok(name) = HeaderName::from_lowercase(&name) else { continue };
+                let good = name.as_str().bytes().all(is_tchar);
+                let fields = HeaderMap::from_iter([(name, HeaderValue::from_static("x"))]);
+                let expected =
+                    if good { Ok(()) } else { Err(RequestFault::BadTarget("a field name is not a token")) };
+                assert_eq!(check_fields(&fields), expected, "{fields:?}");
+                assert!(good || byte == b'"', "{byte:#x}");
+            }
+        }
+        assert!(HeaderName::from_lowercase(b"a\"b").is_ok(), "this test sees the byte that it is about");
+        assert_eq!(check_fields(&fields(&[("!#$%&'*+-.^_`|~09az", "x")])), Ok(()));
+    }
+
+    #[test]
+    fn a_name_is_no_longer_than_over_http1() {
+        let long = "a".repeat(MAX_NAME);
+        assert_eq!(check_fields(&fields(&[(&long, "x")])), Ok(()));
+        assert_eq!(check_fields(&fields(&[(&format!("{long}a"), "x")])), Err(RequestFault::HeadTooLarge));
+    }
+}

@@ -1,0 +1,283 @@
+//! The host that a request is for: `Host`, and the target or `:authority`.
+
+use std::net::Ipv6Addr;
+
+use http::header::HOST;
+use http::{HeaderMap, HeaderValue, Uri, Version};
+
+use super::RequestFault;
+
+const BAD: RequestFault = RequestFault::BadTarget("Host is not a host and port");
+const NONE: RequestFault = RequestFault::BadTarget("no Host");
+
+/// The longest name (RFC 1035 section 2.3.4).
+const MAX_NAME: usize = 255;
+
+/// What a request says of the host that it is for.
+#[derive(Debug)]
+pub(super) struct Hosts {
+    /// Without port; a name in lower case, an IPv6 address in its one form (RFC 5952).
+    pub(super) host: Box<str>,
+    /// What the target says, byte for byte, if it says anything.
+    pub(super) of_target: Option<HeaderValue>,
+}
+
+impl Hosts {
+    /// RFC 9112 section 3.2: exactly one `Host`, and it is what the target says where the target
+    /// says anything. HTTP/2 has `:authority` instead (RFC 9113 section 8.3.1).
+    pub(super) fn read(target: &Uri, version: Version, fields: &HeaderMap) -> Result<Self, RequestFault> {
+        let mut values = fields.get_all(HOST).iter();
+        let named = match (values.next(), values.next()) {
+            (_, Some(_)) => return Err(RequestFault::BadTarget("more than one Host")),
+            (Some(value), None) => Some(Authority::read(value.as_bytes())?),
+            (None, None) if version == Version::HTTP_2 => None,
+            (None, None) => return Err(NONE),
+        };
+        let written = target.authority().map(http::uri::Authority::as_str);
+        let targeted = written.map(|text| Authority::read(text.as_bytes())).transpose()?;
+        if let (Some(named), Some(targeted)) = (&named, &targeted)
+            && !named.is_same(targeted, target.scheme_str())
+        {
+            return Err(RequestFault::BadTarget("Host differs from the target"));
+        }
+        let of_target = written.map(HeaderValue::from_str).transpose().map_err(|_| BAD)?;
+        let host = named.or(targeted).ok_or(NONE)?.host.in_one_form();
+        Ok(Self { host, of_target })
+    }
+}
+
+/// `uri-host [ ":" port ]` (RFC 9110 section 7.2), without userinfo.
+#[derive(Clone, Copy, Debug)]
+struct Authority<'t> {
+    host: Host<'t>,
+    /// `None` if it is missing or empty, which RFC 3986 section 3.2.3 has mean the same.
+    port: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Host<'t> {
+    Name(&'t str),
+    Ipv6(Ipv6Addr),
+}
+
+impl<'t> Authority<'t> {
+    fn read(text: &'t [u8]) -> Result<Self, RequestFault> {
+        let text = str::from_utf8(text).map_err(|_| BAD)?;
+        // The colons of an IPv6 address stand before its bracket.
+        let host_len = match text.rfind(']') {
+            Some(at) => at + 1,
+            None => text.find(':').unwrap_or(text.len()),
+        };
+        let (host, rest) = text.split_at_checked(host_len).ok_or(BAD)?;
+        let port = match rest.strip_prefix(':') {
+            Some("") => None,
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Some(digits.parse().map_err(|_| BAD)?)
+            }
+            None if rest.is_empty() => None,
+            _ => return Err(BAD),
+        };
+        Ok(Self { host: Host::read(host)?, port })
+    }
+
+    /// The same host and port, with the default port of the scheme for one that is missing.
+    fn is_same(&self, other: &Self, scheme: Option<&str>) -> bool {
+        // RFC 9110 sections 4.2.1 and 4.2.2.
+        let default = match scheme {
+            Some("http") => Some(80),
+            Some("https") => Some(443),
+            _ => None,
+        };
+        let same_host = match (self.host, other.host) {
+            (Host::Name(one), Host::Name(other)) => one.eq_ignore_ascii_case(other),
+            (Host::Ipv6(one), Host::Ipv6(other)) => one == other,
+            _ => false,
+        };
+        same_host && self.port.or(default) == other.port.or(default)
+    }
+}
+
+impl<'t> Host<'t> {
+    /// `host` of RFC 3986 section 3.2.2: an IPv6 address in brackets, or a name or IPv4 address.
+    ///
+    /// Refused although the grammar has them: `IPvFuture`, which is no address of anything;
+    /// escapes, which are another spelling of the same name; the comma, which makes a list of it;
+    /// and empty labels, because `a.` is `a` to a resolver and another host to who compares names.
+    fn read(text: &'t str) -> Result<Self, RequestFault> {
+        if let Some(address) = text.strip_prefix('[') {
+            let address = address.strip_suffix(']').and_then(|address| address.parse().ok());
+            return address.map(Self::Ipv6).ok_or(BAD);
+        }
+        let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_name_octet);
+        let good = text.len() <= MAX_NAME && text.split('.').all(is_label);
+        if good { Ok(Self::Name(text)) } else { Err(BAD) }
+    }
+
+    fn in_one_form(self) -> Box<str> {
+        match self {
+            Self::Name(name) => name.to_ascii_lowercase().into(),
+            Self::Ipv6(address) => format!("[{address}]").into(),
+        }
+    }
+}
+
+/// A host without port as [`super::RequestFacts`] has it; `None` for what is no host.
+pub fn host_in_one_form(text: &str) -> Option<Box<str>> {
+    Host::read(text).ok().map(Host::in_one_form)
+}
+
+/// `unreserved` and `sub-delims` of RFC 3986 section 2, without the dot between labels and the comma.
+const fn is_name_octet(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::fields;
+
+    fn read(target: &str, version: Version, host: Option<&str>) -> Result<Hosts, RequestFault> {
+        let lines: Vec<_> = host.map(|host| ("host", host)).into_iter().collect();
+        Hosts::read(&Uri::try_from(target).expect("a target"), version, &fields(&lines))
+    }
+
+    fn of_field(host: &str) -> Option<String> {
+        read("/x", Version::HTTP_11, Some(host)).ok().map(|hosts| hosts.host.into())
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        for (text, host) in [
+            ("a", "a"),
+            ("A.Example:8585", "a.example"),
+            ("a:", "a"),
+            ("a:0080", "a"),
+            ("a:0", "a"),
+            ("a:65535", "a"),
+            ("127.0.0.1:65535", "127.0.0.1"),
+            ("under_score.svc", "under_score.svc"),
+            ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+            ("a!$&'()*+;=-_~b", "a!$&'()*+;=-_~b"),
+            ("[::1]", "[::1]"),
+            ("[::1]:", "[::1]"),
+            ("[::1]:8685", "[::1]"),
+            ("[2001:DB8:0:0:0:0:0:1]", "[2001:db8::1]"),
+            ("[::ffff:192.0.2.1]", "[::ffff:192.0.2.1]"),
+        ] {
+            assert_eq!(of_field(text).as_deref(), Some(host), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        let (long, longer) = ("a".repeat(MAX_NAME), "a".repeat(MAX_NAME + 1));
+        assert_eq!(of_field(&long), Some(long.clone()));
+        for text in [
+            "",
+            " ",
+            ":",
+            ":80",
+            ".",
+            "..",
+            "..a",
+            ".a",
+            "a..b",
+            "a.",
+            "a.:80",
+            "a, b",
+            "a,b",
+            "user@a",
+            "user:pass@a",
+            "@a",
+            "a/b",
+            "a?b",
+            "a#b",
+            "a b",
+            "a\tb",
+            "a%00",
+            "a%2eb",
+            "a\\b",
+            "<a>",
+            "\"a\"",
+            "http://a",
+            "\u{e9}",
+            "a:99999",
+            "a:65536",
+            "a:b",
+            "a:+1",
+            "a:-1",
+            "a: 1",
+            "a:1:2",
+            "a::",
+            "::1",
+            "[]",
+            "[zz]",
+            "[ab..cd::1]",
+            "[::1",
+            "::1]",
+            "[::1]]",
+            "[[::1]]",
+            "[::1]x",
+            "[::1]:x",
+            "x[::1]",
+            "[::1].",
+            "[:::1]",
+            "[1::2::3]",
+            "[1:2:3:4:5:6:7]",
+            "[12345::]",
+            "[127.0.0.1]",
+            "[v1.a]",
+            "[vF.::1]",
+            "[fe80::1%25eth0]",
+            "[fe80::1%eth0]",
+            "[::1 ]",
+            "[::g]",
+            &longer,
+        ] {
+            assert_eq!(of_field(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_default_port_and_none_are_the_same() {
+        let same = |target: &str, host: &str| {
+            let h2 = read(target, Version::HTTP_2, Some(host)).map(|hosts| hosts.of_target);
+            assert_eq!(h2, read(target, Version::HTTP_11, Some(host)).map(|hosts| hosts.of_target));
+            h2.is_ok()
+        };
+        for (target, host) in [
+            ("http://a/", "a:80"),
+            ("http://a:80/", "A"),
+            ("http://a:/", "a"),
+            ("http://a:/", "a:80"),
+            ("https://a/", "a:443"),
+            ("https://a:0443/", "a:"),
+            ("http://[::1]/", "[0::1]:80"),
+        ] {
+            assert!(same(target, host), "{target} {host}");
+        }
+        for (target, host) in [
+            ("http://a/", "a:443"),
+            ("https://a/", "a:80"),
+            ("http://a:80/", "a:443"),
+            ("http://a:81/", "a"),
+            ("https://a:80/", "a:443"),
+            ("http://a/", "b"),
+            ("http://[::1]/", "[::2]"),
+        ] {
+            assert!(!same(target, host), "{target} {host}");
+        }
+    }
+
+    #[test]
+    fn the_host_of_the_target_is_kept_byte_for_byte() {
+        for written in ["A.Example", "a:", "a:80", "a:0080", "[2001:DB8::0:1]:80"] {
+            let hosts = read(&format!("http://{written}/x"), Version::HTTP_2, None).expect("a host");
+            assert_eq!(hosts.of_target.expect("it names one").as_bytes(), written.as_bytes());
+        }
+    }
+}
