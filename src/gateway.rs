@@ -188,7 +188,10 @@ impl Gateway {
 
         // Upstream.
         let until = self.end_of(&permit);
-        let upgrade = self.upgrade(upstream, &mut head, &body);
+        let upgrade = match self.upgrade(upstream, &mut head, &body) {
+            Ok(upgrade) => upgrade,
+            Err(fault) => return self.refuse_handshake(exchange, fault, body, &head.headers, manner).await,
+        };
         let trailers = understands_trailers(&head.headers);
         let mut fields = head.headers;
         if http2 {

@@ -27,7 +27,7 @@ mod upgrade;
 
 pub use connection::remove_connection_fields;
 pub use http2::{from_http2, understands_trailers};
-pub use upgrade::{ask_for, asked_protocol, is_granted};
+pub use upgrade::{HandshakeFault, WEBSOCKET_VERSION, ask_for, asked_protocol, check_websocket, is_granted};
 
 use known_names::KnownNames;
 

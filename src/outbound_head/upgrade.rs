@@ -1,7 +1,48 @@
 //! Asking for another protocol on the same connection (RFC 9110 section 7.8).
 
 use super::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION};
 use http::{Method, Version};
+
+/// The version of the WebSocket protocol (RFC 6455 section 4.1).
+pub const WEBSOCKET_VERSION: &str = "13";
+
+/// What is wrong with a WebSocket's handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeFault {
+    /// `Sec-WebSocket-Version` is not 13, or not there once.
+    Version,
+    /// `Sec-WebSocket-Key` is not 16 bytes in Base64, or not there once.
+    Key,
+}
+
+impl HandshakeFault {
+    /// For the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Version => "Sec-WebSocket-Version is not 13",
+            Self::Key => "Sec-WebSocket-Key is not 16 bytes in Base64",
+        }
+    }
+}
+
+/// Checks what RFC 6455 section 4.2.1 wants of a handshake besides [`asked_protocol`]. A backend
+/// that does not check it would switch where no WebSocket client has asked.
+pub fn check_websocket(fields: &HeaderMap) -> Result<(), HandshakeFault> {
+    let only = |name| {
+        let mut values = fields.get_all(name).iter();
+        values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_bytes)
+    };
+    if only(SEC_WEBSOCKET_VERSION) != Some(WEBSOCKET_VERSION.as_bytes()) {
+        return Err(HandshakeFault::Version);
+    }
+    // 16 bytes have 24 characters; a longer value need not be decoded.
+    let key = only(SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24);
+    let decoded = key.and_then(|key| STANDARD.decode(key).ok());
+    if decoded.is_some_and(|key| key.len() == 16) { Ok(()) } else { Err(HandshakeFault::Key) }
+}
 
 /// The one protocol that a request asks to switch to, in lower case.
 ///
@@ -100,5 +141,37 @@ mod tests {
         ask_for(&mut fields, "websocket");
         assert_eq!(fields.get_all(CONNECTION).iter().collect::<Vec<_>>(), ["Upgrade"]);
         assert_eq!(fields.get_all(UPGRADE).iter().collect::<Vec<_>>(), ["websocket"]);
+    }
+
+    #[test]
+    fn a_websocket_handshake_has_one_key_of_16_bytes_and_version_13() {
+        const KEY: (&str, &str) = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        const VERSION: (&str, &str) = ("sec-websocket-version", "13");
+        assert_eq!(check_websocket(&fields(&[KEY, VERSION])), Ok(()));
+        for version in ["", "8", "12", "14", "777", "013", "13, 8", "13.0", "+13"] {
+            let lines = [KEY, (VERSION.0, version)];
+            assert_eq!(check_websocket(&fields(&lines)), Err(HandshakeFault::Version), "{version:?}");
+        }
+        assert_eq!(check_websocket(&fields(&[KEY])), Err(HandshakeFault::Version));
+        assert_eq!(check_websocket(&fields(&[KEY, VERSION, VERSION])), Err(HandshakeFault::Version));
+        for key in [
+            "",
+            "x",
+            "dGhlIHNhbXBsZSBub25jZQ",
+            "dGhlIHNhbXBsZSBub25jZQ=",
+            "dGhlIHNhbXBsZSBub25jZQ==, x",
+            // 15 and 17 bytes, the other alphabet, and bits that stand for nothing.
+            "dGhlIHNhbXBsZSBub25j",
+            "dGhlIHNhbXBsZSBub25jZTE=",
+            "________________________",
+            "-_-_-_-_-_-_-_-_-_-_-w==",
+            "dGhlIHNhbXBsZSBub25jZR==",
+            "dGhlIHNhbXBsZSB ub25jZQ=",
+        ] {
+            let lines = [(KEY.0, key), VERSION];
+            assert_eq!(check_websocket(&fields(&lines)), Err(HandshakeFault::Key), "{key:?}");
+        }
+        assert_eq!(check_websocket(&fields(&[VERSION])), Err(HandshakeFault::Key));
+        assert_eq!(check_websocket(&fields(&[KEY, KEY, VERSION])), Err(HandshakeFault::Key));
     }
 }

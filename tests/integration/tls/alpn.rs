@@ -144,7 +144,7 @@ fn a_websocket_finds_its_way_where_http2_is_spoken_otherwise() {
     let mut client = Client::connect(front.proxy);
     let token = bearer(&Token::user());
     client.send(format!(
-        "GET /socket HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        "GET /socket HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     ));
     assert_eq!(client.answer_head().expect("a head").0, 101);
     let bytes = vec![7; 200_000];

@@ -18,7 +18,7 @@ fn an_answer_other_than_101_is_an_answer_and_what_follows_is_judged() {
             exchange.reply(answer, &[("Upgrade", "websocket"), ("Connection", "Upgrade")], "no")
         });
         let stage = Stage::with(Issuer::of(rsa()), upstream, |setup| setup);
-        let head = authorized("/socket", &Token::user()).replace("Version: 13", "Version: 777");
+        let head = authorized("/socket", &Token::user());
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(format!("{head}{ADMIN}"));
         let first = client.answer().expect("an answer");
@@ -32,6 +32,39 @@ fn an_answer_other_than_101_is_an_answer_and_what_follows_is_judged() {
         assert_eq!(client.answer().expect("an answer").status, answer);
         assert_eq!(stage.upstream.connections(), 1);
     }
+}
+
+/// RFC 6455 section 4.2.1: a backend that does not look would open a tunnel for what is no
+/// WebSocket.
+#[test]
+fn a_broken_handshake_is_refused() {
+    let stage = stage(|setup| setup);
+    let good = authorized("/socket", &Token::user());
+    const KEY: &str = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+    const VERSION: &str = "Sec-WebSocket-Version: 13\r\n";
+    for (line, by) in [
+        (KEY, ""),
+        (KEY, "Sec-WebSocket-Key: AAAA\r\n"),
+        (KEY, "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAB==\r\n"),
+        (KEY, &KEY.repeat(2)),
+        (VERSION, ""),
+        (VERSION, "Sec-WebSocket-Version: 777\r\n"),
+        (VERSION, "Sec-WebSocket-Version: 13, 8\r\n"),
+        (VERSION, &VERSION.repeat(2)),
+    ] {
+        let mut client = Client::connect(stage.gateway.proxy);
+        client.send(good.replace(line, by) + ADMIN);
+        let answer = client.answer().expect("an answer");
+        assert_eq!(answer.status, 400, "{by}");
+        let version = (line == VERSION).then_some("13");
+        assert_eq!(answer.header("sec-websocket-version"), version, "RFC 6455 section 4.4: {by}");
+        assert!(client.answer().is_err(), "what follows is not read: {by}");
+    }
+    assert!(stage.upstream.requests().is_empty());
+    // Without a token there is nothing to say but that.
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send(super::handshake("/socket", "").replace(KEY, ""));
+    assert_eq!(client.answer().expect("an answer").status, 401);
 }
 
 #[test]
