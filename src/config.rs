@@ -136,6 +136,18 @@ pub struct ServerTls {
     pub client_ca_file: Option<PathBuf>,
     /// Whether a client must have a certificate, where there are authorities for them.
     pub client_auth: ClientAuth,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
+}
+
+/// A version of TLS that may be the oldest one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    #[default]
+    V12,
+    /// RFC 8446.
+    V13,
 }
 
 /// Whether clients must show a certificate.
@@ -206,6 +218,8 @@ pub struct ClientTls {
     pub ca_file: Option<PathBuf>,
     /// PEM: our certificate chain and its private key.
     pub identity: Option<(PathBuf, PathBuf)>,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
 }
 
 impl ClientTls {

@@ -8,11 +8,12 @@ use std::time::{Duration, SystemTime};
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::config::{ClientAuth, ClientTls, ServerTls};
+use crate::config::{ClientAuth, ClientTls, ServerTls, TlsVersion};
 
 /// What is wrong with certificate files.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +51,7 @@ pub fn server_config(files: &ServerTls, http2: bool) -> Result<ListenerTls, TlsE
     let not_after = chain.first().and_then(not_after);
     let key = private_key(&files.key_file)?;
     let builder = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions(files.min_version))
         .map_err(|error| TlsError::Rejected(files.cert_file.clone(), error))?;
     let builder = match &files.client_ca_file {
         None => builder.with_no_client_auth(),
@@ -122,7 +123,7 @@ pub fn client_config(files: &ClientTls) -> Result<ClientConfig, TlsError> {
     }
     let rejected = |error| TlsError::Rejected(files.ca_file.clone().unwrap_or_default(), error);
     let builder = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions(files.min_version))
         .map_err(rejected)?;
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
         .build()
@@ -133,6 +134,15 @@ pub fn client_config(files: &ClientTls) -> Result<ClientConfig, TlsError> {
         Some((chain, key)) => builder
             .with_client_auth_cert(certificates(chain)?, private_key(key)?)
             .map_err(|error| TlsError::Rejected(chain.clone(), error)),
+    }
+}
+
+fn versions(min: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    static FROM_1_2: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+    static FROM_1_3: [&SupportedProtocolVersion; 1] = [&TLS13];
+    match min {
+        TlsVersion::V12 => &FROM_1_2,
+        TlsVersion::V13 => &FROM_1_3,
     }
 }
 

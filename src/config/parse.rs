@@ -23,7 +23,7 @@ use super::memory;
 use super::values;
 use super::{
     ClientAuth, ClientTls, Config, DatahubSystem, Discard, IdentityFields, Jwks, Limits, Listen, Log,
-    LogFormat, ProxyProtocol, ServerTls, Shutdown, TokenCache, Upstream, UpstreamAuthorization,
+    LogFormat, ProxyProtocol, ServerTls, Shutdown, TlsVersion, TokenCache, Upstream, UpstreamAuthorization,
     UpstreamProtocol,
 };
 use crate::backend::Backend;
@@ -219,11 +219,25 @@ fn server_tls(section: &Section<'_>) -> Option<ServerTls> {
     if client_auth == ClientAuth::Optional && client_ca_file.is_none() {
         section.error("clientAuth", "needs clientCaFile: no client certificate could be verified");
     }
-    identity.map(|(cert_file, key_file)| ServerTls { cert_file, key_file, client_ca_file, client_auth })
+    let min_version = section.need("minVersion", protocol::tls_version, TlsVersion::V12);
+    if min_version != TlsVersion::V12 && identity.is_none() {
+        section.error("minVersion", "needs certFile and keyFile: without them there is no TLS");
+    }
+    identity.map(|(cert_file, key_file)| ServerTls {
+        cert_file,
+        key_file,
+        client_ca_file,
+        client_auth,
+        min_version,
+    })
 }
 
 fn client_tls(section: &Section<'_>) -> ClientTls {
-    ClientTls { ca_file: section.file("caFile"), identity: identity_files(section) }
+    ClientTls {
+        ca_file: section.file("caFile"),
+        identity: identity_files(section),
+        min_version: section.need("minVersion", protocol::tls_version, TlsVersion::V12),
+    }
 }
 
 /// A certificate and its key: both or neither.

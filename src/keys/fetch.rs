@@ -14,7 +14,7 @@ use super::KeysError;
 use super::fault::FetchError;
 use super::freshness::{Freshness, Validator};
 use super::guard::{self, Guard};
-use crate::config::{ClientTls, Config, Jwks, TrustEntry};
+use crate::config::{ClientTls, Config, Jwks, TlsVersion, TrustEntry};
 use crate::jose::{KeyDialect, KeySetFault, ParsedKeys};
 use crate::tls;
 
@@ -143,7 +143,8 @@ impl Reach {
 
 fn client(entry: &TrustEntry, config: &Config, url: &Url, guard: &Arc<Guard>) -> Result<Client, KeysError> {
     let reach = Reach::of(url, config);
-    let files = ClientTls { ca_file: reach.authorities(entry, config), identity: None };
+    let files =
+        ClientTls { ca_file: reach.authorities(entry, config), identity: None, min_version: TlsVersion::V12 };
     let tls = tls::client_config(&files).map_err(|error| KeysError::Tls(entry.name.clone(), error))?;
     let builder = Client::builder()
         .tls_backend_preconfigured(tls)

@@ -2,6 +2,7 @@
 
 mod alpn;
 mod reload;
+mod versions;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -13,7 +14,10 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+    SupportedProtocolVersion,
+};
 use tempfile::TempDir;
 
 use crate::support::eventually;
@@ -22,6 +26,8 @@ use crate::support::issuer::Issuer;
 use crate::support::keys::rsa;
 use crate::support::token::{Token, bearer};
 use crate::support::upstream::Upstream;
+
+type Versions = &'static [&'static SupportedProtocolVersion];
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -69,9 +75,13 @@ impl Certificates {
 
     /// A server that answers every connection's first request with this body, over TLS.
     fn serve(&self, body: String) -> SocketAddr {
+        self.serve_in(rustls::DEFAULT_VERSIONS, body)
+    }
+
+    fn serve_in(&self, versions: Versions, body: String) -> SocketAddr {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .expect("versions")
             .with_no_client_auth()
             .with_single_cert(vec![self.leaf.clone()], self.private_key())
@@ -134,11 +144,20 @@ impl Certificates {
 
     /// Over a connection on which something may have been said before.
     fn over(&self, stream: TcpStream, identity: Option<&Self>) -> StreamOwned<ClientConnection, TcpStream> {
+        self.over_in(rustls::DEFAULT_VERSIONS, stream, identity)
+    }
+
+    fn over_in(
+        &self,
+        versions: Versions,
+        stream: TcpStream,
+        identity: Option<&Self>,
+    ) -> StreamOwned<ClientConnection, TcpStream> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(self.ca.clone()).expect("an authority");
         let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .expect("versions")
             .with_root_certificates(roots);
         let config = match identity {

@@ -16,6 +16,8 @@ const YEARS: Duration = Duration::from_secs(3650 * 86_400);
 const LONG: Kind = Kind::Duration(Duration::from_secs(1), YEARS);
 /// A time to wait: at least a moment, at most a day.
 const WAIT: Kind = Kind::Duration(Duration::from_millis(1), Duration::from_secs(86_400));
+/// Versions of TLS.
+const TLS_VERSIONS: &[&str] = &["1.2", "1.3"];
 /// A time that may be none.
 const TIME: Kind = Kind::Duration(Duration::ZERO, Duration::from_secs(86_400));
 
@@ -33,6 +35,7 @@ pub const KEYS: &[Key] = &[
     key("tls.keyFile", Kind::Path, "", "PEM private key of the listener."),
     key("tls.clientCaFile", Kind::Path, "", "PEM authorities of client certificates."),
     key("tls.clientAuth", Kind::Word(&["required", "optional"]), "required", "Whether clients must show a certificate, where clientCaFile is given."),
+    key("tls.minVersion", Kind::Word(TLS_VERSIONS), "1.2", "The oldest version of TLS that the listener speaks."),
     key("health.listen", Kind::Address, "0.0.0.0:8686", "Where /livez, /readyz and /metrics are."),
     key("admin.listen", Kind::Address, "127.0.0.1:8687", "Where the status page, /status, /refusals and POST /reload are: a loopback address."),
     key("forwardAuth.listen", Kind::Address, "", "Where other proxies ask for decisions (nginx auth_request and the like); off unless it is given."),
@@ -45,6 +48,7 @@ pub const KEYS: &[Key] = &[
     key("upstream.tls.caFile", Kind::Path, "", "PEM authorities of an https upstream, besides the platform's."),
     key("upstream.tls.certFile", Kind::Path, "", "PEM client certificate chain for the upstream."),
     key("upstream.tls.keyFile", Kind::Path, "", "PEM private key of that certificate."),
+    key("upstream.tls.minVersion", Kind::Word(TLS_VERSIONS), "1.2", "The oldest version of TLS that is spoken to an https upstream."),
     key("upstream.protocol", Kind::Word(&["http1", "http2", "auto"]), "http1", "What is spoken to it: HTTP/1.1; HTTP/2 (by ALPN over https, by prior knowledge over http); or, over https, what ALPN settles on."),
     key("upstream.upgrades", Kind::Texts, "[websocket]", "The protocols that a connection may be switched to; empty tunnels nothing. h2c never."),
     key("upstream.closeOnTokenExpiry", Kind::Bool, "false", "Whether tunnels and streamed answers end when the token of their request expires."),

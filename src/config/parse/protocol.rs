@@ -1,13 +1,21 @@
-//! What is spoken to the backend.
+//! What is spoken on connections.
 
 use super::values;
-use crate::config::UpstreamProtocol;
+use crate::config::{TlsVersion, UpstreamProtocol};
 
 pub(super) fn upstream_protocol(text: &str) -> Result<UpstreamProtocol, String> {
     match text {
         "http1" => Ok(UpstreamProtocol::Http1),
         "http2" => Ok(UpstreamProtocol::Http2),
         "auto" => Ok(UpstreamProtocol::Auto),
+        _ => Err(format!("{} is not accepted", values::quote(text))),
+    }
+}
+
+pub(super) fn tls_version(text: &str) -> Result<TlsVersion, String> {
+    match text {
+        "1.2" => Ok(TlsVersion::V12),
+        "1.3" => Ok(TlsVersion::V13),
         _ => Err(format!("{} is not accepted", values::quote(text))),
     }
 }

@@ -215,8 +215,8 @@ fn duplicate_entries() {
 fn listeners_and_fields_that_collide() {
     let errors = file(
         "listen: 0.0.0.0:80\nhealth: {listen: 127.0.0.1:80}\nadmin: {listen: 127.0.0.1:80}\nupstream: {url: \
-         'http://localhost', authorization: datahubSystem}\nidentity: {user: X-User, email: x_user, groups: Host}\n\
-         tls: {clientCaFile: x}\n",
+         'http://localhost', authorization: datahubSystem}\nidentity: {user: X-User, email: x--user, groups: Ho_st}\n\
+         tls: {clientCaFile: x, minVersion: '1.3'}\n",
     )
     .with(&[KEYS_URL])
     .errors();
@@ -228,10 +228,11 @@ fn listeners_and_fields_that_collide() {
         "identity.email @ 5:33 | `x--user` is also identity.user",
         "identity.groups @ 5:50 | `ho_st` has a meaning of its own",
         "tls.clientCaFile @ 6:21 | needs certFile and keyFile",
+        "tls.minVersion @ 6:36 | needs certFile and keyFile",
     ] {
         assert_error(&errors, expected);
     }
-    assert_eq!(errors.len(), 7, "{errors:#?}");
+    assert_eq!(errors.len(), 8, "{errors:#?}");
 }
 
 #[test]

@@ -314,10 +314,10 @@ fn the_backends_public_routes_come_with_it() {
 #[test]
 fn tls_on_both_sides() {
     let text = "
-tls: {certFile: /c, keyFile: /k, clientCaFile: /ca}
+tls: {certFile: /c, keyFile: /k, clientCaFile: /ca, minVersion: 1.3}
 upstream:
   url: https://up.example/base
-  tls: {caFile: /uca, certFile: /uc, keyFile: /uk}
+  tls: {caFile: /uca, certFile: /uc, keyFile: /uk, minVersion: '1.3'}
   authorization: strip
 ";
     let config = file(text).with(&[KEYS_URL]).config();
@@ -326,6 +326,7 @@ upstream:
         (tls.cert_file, tls.key_file, tls.client_ca_file),
         ("/c".into(), "/k".into(), Some("/ca".into()))
     );
+    assert_eq!((tls.min_version, config.upstream.tls.min_version), (TlsVersion::V13, TlsVersion::V13));
     assert_eq!(config.upstream.tls.identity, Some(("/uc".into(), "/uk".into())));
     assert_eq!(config.upstream.tls.ca_file, Some("/uca".into()));
     assert_eq!(config.upstream.authorization, UpstreamAuthorization::Strip);
