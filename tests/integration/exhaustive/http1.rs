@@ -1,0 +1,173 @@
+//! The cases over HTTP/1: in the readers of the core, and over sockets through the built program.
+
+use std::collections::HashMap;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use metagate::request::{BodyTracker, Framing, HeadLimits, HeadScanner, RequestFacts, RequestFault};
+
+use super::parts::{Case, Part};
+use crate::support::stage::Stage;
+use crate::support::stub::Received;
+use crate::support::token::{Token, bearer};
+use crate::support::wire::{Client, NoAnswer};
+
+const MARK: &str = "X-Case";
+
+/// The whole message, with these fields besides.
+fn message(case: &Case, fields: &str) -> Vec<u8> {
+    let pick = |part: Part, otherwise: &'static [u8]| {
+        if case.part == part { case.text.clone() } else { otherwise.to_vec() }
+    };
+    let method = if case.part.is_in_body() { b"POST".to_vec() } else { pick(Part::Method, b"GET") };
+    let version = pick(Part::Version, b"HTTP/1.1");
+    let line = [&method[..], b" ", &case.target(), b" ", &version, b"\r\n"].concat();
+    let head = format!("Host: a\r\n{fields}{MARK}: {}\r\n", case.mark());
+    let mut message = [&line[..], head.as_bytes()].concat();
+    if !case.part.is_in_body() {
+        message.extend([&case.field()[..], b"\r\n\r\n"].concat());
+        return message;
+    }
+    message.extend(b"Transfer-Encoding: chunked\r\n\r\n");
+    let extension = match case.part {
+        Part::ExtensionName => [b";", &case.text[..], b"=c"].concat(),
+        Part::ExtensionValue => [b";a=", &case.text[..]].concat(),
+        Part::ExtensionQuoted => [b";a=\"", &case.text[..], b"\""].concat(),
+        _ => Vec::new(),
+    };
+    message
+        .extend([&pick(Part::ChunkSize, b"2")[..], &extension, b"\r\n", &body(case), b"\r\n0\r\n"].concat());
+    if matches!(case.part, Part::TrailerName | Part::TrailerValue) {
+        message.extend([&case.field()[..], b"\r\n"].concat());
+    }
+    message.extend(b"\r\n");
+    message
+}
+
+/// As long as the chunk's size says, where that is a number.
+fn body(case: &Case) -> Vec<u8> {
+    let size = str::from_utf8(&case.text).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
+    match (case.part, case.is_good(), size) {
+        (Part::ChunkSize, true, Some(size)) => vec![b'x'; size],
+        (Part::Version, ..) => Vec::new(),
+        _ if case.part.is_in_body() => b"hi".to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+/// What the core makes of the bytes: the head as it is judged and forwarded, or the status.
+fn read(message: &[u8], piece: usize) -> Result<RequestFacts, u16> {
+    let status = |fault| match fault {
+        RequestFault::MethodNotAllowed => 405_u16,
+        _ => 400,
+    };
+    let mut scanner = HeadScanner::new(HeadLimits { bytes: 64 * 1024, fields: 100 });
+    let mut end = 0;
+    let head = loop {
+        assert!(end < message.len(), "the head has no end");
+        end = (end + piece).min(message.len());
+        if let Some(head) = scanner.scan(&message[..end]).map_err(status)? {
+            break head;
+        }
+    };
+    let mut parsed = [httparse::EMPTY_HEADER; 16];
+    let mut request = httparse::Request::new(&mut parsed);
+    request.parse(&message[..head.len]).expect("hyper's parser takes what the scanner takes");
+    let mut fields = HeaderMap::new();
+    for field in request.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).expect("a name");
+        fields.append(name, HeaderValue::from_bytes(field.value).expect("a value"));
+    }
+    let method = Method::from_bytes(scanner.method_of(message)).expect("a method");
+    let target = Uri::try_from(scanner.target_of(message)).expect("a target");
+    let version = if request.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
+    let facts = RequestFacts::read(&method, &target, version, &fields, Default::default(), None);
+    let facts = facts.map_err(status)?;
+    let mut tracker = BodyTracker::new(head.framing);
+    let mut followed = head.len;
+    for bytes in message[head.len..].chunks(piece) {
+        followed += tracker.follow(bytes).map_err(|_| 400_u16)?;
+    }
+    assert!(tracker.is_done() && followed == message.len(), "{:?}: the body has another end", head.framing);
+    assert_eq!(head.framing == Framing::Chunked, method == Method::POST);
+    Ok(facts)
+}
+
+#[test]
+fn the_core_takes_exactly_what_the_rules_say() {
+    let mut wrong = Vec::new();
+    for case in Case::all(&Part::ALL) {
+        let message = message(&case, "");
+        for piece in [message.len(), 1] {
+            let found = read(&message, piece);
+            let status = found.as_ref().map_or_else(|status| *status, |_| 200);
+            let same = found.map_or(true, |facts| {
+                facts.path.path_and_query().as_str().as_bytes() == case.target() && &*facts.host == "a"
+            });
+            if status != case.status() || !same {
+                wrong.push(format!("{}: {status}, not {}", case.mark(), case.status()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong: {wrong:#?}", wrong.len());
+}
+
+/// The status, 400 for an end without one, and the connection if it can be used again.
+fn ask(client: Option<Client>, stage: &Stage, message: &[u8]) -> (u16, Option<Client>) {
+    let mut client = client.unwrap_or_else(|| Client::connect(stage.gateway.proxy));
+    client.send(message);
+    match client.answer() {
+        Ok(answer) if answer.status == 200 && answer.head.word(0) == "HTTP/1.1" => (200, Some(client)),
+        Ok(answer) => (answer.status, None),
+        Err(NoAnswer::Closed | NoAnswer::Cut(_)) => (400, None),
+        Err(NoAnswer::Silent) => (0, None),
+    }
+}
+
+#[test]
+fn what_the_rules_allow_arrives_as_it_was_sent_and_nothing_else_does() {
+    let stage = Stage::plain(|setup| setup);
+    let token = format!("Authorization: {}\r\n", bearer(&Token::bot()));
+    let mut client = None;
+    let mut wrong = Vec::new();
+    for case in Case::all(&Part::ALL) {
+        let (status, again) = ask(client.take(), &stage, &message(&case, &token));
+        client = again;
+        if status != case.status() {
+            wrong.push(format!("{}: {status}, not {}", case.mark(), case.status()));
+        }
+    }
+    let requests = stage.upstream.requests();
+    let mut arrived: HashMap<&str, Vec<&Received>> = HashMap::new();
+    for request in &requests {
+        arrived.entry(request.head.value(MARK).unwrap_or_default()).or_default().push(request);
+    }
+    for case in Case::all(&Part::ALL) {
+        let all = arrived.remove(&*case.mark()).unwrap_or_default();
+        let whole: Vec<_> = all.iter().filter(|request| request.complete).collect();
+        // Of a body that breaks off, the head may have gone before.
+        if !case.is_good() && (!whole.is_empty() || (!case.part.is_in_body() && !all.is_empty())) {
+            wrong.push(format!("{}: reached the backend: {all:?}", case.mark()));
+        }
+        match &whole[..] {
+            [request] if case.is_good() => wrong.extend(changed(&case, request)),
+            _ if case.is_good() => wrong.push(format!("{}: arrived {} times", case.mark(), whole.len())),
+            _ => {}
+        }
+    }
+    assert!(arrived.is_empty(), "requests of no case: {arrived:#?}");
+    assert!(wrong.is_empty(), "{} wrong: {wrong:#?}", wrong.len());
+}
+
+/// What arrived otherwise than it was sent.
+fn changed(case: &Case, request: &Received) -> Option<String> {
+    // The stub has a character for each byte.
+    let text = |bytes: &[u8]| bytes.iter().copied().map(char::from).collect::<String>();
+    let line = text(&case.field());
+    let (name, value) = line.split_once(':').expect("a field");
+    let value = value.trim_matches([' ', '\t']);
+    let values = if case.part.is_in_body() { Vec::new() } else { vec![value] };
+    let found = (request.head.target(), request.head.values(name), &request.body, &request.head.problems);
+    let target = text(&case.target());
+    let expected = (&*target, values, &body(case), &Vec::new());
+    (found != expected).then(|| format!("{}: {found:?}, not {expected:?}", case.mark()))
+}

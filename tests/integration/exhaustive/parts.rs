@@ -1,0 +1,173 @@
+//! The parts of a message, and which bytes each may have.
+//!
+//! The rules are those of RFC 9110 and RFC 9112 with what metagate refuses besides. They know
+//! nothing of how a message is written: HTTP/1 and HTTP/2 write the same [`Case`]s.
+
+/// Where a byte is put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    First,
+    Middle,
+    Last,
+}
+
+/// What the byte is put into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Method,
+    Path,
+    /// What follows `?`.
+    Query,
+    /// Only in HTTP/1.
+    Version,
+    FieldName,
+    FieldValue,
+    /// The rest is only in the chunked coding.
+    ChunkSize,
+    ExtensionName,
+    ExtensionValue,
+    /// What stands between the quotes.
+    ExtensionQuoted,
+    TrailerName,
+    TrailerValue,
+}
+
+impl Part {
+    pub const ALL: [Self; 12] = [
+        Self::Method,
+        Self::Path,
+        Self::Query,
+        Self::Version,
+        Self::FieldName,
+        Self::FieldValue,
+        Self::ChunkSize,
+        Self::ExtensionName,
+        Self::ExtensionValue,
+        Self::ExtensionQuoted,
+        Self::TrailerName,
+        Self::TrailerValue,
+    ];
+
+    /// Whether it is in the body, so that a head goes before it.
+    pub fn is_in_body(self) -> bool {
+        !matches!(
+            self,
+            Self::Method | Self::Path | Self::Query | Self::Version | Self::FieldName | Self::FieldValue
+        )
+    }
+
+    /// What stands before and after the byte. Only the method and the version have a fixed length,
+    /// so that the byte is one of theirs; elsewhere it is one more.
+    fn around(self, place: Place) -> (&'static str, &'static str) {
+        let (first, middle, last) = match self {
+            Self::Method => (("", "ET"), ("G", "T"), ("GE", "")),
+            Self::Version => (("", "TTP/1.1"), ("HTTP", "1.1"), ("HTTP/1.", "")),
+            Self::Path => (("", "ab"), ("/a", "b"), ("/ab", "")),
+            Self::FieldName | Self::TrailerName => (("", "x-ab"), ("x-a", "b"), ("x-ab", "")),
+            // Never all zeros, which would be the last chunk.
+            Self::ChunkSize => (("", "02"), ("0", "2"), ("01", "")),
+            _ => (("", "ab"), ("a", "b"), ("ab", "")),
+        };
+        match place {
+            Place::First => first,
+            Place::Middle => middle,
+            Place::Last => last,
+        }
+    }
+}
+
+/// One byte in one place of one part.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub part: Part,
+    pub place: Place,
+    pub byte: u8,
+    /// The whole part.
+    pub text: Vec<u8>,
+}
+
+impl Case {
+    /// Every case of these parts.
+    pub fn all(parts: &[Part]) -> impl Iterator<Item = Self> {
+        let places = [Place::First, Place::Middle, Place::Last];
+        parts.iter().flat_map(move |part| {
+            places
+                .into_iter()
+                .flat_map(move |place| (0..=u8::MAX).map(move |byte| Self::of(*part, place, byte)))
+        })
+    }
+
+    fn of(part: Part, place: Place, byte: u8) -> Self {
+        let (before, after) = part.around(place);
+        Self { part, place, byte, text: [before.as_bytes(), &[byte], after.as_bytes()].concat() }
+    }
+
+    /// A name of its own.
+    pub fn mark(&self) -> String {
+        format!("{:?}-{:?}-{:02x}", self.part, self.place, self.byte)
+    }
+
+    /// Whether such a message is one.
+    pub fn is_good(&self) -> bool {
+        let (byte, place) = (self.byte, self.place);
+        match self.part {
+            Part::Method => ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+                .iter()
+                .any(|method| method.as_bytes() == self.text),
+            // In origin-form. `?` ends the path, and a lone `%` is no escape.
+            Part::Path => match place {
+                Place::First => byte == b'/',
+                _ => byte.is_ascii_graphic() && !b"#<>\\`%".contains(&byte),
+            },
+            Part::Query => byte.is_ascii_graphic() && !b"\"#<>\\".contains(&byte),
+            Part::Version => [b"HTTP/1.0", b"HTTP/1.1"].iter().any(|version| *version == &self.text[..]),
+            // A colon ends the name, where there is one.
+            Part::FieldName | Part::TrailerName => is_token(byte) || (byte == b':' && place != Place::First),
+            Part::FieldValue | Part::TrailerValue => is_text(byte),
+            Part::ChunkSize => byte.is_ascii_hexdigit(),
+            // A semicolon ends an extension; between `a` and `b` it leaves two.
+            Part::ExtensionName | Part::ExtensionValue => {
+                is_token(byte) || (byte == b';' && place == Place::Middle)
+            }
+            // A backslash needs something to escape, and that is not the closing quote.
+            Part::ExtensionQuoted => is_text(byte) && byte != b'"' && (byte != b'\\' || place != Place::Last),
+        }
+    }
+
+    /// What a refusal says: a method that is a token is only not one of ours.
+    pub fn status(&self) -> u16 {
+        match self.part {
+            _ if self.is_good() => 200,
+            Part::Method if is_token(self.byte) => 405,
+            _ => 400,
+        }
+    }
+
+    /// The target with this part in it.
+    pub fn target(&self) -> Vec<u8> {
+        match self.part {
+            Part::Path => self.text.clone(),
+            Part::Query => [b"/probe?", &self.text[..]].concat(),
+            _ => b"/probe".to_vec(),
+        }
+    }
+
+    /// A field line with this part in it.
+    pub fn field(&self) -> Vec<u8> {
+        match self.part {
+            Part::FieldName | Part::TrailerName => [&self.text[..], b": value"].concat(),
+            Part::FieldValue | Part::TrailerValue => [b"x-probe: ", &self.text[..]].concat(),
+            _ => b"x-probe: value".to_vec(),
+        }
+    }
+}
+
+/// `tchar` (RFC 9110 section 5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// `field-vchar`, blank and tab (RFC 9110 section 5.5).
+fn is_text(byte: u8) -> bool {
+    matches!(byte, b'\t' | 0x20..=0x7e | 0x80..=0xff)
+}
