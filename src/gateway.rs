@@ -190,7 +190,7 @@ impl Gateway {
         let until = self.end_of(&permit);
         let upgrade = match self.upgrade(upstream, &mut head, &body) {
             Ok(upgrade) => upgrade,
-            Err(fault) => return self.refuse_handshake(exchange, fault, body, &head.headers, manner).await,
+            Err(fault) => return self.refuse_handshake(exchange, fault, body, &head.headers, manner, peer),
         };
         let trailers = understands_trailers(&head.headers);
         let mut fields = head.headers;

@@ -2,6 +2,7 @@
 
 mod forward_auth;
 mod key_source;
+mod limits;
 mod policy;
 mod protocol;
 mod revocations;
@@ -19,11 +20,10 @@ use http::HeaderName;
 
 use super::error::{ConfigError, Finding};
 use super::layer::Merged;
-use super::memory;
 use super::values;
 use super::{
-    ClientAuth, ClientTls, Config, DatahubSystem, Discard, IdentityFields, Jwks, Limits, Listen, Log,
-    LogFormat, ProxyProtocol, ServerTls, Shutdown, TlsVersion, TokenCache, Upstream, UpstreamAuthorization,
+    ClientAuth, ClientTls, Config, DatahubSystem, IdentityFields, Jwks, Listen, Log, LogFormat,
+    ProxyProtocol, ServerTls, Shutdown, TlsVersion, TokenCache, Upstream, UpstreamAuthorization,
     UpstreamProtocol,
 };
 use crate::backend::Backend;
@@ -98,7 +98,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         proxy_protocol: proxy_protocol(root),
         trusts_unix_peers: proxies.contains(&None),
         trusted_proxies: proxies.into_iter().flatten().collect(),
-        limits: limits(&root.section("limits")),
+        limits: limits::limits(&root.section("limits")),
         shutdown: shutdown(&root.section("shutdown")),
         log: log(&root.section("log")),
         // Last: everything else is looked at even where this is missing.
@@ -349,47 +349,6 @@ fn proxy_protocol(root: &Section<'_>) -> ProxyProtocol {
         root.report.warn("proxyProtocol", message, "name the load balancers in trustedProxies");
     }
     ProxyProtocol::Require
-}
-
-fn limits(section: &Section<'_>) -> Limits {
-    let bytes = |name| section.need(name, |text| values::size(text).and_then(fits), 0);
-    let (connections, requests) = (count(section, "connections"), count(section, "requests"));
-    Limits {
-        connections,
-        connections_per_client: share(count(section, "connectionsPerClient"), connections),
-        requests,
-        requests_per_client: share(count(section, "requestsPerClient"), requests),
-        memory: memory(section),
-        unverified_timeout: time(section, "unverifiedTimeout"),
-        discard: Discard { bytes: size(section, "discardBytes"), timeout: time(section, "discardTimeout") },
-        header_bytes: bytes("headerBytes"),
-        header_count: count(section, "headerCount"),
-        header_read_timeout: time(section, "headerReadTimeout"),
-        body_bytes: size(section, "bodyBytes"),
-        concurrent_streams: section.need(
-            "concurrentStreams",
-            |text| values::integer(text).and_then(fits),
-            100,
-        ),
-        token_bytes: bytes("tokenBytes"),
-        graphql_bytes: bytes("graphqlBytes"),
-    }
-}
-
-/// The share of one client address: as configured, or half of the total. A total of 16 or less may
-/// be one client's.
-fn share(configured: usize, total: usize) -> usize {
-    const SMALLEST: usize = 16;
-    let share = if configured == 0 { (total / 2).max(SMALLEST) } else { configured };
-    share.min(total)
-}
-
-fn memory(section: &Section<'_>) -> u64 {
-    let read = |text: &str| match text {
-        "auto" => Ok(memory::default_limit()),
-        _ => values::size(text),
-    };
-    section.need("memory", read, 0)
 }
 
 fn shutdown(section: &Section<'_>) -> Shutdown {

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
-use super::Gateway;
+use super::{Gateway, Peer};
 use crate::decision::{Caller, Permit};
 use crate::exchange::Exchange;
 use crate::outbound_head::{
@@ -56,16 +56,17 @@ impl Gateway {
     }
 
     /// Refuses a handshake, and says which version would be taken (RFC 6455 section 4.4).
-    pub(super) async fn refuse_handshake(
+    pub(super) fn refuse_handshake(
         &self,
         exchange: Exchange,
         fault: HandshakeFault,
         body: Incoming,
         fields: &HeaderMap,
         manner: Manner,
+        peer: &Peer,
     ) -> Response<ObservedBody> {
         let denial = RequestFault::BadTarget(fault.as_str()).into();
-        let mut answer = self.refuse(exchange, denial, body, fields, manner).await;
+        let mut answer = self.refuse(exchange, denial, body, fields, manner, peer);
         if fault == HandshakeFault::Version {
             let version = HeaderValue::from_static(WEBSOCKET_VERSION);
             answer.headers_mut().insert(SEC_WEBSOCKET_VERSION, version);
