@@ -183,8 +183,21 @@ impl Gateway {
 
     /// The second half of the way: upstream, and the answer.
     async fn forward(&self, upstream: &Arc<Upstream>, judged: Judged, peer: &Peer) -> Response<ObservedBody> {
-        let Judged { mut exchange, facts, permit, mut head, body, ahead, manner } = judged;
+        let Judged { mut exchange, facts, permit, mut head, mut body, ahead, manner } = judged;
         let http2 = manner.http2;
+
+        // RFC 9113 section 8.1.1: what says that it is empty and is not must not be forwarded.
+        if http2
+            && stated_length(&head.headers) == Some(0)
+            && !refusal::is_empty(&mut body, upstream.idle_timeout()).await
+        {
+            return respond::refusal(
+                exchange,
+                broken_body(),
+                &self.wording,
+                Manner { close: true, ..manner },
+            );
+        }
 
         // Upstream.
         let until = self.end_of(&permit);
@@ -280,7 +293,8 @@ impl Gateway {
         };
         exchange.streams(progress.clone());
         let rest = manner.http2.then(|| self.discarder(peer));
-        RequestBody::Stream { ahead, incoming: Rest::new(incoming, rest), progress, limit: self.body_limit }
+        let (limit, incoming) = (self.body_limit, Rest::new(incoming, rest));
+        RequestBody::Stream { ahead, incoming, progress, limit, last: None }
     }
 
     /// The client's own id where it is one, else a new one.

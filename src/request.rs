@@ -13,6 +13,8 @@ mod grammar;
 mod graphql;
 mod head;
 mod host;
+mod hpack;
+mod http2_head;
 mod parameters;
 mod target;
 
@@ -23,6 +25,8 @@ pub use framing::{BodyFault, BodyTracker, Framing};
 pub use graphql::{Graphql, GraphqlOperation, OperationKind};
 pub use head::{Head, HeadLimits, HeadScanner};
 pub use host::host_in_one_form;
+pub use hpack::{FieldList, HpackDecoder, HpackError};
+pub use http2_head::{Http2Head, check_http2_trailers};
 pub use parameters::parameters;
 pub use target::PathReadings;
 

@@ -30,7 +30,6 @@ use crate::tls::{self, TlsError};
 mod accept;
 mod activation;
 mod connection;
-mod frame_budget;
 mod generation;
 mod health;
 mod http2;

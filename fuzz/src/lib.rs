@@ -17,9 +17,11 @@ use metagate::request::{Credentials, Graphql, Habits, PathReadings, RequestFacts
 #[allow(dead_code, reason = "what is only compared with a real container is used in servlet_paths.rs")]
 #[path = "../../tests/differential/servlet.rs"]
 pub mod servlet;
+mod http2;
 mod wire;
 pub mod world;
 
+pub use http2::http2_head;
 pub use wire::request_head;
 
 use world::{MAX_BYTES, NOW, PEER};
@@ -33,6 +35,7 @@ pub const TARGETS: &[Target] = &[
     ("key_set", key_set),
     ("claims", claims),
     ("request_head", request_head),
+    ("http2_head", http2_head),
     ("request_target", request_target),
     ("authorization", authorization),
     ("outbound_head", outbound_head),

@@ -119,3 +119,19 @@ pub(super) async fn first_bytes(body: &mut Incoming, patience: Duration) -> Resu
     };
     timeout(patience, reading).await.unwrap_or(Err(Denial::new(Reason::RequestTimeout)))
 }
+
+/// Whether a body ends without a byte, within that time. Over HTTP/2 its end may come in a frame of its own.
+pub(super) async fn is_empty(body: &mut Incoming, patience: Duration) -> bool {
+    let reading = async {
+        while !body.is_end_stream() {
+            match body.frame().await {
+                Some(Ok(frame)) if frame.data_ref().is_none_or(|data| data.is_empty()) => {}
+                // hyper takes RST_STREAM with NO_ERROR for an end.
+                Some(_) => return false,
+                None => return body.is_end_stream(),
+            }
+        }
+        true
+    };
+    timeout(patience, reading).await.unwrap_or(false)
+}

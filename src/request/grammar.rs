@@ -65,6 +65,28 @@ const fn has_control(word: u64) -> bool {
     below_blank | is_delete != 0
 }
 
+/// RFC 3986 section 3.3, and the quotes and braces that clients send as they are.
+pub(super) const fn is_path_octet(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>' | b'?' | b'\\' | b'`')
+}
+
+/// RFC 3986 section 3.4, and what clients send as it is.
+pub(super) const fn is_query_octet(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\\')
+}
+
+/// Why a target cannot have this octet.
+pub(super) const fn bad_target_octet(byte: u8) -> &'static str {
+    match byte {
+        b'#' => "target has a fragment",
+        b'\\' => "target has a backslash",
+        b' ' => "target has a blank",
+        _ if !byte.is_ascii() => "target is not ASCII",
+        _ if byte.is_ascii_control() => "target has a control character",
+        _ => "target has a character that must be percent-encoded",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,10 +9,10 @@ use http::Uri;
 
 use super::RequestFault;
 use super::framing::Framing;
-use super::grammar::{is_tchar, token_len, value_len};
+use super::grammar::{bad_target_octet, is_path_octet, is_query_octet, is_tchar, token_len, value_len};
 
 /// The longest method. The longest that is registered has 17 bytes.
-const MAX_METHOD: usize = 32;
+pub(super) const MAX_METHOD: usize = 32;
 /// The longest target (RFC 9110 section 4.1 recommends that 8000 bytes are supported).
 pub(super) const MAX_TARGET: usize = 8192;
 /// The longest field name.
@@ -231,12 +231,8 @@ impl HeadScanner {
                 Ok(())
             }
             Some(b' ') => self.target_ends(head),
-            Some(b'#') => bad("target has a fragment"),
-            Some(b'\\') => bad("target has a backslash"),
             Some(b'\r' | b'\n') => bad(REQUEST_LINE),
-            Some(byte) if !byte.is_ascii() => bad("target is not ASCII"),
-            Some(byte) if byte.is_ascii_control() => bad("target has a control character"),
-            Some(_) => bad("target has a character that must be percent-encoded"),
+            Some(byte) => bad(bad_target_octet(*byte)),
         }
     }
 
@@ -357,16 +353,6 @@ impl HeadScanner {
         };
         Ok(Head { len: self.at, framing, upgrades: self.upgrades && self.is_http_11 })
     }
-}
-
-/// RFC 3986 section 3.3, and the quotes and braces that clients send as they are.
-const fn is_path_octet(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>' | b'?' | b'\\' | b'`')
-}
-
-/// RFC 3986 section 3.4, and what clients send as it is.
-const fn is_query_octet(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\\')
 }
 
 /// RFC 9110 section 8.6, without leading zeros: another server might read octal.

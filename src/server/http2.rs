@@ -1,4 +1,7 @@
 //! One client connection that speaks HTTP/2.
+//!
+//! hyper does not see what the client sends, but what [`StrictHttp2`] makes of it: heads that pass the same
+//! checks as over HTTP/1, and a placeholder for each one that does not, which is answered here.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -15,12 +18,20 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
-use super::frame_budget::Budgeted;
 use super::worker::{ConnectionSettings, Times, WorkerContext};
 use crate::budget::{Charge, Connection};
-use crate::gateway::{Peer, UnreadHead};
-use crate::request::RequestFault;
+use crate::gateway::Peer;
 use crate::respond::ObservedBody;
+
+mod blocks;
+mod budget;
+mod frame;
+mod frames;
+mod refused;
+mod strict;
+
+use refused::RefusedHeads;
+use strict::StrictHttp2;
 
 /// For what runs to end once the client was told to go.
 const GOING_TIME: Duration = Duration::from_secs(10);
@@ -38,23 +49,24 @@ where
 {
     let streams = Arc::new(Streams::new(peer.account.clone()));
     let cell = context.serving.clone();
-    let (watched, header_count) = (streams.clone(), settings.header_count);
+    let refused = Arc::new(RefusedHeads::default());
+    let (watched, heads) = (streams.clone(), refused.clone());
     let peer = Arc::new(peer);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         // As it is now: the next request of a connection is judged by the configuration of its time.
         let serving = cell.load_full();
         let stream = watched.begin();
+        let unread = heads.take(request.uri().path());
         let peer = peer.clone();
         async move {
-            // hyper counts them over HTTP/1 alone.
-            let answer = match request.headers().len() > header_count {
-                true => Ok(serving.gateway.refuse_head(&peer, &too_large(&request), true)),
-                false => serving.gateway.serve(&serving.upstream, &peer, request).await,
+            let answer = match unread {
+                None => serving.gateway.serve(&serving.upstream, &peer, request).await,
+                Some(head) => Ok(serving.gateway.refuse_head(&peer, &head, true)),
             };
             answer.map(|answer| answer.map(|body| StreamBody::new(body, stream)))
         }
     });
-    let io = TokioIo::new(Budgeted::new(stream));
+    let io = TokioIo::new(StrictHttp2::new(stream, settings.intake.head, refused));
     let mut connection = pin!(settings.http2.serve_connection(io, service));
     let mut draining = false;
     // From when on it is closed if nothing moves: it was told to go.
@@ -90,11 +102,6 @@ where
             }
         }
     }
-}
-
-fn too_large(request: &hyper::Request<Incoming>) -> UnreadHead {
-    let (method, path) = (request.method().as_str(), request.uri().path());
-    UnreadHead::new(RequestFault::HeadTooLarge, method.as_bytes(), path.as_bytes())
 }
 
 /// The requests on one connection, as far as their client is waited for.

@@ -58,7 +58,6 @@ pub(super) struct ConnectionSettings {
     pub(super) http2: http2::Builder<TokioExecutor>,
     pub(super) speaks_http2: bool,
     pub(super) times: Times,
-    pub(super) header_count: usize,
 }
 
 /// Peers that may say who a connection comes from.
@@ -160,7 +159,6 @@ impl ConnectionSettings {
             },
             intake,
             proxies,
-            header_count: limits.header_count,
         }
     }
 }

@@ -32,6 +32,9 @@ pub enum RequestBody {
         progress: Arc<RequestProgress>,
         /// The most bytes it may have.
         limit: u64,
+        /// Over HTTP/2, what completes its Content-Length, until END_STREAM shows that it is all: more would
+        /// make the request malformed, and the backend must not take it for whole before.
+        last: Option<Bytes>,
     },
 }
 
@@ -193,7 +196,7 @@ impl Body for RequestBody {
     type Error = io::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let Self::Stream { ahead, incoming, progress, limit } = self.get_mut() else {
+        let Self::Stream { ahead, incoming, progress, limit, last } = self.get_mut() else {
             return Poll::Ready(None);
         };
         loop {
@@ -213,8 +216,15 @@ impl Body for RequestBody {
                             "request body is larger than allowed",
                         ))));
                     }
+                    if last.is_some() {
+                        // h2 lets only empty ones follow.
+                        continue;
+                    }
                     if ahead.ended || incoming.is_end_stream() {
                         progress.becomes(SENT);
+                    } else if incoming.is_http2() && incoming.size_hint().exact() == Some(0) {
+                        *last = Some(data);
+                        continue;
                     }
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
@@ -228,7 +238,7 @@ impl Body for RequestBody {
                 }
                 None => {
                     progress.becomes(SENT);
-                    return Poll::Ready(None);
+                    return Poll::Ready(last.take().map(|data| Ok(Frame::data(data))));
                 }
             }
         }
@@ -237,7 +247,9 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Stream { ahead, incoming, .. } => ahead.bytes.is_empty() && incoming.is_end_stream(),
+            Self::Stream { ahead, incoming, last, .. } => {
+                ahead.bytes.is_empty() && last.is_none() && incoming.is_end_stream()
+            }
         }
     }
 
@@ -245,8 +257,9 @@ impl Body for RequestBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             // The framing stays what it was: a length for what had one, chunks for what had none.
-            Self::Stream { ahead, incoming, .. } => {
-                let (rest, ahead) = (incoming.size_hint(), ahead.bytes.len() as u64);
+            Self::Stream { ahead, incoming, last, .. } => {
+                let last = last.as_ref().map_or(0, Bytes::len);
+                let (rest, ahead) = (incoming.size_hint(), (ahead.bytes.len() + last) as u64);
                 let mut hint = SizeHint::new();
                 if let Some(upper) = rest.upper() {
                     hint.set_upper(upper.saturating_add(ahead));

@@ -1,7 +1,10 @@
-//! Clients that speak HTTP/2: the good ones, and in two modules those that do not mean well.
+//! Clients that speak HTTP/2: the good ones, and in other modules those that do not mean well.
 
 mod floods;
 mod frames;
+mod hpack;
+mod octets;
+mod resets;
 
 use std::io::Read as _;
 use std::net::TcpStream;

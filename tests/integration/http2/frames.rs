@@ -142,11 +142,49 @@ fn heads_that_break_the_rules_go_nowhere() {
     assert!(stage.upstream.requests().is_empty(), "{:#?}", stage.upstream.requests());
     let good = frame(HEADERS, END_HEADERS | END_STREAM, 1, &head(&good(token)));
     assert_eq!(send(&stage, &good), Outcome::Answer(200), "the head that all of them were made from");
-    // `#` begins what is no part of a target; what is judged is what is forwarded.
-    let fragment = frame(HEADERS, END_HEADERS | END_STREAM, 1, &with(token, &[(":path", "/a#b")]));
-    if send(&stage, &fragment) == Outcome::Answer(200) {
-        assert_eq!(stage.upstream.requests().last().expect("a request").head.target(), "/a");
+}
+
+#[test]
+fn a_refused_head_is_answered_and_recorded_like_any() {
+    let stage = Stage::plain(|setup| setup);
+    let token = bearer(&Token::bot());
+    for (path, recorded) in [("#", "#"), ("/a#b", "/a#b"), ("?a", ""), ("/a?b#c", "/a"), ("/\\1", "/\\1")] {
+        let head = with(&token, &[(":path", path)]);
+        assert_eq!(
+            send(&stage, &frame(HEADERS, END_HEADERS | END_STREAM, 1, &head)),
+            Outcome::Answer(400),
+            "{path}"
+        );
+        let record = stage.gateway.audit_of(recorded);
+        assert_eq!((&record["status"], &record["method"]), (&400.into(), &"POST".into()), "{path}");
     }
+    for name in ["x\"y", "X-Upper", "x y"] {
+        let head = and(&token, &[(name, "x")]);
+        assert_eq!(
+            send(&stage, &frame(HEADERS, END_HEADERS | END_STREAM, 1, &head)),
+            Outcome::Answer(400),
+            "{name}"
+        );
+    }
+    assert!(stage.upstream.requests().is_empty(), "{:#?}", stage.upstream.requests());
+
+    // The body, the other streams and the connection go on.
+    let mut client = RawClient::connect(stage.gateway.proxy);
+    let refused = [
+        frame(HEADERS, END_HEADERS, 1, &with(&token, &[(":path", "/refused#")])),
+        frame(DATA, 0, 1, b"a body"),
+        frame(HEADERS, END_HEADERS, 3, &with(&token, &[(":path", "/also#refused"), (":method", "HEAD")])),
+        frame(HEADERS, END_HEADERS | END_STREAM, 5, &head(&good(&token))),
+    ];
+    client.send(refused.concat());
+    let answers: std::collections::HashMap<u32, Arrived> =
+        std::iter::from_fn(|| client.find(|arrived| arrived.kind == HEADERS))
+            .take(3)
+            .map(|arrived| (arrived.stream, arrived))
+            .collect();
+    assert_eq!([1, 3, 5].map(|stream| outcome(&answers[&stream])), [400, 400, 200].map(Outcome::Answer));
+    assert_eq!(answers[&3].flags & END_STREAM, END_STREAM, "the answer to HEAD has no body");
+    assert!(client.answers_ping());
 }
 
 #[test]
@@ -160,11 +198,49 @@ fn a_length_that_is_not_the_bodys_never_makes_a_whole_request() {
         let frames = [frame(HEADERS, END_HEADERS, 1, &head), frame(DATA, END_STREAM, 1, body)].concat();
         assert_eq!(send(&stage, &frames), Outcome::Error, "S27 {length}");
     }
+    // In pieces, between which the backend has all the time it wants.
+    for (length, pieces) in
+        [("0", &[&b""[..], b"x"][..]), ("5", &[b"hello", b"", b" world"]), ("5", &[b"he", b"llo", b"!"])]
+    {
+        let mut client = RawClient::connect(stage.gateway.proxy);
+        client.send(frame(HEADERS, END_HEADERS, 1, &and(&token, &[("content-length", length)])));
+        for piece in pieces {
+            assert!(client.answers_ping(), "{length}");
+            client.send(frame(DATA, 0, 1, piece));
+        }
+        let reset = client.find(|arrived| arrived.stream == 1).expect("a frame");
+        assert_eq!((reset.kind, reset.code()), (RST_STREAM, Some(1)), "S27 {length} in pieces: {reset:?}");
+    }
     let head = and(&token, &[("content-length", "5")]);
     let ended = frame(HEADERS, END_HEADERS | END_STREAM, 1, &head);
     assert_ne!(send(&stage, &ended), Outcome::Answer(200), "S27: there is no body");
     let whole = |request: &crate::support::stub::Received| request.complete;
     assert!(!stage.upstream.requests().iter().any(whole), "S27 {:#?}", stage.upstream.requests());
+}
+
+#[test]
+fn a_body_is_whole_when_its_stream_ends() {
+    let stage = Stage::plain(|setup| setup);
+    let token = bearer(&Token::bot());
+    for (length, body) in [("0", ""), ("5", "hello")] {
+        let mut client = RawClient::connect(stage.gateway.proxy);
+        let path = format!("/{length}");
+        let mut fields = good(&token);
+        fields[2].1.clone_from(&path);
+        fields.push(("content-length".to_owned(), length.to_owned()));
+        client.send(frame(HEADERS, END_HEADERS, 1, &head(&fields)));
+        if !body.is_empty() {
+            client.send(frame(DATA, 0, 1, body.as_bytes()));
+        }
+        assert!(client.answers_ping());
+        client.send(frame(DATA, 0, 1, b""));
+        client.send(frame(DATA, END_STREAM, 1, b""));
+        let answer = client.find(|arrived| arrived.kind == HEADERS).expect("an answer");
+        assert_eq!(outcome(&answer), Outcome::Answer(200), "{length}");
+        let request = stage.upstream.request_to(&path);
+        assert_eq!((request.body.as_slice(), request.complete), (body.as_bytes(), true));
+        assert_eq!(request.head.value("content-length"), Some(length));
+    }
 }
 
 #[test]

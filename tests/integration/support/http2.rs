@@ -100,17 +100,28 @@ impl RawClient {
 
     #[track_caller]
     pub fn with_settings(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
-        let socket = TcpStream::connect_timeout(&address, DEADLINE).expect("a connection");
-        socket.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
-        socket.set_write_timeout(Some(DEADLINE)).expect("a write timeout");
-        socket.set_nodelay(true).expect("no delay");
+        let mut client = Self::of(TcpStream::connect_timeout(&address, DEADLINE).expect("a connection"));
         let payload: Vec<u8> = settings
             .iter()
             .flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat())
             .collect();
-        let mut client = Self { socket };
         client.send([PREFACE, &frame(SETTINGS, 0, 0, &payload)].concat());
         client
+    }
+
+    /// Either side of a connection of which nothing was read or written.
+    #[track_caller]
+    pub fn of(socket: TcpStream) -> Self {
+        socket.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
+        socket.set_write_timeout(Some(DEADLINE)).expect("a write timeout");
+        socket.set_nodelay(true).expect("no delay");
+        Self { socket }
+    }
+
+    /// Reads so many bytes that are no frame.
+    #[track_caller]
+    pub fn skip(&mut self, count: usize) {
+        self.socket.read_exact(&mut vec![0; count]).expect("the bytes");
     }
 
     /// Whether all of it could be written.

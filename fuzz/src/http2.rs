@@ -1,0 +1,39 @@
+//! Field blocks of HTTP/2, and the heads that they make.
+
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Method};
+use metagate::request::{FieldList, HeadLimits, HpackDecoder, Http2Head, check_http2_trailers};
+
+const LIMITS: HeadLimits = HeadLimits { bytes: 8192, fields: 16 };
+
+/// Field blocks of one connection, each after an octet that says how long it is: what is decoded stays within
+/// its limit, an error is an error again, and a head that passes is what the `http` crate makes of it.
+pub fn http2_head(data: &[u8]) {
+    let mut decoder = HpackDecoder::new(512);
+    let mut rest = data;
+    while let Some((length, after)) = rest.split_first() {
+        let (block, after) = after.split_at(after.len().min(usize::from(*length)));
+        rest = after;
+        let (mut list, mut again) = (FieldList::new(LIMITS.bytes), FieldList::new(LIMITS.bytes));
+        let mut same = decoder.clone();
+        let decoded = decoder.decode(block, &mut list);
+        assert_eq!(same.decode(block, &mut again), decoded);
+        assert!(list.iter().eq(again.iter()));
+        let size: usize = list.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
+        assert!(size < LIMITS.bytes);
+        if decoded.is_err() {
+            return;
+        }
+        let _ = check_http2_trailers(&list, LIMITS);
+        let Ok(head) = Http2Head::read(&list, LIMITS, false) else { continue };
+        assert!(!list.is_too_large());
+        assert!(Method::from_bytes(head.method()).is_ok());
+        let path = PathAndQuery::try_from(head.path()).expect("a target");
+        assert_eq!(path.as_str().as_bytes(), head.path(), "nothing was cut off");
+        for (name, value) in list.iter().filter(|(name, _)| !name.starts_with(b":")) {
+            assert!(HeaderName::from_lowercase(name).is_ok());
+            assert!(HeaderValue::from_bytes(value).is_ok());
+            assert!(!name.contains(&b'"'));
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! HPACK decoding (RFC 7541): from the octets of a field block to a list of fields.
+//!
+//! 1. The decoder holds the connection's dynamic table and nothing else. A block must be decoded to
+//!    its end even when its head is refused, because later blocks refer to what it has added.
+//! 2. An error loses that state: it ends the connection (COMPRESSION_ERROR, RFC 9113 section 4.3).
+//! 3. The list has a limit. What exceeds it is decoded and dropped, so a block of references to one
+//!    large field costs no memory (section 7.3).
+//!
+//! It gives the octets as they were sent. What they may be is checked in
+//! [`super::http2_head`].
+
+mod huffman;
+mod table;
+
+use table::DynamicTable;
+
+/// What a field is counted with besides its octets (RFC 9113 section 10.5.1).
+const FIELD_OVERHEAD: usize = 32;
+/// Section 4.2: an encoder signals the smallest size since the last block, and the last one.
+const MAX_SIZE_UPDATES: usize = 2;
+/// No integer of a block needs more than 32 bits.
+const MAX_INTEGER_OCTETS: u32 = 5;
+
+/// Why a block cannot be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HpackError {
+    /// The block ends within a field.
+    #[error("a field block breaks off")]
+    Truncated,
+    /// An integer of more than 32 bits.
+    #[error("an integer of a field block is too large")]
+    Integer,
+    /// An index that neither table has.
+    #[error("a field block refers to a field that does not exist")]
+    Index,
+    /// Padding that is not the beginning of EOS, or EOS itself.
+    #[error("a string is not Huffman code")]
+    Huffman,
+    /// A table size that is above the limit, not at the beginning of a block or one too many.
+    #[error("a field block changes the size of the table where it must not")]
+    TableSize,
+}
+
+/// The fields of a block, in their order.
+#[derive(Debug)]
+pub struct FieldList {
+    octets: Vec<u8>,
+    /// Where each field's name and value end in `octets`.
+    ends: Vec<(usize, usize)>,
+    size: usize,
+    limit: usize,
+}
+
+impl FieldList {
+    /// An empty list. It takes fields while their octets, and 32 more for each, are fewer than `limit`.
+    pub fn new(limit: usize) -> Self {
+        Self { octets: Vec::new(), ends: Vec::new(), size: 0, limit }
+    }
+
+    /// Whether there were more fields than the list could take.
+    pub fn is_too_large(&self) -> bool {
+        self.size >= self.limit
+    }
+
+    /// The fields that it took: names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+        let begins = std::iter::once(0).chain(self.ends.iter().map(|(_, end)| *end));
+        begins.zip(&self.ends).map(|(begin, (middle, end))| {
+            let part = |from, to| self.octets.get(from..to).unwrap_or_default();
+            (part(begin, *middle), part(*middle, *end))
+        })
+    }
+
+    fn push(&mut self, name: &[u8], value: &[u8]) {
+        let size = name.len().saturating_add(value.len()).saturating_add(FIELD_OVERHEAD);
+        self.size = self.size.saturating_add(size);
+        if self.is_too_large() {
+            return;
+        }
+        self.octets.extend_from_slice(name);
+        let middle = self.octets.len();
+        self.octets.extend_from_slice(value);
+        self.ends.push((middle, self.octets.len()));
+    }
+}
+
+/// The decoder of one connection.
+#[derive(Clone, Debug)]
+pub struct HpackDecoder {
+    table: DynamicTable,
+    max_table_size: usize,
+}
+
+impl HpackDecoder {
+    /// A decoder whose peer was told this SETTINGS_HEADER_TABLE_SIZE.
+    pub fn new(max_table_size: usize) -> Self {
+        Self { table: DynamicTable::new(max_table_size), max_table_size }
+    }
+
+    /// Appends the fields of a whole block to `list`.
+    ///
+    /// # Errors
+    /// Why the block cannot be decoded. Nothing that follows on the connection can be then.
+    pub fn decode(&mut self, block: &[u8], list: &mut FieldList) -> Result<(), HpackError> {
+        let mut reader = Reader { rest: block };
+        let mut size_updates = 0;
+        let mut may_resize = true;
+        // One literal field, name and value.
+        let mut literal = Vec::new();
+        while let Some(first) = reader.rest.first() {
+            match first {
+                // Section 6.1: an indexed field.
+                0x80.. => {
+                    let index = reader.integer(7)?;
+                    let (name, value) = table::field(&self.table, index).ok_or(HpackError::Index)?;
+                    list.push(name, value);
+                }
+                // Section 6.2.1: a literal with incremental indexing.
+                0x40.. => {
+                    let name_len = self.literal(&mut reader, 6, &mut literal)?;
+                    push_literal(list, &literal, name_len);
+                    self.table.add(&literal, name_len);
+                }
+                // Section 6.3: a new size of the dynamic table.
+                0x20.. => {
+                    size_updates += 1;
+                    let size = reader.integer(5)?;
+                    if !may_resize || size_updates > MAX_SIZE_UPDATES || size > self.max_table_size {
+                        return Err(HpackError::TableSize);
+                    }
+                    self.table.resize(size);
+                    continue;
+                }
+                // Sections 6.2.2 and 6.2.3: a literal without indexing, or never indexed.
+                _ => {
+                    let name_len = self.literal(&mut reader, 4, &mut literal)?;
+                    push_literal(list, &literal, name_len);
+                }
+            }
+            may_resize = false;
+        }
+        Ok(())
+    }
+
+    /// Reads a literal field into `literal`. Returns the length of its name.
+    fn literal(
+        &self,
+        reader: &mut Reader<'_>,
+        prefix: u32,
+        literal: &mut Vec<u8>,
+    ) -> Result<usize, HpackError> {
+        literal.clear();
+        match reader.integer(prefix)? {
+            0 => reader.string(literal)?,
+            index => {
+                let (name, _) = table::field(&self.table, index).ok_or(HpackError::Index)?;
+                literal.extend_from_slice(name);
+            }
+        }
+        let name_len = literal.len();
+        reader.string(literal)?;
+        Ok(name_len)
+    }
+}
+
+fn push_literal(list: &mut FieldList, literal: &[u8], name_len: usize) {
+    let (name, value) = literal.split_at_checked(name_len).unwrap_or_default();
+    list.push(name, value);
+}
+
+struct Reader<'b> {
+    rest: &'b [u8],
+}
+
+impl Reader<'_> {
+    fn octet(&mut self) -> Result<u8, HpackError> {
+        let (first, rest) = self.rest.split_first().ok_or(HpackError::Truncated)?;
+        self.rest = rest;
+        Ok(*first)
+    }
+
+    /// Section 5.1: an integer whose first octet has a prefix of so many bits.
+    fn integer(&mut self, prefix: u32) -> Result<usize, HpackError> {
+        let mask = u64::from(u8::MAX >> (8 - prefix));
+        let mut value = u64::from(self.octet()?) & mask;
+        if value < mask {
+            return usize::try_from(value).map_err(|_| HpackError::Integer);
+        }
+        for shift in (0..MAX_INTEGER_OCTETS).map(|number| 7 * number) {
+            let octet = self.octet()?;
+            // At most 2^35: it fits.
+            value += u64::from(octet & 0x7f) << shift;
+            if octet & 0x80 == 0 {
+                let value = u32::try_from(value).map_err(|_| HpackError::Integer)?;
+                return usize::try_from(value).map_err(|_| HpackError::Integer);
+            }
+        }
+        Err(HpackError::Integer)
+    }
+
+    /// Section 5.2.
+    fn string(&mut self, into: &mut Vec<u8>) -> Result<(), HpackError> {
+        let is_huffman = self.rest.first().is_some_and(|first| first & 0x80 != 0);
+        let length = self.integer(7)?;
+        let (string, rest) = self.rest.split_at_checked(length).ok_or(HpackError::Truncated)?;
+        self.rest = rest;
+        if is_huffman {
+            return huffman::decode(string, into);
+        }
+        into.extend_from_slice(string);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

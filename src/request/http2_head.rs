@@ -1,0 +1,190 @@
+//! Strict reading of a request head over HTTP/2 (RFC 9113 section 8), from the octets that HPACK
+//! gives.
+//!
+//! What passes here is exactly what passes [`super::HeadScanner`] over HTTP/1: the same method, the same
+//! target, the same names, the same values. It must come before anything builds a URI from it: the
+//! `http` crate cuts a fragment off, and `:path: #` would be checked as `/`.
+//!
+//! Deliberately not here: which methods, hosts and paths are served. [`super::RequestFacts`] says that
+//! for every version of HTTP.
+
+use super::grammar::{bad_target_octet, is_path_octet, is_query_octet, token_len, value_len};
+use super::head::{MAX_METHOD, MAX_NAME, MAX_TARGET, plain_length};
+use super::hpack::FieldList;
+use super::{HeadLimits, RequestFault, authority};
+
+const fn bad<T>(why: &'static str) -> Result<T, RequestFault> {
+    Err(RequestFault::BadTarget(why))
+}
+
+/// The pseudo-fields of a request head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Http2Head<'l> {
+    method: Option<&'l [u8]>,
+    scheme: Option<&'l [u8]>,
+    authority: Option<&'l [u8]>,
+    path: Option<&'l [u8]>,
+    has_content_length: bool,
+    fields: usize,
+}
+
+impl<'l> Http2Head<'l> {
+    /// Reads a head. `ends` says whether END_STREAM was set: then there is no body.
+    ///
+    /// # Errors
+    /// Why the head is refused.
+    pub fn read(list: &'l FieldList, limits: HeadLimits, ends: bool) -> Result<Self, RequestFault> {
+        let mut head = Self::default();
+        for (name, value) in list.iter() {
+            match name.first() {
+                Some(b':') if head.fields > 0 => return bad("a pseudo-field comes after a field"),
+                Some(b':') => head.pseudo_field(name, value)?,
+                _ => head.field(name, value, limits, ends)?,
+            }
+        }
+        // The target is what is too long, if it is.
+        if list.is_too_large() && head.path().len() <= MAX_TARGET {
+            return Err(RequestFault::HeadTooLarge);
+        }
+        head.complete()
+    }
+
+    /// What can be said of a head that is refused.
+    pub fn of_refused(list: &'l FieldList) -> Self {
+        let value = |wanted: &[u8]| list.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+        Self { method: value(b":method"), path: value(b":path"), ..Self::default() }
+    }
+
+    /// `:method`; empty if there is none.
+    pub fn method(&self) -> &'l [u8] {
+        self.method.unwrap_or_default()
+    }
+
+    /// `:path`; empty if there is none.
+    pub fn path(&self) -> &'l [u8] {
+        self.path.unwrap_or_default()
+    }
+
+    /// Section 8.3: each at most once, and no other than these. `:protocol` is not offered (RFC 8441).
+    fn pseudo_field(&mut self, name: &[u8], value: &'l [u8]) -> Result<(), RequestFault> {
+        let own = match name {
+            b":method" => &mut self.method,
+            b":scheme" => &mut self.scheme,
+            b":authority" => &mut self.authority,
+            b":path" => &mut self.path,
+            _ => return bad("an unknown pseudo-field"),
+        };
+        if own.replace(value).is_some() { bad("a pseudo-field comes twice") } else { Ok(()) }
+    }
+
+    fn field(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        limits: HeadLimits,
+        ends: bool,
+    ) -> Result<(), RequestFault> {
+        if self.fields == limits.fields {
+            return Err(RequestFault::HeadTooLarge);
+        }
+        self.fields += 1;
+        check_field(name, value)?;
+        match name {
+            b"content-length" => match plain_length(value) {
+                Some(1..) if ends => bad("Content-Length without a body"),
+                Some(_) if !std::mem::replace(&mut self.has_content_length, true) => Ok(()),
+                _ => bad("Content-Length is not one plain number"),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// Section 8.3.1, and CONNECT (section 8.5), which has neither `:scheme` nor `:path`.
+    fn complete(self) -> Result<Self, RequestFault> {
+        check_method(self.method())?;
+        if let Some(own) = self.authority {
+            authority(own)?;
+        }
+        if self.method() == b"CONNECT" {
+            let whole = self.authority.is_some() && self.scheme.is_none() && self.path.is_none();
+            return if whole { Err(RequestFault::MethodNotAllowed) } else { bad("CONNECT is malformed") };
+        }
+        match self.scheme {
+            Some(b"http" | b"https") => {}
+            _ => return bad("scheme is neither http nor https"),
+        }
+        // The asterisk-form is only for OPTIONS.
+        if self.method() != b"OPTIONS" || self.path() != b"*" {
+            check_origin_form(self.path())?;
+        }
+        Ok(self)
+    }
+}
+
+/// Checks a list of trailers: fields, and nothing that a head alone may have (section 8.1).
+///
+/// # Errors
+/// Why they are refused.
+pub fn check_http2_trailers(list: &FieldList, limits: HeadLimits) -> Result<(), RequestFault> {
+    if list.is_too_large() || list.iter().count() > limits.fields {
+        return Err(RequestFault::HeadTooLarge);
+    }
+    list.iter().try_for_each(|(name, value)| check_field(name, value))
+}
+
+fn check_method(method: &[u8]) -> Result<(), RequestFault> {
+    match method.len() {
+        0 => bad("there is no method"),
+        len if len > MAX_METHOD => bad("method is too long"),
+        len if token_len(method) < len => bad("method is not a token"),
+        _ => Ok(()),
+    }
+}
+
+/// The same target as in the request line of HTTP/1 (RFC 9112 section 3.2.1).
+fn check_origin_form(target: &[u8]) -> Result<(), RequestFault> {
+    if target.len() > MAX_TARGET {
+        return Err(RequestFault::TargetTooLong);
+    }
+    if target.first() != Some(&b'/') {
+        return bad("there is no path that begins with a slash");
+    }
+    let path_end = target.iter().position(|byte| *byte == b'?').unwrap_or(target.len());
+    let (path, query) = target.split_at_checked(path_end).unwrap_or_default();
+    let query = query.get(1..).unwrap_or_default();
+    let wrong = path
+        .iter()
+        .find(|byte| !is_path_octet(**byte))
+        .or_else(|| query.iter().find(|byte| !is_query_octet(**byte)));
+    wrong.map_or(Ok(()), |byte| bad(bad_target_octet(*byte)))
+}
+
+/// Sections 8.2.1 and 8.2.2.
+fn check_field(name: &[u8], value: &[u8]) -> Result<(), RequestFault> {
+    if name.len() > MAX_NAME {
+        return Err(RequestFault::HeadTooLarge);
+    }
+    if name.is_empty() || token_len(name) < name.len() {
+        return bad("a field name is not a token");
+    }
+    if name.iter().any(u8::is_ascii_uppercase) {
+        return bad("a field name is not in lower case");
+    }
+    if value_len(value) < value.len() {
+        return bad("a field value has a control character");
+    }
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    if is_blank(value.first()) || is_blank(value.last()) {
+        return bad("a field value begins or ends with white space");
+    }
+    match name {
+        b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding" | b"upgrade" => {
+            bad("a field that HTTP/2 does not have")
+        }
+        b"te" if value != b"trailers" => bad("TE is not trailers"),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,275 @@
+//! What a client may do on one connection that costs it nothing (RFC 9113 section 10.5).
+//!
+//! [`FrameBudget`] is for frames. h2 answers SETTINGS and PING, and reads PRIORITY, WINDOW_UPDATE and what
+//! it does not know, for as long as they come. Each such frame takes one from the budget; requests and
+//! bytes of bodies, in both directions, put into it, and so does time.
+//!
+//! [`ResetBudget`] is for requests that end in a reset by the client's doing: it sends RST_STREAM before
+//! the response has ended, or breaks a rule so that we send it. Such a request may already have cost a
+//! connection to the backend. Each takes one from a budget of 200; every fourth response that ends puts one
+//! back, and so does a fifth of a second. A browser that cancels queries while somebody types stays far from
+//! it: it would have to cancel five a second for as long as it runs, after 200 at once.
+//!
+//! An empty budget ends the connection.
+
+use tokio::time::Instant;
+
+use super::frame::{
+    CONTINUATION, DATA, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, FrameHead, HEADERS, PROTOCOL_ERROR,
+    STREAM_CLOSED,
+};
+
+/// Frames that a client may send for nothing, at once and per second.
+const BURST: i64 = 10_000;
+const PER_SECOND: i64 = 200;
+/// What a request is good for: a PRIORITY, a WINDOW_UPDATE, a RST_STREAM, and some.
+const PER_REQUEST: i64 = 8;
+/// A WINDOW_UPDATE or a CONTINUATION for so many bytes is a small one.
+const BYTES_PER_FRAME: usize = 256;
+
+/// Requests that may end in a reset, at once and per second.
+const RESETS: i64 = 200;
+const RESETS_PER_SECOND: i64 = 5;
+/// So many responses that ended are good for one more.
+const RESPONSES_PER_RESET: u32 = 4;
+/// h2 has far fewer streams open. If they are not, something is wrong.
+const MAX_OPEN: usize = 16_384;
+
+/// A number that goes down, and up again with time.
+#[derive(Debug)]
+struct Budget {
+    left: i64,
+    refilled: Instant,
+    burst: i64,
+    per_second: i64,
+}
+
+impl Budget {
+    fn new(burst: i64, per_second: i64) -> Self {
+        Self { left: burst, refilled: Instant::now(), burst, per_second }
+    }
+
+    fn spend(&mut self) {
+        self.left -= 1;
+    }
+
+    fn earn(&mut self, count: i64) {
+        self.left = self.left.saturating_add(count).min(self.burst);
+    }
+
+    /// Whether there is something left. The clock is read only when there is not.
+    fn has_some(&mut self) -> bool {
+        self.left > 0 || self.refill()
+    }
+
+    fn refill(&mut self) -> bool {
+        let secs = i64::try_from(self.refilled.elapsed().as_secs()).unwrap_or(i64::MAX);
+        if secs > 0 {
+            self.refilled = Instant::now();
+            self.earn(secs.saturating_mul(self.per_second));
+        }
+        self.left > 0
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct FrameBudget {
+    budget: Budget,
+    /// Bytes that have not made a whole frame yet.
+    bytes: usize,
+}
+
+impl FrameBudget {
+    pub(super) fn new() -> Self {
+        Self { budget: Budget::new(BURST, PER_SECOND), bytes: 0 }
+    }
+
+    /// Records a frame of the client, and says whether it may go on.
+    pub(super) fn received(&mut self, frame: FrameHead) -> bool {
+        match frame.kind {
+            HEADERS => self.budget.earn(PER_REQUEST),
+            DATA if frame.length > 0 => self.carried(frame.length),
+            // h2 counts these.
+            DATA => {}
+            // Its octets have a limit of their own.
+            CONTINUATION if frame.length >= BYTES_PER_FRAME => {}
+            _ => self.budget.spend(),
+        }
+        self.budget.has_some()
+    }
+
+    /// Bytes of bodies, in both directions. A response to SETTINGS or PING is a small part of a frame's
+    /// worth, and buys no other.
+    pub(super) fn carried(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.budget.earn(i64::try_from(self.bytes / BYTES_PER_FRAME).unwrap_or(i64::MAX));
+        self.bytes %= BYTES_PER_FRAME;
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct ResetBudget {
+    budget: Budget,
+    responses: u32,
+    /// Streams whose response has not ended, in ascending order.
+    open: Vec<u32>,
+}
+
+impl ResetBudget {
+    pub(super) fn new() -> Self {
+        Self { budget: Budget::new(RESETS, RESETS_PER_SECOND), responses: 0, open: Vec::new() }
+    }
+
+    /// A request was passed on. The numbers of streams go up.
+    pub(super) fn opened(&mut self, stream: u32) -> bool {
+        self.open.push(stream);
+        self.open.len() <= MAX_OPEN
+    }
+
+    /// A frame of ours ended a response.
+    pub(super) fn responded(&mut self, stream: u32) {
+        if self.close(stream) {
+            self.responses += 1;
+            if self.responses == RESPONSES_PER_RESET {
+                self.responses = 0;
+                self.budget.earn(1);
+            }
+        }
+    }
+
+    /// The client reset a stream. Says whether it may go on.
+    pub(super) fn reset_by_client(&mut self, stream: u32) -> bool {
+        if self.close(stream) {
+            self.budget.spend();
+        }
+        self.budget.has_some()
+    }
+
+    /// We reset a stream. Says whether the client may go on.
+    pub(super) fn reset_by_us(&mut self, stream: u32, code: u32) -> bool {
+        self.close(stream);
+        if matches!(code, PROTOCOL_ERROR | FLOW_CONTROL_ERROR | STREAM_CLOSED | FRAME_SIZE_ERROR) {
+            self.budget.spend();
+        }
+        self.budget.has_some()
+    }
+
+    /// Whether a response is still to end on this stream.
+    pub(super) fn is_open(&self, stream: u32) -> bool {
+        self.open.binary_search(&stream).is_ok()
+    }
+
+    /// Whether it was open.
+    fn close(&mut self, stream: u32) -> bool {
+        let found = self.open.binary_search(&stream);
+        if let Ok(at) = found {
+            self.open.remove(at);
+        }
+        found.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::time::advance;
+
+    fn frame(kind: u8, length: usize) -> FrameHead {
+        FrameHead { length, kind, flags: 0, stream: 1 }
+    }
+
+    /// How many of these frames are taken before the end.
+    fn taken(budget: &mut FrameBudget, frame: FrameHead) -> usize {
+        (0..100_000).find(|_| !budget.received(frame)).unwrap_or(usize::MAX)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn frames_for_nothing_use_it_up() {
+        for (kind, length) in [(0x4, 0), (0x6, 8), (0x2, 5), (0x8, 4), (0xf0, 100), (CONTINUATION, 1)] {
+            let count = taken(&mut FrameBudget::new(), frame(kind, length));
+            assert_eq!(count, BURST as usize - 1, "kind {kind}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_and_requests_and_time_put_into_it() {
+        let window_update = frame(0x8, 4);
+        let mut download = FrameBudget::new();
+        for _ in 0..50_000 {
+            download.carried(2 * BYTES_PER_FRAME);
+            assert!(download.received(window_update) && download.received(window_update));
+        }
+        let mut requests = FrameBudget::new();
+        let request = [frame(HEADERS, 30), frame(0x2, 5), window_update, frame(0x3, 4)];
+        assert!((0..50_000).all(|_| request.iter().all(|frame| requests.received(*frame))));
+        let mut upload = FrameBudget::new();
+        let body = [frame(DATA, 512), window_update];
+        assert!((0..50_000).all(|_| body.iter().all(|frame| upload.received(*frame))));
+
+        let mut slow = FrameBudget::new();
+        assert!(taken(&mut slow, window_update) < usize::MAX);
+        advance(Duration::from_secs(2)).await;
+        assert_eq!(taken(&mut slow, window_update), 2 * PER_SECOND as usize - 1);
+        // What is saved up has a bound.
+        advance(Duration::from_secs(86_400)).await;
+        assert!(taken(&mut slow, window_update) <= BURST as usize);
+    }
+
+    /// How many requests the client may reset, one after the other.
+    fn resets(budget: &mut ResetBudget) -> i64 {
+        let reset = |number: &i64| {
+            let stream = *number as u32;
+            budget.opened(stream) && budget.reset_by_client(stream)
+        };
+        (0..100_000).take_while(reset).count() as i64
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn resets_use_theirs_up_whoever_sends_them() {
+        assert_eq!(resets(&mut ResetBudget::new()), RESETS - 1);
+        for code in [PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED] {
+            let mut budget = ResetBudget::new();
+            let count = (0..100_000).take_while(|stream| budget.reset_by_us(*stream, code)).count();
+            assert_eq!(count as i64, RESETS - 1, "code {code}");
+        }
+        // NO_ERROR after an early response, a fault of the backend, a stream beyond the limit.
+        for code in [0, 2, 7, 8] {
+            let mut budget = ResetBudget::new();
+            assert!((0..100_000).all(|stream| budget.reset_by_us(stream, code)), "code {code}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reset_after_the_response_costs_nothing() {
+        let mut budget = ResetBudget::new();
+        for stream in 0..100_000 {
+            budget.opened(stream);
+            budget.responded(stream);
+            assert!(budget.reset_by_client(stream));
+        }
+        assert!(budget.open.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn responses_and_time_put_resets_back() {
+        // One in five is cancelled, for ever.
+        let mut budget = ResetBudget::new();
+        for stream in 0..100_000 {
+            budget.opened(stream);
+            if stream % 5 == 0 {
+                assert!(budget.reset_by_client(stream), "{stream}");
+            } else {
+                budget.responded(stream);
+            }
+        }
+        let mut budget = ResetBudget::new();
+        resets(&mut budget);
+        advance(Duration::from_secs(2)).await;
+        assert_eq!(resets(&mut budget), 2 * RESETS_PER_SECOND - 1);
+        advance(Duration::from_secs(86_400)).await;
+        assert!(resets(&mut budget) <= RESETS, "what is saved up has a bound");
+    }
+}

@@ -1,0 +1,335 @@
+use super::*;
+use crate::request::{FieldList, HpackDecoder};
+use crate::server::http2::frame::{
+    COMPRESSION_ERROR, END_HEADERS, ENHANCE_YOUR_CALM, FRAME_SIZE_ERROR, PADDED, PING, PRIORITY,
+    PRIORITY_FLAG, PROTOCOL_ERROR, SETTINGS, WINDOW_UPDATE,
+};
+
+const LIMITS: HeadLimits = HeadLimits { bytes: 32 * 1024, fields: 100 };
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let [.., high, middle, low] = payload.len().to_be_bytes();
+    [&[high, middle, low, kind, flags][..], &stream.to_be_bytes(), payload].concat()
+}
+
+fn literals(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            assert!(text.len() < 127);
+            block.push(text.len() as u8);
+            block.extend(text.bytes());
+        }
+    }
+    block
+}
+
+fn head(path: &str) -> Vec<u8> {
+    literals(&[(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "a.test")])
+}
+
+/// What h2 reads when the client's octets come in pieces of this size, and how it ends.
+fn read(octets: &[u8], piece: usize) -> (Vec<u8>, Frames) {
+    let mut frames = Frames::new(LIMITS, Arc::default());
+    let mut seen = Vec::new();
+    for part in [PREFACE, octets].concat().chunks(piece) {
+        let in_place = frames.receive(part);
+        seen.extend(&part[..in_place]);
+        while !frames.ready().is_empty() {
+            seen.extend(std::mem::take(frames.ready()));
+        }
+    }
+    (seen[PREFACE.len().min(seen.len())..].to_vec(), frames)
+}
+
+/// The frames of these octets.
+fn split(mut octets: &[u8]) -> Vec<(FrameHead, Vec<u8>)> {
+    let mut found = Vec::new();
+    while let Some((head, rest)) = octets.split_first_chunk::<HEAD_BYTES>() {
+        let head = FrameHead::parse(*head);
+        let (payload, rest) = rest.split_at(head.length);
+        found.push((head, payload.to_vec()));
+        octets = rest;
+    }
+    assert!(octets.is_empty());
+    found
+}
+
+fn fields(block: &[u8]) -> Vec<(String, String)> {
+    let mut list = FieldList::new(1 << 20);
+    // Without a dynamic table: what h2 gets refers to nothing.
+    HpackDecoder::new(0).decode(block, &mut list).expect("good");
+    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    list.iter().map(|(name, value)| (text(name), text(value))).collect()
+}
+
+/// What h2 reads, however the octets are cut; there is no error.
+#[track_caller]
+fn passed(octets: &[u8]) -> Vec<(FrameHead, Vec<u8>)> {
+    let (whole, frames) = read(octets, usize::MAX);
+    assert_eq!(frames.error(), None);
+    for piece in [1, 7, 9, 10, 100] {
+        assert_eq!(read(octets, piece).0, whole, "in pieces of {piece}");
+    }
+    split(&whole)
+}
+
+#[track_caller]
+fn error(octets: &[u8]) -> u32 {
+    let (_, frames) = read(octets, usize::MAX);
+    let error = frames.error().expect("an error");
+    assert_eq!(read(octets, 1).1.error(), Some(error));
+    let goodbye = split(&frames.goodbye().expect("between two frames"));
+    assert_eq!((goodbye[0].0.kind, goodbye[0].1[4..].to_vec()), (GOAWAY, error.code.to_be_bytes().to_vec()));
+    error.code
+}
+
+#[test]
+fn other_frames_go_on_as_they_are() {
+    let octets = [
+        frame(0x4, 0, 0, &[]),
+        frame(PING, 0, 0, &[7; 8]),
+        frame(DATA, END_STREAM, 1, &[b'x'; 1000]),
+        frame(0xf0, 0xff, 9, &[1, 2, 3]),
+    ]
+    .concat();
+    for piece in [1, 8, 9, 10, 500, 5000] {
+        assert_eq!(read(&octets, piece).0, octets, "in pieces of {piece}");
+    }
+    let mut frames = Frames::new(LIMITS, Arc::default());
+    assert_eq!(frames.receive(&[PREFACE, &octets].concat()), PREFACE.len() + octets.len(), "not copied");
+    assert_eq!(frames.data(), 1000);
+}
+
+#[test]
+fn a_head_becomes_literals_wherever_its_fields_come_from() {
+    // Indexed, added to the table, and from there.
+    let block =
+        [&[0x82, 0x86, 0x44][..], &[2, b'/', b'x'], &[0x41, 1, b'a', 0x40, 1, b'k', 1, b'v', 0xbe]].concat();
+    let octets = [
+        frame(HEADERS, END_HEADERS | END_STREAM, 1, &block),
+        frame(HEADERS, END_HEADERS, 3, &[0x82, 0x86, 0xc0, 0xbf, 0xbe]),
+        frame(PING, 0, 0, &[0; 8]),
+    ];
+    let frames = passed(&octets.concat());
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let common =
+        [pair(":method", "GET"), pair(":scheme", "http"), pair(":path", "/x"), pair(":authority", "a")];
+    assert_eq!(fields(&frames[0].1), [&common[..], &[pair("k", "v"), pair("k", "v")]].concat());
+    assert_eq!(fields(&frames[1].1), [&common[..], &[pair("k", "v")]].concat());
+    let kinds: Vec<_> = frames.iter().map(|(head, _)| (head.kind, head.flags, head.stream)).collect();
+    let ended = END_HEADERS | END_STREAM;
+    assert_eq!(kinds, [(HEADERS, ended, 1), (HEADERS, END_HEADERS, 3), (PING, 0, 0)]);
+}
+
+#[test]
+fn padding_priority_and_continuation_are_undone() {
+    let block = head("/x");
+    let whole = passed(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &block));
+    let padded = [&[3, 0, 0, 0, 9, 16][..], &block, &[0; 3]].concat();
+    let flags = END_HEADERS | END_STREAM | PADDED | PRIORITY_FLAG;
+    assert_eq!(passed(&frame(HEADERS, flags, 1, &padded)), whole);
+    let (one, other) = block.split_at(20);
+    let pieces = [
+        frame(HEADERS, END_STREAM, 1, one),
+        frame(CONTINUATION, 0, 1, &[]),
+        frame(CONTINUATION, END_HEADERS, 1, other),
+    ];
+    assert_eq!(passed(&pieces.concat()), whole);
+    // One octet a frame: h2 alone would take it for a flood.
+    let mut pieces = frame(HEADERS, END_STREAM, 1, &[]);
+    block.iter().for_each(|octet| pieces.extend(frame(CONTINUATION, 0, 1, &[*octet])));
+    pieces.extend(frame(CONTINUATION, END_HEADERS, 1, &[]));
+    assert_eq!(passed(&pieces), whole);
+}
+
+#[test]
+fn a_large_head_goes_on_in_frames_that_h2_takes() {
+    let value = "v".repeat(124);
+    let many: Vec<(String, &str)> =
+        (0..95).map(|number| (format!("x-{number}-{value}"), value.as_str())).collect();
+    let mut block = head("/x");
+    many.iter().for_each(|(name, value)| {
+        block.push(0);
+        block.extend([127, (name.len() - 127) as u8]);
+        block.extend(name.bytes());
+        block.push(value.len() as u8);
+        block.extend(value.bytes());
+    });
+    let (one, other) = block.split_at(10_000);
+    let octets = [frame(HEADERS, 0, 1, one), frame(CONTINUATION, END_HEADERS, 1, other)].concat();
+    let frames = passed(&octets);
+    assert_eq!(
+        frames.iter().map(|(head, _)| (head.kind, head.flags)).collect::<Vec<_>>(),
+        [(HEADERS, 0), (CONTINUATION, END_HEADERS)]
+    );
+    assert!(frames.iter().all(|(head, _)| head.length <= frame::MAX_FRAME));
+    let block: Vec<u8> = frames.into_iter().flat_map(|(_, payload)| payload).collect();
+    assert_eq!(fields(&block).len(), 99);
+}
+
+#[test]
+fn a_placeholder_stands_for_a_refused_head() {
+    for (stream, block, flags, method) in [
+        (1, head("#"), END_STREAM, "GET"),
+        (5, literals(&[(":method", "HEAD"), (":scheme", "http"), (":path", "/a#b")]), 0, "HEAD"),
+        (7, literals(&[]), END_STREAM, "GET"),
+        (9, literals(&[(":path", "/\\11")]), END_STREAM, "GET"),
+    ] {
+        let frames = passed(&frame(HEADERS, flags | END_HEADERS, stream, &block));
+        let [(head, block)] = &frames[..] else { panic!("{frames:?}") };
+        assert_eq!((head.flags, head.stream), (flags | END_HEADERS, stream));
+        let placeholder = [(":method", method), (":scheme", "http"), (":path", &format!("/\\{stream}"))];
+        assert_eq!(fields(block), placeholder.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+}
+
+#[test]
+fn trailers_go_on_or_end_their_stream() {
+    let begun = frame(HEADERS, END_HEADERS, 1, &head("/x"));
+    let trailers = |fields: &[(&str, &str)]| {
+        let frames =
+            passed(&[&begun[..], &frame(HEADERS, END_HEADERS | END_STREAM, 1, &literals(fields))].concat());
+        self::fields(&frames[1].1)
+    };
+    assert_eq!(trailers(&[("x-sum", "7")]), [("x-sum".to_owned(), "7".to_owned())]);
+    // h2 takes this for malformed.
+    let malformed = [("connection".to_owned(), "close".to_owned())];
+    for wrong in [(":path", "/"), ("X", "y"), ("x\"", "y"), ("x", "a\nb")] {
+        assert_eq!(trailers(&[wrong]), malformed, "{wrong:?}");
+    }
+    let itself = [&[0, 0, 0, 1, 16][..], &head("/x")].concat();
+    let frames = passed(&frame(HEADERS, END_HEADERS | PRIORITY_FLAG, 1, &itself));
+    assert_eq!(fields(&frames[0].1), malformed, "a stream that depends on itself");
+}
+
+#[test]
+fn what_breaks_the_rules_of_frames_ends_the_connection() {
+    let block = head("/x");
+    let begun = frame(HEADERS, 0, 1, &block);
+    let with = |next: Vec<u8>| [&begun[..], &next].concat();
+    for (octets, code) in [
+        (frame(HEADERS, END_HEADERS, 0, &block), PROTOCOL_ERROR),
+        (frame(CONTINUATION, END_HEADERS, 1, &block), PROTOCOL_ERROR),
+        (with(frame(CONTINUATION, END_HEADERS, 3, &[])), PROTOCOL_ERROR),
+        (with(frame(DATA, 0, 1, b"x")), PROTOCOL_ERROR),
+        (with(frame(HEADERS, END_HEADERS, 3, &block)), PROTOCOL_ERROR),
+        (with(frame(PRIORITY, 0, 1, &[0; 5])), PROTOCOL_ERROR),
+        (frame(PUSH_PROMISE, END_HEADERS, 1, &[0, 0, 0, 2]), PROTOCOL_ERROR),
+        (frame(HEADERS, END_HEADERS | PADDED, 1, &[9, 0, 0]), PROTOCOL_ERROR),
+        (frame(HEADERS, END_HEADERS | PADDED, 1, &[]), FRAME_SIZE_ERROR),
+        (frame(HEADERS, END_HEADERS | PRIORITY_FLAG, 1, &[0; 4]), FRAME_SIZE_ERROR),
+        (frame(HEADERS, END_HEADERS, 1, &[0; 16_385]), FRAME_SIZE_ERROR),
+        (frame(DATA, 0, 1, &[0; 16_385]), FRAME_SIZE_ERROR),
+        (frame(PRIORITY, 0, 1, &[0; 4]), FRAME_SIZE_ERROR),
+        (frame(RST_STREAM, 0, 1, &[0; 5]), FRAME_SIZE_ERROR),
+        (frame(SETTINGS, 0, 0, &[0; 5]), FRAME_SIZE_ERROR),
+        (frame(SETTINGS, 1, 0, &[0; 6]), FRAME_SIZE_ERROR),
+        (frame(PING, 0, 0, &[0; 7]), FRAME_SIZE_ERROR),
+        (frame(GOAWAY, 0, 0, &[0; 7]), FRAME_SIZE_ERROR),
+        (frame(WINDOW_UPDATE, 0, 1, &[0; 3]), FRAME_SIZE_ERROR),
+        (frame(HEADERS, END_HEADERS, 1, &[0x80]), COMPRESSION_ERROR),
+        (with(frame(CONTINUATION, END_HEADERS, 1, &[0xbe])), COMPRESSION_ERROR),
+    ] {
+        assert_eq!(error(&octets), code, "{:x?}", &octets[..octets.len().min(40)]);
+    }
+}
+
+/// A block of so many octets, in frames as large as they may be.
+fn large(stream: u32, length: usize) -> Vec<u8> {
+    let mut octets = frame(HEADERS, END_STREAM, stream, &head("/large"));
+    let field = [&[0, 1, b'x', 127, 0xad, 0x7e][..], &[b'y'; 16_300]].concat();
+    for _ in 0..length / field.len() {
+        octets.extend(frame(CONTINUATION, 0, stream, &field));
+    }
+    octets.extend(frame(CONTINUATION, END_HEADERS, stream, &[]));
+    octets
+}
+
+#[test]
+fn a_head_that_is_too_large_is_refused_and_much_too_large_ends_the_connection() {
+    let refused = passed(&large(1, LIMITS.bytes));
+    assert_eq!(fields(&refused[0].1)[2].1, "/\\1");
+    // Its rest was not kept, so nothing that follows can be decoded.
+    let beyond = large(1, 3 * LIMITS.bytes);
+    let (seen, frames) = read(&beyond, 1000);
+    assert_eq!((fields(&split(&seen)[0].1)[2].1.as_str(), frames.error()), ("/\\1", None));
+    let next = frame(HEADERS, END_HEADERS, 3, &head("/x"));
+    assert_eq!(error(&[&beyond[..], &next].concat()), ENHANCE_YOUR_CALM);
+    assert_eq!(error(&large(1, 5 * LIMITS.bytes)), ENHANCE_YOUR_CALM);
+    // What is held has the bound of a head and of a frame.
+    let mut frames = Frames::new(LIMITS, Arc::default());
+    frames.receive(PREFACE);
+    for piece in beyond.chunks(999) {
+        frames.receive(piece);
+        assert!(frames.held() <= 2 * LIMITS.bytes + frame::MAX_FRAME, "{}", frames.held());
+    }
+    frames.ready().clear();
+    assert_eq!(frames.held(), 0);
+}
+
+#[test]
+fn resets_are_counted_in_both_directions_however_they_are_cut() {
+    let request = |stream: u32| frame(HEADERS, END_HEADERS, stream, &head("/x"));
+    for piece in [1, 5, 13, 100] {
+        let mut frames = Frames::new(LIMITS, Arc::default());
+        frames.receive(PREFACE);
+        let mut count = 0;
+        while frames.error().is_none() && count < 1000 {
+            count += 1;
+            frames.receive(&request(2 * count + 1));
+            let reset = frame(RST_STREAM, 0, 2 * count + 1, &PROTOCOL_ERROR.to_be_bytes());
+            reset.chunks(piece).for_each(|part| frames.sent(part));
+        }
+        assert_eq!((count, frames.error()), (200, Some(TOO_MANY_RESETS)), "in pieces of {piece}");
+        assert!(frames.goodbye().is_some());
+    }
+    // Responses that have ended are not cancelled.
+    let mut frames = Frames::new(LIMITS, Arc::default());
+    frames.receive(PREFACE);
+    for stream in (1..2001).step_by(2) {
+        frames.receive(&request(stream));
+        frames.sent(&frame(HEADERS, END_HEADERS, stream, b"\x88"));
+        frames.sent(&frame(DATA, END_STREAM, stream, b"ok"));
+        frames.receive(&frame(RST_STREAM, 0, stream, &[0; 4]));
+        assert_eq!(frames.error(), None);
+    }
+}
+
+#[test]
+fn nothing_is_said_in_the_middle_of_a_frame() {
+    let mut frames = Frames::new(LIMITS, Arc::default());
+    frames.receive(&[PREFACE, &frame(CONTINUATION, 0, 1, &[])].concat());
+    let response = frame(DATA, 0, 1, b"hello");
+    for cut in 1..response.len() {
+        frames.sent(&response[..cut]);
+        assert!(frames.goodbye().is_none(), "{cut}");
+        frames.sent(&response[cut..]);
+        assert!(frames.goodbye().is_some());
+    }
+}
+
+#[test]
+fn small_heads_that_become_large_wait_for_h2() {
+    // A field of 4,000 octets in the table, and requests that refer to it eight times each.
+    let value = [&[0x40, 1, b'x', 127, 0xa1, 0x1e][..], &[b'y'; 4000]].concat();
+    let first = frame(HEADERS, END_HEADERS, 1, &[&head("/x")[..], &value].concat());
+    let block = [&head("/x")[..], &[0xbe; 7]].concat();
+    let rest: Vec<u8> =
+        (1..200).flat_map(|number| frame(HEADERS, END_HEADERS, 2 * number + 1, &block)).collect();
+    let octets = [PREFACE, &first, &rest].concat();
+    let mut frames = Frames::new(LIMITS, Arc::default());
+    let mut seen = octets[..frames.receive(&octets)].to_vec();
+    let mut steps = 0;
+    while !frames.ready().is_empty() {
+        let ready = std::mem::take(frames.ready());
+        assert!(ready.len() <= MAX_READY + 2 * LIMITS.bytes, "{}", ready.len());
+        seen.extend(ready);
+        steps += 1;
+    }
+    assert!(steps > 100, "{steps}");
+    assert_eq!(frames.error(), None);
+    let heads = split(&seen[PREFACE.len()..]);
+    assert_eq!(heads.iter().filter(|(head, _)| head.kind == HEADERS).count(), 200);
+}

@@ -1,0 +1,201 @@
+//! Every octet in every part of a head: what the backend reads is what the client sent, octet for octet, or
+//! nothing.
+
+use std::collections::HashMap;
+
+use crate::support::http2::{END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, RawClient, frame};
+use crate::support::message::Head;
+use crate::support::stage::Stage;
+use crate::support::token::{Token, bearer};
+
+const PLACES: usize = 3;
+const PARTS: [Part; 6] =
+    [Part::Method, Part::Path, Part::Query, Part::Authority, Part::FieldName, Part::FieldValue];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Method,
+    Path,
+    Query,
+    Authority,
+    FieldName,
+    FieldValue,
+}
+
+/// A head with one octet put into one of its parts.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    part: Part,
+    octet: u8,
+    /// In front, in the middle or at the end.
+    place: usize,
+    /// The first segment of the path.
+    id: usize,
+}
+
+impl Case {
+    fn with(self, part: Part, text: &str) -> Vec<u8> {
+        if part != self.part {
+            return text.as_bytes().to_vec();
+        }
+        let at = [0, text.len() / 2, text.len()][self.place];
+        [&text.as_bytes()[..at], &[self.octet], &text.as_bytes()[at..]].concat()
+    }
+
+    fn method(self) -> Vec<u8> {
+        self.with(Part::Method, "GET")
+    }
+
+    fn target(self) -> Vec<u8> {
+        let id = self.id;
+        let path = self.with(Part::Path, "path");
+        [format!("/{id}/").as_bytes(), &path, b"?", &self.with(Part::Query, "query")].concat()
+    }
+
+    fn head(self, token: &str) -> Vec<u8> {
+        literals(&[
+            (b":method", &self.method()),
+            (b":scheme", b"http"),
+            (b":path", &self.target()),
+            (b":authority", &self.with(Part::Authority, "gateway")),
+            (b"authorization", token.as_bytes()),
+            (&self.with(Part::FieldName, "x-name"), &self.with(Part::FieldValue, "value")),
+        ])
+    }
+
+    /// Whether the head is well-formed. If it is not, it is answered 400.
+    fn is_good(self) -> bool {
+        let (octet, inside) = (self.octet, self.place == 1);
+        let tchar = octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
+        match self.part {
+            Part::Method => tchar,
+            // A per cent sign that begins no escape is ambiguous.
+            Part::Path => octet.is_ascii_graphic() && !b"#<>\\`%".contains(&octet),
+            Part::Query => octet.is_ascii_graphic() && !b"\"#<>\\".contains(&octet),
+            Part::FieldName => tchar && !octet.is_ascii_uppercase(),
+            Part::FieldValue => match octet {
+                b' ' | b'\t' => inside,
+                _ => octet > b' ' && octet != 0x7f,
+            },
+            Part::Authority => octet.is_ascii_alphanumeric(),
+        }
+    }
+
+    /// Whether it is for others to say if this is a host.
+    fn may_be_a_host(self) -> bool {
+        self.part == Part::Authority && b"-._~!$&'()*+;=:".contains(&self.octet)
+    }
+}
+
+/// Literals without indexing, of at most 16,000 octets.
+fn literals(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            match text.len().checked_sub(127) {
+                None => block.push(text.len() as u8),
+                Some(rest) => block.extend([127, rest as u8 | 0x80, (rest >> 7) as u8]),
+            }
+            block.extend(*text);
+        }
+    }
+    block
+}
+
+/// What came of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Answered(u16),
+    Reset,
+}
+
+/// Sends these requests on one connection, a few at a time.
+#[track_caller]
+fn outcomes(stage: &Stage, token: &str, cases: &[Case]) -> Vec<Outcome> {
+    let mut client = RawClient::with_settings(stage.gateway.proxy, &[(1, 0)]);
+    let mut found = HashMap::new();
+    for (batch, cases) in cases.chunks(20).enumerate() {
+        let first = batch * 20;
+        let mut frames = Vec::new();
+        for (number, case) in cases.iter().enumerate() {
+            let stream = 2 * (first + number) as u32 + 1;
+            frames.extend(frame(HEADERS, END_HEADERS | END_STREAM, stream, &case.head(token)));
+        }
+        client.send(&frames);
+        while found.len() < first + cases.len() {
+            let arrived = client.next().expect("the connection goes on");
+            assert_ne!(arrived.kind, GOAWAY, "{:?}", arrived.code());
+            let outcome = match arrived.kind {
+                HEADERS => Outcome::Answered(status(&arrived.payload)),
+                RST_STREAM => Outcome::Reset,
+                _ => continue,
+            };
+            found.entry(arrived.stream as usize / 2).or_insert(outcome);
+        }
+    }
+    (0..cases.len()).map(|number| found[&number]).collect()
+}
+
+/// `:status` of a head that was encoded without a dynamic table.
+fn status(block: &[u8]) -> u16 {
+    match block {
+        [0x88, ..] => 200,
+        [0x8c, ..] => 400,
+        [0x20, rest @ ..] => status(rest),
+        // A literal with the name of `:status`, in Huffman's code: 405.
+        _ => 405,
+    }
+}
+
+/// One octet a character, as the stub reads heads.
+fn latin1(text: &[u8]) -> String {
+    text.iter().copied().map(char::from).collect()
+}
+
+#[track_caller]
+fn is_what_was_sent(head: &Head, case: Case) {
+    assert_eq!(
+        head.start,
+        latin1(&[&case.method()[..], b" ", &case.target(), b" HTTP/1.1"].concat()),
+        "{case:?}"
+    );
+    assert!(head.problems.is_empty(), "{case:?}: {:?}", head.problems);
+    assert_eq!(head.value("host"), Some(&*latin1(&case.with(Part::Authority, "gateway"))), "{case:?}");
+    let name = latin1(&case.with(Part::FieldName, "x-name"));
+    assert_eq!(head.value(&name), Some(&*latin1(&case.with(Part::FieldValue, "value"))), "{case:?}");
+}
+
+#[test]
+fn every_octet_arrives_as_it_was_sent_or_not_at_all() {
+    let stage = Stage::plain(|setup| setup);
+    let token = bearer(&Token::bot());
+    let mut id = 0;
+    for part in PARTS {
+        let places = (0..=u8::MAX).flat_map(|octet| (0..PLACES).map(move |place| (octet, place)));
+        let cases: Vec<Case> = places
+            .map(|(octet, place)| {
+                id += 1;
+                Case { part, octet, place, id }
+            })
+            .collect();
+        let outcomes = outcomes(&stage, &token, &cases);
+        let mut requests: HashMap<String, Head> = HashMap::new();
+        for request in stage.upstream.requests() {
+            let id = request.head.target().split('/').nth(1).unwrap_or_default().to_owned();
+            assert!(requests.insert(id, request.head).is_none(), "a request arrived twice");
+        }
+        for (case, outcome) in cases.into_iter().zip(outcomes) {
+            let arrived = requests.get(&case.id.to_string());
+            if outcome == Outcome::Answered(200) {
+                assert!(case.part != Part::Method && (case.is_good() || case.may_be_a_host()), "{case:?}");
+                is_what_was_sent(arrived.expect("a request"), case);
+                continue;
+            }
+            assert!(arrived.is_none(), "{case:?} is refused and reaches the backend: {arrived:?}");
+            let expected = if case.is_good() && part == Part::Method { 405 } else { 400 };
+            assert!(part == Part::Method || !case.is_good(), "{case:?} is refused: {outcome:?}");
+            assert_eq!(outcome, Outcome::Answered(expected), "{case:?}");
+        }
+    }
+}
