@@ -160,7 +160,7 @@ mod tests {
             let (code, length) = code_of(*symbol);
             bits.push_str(&format!("{code:0width$b}", width = length as usize));
         }
-        while bits.len() % 8 != 0 {
+        while !bits.len().is_multiple_of(8) {
             bits.push(if padding == 0 { '0' } else { '1' });
         }
         bits.as_bytes()

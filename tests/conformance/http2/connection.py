@@ -121,9 +121,9 @@ def _(stage):
         # The refused request puts a field into the dynamic table that the good one refers to.
         indexed = b"\x40" + text("x-kept") + text("over")
         c.send(c.request(block=literals(c.head() + [("connection", "close")]) + indexed))
-        c.stream_error(PROTOCOL_ERROR)
-        c.send(c.request(3, block=literals(c.head(path=c.path + "/next")) + b"\xbe"))
-        c.answers(stream=3)
+        c.malformed()
+        c.send(c.request(103, block=literals(c.head(path=c.path + "/next")) + b"\xbe"))
+        c.answers(stream=103)
         expect(c.stage.backend.wait(c.path + "/next").value("x-kept") == "over", "the field")
 
 
@@ -170,8 +170,8 @@ def _(stage):
 @case("9113 5.4.2", "goes on after a stream error")
 def _(stage):
     with Connection(stage) as c:
-        c.send(c.request(fields=c.head() + [("connection", "close")]))
-        c.stream_error(PROTOCOL_ERROR)
+        c.send(c.request(flags=0, fields=c.head("POST")), frame(WINDOW_UPDATE, 0, 1, u32(0x7FFFFFFF)))
+        c.stream_error(FLOW_CONTROL_ERROR)
         c.goes_on()
 
 
