@@ -49,10 +49,14 @@ impl<'l> Http2Head<'l> {
         head.complete()
     }
 
-    /// What can be said of a head that is refused.
+    /// What can be said of a head that is refused: no more of it than a good head may have.
     pub fn of_refused(list: &'l FieldList) -> Self {
-        let value = |wanted: &[u8]| list.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
-        Self { method: value(b":method"), path: value(b":path"), ..Self::default() }
+        let value = |wanted: &[u8], most: usize| {
+            let (_, value) = list.iter().find(|(name, _)| *name == wanted)?;
+            Some(value.get(..most).unwrap_or(value))
+        };
+        let (method, path) = (value(b":method", MAX_METHOD), value(b":path", MAX_TARGET));
+        Self { method, path, ..Self::default() }
     }
 
     /// `:method`; empty if there is none.

@@ -157,6 +157,10 @@ fn a_head_has_its_limits() {
     let target = |len: usize| [&b"/"[..], &vec![b'x'; len - 1]].concat();
     assert_eq!(with(b":path", &target(MAX_TARGET)), Ok(()));
     assert_eq!(with(b":path", &target(MAX_TARGET + 1)), Err(TargetTooLong));
+    let (method, path) = ([b'M'; 1000], target(MAX_TARGET + 1000));
+    let refused = list(&[(b":path", &path), (b":method", &method)]);
+    let head = Http2Head::of_refused(&refused);
+    assert_eq!((head.method().len(), head.path().len()), (MAX_METHOD, MAX_TARGET));
 }
 
 #[test]

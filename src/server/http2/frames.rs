@@ -168,7 +168,7 @@ impl Frames {
                 // Most come in one piece.
                 return self.block_frame(head, input.take(head.length));
             }
-            self.payload = Payload::Block { head, octets: Vec::with_capacity(head.length) };
+            self.payload = Payload::Block { head, octets: Vec::new() };
             return;
         }
         self.payload = Payload::Passed(head.length);
