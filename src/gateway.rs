@@ -12,14 +12,12 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
-use http_body::Body as _;
 use hyper::body::Incoming;
 
 use crate::budget::{Connection, Exhausted};
 use crate::challenge::Wording;
 use crate::config::{Config, Discard};
 use crate::decision::{Caller, Denial, Gate, Permit, Reason};
-use crate::discard::BODY_BUFFER_BYTES;
 use crate::exchange::{Exchange, Ledger};
 use crate::keys::Keys;
 use crate::numeric_date::NumericDate;
@@ -30,12 +28,10 @@ use crate::request::{RequestFacts, RequestFault, TargetForm};
 use crate::respond::{self, Manner, ObservedBody};
 use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
-use crate::upstream::{
-    Failure, InterimResponses, Outgoing, ReadAhead, RequestBody, RequestProgress, Rest, Upstream,
-    stated_length,
-};
+use crate::upstream::{Failure, InterimResponses, Outgoing, ReadAhead, Upstream, stated_length};
 
 mod assembly;
+mod body;
 mod forward_auth;
 mod graphql;
 mod refusal;
@@ -45,7 +41,7 @@ mod verification;
 pub use assembly::gate;
 pub use refusal::UnreadHead;
 
-use refusal::first_bytes;
+use body::{first_bytes, is_empty};
 use switching::Upgrade;
 
 /// Where the time comes from.
@@ -189,7 +185,7 @@ impl Gateway {
         // RFC 9113 section 8.1.1: what says that it is empty and is not must not be forwarded.
         if http2
             && stated_length(&head.headers) == Some(0)
-            && !refusal::is_empty(&mut body, upstream.idle_timeout()).await
+            && !is_empty(&mut body, upstream.idle_timeout()).await
         {
             return respond::refusal(
                 exchange,
@@ -270,31 +266,6 @@ impl Gateway {
         let facts = RequestFacts::read(&head.method, &head.uri, head.version, &head.headers, habits, source)?;
         self.head.judge_connection(&head.headers)?;
         Ok(facts)
-    }
-
-    fn request_body(
-        &self,
-        exchange: &mut Exchange,
-        ahead: ReadAhead,
-        incoming: Incoming,
-        manner: Manner,
-        peer: &Peer,
-    ) -> RequestBody {
-        let is_empty = ahead.bytes.is_empty() && incoming.is_end_stream();
-        if let Some(place) = exchange.place() {
-            place.forwards(if is_empty { 0 } else { BODY_BUFFER_BYTES });
-        }
-        if is_empty {
-            return RequestBody::Empty;
-        }
-        let progress = match peer.account.is_trusted() {
-            true => RequestProgress::new(manner.grpc, None),
-            false => RequestProgress::new(manner.grpc, Some(self.unverified_timeout)),
-        };
-        exchange.streams(progress.clone());
-        let rest = manner.http2.then(|| self.discarder(peer));
-        let (limit, incoming) = (self.body_limit, Rest::new(incoming, rest));
-        RequestBody::Stream { ahead, incoming, progress, limit, last: None }
     }
 
     /// The client's own id where it is one, else a new one.

@@ -26,15 +26,17 @@ mod dial;
 mod forward;
 mod http2;
 mod interim;
+mod rest;
 mod tunnel;
 mod websocket;
 
 use http2::{Http2Pool, Http2Stream};
 
-pub use body::{AnswerBody, ReadAhead, RequestBody, RequestProgress, Rest};
+pub use body::{AnswerBody, ReadAhead, RequestBody, RequestProgress};
 pub(crate) use forward::stated_length;
 pub use forward::{Failure, Outgoing};
 pub use interim::InterimResponses;
+pub use rest::Rest;
 pub use tunnel::{Ending, Tunnel};
 
 /// Below the time after which Jetty, in both backends, closes an idle connection (30 s, 60 s).

@@ -1,22 +1,14 @@
 //! Answering a request without forwarding it.
 
-use std::time::Duration;
-
-use bytes::Bytes;
 use http::Response;
-use http::header::{EXPECT, HeaderMap};
-use http_body::Body as _;
-use http_body_util::BodyExt as _;
+use http::header::HeaderMap;
 use hyper::body::Incoming;
-use tokio::time::timeout;
 
-use super::{Door, Gateway, Peer, broken_body};
+use super::{Door, Gateway, Peer};
 use crate::decision::{Denial, Reason};
-use crate::discard::Discarder;
 use crate::exchange::Exchange;
 use crate::request::RequestFault;
 use crate::respond::{self, Manner, ObservedBody};
-use crate::upstream::{ReadAhead, stated_length};
 
 /// A head that was refused for its bytes, as far as it could be read.
 #[derive(Debug)]
@@ -76,62 +68,4 @@ impl Gateway {
         let close = !manner.http2 && framing || self.leave(body, fields, manner.http2, peer);
         respond::refusal(exchange, denial, &self.wording, Manner { close, ..manner })
     }
-
-    /// Lets a client send a body that nobody needs, up to the bound. Says whether the connection has to
-    /// close: at the end of a longer body, and with a client that waits for `100 Continue`, which is
-    /// not told to send.
-    pub(super) fn leave(&self, body: Incoming, fields: &HeaderMap, http2: bool, peer: &Peer) -> bool {
-        if body.is_end_stream() {
-            return false;
-        }
-        let discarder = self.discarder(peer);
-        let too_long = stated_length(fields).is_some_and(|length| length > discarder.bytes());
-        if !http2 && (fields.contains_key(EXPECT) || too_long) {
-            return true;
-        }
-        discarder.discard(body);
-        false
-    }
-
-    pub(super) fn discarder(&self, peer: &Peer) -> Discarder {
-        Discarder::new(self.discard, peer.account.clone())
-    }
-}
-
-/// The beginning of a body, or its end. The backend is not asked to wait for a client that nobody knows:
-/// such a client has so long to begin.
-pub(super) async fn first_bytes(body: &mut Incoming, patience: Duration) -> Result<ReadAhead, Denial> {
-    let reading = async {
-        while !body.is_end_stream() {
-            match body.frame().await {
-                Some(Ok(frame)) => {
-                    if let Ok(bytes) = frame.into_data()
-                        && !bytes.is_empty()
-                    {
-                        return Ok(ReadAhead { bytes, ended: body.is_end_stream() });
-                    }
-                }
-                Some(Err(_)) => return Err(broken_body()),
-                None => break,
-            }
-        }
-        Ok(ReadAhead { bytes: Bytes::new(), ended: true })
-    };
-    timeout(patience, reading).await.unwrap_or(Err(Denial::new(Reason::RequestTimeout)))
-}
-
-/// Whether a body ends without a byte, within that time. Over HTTP/2 its end may come in a frame of its own.
-pub(super) async fn is_empty(body: &mut Incoming, patience: Duration) -> bool {
-    let reading = async {
-        while !body.is_end_stream() {
-            match body.frame().await {
-                Some(Ok(frame)) if frame.data_ref().is_none_or(|data| data.is_empty()) => {}
-                // hyper takes RST_STREAM with NO_ERROR for an end.
-                Some(_) => return false,
-                None => return body.is_end_stream(),
-            }
-        }
-        true
-    };
-    timeout(patience, reading).await.unwrap_or(false)
 }

@@ -46,6 +46,11 @@ impl Hosts {
     }
 }
 
+/// Whether `:authority` is a host and port (RFC 9113 section 8.3.1).
+pub(super) fn check_authority(text: &[u8]) -> Result<(), RequestFault> {
+    Authority::read(text).map(drop)
+}
+
 /// `uri-host [ ":" port ]` (RFC 9110 section 7.2), without userinfo.
 #[derive(Clone, Copy, Debug)]
 struct Authority<'t> {

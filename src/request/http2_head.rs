@@ -10,8 +10,9 @@
 
 use super::grammar::{bad_target_octet, is_path_octet, is_query_octet, token_len, value_len};
 use super::head::{MAX_METHOD, MAX_NAME, MAX_TARGET, plain_length};
+use super::host::check_authority;
 use super::hpack::FieldList;
-use super::{HeadLimits, RequestFault, authority};
+use super::{HeadLimits, RequestFault};
 
 const fn bad<T>(why: &'static str) -> Result<T, RequestFault> {
     Err(RequestFault::BadTarget(why))
@@ -107,7 +108,7 @@ impl<'l> Http2Head<'l> {
     fn complete(self) -> Result<Self, RequestFault> {
         check_method(self.method())?;
         if let Some(own) = self.authority {
-            authority(own)?;
+            check_authority(own)?;
         }
         if self.method() == b"CONNECT" {
             let whole = self.authority.is_some() && self.scheme.is_none() && self.path.is_none();

@@ -13,9 +13,8 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Upstream;
 use super::http2::Slot;
-use crate::discard::Discarder;
+use super::{Rest, Upstream};
 
 /// A client's body on its way to the backend.
 #[derive(Debug)]
@@ -36,45 +35,6 @@ pub enum RequestBody {
         /// make the request malformed, and the backend must not take it for whole before.
         last: Option<Bytes>,
     },
-}
-
-/// What is still to come of a body. Over HTTP/2 it is read to its end even if it is dropped before:
-/// otherwise its stream would be reset, and the client could lose the response.
-#[derive(Debug)]
-pub struct Rest {
-    incoming: Option<Incoming>,
-    discarder: Option<Discarder>,
-}
-
-impl Rest {
-    /// A body, and, if it comes over HTTP/2, what reads the rest of it.
-    pub fn new(incoming: Incoming, discarder: Option<Discarder>) -> Self {
-        Self { incoming: Some(incoming), discarder }
-    }
-
-    fn is_http2(&self) -> bool {
-        self.discarder.is_some()
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        self.incoming.as_mut().map_or(Poll::Ready(None), |incoming| Pin::new(incoming).poll_frame(cx))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
-    }
-}
-
-impl Drop for Rest {
-    fn drop(&mut self) {
-        if let (Some(incoming), Some(discarder)) = (self.incoming.take(), self.discarder.take()) {
-            discarder.discard(incoming);
-        }
-    }
 }
 
 /// The beginning of a body that was read to be judged. Mostly nothing.
