@@ -208,6 +208,13 @@ impl Exchange {
         self.status = Some(status);
     }
 
+    /// Notes that the answer comes in more than one piece.
+    pub fn streams_answer(&mut self) {
+        if let Some(place) = &mut self.in_flight {
+            place.streams();
+        }
+    }
+
     /// Notes bytes of the answer.
     pub fn sent(&mut self, bytes: usize) {
         self.response_bytes = self.response_bytes.saturating_add(bytes as u64);

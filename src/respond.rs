@@ -194,8 +194,12 @@ impl Body for ObservedBody {
                     remove_connection_fields(trailers);
                 }
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
+                let streams = matches!(&this.content, Content::Backend(body) if !body.is_end_stream());
                 if let Some(exchange) = &mut this.exchange {
                     exchange.sent(bytes);
+                    if streams {
+                        exchange.streams_answer();
+                    }
                 }
             }
             Poll::Ready(None) => this.completed(),

@@ -16,6 +16,9 @@ use super::{Budget, ClientKey, Exhausted, lock};
 const CONNECTION_BYTES: usize = 24 * 1024;
 /// What a forwarded request costs: its task's state, the connection to the backend and its buffers.
 const REQUEST_BYTES: usize = 32 * 1024;
+/// What an answer holds that comes in more than one piece: the buffers of its connection to the backend, and
+/// what is on its way from there.
+const STREAMING_BYTES: usize = 64 * 1024;
 /// The totals are changed in steps of this size, so that small answers do not touch them.
 const STEP: usize = 16 * 1024;
 
@@ -354,6 +357,13 @@ impl InFlight {
     /// Charges what forwarding costs, and a request body's window where there is a body.
     pub fn forwards(&mut self, body_bytes: usize) {
         self.cost = Some(self.connection.charge(REQUEST_BYTES + body_bytes));
+    }
+
+    /// Charges what an answer costs that does not come in one piece, in place of the request's body.
+    pub fn streams(&mut self) {
+        if let Some(cost) = &mut self.cost {
+            cost.set(cost.bytes().max(REQUEST_BYTES + STREAMING_BYTES));
+        }
     }
 }
 

@@ -29,6 +29,10 @@ use crate::gateway::{Door, Peer, UnreadHead};
 use crate::respond::ObservedBody;
 use crate::tls;
 
+/// What the kernel takes in of a response before the network has room for it.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 128 * 1024;
+
 /// Serves a connection until it ends or is drained.
 pub(super) async fn serve(
     stream: Stream,
@@ -86,11 +90,16 @@ async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     }
 }
 
-/// A client that takes nothing of what it was sent for so long, or is gone, is cut off by the kernel.
+/// A client that takes nothing of what it was sent for so long, or is gone, is cut off by the kernel. The
+/// kernel buffers little beyond what is under way, or one unread download would hold megabytes of it.
 fn prepare(stream: &TcpStream, stall_timeout: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     #[cfg(target_os = "linux")]
-    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(stall_timeout))?;
+    {
+        let socket = socket2::SockRef::from(stream);
+        socket.set_tcp_user_timeout(Some(stall_timeout))?;
+        socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+    }
     #[cfg(not(target_os = "linux"))]
     let _ = stall_timeout;
     Ok(())

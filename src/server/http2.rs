@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
 use super::worker::{ConnectionSettings, Times, WorkerContext};
-use crate::budget::{Charge, Connection};
+use crate::budget::Connection;
 use crate::gateway::Peer;
 use crate::respond::ObservedBody;
 
@@ -37,8 +37,6 @@ use strict::StrictHttp2;
 const GOING_TIME: Duration = Duration::from_secs(10);
 /// The same, for one that has shown no verified token.
 const UNVERIFIED_GOING_TIME: Duration = Duration::from_secs(2);
-/// What one stream costs: its task, h2's state, and the piece of its response that h2 buffers.
-const STREAM_BYTES: usize = 8 * 1024 + PIECE_BYTES;
 /// What h2 is given of a response at once.
 const PIECE_BYTES: usize = 16 * 1024;
 
@@ -66,7 +64,7 @@ where
             answer.map(|answer| answer.map(|body| StreamBody::new(body, stream)))
         }
     });
-    let io = TokioIo::new(StrictHttp2::new(stream, settings.intake.head, refused));
+    let io = TokioIo::new(StrictHttp2::new(stream, settings.intake.head, refused, &streams.account));
     let mut connection = pin!(settings.http2.serve_connection(io, service));
     let mut draining = false;
     // From when on it is closed if nothing moves: it was told to go.
@@ -150,7 +148,7 @@ impl Streams {
         self.account.request_begins();
         let waiting = Arc::new(Waiting { since: AtomicU64::new(NOT), is_own: AtomicBool::new(false) });
         self.open().push(waiting.clone());
-        Stream { waiting, streams: self.clone(), _cost: self.account.charge(STREAM_BYTES) }
+        Stream { waiting, streams: self.clone() }
     }
 
     fn next_look(&self, times: &Times) -> Instant {
@@ -208,7 +206,6 @@ fn millis(time: Duration) -> u64 {
 struct Stream {
     waiting: Arc<Waiting>,
     streams: Arc<Streams>,
-    _cost: Charge,
 }
 
 impl Drop for Stream {

@@ -128,6 +128,11 @@ impl ResetBudget {
         self.open.len() <= MAX_OPEN
     }
 
+    /// Streams whose response has not ended.
+    pub(super) fn open_streams(&self) -> usize {
+        self.open.len()
+    }
+
     /// A frame of ours ended a response.
     pub(super) fn responded(&mut self, stream: u32) {
         if self.close(stream) {

@@ -37,8 +37,6 @@ pub(super) struct Frames {
     backlog: Vec<u8>,
     error: Option<ConnectionError>,
     sent: Sent,
-    /// Octets of DATA frames that were read.
-    data: u64,
 }
 
 /// Where the octets belong that come next.
@@ -71,7 +69,6 @@ impl Frames {
             backlog: Vec::new(),
             error: None,
             sent: Sent { head: Octets::new(), payload_left: 0 },
-            data: 0,
         }
     }
 
@@ -111,9 +108,9 @@ impl Frames {
             .saturating_add(self.backlog.len())
     }
 
-    /// Octets of DATA frames that were read.
-    pub(super) fn data(&self) -> u64 {
-        self.data
+    /// Streams whose response was not written to its end.
+    pub(super) fn open_streams(&self) -> usize {
+        self.reset_budget.open_streams()
     }
 
     /// Records what the client sent. So many octets at its beginning go on where they are; for the
@@ -188,7 +185,6 @@ impl Frames {
         match head.kind {
             PUSH_PROMISE => return Err(ConnectionError::protocol("PUSH_PROMISE from a client")),
             RST_STREAM if !self.reset_budget.reset_by_client(head.stream) => return Err(TOO_MANY_RESETS),
-            DATA => self.data = self.data.saturating_add(head.length as u64),
             _ => {}
         }
         Ok(())

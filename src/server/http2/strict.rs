@@ -3,42 +3,20 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Buf as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::PIECE_BYTES;
 use super::frame::{ConnectionError, ENHANCE_YOUR_CALM};
 use super::frames::Frames;
 use super::refused::RefusedHeads;
+use crate::budget::{Charge, Connection};
 use crate::request::HeadLimits;
 
-/// What moves on one connection, for those who decide how long it may live and how much it may hold.
-#[derive(Debug, Default)]
-pub(in crate::server) struct Traffic {
-    held: AtomicUsize,
-    data_read: AtomicU64,
-    written: AtomicU64,
-}
-
-#[expect(dead_code, reason = "for limits on memory and time")]
-impl Traffic {
-    /// Bytes that are held of heads that are not complete, and of what hyper has not read yet.
-    pub(in crate::server) fn held(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
-    }
-
-    /// Bytes of DATA frames that the client has sent so far.
-    pub(in crate::server) fn data_read(&self) -> u64 {
-        self.data_read.load(Ordering::Relaxed)
-    }
-
-    /// Bytes of any frames that the client was sent so far.
-    pub(in crate::server) fn written(&self) -> u64 {
-        self.written.load(Ordering::Relaxed)
-    }
-}
+/// What one stream costs: its task, h2's state, and the piece of its response that h2 buffers.
+const STREAM_BYTES: usize = 8 * 1024 + PIECE_BYTES;
 
 /// A client's stream whose frames are read strictly, and that fails when they break the rules or use up
 /// their budget.
@@ -46,26 +24,27 @@ impl Traffic {
 pub(in crate::server) struct StrictHttp2<S> {
     stream: S,
     frames: Frames,
-    traffic: Arc<Traffic>,
+    /// What the connection holds: heads that are not complete, what hyper has not read yet, and the streams
+    /// whose responses were not written to their end.
+    held: Charge,
     /// GOAWAY was sent, or could not be: nothing is written any more.
     said_goodbye: bool,
 }
 
 impl<S> StrictHttp2<S> {
     /// A stream whose next byte is the first of HTTP/2's preface.
-    pub(in crate::server) fn new(stream: S, limits: HeadLimits, refused: Arc<RefusedHeads>) -> Self {
+    pub(in crate::server) fn new(
+        stream: S,
+        limits: HeadLimits,
+        refused: Arc<RefusedHeads>,
+        account: &Arc<Connection>,
+    ) -> Self {
         let frames = Frames::new(limits, refused);
-        Self { stream, frames, traffic: Arc::default(), said_goodbye: false }
-    }
-
-    /// What moves on it.
-    #[expect(dead_code, reason = "for limits on memory and time")]
-    pub(in crate::server) fn traffic(&self) -> Arc<Traffic> {
-        self.traffic.clone()
+        Self { stream, frames, held: account.charge(0), said_goodbye: false }
     }
 
     fn note_held(&mut self) {
-        self.traffic.held.store(self.frames.held(), Ordering::Relaxed);
+        self.held.set(self.frames.held() + self.frames.open_streams() * STREAM_BYTES);
     }
 
     fn give_ready(&mut self, buffer: &mut ReadBuf<'_>) {
@@ -131,7 +110,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for StrictHttp2<S> {
             let at_end = read.is_empty();
             let in_place = this.frames.receive(read);
             buffer.set_filled(before + in_place);
-            this.traffic.data_read.store(this.frames.data(), Ordering::Relaxed);
             this.note_held();
             if at_end || in_place > 0 {
                 return Poll::Ready(Ok(()));
@@ -148,7 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StrictHttp2<S> {
         }
         let count = std::task::ready!(Pin::new(&mut this.stream).poll_write(cx, bytes))?;
         this.wrote(count, bytes, cx);
-        this.traffic.written.fetch_add(count as u64, Ordering::Relaxed);
+        this.note_held();
         Poll::Ready(Ok(count))
     }
 
@@ -176,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StrictHttp2<S> {
             this.wrote(here, slice, cx);
             left -= here;
         }
-        this.traffic.written.fetch_add(count as u64, Ordering::Relaxed);
+        this.note_held();
         Poll::Ready(Ok(count))
     }
 

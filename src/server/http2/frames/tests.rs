@@ -99,7 +99,6 @@ fn other_frames_go_on_as_they_are() {
     }
     let mut frames = Frames::new(LIMITS, Arc::default());
     assert_eq!(frames.receive(&[PREFACE, &octets].concat()), PREFACE.len() + octets.len(), "not copied");
-    assert_eq!(frames.data(), 1000);
 }
 
 #[test]
