@@ -213,11 +213,13 @@ impl Gateway {
         if let Some(upgrade) = &upgrade {
             ask_for(&mut fields, &upgrade.protocol);
         }
+        // It is kept until there is an answer: the request may have to be sent again.
+        let head_bytes = fields.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         let outgoing = Outgoing {
             method: head.method,
             path: facts.path.path_and_query().clone(),
             fields,
-            body: self.request_body(&mut exchange, ahead, body, manner, peer),
+            body: self.request_body(&mut exchange, ahead, body, manner, peer, head_bytes),
             trailers,
             upgrade: upgrade.is_some(),
             // A 1.0 client knows none (RFC 9110 section 15.2).

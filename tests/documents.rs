@@ -207,7 +207,7 @@ fn every_metric_has_a_row_in_the_operations() {
     let mut seen = 0;
     // Each registration begins with the name; the unit and `_total` come after it.
     for name in source.split("registry.register").skip(1).filter_map(|rest| rest.split('"').nth(1)) {
-        let rows = ["`", "_total`", "_seconds`"].map(|end| format!("| `metagate_{name}{end} |"));
+        let rows = ["`", "_total`", "_seconds`", "_bytes`"].map(|end| format!("| `metagate_{name}{end} |"));
         assert!(rows.iter().any(|row| operations.contains(row)), "{name}");
         seen += 1;
     }

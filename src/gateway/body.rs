@@ -25,10 +25,12 @@ impl Gateway {
         incoming: Incoming,
         manner: Manner,
         peer: &Peer,
+        head_bytes: usize,
     ) -> RequestBody {
         let is_empty = ahead.bytes.is_empty() && incoming.is_end_stream();
         if let Some(place) = exchange.place() {
-            place.forwards(if is_empty { 0 } else { BODY_BUFFER_BYTES });
+            let body_bytes = if is_empty { 0 } else { BODY_BUFFER_BYTES };
+            place.forwards(body_bytes + head_bytes);
         }
         if is_empty {
             return RequestBody::Empty;
@@ -59,7 +61,8 @@ impl Gateway {
         false
     }
 
-    pub(super) fn discarder(&self, peer: &Peer) -> Discarder {
+    /// What reads bodies of this client that nobody needs.
+    pub fn discarder(&self, peer: &Peer) -> Discarder {
         Discarder::new(self.discard, peer.account.clone())
     }
 }

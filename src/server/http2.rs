@@ -59,7 +59,10 @@ where
         async move {
             let answer = match unread {
                 None => serving.gateway.serve(&serving.upstream, &peer, request).await,
-                Some(head) => Ok(serving.gateway.refuse_head(&peer, &head, true)),
+                Some(head) => {
+                    serving.gateway.discarder(&peer).discard(request.into_body());
+                    Ok(serving.gateway.refuse_head(&peer, &head, true))
+                }
             };
             answer.map(|answer| answer.map(|body| StreamBody::new(body, stream)))
         }

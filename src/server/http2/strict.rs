@@ -18,6 +18,10 @@ use crate::request::HeadLimits;
 /// What one stream costs: its task, h2's state, and the piece of its response that h2 buffers.
 const STREAM_BYTES: usize = 8 * 1024 + PIECE_BYTES;
 
+/// What hyper is given of heads at once. Each becomes a task of its own: a client that sends a hundred heads in
+/// one packet lets other connections have their turn in between.
+const FAIR_BYTES: usize = 1024;
+
 /// A client's stream whose frames are read strictly, and that fails when they break the rules or use up
 /// their budget.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub(in crate::server) struct StrictHttp2<S> {
     /// What the connection holds: heads that are not complete, what hyper has not read yet, and the streams
     /// whose responses were not written to their end.
     held: Charge,
+    /// Octets of heads that hyper was given since it last had to wait.
+    given: usize,
     /// GOAWAY was sent, or could not be: nothing is written any more.
     said_goodbye: bool,
 }
@@ -40,7 +46,7 @@ impl<S> StrictHttp2<S> {
         account: &Arc<Connection>,
     ) -> Self {
         let frames = Frames::new(limits, refused);
-        Self { stream, frames, held: account.charge(0), said_goodbye: false }
+        Self { stream, frames, held: account.charge(0), given: 0, said_goodbye: false }
     }
 
     fn note_held(&mut self) {
@@ -49,7 +55,8 @@ impl<S> StrictHttp2<S> {
 
     fn give_ready(&mut self, buffer: &mut ReadBuf<'_>) {
         let ready = self.frames.ready();
-        let count = ready.len().min(buffer.remaining());
+        let count = ready.len().min(buffer.remaining()).min(FAIR_BYTES);
+        self.given += count;
         buffer.put_slice(ready.get(..count).unwrap_or_default());
         ready.advance(count);
         if ready.is_empty() {
@@ -98,6 +105,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for StrictHttp2<S> {
         let this = self.get_mut();
         loop {
             if !this.frames.ready().is_empty() {
+                if this.given >= FAIR_BYTES {
+                    this.given = 0;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 this.give_ready(buffer);
                 return Poll::Ready(Ok(()));
             }
