@@ -328,6 +328,16 @@ impl Budget {
         self.metrics.connections_closed("memory", closing);
     }
 
+    /// Asks one connection to close, whose client already holds too much.
+    fn close(&self, connection: &Connection) {
+        let mut registry = lock(&self.registry);
+        if !connection.is_closing() {
+            connection.ask_to_close();
+            registry.closing += 1;
+            self.metrics.connections_closed("memory", 1);
+        }
+    }
+
     /// Milliseconds since the start.
     fn now(&self) -> u64 {
         millis(self.started.elapsed())

@@ -179,6 +179,10 @@ impl Connection {
             let own = client.memory.fetch_add(to - from, Ordering::Relaxed) + (to - from);
             if own > budget.memory_share() {
                 budget.relieve(Some(client));
+                // Others need not wait until the largest have found out that they are to close.
+                if own > budget.memory_share() / 8 * 9 && !self.is_trusted() {
+                    budget.close(self);
+                }
             }
         }
         if total > budget.soft_limit() {

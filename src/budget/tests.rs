@@ -145,6 +145,12 @@ async fn a_client_is_held_to_half_of_the_memory() {
     assert_eq!(closing(&all), [0; 0]);
     large.set(5 * MIB);
     assert_eq!(closing(&all), [1], "its own largest, not the other client's");
+    // The next ones close at once when they grow, before the first has got to it.
+    let more = busy(&budget, 1);
+    let _small = more.account().charge(512 * 1024);
+    assert!(!more.account().is_closing());
+    let _more = more.account().charge(MIB);
+    assert!(more.account().is_closing());
 }
 
 #[tokio::test(start_paused = true)]

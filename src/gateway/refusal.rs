@@ -62,9 +62,11 @@ impl Gateway {
         manner: Manner,
         peer: &Peer,
     ) -> Response<ObservedBody> {
-        // Of a request that was not judged to its end nobody knows where it ends, and after CONNECT
-        // a client may send what is not HTTP. Over HTTP/2 its frames say so.
-        let framing = matches!(denial.reason, Reason::BadTarget | Reason::MethodNotAllowed);
+        // Of a request that was not judged to its end nobody knows where it ends, after CONNECT a client
+        // may send what is not HTTP, and one that has stopped sending is not waited for again. Over HTTP/2
+        // frames say where a request ends.
+        let framing =
+            matches!(denial.reason, Reason::BadTarget | Reason::MethodNotAllowed | Reason::RequestTimeout);
         let close = !manner.http2 && framing || self.leave(body, fields, manner.http2, peer);
         respond::refusal(exchange, denial, &self.wording, Manner { close, ..manner })
     }

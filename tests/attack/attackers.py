@@ -50,6 +50,8 @@ class Attack:
     backend: str = "generic"
     rules: str = ""
     limits: str = ""
+    # upstream.idleTimeout: how long a request may stand still.
+    idle: str = "300s"
     is_tls: bool = False
     # The most connections to the backend at once and in all, with those of the good client.
     most_upstream: int | None = None

@@ -20,7 +20,7 @@ workers: 2
 backend: {backend}
 health: {{listen: "127.0.0.1:0"}}
 admin: {{listen: "127.0.0.1:0"}}
-upstream: {{url: "http://127.0.0.1:{upstream}"}}
+upstream: {{url: "http://127.0.0.1:{upstream}", idleTimeout: {idle}}}
 authentication:
   issuers:
     - name: attack
@@ -88,14 +88,14 @@ def raise_open_files():
 class Proxy(Stage):
     """One proxy with its own keys; the backend is a process of its own (backend.py)."""
 
-    def __init__(self, metagate, keys, upstream, backend="generic", rules="", limits="", is_tls=False):
+    def __init__(self, metagate, keys, upstream, backend="generic", rules="", limits="", is_tls=False, idle="300s"):
         self.backend, self.token = None, keys.token()
         self.directory = tempfile.TemporaryDirectory(prefix="metagate-attack-")
         root = pathlib.Path(self.directory.name)
         self.errors, config = root / "stderr", root / "metagate.yaml"
         tls = f"tls: {{certFile: {keys.certificate()}, keyFile: {keys.private}}}" if is_tls else ""
         config.write_text(CONFIG.format(
-            backend=backend, upstream=upstream, key=keys.public, rules=rules, limits=limits, tls=tls,
+            backend=backend, upstream=upstream, key=keys.public, rules=rules, limits=limits, tls=tls, idle=idle,
         ))
         with self.errors.open("wb") as stderr, (root / "stdout").open("wb") as stdout:
             self.process = subprocess.Popen(

@@ -4,6 +4,7 @@
 mod bodies;
 mod faults;
 mod identity;
+mod interim;
 
 use serde_json::{Value, json};
 

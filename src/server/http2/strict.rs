@@ -20,7 +20,7 @@ const STREAM_BYTES: usize = 8 * 1024 + PIECE_BYTES;
 
 /// What hyper is given of heads at once. Each becomes a task of its own: a client that sends a hundred heads in
 /// one packet lets other connections have their turn in between.
-const FAIR_BYTES: usize = 1024;
+const FAIR_BYTES: usize = 512;
 
 /// A client's stream whose frames are read strictly, and that fails when they break the rules or use up
 /// their budget.

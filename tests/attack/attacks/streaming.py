@@ -10,6 +10,9 @@ from http2.wire import (
 from attackers import attack
 
 FULL_WINDOW = (1 << 31) - 1
+# While the backend takes nothing, nothing is read from the client either: that it has left is noticed when the idle
+# timeout is over.
+IDLE = "8s"
 
 
 @attack("unread-answers-h1", "1,000 clients (400 in the quick form) that do not read an endless answer of a public route")
@@ -51,14 +54,14 @@ async def upload(attacker, count, path, authorization):
     await attacker.swarm(count, client)
 
 
-@attack("unread-uploads", "600 uploads (300 in the quick form), half of them with a token, to a backend that does not read")
+@attack("unread-uploads", "600 uploads (300 in the quick form), half of them with a token, to a backend that does not read", idle=IDLE)
 async def unread_uploads(attacker):
     count = 150 if attacker.target.is_quick else 300
     authorization = f"Authorization: Bearer {attacker.target.token}\r\n".encode()
     await asyncio.gather(upload(attacker, count, b"/unread", authorization), upload(attacker, count, b"/public/unread", b""))
 
 
-@attack("unread-uploads-h2", "20 connections of 100 uploads that fill every window, on a public route, to a backend that does not read")
+@attack("unread-uploads-h2", "20 connections of 100 uploads that fill every window, on a public route, to a backend that does not read", idle=IDLE)
 async def unread_uploads_h2(attacker):
     async def client(_):
         own = await attacker.connect()

@@ -1,0 +1,57 @@
+//! Interim responses of the backend (RFC 9110 section 15.2).
+
+use crate::support::issuer::Issuer;
+use crate::support::keys::rsa;
+use crate::support::stage::Stage;
+use crate::support::stub::{Exchange, Gate, Next};
+use crate::support::token::{Token, bearer};
+use crate::support::upstream::Upstream;
+use crate::support::wire::Client;
+
+const HINTS: &str =
+    "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: x-hop\r\nX-Hop: 1\r\n\r\n";
+
+/// Sends hints, and the final response once the gate is open.
+fn stage(gate: &Gate) -> Stage {
+    let gate = gate.clone();
+    let upstream = Upstream::scripted(move |exchange: &mut Exchange| {
+        exchange.send(HINTS)?;
+        exchange.hold(&gate);
+        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")?;
+        Ok(Next::KeepOpen)
+    });
+    Stage::with(Issuer::of(rsa()), upstream, |setup| setup)
+}
+
+fn request(version: &str) -> String {
+    format!("GET /x HTTP/{version}\r\nHost: a\r\nAuthorization: {}\r\n\r\n", bearer(&Token::bot()))
+}
+
+#[test]
+fn early_hints_arrive_before_the_response() {
+    let gate = Gate::default();
+    let stage = stage(&gate);
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send(request("1.1"));
+    let (status, head) = client.answer_head().expect("hints");
+    assert_eq!((status, head.value("link")), (103, Some("</a.css>; rel=preload")));
+    assert_eq!((head.value("x-hop"), head.value("connection")), (None, None));
+    gate.open();
+    let answer = client.answer().expect("an answer");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+    // On the same connection, and with requests that come before the last response is read.
+    client.send(request("1.1").repeat(5));
+    for _ in 0..5 {
+        assert_eq!(client.answer().expect("an answer").text(), "ok");
+    }
+}
+
+#[test]
+fn a_client_of_http_1_0_gets_only_the_response() {
+    let gate = Gate::default();
+    gate.open();
+    let stage = stage(&gate);
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send(request("1.0"));
+    assert_eq!(client.answer_head().expect("an answer").0, 200);
+}
