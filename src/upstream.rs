@@ -14,6 +14,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
@@ -121,7 +122,7 @@ impl Target {
     }
 
     /// Opens one connection that speaks HTTP/1.1, and starts the task that drives it.
-    async fn connect_http1(&self) -> io::Result<SendRequest<RequestBody>> {
+    async fn connect_http1(&self) -> io::Result<Http1Connection> {
         self.in_time(async {
             if let Some(path) = &self.socket {
                 return start(UnixStream::connect(path).await?).await;
@@ -151,19 +152,44 @@ impl Tls {
     }
 }
 
-async fn start<S>(stream: S) -> io::Result<SendRequest<RequestBody>>
+async fn start<S>(stream: S) -> io::Result<Http1Connection>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
 {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(BUFFER_BYTES);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    tokio::spawn(async move {
+    let driver = tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "an upstream connection ended");
         }
     });
-    Ok(sender)
+    Ok(Http1Connection { sender, driver: Driver(Some(driver.abort_handle())) })
+}
+
+/// A connection that speaks HTTP/1.1, with the task that drives it.
+struct Http1Connection {
+    sender: SendRequest<RequestBody>,
+    driver: Driver,
+}
+
+/// Ends a connection's task when it is dropped. hyper alone would go on writing a request's body for as long
+/// as the backend takes none of it, and hold the client's connection meanwhile.
+struct Driver(Option<AbortHandle>);
+
+impl Driver {
+    /// Lets the task end by itself, as it does when its connection has switched protocols.
+    fn detach(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(task) = self.0.take() {
+            task.abort();
+        }
+    }
 }
 
 /// One worker's connections to the backend.
@@ -179,13 +205,13 @@ pub struct Upstream {
 }
 
 struct Idle {
-    sender: SendRequest<RequestBody>,
+    connection: Http1Connection,
     until: Instant,
 }
 
 /// A connection, or the part of one, that takes one request.
 enum Connection {
-    Http1(SendRequest<RequestBody>),
+    Http1(Http1Connection),
     Http2(Http2Stream),
 }
 
@@ -272,9 +298,10 @@ impl Upstream {
     }
 
     /// The connection that was used last, if it still lives.
-    async fn check_out_http1(&self) -> Option<SendRequest<RequestBody>> {
+    async fn check_out_http1(&self) -> Option<Http1Connection> {
         loop {
-            let Idle { mut sender, until } = self.idle().pop()?;
+            let Idle { mut connection, until } = self.idle().pop()?;
+            let sender = &mut connection.sender;
             if sender.is_closed() || until <= Instant::now() {
                 continue;
             }
@@ -282,13 +309,13 @@ impl Upstream {
             if sender.is_ready()
                 || matches!(timeout(Duration::from_millis(100), sender.ready()).await, Ok(Ok(())))
             {
-                return Some(sender);
+                return Some(connection);
             }
         }
     }
 
-    fn check_in(&self, sender: SendRequest<RequestBody>, lifetime: Duration) {
-        if sender.is_closed() {
+    fn check_in(&self, connection: Http1Connection, lifetime: Duration) {
+        if connection.sender.is_closed() {
             return;
         }
         let now = Instant::now();
@@ -297,7 +324,7 @@ impl Upstream {
         let expired = idle.iter().take_while(|idle| idle.until <= now).count();
         idle.drain(..expired);
         if idle.len() < MAX_IDLE {
-            idle.push(Idle { sender, until: now + lifetime });
+            idle.push(Idle { connection, until: now + lifetime });
         }
     }
 

@@ -10,11 +10,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::http2::Slot;
-use super::{Rest, Upstream};
+use super::{Http1Connection, Rest, Upstream};
 
 /// A client's body on its way to the backend.
 #[derive(Debug)]
@@ -253,11 +252,13 @@ pub struct AnswerBody {
 pub(super) enum Lease {
     /// Nobody else uses it.
     Http1 {
-        sender: SendRequest<RequestBody>,
+        connection: Http1Connection,
         pool: Arc<Upstream>,
         request: Option<Arc<RequestProgress>>,
         lifetime: Duration,
     },
+    /// Nobody else uses it, and nobody will.
+    LastOfHttp1(#[expect(dead_code, reason = "ends when it is dropped")] Http1Connection),
     /// Others have streams of their own.
     Http2(#[expect(dead_code, reason = "counts until it is dropped")] Slot),
 }
@@ -266,10 +267,10 @@ impl Lease {
     /// Back to the pool, unless the backend answered before it had read the whole request: what
     /// it makes of the rest is unknown.
     fn end(self) {
-        if let Self::Http1 { sender, pool, request, lifetime } = self
+        if let Self::Http1 { connection, pool, request, lifetime } = self
             && request.is_none_or(|request| request.is_sent())
         {
-            pool.check_in(sender, lifetime);
+            pool.check_in(connection, lifetime);
         }
     }
 }

@@ -8,12 +8,11 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::SendRequest;
 use tokio::time::{Instant, sleep_until};
 
 use super::body::{AnswerBody, Lease, RequestBody, RequestProgress};
 use super::http2::{self, Fate, Http2Stream};
-use super::{Connection, IDLE_LIFETIME, InterimResponses, Upstream};
+use super::{Connection, Http1Connection, IDLE_LIFETIME, InterimResponses, Upstream};
 use crate::decision::{Permit, Reason};
 
 /// Why there is no answer.
@@ -127,11 +126,11 @@ impl Upstream {
         progress: Option<&Arc<RequestProgress>>,
     ) -> Result<Response<AnswerBody>, SendError> {
         match connection {
-            Connection::Http1(mut sender) => {
+            Connection::Http1(mut connection) => {
                 frame_body(&mut request);
-                let answered = sender.try_send_request(request);
+                let answered = connection.sender.try_send_request(request);
                 let response = self.answered(answered, progress, false).await?;
-                Ok(self.answer(response, sender, progress.cloned()))
+                Ok(self.answer(response, connection, progress.cloned()))
             }
             Connection::Http2(Http2Stream { mut sender, slot }) => {
                 http2::to_http2(&mut request, self.target.scheme(), trailers)
@@ -190,14 +189,18 @@ impl Upstream {
     fn answer(
         self: &Arc<Self>,
         response: Response<Incoming>,
-        sender: SendRequest<RequestBody>,
+        connection: Http1Connection,
         request: Option<Arc<RequestProgress>>,
     ) -> Response<AnswerBody> {
         let lifetime = announced_lifetime(response.headers()).unwrap_or(IDLE_LIFETIME);
-        let reusable = response.version() == Version::HTTP_11
-            && response.status() != StatusCode::SWITCHING_PROTOCOLS
-            && !lifetime.is_zero();
-        let lease = reusable.then(|| Lease::Http1 { sender, pool: self.clone(), request, lifetime });
+        let lease = if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            connection.driver.detach();
+            None
+        } else if response.version() == Version::HTTP_11 && !lifetime.is_zero() {
+            Some(Lease::Http1 { connection, pool: self.clone(), request, lifetime })
+        } else {
+            Some(Lease::LastOfHttp1(connection))
+        };
         let mut answer =
             response.map(|incoming| AnswerBody::new(incoming, lease, false, self.target.idle_timeout));
         // What is forwarded has our own version (RFC 9110 section 6.2): 1.0 would end the client's

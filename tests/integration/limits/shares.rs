@@ -284,3 +284,26 @@ fn an_answer_that_nobody_reads_is_cut_when_it_is_memory_that_others_need() {
     let record = stage.gateway.audit_of("/ui");
     assert_eq!(record["complete"], false, "{record}");
 }
+
+#[test]
+fn an_upload_that_the_backend_does_not_take_ends_with_the_idle_timeout() {
+    let backend = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", backend.local_addr().expect("an address"));
+    let stage = open_stage(&[("METAGATE_UPSTREAM__URL", &url), ("METAGATE_UPSTREAM__IDLE_TIMEOUT", "500ms")]);
+    let mut client = TcpStream::connect_timeout(&stage.gateway.proxy, DEADLINE).expect("a connection");
+    let token = bearer(&Token::bot());
+    let head = format!(
+        "POST /x HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nContent-Length: 1000000000\r\n\r\n"
+    );
+    client.write_all(head.as_bytes()).expect("room");
+    let (held, _) = backend.accept().expect("a connection");
+    client.set_write_timeout(Some(Duration::from_millis(200))).expect("a write timeout");
+    let piece = vec![b'x'; 1 << 20];
+    // Until nothing more is taken: every buffer on the way is full.
+    while client.write_all(&piece).is_ok() {}
+    drop(client);
+    eventually("both connections are given back", || {
+        (stage.gateway.metric("metagate_connections", &[]) == 0.0).then_some(())
+    });
+    drop(held);
+}
