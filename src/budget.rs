@@ -7,8 +7,8 @@
 //!    verified token first, one that has only when it was not used for [`Limits::verified_idle`]. Within
 //!    a client's share, only its own.
 //! 3. Memory that grows by what a client does is charged to its connection. Near the limit the largest
-//!    connections without a verified token are closed; at the limit no new request is taken, and the
-//!    largest connections are closed whatever they have shown.
+//!    connections without a verified token are closed. At the limit the largest are closed whatever they
+//!    have shown, and no new request is taken; from clients that hold little only an eighth beyond it.
 //!
 //! Everything that is counted is a guard ([`OpenConnection`], [`InFlight`], [`Charge`]) that gives its
 //! share back when it is dropped. Nothing here depends on a protocol.
@@ -225,9 +225,15 @@ impl Budget {
         }
         match client {
             Some(client) if self.is_over_its_share(client) => Err(Exhausted::Share),
-            _ if self.is_over(limits.memory) => Err(Exhausted::Memory),
+            _ if self.is_over(self.last_limit()) => Err(Exhausted::Memory),
             _ => Ok(()),
         }
+    }
+
+    /// What may be held while those that hold most are closing, so that clients that hold little are not
+    /// refused in that moment.
+    fn last_limit(&self) -> usize {
+        self.max_memory.load(Ordering::Relaxed) / 8 * 9
     }
 
     /// Asks idle connections to close: of one client, or of all. Several at once where they have shown

@@ -116,9 +116,13 @@ impl Connection {
             (None, Some(source)) => Some(budget.clients.find(ClientKey::of(source))),
             (None, None) => None,
         };
-        if budget.is_over(budget.max_memory.load(Ordering::Relaxed)) {
+        let limit = budget.max_memory.load(Ordering::Relaxed);
+        if budget.is_over(limit) {
             budget.relieve(None);
-            return Err(Exhausted::Memory);
+            let holds_little = client.as_ref().is_none_or(|client| client.memory() <= limit / 8);
+            if !holds_little || budget.is_over(budget.last_limit()) {
+                return Err(Exhausted::Memory);
+            }
         }
         if client.as_ref().is_some_and(|client| budget.is_over_its_share(client)) {
             return Err(Exhausted::Share);

@@ -138,7 +138,7 @@ async fn near_the_memory_limit_the_largest_connections_without_a_verified_token_
 #[tokio::test(start_paused = true)]
 async fn a_client_is_held_to_half_of_the_memory() {
     let budget = budget();
-    let all: Vec<_> = [1, 1, 2].map(|number| busy(&budget, number)).into();
+    let all: Vec<_> = [1, 1, 2, 1].map(|number| busy(&budget, number)).into();
     let _small = all[0].account().charge(3 * MIB);
     let _other = all[2].account().charge(6 * MIB);
     let mut large = all[1].account().charge(4 * MIB);
@@ -146,11 +146,10 @@ async fn a_client_is_held_to_half_of_the_memory() {
     large.set(5 * MIB);
     assert_eq!(closing(&all), [1], "its own largest, not the other client's");
     // The next ones close at once when they grow, before the first has got to it.
-    let more = busy(&budget, 1);
-    let _small = more.account().charge(512 * 1024);
-    assert!(!more.account().is_closing());
-    let _more = more.account().charge(MIB);
-    assert!(more.account().is_closing());
+    let _small = all[3].account().charge(512 * 1024);
+    assert_eq!(closing(&all), [1]);
+    let _more = all[3].account().charge(MIB);
+    assert_eq!(closing(&all), [1, 3]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,6 +162,10 @@ async fn without_memory_no_new_request_is_taken() {
     charges[0].set(6 * MIB);
     assert_eq!(all[1].account().request(None).unwrap_err(), Exhausted::Memory);
     assert_eq!(closing(&all).len(), 1, "at the limit itself a verified one has to go");
+    let small = open(&budget, 4);
+    small.account().request(None).unwrap();
+    charges[0].set(8 * MIB);
+    assert_eq!(small.account().request(None).unwrap_err(), Exhausted::Memory);
     assert_eq!(budget.connect(Some(client(4))).unwrap_err(), Exhausted::Memory);
     charges.clear();
     all[1].account().request(None).unwrap();

@@ -18,7 +18,7 @@ async def idle_connections(attacker):
     await attacker.swarm(500, attacker.persistent(client))
 
 
-@attack("unfinished-heads", "5,000 connections with 60 KB of an unfinished head each")
+@attack("unfinished-heads", "5,000 connections with 60 KB of an unfinished head each", recovers=True)
 async def unfinished_heads(attacker):
     head = b"GET / HTTP/1.1\r\nHost: a\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"a" * 990) for n in range(60))
 
@@ -30,7 +30,7 @@ async def unfinished_heads(attacker):
     await attacker.swarm(5000, client)
 
 
-@attack("slow-heads", "2,000 connections that send a head at one byte a second")
+@attack("slow-heads", "2,000 connections that send a head at one byte a second", recovers=True)
 async def slow_heads(attacker):
     async def client(_):
         own = await attacker.connect()
