@@ -233,7 +233,7 @@ impl Budget {
     /// What may be held while those that hold most are closing, so that clients that hold little are not
     /// refused in that moment.
     fn last_limit(&self) -> usize {
-        self.max_memory.load(Ordering::Relaxed) / 8 * 9
+        (self.max_memory.load(Ordering::Relaxed) / 8).saturating_mul(9)
     }
 
     /// Asks idle connections to close: of one client, or of all. Several at once where they have shown

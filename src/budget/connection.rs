@@ -184,7 +184,7 @@ impl Connection {
             if own > budget.memory_share() {
                 budget.relieve(Some(client));
                 // Others need not wait until the largest have found out that they are to close.
-                if own > budget.memory_share() / 8 * 9 && !self.is_trusted() {
+                if own > (budget.memory_share() / 8).saturating_mul(9) && !self.is_trusted() {
                     budget.close(self);
                 }
             }

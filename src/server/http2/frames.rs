@@ -33,6 +33,10 @@ pub(super) struct Frames {
     reset_budget: ResetBudget,
     /// What h2 is to read before anything else.
     ready: BytesMut,
+    /// The heads in there since it was last empty.
+    ready_heads: usize,
+    /// How many octets there were with the last of them.
+    ready_octets: usize,
     /// What was read behind that, when it was enough already.
     backlog: Vec<u8>,
     error: Option<ConnectionError>,
@@ -66,6 +70,8 @@ impl Frames {
             frame_budget: FrameBudget::new(),
             reset_budget: ResetBudget::new(),
             ready: BytesMut::new(),
+            ready_heads: 0,
+            ready_octets: 0,
             backlog: Vec::new(),
             error: None,
             sent: Sent { head: Octets::new(), payload_left: 0 },
@@ -108,9 +114,12 @@ impl Frames {
             .saturating_add(self.backlog.len())
     }
 
-    /// Streams whose response was not written to its end.
+    /// Streams that h2 has been given and whose response was not written to its end, about: heads that it has
+    /// not read yet are counted by their share of the octets.
     pub(super) fn open_streams(&self) -> usize {
-        self.reset_budget.open_streams()
+        let unread = self.ready_heads.saturating_mul(self.ready.len()).checked_div(self.ready_octets);
+        let unread = unread.unwrap_or(0).min(self.ready_heads);
+        self.reset_budget.open_streams().saturating_sub(unread)
     }
 
     /// Records what the client sent. So many octets at its beginning go on where they are; for the
@@ -193,11 +202,18 @@ impl Frames {
     fn block_frame(&mut self, head: FrameHead, payload: &[u8]) {
         self.payload = Payload::Passed(0);
         let is_open = self.reset_budget.is_open(head.stream);
+        if self.ready.is_empty() {
+            self.ready_heads = 0;
+        }
         match self.blocks.frame(head, payload, is_open, &mut self.ready) {
             Ok(Some(stream)) if !self.reset_budget.opened(stream) => {
                 self.error = Some(ConnectionError::calm("too many streams"));
             }
-            Ok(_) => {}
+            Ok(Some(_)) => {
+                self.ready_heads += 1;
+                self.ready_octets = self.ready.len();
+            }
+            Ok(None) => {}
             Err(error) => self.error = Some(error),
         }
     }

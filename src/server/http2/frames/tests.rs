@@ -332,3 +332,20 @@ fn small_heads_that_become_large_wait_for_h2() {
     let heads = split(&seen[PREFACE.len()..]);
     assert_eq!(heads.iter().filter(|(head, _)| head.kind == HEADERS).count(), 200);
 }
+
+#[test]
+fn a_stream_counts_from_when_h2_has_read_its_head() {
+    let heads: Vec<u8> = (0..10)
+        .flat_map(|number| {
+            frame(HEADERS, END_STREAM | 0x4, 2 * number + 1, &[0x82, 0x86, 0x84, 0x41, 1, b'a'])
+        })
+        .collect();
+    let mut frames = Frames::new(LIMITS, Arc::default());
+    frames.receive(&[PREFACE, &heads].concat());
+    assert_eq!(frames.open_streams(), 0);
+    let half = frames.ready().len() / 2;
+    drop(frames.ready().split_to(half));
+    assert_eq!(frames.open_streams(), 5);
+    frames.ready().clear();
+    assert_eq!(frames.open_streams(), 10);
+}
