@@ -8,7 +8,7 @@
 //!    a client's share, only its own.
 //! 3. Memory that grows by what a client does is charged to its connection. Near the limit the largest
 //!    connections without a verified token are closed. At the limit the largest are closed whatever they
-//!    have shown, and no new request is taken; from clients that hold little only an eighth beyond it.
+//!    have shown, and no new request is taken; from clients that hold little, only half as much beyond it.
 //!
 //! Everything that is counted is a guard ([`OpenConnection`], [`InFlight`], [`Charge`]) that gives its
 //! share back when it is dropped. Nothing here depends on a protocol.
@@ -233,7 +233,7 @@ impl Budget {
     /// What may be held while those that hold most are closing, so that clients that hold little are not
     /// refused in that moment.
     fn last_limit(&self) -> usize {
-        (self.max_memory.load(Ordering::Relaxed) / 8).saturating_mul(9)
+        (self.max_memory.load(Ordering::Relaxed) / 2).saturating_mul(3)
     }
 
     /// Asks idle connections to close: of one client, or of all. Several at once where they have shown

@@ -16,7 +16,7 @@ use crate::budget::Connection;
 use crate::config;
 
 /// A client that sends nothing for so long has read its answer.
-const QUIET_TIME: Duration = Duration::from_secs(5);
+const QUIET_TIME: Duration = Duration::from_secs(2);
 /// What the HTTP layer may buffer of a body that nobody reads yet.
 pub const BODY_BUFFER_BYTES: usize = 64 * 1024;
 

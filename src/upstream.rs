@@ -43,7 +43,7 @@ pub use tunnel::{Ending, Tunnel};
 /// Below the time after which Jetty, in both backends, closes an idle connection (30 s, 60 s).
 const IDLE_LIFETIME: Duration = Duration::from_secs(20);
 /// What hyper buffers of one direction of a connection. The head of an answer has to fit into it.
-const BUFFER_BYTES: usize = 32 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;
 /// Idle connections that one worker keeps.
 const MAX_IDLE: usize = 256;
 

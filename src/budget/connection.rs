@@ -18,7 +18,7 @@ const CONNECTION_BYTES: usize = 24 * 1024;
 const REQUEST_BYTES: usize = 32 * 1024;
 /// What an answer holds that comes in more than one piece: the buffers of its connection to the backend, and
 /// what is on its way from there.
-const STREAMING_BYTES: usize = 64 * 1024;
+const STREAMING_BYTES: usize = 128 * 1024;
 /// The totals are changed in steps of this size, so that small answers do not touch them.
 const STEP: usize = 16 * 1024;
 

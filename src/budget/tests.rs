@@ -164,7 +164,7 @@ async fn without_memory_no_new_request_is_taken() {
     assert_eq!(closing(&all).len(), 1, "at the limit itself a verified one has to go");
     let small = open(&budget, 4);
     small.account().request(None).unwrap();
-    charges[0].set(8 * MIB);
+    charges[0].set(15 * MIB);
     assert_eq!(small.account().request(None).unwrap_err(), Exhausted::Memory);
     assert_eq!(budget.connect(Some(client(4))).unwrap_err(), Exhausted::Memory);
     charges.clear();

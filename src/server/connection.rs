@@ -31,7 +31,7 @@ use crate::tls;
 
 /// What the kernel takes in of a response before the network has room for it.
 #[cfg(target_os = "linux")]
-const UNSENT_BYTES: u32 = 128 * 1024;
+const UNSENT_BYTES: u32 = 256 * 1024;
 
 /// Serves a connection until it ends or is drained.
 pub(super) async fn serve(

@@ -18,7 +18,7 @@ const STAGGER: Duration = Duration::from_millis(250);
 const RECEIVE_BYTES: usize = 256 * 1024;
 /// What the kernel takes in of a request before the network has room for it.
 #[cfg(target_os = "linux")]
-const UNSENT_BYTES: u32 = 128 * 1024;
+const UNSENT_BYTES: u32 = 256 * 1024;
 /// More addresses of one name are not tried.
 const MAX_ADDRESSES: usize = 32;
 

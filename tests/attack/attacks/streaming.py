@@ -15,7 +15,7 @@ FULL_WINDOW = (1 << 31) - 1
 IDLE = "8s"
 
 
-@attack("unread-answers-h1", "1,000 clients (400 in the quick form) that do not read an endless answer of a public route", burst_ms=250, recovers=True)
+@attack("unread-answers-h1", "1,000 clients (400 in the quick form) that do not read an endless answer of a public route", burst_ms=400, recovers=True)
 async def unread_answers_h1(attacker):
     async def client(_):
         own = await attacker.connect()
