@@ -20,7 +20,7 @@ P99_FLOOR_MS = 25
 
 # An attack of which only times are over their bounds is tried again: what else this machine does is not the attack's
 # doing, and does not come at the same moment twice.
-ATTEMPTS = 3
+ATTEMPTS = 2
 
 # What a kubelet's probe may take. A probe that is answered later is tried again, PROBE_TRIES times in all, and the
 # best try counts: a single delay is the scheduler's, three in a row are the proxy's. One that fails counts at once.
