@@ -29,7 +29,7 @@ PROBE_TRIES = 3
 
 # Memory after the attack, compared with before: pages that the allocator keeps for the next burst.
 # Measured: 2 to 13 MiB, in proportion to the peak; a second attack adds nothing to it.
-LEFTOVER = 18 * MIB
+LEFTOVER = 8 * MIB
 # How long memory may take to come back.
 RECOVERY_SECONDS = 15
 

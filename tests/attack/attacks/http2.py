@@ -73,7 +73,7 @@ async def zero_window(attacker, make):
     await attacker.swarm(101, client)
 
 
-@attack("h2-zero-window", "101 connections of 100 GETs without a token, whose windows are closed", burst_ms=300, lost=5, recovers=True)
+@attack("h2-zero-window", "101 connections of 100 GETs without a token, whose windows are closed", recovers=True)
 async def h2_zero_window(attacker):
     await zero_window(attacker, lambda stream: request(stream, "GET", "/api"))
 
@@ -81,7 +81,7 @@ async def h2_zero_window(attacker):
 # A backend connection for each stream is what the attacker is after.
 @attack(
     "h2-public-post", "the same with OpenMetadata's login, a length and no body",
-    backend="openmetadata", most_upstream=1024, burst_ms=300, lost=5)
+    backend="openmetadata", most_upstream=1024)
 async def h2_public_post(attacker):
     await zero_window(attacker, lambda stream: request(stream, "POST", "/api/v1/users/login", ("content-length", "5"), ends=False))
 

@@ -15,7 +15,7 @@ FULL_WINDOW = (1 << 31) - 1
 IDLE = "8s"
 
 
-@attack("unread-answers-h1", "1,000 clients (400 in the quick form) that do not read an endless answer of a public route", burst_ms=400, recovers=True)
+@attack("unread-answers-h1", "1,000 clients (400 in the quick form) that do not read an endless answer of a public route", recovers=True)
 async def unread_answers_h1(attacker):
     async def client(_):
         own = await attacker.connect()
@@ -27,7 +27,7 @@ async def unread_answers_h1(attacker):
     await attacker.swarm(400 if attacker.target.is_quick else 1000, client)
 
 
-@attack("unread-answers-h2", "20 connections of 100 streams with open windows that read no endless answer of a public route", burst_ms=800)
+@attack("unread-answers-h2", "20 connections of 100 streams with open windows that read no endless answer of a public route")
 async def unread_answers_h2(attacker):
     async def client(_):
         own = await attacker.connect()
@@ -54,14 +54,14 @@ async def upload(attacker, count, path, authorization):
     await attacker.swarm(count, client)
 
 
-@attack("unread-uploads", "600 uploads (300 in the quick form), half of them with a token, to a backend that does not read", idle=IDLE, burst_ms=150)
+@attack("unread-uploads", "600 uploads (300 in the quick form), half of them with a token, to a backend that does not read", idle=IDLE)
 async def unread_uploads(attacker):
     count = 150 if attacker.target.is_quick else 300
     authorization = f"Authorization: Bearer {attacker.target.token}\r\n".encode()
     await asyncio.gather(upload(attacker, count, b"/unread", authorization), upload(attacker, count, b"/public/unread", b""))
 
 
-@attack("unread-uploads-h2", "20 connections of 100 uploads that fill every window, on a public route, to a backend that does not read", idle=IDLE, burst_ms=200)
+@attack("unread-uploads-h2", "20 connections of 100 uploads that fill every window, on a public route, to a backend that does not read", idle=IDLE)
 async def unread_uploads_h2(attacker):
     async def client(_):
         own = await attacker.connect()
