@@ -27,12 +27,14 @@ use crate::metrics::Metrics;
 
 mod client;
 mod connection;
+mod turns;
 #[cfg(test)]
 mod tests;
 
 pub use client::ClientKey;
 use client::{Client, Clients};
 pub use connection::{Backlog, Charge, Connection, InFlight, OpenConnection};
+pub use turns::{Turn, Turns, take_turns};
 
 /// What the process takes without any client: code, runtimes, TLS, key sets, audit queue.
 const FIXED_BYTES: u64 = 24 << 20;
@@ -71,6 +73,18 @@ impl Limits {
             memory: usize::try_from(memory).unwrap_or(usize::MAX),
             verified_idle: limits.unverified_timeout,
         }
+    }
+}
+
+impl Limits {
+    /// The same, with this many connections at most. If that is fewer, one client address has at most half of them.
+    #[must_use]
+    pub fn with_connections(mut self, most: usize) -> Self {
+        if most < self.connections {
+            self.connections = most;
+            self.connections_per_client = self.connections_per_client.min(most.div_ceil(2));
+        }
+        self
     }
 }
 
@@ -357,6 +371,14 @@ fn millis(time: Duration) -> u64 {
 /// The account of one connection that nothing limits.
 #[cfg(test)]
 pub(crate) fn unlimited_account(address: Option<IpAddr>) -> Arc<Connection> {
+    match unlimited().connect(address) {
+        Ok(open) => open.account().clone(),
+        Err(exhausted) => unreachable!("no limit: {exhausted:?}"),
+    }
+}
+
+#[cfg(test)]
+fn unlimited() -> Arc<Budget> {
     let most = usize::MAX;
     let limits = Limits {
         connections: most,
@@ -366,10 +388,7 @@ pub(crate) fn unlimited_account(address: Option<IpAddr>) -> Arc<Connection> {
         memory: most,
         verified_idle: Duration::ZERO,
     };
-    match Budget::new(limits, Arc::new(Metrics::new())).connect(address) {
-        Ok(open) => open.account().clone(),
-        Err(exhausted) => unreachable!("no limit: {exhausted:?}"),
-    }
+    Budget::new(limits, Arc::new(Metrics::new()))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -220,6 +220,7 @@ impl Gateway {
             path: facts.path.path_and_query().clone(),
             fields,
             body: self.request_body(&mut exchange, ahead, body, manner, peer, head_bytes),
+            account: peer.account.clone(),
             trailers,
             upgrade: upgrade.is_some(),
             // A 1.0 client knows none (RFC 9110 section 15.2).

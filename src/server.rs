@@ -30,6 +30,7 @@ use crate::tls::{self, TlsError};
 mod accept;
 mod activation;
 mod connection;
+mod descriptors;
 mod generation;
 mod health;
 mod http2;
@@ -195,10 +196,10 @@ pub async fn run(
     let draft = Draft::new(loaded.clone(), None, &metrics, loaded.config.workers)?;
     let first = Arc::new(draft.generation(&lasting));
     lasting.cells = first.serving().iter().map(|serving| Arc::new(ArcSwap::new(serving.clone()))).collect();
-    let workers = Workers::start(&lasting.cells, &metrics)?;
+    let budget = Budget::new(first.budget_limits(), metrics.clone());
+    let workers = Workers::start(&lasting.cells, &metrics, &budget)?;
     first.enter(None, &lasting);
     metrics.config_is_good(true);
-    let budget = Budget::new(first.budget_limits(), metrics.clone());
     let process = Arc::new(Process::new(metrics, budget, first));
 
     let doors = Doors::open(listeners.proxy, listeners.forward_auth)?;

@@ -3,10 +3,13 @@
 //! The pool is our own, over hyper's connections. hyper-util's legacy client bounds only idle
 //! connections, spawns a task per answer with a body, and costs a quarter more per request.
 
+use std::future::poll_fn;
 use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::ready;
 use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
@@ -18,6 +21,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
+use crate::budget::{Connection as Account, Turn};
 use crate::config::{self, UpstreamProtocol};
 use crate::metrics::Metrics;
 use crate::tls::{self, TlsError};
@@ -122,15 +126,15 @@ impl Target {
     }
 
     /// Opens one connection that speaks HTTP/1.1, and starts the task that drives it.
-    async fn connect_http1(&self) -> io::Result<Http1Connection> {
+    async fn connect_http1(&self, account: &Arc<Account>) -> io::Result<Http1Connection> {
         self.in_time(async {
             if let Some(path) = &self.socket {
-                return start(UnixStream::connect(path).await?).await;
+                return start(UnixStream::connect(path).await?, account).await;
             }
             let stream = self.dial().await?;
             match &self.tls {
-                None => start(stream).await,
-                Some(tls) => start(tls.http1.connect(tls.name.clone(), stream).await?).await,
+                None => start(stream, account).await,
+                Some(tls) => start(tls.http1.connect(tls.name.clone(), stream).await?, account).await,
             }
         })
         .await
@@ -152,25 +156,59 @@ impl Tls {
     }
 }
 
-async fn start<S>(stream: S) -> io::Result<Http1Connection>
+async fn start<S>(stream: S, account: &Arc<Account>) -> io::Result<Http1Connection>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
 {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(BUFFER_BYTES);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    let driver = tokio::spawn(async move {
-        if let Err(error) = connection.with_upgrades().await {
+    let user = Arc::new(User::default());
+    user.set(account);
+    let used = user.clone();
+    let task = tokio::spawn(async move {
+        let (mut connection, mut turn) = (pin!(connection.with_upgrades()), Turn::default());
+        let ended = poll_fn(|cx| {
+            if let Some(account) = used.get() {
+                ready!(turn.poll(&account, cx));
+            }
+            connection.as_mut().poll(cx)
+        });
+        if let Err(error) = ended.await {
             tracing::debug!(%error, "an upstream connection ended");
         }
     });
-    Ok(Http1Connection { sender, driver: Driver(Some(driver.abort_handle())) })
+    Ok(Http1Connection { sender, user, driver: Driver(Some(task.abort_handle())) })
 }
 
 /// A connection that speaks HTTP/1.1, with the task that drives it.
 struct Http1Connection {
     sender: SendRequest<RequestBody>,
+    user: Arc<User>,
     driver: Driver,
+}
+
+/// The client's connection that an upstream connection serves, while its tasks take turns: what it has the
+/// backend send and take is its turn too.
+#[derive(Default)]
+struct User(Mutex<Option<Arc<Account>>>);
+
+impl User {
+    fn set(&self, account: &Arc<Account>) {
+        *self.slot() = account.takes_turns().then(|| account.clone());
+    }
+
+    fn clear(&self) {
+        *self.slot() = None;
+    }
+
+    fn get(&self) -> Option<Arc<Account>> {
+        self.slot().clone()
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<Account>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Ends a connection's task when it is dropped. hyper alone would go on writing a request's body for as long
@@ -229,7 +267,7 @@ impl Upstream {
     }
 
     /// A connection that is open already.
-    async fn check_out(&self) -> Option<Connection> {
+    async fn check_out(&self, account: &Arc<Account>) -> Option<Connection> {
         if self.target.http2
             && let Some(stream) = self.http2.check_out()
         {
@@ -238,14 +276,16 @@ impl Upstream {
         if !self.target.http1 {
             return None;
         }
-        self.check_out_http1().await.map(Connection::Http1)
+        let connection = self.check_out_http1().await?;
+        connection.user.set(account);
+        Some(Connection::Http1(connection))
     }
 
     /// Opens a connection. Over HTTP/2, several requests wait for one and share it.
-    async fn open(&self) -> io::Result<Connection> {
+    async fn open(&self, account: &Arc<Account>) -> io::Result<Connection> {
         let shares = self.target.http2 && !self.settled_on_http1.load(Ordering::Relaxed);
         if !shares && self.target.tls.is_none() {
-            return self.open_http1().await;
+            return self.open_http1(account).await;
         }
         let _turn = match shares {
             true => Some(self.target.in_time(async { Ok(self.opening.lock().await) }).await?),
@@ -272,15 +312,15 @@ impl Upstream {
             self.settled_on_http1.store(!http2, Ordering::Relaxed);
             match http2 {
                 true => self.http2.start(stream).await.map(Connection::Http2),
-                false => start(stream).await.map(Connection::Http1),
+                false => start(stream, account).await.map(Connection::Http1),
             }
         };
         self.counted(self.target.in_time(opening).await)
     }
 
     /// Opens a connection that speaks HTTP/1.1 and that nobody shares.
-    async fn open_http1(&self) -> io::Result<Connection> {
-        self.counted(self.target.connect_http1().await.map(Connection::Http1))
+    async fn open_http1(&self, account: &Arc<Account>) -> io::Result<Connection> {
+        self.counted(self.target.connect_http1(account).await.map(Connection::Http1))
     }
 
     fn counted<T>(&self, opened: io::Result<T>) -> io::Result<T> {
@@ -318,6 +358,7 @@ impl Upstream {
         if connection.sender.is_closed() {
             return;
         }
+        connection.user.clear();
         let now = Instant::now();
         let mut idle = self.idle();
         // The oldest are in front: what nobody needed for so long is closed.

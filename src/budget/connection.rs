@@ -1,7 +1,7 @@
 //! One connection's part of the budget.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::client::Client;
-use super::{Budget, ClientKey, Exhausted, lock};
+use super::{Budget, ClientKey, Exhausted, Turns, lock};
 
 /// What an open connection costs before anything is read from it: its task, its state and the buffers
 /// of the HTTP layer (measured).
@@ -22,6 +22,21 @@ const STREAMING_BYTES: usize = 128 * 1024;
 /// The totals are changed in steps of this size, so that small answers do not touch them.
 const STEP: usize = 16 * 1024;
 
+const TAKES_TURNS: u8 = 0;
+const FREE: u8 = 1;
+const ENDED: u8 = 2;
+
+/// How the tasks of a connection are polled.
+#[derive(Debug)]
+pub(super) enum Standing<'a> {
+    /// With those of other connections of this client, one at a time.
+    TakesTurns(&'a Turns, usize),
+    /// Whenever they are ready: it has shown a verified token, or is to close.
+    Free,
+    /// Not any more.
+    Ended,
+}
+
 /// The account of one connection, shared by everything that serves it.
 #[derive(Debug)]
 pub struct Connection {
@@ -30,6 +45,10 @@ pub struct Connection {
     /// Not set for a peer without a share of its own.
     client: OnceLock<Arc<Client>>,
     verified: AtomicBool,
+    /// [`TAKES_TURNS`], [`FREE`] or [`ENDED`].
+    standing: AtomicU8,
+    /// Set once a worker serves it.
+    turns: OnceLock<Arc<Turns>>,
     /// Requests whose responses have not ended.
     unanswered: AtomicU32,
     /// When the last one ended, or the connection began; milliseconds of the budget's clock.
@@ -48,6 +67,8 @@ impl Connection {
             budget,
             client: OnceLock::new(),
             verified: AtomicBool::new(false),
+            standing: AtomicU8::new(TAKES_TURNS),
+            turns: OnceLock::new(),
             unanswered: AtomicU32::new(0),
             answered: AtomicU64::new(now),
             held: AtomicUsize::new(0),
@@ -72,10 +93,43 @@ impl Connection {
         self.client.get().is_none() || self.is_verified()
     }
 
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// A worker serves it. Without one its tasks take no turns.
+    pub fn is_served_with(&self, turns: &Arc<Turns>) {
+        let _first = self.turns.set(turns.clone());
+    }
+
+    /// Whether its tasks wait for their turns; see [`super::take_turns`].
+    pub fn takes_turns(&self) -> bool {
+        self.standing.load(Ordering::Relaxed) == TAKES_TURNS
+    }
+
+    pub(super) fn standing(&self) -> Standing<'_> {
+        match (self.standing.load(Ordering::Relaxed), self.client.get(), self.turns.get()) {
+            (ENDED, ..) => Standing::Ended,
+            (TAKES_TURNS, Some(client), Some(turns)) => {
+                Standing::TakesTurns(turns, Arc::as_ptr(client).addr())
+            }
+            _ => Standing::Free,
+        }
+    }
+
+    /// It serves nothing any more.
+    pub fn ends(&self) {
+        self.standing.store(ENDED, Ordering::Relaxed);
+        if let Some(turns) = self.turns.get() {
+            turns.end(self.id);
+        }
+    }
+
     /// Notes that a request on it has shown a verified token.
     pub fn verified(&self) {
         if !self.is_verified() {
             self.verified.store(true, Ordering::Relaxed);
+            self.standing.store(FREE, Ordering::Relaxed);
         }
     }
 
@@ -219,6 +273,7 @@ impl Connection {
     /// The caller counts it as closing.
     pub(super) fn ask_to_close(&self) {
         self.closing.store(true, Ordering::Relaxed);
+        self.standing.store(FREE, Ordering::Relaxed);
         if let Some(client) = self.client.get() {
             client.connection_ends();
         }

@@ -148,7 +148,7 @@ async fn serve_clear<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     settings: &ConnectionSettings,
     context: &WorkerContext,
 ) {
-    if !settings.speaks_http2 {
+    if !settings.http2.is_on() {
         return serve_http1(stream, BytesMut::new(), peer, settings, context).await;
     }
     match timeout(settings.times.head, sniff(&mut stream)).await {

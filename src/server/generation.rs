@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::RunError;
+use super::descriptors;
 use super::watch::{self, Contents};
 use super::worker::{ConnectionSettings, Serving};
 use crate::audit::AuditTrail;
@@ -142,7 +143,8 @@ impl Generation {
     /// What clients may hold.
     pub(super) fn budget_limits(&self) -> budget::Limits {
         let config = &self.loaded.config;
-        budget::Limits::new(&config.limits, &config.token_cache)
+        let connections = descriptors::connections(config.limits.connections);
+        budget::Limits::new(&config.limits, &config.token_cache).with_connections(connections)
     }
 
     /// What each worker serves with.

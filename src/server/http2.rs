@@ -28,9 +28,12 @@ mod budget;
 mod frame;
 mod frames;
 mod refused;
+mod settings;
 mod strict;
 
 use refused::RefusedHeads;
+pub(super) use settings::Http2Limits;
+use settings::StreamTasks;
 use strict::StrictHttp2;
 
 /// For what runs to end once the client was told to go.
@@ -67,8 +70,9 @@ where
             answer.map(|answer| answer.map(|body| StreamBody::new(body, stream)))
         }
     });
+    let tasks = StreamTasks::new(streams.account.clone());
     let io = TokioIo::new(StrictHttp2::new(stream, settings.intake.head, refused, &streams.account));
-    let mut connection = pin!(settings.http2.serve_connection(io, service));
+    let mut connection = pin!(settings.http2.builder(tasks).serve_connection(io, service));
     let mut draining = false;
     // From when on it is closed if nothing moves: it was told to go.
     let mut going: Option<Instant> = None;

@@ -8,17 +8,17 @@ use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper::server::conn::http1;
 use ipnet::IpNet;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection;
+use super::http2::Http2Limits;
 use super::intake::IntakeLimits;
 use super::socket::Stream;
-use crate::budget::{Connection, OpenConnection};
+use crate::budget::{Budget, Connection, OpenConnection, Turns, take_turns};
 use crate::config::{Config, ProxyProtocol};
 use crate::gateway::{Door, Gateway};
 use crate::metrics::Metrics;
@@ -54,9 +54,7 @@ pub(super) struct ConnectionSettings {
     pub(super) intake: IntakeLimits,
     /// Whose PROXY protocol headers are read, where connections must begin with one.
     pub(super) proxies: Option<TrustedProxies>,
-    /// Not used where [`Self::speaks_http2`] is false.
-    pub(super) http2: http2::Builder<TokioExecutor>,
-    pub(super) speaks_http2: bool,
+    pub(super) http2: Http2Limits,
     pub(super) times: Times,
 }
 
@@ -107,15 +105,6 @@ impl Times {
     }
 }
 
-/// What a client may send of one request, and of all of them, before we have passed it on.
-const STREAM_WINDOW: u32 = 64 * 1024;
-const CONNECTION_WINDOW: u32 = 512 * 1024;
-/// What is held of one answer while its client does not read.
-const SEND_BUFFER_BYTES: usize = 16 * 1024;
-/// A client is asked for a sign of life this often, and has this long to give it.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
-
 impl ConnectionSettings {
     pub(super) fn new(config: &Config) -> Self {
         let limits = &config.limits;
@@ -137,21 +126,12 @@ impl ConnectionSettings {
             networks: config.trusted_proxies.as_slice().into(),
             unix: config.trusts_unix_peers,
         });
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
-        // The limits on resets are hyper's own.
-        http2
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(limits.concurrent_streams)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-            .max_send_buf_size(SEND_BUFFER_BYTES)
-            .keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_TIMEOUT);
         Self {
             http1,
-            http2,
-            speaks_http2: limits.concurrent_streams > 0,
+            http2: Http2Limits {
+                concurrent_streams: limits.concurrent_streams,
+                head_bytes: limits.header_bytes,
+            },
             times: Times {
                 head: limits.header_read_timeout,
                 stall: config.upstream.idle_timeout,
@@ -162,6 +142,13 @@ impl ConnectionSettings {
         }
     }
 }
+
+/// After so many polls a worker looks for what has come in, however much is ready: tokio's 61 may be tens of
+/// milliseconds of handshakes.
+const EVENT_INTERVAL: u32 = 16;
+
+const GIVE_BACK_INTERVAL: Duration = Duration::from_secs(1);
+const WORTH_GIVING_BACK: usize = 4 << 20;
 
 /// All workers.
 pub(super) struct Workers {
@@ -204,11 +191,18 @@ impl WorkerContext {
 
 impl Workers {
     /// One worker for each of `cells`, which say what it serves with.
-    pub(super) fn start(cells: &[Arc<ArcSwap<Serving>>], metrics: &Arc<Metrics>) -> io::Result<Self> {
+    pub(super) fn start(
+        cells: &[Arc<ArcSwap<Serving>>],
+        metrics: &Arc<Metrics>,
+        budget: &Arc<Budget>,
+    ) -> io::Result<Self> {
         let drain = watch::Sender::new(false);
         let mut workers = Vec::with_capacity(cells.len());
         for (number, serving) in cells.iter().enumerate() {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .event_interval(EVENT_INTERVAL)
+                .build()?;
             let context = WorkerContext {
                 serving: serving.clone(),
                 metrics: metrics.clone(),
@@ -216,9 +210,12 @@ impl Workers {
             };
             let (jobs, receiver) = unbounded_channel();
             let open = Arc::new(AtomicUsize::new(0));
-            let counted = open.clone();
+            let (counted, budget) = (open.clone(), budget.clone());
             let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-                runtime.block_on(serve(receiver, context, counted));
+                runtime.block_on(async {
+                    tokio::spawn(give_back_memory(budget));
+                    serve(receiver, context, counted).await;
+                });
                 // Connections that outlived the drain are cut here.
                 runtime.shutdown_background();
             })?;
@@ -254,16 +251,21 @@ impl Workers {
 
 /// Serves connections until the channel closes.
 async fn serve(mut jobs: UnboundedReceiver<Job>, context: WorkerContext, open: Arc<AtomicUsize>) {
+    let turns = Arc::<Turns>::default();
+    let rounds = turns.clone();
+    tokio::spawn(async move { rounds.give().await });
     while let Some(Job { stream, peer, door, open: connection }) = jobs.recv().await {
         // A socket belongs to the runtime that polls it.
         let Ok(stream) = stream.moved() else {
             open.fetch_sub(1, Ordering::Relaxed);
             continue;
         };
+        let account = connection.account().clone();
+        account.is_served_with(&turns);
         let counted = Counted { open: open.clone(), metrics: context.metrics.clone(), connection };
         context.metrics.connections.inc();
         let context = context.clone();
-        tokio::spawn(async move {
+        tokio::spawn(take_turns(account, async move {
             tokio::select! {
                 biased;
                 () = counted.connection.account().is_asked_to_close() => {
@@ -272,7 +274,25 @@ async fn serve(mut jobs: UnboundedReceiver<Job>, context: WorkerContext, open: A
                 () = connection::serve(stream, peer, door, &counted.connection, &context) => {}
             }
             drop(counted);
-        });
+        }));
+    }
+}
+
+/// Has this thread's allocator return what is free, each time that clients hold much less than before. mimalloc
+/// keeps pages for as long as nothing is allocated or freed, which is what follows a burst.
+async fn give_back_memory(budget: Arc<Budget>) {
+    let mut ticks = tokio::time::interval(GIVE_BACK_INTERVAL);
+    let mut most = 0;
+    loop {
+        ticks.tick().await;
+        let held = budget.memory();
+        most = held.max(most);
+        if most - held >= WORTH_GIVING_BACK {
+            most = held;
+            // Before mimalloc fails to allocate, it collects everything that is free. There is no other way that
+            // takes no unsafe code.
+            let _ = std::hint::black_box(&mut Vec::<u8>::new()).try_reserve_exact(isize::MAX.unsigned_abs());
+        }
     }
 }
 
@@ -285,6 +305,7 @@ struct Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
+        self.connection.account().ends();
         self.open.fetch_sub(1, Ordering::Relaxed);
         self.metrics.connections.dec();
         // Dropped while a panic unwinds, it is the connection's: tokio keeps it from the worker.

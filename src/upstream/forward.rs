@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::body::{AnswerBody, Lease, RequestBody, RequestProgress};
 use super::http2::{self, Fate, Http2Stream};
 use super::{Connection, Http1Connection, IDLE_LIFETIME, InterimResponses, Upstream};
+use crate::budget::Connection as Account;
 use crate::decision::{Permit, Reason};
 
 /// Why there is no answer.
@@ -34,6 +35,8 @@ pub struct Outgoing {
     pub fields: HeaderMap,
     /// The body.
     pub body: RequestBody,
+    /// Whose request it is.
+    pub account: Arc<Account>,
     /// Whether the client understands trailers.
     pub trailers: bool,
     /// Whether the fields ask for another protocol, which only HTTP/1.1 can switch to.
@@ -57,16 +60,16 @@ impl Upstream {
             RequestBody::Stream { progress, .. } => Some(progress.clone()),
         };
         let (trailers, upgrade) = (outgoing.trailers, outgoing.upgrade);
-        let interim = outgoing.interim.clone();
+        let (account, interim) = (outgoing.account.clone(), outgoing.interim.clone());
         let mut request = self.request(outgoing)?;
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let kept = if attempt == 1 && !upgrade { self.check_out().await } else { None };
+            let kept = if attempt == 1 && !upgrade { self.check_out(&account).await } else { None };
             let is_kept = kept.is_some();
             let connection = match kept {
                 Some(connection) => connection,
-                None => self.open_for(upgrade).await?,
+                None => self.open_for(upgrade, &account).await?,
             };
             let spare = match &connection {
                 // Nobody can have closed a new one.
@@ -95,11 +98,11 @@ impl Upstream {
     }
 
     /// Opens a connection, for this request alone where it may become a tunnel.
-    async fn open_for(&self, upgrade: bool) -> Result<Connection, Failure> {
+    async fn open_for(&self, upgrade: bool, account: &Arc<Account>) -> Result<Connection, Failure> {
         // Rare, and large: in a box, they do not make every request's future larger.
         let opened = match upgrade {
-            true => Box::pin(self.open_http1()).await,
-            false => Box::pin(self.open()).await,
+            true => Box::pin(self.open_http1(account)).await,
+            false => Box::pin(self.open(account)).await,
         };
         opened.map_err(|error| {
             tracing::debug!(%error, upstream = %self.target, "the backend cannot be reached");

@@ -1,4 +1,4 @@
-//! A process that has no file descriptor left.
+//! File descriptors: few, and none left.
 
 use std::net::TcpStream;
 
@@ -8,8 +8,9 @@ use crate::support::token::{Token, bearer};
 use crate::support::wire::{Client, request_bytes};
 
 #[test]
-fn it_goes_on_its_probes_answer_and_it_recovers() {
-    let stage = Stage::plain(|setup| setup.descriptors(64));
+fn there_are_no_more_connections_than_descriptors_allow() {
+    let stage = Stage::plain(|setup| setup.descriptors(512));
+    assert!(stage.gateway.stderr().iter().any(|line| line.contains("limits.connections is more than")));
     let token = bearer(&Token::bot());
     let request = request_bytes("GET", "/x", &[("Authorization", &token)], b"");
     let mut before = Client::connect(stage.gateway.proxy);
@@ -17,7 +18,28 @@ fn it_goes_on_its_probes_answer_and_it_recovers() {
     assert_eq!(before.answer().expect("an answer").status, 200);
 
     let address = stage.gateway.proxy;
-    let crowd: Vec<TcpStream> = (0..200).filter_map(|_| TcpStream::connect(address).ok()).collect();
+    let _crowd: Vec<TcpStream> = (0..400).filter_map(|_| TcpStream::connect(address).ok()).collect();
+    for _ in 0..5 {
+        // Idle connections have given way to it.
+        let mut client = Client::connect(address);
+        client.send(&request);
+        assert_eq!(client.answer().expect("an answer").status, 200);
+        assert_eq!(stage.gateway.probe("/livez").status, 200);
+        before.send(&request);
+        assert_eq!(before.answer().expect("an answer").status, 200);
+    }
+    assert!(!stage.gateway.stderr().iter().any(|line| line.contains("cannot accept connections")));
+}
+
+/// Here something else than clients takes them: the limit falls while the proxy runs.
+#[test]
+#[cfg(target_os = "linux")]
+fn without_any_its_probes_answer_and_it_recovers() {
+    let stage = Stage::plain(|setup| setup);
+    let request = request_bytes("GET", "/x", &[("Authorization", &bearer(&Token::bot()))], b"");
+    let address = stage.gateway.proxy;
+    let limit = stage.gateway.limit_descriptors(stage.gateway.open_descriptors() + 3);
+    let crowd: Vec<TcpStream> = (0..20).filter_map(|_| TcpStream::connect(address).ok()).collect();
     eventually("it to run out of descriptors", || {
         stage.gateway.stderr().iter().any(|line| line.contains("cannot accept connections")).then_some(())
     });
@@ -25,11 +47,8 @@ fn it_goes_on_its_probes_answer_and_it_recovers() {
         assert_eq!(stage.gateway.probe("/livez").status, 200);
         assert_eq!(stage.gateway.probe("/readyz").status, 200);
     }
-    // Who was there has what it needs.
-    before.send(&request);
-    assert_eq!(before.answer().expect("an answer").status, 200);
-
     drop(crowd);
+    stage.gateway.limit_descriptors(limit);
     eventually("the next client to be served", || {
         let mut client = Client::connect(address);
         client.send(&request);

@@ -285,6 +285,25 @@ impl Gateway {
         client.answer_to(method).unwrap_or_else(|error| panic!("{method} {target}: {error}"))
     }
 
+    /// File descriptors that the process has open.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    pub fn open_descriptors(&self) -> u64 {
+        let directory = format!("/proc/{}/fd", self.child.id());
+        std::fs::read_dir(directory).expect("its descriptors").count() as u64
+    }
+
+    /// Sets how many it may have, as `prlimit` does, and returns how many it was allowed before.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    pub fn limit_descriptors(&self, most: u64) -> u64 {
+        use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let limit = Rlimit { current: Some(most), maximum };
+        let before = prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit);
+        before.expect("our own child").current.expect("a number")
+    }
+
     #[track_caller]
     pub fn wait_ready(&self) {
         eventually("/readyz to answer 200", || (self.probe("/readyz").status == 200).then_some(()));

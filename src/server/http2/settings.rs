@@ -1,0 +1,70 @@
+//! How HTTP/2 is spoken with clients.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::rt::Executor;
+use hyper::server::conn::http2;
+use hyper_util::rt::TokioTimer;
+
+use crate::budget::{Connection, take_turns};
+
+/// What a client may send of one request, and of all of them, before we have passed it on.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 512 * 1024;
+/// What is held of one answer while its client does not read.
+const SEND_BUFFER_BYTES: usize = 16 * 1024;
+/// A client is asked for a sign of life this often, and has this long to give it.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is the configuration's to say.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::server) struct Http2Limits {
+    /// Zero where HTTP/2 is not spoken.
+    pub(in crate::server) concurrent_streams: u32,
+    pub(in crate::server) head_bytes: usize,
+}
+
+impl Http2Limits {
+    pub(in crate::server) fn is_on(self) -> bool {
+        self.concurrent_streams > 0
+    }
+
+    pub(super) fn builder(self, tasks: StreamTasks) -> http2::Builder<StreamTasks> {
+        let mut builder = http2::Builder::new(tasks);
+        // The limits on resets are hyper's own.
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(self.concurrent_streams)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(u32::try_from(self.head_bytes).unwrap_or(u32::MAX))
+            .max_send_buf_size(SEND_BUFFER_BYTES)
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT);
+        builder
+    }
+}
+
+/// Starts a task for each stream, which takes the turns of its connection.
+#[derive(Clone)]
+pub(super) struct StreamTasks {
+    account: Arc<Connection>,
+}
+
+impl StreamTasks {
+    pub(super) fn new(account: Arc<Connection>) -> Self {
+        Self { account }
+    }
+}
+
+impl<F> Executor<F> for StreamTasks
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, task: F) {
+        tokio::spawn(take_turns(self.account.clone(), task));
+    }
+}
