@@ -50,12 +50,6 @@ class Attack:
     backend: str = "generic"
     rules: str = ""
     limits: str = ""
-    # Milliseconds that the 99th percentile of good traffic may reach where the attack opens with thousands of requests,
-    # or as many connections to the backend, which is one Python process. On two cores, which the attackers share, all
-    # others wait their turn behind that burst; it is a share of every second and no queue without end.
-    burst_ms: int = 0
-    # Good requests that may be refused in that burst, while the connections that hold most are being closed. None should.
-    lost: int = 0
     # Whether the quick form waits for memory to come back.
     recovers: bool = False
     # upstream.idleTimeout: how long a request may stand still.

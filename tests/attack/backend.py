@@ -1,4 +1,4 @@
-"""A backend in a process of its own, which counts connections and requests in shared memory.
+"""A backend in processes of its own, which counts connections and requests in shared memory.
 
 The path says what becomes of a request: `/public/endless` is answered without end, `/public/hang` and the
 OpenMetadata login are never answered, the body of `/public/unread` and `/unread` is never read. Everything else is
@@ -9,44 +9,113 @@ import asyncio
 import contextlib
 import ctypes
 import multiprocessing
+import os
 import re
 import socket
 
 PIECE = b"x" * 65536
 HANG = (b"/public/hang", b"/api/v1/users/login")
+ATTACKED = re.compile(rb"[A-Z]+ (?:/public/|/unread|/api/v1/users/login)")
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n"
 # Kernel buffers of a connection: what is not read must fill them soon.
 KERNEL_BUFFER = 64 << 10
+# An attacker's backend must not take the processors from the good client either, see attackers.py.
+NICER = 10
 
 
 class Counters(ctypes.Structure):
     _fields_ = [(name, ctypes.c_long) for name in ("open", "most", "connections", "requests")]
 
 
-class Backend:
+class Counted:
+    """The counts of all processes."""
+
     def __init__(self):
-        self.counters = multiprocessing.Value(Counters, lock=False)
+        self.parts = []
+
+    def part(self):
+        self.parts.append(multiprocessing.Value(Counters, lock=False))
+        return self.parts[-1]
+
+    def __getattr__(self, name):
+        return sum(getattr(part, name) for part in self.parts)
+
+
+class Backend:
+    """Connections whose first request is an attack's are served by a process of their own: how long one Python process
+    takes for hundreds of them is not asked here, and the good client must not wait for it."""
+
+    def __init__(self):
+        self.counters, self.pipes, self.processes = Counted(), [], []
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_BUFFER)
         self.port = self.listener.getsockname()[1]
-        self.process = multiprocessing.Process(target=self.run, daemon=True)
-        self.process.start()
-        self.listener.close()
+        for nicer in (0, NICER):
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self.start(serve, theirs, self.counters.part(), nicer)
+            theirs.close()
+            self.pipes.append(ours)
+        self.start(sort, self.listener, *self.pipes)
+        for own in (self.listener, *self.pipes):
+            own.close()
 
-    def run(self):
-        with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(self.serve())
-
-    async def serve(self):
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: Connection(self.counters), sock=self.listener, backlog=4096)
-        await server.serve_forever()
+    def start(self, work, *arguments):
+        process = multiprocessing.Process(target=run, args=(work, arguments), daemon=True)
+        process.start()
+        self.processes.append(process)
 
     def close(self):
-        self.process.terminate()
-        self.process.join()
+        for process in self.processes:
+            process.terminate()
+            process.join()
+
+
+def run(work, arguments):
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(work(*arguments))
+
+
+async def sort(listener, good, attacked):
+    """Hands each connection to the process that serves what is asked on it first."""
+    loop = asyncio.get_running_loop()
+    listener.setblocking(False)
+
+    def sort_one(own):
+        try:
+            head = own.recv(4096, socket.MSG_PEEK)
+        except BlockingIOError:
+            return
+        except OSError:
+            head = b""
+        loop.remove_reader(own)
+        if head:
+            is_attack = ATTACKED.match(head.split(b"\r\n", 1)[0])
+            socket.send_fds(attacked if is_attack else good, [b"x"], [own.fileno()])
+        own.close()
+
+    while True:
+        own, _ = await loop.sock_accept(listener)
+        own.setblocking(False)
+        loop.add_reader(own, sort_one, own)
+
+
+async def serve(pipe, counters, nicer):
+    os.nice(nicer)
+    loop = asyncio.get_running_loop()
+    connections = set()
+
+    def receive():
+        _, descriptors, _, _ = socket.recv_fds(pipe, 1, 1)
+        for descriptor in descriptors:
+            made = loop.connect_accepted_socket(lambda: Connection(counters), socket.socket(fileno=descriptor))
+            task = loop.create_task(made)
+            connections.add(task)
+            task.add_done_callback(connections.discard)
+
+    loop.add_reader(pipe, receive)
+    await loop.create_future()
 
 
 class Connection(asyncio.Protocol):

@@ -14,7 +14,8 @@ GOOD_RATE = 200
 
 # The 99th percentile of the good client may triple. Its calm value is about 2 ms, and the proxy, the backend, the
 # attackers and the good client share two cores here: the kernel's scheduler alone accounts for delays of 10 to
-# 20 ms when all of them are runnable. A client that is starved waits for hundreds of milliseconds.
+# 20 ms when all of them are runnable. A client that is starved waits for hundreds of milliseconds. What the attack adds
+# to the requests of a client that asks the backend directly is not the proxy's doing, and comes on top.
 P99_FACTOR = 3
 P99_FLOOR_MS = 25
 
