@@ -74,9 +74,7 @@ impl Limits {
             verified_idle: limits.unverified_timeout,
         }
     }
-}
 
-impl Limits {
     /// The same, with this many connections at most. If that is fewer, one client address has at most half of them.
     #[must_use]
     pub fn with_connections(mut self, most: usize) -> Self {
