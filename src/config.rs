@@ -14,13 +14,16 @@ mod memory;
 mod openmetadata;
 mod parse;
 mod print;
+mod published;
 mod revocations;
 mod rule_test;
 mod schema;
+mod secret;
 mod substitution;
 #[cfg(test)]
 mod tests;
 mod values;
+mod variables;
 
 pub use document::{Document, parse as parse_document};
 pub use error::{ConfigError, ConfigErrors, Finding, Level, Origin};
@@ -28,6 +31,7 @@ pub use keys::{KEYS, Key, Kind, environment_name, environment_names};
 pub use load::{Flags, Loaded, Sources, load};
 pub use openmetadata::ENVIRONMENT as FOREIGN_ENVIRONMENT;
 pub use print::print;
+pub use published::{PUBLISHED_KEY_ID, PUBLISHED_SECRETS, Published};
 pub use revocations::{RevocationFile, RevocationFileFault, Version};
 pub use rule_test::RuleTest;
 pub use schema::schema;

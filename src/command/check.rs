@@ -13,7 +13,7 @@ use rule_tests::{Results, TestResult};
 use super::keys::{fetch, times};
 use super::routes::row_json;
 use super::{ConfigArguments, Failure, write_out};
-use crate::config::{self, Config, Flags, Loaded, Sources};
+use crate::config::{self, Config, Flags, Loaded, PUBLISHED_KEY_ID, Sources};
 use crate::gateway::system_clock;
 use crate::keys::SourceStatus;
 use crate::policy::{RouteRow, RouteTable};
@@ -114,13 +114,12 @@ fn stored(source: &SourceStatus) -> Option<Finding> {
 
 /// OpenMetadata's quick start ships a key pair whose private half everybody has.
 fn published_key(source: &SourceStatus) -> Option<Finding> {
-    const PUBLISHED_KID: &str = "Gb389a-9f76-gdjs-a92j-0242bk94356";
     let message = format!("{}: the key id is that of OpenMetadata's published default key pair", source.name);
     let help = Some("anybody can sign tokens with it; give OpenMetadata a key pair of its own".to_owned());
     source
         .usable
         .iter()
-        .any(|key| key.kid() == Some(PUBLISHED_KID))
+        .any(|key| key.kid() == Some(PUBLISHED_KEY_ID))
         .then(|| Finding { help, ..Finding::new("warning", place(source), message) })
 }
 

@@ -3,23 +3,27 @@
 //! Values stay text until the merged configuration is read: figment only decides which source wins.
 //! A later source replaces a value or a whole list; maps are merged key by key.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use figment::value::{Dict, Empty, Tag, Value as Merging};
 use figment::{Figment, Metadata, Profile, Provider};
 
-use super::document::{Node, Position, Value};
+use super::document::{Entry, Node, Position, Value};
 use super::error::{ConfigError, Origin};
 use super::fragment;
 use super::keys::{self, Key, Kind};
 use super::substitution::Substituted;
 use super::values::quote;
+use super::variables::Variables;
+
+mod resolved;
 
 /// Where a layer's texts come from.
 pub(super) enum Source<'a> {
     Default,
-    File { path: PathBuf, substituted: Option<&'a Substituted> },
+    File { path: PathBuf, substituted: Option<&'a Substituted>, variables: Variables<'a> },
     Environment(&'a str),
     Flag(&'static str),
 }
@@ -28,7 +32,7 @@ impl Source<'_> {
     pub(super) fn at(&self, position: Position) -> Origin {
         match self {
             Self::Default => Origin::Default,
-            Self::File { path, substituted } => {
+            Self::File { path, substituted, .. } => {
                 let Position { line, column } = match substituted {
                     Some(substituted) => substituted.original(position),
                     None => position,
@@ -46,20 +50,28 @@ impl Source<'_> {
 pub(super) struct Layer {
     settings: Dict,
     origins: BTreeMap<String, Origin>,
+    /// The keys whose secrets stand in the file itself.
+    pub(super) literal_secrets: Vec<String>,
 }
 
 impl Layer {
     /// Takes a document in our own shape.
     pub(super) fn document(&mut self, source: &Source<'_>, root: &Node, errors: &mut Vec<ConfigError>) {
-        self.settings = Walk { source, origins: &mut self.origins, errors }.section("", "", root);
+        self.settings = self.walk(source, errors).section("", "", root);
     }
 
     /// Takes the value of one key.
     pub(super) fn put(&mut self, key: &Key, node: &Node, source: &Source<'_>, errors: &mut Vec<ConfigError>) {
-        if let Some(value) = (Walk { source, origins: &mut self.origins, errors }).value(key.path, key, node)
-        {
+        let mut walk = self.walk(source, errors);
+        let value = walk.resolved(key.path, key, node).and_then(|node| walk.value(key.path, key, &node));
+        if let Some(value) = value {
             insert(&mut self.settings, key.path, value);
         }
+    }
+
+    fn walk<'a>(&'a mut self, source: &'a Source<'a>, errors: &'a mut Vec<ConfigError>) -> Walk<'a> {
+        let Self { origins, literal_secrets, .. } = self;
+        Walk { source, origins, literal_secrets, errors, added: 0 }
     }
 }
 
@@ -79,7 +91,10 @@ fn insert(dict: &mut Dict, path: &str, value: Merging) {
 struct Walk<'a> {
     source: &'a Source<'a>,
     origins: &'a mut BTreeMap<String, Origin>,
+    literal_secrets: &'a mut Vec<String>,
     errors: &'a mut Vec<ConfigError>,
+    /// How many bytes variables have brought.
+    added: usize,
 }
 
 impl Walk<'_> {
@@ -100,15 +115,21 @@ impl Walk<'_> {
             let below = keys::join(path, &entry.key);
             let below_schema = keys::join(schema, &entry.key);
             let known = keys::find(&below_schema);
-            if !nested && says_nothing(&below_schema, &entry.node) {
+            // The elements of a list of maps are resolved key by key.
+            let node = match known.filter(|key| !nested && !matches!(key.kind, Kind::Entries)) {
+                Some(key) => self.resolved(&below, key, &entry.node),
+                None => Some(Cow::Borrowed(&entry.node)),
+            };
+            let Some(node) = node else { continue };
+            if !nested && says_nothing(&below_schema, &node) {
                 let message = "has no value, and a rule would be about more, or ask for less; leave it out";
                 self.error(&below, entry.key_at, message.to_owned());
                 continue;
             }
             let value = match known {
-                Some(key) if !nested => self.value(&below, key, &entry.node),
+                Some(key) if !nested => self.value(&below, key, &node),
                 None if !nested && keys::is_section(&below_schema) => {
-                    let section = self.section(&below, &below_schema, &entry.node);
+                    let section = self.section(&below, &below_schema, &node);
                     (!section.is_empty()).then(|| Merging::from(section))
                 }
                 _ => {

@@ -14,13 +14,12 @@ use super::layer::{Layer, Merged, Source};
 use super::openmetadata::{self, Shape};
 use super::parse;
 use super::substitution::substitute;
+use super::variables::{Variables, has_placeholder};
 
 /// The file that is read if it is there and no other is named.
 const DEFAULT_FILE: &str = "/etc/metagate/config.yaml";
 /// The environment's name of the file.
 const FILE_VARIABLE: &str = "METAGATE_CONFIG";
-/// The longest secret in a file.
-const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
 /// Where a configuration is read from.
 #[derive(Clone, Default)]
@@ -147,7 +146,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
                     check and web pages";
         reading.infos.push(hint.to_owned());
     }
-    let parsed = parse::parse(&merged, reading.errors, &|path| read_secret(path));
+    let parsed = parse::parse(&merged, reading.errors);
     let mut infos = reading.infos;
     infos.extend(parsed.infos);
     match (parsed.config, ConfigErrors::from_list(parsed.errors)) {
@@ -211,7 +210,8 @@ fn file_text(sources: &Sources, path: &Path, text: &str, layer: &mut Layer, read
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let substituted = match openmetadata::has_block(text).then(|| substitute(text, &lookup)) {
         Some(Err(at)) => {
-            let origin = Source::File { path: path.to_owned(), substituted: None }.at(at);
+            let variables = Variables::Replaced;
+            let origin = Source::File { path: path.to_owned(), substituted: None, variables }.at(at);
             let message = "its ${...} expressions make the text too long";
             reading.errors.push(ConfigError::new("", Some(origin), message));
             reading.broken = true;
@@ -221,10 +221,17 @@ fn file_text(sources: &Sources, path: &Path, text: &str, layer: &mut Layer, read
         None => None,
     };
     let text = substituted.as_ref().map_or(text, |substituted| &substituted.text);
-    let source = Source::File { path: path.to_owned(), substituted: substituted.as_ref() };
+    let variables = if substituted.is_some() { Variables::Replaced } else { Variables::Named(&lookup) };
+    let source = Source::File { path: path.to_owned(), substituted: substituted.as_ref(), variables };
     let document = document::parse(text);
     for problem in document.problems {
-        reading.errors.push(ConfigError::new("", Some(source.at(problem.at)), problem.message));
+        let mut error = ConfigError::new("", Some(source.at(problem.at)), problem.message);
+        if substituted.is_some() && !document.complete && has_placeholder(text) {
+            error = error.help(
+                "a `${...}` that was not replaced may be the cause: set the variable, or write a default",
+            );
+        }
+        reading.errors.push(error);
     }
     reading.broken |= !document.complete;
     if !document.complete {
@@ -327,18 +334,6 @@ fn flags(flags: &Flags, errors: &mut Vec<ConfigError>) -> Layer {
         put("authentication.publicKeyUrls", "--public-keys", list);
     }
     layer
-}
-
-/// A secret's file, without the line break at its end.
-fn read_secret(path: &Path) -> Result<Vec<u8>, String> {
-    let mut bytes = read_limited(path, MAX_SECRET_BYTES).map_err(|error| error.to_string())?;
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
-        if bytes.last() == Some(&b'\r') {
-            bytes.pop();
-        }
-    }
-    Ok(bytes)
 }
 
 pub(super) fn read_limited(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {

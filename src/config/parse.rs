@@ -13,13 +13,14 @@ mod token_kinds;
 mod trust;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderName;
 
 use super::error::{ConfigError, Finding};
 use super::layer::Merged;
+use super::secret::Purpose;
 use super::values;
 use super::{
     ClientAuth, ClientTls, Config, DatahubSystem, IdentityFields, Jwks, Listen, Log, LogFormat,
@@ -40,17 +41,12 @@ pub(super) struct Parsed {
 }
 
 /// Reads the merged configuration. `errors` are those that the sources had already.
-pub(super) fn parse(
-    merged: &Merged,
-    errors: Vec<ConfigError>,
-    read_secret: &dyn Fn(&Path) -> Result<Vec<u8>, String>,
-) -> Parsed {
+pub(super) fn parse(merged: &Merged, errors: Vec<ConfigError>) -> Parsed {
     let report = Report {
         errors: errors.into(),
         warnings: Vec::new().into(),
         infos: Vec::new().into(),
         secret_files: Vec::new().into(),
-        read_secret,
     };
     let config = config(&Section::root(merged, &report));
     Parsed {
@@ -327,7 +323,7 @@ fn datahub_system(root: &Section<'_>, backend: Backend) -> Option<DatahubSystem>
     if !given {
         return None;
     }
-    let client_secret = section.secret("systemClientSecret");
+    let client_secret = section.secret("systemClientSecret", Purpose::Credential);
     let client_id: Box<str> = section.text("systemClientId").unwrap_or_default().into();
     if client_id.is_empty() || client_id.contains(':') {
         section.error("systemClientId", "must be a name without `:`");

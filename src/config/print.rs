@@ -8,6 +8,7 @@ use super::error::Origin;
 use super::keys::{self, Key, Kind};
 use super::layer::Merged;
 use super::load::Loaded;
+use super::variables;
 
 /// Every key with its value and where that came from. Secrets are `[redacted]`.
 pub fn print(loaded: &Loaded) -> String {
@@ -95,7 +96,7 @@ fn shown(kind: Kind, value: Option<&Value>) -> String {
         (_, None | Some(Value::Empty(..))) => String::new(),
         (Kind::Secret, Some(_)) => "\"[redacted]\"".to_owned(),
         // JSON is YAML's flow style.
-        (Kind::Free, Some(Value::String(_, json))) => json.clone(),
+        (Kind::Free, Some(Value::String(_, json))) => variables::escape(json).into_owned(),
         (_, Some(value)) => flow(value),
     }
 }
@@ -112,8 +113,9 @@ fn flow(value: &Value) -> String {
     }
 }
 
-/// A scalar that YAML reads back as the same text.
+/// A scalar that is read back as the same text.
 fn scalar(text: &str) -> String {
+    let text = &*variables::escape(text);
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@+".contains(c);
     let starts = text.starts_with(|c: char| c.is_ascii_alphanumeric() || "_/".contains(c));
     let null = ["null", "Null", "NULL"].contains(&text);

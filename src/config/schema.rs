@@ -65,7 +65,17 @@ fn list(item: Value) -> Value {
     json!({ "anyOf": [{ "type": "array", "items": item }, { "type": ["string", "null"] }] })
 }
 
+/// A value, or an expression that stands for one.
 fn item(kind: Kind) -> Value {
+    let value = literal(kind);
+    let texts = value.get("type").is_some_and(|types| types.to_string().contains("\"string\""));
+    match texts && value.get("pattern").is_none() {
+        true => value,
+        false => json!({ "anyOf": [value, { "type": "string", "pattern": "\\$\\{" }] }),
+    }
+}
+
+fn literal(kind: Kind) -> Value {
     match kind {
         Kind::Bool => json!({ "type": ["boolean", "null"] }),
         Kind::Integer(min, max) => json!({ "type": ["integer", "null"], "minimum": min, "maximum": max }),

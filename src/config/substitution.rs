@@ -1,6 +1,7 @@
 //! `${NAME:-default}` as Dropwizard's `EnvironmentVariableSubstitutor` does it: in the text, before
 //! it is YAML, so that a value may be a quoted word, a list or a comment. Defaults may hold further
-//! expressions. What is neither set nor has a default stays as it is; `$${` is a literal `${`.
+//! expressions. What is neither set nor has a default stays as it is, and so does `$${`, a literal `${`:
+//! `variables` sees to both in the values that are read.
 
 use super::document::{MAX_BYTES, Position};
 
@@ -33,15 +34,12 @@ pub(super) fn substitute(
     while let Some(start) = rest.find("${") {
         let escaped = rest[..start].ends_with('$');
         let end = if escaped { None } else { closing_brace(&rest[start..]) };
-        let copied = match (escaped, end) {
-            (true, _) => &rest[..start - 1],
-            (false, _) => &rest[..start],
-        };
+        let copied = &rest[..start];
         result.text.push_str(copied);
-        let expression = &rest[copied.len()..];
+        let expression = &rest[start..];
         let (value, consumed) = match end {
             Some(end) => (expand(&expression[..end], lookup, 0), end),
-            None => ("${".to_owned(), if escaped { 3 } else { 2 }),
+            None => ("${".to_owned(), 2),
         };
         result.text.push_str(&value);
         written += copied.chars().count();
@@ -155,7 +153,7 @@ mod tests {
             ("a: ${B:-${C:-z}}", "a: z"),
             ("a: ${B:-${C:-${D:-{}}}}", "a: {}"),
             ("a: ${B:-x${C:-y}z}", "a: xyz"),
-            ("a: $${A}", "a: ${A}"),
+            ("a: $${A}", "a: $${A}"),
             ("a: ${A", "a: ${A"),
             ("${A}${A}", "[x, y][x, y]"),
             ("a: $A {A}", "a: $A {A}"),

@@ -13,6 +13,7 @@ mod rule_tests;
 mod routes;
 mod secrets;
 mod token_kinds;
+mod variables;
 
 use std::net::IpAddr;
 use std::path::PathBuf;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::published::PUBLISHED_KEY_ID;
 use super::{Key, Kind};
 
 const HTTP: &[&str] = &["http", "https"];
@@ -61,7 +62,7 @@ pub const KEYS: &[Key] = &[
     key("authentication.issuers[].issuer", Kind::Texts, "", "The values of iss that belong to the entry, one or a list. Required."),
     key("authentication.issuers[].publicKeyUrls", Kind::Urls(KEY_URLS), "", "Where its keys are; left out, they are discovered from the issuer (OpenID Connect)."),
     key("authentication.issuers[].publicKeys", Kind::Text, "", "Its keys themselves instead of URLs: a JWK Set or PEM, as text."),
-    key("authentication.issuers[].sharedSecret", Kind::Secret, "", "HS256 with these bytes instead of public keys, at least 32."),
+    key("authentication.issuers[].sharedSecret", Kind::Secret, "", "HS256 with these bytes instead of public keys: at least 32, not published, no pattern."),
     key("authentication.issuers[].sharedSecretFile", Kind::Path, "", "A file with the shared secret."),
     key("authentication.issuers[].audiences", Kind::Texts, "", "One of these must be in aud; left out, none is bound."),
     key("authentication.issuers[].algorithms", Kind::Texts, "", "The algorithms of its tokens; left out, authentication.algorithms."),
@@ -149,11 +150,11 @@ pub const KEYS: &[Key] = &[
     key("identity.datahubActor", Kind::Bool, "false", "Whether X-DataHub-Actor is set (datahub-gms)."),
 
     key("openmetadata.issuer", Kind::Text, "open-metadata.org", "iss of OpenMetadata's own tokens."),
-    key("openmetadata.keyId", Kind::Text, "Gb389a-9f76-gdjs-a92j-0242bk94356", "kid of OpenMetadata's own tokens."),
+    key("openmetadata.keyId", Kind::Text, PUBLISHED_KEY_ID, "kid of OpenMetadata's own tokens."),
     key("openmetadata.basePath", Kind::BasePath, "/", "The path that OpenMetadata is served under; its public routes begin with it."),
 
     key("datahub.systemClientId", Kind::Text, "__datahub_system", "The id of DataHub's own services (datahub-gms)."),
-    key("datahub.systemClientSecret", Kind::Secret, "", "Their secret; lets them through where it is given."),
+    key("datahub.systemClientSecret", Kind::Secret, "", "Their secret, at least 16 bytes; lets them through where it is given."),
     key("datahub.systemClientSecretFile", Kind::Path, "", "A file with their secret."),
     key("datahub.tokenServiceSigningKey", Kind::Secret, "", "DataHub's signing key: makes the issuer entry `datahub` (HS256), at least 32 bytes."),
     key("datahub.tokenServiceSigningKeyFile", Kind::Path, "", "A file with DataHub's signing key."),

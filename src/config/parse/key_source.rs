@@ -2,17 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use secrecy::{ExposeSecret, SecretSlice};
 use url::{Host, Url};
 
 use super::super::KeySource;
+use super::super::secret::Purpose;
 use super::super::values;
 use super::Section;
 use super::trust::Place;
 use crate::jose::{KeyDialect, ParsedKeys, SkippedKey};
 
-/// RFC 7518 section 3.2: an HS256 key has at least the size of the hash.
-const MIN_SECRET_BYTES: usize = 32;
 const KEY_URLS: &[&str] = &["http", "https", "file"];
 
 /// The keys of an issuer entry; `None` where there is an error.
@@ -42,7 +40,7 @@ pub(super) fn key_source(entry: &Section<'_>, issuers: &[Box<str>], place: &Plac
             None
         }
         Some(urls) => Some(KeySource::Urls(urls)),
-        None if shared => signing_secret(entry, "sharedSecret").map(KeySource::SharedSecret),
+        None if shared => entry.secret("sharedSecret", Purpose::SigningKey).map(KeySource::SharedSecret),
         None if ["publicKeyUrls", "publicKeys", "sharedSecret", "sharedSecretFile"]
             .iter()
             .any(|key| entry.in_error(key)) =>
@@ -96,21 +94,6 @@ fn discovery(entry: &Section<'_>, issuers: &[Box<str>]) -> Option<KeySource> {
             None
         }
     }
-}
-
-/// A secret for HS256: not too short.
-pub(super) fn signing_secret(section: &Section<'_>, name: &str) -> Option<SecretSlice<u8>> {
-    let secret = section.secret(name)?;
-    if secret.expose_secret().len() < MIN_SECRET_BYTES {
-        let message = format!("the secret is shorter than {MIN_SECRET_BYTES} bytes, and could be guessed");
-        section.error_with_help(
-            &section.secret_key(name),
-            message,
-            "make one with `openssl rand -base64 48`",
-        );
-        return None;
-    }
-    Some(secret)
 }
 
 /// The key URLs of a section, our own listener's replaced by the upstream's.

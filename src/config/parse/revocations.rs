@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::error::{ConfigError, Origin};
 use super::super::revocations::{RevocationFile, Version};
+use super::super::secret::Purpose;
 use super::super::{TrustEntry, values};
 use super::Section;
 use super::policy::is_known_issuer;
@@ -12,7 +13,7 @@ use super::policy::is_known_issuer;
 /// what somebody has revoked.
 pub(super) fn revocations(root: &Section<'_>, trust: &[TrustEntry]) -> Option<(RevocationFile, Version)> {
     const KEY: &str = "file";
-    let salt = root.section("datahub").secret("tokenServiceSalt");
+    let salt = root.section("datahub").secret("tokenServiceSalt", Purpose::Salt);
     let section = root.section("authentication").section("revocations");
     let file = RevocationFile::new(section.file(KEY)?, salt);
     let fault = match file.read() {

@@ -1,7 +1,7 @@
 //! A view of one map of the merged configuration, which knows its path and collects what is wrong.
 
 use std::cell::RefCell;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use figment::value::{Dict, Value};
 use secrecy::SecretSlice;
@@ -9,20 +9,17 @@ use secrecy::SecretSlice;
 use super::super::error::{ConfigError, Finding, Level, Origin};
 use super::super::keys;
 use super::super::layer::Merged;
-
-/// Reads a secret's file.
-pub(super) type ReadSecret<'a> = &'a dyn Fn(&Path) -> Result<Vec<u8>, String>;
+use super::super::secret::{self, Purpose};
 
 /// What there is to say about a configuration.
-pub(super) struct Report<'a> {
+pub(super) struct Report {
     pub(super) errors: RefCell<Vec<ConfigError>>,
     pub(super) warnings: RefCell<Vec<Finding>>,
     pub(super) infos: RefCell<Vec<String>>,
     pub(super) secret_files: RefCell<Vec<PathBuf>>,
-    pub(super) read_secret: ReadSecret<'a>,
 }
 
-impl Report<'_> {
+impl Report {
     pub(super) fn warn(&self, path: &str, message: impl Into<String>, help: impl Into<String>) {
         let (message, help) = (message.into(), Some(help.into()));
         let finding = Finding { level: Level::Warning, path: path.to_owned(), message, help };
@@ -46,14 +43,14 @@ impl Report<'_> {
 #[derive(Clone)]
 pub(super) struct Section<'a> {
     merged: &'a Merged,
-    pub(super) report: &'a Report<'a>,
+    pub(super) report: &'a Report,
     dict: Option<&'a Dict>,
     own: Option<Origin>,
     path: String,
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn root(merged: &'a Merged, report: &'a Report<'a>) -> Self {
+    pub(super) fn root(merged: &'a Merged, report: &'a Report) -> Self {
         Self { merged, report, dict: Some(&merged.root), own: None, path: String::new() }
     }
 
@@ -181,8 +178,8 @@ impl<'a> Section<'a> {
         self.text(name).map(PathBuf::from)
     }
 
-    /// A secret, from the key or from the file that its twin names.
-    pub(super) fn secret(&self, name: &str) -> Option<SecretSlice<u8>> {
+    /// A secret, from the key or from the file that its twin names: one that is good enough.
+    pub(super) fn secret(&self, name: &str, purpose: Purpose) -> Option<SecretSlice<u8>> {
         let twin = format!("{name}File");
         let file = self.file(&twin);
         let bytes = match (self.text(name), file) {
@@ -192,7 +189,7 @@ impl<'a> Section<'a> {
                 return None;
             }
             (Some(text), None) => text.as_bytes().to_vec(),
-            (None, Some(file)) => match (self.report.read_secret)(&file) {
+            (None, Some(file)) => match secret::read(&file) {
                 Ok(bytes) => {
                     self.report.secret_files.borrow_mut().push(file);
                     bytes
@@ -204,11 +201,16 @@ impl<'a> Section<'a> {
             },
             (None, None) => return None,
         };
-        if bytes.is_empty() {
-            self.error(&twin, "the secret is empty");
-            return None;
+        let Err(fault) = secret::check(&bytes, purpose) else { return Some(bytes.into()) };
+        let key = self.secret_key(name);
+        if fault.harmless {
+            self.report.warn(&self.path(&key), fault.message, fault.help.unwrap_or_default());
+            return Some(bytes.into());
         }
-        Some(bytes.into())
+        let mut error = ConfigError::new(self.path(&key), self.origin(&key), fault.message);
+        error.help = fault.help.map(str::to_owned);
+        self.push(error);
+        None
     }
 
     /// Whether one of a secret's two keys has a value.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::super::{KeySource, TrustEntry};
-use super::super::{keys, values};
+use super::super::secret::Purpose;
+use super::super::{KeySource, PUBLISHED_KEY_ID, TrustEntry, values};
 use super::Section;
-use super::key_source::{is_upstreams_own, key_source, key_urls, signing_secret};
+use super::key_source::{is_upstreams_own, key_source, key_urls};
 use super::token_kinds::token_kinds;
 use crate::backend::Backend;
 use crate::claims::{
@@ -183,8 +183,7 @@ fn mapping(section: &Section<'_>) -> Option<PrincipalMapping> {
 
 fn domain(root: &Section<'_>, section: &Section<'_>) -> Option<DomainRule> {
     let own = root.section("openmetadata");
-    let published = keys::find("openmetadata.keyId").map(|key| key.default);
-    if own.is_given("keyId") && own.text("keyId") == published {
+    if own.is_given("keyId") && own.text("keyId") == Some(PUBLISHED_KEY_ID) {
         own.report.warn(
             "openmetadata.keyId",
             "this is the key id that OpenMetadata ships: its private key is public, and whoever has it can \
@@ -282,7 +281,7 @@ fn entry_algorithms(entry: &Section<'_>, inherited: &Inherited) -> AlgorithmSet 
 }
 
 fn datahub_entry(section: &Section<'_>, inherited: &Inherited) -> Option<TrustEntry> {
-    let secret = signing_secret(section, "tokenServiceSigningKey")?;
+    let secret = section.secret("tokenServiceSigningKey", Purpose::SigningKey)?;
     let mut rules = inherited.rules.clone();
     rules.issuers = vec![section.text("tokenServiceIssuer").unwrap_or_default().into()];
     // DataHub's NO_EXPIRY tokens have no exp, and nothing that would make them a bot's.

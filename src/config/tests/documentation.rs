@@ -9,6 +9,7 @@ use crate::config::document::{Node, Value, parse};
 use crate::config::keys::{self, KEYS};
 
 const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.yaml"));
+const SECRET: &str = "q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8uA6iTqWe4";
 const DOCUMENTATION: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md"));
 
 #[test]
@@ -62,11 +63,26 @@ fn the_example_has_every_key() {
 #[test]
 fn the_examples_of_the_example_are_right() {
     let errors = file(&everything()).errors();
+    let expected = ["is not set", "cannot be read"];
+    for error in &errors {
+        assert!(expected.iter().any(|expected| error.contains(expected)), "{error}");
+    }
+    assert!(!errors.is_empty());
+    let variables = ["PARTNER_SIGNING_KEY", "SYSTEM_CLIENT_SECRET", "SIGNING_KEY", "TOKEN_SALT"];
+    let errors = file(&everything()).with(&variables.map(|name| (name, SECRET))).errors();
     let expected = ["is given too; one of them is enough", "cannot be read"];
     for error in &errors {
         assert!(expected.iter().any(|expected| error.contains(expected)), "{error}");
     }
     assert!(!errors.is_empty());
+}
+
+#[test]
+fn the_documentation_has_every_published_secret() {
+    for known in PUBLISHED_SECRETS {
+        assert!(DOCUMENTATION.contains(&format!("| `{}` | {} |", known.value, known.what)), "{known:?}");
+    }
+    assert!(DOCUMENTATION.contains(PUBLISHED_KEY_ID));
 }
 
 #[test]
@@ -121,6 +137,10 @@ fn the_schema_has_every_key_and_nothing_else() {
     let issuer = &schema["properties"]["authentication"]["properties"]["issuers"]["items"];
     assert_eq!(issuer["required"], serde_json::json!(["name", "issuer"]));
     assert_eq!(schema["properties"]["limits"]["properties"]["headerCount"]["default"], 100);
+    let expression = serde_json::json!({"type": "string", "pattern": "\\$\\{"});
+    for path in ["workers", "backend"] {
+        assert_eq!(schema["properties"][path]["anyOf"][1], expression, "{path}");
+    }
     assert_eq!(schema["properties"]["authentication"]["properties"]["leeway"]["default"], "30s");
 }
 
@@ -167,7 +187,7 @@ fn the_examples_of_the_documentation_load() {
         DOCUMENTATION.split("```yaml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
     assert!(blocks.len() >= 4, "{}", blocks.len());
     for block in blocks {
-        let case = file(block).with(&[UPSTREAM]);
+        let case = file(block).with(&[UPSTREAM, ("SIGNING_KEY", SECRET), ("PARTNER_KEY", SECRET)]);
         let needs_keys = case.result().is_err();
         let case = if needs_keys { case.with(&[KEYS_URL]) } else { case };
         assert!(case.result().is_ok(), "{block}\n{}", case.result().unwrap_err());

@@ -151,16 +151,16 @@ fn trust_that_contradicts_itself() {
         "upstream: {url: http://up}
 authentication:
   issuers:
-    - {name: a, issuer: a, sharedSecret: 0123456789012345678901234567890, audiences: [x]}
-    - {name: a, issuer: a, sharedSecret: 01234567890123456789012345678901}
-    - {name: b, issuer: b, publicKeyUrls: [https://b], sharedSecret: 01234567890123456789012345678901}
+    - {name: a, issuer: a, sharedSecret: q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8, audiences: [x]}
+    - {name: a, issuer: a, sharedSecret: q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u}
+    - {name: b, issuer: b, publicKeyUrls: [https://b], sharedSecret: q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u}
     - {name: c, issuer: c}
     - {name: d, issuer: [https://d, https://e]}
     - {name: public-keys, issuer: https://f}
     - {name: g, issuer: [https://d], publicKeyUrls: []}
     - {name: h, issuer: h, publicKeyUrls: [https://h], algorithms: [HS256, RS256]}
-    - {name: i, issuer: i, sharedSecret: 01234567890123456789012345678901, algorithms: [RS256]}
-    - {name: j, issuer: [j, j], sharedSecret: 01234567890123456789012345678901}
+    - {name: i, issuer: i, sharedSecret: q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u, algorithms: [RS256]}
+    - {name: j, issuer: [j, j], sharedSecret: q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u}
     - {name: k, issuer: j, publicKeyUrls: [https://k]}
     - {name: 'l l', issuer: l, publicKeyUrls: ['https://u:p@l', ftp://l]}
 ",
@@ -188,7 +188,7 @@ authentication:
 
 #[test]
 fn duplicate_entries() {
-    let secret = "sharedSecret: 01234567890123456789012345678901";
+    let secret = "sharedSecret: q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u";
     let text = format!(
         "upstream: {{url: http://up}}\nauthentication:\n  issuers:\n  - {{name: a, issuer: a, {secret}}}\n  - \
          {{name: a, issuer: b, {secret}}}\n  - {{name: c, issuer: a, {secret}}}\n"
@@ -202,7 +202,7 @@ fn duplicate_entries() {
     assert_eq!(errors.len(), 2, "{errors:#?}");
 
     let errors = file(&text.replace("name: a, issuer: b", "name: datahub, issuer: datahub-metadata-service"))
-        .with(&[("DATAHUB_TOKEN_SERVICE_SIGNING_KEY", "01234567890123456789012345678901")])
+        .with(&[("DATAHUB_TOKEN_SERVICE_SIGNING_KEY", "q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u")])
         .errors();
     assert_error(
         &errors,

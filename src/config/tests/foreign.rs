@@ -137,7 +137,7 @@ fn an_expression_without_a_value_is_an_error_only_where_it_is_read() {
     let text = "authenticationConfiguration:\n  clientId: ${NOT_SET}\n  publicKeyUrls: [https://a.example, \"${KEYS}\"]\n";
     let errors = file(text).with(&[UPSTREAM]).errors();
     assert_eq!(errors.len(), 1, "{errors:#?}");
-    assert_error(&errors, "authentication.publicKeyUrls @ 3:38 | item 2: \"${KEYS}\" is not a URL");
+    assert_error(&errors, "authentication.publicKeyUrls @ 3:38 | has a `${...}` that was not replaced");
 }
 
 #[test]
@@ -154,11 +154,35 @@ fn places_are_those_of_the_file_as_it_is_written() {
 }
 
 #[test]
-fn expressions_are_not_replaced_in_our_own_shape() {
-    let errors = file("listen: ${LISTEN:-127.0.0.1:1}\n")
-        .with(&[UPSTREAM, KEYS_URL, ("LISTEN", "127.0.0.1:2")])
-        .errors();
-    assert_error(&errors, "listen @ 1:9 | \"${LISTEN:-127.0.0.1:1}\" is not an address");
+fn expressions_are_replaced_in_helm_values_too() {
+    let text = "openmetadata:\n  config:\n    authentication: {provider: basic, publicKeys: \"${KEYS}\"}\n    jwtTokenConfiguration: \
+                {jwtissuer: \"${ISS:-acme}\"}\nextraEnvs: [{name: X, value: \"${OTHER}\"}]\n";
+    let keys = ("KEYS", "[https://a.example/x, https://b.example/y]");
+    let config = file(text).with(&[UPSTREAM, keys]).config();
+    assert_eq!(urls(&config.trust[0]), ["https://a.example/x", "https://b.example/y"]);
+    let errors = file(text).with(&[UPSTREAM]).errors();
+    assert_error(&errors, "authentication.publicKeyUrls @ 3:51 | the environment variable KEYS is not set");
+    assert_eq!(errors.len(), 1, "{errors:#?}");
+}
+
+#[test]
+fn a_variables_own_placeholder_is_an_error_where_it_is_read() {
+    let text = "authenticationConfiguration:\n  clientId: ${A:-x}\n  publicKeyUrls: ${B}\n  jwtPrincipalClaims: [\"$${x}\"]\n";
+    let good = ("B", "[https://a.example]");
+    let config = file(text).with(&[UPSTREAM, ("A", "${NOT_READ}"), good]).config();
+    assert_eq!(*config.trust[0].rules.principal.claims[0], *"${x}", "an escaped one is text");
+    for value in
+        ["['https://a.example/${TENANT}']", "[https://a.example/$(TENANT)]", "$(KEYS)", "\"${KEYS}\""]
+    {
+        let errors = file(text).with(&[UPSTREAM, ("B", value), ("TENANT", "t")]).errors();
+        assert_error(&errors, "authentication.publicKeyUrls @ 3:18 | has a `$");
+        assert_eq!(errors.len(), 1, "{value}: {errors:#?}");
+    }
+    let broken = file(text).with(&[UPSTREAM, ("B", "[https://a.example/${TENANT}]")]).result().unwrap_err();
+    assert!(
+        broken.to_string().contains("help: a `${...}` that was not replaced may be the cause"),
+        "{broken}"
+    );
 }
 
 #[test]
@@ -300,7 +324,7 @@ fn datahubs_names() {
         UPSTREAM,
         ("METAGATE_BACKEND", "datahub-gms"),
         ("DATAHUB_TOKEN_SERVICE_SIGNING_KEY", key),
-        ("DATAHUB_SYSTEM_CLIENT_SECRET", "JohnSnow"),
+        ("DATAHUB_SYSTEM_CLIENT_SECRET", "q3tEo0gHk1Yw9sVb7nXcR5mZ"),
     ])
     .config();
     let entry = &config.trust[0];

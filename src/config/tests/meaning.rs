@@ -154,10 +154,10 @@ authentication:
   provider: gogle
   issuers:
     - {name: a, issuer: http://issuer.example}
-    - {name: b, issuer: b, sharedSecret: 01234567890123456789012345678901}
+    - {name: b, issuer: b, sharedSecret: q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u}
 authorization: {mode: report, public: [/docs, GET /**], optional: [POST /**]}
 identity: {datahubActor: true}
-datahub: {systemClientSecret: x}
+datahub: {systemClientSecret: q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u}
 openmetadata: {keyId: Gb389a-9f76-gdjs-a92j-0242bk94356}
 ";
     let loaded = file(text).with(&[UPSTREAM]).loaded();
@@ -334,8 +334,7 @@ upstream:
 
 #[test]
 fn datahubs_credential_may_replace_the_token() {
-    let text =
-        "backend: datahub-gms\nupstream: {authorization: datahubSystem}\ndatahub: {systemClientSecret: x}\n";
+    let text = "backend: datahub-gms\nupstream: {authorization: datahubSystem}\ndatahub: {systemClientSecret: q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u}\n";
     let config = file(text).with(&[KEYS_URL, UPSTREAM]).config();
     assert_eq!(config.upstream.authorization, UpstreamAuthorization::DatahubSystem);
     assert!(config.datahub_system.is_some());

@@ -8,7 +8,7 @@ use super::*;
 const ENTRIES: &str = "authentication:
   issuers:
     - {name: okta, issuer: https://okta.example, publicKeyUrls: [https://okta.example/keys]}
-    - {name: dh, issuer: dh, sharedSecret: 0123456789abcdef0123456789abcdef}
+    - {name: dh, issuer: dh, sharedSecret: q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u}
   publicKeyUrls: [https://idp.example/jwks]
 authorization:
 ";

@@ -4,7 +4,7 @@ use secrecy::ExposeSecret;
 
 use super::*;
 
-const SECRET: &str = "hunter2-hunter2-hunter2-hunter2-hunter2";
+const SECRET: &str = "hunter2-q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u";
 
 fn key_of(config: &Config, name: &str) -> Vec<u8> {
     match config.trust.iter().find(|entry| &*entry.name == name).map(|entry| &entry.keys) {
@@ -55,9 +55,9 @@ fn a_secret_is_in_no_error() {
 fn a_secret_of_the_environment_is_no_yaml() {
     for (value, expected) in [
         ("[a, b] # {not a list} ##############", "[a, b] # {not a list} ##############"),
-        ("\"0123456789012345678901234567890123\"", "0123456789012345678901234567890123"),
-        ("'0123456789012345678901234567890123'", "'0123456789012345678901234567890123'"),
-        ("00000000000000000000000000000000000007", "00000000000000000000000000000000000007"),
+        ("\"q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u\"", "q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u"),
+        ("'q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u'", "'q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u'"),
+        ("00031415926535897932384626433832795007", "00031415926535897932384626433832795007"),
     ] {
         let config = environment(&[UPSTREAM, ("DATAHUB_TOKEN_SERVICE_SIGNING_KEY", value)]).config();
         assert_eq!(key_of(&config, "datahub"), expected.as_bytes());
@@ -65,8 +65,8 @@ fn a_secret_of_the_environment_is_no_yaml() {
 }
 
 #[test]
-fn a_file_holds_a_secret_and_perhaps_a_line_break() {
-    for ending in ["", "\n", "\r\n"] {
+fn line_breaks_at_the_end_of_a_secret_file_are_trimmed() {
+    for ending in ["", "\n", "\r\n", "\n\n", "\r\n\r\n", "\n\n\n"] {
         let case = environment(&[UPSTREAM]);
         let path = case.beside("key", format!("{SECRET}{ending}").as_bytes());
         let name = "METAGATE_DATAHUB__TOKEN_SERVICE_SIGNING_KEY_FILE";
@@ -75,10 +75,101 @@ fn a_file_holds_a_secret_and_perhaps_a_line_break() {
         assert_eq!(key_of(&loaded.config, "datahub"), SECRET.as_bytes());
         assert_eq!(loaded.secret_files, [path]);
     }
-    let case = environment(&[UPSTREAM]);
-    let path = case.beside("key", format!("{SECRET}\n\n \n").as_bytes());
-    let case = case.with(&[("METAGATE_DATAHUB__TOKEN_SERVICE_SIGNING_KEY_FILE", path.to_str().unwrap())]);
-    assert_eq!(key_of(&case.config(), "datahub"), format!("{SECRET}\n\n ").as_bytes(), "one line break only");
+}
+
+#[test]
+fn other_white_space_around_a_secret_is_an_error() {
+    for text in [" S", "S ", "S\n\n \n", "\nS\n", "S\t", "\u{feff}S\n", "S\u{a0}"] {
+        let text = text.replace('S', SECRET);
+        let case = environment(&[UPSTREAM]);
+        let path = case.beside("key", text.as_bytes());
+        let name = "METAGATE_DATAHUB__TOKEN_SERVICE_SIGNING_KEY_FILE";
+        let errors = case.with(&[(name, path.to_str().unwrap())]).errors();
+        let expected = "datahub.tokenServiceSigningKeyFile @ METAGATE_DATAHUB__TOKEN_SERVICE_SIGNING_KEY_FILE | the \
+                        secret begins or ends with white space";
+        assert_error(&errors, expected);
+        assert_eq!(errors.len(), 1, "{text:?}: {errors:#?}");
+    }
+    let spaced = format!("{SECRET} ");
+    for case in [
+        file(&format!("datahub: {{tokenServiceSigningKey: \"{spaced}\"}}")).with(&[UPSTREAM]),
+        file("datahub: {tokenServiceSigningKey: \"${KEY}\"}").with(&[UPSTREAM, ("KEY", &spaced)]),
+        environment(&[UPSTREAM, ("DATAHUB_TOKEN_SERVICE_SIGNING_KEY", &spaced)]),
+    ] {
+        assert!(case.errors()[0].contains("begins or ends with white space"));
+    }
+}
+
+/// Every way in which a secret of each kind can be given.
+fn ways(secret: &str) -> Vec<(&'static str, Case)> {
+    let quoted = secret.replace('$', "$$");
+    let mut ways = Vec::new();
+    for (path, yaml, variable) in [
+        (
+            "authentication.issuers[0].sharedSecret",
+            "authentication: {publicKeyUrls: [https://idp.example/jwks], issuers: [{name: a, issuer: a, sharedSecretNAME: 'VALUE'}]}",
+            None,
+        ),
+        (
+            "datahub.tokenServiceSigningKey",
+            "authentication: {publicKeyUrls: [https://idp.example/jwks]}\ndatahub: {tokenServiceSigningKeyNAME: 'VALUE'}",
+            Some("DATAHUB_TOKEN_SERVICE_SIGNING_KEY"),
+        ),
+        (
+            "datahub.systemClientSecret",
+            "backend: datahub-gms\nauthentication: {publicKeyUrls: [https://idp.example/jwks]}\ndatahub: {systemClientSecretNAME: 'VALUE'}",
+            Some("METAGATE_DATAHUB__SYSTEM_CLIENT_SECRET"),
+        ),
+    ] {
+        let given = |name: &str, value: &str| yaml.replace("NAME", name).replace("VALUE", value);
+        ways.push((path, file(&given("", &quoted)).with(&[UPSTREAM])));
+        ways.push((path, file(&given("", "${KEY}")).with(&[UPSTREAM, ("KEY", secret)])));
+        let case = file("").with(&[UPSTREAM]);
+        let secret_file = case.beside("secret", format!("{secret}\n").as_bytes());
+        case.beside("config.yaml", given("File", secret_file.to_str().unwrap()).as_bytes());
+        ways.push((path, case));
+        if let Some(variable) = variable {
+            ways.push((path, environment(&[UPSTREAM, KEYS_URL, (variable, secret)])));
+        }
+    }
+    ways
+}
+
+#[test]
+fn what_keeps_no_secret_is_refused_however_it_is_given() {
+    let published = crate::config::PUBLISHED_SECRETS.map(|known| known.value);
+    let others = [
+        "${DATAHUB_TOKEN_SERVICE_SIGNING_KEY}",
+        "$(DATAHUB_TOKEN_SERVICE_SIGNING_KEY)",
+        "{{ .Values.signingKey }}-{{ .Values.signingKey }}",
+        "changeme-changeme-or-somebody-else-will",
+        "a",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "secret-secret-secret-secret-secret-secret-secret",
+    ];
+    for secret in published.into_iter().chain(others) {
+        for (path, case) in ways(secret) {
+            let errors = case.result().err().unwrap_or_else(|| panic!("{path} takes {secret}"));
+            let all: Vec<_> = errors.iter().collect();
+            assert_eq!(all.len(), 1, "{secret}: {errors}");
+            assert!(all[0].path.starts_with(path), "{secret}: {errors}");
+            assert!(all[0].origin.is_some(), "{secret}: {errors}");
+            assert!(secret.len() < 10 || !errors.to_string().contains(secret), "{errors}");
+        }
+    }
+    for (path, case) in ways(SECRET) {
+        case.result().unwrap_or_else(|errors| panic!("{path}: {errors}"));
+    }
+}
+
+#[test]
+fn a_published_salt_lets_nobody_in_and_is_a_warning() {
+    let salt = "ohDVbJBvHHVJh9S/UA4BYF9COuNnqqVhr9MLKEGXk1O=";
+    let loaded = environment(&[UPSTREAM, KEYS_URL, ("DATAHUB_TOKEN_SERVICE_SALT", salt)]).loaded();
+    let warned = loaded.warnings.iter().find(|finding| finding.path == "datahub.tokenServiceSalt");
+    assert!(warned.is_some_and(|finding| finding.message.contains("is published")), "{:?}", loaded.warnings);
+    let errors = environment(&[UPSTREAM, KEYS_URL, ("DATAHUB_TOKEN_SERVICE_SALT", "$(SALT)")]).errors();
+    assert_error(&errors, "datahub.tokenServiceSalt @ DATAHUB_TOKEN_SERVICE_SALT | has a placeholder");
 }
 
 #[test]

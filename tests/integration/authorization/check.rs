@@ -15,7 +15,7 @@ authentication:
   enforcePrincipalDomain: true
   issuers:
     - {name: own, issuer: open-metadata.org, publicKeyUrls: ["http://127.0.0.1:1/jwks"], audiences: [om], maxLifetime: 10s}
-    - {name: secret, issuer: datahub-metadata-service, sharedSecret: 0123456789abcdef0123456789abcdef}
+    - {name: secret, issuer: datahub-metadata-service, sharedSecret: q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u}
     - {name: pss, issuer: https://pss.example, publicKeyUrls: ["http://127.0.0.1:1/jwks"], algorithms: [PS384, PS512]}
     - {name: typed, issuer: https://typed.example, publicKeyUrls: ["http://127.0.0.1:1/jwks"], algorithms: [ES384], tokenTypes: [at+jwt], requireTokenType: true}
     - {name: like-own, issuer: https://like.example, publicKeyUrls: ["http://127.0.0.1:1/jwks"]}
