@@ -6,6 +6,7 @@
 mod changes;
 mod document;
 mod error;
+mod file_mode;
 mod fragment;
 mod keys;
 mod layer;

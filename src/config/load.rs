@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::Config;
 use super::document::{self, MAX_BYTES, Node, Position};
-use super::error::{ConfigError, ConfigErrors, Finding, Origin};
+use super::error::{ConfigError, ConfigErrors, Finding, Level, Origin};
+use super::file_mode;
 use super::keys::{self, KEYS};
 use super::layer::{Layer, Merged, Source};
 use super::openmetadata::{self, Shape};
@@ -135,6 +136,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     layers.push(foreign_environment(sources, &mut reading.errors));
     layers.push(own_environment(sources, &mut reading.errors));
     layers.push(flags(&sources.flags, &mut reading.errors));
+    let literal = layers.iter().flat_map(|layer| &layer.literal_secrets).next().cloned();
     let merged = Merged::new(layers);
     if reading.broken {
         return Err(failed(reading.errors));
@@ -152,7 +154,11 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     match (parsed.config, ConfigErrors::from_list(parsed.errors)) {
         (Some(config), None) => Ok(Loaded {
             config,
-            warnings: parsed.warnings,
+            warnings: parsed
+                .warnings
+                .into_iter()
+                .chain(open_file(reading.file.as_deref(), literal))
+                .collect(),
             infos,
             file: reading.file,
             secret_files: parsed.secret_files,
@@ -161,6 +167,15 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
         (_, Some(errors)) => Err(errors),
         (None, None) => Err(failed(Vec::new())),
     }
+}
+
+/// Whoever can read the configuration file has the secret that stands in it.
+fn open_file(file: Option<&Path>, literal_secret: Option<String>) -> Option<Finding> {
+    let (path, (message, _)) = (literal_secret?, file_mode::warning(file?)?);
+    let help =
+        Some("chmod 640 it, or 600; or put the secret into a file of its own, or write ${NAME}".to_owned());
+    let message = format!("stands in the configuration file, and {message}");
+    Some(Finding { level: Level::Warning, path, message, help })
 }
 
 /// At least one error, whatever happened.

@@ -239,7 +239,10 @@ fn client_tls(section: &Section<'_>) -> ClientTls {
 /// A certificate and its key: both or neither.
 fn identity_files(section: &Section<'_>) -> Option<(PathBuf, PathBuf)> {
     match (section.file("certFile"), section.file("keyFile")) {
-        (Some(cert), Some(key)) => return Some((cert, key)),
+        (Some(cert), Some(key)) => {
+            section.warn_of_mode("keyFile", &key);
+            return Some((cert, key));
+        }
         (Some(_), None) => {
             section.error("certFile", "needs keyFile: a certificate is nothing without its key")
         }

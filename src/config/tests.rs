@@ -31,7 +31,9 @@ pub(super) const UPSTREAM: (&str, &str) = ("METAGATE_UPSTREAM__URL", "http://10.
 
 /// A file with this text, and nothing else.
 pub(super) fn file(text: &str) -> Case {
-    let directory = tempfile::tempdir().unwrap();
+    // Nobody else gets at what is in it: that would be a warning.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    let directory = tempfile::Builder::new().permissions(mode).tempdir().unwrap();
     let path = directory.path().join("config.yaml");
     std::fs::write(&path, text).unwrap();
     Case { sources: Sources { file: Some(path), ..Sources::default() }, _directory: directory }

@@ -1,15 +1,15 @@
 //! A view of one map of the merged configuration, which knows its path and collects what is wrong.
 
 use std::cell::RefCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Value};
 use secrecy::SecretSlice;
 
 use super::super::error::{ConfigError, Finding, Level, Origin};
-use super::super::keys;
 use super::super::layer::Merged;
 use super::super::secret::{self, Purpose};
+use super::super::{file_mode, keys};
 
 /// What there is to say about a configuration.
 pub(super) struct Report {
@@ -191,6 +191,7 @@ impl<'a> Section<'a> {
             (Some(text), None) => text.as_bytes().to_vec(),
             (None, Some(file)) => match secret::read(&file) {
                 Ok(bytes) => {
+                    self.warn_of_mode(&twin, &file);
                     self.report.secret_files.borrow_mut().push(file);
                     bytes
                 }
@@ -211,6 +212,13 @@ impl<'a> Section<'a> {
         error.help = fault.help.map(str::to_owned);
         self.push(error);
         None
+    }
+
+    /// Warns where other users of the machine get at a file that holds a secret.
+    pub(super) fn warn_of_mode(&self, name: &str, file: &Path) {
+        if let Some((message, help)) = file_mode::warning(file) {
+            self.report.warn(&self.path(name), message, help);
+        }
     }
 
     /// Whether one of a secret's two keys has a value.

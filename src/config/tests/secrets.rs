@@ -201,3 +201,69 @@ fn files_that_are_missing_empty_or_too_long() {
         assert!(errors.to_string().contains(message), "{errors}");
     }
 }
+
+/// Lets everybody to the files of a case, and gives one of them a mode.
+fn open(path: &std::path::Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    let set = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set(path.parent().unwrap(), 0o755);
+    set(path, mode);
+}
+
+#[test]
+fn a_file_with_a_secret_that_everybody_can_read_is_warned_of() {
+    let text = "tls: {certFile: /c, keyFile: TLS}\nupstream: {url: https://up.example, tls: {certFile: /c, keyFile: CLIENT}}\n\
+                backend: datahub-gms\nauthentication: {issuers: [{name: a, issuer: a, sharedSecretFile: SHARED}]}\n\
+                datahub: {tokenServiceSigningKeyFile: SIGNING, systemClientSecretFile: SYSTEM, tokenServiceSaltFile: SALT}\n";
+    let keys = [
+        ("TLS", "tls.keyFile"),
+        ("CLIENT", "upstream.tls.keyFile"),
+        ("SHARED", "authentication.issuers[0].sharedSecretFile"),
+        ("SIGNING", "datahub.tokenServiceSigningKeyFile"),
+        ("SYSTEM", "datahub.systemClientSecretFile"),
+        ("SALT", "datahub.tokenServiceSaltFile"),
+    ];
+    for (mode, does) in [(0o644, Some("read")), (0o606, Some("read")), (0o602, Some("change")), (0o640, None)]
+    {
+        let case = file("");
+        let mut text = text.to_owned();
+        for (name, _) in keys {
+            let path = case.beside(name, SECRET.as_bytes());
+            open(&path, mode);
+            text = text.replace(&format!(": {name}"), &format!(": {}", path.display()));
+        }
+        case.beside("config.yaml", text.as_bytes());
+        let loaded = case.loaded();
+        for (name, key) in keys {
+            let found = loaded.warnings.iter().find(|finding| finding.path == key);
+            let Some(does) = does else {
+                assert_eq!(found, None);
+                continue;
+            };
+            let message = &found.unwrap_or_else(|| panic!("{key} {mode:o}: {:?}", loaded.warnings)).message;
+            assert!(message.starts_with(&format!("every user of this machine can {does} /")), "{message}");
+            assert!(message.ends_with(&format!("/{name} (mode {mode:04o})")), "{message}");
+        }
+    }
+}
+
+#[test]
+fn so_is_a_configuration_file_with_a_secret_in_it() {
+    for (value, warned) in
+        [(SECRET, true), ("${KEY:-q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u}", true), ("${KEY}", false)]
+    {
+        let case = file(&format!("datahub:\n  tokenServiceSigningKey: {value}\n")).with(&[UPSTREAM]);
+        let case = if warned { case } else { case.with(&[("KEY", SECRET)]) };
+        assert!(case.loaded().warnings.is_empty(), "the directory is closed");
+        open(case.sources.file.as_deref().unwrap(), 0o644);
+        let found = case.loaded().warnings;
+        assert_eq!(
+            found.iter().any(|finding| finding.path == "datahub.tokenServiceSigningKey"),
+            warned,
+            "{value}"
+        );
+        assert!(found.iter().all(|finding| finding.message.contains("(mode 0644)")), "{found:?}");
+    }
+}
