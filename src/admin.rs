@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::printable;
 use crate::refusals::Refusals;
 use crate::side_listener;
 
@@ -120,8 +121,10 @@ fn not_allowed(methods: &'static str) -> Response<Full<Bytes>> {
 
 fn json_answer(status: StatusCode, body: &impl Serialize) -> Response<Full<Bytes>> {
     // Plain data always has a form in JSON.
-    let mut text = serde_json::to_vec_pretty(body).unwrap_or_default();
-    text.push(b'\n');
+    let mut text = serde_json::to_string_pretty(body).unwrap_or_default();
+    text.push('\n');
+    // People read it with curl, on a terminal.
+    let text = printable::lines(&text).into_owned();
     let mut response = Response::new(Full::new(text.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{self, Flags, Loaded, Sources};
+use crate::printable;
 
 /// `println!` that is no crash where the reader has gone.
 macro_rules! say {
@@ -130,12 +131,12 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Config(errors)) => {
-            eprintln!("{errors}");
+            eprintln!("{}", printable::lines(&errors.to_string()));
             ExitCode::from(2)
         }
         Err(Failure::Code(code)) => ExitCode::from(code),
         Err(Failure::Other(message)) => {
-            eprintln!("error: {message}");
+            eprintln!("error: {}", printable::lines(&message));
             ExitCode::FAILURE
         }
     }
@@ -146,10 +147,10 @@ fn load(arguments: &ConfigArguments, flags: Flags) -> Result<Loaded, Failure> {
     config::load(&sources).map_err(Failure::Config)
 }
 
-/// Writes to standard output. A reader that has seen enough, like `head`, is no failure.
+/// Writes to standard output what a terminal can be given: key sets, tokens and backends chose some of it. A reader that has seen enough, like `head`, is no failure.
 fn write_out(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(printable::lines(text).as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => Ok(result?),
     }

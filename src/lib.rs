@@ -9,6 +9,7 @@
 
 // Vocabulary.
 pub mod numeric_date;
+pub mod printable;
 pub mod scope;
 
 // Parsing hostile input.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::view::{self, Outcome, Overview};
+use crate::printable;
 use crate::refusals::Refusal;
 
 /// Nothing may run, be loaded or be framed; the one style sheet is known by its hash.
@@ -138,7 +139,7 @@ fn row(page: &mut String, name: &str, value: &str) {
 /// Text that is no markup, whoever chose it.
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
-    for character in text.chars() {
+    for character in printable::line(text).chars() {
         match character {
             '&' => safe.push_str("&amp;"),
             '<' => safe.push_str("&lt;"),

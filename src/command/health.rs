@@ -7,7 +7,7 @@ use clap::Args;
 use url::Url;
 
 use super::{ConfigArguments, Failure, runtime};
-use crate::config::{self, Flags, Sources};
+use crate::config::{self, Flags, Sources, redacted};
 use crate::tls;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             say!("{}", text.trim());
             Err(Failure::Code(1))
         }
-        Err(error) => Err(Failure::Other(format!("{url}: {error}"))),
+        Err(error) => Err(Failure::Other(format!("{}: {}", redacted(url.as_str()), error.without_url()))),
     }
 }
 

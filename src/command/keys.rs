@@ -11,6 +11,7 @@ use crate::config::{Config, Flags};
 use crate::jose::{SkippedKey, VerificationKey};
 use crate::keys::{Keys, SourceStatus};
 use crate::metrics::Metrics;
+use crate::printable;
 use crate::tls;
 
 #[derive(Debug, Args)]
@@ -44,7 +45,7 @@ pub(super) fn fetch(config: &Config) -> Result<Vec<SourceStatus>, Failure> {
 fn print_source(source: &SourceStatus) {
     say!("{}  {}", source.entry, source.name);
     if let Some(failure) = &source.failure {
-        say!("  failed: {failure}");
+        say!("  failed: {}", printable::line(failure));
     }
     for line in times(source, SystemTime::now()) {
         say!("  {line}");
@@ -52,14 +53,14 @@ fn print_source(source: &SourceStatus) {
     for key in &source.usable {
         say!(
             "  usable   kid={}  {}  {} bits  {}",
-            key.kid().unwrap_or("-"),
+            printable::line(key.kid().unwrap_or("-")),
             key.kty(),
             key.bits(),
             algorithms(key)
         );
     }
     for SkippedKey { kid, fault } in &source.skipped {
-        say!("  not used kid={}  {fault}", kid.as_deref().unwrap_or("-"));
+        say!("  not used kid={}  {fault}", printable::line(kid.as_deref().unwrap_or("-")));
     }
 }
 

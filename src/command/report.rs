@@ -13,6 +13,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Failure, write_out};
+use crate::printable::is_printable;
 use groups::{Group, Groups};
 use line::Line;
 
@@ -260,18 +261,13 @@ fn shown(text: &str) -> String {
     if text.is_empty() {
         return "-".to_owned();
     }
-    let safe = |c: char| if c.is_control() || is_invisible(c) { '\u{fffd}' } else { c };
+    let safe = |c: char| if is_printable(c) { c } else { '\u{fffd}' };
     let mut cell: String = text.chars().take(MAX_COLUMN).map(safe).collect();
     if text.chars().nth(MAX_COLUMN).is_some() {
         cell.pop();
         cell.push('…');
     }
     cell
-}
-
-/// Characters that turn the direction of a text, or have no width.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

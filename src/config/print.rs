@@ -8,9 +8,10 @@ use super::error::Origin;
 use super::keys::{self, Key, Kind};
 use super::layer::Merged;
 use super::load::Loaded;
+use super::redaction::redacted;
 use super::variables;
 
-/// Every key with its value and where that came from. Secrets are `[redacted]`.
+/// Every key with its value and where that came from. Secrets, and the queries of URLs, are `[redacted]`.
 pub fn print(loaded: &Loaded) -> String {
     let mut out = String::new();
     section(&mut out, &loaded.merged, Some(&loaded.merged.root), &Place::default());
@@ -95,6 +96,11 @@ fn shown(kind: Kind, value: Option<&Value>) -> String {
     match (kind, value) {
         (_, None | Some(Value::Empty(..))) => String::new(),
         (Kind::Secret, Some(_)) => "\"[redacted]\"".to_owned(),
+        (Kind::Url(_), Some(Value::String(_, url))) => scalar(&redacted(url)),
+        (Kind::Urls(_), Some(Value::Array(_, urls))) => {
+            let urls = urls.iter().filter_map(Value::as_str).map(|url| scalar(&redacted(url)));
+            format!("[{}]", urls.collect::<Vec<_>>().join(", "))
+        }
         // JSON is YAML's flow style.
         (Kind::Free, Some(Value::String(_, json))) => variables::escape(json).into_owned(),
         (_, Some(value)) => flow(value),

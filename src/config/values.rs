@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::Listen;
+use super::redaction::redacted;
 use crate::jose::Algorithm;
 use crate::policy::{Expression, PathPattern, RoutePattern};
 use crate::request::{OperationKind, host_in_one_form};
@@ -125,8 +126,7 @@ pub(super) fn url(text: &str, schemes: &[&str]) -> Result<Url, String> {
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err("a URL has no blanks in it".to_owned());
     }
-    // A text with an `@` may hold a password.
-    let shown = if text.contains('@') { "the value".to_owned() } else { quote(text) };
+    let shown = quote(&redacted(text));
     let url = match Url::parse(text) {
         Ok(url) if schemes.contains(&url.scheme()) && has_authority(text) => url,
         Ok(_) | Err(url::ParseError::RelativeUrlWithoutBase) => {

@@ -7,6 +7,7 @@ use reqwest::StatusCode;
 use rustls::{CertificateError, InvalidMessage};
 
 use crate::jose::KeySetFault;
+use crate::printable;
 
 /// Why a fetch did not bring keys.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +56,8 @@ impl From<reqwest::Error> for FetchError {
         if error.is_timeout() {
             return Self::Timeout;
         }
+        // Its text has the whole URL.
+        let error = error.without_url();
         let mut cause: &(dyn Error + 'static) = &error;
         let mut found = None;
         loop {
@@ -64,7 +67,8 @@ impl From<reqwest::Error> for FetchError {
                 None => break,
             }
         }
-        Self::Connection(found.unwrap_or_else(|| io_cause(cause)))
+        let cause = found.unwrap_or_else(|| io_cause(cause));
+        Self::Connection(printable::line(&cause).into_owned())
     }
 }
 

@@ -156,14 +156,14 @@ fn client(entry: &TrustEntry, config: &Config, url: &Url, guard: &Arc<Guard>) ->
     let builder = match &entry.proxy {
         _ if reach != Reach::Anywhere => builder.no_proxy(),
         Some(proxy) => {
-            let proxy =
-                Proxy::all(proxy.as_str()).map_err(|error| KeysError::Client(entry.name.clone(), error))?;
+            let proxy = Proxy::all(proxy.as_str())
+                .map_err(|error| KeysError::Client(entry.name.clone(), error.without_url()))?;
             builder.no_proxy().proxy(proxy)
         }
         // HTTPS_PROXY, HTTP_PROXY and NO_PROXY apply.
         None => builder,
     };
-    builder.build().map_err(|error| KeysError::Client(entry.name.clone(), error))
+    builder.build().map_err(|error| KeysError::Client(entry.name.clone(), error.without_url()))
 }
 
 async fn fetch_keys(

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use super::fault::FetchError;
 use crate::jose::{KeyFamily, ParsedKeys, SkippedKey, VerificationKey};
 use crate::metrics::Metrics;
+use crate::printable;
 
 /// The causes that are remembered as told while a source fails.
 const MAX_CAUSES: usize = 16;
@@ -107,7 +108,7 @@ impl Report {
     pub(super) fn change(&self, told: &mut Told, before: Option<&ParsedKeys>, now: &ParsedKeys) {
         let skipped = before.map(|before| before.skipped.as_slice()).unwrap_or_default();
         for key in now.skipped.iter().filter(|key| !skipped.contains(key)) {
-            let kid = key.kid.as_deref().unwrap_or_default();
+            let kid = &*printable::line(key.kid.as_deref().unwrap_or_default());
             tracing::warn!(source = self.name, issuer = &*self.entry, kid, cause = %key.fault, "a key of the set is not used");
         }
         self.count_skipped(skipped, &now.skipped);
@@ -128,7 +129,7 @@ impl Report {
             }
         }
         for kid in now.usable.iter().filter(|key| told.kids.is_reused(key)).filter_map(|key| key.kid()) {
-            let message = "a kid came back with other key material";
+            let (message, kid) = ("a kid came back with other key material", &*printable::line(kid));
             tracing::warn!(source = self.name, issuer = &*self.entry, kid, "{message}");
             self.metrics.jwks_kid_reused(&self.name);
         }

@@ -364,7 +364,7 @@ async fn a_request_waits_for_keys_no_longer_than_it_may() {
 async fn a_shared_secret_is_there_from_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("secret");
-    std::fs::write(&path, crate::test_support::SECRET).unwrap();
+    std::fs::write(&path, "q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u").unwrap();
     let entry =
         format!("{{issuers: [{{name: datahub, issuer: dh, sharedSecretFile: '{}'}}]}}", path.display());
     let keys = keys(&config(&entry));

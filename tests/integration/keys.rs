@@ -2,12 +2,20 @@
 
 mod faults;
 mod flood;
+mod printed;
 mod proxies;
 mod stored;
+
+use std::net::{SocketAddr, TcpListener};
 
 use serde_json::Value;
 
 use crate::support::gateway::Setup;
+
+/// A port that nobody listens on.
+fn nowhere() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address")
+}
 
 /// What `metagate keys --json` says of each source, and its exit code.
 #[track_caller]

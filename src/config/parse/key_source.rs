@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use url::{Host, Url};
 
 use super::super::KeySource;
+use super::super::redaction::redacted;
 use super::super::secret::Purpose;
 use super::super::values;
 use super::Section;
@@ -117,7 +118,8 @@ fn past_ourselves(section: &Section<'_>, url: Url, place: &Place<'_>) -> Url {
     rewritten.set_path(&format!("{}{}", upstream.path().trim_end_matches('/'), url.path()));
     rewritten.set_query(url.query());
     let path = section.path("publicKeyUrls");
-    section.report.info(format!("{path}: {url} is our own listener; its keys are read from {rewritten}"));
+    let (own, other) = (redacted(url.as_str()), redacted(rewritten.as_str()));
+    section.report.info(format!("{path}: {own} is our own listener; its keys are read from {other}"));
     rewritten
 }
 
@@ -184,6 +186,7 @@ fn warn_of_http(section: &Section<'_>, name: &str, url: &Url) {
         _ => is_loopback(url),
     };
     if url.scheme() == "http" && !near {
+        let url = redacted(url.as_str());
         let message = format!("{url} is not encrypted: whoever is on the way can replace the keys");
         section.report.warn(&section.path(name), message, "use https://");
     }

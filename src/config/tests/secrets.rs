@@ -267,3 +267,29 @@ fn so_is_a_configuration_file_with_a_secret_in_it() {
         assert!(found.iter().all(|finding| finding.message.contains("(mode 0644)")), "{found:?}");
     }
 }
+
+#[test]
+fn the_query_of_a_url_is_shown_nowhere() {
+    let text = "listen: 127.0.0.1:8685\nupstream: {url: http://up.example}\nauthentication:\n  proxy: http://proxy.example/?key=hunter2\n  \
+                publicKeyUrls: ['http://idp.example/jwks?api_key=hunter2', 'http://127.0.0.1:8685/jwks?api_key=hunter2']\n  issuers:\n  \
+                - {name: a, issuer: a, publicKeyUrls: [https://idp.example/a?hunter2], proxy: 'http://proxy.example/?hunter2'}\n";
+    let loaded = file(text).loaded();
+    assert!(urls(&loaded.config.trust[0])[0].ends_with("?hunter2"), "it is used as it is");
+    let printed = print(&loaded);
+    assert!(
+        printed
+            .contains(r#"["http://idp.example/jwks?[redacted]", "http://127.0.0.1:8685/jwks?[redacted]"]"#)
+    );
+    assert_eq!(printed.matches("?[redacted]").count(), 5, "{printed}");
+    let warnings = loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    assert!(warnings.contains("http://idp.example/jwks?[redacted] is not encrypted"), "{warnings}");
+    assert!(loaded.infos.iter().any(|info| info.contains("/jwks?[redacted] is our own listener")));
+    let text = "upstream: {url: 'http://up.example?hunter2'}\nauthentication:\n  proxy: 'proxy.example?hunter2'\n  publicKeyUrls: ['idp.example/jwks?hunter2', \
+                'https://idp.example:x/?hunter2', 'https://idp.example/#hunter2', 'https://ada:hunter2@idp.example', 'ada:hunter2@idp.example', \
+                'file://x?hunter2', 'https://idp.example/ ?hunter2']\n";
+    let errors = file(text).result().unwrap_err();
+    assert_eq!(errors.iter().count(), 9, "{errors}");
+    for shown in [printed, warnings, format!("{:?}", loaded.infos), format!("{errors} {errors:?}")] {
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}

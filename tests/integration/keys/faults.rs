@@ -10,15 +10,10 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::json;
 
-use super::sources;
+use super::{nowhere, sources};
 use crate::support::gateway::Setup;
 use crate::support::issuer::{Issuer, Reply};
 use crate::support::keys::{self, key_set};
-
-/// A port that nobody listens on.
-fn nowhere() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address")
-}
 
 #[test]
 fn each_fault_has_its_own_words() {
