@@ -121,8 +121,7 @@ impl Walk<'_> {
                 None => Some(Cow::Borrowed(&entry.node)),
             };
             let Some(node) = node else { continue };
-            if !nested && says_nothing(&below_schema, &node) {
-                let message = "has no value, and a rule would be about more, or ask for less; leave it out";
+            if let Some(message) = says_nothing(&below_schema, &node).filter(|_| !nested) {
                 self.error(&below, entry.key_at, message.to_owned());
                 continue;
             }
@@ -287,20 +286,27 @@ impl Walk<'_> {
     }
 }
 
-/// Whether a key of a rule is there without a value. Elsewhere that is its default; here a template
-/// that wrote nothing would widen the rule without a word.
-fn says_nothing(schema: &str, node: &Node) -> bool {
+/// What is wrong with a key of a rule, or with an issuer entry's audiences, that is there without a value.
+/// Elsewhere that is its default; here a template that wrote nothing would let more in without a word.
+fn says_nothing(schema: &str, node: &Node) -> Option<&'static str> {
     let part = schema.strip_prefix("authorization.rules[].");
-    let known = keys::find(schema).is_some() || keys::is_section(schema);
-    part.is_some()
-        && known
-        && match &node.value {
-            Value::Null => true,
-            Value::Scalar { text, .. } => text.is_empty(),
-            // `match: {}` says what it means: everything.
-            Value::Map(entries) => entries.is_empty() && part != Some("match"),
-            Value::List(_) => false,
+    let message = match part {
+        Some(_) if keys::find(schema).is_some() || keys::is_section(schema) => {
+            "has no value, and a rule would be about more, or ask for less; leave it out"
         }
+        None if schema == "authentication.issuers[].audiences" => {
+            "has no value, and tokens made for any other service would be accepted; leave it out"
+        }
+        _ => return None,
+    };
+    let nothing = match &node.value {
+        Value::Null => true,
+        Value::Scalar { text, .. } => text.is_empty(),
+        // `match: {}` says what it means: everything.
+        Value::Map(entries) => entries.is_empty() && part != Some("match"),
+        Value::List(_) => false,
+    };
+    nothing.then_some(message)
 }
 
 /// In a flow list `[GET,PUT /docs]` the comma ends an item. A route has a path, so one without ends

@@ -64,7 +64,7 @@ pub const KEYS: &[Key] = &[
     key("authentication.issuers[].publicKeys", Kind::Text, "", "Its keys themselves instead of URLs: a JWK Set or PEM, as text."),
     key("authentication.issuers[].sharedSecret", Kind::Secret, "", "HS256 with these bytes instead of public keys: at least 32, not published, no pattern."),
     key("authentication.issuers[].sharedSecretFile", Kind::Path, "", "A file with the shared secret."),
-    key("authentication.issuers[].audiences", Kind::Texts, "", "One of these must be in aud; left out, none is bound."),
+    key("authentication.issuers[].audiences", Kind::Texts, "", "One of these must be in aud; left out, none is bound, which is a warning; an empty list is an error."),
     key("authentication.issuers[].algorithms", Kind::Texts, "", "The algorithms of its tokens; left out, authentication.algorithms."),
     key("authentication.issuers[].tokenTypes", Kind::Texts, "", "What its tokens' typ may be; left out, authentication.tokenTypes."),
     key("authentication.issuers[].requireTokenType", Kind::Bool, "", "Whether its tokens must have typ; left out, authentication.requireTokenType."),

@@ -20,6 +20,7 @@ use crate::jose::{Algorithm, AlgorithmSet};
 
 /// The name of the simple list's entry.
 const SIMPLE_LIST: &str = "public-keys";
+const INHERIT: &str = "leave the key out for authentication.principalClaims";
 /// The name of the entry that DataHub's signing key makes.
 const DATAHUB: &str = "datahub";
 /// Providers that OpenMetadata knows.
@@ -223,13 +224,23 @@ fn issuer_entry(entry: &Section<'_>, inherited: &Inherited, place: &Place<'_>) -
     }
     let keys = key_source(entry, &issuers, place);
     let algorithms = entry_algorithms(entry, inherited);
-    let claims = entry
-        .list("principalClaims", |text| Ok(text.into()))
-        .filter(|claims: &Vec<Box<str>>| !claims.is_empty());
+    let claims: Option<Vec<Box<str>>> = entry.list("principalClaims", |text| Ok(text.into()));
+    if claims.as_ref().is_some_and(Vec::is_empty) {
+        entry.missing("principalClaims", "is an empty list: no token could have a principal", INHERIT);
+    }
+    let audiences: Option<Vec<Box<str>>> = entry.list("audiences", |text| Ok(text.into()));
+    if audiences.as_ref().is_some_and(Vec::is_empty) {
+        let help = "name what the issuer puts into aud: `audiences: [<client id>]`";
+        entry.missing(
+            "audiences",
+            "is an empty list: tokens made for any other service would be accepted",
+            help,
+        );
+    }
     let mut rules = inherited.rules.clone();
     rules.issuers = issuers;
     rules.kinds = token_kinds(entry, &inherited.rules.kinds);
-    rules.audiences = entry.texts("audiences");
+    rules.audiences = audiences.unwrap_or_default();
     rules.non_expiring = entry.read("allowNonExpiring", non_expiring).unwrap_or(rules.non_expiring);
     rules.max_lifetime = entry.read("maxLifetime", values::duration).or(rules.max_lifetime);
     rules.leeway = entry.read("leeway", leeway).unwrap_or(rules.leeway);

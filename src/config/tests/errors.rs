@@ -353,3 +353,34 @@ limits: {graphqlBytes: 1}
     }
     assert_eq!(errors.len(), 11, "{errors:#?}");
 }
+
+/// Whoever writes the key binds something; what a template left empty would bind nothing.
+#[test]
+fn an_issuer_entry_binds_an_audience_or_leaves_the_key_out() {
+    let issuers = |more: &str| {
+        format!("authentication:\n  issuers:\n  - name: a\n    issuer: https://a.example\n    {more}\n")
+    };
+    let empty = "is an empty list: tokens made for any other service would be accepted";
+    let nothing = "has no value, and tokens made for any other service would be accepted; leave it out";
+    for (more, place, message) in [
+        ("audiences: []", "5:16", empty),
+        ("audiences: '[]'", "5:16", empty),
+        ("audiences: ${AUDIENCES}", "5:16", empty),
+        ("audiences:", "5:5", nothing),
+        ("audiences: ~", "5:5", nothing),
+        ("audiences: ''", "5:5", nothing),
+        ("audiences: ${NONE:-}", "5:5", nothing),
+        ("audiences: ['']", "5:17", "item 1: is empty"),
+    ] {
+        let errors = file(&issuers(more)).with(&[UPSTREAM, ("AUDIENCES", "[]")]).errors();
+        let expected = format!("authentication.issuers[0].audiences @ {place} | {message}");
+        assert_eq!(errors, [expected], "{more}");
+    }
+    let errors = file(&issuers("principalClaims: []")).with(&[UPSTREAM]).errors();
+    let expected = "authentication.issuers[0].principalClaims @ 5:22 | is an empty list: no token could have a principal";
+    assert_eq!(errors, [expected]);
+    file(&issuers("audiences: [catalog]")).with(&[UPSTREAM]).loaded();
+    let loaded = file(&issuers("optional: true")).with(&[UPSTREAM]).loaded();
+    let warned = |finding: &Finding| finding.path == "authentication.issuers[0].audiences";
+    assert!(loaded.warnings.iter().any(warned), "left out is a warning");
+}
