@@ -2,7 +2,9 @@
 //!
 //! It asks nobody who they are, so it is for loopback. A web page elsewhere must not get at it
 //! through the browser of such a person: the `Host` must be an address of this listener (against DNS
-//! rebinding), and what a browser says of where a request comes from must be this listener itself.
+//! rebinding), and what a browser says of where a request comes from must be this listener itself. What
+//! changes something, or names people, also needs `X-Metagate: 1` from whoever is no browser: a backend in
+//! the same pod may let its users choose the URL of a webhook.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,6 +31,8 @@ pub use view::{ConfigView, LastReload, Outcome, Overview};
 
 /// People and their scripts are few.
 const MAX_CONNECTIONS: usize = 32;
+
+const NOT_DELIBERATE: &str = "the field X-Metagate: 1 is missing";
 
 /// Asks for a reload; the answer says what came of it.
 pub type ReloadRequest = oneshot::Sender<Outcome>;
@@ -58,12 +62,17 @@ async fn answer(
     console: &Arc<Console>,
 ) -> Response<Full<Bytes>> {
     if let Err(why) = origin::judge(request.method(), request.headers(), own) {
-        return sealed(json_answer(StatusCode::FORBIDDEN, &json!({"code": 403, "message": why})));
+        return sealed(forbidden(why));
+    }
+    let deliberate = origin::is_deliberate(request.headers());
+    if !deliberate && !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return sealed(forbidden(NOT_DELIBERATE));
     }
     let answer = match (request.uri().path(), request.method()) {
         ("/", &Method::GET | &Method::HEAD) => {
-            let page = shown(console, |console| {
-                page::render(&(console.overview)(), &console.refusals.newest_first())
+            let page = shown(console, move |console| {
+                let refusals = deliberate.then(|| console.refusals.newest_first());
+                page::render(&(console.overview)(), refusals.as_deref())
             });
             let page = page.await.unwrap_or_default();
             let mut response = Response::new(Full::new(page.into()));
@@ -74,6 +83,7 @@ async fn answer(
         ("/status", &Method::GET | &Method::HEAD) => {
             json_answer(StatusCode::OK, &shown(console, |console| (console.overview)()).await)
         }
+        ("/refusals", &Method::GET | &Method::HEAD) if !deliberate => forbidden(NOT_DELIBERATE),
         ("/refusals", &Method::GET | &Method::HEAD) => {
             let refusals = |console: &Console| {
                 console.refusals.newest_first().iter().map(view::refusal).collect::<Value>()
@@ -108,6 +118,10 @@ async fn reload(console: &Console) -> Response<Full<Bytes>> {
         Err(_) => Outcome::ending(),
     };
     json_answer(outcome.status(), &outcome)
+}
+
+fn forbidden(why: &'static str) -> Response<Full<Bytes>> {
+    json_answer(StatusCode::FORBIDDEN, &json!({"code": 403, "message": why}))
 }
 
 fn not_allowed(methods: &'static str) -> Response<Full<Bytes>> {

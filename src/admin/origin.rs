@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use http::header::{HOST, HeaderMap, HeaderName, ORIGIN, REFERER};
 use http::{Method, uri::Authority};
 
+/// What a script says so that it is not taken for a web page or a webhook.
+const METAGATE: HeaderName = HeaderName::from_static("x-metagate");
 /// What a browser says of where a request comes from (W3C Fetch Metadata).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -34,6 +36,15 @@ pub(super) fn judge(method: &Method, fields: &HeaderMap, own: SocketAddr) -> Res
         return Err("Origin is missing");
     }
     Ok(())
+}
+
+/// Whether somebody means this listener: with `X-Metagate: 1`, or in a browser, at its own page or in the
+/// address bar. [`judge`] has seen `Sec-Fetch-Site`.
+///
+/// A server that can be made to send a request to any URL, like the webhooks of a backend in the same pod,
+/// sends neither by itself.
+pub(super) fn is_deliberate(fields: &HeaderMap) -> bool {
+    only(fields, &METAGATE) == Some("1") || fields.contains_key(SEC_FETCH_SITE)
 }
 
 /// The value of a field that is there once.
@@ -136,5 +147,30 @@ mod tests {
         assert_eq!(judged(&Method::GET, &[host, ("sec-fetch-site", "none")]), Ok(()), "the address bar");
         assert!(judged(&Method::POST, &[host, ("sec-fetch-site", "same-origin")]).is_err());
         assert!(judged(&Method::POST, &[host, ("referer", "http://127.0.0.1:8687/")]).is_err());
+    }
+
+    #[test]
+    fn what_nobody_sends_by_accident_is_deliberate() {
+        let deliberate = |fields: &[(&'static str, &'static str)]| {
+            let fields = fields
+                .iter()
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+            is_deliberate(&fields.fold(HeaderMap::new(), |mut all, (name, value)| {
+                all.append(name, value);
+                all
+            }))
+        };
+        assert!(deliberate(&[("x-metagate", "1")]));
+        assert!(deliberate(&[("sec-fetch-site", "same-origin")]));
+        for fields in [
+            &[][..],
+            &[("x-metagate", "")],
+            &[("x-metagate", "0")],
+            &[("x-metagate", "1"), ("x-metagate", "1")],
+            &[("origin", "http://127.0.0.1:8687")],
+            &[("user-agent", "OpenMetadata"), ("content-type", "application/json")],
+        ] {
+            assert!(!deliberate(fields), "{fields:?}");
+        }
     }
 }

@@ -17,8 +17,8 @@ table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.25em .6
 th{font-weight:600;white-space:nowrap}.good{color:#0a6b2d}.bad{color:#b00020}button{font:inherit;padding:.3em 1em}\
 @media(prefers-color-scheme:dark){body{color:#e6e8ea;background:#16181a}th,td{border-color:#34383c}.good{color:#5fd38a}.bad{color:#ff7b86}}";
 
-/// The page.
-pub(super) fn render(overview: &Overview, refusals: &[Refusal]) -> String {
+/// The page; without the refusals, which name people, where there are none to be shown.
+pub(super) fn render(overview: &Overview, refusals: Option<&[Refusal]>) -> String {
     let mut page = String::with_capacity(16 * 1024);
     page.push_str("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"10\"><title>metagate</title><style>");
     page.push_str(STYLE);
@@ -27,7 +27,10 @@ pub(super) fn render(overview: &Overview, refusals: &[Refusal]) -> String {
     configuration(&mut page, overview);
     sources(&mut page, &overview.sources);
     requests(&mut page, overview);
-    recent(&mut page, refusals);
+    match refusals {
+        Some(refusals) => recent(&mut page, refusals),
+        None => page.push_str("<h2>Last refusals</h2><p>Shown in a browser, and with X-Metagate: 1.</p>"),
+    }
     page.push_str("</body></html>\n");
     page
 }
@@ -217,7 +220,7 @@ mod tests {
             issuer: Some(ODD.into()),
             source_address: Some([127, 0, 0, 1].into()),
         };
-        let page = render(&overview(), &[refusal]);
+        let page = render(&overview(), Some(&[refusal]));
         assert!(!page.contains("<script"), "{page}");
         assert!(
             page.matches("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&amp;").count() >= 14,
@@ -225,5 +228,7 @@ mod tests {
         );
         assert!(page.contains("a &lt; b") && page.contains("up 1m 1s"));
         assert!(!page.contains("src=") && !page.contains("href="), "nothing from elsewhere");
+        let page = render(&overview(), None);
+        assert!(page.contains("X-Metagate: 1") && !page.contains("<th>principal"), "{page}");
     }
 }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use serde_json::{Value, json};
 
 use crate::support::eventually;
-use crate::support::gateway::{Setup, text};
+use crate::support::gateway::{DELIBERATE, Setup, text};
 use crate::support::keys;
 use crate::support::stage::Stage;
 use crate::support::token::{Token, bearer};
@@ -39,7 +39,7 @@ fn recent_refusals_are_listed_without_their_tokens() {
     stage.gateway.get("/api/<b>'\"&", &[]);
     stage.gateway.get_as(&Token::bot(), "/api/good");
     let refusals = eventually("two refusals", || {
-        let refusals = stage.gateway.ask_admin("GET", "/refusals", &[]).json();
+        let refusals = stage.gateway.ask_admin("GET", "/refusals", &[DELIBERATE]).json();
         (refusals.as_array().map(Vec::len) >= Some(1)).then_some(refusals)
     });
     let all = refusals.as_array().expect("a list");
@@ -51,7 +51,7 @@ fn recent_refusals_are_listed_without_their_tokens() {
     let record = stage.gateway.audit_of("/api/a");
     assert_eq!(first["request_id"], record["request_id"]);
 
-    let page = stage.gateway.ask_admin("GET", "/", &[]);
+    let page = stage.gateway.ask_admin("GET", "/", &[("Sec-Fetch-Site", "none")]);
     assert!(page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")));
     assert!(page.text().contains("unknown_key") && page.text().contains("/api/a"));
     assert!(!page.text().contains("/api/good"));
@@ -74,11 +74,11 @@ fn pages_of_others_get_nothing_and_do_nothing() {
     let gateway = &stage.gateway;
     let own = format!("http://{}", gateway.admin());
     let refused: [&[(&str, &str)]; 5] = [
-        &[("Origin", "http://evil.example")],
-        &[("Origin", "null")],
-        &[("Origin", &own), ("Sec-Fetch-Site", "cross-site")],
-        &[("Sec-Fetch-Site", "same-site")],
-        &[("Referer", "http://evil.example/")],
+        &[DELIBERATE, ("Origin", "http://evil.example")],
+        &[DELIBERATE, ("Origin", "null")],
+        &[DELIBERATE, ("Origin", &own), ("Sec-Fetch-Site", "cross-site")],
+        &[DELIBERATE, ("Sec-Fetch-Site", "same-site")],
+        &[DELIBERATE, ("Referer", "http://evil.example/")],
     ];
     for fields in refused {
         assert_eq!(gateway.ask_admin("POST", "/reload", fields).status, 403, "{fields:?}");
@@ -99,8 +99,44 @@ fn pages_of_others_get_nothing_and_do_nothing() {
     let same = [("Origin", own.as_str()), ("Sec-Fetch-Site", "same-origin")];
     assert_eq!(gateway.ask_admin("POST", "/reload", &same).status, 200, "its own page");
     assert_eq!(gateway.ask_admin("GET", "/reload", &[]).status, 405);
-    assert_eq!(gateway.ask_admin("POST", "/status", &[]).status, 405);
+    assert_eq!(gateway.ask_admin("POST", "/status", &[DELIBERATE]).status, 405);
     assert_eq!(gateway.ask_admin("GET", "/api", &[]).status, 404);
+    assert_eq!(gateway.metric("metagate_config_reloads_total", &[]), 1.0);
+}
+
+/// A backend in the same pod sends webhooks to URLs of its users' choosing, with what its HTTP client adds.
+#[test]
+fn a_webhook_changes_nothing_and_learns_no_names() {
+    let stage = Stage::plain(|setup| setup);
+    let gateway = &stage.gateway;
+    let token = Token::user().signed("RS256", keys::other_rsa()).encode();
+    gateway.get_with(&token, "/api/a");
+    eventually("the refusal", || {
+        let refusals = gateway.ask_admin("GET", "/refusals", &[DELIBERATE]).json();
+        (refusals.as_array().map(Vec::len) == Some(1)).then_some(())
+    });
+    let sent: [&[(&str, &str)]; 4] = [
+        &[],
+        &[("Content-Type", "application/json"), ("User-Agent", "Java-http-client/21"), ("Accept", "*/*")],
+        &[("X-OM-Signature", "x"), ("Authorization", "Bearer x"), ("Sec-Fetch-Mode", "cors")],
+        &[("X-Metagate", "true")],
+    ];
+    for fields in sent {
+        for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
+            for path in ["/reload", "/refusals", "/status", "/", "/other"] {
+                let answer = gateway.ask_admin(method, path, fields);
+                assert_eq!(answer.status, 403, "{method} {path} {fields:?}");
+                assert_eq!(answer.json()["message"], "the field X-Metagate: 1 is missing");
+            }
+        }
+        assert_eq!(gateway.ask_admin("GET", "/refusals", fields).status, 403);
+        let page = gateway.ask_admin("GET", "/", fields);
+        assert_eq!(page.status, 200);
+        assert!(!page.text().contains("/api/a") && !page.text().contains("<th>principal"), "{}", page.text());
+        assert_eq!(gateway.ask_admin("GET", "/status", fields).status, 200, "no people in it");
+    }
+    assert_eq!(gateway.metric("metagate_config_reloads_total", &[]), 0.0);
+    assert_eq!(gateway.ask_admin("POST", "/reload", &[DELIBERATE]).status, 200);
     assert_eq!(gateway.metric("metagate_config_reloads_total", &[]), 1.0);
 }
 

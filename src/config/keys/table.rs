@@ -38,7 +38,7 @@ pub const KEYS: &[Key] = &[
     key("tls.clientAuth", Kind::Word(&["required", "optional"]), "required", "Whether clients must show a certificate, where clientCaFile is given."),
     key("tls.minVersion", Kind::Word(TLS_VERSIONS), "1.2", "The oldest version of TLS that the listener speaks."),
     key("health.listen", Kind::Address, "0.0.0.0:8686", "Where /livez, /readyz and /metrics are."),
-    key("admin.listen", Kind::Address, "127.0.0.1:8687", "Where the status page, /status, /refusals and POST /reload are: a loopback address."),
+    key("admin.listen", Kind::Address, "127.0.0.1:8687", "Where the status page, /status, /refusals and POST /reload are: a loopback address. The last two need the field X-Metagate: 1."),
     key("forwardAuth.listen", Kind::Address, "", "Where other proxies ask for decisions (nginx auth_request and the like); off unless it is given."),
     key("forwardAuth.target", Kind::Word(&["forwarded", "original", "request"]), "", "How they name the request: X-Forwarded-Method/-Uri/-Host (Traefik, Caddy), X-Original-Method/-URI/-URL (nginx), or by the question's own method and target (Envoy). Required with listen."),
 

@@ -4,6 +4,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::support::eventually;
+use crate::support::gateway::DELIBERATE;
 use crate::support::issuer::Issuer;
 use crate::support::keys;
 use crate::support::stage::Stage;
@@ -56,7 +57,7 @@ fn it_goes_on_accepting_for_the_delay_but_is_not_ready() {
     ask(&mut kept, "/kept");
     assert_eq!(kept.answer().expect("an answer").status, 200);
     assert_eq!(stage.gateway.get_as(&Token::bot(), "/new").status, 200, "a new connection");
-    let reload = stage.gateway.ask_admin("POST", "/reload", &[]);
+    let reload = stage.gateway.ask_admin("POST", "/reload", &[DELIBERATE]);
     assert_eq!((reload.status, stage.gateway.probe("/livez").status), (409, 200));
     assert_eq!(stage.gateway.ask_admin("GET", "/status", &[]).json()["draining"], true);
     assert_eq!(stage.gateway.wait_exit(), Some(0));

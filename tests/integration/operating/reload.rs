@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::eventually;
-use crate::support::gateway::{Gateway, Setup, text};
+use crate::support::gateway::{DELIBERATE, Gateway, Setup, text};
 use crate::support::issuer::{Issuer, JWKS, Reply};
 use crate::support::keys;
 use crate::support::stub::Gate;
@@ -64,7 +64,7 @@ impl Reloaded {
     /// Asks the admin listener for a reload.
     #[track_caller]
     fn reload(&self) -> (u16, Value) {
-        let answer = self.gateway.ask_admin("POST", "/reload", &[]);
+        let answer = self.gateway.ask_admin("POST", "/reload", &[DELIBERATE]);
         (answer.status, answer.json())
     }
 

@@ -126,6 +126,9 @@ impl Setup {
     }
 }
 
+/// What the admin listener wants of a script before it changes something or names people.
+pub const DELIBERATE: (&str, &str) = ("X-Metagate", "1");
+
 /// A text member of a log line or audit record, at the top or among the `fields`.
 pub fn text<'a>(record: &'a Value, name: &str) -> Option<&'a str> {
     record.get(name).or_else(|| record.get("fields")?.get(name))?.as_str()
