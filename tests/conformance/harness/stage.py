@@ -16,7 +16,7 @@ from .backend import Backend
 DEADLINE = 10
 # How long a connection may be silent before silence is what came of a case.
 PATIENCE = 3
-SECRET = "only-for-tests-this-is-in-a-file-that-many-can-read"
+SECRET = "q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8uA6iTqWe4"
 
 CONFIG = """
 listen: 127.0.0.1:0
