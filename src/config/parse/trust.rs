@@ -70,8 +70,9 @@ pub(super) fn trust(root: &Section<'_>, place: &Place<'_>) -> Vec<TrustEntry> {
     refuse_duplicates(&entries);
     let mut trust: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
     trust.extend(simple_list(&section, inherited, place));
-    let any = section.entries("issuers").len()
-        + usize::from(root.section("datahub").has_secret("tokenServiceSigningKey"));
+    let datahub = root.section("datahub");
+    let named = datahub.has_secret("tokenServiceSigningKey") || datahub.in_error("tokenServiceSigningKey");
+    let any = section.entries("issuers").len() + usize::from(named);
     if trust.is_empty() && any == 0 && !section.in_error("issuers") {
         section.missing(
             "publicKeyUrls",

@@ -126,6 +126,8 @@ fn what_the_environment_and_flags_give_is_no_placeholder() {
         let expected = format!("{path} @ {name} | has a placeholder in it that was not replaced");
         assert_eq!(errors, [expected], "{value}");
     }
+    let signing_key = ("DATAHUB_TOKEN_SERVICE_SIGNING_KEY", "$(SIGNING_KEY)");
+    assert_eq!(environment(&[UPSTREAM, signing_key]).errors().len(), 1, "and nothing that follows from it");
     let flags = Flags { upstream: Some("http://$(HOST):1".to_owned()), ..Flags::default() };
     let errors = environment(&[KEYS_URL]).flags(flags).errors();
     assert_eq!(errors, ["upstream.url @ --upstream | has a placeholder in it that was not replaced"]);
