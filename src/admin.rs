@@ -7,7 +7,9 @@
 //! the same pod may let its users choose the URL of a webhook.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY};
@@ -19,6 +21,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::keys::SourceStatus;
 use crate::printable;
 use crate::refusals::Refusals;
 use crate::side_listener;
@@ -37,12 +40,17 @@ const NOT_DELIBERATE: &str = "the field X-Metagate: 1 is missing";
 /// Asks for a reload; the answer says what came of it.
 pub type ReloadRequest = oneshot::Sender<Outcome>;
 
+/// A fetch of every key source that is under way.
+pub type KeyRefresh = Pin<Box<dyn Future<Output = Vec<SourceStatus>> + Send>>;
+
 /// What the listener shows and does.
 pub struct Console {
     /// How the process is at this moment.
     pub overview: Box<dyn Fn() -> Overview + Send + Sync>,
     /// Where a reload is asked for.
     pub reload: mpsc::Sender<ReloadRequest>,
+    /// Fetches every key source now; what each has afterwards.
+    pub refresh_keys: Box<dyn Fn() -> KeyRefresh + Send + Sync>,
     /// The last refusals.
     pub refusals: Arc<Refusals>,
 }
@@ -91,11 +99,12 @@ async fn answer(
             json_answer(StatusCode::OK, &shown(console, refusals).await)
         }
         ("/reload", &Method::POST) => reload(console).await,
-        ("/reload", _) => not_allowed("POST"),
+        ("/keys/refresh", &Method::POST) => refresh_keys(console).await,
+        ("/reload" | "/keys/refresh", _) => not_allowed("POST"),
         ("/" | "/status" | "/refusals", _) => not_allowed("GET, HEAD"),
         _ => json_answer(
             StatusCode::NOT_FOUND,
-            &json!({"code": 404, "message": "GET /, /status or /refusals; POST /reload"}),
+            &json!({"code": 404, "message": "GET /, /status or /refusals; POST /reload or /keys/refresh"}),
         ),
     };
     sealed(answer)
@@ -122,6 +131,15 @@ async fn reload(console: &Console) -> Response<Full<Bytes>> {
 
 fn forbidden(why: &'static str) -> Response<Full<Bytes>> {
     json_answer(StatusCode::FORBIDDEN, &json!({"code": 403, "message": why}))
+}
+
+/// 200, or 502 if any source could not be fetched.
+async fn refresh_keys(console: &Console) -> Response<Full<Bytes>> {
+    let sources = (console.refresh_keys)().await;
+    let failed = sources.iter().any(|source| source.failure.is_some());
+    let now = SystemTime::now();
+    let body: Value = sources.iter().map(|source| source.to_json(now)).collect();
+    json_answer(if failed { StatusCode::BAD_GATEWAY } else { StatusCode::OK }, &body)
 }
 
 fn not_allowed(methods: &'static str) -> Response<Full<Bytes>> {

@@ -114,7 +114,9 @@ impl Denial {
     pub fn of_token(fault: TokenFault, entry: Option<usize>) -> Self {
         let (reason, detail) = match fault {
             TokenFault::Malformed(why) => (Reason::MalformedToken, Some(why)),
-            TokenFault::AlgorithmNotAllowed => (Reason::AlgorithmNotAllowed, None),
+            TokenFault::AlgorithmNotAllowed | TokenFault::WrongKeyAlgorithm => {
+                (Reason::AlgorithmNotAllowed, None)
+            }
             TokenFault::UntrustedIssuer => (Reason::UntrustedIssuer, None),
             TokenFault::UnknownKey => (Reason::UnknownKey, None),
             TokenFault::KeysUnavailable => (Reason::KeysUnavailable, None),

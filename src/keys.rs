@@ -1,19 +1,18 @@
 //! The keys of all issuer entries: fetched in the background, read without locks.
 //!
 //! One task per source keeps that source's keys. Requests read a snapshot, the [`KeyRing`], and
-//! wait only where there is no key to judge with: [`Keys::refresh_unknown`] and
+//! wait only where there is no key to judge with: [`Keys::refresh_for_token`] and
 //! [`Keys::wait_for`]. Forgetting to call them is still a refusal.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use secrecy::ExposeSecret as _;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Config, Jwks, KeySource, TrustEntry};
 use crate::jose::{KeySet, VerificationKey};
@@ -27,6 +26,7 @@ mod freshness;
 mod guard;
 mod identity;
 mod keeper;
+mod on_demand;
 mod persist;
 mod report;
 mod schedule;
@@ -206,51 +206,6 @@ impl Keys {
     /// Whether every entry that is not optional has had keys. Never goes back to false.
     pub fn are_ready(&self) -> bool {
         self.entries.iter().all(|entry| entry.optional || entry.had_keys.load(Ordering::Relaxed))
-    }
-
-    /// After a token with a kid that no key of this entry has: one refresh of its sources for all
-    /// who ask, of each at most one per `unknownKeyCooldown`. `seen` is the generation of the ring that did
-    /// not have the key. `true` if there may be a newer one, which is as soon as any source has
-    /// brought another key: a second one that hangs does not hold up who waits for the first.
-    pub async fn refresh_unknown(&self, entry: usize, seen: u64) -> bool {
-        let Some(entry) = self.entries.get(entry).filter(|entry| !entry.sources.is_empty()) else {
-            return false;
-        };
-        let deadline = Instant::now() + self.settings.timeout + Duration::from_secs(1);
-        let waits = {
-            let mut asked = entry.on_demand.lock().unwrap_or_else(PoisonError::into_inner);
-            // Under the lock: whoever asked before us may have been answered since we looked.
-            if self.ring.load().generation != seen {
-                return true;
-            }
-            let cooldown = self.settings.unknown_key_cooldown;
-            let wait = |(source, last): (&Arc<Source>, &mut Option<Instant>)| {
-                source.running_attempt().or_else(|| {
-                    let due = last.is_none_or(|last| last.elapsed() >= cooldown);
-                    due.then(|| {
-                        *last = Some(Instant::now());
-                        source.request_attempt()
-                    })
-                })
-            };
-            entry.sources.iter().zip(asked.iter_mut()).filter_map(wait).collect::<Vec<_>>()
-        };
-        if waits.is_empty() {
-            return false;
-        }
-        let Ok(_asks) = self.askers.try_acquire() else { return false };
-        let mut changed = self.changed.subscribe();
-        let all_ended = async {
-            for wait in waits {
-                wait.finished().await;
-            }
-        };
-        tokio::select! {
-            () = all_ended => {}
-            _ = changed.wait_for(|generation| *generation != seen) => {}
-            () = sleep_until(deadline) => {}
-        }
-        true
     }
 
     /// Waits until an entry has keys, at most for `maxWait`. Not at all where too many wait.

@@ -233,8 +233,16 @@ pub async fn run(
 }
 
 fn console(process: &Arc<Process>, reload: mpsc::Sender<ReloadRequest>, refusals: Arc<Refusals>) -> Console {
-    let process = process.clone();
-    Console { overview: Box::new(move || process.overview()), reload, refusals }
+    let (shown, refreshed) = (process.clone(), process.clone());
+    Console {
+        overview: Box::new(move || shown.overview()),
+        reload,
+        refresh_keys: Box::new(move || {
+            let keys = refreshed.current().keys.clone();
+            Box::pin(async move { keys.refresh_now().await })
+        }),
+        refusals,
+    }
 }
 
 /// Not ready at once; after `shutdown.delay` nothing new; what runs may end within

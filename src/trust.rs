@@ -36,8 +36,10 @@ pub struct KeyRing {
 pub enum TokenFault {
     /// Not a compact JWS of a claims set.
     Malformed(&'static str),
-    /// Its algorithm is not allowed, or not one that its key may verify.
+    /// Its algorithm is not allowed.
     AlgorithmNotAllowed,
+    /// Its algorithm is allowed, but its key is of another kind or for another algorithm.
+    WrongKeyAlgorithm,
     /// No entry is meant for its `iss`.
     UntrustedIssuer,
     /// No key of the entry has its kid.
@@ -50,6 +52,14 @@ pub enum TokenFault {
     Claims(ClaimsFault),
     /// It is on the revocation list.
     Revoked(RevokedBy),
+}
+
+impl TokenFault {
+    /// Whether newer keys could make the token good: its key may be one that was not fetched yet, or
+    /// have been replaced under its old kid, even by one of another kind.
+    pub fn may_be_outdated_keys(self) -> bool {
+        matches!(self, Self::UnknownKey | Self::InvalidSignature | Self::WrongKeyAlgorithm)
+    }
 }
 
 /// Which entry is meant for a token, by its place in `issuers`.
@@ -87,7 +97,7 @@ pub fn verify(
             JoseFault::InvalidSignature => TokenFault::UnknownKey,
             other => other.into(),
         })?,
-        KeyChoice::WrongAlgorithm => return Err(TokenFault::AlgorithmNotAllowed),
+        KeyChoice::WrongAlgorithm => return Err(TokenFault::WrongKeyAlgorithm),
         KeyChoice::UnknownKid | KeyChoice::NoKid => return Err(TokenFault::UnknownKey),
     };
     claims::judge(signed, &entry.name, &entry.rules, now).map_err(TokenFault::Claims)

@@ -24,12 +24,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let url = match &arguments.url {
         Some(url) => url.clone(),
-        None => {
-            let sources = Sources::from_process(arguments.config.config.clone(), Flags::default());
-            let address = reachable(health_listen(&sources));
-            Url::parse(&format!("http://{address}/readyz"))
-                .map_err(|error| Failure::Other(error.to_string()))?
-        }
+        None => listener_url(&arguments.config, Listener::Health, "/readyz")?,
     };
     tls::install_crypto_provider();
     let answer = runtime()?.block_on(ask(url.clone()));
@@ -46,15 +41,40 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// Where the health listener of this configuration is. A container's health check often has less
-/// of the environment than the proxy: what it has is enough.
-fn health_listen(sources: &Sources) -> SocketAddr {
-    const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8686);
+/// A listener beside the one that requests come in by.
+#[derive(Clone, Copy)]
+pub(super) enum Listener {
+    Health,
+    Admin,
+}
+
+/// The URL of a path on a listener of the proxy that runs with this configuration.
+pub(super) fn listener_url(
+    arguments: &ConfigArguments,
+    listener: Listener,
+    path: &str,
+) -> Result<Url, Failure> {
+    let sources = Sources::from_process(arguments.config.clone(), Flags::default());
+    let address = reachable(listens_on(&sources, listener));
+    Url::parse(&format!("http://{address}{path}")).map_err(|error| Failure::Other(error.to_string()))
+}
+
+/// Where a listener of this configuration is. What is run inside a container often has less of the
+/// environment than the proxy: what it has is enough.
+fn listens_on(sources: &Sources, listener: Listener) -> SocketAddr {
+    let (variable, port) = match listener {
+        Listener::Health => ("METAGATE_HEALTH__LISTEN", 8686),
+        Listener::Admin => ("METAGATE_ADMIN__LISTEN", 8687),
+    };
     if let Ok(loaded) = config::load(sources) {
-        return loaded.config.health_listen;
+        return match listener {
+            Listener::Health => loaded.config.health_listen,
+            Listener::Admin => loaded.config.admin_listen,
+        };
     }
-    let named = sources.environment.iter().find(|(name, _)| name == "METAGATE_HEALTH__LISTEN");
-    named.and_then(|(_, value)| value.trim_matches('"').parse().ok()).unwrap_or(DEFAULT)
+    let named = sources.environment.iter().find(|(name, _)| name == variable);
+    let named = named.and_then(|(_, value)| value.trim_matches('"').parse().ok());
+    named.unwrap_or_else(|| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port))
 }
 
 async fn ask(url: Url) -> Result<(bool, String), reqwest::Error> {

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use serde_json::Value;
+use url::Url;
 
 use super::{ConfigArguments, Failure, load, runtime};
 use crate::config::{Config, Flags};
@@ -14,6 +15,8 @@ use crate::metrics::Metrics;
 use crate::printable;
 use crate::tls;
 
+mod refresh;
+
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -21,9 +24,18 @@ pub(super) struct Arguments {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// Have the running proxy fetch its keys now, and print what it has then.
+    #[arg(long)]
+    refresh: bool,
+    /// The admin listener of that proxy; by default the one of the configuration.
+    #[arg(long, value_name = "URL", requires = "refresh")]
+    url: Option<Url>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.refresh {
+        return refresh::run(arguments);
+    }
     let loaded = load(&arguments.config, Flags::default())?;
     let sources = fetch(&loaded.config)?;
     if arguments.json {

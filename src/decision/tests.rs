@@ -261,6 +261,7 @@ fn faults_become_denials_that_name_their_entry() {
     for (fault, reason) in [
         (TokenFault::Malformed("x"), Reason::MalformedToken),
         (TokenFault::AlgorithmNotAllowed, Reason::AlgorithmNotAllowed),
+        (TokenFault::WrongKeyAlgorithm, Reason::AlgorithmNotAllowed),
         (TokenFault::UntrustedIssuer, Reason::UntrustedIssuer),
         (TokenFault::UnknownKey, Reason::UnknownKey),
         (TokenFault::KeysUnavailable, Reason::KeysUnavailable),

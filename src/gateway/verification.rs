@@ -12,7 +12,7 @@ use crate::request::{BearerToken, RequestFacts};
 use crate::token_cache::TokenCache;
 use crate::trust::{self, TokenFault};
 
-/// How often one request is judged again because of its kid: a fetch that was under way already may
+/// How often one request is judged again because its key may be newer than the ones here: a fetch that was under way already may
 /// have begun too early, and each of several sources answers in its own time.
 const MAX_REFRESHES: u8 = 4;
 
@@ -100,9 +100,9 @@ impl Gateway {
                     waited = true;
                     self.keys.wait_for(entry).await
                 }
-                (TokenFault::UnknownKey, Some(entry)) if refreshes < MAX_REFRESHES => {
+                (fault, Some(entry)) if fault.may_be_outdated_keys() && refreshes < MAX_REFRESHES => {
                     refreshes += 1;
-                    self.keys.refresh_unknown(entry, ring.generation).await
+                    self.keys.refresh_for_token(entry, ring.generation).await
                 }
                 _ => false,
             };

@@ -10,6 +10,7 @@ mod told;
 pub(super) use script::Script;
 
 use std::sync::mpsc;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -51,7 +52,7 @@ fn kept(config: &Config) -> Arc<Keys> {
 /// A refresh for somebody who has just looked.
 async fn refresh(keys: &Keys, entry: usize) -> bool {
     let seen = keys.ring().generation;
-    keys.refresh_unknown(entry, seen).await
+    keys.refresh_for_token(entry, seen).await
 }
 
 fn kids(keys: &Keys, entry: usize) -> Vec<String> {

@@ -117,7 +117,15 @@ impl Reloader {
             let before = std::mem::replace(&mut seen, self.look().await);
             let changed = [before.0.changes(&seen.0), before.1.changes(&seen.1)].concat();
             self.notifier.tell("RELOADING=1");
-            let outcome = self.again(trigger, &changed, &mut refused).await;
+            let keys = self.process.current().keys.clone();
+            // New keys are what an operator often reloads for: they come at once, also if the
+            // configuration is refused. What only the new one names is fetched by the reload itself.
+            let refresh = async {
+                if matches!(trigger, Trigger::Signal | Trigger::Request) {
+                    keys.refresh_now().await;
+                }
+            };
+            let (outcome, ()) = tokio::join!(self.again(trigger, &changed, &mut refused), refresh);
             self.notifier.tell("READY=1");
             // A configuration may name other files than the one before.
             let now = self.look().await;

@@ -4,6 +4,7 @@ mod faults;
 mod flood;
 mod printed;
 mod proxies;
+mod refresh;
 mod stored;
 
 use std::net::{SocketAddr, TcpListener};

@@ -38,7 +38,7 @@ pub const KEYS: &[Key] = &[
     key("tls.clientAuth", Kind::Word(&["required", "optional"]), "required", "Whether clients must show a certificate, where clientCaFile is given."),
     key("tls.minVersion", Kind::Word(TLS_VERSIONS), "1.2", "The oldest version of TLS that the listener speaks."),
     key("health.listen", Kind::Address, "0.0.0.0:8686", "Where /livez, /readyz and /metrics are."),
-    key("admin.listen", Kind::Address, "127.0.0.1:8687", "Where the status page, /status, /refusals and POST /reload are: a loopback address. The last two need the field X-Metagate: 1."),
+    key("admin.listen", Kind::Address, "127.0.0.1:8687", "Where the status page, /status, /refusals, POST /reload and POST /keys/refresh are: a loopback address. The last three need the field X-Metagate: 1."),
     key("forwardAuth.listen", Kind::Address, "", "Where other proxies ask for decisions (nginx auth_request and the like); off unless it is given."),
     key("forwardAuth.target", Kind::Word(&["forwarded", "original", "request"]), "", "How they name the request: X-Forwarded-Method/-Uri/-Host (Traefik, Caddy), X-Original-Method/-URI/-URL (nginx), or by the question's own method and target (Envoy). Required with listen."),
 
@@ -96,7 +96,7 @@ pub const KEYS: &[Key] = &[
     key("authentication.enforcePrincipalDomain", Kind::Bool, "false", "Whether a principal's domain is checked, as in OpenMetadata."),
     key("authentication.revocations.file", Kind::Path, "", "A list of revoked tokens, YAML or JSON lines, read again when it changes."),
     key("authentication.jwks.refreshInterval", LONG, "10m", "How often key sets are fetched whose answers have neither Cache-Control nor Expires."),
-    key("authentication.jwks.unknownKeyCooldown", LONG, "30s", "At most one fetch for unknown keys in this time."),
+    key("authentication.jwks.unknownKeyCooldown", LONG, "30s", "At most one fetch in this time for tokens that the keys here do not fit: an unknown kid, or a signature that fails."),
     key("authentication.jwks.timeout", WAIT, "5s", "The longest time for one fetch."),
     key("authentication.jwks.maxStale", LONG, "24h", "How long keys are used that cannot be fetched again."),
     key("authentication.jwks.maxBytes", Kind::Size(1024, 64 << 20), "512KiB", "The largest key set."),
