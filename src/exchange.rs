@@ -156,6 +156,11 @@ impl Exchange {
         self.source = source;
     }
 
+    /// The address that the request comes from.
+    pub fn source(&self) -> Option<IpAddr> {
+        self.source
+    }
+
     /// Notes the token that was not believed.
     pub fn refused_token(&mut self, token: RefusedToken) {
         self.refused_token = Some(token);

@@ -5,12 +5,13 @@
 //! [`Keys::wait_for`]. Forgetting to call them is still a refusal.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use secrecy::ExposeSecret as _;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
@@ -20,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::tls::TlsError;
 use crate::trust::KeyRing;
 
+mod allowance;
 mod fault;
 mod fetch;
 mod freshness;
@@ -32,19 +34,17 @@ mod report;
 mod schedule;
 mod source;
 mod status;
+mod waiting;
 
 pub use fault::FetchError;
+pub use on_demand::{Refresh, Unverified};
 pub use status::SourceStatus;
 
 use identity::Identity;
 use keeper::Keeper;
+use on_demand::FetchedFor;
 use source::{Making, Source};
-
-/// How many requests may be held while there are no keys.
-const MAX_HOLDERS: usize = 2048;
-/// How many requests may wait for the refresh that an unknown kid causes. Apart from the holders:
-/// whoever makes up kids must not take the places of those who wait for first keys.
-const MAX_ASKERS: usize = 2048;
+use waiting::WaitingRoom;
 
 /// The keys of every entry.
 #[derive(Debug)]
@@ -56,10 +56,13 @@ pub struct Keys {
     /// Whoever keeps the sources; shared with the keys of the configurations before and after.
     keepers: Mutex<Vec<Arc<Keeper>>>,
     rebuilding: Mutex<()>,
-    /// Requests that may wait for keys at the same time.
-    holders: Semaphore,
-    /// Requests that may wait for a refresh at the same time.
-    askers: Semaphore,
+    /// Requests that wait for first keys.
+    holders: WaitingRoom,
+    /// Requests that wait for newer keys. A room of its own: those who make up kids must not take the
+    /// places of those who wait for first keys.
+    askers: WaitingRoom,
+    /// Tokens that a fetch has not helped.
+    fetched_for: Mutex<FetchedFor>,
     settings: Arc<Jwks>,
     metrics: Arc<Metrics>,
 }
@@ -72,8 +75,6 @@ struct Entry {
     sources: Vec<Arc<Source>>,
     optional: bool,
     had_keys: AtomicBool,
-    /// Per source, when an unknown kid last caused a fetch.
-    on_demand: Mutex<Vec<Option<Instant>>>,
 }
 
 /// Why the keys of a configuration cannot be kept at all.
@@ -122,8 +123,9 @@ impl Keys {
             entries,
             keepers: Mutex::default(),
             rebuilding: Mutex::default(),
-            holders: Semaphore::new(MAX_HOLDERS),
-            askers: Semaphore::new(MAX_ASKERS),
+            holders: WaitingRoom::new(config.limits.requests),
+            askers: WaitingRoom::new(config.limits.requests),
+            fetched_for: Mutex::default(),
             settings: Arc::new(config.jwks.clone()),
             metrics: metrics.clone(),
         };
@@ -208,14 +210,15 @@ impl Keys {
         self.entries.iter().all(|entry| entry.optional || entry.had_keys.load(Ordering::Relaxed))
     }
 
-    /// Waits until an entry has keys, at most for `maxWait`. Not at all where too many wait.
-    pub async fn wait_for(&self, entry: usize) -> bool {
+    /// Waits until an entry has keys, at most for `maxWait`. Not at all if too many wait, of this client
+    /// address or of all.
+    pub async fn wait_for(&self, entry: usize, client: Option<IpAddr>) -> bool {
         let has_keys = || self.ring.load().sets.get(entry).is_some_and(Option::is_some);
         // They may have come since the caller looked.
         if has_keys() {
             return true;
         }
-        let Ok(_held) = self.holders.try_acquire() else { return false };
+        let Some(_place) = self.holders.enter(client) else { return false };
         let mut changed = self.changed.subscribe();
         let deadline = Instant::now() + self.settings.max_wait;
         for source in self.entries.get(entry).map(|entry| entry.sources.as_slice()).unwrap_or_default() {
@@ -278,14 +281,12 @@ impl Entry {
             }
             KeySource::Discovery(issuer) => (Vec::new(), vec![Source::discovery(entry, issuer, making)?]),
         };
-        let shares = |before: &Self| sources.iter().any(|source| before.place(source).is_some());
+        let shares = |before: &Self| sources.iter().any(|source| before.has(source));
         let had_keys = before.is_some_and(|before| {
             before.had_keys.load(Ordering::Relaxed) && (shares(before) || !fixed.is_empty())
         });
-        let on_demand = sources.iter().map(|source| before.and_then(|before| before.last_asked(source)));
         Ok(Self {
             name: entry.name.clone(),
-            on_demand: Mutex::new(on_demand.collect()),
             fixed,
             sources,
             optional: entry.optional,
@@ -293,14 +294,8 @@ impl Entry {
         })
     }
 
-    fn place(&self, source: &Arc<Source>) -> Option<usize> {
-        self.sources.iter().position(|own| Arc::ptr_eq(own, source))
-    }
-
-    /// When an unknown kid last caused a fetch of a source: a reload is no way around the cooldown.
-    fn last_asked(&self, source: &Arc<Source>) -> Option<Instant> {
-        let place = self.place(source)?;
-        *self.on_demand.lock().unwrap_or_else(PoisonError::into_inner).get(place)?
+    fn has(&self, source: &Arc<Source>) -> bool {
+        self.sources.iter().any(|own| Arc::ptr_eq(own, source))
     }
 
     /// The union of its sources; `None` if no source has any.

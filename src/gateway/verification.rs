@@ -7,17 +7,25 @@ use crate::claims::VerifiedToken;
 use crate::decision::{Caller, Denial, NextStep, Permit, Route};
 use crate::exchange::{Exchange, RefusedToken};
 use crate::jose::UnverifiedToken;
+use crate::keys::{Refresh, Unverified};
 use crate::numeric_date::NumericDate;
 use crate::request::{BearerToken, RequestFacts};
 use crate::token_cache::TokenCache;
 use crate::trust::{self, TokenFault};
 
-/// How often one request is judged again because its key may be newer than the ones here: a fetch that was under way already may
-/// have begun too early, and each of several sources answers in its own time.
+/// How often one request is judged again because there are other keys: each of several sources answers
+/// in its own time, and other issuers' keys change too.
 const MAX_REFRESHES: u8 = 4;
 
 /// How much of an unverified `sub` goes into the audit trail.
 const MAX_SUBJECT_CHARS: usize = 128;
+
+/// What a request has waited for.
+#[derive(Default)]
+struct Waits {
+    first_keys: bool,
+    refreshes: u8,
+}
 
 impl Gateway {
     /// The decision about a request whose body is not here.
@@ -77,7 +85,7 @@ impl Gateway {
             return Err(Denial::of_token(TokenFault::Malformed("token is longer than tokenBytes"), None));
         }
         let digest = TokenCache::digest(text);
-        let (mut waited, mut refreshes) = (false, 0);
+        let mut waits = Waits::default();
         loop {
             let ring = self.keys.ring().clone();
             let now = (self.clock)();
@@ -95,21 +103,48 @@ impl Gateway {
                 Err(failed) => failed,
             };
             // The keys are of this moment; they may be better in the next.
-            let again = match (fault, entry) {
-                (TokenFault::KeysUnavailable, Some(entry)) if !waited => {
-                    waited = true;
-                    self.keys.wait_for(entry).await
+            let waited = match entry {
+                None => Err(Denial::of_token(fault, None)),
+                Some(entry) => {
+                    let (generation, client) = (ring.generation, exchange.source());
+                    let token = Unverified { entry, digest: &digest, generation, client };
+                    self.wait_for_keys(token, fault, &mut waits).await
                 }
-                (fault, Some(entry)) if fault.may_be_outdated_keys() && refreshes < MAX_REFRESHES => {
-                    refreshes += 1;
-                    self.keys.refresh_for_token(entry, ring.generation).await
-                }
-                _ => false,
             };
-            if !again {
+            if let Err(denial) = waited {
                 exchange.refused_token(describe(text, self.gate.token_bytes));
-                return Err(Denial::of_token(fault, entry));
+                return Err(denial);
             }
+        }
+    }
+
+    /// Waits for keys that may verify a token, where there can be any.
+    ///
+    /// # Errors
+    /// It is refused for this.
+    async fn wait_for_keys(
+        &self,
+        token: Unverified<'_>,
+        fault: TokenFault,
+        waits: &mut Waits,
+    ) -> Result<(), Denial> {
+        let refused = Denial::of_token(fault, Some(token.entry));
+        if fault == TokenFault::KeysUnavailable && !waits.first_keys {
+            waits.first_keys = true;
+            return if self.keys.wait_for(token.entry, token.client).await { Ok(()) } else { Err(refused) };
+        }
+        if !fault.may_be_outdated_keys() || waits.refreshes >= MAX_REFRESHES {
+            return Err(refused);
+        }
+        waits.refreshes += 1;
+        match self.keys.refresh_for_token(token).await {
+            Refresh::Changed => Ok(()),
+            // Nobody can say that there is no such key: the client should keep its token.
+            Refresh::Unreachable if fault == TokenFault::UnknownKey => Err(Denial {
+                detail: Some("the token's key is not known here, and a source of keys cannot be reached"),
+                ..Denial::of_token(TokenFault::KeysUnavailable, Some(token.entry))
+            }),
+            Refresh::Unchanged | Refresh::Unreachable => Err(refused),
         }
     }
 

@@ -1,58 +1,141 @@
 //! Fetches ahead of the schedule: for tokens that the keys here cannot verify, and for operators.
+//!
+//! Anybody can send such tokens, so what they cost is bounded:
+//!
+//! 1. Of each source, tokens cause [`BURST`](super::allowance::BURST) fetches in a row and one per
+//!    `unknownKeyCooldown` in the long run. All who ask at a time share one fetch.
+//! 2. Once these are used up, a request waits for the next fetch if that is due within `maxWait`, and
+//!    is refused at once if it is not.
+//! 3. A token that a fetch has not helped is refused at once for `unknownKeyCooldown`: a client that
+//!    repeats it neither waits nor uses up what others need.
+//! 4. Waiting takes a place in a [`WaitingRoom`](super::waiting::WaitingRoom).
 
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::{Arc, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::source::Source;
-use super::{Keys, SourceStatus};
+use super::source::{Demand, Source};
+use super::{Entry, Keys, SourceStatus};
+
+/// What a fetch may take longer than `jwks.timeout` before nobody waits for it any more.
+const GRACE: Duration = Duration::from_secs(1);
+/// How many tokens are remembered that a fetch has not helped.
+const MAX_TOKENS: usize = 1024;
+
+/// A token that the keys here cannot verify.
+#[derive(Clone, Copy, Debug)]
+pub struct Unverified<'t> {
+    /// The issuer entry that it is judged by.
+    pub entry: usize,
+    /// The SHA-256 of its whole text.
+    pub digest: &'t [u8; 32],
+    /// The generation of the ring that it was judged with.
+    pub generation: u64,
+    /// The address that it came from, for the share of those who wait.
+    pub client: Option<IpAddr>,
+}
+
+/// What a refresh for one token has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refresh {
+    /// There are other keys now than those that it was judged with.
+    Changed,
+    /// There are none, as far as may be asked now.
+    Unchanged,
+    /// Nobody knows: a source of the entry cannot be reached.
+    Unreachable,
+}
+
+/// How waiting for one source has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// It was fetched after the token came.
+    Fetched,
+    /// No fetch is due in time.
+    NotDue,
+    /// The fetch takes too long.
+    TooLong,
+}
 
 impl Keys {
     /// After a token that newer keys might verify: its kid is unknown, or the key under its kid does not
-    /// fit. One refresh of the entry's sources for all who ask, of each at most one per
-    /// `unknownKeyCooldown`. `seen` is the generation of the ring that the token was judged with. `true`
-    /// if there may be a newer one, which is as soon as any source has brought another key: a second
-    /// source that hangs does not hold up a request that waits for the first.
-    pub async fn refresh_for_token(&self, entry: usize, seen: u64) -> bool {
-        let Some(entry) = self.entries.get(entry).filter(|entry| !entry.sources.is_empty()) else {
-            return false;
+    /// fit. Has the sources of its entry fetched, within the bounds above, and returns as soon as any of
+    /// them has brought other keys: a second source that hangs does not hold up a request that waits for
+    /// the first. Takes at most `maxWait`, `jwks.timeout` and a second together.
+    pub async fn refresh_for_token(&self, token: Unverified<'_>) -> Refresh {
+        let Some(entry) = self.entries.get(token.entry).filter(|entry| !entry.sources.is_empty()) else {
+            return Refresh::Unchanged;
         };
-        let deadline = Instant::now() + self.settings.timeout + Duration::from_secs(1);
-        let waits = {
-            let mut asked = entry.on_demand.lock().unwrap_or_else(PoisonError::into_inner);
-            // Under the lock: whoever asked before us may have been answered since we looked.
-            if self.ring.load().generation != seen {
-                return true;
-            }
-            let cooldown = self.settings.unknown_key_cooldown;
-            let wait = |(source, last): (&Arc<Source>, &mut Option<Instant>)| {
-                source.running_attempt().or_else(|| {
-                    let due = last.is_none_or(|last| last.elapsed() >= cooldown);
-                    due.then(|| {
-                        *last = Some(Instant::now());
-                        source.request_attempt()
-                    })
-                })
-            };
-            entry.sources.iter().zip(asked.iter_mut()).filter_map(wait).collect::<Vec<_>>()
-        };
-        if waits.is_empty() {
-            return false;
+        let has_changed = || self.ring.load().generation != token.generation;
+        if has_changed() {
+            return Refresh::Changed;
         }
-        let Ok(_asks) = self.askers.try_acquire() else { return false };
+        if self.was_fetched_for(token.digest) {
+            return entry.unchanged();
+        }
+        let Some(_place) = self.askers.enter(token.client) else { return entry.unchanged() };
         let mut changed = self.changed.subscribe();
-        let all_ended = async {
-            for wait in waits {
-                wait.finished().await;
-            }
+        let deadline = Instant::now() + self.settings.max_wait + self.settings.timeout + GRACE;
+        let waits = tokio::select! {
+            // In this order: who has what it waits for asks for no further fetch.
+            biased;
+            _ = changed.wait_for(|generation| *generation != token.generation) => return Refresh::Changed,
+            waits = self.fetches_after_now(entry) => waits,
+            () = sleep_until(deadline) => vec![Wait::TooLong],
         };
-        tokio::select! {
-            () = all_ended => {}
-            _ = changed.wait_for(|generation| *generation != seen) => {}
-            () = sleep_until(deadline) => {}
+        if has_changed() {
+            return Refresh::Changed;
         }
-        true
+        if waits.contains(&Wait::TooLong) {
+            return Refresh::Unreachable;
+        }
+        let result = entry.unchanged();
+        if result == Refresh::Unchanged && waits.iter().all(|wait| *wait == Wait::Fetched) {
+            self.remember(*token.digest);
+        }
+        result
+    }
+
+    /// Waits until every source of an entry was fetched by an attempt that began after this call, or is
+    /// not due in time.
+    async fn fetches_after_now(&self, entry: &Entry) -> Vec<Wait> {
+        let latest = Instant::now() + self.settings.max_wait;
+        let longest = self.settings.timeout + GRACE;
+        let mut waits = vec![None; entry.sources.len()];
+        let mut pending: Vec<_> = entry
+            .sources
+            .iter()
+            .map(|source| Box::pin(fetched(source, source.next_attempt(), latest, longest)))
+            .collect();
+        let all = poll_fn(|cx| {
+            for (wait, pending) in waits.iter_mut().zip(&mut pending) {
+                if wait.is_none()
+                    && let Poll::Ready(ended) = pending.as_mut().poll(cx)
+                {
+                    *wait = Some(ended);
+                }
+            }
+            if waits.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
+        });
+        pin!(all).await;
+        waits.into_iter().flatten().collect()
+    }
+
+    /// Whether a fetch for this very token has brought nothing within the last cooldown.
+    fn was_fetched_for(&self, digest: &[u8; 32]) -> bool {
+        let fetched = self.fetched_for.lock().unwrap_or_else(PoisonError::into_inner);
+        let cooldown = self.settings.unknown_key_cooldown;
+        fetched.at.get(digest).is_some_and(|at| at.elapsed() < cooldown)
+    }
+
+    fn remember(&self, digest: [u8; 32]) {
+        self.fetched_for.lock().unwrap_or_else(PoisonError::into_inner).add(digest, Instant::now());
     }
 
     /// Fetches every source now, whatever its schedule says, and returns what each has afterwards. An
@@ -60,7 +143,7 @@ impl Keys {
     /// Returns when all fetches have ended, at the latest after twice `jwks.timeout` and a second; a
     /// source that takes longer has that as its `failure`. Only for keys that were [started](Keys::start).
     pub async fn refresh_now(&self) -> Vec<SourceStatus> {
-        let deadline = Instant::now() + 2 * self.settings.timeout + Duration::from_secs(1);
+        let deadline = Instant::now() + 2 * self.settings.timeout + GRACE;
         let fetches: Vec<_> = self.sources().map(|source| (source, source.request_attempt())).collect();
         let mut sources = Vec::with_capacity(fetches.len());
         for (source, fetch) in fetches {
@@ -72,5 +155,74 @@ impl Keys {
             sources.push(status);
         }
         sources
+    }
+}
+
+impl Entry {
+    /// What is known of a token that its keys do not verify.
+    fn unchanged(&self) -> Refresh {
+        match self.sources.iter().any(|source| source.is_failing()) {
+            true => Refresh::Unreachable,
+            false => Refresh::Unchanged,
+        }
+    }
+}
+
+/// Waits for the end of the attempt `number` of a source, or of a later one. It is waited for only if
+/// it may begin by `latest`, and not longer than `longest`.
+async fn fetched(source: &Arc<Source>, number: u64, latest: Instant, longest: Duration) -> Wait {
+    loop {
+        match source.demand(number) {
+            Demand::Ended => return Wait::Fetched,
+            Demand::Running(attempt) => {
+                if timeout_at(Instant::now() + longest, attempt.finished()).await.is_err() {
+                    return Wait::TooLong;
+                }
+            }
+            Demand::NotBefore(at) if at <= latest => sleep_until(at).await,
+            Demand::NotBefore(_) => return Wait::NotDue,
+        }
+    }
+}
+
+/// Tokens that a fetch has not helped, and when it ended. The oldest are forgotten first.
+#[derive(Debug, Default)]
+pub(super) struct FetchedFor {
+    at: HashMap<[u8; 32], Instant>,
+    order: VecDeque<[u8; 32]>,
+}
+
+impl FetchedFor {
+    fn add(&mut self, digest: [u8; 32], now: Instant) {
+        if self.at.insert(digest, now).is_some() {
+            return;
+        }
+        self.order.push_back(digest);
+        if self.order.len() > MAX_TOKENS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.at.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let (mut fetched, now) = (FetchedFor::default(), Instant::now());
+        let digest = |number: usize| {
+            let mut digest = [0; 32];
+            digest[..8].copy_from_slice(&number.to_le_bytes());
+            digest
+        };
+        for number in 0..3 * MAX_TOKENS {
+            fetched.add(digest(number), now);
+            fetched.add(digest(number), now);
+        }
+        assert_eq!((fetched.at.len(), fetched.order.len()), (MAX_TOKENS, MAX_TOKENS));
+        assert!(fetched.at.contains_key(&digest(3 * MAX_TOKENS - 1)) && !fetched.at.contains_key(&digest(0)));
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 use url::Url;
 
+use super::allowance::Allowance;
 use super::fault::FetchError;
 use super::fetch::{Fetched, Fetcher};
 use super::freshness::Freshness;
@@ -22,6 +23,7 @@ use crate::config::{Config, Jwks, TrustEntry};
 use crate::jose::{KeyDialect, ParsedKeys, VerificationKey};
 use crate::metrics::Metrics;
 
+mod demand;
 mod on_disk;
 mod shared;
 
@@ -54,6 +56,8 @@ struct State {
     next: Instant,
     last_attempt: Option<Instant>,
     requested: bool,
+    /// The fetches that tokens may cause.
+    allowance: Allowance,
     told: Told,
 }
 
@@ -74,6 +78,16 @@ struct Held {
 pub(super) struct AttemptWait {
     attempts: watch::Receiver<Attempts>,
     number: u64,
+}
+
+/// What a request has to wait for that needs an attempt.
+pub(super) enum Demand {
+    /// The attempt has ended.
+    Ended,
+    /// An attempt is under way or asked for: this one, or one before it that may make it needless.
+    Running(AttemptWait),
+    /// None may begin before that.
+    NotBefore(Instant),
 }
 
 /// What a source is made from, besides its URL.
@@ -145,6 +159,7 @@ impl Source {
             next: Instant::now(),
             last_attempt: None,
             requested: false,
+            allowance: Allowance::default(),
             told: Told::default(),
         };
         let source = Self {
@@ -291,17 +306,6 @@ impl Source {
     /// The keys it holds, if any.
     pub(super) fn keys(&self) -> Option<Vec<Arc<VerificationKey>>> {
         self.state().held.as_ref().map(|held| held.keys.usable.clone())
-    }
-
-    /// The attempt that is under way or asked for, if one is.
-    pub(super) fn running_attempt(self: &Arc<Self>) -> Option<AttemptWait> {
-        let state = self.state();
-        let attempts = *self.attempts.borrow();
-        if state.requested {
-            return Some(AttemptWait { attempts: self.attempts.subscribe(), number: attempts.started + 1 });
-        }
-        (attempts.started > attempts.finished)
-            .then(|| AttemptWait { attempts: self.attempts.subscribe(), number: attempts.started })
     }
 
     /// Asks the task for an attempt now.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod on_demand;
 mod schedule;
 mod script;
 mod stub;
@@ -9,11 +10,13 @@ mod told;
 
 pub(super) use script::Script;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::json;
 
+use super::allowance::BURST;
 use super::*;
 use crate::config::{Sources, load};
 use crate::test_support::{OTHER_RSA, P256, RSA, document, pem};
@@ -49,10 +52,17 @@ fn kept(config: &Config) -> Arc<Keys> {
     keys
 }
 
-/// A refresh for somebody who has just looked.
-async fn refresh(keys: &Keys, entry: usize) -> bool {
-    let seen = keys.ring().generation;
-    keys.refresh_for_token(entry, seen).await
+/// A refresh for a token that was never seen before and has just been judged.
+async fn refresh(keys: &Keys, entry: usize) -> Refresh {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut digest = [0; 32];
+    digest[..8].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+    refresh_for(keys, entry, &digest).await
+}
+
+async fn refresh_for(keys: &Keys, entry: usize, digest: &[u8; 32]) -> Refresh {
+    let generation = keys.ring().generation;
+    keys.refresh_for_token(Unverified { entry, digest, generation, client: None }).await
 }
 
 fn kids(keys: &Keys, entry: usize) -> Vec<String> {
@@ -75,7 +85,7 @@ async fn keys_are_there_once_they_were_fetched() {
     let keys = keys(&from_urls(&[stub.url("/jwks?secret=x")]));
     assert!(!keys.are_ready() && keys.ring().sets[0].is_none());
     keys.start();
-    assert!(keys.wait_for(0).await);
+    assert!(keys.wait_for(0, None).await);
     assert!(keys.are_ready());
     assert_eq!(kids(&keys, 0), ["a"]);
     let asked = stub.asked();
@@ -100,7 +110,7 @@ async fn one_refresh_serves_everybody_and_then_there_is_none_for_a_while() {
     let mut config = from_urls(&[stub.url("/jwks")]);
     config.jwks.unknown_key_cooldown = Duration::from_secs(3600);
     let keys = kept(&config);
-    assert!(keys.wait_for(0).await);
+    assert!(keys.wait_for(0, None).await);
     let before = keys.ring().generation;
 
     let mut asking = JoinSet::new();
@@ -116,14 +126,18 @@ async fn one_refresh_serves_everybody_and_then_there_is_none_for_a_while() {
     }
     tokio::task::yield_now().await;
     drop(leave);
-    assert!(asking.join_all().await.into_iter().all(|changed| changed), "everybody decides again");
+    let asked = asking.join_all().await;
+    assert!(asked.into_iter().all(|found| found == Refresh::Changed), "everybody decides again");
     assert_eq!(stub.asked().len(), 2, "one fetch at the start, one for a hundred unknown kids");
     assert_eq!(kids(&keys, 0), ["a", "b"]);
     assert_eq!(keys.ring().generation, before + 1);
 
-    assert!(!refresh(&keys, 0).await, "not again within the cooldown");
-    assert_eq!(stub.asked().len(), 2);
-    assert!(!refresh(&keys, 7).await, "no such entry");
+    // A few more, and then none within the cooldown.
+    for _ in 0..20 {
+        assert_eq!(refresh(&keys, 0).await, Refresh::Unchanged);
+    }
+    assert_eq!(stub.asked().len(), 1 + BURST as usize);
+    assert_eq!(refresh(&keys, 7).await, Refresh::Unchanged, "no such entry");
 }
 
 #[tokio::test]
@@ -153,16 +167,16 @@ async fn keys_are_kept_over_every_kind_of_failure() {
     let mut config = from_urls(&[stub.url("/jwks")]);
     config.jwks.max_bytes = 16 * 1024;
     let keys = kept(&config);
-    assert!(keys.wait_for(0).await);
+    assert!(keys.wait_for(0, None).await);
     let before = keys.ring().generation;
     for cause in causes {
-        assert!(refresh(&keys, 0).await);
+        assert_eq!(refresh(&keys, 0).await, Refresh::Unreachable, "{cause}");
         let found = failure(&keys).unwrap_or_else(|| panic!("no failure: {cause}"));
         assert!(found.contains(cause), "{found:?} says nothing of {cause:?}");
         assert_eq!(kids(&keys, 0), ["a"], "{cause}");
         assert_eq!(keys.ring().generation, before, "{cause}: the ring is the same");
     }
-    assert!(refresh(&keys, 0).await);
+    assert_eq!(refresh(&keys, 0).await, Refresh::Unchanged);
     assert_eq!(failure(&keys), None, "and then it works again");
     assert!(keys.are_ready());
 }
@@ -175,12 +189,12 @@ async fn an_entity_tag_is_sent_back_and_304_keeps_the_keys() {
         _ => ok(set_of(&["b"])),
     });
     let keys = kept(&from_urls(&[stub.url("/jwks")]));
-    assert!(keys.wait_for(0).await);
+    assert!(keys.wait_for(0, None).await);
     let before = keys.ring().generation;
-    assert!(refresh(&keys, 0).await);
+    assert_eq!(refresh(&keys, 0).await, Refresh::Unchanged);
     assert_eq!((kids(&keys, 0), failure(&keys)), (vec!["a".to_owned()], None));
     assert_eq!(keys.ring().generation, before);
-    assert!(refresh(&keys, 0).await);
+    assert_eq!(refresh(&keys, 0).await, Refresh::Changed);
     assert_eq!(kids(&keys, 0), ["b"], "a removed key is gone");
     let tags: Vec<_> =
         stub.asked().iter().map(|asked| asked.field("if-none-match").map(str::to_owned)).collect();
@@ -286,12 +300,12 @@ async fn a_file_that_changes_is_read_again() {
     let path = directory.path().join("set.json");
     std::fs::write(&path, set_of(&["a"])).unwrap();
     let keys = kept(&from_urls(&[format!("file://{}", path.display())]));
-    assert!(keys.wait_for(0).await);
+    assert!(keys.wait_for(0, None).await);
     std::fs::write(&path, set_of(&["b"])).unwrap();
-    assert!(refresh(&keys, 0).await);
+    assert_eq!(refresh(&keys, 0).await, Refresh::Changed);
     assert_eq!(kids(&keys, 0), ["b"]);
     std::fs::remove_file(&path).unwrap();
-    assert!(refresh(&keys, 0).await);
+    assert_eq!(refresh(&keys, 0).await, Refresh::Unreachable);
     assert_eq!((kids(&keys, 0), failure(&keys).is_some()), (vec!["b".to_owned()], true));
 }
 
@@ -309,10 +323,10 @@ async fn an_entity_tag_is_sent_to_its_own_url_alone() {
     });
     let issuer = stub.url("");
     let keys = kept(&config(&format!("{{issuers: [{{name: idp, issuer: '{issuer}'}}]}}")));
-    assert!(keys.wait_for(0).await);
-    assert!(refresh(&keys, 0).await);
+    assert!(keys.wait_for(0, None).await);
+    assert_eq!(refresh(&keys, 0).await, Refresh::Unchanged);
     assert_eq!(kids(&keys, 0), ["/keys/0"], "304");
-    assert!(refresh(&keys, 0).await);
+    assert_eq!(refresh(&keys, 0).await, Refresh::Changed);
     assert_eq!((kids(&keys, 0), failure(&keys)), (vec!["/keys/1".to_owned()], None), "it has moved");
 }
 
@@ -356,9 +370,9 @@ async fn a_request_waits_for_keys_no_longer_than_it_may() {
     // Nothing fetches, so nothing comes.
     let keys = keys(&config);
     let start = Instant::now();
-    assert!(!keys.wait_for(0).await);
+    assert!(!keys.wait_for(0, None).await);
     assert_eq!(start.elapsed(), Duration::from_secs(5));
-    assert!(!keys.wait_for(7).await, "no such entry");
+    assert!(!keys.wait_for(7, None).await, "no such entry");
 }
 
 #[tokio::test]
@@ -369,9 +383,9 @@ async fn a_shared_secret_is_there_from_the_start() {
     let entry =
         format!("{{issuers: [{{name: datahub, issuer: dh, sharedSecretFile: '{}'}}]}}", path.display());
     let keys = keys(&config(&entry));
-    assert!(keys.are_ready() && keys.wait_for(0).await);
+    assert!(keys.are_ready() && keys.wait_for(0, None).await);
     assert_eq!(keys.ring().sets[0].as_ref().unwrap().keys().len(), 1);
-    assert!(!refresh(&keys, 0).await, "there is nothing to fetch");
+    assert_eq!(refresh(&keys, 0).await, Refresh::Unchanged, "there is nothing to fetch");
     let status = keys.status();
     assert_eq!((status.len(), &*status[0].name, status[0].next), (1, "the configuration", None));
 }

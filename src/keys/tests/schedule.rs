@@ -2,13 +2,12 @@
 
 use tokio::time::sleep;
 
-use super::script::{
-    ask, failed, idle, keys as found, keys_for, running, seconds, settings, settle, unchanged,
-};
+use super::script::{failed, idle, keys as found, keys_for, running, seconds, settings, settle, unchanged};
 use super::*;
+use crate::keys::source::Demand;
 
 #[track_caller]
-fn assert_gaps(gaps: &[f64], bounds: &[(f64, f64)]) {
+pub(super) fn assert_gaps(gaps: &[f64], bounds: &[(f64, f64)]) {
     assert!(gaps.len() >= bounds.len(), "{gaps:?}");
     for (gap, (from, to)) in gaps.iter().zip(bounds) {
         // Timers have the resolution of a millisecond.
@@ -67,7 +66,7 @@ async fn requests_without_keys_make_it_ask_no_more_than_once_a_second() {
     let keys = running(&settings(1), &[&script]);
     for _ in 0..1000 {
         let keys = keys.clone();
-        tokio::spawn(async move { keys.wait_for(0).await });
+        tokio::spawn(async move { keys.wait_for(0, None).await });
         sleep(Duration::from_millis(20)).await;
     }
     let gaps = script.gaps();
@@ -114,96 +113,9 @@ async fn a_fetch_that_hangs_ends_and_harms_nobody() {
         seconds(1).await;
     }
     let start = Instant::now();
-    assert!(keys.wait_for(0).await && start.elapsed().is_zero(), "there are keys: nobody waits");
+    assert!(keys.wait_for(0, None).await && start.elapsed().is_zero(), "there are keys: nobody waits");
     seconds(6).await;
     assert_eq!((failure(&keys), kids(&keys, 0)), (Some("timed out".to_owned()), vec!["a".to_owned()]));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_thousand_requests_with_a_new_kid_cost_one_fetch() {
-    let script = Script::new(|number| match number {
-        0 => found(set_of(&["a"])),
-        _ => found(set_of(&["a", "b"])).after(2),
-    });
-    let keys = running(&settings(1), &[&script]);
-    assert!(keys.wait_for(0).await);
-    let before = keys.ring().generation;
-    let asking: Vec<_> = (0..1000).map(|_| ask(&keys)).collect();
-    for asked in asking {
-        assert!(asked.await.unwrap(), "everybody decides again");
-    }
-    assert_eq!((script.count(), kids(&keys, 0).len()), (2, 2));
-    assert_eq!(keys.ring().generation, before + 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_flood_of_unknown_kids_costs_one_fetch_per_cooldown() {
-    let script = Script::new(|_| found(set_of(&["a"])).after(1));
-    let keys = running(&settings(1), &[&script]);
-    assert!(keys.wait_for(0).await);
-    let (start, before) = (Instant::now(), keys.ring().generation);
-    // 5,000 a second, for a minute and a half.
-    while start.elapsed() < Duration::from_secs(89) {
-        for _ in 0..50 {
-            ask(&keys);
-        }
-        sleep(Duration::from_millis(10)).await;
-    }
-    assert_eq!(script.count(), 1 + 3);
-    assert_gaps(&script.gaps()[1..], &[(30.0, 30.02), (30.0, 30.02)]);
-    assert_eq!(keys.ring().generation, before, "tokens in the cache stay good");
-    seconds(10).await;
-    assert_eq!(keys.askers.available_permits(), MAX_ASKERS, "nothing is left of it");
-}
-
-#[tokio::test(start_paused = true)]
-async fn askers_are_bounded_and_take_no_place_of_holders() {
-    let script = Script::new(|number| match number {
-        0 => found(set_of(&["a"])),
-        _ => found(set_of(&["a"])).after(4),
-    });
-    let keys = running(&settings(1), &[&script]);
-    assert!(keys.wait_for(0).await);
-    let asking: Vec<_> = (0..MAX_ASKERS + 10).map(|_| ask(&keys)).collect();
-    seconds(1).await;
-    assert_eq!(asking.iter().filter(|asked| asked.is_finished()).count(), 10, "these do not wait");
-    assert_eq!(keys.holders.available_permits(), MAX_HOLDERS);
-    seconds(4).await;
-    assert!(asking.iter().all(tokio::task::JoinHandle::is_finished));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_refresh_goes_on_without_who_asked_for_it() {
-    let script = Script::new(|number| match number {
-        0 => found(set_of(&["a"])),
-        _ => found(set_of(&["b"])).after(3),
-    });
-    let keys = running(&settings(1), &[&script]);
-    assert!(keys.wait_for(0).await);
-    let first = ask(&keys);
-    seconds(1).await;
-    first.abort();
-    let second = ask(&keys);
-    let start = Instant::now();
-    assert!(second.await.unwrap(), "another one joins it");
-    assert!(start.elapsed() <= Duration::from_millis(2_010), "{:?}", start.elapsed());
-    assert_eq!((script.count(), kids(&keys, 0)), (2, vec!["b".to_owned()]));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_source_that_hangs_does_not_hold_up_the_key_of_another() {
-    let live = Script::new(|number| match number {
-        0 => found(set_of(&["a"])),
-        _ => found(set_of(&["a", "b"])),
-    });
-    let dead = Script::new(|_| failed("gone").after(4));
-    let keys = running(&settings(2), &[&live, &dead]);
-    assert!(keys.wait_for(0).await);
-    seconds(20).await;
-    let start = Instant::now();
-    assert!(refresh(&keys, 0).await);
-    assert!(start.elapsed() < Duration::from_millis(10), "{:?}", start.elapsed());
-    assert_eq!(kids(&keys, 0), ["a", "b"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -213,16 +125,17 @@ async fn holders_are_bounded_and_wait_no_longer_than_they_may() {
     settle().await;
     let hold = || {
         let keys = keys.clone();
-        tokio::spawn(async move { keys.wait_for(0).await })
+        tokio::spawn(async move { keys.wait_for(0, None).await })
     };
-    let held: Vec<_> = (0..MAX_HOLDERS + 10).map(|_| hold()).collect();
+    let (places, _) = keys.holders.sizes();
+    let held: Vec<_> = (0..places + 10).map(|_| hold()).collect();
     seconds(4).await;
     assert_eq!(held.iter().filter(|held| held.is_finished()).count(), 10);
     seconds(2).await;
     for held in held {
         assert!(!held.await.unwrap());
     }
-    assert_eq!(keys.holders.available_permits(), MAX_HOLDERS);
+    assert!(keys.holders.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,7 +150,7 @@ async fn holders_are_let_go_when_the_keys_come() {
     let held: Vec<_> = (0..100)
         .map(|_| {
             let keys = keys.clone();
-            tokio::spawn(async move { keys.wait_for(0).await })
+            tokio::spawn(async move { keys.wait_for(0, None).await })
         })
         .collect();
     for held in held {
@@ -260,7 +173,8 @@ async fn a_panic_does_not_cost_a_source_its_keys_for_good() {
     seconds(70).await;
     assert_eq!((script.count(), kids(&keys, 0)), (2, vec!["a".to_owned()]));
     let source = &keys.entries[0].sources[0];
-    assert!(source.running_attempt().is_none(), "nobody waits for what has ended");
+    let last = source.next_attempt() - 1;
+    assert!(matches!(source.demand(last), Demand::Ended), "nobody waits for what has ended");
     seconds(60).await;
     assert_eq!((script.count(), kids(&keys, 0)), (3, vec!["b".to_owned()]));
     assert_eq!(metrics.panics.get(), 1);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use tokio::time::{Instant, sleep};
 
-use super::{Config, Jwks, Keys, Metrics, from_urls, refresh};
+use super::{Config, Jwks, Keys, Metrics, Refresh, from_urls, refresh};
 use crate::jose::{KeyDialect, ParsedKeys};
 use crate::keys::FetchError;
 use crate::keys::fetch::Fetched;
@@ -138,7 +138,7 @@ pub(super) fn running(config: &Config, scripts: &[&Script]) -> Arc<Keys> {
     keys
 }
 
-pub(super) fn ask(keys: &Arc<Keys>) -> tokio::task::JoinHandle<bool> {
+pub(super) fn ask(keys: &Arc<Keys>) -> tokio::task::JoinHandle<Refresh> {
     let keys = keys.clone();
     tokio::spawn(async move { refresh(&keys, 0).await })
 }

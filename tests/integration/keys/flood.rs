@@ -5,9 +5,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::eventually;
 use crate::support::issuer::{JWKS, Reply};
 use crate::support::keys::{self, key_set, url64};
 use crate::support::stage::Stage;
+use crate::support::stub::Gate;
 use crate::support::token::{Token, bearer, parts};
 use crate::support::wire::{Client, request_bytes};
 
@@ -20,6 +22,8 @@ const RATE: u32 = 5000;
 /// What a busy machine may add by its scheduling alone: a few turns of others on two cores. A fetch
 /// takes ten times as long, so good requests that wait for one are far above it.
 const FLOOR: Duration = Duration::from_millis(10);
+/// Fetches that tokens may cause in a row.
+const BURST: usize = 3;
 const COOLDOWN: Duration = Duration::from_secs(1);
 
 /// The 99th percentile of some good requests over one connection.
@@ -61,7 +65,12 @@ fn flood(stage: &Stage, stop: &Receiver<()>, sent: &AtomicUsize) {
 
 #[test]
 fn good_traffic_does_not_notice_a_flood_of_unknown_kids() {
-    let stage = Stage::plain(|setup| setup.env("METAGATE_AUTHENTICATION__JWKS__UNKNOWN_KEY_COOLDOWN", "1s"));
+    // Refused at once: clients that are held send less.
+    let stage = Stage::plain(|setup| {
+        setup
+            .env("METAGATE_AUTHENTICATION__JWKS__UNKNOWN_KEY_COOLDOWN", "1s")
+            .env("METAGATE_AUTHENTICATION__JWKS__MAX_WAIT", "0s")
+    });
     let set = Reply::Json(key_set(&[keys::rsa().jwk()]));
     stage.issuer.set(JWKS, Reply::Late(Duration::from_millis(100), Box::new(set)));
     let request = request_bytes("GET", "/good", &[("Authorization", &bearer(&Token::bot()))], b"");
@@ -94,6 +103,55 @@ fn good_traffic_does_not_notice_a_flood_of_unknown_kids() {
         "p99 {calm:?} calm, {flooded:?} flooded; {sent} unknown kids in {elapsed:?}, {fetches} fetches"
     );
     let cooldowns = usize::try_from(elapsed.as_millis() / COOLDOWN.as_millis()).expect("few");
-    assert!(fetches <= cooldowns + 1, "A10: {fetches} fetches in {elapsed:?}");
+    assert!(fetches <= cooldowns + BURST, "A10: {fetches} fetches in {elapsed:?}");
     assert!(flooded <= 2 * calm + FLOOR, "A10: p99 {flooded:?} under the flood, {calm:?} without");
+}
+
+/// What is held is a part of the requests in flight, and of that a part for each address: the rest stays
+/// free for good requests, and the others are refused at once.
+#[test]
+fn held_requests_leave_room_for_good_ones() {
+    const CLIENTS: usize = 40;
+    // A quarter of 64 may be held, and a quarter of that for one address.
+    const HELD: usize = 4;
+    let stage = Stage::plain(|setup| {
+        setup
+            .env("METAGATE_AUTHENTICATION__JWKS__UNKNOWN_KEY_COOLDOWN", "4s")
+            .env("METAGATE_LIMITS__REQUESTS", "64")
+            .env("METAGATE_WORKERS", "2")
+    });
+    let unknown = |number: usize| {
+        let token = bearer(&Token::user().header("kid", format!("unknown-{number}").into()));
+        request_bytes("GET", "/unknown", &[("Authorization", &token)], b"")
+    };
+    for number in 0..BURST {
+        assert_eq!(
+            Client::connect(stage.gateway.proxy).send(unknown(number)).answer().expect("an answer").status,
+            401
+        );
+    }
+    // The next fetch is within maxWait, and hangs.
+    let gate = Gate::default();
+    let set = Reply::Json(key_set(&[keys::rsa().jwk()]));
+    stage.issuer.set(JWKS, Reply::Held(gate.clone(), Box::new(set)));
+    let mut clients: Vec<_> = (0..CLIENTS)
+        .map(|number| {
+            let mut client = Client::connect(stage.gateway.proxy);
+            client.send(unknown(BURST + number));
+            client
+        })
+        .collect();
+    let in_flight = || stage.gateway.metric("metagate_requests_in_flight", &[]);
+    let refused = || stage.gateway.metric("metagate_requests_total", &[("reason", "unknown_key")]);
+    eventually("all others to be refused", || (refused() == (BURST + CLIENTS - HELD) as f64).then_some(()));
+    assert_eq!(in_flight(), HELD as f64, "which are requests in flight");
+    for _ in 0..100 {
+        assert_eq!(stage.gateway.get_as(&Token::bot(), "/good").status, 200);
+    }
+    stage.issuer.wait_hits(JWKS, 1 + BURST + 1);
+    gate.open();
+    for client in &mut clients {
+        assert_eq!(client.answer().expect("an answer").status, 401);
+    }
+    eventually("nothing to be held", || (in_flight() == 0.0).then_some(()));
 }

@@ -5,7 +5,7 @@ use crate::support::issuer::{Issuer, JWKS, Reply};
 use crate::support::keys;
 use crate::support::stage::Stage;
 use crate::support::stub::Gate;
-use crate::support::token::{Token, bearer};
+use crate::support::token::{Token, bearer, tampered};
 use crate::support::upstream::Upstream;
 use crate::support::wire::{self, Client, request_bytes};
 
@@ -79,7 +79,7 @@ fn one_issuer_without_keys_does_not_stop_another() {
 }
 
 #[test]
-fn unknown_key_ids_cause_one_fetch_per_cooldown() {
+fn unknown_key_ids_cause_a_few_fetches_and_then_one_per_cooldown() {
     let stage = Stage::plain(|setup| setup);
     let first = stage.issuer.hits(JWKS);
     for index in 0..20 {
@@ -88,7 +88,7 @@ fn unknown_key_ids_cause_one_fetch_per_cooldown() {
         assert_eq!(answer.status, 401);
         assert_eq!(answer.json()["message"], "Token signing key not found in the configured public keys");
     }
-    assert_eq!(stage.issuer.hits(JWKS) - first, 1, "A08, A10");
+    assert_eq!(stage.issuer.hits(JWKS) - first, 3, "A08, A10");
     assert_eq!(stage.upstream.requests().len(), 0);
 }
 
@@ -153,10 +153,48 @@ fn a_bad_answer_later_leaves_the_keys_as_they_are() {
         stage.issuer.set(JWKS, reply);
         // An unknown key makes it ask again, and get this.
         let other = Token::user().signed("RS256", keys::other_rsa());
-        assert_eq!(stage.gateway.get_as(&other, "/x").status, 401);
+        let answer = stage.gateway.get_as(&other, "/x");
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "the key may exist");
+        let record = stage.gateway.audit_of("/x");
+        assert_eq!(
+            (text(&record, "reason"), text(&record, "decision")),
+            (Some("keys_unavailable"), Some("error"))
+        );
+        assert!(
+            text(&record, "detail").is_some_and(|detail| detail.contains("cannot be reached")),
+            "{record}"
+        );
         assert_eq!(stage.issuer.hits(JWKS), 2);
+        // That a key is here is certain, and so is what it did not sign.
+        let forged = tampered(&Token::user().encode());
+        assert_eq!(stage.gateway.get_with(&forged, "/z").status, 401);
         assert_eq!(stage.gateway.get_as(&Token::user(), "/y").status, 200, "A05");
     }
+}
+
+#[test]
+fn made_up_key_ids_before_a_rotation_cost_the_new_key_nothing() {
+    let stage = Stage::plain(|setup| setup);
+    for index in 0..2 {
+        let token = Token::user().header("kid", format!("unknown-{index}").into());
+        assert_eq!(stage.gateway.get_as(&token, "/x").status, 401);
+    }
+    stage.issuer.publish(JWKS, &[keys::other_rsa().jwk()]);
+    let new = Token::user().signed("RS256", keys::other_rsa());
+    assert_eq!(stage.gateway.get_as(&new, "/new").status, 200);
+}
+
+#[test]
+fn after_too_many_of_them_a_good_token_is_held_and_not_refused() {
+    let stage = Stage::plain(|setup| setup.env("METAGATE_AUTHENTICATION__JWKS__UNKNOWN_KEY_COOLDOWN", "4s"));
+    for index in 0..3 {
+        let token = Token::user().header("kid", format!("unknown-{index}").into());
+        assert_eq!(stage.gateway.get_as(&token, "/x").status, 401);
+    }
+    stage.issuer.publish(JWKS, &[keys::other_rsa().jwk()]);
+    let new = Token::user().signed("RS256", keys::other_rsa());
+    assert_eq!(stage.gateway.get_as(&new, "/new").status, 200);
+    assert_eq!(stage.issuer.hits(JWKS), 5);
 }
 
 #[test]

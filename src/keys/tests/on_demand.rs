@@ -1,0 +1,277 @@
+//! Fetches that tokens cause: how many, for whom, and who waits for them. By a paused clock and without
+//! sockets.
+
+use tokio::time::sleep;
+
+use super::schedule::assert_gaps;
+use super::script::{ask, failed, idle, keys as found, keys_for, running, seconds, settings};
+use super::*;
+
+/// How long a refresh took, to the nearest second, and how it ended.
+async fn timed(refresh: impl Future<Output = Refresh>) -> (u64, Refresh) {
+    let start = Instant::now();
+    let ended = refresh.await;
+    ((start.elapsed() + Duration::from_millis(500)).as_secs(), ended)
+}
+
+/// Fetches that bring `set` until the one of number `until`, and `a` and `b` from then on.
+fn rotates_at(until: usize) -> Script {
+    Script::new(move |number| found(if number < until { set_of(&["a"]) } else { set_of(&["a", "b"]) }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn made_up_kids_just_before_a_rotation_cost_the_new_key_nothing() {
+    let script = rotates_at(BURST as usize);
+    let keys = running(&settings(1), &[&script]);
+    assert!(keys.wait_for(0, None).await);
+    for _ in 1..BURST {
+        assert_eq!(timed(refresh(&keys, 0)).await, (0, Refresh::Unchanged), "somebody made it up");
+    }
+    assert_eq!(timed(refresh(&keys, 0)).await, (0, Refresh::Changed), "the first token of the new key");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_burst_requests_are_held_until_the_next_fetch() {
+    let script = rotates_at(1 + BURST as usize);
+    let keys = running(&settings(1), &[&script]);
+    assert!(keys.wait_for(0, None).await);
+    for _ in 0..BURST {
+        assert_eq!(refresh(&keys, 0).await, Refresh::Unchanged);
+    }
+    // maxWait is 5s, the cooldown 30s.
+    assert_eq!(timed(refresh(&keys, 0)).await, (0, Refresh::Unchanged), "nothing to wait for");
+    seconds(24).await;
+    assert_eq!(timed(refresh(&keys, 0)).await, (0, Refresh::Unchanged), "it is due too late");
+    seconds(2).await;
+    assert_eq!(timed(refresh(&keys, 0)).await, (4, Refresh::Changed));
+    assert_eq!(script.count(), 2 + BURST as usize);
+}
+
+#[tokio::test(start_paused = true)]
+async fn held_requests_also_wait_for_a_fetch_of_the_schedule() {
+    let script = Script::new(|number| match number {
+        0..=3 => keys_for(set_of(&["a"]), Some(10)),
+        _ => found(set_of(&["a", "b"])),
+    });
+    let keys = running(&settings(1), &[&script]);
+    assert!(keys.wait_for(0, None).await);
+    for _ in 0..BURST {
+        assert_eq!(refresh(&keys, 0).await, Refresh::Unchanged);
+    }
+    assert_eq!(script.count(), 4);
+    seconds(5).await;
+    let (held, ended) = timed(refresh(&keys, 0)).await;
+    assert!((2..=5).contains(&held), "{held}");
+    assert_eq!(ended, Refresh::Changed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_a_fetch_has_not_helped_costs_no_more() {
+    let script = Script::new(|_| found(set_of(&["a"])));
+    let keys = running(&settings(1), &[&script]);
+    assert!(keys.wait_for(0, None).await);
+    for _ in 0..100 {
+        assert_eq!(timed(refresh_for(&keys, 0, &[1; 32])).await, (0, Refresh::Unchanged));
+    }
+    assert_eq!(script.count(), 2);
+    // Another one still has what is left, and it is looked for again after the cooldown.
+    assert_eq!(refresh_for(&keys, 0, &[2; 32]).await, Refresh::Unchanged);
+    assert_eq!(script.count(), 3);
+    seconds(31).await;
+    assert_eq!(refresh_for(&keys, 0, &[1; 32]).await, Refresh::Unchanged);
+    assert_eq!(script.count(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_known_of_a_key_while_a_source_is_away() {
+    let live = Script::new(|_| found(set_of(&["a"])));
+    let away = Script::new(|number| match number {
+        0 | 8.. => found(document(&[OTHER_RSA.jwk_named("c")])),
+        _ => failed("connection refused"),
+    });
+    let keys = running(&settings(2), &[&live, &away]);
+    assert!(keys.wait_for(0, None).await);
+    let token = [1; 32];
+    for _ in 0..20 {
+        let (held, ended) = timed(refresh_for(&keys, 0, &token)).await;
+        assert!(held <= 5, "{held}");
+        assert_eq!(ended, Refresh::Unreachable);
+    }
+    while away.count() < 9 {
+        seconds(10).await;
+    }
+    assert_eq!(refresh_for(&keys, 0, &token).await, Refresh::Unchanged, "it was not remembered as unknown");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_hangs_is_a_source_that_is_away() {
+    let script = Script::new(|number| match number {
+        0 => found(set_of(&["a"])),
+        _ => found(set_of(&["a"])).after(3600),
+    });
+    let keys = running(&settings(1), &[&script]);
+    assert!(keys.wait_for(0, None).await);
+    let (held, ended) = timed(refresh(&keys, 0)).await;
+    assert_eq!((held, ended), (5, Refresh::Unreachable), "jwks.timeout");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_gives_nobody_another_burst() {
+    let script = Script::new(|_| found(set_of(&["a"])));
+    let config = settings(1);
+    let keys = running(&config, &[&script]);
+    assert!(keys.wait_for(0, None).await);
+    for _ in 0..BURST {
+        assert_eq!(refresh(&keys, 0).await, Refresh::Unchanged);
+    }
+    let next = Keys::after(&keys, &config).unwrap();
+    next.start();
+    assert_eq!(refresh(&next, 0).await, Refresh::Unchanged);
+    assert_eq!(script.count(), 1 + BURST as usize);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_is_not_bound_by_what_tokens_may_do() {
+    let script = Script::new(|number| found(set_of(if number < 10 { &["a"] } else { &["b"] })).after(1));
+    let keys = running(&settings(1), &[&script]);
+    assert!(keys.wait_for(0, None).await);
+    // The first joins nothing: an attempt that is under way may have begun too early.
+    let running = ask(&keys);
+    sleep(Duration::from_millis(500)).await;
+    for number in 0..9 {
+        let sources = keys.refresh_now().await;
+        assert_eq!((sources.len(), &sources[0].failure), (1, &None));
+        assert_eq!(script.count(), 3 + number);
+    }
+    assert_eq!(kids(&keys, 0), ["b"]);
+    assert_eq!(running.await.unwrap(), Refresh::Unchanged);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_does_not_end_says_so() {
+    let script = Script::new(|_| found(set_of(&["a"])));
+    // Nobody keeps it.
+    let keys = idle(&settings(1), &Arc::default(), &[&script]);
+    let start = Instant::now();
+    let sources = keys.refresh_now().await;
+    assert_eq!(sources[0].failure.as_deref(), Some("the fetch has not ended yet"));
+    assert_eq!(start.elapsed(), Duration::from_secs(11));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_client_that_makes_up_kids_does_not_keep_others_from_waiting() {
+    let script = Script::new(|number| match number {
+        0 => found(set_of(&["a"])),
+        _ => found(set_of(&["a", "b"])).after(4),
+    });
+    let keys = running(&settings(1), &[&script]);
+    assert!(keys.wait_for(0, None).await);
+    let (_, share) = keys.askers.sizes();
+    let ask_from = |last: u8, number: usize| {
+        let keys = keys.clone();
+        tokio::spawn(async move {
+            let mut digest = [last; 32];
+            digest[..8].copy_from_slice(&number.to_le_bytes());
+            let (generation, client) = (keys.ring().generation, Some(IpAddr::from([10, 0, 0, last])));
+            keys.refresh_for_token(Unverified { entry: 0, digest: &digest, generation, client }).await
+        })
+    };
+    let flood: Vec<_> = (0..share + 100).map(|number| ask_from(1, number)).collect();
+    let good = ask_from(2, 0);
+    seconds(1).await;
+    assert_eq!(flood.iter().filter(|asked| asked.is_finished()).count(), 100);
+    assert!(!good.is_finished());
+    assert_eq!(good.await.unwrap(), Refresh::Changed);
+    for asked in flood {
+        asked.await.unwrap();
+    }
+    assert!(keys.askers.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_requests_with_a_new_kid_cost_one_fetch() {
+    let script = Script::new(|number| match number {
+        0 => found(set_of(&["a"])),
+        _ => found(set_of(&["a", "b"])).after(2),
+    });
+    let keys = running(&settings(1), &[&script]);
+    assert!(keys.wait_for(0, None).await);
+    let before = keys.ring().generation;
+    let asking: Vec<_> = (0..1000).map(|_| ask(&keys)).collect();
+    for asked in asking {
+        assert_eq!(asked.await.unwrap(), Refresh::Changed, "everybody decides again");
+    }
+    assert_eq!((script.count(), kids(&keys, 0).len()), (2, 2));
+    assert_eq!(keys.ring().generation, before + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_unknown_kids_costs_a_burst_and_one_fetch_per_cooldown() {
+    let script = Script::new(|_| found(set_of(&["a"])).after(1));
+    let keys = running(&settings(1), &[&script]);
+    assert!(keys.wait_for(0, None).await);
+    let (start, before) = (Instant::now(), keys.ring().generation);
+    // 5,000 a second, for a minute and a half.
+    while start.elapsed() < Duration::from_secs(89) {
+        for _ in 0..50 {
+            ask(&keys);
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(script.count(), 1 + 3 + 2);
+    assert_gaps(&script.gaps()[1..], &[(1.0, 1.02), (1.0, 1.02), (27.9, 28.02), (30.0, 30.02)]);
+    assert_eq!(keys.ring().generation, before, "tokens in the cache stay good");
+    seconds(10).await;
+    assert!(keys.askers.is_empty(), "nothing is left of it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn askers_are_bounded_and_take_no_place_of_holders() {
+    let script = Script::new(|number| match number {
+        0 => found(set_of(&["a"])),
+        _ => found(set_of(&["a"])).after(4),
+    });
+    let keys = running(&settings(1), &[&script]);
+    assert!(keys.wait_for(0, None).await);
+    let (places, _) = keys.askers.sizes();
+    let asking: Vec<_> = (0..places + 10).map(|_| ask(&keys)).collect();
+    seconds(1).await;
+    assert_eq!(asking.iter().filter(|asked| asked.is_finished()).count(), 10, "these do not wait");
+    assert!(keys.holders.is_empty());
+    seconds(4).await;
+    assert!(asking.iter().all(tokio::task::JoinHandle::is_finished));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_goes_on_without_who_asked_for_it() {
+    let script = Script::new(|number| match number {
+        0 => found(set_of(&["a"])),
+        _ => found(set_of(&["b"])).after(3),
+    });
+    let keys = running(&settings(1), &[&script]);
+    assert!(keys.wait_for(0, None).await);
+    let first = ask(&keys);
+    seconds(1).await;
+    first.abort();
+    let second = ask(&keys);
+    let start = Instant::now();
+    assert_eq!(second.await.unwrap(), Refresh::Changed, "another one joins it");
+    assert!(start.elapsed() <= Duration::from_millis(2_010), "{:?}", start.elapsed());
+    assert_eq!((script.count(), kids(&keys, 0)), (2, vec!["b".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_hangs_does_not_hold_up_the_key_of_another() {
+    let live = Script::new(|number| match number {
+        0 => found(set_of(&["a"])),
+        _ => found(set_of(&["a", "b"])),
+    });
+    let dead = Script::new(|_| failed("gone").after(4));
+    let keys = running(&settings(2), &[&live, &dead]);
+    assert!(keys.wait_for(0, None).await);
+    seconds(20).await;
+    let start = Instant::now();
+    assert_eq!(refresh(&keys, 0).await, Refresh::Changed);
+    assert!(start.elapsed() < Duration::from_millis(10), "{:?}", start.elapsed());
+    assert_eq!(kids(&keys, 0), ["a", "b"]);
+}
