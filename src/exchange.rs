@@ -4,6 +4,7 @@
 //! the client has gone. Dropping it writes exactly one audit record.
 
 mod client;
+mod ending;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -65,6 +66,8 @@ pub struct Exchange {
     forwarded: bool,
     status: Option<StatusCode>,
     complete: bool,
+    /// Why it was ended before its end.
+    ended: Option<&'static str>,
     request: Option<Arc<RequestProgress>>,
     response_bytes: u64,
 }
@@ -111,6 +114,7 @@ impl Exchange {
             forwarded: false,
             status: None,
             complete: false,
+            ended: None,
             request: None,
             response_bytes: 0,
         }
@@ -225,11 +229,6 @@ impl Exchange {
         self.response_bytes = self.response_bytes.saturating_add(bytes as u64);
     }
 
-    /// Notes that the answer went out to its end.
-    pub fn completed(&mut self) {
-        self.complete = true;
-    }
-
     fn count_would_deny(&self, denial: &Denial) {
         let token = self.token.as_deref();
         let name = |names: &[Box<str>], at: Option<usize>| {
@@ -305,7 +304,7 @@ impl Exchange {
         Outcome {
             decision: self.decision(),
             reason: denial.map(|denial| denial.reason.as_str()),
-            detail: denial.and_then(|denial| denial.detail),
+            detail: denial.and_then(|denial| denial.detail).or(self.ended),
             rule,
             issuer: token.map(VerifiedToken::entry).or(judged),
             principal: token.map(VerifiedToken::principal).or(self.system.then_some("datahub-system")),

@@ -28,6 +28,7 @@ use crate::request::{RequestFacts, RequestFault, TargetForm};
 use crate::respond::{self, Manner, ObservedBody};
 use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
+use crate::trust::TokenFault;
 use crate::upstream::{Failure, InterimResponses, Outgoing, ReadAhead, Upstream, stated_length};
 
 mod assembly;
@@ -35,6 +36,7 @@ mod body;
 mod forward_auth;
 mod graphql;
 mod refusal;
+mod revoked;
 mod switching;
 mod verification;
 
@@ -42,6 +44,7 @@ pub use assembly::gate;
 pub use refusal::UnreadHead;
 
 use body::{first_bytes, is_empty};
+use revoked::unless_revoked;
 use switching::Upgrade;
 
 /// Where the time comes from.
@@ -101,6 +104,8 @@ struct Judged {
     body: Incoming,
     ahead: ReadAhead,
     manner: Manner,
+    /// The version of the revocation list in force before its token was judged.
+    revocations: u64,
 }
 
 impl Gateway {
@@ -143,6 +148,7 @@ impl Gateway {
         };
 
         // Route, credentials, token.
+        let revocations = self.revocations.version();
         let (route, caller) = self.identify(&mut exchange, &facts).await;
         if matches!(caller, Ok(Caller::Token(_) | Caller::DatahubSystem)) {
             peer.account.verified();
@@ -173,13 +179,13 @@ impl Gateway {
                 Err(denial) => return Ok(self.refuse(exchange, denial, body, &head.headers, manner, peer)),
             }
         }
-        let judged = Judged { exchange, facts, permit, head, body, ahead, manner };
+        let judged = Judged { exchange, facts, permit, head, body, ahead, manner, revocations };
         Ok(self.forward(upstream, judged, peer).await)
     }
 
     /// The second half of the way: upstream, and the answer.
     async fn forward(&self, upstream: &Arc<Upstream>, judged: Judged, peer: &Peer) -> Response<ObservedBody> {
-        let Judged { mut exchange, facts, permit, mut head, mut body, ahead, manner } = judged;
+        let Judged { mut exchange, facts, permit, mut head, mut body, ahead, manner, revocations } = judged;
         let http2 = manner.http2;
 
         // RFC 9113 section 8.1.1: what says that it is empty and is not must not be forwarded.
@@ -197,6 +203,7 @@ impl Gateway {
 
         // Upstream.
         let until = self.end_of(&permit);
+        let mut token = self.token_watch(&permit, &facts, revocations);
         let upgrade = match self.upgrade(upstream, &mut head, &body) {
             Ok(upgrade) => upgrade,
             Err(fault) => return self.refuse_handshake(exchange, fault, body, &head.headers, manner, peer),
@@ -226,7 +233,15 @@ impl Gateway {
             // A 1.0 client knows none (RFC 9110 section 15.2).
             interim: peer.interim.clone().filter(|_| head.version == Version::HTTP_11),
         };
-        let answer = match answered(upstream.forward(permit, outgoing), peer).await {
+        let forwarding = answered(upstream.forward(permit, outgoing), peer);
+        let answer = match unless_revoked(forwarding, token.as_mut()).await {
+            Err(by) => {
+                let denial = Denial::of_token(TokenFault::Revoked(by), None);
+                return respond::refusal(exchange, denial, &self.wording, Manner { close: true, ..manner });
+            }
+            Ok(answer) => answer,
+        };
+        let answer = match answer {
             Ok(answer) if is_broken(&answer, upgrade.as_ref()) => {
                 Err(Failure::Answer(Reason::UpstreamProtocol))
             }
@@ -249,7 +264,10 @@ impl Gateway {
         }
         let switches = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
         if let (Some(upgrade), true) = (upgrade, switches) {
-            return upgrade.switch(upstream, exchange, answer, until);
+            return upgrade.switch(upstream, exchange, answer, until, token);
+        }
+        if let Some(token) = token {
+            answer.body_mut().ends_with(token);
         }
         // To an HTTP/1 client, trailers that were not announced are not sent.
         let announced = if trailers && !http2 { answer.headers().get(TRAILER).cloned() } else { None };

@@ -47,8 +47,10 @@ impl Switched {
         let Self { tunnel, mut exchange } = self;
         let ending = tunnel.run(drain, |bytes| exchange.sent(bytes)).await;
         tracing::debug!(?ending, "a tunnel ended");
-        if ending == Ending::Complete {
-            exchange.completed();
+        match ending {
+            Ending::Complete => exchange.completed(),
+            Ending::Revoked(by) => exchange.ended_by_revocation(by),
+            Ending::Broken | Ending::Idle | Ending::Closed => {}
         }
     }
 }
@@ -203,7 +205,14 @@ impl Body for ObservedBody {
                 }
             }
             Poll::Ready(None) => this.completed(),
-            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+            Poll::Ready(Some(Err(_))) => {
+                if let (Content::Backend(body), Some(exchange)) = (&mut this.content, &mut this.exchange)
+                    && let Some(by) = body.revoked_by()
+                {
+                    exchange.ended_by_revocation(by);
+                }
+            }
+            Poll::Pending => {}
         }
         frame
     }

@@ -1,4 +1,7 @@
-//! The revocation list in force, and the task that keeps it as the file is.
+//! The revocation list of a configuration, and the task that keeps it as the file is.
+//!
+//! Requests are judged by the list of their configuration when they come. What they start, a streamed
+//! answer or a tunnel, may outlive the configuration: a [`TokenWatch`] looks at the list in force.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -6,21 +9,29 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::claims::VerifiedToken;
 use crate::config::{RevocationFile, RevocationFileFault, Version};
 use crate::metrics::Metrics;
 use crate::revocation::{Revocations, RevokedBy};
+
+mod in_force;
+
+pub use in_force::{RevocationsInForce, TokenWatch};
 
 /// How often the file is looked at. Its content is compared: that sees what watching misses, a
 /// ConfigMap's symlink swap.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// The list in force; without a file, one that is empty for ever.
+/// The list of one configuration; without a file, one that is empty for ever.
 #[derive(Debug)]
 pub struct RevocationList {
     current: ArcSwap<Revocations>,
     file: Option<RevocationFile>,
     seen: Mutex<Seen>,
     metrics: Arc<Metrics>,
+    in_force: Arc<RevocationsInForce>,
+    /// Its number among all that were ever made.
+    source: u64,
 }
 
 #[derive(Debug)]
@@ -31,7 +42,11 @@ struct Seen {
 
 impl RevocationList {
     /// The list as the configuration found it.
-    pub fn new(found: Option<&(RevocationFile, Version)>, metrics: &Arc<Metrics>) -> Arc<Self> {
+    pub fn new(
+        found: Option<&(RevocationFile, Version)>,
+        metrics: &Arc<Metrics>,
+        in_force: &Arc<RevocationsInForce>,
+    ) -> Arc<Self> {
         let (file, version) = found.cloned().unzip();
         let list = version.as_ref().map(|version| version.list.clone()).unwrap_or_default();
         count(&list, metrics);
@@ -41,7 +56,25 @@ impl RevocationList {
             file,
             seen: Mutex::new(Seen { version, failure: None }),
             metrics: metrics.clone(),
+            in_force: in_force.clone(),
+            source: in_force.new_source(),
         })
+    }
+
+    /// From here on it is the list in force, also for what began before.
+    pub fn enter(&self) {
+        self.in_force.enter(self.source, self.current.load_full());
+    }
+
+    /// The version of the list in force, to be read before a token is judged by [`Self::current`].
+    pub fn version(&self) -> u64 {
+        self.in_force.version()
+    }
+
+    /// Looks out for the revocation of a token that was let in when the list in force was of the version
+    /// `seen`. `text` is the token as it came.
+    pub fn watch(&self, token: Arc<VerifiedToken>, text: &str, seen: u64) -> TokenWatch {
+        TokenWatch::new(self.in_force.clone(), token, text, seen)
     }
 
     /// The list at this moment.
@@ -87,6 +120,7 @@ impl RevocationList {
                 count(&version.list, &self.metrics);
                 self.metrics.revocations_in_force(true);
                 self.current.store(version.list.clone());
+                self.in_force.change(self.source, version.list.clone());
                 tracing::info!(file = %shown, entries = version.list.len(), before, "the revocation list has changed");
                 *seen = Seen { version: Some(version), failure: None };
             }

@@ -191,8 +191,14 @@ pub async fn run(
     let metrics = Arc::new(Metrics::new());
     let (audit, writer) = AuditTrail::start(audit_out, metrics.clone())?;
     let loaded = Arc::new(loaded);
-    let mut lasting =
-        Lasting { metrics: metrics.clone(), audit, refusals: Arc::default(), clock, cells: Vec::new() };
+    let mut lasting = Lasting {
+        metrics: metrics.clone(),
+        audit,
+        refusals: Arc::default(),
+        revocations: Arc::default(),
+        clock,
+        cells: Vec::new(),
+    };
     let draft = Draft::new(loaded.clone(), None, &metrics, loaded.config.workers)?;
     let first = Arc::new(draft.generation(&lasting));
     lasting.cells = first.serving().iter().map(|serving| Arc::new(ArcSwap::new(serving.clone()))).collect();

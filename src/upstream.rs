@@ -26,6 +26,7 @@ use crate::config::{self, UpstreamProtocol};
 use crate::metrics::Metrics;
 use crate::tls::{self, TlsError};
 
+mod answer;
 mod body;
 mod dial;
 mod forward;
@@ -37,7 +38,8 @@ mod websocket;
 
 use http2::{Http2Pool, Http2Stream};
 
-pub use body::{AnswerBody, ReadAhead, RequestBody, RequestProgress};
+pub use answer::AnswerBody;
+pub use body::{ReadAhead, RequestBody, RequestProgress};
 pub(crate) use forward::stated_length;
 pub use forward::{Failure, Outgoing};
 pub use interim::InterimResponses;

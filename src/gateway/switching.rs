@@ -18,6 +18,7 @@ use crate::outbound_head::{
 };
 use crate::request::RequestFault;
 use crate::respond::{self, Manner, ObservedBody};
+use crate::revocation_list::TokenWatch;
 use crate::upstream::{AnswerBody, Upstream};
 
 const WEBSOCKET: &str = "websocket";
@@ -93,6 +94,7 @@ impl Upgrade {
         exchange: Exchange,
         mut answer: Response<AnswerBody>,
         until: Option<Instant>,
+        token: Option<TokenWatch>,
     ) -> Response<ObservedBody> {
         let backend = hyper::upgrade::on(&mut answer);
         remove_connection_fields(answer.headers_mut());
@@ -100,6 +102,9 @@ impl Upgrade {
         let mut tunnel = upstream.tunnel(self.client, backend, self.protocol == WEBSOCKET);
         if let Some(until) = until {
             tunnel.ends_by(until);
+        }
+        if let Some(token) = token {
+            tunnel.ends_with(token);
         }
         respond::switch(exchange, answer, tunnel)
     }

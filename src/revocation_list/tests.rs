@@ -18,6 +18,11 @@ fn begun(list: &str) -> (TempDir, Arc<RevocationList>, Arc<Metrics>) {
 }
 
 fn begun_at(list: &Path) -> (Arc<RevocationList>, Arc<Metrics>) {
+    let (metrics, in_force) = (Arc::new(Metrics::new()), Arc::new(RevocationsInForce::default()));
+    (RevocationList::new(load_list(list).as_ref(), &metrics, &in_force), metrics)
+}
+
+fn load_list(list: &Path) -> Option<(RevocationFile, Version)> {
     let variables = [
         ("AUTHENTICATION_PUBLIC_KEYS", "https://idp.example/jwks"),
         ("METAGATE_UPSTREAM__URL", "http://10.0.0.1:8585"),
@@ -25,8 +30,7 @@ fn begun_at(list: &Path) -> (Arc<RevocationList>, Arc<Metrics>) {
     ];
     let environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     let loaded = load(&Sources { environment, ..Sources::default() }).unwrap();
-    let metrics = Arc::new(Metrics::new());
-    (RevocationList::new(loaded.config.revocations.as_ref(), &metrics), metrics)
+    loaded.config.revocations
 }
 
 fn revokes(list: &RevocationList, id: &str) -> bool {
@@ -98,7 +102,63 @@ fn the_symlink_swap_of_a_config_map_is_seen() {
 
 #[tokio::test]
 async fn without_a_file_there_is_nothing_to_keep() {
-    let list = RevocationList::new(None, &Arc::new(Metrics::new()));
+    let list = RevocationList::new(None, &Arc::new(Metrics::new()), &Arc::default());
     list.clone().run().await;
     assert!(!revokes(&list, "a"));
+}
+
+fn watch(list: &RevocationList, id: &str) -> TokenWatch {
+    list.watch(Arc::new(verified(json!({"jti": id}))), "", list.version())
+}
+
+#[tokio::test]
+async fn a_watch_sees_a_change_of_the_list_in_force() {
+    let (directory, list, _) = begun("[{jti: a}]");
+    list.enter();
+    let (mut revoked, mut other) = (watch(&list, "b"), watch(&list, "c"));
+    assert_eq!((revoked.revoked_by(), other.revoked_by()), (None, None));
+    let waiting = tokio::spawn(async move { revoked.revoked().await });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    // A change that is about nobody here, and one that is.
+    for text in ["[{jti: a}, {jti: x}]", "[{jti: b}]"] {
+        fs::write(directory.path().join("list"), text).unwrap();
+        list.look();
+    }
+    assert_eq!(waiting.await.unwrap(), RevokedBy::Id);
+    assert_eq!(other.revoked_by(), None);
+}
+
+#[test]
+fn what_changed_between_the_decision_and_the_watch_is_seen() {
+    let (directory, list, _) = begun("[]");
+    list.enter();
+    let seen = list.version();
+    fs::write(directory.path().join("list"), "[{jti: a}]").unwrap();
+    list.look();
+    let mut late = list.watch(Arc::new(verified(json!({"jti": "a"}))), "", seen);
+    assert_eq!(late.revoked_by(), Some(RevokedBy::Id));
+    assert_eq!(late.revoked_by(), Some(RevokedBy::Id), "and stays so");
+}
+
+#[test]
+fn a_watch_follows_the_configuration_in_force() {
+    let in_force = Arc::new(RevocationsInForce::default());
+    let (directory, before) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let list = |directory: &Path| {
+        fs::write(directory.join("list"), "[]").unwrap();
+        let list = load_list(&directory.join("list"));
+        RevocationList::new(list.as_ref(), &Arc::new(Metrics::new()), &in_force)
+    };
+    let (old, new) = (list(before.path()), list(directory.path()));
+    old.enter();
+    let mut watch = watch(&old, "a");
+    new.enter();
+    // The task of the configuration before may still be at it.
+    fs::write(before.path().join("list"), "[{jti: a}]").unwrap();
+    old.look();
+    assert_eq!(watch.revoked_by(), None);
+    fs::write(directory.path().join("list"), "[{jti: a}]").unwrap();
+    new.look();
+    assert_eq!(watch.revoked_by(), Some(RevokedBy::Id));
 }

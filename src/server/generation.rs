@@ -19,7 +19,7 @@ use crate::gateway::{Clock, Gateway};
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
-use crate::revocation_list::RevocationList;
+use crate::revocation_list::{RevocationList, RevocationsInForce};
 use crate::tls::{self, ListenerTls, TlsError};
 use crate::upstream::{Target, Upstream};
 
@@ -28,6 +28,7 @@ pub(super) struct Lasting {
     pub(super) metrics: Arc<Metrics>,
     pub(super) audit: AuditTrail,
     pub(super) refusals: Arc<Refusals>,
+    pub(super) revocations: Arc<RevocationsInForce>,
     pub(super) clock: Clock,
     /// One for each worker: what it serves its next request with.
     pub(super) cells: Vec<Arc<ArcSwap<Serving>>>,
@@ -38,6 +39,7 @@ pub(super) struct Generation {
     pub(super) loaded: Arc<Loaded>,
     pub(super) since: SystemTime,
     pub(super) keys: Arc<Keys>,
+    revocations: Arc<RevocationList>,
     serving: Vec<Arc<Serving>>,
     /// One pool for each worker, and the certificates that its connections were made with.
     upstreams: Vec<Arc<Upstream>>,
@@ -107,7 +109,8 @@ impl Draft {
             rules: config.policy.rules.iter().map(|rule| rule.name.clone()).collect(),
             entries: config.trust.iter().map(|entry| entry.name.clone()).collect(),
         });
-        let revocations = RevocationList::new(config.revocations.as_ref(), &lasting.metrics);
+        let revocations =
+            RevocationList::new(config.revocations.as_ref(), &lasting.metrics, &lasting.revocations);
         // With a token cache of its own: what another configuration let in says nothing here.
         let gateway =
             Arc::new(Gateway::new(config, self.keys.clone(), revocations.clone(), ledger, lasting.clock));
@@ -125,11 +128,12 @@ impl Draft {
         };
         let serving = self.upstreams.iter().map(serving).collect();
         let mut tasks = JoinSet::new();
-        tasks.spawn(revocations.run());
+        tasks.spawn(revocations.clone().run());
         Generation {
             loaded: self.loaded,
             since: SystemTime::now(),
             keys: self.keys,
+            revocations,
             serving,
             upstreams: self.upstreams,
             upstream_files: self.upstream_files,
@@ -159,6 +163,7 @@ impl Generation {
             before.keys.retire(&self.keys);
         }
         self.keys.start();
+        self.revocations.enter();
         for (cell, serving) in lasting.cells.iter().zip(&self.serving) {
             cell.store(serving.clone());
         }

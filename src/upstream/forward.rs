@@ -10,7 +10,8 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::{Instant, sleep_until};
 
-use super::body::{AnswerBody, Lease, RequestBody, RequestProgress};
+use super::answer::{AnswerBody, Lease};
+use super::body::{RequestBody, RequestProgress};
 use super::http2::{self, Fate, Http2Stream};
 use super::{Connection, Http1Connection, IDLE_LIFETIME, InterimResponses, Upstream};
 use crate::budget::Connection as Account;

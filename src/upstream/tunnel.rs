@@ -1,5 +1,6 @@
 //! A connection that has switched to another protocol: bytes both ways, and the end of them.
 
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +14,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::websocket::{Frames, GOING_AWAY, POLICY_VIOLATION, close_frame};
 use super::{RequestProgress, Upstream};
+use crate::revocation::RevokedBy;
+use crate::revocation_list::TokenWatch;
 
 /// What is held of each direction.
 const BUFFER_BYTES: usize = 8 * 1024;
@@ -26,6 +29,7 @@ pub struct Tunnel {
     websocket: bool,
     idle_timeout: Duration,
     until: Option<Instant>,
+    token: Option<TokenWatch>,
     received: Arc<RequestProgress>,
 }
 
@@ -40,6 +44,8 @@ pub enum Ending {
     Idle,
     /// Its time was over: the token has expired, or the process ends.
     Closed,
+    /// The token was revoked.
+    Revoked(RevokedBy),
 }
 
 type Reader = ReadHalf<TokioIo<Upgraded>>;
@@ -55,7 +61,7 @@ impl Upstream {
     pub fn tunnel(&self, client: OnUpgrade, backend: OnUpgrade, websocket: bool) -> Tunnel {
         let idle_timeout = self.target.idle_timeout;
         let received = RequestProgress::new(true, None);
-        Tunnel { client, backend, websocket, idle_timeout, until: None, received }
+        Tunnel { client, backend, websocket, idle_timeout, until: None, token: None, received }
     }
 }
 
@@ -70,10 +76,15 @@ impl Tunnel {
         self.until = Some(until);
     }
 
-    /// Carries bytes until both sides have ended, nothing moves any more, `drain` resolves or the
-    /// time is over. `sent` is told how many go to the client. A WebSocket gets Close frames
+    /// Closes it when this token is revoked.
+    pub fn ends_with(&mut self, token: TokenWatch) {
+        self.token = Some(token);
+    }
+
+    /// Carries bytes until both sides have ended, nothing moves any more, `drain` resolves, the token is
+    /// revoked or the time is over. `sent` is told how many go to the client. A WebSocket gets Close frames
     /// (RFC 6455 section 5.5.1) where we are the one who ends it, anything else is just closed.
-    pub async fn run(self, drain: impl Future<Output = ()>, mut sent: impl FnMut(usize)) -> Ending {
+    pub async fn run(mut self, drain: impl Future<Output = ()>, mut sent: impl FnMut(usize)) -> Ending {
         let (Ok(client), Ok(backend)) = (self.client.await, self.backend.await) else {
             return Ending::Broken;
         };
@@ -93,20 +104,32 @@ impl Tunnel {
             sent(bytes);
         });
         let both = async { tokio::try_join!(up, down) };
-        tokio::pin!(both, drain);
+        let mut token = self.token.take();
+        let revoked = async {
+            match &mut token {
+                Some(token) => token.revoked().await,
+                None => pending().await,
+            }
+        };
+        tokio::pin!(both, drain, revoked);
         let mut closing: Option<Instant> = None;
+        let mut closed = Ending::Closed;
         loop {
             let idle = clock.last() + self.idle_timeout;
             let end = closing.or(self.until).map_or(idle, |end| end.min(idle));
             let code = tokio::select! {
                 ended = &mut both => return match ended {
                     Err(_) => Ending::Broken,
-                    Ok(_) if closing.is_some() => Ending::Closed,
+                    Ok(_) if closing.is_some() => closed,
                     Ok(_) => Ending::Complete,
                 },
                 () = &mut drain, if closing.is_none() => GOING_AWAY,
+                by = &mut revoked, if closing.is_none() => {
+                    closed = Ending::Revoked(by);
+                    POLICY_VIOLATION
+                }
                 () = sleep_until(end) => match closing {
-                    Some(_) => return Ending::Closed,
+                    Some(_) => return closed,
                     None if self.until.is_some_and(|until| until <= Instant::now()) => POLICY_VIOLATION,
                     None if clock.last() + self.idle_timeout <= Instant::now() => return Ending::Idle,
                     None => continue,

@@ -1,6 +1,7 @@
 //! Connections that switch to another protocol: who may, when it is one, and how it ends.
 
 mod endings;
+mod revoked;
 mod smuggling;
 
 use std::io;

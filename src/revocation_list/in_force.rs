@@ -1,0 +1,146 @@
+//! The list in force, whatever configuration it came with: for what runs longer than its own does.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use arc_swap::ArcSwap;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::watch;
+
+use crate::claims::VerifiedToken;
+use crate::jose::Algorithm;
+use crate::revocation::{Revocations, RevokedBy};
+
+/// The list in force; one for the whole process.
+#[derive(Debug)]
+pub struct RevocationsInForce {
+    current: ArcSwap<Revocations>,
+    /// A copy of what `changed` holds, which every request reads: reading it takes no lock.
+    version: AtomicU64,
+    changed: watch::Sender<u64>,
+    /// The number of the [`RevocationList`](super::RevocationList) that it is taken from. A list of the
+    /// configuration before may still be reading its file.
+    source: Mutex<u64>,
+    sources: AtomicU64,
+}
+
+impl Default for RevocationsInForce {
+    fn default() -> Self {
+        Self {
+            current: ArcSwap::default(),
+            version: AtomicU64::new(0),
+            changed: watch::Sender::new(0),
+            source: Mutex::new(0),
+            sources: AtomicU64::new(0),
+        }
+    }
+}
+
+impl RevocationsInForce {
+    /// A number for another source of lists.
+    pub(super) fn new_source(&self) -> u64 {
+        self.sources.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// From here on lists are taken from this source.
+    pub(super) fn enter(&self, source: u64, list: Arc<Revocations>) {
+        let mut current = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = source;
+        self.set(list);
+    }
+
+    /// A source has another list.
+    pub(super) fn change(&self, source: u64, list: Arc<Revocations>) {
+        let current = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        if *current == source {
+            self.set(list);
+        }
+    }
+
+    /// Called under the lock of `source`.
+    fn set(&self, list: Arc<Revocations>) {
+        self.current.store(list);
+        let version = self.version.load(Ordering::Relaxed) + 1;
+        self.version.store(version, Ordering::Release);
+        self.changed.send_replace(version);
+    }
+
+    /// Grows with each list that comes into force.
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+}
+
+/// Looks out for the revocation of the token that one request was let in with.
+pub struct TokenWatch {
+    in_force: Arc<RevocationsInForce>,
+    token: Arc<VerifiedToken>,
+    /// Only of a token that DataHub may list by the hash of its text.
+    text: SecretString,
+    /// The version of the list that the token was last looked up in.
+    seen: u64,
+    /// Made when somebody first has to wait.
+    change: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl TokenWatch {
+    /// For a token that the list of this version let in. `text` is the token as it came.
+    pub(super) fn new(
+        in_force: Arc<RevocationsInForce>,
+        token: Arc<VerifiedToken>,
+        text: &str,
+        seen: u64,
+    ) -> Self {
+        let text = if token.algorithm() == Algorithm::HS256 { text } else { "" };
+        Self { in_force, token, text: text.into(), seen, change: None }
+    }
+
+    /// By what the token is revoked by now. Cheap while the list is the same.
+    pub fn revoked_by(&mut self) -> Option<RevokedBy> {
+        let version = self.in_force.version();
+        if version == self.seen {
+            return None;
+        }
+        let found = self.in_force.current.load().find(&self.token, self.text.expose_secret());
+        // A revoked token is found again.
+        if found.is_none() {
+            self.seen = version;
+        }
+        found
+    }
+
+    /// Resolves once the token is revoked.
+    pub fn poll_revoked(&mut self, cx: &mut Context<'_>) -> Poll<RevokedBy> {
+        loop {
+            if let Some(by) = self.revoked_by() {
+                return Poll::Ready(by);
+            }
+            let change = self.change.get_or_insert_with(|| {
+                let (mut changed, seen) = (self.in_force.changed.subscribe(), self.seen);
+                Box::pin(async move {
+                    // The sender lives as long as the process.
+                    let _ = changed.wait_for(|version| *version != seen).await;
+                })
+            });
+            match change.as_mut().poll(cx) {
+                Poll::Ready(()) => self.change = None,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// See [`Self::poll_revoked`].
+    pub async fn revoked(&mut self) -> RevokedBy {
+        poll_fn(|cx| self.poll_revoked(cx)).await
+    }
+}
+
+impl fmt::Debug for TokenWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenWatch").field("seen", &self.seen).finish_non_exhaustive()
+    }
+}
