@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 
 use tokio::sync::mpsc;
+use tokio::sync::watch::Sender;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -29,6 +30,7 @@ use crate::tls::{self, TlsError};
 
 mod accept;
 mod activation;
+mod admission;
 mod connection;
 mod descriptors;
 mod generation;
@@ -197,13 +199,14 @@ pub async fn run(
         refusals: Arc::default(),
         revocations: Arc::default(),
         clock,
+        admission: Sender::new(0),
         cells: Vec::new(),
     };
     let draft = Draft::new(loaded.clone(), None, &metrics, loaded.config.workers)?;
     let first = Arc::new(draft.generation(&lasting));
     lasting.cells = first.serving().iter().map(|serving| Arc::new(ArcSwap::new(serving.clone()))).collect();
     let budget = Budget::new(first.budget_limits(), metrics.clone());
-    let workers = Workers::start(&lasting.cells, &metrics, &budget)?;
+    let workers = Workers::start(&lasting.cells, &lasting.admission, &metrics, &budget)?;
     first.enter(None, &lasting);
     metrics.config_is_good(true);
     let process = Arc::new(Process::new(metrics, budget, first));

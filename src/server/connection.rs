@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -189,6 +190,8 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 if let Some(tunnel) = answer.body_mut().take_tunnel() {
                     phase.becomes_tunnel();
                     *switched.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
+                } else if context.is_outdated(settings.admission) {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 answer.map(|body| LastBody { body, phase })
             })
@@ -212,7 +215,7 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     }
     let switched = switched.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(switched) = switched {
-        switched.run(context.is_draining()).await;
+        switched.run(context.is_ending(settings.admission)).await;
     }
 }
 

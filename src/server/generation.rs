@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch::Sender;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::RunError;
+use super::admission::Admission;
 use super::descriptors;
 use super::watch::{self, Contents};
 use super::worker::{ConnectionSettings, Serving};
@@ -30,6 +32,8 @@ pub(super) struct Lasting {
     pub(super) refusals: Arc<Refusals>,
     pub(super) revocations: Arc<RevocationsInForce>,
     pub(super) clock: Clock,
+    /// The number of the admission policy in force; connections of an older one end.
+    pub(super) admission: Sender<u64>,
     /// One for each worker: what it serves its next request with.
     pub(super) cells: Vec<Arc<ArcSwap<Serving>>>,
 }
@@ -44,6 +48,7 @@ pub(super) struct Generation {
     /// One pool for each worker, and the certificates that its connections were made with.
     upstreams: Vec<Arc<Upstream>>,
     upstream_files: Contents,
+    admission: Admission,
     /// When the listener's certificate ends.
     certificate_end: Option<SystemTime>,
     /// Ended when it is in force no more.
@@ -56,6 +61,7 @@ pub(super) struct Draft {
     pub(super) keys: Arc<Keys>,
     upstreams: Vec<Arc<Upstream>>,
     upstream_files: Contents,
+    admission: Admission,
     tls: Option<ListenerTls>,
 }
 
@@ -84,6 +90,7 @@ impl Draft {
             }
             tracing::error!(%error, "clients will refuse this certificate");
         }
+        let admission = Admission::new(config, before.map(|before| &before.admission));
         let upstream_files = watch::read(config.upstream.tls.files());
         let unchanged = before.filter(|before| {
             before.loaded.config.upstream == config.upstream && before.upstream_files == upstream_files
@@ -96,7 +103,7 @@ impl Draft {
                 (0..workers).map(|_| Upstream::new(target.clone(), metrics.clone())).collect()
             }
         };
-        Ok(Self { loaded, keys, upstreams, upstream_files, tls })
+        Ok(Self { loaded, keys, upstreams, upstream_files, admission, tls })
     }
 
     /// The generation of this draft. Nothing of it serves before [`Generation::enter`].
@@ -114,7 +121,7 @@ impl Draft {
         // With a token cache of its own: what another configuration let in says nothing here.
         let gateway =
             Arc::new(Gateway::new(config, self.keys.clone(), revocations.clone(), ledger, lasting.clock));
-        let settings = ConnectionSettings::new(config);
+        let settings = ConnectionSettings::new(config, self.admission.number);
         let certificate_end = self.tls.as_ref().and_then(|tls| tls.not_after);
         lasting.metrics.certificate_ends(certificate_end);
         let tls = self.tls.map(|tls| TlsAcceptor::from(tls.config));
@@ -137,6 +144,7 @@ impl Draft {
             serving,
             upstreams: self.upstreams,
             upstream_files: self.upstream_files,
+            admission: self.admission,
             certificate_end,
             _tasks: tasks,
         }
@@ -167,6 +175,8 @@ impl Generation {
         for (cell, serving) in lasting.cells.iter().zip(&self.serving) {
             cell.store(serving.clone());
         }
+        // After the cells: whoever ends and comes back meets this generation.
+        lasting.admission.send_replace(self.admission.number);
         lasting.metrics.config_in_force(self.since);
     }
 }

@@ -43,7 +43,7 @@ const UNVERIFIED_GOING_TIME: Duration = Duration::from_secs(2);
 /// What h2 is given of a response at once.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// Serves it until it ends or is drained.
+/// Serves it until it ends, is drained, or was admitted by a policy that is in force no more.
 pub(super) async fn serve<S>(stream: S, peer: Peer, settings: &ConnectionSettings, context: &WorkerContext)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -73,7 +73,7 @@ where
     let tasks = StreamTasks::new(streams.account.clone());
     let io = TokioIo::new(StrictHttp2::new(stream, settings.intake.head, refused, &streams.account));
     let mut connection = pin!(settings.http2.builder(tasks).serve_connection(io, service));
-    let mut draining = false;
+    let mut ending = false;
     // From when on it is closed if nothing moves: it was told to go.
     let mut going: Option<Instant> = None;
     loop {
@@ -85,8 +85,8 @@ where
                 }
                 return;
             }
-            () = context.is_draining(), if !draining => {
-                draining = true;
+            () = context.is_ending(settings.admission), if !ending => {
+                ending = true;
                 // The end waits for no client that does not say that it has heard of it.
                 going = going.or(Some(Instant::now() + GOING_TIME));
                 connection.as_mut().graceful_shutdown();

@@ -56,6 +56,8 @@ pub(super) struct ConnectionSettings {
     pub(super) proxies: Option<TrustedProxies>,
     pub(super) http2: Http2Limits,
     pub(super) times: Times,
+    /// The number of the admission policy.
+    pub(super) admission: u64,
 }
 
 /// Peers that may say who a connection comes from.
@@ -106,7 +108,7 @@ impl Times {
 }
 
 impl ConnectionSettings {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, admission: u64) -> Self {
         let limits = &config.limits;
         let mut http1 = http1::Builder::new();
         // The intake keeps the time, and no head reaches hyper that is larger than this.
@@ -139,6 +141,7 @@ impl ConnectionSettings {
             },
             intake,
             proxies,
+            admission,
         }
     }
 }
@@ -178,9 +181,25 @@ pub(super) struct WorkerContext {
     pub(super) serving: Arc<ArcSwap<Serving>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) drain: watch::Receiver<bool>,
+    pub(super) admission: watch::Receiver<u64>,
 }
 
 impl WorkerContext {
+    /// Resolves when a connection that was admitted by the policy of this number is to end.
+    pub(super) async fn is_ending(&self, admission: u64) {
+        let mut current = self.admission.clone();
+        tokio::select! {
+            () = self.is_draining() => {}
+            // As for draining.
+            _ = current.wait_for(|current| *current != admission) => {}
+        }
+    }
+
+    /// Whether it is to end with its next answer.
+    pub(super) fn is_outdated(&self, admission: u64) -> bool {
+        self.serving.load().settings.admission != admission
+    }
+
     /// Resolves when connections are to end.
     pub(super) async fn is_draining(&self) {
         let mut drain = self.drain.clone();
@@ -193,6 +212,7 @@ impl Workers {
     /// One worker for each of `cells`, which say what it serves with.
     pub(super) fn start(
         cells: &[Arc<ArcSwap<Serving>>],
+        admission: &watch::Sender<u64>,
         metrics: &Arc<Metrics>,
         budget: &Arc<Budget>,
     ) -> io::Result<Self> {
@@ -207,6 +227,7 @@ impl Workers {
                 serving: serving.clone(),
                 metrics: metrics.clone(),
                 drain: drain.subscribe(),
+                admission: admission.subscribe(),
             };
             let (jobs, receiver) = unbounded_channel();
             let open = Arc::new(AtomicUsize::new(0));

@@ -1,5 +1,6 @@
 //! TLS on every side: the listener, the backend, the key sources.
 
+mod admission;
 mod alpn;
 mod reload;
 mod versions;

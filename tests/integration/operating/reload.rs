@@ -17,6 +17,7 @@ use crate::support::token::{Token, bearer};
 use crate::support::upstream::{Upstream, echo};
 use crate::support::wire::{self, Client, request_bytes};
 
+mod admission;
 mod keys_at_once;
 
 /// A gateway whose file a test rewrites.

@@ -56,14 +56,14 @@ impl Secret {
 }
 
 /// A connection that is kept open.
-struct Kept(StreamOwned<ClientConnection, TcpStream>);
+pub(super) struct Kept(StreamOwned<ClientConnection, TcpStream>);
 
 impl Kept {
-    fn connect(certificates: &Certificates, address: SocketAddr) -> Self {
+    pub(super) fn connect(certificates: &Certificates, address: SocketAddr) -> Self {
         Self(certificates.connect(address, false))
     }
 
-    fn ask(&mut self) -> String {
+    pub(super) fn ask(&mut self) -> String {
         self.0.write_all(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("a request");
         let mut answer = Vec::new();
         let mut byte = [0];
@@ -72,6 +72,11 @@ impl Kept {
             answer.push(byte[0]);
         }
         String::from_utf8(answer).expect("text")
+    }
+
+    /// Waits for its end.
+    pub(super) fn has_ended(&mut self) {
+        assert_eq!(self.0.read(&mut [0]).expect("an end"), 0);
     }
 }
 
@@ -93,7 +98,8 @@ fn a_new_pair_is_used_for_new_connections_and_old_ones_live_on() {
     secret.put("..2", &new, &new);
     eventually("the new certificate", || gets_through(&new, &gateway, false).then_some(()));
     assert!(!gets_through(&old, &gateway, false));
-    assert!(kept.ask().starts_with("HTTP/1.1 401"), "the old connection");
+    let answer = kept.ask();
+    assert!(answer.starts_with("HTTP/1.1 401") && !answer.contains("connection: close"), "{answer}");
     let trigger = || gateway.ask_admin("GET", "/status", &[]).json()["lastReload"]["trigger"].clone();
     eventually("the reload in the status", || (trigger() == "certificate").then_some(()));
     let end = gateway.metric("metagate_tls_certificate_not_after_timestamp_seconds", &[]);

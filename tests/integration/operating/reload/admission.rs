@@ -1,0 +1,87 @@
+//! Connections that were admitted by a policy which is in force no more.
+
+use super::*;
+use crate::support::http2::{GOAWAY, RawClient};
+use crate::support::message::Body;
+use crate::support::stub::Next;
+
+/// Each changes whose connections are served, or who they come from.
+const CHANGES: [&str; 3] =
+    ["proxyProtocol: require", "trustedProxies: [192.0.2.1/32]", "trustedProxies: [unix]"];
+
+fn get(path: &str) -> Vec<u8> {
+    request_bytes("GET", path, &[("Authorization", &bearer(&Token::bot()))], b"")
+}
+
+#[test]
+fn they_end_with_their_next_answer() {
+    for change in CHANGES {
+        let stage = Reloaded::start("");
+        let mut client = Client::connect(stage.gateway.proxy);
+        assert_eq!(client.send(get("/before")).answer().expect("an answer").header("connection"), None);
+        // Nothing about connections: nobody has to come again.
+        stage.write("authorization: {public: [\"GET /open\"]}");
+        assert_eq!(stage.reload().0, 200);
+        assert_eq!(client.send(get("/other")).answer().expect("an answer").header("connection"), None);
+        let mut http2 = RawClient::connect(stage.gateway.proxy);
+        assert!(http2.answers_ping());
+
+        stage.write(change);
+        assert_eq!(stage.reload().0, 200, "{change}");
+        let answer = client.send(get("/after")).answer().expect("an answer");
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "{change}");
+        assert!(client.send(get("/never")).answer().is_err());
+        assert!(http2.find(|arrived| arrived.kind == GOAWAY).is_some(), "{change}");
+        let paths = stage.upstream.requests();
+        assert!(paths.iter().all(|request| request.head.target() != "/never"));
+    }
+}
+
+#[test]
+fn a_running_answer_is_not_cut() {
+    let (gate, held) = (Gate::default(), Gate::default());
+    let (head, rest) = (gate.clone(), held.clone());
+    let upstream = Upstream::scripted(move |exchange| {
+        exchange.hold(&head);
+        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")?;
+        exchange.hold(&rest);
+        exchange.send("done")?;
+        Ok(Next::Close)
+    });
+    let stage = Reloaded::with(upstream, "", |setup| setup);
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send(get("/held"));
+    stage.upstream.wait_for("the request", |all| all.first().map(|_| ()));
+    stage.write(CHANGES[0]);
+    assert_eq!(stage.reload().0, 200);
+    gate.open();
+    let (status, fields) = client.answer_head().expect("a head");
+    assert_eq!((status, fields.value("connection")), (200, Some("close")), "it comes after the reload");
+    held.open();
+    let mut body = client.body_after(status, &fields);
+    assert_eq!(client.piece(&mut body).expect("a piece").as_deref(), Some(&b"done"[..]));
+}
+
+#[test]
+fn a_websocket_is_closed_so_that_its_client_comes_again() {
+    const SWITCHES: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n";
+    let upstream = Upstream::scripted(|exchange| {
+        exchange.send(SWITCHES)?;
+        while !exchange.raw()?.is_empty() {}
+        Ok(Next::Close)
+    });
+    let stage = Reloaded::with(upstream, "", |setup| setup);
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send(format!(
+        "GET /socket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nAuthorization: {}\r\n\r\n",
+        bearer(&Token::bot())
+    ));
+    assert_eq!(client.answer_head().expect("a head").0, 101);
+    stage.write(CHANGES[0]);
+    assert_eq!(stage.reload().0, 200);
+    let mut rest = Vec::new();
+    while let Ok(Some(piece)) = client.piece(&mut Body::UntilClose) {
+        rest.extend(piece);
+    }
+    assert_eq!(rest, [0x88, 2, 0x03, 0xe9], "1001, going away");
+}
