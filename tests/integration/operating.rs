@@ -39,7 +39,8 @@ fn it_is_alive_without_keys_and_ready_once_it_has_them() {
 
     // A one-way latch: losing the issuer later changes nothing.
     issuer.set(JWKS, Reply::Status(500, vec![], String::new()));
-    assert_eq!(gateway.get_as(&Token::user().signed("RS256", keys::other_rsa()), "/x").status, 401);
+    // Nobody can say that this key does not exist.
+    assert_eq!(gateway.get_as(&Token::user().signed("RS256", keys::other_rsa()), "/x").status, 503);
     assert_eq!(gateway.probe("/readyz").status, 200);
     assert_eq!(gateway.get_as(&Token::user(), "/x").status, 200, "A02: the keys it has still serve");
 }
