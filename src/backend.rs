@@ -79,6 +79,23 @@ impl Backend {
         }
     }
 
+    /// What the names of further such fields begin with, in lower case with `-`. All that begin so are
+    /// removed in every spelling, but for [`Self::harmless_fields`] and [`Self::granted_fields`].
+    pub const fn identity_families(self) -> &'static [&'static str] {
+        match self {
+            Self::Generic | Self::OpenMetadata => &[],
+            Self::DataHubGms | Self::DataHubFrontend => datahub::IDENTITY_FAMILIES,
+        }
+    }
+
+    /// Fields of [`Self::identity_families`] that anybody may send, in this one spelling.
+    pub const fn harmless_fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Generic | Self::OpenMetadata => &[],
+            Self::DataHubGms | Self::DataHubFrontend => datahub::HARMLESS_FIELDS,
+        }
+    }
+
     /// Fields that such a caller may send as they stand, in this one spelling. They are removed
     /// from the requests of every other one.
     pub const fn granted_fields(self, to: Granted) -> &'static [&'static str] {

@@ -8,6 +8,7 @@ mod document;
 mod error;
 mod file_mode;
 mod fragment;
+mod identity;
 mod keys;
 mod layer;
 mod load;
@@ -29,6 +30,7 @@ mod variables;
 
 pub use document::{Document, parse as parse_document};
 pub use error::{ConfigError, ConfigErrors, Finding, Level, Origin};
+pub use identity::IdentityFields;
 pub use keys::{KEYS, Key, Kind, environment_name, environment_names};
 pub use load::{Flags, Loaded, Sources, load};
 pub use openmetadata::ENVIRONMENT as FOREIGN_ENVIRONMENT;
@@ -44,7 +46,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
 use ipnet::IpNet;
 use secrecy::SecretSlice;
 use url::Url;
@@ -301,19 +302,6 @@ pub struct TokenCache {
     pub max_bytes: u64,
     /// The longest time a token is believed without verifying it again.
     pub max_ttl: Duration,
-}
-
-/// The fields that tell the backend who is asking.
-#[derive(Clone, Debug)]
-pub struct IdentityFields {
-    /// The principal.
-    pub user: HeaderName,
-    /// The email address.
-    pub email: HeaderName,
-    /// The roles, comma-joined.
-    pub groups: HeaderName,
-    /// Whether `X-DataHub-Actor` is set.
-    pub datahub_actor: bool,
 }
 
 /// DataHub's system credential, `Basic <id>:<secret>` in the clear.

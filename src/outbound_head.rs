@@ -23,51 +23,19 @@ mod forwarded;
 mod http2;
 mod identity_value;
 mod known_names;
+mod request_source;
+mod reserved;
 mod upgrade;
 
 pub use connection::remove_connection_fields;
 pub use http2::{from_http2, understands_trailers};
 pub use upgrade::{HandshakeFault, WEBSOCKET_VERSION, ask_for, asked_protocol, check_websocket, is_granted};
 
-use known_names::KnownNames;
+use known_names::{KnownNames, Reserved};
+use reserved::{FAMILIES, NAMES};
 
 const X_DATAHUB_ACTOR: HeaderName = HeaderName::from_static("x-datahub-actor");
-
-/// Fields that a server behind some proxy would take for an identity, or for the request's real
-/// target or method, whatever the backend. In lower case with `-`.
-const ALWAYS_RESERVED: &[&str] = &[
-    "x-forwarded-user",
-    "x-forwarded-email",
-    "x-forwarded-groups",
-    "x-forwarded-preferred-username",
-    "x-forwarded-access-token",
-    "x-auth-request-user",
-    "x-auth-request-email",
-    "x-auth-request-groups",
-    "x-auth-request-preferred-username",
-    "x-auth-request-access-token",
-    "x-auth-user",
-    "x-remote-user",
-    "x-remote-group",
-    "remote-user",
-    "remote-groups",
-    "remote-name",
-    "remote-email",
-    "x-webauth-user",
-    "x-webauth-name",
-    "x-webauth-email",
-    "x-webauth-groups",
-    "x-original-url",
-    "x-original-uri",
-    "x-original-host",
-    "x-original-method",
-    "x-rewrite-url",
-    "x-forwarded-uri",
-    "x-forwarded-method",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-];
+const X_DATAHUB_REQUEST_SOURCE: HeaderName = HeaderName::from_static("x-datahub-request-source");
 
 /// The rules for heads on their way upstream.
 #[derive(Clone, Debug)]
@@ -82,6 +50,7 @@ pub struct OutboundHead {
     known: KnownNames,
     trusted_proxies: Vec<IpNet>,
     trusts_unix_peers: bool,
+    frontend_peers: Vec<IpNet>,
 }
 
 /// What becomes of the `Authorization` field.
@@ -118,7 +87,7 @@ impl OutboundHead {
     ) -> Self {
         let IdentityNames { user, email, groups, datahub_actor } = names;
         let configured = [user.as_str(), email.as_str(), groups.as_str()];
-        let known = ALWAYS_RESERVED.iter().chain(backend.identity_fields()).copied();
+        let known = NAMES.iter().chain(backend.identity_fields()).copied();
         let granted = Granted::ALL.iter().flat_map(|granted| backend.granted_fields(*granted)).copied();
         let mut reserved: Vec<Box<str>> =
             configured.into_iter().chain(known).chain(granted).map(in_one_spelling).collect();
@@ -129,7 +98,11 @@ impl OutboundHead {
         reserved.dedup();
         // The configured names in their own spelling: it is the one that is set.
         let spelled = configured.into_iter().chain(reserved.iter().map(AsRef::as_ref));
-        let known = KnownNames::with_reserved(spelled);
+        let known = KnownNames::new(Reserved {
+            names: spelled.collect(),
+            families: FAMILIES.iter().chain(backend.identity_families()).copied().collect(),
+            harmless: backend.harmless_fields(),
+        });
         Self {
             backend,
             user,
@@ -141,6 +114,7 @@ impl OutboundHead {
             reserved,
             trusted_proxies,
             trusts_unix_peers: false,
+            frontend_peers: Vec::new(),
         }
     }
 
@@ -148,6 +122,13 @@ impl OutboundHead {
     /// [`Self::rewrite`] removes such fields; another proxy that forwards the request itself may not.
     pub fn has_look_alikes(&self, fields: &HeaderMap) -> bool {
         fields.keys().any(|name| self.known.is_look_alike_of_identity(name.as_str()))
+    }
+
+    /// The fields that may carry an identity and whose names are on no list: only what their names
+    /// begin with is known. [`Self::rewrite`] removes them; another proxy that forwards the request
+    /// itself has to be told of each.
+    pub fn unlisted<'f>(&self, fields: &'f HeaderMap) -> impl Iterator<Item = &'f str> {
+        fields.keys().map(HeaderName::as_str).filter(|name| self.known.is_unlisted_identity(name))
     }
 
     /// Rewrites the head of a request that may go upstream. `Err` where a verified identity
@@ -164,6 +145,7 @@ impl OutboundHead {
         let nominated = connection::removable(fields);
         let trusted = self.is_trusted(peer);
         let granted = granted(self.backend, permit.caller());
+        let request_source = self.request_source(fields, permit.caller(), peer);
         let stays = |name: &HeaderName| {
             !nominated.contains(name) && self.known.goes_on(name.as_str(), granted, trusted)
         };
@@ -177,6 +159,9 @@ impl OutboundHead {
         if let Caller::Token(token) = permit.caller() {
             self.set_identity(fields, token)?;
         }
+        if let Some(source) = request_source {
+            fields.insert(X_DATAHUB_REQUEST_SOURCE, source);
+        }
         self.set_authorization(fields, facts, permit);
         self.drop_session_cookies(fields, facts);
         forwarded::set(fields, peer, tls);
@@ -184,13 +169,14 @@ impl OutboundHead {
     }
 
     /// What another proxy is to set that asked for the decision alone: the identity fields, those
-    /// that the caller may send, and `Authorization`. What is not in there it is to remove. `Err` as
-    /// for [`Self::rewrite`].
+    /// that the caller may send, and `Authorization`. What is not in there it is to remove. The request
+    /// comes from `source`. `Err` as for [`Self::rewrite`].
     pub fn handed_over(
         &self,
         fields: &HeaderMap,
         facts: &RequestFacts,
         permit: &Permit,
+        source: IpAddr,
     ) -> Result<HeaderMap, Reason> {
         let mut own = HeaderMap::with_capacity(8);
         if let Some(credentials) = fields.get(AUTHORIZATION) {
@@ -204,6 +190,9 @@ impl OutboundHead {
         if let Caller::Token(token) = permit.caller() {
             self.set_identity(&mut own, token)?;
         }
+        if let Some(request_source) = self.request_source(fields, permit.caller(), Some(source)) {
+            own.insert(X_DATAHUB_REQUEST_SOURCE, request_source);
+        }
         self.set_authorization(&mut own, facts, permit);
         Ok(own)
     }
@@ -211,6 +200,11 @@ impl OutboundHead {
     /// The names of the fields that are ours to set, in lower case with `-`.
     pub fn reserved(&self) -> impl Iterator<Item = &str> {
         self.reserved.iter().map(AsRef::as_ref)
+    }
+
+    /// What the names of further fields begin with that no client may send, in lower case with `-`.
+    pub fn reserved_families(&self) -> impl Iterator<Item = &'static str> {
+        FAMILIES.iter().chain(self.backend.identity_families()).copied()
     }
 
     fn set_identity(&self, fields: &mut HeaderMap, token: &VerifiedToken) -> Result<(), Reason> {

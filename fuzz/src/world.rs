@@ -256,6 +256,15 @@ fn set_for(backend: Backend, caller: &Caller) -> Vec<(&'static str, &'static str
             fields.push(("x-datahub-actor", "urn:li:corpuser:ada"));
         }
     }
+    match (backend, caller) {
+        (Backend::DataHubGms | Backend::DataHubFrontend, Caller::Token(_)) => {
+            fields.push(("x-datahub-request-source", "SDK"));
+        }
+        (Backend::DataHubFrontend, Caller::SessionCookie) => {
+            fields.push(("x-datahub-request-source", "BROWSER"));
+        }
+        _ => {}
+    }
     fields
 }
 
@@ -296,7 +305,7 @@ const OF_DATAHUB: &[&str] = &[
     "x-datahub-delegated-for-id",
     "x-datahub-delegated-for-type",
     "x-datahub-request-source",
-    "x-datahub-login-source",
+    "x-datahubloginsource",
 ];
 
 /// Whether some server reads this name as that of an identity or of the request's origin. Written
@@ -319,7 +328,11 @@ fn is_ours(backend: Backend, name: &HeaderName) -> bool {
         "x-original-url",
         "x-rewrite-url",
         "x-http-method-override",
+        "x-user",
+        "proxy",
+        "client-cert",
     ];
+    let families = ["xauthrequest", "cfaccess", "xgoogiap", "xamznoidc", "xmsclientprincipal", "sslclient"];
     let of_backend = match backend {
         Backend::OpenMetadata => &[
             "x-impersonate-user",
@@ -332,6 +345,10 @@ fn is_ours(backend: Backend, name: &HeaderName) -> bool {
         Backend::DataHubGms | Backend::DataHubFrontend => OF_DATAHUB,
         Backend::Generic => &[],
     };
+    let harmless = ["xdatahubclientmode", "xdatahubpycliversion", "xdatahubsyncindexupdate"];
+    let is_datahub = matches!(backend, Backend::DataHubGms | Backend::DataHubFrontend);
     name.starts_with("xforwarded")
+        || families.iter().any(|family| name.starts_with(family))
+        || (is_datahub && name.starts_with("xdatahub") && !harmless.contains(&&*name))
         || named.iter().chain(of_backend).any(|own| letters_and_digits(own) == name)
 }

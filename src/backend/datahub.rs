@@ -56,17 +56,28 @@ pub(super) const FRONTEND_REWRITES: &[(&str, &str)] =
 
 const LOGIN: &str = "conf/routes, login flow";
 
-/// Fields that GMS believes about who is asking (CVE-2023-25559: in any case). Its own services,
-/// who prove themselves by the system credential, act for users by them; they are the system user
-/// without them and so cannot gain anything.
+/// Fields by which GMS is told who is asking (CVE-2023-25559: in any case) and how: constants of
+/// `AuthenticationConstants`, `Constants` and `ClientClassifier`, 2.0. Its own services, which prove
+/// themselves by the system credential, act for users by them; they are the system user without them
+/// and so cannot gain anything.
 pub(super) const IDENTITY_FIELDS: &[&str] = &[
     "x-datahub-actor",
     "x-datahub-delegated-for",
     "x-datahub-delegated-for-id",
     "x-datahub-delegated-for-type",
     "x-datahub-request-source",
-    "x-datahub-login-source",
+    // Without hyphens, as `DATAHUB_LOGIN_SOURCE_HEADER_NAME` is.
+    "x-datahubloginsource",
 ];
+
+/// What every other field begins with that a future GMS may believe. Only [`HARMLESS_FIELDS`] go through.
+pub(super) const IDENTITY_FAMILIES: &[&str] = &["x-datahub-"];
+
+/// Fields of this family that DataHub's clients send with every request and that say nothing about who is
+/// asking: `rest_emitter.py` (mode and version of the client) and `DataHubClientConfigV2.java` (whether
+/// the search index is written before the response).
+pub(super) const HARMLESS_FIELDS: &[&str] =
+    &["x-datahub-client-mode", "x-datahub-py-cli-version", "x-datahub-sync-index-update"];
 
 /// The frontend prefers the token in `PLAY_SESSION` to the `Authorization` field.
 pub(super) const SESSION_COOKIES: &[&str] = &["PLAY_SESSION", "actor"];

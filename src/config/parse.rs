@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderName;
+use ipnet::IpNet;
 
 use super::error::{ConfigError, Finding};
 use super::layer::Merged;
@@ -89,7 +90,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         revocations,
         policy,
         rule_tests,
-        identity: identity(&root.section("identity"), backend),
+        identity: identity(root, backend),
         datahub_system,
         proxy_protocol: proxy_protocol(root),
         trusts_unix_peers: proxies.contains(&None),
@@ -292,7 +293,8 @@ const NOT_FOR_IDENTITY: [&str; 18] = [
     "traceparent",
 ];
 
-fn identity(section: &Section<'_>, backend: Backend) -> IdentityFields {
+fn identity(root: &Section<'_>, backend: Backend) -> IdentityFields {
+    let section = root.section("identity");
     let fallback = HeaderName::from_static("x-forwarded-user");
     let read = |name: &str| section.need(name, values::header_name, fallback.clone());
     let fields = ["user", "email", "groups"].map(|name| (name, read(name)));
@@ -311,7 +313,17 @@ fn identity(section: &Section<'_>, backend: Backend) -> IdentityFields {
         section.report.warn("identity.datahubActor", message, "it is for backend: datahub-gms");
     }
     let [(_, user), (_, email), (_, groups)] = fields;
-    IdentityFields { user, email, groups, datahub_actor }
+    let datahub_frontend_peers = frontend_peers(&root.section("datahub"), backend);
+    IdentityFields { user, email, groups, datahub_actor, datahub_frontend_peers }
+}
+
+fn frontend_peers(section: &Section<'_>, backend: Backend) -> Vec<IpNet> {
+    let peers = section.list("frontendPeers", values::network).unwrap_or_default();
+    if !peers.is_empty() && backend != Backend::DataHubGms {
+        let message = format!("has no effect with backend {}", backend.as_str());
+        section.report.warn("datahub.frontendPeers", message, "it is for backend: datahub-gms");
+    }
+    peers
 }
 
 fn datahub_system(root: &Section<'_>, backend: Backend) -> Option<DatahubSystem> {

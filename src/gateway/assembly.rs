@@ -35,7 +35,8 @@ pub(super) fn gateway(
     };
     let head =
         OutboundHead::new(config.backend, names, authorization(config), config.trusted_proxies.clone())
-            .trusting_unix_peers(config.trusts_unix_peers);
+            .trusting_unix_peers(config.trusts_unix_peers)
+            .with_frontend_peers(identity.datahub_frontend_peers);
     Gateway {
         gate,
         wording,

@@ -21,6 +21,7 @@ const X_METAGATE_REFUSAL: HeaderName = HeaderName::from_static("x-metagate-refus
 const X_ENVOY_AUTH_HEADERS_TO_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
 
 const LOOK_ALIKE: RequestFault = RequestFault::BadTarget("an identity field is spelled in another way");
+const UNLISTED: RequestFault = RequestFault::BadTarget("a field may carry an identity and is on no list");
 
 impl Gateway {
     /// Answers the question of a proxy.
@@ -92,20 +93,25 @@ impl Gateway {
         if self.head.has_look_alikes(&head.headers) {
             return Err(LOOK_ALIKE.into());
         }
+        // Only Envoy can be told of each.
+        let names_removals = self.forward_auth == Some(TargetForm::Request);
+        if !names_removals && self.head.unlisted(&head.headers).next().is_some() {
+            return Err(UNLISTED.into());
+        }
         let permit = self.judge(exchange, &facts).await?;
         let mut fields = self
             .head
-            .handed_over(&head.headers, &facts, &permit)
+            .handed_over(&head.headers, &facts, &permit, source)
             .map_err(|reason: Reason| Denial::new(reason))?;
-        if self.forward_auth == Some(TargetForm::Request) {
-            self.name_removals(&mut fields);
+        if names_removals {
+            self.name_removals(&mut fields, &head.headers);
         }
         Ok((permit, fields))
     }
 
     /// Envoy keeps a client's field where the answer has none of that name.
-    fn name_removals(&self, fields: &mut HeaderMap) {
-        let ours = self.head.reserved().chain([AUTHORIZATION.as_str()]);
+    fn name_removals(&self, fields: &mut HeaderMap, asked: &HeaderMap) {
+        let ours = self.head.reserved().chain(self.head.unlisted(asked)).chain([AUTHORIZATION.as_str()]);
         let removed: Vec<&str> = ours.filter(|name| !fields.contains_key(*name)).collect();
         // Names of fields fit into a field.
         if let Ok(value) = HeaderValue::try_from(removed.join(",")) {

@@ -34,30 +34,50 @@ struct Known {
 
 /// Every known name, in the order of their folded forms.
 #[derive(Clone, Debug)]
-pub(super) struct KnownNames(Box<[Known]>);
+pub(super) struct KnownNames {
+    names: Box<[Known]>,
+    /// Folded beginnings of reserved names, in order; none is the beginning of another.
+    families: Box<[Box<[u8]>]>,
+}
+
+/// The names that nobody may send.
+pub(super) struct Reserved<'n> {
+    /// In the spelling that is set.
+    pub(super) names: Vec<&'n str>,
+    /// What further names begin with.
+    pub(super) families: Vec<&'n str>,
+    /// Names that begin so and that everybody may send.
+    pub(super) harmless: &'n [&'n str],
+}
 
 impl KnownNames {
     /// The names that every request has a meaning for, and these.
-    pub(super) fn with_reserved<'n>(reserved: impl IntoIterator<Item = &'n str>) -> Self {
+    pub(super) fn new(reserved: Reserved<'_>) -> Self {
         let own = [
             (SPECIFIC, Treatment::Removed),
             (ENDING_HERE, Treatment::Removed),
             (ORIGIN_FIELDS, Treatment::FromTrustedProxies),
             (WRITTEN_FIELDS, Treatment::FromTrustedProxies),
             (OF_REQUEST, Treatment::OneSpelling),
+            (reserved.harmless, Treatment::OneSpelling),
         ];
         let own = own.iter().flat_map(|(names, treatment)| names.iter().map(|name| (*name, *treatment)));
-        let reserved = reserved.into_iter().map(|name| (name, Treatment::Reserved));
+        let names = reserved.names.into_iter().map(|name| (name, Treatment::Reserved));
         let known = |(name, treatment): (&str, Treatment)| Known {
             folded: folded(name).collect(),
             name: name.to_ascii_lowercase().into(),
             treatment,
         };
         // Of two that are look-alikes, the first stays: what is reserved is nobody's to say.
-        let mut all: Vec<Known> = reserved.chain(own).map(known).collect();
+        let mut all: Vec<Known> = names.chain(own).map(known).collect();
         all.sort_by(|one, other| one.folded.cmp(&other.folded));
         all.dedup_by(|later, first| later.folded == first.folded);
-        Self(all.into())
+        let mut families: Vec<Box<[u8]>> =
+            reserved.families.into_iter().map(|family| folded(family).collect()).collect();
+        families.sort_unstable();
+        // A longer beginning follows the shorter one that says the same.
+        families.dedup_by(|later, first| later.starts_with(first));
+        Self { names: all.into(), families: families.into() }
     }
 
     /// Whether a client's field of this name goes on.
@@ -69,6 +89,7 @@ impl KnownNames {
                 Treatment::FromTrustedProxies => from_trusted_proxy && *known.name == *name,
                 Treatment::OneSpelling => *known.name == *name,
             },
+            None if self.is_of_reserved_family(name) => false,
             None => !is_forwarded_family(name) || (from_trusted_proxy && is_plainly_forwarded(name)),
         }
     }
@@ -77,6 +98,7 @@ impl KnownNames {
     pub(super) fn is_ours_or_a_proxys(&self, name: &str) -> bool {
         let treatment = self.find(name).map(|known| known.treatment);
         matches!(treatment, Some(Treatment::Reserved | Treatment::FromTrustedProxies))
+            || self.is_unlisted_identity(name)
             || is_forwarded_family(name)
     }
 
@@ -88,9 +110,21 @@ impl KnownNames {
         self.find(name).is_some_and(|known| *known.name != *name && is_identity(known))
     }
 
+    /// Whether a name begins as reserved ones do and is not known itself.
+    pub(super) fn is_unlisted_identity(&self, name: &str) -> bool {
+        self.is_of_reserved_family(name) && self.find(name).is_none()
+    }
+
+    /// A beginning of the name is not above it, and nothing between the two is another family.
+    fn is_of_reserved_family(&self, name: &str) -> bool {
+        let not_above = self.families.partition_point(|family| family.iter().copied().le(folded(name)));
+        let nearest = not_above.checked_sub(1).and_then(|at| self.families.get(at));
+        nearest.is_some_and(|family| folded(name).take(family.len()).eq(family.iter().copied()))
+    }
+
     fn find(&self, name: &str) -> Option<&Known> {
-        let found = self.0.binary_search_by(|known| known.folded.iter().copied().cmp(folded(name)));
-        found.ok().and_then(|at| self.0.get(at))
+        let found = self.names.binary_search_by(|known| known.folded.iter().copied().cmp(folded(name)));
+        found.ok().and_then(|at| self.names.get(at))
     }
 }
 

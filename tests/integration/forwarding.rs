@@ -20,7 +20,7 @@ const RECORDED: &str = include_str!("../data/client-requests.jsonl");
 
 /// Fields that are about one connection, and those that the gateway writes itself.
 const NOT_END_TO_END: [&str; 3] = ["connection", "host", "keep-alive"];
-const OURS: [&str; 8] = [
+const OURS: [&str; 9] = [
     "x-forwarded-for",
     "x-forwarded-proto",
     "x-forwarded-host",
@@ -29,6 +29,7 @@ const OURS: [&str; 8] = [
     "x-forwarded-groups",
     "x-request-id",
     "x-datahub-actor",
+    "x-datahub-request-source",
 ];
 
 struct Recorded {

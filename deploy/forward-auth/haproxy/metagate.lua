@@ -17,6 +17,7 @@ local told = {
   ["x-forwarded-email"] = "txn.metagate_email",
   ["x-forwarded-groups"] = "txn.metagate_groups",
   ["x-datahub-actor"] = "txn.metagate_actor",
+  ["x-datahub-request-source"] = "txn.metagate_request_source",
   ["x-impersonate-user"] = "txn.metagate_impersonated",
   ["x-request-id"] = "txn.metagate_request_id",
 }

@@ -156,6 +156,7 @@ pub const KEYS: &[Key] = &[
     key("datahub.systemClientId", Kind::Text, "__datahub_system", "The id of DataHub's own services (datahub-gms)."),
     key("datahub.systemClientSecret", Kind::Secret, "", "Their secret, at least 16 bytes; lets them through where it is given."),
     key("datahub.systemClientSecretFile", Kind::Path, "", "A file with their secret."),
+    key("datahub.frontendPeers", Kind::Networks, "[]", "Peers that are DataHub's frontend: of them alone X-DataHub-Request-Source, by which GMS picks a rate limit, is believed; every other token is that of a program (datahub-gms)."),
     key("datahub.tokenServiceSigningKey", Kind::Secret, "", "DataHub's signing key: makes the issuer entry `datahub` (HS256), at least 32 bytes."),
     key("datahub.tokenServiceSigningKeyFile", Kind::Path, "", "A file with DataHub's signing key."),
     key("datahub.tokenServiceIssuer", Kind::Text, "datahub-metadata-service", "iss of DataHub's own tokens."),

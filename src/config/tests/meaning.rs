@@ -157,7 +157,7 @@ authentication:
     - {name: b, issuer: b, sharedSecret: q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u}
 authorization: {mode: report, public: [/docs, GET /**], optional: [POST /**]}
 identity: {datahubActor: true}
-datahub: {systemClientSecret: q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u}
+datahub: {systemClientSecret: q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u, frontendPeers: [10.0.0.0/8]}
 openmetadata: {keyId: Gb389a-9f76-gdjs-a92j-0242bk94356}
 ";
     let loaded = file(text).with(&[UPSTREAM]).loaded();
@@ -175,6 +175,7 @@ openmetadata: {keyId: Gb389a-9f76-gdjs-a92j-0242bk94356}
             "authorization.mode",
             "authorization.optional",
             "authorization.public",
+            "datahub.frontendPeers",
             "datahub.systemClientSecret",
             "identity.datahubActor",
             "openmetadata.keyId",

@@ -195,6 +195,29 @@ fn a_look_alike_of_an_identity_field_is_refused() {
     assert_eq!(judge.forwarded("GET", "/private", &fields).status, 200, "the name that it sets");
 }
 
+/// The proxy would forward it, and its configuration can name no field that its maker has not thought of.
+#[test]
+fn an_identity_field_on_no_list_is_refused_and_named_to_envoy() {
+    let token = bearer(&Token::user());
+    let identity = ("Cf-Access-Groups", "admin");
+    let judge = Judge::with("forwarded", "backend: datahub-gms");
+    for field in [identity, ("X-DataHub-Impersonated-Urn", "urn:li:corpuser:root"), ("X_DataHub_New", "x")] {
+        let answer = judge.forwarded("GET", "/entities", &[("Authorization", &token), field]);
+        refused(&answer, 400, BAD_TARGET);
+    }
+    let listed = [("Authorization", &*token), ("Cf-Access-Token", "x"), ("X-DataHub-Client-Mode", "SDK")];
+    let answer = judge.forwarded("GET", "/entities", &listed);
+    assert_eq!((answer.status, answer.header("x-datahub-request-source")), (200, Some("SDK")));
+    drop(judge);
+
+    let judge = Judge::of("request");
+    let answer = judge.request("GET", "/private", &[("Authorization", &token), identity]);
+    assert_eq!(answer.status, 200);
+    let removed = answer.header("x-envoy-auth-headers-to-remove").expect("names").to_owned();
+    let removed: Vec<&str> = removed.split(',').collect();
+    assert!(removed.contains(&"cf-access-groups") && removed.contains(&"cf-access-token"), "{removed:?}");
+}
+
 #[test]
 fn the_token_stays_here_where_the_backend_is_not_to_have_it() {
     let upstream = Upstream::echo();

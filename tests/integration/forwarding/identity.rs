@@ -124,17 +124,62 @@ fn datahub_believes_no_actor_of_a_client() {
         "x-datahub-delegated-for",
         "x-datahub-delegated-for-id",
         "x-datahub-delegated-for-type",
-        "x-datahub-request-source",
-        "x-datahub-login-source",
+        "x-datahubloginsource",
+        "x-datahub-impersonated-urn",
+        "x-datahub-of-a-later-release",
     ];
     let stage = backend("datahub-gms");
-    let head = forged(&stage, "/aspects", &Token::user(), &names);
+    let sent = [&names[..], &["x-datahub-request-source"]].concat();
+    let head = forged(&stage, "/aspects", &Token::user(), &sent);
     for name in names {
         assert_eq!(arrived(&head, name), Vec::<&str>::new(), "I01 {name}");
     }
+    assert_eq!(arrived(&head, "x-datahub-request-source"), ["SDK"], "ours");
     // Fields of its own clients that are no identity go on: see the recorded requests.
     let head = forged(&stage, "/config", &Token::user(), &names);
     assert_eq!(arrived(&head, "x-datahub-actor"), Vec::<&str>::new(), "on a public route");
+}
+
+#[test]
+fn datahubs_frontend_says_which_requests_are_a_browsers() {
+    let claimed = |peers: &str| {
+        let config = format!(
+            "backend: datahub-gms\ndatahub: {{frontendPeers: {peers}}}\nauthentication: {{publicKeyUrls: [ISSUER/jwks]}}"
+        );
+        let stage = Stage::configured(Issuer::of(keys::rsa()), &config);
+        let token = bearer(&Token::user());
+        let fields = [("Authorization", token.as_str()), ("X-DataHub-Request-Source", "BROWSER")];
+        assert_eq!(stage.gateway.get("/api/graphql", &fields).status, 200);
+        let head = stage.upstream.request_to("/api/graphql").head;
+        arrived(&head, "x-datahub-request-source").join(",")
+    };
+    assert_eq!(claimed("[127.0.0.1, \"::1\"]"), "BROWSER");
+    assert_eq!(claimed("[192.0.2.0/24]"), "SDK");
+}
+
+#[test]
+fn no_identity_of_another_gateway_is_believed() {
+    let names = [
+        "x-goog-authenticated-user-email",
+        "cf-access-authenticated-user-email",
+        "x-amzn-oidc-identity",
+        "x-ms-client-principal-name",
+        "x-auth-request-roles",
+        "x-user",
+        "x-remote-user",
+        "remote-user",
+        "x-forwarded-client-cert",
+        "client-cert",
+        "proxy",
+    ];
+    for backend_name in ["generic", "openmetadata"] {
+        let stage = backend(backend_name);
+        for name in names {
+            let target = format!("/api/v1/{name}");
+            let head = forged(&stage, &target, &Token::user(), &[name]);
+            assert_eq!(arrived(&head, name), Vec::<&str>::new(), "{backend_name} {name}");
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,218 @@
+//! Fields by which other gateways, and DataHub, tell a server who is asking.
+
+use super::*;
+
+/// Fields of every make, also those that their operators or the claims of a token name.
+const OF_OTHER_GATEWAYS: &[&str] = &[
+    "X-Goog-Authenticated-User-Email",
+    "X-Goog-Authenticated-User-Anything",
+    "X-Goog-Iap-Jwt-Assertion",
+    "Cf-Access-Authenticated-User-Email",
+    "Cf-Access-Jwt-Assertion",
+    "Cf-Access-Groups",
+    "X-Amzn-Oidc-Identity",
+    "X-Amzn-Oidc-New",
+    "X-Ms-Client-Principal",
+    "X-Ms-Client-Principal-Name",
+    "X-Ms-Client-Principals",
+    "X-Auth-Request-User",
+    "X-Auth-Request-Roles",
+    "X-User",
+    "X-Remote-User",
+    "X-Remote-Extra-Scopes",
+    "Remote-User",
+    "X-Pomerium-Claim-Department",
+    "X-authentik-meta-app",
+    "OIDC_CLAIM_groups",
+    "Client-Cert",
+    "Client-Cert-Chain",
+    "X-Client-Cert-Serial-Number",
+    "X-Forwarded-Client-Cert",
+    "X-Forwarded-Tls-Client-Cert-Info",
+    "SSL-Client-S-DN",
+    "X-SSL-Client-Fingerprint",
+    "X-Arr-ClientCert",
+    "X-Amzn-Mtls-Clientcert-Subject",
+    "Proxy",
+];
+
+fn trusting_the_peer(backend: Backend) -> OutboundHead {
+    OutboundHead::new(backend, names(false), Authorization::Forward, vec![PEER.into()])
+}
+
+#[test]
+fn no_field_of_another_gateway_goes_upstream_from_anybody() {
+    for backend in Backend::ALL {
+        let heads = [head(backend), trusting_the_peer(backend)];
+        let gates = [gate(backend), open(backend)];
+        for name in OF_OTHER_GATEWAYS {
+            for spelling in spellings(name) {
+                for head in &heads {
+                    for gate in &gates {
+                        let lines = [BEARER, (&*spelling, "forged"), ("x-other", "kept")];
+                        let sent = sent_by(head, gate, &lines, json!({}));
+                        assert!(!sent.values().any(|value| value == "forged"), "{backend:?} {spelling}");
+                        assert_values(&sent, "x-other", &["kept"]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn fields_that_only_sound_alike_go_on() {
+    for name in [
+        "x-user-agent",
+        "x-amzn-trace-id",
+        "x-goog-api-key",
+        "cf-ray",
+        "cf-connecting-ip",
+        "x-ms-client-request-id",
+        "x-auth-token",
+        "x-client-version",
+        "x-client",
+        "remote-addr",
+        "x-ssl",
+        "x-remote",
+        "x-data",
+        "client",
+        "zz",
+        "a",
+    ] {
+        for backend in Backend::ALL {
+            assert_values(&sent(backend, &[(name, "kept")], json!({})), name, &["kept"]);
+        }
+    }
+}
+
+#[test]
+fn of_datahubs_fields_only_the_harmless_ones_go_on_and_in_one_spelling() {
+    for backend in [Backend::DataHubGms, Backend::DataHubFrontend] {
+        let head = head(backend);
+        let gates = [gate(backend), open(backend)];
+        for name in [
+            "X-DataHub-Impersonated-Urn",
+            "X-DataHub-Whatever-Comes-Next",
+            "X-DataHubLoginSource",
+            "X-DataHub-Client-Mode-2",
+        ] {
+            for spelling in spellings(name) {
+                for gate in &gates {
+                    let lines = [BEARER, (&*spelling, "forged")];
+                    let sent = sent_by(&head, gate, &lines, json!({}));
+                    assert!(!sent.values().any(|value| value == "forged"), "{backend:?} {spelling}");
+                }
+            }
+        }
+        for name in ["x-datahub-client-mode", "x-datahub-py-cli-version", "x-datahub-sync-index-update"] {
+            for gate in &gates {
+                for spelling in spellings(name) {
+                    let lines = [BEARER, (&*spelling, "SDK")];
+                    let sent = sent_by(&head, gate, &lines, json!({}));
+                    let is_name = spelling.eq_ignore_ascii_case(name);
+                    let expected: &[&str] = if is_name { &["SDK"] } else { &[] };
+                    assert_values(&sent, &spelling, expected);
+                }
+            }
+        }
+    }
+    let elsewhere = sent(Backend::Generic, &[("x-datahub-impersonated-urn", "x")], json!({}));
+    assert_values(&elsewhere, "x-datahub-impersonated-urn", &["x"]);
+}
+
+/// `DATAHUB_LOGIN_SOURCE_HEADER_NAME`: without hyphens.
+#[test]
+fn datahubs_own_services_say_where_a_login_comes_from() {
+    let lines = [("X-DataHubLoginSource", "SSO"), ("X-DataHub-Login-Source", "PASSWORD")];
+    let system = sent_for(Backend::DataHubGms, Caller::DatahubSystem, &lines);
+    assert_values(&system, "x-datahubloginsource", &["SSO"]);
+    assert_values(&system, "x-datahub-login-source", &[]);
+}
+
+const REQUEST_SOURCE: &str = "x-datahub-request-source";
+
+#[test]
+fn gms_is_told_that_a_token_is_that_of_a_program() {
+    for claimed in ["BROWSER", "browser", "SDK", ""] {
+        let lines = [(REQUEST_SOURCE, claimed), ("x_datahub_request_source", "BROWSER")];
+        let sent = sent(Backend::DataHubGms, &lines, json!({}));
+        assert_values(&sent, REQUEST_SOURCE, &["SDK"]);
+        assert_values(&sent, "x_datahub_request_source", &[]);
+    }
+    assert_values(&sent(Backend::DataHubGms, &[], json!({})), REQUEST_SOURCE, &["SDK"]);
+    let claimed = [(REQUEST_SOURCE, "BROWSER")];
+    assert_values(&sent_for(Backend::DataHubGms, Caller::Anonymous, &claimed), REQUEST_SOURCE, &[]);
+    assert_values(
+        &sent_for(Backend::DataHubGms, Caller::DatahubSystem, &claimed),
+        REQUEST_SOURCE,
+        &["BROWSER"],
+    );
+    for backend in [Backend::Generic, Backend::OpenMetadata] {
+        assert_values(&sent(backend, &[], json!({})), REQUEST_SOURCE, &[]);
+    }
+}
+
+#[test]
+fn the_frontend_is_believed_only_from_where_it_is() {
+    let from = |networks: &[&str], lines: &[(&str, &str)]| {
+        let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
+        let head = head(Backend::DataHubGms).with_frontend_peers(networks);
+        sent_by(&head, &gate(Backend::DataHubGms), &[&[BEARER], lines].concat(), json!({}))
+    };
+    let here = &["10.0.0.0/8", "192.0.2.0/24"][..];
+    for (networks, lines, told) in [
+        (here, &[(REQUEST_SOURCE, "BROWSER")][..], "BROWSER"),
+        (here, &[("X-DataHub-Request-Source", "browser")], "BROWSER"),
+        (here, &[(REQUEST_SOURCE, "SDK")], "SDK"),
+        (here, &[(REQUEST_SOURCE, "root")], "SDK"),
+        (here, &[(REQUEST_SOURCE, "BROWSER"), (REQUEST_SOURCE, "SDK")], "SDK"),
+        (here, &[("x_datahub_request_source", "BROWSER")], "SDK"),
+        (here, &[], "SDK"),
+        (&["10.0.0.0/8"], &[(REQUEST_SOURCE, "BROWSER")], "SDK"),
+        (&[], &[(REQUEST_SOURCE, "BROWSER")], "SDK"),
+    ] {
+        assert_values(&from(networks, lines), REQUEST_SOURCE, &[told]);
+    }
+}
+
+#[test]
+fn the_frontend_is_told_of_its_own_sessions() {
+    let claimed = [(REQUEST_SOURCE, "SDK"), ("cookie", "PLAY_SESSION=x")];
+    let session = sent_for(Backend::DataHubFrontend, Caller::SessionCookie, &claimed);
+    assert_values(&session, REQUEST_SOURCE, &["BROWSER"]);
+    let token = sent(Backend::DataHubFrontend, &[(REQUEST_SOURCE, "BROWSER")], json!({}));
+    assert_values(&token, REQUEST_SOURCE, &["SDK"]);
+}
+
+#[test]
+fn a_name_beyond_the_lists_is_told_apart() {
+    let unlisted = |backend, name: &str| {
+        let fields = fields(&[(name, "x")]);
+        head(backend).unlisted(&fields).map(str::to_owned).collect::<Vec<_>>()
+    };
+    for backend in Backend::ALL {
+        assert_eq!(unlisted(backend, "Cf-Access-Groups"), ["cf-access-groups"]);
+        assert_eq!(unlisted(backend, "X_Pomerium_Claim_Team"), ["x_pomerium_claim_team"]);
+        for listed in ["cf-access-token", "x-forwarded-user", "x-other", "proxy"] {
+            assert!(unlisted(backend, listed).is_empty(), "{listed}");
+        }
+    }
+    assert_eq!(unlisted(Backend::DataHubGms, "X-DataHub-New"), ["x-datahub-new"]);
+    for listed in ["x-datahub-actor", "x-datahub-client-mode"] {
+        assert!(unlisted(Backend::DataHubGms, listed).is_empty(), "{listed}");
+    }
+    assert!(unlisted(Backend::Generic, "X-DataHub-New").is_empty());
+}
+
+#[test]
+fn connection_may_not_name_a_field_of_a_reserved_family() {
+    for name in ["Cf-Access-Groups", "x_goog_iap_jwt_assertion", "Proxy", "X-Client-Cert-Hash"] {
+        let refused = head(Backend::Generic).judge_connection(&fields(&[("connection", name)])).is_err();
+        assert!(refused, "I05 {name}");
+    }
+    let new = fields(&[("connection", "close, X-DataHub-New")]);
+    assert!(head(Backend::DataHubGms).judge_connection(&new).is_err(), "I05");
+    let harmless = fields(&[("connection", "X-DataHub-Client-Mode")]);
+    assert_eq!(head(Backend::DataHubGms).judge_connection(&harmless), Ok(()));
+}
