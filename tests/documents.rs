@@ -1,6 +1,11 @@
 //! The documents say what the code does.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+#[path = "documents/endpoints.rs"]
+mod endpoints;
+#[path = "documents/rule_sets.rs"]
+mod rule_sets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
