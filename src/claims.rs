@@ -55,6 +55,7 @@ pub enum ClaimsFault {
 pub struct VerifiedToken {
     entry: Box<str>,
     issuer: Option<Box<str>>,
+    binds_issuer: bool,
     principal: Box<str>,
     email: Option<Box<str>>,
     roles: Vec<Box<str>>,
@@ -74,9 +75,16 @@ impl VerifiedToken {
         &self.entry
     }
 
-    /// Its `iss`.
+    /// Its `iss`, which the entry need not bind: see [`VerifiedToken::is_from`].
     pub fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
+    }
+
+    /// Whether `name` is the name of the issuer entry that verified it, or its `iss` if that entry
+    /// binds it (RFC 8725 section 3.8). In a token of the simple list `iss` is whatever the holder of
+    /// any key wrote there, so it names nobody.
+    pub fn is_from(&self, name: &str) -> bool {
+        *self.entry == *name || self.binds_issuer && self.issuer.as_deref() == Some(name)
     }
 
     /// Who it speaks for, by the entry's principal rules. Not empty, no control characters.
@@ -196,6 +204,7 @@ pub fn judge(
     Ok(VerifiedToken {
         entry: entry.into(),
         issuer,
+        binds_issuer: !rules.issuers.is_empty(),
         principal: identity.principal,
         email: identity.email,
         roles: roles(&claims, rules),

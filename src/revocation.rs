@@ -82,7 +82,7 @@ impl Revocation {
         Ok(Self { by, value: value.into(), issuer: None, issued_before: None })
     }
 
-    /// Only for tokens of this issuer: the name of an issuer entry, or a value of `iss`.
+    /// Only for tokens of this issuer: see [`VerifiedToken::is_from`].
     pub fn of_issuer(self, issuer: Option<Box<str>>) -> Self {
         Self { issuer, ..self }
     }
@@ -93,9 +93,8 @@ impl Revocation {
     }
 
     fn is_about(&self, token: &VerifiedToken) -> bool {
-        let issuer = |own: &str| token.entry() == own || token.issuer() == Some(own);
         let early = |time| token.issued_at().is_none_or(|issued| issued < time);
-        self.issuer.as_deref().is_none_or(issuer) && self.issued_before.is_none_or(early)
+        self.issuer.as_deref().is_none_or(|name| token.is_from(name)) && self.issued_before.is_none_or(early)
     }
 }
 

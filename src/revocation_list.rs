@@ -122,6 +122,10 @@ impl RevocationList {
                 self.current.store(version.list.clone());
                 self.in_force.change(self.source, version.list.clone());
                 tracing::info!(file = %shown, entries = version.list.len(), before, "the revocation list has changed");
+                let unknown = file.unknown_issuers(&version);
+                if !unknown.is_empty() {
+                    tracing::warn!(file = %shown, issuers = ?unknown, "entries of the revocation list name unknown issuers and revoke nothing");
+                }
                 *seen = Seen { version: Some(version), failure: None };
             }
             // One line for each change of state, not one for each look.

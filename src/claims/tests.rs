@@ -75,6 +75,25 @@ fn an_issuer_is_compared_byte_for_byte() {
 }
 
 #[test]
+fn a_token_is_from_its_entry_and_from_an_issuer_that_the_entry_binds() {
+    let bound = ClaimRules { issuers: vec!["https://idp.example".into(), "second".into()], ..open_rules() };
+    for (rules, issuer, expected) in [
+        (&bound, "https://idp.example", &["idp", "https://idp.example"][..]),
+        (&bound, "second", &["idp", "second"]),
+        // The simple list binds none: the text in the token names nobody.
+        (&open_rules(), "https://idp.example", &["idp"]),
+        (&open_rules(), "okta", &["idp"]),
+        (&open_rules(), "", &["idp"]),
+    ] {
+        let token = judged(rules, &good(json!({"iss": issuer}))).unwrap();
+        let names = ["idp", "https://idp.example", "https://idp.example/", "second", "okta", "IDP", ""];
+        let from: Vec<_> = names.into_iter().filter(|name| token.is_from(name)).collect();
+        assert_eq!(from, expected, "{issuer}");
+    }
+    assert!(!judged(&open_rules(), &without(good_claims(), "iss")).unwrap().is_from(""));
+}
+
+#[test]
 fn an_audience_is_one_of_ours() {
     let mut rules = open_rules();
     rules.audiences = vec!["us".into(), "also us".into()];

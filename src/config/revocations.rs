@@ -1,5 +1,6 @@
 //! The file with the revocation list: a YAML list, or one JSON object a line.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +29,8 @@ const NOTE: &str = "note";
 pub struct RevocationFile {
     path: PathBuf,
     salt: Option<SecretSlice<u8>>,
+    /// Every name of an issuer entry and every `iss` that one binds.
+    issuers: BTreeSet<Box<str>>,
 }
 
 /// The list as it was at one moment.
@@ -60,8 +63,14 @@ impl fmt::Display for RevocationFileFault {
 }
 
 impl RevocationFile {
-    pub(super) fn new(path: PathBuf, salt: Option<SecretSlice<u8>>) -> Self {
-        Self { path, salt }
+    pub(super) fn new(path: PathBuf, salt: Option<SecretSlice<u8>>, issuers: BTreeSet<Box<str>>) -> Self {
+        Self { path, salt, issuers }
+    }
+
+    /// The issuers that entries of a list are limited to and no token comes from: these entries revoke
+    /// nothing.
+    pub fn unknown_issuers<'v>(&self, version: &'v Version) -> BTreeSet<&'v str> {
+        version.list.issuers().filter(|name| !self.issuers.contains(*name)).collect()
     }
 
     /// Its path.

@@ -194,7 +194,7 @@ impl<'j> Judge<'j> {
 
 /// Whether a rule is about this method, path, host and issuer.
 fn is_about(matching: &Matching, facts: &RequestFacts, path: &[u8], token: Option<&VerifiedToken>) -> bool {
-    let held = |own: &str| token.is_some_and(|token| is_issuer(token, own));
+    let held = |own: &str| token.is_some_and(|token| token.is_from(own));
     matching.methods.contain(&facts.method)
         && (matching.paths.is_empty() || matching.paths.iter().any(|pattern| pattern.matches(path)))
         && (matching.hosts.is_empty()
@@ -220,7 +220,7 @@ pub(super) fn meets(requirement: &Requirement, facts: &RequestFacts, token: &Ver
         && all(&requirement.all_scopes, token.scopes())
         && one_of(&requirement.token_types, &|name| is_type(token, name))
         && one_of(&requirement.principals, &|pattern| wildcard_matches(pattern, token.principal()))
-        && one_of(&requirement.issuers, &|name| is_issuer(token, name))
+        && one_of(&requirement.issuers, &|name| token.is_from(name))
         && one_of(&requirement.audiences, &|name| holds(token.claims().get("aud"), name))
         && requirement
             .claims
@@ -229,10 +229,6 @@ pub(super) fn meets(requirement: &Requirement, facts: &RequestFacts, token: &Ver
         && (requirement.source_ips.is_empty()
             // Who has no address comes from none of these.
             || facts.source_ip.is_some_and(|ip| contains_address(&requirement.source_ips, ip)))
-}
-
-fn is_issuer(token: &VerifiedToken, name: &str) -> bool {
-    token.entry() == name || token.issuer() == Some(name)
 }
 
 /// The class's word, or the token's own: `BOT`, `PERSONAL_ACCESS`, `SESSION`. A class's word in the

@@ -1,10 +1,11 @@
 use serde_json::json;
 
 use super::*;
-use crate::claims::{self, VerifiedToken};
+use crate::claims::{self, ClaimRules, VerifiedToken};
 use crate::jose::{KeySet, UnverifiedToken};
 use crate::test_support::{
-    HMAC, MAX_BYTES, NOW, OTHER_P256, P256, entry, good_claims, key_set, open_rules, verified, with, without,
+    HMAC, MAX_BYTES, NOW, OTHER_P256, P256, entry, good_claims, key_set, open_rules, verified, verified_by,
+    with, without,
 };
 use crate::trust;
 
@@ -61,9 +62,17 @@ fn the_subject_is_not_the_principal() {
 
 #[test]
 fn within_an_issuer_by_entry_name_or_iss() {
-    let token = verified(json!({"jti": "a"}));
-    for (issuer, expected) in [("idp", true), ("https://idp.example", true), ("other", false), ("", false)] {
-        let found = limited(RevokedBy::Id, "a", Some(issuer), None).find(&token, "");
+    let bound = ClaimRules { issuers: vec!["https://idp.example".into()], ..open_rules() };
+    let claims = with(good_claims(), json!({"jti": "a"}));
+    for (rules, issuer, expected) in [
+        (&bound, "idp", true),
+        (&bound, "https://idp.example", true),
+        (&bound, "other", false),
+        (&bound, "", false),
+        (&open_rules(), "idp", true),
+        (&open_rules(), "https://idp.example", false),
+    ] {
+        let found = limited(RevokedBy::Id, "a", Some(issuer), None).find(&verified_by(rules, &claims), "");
         assert_eq!(found.is_some(), expected, "{issuer}");
     }
 }

@@ -75,6 +75,23 @@ fn an_issuer_entry_comes_before_the_simple_list() {
     );
 }
 
+/// `iss` is whatever the holder of any key of the simple list writes.
+#[test]
+fn the_name_of_an_entry_is_not_a_text_in_a_token_of_the_simple_list() {
+    let issuer = Issuer::of(keys::rsa());
+    issuer.publish("/alpha", &[keys::p256().jwk()]);
+    let config = format!(
+        "authentication:\n  publicKeyUrls: [ISSUER/jwks]\n  issuers: [{{name: okta, issuer: {ALPHA}, publicKeyUrls: [ISSUER/alpha]}}]\nauthorization:\n  rules:\n    - {{name: by-name, match: {{paths: [/name]}}, require: {{issuers: [okta]}}}}\n    - {{name: by-iss, match: {{paths: [/iss]}}, require: {{issuers: [{ALPHA}]}}}}\n    - {{name: list, match: {{paths: [/list]}}, require: {{issuers: [public-keys]}}}}\n"
+    );
+    let stage = Stage::configured(issuer, &config);
+    let alpha = Token::user().issuer(ALPHA).signed("ES256", keys::p256());
+    let posing = Token::user().issuer("okta");
+    let status =
+        |token: &Token| ["/name", "/iss", "/list"].map(|path| stage.gateway.get_as(token, path).status);
+    assert_eq!(status(&alpha), [200, 200, 403]);
+    assert_eq!(status(&posing), [403, 403, 200]);
+}
+
 #[test]
 fn openmetadatas_own_setting_narrows_the_simple_list() {
     let stage = Stage::plain(|setup| setup.env("AUTHENTICATION_TOKEN_VALIDATION_ALGORITHM", "\"RS384\""));

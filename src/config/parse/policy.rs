@@ -1,6 +1,6 @@
 //! `authorization`: routes and rules.
 
-use super::super::{TrustEntry, values};
+use super::super::values;
 use super::Section;
 use crate::backend::Backend;
 use crate::claims::ClaimPath;
@@ -29,35 +29,6 @@ pub(super) fn policy(root: &Section<'_>, backend: Backend, upstream_path: &str) 
         rules: rules(&section),
         default: section.need("default", default, Effect::Allow),
     }
-}
-
-/// A rule about an issuer that is misspelt would never match, or never be met.
-pub(super) fn warn_of_unknown_issuers(root: &Section<'_>, policy: &Policy, trust: &[TrustEntry]) {
-    for (index, rule) in policy.rules.iter().enumerate() {
-        let required = match &rule.verdict {
-            Verdict::Require(requirement) => requirement.issuers.as_slice(),
-            Verdict::Allow | Verdict::Deny => &[],
-        };
-        for name in rule.matching.issuers.iter().chain(required).filter(|name| !is_known_issuer(name, trust))
-        {
-            let message = format!("no issuer entry has the name or the issuer {}", values::quote(name));
-            let path = format!("{}[{index}]", root.section("authorization").path("rules"));
-            root.report.warn(
-                &path,
-                message,
-                "write the name of an entry of authentication.issuers, or its iss",
-            );
-        }
-    }
-}
-
-/// Whether this can be the name of an entry, or an iss that one is for.
-pub(super) fn is_known_issuer(name: &str, trust: &[TrustEntry]) -> bool {
-    let named =
-        |entry: &TrustEntry| *entry.name == *name || entry.rules.issuers.iter().any(|own| **own == *name);
-    // The simple list takes tokens of any iss.
-    let any_issuer = trust.iter().any(|entry| entry.rules.issuers.is_empty());
-    trust.iter().any(named) || any_issuer && name.contains([':', '.'])
 }
 
 fn mode(text: &str) -> Result<Mode, String> {

@@ -1,13 +1,11 @@
 //! `authentication.revocations`: which tokens are refused although they verify.
 
-use std::collections::BTreeSet;
-
 use super::super::error::{ConfigError, Origin};
 use super::super::revocations::{RevocationFile, Version};
 use super::super::secret::Purpose;
 use super::super::{TrustEntry, values};
 use super::Section;
-use super::policy::is_known_issuer;
+use super::issuer_names::names_of_issuers;
 
 /// The list, read once. A list that cannot be read is an error: to go on without it would let in
 /// what somebody has revoked.
@@ -15,10 +13,10 @@ pub(super) fn revocations(root: &Section<'_>, trust: &[TrustEntry]) -> Option<(R
     const KEY: &str = "file";
     let salt = root.section("datahub").secret("tokenServiceSalt", Purpose::Salt);
     let section = root.section("authentication").section("revocations");
-    let file = RevocationFile::new(section.file(KEY)?, salt);
+    let file = RevocationFile::new(section.file(KEY)?, salt, names_of_issuers(trust));
     let fault = match file.read() {
         Ok(version) => {
-            warn_of_unknown_issuers(&section, &version, trust);
+            warn_of_unknown_issuers(&section, &file, &version);
             return Some((file, version));
         }
         Err(fault) => fault,
@@ -35,15 +33,14 @@ pub(super) fn revocations(root: &Section<'_>, trust: &[TrustEntry]) -> Option<(R
     None
 }
 
-/// An entry for an issuer that nobody is revokes nothing, which its author does not expect.
-fn warn_of_unknown_issuers(section: &Section<'_>, version: &Version, trust: &[TrustEntry]) {
-    let unknown: BTreeSet<_> = version.list.issuers().filter(|name| !is_known_issuer(name, trust)).collect();
-    for name in unknown {
+/// An entry for an unknown issuer revokes nothing, which its author does not expect.
+fn warn_of_unknown_issuers(section: &Section<'_>, file: &RevocationFile, version: &Version) {
+    for name in file.unknown_issuers(version) {
         let message = format!(
-            "no issuer entry has the name or the issuer {}: what the list says of it revokes nothing",
+            "{} is neither the name nor the issuer of an entry: what the list says of it revokes nothing",
             values::quote(name)
         );
-        let help = "write the name of an entry of authentication.issuers, or its iss";
+        let help = "write the name of an entry of authentication.issuers, or its iss; `public-keys` is the simple list";
         section.report.warn(&section.path("file"), message, help);
     }
 }

@@ -9,6 +9,7 @@ use url::Url;
 use super::super::secret::Purpose;
 use super::super::{KeySource, PUBLISHED_KEY_ID, TrustEntry, values};
 use super::Section;
+use super::issuer_names::{SIMPLE_LIST, refuse_ambiguous_names};
 use super::key_source::{is_upstreams_own, key_source, key_urls};
 use super::token_kinds::token_kinds;
 use crate::backend::Backend;
@@ -18,8 +19,6 @@ use crate::claims::{
 };
 use crate::jose::{Algorithm, AlgorithmSet};
 
-/// The name of the simple list's entry.
-const SIMPLE_LIST: &str = "public-keys";
 const INHERIT: &str = "leave the key out for authentication.principalClaims";
 /// The name of the entry that DataHub's signing key makes.
 const DATAHUB: &str = "datahub";
@@ -67,7 +66,7 @@ pub(super) fn trust(root: &Section<'_>, place: &Place<'_>) -> Vec<TrustEntry> {
     if let Some(read) = datahub_entry(&datahub, &inherited) {
         entries.push((datahub, read));
     }
-    refuse_duplicates(&entries);
+    refuse_ambiguous_names(&entries);
     let mut trust: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
     trust.extend(simple_list(&section, inherited, place));
     let datahub = root.section("datahub");
@@ -212,9 +211,6 @@ fn issuer_entry(entry: &Section<'_>, inherited: &Inherited, place: &Place<'_>) -
         );
     }
     let name = entry.read("name", values::name);
-    if name.as_deref() == Some(SIMPLE_LIST) {
-        entry.error("name", format!("`{SIMPLE_LIST}` is the name of the simple list"));
-    }
     let issuers = entry.texts("issuer");
     if issuers.is_empty() {
         entry.missing(
@@ -309,28 +305,6 @@ fn datahub_entry(section: &Section<'_>, inherited: &Inherited) -> Option<TrustEn
         ca_file: None,
         proxy: None,
     })
-}
-
-fn refuse_duplicates(entries: &[(Section<'_>, TrustEntry)]) {
-    for (index, (section, entry)) in entries.iter().enumerate() {
-        let before = || entries.iter().take(index).map(|(_, entry)| entry);
-        let (name_key, issuer_key) = match section.text("name") {
-            Some(_) => ("name", "issuer"),
-            None => ("tokenServiceSigningKey", "tokenServiceIssuer"),
-        };
-        if before().any(|other| other.name == entry.name) {
-            section.error(name_key, format!("`{}` is the name of another issuer entry too", entry.name));
-        }
-        for (position, issuer) in entry.rules.issuers.iter().enumerate() {
-            if let Some(other) = before().find(|other| other.rules.issuers.contains(issuer)) {
-                let message =
-                    format!("{} belongs to the entry `{}` already", values::quote(issuer), other.name);
-                section.error(issuer_key, message);
-            } else if entry.rules.issuers.iter().take(position).any(|other| other == issuer) {
-                section.error(issuer_key, format!("{} is written twice", values::quote(issuer)));
-            }
-        }
-    }
 }
 
 fn simple_list(section: &Section<'_>, inherited: Inherited, place: &Place<'_>) -> Option<TrustEntry> {

@@ -117,8 +117,10 @@ fn an_issuer_that_nobody_is_is_a_warning() {
     let list = "[{jti: a, issuer: public-keys}, {jti: b, issuer: https://any.example}, {jti: c, issuer: otka}, {kid: d, issuer: otka}]";
     let warnings = case(list).loaded().warnings;
     let about: Vec<_> = warnings.iter().filter(|found| found.path.ends_with("revocations.file")).collect();
-    assert_eq!(about.len(), 1, "{about:?}");
-    assert!(about[0].message.contains("\"otka\""), "{about:?}");
+    // The simple list, which is all that there is, binds no iss.
+    assert_eq!(about.len(), 2, "{about:?}");
+    assert!(about[0].message.contains("\"https://any.example\""), "{about:?}");
+    assert!(about[1].message.contains("\"otka\""), "{about:?}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Authorization rules.
 
 use super::*;
-use crate::claims::ClaimPath;
+use crate::claims::{ClaimPath, ClaimRules};
+use crate::test_support::{good_claims, open_rules, verified_by, with};
 
 fn rule(name: &str, methods: &[&str], paths: &[&str], verdict: Verdict) -> Rule {
     Rule {
@@ -171,8 +172,7 @@ fn every_kind_of_requirement_is_met_or_not() {
         (Requirement { principals: names(&["a*"]), ..none() }, true),
         (Requirement { principals: names(&["A*", "b*"]), ..none() }, false),
         (Requirement { issuers: names(&["idp"]), ..none() }, true),
-        (Requirement { issuers: names(&["https://idp.example"]), ..none() }, true),
-        (Requirement { issuers: names(&["https://idp.example/"]), ..none() }, false),
+        (Requirement { issuers: names(&["other"]), ..none() }, false),
         (Requirement { audiences: names(&["them"]), ..none() }, true),
         (Requirement { audiences: names(&["other"]), ..none() }, false),
         (claim("team", &["data", "x"]), true),
@@ -196,16 +196,36 @@ fn every_kind_of_requirement_is_met_or_not() {
 }
 
 #[test]
-fn a_rule_may_be_about_hosts_and_issuers() {
+fn a_rule_may_be_about_hosts() {
     let mut by_host = rule("host", &[], &[], Verdict::Deny);
     by_host.matching.hosts = vec!["A.Example".into()];
     assert!(asked(&with_rules(vec![by_host.clone()]), "GET", "/a", json!({})).is_err());
     by_host.matching.hosts = vec!["b.example".into()];
     assert!(asked(&with_rules(vec![by_host]), "GET", "/a", json!({})).is_ok());
-    for (issuer, good) in [("idp", false), ("https://idp.example", false), ("other", true)] {
-        let mut by_issuer = rule("issuer", &[], &[], Verdict::Deny);
-        by_issuer.matching.issuers = vec![issuer.into()];
-        assert_eq!(asked(&with_rules(vec![by_issuer]), "GET", "/a", json!({})).is_ok(), good, "{issuer}");
+}
+
+/// What `match` and `require` mean by an issuer, for tokens of the entry `idp`.
+#[test]
+fn an_issuer_is_the_entry_or_an_iss_that_it_binds() {
+    let bound = ClaimRules { issuers: vec!["https://idp.example".into()], ..open_rules() };
+    let facts = facts(Backend::Generic, "GET", "/a", &[BEARER]);
+    for (rules, iss, issuer, expected) in [
+        (&bound, "https://idp.example", "idp", true),
+        (&bound, "https://idp.example", "https://idp.example", true),
+        (&bound, "https://idp.example", "https://idp.example/", false),
+        (&bound, "https://idp.example", "okta", false),
+        (&open_rules(), "https://idp.example", "idp", true),
+        (&open_rules(), "https://idp.example", "https://idp.example", false),
+        // The name of another entry, written into a token by the holder of any key of the list.
+        (&open_rules(), "okta", "okta", false),
+    ] {
+        let mut matched = rule("matched", &[], &[], Verdict::Deny);
+        matched.matching.issuers = vec![issuer.into()];
+        let requirement = Requirement { issuers: vec![issuer.into()], ..Requirement::default() };
+        let required = rule("required", &[], &[], Verdict::Require(Box::new(requirement)));
+        let token = || Some(verified_by(rules, &with(good_claims(), json!({"iss": iss}))));
+        assert_eq!(decide(&with_rules(vec![matched]), &facts, token()).is_err(), expected, "{iss} {issuer}");
+        assert_eq!(decide(&with_rules(vec![required]), &facts, token()).is_ok(), expected, "{iss} {issuer}");
     }
 }
 

@@ -77,6 +77,21 @@ fn a_cached_token_is_revoked_as_soon_as_the_list_says_so() {
 }
 
 #[test]
+fn a_new_list_that_names_an_unknown_issuer_is_warned_about() {
+    let (stage, directory) = with_list("[]");
+    replace(
+        directory.path(),
+        "[{jti: a, issuer: otka}, {jti: b, issuer: public-keys}, {jti: c, issuer: datahub}]",
+    );
+    let warned = || {
+        let logs = stage.gateway.logs();
+        logs.into_iter().find(|log| text(log, "message").is_some_and(|text| text.contains("unknown issuers")))
+    };
+    let line = eventually("a warning", warned);
+    assert_eq!((text(&line, "level"), text(&line, "issuers")), (Some("WARN"), Some("{\"otka\"}")));
+}
+
+#[test]
 fn what_the_command_prints_is_an_entry() {
     let directory = TempDir::new().expect("a directory");
     let token = Token::datahub().encode();

@@ -1,0 +1,95 @@
+//! What names an issuer: the name of an entry means that entry, and a value of `iss` the entry that binds
+//! it. The two never mean different entries.
+
+use std::collections::BTreeSet;
+
+use super::super::{TrustEntry, values};
+use super::Section;
+use crate::policy::{Policy, Verdict};
+
+/// The name of the simple list's entry.
+pub(super) const SIMPLE_LIST: &str = "public-keys";
+
+const AMBIGUOUS: &str = "rules and revocations could mean either entry by it: give one of them another name";
+
+/// Refuses names and issuers that would stand for two entries. Each entry comes with its section.
+pub(super) fn refuse_ambiguous_names(entries: &[(Section<'_>, TrustEntry)]) {
+    for (index, (section, entry)) in entries.iter().enumerate() {
+        let before: Vec<_> = entries.iter().take(index).map(|(_, entry)| entry).collect();
+        let (name_key, issuer_key) = match section.text("name") {
+            Some(_) => ("name", "issuer"),
+            None => ("tokenServiceSigningKey", "tokenServiceIssuer"),
+        };
+        refuse_taken_name(section, name_key, entry, &before);
+        for (position, issuer) in entry.rules.issuers.iter().enumerate() {
+            let earlier = entry.rules.issuers.get(..position).unwrap_or_default();
+            if earlier.contains(issuer) {
+                section.error(issuer_key, format!("{} is written twice", values::quote(issuer)));
+            } else {
+                refuse_taken_issuer(section, issuer_key, entry, issuer, &before);
+            }
+        }
+    }
+}
+
+fn refuse_taken_name(section: &Section<'_>, key: &str, entry: &TrustEntry, before: &[&TrustEntry]) {
+    if *entry.name == *SIMPLE_LIST {
+        section.error(key, format!("`{SIMPLE_LIST}` is the name of the simple list"));
+    } else if before.iter().any(|other| other.name == entry.name) {
+        section.error(key, format!("`{}` is the name of another issuer entry too", entry.name));
+    } else if let Some(other) = before.iter().find(|other| other.rules.issuers.contains(&entry.name)) {
+        let message = format!("`{}`, the name of this entry, is an issuer of `{}`", entry.name, other.name);
+        section.error_with_help(key, message, AMBIGUOUS);
+    }
+}
+
+fn refuse_taken_issuer(
+    section: &Section<'_>,
+    key: &str,
+    entry: &TrustEntry,
+    issuer: &str,
+    before: &[&TrustEntry],
+) {
+    let quoted = values::quote(issuer);
+    if let Some(other) = before.iter().find(|other| other.rules.issuers.iter().any(|own| **own == *issuer)) {
+        section.error(key, format!("{quoted} belongs to the entry `{}` already", other.name));
+    } else if issuer == SIMPLE_LIST
+        || issuer != &*entry.name && before.iter().any(|other| *other.name == *issuer)
+    {
+        section.error_with_help(key, format!("{quoted} is the name of another entry"), AMBIGUOUS);
+    }
+}
+
+/// A rule about an issuer that no token comes from would never match, or never be met: a refusal
+/// would be lost by a typing error.
+pub(super) fn refuse_unknown_issuers(root: &Section<'_>, policy: &Policy, trust: &[TrustEntry]) {
+    // An entry that is in error itself is not there.
+    if root.report.knows("authentication") || root.report.knows("datahub") {
+        return;
+    }
+    let known = names_of_issuers(trust);
+    for (rule, entry) in policy.rules.iter().zip(root.section("authorization").entries("rules")) {
+        let required = match &rule.verdict {
+            Verdict::Require(requirement) => requirement.issuers.as_slice(),
+            Verdict::Allow | Verdict::Deny => &[],
+        };
+        for (section, names) in [("match", &*rule.matching.issuers), ("require", required)] {
+            for name in names.iter().filter(|name| !known.contains(*name)) {
+                let message =
+                    format!("{} is neither the name nor the issuer of an entry", values::quote(name));
+                entry.section(section).error_with_help("issuers", message, known_issuers(trust));
+            }
+        }
+    }
+}
+
+/// Every name of an entry, and every iss that one binds.
+pub(super) fn names_of_issuers(trust: &[TrustEntry]) -> BTreeSet<Box<str>> {
+    trust.iter().flat_map(|entry| entry.rules.issuers.iter().chain([&entry.name])).cloned().collect()
+}
+
+/// What may be written for an issuer.
+fn known_issuers(trust: &[TrustEntry]) -> String {
+    let names: Vec<_> = trust.iter().map(|entry| &*entry.name).collect();
+    format!("write the name of an entry, or an issuer that one binds; the entries are: {}", names.join(", "))
+}
