@@ -21,7 +21,9 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use metagate::backend::Backend;
-use metagate::claims::{ClaimPath, ClaimRules, NonExpiring, PrincipalRules, PrincipalStyle, TokenKinds};
+use metagate::claims::{
+    ClaimPath, ClaimRules, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, TokenKinds,
+};
 use metagate::decision::{Caller, Denial, Gate, NextStep, Permit};
 use metagate::jose::{
     Algorithm, AlgorithmSet, KeyDialect, KeySet, ParsedKeys, UnverifiedToken, VerificationKey,
@@ -281,6 +283,7 @@ fn key_set(signer: &Signer) -> KeySet {
 fn gate(algorithm: Algorithm) -> Gate {
     let rules = ClaimRules {
         issuers: vec!["https://idp.example.org".into()],
+        own_tokens: OwnTokens::All,
         kinds: TokenKinds::default(),
         audiences: vec!["openmetadata".into()],
         non_expiring: NonExpiring::Bots,

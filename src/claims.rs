@@ -11,43 +11,23 @@ use crate::numeric_date::NumericDate;
 use crate::scope;
 
 mod class;
+mod fault;
 mod kinds;
 mod rules;
 mod times;
 
 pub use class::TokenClass;
+pub use fault::{BotPrivilege, ClaimsFault};
 pub use kinds::TokenKinds;
 pub use rules::{
-    ClaimPath, ClaimRules, DomainRule, NonExpiring, PrincipalMapping, PrincipalRules, PrincipalStyle,
+    ClaimPath, ClaimRules, DomainRule, NonExpiring, OwnTokens, PrincipalMapping, PrincipalRules,
+    PrincipalStyle,
 };
 
 use times::Times;
 
 /// The longest principal, email or role that is believed, in bytes.
 const MAX_NAME_BYTES: usize = 256;
-
-/// Why signed claims do not let anybody in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClaimsFault {
-    /// A claim has a type or content that RFC 7519 does not give it.
-    Malformed(&'static str),
-    /// `exp` has passed, by more than the leeway.
-    Expired,
-    /// `nbf` or `iat` lies in the future, by more than the leeway.
-    NotYetValid,
-    /// There is no `exp` (or it is null) and this token may not come without.
-    MissingExpiry,
-    /// The token is valid for longer than `maxLifetime`.
-    LifetimeTooLong,
-    /// `iss` is not one of the entry's issuers.
-    UntrustedIssuer,
-    /// `aud` names none of the entry's audiences.
-    WrongAudience,
-    /// None of the principal claims is there.
-    MissingPrincipal,
-    /// The principal's domain is not allowed.
-    WrongDomain,
-}
 
 /// A token whose signature and claims were judged good. There is no other way to make one than
 /// [`judge`], so holding one is the proof. It is an identity, never a decision.
@@ -56,6 +36,7 @@ pub struct VerifiedToken {
     entry: Box<str>,
     issuer: Option<Box<str>>,
     binds_issuer: bool,
+    is_backends_own: bool,
     principal: Box<str>,
     email: Option<Box<str>>,
     roles: Vec<Box<str>>,
@@ -105,6 +86,16 @@ impl VerifiedToken {
     /// The scopes, from `scope` or `scp`.
     pub fn scopes(&self) -> &[Box<str>] {
         &self.scopes
+    }
+
+    /// Whether it is one of the backend's own: see [`OwnTokens`].
+    pub fn is_backends_own(&self) -> bool {
+        self.is_backends_own
+    }
+
+    /// What its claims say of its class, which counts only if it is one of the backend's own.
+    pub fn claimed_class(&self) -> TokenClass {
+        TokenClass::of(&self.claims)
     }
 
     /// What kind of party it speaks for.
@@ -186,25 +177,45 @@ pub fn judge(
     let parts = signed.into_parts();
     let claims = parts.claims;
     rules.kinds.judge_claims(&claims)?;
-    let class = TokenClass::of(&claims);
-    let times = Times::read(&claims, class, rules)?;
+    let issuer = optional_string(&claims, "iss");
+    let own = rules.own_tokens.include(parts.by_openmetadata, issuer.ok().flatten());
+    let claimed = TokenClass::of(&claims);
+    let class = if own { claimed } else { TokenClass::User };
+    // Why a token is refused that would be good as a bot's.
+    let foreign = |fault, privilege| match claimed {
+        TokenClass::Bot if !own => ClaimsFault::ForeignBot(privilege),
+        _ => fault,
+    };
+    let times = Times::read(&claims, class, rules).map_err(|fault| match fault {
+        ClaimsFault::MissingExpiry if rules.non_expiring.allows(claimed) => {
+            foreign(fault, BotPrivilege::Expiry)
+        }
+        fault => fault,
+    })?;
     times.judge(now)?;
     let issuer = judge_issuer(&claims, rules)?;
     judge_audience(&claims, rules)?;
     times.judge_lifetime(now, rules)?;
     optional_string(&claims, "sub")?;
-    let identity = Identity::read(&claims, class, rules)?;
+    let identity = Identity::read(&claims, class, rules).map_err(|fault| match fault {
+        ClaimsFault::MissingPrincipal if rules.principal.mapping.is_some() => {
+            foreign(fault, BotPrivilege::Mapping)
+        }
+        fault => fault,
+    })?;
     if let Some(domain) = &rules.domain {
-        let own = issuer.as_deref() == Some(&*domain.own_issuer)
+        let exempt = own
+            && issuer.as_deref() == Some(&*domain.own_issuer)
             && parts.kid.as_deref() == Some(&*domain.own_key_id);
-        if class != TokenClass::Bot && !own && !domain.allows(&identity.domain_source) {
-            return Err(ClaimsFault::WrongDomain);
+        if class != TokenClass::Bot && !exempt && !domain.allows(&identity.domain_source) {
+            return Err(foreign(ClaimsFault::WrongDomain, BotPrivilege::Domain));
         }
     }
     Ok(VerifiedToken {
         entry: entry.into(),
         issuer,
         binds_issuer: !rules.issuers.is_empty(),
+        is_backends_own: own,
         principal: identity.principal,
         email: identity.email,
         roles: roles(&claims, rules),

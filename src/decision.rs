@@ -8,7 +8,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret as _, SecretSlice};
 
 use crate::backend::Backend;
-use crate::claims::{ClaimsFault, TokenClass, VerifiedToken};
+use crate::claims::{BotPrivilege, ClaimsFault, TokenClass, VerifiedToken};
 use crate::policy::{Effect, Mode, Policy};
 use crate::request::{Credentials, RequestFacts, RequestFault};
 use crate::trust::{TokenFault, TrustedIssuer};
@@ -140,6 +140,14 @@ impl From<ClaimsFault> for Denial {
             ClaimsFault::WrongAudience => (Reason::WrongAudience, None),
             ClaimsFault::MissingPrincipal => (Reason::MissingPrincipal, None),
             ClaimsFault::WrongDomain => (Reason::WrongDomain, None),
+            ClaimsFault::ForeignBot(privilege) => {
+                let reason = match privilege {
+                    BotPrivilege::Expiry => Reason::MissingExpiry,
+                    BotPrivilege::Mapping => Reason::MissingPrincipal,
+                    BotPrivilege::Domain => Reason::WrongDomain,
+                };
+                (reason, Some("isBot and tokenType are ignored: it is not one of the backend's own tokens"))
+            }
         };
         Self { detail, ..Self::new(reason) }
     }

@@ -301,14 +301,19 @@ impl Entry {
     /// The union of its sources; `None` if no source has any.
     fn keys(&self) -> Option<Vec<Arc<VerificationKey>>> {
         let fetched = self.sources.iter().filter_map(|source| source.keys()).flatten();
-        let keys: Vec<_> = self.fixed.iter().cloned().chain(fetched).collect();
+        let mut keys: Vec<_> = self.fixed.iter().cloned().chain(fetched).collect();
+        // If another source has a copy of the backend's own key, that takes nothing away from it.
+        keys.sort_by_key(|key| !key.is_openmetadatas());
         (!keys.is_empty()).then_some(keys)
     }
 }
 
 fn same(old: &[Option<Arc<KeySet>>], new: &[Option<Vec<Arc<VerificationKey>>>]) -> bool {
     let equal = |old: &VerificationKey, new: &VerificationKey| {
-        old.material() == new.material() && old.kid() == new.kid() && old.algorithms() == new.algorithms()
+        old.material() == new.material()
+            && old.kid() == new.kid()
+            && old.algorithms() == new.algorithms()
+            && old.is_openmetadatas() == new.is_openmetadatas()
     };
     old.len() == new.len()
         && old.iter().zip(new).all(|(old, new)| match (old, new) {

@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 
 use crate::backend::Backend;
 use crate::claims::{
-    self, ClaimPath, ClaimRules, NonExpiring, PrincipalRules, PrincipalStyle, TokenKinds, VerifiedToken,
+    self, ClaimPath, ClaimRules, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, TokenKinds,
+    VerifiedToken,
 };
 use crate::decision::{Caller, Denial, Gate, NextStep, Permit, Reason, SystemCredential};
 use crate::jose::{
@@ -248,10 +249,11 @@ pub(crate) fn good_claims() -> Value {
     json!({"iss": "https://idp.example", "sub": "ada", "iat": NOW - 60, "exp": NOW + 600})
 }
 
-/// Rules that bind nothing and allow no token without `exp`.
+/// Rules that bind nothing, take every token for one of the backend's own, and allow none without `exp`.
 pub(crate) fn open_rules() -> ClaimRules {
     ClaimRules {
         issuers: Vec::new(),
+        own_tokens: OwnTokens::All,
         kinds: TokenKinds::default(),
         audiences: Vec::new(),
         non_expiring: NonExpiring::None,

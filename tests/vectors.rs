@@ -6,7 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use metagate::claims::{
-    ClaimPath, ClaimRules, ClaimsFault, NonExpiring, PrincipalRules, PrincipalStyle, TokenKinds,
+    ClaimPath, ClaimRules, ClaimsFault, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, TokenKinds,
 };
 use metagate::jose::{
     Algorithm, AlgorithmSet, JoseFault, KeyDialect, KeyFault, KeySet, ParsedKeys, UnverifiedToken,
@@ -78,6 +78,7 @@ fn verify(token: &str, algorithm: Algorithm, keys: &KeySet, now: i64) -> Result<
         name: "joe".into(),
         algorithms: AlgorithmSet::from_iter([algorithm]),
         rules: ClaimRules {
+            own_tokens: OwnTokens::default(),
             kinds: TokenKinds::default(),
             issuers: vec!["joe".into()],
             audiences: Vec::new(),

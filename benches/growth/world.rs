@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use metagate::backend::Backend;
 use metagate::claims::{
-    ClaimPath, ClaimRules, NonExpiring, PrincipalRules, PrincipalStyle, TokenKinds, VerifiedToken,
+    ClaimPath, ClaimRules, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, TokenKinds, VerifiedToken,
 };
 use metagate::decision::{Caller, Gate};
 use metagate::jose::{Algorithm, AlgorithmSet, KeySet, UnverifiedToken, VerificationKey};
@@ -49,6 +49,7 @@ pub fn caller(claims: &str) -> Caller {
 fn entry() -> TrustedIssuer {
     let rules = ClaimRules {
         issuers: Vec::new(),
+        own_tokens: OwnTokens::All,
         kinds: TokenKinds::default(),
         audiences: Vec::new(),
         non_expiring: NonExpiring::Bots,

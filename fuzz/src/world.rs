@@ -10,8 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use metagate::backend::Backend;
 use metagate::claims::{
-    ClaimPath, ClaimRules, DomainRule, NonExpiring, PrincipalMapping, PrincipalRules, PrincipalStyle,
-    TokenKinds, VerifiedToken,
+    ClaimPath, ClaimRules, DomainRule, NonExpiring, OwnTokens, PrincipalMapping, PrincipalRules,
+    PrincipalStyle, TokenKinds, VerifiedToken,
 };
 use metagate::decision::{Caller, Denial, Gate, NextStep, Permit};
 use metagate::jose::{Algorithm, AlgorithmSet, KeySet, UnverifiedToken, VerificationKey};
@@ -75,6 +75,7 @@ fn entry() -> TrustedIssuer {
 /// Rules that bind little, and rules that bind all there is.
 pub fn rules() -> [ClaimRules; 2] {
     let plain = ClaimRules {
+        own_tokens: OwnTokens::All,
         kinds: TokenKinds::default(),
         issuers: Vec::new(),
         audiences: Vec::new(),

@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 use super::lookup;
 
 /// What kind of party a token speaks for. A closed set: it is a metric label and an audit field.
+///
+/// Only the backend's own tokens say what class they are of (see [`super::OwnTokens`]); every other is a
+/// user's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TokenClass {
     /// OpenMetadata: `isBot: true`, or `tokenType: BOT` where `isBot` is absent.

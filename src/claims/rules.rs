@@ -11,6 +11,8 @@ use super::{TokenClass, TokenKinds};
 pub struct ClaimRules {
     /// The values of `iss` that belong to this entry. Empty: `iss` is not bound (the simple list).
     pub issuers: Vec<Box<str>>,
+    /// Which of its tokens are the backend's own.
+    pub own_tokens: OwnTokens,
     /// Which kinds of token are meant for us.
     pub kinds: TokenKinds,
     /// Any of these must be in `aud`. Empty: `aud` is not bound.
@@ -27,6 +29,39 @@ pub struct ClaimRules {
     pub roles_claim: ClaimPath,
     /// OpenMetadata's `enforcePrincipalDomain`; absent: every domain is allowed.
     pub domain: Option<DomainRule>,
+}
+
+/// Which tokens of an entry are the backend's own: signed by its keys, for itself.
+///
+/// Only there do `isBot`, `tokenType` and `type` say what class a token is of. Identity providers let
+/// their users and administrators write claims, and a bot has privileges: no domain rule, no `exp`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnTokens {
+    /// None.
+    None,
+    /// Those that a key of OpenMetadata's own set verified, and those with one of these `iss`.
+    Known(Vec<Box<str>>),
+    /// All.
+    All,
+}
+
+impl OwnTokens {
+    pub(super) fn include(&self, by_openmetadata: bool, issuer: Option<&str>) -> bool {
+        match self {
+            Self::None => false,
+            Self::Known(issuers) => {
+                by_openmetadata || issuer.is_some_and(|issuer| issuers.iter().any(|own| **own == *issuer))
+            }
+            Self::All => true,
+        }
+    }
+}
+
+/// Those that a key of OpenMetadata's own set verified.
+impl Default for OwnTokens {
+    fn default() -> Self {
+        Self::Known(Vec::new())
+    }
 }
 
 /// Which tokens may come without `exp`, or with `exp: null`.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod identity;
+mod own_tokens;
 mod times;
 
 use std::time::Duration;

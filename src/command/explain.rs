@@ -313,7 +313,14 @@ fn passed(token: &VerifiedToken, steps: &mut Steps) {
     steps.pass("signature", format!("{} by that key", token.algorithm()));
     let (class, roles) = (token.class().as_str(), token.roles().join(", "));
     let principal = token.principal().escape_debug();
-    steps.pass("claims", format!("{class} {principal}, roles [{}]", roles.escape_debug()));
+    let ignored = match token.claimed_class() {
+        claimed if claimed == token.class() => String::new(),
+        claimed => format!(
+            "; that it is of class {} is ignored: it is not one of the backend's own tokens",
+            claimed.as_str()
+        ),
+    };
+    steps.pass("claims", format!("{class} {principal}, roles [{}]{ignored}", roles.escape_debug()));
 }
 
 fn judge_revocation(

@@ -4,6 +4,7 @@ mod forward_auth;
 mod issuer_names;
 mod key_source;
 mod limits;
+mod own_tokens;
 mod policy;
 mod protocol;
 mod revocations;

@@ -9,6 +9,7 @@ mod hostile;
 mod issuer_names;
 mod layers;
 mod meaning;
+mod own_tokens;
 mod revocations;
 mod rule_tests;
 mod routes;

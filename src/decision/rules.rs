@@ -231,14 +231,15 @@ pub(super) fn meets(requirement: &Requirement, facts: &RequestFacts, token: &Ver
             || facts.source_ip.is_some_and(|ip| contains_address(&requirement.source_ips, ip)))
 }
 
-/// The class's word, or the token's own: `BOT`, `PERSONAL_ACCESS`, `SESSION`. A class's word in the
-/// token makes it none of that class: whether it is one was judged by more than that.
+/// The class's word, or the word of one of the backend's own tokens: `BOT`, `PERSONAL_ACCESS`, `SESSION`.
+/// A class's word in the token makes it none of that class: whether it is one was judged by more than
+/// that.
 fn is_type(token: &VerifiedToken, name: &str) -> bool {
     if TokenClass::ALL.iter().any(|class| class.as_str() == name) {
         return token.class().as_str() == name;
     }
     let own = |claim: &str| token.claims().get(claim).and_then(Value::as_str).is_some_and(|own| own == name);
-    own("tokenType") || own("type")
+    token.is_backends_own() && (own("tokenType") || own("type"))
 }
 
 /// Whether a claim is this text, or a list that holds it. Numbers and booleans by their JSON text.

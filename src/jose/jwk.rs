@@ -25,6 +25,7 @@ pub struct VerificationKey {
     algorithms: AlgorithmSet,
     bits: usize,
     answers_any_kid: bool,
+    is_openmetadatas: bool,
     material: [u8; 32],
     decoding_key: DecodingKey,
 }
@@ -110,6 +111,7 @@ impl VerificationKey {
             _ => return Err(KeyFault::UnknownType),
         };
         key.kid = kid;
+        key.is_openmetadatas = dialect == KeyDialect::OpenMetadata;
         if let Some(name) = text(members, "alg")? {
             key.algorithms = bound_algorithms(name, key.family, dialect)?;
         }
@@ -187,6 +189,7 @@ impl VerificationKey {
             algorithms: family.algorithms(),
             bits,
             answers_any_kid: false,
+            is_openmetadatas: false,
             material: digest,
             decoding_key,
         }
@@ -225,6 +228,11 @@ impl VerificationKey {
     /// Whether it is tried for tokens with a kid that no key has.
     pub fn answers_any_kid(&self) -> bool {
         self.answers_any_kid
+    }
+
+    /// Whether it is of OpenMetadata's own key set.
+    pub fn is_openmetadatas(&self) -> bool {
+        self.is_openmetadatas
     }
 
     /// A digest of the key material: equal for equal keys, whatever their labels.

@@ -20,6 +20,14 @@ pub enum KeyDialect {
     OpenMetadata,
 }
 
+impl KeyDialect {
+    /// The dialect of the key set at a URL with this path. OpenMetadata serves its own under one path,
+    /// below its base path.
+    pub fn of_path(path: &str) -> Self {
+        if path.ends_with("/api/v1/system/config/jwks") { Self::OpenMetadata } else { Self::Standard }
+    }
+}
+
 /// Why a document is no key set at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]

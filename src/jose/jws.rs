@@ -84,7 +84,8 @@ impl<'t> UnverifiedToken<'t> {
         let fingerprint = self.fingerprint();
         let (claims, kid) = (self.claims, self.header.kid);
         let key_id = key.kid().filter(|own| kid.as_deref() != Some(*own)).map(Into::into);
-        Ok(SignedClaims(SignedParts { claims, algorithm, kid, key_id, fingerprint }))
+        let by_openmetadata = key.is_openmetadatas();
+        Ok(SignedClaims(SignedParts { claims, algorithm, kid, key_id, by_openmetadata, fingerprint }))
     }
 }
 
@@ -117,6 +118,8 @@ pub struct SignedParts {
     pub kid: Option<Box<str>>,
     /// The key id of the key that verified it, where that is another one: a header may have none.
     pub key_id: Option<Box<str>>,
+    /// Whether the key that verified it is of OpenMetadata's own set.
+    pub by_openmetadata: bool,
     /// See [`UnverifiedToken::fingerprint`].
     pub fingerprint: Fingerprint,
 }

@@ -119,16 +119,11 @@ impl Source {
         url: &Url,
         making: &mut Making<'_>,
     ) -> Result<Arc<Self>, KeysError> {
-        // OpenMetadata's own set labels its key RS256 whatever it signs with.
-        let dialect = match url.path().ends_with("/api/v1/system/config/jwks") {
-            true => KeyDialect::OpenMetadata,
-            false => KeyDialect::Standard,
-        };
         let identity = Identity::new(entry, url, false, making.config);
         if let Some(known) = making.known(&identity) {
             return Ok(known);
         }
-        let fetcher = Fetcher::key_set(entry, url, dialect, making.config)?;
+        let fetcher = Fetcher::key_set(entry, url, KeyDialect::of_path(url.path()), making.config)?;
         Ok(Self::new(entry, identity, fetcher, making))
     }
 

@@ -1,6 +1,7 @@
 //! Whose keys verify whose tokens, and what each issuer's tokens must say.
 
 mod key_sets;
+mod own_tokens;
 
 use serde_json::json;
 

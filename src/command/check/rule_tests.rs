@@ -14,7 +14,7 @@ use crate::claims::VerifiedToken;
 use crate::config::{Config, RuleTest};
 use crate::decision::{Caller, Denial, Gate, NextStep, Permit, Reason, Route, RuleOutcome};
 use crate::gateway::gate;
-use crate::jose::{KeySet, UnverifiedToken};
+use crate::jose::{KeyDialect, KeySet, UnverifiedToken};
 use crate::numeric_date::NumericDate;
 use crate::policy::Mode;
 use crate::request::{Graphql, RequestFacts};
@@ -267,7 +267,12 @@ impl Walk<'_> {
         let types = &rules.kinds.types;
         let usual = types.iter().find(|name| ***name == *"jwt").or(types.first());
         let token = signer.token(kid, usual.map(AsRef::as_ref), &claims)?;
-        Ok(Some((token, signer.key_set(kid))))
+        // If some keys of an entry are OpenMetadata's own, so is the one that signs for it here.
+        let dialect = match entry.keys.has_openmetadatas_keys() {
+            true => KeyDialect::OpenMetadata,
+            false => KeyDialect::Standard,
+        };
+        Ok(Some((token, signer.key_set(kid, dialect))))
     }
 
     fn verify(&mut self, text: &str, signing: usize, keys: Option<KeySet>) -> Result<Caller, Denial> {

@@ -61,13 +61,13 @@ impl Signer {
         Ok(Some(Self { key, algorithm }))
     }
 
-    /// The key set that its tokens are verified with, read as any other.
-    pub(super) fn key_set(&self, kid: &str) -> KeySet {
+    /// The key set that its tokens are verified with, read as a set in this dialect.
+    pub(super) fn key_set(&self, kid: &str, dialect: KeyDialect) -> KeySet {
         if let PrivateKey::Secret(secret) = &self.key {
             return KeySet::new(vec![Arc::new(VerificationKey::from_shared_secret(secret))]);
         }
         let set = json!({"keys": [self.jwk(kid)]}).to_string();
-        KeySet::new(ParsedKeys::parse(set.as_bytes(), KeyDialect::Standard).unwrap_or_default().usable)
+        KeySet::new(ParsedKeys::parse(set.as_bytes(), dialect).unwrap_or_default().usable)
     }
 
     fn jwk(&self, kid: &str) -> Value {
@@ -153,7 +153,7 @@ mod tests {
             let text = signer.token("k", Some("JWT"), &claims).unwrap();
             let token = UnverifiedToken::parse(&text, 16 * 1024).unwrap();
             assert_eq!(token.header().algorithm, algorithm);
-            let keys = signer.key_set("k");
+            let keys = signer.key_set("k", KeyDialect::Standard);
             let (KeyChoice::Named(found) | KeyChoice::Unnamed(found)) = keys.choose(Some("k"), algorithm)
             else {
                 panic!("{algorithm}: no key")

@@ -11,6 +11,7 @@ use super::super::{KeySource, PUBLISHED_KEY_ID, TrustEntry, values};
 use super::Section;
 use super::issuer_names::{SIMPLE_LIST, refuse_ambiguous_names};
 use super::key_source::{is_upstreams_own, key_source, key_urls};
+use super::own_tokens;
 use super::token_kinds::token_kinds;
 use crate::backend::Backend;
 use crate::claims::{
@@ -68,7 +69,8 @@ pub(super) fn trust(root: &Section<'_>, place: &Place<'_>) -> Vec<TrustEntry> {
     }
     refuse_ambiguous_names(&entries);
     let mut trust: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
-    trust.extend(simple_list(&section, inherited, place));
+    trust.extend(simple_list(root, &section, inherited, place));
+    own_tokens::warn_of_unknown_keys(root, place.backend, &trust);
     let datahub = root.section("datahub");
     let named = datahub.has_secret("tokenServiceSigningKey") || datahub.in_error("tokenServiceSigningKey");
     let any = section.entries("issuers").len() + usize::from(named);
@@ -110,6 +112,7 @@ fn inherited(root: &Section<'_>, section: &Section<'_>, backend: Backend) -> Inh
     }
     let rules = ClaimRules {
         issuers: Vec::new(),
+        own_tokens: own_tokens::of_known_issuers(root),
         kinds: token_kinds(section, &TokenKinds::default()),
         audiences: Vec::new(),
         non_expiring: section.need("allowNonExpiring", non_expiring, NonExpiring::None),
@@ -236,6 +239,7 @@ fn issuer_entry(entry: &Section<'_>, inherited: &Inherited, place: &Place<'_>) -
     }
     let mut rules = inherited.rules.clone();
     rules.issuers = issuers;
+    rules.own_tokens = own_tokens::of_entry(entry, &inherited.rules.own_tokens);
     rules.kinds = token_kinds(entry, &inherited.rules.kinds);
     rules.audiences = audiences.unwrap_or_default();
     rules.non_expiring = entry.read("allowNonExpiring", non_expiring).unwrap_or(rules.non_expiring);
@@ -307,7 +311,12 @@ fn datahub_entry(section: &Section<'_>, inherited: &Inherited) -> Option<TrustEn
     })
 }
 
-fn simple_list(section: &Section<'_>, inherited: Inherited, place: &Place<'_>) -> Option<TrustEntry> {
+fn simple_list(
+    root: &Section<'_>,
+    section: &Section<'_>,
+    inherited: Inherited,
+    place: &Place<'_>,
+) -> Option<TrustEntry> {
     let urls = key_urls(section, place).filter(|urls| !urls.is_empty());
     let algorithms = match section.read("tokenValidationAlgorithm", values::algorithm) {
         Some(algorithm) if inherited.algorithms.contains(algorithm) => [algorithm].into_iter().collect(),
@@ -326,8 +335,10 @@ fn simple_list(section: &Section<'_>, inherited: Inherited, place: &Place<'_>) -
             "give each issuer entry its own `audiences`",
         );
     }
-    let keys = KeySource::Urls(urls?);
+    let urls = urls?;
     let mut rules = inherited.rules;
+    rules.own_tokens = own_tokens::of_simple_list(root, &urls);
+    let keys = KeySource::Urls(urls);
     rules.audiences = section.texts("audiences");
     if rules.audiences.is_empty() {
         let help = "authentication:\n  audiences: [<client id>]   # or an entry of `issuers` for each identity provider";

@@ -1,7 +1,7 @@
 //! Authorization rules.
 
 use super::*;
-use crate::claims::{ClaimPath, ClaimRules};
+use crate::claims::{ClaimPath, ClaimRules, OwnTokens};
 use crate::test_support::{good_claims, open_rules, verified_by, with};
 
 fn rule(name: &str, methods: &[&str], paths: &[&str], verdict: Verdict) -> Rule {
@@ -226,6 +226,23 @@ fn an_issuer_is_the_entry_or_an_iss_that_it_binds() {
         let token = || Some(verified_by(rules, &with(good_claims(), json!({"iss": iss}))));
         assert_eq!(decide(&with_rules(vec![matched]), &facts, token()).is_err(), expected, "{iss} {issuer}");
         assert_eq!(decide(&with_rules(vec![required]), &facts, token()).is_ok(), expected, "{iss} {issuer}");
+    }
+}
+
+#[test]
+fn what_a_foreign_token_says_of_its_type_meets_no_requirement() {
+    let foreign = ClaimRules { own_tokens: OwnTokens::None, ..open_rules() };
+    let facts = facts(Backend::Generic, "GET", "/a", &[BEARER]);
+    let claims = json!({"isBot": true, "tokenType": "BOT", "type": "SERVICE_ACCOUNT", "actorType": "USER"});
+    for (name, own, other) in
+        [("bot", true, false), ("BOT", true, false), ("SERVICE_ACCOUNT", true, false), ("user", false, true)]
+    {
+        let requirement = Requirement { token_types: vec![name.into()], ..Requirement::default() };
+        let gate = with_rules(vec![rule("r", &[], &[], Verdict::Require(Box::new(requirement)))]);
+        let met = |rules: &ClaimRules| {
+            decide(&gate, &facts, Some(verified_by(rules, &with(good_claims(), claims.clone())))).is_ok()
+        };
+        assert_eq!((met(&open_rules()), met(&foreign)), (own, other), "{name}");
     }
 }
 

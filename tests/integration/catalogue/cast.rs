@@ -30,7 +30,7 @@ pub const STRICT: &str = "https://strict.test";
 const ISSUERS: &str = r#"
 authentication:
   issuers:
-    - {name: alpha, issuer: ALPHA, publicKeyUrls: [ISSUER/alpha]}
+    - {name: alpha, issuer: ALPHA, publicKeyUrls: [ISSUER/alpha], backendTokens: true}
     - {name: beta, issuer: [BETA, BETA/v2], publicKeyUrls: [ISSUER/beta]}
     - name: strict
       issuer: STRICT

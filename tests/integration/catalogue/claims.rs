@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::cast::{ALPHA, BETA, STRICT, Scene};
 use super::{Case, case, good, request};
+use crate::support::keys;
 use crate::support::token::{Token, bearer, now};
 use crate::support::wire::request_bytes;
 
@@ -230,6 +231,11 @@ fn kinds() -> Vec<Case> {
         let token = Token::user().issuer(ALPHA).header("kid", json!("same"));
         token.claim("isBot", value).claim("tokenType", kind)
     };
+    let foreign = |kind: Value| {
+        let token =
+            Token::user().issuer(BETA).signed("RS256", keys::other_rsa()).header("kid", json!("same"));
+        token.claim("isBot", json!(true)).claim("tokenType", kind)
+    };
     vec![
         put("a bot", &user(json!(true), json!("BOT"))).passes(),
         put("isBot alone", &user(json!(true), json!("OM_USER"))).passes(),
@@ -241,6 +247,8 @@ fn kinds() -> Vec<Case> {
         put("the class's own word for a type", &user(json!(false), json!("X")).claim("type", json!("bot"))),
         put("a kind that is none", &user(json!(null), json!("ADMIN"))),
         put("a kind of another type", &user(json!(null), json!(["BOT"]))),
+        put("a bot of an identity provider", &foreign(json!("BOT"))),
+        put("isBot alone of an identity provider", &foreign(json!("OM_USER"))),
         // Where no rule asks, the upstream judges it.
         good("J72", "a kind that is none, unasked", &user(json!("true"), json!("ADMIN"))).at(Scene::Issuers),
     ]
