@@ -39,6 +39,15 @@ impl TokenClass {
     }
 
     pub(super) fn of(claims: &Map<String, Value>) -> Self {
+        // DataHub's tokens are told by `actorType`; a bare `type` means other things elsewhere.
+        if claims.contains_key("actorType") {
+            return match claims.get("type").and_then(Value::as_str) {
+                Some("PERSONAL") => Self::PersonalAccess,
+                Some("SESSION") => Self::Session,
+                Some("SERVICE_ACCOUNT") => Self::ServiceAccount,
+                _ => Self::User,
+            };
+        }
         // A value that is no boolean is not an absent one: it makes nobody a bot.
         let is_bot = match lookup(claims, "isBot") {
             None | Some(Value::Null) => None,
@@ -46,15 +55,8 @@ impl TokenClass {
         };
         let token_type = lookup(claims, "tokenType").and_then(Value::as_str);
         match (is_bot, token_type) {
-            (Some(true), _) | (None, Some("BOT")) => return Self::Bot,
-            (_, Some("PERSONAL_ACCESS")) => return Self::PersonalAccess,
-            _ => {}
-        }
-        // DataHub's tokens are told by `actorType`; a bare `type` means other things elsewhere.
-        match claims.get("actorType").and_then(|_| claims.get("type")).and_then(Value::as_str) {
-            Some("PERSONAL") => Self::PersonalAccess,
-            Some("SESSION") => Self::Session,
-            Some("SERVICE_ACCOUNT") => Self::ServiceAccount,
+            (Some(true), _) | (None, Some("BOT")) => Self::Bot,
+            (_, Some("PERSONAL_ACCESS")) => Self::PersonalAccess,
             _ => Self::User,
         }
     }

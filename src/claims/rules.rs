@@ -72,7 +72,9 @@ pub enum NonExpiring {
     /// Those of the class [`TokenClass::Bot`], as OpenMetadata issues them.
     #[default]
     Bots,
-    /// Any may.
+    /// Those that are made to be kept: of bots, personal access tokens and tokens of service accounts.
+    AccessTokens,
+    /// Any may, but for those of the class [`TokenClass::Session`]: a login ends.
     Any,
 }
 
@@ -81,7 +83,10 @@ impl NonExpiring {
         match self {
             Self::None => false,
             Self::Bots => class == TokenClass::Bot,
-            Self::Any => true,
+            Self::AccessTokens => {
+                matches!(class, TokenClass::Bot | TokenClass::PersonalAccess | TokenClass::ServiceAccount)
+            }
+            Self::Any => class != TokenClass::Session,
         }
     }
 }

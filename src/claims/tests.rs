@@ -166,6 +166,9 @@ fn a_token_is_of_the_class_that_its_claims_say() {
         (json!({"actorType": "USER", "type": "SERVICE_ACCOUNT"}), TokenClass::ServiceAccount),
         (json!({"actorType": "USER", "type": "OTHER"}), TokenClass::User),
         (json!({"type": "SESSION"}), TokenClass::User),
+        // OpenMetadata's words mean nothing in DataHub's tokens.
+        (json!({"actorType": "USER", "type": "SESSION", "isBot": true}), TokenClass::Session),
+        (json!({"actorType": "USER", "tokenType": "BOT"}), TokenClass::User),
     ] {
         assert_eq!(verified(claims.clone()).class(), class, "{claims}");
     }

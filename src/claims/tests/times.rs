@@ -16,6 +16,8 @@ fn bot() -> Value {
 #[test]
 fn tokens_without_an_end_are_for_those_who_may_have_them() {
     let user = with(bot(), json!({"isBot": false, "tokenType": "OM_USER"}));
+    let datahub =
+        |kind: &str| json!({"sub": "ada", "actorType": "USER", "actorId": "ada", "type": kind, "exp": null});
     let disguised = with(bot(), json!({"isBot": "true"}));
     for (claims, non_expiring, good) in [
         (bot(), NonExpiring::None, false),
@@ -23,8 +25,24 @@ fn tokens_without_an_end_are_for_those_who_may_have_them() {
         (bot(), NonExpiring::Any, true),
         (user.clone(), NonExpiring::None, false),
         (user.clone(), NonExpiring::Bots, false),
-        (user, NonExpiring::Any, true),
+        (user.clone(), NonExpiring::Any, true),
+        (user, NonExpiring::AccessTokens, false),
         (disguised, NonExpiring::Bots, false),
+        (bot(), NonExpiring::AccessTokens, true),
+        (
+            with(bot(), json!({"isBot": false, "tokenType": "PERSONAL_ACCESS"})),
+            NonExpiring::AccessTokens,
+            true,
+        ),
+        (datahub("PERSONAL"), NonExpiring::Bots, false),
+        (datahub("PERSONAL"), NonExpiring::AccessTokens, true),
+        (datahub("SERVICE_ACCOUNT"), NonExpiring::AccessTokens, true),
+        (datahub("OTHER"), NonExpiring::AccessTokens, false),
+        (datahub("OTHER"), NonExpiring::Any, true),
+        (datahub("SESSION"), NonExpiring::AccessTokens, false),
+        (with(datahub("SESSION"), json!({"isBot": true})), NonExpiring::AccessTokens, false),
+        // A login ends.
+        (datahub("SESSION"), NonExpiring::Any, false),
     ] {
         let mut rules = ClaimRules { non_expiring, ..open_rules() };
         rules.max_lifetime = Some(Duration::from_secs(1));

@@ -9,7 +9,7 @@ const HTTP: &[&str] = &["http", "https"];
 const UPSTREAM: &[&str] = &["http", "https", "unix"];
 const KEY_URLS: &[&str] = &["http", "https", "file"];
 const ALGORITHMS: &str = "[RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA]";
-const NON_EXPIRING: Kind = Kind::Word(&["none", "bots", "any"]);
+const NON_EXPIRING: Kind = Kind::Word(&["none", "bots", "accessTokens", "any"]);
 const LEEWAY: Kind = Kind::Duration(Duration::ZERO, Duration::from_secs(300));
 /// Long enough for everybody, and never past the end of a clock.
 const YEARS: Duration = Duration::from_secs(3650 * 86_400);

@@ -129,9 +129,10 @@ fn inherited(root: &Section<'_>, section: &Section<'_>, backend: Backend) -> Inh
 fn non_expiring(text: &str) -> Result<NonExpiring, String> {
     match text {
         "bots" => Ok(NonExpiring::Bots),
+        "accessTokens" => Ok(NonExpiring::AccessTokens),
         "any" => Ok(NonExpiring::Any),
         "none" => Ok(NonExpiring::None),
-        _ => Err(format!("{} is not accepted; write none, bots or any", values::quote(text))),
+        _ => Err(format!("{} is not accepted; write none, bots, accessTokens or any", values::quote(text))),
     }
 }
 
@@ -296,8 +297,9 @@ fn datahub_entry(section: &Section<'_>, inherited: &Inherited) -> Option<TrustEn
     let secret = section.secret("tokenServiceSigningKey", Purpose::SigningKey)?;
     let mut rules = inherited.rules.clone();
     rules.issuers = vec![section.text("tokenServiceIssuer").unwrap_or_default().into()];
-    // DataHub's NO_EXPIRY tokens have no exp, and nothing that would make them a bot's.
-    rules.non_expiring = NonExpiring::Any;
+    // DataHub makes personal access tokens and tokens of service accounts without exp ("No expiry"), never
+    // sessions.
+    rules.non_expiring = NonExpiring::AccessTokens;
     let claims = vec!["actorId".into(), "sub".into()];
     rules.principal = PrincipalRules { claims, mapping: None, style: rules.principal.style };
     Some(TrustEntry {

@@ -332,7 +332,7 @@ fn datahubs_names() {
     assert_eq!(entry.algorithms, [Algorithm::HS256].into_iter().collect::<AlgorithmSet>());
     assert_eq!(entry.rules.issuers, ["datahub-metadata-service"].map(Box::from));
     assert_eq!(entry.rules.principal.claims, ["actorId", "sub"].map(Box::from));
-    assert_eq!(entry.rules.non_expiring, NonExpiring::Any);
+    assert_eq!(entry.rules.non_expiring, NonExpiring::AccessTokens);
     assert_eq!(config.backend, Backend::DataHubGms);
     assert_eq!(&*config.datahub_system.unwrap().client_id, "__datahub_system");
 

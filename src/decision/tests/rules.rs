@@ -233,7 +233,7 @@ fn an_issuer_is_the_entry_or_an_iss_that_it_binds() {
 fn what_a_foreign_token_says_of_its_type_meets_no_requirement() {
     let foreign = ClaimRules { own_tokens: OwnTokens::None, ..open_rules() };
     let facts = facts(Backend::Generic, "GET", "/a", &[BEARER]);
-    let claims = json!({"isBot": true, "tokenType": "BOT", "type": "SERVICE_ACCOUNT", "actorType": "USER"});
+    let claims = json!({"isBot": true, "tokenType": "BOT", "type": "SERVICE_ACCOUNT"});
     for (name, own, other) in
         [("bot", true, false), ("BOT", true, false), ("SERVICE_ACCOUNT", true, false), ("user", false, true)]
     {

@@ -75,6 +75,15 @@ fn datahub() {
         ("by another public key", no_kid(Token::datahub().signed("ES256", p256())), "algorithm_not_allowed"),
         ("a longer hash", no_kid(Token::datahub().header("alg", json!("HS512"))), "algorithm_not_allowed"),
         ("nobody's", Token::datahub().without("actorId").without("sub"), "missing_principal"),
+        ("a session without exp", of_type("SESSION").without("exp"), "missing_expiry"),
+        ("a session with exp null", of_type("SESSION").claim("exp", json!(null)), "missing_expiry"),
+        (
+            "one that says isBot",
+            of_type("SESSION").without("exp").claim("isBot", json!(true)),
+            "missing_expiry",
+        ),
+        ("another type without exp", of_type("OTHER").without("exp"), "missing_expiry"),
+        ("no type and no exp", Token::datahub().without("type").without("exp"), "missing_expiry"),
     ];
     let late = Token::datahub().claim("exp", json!(now() + 365 * 86_400));
     Provider::new("datahub").secret_at("/run/secrets/datahub-signing-key", DATAHUB_SECRET).judges(
@@ -85,6 +94,11 @@ fn datahub() {
                 "one that never expires",
                 Token::datahub().without("exp"),
                 of_class("ada", "", "personal_access"),
+            ),
+            (
+                "a service account's that never expires",
+                of_type("SERVICE_ACCOUNT").without("exp"),
+                of_class("ada", "", "service_account"),
             ),
             (
                 "one of version 1",
