@@ -27,15 +27,15 @@ pub enum Backend {
 pub enum Granted {
     /// The holder of a verified token.
     Token,
-    /// The holder of a verified token of a bot.
-    Bot,
+    /// A bot that may act as another user, and asks to.
+    Impersonator,
     /// DataHub's own services, by their credential.
     System,
 }
 
 impl Granted {
     /// Everybody who may.
-    pub const ALL: [Self; 3] = [Self::Token, Self::Bot, Self::System];
+    pub const ALL: [Self; 3] = [Self::Token, Self::Impersonator, Self::System];
 }
 
 impl Backend {
@@ -101,9 +101,18 @@ impl Backend {
     pub const fn granted_fields(self, to: Granted) -> &'static [&'static str] {
         match (self, to) {
             (Self::OpenMetadata, Granted::Token) => openmetadata::WISHES_OF_USERS,
-            (Self::OpenMetadata, Granted::Bot) => openmetadata::WISHES_OF_BOTS,
+            (Self::OpenMetadata, Granted::Impersonator) => openmetadata::WISHES_OF_IMPERSONATORS,
             (Self::DataHubGms, Granted::System) => datahub::IDENTITY_FIELDS,
             _ => &[],
+        }
+    }
+
+    /// Parts of paths, in lower case, under which credentials are made and changed: nobody is
+    /// impersonated there.
+    pub const fn identity_endpoints(self) -> &'static [&'static str] {
+        match self {
+            Self::OpenMetadata => openmetadata::IDENTITY_ENDPOINTS,
+            Self::Generic | Self::DataHubGms | Self::DataHubFrontend => &[],
         }
     }
 

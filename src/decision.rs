@@ -8,11 +8,12 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret as _, SecretSlice};
 
 use crate::backend::Backend;
-use crate::claims::{BotPrivilege, ClaimsFault, TokenClass, VerifiedToken};
+use crate::claims::{BotPrivilege, ClaimsFault, VerifiedToken};
 use crate::policy::{Effect, Mode, Policy};
 use crate::request::{Credentials, RequestFacts, RequestFault};
 use crate::trust::{TokenFault, TrustedIssuer};
 
+mod impersonation;
 mod reason;
 mod rules;
 mod trace;
@@ -67,6 +68,7 @@ pub struct Permit {
     route: Route,
     rule: Option<usize>,
     would_deny: Option<Denial>,
+    impersonates: bool,
 }
 
 impl Permit {
@@ -83,6 +85,11 @@ impl Permit {
     /// The rule that allowed it, by its place in [`Policy::rules`].
     pub fn rule(&self) -> Option<usize> {
         self.rule
+    }
+
+    /// Whether it may act as another user of OpenMetadata, and asked to.
+    pub fn impersonates(&self) -> bool {
+        self.impersonates
     }
 
     /// What would have refused it, were it not only reported.
@@ -232,27 +239,29 @@ impl Gate {
         match caller.and_then(|caller| self.judge(facts, route, caller)) {
             // What cannot be forwarded in one meaning is refused in report mode too.
             Err(denial) if denial.reason.is_judgement() => {
-                Ok(Permit { caller: known, route, rule: None, would_deny: Some(denial) })
+                // Nor may it act as somebody else.
+                let impersonates = false;
+                Ok(Permit { caller: known, route, rule: None, would_deny: Some(denial), impersonates })
             }
             judged => judged,
         }
     }
 
     fn judge(&self, facts: &RequestFacts, route: Route, caller: Caller) -> Result<Permit, Denial> {
-        let permit = |caller, rule, would_deny| Permit { caller, route, rule, would_deny };
+        let permit =
+            |caller, rule, would_deny, impersonates| Permit { caller, route, rule, would_deny, impersonates };
         match &caller {
-            Caller::Anonymous | Caller::DatahubSystem => return Ok(permit(caller, None, None)),
+            Caller::Anonymous | Caller::DatahubSystem => return Ok(permit(caller, None, None, false)),
             Caller::Token(_) | Caller::SessionCookie => {}
         }
         let token = match &caller {
             Caller::Token(token) => Some(&**token),
             _ => None,
         };
-        if facts.impersonates
-            && self.backend == Backend::OpenMetadata
-            && token.is_none_or(|token| token.class() != TokenClass::Bot)
-        {
-            return Err(Denial::new(Reason::ImpersonationDenied));
+        let impersonates = facts.impersonates && self.backend == Backend::OpenMetadata;
+        if impersonates {
+            impersonation::check(&self.policy, self.backend, facts, token)
+                .map_err(|why| Denial { detail: Some(why), ..Denial::new(Reason::ImpersonationDenied) })?;
         }
         let outcome = rules::judge(&self.policy, facts, token);
         let denial = |rule, detail| Denial { rule, detail, ..Denial::new(Reason::InsufficientPermissions) };
@@ -260,7 +269,7 @@ impl Gate {
             Effect::Deny => Err(denial(outcome.rule, outcome.detail)),
             Effect::Allow => {
                 let reported = outcome.reported.map(|(rule, detail)| denial(Some(rule), detail));
-                Ok(permit(caller, outcome.rule, reported))
+                Ok(permit(caller, outcome.rule, reported, impersonates))
             }
         }
     }

@@ -13,7 +13,7 @@ use http::header::{
 use ipnet::IpNet;
 
 use crate::backend::{Backend, Granted};
-use crate::claims::{TokenClass, VerifiedToken};
+use crate::claims::VerifiedToken;
 use crate::decision::{Caller, Permit, Reason};
 use crate::policy::contains_address;
 use crate::request::{Credentials, RequestFacts, is_cookie};
@@ -144,7 +144,7 @@ impl OutboundHead {
         let peer = peer.into();
         let nominated = connection::removable(fields);
         let trusted = self.is_trusted(peer);
-        let granted = granted(self.backend, permit.caller());
+        let granted = granted(self.backend, permit);
         let request_source = self.request_source(fields, permit.caller(), peer);
         let stays = |name: &HeaderName| {
             !nominated.contains(name) && self.known.goes_on(name.as_str(), granted, trusted)
@@ -182,7 +182,7 @@ impl OutboundHead {
         if let Some(credentials) = fields.get(AUTHORIZATION) {
             own.insert(AUTHORIZATION, credentials.clone());
         }
-        for name in granted(self.backend, permit.caller()) {
+        for name in granted(self.backend, permit) {
             if let Some(value) = fields.get(*name) {
                 own.insert(*name, value.clone());
             }
@@ -305,10 +305,10 @@ impl OutboundHead {
     }
 }
 
-/// The reserved fields that this caller may send all the same.
-fn granted(backend: Backend, caller: &Caller) -> &'static [&'static str] {
-    match caller {
-        Caller::Token(token) if token.class() == TokenClass::Bot => backend.granted_fields(Granted::Bot),
+/// The reserved fields that may be sent all the same with this permit.
+fn granted(backend: Backend, permit: &Permit) -> &'static [&'static str] {
+    match permit.caller() {
+        Caller::Token(_) if permit.impersonates() => backend.granted_fields(Granted::Impersonator),
         Caller::Token(_) => backend.granted_fields(Granted::Token),
         Caller::DatahubSystem => backend.granted_fields(Granted::System),
         Caller::Anonymous | Caller::SessionCookie => &[],

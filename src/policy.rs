@@ -30,6 +30,17 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// For an authenticated request that no rule matches.
     pub default: Effect,
+    /// Who may act as another user of OpenMetadata; `None`: nobody.
+    pub impersonation: Option<Impersonation>,
+}
+
+/// Who may act as another user of OpenMetadata, by `X-Impersonate-User`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Impersonation {
+    /// The `iss` of OpenMetadata's own tokens, the only ones that may.
+    pub issuer: Box<str>,
+    /// The principals of its bots, in lower case.
+    pub bots: Vec<Box<str>>,
 }
 
 /// Whether a refusal is carried out.

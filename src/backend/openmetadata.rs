@@ -91,6 +91,18 @@ pub(super) const IDENTITY_FIELDS: &[&str] = &[
 /// OpenMetadata compares it with the assignment and falls back to the default one.
 pub(super) const WISHES_OF_USERS: &[&str] = &["x-openmetadata-persona"];
 
-/// What its bots may wish for besides: to act as another user, which its `JwtFilter` grants to
-/// tokens with `isBot` alone.
-pub(super) const WISHES_OF_BOTS: &[&str] = &["x-openmetadata-persona", "x-impersonate-user"];
+/// What a bot may wish for besides that is allowed to act as another user.
+pub(super) const WISHES_OF_IMPERSONATORS: &[&str] = &["x-openmetadata-persona", "x-impersonate-user"];
+
+/// `ImpersonationRestrictionFilter`, which OpenMetadata has since September 2026 (GHSA-gxpr-mwqj-gjmr);
+/// releases before it hand out tokens of the impersonated user here.
+pub(super) const IDENTITY_ENDPOINTS: &[&str] = &[
+    "/users/security/token",
+    "/users/generatetoken",
+    "/users/revoketoken",
+    "/users/token",
+    "/users/auth-mechanism",
+    "/users/changepassword",
+    "/users/generaterandompwd",
+    "/users/logout",
+];

@@ -1,6 +1,7 @@
 //! The merged configuration, from texts to what they mean. Nothing stops at the first error.
 
 mod forward_auth;
+mod impersonation;
 mod issuer_names;
 mod key_source;
 mod limits;
@@ -71,7 +72,8 @@ fn config(root: &Section<'_>) -> Option<Config> {
         trust::Place { listen: address, backend, upstream: upstream.as_ref().map(|upstream| &upstream.url) };
     let trust = trust::trust(root, &place);
     let upstream_path = upstream.as_ref().map_or("/", |upstream| upstream.url.path());
-    let policy = policy::policy(root, backend, upstream_path);
+    let mut policy = policy::policy(root, backend, upstream_path);
+    policy.impersonation = impersonation::impersonation(root, backend, &trust);
     issuer_names::refuse_unknown_issuers(root, &policy, &trust);
     rule_warnings::warn(root, backend, &policy);
     let rule_tests = rule_tests::rule_tests(root, &policy, &trust);

@@ -6,6 +6,7 @@ mod errors;
 mod foreign;
 mod forward_auth;
 mod hostile;
+mod impersonation;
 mod issuer_names;
 mod layers;
 mod meaning;

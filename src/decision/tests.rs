@@ -4,6 +4,7 @@
 
 mod expressions;
 mod graphql;
+mod impersonation;
 mod readings;
 mod rules;
 mod trace;
@@ -184,29 +185,6 @@ fn a_session_of_datahubs_frontend_is_its_own_business() {
     let mut strict = gate(Backend::DataHubFrontend);
     strict.policy.default = Effect::Deny;
     assert_eq!(reason(&answer(&strict, &[cookie])), Some(Reason::InsufficientPermissions));
-}
-
-#[test]
-fn only_bots_impersonate() {
-    let gate_of = gate;
-    let answer = |gate: &Gate, claims: Value| {
-        let facts = facts(gate.backend, "GET", "/api/v1/tables", &[BEARER, ("x-impersonate-user", "ada")]);
-        decide(gate, &facts, Some(verified(claims)))
-    };
-    let gate = gate_of(Backend::OpenMetadata);
-    assert!(answer(&gate, json!({"isBot": true})).is_ok());
-    for claims in [
-        json!({}),
-        json!({"isBot": false}),
-        json!({"isBot": "true"}),
-        json!({"isBot": false, "tokenType": "BOT"}),
-        json!({"tokenType": "PERSONAL_ACCESS"}),
-    ] {
-        let outcome = answer(&gate, claims.clone());
-        assert_eq!(reason(&outcome), Some(Reason::ImpersonationDenied), "{claims}");
-    }
-    // Another backend gives the field no meaning.
-    assert!(answer(&gate_of(Backend::Generic), json!({})).is_ok());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::decision::{Gate, Permit};
-use crate::policy::{Effect, Mode, Route, RouteTable};
+use crate::policy::{Effect, Impersonation, Mode, Route, RouteTable};
 use crate::test_support::{decide, facts_of, fields, gate, verified};
 
 const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
@@ -90,7 +90,8 @@ fn spellings(name: &str) -> Vec<String> {
 fn no_identity_of_a_clients_own_making_goes_upstream() {
     for backend in Backend::ALL {
         // Of these fields nothing is granted to a user but the persona, which has its own test.
-        let granted = backend.granted_fields(Granted::Bot).iter().filter(|name| name.contains("user"));
+        let granted =
+            backend.granted_fields(Granted::Impersonator).iter().filter(|name| name.contains("user"));
         let reserved = NAMES.iter().chain(backend.identity_fields()).chain(granted);
         let head = head(backend);
         let mut gates = [gate(backend), open(backend)];
@@ -180,20 +181,26 @@ fn nobody_known_carries_no_identity() {
 }
 
 #[test]
-fn a_bot_may_say_whom_it_impersonates_and_nobody_else_may() {
+fn a_bot_that_may_says_whom_it_impersonates_and_nobody_else() {
     let wish =
         [("X-Impersonate-User", "ada"), ("x_impersonate_user", "root"), ("x-openmetadata-persona", "p")];
-    let bot = sent(Backend::OpenMetadata, &wish, json!({"isBot": true}));
+    let mut gate = gate(Backend::OpenMetadata);
+    let bots = vec!["ada".into()];
+    gate.policy.impersonation = Some(Impersonation { issuer: "https://idp.example".into(), bots });
+    let by = |gate: &Gate, claims| {
+        sent_by(&head(Backend::OpenMetadata), gate, &[&[BEARER], &wish[..]].concat(), claims)
+    };
+    let bot = by(&gate, json!({"isBot": true}));
     assert_values(&bot, "x-impersonate-user", &["ada"]);
     assert_values(&bot, "x_impersonate_user", &[]);
     assert_values(&bot, "x-openmetadata-persona", &["p"]);
     let underscored = sent(Backend::OpenMetadata, &wish[1..], json!({}));
     assert_values(&underscored, "x_impersonate_user", &[]);
     // Reported and not refused, the wish still does not go on.
-    let mut gate = gate(Backend::OpenMetadata);
     gate.policy.mode = Mode::Report;
-    let user = sent_by(&head(Backend::OpenMetadata), &gate, &[BEARER, wish[0]], json!({}));
-    assert_values(&user, "x-impersonate-user", &[]);
+    for claims in [json!({}), json!({"isBot": true, "sub": "eve"})] {
+        assert_values(&by(&gate, claims), "x-impersonate-user", &[]);
+    }
 }
 
 /// OpenMetadata compares the wish with the personas that are assigned to the user.

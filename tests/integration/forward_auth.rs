@@ -41,8 +41,17 @@ impl Judge {
     /// With this configuration besides the keys.
     #[track_caller]
     fn with(form: &str, config: &str) -> Self {
+        Self::configured("", form, config)
+    }
+
+    /// The same in front of a backend whose own keys are the issuer's.
+    fn with_own_keys(form: &str, config: &str) -> Self {
+        Self::configured(", backendTokens: true", form, config)
+    }
+
+    fn configured(authentication: &str, form: &str, config: &str) -> Self {
         let config = format!(
-            "authentication: {{publicKeyUrls: [ISSUER/jwks], principalClaims: [sub]}}\nforwardAuth: {{listen: \"127.0.0.1:0\", target: {form}}}\n{config}"
+            "authentication: {{publicKeyUrls: [ISSUER/jwks], principalClaims: [sub]{authentication}}}\nforwardAuth: {{listen: \"127.0.0.1:0\", target: {form}}}\n{config}"
         );
         let stage = Stage::configured(Issuer::of(keys::rsa()), &config);
         let address = stage.gateway.listener("forward-auth");

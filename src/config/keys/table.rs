@@ -154,6 +154,7 @@ pub const KEYS: &[Key] = &[
     key("openmetadata.issuer", Kind::Text, "open-metadata.org", "iss of OpenMetadata's own tokens."),
     key("openmetadata.keyId", Kind::Text, PUBLISHED_KEY_ID, "kid of OpenMetadata's own tokens."),
     key("openmetadata.basePath", Kind::BasePath, "/", "The path that OpenMetadata is served under; its public routes begin with it."),
+    key("openmetadata.impersonation.bots", Kind::Texts, "[]", "Bots that may act as another user (X-Impersonate-User), by name, with tokens of openmetadata.issuer; never on endpoints for credentials."),
 
     key("datahub.systemClientId", Kind::Text, "__datahub_system", "The id of DataHub's own services (datahub-gms)."),
     key("datahub.systemClientSecret", Kind::Secret, "", "Their secret, at least 16 bytes; lets them through where it is given."),

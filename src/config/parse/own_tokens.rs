@@ -37,24 +37,31 @@ pub(super) fn of_simple_list(root: &Section<'_>, urls: &[Url]) -> OwnTokens {
 
 /// Warns of an OpenMetadata whose own keys are not known.
 pub(super) fn warn_of_unknown_keys(root: &Section<'_>, backend: Backend, trust: &[TrustEntry]) {
-    let OwnTokens::Known(issuers) = of_known_issuers(root) else { return };
-    let binds = |entry: &TrustEntry| entry.rules.issuers.iter().any(|issuer| issuers.contains(issuer));
-    let known = |entry: &TrustEntry| {
-        entry.rules.own_tokens == OwnTokens::All || binds(entry) || entry.keys.has_openmetadatas_keys()
-    };
-    let list = trust.iter().find(|entry| entry.rules.issuers.is_empty());
-    let Some(OwnTokens::Known(issuers)) = list.map(|entry| &entry.rules.own_tokens) else { return };
-    if backend != Backend::OpenMetadata || trust.iter().any(known) {
+    let issuer = root.section("openmetadata").text("issuer").unwrap_or_default();
+    let known =
+        |entry: &TrustEntry| entry.rules.own_tokens == OwnTokens::All || entry.keys.has_openmetadatas_keys();
+    if backend != Backend::OpenMetadata || trust.iter().any(known) || !known_only_by_issuer(trust, issuer) {
         return;
     }
-    let issuer = issuers.first().map(|issuer| values::quote(issuer)).unwrap_or_default();
     let message = format!(
-        "none of these is known as OpenMetadata's own key set: a token of any of their keys that says iss {issuer} \
-         and isBot is taken for a bot's"
+        "none of these is known as OpenMetadata's own key set: a token of any of their keys that says iss {} and \
+         isBot is taken for a bot's",
+        values::quote(issuer)
     );
     let help = "add OpenMetadata's own set, http://<server>:8585/api/v1/system/config/jwks; if it has another URL, \
                 give it an entry of authentication.issuers";
     root.report.warn("authentication.publicKeyUrls", message, help);
+}
+
+/// Whether tokens with this `iss` are judged by the simple list, and are its backend's own for nothing but
+/// their `iss`.
+pub(super) fn known_only_by_issuer(trust: &[TrustEntry], issuer: &str) -> bool {
+    let names = |issuers: &[Box<str>]| issuers.iter().any(|own| **own == *issuer);
+    let by_issuer = |entry: &TrustEntry| match &entry.rules.own_tokens {
+        OwnTokens::Known(issuers) => entry.rules.issuers.is_empty() && names(issuers),
+        OwnTokens::None | OwnTokens::All => false,
+    };
+    trust.iter().any(by_issuer) && !trust.iter().any(|entry| names(&entry.rules.issuers))
 }
 
 impl KeySource {

@@ -11,6 +11,7 @@ use crate::support::token::Token;
 const RULES: &str = r#"
 upstream: {url: "http://127.0.0.1:1"}
 backend: openmetadata
+openmetadata: {impersonation: {bots: [b]}}
 authentication:
   enforcePrincipalDomain: true
   issuers:
@@ -68,6 +69,8 @@ const GOOD: &str = r#"
     - {name: dots, claims: {sub: ada}, request: GET /docs/../api, expect: 400}
     - {name: impersonation, claims: {sub: ada}, headers: {X-Impersonate-User: bob}, request: GET /api/v1/tables, expect: 403}
     - {name: a bot's impersonation, claims: {sub: b, isBot: true}, headers: {X-Impersonate-User: bob}, request: GET /api/v1/tables, expect: allow}
+    - {name: another bot's, claims: {sub: c, isBot: true}, headers: {X-Impersonate-User: bob}, request: GET /api/v1/tables, expect: 403}
+    - {name: to make a token, claims: {sub: b, isBot: true}, headers: {X-Impersonate-User: bob}, request: PUT /api/v1/users/generateToken/x, expect: 403}
     - {name: a large body, claims: {sub: ada}, body: 123456789, request: PUT /api/v1/tables, expect: 413}
     - {name: a small body, claims: {sub: ada}, body: 12345678, request: PUT /api/v1/tables, expect: allow}
 "#;
@@ -77,7 +80,7 @@ fn good_tests_pass_offline_and_every_rule_is_hit() {
     let finished = check(GOOD, &[]);
     assert_eq!(finished.code, Some(0), "{}", finished.stdout);
     assert!(
-        finished.stdout.contains("tests: 28 passed, 0 failed; rules hit: 3 of 3\n"),
+        finished.stdout.contains("tests: 30 passed, 0 failed; rules hit: 3 of 3\n"),
         "{}",
         finished.stdout
     );

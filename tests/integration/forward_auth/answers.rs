@@ -140,7 +140,8 @@ fn envoy_is_told_what_to_remove() {
 
 #[test]
 fn what_the_backend_believes_is_judged_as_on_the_proxy() {
-    let judge = Judge::with("forwarded", "backend: openmetadata");
+    let config = "backend: openmetadata\nopenmetadata: {impersonation: {bots: [ingestion-bot]}}";
+    let judge = Judge::with_own_keys("forwarded", config);
     let impersonating = |token: &Token| {
         let token = bearer(token);
         let fields = [("Authorization", token.as_str()), ("X-Impersonate-User", "bob")];

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::support::gateway::text;
 use crate::support::issuer::Issuer;
 use crate::support::keys;
 use crate::support::message::Head;
@@ -201,8 +202,31 @@ fn the_fields_can_have_other_names() {
 }
 
 #[test]
-fn bots_impersonate_and_nobody_else() {
-    let stage = backend("openmetadata");
+fn bots_that_are_named_impersonate_and_nobody_else() {
+    let stage = Stage::plain(|setup| {
+        setup
+            .env("METAGATE_BACKEND", "openmetadata")
+            .env("METAGATE_AUTHENTICATION__BACKEND_TOKENS", "true")
+            .env("METAGATE_OPENMETADATA__IMPERSONATION__BOTS", "[Ingestion-Bot]")
+    });
+    let refused = |token: &Token, target: &str, detail: &str| {
+        let fields = [("Authorization", &*bearer(token)), ("X-Impersonate-User", "ada")];
+        assert_eq!(stage.gateway.get(target, &fields).status, 403, "{target}");
+        let record = stage.gateway.audit_of(target);
+        assert_eq!(text(&record, "reason"), Some("impersonation_denied"));
+        assert_eq!(text(&record, "detail"), Some(detail));
+    };
+    let other = Token::bot().claim("email", json!("other-bot@open-metadata.org"));
+    refused(&other, "/api/v1/other", "openmetadata.impersonation does not name this bot");
+    refused(
+        &Token::bot().issuer("https://idp.test"),
+        "/api/v1/idp",
+        "it is not a token of openmetadata.issuer",
+    );
+    let endpoint = "/api/v1/users/security/token";
+    refused(&Token::bot(), endpoint, "nobody is impersonated on an identity endpoint");
+    assert_eq!(stage.upstream.requests().len(), 0);
+
     let bot = bearer(&Token::bot());
     let fields = [("Authorization", bot.as_str()), ("X-Impersonate-User", "ada")];
     assert_eq!(stage.gateway.get("/api/v1/bot", &fields).status, 200);
@@ -220,6 +244,16 @@ fn bots_impersonate_and_nobody_else() {
     for request in stage.upstream.requests().iter().filter(|r| r.head.target() == "/api/v1/user") {
         assert_eq!(arrived(&request.head, "x-impersonate-user"), Vec::<&str>::new());
     }
+}
+
+#[test]
+fn nobody_impersonates_by_default() {
+    let stage = backend("openmetadata");
+    let fields = [("Authorization", &*bearer(&Token::bot())), ("X-Impersonate-User", "ada")];
+    assert_eq!(stage.gateway.get("/api/v1/bot", &fields).status, 403);
+    assert_eq!(stage.upstream.requests().len(), 0);
+    let plain = stage.gateway.get("/api/v1/bot", &fields[..1]);
+    assert_eq!(plain.status, 200, "the bot itself");
 }
 
 #[test]

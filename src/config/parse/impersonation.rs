@@ -1,0 +1,50 @@
+//! `openmetadata.impersonation`: which bots may act as another user.
+
+use super::super::{TrustEntry, values};
+use super::{Section, own_tokens};
+use crate::backend::Backend;
+use crate::policy::Impersonation;
+
+const KEY: &str = "bots";
+
+/// Reads it; `None` where no bot is named.
+pub(super) fn impersonation(
+    root: &Section<'_>,
+    backend: Backend,
+    trust: &[TrustEntry],
+) -> Option<Impersonation> {
+    let openmetadata = root.section("openmetadata");
+    let section = openmetadata.section("impersonation");
+    let bots = section.list(KEY, bot).unwrap_or_default();
+    let issuer = openmetadata.text("issuer").unwrap_or_default();
+    if bots.is_empty() {
+        return None;
+    }
+    if backend != Backend::OpenMetadata {
+        let message = format!("has no effect with backend {}", backend.as_str());
+        section.report.warn(&section.path(KEY), message, "it is for backend: openmetadata");
+        return None;
+    }
+    if own_tokens::known_only_by_issuer(trust, issuer) {
+        let message = "OpenMetadata's own tokens cannot be told from those of other keys of publicKeyUrls";
+        let help = "add OpenMetadata's own key set, http://<server>:8585/api/v1/system/config/jwks, or give it an \
+                    entry of authentication.issuers";
+        section.error_with_help(KEY, message, help);
+    }
+    let message = "OpenMetadata does not compare a bot's token with the stored one when it impersonates, and before \
+                   the fix of GHSA-gxpr-mwqj-gjmr (September 2026) a bot could act as any user without a check";
+    let help = "use a release with the fix, and put a token that was replaced on authentication.revocations";
+    section.report.warn(&section.path(KEY), message, help);
+    Some(Impersonation { issuer: issuer.into(), bots })
+}
+
+/// The principal of a bot, as OpenMetadata writes it.
+fn bot(text: &str) -> Result<Box<str>, String> {
+    if text.is_empty() || text.contains(['*', '@', ',']) || text.contains(char::is_whitespace) {
+        let quoted = values::quote(text);
+        return Err(format!(
+            "{quoted} is not the name of a bot, like ingestion-bot; patterns are not accepted"
+        ));
+    }
+    Ok(text.to_lowercase().into())
+}
