@@ -246,8 +246,6 @@ pub enum UpstreamAuthorization {
     Forward,
     /// It is removed.
     Strip,
-    /// It is replaced by DataHub's system credential.
-    DatahubSystem,
 }
 
 /// Whose tokens are believed, and by which keys.

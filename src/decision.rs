@@ -231,6 +231,13 @@ impl Gate {
         route: Route,
         caller: Result<Caller, Denial>,
     ) -> Result<Permit, Denial> {
+        // Also in report mode: a name in a token makes nobody the backend's administrator.
+        if let Ok(Caller::Token(token)) = &caller
+            && self.is_reserved_actor(token)
+        {
+            let detail = Some("its principal is one of DataHub's administrators, or its system user");
+            return Err(Denial { detail, ..Denial::new(Reason::InsufficientPermissions) });
+        }
         if self.policy.mode == Mode::Enforce {
             return self.judge(facts, route, caller?);
         }
@@ -271,6 +278,14 @@ impl Gate {
                 let reported = outcome.reported.map(|(rule, detail)| denial(Some(rule), detail));
                 Ok(permit(caller, outcome.rule, reported, impersonates))
             }
+        }
+    }
+
+    fn is_reserved_actor(&self, token: &VerifiedToken) -> bool {
+        let reserved = &self.policy.reserved_actors;
+        !reserved.is_empty() && {
+            let principal = token.principal().to_lowercase();
+            reserved.iter().any(|name| **name == *principal)
         }
     }
 

@@ -60,8 +60,6 @@ pub enum Authorization {
     Forward,
     /// It is removed.
     Strip,
-    /// It is replaced by this.
-    Replace(HeaderValue),
 }
 
 /// The fields that carry the identity.
@@ -242,11 +240,7 @@ impl OutboundHead {
                 }
                 Credentials::Basic(_) | Credentials::OtherScheme | Credentials::Malformed => {}
             },
-            (Authorization::Replace(value), Caller::Token(_)) => {
-                fields.insert(AUTHORIZATION, value.clone());
-            }
-            // Our own credential never goes with a request that nobody vouched for.
-            (Authorization::Strip | Authorization::Replace(_), _) => {
+            (Authorization::Strip, _) => {
                 fields.remove(AUTHORIZATION);
             }
         }

@@ -30,6 +30,9 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// For an authenticated request that no rule matches.
     pub default: Effect,
+    /// Principals that no token may have where DataHub is told who is asking, in lower case: its
+    /// administrators and its system user.
+    pub reserved_actors: Vec<Box<str>>,
     /// Who may act as another user of OpenMetadata; `None`: nobody.
     pub impersonation: Option<Impersonation>,
 }

@@ -55,6 +55,8 @@ pub enum Kind {
     Secret,
     /// One of these words.
     Word(&'static [&'static str]),
+    /// What becomes of the `Authorization` field.
+    Authorization,
     /// The name of a request field.
     HeaderName,
     /// `/`, or the path that a backend is served under.
@@ -148,6 +150,7 @@ impl Kind {
             Self::Url(schemes) | Self::Urls(schemes) => values::url(text, schemes).map(drop),
             Self::Word(words) => word(text, words),
             Self::Expectation => values::expectation(text).map(drop),
+            Self::Authorization => values::upstream_authorization(text).map(drop),
             Self::HeaderName => values::header_name(text).map(drop),
             Self::BasePath => values::base_path(text).map(drop),
             Self::Algorithm | Self::Algorithms => values::algorithm(text).map(drop),
@@ -187,6 +190,7 @@ impl Kind {
             Self::Path => "a path".to_owned(),
             Self::Secret => "a secret".to_owned(),
             Self::Word(words) => words.join(", "),
+            Self::Authorization => "forward, strip".to_owned(),
             Self::HeaderName => "a header name".to_owned(),
             Self::BasePath => "a path like /catalog".to_owned(),
             Self::Algorithm => "an algorithm".to_owned(),

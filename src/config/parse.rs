@@ -1,5 +1,6 @@
 //! The merged configuration, from texts to what they mean. Nothing stops at the first error.
 
+mod datahub_actor;
 mod forward_auth;
 mod impersonation;
 mod issuer_names;
@@ -73,6 +74,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
     let trust = trust::trust(root, &place);
     let upstream_path = upstream.as_ref().map_or("/", |upstream| upstream.url.path());
     let mut policy = policy::policy(root, backend, upstream_path);
+    policy.reserved_actors = datahub_actor::reserved(root, backend);
     policy.impersonation = impersonation::impersonation(root, backend, &trust);
     issuer_names::refuse_unknown_issuers(root, &policy, &trust);
     rule_warnings::warn(root, backend, &policy);
@@ -170,12 +172,6 @@ fn upstream(root: &Section<'_>, listen: Option<SocketAddr>) -> Option<Upstream> 
             }
         }
     }
-    let authorization = |text: &str| match text {
-        "strip" => Ok(UpstreamAuthorization::Strip),
-        "datahubSystem" => Ok(UpstreamAuthorization::DatahubSystem),
-        "forward" => Ok(UpstreamAuthorization::Forward),
-        _ => Err(format!("{} is not accepted", values::quote(text))),
-    };
     Some(Upstream {
         connect_timeout: time(&section, "connectTimeout"),
         response_timeout: time(&section, "responseTimeout"),
@@ -184,7 +180,11 @@ fn upstream(root: &Section<'_>, listen: Option<SocketAddr>) -> Option<Upstream> 
         protocol: section.need("protocol", protocol::upstream_protocol, UpstreamProtocol::Http1),
         upgrades: section.list("upgrades", protocol::upgrade).unwrap_or_default(),
         close_on_token_expiry: section.need("closeOnTokenExpiry", values::boolean, false),
-        authorization: section.need("authorization", authorization, UpstreamAuthorization::Forward),
+        authorization: section.need(
+            "authorization",
+            values::upstream_authorization,
+            UpstreamAuthorization::Forward,
+        ),
         url: url?,
     })
 }
@@ -311,11 +311,7 @@ fn identity(root: &Section<'_>, backend: Backend) -> IdentityFields {
             section.error(name, format!("`{field}` is also identity.{other}"));
         }
     }
-    let datahub_actor = section.need("datahubActor", values::boolean, false);
-    if datahub_actor && backend != Backend::DataHubGms {
-        let message = format!("has no effect with backend {}", backend.as_str());
-        section.report.warn("identity.datahubActor", message, "it is for backend: datahub-gms");
-    }
+    let datahub_actor = datahub_actor::is_set(section, backend);
     let [(_, user), (_, email), (_, groups)] = fields;
     let datahub_frontend_peers = frontend_peers(&root.section("datahub"), backend);
     IdentityFields { user, email, groups, datahub_actor, datahub_frontend_peers }
@@ -332,14 +328,8 @@ fn frontend_peers(section: &Section<'_>, backend: Backend) -> Vec<IpNet> {
 
 fn datahub_system(root: &Section<'_>, backend: Backend) -> Option<DatahubSystem> {
     let section = root.section("datahub");
-    let upstream = root.section("upstream");
     let gms = backend == Backend::DataHubGms;
-    let given = section.has_secret("systemClientSecret");
-    if upstream.text("authorization") == Some("datahubSystem") && !(gms && given) {
-        let help = "it needs backend: datahub-gms and datahub.systemClientSecretFile";
-        upstream.error_with_help("authorization", "datahubSystem has no credential to send", help);
-    }
-    if !given {
+    if !section.has_secret("systemClientSecret") {
         return None;
     }
     let client_secret = section.secret("systemClientSecret", Purpose::Credential);

@@ -90,6 +90,7 @@ fn literal(kind: Kind) -> Value {
             let words: Vec<Option<&str>> = words.iter().copied().map(Some).chain([None]).collect();
             json!({ "enum": words })
         }
+        Kind::Authorization => json!({ "enum": ["forward", "strip", null] }),
         Kind::Expectation => json!({ "enum": ["allow", 400, 401, 403, 413, null] }),
         Kind::Algorithm | Kind::Algorithms => {
             json!({ "enum": crate::jose::Algorithm::ASYMMETRIC.map(crate::jose::Algorithm::name) })

@@ -1,5 +1,6 @@
 //! The configuration as its users write it.
 
+mod datahub_actor;
 mod documentation;
 mod environment;
 mod errors;

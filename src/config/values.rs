@@ -7,8 +7,8 @@ use http::{HeaderName, Method, StatusCode, Uri};
 use ipnet::IpNet;
 use url::Url;
 
-use super::Listen;
 use super::redaction::redacted;
+use super::{Listen, UpstreamAuthorization};
 use crate::jose::Algorithm;
 use crate::policy::{Expression, PathPattern, RoutePattern};
 use crate::request::{OperationKind, host_in_one_form};
@@ -18,6 +18,20 @@ pub(super) fn quote(text: &str) -> String {
     let short: String = text.chars().take(80).collect();
     let more = if short.len() < text.len() { "..." } else { "" };
     format!("{:?}{more}", short)
+}
+
+/// What becomes of the `Authorization` field.
+pub(super) fn upstream_authorization(text: &str) -> Result<UpstreamAuthorization, String> {
+    match text {
+        "forward" => Ok(UpstreamAuthorization::Forward),
+        "strip" => Ok(UpstreamAuthorization::Strip),
+        // It was accepted before.
+        "datahubSystem" => Err("`datahubSystem` would make every verified caller DataHub's system user: with \
+                                authentication on, GMS reads no actor beside that credential; write `forward`, and \
+                                GMS verifies the token again"
+            .to_owned()),
+        _ => Err(format!("{} is not accepted; write one of: forward, strip", quote(text))),
+    }
 }
 
 /// `true` or `false`. The `yes`, `on` and `1` of other formats are not guessed at.

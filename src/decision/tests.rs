@@ -188,6 +188,25 @@ fn a_session_of_datahubs_frontend_is_its_own_business() {
 }
 
 #[test]
+fn a_name_in_a_token_makes_nobody_datahubs_administrator() {
+    let mut gate = gate(Backend::DataHubGms);
+    gate.policy.reserved_actors = vec!["__datahub_system".into(), "datahub".into(), "root".into()];
+    for mode in [Mode::Enforce, Mode::Report] {
+        gate.policy.mode = mode;
+        for name in ["datahub", "DataHub", "__datahub_system", "__DATAHUB_SYSTEM", "root"] {
+            let denial = asked(&gate, "GET", "/aspects/x", json!({"sub": name})).expect_err(name);
+            assert_eq!(denial.reason, Reason::InsufficientPermissions);
+            assert!(denial.detail.is_some_and(|detail| detail.contains("administrators")), "{denial:?}");
+        }
+        for name in ["ada", "datahub2", "datahub@example.org"] {
+            assert!(asked(&gate, "GET", "/aspects/x", json!({"sub": name})).is_ok(), "{name}");
+        }
+    }
+    gate.policy.reserved_actors.clear();
+    assert!(asked(&gate, "GET", "/aspects/x", json!({"sub": "datahub"})).is_ok(), "GMS is not told");
+}
+
+#[test]
 fn report_mode_refuses_nothing_that_is_a_judgement() {
     let mut gate = gate(Backend::OpenMetadata);
     gate.policy.mode = Mode::Report;

@@ -3,9 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use http::HeaderValue;
-use secrecy::ExposeSecret as _;
-
 use super::{Clock, Gateway};
 use crate::challenge::Wording;
 use crate::config::{Config, DatahubSystem, UpstreamAuthorization};
@@ -79,20 +76,9 @@ pub fn gate(config: &Config) -> Gate {
 }
 
 fn authorization(config: &Config) -> Authorization {
-    match (config.upstream.authorization, &config.datahub_system) {
-        (UpstreamAuthorization::Forward, _) => Authorization::Forward,
-        (UpstreamAuthorization::DatahubSystem, Some(system)) => {
-            let value =
-                [b"Basic ", system.client_id.as_bytes(), b":", system.client_secret.expose_secret()].concat();
-            match HeaderValue::from_bytes(&value) {
-                Ok(mut value) => {
-                    value.set_sensitive(true);
-                    Authorization::Replace(value)
-                }
-                Err(_) => Authorization::Strip,
-            }
-        }
-        (UpstreamAuthorization::Strip | UpstreamAuthorization::DatahubSystem, _) => Authorization::Strip,
+    match config.upstream.authorization {
+        UpstreamAuthorization::Forward => Authorization::Forward,
+        UpstreamAuthorization::Strip => Authorization::Strip,
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::decision::{Gate, Permit};
-use crate::policy::{Effect, Impersonation, Mode, Route, RouteTable};
+use crate::policy::{Impersonation, Mode, Route, RouteTable};
 use crate::test_support::{decide, facts_of, fields, gate, verified};
 
 const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));

@@ -53,7 +53,7 @@ pub const KEYS: &[Key] = &[
     key("upstream.protocol", Kind::Word(&["http1", "http2", "auto"]), "http1", "What is spoken to it: HTTP/1.1; HTTP/2 (by ALPN over https, by prior knowledge over http); or, over https, what ALPN settles on."),
     key("upstream.upgrades", Kind::Texts, "[websocket]", "The protocols that a connection may be switched to; empty tunnels nothing. h2c never."),
     key("upstream.closeOnTokenExpiry", Kind::Bool, "false", "Whether tunnels and streamed answers end when the token of their request expires."),
-    key("upstream.authorization", Kind::Word(&["forward", "strip", "datahubSystem"]), "forward", "What becomes of the Authorization field on its way upstream."),
+    key("upstream.authorization", Kind::Authorization, "forward", "What becomes of the Authorization field on its way upstream."),
 
     key("authentication.publicKeyUrls", Kind::Urls(KEY_URLS), "[]", "The simple list: a key of any of these verifies a token, whoever issued it."),
     key("authentication.audiences", Kind::Texts, "[]", "Tokens of the simple list must have one of these in aud; empty binds none."),
@@ -149,7 +149,7 @@ pub const KEYS: &[Key] = &[
     key("identity.user", Kind::HeaderName, "X-Forwarded-User", "The field that tells the backend the principal."),
     key("identity.email", Kind::HeaderName, "X-Forwarded-Email", "The field with the email address."),
     key("identity.groups", Kind::HeaderName, "X-Forwarded-Groups", "The field with the roles, comma-joined."),
-    key("identity.datahubActor", Kind::Bool, "false", "Whether X-DataHub-Actor is set (datahub-gms)."),
+    key("identity.datahubActor", Kind::Bool, "false", "Whether X-DataHub-Actor is set (datahub-gms). Only a GMS whose authentication is off reads it."),
 
     key("openmetadata.issuer", Kind::Text, "open-metadata.org", "iss of OpenMetadata's own tokens."),
     key("openmetadata.keyId", Kind::Text, PUBLISHED_KEY_ID, "kid of OpenMetadata's own tokens."),
@@ -163,6 +163,7 @@ pub const KEYS: &[Key] = &[
     key("datahub.tokenServiceSigningKey", Kind::Secret, "", "DataHub's signing key: makes the issuer entry `datahub` (HS256), at least 32 bytes."),
     key("datahub.tokenServiceSigningKeyFile", Kind::Path, "", "A file with DataHub's signing key."),
     key("datahub.tokenServiceIssuer", Kind::Text, "datahub-metadata-service", "iss of DataHub's own tokens."),
+    key("datahub.administrators", Kind::Texts, "[]", "Users that identity.datahubActor never names, besides datahub and __datahub_system."),
     key("datahub.tokenServiceSalt", Kind::Secret, "", "What DataHub hashes after a token: for datahubTokenHash in a revocation list; none unless it is given."),
     key("datahub.tokenServiceSaltFile", Kind::Path, "", "A file with that salt."),
 

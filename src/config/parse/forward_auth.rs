@@ -34,12 +34,6 @@ pub(super) fn forward_auth(root: &Section<'_>, listen: Option<SocketAddr>) -> Op
             section.error("listen", format!("{address} is the {name} listener's own address ({other})"));
         }
     }
-    // The credential would be in the answer to whoever asks.
-    let upstream = root.section("upstream");
-    if upstream.text("authorization") == Some("datahubSystem") {
-        let help = "a proxy that asks for decisions has to send that credential itself";
-        upstream.error_with_help("authorization", "datahubSystem cannot be with forwardAuth.listen", help);
-    }
     warn_of_envoy(root, target);
     Some(ForwardAuth { listen: address, target: target? })
 }

@@ -28,7 +28,8 @@ pub(super) fn policy(root: &Section<'_>, backend: Backend, upstream_path: &str) 
         routes: preset(root, backend, upstream_path).with_first(configured_rows(&section)),
         rules: rules(&section),
         default: section.need("default", default, Effect::Allow),
-        // It depends on whose tokens are believed.
+        // They depend on other sections.
+        reserved_actors: Vec::new(),
         impersonation: None,
     }
 }

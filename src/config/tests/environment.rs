@@ -32,6 +32,7 @@ fn sample(kind: Kind) -> &'static str {
         Kind::Url(_) | Kind::Urls(_) => "https://seven.example/",
         Kind::Path => "/seven",
         Kind::Word(words) => words[1],
+        Kind::Authorization => "strip",
         Kind::HeaderName => "x-seven",
         Kind::BasePath => "/seven",
         Kind::Algorithm | Kind::Algorithms => "PS384",

@@ -224,7 +224,7 @@ fn listeners_and_fields_that_collide() {
         "health.listen @ 2:18 | 127.0.0.1:80 is the data listener's own address",
         "admin.listen @ 3:17 | 127.0.0.1:80 is the data listener's own address",
         "upstream.url @ 4:17 | is our own listener",
-        "upstream.authorization @ 4:52 | datahubSystem has no credential to send",
+        "upstream.authorization @ 4:52 | `datahubSystem` would make every verified caller DataHub's system user",
         "identity.email @ 5:33 | `x--user` is also identity.user",
         "identity.groups @ 5:50 | `ho_st` has a meaning of its own",
         "tls.clientCaFile @ 6:21 | needs certFile and keyFile",

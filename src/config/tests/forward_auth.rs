@@ -51,14 +51,6 @@ fn it_has_an_address_of_its_own() {
     }
 }
 
-/// It would be in the answer to whoever holds any good token and asks.
-#[test]
-fn datahubs_credential_is_in_no_answer() {
-    let text = "backend: datahub-gms\nupstream: {authorization: datahubSystem}\ndatahub: {systemClientSecret: q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u}\nforwardAuth: {listen: 127.0.0.1:8688, target: original}";
-    let errors = file(text).with(&[KEYS_URL, UPSTREAM]).errors();
-    assert_error(&errors, "upstream.authorization @ 2:27 | datahubSystem cannot be with");
-}
-
 #[test]
 fn envoys_own_address_is_to_be_named() {
     let envoy = ("METAGATE_FORWARD_AUTH__TARGET", "request");

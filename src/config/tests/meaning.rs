@@ -326,14 +326,6 @@ upstream:
 }
 
 #[test]
-fn datahubs_credential_may_replace_the_token() {
-    let text = "backend: datahub-gms\nupstream: {authorization: datahubSystem}\ndatahub: {systemClientSecret: q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u}\n";
-    let config = file(text).with(&[KEYS_URL, UPSTREAM]).config();
-    assert_eq!(config.upstream.authorization, UpstreamAuthorization::DatahubSystem);
-    assert!(config.datahub_system.is_some());
-}
-
-#[test]
 fn whole_seconds_of_leeway_up_to_five_minutes() {
     for (text, fine) in
         [("0s", true), ("300s", true), ("5m", true), ("301s", false), ("1500ms", false), ("1h", false)]

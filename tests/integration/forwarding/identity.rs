@@ -189,6 +189,12 @@ fn the_actor_is_set_where_it_is_asked_for() {
     let stage = Stage::configured(Issuer::of(keys::rsa()), config);
     let head = forged(&stage, "/aspects", &Token::user(), &["x-datahub-actor"]);
     assert_eq!(arrived(&head, "x-datahub-actor"), ["urn:li:corpuser:ada"]);
+    for (name, target) in [("datahub", "/one"), ("__datahub_system", "/two"), ("DataHub", "/three")] {
+        let answer = stage.gateway.get_as(&Token::user().claim("sub", json!(name)), target);
+        assert_eq!(answer.status, 403, "{name}");
+        assert_eq!(text(&stage.gateway.audit_of(target), "reason"), Some("insufficient_permissions"));
+    }
+    assert_eq!(stage.upstream.requests().len(), 1);
 }
 
 #[test]

@@ -1,0 +1,59 @@
+//! What DataHub is told about who is asking, and by which credential.
+
+use super::*;
+
+fn of_gms(rest: &str) -> Case {
+    file(&format!("backend: datahub-gms\n{rest}")).with(&[KEYS_URL, UPSTREAM])
+}
+
+#[test]
+fn datahubs_credential_does_not_replace_a_token() {
+    for case in [
+        of_gms(
+            "upstream: {authorization: datahubSystem}\ndatahub: {systemClientSecret: JohnSnow-and-more}\n",
+        ),
+        of_gms(
+            "upstream: {authorization: datahubSystem}\nforwardAuth: {listen: 127.0.0.1:8688, target: original}\n",
+        ),
+    ] {
+        let errors = case.errors();
+        let error = "upstream.authorization @ 2:27 | `datahubSystem` would make every verified caller DataHub's \
+                     system user: with authentication on, GMS reads no actor beside that credential; write `forward`";
+        assert_error(&errors, error);
+        assert_eq!(errors.len(), 1, "{errors:#?}");
+    }
+    let errors = of_gms("upstream: {authorization: forwards}\n").errors();
+    assert_error(
+        &errors,
+        "upstream.authorization @ 2:27 | \"forwards\" is not accepted; write one of: forward, strip",
+    );
+}
+
+#[test]
+fn an_actor_is_never_an_administrator() {
+    let reserved = |rest: &str| of_gms(rest).config().policy.reserved_actors;
+    assert!(reserved("").is_empty(), "GMS verifies tokens itself");
+    assert_eq!(reserved("identity: {datahubActor: true}"), ["__datahub_system", "datahub"].map(Box::from));
+    let more = "identity: {datahubActor: true}\ndatahub: {administrators: [Root, ada@example.org], systemClientId: sys}";
+    assert_eq!(
+        reserved(more),
+        ["__datahub_system", "ada@example.org", "datahub", "root", "sys"].map(Box::from)
+    );
+    for spelled in ["true", "True", "TRUE"] {
+        assert!(!reserved(&format!("identity: {{datahubActor: {spelled}}}")).is_empty(), "{spelled}");
+    }
+}
+
+#[test]
+fn an_actor_is_warned_about() {
+    let found = |case: &Case, path: &str, text: &str| {
+        case.loaded().warnings.iter().any(|found| found.path == path && found.message.contains(text))
+    };
+    let actor = "identity.datahubActor";
+    assert!(found(&of_gms("identity: {datahubActor: true}"), actor, "authentication is off"));
+    assert!(!found(&of_gms(""), actor, ""));
+    let generic = file("identity: {datahubActor: true}").with(&[KEYS_URL, UPSTREAM]);
+    assert!(found(&generic, actor, "has no effect with backend generic"));
+    let administrators = of_gms("datahub: {administrators: [root]}");
+    assert!(found(&administrators, "datahub.administrators", "without identity.datahubActor"));
+}
