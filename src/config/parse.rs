@@ -311,7 +311,7 @@ fn identity(root: &Section<'_>, backend: Backend) -> IdentityFields {
             section.error(name, format!("`{field}` is also identity.{other}"));
         }
     }
-    let datahub_actor = datahub_actor::is_set(section, backend);
+    let datahub_actor = datahub_actor::is_set(&section, backend);
     let [(_, user), (_, email), (_, groups)] = fields;
     let datahub_frontend_peers = frontend_peers(&root.section("datahub"), backend);
     IdentityFields { user, email, groups, datahub_actor, datahub_frontend_peers }
