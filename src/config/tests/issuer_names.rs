@@ -2,7 +2,7 @@
 
 use super::*;
 
-const SECRET: &str = "sharedSecret: 01234567890123456789012345678901";
+const SECRET: &str = "sharedSecret: q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u";
 
 /// The errors of these entries, each a name and an issuer.
 fn errors_of(entries: &[(&str, &str)], variables: &[(&str, &str)]) -> Vec<String> {
