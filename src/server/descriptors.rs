@@ -14,7 +14,8 @@ pub(super) fn connections(configured: usize) -> usize {
     if allowed >= configured {
         return configured;
     }
-    tracing::warn!(
+    // The default is for large machines: on others this is no fault of the configuration.
+    tracing::info!(
         configured,
         open_files = limit,
         connections = allowed,

@@ -48,6 +48,8 @@ pub(super) struct Generation {
     /// One pool for each worker, and the certificates that its connections were made with.
     upstreams: Vec<Arc<Upstream>>,
     upstream_files: Contents,
+    /// As they were before they were read for it.
+    pub(super) certificate_files: Contents,
     admission: Admission,
     /// When the listener's certificate ends.
     certificate_end: Option<SystemTime>,
@@ -61,6 +63,7 @@ pub(super) struct Draft {
     pub(super) keys: Arc<Keys>,
     upstreams: Vec<Arc<Upstream>>,
     upstream_files: Contents,
+    certificate_files: Contents,
     admission: Admission,
     tls: Option<ListenerTls>,
 }
@@ -74,6 +77,7 @@ impl Draft {
         workers: usize,
     ) -> Result<Self, RunError> {
         let config = &loaded.config;
+        let certificate_files = watch::read(&config.certificate_files());
         let keys = match before {
             Some(before) => Keys::after(&before.keys, config)?,
             None => Keys::new(config, metrics)?,
@@ -103,7 +107,7 @@ impl Draft {
                 (0..workers).map(|_| Upstream::new(target.clone(), metrics.clone())).collect()
             }
         };
-        Ok(Self { loaded, keys, upstreams, upstream_files, admission, tls })
+        Ok(Self { loaded, keys, upstreams, upstream_files, certificate_files, admission, tls })
     }
 
     /// The generation of this draft. Nothing of it serves before [`Generation::enter`].
@@ -144,6 +148,7 @@ impl Draft {
             serving,
             upstreams: self.upstreams,
             upstream_files: self.upstream_files,
+            certificate_files: self.certificate_files,
             admission: self.admission,
             certificate_end,
             _tasks: tasks,

@@ -90,7 +90,7 @@ impl Reloader {
     pub(super) async fn run(self, mut hangup: Signal, mut requests: mpsc::Receiver<ReloadRequest>) {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut seen = self.look().await;
+        let mut seen = self.first_look().await;
         let (mut settings, mut certificates) = (Watched::new(seen.0.clone()), Watched::new(seen.1.clone()));
         let mut refused: Option<Refused> = None;
         loop {
@@ -136,6 +136,16 @@ impl Reloader {
                 let _ = asked.send(outcome);
             }
         }
+    }
+
+    /// What the configuration in force was made of. Files that have changed since they were read for it are news.
+    async fn first_look(&self) -> (Contents, Contents) {
+        let (settings, _) = self.look().await;
+        let (sources, started) = (self.reload.sources.clone(), self.started.clone());
+        let same = move || config::load(&sources).is_ok_and(|now| started.changes(&now).is_empty());
+        let is_in_force = tokio::task::spawn_blocking(same).await.unwrap_or(false);
+        let settings = if is_in_force { settings } else { Contents::default() };
+        (settings, self.process.current().certificate_files.clone())
     }
 
     /// The files of the configuration in force: those with settings and secrets, and certificates.

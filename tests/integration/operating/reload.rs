@@ -18,6 +18,7 @@ use crate::support::upstream::{Upstream, echo};
 use crate::support::wire::{self, Client, request_bytes};
 
 mod admission;
+mod at_the_start;
 mod keys_at_once;
 
 /// A gateway whose file a test rewrites.
