@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -233,8 +234,9 @@ impl Gateway {
             // A 1.0 client knows none (RFC 9110 section 15.2).
             interim: peer.interim.clone().filter(|_| head.version == Version::HTTP_11),
         };
-        let forwarding = answered(upstream.forward(permit, outgoing), peer);
-        let answer = match unless_revoked(forwarding, token.as_mut()).await {
+        // In place: each future that takes another by value holds it more than once.
+        let forwarding = pin!(upstream.forward(permit, outgoing));
+        let answer = match unless_revoked(pin!(answered(forwarding, peer)), token.as_mut()).await {
             Err(by) => {
                 let denial = Denial::of_token(TokenFault::Revoked(by), None);
                 return respond::refusal(exchange, denial, &self.wording, Manner { close: true, ..manner });

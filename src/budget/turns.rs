@@ -7,7 +7,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
@@ -117,13 +116,13 @@ impl State {
 }
 
 /// Polls a task of a connection only when it is its turn, until the task or the connection has ended.
-pub async fn take_turns<F: Future>(account: Arc<Connection>, task: F) {
-    let (mut task, mut turn) = (pin!(task), Turn::default());
-    poll_fn(|cx| match ready!(turn.poll(&account, cx)) {
+pub fn take_turns<F: Future>(account: Arc<Connection>, task: F) -> impl Future<Output = ()> {
+    // In a box: an async function would hold it twice, as it was given and where it is polled.
+    let (mut task, mut turn) = (Box::pin(task), Turn::default());
+    poll_fn(move |cx| match ready!(turn.poll(&account, cx)) {
         true => task.as_mut().poll(cx).map(drop),
         false => Poll::Ready(()),
     })
-    .await;
 }
 
 /// One task's place among those that wait.

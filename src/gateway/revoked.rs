@@ -33,7 +33,7 @@ impl Gateway {
 /// # Errors
 /// By what it was revoked.
 pub(super) async fn unless_revoked<T>(
-    answer: impl Future<Output = T>,
+    answer: impl Future<Output = T> + Unpin,
     token: Option<&mut TokenWatch>,
 ) -> Result<T, RevokedBy> {
     let Some(token) = token else { return Ok(answer.await) };

@@ -40,6 +40,8 @@ use strict::StrictHttp2;
 const GOING_TIME: Duration = Duration::from_secs(10);
 /// The same, for one that has shown no verified token.
 const UNVERIFIED_GOING_TIME: Duration = Duration::from_secs(2);
+/// What the state of a request may take: it is counted for each stream.
+const REQUEST_STATE_BYTES: usize = 16 * 1024;
 /// What h2 is given of a response at once.
 const PIECE_BYTES: usize = 16 * 1024;
 
@@ -61,7 +63,11 @@ where
         let peer = peer.clone();
         async move {
             let answer = match unread {
-                None => serving.gateway.serve(&serving.upstream, &peer, request).await,
+                None => {
+                    let answer = serving.gateway.serve(&serving.upstream, &peer, request);
+                    debug_assert!(size_of_val(&answer) <= REQUEST_STATE_BYTES, "{}", size_of_val(&answer));
+                    answer.await
+                }
                 Some(head) => {
                     serving.gateway.discarder(&peer).discard(request.into_body());
                     Ok(serving.gateway.refuse_head(&peer, &head, true))

@@ -22,6 +22,8 @@ health: {{listen: "127.0.0.1:0"}}
 admin: {{listen: "127.0.0.1:0"}}
 upstream: {{url: "http://127.0.0.1:{upstream}", idleTimeout: {idle}}}
 authentication:
+  # A bad signature is to be refused at once: how many of them can be verified is what is asked here.
+  jwks: {{maxWait: 0s}}
   issuers:
     - name: attack
       issuer: attack

@@ -8,15 +8,15 @@ use std::task::{Context, Poll};
 use bytes::Buf as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::PIECE_BYTES;
 use super::frame::{ConnectionError, ENHANCE_YOUR_CALM};
 use super::frames::Frames;
 use super::refused::RefusedHeads;
+use super::{PIECE_BYTES, REQUEST_STATE_BYTES};
 use crate::budget::{Charge, Connection};
 use crate::request::HeadLimits;
 
 /// What one stream costs: its task, h2's state, and the piece of its response that h2 buffers.
-const STREAM_BYTES: usize = 8 * 1024 + PIECE_BYTES;
+const STREAM_BYTES: usize = REQUEST_STATE_BYTES + PIECE_BYTES;
 
 /// What hyper is given of heads at once. Each becomes a task of its own: a client that sends a hundred heads in
 /// one packet lets other connections have their turn in between.
