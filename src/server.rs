@@ -266,9 +266,9 @@ async fn drain(process: &Process, doors: Doors, workers: Workers) {
     }
     // Whoever is connected already is let in: closing the listener would reset them.
     let _ = timeout(Duration::ZERO, doors.accept(&workers, process)).await;
-    drop(doors);
     let deadline = Instant::now() + shutdown.drain_timeout;
     workers.drain();
+    drop(doors);
     tokio::select! {
         () = process.budget.is_empty() => tracing::info!("drained"),
         () = sleep_until(deadline) => {

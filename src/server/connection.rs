@@ -203,11 +203,13 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let connection = settings.http1.serve_connection(io, service).with_upgrades();
         let mut connection = pin!(connection);
         let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
+            // First: an answer that comes after it says that the connection ends.
+            biased;
             () = context.is_draining() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
+            ended = connection.as_mut() => ended,
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "a client connection ended");
