@@ -27,13 +27,15 @@ use crate::metrics::Metrics;
 
 mod client;
 mod connection;
+mod guards;
 mod turns;
 #[cfg(test)]
 mod tests;
 
 pub use client::ClientKey;
 use client::{Client, Clients};
-pub use connection::{Backlog, Charge, Connection, InFlight, OpenConnection};
+pub use connection::{Connection, OpenConnection};
+pub use guards::{Backlog, Charge, InFlight};
 pub use turns::{Turn, Turns, take_turns};
 
 /// What the process takes without any client: code, runtimes, TLS, key sets, audit queue.

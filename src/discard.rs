@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 
-use crate::budget::Connection;
+use crate::budget::{Connection, take_turns};
 use crate::config;
 
 /// A client that sends nothing for so long has read its answer.
@@ -46,7 +46,7 @@ impl Discarder {
         }
         // A body may be dropped while the runtime ends, and its connection with it.
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(self.read(body));
+            runtime.spawn(take_turns(self.account.clone(), self.read(body)));
         }
     }
 

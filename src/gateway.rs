@@ -37,7 +37,6 @@ mod body;
 mod forward_auth;
 mod graphql;
 mod refusal;
-mod revoked;
 mod switching;
 mod verification;
 
@@ -45,7 +44,6 @@ pub use assembly::gate;
 pub use refusal::UnreadHead;
 
 use body::{first_bytes, is_empty};
-use revoked::unless_revoked;
 use switching::Upgrade;
 
 /// Where the time comes from.
@@ -234,14 +232,10 @@ impl Gateway {
             // A 1.0 client knows none (RFC 9110 section 15.2).
             interim: peer.interim.clone().filter(|_| head.version == Version::HTTP_11),
         };
-        // In place: each future that takes another by value holds it more than once.
-        let forwarding = pin!(upstream.forward(permit, outgoing));
-        let answer = match unless_revoked(pin!(answered(forwarding, peer)), token.as_mut()).await {
-            Err(by) => {
-                let denial = Denial::of_token(TokenFault::Revoked(by), None);
-                return respond::refusal(exchange, denial, &self.wording, Manner { close: true, ..manner });
-            }
-            Ok(answer) => answer,
+        let answer = {
+            // In place: a future that takes another by value holds it twice.
+            let forwarding = pin!(upstream.forward(permit, outgoing, token.as_mut()));
+            answered(forwarding, peer).await
         };
         let answer = match answer {
             Ok(answer) if is_broken(&answer, upgrade.as_ref()) => {
@@ -257,6 +251,7 @@ impl Gateway {
                 let (denial, close) = match failure {
                     Failure::Answer(reason) => (Denial::new(reason), leaves_a_body(reason)),
                     Failure::BrokenRequest => (broken_body(), true),
+                    Failure::Revoked(by) => (Denial::of_token(TokenFault::Revoked(by), None), true),
                 };
                 return respond::refusal(exchange, denial, &self.wording, Manner { close, ..manner });
             }

@@ -165,13 +165,13 @@ where
     let mut builder = http1::Builder::new();
     builder.max_buf_size(BUFFER_BYTES);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    let user = Arc::new(User::default());
-    user.set(account);
-    let used = user.clone();
+    let served = Arc::new(Served::default());
+    served.set(account);
+    let serves = served.clone();
     let task = tokio::spawn(async move {
         let (mut connection, mut turn) = (pin!(connection.with_upgrades()), Turn::default());
         let ended = poll_fn(|cx| {
-            if let Some(account) = used.get() {
+            if let Some(account) = serves.get() {
                 ready!(turn.poll(&account, cx));
             }
             connection.as_mut().poll(cx)
@@ -180,22 +180,22 @@ where
             tracing::debug!(%error, "an upstream connection ended");
         }
     });
-    Ok(Http1Connection { sender, user, driver: Driver(Some(task.abort_handle())) })
+    Ok(Http1Connection { sender, served, driver: Driver(Some(task.abort_handle())) })
 }
 
 /// A connection that speaks HTTP/1.1, with the task that drives it.
 struct Http1Connection {
     sender: SendRequest<RequestBody>,
-    user: Arc<User>,
+    served: Arc<Served>,
     driver: Driver,
 }
 
-/// The client's connection that an upstream connection serves, while its tasks take turns: what it has the
-/// backend send and take is its turn too.
+/// The client's connection that an upstream connection serves, if its tasks take turns: the task that drives the
+/// upstream connection then takes turns with them.
 #[derive(Default)]
-struct User(Mutex<Option<Arc<Account>>>);
+struct Served(Mutex<Option<Arc<Account>>>);
 
-impl User {
+impl Served {
     fn set(&self, account: &Arc<Account>) {
         *self.slot() = account.takes_turns().then(|| account.clone());
     }
@@ -279,7 +279,7 @@ impl Upstream {
             return None;
         }
         let connection = self.check_out_http1().await?;
-        connection.user.set(account);
+        connection.served.set(account);
         Some(Connection::Http1(connection))
     }
 
@@ -360,7 +360,7 @@ impl Upstream {
         if connection.sender.is_closed() {
             return;
         }
-        connection.user.clear();
+        connection.served.clear();
         let now = Instant::now();
         let mut idle = self.idle();
         // The oldest are in front: what nobody needed for so long is closed.

@@ -9,16 +9,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::client::Client;
+use super::guards::{Charge, InFlight};
 use super::{Budget, ClientKey, Exhausted, Turns, lock};
 
 /// What an open connection costs before anything is read from it: its task, its state and the buffers
 /// of the HTTP layer (measured).
 const CONNECTION_BYTES: usize = 24 * 1024;
-/// What a forwarded request costs: its task's state, the connection to the backend and its buffers.
-const REQUEST_BYTES: usize = 32 * 1024;
-/// What an answer holds that comes in more than one piece: the buffers of its connection to the backend, and
-/// what is on its way from there.
-const STREAMING_BYTES: usize = 128 * 1024;
 /// The totals are changed in steps of this size, so that small answers do not touch them.
 const STEP: usize = 16 * 1024;
 
@@ -41,7 +37,7 @@ pub(super) enum Standing<'a> {
 #[derive(Debug)]
 pub struct Connection {
     id: u64,
-    budget: Arc<Budget>,
+    pub(super) budget: Arc<Budget>,
     /// Not set for a peer without a share of its own.
     client: OnceLock<Arc<Client>>,
     verified: AtomicBool,
@@ -185,7 +181,7 @@ impl Connection {
         budget.metrics.requests_in_flight.inc();
         let own = client.as_ref().map_or(0, |client| client.requests.fetch_add(1, Ordering::Relaxed) + 1);
         // Dropping it undoes both.
-        let in_flight = InFlight { connection: self.clone(), client, cost: None };
+        let in_flight = InFlight::new(self.clone(), client);
         match () {
             () if total > budget.max_requests.load(Ordering::Relaxed) => Err(Exhausted::Total),
             () if own > budget.max_requests_per_client.load(Ordering::Relaxed) => Err(Exhausted::Share),
@@ -195,16 +191,15 @@ impl Connection {
 
     /// Charges bytes until the guard is dropped.
     pub fn charge(self: &Arc<Self>, bytes: usize) -> Charge {
-        self.hold(bytes);
-        Charge { connection: self.clone(), bytes }
+        Charge::new(self.clone(), bytes)
     }
 
-    fn hold(&self, bytes: usize) {
+    pub(super) fn hold(&self, bytes: usize) {
         let held = self.held.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         self.settle(held);
     }
 
-    fn release(&self, bytes: usize) {
+    pub(super) fn release(&self, bytes: usize) {
         let held = self.held.fetch_sub(bytes, Ordering::Relaxed).saturating_sub(bytes);
         self.settle(held);
     }
@@ -338,105 +333,6 @@ impl Drop for OpenConnection {
         }
         if registry.open.is_empty() {
             connection.budget.empty.notify_waiters();
-        }
-    }
-}
-
-/// Bytes that are charged to a connection until it is dropped.
-#[derive(Debug)]
-pub struct Charge {
-    connection: Arc<Connection>,
-    bytes: usize,
-}
-
-impl Charge {
-    /// Charges another number of bytes in place of those before.
-    pub fn set(&mut self, bytes: usize) {
-        match bytes.checked_sub(self.bytes) {
-            Some(0) => return,
-            Some(more) => self.connection.hold(more),
-            None => self.connection.release(self.bytes - bytes),
-        }
-        self.bytes = bytes;
-    }
-
-    /// What is charged.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        self.connection.release(self.bytes);
-    }
-}
-
-/// Bytes on their way to the client that were not written yet.
-#[derive(Debug)]
-pub struct Backlog {
-    connection: Arc<Connection>,
-    bytes: AtomicUsize,
-}
-
-impl Backlog {
-    /// Nothing is on its way.
-    pub fn new(connection: Arc<Connection>) -> Self {
-        Self { connection, bytes: AtomicUsize::new(0) }
-    }
-
-    /// So many bytes are to be written.
-    pub fn grows(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.connection.hold(bytes);
-    }
-
-    /// So many were written. More than there are is not counted: heads and framing are not in here.
-    pub fn shrinks(&self, bytes: usize) {
-        // One task does both.
-        let bytes = bytes.min(self.bytes.load(Ordering::Relaxed));
-        if bytes > 0 {
-            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-            self.connection.release(bytes);
-        }
-    }
-}
-
-impl Drop for Backlog {
-    fn drop(&mut self) {
-        self.connection.release(*self.bytes.get_mut());
-    }
-}
-
-/// One place among the requests in flight.
-#[derive(Debug)]
-pub struct InFlight {
-    connection: Arc<Connection>,
-    client: Option<Arc<Client>>,
-    cost: Option<Charge>,
-}
-
-impl InFlight {
-    /// Charges what forwarding costs, and a request body's window where there is a body.
-    pub fn forwards(&mut self, body_bytes: usize) {
-        self.cost = Some(self.connection.charge(REQUEST_BYTES + body_bytes));
-    }
-
-    /// Charges what an answer costs that does not come in one piece, in place of the request's body.
-    pub fn streams(&mut self) {
-        if let Some(cost) = &mut self.cost {
-            cost.set(cost.bytes().max(REQUEST_BYTES + STREAMING_BYTES));
-        }
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        let budget = &self.connection.budget;
-        budget.requests.fetch_sub(1, Ordering::Relaxed);
-        budget.metrics.requests_in_flight.dec();
-        if let Some(client) = &self.client {
-            client.requests.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }

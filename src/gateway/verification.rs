@@ -9,7 +9,9 @@ use crate::exchange::{Exchange, RefusedToken};
 use crate::jose::UnverifiedToken;
 use crate::keys::{Refresh, Unverified};
 use crate::numeric_date::NumericDate;
-use crate::request::{BearerToken, RequestFacts};
+use crate::policy::Mode;
+use crate::request::{BearerToken, Credentials, RequestFacts};
+use crate::revocation_list::TokenWatch;
 use crate::token_cache::TokenCache;
 use crate::trust::{self, TokenFault};
 
@@ -146,6 +148,18 @@ impl Gateway {
             }),
             Refresh::Unchanged | Refresh::Unreachable => Err(refused),
         }
+    }
+
+    /// Looks out for the revocation of the token that let a request in. `seen` is the version of the list from
+    /// before it was judged.
+    pub(super) fn token_watch(&self, permit: &Permit, facts: &RequestFacts, seen: u64) -> Option<TokenWatch> {
+        let (Caller::Token(token), Credentials::Bearer(bearer)) = (permit.caller(), &facts.credentials)
+        else {
+            return None;
+        };
+        // In report mode a revoked token would have been let in too.
+        let enforced = self.gate.policy.mode == Mode::Enforce;
+        enforced.then(|| self.revocations.watch(token.clone(), bearer.as_str(), seen))
     }
 
     fn verify_with(

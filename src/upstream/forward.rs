@@ -16,6 +16,8 @@ use super::http2::{self, Fate, Http2Stream};
 use super::{Connection, Http1Connection, IDLE_LIFETIME, InterimResponses, Upstream};
 use crate::budget::Connection as Account;
 use crate::decision::{Permit, Reason};
+use crate::revocation::RevokedBy;
+use crate::revocation_list::TokenWatch;
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub enum Failure {
     Answer(Reason),
     /// The client's own body ended early or was framed wrongly.
     BrokenRequest,
+    /// The token was revoked while the request waited.
+    Revoked(RevokedBy),
 }
 
 /// What is sent: the head, after everything was stripped and set, and the body.
@@ -46,15 +50,20 @@ pub struct Outgoing {
     pub interim: Option<Arc<InterimResponses>>,
 }
 
+/// While a request waits, this often it is looked whether its token was revoked: with the same timer as the
+/// deadline, so that the many that wait for less need no other.
+const REVOCATION_LOOK: Duration = Duration::from_secs(1);
+
 /// How often one request is sent at most.
 const MAX_ATTEMPTS: u8 = 3;
 
 impl Upstream {
-    /// Forwards one request. The permit is the leave to do so.
+    /// Forwards one request. The permit is the leave to do so, until `token` is revoked.
     pub async fn forward(
         self: &Arc<Self>,
         _permit: Permit,
         outgoing: Outgoing,
+        mut token: Option<&mut TokenWatch>,
     ) -> Result<Response<AnswerBody>, Failure> {
         let progress = match &outgoing.body {
             RequestBody::Empty => None,
@@ -84,17 +93,19 @@ impl Upstream {
             if let Some(interim) = &interim {
                 interim.listen(&mut request);
             }
-            request = match self.send(connection, request, trailers, progress.as_ref()).await {
-                Ok(answer) => return Ok(answer),
-                Err(SendError::Unsent(unsent, http2)) if again && (is_kept || http2) => *unsent,
-                Err(SendError::Unprocessed) if again && spare.is_some() => spare.ok_or(UNREACHABLE)?,
-                Err(SendError::Unsent(..) | SendError::Unprocessed) => return Err(UNREACHABLE),
-                Err(SendError::Closed) => match spare {
-                    Some(spare) if is_kept && spare.method().is_idempotent() => spare,
-                    _ => return Err(Failure::Answer(Reason::UpstreamProtocol)),
-                },
-                Err(SendError::Failed(failure)) => return Err(failure),
-            };
+            request =
+                match self.send(connection, request, trailers, progress.as_ref(), token.as_deref_mut()).await
+                {
+                    Ok(answer) => return Ok(answer),
+                    Err(SendError::Unsent(unsent, http2)) if again && (is_kept || http2) => *unsent,
+                    Err(SendError::Unprocessed) if again && spare.is_some() => spare.ok_or(UNREACHABLE)?,
+                    Err(SendError::Unsent(..) | SendError::Unprocessed) => return Err(UNREACHABLE),
+                    Err(SendError::Closed) => match spare {
+                        Some(spare) if is_kept && spare.method().is_idempotent() => spare,
+                        _ => return Err(Failure::Answer(Reason::UpstreamProtocol)),
+                    },
+                    Err(SendError::Failed(failure)) => return Err(failure),
+                };
         }
     }
 
@@ -128,19 +139,20 @@ impl Upstream {
         mut request: Request<RequestBody>,
         trailers: bool,
         progress: Option<&Arc<RequestProgress>>,
+        token: Option<&mut TokenWatch>,
     ) -> Result<Response<AnswerBody>, SendError> {
         match connection {
             Connection::Http1(mut connection) => {
                 frame_body(&mut request);
                 let answered = connection.sender.try_send_request(request);
-                let response = self.answered(answered, progress, false).await?;
+                let response = self.answered(answered, progress, token, false).await?;
                 Ok(self.answer(response, connection, progress.cloned()))
             }
             Connection::Http2(Http2Stream { mut sender, slot }) => {
                 http2::to_http2(&mut request, self.target.scheme(), trailers)
                     .ok_or(SendError::Failed(Failure::Answer(Reason::BadTarget)))?;
                 let answered = sender.try_send_request(request);
-                let response = self.answered(answered, progress, true).await?;
+                let response = self.answered(answered, progress, token, true).await?;
                 let lease = Some(Lease::Http2(slot));
                 let idle_timeout = self.target.idle_timeout;
                 let mut answer =
@@ -157,6 +169,7 @@ impl Upstream {
         &self,
         answered: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
         progress: Option<&Arc<RequestProgress>>,
+        mut token: Option<&mut TokenWatch>,
         over_http2: bool,
     ) -> Result<Response<Incoming>, SendError> {
         let started = Instant::now();
@@ -166,12 +179,20 @@ impl Upstream {
             if deadline <= Instant::now() {
                 return Err(SendError::Failed(failure));
             }
+            let look = next_look(deadline, progress, token.is_some());
             tokio::select! {
                 biased;
                 answer = &mut answered => {
-                    return answer.map_err(|error| SendError::read(error, progress, over_http2));
+                    // What the backend says to a token that was revoked meanwhile reaches nobody.
+                    return match token.and_then(TokenWatch::revoked_by) {
+                        Some(by) => Err(SendError::Failed(Failure::Revoked(by))),
+                        None => answer.map_err(|error| SendError::read(error, progress, over_http2)),
+                    };
                 }
-                () = sleep_until(next_look(deadline, progress)) => {}
+                () = sleep_until(look) => {}
+            }
+            if let Some(by) = token.as_deref_mut().and_then(TokenWatch::revoked_by) {
+                return Err(SendError::Failed(Failure::Revoked(by)));
             }
         }
     }
@@ -214,12 +235,13 @@ impl Upstream {
     }
 }
 
-/// A body may begin to wait for its client at any time, which then has less than the deadline.
-fn next_look(deadline: Instant, progress: Option<&Arc<RequestProgress>>) -> Instant {
-    match progress.and_then(|progress| progress.silence()) {
-        Some(silence) => deadline.min(Instant::now() + silence),
-        None => deadline,
-    }
+/// A body may begin to wait for its client at any time, which then has less than the deadline. A token may be
+/// revoked at any time.
+fn next_look(deadline: Instant, progress: Option<&Arc<RequestProgress>>, has_token: bool) -> Instant {
+    let silence = progress.and_then(|progress| progress.silence());
+    let revocation = has_token.then_some(REVOCATION_LOOK);
+    let soonest = silence.into_iter().chain(revocation).min();
+    soonest.map_or(deadline, |time| deadline.min(Instant::now() + time))
 }
 
 const UNREACHABLE: Failure = Failure::Answer(Reason::UpstreamUnreachable);
