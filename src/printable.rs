@@ -21,10 +21,10 @@ pub fn is_printable(c: char) -> bool {
         )
 }
 
-/// A text of several lines in which everything else that cannot be seen is written `\uXXXX`.
+/// A text of several lines. Except for line feeds and tabs, every character that is not printable is written as a
+/// JSON escape, like `\u001b` (RFC 8259 section 7).
 ///
-/// In a JSON text that changes nothing of what it says: such characters stand only in its strings, where
-/// they may be written so (RFC 8259 section 7).
+/// A JSON text keeps its meaning: such characters stand only in its strings.
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| matches!(c, '\n' | '\t'))
 }

@@ -4,6 +4,7 @@
 //! `variables` sees to both in the values that are read.
 
 use super::document::{MAX_BYTES, Position};
+use super::variables::expression_length;
 
 const MAX_NESTING: usize = 16;
 const MAX_EXPRESSIONS: usize = 10_000;
@@ -33,7 +34,7 @@ pub(super) fn substitute(
     let (mut written, mut read) = (0, 0);
     while let Some(start) = rest.find("${") {
         let escaped = rest[..start].ends_with('$');
-        let end = if escaped { None } else { closing_brace(&rest[start..]) };
+        let end = if escaped { None } else { expression_length(&rest[start..], MAX_EXPRESSION_BYTES) };
         let copied = &rest[..start];
         result.text.push_str(copied);
         let expression = &rest[start..];
@@ -83,23 +84,6 @@ fn position_of(lines: &[usize], index: usize) -> Position {
     Position { line: line.max(1), column: index - start + 1 }
 }
 
-/// The length of the expression at the beginning of `text`, which is `${`.
-fn closing_brace(text: &str) -> Option<usize> {
-    let mut depth = 0usize;
-    let mut bytes = text.bytes().take(MAX_EXPRESSION_BYTES).enumerate().peekable();
-    while let Some((index, byte)) = bytes.next() {
-        match byte {
-            b'$' if bytes.peek().is_some_and(|(_, next)| *next == b'{') => depth += 1,
-            b'}' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return Some(index + 1);
-        }
-    }
-    None
-}
-
 /// The value of `${NAME}` or `${NAME:-default}`.
 fn expand(expression: &str, lookup: &dyn Fn(&str) -> Option<String>, depth: usize) -> String {
     let inner = expression.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
@@ -118,7 +102,7 @@ fn expand_all(text: &str, lookup: &dyn Fn(&str) -> Option<String>, depth: usize)
     let mut result = String::new();
     let mut rest = text;
     while let Some(start) = rest.find("${") {
-        let Some(length) = closing_brace(&rest[start..]) else { break };
+        let Some(length) = expression_length(&rest[start..], MAX_EXPRESSION_BYTES) else { break };
         result.push_str(&rest[..start]);
         result.push_str(&expand(&rest[start..start + length], lookup, depth));
         rest = &rest[start + length..];

@@ -159,7 +159,7 @@ impl Resolver<'_> {
                 result.push_str(bracket);
                 inner
             } else if after.starts_with('{') {
-                let length = expression_length(tail).ok_or(Fault::Unclosed)?;
+                let length = expression_length(tail, MAX_BYTES).ok_or(Fault::Unclosed)?;
                 let (expression, after) = tail.split_at(length);
                 result.push_str(&self.expression(expression, depth)?);
                 after
@@ -199,10 +199,11 @@ impl Resolver<'_> {
     }
 }
 
-/// The length of the expression at the beginning of `text`, which is `${`; defaults may hold others.
-fn expression_length(text: &str) -> Option<usize> {
+/// The length of the expression at the beginning of `text`, which is `${`; defaults may hold others. None where
+/// it has no end within `most` bytes.
+pub(super) fn expression_length(text: &str, most: usize) -> Option<usize> {
     let mut depth = 0usize;
-    let mut bytes = text.bytes().enumerate().peekable();
+    let mut bytes = text.bytes().take(most).enumerate().peekable();
     while let Some((index, byte)) = bytes.next() {
         match byte {
             b'$' if bytes.peek().is_some_and(|(_, next)| *next == b'{') => depth += 1,

@@ -1,8 +1,8 @@
 //! Which connections a configuration admits, before any request is judged.
 //!
-//! A connection is admitted once, and may outlive the configuration that admitted it by far. When a reload
-//! changes the policy, its number grows, and every connection that was admitted under an older number ends: over HTTP/1 with its next answer, over HTTP/2 by GOAWAY, a
-//! WebSocket by a Close frame. None is cut off within an answer.
+//! A connection is admitted once, and may outlive the configuration that admitted it. When a reload changes the
+//! policy, its number grows, and every connection that was admitted under an older number ends: over HTTP/1 with
+//! its next answer, over HTTP/2 by GOAWAY, a WebSocket by a Close frame. No running answer is cut off.
 
 use ipnet::IpNet;
 

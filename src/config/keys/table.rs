@@ -163,7 +163,7 @@ pub const KEYS: &[Key] = &[
     key("datahub.tokenServiceSigningKey", Kind::Secret, "", "DataHub's signing key: makes the issuer entry `datahub` (HS256), at least 32 bytes."),
     key("datahub.tokenServiceSigningKeyFile", Kind::Path, "", "A file with DataHub's signing key."),
     key("datahub.tokenServiceIssuer", Kind::Text, "datahub-metadata-service", "iss of DataHub's own tokens."),
-    key("datahub.administrators", Kind::Texts, "[]", "Users that identity.datahubActor never names, besides datahub and __datahub_system."),
+    key("datahub.administrators", Kind::Texts, "[]", "Further users that identity.datahubActor never names. datahub and __datahub_system are always among them."),
     key("datahub.tokenServiceSalt", Kind::Secret, "", "What DataHub hashes after a token: for datahubTokenHash in a revocation list; none unless it is given."),
     key("datahub.tokenServiceSaltFile", Kind::Path, "", "A file with that salt."),
 
