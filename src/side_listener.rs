@@ -9,7 +9,8 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,7 +41,7 @@ where
     F: Fn(Request<Incoming>, SocketAddr) -> A + Clone + Send + 'static,
     A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
-    let spare = Arc::new(Spare(Mutex::new(None)));
+    let spare = Arc::new(Spare::default());
     spare.keep();
     let mut places = Places { most, taken: Vec::new(), tasks: JoinSet::new() };
     loop {
@@ -54,7 +55,6 @@ where
         let (answer, spare) = (answer.clone(), spare.clone());
         places.take(peer.ip().to_canonical(), async move {
             serve_connection(stream, answer).await;
-            // At once, before a client has the one that is free now.
             spare.keep();
         });
     }
@@ -137,21 +137,61 @@ impl Places {
     }
 }
 
-/// A file descriptor to give away: where clients have taken all others, a probe gets this one.
-struct Spare(Mutex<Option<File>>);
+/// Listeners whose spare file descriptor is in use.
+static SHORT: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether a probe uses the last file descriptor. A client that took it in the moment in which the probe ends would
+/// keep it for as long as its connection lasts, so none is accepted meanwhile.
+pub fn is_short() -> bool {
+    SHORT.load(Ordering::Relaxed) > 0
+}
+
+/// A file descriptor to give away: when clients have taken all others, a probe gets this one.
+#[derive(Default)]
+struct Spare(Mutex<Held>);
+
+#[derive(Default)]
+struct Held {
+    file: Option<File>,
+    is_given: bool,
+}
 
 impl Spare {
     /// Takes one, unless it is there or there is none.
     fn keep(&self) {
-        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.is_none() {
-            *spare = File::open("/dev/null").ok();
+        let mut held = self.held();
+        if held.file.is_none() {
+            held.file = File::open("/dev/null").ok();
+        }
+        if held.file.is_some() && std::mem::take(&mut held.is_given) {
+            SHORT.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     /// Whether there was one to be given away.
     fn give(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+        let mut held = self.held();
+        if held.file.is_none() {
+            return false;
+        }
+        // First: what is free from here on is for the probe.
+        if !std::mem::replace(&mut held.is_given, true) {
+            SHORT.fetch_add(1, Ordering::Relaxed);
+        }
+        held.file = None;
+        true
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Spare {
+    fn drop(&mut self) {
+        if self.held().is_given {
+            SHORT.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -159,6 +199,20 @@ impl Spare {
 mod tests {
     use super::*;
     use std::future::pending;
+
+    #[test]
+    fn while_a_spare_descriptor_is_in_use_it_is_said() {
+        let (one, other) = (Spare::default(), Spare::default());
+        assert!(!one.give(), "there is none yet");
+        one.keep();
+        other.keep();
+        assert!(!is_short());
+        assert!(one.give() && other.give() && !one.give());
+        one.keep();
+        assert!(is_short(), "one is still in use");
+        drop(other);
+        assert!(!is_short());
+    }
 
     fn places(addresses: &[&str]) -> Places {
         let mut places = Places { most: 4, taken: Vec::new(), tasks: JoinSet::new() };

@@ -17,10 +17,13 @@ use crate::config::ProxyProtocol;
 use crate::decision::Reason;
 use crate::gateway::Door;
 use crate::policy::contains_address;
+use crate::side_listener;
 
 /// Connections beyond the limit that are given time to read their answer.
 const MAX_TURNED_AWAY: usize = 64;
 const MAX_TURNED_AWAY_BYTES: u64 = 64 * 1024;
+/// When no connection can be accepted.
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The listeners that requests come in by.
 pub(super) struct Doors {
@@ -74,7 +77,10 @@ async fn accept(listener: &Listener, door: Door, workers: &Workers, process: &Pr
                     tracing::error!(%error, "cannot accept connections");
                 }
                 failing = true;
-                sleep(Duration::from_millis(50)).await;
+                sleep(RETRY_INTERVAL).await;
+                while side_listener::is_short() {
+                    sleep(RETRY_INTERVAL).await;
+                }
             }
         }
     }
