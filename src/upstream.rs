@@ -16,7 +16,7 @@ use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
@@ -33,10 +33,12 @@ mod forward;
 mod http2;
 mod interim;
 mod rest;
+mod served;
 mod tunnel;
 mod websocket;
 
 use http2::{Http2Pool, Http2Stream};
+use served::{BoundedStream, Served};
 
 pub use answer::AnswerBody;
 pub use body::{ReadAhead, RequestBody, RequestProgress};
@@ -123,20 +125,22 @@ impl Target {
         timeout(self.connect_timeout, opening).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    async fn dial(&self) -> io::Result<TcpStream> {
-        dial::dial(&self.host, self.port).await
+    async fn dial(&self, served: &Arc<Served>) -> io::Result<BoundedStream> {
+        BoundedStream::new(dial::dial(&self.host, self.port).await?, served.clone())
     }
 
     /// Opens one connection that speaks HTTP/1.1, and starts the task that drives it.
     async fn connect_http1(&self, account: &Arc<Account>) -> io::Result<Http1Connection> {
+        let served = Arc::new(Served::default());
+        served.set(account);
         self.in_time(async {
             if let Some(path) = &self.socket {
-                return start(UnixStream::connect(path).await?, account).await;
+                return start(UnixStream::connect(path).await?, served).await;
             }
-            let stream = self.dial().await?;
+            let stream = self.dial(&served).await?;
             match &self.tls {
-                None => start(stream, account).await,
-                Some(tls) => start(tls.http1.connect(tls.name.clone(), stream).await?, account).await,
+                None => start(stream, served).await,
+                Some(tls) => start(tls.http1.connect(tls.name.clone(), stream).await?, served).await,
             }
         })
         .await
@@ -158,20 +162,18 @@ impl Tls {
     }
 }
 
-async fn start<S>(stream: S, account: &Arc<Account>) -> io::Result<Http1Connection>
+async fn start<S>(stream: S, served: Arc<Served>) -> io::Result<Http1Connection>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
 {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(BUFFER_BYTES);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    let served = Arc::new(Served::default());
-    served.set(account);
     let serves = served.clone();
     let task = tokio::spawn(async move {
         let (mut connection, mut turn) = (pin!(connection.with_upgrades()), Turn::default());
         let ended = poll_fn(|cx| {
-            if let Some(account) = serves.get() {
+            if let Some(account) = serves.takes_turns() {
                 ready!(turn.poll(&account, cx));
             }
             connection.as_mut().poll(cx)
@@ -188,29 +190,6 @@ struct Http1Connection {
     sender: SendRequest<RequestBody>,
     served: Arc<Served>,
     driver: Driver,
-}
-
-/// The client's connection that an upstream connection serves, if its tasks take turns: the task that drives the
-/// upstream connection then takes turns with them.
-#[derive(Default)]
-struct Served(Mutex<Option<Arc<Account>>>);
-
-impl Served {
-    fn set(&self, account: &Arc<Account>) {
-        *self.slot() = account.takes_turns().then(|| account.clone());
-    }
-
-    fn clear(&self) {
-        *self.slot() = None;
-    }
-
-    fn get(&self) -> Option<Arc<Account>> {
-        self.slot().clone()
-    }
-
-    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<Account>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Ends a connection's task when it is dropped. hyper alone would go on writing a request's body for as long
@@ -298,11 +277,13 @@ impl Upstream {
         {
             return Ok(Connection::Http2(stream));
         }
+        // An HTTP/2 connection serves nobody in particular.
+        let served = Arc::new(Served::default());
         let opening = async {
             if let Some(path) = &self.target.socket {
                 return self.http2.start(UnixStream::connect(path).await?).await.map(Connection::Http2);
             }
-            let stream = self.target.dial().await?;
+            let stream = self.target.dial(&served).await?;
             let Some(tls) = &self.target.tls else {
                 return self.http2.start(stream).await.map(Connection::Http2);
             };
@@ -314,7 +295,10 @@ impl Upstream {
             self.settled_on_http1.store(!http2, Ordering::Relaxed);
             match http2 {
                 true => self.http2.start(stream).await.map(Connection::Http2),
-                false => start(stream, account).await.map(Connection::Http1),
+                false => {
+                    served.set(account);
+                    start(stream, served).await.map(Connection::Http1)
+                }
             }
         };
         self.counted(self.target.in_time(opening).await)

@@ -16,9 +16,6 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// What the kernel buffers of a response. Enough for a backend some milliseconds away at a gigabit a second;
 /// without it the kernel would take tens of megabytes of an answer that its client does not read.
 const RECEIVE_BYTES: usize = 256 * 1024;
-/// What the kernel takes in of a request before the network has room for it.
-#[cfg(target_os = "linux")]
-const UNSENT_BYTES: u32 = 256 * 1024;
 /// More addresses of one name are not tried.
 const MAX_ADDRESSES: usize = 32;
 
@@ -28,10 +25,7 @@ pub(super) async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
     let addresses = lookup_host((host, port)).await?.take(MAX_ADDRESSES).collect();
     let stream = race(alternating(addresses), TcpStream::connect).await?;
     stream.set_nodelay(true)?;
-    let socket = SockRef::from(&stream);
-    socket.set_recv_buffer_size(RECEIVE_BYTES)?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+    SockRef::from(&stream).set_recv_buffer_size(RECEIVE_BYTES)?;
     Ok(stream)
 }
 
