@@ -1,4 +1,4 @@
-//! What one decision costs, without network and without hyper.
+//! What one admission costs, without network and without hyper.
 //!
 //! `cold/*` is a whole verification per algorithm, `cached` the way of a token that was verified
 //! before, `denied/*` one request per kind of refusal, `rules/*` what rules ask for. Read the rows
@@ -14,28 +14,33 @@
 )]
 
 use std::hint::black_box;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use metagate::admission::{Admission, Environment, Refresh, RequestHead, Snapshot, Via};
 use metagate::backend::Backend;
 use metagate::claims::{
-    ClaimPath, ClaimRules, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, TokenKinds,
+    ClaimPath, ClaimRules, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, TokenKinds, VerifiedToken,
 };
-use metagate::decision::{Caller, Denial, Gate, NextStep, Permit};
+use metagate::decision::{Caller, Denial, Gate, Permit};
 use metagate::jose::{
     Algorithm, AlgorithmSet, KeyDialect, KeySet, ParsedKeys, UnverifiedToken, VerificationKey,
 };
 use metagate::numeric_date::NumericDate;
+use metagate::outbound_head::{Authorization, IdentityNames, OutboundHead};
 use metagate::policy::{
     Expression, GraphqlMatching, Matching, Methods, Mode, PathPattern, Place, Policy, Requirement, Route,
     RouteTable, Rule, Verdict,
 };
 use metagate::request::{Graphql, HeadLimits, HeadScanner, RequestFacts};
+use metagate::revocation::RevokedBy;
 use metagate::token_cache::TokenCache;
-use metagate::trust::{self, TrustedIssuer};
+use metagate::trust::{self, KeyRing, TrustedIssuer};
 
 #[path = "support/signer.rs"]
 mod signer;
@@ -50,38 +55,80 @@ fn cold(c: &mut Criterion) {
     for algorithm in Algorithm::ASYMMETRIC.into_iter().chain([Algorithm::HS256]) {
         let signer = Signer::new(algorithm);
         let token = signer.token(CLAIMS);
-        let keys = key_set(&signer);
-        let gate = gate(algorithm);
+        let admission = admission(gate(algorithm));
+        let mut environment = environment(key_set(&signer));
         group.bench_function(algorithm.name(), |b| {
-            b.iter(|| decide(&gate, &keys, black_box(&token)).expect("a good token"));
+            b.iter(|| admit(&admission, &mut environment, Some(black_box(&token))).expect("a good token"));
         });
     }
     group.finish();
 }
 
+/// What a request costs whose token was verified before: a cache in front of [`Snapshot`].
+struct Cached<'a> {
+    inner: Snapshot<'a>,
+    cache: TokenCache,
+    hits: u64,
+}
+
+impl Environment for Cached<'_> {
+    fn now(&self) -> NumericDate {
+        self.inner.now()
+    }
+
+    fn keys(&self) -> Arc<KeyRing> {
+        self.inner.keys()
+    }
+
+    fn cached(&mut self, text: &str, generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>> {
+        let token = self.cache.get(&TokenCache::digest(text), generation, now)?;
+        self.hits += 1;
+        Some(token)
+    }
+
+    fn keep(&mut self, text: &str, token: &Arc<VerifiedToken>, generation: u64) {
+        self.cache.insert(TokenCache::digest(text), token.clone(), generation);
+    }
+
+    async fn first_keys(&mut self, entry: usize) -> bool {
+        self.inner.first_keys(entry).await
+    }
+
+    async fn newer_keys(&mut self, text: &str, entry: usize, generation: u64) -> Refresh {
+        self.inner.newer_keys(text, entry, generation).await
+    }
+
+    fn revocation(&self, token: &VerifiedToken, text: &str) -> Option<RevokedBy> {
+        self.inner.revocation(token, text)
+    }
+
+    async fn graphql(&mut self, facts: &RequestFacts, headers: &HeaderMap) -> Result<Graphql, Denial> {
+        self.inner.graphql(facts, headers).await
+    }
+}
+
 fn cached(c: &mut Criterion) {
     let signer = Signer::new(Algorithm::RS256);
     let token = signer.token(CLAIMS);
-    let gate = gate(Algorithm::RS256);
+    let admission = admission(gate(Algorithm::RS256));
     let cache = TokenCache::new(32 << 20, Duration::from_secs(300));
-    let verified = verify(&gate, &key_set(&signer), &token).expect("a good token");
-    cache.insert(TokenCache::digest(&token), Arc::new(verified), 1);
+    let mut environment = Cached { inner: environment(key_set(&signer)), cache, hits: 0 };
+    drop(admit(&admission, &mut environment, Some(&token)).expect("a good token"));
+    let mut requests = 0;
     c.bench_function("cached", |b| {
         b.iter(|| {
-            let facts = facts(Some(black_box(&token)), "/api/v1/tables");
-            let route = gate.route(&facts);
-            let NextStep::Verify(token) = gate.next_step(&facts, route) else { panic!("no token") };
-            let token = cache.get(&TokenCache::digest(token.as_str()), 1, NOW).expect("in the cache");
-            gate.decide(&facts, route, Ok(Caller::Token(token))).expect("allowed")
+            requests += 1;
+            admit(&admission, &mut environment, Some(black_box(&token))).expect("allowed")
         });
     });
+    assert_eq!(environment.hits, requests, "every one was in the cache");
 }
 
 fn denied(c: &mut Criterion) {
     let signer = Signer::new(Algorithm::RS256);
     let stranger = Signer::new(Algorithm::RS256);
-    let keys = key_set(&signer);
-    let gate = gate(Algorithm::RS256);
+    let admission = admission(gate(Algorithm::RS256));
+    let mut environment = environment(key_set(&signer));
     let changed = |from: &str, to: &str| signer.token(&CLAIMS.replace(from, to));
     let cases = [
         ("missing_token", None),
@@ -95,18 +142,16 @@ fn denied(c: &mut Criterion) {
     ];
     let mut group = c.benchmark_group("denied");
     for (reason, token) in &cases {
-        let run = || match token {
-            Some(token) => decide(&gate, &keys, black_box(token)).err(),
-            None => decide_without_token(&gate).err(),
-        };
+        let mut run = || admit(&admission, &mut environment, black_box(token.as_deref())).err();
         assert_eq!(run().map(|denial| denial.reason.as_str()), Some(*reason));
-        group.bench_function(*reason, |b| b.iter(run));
+        group.bench_function(*reason, |b| b.iter(&mut run));
     }
     let token = signer.token(CLAIMS);
-    let verified = Arc::new(verify(&gate, &keys, &token).expect("a good token"));
+    let verified = Arc::new(verify(&admission.gate, &key_set(&signer), &token).expect("a good token"));
     group.bench_function("insufficient_permissions", |b| {
         b.iter(|| {
             let facts = facts(Some(&token), "/api/v1/policies/1");
+            let gate = &admission.gate;
             gate.decide(&facts, gate.route(&facts), Ok(Caller::Token(verified.clone()))).err()
         });
     });
@@ -217,23 +262,41 @@ fn long_claims() -> String {
     CLAIMS.replacen('{', &format!("{{\"a\":[{}],\"b\":[{}],", list("1"), list("2")), 1)
 }
 
-fn decide(gate: &Gate, keys: &KeySet, token: &str) -> Result<Permit, Denial> {
-    let facts = facts(Some(token), "/api/v1/tables");
-    let route = gate.route(&facts);
-    let caller = match gate.next_step(&facts, route) {
-        NextStep::Decide(caller) => caller,
-        NextStep::Verify(token) => {
-            verify(gate, keys, token.as_str()).map(|token| Caller::Token(Arc::new(token)))
-        }
+fn admit<E: Environment + Send>(
+    admission: &Admission,
+    environment: &mut E,
+    token: Option<&str>,
+) -> Result<Permit, Denial> {
+    let (target, headers) = (Uri::from_static("/api/v1/tables"), fields(token));
+    let head = RequestHead {
+        method: &Method::GET,
+        target: &target,
+        version: Version::HTTP_11,
+        headers: &headers,
+        source: Some(std::net::IpAddr::from([127, 0, 0, 1])),
+        content_length: None,
+        via: Via::Proxy,
     };
-    gate.decide(&facts, route, caller)
+    // Nothing in here waits.
+    let admitted =
+        pin!(admission.admit(&head, environment, &mut ())).poll(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(admitted) = admitted else { panic!("it waits") };
+    admitted.map(|admitted| admitted.permit)
 }
 
-fn decide_without_token(gate: &Gate) -> Result<Permit, Denial> {
-    let facts = facts(None, "/api/v1/tables");
-    let route = gate.route(&facts);
-    let NextStep::Decide(caller) = gate.next_step(&facts, route) else { panic!("there is no token") };
-    gate.decide(&facts, route, caller)
+fn environment(keys: KeySet) -> Snapshot<'static> {
+    Snapshot::new(NOW, Arc::new(KeyRing { generation: 1, sets: vec![Some(keys.into())] }))
+}
+
+fn admission(gate: Gate) -> Admission {
+    let names = IdentityNames {
+        user: HeaderName::from_static("x-forwarded-user"),
+        email: HeaderName::from_static("x-forwarded-email"),
+        groups: HeaderName::from_static("x-forwarded-groups"),
+        datahub_actor: false,
+    };
+    let head = OutboundHead::new(gate.backend, names, Authorization::Forward, Vec::new());
+    Admission { gate, head, body_bytes: u64::MAX }
 }
 
 fn verify(gate: &Gate, keys: &KeySet, token: &str) -> Result<metagate::claims::VerifiedToken, Denial> {

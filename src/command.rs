@@ -21,6 +21,7 @@ mod config_command;
 mod demo;
 mod explain;
 mod health;
+mod input;
 mod keys;
 mod report;
 mod routes;

@@ -15,51 +15,49 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
+use crate::admission::{Admission, Admitted, RequestHead, Via};
 use crate::budget::{Connection, Exhausted};
 use crate::challenge::Wording;
 use crate::config::{Config, Discard};
-use crate::decision::{Caller, Denial, Gate, Permit, Reason};
+use crate::decision::{Denial, Reason};
 use crate::exchange::{Exchange, Ledger};
 use crate::keys::Keys;
 use crate::numeric_date::NumericDate;
-use crate::outbound_head::{
-    OutboundHead, ask_for, from_http2, is_granted, remove_connection_fields, understands_trailers,
-};
-use crate::request::{RequestFacts, RequestFault, TargetForm};
+use crate::outbound_head::{ask_for, from_http2, is_granted, remove_connection_fields, understands_trailers};
+use crate::request::TargetForm;
 use crate::respond::{self, Manner, ObservedBody};
 use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
-use crate::trust::TokenFault;
-use crate::upstream::{Failure, InterimResponses, Outgoing, ReadAhead, Upstream, stated_length};
+use crate::upstream::{AnswerBody, Failure, InterimResponses, Outgoing, ReadAhead, Upstream, stated_length};
 
 mod assembly;
 mod body;
+mod environment;
 mod forward_auth;
 mod graphql;
 mod refusal;
 mod switching;
-mod verification;
 
-pub use assembly::gate;
+pub use assembly::admission;
 pub use refusal::UnreadHead;
 
 use body::{first_bytes, is_empty};
-use switching::Upgrade;
+use environment::{ExchangeObserver, LiveEnvironment};
+use refusal::Unsendable;
+use switching::{Bounds, Upgrade};
 
 /// Where the time comes from.
 pub type Clock = fn() -> NumericDate;
 
 /// Everything that one request is judged and forwarded with; the same for all workers.
 pub struct Gateway {
-    gate: Gate,
+    admission: Admission,
     wording: Wording,
-    head: OutboundHead,
     forward_auth: Option<TargetForm>,
     keys: Arc<Keys>,
     cache: TokenCache,
     revocations: Arc<RevocationList>,
     ledger: Arc<Ledger>,
-    body_limit: u64,
     discard: Discard,
     unverified_timeout: Duration,
     graphql_limit: usize,
@@ -94,15 +92,18 @@ pub enum Door {
     ForwardAuth,
 }
 
-/// A request that may go on, with all that is known of it.
-struct Judged {
+/// A request that has arrived and is not answered yet.
+struct Received {
     exchange: Exchange,
-    facts: RequestFacts,
-    permit: Permit,
     head: Parts,
     body: Incoming,
-    ahead: ReadAhead,
     manner: Manner,
+}
+
+/// An admitted request, with what was read and seen on the way.
+struct Accepted {
+    admitted: Admitted,
+    ahead: ReadAhead,
     /// The version of the revocation list in force before its token was judged.
     revocations: u64,
 }
@@ -118,114 +119,85 @@ impl Gateway {
         if peer.door == Door::ForwardAuth {
             return Ok(self.answer_proxy(peer, request).await);
         }
-        let (head, mut body) = request.into_parts();
-        let http2 = head.version == Version::HTTP_2;
-        let id = self.request_id(&head.headers);
-        let mut exchange = Exchange::begin(
+        let mut received = self.receive(peer, request);
+        Ok(match self.admit(&mut received, upstream.idle_timeout(), peer).await {
+            Ok(accepted) => self.forward(upstream, received, accepted, peer).await,
+            Err(denial) => self.refuse(received, denial, peer),
+        })
+    }
+
+    fn receive(&self, peer: &Peer, request: Request<Incoming>) -> Received {
+        let (head, body) = request.into_parts();
+        let manner = Manner {
+            grpc: is_grpc(&head.headers),
+            close: false,
+            http2: head.version == Version::HTTP_2,
+            to_head: head.method == Method::HEAD,
+        };
+        let exchange = Exchange::begin(
             self.ledger.clone(),
             head.method.clone(),
             head.uri.clone(),
             &head.headers,
             peer.address,
-            id,
+            self.request_id(&head.headers),
         );
-        let to_head = head.method == Method::HEAD;
-        let manner = Manner { grpc: is_grpc(&head.headers), close: false, http2, to_head };
-
-        let source = self.head.source_ip(&head.headers, peer.address);
-        exchange.comes_from(source);
-        if let Err(denial) = take_place(&mut exchange, peer, source) {
-            return Ok(self.refuse(exchange, denial, body, &head.headers, manner, peer));
-        }
-
-        // Request facts.
-        let mut facts = match self.facts(&head, source) {
-            Ok(facts) => facts,
-            Err(fault) => {
-                return Ok(self.refuse(exchange, fault.into(), body, &head.headers, manner, peer));
-            }
-        };
-
-        // Route, credentials, token.
-        let revocations = self.revocations.version();
-        let (route, caller) = self.identify(&mut exchange, &facts).await;
-        if matches!(caller, Ok(Caller::Token(_) | Caller::DatahubSystem)) {
-            peer.account.verified();
-        }
-
-        // What rules ask about the body, where somebody is known to have sent it.
-        let mut ahead = ReadAhead::default();
-        if self.gate.asks_graphql(&facts, &caller) {
-            match self.read_graphql(&mut facts, &head.headers, &mut body, upstream.idle_timeout()).await {
-                Ok(read) => ahead = read,
-                Err(denial) => return Ok(self.refuse(exchange, denial, body, &head.headers, manner, peer)),
-            }
-        }
-
-        // Decision.
-        let permit = match self.gate.decide(&facts, route, caller) {
-            Ok(permit) => permit,
-            Err(denial) => return Ok(self.refuse(exchange, denial, body, &head.headers, manner, peer)),
-        };
-        exchange.permitted(&permit);
-        if stated_length(&head.headers).is_some_and(|length| length > self.body_limit) {
-            let denial = Denial::new(Reason::PayloadTooLarge);
-            return Ok(self.refuse(exchange, denial, body, &head.headers, manner, peer));
-        }
-        if !peer.account.is_trusted() && !manner.grpc && ahead.bytes.is_empty() {
-            match first_bytes(&mut body, self.unverified_timeout).await {
-                Ok(read) => ahead = read,
-                Err(denial) => return Ok(self.refuse(exchange, denial, body, &head.headers, manner, peer)),
-            }
-        }
-        let judged = Judged { exchange, facts, permit, head, body, ahead, manner, revocations };
-        Ok(self.forward(upstream, judged, peer).await)
+        Received { exchange, head, body, manner }
     }
 
-    /// The second half of the way: upstream, and the answer.
-    async fn forward(&self, upstream: &Arc<Upstream>, judged: Judged, peer: &Peer) -> Response<ObservedBody> {
-        let Judged { mut exchange, facts, permit, mut head, mut body, ahead, manner, revocations } = judged;
-        let http2 = manner.http2;
-
-        // RFC 9113 section 8.1.1: what says that it is empty and is not must not be forwarded.
-        if http2
-            && stated_length(&head.headers) == Some(0)
-            && !is_empty(&mut body, upstream.idle_timeout()).await
-        {
-            return respond::refusal(
-                exchange,
-                broken_body(),
-                &self.wording,
-                Manner { close: true, ..manner },
-            );
-        }
-
-        // Upstream.
-        let until = self.end_of(&permit);
-        let mut token = self.token_watch(&permit, &facts, revocations);
-        let upgrade = match self.upgrade(upstream, &mut head, &body) {
-            Ok(upgrade) => upgrade,
-            Err(fault) => return self.refuse_handshake(exchange, fault, body, &head.headers, manner, peer),
+    /// A place among the requests in flight, the steps of [`crate::admission`], and the beginning of the body.
+    async fn admit(
+        &self,
+        received: &mut Received,
+        patience: Duration,
+        peer: &Peer,
+    ) -> Result<Accepted, Denial> {
+        let Received { exchange, head, body, manner } = received;
+        let source = self.admission.head.source_ip(&head.headers, peer.address);
+        exchange.comes_from(source);
+        take_place(exchange, peer, source)?;
+        let revocations = self.revocations.version();
+        let head = RequestHead {
+            method: &head.method,
+            target: &head.uri,
+            version: head.version,
+            headers: &head.headers,
+            source,
+            content_length: stated_length(&head.headers),
+            via: Via::Proxy,
         };
-        let trailers = understands_trailers(&head.headers);
-        let mut fields = head.headers;
-        if http2 {
-            from_http2(&mut fields, &head.uri);
+        let mut environment = LiveEnvironment::new(self, source, body, patience);
+        let mut observer = ExchangeObserver::new(exchange, Some(&peer.account), self);
+        let admitted = self.admission.admit(&head, &mut environment, &mut observer).await?;
+        let mut ahead = environment.ahead;
+        if !peer.account.is_trusted() && !manner.grpc && ahead.bytes.is_empty() {
+            ahead = first_bytes(body, self.unverified_timeout).await?;
         }
-        if let Err(reason) = self.head.rewrite(&mut fields, &facts, &permit, peer.address, peer.tls) {
-            return self.refuse(exchange, Denial::new(reason), body, &fields, manner, peer);
-        }
-        set_request_id(&mut fields, exchange.request_id());
-        if let Some(upgrade) = &upgrade {
-            ask_for(&mut fields, &upgrade.protocol);
-        }
-        // It is kept until there is an answer: the request may have to be sent again.
-        let head_bytes = fields.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        Ok(Accepted { admitted, ahead, revocations })
+    }
+
+    /// Sends an admitted request upstream, and relays the answer.
+    async fn forward(
+        &self,
+        upstream: &Arc<Upstream>,
+        mut received: Received,
+        accepted: Accepted,
+        peer: &Peer,
+    ) -> Response<ObservedBody> {
+        let Prepared { upgrade, trailers } =
+            match self.prepare(upstream, &mut received, &accepted.admitted, peer).await {
+                Ok(prepared) => prepared,
+                Err(unsendable) => return self.refuse_unsendable(received, unsendable, peer),
+            };
+        let Received { mut exchange, head, body, manner } = received;
+        let Accepted { admitted: Admitted { facts, permit }, ahead, revocations } = accepted;
+        let mut bounds = self.bounds(&permit, &facts, revocations);
+        let head_bytes = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         let outgoing = Outgoing {
             method: head.method,
             path: facts.path.path_and_query().clone(),
-            fields,
             body: self.request_body(&mut exchange, ahead, body, manner, peer, head_bytes),
+            fields: head.headers,
             account: peer.account.clone(),
             trailers,
             upgrade: upgrade.is_some(),
@@ -234,56 +206,54 @@ impl Gateway {
         };
         let answer = {
             // In place: a future that takes another by value holds it twice.
-            let forwarding = pin!(upstream.forward(permit, outgoing, token.as_mut()));
+            let forwarding = pin!(upstream.forward(permit, outgoing, bounds.token.as_mut()));
             answered(forwarding, peer).await
         };
-        let answer = match answer {
+        match answer {
             Ok(answer) if is_broken(&answer, upgrade.as_ref()) => {
-                Err(Failure::Answer(Reason::UpstreamProtocol))
+                self.refuse_failed(exchange, Failure::Answer(Reason::UpstreamProtocol), manner)
             }
-            answer => answer,
-        };
-
-        // Answer.
-        let mut answer = match answer {
-            Ok(answer) => answer,
-            Err(failure) => {
-                let (denial, close) = match failure {
-                    Failure::Answer(reason) => (Denial::new(reason), leaves_a_body(reason)),
-                    Failure::BrokenRequest => (broken_body(), true),
-                    Failure::Revoked(by) => (Denial::of_token(TokenFault::Revoked(by), None), true),
-                };
-                return respond::refusal(exchange, denial, &self.wording, Manner { close, ..manner });
-            }
-        };
-        if let Some(until) = until {
-            answer.body_mut().ends_by(until);
+            Ok(answer) => match (upgrade, answer.status()) {
+                (Some(upgrade), StatusCode::SWITCHING_PROTOCOLS) => {
+                    upgrade.switch(upstream, exchange, answer, bounds)
+                }
+                // To an HTTP/1 client, trailers that were not announced are not sent.
+                _ => relay(exchange, answer, bounds, trailers && !manner.http2),
+            },
+            Err(failure) => self.refuse_failed(exchange, failure, manner),
         }
-        let switches = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if let (Some(upgrade), true) = (upgrade, switches) {
-            return upgrade.switch(upstream, exchange, answer, until, token);
-        }
-        if let Some(token) = token {
-            answer.body_mut().ends_with(token);
-        }
-        // To an HTTP/1 client, trailers that were not announced are not sent.
-        let announced = if trailers && !http2 { answer.headers().get(TRAILER).cloned() } else { None };
-        remove_connection_fields(answer.headers_mut());
-        if answer.status() == StatusCode::NO_CONTENT {
-            // RFC 9110 section 8.6; hyper leaves it out over HTTP/1 alone.
-            answer.headers_mut().remove(CONTENT_LENGTH);
-        }
-        if let Some(announced) = announced {
-            answer.headers_mut().insert(TRAILER, announced);
-        }
-        respond::relay(exchange, answer)
     }
 
-    fn facts(&self, head: &Parts, source: Option<IpAddr>) -> Result<RequestFacts, RequestFault> {
-        let habits = self.gate.backend.habits();
-        let facts = RequestFacts::read(&head.method, &head.uri, head.version, &head.headers, habits, source)?;
-        self.head.judge_connection(&head.headers)?;
-        Ok(facts)
+    /// Makes the head that goes upstream of the one that came.
+    async fn prepare(
+        &self,
+        upstream: &Upstream,
+        received: &mut Received,
+        admitted: &Admitted,
+        peer: &Peer,
+    ) -> Result<Prepared, Unsendable> {
+        let Received { exchange, head, body, manner } = received;
+        // RFC 9113 section 8.1.1: what says that it is empty and is not must not be forwarded.
+        if manner.http2
+            && stated_length(&head.headers) == Some(0)
+            && !is_empty(body, upstream.idle_timeout()).await
+        {
+            return Err(Unsendable::BrokenBody);
+        }
+        let upgrade = self.upgrade(upstream, head, body).map_err(Unsendable::Handshake)?;
+        let trailers = understands_trailers(&head.headers);
+        let fields = &mut head.headers;
+        if manner.http2 {
+            from_http2(fields, &head.uri);
+        }
+        let Admitted { facts, permit } = admitted;
+        let rewritten = self.admission.head.rewrite(fields, facts, permit, peer.address, peer.tls);
+        rewritten.map_err(|reason| Unsendable::Denied(Denial::new(reason)))?;
+        set_request_id(fields, exchange.request_id());
+        if let Some(upgrade) = &upgrade {
+            ask_for(fields, &upgrade.protocol);
+        }
+        Ok(Prepared { upgrade, trailers })
     }
 
     /// The client's own id where it is one, else a new one.
@@ -300,6 +270,38 @@ impl Gateway {
             }
         }
     }
+}
+
+/// A request whose head can be sent.
+struct Prepared {
+    upgrade: Option<Upgrade>,
+    /// Whether the client understands trailers.
+    trailers: bool,
+}
+
+/// Streams the backend's answer.
+fn relay(
+    exchange: Exchange,
+    mut answer: Response<AnswerBody>,
+    bounds: Bounds,
+    keeps_trailer: bool,
+) -> Response<ObservedBody> {
+    if let Some(until) = bounds.until {
+        answer.body_mut().ends_by(until);
+    }
+    if let Some(token) = bounds.token {
+        answer.body_mut().ends_with(token);
+    }
+    let announced = if keeps_trailer { answer.headers().get(TRAILER).cloned() } else { None };
+    remove_connection_fields(answer.headers_mut());
+    if answer.status() == StatusCode::NO_CONTENT {
+        // RFC 9110 section 8.6; hyper leaves it out over HTTP/1 alone.
+        answer.headers_mut().remove(CONTENT_LENGTH);
+    }
+    if let Some(announced) = announced {
+        answer.headers_mut().insert(TRAILER, announced);
+    }
+    respond::relay(exchange, answer)
 }
 
 /// Waits for an answer, and wakes the connection when there is an interim response to be written.
@@ -335,13 +337,6 @@ fn take_place(exchange: &mut Exchange, peer: &Peer, source: Option<IpAddr>) -> R
     }
 }
 
-fn broken_body() -> Denial {
-    Denial {
-        detail: Some("the request's body was broken off or framed wrongly"),
-        ..Denial::new(Reason::BadTarget)
-    }
-}
-
 /// An answer that must not go on. Only what was asked for may be switched to; and where a body has
 /// two ends, the client may see the other one (RFC 9112 section 6.3).
 fn is_broken<B>(answer: &Response<B>, upgrade: Option<&Upgrade>) -> bool {
@@ -356,11 +351,6 @@ fn is_broken<B>(answer: &Response<B>, upgrade: Option<&Upgrade>) -> bool {
     (answer.status() == StatusCode::SWITCHING_PROTOCOLS && !granted())
         || lists
         || (fields.contains_key(TRANSFER_ENCODING) && (fields.contains_key(CONTENT_LENGTH) || coded()))
-}
-
-/// Whether what is left of the request's body keeps its connection from going on.
-fn leaves_a_body(reason: Reason) -> bool {
-    matches!(reason, Reason::PayloadTooLarge | Reason::RequestTimeout)
 }
 
 fn is_grpc(fields: &HeaderMap) -> bool {

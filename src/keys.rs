@@ -37,7 +37,7 @@ mod status;
 mod waiting;
 
 pub use fault::FetchError;
-pub use on_demand::{Refresh, Unverified};
+pub use on_demand::Unverified;
 pub use status::SourceStatus;
 
 use identity::Identity;

@@ -27,6 +27,7 @@ pub mod trust;
 pub mod decision;
 pub mod challenge;
 pub mod outbound_head;
+pub mod admission;
 
 // Configuration.
 #[cfg(feature = "server")]

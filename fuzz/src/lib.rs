@@ -7,6 +7,7 @@
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use metagate::admission::Admitted;
 use metagate::backend::Backend;
 use metagate::claims;
 use metagate::decision::{Caller, Route};
@@ -168,12 +169,9 @@ pub fn decision(data: &[u8]) {
     let fields = world::fields(rest);
     for backend in Backend::ALL {
         for version in [Version::HTTP_11, Version::HTTP_2] {
-            let habits = backend.habits();
-            let Ok(facts) = RequestFacts::read(&method, &target, version, &fields, habits, PEER) else {
-                continue;
-            };
             let gate = world::preset_gate(backend, &Place::default());
-            let Ok(permit) = world::decide(&gate, &facts) else { continue };
+            let admitted = world::admit(gate, &method, &target, version, &fields);
+            let Ok(Admitted { facts, permit }) = admitted else { continue };
             match permit.caller() {
                 Caller::Anonymous => {
                     assert_ne!(permit.route(), Route::Protected);

@@ -8,18 +8,19 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use metagate::admission::{Admission, Admitted, RequestHead, Snapshot, Via};
 use metagate::backend::Backend;
 use metagate::claims::{
     ClaimPath, ClaimRules, DomainRule, NonExpiring, OwnTokens, PrincipalMapping, PrincipalRules,
     PrincipalStyle, TokenKinds, VerifiedToken,
 };
-use metagate::decision::{Caller, Denial, Gate, NextStep, Permit};
+use metagate::decision::{Caller, Denial, Gate, Permit};
 use metagate::jose::{Algorithm, AlgorithmSet, KeySet, UnverifiedToken, VerificationKey};
 use metagate::numeric_date::NumericDate;
 use metagate::outbound_head::{Authorization, IdentityNames, OutboundHead};
 use metagate::policy::{Place, Policy, Route, RouteTable};
 use metagate::request::{Credentials, Habits, RequestFacts};
-use metagate::trust::{self, TrustedIssuer};
+use metagate::trust::{self, KeyRing, TrustedIssuer};
 
 pub const MAX_BYTES: usize = 16 * 1024;
 pub const NOW: NumericDate = NumericDate::from_secs(1_800_000_000);
@@ -134,23 +135,20 @@ pub fn gate_with(backend: Backend, routes: RouteTable) -> Gate {
     }
 }
 
-/// The way from facts to a decision, as the gateway goes it.
-pub fn decide(gate: &Gate, facts: &RequestFacts) -> Result<Permit, Denial> {
-    let route = gate.route(facts);
-    let caller = match gate.next_step(facts, route) {
-        NextStep::Decide(caller) => caller,
-        NextStep::Verify(bearer) => verify_bearer(gate, bearer.as_str()),
-    };
-    gate.decide(facts, route, caller)
-}
-
-fn verify_bearer(gate: &Gate, token: &str) -> Result<Caller, Denial> {
-    let of = |fault: trust::TokenFault| Denial::of_token(fault, None);
-    let token = UnverifiedToken::parse(token, gate.token_bytes).map_err(|fault| of(fault.into()))?;
-    let entry = trust::entry_for(&token, &gate.trust).map_err(of)?;
+/// Takes a request of [`PEER`] through every step of admission. Whose tokens hold, [`signed`] says.
+pub fn admit(
+    gate: Gate,
+    method: &Method,
+    target: &Uri,
+    version: Version,
+    headers: &HeaderMap,
+) -> Result<Admitted, Denial> {
     let keys = KeySet::new(vec![key().into()]);
-    let verified = trust::verify(token, &gate.trust[entry], Some(&keys), NOW).map_err(of)?;
-    Ok(Caller::Token(verified.into()))
+    let ring = KeyRing { generation: 0, sets: vec![Some(keys.into())] };
+    let admission = Admission { head: head(gate.backend), gate, body_bytes: u64::MAX };
+    let (source, content_length, via) = (Some(PEER), None, Via::Proxy);
+    let request = RequestHead { method, target, version, headers, source, content_length, via };
+    admission.admit_offline(&request, &mut Snapshot::new(NOW, ring.into()), &mut ())
 }
 
 /// `name:value`, one field per line; lines that are no field are left out.

@@ -4,12 +4,12 @@ use clap::Args;
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 
-use super::explain::read_request;
+use super::input::LocalRequest;
 use super::{ConfigArguments, Failure, load};
 use crate::challenge::{self, Wording};
 use crate::config::Flags;
 use crate::decision::{Denial, Gate, Route, Routed};
-use crate::gateway::gate;
+use crate::gateway::admission;
 use crate::policy::{RouteRow, RouteTable};
 use crate::request::RequestFacts;
 
@@ -29,21 +29,21 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let loaded = load(&arguments.config, Flags::default())?;
-    let gate = gate(&loaded.config);
+    let admission = admission(&loaded.config);
     match (&arguments.method, &arguments.path) {
         (Some(method), Some(path)) => {
-            let request = read_request(&gate, method, path, HeaderMap::new());
-            print_request(&gate, &format!("{method} {path}"), request.as_ref(), arguments.json);
+            let facts = LocalRequest::new(method, path, HeaderMap::new())
+                .and_then(|request| admission.facts(&request.head()).map_err(Denial::from));
+            print_request(&admission.gate, &format!("{method} {path}"), facts.as_ref(), arguments.json);
         }
-        _ => print_table(&gate.policy.routes, arguments.json),
+        _ => print_table(&admission.gate.policy.routes, arguments.json),
     }
     Ok(())
 }
 
 /// What a request's route asks for, and why, in one sentence each.
-pub(super) fn describe(gate: &Gate, facts: &RequestFacts) -> (Routed, String) {
+pub(super) fn describe(gate: &Gate, facts: &RequestFacts, routed: Routed) -> String {
     let routes = &gate.policy.routes;
-    let routed = gate.routed(facts);
     let meaning = match routed.route {
         Route::Public => "public: a token is not looked at",
         Route::Optional => "optional: a token is verified if there is one",
@@ -58,7 +58,7 @@ pub(super) fn describe(gate: &Gate, facts: &RequestFacts) -> (Routed, String) {
             format!("row {}, {row}, opens a path with one reading, and this one has {readings}", number + 1)
         }
     };
-    (routed, format!("{meaning}; {why}"))
+    format!("{meaning}; {why}")
 }
 
 fn print_table(routes: &RouteTable, as_json: bool) {
@@ -90,7 +90,8 @@ fn print_request(gate: &Gate, request: &str, facts: Result<&RequestFacts, &Denia
         Ok(facts) => facts,
         Err(denial) => return print_refusal(gate, &request.to_string(), denial, as_json),
     };
-    let (routed, meaning) = describe(gate, facts);
+    let routed = gate.routed(facts);
+    let meaning = describe(gate, facts, routed);
     let routes = &gate.policy.routes;
     let readings = facts.path.all().map(|reading| {
         let row = routes.find(&facts.method, reading);

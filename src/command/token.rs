@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{Failure, explain::read_token, write_out};
+use super::input::read_token;
+use super::{Failure, write_out};
 use crate::jose::{JoseFault, UnverifiedToken};
 
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::{Clock, Gateway};
+use crate::admission::Admission;
 use crate::challenge::Wording;
 use crate::config::{Config, DatahubSystem, UpstreamAuthorization};
 use crate::decision::{Gate, SystemCredential};
@@ -21,29 +22,16 @@ pub(super) fn gateway(
     ledger: Arc<Ledger>,
     clock: Clock,
 ) -> Gateway {
-    let gate = gate(config);
-    let wording = Wording::new(config.backend, &gate.trust);
-    let identity = config.identity.clone();
-    let names = IdentityNames {
-        user: identity.user,
-        email: identity.email,
-        groups: identity.groups,
-        datahub_actor: identity.datahub_actor,
-    };
-    let head =
-        OutboundHead::new(config.backend, names, authorization(config), config.trusted_proxies.clone())
-            .trusting_unix_peers(config.trusts_unix_peers)
-            .with_frontend_peers(identity.datahub_frontend_peers);
+    let admission = admission(config);
+    let wording = Wording::new(config.backend, &admission.gate.trust);
     Gateway {
-        gate,
+        admission,
         wording,
-        head,
         forward_auth: config.forward_auth.as_ref().map(|forward_auth| forward_auth.target),
         keys,
         cache: TokenCache::new(config.token_cache.max_bytes, config.token_cache.max_ttl),
         revocations,
         ledger,
-        body_limit: if config.limits.body_bytes == 0 { u64::MAX } else { config.limits.body_bytes },
         discard: config.limits.discard,
         unverified_timeout: config.limits.unverified_timeout,
         graphql_limit: config.limits.graphql_bytes,
@@ -55,8 +43,24 @@ pub(super) fn gateway(
     }
 }
 
-/// The part of a configuration that deciding needs.
-pub fn gate(config: &Config) -> Gate {
+/// What the requests of a configuration are admitted by.
+pub fn admission(config: &Config) -> Admission {
+    let identity = config.identity.clone();
+    let names = IdentityNames {
+        user: identity.user,
+        email: identity.email,
+        groups: identity.groups,
+        datahub_actor: identity.datahub_actor,
+    };
+    let head =
+        OutboundHead::new(config.backend, names, authorization(config), config.trusted_proxies.clone())
+            .trusting_unix_peers(config.trusts_unix_peers)
+            .with_frontend_peers(identity.datahub_frontend_peers);
+    let body_bytes = if config.limits.body_bytes == 0 { u64::MAX } else { config.limits.body_bytes };
+    Admission { gate: gate(config), head, body_bytes }
+}
+
+fn gate(config: &Config) -> Gate {
     let trust = config.trust.iter().map(|entry| TrustedIssuer {
         name: entry.name.clone(),
         algorithms: entry.algorithms,

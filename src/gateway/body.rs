@@ -9,7 +9,8 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::{Gateway, Peer, broken_body};
+use super::refusal::broken_body;
+use super::{Gateway, Peer};
 use crate::decision::{Denial, Reason};
 use crate::discard::{BODY_BUFFER_BYTES, Discarder};
 use crate::exchange::Exchange;
@@ -41,7 +42,7 @@ impl Gateway {
         };
         exchange.streams(progress.clone());
         let rest = manner.http2.then(|| self.discarder(peer));
-        let (limit, incoming) = (self.body_limit, Rest::new(incoming, rest));
+        let (limit, incoming) = (self.admission.body_bytes, Rest::new(incoming, rest));
         RequestBody::Stream { ahead, incoming, progress, limit, last: None }
     }
 

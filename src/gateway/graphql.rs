@@ -9,36 +9,32 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::{Gateway, broken_body};
+use super::refusal::broken_body;
 use crate::decision::Denial;
 use crate::request::{Graphql, RequestFacts};
 use crate::upstream::{ReadAhead, stated_length};
 
-impl Gateway {
-    /// Reads the body as far as `limits.graphqlBytes`, notes what it asks for, and gives back what
-    /// was read. `patience` is how long the client may send nothing.
-    ///
-    /// # Errors
-    /// The client broke its body off, or stopped sending.
-    pub(super) async fn read_graphql(
-        &self,
-        facts: &mut RequestFacts,
-        fields: &HeaderMap,
-        body: &mut Incoming,
-        patience: Duration,
-    ) -> Result<ReadAhead, Denial> {
-        let limit = self.graphql_limit;
-        if stated_length(fields).is_some_and(|length| length > limit as u64) {
-            facts.graphql = Some(Graphql::TOO_LONG);
-            return Ok(ReadAhead::default());
-        }
-        let ahead = read_ahead(body, limit, patience).await.ok_or(broken_body())?;
-        facts.graphql = Some(match ahead.ended && ahead.bytes.len() <= limit {
-            true => Graphql::read(facts, fields, &ahead.bytes),
-            false => Graphql::TOO_LONG,
-        });
-        Ok(ahead)
+/// What a body asks of GraphQL, read as far as `limit` bytes, and what was read of it. `patience` is how long the
+/// client may send nothing.
+///
+/// # Errors
+/// The client broke its body off, or stopped sending.
+pub(super) async fn read_graphql(
+    facts: &RequestFacts,
+    headers: &HeaderMap,
+    body: &mut Incoming,
+    limit: usize,
+    patience: Duration,
+) -> Result<(Graphql, ReadAhead), Denial> {
+    if stated_length(headers).is_some_and(|length| length > limit as u64) {
+        return Ok((Graphql::TOO_LONG, ReadAhead::default()));
     }
+    let ahead = read_ahead(body, limit, patience).await.ok_or(broken_body())?;
+    let graphql = match ahead.ended && ahead.bytes.len() <= limit {
+        true => Graphql::read(facts, headers, &ahead.bytes),
+        false => Graphql::TOO_LONG,
+    };
+    Ok((graphql, ahead))
 }
 
 /// Reads until the end or the first frame beyond `limit`; `None` where the body breaks off.

@@ -1,14 +1,24 @@
 //! Answering a request without forwarding it.
 
 use http::Response;
-use http::header::HeaderMap;
-use hyper::body::Incoming;
+use http::header::{HeaderMap, HeaderValue, SEC_WEBSOCKET_VERSION};
 
-use super::{Door, Gateway, Peer};
+use super::{Door, Gateway, Peer, Received};
 use crate::decision::{Denial, Reason};
 use crate::exchange::Exchange;
+use crate::outbound_head::{HandshakeFault, WEBSOCKET_VERSION};
 use crate::request::RequestFault;
 use crate::respond::{self, Manner, ObservedBody};
+use crate::trust::TokenFault;
+use crate::upstream::Failure;
+
+/// Why an admitted request does not go upstream.
+pub(super) enum Unsendable {
+    Denied(Denial),
+    Handshake(HandshakeFault),
+    /// Its body contradicts its head.
+    BrokenBody,
+}
 
 /// A head that was refused for its bytes, as far as it could be read.
 #[derive(Debug)]
@@ -53,21 +63,66 @@ impl Gateway {
 
     /// Refuses without anything of the request having gone upstream. What is left of its body
     /// is either read to its end or never taken for a request, because the connection closes.
-    pub(super) fn refuse(
-        &self,
-        exchange: Exchange,
-        denial: Denial,
-        body: Incoming,
-        fields: &HeaderMap,
-        manner: Manner,
-        peer: &Peer,
-    ) -> Response<ObservedBody> {
+    pub(super) fn refuse(&self, received: Received, denial: Denial, peer: &Peer) -> Response<ObservedBody> {
+        let Received { exchange, head, body, manner } = received;
         // Of a request that was not judged to its end nobody knows where it ends, after CONNECT a client
         // may send what is not HTTP, and one that has stopped sending is not waited for again. Over HTTP/2
         // frames say where a request ends.
         let framing =
             matches!(denial.reason, Reason::BadTarget | Reason::MethodNotAllowed | Reason::RequestTimeout);
-        let close = !manner.http2 && framing || self.leave(body, fields, manner.http2, peer);
+        let close = !manner.http2 && framing || self.leave(body, &head.headers, manner.http2, peer);
         respond::refusal(exchange, denial, &self.wording, Manner { close, ..manner })
+    }
+
+    /// Refuses an admitted request that cannot be sent.
+    pub(super) fn refuse_unsendable(
+        &self,
+        received: Received,
+        unsendable: Unsendable,
+        peer: &Peer,
+    ) -> Response<ObservedBody> {
+        match unsendable {
+            Unsendable::Denied(denial) => self.refuse(received, denial, peer),
+            Unsendable::BrokenBody => {
+                self.refuse_failed(received.exchange, Failure::BrokenRequest, received.manner)
+            }
+            Unsendable::Handshake(fault) => {
+                let denial = RequestFault::BadTarget(fault.as_str()).into();
+                let mut response = self.refuse(received, denial, peer);
+                if fault == HandshakeFault::Version {
+                    // RFC 6455 section 4.4.
+                    let version = HeaderValue::from_static(WEBSOCKET_VERSION);
+                    response.headers_mut().insert(SEC_WEBSOCKET_VERSION, version);
+                }
+                response
+            }
+        }
+    }
+
+    /// Answers in place of the backend.
+    pub(super) fn refuse_failed(
+        &self,
+        exchange: Exchange,
+        failure: Failure,
+        manner: Manner,
+    ) -> Response<ObservedBody> {
+        let (denial, close) = match failure {
+            Failure::Answer(reason) => (Denial::new(reason), leaves_a_body(reason)),
+            Failure::BrokenRequest => (broken_body(), true),
+            Failure::Revoked(by) => (Denial::of_token(TokenFault::Revoked(by), None), true),
+        };
+        respond::refusal(exchange, denial, &self.wording, Manner { close, ..manner })
+    }
+}
+
+/// Whether what is left of the request's body keeps its connection from going on.
+fn leaves_a_body(reason: Reason) -> bool {
+    matches!(reason, Reason::PayloadTooLarge | Reason::RequestTimeout)
+}
+
+pub(super) fn broken_body() -> Denial {
+    Denial {
+        detail: Some("the request's body was broken off or framed wrongly"),
+        ..Denial::new(Reason::BadTarget)
     }
 }

@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use http::Response;
-use http::header::{HeaderMap, HeaderValue, SEC_WEBSOCKET_VERSION};
 use http::request::Parts;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
-use super::{Gateway, Peer};
+use super::Gateway;
 use crate::decision::{Caller, Permit};
 use crate::exchange::Exchange;
 use crate::outbound_head::{
-    HandshakeFault, WEBSOCKET_VERSION, ask_for, asked_protocol, check_websocket, remove_connection_fields,
+    HandshakeFault, ask_for, asked_protocol, check_websocket, remove_connection_fields,
 };
-use crate::request::RequestFault;
-use crate::respond::{self, Manner, ObservedBody};
+use crate::policy::Mode;
+use crate::request::{Credentials, RequestFacts};
+use crate::respond::{self, ObservedBody};
 use crate::revocation_list::TokenWatch;
 use crate::upstream::{AnswerBody, Upstream};
 
@@ -27,6 +27,14 @@ const WEBSOCKET: &str = "websocket";
 pub(super) struct Upgrade {
     pub(super) protocol: String,
     client: OnUpgrade,
+}
+
+/// What ends a request before its end.
+pub(super) struct Bounds {
+    /// Its token's expiry.
+    pub(super) until: Option<Instant>,
+    /// Its token's revocation.
+    pub(super) token: Option<TokenWatch>,
 }
 
 impl Gateway {
@@ -56,27 +64,25 @@ impl Gateway {
         Ok(Some(Upgrade { protocol, client }))
     }
 
-    /// Refuses a handshake, and says which version would be taken (RFC 6455 section 4.4).
-    pub(super) fn refuse_handshake(
-        &self,
-        exchange: Exchange,
-        fault: HandshakeFault,
-        body: Incoming,
-        fields: &HeaderMap,
-        manner: Manner,
-        peer: &Peer,
-    ) -> Response<ObservedBody> {
-        let denial = RequestFault::BadTarget(fault.as_str()).into();
-        let mut answer = self.refuse(exchange, denial, body, fields, manner, peer);
-        if fault == HandshakeFault::Version {
-            let version = HeaderValue::from_static(WEBSOCKET_VERSION);
-            answer.headers_mut().insert(SEC_WEBSOCKET_VERSION, version);
-        }
-        answer
+    /// What ends a request that is let through, and its answer.
+    pub(super) fn bounds(&self, permit: &Permit, facts: &RequestFacts, revocations: u64) -> Bounds {
+        Bounds { until: self.end_of(permit), token: self.token_watch(permit, facts, revocations) }
+    }
+
+    /// Looks out for the revocation of the token that let a request in. `seen` is the version of the list from
+    /// before it was judged.
+    fn token_watch(&self, permit: &Permit, facts: &RequestFacts, seen: u64) -> Option<TokenWatch> {
+        let (Caller::Token(token), Credentials::Bearer(bearer)) = (permit.caller(), &facts.credentials)
+        else {
+            return None;
+        };
+        // In report mode a revoked token would have been let in too.
+        let enforced = self.admission.gate.policy.mode == Mode::Enforce;
+        enforced.then(|| self.revocations.watch(token.clone(), bearer.as_str(), seen))
     }
 
     /// When what a permit lets through has to end.
-    pub(super) fn end_of(&self, permit: &Permit) -> Option<Instant> {
+    fn end_of(&self, permit: &Permit) -> Option<Instant> {
         if !self.close_on_token_expiry {
             return None;
         }
@@ -93,17 +99,16 @@ impl Upgrade {
         upstream: &Upstream,
         exchange: Exchange,
         mut answer: Response<AnswerBody>,
-        until: Option<Instant>,
-        token: Option<TokenWatch>,
+        bounds: Bounds,
     ) -> Response<ObservedBody> {
         let backend = hyper::upgrade::on(&mut answer);
         remove_connection_fields(answer.headers_mut());
         ask_for(answer.headers_mut(), &self.protocol);
         let mut tunnel = upstream.tunnel(self.client, backend, self.protocol == WEBSOCKET);
-        if let Some(until) = until {
+        if let Some(until) = bounds.until {
             tunnel.ends_by(until);
         }
-        if let Some(token) = token {
+        if let Some(token) = bounds.token {
             tunnel.ends_with(token);
         }
         respond::switch(exchange, answer, tunnel)

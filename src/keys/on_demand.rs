@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::source::{Demand, Source};
 use super::{Entry, Keys, SourceStatus};
+use crate::admission::Refresh;
 
 /// What a fetch may take longer than `jwks.timeout` before nobody waits for it any more.
 const GRACE: Duration = Duration::from_secs(1);
@@ -39,17 +40,6 @@ pub struct Unverified<'t> {
     pub generation: u64,
     /// The address that it came from, for the share of those who wait.
     pub client: Option<IpAddr>,
-}
-
-/// What a refresh for one token has come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refresh {
-    /// There are other keys now than those that it was judged with.
-    Changed,
-    /// There are none, as far as may be asked now.
-    Unchanged,
-    /// Nobody knows: a source of the entry cannot be reached.
-    Unreachable,
 }
 
 /// How waiting for one source has ended.

@@ -18,6 +18,7 @@ use serde_json::json;
 
 use super::allowance::BURST;
 use super::*;
+use crate::admission::Refresh;
 use crate::config::{Sources, load};
 use crate::test_support::{OTHER_RSA, P256, RSA, document, pem};
 use stub::{Answer, Stub, ok, redirect, status};

@@ -9,16 +9,16 @@ use http::{HeaderValue, StatusCode, Version};
 use serde_json::{Value, json};
 
 use super::signer::Signer;
+use crate::admission::{Admission, Observer, RequestHead, Snapshot, Step, Via};
 use crate::challenge;
-use crate::claims::VerifiedToken;
 use crate::config::{Config, RuleTest};
-use crate::decision::{Caller, Denial, Gate, NextStep, Permit, Reason, Route, RuleOutcome};
-use crate::gateway::gate;
-use crate::jose::{KeyDialect, KeySet, UnverifiedToken};
+use crate::decision::{Caller, Denial, Gate, Permit, Reason, Route, Routed, RuleOutcome};
+use crate::gateway::admission;
+use crate::jose::{KeyDialect, KeySet};
 use crate::numeric_date::NumericDate;
 use crate::policy::Mode;
-use crate::request::{Graphql, RequestFacts};
-use crate::trust::{self, TokenFault};
+use crate::request::RequestFacts;
+use crate::trust::KeyRing;
 
 const KEY_ID: &str = "metagate-check";
 /// How long the tokens are good for, in seconds, where an entry does not want less.
@@ -57,7 +57,8 @@ struct Answer {
 /// Runs every test at the time `now`. What only reports is judged as if it were enforced: the tests say
 /// what will be.
 pub(super) fn run(config: &Config, now: NumericDate) -> Result<Results, Unspecified> {
-    let mut gate = gate(config);
+    let mut admission = admission(config);
+    let gate = &mut admission.gate;
     let reporting =
         gate.policy.mode == Mode::Report || gate.policy.rules.iter().any(|rule| rule.mode == Mode::Report);
     gate.policy.mode = Mode::Enforce;
@@ -74,9 +75,10 @@ pub(super) fn run(config: &Config, now: NumericDate) -> Result<Results, Unspecif
     let rules: Vec<Box<str>> = gate.policy.rules.iter().map(|rule| rule.name.clone()).collect();
     let mut hit = vec![false; rules.len()];
     let mut tests = Vec::new();
+    let runner = Runner { config, admission, signers, now };
     for test in &config.rule_tests {
-        let mut walk = Walk { config, gate: &gate, signers: &signers, now, steps: Vec::new() };
-        let decided = walk.walk(test)?;
+        let mut steps = Steps { gate: &runner.admission.gate, lines: Vec::new() };
+        let decided = runner.admit(test, &mut steps)?;
         let rule = match &decided {
             Ok(permit) => permit.rule(),
             Err(denial) => denial.rule,
@@ -94,7 +96,7 @@ pub(super) fn run(config: &Config, now: NumericDate) -> Result<Results, Unspecif
             expected: Answer { status: test.expect, rule: name(test.rule) },
             actual: Answer { status, rule: name(rule) },
             reason: decided.as_ref().err().map(|denial| denial.reason),
-            steps: walk.steps,
+            steps: steps.lines,
         });
     }
     let never_hit = hit.iter().enumerate().filter(|(_, hit)| !**hit).map(|(rule, _)| rule).collect();
@@ -187,55 +189,43 @@ impl Answer {
     }
 }
 
-/// One request on its way.
-struct Walk<'a> {
+/// What the tests of a configuration run with.
+struct Runner<'a> {
     config: &'a Config,
-    gate: &'a Gate,
-    signers: &'a [Option<Signer>],
+    admission: Admission,
+    signers: Vec<Option<Signer>>,
     now: NumericDate,
-    steps: Vec<String>,
 }
 
-impl Walk<'_> {
-    /// The same steps in the same order as [`crate::gateway`].
-    fn walk(&mut self, test: &RuleTest) -> Result<Result<Permit, Denial>, Unspecified> {
-        let mut fields = test.fields.clone();
-        let signed = self.sign(test)?;
-        if let Some((token, _)) = &signed
-            && let Ok(value) = HeaderValue::try_from(format!("Bearer {token}"))
-        {
-            fields.insert(AUTHORIZATION, value);
-        }
-        let habits = self.gate.backend.habits();
-        let (method, target) = (&test.method, &test.target);
-        let read = RequestFacts::read(method, target, Version::HTTP_11, &fields, habits, test.source_ip);
-        let mut facts = match read {
-            Ok(facts) => facts,
-            Err(fault) => {
-                let denial = Denial::from(fault);
-                self.refused("request", &denial);
-                return Ok(Err(denial));
+impl Runner<'_> {
+    /// Admits the request of a test as the proxy would.
+    fn admit(&self, test: &RuleTest, steps: &mut Steps<'_>) -> Result<Result<Permit, Denial>, Unspecified> {
+        let mut headers = test.fields.clone();
+        // Each entry has keys of its own: a token that another entry judges is signed by none of them.
+        let mut sets = vec![Some(Arc::default()); self.config.trust.len()];
+        if let Some((token, keys)) = self.sign(test)? {
+            if let Some(set) = sets.get_mut(test.entry) {
+                *set = Some(Arc::new(keys));
             }
-        };
-        let route = self.gate.route(&facts);
-        self.steps.push(match route {
-            Route::Public => "route: public; no token is looked at and no rule is asked".to_owned(),
-            Route::Optional => "route: optional; without a token no rule is asked".to_owned(),
-            Route::Protected => "route: protected".to_owned(),
-        });
-        let caller = match self.gate.next_step(&facts, route) {
-            NextStep::Decide(caller) => caller.inspect_err(|denial| self.refused("credentials", denial)),
-            NextStep::Verify(token) => self.verify(token.as_str(), test.entry, signed.map(|(_, keys)| keys)),
-        };
-        if self.gate.asks_graphql(&facts, &caller) {
-            facts.graphql = Some(match test.body.len() <= self.config.limits.graphql_bytes {
-                true => Graphql::read(&facts, &test.fields, &test.body),
-                false => Graphql::TOO_LONG,
-            });
+            if let Ok(value) = HeaderValue::try_from(format!("Bearer {token}")) {
+                headers.insert(AUTHORIZATION, value);
+            }
         }
-        self.trace(&facts, caller.as_ref().ok());
-        let decided = self.gate.decide(&facts, route, caller);
-        Ok(decided.and_then(|permit| self.judge_body(test, permit)))
+        let head = RequestHead {
+            method: &test.method,
+            target: &test.target,
+            version: Version::HTTP_11,
+            headers: &headers,
+            source: Some(test.source_ip),
+            content_length: Some(test.body.len() as u64),
+            via: Via::Proxy,
+        };
+        let mut snapshot = Snapshot::new(self.now, Arc::new(KeyRing { generation: 0, sets }));
+        snapshot.revocations = self.config.revocations.as_ref().map(|(_, version)| &*version.list);
+        snapshot.body = &test.body;
+        snapshot.graphql_bytes = self.config.limits.graphql_bytes;
+        let admitted = self.admission.admit_offline(&head, &mut snapshot, steps);
+        Ok(admitted.map(|admitted| admitted.permit))
     }
 
     /// A token of the test's claims, and the keys that verify it.
@@ -274,57 +264,47 @@ impl Walk<'_> {
         };
         Ok(Some((token, signer.key_set(kid, dialect))))
     }
+}
 
-    fn verify(&mut self, text: &str, signing: usize, keys: Option<KeySet>) -> Result<Caller, Denial> {
-        let verified = self.verify_token(text, signing, keys.unwrap_or_default());
-        match &verified {
-            Ok(token) => {
-                let (class, roles) = (token.class().as_str(), token.roles().join(", "));
-                self.steps.push(format!(
-                    "token: verified by {}; {class} {}, roles [{roles}]",
-                    token.entry(),
-                    token.principal().escape_debug()
-                ));
-            }
-            Err(denial) => self.refused("token", denial),
-        }
-        verified.map(Caller::Token)
+/// Each step of an admission, in words.
+struct Steps<'a> {
+    gate: &'a Gate,
+    lines: Vec<String>,
+}
+
+impl Observer for Steps<'_> {
+    fn route(&mut self, _: &RequestFacts, routed: Routed) {
+        self.lines.push(match routed.route {
+            Route::Public => "route: public; no token is looked at and no rule is asked".to_owned(),
+            Route::Optional => "route: optional; without a token no rule is asked".to_owned(),
+            Route::Protected => "route: protected".to_owned(),
+        });
     }
 
-    fn verify_token(&self, text: &str, signing: usize, keys: KeySet) -> Result<Arc<VerifiedToken>, Denial> {
-        let token = UnverifiedToken::parse(text, self.gate.token_bytes)
-            .map_err(|fault| Denial::of_token(fault.into(), None))?;
-        let index =
-            trust::entry_for(&token, &self.gate.trust).map_err(|fault| Denial::of_token(fault, None))?;
-        let Some(entry) = self.gate.trust.get(index) else {
-            return Err(Denial::of_token(TokenFault::UntrustedIssuer, None));
-        };
-        // Each entry has keys of its own: a token that another entry judges is signed by none of them.
-        let none = KeySet::default();
-        let keys = if index == signing { &keys } else { &none };
-        let verified = trust::verify(token, entry, Some(keys), self.now)
-            .map_err(|fault| Denial::of_token(fault, Some(index)))?;
-        let revocations = self.config.revocations.as_ref().map(|(_, version)| &version.list);
-        match revocations.and_then(|list| list.find(&verified, text)) {
-            Some(by) => Err(Denial::of_token(TokenFault::Revoked(by), Some(index))),
-            None => Ok(Arc::new(verified)),
-        }
+    fn caller(&mut self, caller: &Caller) {
+        let Caller::Token(token) = caller else { return };
+        let (class, roles) = (token.class().as_str(), token.roles().join(", "));
+        self.lines.push(format!(
+            "token: verified by {}; {class} {}, roles [{roles}]",
+            token.entry(),
+            token.principal().escape_debug()
+        ));
     }
 
-    /// What each rule says, where rules are asked at all.
-    fn trace(&mut self, facts: &RequestFacts, caller: Option<&Caller>) {
+    /// What each rule says, if rules are asked at all.
+    fn rules(&mut self, facts: &RequestFacts, caller: &Result<Caller, Denial>) {
         let token = match caller {
-            Some(Caller::Token(token)) => Some(&**token),
-            Some(Caller::SessionCookie) => None,
-            Some(Caller::Anonymous | Caller::DatahubSystem) | None => return,
+            Ok(Caller::Token(token)) => Some(&**token),
+            Ok(Caller::SessionCookie) => None,
+            Ok(Caller::Anonymous | Caller::DatahubSystem) | Err(_) => return,
         };
         let trace = self.gate.trace(facts, token);
         if *trace.reading != *facts.path.raw() {
-            self.steps.push(format!("path: read as {}", trace.reading.escape_debug()));
+            self.lines.push(format!("path: read as {}", trace.reading.escape_debug()));
         }
         for asked in trace.rules {
             let name = self.gate.policy.rules.get(asked.rule).map(|rule| &*rule.name).unwrap_or_default();
-            self.steps.push(match asked.outcome {
+            self.lines.push(match asked.outcome {
                 RuleOutcome::NotMatched(by) => {
                     format!("rule {name}: does not match by {}", listed(&by, "match"))
                 }
@@ -336,20 +316,15 @@ impl Walk<'_> {
         }
     }
 
-    /// The gateway refuses a body that is too large before it sends anything on.
-    fn judge_body(&mut self, test: &RuleTest, permit: Permit) -> Result<Permit, Denial> {
-        let limit = self.config.limits.body_bytes;
-        if limit == 0 || test.body.len() as u64 <= limit {
-            return Ok(permit);
-        }
-        let denial = Denial::new(Reason::PayloadTooLarge);
-        self.refused("body", &denial);
-        Err(denial)
-    }
-
-    fn refused(&mut self, step: &str, denial: &Denial) {
+    fn refused(&mut self, step: Step, denial: &Denial) {
+        let name = match step {
+            // The trace has said which rule refuses.
+            Step::Rules => return,
+            step if step.is_about_token() => Step::Token.as_str(),
+            step => step.as_str(),
+        };
         let detail = denial.detail.map(|detail| format!(": {detail}")).unwrap_or_default();
-        self.steps.push(format!("{step}: {}{detail}", denial.reason.as_str()));
+        self.lines.push(format!("{name}: {}{detail}", denial.reason.as_str()));
     }
 }
 

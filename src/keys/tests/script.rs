@@ -7,7 +7,8 @@ use std::time::Duration;
 use http::HeaderValue;
 use tokio::time::{Instant, sleep};
 
-use super::{Config, Jwks, Keys, Metrics, Refresh, from_urls, refresh};
+use super::{Config, Jwks, Keys, Metrics, from_urls, refresh};
+use crate::admission::Refresh;
 use crate::jose::{KeyDialect, ParsedKeys};
 use crate::keys::FetchError;
 use crate::keys::fetch::Fetched;

@@ -67,6 +67,7 @@ const GOOD: &str = r#"
     - {name: public with a bad token, claims: {iss: nobody}, request: GET /docs/a, expect: allow}
     - {name: not quite public, request: GET /docs/a;b, expect: 401}
     - {name: dots, claims: {sub: ada}, request: GET /docs/../api, expect: 400}
+    - {name: connection, claims: {sub: ada}, headers: {Connection: X-Forwarded-User}, request: GET /api/v1/tables, expect: 400}
     - {name: impersonation, claims: {sub: ada}, headers: {X-Impersonate-User: bob}, request: GET /api/v1/tables, expect: 403}
     - {name: a bot's impersonation, claims: {sub: b, isBot: true}, headers: {X-Impersonate-User: bob}, request: GET /api/v1/tables, expect: allow}
     - {name: another bot's, claims: {sub: c, isBot: true}, headers: {X-Impersonate-User: bob}, request: GET /api/v1/tables, expect: 403}
@@ -80,7 +81,7 @@ fn good_tests_pass_offline_and_every_rule_is_hit() {
     let finished = check(GOOD, &[]);
     assert_eq!(finished.code, Some(0), "{}", finished.stdout);
     assert!(
-        finished.stdout.contains("tests: 30 passed, 0 failed; rules hit: 3 of 3\n"),
+        finished.stdout.contains("tests: 31 passed, 0 failed; rules hit: 3 of 3\n"),
         "{}",
         finished.stdout
     );

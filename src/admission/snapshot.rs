@@ -1,0 +1,95 @@
+//! A world that stands still.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use http::HeaderMap;
+
+use super::{Admission, Admitted, Environment, Observer, Refresh, RequestHead};
+use crate::claims::VerifiedToken;
+use crate::decision::{Denial, Reason};
+use crate::numeric_date::NumericDate;
+use crate::request::{Graphql, RequestFacts};
+use crate::revocation::{Revocations, RevokedBy};
+use crate::trust::KeyRing;
+
+/// Keys, revocations and a body at hand, and nothing to wait for: what commands, tests and fuzzing admit requests
+/// with.
+#[derive(Clone, Debug)]
+pub struct Snapshot<'a> {
+    /// The time.
+    pub now: NumericDate,
+    /// The keys of all issuer entries.
+    pub keys: Arc<KeyRing>,
+    /// The issuer entries with a source of keys that cannot be reached.
+    pub unreachable: Vec<usize>,
+    /// The revocation list.
+    pub revocations: Option<&'a Revocations>,
+    /// The request's body.
+    pub body: &'a [u8],
+    /// The longest body that is read for rules about GraphQL, in bytes.
+    pub graphql_bytes: usize,
+}
+
+impl Snapshot<'_> {
+    /// Keys and a time, without revocations and without a body.
+    pub fn new(now: NumericDate, keys: Arc<KeyRing>) -> Self {
+        Self { now, keys, unreachable: Vec::new(), revocations: None, body: &[], graphql_bytes: 0 }
+    }
+}
+
+impl Environment for Snapshot<'_> {
+    fn now(&self) -> NumericDate {
+        self.now
+    }
+
+    fn keys(&self) -> Arc<KeyRing> {
+        self.keys.clone()
+    }
+
+    fn cached(&mut self, _: &str, _: u64, _: NumericDate) -> Option<Arc<VerifiedToken>> {
+        None
+    }
+
+    fn keep(&mut self, _: &str, _: &Arc<VerifiedToken>, _: u64) {}
+
+    async fn first_keys(&mut self, _: usize) -> bool {
+        false
+    }
+
+    async fn newer_keys(&mut self, _: &str, entry: usize, _: u64) -> Refresh {
+        if self.unreachable.contains(&entry) { Refresh::Unreachable } else { Refresh::Unchanged }
+    }
+
+    fn revocation(&self, token: &VerifiedToken, text: &str) -> Option<RevokedBy> {
+        self.revocations?.find(token, text)
+    }
+
+    async fn graphql(&mut self, facts: &RequestFacts, headers: &HeaderMap) -> Result<Graphql, Denial> {
+        Ok(match self.body.len() <= self.graphql_bytes {
+            true => Graphql::read(facts, headers, self.body),
+            false => Graphql::TOO_LONG,
+        })
+    }
+}
+
+impl Admission {
+    /// Takes a request through all steps without a runtime.
+    ///
+    /// # Errors
+    /// As for [`Admission::admit`].
+    pub fn admit_offline<O: Observer + Send>(
+        &self,
+        head: &RequestHead<'_>,
+        snapshot: &mut Snapshot<'_>,
+        observer: &mut O,
+    ) -> Result<Admitted, Denial> {
+        let admitting = pin!(self.admit(head, snapshot, observer));
+        match admitting.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(admitted) => admitted,
+            // A snapshot never waits.
+            Poll::Pending => Err(Denial::new(Reason::KeysUnavailable)),
+        }
+    }
+}

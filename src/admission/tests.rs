@@ -1,0 +1,350 @@
+//! The order of the steps, and what each may ask of the outside world.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use http::header::HeaderName;
+use serde_json::json;
+
+use super::*;
+use crate::backend::Backend;
+use crate::jose::{Algorithm, KeySet};
+use crate::outbound_head::{Authorization, IdentityNames};
+use crate::policy::{GraphqlMatching, Matching, Mode, PathPattern, Policy, RouteTable, Rule, Verdict};
+use crate::policy::{Route, Routed};
+use crate::revocation::Revocations;
+use crate::test_support::{
+    MAX_BYTES, NOW, OTHER_RSA, RSA, entry, fields, good_claims, key_set, verified, with,
+};
+
+const NOW_DATE: NumericDate = NumericDate::from_secs(NOW);
+
+fn admission() -> Admission {
+    let names = IdentityNames {
+        user: HeaderName::from_static("x-forwarded-user"),
+        email: HeaderName::from_static("x-forwarded-email"),
+        groups: HeaderName::from_static("x-forwarded-groups"),
+        datahub_actor: false,
+    };
+    let graphql = Rule {
+        name: "graphql".into(),
+        matching: Matching {
+            paths: vec![PathPattern::parse("/x").unwrap()],
+            graphql: Some(GraphqlMatching { fields: vec!["secret".into()], ..GraphqlMatching::default() }),
+            ..Matching::default()
+        },
+        when: None,
+        verdict: Verdict::Deny,
+        mode: Mode::Enforce,
+    };
+    let gate = Gate {
+        backend: Backend::DataHubFrontend,
+        policy: Policy {
+            routes: RouteTable::parse(&[(Route::Public, "/open")]).unwrap(),
+            rules: vec![graphql],
+            ..Policy::default()
+        },
+        trust: vec![entry("a", &["https://a.example"])],
+        datahub_system: None,
+        token_bytes: MAX_BYTES,
+    };
+    let head = OutboundHead::new(gate.backend, names, Authorization::Forward, Vec::new());
+    Admission { gate, head, body_bytes: 100 }
+}
+
+fn token(key: &crate::test_support::SigningKey) -> String {
+    key.token(Algorithm::RS256, Some("k"), &with(good_claims(), json!({"iss": "https://a.example"})))
+}
+
+fn ring(generation: u64, keys: Option<KeySet>) -> Arc<KeyRing> {
+    Arc::new(KeyRing { generation, sets: vec![keys.map(Arc::new)] })
+}
+
+/// Rings that follow one another when newer keys are asked for, and a log of what was asked.
+struct Script {
+    rings: VecDeque<Arc<KeyRing>>,
+    refresh: Refresh,
+    cached: Option<Arc<VerifiedToken>>,
+    revoked: bool,
+    asked: Vec<&'static str>,
+}
+
+impl Script {
+    fn new(rings: impl IntoIterator<Item = Arc<KeyRing>>) -> Self {
+        let rings = rings.into_iter().collect();
+        Self { rings, refresh: Refresh::Changed, cached: None, revoked: false, asked: Vec::new() }
+    }
+
+    fn next(&mut self) {
+        if self.rings.len() > 1 {
+            self.rings.pop_front();
+        }
+    }
+}
+
+impl Environment for Script {
+    fn now(&self) -> NumericDate {
+        NOW_DATE
+    }
+
+    fn keys(&self) -> Arc<KeyRing> {
+        self.rings[0].clone()
+    }
+
+    fn cached(&mut self, _: &str, _: u64, _: NumericDate) -> Option<Arc<VerifiedToken>> {
+        self.cached.clone()
+    }
+
+    fn keep(&mut self, _: &str, _: &Arc<VerifiedToken>, generation: u64) {
+        assert_eq!(generation, self.rings[0].generation, "kept with the keys that verified it");
+        self.asked.push("keep");
+    }
+
+    async fn first_keys(&mut self, _: usize) -> bool {
+        self.asked.push("first keys");
+        self.next();
+        self.rings[0].sets[0].is_some()
+    }
+
+    async fn newer_keys(&mut self, _: &str, _: usize, generation: u64) -> Refresh {
+        assert_eq!(generation, self.rings[0].generation, "asked for others than these");
+        self.asked.push("newer keys");
+        self.next();
+        self.refresh
+    }
+
+    fn revocation(&self, _: &VerifiedToken, _: &str) -> Option<RevokedBy> {
+        self.revoked.then_some(RevokedBy::ALL[0])
+    }
+
+    async fn graphql(&mut self, _: &RequestFacts, _: &HeaderMap) -> Result<Graphql, Denial> {
+        self.asked.push("body");
+        Ok(Graphql::Operations(Vec::new()))
+    }
+}
+
+struct Request {
+    path: &'static str,
+    headers: HeaderMap,
+    content_length: Option<u64>,
+    via: Via,
+}
+
+impl Request {
+    fn new(path: &'static str, lines: &[(&str, &str)]) -> Self {
+        let headers = fields(&[&[("host", "a.example")], lines].concat());
+        Self { path, headers, content_length: None, via: Via::Proxy }
+    }
+
+    fn with_token(token: &str) -> Self {
+        Self::new("/x", &[("authorization", &format!("Bearer {token}"))])
+    }
+
+    fn admit(&self, script: &mut Script) -> Result<Admitted, (Step, Reason)> {
+        self.admit_by(&admission(), script)
+    }
+
+    fn admit_by(&self, admission: &Admission, script: &mut Script) -> Result<Admitted, (Step, Reason)> {
+        let target = Uri::from_static(self.path);
+        let head = RequestHead {
+            method: &Method::POST,
+            target: &target,
+            version: Version::HTTP_11,
+            headers: &self.headers,
+            source: None,
+            content_length: self.content_length,
+            via: self.via,
+        };
+        let mut seen = Seen::default();
+        let admitted = {
+            let admitting = pin!(admission.admit(&head, script, &mut seen));
+            admitting.poll(&mut Context::from_waker(Waker::noop()))
+        };
+        let Poll::Ready(admitted) = admitted else { panic!("a script never waits") };
+        admitted.map_err(|denial| {
+            assert_eq!(seen.0.len(), 1, "one step refuses: {:?}", seen.0);
+            assert_eq!(seen.0[0].1, denial.reason);
+            seen.0[0]
+        })
+    }
+}
+
+#[derive(Default)]
+struct Seen(Vec<(Step, Reason)>);
+
+impl Observer for Seen {
+    fn refused(&mut self, step: Step, denial: &Denial) {
+        self.0.push((step, denial.reason));
+    }
+}
+
+/// A request that every step would refuse, with one fault after the other mended.
+#[test]
+fn the_first_step_that_refuses_says_why() {
+    let good = || Script::new([ring(1, Some(key_set(&[RSA.jwk_named("k")])))]);
+    let mut large = Request::new("/x", &[("connection", "authorization"), ("authorization", "Basic a")]);
+    large.content_length = Some(101);
+    let reason = |request: &Request, script: &mut Script| request.admit(script).map(drop).unwrap_err();
+    assert_eq!(reason(&large, &mut good()), (Step::Request, Reason::BadTarget));
+    large.headers.remove("connection");
+    assert_eq!(reason(&large, &mut good()), (Step::Credentials, Reason::UnsupportedScheme));
+    for (token, expected) in [
+        ("a.b".to_owned(), (Step::Token, Reason::MalformedToken)),
+        ("x".repeat(MAX_BYTES + 1), (Step::Token, Reason::MalformedToken)),
+        (RSA.token(Algorithm::RS256, Some("k"), &good_claims()), (Step::Issuer, Reason::UntrustedIssuer)),
+        (token(&OTHER_RSA), (Step::Signature, Reason::InvalidSignature)),
+        (
+            RSA.token(
+                Algorithm::RS256,
+                Some("k"),
+                &with(good_claims(), json!({"iss": "https://a.example", "exp": NOW - 3600})),
+            ),
+            (Step::Claims, Reason::Expired),
+        ),
+    ] {
+        large.headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+        let mut script = Script { refresh: Refresh::Unchanged, ..good() };
+        assert_eq!(reason(&large, &mut script), expected);
+        assert!(!script.asked.contains(&"body") && !script.asked.contains(&"keep"), "{:?}", script.asked);
+    }
+    large.headers.insert("authorization", format!("Bearer {}", token(&RSA)).parse().unwrap());
+    let mut revoked = Script { revoked: true, ..good() };
+    assert_eq!(reason(&large, &mut revoked), (Step::Revocation, Reason::Revoked));
+    assert_eq!(revoked.asked, ["keep"], "nobody reads its body");
+    let mut script = good();
+    assert_eq!(reason(&large, &mut script), (Step::Body, Reason::PayloadTooLarge));
+    assert_eq!(script.asked, ["keep", "body"]);
+    large.content_length = Some(100);
+    assert!(large.admit(&mut good()).is_ok());
+}
+
+#[test]
+fn a_cached_token_is_still_checked_for_revocation() {
+    let cached = Some(Arc::new(verified(json!({}))));
+    let mut script = Script { cached, revoked: true, ..Script::new([ring(1, None)]) };
+    let refused = Request::with_token(&token(&RSA)).admit(&mut script).map(drop);
+    assert_eq!(refused.unwrap_err(), (Step::Revocation, Reason::Revoked));
+    assert!(script.asked.is_empty(), "no key is needed");
+}
+
+#[test]
+fn newer_keys_are_asked_for_and_the_token_is_tried_again() {
+    let (old, new) = (key_set(&[OTHER_RSA.jwk_named("old")]), key_set(&[RSA.jwk_named("k")]));
+    let request = Request::with_token(&token(&RSA));
+    let mut script = Script::new([ring(1, None), ring(2, Some(old)), ring(3, Some(new))]);
+    assert!(request.admit(&mut script).is_ok());
+    assert_eq!(script.asked, ["first keys", "newer keys", "keep", "body"]);
+}
+
+#[test]
+fn asking_for_keys_comes_to_an_end() {
+    let request = Request::with_token(&token(&RSA));
+    let none = |refresh| Script { refresh, ..Script::new([ring(1, Some(KeySet::default()))]) };
+    for (refresh, reason, times) in [
+        (Refresh::Changed, Reason::UnknownKey, usize::from(MAX_REFRESHES)),
+        (Refresh::Unchanged, Reason::UnknownKey, 1),
+        (Refresh::Unreachable, Reason::KeysUnavailable, 1),
+    ] {
+        let mut script = none(refresh);
+        assert_eq!(request.admit(&mut script).map(drop).unwrap_err(), (Step::Key, reason));
+        assert_eq!(script.asked, vec!["newer keys"; times]);
+    }
+    let mut script = Script::new([ring(1, None)]);
+    assert_eq!(request.admit(&mut script).map(drop).unwrap_err(), (Step::Key, Reason::KeysUnavailable));
+    assert_eq!(script.asked, ["first keys"]);
+}
+
+#[test]
+fn only_a_verified_token_has_its_body_read() {
+    let mut script = Script::new([ring(1, Some(key_set(&[RSA.jwk_named("k")])))]);
+    assert!(Request::new("/open", &[]).admit(&mut script).is_ok());
+    // Without it, the rule cannot tell that the request is not about it.
+    let session = Request::new("/x", &[("cookie", "PLAY_SESSION=a")]);
+    let refused = (Step::Rules, Reason::InsufficientPermissions);
+    assert_eq!(session.admit(&mut script).map(drop).unwrap_err(), refused);
+    assert!(script.asked.is_empty(), "{:?}", script.asked);
+    // Another proxy does not send it.
+    let via = Via::ForwardAuth { removes_fields: true };
+    let asked = Request { via, ..Request::with_token(&token(&RSA)) };
+    assert_eq!(asked.admit(&mut script).map(drop).unwrap_err(), refused);
+    assert_eq!(script.asked, ["keep"]);
+}
+
+#[test]
+fn forward_auth_differs_where_another_proxy_forwards() {
+    let authorization = format!("Bearer {}", token(&RSA));
+    let bearer = ("authorization", &*authorization);
+    let good = || Script::new([ring(1, Some(key_set(&[RSA.jwk_named("k")])))]);
+    let (tells, cannot) =
+        (Via::ForwardAuth { removes_fields: true }, Via::ForwardAuth { removes_fields: false });
+    for (line, via, expected) in [
+        // About the connection to the proxy, which says nothing of the request that it asks about.
+        (("connection", "authorization"), tells, None),
+        (("connection", "authorization"), Via::Proxy, Some(Reason::BadTarget)),
+        (("cookie", "PLAY_SESSION=a"), tells, Some(Reason::AmbiguousCredentials)),
+        (("cookie", "PLAY_SESSION=a"), Via::Proxy, None),
+        (("x_forwarded_user", "a"), tells, Some(Reason::BadTarget)),
+        (("x_forwarded_user", "a"), Via::Proxy, None),
+        (("x-datahub-new", "a"), tells, None),
+        (("x-datahub-new", "a"), cannot, Some(Reason::BadTarget)),
+        (("x-datahub-new", "a"), Via::Proxy, None),
+    ] {
+        let request = Request { via, ..Request::new("/y", &[bearer, line]) };
+        let refused = request.admit(&mut good()).err().map(|(_, reason)| reason);
+        assert_eq!(refused, expected, "{line:?} {via:?}");
+    }
+}
+
+#[test]
+fn report_mode_lets_through_what_a_step_refuses() {
+    let mut admission = admission();
+    admission.gate.policy.mode = Mode::Report;
+    let mut script = Script::new([ring(1, Some(KeySet::default()))]);
+    script.refresh = Refresh::Unchanged;
+    let admitted = Request::with_token(&token(&RSA)).admit_by(&admission, &mut script).unwrap();
+    assert_eq!(admitted.permit.would_deny().unwrap().reason, Reason::UnknownKey);
+    assert!(matches!(admitted.permit.caller(), Caller::Anonymous));
+}
+
+#[test]
+fn a_snapshot_reads_its_body_and_its_list() {
+    struct Body(Option<Graphql>);
+    impl Observer for Body {
+        fn graphql(&mut self, graphql: &Graphql) {
+            self.0 = Some(graphql.clone());
+        }
+        fn route(&mut self, _: &RequestFacts, routed: Routed) {
+            assert_eq!(routed.route, Route::Protected);
+        }
+    }
+    let request = Request::with_token(&token(&RSA));
+    let target = Uri::from_static(request.path);
+    let head = RequestHead {
+        method: &Method::POST,
+        target: &target,
+        version: Version::HTTP_11,
+        headers: &request.headers,
+        source: None,
+        content_length: None,
+        via: Via::Proxy,
+    };
+    let mut snapshot = Snapshot::new(NOW_DATE, ring(1, Some(key_set(&[RSA.jwk_named("k")]))));
+    let revocations = Revocations::default();
+    snapshot.revocations = Some(&revocations);
+    snapshot.body = b"{ me }";
+    for (graphql_bytes, is_too_long) in [(5, true), (6, false)] {
+        snapshot.graphql_bytes = graphql_bytes;
+        let mut body = Body(None);
+        let _either = admission().admit_offline(&head, &mut snapshot, &mut body);
+        assert_eq!(body.0 == Some(Graphql::TOO_LONG), is_too_long);
+    }
+    let unknown = ring(1, Some(KeySet::default()));
+    for (unreachable, reason) in [(vec![], Reason::UnknownKey), (vec![0], Reason::KeysUnavailable)] {
+        let mut snapshot = Snapshot { unreachable, ..Snapshot::new(NOW_DATE, unknown.clone()) };
+        let denial = admission().admit_offline(&head, &mut snapshot, &mut ()).map(drop).unwrap_err();
+        assert_eq!(denial.reason, reason);
+    }
+}

@@ -1,0 +1,202 @@
+//! Each step of an admission, in words.
+
+use std::sync::Arc;
+
+use crate::admission::{Observer, Step};
+use crate::claims::VerifiedToken;
+use crate::command::routes::describe;
+use crate::decision::{Caller, Denial, Gate, Permit, Reason, Routed, RuleOutcome, RuleTrace};
+use crate::jose::{Algorithm, KeyChoice, KeySet, UnverifiedToken};
+use crate::keys::{Keys, SourceStatus};
+use crate::request::{Graphql, GraphqlOperation, RequestFacts};
+use crate::revocation::Revocations;
+use crate::trust::TrustedIssuer;
+
+/// One step, and whether it went well.
+pub(super) struct Done {
+    pub(super) name: &'static str,
+    pub(super) passed: bool,
+    pub(super) detail: String,
+}
+
+/// The steps so far.
+pub(super) struct Steps<'a> {
+    done: Vec<Done>,
+    gate: &'a Gate,
+    keys: &'a Keys,
+    revocations: Option<&'a Revocations>,
+    token_length: usize,
+    algorithm: Option<Algorithm>,
+    /// The issuer entry that is meant for the token.
+    entry: Box<str>,
+    /// What the rule that refuses asks for and does not get.
+    unmet: String,
+}
+
+impl<'a> Steps<'a> {
+    pub(super) fn new(
+        gate: &'a Gate,
+        keys: &'a Keys,
+        revocations: Option<&'a Revocations>,
+        token_length: usize,
+    ) -> Self {
+        let (done, algorithm, entry, unmet) = (Vec::new(), None, Box::default(), String::new());
+        Self { done, gate, keys, revocations, token_length, algorithm, entry, unmet }
+    }
+
+    pub(super) fn list(&self) -> &[Done] {
+        &self.done
+    }
+
+    fn pass(&mut self, name: &'static str, detail: impl Into<String>) {
+        self.done.push(Done { name, passed: true, detail: detail.into() });
+    }
+
+    fn fail(&mut self, name: &'static str, detail: impl Into<String>) {
+        self.done.push(Done { name, passed: false, detail: detail.into() });
+    }
+
+    fn rule_name(&self, rule: Option<usize>) -> Option<&'a str> {
+        self.gate.policy.rules.get(rule?).map(|rule| &*rule.name)
+    }
+
+    fn signature_passed(&mut self) {
+        let by = self.algorithm.map(|algorithm| format!("{algorithm} by that key"));
+        self.pass("signature", by.unwrap_or_default());
+    }
+
+    /// Why there may be no key: what each source of the entry has.
+    fn state_of_sources(&mut self) {
+        for source in self.keys.status().iter().filter(|source| source.entry == self.entry) {
+            let state = source.failure.clone().unwrap_or_else(|| format!("{} keys", source.usable.len()));
+            let (detail, passed) = (format!("{}: {state}", source.name), source.failure.is_none());
+            self.done.push(Done { name: "source", passed, detail });
+        }
+    }
+
+    /// Where a key comes from.
+    fn sources(&self, material: &[u8; 32]) -> String {
+        let holds = |source: &&SourceStatus| source.usable.iter().any(|key| key.material() == material);
+        let names: Vec<_> =
+            self.keys.status().iter().filter(holds).map(|source| source.name.clone()).collect();
+        if names.is_empty() {
+            "the shared secret".to_owned()
+        } else {
+            format!("from {}", names.join(" and "))
+        }
+    }
+}
+
+impl Observer for Steps<'_> {
+    fn facts(&mut self, facts: &RequestFacts) {
+        self.pass("request", format!("{} {}", facts.method, facts.path.raw()));
+    }
+
+    fn route(&mut self, facts: &RequestFacts, routed: Routed) {
+        self.pass("route", describe(self.gate, facts, routed));
+    }
+
+    fn parsed(&mut self, token: &UnverifiedToken<'_>) {
+        self.algorithm = Some(token.header().algorithm);
+        self.pass("token", shape(token, self.token_length));
+    }
+
+    fn issuer(&mut self, token: &UnverifiedToken<'_>, entry: &TrustedIssuer, keys: Option<&KeySet>) {
+        let claimed = token.issuer_hint().ok().flatten().unwrap_or("none").to_owned();
+        let claimed = claimed.escape_debug();
+        self.pass("issuer", format!("iss {claimed} is judged by the entry {}", entry.name));
+        self.entry = entry.name.clone();
+        let header = token.header();
+        match keys.map(|keys| keys.choose(header.kid.as_deref(), header.algorithm)) {
+            Some(KeyChoice::Named(found) | KeyChoice::Unnamed(found)) => {
+                let found: Vec<_> = found.iter().map(|key| self.sources(key.material())).collect();
+                self.pass("key", found.join("; "));
+            }
+            Some(KeyChoice::Only(key)) => {
+                let detail = format!("the only one that fits, {}", self.sources(key.material()));
+                self.pass("key", detail);
+            }
+            Some(KeyChoice::WrongAlgorithm | KeyChoice::UnknownKid | KeyChoice::NoKid) | None => {}
+        }
+    }
+
+    fn verified(&mut self, token: &Arc<VerifiedToken>) {
+        self.signature_passed();
+        let (class, roles) = (token.class().as_str(), token.roles().join(", "));
+        let principal = token.principal().escape_debug();
+        let ignored = match token.claimed_class() {
+            claimed if claimed == token.class() => String::new(),
+            claimed => format!(
+                "; that it is of class {} is ignored: it is not one of the backend's own tokens",
+                claimed.as_str()
+            ),
+        };
+        self.pass("claims", format!("{class} {principal}, roles [{}]{ignored}", roles.escape_debug()));
+    }
+
+    fn caller(&mut self, caller: &Caller) {
+        if let Caller::Token(_) = caller {
+            let detail = match self.revocations {
+                None => "there is no revocation list".to_owned(),
+                Some(list) => format!("none of the {} entries is about it", list.len()),
+            };
+            self.pass("revocation", detail);
+        }
+    }
+
+    fn graphql(&mut self, graphql: &Graphql) {
+        match graphql {
+            Graphql::Operations(operations) => {
+                let told =
+                    |one: &GraphqlOperation| format!("{} {{ {} }}", one.kind.as_str(), one.fields.join(" "));
+                self.pass("graphql", operations.iter().map(told).collect::<Vec<_>>().join(", "));
+            }
+            Graphql::Unreadable(why) => self.fail("graphql", why.trim_start_matches("graphql: ")),
+        }
+    }
+
+    fn rules(&mut self, facts: &RequestFacts, caller: &Result<Caller, Denial>) {
+        let Ok(Caller::Token(token)) = caller else { return };
+        if let Some(RuleTrace { outcome: RuleOutcome::Denied(keys), .. }) =
+            self.gate.trace(facts, Some(token)).rules.pop()
+            && !keys.is_empty()
+        {
+            self.unmet = format!(" refuses by {}", keys.join(", "));
+        }
+    }
+
+    fn permitted(&mut self, permit: &Permit) {
+        let rule = self.rule_name(permit.rule()).map(|rule| format!("rule {rule}"));
+        self.pass("rules", rule.unwrap_or_else(|| "no rule matches: the default".to_owned()));
+    }
+
+    fn refused(&mut self, step: Step, denial: &Denial) {
+        if step == Step::Claims {
+            self.signature_passed();
+        }
+        let mut detail = denial.reason.as_str().to_owned();
+        if let Some(more) = denial.detail {
+            detail = format!("{detail}: {more}");
+        }
+        if let (Step::Rules, Some(rule)) = (step, self.rule_name(denial.rule)) {
+            detail = format!("{detail}: rule {rule}{}", self.unmet);
+        }
+        self.fail(step.as_str(), detail);
+        if step == Step::Key && matches!(denial.reason, Reason::KeysUnavailable | Reason::UnknownKey) {
+            self.state_of_sources();
+        }
+    }
+}
+
+fn shape(token: &UnverifiedToken<'_>, length: usize) -> String {
+    let header = token.header();
+    // Whoever made the token chose these: nothing in them reaches the terminal as it is.
+    let safe = |text: &Option<Box<str>>| text.as_deref().unwrap_or("none").escape_debug().to_string();
+    format!(
+        "{length} bytes, alg {}, kid {}, typ {}, fingerprint {}",
+        header.algorithm,
+        safe(&header.kid),
+        safe(&header.token_type),
+        token.fingerprint().short()
+    )
+}

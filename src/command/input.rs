@@ -1,0 +1,71 @@
+//! A request that is described on the command line.
+
+use std::io::Read as _;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use http::header::{HOST, HeaderMap, HeaderValue};
+use http::{Method, Uri, Version};
+
+use super::Failure;
+use crate::admission::{RequestHead, Via};
+use crate::decision::{Denial, Reason};
+
+/// More than any token may have.
+const MAX_TOKEN_BYTES: u64 = 1024 * 1024;
+/// More than `limits.graphqlBytes` may be.
+const MAX_BODY_BYTES: u64 = 32 * 1024 * 1024;
+
+/// A token from a file, or from standard input.
+pub(super) fn read_token(file: Option<&PathBuf>) -> Result<String, Failure> {
+    let mut text = String::new();
+    match file {
+        Some(path) => std::fs::File::open(path)?.take(MAX_TOKEN_BYTES).read_to_string(&mut text)?,
+        None => std::io::stdin().take(MAX_TOKEN_BYTES).read_to_string(&mut text)?,
+    };
+    let text = text.trim();
+    // As it stands in a request, or alone.
+    Ok(text.strip_prefix("Bearer ").unwrap_or(text).to_owned())
+}
+
+/// A request's body, as far as any `limits.graphqlBytes` reaches.
+pub(super) fn read_body(file: Option<&PathBuf>) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    if let Some(path) = file {
+        std::fs::File::open(path)?.take(MAX_BODY_BYTES).read_to_end(&mut body)?;
+    }
+    Ok(body)
+}
+
+/// A request as the proxy would read it, from this machine.
+pub(super) struct LocalRequest {
+    method: Method,
+    target: Uri,
+    headers: HeaderMap,
+}
+
+impl LocalRequest {
+    /// # Errors
+    /// The path is not a request target.
+    pub(super) fn new(method: &Method, path: &str, mut headers: HeaderMap) -> Result<Self, Denial> {
+        let target = path.parse().map_err(|_| bad_request("the path is no request target"))?;
+        headers.insert(HOST, HeaderValue::from_static("localhost"));
+        Ok(Self { method: method.clone(), target, headers })
+    }
+
+    pub(super) fn head(&self) -> RequestHead<'_> {
+        RequestHead {
+            method: &self.method,
+            target: &self.target,
+            version: Version::HTTP_11,
+            headers: &self.headers,
+            source: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            content_length: None,
+            via: Via::Proxy,
+        }
+    }
+}
+
+pub(super) fn bad_request(why: &'static str) -> Denial {
+    Denial { detail: Some(why), ..Denial::new(Reason::BadTarget) }
+}

@@ -1,0 +1,151 @@
+//! What admission asks of the running process, and what it sees noted in the exchange.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use hyper::body::Incoming;
+
+use super::Gateway;
+use super::graphql::read_graphql;
+use crate::admission::{Environment, Observer, Refresh};
+use crate::budget::Connection;
+use crate::claims::VerifiedToken;
+use crate::decision::{Caller, Denial, Permit};
+use crate::exchange::{Exchange, RefusedToken};
+use crate::jose::UnverifiedToken;
+use crate::keys::Unverified;
+use crate::numeric_date::NumericDate;
+use crate::request::{Graphql, RequestFacts};
+use crate::revocation::RevokedBy;
+use crate::token_cache::{Digest, TokenCache};
+use crate::trust::KeyRing;
+use crate::upstream::ReadAhead;
+
+/// How much of an unverified `sub` goes into the audit trail.
+const MAX_SUBJECT_CHARS: usize = 128;
+
+/// Keys, cache, revocations and clock of the process, for one request.
+pub(super) struct LiveEnvironment<'a> {
+    gateway: &'a Gateway,
+    /// The address that a place among those who wait for keys is counted for.
+    client: Option<IpAddr>,
+    /// The SHA-256 of the request's token.
+    digest: Option<Digest>,
+    body: &'a mut Incoming,
+    /// How long the client may send nothing.
+    patience: Duration,
+    /// What was read of the body.
+    pub(super) ahead: ReadAhead,
+}
+
+impl<'a> LiveEnvironment<'a> {
+    pub(super) fn new(
+        gateway: &'a Gateway,
+        client: Option<IpAddr>,
+        body: &'a mut Incoming,
+        patience: Duration,
+    ) -> Self {
+        Self { gateway, client, digest: None, body, patience, ahead: ReadAhead::default() }
+    }
+
+    fn digest(&mut self, text: &str) -> Digest {
+        *self.digest.get_or_insert_with(|| TokenCache::digest(text))
+    }
+}
+
+impl Environment for LiveEnvironment<'_> {
+    fn now(&self) -> NumericDate {
+        (self.gateway.clock)()
+    }
+
+    fn keys(&self) -> Arc<KeyRing> {
+        self.gateway.keys.ring().clone()
+    }
+
+    fn cached(&mut self, text: &str, generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>> {
+        let digest = self.digest(text);
+        let token = self.gateway.cache.get(&digest, generation, now)?;
+        self.gateway.ledger.metrics.token_cache("hit");
+        Some(token)
+    }
+
+    fn keep(&mut self, text: &str, token: &Arc<VerifiedToken>, generation: u64) {
+        self.gateway.ledger.metrics.token_cache("miss");
+        let digest = self.digest(text);
+        self.gateway.cache.insert(digest, token.clone(), generation);
+    }
+
+    async fn first_keys(&mut self, entry: usize) -> bool {
+        self.gateway.keys.wait_for(entry, self.client).await
+    }
+
+    async fn newer_keys(&mut self, text: &str, entry: usize, generation: u64) -> Refresh {
+        let digest = self.digest(text);
+        let token = Unverified { entry, digest: &digest, generation, client: self.client };
+        self.gateway.keys.refresh_for_token(token).await
+    }
+
+    fn revocation(&self, token: &VerifiedToken, text: &str) -> Option<RevokedBy> {
+        self.gateway.revocations.current().find(token, text)
+    }
+
+    async fn graphql(&mut self, facts: &RequestFacts, headers: &HeaderMap) -> Result<Graphql, Denial> {
+        let limit = self.gateway.graphql_limit;
+        let (graphql, ahead) = read_graphql(facts, headers, self.body, limit, self.patience).await?;
+        self.ahead = ahead;
+        Ok(graphql)
+    }
+}
+
+/// Notes in the exchange what admission finds out.
+pub(super) struct ExchangeObserver<'a> {
+    exchange: &'a mut Exchange,
+    /// The connection that is trusted more once it has shown a verified token.
+    account: Option<&'a Connection>,
+    token_bytes: usize,
+}
+
+impl<'a> ExchangeObserver<'a> {
+    pub(super) fn new(
+        exchange: &'a mut Exchange,
+        account: Option<&'a Connection>,
+        gateway: &Gateway,
+    ) -> Self {
+        Self { exchange, account, token_bytes: gateway.admission.gate.token_bytes }
+    }
+}
+
+impl Observer for ExchangeObserver<'_> {
+    fn verified(&mut self, token: &Arc<VerifiedToken>) {
+        self.exchange.asked_by(token.clone());
+    }
+
+    fn token_refused(&mut self, text: &str) {
+        self.exchange.refused_token(describe(text, self.token_bytes));
+    }
+
+    fn caller(&mut self, caller: &Caller) {
+        match (caller, self.account) {
+            (Caller::Token(_) | Caller::DatahubSystem, Some(account)) => account.verified(),
+            (Caller::Token(_) | Caller::DatahubSystem | Caller::Anonymous | Caller::SessionCookie, _) => {}
+        }
+    }
+
+    fn permitted(&mut self, permit: &Permit) {
+        self.exchange.permitted(permit);
+    }
+}
+
+/// What may be said in the audit trail about a token that was not believed.
+fn describe(text: &str, max_bytes: usize) -> RefusedToken {
+    match UnverifiedToken::parse(text, max_bytes) {
+        Ok(token) => RefusedToken {
+            kid: token.header().kid.clone(),
+            fingerprint: Some(token.fingerprint().short().into()),
+            subject: token.claimed("sub").map(|subject| subject.chars().take(MAX_SUBJECT_CHARS).collect()),
+        },
+        Err(_) => RefusedToken::default(),
+    }
+}
