@@ -1,16 +1,16 @@
--- http-request lua.metagate: asks metagate about the request. Where the answer is not 200 the request
--- ends here, with metagate's own words; nothing that goes wrong lets it pass.
+-- http-request lua.metagate: asks metagate about the request. If the response is not 200 the request
+-- ends here with metagate's own response; if anything fails the request is refused.
 
 local metagate = "http://127.0.0.1:8688/"
 
 -- metagate may hold a request for `jwks.maxWait` (5s). In milliseconds.
 local timeout = 15000
 
--- What metagate looks at besides method, target, host and address. All values of each, so that two
--- are seen as two.
+-- What metagate reads in addition to method, target, host and address. All values of each are sent, so
+-- that a repeated field is seen as repeated.
 local asked_with = { "authorization", "cookie", "x-impersonate-user", "x-request-id", "traceparent" }
 
--- The answer's fields, and the variables that haproxy.cfg sets fields from.
+-- Fields of the response, and the variables from which haproxy.cfg sets fields.
 local told = {
   ["authorization"] = "txn.metagate_authorization",
   ["x-forwarded-user"] = "txn.metagate_user",
@@ -26,7 +26,7 @@ local relayed = { "content-type", "www-authenticate", "retry-after", "cache-cont
 
 local refusals = { [400] = true, [401] = true, [403] = true, [413] = true, [429] = true, [503] = true }
 
--- A field's values come as a list from 0; the client of HAProxy takes one from 1.
+-- The list of a field's values starts at 0; HAProxy's client expects one that starts at 1.
 local function values(fields, name)
   local found = {}
   local index = 0
@@ -86,7 +86,7 @@ core.register_action("metagate", { "http-req" }, function(txn)
     end
     return refuse(txn, status, fields, answer.body)
   end
-  -- metagate cannot be reached, or somebody else answered.
+  -- metagate cannot be reached, or another server responded.
   local fields = { ["content-type"] = { "application/json" }, ["cache-control"] = { "no-store" } }
   refuse(txn, 503, fields, '{"code":503,"message":"Authorization is not available, try again"}')
 end, 0)
