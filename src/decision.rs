@@ -19,7 +19,7 @@ mod rules;
 mod trace;
 
 pub use crate::policy::{Route, Routed};
-pub use reason::Reason;
+pub use reason::{AfterRefusal, Challenge, GrpcStatus, Kind, Reason, Row};
 pub use trace::{RuleOutcome, RuleTrace, Trace};
 
 /// All that deciding needs besides the request, its token and the keys.

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::audit::{AuditRecord, AuditTrail};
 use crate::budget::InFlight;
 use crate::claims::VerifiedToken;
-use crate::decision::{Caller, Denial, Permit, Reason};
+use crate::decision::{Caller, Denial, Permit};
 use crate::metrics::{Metrics, RequestLabels, WouldDenyLabels};
 use crate::refusals::{self, Refusal, Refusals};
 use crate::upstream::RequestProgress;
@@ -246,8 +246,7 @@ impl Exchange {
     fn decision(&self) -> &'static str {
         match (&self.denial, self.forwarded) {
             (Some(_), true) => "would_deny",
-            (Some(denial), false) if is_failure(denial.reason) => "error",
-            (Some(_), false) => "deny",
+            (Some(denial), false) => denial.reason.row().decision,
             (None, true) => "allow",
             // The client left before there was a decision.
             (None, false) => "error",
@@ -365,17 +364,6 @@ impl Exchange {
             response_bytes: self.response_bytes,
         });
     }
-}
-
-fn is_failure(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::KeysUnavailable
-            | Reason::UpstreamUnreachable
-            | Reason::UpstreamTimeout
-            | Reason::UpstreamProtocol
-            | Reason::Overloaded
-    )
 }
 
 /// The trace id of a W3C `traceparent`: `00-<32 hex>-<16 hex>-<2 hex>`.

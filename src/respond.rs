@@ -13,7 +13,7 @@ use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::challenge::{self, Wording};
-use crate::decision::{Denial, Reason};
+use crate::decision::Denial;
 use crate::exchange::Exchange;
 use crate::outbound_head::remove_connection_fields;
 use crate::request::METHODS;
@@ -76,7 +76,7 @@ pub fn refusal(
     wording: &Wording,
     manner: Manner,
 ) -> Response<ObservedBody> {
-    let row = challenge::row(denial.reason);
+    let row = denial.reason.row();
     let message = wording.message(&denial);
     let mut response = Response::new(());
     let status = if manner.grpc { StatusCode::OK } else { row.status };
@@ -85,7 +85,7 @@ pub fn refusal(
     let body = if manner.grpc {
         // Trailers-only: status and message in the head (gRPC over HTTP/2, "Responses").
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        fields.insert("grpc-status", HeaderValue::from_static(challenge::grpc_status(denial.reason)));
+        fields.insert("grpc-status", HeaderValue::from(row.grpc as u16));
         if let Ok(message) = HeaderValue::from_str(message) {
             fields.insert("grpc-message", message);
         }
@@ -103,7 +103,7 @@ pub fn refusal(
     {
         fields.insert(WWW_AUTHENTICATE, challenge);
     }
-    if denial.reason == Reason::MethodNotAllowed
+    if row.status == StatusCode::METHOD_NOT_ALLOWED
         && let Ok(methods) = HeaderValue::try_from(METHODS.map(|method| method.to_string()).join(", "))
     {
         // RFC 9110 section 15.5.6 asks for it.

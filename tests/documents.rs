@@ -4,18 +4,18 @@
 
 #[path = "documents/endpoints.rs"]
 mod endpoints;
+#[path = "documents/reference.rs"]
+mod reference;
 #[path = "documents/rule_sets.rs"]
 mod rule_sets;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::process::Command;
 
 use http::HeaderName;
 use metagate::backend::Backend;
-use metagate::challenge;
-use metagate::decision::Reason;
 use metagate::outbound_head::{Authorization, IdentityNames, OutboundHead};
 
 fn read(path: &str) -> String {
@@ -64,28 +64,6 @@ fn commands_in_the_documents_are_understood() {
         }
     }
     assert!(seen >= 5, "only {seen} commands were found");
-}
-
-#[test]
-fn the_decision_table_of_the_readme_is_the_one_in_force() {
-    let readme = read("README.md");
-    let rows: BTreeMap<&str, (&str, &str)> = readme
-        .lines()
-        .filter_map(|line| {
-            let cells: Vec<&str> = line.strip_prefix("| `")?.split(" | ").collect();
-            let [reason, status, message] = cells[..] else { return None };
-            status.parse::<u16>().ok()?;
-            Some((reason.trim_end_matches('`'), (status, message.trim_end_matches(" |"))))
-        })
-        .collect();
-    assert_eq!(rows.len(), Reason::ALL.len());
-    for reason in Reason::ALL {
-        let row = challenge::row(reason);
-        let (status, message) =
-            rows.get(reason.as_str()).unwrap_or_else(|| panic!("no row for {}", reason.as_str()));
-        assert_eq!(*status, row.status.as_str(), "{}", reason.as_str());
-        assert_eq!(*message, row.message, "{}", reason.as_str());
-    }
 }
 
 /// The fields that no client may send, of all backends together, and what further ones begin with.
@@ -229,14 +207,6 @@ fn the_examples_that_are_not_tried_name_what_is_read_and_answered() {
     let position = |filter: &str| envoy.find(filter).expect(filter);
     assert!(position("envoy.filters.http.header_mutation") < position("envoy.filters.http.ext_authz"));
     assert!(position("envoy.filters.http.ext_authz") < position("envoy.filters.http.router"));
-}
-
-#[test]
-fn every_reason_has_a_line_in_troubleshooting() {
-    let troubleshooting = read("docs/troubleshooting.md");
-    for reason in Reason::ALL {
-        assert!(troubleshooting.contains(&format!("`{}`", reason.as_str())), "{}", reason.as_str());
-    }
 }
 
 #[test]

@@ -97,11 +97,11 @@ fn unreachable(admission: &Admission, keys: &Keys) -> Vec<usize> {
 
 fn print(steps: &Steps, decided: &Result<Permit, Denial>, wording: &Wording, as_json: bool) {
     let refused = decided.as_ref().err().map(|denial| {
-        let row = challenge::row(denial.reason);
+        let row = denial.reason.row();
         (denial, row, challenge::body(row.status, wording.message(denial)))
     });
     let reported = decided.as_ref().ok().and_then(Permit::would_deny);
-    let reported = reported.map(|denial| (denial, challenge::row(denial.reason)));
+    let reported = reported.map(|denial| (denial, denial.reason.row()));
     if as_json {
         let steps: Vec<_> = steps
             .list()

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::input::LocalRequest;
 use super::{ConfigArguments, Failure, load};
-use crate::challenge::{self, Wording};
+use crate::challenge::Wording;
 use crate::config::Flags;
 use crate::decision::{Denial, Gate, Route, Routed};
 use crate::gateway::admission;
@@ -122,7 +122,7 @@ fn print_request(gate: &Gate, request: &str, facts: Result<&RequestFacts, &Denia
 fn print_refusal(gate: &Gate, request: &str, denial: &Denial, as_json: bool) {
     let wording = Wording::new(gate.backend, &gate.trust);
     let (message, reason) = (wording.message(denial), denial.reason.as_str());
-    let (status, detail) = (challenge::row(denial.reason).status.as_u16(), denial.detail);
+    let (status, detail) = (denial.reason.row().status.as_u16(), denial.detail);
     if as_json {
         let refused = json!({"status": status, "reason": reason, "message": message, "detail": detail});
         say!("{:#}", json!({"request": request, "refused": refused}));

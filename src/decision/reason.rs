@@ -1,146 +1,236 @@
-//! The closed set of reasons: one word for the log, the metrics and the audit record.
+//! The closed set of refusal reasons, each with everything that depends on it, in one table.
+//!
+//! Nothing else in the tree lists reasons or sorts them into groups: a group is a column here.
 
-/// Why metagate answers a request itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "crate::challenge says what each means to the caller")]
-pub enum Reason {
-    MissingToken,
-    UnsupportedScheme,
-    MalformedToken,
-    AlgorithmNotAllowed,
-    UntrustedIssuer,
-    UnknownKey,
-    InvalidSignature,
-    Expired,
-    NotYetValid,
-    MissingExpiry,
-    LifetimeTooLong,
-    WrongAudience,
-    MissingPrincipal,
-    WrongDomain,
-    Revoked,
-    InsufficientPermissions,
-    ImpersonationDenied,
-    AmbiguousCredentials,
-    BadTarget,
-    MethodNotAllowed,
-    TargetTooLong,
-    HeadTooLarge,
-    RequestTimeout,
-    KeysUnavailable,
-    UpstreamUnreachable,
-    UpstreamTimeout,
-    UpstreamProtocol,
-    Overloaded,
-    RateLimited,
-    PayloadTooLarge,
+use http::StatusCode;
+
+macro_rules! reasons {
+    ($($name:ident $word:literal: $row:expr;)+) => {
+        /// Why metagate answers a request itself.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[expect(missing_docs, reason = "the message says it; docs/operations.md has the causes")]
+        pub enum Reason { $($name),+ }
+
+        impl Reason {
+            /// Every reason, in the order of the table.
+            pub const ALL: [Self; [$(Self::$name),+].len()] = [$(Self::$name),+];
+
+            /// The word in logs, metrics and audit records.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $word),+ }
+            }
+
+            /// Everything else that depends on the reason.
+            pub const fn row(self) -> &'static Row {
+                match self { $(Self::$name => { const ROW: Row = $row; &ROW })+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    MissingToken "missing_token": no_token("No Authorization header provided");
+    UnsupportedScheme "unsupported_scheme": no_token("Authorization header must use the Bearer scheme");
+    MalformedToken "malformed_token": invalid_token("Token is malformed");
+    AlgorithmNotAllowed "algorithm_not_allowed": invalid_token("Token algorithm is not allowed");
+    UntrustedIssuer "untrusted_issuer": invalid_token("Token issuer is not trusted");
+    UnknownKey "unknown_key": invalid_token("Token signing key not found in the configured public keys");
+    InvalidSignature "invalid_signature": invalid_token("Token signature is invalid");
+    Expired "expired": invalid_token("Token has expired");
+    NotYetValid "not_yet_valid": invalid_token("Token is not valid yet");
+    MissingExpiry "missing_expiry": invalid_token("Token must have an expiration time");
+    LifetimeTooLong "lifetime_too_long": invalid_token("Token lifetime is longer than allowed");
+    WrongAudience "wrong_audience": invalid_token("Token is not meant for this service");
+    MissingPrincipal "missing_principal": invalid_token("Token has none of the principal claims");
+    WrongDomain "wrong_domain": invalid_token("Token principal is not in an allowed domain");
+    Revoked "revoked": invalid_token("Token has been revoked");
+    InsufficientPermissions "insufficient_permissions": forbidden("Token lacks required role/permission");
+    ImpersonationDenied "impersonation_denied": forbidden("Only bot users can impersonate other users");
+    AmbiguousCredentials "ambiguous_credentials": Row {
+        challenge: Challenge::Error("invalid_request"),
+        ..bad_request("Request carries more than one credential")
+    };
+    // Where a request ends that was not read to its end is unknown.
+    BadTarget "bad_target": Row {
+        connection: AfterRefusal::Close,
+        ..bad_request("Request path is ambiguous or malformed")
+    };
+    // After CONNECT a client may send what is not HTTP.
+    MethodNotAllowed "method_not_allowed": Row {
+        connection: AfterRefusal::Close,
+        ..request(StatusCode::METHOD_NOT_ALLOWED, GrpcStatus::Unimplemented, "Request method is not allowed")
+    };
+    TargetTooLong "target_too_long":
+        request(StatusCode::URI_TOO_LONG, GrpcStatus::InvalidArgument, "Request target is too long");
+    HeadTooLarge "head_too_large":
+        too_large(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request head is too large");
+    // A client that has stopped sending is not waited for again.
+    RequestTimeout "request_timeout": Row {
+        connection: AfterRefusal::Close,
+        ..request(StatusCode::REQUEST_TIMEOUT, GrpcStatus::DeadlineExceeded, "Request did not arrive in time")
+    };
+    // It is about who asks: without keys, that cannot be told.
+    KeysUnavailable "keys_unavailable": Row {
+        kind: Kind::Authorization,
+        retry_after: Some(1),
+        ..failure(StatusCode::SERVICE_UNAVAILABLE, "Signing keys are not available, try again")
+    };
+    UpstreamUnreachable "upstream_unreachable": failure(StatusCode::BAD_GATEWAY, "Backend is unreachable");
+    UpstreamTimeout "upstream_timeout": Row {
+        grpc: GrpcStatus::DeadlineExceeded,
+        ..failure(StatusCode::GATEWAY_TIMEOUT, "Backend did not answer in time")
+    };
+    UpstreamProtocol "upstream_protocol": failure(StatusCode::BAD_GATEWAY, "Backend sent a broken answer");
+    Overloaded "overloaded": Row {
+        retry_after: Some(1),
+        ..failure(StatusCode::SERVICE_UNAVAILABLE, "Too many connections")
+    };
+    PayloadTooLarge "payload_too_large": Row {
+        connection: AfterRefusal::CloseIfForwarding,
+        ..too_large(StatusCode::PAYLOAD_TOO_LARGE, "Request body is larger than allowed")
+    };
 }
 
 impl Reason {
-    /// Every reason, for tables and for metrics that start at zero.
-    pub const ALL: [Self; 30] = [
-        Self::MissingToken,
-        Self::UnsupportedScheme,
-        Self::MalformedToken,
-        Self::AlgorithmNotAllowed,
-        Self::UntrustedIssuer,
-        Self::UnknownKey,
-        Self::InvalidSignature,
-        Self::Expired,
-        Self::NotYetValid,
-        Self::MissingExpiry,
-        Self::LifetimeTooLong,
-        Self::WrongAudience,
-        Self::MissingPrincipal,
-        Self::WrongDomain,
-        Self::Revoked,
-        Self::InsufficientPermissions,
-        Self::ImpersonationDenied,
-        Self::AmbiguousCredentials,
-        Self::BadTarget,
-        Self::MethodNotAllowed,
-        Self::TargetTooLong,
-        Self::HeadTooLarge,
-        Self::RequestTimeout,
-        Self::KeysUnavailable,
-        Self::UpstreamUnreachable,
-        Self::UpstreamTimeout,
-        Self::UpstreamProtocol,
-        Self::Overloaded,
-        Self::RateLimited,
-        Self::PayloadTooLarge,
-    ];
-
-    /// The word in logs, metrics and audit records.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::MissingToken => "missing_token",
-            Self::UnsupportedScheme => "unsupported_scheme",
-            Self::MalformedToken => "malformed_token",
-            Self::AlgorithmNotAllowed => "algorithm_not_allowed",
-            Self::UntrustedIssuer => "untrusted_issuer",
-            Self::UnknownKey => "unknown_key",
-            Self::InvalidSignature => "invalid_signature",
-            Self::Expired => "expired",
-            Self::NotYetValid => "not_yet_valid",
-            Self::MissingExpiry => "missing_expiry",
-            Self::LifetimeTooLong => "lifetime_too_long",
-            Self::WrongAudience => "wrong_audience",
-            Self::MissingPrincipal => "missing_principal",
-            Self::WrongDomain => "wrong_domain",
-            Self::Revoked => "revoked",
-            Self::InsufficientPermissions => "insufficient_permissions",
-            Self::ImpersonationDenied => "impersonation_denied",
-            Self::AmbiguousCredentials => "ambiguous_credentials",
-            Self::BadTarget => "bad_target",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::TargetTooLong => "target_too_long",
-            Self::HeadTooLarge => "head_too_large",
-            Self::RequestTimeout => "request_timeout",
-            Self::KeysUnavailable => "keys_unavailable",
-            Self::UpstreamUnreachable => "upstream_unreachable",
-            Self::UpstreamTimeout => "upstream_timeout",
-            Self::UpstreamProtocol => "upstream_protocol",
-            Self::Overloaded => "overloaded",
-            Self::RateLimited => "rate_limited",
-            Self::PayloadTooLarge => "payload_too_large",
-        }
-    }
-
-    /// Whether this is a judgement about who asks for what, which report mode only reports: not a
-    /// request that cannot be forwarded in one meaning, not a failure of the gateway.
+    /// Whether this is a judgement about who asks for what, which report mode only reports.
     pub const fn is_judgement(self) -> bool {
-        match self {
-            Self::MissingToken
-            | Self::UnsupportedScheme
-            | Self::MalformedToken
-            | Self::AlgorithmNotAllowed
-            | Self::UntrustedIssuer
-            | Self::UnknownKey
-            | Self::InvalidSignature
-            | Self::Expired
-            | Self::NotYetValid
-            | Self::MissingExpiry
-            | Self::LifetimeTooLong
-            | Self::WrongAudience
-            | Self::MissingPrincipal
-            | Self::WrongDomain
-            | Self::Revoked
-            | Self::InsufficientPermissions
-            | Self::ImpersonationDenied
-            | Self::KeysUnavailable => true,
-            Self::AmbiguousCredentials
-            | Self::BadTarget
-            | Self::MethodNotAllowed
-            | Self::TargetTooLong
-            | Self::HeadTooLarge
-            | Self::RequestTimeout
-            | Self::UpstreamUnreachable
-            | Self::UpstreamTimeout
-            | Self::UpstreamProtocol
-            | Self::Overloaded
-            | Self::RateLimited
-            | Self::PayloadTooLarge => false,
+        matches!(self.row().kind, Kind::Authorization)
+    }
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// What the reason is about.
+    pub kind: Kind,
+    /// The status of the response.
+    pub status: StatusCode,
+    /// The status of the response to a gRPC request, whose HTTP status is 200.
+    pub grpc: GrpcStatus,
+    /// The `message` of its body.
+    pub message: &'static str,
+    /// Its `WWW-Authenticate`.
+    pub challenge: Challenge,
+    /// Seconds in its `Retry-After`.
+    pub retry_after: Option<u8>,
+    /// What becomes of the connection.
+    pub connection: AfterRefusal,
+    /// The `decision` in audit records and metrics: `deny`, or `error` if metagate or the backend failed.
+    pub decision: &'static str,
+}
+
+/// What a reason is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Who asks for what. Report mode only reports these.
+    Authorization,
+    /// A request that cannot be forwarded in one meaning, or that is over a limit.
+    Request,
+    /// A failure of the gateway or of the backend.
+    Failure,
+}
+
+/// RFC 6750 sections 3 and 3.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// No `WWW-Authenticate`.
+    None,
+    /// The scheme and the realm alone: the request brought no bearer token at all.
+    Bare,
+    /// With this `error` code, and the message as `error_description`.
+    Error(&'static str),
+}
+
+/// What becomes of an HTTP/1 connection after a refusal. Over HTTP/2 only the stream ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterRefusal {
+    /// It stays open if the rest of the request's body can be discarded.
+    Keep,
+    /// Likewise, but it closes if the body was already on its way to the backend.
+    CloseIfForwarding,
+    /// It closes.
+    Close,
+}
+
+/// The gRPC status codes in use, by their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are gRPC's")]
+pub enum GrpcStatus {
+    InvalidArgument = 3,
+    DeadlineExceeded = 4,
+    PermissionDenied = 7,
+    ResourceExhausted = 8,
+    Unimplemented = 12,
+    Unavailable = 14,
+    Unauthenticated = 16,
+}
+
+const fn invalid_token(message: &'static str) -> Row {
+    Row {
+        kind: Kind::Authorization,
+        challenge: Challenge::Error("invalid_token"),
+        ..request(StatusCode::UNAUTHORIZED, GrpcStatus::Unauthenticated, message)
+    }
+}
+
+const fn no_token(message: &'static str) -> Row {
+    Row { challenge: Challenge::Bare, ..invalid_token(message) }
+}
+
+const fn forbidden(message: &'static str) -> Row {
+    Row {
+        kind: Kind::Authorization,
+        challenge: Challenge::Error("insufficient_scope"),
+        ..request(StatusCode::FORBIDDEN, GrpcStatus::PermissionDenied, message)
+    }
+}
+
+const fn request(status: StatusCode, grpc: GrpcStatus, message: &'static str) -> Row {
+    Row {
+        kind: Kind::Request,
+        status,
+        grpc,
+        message,
+        challenge: Challenge::None,
+        retry_after: None,
+        connection: AfterRefusal::Keep,
+        decision: "deny",
+    }
+}
+
+const fn bad_request(message: &'static str) -> Row {
+    request(StatusCode::BAD_REQUEST, GrpcStatus::InvalidArgument, message)
+}
+
+const fn too_large(status: StatusCode, message: &'static str) -> Row {
+    request(status, GrpcStatus::ResourceExhausted, message)
+}
+
+const fn failure(status: StatusCode, message: &'static str) -> Row {
+    Row { kind: Kind::Failure, decision: "error", ..request(status, GrpcStatus::Unavailable, message) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_columns_of_a_row_agree() {
+        for reason in Reason::ALL {
+            let row = reason.row();
+            match row.status {
+                StatusCode::UNAUTHORIZED => assert_ne!(row.challenge, Challenge::None, "{reason:?}"),
+                StatusCode::FORBIDDEN => assert_eq!(row.challenge, Challenge::Error("insufficient_scope")),
+                StatusCode::BAD_REQUEST => {}
+                _ => assert_eq!(row.challenge, Challenge::None, "{reason:?}"),
+            }
+            let is_error = row.status.is_server_error();
+            assert_eq!(row.decision, if is_error { "error" } else { "deny" }, "{reason:?}");
+            assert!(row.kind != Kind::Failure || is_error, "{reason:?}");
+            assert!(row.kind != Kind::Request || row.status.is_client_error(), "{reason:?}");
+            for other in Reason::ALL.into_iter().filter(|other| other.row().status == row.status) {
+                assert_eq!(other.row().grpc, row.grpc, "{reason:?} and {other:?}");
+            }
         }
     }
 }

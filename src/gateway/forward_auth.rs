@@ -121,7 +121,7 @@ impl Gateway {
         if self.forward_auth != Some(TargetForm::Original) {
             return None;
         }
-        let status = challenge::row(denial.reason).status;
+        let status = denial.reason.row().status;
         HeaderValue::try_from(challenge::body(status, self.wording.message(denial))).ok()
     }
 }

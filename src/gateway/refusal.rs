@@ -4,7 +4,7 @@ use http::Response;
 use http::header::{HeaderMap, HeaderValue, SEC_WEBSOCKET_VERSION};
 
 use super::{Door, Gateway, Peer, Received};
-use crate::decision::{Denial, Reason};
+use crate::decision::{AfterRefusal, Denial, Reason};
 use crate::exchange::Exchange;
 use crate::outbound_head::{HandshakeFault, WEBSOCKET_VERSION};
 use crate::request::RequestFault;
@@ -65,11 +65,8 @@ impl Gateway {
     /// is either read to its end or never taken for a request, because the connection closes.
     pub(super) fn refuse(&self, received: Received, denial: Denial, peer: &Peer) -> Response<ObservedBody> {
         let Received { exchange, head, body, manner } = received;
-        // Of a request that was not judged to its end nobody knows where it ends, after CONNECT a client
-        // may send what is not HTTP, and one that has stopped sending is not waited for again. Over HTTP/2
-        // frames say where a request ends.
-        let framing =
-            matches!(denial.reason, Reason::BadTarget | Reason::MethodNotAllowed | Reason::RequestTimeout);
+        // Over HTTP/2 frames say where a request ends.
+        let framing = denial.reason.row().connection == AfterRefusal::Close;
         let close = !manner.http2 && framing || self.leave(body, &head.headers, manner.http2, peer);
         respond::refusal(exchange, denial, &self.wording, Manner { close, ..manner })
     }
@@ -107,17 +104,14 @@ impl Gateway {
         manner: Manner,
     ) -> Response<ObservedBody> {
         let (denial, close) = match failure {
-            Failure::Answer(reason) => (Denial::new(reason), leaves_a_body(reason)),
+            Failure::Answer(reason) => {
+                (Denial::new(reason), reason.row().connection != AfterRefusal::Keep)
+            }
             Failure::BrokenRequest => (broken_body(), true),
             Failure::Revoked(by) => (Denial::of_token(TokenFault::Revoked(by), None), true),
         };
         respond::refusal(exchange, denial, &self.wording, Manner { close, ..manner })
     }
-}
-
-/// Whether what is left of the request's body keeps its connection from going on.
-fn leaves_a_body(reason: Reason) -> bool {
-    matches!(reason, Reason::PayloadTooLarge | Reason::RequestTimeout)
 }
 
 pub(super) fn broken_body() -> Denial {

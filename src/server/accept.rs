@@ -104,10 +104,11 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// Answers one connection too many and lets it read the answer: a socket that is closed with
 /// bytes unread is reset, and the answer with it. Few of these wait at a time.
 fn turn_away(stream: Stream, waiting: &Arc<Semaphore>) {
-    let row = challenge::row(Reason::Overloaded);
+    let row = Reason::Overloaded.row();
     let body = challenge::body(row.status, row.message);
+    let retry_after = row.retry_after.map(|secs| format!("Retry-After: {secs}\r\n")).unwrap_or_default();
     let answer = format!(
-        "HTTP/1.1 {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nCache-Control: no-store\r\nRetry-After: 1\r\nConnection: close\r\n\r\n{body}",
+        "HTTP/1.1 {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nCache-Control: no-store\r\n{retry_after}Connection: close\r\n\r\n{body}",
         row.status,
         body.len(),
     );

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use super::signer::Signer;
 use crate::admission::{Admission, Observer, RequestHead, Snapshot, Step, Via};
-use crate::challenge;
 use crate::config::{Config, RuleTest};
 use crate::decision::{Caller, Denial, Gate, Permit, Reason, Route, Routed, RuleOutcome};
 use crate::gateway::admission;
@@ -86,7 +85,7 @@ pub(super) fn run(config: &Config, now: NumericDate) -> Result<Results, Unspecif
         if let Some(hit) = rule.and_then(|rule| hit.get_mut(rule)) {
             *hit = true;
         }
-        let status = decided.as_ref().err().map(|denial| challenge::row(denial.reason).status);
+        let status = decided.as_ref().err().map(|denial| denial.reason.row().status);
         let name = |rule: Option<usize>| rule.and_then(|rule| rules.get(rule)).cloned();
         tests.push(TestResult {
             name: test.name.clone(),

@@ -1,0 +1,72 @@
+//! The tables of reasons and metrics, held against the definitions in the code.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+
+use metagate::decision::Reason;
+
+use super::read;
+
+/// Compares what stands between `<!-- name -->` and `<!-- /name -->` with the table as it should be, or
+/// writes the table there.
+fn assert_table(document: &str, name: &str, table: &str) {
+    let text = read(document);
+    let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->\n"));
+    let (before, rest) = text.split_once(&start).expect("the start of the table");
+    let (written, after) = rest.split_once(&end).expect("the end of the table");
+    if written != table && std::env::var_os("METAGATE_WRITE_DOCUMENTATION").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/").to_owned() + document;
+        fs::write(path, format!("{before}{start}{table}{end}{after}")).unwrap();
+        return;
+    }
+    assert!(
+        written == table,
+        "the table of {name} in {document} has changed: run this test with METAGATE_WRITE_DOCUMENTATION=1"
+    );
+}
+
+#[test]
+fn the_readme_has_the_table_of_reasons() {
+    let mut table = String::from("| reason | status | message |\n| --- | --- | --- |\n");
+    for reason in Reason::ALL {
+        let (word, row) = (reason.as_str(), reason.row());
+        writeln!(table, "| `{word}` | {} | {} |", row.status.as_str(), row.message).unwrap();
+    }
+    assert_table("README.md", "reasons", &table);
+}
+
+#[test]
+fn troubleshooting_has_rows_for_every_reason_and_nothing_else() {
+    let operations = read("docs/operations.md");
+    let (mut in_table, mut column) = (false, "");
+    let mut seen = BTreeSet::new();
+    for line in operations.lines() {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [first, second, ..] = cells[..] else {
+            in_table = false;
+            continue;
+        };
+        if first == "reason" {
+            (in_table, column) = (true, second);
+        } else if in_table && !first.starts_with("---") {
+            let word = first.trim_matches('`');
+            let reason = Reason::ALL.into_iter().find(|reason| reason.as_str() == word);
+            let row = reason.unwrap_or_else(|| panic!("{word} is not a reason")).row();
+            match column {
+                "message" => assert!(second.starts_with(row.message), "{word}: {second}"),
+                _ => {
+                    assert!(second.starts_with(row.status.as_str()), "{word}: {second}");
+                    assert_eq!(
+                        second.contains("`Retry-After"),
+                        row.retry_after.is_some(),
+                        "{word}: {second}"
+                    );
+                }
+            }
+            seen.insert(word.to_owned());
+        }
+    }
+    let all: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.as_str().to_owned()).collect();
+    assert_eq!(seen, all);
+}
