@@ -30,7 +30,7 @@ mod origin;
 mod page;
 mod view;
 
-pub use view::{ConfigView, LastReload, Outcome, Overview};
+pub use view::{ConfigView, LastReload, Outcome, Overview, SourceView};
 
 /// People and their scripts are few.
 const MAX_CONNECTIONS: usize = 32;

@@ -209,20 +209,6 @@ fn the_examples_that_are_not_tried_name_what_is_read_and_answered() {
     assert!(position("envoy.filters.http.ext_authz") < position("envoy.filters.http.router"));
 }
 
-#[test]
-fn every_metric_has_a_row_in_the_operations() {
-    let operations = read("docs/operations.md");
-    let source = read("src/metrics.rs");
-    let mut seen = 0;
-    // Each registration begins with the name; the unit and `_total` come after it.
-    for name in source.split("registry.register").skip(1).filter_map(|rest| rest.split('"').nth(1)) {
-        let rows = ["`", "_total`", "_seconds`", "_bytes`"].map(|end| format!("| `metagate_{name}{end} |"));
-        assert!(rows.iter().any(|row| operations.contains(row)), "{name}");
-        seen += 1;
-    }
-    assert!(seen > 15, "only {seen} metrics were found");
-}
-
 const DOCUMENTS: [&str; 14] = [
     "README.md",
     "CHANGELOG.md",

@@ -2,9 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
-
-use super::view::{self, Outcome, Overview};
+use super::view::{self, Outcome, Overview, SourceView};
 use crate::printable;
 use crate::refusals::Refusal;
 
@@ -80,24 +78,22 @@ fn configuration(page: &mut String, overview: &Overview) {
     page.push_str("</table><form method=\"post\" action=\"/reload\"><p><button>Reload</button></p></form>");
 }
 
-fn sources(page: &mut String, sources: &[Value]) {
+fn sources(page: &mut String, sources: &[SourceView]) {
     page.push_str(
         "<h2>Keys</h2><table><tr><th>issuer<th>source<th>usable<th>not used<th>age<th>failure</tr>",
     );
-    for source in sources {
-        let text = |name: &str| source.get(name).and_then(Value::as_str).unwrap_or_default();
-        let keys = source.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let usable = keys.iter().filter(|key| key.get("usable") == Some(&Value::Bool(true))).count();
-        let age = source.get("ageSeconds").and_then(Value::as_u64).map(|age| format!("{age} s"));
+    for SourceView { status, at } in sources {
+        let usable = status.usable.len();
+        let age = status.age_secs(*at).map(|age| format!("{age} s"));
         let class = if usable == 0 { "bad" } else { "good" };
         let _ = write!(
             page,
             "<tr><td>{}<td>{}<td class=\"{class}\">{usable}<td>{}<td>{}<td class=\"bad\">{}</tr>",
-            escaped(text("issuer")),
-            escaped(text("source")),
-            keys.len() - usable,
+            escaped(&status.entry),
+            escaped(&status.name),
+            status.skipped.len(),
             age.unwrap_or_default(),
-            escaped(text("failure")),
+            escaped(status.failure.as_deref().unwrap_or_default()),
         );
     }
     page.push_str("</table>");
@@ -160,7 +156,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use std::collections::BTreeMap;
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
 
     use aws_lc_rs::digest::{SHA256, digest};
     use base64::Engine as _;
@@ -168,6 +164,8 @@ mod tests {
 
     use super::super::view::{ConfigView, LastReload};
     use super::*;
+    use crate::jose::{KeyFault, SkippedKey};
+    use crate::keys::SourceStatus;
 
     const ODD: &str = "<script>alert('x')</script>\"&";
 
@@ -192,7 +190,19 @@ mod tests {
                 trigger: "signal",
                 outcome: Outcome::Refused { broken: true, errors: vec![ODD.to_owned()] },
             }),
-            sources: vec![serde_json::json!({"issuer": ODD, "source": ODD, "failure": ODD, "keys": []})],
+            sources: vec![SourceView {
+                status: SourceStatus {
+                    entry: ODD.into(),
+                    name: ODD.to_owned(),
+                    usable: Vec::new(),
+                    skipped: vec![SkippedKey { kid: None, fault: KeyFault::Malformed }],
+                    fetched_at: Some(SystemTime::UNIX_EPOCH),
+                    next: None,
+                    restored: false,
+                    failure: Some(ODD.to_owned()),
+                },
+                at: SystemTime::UNIX_EPOCH + Duration::from_secs(5),
+            }],
             connections: 1,
             requests: BTreeMap::from([(ODD.to_owned(), 3)]),
         }
@@ -226,6 +236,7 @@ mod tests {
             page.matches("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&amp;").count() >= 14,
             "{page}"
         );
+        assert!(page.contains("<td class=\"bad\">0<td>1<td>5 s<td class=\"bad\">&lt;script"), "{page}");
         assert!(page.contains("a &lt; b") && page.contains("up 1m 1s"));
         assert!(!page.contains("src=") && !page.contains("href="), "nothing from elsewhere");
         let page = render(&overview(), None);

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use http::StatusCode;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use crate::keys::SourceStatus;
 use crate::refusals::Refusal;
 
 /// How the process is.
@@ -23,10 +24,24 @@ pub struct Overview {
     pub config: ConfigView,
     pub last_reload: Option<LastReload>,
     /// As `metagate keys --json` has them.
-    pub sources: Vec<Value>,
+    pub sources: Vec<SourceView>,
     pub connections: i64,
     /// By decision, and by reason for whatever was not simply allowed.
     pub requests: BTreeMap<String, u64>,
+}
+
+/// A key source at one moment.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the types say it")]
+pub struct SourceView {
+    pub status: SourceStatus,
+    pub at: SystemTime,
+}
+
+impl Serialize for SourceView {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.status.to_json(self.at).serialize(serializer)
+    }
 }
 
 /// The configuration in force.
@@ -102,7 +117,7 @@ pub(super) fn time(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }
 
-fn rfc3339<S: serde::Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+fn rfc3339<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&time(*at))
 }
 

@@ -48,11 +48,15 @@ impl SourceStatus {
 }
 
 impl SourceStatus {
+    /// How many seconds ago it was last fetched.
+    pub fn age_secs(&self, now: SystemTime) -> Option<u64> {
+        self.fetched_at.map(|time| now.duration_since(time).unwrap_or_default().as_secs())
+    }
+
     /// What `metagate keys --json` and the status page say of it.
     pub fn to_json(&self, now: SystemTime) -> Value {
         let secs =
             |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        let age = |time: SystemTime| now.duration_since(time).unwrap_or_default().as_secs();
         let usable = self.usable.iter().map(|key| key_json(key));
         let skipped = self.skipped.iter().map(skipped_json);
         json!({
@@ -60,7 +64,7 @@ impl SourceStatus {
             "source": self.name,
             "failure": self.failure,
             "fetchedAt": self.fetched_at.map(secs),
-            "ageSeconds": self.fetched_at.map(age),
+            "ageSeconds": self.age_secs(now),
             "nextRefreshAt": self.next.map(secs),
             "restored": self.restored,
             "keys": usable.chain(skipped).collect::<Vec<_>>(),

@@ -1,75 +1,82 @@
-//! The labels of the instruments.
+//! The sets of labels of the metrics.
 
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::TypedMetric;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 
-/// How a request ended, for [`super::Metrics::request`].
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub struct RequestLabels {
-    /// `allow`, `deny`, `would_deny` or `error`.
-    pub decision: &'static str,
-    /// The reason's word; empty for a request that was forwarded and answered.
-    pub reason: &'static str,
-    /// The issuer entry's name, if one judged the token.
-    pub issuer: String,
-    /// The rule's name, if one decided.
-    pub rule: String,
+use super::counter_family::CounterFamily;
+
+/// An instrument whose labels are known.
+pub(super) trait Labelled: TypedMetric {
+    /// Their names.
+    const LABELS: &'static [&'static str] = &[];
 }
 
-/// Whom report mode let through, for [`super::Metrics::would_deny`].
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub struct WouldDenyLabels {
-    /// The reason's word.
-    pub reason: &'static str,
-    /// The issuer entry's name, if one judged the token.
-    pub issuer: String,
-    /// The rule's name, if one would have refused.
-    pub rule: String,
-    /// The class of the verified token; empty where there is none.
-    pub class: &'static str,
+impl<N, A> Labelled for Counter<N, A> {}
+impl<N, A> Labelled for Gauge<N, A> {}
+impl Labelled for Histogram {}
+
+impl<L: LabelSet, M: TypedMetric> Labelled for Family<L, M> {
+    const LABELS: &'static [&'static str] = L::NAMES;
 }
 
-/// For what is not always there.
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct NoLabels {}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct CodeLabel {
-    pub(super) code: u16,
+impl<L: LabelSet> Labelled for CounterFamily<L> {
+    const LABELS: &'static [&'static str] = L::NAMES;
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct SourceLabel {
-    pub(super) source: String,
+/// A set of labels whose names are known.
+pub(super) trait LabelSet {
+    const NAMES: &'static [&'static str];
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct FetchLabels {
-    pub(super) source: String,
-    pub(super) result: &'static str,
+macro_rules! label_sets {
+    ($($(#[$doc:meta])* $visible:vis $set:ident { $($(#[$label_doc:meta])* $label:ident: $value:ty),* })+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+        $visible struct $set { $($(#[$label_doc])* $visible $label: $value),* }
+
+        impl LabelSet for $set {
+            const NAMES: &'static [&'static str] = &[$(stringify!($label)),*];
+        }
+    )+};
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct SkippedLabels {
-    pub(super) source: String,
-    pub(super) reason: &'static str,
-}
+label_sets! {
+    /// How a request ended, for [`super::Metrics::request`].
+    pub RequestLabels {
+        /// `allow`, `deny`, `would_deny` or `error`.
+        decision: &'static str,
+        /// The reason's word; empty for a request that was forwarded and answered.
+        reason: &'static str,
+        /// The issuer entry's name, if one judged the token.
+        issuer: String,
+        /// The rule's name, if one decided.
+        rule: String
+    }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct ResultLabel {
-    pub(super) result: &'static str,
-}
+    /// Whom report mode let through, for [`super::Metrics::would_deny`].
+    pub WouldDenyLabels {
+        /// The reason's word.
+        reason: &'static str,
+        /// The issuer entry's name, if one judged the token.
+        issuer: String,
+        /// The rule's name, if one would have refused.
+        rule: String,
+        /// The class of the verified token; empty where there is none.
+        class: &'static str
+    }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct CauseLabel {
-    pub(super) cause: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct KindLabel {
-    pub(super) kind: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct BuildLabels {
-    pub(super) version: &'static str,
+    /// For what is not always there.
+    pub(super) NoLabels {}
+    pub(super) CodeLabel { code: u16 }
+    pub(super) SourceLabel { source: String }
+    pub(super) FetchLabels { source: String, result: &'static str }
+    pub(super) SkippedLabels { source: String, reason: &'static str }
+    pub(super) ResultLabel { result: &'static str }
+    pub(super) CauseLabel { cause: &'static str }
+    pub(super) KindLabel { kind: &'static str }
+    pub(super) BuildLabels { version: &'static str }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use super::Process;
-use crate::admin::{ConfigView, Overview};
+use crate::admin::{ConfigView, Overview, SourceView};
 
 impl Process {
     /// How it is at this moment.
@@ -29,7 +29,7 @@ impl Process {
                 rules: config.policy.rules.iter().map(|rule| rule.name.to_string()).collect(),
             },
             last_reload: self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            sources: current.keys.status().iter().map(|source| source.to_json(now)).collect(),
+            sources: current.keys.status().into_iter().map(|status| SourceView { status, at: now }).collect(),
             connections: self.metrics.connections.get(),
             requests: self.metrics.request_counts(),
         }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 
 use metagate::decision::Reason;
+use metagate::metrics::Metrics;
 
 use super::read;
 
@@ -69,4 +70,21 @@ fn troubleshooting_has_rows_for_every_reason_and_nothing_else() {
     }
     let all: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.as_str().to_owned()).collect();
     assert_eq!(seen, all);
+}
+
+#[test]
+fn the_operations_have_a_row_for_every_metric_and_nothing_else() {
+    let operations = read("docs/operations.md");
+    let (_, rest) =
+        operations.split_once("| metric | type | labels | meaning |\n").expect("the table of metrics");
+    let (table, _) = rest.split_once("\n\n").expect("its end");
+    let rows: BTreeSet<&str> = table.lines().filter(|line| !line.starts_with("| ---")).collect();
+    let definitions = Metrics::definitions();
+    for definition in &definitions {
+        let labels: Vec<_> = definition.labels.iter().map(|label| format!("`{label}`")).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!(" {}", labels.join(", ")) };
+        let start = format!("| `{}` | {} |{labels} | ", definition.exposed_name(), definition.type_name());
+        assert!(rows.iter().any(|row| row.starts_with(&start)), "no row starts with {start}");
+    }
+    assert_eq!(rows.len(), definitions.len());
 }

@@ -1,0 +1,79 @@
+//! How a metric is defined: one entry makes its field, its registration and its row in the reference.
+
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Metric, Registry, Unit};
+
+/// One metric, as it is registered and documented.
+#[derive(Debug)]
+pub struct Definition {
+    pub(super) name: &'static str,
+    pub(super) unit: Option<Unit>,
+    pub(super) kind: MetricType,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+    /// The help text, without its full stop.
+    pub help: &'static str,
+}
+
+impl Definition {
+    /// The name in the exposition, with prefix, unit and the `_total` of a counter.
+    pub fn exposed_name(&self) -> String {
+        let unit = self.unit.as_ref().map(|unit| format!("_{}", unit.as_str())).unwrap_or_default();
+        let total = if matches!(self.kind, MetricType::Counter) { "_total" } else { "" };
+        format!("metagate_{}{unit}{total}", self.name)
+    }
+
+    /// `counter`, `gauge` or `histogram`.
+    pub fn type_name(&self) -> &str {
+        self.kind.as_str()
+    }
+
+    pub(super) fn register(&self, registry: &mut Registry, metric: impl Metric) {
+        match &self.unit {
+            Some(unit) => registry.register_with_unit(self.name, self.help, unit.clone(), metric),
+            None => registry.register(self.name, self.help, metric),
+        }
+    }
+}
+
+/// Makes `Metrics` of entries `name: Instrument, "help";`. A unit stands after the name (`in Seconds`), and how to
+/// make an instrument that is not at its default after the type (`= expression`).
+macro_rules! metrics {
+    (@make) => { Default::default() };
+    (@make $make:expr) => { $make };
+    (@define $name:ident $(in $unit:ident)?: $instrument:ty, $help:literal) => {
+        Definition {
+            name: stringify!($name),
+            unit: None$(.or(Some(Unit::$unit)))?,
+            kind: <$instrument as TypedMetric>::TYPE,
+            labels: <$instrument as Labelled>::LABELS,
+            help: $help,
+        }
+    };
+    ($($visible:vis $name:ident $(in $unit:ident)?: $instrument:ty $(= $make:expr)?, $help:literal;)+) => {
+        /// Every metric of the process.
+        #[derive(Debug)]
+        pub struct Metrics {
+            registry: Registry,
+            $(#[doc = $help] $visible $name: $instrument,)+
+        }
+
+        impl Metrics {
+            /// Every definition, in the order of the exposition.
+            pub fn definitions() -> Vec<Definition> {
+                vec![$(metrics!(@define $name $(in $unit)?: $instrument, $help)),+]
+            }
+
+            fn registered() -> Self {
+                let mut registry = Registry::with_prefix("metagate");
+                $(
+                    let $name: $instrument = metrics!(@make $($make)?);
+                    metrics!(@define $name $(in $unit)?: $instrument, $help)
+                        .register(&mut registry, $name.clone());
+                )+
+                Self { registry, $($name),+ }
+            }
+        }
+    };
+}
+pub(super) use metrics;
