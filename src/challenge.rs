@@ -1,4 +1,4 @@
-//! What a refused caller is told: the texts of a refusal.
+//! The texts of a refusal: its body, its `WWW-Authenticate`, and the messages that depend on the configuration.
 //!
 //! RFC 6750 section 3 for `WWW-Authenticate`; the body is the one that OpenMetadata's and
 //! DataHub's clients read. Its two top-level members are not a matter of taste: OpenMetadata's

@@ -43,14 +43,17 @@ reasons! {
     WrongAudience "wrong_audience": invalid_token("Token is not meant for this service");
     MissingPrincipal "missing_principal": invalid_token("Token has none of the principal claims");
     WrongDomain "wrong_domain": invalid_token("Token principal is not in an allowed domain");
-    Revoked "revoked": invalid_token("Token has been revoked");
+    Revoked "revoked": Row {
+        connection: AfterRefusal::CloseIfForwarding,
+        ..invalid_token("Token has been revoked")
+    };
     InsufficientPermissions "insufficient_permissions": forbidden("Token lacks required role/permission");
     ImpersonationDenied "impersonation_denied": forbidden("Only bot users can impersonate other users");
     AmbiguousCredentials "ambiguous_credentials": Row {
         challenge: Challenge::Error("invalid_request"),
         ..bad_request("Request carries more than one credential")
     };
-    // Where a request ends that was not read to its end is unknown.
+    // It is unknown where the request ends.
     BadTarget "bad_target": Row {
         connection: AfterRefusal::Close,
         ..bad_request("Request path is ambiguous or malformed")

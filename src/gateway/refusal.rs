@@ -103,13 +103,12 @@ impl Gateway {
         failure: Failure,
         manner: Manner,
     ) -> Response<ObservedBody> {
-        let (denial, close) = match failure {
-            Failure::Answer(reason) => {
-                (Denial::new(reason), reason.row().connection != AfterRefusal::Keep)
-            }
-            Failure::BrokenRequest => (broken_body(), true),
-            Failure::Revoked(by) => (Denial::of_token(TokenFault::Revoked(by), None), true),
+        let denial = match failure {
+            Failure::Answer(reason) => Denial::new(reason),
+            Failure::BrokenRequest => broken_body(),
+            Failure::Revoked(by) => Denial::of_token(TokenFault::Revoked(by), None),
         };
+        let close = denial.reason.row().connection != AfterRefusal::Keep;
         respond::refusal(exchange, denial, &self.wording, Manner { close, ..manner })
     }
 }

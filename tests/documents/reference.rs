@@ -39,10 +39,10 @@ fn the_readme_has_the_table_of_reasons() {
 
 #[test]
 fn troubleshooting_has_rows_for_every_reason_and_nothing_else() {
-    let operations = read("docs/operations.md");
+    let troubleshooting = read("docs/troubleshooting.md");
     let (mut in_table, mut column) = (false, "");
     let mut seen = BTreeSet::new();
-    for line in operations.lines() {
+    for line in troubleshooting.lines() {
         let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
         let [first, second, ..] = cells[..] else {
             in_table = false;
