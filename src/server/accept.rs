@@ -10,7 +10,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::Process;
-use super::socket::{Listener, Socket, Stream};
+use super::socket::{Listener, Socket};
+use super::stream::Stream;
 use super::worker::{Job, Workers};
 use crate::challenge;
 use crate::config::ProxyProtocol;

@@ -17,13 +17,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::context::WorkerContext;
 use super::http2;
 use super::intake::{Intake, PLACEHOLDER};
 use super::phase::Phase;
 use super::preface::{Replayed, sniff};
 use super::proxy_protocol;
-use super::socket::Stream;
-use super::worker::{ConnectionSettings, TrustedProxies, WorkerContext};
+use super::settings::{ConnectionSettings, TrustedProxies};
+use super::stream::Stream;
 use super::write_timeout::WriteTimeout;
 use crate::budget::OpenConnection;
 use crate::gateway::{Door, Peer, UnreadHead};

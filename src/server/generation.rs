@@ -10,9 +10,10 @@ use tokio_rustls::TlsAcceptor;
 
 use super::RunError;
 use super::admission::Admission;
+use super::context::Serving;
 use super::descriptors;
+use super::settings::ConnectionSettings;
 use super::watch::{self, Contents};
-use super::worker::{ConnectionSettings, Serving};
 use crate::audit::AuditTrail;
 use crate::budget;
 use crate::config::Loaded;

@@ -3,25 +3,21 @@
 //! hyper does not see what the client sends, but what [`StrictHttp2`] makes of it: heads that pass the same
 //! checks as over HTTP/1, and a placeholder for each one that does not, which is answered here.
 
-use std::io;
-use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use arc_swap::ArcSwap;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
-use super::worker::{ConnectionSettings, Times, WorkerContext};
-use crate::budget::Connection;
+use super::context::{Serving, WorkerContext};
+use super::settings::ConnectionSettings;
 use crate::gateway::Peer;
-use crate::respond::ObservedBody;
 
 mod blocks;
 mod budget;
@@ -29,21 +25,13 @@ mod frame;
 mod frames;
 mod refused;
 mod settings;
+mod streams;
 mod strict;
 
 use refused::RefusedHeads;
-pub(super) use settings::Http2Limits;
-use settings::StreamTasks;
+use settings::{REQUEST_STATE_BYTES, StreamTasks};
+use streams::{GOING_TIME, StreamBody, Streams, Verdict};
 use strict::StrictHttp2;
-
-/// For what runs to end once the client was told to go.
-const GOING_TIME: Duration = Duration::from_secs(10);
-/// The same, for one that has shown no verified token.
-const UNVERIFIED_GOING_TIME: Duration = Duration::from_secs(2);
-/// What the state of a request may take: it is counted for each stream.
-const REQUEST_STATE_BYTES: usize = 16 * 1024;
-/// What h2 is given of a response at once.
-const PIECE_BYTES: usize = 16 * 1024;
 
 /// Serves it until it ends, is drained, or was admitted by a policy that is in force no more.
 pub(super) async fn serve<S>(stream: S, peer: Peer, settings: &ConnectionSettings, context: &WorkerContext)
@@ -51,33 +39,16 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let streams = Arc::new(Streams::new(peer.account.clone()));
-    let cell = context.serving.clone();
     let refused = Arc::new(RefusedHeads::default());
-    let (watched, heads) = (streams.clone(), refused.clone());
-    let peer = Arc::new(peer);
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
-        // As it is now: the next request of a connection is judged by the configuration of its time.
-        let serving = cell.load_full();
-        let stream = watched.begin();
-        let unread = heads.take(request.uri().path());
-        let peer = peer.clone();
-        async move {
-            let answer = match unread {
-                None => {
-                    let answer = serving.gateway.serve(&serving.upstream, &peer, request);
-                    debug_assert!(size_of_val(&answer) <= REQUEST_STATE_BYTES, "{}", size_of_val(&answer));
-                    answer.await
-                }
-                Some(head) => {
-                    serving.gateway.discarder(&peer).discard(request.into_body());
-                    Ok(serving.gateway.refuse_head(&peer, &head, true))
-                }
-            };
-            answer.map(|answer| answer.map(|body| StreamBody::new(body, stream)))
-        }
-    });
-    let tasks = StreamTasks::new(streams.account.clone());
-    let io = TokioIo::new(StrictHttp2::new(stream, settings.intake.head, refused, &streams.account));
+    let tasks = StreamTasks::new(peer.account.clone());
+    let io = TokioIo::new(StrictHttp2::new(stream, settings.intake.head, refused.clone(), &peer.account));
+    let requests = Requests {
+        serving: context.serving.clone(),
+        peer: Arc::new(peer),
+        refused,
+        streams: streams.clone(),
+    };
+    let service = service_fn(move |request| requests.answer(request));
     let mut connection = pin!(settings.http2.builder(tasks).serve_connection(io, service));
     let mut ending = false;
     // From when on it is closed if nothing moves: it was told to go.
@@ -115,247 +86,37 @@ where
     }
 }
 
-/// The requests on one connection, as far as their client is waited for.
-struct Streams {
-    account: Arc<Connection>,
-    started: Instant,
-    served: AtomicBool,
-    /// Milliseconds from the start to the end of the last request.
-    ended: AtomicU64,
-    open: Mutex<Vec<Arc<Waiting>>>,
-}
-
-/// What the client was given and has not taken.
-#[derive(Debug)]
-struct Waiting {
-    /// Milliseconds from the connection's start to when it was given.
-    since: AtomicU64,
-    /// Whether it is a response of our own.
-    is_own: AtomicBool,
-}
-
-/// It waits for nothing.
-const NOT: u64 = u64::MAX;
-
-/// What becomes of a connection.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    GoOn,
-    GoAway,
-    Close,
-}
-
-impl Streams {
-    fn new(account: Arc<Connection>) -> Self {
-        Self {
-            account,
-            started: Instant::now(),
-            served: AtomicBool::new(false),
-            ended: AtomicU64::new(0),
-            open: Mutex::default(),
-        }
-    }
-
-    fn begin(self: &Arc<Self>) -> Stream {
-        self.served.store(true, Ordering::Relaxed);
-        self.account.request_begins();
-        let waiting = Arc::new(Waiting { since: AtomicU64::new(NOT), is_own: AtomicBool::new(false) });
-        self.open().push(waiting.clone());
-        Stream { waiting, streams: self.clone() }
-    }
-
-    fn next_look(&self, times: &Times) -> Instant {
-        if !self.served.load(Ordering::Relaxed) {
-            return self.started + times.head;
-        }
-        let shortest = times.response(&self.account, true).min(times.idle(&self.account));
-        Instant::now() + (shortest / 4).max(Duration::from_millis(10))
-    }
-
-    /// How long what runs may take once the client was told to go.
-    fn going_time(&self) -> Duration {
-        if self.account.is_trusted() { GOING_TIME } else { UNVERIFIED_GOING_TIME }
-    }
-
-    /// A client has the time of a head to send its first request. Later it may be idle for long,
-    /// or leave an answer unread for a while; then it is told to go, and cut off when nothing moves.
-    fn judge(&self, times: &Times, going: bool) -> Verdict {
-        let now = self.now();
-        if !self.served.load(Ordering::Relaxed) {
-            let late = now >= millis(times.head);
-            return if late { Verdict::Close } else { Verdict::GoOn };
-        }
-        let open = self.open();
-        let stalled = |waiting: &Arc<Waiting>| {
-            let since = waiting.since.load(Ordering::Relaxed);
-            let limit = times.response(&self.account, waiting.is_own.load(Ordering::Relaxed));
-            since != NOT && now.saturating_sub(since) >= millis(limit)
-        };
-        let idle_for = now.saturating_sub(self.ended.load(Ordering::Relaxed));
-        let idle = open.is_empty() && idle_for >= millis(times.idle(&self.account));
-        match going {
-            // Those that move may end in their own time, if it is known whose they are.
-            true if !self.account.is_trusted() || open.iter().all(stalled) => Verdict::Close,
-            true => Verdict::GoOn,
-            false if idle || open.iter().any(stalled) => Verdict::GoAway,
-            false => Verdict::GoOn,
-        }
-    }
-
-    fn now(&self) -> u64 {
-        millis(self.started.elapsed())
-    }
-
-    fn open(&self) -> MutexGuard<'_, Vec<Arc<Waiting>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// One request, until its answer has ended.
-struct Stream {
-    waiting: Arc<Waiting>,
+/// Answers the requests of one connection.
+struct Requests {
+    serving: Arc<ArcSwap<Serving>>,
+    peer: Arc<Peer>,
+    refused: Arc<RefusedHeads>,
     streams: Arc<Streams>,
 }
 
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.streams.open().retain(|waiting| !Arc::ptr_eq(waiting, &self.waiting));
-        self.streams.ended.store(self.streams.now(), Ordering::Relaxed);
-        self.streams.account.request_ends();
-    }
-}
-
-/// An answer's body, with the time since its client has taken something.
-struct StreamBody {
-    body: ObservedBody,
-    /// What is left of the last piece.
-    rest: Bytes,
-    stream: Stream,
-}
-
-impl StreamBody {
-    fn new(body: ObservedBody, stream: Stream) -> Self {
-        // hyper asks for the first frame only when there is a window for it: until then the client
-        // keeps the head waiting.
-        stream.waiting.is_own.store(body.is_own(), Ordering::Relaxed);
-        stream.waiting.since.store(stream.streams.now(), Ordering::Relaxed);
-        Self { body, rest: Bytes::new(), stream }
-    }
-
-    /// Goes on with the last piece, or cuts the next one: h2 buffers all of what it is given.
-    fn next_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        if self.rest.is_empty() {
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.rest = data,
-                    Err(frame) => return Poll::Ready(Some(Ok(frame))),
-                },
-                end => return Poll::Ready(end),
-            }
+impl Requests {
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<StreamBody>, Infallible>> + Send + use<> {
+        // As it is now: the next request of a connection is judged by the configuration of its time.
+        let serving = self.serving.load_full();
+        let stream = self.streams.begin();
+        let unread = self.refused.take(request.uri().path());
+        let peer = self.peer.clone();
+        async move {
+            let answer = match unread {
+                None => {
+                    let answer = serving.gateway.serve(&serving.upstream, &peer, request);
+                    debug_assert!(size_of_val(&answer) <= REQUEST_STATE_BYTES, "{}", size_of_val(&answer));
+                    answer.await
+                }
+                Some(head) => {
+                    serving.gateway.discarder(&peer).discard(request.into_body());
+                    Ok(serving.gateway.refuse_head(&peer, &head, true))
+                }
+            };
+            answer.map(|answer| answer.map(|body| StreamBody::new(body, stream)))
         }
-        let length = self.rest.len().min(PIECE_BYTES);
-        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
-    }
-}
-
-impl Body for StreamBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let this = self.get_mut();
-        let frame = this.next_piece(cx);
-        // hyper asks for the next frame when the client's window has taken this one.
-        let since = if frame.is_ready() { this.stream.streams.now() } else { NOT };
-        this.stream.waiting.since.store(since, Ordering::Relaxed);
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let (rest, hint) = (self.rest.len() as u64, self.body.size_hint());
-        let mut whole = SizeHint::new();
-        if let Some(upper) = hint.upper() {
-            whole.set_upper(upper.saturating_add(rest));
-        }
-        whole.set_lower(hint.lower().saturating_add(rest));
-        whole
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::budget::unlimited_account;
-    use crate::server::worker::IDLE_TIMEOUT;
-    use tokio::time::advance;
-
-    const HEAD: Duration = Duration::from_secs(10);
-    const STALL: Duration = Duration::from_secs(60);
-    const UNVERIFIED: Duration = Duration::from_secs(15);
-
-    fn settings() -> Times {
-        Times { head: HEAD, stall: STALL, unverified: UNVERIFIED }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_first_request_has_the_time_of_a_head() {
-        let (streams, settings) = (Arc::new(Streams::new(unlimited_account(None))), settings());
-        assert_eq!(streams.next_look(&settings), Instant::now() + HEAD);
-        advance(HEAD - Duration::from_millis(1)).await;
-        assert_eq!(streams.judge(&settings, false), Verdict::GoOn);
-        advance(Duration::from_millis(1)).await;
-        assert_eq!(streams.judge(&settings, false), Verdict::Close);
-        let stream = streams.begin();
-        assert_eq!(streams.judge(&settings, false), Verdict::GoOn);
-        drop(stream);
-        advance(IDLE_TIMEOUT - Duration::from_millis(1)).await;
-        assert_eq!(streams.judge(&settings, false), Verdict::GoOn, "between requests there is more");
-        advance(Duration::from_millis(1)).await;
-        assert_eq!(streams.judge(&settings, false), Verdict::GoAway);
-        assert_eq!(streams.judge(&settings, true), Verdict::Close);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_does_not_read_is_told_to_go_and_holds_up_nobody() {
-        let (streams, settings) = (Arc::new(Streams::new(unlimited_account(None))), settings());
-        let (unread, moving) = (streams.begin(), streams.begin());
-        unread.waiting.since.store(streams.now(), Ordering::Relaxed);
-        advance(STALL - Duration::from_millis(1)).await;
-        assert_eq!(streams.judge(&settings, false), Verdict::GoOn);
-        advance(Duration::from_millis(1)).await;
-        assert_eq!(streams.judge(&settings, false), Verdict::GoAway);
-        assert_eq!(streams.judge(&settings, true), Verdict::GoOn, "the other one still moves");
-        drop(moving);
-        assert_eq!(streams.judge(&settings, true), Verdict::Close);
-        unread.waiting.since.store(NOT, Ordering::Relaxed);
-        assert_eq!(streams.judge(&settings, true), Verdict::GoOn, "it waits for the backend");
-        drop(unread);
-        assert!(streams.open().is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_unverified_client_has_little_time_and_a_response_of_our_own_less() {
-        let account = unlimited_account(Some([192, 0, 2, 1].into()));
-        let (streams, settings) = (Arc::new(Streams::new(account)), settings());
-        let (unread, moving) = (streams.begin(), streams.begin());
-        unread.waiting.since.store(streams.now(), Ordering::Relaxed);
-        assert!(streams.next_look(&settings) <= Instant::now() + Duration::from_secs(2));
-        advance(UNVERIFIED - Duration::from_millis(1)).await;
-        assert_eq!(streams.judge(&settings, false), Verdict::GoOn);
-        unread.waiting.is_own.store(true, Ordering::Relaxed);
-        assert_eq!(streams.judge(&settings, false), Verdict::GoAway);
-        assert_eq!(streams.judge(&settings, true), Verdict::Close, "whatever else moves");
-        drop(unread);
-        drop(moving);
-        advance(UNVERIFIED).await;
-        assert_eq!(streams.judge(&settings, false), Verdict::GoAway, "idle");
     }
 }

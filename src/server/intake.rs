@@ -20,11 +20,10 @@ mod linger;
 use linger::Linger;
 
 use super::phase::Phase;
-use super::worker::Times;
+use super::settings::{IntakeLimits, Times};
 use crate::budget::Charge;
-use crate::config::Discard;
 use crate::gateway::UnreadHead;
-use crate::request::{BodyTracker, Framing, Head, HeadLimits, HeadScanner, RequestFault};
+use crate::request::{BodyTracker, Framing, Head, HeadScanner, RequestFault};
 
 /// The target of a placeholder. No head that passes has a backslash in its target.
 pub(super) const PLACEHOLDER: &str = "/\\";
@@ -34,15 +33,6 @@ const PLACEHOLDER_HEAD_OF_HEAD: &[u8] = b"HEAD /\\ HTTP/1.1\r\n\r\n";
 
 /// How much is kept of what follows a request for another protocol, until that is decided.
 const MAX_EARLY_BYTES: usize = 64 * 1024;
-
-/// How much room a client has.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct IntakeLimits {
-    /// How large a head may be.
-    pub(super) head: HeadLimits,
-    /// What is read after the last response, so that the client can read it.
-    pub(super) discard: Discard,
-}
 
 /// A client's stream.
 pub(super) struct Intake<S> {

@@ -6,9 +6,9 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
 use std::path::Path;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener};
 
+use super::stream::Stream;
 use crate::config::Listen;
 
 /// A bound socket that no runtime has yet.
@@ -48,12 +48,6 @@ pub(super) enum Listener {
     Unix(UnixListener),
 }
 
-/// An accepted connection.
-pub(super) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
 impl Listener {
     pub(super) fn new(socket: Socket) -> io::Result<Self> {
         match socket {
@@ -91,37 +85,6 @@ impl Listener {
         }
     }
 }
-
-impl Stream {
-    /// The same connection on the runtime that polls it from now on.
-    pub(super) fn moved(self) -> io::Result<Self> {
-        match self {
-            Self::Tcp(stream) => stream.into_std().and_then(TcpStream::from_std).map(Self::Tcp),
-            Self::Unix(stream) => stream.into_std().and_then(UnixStream::from_std).map(Self::Unix),
-        }
-    }
-
-    /// Whatever it is.
-    pub(super) fn boxed(self) -> Box<dyn Duplex> {
-        match self {
-            Self::Tcp(stream) => Box::new(stream),
-            Self::Unix(stream) => Box::new(stream),
-        }
-    }
-
-    /// Writes what the socket takes at once.
-    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_write(bytes),
-            Self::Unix(stream) => stream.try_write(bytes),
-        }
-    }
-}
-
-/// Bytes in both directions.
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 #[cfg(test)]
 mod tests {

@@ -8,30 +8,15 @@ use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hyper::server::conn::http1;
-use ipnet::IpNet;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 
 use super::connection;
-use super::http2::Http2Limits;
-use super::intake::IntakeLimits;
-use super::socket::Stream;
-use crate::budget::{Budget, Connection, OpenConnection, Turns, take_turns};
-use crate::config::{Config, ProxyProtocol};
-use crate::gateway::{Door, Gateway};
+use super::context::{Serving, WorkerContext};
+use super::stream::Stream;
+use crate::budget::{Budget, OpenConnection, Turns, take_turns};
+use crate::gateway::Door;
 use crate::metrics::Metrics;
-use crate::policy::contains_address;
-use crate::request::HeadLimits;
-use crate::upstream::Upstream;
-
-/// How long a connection may be kept alive without a request. Long, because OpenMetadata's client
-/// does not repeat a write on a connection that was closed under it.
-pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(150);
-
-/// What hyper buffers of one direction of a connection, unless a head may be larger.
-const BUFFER_BYTES: usize = 64 * 1024;
 
 /// An accepted connection on its way to a worker.
 pub(super) struct Job {
@@ -44,105 +29,6 @@ pub(super) struct Job {
 impl Job {
     pub(super) fn new(stream: Stream, peer: Option<IpAddr>, door: Door, open: OpenConnection) -> Self {
         Self { stream, peer, door, open }
-    }
-}
-
-/// How connections are served.
-#[derive(Clone)]
-pub(super) struct ConnectionSettings {
-    pub(super) http1: http1::Builder,
-    pub(super) intake: IntakeLimits,
-    /// Whose PROXY protocol headers are read, where connections must begin with one.
-    pub(super) proxies: Option<TrustedProxies>,
-    pub(super) http2: Http2Limits,
-    pub(super) times: Times,
-    /// The number of the admission policy.
-    pub(super) admission: u64,
-}
-
-/// Peers that may say who a connection comes from.
-#[derive(Clone)]
-pub(super) struct TrustedProxies {
-    networks: Arc<[IpNet]>,
-    unix: bool,
-}
-
-impl TrustedProxies {
-    /// Whether the configuration names this address.
-    pub(super) fn names(&self, address: IpAddr) -> bool {
-        contains_address(&self.networks, address)
-    }
-
-    /// Whether such a peer may. Where nobody is named, everybody may.
-    pub(super) fn speak_for_others(&self, peer: Option<IpAddr>) -> bool {
-        let nobody_named = self.networks.is_empty() && !self.unix;
-        nobody_named || peer.map_or(self.unix, |peer| contains_address(&self.networks, peer))
-    }
-}
-
-/// How long a client may take.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
-    /// For a head.
-    pub(super) head: Duration,
-    /// To take what it was sent, once it has shown a verified token.
-    pub(super) stall: Duration,
-    /// For anything but a head, before that.
-    pub(super) unverified: Duration,
-}
-
-/// A response of our own is small: a client that waits for it takes it at once.
-const OWN_RESPONSE: Duration = Duration::from_secs(5);
-
-impl Times {
-    /// To send the next request.
-    pub(super) fn idle(&self, account: &Connection) -> Duration {
-        if account.is_trusted() { IDLE_TIMEOUT } else { self.unverified.min(IDLE_TIMEOUT) }
-    }
-
-    /// To take a response.
-    pub(super) fn response(&self, account: &Connection, is_own: bool) -> Duration {
-        let time = if account.is_trusted() { self.stall } else { self.unverified.min(self.stall) };
-        if is_own { time.min(OWN_RESPONSE) } else { time }
-    }
-}
-
-impl ConnectionSettings {
-    pub(super) fn new(config: &Config, admission: u64) -> Self {
-        let limits = &config.limits;
-        let mut http1 = http1::Builder::new();
-        // The intake keeps the time, and no head reaches hyper that is larger than this.
-        http1.header_read_timeout(None).max_header_size(limits.header_bytes);
-        // A head has to fit into it.
-        http1.max_buf_size(limits.header_bytes.max(BUFFER_BYTES));
-        // Any explicit number moves hyper's header table to the heap; 100 is its own.
-        if limits.header_count != 100 {
-            http1.max_headers(limits.header_count);
-        }
-        let intake = IntakeLimits {
-            head: HeadLimits { bytes: limits.header_bytes, fields: limits.header_count },
-            discard: limits.discard,
-        };
-        let required = config.proxy_protocol == ProxyProtocol::Require;
-        let proxies = required.then(|| TrustedProxies {
-            networks: config.trusted_proxies.as_slice().into(),
-            unix: config.trusts_unix_peers,
-        });
-        Self {
-            http1,
-            http2: Http2Limits {
-                concurrent_streams: limits.concurrent_streams,
-                head_bytes: limits.header_bytes,
-            },
-            times: Times {
-                head: limits.header_read_timeout,
-                stall: config.upstream.idle_timeout,
-                unverified: limits.unverified_timeout,
-            },
-            intake,
-            proxies,
-            admission,
-        }
     }
 }
 
@@ -163,49 +49,6 @@ struct Worker {
     jobs: UnboundedSender<Job>,
     open: Arc<AtomicUsize>,
     thread: thread::JoinHandle<()>,
-}
-
-/// What a worker serves with while one configuration is in force.
-pub(super) struct Serving {
-    pub(super) gateway: Arc<Gateway>,
-    pub(super) upstream: Arc<Upstream>,
-    /// For connections that are accepted from now on.
-    pub(super) settings: ConnectionSettings,
-    pub(super) tls: Option<TlsAcceptor>,
-}
-
-/// What every connection of a worker shares.
-#[derive(Clone)]
-pub(super) struct WorkerContext {
-    /// The worker's own, so that no count of it moves between cores; looked at for each request.
-    pub(super) serving: Arc<ArcSwap<Serving>>,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) drain: watch::Receiver<bool>,
-    pub(super) admission: watch::Receiver<u64>,
-}
-
-impl WorkerContext {
-    /// Resolves when a connection that was admitted by the policy of this number is to end.
-    pub(super) async fn is_ending(&self, admission: u64) {
-        let mut current = self.admission.clone();
-        tokio::select! {
-            () = self.is_draining() => {}
-            // As for draining.
-            _ = current.wait_for(|current| *current != admission) => {}
-        }
-    }
-
-    /// Whether it is to end with its next answer.
-    pub(super) fn is_outdated(&self, admission: u64) -> bool {
-        self.serving.load().settings.admission != admission
-    }
-
-    /// Resolves when connections are to end.
-    pub(super) async fn is_draining(&self) {
-        let mut drain = self.drain.clone();
-        // The sender outlives the workers; if it is gone, so is the reason to go on.
-        let _ = drain.wait_for(|drain| *drain).await.is_ok();
-    }
 }
 
 impl Workers {

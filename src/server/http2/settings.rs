@@ -8,7 +8,12 @@ use hyper::server::conn::http2;
 use hyper_util::rt::TokioTimer;
 
 use crate::budget::{Connection, take_turns};
+use crate::server::settings::Http2Limits;
 
+/// What the state of a request may take: it is counted for each stream.
+pub(super) const REQUEST_STATE_BYTES: usize = 16 * 1024;
+/// What h2 is given of a response at once.
+pub(super) const PIECE_BYTES: usize = 16 * 1024;
 /// What a client may send of one request, and of all of them, before we have passed it on.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 512 * 1024;
@@ -18,19 +23,8 @@ const SEND_BUFFER_BYTES: usize = 16 * 1024;
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is the configuration's to say.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::server) struct Http2Limits {
-    /// Zero where HTTP/2 is not spoken.
-    pub(in crate::server) concurrent_streams: u32,
-    pub(in crate::server) head_bytes: usize,
-}
-
 impl Http2Limits {
-    pub(in crate::server) fn is_on(self) -> bool {
-        self.concurrent_streams > 0
-    }
-
+    /// What speaks HTTP/2 with one client.
     pub(super) fn builder(self, tasks: StreamTasks) -> http2::Builder<StreamTasks> {
         let mut builder = http2::Builder::new(tasks);
         // The limits on resets are hyper's own.

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::frame::{ConnectionError, ENHANCE_YOUR_CALM};
 use super::frames::Frames;
 use super::refused::RefusedHeads;
-use super::{PIECE_BYTES, REQUEST_STATE_BYTES};
+use super::settings::{PIECE_BYTES, REQUEST_STATE_BYTES};
 use crate::budget::{Charge, Connection};
 use crate::request::HeadLimits;
 
@@ -25,7 +25,7 @@ const FAIR_BYTES: usize = 512;
 /// A client's stream whose frames are read strictly, and that fails when they break the rules or use up
 /// their budget.
 #[derive(Debug)]
-pub(in crate::server) struct StrictHttp2<S> {
+pub(super) struct StrictHttp2<S> {
     stream: S,
     frames: Frames,
     /// What the connection holds: heads that are not complete, what hyper has not read yet, and the streams
@@ -39,7 +39,7 @@ pub(in crate::server) struct StrictHttp2<S> {
 
 impl<S> StrictHttp2<S> {
     /// A stream whose next byte is the first of HTTP/2's preface.
-    pub(in crate::server) fn new(
+    pub(super) fn new(
         stream: S,
         limits: HeadLimits,
         refused: Arc<RefusedHeads>,

@@ -8,8 +8,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use super::linger::QUIET_TIME;
 use super::*;
 use crate::budget::unlimited_account;
+use crate::config::Discard;
 use crate::decision::{Denial, Reason};
-use crate::server::worker::IDLE_TIMEOUT;
+use crate::request::HeadLimits;
+use crate::server::settings::IDLE_TIMEOUT;
 
 const LIMITS: IntakeLimits = IntakeLimits {
     head: HeadLimits { bytes: 16 * 1024, fields: 10 },
