@@ -63,6 +63,8 @@ pub mod respond;
 #[cfg(feature = "server")]
 pub mod gateway;
 #[cfg(feature = "server")]
+mod connection;
+#[cfg(feature = "server")]
 pub mod side_listener;
 #[cfg(feature = "server")]
 pub mod admin;

@@ -11,10 +11,10 @@ use tokio::time::{sleep, timeout};
 
 use super::Process;
 use super::socket::{Listener, Socket};
-use super::stream::Stream;
 use super::worker::{Job, Workers};
 use crate::challenge;
 use crate::config::ProxyProtocol;
+use crate::connection::Stream;
 use crate::decision::Reason;
 use crate::gateway::Door;
 use crate::policy::contains_address;

@@ -10,13 +10,12 @@ use tokio_rustls::TlsAcceptor;
 
 use super::RunError;
 use super::admission::Admission;
-use super::context::Serving;
 use super::descriptors;
-use super::settings::ConnectionSettings;
 use super::watch::{self, Contents};
 use crate::audit::AuditTrail;
 use crate::budget;
 use crate::config::Loaded;
+use crate::connection::{ConnectionSettings, Serving};
 use crate::exchange::Ledger;
 use crate::gateway::{Clock, Gateway};
 use crate::keys::Keys;

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use tokio::net::{TcpListener, UnixListener};
 
-use super::stream::Stream;
 use crate::config::Listen;
+use crate::connection::Stream;
 
 /// A bound socket that no runtime has yet.
 #[derive(Debug)]

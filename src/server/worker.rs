@@ -11,10 +11,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
-use super::connection;
-use super::context::{Serving, WorkerContext};
-use super::stream::Stream;
 use crate::budget::{Budget, OpenConnection, Turns, take_turns};
+use crate::connection::{self, Serving, Stream, WorkerContext};
 use crate::gateway::Door;
 use crate::metrics::Metrics;
 

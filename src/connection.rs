@@ -17,26 +17,36 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::context::WorkerContext;
-use super::http2;
-use super::intake::{Intake, PLACEHOLDER};
-use super::phase::Phase;
-use super::preface::{Replayed, sniff};
-use super::proxy_protocol;
-use super::settings::{ConnectionSettings, TrustedProxies};
-use super::stream::Stream;
-use super::write_timeout::WriteTimeout;
 use crate::budget::OpenConnection;
 use crate::gateway::{Door, Peer, UnreadHead};
 use crate::respond::ObservedBody;
 use crate::tls;
+
+mod context;
+mod http2;
+mod intake;
+mod phase;
+mod preface;
+mod proxy_protocol;
+mod settings;
+mod stream;
+mod write_timeout;
+
+pub(crate) use context::{Serving, WorkerContext};
+use intake::{Intake, PLACEHOLDER};
+use phase::Phase;
+use preface::{Replayed, sniff};
+pub(crate) use settings::ConnectionSettings;
+use settings::TrustedProxies;
+pub(crate) use stream::Stream;
+use write_timeout::WriteTimeout;
 
 /// What the kernel takes in of a response before the network has room for it.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 256 * 1024;
 
 /// Serves a connection until it ends or is drained.
-pub(super) async fn serve(
+pub(crate) async fn serve(
     stream: Stream,
     address: Option<IpAddr>,
     door: Door,

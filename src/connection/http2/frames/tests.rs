@@ -1,9 +1,9 @@
 use super::*;
-use crate::request::{FieldList, HpackDecoder};
-use crate::server::http2::frame::{
+use crate::connection::http2::frame::{
     COMPRESSION_ERROR, END_HEADERS, ENHANCE_YOUR_CALM, FRAME_SIZE_ERROR, PADDED, PING, PRIORITY,
     PRIORITY_FLAG, PROTOCOL_ERROR, SETTINGS, WINDOW_UPDATE,
 };
+use crate::request::{FieldList, HpackDecoder};
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 32 * 1024, fields: 100 };
 

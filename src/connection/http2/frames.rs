@@ -15,8 +15,8 @@ use super::frame::{
     PUSH_PROMISE, RST_STREAM,
 };
 use super::refused::RefusedHeads;
+use crate::connection::preface::PREFACE;
 use crate::request::HeadLimits;
-use crate::server::preface::PREFACE;
 
 const CODE_BYTES: usize = 4;
 /// Heads may be small as they come and large as they go on; no more are read when so much waits for h2.

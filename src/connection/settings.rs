@@ -21,7 +21,7 @@ const BUFFER_BYTES: usize = 64 * 1024;
 
 /// How connections are served.
 #[derive(Clone)]
-pub(super) struct ConnectionSettings {
+pub(crate) struct ConnectionSettings {
     pub(super) http1: http1::Builder,
     pub(super) intake: IntakeLimits,
     /// Whose PROXY protocol headers are read, where connections must begin with one.
@@ -80,7 +80,7 @@ impl Times {
 }
 
 impl ConnectionSettings {
-    pub(super) fn new(config: &Config, admission: u64) -> Self {
+    pub(crate) fn new(config: &Config, admission: u64) -> Self {
         let limits = &config.limits;
         let mut http1 = http1::Builder::new();
         // The intake keeps the time, and no head reaches hyper that is larger than this.

@@ -8,7 +8,7 @@ use hyper::server::conn::http2;
 use hyper_util::rt::TokioTimer;
 
 use crate::budget::{Connection, take_turns};
-use crate::server::settings::Http2Limits;
+use crate::connection::settings::Http2Limits;
 
 /// What the state of a request may take: it is counted for each stream.
 pub(super) const REQUEST_STATE_BYTES: usize = 16 * 1024;

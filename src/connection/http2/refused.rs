@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::connection::intake::PLACEHOLDER;
 use crate::gateway::UnreadHead;
 use crate::request::RequestFault;
-use crate::server::intake::PLACEHOLDER;
 
 /// hyper takes requests up as fast as they are read; more than this wait only for streams that never reach
 /// it, because they are too many at once.

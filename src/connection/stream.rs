@@ -6,14 +6,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 /// An accepted connection.
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
 impl Stream {
     /// The same connection on the runtime that polls it from now on.
-    pub(super) fn moved(self) -> io::Result<Self> {
+    pub(crate) fn moved(self) -> io::Result<Self> {
         match self {
             Self::Tcp(stream) => stream.into_std().and_then(TcpStream::from_std).map(Self::Tcp),
             Self::Unix(stream) => stream.into_std().and_then(UnixStream::from_std).map(Self::Unix),
@@ -21,7 +21,7 @@ impl Stream {
     }
 
     /// Whatever it is.
-    pub(super) fn boxed(self) -> Box<dyn Duplex> {
+    pub(crate) fn boxed(self) -> Box<dyn Duplex> {
         match self {
             Self::Tcp(stream) => Box::new(stream),
             Self::Unix(stream) => Box::new(stream),
@@ -29,7 +29,7 @@ impl Stream {
     }
 
     /// Writes what the socket takes at once.
-    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_write(bytes),
             Self::Unix(stream) => stream.try_write(bytes),
@@ -38,6 +38,6 @@ impl Stream {
 }
 
 /// Bytes in both directions.
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}

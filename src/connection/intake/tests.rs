@@ -9,9 +9,9 @@ use super::linger::QUIET_TIME;
 use super::*;
 use crate::budget::unlimited_account;
 use crate::config::Discard;
+use crate::connection::settings::IDLE_TIMEOUT;
 use crate::decision::{Denial, Reason};
 use crate::request::HeadLimits;
-use crate::server::settings::IDLE_TIMEOUT;
 
 const LIMITS: IntakeLimits = IntakeLimits {
     head: HeadLimits { bytes: 16 * 1024, fields: 10 },

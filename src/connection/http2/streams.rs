@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 use super::settings::PIECE_BYTES;
 use crate::budget::Connection;
+use crate::connection::settings::Times;
 use crate::respond::ObservedBody;
-use crate::server::settings::Times;
 
 /// For what runs to end once the client was told to go.
 pub(super) const GOING_TIME: Duration = Duration::from_secs(10);
@@ -200,7 +200,7 @@ impl Body for StreamBody {
 mod tests {
     use super::*;
     use crate::budget::unlimited_account;
-    use crate::server::settings::IDLE_TIMEOUT;
+    use crate::connection::settings::IDLE_TIMEOUT;
     use tokio::time::advance;
 
     const HEAD: Duration = Duration::from_secs(10);

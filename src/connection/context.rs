@@ -12,27 +12,27 @@ use crate::metrics::Metrics;
 use crate::upstream::Upstream;
 
 /// What a worker serves with while one configuration is in force.
-pub(super) struct Serving {
-    pub(super) gateway: Arc<Gateway>,
-    pub(super) upstream: Arc<Upstream>,
+pub(crate) struct Serving {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) upstream: Arc<Upstream>,
     /// For connections that are accepted from now on.
-    pub(super) settings: ConnectionSettings,
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(crate) settings: ConnectionSettings,
+    pub(crate) tls: Option<TlsAcceptor>,
 }
 
 /// What every connection of a worker shares.
 #[derive(Clone)]
-pub(super) struct WorkerContext {
+pub(crate) struct WorkerContext {
     /// The worker's own, so that no count of it moves between cores; looked at for each request.
-    pub(super) serving: Arc<ArcSwap<Serving>>,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) drain: watch::Receiver<bool>,
-    pub(super) admission: watch::Receiver<u64>,
+    pub(crate) serving: Arc<ArcSwap<Serving>>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) drain: watch::Receiver<bool>,
+    pub(crate) admission: watch::Receiver<u64>,
 }
 
 impl WorkerContext {
     /// Resolves when a connection that was admitted by the policy of this number is to end.
-    pub(super) async fn is_ending(&self, admission: u64) {
+    pub(crate) async fn is_ending(&self, admission: u64) {
         let mut current = self.admission.clone();
         tokio::select! {
             () = self.is_draining() => {}
@@ -42,12 +42,12 @@ impl WorkerContext {
     }
 
     /// Whether it is to end with its next answer.
-    pub(super) fn is_outdated(&self, admission: u64) -> bool {
+    pub(crate) fn is_outdated(&self, admission: u64) -> bool {
         self.serving.load().settings.admission != admission
     }
 
     /// Resolves when connections are to end.
-    pub(super) async fn is_draining(&self) {
+    pub(crate) async fn is_draining(&self) {
         let mut drain = self.drain.clone();
         // The sender outlives the workers; if it is gone, so is the reason to go on.
         let _ = drain.wait_for(|drain| *drain).await.is_ok();
