@@ -35,7 +35,7 @@ mod write_timeout;
 pub(crate) use context::{Serving, WorkerContext};
 use intake::{Intake, PLACEHOLDER};
 use phase::Phase;
-use preface::{Replayed, sniff};
+use preface::sniff;
 pub(crate) use settings::ConnectionSettings;
 use settings::TrustedProxies;
 pub(crate) use stream::Stream;
@@ -93,7 +93,7 @@ async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         None => serve_clear(stream, peer, &settings, context).await,
         Some(acceptor) => match timeout(limit, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => match stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) {
-                true => http2::serve(stream, peer, &settings, context).await,
+                true => http2::serve(stream, BytesMut::new(), peer, &settings, context).await,
                 false => serve_http1(stream, BytesMut::new(), peer, &settings, context).await,
             },
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
@@ -165,10 +165,7 @@ async fn serve_clear<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     }
     match timeout(settings.times.head, sniff(&mut stream)).await {
         Ok(Ok(Some(beginning))) => match beginning.http2 {
-            true => {
-                let stream = Replayed::new(beginning.read.freeze(), stream);
-                http2::serve(stream, peer, settings, context).await;
-            }
+            true => http2::serve(stream, beginning.read, peer, settings, context).await,
             false => serve_http1(stream, beginning.read, peer, settings, context).await,
         },
         Ok(Ok(None)) => {}

@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use bytes::BytesMut;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -34,14 +35,23 @@ use streams::{GOING_TIME, StreamBody, Streams, Verdict};
 use strict::StrictHttp2;
 
 /// Serves it until it ends, is drained, or was admitted by a policy that is in force no more.
-pub(super) async fn serve<S>(stream: S, peer: Peer, settings: &ConnectionSettings, context: &WorkerContext)
-where
+/// `read` was read of it already.
+pub(super) async fn serve<S>(
+    stream: S,
+    read: BytesMut,
+    peer: Peer,
+    settings: &ConnectionSettings,
+    context: &WorkerContext,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let streams = Arc::new(Streams::new(peer.account.clone()));
     let refused = Arc::new(RefusedHeads::default());
     let tasks = StreamTasks::new(peer.account.clone());
-    let io = TokioIo::new(StrictHttp2::new(stream, settings.intake.head, refused.clone(), &peer.account));
+    let stream = StrictHttp2::new(stream, &read, settings.intake.head, refused.clone(), &peer.account);
+    // It has copied what goes on.
+    drop(read);
+    let io = TokioIo::new(stream);
     let requests = Requests {
         serving: context.serving.clone(),
         peer: Arc::new(peer),

@@ -1,11 +1,9 @@
 //! Which HTTP a client speaks in the clear, told by its first bytes (RFC 9113 section 3.3).
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
-use bytes::{Buf as _, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// What an HTTP/2 client says first (RFC 9113 section 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -35,65 +33,6 @@ pub(super) async fn sniff<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Op
         if !PREFACE.starts_with(&read[..]) {
             return Ok(Some(Beginning { http2: false, read }));
         }
-    }
-}
-
-/// A stream that gives back what was read of it.
-#[derive(Debug)]
-pub(super) struct Replayed<S> {
-    read: Bytes,
-    stream: S,
-}
-
-impl<S> Replayed<S> {
-    pub(super) fn new(read: Bytes, stream: S) -> Self {
-        Self { read, stream }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Replayed<S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.read.is_empty() {
-            return Pin::new(&mut this.stream).poll_read(cx, buffer);
-        }
-        let count = this.read.len().min(buffer.remaining());
-        buffer.put_slice(&this.read[..count]);
-        this.read.advance(count);
-        if this.read.is_empty() {
-            this.read = Bytes::new();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Replayed<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }
 
@@ -135,18 +74,5 @@ mod tests {
         }
         assert_eq!(beginning(&[b"PRI * HT"]).await, None);
         assert_eq!(beginning(&[]).await, None);
-    }
-
-    #[tokio::test]
-    async fn what_was_read_comes_again_before_the_rest() {
-        let (mut client, server) = tokio::io::duplex(64);
-        client.write_all(b" world").await.expect("room");
-        drop(client);
-        let mut replayed = Replayed::new(Bytes::from_static(b"hello"), server);
-        let mut small = [0; 2];
-        replayed.read_exact(&mut small).await.expect("two bytes");
-        let mut rest = String::new();
-        replayed.read_to_string(&mut rest).await.expect("the rest");
-        assert_eq!((&small, rest.as_str()), (b"he", "llo world"));
     }
 }

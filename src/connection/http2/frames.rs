@@ -82,8 +82,7 @@ impl Frames {
     pub(super) fn ready(&mut self) -> &mut BytesMut {
         if self.ready.is_empty() && !self.backlog.is_empty() {
             let octets = std::mem::take(&mut self.backlog);
-            // Nothing of it can stay where it is.
-            self.process(Input { octets: &octets, at: 0, in_place: None });
+            self.receive_copied(&octets);
         }
         &mut self.ready
     }
@@ -120,6 +119,11 @@ impl Frames {
         let unread = self.ready_heads.saturating_mul(self.ready.len()).checked_div(self.ready_octets);
         let unread = unread.unwrap_or(0).min(self.ready_heads);
         self.reset_budget.open_streams().saturating_sub(unread)
+    }
+
+    /// Records what the client sent. None of it stays where it is: `ready` has all that goes on.
+    pub(super) fn receive_copied(&mut self, octets: &[u8]) {
+        self.process(Input { octets, at: 0, in_place: None });
     }
 
     /// Records what the client sent. So many octets at its beginning go on where they are; for the

@@ -38,15 +38,19 @@ pub(super) struct StrictHttp2<S> {
 }
 
 impl<S> StrictHttp2<S> {
-    /// A stream whose next byte is the first of HTTP/2's preface.
+    /// A stream from which `read` was read already. Its first byte is the first of HTTP/2's preface.
     pub(super) fn new(
         stream: S,
+        read: &[u8],
         limits: HeadLimits,
         refused: Arc<RefusedHeads>,
         account: &Arc<Connection>,
     ) -> Self {
-        let frames = Frames::new(limits, refused);
-        Self { stream, frames, held: account.charge(0), given: 0, said_goodbye: false }
+        let mut frames = Frames::new(limits, refused);
+        frames.receive_copied(read);
+        let mut this = Self { stream, frames, held: account.charge(0), given: 0, said_goodbye: false };
+        this.note_held();
+        this
     }
 
     fn note_held(&mut self) {

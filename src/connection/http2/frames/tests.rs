@@ -102,6 +102,29 @@ fn other_frames_go_on_as_they_are() {
 }
 
 #[test]
+fn octets_read_before_hyper_asks_go_on_in_the_same_way() {
+    let octets = [
+        PREFACE,
+        &frame(0x4, 0, 0, &[]),
+        &frame(HEADERS, END_HEADERS | END_STREAM, 1, &head("/x")),
+        &frame(PING, 0, 0, &[7; 8]),
+    ]
+    .concat();
+    let (whole, _) = read(&octets[PREFACE.len()..], usize::MAX);
+    for cut in 0..=octets.len() {
+        let (early, late) = octets.split_at(cut);
+        let mut frames = Frames::new(LIMITS, Arc::default());
+        frames.receive_copied(early);
+        let mut seen = std::mem::take(frames.ready()).to_vec();
+        let in_place = frames.receive(late);
+        seen.extend(&late[..in_place]);
+        seen.extend(std::mem::take(frames.ready()));
+        assert_eq!(seen, [PREFACE, &whole].concat(), "cut at {cut}");
+        assert_eq!(frames.error(), None);
+    }
+}
+
+#[test]
 fn a_head_becomes_literals_wherever_its_fields_come_from() {
     // Indexed, added to the table, and from there.
     let block =
