@@ -28,15 +28,17 @@ use crate::metrics::Metrics;
 mod client;
 mod connection;
 mod guards;
+mod turn;
 mod turns;
 #[cfg(test)]
 mod tests;
 
 pub use client::ClientKey;
 use client::{Client, Clients};
-pub use connection::{Connection, OpenConnection};
-pub use guards::{Backlog, Charge, InFlight};
-pub use turns::{Turn, Turns, take_turns};
+pub use connection::Connection;
+pub use guards::{Backlog, Charge, InFlight, OpenConnection};
+pub use turn::{Turn, take_turns};
+pub use turns::Turns;
 
 /// What the process takes without any client: code, runtimes, TLS, key sets, audit queue.
 const FIXED_BYTES: u64 = 24 << 20;

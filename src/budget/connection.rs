@@ -1,6 +1,5 @@
 //! One connection's part of the budget.
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,13 +7,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::Budget;
 use super::client::Client;
-use super::guards::{Charge, InFlight};
-use super::{Budget, ClientKey, Exhausted, Turns, lock};
+use super::turns::Turns;
 
-/// What an open connection costs before anything is read from it: its task, its state and the buffers
-/// of the HTTP layer (measured).
-const CONNECTION_BYTES: usize = 24 * 1024;
 /// The totals are changed in steps of this size, so that small answers do not touch them.
 const STEP: usize = 16 * 1024;
 
@@ -39,7 +35,7 @@ pub struct Connection {
     id: u64,
     pub(super) budget: Arc<Budget>,
     /// Not set for a peer without a share of its own.
-    client: OnceLock<Arc<Client>>,
+    pub(super) client: OnceLock<Arc<Client>>,
     verified: AtomicBool,
     /// [`TAKES_TURNS`], [`FREE`] or [`ENDED`].
     standing: AtomicU8,
@@ -154,46 +150,6 @@ impl Connection {
         idle.then(|| self.answered.load(Ordering::Relaxed))
     }
 
-    /// Asks for a place among the requests in flight, for this client or, behind a trusted proxy, the one
-    /// that it names.
-    ///
-    /// # Errors
-    /// There is no place, or no memory.
-    pub fn request(self: &Arc<Self>, source: Option<IpAddr>) -> Result<InFlight, Exhausted> {
-        let budget = &self.budget;
-        let client = match (self.client.get(), source) {
-            (Some(client), _) => Some(client.clone()),
-            (None, Some(source)) => Some(budget.clients.find(ClientKey::of(source))),
-            (None, None) => None,
-        };
-        let limit = budget.max_memory.load(Ordering::Relaxed);
-        if budget.is_over(limit) {
-            budget.relieve(None);
-            let holds_little = client.as_ref().is_none_or(|client| client.memory() <= limit / 8);
-            if !holds_little || budget.is_over(budget.last_limit()) {
-                return Err(Exhausted::Memory);
-            }
-        }
-        if client.as_ref().is_some_and(|client| budget.is_over_its_share(client)) {
-            return Err(Exhausted::Share);
-        }
-        let total = budget.requests.fetch_add(1, Ordering::Relaxed) + 1;
-        budget.metrics.requests_in_flight.inc();
-        let own = client.as_ref().map_or(0, |client| client.requests.fetch_add(1, Ordering::Relaxed) + 1);
-        // Dropping it undoes both.
-        let in_flight = InFlight::new(self.clone(), client);
-        match () {
-            () if total > budget.max_requests.load(Ordering::Relaxed) => Err(Exhausted::Total),
-            () if own > budget.max_requests_per_client.load(Ordering::Relaxed) => Err(Exhausted::Share),
-            () => Ok(in_flight),
-        }
-    }
-
-    /// Charges bytes until the guard is dropped.
-    pub fn charge(self: &Arc<Self>, bytes: usize) -> Charge {
-        Charge::new(self.clone(), bytes)
-    }
-
     pub(super) fn hold(&self, bytes: usize) {
         let held = self.held.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         self.settle(held);
@@ -273,66 +229,5 @@ impl Connection {
             client.connection_ends();
         }
         self.close.notify_waiters();
-    }
-}
-
-/// An open connection. Dropping it takes it out of every count.
-#[derive(Debug)]
-pub struct OpenConnection {
-    connection: Arc<Connection>,
-    _cost: Charge,
-}
-
-impl OpenConnection {
-    pub(super) fn new(connection: Arc<Connection>) -> Self {
-        Self { _cost: connection.charge(CONNECTION_BYTES), connection }
-    }
-
-    /// Its account.
-    pub fn account(&self) -> &Arc<Connection> {
-        &self.connection
-    }
-
-    /// Says whose it is, where that became known only after it was accepted (PROXY protocol).
-    ///
-    /// # Errors
-    /// That client's share is used up.
-    pub fn comes_from(&self, address: IpAddr) -> Result<(), Exhausted> {
-        let budget = &self.connection.budget;
-        let client = budget.clients.find(ClientKey::of(address));
-        let limits = *lock(&budget.limits);
-        let mut registry = lock(&budget.registry);
-        if self.connection.is_closing() {
-            return Err(Exhausted::Total);
-        }
-        if client.connections() >= limits.connections_per_client
-            && !budget.evict(&mut registry, Some(&client), &limits)
-        {
-            budget.metrics.connection_refused(Exhausted::Share.as_str());
-            return Err(Exhausted::Share);
-        }
-        client.connection_opens();
-        client.memory.fetch_add(self.connection.charged(), Ordering::Relaxed);
-        let _first = self.connection.client.set(client);
-        Ok(())
-    }
-}
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        let connection = &self.connection;
-        let mut registry = lock(&connection.budget.registry);
-        registry.open.remove(&connection.id);
-        match connection.is_closing() {
-            true => registry.closing = registry.closing.saturating_sub(1),
-            false => {
-                if let Some(client) = connection.client.get() {
-                    client.connection_ends();
-                }
-            }
-        }
-        if registry.open.is_empty() {
-            connection.budget.empty.notify_waiters();
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::jws::JoseFault;
+use super::fault::JoseFault;
 use super::{Algorithm, strict_json};
 
 /// The longest key id that is looked up, in bytes.

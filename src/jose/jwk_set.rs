@@ -5,28 +5,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Algorithm, KeyFault, VerificationKey, pem, strict_json};
+use super::{Algorithm, KeyDialect, KeyFault, VerificationKey, pem, strict_json};
 
 /// The most keys that one source may have.
 const MAX_KEYS: usize = 100;
-
-/// How a key set is to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum KeyDialect {
-    /// As RFC 7517 says.
-    #[default]
-    Standard,
-    /// OpenMetadata's own set, which labels every key RS256 whatever it signs with.
-    OpenMetadata,
-}
-
-impl KeyDialect {
-    /// The dialect of the key set at a URL with this path. OpenMetadata serves its own under one path,
-    /// below its base path.
-    pub fn of_path(path: &str) -> Self {
-        if path.ends_with("/api/v1/system/config/jwks") { Self::OpenMetadata } else { Self::Standard }
-    }
-}
 
 /// Why a document is no key set at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

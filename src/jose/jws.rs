@@ -7,21 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
+use super::fault::JoseFault;
 use super::{Algorithm, Header, VerificationKey, strict_json};
 
 /// The longest header that is decoded, in bytes of base64url.
 const MAX_HEADER_BYTES: usize = 4096;
-
-/// Why a token cannot be judged, or its signature does not hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JoseFault {
-    /// Not a compact JWS of a claims set, with what is wrong about it.
-    Malformed(&'static str),
-    /// `alg` is `none` or something else that metagate does not verify.
-    AlgorithmUnknown,
-    /// The signature is not that of this key over these bytes.
-    InvalidSignature,
-}
 
 /// A token that was parsed and not yet verified. Its claims are readable only as far as they
 /// choose the keys to verify it with.
