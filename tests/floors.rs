@@ -1,7 +1,13 @@
 //! The order of the modules in `src/lib.rs` is the order of dependency: a module imports only from
-//! groups above its own, from earlier lines of its own group, and from itself.
+//! groups above its own, from earlier lines of its own group, and from itself. Within a module,
+//! its child modules import from one another without circles.
 
 #![allow(clippy::expect_used, reason = "what fails in a test's helper fails the test")]
+
+#[path = "floors/circles.rs"]
+mod circles;
+#[path = "floors/source.rs"]
+mod source;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -26,134 +32,20 @@ fn floors(lib: &str) -> Vec<Floor> {
         .collect()
 }
 
-/// The modules that one line of code names after `crate::`; a braced list names several.
-fn imports(line: &str) -> Vec<String> {
-    let line = without_strings(line);
-    let code = line.split("//").next().unwrap_or_default();
-    let mut found = Vec::new();
-    for (at, _) in code.match_indices("crate::") {
-        // `$crate::` and `other_crate::` are something else.
-        if code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
-            continue;
-        }
-        let path = &code[at + "crate::".len()..];
-        let names = match path.strip_prefix('{') {
-            Some(list) => top_level_names(list),
-            None => vec![path],
-        };
-        found.extend(names.iter().map(|name| first_word(name)).filter(|name| !name.is_empty()));
-    }
-    found
-}
-
-/// The line with every string literal emptied: what a text says is no import.
-fn without_strings(line: &str) -> String {
-    let mut code = String::new();
-    let mut inside = false;
-    let mut characters = line.chars().peekable();
-    while let Some(c) = characters.next() {
-        match c {
-            '\\' if inside => {
-                characters.next();
-            }
-            // `'"'` is a character.
-            '"' if !inside && code.ends_with('\'') && characters.peek() == Some(&'\'') => {}
-            '"' => inside = !inside,
-            _ if inside => {}
-            _ => code.push(c),
-        }
-    }
-    code
-}
-
-/// The items of a braced list, without what stands in braces of their own.
-fn top_level_names(list: &str) -> Vec<&str> {
-    let mut depth = 0;
-    let mut start = 0;
-    let mut names = Vec::new();
-    for (at, c) in list.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 0 => {
-                names.push(&list[start..at]);
-                return names;
-            }
-            '}' => depth -= 1,
-            ',' if depth == 0 => {
-                names.push(&list[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    names.push(&list[start..]);
-    names
-}
-
-fn first_word(text: &str) -> String {
-    text.trim().chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
-}
-
-/// Source with every `#[cfg(test)] mod ... { }` blanked out, line for line, and each `use` that
-/// runs over several lines on its first.
-fn judged_lines(source: &str) -> Vec<(usize, String)> {
-    let mut lines = Vec::new();
-    let mut pending: Option<(usize, String)> = None;
-    let mut skipped_to: Option<String> = None;
-    let mut test_next = false;
-    for (number, line) in source.lines().enumerate().map(|(n, line)| (n + 1, line)) {
-        let trimmed = line.trim_start();
-        if let Some(end) = &skipped_to {
-            if line.trim_end() == end {
-                skipped_to = None;
-            }
-            continue;
-        }
-        if trimmed.starts_with("#[cfg(test)]") {
-            test_next = true;
-            continue;
-        }
-        if test_next && !trimmed.starts_with("#[") {
-            test_next = false;
-            if trimmed.ends_with('{') {
-                // rustfmt puts the closing brace where the line began.
-                skipped_to = Some(format!("{}}}", &line[..line.len() - trimmed.len()]));
-            }
-            continue;
-        }
-        if let Some((_, text)) = &mut pending {
-            text.push_str(line.split("//").next().unwrap_or_default());
-            if line.contains(';') {
-                lines.extend(pending.take());
-            }
-            continue;
-        }
-        let is_use = trimmed.starts_with("use ")
-            || trimmed.starts_with("pub use ")
-            || trimmed.starts_with("pub(crate) use ");
-        if is_use && !line.contains(';') {
-            pending = Some((number, line.to_owned()));
-        } else {
-            lines.push((number, line.to_owned()));
-        }
-    }
-    lines
-}
-
 /// Imports of this file that go up: `line: module`.
 fn upward(module: &str, source: &str, floors: &[Floor]) -> Vec<(usize, String)> {
     let place = |name: &str| floors.iter().position(|floor| floor.module == name);
     let Some(own) = place(module) else { return vec![(1, format!("`{module}` is not in lib.rs"))] };
     let mut found = Vec::new();
-    for (line, text) in judged_lines(source) {
-        for name in imports(&text) {
-            // A name that is no module is an item of the crate's root.
-            if place(&name).is_some_and(|imported| imported > own) {
-                found.push((
-                    line,
-                    format!("`{module}` imports from `{name}`, which stands below it in lib.rs"),
-                ));
-            }
+    let names = source::names(source);
+    let imports = names.imports.into_iter().map(|import| (import.line, import.path));
+    for (line, path) in imports.chain(names.paths) {
+        // A name that is no module is an item of the crate's root.
+        if let [root, name, ..] = &path[..]
+            && root == "crate"
+            && place(name).is_some_and(|imported| imported > own)
+        {
+            found.push((line, format!("`{module}` imports from `{name}`, which stands below it in lib.rs")));
         }
     }
     found
@@ -173,6 +65,12 @@ fn rust_files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// Whether a file below `src` is code of a module that is not only for tests.
+fn is_judged(file: &Path) -> bool {
+    let others = ["lib.rs", "main.rs", "tests", "tests.rs", "test_support.rs"].map(OsStr::new);
+    !file.iter().any(|part| others.contains(&part))
+}
+
 #[test]
 fn no_module_imports_from_one_below_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -182,10 +80,7 @@ fn no_module_imports_from_one_below_it() {
     for file in rust_files(&root) {
         let relative = file.strip_prefix(&root).expect("a file below src");
         let name = relative.to_string_lossy();
-        let is_test = relative
-            .iter()
-            .any(|part| ["tests", "tests.rs", "test_support.rs"].map(OsStr::new).contains(&part));
-        if ["lib.rs", "main.rs"].contains(&name.as_ref()) || is_test {
+        if !is_judged(relative) {
             continue;
         }
         let first = relative.components().next().expect("a component").as_os_str().to_string_lossy();
