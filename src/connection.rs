@@ -1,45 +1,48 @@
-//! One client connection.
+//! One client connection: from an accepted socket to the requests that the gateway answers.
+//!
+//! 1. The PROXY protocol header, if connections must begin with one, says who the client is
+//!    (`proxy_protocol`); its share of the limits is taken here.
+//! 2. The TLS handshake, if TLS is on. ALPN says which HTTP follows; without TLS, the first octets do
+//!    (`preface`).
+//! 3. `http1` or `http2` serves the requests. Each of them reads strictly what the client sends before hyper
+//!    does: what hyper forgives, a backend may read in another way. A head that is refused becomes a
+//!    `placeholder`, and its answer goes through the gateway as every other.
+//! 4. Every step has its time (`settings`), and what is held is charged to the connection's account
+//!    ([`crate::budget::Connection`]).
+//!
+//! A connection takes the configuration's `settings` once. Each request asks the worker's `context` for the
+//! gateway in force.
+//!
+//! What accepts, counts and drops connections is in [`crate::server`].
 
 use std::io;
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, Once, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::Once;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, HeaderValue};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::budget::OpenConnection;
-use crate::gateway::{Door, Peer, UnreadHead};
-use crate::respond::ObservedBody;
+use crate::gateway::{Door, Peer};
 use crate::tls;
 
 mod context;
+mod http1;
 mod http2;
-mod intake;
-mod phase;
+mod placeholder;
 mod preface;
 mod proxy_protocol;
 mod settings;
 mod stream;
-mod write_timeout;
 
 pub(crate) use context::{Serving, WorkerContext};
-use intake::{Intake, PLACEHOLDER};
-use phase::Phase;
 use preface::sniff;
 pub(crate) use settings::ConnectionSettings;
 use settings::TrustedProxies;
 pub(crate) use stream::Stream;
-use write_timeout::WriteTimeout;
 
 /// What the kernel takes in of a response before the network has room for it.
 #[cfg(target_os = "linux")]
@@ -94,7 +97,7 @@ async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         Some(acceptor) => match timeout(limit, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => match stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) {
                 true => http2::serve(stream, BytesMut::new(), peer, &settings, context).await,
-                false => serve_http1(stream, BytesMut::new(), peer, &settings, context).await,
+                false => http1::serve(stream, BytesMut::new(), peer, &settings, context).await,
             },
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
@@ -161,109 +164,15 @@ async fn serve_clear<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     context: &WorkerContext,
 ) {
     if !settings.http2.is_on() {
-        return serve_http1(stream, BytesMut::new(), peer, settings, context).await;
+        return http1::serve(stream, BytesMut::new(), peer, settings, context).await;
     }
     match timeout(settings.times.head, sniff(&mut stream)).await {
         Ok(Ok(Some(beginning))) => match beginning.http2 {
             true => http2::serve(stream, beginning.read, peer, settings, context).await,
-            false => serve_http1(stream, beginning.read, peer, settings, context).await,
+            false => http1::serve(stream, beginning.read, peer, settings, context).await,
         },
         Ok(Ok(None)) => {}
         Ok(Err(error)) => tracing::debug!(%error, "a client connection ended"),
         Err(_) => tracing::debug!("a client sent no request in time"),
-    }
-}
-
-async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    stream: S,
-    read: BytesMut,
-    mut peer: Peer,
-    settings: &ConnectionSettings,
-    context: &WorkerContext,
-) {
-    let phase = Arc::new(Phase::new(peer.account.clone()));
-    peer.interim = Some(phase.interim().clone());
-    let switched = Mutex::new(None);
-    let service = service_fn(|request: hyper::Request<Incoming>| {
-        let (phase, switched, peer) = (phase.clone(), &switched, &peer);
-        async move {
-            // As it is now: the next request of a connection is judged by the configuration of its time.
-            let serving = context.serving.load_full();
-            let answer = match refused(&request, &phase) {
-                None => serving.gateway.serve(&serving.upstream, peer, request).await,
-                Some(head) => Ok(serving.gateway.refuse_head(peer, &head, false)),
-            };
-            answer.map(|mut answer| {
-                phase.answers(answer.body().is_own());
-                if let Some(tunnel) = answer.body_mut().take_tunnel() {
-                    phase.becomes_tunnel();
-                    *switched.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
-                } else if context.is_outdated(settings.admission) {
-                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-                answer.map(|body| LastBody { body, phase })
-            })
-        }
-    });
-    let stream = WriteTimeout::new(stream, phase.clone(), settings.times);
-    let io = TokioIo::new(Intake::new(stream, phase.clone(), settings.intake, settings.times, read));
-    {
-        let connection = settings.http1.serve_connection(io, service).with_upgrades();
-        let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            // First: an answer that comes after it says that the connection ends.
-            biased;
-            () = context.is_draining() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-            ended = connection.as_mut() => ended,
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "a client connection ended");
-        }
-    }
-    let switched = switched.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if let Some(switched) = switched {
-        switched.run(context.is_ending(settings.admission)).await;
-    }
-}
-
-/// The head that the client sent, where this request stands in for it.
-fn refused(request: &hyper::Request<Incoming>, phase: &Phase) -> Option<UnreadHead> {
-    if request.uri().path() == PLACEHOLDER { phase.take_refused() } else { None }
-}
-
-/// An answer's body. When it has ended, the connection waits for the next request.
-struct LastBody {
-    body: ObservedBody,
-    phase: Arc<Phase>,
-}
-
-impl Body for LastBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let this = self.get_mut();
-        let frame = Pin::new(&mut this.body).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &frame {
-            this.phase.backlog().grows(frame.data_ref().map_or(0, Bytes::len));
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for LastBody {
-    fn drop(&mut self) {
-        self.phase.is_answered();
     }
 }

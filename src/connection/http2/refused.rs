@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::connection::intake::PLACEHOLDER;
+use crate::connection::placeholder::PLACEHOLDER;
 use crate::gateway::UnreadHead;
 use crate::request::RequestFault;
 

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::phase::Phase;
-use super::settings::Times;
+use crate::connection::settings::Times;
 
 /// A stream whose writes fail when nothing was taken of them for so long as the connection's state
 /// allows.

@@ -20,13 +20,11 @@ mod linger;
 use linger::Linger;
 
 use super::phase::Phase;
-use super::settings::{IntakeLimits, Times};
 use crate::budget::Charge;
+use crate::connection::settings::{IntakeLimits, Times};
 use crate::gateway::UnreadHead;
 use crate::request::{BodyTracker, Framing, Head, HeadScanner, RequestFault};
 
-/// The target of a placeholder. No head that passes has a backslash in its target.
-pub(super) const PLACEHOLDER: &str = "/\\";
 const PLACEHOLDER_HEAD: &[u8] = b"GET /\\ HTTP/1.1\r\n\r\n";
 /// The answer to HEAD has no body, whatever it says.
 const PLACEHOLDER_HEAD_OF_HEAD: &[u8] = b"HEAD /\\ HTTP/1.1\r\n\r\n";

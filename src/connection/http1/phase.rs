@@ -11,7 +11,7 @@ use crate::budget::{Backlog, Connection};
 use crate::gateway::UnreadHead;
 use crate::upstream::InterimResponses;
 
-/// The state of one client connection, shared by [`super::intake::Intake`] and the service.
+/// The state of one client connection, shared by [`super::strict::Intake`] and the service.
 #[derive(Debug)]
 pub(super) struct Phase {
     account: Arc<Connection>,

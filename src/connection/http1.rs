@@ -1,0 +1,126 @@
+//! One client connection that speaks HTTP/1.
+//!
+//! hyper does not see what the client sends, but what [`Intake`] lets through, and a placeholder for a head
+//! that it refuses, which is answered here.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, HeaderValue};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::context::WorkerContext;
+use super::placeholder::PLACEHOLDER;
+use super::settings::ConnectionSettings;
+use crate::gateway::{Peer, UnreadHead};
+use crate::respond::ObservedBody;
+
+mod phase;
+mod strict;
+mod write_timeout;
+
+use phase::Phase;
+use strict::Intake;
+use write_timeout::WriteTimeout;
+
+/// Serves it until it ends or is drained. `read` was read of it already.
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    read: BytesMut,
+    mut peer: Peer,
+    settings: &ConnectionSettings,
+    context: &WorkerContext,
+) {
+    let phase = Arc::new(Phase::new(peer.account.clone()));
+    peer.interim = Some(phase.interim().clone());
+    let switched = Mutex::new(None);
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let (phase, switched, peer) = (phase.clone(), &switched, &peer);
+        async move {
+            // As it is now: the next request of a connection is judged by the configuration of its time.
+            let serving = context.serving.load_full();
+            let answer = match refused(&request, &phase) {
+                None => serving.gateway.serve(&serving.upstream, peer, request).await,
+                Some(head) => Ok(serving.gateway.refuse_head(peer, &head, false)),
+            };
+            answer.map(|mut answer| {
+                phase.answers(answer.body().is_own());
+                if let Some(tunnel) = answer.body_mut().take_tunnel() {
+                    phase.becomes_tunnel();
+                    *switched.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
+                } else if context.is_outdated(settings.admission) {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                answer.map(|body| LastBody { body, phase })
+            })
+        }
+    });
+    let stream = WriteTimeout::new(stream, phase.clone(), settings.times);
+    let io = TokioIo::new(Intake::new(stream, phase.clone(), settings.intake, settings.times, read));
+    {
+        let connection = settings.http1.serve_connection(io, service).with_upgrades();
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            // First: an answer that comes after it says that the connection ends.
+            biased;
+            () = context.is_draining() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+            ended = connection.as_mut() => ended,
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a client connection ended");
+        }
+    }
+    let switched = switched.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(switched) = switched {
+        switched.run(context.is_ending(settings.admission)).await;
+    }
+}
+
+/// The head that the client sent, where this request stands in for it.
+fn refused(request: &hyper::Request<Incoming>, phase: &Phase) -> Option<UnreadHead> {
+    if request.uri().path() == PLACEHOLDER { phase.take_refused() } else { None }
+}
+
+/// An answer's body. When it has ended, the connection waits for the next request.
+struct LastBody {
+    body: ObservedBody,
+    phase: Arc<Phase>,
+}
+
+impl Body for LastBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let this = self.get_mut();
+        let frame = Pin::new(&mut this.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &frame {
+            this.phase.backlog().grows(frame.data_ref().map_or(0, Bytes::len));
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for LastBody {
+    fn drop(&mut self) {
+        self.phase.is_answered();
+    }
+}
