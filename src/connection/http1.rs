@@ -1,6 +1,6 @@
 //! One client connection that speaks HTTP/1.
 //!
-//! hyper does not see what the client sends, but what [`Intake`] lets through, and a placeholder for a head
+//! hyper does not see what the client sends, but what [`StrictHttp1`] lets through, and a placeholder for a head
 //! that it refuses, which is answered here.
 
 use std::io;
@@ -22,12 +22,12 @@ use super::settings::ConnectionSettings;
 use crate::gateway::{Peer, UnreadHead};
 use crate::respond::ObservedBody;
 
-mod phase;
+mod state;
 mod strict;
 mod write_timeout;
 
-use phase::Phase;
-use strict::Intake;
+use state::ConnectionState;
+use strict::StrictHttp1;
 use write_timeout::WriteTimeout;
 
 /// Serves it until it ends or is drained. `read` was read of it already.
@@ -38,32 +38,32 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     settings: &ConnectionSettings,
     context: &WorkerContext,
 ) {
-    let phase = Arc::new(Phase::new(peer.account.clone()));
-    peer.interim = Some(phase.interim().clone());
+    let state = Arc::new(ConnectionState::new(peer.account.clone()));
+    peer.interim = Some(state.interim().clone());
     let switched = Mutex::new(None);
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let (phase, switched, peer) = (phase.clone(), &switched, &peer);
+        let (state, switched, peer) = (state.clone(), &switched, &peer);
         async move {
             // As it is now: the next request of a connection is judged by the configuration of its time.
             let serving = context.serving.load_full();
-            let answer = match refused(&request, &phase) {
+            let answer = match refused(&request, &state) {
                 None => serving.gateway.serve(&serving.upstream, peer, request).await,
                 Some(head) => Ok(serving.gateway.refuse_head(peer, &head, false)),
             };
             answer.map(|mut answer| {
-                phase.answers(answer.body().is_own());
+                state.answers(answer.body().is_own());
                 if let Some(tunnel) = answer.body_mut().take_tunnel() {
-                    phase.becomes_tunnel();
+                    state.becomes_tunnel();
                     *switched.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
                 } else if context.is_outdated(settings.admission) {
                     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                answer.map(|body| LastBody { body, phase })
+                answer.map(|body| LastBody { body, state })
             })
         }
     });
-    let stream = WriteTimeout::new(stream, phase.clone(), settings.times);
-    let io = TokioIo::new(Intake::new(stream, phase.clone(), settings.intake, settings.times, read));
+    let stream = WriteTimeout::new(stream, state.clone(), settings.times);
+    let io = TokioIo::new(StrictHttp1::new(stream, state.clone(), settings.read, settings.times, read));
     {
         let connection = settings.http1.serve_connection(io, service).with_upgrades();
         let mut connection = pin!(connection);
@@ -87,14 +87,14 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 }
 
 /// The head that the client sent, where this request stands in for it.
-fn refused(request: &hyper::Request<Incoming>, phase: &Phase) -> Option<UnreadHead> {
-    if request.uri().path() == PLACEHOLDER { phase.take_refused() } else { None }
+fn refused(request: &hyper::Request<Incoming>, state: &ConnectionState) -> Option<UnreadHead> {
+    if request.uri().path() == PLACEHOLDER { state.take_refused() } else { None }
 }
 
 /// An answer's body. When it has ended, the connection waits for the next request.
 struct LastBody {
     body: ObservedBody,
-    phase: Arc<Phase>,
+    state: Arc<ConnectionState>,
 }
 
 impl Body for LastBody {
@@ -105,7 +105,7 @@ impl Body for LastBody {
         let this = self.get_mut();
         let frame = Pin::new(&mut this.body).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &frame {
-            this.phase.backlog().grows(frame.data_ref().map_or(0, Bytes::len));
+            this.state.backlog().grows(frame.data_ref().map_or(0, Bytes::len));
         }
         frame
     }
@@ -121,6 +121,6 @@ impl Body for LastBody {
 
 impl Drop for LastBody {
     fn drop(&mut self) {
-        self.phase.is_answered();
+        self.state.is_answered();
     }
 }

@@ -48,7 +48,7 @@ pub(super) async fn serve<S>(
     let streams = Arc::new(Streams::new(peer.account.clone()));
     let refused = Arc::new(RefusedHeads::default());
     let tasks = StreamTasks::new(peer.account.clone());
-    let stream = StrictHttp2::new(stream, &read, settings.intake.head, refused.clone(), &peer.account);
+    let stream = StrictHttp2::new(stream, &read, settings.read.head, refused.clone(), &peer.account);
     // It has copied what goes on.
     drop(read);
     let io = TokioIo::new(stream);

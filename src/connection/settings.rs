@@ -23,7 +23,7 @@ const BUFFER_BYTES: usize = 64 * 1024;
 #[derive(Clone)]
 pub(crate) struct ConnectionSettings {
     pub(super) http1: http1::Builder,
-    pub(super) intake: IntakeLimits,
+    pub(super) read: ReadLimits,
     /// Whose PROXY protocol headers are read, where connections must begin with one.
     pub(super) proxies: Option<TrustedProxies>,
     pub(super) http2: Http2Limits,
@@ -83,7 +83,7 @@ impl ConnectionSettings {
     pub(crate) fn new(config: &Config, admission: u64) -> Self {
         let limits = &config.limits;
         let mut http1 = http1::Builder::new();
-        // The intake keeps the time, and no head reaches hyper that is larger than this.
+        // StrictHttp1 keeps the time, and no head reaches hyper that is larger than this.
         http1.header_read_timeout(None).max_header_size(limits.header_bytes);
         // A head has to fit into it.
         http1.max_buf_size(limits.header_bytes.max(BUFFER_BYTES));
@@ -91,7 +91,7 @@ impl ConnectionSettings {
         if limits.header_count != 100 {
             http1.max_headers(limits.header_count);
         }
-        let intake = IntakeLimits {
+        let read = ReadLimits {
             head: HeadLimits { bytes: limits.header_bytes, fields: limits.header_count },
             discard: limits.discard,
         };
@@ -111,16 +111,16 @@ impl ConnectionSettings {
                 stall: config.upstream.idle_timeout,
                 unverified: limits.unverified_timeout,
             },
-            intake,
+            read,
             proxies,
             admission,
         }
     }
 }
 
-/// How much room a client has over HTTP/1.
+/// How much is read of a client.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct IntakeLimits {
+pub(super) struct ReadLimits {
     /// How large a head may be.
     pub(super) head: HeadLimits,
     /// What is read after the last response, so that the client can read it.

@@ -1,4 +1,4 @@
-//! What a client sends, judged before hyper reads it.
+//! Strict HTTP/1 validation in front of hyper.
 //!
 //! hyper is kinder to HTTP/1 than a proxy may be: what it forgives, a backend may read in another
 //! way. So a head is held back until it is complete and [`HeadScanner`] has found it good; then it
@@ -19,9 +19,9 @@ mod linger;
 
 use linger::Linger;
 
-use super::phase::Phase;
+use super::state::ConnectionState;
 use crate::budget::Charge;
-use crate::connection::settings::{IntakeLimits, Times};
+use crate::connection::settings::{ReadLimits, Times};
 use crate::gateway::UnreadHead;
 use crate::request::{BodyTracker, Framing, Head, HeadScanner, RequestFault};
 
@@ -33,10 +33,10 @@ const PLACEHOLDER_HEAD_OF_HEAD: &[u8] = b"HEAD /\\ HTTP/1.1\r\n\r\n";
 const MAX_EARLY_BYTES: usize = 64 * 1024;
 
 /// A client's stream.
-pub(super) struct Intake<S> {
+pub(super) struct StrictHttp1<S> {
     stream: S,
-    phase: Arc<Phase>,
-    limits: IntakeLimits,
+    state: Arc<ConnectionState>,
+    limits: ReadLimits,
     /// A head has the head's time from its first byte to its last; the first one from the beginning.
     /// From the end of a response to the next head's first byte it is the idle time.
     times: Times,
@@ -74,20 +74,20 @@ enum After {
     Undecided,
 }
 
-impl<S> Intake<S> {
+impl<S> StrictHttp1<S> {
     /// The stream of a connection from which `read` was read already. The first head's time runs
     /// from here.
     pub(super) fn new(
         stream: S,
-        phase: Arc<Phase>,
-        limits: IntakeLimits,
+        state: Arc<ConnectionState>,
+        limits: ReadLimits,
         times: Times,
         read: BytesMut,
     ) -> Self {
         Self {
             stream,
-            held_charge: phase.account().charge(read.capacity()),
-            phase,
+            held_charge: state.account().charge(read.capacity()),
+            state,
             limits,
             times,
             stage: Stage::Head,
@@ -119,7 +119,7 @@ impl<S> Intake<S> {
     }
 
     fn pass_head(&mut self, head: Head, bytes: &[u8]) -> usize {
-        self.phase.head_is_read();
+        self.state.head_is_read();
         self.begun = None;
         self.scanner = HeadScanner::new(self.limits.head);
         let after = if head.upgrades { After::Undecided } else { After::Head };
@@ -152,8 +152,8 @@ impl<S> Intake<S> {
     fn refuse(&mut self, fault: RequestFault, bytes: &[u8]) {
         let method = self.scanner.method_of(bytes);
         let placeholder = if method == b"HEAD" { PLACEHOLDER_HEAD_OF_HEAD } else { PLACEHOLDER_HEAD };
-        self.phase.refuse(UnreadHead::new(fault, method, self.scanner.target_of(bytes)));
-        self.phase.head_is_read();
+        self.state.refuse(UnreadHead::new(fault, method, self.scanner.target_of(bytes)));
+        self.state.head_is_read();
         self.held = BytesMut::from(placeholder);
         self.cleared = self.held.len();
         self.stage = Stage::Refused;
@@ -188,8 +188,8 @@ impl<S> Intake<S> {
 
     /// When the client's time is over, as far as it is known now.
     fn deadline(&self) -> Instant {
-        let idle_time = self.times.idle(self.phase.account());
-        match (self.begun, self.phase.idle_since()) {
+        let idle_time = self.times.idle(self.state.account());
+        match (self.begun, self.state.idle_since()) {
             (Some(begun), _) => begun + self.times.head,
             (None, Some(idle)) => idle + idle_time,
             (None, None) => Instant::now() + idle_time,
@@ -230,7 +230,7 @@ enum Step {
     Again,
 }
 
-impl<S: AsyncRead + Unpin> Intake<S> {
+impl<S: AsyncRead + Unpin> StrictHttp1<S> {
     /// Reads a head, straight into hyper's buffer: most come in one piece and stay there.
     fn poll_head(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<Step>> {
         let before = buffer.filled().len();
@@ -274,8 +274,8 @@ impl<S: AsyncRead + Unpin> Intake<S> {
 
     /// Keeps what comes until it is known what it is.
     fn poll_undecided(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<Step>> {
-        self.phase.wake_later(cx.waker());
-        if self.phase.idle_since().is_some() {
+        self.state.wake_later(cx.waker());
+        if self.state.idle_since().is_some() {
             self.stage = Stage::Head;
             return Poll::Ready(Ok(Step::Again));
         }
@@ -324,14 +324,14 @@ impl<S: AsyncRead + Unpin> Intake<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Intake<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for StrictHttp1<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.phase.is_tunnel() {
+        if !this.state.is_tunnel() {
             let read = this.poll_judged(cx, buffer);
             this.held_charge.set(this.held.capacity());
             return read;
@@ -345,7 +345,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Intake<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Intake<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StrictHttp1<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
     }
@@ -360,7 +360,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Intake<S> {
         if this.linger.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
         }
-        if this.phase.is_tunnel() {
+        if this.state.is_tunnel() {
             return Poll::Ready(Ok(()));
         }
         // Between two requests the client owes us nothing.

@@ -11,14 +11,14 @@ use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::phase::Phase;
+use super::state::ConnectionState;
 use crate::connection::settings::Times;
 
 /// A stream whose writes fail when nothing was taken of them for so long as the connection's state
 /// allows.
 pub(super) struct WriteTimeout<S> {
     stream: S,
-    phase: Arc<Phase>,
+    state: Arc<ConnectionState>,
     times: Times,
     /// Runs while a write waits. Made when the first one does: most answers fit into the socket's
     /// buffer.
@@ -29,8 +29,8 @@ pub(super) struct WriteTimeout<S> {
 }
 
 impl<S> WriteTimeout<S> {
-    pub(super) fn new(stream: S, phase: Arc<Phase>, times: Times) -> Self {
-        Self { stream, phase, times, timer: None, waits: false, interim: Bytes::new() }
+    pub(super) fn new(stream: S, state: Arc<ConnectionState>, times: Times) -> Self {
+        Self { stream, state, times, timer: None, waits: false, interim: Bytes::new() }
     }
 
     /// Writes the rest of an interim response that has begun.
@@ -50,7 +50,7 @@ impl<S> WriteTimeout<S> {
 
     fn wrote(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = &written {
-            self.phase.backlog().shrinks(*bytes);
+            self.state.backlog().shrinks(*bytes);
         }
         self.judge(written, cx)
     }
@@ -61,9 +61,9 @@ impl<S> WriteTimeout<S> {
             self.waits = false;
             return written;
         }
-        let limit = match self.phase.is_tunnel() {
+        let limit = match self.state.is_tunnel() {
             true => self.times.stall,
-            false => self.times.response(self.phase.account(), self.phase.is_own()),
+            false => self.times.response(self.state.account(), self.state.is_own()),
         };
         let end = Instant::now() + limit;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
@@ -97,7 +97,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
         let this = self.get_mut();
         // hyper flushes when everything that it was given is written.
         if this.interim.is_empty() {
-            this.interim = this.phase.interim().take();
+            this.interim = this.state.interim().take();
         }
         ready!(this.poll_interim(cx))?;
         let flushed = Pin::new(&mut this.stream).poll_flush(cx);
@@ -142,10 +142,10 @@ mod tests {
     /// How long a write waits for a client that reads nothing.
     async fn patience(address: Option<[u8; 4]>, is_own: bool) -> Duration {
         let (ours, _client) = duplex(4);
-        let phase = Arc::new(Phase::new(unlimited_account(address.map(Into::into))));
-        phase.answers(is_own);
+        let state = Arc::new(ConnectionState::new(unlimited_account(address.map(Into::into))));
+        state.answers(is_own);
         let started = Instant::now();
-        let written = WriteTimeout::new(ours, phase, TIMES).write_all(b"12345").await;
+        let written = WriteTimeout::new(ours, state, TIMES).write_all(b"12345").await;
         assert_eq!(written.expect_err("nobody reads").kind(), io::ErrorKind::TimedOut);
         started.elapsed()
     }
@@ -160,8 +160,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_write_waits_for_its_reader_and_not_for_ever() {
         let (ours, mut client) = duplex(4);
-        let phase = Arc::new(Phase::new(unlimited_account(None)));
-        let mut ours = WriteTimeout::new(ours, phase, TIMES);
+        let state = Arc::new(ConnectionState::new(unlimited_account(None)));
+        let mut ours = WriteTimeout::new(ours, state, TIMES);
         ours.write_all(b"full").await.expect("room");
         // Whatever is taken gives the rest its time anew.
         for _ in 0..3 {

@@ -11,9 +11,9 @@ use crate::budget::{Backlog, Connection};
 use crate::gateway::UnreadHead;
 use crate::upstream::InterimResponses;
 
-/// The state of one client connection, shared by [`super::strict::Intake`] and the service.
+/// The state of one client connection, shared by [`super::strict::StrictHttp1`] and the service.
 #[derive(Debug)]
-pub(super) struct Phase {
+pub(super) struct ConnectionState {
     account: Arc<Connection>,
     /// What is on its way to the client.
     backlog: Backlog,
@@ -25,7 +25,7 @@ pub(super) struct Phase {
     waiting: Mutex<Option<Waker>>,
 }
 
-impl Phase {
+impl ConnectionState {
     /// A connection that was just accepted.
     pub(super) fn new(account: Arc<Connection>) -> Self {
         Self {
