@@ -52,12 +52,8 @@ pub(super) async fn serve<S>(
     // It has copied what goes on.
     drop(read);
     let io = TokioIo::new(stream);
-    let requests = Requests {
-        serving: context.serving.clone(),
-        peer: Arc::new(peer),
-        refused,
-        streams: streams.clone(),
-    };
+    let (serving, peer) = (context.serving.clone(), Arc::new(peer));
+    let requests = Requests { serving, peer, refused, streams: streams.clone() };
     let service = service_fn(move |request| requests.answer(request));
     let mut connection = pin!(settings.http2.builder(tasks).serve_connection(io, service));
     let mut ending = false;

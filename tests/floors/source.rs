@@ -1,5 +1,7 @@
 //! The paths in a source file, without those of its tests.
 
+use std::ops::RangeInclusive;
+
 /// A path as it is written, `crate`, `super` and `self` included.
 pub type Path = Vec<String>;
 
@@ -49,6 +51,31 @@ pub fn names(source: &str) -> Names {
         }
     }
     names
+}
+
+/// Every function with a body that is not only for tests, with its lines.
+pub fn functions(source: &str) -> Vec<(String, RangeInclusive<usize>)> {
+    let tokens = without_tests(&tokens(source));
+    let mut functions = Vec::new();
+    for (at, pair) in tokens.windows(2).enumerate() {
+        let [(line, word), (_, name)] = pair else { continue };
+        // `fn(u8)` is a type.
+        if word != "fn" || !is_name(name) {
+            continue;
+        }
+        // The signature ends with the body, or without one in a trait.
+        let mut end = at;
+        while tokens.get(end).is_some_and(|(_, token)| !["{", ";"].contains(&token.as_str())) {
+            let opens = ["(", "["].contains(&tokens[end].1.as_str());
+            end = if opens { closing(&tokens, end) } else { end + 1 };
+        }
+        if tokens.get(end).is_some_and(|(_, token)| token == "{")
+            && let Some((last, _)) = tokens.get(closing(&tokens, end))
+        {
+            functions.push((name.clone(), *line..=*last));
+        }
+    }
+    functions
 }
 
 /// Reads what follows `use`, or an item of a braced list in there; `base` stands before it.

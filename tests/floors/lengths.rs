@@ -1,0 +1,55 @@
+//! A file has at most 400 lines, and a function outside tests at most 60.
+
+use std::fs;
+use std::path::Path;
+
+use super::{is_judged, rust_files, source};
+
+const MAX_FILE: usize = 400;
+const MAX_FUNCTION: usize = 60;
+
+/// Functions that are longer. Remove an entry with its fault; add none.
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("challenge.rs", "row"),
+    ("claims.rs", "judge"),
+    ("config/parse/trust.rs", "issuer_entry"),
+    ("gateway.rs", "forward"),
+    ("gateway.rs", "serve"),
+];
+
+/// What of this file is too long: itself, or functions by their names.
+fn too_long(source: &str) -> Vec<String> {
+    let lines = source.lines().count();
+    let file = (lines > MAX_FILE).then(|| format!("{lines} lines"));
+    let functions = source::functions(source).into_iter().map(|(name, lines)| (name, lines.count()));
+    let functions = functions.filter(|(_, lines)| *lines > MAX_FUNCTION).map(|(name, _)| name);
+    file.into_iter().chain(functions).collect()
+}
+
+#[test]
+fn files_and_functions_are_short() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut faults = Vec::new();
+    for file in rust_files(&root) {
+        let relative = file.strip_prefix(&root).expect("a file below src");
+        let name = relative.to_string_lossy();
+        let mut long = too_long(&fs::read_to_string(&file).expect("a source file"));
+        // The cases of a test are a list, which may be long.
+        long.retain(|what| is_judged(relative) || what.ends_with(" lines"));
+        long.retain(|what| !EXCEPTIONS.contains(&(&name, what)));
+        faults.extend(long.into_iter().map(|what| format!("src/{name}: {what}")));
+    }
+    assert!(faults.is_empty(), "too long:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn lengths_are_counted() {
+    let function =
+        |lines: usize| format!("fn f<T>()\nwhere T: A<[u8; 1]>, {{\n{}}}\n", "a();\n".repeat(lines - 3));
+    assert_eq!(too_long(&function(60)), [""; 0]);
+    assert_eq!(too_long(&function(61)), ["f"]);
+    assert_eq!(too_long(&format!("trait A {{ fn b(c: fn(u8)); {} }}", function(61))), ["f"]);
+    assert_eq!(too_long(&format!("#[cfg(test)]\nmod tests {{\n{}}}", function(61))), [""; 0]);
+    assert_eq!(too_long(&"\n".repeat(400)), [""; 0]);
+    assert_eq!(too_long(&"\n".repeat(401)), ["401 lines"]);
+}
