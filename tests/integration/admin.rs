@@ -85,16 +85,16 @@ fn pages_of_others_get_nothing_and_do_nothing() {
     }
     assert_eq!(gateway.metric("metagate_config_reloads_total", &[]), 0.0);
     for fields in &refused[..4] {
-        let answer = gateway.ask_admin("GET", "/status", fields);
-        assert_eq!(answer.status, 403, "{fields:?}");
-        assert!(!answer.text().contains("version"));
+        let response = gateway.ask_admin("GET", "/status", fields);
+        assert_eq!(response.status, 403, "{fields:?}");
+        assert!(!response.text().contains("version"));
     }
     // A name of somebody else's that resolves to here.
-    let answer = wire::get(gateway.admin(), "/status", &[]);
-    assert_eq!(answer.status, 403, "Host: gateway.test");
+    let response = wire::get(gateway.admin(), "/status", &[]);
+    assert_eq!(response.status, 403, "Host: gateway.test");
     let port = gateway.admin().port();
     let localhost = format!("GET /status HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n");
-    assert_eq!(Client::connect(gateway.admin()).send(localhost).answer().expect("an answer").status, 200);
+    assert_eq!(Client::connect(gateway.admin()).send(localhost).response().expect("a response").status, 200);
 
     let same = [("Origin", own.as_str()), ("Sec-Fetch-Site", "same-origin")];
     assert_eq!(gateway.ask_admin("POST", "/reload", &same).status, 200, "its own page");
@@ -124,9 +124,9 @@ fn a_webhook_changes_nothing_and_learns_no_names() {
     for fields in sent {
         for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
             for path in ["/reload", "/refusals", "/status", "/", "/other"] {
-                let answer = gateway.ask_admin(method, path, fields);
-                assert_eq!(answer.status, 403, "{method} {path} {fields:?}");
-                assert_eq!(answer.json()["message"], "the field X-Metagate: 1 is missing");
+                let response = gateway.ask_admin(method, path, fields);
+                assert_eq!(response.status, 403, "{method} {path} {fields:?}");
+                assert_eq!(response.json()["message"], "the field X-Metagate: 1 is missing");
             }
         }
         assert_eq!(gateway.ask_admin("GET", "/refusals", fields).status, 403);
@@ -159,7 +159,7 @@ fn it_answers_while_the_data_listener_is_full() {
     let mut held: Vec<_> = (0..2).map(|_| Client::connect(proxy)).collect();
     for client in &mut held {
         client.send(wire::request_bytes("GET", "/x", &[("Authorization", &bearer(&Token::bot()))], b""));
-        assert_eq!(client.answer().expect("an answer").status, 200);
+        assert_eq!(client.response().expect("a response").status, 200);
     }
     for _ in 0..200 {
         assert_eq!(stage.gateway.get("/x", &[]).status, 503);

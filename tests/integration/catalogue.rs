@@ -23,7 +23,7 @@ use verdict::{Tally, judge_all};
 
 use crate::support::stub::Received;
 use crate::support::token::Token;
-use crate::support::wire::{Answer, request_bytes};
+use crate::support::wire::{Response, request_bytes};
 
 /// Stands for the path that tells the requests of one gateway apart.
 const PATH: &str = "/PATH";
@@ -64,7 +64,7 @@ struct Case {
     /// What the upstream must have got of a case that passes.
     arrives: fn(&Received) -> bool,
     /// What else is asked of the answer.
-    answers: fn(&Answer) -> bool,
+    responses: fn(&Response) -> bool,
 }
 
 /// A request with any fields, for the usual scene, which is to be refused with 401.
@@ -81,7 +81,7 @@ fn request(
         attack: Attack::Request(bytes.into()),
         expect: Expect::Refused(401, reason),
         arrives: |_| true,
-        answers: |_| true,
+        responses: |_| true,
     }
 }
 
@@ -126,8 +126,8 @@ impl Case {
         self
     }
 
-    fn answering(mut self, answers: fn(&Answer) -> bool) -> Self {
-        self.answers = answers;
+    fn answering(mut self, responses: fn(&Response) -> bool) -> Self {
+        self.responses = responses;
         self
     }
 }

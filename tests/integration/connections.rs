@@ -27,8 +27,8 @@ fn a_client_that_sends_no_whole_head_is_closed() {
     let address = stage.gateway.proxy;
     // The second looks like HTTP/2's preface, which a detecting server waits for without end.
     for beginning in ["", "PRI * HT", "GET / HTTP/1.1\r\nHost: a\r\n", "G"] {
-        let answer = closed_after(address, beginning);
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{beginning:?}: {answer}");
+        let response = closed_after(address, beginning);
+        assert!(response.is_empty() || response.starts_with("HTTP/1.1 4"), "{beginning:?}: {response}");
     }
     assert!(stage.upstream.requests().is_empty());
 }
@@ -39,7 +39,7 @@ fn the_next_head_has_its_time_too() {
     let mut client = Client::connect(stage.gateway.proxy);
     let token = bearer(&Token::user());
     client.send(request_bytes("GET", "/first", &[("Authorization", &token)], b""));
-    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(client.response().expect("a response").status, 200);
     client.send("GET /second HTTP/1.1\r\nHost: a\r\n");
     client.rest();
     assert_eq!(stage.upstream.requests().len(), 1);
@@ -53,12 +53,12 @@ fn a_connection_may_wait_for_its_next_request_for_longer_than_a_head_may_take() 
     let request = |path: &str| request_bytes("GET", path, &[("Authorization", &token)], b"");
     let mut client = Client::connect(address);
     client.send(request("/first"));
-    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(client.response().expect("a response").status, 200);
     // Another connection's end is the clock: a head's time has passed twice.
     closed_after(address, "");
     closed_after(address, "");
     client.send(request("/second"));
-    assert_eq!(client.answer().expect("the connection is still there").status, 200);
+    assert_eq!(client.response().expect("the connection is still there").status, 200);
 }
 
 #[test]
@@ -69,14 +69,14 @@ fn one_connection_too_many_is_turned_away_and_the_others_are_served() {
     let mut open: Vec<Client> = (0..2).map(|_| Client::connect(address)).collect();
     for client in &mut open {
         client.send(request_bytes("GET", "/x", &[("Authorization", &token)], b""));
-        assert_eq!(client.answer().expect("an answer").status, 200);
+        assert_eq!(client.response().expect("a response").status, 200);
     }
-    let answer = Client::connect(address).answer().expect("an answer");
-    assert_eq!(answer.status, 503);
-    assert_eq!(answer.text(), r#"{"code":503,"message":"Too many connections"}"#);
-    assert_eq!(answer.header("retry-after"), Some("1"));
+    let response = Client::connect(address).response().expect("a response");
+    assert_eq!(response.status, 503);
+    assert_eq!(response.text(), r#"{"code":503,"message":"Too many connections"}"#);
+    assert_eq!(response.header("retry-after"), Some("1"));
     open[0].send(request_bytes("GET", "/y", &[("Authorization", &token)], b""));
-    assert_eq!(open[0].answer().expect("an answer").status, 200);
+    assert_eq!(open[0].response().expect("a response").status, 200);
 }
 
 #[test]
@@ -87,9 +87,9 @@ fn a_client_that_stalls_in_its_body_is_not_the_backends_fault() {
     client.send(format!(
         "POST /x HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nContent-Length: 100\r\n\r\nhalf"
     ));
-    let answer = client.answer().expect("an answer");
-    assert_eq!(answer.status, 408, "504 would have the client send it all again");
-    assert_eq!(answer.header("connection"), Some("close"));
+    let response = client.response().expect("a response");
+    assert_eq!(response.status, 408, "504 would have the client send it all again");
+    assert_eq!(response.header("connection"), Some("close"));
     assert_eq!(client.rest(), "");
 }
 
@@ -112,7 +112,7 @@ fn a_body_that_goes_on_after_the_answer_has_begun_is_no_slow_head() {
     client.send(format!(
         "POST /x HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nContent-Length: 12\r\n\r\none "
     ));
-    let (status, head) = client.answer_head().expect("the answer begins");
+    let (status, head) = client.response_head().expect("the answer begins");
     let mut body = client.body_after(status, &head);
     assert_eq!(client.piece(&mut body).expect("a piece"), Some(b"early".to_vec()));
     client.send("two ");

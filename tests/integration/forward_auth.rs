@@ -11,9 +11,9 @@ use crate::support::keys;
 use crate::support::stage::Stage;
 use crate::support::token::{Token, bearer};
 use crate::support::upstream::Upstream;
-use crate::support::wire::{self, Answer, Client};
+use crate::support::wire::{self, Client, Response};
 
-mod answers;
+mod responses;
 mod questions;
 
 const RULES: &str = "
@@ -59,13 +59,13 @@ impl Judge {
     }
 
     #[track_caller]
-    fn ask(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Answer {
+    fn ask(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Response {
         wire::send(self.address, method, target, fields, b"")
     }
 
     /// As Traefik or Caddy would ask about this request.
     #[track_caller]
-    fn forwarded(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Answer {
+    fn forwarded(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Response {
         let named = [
             ("X-Forwarded-Method", method),
             ("X-Forwarded-Uri", target),
@@ -77,7 +77,7 @@ impl Judge {
 
     /// As nginx would.
     #[track_caller]
-    fn original(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Answer {
+    fn original(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Response {
         let named =
             [("X-Original-Method", method), ("X-Original-URI", target), ("X-Forwarded-For", "192.0.2.9")];
         self.ask("GET", "/", &[&named[..], fields].concat())
@@ -85,7 +85,7 @@ impl Judge {
 
     /// As Envoy would.
     #[track_caller]
-    fn request(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Answer {
+    fn request(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Response {
         self.ask(method, target, &[&[("X-Forwarded-For", "192.0.2.9")], fields].concat())
     }
 }
@@ -99,11 +99,11 @@ impl Drop for Judge {
 }
 
 #[track_caller]
-fn refused(answer: &Answer, status: u16, message: &str) {
-    assert_eq!(answer.status, status, "{}", answer.text());
-    assert_eq!(answer.json(), json!({"code": status, "message": message}));
+fn refused(response: &Response, status: u16, message: &str) {
+    assert_eq!(response.status, status, "{}", response.text());
+    assert_eq!(response.json(), json!({"code": status, "message": message}));
     for name in ["authorization", "x-forwarded-user", "x-forwarded-email", "x-forwarded-groups"] {
-        assert_eq!(answer.header(name), None, "a refusal names nobody");
+        assert_eq!(response.header(name), None, "a refusal names nobody");
     }
 }
 

@@ -94,8 +94,8 @@ fn recorded_requests_of_the_real_clients_arrive_unchanged() {
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(recorded.bytes());
         let what = format!("{} {}", recorded.method, recorded.target);
-        let answer = client.answer_to(&recorded.method).unwrap_or_else(|error| panic!("{what}: {error}"));
-        assert_eq!(answer.status, 200, "{what}: {}", answer.text());
+        let response = client.response_to(&recorded.method).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(response.status, 200, "{what}: {}", response.text());
         let request = stage.upstream.request_to(&recorded.target);
         assert_eq!(request.head.start, format!("{what} HTTP/1.1"));
         assert_eq!(request.head.problems, Vec::<String>::new(), "{what}");
@@ -126,9 +126,9 @@ fn a_target_goes_on_byte_for_byte() {
         "/x?q=a%20b+c%00",
         "/x?a[]=1&b={2}|3",
     ] {
-        let answer = stage.gateway.get(target, &[("Authorization", &token)]);
-        assert_eq!(answer.status, 200, "{target}: {}", answer.text());
-        assert_eq!(answer.json()["target"], target);
+        let response = stage.gateway.get(target, &[("Authorization", &token)]);
+        assert_eq!(response.status, 200, "{target}: {}", response.text());
+        assert_eq!(response.json()["target"], target);
         assert_eq!(stage.upstream.request_to(target).head.target(), target);
     }
 }
@@ -139,8 +139,8 @@ fn every_method_goes_on() {
     let token = bearer(&Token::bot());
     for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
         let target = format!("/{method}");
-        let answer = wire::send(stage.gateway.proxy, method, &target, &[("Authorization", &token)], b"");
-        assert_eq!(answer.status, 200, "{method}");
+        let response = wire::send(stage.gateway.proxy, method, &target, &[("Authorization", &token)], b"");
+        assert_eq!(response.status, 200, "{method}");
         assert_eq!(stage.upstream.request_to(&target).head.method(), method);
     }
 }
@@ -199,9 +199,9 @@ fn connection_cannot_name_away_what_the_gateway_says() {
     let token = bearer(&Token::bot());
     let nominated = "close, Authorization, Host, Cookie, X-Forwarded-User, X-Forwarded-For, X-Request-Id";
     let fields = [("Authorization", token.as_str()), ("Connection", nominated), ("Cookie", "a=b")];
-    let answer = stage.gateway.get("/named", &fields);
+    let response = stage.gateway.get("/named", &fields);
     // Refusing the whole request is as good.
-    if answer.status == 400 {
+    if response.status == 400 {
         assert_eq!(stage.upstream.requests().len(), 0);
         return;
     }
@@ -272,15 +272,15 @@ fn answers_come_back_as_they_are() {
     });
     let stage = Stage::with(crate::support::issuer::Issuer::of(keys::rsa()), upstream, |setup| setup);
     let token = Token::bot();
-    let answer = stage.gateway.get_as(&token, "/fields");
-    assert_eq!((answer.status, answer.body.as_slice()), (418, b"\x1f\x8b\xff\x00".as_slice()));
-    assert_eq!(answer.head.values("set-cookie"), ["a=1", "b=2"]);
-    assert_eq!(answer.header("www-authenticate"), Some("om-auth"));
-    assert_eq!(answer.header("content-encoding"), Some("gzip"));
-    assert_eq!(answer.header("location"), Some("http://elsewhere.test/"));
-    assert_eq!((answer.header("x-hop"), answer.header("keep-alive")), (None, None));
-    let answer = stage.gateway.get_as(&token, "/304");
-    assert_eq!((answer.status, answer.header("etag")), (304, Some("\"1\"")));
+    let response = stage.gateway.get_as(&token, "/fields");
+    assert_eq!((response.status, response.body.as_slice()), (418, b"\x1f\x8b\xff\x00".as_slice()));
+    assert_eq!(response.head.values("set-cookie"), ["a=1", "b=2"]);
+    assert_eq!(response.header("www-authenticate"), Some("om-auth"));
+    assert_eq!(response.header("content-encoding"), Some("gzip"));
+    assert_eq!(response.header("location"), Some("http://elsewhere.test/"));
+    assert_eq!((response.header("x-hop"), response.header("keep-alive")), (None, None));
+    let response = stage.gateway.get_as(&token, "/304");
+    assert_eq!((response.status, response.header("etag")), (304, Some("\"1\"")));
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn many_requests_share_one_upstream_connection() {
         let body: &[u8] = if index % 3 == 0 { b"{}" } else { b"" };
         let method = if body.is_empty() { "GET" } else { "PUT" };
         client.send(request_bytes(method, &format!("/{index}"), &[("Authorization", &token)], body));
-        assert_eq!(client.answer().expect("an answer").json()["target"], format!("/{index}"));
+        assert_eq!(client.response().expect("a response").json()["target"], format!("/{index}"));
     }
     assert_eq!((stage.upstream.requests().len(), stage.upstream.connections()), (30, 1));
     assert!(stage.upstream.requests().iter().all(|request| request.connection == 0));
@@ -305,13 +305,13 @@ fn pipelined_requests_are_judged_each_on_its_own() {
     let get = |target, value: &str| request_bytes("GET", target, &[("Authorization", value)], b"");
     let mut client = Client::connect(stage.gateway.proxy);
     client.send([get("/1", &good), get("/2", "Bearer abc"), get("/3", &good)].concat());
-    let statuses: Vec<u16> = (0..3).map(|_| client.answer().expect("an answer").status).collect();
+    let statuses: Vec<u16> = (0..3).map(|_| client.response().expect("a response").status).collect();
     assert_eq!(statuses, [200, 401, 200], "S21");
     let targets: Vec<_> = stage.upstream.requests().iter().map(|r| r.head.target().to_owned()).collect();
     assert_eq!(targets, ["/1", "/3"]);
 
     client.send([get("/4", &good), b"GARBAGE\r\n\r\n".to_vec()].concat());
-    assert_eq!(client.answer().expect("the first").json(), json!({"method": "GET", "target": "/4"}));
-    assert_eq!(client.answer().expect("a refusal").status, 400);
+    assert_eq!(client.response().expect("the first").json(), json!({"method": "GET", "target": "/4"}));
+    assert_eq!(client.response().expect("a refusal").status, 400);
     assert_eq!(client.rest(), "");
 }

@@ -2,7 +2,7 @@
 //! or what goes upstream can be read in one way only. Every case carries a good token, so that
 //! it is not the token that stops it.
 
-mod answers;
+mod responses;
 mod bodies;
 mod heads;
 mod targets;
@@ -11,7 +11,7 @@ use crate::support::keys::sha256_hex;
 use crate::support::stage::Stage;
 use crate::support::stub::Received;
 use crate::support::token::{Token, bearer};
-use crate::support::wire::{Client, NoAnswer, replace};
+use crate::support::wire::{Client, NoResponse, replace};
 
 /// What must come of a case.
 #[derive(Clone, Copy)]
@@ -56,13 +56,13 @@ fn mark(name: &str) -> String {
 }
 
 /// What the client saw, in words.
-fn outcome(case: &Case, stage: &Stage) -> Result<u16, NoAnswer> {
+fn outcome(case: &Case, stage: &Stage) -> Result<u16, NoResponse> {
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(&case.bytes);
     if case.half_close {
         client.half_close();
     }
-    client.answer().map(|answer| answer.status)
+    client.response().map(|response| response.status)
 }
 
 #[track_caller]
@@ -73,9 +73,9 @@ fn assert_all(cases: &[Case]) {
         "POST /sound HTTP/1.1\r\nHost: a\r\nTOKENContent-Length: 2\r\n\r\nhi",
         Expect::Tolerated("it is good"),
     );
-    assert_eq!(outcome(&sound, &stage).expect("an answer"), 200, "the sound request of this test");
+    assert_eq!(outcome(&sound, &stage).expect("a response"), 200, "the sound request of this test");
     let outcomes: Vec<_> = cases.iter().map(|case| outcome(case, &stage)).collect();
-    assert_eq!(outcome(&sound, &stage).expect("an answer"), 200, "the gateway still serves");
+    assert_eq!(outcome(&sound, &stage).expect("a response"), 200, "the gateway still serves");
 
     let all = stage.upstream.requests();
     let wrong: Vec<String> = std::iter::zip(cases, &outcomes)
@@ -94,9 +94,9 @@ fn assert_all(cases: &[Case]) {
 }
 
 /// What is wrong about what became of a case.
-fn fault(expect: Expect, outcome: &Result<u16, NoAnswer>, arrived: &[&Received]) -> Option<String> {
+fn fault(expect: Expect, outcome: &Result<u16, NoResponse>, arrived: &[&Received]) -> Option<String> {
     let status = outcome.as_ref().map_or(0, |status| *status);
-    let closed = matches!(outcome, Err(NoAnswer::Closed | NoAnswer::Cut(_)));
+    let closed = matches!(outcome, Err(NoResponse::Closed | NoResponse::Cut(_)));
     let refused = closed || [400, 405, 413, 414, 417, 431, 501, 505].contains(&status);
     let whole = |request: &Received| request.complete && !request.body.is_empty();
     let checks = match expect {
@@ -129,13 +129,13 @@ fn every_case_has_a_name_of_its_own_and_a_fault_is_found() {
     for (expect, outcome, bad) in [
         (Expect::Refused, Ok(400), false),
         (Expect::Refused, Ok(200), true),
-        (Expect::Refused, Err(NoAnswer::Closed), false),
-        (Expect::Refused, Err(NoAnswer::Silent), true),
+        (Expect::Refused, Err(NoResponse::Closed), false),
+        (Expect::Refused, Err(NoResponse::Silent), true),
         (Expect::Broken, Ok(502), true),
         (Expect::Broken, Ok(400), false),
         (Expect::Tolerated("x"), Ok(200), false),
         (Expect::Tolerated("x"), Ok(502), true),
-        (Expect::Tolerated("x"), Err(NoAnswer::Silent), true),
+        (Expect::Tolerated("x"), Err(NoResponse::Silent), true),
     ] {
         assert_eq!(fault(expect, &outcome, &[]).is_some(), bad, "{outcome:?}");
     }

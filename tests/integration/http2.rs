@@ -34,9 +34,9 @@ fn a_request_becomes_one_in_http1() {
         ("cookie", "b=2; c=3"),
         ("x-own", "x"),
     ];
-    let answer = client.send("GET", "/tables?limit=2", &fields, b"").expect("an answer");
-    assert_eq!((answer.status, answer.header("x-upstream")), (200, Some("yes")));
-    assert_eq!(answer.text(), r#"{"method":"GET","target":"/tables?limit=2"}"#);
+    let response = client.send("GET", "/tables?limit=2", &fields, b"").expect("a response");
+    assert_eq!((response.status, response.header("x-upstream")), (200, Some("yes")));
+    assert_eq!(response.text(), r#"{"method":"GET","target":"/tables?limit=2"}"#);
     let head = stage.upstream.only_request().head;
     assert_eq!(head.start, "GET /tables?limit=2 HTTP/1.1");
     assert_eq!(head.values("host"), ["gateway.test"]);
@@ -48,15 +48,15 @@ fn a_request_becomes_one_in_http1() {
     );
     assert!(head.problems.is_empty(), "{:?}", head.problems);
 
-    let answer = client.send("POST", "/up", &[("authorization", &token)], b"hello").expect("an answer");
-    assert_eq!(answer.status, 200);
+    let response = client.send("POST", "/up", &[("authorization", &token)], b"hello").expect("a response");
+    assert_eq!(response.status, 200);
     let request = stage.upstream.request_to("/up");
     assert_eq!(
         (request.body.as_slice(), request.head.values("transfer-encoding")),
         (&b"hello"[..], vec!["chunked"])
     );
     let sized = [("authorization", token.as_str()), ("content-length", "5")];
-    assert_eq!(client.send("PUT", "/sized", &sized, b"hello").expect("an answer").status, 200);
+    assert_eq!(client.send("PUT", "/sized", &sized, b"hello").expect("a response").status, 200);
     assert_eq!(stage.upstream.request_to("/sized").head.value("content-length"), Some("5"));
     assert_eq!(stage.upstream.connections(), 1, "kept, like any");
     let record = stage.gateway.audit_of("/up");
@@ -70,19 +70,22 @@ fn a_request_becomes_one_in_http1() {
 fn refusals_are_the_same_and_end_only_their_stream() {
     let stage = Stage::plain(|setup| setup);
     let mut client = Http2Client::connect(stage.gateway.proxy);
-    let answer = client.send("GET", "/x", &[], b"").expect("an answer");
-    assert_eq!(answer.text(), r#"{"code":401,"message":"No Authorization header provided"}"#);
-    assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer realm=\"metagate\"")));
-    assert_eq!(answer.header("connection"), None);
+    let response = client.send("GET", "/x", &[], b"").expect("a response");
+    assert_eq!(response.text(), r#"{"code":401,"message":"No Authorization header provided"}"#);
+    assert_eq!(
+        (response.status, response.header("www-authenticate")),
+        (401, Some("Bearer realm=\"metagate\""))
+    );
+    assert_eq!(response.header("connection"), None);
     // Its body is not waited for.
-    let (answer, mut sending) = client.open("POST", "/x", &[("content-length", "1000000")], false);
-    let answer = client.wait(async { whole(answer.await.expect("an answer")).await }).expect("whole");
-    assert_eq!(answer.status, 401);
+    let (response, mut sending) = client.open("POST", "/x", &[("content-length", "1000000")], false);
+    let response = client.wait(async { whole(response.await.expect("a response")).await }).expect("whole");
+    assert_eq!(response.status, 401);
     let _ = sending.send_data(Bytes::from_static(&[0; 10_000]), false);
     let token = bearer(&Token::user());
     let bad = [("authorization", token.as_str()), ("x_forwarded_user", "admin"), ("content_length", "5")];
-    assert_eq!(client.send("GET", "/bad", &bad, b"").expect("an answer").status, 400);
-    let good = client.send("GET", "/good", &[("authorization", &token)], b"").expect("an answer");
+    assert_eq!(client.send("GET", "/bad", &bad, b"").expect("a response").status, 400);
+    let good = client.send("GET", "/good", &[("authorization", &token)], b"").expect("a response");
     assert_eq!(good.status, 200, "on the same connection");
     assert_eq!(stage.upstream.only_request().head.target(), "/good");
 }
@@ -99,15 +102,18 @@ fn an_answer_without_content_has_none() {
     let stage = Stage::with(Issuer::of(rsa()), upstream, |setup| setup);
     let mut client = Http2Client::connect(stage.gateway.proxy);
     // RFC 9110 section 9.3.2: DATA in the answer to HEAD is an error of the stream to a client.
-    let answer = client.send("HEAD", "/refused", &[], b"").expect("an answer");
-    assert_eq!((answer.status, answer.body.len(), answer.header("content-length")), (401, 0, Some("57")));
+    let response = client.send("HEAD", "/refused", &[], b"").expect("a response");
+    assert_eq!(
+        (response.status, response.body.len(), response.header("content-length")),
+        (401, 0, Some("57"))
+    );
     assert_eq!(stage.gateway.audit_of("/refused")["complete"], true);
     let token = bearer(&Token::user());
     let fields = [("authorization", token.as_str())];
-    let answer = client.send("HEAD", "/relayed", &fields, b"").expect("an answer");
-    assert_eq!((answer.status, answer.body.len()), (200, 0));
-    let answer = client.send("GET", "/204", &fields, b"").expect("an answer");
-    assert_eq!((answer.status, answer.header("content-length")), (204, None), "RFC 9110 section 8.6");
+    let response = client.send("HEAD", "/relayed", &fields, b"").expect("a response");
+    assert_eq!((response.status, response.body.len()), (200, 0));
+    let response = client.send("GET", "/204", &fields, b"").expect("a response");
+    assert_eq!((response.status, response.header("content-length")), (204, None), "RFC 9110 section 8.6");
 }
 
 #[test]
@@ -132,11 +138,11 @@ authorization:
             "Token lacks required role/permission",
         ),
     ] {
-        let answer = client.send("POST", path, &fields, b"\0\0\0\0\0").expect("an answer");
-        assert_eq!((answer.status, answer.header("grpc-status")), (200, Some(status)));
-        assert_eq!(answer.header("grpc-message"), Some(message));
-        assert_eq!(answer.header("content-type"), Some("application/grpc"));
-        assert!(answer.body.is_empty() && answer.trailers.is_none());
+        let response = client.send("POST", path, &fields, b"\0\0\0\0\0").expect("a response");
+        assert_eq!((response.status, response.header("grpc-status")), (200, Some(status)));
+        assert_eq!(response.header("grpc-message"), Some(message));
+        assert_eq!(response.header("content-type"), Some("application/grpc"));
+        assert!(response.body.is_empty() && response.trailers.is_none());
     }
     assert!(stage.upstream.requests().is_empty());
     let nobody = Upstream::echo();
@@ -144,17 +150,17 @@ authorization:
     drop(nobody);
     let alone = Stage::plain(|setup| setup.env("METAGATE_UPSTREAM__URL", url));
     let mut client = Http2Client::connect(alone.gateway.proxy);
-    let answer = client
+    let response = client
         .send("POST", "/a.Service/M", &[grpc, ("authorization", &token)], b"\0\0\0\0\0")
-        .expect("an answer");
-    assert_eq!((answer.status, answer.header("grpc-status")), (200, Some("14")));
+        .expect("a response");
+    assert_eq!((response.status, response.header("grpc-status")), (200, Some("14")));
 }
 
 #[test]
 fn answers_without_a_body_and_with_trailers_are_what_they_were() {
     let upstream = Upstream::scripted(|exchange| {
         exchange.read_body()?;
-        let answer = match exchange.request.head.target() {
+        let response = match exchange.request.head.target() {
             "/204" => "HTTP/1.1 204 No Content\r\n\r\n",
             "/304" => "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\nContent-Length: 7\r\n\r\n",
             "/hints" => {
@@ -165,26 +171,26 @@ fn answers_without_a_body_and_with_trailers_are_what_they_were() {
             }
             _ => return echo(exchange),
         };
-        exchange.send(answer)?;
+        exchange.send(response)?;
         Ok(Next::KeepOpen)
     });
     let stage = Stage::with(Issuer::of(rsa()), upstream, |setup| setup);
     let mut client = Http2Client::connect(stage.gateway.proxy);
     let token = bearer(&Token::bot());
     let mut ask = |method: &str, path: &str| {
-        client.send(method, path, &[("authorization", &token), ("te", "trailers")], b"").expect("an answer")
+        client.send(method, path, &[("authorization", &token), ("te", "trailers")], b"").expect("a response")
     };
     assert_eq!((ask("GET", "/204").status, ask("GET", "/204").body.len()), (204, 0));
-    let answer = ask("GET", "/304");
-    assert_eq!((answer.status, answer.header("etag"), answer.body.len()), (304, Some("\"1\""), 0));
+    let response = ask("GET", "/304");
+    assert_eq!((response.status, response.header("etag"), response.body.len()), (304, Some("\"1\""), 0));
     assert_eq!((ask("GET", "/hints").status, ask("GET", "/hints").text().as_str()), (200, "hi"));
-    let answer = ask("HEAD", "/head");
-    assert_eq!((answer.status, answer.body.len()), (200, 0));
-    assert!(answer.header("content-length").is_some_and(|length| length != "0"));
-    let answer = ask("GET", "/trailers");
-    let trailers = answer.trailers.as_ref().expect("trailers");
+    let response = ask("HEAD", "/head");
+    assert_eq!((response.status, response.body.len()), (200, 0));
+    assert!(response.header("content-length").is_some_and(|length| length != "0"));
+    let response = ask("GET", "/trailers");
+    let trailers = response.trailers.as_ref().expect("trailers");
     assert_eq!(
-        (answer.text().as_str(), trailers.get("x-end").map(|end| end.as_bytes())),
+        (response.text().as_str(), trailers.get("x-end").map(|end| end.as_bytes())),
         ("hi", Some(&b"yes"[..]))
     );
     assert_eq!(trailers.len(), 1, "{trailers:?}");
@@ -193,8 +199,8 @@ fn answers_without_a_body_and_with_trailers_are_what_they_were() {
     let mut client = Client::connect(stage.gateway.proxy);
     for (te, expected) in [("TE: trailers\r\nConnection: TE\r\n", 1), ("", 0)] {
         client.send(format!("GET /trailers HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n{te}\r\n"));
-        let answer = client.answer().expect("an answer");
-        assert_eq!((answer.text().as_str(), answer.trailers.len()), ("hi", expected), "{te}");
+        let response = client.response().expect("a response");
+        assert_eq!((response.text().as_str(), response.trailers.len()), ("hi", expected), "{te}");
     }
 }
 
@@ -224,7 +230,7 @@ fn streams_go_on_as_they_come() {
     assert_eq!(&first[..], b"first");
     // Others do not wait for it.
     assert_eq!(
-        client.send("GET", "/other", &[("authorization", &token)], b"").expect("an answer").status,
+        client.send("GET", "/other", &[("authorization", &token)], b"").expect("a response").status,
         200
     );
     gate.open();
@@ -233,11 +239,11 @@ fn streams_go_on_as_they_come() {
     assert!(end.is_none_or(|end| end.is_empty()) && events.is_end_stream());
 
     // And a request's body too.
-    let (answer, mut body) = client.open("POST", "/other", &[("authorization", &token)], false);
+    let (response, mut body) = client.open("POST", "/other", &[("authorization", &token)], false);
     body.send_data(Bytes::from_static(b"half"), false).expect("room");
     stage.upstream.wait_for("half of the body", |all| all.iter().any(|r| r.body == b"half").then_some(()));
     body.send_data(Bytes::from_static(b" and half"), true).expect("room");
-    assert_eq!(client.wait(answer).expect("an answer").status(), 200);
+    assert_eq!(client.wait(response).expect("a response").status(), 200);
 }
 
 #[test]
@@ -253,8 +259,8 @@ fn an_answer_that_breaks_off_is_reset() {
     let stage = Stage::with(Issuer::of(rsa()), upstream, |setup| setup);
     let mut client = Http2Client::connect(stage.gateway.proxy);
     for path in ["/chunked", "/sized"] {
-        let answer = client.send("GET", path, &[("authorization", &bearer(&Token::bot()))], b"");
-        let error = answer.expect_err("no whole answer");
+        let response = client.send("GET", path, &[("authorization", &bearer(&Token::bot()))], b"");
+        let error = response.expect_err("no whole answer");
         assert!(error.is_reset() && error.reason() != Some(h2::Reason::NO_ERROR), "{path}: {error}");
         assert_eq!(stage.gateway.audit_of(path)["complete"], false);
     }
@@ -278,10 +284,10 @@ fn a_client_that_gives_up_ends_the_upstream_request() {
     let token = bearer(&Token::bot());
     for path in ["/waiting", "/streaming"] {
         let mut client = Http2Client::connect(stage.gateway.proxy);
-        let (answer, mut stream) = client.open("GET", path, &[("authorization", &token)], true);
+        let (response, mut stream) = client.open("GET", path, &[("authorization", &token)], true);
         stage.upstream.wait_for(path, |all| all.iter().any(|r| r.head.target() == path).then_some(()));
         if path == "/streaming" {
-            let mut body = client.wait(answer).expect("a head").into_body();
+            let mut body = client.wait(response).expect("a head").into_body();
             client.wait(body.data()).expect("data").expect("data");
             stream.send_reset(h2::Reason::CANCEL);
         } else {
@@ -290,7 +296,7 @@ fn a_client_that_gives_up_ends_the_upstream_request() {
         let record = stage.gateway.audit_of(path);
         assert_eq!(record["complete"], false);
         // The same connection still serves.
-        assert_eq!(client.send("GET", "/x", &[], b"").expect("an answer").status, 401);
+        assert_eq!(client.send("GET", "/x", &[], b"").expect("a response").status, 401);
     }
     eventually("both upstream requests to end", || gate.is_open().then_some(()));
 }
@@ -311,17 +317,17 @@ fn a_body_that_is_reset_never_arrives_as_a_whole() {
     for (path, reason) in paths {
         let path = format!("{path}/{}", u32::from(reason));
         let mut client = Http2Client::connect(stage.gateway.proxy);
-        let (answer, mut body) = client.open("POST", &path, &[("authorization", &token)], false);
+        let (response, mut body) = client.open("POST", &path, &[("authorization", &token)], false);
         body.send_data(Bytes::from_static(b"half"), false).expect("room");
         stage.upstream.wait_for("half of the body", |all| {
             all.iter().any(|r| r.head.target() == path && r.body == b"half").then_some(())
         });
         if path.starts_with("/early") {
-            client.wait(answer).expect("an answer while the request goes on");
+            client.wait(response).expect("an answer while the request goes on");
         }
         body.send_reset(reason);
         assert_eq!(stage.gateway.audit_of(&path)["complete"], false);
-        assert_eq!(client.send("GET", "/x", &[], b"").expect("an answer").status, 401);
+        assert_eq!(client.send("GET", "/x", &[], b"").expect("a response").status, 401);
     }
     assert!(
         stage.upstream.requests().iter().all(|request| !request.complete),
@@ -341,9 +347,9 @@ fn a_client_has_the_time_of_a_head_to_send_its_first_request() {
     socket.read_to_end(&mut rest).expect("an end");
     // Between requests it has more.
     let mut client = Http2Client::connect(stage.gateway.proxy);
-    assert_eq!(client.send("GET", "/x", &[], b"").expect("an answer").status, 401);
+    assert_eq!(client.send("GET", "/x", &[], b"").expect("a response").status, 401);
     RawClient::connect(stage.gateway.proxy).end();
-    assert_eq!(client.send("GET", "/x", &[], b"").expect("an answer").status, 401);
+    assert_eq!(client.send("GET", "/x", &[], b"").expect("a response").status, 401);
 }
 
 #[test]
@@ -358,15 +364,15 @@ fn a_drain_lets_requests_end_and_takes_no_more() {
     let mut client = Http2Client::connect(stage.gateway.proxy);
     let mut idle = RawClient::connect(stage.gateway.proxy);
     assert!(idle.answers_ping());
-    let (answer, _) = client.open("GET", "/slow", &[("authorization", &bearer(&Token::bot()))], true);
+    let (response, _) = client.open("GET", "/slow", &[("authorization", &bearer(&Token::bot()))], true);
     stage.upstream.wait_for("the request", |all| (!all.is_empty()).then_some(()));
     stage.gateway.terminate();
     let goaway = idle.find(|arrived| arrived.kind == crate::support::http2::GOAWAY).expect("GOAWAY");
     assert_eq!(goaway.code(), Some(0));
     drop(idle);
     gate.open();
-    let answer = client.wait(async { whole(answer.await.expect("an answer")).await }).expect("whole");
-    assert_eq!(answer.status, 200);
+    let response = client.wait(async { whole(response.await.expect("a response")).await }).expect("whole");
+    assert_eq!(response.status, 200);
     drop(client);
     assert_eq!(stage.gateway.wait_exit(), Some(0));
 }
@@ -376,8 +382,8 @@ fn http2_can_be_turned_off() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_LIMITS__CONCURRENT_STREAMS", "0"));
     let mut client = Client::connect(stage.gateway.proxy);
     client.send([PREFACE, b"\0\0\0\x04\0\0\0\0\0"].concat());
-    let answer = client.rest();
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "S46 {answer:?}");
+    let response = client.rest();
+    assert!(response.is_empty() || response.starts_with("HTTP/1.1 400"), "S46 {response:?}");
     assert_eq!(stage.gateway.get_as(&Token::bot(), "/x").status, 200);
     assert_eq!(text(&stage.gateway.audit_of("/x"), "decision"), Some("allow"));
 }

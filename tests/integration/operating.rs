@@ -78,7 +78,7 @@ fn an_upstream_whose_own_keys_it_reads_may_come_later() {
     let mut client = Client::connect(gateway.proxy);
     client.send(request_bytes("GET", "/api/v1/tables", &[("Authorization", &bearer(&Token::bot()))], b""));
     gate.open();
-    assert_eq!(client.answer().expect("an answer").status, 200, "A32: held until the keys came");
+    assert_eq!(client.response().expect("a response").status, 200, "A32: held until the keys came");
 }
 
 #[test]
@@ -102,10 +102,10 @@ fn metrics_are_counted_and_described() {
     assert_eq!(gateway.metric("metagate_request_duration_seconds_count", &[]), 5.0);
     assert_eq!(gateway.metric("metagate_upstream_responses_total", &[("code", "200")]), 3.0);
 
-    let answer = gateway.probe("/metrics");
-    let kind = answer.header("content-type").expect("a content type");
+    let response = gateway.probe("/metrics");
+    let kind = response.header("content-type").expect("a content type");
     assert!(kind.starts_with("text/plain") || kind.starts_with("application/openmetrics-text"), "{kind}");
-    let page = answer.text();
+    let page = response.text();
     let types = metrics::announced(&page, "TYPE");
     let helps = metrics::announced(&page, "HELP");
     let labels = ["decision", "reason", "issuer", "rule"];
@@ -145,7 +145,7 @@ fn every_request_has_one_audit_record_with_who_what_and_why() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_BACKEND", "openmetadata"));
     let token = Token::bot();
     let bytes = token.encode();
-    let answer = stage.gateway.get_with(&bytes, "/api/v1/tables?access_token=abc");
+    let response = stage.gateway.get_with(&bytes, "/api/v1/tables?access_token=abc");
     let record = stage.gateway.audit_of("/api/v1/tables");
     assert_eq!(record["status"], 200);
     assert_eq!(record["method"], "GET");
@@ -158,7 +158,7 @@ fn every_request_has_one_audit_record_with_who_what_and_why() {
         stage.upstream.only_request().head.value("x-request-id"),
         "the upstream knows the id"
     );
-    if let Some(answered) = answer.header("x-request-id") {
+    if let Some(answered) = response.header("x-request-id") {
         assert_eq!(id, answered);
     }
     let signing_input = &bytes[..bytes.rfind('.').expect("three parts")];
@@ -178,8 +178,8 @@ fn every_request_has_one_audit_record_with_who_what_and_why() {
 fn a_request_keeps_the_id_it_brings_if_it_is_a_plain_one() {
     let stage = Stage::plain(|setup| setup);
     for (path, id) in [("/a", "abc-123"), ("/b", "a b\tc"), ("/c", "<script>"), ("/d", &"x".repeat(1000))] {
-        let answer = stage.gateway.get(path, &[("X-Request-Id", id)]);
-        let answered = answer.header("x-request-id").expect("an id").to_owned();
+        let response = stage.gateway.get(path, &[("X-Request-Id", id)]);
+        let answered = response.header("x-request-id").expect("an id").to_owned();
         assert!(
             answered.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)),
             "{answered:?}"
@@ -228,8 +228,8 @@ fn sigterm_lets_running_requests_finish() {
     eventually("/readyz to answer 503", || (stage.gateway.probe("/readyz").status == 503).then_some(()));
     assert_eq!(stage.gateway.probe("/livez").status, 200, "still alive");
     gate.open();
-    let answer = client.answer().expect("the answer of the running request");
-    assert_eq!(answer.json()["target"], "/held");
+    let response = client.response().expect("the response to the running request");
+    assert_eq!(response.json()["target"], "/held");
     drop(client);
     assert_eq!(stage.gateway.wait_exit(), Some(0), "A17");
     assert_eq!(stage.gateway.audit().len(), 1, "its record is written before the end");
@@ -241,7 +241,7 @@ fn sigterm_ends_an_idle_process_at_once() {
     // An idle connection holds nothing up.
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(request_bytes("GET", "/x", &[("Authorization", &bearer(&Token::bot()))], b""));
-    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(client.response().expect("a response").status, 200);
     stage.gateway.terminate();
     assert_eq!(stage.gateway.wait_exit(), Some(0));
     assert_eq!(client.rest(), "");
@@ -262,7 +262,7 @@ fn the_drain_has_an_end() {
     stage.upstream.wait_for("the request", |all| all.first().map(|_| ()));
     stage.gateway.terminate();
     assert!(stage.gateway.wait_exit().is_some(), "it ended by itself");
-    assert!(client.answer().is_err(), "the request that did not end was cut off");
+    assert!(client.response().is_err(), "the request that did not end was cut off");
 }
 
 #[test]

@@ -90,9 +90,9 @@ impl Provider {
         let mut wrong = Vec::new();
         for (index, (case, token, expected)) in good.iter().enumerate() {
             let path = format!("/api/good/{index}");
-            let answer = stage.gateway.get_as(token, &path);
-            if answer.status != 200 {
-                wrong.push(format!("{case}: {} {}", answer.status, answer.text()));
+            let response = stage.gateway.get_as(token, &path);
+            if response.status != 200 {
+                wrong.push(format!("{case}: {} {}", response.status, response.text()));
                 continue;
             }
             let request = stage.upstream.request_to(&path);
@@ -106,12 +106,12 @@ impl Provider {
         }
         for (index, (case, token, expected)) in bad.iter().enumerate() {
             let path = format!("/api/bad/{index}");
-            let answer = stage.gateway.get_as(token, &path);
+            let response = stage.gateway.get_as(token, &path);
             let record = stage.gateway.audit_of(&path);
             let found = text(&record, "reason").unwrap_or("allowed");
             let status = if *expected == "insufficient_permissions" { 403 } else { 401 };
-            if found != *expected || answer.status != status {
-                wrong.push(format!("{case}: {} {found}, expected {expected}", answer.status));
+            if found != *expected || response.status != status {
+                wrong.push(format!("{case}: {} {found}, expected {expected}", response.status));
             }
         }
         assert!(wrong.is_empty(), "{}: {wrong:#?}", self.name);

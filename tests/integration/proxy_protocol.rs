@@ -31,9 +31,9 @@ fn the_address_in_the_header_is_the_clients() {
     {
         let mut client = Client::connect(stage.gateway.proxy);
         client.send([header, &get(path)].concat());
-        assert_eq!(client.answer().expect(path).status, 200, "{path}");
+        assert_eq!(client.response().expect(path).status, 200, "{path}");
         client.send(get(path));
-        assert_eq!(client.answer().expect(path).status, 200, "{path}: once for the connection");
+        assert_eq!(client.response().expect(path).status, 200, "{path}: once for the connection");
         let received = stage.upstream.requests();
         let of_path: Vec<_> = received.iter().filter(|request| request.head.target() == path).collect();
         assert_eq!(of_path.len(), 2);
@@ -43,7 +43,7 @@ fn the_address_in_the_header_is_the_clients() {
     // A head that is refused has the same source.
     let mut client = Client::connect(stage.gateway.proxy);
     client.send([LINE, b"GET /bad#x HTTP/1.1\r\n"].concat());
-    assert_eq!(client.answer().expect("an answer").status, 400);
+    assert_eq!(client.response().expect("a response").status, 400);
     assert_eq!(text(&stage.gateway.audit_of("/bad"), "source_address"), Some("192.0.2.7"));
 }
 
@@ -55,7 +55,7 @@ fn rules_about_addresses_see_it() {
     for (header, status) in [(LINE, 200), (BINARY, 403), (LOCAL, 403)] {
         let mut client = Client::connect(stage.gateway.proxy);
         client.send([header, &get("/x")].concat());
-        assert_eq!(client.answer().expect("an answer").status, status);
+        assert_eq!(client.response().expect("a response").status, status);
     }
 }
 
@@ -95,6 +95,6 @@ fn without_the_key_a_header_is_a_bad_request() {
     let stage = Stage::plain(|setup| setup);
     let mut client = Client::connect(stage.gateway.proxy);
     client.send([LINE, &get("/x")].concat());
-    assert_eq!(client.answer().expect("an answer").status, 400);
+    assert_eq!(client.response().expect("a response").status, 400);
     assert_eq!(stage.upstream.connections(), 0);
 }

@@ -8,7 +8,7 @@ use crate::support::issuer::{Issuer, JWKS};
 use crate::support::keys;
 use crate::support::stage::Stage;
 use crate::support::token::{Token, bearer, now, tampered};
-use crate::support::wire::{self, Answer, Client};
+use crate::support::wire::{self, Client, Response};
 
 const INVALID: &str = "invalid_token";
 
@@ -35,20 +35,20 @@ fn strict_token() -> Token {
 
 /// What is the same for every refusal: the body to the byte, and the fields around it.
 #[track_caller]
-fn assert_refusal(answer: &Answer, status: u16, message: &str) {
-    assert_eq!(answer.status, status, "{:?}", answer.text());
-    assert_eq!(answer.text(), format!(r#"{{"code":{status},"message":"{message}"}}"#));
-    assert_eq!(answer.header("content-type"), Some("application/json"));
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
-    let request_id = answer.header("x-request-id").expect("an X-Request-Id");
+fn assert_refusal(response: &Response, status: u16, message: &str) {
+    assert_eq!(response.status, status, "{:?}", response.text());
+    assert_eq!(response.text(), format!(r#"{{"code":{status},"message":"{message}"}}"#));
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    assert_eq!(response.header("cache-control"), Some("no-store"));
+    let request_id = response.header("x-request-id").expect("an X-Request-Id");
     assert!(!request_id.is_empty() && request_id.is_ascii());
-    assert_eq!(answer.header("location"), None);
+    assert_eq!(response.header("location"), None);
 }
 
 #[track_caller]
-fn assert_challenge(answer: &Answer, error: &str, message: &str) {
+fn assert_challenge(response: &Response, error: &str, message: &str) {
     let expected = format!(r#"Bearer realm="metagate", error="{error}", error_description="{message}""#);
-    assert_eq!(answer.header("www-authenticate"), Some(expected.as_str()));
+    assert_eq!(response.header("www-authenticate"), Some(expected.as_str()));
 }
 
 /// The audit record and the metric name the reason by the same word.
@@ -66,9 +66,9 @@ fn assert_recorded(gateway: &Gateway, path: &str, reason: &str, status: u16) {
 #[track_caller]
 fn assert_bad_token(stage: &Stage, reason: &str, token: &str, message: &str) {
     let path = format!("/api/{reason}");
-    let answer = stage.gateway.get_with(token, &path);
-    assert_refusal(&answer, 401, message);
-    assert_challenge(&answer, INVALID, message);
+    let response = stage.gateway.get_with(token, &path);
+    assert_refusal(&response, 401, message);
+    assert_challenge(&response, INVALID, message);
     assert_recorded(&stage.gateway, &path, reason, 401);
     assert_eq!(stage.upstream.connections(), 0, "{reason}: the upstream was asked");
 }
@@ -76,10 +76,10 @@ fn assert_bad_token(stage: &Stage, reason: &str, token: &str, message: &str) {
 #[test]
 fn a_request_without_a_token_gets_the_bare_challenge() {
     let stage = Stage::plain(|setup| setup);
-    let answer = stage.gateway.get("/api/missing", &[]);
-    assert_eq!(answer.head.start, "HTTP/1.1 401 Unauthorized");
-    assert_refusal(&answer, 401, "No Authorization header provided");
-    assert_eq!(answer.header("www-authenticate"), Some(r#"Bearer realm="metagate""#));
+    let response = stage.gateway.get("/api/missing", &[]);
+    assert_eq!(response.head.start, "HTTP/1.1 401 Unauthorized");
+    assert_refusal(&response, 401, "No Authorization header provided");
+    assert_eq!(response.header("www-authenticate"), Some(r#"Bearer realm="metagate""#));
     assert_recorded(&stage.gateway, "/api/missing", "missing_token", 401);
     assert_eq!(stage.upstream.connections(), 0);
 }
@@ -90,10 +90,10 @@ fn another_scheme_is_refused_without_an_error_attribute() {
     for (path, value) in
         [("/a", "Basic dXNlcjpwYXNz"), ("/b", "Digest x=y"), ("/c", "BearerX abc"), ("/d", "Token a.b.c")]
     {
-        let answer = stage.gateway.get(path, &[("Authorization", value)]);
-        assert_refusal(&answer, 401, "Authorization header must use the Bearer scheme");
+        let response = stage.gateway.get(path, &[("Authorization", value)]);
+        assert_refusal(&response, 401, "Authorization header must use the Bearer scheme");
         // RFC 6750 section 3.1: no error code where the method is not supported.
-        assert_eq!(answer.header("www-authenticate"), Some(r#"Bearer realm="metagate""#), "{value}");
+        assert_eq!(response.header("www-authenticate"), Some(r#"Bearer realm="metagate""#), "{value}");
         assert_recorded(&stage.gateway, path, "unsupported_scheme", 401);
     }
     assert_eq!(stage.upstream.connections(), 0);
@@ -131,9 +131,9 @@ fn bad_tokens_of_an_issuer_entry() {
 
     let refused = |reason: &str, token: Token, message: &str| {
         let path = format!("/api/{reason}");
-        let answer = stage.gateway.get_as(&token, &path);
-        assert_refusal(&answer, 401, message);
-        assert_challenge(&answer, INVALID, message);
+        let response = stage.gateway.get_as(&token, &path);
+        assert_refusal(&response, 401, message);
+        assert_challenge(&response, INVALID, message);
         assert_recorded(&stage.gateway, &path, reason, 401);
     };
     refused(
@@ -179,10 +179,10 @@ fn a_rule_answers_403_with_insufficient_scope() {
     let token = bearer(&strict_token());
     let delete =
         |token: &str, path| wire::send(stage.gateway.proxy, "DELETE", path, &[("Authorization", token)], b"");
-    let answer = delete(&token, "/api/v1/tables/1");
+    let response = delete(&token, "/api/v1/tables/1");
     let message = "Token lacks required role/permission";
-    assert_refusal(&answer, 403, message);
-    assert_challenge(&answer, "insufficient_scope", message);
+    assert_refusal(&response, 403, message);
+    assert_challenge(&response, "insufficient_scope", message);
     assert_recorded(&stage.gateway, "/api/v1/tables/1", "insufficient_permissions", 403);
     let record = stage.gateway.audit_of("/api/v1/tables/1");
     assert_eq!(text(&record, "rule"), Some("only-admins-delete"), "{record}");
@@ -196,10 +196,11 @@ fn a_rule_answers_403_with_insufficient_scope() {
 fn only_bots_impersonate() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_BACKEND", "openmetadata"));
     let token = bearer(&Token::user());
-    let answer = stage.gateway.get("/api/imp", &[("Authorization", &token), ("X-Impersonate-User", "admin")]);
+    let response =
+        stage.gateway.get("/api/imp", &[("Authorization", &token), ("X-Impersonate-User", "admin")]);
     let message = "Only bot users can impersonate other users";
-    assert_refusal(&answer, 403, message);
-    assert_challenge(&answer, "insufficient_scope", message);
+    assert_refusal(&response, 403, message);
+    assert_challenge(&response, "insufficient_scope", message);
     assert_recorded(&stage.gateway, "/api/imp", "impersonation_denied", 403);
     assert_eq!(stage.upstream.connections(), 0);
 }
@@ -219,8 +220,8 @@ fn more_than_one_credential_is_a_bad_request() {
         ("/basic-good", vec!["Basic eDp5", &good]),
     ] {
         let fields: Vec<_> = fields.into_iter().map(|value| ("Authorization", value)).collect();
-        let answer = stage.gateway.get(path, &fields);
-        assert_refusal(&answer, 400, message);
+        let response = stage.gateway.get(path, &fields);
+        assert_refusal(&response, 400, message);
         assert_recorded(&stage.gateway, path, "ambiguous_credentials", 400);
     }
     assert_eq!(stage.upstream.connections(), 0);
@@ -231,9 +232,9 @@ fn an_ambiguous_path_is_a_bad_request_before_anything_else() {
     let stage = Stage::plain(|setup| setup);
     let good = bearer(&Token::bot());
     for fields in [vec![], vec![("Authorization", good.as_str())]] {
-        let answer = stage.gateway.get("/api/v1/../admin", &fields);
-        assert_refusal(&answer, 400, "Request path is ambiguous or malformed");
-        assert_eq!(answer.header("www-authenticate"), None);
+        let response = stage.gateway.get("/api/v1/../admin", &fields);
+        assert_refusal(&response, 400, "Request path is ambiguous or malformed");
+        assert_eq!(response.header("www-authenticate"), None);
     }
     eventually("both to be counted", || {
         (stage.gateway.metric("metagate_requests_total", &[("reason", "bad_target")]) == 2.0).then_some(())
@@ -254,15 +255,15 @@ fn a_method_that_is_none_of_http_apis_is_not_allowed() {
             (format!("/{index}/none"), vec![("X-Secret", "s3cret")]),
             ("/api/v1/system/version".to_owned(), vec![("X-Secret", "s3cret")]),
         ] {
-            let answer = wire::send(stage.gateway.proxy, method, &path, &fields, b"");
-            assert_refusal(&answer, 405, "Request method is not allowed");
+            let response = wire::send(stage.gateway.proxy, method, &path, &fields, b"");
+            assert_refusal(&response, 405, "Request method is not allowed");
             assert_eq!(
-                answer.header("allow"),
+                response.header("allow"),
                 Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
                 "{method}"
             );
-            assert_eq!(answer.header("connection"), Some("close"), "{method}");
-            assert!(!answer.text().contains("s3cret"), "{method} echoes");
+            assert_eq!(response.header("connection"), Some("close"), "{method}");
+            assert!(!response.text().contains("s3cret"), "{method} echoes");
             if path.starts_with(&format!("/{index}")) {
                 assert_recorded(&stage.gateway, &path, "method_not_allowed", 405);
             }
@@ -270,7 +271,7 @@ fn a_method_that_is_none_of_http_apis_is_not_allowed() {
     }
     let mut client = Client::connect(stage.gateway.proxy);
     client.send("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(client.answer().expect("an answer").status, 405, "P14");
+    assert_eq!(client.response().expect("a response").status, 405, "P14");
     assert_eq!(client.rest(), "", "what follows is not read as a request");
     assert_eq!(stage.upstream.connections(), 0);
 }
@@ -281,8 +282,8 @@ fn a_body_over_the_limit_is_refused_by_its_announced_length() {
     let token = bearer(&Token::bot());
     let fields = [("Authorization", token.as_str())];
     let post = |path, body: &[u8]| wire::send(stage.gateway.proxy, "POST", path, &fields, body);
-    let answer = post("/large", b"123456789");
-    assert_refusal(&answer, 413, "Request body is larger than allowed");
+    let response = post("/large", b"123456789");
+    assert_refusal(&response, 413, "Request body is larger than allowed");
     assert_recorded(&stage.gateway, "/large", "payload_too_large", 413);
     assert_eq!(stage.upstream.connections(), 0);
     assert_eq!(post("/fits", b"12345678").status, 200);
@@ -291,26 +292,26 @@ fn a_body_over_the_limit_is_refused_by_its_announced_length() {
 #[test]
 fn a_head_request_is_refused_without_a_body() {
     let stage = Stage::plain(|setup| setup);
-    let answer = wire::send(stage.gateway.proxy, "HEAD", "/api/v1/tables", &[], b"");
-    assert_eq!((answer.status, answer.body.len()), (401, 0));
-    assert_eq!(answer.header("content-type"), Some("application/json"));
+    let response = wire::send(stage.gateway.proxy, "HEAD", "/api/v1/tables", &[], b"");
+    assert_eq!((response.status, response.body.len()), (401, 0));
+    assert_eq!(response.header("content-type"), Some("application/json"));
     let record = stage.gateway.audit_of("/api/v1/tables");
     assert_eq!((&record["status"], &record["complete"]), (&401.into(), &true.into()));
     // Of a head that nobody could read, too; and what follows an answer is no part of it.
     let mut client = wire::Client::connect(stage.gateway.proxy);
     client.send("HEAD /unread HTTP/1.1\r\nHost: a\u{1}\r\n\r\n");
-    let answer = client.answer_to("HEAD").expect("an answer");
-    assert_eq!((answer.status, client.rest().as_str()), (400, ""));
+    let response = client.response_to("HEAD").expect("a response");
+    assert_eq!((response.status, client.rest().as_str()), (400, ""));
     assert_eq!(stage.gateway.audit_of("/unread")["complete"], true);
 }
 
 #[test]
 fn grpc_requests_get_a_grpc_answer() {
     let stage = Stage::plain(|setup| setup);
-    let answer =
+    let response =
         stage.gateway.get("/svc/Method", &[("Content-Type", "application/grpc"), ("TE", "trailers")]);
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("grpc-status"), Some("16"));
+    assert_eq!(response.status, 200);
+    assert_eq!(response.header("grpc-status"), Some("16"));
     assert_eq!(stage.upstream.connections(), 0);
 }
 
@@ -318,8 +319,8 @@ fn grpc_requests_get_a_grpc_answer() {
 fn report_mode_judges_and_counts_but_refuses_nothing() {
     let config = format!("{}  mode: report\n", STRICT);
     let stage = Stage::configured(Issuer::of(keys::rsa()), &config);
-    let answer = stage.gateway.get("/api/report", &[]);
-    assert_eq!(answer.status, 200);
+    let response = stage.gateway.get("/api/report", &[]);
+    assert_eq!(response.status, 200);
     let record = stage.gateway.audit_of("/api/report");
     assert!(record.to_string().contains("missing_token"), "{record}");
 }
@@ -344,11 +345,11 @@ fn the_documented_error_table_holds() {
         ),
     ];
     for (status, token, message) in rows {
-        let answer = match token {
+        let response = match token {
             Some(token) => stage.gateway.get_with(&token, "/api/v1/tables"),
             None => stage.gateway.get("/api/v1/tables", &[]),
         };
-        assert_refusal(&answer, status, message);
+        assert_refusal(&response, status, message);
     }
     assert_eq!(stage.upstream.connections(), 0);
     assert_eq!(stage.gateway.get_as(&Token::user(), "/api/v1/tables").status, 200);

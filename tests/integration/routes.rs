@@ -13,7 +13,7 @@ fn stage(backend: &str) -> Stage {
 fn status(stage: &Stage, method: &str, path: &str, fields: &[(&str, &str)]) -> u16 {
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(request_bytes(method, path, fields, b""));
-    client.answer_to(method).unwrap_or_else(|none| panic!("{method} {path}: {none}")).status
+    client.response_to(method).unwrap_or_else(|none| panic!("{method} {path}: {none}")).status
 }
 
 #[test]
@@ -146,11 +146,11 @@ fn a_request_is_told_which_row_it_meets_and_why() {
         }
     }
     let json = routes(Setup::command(&["routes", "GET", "/a;b", "--json"])).stdout;
-    let answer: serde_json::Value = serde_json::from_str(&json).expect("JSON");
-    assert_eq!((&answer["route"], &answer["readings"][1]["path"]), (&"protected".into(), &"/a".into()));
+    let response: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((&response["route"], &response["readings"][1]["path"]), (&"protected".into(), &"/a".into()));
     let json = routes(Setup::command(&["routes", "GET", "/a%zz", "--json"])).stdout;
-    let answer: serde_json::Value = serde_json::from_str(&json).expect("JSON");
-    assert_eq!(answer["refused"]["status"], 400);
+    let response: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(response["refused"]["status"], 400);
 }
 
 #[test]

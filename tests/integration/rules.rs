@@ -12,7 +12,7 @@ use crate::support::issuer::Issuer;
 use crate::support::keys;
 use crate::support::stage::Stage;
 use crate::support::token::{Token, bearer};
-use crate::support::wire::{self, Answer};
+use crate::support::wire::{self, Response};
 
 /// Mutations are for editors, minting tokens is for admins.
 const RULES: &str = "
@@ -51,7 +51,7 @@ fn admin() -> Token {
 }
 
 #[track_caller]
-fn post(stage: &Stage, token: &Token, target: &str, body: &[u8]) -> Answer {
+fn post(stage: &Stage, token: &Token, target: &str, body: &[u8]) -> Response {
     let headers = [("Authorization", &*bearer(token)), ("Content-Type", "application/json")];
     wire::send(stage.gateway.proxy, "POST", target, &headers, body)
 }
@@ -71,17 +71,17 @@ fn audited(stage: &Stage, is: impl Fn(&Value) -> bool) -> Value {
 fn graphql(stage: &Stage, token: &Token, body: &Value) -> u16 {
     let before = stage.upstream.requests().len();
     let body = body.to_string();
-    let answer = post(stage, token, "/api/graphql", body.as_bytes());
+    let response = post(stage, token, "/api/graphql", body.as_bytes());
     let after = stage.upstream.requests();
-    match answer.status {
+    match response.status {
         200 => {
             assert_eq!(after.len(), before + 1);
             assert_eq!(after[before].body, body.as_bytes());
         }
         403 => assert_eq!(after.len(), before, "a refused request went upstream: {body}"),
-        status => panic!("{status} {}", answer.text()),
+        status => panic!("{status} {}", response.text()),
     }
-    answer.status
+    response.status
 }
 
 #[test]

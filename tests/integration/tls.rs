@@ -101,11 +101,11 @@ impl Certificates {
                     while !head.ends_with(b"\r\n\r\n") && matches!(tls.read(&mut byte), Ok(1)) {
                         head.push(byte[0]);
                     }
-                    let answer = format!(
+                    let response = format!(
                         "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
                         body.len()
                     );
-                    if !head.is_empty() && tls.write_all(answer.as_bytes()).is_ok() {
+                    if !head.is_empty() && tls.write_all(response.as_bytes()).is_ok() {
                         tls.conn.send_close_notify();
                         let _ = tls.flush();
                     }
@@ -177,10 +177,10 @@ fn ask_over(mut tls: StreamOwned<ClientConnection, TcpStream>, token: &str) -> O
     let request =
         format!("GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: {token}\r\n\r\n");
     tls.write_all(request.as_bytes()).ok()?;
-    let mut answer = String::new();
+    let mut response = String::new();
     // An end without close_notify is an error; what came before it counts.
-    let _ = tls.read_to_string(&mut answer);
-    (!answer.is_empty()).then_some(answer)
+    let _ = tls.read_to_string(&mut response);
+    (!response.is_empty()).then_some(response)
 }
 
 fn listener(certificates: &Certificates, more: &str) -> (Issuer, Upstream, Gateway) {
@@ -201,8 +201,8 @@ fn listener(certificates: &Certificates, more: &str) -> (Issuer, Upstream, Gatew
 fn the_listener_speaks_tls_and_says_so_to_the_backend() {
     let certificates = Certificates::new();
     let (_issuer, upstream, gateway) = listener(&certificates, "");
-    let answer = certificates.ask(gateway.proxy, false, &bearer(&Token::user())).expect("an answer");
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let response = certificates.ask(gateway.proxy, false, &bearer(&Token::user())).expect("a response");
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
     assert_eq!(upstream.only_request().head.value("x-forwarded-proto"), Some("https"));
 }
 
@@ -214,8 +214,8 @@ fn a_proxy_protocol_header_comes_before_tls() {
     assert_eq!(certificates.ask(gateway.proxy, false, &token), None);
     let mut stream = TcpStream::connect(gateway.proxy).expect("a listener");
     stream.write_all(b"PROXY TCP4 192.0.2.7 10.0.0.1 56324 443\r\n").expect("room");
-    let answer = ask_over(certificates.over(stream, None), &token).expect("an answer");
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let response = ask_over(certificates.over(stream, None), &token).expect("a response");
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
     assert_eq!(upstream.only_request().head.value("x-forwarded-for"), Some("192.0.2.7"));
 }
 
@@ -227,7 +227,7 @@ fn a_client_certificate_is_required_where_authorities_are_named() {
     let token = bearer(&Token::user());
     assert_eq!(certificates.ask(gateway.proxy, false, &token), None);
     assert!(upstream.requests().is_empty());
-    assert!(certificates.ask(gateway.proxy, true, &token).expect("an answer").starts_with("HTTP/1.1 200"));
+    assert!(certificates.ask(gateway.proxy, true, &token).expect("a response").starts_with("HTTP/1.1 200"));
 }
 
 #[test]
@@ -242,8 +242,8 @@ fn proxies_that_ask_for_decisions_meet_the_same_tls() {
     let (address, token) = (gateway.listener("forward-auth"), bearer(&Token::user()));
     assert_eq!(certificates.ask(address, false, &token), None);
     // Good but for the address of the client, which only a proxy would send.
-    let answer = certificates.ask(address, true, &token).expect("an answer");
-    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    let response = certificates.ask(address, true, &token).expect("a response");
+    assert!(response.starts_with("HTTP/1.1 400 "), "{response}");
 }
 
 #[test]
@@ -263,8 +263,8 @@ fn a_private_authority_signs_for_the_backend_and_the_keys() {
     let gateway =
         Setup::run().config(config(&format!(", tls: {{caFile: {ca}}}"), &format!(", caFile: {ca}"))).start();
     gateway.wait_ready();
-    let answer = gateway.get_as(&Token::user(), "/x");
-    assert_eq!((answer.status, answer.text()), (200, "from the backend".to_owned()));
+    let response = gateway.get_as(&Token::user(), "/x");
+    assert_eq!((response.status, response.text()), (200, "from the backend".to_owned()));
 
     let gateway = Setup::run().config(config("", &format!(", caFile: {ca}"))).start();
     gateway.wait_ready();

@@ -19,11 +19,11 @@ const BETA: &str = "https://beta.test";
 fn verdict(stage: &Stage, token: &Token) -> String {
     static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     let path = format!("/case/{}", COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
-    let answer = stage.gateway.get_as(token, &path);
-    match answer.status {
+    let response = stage.gateway.get_as(token, &path);
+    match response.status {
         200 => "allowed".to_owned(),
         401 => text(&stage.gateway.audit_of(&path), "reason").expect("a reason").to_owned(),
-        status => panic!("{status}: {}", answer.text()),
+        status => panic!("{status}: {}", response.text()),
     }
 }
 

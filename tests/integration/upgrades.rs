@@ -76,7 +76,7 @@ fn rest(client: &mut Client) -> Vec<u8> {
 fn tunnel(stage: &Stage, head: &str) -> Client {
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(head);
-    let (status, head) = client.answer_head().expect("a head");
+    let (status, head) = client.response_head().expect("a head");
     assert_eq!(status, 101);
     assert_eq!(head.values("connection"), ["Upgrade"]);
     assert_eq!(head.values("upgrade"), ["websocket"]);
@@ -119,10 +119,10 @@ fn a_tunnel_needs_what_any_request_needs() {
     for head in [handshake("/socket", ""), authorized("/socket", &expired)] {
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(&head);
-        assert_eq!(client.answer().expect("an answer").status, 401, "{head}");
+        assert_eq!(client.response().expect("a response").status, 401, "{head}");
         // The connection is one for requests still.
         client.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert_eq!(client.answer().expect("an answer").status, 401);
+        assert_eq!(client.response().expect("a response").status, 401);
     }
     assert!(stage.upstream.requests().is_empty());
 }
@@ -141,7 +141,7 @@ fn the_push_feed_of_openmetadata_is_reached_by_polling_and_by_websocket() {
     // A token that is there is judged.
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(authorized(&feed("websocket"), &Token::user().expires_in(-3600)));
-    assert_eq!(client.answer().expect("an answer").status, 401);
+    assert_eq!(client.response().expect("a response").status, 401);
 }
 
 #[test]

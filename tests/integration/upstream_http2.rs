@@ -42,8 +42,8 @@ fn requests_of_http1_and_http2_share_one_connection() {
     let fields =
         [("Authorization", token.as_str()), ("TE", "trailers"), ("Connection", "TE"), ("Cookie", "a=1")];
     for number in 0..20 {
-        let answer = send(gateway.proxy, "GET", &format!("/get?n={number}"), &fields, b"");
-        assert_eq!((answer.status, answer.text().as_str()), (200, "connection 0"));
+        let response = send(gateway.proxy, "GET", &format!("/get?n={number}"), &fields, b"");
+        assert_eq!((response.status, response.text().as_str()), (200, "connection 0"));
     }
     let head = stub.head_of("/get");
     assert_eq!(head.uri.to_string(), "http://gateway.test/get?n=19");
@@ -55,13 +55,13 @@ fn requests_of_http1_and_http2_share_one_connection() {
     for name in ["host", "connection", "transfer-encoding"] {
         assert!(!head.headers.contains_key(name), "{name}");
     }
-    let answer = send(gateway.proxy, "POST", "/post", &[("Authorization", &token)], b"hello");
-    assert_eq!(answer.text(), "hello");
+    let response = send(gateway.proxy, "POST", "/post", &[("Authorization", &token)], b"hello");
+    assert_eq!(response.text(), "hello");
     assert_eq!(stub.head_of("/post").headers.get("content-length"), Some(&HeaderValue::from_static("5")));
 
     let mut client = Http2Client::connect(gateway.proxy);
-    let answer = client.send("POST", "/post", &[("authorization", &token)], b"hello").expect("an answer");
-    assert_eq!((answer.status, answer.text().as_str()), (200, "hello"));
+    let response = client.send("POST", "/post", &[("authorization", &token)], b"hello").expect("a response");
+    assert_eq!((response.status, response.text().as_str()), (200, "hello"));
     assert!(!stub.head_of("/post").headers.contains_key("te"), "the client did not say so");
     assert_eq!(stub.connections(), 1);
 }
@@ -69,13 +69,14 @@ fn requests_of_http1_and_http2_share_one_connection() {
 /// What a gRPC server does: messages back, then the status in the trailers.
 async fn grpc(mut arrived: Http2Request) {
     if arrived.request.uri().path() == "/a.Service/Fails" {
-        let answer =
+        let response =
             Response::builder().header("content-type", "application/grpc").header("grpc-status", "5");
-        let _ = arrived.respond.send_response(answer.body(()).expect("an answer"), true);
+        let _ = arrived.respond.send_response(response.body(()).expect("a response"), true);
         return;
     }
-    let answer = Response::builder().header("content-type", "application/grpc").body(()).expect("an answer");
-    let Ok(mut sending) = arrived.respond.send_response(answer, false) else { return };
+    let response =
+        Response::builder().header("content-type", "application/grpc").body(()).expect("a response");
+    let Ok(mut sending) = arrived.respond.send_response(response, false) else { return };
     let stream = arrived.request.body_mut();
     while let Some(Ok(piece)) = stream.data().await {
         let _ = stream.flow_control().release_capacity(piece.len());
@@ -97,8 +98,8 @@ fn grpc_goes_through_message_by_message() {
     let mut client = Http2Client::connect(gateway.proxy);
     let fields =
         [("authorization", token.as_str()), ("content-type", "application/grpc"), ("te", "trailers")];
-    let (answer, mut messages) = client.open("POST", "/a.Service/Stream", &fields, false);
-    let mut body = client.wait(answer).expect("a head, before any message").into_body();
+    let (response, mut messages) = client.open("POST", "/a.Service/Stream", &fields, false);
+    let mut body = client.wait(response).expect("a head, before any message").into_body();
     for message in [&b"\0\0\0\0\x02hi"[..], b"\0\0\0\0\x03you"] {
         messages.send_data(Bytes::from_static(message), false).expect("room");
         let back = client.wait(body.data()).expect("a message").expect("data");
@@ -112,8 +113,8 @@ fn grpc_goes_through_message_by_message() {
     let trailers = client.wait(body.trailers()).expect("no error").expect("trailers");
     assert_eq!(trailers.get("grpc-status"), Some(&HeaderValue::from_static("0")));
     assert_eq!(trailers.get("grpc-message"), Some(&HeaderValue::from_static("fine")));
-    let answer = client.send("POST", "/a.Service/Fails", &fields, b"\0\0\0\0\0").expect("an answer");
-    assert_eq!((answer.status, answer.header("grpc-status")), (200, Some("5")));
+    let response = client.send("POST", "/a.Service/Fails", &fields, b"\0\0\0\0\0").expect("a response");
+    assert_eq!((response.status, response.header("grpc-status")), (200, Some("5")));
     assert_eq!(
         stub.head_of("/a.Service/Stream").headers.get("te"),
         Some(&HeaderValue::from_static("trailers"))
@@ -127,10 +128,10 @@ fn a_connection_that_goes_away_is_replaced_and_nothing_is_lost() {
     let (gateway, _issuer) = before(&stub, |setup| setup);
     let token = token();
     for number in 0..30 {
-        let answer = send(gateway.proxy, "GET", &format!("/{number}"), &[("Authorization", &token)], b"");
-        assert_eq!(answer.status, 200, "{number}");
-        let answer = send(gateway.proxy, "POST", "/post", &[("Authorization", &token)], b"hello");
-        assert_eq!((answer.status, answer.text().as_str()), (200, "hello"), "{number}");
+        let response = send(gateway.proxy, "GET", &format!("/{number}"), &[("Authorization", &token)], b"");
+        assert_eq!(response.status, 200, "{number}");
+        let response = send(gateway.proxy, "POST", "/post", &[("Authorization", &token)], b"hello");
+        assert_eq!((response.status, response.text().as_str()), (200, "hello"), "{number}");
     }
     assert_eq!(stub.order().len(), 60, "none came twice");
     assert!(stub.connections() >= 20, "{} connections", stub.connections());
@@ -189,8 +190,8 @@ fn no_more_streams_than_the_backend_allows() {
         client
     };
     // The first tells the gateway what is allowed.
-    assert_eq!(ask("/first").answer().expect("an answer").status, 200);
-    assert_eq!(ask("/first").answer().expect("an answer").status, 200);
+    assert_eq!(ask("/first").response().expect("a response").status, 200);
+    assert_eq!(ask("/first").response().expect("a response").status, 200);
     let mut held: Vec<Client> = Vec::new();
     for count in 1..=6 {
         held.push(ask("/held"));
@@ -199,7 +200,7 @@ fn no_more_streams_than_the_backend_allows() {
     assert_eq!(stub.connections(), 3, "two on each");
     open.add_permits(1);
     for mut client in held {
-        assert_eq!(client.answer().expect("an answer").status, 200);
+        assert_eq!(client.response().expect("a response").status, 200);
     }
 }
 
@@ -225,7 +226,7 @@ fn an_answer_that_is_reset_is_broken_for_the_client() {
     for path in ["/no-error", "/cancel"] {
         let mut client = Client::connect(gateway.proxy);
         client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n\r\n"));
-        let (status, head) = client.answer_head().expect("a head");
+        let (status, head) = client.response_head().expect("a head");
         let mut body = client.body_after(status, &head);
         assert_eq!(client.piece(&mut body).expect("the beginning").expect("more"), b"half");
         arrived_there.notify_one();
@@ -233,8 +234,8 @@ fn an_answer_that_is_reset_is_broken_for_the_client() {
         assert_eq!(gateway.audit_of(path)["complete"], false);
 
         let mut client = Http2Client::connect(gateway.proxy);
-        let (answer, _) = client.open("GET", path, &[("authorization", &token)], true);
-        let mut body = client.wait(answer).expect("a head").into_body();
+        let (response, _) = client.open("GET", path, &[("authorization", &token)], true);
+        let mut body = client.wait(response).expect("a head").into_body();
         assert_eq!(&client.wait(body.data()).expect("the beginning").expect("data")[..], b"half");
         arrived_there.notify_one();
         let error = client.wait(body.data()).expect("no end").expect_err("a reset");
@@ -269,7 +270,7 @@ fn a_client_that_leaves_resets_its_stream_and_no_other() {
     drop(leaving);
     waiting.wait(gone.notified());
     open.notify_one();
-    assert_eq!(other.answer().expect("an answer").status, 200);
+    assert_eq!(other.response().expect("a response").status, 200);
     assert_eq!(stub.connections(), 1);
 }
 
@@ -307,8 +308,9 @@ fn a_slow_reader_holds_up_nobody_else() {
         .collect();
     let mut client = Http2Client::connect(gateway.proxy);
     let mut ask = || {
-        let answer = client.send("POST", "/echo", &[("authorization", &token)], b"hello").expect("an answer");
-        assert_eq!(answer.text(), "hello");
+        let response =
+            client.send("POST", "/echo", &[("authorization", &token)], b"hello").expect("a response");
+        assert_eq!(response.text(), "hello");
         sent.load(Ordering::SeqCst)
     };
     // Until all buffers on the way to them are full and nothing of theirs moves any more, and then some.
@@ -328,7 +330,7 @@ fn an_upgrade_is_not_for_such_a_backend() {
     let mut client = Client::connect(gateway.proxy);
     let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     client.send(format!("GET /socket HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
-    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(client.response().expect("a response").status, 200);
     assert!(!stub.head_of("/socket").headers.contains_key("upgrade"));
 }
 
@@ -346,7 +348,7 @@ fn a_backend_that_does_not_speak_it_is_a_failure_that_is_told() {
     let status = gateway.get_as(&Token::user(), "/x").status;
     assert!([502, 504].contains(&status), "{status}");
     let mut client = Http2Client::connect(gateway.proxy);
-    let (answer, _) = client.open("GET", "/x", &[("authorization", &token())], true);
-    let answer = client.wait(async { whole(answer.await.expect("an answer")).await }).expect("whole");
-    assert!([502, 504].contains(&answer.status));
+    let (response, _) = client.open("GET", "/x", &[("authorization", &token())], true);
+    let response = client.wait(async { whole(response.await.expect("a response")).await }).expect("whole");
+    assert!([502, 504].contains(&response.status));
 }

@@ -39,8 +39,8 @@ fn a_rule_holds_for_every_spelling_of_each_kind_of_path() {
         "/api/v1/users//ada/token",
     ] {
         for method in ["GET", "PUT", "DELETE"] {
-            let answer = wire::send(stage.gateway.proxy, method, path, &[("Authorization", &token)], b"");
-            assert_eq!(answer.status, 403, "{method} {path}");
+            let response = wire::send(stage.gateway.proxy, method, path, &[("Authorization", &token)], b"");
+            assert_eq!(response.status, 403, "{method} {path}");
         }
         assert_eq!(stage.gateway.audit_of(path)["rule"], "closed", "{path}");
     }

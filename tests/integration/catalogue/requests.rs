@@ -6,7 +6,7 @@ use super::cast::{ALPHA, Scene, attacker};
 use super::{Case, PATH, request};
 use crate::support::stub::Received;
 use crate::support::token::{Token, bearer};
-use crate::support::wire::{Answer, request_bytes};
+use crate::support::wire::{Response, request_bytes};
 
 const MISSING: &str = "missing_token";
 const SCHEME: &str = "unsupported_scheme";
@@ -35,8 +35,8 @@ fn head(id: &'static str, name: &str, lines: impl AsRef<[u8]>) -> Case {
 }
 
 /// Refused without an error attribute, which RFC 6750 section 3.1 keeps for tokens.
-fn bare_challenge(answer: &Answer) -> bool {
-    answer.header("www-authenticate") == Some(r#"Bearer realm="metagate""#)
+fn bare_challenge(response: &Response) -> bool {
+    response.header("www-authenticate") == Some(r#"Bearer realm="metagate""#)
 }
 
 /// Exactly one Authorization field arrives, in the form that both backends read.
@@ -235,14 +235,14 @@ fn passed_on() -> Vec<Case> {
 /// H16: the answer to a bad token is status, fixed words and nothing of the token; the log has
 /// the reason, which every other case of the catalogue asks for.
 fn told() -> Vec<Case> {
-    let only_its_class = |answer: &Answer| {
-        let challenge = answer.header("www-authenticate").unwrap_or_default();
+    let only_its_class = |response: &Response| {
+        let challenge = response.header("www-authenticate").unwrap_or_default();
         let names: Vec<String> =
-            answer.json().as_object().map(|body| body.keys().cloned().collect()).unwrap_or_default();
-        let told = format!("{challenge}{}", answer.text());
+            response.json().as_object().map(|body| body.keys().cloned().collect()).unwrap_or_default();
+        let told = format!("{challenge}{}", response.text());
         challenge.starts_with(r#"Bearer realm="metagate", error="invalid_token", error_description=""#)
             && names == ["code", "message"]
-            && answer.header("cache-control") == Some("no-store")
+            && response.header("cache-control") == Some("no-store")
             && !["rsa", "secret-kid", "ada", "open-metadata", "eyJ"].iter().any(|word| told.contains(word))
     };
     let user = Token::user();
@@ -261,8 +261,8 @@ fn told() -> Vec<Case> {
 
 /// H18
 fn rules() -> Vec<Case> {
-    let insufficient = |answer: &Answer| {
-        let challenge = answer.header("www-authenticate").unwrap_or_default();
+    let insufficient = |response: &Response| {
+        let challenge = response.header("www-authenticate").unwrap_or_default();
         challenge.contains(r#"error="insufficient_scope""#)
     };
     let by = |method: &'static str, name: &str, claim: &str, value: serde_json::Value| {

@@ -9,7 +9,7 @@ use crate::support::keys;
 use crate::support::stage::Stage;
 use crate::support::token::{Token, bearer};
 use crate::support::upstream::Upstream;
-use crate::support::wire::{Answer, Client, request_bytes};
+use crate::support::wire::{Client, Response, request_bytes};
 
 pub fn cases() -> Vec<Case> {
     let mut cases = vec![
@@ -30,8 +30,8 @@ pub fn cases() -> Vec<Case> {
 /// Made when it is sent: the tables are built once, and it may take a while to come to their end.
 fn within_leeway() -> Seen {
     let stage = Stage::plain(|setup| setup);
-    let answer = stage.gateway.get_as(&Token::user().expires_in(-5), "/past");
-    Seen::at(&stage, "/past", &answer, 0)
+    let response = stage.gateway.get_as(&Token::user().expires_in(-5), "/past");
+    Seen::at(&stage, "/past", &response, 0)
 }
 
 /// Its answer is the answer, at the second time too, when the token is remembered here.
@@ -43,11 +43,11 @@ fn revoked_upstream() -> Seen {
     let stage = Stage::with(Issuer::of(keys::rsa()), upstream, |setup| setup);
     let token = Token::user().encode();
     let ask = |path: &str| {
-        let answer = stage.gateway.get_with(&token, path);
-        assert_eq!(answer.text(), BODY);
-        assert_eq!(answer.header("www-authenticate"), Some("om-auth"));
-        assert_eq!(answer.header("x-upstream"), Some("yes"));
-        answer
+        let response = stage.gateway.get_with(&token, path);
+        assert_eq!(response.text(), BODY);
+        assert_eq!(response.header("www-authenticate"), Some("om-auth"));
+        assert_eq!(response.header("x-upstream"), Some("yes"));
+        response
     };
     ask("/first");
     let second = ask("/second");
@@ -60,20 +60,20 @@ fn expires() -> Seen {
     let stage = Stage::plain(|setup| setup.env("METAGATE_AUTHENTICATION__LEEWAY", "2s"));
     let token = bearer(&Token::user().expires_in(1));
     let mut client = Client::connect(stage.gateway.proxy);
-    let mut ask = |path: &str| -> Answer {
+    let mut ask = |path: &str| -> Response {
         let request = request_bytes("GET", path, &[("Authorization", &token)], b"");
-        client.send(request).answer().expect("an answer")
+        client.send(request).response().expect("a response")
     };
     assert_eq!(ask("/remembered").status, 200);
     let mut asked = 0;
-    let (path, answer) = eventually("the remembered token to expire", || {
+    let (path, response) = eventually("the remembered token to expire", || {
         asked += 1;
         let path = format!("/again/{asked}");
-        let answer = ask(&path);
-        (answer.status != 200).then_some((path, answer))
+        let response = ask(&path);
+        (response.status != 200).then_some((path, response))
     });
     let reached = stage.upstream.requests().iter().filter(|request| request.head.target() == path).count();
-    Seen::at(&stage, &path, &answer, reached)
+    Seen::at(&stage, &path, &response, reached)
 }
 
 fn key_withdrawn() -> Seen {
@@ -84,9 +84,9 @@ fn key_withdrawn() -> Seen {
     // A token by the new key makes the gateway ask for the set.
     let new = Token::user().signed("RS256", keys::other_rsa());
     assert_eq!(stage.gateway.get_as(&new, "/new").status, 200);
-    let answer = stage.gateway.get_with(&old, "/old");
+    let response = stage.gateway.get_with(&old, "/old");
     let reached = stage.upstream.requests().iter().filter(|request| request.head.target() == "/old").count();
-    Seen::at(&stage, "/old", &answer, reached)
+    Seen::at(&stage, "/old", &response, reached)
 }
 
 fn last_character() -> Seen {
@@ -97,9 +97,9 @@ fn last_character() -> Seen {
     // 256 bytes leave two bits to the last character: `A`, `Q`, `g` and `w` are canonical there.
     let other = if last == 'A' { 'Q' } else { 'A' };
     let changed = format!("{}{other}", &good[..good.len() - 1]);
-    let answer = stage.gateway.get_with(&changed, "/changed");
+    let response = stage.gateway.get_with(&changed, "/changed");
     let reached = stage.upstream.requests().iter().filter(|r| r.head.target() == "/changed").count();
-    Seen::at(&stage, "/changed", &answer, reached)
+    Seen::at(&stage, "/changed", &response, reached)
 }
 
 /// A client that waits for leave to send 10 MB gets the refusal instead of the leave, and then the
@@ -112,8 +112,13 @@ fn upload() -> Seen {
         "PUT /upload HTTP/1.1\r\nHost: gateway.test\r\nAuthorization: {token}\r\n\
          Content-Length: 10000000\r\nExpect: 100-continue\r\n\r\n"
     ));
-    let (status, head) = client.answer_head().expect("an answer");
+    let (status, head) = client.response_head().expect("a response");
     let rest = client.rest();
     assert!(rest.ends_with('}'), "the body of the refusal and nothing after it: {rest:?}");
-    Seen::at(&stage, "/upload", &Answer { status, head, ..Answer::default() }, stage.upstream.connections())
+    Seen::at(
+        &stage,
+        "/upload",
+        &Response { status, head, ..Response::default() },
+        stage.upstream.connections(),
+    )
 }

@@ -10,7 +10,7 @@ use crate::support::gateway::text;
 use crate::support::issuer::JWKS;
 use crate::support::stage::Stage;
 use crate::support::stub::Received;
-use crate::support::wire::{Answer, Client, NoAnswer, replace};
+use crate::support::wire::{Client, NoResponse, Response, replace};
 
 /// What came of a number of cases.
 #[derive(Default)]
@@ -70,13 +70,13 @@ impl Tally {
 
 fn judge_scene(stage: &Stage, cases: &[(&Case, &[u8])], tally: &mut Tally) {
     let path = |index: usize| format!("/case/{index}");
-    let outcomes: Vec<Result<Answer, NoAnswer>> = cases
+    let outcomes: Vec<Result<Response, NoResponse>> = cases
         .iter()
         .enumerate()
         .map(|(index, (_, bytes))| {
             let mut client = Client::connect(stage.gateway.proxy);
             client.send(replace(bytes, PATH.as_bytes(), path(index).as_bytes()));
-            client.answer()
+            client.response()
         })
         .collect();
 
@@ -92,17 +92,17 @@ fn judge_scene(stage: &Stage, cases: &[(&Case, &[u8])], tally: &mut Tally) {
         let reason = records.get(&path(index)).and_then(|record| text(record, "reason"));
         let mut fault = fault(
             case,
-            outcome.as_ref().map(|answer| answer.status).map_err(ToString::to_string),
+            outcome.as_ref().map(|response| response.status).map_err(ToString::to_string),
             reason,
             own.len(),
         );
-        if outcome.as_ref().is_ok_and(|answer| !(case.answers)(answer)) {
+        if outcome.as_ref().is_ok_and(|response| !(case.responses)(response)) {
             fault.get_or_insert_with(|| "the answer is not as it should be".to_owned());
         }
         if own.iter().any(|request| !(case.arrives)(request)) {
             fault.get_or_insert_with(|| format!("arrived otherwise: {own:?}"));
         }
-        tally.add(case, outcome.as_ref().ok().map(|answer| answer.status), own.len(), fault);
+        tally.add(case, outcome.as_ref().ok().map(|response| response.status), own.len(), fault);
     }
     if arrived.len() != expected {
         tally.let_in.push("a request out of another's bytes".to_owned());
@@ -169,8 +169,8 @@ fn fault(case: &Case, status: Result<u16, String>, reason: Option<&str>, arrived
 impl Seen {
     /// What a gateway made of the request for that path.
     #[track_caller]
-    pub fn at(stage: &Stage, path: &str, answer: &Answer, let_through: usize) -> Self {
+    pub fn at(stage: &Stage, path: &str, response: &Response, let_through: usize) -> Self {
         let record = stage.gateway.audit_of(path);
-        Self { status: answer.status, reason: text(&record, "reason").map(str::to_owned), let_through }
+        Self { status: response.status, reason: text(&record, "reason").map(str::to_owned), let_through }
     }
 }

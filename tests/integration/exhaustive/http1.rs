@@ -9,7 +9,7 @@ use super::parts::{Case, Part};
 use crate::support::stage::Stage;
 use crate::support::stub::Received;
 use crate::support::token::{Token, bearer};
-use crate::support::wire::{Client, NoAnswer};
+use crate::support::wire::{Client, NoResponse};
 
 const MARK: &str = "X-Case";
 
@@ -115,11 +115,11 @@ fn the_core_takes_exactly_what_the_rules_say() {
 fn ask(client: Option<Client>, stage: &Stage, message: &[u8]) -> (u16, Option<Client>) {
     let mut client = client.unwrap_or_else(|| Client::connect(stage.gateway.proxy));
     client.send(message);
-    match client.answer() {
-        Ok(answer) if answer.status == 200 && answer.head.word(0) == "HTTP/1.1" => (200, Some(client)),
-        Ok(answer) => (answer.status, None),
-        Err(NoAnswer::Closed | NoAnswer::Cut(_)) => (400, None),
-        Err(NoAnswer::Silent) => (0, None),
+    match client.response() {
+        Ok(response) if response.status == 200 && response.head.word(0) == "HTTP/1.1" => (200, Some(client)),
+        Ok(response) => (response.status, None),
+        Err(NoResponse::Closed | NoResponse::Cut(_)) => (400, None),
+        Err(NoResponse::Silent) => (0, None),
     }
 }
 

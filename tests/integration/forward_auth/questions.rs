@@ -7,7 +7,7 @@ fn each_form_is_judged_by_its_own_fields() {
     let token = bearer(&Token::user());
     let authorization = ("Authorization", token.as_str());
     for (form, ask) in [
-        ("forwarded", Judge::forwarded as fn(&Judge, &str, &str, &[(&str, &str)]) -> Answer),
+        ("forwarded", Judge::forwarded as fn(&Judge, &str, &str, &[(&str, &str)]) -> Response),
         ("original", Judge::original),
         ("request", Judge::request),
     ] {
@@ -53,9 +53,9 @@ fn the_question_itself_may_be_of_any_method_and_have_any_path() {
     for (method, target) in [("GET", "/public/page"), ("HEAD", "/auth?x"), ("POST", "/a/../b"), ("PUT", "/")]
     {
         assert_eq!(judge.ask(method, target, &with_token).status, 200, "{method} {target}");
-        let answer = judge.ask(method, target, &fields);
-        assert_eq!(answer.status, 401, "{method} {target}");
-        assert_eq!(answer.body.is_empty(), method == "HEAD");
+        let response = judge.ask(method, target, &fields);
+        assert_eq!(response.status, 401, "{method} {target}");
+        assert_eq!(response.body.is_empty(), method == "HEAD");
     }
 }
 
@@ -99,7 +99,7 @@ fn no_client_chooses_which_path_is_judged() {
     let token = bearer(&Token::user());
     let authorization = ("Authorization", token.as_str());
     for (form, ask, own) in [
-        ("forwarded", Judge::forwarded as fn(&Judge, &str, &str, &[(&str, &str)]) -> Answer, "X-Forwarded"),
+        ("forwarded", Judge::forwarded as fn(&Judge, &str, &str, &[(&str, &str)]) -> Response, "X-Forwarded"),
         ("original", Judge::original, "X-Original"),
         ("request", Judge::request, "none"),
     ] {
@@ -109,8 +109,8 @@ fn no_client_chooses_which_path_is_judged() {
             for fields in
                 [&[field][..], &[field, authorization], &[field, ("Connection", field.0), authorization]]
             {
-                let answer = ask(&judge, "GET", "/private", fields);
-                refused(&answer, 400, BAD_TARGET);
+                let response = ask(&judge, "GET", "/private", fields);
+                refused(&response, 400, BAD_TARGET);
             }
             let twice = ask(&judge, "GET", "/private", &[field, field, authorization]);
             assert_eq!(twice.status, 400, "{form} {field:?} twice, own {own}");
@@ -171,7 +171,7 @@ fn the_host_of_a_path_is_the_hosts() {
         let request = format!(
             "GET / HTTP/1.1\r\nHost: {own}\r\nX-Forwarded-Method: GET\r\nX-Forwarded-Uri: /x\r\nX-Forwarded-Host: {host}\r\nX-Forwarded-For: 192.0.2.9\r\nAuthorization: {token}\r\n\r\n"
         );
-        Client::connect(judge.address).send(request).answer().expect("an answer").status
+        Client::connect(judge.address).send(request).response().expect("a response").status
     };
     assert_eq!(ask("catalog.test", "admin.test"), 200);
     assert_eq!(ask("admin.test", "catalog.test"), 403);
@@ -181,7 +181,7 @@ fn the_host_of_a_path_is_the_hosts() {
         let request = format!(
             "GET / HTTP/1.1\r\nHost: {own}\r\nX-Original-Method: GET\r\nX-Original-URI: /x\r\nX-Forwarded-Host: catalog.test\r\nX-Forwarded-For: 192.0.2.9\r\nAuthorization: {token}\r\n\r\n"
         );
-        Client::connect(judge.address).send(request).answer().expect("an answer").status
+        Client::connect(judge.address).send(request).response().expect("a response").status
     };
     assert_eq!(ask("catalog.test"), 200);
     assert_eq!(ask("admin.test"), 403);
@@ -220,6 +220,6 @@ fn a_question_is_framed_like_any_request() {
     ] {
         let mut client = Client::connect(judge.address);
         client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{named}{framing}\r\nabc"));
-        assert_eq!(client.answer().expect("an answer").status, 400, "{framing}");
+        assert_eq!(client.response().expect("a response").status, 400, "{framing}");
     }
 }

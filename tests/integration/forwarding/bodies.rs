@@ -25,7 +25,7 @@ fn the_beginning_of_an_answer_arrives_while_its_end_is_not_yet_written() {
     let stage = Stage::with(Issuer::of(keys::rsa()), upstream, |setup| setup);
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(request_bytes("GET", "/events", &[("Authorization", &bearer(&Token::bot()))], b""));
-    let (status, head) = client.answer_head().expect("a head");
+    let (status, head) = client.response_head().expect("a head");
     assert_eq!((status, head.value("content-type")), (200, Some("text/event-stream")));
     let mut body = client.body_after(status, &head);
     let mut read = Vec::new();
@@ -52,7 +52,7 @@ fn the_beginning_of_a_request_body_arrives_while_the_client_still_holds_the_rest
     stage.upstream.wait_for("the first chunk", |all| (all.first()?.body == b"hello").then_some(()));
     assert!(!stage.upstream.only_request().complete);
     client.send("6\r\n world\r\n0\r\n\r\n");
-    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(client.response().expect("a response").status, 200);
     let request = stage.upstream.only_request();
     assert_eq!((request.body.as_slice(), request.complete), (b"hello world".as_slice(), true));
     assert_eq!(request.head.values("transfer-encoding"), ["chunked"]);
@@ -63,7 +63,7 @@ fn the_beginning_of_a_request_body_arrives_while_the_client_still_holds_the_rest
     ));
     stage.upstream.wait_for("half of it", |all| (all.get(1)?.body == b"half").then_some(()));
     client.send("done");
-    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(client.response().expect("a response").status, 200);
     assert_eq!(stage.upstream.request_to("/length").head.value("content-length"), Some("8"));
 }
 
@@ -82,9 +82,9 @@ fn large_bodies_pass_whole() {
     let mut client = Client::connect(stage.gateway.proxy);
     let bytes = request_bytes("PUT", "/large", &[("Authorization", &token)], &body);
     client.send(bytes);
-    let answer = client.answer().expect("an answer");
-    assert_eq!(answer.status, 200);
-    assert!(answer.body == body, "{} bytes came back", answer.body.len());
+    let response = client.response().expect("a response");
+    assert_eq!(response.status, 200);
+    assert!(response.body == body, "{} bytes came back", response.body.len());
 }
 
 #[test]
@@ -99,8 +99,8 @@ fn an_answer_before_the_end_of_the_request_is_passed_on() {
     client.send(format!(
         "POST /early HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nContent-Length: 1000000\r\n\r\nbeginning"
     ));
-    let answer = client.answer().expect("the early answer");
-    assert_eq!((answer.status, answer.text().as_str()), (409, "early"), "S23");
+    let response = client.response().expect("the early response");
+    assert_eq!((response.status, response.text().as_str()), (409, "early"), "S23");
     // That connection is not used again, neither here nor there.
     assert_eq!(wire::get(stage.gateway.proxy, "/next", &[("Authorization", &token)]).status, 409);
     assert_eq!(stage.upstream.connections(), 2);
@@ -114,7 +114,7 @@ fn trailers_of_a_request_bring_no_identity() {
     client.send(format!(
         "POST /trailers HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nTE: trailers\r\nTrailer: X-Forwarded-User\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Forwarded-User: admin\r\nAuthorization: Bearer x\r\nContent-Length: 5\r\n\r\n"
     ));
-    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(client.response().expect("a response").status, 200);
     let request = stage.upstream.request_to("/trailers");
     assert_eq!(request.body, b"hi");
     for name in ["x-forwarded-user", "authorization", "content-length"] {
@@ -131,7 +131,7 @@ fn a_trailer_cannot_be_the_credential() {
     client.send(format!(
         "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nAuthorization: {token}\r\n\r\n"
     ));
-    assert_eq!(client.answer().expect("an answer").status, 401, "H14");
+    assert_eq!(client.response().expect("a response").status, 401, "H14");
     assert_eq!(stage.upstream.requests().len(), 0);
 }
 
@@ -150,7 +150,7 @@ fn the_body_of_a_refused_request_is_never_the_next_request() {
         for authorization in ["", "Authorization: Bearer abc\r\n"] {
             let mut client = Client::connect(stage.gateway.proxy);
             client.send(format!("POST /refused HTTP/1.1\r\nHost: a\r\n{authorization}{framing}\r\n{body}"));
-            assert_eq!(client.answer().expect("a refusal").status, 401, "S10 {name}");
+            assert_eq!(client.response().expect("a refusal").status, 401, "S10 {name}");
             let rest = client.half_close().rest();
             assert_eq!(rest, "", "S10 {name}: more than one answer");
         }
@@ -163,7 +163,7 @@ fn a_refused_upload_is_neither_asked_for_nor_read() {
     let stage = Stage::plain(|setup| setup);
     let mut client = Client::connect(stage.gateway.proxy);
     client.send("PUT /large HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10000000\r\n\r\n");
-    let (status, _) = client.answer_head().expect("a head");
+    let (status, _) = client.response_head().expect("a head");
     assert_eq!(status, 401, "H17: not 100");
     assert_eq!(stage.upstream.requests().len(), 0);
 }
@@ -176,10 +176,10 @@ fn a_permitted_upload_that_waits_for_leave_gets_it() {
     client.send(format!(
         "PUT /upload HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
     ));
-    let (status, _) = client.answer_head().expect("leave to go on");
+    let (status, _) = client.response_head().expect("leave to go on");
     assert_eq!(status, 100);
     client.send("body");
-    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(client.response().expect("a response").status, 200);
     assert_eq!(stage.upstream.request_to("/upload").body, b"body");
 }
 
@@ -192,14 +192,14 @@ fn a_get_keeps_a_body_of_unknown_length() {
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(format!("{method} {target} HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n"));
         client.send("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
-        assert_eq!(client.answer().expect("an answer").status, 200);
+        assert_eq!(client.response().expect("a response").status, 200);
         let request = stage.upstream.request_to(&target);
         assert_eq!((request.body.as_slice(), request.complete), (&b"hello"[..], true), "{method}");
         assert!(request.head.problems.is_empty(), "{:?}", request.head.problems);
     }
     let mut client = Http2Client::connect(stage.gateway.proxy);
     let fields = [("authorization", token.as_str())];
-    assert_eq!(client.send("GET", "/http2", &fields, b"hello").expect("an answer").status, 200);
+    assert_eq!(client.send("GET", "/http2", &fields, b"hello").expect("a response").status, 200);
     assert_eq!(stage.upstream.request_to("/http2").body, b"hello");
 }
 
@@ -208,8 +208,8 @@ fn a_get_with_a_body_is_one_request() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let inner = request_bytes("GET", "/inner", &[("Authorization", &token)], b"");
-    let answer = wire::send(stage.gateway.proxy, "GET", "/outer", &[("Authorization", &token)], &inner);
-    assert!([200, 400].contains(&answer.status), "S11");
+    let response = wire::send(stage.gateway.proxy, "GET", "/outer", &[("Authorization", &token)], &inner);
+    assert!([200, 400].contains(&response.status), "S11");
     for request in stage.upstream.requests() {
         assert_eq!(request.head.target(), "/outer");
         assert_eq!(stage.upstream.request_to("/outer").body, inner);

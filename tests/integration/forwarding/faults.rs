@@ -9,20 +9,20 @@ use crate::support::stage::Stage;
 use crate::support::stub::{Gate, Next};
 use crate::support::token::{Token, bearer};
 use crate::support::upstream::{Upstream, echo};
-use crate::support::wire::{Answer, Client, NoAnswer, request_bytes};
+use crate::support::wire::{Client, NoResponse, Response, request_bytes};
 
 fn stage(upstream: Upstream) -> Stage {
     Stage::with(Issuer::of(keys::rsa()), upstream, |setup| setup)
 }
 
 #[track_caller]
-fn assert_fault(stage: &Stage, answer: &Answer, path: &str, status: u16, reason: &str, message: &str) {
-    assert_eq!(answer.text(), format!(r#"{{"code":{status},"message":"{message}"}}"#));
-    assert_eq!(answer.status, status);
-    assert_eq!(answer.header("content-type"), Some("application/json"));
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
-    assert_eq!(answer.header("www-authenticate"), None);
-    assert!(answer.header("x-request-id").is_some());
+fn assert_fault(stage: &Stage, response: &Response, path: &str, status: u16, reason: &str, message: &str) {
+    assert_eq!(response.text(), format!(r#"{{"code":{status},"message":"{message}"}}"#));
+    assert_eq!(response.status, status);
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    assert_eq!(response.header("cache-control"), Some("no-store"));
+    assert_eq!(response.header("www-authenticate"), None);
+    assert!(response.header("x-request-id").is_some());
     let record = stage.gateway.audit_of(path);
     assert_eq!(text(&record, "reason"), Some(reason), "{record}");
     assert_eq!(record["status"], status, "{record}");
@@ -37,8 +37,8 @@ fn closed_port() -> String {
 #[test]
 fn an_unreachable_upstream_is_a_502_for_those_who_may_know() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_UPSTREAM__URL", closed_port()));
-    let answer = stage.gateway.get_as(&Token::bot(), "/a");
-    assert_fault(&stage, &answer, "/a", 502, "upstream_unreachable", "Backend is unreachable");
+    let response = stage.gateway.get_as(&Token::bot(), "/a");
+    assert_fault(&stage, &response, "/a", 502, "upstream_unreachable", "Backend is unreachable");
     assert_eq!(stage.gateway.get("/b", &[]).status, 401, "the token is judged first");
 }
 
@@ -57,8 +57,8 @@ fn an_upstream_that_talks_nonsense_is_a_502() {
             exchange.send(bytes)?;
             Ok(Next::Close)
         }));
-        let answer = stage.gateway.get_as(&Token::bot(), "/a");
-        assert_fault(&stage, &answer, "/a", 502, "upstream_protocol", "Backend sent a broken answer");
+        let response = stage.gateway.get_as(&Token::bot(), "/a");
+        assert_fault(&stage, &response, "/a", 502, "upstream_protocol", "Backend sent a broken answer");
     }
 }
 
@@ -68,9 +68,9 @@ fn an_upstream_that_hangs_up_without_an_answer_is_a_502() {
         exchange.read_body()?;
         Ok(Next::Close)
     }));
-    let answer = stage.gateway.get_as(&Token::bot(), "/a");
-    assert_eq!(answer.status, 502, "{}", answer.text());
-    assert_eq!(answer.json()["code"], 502);
+    let response = stage.gateway.get_as(&Token::bot(), "/a");
+    assert_eq!(response.status, 502, "{}", response.text());
+    assert_eq!(response.json()["code"], 502);
 }
 
 #[test]
@@ -83,8 +83,8 @@ fn a_silent_upstream_is_a_504_in_time() {
     let stage = Stage::with(Issuer::of(keys::rsa()), upstream, |setup| {
         setup.env("METAGATE_UPSTREAM__RESPONSE_TIMEOUT", "1s")
     });
-    let answer = stage.gateway.get_as(&Token::bot(), "/a");
-    assert_fault(&stage, &answer, "/a", 504, "upstream_timeout", "Backend did not answer in time");
+    let response = stage.gateway.get_as(&Token::bot(), "/a");
+    assert_fault(&stage, &response, "/a", 504, "upstream_timeout", "Backend did not answer in time");
     assert_eq!(stage.upstream.requests().len(), 1, "asked once");
 }
 
@@ -105,9 +105,9 @@ fn an_upstream_that_dies_within_a_body_cuts_the_clients_answer() {
         }));
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(request_bytes("GET", "/cut", &[("Authorization", &bearer(&Token::bot()))], b""));
-        match client.answer() {
-            Err(NoAnswer::Cut(_) | NoAnswer::Closed) => {}
-            Ok(answer) if answer.status == 502 => {}
+        match client.response() {
+            Err(NoResponse::Cut(_) | NoResponse::Closed) => {}
+            Ok(response) if response.status == 502 => {}
             other => panic!("A14 {name}: {other:?}"),
         }
         let record = stage.gateway.audit_of("/cut");
@@ -138,16 +138,16 @@ fn a_request_with_a_body_is_never_sent_twice() {
     let mut client = Client::connect(stage.gateway.proxy);
     let fields = [("Authorization", token.as_str())];
     client.send(request_bytes("GET", "/first", &fields, b""));
-    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(client.response().expect("a response").status, 200);
     client.send(request_bytes("POST", "/post", &fields, b"{}"));
-    assert_eq!(client.answer().expect("an answer").status, 502);
+    assert_eq!(client.response().expect("a response").status, 502);
     let count = |target: &str| stage.upstream.requests().iter().filter(|r| r.head.target() == target).count();
     assert_eq!(count("/post"), 1);
 
     client.send(request_bytes("GET", "/first", &fields, b""));
-    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(client.response().expect("a response").status, 200);
     client.send(request_bytes("GET", "/get", &fields, b""));
-    assert_eq!(client.answer().expect("an answer").status, 502);
+    assert_eq!(client.response().expect("a response").status, 502);
     assert!((1..=2).contains(&count("/get")), "one retry at most: {}", count("/get"));
 }
 
@@ -191,11 +191,13 @@ fn an_answer_has_one_framing() {
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(request_bytes("GET", "/x", &[("Authorization", &bearer(&Token::bot()))], b""));
         // The strict reader refuses two framings in one head.
-        match client.answer() {
-            Ok(answer) if answer.status == 502 => assert!(bytes.contains("Content-Length: 3"), "{bytes:?}"),
-            Ok(answer) => {
-                assert_eq!(answer.text(), body, "{bytes:?}");
-                let start = &answer.head.start;
+        match client.response() {
+            Ok(response) if response.status == 502 => {
+                assert!(bytes.contains("Content-Length: 3"), "{bytes:?}")
+            }
+            Ok(response) => {
+                assert_eq!(response.text(), body, "{bytes:?}");
+                let start = &response.head.start;
                 assert!(start.starts_with("HTTP/1.1 "), "{start} is not ours");
             }
             Err(error) => panic!("{bytes:?}: {error}"),

@@ -45,8 +45,8 @@ fn forged(stage: &Stage, target: &str, token: &Token, names: &[&str]) -> Head {
     let spellings: Vec<String> = names.iter().flat_map(|name| spellings(name)).collect();
     let mut fields: Vec<(&str, &str)> = spellings.iter().map(|name| (name.as_str(), "admin")).collect();
     fields.push(("Authorization", &token));
-    let answer = stage.gateway.get(target, &fields);
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    let response = stage.gateway.get(target, &fields);
+    assert_eq!(response.status, 200, "{}", response.text());
     stage.upstream.request_to(target).head
 }
 
@@ -190,8 +190,8 @@ fn the_actor_is_set_where_it_is_asked_for() {
     let head = forged(&stage, "/aspects", &Token::user(), &["x-datahub-actor"]);
     assert_eq!(arrived(&head, "x-datahub-actor"), ["urn:li:corpuser:ada"]);
     for (name, target) in [("datahub", "/one"), ("__datahub_system", "/two"), ("DataHub", "/three")] {
-        let answer = stage.gateway.get_as(&Token::user().claim("sub", json!(name)), target);
-        assert_eq!(answer.status, 403, "{name}");
+        let response = stage.gateway.get_as(&Token::user().claim("sub", json!(name)), target);
+        assert_eq!(response.status, 403, "{name}");
         assert_eq!(text(&stage.gateway.audit_of(target), "reason"), Some("insufficient_permissions"));
     }
     assert_eq!(stage.upstream.requests().len(), 1);
@@ -241,11 +241,11 @@ fn bots_that_are_named_impersonate_and_nobody_else() {
 
     let user = bearer(&Token::user());
     for name in spellings("x-impersonate-user") {
-        let answer = stage.gateway.get("/api/v1/user", &[("Authorization", &user), (&name, "admin")]);
+        let response = stage.gateway.get("/api/v1/user", &[("Authorization", &user), (&name, "admin")]);
         // Refused where OpenMetadata would read it, and otherwise at least taken away.
-        assert!([200, 403].contains(&answer.status), "{name}: {}", answer.status);
+        assert!([200, 403].contains(&response.status), "{name}: {}", response.status);
         let plain = name.eq_ignore_ascii_case("x-impersonate-user");
-        assert!(!plain || answer.status == 403, "{name}");
+        assert!(!plain || response.status == 403, "{name}");
     }
     for request in stage.upstream.requests().iter().filter(|r| r.head.target() == "/api/v1/user") {
         assert_eq!(arrived(&request.head, "x-impersonate-user"), Vec::<&str>::new());
@@ -312,9 +312,9 @@ fn names_that_are_not_plain_ascii_cannot_break_a_field() {
     for (index, sub) in ["zoé", "名前", "a,b", "a\u{85}b", "a\u{2028}b", "x: y"].into_iter().enumerate() {
         let target = format!("/{index}");
         let token = Token::user().claim("sub", json!(sub)).claim("roles", json!([sub]));
-        let answer = stage.gateway.get_as(&token, &target);
-        assert!([200, 401].contains(&answer.status), "{sub:?}: {}", answer.status);
-        if answer.status == 200 {
+        let response = stage.gateway.get_as(&token, &target);
+        assert!([200, 401].contains(&response.status), "{sub:?}: {}", response.status);
+        if response.status == 200 {
             let head = stage.upstream.request_to(&target).head;
             assert_eq!(head.problems, Vec::<String>::new(), "{sub:?}");
             let user = head.value("x-forwarded-user").expect("a user");
@@ -409,9 +409,9 @@ fn datahubs_own_services_come_in_by_their_credential() {
     }
     assert_eq!(stage.upstream.requests().len(), before);
     let without = backend("datahub-gms");
-    let answer =
+    let response =
         without.gateway.get("/entities", &[("Authorization", "Basic __datahub_system:JohnSnowKnowsNothing")]);
-    assert_eq!(answer.status, 401);
+    assert_eq!(response.status, 401);
 }
 
 #[test]

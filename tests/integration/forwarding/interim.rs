@@ -33,16 +33,16 @@ fn early_hints_arrive_before_the_response() {
     let stage = stage(&gate);
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(request("1.1"));
-    let (status, head) = client.answer_head().expect("hints");
+    let (status, head) = client.response_head().expect("hints");
     assert_eq!((status, head.value("link")), (103, Some("</a.css>; rel=preload")));
     assert_eq!((head.value("x-hop"), head.value("connection")), (None, None));
     gate.open();
-    let answer = client.answer().expect("an answer");
-    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+    let response = client.response().expect("a response");
+    assert_eq!((response.status, response.text().as_str()), (200, "ok"));
     // On the same connection, and with requests that come before the last response is read.
     client.send(request("1.1").repeat(5));
     for _ in 0..5 {
-        assert_eq!(client.answer().expect("an answer").text(), "ok");
+        assert_eq!(client.response().expect("a response").text(), "ok");
     }
 }
 
@@ -53,5 +53,5 @@ fn a_client_of_http_1_0_gets_only_the_response() {
     let stage = stage(&gate);
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(request("1.0"));
-    assert_eq!(client.answer_head().expect("an answer").0, 200);
+    assert_eq!(client.response_head().expect("a response").0, 200);
 }

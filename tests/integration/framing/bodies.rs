@@ -46,7 +46,7 @@ fn what_follows_a_doubly_framed_request_is_not_read_as_another() {
         client.send(format!(
             "POST /outer HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n{fields}\r\n0\r\n\r\n{inner}"
         ));
-        assert_eq!(client.answer().expect("an answer").status, 400);
+        assert_eq!(client.response().expect("a response").status, 400);
         assert_eq!(client.rest(), "", "S01 {fields:?}: the connection goes on");
     }
     assert_eq!(stage.upstream.connections(), 0);
@@ -209,7 +209,7 @@ fn chunk_extensions_stop_here() {
     client.send(format!(
         "POST /x HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nTransfer-Encoding: chunked\r\n\r\n5;evil=ext\r\nhello\r\n0;last\r\n\r\n"
     ));
-    let _ = client.answer();
+    let _ = client.response();
     for connection in 0..stage.upstream.connections() {
         let raw = String::from_utf8_lossy(&stage.upstream.raw(connection)).into_owned();
         assert!(!raw.contains("evil") && !raw.contains("last"), "S16 {raw}");

@@ -138,7 +138,7 @@ fn sizes_within_the_limits_pass() {
     for extra in [fields, format!("X: {large}\r\n")] {
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(format!("GET /x HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n{extra}\r\n"));
-        assert_eq!(client.answer().expect("an answer").status, 200);
+        assert_eq!(client.response().expect("a response").status, 200);
     }
 }
 
@@ -148,7 +148,7 @@ fn expectations() {
     let token = bearer(&Token::bot());
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(format!("GET /x HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nExpect: 200-ok\r\n\r\n"));
-    let status = client.answer().expect("an answer").status;
+    let status = client.response().expect("a response").status;
     assert!([200, 400, 417].contains(&status), "S25 {status}");
     for request in stage.upstream.requests() {
         assert_eq!(request.head.value("expect"), None, "S25");
@@ -166,7 +166,7 @@ fn an_upgrade_is_not_passed_on() {
     ] {
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(format!("GET /x HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n{fields}\r\n"));
-        let status = client.answer().expect("an answer").status;
+        let status = client.response().expect("a response").status;
         assert!([200, 400, 501].contains(&status), "S43 {status}");
     }
     for request in stage.upstream.requests() {

@@ -122,7 +122,7 @@ fn absolute_form_is_forwarded_as_origin_form() {
     let mut client = Client::connect(stage.gateway.proxy);
     client
         .send(format!("GET http://A.test/x?y=1 HTTP/1.1\r\nHost: a.TEST\r\nAuthorization: {token}\r\n\r\n"));
-    assert_eq!(client.answer().expect("an answer").status, 200, "P13");
+    assert_eq!(client.response().expect("a response").status, 200, "P13");
     let request = stage.upstream.request_to("/x?y=1");
     assert_eq!(request.head.value("host"), Some("A.test"), "the target's, RFC 9112 section 3.2.2");
 }
@@ -198,7 +198,7 @@ fn good_hosts_go_on_unchanged() {
     {
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(format!("GET /{index} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {token}\r\n\r\n"));
-        assert_eq!(client.answer().expect("an answer").status, 200, "{host}");
+        assert_eq!(client.response().expect("a response").status, 200, "{host}");
         assert_eq!(stage.upstream.request_to(&format!("/{index}")).head.value("host"), Some(host));
     }
 }
@@ -259,8 +259,8 @@ fn no_reading_of_a_path_makes_it_public() {
         assert!([400, 401].contains(&status), "P01-P10, P22 {closed}: {status}");
     }
     for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
-        let answer = crate::support::wire::send(stage.gateway.proxy, method, "/api/health", &[], b"");
-        assert_eq!(answer.status, 401, "P18, P19 {method}");
+        let response = crate::support::wire::send(stage.gateway.proxy, method, "/api/health", &[], b"");
+        assert_eq!(response.status, 401, "P18, P19 {method}");
     }
     assert_eq!(stage.upstream.requests().len(), reached, "something reached the upstream");
     // HEAD goes with GET (RFC 9110 section 9.3.2).

@@ -40,7 +40,7 @@ fn flood(stage: &Stage, name: &str, beginning: &[u8], mut piece: impl FnMut(u32)
     let sent = (0..COUNT).take_while(|number| client.send(piece(*number as u32))).count();
     let mut other = crate::support::http2::Http2Client::connect(stage.gateway.proxy);
     assert_eq!(
-        other.send("GET", "/x", &[], b"").expect("an answer").status,
+        other.send("GET", "/x", &[], b"").expect("a response").status,
         401,
         "{name}: others are served"
     );

@@ -17,7 +17,7 @@ enum Outcome {
     /// The stream, or the connection, ended with an error.
     Error,
     /// An answer by us, whose `:status` is in HPACK's static table.
-    Answer(u16),
+    Response(u16),
     /// An answer with another status.
     Other,
 }
@@ -25,8 +25,8 @@ enum Outcome {
 fn outcome(arrived: &Arrived) -> Outcome {
     match (arrived.kind, arrived.payload.first()) {
         (RST_STREAM | GOAWAY, _) => Outcome::Error,
-        (_, Some(0x88)) => Outcome::Answer(200),
-        (_, Some(0x8c)) => Outcome::Answer(400),
+        (_, Some(0x88)) => Outcome::Response(200),
+        (_, Some(0x8c)) => Outcome::Response(400),
         _ => Outcome::Other,
     }
 }
@@ -134,14 +134,14 @@ fn heads_that_break_the_rules_go_nowhere() {
     ];
     for (name, block) in &cases {
         let outcome = send(&stage, &frame(HEADERS, END_HEADERS | END_STREAM, 1, block));
-        assert_ne!(outcome, Outcome::Answer(200), "{name}");
+        assert_ne!(outcome, Outcome::Response(200), "{name}");
         // 405 is not in the static table.
         let method = name.starts_with("S35") || name.starts_with("P20");
         assert!(method || outcome != Outcome::Other, "{name}: neither 400 nor an error");
     }
     assert!(stage.upstream.requests().is_empty(), "{:#?}", stage.upstream.requests());
     let good = frame(HEADERS, END_HEADERS | END_STREAM, 1, &head(&good(token)));
-    assert_eq!(send(&stage, &good), Outcome::Answer(200), "the head that all of them were made from");
+    assert_eq!(send(&stage, &good), Outcome::Response(200), "the head that all of them were made from");
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_refused_head_is_answered_and_recorded_like_any() {
         let head = with(&token, &[(":path", path)]);
         assert_eq!(
             send(&stage, &frame(HEADERS, END_HEADERS | END_STREAM, 1, &head)),
-            Outcome::Answer(400),
+            Outcome::Response(400),
             "{path}"
         );
         let record = stage.gateway.audit_of(recorded);
@@ -162,7 +162,7 @@ fn a_refused_head_is_answered_and_recorded_like_any() {
         let head = and(&token, &[(name, "x")]);
         assert_eq!(
             send(&stage, &frame(HEADERS, END_HEADERS | END_STREAM, 1, &head)),
-            Outcome::Answer(400),
+            Outcome::Response(400),
             "{name}"
         );
     }
@@ -177,13 +177,13 @@ fn a_refused_head_is_answered_and_recorded_like_any() {
         frame(HEADERS, END_HEADERS | END_STREAM, 5, &head(&good(&token))),
     ];
     client.send(refused.concat());
-    let answers: std::collections::HashMap<u32, Arrived> =
+    let responses: std::collections::HashMap<u32, Arrived> =
         std::iter::from_fn(|| client.find(|arrived| arrived.kind == HEADERS))
             .take(3)
             .map(|arrived| (arrived.stream, arrived))
             .collect();
-    assert_eq!([1, 3, 5].map(|stream| outcome(&answers[&stream])), [400, 400, 200].map(Outcome::Answer));
-    assert_eq!(answers[&3].flags & END_STREAM, END_STREAM, "the answer to HEAD has no body");
+    assert_eq!([1, 3, 5].map(|stream| outcome(&responses[&stream])), [400, 400, 200].map(Outcome::Response));
+    assert_eq!(responses[&3].flags & END_STREAM, END_STREAM, "the answer to HEAD has no body");
     assert!(client.answers_ping());
 }
 
@@ -213,7 +213,7 @@ fn a_length_that_is_not_the_bodys_never_makes_a_whole_request() {
     }
     let head = and(&token, &[("content-length", "5")]);
     let ended = frame(HEADERS, END_HEADERS | END_STREAM, 1, &head);
-    assert_ne!(send(&stage, &ended), Outcome::Answer(200), "S27: there is no body");
+    assert_ne!(send(&stage, &ended), Outcome::Response(200), "S27: there is no body");
     let whole = |request: &crate::support::stub::Received| request.complete;
     assert!(!stage.upstream.requests().iter().any(whole), "S27 {:#?}", stage.upstream.requests());
 }
@@ -235,8 +235,8 @@ fn a_body_is_whole_when_its_stream_ends() {
         assert!(client.answers_ping());
         client.send(frame(DATA, 0, 1, b""));
         client.send(frame(DATA, END_STREAM, 1, b""));
-        let answer = client.find(|arrived| arrived.kind == HEADERS).expect("an answer");
-        assert_eq!(outcome(&answer), Outcome::Answer(200), "{length}");
+        let response = client.find(|arrived| arrived.kind == HEADERS).expect("a response");
+        assert_eq!(outcome(&response), Outcome::Response(200), "{length}");
         let request = stage.upstream.request_to(&path);
         assert_eq!((request.body.as_slice(), request.complete), (body.as_bytes(), true));
         assert_eq!(request.head.value("content-length"), Some(length));
@@ -254,7 +254,7 @@ fn trailers_of_a_request_bring_nothing() {
         frame(DATA, 0, 1, b"hi"),
         frame(HEADERS, END_HEADERS | END_STREAM, 1, &trailers),
     ];
-    assert_eq!(send(&stage, &frames.concat()), Outcome::Answer(200), "S19");
+    assert_eq!(send(&stage, &frames.concat()), Outcome::Response(200), "S19");
     let request = stage.upstream.request_to("/frames");
     assert_eq!((request.body.as_slice(), request.trailers), (&b"hi"[..], vec![]));
 }
@@ -265,8 +265,8 @@ fn heads_have_their_limits() {
     let token = bearer(&Token::bot());
     let mut client = Http2Client::connect(stage.gateway.proxy);
     let large = "x".repeat(20_000);
-    let answer = client.send("GET", "/large", &[("authorization", &token), ("x", &large)], b"");
-    assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status == 431), "S41");
+    let response = client.send("GET", "/large", &[("authorization", &token), ("x", &large)], b"");
+    assert!(response.is_err() || response.is_ok_and(|response| response.status == 431), "S41");
     // A reference of one byte to a field of four thousand, a thousand times: the bomb.
     let value = "y".repeat(4000);
     let mut bomb = and(&token, &[]);
@@ -274,7 +274,7 @@ fn heads_have_their_limits() {
     bomb.extend(&literals(&[("x-bomb", &value)])[1..]);
     bomb.extend([0xbe; 1000]);
     let outcome = send(&stage, &frame(HEADERS, END_HEADERS | END_STREAM, 1, &bomb));
-    assert_ne!(outcome, Outcome::Answer(200), "S41");
+    assert_ne!(outcome, Outcome::Response(200), "S41");
     assert!(stage.upstream.requests().is_empty(), "S41");
 
     let stage = Stage::plain(|setup| setup);
@@ -284,21 +284,25 @@ fn heads_have_their_limits() {
         let token = ("authorization", token.as_str());
         names.iter().take(count - 1).map(|name| (name.as_str(), "y")).chain([token]).collect()
     };
-    assert_eq!(client.send("GET", "/100", &fields(100), b"").expect("an answer").status, 200);
-    let answer = client.send("GET", "/101", &fields(101), b"").expect("an answer");
-    assert_eq!(answer.text(), r#"{"code":431,"message":"Request head is too large"}"#);
+    assert_eq!(client.send("GET", "/100", &fields(100), b"").expect("a response").status, 200);
+    let response = client.send("GET", "/101", &fields(101), b"").expect("a response");
+    assert_eq!(response.text(), r#"{"code":431,"message":"Request head is too large"}"#);
     let record = stage.gateway.audit_of("/101");
     assert_eq!(
         (&record["status"], &record["reason"], &record["method"]),
         (&431.into(), &"head_too_large".into(), &"GET".into())
     );
     let target = format!("/{}", "x".repeat(8191));
-    assert_eq!(client.send("GET", &target, &fields(2), b"").expect("an answer").status, 200);
-    let answer = client.send("GET", &format!("{target}y"), &fields(2), b"").expect("an answer");
-    assert_eq!(answer.status, 414, "as over HTTP/1");
+    assert_eq!(client.send("GET", &target, &fields(2), b"").expect("a response").status, 200);
+    let response = client.send("GET", &format!("{target}y"), &fields(2), b"").expect("a response");
+    assert_eq!(response.status, 414, "as over HTTP/1");
     let large = "x".repeat(17 * 1024);
     let fields = [("authorization", token.as_str()), ("x", &large)];
-    assert_eq!(client.send("GET", "/17", &fields, b"").expect("an answer").status, 200, "64KiB is the limit");
+    assert_eq!(
+        client.send("GET", "/17", &fields, b"").expect("a response").status,
+        200,
+        "64KiB is the limit"
+    );
 }
 
 #[test]
@@ -326,7 +330,7 @@ fn a_head_in_pieces_is_one_head() {
     let block = head(&good(&bearer(&Token::bot())));
     let (one, other) = block.split_at(20);
     let frames = [frame(HEADERS, END_STREAM, 1, one), frame(CONTINUATION, END_HEADERS, 1, other)].concat();
-    assert_eq!(send(&stage, &frames), Outcome::Answer(200));
+    assert_eq!(send(&stage, &frames), Outcome::Response(200));
     // Nothing may come between.
     let frames = [
         frame(HEADERS, END_STREAM, 1, one),

@@ -64,7 +64,7 @@ fn reset_each(end: impl Fn(u32) -> Vec<u8>) -> usize {
     gate.open();
     // Others are served.
     let mut other = Http2Client::connect(stage.gateway.proxy);
-    assert_eq!(other.send("GET", "/x", &[], b"").expect("an answer").status, 401);
+    assert_eq!(other.send("GET", "/x", &[], b"").expect("a response").status, 401);
     stage.upstream.requests().len()
 }
 

@@ -93,7 +93,7 @@ fn secure(names: &[&str], years: (i32, i32)) -> (SocketAddr, String) {
         for stream in listener.incoming().flatten() {
             let Ok(connection) = ServerConnection::new(config.clone()) else { continue };
             let mut tls = StreamOwned::new(connection, stream);
-            let _ = answer(&mut tls);
+            let _ = respond(&mut tls);
         }
     });
     (address, authority.pem())
@@ -112,7 +112,7 @@ fn not_tls() -> SocketAddr {
     address
 }
 
-fn answer(stream: &mut (impl Read + Write)) -> io::Result<()> {
+fn respond(stream: &mut (impl Read + Write)) -> io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];

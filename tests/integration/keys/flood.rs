@@ -32,7 +32,7 @@ fn p99(client: &mut Client, request: &[u8]) -> Duration {
     let mut times: Vec<_> = (0..REQUESTS)
         .map(|_| {
             let start = Instant::now();
-            assert_eq!(client.send(request).answer().expect("an answer").status, 200);
+            assert_eq!(client.send(request).response().expect("a response").status, 200);
             start.elapsed()
         })
         .collect();
@@ -59,7 +59,7 @@ fn flood(stage: &Stage, stop: &Receiver<()>, sent: &AtomicUsize) {
         let header = url64(format!(r#"{{"alg":"RS256","kid":"unknown-{number}"}}"#));
         let field = format!("Bearer {header}.{payload}.{signature}");
         let request = request_bytes("GET", "/flood", &[("Authorization", &field)], b"");
-        assert_eq!(client.send(request).answer().expect("an answer").status, 401);
+        assert_eq!(client.send(request).response().expect("a response").status, 401);
     }
 }
 
@@ -126,7 +126,7 @@ fn held_requests_leave_room_for_good_ones() {
     };
     for number in 0..BURST {
         assert_eq!(
-            Client::connect(stage.gateway.proxy).send(unknown(number)).answer().expect("an answer").status,
+            Client::connect(stage.gateway.proxy).send(unknown(number)).response().expect("a response").status,
             401
         );
     }
@@ -151,7 +151,7 @@ fn held_requests_leave_room_for_good_ones() {
     stage.issuer.wait_hits(JWKS, 1 + BURST + 1);
     gate.open();
     for client in &mut clients {
-        assert_eq!(client.answer().expect("an answer").status, 401);
+        assert_eq!(client.response().expect("a response").status, 401);
     }
     eventually("nothing to be held", || (in_flight() == 0.0).then_some(()));
 }

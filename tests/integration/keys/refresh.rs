@@ -35,8 +35,8 @@ fn bad_signatures_cost_no_more_fetches_than_unknown_kids() {
     let stage = Stage::plain(|setup| setup);
     for number in 0..20 {
         let forged = tampered(&Token::user().claim("jti", json!(number)).encode());
-        let answer = stage.gateway.get_with(&forged, "/forged");
-        assert_eq!(answer.json()["message"], "Token signature is invalid");
+        let response = stage.gateway.get_with(&forged, "/forged");
+        assert_eq!(response.json()["message"], "Token signature is invalid");
         let wrong_kind = token("ES256", keys::p256()).claim("jti", json!(number));
         assert_eq!(
             stage.gateway.get_as(&wrong_kind, "/kind").json()["message"],
@@ -52,8 +52,8 @@ fn bad_signatures_cost_no_more_fetches_than_unknown_kids() {
 #[test]
 fn an_algorithm_that_is_not_allowed_costs_no_fetch() {
     let stage = Stage::plain(|setup| setup.env("AUTHENTICATION_TOKEN_VALIDATION_ALGORITHM", "RS256"));
-    let answer = stage.gateway.get_as(&token("ES256", keys::p256()), "/x");
-    assert_eq!(answer.json()["message"], "Token algorithm is not allowed");
+    let response = stage.gateway.get_as(&token("ES256", keys::p256()), "/x");
+    assert_eq!(response.json()["message"], "Token algorithm is not allowed");
     assert_eq!(stage.issuer.hits(JWKS), 1);
 }
 
@@ -63,9 +63,9 @@ fn operators_have_every_source_fetched() {
     let refresh = || stage.gateway.ask_admin("POST", "/keys/refresh", &[("X-Metagate", "1")]);
     assert_eq!(stage.gateway.get_as(&Token::user(), "/x").status, 200);
     stage.issuer.publish(JWKS, &[keys::other_rsa().jwk()]);
-    let answer = refresh();
-    assert_eq!(answer.status, 200);
-    let sources = answer.json();
+    let response = refresh();
+    assert_eq!(response.status, 200);
+    let sources = response.json();
     assert_eq!((&sources[0]["issuer"], &sources[0]["failure"]), (&json!("public-keys"), &Value::Null));
     assert_eq!(sources[0]["keys"][0]["kid"], keys::other_rsa().kid);
     assert_eq!(sources.as_array().map(Vec::len), Some(1));

@@ -40,16 +40,16 @@ fn a_chunked_body_over_the_limit_is_broken_off() {
         client.send(format!(
             "POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"
         ));
-        let answer = client.answer().expect("an answer");
-        assert_eq!((answer.status, answer.text().as_str()), (413, TOO_LARGE), "{path}");
-        assert_eq!(answer.header("connection"), Some("close"), "{path}");
+        let response = client.response().expect("a response");
+        assert_eq!((response.status, response.text().as_str()), (413, TOO_LARGE), "{path}");
+        assert_eq!(response.header("connection"), Some("close"), "{path}");
         assert_never_whole(&stage, path);
     }
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(format!(
         "POST /fits HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n1234\r\n4\r\n5678\r\n0\r\n\r\n"
     ));
-    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(client.response().expect("a response").status, 200);
     assert_eq!(stage.upstream.request_to("/fits").body, b"12345678");
 }
 
@@ -59,16 +59,16 @@ fn a_body_over_http2_has_the_same_limit() {
     let token = bearer(&Token::bot());
     let fields = [("authorization", token.as_str())];
     let mut client = Http2Client::connect(stage.gateway.proxy);
-    let answer = client.send("POST", "/unannounced", &fields, b"123456789").expect("an answer");
-    assert_eq!((answer.status, answer.text().as_str()), (413, TOO_LARGE));
+    let response = client.send("POST", "/unannounced", &fields, b"123456789").expect("a response");
+    assert_eq!((response.status, response.text().as_str()), (413, TOO_LARGE));
     assert_never_whole(&stage, "/unannounced");
     let connections = stage.upstream.connections();
     let announced = [("authorization", token.as_str()), ("content-length", "9")];
-    let answer = client.send("POST", "/announced", &announced, b"123456789").expect("an answer");
-    assert_eq!((answer.status, answer.text().as_str()), (413, TOO_LARGE));
+    let response = client.send("POST", "/announced", &announced, b"123456789").expect("a response");
+    assert_eq!((response.status, response.text().as_str()), (413, TOO_LARGE));
     assert_never_whole(&stage, "/announced");
     assert_eq!(stage.upstream.connections(), connections, "nothing of it goes on");
-    assert_eq!(client.send("POST", "/fits", &fields, b"12345678").expect("an answer").status, 200);
+    assert_eq!(client.send("POST", "/fits", &fields, b"12345678").expect("a response").status, 200);
     assert_eq!(stage.upstream.request_to("/fits").body, b"12345678");
 }
 
@@ -87,7 +87,7 @@ fn a_body_that_grows_too_large_after_the_answer_has_begun_ends_both() {
     client.send(format!(
         "POST /x HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n1234\r\n"
     ));
-    let (status, head) = client.answer_head().expect("a head");
+    let (status, head) = client.response_head().expect("a head");
     let mut body = client.body_after(status, &head);
     assert_eq!(client.piece(&mut body).expect("a piece"), Some(b"hi".to_vec()));
     client.send("5\r\n56789\r\n0\r\n\r\n");
@@ -133,8 +133,8 @@ fn a_client_that_trickles_its_body_is_told_and_the_backend_is_free() {
         (Some("request_timeout"), &408.into()),
         "{record}"
     );
-    let answer = client.answer().expect("an answer");
-    assert_eq!(answer.text(), r#"{"code":408,"message":"Request did not arrive in time"}"#);
+    let response = client.response().expect("a response");
+    assert_eq!(response.text(), r#"{"code":408,"message":"Request did not arrive in time"}"#);
 }
 
 #[test]
@@ -142,12 +142,12 @@ fn a_client_that_stalls_in_its_body_over_http2_is_told() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_UPSTREAM__IDLE_TIMEOUT", "300ms"));
     let token = bearer(&Token::bot());
     let mut client = Http2Client::connect(stage.gateway.proxy);
-    let (answer, mut body) = client.open("POST", "/slow", &[("authorization", &token)], false);
+    let (response, mut body) = client.open("POST", "/slow", &[("authorization", &token)], false);
     body.send_data(Bytes::from_static(b"half"), false).expect("room");
-    assert_eq!(client.wait(answer).expect("an answer").status(), 408);
+    assert_eq!(client.wait(response).expect("a response").status(), 408);
     // Its stream has ended alone.
     assert_eq!(
-        client.send("GET", "/next", &[("authorization", &token)], b"").expect("an answer").status,
+        client.send("GET", "/next", &[("authorization", &token)], b"").expect("a response").status,
         200
     );
     assert!(stage.upstream.requests().iter().all(|r| r.head.target() != "/slow" || !r.complete));
@@ -174,7 +174,7 @@ fn a_client_that_does_not_read_its_answer_is_dropped_and_the_backend_is_free() {
     });
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(request_bytes("GET", "/http1", &[("Authorization", &token)], b""));
-    assert_eq!(client.answer_head().expect("a head").0, 200);
+    assert_eq!(client.response_head().expect("a head").0, 200);
     assert_eq!(stage.gateway.audit_of("/http1")["complete"], false);
     eventually("the upstream request to end", || gone.is_open().then_some(()));
 }

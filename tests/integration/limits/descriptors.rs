@@ -15,7 +15,7 @@ fn there_are_no_more_connections_than_descriptors_allow() {
     let request = request_bytes("GET", "/x", &[("Authorization", &token)], b"");
     let mut before = Client::connect(stage.gateway.proxy);
     before.send(&request);
-    assert_eq!(before.answer().expect("an answer").status, 200);
+    assert_eq!(before.response().expect("a response").status, 200);
 
     let address = stage.gateway.proxy;
     let _crowd: Vec<TcpStream> = (0..400).filter_map(|_| TcpStream::connect(address).ok()).collect();
@@ -23,10 +23,10 @@ fn there_are_no_more_connections_than_descriptors_allow() {
         // Idle connections have given way to it.
         let mut client = Client::connect(address);
         client.send(&request);
-        assert_eq!(client.answer().expect("an answer").status, 200);
+        assert_eq!(client.response().expect("a response").status, 200);
         assert_eq!(stage.gateway.probe("/livez").status, 200);
         before.send(&request);
-        assert_eq!(before.answer().expect("an answer").status, 200);
+        assert_eq!(before.response().expect("a response").status, 200);
     }
     assert!(!stage.gateway.stderr().iter().any(|line| line.contains("cannot accept connections")));
 }
@@ -53,6 +53,6 @@ fn without_any_its_probes_answer_and_it_recovers() {
     eventually("the next client to be served", || {
         let mut client = Client::connect(address);
         client.send(&request);
-        client.answer().ok().filter(|answer| answer.status == 200)
+        client.response().ok().filter(|response| response.status == 200)
     });
 }

@@ -60,7 +60,7 @@ fn over_http1_before_the_answer_within_it_and_within_the_request() {
         client.send(bytes);
         stage.upstream.wait_for(path, |all| all.iter().any(|r| r.head.target() == path).then_some(()));
         if path == "/streaming" {
-            client.answer_head().expect("a head");
+            client.response_head().expect("a head");
         }
         let since = Instant::now();
         drop(client);
@@ -75,9 +75,9 @@ fn over_http2_by_a_reset_and_with_the_connection() {
     let token = bearer(&Token::bot());
     for path in ["/waiting", "/streaming"] {
         let mut client = Http2Client::connect(stage.gateway.proxy);
-        let (answer, mut stream) = client.open("GET", path, &[("authorization", &token)], true);
+        let (response, mut stream) = client.open("GET", path, &[("authorization", &token)], true);
         stage.upstream.wait_for(path, |all| all.iter().any(|r| r.head.target() == path).then_some(()));
-        let body = (path == "/streaming").then(|| client.wait(answer).expect("a head").into_body());
+        let body = (path == "/streaming").then(|| client.wait(response).expect("a head").into_body());
         let since = Instant::now();
         stream.send_reset(h2::Reason::CANCEL);
         assert_at_once(&stage, path, since, &leaving);

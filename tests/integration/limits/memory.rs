@@ -83,8 +83,8 @@ fn exchange(mut socket: &TcpStream) -> Option<Did> {
         () if head.starts_with(b"GET /fewer") => FEWER / PIECE,
         () => PIECES,
     };
-    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", pieces * PIECE);
-    socket.write_all(answer.as_bytes()).ok()?;
+    let response = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", pieces * PIECE);
+    socket.write_all(response.as_bytes()).ok()?;
     socket.set_write_timeout(Some(Duration::from_millis(500))).ok()?;
     let mut sent = 0;
     while sent < pieces * PIECE {
@@ -103,7 +103,7 @@ fn stage() -> (Stage, Receiver<Did>, usize) {
     for _ in 0..3 {
         assert_eq!(stage.gateway.get("/warm", &[]).status, 401);
         let mut client = Http2Client::connect(stage.gateway.proxy);
-        assert_eq!(client.send("GET", "/warm", &[], b"").expect("an answer").status, 401);
+        assert_eq!(client.send("GET", "/warm", &[], b"").expect("a response").status, 401);
     }
     let before = peak_kib(&stage.gateway);
     (stage, did, before)
@@ -128,12 +128,12 @@ fn uploads_and_downloads_over_http1() {
     for _ in 0..PIECES {
         client.send(&piece);
     }
-    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(client.response().expect("a response").status, 200);
     assert_eq!(did.recv_timeout(DEADLINE), Ok(Did::Received(BYTES)));
     assert_flat(&stage, before, "upload");
 
     client.send(format!("GET /down HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n\r\n"));
-    let (status, head) = client.answer_head().expect("a head");
+    let (status, head) = client.response_head().expect("a head");
     let mut body = client.body_after(status, &head);
     let mut received = 0;
     while let Some(piece) = client.piece(&mut body).expect("a piece") {
@@ -149,8 +149,8 @@ fn downloads_over_http2() {
     let token = bearer(&Token::bot());
     let fields = [("authorization", token.as_str())];
     let mut client = Http2Client::connect(stage.gateway.proxy);
-    let (answer, _) = client.open("GET", "/fewer", &fields, true);
-    let mut body = client.wait(answer).expect("a head").into_body();
+    let (response, _) = client.open("GET", "/fewer", &fields, true);
+    let mut body = client.wait(response).expect("a head").into_body();
     let received = client.wait(async {
         let mut received = 0;
         while let Some(piece) = body.data().await {
@@ -170,15 +170,15 @@ fn readers_that_stall_within_a_download_of_a_gibibyte() {
     let token = bearer(&Token::bot());
     let mut http1 = Client::connect(stage.gateway.proxy);
     http1.send(format!("GET /huge HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n\r\n"));
-    let (status, head) = http1.answer_head().expect("a head");
+    let (status, head) = http1.response_head().expect("a head");
     let mut body = http1.body_after(status, &head);
     let mut received = 0;
     while received < BYTES / 8 {
         received += http1.piece(&mut body).expect("a piece").expect("more").len();
     }
     let mut http2 = Http2Client::connect(stage.gateway.proxy);
-    let (answer, _) = http2.open("GET", "/huge", &[("authorization", &token)], true);
-    let unread = http2.wait(answer).expect("a head").into_body();
+    let (response, _) = http2.open("GET", "/huge", &[("authorization", &token)], true);
+    let unread = http2.wait(response).expect("a head").into_body();
     for _ in 0..2 {
         match did.recv_timeout(DEADLINE) {
             Ok(Did::Stuck(sent)) => assert!(sent < BYTES / 2, "{sent} bytes are held between the two"),

@@ -46,11 +46,11 @@ fn stage(most: &str, upstream: Upstream) -> Stage {
 
 #[track_caller]
 fn assert_refused(stage: &Stage, path: &str) {
-    let answer = stage.gateway.get_as(&Token::bot(), path);
-    assert_eq!((answer.status, answer.text().as_str()), (503, REFUSED));
-    assert_eq!(answer.header("retry-after"), Some("1"));
-    assert_eq!(answer.header("content-type"), Some("application/json"));
-    assert!(answer.header("x-request-id").is_some());
+    let response = stage.gateway.get_as(&Token::bot(), path);
+    assert_eq!((response.status, response.text().as_str()), (503, REFUSED));
+    assert_eq!(response.header("retry-after"), Some("1"));
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    assert!(response.header("x-request-id").is_some());
     let record = stage.gateway.audit_of(path);
     assert_eq!(text(&record, "decision"), Some("error"), "{record}");
     assert_eq!(text(&record, "reason"), Some("overloaded"), "{record}");
@@ -72,9 +72,9 @@ fn one_request_too_many_is_refused_over_both_versions_and_the_others_end_well() 
     assert_eq!(in_flight(&stage.gateway), 3.0);
 
     assert_refused(&stage, "/fourth");
-    let answer = http2.send("GET", "/fifth", &fields, b"").expect("an answer");
-    assert_eq!((answer.status, answer.text().as_str()), (503, REFUSED));
-    assert_eq!(answer.header("retry-after"), Some("1"));
+    let response = http2.send("GET", "/fifth", &fields, b"").expect("a response");
+    assert_eq!((response.status, response.text().as_str()), (503, REFUSED));
+    assert_eq!(response.header("retry-after"), Some("1"));
     // Before the token is looked at: that is what there is too much of.
     assert_eq!(stage.gateway.get("/sixth", &[]).status, 503);
     assert_eq!(in_flight(&stage.gateway), 3.0, "who is refused takes nobody's place");
@@ -82,9 +82,9 @@ fn one_request_too_many_is_refused_over_both_versions_and_the_others_end_well() 
     assert_eq!(stage.gateway.probe("/livez").status, 200);
 
     gate.open();
-    assert_eq!(http1.answer().expect("an answer").status, 200);
-    for answer in [second, third] {
-        assert_eq!(http2.wait(answer).expect("an answer").status(), 200);
+    assert_eq!(http1.response().expect("a response").status, 200);
+    for response in [second, third] {
+        assert_eq!(http2.wait(response).expect("a response").status(), 200);
     }
     wait_in_flight(&stage.gateway, 0.0);
     assert_eq!(stage.gateway.get_as(&Token::bot(), "/again").status, 200);
@@ -99,7 +99,7 @@ fn a_place_is_given_back_at_the_end_of_the_answer_or_when_its_client_leaves() {
     // An answer whose head is there is still in flight.
     let mut streaming = Client::connect(stage.gateway.proxy);
     streaming.send(request_bytes("GET", "/stream", &fields, b""));
-    let (status, head) = streaming.answer_head().expect("a head");
+    let (status, head) = streaming.response_head().expect("a head");
     let mut body = streaming.body_after(status, &head);
     assert_eq!(streaming.piece(&mut body).expect("a piece"), Some(b"hi".to_vec()));
     assert_refused(&stage, "/during");
@@ -114,10 +114,10 @@ fn a_place_is_given_back_at_the_end_of_the_answer_or_when_its_client_leaves() {
     wait_in_flight(&stage.gateway, 0.0);
 
     let mut http2 = Http2Client::connect(stage.gateway.proxy);
-    let (answer, mut stream) = http2.open("GET", "/held/2", &fields, true);
+    let (response, mut stream) = http2.open("GET", "/held/2", &fields, true);
     stage.upstream.wait_for("it", |all| all.iter().any(|r| r.head.target() == "/held/2").then_some(()));
     stream.send_reset(h2::Reason::CANCEL);
-    drop(answer);
+    drop(response);
     wait_in_flight(&stage.gateway, 0.0);
     gate.open();
     assert_eq!(stage.gateway.get_as(&Token::bot(), "/after").status, 200);
@@ -136,7 +136,7 @@ fn refusals_and_failures_give_their_places_back() {
         assert_eq!(stage.gateway.get("/no-token", &[]).status, 401);
         let mut client = Client::connect(stage.gateway.proxy);
         client.send("GET /bad HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
-        assert_eq!(client.answer().expect("an answer").status, 400);
+        assert_eq!(client.response().expect("a response").status, 400);
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(request_bytes("GET", "/broken", &[("Authorization", &token)], b""));
         client.rest();
@@ -163,7 +163,7 @@ fn a_tunnel_is_in_flight_until_it_ends() {
     client.send(format!(
         "GET /push HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     ));
-    assert_eq!(client.answer_head().expect("a head").0, 101);
+    assert_eq!(client.response_head().expect("a head").0, 101);
     assert_eq!(in_flight(&stage.gateway), 1.0);
     assert_refused(&stage, "/besides");
     drop(client);

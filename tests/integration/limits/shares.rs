@@ -64,12 +64,12 @@ fn idle_connections_without_a_verified_token_give_way() {
     let mut verified = Client::connect(stage.gateway.proxy);
     let token = bearer(&Token::bot());
     verified.send(request_bytes("GET", "/x", &[("Authorization", &token)], b""));
-    assert_eq!(verified.answer().expect("an answer").status, 200);
+    assert_eq!(verified.response().expect("a response").status, 200);
     let mut idle: Vec<Client> = Vec::new();
     for _ in 0..60 {
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(request_bytes("GET", "/x", &[], b""));
-        assert_eq!(client.answer().expect("an answer").status, 401);
+        assert_eq!(client.response().expect("a response").status, 401);
         idle.push(client);
     }
     // 20 are one address's share.
@@ -77,7 +77,7 @@ fn idle_connections_without_a_verified_token_give_way() {
     assert!(stage.gateway.metric("metagate_connections_closed_total", &[("cause", "idle")]) >= 40.0);
     assert_eq!(idle[0].rest(), "", "the oldest has ended");
     verified.send(request_bytes("GET", "/x", &[("Authorization", &token)], b""));
-    assert_eq!(verified.answer().expect("an answer").status, 200);
+    assert_eq!(verified.response().expect("a response").status, 200);
 }
 
 #[test]
@@ -97,12 +97,12 @@ fn busy_connections_of_one_address_leave_room_for_another() {
     eventually("two requests", || {
         (stage.gateway.metric("metagate_requests_in_flight", &[]) == 2.0).then_some(())
     });
-    assert_eq!(Client::connect(stage.gateway.proxy).answer().expect("an answer").status, 503);
+    assert_eq!(Client::connect(stage.gateway.proxy).response().expect("a response").status, 503);
     assert_eq!(stage.gateway.metric("metagate_connections_refused_total", &[("cause", "client")]), 1.0);
     let other = socket_from("127.0.0.2", &stage.gateway);
     let mut other = Client::of(other);
     other.send(request_bytes("GET", "/x", &[("Authorization", &bearer(&Token::bot()))], b""));
-    assert_eq!(other.answer().expect("an answer").status, 200);
+    assert_eq!(other.response().expect("a response").status, 200);
 }
 
 /// A connection from another address of this machine.
@@ -123,16 +123,16 @@ fn the_backend_does_not_wait_for_an_unverified_client_to_begin_its_body() {
     let head = "POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(head);
-    assert_eq!(client.answer().expect("an answer").status, 408);
+    assert_eq!(client.response().expect("a response").status, 408);
     assert_eq!(stage.upstream.connections(), 0);
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(head).send("hello");
-    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(client.response().expect("a response").status, 200);
     assert_eq!(stage.upstream.only_request().body, b"hello");
     // It began, and stands still.
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(head).send("he");
-    assert_eq!(client.answer().expect("an answer").status, 408);
+    assert_eq!(client.response().expect("a response").status, 408);
 }
 
 #[test]
@@ -141,15 +141,15 @@ fn an_idle_connection_ends_soon_unless_it_has_shown_a_verified_token() {
     let token = bearer(&Token::bot());
     let mut verified = Client::connect(stage.gateway.proxy);
     verified.send(request_bytes("GET", "/x", &[("Authorization", &token)], b""));
-    assert_eq!(verified.answer().expect("an answer").status, 200);
+    assert_eq!(verified.response().expect("a response").status, 200);
     for target in ["/ui", "/private"] {
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(request_bytes("GET", target, &[], b""));
-        client.answer().expect("an answer");
+        client.response().expect("a response");
         assert_eq!(client.rest(), "", "closed by the proxy");
     }
     verified.send(request_bytes("GET", "/x", &[("Authorization", &token)], b""));
-    assert_eq!(verified.answer().expect("an answer").status, 200, "it has the long time");
+    assert_eq!(verified.response().expect("a response").status, 200, "it has the long time");
 }
 
 #[test]
@@ -187,9 +187,9 @@ fn a_refusal_is_read_whole_by_a_client_that_sends_a_body_with_it() {
         let body = &BODY[..size];
         let mut client = Http2Client::connect(stage.gateway.proxy);
         for _ in 0..3 {
-            let answer = client.send("POST", "/private", &[], body).expect("an answer");
-            assert_eq!(answer.status, 401, "{size} bytes");
-            assert_eq!(answer.text(), r#"{"code":401,"message":"No Authorization header provided"}"#);
+            let response = client.send("POST", "/private", &[], body).expect("a response");
+            assert_eq!(response.status, 401, "{size} bytes");
+            assert_eq!(response.text(), r#"{"code":401,"message":"No Authorization header provided"}"#);
         }
     }
     // The response ends its stream, and nothing is reset.
@@ -245,7 +245,7 @@ fn memory_for_unfinished_heads_is_bounded_and_comes_back() {
     });
     let mut other = Client::of(socket_from("127.0.0.2", &stage.gateway));
     other.send(request_bytes("GET", "/good", &[("Authorization", &bearer(&Token::bot()))], b""));
-    assert_eq!(other.answer().expect("an answer").status, 200);
+    assert_eq!(other.response().expect("a response").status, 200);
     let during = rss_kib(&stage.gateway);
     assert!(during < before + 40 * 1024, "{during} KiB, {before} before");
     drop(held);

@@ -72,11 +72,11 @@ fn explain_says_what_goes_on_only_because_refusals_are_reported() {
         assert_eq!(finished.code, Some(code), "{}", finished.stderr);
         let last = finished.stdout.lines().last().unwrap_or_default();
         assert!(last.starts_with(expected) && last.ends_with("reason=missing_token"), "{}", finished.stdout);
-        let answer: serde_json::Value =
+        let response: serde_json::Value =
             serde_json::from_str(&explain(&["--json"]).stdout).expect("one JSON document");
         let key = if mode == "report" { "wouldDeny" } else { "answer" };
-        assert_eq!(answer[key]["reason"], "missing_token");
-        assert_eq!(answer["allowed"], mode == "report");
+        assert_eq!(response[key]["reason"], "missing_token");
+        assert_eq!(response["allowed"], mode == "report");
     }
 }
 

@@ -11,7 +11,7 @@ use crate::support::stage::Stage;
 use crate::support::stub::{Gate, Next};
 use crate::support::token::{Token, bearer};
 use crate::support::upstream::{Upstream, echo};
-use crate::support::wire::{Client, NoAnswer, request_bytes};
+use crate::support::wire::{Client, NoResponse, request_bytes};
 
 /// A backend that holds what goes to `/held`.
 fn holding(gate: &Gate) -> Upstream {
@@ -34,15 +34,15 @@ fn answers_of_a_drain_say_that_the_connection_ends() {
     let mut stage = Stage::with(Issuer::of(keys::rsa()), holding(&gate), |setup| setup);
     let mut client = Client::connect(stage.gateway.proxy);
     ask(&mut client, "/before");
-    let answer = client.answer().expect("an answer");
-    assert_eq!((answer.status, answer.header("connection")), (200, None));
+    let response = client.response().expect("a response");
+    assert_eq!((response.status, response.header("connection")), (200, None));
     ask(&mut client, "/held");
     stage.upstream.wait_for("both requests", |all| (all.len() == 2).then_some(()));
     stage.gateway.terminate();
     eventually("the listener to close", || TcpStream::connect(stage.gateway.proxy).is_err().then_some(()));
     gate.open();
-    let answer = client.answer().expect("the answer of the running request");
-    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    let response = client.response().expect("the response to the running request");
+    assert_eq!((response.status, response.header("connection")), (200, Some("close")));
     assert_eq!(client.rest(), "");
     assert_eq!(stage.gateway.wait_exit(), Some(0), "A17");
 }
@@ -55,7 +55,7 @@ fn it_goes_on_accepting_for_the_delay_but_is_not_ready() {
     eventually("/readyz to answer 503", || (stage.gateway.probe("/readyz").status == 503).then_some(()));
     // The delay has not passed: nothing here waits.
     ask(&mut kept, "/kept");
-    assert_eq!(kept.answer().expect("an answer").status, 200);
+    assert_eq!(kept.response().expect("a response").status, 200);
     assert_eq!(stage.gateway.get_as(&Token::bot(), "/new").status, 200, "a new connection");
     let reload = stage.gateway.ask_admin("POST", "/reload", &[DELIBERATE]);
     assert_eq!((reload.status, stage.gateway.probe("/livez").status), (409, 200));
@@ -83,7 +83,7 @@ fn a_second_signal_ends_it_at_once() {
         eventually("/readyz to answer 503", || (stage.gateway.probe("/readyz").status == 503).then_some(()));
         stage.gateway.signal(second);
         assert_eq!(stage.gateway.wait_exit(), Some(1), "long before drainTimeout");
-        assert!(client.answer().is_err());
+        assert!(client.response().is_err());
         gate.open();
     }
 }
@@ -100,10 +100,10 @@ fn an_end_under_load_breaks_no_answer_off() {
                 while let Ok(socket) = TcpStream::connect(proxy) {
                     let mut client = Client::of(socket);
                     ask(&mut client, "/load");
-                    match client.answer() {
-                        Ok(answer) => assert_eq!(answer.status, 200),
+                    match client.response() {
+                        Ok(response) => assert_eq!(response.status, 200),
                         // Not accepted any more.
-                        Err(NoAnswer::Closed) => assert!(ending.load(Ordering::SeqCst)),
+                        Err(NoResponse::Closed) => assert!(ending.load(Ordering::SeqCst)),
                         Err(error) => panic!("{error}"),
                     }
                     answered.fetch_add(1, Ordering::SeqCst);

@@ -35,7 +35,7 @@ fn a_request_is_held_until_the_keys_are_there() {
     assert_eq!(gateway.get_as(&Token::user().header("alg", "none".into()), "/none").status, 401);
     assert_eq!(upstream.requests().len(), 0);
     gate.open();
-    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(client.response().expect("a response").status, 200);
     assert_eq!(issuer.hits(JWKS), 1, "everybody waits for the one fetch");
 }
 
@@ -43,12 +43,12 @@ fn a_request_is_held_until_the_keys_are_there() {
 fn a_request_is_not_held_for_ever() {
     let (gateway, upstream, _issuer, _gate) =
         waiting(|setup| setup.env("METAGATE_AUTHENTICATION__JWKS__MAX_WAIT", "1s"));
-    let answer = gateway.get_as(&Token::bot(), "/late");
-    assert_eq!(answer.status, 503);
-    assert_eq!(answer.text(), r#"{"code":503,"message":"Signing keys are not available, try again"}"#);
-    assert_eq!(answer.header("retry-after"), Some("1"));
-    assert_eq!(answer.header("www-authenticate"), None, "our own outage is no fault of the token");
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let response = gateway.get_as(&Token::bot(), "/late");
+    assert_eq!(response.status, 503);
+    assert_eq!(response.text(), r#"{"code":503,"message":"Signing keys are not available, try again"}"#);
+    assert_eq!(response.header("retry-after"), Some("1"));
+    assert_eq!(response.header("www-authenticate"), None, "our own outage is no fault of the token");
+    assert_eq!(response.header("cache-control"), Some("no-store"));
     assert_eq!(text(&gateway.audit_of("/late"), "reason"), Some("keys_unavailable"));
     assert_eq!(upstream.requests().len(), 0);
 }
@@ -84,9 +84,9 @@ fn unknown_key_ids_cause_a_few_fetches_and_then_one_per_cooldown() {
     let first = stage.issuer.hits(JWKS);
     for index in 0..20 {
         let token = Token::user().header("kid", format!("unknown-{index}").into());
-        let answer = stage.gateway.get_as(&token, "/x");
-        assert_eq!(answer.status, 401);
-        assert_eq!(answer.json()["message"], "Token signing key not found in the configured public keys");
+        let response = stage.gateway.get_as(&token, "/x");
+        assert_eq!(response.status, 401);
+        assert_eq!(response.json()["message"], "Token signing key not found in the configured public keys");
     }
     assert_eq!(stage.issuer.hits(JWKS) - first, 3, "A08, A10");
     assert_eq!(stage.upstream.requests().len(), 0);
@@ -132,7 +132,7 @@ fn a_crowd_with_a_new_key_causes_one_fetch() {
     assert_eq!(stage.gateway.get_as(&Token::user(), "/known").status, 200, "A04");
     gate.open();
     for client in &mut crowd {
-        assert_eq!(client.answer().expect("an answer").status, 200, "A09");
+        assert_eq!(client.response().expect("a response").status, 200, "A09");
     }
     assert_eq!(stage.issuer.hits(JWKS), 2, "A09: one fetch for the crowd");
 }
@@ -153,8 +153,8 @@ fn a_bad_answer_later_leaves_the_keys_as_they_are() {
         stage.issuer.set(JWKS, reply);
         // An unknown key makes it ask again, and get this.
         let other = Token::user().signed("RS256", keys::other_rsa());
-        let answer = stage.gateway.get_as(&other, "/x");
-        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "the key may exist");
+        let response = stage.gateway.get_as(&other, "/x");
+        assert_eq!((response.status, response.header("retry-after")), (503, Some("1")), "the key may exist");
         let record = stage.gateway.audit_of("/x");
         assert_eq!(
             (text(&record, "reason"), text(&record, "decision")),
@@ -214,7 +214,7 @@ fn keys_are_fetched_anew_in_time_and_an_unchanged_set_is_kept() {
         b"",
     );
     let mut client = Client::connect(stage.gateway.proxy);
-    assert_eq!(client.send(new).answer().expect("an answer").status, 200);
+    assert_eq!(client.send(new).response().expect("a response").status, 200);
     assert_eq!(
         wire::get(stage.gateway.proxy, "/old", &[("Authorization", &bearer(&Token::user()))]).status,
         401

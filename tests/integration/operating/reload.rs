@@ -68,8 +68,8 @@ impl Reloaded {
     /// Asks the admin listener for a reload.
     #[track_caller]
     fn reload(&self) -> (u16, Value) {
-        let answer = self.gateway.ask_admin("POST", "/reload", &[DELIBERATE]);
-        (answer.status, answer.json())
+        let response = self.gateway.ask_admin("POST", "/reload", &[DELIBERATE]);
+        (response.status, response.json())
     }
 
     fn status(&self) -> Value {
@@ -85,7 +85,7 @@ fn a_reload_brings_the_whole_of_a_new_configuration_into_force() {
     let mut client = Client::connect(gateway.proxy);
     let mut ask = |token: &Token| {
         client.send(request_bytes("DELETE", "/api/x", &[("Authorization", &bearer(token))], b""));
-        client.answer().expect("an answer").status
+        client.response().expect("a response").status
     };
     let token = Token::bot();
     assert_eq!((ask(&token), ask(&token)), (200, 200), "the second one out of the cache");
@@ -276,10 +276,10 @@ fn reloads_under_load_lose_nothing() {
                 while !stop.load(Ordering::SeqCst) {
                     let path = format!("/api/{number}");
                     client.send(request_bytes("GET", &path, &[("Authorization", &token)], b""));
-                    let answer = client.answer().expect("an answer, on the same connection");
-                    assert_eq!((answer.status, &answer.json()["target"]), (200, &json!(path)));
+                    let response = client.response().expect("a response on the same connection");
+                    assert_eq!((response.status, &response.json()["target"]), (200, &json!(path)));
                     client.send(request_bytes("GET", &path, &[], b""));
-                    assert_eq!(client.answer().expect("an answer").status, 401);
+                    assert_eq!(client.response().expect("a response").status, 401);
                     answered.fetch_add(2, Ordering::SeqCst);
                 }
             });
@@ -331,9 +331,9 @@ fn a_request_ends_with_the_configuration_that_it_began_with() {
     assert_eq!(other.only_request().head.target(), "/new");
     assert_eq!(stage.gateway.get_as(&Token::bot(), "/old").status, 401, "its key is trusted no more");
     gate.open();
-    assert_eq!(client.answer().expect("the answer").json()["target"], "/held");
+    assert_eq!(client.response().expect("the response").json()["target"], "/held");
     client.send(request_bytes("GET", "/next", &[("Authorization", &bearer(&Token::bot()))], b""));
-    assert_eq!(client.answer().expect("an answer").status, 401, "the next one on that connection");
+    assert_eq!(client.response().expect("a response").status, 401, "the next one on that connection");
     let page = stage.gateway.probe("/metrics").text();
     assert!(page.contains(&format!("metagate_jwks_keys{{source=\"{}\"}} 1", keys.url(JWKS))), "{page}");
     assert!(

@@ -35,10 +35,12 @@ fn replace(directory: &Path, list: &str) {
 #[test]
 fn a_revoked_token_is_refused_and_the_audit_record_knows_whose_it_was() {
     let (stage, _directory) = with_list("- {sub: ada, note: left}");
-    let answer = stage.gateway.get_as(&Token::user(), "/api/a");
-    assert_eq!(answer.status, 401);
-    assert_eq!(answer.text(), r#"{"code":401,"message":"Token has been revoked"}"#);
-    assert!(answer.header("www-authenticate").is_some_and(|value| value.contains("error=\"invalid_token\"")));
+    let response = stage.gateway.get_as(&Token::user(), "/api/a");
+    assert_eq!(response.status, 401);
+    assert_eq!(response.text(), r#"{"code":401,"message":"Token has been revoked"}"#);
+    assert!(
+        response.header("www-authenticate").is_some_and(|value| value.contains("error=\"invalid_token\""))
+    );
     let record = stage.gateway.audit_of("/api/a");
     assert_eq!(text(&record, "reason"), Some("revoked"));
     assert_eq!(text(&record, "detail"), Some("its subject is revoked"));

@@ -25,9 +25,9 @@ fn ask(path: &Path, target: &str, more: &str) -> String {
         "GET {target} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\nAuthorization: {token}\r\n{more}\r\n"
     );
     stream.write_all(head.as_bytes()).expect("a request");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).expect("a response");
+    response
 }
 
 fn setup(issuer: &Issuer, upstream: &str, listen: &Path, config: &str) -> Setup {
@@ -125,8 +125,8 @@ fn requests_go_on_by_a_socket_file() {
             .env("METAGATE_UPSTREAM__URL", format!("{form}{}", path.display()))
             .start();
         gateway.wait_ready();
-        let answer = gateway.get_as(&Token::bot(), "/a%2Fb?c=d");
-        assert_eq!((answer.status, answer.text()), (200, "ok".to_owned()));
+        let response = gateway.get_as(&Token::bot(), "/a%2Fb?c=d");
+        assert_eq!((response.status, response.text()), (200, "ok".to_owned()));
         let head = heads.recv_timeout(DEADLINE).expect("a request");
         assert!(head.starts_with("GET /a%2Fb?c=d HTTP/1.1\r\n"), "{head}");
         assert!(head.to_lowercase().contains("\r\nhost: gateway.test\r\n"), "{head}");

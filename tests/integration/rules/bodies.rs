@@ -27,8 +27,8 @@ fn a_body_up_to_the_bound_is_read_and_no_further() {
     // Elsewhere it is no matter.
     let large = vec![b'x'; 200_000];
     let headers = [("Authorization", &*bearer(&reader())), ("Content-Type", "application/json")];
-    let answer = wire::send(stage.gateway.proxy, "POST", "/other", &headers, &large);
-    assert_eq!(answer.status, 200);
+    let response = wire::send(stage.gateway.proxy, "POST", "/other", &headers, &large);
+    assert_eq!(response.status, 200);
     assert!(stage.upstream.request_to("/other").body == large);
 }
 
@@ -45,15 +45,15 @@ fn framing_stays_what_it_was() {
             client.send(format!("{:x}\r\n", piece.len())).send(piece).send("\r\n");
         }
         client.send("0\r\nX-Forwarded-User: admin\r\n\r\n");
-        assert_eq!(client.answer().expect("an answer").status, 200, "{pieces}");
+        assert_eq!(client.response().expect("a response").status, 200, "{pieces}");
         let requests = stage.upstream.requests();
         let request = requests.last().expect("a request");
         assert_eq!(request.body, body.as_bytes());
         assert_eq!(request.head.values("transfer-encoding"), ["chunked"]);
         assert_eq!(request.head.value("content-length"), None);
     }
-    let answer = graphql(&stage, &editor(), &query("mutation { addTag }"));
-    assert_eq!(answer, 200);
+    let response = graphql(&stage, &editor(), &query("mutation { addTag }"));
+    assert_eq!(response, 200);
     let requests = stage.upstream.requests();
     let request = requests.last().expect("a request");
     assert_eq!(request.head.value("content-length"), Some(&*body.len().to_string()));
@@ -66,7 +66,7 @@ fn a_chunked_body_beyond_the_bound_is_refused_before_its_end() {
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(format!("{HEAD}Authorization: {}\r\nTransfer-Encoding: chunked\r\n\r\n", bearer(&admin())));
     client.send(format!("2000\r\n{}\r\n", " ".repeat(0x2000)));
-    assert_eq!(client.answer().expect("an answer to half a body").status, 403);
+    assert_eq!(client.response().expect("an answer to half a body").status, 403);
     assert!(stage.upstream.requests().is_empty());
 }
 
@@ -81,7 +81,7 @@ fn the_connection_goes_on_after_a_body_that_was_read() {
     {
         let body = query(document).to_string();
         client.send(request_bytes("POST", "/api/graphql", &headers, body.as_bytes()));
-        assert_eq!(client.answer().expect("an answer").status, status, "{document}");
+        assert_eq!(client.response().expect("a response").status, status, "{document}");
     }
     assert_eq!(stage.upstream.requests().len(), 3);
 }
@@ -94,7 +94,7 @@ fn nothing_is_read_of_a_caller_who_is_not_known() {
         // The answer comes although the body never does: nobody waits for it.
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(format!("{head}Content-Length: 4000\r\nExpect: 100-continue\r\n\r\n"));
-        let (status, _) = client.answer_head().expect("a final answer");
+        let (status, _) = client.response_head().expect("a final response");
         assert_eq!(status, 401);
     }
     // A verified caller is asked for it.
@@ -105,10 +105,10 @@ fn nothing_is_read_of_a_caller_who_is_not_known() {
         bearer(&reader()),
         body.len()
     ));
-    let (status, _) = client.answer_head().expect("an interim answer");
+    let (status, _) = client.response_head().expect("an interim response");
     assert_eq!(status, 100);
     client.send(body.as_bytes());
-    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(client.response().expect("a response").status, 200);
     assert_eq!(stage.upstream.only_request().body, body.as_bytes());
 }
 
@@ -124,8 +124,8 @@ fn a_compressed_body_and_other_types_are_unreadable() {
         ("X-Nothing", "x", 403),
     ] {
         let headers = [("Authorization", &*bearer(&reader())), (name, value)];
-        let answer = wire::send(stage.gateway.proxy, "POST", "/api/graphql", &headers, body.as_bytes());
-        assert_eq!(answer.status, status, "{name}: {value}");
+        let response = wire::send(stage.gateway.proxy, "POST", "/api/graphql", &headers, body.as_bytes());
+        assert_eq!(response.status, status, "{name}: {value}");
     }
     let headers = [
         ("Authorization", &*bearer(&reader())),
@@ -150,7 +150,7 @@ fn a_body_that_breaks_off_goes_nowhere() {
         "{HEAD}Authorization: {}\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         bearer(&reader())
     ));
-    assert_eq!(client.answer().expect("an answer").status, 400);
+    assert_eq!(client.response().expect("a response").status, 400);
     assert!(stage.upstream.requests().is_empty());
 }
 
@@ -164,8 +164,8 @@ fn a_client_that_stops_sending_is_waited_for_as_long_as_any_other() {
     let mut client = Client::connect(stage.gateway.proxy);
     let started = Instant::now();
     client.send(format!("{HEAD}Authorization: {}\r\nContent-Length: 50\r\n\r\n{{\"que", bearer(&reader())));
-    let answer = client.answer().expect("an answer");
-    assert_eq!(answer.status, 400);
+    let response = client.response().expect("a response");
+    assert_eq!(response.status, 400);
     assert!(started.elapsed().as_millis() >= 300);
     assert!(stage.upstream.requests().is_empty());
     assert_eq!(graphql(&stage, &reader(), &json!({"query": "{ me }"})), 200);

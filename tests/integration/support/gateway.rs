@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::token::{Token, bearer};
-use super::wire::{self, Answer, Client};
+use super::wire::{self, Client, Response};
 use super::{DEADLINE, eventually, metrics};
 
 /// How the gateway is to be started. The environment is empty but for what is given here.
@@ -173,12 +173,12 @@ impl Output {
     }
 
     #[track_caller]
-    fn wait<T>(&self, what: &str, mut ask: impl FnMut(&Lines) -> Option<T>) -> T {
+    fn wait<T>(&self, what: &str, mut poll: impl FnMut(&Lines) -> Option<T>) -> T {
         let started = Instant::now();
         let mut lines = self.lines.0.lock().expect("no poisoned lock");
         loop {
-            if let Some(answer) = ask(&lines) {
-                return answer;
+            if let Some(found) = poll(&lines) {
+                return found;
             }
             let left = DEADLINE.saturating_sub(started.elapsed());
             let printed = || format!("{}\n{}", lines.stderr.join("\n"), lines.stdout.join("\n"));
@@ -243,19 +243,19 @@ pub struct Gateway {
 
 impl Gateway {
     #[track_caller]
-    pub fn get(&self, target: &str, headers: &[(&str, &str)]) -> Answer {
+    pub fn get(&self, target: &str, headers: &[(&str, &str)]) -> Response {
         wire::get(self.proxy, target, headers)
     }
 
     /// GET with this token as bearer.
     #[track_caller]
-    pub fn get_as(&self, token: &Token, target: &str) -> Answer {
+    pub fn get_as(&self, token: &Token, target: &str) -> Response {
         self.get(target, &[("Authorization", &bearer(token))])
     }
 
     /// GET with `Bearer` and this text.
     #[track_caller]
-    pub fn get_with(&self, token: &str, target: &str) -> Answer {
+    pub fn get_with(&self, token: &str, target: &str) -> Response {
         self.get(target, &[("Authorization", &format!("Bearer {token}"))])
     }
 
@@ -267,7 +267,7 @@ impl Gateway {
 
     /// Asks the health listener.
     #[track_caller]
-    pub fn probe(&self, target: &str) -> Answer {
+    pub fn probe(&self, target: &str) -> Response {
         wire::get(self.health, target, &[])
     }
 
@@ -279,13 +279,13 @@ impl Gateway {
 
     /// Asks the admin listener under its own name, as curl does.
     #[track_caller]
-    pub fn ask_admin(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
+    pub fn ask_admin(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Response {
         let address = self.admin();
         let host = format!("Host: {address}");
         let bytes = wire::request_bytes(method, target, headers, b"");
         let mut client = Client::connect(address);
         client.send(wire::replace(&bytes, b"Host: gateway.test", host.as_bytes()));
-        client.answer_to(method).unwrap_or_else(|error| panic!("{method} {target}: {error}"))
+        client.response_to(method).unwrap_or_else(|error| panic!("{method} {target}: {error}"))
     }
 
     /// File descriptors that the process has open.

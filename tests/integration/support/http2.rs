@@ -180,14 +180,14 @@ impl RawClient {
 
 /// An answer with everything that came.
 #[derive(Debug)]
-pub struct Http2Answer {
+pub struct Http2Response {
     pub status: u16,
     pub fields: HeaderMap,
     pub body: Vec<u8>,
     pub trailers: Option<HeaderMap>,
 }
 
-impl Http2Answer {
+impl Http2Response {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
@@ -251,19 +251,19 @@ impl Http2Client {
         path: &str,
         fields: &[(&str, &str)],
         body: &'static [u8],
-    ) -> Result<Http2Answer, h2::Error> {
-        let (answer, mut sending) = self.open(method, path, fields, body.is_empty());
+    ) -> Result<Http2Response, h2::Error> {
+        let (response, mut sending) = self.open(method, path, fields, body.is_empty());
         if !body.is_empty() {
             // A refusal may have ended the stream already.
             let _ = sending.send_data(Bytes::from_static(body), true);
         }
-        self.wait(async { whole(answer.await?).await })
+        self.wait(async { whole(response.await?).await })
     }
 }
 
 /// Reads an answer to its end.
-pub async fn whole(answer: Response<RecvStream>) -> Result<Http2Answer, h2::Error> {
-    let (head, mut stream) = answer.into_parts();
+pub async fn whole(response: Response<RecvStream>) -> Result<Http2Response, h2::Error> {
+    let (head, mut stream) = response.into_parts();
     let mut body = Vec::new();
     while let Some(piece) = stream.data().await {
         let piece = piece?;
@@ -271,7 +271,7 @@ pub async fn whole(answer: Response<RecvStream>) -> Result<Http2Answer, h2::Erro
         body.extend(piece);
     }
     let trailers = stream.trailers().await?;
-    Ok(Http2Answer { status: head.status.as_u16(), fields: head.headers, body, trailers })
+    Ok(Http2Response { status: head.status.as_u16(), fields: head.headers, body, trailers })
 }
 
 /// A request in a script's hands.

@@ -58,7 +58,7 @@ impl Issuer {
         let stub = Stub::start(move |exchange| {
             let target = exchange.request.head.target().to_owned();
             let reply = table.lock().expect("no poisoned lock").get(&target).cloned();
-            answer(exchange, reply.unwrap_or_else(|| Reply::Status(404, vec![], "no such path".to_owned())))
+            respond(exchange, reply.unwrap_or_else(|| Reply::Status(404, vec![], "no such path".to_owned())))
         });
         Self { stub, routes }
     }
@@ -98,7 +98,7 @@ impl Deref for Issuer {
     }
 }
 
-fn answer(exchange: &mut Exchange, reply: Reply) -> io::Result<Next> {
+fn respond(exchange: &mut Exchange, reply: Reply) -> io::Result<Next> {
     const JSON: (&str, &str) = ("Content-Type", "application/json");
     match reply {
         Reply::Json(body) => exchange.reply(200, &[JSON], body),
@@ -121,7 +121,7 @@ fn answer(exchange: &mut Exchange, reply: Reply) -> io::Result<Next> {
         }
         Reply::Held(gate, then) => {
             exchange.hold(&gate);
-            answer(exchange, *then)
+            respond(exchange, *then)
         }
         Reply::Drip => {
             exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")?;
@@ -132,7 +132,7 @@ fn answer(exchange: &mut Exchange, reply: Reply) -> io::Result<Next> {
         }
         Reply::Late(wait, then) => {
             exchange.pause(wait);
-            answer(exchange, *then)
+            respond(exchange, *then)
         }
         Reply::CutShort(body) => {
             exchange

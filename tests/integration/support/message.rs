@@ -90,7 +90,7 @@ impl Head {
     }
 
     /// How the body of this answer is delimited.
-    pub fn body_of_answer(&self, status: u16, to_head: bool) -> Body {
+    pub fn body_of_response(&self, status: u16, to_head: bool) -> Body {
         if to_head || status < 200 || status == 204 || status == 304 {
             return Body::Length(0);
         }

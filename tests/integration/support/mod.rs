@@ -28,11 +28,11 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 /// # Panics
 /// When [`DEADLINE`] passes first, with `what` as the reason.
 #[track_caller]
-pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
-        if let Some(answer) = ask() {
-            return answer;
+        if let Some(found) = poll() {
+            return found;
         }
         assert!(started.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain for {what}");
         std::thread::yield_now();

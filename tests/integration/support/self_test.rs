@@ -15,7 +15,7 @@ use super::keys::{self, key_set};
 use super::stub::{Gate, Next};
 use super::token::{Token, compact, parts, tampered};
 use super::upstream::{Upstream, echo};
-use super::wire::{self, Client, NoAnswer};
+use super::wire::{self, Client, NoResponse};
 use super::{eventually, metrics};
 
 fn decoded(part: &str) -> Vec<u8> {
@@ -134,17 +134,17 @@ fn the_issuer_holds_and_breaks_off() {
     client.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n");
     issuer.wait_hits("/held", 1);
     gate.open();
-    assert_eq!(client.answer().expect("an answer").text(), "{}");
+    assert_eq!(client.response().expect("a response").text(), "{}");
 
     issuer.set("/cut", Reply::CutShort("{".to_owned()));
     let mut client = Client::connect(issuer.address);
     client.send("GET /cut HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert!(matches!(client.answer(), Err(NoAnswer::Cut(_))));
+    assert!(matches!(client.response(), Err(NoResponse::Cut(_))));
 
     issuer.set("/endless", Reply::Endless);
     let mut client = Client::connect(issuer.address);
     client.send("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n");
-    let (status, head) = client.answer_head().expect("a head");
+    let (status, head) = client.response_head().expect("a head");
     let mut body = client.body_after(status, &head);
     let mut read = 0;
     while read < 1_000_000 {
@@ -160,7 +160,7 @@ fn the_upstream_shows_a_body_while_it_comes() {
     upstream.wait_for("the first chunk", |all| (all.first()?.body == b"abc").then_some(()));
     assert!(!upstream.requests()[0].complete);
     client.send("2\r\nde\r\n0\r\nX-Sum: 5\r\n\r\n");
-    assert_eq!(client.answer().expect("an answer").json(), json!({"method": "POST", "target": "/x?y"}));
+    assert_eq!(client.response().expect("a response").json(), json!({"method": "POST", "target": "/x?y"}));
     let request = upstream.request_to("/x?y");
     assert_eq!(request.body, b"abcde");
     assert_eq!(request.trailers, [("X-Sum".to_owned(), "5".to_owned())]);
@@ -175,11 +175,11 @@ fn the_upstream_counts_connections_and_requests() {
     client.send(
         [wire::request_bytes("GET", "/1", &[], b""), wire::request_bytes("GET", "/2", &[], b"")].concat(),
     );
-    assert_eq!(client.answer().expect("the first").json()["target"], "/1");
-    assert_eq!(client.answer().expect("the second").json()["target"], "/2");
+    assert_eq!(client.response().expect("the first").json()["target"], "/1");
+    assert_eq!(client.response().expect("the second").json()["target"], "/2");
     assert_eq!((upstream.connections(), upstream.requests().len()), (1, 2));
     upstream.close_connections();
-    assert!(matches!(client.answer(), Err(NoAnswer::Closed)));
+    assert!(matches!(client.response(), Err(NoResponse::Closed)));
     assert_eq!(wire::send(upstream.address, "HEAD", "/3", &[], b"").body, b"");
     assert_eq!(upstream.connections(), 2);
 }
@@ -196,7 +196,7 @@ fn the_upstream_notes_what_is_not_strict_http() {
         let upstream = Upstream::scripted(|_| Ok(Next::Close));
         let mut client = Client::connect(upstream.address);
         client.send(format!("POST / HTTP/1.1\r\n{fields}\r\n"));
-        assert!(matches!(client.answer(), Err(NoAnswer::Closed | NoAnswer::Cut(_))));
+        assert!(matches!(client.response(), Err(NoResponse::Closed | NoResponse::Cut(_))));
         let problems = upstream.only_request().head.problems.join("; ");
         assert!(problems.contains(problem), "{fields:?}: {problems:?}");
     }
@@ -231,7 +231,7 @@ fn the_client_tells_a_cut_answer_from_a_whole_one() {
     for target in ["/length", "/chunks", "/garbage"] {
         let mut client = Client::connect(upstream.address);
         client.send(format!("GET {target} HTTP/1.1\r\n\r\n"));
-        assert!(matches!(client.answer(), Err(NoAnswer::Cut(_))), "{target}");
+        assert!(matches!(client.response(), Err(NoResponse::Cut(_))), "{target}");
     }
     assert_eq!(wire::get(upstream.address, "/interim", &[]).text(), "abc");
     assert_eq!(wire::get(upstream.address, "/whole", &[]).header("content-type"), Some("application/json"));
@@ -250,7 +250,7 @@ fn a_held_script_ends_with_its_server() {
     let started = std::time::Instant::now();
     drop(upstream);
     assert!(started.elapsed() < Duration::from_secs(5));
-    assert!(client.answer().is_err());
+    assert!(client.response().is_err());
 }
 
 #[test]
@@ -270,9 +270,9 @@ fn a_page_of_metrics_is_read() {
 #[test]
 fn asking_again_ends_with_the_answer() {
     let mut left = 3;
-    let answer = eventually("three questions", || {
+    let response = eventually("three questions", || {
         left -= 1;
         (left == 0).then_some("yes")
     });
-    assert_eq!(answer, "yes");
+    assert_eq!(response, "yes");
 }

@@ -113,12 +113,12 @@ impl Stub {
 
     /// Waits until the requests so far satisfy the question.
     #[track_caller]
-    pub fn wait_for<T>(&self, what: &str, mut ask: impl FnMut(&[Received]) -> Option<T>) -> T {
+    pub fn wait_for<T>(&self, what: &str, mut poll: impl FnMut(&[Received]) -> Option<T>) -> T {
         let started = Instant::now();
         let mut state = self.shared.state();
         loop {
-            if let Some(answer) = ask(&state.requests) {
-                return answer;
+            if let Some(found) = poll(&state.requests) {
+                return found;
             }
             let left = DEADLINE.saturating_sub(started.elapsed());
             assert!(!left.is_zero(), "waited in vain for {what}; so far: {:#?}", state.requests);
@@ -252,13 +252,13 @@ impl Exchange<'_> {
         body: impl AsRef<[u8]>,
     ) -> io::Result<Next> {
         let body = body.as_ref();
-        let mut answer = format!("HTTP/1.1 {status} Scripted\r\n");
+        let mut response = format!("HTTP/1.1 {status} Scripted\r\n");
         for (name, value) in headers {
-            answer.push_str(&format!("{name}: {value}\r\n"));
+            response.push_str(&format!("{name}: {value}\r\n"));
         }
-        answer.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+        response.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
         let sent = if self.request.head.method() == "HEAD" { &[] } else { body };
-        self.send([answer.as_bytes(), sent].concat())?;
+        self.send([response.as_bytes(), sent].concat())?;
         Ok(Next::KeepOpen)
     }
 

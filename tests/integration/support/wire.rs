@@ -11,14 +11,14 @@ use super::message::{Body, Head, Reader, broken};
 
 /// One answer.
 #[derive(Clone, Debug, Default)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub head: Head,
     pub body: Vec<u8>,
     pub trailers: Vec<(String, String)>,
 }
 
-impl Answer {
+impl Response {
     #[track_caller]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.value(name)
@@ -37,7 +37,7 @@ impl Answer {
 
 /// Why there is no whole answer.
 #[derive(Debug)]
-pub enum NoAnswer {
+pub enum NoResponse {
     /// The connection ended before the first byte of an answer.
     Closed,
     /// It ended, or broke the framing, within an answer.
@@ -46,7 +46,7 @@ pub enum NoAnswer {
     Silent,
 }
 
-impl fmt::Display for NoAnswer {
+impl fmt::Display for NoResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => f.write_str("closed without an answer"),
@@ -56,7 +56,7 @@ impl fmt::Display for NoAnswer {
     }
 }
 
-impl From<io::Error> for NoAnswer {
+impl From<io::Error> for NoResponse {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::Silent,
@@ -94,46 +94,46 @@ impl Client {
     }
 
     /// The next final answer; interim ones are passed over.
-    pub fn answer(&mut self) -> Result<Answer, NoAnswer> {
-        self.answer_to("GET")
+    pub fn response(&mut self) -> Result<Response, NoResponse> {
+        self.response_to("GET")
     }
 
-    pub fn answer_to(&mut self, method: &str) -> Result<Answer, NoAnswer> {
+    pub fn response_to(&mut self, method: &str) -> Result<Response, NoResponse> {
         loop {
-            let (status, head) = self.answer_head()?;
-            let mut body = head.body_of_answer(status, method == "HEAD");
-            let mut answer = Answer { status, head, ..Answer::default() };
+            let (status, head) = self.response_head()?;
+            let mut body = head.body_of_response(status, method == "HEAD");
+            let mut response = Response { status, head, ..Response::default() };
             while let Some(piece) = self.piece(&mut body)? {
-                answer.body.extend(piece);
+                response.body.extend(piece);
             }
-            answer.trailers = body.take_trailers();
+            response.trailers = body.take_trailers();
             if !(100..200).contains(&status) {
-                return Ok(answer);
+                return Ok(response);
             }
         }
     }
 
     /// Status and fields of the next answer, its body still on the wire.
-    pub fn answer_head(&mut self) -> Result<(u16, Head), NoAnswer> {
-        let head = self.reader.head()?.ok_or(NoAnswer::Closed)?;
+    pub fn response_head(&mut self) -> Result<(u16, Head), NoResponse> {
+        let head = self.reader.head()?.ok_or(NoResponse::Closed)?;
         let status = head.word(1).parse().ok().filter(|_| head.start.starts_with("HTTP/1."));
-        let status = status.ok_or_else(|| NoAnswer::Cut(broken(&head.start)))?;
+        let status = status.ok_or_else(|| NoResponse::Cut(broken(&head.start)))?;
         if head.problems.is_empty() {
             Ok((status, head))
         } else {
-            Err(NoAnswer::Cut(broken(&head.problems.join("; "))))
+            Err(NoResponse::Cut(broken(&head.problems.join("; "))))
         }
     }
 
     /// The framing that follows such a head; for reading a body piece by piece.
     pub fn body_after(&self, status: u16, head: &Head) -> Body {
-        head.body_of_answer(status, false)
+        head.body_of_response(status, false)
     }
 
-    pub fn piece(&mut self, body: &mut Body) -> Result<Option<Vec<u8>>, NoAnswer> {
+    pub fn piece(&mut self, body: &mut Body) -> Result<Option<Vec<u8>>, NoResponse> {
         self.reader.body_piece(body).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => NoAnswer::Silent,
-            _ => NoAnswer::Cut(error),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => NoResponse::Silent,
+            _ => NoResponse::Cut(error),
         })
     }
 
@@ -151,7 +151,7 @@ impl Client {
         loop {
             match self.piece(&mut body) {
                 Ok(Some(piece)) => rest.extend(piece),
-                Err(NoAnswer::Silent) => panic!("the connection stays open"),
+                Err(NoResponse::Silent) => panic!("the connection stays open"),
                 Ok(None) | Err(_) => return String::from_utf8_lossy(&rest).into_owned(),
             }
         }
@@ -187,13 +187,13 @@ pub fn send(
     target: &str,
     headers: &[(&str, &str)],
     body: &[u8],
-) -> Answer {
+) -> Response {
     let mut client = Client::connect(address);
     client.send(request_bytes(method, target, headers, body));
-    client.answer_to(method).unwrap_or_else(|error| panic!("{method} {target}: {error}"))
+    client.response_to(method).unwrap_or_else(|error| panic!("{method} {target}: {error}"))
 }
 
 #[track_caller]
-pub fn get(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Answer {
+pub fn get(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Response {
     send(address, "GET", target, headers, b"")
 }

@@ -31,8 +31,8 @@ impl Listener {
     fn reload(&self, tls: &str) {
         let text = Self::config(&self.issuer, &self.upstream, tls);
         fs::write(self.directory.path().join("config.yaml"), text).expect("a configuration");
-        let answer = self.gateway.ask_admin("POST", "/reload", &[("X-Metagate", "1")]);
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        let response = self.gateway.ask_admin("POST", "/reload", &[("X-Metagate", "1")]);
+        assert_eq!(response.status, 200, "{}", response.text());
     }
 }
 

@@ -105,9 +105,9 @@ fn the_backend_is_spoken_to_as_configured() {
         let mut client = Http2Client::connect(front.proxy);
         let path = format!("/{protocol}-{status}");
         for _ in 0..10 {
-            let answer =
-                client.send("POST", &path, &[("authorization", &token)], b"hello").expect("an answer");
-            assert_eq!(answer.status, status, "{protocol}");
+            let response =
+                client.send("POST", &path, &[("authorization", &token)], b"hello").expect("a response");
+            assert_eq!(response.status, status, "{protocol}");
         }
         if status == 200 {
             let request = upstream.request_to(&path);
@@ -146,7 +146,7 @@ fn a_websocket_finds_its_way_where_http2_is_spoken_otherwise() {
     client.send(format!(
         "GET /socket HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     ));
-    assert_eq!(client.answer_head().expect("a head").0, 101);
+    assert_eq!(client.response_head().expect("a head").0, 101);
     let bytes = vec![7; 200_000];
     client.send(&bytes);
     let mut back = Vec::new();

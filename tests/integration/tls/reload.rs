@@ -65,13 +65,13 @@ impl Kept {
 
     pub(super) fn ask(&mut self) -> String {
         self.0.write_all(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("a request");
-        let mut answer = Vec::new();
+        let mut response = Vec::new();
         let mut byte = [0];
-        while !answer.ends_with(b"provided\"}") {
-            assert_eq!(self.0.read(&mut byte).expect("an answer"), 1, "{answer:?}");
-            answer.push(byte[0]);
+        while !response.ends_with(b"provided\"}") {
+            assert_eq!(self.0.read(&mut byte).expect("a response"), 1, "{response:?}");
+            response.push(byte[0]);
         }
-        String::from_utf8(answer).expect("text")
+        String::from_utf8(response).expect("text")
     }
 
     /// Waits for its end.
@@ -83,8 +83,8 @@ impl Kept {
 /// Whether a client that trusts only these gets through.
 fn gets_through(certificates: &Certificates, gateway: &Gateway, with_certificate: bool) -> bool {
     let token = bearer(&Token::user());
-    let answer = certificates.ask(gateway.proxy, with_certificate, &token);
-    answer.is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    let response = certificates.ask(gateway.proxy, with_certificate, &token);
+    response.is_some_and(|response| response.starts_with("HTTP/1.1 200"))
 }
 
 #[test]
@@ -98,8 +98,8 @@ fn a_new_pair_is_used_for_new_connections_and_old_ones_live_on() {
     secret.put("..2", &new, &new);
     eventually("the new certificate", || gets_through(&new, &gateway, false).then_some(()));
     assert!(!gets_through(&old, &gateway, false));
-    let answer = kept.ask();
-    assert!(answer.starts_with("HTTP/1.1 401") && !answer.contains("connection: close"), "{answer}");
+    let response = kept.ask();
+    assert!(response.starts_with("HTTP/1.1 401") && !response.contains("connection: close"), "{response}");
     let trigger = || gateway.ask_admin("GET", "/status", &[]).json()["lastReload"]["trigger"].clone();
     eventually("the reload in the status", || (trigger() == "certificate").then_some(()));
     let end = gateway.metric("metagate_tls_certificate_not_after_timestamp_seconds", &[]);
@@ -154,6 +154,6 @@ fn a_client_certificate_may_be_optional_and_must_be_good_all_the_same() {
     let (_issuer, upstream, gateway) = secret.start(&more);
     assert!(gets_through(&own, &gateway, false) && gets_through(&own, &gateway, true));
     let stranger = other.ask_as(&own, gateway.proxy);
-    assert!(!stranger.is_some_and(|answer| answer.starts_with("HTTP/1.1 200")), "of another authority");
+    assert!(!stranger.is_some_and(|response| response.starts_with("HTTP/1.1 200")), "of another authority");
     assert_eq!(upstream.requests().len(), 2);
 }

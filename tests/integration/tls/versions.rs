@@ -24,7 +24,7 @@ fn the_listener_speaks_no_version_older_than_min_version() {
             ask_over(certificates.over_in(versions, stream, None), &token)
         };
         assert_eq!(ask(&ONLY_1_2).is_some(), from_1_2, "TLS 1.2 with {more:?}");
-        assert!(ask(&ONLY_1_3).expect("an answer").starts_with("HTTP/1.1 200 "), "TLS 1.3 with {more:?}");
+        assert!(ask(&ONLY_1_3).expect("a response").starts_with("HTTP/1.1 200 "), "TLS 1.3 with {more:?}");
         assert_eq!(upstream.requests().len(), if from_1_2 { 2 } else { 1 });
     }
 }

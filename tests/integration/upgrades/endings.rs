@@ -83,8 +83,8 @@ fn a_token_that_expires_ends_its_stream_where_that_is_wanted() {
     let mut client = Client::connect(stage.gateway.proxy);
     let token = bearer(&Token::user().expires_in(2));
     client.send(format!("GET /events HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n\r\n"));
-    let answer = rest(&mut client);
-    assert!(answer.ends_with(b"2\r\nhi\r\n"), "no last chunk: {}", String::from_utf8_lossy(&answer));
+    let response = rest(&mut client);
+    assert!(response.ends_with(b"2\r\nhi\r\n"), "no last chunk: {}", String::from_utf8_lossy(&response));
     assert_eq!(stage.gateway.audit_of("/events")["complete"], false);
     gate.open();
 }

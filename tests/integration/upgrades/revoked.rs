@@ -65,8 +65,8 @@ impl Revoking {
     fn reload(&self, more: &str) {
         let text = config(&self.stage.issuer, &self.stage.upstream, &self.directory, more);
         fs::write(self.directory.path().join("config.yaml"), text).expect("a configuration");
-        let answer = self.stage.gateway.ask_admin("POST", "/reload", &[("X-Metagate", "1")]);
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        let response = self.stage.gateway.ask_admin("POST", "/reload", &[("X-Metagate", "1")]);
+        assert_eq!(response.status, 200, "{}", response.text());
     }
 
     fn request(&self, path: &str, token: &Token) -> Client {
@@ -79,7 +79,7 @@ impl Revoking {
     /// A client that has the beginning of a streamed answer.
     fn stream(&self, token: &Token) -> Client {
         let mut client = self.request("/stream", token);
-        assert_eq!(client.answer_head().expect("a head").0, 200);
+        assert_eq!(client.response_head().expect("a head").0, 200);
         client
     }
 }
@@ -94,8 +94,8 @@ fn config(issuer: &Issuer, upstream: &Upstream, directory: &TempDir, more: &str)
 }
 
 fn ends_with(client: &mut Client, last: &[u8]) {
-    let answer = rest(client);
-    assert!(answer.ends_with(last), "{}", String::from_utf8_lossy(&answer));
+    let response = rest(client);
+    assert!(response.ends_with(last), "{}", String::from_utf8_lossy(&response));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_revoked_token_ends_its_tunnels_and_streams_and_no_others() {
     stage.revoke("[{sub: somebody-else}, {sub: ada}]");
     assert_eq!(rest(&mut socket), CLOSED);
     ends_with(&mut stream, b"2\r\nhi\r\n");
-    let refused = late.answer().expect("an answer in place of the backend's");
+    let refused = late.response().expect("an answer in place of the backend's");
     assert_eq!(refused.status, 401);
     assert_eq!(refused.json()["message"], "Token has been revoked");
     for (path, status, decision) in

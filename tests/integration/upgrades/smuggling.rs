@@ -13,23 +13,23 @@ const ADMIN: &str = "GET /admin HTTP/1.1\r\nHost: gateway.test\r\n\r\n";
 
 #[test]
 fn an_answer_other_than_101_is_an_answer_and_what_follows_is_judged() {
-    for answer in [426, 200, 400] {
+    for response in [426, 200, 400] {
         let upstream = Upstream::scripted(move |exchange| {
-            exchange.reply(answer, &[("Upgrade", "websocket"), ("Connection", "Upgrade")], "no")
+            exchange.reply(response, &[("Upgrade", "websocket"), ("Connection", "Upgrade")], "no")
         });
         let stage = Stage::with(Issuer::of(rsa()), upstream, |setup| setup);
         let head = authorized("/socket", &Token::user());
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(format!("{head}{ADMIN}"));
-        let first = client.answer().expect("an answer");
-        assert_eq!((first.status, first.text().as_str()), (answer, "no"), "S44");
+        let first = client.response().expect("a response");
+        assert_eq!((first.status, first.text().as_str()), (response, "no"), "S44");
         assert_eq!((first.header("upgrade"), first.header("connection")), (None, None));
-        assert_eq!(client.answer().expect("an answer").status, 401, "S44");
+        assert_eq!(client.response().expect("a response").status, 401, "S44");
         assert_eq!(stage.upstream.only_request().head.target(), "/socket", "S44");
         // The backend's connection is one for requests still, and is used again.
         client
             .send(format!("GET /x HTTP/1.1\r\nHost: a\r\nAuthorization: {}\r\n\r\n", bearer(&Token::user())));
-        assert_eq!(client.answer().expect("an answer").status, answer);
+        assert_eq!(client.response().expect("a response").status, response);
         assert_eq!(stage.upstream.connections(), 1);
     }
 }
@@ -54,17 +54,17 @@ fn a_broken_handshake_is_refused() {
     ] {
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(good.replace(line, by) + ADMIN);
-        let answer = client.answer().expect("an answer");
-        assert_eq!(answer.status, 400, "{by}");
+        let response = client.response().expect("a response");
+        assert_eq!(response.status, 400, "{by}");
         let version = (line == VERSION).then_some("13");
-        assert_eq!(answer.header("sec-websocket-version"), version, "RFC 6455 section 4.4: {by}");
-        assert!(client.answer().is_err(), "what follows is not read: {by}");
+        assert_eq!(response.header("sec-websocket-version"), version, "RFC 6455 section 4.4: {by}");
+        assert!(client.response().is_err(), "what follows is not read: {by}");
     }
     assert!(stage.upstream.requests().is_empty());
     // Without a token there is nothing to say but that.
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(super::handshake("/socket", "").replace(KEY, ""));
-    assert_eq!(client.answer().expect("an answer").status, 401);
+    assert_eq!(client.response().expect("a response").status, 401);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn bytes_that_come_too_early_wait_for_the_101() {
     let stage = stage(|setup| setup);
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(format!("{}\u{1}early", authorized("/socket", &Token::user())));
-    let (status, _) = client.answer_head().expect("a head");
+    let (status, _) = client.response_head().expect("a head");
     assert_eq!(status, 101);
     assert_eq!(read(&mut client, 6), b"\x01early");
 }
@@ -105,11 +105,11 @@ fn what_asks_for_no_single_protocol_asks_for_none() {
     for case in &cases {
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(case);
-        let answer = client.answer().expect("an answer");
-        assert_eq!(answer.status, 200, "S43, S45: {case}");
+        let response = client.response().expect("a response");
+        assert_eq!(response.status, 200, "S43, S45: {case}");
         if !case.contains("HTTP/1.0") {
             client.send(ADMIN);
-            assert_eq!(client.answer().expect("an answer").status, 401, "S43, S45: {case}");
+            assert_eq!(client.response().expect("a response").status, 401, "S43, S45: {case}");
         }
     }
     let requests = stage.upstream.requests();
@@ -136,7 +136,7 @@ fn only_what_was_asked_for_is_switched_to() {
         let stage = Stage::with(Issuer::of(rsa()), upstream, |setup| setup);
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(authorized("/socket", &token));
-        assert_eq!(client.answer().expect("an answer").status, 502);
+        assert_eq!(client.response().expect("a response").status, 502);
     }
     // And nothing where nothing was asked for.
     let upstream = Upstream::scripted(|exchange| {
@@ -154,7 +154,7 @@ fn upgrades_are_a_closed_list() {
             .replace("Upgrade: WebSocket", &format!("Upgrade: {protocol}"));
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(head);
-        client.answer_head().expect("a head").0
+        client.response_head().expect("a head").0
     };
     let none = stage(|setup| setup.env("METAGATE_UPSTREAM__UPGRADES", "[]"));
     assert_eq!(ask(&none, "websocket"), 200);

@@ -18,19 +18,19 @@ fn they_end_with_their_next_answer() {
     for change in CHANGES {
         let stage = Reloaded::start("");
         let mut client = Client::connect(stage.gateway.proxy);
-        assert_eq!(client.send(get("/before")).answer().expect("an answer").header("connection"), None);
+        assert_eq!(client.send(get("/before")).response().expect("a response").header("connection"), None);
         // Nothing about connections: nobody has to come again.
         stage.write("authorization: {public: [\"GET /open\"]}");
         assert_eq!(stage.reload().0, 200);
-        assert_eq!(client.send(get("/other")).answer().expect("an answer").header("connection"), None);
+        assert_eq!(client.send(get("/other")).response().expect("a response").header("connection"), None);
         let mut http2 = RawClient::connect(stage.gateway.proxy);
         assert!(http2.answers_ping());
 
         stage.write(change);
         assert_eq!(stage.reload().0, 200, "{change}");
-        let answer = client.send(get("/after")).answer().expect("an answer");
-        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "{change}");
-        assert!(client.send(get("/never")).answer().is_err());
+        let response = client.send(get("/after")).response().expect("a response");
+        assert_eq!((response.status, response.header("connection")), (200, Some("close")), "{change}");
+        assert!(client.send(get("/never")).response().is_err());
         assert!(http2.find(|arrived| arrived.kind == GOAWAY).is_some(), "{change}");
         let paths = stage.upstream.requests();
         assert!(paths.iter().all(|request| request.head.target() != "/never"));
@@ -55,7 +55,7 @@ fn a_running_answer_is_not_cut() {
     stage.write(CHANGES[0]);
     assert_eq!(stage.reload().0, 200);
     gate.open();
-    let (status, fields) = client.answer_head().expect("a head");
+    let (status, fields) = client.response_head().expect("a head");
     assert_eq!((status, fields.value("connection")), (200, Some("close")), "it comes after the reload");
     held.open();
     let mut body = client.body_after(status, &fields);
@@ -76,7 +76,7 @@ fn a_websocket_is_closed_so_that_its_client_comes_again() {
         "GET /socket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nAuthorization: {}\r\n\r\n",
         bearer(&Token::bot())
     ));
-    assert_eq!(client.answer_head().expect("a head").0, 101);
+    assert_eq!(client.response_head().expect("a head").0, 101);
     stage.write(CHANGES[0]);
     assert_eq!(stage.reload().0, 200);
     let mut rest = Vec::new();

@@ -7,41 +7,47 @@ use crate::support::eventually;
 use crate::support::gateway::text;
 use crate::support::stage::Stage;
 use crate::support::token::{Token, bearer};
-use crate::support::wire::{Answer, Client, NoAnswer, request_bytes};
+use crate::support::wire::{Client, NoResponse, Response, request_bytes};
 
 const BAD_TARGET: &str = "Request path is ambiguous or malformed";
 
 /// What is the same for every answer to bytes that are refused.
 #[track_caller]
-fn assert_refused(client: &mut Client, status: u16, message: &str) -> Answer {
-    let answer = client.answer().unwrap_or_else(|error| panic!("{status} {message}: {error}"));
-    assert_eq!(answer.status, status, "{:?}", answer.text());
-    assert_eq!(answer.text(), format!(r#"{{"code":{status},"message":"{message}"}}"#));
-    assert_eq!(answer.header("content-type"), Some("application/json"));
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
-    assert_eq!(answer.header("connection"), Some("close"));
-    assert!(answer.header("x-request-id").is_some_and(|id| !id.is_empty()));
-    assert_eq!(answer.header("www-authenticate"), None);
+fn assert_refused(client: &mut Client, status: u16, message: &str) -> Response {
+    let response = client.response().unwrap_or_else(|error| panic!("{status} {message}: {error}"));
+    assert_eq!(response.status, status, "{:?}", response.text());
+    assert_eq!(response.text(), format!(r#"{{"code":{status},"message":"{message}"}}"#));
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    assert_eq!(response.header("cache-control"), Some("no-store"));
+    assert_eq!(response.header("connection"), Some("close"));
+    assert!(response.header("x-request-id").is_some_and(|id| !id.is_empty()));
+    assert_eq!(response.header("www-authenticate"), None);
     assert_eq!(client.rest(), "", "nothing after it is answered");
-    answer
+    response
 }
 
 /// One record and one count, and no more.
 #[track_caller]
-fn assert_recorded(stage: &Stage, answer: &Answer, reason: &str, detail: Option<&str>, line: (&str, &str)) {
-    let id = answer.header("x-request-id").expect("an id");
-    let of_answer = || -> Vec<_> {
+fn assert_recorded(
+    stage: &Stage,
+    response: &Response,
+    reason: &str,
+    detail: Option<&str>,
+    line: (&str, &str),
+) {
+    let id = response.header("x-request-id").expect("an id");
+    let of_response = || -> Vec<_> {
         stage.gateway.audit().into_iter().filter(|record| text(record, "request_id") == Some(id)).collect()
     };
-    eventually("the record", || (!of_answer().is_empty()).then_some(()));
-    let records = of_answer();
+    eventually("the record", || (!of_response().is_empty()).then_some(()));
+    let records = of_response();
     assert_eq!(records.len(), 1, "{records:?}");
     let record = &records[0];
     assert_eq!(text(record, "reason"), Some(reason), "{record}");
     assert_eq!(text(record, "decision"), Some("deny"), "{record}");
     assert_eq!(text(record, "detail"), detail, "{record}");
     assert_eq!((text(record, "method"), text(record, "path")), (Some(line.0), Some(line.1)), "{record}");
-    assert_eq!(record["status"], answer.status, "{record}");
+    assert_eq!(record["status"], response.status, "{record}");
     assert_eq!(text(record, "source_address"), Some("127.0.0.1"));
 }
 
@@ -90,10 +96,10 @@ fn refused_bytes_are_answered_recorded_and_counted() {
     for Head(bytes, (status, message, reason), detail, method, path) in &heads {
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(bytes);
-        let answer = assert_refused(&mut client, *status, message);
+        let response = assert_refused(&mut client, *status, message);
         // Of a long path the beginning is recorded.
         let path = if *path == "/xxx" { format!("/{}...", "x".repeat(2047)) } else { (*path).to_owned() };
-        assert_recorded(&stage, &answer, reason, *detail, (method, &path));
+        assert_recorded(&stage, &response, reason, *detail, (method, &path));
     }
     for (_, _, reason) in [BAD, LONG, LARGE] {
         let count = heads.iter().filter(|head| head.1.2 == reason).count() as f64;
@@ -110,9 +116,9 @@ fn a_head_that_does_not_end_in_time_is_told_so_and_silence_is_not() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_LIMITS__HEADER_READ_TIMEOUT", "300ms"));
     let mut client = Client::connect(stage.gateway.proxy);
     client.send("GET /slow?x HTTP/1.1\r\nHost: a\r\n");
-    let answer = assert_refused(&mut client, 408, "Request did not arrive in time");
+    let response = assert_refused(&mut client, 408, "Request did not arrive in time");
     let detail = Some("the head did not arrive in time");
-    assert_recorded(&stage, &answer, "request_timeout", detail, ("GET", "/slow"));
+    assert_recorded(&stage, &response, "request_timeout", detail, ("GET", "/slow"));
 
     let mut silent = Client::connect(stage.gateway.proxy);
     assert_eq!(silent.rest(), "");
@@ -131,8 +137,8 @@ fn a_body_that_stalls_is_told_so() {
     client.send(format!(
         "POST /stall HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe"
     ));
-    let answer = assert_refused(&mut client, 408, "Request did not arrive in time");
-    assert_recorded(&stage, &answer, "request_timeout", None, ("POST", "/stall"));
+    let response = assert_refused(&mut client, 408, "Request did not arrive in time");
+    assert_recorded(&stage, &response, "request_timeout", None, ("POST", "/stall"));
     assert!(stage.upstream.requests().iter().all(|request| !request.complete));
 }
 
@@ -151,9 +157,9 @@ fn a_broken_body_is_told_so_and_never_becomes_whole() {
         client.send(format!(
             "POST /{name} HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nTransfer-Encoding: chunked\r\n\r\n{body}{inner}"
         ));
-        let answer = assert_refused(&mut client, 400, BAD_TARGET);
+        let response = assert_refused(&mut client, 400, BAD_TARGET);
         let detail = Some("the request's body was broken off or framed wrongly");
-        assert_recorded(&stage, &answer, "bad_target", detail, ("POST", &format!("/{name}")));
+        assert_recorded(&stage, &response, "bad_target", detail, ("POST", &format!("/{name}")));
     }
     assert!(stage.upstream.requests().iter().all(|request| !request.complete));
 }
@@ -178,12 +184,12 @@ fn each_request_of_a_pipeline_is_judged_on_its_own() {
         let all = [&good("/one", b"body"), chunked.as_bytes(), &good("/two", b""), bad.as_bytes(), &after];
         client.send(all.concat());
         for _ in 0..3 {
-            assert_eq!(client.answer().expect(name).status, 200, "{name}");
+            assert_eq!(client.response().expect(name).status, 200, "{name}");
         }
         let arrived = |count: usize| stage.upstream.requests().len() == before + count;
         if status == 401 {
-            assert_eq!(client.answer().expect(name).status, status, "{name}");
-            assert_eq!(client.answer().expect(name).status, 200, "{name}");
+            assert_eq!(client.response().expect(name).status, status, "{name}");
+            assert_eq!(client.response().expect(name).status, 200, "{name}");
             assert!(arrived(4), "{name}");
         } else {
             assert_refused(&mut client, status, message);
@@ -213,7 +219,7 @@ fn bytes_that_come_one_by_one_mean_the_same() {
         (&socket).write_all(byte).expect("it is read");
     }
     for _ in 0..2 {
-        assert_eq!(client.answer().expect("an answer").status, 200);
+        assert_eq!(client.response().expect("a response").status, 200);
     }
     let bodies: Vec<_> = stage.upstream.requests().into_iter().map(|request| request.body).collect();
     assert_eq!(bodies, [b"hello".to_vec(), b"body".to_vec()]);
@@ -243,16 +249,16 @@ fn an_answer_can_be_read_while_much_is_still_sent() {
     ] {
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(&head).send(&large);
-        let answer = client.answer().unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!((answer.status, answer.header("connection")), (status, Some("close")), "{name}");
+        let response = client.response().unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!((response.status, response.header("connection")), (status, Some("close")), "{name}");
         assert_eq!(client.rest(), "", "{name}");
     }
     // A body that is not too long is read to its end, and the connection goes on.
     let mut client = Client::connect(stage.gateway.proxy);
     for _ in 0..2 {
         client.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1048576\r\n\r\n").send(&large);
-        let answer = client.answer().expect("an answer");
-        assert_eq!((answer.status, answer.header("connection")), (401, None));
+        let response = client.response().expect("a response");
+        assert_eq!((response.status, response.header("connection")), (401, None));
     }
 }
 
@@ -263,10 +269,10 @@ fn a_client_that_waits_for_100_continue_gets_it_or_its_refusal() {
     let fields = "Expect: 100-continue\r\nContent-Length: 5\r\n";
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(format!("POST /x HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n{fields}\r\n"));
-    let (status, _) = client.answer_head().expect("an interim answer");
+    let (status, _) = client.response_head().expect("an interim response");
     assert_eq!(status, 100);
     client.send("hello");
-    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(client.response().expect("a response").status, 200);
     assert_eq!(stage.upstream.only_request().body, b"hello");
 
     for bad in
@@ -287,20 +293,20 @@ fn old_clients_and_head_are_served_as_ever() {
         client.send(format!(
             "GET /x HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\nAuthorization: {token}\r\n\r\n"
         ));
-        assert_eq!(client.answer().expect("an answer").status, 200, "it stays open");
+        assert_eq!(client.response().expect("a response").status, 200, "it stays open");
     }
     client.send(format!("GET /x HTTP/1.0\r\nHost: a\r\nAuthorization: {token}\r\n\r\n"));
-    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(client.response().expect("a response").status, 200);
     assert_eq!(client.rest(), "");
 
     let mut client = Client::connect(stage.gateway.proxy);
     for _ in 0..2 {
         client.send(request_bytes("HEAD", "/x", &[("Authorization", &token)], b""));
-        assert_eq!(client.answer_to("HEAD").expect("an answer").status, 200);
+        assert_eq!(client.response_to("HEAD").expect("a response").status, 200);
     }
     client.send("HEAD /x#y HTTP/1.1\r\nHost: a\r\n\r\n");
-    let answer = client.answer_to("HEAD").expect("an answer");
-    assert_eq!((answer.status, answer.header("connection")), (400, Some("close")));
+    let response = client.response_to("HEAD").expect("a response");
+    assert_eq!((response.status, response.header("connection")), (400, Some("close")));
     assert_eq!(client.rest(), "", "HEAD has no body, refused or not");
 }
 
@@ -314,8 +320,8 @@ fn what_comes_after_an_upgrade_that_is_not_granted_is_judged() {
     let next = request_bytes("GET", "/next", &[("Authorization", &token)], b"");
     let mut client = Client::connect(stage.gateway.proxy);
     client.send([upgrade.as_bytes(), &next, b"GET /x#y HTTP/1.1\r\n"].concat());
-    assert_eq!(client.answer().expect("an answer").status, 200);
-    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(client.response().expect("a response").status, 200);
+    assert_eq!(client.response().expect("a response").status, 200);
     assert_refused(&mut client, 400, BAD_TARGET);
-    assert!(matches!(client.answer(), Err(NoAnswer::Closed)));
+    assert!(matches!(client.response(), Err(NoResponse::Closed)));
 }

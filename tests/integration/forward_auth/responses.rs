@@ -16,17 +16,17 @@ fn a_permit_names_the_caller_and_carries_the_canonical_token() {
         ("X-Request-Id", "abc-1"),
         ("Cookie", "a=b"),
     ];
-    let answer = judge.forwarded("GET", "/private", &fields);
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.body, b"");
-    assert_eq!(answer.header("authorization"), Some(token.as_str()));
-    assert_eq!(answer.header("x-forwarded-user"), Some("ada"));
-    assert_eq!(answer.header("x-forwarded-email"), Some("ada@open-metadata.org"));
-    assert_eq!(answer.header("x-forwarded-groups"), Some("DataConsumer"));
-    assert_eq!(answer.header("x-request-id"), Some("abc-1"));
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let response = judge.forwarded("GET", "/private", &fields);
+    assert_eq!(response.status, 200);
+    assert_eq!(response.body, b"");
+    assert_eq!(response.header("authorization"), Some(token.as_str()));
+    assert_eq!(response.header("x-forwarded-user"), Some("ada"));
+    assert_eq!(response.header("x-forwarded-email"), Some("ada@open-metadata.org"));
+    assert_eq!(response.header("x-forwarded-groups"), Some("DataConsumer"));
+    assert_eq!(response.header("x-request-id"), Some("abc-1"));
+    assert_eq!(response.header("cache-control"), Some("no-store"));
     let mut names: Vec<String> =
-        answer.head.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+        response.head.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
     names.sort();
     let expected = [
         "authorization",
@@ -47,30 +47,30 @@ fn nobody_is_named_where_nobody_is_known() {
     let forged = ("X-Forwarded-User", "mallory");
     let expired = bearer(&Token::user().expires_in(-3600));
     for target in ["/public/page", "/optional"] {
-        let answer = judge.forwarded("GET", target, &[forged]);
-        assert_eq!((answer.status, answer.header("x-forwarded-user")), (200, None), "{target}");
+        let response = judge.forwarded("GET", target, &[forged]);
+        assert_eq!((response.status, response.header("x-forwarded-user")), (200, None), "{target}");
     }
-    let answer = judge.forwarded("GET", "/public/page", &[forged, ("Authorization", &expired)]);
+    let response = judge.forwarded("GET", "/public/page", &[forged, ("Authorization", &expired)]);
     assert_eq!(
-        (answer.status, answer.header("x-forwarded-user")),
+        (response.status, response.header("x-forwarded-user")),
         (200, None),
         "a token there is not looked at"
     );
-    let answer = judge.forwarded("GET", "/optional", &[forged, ("Authorization", &expired)]);
-    refused(&answer, 401, "Token has expired");
+    let response = judge.forwarded("GET", "/optional", &[forged, ("Authorization", &expired)]);
+    refused(&response, 401, "Token has expired");
     let good = bearer(&Token::user());
-    let answer = judge.forwarded("GET", "/optional", &[forged, ("Authorization", &good)]);
-    assert_eq!((answer.status, answer.header("x-forwarded-user")), (200, Some("ada")));
+    let response = judge.forwarded("GET", "/optional", &[forged, ("Authorization", &good)]);
+    assert_eq!((response.status, response.header("x-forwarded-user")), (200, Some("ada")));
 }
 
 #[test]
 fn refusals_have_the_bodies_and_challenges_of_the_proxy() {
     let judge = Judge::of("forwarded");
     let ask = |fields: &[(&str, &str)]| judge.forwarded("GET", "/private", fields);
-    let answer = ask(&[]);
-    refused(&answer, 401, NO_TOKEN);
-    assert_eq!(answer.header("www-authenticate"), Some("Bearer realm=\"metagate\""));
-    assert_eq!(answer.header("x-metagate-refusal"), None);
+    let response = ask(&[]);
+    refused(&response, 401, NO_TOKEN);
+    assert_eq!(response.header("www-authenticate"), Some("Bearer realm=\"metagate\""));
+    assert_eq!(response.header("x-metagate-refusal"), None);
     let expired = ask(&[("Authorization", &bearer(&Token::user().expires_in(-3600)))]);
     refused(&expired, 401, "Token has expired");
     assert!(expired.header("www-authenticate").is_some_and(|value| value.contains("invalid_token")));
@@ -91,12 +91,12 @@ fn a_refusal_is_never_a_success() {
     for form in ["forwarded", "original", "request"] {
         let judge = Judge::of(form);
         let fields = [("Content-Type", "application/grpc"), ("TE", "trailers")];
-        let answer = match form {
+        let response = match form {
             "forwarded" => judge.forwarded("POST", "/private", &fields),
             "original" => judge.original("POST", "/private", &fields),
             _ => judge.request("POST", "/private", &fields),
         };
-        refused(&answer, 401, NO_TOKEN);
+        refused(&response, 401, NO_TOKEN);
     }
 }
 
@@ -105,21 +105,22 @@ fn nginx_finds_the_refusals_body_in_a_field() {
     let judge = Judge::of("original");
     let token = bearer(&Token::user());
     for (method, fields) in [("GET", vec![]), ("DELETE", vec![("Authorization", token.as_str())])] {
-        let answer = judge.original(method, "/private", &fields);
-        assert!(answer.status >= 400);
-        assert_eq!(answer.header("x-metagate-refusal"), Some(answer.text().as_str()));
+        let response = judge.original(method, "/private", &fields);
+        assert!(response.status >= 400);
+        assert_eq!(response.header("x-metagate-refusal"), Some(response.text().as_str()));
     }
-    let answer = judge.original("GET", "/private", &[("Authorization", &token), ("X-Metagate-Refusal", "x")]);
-    assert_eq!((answer.status, answer.header("x-metagate-refusal")), (200, None));
+    let response =
+        judge.original("GET", "/private", &[("Authorization", &token), ("X-Metagate-Refusal", "x")]);
+    assert_eq!((response.status, response.header("x-metagate-refusal")), (200, None));
 }
 
 #[test]
 fn envoy_is_told_what_to_remove() {
     let judge = Judge::with("request", "backend: openmetadata");
     let removed = |fields: &[(&str, &str)], target: &str| {
-        let answer = judge.request("GET", target, fields);
-        assert_eq!(answer.status, 200);
-        let names = answer.header("x-envoy-auth-headers-to-remove").expect("names").to_owned();
+        let response = judge.request("GET", target, fields);
+        assert_eq!(response.status, 200);
+        let names = response.header("x-envoy-auth-headers-to-remove").expect("names").to_owned();
         names.split(',').map(str::to_owned).collect::<Vec<_>>()
     };
     let everything = removed(&[], "/api/v1/system/version");
@@ -153,14 +154,14 @@ fn what_the_backend_believes_is_judged_as_on_the_proxy() {
     let version = judge.forwarded("GET", "/api/v1/system/version", &[("X-Impersonate-User", "bob")]);
     assert_eq!((version.status, version.header("x-impersonate-user")), (200, None));
     let expired = bearer(&Token::user().expires_in(-3600));
-    let answer = judge.forwarded("GET", "/api/v1/tables", &[("Authorization", &expired)]);
-    refused(&answer, 401, "Expired token! Token has expired");
+    let response = judge.forwarded("GET", "/api/v1/tables", &[("Authorization", &expired)]);
+    refused(&response, 401, "Expired token! Token has expired");
     drop(judge);
 
     let judge = Judge::with("forwarded", "backend: datahub-gms\nidentity: {datahubActor: true}");
     let token = bearer(&Token::user());
-    let answer = judge.forwarded("GET", "/entities", &[("Authorization", &token)]);
-    assert_eq!(answer.header("x-datahub-actor"), Some("urn:li:corpuser:ada"));
+    let response = judge.forwarded("GET", "/entities", &[("Authorization", &token)]);
+    assert_eq!(response.header("x-datahub-actor"), Some("urn:li:corpuser:ada"));
 }
 
 /// The asking proxy would send both on, and the frontend believes the cookie.
@@ -189,8 +190,8 @@ fn a_look_alike_of_an_identity_field_is_refused() {
         "Author-ization",
         "cookie_",
     ] {
-        let answer = judge.forwarded("GET", "/private", &[("Authorization", &token), (name, "root")]);
-        refused(&answer, 400, BAD_TARGET);
+        let response = judge.forwarded("GET", "/private", &[("Authorization", &token), (name, "root")]);
+        refused(&response, 400, BAD_TARGET);
     }
     let fields = [("Authorization", &*token), ("X-Forwarded-User", "root")];
     assert_eq!(judge.forwarded("GET", "/private", &fields).status, 200, "the name that it sets");
@@ -203,18 +204,18 @@ fn an_identity_field_on_no_list_is_refused_and_named_to_envoy() {
     let identity = ("Cf-Access-Groups", "admin");
     let judge = Judge::with("forwarded", "backend: datahub-gms");
     for field in [identity, ("X-DataHub-Impersonated-Urn", "urn:li:corpuser:root"), ("X_DataHub_New", "x")] {
-        let answer = judge.forwarded("GET", "/entities", &[("Authorization", &token), field]);
-        refused(&answer, 400, BAD_TARGET);
+        let response = judge.forwarded("GET", "/entities", &[("Authorization", &token), field]);
+        refused(&response, 400, BAD_TARGET);
     }
     let listed = [("Authorization", &*token), ("Cf-Access-Token", "x"), ("X-DataHub-Client-Mode", "SDK")];
-    let answer = judge.forwarded("GET", "/entities", &listed);
-    assert_eq!((answer.status, answer.header("x-datahub-request-source")), (200, Some("SDK")));
+    let response = judge.forwarded("GET", "/entities", &listed);
+    assert_eq!((response.status, response.header("x-datahub-request-source")), (200, Some("SDK")));
     drop(judge);
 
     let judge = Judge::of("request");
-    let answer = judge.request("GET", "/private", &[("Authorization", &token), identity]);
-    assert_eq!(answer.status, 200);
-    let removed = answer.header("x-envoy-auth-headers-to-remove").expect("names").to_owned();
+    let response = judge.request("GET", "/private", &[("Authorization", &token), identity]);
+    assert_eq!(response.status, 200);
+    let removed = response.header("x-envoy-auth-headers-to-remove").expect("names").to_owned();
     let removed: Vec<&str> = removed.split(',').collect();
     assert!(removed.contains(&"cf-access-groups") && removed.contains(&"cf-access-token"), "{removed:?}");
 }
@@ -225,14 +226,14 @@ fn the_token_stays_here_where_the_backend_is_not_to_have_it() {
     let config = format!("upstream: {{url: \"{}\", authorization: strip}}", upstream.url());
     let judge = Judge::with("forwarded", &config);
     let token = bearer(&Token::user());
-    let answer = judge.forwarded("GET", "/x", &[("Authorization", &token)]);
-    assert_eq!((answer.status, answer.header("authorization")), (200, None));
-    assert_eq!(answer.header("x-forwarded-user"), Some("ada"));
+    let response = judge.forwarded("GET", "/x", &[("Authorization", &token)]);
+    assert_eq!((response.status, response.header("authorization")), (200, None));
+    assert_eq!(response.header("x-forwarded-user"), Some("ada"));
     drop(judge);
     let judge = Judge::with("request", &config);
-    let answer = judge.request("GET", "/x", &[("Authorization", &token)]);
-    assert_eq!((answer.status, answer.header("authorization")), (200, None));
-    let removed = answer.header("x-envoy-auth-headers-to-remove").expect("names");
+    let response = judge.request("GET", "/x", &[("Authorization", &token)]);
+    assert_eq!((response.status, response.header("authorization")), (200, None));
+    let removed = response.header("x-envoy-auth-headers-to-remove").expect("names");
     assert!(removed.split(',').any(|name| name == "authorization"), "Envoy would keep the client's");
 }
 
@@ -241,10 +242,10 @@ fn report_mode_refuses_only_what_has_no_single_meaning() {
     let judge = Judge::with("forwarded", &RULES.replace("authorization:", "authorization:\n  mode: report"));
     let token = bearer(&Token::user());
     let expired = bearer(&Token::user().expires_in(-3600));
-    let answer = judge.forwarded("GET", "/private", &[("Authorization", &expired)]);
-    assert_eq!((answer.status, answer.header("x-forwarded-user")), (200, None));
-    let answer = judge.forwarded("DELETE", "/private", &[("Authorization", &token)]);
-    assert_eq!((answer.status, answer.header("x-forwarded-user")), (200, Some("ada")));
+    let response = judge.forwarded("GET", "/private", &[("Authorization", &expired)]);
+    assert_eq!((response.status, response.header("x-forwarded-user")), (200, None));
+    let response = judge.forwarded("DELETE", "/private", &[("Authorization", &token)]);
+    assert_eq!((response.status, response.header("x-forwarded-user")), (200, Some("ada")));
     refused(&judge.forwarded("GET", "/a/../b", &[("Authorization", &token)]), 400, BAD_TARGET);
     let record = judge.stage.gateway.audit_of("/private");
     assert_eq!(record["decision"], "would_deny");
@@ -263,9 +264,9 @@ fn without_keys_it_is_not_now() {
     let address = gateway.listener("forward-auth");
     let token = bearer(&Token::user());
     let fields = [("Authorization", token.as_str()), ("X-Forwarded-For", "192.0.2.9")];
-    let answer = wire::get(address, "/private", &fields);
-    refused(&answer, 503, "Signing keys are not available, try again");
-    assert_eq!(answer.header("retry-after"), Some("1"));
+    let response = wire::get(address, "/private", &fields);
+    refused(&response, 503, "Signing keys are not available, try again");
+    assert_eq!(response.header("retry-after"), Some("1"));
 }
 
 #[test]
@@ -292,8 +293,8 @@ fn one_record_for_a_question_about_what_was_asked() {
     assert_eq!(gateway.metric("metagate_token_cache_total", &[("result", "miss")]), 1.0);
 
     // The proxy's own listener has no such fields, and its records no such member.
-    let answer = wire::get(gateway.proxy, "/plain", &[("X-Forwarded-Uri", "/public/page")]);
-    assert_eq!(answer.status, 401);
+    let response = wire::get(gateway.proxy, "/plain", &[("X-Forwarded-Uri", "/public/page")]);
+    assert_eq!(response.status, 401);
     assert_eq!(gateway.audit_of("/plain").get("via"), None);
 }
 
@@ -308,8 +309,8 @@ fn many_questions_on_one_connection() {
         let fields = if with_token { &fields[..] } else { &fields[..1] };
         let body: &[u8] = if round % 3 == 0 { b"{\"ignored\": true}" } else { b"" };
         client.send(wire::request_bytes("POST", "/private", fields, body));
-        let answer = client.answer().expect("an answer");
-        assert_eq!(answer.status, if with_token { 200 } else { 401 }, "{round}");
+        let response = client.response().expect("a response");
+        assert_eq!(response.status, if with_token { 200 } else { 401 }, "{round}");
     }
     // A body that is too large to read for nothing: answered, and the connection ends.
     let length = "Content-Length: 100000000\r\n";
@@ -318,9 +319,9 @@ fn many_questions_on_one_connection() {
         client.send(format!(
             "POST /private HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.9\r\n{authorization}{length}\r\nabc"
         ));
-        let answer = client.answer().expect("an answer");
-        assert_eq!(answer.status, if authorization.is_empty() { 401 } else { 200 });
-        assert_eq!(answer.header("connection"), Some("close"));
+        let response = client.response().expect("a response");
+        assert_eq!(response.status, if authorization.is_empty() { 401 } else { 200 });
+        assert_eq!(response.header("connection"), Some("close"));
     }
 }
 
@@ -329,8 +330,8 @@ fn it_is_off_unless_it_is_asked_for() {
     let stage = Stage::plain(|setup| setup);
     let listening = stage.gateway.logs().into_iter().filter(|log| log.to_string().contains("listening"));
     assert_eq!(listening.count(), 3, "proxy, health and admin");
-    let answer = stage.gateway.get("/x", &[("X-Forwarded-Uri", "/api/v1/system/version")]);
-    assert_eq!(answer.status, 401);
+    let response = stage.gateway.get("/x", &[("X-Forwarded-Uri", "/api/v1/system/version")]);
+    assert_eq!(response.status, 401);
 }
 
 #[test]
@@ -338,7 +339,7 @@ fn it_drains_with_everything_else() {
     let mut judge = Judge::of("request");
     let mut client = Client::connect(judge.address);
     client.send(wire::request_bytes("GET", "/public/x", &[("X-Forwarded-For", "192.0.2.9")], b""));
-    assert_eq!(client.answer().expect("an answer").status, 200);
+    assert_eq!(client.response().expect("a response").status, 200);
     judge.stage.gateway.terminate();
     assert_eq!(judge.stage.gateway.wait_exit(), Some(0));
     assert_eq!(client.rest(), "");
