@@ -1,6 +1,6 @@
-//! The built executable from outside: real sockets, real tokens, real processes.
+//! Black-box tests of the built executable: real sockets, real tokens, real processes.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "what fails in a test's helper fails the test")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a failing helper fails its test")]
 
 mod admin;
 mod authorization;

@@ -16,18 +16,18 @@ use super::token::{Token, bearer};
 use super::wire::{self, Client, Response};
 use super::{DEADLINE, eventually, metrics};
 
-/// How the gateway is to be started. The environment is empty but for what is given here.
+/// How to start the gateway. The environment holds only what is set here.
 #[derive(Default)]
 pub struct Setup {
     environment: BTreeMap<String, String>,
     arguments: Vec<String>,
     config: Option<String>,
-    /// A socket that is handed over, and its name.
+    /// A socket to pass on, and its name.
     socket: Option<(OwnedFd, Option<String>)>,
     descriptors: Option<u32>,
 }
 
-/// A program that ran to its end.
+/// A program that has exited.
 pub struct Finished {
     pub code: Option<i32>,
     pub stdout: String,
@@ -54,19 +54,19 @@ impl Setup {
         self
     }
 
-    /// The text of a config file, given by `--config`.
+    /// Writes this text to a file and passes it with `--config`.
     pub fn config(mut self, text: impl Into<String>) -> Self {
         self.config = Some(text.into());
         self
     }
 
-    /// With this socket as file descriptor 3, as sd_listen_fds(3) describes it.
+    /// Passes this socket as file descriptor 3, as described in sd_listen_fds(3).
     pub fn activated(mut self, socket: OwnedFd, name: Option<&str>) -> Self {
         self.socket = Some((socket, name.map(str::to_owned)));
         self
     }
 
-    /// With no more file descriptors than this.
+    /// Limits the number of file descriptors.
     pub fn descriptors(mut self, most: u32) -> Self {
         self.descriptors = Some(most);
         self
@@ -83,7 +83,7 @@ impl Setup {
             }
             None => (Command::new(EXECUTABLE), Stdio::null()),
             Some((socket, _)) => {
-                // Only a shell can put it at 3 and say whose it is: the process that it becomes.
+                // A shell puts it at 3 and names its own PID, which exec hands to the gateway.
                 let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1; export LISTEN_PID LISTEN_FDS; exec \"$0\" \"$@\"";
                 let mut command = Command::new("/bin/sh");
                 command.args(["-c", script, EXECUTABLE]);
@@ -105,7 +105,7 @@ impl Setup {
         (command.spawn().expect("the executable starts"), directory)
     }
 
-    /// Starts the proxy and waits until it says where it listens.
+    /// Starts the proxy and waits until it logs its listeners.
     #[track_caller]
     pub fn start(self) -> Gateway {
         let (mut child, directory) = self.spawn();
@@ -114,7 +114,7 @@ impl Setup {
         Gateway { child, output, proxy, health, _directory: directory }
     }
 
-    /// Runs a command that ends by itself.
+    /// Runs a command that exits by itself.
     #[track_caller]
     pub fn finish(self) -> Finished {
         let (mut child, _directory) = self.spawn();
@@ -126,7 +126,7 @@ impl Setup {
     }
 }
 
-/// What the admin listener wants of a script before it changes something or names people.
+/// What the admin listener requires of a script before it changes state or shows names.
 pub const DELIBERATE: (&str, &str) = ("X-Metagate", "1");
 
 /// A text member of a log line or audit record, at the top or among the `fields`.
@@ -134,7 +134,7 @@ pub fn text<'a>(record: &'a Value, name: &str) -> Option<&'a str> {
     record.get(name).or_else(|| record.get("fields")?.get(name))?.as_str()
 }
 
-/// What the program printed so far.
+/// What the program has printed so far.
 #[derive(Default)]
 struct Lines {
     stdout: Vec<String>,
@@ -182,25 +182,25 @@ impl Output {
             }
             let left = DEADLINE.saturating_sub(started.elapsed());
             let printed = || format!("{}\n{}", lines.stderr.join("\n"), lines.stdout.join("\n"));
-            assert!(lines.ended < 2, "the program ended without {what}; it printed:\n{}", printed());
-            assert!(!left.is_zero(), "waited in vain for {what}; it printed:\n{}", printed());
+            assert!(lines.ended < 2, "the program exited without {what}; it printed:\n{}", printed());
+            assert!(!left.is_zero(), "timed out waiting for {what}; it printed:\n{}", printed());
             lines = self.lines.1.wait_timeout(lines, left).expect("no poisoned lock").0;
         }
     }
 
-    /// Waits until the program says where that listener is.
+    /// Waits until the program logs the address of that listener.
     #[track_caller]
     fn listener(&self, name: &str) -> SocketAddr {
         self.wait(&format!("the {name} listener"), |lines| {
             let line = lines.logs().find(|log| {
                 text(log, "message") == Some("listening") && text(log, "listener") == Some(name)
             })?;
-            // A socket file has none.
+            // A Unix socket has no such address.
             Some(text(&line, "address")?.parse().unwrap_or_else(|_| ([0, 0, 0, 0], 0).into()))
         })
     }
 
-    /// Waits until both streams are closed, which is when the program ends.
+    /// Waits until both streams are closed, which happens when the program exits.
     #[track_caller]
     fn wait_end(&self) {
         let lines = self.lines.0.lock().expect("no poisoned lock");
@@ -209,7 +209,7 @@ impl Output {
             .1
             .wait_timeout_while(lines, DEADLINE, |lines| lines.ended < 2)
             .expect("no poisoned lock");
-        assert!(!result.timed_out(), "the program does not end");
+        assert!(!result.timed_out(), "the program does not exit");
     }
 }
 
@@ -232,7 +232,7 @@ fn collect<R: Read + Send + 'static>(
     })
 }
 
-/// A running proxy; killed when dropped, and then everything it printed is searched for tokens.
+/// A running proxy. Dropping it kills it and searches everything it printed for tokens.
 pub struct Gateway {
     child: Child,
     output: Output,
@@ -247,37 +247,36 @@ impl Gateway {
         wire::get(self.proxy, target, headers)
     }
 
-    /// GET with this token as bearer.
+    /// GET with this bearer token.
     #[track_caller]
     pub fn get_as(&self, token: &Token, target: &str) -> Response {
         self.get(target, &[("Authorization", &bearer(token))])
     }
 
-    /// GET with `Bearer` and this text.
+    /// GET with `Bearer` followed by this text.
     #[track_caller]
     pub fn get_with(&self, token: &str, target: &str) -> Response {
         self.get(target, &[("Authorization", &format!("Bearer {token}"))])
     }
 
-    /// Where the listener of that name is, as the log says.
+    /// The address of that listener, from the log.
     #[track_caller]
     pub fn listener(&self, name: &str) -> SocketAddr {
         self.output.listener(name)
     }
 
-    /// Asks the health listener.
     #[track_caller]
     pub fn probe(&self, target: &str) -> Response {
         wire::get(self.health, target, &[])
     }
 
-    /// Where the status page is.
+    /// The address of the admin listener.
     #[track_caller]
     pub fn admin(&self) -> SocketAddr {
         self.output.listener("admin")
     }
 
-    /// Asks the admin listener under its own name, as curl does.
+    /// Sends a request to the admin listener with its own address as `Host`, as curl does.
     #[track_caller]
     pub fn ask_admin(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Response {
         let address = self.admin();
@@ -288,7 +287,7 @@ impl Gateway {
         client.response_to(method).unwrap_or_else(|error| panic!("{method} {target}: {error}"))
     }
 
-    /// File descriptors that the process has open.
+    /// How many file descriptors the process has open.
     #[cfg(target_os = "linux")]
     #[track_caller]
     pub fn open_descriptors(&self) -> u64 {
@@ -296,7 +295,7 @@ impl Gateway {
         std::fs::read_dir(directory).expect("its descriptors").count() as u64
     }
 
-    /// Sets how many it may have, as `prlimit` does, and returns how many it was allowed before.
+    /// Sets the limit on file descriptors, as `prlimit` does, and returns the previous limit.
     #[cfg(target_os = "linux")]
     #[track_caller]
     pub fn limit_descriptors(&self, most: u64) -> u64 {
@@ -325,7 +324,7 @@ impl Gateway {
         })
     }
 
-    /// Every line of the log so far that is one JSON object.
+    /// Every log line so far that is a JSON object.
     pub fn logs(&self) -> Vec<Value> {
         self.output.lines.0.lock().expect("no poisoned lock").logs().collect()
     }
@@ -344,30 +343,28 @@ impl Gateway {
             .sum()
     }
 
-    /// Its process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends SIGTERM.
     pub fn terminate(&self) {
         self.signal("TERM");
     }
 
-    /// Sends a signal by its name.
+    /// Sends a signal by name.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
         assert!(status.expect("kill runs").success(), "no process to signal");
     }
 
-    /// Waits for the end of the process; its exit code, if no signal ended it.
+    /// Waits for the process to exit. `None` if a signal ended it.
     #[track_caller]
     pub fn wait_exit(&mut self) -> Option<i32> {
         self.output.wait_end();
         self.child.wait().expect("an exit status").code()
     }
 
-    /// Nothing printed may hold the beginning of a token.
+    /// Fails if anything printed contains the beginning of a token.
     #[track_caller]
     pub fn assert_no_token_in_output(&self) {
         let lines = self.output.lines.0.lock().unwrap_or_else(|broken| broken.into_inner());

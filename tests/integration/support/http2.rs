@@ -1,5 +1,5 @@
-//! HTTP/2 from both sides: a client that writes the frames it is told to, one that does it right,
-//! and a scripted server.
+//! HTTP/2 from both sides: a client that writes raw frames, a compliant client, and a scripted
+//! server.
 
 use std::future::Future;
 use std::io::{Read as _, Write as _};
@@ -65,7 +65,7 @@ fn text(block: &mut Vec<u8>, bytes: &[u8]) {
     block.extend(bytes);
 }
 
-/// A frame that the server sent.
+/// A frame sent by the server.
 #[derive(Debug)]
 pub struct Arrived {
     pub kind: u8,
@@ -86,13 +86,13 @@ impl Arrived {
     }
 }
 
-/// A connection that sends the frames it is told to.
+/// A connection that sends frames as they are.
 pub struct RawClient {
     socket: TcpStream,
 }
 
 impl RawClient {
-    /// Preface and empty SETTINGS are sent.
+    /// Sends the preface and empty SETTINGS.
     #[track_caller]
     pub fn connect(address: SocketAddr) -> Self {
         Self::with_settings(address, &[])
@@ -109,7 +109,7 @@ impl RawClient {
         client
     }
 
-    /// Either side of a connection of which nothing was read or written.
+    /// Either side of a connection that nothing was read from or written to.
     #[track_caller]
     pub fn of(socket: TcpStream) -> Self {
         socket.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
@@ -118,25 +118,25 @@ impl RawClient {
         Self { socket }
     }
 
-    /// Reads so many bytes that are no frame.
+    /// Reads this many bytes without parsing frames.
     #[track_caller]
     pub fn skip(&mut self, count: usize) {
         self.socket.read_exact(&mut vec![0; count]).expect("the bytes");
     }
 
-    /// Whether all of it could be written.
+    /// Returns whether everything was written.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.socket.write_all(bytes.as_ref()).is_ok()
     }
 
-    /// The next frame; nothing when the connection has ended.
+    /// The next frame, or `None` when the connection has ended.
     #[track_caller]
     pub fn next(&mut self) -> Option<Arrived> {
         let mut head = [0; 9];
         if let Err(error) = self.socket.read_exact(&mut head) {
             let silent =
                 [std::io::ErrorKind::WouldBlock, std::io::ErrorKind::TimedOut].contains(&error.kind());
-            assert!(!silent, "the server says nothing and does not close");
+            assert!(!silent, "the server neither sends anything nor closes");
             return None;
         }
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
@@ -146,7 +146,7 @@ impl RawClient {
         Some(Arrived { kind: head[3], flags: head[4], stream, payload })
     }
 
-    /// The first frame of which this is true.
+    /// The first frame that matches.
     #[track_caller]
     pub fn find(&mut self, wanted: impl Fn(&Arrived) -> bool) -> Option<Arrived> {
         loop {
@@ -157,7 +157,8 @@ impl RawClient {
         }
     }
 
-    /// Whether a PING comes back: the connection is alive and has done all that came before.
+    /// Whether a PING is acknowledged: the connection is alive and has processed everything before
+    /// it.
     #[track_caller]
     pub fn answers_ping(&mut self) -> bool {
         self.send(frame(PING, 0, 0, b"metagate"));
@@ -165,7 +166,7 @@ impl RawClient {
             .is_some()
     }
 
-    /// Reads until the connection ends; the codes of the GOAWAY frames on the way.
+    /// Reads until the connection ends and returns the error codes of its GOAWAY frames.
     #[track_caller]
     pub fn end(&mut self) -> Vec<u32> {
         let mut codes = Vec::new();
@@ -178,7 +179,7 @@ impl RawClient {
     }
 }
 
-/// An answer with everything that came.
+/// A complete response.
 #[derive(Debug)]
 pub struct Http2Response {
     pub status: u16,
@@ -197,7 +198,7 @@ impl Http2Response {
     }
 }
 
-/// A client by the book, in the clear by prior knowledge.
+/// A compliant client, over cleartext with prior knowledge (RFC 9113 section 3.3).
 pub struct Http2Client {
     runtime: Runtime,
     sender: SendRequest<Bytes>,
@@ -215,7 +216,7 @@ impl Http2Client {
             let stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
             let (sender, connection) = h2::client::handshake(stream).await.expect("a handshake");
             tokio::spawn(connection);
-            sender.ready().await.expect("a connection that takes requests")
+            sender.ready().await.expect("a connection that accepts requests")
         });
         Self { runtime, sender }
     }
@@ -223,10 +224,10 @@ impl Http2Client {
     /// Runs something on the client's runtime, within the deadline.
     #[track_caller]
     pub fn wait<T>(&self, what: impl Future<Output = T>) -> T {
-        self.runtime.block_on(async { timeout(DEADLINE, what).await }).expect("an end in time")
+        self.runtime.block_on(async { timeout(DEADLINE, what).await }).expect("a result before the deadline")
     }
 
-    /// Begins a request; its body may follow.
+    /// Starts a request; its body may follow.
     #[track_caller]
     pub fn open(
         &mut self,
@@ -243,7 +244,7 @@ impl Http2Client {
         self.sender.send_request(request, ends).expect("a stream")
     }
 
-    /// One request and all of its answer.
+    /// Sends a request and reads the whole response.
     #[track_caller]
     pub fn send(
         &mut self,
@@ -261,7 +262,7 @@ impl Http2Client {
     }
 }
 
-/// Reads an answer to its end.
+/// Reads a response to its end.
 pub async fn whole(response: Response<RecvStream>) -> Result<Http2Response, h2::Error> {
     let (head, mut stream) = response.into_parts();
     let mut body = Vec::new();
@@ -274,7 +275,7 @@ pub async fn whole(response: Response<RecvStream>) -> Result<Http2Response, h2::
     Ok(Http2Response { status: head.status.as_u16(), fields: head.headers, body, trailers })
 }
 
-/// A request in a script's hands.
+/// A request handed to a script.
 pub struct Http2Request {
     pub connection: usize,
     pub request: Request<RecvStream>,
@@ -283,25 +284,25 @@ pub struct Http2Request {
 
 type Script = dyn Fn(Http2Request) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
 
-/// What a stub has seen.
+/// The connections and requests that a stub received.
 #[derive(Default)]
 struct Seen {
     heads: Vec<(http::request::Parts, usize)>,
     connections: usize,
 }
 
-/// A server by the book, in the clear, that answers by script.
+/// A compliant cleartext server that responds by script.
 pub struct Http2Stub {
     pub address: SocketAddr,
     seen: Arc<Mutex<Seen>>,
     _runtime: Runtime,
 }
 
-/// How a stub treats its connections.
+/// How a stub handles its connections.
 #[derive(Clone, Copy, Default)]
 pub struct Manners {
     pub max_streams: Option<u32>,
-    /// GOAWAY comes after so many requests on a connection.
+    /// Sends GOAWAY after this many requests on a connection.
     pub requests: Option<usize>,
 }
 
@@ -341,7 +342,7 @@ impl Http2Stub {
         found.unwrap_or_else(|| panic!("no request to {path}")).0.clone()
     }
 
-    /// On which connections requests came, in their order.
+    /// The connection of each request, in the order of arrival.
     pub fn order(&self) -> Vec<usize> {
         self.seen.lock().expect("no poisoned lock").heads.iter().map(|(_, connection)| *connection).collect()
     }
@@ -371,7 +372,7 @@ async fn serve(stream: tokio::net::TcpStream, manners: Manners, seen: Arc<Mutex<
     }
 }
 
-/// Answers 200 with the request's body, or with `connection n` where it has none.
+/// Responds with 200 and the request's body, or `connection n` if it has none.
 pub async fn echo(mut arrived: Http2Request) {
     let mut body = Vec::new();
     let stream = arrived.request.body_mut();

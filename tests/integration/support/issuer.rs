@@ -1,4 +1,4 @@
-//! A key server that does as it is told: each path has its answer, every request is counted.
+//! A scripted key server: each path has its response, and every request is counted.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,10 +11,10 @@ use serde_json::Value;
 use super::keys::{Key, key_set};
 use super::stub::{Exchange, Gate, Next, Stub};
 
-/// The path that the tests publish keys under unless it matters.
+/// The path that tests publish keys under unless the path matters.
 pub const JWKS: &str = "/jwks";
 
-/// What a path answers.
+/// The response of a path.
 #[derive(Clone)]
 pub enum Reply {
     /// 200 with this JSON.
@@ -22,15 +22,15 @@ pub enum Reply {
     /// 200 with an ETag, and 304 for a request that already has it.
     Tagged(&'static str, String),
     Status(u16, Vec<(&'static str, String)>, String),
-    /// 200 and chunks until the other side has had enough.
+    /// 200 and chunks until the client closes.
     Endless,
-    /// Nothing until the gate opens, then the answer.
+    /// Nothing until the gate opens, then the response.
     Held(Gate, Box<Reply>),
-    /// The answer after a while, as from far away.
+    /// The response after a delay, as from a distant server.
     Late(Duration, Box<Reply>),
-    /// 200 that announces more than it sends.
+    /// 200 with a Content-Length larger than what is sent.
     CutShort(String),
-    /// 200 and one byte after another, each after a wait, without end.
+    /// 200 and an endless body, one byte at a time with a delay before each.
     Drip,
 }
 
@@ -51,7 +51,7 @@ impl Issuer {
         Self::with_keys(&[key.jwk()])
     }
 
-    /// Answers 404 to everything until told otherwise.
+    /// Responds with 404 to every path until [`Issuer::set`].
     pub fn empty() -> Self {
         let routes: Arc<Mutex<BTreeMap<String, Reply>>> = Arc::default();
         let table = Arc::clone(&routes);
@@ -63,7 +63,7 @@ impl Issuer {
         Self { stub, routes }
     }
 
-    /// What a path answers from now on; a rotation is one call.
+    /// Sets the response of a path. A key rotation is one call.
     pub fn set(&self, path: &str, reply: Reply) {
         self.routes.lock().expect("no poisoned lock").insert(path.to_owned(), reply);
     }
@@ -76,12 +76,12 @@ impl Issuer {
         format!("http://{}{path}", self.stub.address)
     }
 
-    /// How often a path was asked for.
+    /// How often a path was requested.
     pub fn hits(&self, path: &str) -> usize {
         self.stub.requests().iter().filter(|request| request.head.target() == path).count()
     }
 
-    /// Waits until a path was asked for that often.
+    /// Waits until a path was requested that often.
     #[track_caller]
     pub fn wait_hits(&self, path: &str, count: usize) {
         self.stub.wait_for(&format!("{count} requests for {path}"), |all| {

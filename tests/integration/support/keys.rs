@@ -1,5 +1,5 @@
-//! Signing keys, made when they are first asked for and never written down, and the ways to publish
-//! their public halves.
+//! Signing keys, generated on first use and never stored, and the forms in which their public
+//! halves are published.
 
 use std::sync::LazyLock;
 
@@ -16,7 +16,7 @@ use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-/// A key that can sign, with the key id it is published under.
+/// A signing key and the key id it is published under.
 pub struct Key {
     pub kid: &'static str,
     material: Material,
@@ -41,22 +41,22 @@ macro_rules! key {
 
 key!(rsa, Key::new_rsa("rsa-1"));
 key!(
-    /// A second RSA key: the attacker's, another issuer's, or the next in a rotation.
+    /// A second RSA key: an attacker's, another issuer's, or the next one in a rotation.
     other_rsa,
     Key::new_rsa("rsa-2")
 );
 key!(
-    /// A further RSA key of an issuer with several.
+    /// A further RSA key for an issuer with several.
     spare_rsa,
     Key::new_rsa("rsa-3")
 );
 key!(
-    /// And one that is published for something else than signatures.
+    /// An RSA key that is published for something other than signatures.
     encryption_rsa,
     Key::new_rsa("rsa-4")
 );
 key!(
-    /// A third RSA key, which nothing that is trusted publishes.
+    /// A third RSA key, which no trusted source publishes.
     third_rsa,
     Key::new_rsa("rsa-5")
 );
@@ -66,7 +66,7 @@ key!(p384, Key::new_ec("p384-1", "P-384"));
 key!(p521, Key::new_ec("p521-1", "P-521"));
 key!(ed25519, Key::new_ed25519("ed-1"));
 key!(
-    /// A P-256 key whose x coordinate begins with a zero byte, which some issuers leave out.
+    /// A P-256 key whose x coordinate begins with a zero byte, which some issuers omit.
     p256_short,
     loop {
         let key = Key::new_ec("p256-short", "P-256");
@@ -106,7 +106,7 @@ impl Key {
         Self { kid: "", material: Material::Secret(bytes.as_ref().to_vec()) }
     }
 
-    /// Signs as `alg` says; a name this key has no scheme for takes the key's usual one, so that a
+    /// Signs with `alg`. If the key has no scheme of that name, it uses its default, so that a
     /// header may say anything.
     pub fn sign(&self, alg: &str, input: &[u8]) -> Vec<u8> {
         let random = SystemRandom::new();
@@ -134,7 +134,7 @@ impl Key {
 
     /// Modulus and exponent, big-endian, without a sign byte.
     pub fn rsa_numbers(&self) -> (Vec<u8>, Vec<u8>) {
-        let Material::Rsa(pair) = &self.material else { panic!("{} is no RSA key", self.kid) };
+        let Material::Rsa(pair) = &self.material else { panic!("{} is not an RSA key", self.kid) };
         let mut der = pair.public_key().as_ref();
         let mut sequence = take_tlv(&mut der, 0x30);
         let strip = |number: &[u8]| number[number.iter().take_while(|byte| **byte == 0).count()..].to_vec();
@@ -143,7 +143,7 @@ impl Key {
 
     /// Modulus and private exponent, big-endian.
     pub fn rsa_private(&self) -> (Vec<u8>, Vec<u8>) {
-        let Material::Rsa(pair) = &self.material else { panic!("{} is no RSA key", self.kid) };
+        let Material::Rsa(pair) = &self.material else { panic!("{} is not an RSA key", self.kid) };
         let document = AsDer::<Pkcs8V1Der<'static>>::as_der(pair).expect("PKCS #8");
         let mut der = document.as_ref();
         let mut info = take_tlv(&mut der, 0x30);
@@ -159,7 +159,7 @@ impl Key {
         (strip(n), strip(d))
     }
 
-    /// The public half as its format's plain bytes: PKCS#1 for RSA, the point for EC, the key for Ed25519.
+    /// The public half as raw bytes: PKCS#1 for RSA, the point for EC, the key for Ed25519.
     pub fn public_bytes(&self) -> Vec<u8> {
         match &self.material {
             Material::Rsa(pair) => pair.public_key().as_ref().to_vec(),
@@ -190,7 +190,7 @@ impl Key {
         format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
     }
 
-    /// The JSON Web Key as RFC 7517 wants it; no `alg`, so every algorithm of the family may use it.
+    /// The JSON Web Key (RFC 7517). It has no `alg`, so every algorithm of the family may use it.
     pub fn jwk(&self) -> Value {
         match &self.material {
             Material::Rsa(_) => {
@@ -208,7 +208,7 @@ impl Key {
         }
     }
 
-    /// The key with some members changed, added, or (where `null`) left out.
+    /// The JWK with some members changed, added, or removed (if `null`).
     pub fn jwk_with(&self, changes: Value) -> Value {
         let mut jwk = self.jwk();
         let members = jwk.as_object_mut().expect("a JWK is an object");
@@ -223,20 +223,20 @@ impl Key {
     }
 
     /// As OpenMetadata publishes its own key: `n` padded and with Java's leading zero byte, and
-    /// `alg` always RS256.
+    /// `alg` RS256 whatever it signs with.
     pub fn jwk_openmetadata(&self) -> Value {
         let (n, e) = self.rsa_numbers();
         let n = [vec![0], n].concat();
         self.jwk_with(json!({"alg": "RS256", "n": BASE64_URL_SAFE.encode(n), "e": BASE64_URL_SAFE.encode(e)}))
     }
 
-    /// With the standard base64 alphabet and padding.
+    /// The JWK with the standard base64 alphabet and padding.
     pub fn jwk_standard_alphabet(&self) -> Value {
         let (n, e) = self.rsa_numbers();
         self.jwk_with(json!({"n": BASE64_STANDARD.encode(n), "e": BASE64_STANDARD.encode(e)}))
     }
 
-    /// EC coordinates with a zero byte too many, as a signed big integer is written.
+    /// EC coordinates with an extra zero byte, as a signed big integer is encoded.
     pub fn jwk_long_coordinates(&self) -> Value {
         let (x, y) = self.coordinates();
         self.jwk_with(json!({"x": url64([vec![0], x].concat()), "y": url64([vec![0], y].concat())}))
@@ -263,7 +263,7 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     digest::digest(&digest::SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads one DER element of the expected tag off the front.
+/// Splits one DER element with the expected tag off the front.
 fn take_tlv<'a>(der: &mut &'a [u8], tag: u8) -> &'a [u8] {
     assert_eq!(der[0], tag, "unexpected DER tag");
     let (start, length) = match der[1] {

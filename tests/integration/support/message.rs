@@ -1,13 +1,13 @@
-//! HTTP/1.1 messages as bytes: a strict reader of heads and bodies, for either side.
+//! HTTP/1.1 messages as bytes: a strict reader of header sections and bodies, for either side.
 
 use std::io::{self, Read};
 
-/// A start line and its fields, as they were on the wire; one byte is one character.
+/// A start line and its fields as they were on the wire. Each byte becomes one character.
 #[derive(Clone, Debug, Default)]
 pub struct Head {
     pub start: String,
     pub headers: Vec<(String, String)>,
-    /// What a strict reader would not have taken.
+    /// What a strict parser would have rejected.
     pub problems: Vec<String>,
 }
 
@@ -42,7 +42,7 @@ impl Head {
             (codings.iter().any(|coding| *coding != "chunked"), "a transfer coding other than chunked"),
             (
                 lengths.iter().any(|n| n.is_empty() || !n.bytes().all(|byte| byte.is_ascii_digit())),
-                "a length that is no number",
+                "a length that is not a number",
             ),
             (lengths.iter().any(|n| n.len() > 1 && n.starts_with('0')), "a length with leading zeros"),
         ];
@@ -56,7 +56,7 @@ impl Head {
         self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str()).collect()
     }
 
-    /// The value of a field that comes at most once.
+    /// The value of a field that occurs at most once.
     #[track_caller]
     pub fn value(&self, name: &str) -> Option<&str> {
         let values = self.values(name);
@@ -89,7 +89,7 @@ impl Head {
         self.framed().unwrap_or(Body::Length(0))
     }
 
-    /// How the body of this answer is delimited.
+    /// How the body of this response is delimited.
     pub fn body_of_response(&self, status: u16, to_head: bool) -> Body {
         if to_head || status < 200 || status == 204 || status == 304 {
             return Body::Length(0);
@@ -102,7 +102,7 @@ fn is_token(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
 }
 
-/// How much of a body is still to come.
+/// The part of a body that is still to come.
 #[derive(Debug)]
 pub enum Body {
     Length(usize),
@@ -124,7 +124,7 @@ impl Body {
     }
 }
 
-/// Reads heads and bodies off a stream of bytes.
+/// Reads header sections and bodies from a stream of bytes.
 pub struct Reader<R> {
     source: R,
     buffer: Vec<u8>,
@@ -149,7 +149,7 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// The next head; nothing if the stream ends where a head could have begun.
+    /// The next header section, or `None` if the stream ends between two messages.
     pub fn head(&mut self) -> io::Result<Option<Head>> {
         loop {
             if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
@@ -167,7 +167,7 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// Some more of a body; nothing at its proper end.
+    /// The next piece of a body, or `None` at its proper end.
     pub fn body_piece(&mut self, body: &mut Body) -> io::Result<Option<Vec<u8>>> {
         match body {
             Body::Ended(_) | Body::Length(0) => Ok(None),
@@ -182,7 +182,7 @@ impl<R: Read> Reader<R> {
             Body::Chunked { left, begun, trailers } => {
                 if *left == 0 {
                     if *begun && !self.line()?.is_empty() {
-                        return Err(broken("no line end after a chunk"));
+                        return Err(broken("no CRLF after a chunk"));
                     }
                     *begun = true;
                     let line = self.line()?;

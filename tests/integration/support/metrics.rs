@@ -1,6 +1,6 @@
-//! The Prometheus text format, as far as a test needs to read it.
+//! A parser for the Prometheus text format, as far as the tests need it.
 
-/// One line of values.
+/// One sample line.
 pub struct Sample {
     pub name: String,
     pub labels: Vec<(String, String)>,
@@ -14,7 +14,7 @@ impl Sample {
     }
 }
 
-/// Every sample of a page; a line that is neither comment nor sample is a failure.
+/// Every sample of a page. Panics on a line that is neither a comment nor a sample.
 #[track_caller]
 pub fn parse(page: &str) -> Vec<Sample> {
     page.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(sample).collect()
@@ -33,7 +33,7 @@ fn sample(line: &str) -> Sample {
     Sample { name: name.to_owned(), labels: labels.collect(), value }
 }
 
-/// The names that `# TYPE` lines announce.
+/// The names declared by `# TYPE` or `# HELP` lines.
 pub fn announced<'a>(page: &'a str, word: &str) -> Vec<&'a str> {
     let prefix = format!("# {word} ");
     page.lines().filter_map(|line| line.strip_prefix(&prefix)?.split(' ').next()).collect()

@@ -1,8 +1,9 @@
-//! What the black-box tests are made of: keys and tokens made here, a key server, an upstream that
-//! records what it gets, a client that speaks bytes, and the built executable between them.
+//! Building blocks of the black-box tests: generated keys and tokens, a key server, an upstream
+//! that records what it receives, a client that sends raw bytes, and the built executable between
+//! them.
 //!
-//! Plain threads and blocking sockets throughout: a client or server library would tidy up the very
-//! bytes under test. Nothing waits for a fixed time; every wait has a condition and [`DEADLINE`].
+//! Only threads and blocking sockets: a client or server library would normalize the very bytes
+//! under test. Nothing sleeps for a fixed time; every wait has a condition and [`DEADLINE`].
 
 pub mod gateway;
 pub mod http2;
@@ -20,13 +21,13 @@ pub mod wire;
 
 use std::time::{Duration, Instant};
 
-/// How long any wait may take before it is a failure.
+/// How long any wait may take before the test fails.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Asks again and again, giving way in between, until there is an answer.
+/// Polls until there is a result, yielding in between.
 ///
 /// # Panics
-/// When [`DEADLINE`] passes first, with `what` as the reason.
+/// If [`DEADLINE`] passes first, with `what` in the message.
 #[track_caller]
 pub fn eventually<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
@@ -34,7 +35,7 @@ pub fn eventually<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = poll() {
             return found;
         }
-        assert!(started.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain for {what}");
+        assert!(started.elapsed() < DEADLINE, "waited {DEADLINE:?} for {what}");
         std::thread::yield_now();
     }
 }

@@ -1,11 +1,11 @@
-//! RSA as plain arithmetic, for signatures that no library would make: the private key applied to
-//! any encoding whatever. Slow, and for tests alone.
+//! Textbook RSA, for signatures that no library would make: applies the private key to any
+//! encoding. Slow, and only for tests.
 
 use aws_lc_rs::digest::{self, Algorithm, SHA256, SHA384};
 
 use super::keys::Key;
 
-/// The modulus of these tests' keys in bytes.
+/// The modulus length of the test keys in bytes.
 const SIZE: usize = 256;
 
 /// `encoded ^ d mod n`.
@@ -14,7 +14,7 @@ pub fn apply(key: &Key, encoded: &[u8]) -> Vec<u8> {
     power(encoded, &d, &n)
 }
 
-/// Encodings for RS256 of 2048 bits (RFC 8017 section 9.2), with what is odd about each.
+/// Encodings for RS256 with 2048 bits (RFC 8017 section 9.2), each with what is wrong with it.
 pub fn pkcs1_variants(message: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     const PREFIX: &[u8] = b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20";
     const WITHOUT_NULL: &[u8] = b"\x30\x2f\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x04\x20";
@@ -33,7 +33,7 @@ pub fn pkcs1_variants(message: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     odd_byte[20] = 0xfe;
     let mut no_separator = padded(&good);
     no_separator[SIZE - good.len() - 1] = 0xff;
-    // Bleichenbacher 2006: few padding bytes and what follows the hash is not looked at.
+    // Bleichenbacher 2006: short padding, and the verifier ignores what follows the hash.
     let garbage = [&[0, 1][..], &[0xff; 8], &[0], &good, &vec![0x5a; SIZE - 11 - good.len()]].concat();
     vec![
         ("as it should be", padded(&good)),
@@ -51,7 +51,7 @@ pub fn pkcs1_variants(message: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Encodings for PS256 of 2048 bits (RFC 8017 section 9.1.1).
+/// Encodings for PS256 with 2048 bits (RFC 8017 section 9.1.1).
 pub fn pss_variants(message: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let mut other_trailer = pss(message, &SHA256, &SHA256, 32);
     other_trailer[SIZE - 1] = 0xcc;
@@ -96,7 +96,7 @@ fn power(base: &[u8], exponent: &[u8], modulus: &[u8]) -> Vec<u8> {
     let negated = inverse.wrapping_neg();
     let mut one = vec![0; n.len()];
     one[0] = 1;
-    // Doubling 1 as often as R has bits gives R mod n, and as often again R * R mod n.
+    // Doubling 1 once per bit of R gives R mod n; doubling as often again gives R * R mod n.
     let doubled = |number: &[u32]| (0..32 * n.len()).fold(number.to_vec(), |value, _| double(&value, &n));
     let r = doubled(&one);
     let times = |a: &[u32], b: &[u32]| multiply(a, b, &n, negated);
@@ -126,7 +126,7 @@ fn double(number: &[u32], n: &[u32]) -> Vec<u32> {
     reduce_once(twice, n)
 }
 
-/// A number below twice `n`, with one limb more, brought below `n`.
+/// Reduces a number below `2n`, with one extra limb, to below `n`.
 fn reduce_once(number: Vec<u32>, n: &[u32]) -> Vec<u32> {
     let mut borrow = 0;
     let mut less: Vec<u32> = Vec::with_capacity(number.len());

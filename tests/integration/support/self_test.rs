@@ -1,4 +1,4 @@
-//! The support code proven by itself: a test that builds on it fails for the product's faults alone.
+//! Tests of the support code itself, so that the other tests fail only for faults of the product.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn input_of(token: &str) -> (&[u8], Vec<u8>) {
 }
 
 #[test]
-fn rsa_tokens_verify_with_the_published_numbers() {
+fn rsa_tokens_verify_with_the_published_key() {
     let (n, e) = keys::rsa().rsa_numbers();
     assert_eq!((n.len(), e.as_slice()), (256, [1, 0, 1].as_slice()));
     let public = RsaPublicKeyComponents { n, e };
@@ -47,7 +47,7 @@ fn rsa_tokens_verify_with_the_published_numbers() {
 }
 
 #[test]
-fn curve_tokens_verify_with_the_published_points() {
+fn ec_and_ed25519_tokens_verify_with_the_published_key() {
     for (alg, key) in [("ES256", keys::p256()), ("EdDSA", keys::ed25519())] {
         let token = Token::user().signed(alg, key).encode();
         let (input, signature) = input_of(&token);
@@ -62,7 +62,7 @@ fn curve_tokens_verify_with_the_published_points() {
 }
 
 #[test]
-fn the_documented_bot_payload_has_a_null_exp() {
+fn documented_bot_token_has_a_null_exp() {
     let token = Token::bot().encode();
     let (header, payload, _) = parts(&token);
     let header: Value = serde_json::from_slice(&decoded(header)).expect("a header");
@@ -79,7 +79,7 @@ fn datahub_tokens_have_neither_kid_nor_typ() {
 }
 
 #[test]
-fn raw_parts_are_kept_to_the_letter() {
+fn token_parts_are_signed_byte_for_byte() {
     let token = compact("{ \"alg\" :\"RS256\" }", [0xff, 0xfe], "RS256", keys::rsa());
     assert_eq!(decoded(parts(&token).0), b"{ \"alg\" :\"RS256\" }");
     assert_eq!(decoded(parts(&token).1), [0xff, 0xfe]);
@@ -90,7 +90,7 @@ fn raw_parts_are_kept_to_the_letter() {
 }
 
 #[test]
-fn keys_are_published_in_every_shape_seen() {
+fn keys_are_published_in_every_observed_encoding() {
     let openmetadata = keys::rsa().jwk_openmetadata();
     let n = openmetadata["n"].as_str().expect("n");
     assert!(n.starts_with('A') && n.ends_with('='), "{n}");
@@ -106,7 +106,7 @@ fn keys_are_published_in_every_shape_seen() {
 }
 
 #[test]
-fn the_issuer_rotates_counts_and_answers_304() {
+fn issuer_rotates_keys_counts_requests_and_returns_304() {
     let issuer = Issuer::of(keys::rsa());
     let address = issuer.address;
     assert_eq!(wire::get(address, JWKS, &[]).json()["keys"][0]["kid"], "rsa-1");
@@ -126,7 +126,7 @@ fn the_issuer_rotates_counts_and_answers_304() {
 }
 
 #[test]
-fn the_issuer_holds_and_breaks_off() {
+fn issuer_holds_and_truncates_responses() {
     let issuer = Issuer::empty();
     let gate = Gate::default();
     issuer.set("/held", Reply::Held(gate.clone(), Box::new(Reply::Json("{}".to_owned()))));
@@ -153,7 +153,7 @@ fn the_issuer_holds_and_breaks_off() {
 }
 
 #[test]
-fn the_upstream_shows_a_body_while_it_comes() {
+fn upstream_exposes_a_body_while_it_arrives() {
     let upstream = Upstream::echo();
     let mut client = Client::connect(upstream.address);
     client.send("POST /x?y HTTP/1.1\r\nhOST: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
@@ -169,7 +169,7 @@ fn the_upstream_shows_a_body_while_it_comes() {
 }
 
 #[test]
-fn the_upstream_counts_connections_and_requests() {
+fn upstream_counts_connections_and_requests() {
     let upstream = Upstream::echo();
     let mut client = Client::connect(upstream.address);
     client.send(
@@ -185,7 +185,7 @@ fn the_upstream_counts_connections_and_requests() {
 }
 
 #[test]
-fn the_upstream_notes_what_is_not_strict_http() {
+fn upstream_reports_what_is_not_strict_http() {
     for (fields, problem) in [
         ("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", "more than one"),
         ("Content-Length: 01\r\n", "leading zeros"),
@@ -203,7 +203,7 @@ fn the_upstream_notes_what_is_not_strict_http() {
 }
 
 #[test]
-fn a_request_without_its_end_is_never_whole() {
+fn truncated_request_is_never_complete() {
     let upstream = Upstream::echo();
     for body in ["5\r\nabc", "5\r\nabcdeXX\r\n0\r\n\r\n", "0x5\r\nabcde\r\n0\r\n\r\n"] {
         let mut client = Client::connect(upstream.address);
@@ -215,7 +215,7 @@ fn a_request_without_its_end_is_never_whole() {
 }
 
 #[test]
-fn the_client_tells_a_cut_answer_from_a_whole_one() {
+fn client_tells_a_truncated_response_from_a_complete_one() {
     let upstream = Upstream::scripted(|exchange| {
         match exchange.request.head.target() {
             "/length" => exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc")?,
@@ -238,7 +238,7 @@ fn the_client_tells_a_cut_answer_from_a_whole_one() {
 }
 
 #[test]
-fn a_held_script_ends_with_its_server() {
+fn held_script_ends_with_its_server() {
     let gate = Gate::default();
     let upstream = Upstream::scripted(move |exchange| {
         exchange.hold(&gate);
@@ -254,7 +254,7 @@ fn a_held_script_ends_with_its_server() {
 }
 
 #[test]
-fn a_page_of_metrics_is_read() {
+fn metrics_page_is_parsed() {
     let page = "# HELP up Whether.\n# TYPE up gauge\nup 1\nn_total{a=\"b\",c=\"d,e\"} 2.5\nn_total{a=\"x\",c=\"\"} 1\n# EOF\n";
     let samples = metrics::parse(page);
     assert_eq!(samples.len(), 3);
@@ -268,9 +268,9 @@ fn a_page_of_metrics_is_read() {
 }
 
 #[test]
-fn asking_again_ends_with_the_answer() {
+fn eventually_returns_the_first_result() {
     let mut left = 3;
-    let response = eventually("three questions", || {
+    let response = eventually("the third attempt", || {
         left -= 1;
         (left == 0).then_some("yes")
     });

@@ -1,11 +1,11 @@
-//! The usual cast: a key server, a backend, and the gateway between them, ready.
+//! The usual test setup: a key server, a backend, and a ready gateway between them.
 
 use super::gateway::{Gateway, Setup};
 use super::issuer::{Issuer, JWKS};
 use super::keys;
 use super::upstream::Upstream;
 
-/// Dropped in this order, so that the gateway goes first.
+/// Fields are dropped in this order: the gateway first.
 pub struct Stage {
     pub gateway: Gateway,
     pub upstream: Upstream,
@@ -13,8 +13,8 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// As most users run it: the key URL and the upstream in the environment, no file. The set
-    /// holds the first RSA key; `adjust` may add to the environment.
+    /// As most users run it: the key URL and the upstream in the environment, no config file. The
+    /// key set holds the first RSA key; `adjust` may add to the environment.
     #[track_caller]
     pub fn plain(adjust: impl FnOnce(Setup) -> Setup) -> Self {
         Self::with(Issuer::of(keys::rsa()), Upstream::echo(), adjust)
@@ -30,8 +30,8 @@ impl Stage {
         Self { gateway, upstream, issuer }
     }
 
-    /// By a config file, in which `ISSUER` stands for the key server's base URL; the upstream is
-    /// given by the environment.
+    /// With a config file in which `ISSUER` stands for the key server's base URL. The environment
+    /// sets the upstream.
     #[track_caller]
     pub fn configured(issuer: Issuer, config: &str) -> Self {
         Self::configured_with(issuer, Upstream::echo(), config)

@@ -1,5 +1,5 @@
-//! A scripted HTTP/1.1 server: one plain thread a connection, every byte it is sent kept, every
-//! request parsed strictly, every answer given by a script that may do as it likes with the socket.
+//! A scripted HTTP/1.1 server: one thread per connection, every received byte recorded, every
+//! request parsed strictly. The script that responds has full control of the socket.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -11,26 +11,26 @@ use std::time::{Duration, Instant};
 use super::DEADLINE;
 use super::message::{Body, Head, Reader};
 
-/// What a script is run for: once for each request, when its head is there.
+/// Called once for each request, as soon as its header section has arrived.
 pub type Script = dyn Fn(&mut Exchange) -> io::Result<Next> + Send + Sync;
 
-/// What becomes of the connection after an answer.
+/// What happens to the connection after a response.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     KeepOpen,
     Close,
 }
 
-/// One request as it came in.
+/// One request as it was received.
 #[derive(Clone, Debug)]
 pub struct Received {
-    /// Which connection, counted from 0.
+    /// The index of its connection, from 0.
     pub connection: usize,
     pub head: Head,
-    /// What has come of the body so far, without its framing.
+    /// The body received so far, without its framing.
     pub body: Vec<u8>,
     pub trailers: Vec<(String, String)>,
-    /// The body came to its proper end.
+    /// Whether the body reached its proper end.
     pub complete: bool,
 }
 
@@ -101,17 +101,17 @@ impl Stub {
         self.shared.state().requests.clone()
     }
 
-    /// How many connections were ever made.
+    /// How many connections were accepted in total.
     pub fn connections(&self) -> usize {
         self.shared.state().raw.len()
     }
 
-    /// Every byte that came over that connection.
+    /// Every byte received on that connection.
     pub fn raw(&self, connection: usize) -> Vec<u8> {
         self.shared.state().raw[connection].clone()
     }
 
-    /// Waits until the requests so far satisfy the question.
+    /// Waits until `poll` finds what it wants in the requests so far.
     #[track_caller]
     pub fn wait_for<T>(&self, what: &str, mut poll: impl FnMut(&[Received]) -> Option<T>) -> T {
         let started = Instant::now();
@@ -121,12 +121,12 @@ impl Stub {
                 return found;
             }
             let left = DEADLINE.saturating_sub(started.elapsed());
-            assert!(!left.is_zero(), "waited in vain for {what}; so far: {:#?}", state.requests);
+            assert!(!left.is_zero(), "timed out waiting for {what}; so far: {:#?}", state.requests);
             state = self.shared.changed.wait_timeout(state, left).expect("no poisoned lock").0;
         }
     }
 
-    /// Closes every connection there is, as a server does that is tired of idle ones.
+    /// Closes every connection, as a server does with idle ones.
     pub fn close_connections(&self) {
         self.shared.change(|state| {
             for socket in state.sockets.drain(..) {
@@ -193,7 +193,7 @@ fn serve(socket: &TcpStream, connection: usize, shared: &Arc<Shared>) -> io::Res
     Ok(())
 }
 
-/// Keeps what is read from the socket before anything looks at it.
+/// Records what is read from the socket before it is parsed.
 struct Recording {
     socket: TcpStream,
     connection: usize,
@@ -208,9 +208,9 @@ impl Read for Recording {
     }
 }
 
-/// A request in a script's hands.
+/// A request handed to a script.
 pub struct Exchange<'a> {
-    /// The request as it was when its head had come.
+    /// The request as of the end of its header section.
     pub request: Received,
     socket: &'a TcpStream,
     reader: &'a mut Reader<Recording>,
@@ -220,7 +220,7 @@ pub struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    /// Reads the body to its end; what comes is visible to the test piece by piece.
+    /// Reads the body to its end. The test sees each piece as it arrives.
     pub fn read_body(&mut self) -> io::Result<Vec<u8>> {
         while let Some(piece) = self.reader.body_piece(&mut self.body)? {
             self.shared.change(|state| state.requests[self.index].body.extend(&piece));
@@ -239,12 +239,12 @@ impl Exchange<'_> {
         socket.write_all(bytes.as_ref())
     }
 
-    /// Whatever comes next, after a switch to another protocol; nothing at the end.
+    /// The next bytes after a protocol switch; empty at the end.
     pub fn raw(&mut self) -> io::Result<Vec<u8>> {
         Ok(self.reader.body_piece(&mut Body::UntilClose)?.unwrap_or_default())
     }
 
-    /// A whole answer with a Content-Length; an answer to HEAD leaves the body out.
+    /// Sends a complete response with a Content-Length; without the body for HEAD.
     pub fn reply(
         &mut self,
         status: u16,
@@ -262,7 +262,8 @@ impl Exchange<'_> {
         Ok(Next::KeepOpen)
     }
 
-    /// A slow server's time. No test waits for it: it is what the other side has to bear.
+    /// Delays a slow server's response. No test depends on this time; it only bounds what the
+    /// gateway must endure.
     pub fn pause(&self, wait: Duration) {
         std::thread::sleep(wait);
     }

@@ -1,5 +1,5 @@
-//! Tokens of every kind, signed by the crypto library directly: the package that verifies tokens in
-//! the product takes no part in making them.
+//! Tokens of every kind, signed with the crypto library directly: the package that verifies tokens
+//! in the product takes no part in making them.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::keys::{self, Key, url64};
 
-/// A token to be signed: JSON members to change at will, and how it will be signed.
+/// A token to be signed: its header and payload, and how to sign it.
 #[derive(Clone)]
 pub struct Token {
     header: Map<String, Value>,
@@ -22,14 +22,14 @@ pub fn now() -> i64 {
 }
 
 impl Token {
-    /// These claims, signed by the first RSA key until something else is said.
+    /// These claims, signed with the first RSA key by default.
     pub fn of(payload: Value) -> Self {
         let Value::Object(payload) = payload else { panic!("a payload is an object") };
         let header = json!({"typ": "JWT"}).as_object().cloned().unwrap_or_default();
         Self { header, payload, alg: String::new(), key: keys::rsa() }.signed("RS256", keys::rsa())
     }
 
-    /// The non-expiring bot token of OpenMetadata's documentation, to the letter.
+    /// The non-expiring bot token exactly as in OpenMetadata's documentation.
     pub fn bot() -> Self {
         Self::of(json!({
             "iss": "open-metadata.org", "sub": "ingestion-bot", "roles": ["IngestionBotRole"],
@@ -38,7 +38,7 @@ impl Token {
         }))
     }
 
-    /// What OpenMetadata gives a user who logs in: one hour.
+    /// A user's login token from OpenMetadata, valid for one hour.
     pub fn user() -> Self {
         Self::of(json!({
             "iss": "open-metadata.org", "sub": "ada", "roles": ["DataConsumer"],
@@ -47,12 +47,13 @@ impl Token {
         }))
     }
 
-    /// A personal access token of OpenMetadata: a month.
+    /// A personal access token from OpenMetadata, valid for a month.
     pub fn personal() -> Self {
         Self::user().claim("tokenType", json!("PERSONAL_ACCESS")).claim("exp", json!(now() + 30 * 24 * 3600))
     }
 
-    /// What Keycloak issues: roles in a nested object, a list of audiences, an id and a party.
+    /// A Keycloak token: roles in a nested object, a list of audiences, a token id and an
+    /// authorized party.
     pub fn keycloak(issuer: &str) -> Self {
         Self::of(json!({
             "iss": issuer, "sub": "6f6c1e6e-7d0f-4a3c-9a77-0f3a5c0f1a11", "jti": "onrtro:1",
@@ -63,7 +64,7 @@ impl Token {
         }))
     }
 
-    /// A personal access token of DataHub: HS256, neither kid nor typ, neither iat nor aud.
+    /// A personal access token from DataHub: HS256, without kid, typ, iat and aud.
     pub fn datahub() -> Self {
         Self::of(json!({
             "actorType": "USER", "actorId": "ada", "type": "PERSONAL", "version": "2",
@@ -75,7 +76,7 @@ impl Token {
         .without_header("typ")
     }
 
-    /// Signed by this key, and the header says so.
+    /// Signs with this key and sets `alg` and `kid` accordingly.
     pub fn signed(mut self, alg: &str, key: &'static Key) -> Self {
         self.alg = alg.to_owned();
         self.key = key;
@@ -110,7 +111,7 @@ impl Token {
         self.claim("exp", json!(now() + seconds))
     }
 
-    /// A claim that is a text.
+    /// A string claim.
     pub fn text(&self, name: &str) -> &str {
         self.payload.get(name).and_then(Value::as_str).expect(name)
     }
@@ -123,12 +124,12 @@ impl Token {
         Value::Object(self.payload.clone()).to_string()
     }
 
-    /// The header of this token over any payload bytes.
+    /// This token's header with any payload bytes, signed.
     pub fn over(&self, payload: impl AsRef<[u8]>) -> String {
         compact(self.header_text(), payload, &self.alg, self.key)
     }
 
-    /// Any header bytes over the payload of this token.
+    /// Any header bytes with this token's payload, signed.
     pub fn under(&self, header: impl AsRef<[u8]>) -> String {
         compact(header, self.payload_text(), &self.alg, self.key)
     }
@@ -143,7 +144,7 @@ pub fn compact(header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>, alg: &str, k
     seal(&format!("{}.{}", url64(header), url64(payload)), alg, key)
 }
 
-/// Signs the input as it stands, however it is encoded.
+/// Signs the input as it is, however it is encoded.
 pub fn seal(input: &str, alg: &str, key: &Key) -> String {
     format!("{input}.{}", url64(key.sign(alg, input.as_bytes())))
 }
@@ -155,7 +156,7 @@ pub fn parts(token: &str) -> (&str, &str, &str) {
     (next(), next(), next())
 }
 
-/// The same token with one claim raised after it was signed.
+/// The same token with one claim changed after signing.
 pub fn tampered(token: &str) -> String {
     let (header, _, signature) = parts(token);
     let payload = Token::bot().claim("sub", json!("admin")).claim("roles", json!(["Admin"])).payload_text();

@@ -1,4 +1,4 @@
-//! The backend behind the gateway: records every request, answers by script.
+//! The backend behind the gateway: records every request and responds by script.
 
 use std::io;
 use std::ops::Deref;
@@ -10,7 +10,7 @@ use super::stub::{Exchange, Next, Received, Stub};
 pub struct Upstream(Stub);
 
 impl Upstream {
-    /// Answers every request with 200 and a JSON echo of method and raw target.
+    /// Responds to every request with 200 and a JSON echo of method and raw target.
     pub fn echo() -> Self {
         Self::scripted(echo)
     }
@@ -23,7 +23,7 @@ impl Upstream {
         format!("http://{}", self.0.address)
     }
 
-    /// The only request there was.
+    /// The only request received.
     #[track_caller]
     pub fn only_request(&self) -> Received {
         let requests = self.0.requests();
@@ -31,7 +31,7 @@ impl Upstream {
         requests.into_iter().next().expect("one")
     }
 
-    /// The last request with that target, whole.
+    /// The last complete request with that target.
     #[track_caller]
     pub fn request_to(&self, target: &str) -> Received {
         self.0.wait_for(target, |all| {

@@ -1,4 +1,4 @@
-//! A client that sends the bytes it is told to and reads answers strictly.
+//! A client that sends raw bytes and parses responses strictly.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -9,7 +9,6 @@ use serde_json::Value;
 use super::DEADLINE;
 use super::message::{Body, Head, Reader, broken};
 
-/// One answer.
 #[derive(Clone, Debug, Default)]
 pub struct Response {
     pub status: u16,
@@ -35,23 +34,23 @@ impl Response {
     }
 }
 
-/// Why there is no whole answer.
+/// Why there is no complete response.
 #[derive(Debug)]
 pub enum NoResponse {
-    /// The connection ended before the first byte of an answer.
+    /// The connection ended before the first byte of a response.
     Closed,
-    /// It ended, or broke the framing, within an answer.
+    /// It ended, or broke the framing, within a response.
     Cut(io::Error),
-    /// Nothing came within the deadline.
+    /// Nothing arrived within the deadline.
     Silent,
 }
 
 impl fmt::Display for NoResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Closed => f.write_str("closed without an answer"),
-            Self::Cut(error) => write!(f, "cut off within an answer: {error}"),
-            Self::Silent => f.write_str("no answer in time"),
+            Self::Closed => f.write_str("closed without a response"),
+            Self::Cut(error) => write!(f, "truncated response: {error}"),
+            Self::Silent => f.write_str("no response within the deadline"),
         }
     }
 }
@@ -66,7 +65,7 @@ impl From<io::Error> for NoResponse {
     }
 }
 
-/// A connection that sends bytes as they are.
+/// A connection that sends raw bytes.
 pub struct Client {
     socket: TcpStream,
     reader: Reader<TcpStream>,
@@ -87,13 +86,13 @@ impl Client {
         Self { socket, reader }
     }
 
-    /// Sends the bytes; an answer may already have closed the connection, which is no failure here.
+    /// Sends the bytes. A failed write is ignored: the gateway may already have responded and closed.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         let _ = self.socket.write_all(bytes.as_ref());
         self
     }
 
-    /// The next final answer; interim ones are passed over.
+    /// The next final response; interim responses are skipped.
     pub fn response(&mut self) -> Result<Response, NoResponse> {
         self.response_to("GET")
     }
@@ -113,7 +112,7 @@ impl Client {
         }
     }
 
-    /// Status and fields of the next answer, its body still on the wire.
+    /// Status and fields of the next response, without reading its body.
     pub fn response_head(&mut self) -> Result<(u16, Head), NoResponse> {
         let head = self.reader.head()?.ok_or(NoResponse::Closed)?;
         let status = head.word(1).parse().ok().filter(|_| head.start.starts_with("HTTP/1."));
@@ -125,7 +124,7 @@ impl Client {
         }
     }
 
-    /// The framing that follows such a head; for reading a body piece by piece.
+    /// The body's framing, for reading it piece by piece.
     pub fn body_after(&self, status: u16, head: &Head) -> Body {
         head.body_of_response(status, false)
     }
@@ -137,13 +136,13 @@ impl Client {
         })
     }
 
-    /// No more will be sent from here.
+    /// Shuts down the sending side.
     pub fn half_close(&mut self) -> &mut Self {
         let _ = self.socket.shutdown(Shutdown::Write);
         self
     }
 
-    /// All that still comes until the other side closes.
+    /// Everything until the other side closes.
     #[track_caller]
     pub fn rest(&mut self) -> String {
         let mut rest = Vec::new();
@@ -158,7 +157,7 @@ impl Client {
     }
 }
 
-/// A request's bytes; `Host` and the framing of a body are added.
+/// A request's bytes, with `Host` and Content-Length added.
 pub fn request_bytes(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut text = format!("{method} {target} HTTP/1.1\r\nHost: gateway.test\r\n");
     for (name, value) in headers {
@@ -171,7 +170,7 @@ pub fn request_bytes(method: &str, target: &str, headers: &[(&str, &str)], body:
     [text.as_bytes(), body].concat()
 }
 
-/// The same bytes with the first occurrence of some replaced.
+/// Replaces the first occurrence of `from`.
 pub fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     match bytes.windows(from.len()).position(|window| window == from) {
         Some(at) => [&bytes[..at], to, &bytes[at + from.len()..]].concat(),
@@ -179,7 +178,7 @@ pub fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     }
 }
 
-/// One request over a connection of its own.
+/// Sends one request on its own connection.
 #[track_caller]
 pub fn send(
     address: SocketAddr,
