@@ -1,4 +1,4 @@
-//! J01 to J05, J18, J35, J36: which algorithm, and with what kind of key.
+//! J01 to J05, J18, J35, J36: algorithms and the keys that they need.
 
 use serde_json::json;
 
@@ -52,7 +52,7 @@ fn unsigned() -> Vec<Case> {
     cases
 }
 
-/// J04, J05: a public key used as an HMAC secret.
+/// J04, J05: public keys used as HMAC secrets.
 fn confused() -> Vec<Case> {
     let rsa = keys::rsa();
     let (n, _) = rsa.rsa_numbers();
@@ -60,7 +60,7 @@ fn confused() -> Vec<Case> {
     let pem = rsa.rsa_pem();
     let secrets: Vec<(&str, &str, &str, Vec<u8>)> = vec![
         ("J04", "PEM", "rsa-1", pem.clone().into_bytes()),
-        ("J04", "PEM without the last line end", "rsa-1", pem.trim_end().as_bytes().to_vec()),
+        ("J04", "PEM without the final newline", "rsa-1", pem.trim_end().as_bytes().to_vec()),
         ("J04", "SPKI", "rsa-1", rsa.rsa_spki()),
         ("J04", "PKCS#1", "rsa-1", rsa.public_bytes()),
         ("J04", "n", "rsa-1", n.clone()),
@@ -77,8 +77,8 @@ fn confused() -> Vec<Case> {
         let header = json!({"alg": "HS256", "kid": kid}).to_string();
         let sign = |token: Token| compact(&header, token.payload_text(), "HS256", &Key::secret(&secret));
         cases.push(case(id, format!("HS256 by {name}"), sign(Token::user()), NOT_ALLOWED));
-        // The one issuer that may use HS256. Its own secret is good there, whatever the kid says,
-        // and where it does not fit, no key has that kid.
+        // The only issuer that may use HS256. Its secret verifies whatever the kid; otherwise no
+        // key has that kid.
         if name != "DataHub's secret" {
             let token = sign(Token::user().issuer("datahub-metadata-service"));
             cases.push(case(id, format!("HS256 by {name} as DataHub"), token, "unknown_key"));
@@ -109,18 +109,18 @@ fn mismatched() -> Vec<Case> {
     let other = datahub.clone().header("alg", json!("HS384")).encode();
     cases.push(case("J18", "HS384 for DataHub", other, NOT_ALLOWED));
     let by_rsa = datahub.signed("RS256", keys::rsa()).encode();
-    cases.push(case("J18", "DataHub's issuer by a key of the list", by_rsa, NOT_ALLOWED));
+    cases.push(case("J18", "DataHub's issuer with a key of the list", by_rsa, NOT_ALLOWED));
     cases
 }
 
-/// J35, J36. That the rest of a key set is not lost to a curve is J36 of the odd key set.
+/// J35, J36. Other cases of J36 show that an unsupported curve does not drop the other keys.
 fn unsupported() -> Vec<Case> {
     let ed = Token::user().signed("EdDSA", keys::ed25519()).header("alg", json!("Ed25519"));
     let p521 = Token::user().signed("ES512", keys::p521());
     let koblitz = Token::user().signed("ES256", keys::p256()).header("alg", json!("ES256K"));
     vec![
-        // RFC 9864. Only the name of RFC 8037 is known here.
-        case("J35", "Ed25519 by its own key", ed.encode(), NOT_ALLOWED),
+        // RFC 9864. Only the name of RFC 8037 is supported.
+        case("J35", "Ed25519 with its own key", ed.encode(), NOT_ALLOWED),
         case("J36", "ES512", p521.encode(), NOT_ALLOWED),
         case("J36", "ES256K", koblitz.encode(), NOT_ALLOWED),
     ]

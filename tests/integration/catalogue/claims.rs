@@ -1,8 +1,8 @@
-//! J55, J57 to J72: claims, well signed.
+//! J55, J57 to J72: claims in correctly signed tokens.
 
 use serde_json::{Value, json};
 
-use super::cast::{ALPHA, BETA, STRICT, Scene};
+use super::environments::{ALPHA, BETA, Environment, STRICT};
 use super::{Case, case, good, request};
 use crate::support::keys;
 use crate::support::token::{Token, bearer, now};
@@ -17,13 +17,13 @@ pub fn cases() -> Vec<Case> {
         .collect()
 }
 
-/// A claim by its JSON text, which need not be what a JSON writer would make.
+/// Sets a claim to raw JSON text, which a serializer might not produce.
 fn with_text(name: &str, text: &str) -> String {
     let token = Token::user().without(name).claim("mark", json!(0));
     token.over(token.payload_text().replace("\"mark\":0", &format!("\"{name}\":{text}")))
 }
 
-/// J55; of `exp` J58, of `nbf` J61, of `iat` J62.
+/// J55; also J58 for `exp`, J61 for `nbf`, J62 for `iat`.
 fn numbers() -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, own) in [("exp", "J58"), ("nbf", "J61"), ("iat", "J62")] {
@@ -61,7 +61,7 @@ fn expiry() -> Vec<Case> {
     let mut cases = vec![
         good("J58", "a bot's absent", &Token::bot().without("exp")),
         good("J58", "a bot's null", &Token::bot()),
-        // DataHub makes tokens without an expiry and marks them in no way: its entry takes them.
+        // DataHub issues tokens without an expiry and does not mark them, so its entry accepts them.
         good("J58", "DataHub's absent", &Token::datahub().without("exp")),
     ];
     for (name, token) in [
@@ -76,8 +76,8 @@ fn expiry() -> Vec<Case> {
         ("absent", user.clone().without("exp")),
         ("null", null(user.clone())),
         ("null for a personal token", null(Token::personal())),
-        ("null where isBot is a word", null(user.clone()).claim("isBot", json!("true"))),
-        ("null where isBot is false", null(user.clone()).claim("tokenType", json!("BOT"))),
+        ("null with isBot as a string", null(user.clone()).claim("isBot", json!("true"))),
+        ("null with isBot false", null(user.clone()).claim("tokenType", json!("BOT"))),
     ] {
         cases.push(case("J58", name, token.encode(), "missing_expiry"));
     }
@@ -88,7 +88,7 @@ fn strict() -> Token {
     Token::user().issuer(STRICT).claim("aud", json!("us"))
 }
 
-/// J59: an issuer whose tokens live for a day.
+/// J59: an issuer with a maximum lifetime of one day.
 fn lifetime() -> Vec<Case> {
     let day = 86_400;
     let lived = |seconds: i64| {
@@ -102,7 +102,7 @@ fn lifetime() -> Vec<Case> {
     let too_long = "lifetime_too_long";
     [
         good("J59", "a day", &lived(day)),
-        case("J59", "a second more", lived(day + 1).encode(), too_long),
+        case("J59", "one second too long", lived(day + 1).encode(), too_long),
         case("J59", "without iat", lived(2 * day).without("iat").encode(), too_long),
         case("J59", "1e18", until("1e18"), too_long),
         case("J59", "i64::MAX", until("9223372036854775807"), too_long),
@@ -111,7 +111,7 @@ fn lifetime() -> Vec<Case> {
         case("J59", "the year 5138", until("99999999999"), too_long),
     ]
     .into_iter()
-    .map(|case| case.at(Scene::Issuers))
+    .map(|case| case.at(Environment::Issuers))
     .collect()
 }
 
@@ -131,11 +131,11 @@ fn times() -> Vec<Case> {
     cases
 }
 
-/// J63, J64, J65, where there are only issuer entries.
+/// J63, J64, J65, with issuer entries only.
 fn issuers() -> Vec<Case> {
     let named = |issuer: Value| Token::user().claim("iss", issuer).header("kid", json!("same"));
     let untrusted = "untrusted_issuer";
-    let mut cases = vec![good("J63", "to the letter", &named(json!(ALPHA)))];
+    let mut cases = vec![good("J63", "exact", &named(json!(ALPHA)))];
     for issuer in [
         "https://ALPHA.test",
         "https://alpha.test/",
@@ -156,14 +156,14 @@ fn issuers() -> Vec<Case> {
     for issuer in [json!([]), json!([ALPHA]), json!([BETA, ALPHA]), json!([[ALPHA]])] {
         cases.push(case("J65", format!("iss {issuer}"), named(issuer).encode(), MALFORMED));
     }
-    let mut cases: Vec<_> = cases.into_iter().map(|case| case.at(Scene::Issuers)).collect();
-    // The simple list takes any issuer, but only one.
+    let mut cases: Vec<_> = cases.into_iter().map(|case| case.at(Environment::Issuers)).collect();
+    // The simple list accepts any issuer, but only one.
     let both = Token::user().claim("iss", json!(["datahub-metadata-service", "open-metadata.org"]));
     cases.push(case("J65", "a list for the simple list", both.encode(), MALFORMED));
     cases
 }
 
-/// J66, J67, J68: the issuer whose tokens are for `us` or `them`.
+/// J66, J67, J68: the issuer with the audiences `us` and `them`.
 fn audiences() -> Vec<Case> {
     let named = |audience: Value| strict().claim("aud", audience);
     let mut cases = vec![
@@ -182,7 +182,7 @@ fn audiences() -> Vec<Case> {
     {
         cases.push(case("J68", format!("aud {audience}"), named(audience).encode(), wrong));
     }
-    cases.into_iter().map(|case| case.at(Scene::Issuers)).collect()
+    cases.into_iter().map(|case| case.at(Environment::Issuers)).collect()
 }
 
 /// J69, J70
@@ -211,8 +211,8 @@ fn names() -> Vec<Case> {
     for text in ["a\u{202e}b", "\u{430}da", &"a".repeat(256)] {
         let short: String = text.chars().take(8).collect();
         let named = good("J70", format!("sub {short:?} as it is"), &only(json!(text)));
-        // A field value is ASCII without controls, whatever the name.
-        cases.push(named.arriving(|request| {
+        // The field value is ASCII without control characters, whatever the name.
+        cases.push(named.checking_request(|request| {
             let user = request.head.value("x-forwarded-user");
             user.is_none_or(|user| user.bytes().all(|byte| (0x20..0x7f).contains(&byte)))
         }));
@@ -220,12 +220,12 @@ fn names() -> Vec<Case> {
     cases
 }
 
-/// J72: PUT is for bots, which OpenMetadata tells by a boolean.
+/// J72: PUT is only for bots, which OpenMetadata marks with a boolean.
 fn kinds() -> Vec<Case> {
     let put = |name: &str, token: &Token| {
         let bytes = request_bytes("PUT", super::PATH, &[("Authorization", &bearer(token))], b"");
         let case = request("J72", name, bytes, "").refused(403, "insufficient_permissions");
-        case.at(Scene::Issuers)
+        case.at(Environment::Issuers)
     };
     let user = |value: Value, kind: Value| {
         let token = Token::user().issuer(ALPHA).header("kid", json!("same"));
@@ -240,16 +240,17 @@ fn kinds() -> Vec<Case> {
         put("a bot", &user(json!(true), json!("BOT"))).passes(),
         put("isBot alone", &user(json!(true), json!("OM_USER"))).passes(),
         put("a user", &user(json!(false), json!("OM_USER"))),
-        put("isBot a word", &user(json!("true"), json!("OM_USER"))),
+        put("isBot a string", &user(json!("true"), json!("OM_USER"))),
         put("isBot a number", &user(json!(1), json!("OM_USER"))),
         put("isBot a list", &user(json!([true]), json!("OM_USER"))),
-        put("the class's own word for a kind", &user(json!(false), json!("bot"))),
-        put("the class's own word for a type", &user(json!(false), json!("X")).claim("type", json!("bot"))),
-        put("a kind that is none", &user(json!(null), json!("ADMIN"))),
-        put("a kind of another type", &user(json!(null), json!(["BOT"]))),
-        put("a bot of an identity provider", &foreign(json!("BOT"))),
-        put("isBot alone of an identity provider", &foreign(json!("OM_USER"))),
-        // Where no rule asks, the upstream judges it.
-        good("J72", "a kind that is none, unasked", &user(json!("true"), json!("ADMIN"))).at(Scene::Issuers),
+        put("the class name as tokenType", &user(json!(false), json!("bot"))),
+        put("the class name as type", &user(json!(false), json!("X")).claim("type", json!("bot"))),
+        put("an unknown tokenType", &user(json!(null), json!("ADMIN"))),
+        put("a tokenType that is a list", &user(json!(null), json!(["BOT"]))),
+        put("a bot from an identity provider", &foreign(json!("BOT"))),
+        put("only isBot, from an identity provider", &foreign(json!("OM_USER"))),
+        // Without a rule it is up to the upstream.
+        good("J72", "an unknown tokenType without a rule", &user(json!("true"), json!("ADMIN")))
+            .at(Environment::Issuers),
     ]
 }

@@ -1,5 +1,5 @@
-//! J41 to J46: base64url, parts and UTF-8. Everything is signed over the very text, so that the
-//! signature is not what is wrong.
+//! J41 to J46: base64url, parts and UTF-8. Every token is signed over its exact text, so the
+//! signature is never the fault.
 
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE};
@@ -18,7 +18,7 @@ fn sealed(header: &str, payload: &str) -> String {
     seal(&format!("{header}.{payload}"), "RS256", keys::rsa())
 }
 
-/// The text of a token's header or payload whose length is so much more than a multiple of three.
+/// The text of a header or payload whose length has this remainder modulo three.
 fn of_length(remainder: usize, text: impl Fn(Token) -> String) -> String {
     (0..3)
         .map(|n| "y".repeat(n))
@@ -33,7 +33,7 @@ fn base64() -> Vec<Case> {
     let (header, payload, signature) = parts(&good);
     let padded = BASE64_URL_SAFE.encode(of_length(1, |token| token.payload_text()));
     assert!(padded.ends_with("=="), "the case must show padding");
-    // Text whose base64 needs both special characters.
+    // A text whose base64 contains both special characters.
     let special = Token::user().claim("x", "???>>>~~~???>>>".into()).payload_text();
     let standard = BASE64_STANDARD_NO_PAD.encode(&special);
     assert!(standard.contains(['+', '/']), "the case must show the alphabet");
@@ -44,7 +44,7 @@ fn base64() -> Vec<Case> {
         case("J41", "padding on the payload", sealed(header, &format!("{payload}=")), MALFORMED),
         case("J41", "padding twice on the payload", sealed(header, &format!("{payload}==")), MALFORMED),
         case("J41", "padding on the signature", format!("{good}=="), MALFORMED),
-        case("J41", "a payload padded as it should be", sealed(header, &padded), MALFORMED),
+        case("J41", "a correctly padded payload", sealed(header, &padded), MALFORMED),
         case("J42", "the standard alphabet", sealed(header, &standard), MALFORMED),
         case("J43", "unused bits in the header", sealed(&header_bits, payload), MALFORMED),
         case("J43", "unused bits in the payload", sealed(header, &payload_bits), MALFORMED),
@@ -57,7 +57,7 @@ fn base64() -> Vec<Case> {
     ]
 }
 
-/// The same bits for a lenient decoder: the last character with one of its unused bits set.
+/// Sets an unused bit of the last character. A lenient decoder reads the same bytes.
 fn next_character(text: &str) -> String {
     const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let last = text.chars().last().and_then(|c| ALPHABET.find(c)).expect("base64url");
@@ -78,7 +78,7 @@ fn stray_characters() -> Vec<Case> {
             ("before the signature", format!("{header}.{payload}.{odd}{signature}")),
         ] {
             let case = case("J44", format!("{shown} {place}"), token, MALFORMED);
-            // Bytes that no field value may hold are refused with the whole head.
+            // Bytes that are invalid in a field value are refused as bad HTTP.
             let in_a_field = !odd.contains(['\u{7f}', '\r', '\n', '\0']);
             cases.push(if in_a_field { case } else { case.not_http() });
         }

@@ -1,8 +1,9 @@
-//! J37 to J40, J47, J71: header members that change what a token is, and the other forms of JOSE.
+//! J37 to J40, J47, J71: header members that change the meaning of a token, and other JOSE
+//! serializations.
 
 use serde_json::json;
 
-use super::cast::attacker;
+use super::environments::attacker;
 use super::{Case, case, good};
 use crate::support::keys::{self, url64};
 use crate::support::token::{Token, parts, seal};
@@ -48,7 +49,7 @@ fn critical() -> Vec<Case> {
     let (header, _, signature) = parts(&token);
     cases.push(case("J38", "a detached payload", format!("{header}..{signature}"), MALFORMED));
     let empty = seal(&format!("{header}."), "RS256", keys::rsa());
-    cases.push(case("J38", "a detached payload, signed so", empty, MALFORMED));
+    cases.push(case("J38", "a detached payload, signed as empty", empty, MALFORMED));
     cases
 }
 
@@ -71,7 +72,7 @@ fn other_forms() -> Vec<Case> {
     let (header, payload, signature) = parts(&token);
     let one = json!({"protected": header, "signature": signature});
     let flattened = json!({"payload": payload, "protected": header, "signature": signature});
-    // JSON has commas, which make a list of credentials.
+    // A comma in JSON would make it a list of credentials.
     for (name, form) in
         [("flattened", flattened), ("general", json!({"payload": payload, "signatures": [one]}))]
     {
@@ -97,7 +98,7 @@ fn twice() -> Vec<Case> {
     .into()
 }
 
-/// J71: kinds of tokens, told by the header or by a claim.
+/// J71: types of tokens, marked in the header or by a claim.
 fn types() -> Vec<Case> {
     let typed = |typ| Token::user().header("typ", typ);
     let mut cases = vec![good("J71", "no typ", &Token::user().without_header("typ"))];
@@ -127,12 +128,12 @@ fn types() -> Vec<Case> {
     ] {
         cases.push(case("J71", name, Token::user().claim(claim, value).encode(), MALFORMED));
     }
-    // OpenMetadata's web UI sends the ID token of its provider.
+    // OpenMetadata's web UI sends its provider's ID token.
     let id = Token::user().claim("typ", json!("ID")).claim("nonce", json!("n")).claim("at_hash", json!("h"));
     cases.push(good("J71", "an ID token", &id));
     cases.push(good("J71", "other events", &Token::user().claim("events", json!({"x": {}}))));
     cases.push(good("J71", "Keycloak's access token", &Token::user().claim("typ", json!("Bearer"))));
-    // A proof of possession brings its own key, by which it is rightly signed (RFC 9449 section 4.2).
+    // A DPoP proof carries its own key and is correctly signed with it (RFC 9449 section 4.2).
     let proof = Token::user().signed("RS256", attacker()).header("typ", json!("dpop+jwt"));
     let proof = proof.without_header("kid").header("jwk", attacker().jwk());
     cases.push(case("J71", "a proof of possession", proof.encode(), MALFORMED));

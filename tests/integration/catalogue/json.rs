@@ -1,4 +1,4 @@
-//! J48 to J54, J56: what the text of a header or payload may be.
+//! J48 to J54, J56: the JSON text of headers and payloads.
 
 use super::{Case, case};
 use crate::support::token::Token;
@@ -9,12 +9,12 @@ pub fn cases() -> Vec<Case> {
     [duplicates(), payloads(), headers(), sizes()].into_iter().flatten().collect()
 }
 
-/// An object's text with more before its end.
+/// An object's text with more members at its end.
 fn with(object: &str, extra: &str) -> String {
     format!("{},{extra}}}", object.trim_end_matches('}'))
 }
 
-/// J48, J49, J50: one name twice, exactly or but for its case; either may be first.
+/// J48, J49, J50: duplicate names, exact or in another case, in either order.
 fn duplicates() -> Vec<Case> {
     let user = Token::user();
     let payload = user.payload_text();
@@ -79,7 +79,7 @@ fn payloads() -> Vec<Case> {
         let token = user.over(with(&payload, &format!("\"x\":{number}")));
         cases.push(case("J51", format!("payload: the number {number}"), token, MALFORMED));
     }
-    // White space around and within is JSON too.
+    // White space around and inside is valid JSON.
     let spaced = user.over(format!(" \r\n\t{} ", payload.replace(':', " : ").replace("\" : ", "\":\n")));
     cases.push(case("J51", "payload: white space", spaced, "").passes());
     cases
@@ -111,7 +111,7 @@ fn sizes() -> Vec<Case> {
     let mut cases = vec![
         case("J53", "31 lists in a claim", over(&lists(31)), "").passes(),
         case("J53", "31 lists in a header", under(&lists(31)), "").passes(),
-        case("J53", "lists without an end", over(&"[".repeat(100_000)), "").not_http(),
+        case("J53", "unterminated lists", over(&"[".repeat(100_000)), "").not_http(),
     ];
     for depth in [32, 127, 129, 2000] {
         cases.push(case("J53", format!("{depth} lists in a claim"), over(&lists(depth)), MALFORMED));
@@ -130,7 +130,7 @@ fn sizes() -> Vec<Case> {
     }
     let many = |count: usize| (0..count).map(|n| format!("\"c{n}\":0")).collect::<Vec<_>>().join(",");
     cases.push(case("J54", "2000 claims", over(&many(2000)), MALFORMED));
-    // Larger than a head may be: refused before it is read to its end.
+    // Larger than a header section may be: refused before it is fully read.
     for (name, token) in [
         ("10,000 claims", over(&many(10_000))),
         ("a claim of 100,000 bytes", over(&filler(100_000))),

@@ -1,8 +1,8 @@
-//! J06 to J13, J16, J17, J20: which key a token may be verified with.
+//! J06 to J13, J16, J17, J20: which key may verify a token.
 
 use serde_json::{Value, json};
 
-use super::cast::{ALPHA, BETA, STRICT, Scene, attacker, trap};
+use super::environments::{ALPHA, BETA, Environment, STRICT, attacker, trap};
 use super::{Case, case, good};
 use crate::support::issuer::JWKS;
 use crate::support::keys::{self, url64};
@@ -14,8 +14,8 @@ pub fn cases() -> Vec<Case> {
     [embedded(), key_ids(), missing_key_ids(), issuers(), not_configured()].into_iter().flatten().collect()
 }
 
-/// J06, J07, J08: keys that the token brings along. The URLs lead to a server that has the
-/// attacker's key under every name; that it was never asked is held for every scene.
+/// J06, J07, J08: keys embedded in the token. The URLs point to a server that has the attacker's
+/// key under every name; every environment checks that it was never contacted.
 fn embedded() -> Vec<Case> {
     let jwks = trap().url(JWKS);
     let authority = jwks.trim_start_matches("http://");
@@ -40,7 +40,8 @@ fn embedded() -> Vec<Case> {
             let short: String = value.to_string().chars().take(60).collect();
             cases.push(case(id, format!("{name} {short} with kid {kid}"), token, reason));
         }
-        // RFC 7515 section 4: what is not understood is ignored, and these never are.
+        // RFC 7515 section 4: header members that are not understood are ignored, and these never
+        // are understood.
         let honest = Token::user().header(name, value.clone());
         cases.push(good(id, format!("{name} {} beside a good signature", cases.len()), &honest));
     }
@@ -88,7 +89,7 @@ fn key_ids() -> Vec<Case> {
     cases
 }
 
-/// J11, J12: a set with two RSA keys and one of each other kind.
+/// J11, J12: a set with two RSA keys and one of each other type.
 fn missing_key_ids() -> Vec<Case> {
     let nameless = |alg: &str, key| Token::user().signed(alg, key).without_header("kid");
     vec![
@@ -96,15 +97,15 @@ fn missing_key_ids() -> Vec<Case> {
         good("J11", "one P-384 key", &nameless("ES384", keys::p384())),
         good("J11", "one Ed25519 key", &nameless("EdDSA", keys::ed25519())),
         good("J11", "one key of the issuer", &nameless("RS256", keys::other_rsa()).issuer(BETA))
-            .at(Scene::Issuers),
+            .at(Environment::Issuers),
         case(
             "J11",
-            "another key than the one",
+            "another key than the only one",
             nameless("ES256", keys::p256_short()).encode(),
             "invalid_signature",
         ),
         case("J11", "no key fits", nameless("EdDSA", keys::ed25519()).issuer(BETA).encode(), UNKNOWN)
-            .at(Scene::Issuers),
+            .at(Environment::Issuers),
         case("J12", "the first of two", nameless("RS256", keys::rsa()).encode(), UNKNOWN),
         case("J12", "the second of two", nameless("RS256", keys::other_rsa()).encode(), UNKNOWN),
     ]
@@ -118,20 +119,20 @@ fn issuers() -> Vec<Case> {
     let alphas_curve = Token::user().signed("ES256", keys::p256());
     let betas_curve = Token::user().signed("ES384", keys::p384());
     [
-        good("J16", "alpha by alpha", &by(ALPHA, alphas)),
-        good("J16", "beta by beta", &by(BETA, betas)),
-        good("J16", "beta by its second name", &by(&format!("{BETA}/v2"), betas)),
-        case("J16", "alpha by beta", by(ALPHA, betas).encode(), "invalid_signature"),
-        case("J17", "beta by alpha", by(BETA, alphas).encode(), "invalid_signature"),
-        case("J17", "beta by a kid of alpha", alphas_curve.issuer(BETA).encode(), UNKNOWN),
-        case("J17", "alpha by a kid of beta", betas_curve.issuer(ALPHA).encode(), UNKNOWN),
+        good("J16", "alpha with alpha's key", &by(ALPHA, alphas)),
+        good("J16", "beta with beta's key", &by(BETA, betas)),
+        good("J16", "beta under its second name", &by(&format!("{BETA}/v2"), betas)),
+        case("J16", "alpha with beta's key", by(ALPHA, betas).encode(), "invalid_signature"),
+        case("J17", "beta with alpha's key", by(BETA, alphas).encode(), "invalid_signature"),
+        case("J17", "beta with a kid of alpha", alphas_curve.issuer(BETA).encode(), UNKNOWN),
+        case("J17", "alpha with a kid of beta", betas_curve.issuer(ALPHA).encode(), UNKNOWN),
     ]
     .into_iter()
-    .map(|case| case.at(Scene::Issuers))
+    .map(|case| case.at(Environment::Issuers))
     .collect()
 }
 
-/// J20: an entry that takes RS256 and ES256, and a key without an `alg` of its own.
+/// J20: an entry that accepts RS256 and ES256, and a key without `alg`.
 fn not_configured() -> Vec<Case> {
     let token = |alg, key| Token::user().issuer(STRICT).claim("aud", json!("us")).signed(alg, key);
     let mut cases = vec![
@@ -143,5 +144,5 @@ fn not_configured() -> Vec<Case> {
     }
     let other = token("EdDSA", keys::ed25519()).encode();
     cases.push(case("J20", "EdDSA", other, "algorithm_not_allowed"));
-    cases.into_iter().map(|case| case.at(Scene::Issuers)).collect()
+    cases.into_iter().map(|case| case.at(Environment::Issuers)).collect()
 }

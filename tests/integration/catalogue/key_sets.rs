@@ -1,10 +1,10 @@
-//! J13 to J15, J19, J21 to J27, J36: key sets with odd keys in them.
+//! J13 to J15, J19, J21 to J27, J36: key sets with invalid or unusual keys.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE;
 use serde_json::{Value, json};
 
-use super::cast::Scene;
+use super::environments::Environment;
 use super::{Case, case, good};
 use crate::support::keys::{self, Key, url64};
 use crate::support::token::Token;
@@ -13,21 +13,21 @@ const UNKNOWN: &str = "unknown_key";
 const NOT_ALLOWED: &str = "algorithm_not_allowed";
 const INVALID: &str = "invalid_signature";
 
-/// A secret that somebody publishes.
+/// A secret that is published in a key set.
 static PUBLISHED: std::sync::LazyLock<Key> =
     std::sync::LazyLock::new(|| Key::secret("a published secret of more than 32 bytes"));
 
-/// A number of so many bytes that begins and ends with a one bit.
+/// A number of this many bytes that begins and ends with a one bit.
 fn number(bytes: usize) -> String {
     url64([vec![0xc1; bytes - 1], vec![0x01]].concat())
 }
 
-/// 65537^128. Each of its remainders is a power of 65537, which is the mark of the keys that
-/// CVE-2017-15361 (ROCA) is about.
+/// 65537^128. Each of its remainders is a power of 65537, which is how keys affected by
+/// CVE-2017-15361 (ROCA) are recognized.
 fn marked_modulus() -> Vec<u8> {
     let mut number = vec![1_u8];
     for _ in 0..128 {
-        // Times 65537 is itself and itself two bytes up; least byte first.
+        // Multiplying by 65537 adds the number to itself shifted by two bytes; little-endian.
         let shifted = [&[0, 0][..], &number].concat();
         let mut carry = 0_u16;
         number = (0..shifted.len())
@@ -43,8 +43,8 @@ fn marked_modulus() -> Vec<u8> {
     number
 }
 
-/// Entries that are not to be used, each with the id of the attack and its kid; their tokens are signed by the second RSA
-/// key, whose numbers they carry unless those are what is odd.
+/// Entries that must not be used, each with the id of the attack and its kid. Their tokens are
+/// signed with the second RSA key, whose numbers they carry unless the numbers are the fault.
 fn dropped() -> Vec<(&'static str, &'static str, Value)> {
     let rsa = |changes: Value| keys::other_rsa().jwk_with(changes);
     let ec = |changes: Value| keys::p256().jwk_with(changes);
@@ -69,7 +69,7 @@ fn dropped() -> Vec<(&'static str, &'static str, Value)> {
         ("J24", "alg ES521", ec(json!({"alg": "ES521"}))),
         ("J24", "alg ES224", ec(json!({"alg": "ES224"}))),
         ("J24", "alg ES384", ec(json!({"alg": "ES384"}))),
-        ("J24", "alg of another kind", ec(json!({"alg": "RS256"}))),
+        ("J24", "alg of another family", ec(json!({"alg": "RS256"}))),
         ("J24", "a key for AES", json!({"kty": "oct", "alg": "A128GCM", "k": url64([7; 16])})),
         ("J25", "512 bits", rsa(json!({"n": number(64)}))),
         ("J25", "1024 bits", rsa(json!({"n": number(128)}))),
@@ -92,7 +92,7 @@ fn dropped() -> Vec<(&'static str, &'static str, Value)> {
     ]
 }
 
-/// The key set of [`Scene::Odd`].
+/// The key set of [`Environment::Odd`].
 pub fn odd() -> Vec<Value> {
     let rsa = |changes: Value| keys::rsa().jwk_with(changes);
     let padded = BASE64_URL_SAFE.encode([vec![0], keys::rsa().rsa_numbers().0].concat());
@@ -100,7 +100,7 @@ pub fn odd() -> Vec<Value> {
         keys::rsa().jwk(),
         keys::ed25519().jwk(),
         rsa(json!({"kid": "clé"})),
-        // J14: two keys of one kind; J15: one of each.
+        // J14: two keys of the same type; J15: one of each type.
         rsa(json!({"kid": "twice"})),
         keys::other_rsa().jwk_with(json!({"kid": "twice"})),
         rsa(json!({"kid": "same"})),
@@ -108,7 +108,7 @@ pub fn odd() -> Vec<Value> {
         // J19
         rsa(json!({"kid": "for RS256", "alg": "RS256"})),
         keys::p256().jwk_with(json!({"kid": "for ES256", "alg": "ES256"})),
-        // J26, J27: odd, and keys all the same.
+        // J26, J27: unusual, but valid.
         rsa(json!({"kid": "zero before n", "n": padded})),
         rsa(json!({"kid": "e of 3", "e": "Aw"})),
         rsa(json!({"kid": "marked", "n": url64(marked_modulus())})),
@@ -124,8 +124,8 @@ pub fn cases() -> Vec<Case> {
     let user = Token::user;
     let by = |alg: &str, key, kid: &str| user().signed(alg, key).header("kid", json!(kid));
     let mut cases = vec![
-        // One letter in its two Unicode forms is two names.
-        good("J13", "a kid that is not ASCII", &by("RS256", keys::rsa(), "clé")),
+        // The two Unicode forms of one letter are different names.
+        good("J13", "a non-ASCII kid", &by("RS256", keys::rsa(), "clé")),
         case("J13", "its decomposed form", by("RS256", keys::rsa(), "cle\u{301}").encode(), UNKNOWN),
         case("J14", "the first of two", by("RS256", keys::rsa(), "twice").encode(), UNKNOWN),
         case("J14", "the second of two", by("RS256", keys::other_rsa(), "twice").encode(), UNKNOWN),
@@ -134,22 +134,22 @@ pub fn cases() -> Vec<Case> {
         case("J15", "another RSA key", by("RS256", keys::other_rsa(), "same").encode(), INVALID),
         case(
             "J15",
-            "a kind that it does not name",
+            "a key type without that kid",
             by("EdDSA", keys::ed25519(), "same").encode(),
             NOT_ALLOWED,
         ),
         good("J19", "RS256", &by("RS256", keys::rsa(), "for RS256")),
         good("J19", "ES256", &by("ES256", keys::p256(), "for ES256")),
         good("J26", "a zero byte before n", &by("RS256", keys::rsa(), "zero before n")),
-        // Allowed by RFC 8017, and no weakness of a strict verifier.
+        // RFC 8017 allows it, and it is no weakness with a strict verifier.
         case(
             "J26",
-            "another key than that with e of 3",
+            "another key than the one with e of 3",
             by("RS256", keys::rsa(), "e of 3").encode(),
             INVALID,
         ),
-        // Whoever factors such a modulus can sign by it, so it is no key at all.
-        case("J27", "a key with the mark of ROCA", by("RS256", keys::rsa(), "marked").encode(), UNKNOWN),
+        // Such a modulus can be factored, and then anybody can sign with it.
+        case("J27", "a key with the ROCA fingerprint", by("RS256", keys::rsa(), "marked").encode(), UNKNOWN),
         good("J36", "a key before the unsupported ones", &user()),
         good("J36", "a key between them", &user().signed("EdDSA", keys::ed25519())),
     ];
@@ -157,7 +157,7 @@ pub fn cases() -> Vec<Case> {
         cases.push(case("J19", alg, by(alg, keys::rsa(), "for RS256").encode(), NOT_ALLOWED));
     }
     let by_published = by("HS256", &PUBLISHED, "a secret").encode();
-    cases.push(case("J22", "HS256 by the published secret", by_published, NOT_ALLOWED));
+    cases.push(case("J22", "HS256 with the published secret", by_published, NOT_ALLOWED));
     for (id, name, jwk) in dropped().into_iter().filter(|(id, ..)| *id != "J34") {
         let token = match jwk["crv"].as_str() {
             Some(_) => by("ES256", keys::p256(), name),
@@ -165,5 +165,5 @@ pub fn cases() -> Vec<Case> {
         };
         cases.push(case(id, format!("a token of the key with {name}"), token.encode(), UNKNOWN));
     }
-    cases.into_iter().map(|case| case.at(Scene::Odd)).collect()
+    cases.into_iter().map(|case| case.at(Environment::Odd)).collect()
 }

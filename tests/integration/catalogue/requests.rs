@@ -1,8 +1,8 @@
-//! H01 to H16, H18: the request that carries a token. H17 is a story.
+//! H01 to H16, H18: the request that carries a token. H17 is a scenario.
 
 use serde_json::json;
 
-use super::cast::{ALPHA, Scene, attacker};
+use super::environments::{ALPHA, Environment, attacker};
 use super::{Case, PATH, request};
 use crate::support::stub::Received;
 use crate::support::token::{Token, bearer};
@@ -28,18 +28,19 @@ fn authorization(id: &'static str, name: &str, value: &str, reason: &'static str
     fields(id, name, &[("Authorization", value)], reason)
 }
 
-/// The head of a GET with this text for its Authorization line or lines.
+/// A GET with this text in place of its Authorization lines.
 fn head(id: &'static str, name: &str, lines: impl AsRef<[u8]>) -> Case {
     let start = format!("GET {PATH} HTTP/1.1\r\nHost: gateway.test\r\n");
     request(id, name, [start.as_bytes(), lines.as_ref(), b"\r\n\r\n"].concat(), "")
 }
 
-/// Refused without an error attribute, which RFC 6750 section 3.1 keeps for tokens.
+/// The challenge has no error attribute, which RFC 6750 section 3.1 reserves for requests with a
+/// token.
 fn bare_challenge(response: &Response) -> bool {
     response.header("www-authenticate") == Some(r#"Bearer realm="metagate""#)
 }
 
-/// Exactly one Authorization field arrives, in the form that both backends read.
+/// Exactly one Authorization field arrives, in the form that both backends understand.
 fn canonical(request: &Received) -> bool {
     let values = request.head.values("authorization");
     matches!(values.as_slice(), [one] if one.starts_with("Bearer ey") && one.matches(' ').count() == 1)
@@ -51,7 +52,7 @@ fn empty() -> Vec<Case> {
     for value in ["", "Bearer", "Bearer ", "bearer   ", " \t "] {
         cases.push(authorization("H02", &format!("{value:?}"), value, MISSING));
     }
-    cases.into_iter().map(|case| case.answering(bare_challenge)).collect()
+    cases.into_iter().map(|case| case.checking_response(bare_challenge)).collect()
 }
 
 /// H03, H04, H05, H08
@@ -60,35 +61,36 @@ fn schemes() -> Vec<Case> {
     let mut cases = Vec::new();
     for scheme in ["Bearer", "bearer", "BEARER", "bEARER"] {
         let case = authorization("H03", scheme, &format!("{scheme} {token}"), "");
-        cases.push(case.passes().arriving(canonical));
+        cases.push(case.passes().checking_request(canonical));
     }
     for (name, value) in
         [("nothing between", format!("Bearer{token}")), ("a letter", format!("BearerX{token}"))]
     {
-        cases.push(authorization("H04", name, &value, SCHEME).answering(bare_challenge));
+        cases.push(authorization("H04", name, &value, SCHEME).checking_response(bare_challenge));
     }
-    cases.push(authorization("H04", "no scheme", &token, SCHEME).answering(bare_challenge));
+    cases.push(authorization("H04", "no scheme", &token, SCHEME).checking_response(bare_challenge));
     cases.push(authorization("H04", "in quotes", &format!("\"Bearer {token}\""), SCHEME));
 
     cases.push(authorization("H05", "a tab", &format!("Bearer\t{token}"), SCHEME));
     cases.push(authorization("H05", "two spaces", &format!("Bearer  {token}"), MALFORMED));
     cases.push(authorization("H05", "two tokens", &format!("Bearer {token} {token}"), MALFORMED));
-    // White space around a field value is no part of it (RFC 9110 section 5.5).
+    // White space around a field value is not part of it (RFC 9110 section 5.5).
     for (name, value) in [
         ("a space after", format!("Bearer {token} ")),
         ("a space before", format!(" Bearer {token}")),
         ("tabs and spaces around", format!("\t  Bearer {token} \t")),
     ] {
-        cases.push(authorization("H05", name, &value, "").passes().arriving(canonical));
+        cases.push(authorization("H05", name, &value, "").passes().checking_request(canonical));
     }
 
     for value in ["Basic dXNlcjpwYXNz", "Basic __datahub_system:x", "Digest username=\"a\"", "Negotiate YII="]
     {
-        cases.push(authorization("H08", value, value, SCHEME).answering(bare_challenge));
+        cases.push(authorization("H08", value, value, SCHEME).checking_response(bare_challenge));
     }
     for scheme in ["DPoP", "Token", "JWT", "Basic"] {
         cases.push(
-            authorization("H08", scheme, &format!("{scheme} {token}"), SCHEME).answering(bare_challenge),
+            authorization("H08", scheme, &format!("{scheme} {token}"), SCHEME)
+                .checking_response(bare_challenge),
         );
     }
     cases
@@ -113,7 +115,7 @@ fn ambiguous() -> Vec<Case> {
         ("good, bad", format!("{good}, {bad}")),
         ("bad, good", format!("{bad}, {good}")),
         ("good, good", format!("{good},{good}")),
-        ("good and a comma", format!("{good},")),
+        ("valid and a comma", format!("{good},")),
         ("a parameter", format!("{good}, realm=x")),
     ] {
         cases.push(authorization("H07", name, &value, ""));
@@ -130,7 +132,7 @@ fn bytes() -> Vec<Case> {
         for (place, parts) in [("within", (start, end)), ("after", (token.as_str(), ""))] {
             let lines = [b"Authorization: Bearer ", parts.0.as_bytes(), &[byte], parts.1.as_bytes()].concat();
             let case = head("H09", &format!("{byte:#04x} {place}"), lines);
-            // obs-text may stand in a field value, and in no token.
+            // obs-text is valid in a field value but not in a token.
             cases.push(if byte < 0x80 { case.not_http() } else { case.refused(401, MALFORMED) });
         }
     }
@@ -144,14 +146,14 @@ fn bytes() -> Vec<Case> {
         ("H11", "a space before the name", format!(" Authorization: Bearer {token}")),
         ("H11", "a vertical tab before the name", format!("\u{b}Authorization: Bearer {token}")),
         ("H11", "NUL after the name", format!("Authorization\0: Bearer {token}")),
-        ("H11", "a letter that is not ASCII", format!("Authorizatıon: Bearer {token}")),
+        ("H11", "a non-ASCII letter", format!("Authorizatıon: Bearer {token}")),
     ] {
         cases.push(head(id, name, lines).not_http());
     }
     cases
 }
 
-/// H12: everywhere that some server looks for a token.
+/// H12: everywhere else that some servers look for a token.
 fn elsewhere() -> Vec<Case> {
     let good = Token::bot().encode();
     let header = bearer(&Token::bot());
@@ -175,7 +177,7 @@ fn elsewhere() -> Vec<Case> {
     let form = format!("access_token={good}");
     let kind = [("Content-Type", "application/x-www-form-urlencoded")];
     cases.push(request("H12", "a form", request_bytes("POST", PATH, &kind, form.as_bytes()), MISSING));
-    cases.into_iter().map(|case| case.answering(bare_challenge)).collect()
+    cases.into_iter().map(|case| case.checking_response(bare_challenge)).collect()
 }
 
 /// H13, H14, H15
@@ -203,14 +205,14 @@ fn passed_on() -> Vec<Case> {
             "",
         )
         .passes()
-        .arriving(|request| canonical(request) && request.head.target().ends_with("&x=1")),
+        .checking_request(|request| canonical(request) && request.head.target().ends_with("&x=1")),
         request(
             "H13",
             "bad, and a good one in the query",
             request_bytes("GET", &other, &[("Authorization", &expired)], b""),
             "expired",
         ),
-        request("H14", "in trailers alone", chunked("", &good), MISSING),
+        request("H14", "only in trailers", chunked("", &good), MISSING),
         request(
             "H14",
             "good, and a bad one in trailers",
@@ -218,22 +220,22 @@ fn passed_on() -> Vec<Case> {
             "",
         )
         .passes()
-        .arriving(no_trailer),
+        .checking_request(no_trailer),
         request(
             "H14",
             "bad, and a good one in trailers",
             chunked(&format!("Authorization: {expired}\r\n"), &good),
             "expired",
         ),
-        // The field is end to end: who took it away on that word would judge another request.
+        // Authorization is end-to-end: a gateway that removed it would authorize a different request.
         fields("H15", "good", &named(&good), "").refused(400, "bad_target"),
         fields("H15", "bad", &named(&expired), "").refused(400, "bad_target"),
         fields("H15", "none", &[("Connection", "authorization")], "").refused(400, "bad_target"),
     ]
 }
 
-/// H16: the answer to a bad token is status, fixed words and nothing of the token; the log has
-/// the reason, which every other case of the catalogue asks for.
+/// H16: the response to a bad token is a status and a fixed text with nothing of the token. The
+/// audit record has the reason, which every other case checks.
 fn told() -> Vec<Case> {
     let only_its_class = |response: &Response| {
         let challenge = response.header("www-authenticate").unwrap_or_default();
@@ -254,7 +256,7 @@ fn told() -> Vec<Case> {
         ("expired", user.expires_in(-3600), "expired"),
     ]
     .map(|(name, token, reason)| {
-        authorization("H16", name, &bearer(&token), reason).answering(only_its_class)
+        authorization("H16", name, &bearer(&token), reason).checking_response(only_its_class)
     })
     .into()
 }
@@ -268,7 +270,7 @@ fn rules() -> Vec<Case> {
     let by = |method: &'static str, name: &str, claim: &str, value: serde_json::Value| {
         let token = Token::user().issuer(ALPHA).header("kid", json!("same")).claim(claim, value);
         let bytes = request_bytes(method, PATH, &[("Authorization", &bearer(&token))], b"");
-        request("H18", format!("{method}: {name}"), bytes, "").at(Scene::Issuers)
+        request("H18", format!("{method}: {name}"), bytes, "").at(Environment::Issuers)
     };
     let mut cases = vec![
         by("DELETE", "the role", "roles", json!(["Admin"])).passes(),
@@ -285,7 +287,7 @@ fn rules() -> Vec<Case> {
         ("PATCH", "another type", "org", json!("acme")),
     ] {
         let case = by(method, name, claim, value).refused(403, "insufficient_permissions");
-        cases.push(case.answering(insufficient));
+        cases.push(case.checking_response(insufficient));
     }
     cases
 }

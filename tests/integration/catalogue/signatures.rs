@@ -1,7 +1,7 @@
-//! J28 to J34: signatures that are none, made by whoever holds the key.
+//! J28 to J34: invalid signatures, some of which only the holder of the key can make.
 
 use super::algorithms::input;
-use super::cast::Scene;
+use super::environments::Environment;
 use super::{Case, case, good};
 use crate::support::keys::{self, Key, url64};
 use crate::support::raw_rsa;
@@ -10,7 +10,7 @@ use crate::support::token::Token;
 const INVALID: &str = "invalid_signature";
 /// The order of P-256 (SEC 2 section 2.4.2).
 const P256_ORDER: &str = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
-/// The order of Ed25519's base point (RFC 8032 section 5.1), least byte first.
+/// The order of Ed25519's base point (RFC 8032 section 5.1), little-endian.
 const ED25519_ORDER: &str = "edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010";
 
 pub fn cases() -> Vec<Case> {
@@ -30,7 +30,7 @@ fn ecdsa() -> Vec<Case> {
     let order = hex(P256_ORDER);
     let zero = [0; 32];
     let mut cases = Vec::new();
-    // CVE-2022-21449 and its neighbours.
+    // CVE-2022-21449 and similar ones.
     for (name, r, s) in [
         ("0, 0", &zero[..], &zero[..]),
         ("n, n", &order, &order),
@@ -56,7 +56,7 @@ fn ecdsa() -> Vec<Case> {
     let mut twin = order;
     subtract(&mut twin, s);
     let twin = resigned(&token, [r, &twin].concat());
-    // RFC 7518 section 3.4 allows both, so the signature's bytes are no name for a token.
+    // RFC 7518 section 3.4 allows both, so a signature's bytes do not identify a token.
     cases.push(case("J30", "r, s", token, "").passes());
     cases.push(case("J30", "r, n - s", twin, "").passes());
     cases
@@ -78,9 +78,9 @@ fn lengths() -> Vec<Case> {
         flipped[whole.len() / 2] ^= 1;
         for (name, signature) in [
             ("one bit flipped", flipped),
-            ("a byte more", [whole.as_slice(), &[0]].concat()),
+            ("one extra byte", [whole.as_slice(), &[0]].concat()),
             ("a zero before", [&[0], whole.as_slice()].concat()),
-            ("a byte less", whole[..whole.len() - 1].to_vec()),
+            ("one byte too short", whole[..whole.len() - 1].to_vec()),
             ("its first byte cut", whole[1..].to_vec()),
             ("twice", [whole.as_slice(), &whole].concat()),
             ("all zeros", vec![0; whole.len()]),
@@ -93,7 +93,7 @@ fn lengths() -> Vec<Case> {
     cases
 }
 
-/// J32: encodings that only the holder of the key can make, and that a lenient reader takes.
+/// J32: encodings that only the holder of the key can make and that lenient verifiers accept.
 fn pkcs1() -> Vec<Case> {
     let token = Token::user().encode();
     let variants = raw_rsa::pkcs1_variants(input(&token).as_bytes());
@@ -159,11 +159,11 @@ fn ed25519() -> Vec<Case> {
         let reason = if length == 0 { "malformed_token" } else { INVALID };
         cases.push(case("J34", format!("{length} bytes"), resigned(&token, signature), reason));
     }
-    // A published key of small order: R the same point and S of 0 is a signature by it of about
-    // every eighth message, whoever wrote that.
+    // A published key of small order: anybody can sign about every eighth message for it, with R as
+    // the same point and S as 0.
     let by_nobody = Token::user().signed("EdDSA", key).header("kid", "of small order".into()).encode();
     let forged = resigned(&by_nobody, [identity.as_slice(), &[0; 32]].concat());
-    cases.push(case("J34", "a key of small order", forged, "unknown_key").at(Scene::Odd));
+    cases.push(case("J34", "a key of small order", forged, "unknown_key").at(Environment::Odd));
     cases.push(good("J34", "the key itself", &Token::user().signed("EdDSA", key)));
     cases
 }

@@ -1,8 +1,8 @@
-//! J57, J73, J74, H17: what takes more than one request, or a closer look at one.
+//! J57, J73, J74, H17: cases that take several requests or a closer look at one.
 
 use serde_json::json;
 
-use super::{Case, Expect, Seen, case, story};
+use super::{Case, Expect, Seen, case, scenario};
 use crate::support::eventually;
 use crate::support::issuer::{Issuer, JWKS};
 use crate::support::keys;
@@ -13,28 +13,33 @@ use crate::support::wire::{Client, Response, request_bytes};
 
 pub fn cases() -> Vec<Case> {
     let mut cases = vec![
-        story("J57", "past, within the leeway", within_leeway, Expect::Passes(200)),
-        story("J73", "the upstream has revoked it", revoked_upstream, Expect::Passes(401)),
-        story("J74", "it expires", expires, Expect::Refused(401, "expired")),
-        story("J74", "its key is withdrawn", key_withdrawn, Expect::Refused(401, "unknown_key")),
-        story("J74", "its last character differs", last_character, Expect::Refused(401, "invalid_signature")),
-        story("H17", "a large upload by a bad token", upload, Expect::Refused(401, "expired")),
+        scenario("J57", "expired, within the leeway", within_leeway, Expect::Passes(200)),
+        scenario("J73", "the upstream has revoked it", revoked_upstream, Expect::Passes(401)),
+        scenario("J74", "it expires", expires, Expect::Refused(401, "expired")),
+        scenario("J74", "its key is withdrawn", key_withdrawn, Expect::Refused(401, "unknown_key")),
+        scenario(
+            "J74",
+            "its last character differs",
+            last_character,
+            Expect::Refused(401, "invalid_signature"),
+        ),
+        scenario("H17", "a large upload by a bad token", upload, Expect::Refused(401, "expired")),
     ];
-    // The same token again, out of the cache.
+    // The same token again, from the cache.
     let token = Token::bot().claim("jti", json!("seen twice")).encode();
     cases.push(case("J74", "seen for the first time", &token, "").passes());
     cases.push(case("J74", "seen for the second time", &token, "").passes());
     cases
 }
 
-/// Made when it is sent: the tables are built once, and it may take a while to come to their end.
+/// Signed when it is sent: the case tables are built once, and a case may run much later.
 fn within_leeway() -> Seen {
     let stage = Stage::plain(|setup| setup);
     let response = stage.gateway.get_as(&Token::user().expires_in(-5), "/past");
     Seen::at(&stage, "/past", &response, 0)
 }
 
-/// Its answer is the answer, at the second time too, when the token is remembered here.
+/// The upstream's 401 passes through, also the second time, when the token is cached.
 fn revoked_upstream() -> Seen {
     const BODY: &str = r#"{"code":401,"message":"Expired token!"}"#;
     let upstream = Upstream::scripted(|exchange| {
@@ -51,11 +56,11 @@ fn revoked_upstream() -> Seen {
     };
     ask("/first");
     let second = ask("/second");
-    assert_eq!(stage.upstream.requests().len(), 2, "both were the upstream's to judge");
+    assert_eq!(stage.upstream.requests().len(), 2, "both requests reach the upstream");
     Seen::at(&stage, "/second", &second, 0)
 }
 
-/// A token that ends within the leeway: good for a moment, remembered, then not good.
+/// A token that expires while it is cached.
 fn expires() -> Seen {
     let stage = Stage::plain(|setup| setup.env("METAGATE_AUTHENTICATION__LEEWAY", "2s"));
     let token = bearer(&Token::user().expires_in(1));
@@ -66,7 +71,7 @@ fn expires() -> Seen {
     };
     assert_eq!(ask("/remembered").status, 200);
     let mut asked = 0;
-    let (path, response) = eventually("the remembered token to expire", || {
+    let (path, response) = eventually("the cached token to expire", || {
         asked += 1;
         let path = format!("/again/{asked}");
         let response = ask(&path);
@@ -81,7 +86,7 @@ fn key_withdrawn() -> Seen {
     let old = Token::user().encode();
     assert_eq!(stage.gateway.get_with(&old, "/remembered").status, 200);
     stage.issuer.publish(JWKS, &[keys::other_rsa().jwk()]);
-    // A token by the new key makes the gateway ask for the set.
+    // A token signed with the new key makes the gateway fetch the key set.
     let new = Token::user().signed("RS256", keys::other_rsa());
     assert_eq!(stage.gateway.get_as(&new, "/new").status, 200);
     let response = stage.gateway.get_with(&old, "/old");
@@ -94,7 +99,7 @@ fn last_character() -> Seen {
     let good = Token::user().encode();
     assert_eq!(stage.gateway.get_with(&good, "/remembered").status, 200);
     let last = good.chars().last().expect("a character");
-    // 256 bytes leave two bits to the last character: `A`, `Q`, `g` and `w` are canonical there.
+    // With 256 bytes the last character carries two bits: `A`, `Q`, `g` and `w` are canonical.
     let other = if last == 'A' { 'Q' } else { 'A' };
     let changed = format!("{}{other}", &good[..good.len() - 1]);
     let response = stage.gateway.get_with(&changed, "/changed");
@@ -102,8 +107,8 @@ fn last_character() -> Seen {
     Seen::at(&stage, "/changed", &response, reached)
 }
 
-/// A client that waits for leave to send 10 MB gets the refusal instead of the leave, and then the
-/// end of the connection: what it might send must not be taken for a request.
+/// A client that sends `Expect: 100-continue` for 10 MB gets the refusal and no 100, and then the
+/// end of the connection: a body sent anyway must not be parsed as a request.
 fn upload() -> Seen {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::user().expires_in(-3600));
@@ -114,7 +119,7 @@ fn upload() -> Seen {
     ));
     let (status, head) = client.response_head().expect("a response");
     let rest = client.rest();
-    assert!(rest.ends_with('}'), "the body of the refusal and nothing after it: {rest:?}");
+    assert!(rest.ends_with('}'), "only the body of the refusal: {rest:?}");
     Seen::at(
         &stage,
         "/upload",

@@ -1,4 +1,5 @@
-//! Where the cases play, the key server that must never be asked, and the tokens that must pass.
+//! The gateways that cases run against, the key server that must never be contacted, and the tokens
+//! that must pass.
 
 use std::sync::LazyLock;
 
@@ -11,12 +12,12 @@ use crate::support::stage::Stage;
 use crate::support::token::{Token, now};
 use crate::support::upstream::Upstream;
 
-/// The gateway that a case is sent to.
+/// The gateway that a case runs against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scene {
-    /// The simple list: two RSA keys, both curves, an Ed25519 key; and DataHub's secret.
+pub enum Environment {
+    /// The simple list with two RSA keys, both curves and an Ed25519 key, and DataHub's secret.
     Usual,
-    /// The simple list with a key set full of odd keys.
+    /// The simple list with a key set of invalid and unusual keys.
     Odd,
     /// Issuers, each with its own keys, and rules.
     Issuers,
@@ -26,7 +27,7 @@ pub const ALPHA: &str = "https://alpha.test";
 pub const BETA: &str = "https://beta.test";
 pub const STRICT: &str = "https://strict.test";
 
-/// Two issuers whose keys share an id, one that asks for everything, and rules by method.
+/// Two issuers whose keys share an id, a strict one, and rules by method.
 const ISSUERS: &str = r#"
 authentication:
   issuers:
@@ -45,11 +46,11 @@ authorization:
     - {name: acme-patches, match: {methods: [PATCH]}, require: {claims: {org.name: [acme]}}}
 "#;
 
-impl Scene {
+impl Environment {
     pub const ALL: [Self; 3] = [Self::Usual, Self::Odd, Self::Issuers];
 
     #[track_caller]
-    pub fn set(self) -> Stage {
+    pub fn start(self) -> Stage {
         match self {
             Self::Usual => {
                 let known = [keys::rsa(), keys::other_rsa(), keys::p256(), keys::p384(), keys::ed25519()];
@@ -71,7 +72,7 @@ impl Scene {
     }
 }
 
-/// A key server that would let the attacker in: every URL inside a token leads here.
+/// A key server that would let the attacker in. Every URL inside a token points here.
 pub fn trap() -> &'static Issuer {
     static TRAP: LazyLock<Issuer> = LazyLock::new(|| {
         let own = attacker().jwk_with(json!({"kid": keys::rsa().kid}));
@@ -82,12 +83,12 @@ pub fn trap() -> &'static Issuer {
     &TRAP
 }
 
-/// An RSA key that is published nowhere but in the trap.
+/// An RSA key that only the trap publishes.
 pub fn attacker() -> &'static Key {
     keys::third_rsa()
 }
 
-/// What must be let in, whatever is refused.
+/// Valid tokens that must be accepted.
 pub fn good_tokens() -> Vec<Case> {
     let mut cases = Vec::new();
     for alg in ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"] {
@@ -104,13 +105,13 @@ pub fn good_tokens() -> Vec<Case> {
         ("a user of OpenMetadata", Token::user()),
         ("a personal access token", Token::personal()),
         ("an identity provider's token", Token::keycloak("https://idp.test/realms/acme")),
-        ("an access token by RFC 9068", Token::user().header("typ", json!("at+jwt"))),
+        ("an access token of RFC 9068", Token::user().header("typ", json!("at+jwt"))),
         ("no typ", Token::user().without_header("typ")),
         ("another header member", Token::user().header("x5t", json!("abc"))),
         ("a fractional exp", Token::user().claim("exp", float)),
         ("without iat", Token::user().without("iat")),
-        ("an audience nobody asks about", Token::user().claim("aud", json!(["a", "b"]))),
-        ("a principal that is not ASCII", Token::user().claim("email", json!("zoé@open-metadata.org"))),
+        ("an audience that is not checked", Token::user().claim("aud", json!(["a", "b"]))),
+        ("a non-ASCII principal", Token::user().claim("email", json!("zoé@open-metadata.org"))),
         ("claims of every JSON type", Token::user().claim("x", json!({"a": [1, 2.5, null, true, "z"]}))),
     ];
     cases.extend(named.map(|(name, token)| good(GOOD, name, &token)));

@@ -1,10 +1,10 @@
-//! Runs cases and holds what came of them against what must.
+//! Runs cases and compares their outcomes with the expected ones.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::cast::{Scene, trap};
+use super::environments::{Environment, trap};
 use super::{Attack, Case, Expect, PATH, Seen};
 use crate::support::gateway::text;
 use crate::support::issuer::JWKS;
@@ -12,63 +12,63 @@ use crate::support::stage::Stage;
 use crate::support::stub::Received;
 use crate::support::wire::{Client, NoResponse, Response, replace};
 
-/// What came of a number of cases.
+/// The outcomes of a number of cases.
 #[derive(Default)]
-pub struct Tally {
+pub struct Results {
     pub hostile: usize,
-    /// Hostile cases of which anything reached an upstream, or that were answered with 200.
-    pub let_in: Vec<String>,
+    /// Hostile cases that reached an upstream or got a 200.
+    pub admitted: Vec<String>,
     pub good: usize,
-    pub kept_out: Vec<String>,
-    /// Everything that is not as it must be, those two among them.
+    pub rejected: Vec<String>,
+    /// Every deviation from the expected outcome, including `admitted` and `rejected`.
     pub faults: Vec<String>,
 }
 
 #[track_caller]
-pub fn judge_all(cases: &[&Case]) -> Tally {
-    let mut tally = Tally::default();
-    for scene in Scene::ALL {
+pub fn run_all(cases: &[&Case]) -> Results {
+    let mut results = Results::default();
+    for environment in Environment::ALL {
         let own: Vec<(&Case, &[u8])> = cases
             .iter()
-            .filter(|case| case.scene == scene)
+            .filter(|case| case.environment == environment)
             .filter_map(|case| match &case.attack {
                 Attack::Request(bytes) => Some((*case, bytes.as_slice())),
-                Attack::Story(_) => None,
+                Attack::Scenario(_) => None,
             })
             .collect();
         if !own.is_empty() {
-            judge_scene(&scene.set(), &own, &mut tally);
+            run_in(&environment.start(), &own, &mut results);
         }
     }
     for case in cases {
-        if let Attack::Story(play) = case.attack {
-            let seen = play();
-            let fault = fault(case, Ok(seen.status), seen.reason.as_deref(), seen.let_through);
-            tally.add(case, Some(seen.status), seen.let_through, fault);
+        if let Attack::Scenario(run) = case.attack {
+            let seen = run();
+            let fault = fault(case, Ok(seen.status), seen.reason.as_deref(), seen.forwarded);
+            results.add(case, Some(seen.status), seen.forwarded, fault);
         }
     }
-    tally
+    results
 }
 
-impl Tally {
+impl Results {
     fn add(&mut self, case: &Case, status: Option<u16>, arrived: usize, fault: Option<String>) {
         let name = format!("{} {}", case.id, case.name);
         if let Expect::Passes(expected) = case.expect {
             self.good += 1;
             if status != Some(expected) {
-                self.kept_out.push(name.clone());
+                self.rejected.push(name.clone());
             }
         } else {
             self.hostile += 1;
             if arrived > 0 || status == Some(200) {
-                self.let_in.push(name.clone());
+                self.admitted.push(name.clone());
             }
         }
         self.faults.extend(fault.map(|fault| format!("{name}: {fault}")));
     }
 }
 
-fn judge_scene(stage: &Stage, cases: &[(&Case, &[u8])], tally: &mut Tally) {
+fn run_in(stage: &Stage, cases: &[(&Case, &[u8])], results: &mut Results) {
     let path = |index: usize| format!("/case/{index}");
     let outcomes: Vec<Result<Response, NoResponse>> = cases
         .iter()
@@ -96,37 +96,38 @@ fn judge_scene(stage: &Stage, cases: &[(&Case, &[u8])], tally: &mut Tally) {
             reason,
             own.len(),
         );
-        if outcome.as_ref().is_ok_and(|response| !(case.responses)(response)) {
-            fault.get_or_insert_with(|| "the answer is not as it should be".to_owned());
+        if outcome.as_ref().is_ok_and(|response| !(case.response_check)(response)) {
+            fault.get_or_insert_with(|| "the response fails its check".to_owned());
         }
-        if own.iter().any(|request| !(case.arrives)(request)) {
-            fault.get_or_insert_with(|| format!("arrived otherwise: {own:?}"));
+        if own.iter().any(|request| !(case.request_check)(request)) {
+            fault.get_or_insert_with(|| format!("the forwarded request fails its check: {own:?}"));
         }
-        tally.add(case, outcome.as_ref().ok().map(|response| response.status), own.len(), fault);
+        results.add(case, outcome.as_ref().ok().map(|response| response.status), own.len(), fault);
     }
     if arrived.len() != expected {
-        tally.let_in.push("a request out of another's bytes".to_owned());
-        tally.faults.push("a request out of another's bytes".to_owned());
+        results.admitted.push("a request smuggled in another's bytes".to_owned());
+        results.faults.push("a request smuggled in another's bytes".to_owned());
     }
-    tally.faults.extend(disturbances(stage));
+    results.faults.extend(side_effects(stage));
 }
 
-/// What must hold for a gateway after any number of attacks.
-fn disturbances(stage: &Stage) -> Vec<String> {
+/// Side effects that no number of attacks may have on a gateway.
+fn side_effects(stage: &Stage) -> Vec<String> {
     let broken =
         stage.gateway.stderr().into_iter().find(|line| !line.starts_with('{') || !line.ends_with('}'));
     let checks = [
-        // At the start, and at most a burst for all the unknown keys and bad signatures within the cooldown.
+        // One at the start, and at most one burst for all unknown keys and bad signatures within
+        // the cooldown.
         (stage.issuer.hits(JWKS) <= 1 + 3, format!("{} fetches of the keys", stage.issuer.hits(JWKS))),
         (trap().connections() == 0, "a URL inside a token was fetched".to_owned()),
-        (stage.gateway.probe("/readyz").status == 200, "not ready any more".to_owned()),
+        (stage.gateway.probe("/readyz").status == 200, "no longer ready".to_owned()),
         (broken.is_none(), format!("a log line was broken: {broken:?}")),
     ];
     checks.into_iter().filter(|(good, _)| !good).map(|(_, fault)| fault).collect()
 }
 
-/// The audit records by path; waits for those of the `asked` cases. Each is a line of JSON, which
-/// reading them checks.
+/// The audit records by path. Waits for those of the `asked` cases. Reading them also checks that
+/// each line is JSON.
 fn records(stage: &Stage, count: usize, asked: impl Fn(usize) -> bool) -> BTreeMap<String, Value> {
     let path = |index: usize| format!("/case/{index}");
     if let Some(last) = (0..count).rev().find(|index| asked(*index)) {
@@ -149,7 +150,7 @@ fn bare(target: &str) -> &str {
     target.split('?').next().unwrap_or_default()
 }
 
-/// What is wrong about what came of a case.
+/// How the outcome of a case deviates from the expected one, if it does.
 fn fault(case: &Case, status: Result<u16, String>, reason: Option<&str>, arrived: usize) -> Option<String> {
     let as_expected = match (case.expect, &status) {
         (Expect::Refused(expected, word), Ok(status)) => {
@@ -158,8 +159,8 @@ fn fault(case: &Case, status: Result<u16, String>, reason: Option<&str>, arrived
         (Expect::NotHttp, Ok(status)) => [400, 431].contains(status) && arrived == 0,
         (Expect::NotHttp, Err(why)) => why.starts_with("closed") && arrived == 0,
         (Expect::Passes(expected), Ok(status)) => {
-            let told = matches!(case.attack, Attack::Story(_));
-            *status == expected && reason.is_none() && (told || arrived == 1)
+            let is_scenario = matches!(case.attack, Attack::Scenario(_));
+            *status == expected && reason.is_none() && (is_scenario || arrived == 1)
         }
         (Expect::Refused(..) | Expect::Passes(_), Err(_)) => false,
     };
@@ -167,10 +168,10 @@ fn fault(case: &Case, status: Result<u16, String>, reason: Option<&str>, arrived
 }
 
 impl Seen {
-    /// What a gateway made of the request for that path.
+    /// The outcome of the request for that path.
     #[track_caller]
-    pub fn at(stage: &Stage, path: &str, response: &Response, let_through: usize) -> Self {
+    pub fn at(stage: &Stage, path: &str, response: &Response, forwarded: usize) -> Self {
         let record = stage.gateway.audit_of(path);
-        Self { status: response.status, reason: text(&record, "reason").map(str::to_owned), let_through }
+        Self { status: response.status, reason: text(&record, "reason").map(str::to_owned), forwarded }
     }
 }
