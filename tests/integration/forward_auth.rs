@@ -14,7 +14,7 @@ use crate::support::upstream::Upstream;
 use crate::support::wire::{self, Client, Response};
 
 mod responses;
-mod questions;
+mod requests;
 
 const RULES: &str = "
 authorization:
