@@ -1,4 +1,4 @@
-//! The admin listener: what it shows, what it does, and for whom.
+//! The admin listener: what it shows, what it does, and who may use it.
 
 use std::net::TcpListener;
 
@@ -12,7 +12,7 @@ use crate::support::token::{Token, bearer};
 use crate::support::wire::{self, Client};
 
 #[test]
-fn the_status_says_what_runs_and_with_which_keys() {
+fn status_shows_the_version_the_configuration_and_the_keys() {
     let stage = Stage::plain(|setup| setup);
     stage.gateway.get_as(&Token::bot(), "/x");
     stage.gateway.get("/x", &[]);
@@ -32,7 +32,7 @@ fn the_status_says_what_runs_and_with_which_keys() {
 }
 
 #[test]
-fn recent_refusals_are_listed_without_their_tokens() {
+fn recent_refusals_are_listed_without_tokens() {
     let stage = Stage::plain(|setup| setup);
     let token = Token::user().signed("RS256", keys::other_rsa()).encode();
     stage.gateway.get_with(&token, "/api/a?access_token=abc");
@@ -69,7 +69,7 @@ fn recent_refusals_are_listed_without_their_tokens() {
 }
 
 #[test]
-fn pages_of_others_get_nothing_and_do_nothing() {
+fn cross_site_requests_read_nothing_and_change_nothing() {
     let stage = Stage::plain(|setup| setup);
     let gateway = &stage.gateway;
     let own = format!("http://{}", gateway.admin());
@@ -89,7 +89,7 @@ fn pages_of_others_get_nothing_and_do_nothing() {
         assert_eq!(response.status, 403, "{fields:?}");
         assert!(!response.text().contains("version"));
     }
-    // A name of somebody else's that resolves to here.
+    // DNS rebinding: a foreign name that resolves to this address.
     let response = wire::get(gateway.admin(), "/status", &[]);
     assert_eq!(response.status, 403, "Host: gateway.test");
     let port = gateway.admin().port();
@@ -97,16 +97,17 @@ fn pages_of_others_get_nothing_and_do_nothing() {
     assert_eq!(Client::connect(gateway.admin()).send(localhost).response().expect("a response").status, 200);
 
     let same = [("Origin", own.as_str()), ("Sec-Fetch-Site", "same-origin")];
-    assert_eq!(gateway.ask_admin("POST", "/reload", &same).status, 200, "its own page");
+    assert_eq!(gateway.ask_admin("POST", "/reload", &same).status, 200, "the admin page itself");
     assert_eq!(gateway.ask_admin("GET", "/reload", &[]).status, 405);
     assert_eq!(gateway.ask_admin("POST", "/status", &[DELIBERATE]).status, 405);
     assert_eq!(gateway.ask_admin("GET", "/api", &[]).status, 404);
     assert_eq!(gateway.metric("metagate_config_reloads_total", &[]), 1.0);
 }
 
-/// A backend in the same pod sends webhooks to URLs of its users' choosing, with what its HTTP client adds.
+/// A backend in the same pod sends webhooks to URLs chosen by its users, with the fields that its
+/// HTTP client adds.
 #[test]
-fn a_webhook_changes_nothing_and_learns_no_names() {
+fn webhooks_change_nothing_and_learn_no_names() {
     let stage = Stage::plain(|setup| setup);
     let gateway = &stage.gateway;
     let token = Token::user().signed("RS256", keys::other_rsa()).encode();
@@ -133,7 +134,7 @@ fn a_webhook_changes_nothing_and_learns_no_names() {
         let page = gateway.ask_admin("GET", "/", fields);
         assert_eq!(page.status, 200);
         assert!(!page.text().contains("/api/a") && !page.text().contains("<th>principal"), "{}", page.text());
-        assert_eq!(gateway.ask_admin("GET", "/status", fields).status, 200, "no people in it");
+        assert_eq!(gateway.ask_admin("GET", "/status", fields).status, 200, "/status names nobody");
     }
     assert_eq!(gateway.metric("metagate_config_reloads_total", &[]), 0.0);
     assert_eq!(gateway.ask_admin("POST", "/reload", &[DELIBERATE]).status, 200);
@@ -141,7 +142,7 @@ fn a_webhook_changes_nothing_and_learns_no_names() {
 }
 
 #[test]
-fn it_is_on_a_listener_of_its_own() {
+fn admin_endpoints_are_only_on_their_own_listener() {
     let stage = Stage::plain(|setup| setup);
     for path in ["/status", "/refusals", "/reload"] {
         assert_eq!(stage.gateway.get(path, &[]).status, 401, "{path} on the data listener");
@@ -149,11 +150,11 @@ fn it_is_on_a_listener_of_its_own() {
     }
     let token = bearer(&Token::bot());
     assert_eq!(stage.gateway.ask_admin("GET", "/api/x", &[("Authorization", &token)]).status, 404);
-    assert_eq!(stage.upstream.requests().len(), 0, "it never proxies");
+    assert_eq!(stage.upstream.requests().len(), 0, "the admin listener never proxies");
 }
 
 #[test]
-fn it_answers_while_the_data_listener_is_full() {
+fn admin_responds_while_the_data_listener_is_full() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_LIMITS__CONNECTIONS", "2"));
     let proxy = stage.gateway.proxy;
     let mut held: Vec<_> = (0..2).map(|_| Client::connect(proxy)).collect();
@@ -170,7 +171,7 @@ fn it_answers_while_the_data_listener_is_full() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_an_error_that_names_the_key() {
+fn port_in_use_is_an_error_that_names_the_key() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     for (variable, key) in [
@@ -193,7 +194,7 @@ fn a_port_that_is_taken_is_an_error_that_names_the_key() {
 }
 
 #[test]
-fn an_address_that_others_reach_is_warned_of() {
+fn non_loopback_admin_address_is_warned_about() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_ADMIN__LISTEN", "0.0.0.0:0"));
     let logs = stage.gateway.logs();
     let warned = logs.iter().any(|log| text(log, "key") == Some("admin.listen"));

@@ -1,4 +1,4 @@
-//! Rules as their author meets them: tested before they are live, reported before they are enforced.
+//! The life of a rule: tested before it is live, reported before it is enforced.
 
 mod check;
 mod readings;

@@ -1,4 +1,4 @@
-//! How long a connection may do nothing, and how many there may be.
+//! Connection timeouts and the connection limit.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ fn impatient() -> Stage {
     Stage::plain(|setup| setup.env("METAGATE_LIMITS__HEADER_READ_TIMEOUT", "300ms"))
 }
 
-/// Sends the beginning of something and reads until the connection is closed.
+/// Sends the beginning of a message and reads until the connection is closed.
 fn closed_after(address: SocketAddr, beginning: &str) -> String {
     let mut client = Client::connect(address);
     client.send(beginning);
@@ -22,10 +22,11 @@ fn closed_after(address: SocketAddr, beginning: &str) -> String {
 }
 
 #[test]
-fn a_client_that_sends_no_whole_head_is_closed() {
+fn incomplete_request_head_times_out() {
     let stage = impatient();
     let address = stage.gateway.proxy;
-    // The second looks like HTTP/2's preface, which a detecting server waits for without end.
+    // The second begins like the HTTP/2 preface, which a protocol-detecting server could wait for
+    // forever.
     for beginning in ["", "PRI * HT", "GET / HTTP/1.1\r\nHost: a\r\n", "G"] {
         let response = closed_after(address, beginning);
         assert!(response.is_empty() || response.starts_with("HTTP/1.1 4"), "{beginning:?}: {response}");
@@ -34,7 +35,7 @@ fn a_client_that_sends_no_whole_head_is_closed() {
 }
 
 #[test]
-fn the_next_head_has_its_time_too() {
+fn header_timeout_applies_to_every_request() {
     let stage = impatient();
     let mut client = Client::connect(stage.gateway.proxy);
     let token = bearer(&Token::user());
@@ -46,7 +47,7 @@ fn the_next_head_has_its_time_too() {
 }
 
 #[test]
-fn a_connection_may_wait_for_its_next_request_for_longer_than_a_head_may_take() {
+fn idle_timeout_is_longer_than_the_header_timeout() {
     let stage = impatient();
     let address = stage.gateway.proxy;
     let token = bearer(&Token::user());
@@ -54,15 +55,15 @@ fn a_connection_may_wait_for_its_next_request_for_longer_than_a_head_may_take() 
     let mut client = Client::connect(address);
     client.send(request("/first"));
     assert_eq!(client.response().expect("a response").status, 200);
-    // Another connection's end is the clock: a head's time has passed twice.
+    // The end of another connection shows that the header timeout has passed twice.
     closed_after(address, "");
     closed_after(address, "");
     client.send(request("/second"));
-    assert_eq!(client.response().expect("the connection is still there").status, 200);
+    assert_eq!(client.response().expect("the connection is still open").status, 200);
 }
 
 #[test]
-fn one_connection_too_many_is_turned_away_and_the_others_are_served() {
+fn connection_over_the_limit_is_refused_and_others_are_served() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_LIMITS__CONNECTIONS", "2"));
     let address = stage.gateway.proxy;
     let token = bearer(&Token::user());
@@ -80,7 +81,7 @@ fn one_connection_too_many_is_turned_away_and_the_others_are_served() {
 }
 
 #[test]
-fn a_client_that_stalls_in_its_body_is_not_the_backends_fault() {
+fn stalled_request_body_is_408() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_UPSTREAM__IDLE_TIMEOUT", "300ms"));
     let mut client = Client::connect(stage.gateway.proxy);
     let token = bearer(&Token::user());
@@ -88,13 +89,13 @@ fn a_client_that_stalls_in_its_body_is_not_the_backends_fault() {
         "POST /x HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nContent-Length: 100\r\n\r\nhalf"
     ));
     let response = client.response().expect("a response");
-    assert_eq!(response.status, 408, "504 would have the client send it all again");
+    assert_eq!(response.status, 408, "504 would make the client retry");
     assert_eq!(response.header("connection"), Some("close"));
     assert_eq!(client.rest(), "");
 }
 
 #[test]
-fn a_body_that_goes_on_after_the_answer_has_begun_is_no_slow_head() {
+fn header_timeout_ignores_a_body_sent_after_the_response_began() {
     let upstream = Upstream::scripted(|exchange| {
         exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nearly\r\n")?;
         let body = exchange.read_body()?;
@@ -112,11 +113,11 @@ fn a_body_that_goes_on_after_the_answer_has_begun_is_no_slow_head() {
     client.send(format!(
         "POST /x HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nContent-Length: 12\r\n\r\none "
     ));
-    let (status, head) = client.response_head().expect("the answer begins");
+    let (status, head) = client.response_head().expect("the response begins");
     let mut body = client.body_after(status, &head);
     assert_eq!(client.piece(&mut body).expect("a piece"), Some(b"early".to_vec()));
     client.send("two ");
-    // Another connection's end is the clock: a head's time has passed twice.
+    // The end of another connection shows that the header timeout has passed twice.
     closed_after(address, "");
     closed_after(address, "");
     client.send("last");

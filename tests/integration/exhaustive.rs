@@ -1,5 +1,5 @@
-//! Every byte, in the first, a middle and the last place of every part of a message. What passes is
-//! said by a rule for each part ([`parts`]), and what passes arrives as it was sent.
+//! Every byte in the first, a middle and the last position of every part of a message. A rule for
+//! each part ([`parts`]) says what passes, and what passes arrives as it was sent.
 
 mod http1;
 mod parts;

@@ -1,5 +1,5 @@
-//! Another proxy asks for the decision: every way to name the request, and what the answer says.
-//! Nothing here ever goes upstream.
+//! Forward-auth: another proxy asks for the decision. Covers every dialect and the contents of the
+//! auth response. No auth request is ever forwarded upstream.
 
 use std::net::SocketAddr;
 
@@ -26,32 +26,32 @@ authorization:
     - {name: one-network, match: {paths: [/net]}, require: {sourceIps: [192.0.2.0/24]}}
 ";
 
-/// A gateway that answers questions of one form.
-struct Judge {
+/// A gateway with a forward-auth listener for one dialect.
+struct AuthService {
     stage: Stage,
     address: SocketAddr,
 }
 
-impl Judge {
+impl AuthService {
     #[track_caller]
-    fn of(form: &str) -> Self {
-        Self::with(form, RULES)
+    fn of(dialect: &str) -> Self {
+        Self::with(dialect, RULES)
     }
 
-    /// With this configuration besides the keys.
+    /// With this configuration in addition to the keys.
     #[track_caller]
-    fn with(form: &str, config: &str) -> Self {
-        Self::configured("", form, config)
+    fn with(dialect: &str, config: &str) -> Self {
+        Self::configured("", dialect, config)
     }
 
-    /// The same in front of a backend whose own keys are the issuer's.
-    fn with_own_keys(form: &str, config: &str) -> Self {
-        Self::configured(", backendTokens: true", form, config)
+    /// The same with the issuer's tokens as the backend's own (`backendTokens`).
+    fn with_own_keys(dialect: &str, config: &str) -> Self {
+        Self::configured(", backendTokens: true", dialect, config)
     }
 
-    fn configured(authentication: &str, form: &str, config: &str) -> Self {
+    fn configured(authentication: &str, dialect: &str, config: &str) -> Self {
         let config = format!(
-            "authentication: {{publicKeyUrls: [ISSUER/jwks], principalClaims: [sub]{authentication}}}\nforwardAuth: {{listen: \"127.0.0.1:0\", target: {form}}}\n{config}"
+            "authentication: {{publicKeyUrls: [ISSUER/jwks], principalClaims: [sub]{authentication}}}\nforwardAuth: {{listen: \"127.0.0.1:0\", target: {dialect}}}\n{config}"
         );
         let stage = Stage::configured(Issuer::of(keys::rsa()), &config);
         let address = stage.gateway.listener("forward-auth");
@@ -63,7 +63,7 @@ impl Judge {
         wire::send(self.address, method, target, fields, b"")
     }
 
-    /// As Traefik or Caddy would ask about this request.
+    /// The auth request of Traefik or Caddy for this request.
     #[track_caller]
     fn forwarded(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Response {
         let named = [
@@ -75,7 +75,7 @@ impl Judge {
         self.ask("GET", "/", &[&named[..], fields].concat())
     }
 
-    /// As nginx would.
+    /// The auth request of nginx.
     #[track_caller]
     fn original(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Response {
         let named =
@@ -83,23 +83,23 @@ impl Judge {
         self.ask("GET", "/", &[&named[..], fields].concat())
     }
 
-    /// As Envoy would.
+    /// The auth request of Envoy.
     #[track_caller]
     fn request(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Response {
         self.ask(method, target, &[&[("X-Forwarded-For", "192.0.2.9")], fields].concat())
     }
 }
 
-impl Drop for Judge {
+impl Drop for AuthService {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            assert_eq!(self.stage.upstream.requests().len(), 0, "a question went upstream");
+            assert_eq!(self.stage.upstream.requests().len(), 0, "an auth request went upstream");
         }
     }
 }
 
 #[track_caller]
-fn refused(response: &Response, status: u16, message: &str) {
+fn assert_refused(response: &Response, status: u16, message: &str) {
     assert_eq!(response.status, status, "{}", response.text());
     assert_eq!(response.json(), json!({"code": status, "message": message}));
     for name in ["authorization", "x-forwarded-user", "x-forwarded-email", "x-forwarded-groups"] {

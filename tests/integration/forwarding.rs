@@ -1,5 +1,4 @@
-//! What goes to the upstream and what comes back: everything as it was sent, but for what a proxy
-//! must take away and what it must say itself.
+//! Requests and responses pass unchanged, except for what a proxy must remove and what it must add.
 
 mod bodies;
 mod faults;
@@ -15,10 +14,10 @@ use crate::support::token::{Token, bearer};
 use crate::support::upstream::{Upstream, echo};
 use crate::support::wire::{self, Client, request_bytes};
 
-/// Requests of the real clients, as they were recorded; tokens are replaced by `<token>`.
+/// Recorded requests of real clients, with tokens replaced by `<token>`.
 const RECORDED: &str = include_str!("../data/client-requests.jsonl");
 
-/// Fields that are about one connection, and those that the gateway writes itself.
+/// Fields of a single connection, and those that the gateway sets.
 const NOT_END_TO_END: [&str; 3] = ["connection", "host", "keep-alive"];
 const OURS: [&str; 9] = [
     "x-forwarded-for",
@@ -46,7 +45,7 @@ impl Recorded {
         let headers = value["headers"].as_array().expect("fields").iter();
         let headers = headers.map(|field| (text(&field[0]), text(&field[1]).replace("<token>", token)));
         let mut body = text(&value["body_head"]).into_bytes();
-        // Only the beginning of longer bodies was kept.
+        // Longer bodies were recorded only in part.
         body.resize(value["body_len"].as_u64().expect("a length") as usize, b' ');
         Self {
             method: text(&value["method"]),
@@ -64,7 +63,7 @@ impl Recorded {
         [text.as_bytes(), b"\r\n", &self.body].concat()
     }
 
-    /// The end-to-end fields, in order, names without case.
+    /// The end-to-end fields in order, with lower-case names.
     fn end_to_end(&self) -> Vec<(String, String)> {
         self.headers.iter().map(lower).filter(|(name, _)| !NOT_END_TO_END.contains(&name.as_str())).collect()
     }
@@ -82,7 +81,7 @@ fn arrived(request: &Received) -> Vec<(String, String)> {
 }
 
 #[test]
-fn recorded_requests_of_the_real_clients_arrive_unchanged() {
+fn recorded_requests_of_real_clients_arrive_unchanged() {
     let token = Token::bot().encode();
     let backend = |name: &'static str| Stage::plain(move |setup| setup.env("METAGATE_BACKEND", name));
     let (openmetadata, datahub) = (backend("openmetadata"), backend("datahub-gms"));
@@ -108,7 +107,7 @@ fn recorded_requests_of_the_real_clients_arrive_unchanged() {
 }
 
 #[test]
-fn a_target_goes_on_byte_for_byte() {
+fn target_is_forwarded_byte_for_byte() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     for target in [
@@ -134,7 +133,7 @@ fn a_target_goes_on_byte_for_byte() {
 }
 
 #[test]
-fn every_method_goes_on() {
+fn every_allowed_method_is_forwarded() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
@@ -146,7 +145,7 @@ fn every_method_goes_on() {
 }
 
 #[test]
-fn a_path_in_the_upstream_url_comes_first() {
+fn path_of_the_upstream_url_is_prepended() {
     let issuer = crate::support::issuer::Issuer::of(keys::rsa());
     let upstream = Upstream::echo();
     let url = format!("{}/base/", upstream.url());
@@ -155,7 +154,7 @@ fn a_path_in_the_upstream_url_comes_first() {
 }
 
 #[test]
-fn fields_of_one_connection_stop_here() {
+fn hop_by_hop_fields_are_not_forwarded() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     stage.gateway.get(
@@ -194,13 +193,13 @@ fn fields_of_one_connection_stop_here() {
 }
 
 #[test]
-fn connection_cannot_name_away_what_the_gateway_says() {
+fn connection_cannot_remove_fields_set_by_the_gateway() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let nominated = "close, Authorization, Host, Cookie, X-Forwarded-User, X-Forwarded-For, X-Request-Id";
     let fields = [("Authorization", token.as_str()), ("Connection", nominated), ("Cookie", "a=b")];
     let response = stage.gateway.get("/named", &fields);
-    // Refusing the whole request is as good.
+    // Refusing the request is fine, too.
     if response.status == 400 {
         assert_eq!(stage.upstream.requests().len(), 0);
         return;
@@ -212,7 +211,7 @@ fn connection_cannot_name_away_what_the_gateway_says() {
 }
 
 #[test]
-fn the_way_a_request_came_is_told_by_the_gateway_alone() {
+fn forwarded_fields_are_set_only_by_the_gateway() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     stage.gateway.get(
@@ -245,7 +244,7 @@ fn the_way_a_request_came_is_told_by_the_gateway_alone() {
 }
 
 #[test]
-fn answers_come_back_as_they_are() {
+fn responses_pass_unchanged() {
     let upstream = Upstream::scripted(|exchange| {
         exchange.read_body()?;
         match exchange.request.head.target() {
@@ -299,7 +298,7 @@ fn many_requests_share_one_upstream_connection() {
 }
 
 #[test]
-fn pipelined_requests_are_judged_each_on_its_own() {
+fn pipelined_requests_are_authorized_independently() {
     let stage = Stage::plain(|setup| setup);
     let good = bearer(&Token::bot());
     let get = |target, value: &str| request_bytes("GET", target, &[("Authorization", value)], b"");

@@ -77,7 +77,7 @@ const GOOD: &str = r#"
 "#;
 
 #[test]
-fn good_tests_pass_offline_and_every_rule_is_hit() {
+fn passing_tests_run_offline_and_hit_every_rule() {
     let finished = check(GOOD, &[]);
     assert_eq!(finished.code, Some(0), "{}", finished.stdout);
     assert!(
@@ -89,9 +89,9 @@ fn good_tests_pass_offline_and_every_rule_is_hit() {
     assert_eq!(finished.stderr, "");
 }
 
-/// Each of them, expected to go the other way, fails: none passes whatever happens.
+/// With the opposite expectation every test fails: none passes unconditionally.
 #[test]
-fn each_of_them_can_fail() {
+fn every_test_fails_with_the_opposite_expectation() {
     for line in GOOD.lines().filter(|line| !line.is_empty()) {
         let (before, rest) = line.split_once("expect: ").expect("an expectation");
         let end = rest.find([',', '}']).expect("an end");
@@ -106,7 +106,7 @@ fn each_of_them_can_fail() {
 }
 
 #[test]
-fn a_failed_test_says_how_it_came_about() {
+fn failed_test_shows_its_steps() {
     let finished = check(
         "    - {name: bots may, claims: {sub: ingestion-bot, isBot: true, roles: [R]}, request: DELETE /api/v1;x/t, expect: allow}
     - {name: the wrong rule, claims: {sub: ada}, request: DELETE /api/v1/policies, expect: 403, rule: inside-only}
@@ -132,7 +132,7 @@ error: authorization.tests[1]: the wrong rule: DELETE /api/v1/policies was expec
 }
 
 #[test]
-fn the_same_as_json() {
+fn json_output_has_the_steps_and_the_error_path() {
     let tests = "    - {name: a, claims: {sub: ada}, request: DELETE /api/v1/t, expect: allow, rule: admins-delete}\n    - {name: b, request: GET /docs/a, expect: allow}\n";
     let finished = check(tests, &["--json"]);
     assert_eq!(finished.code, Some(1));
@@ -158,7 +158,7 @@ fn the_same_as_json() {
 }
 
 #[test]
-fn without_tests_nothing_is_missed() {
+fn no_coverage_warning_without_tests() {
     let finished = Setup::command(&["check", "--offline"]).config(RULES).finish();
     assert_eq!(finished.code, Some(0), "{}", finished.stdout);
     for word in ["tests:", "in no test"] {
@@ -167,7 +167,7 @@ fn without_tests_nothing_is_missed() {
 }
 
 #[test]
-fn what_only_reports_is_tested_as_if_it_were_enforced() {
+fn report_only_rules_are_tested_as_if_enforced() {
     let tests = "    - {name: a, claims: {sub: ada}, request: DELETE /api/v1/t, expect: 403, rule: admins-delete}\n    - {name: b, request: GET /api, expect: 401}\n";
     for (from, to) in [
         ("authorization:\n", "authorization:\n  mode: report\n"),
@@ -182,7 +182,7 @@ fn what_only_reports_is_tested_as_if_it_were_enforced() {
 }
 
 #[test]
-fn the_revocation_list_is_asked() {
+fn tests_consult_the_revocation_list() {
     let directory = TempDir::new().expect("a directory");
     let list = directory.path().join("list.yaml");
     std::fs::write(&list, "- sub: eve\n").expect("a list");
@@ -194,7 +194,7 @@ fn the_revocation_list_is_asked() {
 }
 
 #[test]
-fn errors_in_tests_end_the_check_with_their_places() {
+fn errors_in_tests_fail_the_check_with_their_path() {
     let finished = check("    - {name: a, request: GET /, expect: maybe}\n", &[]);
     assert_eq!(finished.code, Some(2));
     assert!(finished.stderr.contains("authorization.tests[0].expect"), "{}", finished.stderr);
@@ -205,9 +205,9 @@ fn errors_in_tests_end_the_check_with_their_places() {
     assert_eq!(output["findings"][0]["path"], "authorization.tests[0].expect");
 }
 
-/// `explain` says it of a real token, by the same trace.
+/// `explain` shows the same trace for a real token.
 #[test]
-fn explain_says_what_the_rule_asks_for() {
+fn explain_shows_what_the_rule_requires() {
     let directory = TempDir::new().expect("a directory");
     let token = directory.path().join("token");
     std::fs::write(

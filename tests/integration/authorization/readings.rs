@@ -1,4 +1,4 @@
-//! A restricting rule over sockets: nothing of an odd spelling reaches the backend.
+//! A restricting rule over sockets: no alternative spelling of its path reaches the backend.
 
 use crate::support::issuer::Issuer;
 use crate::support::keys;
@@ -16,7 +16,7 @@ authorization:
 "#;
 
 #[test]
-fn a_rule_holds_for_every_spelling_of_each_kind_of_path() {
+fn rule_applies_to_every_spelling_of_its_paths() {
     let stage = Stage::configured(Issuer::of(keys::rsa()), CONFIG);
     let token = bearer(&Token::user());
     for path in [

@@ -1,4 +1,4 @@
-//! `metagate report`, over what a gateway in report mode wrote.
+//! `metagate report` on the audit records of a gateway in report mode.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -17,7 +17,7 @@ fn report(arguments: &[&str]) -> Finished {
 }
 
 #[test]
-fn it_says_who_would_break() {
+fn report_lists_who_would_be_refused() {
     let config = "authentication: {publicKeyUrls: [ISSUER/jwks]}
 authorization:
   mode: report
@@ -100,7 +100,7 @@ fn over_stdin(arguments: &[&str], input: &[u8]) -> std::process::Output {
 }
 
 #[test]
-fn it_reads_standard_input_and_what_was_denied_if_asked() {
+fn report_reads_stdin_and_with_denied_counts_refusals() {
     let line = |decision: &str| {
         format!(
             "2026-11-22T08:00:00Z stdout F {{\"event\":\"request\",\"decision\":\"{decision}\",\"reason\":\"expired\",\"method\":\"GET\",\"path\":\"/{decision}\"}}\n"
@@ -121,7 +121,7 @@ fn it_reads_standard_input_and_what_was_denied_if_asked() {
 }
 
 #[test]
-fn nothing_that_is_read_is_a_crash() {
+fn unparsable_input_is_counted() {
     let output = over_stdin(&[], &[0xff; 5000]);
     assert_eq!(output.status.code(), Some(0));
     let output = over_stdin(&[], "{\"".repeat(300_000).as_bytes());
@@ -133,11 +133,15 @@ fn nothing_that_is_read_is_a_crash() {
 }
 
 #[test]
-fn an_unreadable_file_is_1_and_bad_usage_2() {
+fn unreadable_file_exits_1_and_bad_usage_exits_2() {
     let finished = report(&["/no/such/file"]);
     assert_eq!(finished.code, Some(1));
     assert!(finished.stderr.contains("/no/such/file"), "{}", finished.stderr);
-    assert!(finished.stdout.contains("0 of 0 requests"), "what can be read is reported: {}", finished.stdout);
+    assert!(
+        finished.stdout.contains("0 of 0 requests"),
+        "the readable files are reported: {}",
+        finished.stdout
+    );
     assert_eq!(report(&["/"]).code, Some(1), "a directory");
     assert_eq!(report(&["--no-such-flag"]).code, Some(2));
 }

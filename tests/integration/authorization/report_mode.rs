@@ -1,5 +1,5 @@
-//! Report mode over sockets: everything is judged, counted and written down, nothing is refused, and
-//! nobody gets an identity that was not verified.
+//! Report mode over sockets: every request is evaluated, counted and audited, none is refused, and
+//! unverified callers get no identity.
 
 use serde_json::json;
 
@@ -30,7 +30,8 @@ fn token() -> Token {
     Token::bot().claim("aud", json!("om"))
 }
 
-/// A request with this `Authorization`, and with forged fields beside it; what came upstream.
+/// Sends a request with this `Authorization` and forged identity fields, and returns what reached
+/// the upstream.
 #[track_caller]
 fn sent(stage: &Stage, path: &str, authorization: Option<&str>) -> Head {
     let mut fields = vec![
@@ -50,7 +51,7 @@ fn metric(stage: &Stage, labels: &[(&str, &str)]) -> f64 {
 }
 
 #[test]
-fn what_is_not_verified_goes_on_without_an_identity() {
+fn unverified_requests_are_forwarded_without_an_identity() {
     let stage = Stage::configured(Issuer::of(keys::rsa()), ALL);
     let expired = bearer(&token().expires_in(-3600));
     let forged = format!("Bearer {}", tampered(&token().encode()));
@@ -73,7 +74,7 @@ fn what_is_not_verified_goes_on_without_an_identity() {
         assert_eq!(
             head.value("authorization"),
             authorization,
-            "{path}: it goes on, for the backend to judge"
+            "{path}: forwarded, so that the backend can decide"
         );
         let record = stage.gateway.audit_of(path);
         let field = |name| text(&record, name);
@@ -84,7 +85,7 @@ fn what_is_not_verified_goes_on_without_an_identity() {
             (issuer, Some(200)),
             "{path}"
         );
-        // Whoever forges a token chooses what it claims.
+        // The claims of a forged token are the attacker's.
         let claimed = match reason {
             "missing_token" | "malformed_token" | "unsupported_scheme" => None,
             "invalid_signature" => Some("admin"),
@@ -99,7 +100,7 @@ fn what_is_not_verified_goes_on_without_an_identity() {
 }
 
 #[test]
-fn what_is_verified_keeps_its_identity_and_its_rule_is_named() {
+fn verified_requests_keep_their_identity_and_name_the_rule() {
     let stage = Stage::configured(Issuer::of(keys::rsa()), ALL);
     let head = sent(&stage, "/api/v1/policies/x", Some(&bearer(&token())));
     assert_eq!(head.values("x-forwarded-user"), ["ingestion-bot"]);
@@ -111,16 +112,16 @@ fn what_is_verified_keeps_its_identity_and_its_rule_is_named() {
     let labels =
         [("reason", "insufficient_permissions"), ("issuer", "own"), ("rule", "no-bots"), ("class", "bot")];
     assert_eq!(metric(&stage, &labels), 1.0);
-    // What is fine is neither counted nor marked.
+    // Allowed requests are neither counted nor marked.
     sent(&stage, "/api/v1/tables", Some(&bearer(&token())));
     assert_eq!(text(&stage.gateway.audit_of("/api/v1/tables"), "decision"), Some("allow"));
     assert_eq!(metric(&stage, &[]), 1.0);
-    // What has no one meaning is refused all the same.
+    // Ambiguous requests are refused even in report mode.
     assert_eq!(stage.gateway.get("/api/../x", &[]).status, 400);
 }
 
 #[test]
-fn the_authorization_field_goes_as_the_upstream_wants_it() {
+fn authorization_is_stripped_in_report_mode_if_configured() {
     let config = format!("{ALL}upstream: {{authorization: strip}}\n");
     let stage = Stage::configured(Issuer::of(keys::rsa()), &config);
     let head = sent(&stage, "/api/a", Some(&bearer(&token().expires_in(-3600))));
@@ -128,7 +129,7 @@ fn the_authorization_field_goes_as_the_upstream_wants_it() {
 }
 
 #[test]
-fn a_rule_that_reports_alone_is_named_and_not_the_one_that_allows() {
+fn report_only_rule_is_named_instead_of_the_allowing_rule() {
     let config = r#"
 authentication: {publicKeyUrls: [ISSUER/jwks]}
 authorization:
@@ -141,15 +142,15 @@ authorization:
     let record = stage.gateway.audit_of("/api/a");
     assert_eq!((text(&record, "decision"), text(&record, "rule")), (Some("would_deny"), Some("soon")));
     assert_eq!(metric(&stage, &[("rule", "soon"), ("class", "personal_access")]), 1.0);
-    assert_eq!(stage.gateway.get("/api/b", &[]).status, 401, "only the rule reports");
+    assert_eq!(stage.gateway.get("/api/b", &[]).status, 401, "only that rule is in report mode");
     assert_eq!(metric(&stage, &[]), 1.0);
     let warned =
         stage.gateway.logs().into_iter().any(|log| text(&log, "key") == Some("authorization.rules[0].mode"));
-    assert!(warned, "a rule that is left in report mode is warned of at the start");
+    assert!(warned, "a rule in report mode is warned about at startup");
 }
 
 #[test]
-fn it_is_counted_even_where_the_backend_fails() {
+fn would_deny_is_counted_if_the_backend_fails() {
     let upstream = Upstream::scripted(|_| Ok(Next::Close));
     let stage = Stage::configured_with(Issuer::of(keys::rsa()), upstream, ALL);
     assert_eq!(stage.gateway.get("/api/a", &[]).status, 502);

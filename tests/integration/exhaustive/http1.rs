@@ -1,4 +1,4 @@
-//! The cases over HTTP/1: in the readers of the core, and over sockets through the built program.
+//! The cases over HTTP/1: in the parsers of the core, and over sockets through the built program.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use crate::support::wire::{Client, NoResponse};
 
 const MARK: &str = "X-Case";
 
-/// The whole message, with these fields besides.
+/// The whole message, with these additional fields.
 fn message(case: &Case, fields: &str) -> Vec<u8> {
     let pick = |part: Part, otherwise: &'static [u8]| {
         if case.part == part { case.text.clone() } else { otherwise.to_vec() }
@@ -43,7 +43,7 @@ fn message(case: &Case, fields: &str) -> Vec<u8> {
     message
 }
 
-/// As long as the chunk's size says, where that is a number.
+/// The body, as long as the chunk size if that is a number.
 fn body(case: &Case) -> Vec<u8> {
     let size = str::from_utf8(&case.text).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
     match (case.part, case.is_good(), size) {
@@ -54,7 +54,7 @@ fn body(case: &Case) -> Vec<u8> {
     }
 }
 
-/// What the core makes of the bytes: the head as it is judged and forwarded, or the status.
+/// Parses the bytes with the core: the request as it is authorized and forwarded, or the status.
 fn read(message: &[u8], piece: usize) -> Result<RequestFacts, u16> {
     let status = |fault| match fault {
         RequestFault::MethodNotAllowed => 405_u16,
@@ -71,7 +71,7 @@ fn read(message: &[u8], piece: usize) -> Result<RequestFacts, u16> {
     };
     let mut parsed = [httparse::EMPTY_HEADER; 16];
     let mut request = httparse::Request::new(&mut parsed);
-    request.parse(&message[..head.len]).expect("hyper's parser takes what the scanner takes");
+    request.parse(&message[..head.len]).expect("hyper's parser accepts what the scanner accepts");
     let mut fields = HeaderMap::new();
     for field in request.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes()).expect("a name");
@@ -87,13 +87,13 @@ fn read(message: &[u8], piece: usize) -> Result<RequestFacts, u16> {
     for bytes in message[head.len..].chunks(piece) {
         followed += tracker.follow(bytes).map_err(|_| 400_u16)?;
     }
-    assert!(tracker.is_done() && followed == message.len(), "{:?}: the body has another end", head.framing);
+    assert!(tracker.is_done() && followed == message.len(), "{:?}: the body ends elsewhere", head.framing);
     assert_eq!(head.framing == Framing::Chunked, method == Method::POST);
     Ok(facts)
 }
 
 #[test]
-fn the_core_takes_exactly_what_the_rules_say() {
+fn core_accepts_exactly_what_the_rules_allow() {
     let mut wrong = Vec::new();
     for case in Case::all(&Part::ALL) {
         let message = message(&case, "");
@@ -111,7 +111,7 @@ fn the_core_takes_exactly_what_the_rules_say() {
     assert!(wrong.is_empty(), "{} wrong: {wrong:#?}", wrong.len());
 }
 
-/// The status, 400 for an end without one, and the connection if it can be used again.
+/// The status (400 if the connection ends without one), and the connection if it can be reused.
 fn ask(client: Option<Client>, stage: &Stage, message: &[u8]) -> (u16, Option<Client>) {
     let mut client = client.unwrap_or_else(|| Client::connect(stage.gateway.proxy));
     client.send(message);
@@ -124,7 +124,7 @@ fn ask(client: Option<Client>, stage: &Stage, message: &[u8]) -> (u16, Option<Cl
 }
 
 #[test]
-fn what_the_rules_allow_arrives_as_it_was_sent_and_nothing_else_does() {
+fn only_allowed_messages_arrive_and_they_arrive_unchanged() {
     let stage = Stage::plain(|setup| setup);
     let token = format!("Authorization: {}\r\n", bearer(&Token::bot()));
     let mut client = None;
@@ -144,7 +144,7 @@ fn what_the_rules_allow_arrives_as_it_was_sent_and_nothing_else_does() {
     for case in Case::all(&Part::ALL) {
         let all = arrived.remove(&*case.mark()).unwrap_or_default();
         let whole: Vec<_> = all.iter().filter(|request| request.complete).collect();
-        // Of a body that breaks off, the head may have gone before.
+        // The head of a request with a broken body may have been forwarded already.
         if !case.is_good() && (!whole.is_empty() || (!case.part.is_in_body() && !all.is_empty())) {
             wrong.push(format!("{}: reached the backend: {all:?}", case.mark()));
         }
@@ -154,11 +154,11 @@ fn what_the_rules_allow_arrives_as_it_was_sent_and_nothing_else_does() {
             _ => {}
         }
     }
-    assert!(arrived.is_empty(), "requests of no case: {arrived:#?}");
+    assert!(arrived.is_empty(), "requests that belong to no case: {arrived:#?}");
     assert!(wrong.is_empty(), "{} wrong: {wrong:#?}", wrong.len());
 }
 
-/// What arrived otherwise than it was sent.
+/// What differs between the request as sent and as received.
 fn changed(case: &Case, request: &Received) -> Option<String> {
     // The stub has a character for each byte.
     let text = |bytes: &[u8]| bytes.iter().copied().map(char::from).collect::<String>();

@@ -1,9 +1,9 @@
 //! The parts of a message, and which bytes each may have.
 //!
-//! The rules are those of RFC 9110 and RFC 9112 with what metagate refuses besides. They know
-//! nothing of how a message is written: HTTP/1 and HTTP/2 write the same [`Case`]s.
+//! The rules are those of RFC 9110 and RFC 9112 plus what metagate additionally refuses. They are
+//! independent of the encoding: HTTP/1 and HTTP/2 encode the same [`Case`]s.
 
-/// Where a byte is put.
+/// The position of the byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     First,
@@ -11,22 +11,22 @@ pub enum Place {
     Last,
 }
 
-/// What the byte is put into.
+/// The part that contains the byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     Method,
     Path,
-    /// What follows `?`.
+    /// The query after `?`.
     Query,
-    /// Only in HTTP/1.
+    /// HTTP/1 only.
     Version,
     FieldName,
     FieldValue,
-    /// The rest is only in the chunked coding.
+    /// This and the following exist only in the chunked coding.
     ChunkSize,
     ExtensionName,
     ExtensionValue,
-    /// What stands between the quotes.
+    /// The text between the quotes.
     ExtensionQuoted,
     TrailerName,
     TrailerValue,
@@ -48,7 +48,7 @@ impl Part {
         Self::TrailerValue,
     ];
 
-    /// Whether it is in the body, so that a head goes before it.
+    /// Whether it is in the body, after the head.
     pub fn is_in_body(self) -> bool {
         !matches!(
             self,
@@ -56,15 +56,15 @@ impl Part {
         )
     }
 
-    /// What stands before and after the byte. Only the method and the version have a fixed length,
-    /// so that the byte is one of theirs; elsewhere it is one more.
+    /// The text before and after the byte. The method and the version have a fixed length, so the
+    /// byte replaces one of theirs; in other parts it is added.
     fn around(self, place: Place) -> (&'static str, &'static str) {
         let (first, middle, last) = match self {
             Self::Method => (("", "ET"), ("G", "T"), ("GE", "")),
             Self::Version => (("", "TTP/1.1"), ("HTTP", "1.1"), ("HTTP/1.", "")),
             Self::Path => (("", "ab"), ("/a", "b"), ("/ab", "")),
             Self::FieldName | Self::TrailerName => (("", "x-ab"), ("x-a", "b"), ("x-ab", "")),
-            // Never all zeros, which would be the last chunk.
+            // Never all zeros, because that would be the last chunk.
             Self::ChunkSize => (("", "02"), ("0", "2"), ("01", "")),
             _ => (("", "ab"), ("a", "b"), ("ab", "")),
         };
@@ -76,13 +76,13 @@ impl Part {
     }
 }
 
-/// One byte in one place of one part.
+/// One byte in one position of one part.
 #[derive(Clone, Debug)]
 pub struct Case {
     pub part: Part,
     pub place: Place,
     pub byte: u8,
-    /// The whole part.
+    /// The complete part.
     pub text: Vec<u8>,
 }
 
@@ -102,39 +102,39 @@ impl Case {
         Self { part, place, byte, text: [before.as_bytes(), &[byte], after.as_bytes()].concat() }
     }
 
-    /// A name of its own.
+    /// A unique name.
     pub fn mark(&self) -> String {
         format!("{:?}-{:?}-{:02x}", self.part, self.place, self.byte)
     }
 
-    /// Whether such a message is one.
+    /// Whether such a message is valid.
     pub fn is_good(&self) -> bool {
         let (byte, place) = (self.byte, self.place);
         match self.part {
             Part::Method => ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
                 .iter()
                 .any(|method| method.as_bytes() == self.text),
-            // In origin-form. `?` ends the path, and a lone `%` is no escape.
+            // In origin-form. `?` ends the path, and a lone `%` is not an escape.
             Part::Path => match place {
                 Place::First => byte == b'/',
                 _ => byte.is_ascii_graphic() && !b"#<>\\`%".contains(&byte),
             },
             Part::Query => byte.is_ascii_graphic() && !b"\"#<>\\".contains(&byte),
             Part::Version => [b"HTTP/1.0", b"HTTP/1.1"].iter().any(|version| *version == &self.text[..]),
-            // A colon ends the name, where there is one.
+            // A colon ends a non-empty name.
             Part::FieldName | Part::TrailerName => is_token(byte) || (byte == b':' && place != Place::First),
             Part::FieldValue | Part::TrailerValue => is_text(byte),
             Part::ChunkSize => byte.is_ascii_hexdigit(),
-            // A semicolon ends an extension; between `a` and `b` it leaves two.
+            // A semicolon ends an extension; between `a` and `b` it makes two.
             Part::ExtensionName | Part::ExtensionValue => {
                 is_token(byte) || (byte == b';' && place == Place::Middle)
             }
-            // A backslash needs something to escape, and that is not the closing quote.
+            // A backslash must escape a character other than the closing quote.
             Part::ExtensionQuoted => is_text(byte) && byte != b'"' && (byte != b'\\' || place != Place::Last),
         }
     }
 
-    /// What a refusal says: a method that is a token is only not one of ours.
+    /// The status of a refusal. A method that is a valid token is only not allowed.
     pub fn status(&self) -> u16 {
         match self.part {
             _ if self.is_good() => 200,

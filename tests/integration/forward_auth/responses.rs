@@ -1,10 +1,10 @@
-//! What the answer to a question says.
+//! The contents of auth responses.
 
 use super::*;
 
 #[test]
-fn a_permit_names_the_caller_and_carries_the_canonical_token() {
-    let judge = Judge::of("forwarded");
+fn permit_names_the_caller_and_carries_the_canonical_token() {
+    let auth = AuthService::of("forwarded");
     let token = bearer(&Token::user());
     let spelled = token.replace("Bearer ", "bEARER ");
     let fields = [
@@ -16,7 +16,7 @@ fn a_permit_names_the_caller_and_carries_the_canonical_token() {
         ("X-Request-Id", "abc-1"),
         ("Cookie", "a=b"),
     ];
-    let response = judge.forwarded("GET", "/private", &fields);
+    let response = auth.forwarded("GET", "/private", &fields);
     assert_eq!(response.status, 200);
     assert_eq!(response.body, b"");
     assert_eq!(response.header("authorization"), Some(token.as_str()));
@@ -38,87 +38,91 @@ fn a_permit_names_the_caller_and_carries_the_canonical_token() {
         "x-forwarded-user",
         "x-request-id",
     ];
-    assert_eq!(names, expected, "and nothing else of what came");
+    assert_eq!(names, expected, "no other field of the request");
 }
 
 #[test]
-fn nobody_is_named_where_nobody_is_known() {
-    let judge = Judge::of("forwarded");
+fn unauthenticated_callers_are_not_named() {
+    let auth = AuthService::of("forwarded");
     let forged = ("X-Forwarded-User", "mallory");
     let expired = bearer(&Token::user().expires_in(-3600));
     for target in ["/public/page", "/optional"] {
-        let response = judge.forwarded("GET", target, &[forged]);
+        let response = auth.forwarded("GET", target, &[forged]);
         assert_eq!((response.status, response.header("x-forwarded-user")), (200, None), "{target}");
     }
-    let response = judge.forwarded("GET", "/public/page", &[forged, ("Authorization", &expired)]);
+    let response = auth.forwarded("GET", "/public/page", &[forged, ("Authorization", &expired)]);
     assert_eq!(
         (response.status, response.header("x-forwarded-user")),
         (200, None),
-        "a token there is not looked at"
+        "public routes ignore tokens"
     );
-    let response = judge.forwarded("GET", "/optional", &[forged, ("Authorization", &expired)]);
-    refused(&response, 401, "Token has expired");
+    let response = auth.forwarded("GET", "/optional", &[forged, ("Authorization", &expired)]);
+    assert_refused(&response, 401, "Token has expired");
     let good = bearer(&Token::user());
-    let response = judge.forwarded("GET", "/optional", &[forged, ("Authorization", &good)]);
+    let response = auth.forwarded("GET", "/optional", &[forged, ("Authorization", &good)]);
     assert_eq!((response.status, response.header("x-forwarded-user")), (200, Some("ada")));
 }
 
 #[test]
-fn refusals_have_the_bodies_and_challenges_of_the_proxy() {
-    let judge = Judge::of("forwarded");
-    let ask = |fields: &[(&str, &str)]| judge.forwarded("GET", "/private", fields);
+fn refusals_have_the_same_body_and_challenge_as_the_proxy() {
+    let auth = AuthService::of("forwarded");
+    let ask = |fields: &[(&str, &str)]| auth.forwarded("GET", "/private", fields);
     let response = ask(&[]);
-    refused(&response, 401, NO_TOKEN);
+    assert_refused(&response, 401, NO_TOKEN);
     assert_eq!(response.header("www-authenticate"), Some("Bearer realm=\"metagate\""));
     assert_eq!(response.header("x-metagate-refusal"), None);
     let expired = ask(&[("Authorization", &bearer(&Token::user().expires_in(-3600)))]);
-    refused(&expired, 401, "Token has expired");
+    assert_refused(&expired, 401, "Token has expired");
     assert!(expired.header("www-authenticate").is_some_and(|value| value.contains("invalid_token")));
     let forged = ask(&[("Authorization", &bearer(&Token::user().signed("RS256", keys::other_rsa())))]);
     assert_eq!(forged.status, 401);
-    refused(&ask(&[("Authorization", "Basic YTpi")]), 401, "Authorization header must use the Bearer scheme");
+    assert_refused(
+        &ask(&[("Authorization", "Basic YTpi")]),
+        401,
+        "Authorization header must use the Bearer scheme",
+    );
     let good = bearer(&Token::user());
     let twice = ask(&[("Authorization", &good), ("Authorization", &good)]);
-    refused(&twice, 400, "Request carries more than one credential");
-    let denied = judge.forwarded("DELETE", "/private", &[("Authorization", &good)]);
-    refused(&denied, 403, "Token lacks required role/permission");
+    assert_refused(&twice, 400, "Request carries more than one credential");
+    let denied = auth.forwarded("DELETE", "/private", &[("Authorization", &good)]);
+    assert_refused(&denied, 403, "Token lacks required role/permission");
     assert!(denied.header("www-authenticate").is_some_and(|value| value.contains("insufficient_scope")));
 }
 
-/// The refusal of a gRPC request is HTTP 200 on the proxy's own listener. Here that would be leave.
+/// On the proxy listener a gRPC refusal is HTTP 200. Here that would be a permit.
 #[test]
-fn a_refusal_is_never_a_success() {
-    for form in ["forwarded", "original", "request"] {
-        let judge = Judge::of(form);
+fn grpc_refusal_is_not_a_2xx() {
+    for dialect in ["forwarded", "original", "request"] {
+        let auth = AuthService::of(dialect);
         let fields = [("Content-Type", "application/grpc"), ("TE", "trailers")];
-        let response = match form {
-            "forwarded" => judge.forwarded("POST", "/private", &fields),
-            "original" => judge.original("POST", "/private", &fields),
-            _ => judge.request("POST", "/private", &fields),
+        let response = match dialect {
+            "forwarded" => auth.forwarded("POST", "/private", &fields),
+            "original" => auth.original("POST", "/private", &fields),
+            _ => auth.request("POST", "/private", &fields),
         };
-        refused(&response, 401, NO_TOKEN);
+        assert_refused(&response, 401, NO_TOKEN);
     }
 }
 
 #[test]
-fn nginx_finds_the_refusals_body_in_a_field() {
-    let judge = Judge::of("original");
+fn refusal_body_is_repeated_in_a_field_for_nginx() {
+    let auth = AuthService::of("original");
     let token = bearer(&Token::user());
     for (method, fields) in [("GET", vec![]), ("DELETE", vec![("Authorization", token.as_str())])] {
-        let response = judge.original(method, "/private", &fields);
+        let response = auth.original(method, "/private", &fields);
         assert!(response.status >= 400);
         assert_eq!(response.header("x-metagate-refusal"), Some(response.text().as_str()));
     }
     let response =
-        judge.original("GET", "/private", &[("Authorization", &token), ("X-Metagate-Refusal", "x")]);
+        auth.original("GET", "/private", &[("Authorization", &token), ("X-Metagate-Refusal", "x")]);
     assert_eq!((response.status, response.header("x-metagate-refusal")), (200, None));
 }
 
 #[test]
-fn envoy_is_told_what_to_remove() {
-    let judge = Judge::with("request", "backend: openmetadata");
+fn envoy_is_told_which_fields_to_remove() {
+    let auth = AuthService::with("request", "backend: openmetadata");
     let removed = |fields: &[(&str, &str)], target: &str| {
-        let response = judge.request("GET", target, fields);
+        let response = auth.request("GET", target, fields);
         assert_eq!(response.status, 200);
         let names = response.header("x-envoy-auth-headers-to-remove").expect("names").to_owned();
         names.split(',').map(str::to_owned).collect::<Vec<_>>()
@@ -140,47 +144,47 @@ fn envoy_is_told_what_to_remove() {
 }
 
 #[test]
-fn what_the_backend_believes_is_judged_as_on_the_proxy() {
+fn backend_specific_identity_is_handled_as_on_the_proxy() {
     let config = "backend: openmetadata\nopenmetadata: {impersonation: {bots: [ingestion-bot]}}";
-    let judge = Judge::with_own_keys("forwarded", config);
+    let auth = AuthService::with_own_keys("forwarded", config);
     let impersonating = |token: &Token| {
         let token = bearer(token);
         let fields = [("Authorization", token.as_str()), ("X-Impersonate-User", "bob")];
-        judge.forwarded("GET", "/api/v1/tables", &fields)
+        auth.forwarded("GET", "/api/v1/tables", &fields)
     };
-    refused(&impersonating(&Token::user()), 403, "Only bot users can impersonate other users");
+    assert_refused(&impersonating(&Token::user()), 403, "Only bot users can impersonate other users");
     let bot = impersonating(&Token::bot());
     assert_eq!((bot.status, bot.header("x-impersonate-user")), (200, Some("bob")));
-    let version = judge.forwarded("GET", "/api/v1/system/version", &[("X-Impersonate-User", "bob")]);
+    let version = auth.forwarded("GET", "/api/v1/system/version", &[("X-Impersonate-User", "bob")]);
     assert_eq!((version.status, version.header("x-impersonate-user")), (200, None));
     let expired = bearer(&Token::user().expires_in(-3600));
-    let response = judge.forwarded("GET", "/api/v1/tables", &[("Authorization", &expired)]);
-    refused(&response, 401, "Expired token! Token has expired");
-    drop(judge);
+    let response = auth.forwarded("GET", "/api/v1/tables", &[("Authorization", &expired)]);
+    assert_refused(&response, 401, "Expired token! Token has expired");
+    drop(auth);
 
-    let judge = Judge::with("forwarded", "backend: datahub-gms\nidentity: {datahubActor: true}");
+    let auth = AuthService::with("forwarded", "backend: datahub-gms\nidentity: {datahubActor: true}");
     let token = bearer(&Token::user());
-    let response = judge.forwarded("GET", "/entities", &[("Authorization", &token)]);
+    let response = auth.forwarded("GET", "/entities", &[("Authorization", &token)]);
     assert_eq!(response.header("x-datahub-actor"), Some("urn:li:corpuser:ada"));
 }
 
-/// The asking proxy would send both on, and the frontend believes the cookie.
+/// The other proxy would forward both, and the frontend would prefer the cookie.
 #[test]
-fn a_login_cookie_beside_a_token_is_refused() {
-    let judge = Judge::with("forwarded", "backend: datahub-frontend");
+fn login_cookie_with_a_token_is_refused() {
+    let auth = AuthService::with("forwarded", "backend: datahub-frontend");
     let token = bearer(&Token::user());
     let cookie = ("Cookie", "theme=dark; PLAY_SESSION=abc.def");
-    let both = judge.forwarded("GET", "/api/v2/graphql", &[("Authorization", &token), cookie]);
-    refused(&both, 400, "Request carries more than one credential");
-    assert_eq!(judge.forwarded("GET", "/api/v2/graphql", &[cookie]).status, 200);
-    let other = judge.forwarded("GET", "/x", &[("Authorization", &token), ("Cookie", "theme=dark")]);
+    let both = auth.forwarded("GET", "/api/v2/graphql", &[("Authorization", &token), cookie]);
+    assert_refused(&both, 400, "Request carries more than one credential");
+    assert_eq!(auth.forwarded("GET", "/api/v2/graphql", &[cookie]).status, 200);
+    let other = auth.forwarded("GET", "/x", &[("Authorization", &token), ("Cookie", "theme=dark")]);
     assert_eq!(other.status, 200);
 }
 
-/// The proxy forwards the request itself, and takes away no spelling that it does not know of.
+/// The other proxy forwards the request itself and does not remove unknown spellings.
 #[test]
-fn a_look_alike_of_an_identity_field_is_refused() {
-    let judge = Judge::of("forwarded");
+fn lookalikes_of_identity_fields_are_refused() {
+    let auth = AuthService::of("forwarded");
     let token = bearer(&Token::user());
     for name in [
         "X_Forwarded_User",
@@ -190,30 +194,34 @@ fn a_look_alike_of_an_identity_field_is_refused() {
         "Author-ization",
         "cookie_",
     ] {
-        let response = judge.forwarded("GET", "/private", &[("Authorization", &token), (name, "root")]);
-        refused(&response, 400, BAD_TARGET);
+        let response = auth.forwarded("GET", "/private", &[("Authorization", &token), (name, "root")]);
+        assert_refused(&response, 400, BAD_TARGET);
     }
     let fields = [("Authorization", &*token), ("X-Forwarded-User", "root")];
-    assert_eq!(judge.forwarded("GET", "/private", &fields).status, 200, "the name that it sets");
+    assert_eq!(
+        auth.forwarded("GET", "/private", &fields).status,
+        200,
+        "a field that the other proxy overwrites"
+    );
 }
 
-/// The proxy would forward it, and its configuration can name no field that its maker has not thought of.
+/// The other proxy would forward it, because its configuration can only list known names.
 #[test]
-fn an_identity_field_on_no_list_is_refused_and_named_to_envoy() {
+fn unlisted_identity_fields_are_refused_or_listed_for_envoy() {
     let token = bearer(&Token::user());
     let identity = ("Cf-Access-Groups", "admin");
-    let judge = Judge::with("forwarded", "backend: datahub-gms");
+    let auth = AuthService::with("forwarded", "backend: datahub-gms");
     for field in [identity, ("X-DataHub-Impersonated-Urn", "urn:li:corpuser:root"), ("X_DataHub_New", "x")] {
-        let response = judge.forwarded("GET", "/entities", &[("Authorization", &token), field]);
-        refused(&response, 400, BAD_TARGET);
+        let response = auth.forwarded("GET", "/entities", &[("Authorization", &token), field]);
+        assert_refused(&response, 400, BAD_TARGET);
     }
     let listed = [("Authorization", &*token), ("Cf-Access-Token", "x"), ("X-DataHub-Client-Mode", "SDK")];
-    let response = judge.forwarded("GET", "/entities", &listed);
+    let response = auth.forwarded("GET", "/entities", &listed);
     assert_eq!((response.status, response.header("x-datahub-request-source")), (200, Some("SDK")));
-    drop(judge);
+    drop(auth);
 
-    let judge = Judge::of("request");
-    let response = judge.request("GET", "/private", &[("Authorization", &token), identity]);
+    let auth = AuthService::of("request");
+    let response = auth.request("GET", "/private", &[("Authorization", &token), identity]);
     assert_eq!(response.status, 200);
     let removed = response.header("x-envoy-auth-headers-to-remove").expect("names").to_owned();
     let removed: Vec<&str> = removed.split(',').collect();
@@ -221,38 +229,39 @@ fn an_identity_field_on_no_list_is_refused_and_named_to_envoy() {
 }
 
 #[test]
-fn the_token_stays_here_where_the_backend_is_not_to_have_it() {
+fn token_is_not_returned_with_authorization_strip() {
     let upstream = Upstream::echo();
     let config = format!("upstream: {{url: \"{}\", authorization: strip}}", upstream.url());
-    let judge = Judge::with("forwarded", &config);
+    let auth = AuthService::with("forwarded", &config);
     let token = bearer(&Token::user());
-    let response = judge.forwarded("GET", "/x", &[("Authorization", &token)]);
+    let response = auth.forwarded("GET", "/x", &[("Authorization", &token)]);
     assert_eq!((response.status, response.header("authorization")), (200, None));
     assert_eq!(response.header("x-forwarded-user"), Some("ada"));
-    drop(judge);
-    let judge = Judge::with("request", &config);
-    let response = judge.request("GET", "/x", &[("Authorization", &token)]);
+    drop(auth);
+    let auth = AuthService::with("request", &config);
+    let response = auth.request("GET", "/x", &[("Authorization", &token)]);
     assert_eq!((response.status, response.header("authorization")), (200, None));
     let removed = response.header("x-envoy-auth-headers-to-remove").expect("names");
-    assert!(removed.split(',').any(|name| name == "authorization"), "Envoy would keep the client's");
+    assert!(removed.split(',').any(|name| name == "authorization"), "otherwise Envoy keeps the client's");
 }
 
 #[test]
-fn report_mode_refuses_only_what_has_no_single_meaning() {
-    let judge = Judge::with("forwarded", &RULES.replace("authorization:", "authorization:\n  mode: report"));
+fn report_mode_refuses_only_ambiguous_requests() {
+    let auth =
+        AuthService::with("forwarded", &RULES.replace("authorization:", "authorization:\n  mode: report"));
     let token = bearer(&Token::user());
     let expired = bearer(&Token::user().expires_in(-3600));
-    let response = judge.forwarded("GET", "/private", &[("Authorization", &expired)]);
+    let response = auth.forwarded("GET", "/private", &[("Authorization", &expired)]);
     assert_eq!((response.status, response.header("x-forwarded-user")), (200, None));
-    let response = judge.forwarded("DELETE", "/private", &[("Authorization", &token)]);
+    let response = auth.forwarded("DELETE", "/private", &[("Authorization", &token)]);
     assert_eq!((response.status, response.header("x-forwarded-user")), (200, Some("ada")));
-    refused(&judge.forwarded("GET", "/a/../b", &[("Authorization", &token)]), 400, BAD_TARGET);
-    let record = judge.stage.gateway.audit_of("/private");
+    assert_refused(&auth.forwarded("GET", "/a/../b", &[("Authorization", &token)]), 400, BAD_TARGET);
+    let record = auth.stage.gateway.audit_of("/private");
     assert_eq!(record["decision"], "would_deny");
 }
 
 #[test]
-fn without_keys_it_is_not_now() {
+fn missing_keys_are_a_503_with_retry_after() {
     let issuer = Issuer::empty();
     let gateway = Setup::run()
         .env("AUTHENTICATION_PUBLIC_KEYS", issuer.url(JWKS))
@@ -265,16 +274,16 @@ fn without_keys_it_is_not_now() {
     let token = bearer(&Token::user());
     let fields = [("Authorization", token.as_str()), ("X-Forwarded-For", "192.0.2.9")];
     let response = wire::get(address, "/private", &fields);
-    refused(&response, 503, "Signing keys are not available, try again");
+    assert_refused(&response, 503, "Signing keys are not available, try again");
     assert_eq!(response.header("retry-after"), Some("1"));
 }
 
 #[test]
-fn one_record_for_a_question_about_what_was_asked() {
-    let judge = Judge::of("forwarded");
+fn each_auth_request_has_one_audit_record_about_the_named_request() {
+    let auth = AuthService::of("forwarded");
     let token = bearer(&Token::user());
-    assert_eq!(judge.forwarded("PUT", "/private/x?secret", &[("Authorization", &token)]).status, 200);
-    let record = judge.stage.gateway.audit_of("/private/x");
+    assert_eq!(auth.forwarded("PUT", "/private/x?secret", &[("Authorization", &token)]).status, 200);
+    let record = auth.stage.gateway.audit_of("/private/x");
     assert_eq!(record["via"], "forward_auth");
     assert_eq!(record["decision"], "allow");
     assert_eq!(record["status"], 200);
@@ -282,27 +291,27 @@ fn one_record_for_a_question_about_what_was_asked() {
     assert_eq!(record["principal"], "ada");
     assert_eq!(record["source_address"], "192.0.2.9");
     assert_eq!(record["complete"], true);
-    judge.ask("GET", "/no-target", &[("Authorization", &token)]);
-    let record = judge.stage.gateway.audit_of("/no-target");
+    auth.ask("GET", "/no-target", &[("Authorization", &token)]);
+    let record = auth.stage.gateway.audit_of("/no-target");
     assert_eq!(record["reason"], "bad_target");
     assert_eq!(record["detail"], "no field names the method");
-    assert_eq!(judge.stage.gateway.audit().len(), 2);
-    let gateway = &judge.stage.gateway;
+    assert_eq!(auth.stage.gateway.audit().len(), 2);
+    let gateway = &auth.stage.gateway;
     assert_eq!(gateway.metric("metagate_requests_total", &[("decision", "allow")]), 1.0);
-    assert_eq!(gateway.metric("metagate_upstream_responses_total", &[]), 0.0, "nothing came from a backend");
+    assert_eq!(gateway.metric("metagate_upstream_responses_total", &[]), 0.0, "no backend was contacted");
     assert_eq!(gateway.metric("metagate_token_cache_total", &[("result", "miss")]), 1.0);
 
-    // The proxy's own listener has no such fields, and its records no such member.
+    // The proxy listener ignores these fields, and its records have no `via`.
     let response = wire::get(gateway.proxy, "/plain", &[("X-Forwarded-Uri", "/public/page")]);
     assert_eq!(response.status, 401);
     assert_eq!(gateway.audit_of("/plain").get("via"), None);
 }
 
 #[test]
-fn many_questions_on_one_connection() {
-    let judge = Judge::of("request");
+fn many_auth_requests_share_one_connection() {
+    let auth = AuthService::of("request");
     let token = bearer(&Token::user());
-    let mut client = Client::connect(judge.address);
+    let mut client = Client::connect(auth.address);
     for round in 0..20 {
         let with_token = round % 2 == 0;
         let fields = [("X-Forwarded-For", "192.0.2.9"), ("Authorization", token.as_str())];
@@ -312,10 +321,10 @@ fn many_questions_on_one_connection() {
         let response = client.response().expect("a response");
         assert_eq!(response.status, if with_token { 200 } else { 401 }, "{round}");
     }
-    // A body that is too large to read for nothing: answered, and the connection ends.
+    // A body too large to discard: the response is sent and the connection closed.
     let length = "Content-Length: 100000000\r\n";
     for authorization in [String::new(), format!("Authorization: {token}\r\n")] {
-        let mut client = Client::connect(judge.address);
+        let mut client = Client::connect(auth.address);
         client.send(format!(
             "POST /private HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.9\r\n{authorization}{length}\r\nabc"
         ));
@@ -326,7 +335,7 @@ fn many_questions_on_one_connection() {
 }
 
 #[test]
-fn it_is_off_unless_it_is_asked_for() {
+fn forward_auth_is_off_by_default() {
     let stage = Stage::plain(|setup| setup);
     let listening = stage.gateway.logs().into_iter().filter(|log| log.to_string().contains("listening"));
     assert_eq!(listening.count(), 3, "proxy, health and admin");
@@ -335,12 +344,12 @@ fn it_is_off_unless_it_is_asked_for() {
 }
 
 #[test]
-fn it_drains_with_everything_else() {
-    let mut judge = Judge::of("request");
-    let mut client = Client::connect(judge.address);
+fn forward_auth_listener_drains_on_sigterm() {
+    let mut auth = AuthService::of("request");
+    let mut client = Client::connect(auth.address);
     client.send(wire::request_bytes("GET", "/public/x", &[("X-Forwarded-For", "192.0.2.9")], b""));
     assert_eq!(client.response().expect("a response").status, 200);
-    judge.stage.gateway.terminate();
-    assert_eq!(judge.stage.gateway.wait_exit(), Some(0));
+    auth.stage.gateway.terminate();
+    assert_eq!(auth.stage.gateway.wait_exit(), Some(0));
     assert_eq!(client.rest(), "");
 }

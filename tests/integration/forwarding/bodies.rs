@@ -1,4 +1,4 @@
-//! Bodies stream both ways; nothing is collected on the way.
+//! Bodies stream in both directions without buffering.
 
 use crate::support::http2::Http2Client;
 use crate::support::issuer::Issuer;
@@ -10,7 +10,7 @@ use crate::support::upstream::Upstream;
 use crate::support::wire::{self, Client, request_bytes};
 
 #[test]
-fn the_beginning_of_an_answer_arrives_while_its_end_is_not_yet_written() {
+fn response_body_is_streamed() {
     let gate = Gate::default();
     let held = gate.clone();
     let upstream = Upstream::scripted(move |exchange| {
@@ -41,7 +41,7 @@ fn the_beginning_of_an_answer_arrives_while_its_end_is_not_yet_written() {
 }
 
 #[test]
-fn the_beginning_of_a_request_body_arrives_while_the_client_still_holds_the_rest() {
+fn request_body_is_streamed() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let head = format!(
@@ -68,7 +68,7 @@ fn the_beginning_of_a_request_body_arrives_while_the_client_still_holds_the_rest
 }
 
 #[test]
-fn large_bodies_pass_whole() {
+fn large_bodies_pass_completely() {
     let stage = Stage::with(
         Issuer::of(keys::rsa()),
         Upstream::scripted(|exchange| {
@@ -88,7 +88,7 @@ fn large_bodies_pass_whole() {
 }
 
 #[test]
-fn an_answer_before_the_end_of_the_request_is_passed_on() {
+fn early_response_is_forwarded_before_the_request_ends() {
     let upstream = Upstream::scripted(|exchange| {
         exchange.reply(409, &[("Connection", "close")], "early")?;
         Ok(Next::Close)
@@ -101,13 +101,13 @@ fn an_answer_before_the_end_of_the_request_is_passed_on() {
     ));
     let response = client.response().expect("the early response");
     assert_eq!((response.status, response.text().as_str()), (409, "early"), "S23");
-    // That connection is not used again, neither here nor there.
+    // Neither the client's nor the upstream's connection is reused.
     assert_eq!(wire::get(stage.gateway.proxy, "/next", &[("Authorization", &token)]).status, 409);
     assert_eq!(stage.upstream.connections(), 2);
 }
 
 #[test]
-fn trailers_of_a_request_bring_no_identity() {
+fn request_trailers_cannot_set_identity_fields() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let mut client = Client::connect(stage.gateway.proxy);
@@ -124,7 +124,7 @@ fn trailers_of_a_request_bring_no_identity() {
 }
 
 #[test]
-fn a_trailer_cannot_be_the_credential() {
+fn authorization_in_a_trailer_is_ignored() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let mut client = Client::connect(stage.gateway.proxy);
@@ -136,7 +136,7 @@ fn a_trailer_cannot_be_the_credential() {
 }
 
 #[test]
-fn the_body_of_a_refused_request_is_never_the_next_request() {
+fn body_of_a_refused_request_is_not_parsed_as_a_request() {
     let stage = Stage::plain(|setup| setup);
     let good = bearer(&Token::bot());
     let smuggled =
@@ -145,21 +145,21 @@ fn the_body_of_a_refused_request_is_never_the_next_request() {
     for (name, framing, body) in [
         ("length", format!("Content-Length: {}\r\n", smuggled.len()), smuggled.clone()),
         ("chunks", "Transfer-Encoding: chunked\r\n".to_owned(), chunk),
-        ("a length that never comes", "Content-Length: 1000000\r\n".to_owned(), smuggled.clone()),
+        ("a length that is not reached", "Content-Length: 1000000\r\n".to_owned(), smuggled.clone()),
     ] {
         for authorization in ["", "Authorization: Bearer abc\r\n"] {
             let mut client = Client::connect(stage.gateway.proxy);
             client.send(format!("POST /refused HTTP/1.1\r\nHost: a\r\n{authorization}{framing}\r\n{body}"));
             assert_eq!(client.response().expect("a refusal").status, 401, "S10 {name}");
             let rest = client.half_close().rest();
-            assert_eq!(rest, "", "S10 {name}: more than one answer");
+            assert_eq!(rest, "", "S10 {name}: more than one response");
         }
     }
     assert_eq!(stage.upstream.requests().len(), 0);
 }
 
 #[test]
-fn a_refused_upload_is_neither_asked_for_nor_read() {
+fn refused_upload_gets_no_100_continue() {
     let stage = Stage::plain(|setup| setup);
     let mut client = Client::connect(stage.gateway.proxy);
     client.send("PUT /large HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10000000\r\n\r\n");
@@ -169,14 +169,14 @@ fn a_refused_upload_is_neither_asked_for_nor_read() {
 }
 
 #[test]
-fn a_permitted_upload_that_waits_for_leave_gets_it() {
+fn permitted_upload_gets_100_continue() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(format!(
         "PUT /upload HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
     ));
-    let (status, _) = client.response_head().expect("leave to go on");
+    let (status, _) = client.response_head().expect("an interim response");
     assert_eq!(status, 100);
     client.send("body");
     assert_eq!(client.response().expect("a response").status, 200);
@@ -184,7 +184,7 @@ fn a_permitted_upload_that_waits_for_leave_gets_it() {
 }
 
 #[test]
-fn a_get_keeps_a_body_of_unknown_length() {
+fn get_with_a_chunked_body_keeps_it() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     for method in ["GET", "DELETE", "OPTIONS"] {
@@ -204,7 +204,7 @@ fn a_get_keeps_a_body_of_unknown_length() {
 }
 
 #[test]
-fn a_get_with_a_body_is_one_request() {
+fn body_of_a_get_is_not_parsed_as_a_request() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let inner = request_bytes("GET", "/inner", &[("Authorization", &token)], b"");

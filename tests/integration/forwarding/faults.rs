@@ -1,4 +1,4 @@
-//! An upstream that fails: each failure has its status, and none looks like a whole answer.
+//! A failing upstream: each failure has its status, and none looks like a complete response.
 
 use std::net::TcpListener;
 
@@ -35,15 +35,15 @@ fn closed_port() -> String {
 }
 
 #[test]
-fn an_unreachable_upstream_is_a_502_for_those_who_may_know() {
+fn unreachable_upstream_is_a_502_only_with_a_valid_token() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_UPSTREAM__URL", closed_port()));
     let response = stage.gateway.get_as(&Token::bot(), "/a");
     assert_fault(&stage, &response, "/a", 502, "upstream_unreachable", "Backend is unreachable");
-    assert_eq!(stage.gateway.get("/b", &[]).status, 401, "the token is judged first");
+    assert_eq!(stage.gateway.get("/b", &[]).status, 401, "the token is checked first");
 }
 
 #[test]
-fn an_upstream_that_talks_nonsense_is_a_502() {
+fn malformed_upstream_response_is_a_502() {
     let nonsense = [
         "garbage\r\n\r\n",
         "HTTP/1.1 banana\r\n\r\n",
@@ -63,7 +63,7 @@ fn an_upstream_that_talks_nonsense_is_a_502() {
 }
 
 #[test]
-fn an_upstream_that_hangs_up_without_an_answer_is_a_502() {
+fn upstream_that_closes_without_a_response_is_a_502() {
     let stage = stage(Upstream::scripted(|exchange| {
         exchange.read_body()?;
         Ok(Next::Close)
@@ -74,7 +74,7 @@ fn an_upstream_that_hangs_up_without_an_answer_is_a_502() {
 }
 
 #[test]
-fn a_silent_upstream_is_a_504_in_time() {
+fn silent_upstream_is_a_504_after_the_timeout() {
     let gate = Gate::default();
     let upstream = Upstream::scripted(move |exchange| {
         exchange.hold(&gate);
@@ -85,17 +85,17 @@ fn a_silent_upstream_is_a_504_in_time() {
     });
     let response = stage.gateway.get_as(&Token::bot(), "/a");
     assert_fault(&stage, &response, "/a", 504, "upstream_timeout", "Backend did not answer in time");
-    assert_eq!(stage.upstream.requests().len(), 1, "asked once");
+    assert_eq!(stage.upstream.requests().len(), 1, "sent only once");
 }
 
 #[test]
-fn an_upstream_that_dies_within_a_body_cuts_the_clients_answer() {
+fn upstream_failure_within_a_body_truncates_the_response() {
     for (name, bytes) in [
         ("length", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this"),
         ("chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nonly this\r\n"),
         ("within a chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nonly this"),
         (
-            "a chunk size that is none",
+            "an invalid chunk size",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nonly this\r\nzz\r\n",
         ),
     ] {
@@ -116,7 +116,7 @@ fn an_upstream_that_dies_within_a_body_cuts_the_clients_answer() {
 }
 
 #[test]
-fn an_upstream_that_tired_of_an_idle_connection_is_not_noticed() {
+fn closed_idle_upstream_connections_are_replaced() {
     let stage = stage(Upstream::echo());
     let token = Token::bot();
     for round in 0..5 {
@@ -124,12 +124,12 @@ fn an_upstream_that_tired_of_an_idle_connection_is_not_noticed() {
         stage.upstream.close_connections();
     }
     let targets: Vec<_> = stage.upstream.requests().iter().map(|r| r.head.target().to_owned()).collect();
-    assert_eq!(targets, ["/0", "/1", "/2", "/3", "/4"], "each once");
+    assert_eq!(targets, ["/0", "/1", "/2", "/3", "/4"], "each exactly once");
 }
 
 #[test]
-fn a_request_with_a_body_is_never_sent_twice() {
-    // The first request of a connection is answered; at the second it hangs up.
+fn request_with_a_body_is_never_retried() {
+    // Responds to the first request of a connection and closes it on the second.
     let stage = stage(Upstream::scripted(|exchange| {
         exchange.read_body()?;
         if exchange.request.head.target() == "/first" { echo(exchange) } else { Ok(Next::Close) }
@@ -148,11 +148,11 @@ fn a_request_with_a_body_is_never_sent_twice() {
     assert_eq!(client.response().expect("a response").status, 200);
     client.send(request_bytes("GET", "/get", &fields, b""));
     assert_eq!(client.response().expect("a response").status, 502);
-    assert!((1..=2).contains(&count("/get")), "one retry at most: {}", count("/get"));
+    assert!((1..=2).contains(&count("/get")), "at most one retry: {}", count("/get"));
 }
 
 #[test]
-fn what_an_upstream_says_after_its_answer_is_nobodys_answer() {
+fn bytes_after_an_upstream_response_are_discarded() {
     let stage = stage(Upstream::scripted(|exchange| {
         exchange.read_body()?;
         if exchange.request.head.target() == "/poison" {
@@ -170,7 +170,7 @@ fn what_an_upstream_says_after_its_answer_is_nobodys_answer() {
 }
 
 #[test]
-fn an_answer_has_one_framing() {
+fn response_to_the_client_has_exactly_one_framing() {
     for (bytes, body) in [
         (
             "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
@@ -190,7 +190,7 @@ fn an_answer_has_one_framing() {
         }));
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(request_bytes("GET", "/x", &[("Authorization", &bearer(&Token::bot()))], b""));
-        // The strict reader refuses two framings in one head.
+        // The test client rejects a response with two framings.
         match client.response() {
             Ok(response) if response.status == 502 => {
                 assert!(bytes.contains("Content-Length: 3"), "{bytes:?}")
@@ -198,7 +198,7 @@ fn an_answer_has_one_framing() {
             Ok(response) => {
                 assert_eq!(response.text(), body, "{bytes:?}");
                 let start = &response.head.start;
-                assert!(start.starts_with("HTTP/1.1 "), "{start} is not ours");
+                assert!(start.starts_with("HTTP/1.1 "), "{start} was not written by the gateway");
             }
             Err(error) => panic!("{bytes:?}: {error}"),
         }
@@ -206,11 +206,11 @@ fn an_answer_has_one_framing() {
 }
 
 #[test]
-fn an_answer_that_could_be_read_in_two_ways_is_a_502() {
+fn ambiguous_upstream_framing_is_a_502() {
     for (fields, body) in [
         ("Content-Length: 2\r\nContent-Length: 2\r\n", "hi"),
         ("Content-Length: 2, 2\r\n", "hi"),
-        // Only chunked is undone here: the rest would go on without the name of its coding.
+        // Only chunked is decoded: the rest would be forwarded without naming its coding.
         ("Transfer-Encoding: gzip, chunked\r\n", "2\r\nhi\r\n0\r\n\r\n"),
         ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", "2\r\nhi\r\n0\r\n\r\n"),
         ("Transfer-Encoding: gzip\r\n", "hi"),

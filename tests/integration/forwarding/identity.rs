@@ -1,4 +1,4 @@
-//! The fields that tell the backend who is asking: never a client's, always the token's.
+//! Identity fields: the backend gets those of the token and never those of the client.
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ fn backend(name: &'static str) -> Stage {
     Stage::plain(move |setup| setup.env("METAGATE_BACKEND", name))
 }
 
-/// Every way to write a field name that a careless server might read as this one.
+/// Spellings of a field name that a lenient server might read as this name.
 fn spellings(name: &str) -> Vec<String> {
     let mixed: String =
         name.chars().enumerate().map(|(i, c)| if i % 2 == 0 { c.to_ascii_uppercase() } else { c }).collect();
@@ -33,7 +33,7 @@ fn spellings(name: &str) -> Vec<String> {
     ]
 }
 
-/// Every value that came under any spelling of the name.
+/// Every value received under any spelling of the name.
 fn arrived<'a>(head: &'a Head, name: &str) -> Vec<&'a str> {
     let folded = |text: &str| text.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "");
     head.headers.iter().filter(|(n, _)| folded(n) == folded(name)).map(|(_, value)| value.as_str()).collect()
@@ -53,7 +53,7 @@ fn forged(stage: &Stage, target: &str, token: &Token, names: &[&str]) -> Head {
 const STANDARD: [&str; 3] = ["x-forwarded-user", "x-forwarded-email", "x-forwarded-groups"];
 
 #[test]
-fn the_identity_is_the_tokens_whatever_the_client_says() {
+fn identity_fields_come_from_the_token_and_not_the_client() {
     let stage = backend("openmetadata");
     let token = Token::user().claim("roles", json!(["DataConsumer", "Data Steward"]));
     let head = forged(&stage, "/api/v1/tables", &token, &STANDARD);
@@ -63,7 +63,7 @@ fn the_identity_is_the_tokens_whatever_the_client_says() {
 }
 
 #[test]
-fn what_the_token_does_not_say_is_not_said() {
+fn missing_claims_set_no_identity_fields() {
     let stage = backend("datahub-gms");
     let token = Token::user().without("email").without("roles").without("preferred_username");
     let head = forged(&stage, "/entities", &token, &STANDARD);
@@ -73,7 +73,7 @@ fn what_the_token_does_not_say_is_not_said() {
 }
 
 #[test]
-fn a_public_route_says_nobodys_identity() {
+fn public_route_forwards_no_identity_fields() {
     let stage = backend("openmetadata");
     for token in
         [Token::user(), Token::user().expires_in(-3600), Token::user().signed("RS256", keys::other_rsa())]
@@ -86,7 +86,7 @@ fn a_public_route_says_nobodys_identity() {
 }
 
 #[test]
-fn connection_names_no_field_that_is_ours_or_the_requests_own() {
+fn connection_that_names_a_protected_field_is_refused() {
     let stage = backend("openmetadata");
     let token = bearer(&Token::user());
     let nominating = |value: &str| {
@@ -119,7 +119,7 @@ fn connection_names_no_field_that_is_ours_or_the_requests_own() {
 }
 
 #[test]
-fn datahub_believes_no_actor_of_a_client() {
+fn datahub_identity_fields_of_clients_are_removed() {
     let names = [
         "x-datahub-actor",
         "x-datahub-delegated-for",
@@ -135,14 +135,14 @@ fn datahub_believes_no_actor_of_a_client() {
     for name in names {
         assert_eq!(arrived(&head, name), Vec::<&str>::new(), "I01 {name}");
     }
-    assert_eq!(arrived(&head, "x-datahub-request-source"), ["SDK"], "ours");
-    // Fields of its own clients that are no identity go on: see the recorded requests.
+    assert_eq!(arrived(&head, "x-datahub-request-source"), ["SDK"], "set by the gateway");
+    // Other fields of DataHub's own clients are forwarded: see the recorded requests.
     let head = forged(&stage, "/config", &Token::user(), &names);
     assert_eq!(arrived(&head, "x-datahub-actor"), Vec::<&str>::new(), "on a public route");
 }
 
 #[test]
-fn datahubs_frontend_says_which_requests_are_a_browsers() {
+fn request_source_is_accepted_only_from_frontend_peers() {
     let claimed = |peers: &str| {
         let config = format!(
             "backend: datahub-gms\ndatahub: {{frontendPeers: {peers}}}\nauthentication: {{publicKeyUrls: [ISSUER/jwks]}}"
@@ -159,7 +159,7 @@ fn datahubs_frontend_says_which_requests_are_a_browsers() {
 }
 
 #[test]
-fn no_identity_of_another_gateway_is_believed() {
+fn identity_fields_of_other_gateways_are_removed() {
     let names = [
         "x-goog-authenticated-user-email",
         "cf-access-authenticated-user-email",
@@ -184,7 +184,7 @@ fn no_identity_of_another_gateway_is_believed() {
 }
 
 #[test]
-fn the_actor_is_set_where_it_is_asked_for() {
+fn datahub_actor_is_set_if_configured_and_never_to_a_system_user() {
     let config = "backend: datahub-gms\nidentity: {datahubActor: true}\nauthentication: {publicKeyUrls: [ISSUER/jwks], principalClaims: [sub]}";
     let stage = Stage::configured(Issuer::of(keys::rsa()), config);
     let head = forged(&stage, "/aspects", &Token::user(), &["x-datahub-actor"]);
@@ -198,7 +198,7 @@ fn the_actor_is_set_where_it_is_asked_for() {
 }
 
 #[test]
-fn the_fields_can_have_other_names() {
+fn identity_field_names_are_configurable() {
     let config = "identity: {user: X-Who, email: X-Mail, groups: X-Roles}\nauthentication: {publicKeyUrls: [ISSUER/jwks], principalClaims: [sub]}";
     let stage = Stage::configured(Issuer::of(keys::rsa()), config);
     let head = forged(&stage, "/x", &Token::user(), &["x-who", "x-mail", "x-roles"]);
@@ -208,7 +208,7 @@ fn the_fields_can_have_other_names() {
 }
 
 #[test]
-fn bots_that_are_named_impersonate_and_nobody_else() {
+fn only_configured_bots_may_impersonate() {
     let stage = Stage::plain(|setup| {
         setup
             .env("METAGATE_BACKEND", "openmetadata")
@@ -242,7 +242,7 @@ fn bots_that_are_named_impersonate_and_nobody_else() {
     let user = bearer(&Token::user());
     for name in spellings("x-impersonate-user") {
         let response = stage.gateway.get("/api/v1/user", &[("Authorization", &user), (&name, "admin")]);
-        // Refused where OpenMetadata would read it, and otherwise at least taken away.
+        // Refused if OpenMetadata would read it, and otherwise at least removed.
         assert!([200, 403].contains(&response.status), "{name}: {}", response.status);
         let plain = name.eq_ignore_ascii_case("x-impersonate-user");
         assert!(!plain || response.status == 403, "{name}");
@@ -253,17 +253,17 @@ fn bots_that_are_named_impersonate_and_nobody_else() {
 }
 
 #[test]
-fn nobody_impersonates_by_default() {
+fn impersonation_is_refused_by_default() {
     let stage = backend("openmetadata");
     let fields = [("Authorization", &*bearer(&Token::bot())), ("X-Impersonate-User", "ada")];
     assert_eq!(stage.gateway.get("/api/v1/bot", &fields).status, 403);
     assert_eq!(stage.upstream.requests().len(), 0);
     let plain = stage.gateway.get("/api/v1/bot", &fields[..1]);
-    assert_eq!(plain.status, 200, "the bot itself");
+    assert_eq!(plain.status, 200, "the bot as itself");
 }
 
 #[test]
-fn openmetadata_believes_no_other_field_of_a_client() {
+fn openmetadata_internal_fields_are_removed() {
     let names = ["x-auth-params-email", "userid", "remoteaddress", "sessionid", "x-om-introspect-auth"];
     let stage = backend("openmetadata");
     for target in ["/api/v1/tables", "/api/v1/system/version"] {
@@ -275,7 +275,7 @@ fn openmetadata_believes_no_other_field_of_a_client() {
 }
 
 #[test]
-fn a_persona_is_chosen_by_a_verified_user_alone() {
+fn persona_is_forwarded_only_with_a_verified_token() {
     let stage = backend("openmetadata");
     let token = bearer(&Token::user());
     let wish =
@@ -288,14 +288,14 @@ fn a_persona_is_chosen_by_a_verified_user_alone() {
 }
 
 #[test]
-fn nobody_is_impersonated_on_a_public_route() {
+fn public_route_forwards_no_impersonation() {
     let stage = backend("openmetadata");
     let head = forged(&stage, "/api/v1/system/version", &Token::bot(), &["x-impersonate-user"]);
     assert_eq!(arrived(&head, "x-impersonate-user"), Vec::<&str>::new(), "I02");
 }
 
 #[test]
-fn no_field_names_another_target_or_method() {
+fn target_and_method_override_fields_are_removed() {
     let names =
         ["x-original-url", "x-rewrite-url", "x-http-method-override", "x-method-override", "x-http-method"];
     let stage = backend("generic");
@@ -306,7 +306,7 @@ fn no_field_names_another_target_or_method() {
 }
 
 #[test]
-fn names_that_are_not_plain_ascii_cannot_break_a_field() {
+fn non_ascii_names_cannot_break_a_field() {
     let config = "authentication: {publicKeyUrls: [ISSUER/jwks], principalClaims: [sub]}";
     let stage = Stage::configured(Issuer::of(keys::rsa()), config);
     for (index, sub) in ["zoé", "名前", "a,b", "a\u{85}b", "a\u{2028}b", "x: y"].into_iter().enumerate() {
@@ -324,7 +324,7 @@ fn names_that_are_not_plain_ascii_cannot_break_a_field() {
 }
 
 #[test]
-fn datahubs_frontend_gets_a_token_or_a_session_but_not_both() {
+fn datahub_frontend_gets_a_token_or_a_session_but_not_both() {
     let stage = backend("datahub-frontend");
     let token = bearer(&Token::user());
     let cookies = "theme=dark; PLAY_SESSION=abc.def; actor=urn:li:corpuser:admin; lang=en";
@@ -338,18 +338,18 @@ fn datahubs_frontend_gets_a_token_or_a_session_but_not_both() {
     assert_eq!(
         stage.gateway.get("/api/session", &[("Cookie", cookies)]).status,
         200,
-        "the frontend judges its session"
+        "the frontend checks its session itself"
     );
     assert_eq!(stage.upstream.request_to("/api/session").head.value("cookie"), Some(cookies));
     assert_eq!(stage.gateway.get("/api/none", &[]).status, 401);
-    // An empty field is no credential to us, and must not become one to the frontend.
+    // An empty field is not a credential here and must not become one for the frontend.
     let fields = [("Authorization", ""), ("Cookie", cookies)];
     assert_eq!(stage.gateway.get("/api/empty", &fields).status, 200);
     assert_eq!(stage.upstream.request_to("/api/empty").head.value("authorization"), None);
 }
 
 #[test]
-fn a_bad_credential_is_not_rescued_by_a_session_cookie() {
+fn session_cookie_does_not_excuse_a_bad_credential() {
     let stage = backend("datahub-frontend");
     let cookies = "PLAY_SESSION=abc.def; actor=urn:li:corpuser:admin";
     for value in [
@@ -369,7 +369,7 @@ fn a_bad_credential_is_not_rescued_by_a_session_cookie() {
 }
 
 #[test]
-fn datahubs_own_services_come_in_by_their_credential() {
+fn datahub_system_credential_is_accepted_exactly() {
     let secret = "a system secret of a fair length";
     let issuer = Issuer::of(keys::rsa());
     let stage = Stage::with(issuer, Upstream::echo(), |setup| {
@@ -381,7 +381,7 @@ fn datahubs_own_services_come_in_by_their_credential() {
         stage.upstream.request_to("/entities").head.value("authorization"),
         Some(format!("Basic __datahub_system:{secret}").as_str())
     );
-    // They act for users, by the fields that are taken from everybody else.
+    // DataHub's services act for users with fields that are removed from all other requests.
     let credential = format!("Basic __datahub_system:{secret}");
     let fields = [
         ("Authorization", credential.as_str()),
@@ -393,7 +393,7 @@ fn datahubs_own_services_come_in_by_their_credential() {
     for (target, actor) in [("/aspects", &["urn:li:corpuser:ada"][..]), ("/config", &[])] {
         assert_eq!(stage.gateway.get(target, &fields).status, 200);
         let head = stage.upstream.request_to(target).head;
-        assert_eq!(arrived(&head, "x-datahub-actor"), actor, "{target}, where it is public unseen");
+        assert_eq!(arrived(&head, "x-datahub-actor"), actor, "{target}: removed on public routes");
         assert_eq!(arrived(&head, "x-forwarded-user"), Vec::<&str>::new());
     }
     let before = stage.upstream.requests().len();
@@ -415,7 +415,7 @@ fn datahubs_own_services_come_in_by_their_credential() {
 }
 
 #[test]
-fn the_authorization_field_can_stay_behind() {
+fn authorization_is_stripped_if_configured() {
     let config = "upstream: {authorization: strip}\nauthentication: {publicKeyUrls: [ISSUER/jwks]}";
     let stage = Stage::configured(Issuer::of(keys::rsa()), config);
     assert_eq!(stage.gateway.get_as(&Token::user(), "/x").status, 200);

@@ -11,7 +11,7 @@ use crate::support::wire::Client;
 const HINTS: &str =
     "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: x-hop\r\nX-Hop: 1\r\n\r\n";
 
-/// Sends hints, and the final response once the gate is open.
+/// Sends hints, and the final response once the gate opens.
 fn stage(gate: &Gate) -> Stage {
     let gate = gate.clone();
     let upstream = Upstream::scripted(move |exchange: &mut Exchange| {
@@ -28,7 +28,7 @@ fn request(version: &str) -> String {
 }
 
 #[test]
-fn early_hints_arrive_before_the_response() {
+fn early_hints_arrive_before_the_final_response() {
     let gate = Gate::default();
     let stage = stage(&gate);
     let mut client = Client::connect(stage.gateway.proxy);
@@ -39,7 +39,7 @@ fn early_hints_arrive_before_the_response() {
     gate.open();
     let response = client.response().expect("a response");
     assert_eq!((response.status, response.text().as_str()), (200, "ok"));
-    // On the same connection, and with requests that come before the last response is read.
+    // On the same connection, with requests pipelined behind it.
     client.send(request("1.1").repeat(5));
     for _ in 0..5 {
         assert_eq!(client.response().expect("a response").text(), "ok");
@@ -47,7 +47,7 @@ fn early_hints_arrive_before_the_response() {
 }
 
 #[test]
-fn a_client_of_http_1_0_gets_only_the_response() {
+fn http_1_0_client_gets_only_the_final_response() {
     let gate = Gate::default();
     gate.open();
     let stage = stage(&gate);
