@@ -1,6 +1,6 @@
-//! Requests that two servers could read in two ways. Each is refused before anything goes upstream,
-//! or what goes upstream can be read in one way only. Every case carries a good token, so that
-//! it is not the token that stops it.
+//! Request smuggling: requests that two servers could parse differently. Each is refused before
+//! anything goes upstream, or what goes upstream is unambiguous. Every case carries a valid token,
+//! so that the token is never the reason for a refusal.
 
 mod responses;
 mod bodies;
@@ -13,15 +13,16 @@ use crate::support::stub::Received;
 use crate::support::token::{Token, bearer};
 use crate::support::wire::{Client, NoResponse, replace};
 
-/// What must come of a case.
+/// The expected outcome of a case.
 #[derive(Clone, Copy)]
 enum Expect {
-    /// 400, 405, 413, 414, 417, 431, 501 or 505, or a closed connection; and no request upstream.
+    /// One of 400, 405, 413, 414, 417, 431, 501 and 505, or a closed connection; and no request
+    /// upstream.
     Refused,
-    /// The body breaks off or breaks the rules after a good head: no whole request upstream, and
-    /// 400 or a closed connection for the client.
+    /// The body is truncated or malformed after a valid head: no complete request upstream, and 400
+    /// or a closed connection for the client.
     Broken,
-    /// It may pass, for this reason; then one well-formed request arrives, and only one.
+    /// It may pass, for this reason. Then exactly one well-formed request arrives.
     Tolerated(&'static str),
 }
 
@@ -40,8 +41,8 @@ impl Case {
     }
 }
 
-/// `TOKEN` stands for a good Authorization field, and for the mark that tells which case a request
-/// came from, with their line ends.
+/// In the bytes, `TOKEN` stands for two field lines: a valid Authorization and a mark that
+/// identifies the case of a request.
 fn case(name: impl Into<String>, bytes: impl AsRef<[u8]>, expect: Expect) -> Case {
     let name = name.into();
     let fields = format!("Authorization: {}\r\n{MARK}: {}\r\n", bearer(&Token::bot()), mark(&name));
@@ -55,7 +56,7 @@ fn mark(name: &str) -> String {
     sha256_hex(name.as_bytes())[..16].to_owned()
 }
 
-/// What the client saw, in words.
+/// The status or the error that the client sees.
 fn outcome(case: &Case, stage: &Stage) -> Result<u16, NoResponse> {
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(&case.bytes);
@@ -71,11 +72,11 @@ fn assert_all(cases: &[Case]) {
     let sound = case(
         "sound",
         "POST /sound HTTP/1.1\r\nHost: a\r\nTOKENContent-Length: 2\r\n\r\nhi",
-        Expect::Tolerated("it is good"),
+        Expect::Tolerated("it is valid"),
     );
-    assert_eq!(outcome(&sound, &stage).expect("a response"), 200, "the sound request of this test");
+    assert_eq!(outcome(&sound, &stage).expect("a response"), 200, "a valid request before the cases");
     let outcomes: Vec<_> = cases.iter().map(|case| outcome(case, &stage)).collect();
-    assert_eq!(outcome(&sound, &stage).expect("a response"), 200, "the gateway still serves");
+    assert_eq!(outcome(&sound, &stage).expect("a response"), 200, "a valid request after the cases");
 
     let all = stage.upstream.requests();
     let wrong: Vec<String> = std::iter::zip(cases, &outcomes)
@@ -90,10 +91,10 @@ fn assert_all(cases: &[Case]) {
     println!("{} cases, {tolerated} of them tolerated with a reason", cases.len());
     assert!(wrong.is_empty(), "{} of {}: {wrong:#?}", wrong.len(), cases.len());
     let smuggled: Vec<_> = all.iter().filter(|request| request.head.value(MARK).is_none()).collect();
-    assert!(smuggled.is_empty(), "requests out of another's body or without a token: {smuggled:#?}");
+    assert!(smuggled.is_empty(), "requests smuggled in another's body or without a token: {smuggled:#?}");
 }
 
-/// What is wrong about what became of a case.
+/// How the outcome of a case deviates from the expected one, if it does.
 fn fault(expect: Expect, outcome: &Result<u16, NoResponse>, arrived: &[&Received]) -> Option<String> {
     let status = outcome.as_ref().map_or(0, |status| *status);
     let closed = matches!(outcome, Err(NoResponse::Closed | NoResponse::Cut(_)));
@@ -108,12 +109,15 @@ fn fault(expect: Expect, outcome: &Result<u16, NoResponse>, arrived: &[&Received
         }
         Expect::Broken => vec![
             (!closed && status != 400, "neither 400 nor closed".to_owned()),
-            (arrived.iter().any(|request| whole(request)), "a whole request reached the upstream".to_owned()),
+            (
+                arrived.iter().any(|request| whole(request)),
+                "a complete request reached the upstream".to_owned(),
+            ),
         ],
         Expect::Tolerated(why) => {
             let problems: Vec<_> = arrived.iter().flat_map(|request| &request.head.problems).collect();
             vec![
-                (!refused && status != 200, format!("neither refused nor answered, tolerated because {why}")),
+                (!refused && status != 200, format!("neither refused nor 200, tolerated because {why}")),
                 (arrived.len() > 1, format!("more than one request, tolerated because {why}")),
                 (!problems.is_empty(), format!("{problems:?}, tolerated because {why}")),
             ]
@@ -123,7 +127,7 @@ fn fault(expect: Expect, outcome: &Result<u16, NoResponse>, arrived: &[&Received
 }
 
 #[test]
-fn every_case_has_a_name_of_its_own_and_a_fault_is_found() {
+fn cases_are_told_apart_and_wrong_outcomes_are_reported() {
     let (one, other) = (case("a", "TOKEN", Expect::Refused), case("b", "TOKEN", Expect::Refused));
     assert_ne!(one.bytes, other.bytes);
     for (expect, outcome, bad) in [

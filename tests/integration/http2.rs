@@ -1,4 +1,4 @@
-//! Clients that speak HTTP/2: the good ones, and in other modules those that do not mean well.
+//! HTTP/2 clients: well-behaved ones here, hostile ones in the submodules.
 
 mod floods;
 mod frames;
@@ -23,7 +23,7 @@ use crate::support::wire::Client;
 use crate::support::{DEADLINE, eventually};
 
 #[test]
-fn a_request_becomes_one_in_http1() {
+fn h2_request_is_forwarded_as_http1() {
     let stage = Stage::plain(|setup| setup);
     let mut client = Http2Client::connect(stage.gateway.proxy);
     let token = bearer(&Token::user());
@@ -58,7 +58,7 @@ fn a_request_becomes_one_in_http1() {
     let sized = [("authorization", token.as_str()), ("content-length", "5")];
     assert_eq!(client.send("PUT", "/sized", &sized, b"hello").expect("a response").status, 200);
     assert_eq!(stage.upstream.request_to("/sized").head.value("content-length"), Some("5"));
-    assert_eq!(stage.upstream.connections(), 1, "kept, like any");
+    assert_eq!(stage.upstream.connections(), 1, "the upstream connection is reused");
     let record = stage.gateway.audit_of("/up");
     assert_eq!(
         (&record["status"], &record["request_bytes"], &record["complete"]),
@@ -67,7 +67,7 @@ fn a_request_becomes_one_in_http1() {
 }
 
 #[test]
-fn refusals_are_the_same_and_end_only_their_stream() {
+fn h2_refusals_match_http1_and_end_only_their_stream() {
     let stage = Stage::plain(|setup| setup);
     let mut client = Http2Client::connect(stage.gateway.proxy);
     let response = client.send("GET", "/x", &[], b"").expect("a response");
@@ -77,7 +77,7 @@ fn refusals_are_the_same_and_end_only_their_stream() {
         (401, Some("Bearer realm=\"metagate\""))
     );
     assert_eq!(response.header("connection"), None);
-    // Its body is not waited for.
+    // The refusal does not wait for the body.
     let (response, mut sending) = client.open("POST", "/x", &[("content-length", "1000000")], false);
     let response = client.wait(async { whole(response.await.expect("a response")).await }).expect("whole");
     assert_eq!(response.status, 401);
@@ -91,7 +91,7 @@ fn refusals_are_the_same_and_end_only_their_stream() {
 }
 
 #[test]
-fn an_answer_without_content_has_none() {
+fn responses_to_head_and_204_have_no_data() {
     let upstream = Upstream::scripted(|exchange| {
         if exchange.request.head.target() == "/204" {
             exchange.send("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n")?;
@@ -101,7 +101,7 @@ fn an_answer_without_content_has_none() {
     });
     let stage = Stage::with(Issuer::of(rsa()), upstream, |setup| setup);
     let mut client = Http2Client::connect(stage.gateway.proxy);
-    // RFC 9110 section 9.3.2: DATA in the answer to HEAD is an error of the stream to a client.
+    // RFC 9110 section 9.3.2: to a client, DATA in the response to HEAD is a stream error.
     let response = client.send("HEAD", "/refused", &[], b"").expect("a response");
     assert_eq!(
         (response.status, response.body.len(), response.header("content-length")),
@@ -117,7 +117,7 @@ fn an_answer_without_content_has_none() {
 }
 
 #[test]
-fn refusals_of_grpc_are_trailers_only() {
+fn grpc_refusals_are_trailers_only() {
     let config = "
 authentication: {publicKeyUrls: [ISSUER/jwks.json]}
 authorization:
@@ -157,7 +157,7 @@ authorization:
 }
 
 #[test]
-fn answers_without_a_body_and_with_trailers_are_what_they_were() {
+fn bodiless_responses_and_trailers_pass_unchanged() {
     let upstream = Upstream::scripted(|exchange| {
         exchange.read_body()?;
         let response = match exchange.request.head.target() {
@@ -195,7 +195,7 @@ fn answers_without_a_body_and_with_trailers_are_what_they_were() {
     );
     assert_eq!(trailers.len(), 1, "{trailers:?}");
 
-    // Over HTTP/1.1, to a client that wants them.
+    // Over HTTP/1.1, only to a client that accepts trailers.
     let mut client = Client::connect(stage.gateway.proxy);
     for (te, expected) in [("TE: trailers\r\nConnection: TE\r\n", 1), ("", 0)] {
         client.send(format!("GET /trailers HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n{te}\r\n"));
@@ -205,7 +205,7 @@ fn answers_without_a_body_and_with_trailers_are_what_they_were() {
 }
 
 #[test]
-fn streams_go_on_as_they_come() {
+fn h2_bodies_are_streamed() {
     let gate = Gate::default();
     let held = gate.clone();
     let upstream = Upstream::scripted(move |exchange| {
@@ -228,7 +228,7 @@ fn streams_go_on_as_they_come() {
     let mut events = events.into_body();
     let first = client.wait(events.data()).expect("an event").expect("data");
     assert_eq!(&first[..], b"first");
-    // Others do not wait for it.
+    // Other streams are not blocked by it.
     assert_eq!(
         client.send("GET", "/other", &[("authorization", &token)], b"").expect("a response").status,
         200
@@ -238,7 +238,7 @@ fn streams_go_on_as_they_come() {
     let end = client.wait(events.data()).map(|end| end.expect("no error"));
     assert!(end.is_none_or(|end| end.is_empty()) && events.is_end_stream());
 
-    // And a request's body too.
+    // Request bodies are streamed, too.
     let (response, mut body) = client.open("POST", "/other", &[("authorization", &token)], false);
     body.send_data(Bytes::from_static(b"half"), false).expect("room");
     stage.upstream.wait_for("half of the body", |all| all.iter().any(|r| r.body == b"half").then_some(()));
@@ -247,7 +247,7 @@ fn streams_go_on_as_they_come() {
 }
 
 #[test]
-fn an_answer_that_breaks_off_is_reset() {
+fn truncated_upstream_response_resets_the_stream() {
     let upstream = Upstream::scripted(|exchange| {
         let framing = match exchange.request.head.target() {
             "/chunked" => "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
@@ -260,21 +260,21 @@ fn an_answer_that_breaks_off_is_reset() {
     let mut client = Http2Client::connect(stage.gateway.proxy);
     for path in ["/chunked", "/sized"] {
         let response = client.send("GET", path, &[("authorization", &bearer(&Token::bot()))], b"");
-        let error = response.expect_err("no whole answer");
+        let error = response.expect_err("no complete response");
         assert!(error.is_reset() && error.reason() != Some(h2::Reason::NO_ERROR), "{path}: {error}");
         assert_eq!(stage.gateway.audit_of(path)["complete"], false);
     }
 }
 
 #[test]
-fn a_client_that_gives_up_ends_the_upstream_request() {
+fn h2_reset_ends_the_upstream_request() {
     let gate = Gate::default();
     let held = gate.clone();
     let upstream = Upstream::scripted(move |exchange| {
         if exchange.request.head.target() == "/streaming" {
             exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")?;
         }
-        // It ends when the proxy closes the connection, and only then.
+        // This returns only when the proxy closes the connection.
         let rest = exchange.raw().unwrap_or_default();
         assert!(rest.is_empty());
         held.open();
@@ -295,14 +295,14 @@ fn a_client_that_gives_up_ends_the_upstream_request() {
         }
         let record = stage.gateway.audit_of(path);
         assert_eq!(record["complete"], false);
-        // The same connection still serves.
+        // The connection still works.
         assert_eq!(client.send("GET", "/x", &[], b"").expect("a response").status, 401);
     }
     eventually("both upstream requests to end", || gate.is_open().then_some(()));
 }
 
 #[test]
-fn a_body_that_is_reset_never_arrives_as_a_whole() {
+fn reset_request_body_never_completes_upstream() {
     let upstream = Upstream::scripted(|exchange| {
         if exchange.request.head.target().starts_with("/early") {
             exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")?;
@@ -323,7 +323,7 @@ fn a_body_that_is_reset_never_arrives_as_a_whole() {
             all.iter().any(|r| r.head.target() == path && r.body == b"half").then_some(())
         });
         if path.starts_with("/early") {
-            client.wait(response).expect("an answer while the request goes on");
+            client.wait(response).expect("a response while the request is still being sent");
         }
         body.send_reset(reason);
         assert_eq!(stage.gateway.audit_of(&path)["complete"], false);
@@ -337,7 +337,7 @@ fn a_body_that_is_reset_never_arrives_as_a_whole() {
 }
 
 #[test]
-fn a_client_has_the_time_of_a_head_to_send_its_first_request() {
+fn header_timeout_applies_to_the_first_h2_request() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_LIMITS__HEADER_READ_TIMEOUT", "300ms"));
     assert!(RawClient::connect(stage.gateway.proxy).end().is_empty(), "only SETTINGS");
     let mut socket = TcpStream::connect(stage.gateway.proxy).expect("a connection");
@@ -345,7 +345,7 @@ fn a_client_has_the_time_of_a_head_to_send_its_first_request() {
     std::io::Write::write_all(&mut socket, PREFACE).expect("room");
     let mut rest = Vec::new();
     socket.read_to_end(&mut rest).expect("an end");
-    // Between requests it has more.
+    // Between requests the idle timeout applies, which is longer.
     let mut client = Http2Client::connect(stage.gateway.proxy);
     assert_eq!(client.send("GET", "/x", &[], b"").expect("a response").status, 401);
     RawClient::connect(stage.gateway.proxy).end();
@@ -353,7 +353,7 @@ fn a_client_has_the_time_of_a_head_to_send_its_first_request() {
 }
 
 #[test]
-fn a_drain_lets_requests_end_and_takes_no_more() {
+fn draining_finishes_h2_requests_and_sends_goaway() {
     let gate = Gate::default();
     let held = gate.clone();
     let upstream = Upstream::scripted(move |exchange| {
@@ -378,7 +378,7 @@ fn a_drain_lets_requests_end_and_takes_no_more() {
 }
 
 #[test]
-fn http2_can_be_turned_off() {
+fn zero_concurrent_streams_turns_http2_off() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_LIMITS__CONCURRENT_STREAMS", "0"));
     let mut client = Client::connect(stage.gateway.proxy);
     client.send([PREFACE, b"\0\0\0\x04\0\0\0\0\0"].concat());

@@ -6,7 +6,7 @@ use crate::support::stage::Stage;
 use crate::support::token::{Token, bearer};
 use crate::support::wire::Client;
 
-/// A POST with these framing fields, `X` of body.
+/// A POST with these framing fields and this body.
 fn post(name: &str, fields: &str, body: &str, expect: super::Expect) -> Case {
     case(
         format!("{name} {fields:?}"),
@@ -18,7 +18,7 @@ fn post(name: &str, fields: &str, body: &str, expect: super::Expect) -> Case {
 const HELLO: &str = "5\r\nhello\r\n0\r\n\r\n";
 
 #[test]
-fn length_and_chunks_together() {
+fn content_length_with_transfer_encoding_is_refused() {
     assert_all(&[
         post("S01", "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\nG", Refused),
         post(
@@ -34,7 +34,7 @@ fn length_and_chunks_together() {
 }
 
 #[test]
-fn what_follows_a_doubly_framed_request_is_not_read_as_another() {
+fn connection_closes_after_a_request_with_two_framings() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let inner = format!("GET /inner HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n\r\n");
@@ -47,13 +47,13 @@ fn what_follows_a_doubly_framed_request_is_not_read_as_another() {
             "POST /outer HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n{fields}\r\n0\r\n\r\n{inner}"
         ));
         assert_eq!(client.response().expect("a response").status, 400);
-        assert_eq!(client.rest(), "", "S01 {fields:?}: the connection goes on");
+        assert_eq!(client.rest(), "", "S01 {fields:?}: the connection stays open");
     }
     assert_eq!(stage.upstream.connections(), 0);
 }
 
 #[test]
-fn transfer_codings() {
+fn transfer_codings_other_than_chunked_are_refused() {
     let mut cases = Vec::new();
     for (id, fields) in [
         ("S03", "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n"),
@@ -83,7 +83,7 @@ fn transfer_codings() {
         cases.push(post(id, fields, HELLO, Refused));
     }
     for fields in ["Transfer-Encoding: Chunked\r\n", "transfer-encoding:\tchunked \r\n"] {
-        cases.push(post("S05", fields, HELLO, Tolerated("case and outer white space mean nothing")));
+        cases.push(post("S05", fields, HELLO, Tolerated("case and outer white space are not significant")));
     }
     for fields in
         ["Transfer_Encoding: chunked\r\n", "Content_Length: 5\r\n", "Transfer.Encoding: chunked\r\n"]
@@ -91,7 +91,7 @@ fn transfer_codings() {
         cases.push(post("S20", fields, "", Refused));
     }
     let fields = "X-Transfer-Encoding: chunked\r\n";
-    cases.push(post("S20", fields, "", Tolerated("another field's name is no framing")));
+    cases.push(post("S20", fields, "", Tolerated("another field's name is not framing")));
     cases.push(case(
         "S06",
         format!("POST / HTTP/1.0\r\nHost: a\r\nTOKENTransfer-Encoding: chunked\r\n\r\n{HELLO}"),
@@ -101,7 +101,7 @@ fn transfer_codings() {
 }
 
 #[test]
-fn lengths() {
+fn invalid_content_lengths_are_refused() {
     let mut cases = Vec::new();
     for length in [
         "+5",
@@ -142,13 +142,13 @@ fn lengths() {
         "S09",
         "Content-Length:   5  \r\n",
         "hello",
-        Tolerated("outer white space means nothing"),
+        Tolerated("outer white space is not significant"),
     ));
     assert_all(&cases);
 }
 
 #[test]
-fn chunks() {
+fn malformed_chunks_are_refused() {
     let chunked = "Transfer-Encoding: chunked\r\n";
     let broken = |body: &str| {
         let shown: String = body.chars().take(40).collect();
@@ -195,14 +195,14 @@ fn chunks() {
     cases.push(broken(&format!("5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(64 * 1024))));
     cases.push(broken("2\r\r;a\r\nhi\r\n0\r\n\r\n"));
     for body in ["5;a=b\r\nhello\r\n0\r\n\r\n", "5;a=\"b;\\\"c\";d\r\nhello\r\n0;e\r\n\r\n"] {
-        let tolerated = Tolerated("extensions are ignored (RFC 9112 section 7.1.1), and stop here");
+        let tolerated = Tolerated("extensions are ignored (RFC 9112 section 7.1.1) and not forwarded");
         cases.push(post(&format!("S16 {body:?}"), chunked, body, tolerated));
     }
     assert_all(&cases);
 }
 
 #[test]
-fn chunk_extensions_stop_here() {
+fn chunk_extensions_are_not_forwarded() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let mut client = Client::connect(stage.gateway.proxy);

@@ -7,7 +7,7 @@ use crate::support::token::{Token, bearer};
 use crate::support::wire::Client;
 
 #[test]
-fn line_ends_and_field_lines() {
+fn malformed_line_ends_and_field_lines_are_refused() {
     let mut cases = vec![
         without_carriage_returns(case(
             "S12 LF throughout",
@@ -26,7 +26,7 @@ fn line_ends_and_field_lines() {
         case(
             "S22 two empty lines before",
             "\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\nTOKEN\r\n",
-            Tolerated("RFC 9112 section 2.2 has servers skip empty lines before a request line"),
+            Tolerated("RFC 9112 section 2.2: servers skip empty lines before a request line"),
         ),
     ];
     for (name, bytes) in [
@@ -63,14 +63,14 @@ fn line_ends_and_field_lines() {
     assert_all(&cases);
 }
 
-/// The same case with a bare LF for every line end.
+/// The same case with bare LF line ends.
 fn without_carriage_returns(mut case: Case) -> Case {
     case.bytes.retain(|byte| *byte != b'\r');
     case
 }
 
 #[test]
-fn request_lines() {
+fn malformed_request_lines_are_refused() {
     let mut cases = Vec::new();
     for line in [
         "GET /x HTTP/9.9",
@@ -109,7 +109,7 @@ fn request_lines() {
 }
 
 #[test]
-fn sizes() {
+fn heads_over_the_limits_are_refused() {
     let large = "x".repeat(100 * 1024);
     let fields = |count: usize| (0..count).map(|n| format!("X-{n}: y\r\n")).collect::<String>();
     let mut cases: Vec<Case> = vec![
@@ -130,7 +130,7 @@ fn sizes() {
 }
 
 #[test]
-fn sizes_within_the_limits_pass() {
+fn heads_within_the_limits_pass() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let fields: String = (0..95).map(|n| format!("X-{n}: y\r\n")).collect();
@@ -143,7 +143,7 @@ fn sizes_within_the_limits_pass() {
 }
 
 #[test]
-fn expectations() {
+fn unknown_expectation_is_not_forwarded() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let mut client = Client::connect(stage.gateway.proxy);
@@ -156,7 +156,7 @@ fn expectations() {
 }
 
 #[test]
-fn an_upgrade_is_not_passed_on() {
+fn unknown_upgrade_is_not_forwarded() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     for fields in [

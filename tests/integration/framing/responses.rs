@@ -1,4 +1,4 @@
-//! What a client is told whose bytes are refused, and what becomes of the requests around it.
+//! The response to refused bytes, and what happens to the requests before and after them.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use crate::support::wire::{Client, NoResponse, Response, request_bytes};
 
 const BAD_TARGET: &str = "Request path is ambiguous or malformed";
 
-/// What is the same for every answer to bytes that are refused.
+/// Checks what every response to refused bytes has in common.
 #[track_caller]
 fn assert_refused(client: &mut Client, status: u16, message: &str) -> Response {
     let response = client.response().unwrap_or_else(|error| panic!("{status} {message}: {error}"));
@@ -22,11 +22,11 @@ fn assert_refused(client: &mut Client, status: u16, message: &str) -> Response {
     assert_eq!(response.header("connection"), Some("close"));
     assert!(response.header("x-request-id").is_some_and(|id| !id.is_empty()));
     assert_eq!(response.header("www-authenticate"), None);
-    assert_eq!(client.rest(), "", "nothing after it is answered");
+    assert_eq!(client.rest(), "", "no response to what follows");
     response
 }
 
-/// One record and one count, and no more.
+/// Checks that there is exactly one audit record for this response.
 #[track_caller]
 fn assert_recorded(
     stage: &Stage,
@@ -52,16 +52,17 @@ fn assert_recorded(
 }
 
 /// Status, message and reason.
-type Told = (u16, &'static str, &'static str);
-const BAD: Told = (400, BAD_TARGET, "bad_target");
-const LONG: Told = (414, "Request target is too long", "target_too_long");
-const LARGE: Told = (431, "Request head is too large", "head_too_large");
+type Refusal = (u16, &'static str, &'static str);
+const BAD: Refusal = (400, BAD_TARGET, "bad_target");
+const LONG: Refusal = (414, "Request target is too long", "target_too_long");
+const LARGE: Refusal = (431, "Request head is too large", "head_too_large");
 
-/// A head, what its client is told, the detail in its record, and the method and path in it.
-struct Head(String, Told, Option<&'static str>, &'static str, &'static str);
+/// A request head, its refusal, and the detail, method and path in its audit record.
+struct RefusedHead(String, Refusal, Option<&'static str>, &'static str, &'static str);
 
-fn refused_heads() -> Vec<Head> {
-    let bad = |bytes: &str, detail, method, path| Head(bytes.to_owned(), BAD, Some(detail), method, path);
+fn refused_heads() -> Vec<RefusedHead> {
+    let bad =
+        |bytes: &str, detail, method, path| RefusedHead(bytes.to_owned(), BAD, Some(detail), method, path);
     let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(9000));
     let large = format!("GET /e HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "y".repeat(70_000));
     let fields: String = (0..101).map(|n| format!("X-{n}: y\r\n")).collect();
@@ -83,21 +84,21 @@ fn refused_heads() -> Vec<Head> {
             "POST",
             "/d",
         ),
-        Head(long, LONG, None, "GET", "/xxx"),
-        Head(large, LARGE, None, "GET", "/e"),
-        Head(format!("GET /f HTTP/1.1\r\nHost: a\r\n{fields}\r\n"), LARGE, None, "GET", "/f"),
+        RefusedHead(long, LONG, None, "GET", "/xxx"),
+        RefusedHead(large, LARGE, None, "GET", "/e"),
+        RefusedHead(format!("GET /f HTTP/1.1\r\nHost: a\r\n{fields}\r\n"), LARGE, None, "GET", "/f"),
     ]
 }
 
 #[test]
-fn refused_bytes_are_answered_recorded_and_counted() {
+fn refused_heads_get_a_response_a_record_and_a_count() {
     let stage = Stage::plain(|setup| setup);
     let heads = refused_heads();
-    for Head(bytes, (status, message, reason), detail, method, path) in &heads {
+    for RefusedHead(bytes, (status, message, reason), detail, method, path) in &heads {
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(bytes);
         let response = assert_refused(&mut client, *status, message);
-        // Of a long path the beginning is recorded.
+        // Only the beginning of a long path is recorded.
         let path = if *path == "/xxx" { format!("/{}...", "x".repeat(2047)) } else { (*path).to_owned() };
         assert_recorded(&stage, &response, reason, *detail, (method, &path));
     }
@@ -112,7 +113,7 @@ fn refused_bytes_are_answered_recorded_and_counted() {
 }
 
 #[test]
-fn a_head_that_does_not_end_in_time_is_told_so_and_silence_is_not() {
+fn slow_head_is_408_and_silence_is_closed_without_a_response() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_LIMITS__HEADER_READ_TIMEOUT", "300ms"));
     let mut client = Client::connect(stage.gateway.proxy);
     client.send("GET /slow?x HTTP/1.1\r\nHost: a\r\n");
@@ -125,12 +126,12 @@ fn a_head_that_does_not_end_in_time_is_told_so_and_silence_is_not() {
     let mut empty = Client::connect(stage.gateway.proxy);
     empty.send("\r\n");
     assert_eq!(empty.rest(), "");
-    assert_eq!(stage.gateway.audit().len(), 1, "nobody asked for anything");
+    assert_eq!(stage.gateway.audit().len(), 1, "silence is not a request");
     assert_eq!(stage.upstream.connections(), 0);
 }
 
 #[test]
-fn a_body_that_stalls_is_told_so() {
+fn stalled_body_is_408() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_UPSTREAM__IDLE_TIMEOUT", "300ms"));
     let token = bearer(&Token::bot());
     let mut client = Client::connect(stage.gateway.proxy);
@@ -143,7 +144,7 @@ fn a_body_that_stalls_is_told_so() {
 }
 
 #[test]
-fn a_broken_body_is_told_so_and_never_becomes_whole() {
+fn malformed_body_is_400_and_never_completes() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     for (name, body) in [
@@ -165,7 +166,7 @@ fn a_broken_body_is_told_so_and_never_becomes_whole() {
 }
 
 #[test]
-fn each_request_of_a_pipeline_is_judged_on_its_own() {
+fn pipelined_requests_are_decided_independently() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let fields = [("Authorization", token.as_str())];
@@ -204,7 +205,7 @@ fn each_request_of_a_pipeline_is_judged_on_its_own() {
 }
 
 #[test]
-fn bytes_that_come_one_by_one_mean_the_same() {
+fn requests_sent_byte_by_byte_are_parsed_the_same() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let chunked = format!(
@@ -216,7 +217,7 @@ fn bytes_that_come_one_by_one_mean_the_same() {
     socket.set_nodelay(true).expect("no delay");
     let mut client = Client::of(socket.try_clone().expect("a second handle"));
     for byte in bytes.chunks(1) {
-        (&socket).write_all(byte).expect("it is read");
+        (&socket).write_all(byte).expect("a written byte");
     }
     for _ in 0..2 {
         assert_eq!(client.response().expect("a response").status, 200);
@@ -232,7 +233,7 @@ fn bytes_that_come_one_by_one_mean_the_same() {
 }
 
 #[test]
-fn an_answer_can_be_read_while_much_is_still_sent() {
+fn refusal_can_be_read_while_the_client_still_sends() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let large = vec![b'x'; 1 << 20];
@@ -253,7 +254,7 @@ fn an_answer_can_be_read_while_much_is_still_sent() {
         assert_eq!((response.status, response.header("connection")), (status, Some("close")), "{name}");
         assert_eq!(client.rest(), "", "{name}");
     }
-    // A body that is not too long is read to its end, and the connection goes on.
+    // A body within the limit is discarded, and the connection stays open.
     let mut client = Client::connect(stage.gateway.proxy);
     for _ in 0..2 {
         client.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1048576\r\n\r\n").send(&large);
@@ -263,7 +264,7 @@ fn an_answer_can_be_read_while_much_is_still_sent() {
 }
 
 #[test]
-fn a_client_that_waits_for_100_continue_gets_it_or_its_refusal() {
+fn expect_100_continue_gets_a_100_or_the_refusal() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let fields = "Expect: 100-continue\r\nContent-Length: 5\r\n";
@@ -285,7 +286,7 @@ fn a_client_that_waits_for_100_continue_gets_it_or_its_refusal() {
 }
 
 #[test]
-fn old_clients_and_head_are_served_as_ever() {
+fn http_1_0_and_head_requests_are_served() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let mut client = Client::connect(stage.gateway.proxy);
@@ -293,7 +294,7 @@ fn old_clients_and_head_are_served_as_ever() {
         client.send(format!(
             "GET /x HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\nAuthorization: {token}\r\n\r\n"
         ));
-        assert_eq!(client.response().expect("a response").status, 200, "it stays open");
+        assert_eq!(client.response().expect("a response").status, 200, "the connection stays open");
     }
     client.send(format!("GET /x HTTP/1.0\r\nHost: a\r\nAuthorization: {token}\r\n\r\n"));
     assert_eq!(client.response().expect("a response").status, 200);
@@ -307,11 +308,11 @@ fn old_clients_and_head_are_served_as_ever() {
     client.send("HEAD /x#y HTTP/1.1\r\nHost: a\r\n\r\n");
     let response = client.response_to("HEAD").expect("a response");
     assert_eq!((response.status, response.header("connection")), (400, Some("close")));
-    assert_eq!(client.rest(), "", "HEAD has no body, refused or not");
+    assert_eq!(client.rest(), "", "a refused HEAD has no body either");
 }
 
 #[test]
-fn what_comes_after_an_upgrade_that_is_not_granted_is_judged() {
+fn requests_after_a_declined_upgrade_are_authorized() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let upgrade = format!(

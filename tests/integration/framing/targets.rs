@@ -15,7 +15,7 @@ fn target(target: impl AsRef<[u8]>) -> Case {
 }
 
 #[test]
-fn paths_that_mean_two_things() {
+fn ambiguous_paths_are_refused() {
     let mut cases: Vec<Case> = [
         "/api/../admin",
         "/..",
@@ -82,7 +82,7 @@ fn paths_that_mean_two_things() {
 }
 
 #[test]
-fn forms_of_the_target() {
+fn invalid_target_forms_are_refused() {
     let mut cases: Vec<Case> = [
         "*",
         "api",
@@ -128,7 +128,7 @@ fn absolute_form_is_forwarded_as_origin_form() {
 }
 
 #[test]
-fn hosts() {
+fn invalid_hosts_are_refused() {
     let mut cases = Vec::new();
     for host in [
         "",
@@ -180,7 +180,7 @@ fn hosts() {
 }
 
 #[test]
-fn good_hosts_go_on_unchanged() {
+fn valid_hosts_are_forwarded_unchanged() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     for (index, host) in [
@@ -203,9 +203,9 @@ fn good_hosts_go_on_unchanged() {
     }
 }
 
-/// CVE-2024-28255 and its kind: nothing but the plain path itself opens a route.
+/// CVE-2024-28255 and similar ones: only the plain path opens a public route.
 #[test]
-fn no_reading_of_a_path_makes_it_public() {
+fn no_spelling_of_a_protected_path_is_public() {
     let config = "backend: openmetadata\nauthentication: {publicKeyUrls: [ISSUER/jwks]}\nauthorization: {public: [\"GET /api/docs/**\", \"GET /api/health\"]}";
     let stage = Stage::configured(Issuer::of(keys::rsa()), config);
     for open in [
@@ -262,8 +262,8 @@ fn no_reading_of_a_path_makes_it_public() {
         let response = crate::support::wire::send(stage.gateway.proxy, method, "/api/health", &[], b"");
         assert_eq!(response.status, 401, "P18, P19 {method}");
     }
-    assert_eq!(stage.upstream.requests().len(), reached, "something reached the upstream");
-    // HEAD goes with GET (RFC 9110 section 9.3.2).
+    assert_eq!(stage.upstream.requests().len(), reached, "a refused request reached the upstream");
+    // HEAD is allowed with GET (RFC 9110 section 9.3.2).
     assert_eq!(
         crate::support::wire::send(stage.gateway.proxy, "HEAD", "/api/health", &[], b"").status,
         200,
@@ -271,9 +271,9 @@ fn no_reading_of_a_path_makes_it_public() {
     );
 }
 
-/// The strictest reading decides over a rule, too.
+/// The strictest reading also decides whether a rule applies.
 #[test]
-fn no_reading_of_a_path_dodges_a_rule() {
+fn no_spelling_of_a_path_evades_a_rule() {
     let config = "authentication: {publicKeyUrls: [ISSUER/jwks]}\nauthorization:\n  rules:\n    - {name: no-policies, match: {paths: [\"/api/v1/policies/**\"]}, require: {anyRole: [Admin]}}\n";
     let stage = Stage::configured(Issuer::of(keys::rsa()), config);
     let token = Token::user();

@@ -1,4 +1,4 @@
-//! Frames in masses: the connection ends, memory stays where it was, and others are served.
+//! Frame floods: the connection is closed, memory does not grow, and other clients are served.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::support::stage::Stage;
 use crate::support::token::{Token, bearer};
 
 const COUNT: usize = 100_000;
-/// What a flood may add to the memory of the process.
+/// The most that a flood may add to the memory of the process.
 const GROWTH_KIB: usize = 8 * 1024;
 
 fn request(stream: u32, flags: u8, token: &str) -> Vec<u8> {
@@ -24,14 +24,14 @@ fn request(stream: u32, flags: u8, token: &str) -> Vec<u8> {
     frame(HEADERS, flags, stream, &literals(&fields))
 }
 
-/// The memory of the gateway that is in use.
+/// The resident memory of the gateway.
 fn resident_kib(stage: &Stage) -> usize {
     let status = fs::read_to_string(format!("/proc/{}/status", stage.gateway.id())).expect("its status");
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a line");
     line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
 }
 
-/// Sends until the connection is closed; how many pieces were written by then.
+/// Sends until the connection is closed. Returns how many pieces were written.
 #[track_caller]
 fn flood(stage: &Stage, name: &str, beginning: &[u8], mut piece: impl FnMut(u32) -> Vec<u8>) -> usize {
     let before = resident_kib(stage);
@@ -42,7 +42,7 @@ fn flood(stage: &Stage, name: &str, beginning: &[u8], mut piece: impl FnMut(u32)
     assert_eq!(
         other.send("GET", "/x", &[], b"").expect("a response").status,
         401,
-        "{name}: others are served"
+        "{name}: other clients are served"
     );
     let codes = client.end();
     let growth = resident_kib(stage).saturating_sub(before);
@@ -52,9 +52,9 @@ fn flood(stage: &Stage, name: &str, beginning: &[u8], mut piece: impl FnMut(u32)
 }
 
 #[test]
-fn frames_that_ask_for_nothing() {
+fn floods_of_control_frames_end_the_connection() {
     let stage = Stage::plain(|setup| setup);
-    // Pieces of a hundred frames: the socket's own buffers hide what a single one does.
+    // Pieces of a hundred frames: socket buffers would hide the effect of single ones.
     let hundred = |kind: u8, stream: u32, payload: &[u8]| frame(kind, 0, stream, payload).repeat(100);
     for (name, kind, stream, payload) in [
         ("S39 SETTINGS", SETTINGS, 0, &[][..]),
@@ -69,7 +69,7 @@ fn frames_that_ask_for_nothing() {
 }
 
 #[test]
-fn requests_that_are_reset_at_once() {
+fn rapid_reset_ends_the_connection() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let sent = flood(&stage, "S36 rapid reset", &[], |number| {
@@ -85,7 +85,7 @@ fn requests_that_are_reset_at_once() {
 }
 
 #[test]
-fn requests_that_make_the_server_reset_them() {
+fn floods_of_stream_errors_end_the_connection() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     for (name, offence) in [
@@ -108,7 +108,7 @@ fn requests_that_make_the_server_reset_them() {
 }
 
 #[test]
-fn heads_and_bodies_without_an_end() {
+fn endless_continuation_and_empty_data_end_the_connection() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let open = request(1, 0, &token);

@@ -1,4 +1,4 @@
-//! Heads and frames that a client by the book does not send. Each carries a good token.
+//! Header sections and frames that a compliant client does not send. Each carries a valid token.
 
 use crate::support::http2::{
     Arrived, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Http2Client, RST_STREAM,
@@ -11,14 +11,14 @@ use crate::support::stub::Next;
 use crate::support::token::{Token, bearer};
 use crate::support::upstream::Upstream;
 
-/// What became of stream 1.
+/// The outcome of stream 1.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     /// The stream, or the connection, ended with an error.
     Error,
-    /// An answer by us, whose `:status` is in HPACK's static table.
+    /// A response with this status, which is in HPACK's static table.
     Response(u16),
-    /// An answer with another status.
+    /// A response with another status.
     Other,
 }
 
@@ -31,7 +31,7 @@ fn outcome(arrived: &Arrived) -> Outcome {
     }
 }
 
-/// A good head: `POST /frames` with a token.
+/// A valid header section: `POST /frames` with a token.
 fn good(token: &str) -> Vec<(String, String)> {
     [
         (":method", "POST"),
@@ -48,7 +48,7 @@ fn head(fields: &[(String, String)]) -> Vec<u8> {
     literals(&fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect::<Vec<_>>())
 }
 
-/// The good head with some fields replaced where they stand, and the others put behind.
+/// The valid header section with fields replaced in place, or appended if they are new.
 fn with(token: &str, changes: &[(&str, &str)]) -> Vec<u8> {
     let mut fields = good(token);
     for (name, value) in changes {
@@ -60,7 +60,7 @@ fn with(token: &str, changes: &[(&str, &str)]) -> Vec<u8> {
     head(&fields)
 }
 
-/// The good head with these behind it, whatever is there already.
+/// The valid header section with these fields appended, even if they exist already.
 fn and(token: &str, more: &[(&str, &str)]) -> Vec<u8> {
     [head(&good(token)), literals(more)].concat()
 }
@@ -80,7 +80,7 @@ fn send(stage: &Stage, frames: &[u8]) -> Outcome {
 }
 
 #[test]
-fn heads_that_break_the_rules_go_nowhere() {
+fn malformed_h2_heads_are_not_forwarded() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let token = token.as_str();
@@ -141,11 +141,11 @@ fn heads_that_break_the_rules_go_nowhere() {
     }
     assert!(stage.upstream.requests().is_empty(), "{:#?}", stage.upstream.requests());
     let good = frame(HEADERS, END_HEADERS | END_STREAM, 1, &head(&good(token)));
-    assert_eq!(send(&stage, &good), Outcome::Response(200), "the head that all of them were made from");
+    assert_eq!(send(&stage, &good), Outcome::Response(200), "the valid header section");
 }
 
 #[test]
-fn a_refused_head_is_answered_and_recorded_like_any() {
+fn refused_h2_head_gets_a_response_and_a_record() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     for (path, recorded) in [("#", "#"), ("/a#b", "/a#b"), ("?a", ""), ("/a?b#c", "/a"), ("/\\1", "/\\1")] {
@@ -168,7 +168,7 @@ fn a_refused_head_is_answered_and_recorded_like_any() {
     }
     assert!(stage.upstream.requests().is_empty(), "{:#?}", stage.upstream.requests());
 
-    // The body, the other streams and the connection go on.
+    // The body is discarded; other streams and the connection continue.
     let mut client = RawClient::connect(stage.gateway.proxy);
     let refused = [
         frame(HEADERS, END_HEADERS, 1, &with(&token, &[(":path", "/refused#")])),
@@ -183,12 +183,12 @@ fn a_refused_head_is_answered_and_recorded_like_any() {
             .map(|arrived| (arrived.stream, arrived))
             .collect();
     assert_eq!([1, 3, 5].map(|stream| outcome(&responses[&stream])), [400, 400, 200].map(Outcome::Response));
-    assert_eq!(responses[&3].flags & END_STREAM, END_STREAM, "the answer to HEAD has no body");
+    assert_eq!(responses[&3].flags & END_STREAM, END_STREAM, "the response to HEAD has no body");
     assert!(client.answers_ping());
 }
 
 #[test]
-fn a_length_that_is_not_the_bodys_never_makes_a_whole_request() {
+fn content_length_mismatch_never_completes_a_request() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     for (length, body) in
@@ -198,7 +198,7 @@ fn a_length_that_is_not_the_bodys_never_makes_a_whole_request() {
         let frames = [frame(HEADERS, END_HEADERS, 1, &head), frame(DATA, END_STREAM, 1, body)].concat();
         assert_eq!(send(&stage, &frames), Outcome::Error, "S27 {length}");
     }
-    // In pieces, between which the backend has all the time it wants.
+    // In pieces, waiting for each to be processed.
     for (length, pieces) in
         [("0", &[&b""[..], b"x"][..]), ("5", &[b"hello", b"", b" world"]), ("5", &[b"he", b"llo", b"!"])]
     {
@@ -219,7 +219,7 @@ fn a_length_that_is_not_the_bodys_never_makes_a_whole_request() {
 }
 
 #[test]
-fn a_body_is_whole_when_its_stream_ends() {
+fn request_is_complete_when_its_stream_ends() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     for (length, body) in [("0", ""), ("5", "hello")] {
@@ -244,7 +244,7 @@ fn a_body_is_whole_when_its_stream_ends() {
 }
 
 #[test]
-fn trailers_of_a_request_bring_nothing() {
+fn h2_request_trailers_are_dropped() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let trailers =
@@ -260,14 +260,14 @@ fn trailers_of_a_request_bring_nothing() {
 }
 
 #[test]
-fn heads_have_their_limits() {
+fn h2_heads_over_the_limits_are_refused() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_LIMITS__HEADER_BYTES", "16KiB"));
     let token = bearer(&Token::bot());
     let mut client = Http2Client::connect(stage.gateway.proxy);
     let large = "x".repeat(20_000);
     let response = client.send("GET", "/large", &[("authorization", &token), ("x", &large)], b"");
     assert!(response.is_err() || response.is_ok_and(|response| response.status == 431), "S41");
-    // A reference of one byte to a field of four thousand, a thousand times: the bomb.
+    // The HPACK bomb: a thousand one-byte references to a field of four thousand bytes.
     let value = "y".repeat(4000);
     let mut bomb = and(&token, &[]);
     bomb.push(0x40);
@@ -306,7 +306,7 @@ fn heads_have_their_limits() {
 }
 
 #[test]
-fn a_client_that_takes_nothing_is_let_go() {
+fn client_with_a_closed_window_is_disconnected() {
     let upstream = Upstream::scripted(|exchange| {
         exchange.read_body()?;
         exchange.reply(200, &[], vec![b'x'; 1_000_000])?;
@@ -325,13 +325,13 @@ fn a_client_that_takes_nothing_is_let_go() {
 }
 
 #[test]
-fn a_head_in_pieces_is_one_head() {
+fn continuation_frames_make_one_head() {
     let stage = Stage::plain(|setup| setup);
     let block = head(&good(&bearer(&Token::bot())));
     let (one, other) = block.split_at(20);
     let frames = [frame(HEADERS, END_STREAM, 1, one), frame(CONTINUATION, END_HEADERS, 1, other)].concat();
     assert_eq!(send(&stage, &frames), Outcome::Response(200));
-    // Nothing may come between.
+    // No other frame may come between them.
     let frames = [
         frame(HEADERS, END_STREAM, 1, one),
         frame(DATA, 0, 1, b"x"),

@@ -1,4 +1,4 @@
-//! Our HPACK decoder against an encoder that others wrote: h2's.
+//! The HPACK decoder against h2's encoder.
 
 use std::net::TcpListener;
 
@@ -8,12 +8,12 @@ use crate::support::http2::{
     CONTINUATION, END_HEADERS, HEADERS, Http2Client, PREFACE, RawClient, SETTINGS, frame,
 };
 
-/// The next request's block, with what it begins with decoded into fields.
+/// Reads the field block of the next request and decodes it.
 fn next_head(server: &mut RawClient, decoder: &mut HpackDecoder) -> Vec<(String, String)> {
     let mut arrived = server.find(|arrived| arrived.kind == HEADERS).expect("a head");
     let mut block = arrived.payload;
     while arrived.flags & END_HEADERS == 0 {
-        arrived = server.next().expect("more of it");
+        arrived = server.next().expect("the rest of it");
         assert_eq!(arrived.kind, CONTINUATION);
         block.extend(&arrived.payload);
     }
@@ -24,7 +24,7 @@ fn next_head(server: &mut RawClient, decoder: &mut HpackDecoder) -> Vec<(String,
 }
 
 #[test]
-fn what_h2_encodes_comes_out_as_it_went_in() {
+fn decoder_reads_what_h2_encodes() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");
     let accepting = std::thread::spawn(move || {
@@ -39,7 +39,7 @@ fn what_h2_encodes_comes_out_as_it_went_in() {
     let mut decoder = HpackDecoder::new(4096);
     let printable: String = (b' '..0x7f).map(char::from).collect();
     for number in 0..400_usize {
-        // Some come again soon, some late, some never; together far more than the table holds.
+        // Some fields repeat soon, some late, some never; together far more than the table holds.
         let path = format!("/{}?n={number}", number % 7);
         let names = [number % 5, 10 + number % 11, 100 + number].map(|number| format!("x-field-{number}"));
         let rotated = format!("a{}{}z", &printable[number % 95..], &printable[..number % 95]);

@@ -1,5 +1,5 @@
-//! Every octet in every part of a head: what the backend reads is what the client sent, octet for octet, or
-//! nothing.
+//! Every octet in every part of a header section: the backend receives exactly what the client
+//! sent, or nothing.
 
 use std::collections::HashMap;
 
@@ -22,12 +22,12 @@ enum Part {
     FieldValue,
 }
 
-/// A head with one octet put into one of its parts.
+/// A header section with one octet inserted into one of its parts.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     part: Part,
     octet: u8,
-    /// In front, in the middle or at the end.
+    /// At the beginning, in the middle or at the end.
     place: usize,
     /// The first segment of the path.
     id: usize,
@@ -63,13 +63,13 @@ impl Case {
         ])
     }
 
-    /// Whether the head is well-formed. If it is not, it is answered 400.
+    /// Whether the header section is well-formed. If it is not, the response is 400.
     fn is_good(self) -> bool {
         let (octet, inside) = (self.octet, self.place == 1);
         let tchar = octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
         match self.part {
             Part::Method => tchar,
-            // A per cent sign that begins no escape is ambiguous.
+            // A percent sign that does not begin an escape is ambiguous.
             Part::Path => octet.is_ascii_graphic() && !b"#<>\\`%".contains(&octet),
             Part::Query => octet.is_ascii_graphic() && !b"\"#<>\\".contains(&octet),
             Part::FieldName => tchar && !octet.is_ascii_uppercase(),
@@ -81,7 +81,7 @@ impl Case {
         }
     }
 
-    /// Whether it is for others to say if this is a host.
+    /// Whether this could be a host. The `http` crate decides.
     fn may_be_a_host(self) -> bool {
         self.part == Part::Authority && b"-._~!$&'()*+;=:".contains(&self.octet)
     }
@@ -103,7 +103,7 @@ fn literals(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
     block
 }
 
-/// What came of a stream.
+/// The outcome of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Answered(u16),
@@ -124,7 +124,7 @@ fn outcomes(stage: &Stage, token: &str, cases: &[Case]) -> Vec<Outcome> {
         }
         client.send(&frames);
         while found.len() < first + cases.len() {
-            let arrived = client.next().expect("the connection goes on");
+            let arrived = client.next().expect("the connection stays open");
             assert_ne!(arrived.kind, GOAWAY, "{:?}", arrived.code());
             let outcome = match arrived.kind {
                 HEADERS => Outcome::Answered(status(&arrived.payload)),
@@ -137,18 +137,18 @@ fn outcomes(stage: &Stage, token: &str, cases: &[Case]) -> Vec<Outcome> {
     (0..cases.len()).map(|number| found[&number]).collect()
 }
 
-/// `:status` of a head that was encoded without a dynamic table.
+/// `:status` of a field block without dynamic table references.
 fn status(block: &[u8]) -> u16 {
     match block {
         [0x88, ..] => 200,
         [0x8c, ..] => 400,
         [0x20, rest @ ..] => status(rest),
-        // A literal with the name of `:status`, in Huffman's code: 405.
+        // A literal with the name `:status` and the Huffman-coded value 405.
         _ => 405,
     }
 }
 
-/// One octet a character, as the stub reads heads.
+/// One character per octet, as the stub parses heads.
 fn latin1(text: &[u8]) -> String {
     text.iter().copied().map(char::from).collect()
 }
@@ -167,7 +167,7 @@ fn is_what_was_sent(head: &Head, case: Case) {
 }
 
 #[test]
-fn every_octet_arrives_as_it_was_sent_or_not_at_all() {
+fn every_octet_arrives_unchanged_or_is_refused() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let mut id = 0;

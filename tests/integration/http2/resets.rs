@@ -1,4 +1,5 @@
-//! Requests that end in a reset by the client's doing: they have a budget, which no good client meets.
+//! Requests that the client resets or causes to be reset have a budget, which well-behaved clients
+//! do not exhaust.
 
 use crate::support::eventually;
 use crate::support::http2::{
@@ -28,7 +29,7 @@ fn request(stream: u32, path: &str, token: &str) -> Vec<u8> {
     frame(HEADERS, END_HEADERS | END_STREAM, stream, &literals(&fields))
 }
 
-/// A backend that answers nothing until the gate opens.
+/// A backend that does not respond until the gate opens.
 fn silent(gate: &Gate) -> Upstream {
     let held = gate.clone();
     Upstream::scripted(move |exchange| {
@@ -37,8 +38,8 @@ fn silent(gate: &Gate) -> Upstream {
     })
 }
 
-/// Begins requests, each of which is ended in this way until the connection ends.
-/// Returns how many reached the backend.
+/// Starts requests and ends each with these bytes until the connection is closed. Returns how many
+/// reached the backend.
 #[track_caller]
 fn reset_each(end: impl Fn(u32) -> Vec<u8>) -> usize {
     let gate = Gate::default();
@@ -50,7 +51,8 @@ fn reset_each(end: impl Fn(u32) -> Vec<u8>) -> usize {
         let stream = 2 * number + 1;
         client.send(request(stream, &format!("/{number}"), &token));
         client.send(end(stream));
-        // The PING comes back when all of that is done; or else this is the end.
+        // Either the PING is acknowledged, after all of that is processed, or the connection is
+        // closed.
         client.send(frame(PING, 0, 0, b"metagate"));
         let arrived =
             client.find(|arrived| (arrived.kind == PING && arrived.flags == 1) || arrived.kind == GOAWAY);
@@ -62,26 +64,26 @@ fn reset_each(end: impl Fn(u32) -> Vec<u8>) -> usize {
     assert_eq!(calm, Some(ENHANCE_YOUR_CALM));
     client.end();
     gate.open();
-    // Others are served.
+    // Other clients are served.
     let mut other = Http2Client::connect(stage.gateway.proxy);
     assert_eq!(other.send("GET", "/x", &[], b"").expect("a response").status, 401);
     stage.upstream.requests().len()
 }
 
 #[test]
-fn a_client_that_resets_its_requests_is_let_go() {
+fn client_that_resets_many_requests_is_disconnected() {
     let count = reset_each(|stream| frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes()));
     assert!(count <= 210, "{count} requests reached the backend");
 }
 
 #[test]
-fn a_client_that_makes_us_reset_its_requests_is_let_go() {
+fn client_that_causes_many_resets_is_disconnected() {
     let count = reset_each(|stream| frame(WINDOW_UPDATE, 0, stream, &[0x7f, 0xff, 0xff, 0xff]));
     assert!(count <= 210, "{count} requests reached the backend");
 }
 
 #[test]
-fn a_client_that_cancels_some_of_its_requests_goes_on() {
+fn client_that_cancels_some_requests_stays_connected() {
     let stage = Stage::plain(|setup| setup);
     let token = bearer(&Token::bot());
     let mut client = RawClient::connect(stage.gateway.proxy);
@@ -94,7 +96,7 @@ fn a_client_that_cancels_some_of_its_requests_goes_on() {
             let ended = client.find(|arrived| arrived.stream == answered && arrived.flags & END_STREAM != 0);
             assert!(ended.is_some_and(|arrived| [DATA, HEADERS].contains(&arrived.kind)), "{answered}");
             client.send(frame(WINDOW_UPDATE, 0, 0, &1000_u32.to_be_bytes()));
-            // It comes too late, and costs nothing.
+            // A reset after the response does not count against the budget.
             client.send(frame(RST_STREAM, 0, answered, &CANCEL.to_be_bytes()));
         }
     }
