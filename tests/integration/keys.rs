@@ -1,4 +1,4 @@
-//! Where keys come from, and what may go wrong there.
+//! Key sources and their failures.
 
 mod faults;
 mod flood;
@@ -13,12 +13,12 @@ use serde_json::Value;
 
 use crate::support::gateway::Setup;
 
-/// A port that nobody listens on.
+/// An address that nothing listens on.
 fn nowhere() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address")
 }
 
-/// What `metagate keys --json` says of each source, and its exit code.
+/// The sources in the output of `metagate keys --json`, and its exit code.
 #[track_caller]
 fn sources(urls: &[String], adjust: impl FnOnce(Setup) -> Setup) -> (Vec<Value>, Option<i32>) {
     let setup = Setup::command(&["keys", "--json"])

@@ -1,5 +1,5 @@
-//! Too much of something: requests, bytes, time, descriptors. What is refused is told, what is given
-//! back is free again, and nobody else notices.
+//! Limits on requests, bytes, time and file descriptors: what exceeds them is refused, what ends is
+//! released, and other clients are not affected.
 
 mod bodies;
 mod descriptors;

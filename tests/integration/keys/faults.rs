@@ -1,4 +1,4 @@
-//! Everything that a key server may do wrong, and the words for it.
+//! Faults of a key server and their error messages.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -16,7 +16,7 @@ use crate::support::issuer::{Issuer, Reply};
 use crate::support::keys::{self, key_set};
 
 #[test]
-fn each_fault_has_its_own_words() {
+fn each_fault_has_its_own_message() {
     let issuer = Issuer::empty();
     let good = key_set(&[keys::rsa().jwk()]);
     let field = |name, value: &str| vec![(name, value.to_owned())];
@@ -44,7 +44,7 @@ fn each_fault_has_its_own_words() {
             Reply::Status(307, field("Location", "http://169.254.169.254/"), String::new()),
             "metadata",
         ),
-        // A wrong content type is no fault, and neither is one redirect.
+        // A wrong content type is accepted, and so is one redirect.
         ("/plain", Reply::Status(200, field("Content-Type", "text/plain"), good.clone()), ""),
         ("/moved", Reply::Status(301, field("Location", "/plain"), String::new()), ""),
     ];
@@ -68,7 +68,7 @@ fn each_fault_has_its_own_words() {
     }
 }
 
-/// A server that answers over TLS with a good set, and its authority.
+/// A TLS server that serves a valid key set, and its CA certificate.
 fn secure(names: &[&str], years: (i32, i32)) -> (SocketAddr, String) {
     let mut authority = CertificateParams::new(Vec::new()).expect("parameters");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -99,7 +99,7 @@ fn secure(names: &[&str], years: (i32, i32)) -> (SocketAddr, String) {
     (address, authority.pem())
 }
 
-/// A server that answers whatever it gets as servers of plain HTTP do.
+/// A plain HTTP server.
 fn not_tls() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");
@@ -125,7 +125,7 @@ fn respond(stream: &mut (impl Read + Write)) -> io::Result<()> {
 }
 
 #[test]
-fn certificates_are_judged_and_the_fault_is_named() {
+fn certificate_faults_are_named() {
     let directory = tempfile::TempDir::new().expect("a directory");
     let trusted = |authorities: &[&str]| {
         let file = directory.path().join("ca.pem");
@@ -156,7 +156,7 @@ fn certificates_are_judged_and_the_fault_is_named() {
 }
 
 #[test]
-fn the_command_shows_every_key_its_age_and_why_it_is_not_used() {
+fn keys_command_shows_every_key_and_why_it_is_not_used() {
     let issuer = Issuer::with_keys(&[
         keys::rsa().jwk(),
         json!({"kty": "oct", "kid": "hidden", "k": "AAAA"}),
@@ -164,7 +164,7 @@ fn the_command_shows_every_key_its_age_and_why_it_is_not_used() {
     ]);
     let url = issuer.url("/jwks");
     let (found, code) = sources(std::slice::from_ref(&url), |setup| setup);
-    assert_eq!(code, Some(0), "the good key of the set is enough");
+    assert_eq!(code, Some(0), "one usable key is enough");
     let source = &found[0];
     assert_eq!(source["keys"].as_array().map(Vec::len), Some(3));
     assert_eq!((&source["keys"][0]["usable"], &source["restored"]), (&json!(true), &json!(false)));

@@ -1,4 +1,4 @@
-//! Good traffic while others make up key ids.
+//! Valid traffic during a flood of made-up key ids.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -14,19 +14,19 @@ use crate::support::token::{Token, bearer, parts};
 use crate::support::wire::{Client, request_bytes};
 
 const ROUNDS: usize = 7;
-/// Good requests in each half of a round.
+/// Valid requests in each half of a round.
 const REQUESTS: usize = 200;
 const FLOODERS: usize = 3;
-/// Unknown kids a second, of all of them together.
+/// Unknown kids per second, over all flooding clients.
 const RATE: u32 = 5000;
-/// What a busy machine may add by its scheduling alone: a few turns of others on two cores. A fetch
-/// takes ten times as long, so good requests that wait for one are far above it.
+/// Latency that scheduling on a busy machine may add. A fetch takes ten times as long, so valid
+/// requests that wait for one are far above it.
 const FLOOR: Duration = Duration::from_millis(10);
-/// Fetches that tokens may cause in a row.
+/// Fetches that tokens may cause without a cooldown.
 const BURST: usize = 3;
 const COOLDOWN: Duration = Duration::from_secs(1);
 
-/// The 99th percentile of some good requests over one connection.
+/// The 99th percentile latency of valid requests over one connection.
 #[track_caller]
 fn p99(client: &mut Client, request: &[u8]) -> Duration {
     let mut times: Vec<_> = (0..REQUESTS)
@@ -45,8 +45,8 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-/// Sends one token after another, each with a kid of its own, at its part of the rate, until the
-/// other end of `stop` is dropped.
+/// Sends tokens with distinct kids at its share of the rate until the other end of `stop` is
+/// dropped.
 fn flood(stage: &Stage, stop: &Receiver<()>, sent: &AtomicUsize) {
     let token = Token::user().encode();
     let (_, payload, signature) = parts(&token);
@@ -64,8 +64,8 @@ fn flood(stage: &Stage, stop: &Receiver<()>, sent: &AtomicUsize) {
 }
 
 #[test]
-fn good_traffic_does_not_notice_a_flood_of_unknown_kids() {
-    // Refused at once: clients that are held send less.
+fn flood_of_unknown_kids_does_not_slow_valid_requests() {
+    // Unknown kids are refused at once: held clients would send less.
     let stage = Stage::plain(|setup| {
         setup
             .env("METAGATE_AUTHENTICATION__JWKS__UNKNOWN_KEY_COOLDOWN", "1s")
@@ -78,8 +78,8 @@ fn good_traffic_does_not_notice_a_flood_of_unknown_kids() {
     p99(&mut client, &request);
     let (first, start, sent) = (stage.issuer.hits(JWKS), Instant::now(), AtomicUsize::new(0));
     let (mut calm, mut flooded) = (Vec::new(), Vec::new());
-    // Calm and flood by turns, and the medians of all rounds: what else runs on this machine
-    // disturbs both alike.
+    // Alternate calm and flooded rounds and compare medians, so that other load on this machine
+    // affects both equally.
     for _ in 0..ROUNDS {
         calm.push(p99(&mut client, &request));
         let (stop, stopped): (Vec<_>, Vec<_>) = (0..FLOODERS).map(|_| channel()).unzip();
@@ -107,12 +107,12 @@ fn good_traffic_does_not_notice_a_flood_of_unknown_kids() {
     assert!(flooded <= 2 * calm + FLOOR, "A10: p99 {flooded:?} under the flood, {calm:?} without");
 }
 
-/// What is held is a part of the requests in flight, and of that a part for each address: the rest stays
-/// free for good requests, and the others are refused at once.
+/// Only a share of the requests in flight may wait for keys, and only a part of it per address.
+/// Further requests are refused at once, which leaves room for valid ones.
 #[test]
-fn held_requests_leave_room_for_good_ones() {
+fn requests_waiting_for_keys_leave_room_for_valid_ones() {
     const CLIENTS: usize = 40;
-    // A quarter of 64 may be held, and a quarter of that for one address.
+    // A quarter of 64 may wait, and a quarter of that per address.
     const HELD: usize = 4;
     let stage = Stage::plain(|setup| {
         setup
@@ -130,7 +130,7 @@ fn held_requests_leave_room_for_good_ones() {
             401
         );
     }
-    // The next fetch is within maxWait, and hangs.
+    // The next fetch is within maxWait and hangs.
     let gate = Gate::default();
     let set = Reply::Json(key_set(&[keys::rsa().jwk()]));
     stage.issuer.set(JWKS, Reply::Held(gate.clone(), Box::new(set)));
@@ -143,8 +143,10 @@ fn held_requests_leave_room_for_good_ones() {
         .collect();
     let in_flight = || stage.gateway.metric("metagate_requests_in_flight", &[]);
     let refused = || stage.gateway.metric("metagate_requests_total", &[("reason", "unknown_key")]);
-    eventually("all others to be refused", || (refused() == (BURST + CLIENTS - HELD) as f64).then_some(()));
-    assert_eq!(in_flight(), HELD as f64, "which are requests in flight");
+    eventually("all other requests to be refused", || {
+        (refused() == (BURST + CLIENTS - HELD) as f64).then_some(())
+    });
+    assert_eq!(in_flight(), HELD as f64, "waiting requests count as in flight");
     for _ in 0..100 {
         assert_eq!(stage.gateway.get_as(&Token::bot(), "/good").status, 200);
     }
@@ -153,5 +155,5 @@ fn held_requests_leave_room_for_good_ones() {
     for client in &mut clients {
         assert_eq!(client.response().expect("a response").status, 401);
     }
-    eventually("nothing to be held", || (in_flight() == 0.0).then_some(()));
+    eventually("no request to be waiting", || (in_flight() == 0.0).then_some(()));
 }

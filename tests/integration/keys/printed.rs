@@ -1,4 +1,4 @@
-//! What is printed of a key set and of its URL: nothing that steers a terminal, and no secret.
+//! What is printed of a key set and its URL contains no terminal control characters and no secret.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::support::issuer::{Issuer, JWKS, Reply};
 use crate::support::keys;
 use crate::support::upstream::Upstream;
 
-/// What a terminal obeys, what ends a line, and what turns the direction of a text.
+/// Terminal escapes, line breaks and bidirectional controls.
 const ODD: &str = "k\u{1b}[2J\u{9b}31m\r\nok: okta: 2 keys\u{2028}\u{202e}\u{200b}";
 
 #[track_caller]
@@ -19,7 +19,7 @@ fn assert_printable(text: &str) {
 }
 
 #[test]
-fn kids_are_escaped_wherever_they_are_printed() {
+fn kids_are_escaped_in_command_output() {
     let symmetric = json!({"kty": "oct", "kid": ODD, "k": "c2VjcmV0"});
     let issuer = Issuer::with_keys(&[keys::rsa().jwk_with(json!({"kid": ODD})), symmetric]);
     let command = |words: &[&str]| {
@@ -37,7 +37,7 @@ fn kids_are_escaped_wherever_they_are_printed() {
     assert!(text.lines().all(|line| !line.starts_with("ok: okta")), "{text}");
     let sources: Value = serde_json::from_str(&command(&["keys", "--json"])).expect("JSON");
     let kids: Vec<_> = sources[0]["keys"].as_array().expect("keys").iter().map(|key| &key["kid"]).collect();
-    assert_eq!(kids, [ODD, ODD], "the data is what it was");
+    assert_eq!(kids, [ODD, ODD], "the JSON keeps the original text");
     command(&["check"]);
     command(&["check", "--json"]);
 }
@@ -54,7 +54,7 @@ fn kids_are_escaped_in_logs_and_on_the_admin_listener() {
         .env("METAGATE_UPSTREAM__URL", upstream.url())
         .start();
     gateway.wait_ready();
-    let lines = eventually("the key that is not used to be in the log", || {
+    let lines = eventually("the unused key to be in the log", || {
         let lines = gateway.stderr();
         lines.iter().any(|line| line.contains("a key of the set is not used")).then_some(lines)
     });
@@ -65,7 +65,7 @@ fn kids_are_escaped_in_logs_and_on_the_admin_listener() {
 }
 
 #[test]
-fn the_query_of_a_key_url_is_printed_nowhere() {
+fn query_of_a_key_url_is_never_printed() {
     let issuer = Issuer::of(keys::rsa());
     issuer.publish("/good?api_key=hunter2", &[keys::rsa().jwk()]);
     issuer.set(

@@ -1,4 +1,4 @@
-//! Key sets through an HTTP proxy, and never the ones that are near.
+//! Key sets are fetched through an HTTP proxy, except from local addresses.
 
 use std::io;
 
@@ -13,7 +13,7 @@ use crate::support::upstream::Upstream;
 
 const SOURCE: &str = "http://keys.example.test/jwks";
 
-/// A proxy that answers itself what it is asked for, so that no name needs to exist.
+/// A proxy that serves the key sets itself, so that no name needs to resolve.
 fn proxy() -> Stub {
     proxy_with(|target, exchange| match target {
         SOURCE => exchange.reply(200, &[], key_set(&[keys::rsa().jwk()])),
@@ -38,7 +38,7 @@ fn url(proxy: &Stub) -> String {
 }
 
 #[test]
-fn the_proxy_of_the_environment_is_used() {
+fn proxy_from_the_environment_is_used() {
     let proxy = proxy();
     let upstream = Upstream::echo();
     let gateway = Setup::run()
@@ -48,11 +48,11 @@ fn the_proxy_of_the_environment_is_used() {
         .start();
     gateway.wait_ready();
     assert_eq!(gateway.get_as(&Token::bot(), "/x").status, 200);
-    assert_eq!(asked(&proxy), [format!("GET {SOURCE}")], "and the backend is not reached through it");
+    assert_eq!(asked(&proxy), [format!("GET {SOURCE}")], "the backend is not contacted through the proxy");
 }
 
 #[test]
-fn an_https_source_is_reached_through_a_tunnel() {
+fn https_source_is_fetched_through_connect() {
     let proxy = proxy();
     let source = ["https://keys.example.test/jwks".to_owned()];
     let (found, code) = sources(&source, |setup| setup.env("HTTPS_PROXY", url(&proxy)));
@@ -61,18 +61,19 @@ fn an_https_source_is_reached_through_a_tunnel() {
 }
 
 #[test]
-fn no_proxy_is_honoured() {
+fn no_proxy_is_honored() {
     let proxy = proxy();
     let (found, _) = sources(&[SOURCE.to_owned()], |setup| {
         setup.env("HTTP_PROXY", url(&proxy)).env("NO_PROXY", "other.test, .example.test")
     });
-    // The name does not exist, so going there directly fails; what matters is who was not asked.
+    // The name does not resolve, so the direct fetch fails. What matters is that the proxy was not
+    // used.
     assert!(found[0]["failure"].is_string());
     assert_eq!(asked(&proxy), [""; 0]);
 }
 
 #[test]
-fn sources_on_this_machine_are_reached_directly() {
+fn loopback_sources_are_fetched_directly() {
     let proxy = proxy();
     let stage = Stage::plain(|setup| {
         setup
@@ -86,7 +87,7 @@ fn sources_on_this_machine_are_reached_directly() {
 }
 
 #[test]
-fn an_entrys_own_proxy_goes_before_the_environments() {
+fn entry_proxy_overrides_the_environment() {
     let (own, common) = (proxy(), proxy());
     let issuer = Issuer::of(keys::rsa());
     let config = format!(
@@ -106,7 +107,7 @@ fn an_entrys_own_proxy_goes_before_the_environments() {
 }
 
 #[test]
-fn a_source_elsewhere_cannot_lead_the_fetch_to_this_machine() {
+fn remote_source_cannot_redirect_to_a_local_address() {
     let inner = Issuer::of(keys::rsa());
     let target = inner.url(JWKS);
     let port = inner.address.port();
@@ -138,7 +139,7 @@ fn a_source_elsewhere_cannot_lead_the_fetch_to_this_machine() {
         let failure = source["failure"].as_str().unwrap_or_default();
         assert!(failure.contains(cause) && failure.is_empty() == cause.is_empty(), "{path}: {failure}");
     }
-    // A discovery document leads somewhere too.
+    // A discovery document also names a URL.
     let finished = Setup::command(&["keys", "--json"])
         .env("METAGATE_UPSTREAM__URL", "http://192.0.2.1:8585")
         .env("HTTP_PROXY", url(&proxy))

@@ -1,5 +1,4 @@
-//! Keys that are fetched before it is time: for a token that the keys here do not fit, and for
-//! operators.
+//! Early key fetches: for a token that no cached key verifies, and on an operator's request.
 
 use serde_json::{Value, json};
 
@@ -9,7 +8,7 @@ use crate::support::keys::{self, Key};
 use crate::support::stage::Stage;
 use crate::support::token::{Token, tampered};
 
-/// The kid of the first key, which others take over.
+/// The kid of the first key, which other keys reuse.
 const KID: &str = "rsa-1";
 
 fn token(alg: &str, key: &'static Key) -> Token {
@@ -18,7 +17,7 @@ fn token(alg: &str, key: &'static Key) -> Token {
 
 /// OpenMetadata keeps `JWT_KEY_ID` when its key pair is replaced.
 #[test]
-fn a_key_pair_that_is_renewed_under_its_kid_works_at_once() {
+fn key_pair_replaced_under_the_same_kid_works_at_once() {
     for (alg, key) in [("RS256", keys::other_rsa()), ("ES256", keys::p256()), ("PS512", keys::other_rsa())] {
         let stage = Stage::plain(|setup| setup);
         let jwk = key.jwk_with(json!({"kid": KID}));
@@ -26,12 +25,12 @@ fn a_key_pair_that_is_renewed_under_its_kid_works_at_once() {
         stage.issuer.publish(JWKS, &[jwk]);
         assert_eq!(stage.gateway.get_as(&token(alg, key), "/renewed").status, 200, "{alg} {}", key.kid);
         assert_eq!(stage.issuer.hits(JWKS), 2, "{alg}");
-        assert_eq!(stage.gateway.get_as(&Token::user(), "/old").status, 401, "its key is gone");
+        assert_eq!(stage.gateway.get_as(&Token::user(), "/old").status, 401, "its key has been replaced");
     }
 }
 
 #[test]
-fn bad_signatures_cost_no_more_fetches_than_unknown_kids() {
+fn bad_signatures_cause_no_more_fetches_than_unknown_kids() {
     let stage = Stage::plain(|setup| setup);
     for number in 0..20 {
         let forged = tampered(&Token::user().claim("jti", json!(number)).encode());
@@ -50,7 +49,7 @@ fn bad_signatures_cost_no_more_fetches_than_unknown_kids() {
 }
 
 #[test]
-fn an_algorithm_that_is_not_allowed_costs_no_fetch() {
+fn disallowed_algorithm_causes_no_fetch() {
     let stage = Stage::plain(|setup| setup.env("AUTHENTICATION_TOKEN_VALIDATION_ALGORITHM", "RS256"));
     let response = stage.gateway.get_as(&token("ES256", keys::p256()), "/x");
     assert_eq!(response.json()["message"], "Token algorithm is not allowed");
@@ -58,7 +57,7 @@ fn an_algorithm_that_is_not_allowed_costs_no_fetch() {
 }
 
 #[test]
-fn operators_have_every_source_fetched() {
+fn admin_refresh_fetches_every_source() {
     let stage = Stage::plain(|setup| setup);
     let refresh = || stage.gateway.ask_admin("POST", "/keys/refresh", &[("X-Metagate", "1")]);
     assert_eq!(stage.gateway.get_as(&Token::user(), "/x").status, 200);
@@ -70,7 +69,7 @@ fn operators_have_every_source_fetched() {
     assert_eq!(sources[0]["keys"][0]["kid"], keys::other_rsa().kid);
     assert_eq!(sources.as_array().map(Vec::len), Some(1));
     assert_eq!(stage.gateway.get_as(&Token::user(), "/x").status, 401, "a key that was removed");
-    // As often as they like: they are no strangers.
+    // Operators are not rate-limited.
     let hits = stage.issuer.hits(JWKS);
     for _ in 0..3 {
         assert_eq!(refresh().status, 200);
@@ -81,7 +80,7 @@ fn operators_have_every_source_fetched() {
     let failed = refresh();
     assert_eq!(failed.status, 502);
     assert_eq!(failed.json()[0]["failure"], "answered 500 Internal Server Error");
-    assert_eq!(failed.json()[0]["keys"][0]["kid"], keys::other_rsa().kid, "which are kept");
+    assert_eq!(failed.json()[0]["keys"][0]["kid"], keys::other_rsa().kid, "a failed fetch keeps the keys");
     let other = stage.gateway.ask_admin("GET", "/keys/refresh", &[]);
     assert_eq!((other.status, other.header("allow")), (405, Some("POST")));
     let elsewhere = [("X-Metagate", "1"), ("Origin", "http://evil.example")];
@@ -91,7 +90,7 @@ fn operators_have_every_source_fetched() {
 }
 
 #[test]
-fn the_command_asks_the_running_proxy() {
+fn refresh_command_calls_the_running_proxy() {
     let stage = Stage::plain(|setup| setup);
     let address = stage.gateway.admin();
     let command = |more: &[&str]| -> Finished {
@@ -109,7 +108,7 @@ fn the_command_asks_the_running_proxy() {
     assert_eq!(stage.gateway.get_as(&Token::user(), "/x").status, 401, "in the running proxy");
     let json: Value = serde_json::from_str(&command(&["--json"]).stdout).expect("JSON");
     assert_eq!(json[0]["keys"][0]["usable"], true);
-    // Where it is in the configuration of the proxy, without its secrets.
+    // The address comes from the configuration of the proxy, whose secrets are not needed.
     let named = Setup::command(&["keys", "--refresh"]).env("METAGATE_ADMIN__LISTEN", address.to_string());
     assert_eq!(named.finish().code, Some(0));
 

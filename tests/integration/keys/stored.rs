@@ -1,4 +1,4 @@
-//! Keys on disk: a restart while the issuer is away.
+//! Stored keys: a restart while the issuer is unavailable.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -17,7 +17,7 @@ fn with_cache(setup: Setup, directory: &tempfile::TempDir, issuer: &Issuer) -> S
 }
 
 #[test]
-fn a_restart_during_an_outage_serves_at_once() {
+fn restart_during_an_outage_serves_with_stored_keys() {
     let directory = tempfile::TempDir::new().expect("a directory");
     let issuer = Issuer::of(keys::rsa());
     let upstream = Upstream::echo();
@@ -35,7 +35,7 @@ fn a_restart_during_an_outage_serves_at_once() {
 
     issuer.set(JWKS, Reply::Status(500, vec![], String::new()));
     let gateway = start();
-    assert_eq!(gateway.probe("/readyz").status, 200, "nothing was fetched yet, or it failed");
+    assert_eq!(gateway.probe("/readyz").status, 200, "ready although nothing was fetched");
     assert_eq!(gateway.get_as(&Token::bot(), "/x").status, 200);
     assert!(
         gateway
@@ -44,7 +44,7 @@ fn a_restart_during_an_outage_serves_at_once() {
             .any(|log| text(log, "message") == Some("using stored keys until they are fetched"))
     );
 
-    // The commands show what a start would have, and leave it as it is.
+    // The commands show what would be loaded at startup, and do not change it.
     let before = std::fs::read(stored.path()).expect("the stored set");
     let shown = with_cache(Setup::command(&["keys"]), &directory, &issuer).finish();
     assert_eq!(shown.code, Some(1));

@@ -1,4 +1,4 @@
-//! Request bodies that are too large or too slow, and answers that are not read.
+//! Request bodies that are too large or too slow, and responses that are not read.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ fn assert_never_whole(stage: &Stage, path: &str) {
 }
 
 #[test]
-fn a_chunked_body_over_the_limit_is_broken_off() {
+fn chunked_body_over_the_limit_is_413() {
     let stage = eight();
     let token = bearer(&Token::bot());
     for (path, chunks) in [("/one", "9\r\n123456789\r\n0\r\n\r\n"), ("/two", "5\r\n12345\r\n4\r\n6789\r\n")] {
@@ -54,7 +54,7 @@ fn a_chunked_body_over_the_limit_is_broken_off() {
 }
 
 #[test]
-fn a_body_over_http2_has_the_same_limit() {
+fn body_limit_applies_over_http2() {
     let stage = eight();
     let token = bearer(&Token::bot());
     let fields = [("authorization", token.as_str())];
@@ -67,13 +67,13 @@ fn a_body_over_http2_has_the_same_limit() {
     let response = client.send("POST", "/announced", &announced, b"123456789").expect("a response");
     assert_eq!((response.status, response.text().as_str()), (413, TOO_LARGE));
     assert_never_whole(&stage, "/announced");
-    assert_eq!(stage.upstream.connections(), connections, "nothing of it goes on");
+    assert_eq!(stage.upstream.connections(), connections, "nothing was sent upstream");
     assert_eq!(client.send("POST", "/fits", &fields, b"12345678").expect("a response").status, 200);
     assert_eq!(stage.upstream.request_to("/fits").body, b"12345678");
 }
 
 #[test]
-fn a_body_that_grows_too_large_after_the_answer_has_begun_ends_both() {
+fn body_over_the_limit_after_the_response_began_aborts_both() {
     let upstream = Upstream::scripted(|exchange| {
         exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")?;
         exchange.read_body()?;
@@ -97,11 +97,11 @@ fn a_body_that_grows_too_large_after_the_answer_has_begun_ends_both() {
 }
 
 #[test]
-fn a_client_that_trickles_its_body_is_told_and_the_backend_is_free() {
+fn trickled_body_is_408_and_frees_the_backend() {
     let gone = Gate::default();
     let seen = gone.clone();
     let upstream = Upstream::scripted(move |exchange| {
-        // It ends when the proxy closes the connection, and only then.
+        // This returns only when the proxy closes the connection.
         let ended = exchange.read_body();
         assert!(ended.is_err());
         seen.open();
@@ -116,9 +116,9 @@ fn a_client_that_trickles_its_body_is_told_and_the_backend_is_free() {
         "POST /slow HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nContent-Length: 100000\r\n\r\n"
     ));
     let (mut bytes, mut last) = (0, Instant::now());
-    // Each byte comes long before the connection would be idle for too long; the answer of another
-    // connection is the clock.
-    eventually("the request to be given up", || {
+    // Each byte arrives well within the idle timeout. Responses on another connection serve as the
+    // clock.
+    eventually("the request to be aborted", || {
         if last.elapsed() > Duration::from_millis(50) {
             client.send("x");
             (bytes, last) = (bytes + 1, Instant::now());
@@ -138,14 +138,14 @@ fn a_client_that_trickles_its_body_is_told_and_the_backend_is_free() {
 }
 
 #[test]
-fn a_client_that_stalls_in_its_body_over_http2_is_told() {
+fn stalled_h2_body_is_408() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_UPSTREAM__IDLE_TIMEOUT", "300ms"));
     let token = bearer(&Token::bot());
     let mut client = Http2Client::connect(stage.gateway.proxy);
     let (response, mut body) = client.open("POST", "/slow", &[("authorization", &token)], false);
     body.send_data(Bytes::from_static(b"half"), false).expect("room");
     assert_eq!(client.wait(response).expect("a response").status(), 408);
-    // Its stream has ended alone.
+    // Only its stream has ended.
     assert_eq!(
         client.send("GET", "/next", &[("authorization", &token)], b"").expect("a response").status,
         200
@@ -153,7 +153,7 @@ fn a_client_that_stalls_in_its_body_over_http2_is_told() {
     assert!(stage.upstream.requests().iter().all(|r| r.head.target() != "/slow" || !r.complete));
 }
 
-/// The stub's side of an answer that nobody reads: opens the gate when its connection is gone.
+/// A backend with an endless response. Opens the gate when its connection is closed.
 fn endless(gone: &Gate) -> Upstream {
     let gone = gone.clone();
     Upstream::scripted(move |exchange| {
@@ -166,7 +166,7 @@ fn endless(gone: &Gate) -> Upstream {
 }
 
 #[test]
-fn a_client_that_does_not_read_its_answer_is_dropped_and_the_backend_is_free() {
+fn unread_response_is_aborted_and_frees_the_backend() {
     let token = bearer(&Token::bot());
     let gone = Gate::default();
     let stage = Stage::with(Issuer::of(rsa()), endless(&gone), |setup| {

@@ -1,4 +1,4 @@
-//! File descriptors: few, and none left.
+//! File descriptors: few, or none left.
 
 use std::net::TcpStream;
 
@@ -8,7 +8,7 @@ use crate::support::token::{Token, bearer};
 use crate::support::wire::{Client, request_bytes};
 
 #[test]
-fn there_are_no_more_connections_than_descriptors_allow() {
+fn connections_are_limited_by_file_descriptors() {
     let stage = Stage::plain(|setup| setup.descriptors(512));
     assert!(stage.gateway.stderr().iter().any(|line| line.contains("limits.connections is more than")));
     let token = bearer(&Token::bot());
@@ -20,7 +20,7 @@ fn there_are_no_more_connections_than_descriptors_allow() {
     let address = stage.gateway.proxy;
     let _crowd: Vec<TcpStream> = (0..400).filter_map(|_| TcpStream::connect(address).ok()).collect();
     for _ in 0..5 {
-        // Idle connections have given way to it.
+        // Idle connections were closed to make room for it.
         let mut client = Client::connect(address);
         client.send(&request);
         assert_eq!(client.response().expect("a response").status, 200);
@@ -31,19 +31,19 @@ fn there_are_no_more_connections_than_descriptors_allow() {
     assert!(!stage.gateway.stderr().iter().any(|line| line.contains("cannot accept connections")));
 }
 
-/// Here something else than clients takes them: the limit falls while the proxy runs.
+/// Something other than clients uses them up: the limit is lowered while the proxy runs.
 #[test]
 #[cfg(target_os = "linux")]
-fn without_any_its_probes_answer_and_it_recovers() {
+fn probes_work_without_free_descriptors_and_the_proxy_recovers() {
     let stage = Stage::plain(|setup| setup);
     let request = request_bytes("GET", "/x", &[("Authorization", &bearer(&Token::bot()))], b"");
     let address = stage.gateway.proxy;
     let limit = stage.gateway.limit_descriptors(stage.gateway.open_descriptors() + 3);
     let crowd: Vec<TcpStream> = (0..20).filter_map(|_| TcpStream::connect(address).ok()).collect();
-    eventually("it to run out of descriptors", || {
+    eventually("the proxy to run out of descriptors", || {
         stage.gateway.stderr().iter().any(|line| line.contains("cannot accept connections")).then_some(())
     });
-    // Each probe frees the last descriptor for a moment in which a client could take it.
+    // Each probe briefly frees the last descriptor, which a client could then take.
     for _ in 0..100 {
         assert_eq!(stage.gateway.probe("/livez").status, 200);
         assert_eq!(stage.gateway.probe("/readyz").status, 200);

@@ -1,4 +1,4 @@
-//! A client that leaves ends its request at the backend, at once.
+//! When a client disconnects, its request to the backend ends at once.
 
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -13,17 +13,17 @@ use crate::support::token::{Token, bearer};
 use crate::support::upstream::Upstream;
 use crate::support::wire::{Client, request_bytes};
 
-/// Far above what it takes, far below any time-out.
+/// Far longer than it takes, far shorter than any timeout.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// A backend that never ends an answer, and says when the proxy has left it.
+/// A backend that never ends a response and reports when the proxy disconnects.
 fn stage() -> (Stage, Receiver<Instant>) {
     let (left, leaving) = channel();
     let upstream = Upstream::scripted(move |exchange| {
         if exchange.request.head.target() == "/streaming" {
             exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")?;
         }
-        // It ends when the proxy closes the connection, and only then.
+        // This returns only when the proxy closes the connection.
         while exchange.raw().is_ok_and(|bytes| !bytes.is_empty()) {}
         let _ = left.send(Instant::now());
         Ok(Next::Close)
@@ -38,12 +38,12 @@ fn assert_at_once(stage: &Stage, path: &str, since: Instant, leaving: &Receiver<
     println!("{path}: {took:?}");
     assert!(took < AT_ONCE, "{path}: {took:?}");
     let record = stage.gateway.audit_of(path);
-    // One that left within its request may have been sent an answer that it never saw.
+    // A client that disconnected within its request may have been sent a response that it never read.
     assert!(record["complete"] == false || record["status"] == 400, "{record}");
 }
 
 #[test]
-fn over_http1_before_the_answer_within_it_and_within_the_request() {
+fn http1_disconnect_ends_the_upstream_request() {
     let (stage, leaving) = stage();
     let token = bearer(&Token::bot());
     let fields = [("Authorization", token.as_str())];
@@ -70,7 +70,7 @@ fn over_http1_before_the_answer_within_it_and_within_the_request() {
 }
 
 #[test]
-fn over_http2_by_a_reset_and_with_the_connection() {
+fn h2_reset_and_connection_loss_end_the_upstream_request() {
     let (stage, leaving) = stage();
     let token = bearer(&Token::bot());
     for path in ["/waiting", "/streaming"] {
@@ -84,7 +84,7 @@ fn over_http2_by_a_reset_and_with_the_connection() {
         drop(body);
     }
     let mut client = Http2Client::connect(stage.gateway.proxy);
-    let (_answer, _stream) = client.open("GET", "/cut", &[("authorization", &token)], true);
+    let (_response, _stream) = client.open("GET", "/cut", &[("authorization", &token)], true);
     stage.upstream.wait_for("it", |all| all.iter().any(|r| r.head.target() == "/cut").then_some(()));
     let since = Instant::now();
     drop(client);

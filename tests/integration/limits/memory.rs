@@ -1,4 +1,4 @@
-//! Bodies stream: whatever their size, and however slowly they are taken, memory stays as it is.
+//! Bodies are streamed: memory does not grow with their size or with slow readers.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -16,12 +16,12 @@ use crate::support::wire::Client;
 const PIECE: usize = 64 * 1024;
 const PIECES: usize = 2048;
 const BYTES: usize = PIECE * PIECES;
-/// Over HTTP/2, whose frames are small and take their time here.
+/// For HTTP/2, whose small frames are slower to process here.
 const FEWER: usize = BYTES / 4;
-/// More than is held of the few requests of a test, and far less than their bodies.
+/// More than the gateway buffers for the requests of a test, and far less than their bodies.
 const GROWTH_KIB: usize = 4 * 1024;
 
-/// The most memory that the process has ever had in use.
+/// The peak resident memory of the process.
 fn peak_kib(gateway: &Gateway) -> usize {
     let status = fs::read_to_string(format!("/proc/{}/status", gateway.id())).expect("its status");
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a line");
@@ -31,16 +31,16 @@ fn peak_kib(gateway: &Gateway) -> usize {
 /// What a backend did with a connection.
 #[derive(Debug, PartialEq, Eq)]
 enum Did {
-    /// So many bytes of a body came.
+    /// It received this many bytes of a body.
     Received(usize),
-    /// All of the answer was written.
+    /// It wrote the whole response.
     Sent,
-    /// Nobody takes what is written, after so many bytes.
+    /// Its writes block after this many bytes.
     Stuck(usize),
 }
 
-/// Reads and writes bodies without keeping them: `GET` is answered with [`BYTES`], or with eight times as
-/// many where the path says so; anything else is read to the end of its [`BYTES`].
+/// Reads and writes bodies without keeping them. The response to `GET` has [`BYTES`], or eight
+/// times as many if the path says so; for other methods it reads [`BYTES`].
 fn backend() -> (String, Receiver<Did>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -96,7 +96,7 @@ fn exchange(mut socket: &TcpStream) -> Option<Did> {
     Some(Did::Sent)
 }
 
-/// A stage that has served both kinds of clients, and its memory then.
+/// A gateway that has served both kinds of clients, and its memory after that.
 fn stage() -> (Stage, Receiver<Did>, usize) {
     let (url, did) = backend();
     let stage = Stage::plain(|setup| setup.env("METAGATE_UPSTREAM__URL", url));
@@ -117,7 +117,7 @@ fn assert_flat(stage: &Stage, before: usize, what: &str) {
 }
 
 #[test]
-fn uploads_and_downloads_over_http1() {
+fn http1_uploads_and_downloads_do_not_grow_memory() {
     let (stage, did, before) = stage();
     let token = bearer(&Token::bot());
     let mut client = Client::connect(stage.gateway.proxy);
@@ -144,7 +144,7 @@ fn uploads_and_downloads_over_http1() {
 }
 
 #[test]
-fn downloads_over_http2() {
+fn h2_downloads_do_not_grow_memory() {
     let (stage, did, before) = stage();
     let token = bearer(&Token::bot());
     let fields = [("authorization", token.as_str())];
@@ -165,7 +165,7 @@ fn downloads_over_http2() {
 }
 
 #[test]
-fn readers_that_stall_within_a_download_of_a_gibibyte() {
+fn stalled_readers_do_not_grow_memory() {
     let (stage, did, before) = stage();
     let token = bearer(&Token::bot());
     let mut http1 = Client::connect(stage.gateway.proxy);
@@ -181,7 +181,7 @@ fn readers_that_stall_within_a_download_of_a_gibibyte() {
     let unread = http2.wait(response).expect("a head").into_body();
     for _ in 0..2 {
         match did.recv_timeout(DEADLINE) {
-            Ok(Did::Stuck(sent)) => assert!(sent < BYTES / 2, "{sent} bytes are held between the two"),
+            Ok(Did::Stuck(sent)) => assert!(sent < BYTES / 2, "{sent} bytes are buffered between the two"),
             other => panic!("{other:?}"),
         }
     }

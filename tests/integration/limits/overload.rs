@@ -1,4 +1,4 @@
-//! `limits.requests`: the most requests in flight, over all connections.
+//! `limits.requests`: the limit on requests in flight over all connections.
 
 use crate::support::eventually;
 use crate::support::gateway::{Gateway, text};
@@ -22,7 +22,7 @@ fn wait_in_flight(gateway: &Gateway, count: f64) {
     eventually(&format!("{count} requests in flight"), || (in_flight(gateway) == count).then_some(()));
 }
 
-/// Answers `/held...` when the gate opens, `/stream` with a body that ends then.
+/// Responds to `/held...` when the gate opens, and to `/stream` with a body that ends then.
 fn holding(gate: &Gate) -> Upstream {
     let gate = gate.clone();
     Upstream::scripted(move |exchange: &mut Exchange| {
@@ -58,7 +58,7 @@ fn assert_refused(stage: &Stage, path: &str) {
 }
 
 #[test]
-fn one_request_too_many_is_refused_over_both_versions_and_the_others_end_well() {
+fn request_over_the_limit_is_503_and_others_complete() {
     let gate = Gate::default();
     let stage = stage("3", holding(&gate));
     let token = bearer(&Token::bot());
@@ -75,9 +75,9 @@ fn one_request_too_many_is_refused_over_both_versions_and_the_others_end_well() 
     let response = http2.send("GET", "/fifth", &fields, b"").expect("a response");
     assert_eq!((response.status, response.text().as_str()), (503, REFUSED));
     assert_eq!(response.header("retry-after"), Some("1"));
-    // Before the token is looked at: that is what there is too much of.
+    // Refused before the token is checked, because that is the load to shed.
     assert_eq!(stage.gateway.get("/sixth", &[]).status, 503);
-    assert_eq!(in_flight(&stage.gateway), 3.0, "who is refused takes nobody's place");
+    assert_eq!(in_flight(&stage.gateway), 3.0, "refused requests do not count");
     assert_eq!(stage.upstream.requests().len(), 3);
     assert_eq!(stage.gateway.probe("/livez").status, 200);
 
@@ -91,12 +91,12 @@ fn one_request_too_many_is_refused_over_both_versions_and_the_others_end_well() 
 }
 
 #[test]
-fn a_place_is_given_back_at_the_end_of_the_answer_or_when_its_client_leaves() {
+fn slot_is_released_when_the_response_ends_or_the_client_disconnects() {
     let gate = Gate::default();
     let stage = stage("1", holding(&gate));
     let token = bearer(&Token::bot());
     let fields = [("authorization", token.as_str())];
-    // An answer whose head is there is still in flight.
+    // A request is in flight until its response ends.
     let mut streaming = Client::connect(stage.gateway.proxy);
     streaming.send(request_bytes("GET", "/stream", &fields, b""));
     let (status, head) = streaming.response_head().expect("a head");
@@ -124,7 +124,7 @@ fn a_place_is_given_back_at_the_end_of_the_answer_or_when_its_client_leaves() {
 }
 
 #[test]
-fn refusals_and_failures_give_their_places_back() {
+fn refusals_and_failures_release_their_slots() {
     let upstream = Upstream::scripted(|exchange| match exchange.request.head.target() {
         "/broken" => exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi").map(|()| Next::Close),
         "/nothing" => Ok(Next::Close),
@@ -147,7 +147,7 @@ fn refusals_and_failures_give_their_places_back() {
 }
 
 #[test]
-fn a_tunnel_is_in_flight_until_it_ends() {
+fn tunnel_is_in_flight_until_it_ends() {
     let upstream = Upstream::scripted(|exchange| {
         if exchange.request.head.value("upgrade").is_none() {
             return echo(exchange);

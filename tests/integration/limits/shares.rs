@@ -1,4 +1,4 @@
-//! One client against the others: what it can hold, and for how long.
+//! One client against the others: what it can occupy, and for how long.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -40,26 +40,26 @@ fn get(stream: u32) -> Vec<u8> {
 }
 
 #[test]
-fn an_unread_refusal_takes_no_place_and_ends_its_connection() {
+fn unread_refusals_hold_no_slots_and_end_their_connection() {
     let stage = open_stage(&[("METAGATE_LIMITS__REQUESTS", "20")]);
     let mut client = RawClient::with_settings(stage.gateway.proxy, &[(INITIAL_WINDOW_SIZE, 0)]);
     let requests: Vec<u8> = (0..50).flat_map(|number| get(2 * number + 1)).collect();
     assert!(client.send(requests));
     let asked = Instant::now();
-    eventually("every request is decided", || {
+    eventually("every request to be refused", || {
         let refused = stage.gateway.metric("metagate_requests_total", &[("reason", "missing_token")]);
         let in_flight = stage.gateway.metric("metagate_requests_in_flight", &[]);
         (refused >= 50.0 || in_flight == 0.0).then_some(())
     });
     assert_eq!(stage.gateway.get_as(&Token::bot(), "/good").status, 200);
     let goaway = client.find(|arrived| arrived.kind == GOAWAY);
-    assert!(goaway.is_some(), "it is told to go");
+    assert!(goaway.is_some(), "GOAWAY was sent");
     while client.next().is_some() {}
     assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
 }
 
 #[test]
-fn idle_connections_without_a_verified_token_give_way() {
+fn idle_unverified_connections_are_closed_to_make_room() {
     let stage = open_stage(&[("METAGATE_LIMITS__CONNECTIONS", "40")]);
     let mut verified = Client::connect(stage.gateway.proxy);
     let token = bearer(&Token::bot());
@@ -72,16 +72,16 @@ fn idle_connections_without_a_verified_token_give_way() {
         assert_eq!(client.response().expect("a response").status, 401);
         idle.push(client);
     }
-    // 20 are one address's share.
+    // One address may have 20 connections.
     assert!(stage.gateway.metric("metagate_connections", &[]) <= 21.0);
     assert!(stage.gateway.metric("metagate_connections_closed_total", &[("cause", "idle")]) >= 40.0);
-    assert_eq!(idle[0].rest(), "", "the oldest has ended");
+    assert_eq!(idle[0].rest(), "", "the oldest connection is closed");
     verified.send(request_bytes("GET", "/x", &[("Authorization", &token)], b""));
     assert_eq!(verified.response().expect("a response").status, 200);
 }
 
 #[test]
-fn busy_connections_of_one_address_leave_room_for_another() {
+fn connections_per_client_leave_room_for_other_addresses() {
     let stage = open_stage(&[
         ("METAGATE_LIMITS__CONNECTIONS", "40"),
         ("METAGATE_LIMITS__CONNECTIONS_PER_CLIENT", "2"),
@@ -94,7 +94,7 @@ fn busy_connections_of_one_address_leave_room_for_another() {
             client
         })
         .collect();
-    eventually("two requests", || {
+    eventually("two requests in flight", || {
         (stage.gateway.metric("metagate_requests_in_flight", &[]) == 2.0).then_some(())
     });
     assert_eq!(Client::connect(stage.gateway.proxy).response().expect("a response").status, 503);
@@ -118,7 +118,7 @@ fn socket_from(address: &str, gateway: &Gateway) -> TcpStream {
 }
 
 #[test]
-fn the_backend_does_not_wait_for_an_unverified_client_to_begin_its_body() {
+fn unverified_request_reaches_the_backend_only_with_its_body() {
     let stage = open_stage(&[("METAGATE_LIMITS__UNVERIFIED_TIMEOUT", "300ms")]);
     let head = "POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
     let mut client = Client::connect(stage.gateway.proxy);
@@ -129,14 +129,14 @@ fn the_backend_does_not_wait_for_an_unverified_client_to_begin_its_body() {
     client.send(head).send("hello");
     assert_eq!(client.response().expect("a response").status, 200);
     assert_eq!(stage.upstream.only_request().body, b"hello");
-    // It began, and stands still.
+    // The body begins and then stalls.
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(head).send("he");
     assert_eq!(client.response().expect("a response").status, 408);
 }
 
 #[test]
-fn an_idle_connection_ends_soon_unless_it_has_shown_a_verified_token() {
+fn unverified_timeout_closes_idle_connections_without_a_token() {
     let stage = open_stage(&[("METAGATE_LIMITS__UNVERIFIED_TIMEOUT", "300ms")]);
     let token = bearer(&Token::bot());
     let mut verified = Client::connect(stage.gateway.proxy);
@@ -149,11 +149,15 @@ fn an_idle_connection_ends_soon_unless_it_has_shown_a_verified_token() {
         assert_eq!(client.rest(), "", "closed by the proxy");
     }
     verified.send(request_bytes("GET", "/x", &[("Authorization", &token)], b""));
-    assert_eq!(verified.response().expect("a response").status, 200, "it has the long time");
+    assert_eq!(
+        verified.response().expect("a response").status,
+        200,
+        "verified connections have the longer timeout"
+    );
 }
 
 #[test]
-fn probes_are_answered_while_others_hold_every_place() {
+fn probes_work_while_other_clients_occupy_every_connection() {
     let stage = open_stage(&[]);
     let held = |address, request: &str, count: usize| -> Vec<TcpStream> {
         let requests = request.repeat(200);
@@ -161,7 +165,7 @@ fn probes_are_answered_while_others_hold_every_place() {
             .map(|_| {
                 let mut socket = TcpStream::connect_timeout(&address, DEADLINE).expect("a connection");
                 socket.set_write_timeout(Some(Duration::from_millis(20))).expect("a write timeout");
-                // It never reads: at some point nothing more is taken.
+                // This client never reads, so at some point its writes block.
                 let _ = socket.write_all(requests.as_bytes());
                 socket
             })
@@ -180,7 +184,7 @@ fn probes_are_answered_while_others_hold_every_place() {
 }
 
 #[test]
-fn a_refusal_is_read_whole_by_a_client_that_sends_a_body_with_it() {
+fn h2_client_with_a_body_can_read_the_whole_refusal() {
     let stage = open_stage(&[]);
     static BODY: [u8; 1 << 20] = [b'x'; 1 << 20];
     for size in [2, 70_000, 1 << 20] {
@@ -192,7 +196,7 @@ fn a_refusal_is_read_whole_by_a_client_that_sends_a_body_with_it() {
             assert_eq!(response.text(), r#"{"code":401,"message":"No Authorization header provided"}"#);
         }
     }
-    // The response ends its stream, and nothing is reset.
+    // The response ends the stream without a reset.
     let mut client = RawClient::connect(stage.gateway.proxy);
     let fields = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/private")];
     client.send(frame(HEADERS, END_HEADERS, 1, &literals(&fields)));
@@ -205,7 +209,7 @@ fn a_refusal_is_read_whole_by_a_client_that_sends_a_body_with_it() {
 }
 
 #[test]
-fn a_longer_body_than_is_discarded_ends_its_stream() {
+fn body_over_discard_bytes_resets_its_stream() {
     let stage = open_stage(&[("METAGATE_LIMITS__DISCARD_BYTES", "100KiB")]);
     let mut client = RawClient::connect(stage.gateway.proxy);
     let fields = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/private")];
@@ -216,7 +220,7 @@ fn a_longer_body_than_is_discarded_ends_its_stream() {
     for _ in 0..4 {
         client.send(frame(0, 0, 1, &piece));
     }
-    client.find(|arrived| arrived.kind == 8 && arrived.stream == 1).expect("more may be sent");
+    client.find(|arrived| arrived.kind == 8 && arrived.stream == 1).expect("a WINDOW_UPDATE");
     for _ in 0..4 {
         client.send(frame(0, 0, 1, &piece));
     }
@@ -226,7 +230,7 @@ fn a_longer_body_than_is_discarded_ends_its_stream() {
 }
 
 #[test]
-fn memory_for_unfinished_heads_is_bounded_and_comes_back() {
+fn memory_for_unfinished_heads_is_bounded_and_released() {
     let stage = open_stage(&[("METAGATE_LIMITS__MEMORY", "64MiB"), ("METAGATE_LIMITS__CONNECTIONS", "2000")]);
     assert_eq!(stage.gateway.get_as(&Token::bot(), "/warm").status, 200);
     let before = rss_kib(&stage.gateway);
@@ -234,11 +238,11 @@ fn memory_for_unfinished_heads_is_bounded_and_comes_back() {
     let mut held = Vec::new();
     for _ in 0..600 {
         let mut socket = TcpStream::connect_timeout(&stage.gateway.proxy, DEADLINE).expect("a connection");
-        // One that is closed at once is what this is about.
+        // The write fails if the connection is closed at once, which is what this test is about.
         let _ = socket.write_all(head.as_bytes());
         held.push(socket);
     }
-    eventually("memory is made", || {
+    eventually("connections to be closed for memory", || {
         let closed = stage.gateway.metric("metagate_connections_closed_total", &[("cause", "memory")]);
         let refused = stage.gateway.metric("metagate_connections_refused_total", &[]);
         (closed >= 1.0 && closed + refused >= 100.0).then_some(())
@@ -249,7 +253,7 @@ fn memory_for_unfinished_heads_is_bounded_and_comes_back() {
     let during = rss_kib(&stage.gateway);
     assert!(during < before + 40 * 1024, "{during} KiB, {before} before");
     drop(held);
-    eventually("every connection has ended", || {
+    eventually("every connection to end", || {
         (stage.gateway.metric("metagate_connections", &[]) <= 2.0).then_some(())
     });
     assert!(stage.gateway.metric("metagate_memory_held_bytes", &[]) < 256.0 * 1024.0);
@@ -258,7 +262,7 @@ fn memory_for_unfinished_heads_is_bounded_and_comes_back() {
 }
 
 #[test]
-fn an_answer_that_nobody_reads_is_cut_when_it_is_memory_that_others_need() {
+fn unread_response_to_an_unverified_client_is_aborted() {
     let upstream = Upstream::scripted(|exchange| {
         exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")?;
         let piece = vec![b'x'; 1 << 16];
@@ -273,12 +277,14 @@ fn an_answer_that_nobody_reads_is_cut_when_it_is_memory_that_others_need() {
     });
     let mut socket = TcpStream::connect_timeout(&stage.gateway.proxy, DEADLINE).expect("a connection");
     socket.write_all(b"GET /ui HTTP/1.1\r\nHost: a\r\n\r\n").expect("room");
-    eventually("it streams", || {
+    eventually("the response to start", || {
         (stage.gateway.metric("metagate_requests_in_flight", &[]) == 1.0).then_some(())
     });
-    eventually("it is cut", || (stage.gateway.metric("metagate_connections", &[]) == 0.0).then_some(()));
+    eventually("the response to be aborted", || {
+        (stage.gateway.metric("metagate_connections", &[]) == 0.0).then_some(())
+    });
     let mut rest = Vec::new();
-    // What the kernel holds can still be read; then comes the end or a reset.
+    // What the kernel has buffered can still be read, followed by the end or a reset.
     let _ = socket.read_to_end(&mut rest);
     assert!(rest.len() < 100_000_000);
     let record = stage.gateway.audit_of("/ui");
@@ -286,7 +292,7 @@ fn an_answer_that_nobody_reads_is_cut_when_it_is_memory_that_others_need() {
 }
 
 #[test]
-fn an_upload_that_the_backend_does_not_take_ends_with_the_idle_timeout() {
+fn upload_blocked_by_the_backend_ends_with_the_idle_timeout() {
     let backend = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", backend.local_addr().expect("an address"));
     let stage = open_stage(&[("METAGATE_UPSTREAM__URL", &url), ("METAGATE_UPSTREAM__IDLE_TIMEOUT", "500ms")]);
@@ -299,10 +305,10 @@ fn an_upload_that_the_backend_does_not_take_ends_with_the_idle_timeout() {
     let (held, _) = backend.accept().expect("a connection");
     client.set_write_timeout(Some(Duration::from_millis(200))).expect("a write timeout");
     let piece = vec![b'x'; 1 << 20];
-    // Until nothing more is taken: every buffer on the way is full.
+    // Writes until every buffer on the way is full.
     while client.write_all(&piece).is_ok() {}
     drop(client);
-    eventually("both connections are given back", || {
+    eventually("the connection to be released", || {
         (stage.gateway.metric("metagate_connections", &[]) == 0.0).then_some(())
     });
     drop(held);
