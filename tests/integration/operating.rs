@@ -1,4 +1,4 @@
-//! The process as its operator sees it: probes, metrics, audit, signals, commands.
+//! The process from its operator's view: probes, metrics, audit records, signals and commands.
 
 mod commands;
 mod draining;
@@ -20,7 +20,7 @@ use crate::support::upstream::{Upstream, echo};
 use crate::support::wire::{self, Client, request_bytes};
 
 #[test]
-fn it_is_alive_without_keys_and_ready_once_it_has_them() {
+fn livez_needs_no_keys_and_readyz_stays_ready_once_they_came() {
     let gate = Gate::default();
     let issuer = Issuer::empty();
     let keys = Reply::Json(keys::key_set(&[keys::rsa().jwk()]));
@@ -37,16 +37,16 @@ fn it_is_alive_without_keys_and_ready_once_it_has_them() {
     gateway.wait_ready();
     assert_eq!(gateway.probe("/livez").status, 200);
 
-    // A one-way latch: losing the issuer later changes nothing.
+    // Readiness is a one-way latch: losing the issuer later does not reset it.
     issuer.set(JWKS, Reply::Status(500, vec![], String::new()));
-    // Nobody can say that this key does not exist.
+    // It is unknown whether this key exists.
     assert_eq!(gateway.get_as(&Token::user().signed("RS256", keys::other_rsa()), "/x").status, 503);
     assert_eq!(gateway.probe("/readyz").status, 200);
-    assert_eq!(gateway.get_as(&Token::user(), "/x").status, 200, "A02: the keys it has still serve");
+    assert_eq!(gateway.get_as(&Token::user(), "/x").status, 200, "A02: cached keys still verify");
 }
 
 #[test]
-fn the_probes_are_on_their_own_listener() {
+fn probes_are_only_on_the_health_listener() {
     let stage = Stage::plain(|setup| setup);
     for path in ["/livez", "/readyz", "/metrics"] {
         assert_eq!(stage.gateway.get(path, &[]).status, 401, "{path} on the data listener");
@@ -56,8 +56,8 @@ fn the_probes_are_on_their_own_listener() {
 }
 
 #[test]
-fn an_upstream_whose_own_keys_it_reads_may_come_later() {
-    // OpenMetadata as its own issuer, still booting: readiness does not wait for it.
+fn readiness_does_not_wait_for_keys_of_the_upstream_itself() {
+    // OpenMetadata is its own issuer and still starting.
     let gate = Gate::default();
     let held = gate.clone();
     let path = "/api/v1/system/config/jwks";
@@ -82,7 +82,7 @@ fn an_upstream_whose_own_keys_it_reads_may_come_later() {
 }
 
 #[test]
-fn metrics_are_counted_and_described() {
+fn metrics_count_requests_and_have_type_and_help() {
     let stage = Stage::plain(|setup| setup);
     let gateway = &stage.gateway;
     for index in 0..3 {
@@ -128,7 +128,7 @@ fn metrics_are_counted_and_described() {
 }
 
 #[test]
-fn labels_are_never_what_a_client_sent() {
+fn metric_labels_never_contain_client_input() {
     let stage = Stage::plain(|setup| setup);
     let token = Token::user().issuer("https://odd-issuer.test").claim("email", "odd-person@x.test".into());
     stage.gateway.get_as(&token, "/odd-path");
@@ -141,7 +141,7 @@ fn labels_are_never_what_a_client_sent() {
 }
 
 #[test]
-fn every_request_has_one_audit_record_with_who_what_and_why() {
+fn every_request_has_exactly_one_audit_record() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_BACKEND", "openmetadata"));
     let token = Token::bot();
     let bytes = token.encode();
@@ -156,7 +156,7 @@ fn every_request_has_one_audit_record_with_who_what_and_why() {
     assert_eq!(
         id.as_str(),
         stage.upstream.only_request().head.value("x-request-id"),
-        "the upstream knows the id"
+        "the upstream gets the id"
     );
     if let Some(answered) = response.header("x-request-id") {
         assert_eq!(id, answered);
@@ -171,11 +171,11 @@ fn every_request_has_one_audit_record_with_who_what_and_why() {
         stage.gateway.get(&format!("/api/{index}"), &[]);
     }
     eventually("five records", || (stage.gateway.audit().len() >= 5).then_some(()));
-    assert_eq!(stage.gateway.audit().len(), 5, "one record a request");
+    assert_eq!(stage.gateway.audit().len(), 5, "one record per request");
 }
 
 #[test]
-fn a_request_keeps_the_id_it_brings_if_it_is_a_plain_one() {
+fn response_request_id_is_always_a_plain_token() {
     let stage = Stage::plain(|setup| setup);
     for (path, id) in [("/a", "abc-123"), ("/b", "a b\tc"), ("/c", "<script>"), ("/d", &"x".repeat(1000))] {
         let response = stage.gateway.get(path, &[("X-Request-Id", id)]);
@@ -189,7 +189,7 @@ fn a_request_keeps_the_id_it_brings_if_it_is_a_plain_one() {
 }
 
 #[test]
-fn a_client_that_hangs_up_leaves_one_record_too() {
+fn disconnected_client_leaves_exactly_one_record() {
     let gate = Gate::default();
     let held = gate.clone();
     let upstream = Upstream::scripted(move |exchange| {
@@ -232,13 +232,13 @@ fn sigterm_lets_running_requests_finish() {
     assert_eq!(response.json()["target"], "/held");
     drop(client);
     assert_eq!(stage.gateway.wait_exit(), Some(0), "A17");
-    assert_eq!(stage.gateway.audit().len(), 1, "its record is written before the end");
+    assert_eq!(stage.gateway.audit().len(), 1, "its record is written before the exit");
 }
 
 #[test]
-fn sigterm_ends_an_idle_process_at_once() {
+fn sigterm_exits_an_idle_process_at_once() {
     let mut stage = Stage::plain(|setup| setup);
-    // An idle connection holds nothing up.
+    // An idle connection does not delay the exit.
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(request_bytes("GET", "/x", &[("Authorization", &bearer(&Token::bot()))], b""));
     assert_eq!(client.response().expect("a response").status, 200);
@@ -248,7 +248,7 @@ fn sigterm_ends_an_idle_process_at_once() {
 }
 
 #[test]
-fn the_drain_has_an_end() {
+fn drain_timeout_ends_running_requests() {
     let gate = Gate::default();
     let upstream = Upstream::scripted(move |exchange| {
         exchange.hold(&gate);
@@ -261,12 +261,12 @@ fn the_drain_has_an_end() {
     client.send(request_bytes("GET", "/held", &[("Authorization", &bearer(&Token::bot()))], b""));
     stage.upstream.wait_for("the request", |all| all.first().map(|_| ()));
     stage.gateway.terminate();
-    assert!(stage.gateway.wait_exit().is_some(), "it ended by itself");
-    assert!(client.response().is_err(), "the request that did not end was cut off");
+    assert!(stage.gateway.wait_exit().is_some(), "it exited by itself");
+    assert!(client.response().is_err(), "the unfinished request was aborted");
 }
 
 #[test]
-fn nothing_that_is_printed_holds_a_token() {
+fn tokens_are_never_printed() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_LOG__LEVEL", "trace"));
     let good = Token::bot().encode();
     let bad = Token::user().signed("RS256", keys::other_rsa()).encode();

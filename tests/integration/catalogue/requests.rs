@@ -13,7 +13,7 @@ const SCHEME: &str = "unsupported_scheme";
 const MALFORMED: &str = "malformed_token";
 
 pub fn cases() -> Vec<Case> {
-    [empty(), schemes(), ambiguous(), bytes(), elsewhere(), passed_on(), told(), rules()]
+    [empty(), schemes(), ambiguous(), bytes(), elsewhere(), passed_on(), revealed(), rules()]
         .into_iter()
         .flatten()
         .collect()
@@ -236,16 +236,16 @@ fn passed_on() -> Vec<Case> {
 
 /// H16: the response to a bad token is a status and a fixed text with nothing of the token. The
 /// audit record has the reason, which every other case checks.
-fn told() -> Vec<Case> {
+fn revealed() -> Vec<Case> {
     let only_its_class = |response: &Response| {
         let challenge = response.header("www-authenticate").unwrap_or_default();
         let names: Vec<String> =
             response.json().as_object().map(|body| body.keys().cloned().collect()).unwrap_or_default();
-        let told = format!("{challenge}{}", response.text());
+        let shown = format!("{challenge}{}", response.text());
         challenge.starts_with(r#"Bearer realm="metagate", error="invalid_token", error_description=""#)
             && names == ["code", "message"]
             && response.header("cache-control") == Some("no-store")
-            && !["rsa", "secret-kid", "ada", "open-metadata", "eyJ"].iter().any(|word| told.contains(word))
+            && !["rsa", "secret-kid", "ada", "open-metadata", "eyJ"].iter().any(|word| shown.contains(word))
     };
     let user = Token::user();
     let unknown = user.clone().header("kid", json!("secret-kid"));

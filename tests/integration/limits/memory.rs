@@ -44,20 +44,20 @@ enum Did {
 fn backend() -> (String, Receiver<Did>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     std::thread::spawn(move || {
         for socket in listener.incoming().flatten() {
-            let tell = tell.clone();
+            let sender = sender.clone();
             std::thread::spawn(move || {
                 while let Some(did) = exchange(&socket) {
-                    if tell.send(did).is_err() {
+                    if sender.send(did).is_err() {
                         return;
                     }
                 }
             });
         }
     });
-    (url, told)
+    (url, receiver)
 }
 
 fn exchange(mut socket: &TcpStream) -> Option<Did> {

@@ -1,4 +1,4 @@
-//! The command line: what it prints and how it ends.
+//! The command line: output and exit codes.
 
 use crate::support::gateway::{Finished, Setup};
 use crate::support::issuer::{Issuer, JWKS};
@@ -11,7 +11,7 @@ fn command(arguments: &[&str]) -> Finished {
     Setup::command(arguments).finish()
 }
 
-/// `metagate run` with this config, which is expected to be refused.
+/// Runs `metagate run` with this config and expects an error.
 #[track_caller]
 fn refused(config: &str) -> Finished {
     let finished = Setup::run().config(config).finish();
@@ -21,7 +21,7 @@ fn refused(config: &str) -> Finished {
 }
 
 #[test]
-fn it_says_its_version_and_its_commands() {
+fn version_and_help_are_printed() {
     let version = command(&["--version"]);
     assert_eq!(version.code, Some(0));
     assert_eq!(version.stdout.trim(), format!("metagate {}", env!("CARGO_PKG_VERSION")));
@@ -52,9 +52,9 @@ fn it_says_its_version_and_its_commands() {
     }
 }
 
-/// Who reads "allowed" below a step that failed wants to know why.
+/// A reader who sees "allowed" below a failed step needs the reason.
 #[test]
-fn explain_says_what_goes_on_only_because_refusals_are_reported() {
+fn explain_marks_requests_allowed_only_by_report_mode() {
     for (mode, code, expected) in [
         ("report", 0, "allowed only because refusals are reported and not carried out"),
         ("enforce", 1, "refused: 401"),
@@ -82,7 +82,7 @@ fn explain_says_what_goes_on_only_because_refusals_are_reported() {
 
 /// `metagate routes | head`.
 #[test]
-fn a_reader_who_has_seen_enough_is_no_failure() {
+fn closed_output_pipe_is_not_an_error() {
     for words in [
         &["routes"][..],
         &["routes", "GET", "/x", "--json"],
@@ -102,7 +102,7 @@ fn a_reader_who_has_seen_enough_is_no_failure() {
             .stdout(writer)
             .output()
             .expect("metagate runs");
-        // 1: without a token `explain` says no, and that is what it ends with.
+        // 1, because without a token `explain` reports a refusal.
         let expected = i32::from(words.first() == Some(&"explain"));
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), &*said), (Some(expected), ""), "{words:?}");
@@ -110,7 +110,7 @@ fn a_reader_who_has_seen_enough_is_no_failure() {
 }
 
 #[test]
-fn bad_usage_is_exit_code_2() {
+fn bad_usage_exits_2() {
     for arguments in
         [vec!["run", "--no-such-flag"], vec!["no-such-command"], vec!["run", "--backend", "nonsense"]]
     {
@@ -120,9 +120,9 @@ fn bad_usage_is_exit_code_2() {
     }
 }
 
-/// Whoever made the token chose what is in it, and it need not be signed by anybody.
+/// The contents of a token are its author's choice, and it may be unsigned.
 #[test]
-fn explain_lets_nothing_of_a_token_steer_a_terminal() {
+fn explain_escapes_terminal_controls_in_tokens() {
     let directory = tempfile::TempDir::new().expect("a directory");
     let file = directory.path().join("token").to_str().expect("a path").to_owned();
     let hostile = "\u{1b}]0;title\u{7}\u{1b}[2J\u{9b}31m\u{202e}";
@@ -139,7 +139,7 @@ fn explain_lets_nothing_of_a_token_steer_a_terminal() {
 }
 
 #[test]
-fn every_error_of_a_config_is_told_at_once() {
+fn all_config_errors_are_reported_at_once() {
     let finished = refused(
         "backend: nonsense\nupstream:\n  url: ftp://backend.test\n  connectTimeout: soon\nlimits: {headerBytes: plenty}\nauthentication: {allowNonExpiring: maybe, publicKeyUrls: [\"http://127.0.0.1:1/jwks\"]}\n",
     );
@@ -152,7 +152,7 @@ fn every_error_of_a_config_is_told_at_once() {
 }
 
 #[test]
-fn an_unknown_key_names_the_nearest_and_its_line() {
+fn unknown_key_error_names_the_line_and_a_suggestion() {
     let finished = refused("# comment\nlistn: 127.0.0.1:0\nupstream: {url: \"http://127.0.0.1:1\"}\n");
     assert!(finished.stderr.contains("listn"), "{}", finished.stderr);
     assert!(finished.stderr.contains("listen"), "{}", finished.stderr);
@@ -162,10 +162,10 @@ fn an_unknown_key_names_the_nearest_and_its_line() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused() {
+fn invalid_configurations_are_refused() {
     let keys = "authentication: {publicKeyUrls: [\"http://127.0.0.1:1/jwks\"]}\n";
     for (name, config) in [
-        ("a key twice", format!("{keys}listen: 127.0.0.1:0\nlisten: 127.0.0.1:1\n")),
+        ("a duplicate key", format!("{keys}listen: 127.0.0.1:0\nlisten: 127.0.0.1:1\n")),
         ("no unit", format!("{keys}upstream: {{url: \"http://127.0.0.1:1\", connectTimeout: 5}}\n")),
         ("not YAML", "{{{".to_owned()),
         ("a URL without a scheme", "authentication: {publicKeyUrls: [\"localhost:8585/jwks\"]}\n".to_owned()),
@@ -186,7 +186,7 @@ fn what_cannot_be_meant_is_refused() {
 }
 
 #[test]
-fn a_short_shared_secret_is_refused_and_not_printed() {
+fn short_shared_secret_is_refused_and_not_printed() {
     let secret = "only-31-characters-long-secret!";
     assert_eq!(secret.len(), 31);
     let finished = Setup::run()
@@ -199,7 +199,7 @@ fn a_short_shared_secret_is_refused_and_not_printed() {
 }
 
 #[test]
-fn health_asks_the_health_listener() {
+fn health_command_probes_the_health_listener() {
     let mut stage = Stage::plain(|setup| setup);
     let url = format!("http://{}/readyz", stage.gateway.health);
     assert_eq!(command(&["health", "--url", &url]).code, Some(0));
@@ -212,7 +212,7 @@ fn health_asks_the_health_listener() {
 }
 
 #[test]
-fn health_is_1_while_there_are_no_keys() {
+fn health_command_exits_1_without_keys() {
     let issuer = Issuer::empty();
     let upstream = Upstream::echo();
     let gateway = Setup::run()
@@ -227,7 +227,7 @@ fn health_is_1_while_there_are_no_keys() {
 }
 
 #[test]
-fn flags_come_before_the_environment_and_that_before_the_file() {
+fn flags_override_the_environment_which_overrides_the_file() {
     let issuer = Issuer::of(keys::rsa());
     let upstream = Upstream::echo();
     let (keys, url) = (issuer.url(JWKS), upstream.url());
@@ -251,7 +251,7 @@ fn flags_come_before_the_environment_and_that_before_the_file() {
 }
 
 #[test]
-fn a_list_without_issuer_or_audience_is_warned_about_once() {
+fn simple_list_is_warned_about_once() {
     let stage = Stage::plain(|setup| setup);
     let warnings: Vec<_> = stage
         .gateway

@@ -1,4 +1,4 @@
-//! The end of the process, by real signals.
+//! Shutdown on real signals.
 
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use crate::support::token::{Token, bearer};
 use crate::support::upstream::{Upstream, echo};
 use crate::support::wire::{Client, NoResponse, request_bytes};
 
-/// A backend that holds what goes to `/held`.
+/// A backend that holds requests to `/held`.
 fn holding(gate: &Gate) -> Upstream {
     let held = gate.clone();
     Upstream::scripted(move |exchange| {
@@ -29,7 +29,7 @@ fn ask(client: &mut Client, target: &str) {
 }
 
 #[test]
-fn answers_of_a_drain_say_that_the_connection_ends() {
+fn responses_while_draining_close_their_connection() {
     let gate = Gate::default();
     let mut stage = Stage::with(Issuer::of(keys::rsa()), holding(&gate), |setup| setup);
     let mut client = Client::connect(stage.gateway.proxy);
@@ -48,12 +48,12 @@ fn answers_of_a_drain_say_that_the_connection_ends() {
 }
 
 #[test]
-fn it_goes_on_accepting_for_the_delay_but_is_not_ready() {
+fn shutdown_delay_keeps_accepting_but_not_ready() {
     let mut stage = Stage::plain(|setup| setup.env("METAGATE_SHUTDOWN__DELAY", "2s"));
     let mut kept = Client::connect(stage.gateway.proxy);
     stage.gateway.terminate();
     eventually("/readyz to answer 503", || (stage.gateway.probe("/readyz").status == 503).then_some(()));
-    // The delay has not passed: nothing here waits.
+    // The delay has not passed yet.
     ask(&mut kept, "/kept");
     assert_eq!(kept.response().expect("a response").status, 200);
     assert_eq!(stage.gateway.get_as(&Token::bot(), "/new").status, 200, "a new connection");
@@ -65,7 +65,7 @@ fn it_goes_on_accepting_for_the_delay_but_is_not_ready() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn second_signal_exits_at_once() {
     for (first, second) in [("TERM", "TERM"), ("INT", "TERM"), ("TERM", "INT")] {
         let gate = Gate::default();
         let held = gate.clone();
@@ -89,7 +89,7 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn an_end_under_load_breaks_no_answer_off() {
+fn shutdown_under_load_truncates_no_response() {
     const CLIENTS: usize = 4;
     let mut stage = Stage::plain(|setup| setup);
     let (ending, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -102,7 +102,7 @@ fn an_end_under_load_breaks_no_answer_off() {
                     ask(&mut client, "/load");
                     match client.response() {
                         Ok(response) => assert_eq!(response.status, 200),
-                        // Not accepted any more.
+                        // No longer accepted.
                         Err(NoResponse::Closed) => assert!(ending.load(Ordering::SeqCst)),
                         Err(error) => panic!("{error}"),
                     }
@@ -110,7 +110,7 @@ fn an_end_under_load_breaks_no_answer_off() {
                 }
             });
         }
-        eventually("some answers", || (answered.load(Ordering::SeqCst) > 50).then_some(()));
+        eventually("some responses", || (answered.load(Ordering::SeqCst) > 50).then_some(()));
         ending.store(true, Ordering::SeqCst);
         stage.gateway.terminate();
         assert_eq!(stage.gateway.wait_exit(), Some(0), "A17");

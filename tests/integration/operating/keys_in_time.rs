@@ -1,4 +1,4 @@
-//! Keys that come late, change, or are asked for too often.
+//! Keys that arrive late, change, or are requested too often.
 
 use crate::support::gateway::{Gateway, Setup, text};
 use crate::support::issuer::{Issuer, JWKS, Reply};
@@ -9,7 +9,7 @@ use crate::support::token::{Token, bearer, tampered};
 use crate::support::upstream::Upstream;
 use crate::support::wire::{self, Client, request_bytes};
 
-/// A gateway whose key server does not answer until the gate opens.
+/// A gateway whose key server does not respond until the gate opens.
 fn waiting(adjust: impl FnOnce(Setup) -> Setup) -> (Gateway, Upstream, Issuer, Gate) {
     let gate = Gate::default();
     let issuer = Issuer::empty();
@@ -25,36 +25,36 @@ fn waiting(adjust: impl FnOnce(Setup) -> Setup) -> (Gateway, Upstream, Issuer, G
 }
 
 #[test]
-fn a_request_is_held_until_the_keys_are_there() {
+fn request_waits_until_the_keys_are_fetched() {
     let (gateway, upstream, issuer, gate) = waiting(|setup| setup);
     let mut client = Client::connect(gateway.proxy);
     client.send(request_bytes("GET", "/held", &[("Authorization", &bearer(&Token::bot()))], b""));
-    // What needs no keys is answered meanwhile.
+    // Meanwhile, requests that need no keys get their response.
     assert_eq!(gateway.get("/none", &[]).status, 401);
     assert_eq!(gateway.get_with("abc", "/malformed").status, 401);
     assert_eq!(gateway.get_as(&Token::user().header("alg", "none".into()), "/none").status, 401);
     assert_eq!(upstream.requests().len(), 0);
     gate.open();
     assert_eq!(client.response().expect("a response").status, 200);
-    assert_eq!(issuer.hits(JWKS), 1, "everybody waits for the one fetch");
+    assert_eq!(issuer.hits(JWKS), 1, "all requests wait for the same fetch");
 }
 
 #[test]
-fn a_request_is_not_held_for_ever() {
+fn request_waits_for_keys_at_most_max_wait() {
     let (gateway, upstream, _issuer, _gate) =
         waiting(|setup| setup.env("METAGATE_AUTHENTICATION__JWKS__MAX_WAIT", "1s"));
     let response = gateway.get_as(&Token::bot(), "/late");
     assert_eq!(response.status, 503);
     assert_eq!(response.text(), r#"{"code":503,"message":"Signing keys are not available, try again"}"#);
     assert_eq!(response.header("retry-after"), Some("1"));
-    assert_eq!(response.header("www-authenticate"), None, "our own outage is no fault of the token");
+    assert_eq!(response.header("www-authenticate"), None, "missing keys are not the token's fault");
     assert_eq!(response.header("cache-control"), Some("no-store"));
     assert_eq!(text(&gateway.audit_of("/late"), "reason"), Some("keys_unavailable"));
     assert_eq!(upstream.requests().len(), 0);
 }
 
 #[test]
-fn a_key_server_that_fails_at_first_is_asked_again() {
+fn failed_initial_fetch_is_retried() {
     let issuer = Issuer::empty();
     issuer.set(JWKS, Reply::Status(500, vec![], String::new()));
     let upstream = Upstream::echo();
@@ -70,7 +70,7 @@ fn a_key_server_that_fails_at_first_is_asked_again() {
 }
 
 #[test]
-fn one_issuer_without_keys_does_not_stop_another() {
+fn issuer_without_keys_does_not_affect_another() {
     let issuer = Issuer::of(keys::rsa());
     let config = "authentication:\n  jwks: {maxWait: 1s}\n  publicKeyUrls: [ISSUER/jwks]\n  issuers: [{name: down, issuer: \"https://down.test\", publicKeyUrls: [ISSUER/missing], optional: true}]\n";
     let stage = Stage::configured(issuer, config);
@@ -79,7 +79,7 @@ fn one_issuer_without_keys_does_not_stop_another() {
 }
 
 #[test]
-fn unknown_key_ids_cause_a_few_fetches_and_then_one_per_cooldown() {
+fn unknown_kids_cause_a_burst_of_fetches_and_then_one_per_cooldown() {
     let stage = Stage::plain(|setup| setup);
     let first = stage.issuer.hits(JWKS);
     for index in 0..20 {
@@ -103,18 +103,18 @@ fn a_new_key_works_without_a_restart() {
 }
 
 #[test]
-fn a_key_that_is_gone_takes_its_tokens_along() {
+fn removed_key_invalidates_its_cached_tokens() {
     let stage = Stage::plain(|setup| setup);
     let old = Token::user();
     assert_eq!(stage.gateway.get_as(&old, "/old").status, 200);
     stage.issuer.publish(JWKS, &[keys::other_rsa().jwk()]);
-    // The new key's first token brings the new set; the old token is remembered but no longer good.
+    // The first token of the new key causes a fetch. The old token is cached but no longer valid.
     assert_eq!(stage.gateway.get_as(&Token::user().signed("RS256", keys::other_rsa()), "/new").status, 200);
     assert_eq!(stage.gateway.get_as(&old, "/old").status, 401, "J74");
 }
 
 #[test]
-fn a_crowd_with_a_new_key_causes_one_fetch() {
+fn concurrent_tokens_of_a_new_key_cause_one_fetch() {
     let stage = Stage::plain(|setup| setup);
     let gate = Gate::default();
     let both = Reply::Json(keys::key_set(&[keys::rsa().jwk(), keys::other_rsa().jwk()]));
@@ -128,7 +128,7 @@ fn a_crowd_with_a_new_key_causes_one_fetch() {
         })
         .collect();
     stage.issuer.wait_hits(JWKS, 2);
-    // Good tokens of known keys do not wait for it.
+    // Tokens of known keys do not wait for the fetch.
     assert_eq!(stage.gateway.get_as(&Token::user(), "/known").status, 200, "A04");
     gate.open();
     for client in &mut crowd {
@@ -138,7 +138,7 @@ fn a_crowd_with_a_new_key_causes_one_fetch() {
 }
 
 #[test]
-fn a_bad_answer_later_leaves_the_keys_as_they_are() {
+fn failed_refresh_keeps_the_keys() {
     for reply in [
         Reply::Status(500, vec![], String::new()),
         Reply::Status(200, vec![("Content-Type", "text/html".into())], "<html>Log in</html>".into()),
@@ -151,7 +151,7 @@ fn a_bad_answer_later_leaves_the_keys_as_they_are() {
     ] {
         let stage = Stage::plain(|setup| setup);
         stage.issuer.set(JWKS, reply);
-        // An unknown key makes it ask again, and get this.
+        // An unknown key causes a fetch, which gets this response.
         let other = Token::user().signed("RS256", keys::other_rsa());
         let response = stage.gateway.get_as(&other, "/x");
         assert_eq!((response.status, response.header("retry-after")), (503, Some("1")), "the key may exist");
@@ -165,7 +165,7 @@ fn a_bad_answer_later_leaves_the_keys_as_they_are() {
             "{record}"
         );
         assert_eq!(stage.issuer.hits(JWKS), 2);
-        // That a key is here is certain, and so is what it did not sign.
+        // For a known key a bad signature is certain.
         let forged = tampered(&Token::user().encode());
         assert_eq!(stage.gateway.get_with(&forged, "/z").status, 401);
         assert_eq!(stage.gateway.get_as(&Token::user(), "/y").status, 200, "A05");
@@ -173,7 +173,7 @@ fn a_bad_answer_later_leaves_the_keys_as_they_are() {
 }
 
 #[test]
-fn made_up_key_ids_before_a_rotation_cost_the_new_key_nothing() {
+fn unknown_kids_within_the_burst_do_not_delay_a_rotated_key() {
     let stage = Stage::plain(|setup| setup);
     for index in 0..2 {
         let token = Token::user().header("kid", format!("unknown-{index}").into());
@@ -185,7 +185,7 @@ fn made_up_key_ids_before_a_rotation_cost_the_new_key_nothing() {
 }
 
 #[test]
-fn after_too_many_of_them_a_good_token_is_held_and_not_refused() {
+fn token_of_a_rotated_key_waits_out_the_cooldown() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_AUTHENTICATION__JWKS__UNKNOWN_KEY_COOLDOWN", "4s"));
     for index in 0..3 {
         let token = Token::user().header("kid", format!("unknown-{index}").into());
@@ -198,7 +198,7 @@ fn after_too_many_of_them_a_good_token_is_held_and_not_refused() {
 }
 
 #[test]
-fn keys_are_fetched_anew_in_time_and_an_unchanged_set_is_kept() {
+fn keys_are_refreshed_on_schedule_and_a_304_keeps_them() {
     let issuer = Issuer::empty();
     issuer.set(JWKS, Reply::Tagged("\"v1\"", keys::key_set(&[keys::rsa().jwk()])));
     let stage = Stage::with(issuer, Upstream::echo(), |setup| {

@@ -1,4 +1,4 @@
-//! Another configuration while requests come in.
+//! Configuration reloads while requests are served.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -21,21 +21,21 @@ mod admission;
 mod at_the_start;
 mod keys_at_once;
 
-/// A gateway whose file a test rewrites.
-struct Reloaded {
+/// A gateway whose config file a test rewrites.
+struct Reloadable {
     gateway: Gateway,
     upstream: Upstream,
     issuer: Issuer,
     directory: TempDir,
 }
 
-/// The usual list of keys, and whatever else is there to say.
+/// A config file with the usual key list and this addition.
 fn document(upstream: &Upstream, issuer: &Issuer, more: &str) -> String {
     let (url, keys) = (upstream.url(), issuer.url(JWKS));
     format!("upstream: {{url: \"{url}\"}}\nauthentication: {{publicKeyUrls: [\"{keys}\"]}}\n{more}\n")
 }
 
-impl Reloaded {
+impl Reloadable {
     fn start(more: &str) -> Self {
         Self::with(Upstream::echo(), more, |setup| setup)
     }
@@ -65,7 +65,7 @@ impl Reloaded {
         fs::rename(new, self.file()).expect("a new file");
     }
 
-    /// Asks the admin listener for a reload.
+    /// Requests a reload from the admin listener.
     #[track_caller]
     fn reload(&self) -> (u16, Value) {
         let response = self.gateway.ask_admin("POST", "/reload", &[DELIBERATE]);
@@ -78,17 +78,17 @@ impl Reloaded {
 }
 
 #[test]
-fn a_reload_brings_the_whole_of_a_new_configuration_into_force() {
-    let stage = Reloaded::start("");
+fn reload_applies_the_whole_configuration() {
+    let stage = Reloadable::start("");
     let gateway = &stage.gateway;
-    // One connection through all of it.
+    // One connection for the whole test.
     let mut client = Client::connect(gateway.proxy);
     let mut ask = |token: &Token| {
         client.send(request_bytes("DELETE", "/api/x", &[("Authorization", &bearer(token))], b""));
         client.response().expect("a response").status
     };
     let token = Token::bot();
-    assert_eq!((ask(&token), ask(&token)), (200, 200), "the second one out of the cache");
+    assert_eq!((ask(&token), ask(&token)), (200, 200), "the second one from the cache");
     let before = stage.status();
 
     stage.write("authorization: {rules: [{name: no-deletes, match: {methods: [DELETE]}, action: deny}]}");
@@ -101,12 +101,12 @@ fn a_reload_brings_the_whole_of_a_new_configuration_into_force() {
     assert_ne!(before["config"]["hash"], after["config"]["hash"]);
     assert_eq!(after["lastReload"]["trigger"], "request");
     assert_eq!(after["config"]["rules"], json!(["no-deletes"]));
-    assert_eq!(stage.issuer.hits(JWKS), 2, "a reload that is asked for fetches the keys too");
+    assert_eq!(stage.issuer.hits(JWKS), 2, "a requested reload also fetches the keys");
 
-    // What the cache has is of the other configuration.
+    // Tokens cached under the previous configuration do not count.
     stage.write("authorization: {default: allow}\nlimits: {tokenBytes: 256}");
     assert_eq!(stage.reload().0, 200);
-    assert_eq!(ask(&token), 401, "longer than it may be now");
+    assert_eq!(ask(&token), 401, "over the new size limit");
     stage.write("");
     assert_eq!(stage.reload().0, 200);
     assert_eq!(ask(&token), 200);
@@ -115,8 +115,8 @@ fn a_reload_brings_the_whole_of_a_new_configuration_into_force() {
 }
 
 #[test]
-fn a_token_that_the_new_configuration_refuses_does_not_come_out_of_the_cache() {
-    let stage = Reloaded::start("");
+fn reload_does_not_accept_cached_tokens_that_it_now_refuses() {
+    let stage = Reloadable::start("");
     let token = Token::bot().encode();
     let ask = || stage.gateway.get_with(&token, "/x").status;
     assert_eq!((ask(), ask()), (200, 200));
@@ -125,12 +125,12 @@ fn a_token_that_the_new_configuration_refuses_does_not_come_out_of_the_cache() {
     stage.write_whole(&text.replace("authentication: {", "authentication: {audiences: [other], "));
     assert_eq!(stage.reload().0, 200);
     assert_eq!(ask(), 401);
-    assert_eq!(stage.status()["sources"][0]["keys"][0]["kid"], "rsa-1", "with the same keys");
+    assert_eq!(stage.status()["sources"][0]["keys"][0]["kid"], "rsa-1", "the keys are the same");
 }
 
 #[test]
-fn broken_configurations_are_refused_whole_and_the_old_one_goes_on() {
-    let stage = Reloaded::start("authorization: {public: [\"GET /open\"]}");
+fn invalid_configuration_is_refused_and_the_current_one_kept() {
+    let stage = Reloadable::start("authorization: {public: [\"GET /open\"]}");
     let gateway = &stage.gateway;
     let good = document(&stage.upstream, &stage.issuer, "authorization: {public: [\"GET /other\"]}");
     let broken: [(&str, &str); 20] = [
@@ -162,8 +162,8 @@ fn broken_configurations_are_refused_whole_and_the_old_one_goes_on() {
         assert_eq!(said["result"], "refused", "{text}");
         let errors = said["errors"].to_string();
         assert!(errors.contains(about), "{text}: {errors}");
-        assert_eq!(gateway.get("/open", &[]).status, 200, "the old one goes on: {text}");
-        assert_eq!(gateway.get("/other", &[]).status, 401, "and nothing of the new one: {text}");
+        assert_eq!(gateway.get("/open", &[]).status, 200, "the current configuration stays: {text}");
+        assert_eq!(gateway.get("/other", &[]).status, 401, "nothing of the new one is applied: {text}");
         assert_eq!(gateway.get_as(&Token::bot(), "/x").status, 200);
         let count = gateway.metric("metagate_config_reloads_total", &[("result", "refused")]);
         assert!(count >= index as f64 + 1.0);
@@ -171,7 +171,7 @@ fn broken_configurations_are_refused_whole_and_the_old_one_goes_on() {
     }
     let logged = gateway.logs();
     let refused = |log: &&Value| log.to_string().contains("the new configuration is refused");
-    assert!(logged.iter().filter(refused).count() >= broken.len(), "each of them in the log");
+    assert!(logged.iter().filter(refused).count() >= broken.len(), "each refusal is logged");
     assert!(logged.iter().filter(refused).all(|log| text(log, "level") == Some("ERROR")));
     stage.write_whole(&good);
     assert_eq!(stage.reload().0, 200);
@@ -181,16 +181,16 @@ fn broken_configurations_are_refused_whole_and_the_old_one_goes_on() {
 }
 
 #[test]
-fn sighup_and_a_changed_file_reload_too() {
-    let stage = Reloaded::start("");
+fn sighup_and_file_changes_cause_a_reload() {
+    let stage = Reloadable::start("");
     let gateway = &stage.gateway;
     assert_eq!(gateway.get("/open", &[]).status, 401);
     stage.write("authorization: {public: [\"GET /open\"]}");
-    eventually("the file to be looked at", || (gateway.get("/open", &[]).status == 200).then_some(()));
+    eventually("the changed file to be noticed", || (gateway.get("/open", &[]).status == 200).then_some(()));
     assert_eq!(stage.status()["lastReload"]["trigger"], "file");
     assert_eq!(stage.status()["lastReload"]["changedFiles"], json!([stage.file()]));
-    assert_eq!(stage.issuer.hits(JWKS), 1, "keys are as they were");
-    // The same content: only the signal makes it read that again.
+    assert_eq!(stage.issuer.hits(JWKS), 1, "a file change does not fetch keys");
+    // The content is unchanged, so only the signal causes a reload.
     gateway.signal("HUP");
     eventually("a reload by signal", || (stage.status()["lastReload"]["trigger"] == "signal").then_some(()));
     assert_eq!(gateway.get("/open", &[]).status, 200);
@@ -198,7 +198,7 @@ fn sighup_and_a_changed_file_reload_too() {
 }
 
 #[test]
-fn a_mounted_configmap_is_followed_through_its_symlinks() {
+fn mounted_configmap_is_reloaded_through_its_symlinks() {
     let directory = TempDir::new().expect("a directory");
     let at = |name: &str| directory.path().join(name);
     let (upstream, issuer) = (Upstream::echo(), Issuer::of(keys::rsa()));
@@ -220,12 +220,12 @@ fn a_mounted_configmap_is_followed_through_its_symlinks() {
 }
 
 #[test]
-fn what_needs_a_restart_is_said_and_the_rest_is_applied() {
-    let stage = Reloaded::start("shutdown: {delay: 0s}");
+fn keys_that_need_a_restart_are_reported_and_the_rest_applied() {
+    let stage = Reloadable::start("shutdown: {delay: 0s}");
     stage.write("workers: 3\nlog: {format: text}\nauthorization: {public: [\"GET /open\"]}");
     let (status, said) = stage.reload();
     assert_eq!(status, 200, "{said}");
-    // The environment says how many workers there are, so that key is no other one.
+    // The environment sets `workers`, so the file does not change it.
     assert_eq!(said["needsRestart"], json!(["log.format"]));
     assert_eq!(said["changed"], json!(["authorization.public", "log.format"]));
     assert_eq!(stage.gateway.get("/open", &[]).status, 200);
@@ -235,22 +235,22 @@ fn what_needs_a_restart_is_said_and_the_rest_is_applied() {
 }
 
 #[test]
-fn the_level_of_the_log_changes_at_once() {
-    let stage = Reloaded::start("");
-    let told = || {
+fn reload_changes_the_log_level_at_once() {
+    let stage = Reloadable::start("");
+    let reloads_logged = || {
         let logs = stage.gateway.logs();
         logs.iter().filter(|log| text(log, "message") == Some("the configuration was reloaded")).count()
     };
     for (level, lines) in [("info", 1), ("error", 1), ("info", 2)] {
         stage.write(&format!("log: {{level: {level}}}"));
         assert_eq!(stage.reload().0, 200);
-        // Standard error is not buffered: what was logged before the answer is there soon.
-        eventually("the lines so far", || (told() >= lines).then_some(()));
-        assert_eq!(told(), lines, "{level}");
+        // Standard error is unbuffered: lines logged before the response arrive soon.
+        eventually("the log lines so far", || (reloads_logged() >= lines).then_some(()));
+        assert_eq!(reloads_logged(), lines, "{level}");
     }
 }
 
-/// Sets its flag when it is dropped.
+/// Sets the flag when dropped.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -260,13 +260,13 @@ impl Drop for Stop<'_> {
 }
 
 #[test]
-fn reloads_under_load_lose_nothing() {
+fn reloads_under_load_lose_no_request() {
     const RELOADS: usize = 40;
     const CLIENTS: usize = 4;
-    let stage = Reloaded::start("");
+    let stage = Reloadable::start("");
     let (stop, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
-        // Also where this thread fails: the others would go on for ever.
+        // Also if this thread panics, because the others would never stop.
         let _stop = Stop(&stop);
         for number in 0..CLIENTS {
             let (stop, answered, proxy) = (&stop, &answered, stage.gateway.proxy);
@@ -286,7 +286,7 @@ fn reloads_under_load_lose_nothing() {
         }
         for number in 0..RELOADS {
             let before = answered.load(Ordering::SeqCst);
-            // Another pool, other limits, other rules, other settings for keys.
+            // Changes the pool, the rules and the key settings.
             let rule = format!("{{name: r{number}, match: {{methods: [PUT]}}, action: deny}}");
             let text =
                 document(&stage.upstream, &stage.issuer, &format!("authorization: {{rules: [{rule}]}}"));
@@ -295,12 +295,12 @@ fn reloads_under_load_lose_nothing() {
             stage.write_whole(&text.replace("upstream: {", &connect).replace("authentication: {", &jwks));
             let (status, said) = stage.reload();
             assert_eq!(status, 200, "{said}");
-            eventually("answers between two reloads", || {
+            eventually("responses between two reloads", || {
                 (answered.load(Ordering::SeqCst) > before + 2 * CLIENTS).then_some(())
             });
         }
     });
-    assert_eq!(stage.issuer.hits(JWKS), 1 + RELOADS, "one fetch for each reload that was asked for");
+    assert_eq!(stage.issuer.hits(JWKS), 1 + RELOADS, "one fetch for each requested reload");
     assert_eq!(
         stage.gateway.metric("metagate_config_reloads_total", &[("result", "applied")]),
         RELOADS as f64
@@ -309,7 +309,7 @@ fn reloads_under_load_lose_nothing() {
 }
 
 #[test]
-fn a_request_ends_with_the_configuration_that_it_began_with() {
+fn request_keeps_the_configuration_it_started_with() {
     let gate = Gate::default();
     let held = gate.clone();
     let upstream = Upstream::scripted(move |exchange| {
@@ -318,22 +318,22 @@ fn a_request_ends_with_the_configuration_that_it_began_with() {
         }
         echo(exchange)
     });
-    let stage = Reloaded::with(upstream, "", |setup| setup);
+    let stage = Reloadable::with(upstream, "", |setup| setup);
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(request_bytes("GET", "/held", &[("Authorization", &bearer(&Token::bot()))], b""));
     stage.upstream.wait_for("the request", |all| all.first().map(|_| ()));
-    // Elsewhere, with other keys: nothing of the old one is left.
+    // Another upstream and other keys: nothing of the previous configuration remains.
     let (other, keys) = (Upstream::echo(), Issuer::of(keys::other_rsa()));
     stage.write_whole(&document(&other, &keys, ""));
     assert_eq!(stage.reload().0, 200);
     let new = Token::bot().signed("RS256", keys::other_rsa());
     assert_eq!(stage.gateway.get_as(&new, "/new").status, 200);
     assert_eq!(other.only_request().head.target(), "/new");
-    assert_eq!(stage.gateway.get_as(&Token::bot(), "/old").status, 401, "its key is trusted no more");
+    assert_eq!(stage.gateway.get_as(&Token::bot(), "/old").status, 401, "its key is no longer trusted");
     gate.open();
     assert_eq!(client.response().expect("the response").json()["target"], "/held");
     client.send(request_bytes("GET", "/next", &[("Authorization", &bearer(&Token::bot()))], b""));
-    assert_eq!(client.response().expect("a response").status, 401, "the next one on that connection");
+    assert_eq!(client.response().expect("a response").status, 401, "the next request on that connection");
     let page = stage.gateway.probe("/metrics").text();
     assert!(page.contains(&format!("metagate_jwks_keys{{source=\"{}\"}} 1", keys.url(JWKS))), "{page}");
     assert!(
@@ -343,8 +343,8 @@ fn a_request_ends_with_the_configuration_that_it_began_with() {
 }
 
 #[test]
-fn new_keys_are_there_before_the_first_token_needs_them() {
-    let stage = Reloaded::start("");
+fn reload_fetches_the_keys_of_new_sources_first() {
+    let stage = Reloadable::start("");
     let more = Issuer::of(keys::other_rsa());
     let text = fs::read_to_string(stage.file()).expect("the file");
     let both = text.replace("publicKeyUrls: [", &format!("publicKeyUrls: [\"{}\", ", more.url(JWKS)));
@@ -355,14 +355,14 @@ fn new_keys_are_there_before_the_first_token_needs_them() {
     assert_eq!(
         (stage.issuer.hits(JWKS), more.hits(JWKS)),
         (2, 1),
-        "one fetch of each, before the reload ended"
+        "one fetch of each before the reload completed"
     );
-    // An entry that is the same keeps its keys also while its server is away.
+    // An unchanged entry keeps its keys even if its server is unavailable.
     stage.issuer.set(JWKS, Reply::Status(500, vec![], String::new()));
     stage.write("");
     assert_eq!(stage.reload().0, 200);
     assert_eq!(stage.gateway.get_as(&Token::bot(), "/x").status, 200);
-    // Its source is gone. The other one might have its key, and cannot be asked.
+    // The token's source is gone. The other source might have its key, but cannot be reached.
     assert_eq!(stage.gateway.get_as(&token, "/x").status, 503);
     stage.issuer.publish(JWKS, &[keys::rsa().jwk()]);
     assert_eq!(stage.reload().0, 200);
@@ -370,15 +370,15 @@ fn new_keys_are_there_before_the_first_token_needs_them() {
 }
 
 #[test]
-fn a_configuration_without_keys_waits_until_it_has_some() {
-    let stage = Reloaded::start("");
+fn configuration_without_keys_is_not_applied() {
+    let stage = Reloadable::start("");
     let late = Issuer::empty();
     stage.write_whole(&document(&stage.upstream, &late, "authorization: {public: [\"GET /open\"]}"));
     let (status, said) = stage.reload();
     assert_eq!(status, 409, "{said}");
     let errors = said["errors"].to_string();
     assert!(errors.contains("public-keys") && errors.contains(&late.url(JWKS)), "{errors}");
-    assert_eq!(stage.gateway.get_as(&Token::bot(), "/x").status, 200, "the old one goes on");
+    assert_eq!(stage.gateway.get_as(&Token::bot(), "/x").status, 200, "the current configuration stays");
     assert_eq!(stage.gateway.get("/open", &[]).status, 401);
     assert_eq!(stage.gateway.probe("/readyz").status, 200);
     let page = stage.gateway.probe("/metrics").text();

@@ -1,4 +1,4 @@
-//! Tokens that verify and are on the revocation list.
+//! Valid tokens that are on the revocation list.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::support::upstream::Upstream;
 
 const FILE: &str = "METAGATE_AUTHENTICATION__REVOCATIONS__FILE";
 
-/// A gateway with this list, which `replace` replaces.
+/// A gateway with this revocation list, for [`replace`].
 fn with_list(list: &str) -> (Stage, TempDir) {
     let directory = TempDir::new().expect("a directory");
     replace(directory.path(), list);
@@ -26,14 +26,14 @@ fn with_list(list: &str) -> (Stage, TempDir) {
     (stage, directory)
 }
 
-/// In one step, as the documentation asks for.
+/// Replaces the list atomically, as the documentation recommends.
 fn replace(directory: &Path, list: &str) {
     fs::write(directory.join("new"), list).expect("a list");
     fs::rename(directory.join("new"), directory.join("list")).expect("a new list");
 }
 
 #[test]
-fn a_revoked_token_is_refused_and_the_audit_record_knows_whose_it_was() {
+fn revoked_token_is_refused_and_its_principal_audited() {
     let (stage, _directory) = with_list("- {sub: ada, note: left}");
     let response = stage.gateway.get_as(&Token::user(), "/api/a");
     assert_eq!(response.status, 401);
@@ -51,7 +51,7 @@ fn a_revoked_token_is_refused_and_the_audit_record_knows_whose_it_was() {
 }
 
 #[test]
-fn a_cached_token_is_revoked_as_soon_as_the_list_says_so() {
+fn revocation_applies_to_cached_tokens() {
     let (stage, directory) = with_list("[]");
     let token = Token::user().encode();
     let asked = || stage.gateway.get_with(&token, "/api/a").status;
@@ -63,23 +63,23 @@ fn a_cached_token_is_revoked_as_soon_as_the_list_says_so() {
     eventually("the token to be refused", || (asked() == 401).then_some(()));
     let revocations = |kind| stage.gateway.metric("metagate_revocations", &[("kind", kind)]);
     assert_eq!((revocations("fingerprint"), revocations("jti")), (1.0, 0.0));
-    // A broken list changes nothing but says so.
+    // An invalid list is logged and not applied.
     replace(directory.path(), "- fingerprint: \n- nonsense");
     let refused = || {
         let logs = stage.gateway.logs();
         logs.into_iter().find(|log| text(log, "message").is_some_and(|text| text.contains("is not used")))
     };
-    let line = eventually("a line about the broken list", refused);
+    let line = eventually("a log line about the invalid list", refused);
     assert_eq!(text(&line, "level"), Some("ERROR"));
     assert!(text(&line, "cause").is_some_and(|cause| cause.starts_with("line 1: ")), "{line}");
     assert_eq!(asked(), 401);
     assert_eq!(stage.gateway.metric("metagate_revocations_in_force", &[]), 0.0);
     replace(directory.path(), "[]");
-    eventually("the token to be let in again", || (asked() == 200).then_some(()));
+    eventually("the token to be accepted again", || (asked() == 200).then_some(()));
 }
 
 #[test]
-fn a_new_list_that_names_an_unknown_issuer_is_warned_about() {
+fn unknown_issuer_in_a_new_list_is_warned_about() {
     let (stage, directory) = with_list("[]");
     replace(
         directory.path(),
@@ -94,7 +94,7 @@ fn a_new_list_that_names_an_unknown_issuer_is_warned_about() {
 }
 
 #[test]
-fn what_the_command_prints_is_an_entry() {
+fn fingerprint_command_prints_a_list_entry() {
     let directory = TempDir::new().expect("a directory");
     let token = Token::datahub().encode();
     let file = directory.path().join("token");
@@ -129,7 +129,7 @@ fn what_the_command_prints_is_an_entry() {
 }
 
 #[test]
-fn what_is_no_token_has_no_fingerprint() {
+fn fingerprint_command_refuses_non_tokens() {
     let finished = Setup::command(&["token", "fingerprint"]).finish();
     assert_eq!(finished.code, Some(1));
     assert_eq!(finished.stdout, "");
@@ -137,7 +137,7 @@ fn what_is_no_token_has_no_fingerprint() {
 }
 
 #[test]
-fn a_broken_list_at_the_start_is_a_configuration_error() {
+fn invalid_list_at_startup_is_a_configuration_error() {
     let directory = TempDir::new().expect("a directory");
     let file = directory.path().join("list");
     for list in [None, Some("- jit: a")] {
@@ -155,7 +155,7 @@ fn a_broken_list_at_the_start_is_a_configuration_error() {
 }
 
 #[test]
-fn explain_shows_the_step() {
+fn explain_shows_the_revocation_step() {
     let directory = TempDir::new().expect("a directory");
     let path = |name: &str| directory.path().join(name).to_str().expect("a path").to_owned();
     fs::write(path("token"), bearer(&Token::user())).expect("a token");
@@ -180,7 +180,7 @@ fn explain_shows_the_step() {
 }
 
 #[test]
-fn in_report_mode_a_revoked_token_goes_on_without_its_identity() {
+fn report_mode_forwards_revoked_tokens_without_identity() {
     let directory = TempDir::new().expect("a directory");
     replace(directory.path(), "- sub: ada");
     let file = directory.path().join("list").to_str().expect("a path").to_owned();

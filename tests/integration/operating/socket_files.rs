@@ -1,4 +1,4 @@
-//! Unix sockets: as the listener, and as the way to the backend.
+//! Unix sockets, as the listener and to the backend.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::OwnedFd;
@@ -15,7 +15,7 @@ use crate::support::keys;
 use crate::support::token::{Token, bearer};
 use crate::support::upstream::Upstream;
 
-/// What a request over a socket file is answered with.
+/// Sends a request over a Unix socket and returns the response.
 #[track_caller]
 fn ask(path: &Path, target: &str, more: &str) -> String {
     let mut stream = UnixStream::connect(path).expect("a listener");
@@ -44,14 +44,14 @@ fn in_directory() -> (TempDir, PathBuf) {
     (directory, path)
 }
 
-/// Who has no address comes from no network, and only these may delete.
+/// A rule that every client with an address satisfies, and a client without one does not.
 const RULE: &str = "authorization: {rules: [{name: near, match: {paths: [/near]}, require: {sourceIps: [0.0.0.0/0, \"::/0\"]}}]}\n";
 
 #[test]
-fn requests_come_in_by_a_socket_file() {
+fn proxy_listens_on_a_unix_socket() {
     let (_directory, path) = in_directory();
     let (issuer, upstream) = (Issuer::of(keys::rsa()), Upstream::echo());
-    // Left over by a process that ended.
+    // A stale socket of a process that exited.
     drop(UnixListener::bind(&path).expect("a socket"));
     let mut gateway = setup(&issuer, &upstream.url(), &path, RULE).start();
     gateway.wait_ready();
@@ -65,13 +65,13 @@ fn requests_come_in_by_a_socket_file() {
     let second = setup(&issuer, &upstream.url(), &path, "").finish();
     assert_eq!(second.code, Some(1));
     assert!(second.stderr.contains("error: listen: cannot listen on unix:"), "{}", second.stderr);
-    assert!(ask(&path, "/x", "").starts_with("HTTP/1.1 200"), "the first one has it still");
+    assert!(ask(&path, "/x", "").starts_with("HTTP/1.1 200"), "the first process still has the socket");
     gateway.terminate();
     assert_eq!(gateway.wait_exit(), Some(0));
 }
 
 #[test]
-fn a_proxy_on_the_socket_file_is_believed_where_that_is_said() {
+fn trusted_proxies_may_include_unix_sockets() {
     let (_directory, path) = in_directory();
     let (issuer, upstream) = (Issuer::of(keys::rsa()), Upstream::echo());
     let gateway = setup(&issuer, &upstream.url(), &path, &format!("{RULE}trustedProxies: [unix]\n")).start();
@@ -81,7 +81,7 @@ fn a_proxy_on_the_socket_file_is_believed_where_that_is_said() {
 }
 
 #[test]
-fn a_socket_file_may_come_from_outside_too() {
+fn unix_socket_may_be_passed_by_socket_activation() {
     let (_directory, path) = in_directory();
     let (issuer, upstream) = (Issuer::of(keys::rsa()), Upstream::echo());
     let socket = UnixListener::bind(&path).expect("a socket");
@@ -94,17 +94,17 @@ fn a_socket_file_may_come_from_outside_too() {
     assert!(ask(&path, "/x", "").starts_with("HTTP/1.1 200"));
 }
 
-/// A backend that answers every request on its socket file, and tells what it was asked.
+/// A backend that responds to every request on its Unix socket and reports the request heads.
 fn backend(path: &Path) -> Receiver<String> {
     let listener = UnixListener::bind(path).expect("a socket");
-    let (told, heads) = channel();
+    let (sender, heads) = channel();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let mut reader = BufReader::new(stream);
             let mut head = String::new();
             while reader.read_line(&mut head).is_ok_and(|length| length > 0) {
                 if head.ends_with("\r\n\r\n") {
-                    let _ = told.send(std::mem::take(&mut head));
+                    let _ = sender.send(std::mem::take(&mut head));
                     let _ = reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
                 }
             }
@@ -114,7 +114,7 @@ fn backend(path: &Path) -> Receiver<String> {
 }
 
 #[test]
-fn requests_go_on_by_a_socket_file() {
+fn requests_are_forwarded_over_a_unix_socket() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("backend.sock");
     let heads = backend(&path);

@@ -1,4 +1,4 @@
-//! Under a service manager: sockets from it, and news for it.
+//! Under a service manager: socket activation and sd_notify.
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -21,7 +21,7 @@ fn setup(issuer: &Issuer, upstream: &Upstream) -> Setup {
         .env("METAGATE_UPSTREAM__URL", upstream.url())
 }
 
-/// Started with a socket as file descriptor 3, as systemd does it.
+/// Starts the gateway with a socket as file descriptor 3, as systemd does.
 fn activated(setup: Setup, name: Option<&str>) -> (Gateway, TcpListener) {
     let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
     let handed = socket.try_clone().expect("a second handle");
@@ -29,9 +29,9 @@ fn activated(setup: Setup, name: Option<&str>) -> (Gateway, TcpListener) {
 }
 
 #[test]
-fn a_socket_from_outside_takes_the_place_of_listen() {
+fn activated_socket_replaces_listen() {
     let (issuer, upstream) = (Issuer::of(keys::rsa()), Upstream::echo());
-    // What is connected before the process is there waits for it.
+    // The socket may be unnamed, or named after the listener or the unit.
     for name in [None, Some("proxy"), Some("metagate.socket")] {
         let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
         let listen = taken.local_addr().expect("an address").to_string();
@@ -42,13 +42,13 @@ fn a_socket_from_outside_takes_the_place_of_listen() {
         assert_eq!(gateway.get_as(&Token::bot(), "/x").status, 200);
         gateway.terminate();
         assert_eq!(gateway.wait_exit(), Some(0));
-        // The next process has the same socket: connections wait, and are not refused.
+        // The socket stays open for the next process: connections wait and are not refused.
         let _waiting = Client::connect(socket.local_addr().expect("an address"));
     }
 }
 
 #[test]
-fn a_socket_may_be_for_another_listener() {
+fn activated_socket_may_be_for_another_listener() {
     let (issuer, upstream) = (Issuer::of(keys::rsa()), Upstream::echo());
     let (gateway, socket) = activated(setup(&issuer, &upstream), Some("admin"));
     assert_eq!(gateway.admin(), socket.local_addr().expect("an address"));
@@ -57,27 +57,27 @@ fn a_socket_may_be_for_another_listener() {
 }
 
 #[test]
-fn the_service_manager_hears_of_start_reload_and_end() {
+fn service_manager_is_notified_of_start_reload_and_stop() {
     let (issuer, upstream) = (Issuer::of(keys::rsa()), Upstream::echo());
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("notify");
     let manager = UnixDatagram::bind(&path).expect("a socket");
     manager.set_read_timeout(Some(DEADLINE)).expect("a time-out");
-    let told = || {
+    let next_message = || {
         let mut buffer = [0; 256];
         let length = manager.recv(&mut buffer).expect("a message");
         String::from_utf8_lossy(&buffer[..length]).into_owned()
     };
-    // Without keys: whoever has them may be waiting for us.
+    // Also without keys: the key server may be waiting for this service to start.
     issuer.set(JWKS, crate::support::issuer::Reply::Status(500, vec![], String::new()));
     let setup = setup(&issuer, &upstream).env("NOTIFY_SOCKET", path.to_str().expect("a path"));
     let mut gateway = setup.start();
-    assert_eq!(told(), "READY=1\nSTATUS=listening");
+    assert_eq!(next_message(), "READY=1\nSTATUS=listening");
     assert_eq!(gateway.probe("/readyz").status, 503);
     gateway.signal("HUP");
-    assert_eq!((told(), told()), ("RELOADING=1".to_owned(), "READY=1".to_owned()));
+    assert_eq!((next_message(), next_message()), ("RELOADING=1".to_owned(), "READY=1".to_owned()));
     gateway.terminate();
-    assert_eq!(told(), "STOPPING=1\nSTATUS=draining");
+    assert_eq!(next_message(), "STOPPING=1\nSTATUS=draining");
     assert_eq!(gateway.wait_exit(), Some(0));
     manager.set_read_timeout(Some(Duration::from_millis(1))).expect("a time-out");
     assert!(manager.recv(&mut [0; 16]).is_err(), "nothing more");

@@ -1,11 +1,11 @@
-//! Connections that were admitted by a policy which is in force no more.
+//! Connections that were accepted under a policy that is no longer in force.
 
 use super::*;
 use crate::support::http2::{GOAWAY, RawClient};
 use crate::support::message::Body;
 use crate::support::stub::Next;
 
-/// Each changes whose connections are served, or who they come from.
+/// Each of these changes which connections are accepted or what their source address is.
 const CHANGES: [&str; 3] =
     ["proxyProtocol: require", "trustedProxies: [192.0.2.1/32]", "trustedProxies: [unix]"];
 
@@ -14,12 +14,12 @@ fn get(path: &str) -> Vec<u8> {
 }
 
 #[test]
-fn they_end_with_their_next_answer() {
+fn connections_close_with_their_next_response() {
     for change in CHANGES {
-        let stage = Reloaded::start("");
+        let stage = Reloadable::start("");
         let mut client = Client::connect(stage.gateway.proxy);
         assert_eq!(client.send(get("/before")).response().expect("a response").header("connection"), None);
-        // Nothing about connections: nobody has to come again.
+        // A change that is not about connections closes none.
         stage.write("authorization: {public: [\"GET /open\"]}");
         assert_eq!(stage.reload().0, 200);
         assert_eq!(client.send(get("/other")).response().expect("a response").header("connection"), None);
@@ -38,7 +38,7 @@ fn they_end_with_their_next_answer() {
 }
 
 #[test]
-fn a_running_answer_is_not_cut() {
+fn running_response_is_not_truncated() {
     let (gate, held) = (Gate::default(), Gate::default());
     let (head, rest) = (gate.clone(), held.clone());
     let upstream = Upstream::scripted(move |exchange| {
@@ -48,7 +48,7 @@ fn a_running_answer_is_not_cut() {
         exchange.send("done")?;
         Ok(Next::Close)
     });
-    let stage = Reloaded::with(upstream, "", |setup| setup);
+    let stage = Reloadable::with(upstream, "", |setup| setup);
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(get("/held"));
     stage.upstream.wait_for("the request", |all| all.first().map(|_| ()));
@@ -56,21 +56,25 @@ fn a_running_answer_is_not_cut() {
     assert_eq!(stage.reload().0, 200);
     gate.open();
     let (status, fields) = client.response_head().expect("a head");
-    assert_eq!((status, fields.value("connection")), (200, Some("close")), "it comes after the reload");
+    assert_eq!(
+        (status, fields.value("connection")),
+        (200, Some("close")),
+        "the response starts after the reload"
+    );
     held.open();
     let mut body = client.body_after(status, &fields);
     assert_eq!(client.piece(&mut body).expect("a piece").as_deref(), Some(&b"done"[..]));
 }
 
 #[test]
-fn a_websocket_is_closed_so_that_its_client_comes_again() {
+fn websocket_is_closed_with_going_away() {
     const SWITCHES: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n";
     let upstream = Upstream::scripted(|exchange| {
         exchange.send(SWITCHES)?;
         while !exchange.raw()?.is_empty() {}
         Ok(Next::Close)
     });
-    let stage = Reloaded::with(upstream, "", |setup| setup);
+    let stage = Reloadable::with(upstream, "", |setup| setup);
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(format!(
         "GET /socket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nAuthorization: {}\r\n\r\n",

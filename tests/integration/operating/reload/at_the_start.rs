@@ -1,4 +1,4 @@
-//! What changes after it was read, and before anything looks for changes.
+//! Files that change after they were read and before they are watched.
 
 use std::fs;
 use std::io::Write as _;
@@ -15,7 +15,7 @@ use crate::support::keys;
 use crate::support::upstream::Upstream;
 
 #[test]
-fn a_change_during_the_start_is_seen() {
+fn change_during_startup_is_noticed() {
     let directory = TempDir::new().expect("a directory");
     let (upstream, issuer) = (Upstream::echo(), Issuer::of(keys::rsa()));
     let at = |name: &str| directory.path().join(name);
@@ -30,7 +30,7 @@ fn a_change_during_the_start_is_seen() {
         .env("METAGATE_AUTHENTICATION__REVOCATIONS__FILE", list.to_str().expect("a path"))
         .env("METAGATE_CONFIG", file.to_str().expect("a path"));
     let changing = thread::spawn(move || {
-        // Opens when the proxy does: it has read the other file then, and waits for this one.
+        // Opening the pipe succeeds once the proxy opens it: by then it has read the other file.
         let mut pipe = fs::OpenOptions::new().write(true).open(&list).expect("a pipe");
         fs::write(&file, new).expect("a file");
         fs::rename(&empty, &list).expect("a file in place of the pipe");

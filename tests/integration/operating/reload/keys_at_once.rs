@@ -1,17 +1,17 @@
-//! What an operator reloads for is often a new key.
+//! Requested reloads fetch the keys, because a new key is often the reason for a reload.
 
 use super::*;
 
 #[test]
-fn a_reload_that_is_asked_for_fetches_the_keys_at_once() {
-    let stage = Reloaded::start("");
+fn requested_reload_fetches_the_keys_at_once() {
+    let stage = Reloadable::start("");
     let ask = |key| stage.gateway.get_as(&Token::user().signed("RS256", key), "/x").status;
     assert_eq!(ask(keys::rsa()), 200);
     stage.issuer.publish(JWKS, &[keys::other_rsa().jwk()]);
     assert_eq!(stage.reload().0, 200);
     assert_eq!(ask(keys::rsa()), 401, "a key that was removed");
     assert_eq!(ask(keys::other_rsa()), 200);
-    // Also if the configuration is not good.
+    // Even if the configuration is invalid.
     stage.issuer.publish(JWKS, &[keys::rsa().jwk()]);
     stage.write("nonsense: 1");
     assert_eq!(stage.reload().0, 400);
@@ -20,8 +20,8 @@ fn a_reload_that_is_asked_for_fetches_the_keys_at_once() {
 }
 
 #[test]
-fn a_reload_fetches_each_source_once() {
-    let stage = Reloaded::start("");
+fn reload_fetches_each_source_once() {
+    let stage = Reloadable::start("");
     stage.issuer.publish("/more", &[keys::other_rsa().jwk()]);
     let more = stage.issuer.url("/more");
     let text = document(&stage.upstream, &stage.issuer, "");
