@@ -32,7 +32,7 @@ type Versions = &'static [&'static SupportedProtocolVersion];
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// An authority and a certificate of it for this machine, as objects and as files.
+/// A CA and a certificate that it issued for localhost, as objects and as files.
 struct Certificates {
     directory: TempDir,
     ca: CertificateDer<'static>,
@@ -45,7 +45,7 @@ impl Certificates {
         Self::until(2100)
     }
 
-    /// With a leaf that is good until the first day of that year.
+    /// With a leaf certificate that is valid until the first day of that year.
     fn until(year: i32) -> Self {
         let mut authority = CertificateParams::new(Vec::new()).expect("parameters");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -74,12 +74,12 @@ impl Certificates {
         PrivateKeyDer::try_from(self.key.clone()).expect("a key")
     }
 
-    /// A server that answers every connection's first request with this body, over TLS.
+    /// A TLS server that responds to the first request of every connection with this body.
     fn serve(&self, body: String) -> SocketAddr {
-        self.serve_in(rustls::DEFAULT_VERSIONS, body)
+        self.serve_with_versions(rustls::DEFAULT_VERSIONS, body)
     }
 
-    fn serve_in(&self, versions: Versions, body: String) -> SocketAddr {
+    fn serve_with_versions(&self, versions: Versions, body: String) -> SocketAddr {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
@@ -115,14 +115,14 @@ impl Certificates {
         address
     }
 
-    /// What a TLS client with these authorities gets for one request; `None` if the handshake or
-    /// the connection fails.
+    /// The response that a TLS client which trusts this CA gets for one request. `None` if the
+    /// handshake or the connection fails.
     fn ask(&self, address: SocketAddr, with_certificate: bool, token: &str) -> Option<String> {
         let identity = with_certificate.then_some(self);
         ask_over(self.connect_with(address, identity), token)
     }
 
-    /// The same, with the certificate of `self` and the authorities of `trusted`.
+    /// The same, with the certificate of `self` and the CA of `trusted`.
     fn ask_as(&self, trusted: &Self, address: SocketAddr) -> Option<String> {
         ask_over(trusted.connect_with(address, Some(self)), &bearer(&Token::user()))
     }
@@ -143,12 +143,12 @@ impl Certificates {
         self.over(TcpStream::connect(address).expect("a listener"), identity)
     }
 
-    /// Over a connection on which something may have been said before.
+    /// TLS over an existing connection, on which other bytes may have been sent.
     fn over(&self, stream: TcpStream, identity: Option<&Self>) -> StreamOwned<ClientConnection, TcpStream> {
-        self.over_in(rustls::DEFAULT_VERSIONS, stream, identity)
+        self.over_with_versions(rustls::DEFAULT_VERSIONS, stream, identity)
     }
 
-    fn over_in(
+    fn over_with_versions(
         &self,
         versions: Versions,
         stream: TcpStream,
@@ -178,7 +178,7 @@ fn ask_over(mut tls: StreamOwned<ClientConnection, TcpStream>, token: &str) -> O
         format!("GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: {token}\r\n\r\n");
     tls.write_all(request.as_bytes()).ok()?;
     let mut response = String::new();
-    // An end without close_notify is an error; what came before it counts.
+    // An end without close_notify is an error; what was received before it counts.
     let _ = tls.read_to_string(&mut response);
     (!response.is_empty()).then_some(response)
 }
@@ -198,7 +198,7 @@ fn listener(certificates: &Certificates, more: &str) -> (Issuer, Upstream, Gatew
 }
 
 #[test]
-fn the_listener_speaks_tls_and_says_so_to_the_backend() {
+fn tls_listener_sets_x_forwarded_proto() {
     let certificates = Certificates::new();
     let (_issuer, upstream, gateway) = listener(&certificates, "");
     let response = certificates.ask(gateway.proxy, false, &bearer(&Token::user())).expect("a response");
@@ -207,7 +207,7 @@ fn the_listener_speaks_tls_and_says_so_to_the_backend() {
 }
 
 #[test]
-fn a_proxy_protocol_header_comes_before_tls() {
+fn proxy_protocol_header_precedes_tls() {
     let certificates = Certificates::new();
     let (_issuer, upstream, gateway) = listener(&certificates, "}\nproxyProtocol: require\nidentity: {");
     let token = bearer(&Token::user());
@@ -220,7 +220,7 @@ fn a_proxy_protocol_header_comes_before_tls() {
 }
 
 #[test]
-fn a_client_certificate_is_required_where_authorities_are_named() {
+fn client_ca_file_requires_a_client_certificate() {
     let certificates = Certificates::new();
     let more = format!(", clientCaFile: {}", certificates.file("ca.pem").display());
     let (_issuer, upstream, gateway) = listener(&certificates, &more);
@@ -231,7 +231,7 @@ fn a_client_certificate_is_required_where_authorities_are_named() {
 }
 
 #[test]
-fn proxies_that_ask_for_decisions_meet_the_same_tls() {
+fn forward_auth_listener_uses_the_same_tls() {
     let certificates = Certificates::new();
     let authorities = certificates.file("ca.pem");
     let more = format!(
@@ -241,13 +241,13 @@ fn proxies_that_ask_for_decisions_meet_the_same_tls() {
     let (_issuer, _upstream, gateway) = listener(&certificates, &more);
     let (address, token) = (gateway.listener("forward-auth"), bearer(&Token::user()));
     assert_eq!(certificates.ask(address, false, &token), None);
-    // Good but for the address of the client, which only a proxy would send.
+    // Valid except for the missing client address, which a proxy would send.
     let response = certificates.ask(address, true, &token).expect("a response");
     assert!(response.starts_with("HTTP/1.1 400 "), "{response}");
 }
 
 #[test]
-fn a_private_authority_signs_for_the_backend_and_the_keys() {
+fn ca_files_apply_to_the_backend_and_the_key_sources() {
     let certificates = Certificates::new();
     let backend = certificates.serve("from the backend".to_owned());
     let keys = certificates.serve(format!(r#"{{"keys":[{}]}}"#, rsa().jwk()));
@@ -273,12 +273,12 @@ fn a_private_authority_signs_for_the_backend_and_the_keys() {
     let gateway = Setup::run().config(config("", "")).start();
     assert_eq!(gateway.get_as(&Token::user(), "/x").status, 503);
     let unknown = |line: &String| line.contains("certificate signed by unknown authority");
-    // The answer may come before the line.
+    // The response may arrive before the log line.
     eventually("the cause in the log", || gateway.stderr().iter().any(unknown).then_some(()));
 }
 
 #[test]
-fn files_that_are_no_pair_are_refused_at_the_start() {
+fn mismatched_certificate_and_key_are_a_startup_error() {
     let (one, other) = (Certificates::new(), Certificates::new());
     let start = |certificate: &Path, key: &Path| {
         let text = format!(

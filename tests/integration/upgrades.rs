@@ -1,4 +1,4 @@
-//! Connections that switch to another protocol: who may, when it is one, and how it ends.
+//! Protocol upgrades: who may upgrade, what counts as an upgrade, and how tunnels end.
 
 mod endings;
 mod revoked;
@@ -19,7 +19,7 @@ use crate::support::wire::Client;
 
 const SWITCHES: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n";
 
-/// The head of a WebSocket's handshake, with these further lines.
+/// The head of a WebSocket handshake with these additional lines.
 fn handshake(path: &str, lines: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: gateway.test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n{lines}\r\n"
@@ -30,7 +30,7 @@ fn authorized(path: &str, token: &Token) -> String {
     handshake(path, &format!("Authorization: {}\r\n", bearer(token)))
 }
 
-/// Agrees to a WebSocket and sends every byte back; `bye` comes at its end.
+/// Accepts a WebSocket and echoes every byte; sends `bye` at the end.
 fn socket(exchange: &mut Exchange) -> io::Result<Next> {
     if exchange.request.head.value("upgrade").is_none() {
         return echo(exchange);
@@ -51,7 +51,7 @@ fn stage(adjust: impl FnOnce(Setup) -> Setup) -> Stage {
     Stage::with(Issuer::of(rsa()), Upstream::scripted(socket), adjust)
 }
 
-/// Reads so many bytes of a tunnel.
+/// Reads this many bytes from a tunnel.
 #[track_caller]
 fn read(client: &mut Client, count: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -61,7 +61,7 @@ fn read(client: &mut Client, count: usize) -> Vec<u8> {
     bytes
 }
 
-/// All that still comes, until the end.
+/// Everything until the end.
 #[track_caller]
 fn rest(client: &mut Client) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -71,7 +71,7 @@ fn rest(client: &mut Client) -> Vec<u8> {
     bytes
 }
 
-/// A client in a tunnel.
+/// Opens a tunnel.
 #[track_caller]
 fn tunnel(stage: &Stage, head: &str) -> Client {
     let mut client = Client::connect(stage.gateway.proxy);
@@ -84,23 +84,23 @@ fn tunnel(stage: &Stage, head: &str) -> Client {
 }
 
 #[test]
-fn bytes_go_both_ways_and_one_record_is_written_at_the_end() {
+fn tunnel_relays_bytes_and_is_recorded_when_it_ends() {
     let stage = stage(|setup| setup);
     let mut client = tunnel(&stage, &authorized("/socket?EIO=4", &Token::user()));
     let head = stage.upstream.only_request().head;
-    assert_eq!(head.values("connection"), ["Upgrade"], "our own words");
+    assert_eq!(head.values("connection"), ["Upgrade"], "written by the gateway");
     assert_eq!(head.values("upgrade"), ["websocket"]);
     assert_eq!(head.value("sec-websocket-key"), Some("AAAAAAAAAAAAAAAAAAAAAA=="));
     assert_eq!(head.value("x-forwarded-user"), Some("ada@open-metadata.org"));
     assert_eq!(head.target(), "/socket?EIO=4");
-    // Not a frame, not HTTP: whatever it is, it comes through as it is.
+    // Frames, HTTP and other bytes pass unchanged.
     for bytes in [&b"\x81\x85\0\0\0\0hello"[..], b"GET / HTTP/1.1\r\n\r\n", &[0xff; 100_000]] {
         client.send(bytes);
         assert!(read(&mut client, bytes.len()) == bytes);
     }
     assert!(stage.gateway.audit().is_empty(), "a tunnel is recorded when it ends");
     client.half_close();
-    assert_eq!(rest(&mut client), b"bye", "the other way stays open until it ends too");
+    assert_eq!(rest(&mut client), b"bye", "the other direction stays open until it ends");
     let record = stage.gateway.audit_of("/socket");
     let sent = 11 + 18 + 100_000;
     assert_eq!(record["status"], 101);
@@ -113,14 +113,14 @@ fn bytes_go_both_ways_and_one_record_is_written_at_the_end() {
 }
 
 #[test]
-fn a_tunnel_needs_what_any_request_needs() {
+fn tunnel_needs_a_valid_token() {
     let stage = stage(|setup| setup);
     let expired = Token::user().expires_in(-3600);
     for head in [handshake("/socket", ""), authorized("/socket", &expired)] {
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(&head);
         assert_eq!(client.response().expect("a response").status, 401, "{head}");
-        // The connection is one for requests still.
+        // The connection can still be used for requests.
         client.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(client.response().expect("a response").status, 401);
     }
@@ -128,24 +128,24 @@ fn a_tunnel_needs_what_any_request_needs() {
 }
 
 #[test]
-fn the_push_feed_of_openmetadata_is_reached_by_polling_and_by_websocket() {
+fn openmetadata_push_feed_works_by_polling_and_websocket() {
     let stage = stage(|setup| setup.env("METAGATE_BACKEND", "openmetadata"));
     let feed = |transport: &str| format!("/api/v1/push/feed/?userId=1&EIO=4&transport={transport}");
-    // As the web UI has it: without a token, for a browser cannot add one.
+    // As the web UI sends it: without a token, because a browser cannot add one.
     assert_eq!(stage.gateway.get(&feed("polling"), &[]).status, 200);
     for head in [handshake(&feed("websocket"), ""), authorized(&feed("websocket"), &Token::user())] {
         let mut client = tunnel(&stage, &head);
         client.send("2probe");
         assert_eq!(read(&mut client, 6), b"2probe");
     }
-    // A token that is there is judged.
+    // A token is verified if there is one.
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(authorized(&feed("websocket"), &Token::user().expires_in(-3600)));
     assert_eq!(client.response().expect("a response").status, 401);
 }
 
 #[test]
-fn many_tunnels_at_once_do_not_wait_for_each_other() {
+fn tunnels_do_not_block_each_other() {
     let stage = stage(|setup| setup);
     let head = authorized("/socket", &Token::user());
     let mut clients: Vec<Client> = (0..50).map(|_| tunnel(&stage, &head)).collect();

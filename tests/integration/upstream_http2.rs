@@ -1,4 +1,4 @@
-//! A backend that speaks HTTP/2: what it is sent, how its connections are shared, how they end.
+//! HTTP/2 to the backend: the requests it gets, and how its connections are shared and end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,16 +10,16 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::support::eventually;
 use crate::support::gateway::{Gateway, Setup, text};
-use crate::support::http2::{Http2Client, Http2Request, Http2Stub, Manners, echo, whole};
+use crate::support::http2::{Http2Client, Http2Request, Http2Stub, StubOptions, echo, whole};
 use crate::support::issuer::{Issuer, JWKS};
 use crate::support::keys::rsa;
 use crate::support::message::Body;
 use crate::support::token::{Token, bearer};
 use crate::support::wire::{Client, send};
 
-/// A gateway in front of such a backend; the issuer goes last.
+/// A gateway in front of this backend. The issuer must outlive it.
 #[track_caller]
-fn before(stub: &Http2Stub, adjust: impl FnOnce(Setup) -> Setup) -> (Gateway, Issuer) {
+fn in_front_of(stub: &Http2Stub, adjust: impl FnOnce(Setup) -> Setup) -> (Gateway, Issuer) {
     let issuer = Issuer::of(rsa());
     let setup = Setup::run()
         .env("AUTHENTICATION_PUBLIC_KEYS", format!("[{}]", issuer.url(JWKS)))
@@ -35,9 +35,9 @@ fn token() -> String {
 }
 
 #[test]
-fn requests_of_http1_and_http2_share_one_connection() {
-    let stub = Http2Stub::start(Manners::default(), echo);
-    let (gateway, _issuer) = before(&stub, |setup| setup);
+fn http1_and_h2_requests_share_one_backend_connection() {
+    let stub = Http2Stub::start(StubOptions::default(), echo);
+    let (gateway, _issuer) = in_front_of(&stub, |setup| setup);
     let token = token();
     let fields =
         [("Authorization", token.as_str()), ("TE", "trailers"), ("Connection", "TE"), ("Cookie", "a=1")];
@@ -62,11 +62,11 @@ fn requests_of_http1_and_http2_share_one_connection() {
     let mut client = Http2Client::connect(gateway.proxy);
     let response = client.send("POST", "/post", &[("authorization", &token)], b"hello").expect("a response");
     assert_eq!((response.status, response.text().as_str()), (200, "hello"));
-    assert!(!stub.head_of("/post").headers.contains_key("te"), "the client did not say so");
+    assert!(!stub.head_of("/post").headers.contains_key("te"), "the client did not send TE");
     assert_eq!(stub.connections(), 1);
 }
 
-/// What a gRPC server does: messages back, then the status in the trailers.
+/// A gRPC server: echoes messages, then sends the status in trailers.
 async fn grpc(mut arrived: Http2Request) {
     if arrived.request.uri().path() == "/a.Service/Fails" {
         let response =
@@ -91,9 +91,9 @@ async fn grpc(mut arrived: Http2Request) {
 }
 
 #[test]
-fn grpc_goes_through_message_by_message() {
-    let stub = Http2Stub::start(Manners::default(), grpc);
-    let (gateway, _issuer) = before(&stub, |setup| setup);
+fn grpc_is_streamed_message_by_message() {
+    let stub = Http2Stub::start(StubOptions::default(), grpc);
+    let (gateway, _issuer) = in_front_of(&stub, |setup| setup);
     let token = token();
     let mut client = Http2Client::connect(gateway.proxy);
     let fields =
@@ -123,9 +123,9 @@ fn grpc_goes_through_message_by_message() {
 }
 
 #[test]
-fn a_connection_that_goes_away_is_replaced_and_nothing_is_lost() {
-    let stub = Http2Stub::start(Manners { requests: Some(3), ..Manners::default() }, echo);
-    let (gateway, _issuer) = before(&stub, |setup| setup);
+fn goaway_replaces_the_connection_without_losing_requests() {
+    let stub = Http2Stub::start(StubOptions { requests: Some(3), ..StubOptions::default() }, echo);
+    let (gateway, _issuer) = in_front_of(&stub, |setup| setup);
     let token = token();
     for number in 0..30 {
         let response = send(gateway.proxy, "GET", &format!("/{number}"), &[("Authorization", &token)], b"");
@@ -133,15 +133,15 @@ fn a_connection_that_goes_away_is_replaced_and_nothing_is_lost() {
         let response = send(gateway.proxy, "POST", "/post", &[("Authorization", &token)], b"hello");
         assert_eq!((response.status, response.text().as_str()), (200, "hello"), "{number}");
     }
-    assert_eq!(stub.order().len(), 60, "none came twice");
+    assert_eq!(stub.order().len(), 60, "none was sent twice");
     assert!(stub.connections() >= 20, "{} connections", stub.connections());
 }
 
 #[test]
-fn a_stream_that_is_refused_is_tried_again_and_one_that_fails_is_not() {
+fn only_refused_streams_are_retried() {
     let tries = Arc::new(AtomicUsize::new(0));
     let counted = tries.clone();
-    let stub = Http2Stub::start(Manners::default(), move |mut arrived: Http2Request| {
+    let stub = Http2Stub::start(StubOptions::default(), move |mut arrived: Http2Request| {
         let number = counted.fetch_add(1, Ordering::SeqCst);
         async move {
             let reason = match arrived.request.uri().path() {
@@ -153,7 +153,7 @@ fn a_stream_that_is_refused_is_tried_again_and_one_that_fails_is_not() {
             arrived.respond.send_reset(reason);
         }
     });
-    let (gateway, _issuer) = before(&stub, |setup| setup);
+    let (gateway, _issuer) = in_front_of(&stub, |setup| setup);
     let token = token();
     let ask = |method: &str, path: &str| {
         tries.store(0, Ordering::SeqCst);
@@ -161,7 +161,7 @@ fn a_stream_that_is_refused_is_tried_again_and_one_that_fails_is_not() {
         (status, tries.load(Ordering::SeqCst))
     };
     assert_eq!(ask("GET", "/refused"), (200, 2));
-    assert_eq!(ask("POST", "/refused"), (200, 2), "the backend says that it has not looked at it");
+    assert_eq!(ask("POST", "/refused"), (200, 2), "REFUSED_STREAM means not processed");
     assert_eq!(ask("GET", "/always"), (502, 3));
     assert_eq!(ask("GET", "/fails"), (502, 1));
     assert_eq!(ask("POST", "/fails"), (502, 1));
@@ -170,26 +170,27 @@ fn a_stream_that_is_refused_is_tried_again_and_one_that_fails_is_not() {
 }
 
 #[test]
-fn no_more_streams_than_the_backend_allows() {
+fn backend_stream_limit_is_respected() {
     let open = Arc::new(Semaphore::new(0));
     let held = open.clone();
-    let stub = Http2Stub::start(Manners { max_streams: Some(2), ..Manners::default() }, move |arrived| {
-        let held = held.clone();
-        async move {
-            if arrived.request.uri().path() == "/held" {
-                let _permit = held.acquire().await.expect("an open semaphore");
+    let stub =
+        Http2Stub::start(StubOptions { max_streams: Some(2), ..StubOptions::default() }, move |arrived| {
+            let held = held.clone();
+            async move {
+                if arrived.request.uri().path() == "/held" {
+                    let _permit = held.acquire().await.expect("an open semaphore");
+                }
+                echo(arrived).await;
             }
-            echo(arrived).await;
-        }
-    });
-    let (gateway, _issuer) = before(&stub, |setup| setup);
+        });
+    let (gateway, _issuer) = in_front_of(&stub, |setup| setup);
     let token = token();
     let ask = |path: &str| {
         let mut client = Client::connect(gateway.proxy);
         client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n\r\n"));
         client
     };
-    // The first tells the gateway what is allowed.
+    // The first response comes with the backend's SETTINGS.
     assert_eq!(ask("/first").response().expect("a response").status, 200);
     assert_eq!(ask("/first").response().expect("a response").status, 200);
     let mut held: Vec<Client> = Vec::new();
@@ -197,7 +198,7 @@ fn no_more_streams_than_the_backend_allows() {
         held.push(ask("/held"));
         eventually("the request to arrive", || (stub.order().len() == 2 + count).then_some(()));
     }
-    assert_eq!(stub.connections(), 3, "two on each");
+    assert_eq!(stub.connections(), 3, "two streams per connection");
     open.add_permits(1);
     for mut client in held {
         assert_eq!(client.response().expect("a response").status, 200);
@@ -205,10 +206,10 @@ fn no_more_streams_than_the_backend_allows() {
 }
 
 #[test]
-fn an_answer_that_is_reset_is_broken_for_the_client() {
+fn reset_backend_stream_truncates_the_response() {
     let arrived_there = Arc::new(Notify::new());
     let held = arrived_there.clone();
-    let stub = Http2Stub::start(Manners::default(), move |mut arrived: Http2Request| {
+    let stub = Http2Stub::start(StubOptions::default(), move |mut arrived: Http2Request| {
         let held = held.clone();
         async move {
             let reason = match arrived.request.uri().path() {
@@ -221,7 +222,7 @@ fn an_answer_that_is_reset_is_broken_for_the_client() {
             sending.send_reset(reason);
         }
     });
-    let (gateway, _issuer) = before(&stub, |setup| setup);
+    let (gateway, _issuer) = in_front_of(&stub, |setup| setup);
     let token = token();
     for path in ["/no-error", "/cancel"] {
         let mut client = Client::connect(gateway.proxy);
@@ -244,10 +245,10 @@ fn an_answer_that_is_reset_is_broken_for_the_client() {
 }
 
 #[test]
-fn a_client_that_leaves_resets_its_stream_and_no_other() {
+fn disconnecting_client_resets_only_its_stream() {
     let (gone, open) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (seen, held) = (gone.clone(), open.clone());
-    let stub = Http2Stub::start(Manners::default(), move |mut arrived: Http2Request| {
+    let stub = Http2Stub::start(StubOptions::default(), move |mut arrived: Http2Request| {
         let (seen, held) = (seen.clone(), held.clone());
         async move {
             if arrived.request.uri().path() == "/other" {
@@ -258,7 +259,7 @@ fn a_client_that_leaves_resets_its_stream_and_no_other() {
             seen.notify_one();
         }
     });
-    let (gateway, _issuer) = before(&stub, |setup| setup);
+    let (gateway, _issuer) = in_front_of(&stub, |setup| setup);
     let token = token();
     let mut other = Client::connect(gateway.proxy);
     other.send(format!("GET /other HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n\r\n"));
@@ -275,17 +276,17 @@ fn a_client_that_leaves_resets_its_stream_and_no_other() {
 }
 
 #[test]
-fn a_slow_reader_holds_up_nobody_else() {
+fn slow_readers_do_not_block_other_streams() {
     let sent = Arc::new(AtomicUsize::new(0));
     let counted = sent.clone();
-    let stub = Http2Stub::start(Manners::default(), move |mut arrived: Http2Request| {
+    let stub = Http2Stub::start(StubOptions::default(), move |mut arrived: Http2Request| {
         let counted = counted.clone();
         async move {
             if arrived.request.uri().path() != "/large" {
                 return echo(arrived).await;
             }
             let Ok(mut sending) = arrived.respond.send_response(Response::new(()), false) else { return };
-            // Without end, as fast as it is taken.
+            // Endless, as fast as it is read.
             loop {
                 sending.reserve_capacity(16 * 1024);
                 let Some(Ok(room)) = std::future::poll_fn(|cx| sending.poll_capacity(cx)).await else {
@@ -296,7 +297,7 @@ fn a_slow_reader_holds_up_nobody_else() {
             }
         }
     });
-    let (gateway, _issuer) = before(&stub, |setup| setup);
+    let (gateway, _issuer) = in_front_of(&stub, |setup| setup);
     let token = token();
     let slow: Vec<Client> = (0..20)
         .map(|_| {
@@ -313,8 +314,8 @@ fn a_slow_reader_holds_up_nobody_else() {
         assert_eq!(response.text(), "hello");
         sent.load(Ordering::SeqCst)
     };
-    // Until all buffers on the way to them are full and nothing of theirs moves any more, and then some.
-    eventually("the slow ones to stand still", || {
+    // Until all buffers towards the slow readers are full and their streams no longer progress.
+    eventually("the slow streams to stall", || {
         let before = ask();
         (0..50).all(|_| ask() == before).then_some(())
     });
@@ -323,9 +324,9 @@ fn a_slow_reader_holds_up_nobody_else() {
 }
 
 #[test]
-fn an_upgrade_is_not_for_such_a_backend() {
-    let stub = Http2Stub::start(Manners::default(), echo);
-    let (gateway, _issuer) = before(&stub, |setup| setup);
+fn upgrade_is_not_forwarded_over_http2() {
+    let stub = Http2Stub::start(StubOptions::default(), echo);
+    let (gateway, _issuer) = in_front_of(&stub, |setup| setup);
     let fields = [("Authorization", &*token()), ("Connection", "Upgrade"), ("Upgrade", "websocket")];
     let mut client = Client::connect(gateway.proxy);
     let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
@@ -335,7 +336,7 @@ fn an_upgrade_is_not_for_such_a_backend() {
 }
 
 #[test]
-fn a_backend_that_does_not_speak_it_is_a_failure_that_is_told() {
+fn backend_without_http2_is_a_gateway_error() {
     let backend = crate::support::upstream::Upstream::echo();
     let issuer = Issuer::of(rsa());
     let gateway = Setup::run()

@@ -300,14 +300,14 @@ pub struct Http2Stub {
 
 /// How a stub handles its connections.
 #[derive(Clone, Copy, Default)]
-pub struct Manners {
+pub struct StubOptions {
     pub max_streams: Option<u32>,
     /// Sends GOAWAY after this many requests on a connection.
     pub requests: Option<usize>,
 }
 
 impl Http2Stub {
-    pub fn start<F>(manners: Manners, script: impl Fn(Http2Request) -> F + Send + Sync + 'static) -> Self
+    pub fn start<F>(options: StubOptions, script: impl Fn(Http2Request) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -320,7 +320,7 @@ impl Http2Stub {
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (noting, script) = (noting.clone(), script.clone());
-                tokio::spawn(serve(stream, manners, noting, script));
+                tokio::spawn(serve(stream, options, noting, script));
             }
         });
         Self { address, seen, _runtime: runtime }
@@ -348,14 +348,19 @@ impl Http2Stub {
     }
 }
 
-async fn serve(stream: tokio::net::TcpStream, manners: Manners, seen: Arc<Mutex<Seen>>, script: Arc<Script>) {
+async fn serve(
+    stream: tokio::net::TcpStream,
+    options: StubOptions,
+    seen: Arc<Mutex<Seen>>,
+    script: Arc<Script>,
+) {
     let number = {
         let mut seen = seen.lock().expect("no poisoned lock");
         seen.connections += 1;
         seen.connections - 1
     };
     let mut builder = h2::server::Builder::new();
-    if let Some(max) = manners.max_streams {
+    if let Some(max) = options.max_streams {
         builder.max_concurrent_streams(max);
     }
     let Ok(mut connection) = builder.handshake::<_, Bytes>(stream).await else { return };
@@ -366,7 +371,7 @@ async fn serve(stream: tokio::net::TcpStream, manners: Manners, seen: Arc<Mutex<
         let request = Request::from_parts(head, body);
         tokio::spawn(script(Http2Request { connection: number, request, respond }));
         served += 1;
-        if manners.requests == Some(served) {
+        if options.requests == Some(served) {
             connection.graceful_shutdown();
         }
     }

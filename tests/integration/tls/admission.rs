@@ -1,9 +1,9 @@
-//! Connections that another TLS policy would not have admitted.
+//! Connections that a new TLS policy might not accept.
 
-use super::reload::Kept;
+use super::reload::KeptConnection;
 use super::*;
 
-/// A gateway whose configuration a test rewrites.
+/// A gateway whose config file a test rewrites.
 struct Listener {
     gateway: Gateway,
     issuer: Issuer,
@@ -37,7 +37,7 @@ impl Listener {
 }
 
 #[test]
-fn they_end_when_the_policy_becomes_another() {
+fn connections_close_when_the_tls_policy_changes() {
     let (own, other) = (Certificates::new(), Certificates::new());
     let (cert, key) = (own.file("tls.crt"), own.file("tls.key"));
     let tls = |more: &str| format!("tls: {{certFile: {}, keyFile: {}{more}}}", cert.display(), key.display());
@@ -49,18 +49,18 @@ fn they_end_when_the_policy_becomes_another() {
     for (before, after) in [(&none, &required), (&optional, &required), (&optional, &others), (&none, &newer)]
     {
         let listener = Listener::start(before);
-        let mut kept = Kept::connect(&own, listener.gateway.proxy);
+        let mut kept = KeptConnection::connect(&own, listener.gateway.proxy);
         assert!(!kept.ask().contains("connection: close"));
         listener.reload(before);
         assert!(!kept.ask().contains("connection: close"), "the same policy");
         listener.reload(after);
         assert!(kept.ask().contains("connection: close"), "{before} {after}");
-        kept.has_ended();
+        kept.wait_closed();
     }
 }
 
 #[test]
-fn they_end_when_the_authorities_are_replaced_under_their_name() {
+fn connections_close_when_the_client_ca_file_is_replaced() {
     let (own, other) = (Certificates::new(), Certificates::new());
     let (cert, key) = (own.file("tls.crt"), own.file("tls.key"));
     let directory = tempfile::tempdir().expect("a directory");
@@ -73,9 +73,9 @@ fn they_end_when_the_authorities_are_replaced_under_their_name() {
         authorities.display()
     );
     let listener = Listener::start(&tls);
-    let mut kept = Kept::connect(&own, listener.gateway.proxy);
+    let mut kept = KeptConnection::connect(&own, listener.gateway.proxy);
     assert!(!kept.ask().contains("connection: close"));
     fs::copy(other.file("ca.pem"), &authorities).expect("a copy");
-    eventually("the end of the connection", || kept.ask().contains("connection: close").then_some(()));
-    kept.has_ended();
+    eventually("the connection to be closed", || kept.ask().contains("connection: close").then_some(()));
+    kept.wait_closed();
 }

@@ -1,5 +1,4 @@
-//! Which HTTP is spoken over TLS: what ALPN settles on, on both sides. Two gateways stand one behind
-//! the other, and speak it with each other.
+//! ALPN on both sides. Two gateways in a row negotiate the HTTP version between them.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use crate::support::upstream::{Upstream, echo};
 use crate::support::wire::Client;
 
 impl Certificates {
-    /// What a listener settles on with a client that offers these.
+    /// The protocol that a listener selects for a client that offers these.
     fn negotiated(&self, gateway: &Gateway, offered: &[&str]) -> Result<Option<Vec<u8>>, rustls::Error> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
@@ -36,14 +35,14 @@ impl Certificates {
         stream.set_read_timeout(Some(super::DEADLINE)).expect("a time-out");
         while connection.is_handshaking() {
             if let Err(error) = connection.complete_io(&mut stream) {
-                let error = error.downcast::<rustls::Error>().expect("an error of TLS");
+                let error = error.downcast::<rustls::Error>().expect("a TLS error");
                 return Err(error);
             }
         }
         Ok(connection.alpn_protocol().map(<[u8]>::to_vec))
     }
 
-    /// A gateway that listens with TLS.
+    /// A gateway with a TLS listener.
     fn gateway(&self, issuer: &Issuer, upstream: &Upstream, streams: &str) -> Gateway {
         let gateway = Setup::run()
             .env("METAGATE_UPSTREAM__URL", upstream.url())
@@ -56,8 +55,8 @@ impl Certificates {
         gateway
     }
 
-    /// A gateway before that one.
-    fn before(&self, issuer: &Issuer, behind: &Gateway, protocol: &str) -> Gateway {
+    /// A gateway in front of that one.
+    fn in_front_of(&self, issuer: &Issuer, behind: &Gateway, protocol: &str) -> Gateway {
         let gateway = Setup::run()
             .env("METAGATE_UPSTREAM__URL", format!("https://localhost:{}", behind.proxy.port()))
             .env("METAGATE_UPSTREAM__TLS__CA_FILE", self.file("ca.pem").display().to_string())
@@ -70,7 +69,7 @@ impl Certificates {
 }
 
 #[test]
-fn a_listener_prefers_http2_and_speaks_what_both_know() {
+fn alpn_prefers_http2_and_falls_back_to_http1() {
     let certificates = Certificates::new();
     let (issuer, upstream) = (Issuer::of(rsa()), Upstream::echo());
     let both = certificates.gateway(&issuer, &upstream, "100");
@@ -88,7 +87,7 @@ fn a_listener_prefers_http2_and_speaks_what_both_know() {
 }
 
 #[test]
-fn the_backend_is_spoken_to_as_configured() {
+fn upstream_protocol_selects_the_http_version() {
     let certificates = Certificates::new();
     let (issuer, upstream) = (Issuer::of(rsa()), Upstream::echo());
     let (both, only_http1) =
@@ -101,7 +100,7 @@ fn the_backend_is_spoken_to_as_configured() {
         ("http2", &only_http1, 502),
         ("http1", &both, 200),
     ] {
-        let front = certificates.before(&issuer, behind, protocol);
+        let front = certificates.in_front_of(&issuer, behind, protocol);
         let mut client = Http2Client::connect(front.proxy);
         let path = format!("/{protocol}-{status}");
         for _ in 0..10 {
@@ -114,14 +113,14 @@ fn the_backend_is_spoken_to_as_configured() {
             assert_eq!(request.body, b"hello");
             assert_eq!(request.head.values("host"), ["gateway.test"]);
             assert_eq!(request.head.value("x-forwarded-proto"), Some("https"));
-            // Over HTTP/2, all ten came on one connection, and behind it they were kept on one.
+            // All ten requests used one connection, over both HTTP versions.
             assert_eq!(behind.metric("metagate_connections", &[]), 1.0, "{protocol}");
         }
     }
 }
 
 #[test]
-fn a_websocket_finds_its_way_where_http2_is_spoken_otherwise() {
+fn websocket_uses_http1_if_alpn_would_select_http2() {
     let certificates = Certificates::new();
     let issuer = Issuer::of(rsa());
     let upstream = Upstream::scripted(|exchange| {
@@ -139,7 +138,7 @@ fn a_websocket_finds_its_way_where_http2_is_spoken_otherwise() {
         }
     });
     let behind = certificates.gateway(&issuer, &upstream, "100");
-    let front = certificates.before(&issuer, &behind, "auto");
+    let front = certificates.in_front_of(&issuer, &behind, "auto");
     assert_eq!(front.get_as(&Token::user(), "/x").status, 200);
     let mut client = Client::connect(front.proxy);
     let token = bearer(&Token::user());

@@ -1,4 +1,4 @@
-//! Certificates that are replaced while the process runs.
+//! Certificates that are replaced at run time.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -10,7 +10,7 @@ use super::*;
 use crate::support::eventually;
 use crate::support::gateway::text;
 
-/// A mounted Secret as the kubelet makes one: the files are links through `..data`.
+/// A mounted Secret as the kubelet creates it: the files are symlinks through `..data`.
 struct Secret(TempDir);
 
 impl Secret {
@@ -27,7 +27,7 @@ impl Secret {
         self.0.path().join(name)
     }
 
-    /// The next version, in one step.
+    /// Replaces the contents atomically.
     fn put(&self, version: &str, certificate: &Certificates, key: &Certificates) {
         fs::create_dir(self.at(version)).expect("a directory");
         let copy = |from: &Path, name: &str| {
@@ -55,10 +55,10 @@ impl Secret {
     }
 }
 
-/// A connection that is kept open.
-pub(super) struct Kept(StreamOwned<ClientConnection, TcpStream>);
+/// A connection that stays open.
+pub(super) struct KeptConnection(StreamOwned<ClientConnection, TcpStream>);
 
-impl Kept {
+impl KeptConnection {
     pub(super) fn connect(certificates: &Certificates, address: SocketAddr) -> Self {
         Self(certificates.connect(address, false))
     }
@@ -74,13 +74,13 @@ impl Kept {
         String::from_utf8(response).expect("text")
     }
 
-    /// Waits for its end.
-    pub(super) fn has_ended(&mut self) {
+    /// Waits until the connection is closed.
+    pub(super) fn wait_closed(&mut self) {
         assert_eq!(self.0.read(&mut [0]).expect("an end"), 0);
     }
 }
 
-/// Whether a client that trusts only these gets through.
+/// Whether a client that trusts only this CA gets a response.
 fn gets_through(certificates: &Certificates, gateway: &Gateway, with_certificate: bool) -> bool {
     let token = bearer(&Token::user());
     let response = certificates.ask(gateway.proxy, with_certificate, &token);
@@ -88,11 +88,11 @@ fn gets_through(certificates: &Certificates, gateway: &Gateway, with_certificate
 }
 
 #[test]
-fn a_new_pair_is_used_for_new_connections_and_old_ones_live_on() {
+fn new_certificate_is_used_for_new_connections_only() {
     let (old, new) = (Certificates::new(), Certificates::new());
     let secret = Secret::new(&old);
     let (_issuer, _upstream, gateway) = secret.start("");
-    let mut kept = Kept::connect(&old, gateway.proxy);
+    let mut kept = KeptConnection::connect(&old, gateway.proxy);
     assert!(kept.ask().starts_with("HTTP/1.1 401"));
     assert!(gets_through(&old, &gateway, false) && !gets_through(&new, &gateway, false));
     secret.put("..2", &new, &new);
@@ -107,7 +107,7 @@ fn a_new_pair_is_used_for_new_connections_and_old_ones_live_on() {
 }
 
 #[test]
-fn what_is_no_pair_is_refused_and_the_old_one_goes_on() {
+fn invalid_certificate_is_refused_and_the_current_one_kept() {
     let (old, new) = (Certificates::new(), Certificates::new());
     let secret = Secret::new(&old);
     let (_issuer, _upstream, gateway) = secret.start("");
@@ -116,26 +116,26 @@ fn what_is_no_pair_is_refused_and_the_old_one_goes_on() {
     eventually("a mismatched pair to be refused", || (refused() >= 1.0).then_some(()));
     assert!(gets_through(&old, &gateway, false));
     assert_eq!(gateway.metric("metagate_config_last_reload_successful", &[]), 0.0);
-    // The count may come before the line.
+    // The metric may change before the log line arrives.
     let loud = eventually("an error in the log", || {
         gateway.logs().into_iter().find(|log| text(log, "level") == Some("ERROR"))
     });
     assert!(text(&loud, "error").is_some_and(|error| error.contains("tls.crt")), "{loud}");
 
-    // Past its end, by a certificate that would otherwise do.
+    // An expired certificate that is otherwise valid.
     let expired = Certificates::until(2020);
     secret.put("..3", &expired, &expired);
-    eventually("an expired one to be refused", || (refused() >= 2.0).then_some(()));
+    eventually("an expired certificate to be refused", || (refused() >= 2.0).then_some(()));
     assert!(gets_through(&old, &gateway, false));
 
     secret.put("..4", &new, &new);
-    eventually("a good pair", || gets_through(&new, &gateway, false).then_some(()));
+    eventually("a valid pair to be used", || gets_through(&new, &gateway, false).then_some(()));
     let successful = || gateway.metric("metagate_config_last_reload_successful", &[]) == 1.0;
-    eventually("the reload to count as done", || successful().then_some(()));
+    eventually("the reload to count as successful", || successful().then_some(()));
 }
 
 #[test]
-fn the_authorities_of_clients_are_followed_too() {
+fn client_ca_file_is_reloaded() {
     let (old, new) = (Certificates::new(), Certificates::new());
     let secret = Secret::new(&old);
     let (_issuer, _upstream, gateway) =
@@ -147,13 +147,16 @@ fn the_authorities_of_clients_are_followed_too() {
 }
 
 #[test]
-fn a_client_certificate_may_be_optional_and_must_be_good_all_the_same() {
+fn optional_client_certificate_must_be_valid_if_sent() {
     let (own, other) = (Certificates::new(), Certificates::new());
     let secret = Secret::new(&own);
     let more = format!(", clientCaFile: {}, clientAuth: optional", secret.at("ca.pem").display());
     let (_issuer, upstream, gateway) = secret.start(&more);
     assert!(gets_through(&own, &gateway, false) && gets_through(&own, &gateway, true));
     let stranger = other.ask_as(&own, gateway.proxy);
-    assert!(!stranger.is_some_and(|response| response.starts_with("HTTP/1.1 200")), "of another authority");
+    assert!(
+        !stranger.is_some_and(|response| response.starts_with("HTTP/1.1 200")),
+        "a certificate of another CA"
+    );
     assert_eq!(upstream.requests().len(), 2);
 }

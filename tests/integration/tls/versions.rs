@@ -1,4 +1,4 @@
-//! The oldest version of TLS that is spoken, by `minVersion`.
+//! The oldest TLS version that is accepted, by `minVersion`.
 
 use std::net::TcpStream;
 
@@ -14,14 +14,14 @@ static ONLY_1_2: [&rustls::SupportedProtocolVersion; 1] = [&TLS12];
 static ONLY_1_3: [&rustls::SupportedProtocolVersion; 1] = [&TLS13];
 
 #[test]
-fn the_listener_speaks_no_version_older_than_min_version() {
+fn listener_refuses_versions_below_min_version() {
     let certificates = Certificates::new();
     let token = bearer(&Token::user());
     for (more, from_1_2) in [("", true), (", minVersion: \"1.2\"", true), (", minVersion: \"1.3\"", false)] {
         let (_issuer, upstream, gateway) = listener(&certificates, more);
         let ask = |versions: Versions| {
             let stream = TcpStream::connect(gateway.proxy).expect("a listener");
-            ask_over(certificates.over_in(versions, stream, None), &token)
+            ask_over(certificates.over_with_versions(versions, stream, None), &token)
         };
         assert_eq!(ask(&ONLY_1_2).is_some(), from_1_2, "TLS 1.2 with {more:?}");
         assert!(ask(&ONLY_1_3).expect("a response").starts_with("HTTP/1.1 200 "), "TLS 1.3 with {more:?}");
@@ -30,11 +30,11 @@ fn the_listener_speaks_no_version_older_than_min_version() {
 }
 
 #[test]
-fn the_backend_is_spoken_to_in_no_version_older_than_min_version() {
+fn backend_connection_refuses_versions_below_min_version() {
     let certificates = Certificates::new();
     let issuer = Issuer::of(rsa());
     let status = |versions: Versions, min: &str| {
-        let backend = certificates.serve_in(versions, "hello".to_owned());
+        let backend = certificates.serve_with_versions(versions, "hello".to_owned());
         let config = format!(
             "upstream: {{url: \"https://localhost:{}\", tls: {{caFile: {}, minVersion: {min}}}}}\nauthentication: {{publicKeyUrls: [\"{}\"]}}\n",
             backend.port(),

@@ -1,4 +1,4 @@
-//! How a tunnel ends when neither side ends it: the process, the token, silence, a broken peer.
+//! How a tunnel ends without either side closing it: shutdown, token expiry, silence, a lost peer.
 
 use std::time::Instant;
 
@@ -19,30 +19,33 @@ fn masked_close(code: u16) -> Vec<u8> {
 }
 
 #[test]
-fn a_drain_closes_websockets_between_two_frames() {
+fn draining_sends_close_only_between_websocket_frames() {
     let mut stage = stage(|setup| setup.env("METAGATE_SHUTDOWN__DRAIN_TIMEOUT", "60s"));
     let head = authorized("/socket", &Token::user());
     let (mut idle, mut within) = (tunnel(&stage, &head), tunnel(&stage, &head));
     idle.send(HELLO);
     assert_eq!(read(&mut idle, HELLO.len()), HELLO);
-    // Of this one's second frame the payload is missing: nothing may stand in its place.
+    // The second frame here lacks its payload, so nothing may be inserted.
     within.send([HELLO, &HELLO[..6]].concat());
     let echoed = HELLO.len() + 6;
     assert_eq!(read(&mut within, echoed).len(), echoed);
     stage.gateway.terminate();
     assert_eq!(rest(&mut idle), close(1001));
-    assert_eq!(rest(&mut within), b"", "within a frame it is only closed");
-    assert_eq!(stage.gateway.wait_exit(), Some(0), "before the drain's time is over");
+    assert_eq!(rest(&mut within), b"", "within a frame the connection is only closed");
+    assert_eq!(stage.gateway.wait_exit(), Some(0), "before the drain timeout");
     let closed = [HELLO, &masked_close(1001)].concat();
     eventually("the Close frame upstream", || stage.upstream.raw(0).ends_with(&closed).then_some(()));
-    assert!(stage.upstream.raw(1).ends_with(&[HELLO, &HELLO[..6]].concat()), "nothing within a frame");
+    assert!(
+        stage.upstream.raw(1).ends_with(&[HELLO, &HELLO[..6]].concat()),
+        "nothing inserted within a frame"
+    );
     let records = stage.gateway.audit();
     assert_eq!(records.len(), 2);
     assert!(records.iter().all(|record| record["status"] == 101 && record["complete"] == false));
 }
 
 #[test]
-fn a_token_that_expires_ends_its_tunnel_where_that_is_wanted() {
+fn token_expiry_ends_its_tunnel_if_configured() {
     let strict = stage(|setup| {
         setup
             .env("METAGATE_UPSTREAM__CLOSE_ON_TOKEN_EXPIRY", "true")
@@ -62,7 +65,7 @@ fn a_token_that_expires_ends_its_tunnel_where_that_is_wanted() {
 }
 
 #[test]
-fn a_token_that_expires_ends_its_stream_where_that_is_wanted() {
+fn token_expiry_ends_its_stream_if_configured() {
     use crate::support::issuer::Issuer;
     use crate::support::keys::rsa;
     use crate::support::stage::Stage;
@@ -90,12 +93,12 @@ fn a_token_that_expires_ends_its_stream_where_that_is_wanted() {
 }
 
 #[test]
-fn silence_both_ways_ends_a_tunnel() {
+fn idle_tunnel_times_out() {
     let stage = stage(|setup| setup.env("METAGATE_UPSTREAM__IDLE_TIMEOUT", "300ms"));
     let mut client = tunnel(&stage, &authorized("/socket", &Token::user()));
     let mut moving = tunnel(&stage, &authorized("/moving", &Token::user()));
     let started = Instant::now();
-    // What moves stays.
+    // An active tunnel stays open.
     while started.elapsed().as_millis() < 700 {
         moving.send(HELLO);
         assert_eq!(read(&mut moving, HELLO.len()), HELLO);
@@ -107,7 +110,7 @@ fn silence_both_ways_ends_a_tunnel() {
 }
 
 #[test]
-fn a_client_that_is_gone_and_a_backend_that_is_gone_end_a_tunnel() {
+fn lost_client_or_backend_ends_the_tunnel() {
     let stage = stage(|setup| setup);
     let mut client = tunnel(&stage, &authorized("/client", &Token::user()));
     client.send(HELLO);

@@ -1,4 +1,4 @@
-//! What runs when its token is revoked: tunnels, streamed answers, and requests that have no answer yet.
+//! Revocation during a tunnel, a streamed response, or a request without a response yet.
 
 use std::fs;
 
@@ -19,15 +19,15 @@ const HELLO: &[u8] = b"\x81\x85\0\0\0\0hello";
 /// A Close frame with 1008 (policy violation).
 const CLOSED: &[u8] = &[0x88, 2, 0x03, 0xf0];
 
-/// A stage whose configuration and revocation list a test rewrites.
-struct Revoking {
+/// A setup whose config file and revocation list a test rewrites.
+struct Revocable {
     stage: Stage,
     directory: TempDir,
-    /// Until it opens, the backend sends no more.
+    /// The backend sends no more until it opens.
     gate: Gate,
 }
 
-impl Revoking {
+impl Revocable {
     fn start(more: &str) -> Self {
         let directory = TempDir::new().expect("a directory");
         let (gate, issuer) = (Gate::default(), Issuer::of(rsa()));
@@ -76,7 +76,7 @@ impl Revoking {
         client
     }
 
-    /// A client that has the beginning of a streamed answer.
+    /// A client that has received the beginning of a streamed response.
     fn stream(&self, token: &Token) -> Client {
         let mut client = self.request("/stream", token);
         assert_eq!(client.response_head().expect("a head").0, 200);
@@ -99,8 +99,8 @@ fn ends_with(client: &mut Client, last: &[u8]) {
 }
 
 #[test]
-fn a_revoked_token_ends_its_tunnels_and_streams_and_no_others() {
-    let stage = Revoking::start("");
+fn revocation_ends_only_the_tunnels_and_streams_of_its_token() {
+    let stage = Revocable::start("");
     let (ada, bot) = (Token::user(), Token::bot());
     let mut socket = tunnel(&stage.stage, &authorized("/socket", &ada));
     let mut stream = stage.stream(&ada);
@@ -115,7 +115,7 @@ fn a_revoked_token_ends_its_tunnels_and_streams_and_no_others() {
     stage.revoke("[{sub: somebody-else}, {sub: ada}]");
     assert_eq!(rest(&mut socket), CLOSED);
     ends_with(&mut stream, b"2\r\nhi\r\n");
-    let refused = late.response().expect("an answer in place of the backend's");
+    let refused = late.response().expect("a response in place of the backend's");
     assert_eq!(refused.status, 401);
     assert_eq!(refused.json()["message"], "Token has been revoked");
     for (path, status, decision) in
@@ -137,13 +137,13 @@ fn a_revoked_token_ends_its_tunnels_and_streams_and_no_others() {
 }
 
 #[test]
-fn what_began_under_another_configuration_is_ended_too() {
-    let stage = Revoking::start("");
+fn revocation_ends_requests_from_before_a_reload() {
+    let stage = Revocable::start("");
     let mut socket = tunnel(&stage.stage, &authorized("/socket", &Token::user()));
     let mut stream = stage.stream(&Token::user());
     stage.reload("authorization: {public: [\"GET /open\"]}");
     socket.send(HELLO);
-    assert_eq!(read(&mut socket, HELLO.len()), HELLO, "a reload alone ends nothing");
+    assert_eq!(read(&mut socket, HELLO.len()), HELLO, "a reload alone ends no tunnel");
     stage.revoke("[{kid: rsa-1}]");
     assert_eq!(rest(&mut socket), CLOSED);
     ends_with(&mut stream, b"2\r\nhi\r\n");
@@ -151,18 +151,18 @@ fn what_began_under_another_configuration_is_ended_too() {
 }
 
 #[test]
-fn a_list_that_comes_with_a_reload_counts_for_what_runs() {
-    let stage = Revoking::start("");
+fn list_read_by_a_reload_applies_to_running_requests() {
+    let stage = Revocable::start("");
     let mut socket = tunnel(&stage.stage, &authorized("/socket", &Token::user()));
-    // Both at once: the reload reads the list before it is looked at.
+    // The reload reads the list before the change is noticed.
     stage.revoke("[{sub: ada}]");
     stage.reload("authorization: {public: [\"GET /open\"]}");
     assert_eq!(rest(&mut socket), CLOSED);
 }
 
 #[test]
-fn in_report_mode_a_revocation_ends_nothing() {
-    let stage = Revoking::start("authorization: {mode: report}");
+fn report_mode_revocation_ends_nothing() {
+    let stage = Revocable::start("authorization: {mode: report}");
     let mut socket = tunnel(&stage.stage, &authorized("/socket", &Token::user()));
     let mut stream = stage.stream(&Token::user());
     stage.revoke("[{sub: ada}]");
@@ -177,9 +177,9 @@ fn in_report_mode_a_revocation_ends_nothing() {
     ends_with(&mut stream, b"3\r\nbye\r\n0\r\n\r\n");
 }
 
-/// DataHub lists its tokens by the hash of their whole text.
+/// DataHub identifies its tokens by the hash of the whole token.
 #[test]
-fn a_datahub_token_is_found_by_its_hash() {
+fn datahub_token_is_revoked_by_its_hash() {
     use base64::Engine as _;
     use base64::prelude::BASE64_STANDARD;
     let directory = TempDir::new().expect("a directory");

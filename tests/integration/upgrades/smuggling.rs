@@ -1,4 +1,4 @@
-//! Requests that would have the proxy see a tunnel where the backend sees HTTP.
+//! Upgrade smuggling: requests that make the proxy see a tunnel while the backend sees HTTP.
 
 use super::{SWITCHES, authorized, read, stage};
 use crate::support::issuer::Issuer;
@@ -12,7 +12,7 @@ use crate::support::wire::Client;
 const ADMIN: &str = "GET /admin HTTP/1.1\r\nHost: gateway.test\r\n\r\n";
 
 #[test]
-fn an_answer_other_than_101_is_an_answer_and_what_follows_is_judged() {
+fn requests_after_a_response_other_than_101_are_authorized() {
     for response in [426, 200, 400] {
         let upstream = Upstream::scripted(move |exchange| {
             exchange.reply(response, &[("Upgrade", "websocket"), ("Connection", "Upgrade")], "no")
@@ -26,7 +26,7 @@ fn an_answer_other_than_101_is_an_answer_and_what_follows_is_judged() {
         assert_eq!((first.header("upgrade"), first.header("connection")), (None, None));
         assert_eq!(client.response().expect("a response").status, 401, "S44");
         assert_eq!(stage.upstream.only_request().head.target(), "/socket", "S44");
-        // The backend's connection is one for requests still, and is used again.
+        // The backend connection is still used for requests.
         client
             .send(format!("GET /x HTTP/1.1\r\nHost: a\r\nAuthorization: {}\r\n\r\n", bearer(&Token::user())));
         assert_eq!(client.response().expect("a response").status, response);
@@ -34,10 +34,10 @@ fn an_answer_other_than_101_is_an_answer_and_what_follows_is_judged() {
     }
 }
 
-/// RFC 6455 section 4.2.1: a backend that does not look would open a tunnel for what is no
-/// WebSocket.
+/// RFC 6455 section 4.2.1: a backend that does not check would open a tunnel for an invalid
+/// handshake.
 #[test]
-fn a_broken_handshake_is_refused() {
+fn invalid_websocket_handshake_is_refused() {
     let stage = stage(|setup| setup);
     let good = authorized("/socket", &Token::user());
     const KEY: &str = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
@@ -58,17 +58,17 @@ fn a_broken_handshake_is_refused() {
         assert_eq!(response.status, 400, "{by}");
         let version = (line == VERSION).then_some("13");
         assert_eq!(response.header("sec-websocket-version"), version, "RFC 6455 section 4.4: {by}");
-        assert!(client.response().is_err(), "what follows is not read: {by}");
+        assert!(client.response().is_err(), "what follows is not parsed: {by}");
     }
     assert!(stage.upstream.requests().is_empty());
-    // Without a token there is nothing to say but that.
+    // Without a token the refusal is 401.
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(super::handshake("/socket", "").replace(KEY, ""));
     assert_eq!(client.response().expect("a response").status, 401);
 }
 
 #[test]
-fn bytes_that_come_too_early_wait_for_the_101() {
+fn early_tunnel_bytes_wait_for_the_101() {
     let stage = stage(|setup| setup);
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(format!("{}\u{1}early", authorized("/socket", &Token::user())));
@@ -78,7 +78,7 @@ fn bytes_that_come_too_early_wait_for_the_101() {
 }
 
 #[test]
-fn what_asks_for_no_single_protocol_asks_for_none() {
+fn upgrade_requires_exactly_one_protocol() {
     let stage = stage(|setup| setup);
     let token = bearer(&Token::bot());
     let plain = |fields: &str, body: &str| {
@@ -122,7 +122,7 @@ fn what_asks_for_no_single_protocol_asks_for_none() {
 }
 
 #[test]
-fn only_what_was_asked_for_is_switched_to() {
+fn unrequested_protocol_switch_is_a_502() {
     let token = Token::user();
     for granted in [
         SWITCHES.replace("Upgrade: websocket", "Upgrade: h2c"),
@@ -138,7 +138,7 @@ fn only_what_was_asked_for_is_switched_to() {
         client.send(authorized("/socket", &token));
         assert_eq!(client.response().expect("a response").status, 502);
     }
-    // And nothing where nothing was asked for.
+    // Also if no upgrade was requested.
     let upstream = Upstream::scripted(|exchange| {
         exchange.send(SWITCHES)?;
         Ok(Next::Close)
@@ -148,7 +148,7 @@ fn only_what_was_asked_for_is_switched_to() {
 }
 
 #[test]
-fn upgrades_are_a_closed_list() {
+fn only_configured_protocols_are_upgraded() {
     let ask = |stage: &Stage, protocol: &str| {
         let head = authorized("/socket", &Token::user())
             .replace("Upgrade: WebSocket", &format!("Upgrade: {protocol}"));
