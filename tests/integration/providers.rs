@@ -1,5 +1,5 @@
-//! The entries of `docs/providers.md`, read out of the document, against key sets and tokens of each
-//! provider's shape. The keys are made here; only their form is the provider's.
+//! The entries of `docs/providers.md`, read from the document and tested with key sets and tokens
+//! in each provider's format. The keys are generated here.
 
 mod identity_providers;
 mod own_tokens;
@@ -17,7 +17,7 @@ use crate::support::stage::Stage;
 use crate::support::token::{Token, now};
 use crate::support::upstream::Upstream;
 
-/// Every entry of the document by its name.
+/// The entries of the document by name.
 fn snippets() -> BTreeMap<String, String> {
     let document =
         fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/providers.md")).expect("the document");
@@ -26,12 +26,12 @@ fn snippets() -> BTreeMap<String, String> {
         let (name, rest) = part.split_once(" -->\n").expect("a name");
         let block = rest.strip_prefix("```yaml\n").expect("a block right after its name");
         let (block, _) = block.split_once("```").expect("an end of the block");
-        assert!(found.insert(name.to_owned(), block.to_owned()).is_none(), "{name} is there twice");
+        assert!(found.insert(name.to_owned(), block.to_owned()).is_none(), "{name} is a duplicate");
     }
     found
 }
 
-/// One entry of the document, brought to this machine.
+/// One entry of the document, adapted to local servers.
 struct Provider {
     name: &'static str,
     config: String,
@@ -39,7 +39,7 @@ struct Provider {
     files: TempDir,
 }
 
-/// What is expected of a token that is let in.
+/// What is expected for an accepted token.
 struct Expected {
     user: &'static str,
     groups: Option<&'static str>,
@@ -57,14 +57,14 @@ impl Provider {
         Self { name, config, issuer: Issuer::empty(), files }
     }
 
-    /// Puts a text of the entry's in place of another, which must be there.
+    /// Replaces a text in the entry, which must contain it.
     fn replace(mut self, old: &str, new: &str) -> Self {
         assert!(self.config.contains(old), "{old} is not in the entry {}", self.name);
         self.config = self.config.replace(old, new);
         self
     }
 
-    /// Serves these keys in place of the provider, under the path that its URL has.
+    /// Serves these keys in place of the provider, under the path of its URL.
     fn keys_at(self, url: &str, keys: &[Value]) -> Self {
         let (_, path) = url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).expect("a path");
         let path = format!("/{path}");
@@ -73,16 +73,16 @@ impl Provider {
         self.replace(url, &own)
     }
 
-    /// A secret's file in place of the one in the entry.
+    /// Replaces the path of a secret in the entry with a file that has this secret.
     fn secret_at(self, path: &str, secret: &str) -> Self {
         let own = self.files.path().join("secret");
         fs::write(&own, format!("{secret}\n")).expect("a secret");
         self.replace(path, own.to_str().expect("a path"))
     }
 
-    /// Holds the entry against tokens that are let in, and tokens that are not.
+    /// Tests the entry with tokens that it must accept and tokens that it must refuse.
     #[track_caller]
-    fn judges(self, good: &[(&str, Token, Expected)], bad: &[(&str, Token, &str)]) {
+    fn check(self, good: &[(&str, Token, Expected)], bad: &[(&str, Token, &str)]) {
         let upstream = Upstream::echo();
         let gateway = Setup::run().env("METAGATE_UPSTREAM__URL", upstream.url()).config(&self.config).start();
         gateway.wait_ready();
@@ -116,12 +116,12 @@ impl Provider {
         }
         assert!(wrong.is_empty(), "{}: {wrong:#?}", self.name);
         let requests = stage.upstream.requests().len();
-        assert_eq!(requests, good.len(), "only good tokens go upstream");
+        assert_eq!(requests, good.len(), "only valid tokens go upstream");
     }
 }
 
-/// What no provider's entry lets in, made of a token that it does: signed by `key` under `kid`,
-/// which is in the set, for the issuer in it. `audience` is whether `aud` is bound.
+/// Tokens that every provider's entry refuses, derived from one that it accepts. That one is signed
+/// with `key`, which is in the set under `kid`. `audience` is whether the entry checks `aud`.
 fn refused(
     good: &Token,
     alg: &str,
@@ -151,13 +151,13 @@ fn refused(
     table
 }
 
-/// A key that is of no set here.
+/// A key that is in no set here.
 fn other_rsa_or(key: &'static Key) -> &'static Key {
     if key.kid == crate::support::keys::p256().kid { crate::support::keys::other_p256() } else { other_rsa() }
 }
 
-/// The thumbprint and the certificate that many providers put beside a key. Nobody may use them, and
-/// these are not even ones.
+/// The thumbprint and certificate that many providers add to a key. They must not be used, and
+/// these are not even valid.
 fn certificate(key: &Key) -> Value {
     let body = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, key.rsa_spki());
     json!({"x5t": url64(&key.public_bytes()[..20]), "x5c": [body]})
@@ -177,7 +177,7 @@ fn merged(mut one: Value, more: Value) -> Value {
 }
 
 #[test]
-fn every_entry_of_the_document_is_tried() {
+fn every_documented_entry_has_a_test() {
     let tried = [
         "auth0",
         "azure-v1",
@@ -193,7 +193,7 @@ fn every_entry_of_the_document_is_tried() {
         "openmetadata",
     ];
     let written: Vec<String> = snippets().into_keys().collect();
-    assert_eq!(written, tried, "an entry that no test here reads, or a test without one");
+    assert_eq!(written, tried, "an entry without a test, or a test without an entry");
     let document = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/providers.md")).expect("it");
     assert_eq!(document.matches("```yaml").count(), tried.len(), "a block without a name");
 }

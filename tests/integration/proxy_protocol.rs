@@ -1,4 +1,4 @@
-//! Connections that come through a load balancer which says by the PROXY protocol whose they are.
+//! Connections through a load balancer that uses the PROXY protocol.
 
 use crate::support::eventually;
 use crate::support::gateway::text;
@@ -24,7 +24,7 @@ fn get(path: &str) -> Vec<u8> {
 }
 
 #[test]
-fn the_address_in_the_header_is_the_clients() {
+fn proxy_header_sets_the_source_address() {
     let stage = stage("trustedProxies: [127.0.0.0/8]\n");
     for (path, header, address) in
         [("/line", LINE, "192.0.2.7"), ("/binary", BINARY, "2001:db8::7"), ("/local", LOCAL, "127.0.0.1")]
@@ -33,14 +33,18 @@ fn the_address_in_the_header_is_the_clients() {
         client.send([header, &get(path)].concat());
         assert_eq!(client.response().expect(path).status, 200, "{path}");
         client.send(get(path));
-        assert_eq!(client.response().expect(path).status, 200, "{path}: once for the connection");
+        assert_eq!(
+            client.response().expect(path).status,
+            200,
+            "{path}: the header counts for the whole connection"
+        );
         let received = stage.upstream.requests();
         let of_path: Vec<_> = received.iter().filter(|request| request.head.target() == path).collect();
         assert_eq!(of_path.len(), 2);
         assert!(of_path.iter().all(|request| request.head.value("x-forwarded-for") == Some(address)));
         assert_eq!(text(&stage.gateway.audit_of(path), "source_address"), Some(address));
     }
-    // A head that is refused has the same source.
+    // The record of a refused head has the same source address.
     let mut client = Client::connect(stage.gateway.proxy);
     client.send([LINE, b"GET /bad#x HTTP/1.1\r\n"].concat());
     assert_eq!(client.response().expect("a response").status, 400);
@@ -48,7 +52,7 @@ fn the_address_in_the_header_is_the_clients() {
 }
 
 #[test]
-fn rules_about_addresses_see_it() {
+fn source_ip_rules_use_the_proxy_header() {
     let stage = stage(
         "trustedProxies: [127.0.0.1/32]\nauthorization: {rules: [{name: inside, require: {sourceIps: [192.0.2.0/24]}}]}\n",
     );
@@ -60,7 +64,7 @@ fn rules_about_addresses_see_it() {
 }
 
 #[test]
-fn a_connection_without_a_header_is_closed() {
+fn connection_without_a_valid_proxy_header_is_closed() {
     let stage = stage("");
     for bytes in [
         get("/x"),
@@ -75,14 +79,14 @@ fn a_connection_without_a_header_is_closed() {
         assert_eq!(client.rest(), "", "{:?}", String::from_utf8_lossy(&bytes));
     }
     assert_eq!(stage.upstream.connections(), 0);
-    let told = |line: &String| line.contains("proxyProtocol is required");
-    eventually("a word about it", || stage.gateway.stderr().iter().any(told).then_some(()));
-    assert_eq!(stage.gateway.stderr().iter().filter(|line| told(line)).count(), 1, "once");
+    let is_warning = |line: &String| line.contains("proxyProtocol is required");
+    eventually("a warning in the log", || stage.gateway.stderr().iter().any(is_warning).then_some(()));
+    assert_eq!(stage.gateway.stderr().iter().filter(|line| is_warning(line)).count(), 1, "once");
     assert!(stage.gateway.audit().is_empty());
 }
 
 #[test]
-fn only_trusted_peers_may_say_so() {
+fn proxy_header_from_an_untrusted_peer_is_refused() {
     let stage = stage("trustedProxies: [10.0.0.0/8]\n");
     let mut client = Client::connect(stage.gateway.proxy);
     client.send([LINE, &get("/x")].concat());
@@ -91,7 +95,7 @@ fn only_trusted_peers_may_say_so() {
 }
 
 #[test]
-fn without_the_key_a_header_is_a_bad_request() {
+fn proxy_header_is_a_bad_request_unless_configured() {
     let stage = Stage::plain(|setup| setup);
     let mut client = Client::connect(stage.gateway.proxy);
     client.send([LINE, &get("/x")].concat());

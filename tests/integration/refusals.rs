@@ -1,4 +1,4 @@
-//! Every refusal that can be provoked from outside: status, body, fields, audit record and metric.
+//! Every refusal that a client can cause: status, body, fields, audit record and metric.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use crate::support::wire::{self, Client, Response};
 
 const INVALID: &str = "invalid_token";
 
-/// One issuer entry with everything that can be asked of a token, and no simple list.
+/// One issuer entry with every check of a token enabled, and no simple list.
 const STRICT: &str = r#"
 authentication:
   issuers:
@@ -33,7 +33,7 @@ fn strict_token() -> Token {
     Token::user().claim("aud", json!("openmetadata"))
 }
 
-/// What is the same for every refusal: the body to the byte, and the fields around it.
+/// Checks what all refusals have in common: the exact body and the response fields.
 #[track_caller]
 fn assert_refusal(response: &Response, status: u16, message: &str) {
     assert_eq!(response.status, status, "{:?}", response.text());
@@ -51,7 +51,7 @@ fn assert_challenge(response: &Response, error: &str, message: &str) {
     assert_eq!(response.header("www-authenticate"), Some(expected.as_str()));
 }
 
-/// The audit record and the metric name the reason by the same word.
+/// Checks that the audit record and the metric have the same reason.
 #[track_caller]
 fn assert_recorded(gateway: &Gateway, path: &str, reason: &str, status: u16) {
     let record = gateway.audit_of(path);
@@ -62,7 +62,7 @@ fn assert_recorded(gateway: &Gateway, path: &str, reason: &str, status: u16) {
     });
 }
 
-/// A bad token: 401 with the whole challenge, recorded, and nothing upstream.
+/// Checks the refusal of a bad token: 401 with the full challenge, recorded, and nothing upstream.
 #[track_caller]
 fn assert_bad_token(stage: &Stage, reason: &str, token: &str, message: &str) {
     let path = format!("/api/{reason}");
@@ -70,11 +70,11 @@ fn assert_bad_token(stage: &Stage, reason: &str, token: &str, message: &str) {
     assert_refusal(&response, 401, message);
     assert_challenge(&response, INVALID, message);
     assert_recorded(&stage.gateway, &path, reason, 401);
-    assert_eq!(stage.upstream.connections(), 0, "{reason}: the upstream was asked");
+    assert_eq!(stage.upstream.connections(), 0, "{reason}: the upstream was contacted");
 }
 
 #[test]
-fn a_request_without_a_token_gets_the_bare_challenge() {
+fn missing_token_gets_a_challenge_without_error() {
     let stage = Stage::plain(|setup| setup);
     let response = stage.gateway.get("/api/missing", &[]);
     assert_eq!(response.head.start, "HTTP/1.1 401 Unauthorized");
@@ -85,14 +85,14 @@ fn a_request_without_a_token_gets_the_bare_challenge() {
 }
 
 #[test]
-fn another_scheme_is_refused_without_an_error_attribute() {
+fn other_schemes_get_a_challenge_without_error() {
     let stage = Stage::plain(|setup| setup);
     for (path, value) in
         [("/a", "Basic dXNlcjpwYXNz"), ("/b", "Digest x=y"), ("/c", "BearerX abc"), ("/d", "Token a.b.c")]
     {
         let response = stage.gateway.get(path, &[("Authorization", value)]);
         assert_refusal(&response, 401, "Authorization header must use the Bearer scheme");
-        // RFC 6750 section 3.1: no error code where the method is not supported.
+        // RFC 6750 section 3.1: no error code for an unsupported authentication method.
         assert_eq!(response.header("www-authenticate"), Some(r#"Bearer realm="metagate""#), "{value}");
         assert_recorded(&stage.gateway, path, "unsupported_scheme", 401);
     }
@@ -100,7 +100,7 @@ fn another_scheme_is_refused_without_an_error_attribute() {
 }
 
 #[test]
-fn bad_tokens_of_the_simple_list() {
+fn bad_tokens_of_the_simple_list_are_refused_with_their_reason() {
     let stage = Stage::plain(|setup| setup);
     let user = Token::user();
     assert_bad_token(&stage, "malformed_token", "not-a-token", "Token is malformed");
@@ -123,9 +123,9 @@ fn bad_tokens_of_the_simple_list() {
 }
 
 #[test]
-fn bad_tokens_of_an_issuer_entry() {
+fn bad_tokens_of_an_issuer_entry_are_refused_with_their_reason() {
     let stage = Stage::configured(Issuer::of(keys::rsa()), STRICT);
-    assert_eq!(stage.gateway.get_as(&strict_token(), "/api/good").status, 200, "the good token of this test");
+    assert_eq!(stage.gateway.get_as(&strict_token(), "/api/good").status, 200, "a valid token");
     stage.upstream.close_connections();
     let before = stage.upstream.connections();
 
@@ -147,18 +147,18 @@ fn bad_tokens_of_an_issuer_entry() {
     refused("lifetime_too_long", long, "Token lifetime is longer than allowed");
     let other = strict_token().signed("PS256", keys::rsa());
     refused("algorithm_not_allowed", other, "Token algorithm is not allowed");
-    assert_eq!(stage.upstream.connections(), before, "the upstream was asked");
+    assert_eq!(stage.upstream.connections(), before, "the upstream was contacted");
 }
 
 #[test]
-fn the_openmetadata_text_for_expiry_is_what_its_web_ui_looks_for() {
+fn openmetadata_expiry_message_is_what_its_web_ui_expects() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_BACKEND", "openmetadata"));
     let message = "Expired token! Token has expired";
     assert_bad_token(&stage, "expired", &Token::user().expires_in(-3600).encode(), message);
 }
 
 #[test]
-fn a_principal_of_another_domain_is_refused_where_openmetadata_would() {
+fn principal_domain_is_checked_as_in_openmetadata() {
     let stage = Stage::plain(|setup| {
         setup
             .env("METAGATE_BACKEND", "openmetadata")
@@ -174,7 +174,7 @@ fn a_principal_of_another_domain_is_refused_where_openmetadata_would() {
 }
 
 #[test]
-fn a_rule_answers_403_with_insufficient_scope() {
+fn refusal_by_a_rule_is_403_insufficient_scope() {
     let stage = Stage::configured(Issuer::of(keys::rsa()), STRICT);
     let token = bearer(&strict_token());
     let delete =
@@ -193,7 +193,7 @@ fn a_rule_answers_403_with_insufficient_scope() {
 }
 
 #[test]
-fn only_bots_impersonate() {
+fn impersonation_by_a_user_is_403() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_BACKEND", "openmetadata"));
     let token = bearer(&Token::user());
     let response =
@@ -206,7 +206,7 @@ fn only_bots_impersonate() {
 }
 
 #[test]
-fn more_than_one_credential_is_a_bad_request() {
+fn several_credentials_are_a_bad_request() {
     let stage = Stage::plain(|setup| setup);
     let good = bearer(&Token::bot());
     let bad = "Bearer abc";
@@ -228,7 +228,7 @@ fn more_than_one_credential_is_a_bad_request() {
 }
 
 #[test]
-fn an_ambiguous_path_is_a_bad_request_before_anything_else() {
+fn ambiguous_path_is_refused_before_the_token_is_checked() {
     let stage = Stage::plain(|setup| setup);
     let good = bearer(&Token::bot());
     for fields in [vec![], vec![("Authorization", good.as_str())]] {
@@ -236,17 +236,17 @@ fn an_ambiguous_path_is_a_bad_request_before_anything_else() {
         assert_refusal(&response, 400, "Request path is ambiguous or malformed");
         assert_eq!(response.header("www-authenticate"), None);
     }
-    eventually("both to be counted", || {
+    eventually("both refusals to be counted", || {
         (stage.gateway.metric("metagate_requests_total", &[("reason", "bad_target")]) == 2.0).then_some(())
     });
     assert_eq!(stage.upstream.connections(), 0);
 }
 
 #[test]
-fn a_method_that_is_none_of_http_apis_is_not_allowed() {
+fn methods_outside_http_apis_are_405() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_BACKEND", "openmetadata"));
     let good = bearer(&Token::bot());
-    // With a token, without, and on a public route: TRACE would send the credentials back.
+    // With a token, without one, and on a public route: TRACE would echo the credentials.
     for (index, method) in
         ["TRACE", "TRACK", "CONNECT", "get", "Get", "FOO", "PROPFIND"].into_iter().enumerate()
     {
@@ -272,12 +272,12 @@ fn a_method_that_is_none_of_http_apis_is_not_allowed() {
     let mut client = Client::connect(stage.gateway.proxy);
     client.send("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(client.response().expect("a response").status, 405, "P14");
-    assert_eq!(client.rest(), "", "what follows is not read as a request");
+    assert_eq!(client.rest(), "", "what follows is not parsed as a request");
     assert_eq!(stage.upstream.connections(), 0);
 }
 
 #[test]
-fn a_body_over_the_limit_is_refused_by_its_announced_length() {
+fn content_length_over_the_limit_is_413() {
     let stage = Stage::plain(|setup| setup.env("METAGATE_LIMITS__BODY_BYTES", "8"));
     let token = bearer(&Token::bot());
     let fields = [("Authorization", token.as_str())];
@@ -290,14 +290,14 @@ fn a_body_over_the_limit_is_refused_by_its_announced_length() {
 }
 
 #[test]
-fn a_head_request_is_refused_without_a_body() {
+fn refusal_of_head_has_no_body() {
     let stage = Stage::plain(|setup| setup);
     let response = wire::send(stage.gateway.proxy, "HEAD", "/api/v1/tables", &[], b"");
     assert_eq!((response.status, response.body.len()), (401, 0));
     assert_eq!(response.header("content-type"), Some("application/json"));
     let record = stage.gateway.audit_of("/api/v1/tables");
     assert_eq!((&record["status"], &record["complete"]), (&401.into(), &true.into()));
-    // Of a head that nobody could read, too; and what follows an answer is no part of it.
+    // Also for a malformed head. Later bytes are not part of the response.
     let mut client = wire::Client::connect(stage.gateway.proxy);
     client.send("HEAD /unread HTTP/1.1\r\nHost: a\u{1}\r\n\r\n");
     let response = client.response_to("HEAD").expect("a response");
@@ -306,7 +306,7 @@ fn a_head_request_is_refused_without_a_body() {
 }
 
 #[test]
-fn grpc_requests_get_a_grpc_answer() {
+fn grpc_requests_get_a_grpc_refusal() {
     let stage = Stage::plain(|setup| setup);
     let response =
         stage.gateway.get("/svc/Method", &[("Content-Type", "application/grpc"), ("TE", "trailers")]);
@@ -316,7 +316,7 @@ fn grpc_requests_get_a_grpc_answer() {
 }
 
 #[test]
-fn report_mode_judges_and_counts_but_refuses_nothing() {
+fn report_mode_counts_but_does_not_refuse() {
     let config = format!("{}  mode: report\n", STRICT);
     let stage = Stage::configured(Issuer::of(keys::rsa()), &config);
     let response = stage.gateway.get("/api/report", &[]);
@@ -325,9 +325,9 @@ fn report_mode_judges_and_counts_but_refuses_nothing() {
     assert!(record.to_string().contains("missing_token"), "{record}");
 }
 
-/// The four rows of the error table in OpenMetadata's documentation, for both kinds of bad token.
+/// The four rows of the error table in OpenMetadata's documentation, with two kinds of bad token.
 #[test]
-fn the_documented_error_table_holds() {
+fn openmetadata_error_table_holds() {
     let stage = Stage::configured(
         Issuer::of(keys::rsa()),
         "authentication: {publicKeyUrls: [ISSUER/jwks]}\nauthorization: {default: deny, rules: [{name: readers, match: {methods: [GET]}, require: {anyRole: [DataConsumer]}}]}",
@@ -353,5 +353,5 @@ fn the_documented_error_table_holds() {
     }
     assert_eq!(stage.upstream.connections(), 0);
     assert_eq!(stage.gateway.get_as(&Token::user(), "/api/v1/tables").status, 200);
-    assert_eq!(stage.issuer.hits(JWKS), 2, "one refresh, for the signature that does not hold");
+    assert_eq!(stage.issuer.hits(JWKS), 2, "one refresh, for the invalid signature");
 }

@@ -1,4 +1,4 @@
-//! Routes that need no token, from outside: pages of a web UI, base paths, and `metagate routes`.
+//! Routes that need no token: pages of a web UI, base paths, and `metagate routes`.
 
 use crate::support::gateway::{Finished, Setup};
 use crate::support::stage::Stage;
@@ -17,7 +17,7 @@ fn status(stage: &Stage, method: &str, path: &str, fields: &[(&str, &str)]) -> u
 }
 
 #[test]
-fn a_deep_link_reaches_the_web_ui_and_data_does_not_go_out() {
+fn openmetadata_pages_are_public_and_its_api_is_not() {
     let stage = stage("openmetadata");
     let open = [
         "/",
@@ -54,7 +54,7 @@ fn a_deep_link_reaches_the_web_ui_and_data_does_not_go_out() {
 }
 
 #[test]
-fn a_token_on_a_public_route_is_not_looked_at() {
+fn token_on_a_public_route_is_ignored() {
     let stage = stage("openmetadata");
     let expired = bearer(&Token::user().expires_in(-3600));
     for value in [expired.as_str(), "Bearer no-token", "Basic eDp5", "Digest x"] {
@@ -63,14 +63,14 @@ fn a_token_on_a_public_route_is_not_looked_at() {
         }
         assert_eq!(status(&stage, "GET", "/api/v1/tables", &[("Authorization", value)]), 401, "{value}");
     }
-    // On an optional one it is.
+    // On an optional route it is verified.
     let feed = "/api/v1/push/feed/?EIO=4";
     assert_eq!(status(&stage, "GET", feed, &[("Authorization", &expired)]), 401);
     assert_eq!(status(&stage, "GET", feed, &[("Authorization", &bearer(&Token::user()))]), 200);
 }
 
 #[test]
-fn a_base_path_goes_before_everything() {
+fn base_path_prefixes_every_route() {
     let stage =
         Stage::plain(|setup| setup.env("METAGATE_BACKEND", "openmetadata").env("BASE_PATH", "\"/catalog/\""));
     for path in ["/catalog", "/catalog/", "/catalog/table/x", "/catalog/api/v1/system/version"] {
@@ -82,14 +82,14 @@ fn a_base_path_goes_before_everything() {
 }
 
 #[test]
-fn datahubs_frontend_shows_its_pages_and_guards_its_api() {
+fn datahub_frontend_pages_are_public_and_its_api_is_not() {
     let stage = stage("datahub-frontend");
     let page = "/dataset/urn:li:dataset:(urn:li:dataPlatform:hive,a.b,PROD)/Schema";
     assert_eq!(status(&stage, "GET", page, &[]), 200);
     let session = [("Cookie", "PLAY_SESSION=x; actor=urn:li:corpuser:ada")];
     for (path, method) in [("/api/v2/graphql", "POST"), ("/openapi/v3/entity/dataset", "GET")] {
         assert_eq!(status(&stage, method, path, &[]), 401, "{path}");
-        assert_eq!(status(&stage, method, path, &session), 200, "{path}: the frontend judges its cookies");
+        assert_eq!(status(&stage, method, path, &session), 200, "{path}: the frontend checks its cookies");
     }
 }
 
@@ -102,7 +102,7 @@ fn routes(setup: Setup) -> Finished {
 }
 
 #[test]
-fn the_table_names_the_source_of_each_row() {
+fn routes_command_names_the_source_of_each_row() {
     let config = "authorization:\n  public: [\"GET /swagger.json\"]\n";
     let printed = routes(Setup::command(&["routes"]).config(config));
     assert_eq!(printed.code, Some(0), "{}", printed.stderr);
@@ -124,7 +124,7 @@ fn the_table_names_the_source_of_each_row() {
 }
 
 #[test]
-fn a_request_is_told_which_row_it_meets_and_why() {
+fn routes_command_shows_the_row_for_a_request_and_why() {
     for (method, path, expected) in [
         ("GET", "/table/x", &["public: a token is not looked at", "index.html or an asset"][..]),
         ("GET", "/api/v1/tables", &["protected: a token is needed", "/**/api/**"]),
@@ -154,7 +154,7 @@ fn a_request_is_told_which_row_it_meets_and_why() {
 }
 
 #[test]
-fn routes_ends_like_the_other_commands() {
+fn routes_command_has_the_usual_exit_codes() {
     assert_eq!(routes(Setup::command(&["routes", "GET"])).code, Some(2), "a method needs a path");
     assert_eq!(routes(Setup::command(&["routes"]).config("nonsense: 1\n")).code, Some(2));
     let both = "authorization: {public: [\"GET /x\"], optional: [/x]}\n";
@@ -164,7 +164,7 @@ fn routes_ends_like_the_other_commands() {
 }
 
 #[test]
-fn check_and_explain_name_the_row() {
+fn check_and_explain_name_the_route_row() {
     let config = "authorization:\n  public: [\"GET /swagger.json\"]\n";
     let checked = routes(Setup::command(&["check", "--offline"]).config(config));
     assert!(checked.stdout.contains("ok: route 1: public GET /swagger.json (authorization.public, "));

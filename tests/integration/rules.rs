@@ -1,4 +1,5 @@
-//! Authorization rules over sockets: what is refused, what goes on, and that it goes on unchanged.
+//! Authorization rules over sockets: what is refused, and that permitted requests are forwarded
+//! unchanged.
 
 mod bodies;
 mod examples;
@@ -14,7 +15,7 @@ use crate::support::stage::Stage;
 use crate::support::token::{Token, bearer};
 use crate::support::wire::{self, Response};
 
-/// Mutations are for editors, minting tokens is for admins.
+/// Mutations are for editors; creating tokens is for admins.
 const RULES: &str = "
 authentication: {publicKeyUrls: [ISSUER/jwks]}
 limits: {graphqlBytes: 4KiB}
@@ -60,13 +61,13 @@ fn query(document: &str) -> Value {
     json!({"query": document, "variables": {"input": {"type": "PERSONAL"}}})
 }
 
-/// Waits for the first audit record of this kind.
+/// Waits for the first audit record that matches.
 #[track_caller]
 fn audited(stage: &Stage, is: impl Fn(&Value) -> bool) -> Value {
     eventually("an audit record", || stage.gateway.audit().into_iter().find(|record| is(record)))
 }
 
-/// The status, and whether it is the backend's.
+/// Sends a GraphQL request, checks that it is forwarded only if permitted, and returns the status.
 #[track_caller]
 fn graphql(stage: &Stage, token: &Token, body: &Value) -> u16 {
     let before = stage.upstream.requests().len();
@@ -85,7 +86,7 @@ fn graphql(stage: &Stage, token: &Token, body: &Value) -> u16 {
 }
 
 #[test]
-fn a_mutation_by_a_reader_is_refused_in_every_disguise() {
+fn disguised_mutations_by_a_reader_are_refused() {
     let stage = stage();
     assert_eq!(graphql(&stage, &reader(), &query("query me { me { corpUser { urn } } }")), 200);
     let mint = "createAccessToken(input: $input) { accessToken }";
@@ -110,7 +111,7 @@ fn a_mutation_by_a_reader_is_refused_in_every_disguise() {
 }
 
 #[test]
-fn fields_are_judged_one_by_one() {
+fn each_graphql_field_is_checked() {
     let stage = stage();
     assert_eq!(graphql(&stage, &editor(), &query("mutation { addTag }")), 200);
     assert_eq!(graphql(&stage, &editor(), &query("mutation { addTag removeTag }")), 403);
@@ -119,7 +120,7 @@ fn fields_are_judged_one_by_one() {
 }
 
 #[test]
-fn queries_in_the_target_are_read_too() {
+fn graphql_in_the_query_string_is_checked() {
     let stage = stage();
     let get = |target: &str| stage.gateway.get_as(&reader(), target).status;
     assert_eq!(get("/api/graphql?query=%7Bme%7D"), 200);
@@ -133,7 +134,7 @@ fn queries_in_the_target_are_read_too() {
 }
 
 #[test]
-fn actions_of_rest_li_are_judged() {
+fn rest_li_actions_are_checked() {
     let stage = stage();
     let ask = |token: &Token, target: &str| post(&stage, token, target, b"{}").status;
     assert_eq!(ask(&reader(), "/aspects?action=ingestProposal"), 403);
@@ -143,20 +144,20 @@ fn actions_of_rest_li_are_judged() {
 }
 
 #[test]
-fn when_tells_bots_from_users() {
+fn when_distinguishes_bots_from_users() {
     let stage = stage();
     let ask = |token: &Token| post(&stage, token, "/api/v1/policies/x", b"{}").status;
     assert_eq!(ask(&Token::user().claim("isBot", json!(false))), 200);
     assert_eq!(ask(&Token::bot().claim("isBot", json!(true))), 403);
     assert_eq!(stage.gateway.get_as(&Token::bot(), "/api/v1/policies/x").status, 200);
-    // A token that does not say is refused, and the record says why.
+    // A token without the claim is refused, and the record has the cause.
     assert_eq!(ask(&Token::user().without("isBot")), 403);
     let why = "when: a member that it asks for is missing";
     let record = audited(&stage, |record| text(record, "detail") == Some(why));
     assert_eq!(text(&record, "rule"), Some("no-policy-edits-by-bots"));
 }
 
-/// `metagate explain` for a reader, with this body.
+/// Runs `metagate explain` for a reader with this body.
 #[track_caller]
 fn explained(stage: &Stage, body: &str) -> Finished {
     let files = TempDir::new().expect("a directory");
@@ -184,7 +185,7 @@ fn explained(stage: &Stage, body: &str) -> Finished {
 }
 
 #[test]
-fn explain_reads_the_body_as_the_proxy_does() {
+fn explain_interprets_the_body_like_the_proxy() {
     let stage = stage();
     let allowed = explained(&stage, &query("query me { me search }").to_string());
     assert_eq!(allowed.code, Some(0), "{}", allowed.stderr);
@@ -202,7 +203,7 @@ fn explain_reads_the_body_as_the_proxy_does() {
 }
 
 #[test]
-fn rule_tests_read_their_bodies_as_the_proxy_does() {
+fn rule_tests_interpret_bodies_like_the_proxy() {
     let stage = stage();
     let tests = "
   tests:
@@ -221,5 +222,5 @@ fn rule_tests_read_their_bodies_as_the_proxy_does() {
     let finished = check(tests);
     assert_eq!(finished.code, Some(0), "{}{}", finished.stdout, finished.stderr);
     let finished = check(&tests.replace("createAccessToken", "addTag"));
-    assert_eq!(finished.code, Some(1), "another rule decides now: {}{}", finished.stdout, finished.stderr);
+    assert_eq!(finished.code, Some(1), "another rule decides: {}{}", finished.stdout, finished.stderr);
 }

@@ -1,4 +1,4 @@
-//! What of tokens is no attack and no refusal: see the catalogue for those.
+//! Tokens at the size limit. See the catalogue for attacks.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::support::stage::Stage;
 use crate::support::token::Token;
 
 #[test]
-fn the_limit_on_tokens_is_exact() {
+fn token_size_limit_is_exact() {
     let limit = 2000;
     let stage = Stage::plain(|setup| setup.env("METAGATE_LIMITS__TOKEN_BYTES", limit.to_string()));
     let of_length = |length: usize| {

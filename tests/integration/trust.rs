@@ -1,4 +1,4 @@
-//! Whose keys verify whose tokens, and what each issuer's tokens must say.
+//! Which keys verify which tokens, and what each issuer's tokens must contain.
 
 mod key_sets;
 mod own_tokens;
@@ -14,9 +14,9 @@ use crate::support::token::{Token, now};
 const ALPHA: &str = "https://alpha.test";
 const BETA: &str = "https://beta.test";
 
-/// The reason word of a refusal, or `allowed`.
+/// The reason of a refusal, or `allowed`.
 #[track_caller]
-fn verdict(stage: &Stage, token: &Token) -> String {
+fn outcome(stage: &Stage, token: &Token) -> String {
     static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     let path = format!("/case/{}", COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
     let response = stage.gateway.get_as(token, &path);
@@ -27,24 +27,24 @@ fn verdict(stage: &Stage, token: &Token) -> String {
     }
 }
 
-/// Holds a table of tokens against the words they should get.
+/// Checks the outcomes of a table of tokens.
 #[track_caller]
-fn assert_verdicts(stage: &Stage, table: &[(&str, Token, &str)]) {
+fn assert_outcomes(stage: &Stage, table: &[(&str, Token, &str)]) {
     let wrong: Vec<_> = table
         .iter()
-        .map(|(name, token, expected)| (*name, verdict(stage, token), *expected))
+        .map(|(name, token, expected)| (*name, outcome(stage, token), *expected))
         .filter(|(_, found, expected)| found != expected)
         .collect();
     assert!(wrong.is_empty(), "(case, found, expected): {wrong:#?}");
 }
 
 #[test]
-fn the_simple_list_takes_any_key_of_any_of_its_urls() {
+fn simple_list_accepts_any_key_of_any_of_its_urls() {
     let issuer = Issuer::empty();
     issuer.publish("/one", &[keys::rsa().jwk()]);
     issuer.publish("/two", &[keys::p256().jwk()]);
     let stage = Stage::configured(issuer, "authentication: {publicKeyUrls: [ISSUER/one, ISSUER/two]}");
-    assert_verdicts(
+    assert_outcomes(
         &stage,
         &[
             ("a key of the first", Token::bot(), "allowed"),
@@ -57,7 +57,7 @@ fn the_simple_list_takes_any_key_of_any_of_its_urls() {
 }
 
 #[test]
-fn an_issuer_entry_comes_before_the_simple_list() {
+fn issuer_entry_takes_precedence_over_the_simple_list() {
     let issuer = Issuer::of(keys::rsa());
     issuer.publish("/alpha", &[keys::p256().jwk()]);
     let config = format!(
@@ -65,20 +65,20 @@ fn an_issuer_entry_comes_before_the_simple_list() {
     );
     let stage = Stage::configured(issuer, &config);
     let alpha = Token::user().issuer(ALPHA);
-    assert_verdicts(
+    assert_outcomes(
         &stage,
         &[
-            ("alpha by its own key", alpha.clone().signed("ES256", keys::p256()), "allowed"),
-            ("alpha by a key of the list", alpha, "unknown_key"),
-            ("another by a key of the list", Token::user(), "allowed"),
-            ("another by alpha's key", Token::user().signed("ES256", keys::p256()), "unknown_key"),
+            ("alpha with its own key", alpha.clone().signed("ES256", keys::p256()), "allowed"),
+            ("alpha with a key of the list", alpha, "unknown_key"),
+            ("another issuer with a key of the list", Token::user(), "allowed"),
+            ("another issuer with alpha's key", Token::user().signed("ES256", keys::p256()), "unknown_key"),
         ],
     );
 }
 
-/// `iss` is whatever the holder of any key of the simple list writes.
+/// The holder of any key of the simple list can choose `iss`.
 #[test]
-fn the_name_of_an_entry_is_not_a_text_in_a_token_of_the_simple_list() {
+fn entry_name_does_not_match_the_iss_of_a_simple_list_token() {
     let issuer = Issuer::of(keys::rsa());
     issuer.publish("/alpha", &[keys::p256().jwk()]);
     let config = format!(
@@ -94,14 +94,14 @@ fn the_name_of_an_entry_is_not_a_text_in_a_token_of_the_simple_list() {
 }
 
 #[test]
-fn openmetadatas_own_setting_narrows_the_simple_list() {
+fn openmetadata_algorithm_setting_restricts_the_simple_list() {
     let stage = Stage::plain(|setup| setup.env("AUTHENTICATION_TOKEN_VALIDATION_ALGORITHM", "\"RS384\""));
-    assert_eq!(verdict(&stage, &Token::user().signed("RS384", keys::rsa())), "allowed");
-    assert_eq!(verdict(&stage, &Token::user()), "algorithm_not_allowed");
+    assert_eq!(outcome(&stage, &Token::user().signed("RS384", keys::rsa())), "allowed");
+    assert_eq!(outcome(&stage, &Token::user()), "algorithm_not_allowed");
 }
 
 #[test]
-fn who_may_come_without_an_expiry() {
+fn allow_non_expiring_says_which_tokens_need_no_expiry() {
     let bot = || Token::bot();
     let user = || Token::user().claim("exp", json!(null));
     let absent = |token: Token| token.without("exp");
@@ -112,7 +112,7 @@ fn who_may_come_without_an_expiry() {
     {
         let config = format!("authentication: {{publicKeyUrls: [ISSUER/jwks], allowNonExpiring: {setting}}}");
         let stage = Stage::configured(Issuer::of(keys::rsa()), &config);
-        assert_verdicts(
+        assert_outcomes(
             &stage,
             &[
                 ("a bot, null", bot(), bots),
@@ -130,7 +130,7 @@ fn who_may_come_without_an_expiry() {
 }
 
 #[test]
-fn an_entry_has_its_own_word_on_expiry_and_lifetime() {
+fn issuer_entry_overrides_expiry_and_lifetime() {
     let config = format!(
         "authentication:\n  allowNonExpiring: any\n  issuers:\n    - {{name: alpha, issuer: {ALPHA}, publicKeyUrls: [ISSUER/jwks], allowNonExpiring: none, maxLifetime: 1h}}\n"
     );
@@ -139,11 +139,11 @@ fn an_entry_has_its_own_word_on_expiry_and_lifetime() {
         let now = now();
         Token::user().issuer(ALPHA).claim("iat", json!(now + issued)).claim("exp", json!(now + expires))
     };
-    assert_verdicts(
+    assert_outcomes(
         &stage,
         &[
             ("an hour", alpha(-10, 3590), "allowed"),
-            ("a second more", alpha(-10, 3591), "lifetime_too_long"),
+            ("one second too long", alpha(-10, 3591), "lifetime_too_long"),
             ("a year", alpha(0, 365 * 86_400), "lifetime_too_long"),
             ("without iat, from now", alpha(0, 7200).without("iat"), "lifetime_too_long"),
             ("no expiry", alpha(0, 0).without("exp"), "missing_expiry"),
@@ -152,7 +152,7 @@ fn an_entry_has_its_own_word_on_expiry_and_lifetime() {
 }
 
 #[test]
-fn clocks_may_differ_by_the_leeway_and_no_more() {
+fn clock_skew_is_tolerated_up_to_the_leeway() {
     for (leeway, inside, outside) in [("30s", 20, 45), ("0s", 0, 5), ("120s", 100, 140)] {
         let config = format!("authentication: {{publicKeyUrls: [ISSUER/jwks], leeway: {leeway}}}");
         let stage = Stage::configured(Issuer::of(keys::rsa()), &config);
@@ -166,21 +166,21 @@ fn clocks_may_differ_by_the_leeway_and_no_more() {
             ("iat inside", iat(inside), "allowed"),
             ("iat outside", iat(outside), "not_yet_valid"),
         ];
-        assert_verdicts(&stage, &table);
+        assert_outcomes(&stage, &table);
     }
 }
 
 #[test]
-fn datahubs_secret_verifies_datahubs_issuer_alone() {
+fn datahub_secret_verifies_only_datahub_tokens() {
     let stage = Stage::plain(|setup| setup.env("DATAHUB_TOKEN_SERVICE_SIGNING_KEY", DATAHUB_SECRET));
     let renamed = Token::datahub().issuer("open-metadata.org");
-    assert_verdicts(
+    assert_outcomes(
         &stage,
         &[
             ("a personal access token", Token::datahub(), "allowed"),
-            ("another issuer by the secret", renamed, "algorithm_not_allowed"),
+            ("another issuer with the secret", renamed, "algorithm_not_allowed"),
             (
-                "the issuer by a public key",
+                "the issuer with a public key",
                 Token::user().issuer("datahub-metadata-service"),
                 "algorithm_not_allowed",
             ),
@@ -191,23 +191,23 @@ fn datahubs_secret_verifies_datahubs_issuer_alone() {
             .env("DATAHUB_TOKEN_SERVICE_SIGNING_KEY", DATAHUB_SECRET)
             .env("DATAHUB_TOKEN_SERVICE_ISSUER", "our-datahub")
     });
-    assert_eq!(verdict(&stage, &Token::datahub().issuer("our-datahub")), "allowed");
-    assert_ne!(verdict(&stage, &Token::datahub()), "allowed");
+    assert_eq!(outcome(&stage, &Token::datahub().issuer("our-datahub")), "allowed");
+    assert_ne!(outcome(&stage, &Token::datahub()), "allowed");
 }
 
 #[test]
-fn without_key_urls_an_entry_asks_its_issuer() {
+fn entry_without_key_urls_uses_discovery() {
     let issuer = Issuer::of(keys::rsa());
     let base = issuer.url("");
     let document = json!({"issuer": base, "jwks_uri": issuer.url(JWKS)}).to_string();
     issuer.set("/.well-known/openid-configuration", Reply::Json(document));
     let stage = Stage::configured(issuer, "authentication: {issuers: [{name: found, issuer: \"ISSUER\"}]}");
-    assert_eq!(verdict(&stage, &Token::user().issuer(&base)), "allowed");
-    assert_eq!(verdict(&stage, &Token::user()), "untrusted_issuer");
+    assert_eq!(outcome(&stage, &Token::user().issuer(&base)), "allowed");
+    assert_eq!(outcome(&stage, &Token::user()), "untrusted_issuer");
 }
 
 #[test]
-fn each_entry_has_its_kinds_of_token() {
+fn issuer_entry_restricts_token_types() {
     let issuer = Issuer::of(keys::rsa());
     let config = format!(
         "authentication:\n  issuers:\n    - {{name: alpha, issuer: {ALPHA}, publicKeyUrls: [ISSUER{JWKS}], tokenTypes: [at+jwt], requireTokenType: true, refuse: [idTokens]}}\n    - {{name: beta, issuer: {BETA}, publicKeyUrls: [ISSUER{JWKS}]}}\n"
@@ -216,15 +216,15 @@ fn each_entry_has_its_kinds_of_token() {
     let alpha = || Token::user().issuer(ALPHA).header("typ", json!("Application/AT+JWT"));
     let beta = || Token::user().issuer(BETA);
     let events = json!({"http://schemas.openid.net/event/backchannel-logout": {}});
-    assert_verdicts(
+    assert_outcomes(
         &stage,
         &[
             ("an access token", alpha(), "allowed"),
-            ("typ JWT where at+jwt is asked for", alpha().header("typ", json!("JWT")), "malformed_token"),
-            ("no typ where one is required", alpha().without_header("typ"), "malformed_token"),
-            ("an ID token where it is refused", alpha().claim("nonce", json!("n")), "malformed_token"),
+            ("typ JWT if at+jwt is required", alpha().header("typ", json!("JWT")), "malformed_token"),
+            ("no typ if one is required", alpha().without_header("typ"), "malformed_token"),
+            ("an ID token if those are refused", alpha().claim("nonce", json!("n")), "malformed_token"),
             (
-                "a logout token, which this entry does not name",
+                "a logout token, which this entry does not refuse",
                 alpha().claim("events", events.clone()),
                 "allowed",
             ),
@@ -235,9 +235,9 @@ fn each_entry_has_its_kinds_of_token() {
             ("a logout token by its typ", beta().header("typ", json!("logout+jwt")), "malformed_token"),
         ],
     );
-    // Nothing of this is worth a look at the keys.
+    // A token of a refused type does not cause a key fetch.
     let strange = beta().header("typ", json!("dpop+jwt")).header("kid", json!("unknown"));
     let before = stage.issuer.hits(JWKS);
-    assert_eq!(verdict(&stage, &strange), "malformed_token");
+    assert_eq!(outcome(&stage, &strange), "malformed_token");
     assert_eq!(stage.issuer.hits(JWKS), before);
 }

@@ -1,4 +1,5 @@
-//! The identity providers: each with its key set's form, its tokens' form, and its neighbours.
+//! The identity providers, each with its key set format, its token format and lookalikes of its
+//! tokens.
 
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ fn sig(more: Value) -> Value {
     merged(json!({"use": "sig"}), more)
 }
 
-/// Members that nearly every token has.
+/// A token with the header members that nearly every provider sets.
 fn token(kid: &str, claims: Value) -> Token {
     let times = json!({"iat": now() - 5, "exp": now() + 3600});
     Token::of(merged(times, claims)).signed("RS256", rsa()).header("kid", json!(kid))
@@ -54,7 +55,7 @@ fn okta() {
         "untrusted_issuer",
     ));
     bad.push(("of the org server", access.clone().issuer("https://acme.okta.com"), "untrusted_issuer"));
-    Provider::new("okta").keys_at("https://acme.okta.com/oauth2/default/v1/keys", &keys).judges(
+    Provider::new("okta").keys_at("https://acme.okta.com/oauth2/default/v1/keys", &keys).check(
         &[
             ("an ID token", id, user("ada@acme.example", "Everyone,Data")),
             ("an access token", access, user("ada@acme.example", "Data")),
@@ -92,7 +93,7 @@ fn azure_v2() {
     );
     let mut bad = refused(&good, "RS256", rsa(), kid, true);
     let of = |tenant: &str| good.clone().issuer(&issuer(tenant)).claim("tid", json!(tenant));
-    // Well signed: the keys are everybody's.
+    // Correctly signed: all tenants share the keys.
     bad.push(("another tenant, by the same key", of(OTHER_TENANT), "untrusted_issuer"));
     bad.push(("private accounts", of("9188040d-6c67-4c5b-b112-36a304b66dad"), "untrusted_issuer"));
     bad.push((
@@ -107,7 +108,7 @@ fn azure_v2() {
     let url = format!("https://login.microsoftonline.com/{TENANT}/discovery/v2.0/keys");
     Provider::new("azure-v2")
         .keys_at(&url, &azure_keys())
-        .judges(&[("an ID token", good, user("ada@acme.example", "Data.Admin"))], &bad);
+        .check(&[("an ID token", good, user("ada@acme.example", "Data.Admin"))], &bad);
 }
 
 #[test]
@@ -135,7 +136,7 @@ fn azure_v1() {
         jwk(rsa(), kid, sig(certificate(rsa()))),
         jwk(spare_rsa(), "T1St-dLTvyWRgxB_676u8krXS-I", sig(certificate(spare_rsa()))),
     ];
-    Provider::new("azure-v1").keys_at(&url, &keys).judges(
+    Provider::new("azure-v1").keys_at(&url, &keys).check(
         &[
             ("a user's access token", good, user("ada@acme.example", "")),
             ("an application's", application, user("2d4d2d4d-aaaa-4bbb-8ccc-ddddeeeeffff", "Ingest")),
@@ -174,7 +175,7 @@ fn google() {
         jwk(rsa(), kid, sig(json!({"alg": "RS256"}))),
         jwk(spare_rsa(), "e0b1c5f2a6d94873bc1e5d7f902a4c6835be91d7", sig(json!({"alg": "RS256"}))),
     ];
-    Provider::new("google").keys_at("https://www.googleapis.com/oauth2/v3/certs", &keys).judges(
+    Provider::new("google").keys_at("https://www.googleapis.com/oauth2/v3/certs", &keys).check(
         &[
             ("an ID token", good.clone(), user("ada@acme.example", "")),
             ("the issuer's old form", good.issuer("accounts.google.com"), user("ada@acme.example", "")),
@@ -207,13 +208,13 @@ fn auth0() {
     let mut bad = refused(&good, "RS256", rsa(), kid, true);
     bad.push(("another tenant", good.clone().issuer("https://evil.eu.auth0.com/"), "untrusted_issuer"));
     bad.push((
-        "for userinfo alone",
+        "only for userinfo",
         good.clone().claim("aud", json!("https://acme.eu.auth0.com/userinfo")),
         "wrong_audience",
     ));
     let members = |key| sig(merged(certificate(key), json!({"alg": "RS256"})));
     let keys = [jwk(rsa(), kid, members(rsa())), jwk(spare_rsa(), "Qk1234", members(spare_rsa()))];
-    Provider::new("auth0").keys_at("https://acme.eu.auth0.com/.well-known/jwks.json", &keys).judges(
+    Provider::new("auth0").keys_at("https://acme.eu.auth0.com/.well-known/jwks.json", &keys).check(
         &[
             ("an access token", good, user("ada@acme.example", "Admin,Steward")),
             ("a machine's", machine, user("my_client_id@clients", "")),
@@ -267,7 +268,7 @@ fn cognito_id_tokens() {
     bad.push(("an access token", cognito_access(), "wrong_audience"));
     bad.push(("another pool", cognito_id().issuer(&POOL.replace("AbC", "XyZ")), "untrusted_issuer"));
     bad.push(("the other key's kid", cognito_id().header("kid", json!(ACCESS_KID)), "invalid_signature"));
-    cognito("cognito-id").judges(&[("an ID token", cognito_id(), user("ada", "admins"))], &bad);
+    cognito("cognito-id").check(&[("an ID token", cognito_id(), user("ada", "admins"))], &bad);
 }
 
 #[test]
@@ -278,7 +279,7 @@ fn cognito_access_tokens() {
     bad.push(("no client", cognito_access().without("client_id"), "insufficient_permissions"));
     bad.push(("an ID token", cognito_id().claim("username", json!("ada")), "insufficient_permissions"));
     bad.push(("another pool", cognito_access().issuer(&POOL.replace("AbC", "XyZ")), "untrusted_issuer"));
-    cognito("cognito-access").judges(&[("an access token", cognito_access(), user("ada", "admins"))], &bad);
+    cognito("cognito-access").check(&[("an access token", cognito_access(), user("ada", "admins"))], &bad);
 }
 
 #[test]
@@ -313,7 +314,7 @@ fn keycloak() {
         jwk(encryption_rsa(), enc, members(encryption_rsa(), "enc", "RSA-OAEP")),
         jwk(rsa(), kid, members(rsa(), "sig", "RS256")),
     ];
-    Provider::new("keycloak").keys_at(&format!("{realm}/protocol/openid-connect/certs"), &keys).judges(
+    Provider::new("keycloak").keys_at(&format!("{realm}/protocol/openid-connect/certs"), &keys).check(
         &[
             ("an access token", good.clone(), user("ada", "Admin,offline_access")),
             ("without realm roles", good.without("realm_access"), user("ada", "")),
@@ -342,7 +343,7 @@ fn onelogin() {
     ));
     Provider::new("onelogin")
         .keys_at("https://acme.onelogin.com/oidc/2/certs", &[jwk(rsa(), kid, sig(json!({})))])
-        .judges(
+        .check(
             &[
                 ("an ID token", good.clone(), user("ada", "Data,All")),
                 ("one group as a text", good.claim("groups", json!("Data")), user("ada", "Data")),
@@ -352,7 +353,7 @@ fn onelogin() {
 }
 
 #[test]
-fn any_other_by_discovery() {
+fn any_other_provider_by_discovery() {
     let provider = Provider::new("oidc");
     let base = provider.issuer.url("");
     let provider = provider.replace("https://id.acme.example", &base);
@@ -362,7 +363,7 @@ fn any_other_by_discovery() {
     });
     let reply = crate::support::issuer::Reply::Json(document.to_string());
     provider.issuer.set("/.well-known/openid-configuration", reply);
-    // A key for encryption, one of a kind that nobody knows yet, and the one that signs.
+    // An encryption key, a key of an unknown type, and the signing key.
     let keys = [
         jwk(encryption_rsa(), "enc-1", json!({"use": "enc", "alg": "RSA-OAEP-256"})),
         json!({"kty": "AKP", "alg": "ML-DSA-44", "kid": "pq-1", "pub": "AAAA"}),
@@ -375,5 +376,5 @@ fn any_other_by_discovery() {
     let mut bad = refused(&good, "ES256", p256(), p256().kid, true);
     let by_enc = good.clone().signed("RS256", encryption_rsa()).header("kid", json!("enc-1"));
     bad.push(("the encryption key", by_enc, "unknown_key"));
-    provider.judges(&[("an ID token", good, user("ada@acme.example", ""))], &bad);
+    provider.check(&[("an ID token", good, user("ada@acme.example", ""))], &bad);
 }

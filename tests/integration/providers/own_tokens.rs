@@ -1,4 +1,4 @@
-//! Tokens that the backends make themselves.
+//! Tokens that the backends issue themselves.
 
 use serde_json::json;
 
@@ -35,7 +35,7 @@ fn openmetadata() {
     let key = super::merged(key, json!({"kid": kid}));
     let impersonation =
         Token::user().claim("tokenType", json!("BOT")).claim("impersonatedUser", json!("ingestion-bot"));
-    Provider::new("openmetadata").keys_at("http://localhost:8585/api/v1/system/config/jwks", &[key]).judges(
+    Provider::new("openmetadata").keys_at("http://localhost:8585/api/v1/system/config/jwks", &[key]).check(
         &[
             ("basic, LDAP or SAML", own(Token::user()), user("ada", "DataConsumer")),
             ("a bot", own(Token::bot()), of_class("ingestion-bot", "IngestionBotRole", "bot")),
@@ -49,7 +49,7 @@ fn openmetadata() {
                 own(Token::personal()),
                 of_class("ada", "DataConsumer", "personal_access"),
             ),
-            ("a bot for somebody", own(impersonation), user("ada", "DataConsumer")),
+            ("a bot that impersonates a user", own(impersonation), user("ada", "DataConsumer")),
             (
                 "with an address in preferred_username",
                 own(Token::user().without("email").claim("preferred_username", json!("Ada@acme.example"))),
@@ -86,7 +86,7 @@ fn datahub() {
         ("no type and no exp", Token::datahub().without("type").without("exp"), "missing_expiry"),
     ];
     let late = Token::datahub().claim("exp", json!(now() + 365 * 86_400));
-    Provider::new("datahub").secret_at("/run/secrets/datahub-signing-key", DATAHUB_SECRET).judges(
+    Provider::new("datahub").secret_at("/run/secrets/datahub-signing-key", DATAHUB_SECRET).check(
         &[
             ("a personal access token", Token::datahub(), of_class("ada", "", "personal_access")),
             ("one for a year", late, of_class("ada", "", "personal_access")),

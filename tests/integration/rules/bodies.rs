@@ -1,4 +1,4 @@
-//! Bodies that are read to be judged: how far, from whom, and that they go on byte for byte.
+//! Bodies that rules inspect: how much is read, from whom, and that they are forwarded byte for byte.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::support::wire::{self, Client, request_bytes};
 const HEAD: &str = "POST /api/graphql HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n";
 
 #[test]
-fn a_body_up_to_the_bound_is_read_and_no_further() {
+fn bodies_are_read_up_to_the_limit() {
     let stage = stage();
     let of = |bytes: usize| {
         let short = query("{ me }").to_string().len();
@@ -21,10 +21,10 @@ fn a_body_up_to_the_bound_is_read_and_no_further() {
     assert_eq!(of(4096).to_string().len(), 4096);
     assert_eq!(graphql(&stage, &reader(), &of(4096)), 200);
     assert_eq!(graphql(&stage, &reader(), &of(4097)), 403);
-    assert_eq!(graphql(&stage, &admin(), &of(100_000)), 403, "nobody can say what it asks for");
+    assert_eq!(graphql(&stage, &admin(), &of(100_000)), 403, "its contents are unknown");
     let detail = Some("graphql: the body is longer than limits.graphqlBytes");
     super::audited(&stage, |record| text(record, "detail") == detail);
-    // Elsewhere it is no matter.
+    // On other paths the size does not matter.
     let large = vec![b'x'; 200_000];
     let headers = [("Authorization", &*bearer(&reader())), ("Content-Type", "application/json")];
     let response = wire::send(stage.gateway.proxy, "POST", "/other", &headers, &large);
@@ -33,7 +33,7 @@ fn a_body_up_to_the_bound_is_read_and_no_further() {
 }
 
 #[test]
-fn framing_stays_what_it_was() {
+fn framing_of_an_inspected_body_is_kept() {
     let stage = stage();
     let token = bearer(&editor());
     let body = query("mutation { addTag }").to_string();
@@ -61,17 +61,17 @@ fn framing_stays_what_it_was() {
 }
 
 #[test]
-fn a_chunked_body_beyond_the_bound_is_refused_before_its_end() {
+fn chunked_body_over_the_limit_is_refused_before_its_end() {
     let stage = stage();
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(format!("{HEAD}Authorization: {}\r\nTransfer-Encoding: chunked\r\n\r\n", bearer(&admin())));
     client.send(format!("2000\r\n{}\r\n", " ".repeat(0x2000)));
-    assert_eq!(client.response().expect("an answer to half a body").status, 403);
+    assert_eq!(client.response().expect("a response to half a body").status, 403);
     assert!(stage.upstream.requests().is_empty());
 }
 
 #[test]
-fn the_connection_goes_on_after_a_body_that_was_read() {
+fn connection_is_reused_after_an_inspected_body() {
     let stage = stage();
     let token = bearer(&reader());
     let headers = [("Authorization", &*token), ("Content-Type", "application/json")];
@@ -87,17 +87,17 @@ fn the_connection_goes_on_after_a_body_that_was_read() {
 }
 
 #[test]
-fn nothing_is_read_of_a_caller_who_is_not_known() {
+fn body_of_an_unverified_caller_is_not_read() {
     let stage = stage();
     let forged = format!("{HEAD}Authorization: Bearer {}\r\n", "a.b.c");
     for head in [HEAD.to_owned(), forged] {
-        // The answer comes although the body never does: nobody waits for it.
+        // The response does not wait for the body, which is never sent.
         let mut client = Client::connect(stage.gateway.proxy);
         client.send(format!("{head}Content-Length: 4000\r\nExpect: 100-continue\r\n\r\n"));
         let (status, _) = client.response_head().expect("a final response");
         assert_eq!(status, 401);
     }
-    // A verified caller is asked for it.
+    // A verified caller gets a 100.
     let mut client = Client::connect(stage.gateway.proxy);
     let body = query("{ me }").to_string();
     client.send(format!(
@@ -113,7 +113,7 @@ fn nothing_is_read_of_a_caller_who_is_not_known() {
 }
 
 #[test]
-fn a_compressed_body_and_other_types_are_unreadable() {
+fn compressed_bodies_and_other_media_types_are_unreadable() {
     let stage = stage();
     let body = query("{ me }").to_string();
     for (name, value, status) in [
@@ -139,7 +139,7 @@ fn a_compressed_body_and_other_types_are_unreadable() {
 }
 
 #[test]
-fn a_body_that_breaks_off_goes_nowhere() {
+fn truncated_body_is_not_forwarded() {
     let stage = stage();
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(format!("{HEAD}Authorization: {}\r\nContent-Length: 50\r\n\r\n{{\"que", bearer(&reader())));
@@ -155,7 +155,7 @@ fn a_body_that_breaks_off_goes_nowhere() {
 }
 
 #[test]
-fn a_client_that_stops_sending_is_waited_for_as_long_as_any_other() {
+fn stalled_inspected_body_times_out() {
     let config = format!("{}\nupstream: {{idleTimeout: 300ms}}\n", super::RULES);
     let stage = crate::support::stage::Stage::configured(
         crate::support::issuer::Issuer::of(crate::support::keys::rsa()),

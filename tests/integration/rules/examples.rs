@@ -1,4 +1,4 @@
-//! The rule sets of `docs/rules.md`, read out of the document.
+//! The rule sets of `docs/rules.md`, read from the document.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::support::keys;
 use crate::support::stage::Stage;
 use crate::support::token::Token;
 
-/// The rule set of this name, in front of a recording backend.
+/// Starts a gateway with the rule set of this name in front of a recording backend.
 #[track_caller]
 fn stage(name: &str) -> Stage {
     let document =
@@ -29,7 +29,7 @@ fn asked(stage: &Stage, token: &Token, document: &str) -> u16 {
 }
 
 #[test]
-fn only_admins_mint_tokens_of_datahub() {
+fn datahub_tokens_are_created_only_by_admins() {
     let stage = stage("datahub-only-admins-mint-tokens");
     for (document, by_reader) in [
         ("{ me { corpUser { urn } } }", 200),
@@ -55,7 +55,7 @@ fn only_admins_mint_tokens_of_datahub() {
 }
 
 #[test]
-fn tokens_that_only_read_graphql() {
+fn read_only_tokens_may_only_query_graphql() {
     let stage = stage("datahub-read-only-tokens");
     let scoped = Token::user().claim("scope", json!("datahub.read"));
     let other = Token::user().claim("scope", json!("datahub.read datahub.write"));
@@ -81,11 +81,11 @@ fn tokens_that_only_read_graphql() {
 }
 
 #[test]
-fn bots_edit_no_policies() {
+fn bots_may_not_edit_policies() {
     let stage = stage("no-policy-edits-by-bots");
     let by = |token: &Token| post(&stage, token, "/api/v1/policies/x", b"{}").status;
     assert_eq!(by(&Token::bot()), 403);
     assert_eq!(by(&Token::user()), 200);
-    assert_eq!(by(&Token::user().without("isBot")), 200, "a token of an identity provider");
-    assert_eq!(by(&Token::user().claim("isBot", json!("yes"))), 403, "an odd token");
+    assert_eq!(by(&Token::user().without("isBot")), 200, "a token from an identity provider");
+    assert_eq!(by(&Token::user().claim("isBot", json!("yes"))), 403, "a token with isBot of another type");
 }

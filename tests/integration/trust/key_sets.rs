@@ -1,8 +1,8 @@
-//! Key sets as they are published in the world, good and odd.
+//! Key sets as they are published in practice, valid and unusual.
 
 use serde_json::{Value, json};
 
-use super::{assert_verdicts, verdict};
+use super::{assert_outcomes, outcome};
 use crate::support::gateway::Setup;
 use crate::support::issuer::{Issuer, JWKS, Reply};
 use crate::support::keys::{self, key_set, url64};
@@ -18,25 +18,25 @@ fn published(keys: &[Value]) -> Stage {
 const OPENMETADATA: &str = "/api/v1/system/config/jwks";
 
 #[test]
-fn openmetadatas_own_key_set_is_read_as_it_is() {
+fn openmetadata_key_set_is_accepted() {
     let issuer = Issuer::empty();
     issuer.publish(OPENMETADATA, &[keys::rsa().jwk_openmetadata()]);
     let url = issuer.url(OPENMETADATA);
     let stage = Stage::with(issuer, Upstream::echo(), |setup| setup.env("AUTHENTICATION_PUBLIC_KEYS", url));
-    assert_verdicts(
+    assert_outcomes(
         &stage,
         &[
             ("the documented bot", Token::bot(), "allowed"),
-            // It says RS256 whatever it signs with.
+            // OpenMetadata publishes RS256 whatever it signs with.
             ("RS512", Token::user().signed("RS512", keys::rsa()), "allowed"),
             ("RS384", Token::user().signed("RS384", keys::rsa()), "allowed"),
-            ("not its family", Token::user().signed("PS256", keys::rsa()), "algorithm_not_allowed"),
+            ("another family", Token::user().signed("PS256", keys::rsa()), "algorithm_not_allowed"),
         ],
     );
 }
 
 #[test]
-fn every_encoding_of_a_good_key_is_read() {
+fn every_encoding_of_a_valid_key_is_accepted() {
     for (name, jwk, token) in [
         ("OpenMetadata's", keys::rsa().jwk_openmetadata(), Token::user()),
         ("standard alphabet", keys::rsa().jwk_standard_alphabet(), Token::user()),
@@ -55,12 +55,12 @@ fn every_encoding_of_a_good_key_is_read() {
             Token::user().signed("ES256", keys::p256_short()),
         ),
     ] {
-        assert_eq!(verdict(&published(&[jwk]), &token), "allowed", "{name}");
+        assert_eq!(outcome(&published(&[jwk]), &token), "allowed", "{name}");
     }
 }
 
 #[test]
-fn one_odd_key_does_not_lose_the_others() {
+fn invalid_keys_do_not_drop_the_others() {
     let ec = keys::p256();
     let weak = url64([vec![0xc1; 127], vec![0x01]].concat());
     let odd = [
@@ -91,7 +91,7 @@ fn one_odd_key_does_not_lose_the_others() {
     set.insert(0, keys::rsa().jwk());
     set.push(keys::ed25519().jwk());
     let stage = published(&set);
-    assert_verdicts(
+    assert_outcomes(
         &stage,
         &[
             ("the first", Token::user(), "allowed"),
@@ -114,20 +114,20 @@ fn one_odd_key_does_not_lose_the_others() {
 }
 
 #[test]
-fn without_a_kid_only_usable_keys_count() {
+fn unusable_keys_do_not_make_a_missing_kid_ambiguous() {
     let stage = published(&[keys::rsa().jwk(), keys::other_rsa().jwk_with(json!({"use": "enc"}))]);
-    assert_eq!(verdict(&stage, &Token::user().without_header("kid")), "allowed");
+    assert_eq!(outcome(&stage, &Token::user().without_header("kid")), "allowed");
 }
 
 #[test]
-fn keys_are_read_from_files_too() {
+fn keys_are_read_from_file_urls() {
     let directory = tempfile::TempDir::new().expect("a directory");
     let (set, pem) = (directory.path().join("keys.json"), directory.path().join("key.pem"));
     std::fs::write(&set, key_set(&[keys::p256().jwk()])).expect("a key set");
     std::fs::write(&pem, keys::rsa().rsa_pem()).expect("a PEM file");
     let urls = format!("[file://{}, file://{}]", set.display(), pem.display());
     let stage = Stage::plain(|setup| setup.env("AUTHENTICATION_PUBLIC_KEYS", urls));
-    assert_verdicts(
+    assert_outcomes(
         &stage,
         &[
             ("of the set", Token::user().signed("ES256", keys::p256()), "allowed"),
@@ -138,9 +138,9 @@ fn keys_are_read_from_files_too() {
     assert_eq!(stage.issuer.requests().len(), 0);
 }
 
-/// The forms in which the list of URLs is written in the world.
+/// The ways in which OpenMetadata deployments write the list of URLs.
 #[test]
-fn the_list_of_urls_is_read_in_every_form_it_is_written() {
+fn url_list_is_read_in_every_common_form() {
     let issuer = Issuer::of(keys::rsa());
     issuer.publish("/two", &[keys::p256().jwk()]);
     let upstream = Upstream::echo();
@@ -171,7 +171,7 @@ fn the_list_of_urls_is_read_in_every_form_it_is_written() {
 }
 
 #[test]
-fn a_bad_answer_of_a_key_server_is_not_believed() {
+fn bad_responses_of_a_key_server_are_rejected() {
     let evil = || key_set(&[keys::other_rsa().jwk()]);
     let issuer = Issuer::empty();
     issuer
@@ -186,10 +186,10 @@ fn a_bad_answer_of_a_key_server_is_not_believed() {
         ["html", "cut", "endless", "error", "forbidden", "unchanged"].map(|path| format!("ISSUER/{path}"));
     let config = format!("authentication: {{publicKeyUrls: [ISSUER/good, {}]}}", bad.join(", "));
     let stage = Stage::configured(issuer, &config);
-    // F02 to F05: the good source serves, whatever the others do.
+    // F02 to F05: the valid source works whatever the others return.
     assert_eq!(stage.gateway.get_as(&Token::user(), "/x").status, 200);
     let by_evil = Token::user().signed("RS256", keys::other_rsa());
-    // Whether one of them has the key cannot be told.
+    // It is unknown whether one of the failed sources has the key.
     assert_eq!(stage.gateway.get_as(&by_evil, "/x").status, 503);
     for request in stage.issuer.requests() {
         for name in ["authorization", "cookie", "referer"] {
@@ -199,7 +199,7 @@ fn a_bad_answer_of_a_key_server_is_not_believed() {
 }
 
 #[test]
-fn a_key_server_cannot_send_the_fetch_anywhere() {
+fn key_server_cannot_redirect_to_files_or_metadata_services() {
     let directory = tempfile::TempDir::new().expect("a directory");
     let file = directory.path().join("keys.json");
     std::fs::write(&file, key_set(&[keys::other_rsa().jwk()])).expect("a key set");

@@ -1,28 +1,28 @@
-//! Bots are made by the backend's own keys.
+//! Only the backend's own tokens can be bot tokens.
 
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{ALPHA, assert_verdicts};
+use super::{ALPHA, assert_outcomes};
 use crate::support::gateway::{Setup, text};
 use crate::support::issuer::Issuer;
 use crate::support::keys;
 use crate::support::stage::Stage;
 use crate::support::token::Token;
 
-/// OpenMetadata's own path.
+/// The path of OpenMetadata's own key set.
 const OWN: &str = "/api/v1/system/config/jwks";
 const REFUSED: &str = "missing_expiry";
 
 fn issuer() -> Issuer {
     let issuer = Issuer::empty();
     issuer.publish(OWN, &[keys::rsa().jwk_openmetadata()]);
-    // With a copy of OpenMetadata's own key.
+    // Includes a copy of OpenMetadata's own key.
     issuer.publish("/idp", &[keys::p256().jwk(), keys::rsa().jwk()]);
     issuer
 }
 
-/// Bots without `exp`, signed by the identity provider's key.
+/// Bot tokens without `exp`, signed with the identity provider's key.
 fn foreign_bots() -> [(&'static str, Token, &'static str); 4] {
     let by_idp = |token: Token| token.signed("ES256", keys::p256());
     [
@@ -38,18 +38,18 @@ fn foreign_bots() -> [(&'static str, Token, &'static str); 4] {
 }
 
 #[test]
-fn in_the_simple_list_only_openmetadatas_own_keys_make_bots() {
+fn simple_list_accepts_bots_only_from_openmetadata_keys() {
     let stage = Stage::configured(
         issuer(),
         &format!("authentication: {{publicKeyUrls: [ISSUER/idp, 'ISSUER{OWN}']}}"),
     );
-    assert_verdicts(&stage, &foreign_bots());
-    assert_verdicts(
+    assert_outcomes(&stage, &foreign_bots());
+    assert_outcomes(
         &stage,
         &[
             ("OpenMetadata's", Token::bot(), "allowed"),
             (
-                "by the identity provider, with exp",
+                "from the identity provider, with exp",
                 Token::bot().expires_in(60).signed("ES256", keys::p256()),
                 "allowed",
             ),
@@ -70,14 +70,14 @@ fn in_the_simple_list_only_openmetadatas_own_keys_make_bots() {
 }
 
 #[test]
-fn a_list_without_openmetadatas_own_set_goes_by_its_issuer() {
+fn simple_list_without_openmetadata_keys_identifies_bots_by_iss() {
     let stage = Stage::configured(issuer(), "authentication: {publicKeyUrls: [ISSUER/idp]}");
-    assert_verdicts(&stage, &foreign_bots()[..3]);
-    assert_verdicts(&stage, &[("OpenMetadata's", Token::bot(), "allowed")]);
+    assert_outcomes(&stage, &foreign_bots()[..3]);
+    assert_outcomes(&stage, &[("OpenMetadata's", Token::bot(), "allowed")]);
 }
 
 #[test]
-fn an_entry_makes_bots_if_it_is_the_backends_or_says_so() {
+fn entry_accepts_bots_if_it_is_the_backends_or_configured() {
     let entries = format!(
         "authentication:\n  issuers:\n    - {{name: idp, issuer: {ALPHA}, publicKeyUrls: [ISSUER/idp] SAID}}\n    - {{name: om, issuer: open-metadata.org, publicKeyUrls: ['ISSUER/idp']}}\n"
     );
@@ -86,7 +86,7 @@ fn an_entry_makes_bots_if_it_is_the_backends_or_says_so() {
         [("", REFUSED), (", backendTokens: true", "allowed"), (", backendTokens: false", REFUSED)]
     {
         let stage = Stage::configured(issuer(), &entries.replace(" SAID", said));
-        assert_verdicts(
+        assert_outcomes(
             &stage,
             &[(said, idp.clone(), expected), ("OpenMetadata's", Token::bot(), "allowed")],
         );
@@ -94,7 +94,7 @@ fn an_entry_makes_bots_if_it_is_the_backends_or_says_so() {
 }
 
 #[test]
-fn explain_says_that_the_claims_are_ignored() {
+fn explain_shows_that_bot_claims_are_ignored() {
     let issuer = issuer();
     let config =
         format!("authentication: {{publicKeyUrls: ['{}', '{}']}}", issuer.url("/idp"), issuer.url(OWN));
