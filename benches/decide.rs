@@ -1,8 +1,8 @@
 //! What one admission costs, without network and without hyper.
 //!
-//! `cold/*` is a whole verification per algorithm, `cached` the way of a token that was verified
-//! before, `denied/*` one request per kind of refusal, `rules/*` what rules ask for. Read the rows
-//! against each other and not against another machine.
+//! `cold/*` is a full verification per algorithm, `cached` a token that was verified before,
+//! `denied/*` one request per kind of refusal, and `rules/*` the cost of rules. Compare rows with
+//! each other, not with those of another machine.
 
 #![allow(
     missing_docs,
@@ -172,7 +172,7 @@ fn denied(c: &mut Criterion) {
     group.finish();
 }
 
-/// Finding the route in each preset, with the readings of the path made before.
+/// Finds the route in each preset. The readings of the path are prepared outside the measurement.
 fn route(c: &mut Criterion) {
     let mut group = c.benchmark_group("route");
     for (backend, path, expected) in [
@@ -198,8 +198,8 @@ fn route(c: &mut Criterion) {
     group.finish();
 }
 
-/// What the rules cost: none that asks for more than roles, one with `when`, one about GraphQL, and
-/// the dearest thing that claims can make of a `when`.
+/// The cost of rules: only roles, one with `when`, one about GraphQL, and the most expensive `when`
+/// that claims can cause.
 fn rules(c: &mut Criterion) {
     let signer = Signer::new(Algorithm::RS256);
     let keys = key_set(&signer);
@@ -256,7 +256,7 @@ fn rules(c: &mut Criterion) {
     group.finish();
 }
 
-/// As many claims as a token of 16 KiB can have.
+/// As many claims as fit into a token of 16 KiB.
 fn long_claims() -> String {
     let list = |item: &str| vec![item; 2700].join(",");
     CLAIMS.replacen('{', &format!("{{\"a\":[{}],\"b\":[{}],", list("1"), list("2")), 1)
@@ -342,7 +342,7 @@ fn key_set(signer: &Signer) -> KeySet {
     }
 }
 
-/// One issuer entry, a public route and two rules: what a small installation has.
+/// A small installation: one issuer entry, a public route and two rules.
 fn gate(algorithm: Algorithm) -> Gate {
     let rules = ClaimRules {
         issuers: vec!["https://idp.example.org".into()],
@@ -377,7 +377,8 @@ fn gate(algorithm: Algorithm) -> Gate {
     }
 }
 
-/// What strict reading adds to each request: a head of 500 bytes, as OpenMetadata's client sends it.
+/// The cost of strict parsing for each request: a head of 500 bytes, as sent by OpenMetadata's
+/// client.
 fn head(c: &mut Criterion) {
     let fields = "Host: openmetadata.example.org:8585\r\nUser-Agent: python-requests/2.32.3\r\nAccept-Encoding: gzip, deflate, br\r\nAccept: */*\r\nConnection: keep-alive\r\nContent-type: application/json\r\n";
     let mut text = format!(
@@ -391,7 +392,7 @@ fn head(c: &mut Criterion) {
     });
 }
 
-/// Only for admins.
+/// A rule that requires an admin.
 fn rule(path: &str, methods: &[&str]) -> Rule {
     Rule {
         name: path.into(),

@@ -1,11 +1,11 @@
-//! What a parser or a matcher costs against the size of what a client sends.
+//! How the cost of parsers and matchers grows with the size of what a client sends.
 //!
 //! Each row doubles one input three times. `growth` is the exponent of the curve: 1 is linear, 2 is
-//! quadratic. A row above [`MOST`] fails the run, so that nobody makes one by accident; a row that
-//! ends flat has met a limit. Sizes go up to the limits of the default configuration.
+//! quadratic. A row above [`MOST`] fails the run, to catch quadratic code early. A row that
+//! flattens has reached a limit. Sizes go up to the limits of the default configuration.
 //!
-//! With debug assertions (`--profile dev`) the rows of many cookies are steep: `http::HeaderMap` then
-//! looks at all its values whenever it removes one.
+//! With debug assertions (`--profile dev`) the rows with many cookies are steep, because
+//! `http::HeaderMap` then checks all its values whenever it removes one.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark")]
 
@@ -23,21 +23,22 @@ mod targets;
 #[path = "growth/world.rs"]
 mod world;
 
-/// The steepest curve that passes. Time is noisy, so it is not 1; a quadratic row has 1.7 and more.
+/// The steepest growth that passes. It is above 1 because timings are noisy; a quadratic row has
+/// 1.7 or more.
 const MOST: f64 = 1.45;
-/// A row that is too steep is measured again: another process may have had the processor.
+/// How often a steep row is measured, because another process may have used the processor.
 const TRIES: usize = 4;
-/// What takes longer than this is interrupted on a busy machine: its processor time is taken.
+/// Runs longer than this may be interrupted on a busy machine, so their processor time is measured.
 const LONG: Duration = Duration::from_millis(2);
-/// What is faster than this at its largest is noise.
+/// A row whose largest size is faster than this is noise.
 const NOISE: Duration = Duration::from_micros(20);
 
 /// One kind of input.
 struct Case {
     name: &'static str,
-    /// The largest size; it is begun with an eighth of it.
+    /// The largest size. The first one is an eighth of it.
     largest: usize,
-    /// What is measured, for an input of a size.
+    /// Prepares what is measured, for an input of this size.
     prepare: fn(usize) -> Run,
 }
 
@@ -57,7 +58,7 @@ impl Case {
     }
 }
 
-/// The fastest of several runs: what else the machine does only makes one slower.
+/// The fastest of several runs, because other load only makes a run slower.
 fn fastest(mut run: Run, enough: Duration) -> Duration {
     run();
     let began = Instant::now();
@@ -75,9 +76,9 @@ fn fastest(mut run: Run, enough: Duration) -> Duration {
     best
 }
 
-/// What this thread has had of a processor, as Linux tells it.
+/// The processor time of this thread, from Linux.
 fn processor_time() -> Option<Duration> {
-    // The count is brought up to date when the thread gives way.
+    // Yielding updates the counter.
     std::thread::yield_now();
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)

@@ -11,12 +11,12 @@ use metagate::revocation::{Revocation, Revocations, RevokedBy};
 use super::world;
 use super::{Case, Run};
 
-/// A token has at most 16 KiB, its claims three quarters of that.
+/// A token has at most 16 KiB, its decoded claims three quarters of that.
 const MOST: usize = 12_000;
 
 pub const CASES: &[Case] = &[
     Case::new("token: many claims", MOST, |size| parsed(members(size))),
-    Case::new("token: a member twice at the end", MOST, |size| {
+    Case::new("token: a duplicate member at the end", MOST, |size| {
         let token = world::token(&format!("{},\"exp\":1", members(size)));
         Box::new(move || assert!(UnverifiedToken::parse(&token, world::TOKEN_BYTES).is_err()))
     }),
@@ -30,11 +30,11 @@ pub const CASES: &[Case] = &[
         let set = format!("{{\"keys\":[{}]}}", vec![key; size].join(","));
         Box::new(move || assert!(ParsedKeys::parse(set.as_bytes(), KeyDialect::Standard).is_ok()))
     }),
-    Case::new("keys: a set of too many", 64 << 10, |size| {
+    Case::new("keys: a set over the limit", 64 << 10, |size| {
         let set = format!("{{\"keys\":[{{}}{}]}}", ",{}".repeat(size / 3));
         Box::new(move || assert!(ParsedKeys::parse(set.as_bytes(), KeyDialect::Standard).is_err()))
     }),
-    Case::new("keys: PEM without an end", 64 << 10, |size| {
+    Case::new("keys: unterminated PEM", 64 << 10, |size| {
         let text = "-----BEGIN x-----\n".repeat(size / 18);
         Box::new(move || assert!(ParsedKeys::parse(text.as_bytes(), KeyDialect::Standard).is_ok()))
     }),
@@ -55,11 +55,11 @@ pub const CASES: &[Case] = &[
         let list = format!("[1{}]", ",1".repeat(size / 4));
         evaluated("claims.a.all(x, claims.b.all(y, x != y))", format!(",\"a\":{list},\"b\":{list}"))
     }),
-    Case::new("when: indexOf of two long texts", MOST, |size| {
+    Case::new("when: indexOf of two long strings", MOST, |size| {
         let (text, part) = ("a".repeat(size / 2), format!("{}b", "a".repeat(size / 4)));
         evaluated("claims.a.indexOf(claims.b) > 0", format!(",\"a\":\"{text}\",\"b\":\"{part}\""))
     }),
-    Case::new("when: contains of two long texts", MOST, |size| {
+    Case::new("when: contains of two long strings", MOST, |size| {
         let (text, part) = ("a".repeat(size / 2), format!("{}b", "a".repeat(size / 4)));
         evaluated("claims.a.contains(claims.b)", format!(",\"a\":\"{text}\",\"b\":\"{part}\""))
     }),

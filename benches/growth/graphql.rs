@@ -15,12 +15,12 @@ pub const CASES: &[Case] = &[
     Case::new("graphql: nested fields", MOST, |size| read(format!("{{a{{{}}}}}", "b{c}".repeat(size / 4)))),
     Case::new("graphql: fields at the top", MOST, |size| read(format!("{{{}}}", "a ".repeat(size / 2)))),
     Case::new("graphql: arguments", MOST, |size| read(format!("{{a(x:[{}])}}", "1 ".repeat(size / 2)))),
-    Case::new("graphql: a long text", MOST, |size| read(format!("{{a(x:\"{}\")}}", "x".repeat(size)))),
+    Case::new("graphql: a long string", MOST, |size| read(format!("{{a(x:\"{}\")}}", "x".repeat(size)))),
     Case::new("graphql: comments", MOST, |size| read(format!("{}{{a}}", "#\n".repeat(size / 2)))),
     Case::new("graphql: commas", MOST, |size| read(format!("{}{{a}}", ",".repeat(size)))),
-    Case::new("graphql: what is no document", MOST, |size| read("}".repeat(size))),
-    Case::new("graphql: what is no token", MOST, |size| read("?".repeat(size))),
-    Case::new("graphql: texts without an end", MOST, |size| read("\"\"\"\"".repeat(size / 4))),
+    Case::new("graphql: not a document", MOST, |size| read("}".repeat(size))),
+    Case::new("graphql: not a token", MOST, |size| read("?".repeat(size))),
+    Case::new("graphql: unterminated strings", MOST, |size| read("\"\"\"\"".repeat(size / 4))),
     Case::new("graphql: open braces", MOST, |size| read("{a".repeat(size / 2))),
     Case::new("graphql: directives", MOST, |size| read(format!("{{a {}}}", "@b ".repeat(size / 3)))),
     Case::new("graphql: inline fragments", MOST, |size| read(format!("{{{}}}", "...{a} ".repeat(size / 7)))),
@@ -47,7 +47,7 @@ pub const CASES: &[Case] = &[
         let fragments: String = (0..count).map(|n| format!("fragment f{n} on Q{{a {spreads}}}")).collect();
         read(format!("{}{fragments}", operations("...f0")))
     }),
-    Case::new("graphql: many names of fragments", MOST, |size| {
+    Case::new("graphql: many fragment names", MOST, |size| {
         let spreads: String = (0..size / 8).map(|n| format!("...{n:05x} ").replace("...", "...g")).collect();
         read(format!("{{{spreads}}}"))
     }),
@@ -59,7 +59,7 @@ pub const CASES: &[Case] = &[
         let members: String = (0..size / 8).map(|n| format!(",\"{n:04}\":1")).collect();
         body(format!("{{\"query\":\"{{a}}\",\"extensions\":{{\"a\":1{members}}}}}"))
     }),
-    Case::new("graphql: rules, a long name of a field", MOST, |size| {
+    Case::new("graphql: rules, a long field name", MOST, |size| {
         ruled("/graphql", format!("{{{}}}", "a".repeat(size)))
     }),
     Case::new("graphql: rules, a long path and many fields", 7200, |size| {
@@ -76,7 +76,7 @@ fn read(document: String) -> Run {
     body(serde_json::json!({ "query": document }).to_string())
 }
 
-/// What a body asks for, or that nobody can say.
+/// Reads a GraphQL request body.
 fn body(body: String) -> Run {
     let fields = world::fields([("content-type", "application/json".to_owned())]);
     let facts = world::facts(Backend::Generic, "/graphql", &fields);
@@ -85,7 +85,7 @@ fn body(body: String) -> Run {
     })
 }
 
-/// What twenty rules about fields say of a document that was read.
+/// Evaluates twenty rules about fields on a parsed document.
 fn ruled(target: &str, document: String) -> Run {
     let fields = world::fields([("content-type", "application/json".to_owned())]);
     let mut facts = world::facts(Backend::Generic, target, &fields);

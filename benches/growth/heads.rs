@@ -1,4 +1,4 @@
-//! Heads and bodies, and what is made of the fields.
+//! Request heads and bodies, and the processing of fields.
 
 use std::hint::black_box;
 
@@ -47,7 +47,7 @@ pub const CASES: &[Case] = &[
         list.extend((0..size / 16).map(|n| (format!("y-{n}"), String::new())));
         rewritten(Backend::Generic, list)
     }),
-    Case::new("connection: options of an answer", 64 << 10, |size| {
+    Case::new("connection: options of a response", 64 << 10, |size| {
         let options: Vec<String> = (0..size / 16).map(|n| format!("x-{n}")).collect();
         let mut list = vec![("connection".to_owned(), options.join(","))];
         list.extend((0..size / 16).map(|n| (format!("x-{n}"), String::new())));
@@ -105,7 +105,7 @@ fn rules(backend: Backend) -> OutboundHead {
     OutboundHead::new(backend, names, Authorization::Forward, vec!["10.0.0.0/8".parse().expect("a network")])
 }
 
-/// From the fields to the head that is forwarded.
+/// Rewrites the fields into the head that is forwarded.
 fn rewritten(backend: Backend, list: Vec<(String, String)>) -> Run {
     let (fields, head, gate) = (world::fields(list), rules(backend), world::gate(backend, Vec::new()));
     let caller = world::caller("");

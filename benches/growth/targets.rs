@@ -1,4 +1,4 @@
-//! Paths, queries, and the rules and routes about them.
+//! Paths, queries, and the rules and routes that match them.
 
 use std::hint::black_box;
 
@@ -75,7 +75,7 @@ fn readings(path: String) -> Run {
     })
 }
 
-/// A decision by twenty rules about the same.
+/// A decision by twenty rules with the same matcher.
 fn decided(target: String, matching: Matching, roles: &str, allowed: bool) -> Run {
     let mut rule = world::rule(matching);
     rule.verdict = Verdict::Require(Box::new(Requirement {

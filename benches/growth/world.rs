@@ -77,7 +77,7 @@ pub fn gate(backend: Backend, rules: Vec<Rule>) -> Gate {
     }
 }
 
-/// A rule that lets through what it is about.
+/// A rule that allows what it matches.
 pub fn rule(matching: Matching) -> Rule {
     Rule { name: "rule".into(), matching, when: None, verdict: Verdict::Allow, mode: Mode::Enforce }
 }

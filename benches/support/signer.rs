@@ -1,4 +1,4 @@
-//! A key pair made on the spot, and tokens signed with it by aws-lc-rs.
+//! A generated key pair, and tokens that aws-lc-rs signs with it.
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
@@ -55,7 +55,7 @@ impl Signer {
         format!("{input}.{}", URL_SAFE_NO_PAD.encode(self.sign(input.as_bytes())))
     }
 
-    /// The public key; none for a shared secret.
+    /// The public key, or `None` for a shared secret.
     pub fn jwk(&self) -> Option<String> {
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         match &self.key {

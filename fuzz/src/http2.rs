@@ -1,4 +1,4 @@
-//! Field blocks of HTTP/2, and the heads that they make.
+//! HTTP/2 field blocks and the request heads that they encode.
 
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method};
@@ -6,8 +6,8 @@ use metagate::request::{FieldList, HeadLimits, HpackDecoder, Http2Head, check_ht
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 8192, fields: 16 };
 
-/// Field blocks of one connection, each after an octet that says how long it is: what is decoded stays within
-/// its limit, an error is an error again, and a head that passes is what the `http` crate makes of it.
+/// Field blocks of one connection, each preceded by an octet with its length: decoded fields stay
+/// within the limit, errors persist, and an accepted head agrees with the `http` crate's.
 pub fn http2_head(data: &[u8]) {
     let mut decoder = HpackDecoder::new(512);
     let mut rest = data;

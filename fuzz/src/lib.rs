@@ -1,7 +1,7 @@
-//! What is fuzzed: functions from bytes that panic where a promise is broken.
+//! The fuzz targets: functions of bytes that panic if a property is violated.
 //!
-//! `fuzz_targets` has a libFuzzer program for each, `tests/fuzz_targets.rs` of metagate runs them
-//! over the seeds and pseudo-random bytes as ordinary tests.
+//! `fuzz_targets` has a libFuzzer program for each. metagate's `tests/fuzz_targets.rs` runs them as
+//! ordinary tests over the seeds and pseudo-random bytes.
 
 #![forbid(unsafe_code)]
 
@@ -15,7 +15,7 @@ use metagate::jose::{Algorithm, KeyDialect, KeyFamily, KeySet, ParsedKeys, Unver
 use metagate::policy::{Budget, Expression, PathPattern, Place, Subject};
 use metagate::request::{Credentials, Graphql, Habits, PathReadings, RequestFacts};
 
-#[allow(dead_code, reason = "what is only compared with a real container is used in servlet_paths.rs")]
+#[allow(dead_code, reason = "servlet_paths.rs uses the rest to compare with a real container")]
 #[path = "../../tests/differential/servlet.rs"]
 pub mod servlet;
 mod http2;
@@ -27,10 +27,10 @@ pub use wire::request_head;
 
 use world::{MAX_BYTES, NOW, PEER};
 
-/// A target by the name of its program.
+/// The name of a target's program, and the target.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// Every target that needs the core alone.
+/// Every target that needs only the core.
 pub const TARGETS: &[Target] = &[
     ("jose_header", jose_header),
     ("key_set", key_set),
@@ -45,7 +45,7 @@ pub const TARGETS: &[Target] = &[
     ("expression", expression),
 ];
 
-/// The compact form, and the bytes as a header: nothing passes that nobody signed.
+/// The bytes as a compact token, and as a header: no unsigned token passes.
 pub fn jose_header(data: &[u8]) {
     let as_header = format!("{}.e30.c2ln", world::base64url(data));
     for token in [str::from_utf8(data).unwrap_or_default(), &as_header] {
@@ -58,7 +58,7 @@ pub fn jose_header(data: &[u8]) {
     }
 }
 
-/// A document of keys: whatever it holds, no weak, private or symmetric key comes out.
+/// A key set document: whatever it contains, no weak, private or symmetric key is accepted.
 pub fn key_set(data: &[u8]) {
     for dialect in [KeyDialect::Standard, KeyDialect::OpenMetadata] {
         let Ok(parsed) = ParsedKeys::parse(data, dialect) else { continue };
@@ -79,7 +79,7 @@ pub fn key_set(data: &[u8]) {
     }
 }
 
-/// Claims that somebody signed: what is believed has a name, and is good now.
+/// Signed claims: an accepted token has a principal and is valid now.
 pub fn claims(data: &[u8]) {
     let token = world::signed(data);
     let Ok(read) = UnverifiedToken::parse(&token, MAX_BYTES) else { return };
@@ -97,8 +97,8 @@ pub fn claims(data: &[u8]) {
     }
 }
 
-/// The target of a request: an open route has one reading, no reading is dangerous, and whatever a
-/// servlet may serve it as is among them.
+/// A request target: an open route has one reading, no reading is dangerous, and the readings
+/// include every path that a servlet may serve it as.
 pub fn request_target(data: &[u8]) {
     let Ok(target) = Uri::try_from(data) else { return };
     let Ok(path) = PathReadings::of(&target) else { return };
@@ -129,7 +129,8 @@ pub fn request_target(data: &[u8]) {
     }
 }
 
-/// `Authorization` fields, one per line: a token is text of its alphabet and goes on in one form.
+/// `Authorization` fields, one per line: a token has only characters of its alphabet and is
+/// forwarded in one form.
 pub fn authorization(data: &[u8]) {
     let mut fields = HeaderMap::new();
     for line in data.split(|byte| *byte == b'\n') {
@@ -147,8 +148,8 @@ pub fn authorization(data: &[u8]) {
     assert_eq!(format!("{token:?}"), "BearerToken(..)");
 }
 
-/// Fields, one `name:value` per line: of ours go upstream exactly those that we set or
-/// that this caller may send, and a bearer token goes without another login.
+/// Fields, one `name:value` per line: of the reserved fields, only those that the gateway sets or
+/// this caller may send go upstream, and a bearer token is forwarded without another login.
 pub fn outbound_head(data: &[u8]) {
     let fields = world::fields(data);
     for backend in Backend::ALL {
@@ -159,8 +160,8 @@ pub fn outbound_head(data: &[u8]) {
     }
 }
 
-/// A whole request: `METHOD target` and fields. Without a token that holds nobody gets in, but
-/// where a route is open.
+/// A whole request, `METHOD target` and fields: without a valid token only open routes are
+/// permitted.
 pub fn decision(data: &[u8]) {
     let (line, rest) = data.split_at(data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len()));
     let mut words = line.splitn(2, |byte| *byte == b' ');
@@ -175,7 +176,7 @@ pub fn decision(data: &[u8]) {
             match permit.caller() {
                 Caller::Anonymous => {
                     assert_ne!(permit.route(), Route::Protected);
-                    // A slash at the end opens where a row is written with it.
+                    // A trailing slash is open if a row is written with it.
                     let slash = facts.path.without_last_slash() == Some(b"/api/v1/push/feed");
                     assert!(facts.path.is_plain() && facts.path.all().count() == 1 || slash);
                 }
@@ -186,8 +187,8 @@ pub fn decision(data: &[u8]) {
     }
 }
 
-/// A GraphQL request: a line with the query of its target, then its body, as JSON and as a document.
-/// Nothing is told that is not written there.
+/// A GraphQL request: a line with the query of its target, then its body, as JSON and as a
+/// document. Only fields that are written there are reported.
 pub fn graphql(data: &[u8]) {
     let (query, body) = split_line(data);
     let Ok(query) = str::from_utf8(query) else { return };
@@ -211,7 +212,7 @@ pub fn graphql(data: &[u8]) {
                 let first = name.as_bytes()[0];
                 assert!(first.is_ascii_alphabetic() || first == b'_', "{name}");
                 assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'), "{name}");
-                // Unless escapes of JSON or of the target may stand for it.
+                // Unless it may be escaped in JSON or in the target.
                 let escaped = written.contains('\\') || query.contains('%');
                 assert!(escaped || written.contains(&**name) || query.contains(&**name), "{name}");
             }
@@ -219,8 +220,8 @@ pub fn graphql(data: &[u8]) {
     }
 }
 
-/// A line with an expression, then the claims that it is about: there is an answer, always the
-/// same, or a reason why there is none.
+/// A line with an expression, then claims: evaluation is deterministic and returns a result or an
+/// error.
 pub fn expression(data: &[u8]) {
     let (text, claims) = split_line(data);
     let Some(token) = world::verify(&world::signed(claims)) else { return };
@@ -247,5 +248,5 @@ fn split_line(data: &[u8]) -> (&[u8], &[u8]) {
 pub fn config_document(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let read = metagate::config::parse_document(text);
-    assert!(read.complete || !read.problems.is_empty(), "stopped and did not say why");
+    assert!(read.complete || !read.problems.is_empty(), "stopped without reporting a problem");
 }

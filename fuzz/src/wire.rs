@@ -1,12 +1,12 @@
-//! The bytes of a connection, read by us and by the parser that hyper reads them with.
+//! The bytes of a connection, parsed by metagate and by hyper's parser.
 
 use http::{HeaderName, HeaderValue, Method, Uri};
 use metagate::request::{BodyFault, BodyTracker, Framing, Head, HeadLimits, HeadScanner, RequestFault};
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 1024, fields: 16 };
 
-/// The bytes of a connection: what we let through as a head, hyper's parser reads as the same
-/// head; a body ends where another reader finds its end; and no split of the bytes changes that.
+/// The bytes of a connection: hyper's parser reads every accepted head identically, a body ends
+/// where an independent reader finds its end, and no split of the bytes changes the result.
 pub fn request_head(data: &[u8]) {
     let mut rest = data;
     loop {
@@ -31,7 +31,7 @@ pub fn request_head(data: &[u8]) {
     }
 }
 
-/// What comes of the bytes when they arrive one by one.
+/// Parses the bytes as they arrive one by one.
 fn in_pieces(bytes: &[u8]) -> Result<Option<Head>, RequestFault> {
     let mut scanner = HeadScanner::new(LIMITS);
     for end in 0..=bytes.len() {
@@ -47,7 +47,7 @@ fn in_pieces(bytes: &[u8]) -> Result<Option<Head>, RequestFault> {
 fn same_to_httparse(bytes: &[u8], scanner: &HeadScanner, head: Head) {
     let mut fields = [httparse::EMPTY_HEADER; LIMITS.fields];
     let mut request = httparse::Request::new(&mut fields);
-    let parsed = request.parse(bytes).expect("httparse takes it");
+    let parsed = request.parse(bytes).expect("httparse accepts it");
     assert_eq!(parsed, httparse::Status::Complete(head.len));
     let (method, target) = (request.method.expect("a method"), request.path.expect("a target"));
     assert_eq!(method.as_bytes(), scanner.method_of(bytes));
@@ -97,7 +97,7 @@ fn follow(bytes: &[u8], framing: Framing, pieces: usize) -> Result<(usize, bool)
     Ok((taken, tracker.is_done()))
 }
 
-/// Where a body ends by another reading.
+/// Finds the end of a body independently.
 fn reference_end(bytes: &[u8], framing: Framing) -> Option<usize> {
     match framing {
         Framing::None => return Some(0),

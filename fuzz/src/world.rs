@@ -1,4 +1,4 @@
-//! The gate, the keys and the people that the targets are about.
+//! The gate, keys and callers of the fuzz targets.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, LazyLock};
@@ -25,7 +25,7 @@ use metagate::trust::{self, KeyRing, TrustedIssuer};
 pub const MAX_BYTES: usize = 16 * 1024;
 pub const NOW: NumericDate = NumericDate::from_secs(1_800_000_000);
 pub const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-/// Expressions as people write them, for whatever claims there are.
+/// Realistic expressions, evaluated on any claims.
 pub const EXPRESSIONS: [&str; 6] = [
     "!claims.isBot",
     "claims.roles.exists(role, role.startsWith(\"Adm\")) && !has(claims.missing)",
@@ -41,7 +41,7 @@ static ADA: LazyLock<Arc<VerifiedToken>> = LazyLock::new(|| {
     Arc::new(verify(&signed(claims)).expect("a good token"))
 });
 
-/// A user with an email address and a role.
+/// A verified user with an email address and a role.
 pub fn ada() -> Arc<VerifiedToken> {
     ADA.clone()
 }
@@ -55,14 +55,14 @@ pub fn key() -> VerificationKey {
     VerificationKey::from_shared_secret(SECRET)
 }
 
-/// These bytes as a payload, signed with HS256: the code behind the signature is reached.
+/// Signs these bytes as a payload with HS256, to reach the code behind the signature check.
 pub fn signed(payload: &[u8]) -> String {
     let input = format!("{}.{}", base64url(br#"{"alg":"HS256","typ":"JWT"}"#), base64url(payload));
     let made = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET), input.as_bytes());
     format!("{input}.{}", base64url(made.as_ref()))
 }
 
-/// Judges a token by the simple rules and the key of [`signed`].
+/// Verifies a token by the lax rules and the key of [`signed`].
 pub fn verify(token: &str) -> Option<VerifiedToken> {
     let token = UnverifiedToken::parse(token, MAX_BYTES).ok()?;
     trust::verify(token, &entry(), Some(&KeySet::new(vec![key().into()])), NOW).ok()
@@ -73,9 +73,9 @@ fn entry() -> TrustedIssuer {
     TrustedIssuer { name: "idp".into(), algorithms: AlgorithmSet::from_iter([Algorithm::HS256]), rules }
 }
 
-/// Rules that bind little, and rules that bind all there is.
+/// Lax rules, and rules that check everything.
 pub fn rules() -> [ClaimRules; 2] {
-    let plain = ClaimRules {
+    let lax = ClaimRules {
         own_tokens: OwnTokens::All,
         kinds: TokenKinds::default(),
         issuers: Vec::new(),
@@ -107,13 +107,13 @@ pub fn rules() -> [ClaimRules; 2] {
             own_issuer: "open-metadata.org".into(),
             own_key_id: "own".into(),
         }),
-        ..plain.clone()
+        ..lax.clone()
     };
-    [plain, strict]
+    [lax, strict]
 }
 
-/// A gate with these open routes, whose only issuer is never asked here: no request of a fuzzer
-/// has a token that holds.
+/// A gate with these open routes. Its issuer's key is never used, because no fuzzed request has a
+/// valid token.
 pub fn gate(backend: Backend, public: &[&str]) -> Gate {
     let rows: Vec<_> = public.iter().map(|route| (Route::Public, *route)).collect();
     gate_with(backend, RouteTable::parse(&rows).expect("patterns"))
@@ -151,10 +151,10 @@ pub fn admit(
     admission.admit_offline(&request, &mut Snapshot::new(NOW, ring.into()), &mut ())
 }
 
-/// `name:value`, one field per line; lines that are no field are left out.
+/// Parses `name:value`, one field per line. Lines that are not fields are skipped.
 pub fn fields(data: &[u8]) -> HeaderMap {
     let mut fields = HeaderMap::new();
-    // hyper's own limit on the number of fields is far below.
+    // hyper's limit on the number of fields is far lower.
     for line in data.split(|byte| *byte == b'\n').take(1000) {
         let (name, value) = line.split_at(line.iter().position(|byte| *byte == b':').unwrap_or(0));
         let value = value.strip_prefix(b":").unwrap_or(value).trim_ascii();
@@ -175,14 +175,14 @@ pub fn facts(method: &str, target: &str, fields: &HeaderMap) -> RequestFacts {
         .expect("a good request")
 }
 
-/// Leave for this caller.
+/// A permit for this caller.
 pub fn permit(caller: Caller) -> Permit {
     let gate = gate(Backend::Generic, &["/**"]);
     let facts = facts("GET", "/x", &HeaderMap::new());
     gate.decide(&facts, gate.route(&facts), Ok(caller)).expect("no rule refuses")
 }
 
-/// The usual names of the identity fields.
+/// The head rules with the default names of identity fields.
 pub fn head(backend: Backend) -> OutboundHead {
     let names = IdentityNames {
         user: HeaderName::from_static("x-forwarded-user"),
@@ -193,13 +193,13 @@ pub fn head(backend: Backend) -> OutboundHead {
     OutboundHead::new(backend, names, Authorization::Forward, Vec::new())
 }
 
-/// Everybody who may be asking.
+/// One caller of each kind.
 pub fn callers() -> [Caller; 4] {
     [Caller::Anonymous, Caller::Token(ada()), Caller::DatahubSystem, Caller::SessionCookie]
 }
 
-/// Sends these fields of a client upstream for this caller: of all names that a server could take
-/// for one of ours, exactly ours come out, with our values, and those that this caller may send.
+/// Rewrites a client's fields for this caller. Of all names that a server could read as reserved,
+/// only those that the gateway sets remain, with its values, and those that this caller may send.
 pub fn assert_own_fields(backend: Backend, fields: &HeaderMap, caller: Caller) {
     let head = head(backend);
     let granted: &[&str] = match (backend, &caller) {
@@ -222,7 +222,7 @@ pub fn assert_own_fields(backend: Backend, fields: &HeaderMap, caller: Caller) {
     let mut found: Vec<(String, &str)> = sent
         .iter()
         .filter(|(name, _)| is_ours(backend, name))
-        // Of a head that is refused for its Connection, only what we set matters.
+        // If the head is refused for its Connection, only the fields that the gateway sets matter.
         .filter(|(name, _)| judged.is_ok() || !granted.contains(&name.as_str()))
         .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap_or("?")))
         .collect();
@@ -241,11 +241,11 @@ pub fn assert_own_fields(backend: Backend, fields: &HeaderMap, caller: Caller) {
     }
 }
 
-/// What we say of this caller.
+/// The fields that the gateway sets for this caller.
 fn set_for(backend: Backend, caller: &Caller) -> Vec<(&'static str, &'static str)> {
     let mut fields = vec![("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "http")];
     if matches!(caller, Caller::Token(_)) {
-        // By the simple rules the email address names her, and its first part is the principal.
+        // By the lax rules the principal is the local part of the email address.
         fields.extend([
             ("x-forwarded-user", "ada"),
             ("x-forwarded-email", "ada@example.org"),
@@ -267,8 +267,8 @@ fn set_for(backend: Backend, caller: &Caller) -> Vec<(&'static str, &'static str
     fields
 }
 
-/// A request with a bearer token goes on with that token in its one form and without the cookies
-/// that are another login; one without any credential goes on without an `Authorization` field.
+/// A request with a bearer token is forwarded with that token in canonical form and without session
+/// cookies. One without credentials is forwarded without an `Authorization` field.
 pub fn assert_one_login(backend: Backend, fields: &HeaderMap) {
     let mut sent = fields.clone();
     sent.remove("host");
@@ -307,8 +307,8 @@ const OF_DATAHUB: &[&str] = &[
     "x-datahubloginsource",
 ];
 
-/// Whether some server reads this name as that of an identity or of the request's origin. Written
-/// out again: what is judged must not be the judge.
+/// Whether some server reads this name as an identity or the origin of the request. Written
+/// independently of the code under test.
 fn is_ours(backend: Backend, name: &HeaderName) -> bool {
     let letters_and_digits =
         |name: &str| name.to_ascii_lowercase().replace(|c: char| !c.is_alphanumeric(), "");
