@@ -1,4 +1,4 @@
-//! The documents say what the code does.
+//! Checks that the documents agree with the code.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -22,7 +22,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/").to_owned() + path).expect(path)
 }
 
-/// The lines of every fenced block of a language.
+/// The lines of all fenced blocks of a language.
 fn blocks<'t>(text: &'t str, language: &str) -> Vec<&'t str> {
     let mut inside = false;
     let mut lines = Vec::new();
@@ -37,7 +37,7 @@ fn blocks<'t>(text: &'t str, language: &str) -> Vec<&'t str> {
 }
 
 #[test]
-fn commands_in_the_documents_are_understood() {
+fn documented_commands_parse() {
     let mut seen = 0;
     for document in [
         "README.md",
@@ -66,7 +66,7 @@ fn commands_in_the_documents_are_understood() {
     assert!(seen >= 5, "only {seen} commands were found");
 }
 
-/// The fields that no client may send, of all backends together, and what further ones begin with.
+/// The fields that no client may send, of all backends together, and the prefixes of further ones.
 fn reserved() -> (BTreeSet<String>, BTreeSet<&'static str>) {
     let backends = [Backend::Generic, Backend::OpenMetadata, Backend::DataHubGms, Backend::DataHubFrontend];
     let heads = backends.map(|backend| {
@@ -82,8 +82,8 @@ fn reserved() -> (BTreeSet<String>, BTreeSet<&'static str>) {
     (names, heads.iter().flat_map(OutboundHead::reserved_families).collect())
 }
 
-/// Every text that a pattern of literals, `[-_.]`, groups and `?` after a group stands for; written
-/// with `-`, and with `*` for anything at the end.
+/// Expands a pattern of literals, `[-_.]`, groups and `?` after a group into all texts that it
+/// matches, with `-` as the separator and a final `*` for anything.
 fn expanded(pattern: &str) -> Vec<String> {
     fn alternatives(rest: &mut std::str::Chars<'_>) -> Vec<String> {
         let (mut done, mut current) = (Vec::new(), vec![String::new()]);
@@ -128,7 +128,7 @@ fn expanded(pattern: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_examples_of_forward_auth_remove_every_reserved_field() {
+fn forward_auth_examples_remove_every_reserved_field() {
     let words = |text: &str, before: &str| -> BTreeSet<String> {
         let names = text.lines().filter_map(|line| line.trim().strip_prefix(before));
         names.map(|rest| rest.split(' ').next().unwrap_or_default().to_ascii_lowercase()).collect()
@@ -136,7 +136,7 @@ fn the_examples_of_forward_auth_remove_every_reserved_field() {
     let nginx = words(&read("deploy/forward-auth/nginx/nginx.conf"), "proxy_set_header ");
     let caddy = words(&read("deploy/forward-auth/caddy/Caddyfile"), "request_header -");
     let mut envoy = words(&read("deploy/forward-auth/envoy/envoy.yaml"), "- remove: ");
-    // metagate has to see this one, and tells Envoy to remove it.
+    // metagate must receive this field, and tells Envoy to remove it.
     envoy.insert("x-impersonate-user".to_owned());
     let traefik = read("deploy/forward-auth/traefik/dynamic.yaml");
     let (_, pattern) = traefik.split_once("\"(?i)^(").expect("a pattern");
@@ -160,8 +160,8 @@ fn the_examples_of_forward_auth_remove_every_reserved_field() {
         };
         let missing: Vec<_> = names.iter().filter(|name| !is_removed(name)).collect();
         assert!(missing.is_empty(), "{proxy}: {missing:?} of {removed:?}");
-        // These two can remove fields by whole names only. metagate refuses the rest of a family, which
-        // nginx shows it, and names it to Envoy.
+        // These two can remove fields only by full name. metagate refuses the rest of a family that
+        // nginx forwards to it, and lists it for Envoy.
         if !["nginx", "envoy"].contains(&proxy) {
             let missing: Vec<_> = families.iter().filter(|family| !is_removed(family)).collect();
             assert!(missing.is_empty(), "{proxy}: {missing:?} of {beginnings:?}");
@@ -169,14 +169,14 @@ fn the_examples_of_forward_auth_remove_every_reserved_field() {
     }
 }
 
-/// Traefik and Envoy are not at hand where the other examples are tried: what their questions and
-/// metagate's answers have in common is held here.
+/// CI runs the other examples but has no Traefik and Envoy. This checks that their auth requests
+/// and metagate's responses use the same fields.
 #[test]
-fn the_examples_that_are_not_tried_name_what_is_read_and_answered() {
+fn traefik_and_envoy_examples_name_the_fields_in_use() {
     let traefik = read("deploy/forward-auth/traefik/dynamic.yaml");
     let sets = |text: &str, key: &str| text.lines().any(|line| line.trim().starts_with(key));
     assert!(sets(&traefik, "trustForwardHeader: false"));
-    assert!(!sets(&traefik, "authRequestHeaders:"), "metagate sees what the backend sees");
+    assert!(!sets(&traefik, "authRequestHeaders:"), "metagate must see all fields that the backend sees");
     let envoy = read("deploy/forward-auth/envoy/envoy.yaml");
     let section = |from: &str, to: &str| {
         let (_, rest) = envoy.split_once(from).expect(from);
@@ -187,7 +187,7 @@ fn the_examples_that_are_not_tried_name_what_is_read_and_answered() {
         assert!(sent.contains(&format!("exact: {name}}}")), "{name}");
     }
     for family in reserved().1 {
-        assert!(sent.contains(&format!("prefix: {family}}}")), "{family}, to be named to Envoy");
+        assert!(sent.contains(&format!("prefix: {family}}}")), "{family}, which metagate lists for Envoy");
     }
     let taken = section("allowed_upstream_headers:", "allowed_client_headers:");
     for name in [
@@ -203,7 +203,7 @@ fn the_examples_that_are_not_tried_name_what_is_read_and_answered() {
     assert!(envoy.contains("failure_mode_allow: false"));
     assert!(envoy.contains("headers_with_underscores_action: REJECT_REQUEST"));
     assert!(envoy.contains("use_remote_address: true"));
-    assert!(!sets(&envoy, "path_prefix:"), "the path would be another");
+    assert!(!sets(&envoy, "path_prefix:"), "a prefix would change the path");
     let position = |filter: &str| envoy.find(filter).expect(filter);
     assert!(position("envoy.filters.http.header_mutation") < position("envoy.filters.http.ext_authz"));
     assert!(position("envoy.filters.http.ext_authz") < position("envoy.filters.http.router"));
@@ -226,7 +226,7 @@ const DOCUMENTS: [&str; 14] = [
     "docs/troubleshooting.md",
 ];
 
-/// The headings of a document, as links name them.
+/// The anchors of a document's headings.
 fn anchors(document: &str) -> Vec<String> {
     let mut fenced = false;
     let headings = document.lines().filter(|line| {
@@ -242,7 +242,7 @@ fn anchors(document: &str) -> Vec<String> {
 }
 
 #[test]
-fn links_of_the_documents_lead_somewhere() {
+fn document_links_resolve() {
     let mut seen = 0;
     for name in DOCUMENTS {
         let document = read(name);
@@ -266,9 +266,9 @@ fn links_of_the_documents_lead_somewhere() {
     assert!(seen > 30, "only {seen} links were found");
 }
 
-/// What two people write at the same place is easily kept twice.
+/// Merges easily duplicate text.
 #[test]
-fn nothing_stands_twice_in_a_document() {
+fn documents_have_no_duplicates() {
     for name in DOCUMENTS {
         let document = read(name);
         let mut headings = BTreeSet::new();
@@ -277,7 +277,7 @@ fn nothing_stands_twice_in_a_document() {
             if line.starts_with("## ") {
                 section = line;
             }
-            // A changelog has the same headings for each version.
+            // A changelog repeats its headings for each version.
             assert!(headings.insert((section, line)), "{name}: {line}");
         }
         let mut rows = BTreeSet::new();
@@ -293,9 +293,9 @@ fn nothing_stands_twice_in_a_document() {
     assert!(numbers.len() > 20);
 }
 
-/// Every set of rules is a whole configuration, whose tests pass and leave no rule out.
+/// Every rule set is a complete configuration whose tests pass and cover every rule.
 #[test]
-fn the_rule_sets_pass_their_own_tests() {
+fn rule_sets_pass_their_own_tests() {
     let rules = read("docs/rules.md");
     let sets: Vec<&str> =
         rules.split("```yaml\n").skip(1).filter_map(|rest| rest.split("\n```").next()).collect();
@@ -320,7 +320,7 @@ fn the_rule_sets_pass_their_own_tests() {
         for word in ["never hit", "never decides", "is not asked where"] {
             assert!(!output.contains(word), "{word}\n{set}\n{output}");
         }
-        // The tests are about the rules: without them they fail.
+        // Without the rules, the tests fail.
         let (before, rest) = set.split_once("  rules:\n").unwrap();
         let (_, tests) = rest.split_once("  tests:\n").unwrap();
         let nameless = |line: &str| match line.split_once(", rule: ") {

@@ -2,7 +2,7 @@
 //! groups above its own, from earlier lines of its own group, and from itself. Within a module,
 //! its child modules import from one another without circles.
 
-#![allow(clippy::expect_used, reason = "what fails in a test's helper fails the test")]
+#![allow(clippy::expect_used, reason = "a failing helper fails its test")]
 
 #[path = "floors/circles.rs"]
 mod circles;
@@ -15,15 +15,15 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where a module stands: its group, and its line within all.
+/// The position of a module in `lib.rs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Floor {
     module: String,
     line: usize,
 }
 
-/// The modules of a `lib.rs` in the order of their lines. Groups are separated by comment lines;
-/// as an import may go to any earlier line, of the own group or of one above, the line says it all.
+/// The modules of a `lib.rs` in order. Comment lines separate groups. An import may go to any
+/// earlier line, in its own group or above, so the line number is enough.
 fn floors(lib: &str) -> Vec<Floor> {
     lib.lines()
         .enumerate()

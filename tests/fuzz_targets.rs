@@ -1,5 +1,5 @@
-//! The fuzz targets as ordinary tests: over their seeds, over changed seeds and over noise, the
-//! same every time. `fuzz/smoke` runs them with libFuzzer where there is a nightly toolchain.
+//! Runs the fuzz targets as ordinary tests, on their seeds, on mutated seeds and on random bytes,
+//! deterministically. `fuzz/smoke` runs them with libFuzzer, which needs a nightly toolchain.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -9,7 +9,7 @@ use std::path::Path;
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
 
-/// How many inputs are made of each seed, and of none.
+/// How many inputs are derived from each seed, and how many are random.
 const ROUNDS: usize = 400;
 
 /// xorshift64*: the same bytes on every machine.
@@ -28,7 +28,7 @@ impl Noise {
     }
 
     fn byte(&mut self) -> u8 {
-        // Half of the time one that means something to a parser.
+        // Half of the time a byte that is significant to a parser.
         let special = b"{}[]\":,.;%/\\=&?#-_ \t\r\n\0\x7f\xffaA0Bearer";
         let any = self.next().to_be_bytes()[0];
         if any.is_multiple_of(2) { special[self.below(special.len())] } else { any }
@@ -39,7 +39,7 @@ impl Noise {
         (0..len).map(|_| self.byte()).collect()
     }
 
-    /// A few small changes, as a fuzzer makes them.
+    /// A few small mutations, as a fuzzer makes them.
     fn changed(&mut self, seed: &[u8]) -> Vec<u8> {
         let mut bytes = seed.to_vec();
         for _ in 0..=self.below(3) {
@@ -79,7 +79,7 @@ fn run(name: &str, target: fn(&[u8])) {
 }
 
 #[test]
-fn every_target_keeps_its_promises() {
+fn every_target_upholds_its_properties() {
     for (name, target) in targets::TARGETS {
         run(name, *target);
     }
@@ -87,11 +87,11 @@ fn every_target_keeps_its_promises() {
 
 #[cfg(feature = "server")]
 #[test]
-fn the_configuration_is_read_or_refused() {
+fn config_document_target_upholds_its_properties() {
     run("config_document", targets::config_document);
 }
 
-/// A target without a program, or a program without a target, would never run.
+/// A target without a program, or a program without a target, would never run in libFuzzer.
 #[test]
 fn every_target_has_a_program() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets");

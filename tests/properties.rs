@@ -1,4 +1,4 @@
-//! Properties that hold for every input, not for chosen ones.
+//! Properties that hold for every input.
 
 #![allow(
     missing_docs,
@@ -36,7 +36,7 @@ use targets::world;
 const CLAIMS: &str =
     r#"{"iss":"https://idp.example","sub":"ada","email":"ada@example.org","exp":1800000600}"#;
 
-/// The same cases on every run: a failure in CI is a failure here.
+/// Deterministic: a failure in CI can be reproduced locally.
 fn check<S: Strategy>(cases: u32, strategy: &S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
@@ -45,7 +45,7 @@ fn check<S: Strategy>(cases: u32, strategy: &S, test: impl Fn(S::Value) -> Resul
     }
 }
 
-/// A change of a token. Places and numbers are taken modulo what there is.
+/// A mutation of a token. Positions and indices are taken modulo the available range.
 #[derive(Clone, Debug)]
 enum Change {
     FlipBitOfText(usize, u32),
@@ -69,7 +69,7 @@ enum Change {
 fn change() -> impl Strategy<Value = Change> {
     use Change::*;
     let at = || any::<usize>();
-    // What stands in tokens, and what some parsers skip.
+    // Characters of tokens, and characters that some parsers skip.
     let character = || {
         prop_oneof![
             prop::char::range('0', 'z'),
@@ -96,12 +96,12 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// The token with this change; `other` is another good token of the same key.
+/// Applies a mutation. `other` is another valid token of the same key.
 fn changed(token: &str, other: &str, change: &Change) -> String {
     changed_text(token, change).unwrap_or_else(|| changed_parts(token, other, change))
 }
 
-/// Changes that know nothing of parts.
+/// Mutations of the text as a whole.
 fn changed_text(token: &str, change: &Change) -> Option<String> {
     let mut text: Vec<char> = token.chars().collect();
     let len = text.len();
@@ -125,7 +125,7 @@ fn changed_text(token: &str, change: &Change) -> Option<String> {
     Some(text.into_iter().collect())
 }
 
-/// Changes of one part, or of their order.
+/// Mutations of one part, or of the order of parts.
 fn changed_parts(token: &str, other: &str, change: &Change) -> String {
     let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
     let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap();
@@ -144,7 +144,7 @@ fn changed_parts(token: &str, other: &str, change: &Change) -> String {
             parts[part % 3] = if padded.ends_with('=') { padded } else { format!("{padded}=") };
         }
         Change::StandardAlphabet(part) => parts[part % 3] = STANDARD.encode(decoded(&parts[part % 3])),
-        // RFC 4648 section 3.5: bits of the last character that stand for nothing.
+        // RFC 4648 section 3.5: unused bits of the last character.
         Change::UnusedBits(part) => {
             let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
             let last = parts[part % 3].pop().unwrap();
@@ -154,7 +154,7 @@ fn changed_parts(token: &str, other: &str, change: &Change) -> String {
         Change::PartOfAnother(part) => {
             parts[part % 3] = other.split('.').nth(part % 3).unwrap().to_owned();
         }
-        ref other => panic!("{other:?} is no change of parts"),
+        ref other => panic!("{other:?} is not a mutation of parts"),
     }
     parts.join(".")
 }
@@ -166,10 +166,10 @@ fn verifier(signer: &Signer) -> VerificationKey {
     std::sync::Arc::into_inner(parsed.usable.into_iter().next().unwrap()).unwrap()
 }
 
-/// No changed token holds, in any algorithm. As every part has one spelling, there is not even a
-/// second text for the same bytes.
+/// No mutated token verifies, with any algorithm. Every part has exactly one valid encoding, so
+/// there is not even another text for the same bytes.
 #[test]
-fn a_changed_token_is_refused() {
+fn mutated_token_is_refused() {
     let other_claims = CLAIMS.replace("ada", "eve");
     for algorithm in Algorithm::ASYMMETRIC.into_iter().chain([Algorithm::HS256]) {
         let signer = Signer::new(algorithm);
@@ -180,7 +180,7 @@ fn a_changed_token_is_refused() {
         };
         assert!(holds(&token) && holds(&other));
         check(300, &prop::collection::vec(change(), 1..3), |changes| {
-            // One after the other only as long as there are three parts to change.
+            // Mutations accumulate only as long as the token has three parts.
             let mut text = token.clone();
             for change in &changes {
                 let whole = text.split('.').count() == 3
@@ -197,7 +197,7 @@ fn a_changed_token_is_refused() {
     }
 }
 
-/// Pieces of paths that some server reads in another way.
+/// Path segments that some servers interpret differently.
 fn path() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "/", "/", "/", "assets", "api", "v1", "x", ".", "..", ";", ";a=b", "%2e", "%2f", "%2F", "%5c", "%25",
@@ -206,9 +206,9 @@ fn path() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..10).prop_map(|pieces| format!("/{}", pieces.concat()))
 }
 
-/// A path that can be read in two ways is on no open route, whichever routes are open.
+/// An ambiguous path matches no open route, whichever routes are open.
 #[test]
-fn an_open_route_has_one_reading() {
+fn open_route_has_only_one_reading() {
     let routes = ["/**", "/assets/**", "/*", "/api/v1/x", "/assets/*/x", "/"];
     check(5000, &path(), |path| {
         targets::request_target(path.as_bytes());
@@ -235,11 +235,10 @@ fn an_open_route_has_one_reading() {
     });
 }
 
-/// Deciding ends in a permit or a denial, whatever comes, and without a token that holds nobody
-/// passes a route that is not open.
-/// What a proxy names is judged whole, byte for byte, and whoever else names something is in agreement.
+/// The request that the proxy names is authorized byte for byte, and all other fields that name a
+/// request agree with it.
 #[test]
-fn what_is_judged_is_what_was_asked_about() {
+fn forward_auth_authorizes_exactly_the_named_request() {
     let names =
         ["x-forwarded-method", "x-forwarded-uri", "x-original-method", "x-original-uri", "x-original-url"];
     let method = || prop_oneof![Just("GET".to_owned()), Just("PUT".to_owned()), "[ -~]{0,3}"];
@@ -281,12 +280,14 @@ fn what_is_judged_is_what_was_asked_about() {
     assert!(read.get() > 100, "only {} were read", read.get());
 }
 
+/// Any request ends in a permit or a denial, and without a valid token only open routes are
+/// permitted.
 #[test]
-fn deciding_never_panics() {
+fn decision_never_panics() {
     let token = prop_oneof![
         "[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,40}",
         any::<Vec<u8>>().prop_map(|payload| {
-            // The claims' code is reached by nobody without the key.
+            // Only a signed token reaches the claims code.
             let token = world::signed(&payload);
             token[..token.len() - 4].to_owned()
         }),
@@ -302,9 +303,9 @@ fn deciding_never_panics() {
     });
 }
 
-/// What reads a bearer token reads the text that a client sent, and nothing else.
+/// The parsed bearer token is a substring of the field that the client sent.
 #[test]
-fn a_bearer_token_is_a_part_of_its_field() {
+fn bearer_token_is_a_substring_of_its_field() {
     check(2000, &prop::collection::vec(any::<u8>(), 0..80), |bytes| {
         let Ok(value) = HeaderValue::from_bytes(&[b"Bearer ", &bytes[..]].concat()) else { return Ok(()) };
         let mut fields = HeaderMap::new();
@@ -316,9 +317,10 @@ fn a_bearer_token_is_a_part_of_its_field() {
     });
 }
 
-/// Of the fields that are ours, exactly ours go upstream, for whatever names a client makes up.
+/// Of the reserved fields, only those that the gateway sets go upstream, whatever names a client
+/// invents.
 #[test]
-fn reserved_fields_are_exactly_ours() {
+fn reserved_fields_are_only_those_set_by_the_gateway() {
     let own = prop::sample::select(vec![
         "x-forwarded-user",
         "x-forwarded-email",
@@ -348,7 +350,7 @@ fn reserved_fields_are_exactly_ours() {
         "authorization",
         "cookie",
     ]);
-    // Each letter in either case, each separator any of three.
+    // Each letter in either case, and each separator one of three.
     let spelled = (own, any::<u64>()).prop_map(|(name, bits)| {
         let spell = |(at, c): (usize, char)| match (c, bits >> (at % 60) & 3) {
             ('-', 1) => '_',

@@ -1,6 +1,6 @@
-//! The path that is judged is the path that is served: metagate's readings next to a servlet's.
+//! The authorized path is the served path: compares metagate's readings with a servlet's.
 //!
-//! `tests/differential/run` holds the model in `differential/servlet.rs` to a real Jetty.
+//! `tests/differential/run` compares the model in `differential/servlet.rs` with a real Jetty.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -21,7 +21,7 @@ use servlet::{Container, container_path, jersey_path, resource, servlet_path, vi
 
 const TABLE: &str = include_str!("differential/paths.tsv");
 
-/// What metagate makes of a target. `None`: 400.
+/// Parses a target as metagate does. `None` if it is refused with 400.
 fn facts(target: &str) -> Option<RequestFacts> {
     let mut fields = HeaderMap::new();
     fields.insert("host", HeaderValue::from_static("a.example"));
@@ -35,7 +35,7 @@ fn gate(backend: Backend, routes: RouteTable) -> Gate {
     Gate { backend, policy, trust: Vec::new(), datahub_system: None, token_bytes: 0 }
 }
 
-/// With SAML, which opens most, at the root and below a base path.
+/// The presets at the root and below a base path, with SAML, which opens the most routes.
 fn presets() -> impl Iterator<Item = Gate> {
     let places =
         ["", "/catalog"].map(|base_path| Place { base_path, provider: Some("saml"), ..Place::default() });
@@ -44,14 +44,14 @@ fn presets() -> impl Iterator<Item = Gate> {
     Backend::ALL.into_iter().flat_map(move |backend| places.map(|place| preset(backend, &place)))
 }
 
-/// Every gate whose open routes are of interest: the presets', and what an operator may write.
+/// The gates to test: the presets, and routes that an operator may configure.
 fn gates() -> Vec<Gate> {
     let written = ["/**", "/assets/**", "/*", "/api/*/x", "/api/v1/system/version", "GET /api/v1/policies"];
     let table = |route| RouteTable::parse(&[(Route::Public, route)]).unwrap();
     presets().chain(written.map(|route| gate(Backend::Generic, table(route)))).collect()
 }
 
-/// A target as metagate and as servlets see it.
+/// A target as metagate and as servlets interpret it.
 struct Seen {
     target: String,
     facts: RequestFacts,
@@ -59,16 +59,16 @@ struct Seen {
 }
 
 impl Seen {
-    /// `None`: metagate refuses it.
+    /// `None` if metagate refuses it.
     fn of(target: &str) -> Option<Self> {
         Some(Self { target: target.to_owned(), facts: facts(target)?, views: views(target) })
     }
 
-    /// What is wrong about an open route, if anything is.
+    /// The fault, if the target is open but served as a path that is not.
     fn opened_as_another(&self, gate: &Gate) -> Option<String> {
         let raw = self.facts.path.raw().as_bytes();
         let route = gate.route(&self.facts);
-        // A row that is written with its last slash opens what is open without it, too.
+        // A row that is written with a trailing slash also opens the path without it.
         let same_without_slash = |view: &[u8]| {
             let row = gate.policy.routes.find(&self.facts.method, view);
             raw.strip_suffix(b"/") == Some(view)
@@ -79,12 +79,13 @@ impl Seen {
         open.then(|| format!("{} is open and served as {}", self.target, String::from_utf8_lossy(other)))
     }
 
-    /// What is wrong about a rule on these paths, if anything is.
+    /// The fault, if the target is served as one of these paths but the pattern does not match it.
     fn dodged(&self, pattern: &PathPattern) -> Option<String> {
         let served = self.views.iter().find(|view| pattern.matches(view))?;
         let seen = self.facts.path.all().any(|reading| pattern.matches(reading));
         let served = String::from_utf8_lossy(served);
-        (!seen).then(|| format!("{} is served as {served}, unseen by a rule on {pattern}", self.target))
+        (!seen)
+            .then(|| format!("{} is served as {served} but not matched by a rule on {pattern}", self.target))
     }
 }
 
@@ -106,7 +107,7 @@ fn patterns() -> Vec<PathPattern> {
 }
 
 #[test]
-fn the_model_agrees_with_a_real_jetty_on_every_recorded_target() {
+fn model_agrees_with_jetty_on_every_recorded_target() {
     let mut resources = 0;
     for line in TABLE.lines() {
         let [target, status, servlet, info, served] = line.split('\t').collect::<Vec<_>>()[..] else {
@@ -130,7 +131,7 @@ fn the_model_agrees_with_a_real_jetty_on_every_recorded_target() {
     assert!(TABLE.lines().count() >= 500 && resources >= 40, "{resources} resources were served");
 }
 
-/// As `Backend.java` writes it.
+/// Escapes a path as `Backend.java` does.
 fn escaped(path: &[u8]) -> String {
     let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'%';
     let one = |byte: &u8| if plain(*byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") };
@@ -138,7 +139,7 @@ fn escaped(path: &[u8]) -> String {
 }
 
 #[test]
-fn every_recorded_target_is_judged_as_it_is_served() {
+fn recorded_targets_are_authorized_as_served() {
     let (gates, patterns) = (gates(), patterns());
     let (mut open, mut other) = (0, 0);
     for seen in TABLE.lines().filter_map(|line| Seen::of(line.split('\t').next()?)) {
@@ -154,7 +155,7 @@ fn every_recorded_target_is_judged_as_it_is_served() {
     assert!(open > 20 && other > 200, "{open} were open, {other} were under a rule");
 }
 
-/// Beginnings that mean something, and pieces that some server reads in another way.
+/// Significant prefixes, and segments that some servers interpret differently.
 fn target() -> impl Strategy<Value = String> {
     let mut starts: Vec<String> = presets()
         .flat_map(|gate| gate.policy.routes.rows().to_vec())
@@ -213,7 +214,7 @@ fn target() -> impl Strategy<Value = String> {
         "+",
         "$",
     ]);
-    // Also something put in, or another case, in the middle of what begins it.
+    // Also with an insertion or another case inside the prefix.
     let spoilt = (prop::sample::select(starts.clone()), any::<prop::sample::Index>(), piece.clone())
         .prop_map(|(start, at, piece)| {
             let at = at.index(start.len()) + 1;
@@ -223,7 +224,7 @@ fn target() -> impl Strategy<Value = String> {
     (start, prop::collection::vec(piece, 0..6)).prop_map(|(start, pieces)| start + &pieces.concat())
 }
 
-/// The same cases on every run: a failure in CI is a failure here.
+/// Deterministic: a failure in CI can be reproduced locally.
 fn check(cases: u32, test: impl Fn(&Seen) -> Result<(), TestCaseError>) {
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
@@ -235,7 +236,7 @@ fn check(cases: u32, test: impl Fn(&Seen) -> Result<(), TestCaseError>) {
 }
 
 #[test]
-fn an_open_route_is_served_as_itself_and_as_nothing_else() {
+fn open_route_is_served_only_as_itself() {
     let gates = gates();
     let open = Cell::new(0);
     check(20_000, |seen| {
@@ -249,7 +250,7 @@ fn an_open_route_is_served_as_itself_and_as_nothing_else() {
 }
 
 #[test]
-fn a_rule_on_a_path_holds_for_whatever_is_served_as_that_path() {
+fn path_rule_applies_to_every_target_served_as_that_path() {
     let patterns = patterns();
     let matched = Cell::new(0);
     check(20_000, |seen| {
@@ -261,5 +262,5 @@ fn a_rule_on_a_path_holds_for_whatever_is_served_as_that_path() {
         }
         Ok(())
     });
-    assert!(matched.get() > 1_000, "only {} matched by another than the raw path", matched.get());
+    assert!(matched.get() > 1_000, "only {} matched by a reading other than the raw path", matched.get());
 }

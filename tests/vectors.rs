@@ -1,5 +1,5 @@
-//! The examples of RFC 7515 appendix A as whole tokens. Vectors whose payload is no claims set are
-//! in `src/jose/tests`.
+//! The examples of RFC 7515 appendix A as complete tokens. Vectors whose payload is not a claims
+//! set are in `src/jose/tests`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -20,7 +20,7 @@ const MAX_BYTES: usize = 8192;
 /// `{"iss":"joe",\r\n "exp":1300819380,\r\n "http://example.com/is_root":true}`
 const PAYLOAD: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFt\
                        cGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
-/// `exp` of that payload: the first second at which the token is bad.
+/// `exp` of that payload: the first second at which the token has expired.
 const EXPIRY: i64 = 1_300_819_380;
 
 const A1_HEADER: &str = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9";
@@ -72,7 +72,7 @@ fn parsed(jwk: &serde_json::Value) -> ParsedKeys {
     ParsedKeys::parse(document.as_bytes(), KeyDialect::Standard).unwrap()
 }
 
-/// The whole way of a token, by an entry that believes `joe`.
+/// Verifies a token by an entry for the issuer `joe`.
 fn verify(token: &str, algorithm: Algorithm, keys: &KeySet, now: i64) -> Result<String, TokenFault> {
     let entry = TrustedIssuer {
         name: "joe".into(),
@@ -100,9 +100,10 @@ fn verify(token: &str, algorithm: Algorithm, keys: &KeySet, now: i64) -> Result<
     Ok(verified.principal().to_owned())
 }
 
-/// The example holds until it expires, and with one bit of its signature changed not at all.
+/// Checks that the example verifies until it expires, and never with one bit of its signature
+/// flipped.
 #[track_caller]
-fn assert_holds(header: &str, signature: &str, algorithm: Algorithm, keys: &KeySet) {
+fn assert_verifies_until_expiry(header: &str, signature: &str, algorithm: Algorithm, keys: &KeySet) {
     let token = format!("{header}.{PAYLOAD}.{signature}");
     assert_eq!(verify(&token, algorithm, keys, EXPIRY - 1).as_deref(), Ok("joe"));
     let expired = Err(TokenFault::Claims(ClaimsFault::Expired));
@@ -118,17 +119,17 @@ fn assert_holds(header: &str, signature: &str, algorithm: Algorithm, keys: &KeyS
 
 #[test]
 fn rfc_7515_appendix_a_1_hs256() {
-    assert_holds(A1_HEADER, A1_SIGNATURE, Algorithm::HS256, &a1_keys());
+    assert_verifies_until_expiry(A1_HEADER, A1_SIGNATURE, Algorithm::HS256, &a1_keys());
 }
 
 #[test]
 fn rfc_7515_appendix_a_2_rs256() {
-    assert_holds(A2_HEADER, A2_SIGNATURE, Algorithm::RS256, &a2_keys());
+    assert_verifies_until_expiry(A2_HEADER, A2_SIGNATURE, Algorithm::RS256, &a2_keys());
 }
 
 #[test]
 fn rfc_7515_appendix_a_3_es256() {
-    assert_holds(A3_HEADER, A3_SIGNATURE, Algorithm::ES256, &a3_keys());
+    assert_verifies_until_expiry(A3_HEADER, A3_SIGNATURE, Algorithm::ES256, &a3_keys());
 }
 
 #[test]
@@ -153,7 +154,7 @@ fn rfc_7515_appendix_a_5_unsecured_is_refused() {
     }
 }
 
-/// Both signatures in it are good ones. RFC 7519 section 1 has the compact form alone.
+/// Both of its signatures are valid. RFC 7519 section 1 allows only the compact serialization.
 #[test]
 fn rfc_7515_appendix_a_6_json_serialization_is_refused() {
     let signed = json!({
@@ -187,9 +188,10 @@ fn assert_malformed(token: &str) {
     assert!(matches!(refused, Err(JoseFault::Malformed(_))), "{refused:?}");
 }
 
-/// The header of one example with the signature of another, and each by the keys of the others.
+/// The header of one example with the signature of another, and each example with the keys of the
+/// others.
 #[test]
-fn examples_do_not_hold_for_each_other() {
+fn examples_do_not_verify_with_each_others_keys() {
     let examples = [
         (A1_HEADER, A1_SIGNATURE, Algorithm::HS256, a1_keys()),
         (A2_HEADER, A2_SIGNATURE, Algorithm::RS256, a2_keys()),

@@ -1,13 +1,13 @@
-//! What a servlet takes a path for: a model of Jetty's and Jersey's reading of a request target, from
-//! the Servlet specification (6.0, section 3.5), RFC 3986 and their documentation. It shares nothing
-//! with what it judges. `paths.tsv` has what a real Jetty 9.4 and Jersey 1.19 said; no line differs.
+//! How a servlet interprets a path: a model of Jetty's and Jersey's interpretation of a request
+//! target, from the Servlet specification (6.0, section 3.5), RFC 3986 and their documentation. It
+//! shares no code with metagate. `paths.tsv` has the results of a real Jetty 9.4 and Jersey 1.19;
+//! the model agrees with every line.
 
-/// Which container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Container {
-    /// Decodes first and resolves dot segments then. DataHub's metadata service before 1.0.
+    /// Decodes first and then resolves dot segments. DataHub's metadata service before 1.0.
     Jetty9,
-    /// Resolves dot segments, escaped ones too, and decodes then; `uriCompliance: UNSAFE`, as
+    /// Resolves dot segments, also escaped ones, and then decodes; with `uriCompliance: UNSAFE`, as
     /// OpenMetadata sets it.
     Jetty12,
 }
@@ -19,11 +19,11 @@ pub fn views(target: &str) -> Vec<Vec<u8>> {
     let mut views = Vec::new();
     for container in CONTAINERS {
         views.extend(container_path(target, container));
-        // The root of a mapping is one resource, with its slash or without.
+        // The root of a mapping is one resource, with or without its slash.
         let below = jersey_path(target, container).filter(|path| path != "/");
         views.extend(below.map(|path| [b"/api", path.as_bytes()].concat()));
     }
-    // Routers that do not see empty segments, nor a slash at the end.
+    // Routers that ignore empty segments and a trailing slash.
     let merged: Vec<Vec<u8>> = views
         .iter()
         .map(|view| {
@@ -35,7 +35,7 @@ pub fn views(target: &str) -> Vec<Vec<u8>> {
     views.into_iter().chain(merged).collect()
 }
 
-/// Servlet path and path info together, decoded. `None`: the request is refused.
+/// Servlet path and path info together, decoded. `None` if the container refuses the request.
 pub fn container_path(target: &str, container: Container) -> Option<Vec<u8>> {
     let path = target.split(['?', '#']).next().unwrap_or_default();
     match container {
@@ -47,7 +47,7 @@ pub fn container_path(target: &str, container: Container) -> Option<Vec<u8>> {
     }
 }
 
-/// How a container splits its path between a servlet at `/api/*` and the one for all the rest.
+/// Splits a path between a servlet at `/api/*` and the default servlet.
 pub fn servlet_path(path: &[u8]) -> (&[u8], Option<&[u8]>) {
     match path.strip_prefix(b"/api") {
         Some([]) => (path, None),
@@ -56,8 +56,8 @@ pub fn servlet_path(path: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// The path that Jersey, mapped to `/api/*`, finds its resource by. As it stands in the target, less
-/// as many characters as the base path has, and without parameters.
+/// The path by which Jersey, mapped to `/api/*`, finds its resource: the raw target without as many
+/// characters as the base path has, and without parameters.
 pub fn jersey_path(target: &str, container: Container) -> Option<String> {
     let path = container_path(target, container)?;
     if servlet_path(&path).0 != b"/api" {
@@ -67,7 +67,7 @@ pub fn jersey_path(target: &str, container: Container) -> Option<String> {
     Some(format!("/{}", without_parameters(raw.get("/api/".len()..).unwrap_or_default())))
 }
 
-/// The resource among those of `Backend.java`. One slash may follow (JAX-RS 2.1 section 3.7.3).
+/// The resource of `Backend.java` for a path. One slash may follow (JAX-RS 2.1 section 3.7.3).
 pub fn resource(path: &str) -> Option<&'static str> {
     let segments: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
     match segments[..] {
@@ -80,16 +80,16 @@ pub fn resource(path: &str) -> Option<&'static str> {
     }
 }
 
-/// Jetty 9 takes a path as it stands if there is no escape outside of parameters, no segment that
-/// begins with a dot and no parameter before the last segment. Escapes in the last segment's
-/// parameters count for nothing.
+/// Jetty 9 uses the raw path if it has no escape outside of parameters, no segment that begins with
+/// a dot, and no parameter before the last segment. Escapes in the parameters of the last segment
+/// do not matter.
 fn is_simple(path: &str) -> bool {
     let (before, last) = path.rsplit_once('/').unwrap_or(("", path));
     let name = last.split(';').next().unwrap_or_default();
     !before.contains(['%', ';']) && !name.contains('%') && !path.contains("/.")
 }
 
-/// Of several parameters it then cuts the last one alone.
+/// In that case it removes only the last of several parameters.
 fn without_last_parameter(path: &str) -> &str {
     path.rsplit_once(';').map_or(path, |(path, _)| path)
 }
@@ -99,7 +99,7 @@ fn without_parameters(path: &str) -> String {
     names.join("/")
 }
 
-/// `None` for what is no escape.
+/// `None` for an invalid escape.
 fn unescaped(path: &str) -> Option<Vec<u8>> {
     let mut parts = path.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
@@ -120,7 +120,7 @@ fn dots_unescaped(path: &str) -> String {
     path.replace("%2e", ".").replace("%2E", ".")
 }
 
-/// Dot segments resolved (RFC 3986 section 5.2.4), but above the root is an error.
+/// Resolves dot segments (RFC 3986 section 5.2.4). A path above the root is an error.
 fn resolved(path: &[u8]) -> Option<Vec<u8>> {
     let mut kept: Vec<&[u8]> = Vec::new();
     let segments: Vec<&[u8]> = path.split(|byte| *byte == b'/').skip(1).collect();

@@ -1,4 +1,4 @@
-//! The endpoints of the backends that are known to write, as `tests/data/endpoints` lists them.
+//! The backend endpoints that are known to write, as listed in `tests/data/endpoints`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,17 +6,17 @@ use std::fs;
 use serde_json::{Value, json};
 
 const WRITING: [&str; 4] = ["DELETE", "PATCH", "POST", "PUT"];
-/// What is asked for at and below a collection.
+/// The paths to try at and below a collection.
 const BELOW: [&str; 4] = ["", "/x", "/name/x", "/x/y/z"];
 
-/// A request for one endpoint.
+/// A request to one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Endpoint {
     /// The method, or `MUTATION`.
     pub method: String,
     /// The path, and the query of a Rest.li action; or the name of the mutation.
     pub path: String,
-    /// The collection that it belongs to, if it belongs to one.
+    /// The collection that it belongs to, if any.
     collection: Option<String>,
 }
 
@@ -33,7 +33,7 @@ impl Endpoint {
     }
 }
 
-/// Every endpoint of a backend, by the list of this name.
+/// Every endpoint in the list of this backend.
 pub fn of(backend: &str) -> Vec<Endpoint> {
     let file = format!("{}/tests/data/endpoints/{backend}.tsv", env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
@@ -45,7 +45,7 @@ pub fn of(backend: &str) -> Vec<Endpoint> {
         (method, path)
     });
     let rows: Vec<(&str, &str)> = rows.collect();
-    assert_eq!(rows.iter().collect::<BTreeSet<_>>().len(), rows.len(), "{backend}: a row is there twice");
+    assert_eq!(rows.iter().collect::<BTreeSet<_>>().len(), rows.len(), "{backend}: a duplicate row");
     let collections: Vec<&str> = rows.iter().filter(|row| row.0 == "*").map(|row| row.1).collect();
     let endpoint = |method: &str, path: String| {
         let is_below = |root: &&&str| {
@@ -68,14 +68,15 @@ pub fn of(backend: &str) -> Vec<Endpoint> {
     all.into_iter().collect()
 }
 
-/// `x` for every `{parameter}`.
+/// Replaces every `{parameter}` with `x`.
 fn filled_in(path: &str) -> String {
     let mut parts = path.split('{');
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |text, part| text + "x" + part.split_once('}').map_or("", |(_, rest)| rest))
 }
 
-/// What is open, in words: whole collections where everything of a method is, and the rest one by one.
+/// Describes what is open: whole collections if a method is open in all of one, and the rest one by
+/// one.
 pub fn summary(all: &[Endpoint], open: &BTreeSet<Endpoint>) -> Vec<String> {
     let mutations = |of: &mut dyn Iterator<Item = &Endpoint>| -> Vec<String> {
         of.filter(|endpoint| endpoint.method == "MUTATION").map(|endpoint| endpoint.path.clone()).collect()
@@ -126,7 +127,7 @@ pub fn summary(all: &[Endpoint], open: &BTreeSet<Endpoint>) -> Vec<String> {
     lines
 }
 
-/// A heading and its items, in lines of a readable width.
+/// A heading and its items, wrapped.
 fn wrapped(heading: &str, items: &[String]) -> Vec<String> {
     let mut lines = vec![format!("{heading}:")];
     for item in items {

@@ -1,4 +1,4 @@
-//! The sets of rules in `docs/rules.md`, asked about every endpoint that is known to write.
+//! The rule sets in `docs/rules.md`, tested with every endpoint that is known to write.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::endpoints::{self, Endpoint};
 use super::read;
 
-/// Somebody whom a set restricts.
+/// A caller whom a rule set restricts.
 struct Caller {
     name: &'static str,
     issuer: Option<&'static str>,
@@ -32,7 +32,7 @@ impl Caller {
 
 const OWN: Option<&str> = Some("openmetadata");
 
-/// Every set, and whom it restricts.
+/// Every rule set and the callers that it restricts.
 const SETS: &[(&str, &[Caller])] = &[
     (
         "openmetadata-own-tokens-read",
@@ -95,7 +95,8 @@ const SETS: &[(&str, &[Caller])] = &[
     ),
 ];
 
-/// Ways to other rights, or around every rule by path, which no set leaves to those whom it restricts.
+/// Endpoints that grant other rights or bypass rules on paths. No rule set may leave them open to
+/// the callers that it restricts.
 const NEVER_OPEN: &[(&str, &str)] = &[
     ("POST", "/mcp"),
     ("PUT", "/api/v1/system/security/config"),
@@ -120,16 +121,16 @@ const NEVER_OPEN: &[(&str, &str)] = &[
     ("POST", "/gms/x"),
 ];
 
-/// The configuration of a set, up to its tests.
+/// The configuration of a rule set, up to its tests.
 fn configuration(document: &str, name: &str) -> String {
     let start = format!("<!-- rules: {name} -->\n```yaml\n");
     let (_, rest) = document.split_once(&start).unwrap_or_else(|| panic!("no set {name}"));
     rest.split_once("  tests:\n").expect("tests").0.to_owned()
 }
 
-/// Which of these endpoints are open to somebody, or to whoever has no token.
+/// Which of these endpoints are open to a caller, or without a token.
 fn open_to(configuration: &str, caller: Option<&Caller>, all: &[Endpoint]) -> BTreeSet<Endpoint> {
-    // A configuration has at most 10,000 values.
+    // In chunks, because a configuration has at most 10,000 values.
     all.chunks(500).flat_map(|some| open_of(configuration, caller, some)).collect()
 }
 
@@ -153,7 +154,7 @@ fn open_of(configuration: &str, caller: Option<&Caller>, all: &[Endpoint]) -> Ve
     let file = directory.path().join("metagate.yaml");
     fs::write(&file, format!("{configuration}  tests:\n{}", tests.collect::<String>())).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_metagate"));
-    // A set takes its secret from there.
+    // A rule set reads its secret from there.
     command.args(["check", "--offline", "--json", "--config"]).arg(&file).env_clear();
     command.env("SIGNING_KEY", "q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u");
     let output = command.output().unwrap();
@@ -169,7 +170,7 @@ fn open_of(configuration: &str, caller: Option<&Caller>, all: &[Endpoint]) -> Ve
         .collect()
 }
 
-/// The document with its lists of what is open as they are.
+/// The document with its lists of open endpoints brought up to date.
 fn with_what_is_open(document: &str) -> String {
     let mut document = document.to_owned();
     let mut lines = Vec::new();
@@ -220,7 +221,7 @@ fn replace(document: &mut String, name: &str, lines: &[String]) {
 }
 
 #[test]
-fn the_rule_sets_leave_open_what_the_document_says() {
+fn rule_sets_leave_open_what_the_document_lists() {
     let document = read("docs/rules.md");
     let current = with_what_is_open(&document);
     if std::env::var_os("METAGATE_WRITE_DOCUMENTATION").is_some() {
@@ -228,13 +229,13 @@ fn the_rule_sets_leave_open_what_the_document_says() {
         return;
     }
     for (is, should) in document.lines().zip(current.lines()) {
-        assert_eq!(is, should, "run this test with METAGATE_WRITE_DOCUMENTATION=1, and read the difference");
+        assert_eq!(is, should, "run this test with METAGATE_WRITE_DOCUMENTATION=1 and review the diff");
     }
     assert_eq!(document.len(), current.len());
 }
 
 #[test]
-fn every_set_is_asked_and_names_mcp() {
+fn every_rule_set_is_tested_and_names_mcp() {
     let document = read("docs/rules.md");
     let named: Vec<&str> = document
         .split("<!-- rules: ")
@@ -245,17 +246,17 @@ fn every_set_is_asked_and_names_mcp() {
     let (_, sets) = document.split_once("## Sets").expect("sets");
     let blocks: Vec<&str> =
         sets.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(blocks.len(), SETS.len(), "a set without a name");
+    assert_eq!(blocks.len(), SETS.len(), "a rule set without a name");
     for block in blocks {
         assert!(block.contains("request: POST /mcp, expect: 403"), "{block}");
         let (rules, _) = block.split_once("  tests:\n").expect("tests");
         let (_, last) = rules.rsplit_once("    - name: ").expect("a rule");
-        assert!(!last.contains("match:"), "the last rule is about everything: {last}");
+        assert!(!last.contains("match:"), "the last rule matches everything: {last}");
     }
 }
 
 #[test]
-fn the_rules_of_the_readme_leave_no_way_around_them() {
+fn readme_rules_cannot_be_bypassed() {
     let readme = read("README.md");
     let is_set = |block: &&str| block.contains("\n  rules:\n");
     let blocks = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
@@ -277,9 +278,9 @@ fn is_never_open(method: &str, path: &str) -> bool {
     NEVER_OPEN.contains(&(method, path))
 }
 
-/// The lists have what is known of old, so that none of it is lost.
+/// The lists keep every endpoint known from earlier versions.
 #[test]
-fn the_lists_of_endpoints_are_whole() {
+fn endpoint_lists_are_complete() {
     let known: Vec<Endpoint> =
         ["openmetadata", "datahub-gms", "datahub-frontend"].into_iter().flat_map(endpoints::of).collect();
     let has = |method: &str, path: &str| known.iter().any(|e| e.method == method && e.path == path);

@@ -1,4 +1,4 @@
-//! What holds for every path, method and preset.
+//! Properties of all presets, for every path and method.
 
 use metagate::backend::Backend;
 use metagate::decision::Route;
@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use super::{check, path};
 
-/// Pieces of the paths that the presets are about, in letters of both cases, with what some server
-/// reads in another way between them.
+/// Segments of preset paths in either case, with separators that some servers interpret
+/// differently.
 fn preset_path() -> impl Strategy<Value = String> {
     let segment = prop::sample::select(vec![
         "api",
@@ -57,10 +57,10 @@ fn preset_path() -> impl Strategy<Value = String> {
     })
 }
 
-/// No preset opens a path that has a second reading, but for the slash at the end of a row that is
-/// written with it; and none opens what a servlet could take for the API.
+/// No preset opens an ambiguous path, except for the trailing slash of a row that is written with
+/// one; and none opens a path that a servlet could serve as the API.
 #[test]
-fn no_preset_opens_a_path_with_two_readings() {
+fn presets_open_no_ambiguous_path() {
     let methods = prop::sample::select(vec!["GET", "HEAD", "POST", "PUT", "DELETE"]);
     let base = prop::sample::select(vec!["", "/catalog"]);
     let opened = std::cell::Cell::new(0);
