@@ -1,4 +1,4 @@
-"""A backend that keeps what it is sent, reads it strictly, and answers as it is told."""
+"""A scripted backend that parses requests strictly and records them."""
 
 import contextlib
 import dataclasses
@@ -12,7 +12,7 @@ DEADLINE = 5
 
 
 class Malformed(Exception):
-    """Bytes that a server by the book refuses."""
+    """Bytes that a compliant server refuses."""
 
 
 @dataclasses.dataclass
@@ -42,7 +42,7 @@ class Request:
 
 
 class Exchange:
-    """One request, for the script that answers it."""
+    """One request, for the script that responds to it."""
 
     def __init__(self, backend, connection, stream, request):
         self.backend, self.socket, self.stream, self.request = backend, connection, stream, request
@@ -72,7 +72,7 @@ def ok(exchange):
 
 
 class Backend:
-    """Requests are found by their path. A path that has no script is answered 200."""
+    """Requests are found by their path. A path without a script gets 200."""
 
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -82,7 +82,7 @@ class Backend:
         threading.Thread(target=self.accept, daemon=True).start()
 
     def script(self, path, script):
-        """`script` takes an Exchange and says whether the connection goes on."""
+        """`script` is called with an Exchange and returns whether to keep the connection open."""
         self.scripts[path] = script
 
     def to(self, path):
@@ -91,7 +91,7 @@ class Backend:
             return [request for request in self.requests if request.target.split("?")[0] == path]
 
     def wait(self, path, holds=lambda request: request.complete):
-        """The request for that path, when this is true of it; the backend is still reading it now."""
+        """Waits for the request for that path until `holds` is true of it. It may still be in progress."""
         end = time.monotonic() + DEADLINE
         while True:
             found = [request for request in self.to(path) if holds(request)]

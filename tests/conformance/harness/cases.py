@@ -1,4 +1,4 @@
-"""What a case is, and how cases are run, counted and held against the list of known failures."""
+"""Cases: how they are defined, run, counted and compared with the list of known failures."""
 
 import dataclasses
 import pathlib
@@ -9,7 +9,7 @@ FAULTS = ("ours", "hyper", "h2", "by choice")
 
 
 class Failure(AssertionError):
-    """What was expected, and what came instead."""
+    """The message says what was expected and what came instead."""
 
 
 def expect(holds, what):
@@ -23,7 +23,7 @@ class Case:
     # The section of the specification, as `9113 6.5.3`.
     section: str
     text: str
-    # Takes the stage; raises Failure.
+    # Called with the stage; raises Failure.
     check: object
 
     @property
@@ -32,7 +32,7 @@ class Case:
 
 
 class Suite:
-    """The cases of one protocol, in the order in which they are written."""
+    """The cases of one protocol, in the order of definition."""
 
     def __init__(self, name):
         self.name = name
@@ -42,7 +42,7 @@ class Suite:
         self.cases.append(Case(self.name, section, text, check))
 
     def case(self, section, text):
-        """Makes a function that takes the stage a case."""
+        """A decorator that makes a function of the stage a case."""
 
         def add(check):
             self.add(section, text, check)
@@ -63,14 +63,14 @@ def run(case, stage):
         failure = None
     except Failure as fault:
         failure = str(fault)
-    except Exception as fault:  # A case that breaks down is a case that failed.
+    except Exception as fault:  # An unexpected exception is a failure.
         where = traceback.extract_tb(fault.__traceback__)[-1]
         failure = f"{type(fault).__name__}: {fault} ({pathlib.Path(where.filename).name}:{where.lineno})"
     return Result(case, failure)
 
 
 def known_failures(path):
-    """Name of a case -> its entry: whose fault it is, and why."""
+    """Case name -> its entry: whose fault it is, and why."""
     entries = tomllib.loads(path.read_text())["known"]
     for entry in entries:
         assert entry["fault"] in FAULTS and entry["why"], f"{path}: {entry}"
@@ -80,7 +80,7 @@ def known_failures(path):
 
 
 class Tally:
-    """The results of all suites, and what is wrong with them."""
+    """The results of all suites and their deviations from the known failures."""
 
     def __init__(self, known):
         self.known = known
@@ -90,7 +90,7 @@ class Tally:
         self.results.append(result)
 
     def unexpected(self):
-        """Failures that are not known, and known ones that do not fail."""
+        """Failures that are not known, and known failures that passed."""
         wrong = []
         for result in self.results:
             name, is_known = result.case.name, result.case.name in self.known
@@ -101,7 +101,7 @@ class Tally:
         return wrong
 
     def stale(self, suites):
-        """Entries of the list that name no case there is."""
+        """Entries of the list that name no existing case."""
         names = {result.case.name for result in self.results}
         ran = tuple(f"{suite} " for suite in suites)
         return [name for name in self.known if name.startswith(ran) and name not in names]

@@ -1,4 +1,4 @@
-"""The built program between a client and a backend, all on free ports of loopback."""
+"""The built program between a client and a backend, all on free loopback ports."""
 
 import base64
 import contextlib
@@ -14,7 +14,7 @@ import time
 from .backend import Backend
 
 DEADLINE = 10
-# How long a connection may be silent before silence is what came of a case.
+# How long a connection may be silent before silence counts as the outcome of a case.
 PATIENCE = 3
 SECRET = "q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8uA6iTqWe4"
 
@@ -46,7 +46,7 @@ def token():
 
 
 class Stage:
-    """One proxy, its backend, and a good token."""
+    """One proxy, its backend, and a valid token."""
 
     def __init__(self, metagate, port=None, protocol="http1"):
         self.metagate = metagate
@@ -86,7 +86,7 @@ class Stage:
         return connection
 
     def faults(self):
-        """What must not be, whatever the cases did: an end, a panic, a token that was printed."""
+        """Faults whatever the cases did: an exit, a panic, a printed token."""
         printed = self.errors.read_text(errors="replace")
         printed += (self.errors.parent / "stdout").read_text(errors="replace")
         faults = [] if self.process.poll() is None else [f"it ended with {self.process.returncode}"]

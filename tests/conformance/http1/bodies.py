@@ -1,4 +1,4 @@
-"""Where a body ends (RFC 9112 sections 6, 7 and 8), and what one request may make of another's bytes."""
+"""Where a body ends (RFC 9112 sections 6, 7 and 8), and that no body is parsed as another request."""
 
 from harness.cases import expect
 
@@ -21,7 +21,7 @@ BODY_IS_HI = lambda it: it.body == b"hi"
 
 # RFC 9112 section 6.1: Transfer-Encoding.
 
-passes("9112 6.1", "takes chunked in any case", chunked(HI, b"transfer-encoding: Chunked"), BODY_IS_HI)
+passes("9112 6.1", "accepts chunked in any case", chunked(HI, b"transfer-encoding: Chunked"), BODY_IS_HI)
 for framing in (b"Content-Length: 2\r\nTransfer-Encoding: chunked", b"Transfer-Encoding: chunked\r\nContent-Length: 200"):
     either("9112 6.1", f"{framing!r} is refused, or chunked counts and the connection ends", chunked(HI, framing), lambda it: it.body == b"hi" and not it.values("content-length"), closes=True)
 refused("9112 6.1", "Transfer-Encoding in HTTP/1.0", b"POST PATH HTTP/1.0\r\nFIELDSTransfer-Encoding: chunked\r\n\r\n" + HI)
@@ -32,15 +32,15 @@ for coding in (b",chunked", b"chunked,", b", ,chunked"):
 refused("9112 6.1", "two lines of chunked", chunked(HI, b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked"))
 refused("9112 6.1", "a line of chunked and one of another coding", chunked(HI, b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity"))
 for name in (b"Transfer-Encoding ", b"Transfer-Encoding\t", b"Transfer-Encoding\0", b"\x0bTransfer-Encoding"):
-    refused("9112 5.1", f"{name!r} as a field's name", chunked(HI, name + b": chunked"))
+    refused("9112 5.1", f"{name!r} as a field name", chunked(HI, name + b": chunked"))
 refused("9112 5.2", "a folded Transfer-Encoding", chunked(HI, b"Transfer-Encoding:\r\n chunked"))
 either("9110 5.1", "Transfer_Encoding is no Transfer-Encoding, or refused", b"POST PATH HTTP/1.1\r\nFIELDSTransfer_Encoding: chunked\r\nContent-Length: 2\r\n\r\nhi", BODY_IS_HI)
 
 # Section 6.2 and RFC 9110 section 8.6: Content-Length.
 
 passes("9112 6.2", "forwards a body with its length", post(b"Content-Length: 2", b"hi"), lambda it: (it.body, it.value("content-length")) == (b"hi", "2"))
-passes("9112 6.2", "takes a length of 0", post(b"Content-Length: 0"), lambda it: it.body == b"")
-passes("9112 6.3", "takes POST without a length as one without a body", post(b"X-A: b"), lambda it: it.body == b"")
+passes("9112 6.2", "accepts a length of 0", post(b"Content-Length: 0"), lambda it: it.body == b"")
+passes("9112 6.3", "accepts POST without a length as one without a body", post(b"X-A: b"), lambda it: it.body == b"")
 passes("9110 9.3.1", "forwards the body of GET as a body", b"GET PATH HTTP/1.1\r\nFIELDSContent-Length: 26\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n", lambda it: len(it.body) == 26)
 for value in (b"-1", b"+2", b"0x2", b"2x", b"2.0", b"2e0", b"two", b"", b"2 2", b"2;2", b"1_0", b"\xb2", b"18446744073709551616", b"99999999999999999999", b"9" * 50):
     refused("9110 8.6", f"{value[:24]!r} as Content-Length", post(b"Content-Length: " + value, b"hi"))
@@ -48,21 +48,21 @@ refused("9110 8.6", "two Content-Lengths that differ", post(b"Content-Length: 2\
 refused("9110 8.6", "a list of Content-Lengths that differ", post(b"Content-Length: 2, 3", b"hi!"))
 either("9110 8.6", "the same Content-Length twice is one, or refused", post(b"Content-Length: 2\r\nContent-Length: 2", b"hi"), BODY_IS_HI)
 either("9110 8.6", "a list of the same Content-Length is one, or refused", post(b"Content-Length: 2, 2", b"hi"), BODY_IS_HI)
-either("9110 8.6", "leading zeros of Content-Length mean nothing, or are refused", post(b"Content-Length: 0002", b"hi"), BODY_IS_HI)
+either("9110 8.6", "leading zeros of Content-Length are not significant, or are refused", post(b"Content-Length: 0002", b"hi"), BODY_IS_HI)
 
 # Section 7.1: chunks.
 
 passes("9112 7.1", "joins chunks", chunked(b"1\r\nh\r\n1\r\ni\r\n0\r\n\r\n"), BODY_IS_HI)
-passes("9112 7.1", "takes sizes in either case and with zeros in front", chunked(b"000a\r\n" + b"x" * 10 + b"\r\nA\r\n" + b"y" * 10 + b"\r\n00\r\n\r\n"), lambda it: it.body == b"x" * 10 + b"y" * 10)
-passes("9112 7.1", "takes a body of no chunks", chunked(b"0\r\n\r\n"), lambda it: it.body == b"")
-passes("9112 7.1", "takes a chunk of 256 KiB", chunked(b"40000\r\n" + b"x" * 0x40000 + b"\r\n0\r\n\r\n"), lambda it: len(it.body) == 0x40000)
-passes("9112 7.1", "takes a thousand chunks of one octet", chunked(b"1\r\nx\r\n" * 1000 + b"0\r\n\r\n"), lambda it: len(it.body) == 1000)
-passes("9112 7.1.1", "ignores chunk extensions, and passes none on", chunked(b'2;a;b=c;d="e;f"\r\nhi\r\n0;z\r\n\r\n'), BODY_IS_HI)
+passes("9112 7.1", "accepts sizes in either case and with zeros in front", chunked(b"000a\r\n" + b"x" * 10 + b"\r\nA\r\n" + b"y" * 10 + b"\r\n00\r\n\r\n"), lambda it: it.body == b"x" * 10 + b"y" * 10)
+passes("9112 7.1", "accepts a body of no chunks", chunked(b"0\r\n\r\n"), lambda it: it.body == b"")
+passes("9112 7.1", "accepts a chunk of 256 KiB", chunked(b"40000\r\n" + b"x" * 0x40000 + b"\r\n0\r\n\r\n"), lambda it: len(it.body) == 0x40000)
+passes("9112 7.1", "accepts a thousand chunks of one octet", chunked(b"1\r\nx\r\n" * 1000 + b"0\r\n\r\n"), lambda it: len(it.body) == 1000)
+passes("9112 7.1.1", "ignores chunk extensions, and forwards none", chunked(b'2;a;b=c;d="e;f"\r\nhi\r\n0;z\r\n\r\n'), BODY_IS_HI)
 for size in (b"0x2", b"+2", b"-2", b"2_", b" 2", b"g", b"", b"2.0", b"10000000000000002", b"f" * 17, b"2\0", b"2,", b"0\r\r\n2"):
-    refused("9112 7.1", f"{size!r} as a chunk's size", chunked(size + b"\r\nhi\r\n0\r\n\r\n"))
-either("9112 7.1.1", "blanks after a chunk's size are ignored, or refused", chunked(b"2 \r\nhi\r\n0\r\n\r\n"), BODY_IS_HI)
-refused("9112 7.1", "a bare LF after a chunk's size", chunked(b"2\nhi\r\n0\r\n\r\n"))
-refused("9112 7.1", "a bare CR after a chunk's size", chunked(b"2\rhi\r\n0\r\n\r\n"))
+    refused("9112 7.1", f"{size!r} as a chunk size", chunked(size + b"\r\nhi\r\n0\r\n\r\n"))
+either("9112 7.1.1", "blanks after a chunk size are ignored, or refused", chunked(b"2 \r\nhi\r\n0\r\n\r\n"), BODY_IS_HI)
+refused("9112 7.1", "a bare LF after a chunk size", chunked(b"2\nhi\r\n0\r\n\r\n"))
+refused("9112 7.1", "a bare CR after a chunk size", chunked(b"2\rhi\r\n0\r\n\r\n"))
 refused("9112 7.1", "a bare LF after a chunk", chunked(b"2\r\nhi\n0\r\n\r\n"))
 refused("9112 7.1", "a chunk longer than its size", chunked(b"2\r\nhi!\r\n0\r\n\r\n"))
 refused("9112 7.1", "a chunk shorter than its size", chunked(b"3\r\nhi\r\n0\r\n\r\n"))
@@ -72,7 +72,7 @@ refused("9112 7.1.1", "an unended quotation in a chunk extension", chunked(b'2;a
 refused("9112 7.1.1", "chunk extensions of a megabyte", chunked(b"2;" + b"a" * (1 << 20) + b"\r\nhi\r\n0\r\n\r\n"))
 refused("9112 7.1", "a last chunk that ends in a bare LF", chunked(b"2\r\nhi\r\n0\n\n"))
 refused("9112 7.1.2", "trailers of a megabyte", chunked(b"0\r\n" + b"X-A: y\r\n" * 131072 + b"\r\n"))
-refused("9112 7.1.2", "a trailer that is no field", chunked(b"2\r\nhi\r\n0\r\nnothing\r\n\r\n"))
+refused("9112 7.1.2", "a trailer that is not a field", chunked(b"2\r\nhi\r\n0\r\nnothing\r\n\r\n"))
 refused("9112 7.1.2", "a folded trailer", chunked(b"2\r\nhi\r\n0\r\nX-A: b\r\n c\r\n\r\n"))
 
 
@@ -80,12 +80,12 @@ def no_trailer_fields(request):
     return request.body == b"hi" and not request.values("x-a") and not request.values("content-length")
 
 
-passes("9110 6.5.1", "makes no field of a trailer", chunked(b"2\r\nhi\r\n0\r\nX-A: b\r\nContent-Length: 9\r\nAuthorization: Bearer x\r\n\r\n"), no_trailer_fields)
-passes("9110 6.5.1", "lets no trailer of a request through that may not be one", chunked(b"2\r\nhi\r\n0\r\nHost: b\r\nAuthorization: x\r\n\r\n"), lambda it: not it.trailers)
+passes("9110 6.5.1", "does not merge trailers into fields", chunked(b"2\r\nhi\r\n0\r\nX-A: b\r\nContent-Length: 9\r\nAuthorization: Bearer x\r\n\r\n"), no_trailer_fields)
+passes("9110 6.5.1", "drops request trailers that are not allowed", chunked(b"2\r\nhi\r\n0\r\nHost: b\r\nAuthorization: x\r\n\r\n"), lambda it: not it.trailers)
 
 
 def breaks_off(section, what, bytes_):
-    """The client stops within a body: never a whole request at the backend, and no good answer."""
+    """The client stops within a body: never a complete request at the backend, and no successful response."""
 
     @case(section, what)
     def _(stage):
@@ -97,23 +97,23 @@ def breaks_off(section, what, bytes_):
             except Ended:
                 status = 400
             expect(status >= 400, f"no {status}")
-            expect(not any(it.complete for it in client.arrived()), "no whole request at the backend")
+            expect(not any(it.complete for it in client.arrived()), "no complete request at the backend")
 
 
-breaks_off("9112 8", "a body shorter than its length is no whole request", post(b"Content-Length: 10", b"hi"))
-breaks_off("9112 8", "chunks without a last one are no whole request", chunked(b"2\r\nhi\r\n"))
-breaks_off("9112 8", "a chunk that breaks off is no whole request", chunked(b"a\r\nhi"))
-breaks_off("9112 8", "a chunk's size that breaks off is no whole request", chunked(b"2\r\nhi\r\n0"))
-breaks_off("9112 8", "trailers that break off are no whole request", chunked(b"2\r\nhi\r\n0\r\nX-A: b\r\n"))
-breaks_off("9112 8", "a head that breaks off is no request", b"GET PATH HTTP/1.1\r\nFIELDS")
+breaks_off("9112 8", "a body shorter than its length is not a complete request", post(b"Content-Length: 10", b"hi"))
+breaks_off("9112 8", "chunks without a last one are not a complete request", chunked(b"2\r\nhi\r\n"))
+breaks_off("9112 8", "a chunk that breaks off is not a complete request", chunked(b"a\r\nhi"))
+breaks_off("9112 8", "a chunk size that breaks off is not a complete request", chunked(b"2\r\nhi\r\n0"))
+breaks_off("9112 8", "trailers that break off are not a complete request", chunked(b"2\r\nhi\r\n0\r\nX-A: b\r\n"))
+breaks_off("9112 8", "a head that breaks off is not a request", b"GET PATH HTTP/1.1\r\nFIELDS")
 
 
-# What is left of a refused request is never the next one.
+# The rest of a refused request is never parsed as the next one.
 
 
 for framing in ("length", "chunks"):
 
-    @case("9112 9.3", f"the body of a refused request, by {framing}, is no request")
+    @case("9112 9.3", f"the body of a refused request, by {framing}, is not a request")
     def _(stage, framing=framing):
         with Client(stage) as client:
             body = client.fill(SMUGGLED)

@@ -10,7 +10,7 @@ from .wire import Client, Ended
 GET = b"GET PATH HTTP/1.1\r\nFIELDS"
 
 
-# Section 9.3: keeping connections, and pipelines.
+# Section 9.3: persistent connections and pipelining.
 
 
 @case("9112 9.3", "keeps a connection open by itself")
@@ -35,7 +35,7 @@ def _(stage):
         expect("close" in (answer.value("connection") or "").lower(), f"Connection: close, not {answer.fields}")
 
 
-@case("9112 9.3.2", "answers a pipeline in its order")
+@case("9112 9.3.2", "answers a pipeline in order")
 def _(stage):
     with Client(stage) as client:
         gate = threading.Event()
@@ -47,7 +47,7 @@ def _(stage):
         expect(got == [b"slow", b"fast"], str(got))
 
 
-@case("9112 9.3.2", "judges each request of a pipeline on its own")
+@case("9112 9.3.2", "authorizes each request of a pipeline independently")
 def _(stage):
     with Client(stage) as client:
         good = b"POST PATH/%d HTTP/1.1\r\nFIELDSContent-Length: 2\r\n\r\nhi"
@@ -57,7 +57,7 @@ def _(stage):
         expect(not client.arrived(client.path + "/1"), "the second one at no backend")
 
 
-@case("9112 9.3.2", "answers what is good before what is malformed, then closes")
+@case("9112 9.3.2", "answers the valid requests before a malformed one, then closes")
 def _(stage):
     with Client(stage) as client:
         client.send(GET + b"\r\nGARBAGE\r\n\r\nGET PATH/smuggled HTTP/1.1\r\nFIELDS\r\n")
@@ -69,7 +69,7 @@ def _(stage):
         expect(client.ended() and not client.arrived(client.path + "/smuggled"), "an end")
 
 
-@case("9112 9.6", "a client that closes for writing gets its answer, or an end at once")
+@case("9112 9.6", "a client that closes for writing gets its response, or an end at once")
 def _(stage):
     with Client(stage) as client:
         client.send(GET + b"\r\n")
@@ -81,7 +81,7 @@ def _(stage):
         expect(client.ended(), "an end")
 
 
-@case("9110 2.5", "answers HTTP/1.0 with the version it speaks itself")
+@case("9110 2.5", "answers HTTP/1.0 with its own version")
 def _(stage):
     with Client(stage) as client:
         client.send(b"GET PATH HTTP/1.0\r\nFIELDS\r\n")
@@ -89,14 +89,14 @@ def _(stage):
         expect(version == "1.1", f"HTTP/1.1, not HTTP/{version}")
 
 
-# RFC 9110 section 7.6: what belongs to one connection alone.
+# RFC 9110 section 7.6: hop-by-hop fields.
 
 passes("9110 7.6.1", "forwards no connection-specific field", GET + b"Connection: keep-alive\r\nKeep-Alive: timeout=5\r\nProxy-Connection: x\r\nTE: trailers\r\nUpgrade: foo\r\n\r\n",
        lambda it: not {"keep-alive", "proxy-connection", "upgrade"} & {name for name, _ in it.fields} and "keep-alive: timeout" not in str(it.fields))
 passes("9110 7.6.1", "forwards no field that Connection names", GET + b"X-Hop: 1\r\nX-Own: 2\r\nConnection: x-hop\r\nConnection: x-other\r\nX-Other: 3\r\n\r\n",
        lambda it: (it.values("x-hop"), it.values("x-other"), it.value("x-own")) == ([], [], "2"))
 either("9110 7.6.1", "Connection that names Host or Authorization takes neither away, or is refused", GET + b"Connection: Host, Content-Length\r\n\r\n", lambda it: len(it.values("host")) == 1)
-passes("9110 10.1.4", "speaks for itself with TE", GET + b"TE: gzip, trailers;q=0.5\r\nConnection: TE\r\n\r\n", lambda it: it.value("te") in (None, "trailers"))
+passes("9110 10.1.4", "sends its own TE", GET + b"TE: gzip, trailers;q=0.5\r\nConnection: TE\r\n\r\n", lambda it: it.value("te") in (None, "trailers"))
 passes("9110 7.6.3", "adds itself to Via", GET + b"Via: 1.1 other\r\n\r\n", lambda it: len(",".join(it.values("via")).split(",")) == 2)
 
 
@@ -123,7 +123,7 @@ passes("9110 7.8", "ignores Upgrade that Connection does not name", GET + b"Upgr
 EXPECT = b"POST PATH HTTP/1.1\r\nFIELDSContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
 
 
-@case("9110 10.1.1", "answers 100 to a client that waits for it, then the final answer")
+@case("9110 10.1.1", "answers 100 to a client that waits for it, then the final response")
 def _(stage):
     with Client(stage) as client:
         client.send(EXPECT)
@@ -134,20 +134,20 @@ def _(stage):
         client.goes_on()
 
 
-passes("9110 10.1.1", "takes a body that does not wait for 100", EXPECT + b"hi", lambda it: it.body == b"hi")
-passes("9110 10.1.1", "takes Expect without a body", GET + b"Expect: 100-continue\r\n\r\n")
+passes("9110 10.1.1", "accepts a body that does not wait for 100", EXPECT + b"hi", lambda it: it.body == b"hi")
+passes("9110 10.1.1", "accepts Expect without a body", GET + b"Expect: 100-continue\r\n\r\n")
 passes("9110 10.1.1", "sends no 100 to HTTP/1.0", b"POST PATH HTTP/1.0\r\nFIELDSExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi", lambda it: it.body == b"hi", closes=True)
 either("9110 10.1.1", "another expectation is answered 417, or ignored", GET + b"Expect: tea\r\n\r\n", statuses=(417, 400))
 
 
-@case("9110 10.1.1", "refuses with a final answer and without 100")
+@case("9110 10.1.1", "refuses with a final response and without 100")
 def _(stage):
     with Client(stage) as client:
         client.send(b"POST PATH HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
         expect(client.head().status == 401, "401")
 
 
-@case("9110 10.1.1", "the body of a refused request with Expect is no request")
+@case("9110 10.1.1", "the body of a refused request with Expect is not a request")
 def _(stage):
     with Client(stage) as client:
         body = client.fill(b"GET PATH/smuggled HTTP/1.1\r\nFIELDS\r\n")
@@ -163,10 +163,10 @@ def _(stage):
         expect(not client.arrived(client.path + "/smuggled"), "no request out of the body")
 
 
-# Section 15.2: interim answers, and what else a backend may say before it has read everything.
+# Section 15.2: interim responses, and what else a backend may say before it has read everything.
 
 
-@case("9110 15.2", "forwards the final answer after interim ones")
+@case("9110 15.2", "forwards the final response after interim ones")
 def _(stage):
     with Client(stage) as client:
         early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 3
@@ -176,7 +176,7 @@ def _(stage):
         client.goes_on()
 
 
-@case("9112 9.5", "passes an early answer on, and the request's body after it harms nobody")
+@case("9112 9.5", "forwards an early response, and the rest of the request's body does no harm")
 def _(stage):
     with Client(stage) as client:
         stage.backend.script(client.path, lambda it: it.answer("413 Content Too Large", [("Connection", "close")]) and False)

@@ -1,4 +1,4 @@
-"""The forms that most cases of HTTP/1.1 have: bytes that are refused, and bytes that pass."""
+"""The common forms of HTTP/1.1 cases: bytes that are refused, and bytes that pass."""
 
 from harness.cases import Suite, expect
 
@@ -7,12 +7,12 @@ from .wire import Client, Ended
 SUITE = Suite("http1")
 case = SUITE.case
 
-# What a server may say to a message that is not what the RFC allows; 408 waits for the rest of one.
+# The statuses that a server may send for a malformed message; 408 if it waits for the rest of one.
 REFUSALS = (400, 405, 408, 411, 413, 414, 417, 421, 426, 431, 501, 505)
 
 
 def refused(section, what, bytes_, statuses=REFUSALS, closes=True):
-    """Answered with one of these, or closed; nothing whole reaches the backend, nor what follows.
+    """Refused with one of these statuses, or closed. No complete request reaches the backend, nor does what follows.
 
     `closes`: whether the connection must end, because its framing is lost; None where it may.
     """
@@ -20,7 +20,7 @@ def refused(section, what, bytes_, statuses=REFUSALS, closes=True):
     @case(section, f"refuses {what}")
     def _(stage):
         with Client(stage) as client:
-            # What is smuggled, if the bytes are read in another way.
+            # The smuggled request, if the bytes are parsed differently.
             client.send(bytes_ + (b"GET PATH/smuggled HTTP/1.1\r\nFIELDS\r\n" if closes else b""))
             try:
                 answer = client.answer(method="HEAD" if bytes_.startswith(b"HEAD ") else "GET")
@@ -30,13 +30,13 @@ def refused(section, what, bytes_, statuses=REFUSALS, closes=True):
                 elif closes is False:
                     client.goes_on()
             except Ended:
-                expect(closes is not False, "an answer, not an end")
+                expect(closes is not False, "a response, not an end")
             whole = [it for it in client.arrived() + client.arrived(client.path + "/smuggled") if it.complete]
             expect(not whole, f"nothing at the backend, not {whole}")
 
 
 def passes(section, what, bytes_, holds=None, status=200, closes=False, method="GET"):
-    """Answered so; the backend gets one request, of which this holds; the connection goes on or ends."""
+    """The client gets `status`, and the backend one request that `holds` accepts. The connection stays open or closes."""
 
     @case(section, what)
     def _(stage):
@@ -45,10 +45,10 @@ def passes(section, what, bytes_, holds=None, status=200, closes=False, method="
             try:
                 answer = client.answer(method)
             except Ended:
-                raise AssertionError("an answer, not an end") from None
+                raise AssertionError("a response, not an end") from None
             expect(answer.status == status, f"{status}, not {answer.status}")
             request = stage.backend.wait(client.path)
-            expect(request is not None, "the whole request at the backend")
+            expect(request is not None, "the complete request at the backend")
             expect(len(client.arrived()) == 1, f"one request at the backend, not {len(client.arrived())}")
             if holds:
                 expect(holds(request), f"another request at the backend: {request}")
@@ -59,7 +59,7 @@ def passes(section, what, bytes_, holds=None, status=200, closes=False, method="
 
 
 def either(section, what, bytes_, holds=None, statuses=REFUSALS, closes=None):
-    """What the RFC leaves open: refused, or one request that can be read in one way only.
+    """For what the RFC leaves open: refused, or forwarded as one unambiguous request.
 
     `closes`: whether the connection must end all the same.
     """

@@ -1,4 +1,4 @@
-"""A client that writes the bytes it is told to and reads answers strictly (RFC 9112)."""
+"""A client that writes raw bytes and parses responses strictly (RFC 9112)."""
 
 import dataclasses
 import itertools
@@ -27,7 +27,7 @@ class Answer:
 
 
 class Ended(Exception):
-    """The connection has ended where an answer would begin."""
+    """The connection has ended where a response would begin."""
 
 
 _paths = itertools.count(1)
@@ -47,7 +47,7 @@ class Client:
         self.socket.close()
 
     def fill(self, template):
-        """PATH is this client's own path, AUTH a field with a good token, FIELDS Host and that field."""
+        """PATH is this client's own path, AUTH a field with a valid token, FIELDS Host and that field."""
         auth = f"Authorization: {self.stage.authorization}\r\n".encode()
         return template.replace(b"FIELDS", b"Host: gateway.test\r\n" + auth).replace(b"AUTH", auth).replace(b"PATH", self.path.encode())
 
@@ -55,7 +55,7 @@ class Client:
         try:
             self.socket.sendall(self.fill(template))
         except OSError:
-            pass  # The other side has ended the connection: what it said is read next.
+            pass  # The other side has closed the connection. What it sent before is read next.
         return self
 
     def line(self):
@@ -77,17 +77,17 @@ class Client:
         """The next head, interim or final."""
         try:
             line = self.line()
-            # The version is looked at by the cases about it.
+            # Only the cases about the version check it.
             match = re.fullmatch(rb"HTTP/1\.[01] ([1-5][0-9][0-9]) ([\t\x20-\x7e\x80-\xff]*)", line)
             expect(match, f"a status line, not {line[:80]!r}")
             return Answer(int(match[1]), self.fields(), version=line[5:8].decode())
         except TimeoutError:
-            raise Failure(f"an answer, not silence for {PATIENCE} s") from None
+            raise Failure(f"a response, not silence for {PATIENCE} s") from None
         except ConnectionError:
             raise Ended from None
 
     def answer(self, method="GET"):
-        """The next final answer, whole."""
+        """The next final response, whole."""
         while (answer := self.head()).status < 200 and answer.status != 101:
             pass
         lengths, codings = answer.values("content-length"), answer.values("transfer-encoding")
@@ -107,7 +107,7 @@ class Client:
 
     def exactly(self, count):
         data = self.stream.read(count)
-        expect(len(data) == count, f"{count} octets, not {len(data)}: an answer that breaks off")
+        expect(len(data) == count, f"{count} octets, not {len(data)}: a response that breaks off")
         return data
 
     def ended(self):
@@ -122,7 +122,7 @@ class Client:
         return True
 
     def goes_on(self):
-        """The connection serves another request, whose answer comes next."""
+        """The connection serves another request, whose response comes next."""
         self.send(b"GET PATH/next HTTP/1.1\r\nFIELDS\r\n")
         try:
             answer = self.answer()

@@ -1,4 +1,4 @@
-"""A backend that speaks HTTP/2 with prior knowledge and sends the frames it is told to."""
+"""A backend that speaks HTTP/2 with prior knowledge and sends raw frames."""
 
 import contextlib
 import dataclasses
@@ -19,7 +19,7 @@ class Request:
     connection: object
     body: bytes = b""
     complete: bool = False
-    # Set before the end of its answer is sent.
+    # Set before the end of its response is sent.
     answered: bool = False
     # How many were open with it, where the proxy has acknowledged the backend's SETTINGS.
     beside: int = 0
@@ -30,7 +30,7 @@ class Request:
 
 
 class ServerConnection:
-    """Reads frames, and runs the path's script when a request's head is there."""
+    """Reads frames, and runs the path's script when the head of a request has arrived."""
 
     def __init__(self, backend, connection):
         self.backend, self.socket = backend, connection
@@ -76,7 +76,7 @@ class ServerConnection:
     def take_request(self, arrived):
         new = arrived.stream not in self.requests
         if arrived.kind == HEADERS and new:
-            # The proxy's heads are small: they come in one frame.
+            # The proxy's heads are small, so each fits into one frame.
             fields = self.decoder.decode(unpadded(arrived))
             self.requests[arrived.stream] = Request([tuple(it) for it in fields], arrived.stream, self)
         request = self.requests[arrived.stream]
@@ -131,7 +131,7 @@ class Http2Backend:
             return [request for request in self.requests if request.value(":path") == path]
 
     def renew(self, *pairs):
-        """Ends every connection; the next one begins with these settings."""
+        """Closes every connection. The next one begins with these settings."""
         self.settings = pairs
         for connection in self.connections:
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""HTTP/2 towards the backend (`upstream.protocol: http2`): what the proxy sends, and what it makes of bad answers."""
+"""HTTP/2 to the backend (`upstream.protocol: http2`): what the proxy sends, and how it handles invalid responses."""
 
 import contextlib
 import time
@@ -40,7 +40,7 @@ class Backwards:
 
 @contextlib.contextmanager
 def asked(stage, script=None, request=GET, settings_=None):
-    """A client with its request on the way, and the backend that this script answers for."""
+    """A client that has sent its request, and a backend with this script."""
     own = Backwards.of(stage.metagate)
     if settings_ is not None:
         own.backend.renew(*settings_)
@@ -55,7 +55,7 @@ def good(client, body=b"ok", method="GET"):
     try:
         answer = client.answer(method)
     except Ended:
-        raise Failure("an answer, not an end") from None
+        raise Failure("a response, not an end") from None
     expect((answer.status, answer.body) == (200, body), f"200 and {body!r}, not {answer}")
     return answer
 
@@ -68,7 +68,7 @@ def serves(client):
 
 
 def bad(section, what, frames):
-    """An answer that breaks the rules: 502 or an answer that breaks off, and nobody else is harmed.
+    """A response that breaks the rules: 502 or a response that breaks off, and nobody else is affected.
 
     `frames` takes the connection and the stream.
     """
@@ -162,7 +162,7 @@ def _(stage):
 
     def script(request):
         most.append(request.beside)
-        # Long enough for a third one to come, if it would.
+        # Long enough for a third one to arrive, if it was sent.
         time.sleep(0.02)
         request.answered = True
         request.connection.send(request.connection.head(request.stream, (":status", "200"), flags=END_STREAM))
@@ -202,7 +202,7 @@ def _(stage):
     own.backend.renew()
 
 
-# Answers by the book.
+# Valid responses.
 
 
 def answers(section, what, frames, holds, method="GET"):
@@ -213,27 +213,27 @@ def answers(section, what, frames, holds, method="GET"):
             try:
                 answer = client.answer(method)
             except Ended:
-                raise Failure("an answer, not an end") from None
-            expect(holds(answer), f"another answer: {answer}")
+                raise Failure("a response, not an end") from None
+            expect(holds(answer), f"another response: {answer}")
             client.goes_on()
 
 
 BODY = (DATA, END_STREAM, b"hi")
-answers("9113 8.1", "carries an answer of DATA", then(head(flags=0), BODY), lambda it: it.body == b"hi")
-answers("9113 8.1", "carries an answer with its length", then(head(("content-length", "2"), flags=0), BODY), lambda it: (it.body, it.value("content-length")) == (b"hi", "2"))
-answers("9113 8.1", "carries an answer without a body", head(), lambda it: (it.status, it.body) == (200, b""))
+answers("9113 8.1", "carries a response of DATA", then(head(flags=0), BODY), lambda it: it.body == b"hi")
+answers("9113 8.1", "carries a response with its length", then(head(("content-length", "2"), flags=0), BODY), lambda it: (it.body, it.value("content-length")) == (b"hi", "2"))
+answers("9113 8.1", "carries a response without a body", head(), lambda it: (it.status, it.body) == (200, b""))
 answers("9113 8.1", "carries 204", bare((":status", "204")), lambda it: it.status == 204)
-answers("9113 8.1", "carries an answer to HEAD with its length", head(("content-length", "9")), lambda it: it.value("content-length") == "9", "HEAD")
+answers("9113 8.1", "carries a response to HEAD with its length", head(("content-length", "9")), lambda it: it.value("content-length") == "9", "HEAD")
 answers("9113 6.1", "removes padding", then(head(flags=0), (DATA, PADDED | END_STREAM, b"\x03hi\0\0\0")), lambda it: it.body == b"hi")
-answers("9113 8.1", "goes on after interim answers", lambda c, s: bare((":status", "103"), ("link", "</x>"), flags=0)(c, s) + then(head(flags=0), BODY)(c, s), lambda it: it.body == b"hi")
-answers("9113 8.1", "takes trailers", lambda c, s: then(head(flags=0), (DATA, 0, b"hi"))(c, s) + bare(("x-sum", "7"))(c, s), lambda it: it.body == b"hi")
+answers("9113 8.1", "goes on after interim responses", lambda c, s: bare((":status", "103"), ("link", "</x>"), flags=0)(c, s) + then(head(flags=0), BODY)(c, s), lambda it: it.body == b"hi")
+answers("9113 8.1", "accepts trailers", lambda c, s: then(head(flags=0), (DATA, 0, b"hi"))(c, s) + bare(("x-sum", "7"))(c, s), lambda it: it.body == b"hi")
 answers("9113 5.5", "ignores unknown frames", lambda c, s: frame(0xFE, 0, s, b"x") + frame(0xFE, 0, 0, b"x") + then(head(flags=0), (0xFD, 0, b"y"), BODY)(c, s), lambda it: it.body == b"hi")
-answers("9113 6.10", "takes a head in CONTINUATION", lambda c, s: frame(HEADERS, 0, s, literal(":status", "200")) + frame(CONTINUATION, END_HEADERS, s, literal("x", "y")) + frame(DATA, END_STREAM, s, b"hi"), lambda it: it.value("x") == "y")
+answers("9113 6.10", "accepts a head in CONTINUATION", lambda c, s: frame(HEADERS, 0, s, literal(":status", "200")) + frame(CONTINUATION, END_HEADERS, s, literal("x", "y")) + frame(DATA, END_STREAM, s, b"hi"), lambda it: it.value("x") == "y")
 
-# Answers that break the rules (section 8.1.1).
+# Responses that break the rules (section 8.1.1).
 
-bad("9113 8.3.2", "an answer without :status", bare(("x", "y")))
-bad("9113 8.3.2", ":status that is no number", bare((":status", "abc")))
+bad("9113 8.3.2", "a response without :status", bare(("x", "y")))
+bad("9113 8.3.2", ":status that is not a number", bare((":status", "abc")))
 bad("9113 8.3.2", ":status of two digits", bare((":status", "20")))
 bad("9113 8.3", ":status twice", head((":status", "404")))
 bad("9113 8.3", ":status after a field", bare(("x", "y"), (":status", "200")))
@@ -251,7 +251,7 @@ bad("9113 8.1.1", "101, which HTTP/2 does not have", bare((":status", "101")))
 
 bad("9113 4.3", "a head that cannot be decoded", lambda c, s: frame(HEADERS, END_HEADERS | END_STREAM, s, b"\x80"))
 bad("9113 4.2", "a frame that is too large", lambda c, s: head(flags=0)(c, s) + frame(DATA, END_STREAM, s, b"x" * (1 << 21)))
-bad("9113 5.1", "HEADERS on a stream that nobody opened", lambda c, s: head()(c, s + 1000))
+bad("9113 5.1", "HEADERS on a stream that is not open", lambda c, s: head()(c, s + 1000))
 bad("9113 6.1", "DATA before HEADERS", lambda c, s: frame(DATA, END_STREAM, s, b"x"))
 bad("9113 6.1", "DATA on stream 0", lambda c, s: frame(DATA, 0, 0, b"x"))
 bad("9113 8.4", "PUSH_PROMISE, which SETTINGS forbid", lambda c, s: frame(PUSH_PROMISE, END_HEADERS, s, u32(2) + literals([(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "a")])))
@@ -263,7 +263,7 @@ bad("9113 6.8", "GOAWAY with an error within a body", lambda c, s: then(head(fla
 
 
 def again(section, what, refuse):
-    """The backend says that it has not looked at the request: it is sent once more, and answered."""
+    """The backend says that it has not processed the request, which is retried and succeeds."""
 
     @case(section, what)
     def _(stage):
@@ -282,8 +282,8 @@ def again(section, what, refuse):
             expect(len(tries) == 2, f"two tries, not {len(tries)}")
 
 
-again("9113 8.7", "tries once more what is answered with REFUSED_STREAM", lambda s: frame(RST_STREAM, 0, s, u32(REFUSED_STREAM)))
-again("9113 6.8", "tries once more what GOAWAY says was not looked at", lambda s: frame(GOAWAY, 0, 0, u32(s - 2 if s > 2 else 0) + u32(NO_ERROR)))
+again("9113 8.7", "retries a request after REFUSED_STREAM", lambda s: frame(RST_STREAM, 0, s, u32(REFUSED_STREAM)))
+again("9113 6.8", "retries a request that GOAWAY says was not processed", lambda s: frame(GOAWAY, 0, 0, u32(s - 2 if s > 2 else 0) + u32(NO_ERROR)))
 
 
 @case("9113 6.8", "finishes what runs after GOAWAY without an error, and opens nothing more there")

@@ -1,4 +1,4 @@
-"""HPACK (RFC 7541), as far as a client can see it, and requests that come by every kind of field."""
+"""HPACK (RFC 7541) as far as a client can observe it, and requests with every kind of field representation."""
 
 import hpack
 
@@ -22,9 +22,9 @@ def refused(section, what, block):
 
 
 def taken(section, what, block, **fields):
-    """A head with this block behind it is answered, and the backend gets these fields."""
+    """A head with this block appended is accepted, and the backend receives these fields."""
 
-    @case(section, f"takes {what}")
+    @case(section, f"accepts {what}")
     def _(stage):
         with Connection(stage) as c:
             c.send(c.request(block=literals(c.head()) + block))
@@ -76,7 +76,7 @@ def _(stage):
         c.nothing_upstream()
 
 
-@case("7541 4.2", "takes two table sizes at the beginning of a block")
+@case("7541 4.2", "accepts two table sizes at the beginning of a block")
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request(block=b"\x20" + integer(4096, 5, 0x20) + literals(c.head())))
@@ -124,7 +124,7 @@ def _(stage):
 
 for size in (0, 64, 4096):
 
-    @case("7541 4.1", f"its answers can be read with a dynamic table of {size} octets")
+    @case("7541 4.1", f"its responses can be read with a dynamic table of {size} octets")
     def _(stage, size=size):
         with Connection(stage, (HEADER_TABLE_SIZE, size)) as c:
             c.decoder.max_allowed_table_size = size

@@ -15,14 +15,14 @@ def _(stage):
         expect(ack and ack.flags == ACK and not ack.payload, f"an acknowledgement, not {ack}")
 
 
-@case("9113 3.4", "takes frames that come with the preface in one piece")
+@case("9113 3.4", "accepts frames that come with the preface in one piece")
 def _(stage):
     with Connection(stage, quiet=True) as c:
         c.send(PREFACE, settings(), c.request())
         c.answers()
 
 
-@case("9113 3.4", "takes preface and frames byte by byte")
+@case("9113 3.4", "accepts preface and frames byte by byte")
 def _(stage):
     with Connection(stage, quiet=True) as c:
         for byte in PREFACE + settings() + c.request():
@@ -40,18 +40,18 @@ for wrong in (b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"PRI * HTTP/2.1\r\n\r\nSM\r\
             answer = b""
             while data := c.socket.recv(1 << 16):
                 answer += data
-            expect(b" 200" not in answer, f"no good answer: {answer[:80]!r}")
+            expect(b" 200" not in answer, f"no successful response: {answer[:80]!r}")
             c.nothing_upstream()
 
 
-@case("9113 3.4", "wants SETTINGS as the client's first frame")
+@case("9113 3.4", "requires SETTINGS as the client's first frame")
 def _(stage):
     with Connection(stage, quiet=True) as c:
         c.send(PREFACE, c.request())
         c.connection_error(PROTOCOL_ERROR)
 
 
-@case("9113 3.4", "wants no acknowledgement as the client's first frame")
+@case("9113 3.4", "refuses an acknowledgement as the client's first frame")
 def _(stage):
     with Connection(stage, quiet=True) as c:
         c.send(PREFACE, frame(SETTINGS, ACK), c.request())
@@ -70,7 +70,7 @@ def _(stage):
     with Connection(stage) as c:
         c.send(frame(PING, 0xFE, 0, b"flags..."))
         pong = c.find(lambda it: it.kind == PING)
-        expect(pong and pong.flags == ACK, f"an answer to PING, not {pong}")
+        expect(pong and pong.flags == ACK, f"a response to PING, not {pong}")
 
 
 @case("9113 4.1", "ignores the reserved bit of the stream's number")
@@ -78,10 +78,10 @@ def _(stage):
     with Connection(stage) as c:
         c.send(frame(PING, 0, 0x80000000, b"reserved"))
         pong = c.find(lambda it: it.kind == PING)
-        expect(pong and pong.payload == b"reserved", f"an answer to PING, not {pong}")
+        expect(pong and pong.payload == b"reserved", f"a response to PING, not {pong}")
 
 
-@case("9113 4.2", "takes DATA of 2^14 octets")
+@case("9113 4.2", "accepts DATA of 2^14 octets")
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request(fields=c.head("POST"), flags=0), frame(DATA, END_STREAM, 1, b"x" * 16384))
@@ -118,7 +118,7 @@ def _(stage):
 @case("9113 4.3", "decodes the block of a stream that it refuses, so that the next one can be read")
 def _(stage):
     with Connection(stage) as c:
-        # The refused request puts a field into the dynamic table that the good one refers to.
+        # The refused request puts a field into the dynamic table that the valid one refers to.
         indexed = b"\x40" + text("x-kept") + text("over")
         c.send(c.request(block=literals(c.head() + [("connection", "close")]) + indexed))
         c.malformed()
@@ -228,7 +228,7 @@ def _(stage):
             c.answers(stream=stream)
 
 
-@case("9113 6.5.3", "takes the last of repeated settings")
+@case("9113 6.5.3", "applies the last of repeated settings")
 def _(stage):
     stage.backend.script("/http2/window", lambda it: it.answer(body=b"x" * 100) or True)
     with Connection(stage, (INITIAL_WINDOW_SIZE, 100), (INITIAL_WINDOW_SIZE, 1)) as c:
@@ -257,7 +257,7 @@ def _(stage):
     with Connection(stage) as c:
         c.send(frame(PING, ACK, 0, b"unasked."))
         c.ping()
-        expect(not any(it.payload == b"unasked." for it in c.arrived), "no answer")
+        expect(not any(it.payload == b"unasked." for it in c.arrived), "no response")
 
 
 @case("9113 6.7", "refuses PING on a stream")

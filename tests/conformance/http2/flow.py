@@ -17,7 +17,7 @@ def large(stage, path, size=100_000):
 
 
 def arrived_data(c, count, stream=1):
-    """Reads until so many octets of DATA have come, and says that there are no more."""
+    """Reads this many octets of DATA and checks that no more arrive."""
     while sum(len(it.payload) for it in c.arrived if it.kind == DATA and it.stream == stream) < count:
         arrived = c.next()
         expect(arrived and arrived.kind not in (GOAWAY, RST_STREAM), f"DATA, not {arrived}")
@@ -35,7 +35,7 @@ def _(stage):
         arrived_data(c, 0)
 
 
-@case("9113 6.9.1", "sends as much as a stream's window takes, and goes on with WINDOW_UPDATE")
+@case("9113 6.9.1", "sends as much as a stream's window takes, and continues after WINDOW_UPDATE")
 def _(stage):
     with Connection(stage, (INITIAL_WINDOW_SIZE, 3)) as c:
         large(stage, c.path, 10)
@@ -45,7 +45,7 @@ def _(stage):
         arrived_data(c, 7)
         c.send(window(1, 100))
         end = c.find(lambda it: it.kind == DATA and it.flags & END_STREAM)
-        expect(end is not None, "the end of the answer")
+        expect(end is not None, "the end of the response")
 
 
 @case("9113 6.9.1", "sends as much as the connection's window takes, over all streams")
@@ -151,7 +151,7 @@ def _(stage):
 
 
 def stalled(stage, path):
-    """A backend that reads no body before it may."""
+    """A backend that reads no body until it is released."""
     gate = threading.Event()
 
     def script(exchange):
@@ -171,7 +171,7 @@ def _(stage):
         room = c.peer.get(INITIAL_WINDOW_SIZE, 65535)
         c.send(post(c))
         c.send(*(frame(DATA, 0, 1, b"x" * 16384) for _ in range(room // 16384 + 2)))
-        # What the proxy has passed on it may have given back as window, so more is tried until it refuses.
+        # The proxy may have returned window for forwarded data, so this sends more until it refuses.
         try:
             for _ in range(200):
                 c.send(*(frame(DATA, 0, 1, b"x" * 16384) for _ in range(room // 16384 + 2)))
@@ -199,7 +199,7 @@ def _(stage):
     path = "/http2/echo"
     stage.backend.script(path, lambda exchange: exchange.answer(body=exchange.read_body()) or True)
     with Connection(stage) as c:
-        # A thread writes as the windows open; the answer is read here.
+        # A thread writes as the windows open; the response is read here.
         opened, state = threading.Condition(), {0: 65535, 1: c.peer.get(INITIAL_WINDOW_SIZE, 65535)}
 
         def write():
@@ -244,7 +244,7 @@ def send_cut(c, block, size):
     c.send(frame(HEADERS, END_STREAM, 1, pieces[0]), *frames, frame(CONTINUATION, END_HEADERS, 1, pieces[-1]))
 
 
-@case("9113 6.10", "takes fields in several CONTINUATION frames, cut anywhere")
+@case("9113 6.10", "accepts fields in several CONTINUATION frames, cut anywhere")
 def _(stage):
     with Connection(stage) as c:
         block = literals(c.head() + [("x-long", "y" * 300)])
@@ -253,14 +253,14 @@ def _(stage):
         expect(stage.backend.wait(c.path).value("x-long") == "y" * 300, "the field")
 
 
-@case("9113 6.10", "takes fields in more CONTINUATION frames than they need")
+@case("9113 6.10", "accepts fields in more CONTINUATION frames than they need")
 def _(stage):
     with Connection(stage) as c:
         send_cut(c, literals(c.head()), 20)
         c.answers()
 
 
-@case("9113 6.10", "takes empty HEADERS and CONTINUATION")
+@case("9113 6.10", "accepts empty HEADERS and CONTINUATION")
 def _(stage):
     with Connection(stage) as c:
         block = literals(c.head())

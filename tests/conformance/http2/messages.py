@@ -1,4 +1,4 @@
-"""Requests and answers over HTTP/2 (RFC 9113 section 8), translated to HTTP/1.1 and back."""
+"""Requests and responses over HTTP/2 (RFC 9113 section 8), translated to HTTP/1.1 and back."""
 
 from harness.cases import expect
 
@@ -9,7 +9,7 @@ case = SUITE.case
 
 
 def is_malformed(section, what, fields, frames=None, flags=END_STREAM):
-    """`fields` makes a head of the good one; `frames` follow it."""
+    """`fields` makes a head of the valid one; `frames` follow it."""
 
     @case(section, f"refuses {what}")
     def _(stage):
@@ -27,7 +27,7 @@ def first(*more):
 
 
 def but(**other):
-    """The good head with other pseudo-fields; None leaves one out."""
+    """The valid head with other pseudo-fields; None leaves one out."""
 
     def fields(c):
         head = [(name, other.get(name[1:], value) if name[0] == ":" else value) for name, value in c.head()]
@@ -38,17 +38,17 @@ def but(**other):
 
 # Section 8.2: fields.
 
-is_malformed("9113 8.2.1", "an upper-case letter in a field's name", and_(("X-Upper", "x")))
+is_malformed("9113 8.2.1", "an upper-case letter in a field name", and_(("X-Upper", "x")))
 for name in ("x y", "x\r", "x\n", "x\0", "x:y", "x\x7f", "x\xff", ""):
-    is_malformed("9113 8.2.1", f"{name!r} as a field's name", and_((name, "x")))
+    is_malformed("9113 8.2.1", f"{name!r} as a field name", and_((name, "x")))
 for value in ("a\0b", "a\rb", "a\nb", "a\r\nhost: b", " a", "a ", "\ta", "a\t"):
-    is_malformed("9113 8.2.1", f"{value!r} as a field's value", and_(("x-value", value)))
+    is_malformed("9113 8.2.1", f"{value!r} as a field value", and_(("x-value", value)))
 for name, value in (("connection", "close"), ("keep-alive", "timeout=5"), ("proxy-connection", "keep-alive"), ("transfer-encoding", "chunked"), ("upgrade", "websocket")):
     is_malformed("9113 8.2.2", f"the connection-specific field {name}", and_((name, value)))
 is_malformed("9113 8.2.2", "TE with anything but trailers", and_(("te", "trailers, deflate")))
 
 
-@case("9113 8.2.2", "takes TE with trailers")
+@case("9113 8.2.2", "accepts TE with trailers")
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request(fields=c.head() + [("te", "trailers")]))
@@ -67,7 +67,7 @@ def _(stage):
 # Section 8.3: pseudo-fields.
 
 is_malformed("9113 8.3", "an unknown pseudo-field", first((":unknown", "x")))
-is_malformed("9113 8.3", "a pseudo-field of answers", first((":status", "200")))
+is_malformed("9113 8.3", "a pseudo-field of responses", first((":status", "200")))
 is_malformed("9113 8.3", "a pseudo-field after a regular one", lambda c: c.head(drop=(":path",)) + [(":path", c.path)])
 for name in (":method", ":scheme", ":path", ":authority"):
     is_malformed("9113 8.3", f"{name} twice", lambda c, name=name: [(name, dict(c.head())[name]), *c.head()])
@@ -86,10 +86,10 @@ is_malformed("9113 8.3.1", "userinfo in :authority", but(authority="ada@gateway.
 is_malformed("9113 8.3.1", "Host that is not :authority", and_(("host", "other.test")))
 is_malformed("9113 8.3.1", "Host twice", lambda c: c.head(drop=(":authority",)) + [("host", "a"), ("host", "a")])
 is_malformed("9113 8.3.1", "neither :authority nor Host", but(authority=None))
-is_malformed("9113 8.3.1", "a scheme that is no scheme", but(scheme="ht tp"))
+is_malformed("9113 8.3.1", "an invalid scheme", but(scheme="ht tp"))
 
 
-@case("9113 8.3.1", "takes Host in place of :authority, and names it to the backend once")
+@case("9113 8.3.1", "accepts Host in place of :authority, and names it to the backend once")
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request(fields=c.head(drop=(":authority",)) + [("host", "gateway.test")]))
@@ -98,7 +98,7 @@ def _(stage):
         expect(len(got) == 1, f"one Host, not {got}")
 
 
-@case("9113 8.3.1", "takes Host that is the same as :authority")
+@case("9113 8.3.1", "accepts Host that is the same as :authority")
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request(fields=c.head() + [("host", "gateway.test")]))
@@ -151,7 +151,7 @@ def _(stage):
         expect((got.body, got.value("content-length")) == (b"hi", "2"), f"hi with its length, not {got}")
 
 
-@case("9113 8.1", "takes trailers, and lets none of them become a field of the request")
+@case("9113 8.1", "accepts trailers, and lets none of them become a field of the request")
 def _(stage):
     with Connection(stage) as c:
         trailers = literals([("x-trailer", "y"), ("authorization", "Bearer z")])
@@ -170,7 +170,7 @@ is_malformed("9113 8.1", "trailers with a pseudo-field", lambda c: c.head("POST"
 is_malformed("9113 8.1", "trailers with an upper-case name", lambda c: c.head("POST"), trailers(("X", "y")), 0)
 
 
-@case("9113 8.1", "a second HEADERS without END_STREAM is no second request")
+@case("9113 8.1", "a second HEADERS without END_STREAM is not a second request")
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request(1, 0, c.head("POST")), c.request(1, 0, c.head(path=c.path + "/second")))
@@ -178,7 +178,7 @@ def _(stage):
         expect(not stage.backend.to(c.path + "/second"), "no second request")
 
 
-# Answers.
+# Responses.
 
 
 def answered(stage, script, **options):
@@ -189,7 +189,7 @@ def answered(stage, script, **options):
         return c.answer()
 
 
-@case("9113 8.2.2", "leaves connection-specific fields of an answer out, and those that Connection names")
+@case("9113 8.2.2", "leaves connection-specific fields of a response out, and those that Connection names")
 def _(stage):
     fields = [("Connection", "keep-alive, X-Hop"), ("Keep-Alive", "timeout=5"), ("X-Hop", "1"), ("X-Own", "2"), ("Proxy-Connection", "x")]
     got = dict(answered(stage, lambda it: it.answer(fields=fields) or True).fields)
@@ -197,20 +197,20 @@ def _(stage):
     expect(not wrong and got.get("x-own") == "2", f"x-own alone, not {got}")
 
 
-@case("9113 8.2.1", "writes names of an answer's fields in lower case")
+@case("9113 8.2.1", "writes names of a response's fields in lower case")
 def _(stage):
     names = [name for name, _ in answered(stage, lambda it: it.answer(fields=[("X-OWN-Name", "V")]) or True).fields]
     expect("x-own-name" in names and all(name == name.lower() for name in names), str(names))
 
 
-@case("9113 8.1", "carries an answer in chunks, and its trailers")
+@case("9113 8.1", "carries a response in chunks, and its trailers")
 def _(stage):
     chunks = b"HTTP/1.1 200 OK\r\nTrailer: x-sum\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nx-sum: 7\r\n\r\n"
     got = answered(stage, lambda it: it.send(chunks) or True)
     expect((got.body, dict(got.trailers)) == (b"hi", {"x-sum": "7"}), str(got))
 
 
-@case("9113 8.1", "breaks a stream off whose answer breaks off")
+@case("9113 8.1", "resets the stream of a response that breaks off")
 def _(stage):
     with Connection(stage) as c:
         stage.backend.script(c.path, lambda it: it.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"))
@@ -233,7 +233,7 @@ def _(stage):
     expect((got.status, got.body, dict(got.fields)["content-length"]) == (200, b"", "4"), str(got))
 
 
-@case("9113 8.1", "does not take an interim answer for the final one")
+@case("9113 8.1", "does not take an interim response for the final one")
 def _(stage):
     early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     got = answered(stage, lambda it: it.send(early) or True)

@@ -22,7 +22,7 @@ def post(c, stream=1):
     return c.request(stream, 0, c.head("POST"))
 
 
-# RFC 9113 section 5.1: what may not come in a state, and what is done about it.
+# RFC 9113 section 5.1: frames that are not allowed in a state, and the errors for them.
 
 for what, bytes_ in {
     "DATA": frame(DATA, END_STREAM, 1, b"x"),
@@ -46,7 +46,7 @@ def _(stage):
 
 
 def slow(stage, path):
-    """An answer that ends when the test says so."""
+    """A response that ends when the test says so."""
     gate = threading.Event()
 
     def script(exchange):
@@ -156,7 +156,7 @@ def _(stage):
         c.connection_error(PROTOCOL_ERROR, STREAM_CLOSED)
 
 
-@case("9113 5.1.1", "takes stream numbers with gaps, up to the last one")
+@case("9113 5.1.1", "accepts stream numbers with gaps, up to the last one")
 def _(stage):
     with Connection(stage) as c:
         for stream in (1, 9, 1001, 0x7FFFFFFF):
@@ -210,7 +210,7 @@ def _(stage):
         expect(stage.backend.wait(c.path).body == b"hi", "the body without padding")
 
 
-@case("9113 6.1", "takes DATA that is padding alone, and empty DATA")
+@case("9113 6.1", "accepts DATA that is padding alone, and empty DATA")
 def _(stage):
     with Connection(stage) as c:
         c.send(post(c), frame(DATA, PADDED, 1, b"\xff" + b"\0" * 255), frame(DATA, 0, 1), frame(DATA, END_STREAM, 1, b"hi"))
@@ -236,7 +236,7 @@ def _(stage):
         c.connection_error(PROTOCOL_ERROR)
 
 
-@case("9113 6.2", "takes HEADERS with padding and priority")
+@case("9113 6.2", "accepts HEADERS with padding and priority")
 def _(stage):
     with Connection(stage) as c:
         payload = b"\x08" + u32(0) + b"\xff" + literals(c.head()) + b"\0" * 8
@@ -291,7 +291,7 @@ def _(stage):
         stage.backend.wait(c.path, lambda it: True)
         c.send(reset())
         c.goes_on()
-        expect(not any(it.complete and it.method == "POST" for it in stage.backend.to(c.path)), "no whole request at the backend")
+        expect(not any(it.complete and it.method == "POST" for it in stage.backend.to(c.path)), "no complete request at the backend")
 
 
 @case("9113 6.6", "refuses PUSH_PROMISE from a client")
@@ -301,14 +301,14 @@ def _(stage):
         c.connection_error(PROTOCOL_ERROR)
 
 
-@case("9113 7", "takes an unknown error code in RST_STREAM")
+@case("9113 7", "accepts an unknown error code in RST_STREAM")
 def _(stage):
     with Connection(stage) as c:
         c.send(post(c), reset(1, 0xFF00FF00))
         c.goes_on()
 
 
-@case("9113 7", "takes an unknown error code in GOAWAY")
+@case("9113 7", "accepts an unknown error code in GOAWAY")
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request(), frame(GOAWAY, 0, 0, u32(0) + u32(0xFF00FF00)))

@@ -1,4 +1,4 @@
-"""A client that writes the frames it is told to (RFC 9113 section 4) and reads answers strictly."""
+"""A client that writes raw frames (RFC 9113 section 4) and parses responses strictly."""
 
 import dataclasses
 import itertools
@@ -47,7 +47,7 @@ def integer(value, prefix, pattern=0):
 
 
 def text(value):
-    """A string without Huffman's code (RFC 7541 section 5.2)."""
+    """A string without Huffman coding (RFC 7541 section 5.2)."""
     value = value.encode("latin-1") if isinstance(value, str) else value
     return integer(len(value), 7) + value
 
@@ -121,10 +121,10 @@ class Connection:
         try:
             self.socket.sendall(b"".join(pieces))
         except OSError:
-            pass  # The other side has ended the connection: what it said is read next.
+            pass  # The other side has closed the connection. What it sent before is read next.
 
     def head(self, method="GET", path=None, *more, drop=()):
-        """The fields of a good request."""
+        """The fields of a valid request."""
         fields = [
             (":method", method), (":scheme", "http"), (":path", path or self.path), (":authority", "gateway.test"),
             ("authorization", self.stage.authorization),
@@ -178,20 +178,20 @@ class Connection:
         return self.arrived
 
     def ping(self):
-        """Says when everything that was sent before has been read."""
+        """Returns when everything sent before has been processed."""
         self.send(frame(PING, payload=b"metagate"))
         pong = self.find(lambda it: it.kind == PING and it.flags == ACK and it.payload == b"metagate" or it.kind == GOAWAY)
         expect(pong and pong.kind == PING, f"the connection goes on, not {self.told()}")
 
     def answer(self, stream=1):
-        """The whole answer on a stream."""
+        """The complete response on a stream."""
         answer = None
         while True:
             arrived = self.find(lambda it: it.stream == stream or it.kind in (GOAWAY, SETTINGS))
-            expect(arrived is not None, f"an answer, not an end after {self.told()}")
+            expect(arrived is not None, f"a response, not an end after {self.told()}")
             if arrived.kind == SETTINGS:
                 continue
-            expect(arrived.kind in (HEADERS, DATA, WINDOW_UPDATE), f"an answer, not {arrived}")
+            expect(arrived.kind in (HEADERS, DATA, WINDOW_UPDATE), f"a response, not {arrived}")
             if arrived.kind == HEADERS:
                 fields = self.fields(arrived)
                 if answer is None or answer.status < 200:
@@ -214,7 +214,7 @@ class Connection:
             block, flags = block + more.payload, more.flags
         return self.decoder.decode(block)
 
-    # What may come of a frame.
+    # The possible outcomes of a frame.
 
     def answers(self, status=200, stream=1):
         answer = self.answer(stream)
@@ -235,7 +235,7 @@ class Connection:
         expect(wrong.code in codes, f"RST_STREAM with {codes}, not {wrong}")
 
     def malformed(self, stream=1):
-        """What is done with a malformed request (section 8.1.1): PROTOCOL_ERROR or 400; nothing goes upstream, and others go on."""
+        """A malformed request (section 8.1.1) is a PROTOCOL_ERROR or 400; nothing goes upstream, other streams continue."""
         wrong = self.find(lambda it: it.kind == GOAWAY or it.stream == stream and it.kind in (RST_STREAM, HEADERS))
         expect(wrong is not None, f"RST_STREAM, not an end after {self.told()}")
         if wrong.kind == HEADERS:
@@ -252,7 +252,7 @@ class Connection:
         expect(not whole, f"nothing reaches the backend, not {whole}")
 
     def ends(self):
-        """The connection ends, with or without a word."""
+        """The connection ends, with or without GOAWAY."""
         started = time.monotonic()
         self.drain()
         expect(time.monotonic() - started < PATIENCE, "an end")

@@ -1,4 +1,4 @@
-"""curl, nghttp and h2load: clients that others wrote, with what they say about the answers."""
+"""curl, nghttp and h2load: clients by others, and their view of the responses."""
 
 import hashlib
 import os
@@ -101,7 +101,7 @@ def _(stage):
 def _(stage):
     options = ["--multiply=50", "--padding=200", "--continuation", "--window-bits=10", "--connection-window-bits=12"]
     out = run("nghttp", "-nsv", *options, "-H", f"authorization: {stage.authorization}", f"http://127.0.0.1:{stage.port}/nghttp/many")
-    expect(out.count(":status: 200") == 50, f"fifty answers, not {out.count(':status: 200')}")
+    expect(out.count(":status: 200") == 50, f"fifty responses, not {out.count(':status: 200')}")
     expect("RST_STREAM" not in out, "no reset")
 
 
@@ -116,7 +116,7 @@ def _(stage):
 
 
 def load(stage, what, *options, token=True, count=3000):
-    """All of them get an answer; what h2load says of the speed is kept."""
+    """All of them get a response; what h2load says of the speed is kept."""
     authorization = ["-H", f"authorization: {stage.authorization}"] if token else []
     out = run("h2load", "-n", str(count), *options, *authorization, f"http://127.0.0.1:{stage.port}/load")
     done = re.search(r"requests: (\d+) total, .* (\d+) succeeded, (\d+) failed, (\d+) errored", out)

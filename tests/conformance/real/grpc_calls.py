@@ -136,7 +136,7 @@ def fails(call, code):
     except grpc.RpcError as error:
         expect(error.code() == code, f"{code}, not {error.code()}: {error.details()}")
         return error
-    expect(False, f"{code}, not an answer")
+    expect(False, f"{code}, not a response")
 
 
 @case("gRPC", "a status and its text")
@@ -171,4 +171,4 @@ def _(stage):
     call = own.channel.unary_unary(f"/{SERVICE}/Unary")
     metadata = [("authorization", own.stage.authorization)]
     running = [call.future(b"%d" % number, timeout=DEADLINE, metadata=metadata) for number in range(50)]
-    expect([it.result() for it in running] == [b"%d" % number for number in range(50)], "fifty answers")
+    expect([it.result() for it in running] == [b"%d" % number for number in range(50)], "fifty responses")

@@ -1,4 +1,4 @@
-"""What goes in comes out, octet for octet, in both directions: the groups of RFC 6455 section 5 to 7 and RFC 7692."""
+"""Tunnels carry every octet unchanged in both directions: the groups of RFC 6455 section 5 to 7 and RFC 7692."""
 
 import random
 import socket
@@ -53,13 +53,13 @@ carried("6455 5.2", "a length with its highest bit, and what follows it", lambda
 
 for size in (0, 1, 125):
     carried("6455 5.5.2", f"a ping of {size} octets", framed(PING, b"p" * size))
-    carried("6455 5.5.3", f"a pong of {size} octets that nobody asked for", framed(PONG, b"p" * size))
+    carried("6455 5.5.3", f"a pong of {size} octets that was not requested", framed(PONG, b"p" * size))
 carried("6455 5.5.2", "ten pings", several(*(framed(PING, b"%d" % number) for number in range(10))))
 carried("6455 5.5", "a ping that is too long", framed(PING, b"p" * 126))
 carried("6455 5.5", "a ping in fragments", several(framed(PING, b"p", final=False), framed(CONTINUATION, b"q")))
-carried("6455 5.5.2", "a ping with octets that are no text", framed(PING, b"\x00\xff\xfe\xfd\xfc\xfb\x00\xff"))
+carried("6455 5.5.2", "a ping with octets that are not text", framed(PING, b"\x00\xff\xfe\xfd\xfc\xfb\x00\xff"))
 
-# Reserved bits and opcodes: the ends judge them, not what is between.
+# Reserved bits and opcodes: for the endpoints to check, not for the proxy.
 
 for reserved in range(1, 8):
     carried("6455 5.2", f"the reserved bits {reserved:03b} in data", framed(TEXT, b"text", reserved=reserved))
@@ -96,7 +96,7 @@ for what, octets in {
 
 
 def closes(section, what, make, answer=None):
-    """A close from either side, its answer, then the ends of both connections."""
+    """A close from either side, its response, then the ends of both connections."""
     for who in ("client", "backend"):
 
         @case(section, f"{what}, from the {who}")
@@ -120,7 +120,7 @@ for code in (0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535):
 closes("6455 5.5.1", "a close with a reason of 123 octets", lambda masked: close(1000, b"r" * 123, masked))
 closes("6455 5.5.1", "a close with a reason that is too long", lambda masked: close(1000, b"r" * 124, masked))
 closes("6455 5.5.1", "a close of one octet", lambda masked: frame(CLOSE, b"\x03", masked=masked))
-closes("6455 5.5.1", "a close with a reason that is no text", lambda masked: close(1000, b"\xce\xba\xe1\xbd\xed\xa0\x80", masked))
+closes("6455 5.5.1", "a close with a reason that is not text", lambda masked: close(1000, b"\xce\xba\xe1\xbd\xed\xa0\x80", masked))
 closes("6455 5.5.1", "data and a second close after a close", lambda masked: close(1000, b"", masked) + frame(TEXT, b"late", masked=masked) + close(1001, b"", masked))
 
 
@@ -209,13 +209,13 @@ def _(stage):
 @case("6455 5.4", "a backend that does not read holds the client up, and nothing is lost")
 def _(stage):
     with Tunnel(stage) as tunnel:
-        # More than the kernel holds of four sockets.
+        # More than the kernel buffers for four sockets.
         data = random.Random(1).randbytes(1 << 20) * 64
         writer = threading.Thread(target=write, args=(tunnel.client, [data]), daemon=True)
         writer.start()
         writer.join(0.5)
         expect(writer.is_alive(), "back-pressure: 64 MiB are not held on the way")
-        # The other direction is not held up.
+        # The other direction is not blocked.
         tunnel.down(frame(TEXT, b"meanwhile"))
         got = bytearray()
         while len(got) < len(data) and (piece := tunnel.stream.read1(1 << 16)):

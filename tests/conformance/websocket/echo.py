@@ -1,4 +1,4 @@
-"""A WebSocket server that sends every message back: wsproto's engine on plain threads."""
+"""A WebSocket echo server: wsproto on plain threads."""
 
 import contextlib
 import socket
@@ -48,7 +48,7 @@ def serve(connection):
 
 
 def end(connection):
-    """Lets the other side close first, so that nothing that is under way is lost."""
+    """Lets the other side close first, so that nothing in transit is lost."""
     connection.shutdown(socket.SHUT_WR)
     connection.settimeout(2)
     while connection.recv(1 << 16):

@@ -1,4 +1,4 @@
-"""The handshake (RFC 6455 section 4) and what could be smuggled past it."""
+"""The handshake (RFC 6455 section 4) and attempts to smuggle requests past it."""
 
 import threading
 
@@ -20,7 +20,7 @@ def _(stage):
         expect(dict(tunnel.fields)["sec-websocket-accept"] == accept(tunnel.key), "the accept")
 
 
-@case("6455 4.1", "asks the backend in its own words, once")
+@case("6455 4.1", "sends its own Upgrade and Connection to the backend, once")
 def _(stage):
     with Tunnel(stage) as tunnel:
         got = [tunnel.request.values(name) for name in ("connection", "upgrade", "sec-websocket-version", "host")]
@@ -77,7 +77,7 @@ def _(stage):
         expect(got == early, f"the early frame, not {got}")
 
 
-@case("6455 4.2.1", "a good token is needed for a tunnel")
+@case("6455 4.2.1", "a valid token is needed for a tunnel")
 def _(stage):
     with Client(stage) as client:
         client.send(ASK.replace(b"FIELDS", b"Host: a\r\n") + b"\r\n")
@@ -86,13 +86,13 @@ def _(stage):
 
 
 def refuses(section, what, answer, status):
-    """The backend says no: its answer is the client's, and what follows is HTTP and judged."""
+    """The backend declines: its response is forwarded, and what follows is HTTP and authorized."""
 
     @case(section, what)
     def _(stage):
         with Client(stage) as client:
             stage.backend.script(client.path, lambda it: it.send(answer))
-            # An attacker takes it for a tunnel and sends a request through it.
+            # An attacker treats it as a tunnel and sends a request through it.
             client.send(ASK + b"\r\nGET PATH/smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
             expect(client.answer().status == status, str(status))
             try:
@@ -100,18 +100,18 @@ def refuses(section, what, answer, status):
                 expect(got == 401, f"401 for what follows, not {got}")
             except Ended:
                 pass
-            expect(not client.arrived(client.path + "/smuggled"), "nothing unjudged at the backend")
+            expect(not client.arrived(client.path + "/smuggled"), "nothing unauthorized at the backend")
 
 
-refuses("6455 4.2.2", "426 for a wrong version is an answer and no tunnel", b"HTTP/1.1 426 Upgrade Required\r\nSec-WebSocket-Version: 13\r\nContent-Length: 0\r\n\r\n", 426)
-refuses("6455 4.2.2", "403 is an answer and no tunnel", b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", 403)
-refuses("6455 4.2.2", "200 is an answer and no tunnel", b"HTTP/1.1 200 OK\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n", 200)
-refuses("9110 7.8", "101 to another protocol is no tunnel", b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 502)
-refuses("9110 7.8", "101 without a protocol is no tunnel", b"HTTP/1.1 101 Switching Protocols\r\n\r\n", 502)
+refuses("6455 4.2.2", "426 for a wrong version is a response and not a tunnel", b"HTTP/1.1 426 Upgrade Required\r\nSec-WebSocket-Version: 13\r\nContent-Length: 0\r\n\r\n", 426)
+refuses("6455 4.2.2", "403 is a response and not a tunnel", b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", 403)
+refuses("6455 4.2.2", "200 is a response and not a tunnel", b"HTTP/1.1 200 OK\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n", 200)
+refuses("9110 7.8", "101 to another protocol is not a tunnel", b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 502)
+refuses("9110 7.8", "101 without a protocol is not a tunnel", b"HTTP/1.1 101 Switching Protocols\r\n\r\n", 502)
 
 
 def ignored(section, what, request):
-    """No tunnel is asked for at the backend, whatever the client says; a 101 then is no tunnel either."""
+    """The proxy requests no tunnel from the backend, whatever the client sends. A 101 does not open one either."""
 
     @case(section, what)
     def _(stage):

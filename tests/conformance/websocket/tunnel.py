@@ -19,7 +19,7 @@ _paths = itertools.count(1)
 
 
 def frame(opcode, payload=b"", final=True, reserved=0, masked=False, width=None):
-    """`width`: octets of the extended length, if they are not to be the fewest; None leaves it to the size."""
+    """`width`: octets of the extended length. None uses the fewest."""
     size = len(payload)
     if width is None:
         width = 0 if size < 126 else 2 if size < 65536 else 8
@@ -91,7 +91,7 @@ class Tunnel:
         self.client.close()
 
     def up(self, *pieces):
-        """From the client to the backend: what arrives is what was sent."""
+        """Sends from the client to the backend, and checks that it arrives unchanged."""
         self.carry(self.client, self.stream.read1, pieces, "client")
 
     def down(self, *pieces):
@@ -117,7 +117,7 @@ class Tunnel:
         expect(got == wanted, f"the octets that the {who} sent, not others")
 
     def ends_up(self):
-        """The client has ended: the backend sees it."""
+        """Checks that the backend sees the end of the client."""
         expect(self.stream.read1(1) == b"", "an end at the backend, not an octet")
 
     def ends_down(self):
