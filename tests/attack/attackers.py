@@ -1,4 +1,4 @@
-"""What attackers are made of: raw sockets in processes of their own, counted, and ended when their time is over."""
+"""Attackers: raw sockets in separate processes, counted, and stopped when their time is over."""
 
 import asyncio
 import collections
@@ -12,23 +12,23 @@ import signal
 import socket
 import struct
 
-# An attacker has a machine of its own; here it must not take the processors from the good client: it is so much nicer
-# than this process. A negative value, where it is permitted, keeps other work on this machine out of what is measured.
+# A real attacker has its own machine. Here it must not starve the good client, so its niceness is this much higher. A
+# negative value, if permitted, keeps other work on this machine out of the measurement.
 NICER, OWN_NICENESS = 10, -10
-# Seconds for all clients of an attack to connect and to send something. The time of the attack begins then.
+# Seconds for all clients of an attack to connect and send something. Then the time of the attack begins.
 SETUP_SECONDS = 8
-# What an attacker does not read must not hide in the kernel, and what it sends must not keep the kernel busy: a
-# full queue of megabytes is searched and collapsed with every packet, at the cost of everybody on this machine.
+# Small kernel buffers: unread data must not hide in the kernel, and sent data must not keep it busy. The kernel
+# searches and collapses a full queue of megabytes with every packet, which slows everything on this machine.
 RECEIVE_BUFFER = 4096
 SEND_BUFFER = 64 << 10
 CONNECTS_AT_ONCE = 64
-# Seconds until a client that was ended comes again.
+# Seconds until a disconnected client reconnects.
 COMES_AGAIN = 0.2
 
 
 @dataclasses.dataclass
 class Target:
-    """What an attacker knows."""
+    """What an attacker knows about its target."""
 
     port: int
     health: int
@@ -44,21 +44,21 @@ class Target:
 class Attack:
     name: str
     text: str
-    # Takes an Attacker.
+    # Called with an Attacker.
     run: object
     processes: int = 1
     backend: str = "generic"
     rules: str = ""
     limits: str = ""
-    # Whether the quick form waits for memory to come back.
+    # Whether the quick form waits until memory is released.
     recovers: bool = False
-    # upstream.idleTimeout: how long a request may stand still.
+    # upstream.idleTimeout: how long a request may stall.
     idle: str = "300s"
     is_tls: bool = False
-    # The most connections to the backend at once and in all, with those of the good client.
+    # The limits on connections to the backend, at once and in total, including those of the good client.
     most_upstream: int | None = None
     all_upstream: int | None = None
-    # Whether the proxy must end each attacking connection by itself.
+    # Whether the proxy must close each attacking connection itself.
     must_be_ended: bool = False
 
 
@@ -84,11 +84,11 @@ class Attacker:
         self.target, self.counts = target, counts
         self.connecting = asyncio.Semaphore(CONNECTS_AT_ONCE)
         self.sockets = []
-        # Clients there are to be, and sockets that have sent something or came to an end.
+        # The number of clients to start, and the sockets that have sent something or ended.
         self.expected, self.begun = 0, set()
 
     async def swarm(self, count, client):
-        """So many clients at once; one that the proxy ends does not end the others."""
+        """Runs this many clients at once. If the proxy ends one, the others go on."""
 
         async def one(number):
             with contextlib.suppress(Ended):
@@ -136,7 +136,7 @@ class Attacker:
         return data
 
     async def head(self, own):
-        """The status of an answer over HTTP/1.1, counted. Reads no further than it must."""
+        """The status of an HTTP/1.1 response, counted. Reads no further than necessary."""
         got = b""
         while b"\r\n\r\n" not in got:
             got += await self.receive(own, 4096)
@@ -145,7 +145,7 @@ class Attacker:
         return status, got
 
     async def answer(self, own):
-        """The status of an answer that is read to its end."""
+        """The status of a response, read to its end."""
         status, got = await self.head(own)
         head, _, body = got.partition(b"\r\n\r\n")
         length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
@@ -158,7 +158,7 @@ class Attacker:
         self.counts["refused" if status in (429, 503) else "answered"] += 1
 
     def persistent(self, client):
-        """A client that comes again when the proxy has ended it: a place must not be its own for good."""
+        """A client that reconnects when the proxy has closed its connection, so that it keeps competing for a slot."""
 
         async def again(number):
             while True:
@@ -174,7 +174,7 @@ class Attacker:
             await self.receive(own)
 
     async def ended(self, own):
-        """Waits until the proxy has ended a connection from which nothing is read."""
+        """Waits until the proxy has closed a connection that is not read."""
         poll = select.poll()
         poll.register(own, select.POLLRDHUP | select.POLLHUP | select.POLLERR)
         while not poll.poll(0):
@@ -183,7 +183,7 @@ class Attacker:
         raise Ended
 
     def reset(self, own):
-        """Closes it without a trace in the kernel, so that ports do not run out."""
+        """Closes it with a reset, so that no ports stay in TIME_WAIT."""
         own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         own.close()
 
@@ -206,7 +206,7 @@ class Attackers:
             self.processes.append((process, ours))
 
     def wait(self, timeout):
-        """Their counts, when all have ended; those that have not by then are ended."""
+        """Waits for all processes and returns their counts. Those that exceed the timeout are killed."""
         counts = collections.Counter()
         for process, pipe in self.processes:
             if pipe.poll(timeout):
@@ -233,7 +233,7 @@ def run(chosen, target, pipe):
 
 
 async def bounded(chosen, target, counts):
-    """Runs the attack for its time, whatever it waits for, and holds what it holds until then."""
+    """Runs the attack for its full time, and keeps its connections until then."""
     attacker = Attacker(target, counts)
     running = asyncio.create_task(chosen.run(attacker))
     for _ in range(SETUP_SECONDS * 20):

@@ -1,8 +1,7 @@
-"""A backend in processes of its own, which counts connections and requests in shared memory.
+"""A backend in separate processes, which counts connections and requests in shared memory.
 
-The path says what becomes of a request: `/public/endless` is answered without end, `/public/hang` and the
-OpenMetadata login are never answered, the body of `/public/unread` and `/unread` is never read. Everything else is
-read and answered 200.
+The path selects the behaviour: `/public/endless` gets an endless response, `/public/hang` and the OpenMetadata login
+get none, and the bodies of `/public/unread` and `/unread` are never read. All other requests are read and get 200.
 """
 
 import asyncio
@@ -18,9 +17,9 @@ HANG = (b"/public/hang", b"/api/v1/users/login")
 ATTACKED = re.compile(rb"[A-Z]+ (?:/public/|/unread|/api/v1/users/login)")
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n"
-# Kernel buffers of a connection: what is not read must fill them soon.
+# Small kernel buffers per connection, so that unread data fills them soon.
 KERNEL_BUFFER = 64 << 10
-# An attacker's backend must not take the processors from the good client either, see attackers.py.
+# An attacker's backend must not starve the good client either, see attackers.py.
 NICER = 10
 
 
@@ -78,7 +77,7 @@ def run(work, arguments):
 
 
 async def sort(listener, good, attacked):
-    """Hands each connection to the process that serves what is asked on it first."""
+    """Passes each connection to the process that serves its first request."""
     loop = asyncio.get_running_loop()
     listener.setblocking(False)
 
@@ -119,7 +118,7 @@ async def serve(pipe, counters, nicer):
 
 
 class Connection(asyncio.Protocol):
-    """One request after the other; the proxy sends no second one before the first is answered."""
+    """Serves one request after the other. The proxy sends no second one before the first response."""
 
     def __init__(self, counters):
         self.counters = counters
@@ -129,7 +128,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport):
         self.transport = transport
         transport.set_write_buffer_limits(high=len(PIECE))
-        # What the kernel would take of an endless answer is work for this machine, and not the proxy's.
+        # Buffering an endless response in the kernel would cost this machine time that is not the proxy's.
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 << 10)
         self.counters.connections += 1
         self.counters.open += 1
@@ -183,7 +182,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self):
         self.is_paused = False
-        # Later: a write that fails within this call would confuse the transport.
+        # Deferred, because a write that fails within this call would confuse the transport.
         asyncio.get_running_loop().call_soon(self.write)
 
     def write(self):

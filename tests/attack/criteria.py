@@ -1,43 +1,43 @@
-"""What must hold while one client attacks, and how long each form of the suite takes."""
+"""The criteria during an attack, and the durations of each form of the suite."""
 
 import dataclasses
 
 MIB = 1 << 20
 
-# The memory limit of the manifests in deploy/kubernetes. Here it limits the address space, which is stricter
-# than a container's limit: memory that the allocator has only reserved counts too.
+# The memory limit of the manifests in deploy/kubernetes. Here it limits the address space, which is stricter than a
+# container's limit, because reserved memory counts, too.
 ADDRESS_SPACE = 256 * MIB
 
-# Requests a second of the good client. Far below what the proxy can do on two cores, so that every failure and
-# every delay is the attack's doing.
+# Requests per second of the good client. Far below the capacity of the proxy on two cores, so that every failure and
+# delay comes from the attack.
 GOOD_RATE = 200
 
 # The 99th percentile of the good client may triple. Its calm value is about 2 ms, and the proxy, the backend, the
-# attackers and the good client share two cores here: the kernel's scheduler alone accounts for delays of 10 to
-# 20 ms when all of them are runnable. A client that is starved waits for hundreds of milliseconds. What the attack adds
-# to the requests of a client that asks the backend directly is not the proxy's doing, and comes on top.
+# attackers and the good client share two cores here: the kernel's scheduler alone accounts for delays of 10 to 20 ms
+# when all of them are runnable. A starved client waits for hundreds of milliseconds. What the attack adds to the
+# latency of a client that connects to the backend directly is not caused by the proxy and is allowed on top.
 P99_FACTOR = 3
 P99_FLOOR_MS = 25
 
-# An attack of which only times are over their bounds is tried again: what else this machine does is not the attack's
-# doing, and does not come at the same moment twice.
+# An attack that only exceeds time limits is repeated: other load on this machine is not caused by the attack and
+# rarely occurs twice.
 ATTEMPTS = 2
 
-# What a kubelet's probe may take. A probe that is answered later is tried again, PROBE_TRIES times in all, and the
-# best try counts: a single delay is the scheduler's, three in a row are the proxy's. One that fails counts at once.
+# The time that a kubelet's probe may take. A slower probe is repeated, up to PROBE_TRIES times, and the fastest
+# counts: a single delay comes from the scheduler, three in a row from the proxy. A failed probe counts at once.
 PROBE_MS = 100
 PROBE_TRIES = 3
 
 # Memory after the attack, compared with before: pages that the allocator keeps for the next burst.
 # Measured: 2 to 13 MiB, in proportion to the peak; a second attack adds nothing to it.
 LEFTOVER = 8 * MIB
-# How long memory may take to come back.
+# How long memory may take to be released.
 RECOVERY_SECONDS = 15
 
 
 @dataclasses.dataclass(frozen=True)
 class Times:
-    """Seconds until caches and connections are there, without an attack, with it, and of good traffic after it."""
+    """Seconds of warm-up, of good traffic before the attack, of the attack, and of good traffic after it."""
 
     warm: float
     calm: float

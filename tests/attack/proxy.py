@@ -1,4 +1,4 @@
-"""The built program under an address-space limit, with an RSA key file of its own."""
+"""The built program under an address-space limit, with its own RSA key file."""
 
 import base64
 import json
@@ -55,7 +55,7 @@ class Keys:
         openssl("pkey", "-in", self.private, "-pubout", "-out", self.public)
 
     def certificate(self):
-        """One for loopback, signed by itself with the same key."""
+        """A self-signed certificate for loopback, with the same key."""
         path = self.private.with_name("certificate.pem")
         if not path.exists():
             names = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
@@ -80,7 +80,7 @@ def limit_resources():
 
 
 def raise_open_files():
-    """As many files as this user may open, for this process and those it starts."""
+    """Raises the limit on open files to the maximum, for this process and its children."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < OPEN_FILES:
         sys.exit(f"{OPEN_FILES} open files are needed, and {hard} are allowed")
@@ -107,12 +107,12 @@ class Proxy(Stage):
         self.port, self.health, self.admin = (self.listener(name) for name in ("proxy", "health", "admin"))
 
     def close(self):
-        # How it drains is not asked here.
+        # Draining is not tested here.
         self.process.kill()
         super().close()
 
     def memory(self):
-        """Resident bytes now and at their peak, or None when the process has ended."""
+        """Current and peak resident bytes, or None if the process has exited."""
         try:
             lines = pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         except OSError:

@@ -1,7 +1,7 @@
-"""A relay with small buffers, which makes loopback more like a network.
+"""A relay with small buffers, which makes loopback behave more like a network.
 
-Loopback takes megabytes before a write blocks: a client has then sent all of its body before the proxy closes, and
-reads an answer that it would have lost over a network. The relay passes on what comes as it comes, and a reset as one.
+Loopback buffers megabytes before a write blocks, so a client has sent its whole body before the proxy closes, and
+reads a response that it would have lost over a network. The relay forwards data as it arrives, and a reset as a reset.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Good traffic and probes, each in a process of its own, from addresses that no attacker has."""
+"""Good traffic and probes, each in its own process, from addresses that no attacker uses."""
 
 import contextlib
 import dataclasses
@@ -15,10 +15,10 @@ from criteria import GOOD_RATE, PROBE_MS, PROBE_TRIES
 GOOD_ADDRESS = "127.0.0.2"
 # The kubelet and Prometheus.
 PROBE_ADDRESS = "127.0.0.3"
-# The admin listener is on loopback: whoever reaches it comes from there, attackers too.
+# The admin listener is on loopback, so all its clients have that address, also attackers.
 ADMIN_ADDRESS = "127.0.0.1"
 PATIENCE = 5
-# Who it is that answers is not asked here.
+# Certificate verification is not tested here.
 ANY_CERTIFICATE = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 ANY_CERTIFICATE.check_hostname, ANY_CERTIFICATE.verify_mode = False, ssl.CERT_NONE
 WORKERS = 8
@@ -34,12 +34,12 @@ class Sample:
     at: float
     milliseconds: float
     what: str
-    # What went wrong, or an empty text.
+    # The fault, or an empty string.
     fault: str
 
 
 class Recorder:
-    """A process that records samples until it is told to stop."""
+    """A process that records samples until it is stopped."""
 
     def __init__(self, work, *arguments):
         self.pipe, theirs = multiprocessing.Pipe()
@@ -96,13 +96,13 @@ def good_worker(stop, samples, port, token, is_tls, number, started):
             if connection:
                 connection.close()
             connection = None
-        # What could not be asked while a request was waiting is asked at once, but not after a failure.
+        # Requests that became due while another one waited are sent at once, but not after a failure.
         due = max(due, now) if fault else due
         due += WORKERS / GOOD_RATE
 
 
 def probes(stop, samples, health, admin, tries=PROBE_TRIES):
-    """Each probe over a connection of its own, as the kubelet does it."""
+    """Sends each probe on a new connection, as the kubelet does."""
     targets = [(health, PROBE_ADDRESS, path) for path in ("/livez", "/readyz", "/metrics")]
     targets.append((admin, ADMIN_ADDRESS, "/status"))
     return [start(probe_worker, stop, samples, *target, tries) for target in targets]
@@ -121,7 +121,7 @@ def probe_worker(stop, samples, port, address, path, tries):
 
 
 def probe(port, address, path):
-    """Milliseconds, and what went wrong."""
+    """Milliseconds, and the fault."""
     began = time.monotonic()
     try:
         with connect(port, address, PROBE_PATIENCE) as connection:
@@ -145,7 +145,7 @@ def request(port, path, token=None, body=b""):
 
 
 def exchange(connection, asked):
-    """What went wrong with an answer, or an empty text."""
+    """Sends a request. Returns the fault of the response, or an empty string."""
     connection.sendall(asked)
     got = b""
     while b"\r\n\r\n" not in got:

@@ -1,3 +1,3 @@
-"""The attacks, each next to those of its kind. Each is one client: it comes from 127.0.0.1."""
+"""The attacks, grouped by kind. Each is one client, from 127.0.0.1."""
 
 from . import connections, http2, probes, streaming, work  # noqa: F401

@@ -1,4 +1,4 @@
-"""Attacks that hold or burn connections over HTTP/1.1."""
+"""Attacks that occupy or exhaust connections over HTTP/1.1."""
 
 import asyncio
 
@@ -43,7 +43,7 @@ async def slow_heads(attacker):
 
 @attack("tls-handshakes", "2,000 connections over which a TLS handshake begins and does not end", is_tls=True)
 async def tls_handshakes(attacker):
-    # A record of 512 bytes with a ClientHello, of which the first half comes.
+    # The first half of a 512-byte record with a ClientHello.
     hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(245)
 
     async def client(_):
@@ -77,5 +77,5 @@ async def churn(attacker):
             attacker.reset(own)
             attacker.begun.add(number)
 
-    # Connections that are reset leave no port behind; the bound keeps the kernel's tables small all the same.
+    # Reset connections leave no port in TIME_WAIT; the limit keeps the kernel's tables small anyway.
     await attacker.swarm(16, client)

@@ -1,4 +1,4 @@
-"""Attacks over HTTP/2, with frames written by hand."""
+"""Attacks over HTTP/2, with handwritten frames."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ FULL_WINDOW = (1 << 31) - 1
 
 
 class Connection:
-    """One HTTP/2 connection that answers PING and SETTINGS, and counts what comes."""
+    """An HTTP/2 connection that acknowledges PING and SETTINGS and counts what arrives."""
 
     def __init__(self, attacker, own):
         self.attacker, self.own, self.got, self.is_going = attacker, own, b"", False
@@ -62,7 +62,7 @@ def request(stream, method, path, *fields, ends=True):
 
 
 async def zero_window(attacker, make):
-    """Connections of 100 streams each, whose answers cannot be written."""
+    """Connections of 100 streams each, whose responses cannot be sent."""
 
     async def client(_):
         connection = await Connection.open(attacker, (INITIAL_WINDOW_SIZE, 0))
@@ -78,7 +78,7 @@ async def h2_zero_window(attacker):
     await zero_window(attacker, lambda stream: request(stream, "GET", "/api"))
 
 
-# A backend connection for each stream is what the attacker is after.
+# The attacker wants one backend connection per stream.
 @attack(
     "h2-public-post", "the same with OpenMetadata's login, a length and no body",
     backend="openmetadata", most_upstream=1024)
@@ -96,7 +96,7 @@ async def h2_unfinished_heads(attacker):
         head = literals([(":method", "GET"), (":scheme", "http"), (":path", "/api"), (":authority", "a")])
         await connection.send(frame(HEADERS, END_STREAM, 1, head), *(frame(CONTINUATION, 0, 1, piece) for piece in pieces))
         attacker.counts["asked"] += 1
-        # No frame may come between those of a head, not even the ACK of SETTINGS.
+        # No frame may come between those of a field block, not even the ACK of SETTINGS.
         await attacker.until_closed(connection.own)
 
     await attacker.swarm(2000, client)
@@ -125,7 +125,7 @@ async def resets(attacker, streams, reset):
     except Ended:
         pass
     finally:
-        # Up to a second for what the proxy said last.
+        # Waits up to a second for the last frames of the proxy.
         await asyncio.wait([reading], timeout=1)
         attacker.counts["ended"] += reading.done() or connection.is_going
         attacker.counts["milliseconds"] += int(1000 * (asyncio.get_running_loop().time() - began))

@@ -1,4 +1,4 @@
-"""Attacks on the listeners of the probes, whose answers decide whether a pod is restarted."""
+"""Attacks on the probe listeners, whose responses decide whether a pod is restarted."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ async def probe_hold(attacker):
         for _ in range(20):
             await attacker.send(own, pipelined(path, port) * 100)
             attacker.counts["asked"] += 100
-            # The listener's turn: it must be stuck in its answers, not in reading.
+            # Lets the listener run: it must be blocked on writing responses, not on reading.
             await asyncio.sleep(0.02)
         await attacker.ended(own)
 

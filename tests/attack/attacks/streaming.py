@@ -1,4 +1,4 @@
-"""Attacks by a peer that does not read: the client an answer, the backend an upload."""
+"""Attacks by a peer that does not read: a client that ignores a response, a backend that ignores an upload."""
 
 import asyncio
 
@@ -10,8 +10,8 @@ from http2.wire import (
 from attackers import attack
 
 FULL_WINDOW = (1 << 31) - 1
-# While the backend takes nothing, nothing is read from the client either: that it has left is noticed when the idle
-# timeout is over.
+# While the backend reads nothing, the proxy reads nothing from the client either, so it notices a disconnect only at
+# the idle timeout.
 IDLE = "8s"
 
 
@@ -42,7 +42,7 @@ async def unread_answers_h2(attacker):
 
 
 async def upload(attacker, count, path, authorization):
-    """Uploads that go on for as long as the proxy takes them."""
+    """Uploads that continue as long as the proxy accepts data."""
 
     async def client(_):
         own = await attacker.connect()
@@ -80,7 +80,7 @@ async def unread_uploads_h2(attacker):
 
 
 class Windows:
-    """How much may be sent, on the connection and on each stream (RFC 9113 section 6.9)."""
+    """The flow-control windows of the connection and each stream (RFC 9113 section 6.9)."""
 
     def __init__(self):
         self.initial, self.connection, self.streams, self.got = 65535, 65535, {}, b""
@@ -102,7 +102,7 @@ class Windows:
                 self.streams[stream] = -FULL_WINDOW
 
     def fill(self, streams):
-        """DATA for what is open, a frame for each stream in turn."""
+        """DATA that fits the open windows, one frame per stream in turn."""
         frames = []
         for stream in streams:
             size = min(16384, self.connection, self.initial + self.streams.get(stream, 0))
