@@ -32,7 +32,7 @@ import org.eclipse.jetty.servlet.ServletHolder;
 public final class Backend {
     public static void main(String[] arguments) throws Exception {
         Server server = new Server();
-        // As both backends set it: what is ambiguous in a path is not refused.
+        // As in both backends: ambiguous paths are not refused.
         HttpConnectionFactory http = new HttpConnectionFactory(new HttpConfiguration(), HttpCompliance.LEGACY);
         ServerConnector connector = new ServerConnector(server, http);
         connector.setHost("127.0.0.1");
@@ -51,7 +51,7 @@ public final class Backend {
         server.start();
         System.out.println("listening " + connector.getLocalPort());
         System.out.flush();
-        // Ends with whoever started it.
+        // Exits with the process that started it.
         while (System.in.read() >= 0) {}
         System.exit(0);
     }

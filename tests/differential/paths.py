@@ -1,10 +1,10 @@
-"""What a real servlet container takes a path for, next to what metagate lets through to it.
+"""How a real servlet container interprets paths, compared with what metagate forwards to it.
 
-    paths.py record CLASSPATH            writes paths.tsv anew
+    paths.py record CLASSPATH            regenerates paths.tsv
     paths.py check CLASSPATH METAGATE    compares paths.tsv with the backend, directly and through metagate
 
-Every line of paths.tsv is a target and Jetty's and Jersey's view of it: status, servlet path, path info
-and the resource that answered. tests/servlet_paths.rs holds its model of a servlet to the same lines.
+Every line of paths.tsv is a target and how Jetty and Jersey interpret it: status, servlet path, path info and the
+resource that served it. tests/servlet_paths.rs compares its model of a servlet with the same lines.
 """
 
 import base64
@@ -26,7 +26,7 @@ TABLE = HERE / "paths.tsv"
 SECRET = b"a secret of these tests, of a fair length"
 VIEW = ("x-servlet-path", "x-path-info")
 
-# Known attacks and their neighbours.
+# Known attacks and variants of them.
 CHOSEN = """
 / /index.html /assets/a/b /assets/ /assets /favicon.ico /health /callback /my-data /HEALTH /Assets/x
 /api /api/ /api/v1 /api/v1/system/version /api/v1/system/version/ /api/v1/system/version;x /API/v1/system/version
@@ -61,7 +61,7 @@ STARTS = ["/", "/api/v1/policies", "/api/", "/api;", "/api/v1/", "/assets/", "/a
 
 
 def corpus():
-    """The same on every run: chosen ones, and some that nobody thought of."""
+    """The targets, the same on every run: chosen ones and generated ones."""
     chance = random.Random(28255)
     targets = dict.fromkeys(CHOSEN)
     while len(targets) < 700:
@@ -71,7 +71,7 @@ def corpus():
 
 
 def ask(port, target, fields=()):
-    """One GET with this target as it stands: status, fields, body."""
+    """Sends one GET with this raw target. Returns status, fields and body."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         lines = [f"GET {target} HTTP/1.1", "Host: localhost", "Connection: close", *fields, "", ""]
         connection.sendall("\r\n".join(lines).encode())
@@ -92,7 +92,7 @@ def chunks(body):
 
 
 def view(answer):
-    """A line of the table. What is no resource of ours is told by its status alone."""
+    """A line of the table. Only the status is kept if the path is not a resource here."""
     status, fields, body = answer
     if status == 400:
         return "400", "-", "-", "-"
@@ -102,7 +102,7 @@ def view(answer):
 
 @contextlib.contextmanager
 def running(command, pattern, stream, **options):
-    """A program from the moment that it says its port until it is ended by us."""
+    """Runs a program, from when it prints its port until the end of the context."""
     with tempfile.TemporaryFile("w+") as other:
         streams = {"stdout": other, "stderr": other, stream: subprocess.PIPE}
         process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, **streams, **options)
@@ -159,7 +159,7 @@ def gateway(program, port):
 
 
 def differences(rows, direct, through):
-    """Everything that is not as it should be, in words."""
+    """Yields all differences as text."""
     admin, user = token(roles=["Admin"]), token(roles=["DataConsumer"])
     opened = forwarded = refused = 0
     for target, *expected in rows:
@@ -168,7 +168,7 @@ def differences(rows, direct, through):
             yield f"{target}: the backend sees {seen}, recorded is {expected}"
         path = target.partition("?")[0]
 
-        # Without a token: only what the servlet takes for the very path that was sent.
+        # Without a token, only targets that the servlet serves as exactly the sent path may be open.
         _, fields, _ = ask(through, target)
         if "x-request-uri" in fields:
             opened += 1
@@ -176,13 +176,13 @@ def differences(rows, direct, through):
             if served != path:
                 yield f"{target}: open, and served as {served}"
 
-        # A rule about a resource holds for whatever is served as that resource.
+        # A rule about a resource applies to every target that is served as that resource.
         answer = ask(through, target, [user])
         if "x-request-uri" in answer[1] and answer[2].startswith("policies"):
-            yield f"{target}: the rule is dodged, {answer[2]} was served"
+            yield f"{target}: the rule is evaded, {answer[2]} was served"
         refused += answer[0] == 403
 
-        # With leave for everything: what is forwarded is what was sent.
+        # With everything permitted, targets are forwarded as they were sent.
         answer = ask(through, target, [admin])
         if "x-request-uri" in answer[1]:
             forwarded += 1
