@@ -144,7 +144,7 @@ class Attacker:
         self.count(status)
         return status, got
 
-    async def answer(self, own):
+    async def response(self, own):
         """The status of a response, read to its end."""
         status, got = await self.head(own)
         head, _, body = got.partition(b"\r\n\r\n")

@@ -12,7 +12,7 @@ async def idle_connections(attacker):
     async def client(_):
         own = await attacker.connect()
         await attacker.send(own, REFUSED)
-        await attacker.answer(own)
+        await attacker.response(own)
         await attacker.until_closed(own)
 
     await attacker.swarm(500, attacker.persistent(client))

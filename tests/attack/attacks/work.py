@@ -40,7 +40,7 @@ async def ask(attacker, query):
         while True:
             await attacker.send(own, request)
             attacker.counts["asked"] += 1
-            await attacker.answer(own)
+            await attacker.response(own)
 
     await attacker.swarm(1, attacker.persistent(client))
 
@@ -65,6 +65,6 @@ async def bad_signatures(attacker):
             bad = url64(os.urandom(256)).decode()
             await attacker.send(own, f"GET /api HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {header}.{payload}.{bad}\r\n\r\n".encode())
             attacker.counts["asked"] += 1
-            await attacker.answer(own)
+            await attacker.response(own)
 
     await attacker.swarm(8, attacker.persistent(client))

@@ -57,7 +57,7 @@ class Exchange:
     def send(self, data):
         self.socket.sendall(data)
 
-    def answer(self, status="200 OK", fields=(), body=b"ok"):
+    def respond(self, status="200 OK", fields=(), body=b"ok"):
         head = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in fields)]
         if not any(line.lower().startswith("content-length:") for line in head):
             head.append(f"Content-Length: {len(body)}")
@@ -67,7 +67,7 @@ class Exchange:
 
 def ok(exchange):
     exchange.read_body()
-    exchange.answer()
+    exchange.respond()
     return True
 
 

@@ -93,7 +93,7 @@ def breaks_off(section, what, bytes_):
             client.send(bytes_)
             client.socket.shutdown(1)
             try:
-                status = client.answer().status
+                status = client.response().status
             except Ended:
                 status = 400
             expect(status >= 400, f"no {status}")
@@ -122,10 +122,10 @@ for framing in ("length", "chunks"):
             else:
                 framed = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
             client.send(b"POST PATH HTTP/1.1\r\nHost: a\r\n" + framed)
-            expect(client.answer().status == 401, "401")
+            expect(client.response().status == 401, "401")
             client.send(b"GET PATH/next HTTP/1.1\r\nFIELDS\r\n")
             try:
-                expect(client.answer().status == 200, "200 for the next one, or an end")
+                expect(client.response().status == 200, "200 for the next one, or an end")
             except Ended:
                 pass
             expect(not client.arrived(client.path + "/smuggled"), "no request out of the body")

@@ -18,7 +18,7 @@ def _(stage):
     with Client(stage) as client:
         for number in range(20):
             client.send(b"GET PATH/%d HTTP/1.1\r\nFIELDS\r\n" % number)
-            expect(client.answer().status == 200, "200")
+            expect(client.response().status == 200, "200")
 
 
 passes("9112 9.6", "closes after Connection: close", GET + b"Connection: close\r\n\r\n", closes=True)
@@ -31,8 +31,8 @@ passes("9112 9.3", "closes after HTTP/1.0 without keep-alive", b"GET PATH HTTP/1
 def _(stage):
     with Client(stage) as client:
         client.send(GET + b"Connection: close\r\n\r\n")
-        answer = client.answer()
-        expect("close" in (answer.value("connection") or "").lower(), f"Connection: close, not {answer.fields}")
+        response = client.response()
+        expect("close" in (response.value("connection") or "").lower(), f"Connection: close, not {response.fields}")
 
 
 @case("9112 9.3.2", "answers a pipeline in order")
@@ -40,10 +40,10 @@ def _(stage):
     with Client(stage) as client:
         gate = threading.Event()
         slow, fast = client.path + "/0", client.path + "/1"
-        stage.backend.script(slow, lambda it: gate.wait(0.3) or it.answer(body=b"slow") or True)
-        stage.backend.script(fast, lambda it: it.answer(body=b"fast") or True)
+        stage.backend.script(slow, lambda it: gate.wait(0.3) or it.respond(body=b"slow") or True)
+        stage.backend.script(fast, lambda it: it.respond(body=b"fast") or True)
         client.send(b"GET PATH/0 HTTP/1.1\r\nFIELDS\r\nGET PATH/1 HTTP/1.1\r\nFIELDS\r\n")
-        got = [client.answer().body, client.answer().body]
+        got = [client.response().body, client.response().body]
         expect(got == [b"slow", b"fast"], str(got))
 
 
@@ -52,7 +52,7 @@ def _(stage):
     with Client(stage) as client:
         good = b"POST PATH/%d HTTP/1.1\r\nFIELDSContent-Length: 2\r\n\r\nhi"
         client.send(good % 0 + b"GET PATH/1 HTTP/1.1\r\nHost: a\r\n\r\n" + good % 2)
-        got = [client.answer().status for _ in range(3)]
+        got = [client.response().status for _ in range(3)]
         expect(got == [200, 401, 200], str(got))
         expect(not client.arrived(client.path + "/1"), "the second one at no backend")
 
@@ -61,9 +61,9 @@ def _(stage):
 def _(stage):
     with Client(stage) as client:
         client.send(GET + b"\r\nGARBAGE\r\n\r\nGET PATH/smuggled HTTP/1.1\r\nFIELDS\r\n")
-        expect(client.answer().status == 200, "200")
+        expect(client.response().status == 200, "200")
         try:
-            expect(client.answer().status == 400, "400")
+            expect(client.response().status == 400, "400")
         except Ended:
             pass
         expect(client.ended() and not client.arrived(client.path + "/smuggled"), "an end")
@@ -75,7 +75,7 @@ def _(stage):
         client.send(GET + b"\r\n")
         client.socket.shutdown(1)
         try:
-            expect(client.answer().status == 200, "200")
+            expect(client.response().status == 200, "200")
         except Ended:
             return
         expect(client.ended(), "an end")
@@ -85,7 +85,7 @@ def _(stage):
 def _(stage):
     with Client(stage) as client:
         client.send(b"GET PATH HTTP/1.0\r\nFIELDS\r\n")
-        version = client.answer().version
+        version = client.response().version
         expect(version == "1.1", f"HTTP/1.1, not HTTP/{version}")
 
 
@@ -104,7 +104,7 @@ passes("9110 7.6.3", "adds itself to Via", GET + b"Via: 1.1 other\r\n\r\n", lamb
 def _(stage):
     with Client(stage) as client:
         client.send(b"OPTIONS PATH HTTP/1.1\r\nFIELDSMax-Forwards: 0\r\n\r\n")
-        client.answer()
+        client.response()
         expect(not client.arrived(), "nothing at the backend")
 
 
@@ -129,7 +129,7 @@ def _(stage):
         client.send(EXPECT)
         expect(client.head().status == 100, "100")
         client.send(b"hi")
-        expect(client.answer().status == 200, "200")
+        expect(client.response().status == 200, "200")
         expect(stage.backend.wait(client.path).body == b"hi", "the body")
         client.goes_on()
 
@@ -157,7 +157,7 @@ def _(stage):
         # server that cannot tell closes. What it may not do is to serve both.
         client.send(body)
         try:
-            client.answer()
+            client.response()
         except (Ended, AssertionError):
             pass
         expect(not client.arrived(client.path + "/smuggled"), "no request out of the body")
@@ -170,18 +170,18 @@ def _(stage):
 def _(stage):
     with Client(stage) as client:
         early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 3
-        stage.backend.script(client.path, lambda it: it.send(early) or it.answer() or True)
+        stage.backend.script(client.path, lambda it: it.send(early) or it.respond() or True)
         client.send(GET + b"\r\n")
-        expect(client.answer().status == 200, "200")
+        expect(client.response().status == 200, "200")
         client.goes_on()
 
 
 @case("9112 9.5", "forwards an early response, and the rest of the request's body does no harm")
 def _(stage):
     with Client(stage) as client:
-        stage.backend.script(client.path, lambda it: it.answer("413 Content Too Large", [("Connection", "close")]) and False)
+        stage.backend.script(client.path, lambda it: it.respond("413 Content Too Large", [("Connection", "close")]) and False)
         client.send(b"POST PATH HTTP/1.1\r\nFIELDSContent-Length: 400000\r\n\r\n" + b"x" * 1000)
-        expect(client.answer().status == 413, "413")
+        expect(client.response().status == 413, "413")
 
 
 refused("9112 9.6", "TLS on a port without it", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 32)

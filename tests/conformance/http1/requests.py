@@ -33,7 +33,7 @@ def _(stage):
     with Client(stage) as client:
         for byte in client.fill(b"POST PATH HTTP/1.1\r\nFIELDSContent-Length: 2\r\n\r\nhi"):
             client.send(bytes([byte]))
-        expect(client.answer().status == 200, "200")
+        expect(client.response().status == 200, "200")
         expect(stage.backend.wait(client.path).body == b"hi", "the body")
         client.goes_on()
 

@@ -23,8 +23,8 @@ def refused(section, what, bytes_, statuses=REFUSALS, closes=True):
             # The smuggled request, if the bytes are parsed differently.
             client.send(bytes_ + (b"GET PATH/smuggled HTTP/1.1\r\nFIELDS\r\n" if closes else b""))
             try:
-                answer = client.answer(method="HEAD" if bytes_.startswith(b"HEAD ") else "GET")
-                expect(answer.status in statuses, f"one of {statuses}, not {answer.status}")
+                response = client.response(method="HEAD" if bytes_.startswith(b"HEAD ") else "GET")
+                expect(response.status in statuses, f"one of {statuses}, not {response.status}")
                 if closes:
                     expect(client.ended(), "an end after the refusal")
                 elif closes is False:
@@ -43,10 +43,10 @@ def passes(section, what, bytes_, holds=None, status=200, closes=False, method="
         with Client(stage) as client:
             client.send(bytes_)
             try:
-                answer = client.answer(method)
+                response = client.response(method)
             except Ended:
                 raise AssertionError("a response, not an end") from None
-            expect(answer.status == status, f"{status}, not {answer.status}")
+            expect(response.status == status, f"{status}, not {response.status}")
             request = stage.backend.wait(client.path)
             expect(request is not None, "the complete request at the backend")
             expect(len(client.arrived()) == 1, f"one request at the backend, not {len(client.arrived())}")
@@ -69,7 +69,7 @@ def either(section, what, bytes_, holds=None, statuses=REFUSALS, closes=None):
         with Client(stage) as client:
             client.send(bytes_)
             try:
-                status = client.answer().status
+                status = client.response().status
             except Ended:
                 status = 400
             expect(status in (200, *statuses), f"200 or one of {statuses}, not {status}")

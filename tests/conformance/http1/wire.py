@@ -10,7 +10,7 @@ from harness.stage import PATIENCE
 
 
 @dataclasses.dataclass
-class Answer:
+class Response:
     status: int
     # Names in lower case.
     fields: list
@@ -80,30 +80,30 @@ class Client:
             # Only the cases about the version check it.
             match = re.fullmatch(rb"HTTP/1\.[01] ([1-5][0-9][0-9]) ([\t\x20-\x7e\x80-\xff]*)", line)
             expect(match, f"a status line, not {line[:80]!r}")
-            return Answer(int(match[1]), self.fields(), version=line[5:8].decode())
+            return Response(int(match[1]), self.fields(), version=line[5:8].decode())
         except TimeoutError:
             raise Failure(f"a response, not silence for {PATIENCE} s") from None
         except ConnectionError:
             raise Ended from None
 
-    def answer(self, method="GET"):
+    def response(self, method="GET"):
         """The next final response, whole."""
-        while (answer := self.head()).status < 200 and answer.status != 101:
+        while (response := self.head()).status < 200 and response.status != 101:
             pass
-        lengths, codings = answer.values("content-length"), answer.values("transfer-encoding")
-        expect(len(lengths) + len(codings) <= 1, f"one framing, not {answer.fields}")
-        if method == "HEAD" or answer.status in (101, 204, 304):
-            return answer
+        lengths, codings = response.values("content-length"), response.values("transfer-encoding")
+        expect(len(lengths) + len(codings) <= 1, f"one framing, not {response.fields}")
+        if method == "HEAD" or response.status in (101, 204, 304):
+            return response
         if codings:
             expect(codings == ["chunked"], str(codings))
             while size := int(self.line(), 16):
-                answer.body += self.exactly(size + 2)[:-2]
-            answer.trailers = self.fields()
+                response.body += self.exactly(size + 2)[:-2]
+            response.trailers = self.fields()
         elif lengths:
-            answer.body = self.exactly(int(lengths[0]))
+            response.body = self.exactly(int(lengths[0]))
         else:
-            answer.body = self.stream.read()
-        return answer
+            response.body = self.stream.read()
+        return response
 
     def exactly(self, count):
         data = self.stream.read(count)
@@ -125,10 +125,10 @@ class Client:
         """The connection serves another request, whose response comes next."""
         self.send(b"GET PATH/next HTTP/1.1\r\nFIELDS\r\n")
         try:
-            answer = self.answer()
+            response = self.response()
         except Ended:
             raise Failure("the connection goes on, not an end") from None
-        expect(answer.status == 200, f"200 for the next request, not {answer.status}")
+        expect(response.status == 200, f"200 for the next request, not {response.status}")
         expect(len(self.arrived(self.path + "/next")) == 1, "the next request at the backend, once")
 
     def arrived(self, path=None):

@@ -53,11 +53,11 @@ def asked(stage, script=None, request=GET, settings_=None):
 
 def good(client, body=b"ok", method="GET"):
     try:
-        answer = client.answer(method)
+        response = client.response(method)
     except Ended:
         raise Failure("a response, not an end") from None
-    expect((answer.status, answer.body) == (200, body), f"200 and {body!r}, not {answer}")
-    return answer
+    expect((response.status, response.body) == (200, body), f"200 and {body!r}, not {response}")
+    return response
 
 
 def serves(client):
@@ -77,8 +77,8 @@ def bad(section, what, frames):
     def _(stage):
         with asked(stage, lambda it: it.connection.send(frames(it.connection, it.stream))) as (client, _backend):
             try:
-                answer = client.answer()
-                expect(answer.status == 502, f"502, not {answer}")
+                response = client.response()
+                expect(response.status == 502, f"502, not {response}")
             except (Ended, ValueError):
                 pass
             except Failure as fault:
@@ -205,30 +205,30 @@ def _(stage):
 # Valid responses.
 
 
-def answers(section, what, frames, holds, method="GET"):
+def accepts(section, what, frames, holds, method="GET"):
     @case(section, what)
     def _(stage):
         request = GET.replace(b"GET", method.encode(), 1)
         with asked(stage, lambda it: it.connection.send(frames(it.connection, it.stream)), request) as (client, _backend):
             try:
-                answer = client.answer(method)
+                response = client.response(method)
             except Ended:
                 raise Failure("a response, not an end") from None
-            expect(holds(answer), f"another response: {answer}")
+            expect(holds(response), f"another response: {response}")
             client.goes_on()
 
 
 BODY = (DATA, END_STREAM, b"hi")
-answers("9113 8.1", "carries a response of DATA", then(head(flags=0), BODY), lambda it: it.body == b"hi")
-answers("9113 8.1", "carries a response with its length", then(head(("content-length", "2"), flags=0), BODY), lambda it: (it.body, it.value("content-length")) == (b"hi", "2"))
-answers("9113 8.1", "carries a response without a body", head(), lambda it: (it.status, it.body) == (200, b""))
-answers("9113 8.1", "carries 204", bare((":status", "204")), lambda it: it.status == 204)
-answers("9113 8.1", "carries a response to HEAD with its length", head(("content-length", "9")), lambda it: it.value("content-length") == "9", "HEAD")
-answers("9113 6.1", "removes padding", then(head(flags=0), (DATA, PADDED | END_STREAM, b"\x03hi\0\0\0")), lambda it: it.body == b"hi")
-answers("9113 8.1", "goes on after interim responses", lambda c, s: bare((":status", "103"), ("link", "</x>"), flags=0)(c, s) + then(head(flags=0), BODY)(c, s), lambda it: it.body == b"hi")
-answers("9113 8.1", "accepts trailers", lambda c, s: then(head(flags=0), (DATA, 0, b"hi"))(c, s) + bare(("x-sum", "7"))(c, s), lambda it: it.body == b"hi")
-answers("9113 5.5", "ignores unknown frames", lambda c, s: frame(0xFE, 0, s, b"x") + frame(0xFE, 0, 0, b"x") + then(head(flags=0), (0xFD, 0, b"y"), BODY)(c, s), lambda it: it.body == b"hi")
-answers("9113 6.10", "accepts a head in CONTINUATION", lambda c, s: frame(HEADERS, 0, s, literal(":status", "200")) + frame(CONTINUATION, END_HEADERS, s, literal("x", "y")) + frame(DATA, END_STREAM, s, b"hi"), lambda it: it.value("x") == "y")
+accepts("9113 8.1", "carries a response of DATA", then(head(flags=0), BODY), lambda it: it.body == b"hi")
+accepts("9113 8.1", "carries a response with its length", then(head(("content-length", "2"), flags=0), BODY), lambda it: (it.body, it.value("content-length")) == (b"hi", "2"))
+accepts("9113 8.1", "carries a response without a body", head(), lambda it: (it.status, it.body) == (200, b""))
+accepts("9113 8.1", "carries 204", bare((":status", "204")), lambda it: it.status == 204)
+accepts("9113 8.1", "carries a response to HEAD with its length", head(("content-length", "9")), lambda it: it.value("content-length") == "9", "HEAD")
+accepts("9113 6.1", "removes padding", then(head(flags=0), (DATA, PADDED | END_STREAM, b"\x03hi\0\0\0")), lambda it: it.body == b"hi")
+accepts("9113 8.1", "goes on after interim responses", lambda c, s: bare((":status", "103"), ("link", "</x>"), flags=0)(c, s) + then(head(flags=0), BODY)(c, s), lambda it: it.body == b"hi")
+accepts("9113 8.1", "accepts trailers", lambda c, s: then(head(flags=0), (DATA, 0, b"hi"))(c, s) + bare(("x-sum", "7"))(c, s), lambda it: it.body == b"hi")
+accepts("9113 5.5", "ignores unknown frames", lambda c, s: frame(0xFE, 0, s, b"x") + frame(0xFE, 0, 0, b"x") + then(head(flags=0), (0xFD, 0, b"y"), BODY)(c, s), lambda it: it.body == b"hi")
+accepts("9113 6.10", "accepts a head in CONTINUATION", lambda c, s: frame(HEADERS, 0, s, literal(":status", "200")) + frame(CONTINUATION, END_HEADERS, s, literal("x", "y")) + frame(DATA, END_STREAM, s, b"hi"), lambda it: it.value("x") == "y")
 
 # Responses that break the rules (section 8.1.1).
 

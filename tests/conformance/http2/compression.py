@@ -28,7 +28,7 @@ def taken(section, what, block, **fields):
     def _(stage):
         with Connection(stage) as c:
             c.send(c.request(block=literals(c.head()) + block))
-            c.answers()
+            c.responds()
             request = stage.backend.wait(c.path)
             for name, value in fields.items():
                 got = request.value(name.replace("_", "-"))
@@ -80,14 +80,14 @@ def _(stage):
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request(block=b"\x20" + integer(4096, 5, 0x20) + literals(c.head())))
-        c.answers()
+        c.responds()
 
 
 @case("7541 4.3", "forgets its table when the size becomes 0")
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request(block=literals(c.head()) + adding("x-old", "1")))
-        c.answers()
+        c.responds()
         c.send(c.request(3, block=b"\x20" + literals(c.head()) + indexed(62)))
         c.connection_error(COMPRESSION_ERROR)
 
@@ -109,7 +109,7 @@ def _(stage):
         # The encoder refers to what it has sent before, by itself.
         for stream in range(1, 21, 2):
             c.send(c.request(stream, block=c.encoder.encode(c.head(path=f"{c.path}/{stream}") + [("x-stream", str(stream))])))
-            c.answers(stream=stream)
+            c.responds(stream=stream)
             got = stage.backend.wait(f"{c.path}/{stream}").value("x-stream")
             expect(got == str(stream), f"{stream}, not {got}")
 
@@ -119,7 +119,7 @@ def _(stage):
     with Connection(stage) as c:
         never = b"\x10" + text("authorization") + text(stage.authorization)
         c.send(c.request(block=literals(c.head(drop=("authorization",))) + never))
-        c.answers()
+        c.responds()
 
 
 for size in (0, 64, 4096):
@@ -131,9 +131,9 @@ for size in (0, 64, 4096):
             c.decoder.header_table_size = size
             for stream in (1, 3, 5):
                 path = f"{c.path}/{stream}"
-                stage.backend.script(path, lambda it: it.answer(fields=[("X-Path", it.request.target), ("X-Same", "s" * 40)]) or True)
+                stage.backend.script(path, lambda it: it.respond(fields=[("X-Path", it.request.target), ("X-Same", "s" * 40)]) or True)
                 c.send(c.request(stream, fields=c.head(path=path)))
-                got = dict(c.answers(stream=stream).fields)
+                got = dict(c.responds(stream=stream).fields)
                 expect((got["x-path"], got["x-same"]) == (path, "s" * 40), str(got))
 
 

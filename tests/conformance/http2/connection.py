@@ -19,7 +19,7 @@ def _(stage):
 def _(stage):
     with Connection(stage, quiet=True) as c:
         c.send(PREFACE, settings(), c.request())
-        c.answers()
+        c.responds()
 
 
 @case("9113 3.4", "accepts preface and frames byte by byte")
@@ -27,7 +27,7 @@ def _(stage):
     with Connection(stage, quiet=True) as c:
         for byte in PREFACE + settings() + c.request():
             c.send(bytes([byte]))
-        c.answers()
+        c.responds()
 
 
 for wrong in (b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"PRI * HTTP/2.1\r\n\r\nSM\r\n\r\n", b"PRI / HTTP/2.0\r\n\r\nSM\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\n\r"):
@@ -37,10 +37,10 @@ for wrong in (b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"PRI * HTTP/2.1\r\n\r\nSM\r\
         with Connection(stage, quiet=True) as c:
             c.send(wrong, settings(), c.request())
             # GOAWAY may be left out (section 3.4), and what is not HTTP/2 may be answered as HTTP/1.1.
-            answer = b""
+            response = b""
             while data := c.socket.recv(1 << 16):
-                answer += data
-            expect(b" 200" not in answer, f"no successful response: {answer[:80]!r}")
+                response += data
+            expect(b" 200" not in response, f"no successful response: {response[:80]!r}")
             c.nothing_upstream()
 
 
@@ -62,7 +62,7 @@ def _(stage):
 def _(stage):
     with Connection(stage) as c:
         c.send(frame(0xFE, 0xFF, 0, b"unknown"), frame(0xFE, 0, 1, b""), c.request())
-        c.answers()
+        c.responds()
 
 
 @case("9113 4.1", "ignores flags that a type does not have")
@@ -85,7 +85,7 @@ def _(stage):
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request(fields=c.head("POST"), flags=0), frame(DATA, END_STREAM, 1, b"x" * 16384))
-        c.answers()
+        c.responds()
         expect(len(c.stage.backend.wait(c.path).body) == 16384, "all of it at the backend")
 
 
@@ -123,7 +123,7 @@ def _(stage):
         c.send(c.request(block=literals(c.head() + [("connection", "close")]) + indexed))
         c.malformed()
         c.send(c.request(103, block=literals(c.head(path=c.path + "/next")) + b"\xbe"))
-        c.answers(stream=103)
+        c.responds(stream=103)
         expect(c.stage.backend.wait(c.path + "/next").value("x-kept") == "over", "the field")
 
 
@@ -160,7 +160,7 @@ def _(stage):
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request(5))
-        c.answers(stream=5)
+        c.responds(stream=5)
         c.send(frame(PING, 0, 1, b"metagate"))
         goaway = c.find(lambda it: it.kind == GOAWAY)
         last = int.from_bytes(goaway.payload[:4]) & 0x7FFFFFFF
@@ -179,7 +179,7 @@ def _(stage):
 def _(stage):
     with Connection(stage, (0xFFFF, 1), (0x2A2A, 0xFFFFFFFF)) as c:
         c.send(c.request(fields=c.head("POST"), flags=0), frame(0x42, 0, 1, b"x" * 100), frame(DATA, END_STREAM, 1, b"hi"))
-        c.answers()
+        c.responds()
         expect(c.stage.backend.wait(c.path).body == b"hi", "the body")
 
 
@@ -225,12 +225,12 @@ def _(stage):
         c.decoder.header_table_size = 0
         for stream in (1, 3):
             c.send(c.request(stream))
-            c.answers(stream=stream)
+            c.responds(stream=stream)
 
 
 @case("9113 6.5.3", "applies the last of repeated settings")
 def _(stage):
-    stage.backend.script("/http2/window", lambda it: it.answer(body=b"x" * 100) or True)
+    stage.backend.script("/http2/window", lambda it: it.respond(body=b"x" * 100) or True)
     with Connection(stage, (INITIAL_WINDOW_SIZE, 100), (INITIAL_WINDOW_SIZE, 1)) as c:
         c.send(c.request(fields=c.head(path="/http2/window")))
         data = c.find(lambda it: it.kind == DATA)
@@ -294,4 +294,4 @@ def _(stage):
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request(fields=c.head("POST"), flags=0), frame(GOAWAY, 0, 0, u32(0) + u32(0)), frame(DATA, END_STREAM, 1, b"hi"))
-        c.answers()
+        c.responds()

@@ -13,7 +13,7 @@ LARGEST = (1 << 31) - 1
 
 
 def large(stage, path, size=100_000):
-    stage.backend.script(path, lambda exchange: exchange.answer(body=b"x" * size) or True)
+    stage.backend.script(path, lambda exchange: exchange.respond(body=b"x" * size) or True)
 
 
 def arrived_data(c, count, stream=1):
@@ -157,7 +157,7 @@ def stalled(stage, path):
     def script(exchange):
         gate.wait(5)
         exchange.read_body()
-        exchange.answer()
+        exchange.respond()
         return True
 
     stage.backend.script(path, script)
@@ -188,7 +188,7 @@ def _(stage):
         c.send(post(c), *(frame(DATA, 0, 1, b"x" * min(16384, room - at)) for at in range(0, min(room, 65535), 16384)))
         try:
             c.send(c.request(3, fields=c.head(path=c.path + "/other")))
-            c.answers(stream=3)
+            c.responds(stream=3)
         finally:
             gate.set()
 
@@ -197,7 +197,7 @@ def _(stage):
 def _(stage):
     body = bytes(range(256)) * 4096
     path = "/http2/echo"
-    stage.backend.script(path, lambda exchange: exchange.answer(body=exchange.read_body()) or True)
+    stage.backend.script(path, lambda exchange: exchange.respond(body=exchange.read_body()) or True)
     with Connection(stage) as c:
         # A thread writes as the windows open; the response is read here.
         opened, state = threading.Condition(), {0: 65535, 1: c.peer.get(INITIAL_WINDOW_SIZE, 65535)}
@@ -249,7 +249,7 @@ def _(stage):
     with Connection(stage) as c:
         block = literals(c.head() + [("x-long", "y" * 300)])
         send_cut(c, block, len(block) // 4 + 1)
-        c.answers()
+        c.responds()
         expect(stage.backend.wait(c.path).value("x-long") == "y" * 300, "the field")
 
 
@@ -257,7 +257,7 @@ def _(stage):
 def _(stage):
     with Connection(stage) as c:
         send_cut(c, literals(c.head()), 20)
-        c.answers()
+        c.responds()
 
 
 @case("9113 6.10", "accepts empty HEADERS and CONTINUATION")
@@ -266,7 +266,7 @@ def _(stage):
         block = literals(c.head())
         empty = frame(CONTINUATION, 0, 1)
         c.send(frame(HEADERS, END_STREAM, 1), empty, frame(CONTINUATION, 0, 1, block), frame(CONTINUATION, END_HEADERS, 1))
-        c.answers()
+        c.responds()
 
 
 @case("9113 6.10", "refuses CONTINUATION on stream 0")

@@ -52,14 +52,14 @@ is_malformed("9113 8.2.2", "TE with anything but trailers", and_(("te", "trailer
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request(fields=c.head() + [("te", "trailers")]))
-        c.answers()
+        c.responds()
 
 
 @case("9113 8.2.3", "joins Cookie fields with a semicolon for HTTP/1.1")
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request(fields=c.head() + [("cookie", "a=b"), ("cookie", "c=d"), ("cookie", "e=f")]))
-        c.answers()
+        c.responds()
         got = stage.backend.wait(c.path).values("cookie")
         expect(got == ["a=b; c=d; e=f"], f"one field, not {got}")
 
@@ -93,7 +93,7 @@ is_malformed("9113 8.3.1", "an invalid scheme", but(scheme="ht tp"))
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request(fields=c.head(drop=(":authority",)) + [("host", "gateway.test")]))
-        c.answers()
+        c.responds()
         got = stage.backend.wait(c.path).values("host")
         expect(len(got) == 1, f"one Host, not {got}")
 
@@ -102,14 +102,14 @@ def _(stage):
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request(fields=c.head() + [("host", "gateway.test")]))
-        c.answers()
+        c.responds()
 
 
 @case("9113 8.3.1", "carries :method, :path and query to the backend as they are")
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request(fields=c.head("PUT", c.path + "?a=%2F&b=c%20d")))
-        c.answers()
+        c.responds()
         got = stage.backend.wait(c.path).line
         expect(got == f"PUT {c.path}?a=%2F&b=c%20d HTTP/1.1", got)
 
@@ -138,7 +138,7 @@ for value in ("+2", "2, 3", "0x2", "-2", "two", ""):
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request(1, 0, c.head("POST")), frame(DATA, 0, 1, b"one"), frame(DATA, END_STREAM, 1, b"two"))
-        c.answers()
+        c.responds()
         expect(stage.backend.wait(c.path).body == b"onetwo", "the body")
 
 
@@ -146,7 +146,7 @@ def _(stage):
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request(1, 0, length("2")(c)), frame(DATA, END_STREAM, 1, b"hi"))
-        c.answers()
+        c.responds()
         got = stage.backend.wait(c.path)
         expect((got.body, got.value("content-length")) == (b"hi", "2"), f"hi with its length, not {got}")
 
@@ -156,7 +156,7 @@ def _(stage):
     with Connection(stage) as c:
         trailers = literals([("x-trailer", "y"), ("authorization", "Bearer z")])
         c.send(c.request(1, 0, c.head("POST")), frame(DATA, 0, 1, b"hi"), frame(HEADERS, END_HEADERS | END_STREAM, 1, trailers))
-        c.answers()
+        c.responds()
         got = stage.backend.wait(c.path)
         expect(got.body == b"hi" and not got.values("x-trailer"), f"the body and no field, not {got}")
 
@@ -181,32 +181,32 @@ def _(stage):
 # Responses.
 
 
-def answered(stage, script, **options):
+def receives(stage, script, **options):
     c = Connection(stage)
     with c:
         stage.backend.script(c.path, script)
         c.send(c.request(fields=c.head(**options)))
-        return c.answer()
+        return c.response()
 
 
 @case("9113 8.2.2", "leaves connection-specific fields of a response out, and those that Connection names")
 def _(stage):
     fields = [("Connection", "keep-alive, X-Hop"), ("Keep-Alive", "timeout=5"), ("X-Hop", "1"), ("X-Own", "2"), ("Proxy-Connection", "x")]
-    got = dict(answered(stage, lambda it: it.answer(fields=fields) or True).fields)
+    got = dict(receives(stage, lambda it: it.respond(fields=fields) or True).fields)
     wrong = {"connection", "keep-alive", "x-hop", "proxy-connection", "transfer-encoding"} & set(got)
     expect(not wrong and got.get("x-own") == "2", f"x-own alone, not {got}")
 
 
 @case("9113 8.2.1", "writes names of a response's fields in lower case")
 def _(stage):
-    names = [name for name, _ in answered(stage, lambda it: it.answer(fields=[("X-OWN-Name", "V")]) or True).fields]
+    names = [name for name, _ in receives(stage, lambda it: it.respond(fields=[("X-OWN-Name", "V")]) or True).fields]
     expect("x-own-name" in names and all(name == name.lower() for name in names), str(names))
 
 
 @case("9113 8.1", "carries a response in chunks, and its trailers")
 def _(stage):
     chunks = b"HTTP/1.1 200 OK\r\nTrailer: x-sum\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nx-sum: 7\r\n\r\n"
-    got = answered(stage, lambda it: it.send(chunks) or True)
+    got = receives(stage, lambda it: it.send(chunks) or True)
     expect((got.body, dict(got.trailers)) == (b"hi", {"x-sum": "7"}), str(got))
 
 
@@ -223,20 +223,20 @@ for status in ("204 No Content", "304 Not Modified"):
 
     @case("9113 8.1", f"answers {status[:3]} with END_STREAM and no body")
     def _(stage, status=status):
-        got = answered(stage, lambda it: it.send(f"HTTP/1.1 {status}\r\nETag: x\r\n\r\n".encode()) or True)
+        got = receives(stage, lambda it: it.send(f"HTTP/1.1 {status}\r\nETag: x\r\n\r\n".encode()) or True)
         expect((got.status, got.body, dict(got.fields)["etag"]) == (int(status[:3]), b"", "x"), str(got))
 
 
 @case("9113 8.1", "answers HEAD without a body and with its content-length")
 def _(stage):
-    got = answered(stage, lambda it: it.answer(body=b"four") or True, method="HEAD")
+    got = receives(stage, lambda it: it.respond(body=b"four") or True, method="HEAD")
     expect((got.status, got.body, dict(got.fields)["content-length"]) == (200, b"", "4"), str(got))
 
 
 @case("9113 8.1", "does not take an interim response for the final one")
 def _(stage):
     early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-    got = answered(stage, lambda it: it.send(early) or True)
+    got = receives(stage, lambda it: it.send(early) or True)
     expect((got.status, got.body) == (200, b"ok"), str(got))
 
 
@@ -244,7 +244,7 @@ def _(stage):
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request(1, 0, c.head("POST", None, drop=("authorization",))), frame(DATA, 0, 1, b"some"))
-        expect(c.answer().status == 401, "401")
+        expect(c.response().status == 401, "401")
         reset = c.find(lambda it: it.kind in (RST_STREAM, GOAWAY))
         expect(reset and reset.code == NO_ERROR, f"RST_STREAM with NO_ERROR, not {reset}")
         c.goes_on()

@@ -52,7 +52,7 @@ def slow(stage, path):
     def script(exchange):
         exchange.read_body()
         gate.wait(5)
-        exchange.answer()
+        exchange.respond()
         return True
 
     stage.backend.script(path, script)
@@ -116,7 +116,7 @@ for what, bytes_ in {"DATA": frame(DATA, END_STREAM, 1, b"x"), "HEADERS": None}.
     def _(stage, bytes_=bytes_):
         with Connection(stage) as c:
             c.send(c.request())
-            c.answers()
+            c.responds()
             c.send(bytes_ or c.request())
             # A new request with an old number is PROTOCOL_ERROR by section 5.1.1.
             c.stream_error(*((STREAM_CLOSED,) if bytes_ else (STREAM_CLOSED, PROTOCOL_ERROR)))
@@ -126,7 +126,7 @@ for what, bytes_ in {"DATA": frame(DATA, END_STREAM, 1, b"x"), "HEADERS": None}.
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request())
-        c.answers()
+        c.responds()
         c.send(frame(CONTINUATION, END_HEADERS, 1, b""))
         c.connection_error(STREAM_CLOSED, PROTOCOL_ERROR)
 
@@ -135,7 +135,7 @@ def _(stage):
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request())
-        c.answers()
+        c.responds()
         c.send(frame(PRIORITY, 0, 1, u32(0) + b"\x10"), window(1, 10), reset())
         c.goes_on()
 
@@ -151,7 +151,7 @@ def _(stage):
 def _(stage):
     with Connection(stage) as c:
         c.send(c.request(5))
-        c.answers(stream=5)
+        c.responds(stream=5)
         c.send(c.request(3))
         c.connection_error(PROTOCOL_ERROR, STREAM_CLOSED)
 
@@ -161,7 +161,7 @@ def _(stage):
     with Connection(stage) as c:
         for stream in (1, 9, 1001, 0x7FFFFFFF):
             c.send(c.request(stream))
-            c.answers(stream=stream)
+            c.responds(stream=stream)
 
 
 @case("9113 5.1.2", "refuses more streams at once than it allows")
@@ -206,7 +206,7 @@ def _(stage):
 def _(stage):
     with Connection(stage) as c:
         c.send(post(c), frame(DATA, PADDED | END_STREAM, 1, b"\x05hi" + b"\0" * 5))
-        c.answers()
+        c.responds()
         expect(stage.backend.wait(c.path).body == b"hi", "the body without padding")
 
 
@@ -214,7 +214,7 @@ def _(stage):
 def _(stage):
     with Connection(stage) as c:
         c.send(post(c), frame(DATA, PADDED, 1, b"\xff" + b"\0" * 255), frame(DATA, 0, 1), frame(DATA, END_STREAM, 1, b"hi"))
-        c.answers()
+        c.responds()
         expect(stage.backend.wait(c.path).body == b"hi", "the body")
 
 
@@ -241,7 +241,7 @@ def _(stage):
     with Connection(stage) as c:
         payload = b"\x08" + u32(0) + b"\xff" + literals(c.head()) + b"\0" * 8
         c.send(frame(HEADERS, END_HEADERS | END_STREAM | PADDED | PRIORITISED, 1, payload))
-        c.answers()
+        c.responds()
 
 
 @case("9113 6.2", "refuses padding that does not fit into HEADERS")

@@ -80,7 +80,7 @@ class Arrived:
 
 
 @dataclasses.dataclass
-class Answer:
+class Response:
     status: int
     fields: list
     body: bytes = b""
@@ -183,9 +183,9 @@ class Connection:
         pong = self.find(lambda it: it.kind == PING and it.flags == ACK and it.payload == b"metagate" or it.kind == GOAWAY)
         expect(pong and pong.kind == PING, f"the connection goes on, not {self.told()}")
 
-    def answer(self, stream=1):
+    def response(self, stream=1):
         """The complete response on a stream."""
-        answer = None
+        response = None
         while True:
             arrived = self.find(lambda it: it.stream == stream or it.kind in (GOAWAY, SETTINGS))
             expect(arrived is not None, f"a response, not an end after {self.told()}")
@@ -194,17 +194,17 @@ class Connection:
             expect(arrived.kind in (HEADERS, DATA, WINDOW_UPDATE), f"a response, not {arrived}")
             if arrived.kind == HEADERS:
                 fields = self.fields(arrived)
-                if answer is None or answer.status < 200:
-                    interim = [] if answer is None else [*answer.interim, answer.status]
-                    answer = Answer(int(dict(fields)[":status"]), fields, interim=interim)
+                if response is None or response.status < 200:
+                    interim = [] if response is None else [*response.interim, response.status]
+                    response = Response(int(dict(fields)[":status"]), fields, interim=interim)
                 else:
-                    answer.trailers = fields
+                    response.trailers = fields
             elif arrived.kind == DATA:
-                answer.body += unpadded(arrived)
+                response.body += unpadded(arrived)
                 if arrived.payload:
                     self.send(*(frame(WINDOW_UPDATE, 0, id, u32(len(arrived.payload))) for id in (0, stream)))
             if arrived.kind != WINDOW_UPDATE and arrived.flags & END_STREAM:
-                return answer
+                return response
 
     def fields(self, arrived):
         block, flags = unpadded(arrived), arrived.flags
@@ -216,10 +216,10 @@ class Connection:
 
     # The possible outcomes of a frame.
 
-    def answers(self, status=200, stream=1):
-        answer = self.answer(stream)
-        expect(answer.status == status, f"{status}, not {answer.status}")
-        return answer
+    def responds(self, status=200, stream=1):
+        response = self.response(stream)
+        expect(response.status == status, f"{status}, not {response.status}")
+        return response
 
     def connection_error(self, *codes):
         """GOAWAY with one of these codes, and the end (RFC 9113 section 5.4.1)."""
@@ -260,7 +260,7 @@ class Connection:
     def goes_on(self, stream=None):
         """The connection serves another request."""
         self.send(self.request(stream or 101))
-        self.answers(stream=stream or 101)
+        self.responds(stream=stream or 101)
 
 
 def unpadded(arrived):

@@ -33,7 +33,7 @@ def curl(stage, path, *options, version="--http2-prior-knowledge", token=True):
 
 
 def echo(exchange):
-    exchange.answer(body=exchange.read_body())
+    exchange.respond(body=exchange.read_body())
     return True
 
 

@@ -91,8 +91,8 @@ def calls(stage, kind, method, **options):
 def _(stage):
     own = GrpcStage.of(stage.metagate)
     call = own.channel.unary_unary(f"/{SERVICE}/Unary")
-    answer, details = call.with_call(b"hi", timeout=DEADLINE, metadata=[("authorization", own.stage.authorization), ("x-asked", "you")])
-    expect(answer == b"hi" and dict(details.initial_metadata()).get("x-initial") == "you", str(details.initial_metadata()))
+    response, details = call.with_call(b"hi", timeout=DEADLINE, metadata=[("authorization", own.stage.authorization), ("x-asked", "you")])
+    expect(response == b"hi" and dict(details.initial_metadata()).get("x-initial") == "you", str(details.initial_metadata()))
     trailing = dict(details.trailing_metadata())
     expect((trailing.get("x-trailing"), trailing.get("x-octets-bin")) == ("end", b"\0\xff"), str(trailing))
 

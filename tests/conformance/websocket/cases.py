@@ -95,7 +95,7 @@ for what, octets in {
 # Close.
 
 
-def closes(section, what, make, answer=None):
+def closes(section, what, make, response=None):
     """A close from either side, its response, then the ends of both connections."""
     for who in ("client", "backend"):
 
@@ -104,7 +104,7 @@ def closes(section, what, make, answer=None):
             with Tunnel(stage) as tunnel:
                 first, second = (tunnel.up, tunnel.down) if who == "client" else (tunnel.down, tunnel.up)
                 first(make(who == "client"))
-                second((answer or make)(who != "client"))
+                second((response or make)(who != "client"))
                 # The server ends the connection first (section 7.1.1).
                 end(tunnel.server)
                 tunnel.ends_down()

@@ -36,7 +36,7 @@ def serve(connection):
             try:
                 websocket.receive_data(data)
                 for event in websocket.events():
-                    connection.sendall(answer(websocket, event, message))
+                    connection.sendall(handle(websocket, event, message))
                     if isinstance(event, (CloseConnection, RejectConnection)):
                         end(connection)
                         return
@@ -55,7 +55,7 @@ def end(connection):
         pass
 
 
-def answer(websocket, event, message):
+def handle(websocket, event, message):
     if isinstance(event, Request):
         return websocket.send(AcceptConnection(extensions=[PerMessageDeflate()]))
     if isinstance(event, (Ping,)):

@@ -81,22 +81,22 @@ def _(stage):
 def _(stage):
     with Client(stage) as client:
         client.send(ASK.replace(b"FIELDS", b"Host: a\r\n") + b"\r\n")
-        expect(client.answer().status == 401, "401")
+        expect(client.response().status == 401, "401")
         expect(not client.arrived(), "nothing at the backend")
 
 
-def refuses(section, what, answer, status):
+def refuses(section, what, response, status):
     """The backend declines: its response is forwarded, and what follows is HTTP and authorized."""
 
     @case(section, what)
     def _(stage):
         with Client(stage) as client:
-            stage.backend.script(client.path, lambda it: it.send(answer))
+            stage.backend.script(client.path, lambda it: it.send(response))
             # An attacker treats it as a tunnel and sends a request through it.
             client.send(ASK + b"\r\nGET PATH/smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
-            expect(client.answer().status == status, str(status))
+            expect(client.response().status == status, str(status))
             try:
-                got = client.answer().status
+                got = client.response().status
                 expect(got == 401, f"401 for what follows, not {got}")
             except Ended:
                 pass
@@ -118,7 +118,7 @@ def ignored(section, what, request):
         with Client(stage) as client:
             client.send(request)
             try:
-                status = client.answer().status
+                status = client.response().status
             except Ended:
                 status = 400
             got = client.arrived()

@@ -49,10 +49,10 @@ def accept(key):
 class Tunnel:
     """A WebSocket from a client over the proxy to a backend; `client` and `server` are its ends."""
 
-    def __init__(self, stage, fields=(), answer=(), early=b""):
+    def __init__(self, stage, fields=(), response=(), early=b""):
         self.path = f"/websocket/{next(_paths)}"
         self.opened, self.over = threading.Event(), threading.Event()
-        self.answer = answer
+        self.response = response
         stage.backend.script(self.path, self.upgrade)
         self.key = base64.b64encode(os.urandom(16)).decode()
         self.client = stage.connect(DEADLINE)
@@ -66,7 +66,7 @@ class Tunnel:
 
     def upgrade(self, exchange):
         self.request, self.server, self.stream = exchange.request, exchange.socket, exchange.stream
-        fields = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept(exchange.request.value("sec-websocket-key"))), *self.answer]
+        fields = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept(exchange.request.value("sec-websocket-key"))), *self.response]
         exchange.send(b"HTTP/1.1 101 Switching Protocols\r\n" + b"".join(f"{n}: {v}\r\n".encode() for n, v in fields) + b"\r\n")
         self.server.settimeout(DEADLINE)
         self.opened.set()
