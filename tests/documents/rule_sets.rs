@@ -158,11 +158,11 @@ fn open_of(configuration: &str, caller: Option<&Caller>, all: &[Endpoint]) -> Ve
     command.args(["check", "--offline", "--json", "--config"]).arg(&file).env_clear();
     command.env("SIGNING_KEY", "q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u");
     let output = command.output().unwrap();
-    let answer: Value = serde_json::from_slice(&output.stdout)
+    let report: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stdout)));
-    let results = answer["tests"]["results"].as_array().unwrap_or_else(|| panic!("{answer}"));
+    let results = report["tests"]["results"].as_array().unwrap_or_else(|| panic!("{report}"));
     assert_eq!(results.len(), all.len());
-    let is_open = |result: &Value| result["actual"]["allowed"].as_bool().expect("an answer");
+    let is_open = |result: &Value| result["actual"]["allowed"].as_bool().expect("a boolean");
     all.iter()
         .zip(results)
         .filter(|(_, result)| is_open(result))

@@ -141,7 +141,7 @@ pub fn cases() -> Vec<Case> {
         good("J19", "RS256", &by("RS256", keys::rsa(), "for RS256")),
         good("J19", "ES256", &by("ES256", keys::p256(), "for ES256")),
         good("J26", "a zero byte before n", &by("RS256", keys::rsa(), "zero before n")),
-        // RFC 8017 allows it, and it is no weakness with a strict verifier.
+        // RFC 8017 allows it, and with a strict verifier it is not a weakness.
         case(
             "J26",
             "another key than the one with e of 3",
