@@ -27,6 +27,7 @@ mod substitution;
 mod tests;
 mod values;
 mod variables;
+mod words;
 
 pub use document::{Document, parse as parse_document};
 pub use error::{ConfigError, ConfigErrors, Finding, Level, Origin};
@@ -40,6 +41,7 @@ pub use redaction::redacted;
 pub use revocations::{RevocationFile, RevocationFileFault, Version};
 pub use rule_test::RuleTest;
 pub use schema::schema;
+pub use words::Words;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

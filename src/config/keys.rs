@@ -10,6 +10,7 @@ pub use table::KEYS;
 use std::time::Duration;
 
 use super::values;
+use super::words::Words;
 
 /// One key.
 #[derive(Debug)]
@@ -54,9 +55,7 @@ pub enum Kind {
     /// A text that is never shown.
     Secret,
     /// One of these words.
-    Word(&'static [&'static str]),
-    /// What becomes of the `Authorization` field.
-    Authorization,
+    Word(Words),
     /// The name of a request field.
     HeaderName,
     /// `/`, or the path that a backend is served under.
@@ -65,6 +64,8 @@ pub enum Kind {
     Algorithm,
     /// A list of texts.
     Texts,
+    /// A list of these words.
+    Words(Words),
     /// A list of URLs of these schemes.
     Urls(&'static [&'static str]),
     /// A list of signature algorithms.
@@ -97,6 +98,7 @@ impl Kind {
         matches!(
             self,
             Self::Texts
+                | Self::Words(_)
                 | Self::Urls(_)
                 | Self::Algorithms
                 | Self::Networks
@@ -148,9 +150,8 @@ impl Kind {
             Self::Address => values::address(text).map(drop),
             Self::Listen => values::listen(text).map(drop),
             Self::Url(schemes) | Self::Urls(schemes) => values::url(text, schemes).map(drop),
-            Self::Word(words) => word(text, words),
+            Self::Word(words) | Self::Words(words) => words.check(text),
             Self::Expectation => values::expectation(text).map(drop),
-            Self::Authorization => values::upstream_authorization(text).map(drop),
             Self::HeaderName => values::header_name(text).map(drop),
             Self::BasePath => values::base_path(text).map(drop),
             Self::Algorithm | Self::Algorithms => values::algorithm(text).map(drop),
@@ -189,8 +190,8 @@ impl Kind {
             Self::Expression => "a CEL expression".to_owned(),
             Self::Path => "a path".to_owned(),
             Self::Secret => "a secret".to_owned(),
-            Self::Word(words) => words.join(", "),
-            Self::Authorization => "forward, strip".to_owned(),
+            Self::Word(words) => words.accepted.join(", "),
+            Self::Words(words) => format!("a list of {}", words.accepted.join(", ")),
             Self::HeaderName => "a header name".to_owned(),
             Self::BasePath => "a path like /catalog".to_owned(),
             Self::Algorithm => "an algorithm".to_owned(),
@@ -206,7 +207,7 @@ impl Kind {
             Self::Entries => "a list of maps".to_owned(),
             Self::Free => "a map".to_owned(),
             Self::Body => "a text or a map".to_owned(),
-            Self::Expectation => "allow, 400, 401, 403 or 413".to_owned(),
+            Self::Expectation => values::expectations(),
         }
     }
 }
@@ -223,15 +224,6 @@ fn within<T: PartialOrd>(value: T, min: T, max: T, text: impl Fn(T) -> String) -
         return Err(format!("{} is out of range; accepted: {} to {}", text(value), text(min), text(max)));
     }
     Ok(())
-}
-
-fn word(text: &str, words: &[&str]) -> Result<(), String> {
-    if words.contains(&text) {
-        return Ok(());
-    }
-    let nearest = nearest(text, words.iter().copied()).map(|near| format!("; did you mean `{near}`?"));
-    let (accepted, hint) = (words.join(", "), nearest.unwrap_or_default());
-    Err(format!("{} is not accepted; write one of: {accepted}{hint}", values::quote(text)))
 }
 
 /// A size as it would be written.
@@ -287,15 +279,6 @@ pub(super) fn children(path: &str) -> Vec<&'static str> {
 /// `name` below `path`.
 pub(super) fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
-}
-
-/// The known word nearest to `word`, if any is near.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Long words are no typing errors, and comparing them would take long.
-    let word: String = word.chars().take(100).collect::<String>().to_ascii_lowercase();
-    let score = |known: &str| strsim::jaro_winkler(&word, &known.to_ascii_lowercase());
-    let scored = known.into_iter().map(|known| (score(known), known)).filter(|(score, _)| *score > 0.8);
-    scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
 }
 
 /// The environment's name for a key; `None` for keys within lists of maps.

@@ -17,6 +17,7 @@ use super::keys::{self, Key, Kind};
 use super::substitution::Substituted;
 use super::values::quote;
 use super::variables::Variables;
+use super::words::nearest;
 
 mod resolved;
 
@@ -328,14 +329,14 @@ fn unknown_key(path: &str, schema: &str, name: &str, origin: Option<Origin>) -> 
     let error = |message| ConfigError::new(keys::join(path, &shown(name)), origin, message);
     let known = keys::children(schema);
     let exact = keys::find(name).map(|key| key.path);
-    let nearest = || keys::nearest(name, known.iter().copied());
+    let near = || nearest(name, known.iter().copied());
     // The right name in the wrong place.
     let elsewhere = || {
         let ends = |key: &&Key| key.path.strip_suffix(name).is_some_and(|before| before.ends_with('.'));
         let plain = keys::KEYS.iter().filter(ends).min_by_key(|key| key.path.contains("[]"));
         plain.map(|key| key.path)
     };
-    if let Some(near) = exact.or_else(nearest).or_else(elsewhere) {
+    if let Some(near) = exact.or_else(near).or_else(elsewhere) {
         return error(format!("unknown key; did you mean `{near}`?"));
     }
     error("unknown key".to_owned()).help(format!("known here: {}", known.join(", ")))

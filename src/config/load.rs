@@ -16,6 +16,7 @@ use super::openmetadata::{self, Shape};
 use super::parse;
 use super::substitution::substitute;
 use super::variables::{Variables, has_placeholder};
+use super::words::nearest;
 
 /// The file that is read if it is there and no other is named.
 const DEFAULT_FILE: &str = "/etc/metagate/config.yaml";
@@ -304,7 +305,7 @@ fn put_variable(layer: &mut Layer, key: &keys::Key, name: &str, value: &str, err
 }
 
 fn unknown_variable(name: &str, known: &[(String, &'static str)]) -> ConfigError {
-    let near = keys::nearest(name, known.iter().map(|(known, _)| known.as_str()));
+    let near = nearest(name, known.iter().map(|(known, _)| known.as_str()));
     let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
     let shown = super::layer::shown(name);
     let origin = Some(Origin::Environment(shown.clone()));

@@ -1,26 +1,24 @@
 //! The merged configuration, from texts to what they mean. Nothing stops at the first error.
 
 mod datahub_actor;
-mod forward_auth;
 mod impersonation;
 mod issuer_names;
 mod key_source;
 mod limits;
+mod listeners;
 mod own_tokens;
 mod policy;
-mod protocol;
 mod revocations;
 mod rule_tests;
 mod rule_warnings;
 mod section;
 mod token_kinds;
 mod trust;
+mod upgrade;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use http::HeaderName;
 use ipnet::IpNet;
 
 use super::error::{ConfigError, Finding};
@@ -28,9 +26,8 @@ use super::layer::Merged;
 use super::secret::Purpose;
 use super::values;
 use super::{
-    ClientAuth, ClientTls, Config, DatahubSystem, IdentityFields, Jwks, Listen, Log, LogFormat,
-    ProxyProtocol, ServerTls, Shutdown, TlsVersion, TokenCache, Upstream, UpstreamAuthorization,
-    UpstreamProtocol,
+    ClientAuth, ClientTls, Config, DatahubSystem, IdentityFields, Jwks, Log, ProxyProtocol, ServerTls,
+    Shutdown, TlsVersion, TokenCache, Upstream,
 };
 use crate::backend::Backend;
 use crate::request::are_look_alikes;
@@ -65,9 +62,9 @@ pub(super) fn parse(merged: &Merged, errors: Vec<ConfigError>) -> Parsed {
 
 fn config(root: &Section<'_>) -> Option<Config> {
     let authentication = root.section("authentication");
-    let backend = backend(root);
-    let listen = root.need("listen", values::listen, Listen::Tcp(([0, 0, 0, 0], 0).into()));
-    let address = listen.address();
+    let backend = root.word("backend");
+    let listeners = listeners::listeners(root);
+    let address = listeners.data_address();
     let upstream = upstream(root, address);
     let place =
         trust::Place { listen: address, backend, upstream: upstream.as_ref().map(|upstream| &upstream.url) };
@@ -82,21 +79,18 @@ fn config(root: &Section<'_>) -> Option<Config> {
     let datahub_system = datahub_system(root, backend);
     let proxies = root.list("trustedProxies", values::proxy).unwrap_or_default();
     let revocations = revocations::revocations(root, &trust);
+    let identity = identity(root, backend);
     Some(Config {
         workers: workers(root),
         backend,
         tls: server_tls(&root.section("tls")),
-        health_listen: health_listen(root, address),
-        admin_listen: admin_listen(root, address),
-        forward_auth: forward_auth::forward_auth(root, address),
-        listen,
+        forward_auth: listeners.forward_auth,
         trust,
         jwks: jwks(&authentication.section("jwks")),
         token_cache: token_cache(&authentication.section("tokenCache")),
         revocations,
         policy,
         rule_tests,
-        identity: identity(root, backend),
         datahub_system,
         proxy_protocol: proxy_protocol(root),
         trusts_unix_peers: proxies.contains(&None),
@@ -104,53 +98,20 @@ fn config(root: &Section<'_>) -> Option<Config> {
         limits: limits::limits(&root.section("limits")),
         shutdown: shutdown(&root.section("shutdown")),
         log: log(&root.section("log")),
-        // Last: everything else is looked at even where this is missing.
+        // Last: everything else is looked at even if one of these is missing.
+        listen: listeners.data?,
+        health_listen: listeners.health?,
+        admin_listen: listeners.admin?,
+        identity: identity?,
         upstream: upstream?,
     })
 }
 
-fn backend(root: &Section<'_>) -> Backend {
-    let read =
-        |text: &str| Backend::from_name(text).ok_or_else(|| format!("{} is no backend", values::quote(text)));
-    root.need("backend", read, Backend::Generic)
-}
-
 fn workers(root: &Section<'_>) -> usize {
-    match root.need("workers", values::integer, 1) {
+    match root.value_of("workers", values::integer) {
         0 => std::thread::available_parallelism().map_or(1, Into::into),
         count => usize::try_from(count).unwrap_or(1),
     }
-}
-
-fn health_listen(root: &Section<'_>, listen: Option<SocketAddr>) -> SocketAddr {
-    let health = root.section("health");
-    let address = health.need("listen", values::address, ([127, 0, 0, 1], 0).into());
-    if let Some(listen) = listen.filter(|listen| collide(address, *listen)) {
-        health.error("listen", format!("{address} is the data listener's own address ({listen})"));
-    }
-    address
-}
-
-fn admin_listen(root: &Section<'_>, listen: Option<SocketAddr>) -> SocketAddr {
-    let admin = root.section("admin");
-    let address = admin.need("listen", values::address, ([127, 0, 0, 1], 0).into());
-    let health = root.section("health").need("listen", values::address, ([127, 0, 0, 1], 0).into());
-    if !address.ip().to_canonical().is_loopback() {
-        let message = format!("{address} can be reached from other machines, and asks nobody who they are");
-        root.report.warn(&admin.path("listen"), message, "use a loopback address, like 127.0.0.1:8687");
-    }
-    if let Some(listen) = listen.filter(|listen| collide(address, *listen)) {
-        admin.error("listen", format!("{address} is the data listener's own address ({listen})"));
-    } else if collide(address, health) {
-        admin.error("listen", format!("{address} is the health listener's own address ({health})"));
-    }
-    address
-}
-
-/// Whether two listeners would want the same port of the same address.
-fn collide(a: SocketAddr, b: SocketAddr) -> bool {
-    let same_ip = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
-    a.port() != 0 && a.port() == b.port() && same_ip
 }
 
 fn upstream(root: &Section<'_>, listen: Option<SocketAddr>) -> Option<Upstream> {
@@ -173,36 +134,16 @@ fn upstream(root: &Section<'_>, listen: Option<SocketAddr>) -> Option<Upstream> 
         }
     }
     Some(Upstream {
-        connect_timeout: time(&section, "connectTimeout"),
-        response_timeout: time(&section, "responseTimeout"),
-        idle_timeout: time(&section, "idleTimeout"),
+        connect_timeout: section.duration("connectTimeout"),
+        response_timeout: section.duration("responseTimeout"),
+        idle_timeout: section.duration("idleTimeout"),
         tls: client_tls(&section.section("tls")),
-        protocol: section.need("protocol", protocol::upstream_protocol, UpstreamProtocol::Http1),
-        upgrades: section.list("upgrades", protocol::upgrade).unwrap_or_default(),
-        close_on_token_expiry: section.need("closeOnTokenExpiry", values::boolean, false),
-        authorization: section.need(
-            "authorization",
-            values::upstream_authorization,
-            UpstreamAuthorization::Forward,
-        ),
+        protocol: section.word("protocol"),
+        upgrades: section.list("upgrades", upgrade::upgrade).unwrap_or_default(),
+        close_on_token_expiry: section.boolean("closeOnTokenExpiry"),
+        authorization: section.word("authorization"),
         url: url?,
     })
-}
-
-fn time(section: &Section<'_>, name: &str) -> Duration {
-    section.need(name, values::duration, Duration::ZERO)
-}
-
-fn size(section: &Section<'_>, name: &str) -> u64 {
-    section.need(name, values::size, 0)
-}
-
-fn count(section: &Section<'_>, name: &str) -> usize {
-    section.need(name, |text| values::integer(text).and_then(fits), 0)
-}
-
-fn fits<T: TryFrom<u64>>(number: u64) -> Result<T, String> {
-    T::try_from(number).map_err(|_| "is too large".to_owned())
 }
 
 fn server_tls(section: &Section<'_>) -> Option<ServerTls> {
@@ -211,16 +152,11 @@ fn server_tls(section: &Section<'_>) -> Option<ServerTls> {
     if client_ca_file.is_some() && section.file("certFile").is_none() && section.file("keyFile").is_none() {
         section.error("clientCaFile", "needs certFile and keyFile: without them there is no TLS");
     }
-    let read = |text: &str| match text {
-        "required" => Ok(ClientAuth::Required),
-        "optional" => Ok(ClientAuth::Optional),
-        _ => Err(format!("{} is not accepted", values::quote(text))),
-    };
-    let client_auth = section.need("clientAuth", read, ClientAuth::Required);
+    let client_auth = section.word("clientAuth");
     if client_auth == ClientAuth::Optional && client_ca_file.is_none() {
         section.error("clientAuth", "needs clientCaFile: no client certificate could be verified");
     }
-    let min_version = section.need("minVersion", protocol::tls_version, TlsVersion::V12);
+    let min_version = section.word("minVersion");
     if min_version != TlsVersion::V12 && identity.is_none() {
         section.error("minVersion", "needs certFile and keyFile: without them there is no TLS");
     }
@@ -237,7 +173,7 @@ fn client_tls(section: &Section<'_>) -> ClientTls {
     ClientTls {
         ca_file: section.file("caFile"),
         identity: identity_files(section),
-        min_version: section.need("minVersion", protocol::tls_version, TlsVersion::V12),
+        min_version: section.word("minVersion"),
     }
 }
 
@@ -261,18 +197,18 @@ fn identity_files(section: &Section<'_>) -> Option<(PathBuf, PathBuf)> {
 
 fn jwks(section: &Section<'_>) -> Jwks {
     Jwks {
-        refresh_interval: time(section, "refreshInterval"),
-        unknown_key_cooldown: time(section, "unknownKeyCooldown"),
-        timeout: time(section, "timeout"),
-        max_stale: time(section, "maxStale"),
-        max_bytes: size(section, "maxBytes"),
-        max_wait: time(section, "maxWait"),
+        refresh_interval: section.duration("refreshInterval"),
+        unknown_key_cooldown: section.duration("unknownKeyCooldown"),
+        timeout: section.duration("timeout"),
+        max_stale: section.duration("maxStale"),
+        max_bytes: section.size("maxBytes"),
+        max_wait: section.duration("maxWait"),
         cache_dir: section.file("cacheDir"),
     }
 }
 
 fn token_cache(section: &Section<'_>) -> TokenCache {
-    TokenCache { max_bytes: size(section, "maxBytes"), max_ttl: time(section, "maxTtl") }
+    TokenCache { max_bytes: section.size("maxBytes"), max_ttl: section.duration("maxTtl") }
 }
 
 /// Fields that mean something else in every request.
@@ -297,11 +233,13 @@ const NOT_FOR_IDENTITY: [&str; 18] = [
     "traceparent",
 ];
 
-fn identity(root: &Section<'_>, backend: Backend) -> IdentityFields {
+fn identity(root: &Section<'_>, backend: Backend) -> Option<IdentityFields> {
     let section = root.section("identity");
-    let fallback = HeaderName::from_static("x-forwarded-user");
-    let read = |name: &str| section.need(name, values::header_name, fallback.clone());
-    let fields = ["user", "email", "groups"].map(|name| (name, read(name)));
+    let datahub_actor = datahub_actor::is_set(&section, backend);
+    let datahub_frontend_peers = frontend_peers(&root.section("datahub"), backend);
+    let [user, email, groups] =
+        ["user", "email", "groups"].map(|name| section.need(name, values::header_name));
+    let fields = [("user", user?), ("email", email?), ("groups", groups?)];
     for (index, (name, field)) in fields.iter().enumerate() {
         if NOT_FOR_IDENTITY.iter().any(|own| are_look_alikes(own, field.as_str())) {
             section.error(name, format!("`{field}` has a meaning of its own"));
@@ -311,10 +249,8 @@ fn identity(root: &Section<'_>, backend: Backend) -> IdentityFields {
             section.error(name, format!("`{field}` is also identity.{other}"));
         }
     }
-    let datahub_actor = datahub_actor::is_set(&section, backend);
     let [(_, user), (_, email), (_, groups)] = fields;
-    let datahub_frontend_peers = frontend_peers(&root.section("datahub"), backend);
-    IdentityFields { user, email, groups, datahub_actor, datahub_frontend_peers }
+    Some(IdentityFields { user, email, groups, datahub_actor, datahub_frontend_peers })
 }
 
 fn frontend_peers(section: &Section<'_>, backend: Backend) -> Vec<IpNet> {
@@ -346,22 +282,20 @@ fn datahub_system(root: &Section<'_>, backend: Backend) -> Option<DatahubSystem>
 }
 
 fn proxy_protocol(root: &Section<'_>) -> ProxyProtocol {
-    if root.text("proxyProtocol") != Some("require") {
-        return ProxyProtocol::Off;
-    }
-    if root.list("trustedProxies", values::network).unwrap_or_default().is_empty() {
+    let proxy_protocol = root.word("proxyProtocol");
+    if proxy_protocol == ProxyProtocol::Require
+        && root.list("trustedProxies", values::network).unwrap_or_default().is_empty()
+    {
         let message = "believes whoever connects: any peer can name any address";
         root.report.warn("proxyProtocol", message, "name the load balancers in trustedProxies");
     }
-    ProxyProtocol::Require
+    proxy_protocol
 }
 
 fn shutdown(section: &Section<'_>) -> Shutdown {
-    Shutdown { delay: time(section, "delay"), drain_timeout: time(section, "drainTimeout") }
+    Shutdown { delay: section.duration("delay"), drain_timeout: section.duration("drainTimeout") }
 }
 
 fn log(section: &Section<'_>) -> Log {
-    let level = section.need("level", values::log_level, "info".into());
-    let format = |text: &str| Ok(if text == "text" { LogFormat::Text } else { LogFormat::Json });
-    Log { level, format: section.need("format", format, LogFormat::Json) }
+    Log { level: section.value_of("level", values::log_level), format: section.word("format") }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::keys::{self, Key, Kind};
+use super::values;
 
 /// JSON Schema, draft 2020-12, of a file in our own shape.
 pub fn schema() -> Value {
@@ -87,11 +88,16 @@ fn literal(kind: Kind) -> Value {
             json!({ "type": ["string", "integer", "null"], "pattern": "^[0-9]+ *(B|KiB|MiB|GiB|kB|KB|MB|GB)?$" })
         }
         Kind::Word(words) => {
-            let words: Vec<Option<&str>> = words.iter().copied().map(Some).chain([None]).collect();
+            let words: Vec<Option<&str>> = words.accepted.iter().copied().map(Some).chain([None]).collect();
             json!({ "enum": words })
         }
-        Kind::Authorization => json!({ "enum": ["forward", "strip", null] }),
-        Kind::Expectation => json!({ "enum": ["allow", 400, 401, 403, 413, null] }),
+        Kind::Words(words) => json!({ "enum": words.accepted }),
+        Kind::Expectation => {
+            let statuses = values::REFUSALS.iter().map(|status| json!(status.as_u16()));
+            let accepted: Vec<_> =
+                std::iter::once(json!("allow")).chain(statuses).chain([Value::Null]).collect();
+            json!({ "enum": accepted })
+        }
         Kind::Algorithm | Kind::Algorithms => {
             json!({ "enum": crate::jose::Algorithm::ASYMMETRIC.map(crate::jose::Algorithm::name) })
         }

@@ -18,6 +18,7 @@ mod routes;
 mod secrets;
 mod token_kinds;
 mod variables;
+mod words;
 
 use std::net::IpAddr;
 use std::path::PathBuf;

@@ -7,31 +7,17 @@ use http::{HeaderName, Method, StatusCode, Uri};
 use ipnet::IpNet;
 use url::Url;
 
+use super::Listen;
 use super::redaction::redacted;
-use super::{Listen, UpstreamAuthorization};
 use crate::jose::Algorithm;
 use crate::policy::{Expression, PathPattern, RoutePattern};
-use crate::request::{OperationKind, host_in_one_form};
+use crate::request::host_in_one_form;
 
 /// A value as it stands in a message: in quotes, on one line, not too long.
 pub(super) fn quote(text: &str) -> String {
     let short: String = text.chars().take(80).collect();
     let more = if short.len() < text.len() { "..." } else { "" };
     format!("{:?}{more}", short)
-}
-
-/// What becomes of the `Authorization` field.
-pub(super) fn upstream_authorization(text: &str) -> Result<UpstreamAuthorization, String> {
-    match text {
-        "forward" => Ok(UpstreamAuthorization::Forward),
-        "strip" => Ok(UpstreamAuthorization::Strip),
-        // It was accepted before.
-        "datahubSystem" => Err("`datahubSystem` would make every verified caller DataHub's system user: with \
-                                authentication on, GMS reads no actor beside that credential; write `forward`, and \
-                                GMS verifies the token again"
-            .to_owned()),
-        _ => Err(format!("{} is not accepted; write one of: forward, strip", quote(text))),
-    }
 }
 
 /// `true` or `false`. The `yes`, `on` and `1` of other formats are not guessed at.
@@ -220,12 +206,6 @@ pub(super) fn expression(text: &str) -> Result<Expression, String> {
     Expression::parse(text)
 }
 
-/// What a GraphQL operation does.
-pub(super) fn operation(text: &str) -> Result<OperationKind, String> {
-    OperationKind::from_name(text)
-        .ok_or_else(|| format!("{} is not one of query, mutation, subscription", quote(text)))
-}
-
 /// `/`, or a path like `/catalog`: absolute, plain, without wildcards; a slash at its end is cut.
 pub(super) fn base_path(text: &str) -> Result<String, String> {
     if text == "/" {
@@ -255,19 +235,39 @@ pub(super) fn log_level(text: &str) -> Result<Box<str>, String> {
     Ok(text.into())
 }
 
+/// The statuses of refusals that a rule test may expect.
+pub(super) const REFUSALS: [StatusCode; 4] =
+    [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::PAYLOAD_TOO_LARGE];
+
 /// What a rule test expects: that the request goes on, or the status that it is refused with.
 pub(super) fn expectation(text: &str) -> Result<Option<StatusCode>, String> {
-    match text {
-        "allow" => Ok(None),
-        "400" => Ok(Some(StatusCode::BAD_REQUEST)),
-        "401" => Ok(Some(StatusCode::UNAUTHORIZED)),
-        "403" => Ok(Some(StatusCode::FORBIDDEN)),
-        "413" => Ok(Some(StatusCode::PAYLOAD_TOO_LARGE)),
-        _ if text.starts_with('2') || text == "deny" => Err(format!(
-            "{} is not accepted; write `allow` for a request that goes on, and the status of a refusal: 400, 401, 403 or 413",
+    if text == "allow" {
+        return Ok(None);
+    }
+    if let Some(status) = REFUSALS.into_iter().find(|status| status.as_str() == text) {
+        return Ok(Some(status));
+    }
+    if text.starts_with('2') || text == "deny" {
+        let statuses = one_of(&REFUSALS.map(|status| status.as_str().to_owned()));
+        return Err(format!(
+            "{} is not accepted; write `allow` for a request that goes on, and the status of a refusal: {statuses}",
             quote(text)
-        )),
-        _ => Err(format!("{} is not accepted; write allow, 400, 401, 403 or 413", quote(text))),
+        ));
+    }
+    Err(format!("{} is not accepted; write {}", quote(text), expectations()))
+}
+
+/// Every [`expectation`].
+pub(super) fn expectations() -> String {
+    let statuses = REFUSALS.iter().map(StatusCode::as_str);
+    one_of(&std::iter::once("allow").chain(statuses).map(str::to_owned).collect::<Vec<_>>())
+}
+
+/// `a, b or c`
+fn one_of(words: &[String]) -> String {
+    match words {
+        [before @ .., last] if !before.is_empty() => format!("{} or {last}", before.join(", ")),
+        _ => words.concat(),
     }
 }
 

@@ -22,18 +22,6 @@ pub enum TargetForm {
     Request,
 }
 
-impl TargetForm {
-    /// The form of this name in a configuration.
-    pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "forwarded" => Some(Self::Forwarded),
-            "original" => Some(Self::Original),
-            "request" => Some(Self::Request),
-            _ => None,
-        }
-    }
-}
-
 /// What is asked about.
 #[derive(Clone, Debug)]
 pub struct Asked {

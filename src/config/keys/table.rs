@@ -3,13 +3,20 @@
 use std::time::Duration;
 
 use super::super::published::PUBLISHED_KEY_ID;
+use super::super::words::{RefusedKind, Word};
+use super::super::{
+    ClientAuth, LogFormat, ProxyProtocol, TlsVersion, UpstreamAuthorization, UpstreamProtocol,
+};
 use super::{Key, Kind};
+use crate::backend::Backend;
+use crate::claims::NonExpiring;
+use crate::policy::{Effect, Mode, Unreadable};
+use crate::request::{OperationKind, TargetForm};
 
 const HTTP: &[&str] = &["http", "https"];
 const UPSTREAM: &[&str] = &["http", "https", "unix"];
 const KEY_URLS: &[&str] = &["http", "https", "file"];
 const ALGORITHMS: &str = "[RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA]";
-const NON_EXPIRING: Kind = Kind::Word(&["none", "bots", "accessTokens", "any"]);
 const LEEWAY: Kind = Kind::Duration(Duration::ZERO, Duration::from_secs(300));
 /// Long enough for everybody, and never past the end of a clock.
 const YEARS: Duration = Duration::from_secs(3650 * 86_400);
@@ -17,10 +24,12 @@ const YEARS: Duration = Duration::from_secs(3650 * 86_400);
 const LONG: Kind = Kind::Duration(Duration::from_secs(1), YEARS);
 /// A time to wait: at least a moment, at most a day.
 const WAIT: Kind = Kind::Duration(Duration::from_millis(1), Duration::from_secs(86_400));
-/// Versions of TLS.
-const TLS_VERSIONS: &[&str] = &["1.2", "1.3"];
 /// A time that may be none.
 const TIME: Kind = Kind::Duration(Duration::ZERO, Duration::from_secs(86_400));
+
+const fn word<W: Word>() -> Kind {
+    Kind::Word(W::WORDS)
+}
 
 const fn key(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
     Key { path, kind, default, doc }
@@ -31,16 +40,16 @@ const fn key(path: &'static str, kind: Kind, default: &'static str, doc: &'stati
 pub const KEYS: &[Key] = &[
     key("listen", Kind::Listen, "0.0.0.0:8685", "Where requests come in: an address, or unix:/path for a socket file."),
     key("workers", Kind::Integer(0, 1024), "0", "Worker runtimes; 0 is one for each core that the container may use."),
-    key("backend", Kind::Word(&["generic", "openmetadata", "datahub-gms", "datahub-frontend"]), "generic", "What stands behind: its public routes, header hygiene and token shapes."),
+    key("backend", word::<Backend>(), "generic", "What stands behind: its public routes, header hygiene and token shapes."),
     key("tls.certFile", Kind::Path, "", "PEM certificate chain of the listener, leaf first; TLS is off unless it is given."),
     key("tls.keyFile", Kind::Path, "", "PEM private key of the listener."),
     key("tls.clientCaFile", Kind::Path, "", "PEM authorities of client certificates."),
-    key("tls.clientAuth", Kind::Word(&["required", "optional"]), "required", "Whether clients must show a certificate, where clientCaFile is given."),
-    key("tls.minVersion", Kind::Word(TLS_VERSIONS), "1.2", "The oldest version of TLS that the listener speaks."),
+    key("tls.clientAuth", word::<ClientAuth>(), "required", "Whether clients must show a certificate, where clientCaFile is given."),
+    key("tls.minVersion", word::<TlsVersion>(), "1.2", "The oldest version of TLS that the listener speaks."),
     key("health.listen", Kind::Address, "0.0.0.0:8686", "Where /livez, /readyz and /metrics are."),
     key("admin.listen", Kind::Address, "127.0.0.1:8687", "Where the status page, /status, /refusals, POST /reload and POST /keys/refresh are: a loopback address. The last three need the field X-Metagate: 1."),
     key("forwardAuth.listen", Kind::Address, "", "Where other proxies ask for decisions (nginx auth_request and the like); off unless it is given."),
-    key("forwardAuth.target", Kind::Word(&["forwarded", "original", "request"]), "", "How they name the request: X-Forwarded-Method/-Uri/-Host (Traefik, Caddy), X-Original-Method/-URI/-URL (nginx), or by the question's own method and target (Envoy). Required with listen."),
+    key("forwardAuth.target", word::<TargetForm>(), "", "How they name the request: X-Forwarded-Method/-Uri/-Host (Traefik, Caddy), X-Original-Method/-URI/-URL (nginx), or by the question's own method and target (Envoy). Required with listen."),
 
     key("upstream.url", Kind::Url(UPSTREAM), "", "Where requests go; a path in it is put before every request's path. unix:/path is HTTP over a socket file. Required."),
     key("upstream.connectTimeout", WAIT, "2s", "The longest time to an open connection, TLS included."),
@@ -49,11 +58,11 @@ pub const KEYS: &[Key] = &[
     key("upstream.tls.caFile", Kind::Path, "", "PEM authorities of an https upstream, besides the platform's."),
     key("upstream.tls.certFile", Kind::Path, "", "PEM client certificate chain for the upstream."),
     key("upstream.tls.keyFile", Kind::Path, "", "PEM private key of that certificate."),
-    key("upstream.tls.minVersion", Kind::Word(TLS_VERSIONS), "1.2", "The oldest version of TLS that is spoken to an https upstream."),
-    key("upstream.protocol", Kind::Word(&["http1", "http2", "auto"]), "http1", "What is spoken to it: HTTP/1.1; HTTP/2 (by ALPN over https, by prior knowledge over http); or, over https, what ALPN settles on."),
+    key("upstream.tls.minVersion", word::<TlsVersion>(), "1.2", "The oldest version of TLS that is spoken to an https upstream."),
+    key("upstream.protocol", word::<UpstreamProtocol>(), "http1", "What is spoken to it: HTTP/1.1; HTTP/2 (by ALPN over https, by prior knowledge over http); or, over https, what ALPN settles on."),
     key("upstream.upgrades", Kind::Texts, "[websocket]", "The protocols that a connection may be switched to; empty tunnels nothing. h2c never."),
     key("upstream.closeOnTokenExpiry", Kind::Bool, "false", "Whether tunnels and streamed answers end when the token of their request expires."),
-    key("upstream.authorization", Kind::Authorization, "forward", "What becomes of the Authorization field on its way upstream."),
+    key("upstream.authorization", word::<UpstreamAuthorization>(), "forward", "What becomes of the Authorization field on its way upstream."),
 
     key("authentication.publicKeyUrls", Kind::Urls(KEY_URLS), "[]", "The simple list: a key of any of these verifies a token, whoever issued it."),
     key("authentication.audiences", Kind::Texts, "[]", "Tokens of the simple list must have one of these in aud; empty binds none."),
@@ -68,9 +77,9 @@ pub const KEYS: &[Key] = &[
     key("authentication.issuers[].algorithms", Kind::Texts, "", "The algorithms of its tokens; left out, authentication.algorithms."),
     key("authentication.issuers[].tokenTypes", Kind::Texts, "", "What its tokens' typ may be; left out, authentication.tokenTypes."),
     key("authentication.issuers[].requireTokenType", Kind::Bool, "", "Whether its tokens must have typ; left out, authentication.requireTokenType."),
-    key("authentication.issuers[].refuse", Kind::Texts, "", "Kinds of its tokens that are refused; left out, authentication.refuse."),
+    key("authentication.issuers[].refuse", Kind::Words(RefusedKind::WORDS), "", "Kinds of its tokens that are refused; left out, authentication.refuse."),
     key("authentication.issuers[].backendTokens", Kind::Bool, "", "Whether its tokens are the backend's own: only in these isBot, tokenType and type count; left out, those of OpenMetadata's own key set, of openmetadata.issuer and of datahub.tokenServiceIssuer."),
-    key("authentication.issuers[].allowNonExpiring", NON_EXPIRING, "", "Which of its tokens may come without exp; left out, authentication.allowNonExpiring."),
+    key("authentication.issuers[].allowNonExpiring", word::<NonExpiring>(), "", "Which of its tokens may come without exp; left out, authentication.allowNonExpiring."),
     key("authentication.issuers[].maxLifetime", LONG, "", "The longest time from iat to exp; left out, authentication.maxLifetime."),
     key("authentication.issuers[].leeway", LEEWAY, "", "How far clocks may differ; left out, authentication.leeway."),
     key("authentication.issuers[].principalClaims", Kind::Texts, "", "The claims that name the principal; left out, authentication.principalClaims."),
@@ -82,9 +91,9 @@ pub const KEYS: &[Key] = &[
     key("authentication.tokenValidationAlgorithm", Kind::Algorithm, "", "Narrows the simple list to one algorithm, as in OpenMetadata."),
     key("authentication.tokenTypes", Kind::Texts, "[JWT, at+jwt]", "What a token's typ may be, compared without case and without application/."),
     key("authentication.requireTokenType", Kind::Bool, "false", "Whether a token without typ is refused."),
-    key("authentication.refuse", Kind::Texts, "[logoutTokens]", "Kinds of token that are refused by their claims: idTokens (nonce, at_hash or c_hash), logoutTokens (events)."),
+    key("authentication.refuse", Kind::Words(RefusedKind::WORDS), "[logoutTokens]", "Kinds of token that are refused by their claims: idTokens (nonce, at_hash or c_hash), logoutTokens (events)."),
     key("authentication.backendTokens", Kind::Bool, "", "The same for tokens of publicKeyUrls; left out, those of OpenMetadata's own key set, or of openmetadata.issuer if that set is not listed."),
-    key("authentication.allowNonExpiring", NON_EXPIRING, "bots", "Which tokens may come without exp, or with exp null."),
+    key("authentication.allowNonExpiring", word::<NonExpiring>(), "bots", "Which tokens may come without exp, or with exp null."),
     key("authentication.maxLifetime", LONG, "", "The longest time from iat (or now) to exp; not bounded unless it is given."),
     key("authentication.leeway", LEEWAY, "30s", "How far clocks may differ: whole seconds."),
     key("authentication.principalClaims", Kind::Texts, "[email, preferred_username, sub]", "The first of these that is a non-empty text names the principal."),
@@ -107,7 +116,7 @@ pub const KEYS: &[Key] = &[
     key("authentication.tokenCache.maxBytes", Kind::Size(0, 64 << 30), "32MiB", "The most memory for verified tokens; 0 keeps none."),
     key("authentication.tokenCache.maxTtl", TIME, "5m", "The longest time a token is believed without verifying it again."),
 
-    key("authorization.mode", Kind::Word(&["enforce", "report"]), "enforce", "Whether refusals are carried out, or only logged and counted."),
+    key("authorization.mode", word::<Mode>(), "enforce", "Whether refusals are carried out, or only logged and counted."),
     key("authorization.public", Kind::Routes, "[]", "Routes without a token, in front of the backend's own; a token there is not looked at."),
     key("authorization.optional", Kind::Routes, "[]", "Routes where a token is verified if there is one, in front of authorization.public."),
     key("authorization.rules", Kind::Entries, "[]", "The first that matches decides."),
@@ -117,9 +126,9 @@ pub const KEYS: &[Key] = &[
     key("authorization.rules[].match.hosts", Kind::Texts, "", "The hosts it is about, without port; left out, all."),
     key("authorization.rules[].match.issuers", Kind::Texts, "", "The issuer entries it is about, each by its name or by an iss that it binds; left out, all."),
     key("authorization.rules[].match.query", Kind::Claims, "", "For each parameter of the query the values it is about; * stands for any run of characters."),
-    key("authorization.rules[].match.graphql.operations", Kind::Texts, "", "The GraphQL operations it is about: query, mutation, subscription; left out, all."),
+    key("authorization.rules[].match.graphql.operations", Kind::Words(OperationKind::WORDS), "", "The GraphQL operations it is about: query, mutation, subscription; left out, all."),
     key("authorization.rules[].match.graphql.fields", Kind::Texts, "", "The fields at the top of an operation it is about; * stands for any run of characters; left out, all."),
-    key("authorization.rules[].match.graphql.unreadable", Kind::Word(&["deny", "skip"]), "", "Where it cannot be told what a request asks for: refuse, or leave it to the rules after this one; left out, deny."),
+    key("authorization.rules[].match.graphql.unreadable", word::<Unreadable>(), "", "Where it cannot be told what a request asks for: refuse, or leave it to the rules after this one; left out, deny."),
     key("authorization.rules[].require.anyRole", Kind::Texts, "", "At least one of these roles."),
     key("authorization.rules[].require.allRoles", Kind::Texts, "", "All of these roles."),
     key("authorization.rules[].require.anyScope", Kind::Texts, "", "At least one of these scopes."),
@@ -131,9 +140,9 @@ pub const KEYS: &[Key] = &[
     key("authorization.rules[].require.claims", Kind::Claims, "", "For each claim path one of its values."),
     key("authorization.rules[].require.sourceIps", Kind::Networks, "", "A source address in one of these networks."),
     key("authorization.rules[].when", Kind::Expression, "", "A CEL expression over claims, request, token and graphql that must be true besides; an error in it refuses."),
-    key("authorization.rules[].action", Kind::Word(&["allow", "deny"]), "", "Instead of require: what becomes of every request that matches."),
-    key("authorization.rules[].mode", Kind::Word(&["enforce", "report"]), "", "Whether this rule's refusals are carried out; left out, enforce."),
-    key("authorization.default", Kind::Word(&["allow", "deny"]), "allow", "For an authenticated request that no rule matches."),
+    key("authorization.rules[].action", word::<Effect>(), "", "Instead of require: what becomes of every request that matches."),
+    key("authorization.rules[].mode", word::<Mode>(), "", "Whether this rule's refusals are carried out; left out, enforce."),
+    key("authorization.default", word::<Effect>(), "allow", "For an authenticated request that no rule matches."),
     key("authorization.tests", Kind::Entries, "[]", "Requests and what is to become of them: `metagate check` holds the rules against them."),
     key("authorization.tests[].name", Kind::Text, "", "What the test shows. Required."),
     key("authorization.tests[].claims", Kind::Free, "", "The token's claims; iss, aud, iat and exp that the issuer entry accepts are added where they are not given. Left out, the request has no token."),
@@ -167,7 +176,7 @@ pub const KEYS: &[Key] = &[
     key("datahub.tokenServiceSalt", Kind::Secret, "", "What DataHub hashes after a token: for datahubTokenHash in a revocation list; none unless it is given."),
     key("datahub.tokenServiceSaltFile", Kind::Path, "", "A file with that salt."),
 
-    key("proxyProtocol", Kind::Word(&["off", "require"]), "off", "Whether each connection to listen begins with a PROXY protocol header (version 1 or 2), from a peer in trustedProxies; one without is closed."),
+    key("proxyProtocol", word::<ProxyProtocol>(), "off", "Whether each connection to listen begins with a PROXY protocol header (version 1 or 2), from a peer in trustedProxies; one without is closed."),
     key("trustedProxies", Kind::Proxies, "[]", "Peers whose X-Forwarded-* and PROXY protocol headers are believed; unix for those on a socket file."),
     key("limits.headerBytes", Kind::Size(8192, 16 << 20), "64KiB", "The largest request head."),
     key("limits.headerCount", Kind::Integer(1, 10_000), "100", "The most fields in a request head."),
@@ -187,5 +196,5 @@ pub const KEYS: &[Key] = &[
     key("shutdown.delay", TIME, "0s", "How long to go on accepting after readiness has gone."),
     key("shutdown.drainTimeout", TIME, "30s", "How long what runs may take to finish."),
     key("log.level", Kind::Text, "info", "error, warn, info, debug, trace, or target=level directives."),
-    key("log.format", Kind::Word(&["json", "text"]), "json", "One JSON object per line, or lines for people."),
+    key("log.format", word::<LogFormat>(), "json", "One JSON object per line, or lines for people."),
 ];

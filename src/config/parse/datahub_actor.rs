@@ -13,7 +13,7 @@ const BUILT_IN: [&str; 2] = ["datahub", "__datahub_system"];
 
 /// Whether it is on, and warns of what comes with it.
 pub(super) fn is_set(identity: &Section<'_>, backend: Backend) -> bool {
-    let on = identity.need(KEY, values::boolean, false);
+    let on = identity.boolean(KEY);
     if on && backend == Backend::DataHubGms {
         let message = "only a GMS whose own authentication is off reads X-DataHub-Actor, and it believes whoever \
                        reaches it: a request without the field, on public and optional routes and in report mode, is \

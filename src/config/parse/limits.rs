@@ -2,30 +2,24 @@
 
 use super::super::{Discard, Limits, memory, values};
 use super::section::Section;
-use super::{count, fits, size, time};
 
 pub(super) fn limits(section: &Section<'_>) -> Limits {
-    let bytes = |name| section.need(name, |text| values::size(text).and_then(fits), 0);
-    let (connections, requests) = (count(section, "connections"), count(section, "requests"));
+    let (connections, requests) = (section.count("connections"), section.count("requests"));
     Limits {
         connections,
-        connections_per_client: share(count(section, "connectionsPerClient"), connections),
+        connections_per_client: share(section.count("connectionsPerClient"), connections),
         requests,
-        requests_per_client: share(count(section, "requestsPerClient"), requests),
+        requests_per_client: share(section.count("requestsPerClient"), requests),
         memory: memory(section),
-        unverified_timeout: time(section, "unverifiedTimeout"),
-        discard: Discard { bytes: size(section, "discardBytes"), timeout: time(section, "discardTimeout") },
-        header_bytes: bytes("headerBytes"),
-        header_count: count(section, "headerCount"),
-        header_read_timeout: time(section, "headerReadTimeout"),
-        body_bytes: size(section, "bodyBytes"),
-        concurrent_streams: section.need(
-            "concurrentStreams",
-            |text| values::integer(text).and_then(fits),
-            100,
-        ),
-        token_bytes: bytes("tokenBytes"),
-        graphql_bytes: bytes("graphqlBytes"),
+        unverified_timeout: section.duration("unverifiedTimeout"),
+        discard: Discard { bytes: section.size("discardBytes"), timeout: section.duration("discardTimeout") },
+        header_bytes: section.size("headerBytes"),
+        header_count: section.count("headerCount"),
+        header_read_timeout: section.duration("headerReadTimeout"),
+        body_bytes: section.size("bodyBytes"),
+        concurrent_streams: section.count("concurrentStreams"),
+        token_bytes: section.size("tokenBytes"),
+        graphql_bytes: section.size("graphqlBytes"),
     }
 }
 
@@ -42,5 +36,5 @@ fn memory(section: &Section<'_>) -> u64 {
         "auto" => Ok(memory::default_limit()),
         _ => values::size(text),
     };
-    section.need("memory", read, 0)
+    section.value_of("memory", read)
 }

@@ -1,6 +1,7 @@
 //! `authorization`: routes and rules.
 
 use super::super::values;
+use super::super::words::Word;
 use super::Section;
 use crate::backend::Backend;
 use crate::claims::ClaimPath;
@@ -8,12 +9,13 @@ use crate::policy::{
     Effect, GraphqlMatching, Matching, Methods, Mode, Place, Policy, Requirement, Route, RoutePattern,
     RouteRow, RouteTable, RowSource, Rule, Unreadable, Verdict,
 };
+use crate::request::OperationKind;
 
 /// Reads the policy: the backend's routes, and `authorization`. The upstream's path goes before every
 /// request's path.
 pub(super) fn policy(root: &Section<'_>, backend: Backend, upstream_path: &str) -> Policy {
     let section = root.section("authorization");
-    let mode = section.need("mode", mode, Mode::Enforce);
+    let mode = section.word("mode");
     if mode == Mode::Report {
         let message = "nothing is refused, only logged and counted";
         section.report.warn(
@@ -22,26 +24,21 @@ pub(super) fn policy(root: &Section<'_>, backend: Backend, upstream_path: &str) 
             "set `mode: enforce` once the log shows no surprises",
         );
     }
-    let default = |text: &str| Ok(if text == "deny" { Effect::Deny } else { Effect::Allow });
     Policy {
         mode,
         routes: preset(root, backend, upstream_path).with_first(configured_rows(&section)),
         rules: rules(&section),
-        default: section.need("default", default, Effect::Allow),
+        default: section.word("default"),
         // They depend on other sections.
         reserved_actors: Vec::new(),
         impersonation: None,
     }
 }
 
-fn mode(text: &str) -> Result<Mode, String> {
-    Ok(if text == "report" { Mode::Report } else { Mode::Enforce })
-}
-
 /// The backend's own routes, under OpenMetadata's base path.
 fn preset(root: &Section<'_>, backend: Backend, upstream_path: &str) -> RouteTable {
     let section = root.section("openmetadata");
-    let base = section.need("basePath", values::base_path, "/".to_owned());
+    let base = section.value_of("basePath", values::base_path);
     let base_path = if backend == Backend::OpenMetadata { base.trim_end_matches('/') } else { "" };
     let provider = root.section("authentication").text("provider");
     let place = Place { base_path, provider, upstream_path };
@@ -128,7 +125,7 @@ fn rule(entry: &Section<'_>) -> Rule {
         },
         when: entry.read("when", values::expression),
         verdict: verdict(entry),
-        mode: entry.read("mode", mode).unwrap_or_default(),
+        mode: entry.read("mode", Mode::from_word).unwrap_or_default(),
     }
 }
 
@@ -155,11 +152,10 @@ fn graphql(matching: &Section<'_>) -> Option<GraphqlMatching> {
         let help = "write `operations: [mutation]`, `fields: [createAccessToken]` or both";
         section.missing("operations", "the rule does not say which operations it is about", help);
     }
-    let unreadable = |text: &str| Ok(if text == "skip" { Unreadable::Skip } else { Unreadable::Deny });
     Some(GraphqlMatching {
-        operations: section.list("operations", values::operation).unwrap_or_default(),
+        operations: section.list("operations", OperationKind::from_word).unwrap_or_default(),
         fields: section.texts("fields"),
-        unreadable: section.read("unreadable", unreadable).unwrap_or_default(),
+        unreadable: section.read("unreadable", Unreadable::from_word).unwrap_or_default(),
     })
 }
 
@@ -176,13 +172,13 @@ fn methods(matching: &Section<'_>) -> Methods {
 
 fn verdict(entry: &Section<'_>) -> Verdict {
     let requires = requirement(&entry.section("require"));
-    match (entry.text("action"), requires) {
-        (Some("deny"), None) => Verdict::Deny,
-        (Some("deny"), Some(_)) => {
+    match (entry.read("action", Effect::from_word), requires) {
+        (Some(Effect::Deny), None) => Verdict::Deny,
+        (Some(Effect::Deny), Some(_)) => {
             entry.error("action", "`deny` refuses every request that matches, so `require` has no effect");
             Verdict::Deny
         }
-        (Some(_), None) => Verdict::Allow,
+        (Some(Effect::Allow), None) => Verdict::Allow,
         (_, Some(requirement)) => Verdict::Require(Box::new(requirement)),
         // What it says cannot be read.
         (None, None) if entry.in_error("action") => Verdict::Deny,

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use figment::value::{Dict, Value};
 use secrecy::SecretSlice;
@@ -9,7 +10,8 @@ use secrecy::SecretSlice;
 use super::super::error::{ConfigError, Finding, Level, Origin};
 use super::super::layer::Merged;
 use super::super::secret::{self, Purpose};
-use super::super::{file_mode, keys};
+use super::super::words::Word;
+use super::super::{file_mode, keys, values};
 
 /// What there is to say about a configuration.
 pub(super) struct Report {
@@ -138,12 +140,41 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The value of a key that has a default. The fallback stands in for a value that is in error.
-    pub(super) fn need<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, String>, fallback: T) -> T {
+    /// The value of a key whose definition has a default, which is a layer of its own: there always is a value. `None`,
+    /// with an error, if it cannot be read.
+    pub(super) fn need<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         if self.text(name).is_none() {
             self.missing(name, "has no value", "leave the key out for its default");
         }
-        self.read(name, parse).unwrap_or(fallback)
+        self.read(name, parse)
+    }
+
+    /// The same for what goes on if it cannot be read: with an error there is no configuration, so that nobody sees
+    /// the value that stands in.
+    pub(super) fn value_of<T: Default>(&self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> T {
+        self.need(name, parse).unwrap_or_default()
+    }
+
+    /// A word that has a default.
+    pub(super) fn word<W: Word + Default>(&self, name: &str) -> W {
+        self.value_of(name, W::from_word)
+    }
+
+    pub(super) fn boolean(&self, name: &str) -> bool {
+        self.value_of(name, values::boolean)
+    }
+
+    pub(super) fn duration(&self, name: &str) -> Duration {
+        self.value_of(name, values::duration)
+    }
+
+    /// A number of bytes.
+    pub(super) fn size<T: TryFrom<u64> + Default>(&self, name: &str) -> T {
+        self.value_of(name, |text| values::size(text).and_then(fits))
+    }
+
+    pub(super) fn count<T: TryFrom<u64> + Default>(&self, name: &str) -> T {
+        self.value_of(name, |text| values::integer(text).and_then(fits))
     }
 
     /// The items of a list; `None` where it is left out.
@@ -231,4 +262,8 @@ impl<'a> Section<'a> {
         let twin = format!("{name}File");
         if self.value(&twin).is_some() { twin } else { name.to_owned() }
     }
+}
+
+fn fits<T: TryFrom<u64>>(number: u64) -> Result<T, String> {
+    T::try_from(number).map_err(|_| "is too large".to_owned())
 }

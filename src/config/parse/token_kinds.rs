@@ -1,11 +1,9 @@
 //! `tokenTypes`, `requireTokenType` and `refuse`, of `authentication` or of an issuer entry.
 
 use super::super::values;
+use super::super::words::{RefusedKind, Word};
 use super::Section;
 use crate::claims::TokenKinds;
-
-const ID_TOKENS: &str = "idTokens";
-const LOGOUT_TOKENS: &str = "logoutTokens";
 
 /// What this section says, and for the rest what `inherited` does.
 pub(super) fn token_kinds(section: &Section<'_>, inherited: &TokenKinds) -> TokenKinds {
@@ -14,18 +12,12 @@ pub(super) fn token_kinds(section: &Section<'_>, inherited: &TokenKinds) -> Toke
         let help = "leave the key out; a token without typ is let in unless requireTokenType is set";
         section.missing("tokenTypes", "is an empty list: no token with a typ could be good", help);
     }
-    let refuse = section.list("refuse", |text| match text {
-        ID_TOKENS | LOGOUT_TOKENS => Ok(text.to_owned()),
-        _ => Err(format!("{} is not accepted; write {ID_TOKENS} or {LOGOUT_TOKENS}", values::quote(text))),
-    });
-    let refuses = |name: &str, inherited| match &refuse {
-        Some(names) => names.iter().any(|own| own == name),
-        None => inherited,
-    };
+    let refuse = section.list("refuse", RefusedKind::from_word);
+    let refuses = |kind, inherited| refuse.as_ref().map_or(inherited, |kinds: &Vec<_>| kinds.contains(&kind));
     TokenKinds {
         require_type: section.read("requireTokenType", values::boolean).unwrap_or(inherited.require_type),
-        refuse_id_tokens: refuses(ID_TOKENS, inherited.refuse_id_tokens),
-        refuse_logout_tokens: refuses(LOGOUT_TOKENS, inherited.refuse_logout_tokens),
+        refuse_id_tokens: refuses(RefusedKind::IdTokens, inherited.refuse_id_tokens),
+        refuse_logout_tokens: refuses(RefusedKind::LogoutTokens, inherited.refuse_logout_tokens),
         types: types.unwrap_or_else(|| inherited.types.clone()),
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::super::secret::Purpose;
+use super::super::words::Word;
 use super::super::{KeySource, PUBLISHED_KEY_ID, TrustEntry, values};
 use super::Section;
 use super::issuer_names::{SIMPLE_LIST, refuse_ambiguous_names};
@@ -115,25 +116,15 @@ fn inherited(root: &Section<'_>, section: &Section<'_>, backend: Backend) -> Inh
         own_tokens: own_tokens::of_known_issuers(root),
         kinds: token_kinds(section, &TokenKinds::default()),
         audiences: Vec::new(),
-        non_expiring: section.need("allowNonExpiring", non_expiring, NonExpiring::None),
+        non_expiring: section.word("allowNonExpiring"),
         max_lifetime: section.read("maxLifetime", values::duration),
-        leeway: section.need("leeway", leeway, Duration::ZERO),
+        leeway: section.value_of("leeway", leeway),
         principal: PrincipalRules { claims, mapping: mapping(section), style },
-        roles_claim: section.need("rolesClaim", claim_path, ClaimPath::default()),
+        roles_claim: section.value_of("rolesClaim", claim_path),
         domain: domain(root, section),
     };
     let proxy = section.read("proxy", |text| values::url(text, &["http", "https"]));
     Inherited { algorithms, rules, ca_file: section.file("caFile"), proxy }
-}
-
-fn non_expiring(text: &str) -> Result<NonExpiring, String> {
-    match text {
-        "bots" => Ok(NonExpiring::Bots),
-        "accessTokens" => Ok(NonExpiring::AccessTokens),
-        "any" => Ok(NonExpiring::Any),
-        "none" => Ok(NonExpiring::None),
-        _ => Err(format!("{} is not accepted; write none, bots, accessTokens or any", values::quote(text))),
-    }
 }
 
 fn leeway(text: &str) -> Result<Duration, String> {
@@ -198,7 +189,7 @@ fn domain(root: &Section<'_>, section: &Section<'_>) -> Option<DomainRule> {
     }
     let text =
         |section: &Section<'_>, name: &str| -> Box<str> { section.text(name).unwrap_or_default().into() };
-    section.need("enforcePrincipalDomain", values::boolean, false).then(|| DomainRule {
+    section.boolean("enforcePrincipalDomain").then(|| DomainRule {
         principal_domain: text(section, "principalDomain"),
         allowed: section.texts("allowedDomains"),
         own_issuer: text(&own, "issuer"),
@@ -243,7 +234,7 @@ fn issuer_entry(entry: &Section<'_>, inherited: &Inherited, place: &Place<'_>) -
     rules.own_tokens = own_tokens::of_entry(entry, &inherited.rules.own_tokens);
     rules.kinds = token_kinds(entry, &inherited.rules.kinds);
     rules.audiences = audiences.unwrap_or_default();
-    rules.non_expiring = entry.read("allowNonExpiring", non_expiring).unwrap_or(rules.non_expiring);
+    rules.non_expiring = entry.read("allowNonExpiring", Word::from_word).unwrap_or(rules.non_expiring);
     rules.max_lifetime = entry.read("maxLifetime", values::duration).or(rules.max_lifetime);
     rules.leeway = entry.read("leeway", leeway).unwrap_or(rules.leeway);
     rules.roles_claim = entry.read("rolesClaim", claim_path).unwrap_or(rules.roles_claim);

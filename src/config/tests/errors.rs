@@ -340,7 +340,7 @@ limits: {graphqlBytes: 1}
         "authorization.rules[0].when @ 3:23 | is no CEL expression: line 1, column 14: ",
         "authorization.rules[1].when @ 4:23 | `request.pth` is unknown; there are method",
         "authorization.rules[2].match.graphql.unreadable @ 6:37 | \"allow\" is not accepted; write one of: deny, skip",
-        "authorization.rules[2].match.graphql.operations @ 6:56 | item 1: \"mutations\" is not one of query",
+        "authorization.rules[2].match.graphql.operations @ 6:57 | item 1: \"mutations\" is not accepted; write one of: query",
         "authorization.rules[2].match.query @ 6:77 | `action` has an empty list",
         "authorization.rules[3].match.graphql.fields @ 9:43 | is an empty list",
         "authorization.rules[4].match.graphql.operations @ 10:7 | the rule does not say which operations",

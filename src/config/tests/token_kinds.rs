@@ -41,7 +41,7 @@ fn what_cannot_be_meant() {
     );
     assert_error(
         &errors("tokenTypes: [JWT, 'a b']", ", refuse: [refreshTokens]"),
-        "authentication.issuers[0].refuse @ 4:52 | item 1: \"refreshTokens\" is not accepted; write idTokens or logoutTokens",
+        "authentication.issuers[0].refuse @ 4:53 | item 1: \"refreshTokens\" is not accepted; write one of: idTokens, logoutTokens",
     );
     assert_error(
         &errors("tokenTypes: [JWT, 'a b']", ""),

@@ -1,24 +1,6 @@
-//! What is spoken on connections.
+//! `upstream.upgrades`: the protocols that a connection may be switched to.
 
-use super::values;
-use crate::config::{TlsVersion, UpstreamProtocol};
-
-pub(super) fn upstream_protocol(text: &str) -> Result<UpstreamProtocol, String> {
-    match text {
-        "http1" => Ok(UpstreamProtocol::Http1),
-        "http2" => Ok(UpstreamProtocol::Http2),
-        "auto" => Ok(UpstreamProtocol::Auto),
-        _ => Err(format!("{} is not accepted", values::quote(text))),
-    }
-}
-
-pub(super) fn tls_version(text: &str) -> Result<TlsVersion, String> {
-    match text {
-        "1.2" => Ok(TlsVersion::V12),
-        "1.3" => Ok(TlsVersion::V13),
-        _ => Err(format!("{} is not accepted", values::quote(text))),
-    }
-}
+use super::super::values;
 
 /// The name of a protocol (RFC 9110 section 7.8), in lower case. A connection that was switched to
 /// another HTTP would carry requests that nobody judges.

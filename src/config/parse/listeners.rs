@@ -1,0 +1,96 @@
+//! Where requests come in: the data listener and those beside it, no two of them on one address.
+
+use std::net::SocketAddr;
+
+use super::super::words::Word;
+use super::super::{ForwardAuth, Listen, values};
+use super::section::Section;
+use crate::request::TargetForm;
+
+/// Every listener; `None` for one whose address cannot be read, and where forward-auth is off.
+pub(super) struct Listeners {
+    pub(super) data: Option<Listen>,
+    pub(super) health: Option<SocketAddr>,
+    pub(super) admin: Option<SocketAddr>,
+    pub(super) forward_auth: Option<ForwardAuth>,
+}
+
+impl Listeners {
+    /// The address of the data listener, unless it is a socket file.
+    pub(super) fn data_address(&self) -> Option<SocketAddr> {
+        self.data.as_ref().and_then(Listen::address)
+    }
+}
+
+pub(super) fn listeners(root: &Section<'_>) -> Listeners {
+    let data = root.need("listen", values::listen);
+    let address = |section: &Section<'_>| section.need("listen", values::address);
+    let (health_section, admin_section) = (root.section("health"), root.section("admin"));
+    let (health, admin) = (address(&health_section), address(&admin_section));
+    let own = [("data", data.as_ref().and_then(Listen::address)), ("health", health), ("admin", admin)];
+    let [data_only, before_admin, all] = [1, 2, 3].map(|count| own.get(..count).unwrap_or_default());
+    refuse_taken(&health_section, health, data_only, 1);
+    refuse_taken(&admin_section, admin, before_admin, 1);
+    if let Some(address) = admin.filter(|address| !address.ip().to_canonical().is_loopback()) {
+        let message = format!("{address} can be reached from other machines, and asks nobody who they are");
+        root.report.warn(
+            &admin_section.path("listen"),
+            message,
+            "use a loopback address, like 127.0.0.1:8687",
+        );
+    }
+    Listeners { forward_auth: forward_auth(root, all), data, health, admin }
+}
+
+/// At most `most` errors about the listeners whose address this one would take.
+fn refuse_taken(
+    section: &Section<'_>,
+    address: Option<SocketAddr>,
+    others: &[(&str, Option<SocketAddr>)],
+    most: usize,
+) {
+    let Some(address) = address else { return };
+    let taken = others.iter().filter_map(|(name, other)| Some((name, (*other)?)));
+    for (name, other) in taken.filter(|(_, other)| collide(address, *other)).take(most) {
+        section.error("listen", format!("{address} is the {name} listener's own address ({other})"));
+    }
+}
+
+/// Whether two listeners would want the same port of the same address.
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let same_ip = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() != 0 && a.port() == b.port() && same_ip
+}
+
+fn forward_auth(root: &Section<'_>, others: &[(&str, Option<SocketAddr>)]) -> Option<ForwardAuth> {
+    let section = root.section("forwardAuth");
+    let address = section.read("listen", values::address);
+    let target = section.read("target", TargetForm::from_word);
+    let Some(address) = address else {
+        if target.is_some() {
+            section.missing(
+                "listen",
+                "is missing: target says how proxies ask, but not where",
+                "set it to an address like 127.0.0.1:8688",
+            );
+        }
+        return None;
+    };
+    if target.is_none() {
+        let help = "write forwarded (Traefik, Caddy, HAProxy), original (nginx) or request (Envoy)";
+        section.missing("target", "is missing: what a client could write must never name the request", help);
+    }
+    refuse_taken(&section, Some(address), others, others.len());
+    warn_of_envoy(root, target);
+    Some(ForwardAuth { listen: address, target: target? })
+}
+
+/// Envoy adds an address of its own to the X-Forwarded-For of its questions.
+fn warn_of_envoy(root: &Section<'_>, target: Option<TargetForm>) {
+    if target == Some(TargetForm::Request) && !root.is_given("trustedProxies") {
+        let message =
+            "is request, and trustedProxies is empty: every request may seem to come from Envoy itself";
+        let help = "name Envoy's own addresses in trustedProxies";
+        root.report.warn("forwardAuth.target", message, help);
+    }
+}

@@ -1,0 +1,128 @@
+//! Settings whose value is one of a closed set of words. An enum and its words are listed here once: the table of keys
+//! takes what is accepted from it, and the parser what it means.
+
+use super::values::quote;
+use super::{ClientAuth, LogFormat, ProxyProtocol, TlsVersion, UpstreamAuthorization, UpstreamProtocol};
+use crate::backend::Backend;
+use crate::claims::NonExpiring;
+use crate::policy::{Effect, Mode, Unreadable};
+use crate::request::{OperationKind, TargetForm};
+
+/// The words of one setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Words {
+    /// What may be written.
+    pub accepted: &'static [&'static str],
+    /// Words of earlier versions, each with what to tell those who still write it.
+    retired: &'static [(&'static str, &'static str)],
+}
+
+impl Words {
+    /// Whether `text` is one of them.
+    ///
+    /// # Errors
+    /// What is accepted instead.
+    pub(super) fn check(self, text: &str) -> Result<(), String> {
+        if self.accepted.contains(&text) {
+            return Ok(());
+        }
+        if let Some((_, message)) = self.retired.iter().find(|(word, _)| *word == text) {
+            return Err((*message).to_owned());
+        }
+        let hint =
+            nearest(text, self.accepted.iter().copied()).map(|near| format!("; did you mean `{near}`?"));
+        let (accepted, hint) = (self.accepted.join(", "), hint.unwrap_or_default());
+        Err(format!("{} is not accepted; write one of: {accepted}{hint}", quote(text)))
+    }
+}
+
+/// An enum that is written as a word.
+pub(super) trait Word: Copy + 'static {
+    /// The words, in the order of [`Word::MEANINGS`].
+    const WORDS: Words;
+    /// What they mean.
+    const MEANINGS: &'static [Self];
+
+    /// Reads a word.
+    ///
+    /// # Errors
+    /// What is accepted instead.
+    fn from_word(text: &str) -> Result<Self, String> {
+        let mut pairs = Self::WORDS.accepted.iter().zip(Self::MEANINGS);
+        match pairs.find(|(word, _)| **word == text) {
+            Some((_, meaning)) => Ok(*meaning),
+            None => Err(Self::WORDS.check(text).err().unwrap_or_default()),
+        }
+    }
+}
+
+/// Implements [`Word`]; a variant without a word does not compile.
+macro_rules! words {
+    ($($name:ident { $($variant:ident: $word:expr),+ $(; retired: $old:literal => $message:literal)? })+) => {$(
+        impl Word for $name {
+            const WORDS: Words = Words { accepted: &[$($word),+], retired: &[$(($old, $message))?] };
+            const MEANINGS: &'static [Self] = &[$(Self::$variant),+];
+        }
+
+        const _: fn($name) = |value| match value { $($name::$variant)|+ => () };
+    )+};
+}
+
+words! {
+    ClientAuth { Required: "required", Optional: "optional" }
+    Effect { Allow: "allow", Deny: "deny" }
+    LogFormat { Json: "json", Text: "text" }
+    Mode { Enforce: "enforce", Report: "report" }
+    NonExpiring { None: "none", Bots: "bots", AccessTokens: "accessTokens", Any: "any" }
+    OperationKind {
+        Query: OperationKind::Query.as_str(),
+        Mutation: OperationKind::Mutation.as_str(),
+        Subscription: OperationKind::Subscription.as_str()
+    }
+    ProxyProtocol { Off: "off", Require: "require" }
+    RefusedKind { IdTokens: "idTokens", LogoutTokens: "logoutTokens" }
+    TargetForm { Forwarded: "forwarded", Original: "original", Request: "request" }
+    TlsVersion { V12: "1.2", V13: "1.3" }
+    Unreadable { Deny: "deny", Skip: "skip" }
+    UpstreamAuthorization {
+        Forward: "forward", Strip: "strip";
+        retired: "datahubSystem" =>
+            "`datahubSystem` would make every verified caller DataHub's system user: with authentication on, GMS reads \
+             no actor beside that credential; write `forward`, and GMS verifies the token again"
+    }
+    UpstreamProtocol { Http1: "http1", Http2: "http2", Auto: "auto" }
+}
+
+/// A kind of token that is refused by its claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RefusedKind {
+    /// OpenID Connect ID tokens.
+    IdTokens,
+    /// OpenID Connect back-channel logout tokens.
+    LogoutTokens,
+}
+
+/// The backends name themselves.
+impl Word for Backend {
+    const WORDS: Words = Words { accepted: &BACKENDS, retired: &[] };
+    const MEANINGS: &'static [Self] = &Self::ALL;
+}
+
+const BACKENDS: [&str; Backend::ALL.len()] = {
+    let mut words = [""; Backend::ALL.len()];
+    let mut index = 0;
+    while index < words.len() {
+        words[index] = Backend::ALL[index].as_str();
+        index += 1;
+    }
+    words
+};
+
+/// The known word nearest to `word`, if any is near.
+pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Long words are no typing errors, and comparing them would take long.
+    let word: String = word.chars().take(100).collect::<String>().to_ascii_lowercase();
+    let score = |known: &str| strsim::jaro_winkler(&word, &known.to_ascii_lowercase());
+    let scored = known.into_iter().map(|known| (score(known), known)).filter(|(score, _)| *score > 0.8);
+    scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
+}
