@@ -7,6 +7,7 @@ mod changes;
 mod document;
 mod error;
 mod file_mode;
+mod files;
 mod fragment;
 mod identity;
 mod keys;

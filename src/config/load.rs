@@ -2,14 +2,14 @@
 //! environment.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::Config;
 use super::document::{self, MAX_BYTES, Node, Position};
 use super::error::{ConfigError, ConfigErrors, Finding, Level, Origin};
 use super::file_mode;
+use super::files::read_limited;
 use super::keys::{self, KEYS};
 use super::layer::{Layer, Merged, Source};
 use super::openmetadata::{self, Shape};
@@ -350,13 +350,4 @@ fn flags(flags: &Flags, errors: &mut Vec<ConfigError>) -> Layer {
         put("authentication.publicKeyUrls", "--public-keys", list);
     }
     layer
-}
-
-pub(super) fn read_limited(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(std::io::Error::new(ErrorKind::FileTooLarge, format!("longer than {limit} bytes")));
-    }
-    Ok(bytes)
 }

@@ -66,8 +66,11 @@ fn config(root: &Section<'_>) -> Option<Config> {
     let listeners = listeners::listeners(root);
     let address = listeners.data_address();
     let upstream = upstream(root, address);
-    let place =
-        trust::Place { listen: address, backend, upstream: upstream.as_ref().map(|upstream| &upstream.url) };
+    let place = key_source::Place {
+        listen: address,
+        backend,
+        upstream: upstream.as_ref().map(|upstream| &upstream.url),
+    };
     let trust = trust::trust(root, &place);
     let upstream_path = upstream.as_ref().map_or("/", |upstream| upstream.url.path());
     let mut policy = policy::policy(root, backend, upstream_path);

@@ -9,7 +9,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use secrecy::SecretSlice;
 
 use super::document::{self, Node, Position, Problem, Value};
-use super::load::read_limited;
+use super::files::read_limited;
 use super::values::quote;
 use super::words::nearest;
 use crate::numeric_date::NumericDate;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::load::read_limited;
+use super::files::read_limited;
 use super::published;
 
 /// The longest secret in a file.

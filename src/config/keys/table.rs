@@ -7,7 +7,7 @@ use super::super::words::{RefusedKind, Word};
 use super::super::{
     ClientAuth, LogFormat, ProxyProtocol, TlsVersion, UpstreamAuthorization, UpstreamProtocol,
 };
-use super::{Key, Kind};
+use super::kind::{Key, Kind};
 use crate::backend::Backend;
 use crate::claims::NonExpiring;
 use crate::policy::{Effect, Mode, Unreadable};

@@ -4,7 +4,7 @@
 //! believes it from anybody, and takes a request without it for the system user's.
 
 use super::super::values;
-use super::Section;
+use super::section::Section;
 use crate::backend::Backend;
 
 const KEY: &str = "datahubActor";

@@ -1,7 +1,8 @@
 //! `openmetadata.impersonation`: which bots may act as another user.
 
 use super::super::{TrustEntry, values};
-use super::{Section, own_tokens};
+use super::own_tokens;
+use super::section::Section;
 use crate::backend::Backend;
 use crate::policy::Impersonation;
 

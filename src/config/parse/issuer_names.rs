@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::super::{TrustEntry, values};
-use super::Section;
+use super::section::Section;
 use crate::policy::{Policy, Verdict};
 
 /// The name of the simple list's entry.

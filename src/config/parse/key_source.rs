@@ -8,11 +8,18 @@ use super::super::KeySource;
 use super::super::redaction::redacted;
 use super::super::secret::Purpose;
 use super::super::values;
-use super::Section;
-use super::trust::Place;
+use super::section::Section;
+use crate::backend::Backend;
 use crate::jose::{KeyDialect, ParsedKeys, SkippedKey};
 
 const KEY_URLS: &[&str] = &["http", "https", "file"];
+
+/// Where we stand.
+pub(super) struct Place<'a> {
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) backend: Backend,
+    pub(super) upstream: Option<&'a Url>,
+}
 
 /// The keys of an issuer entry; `None` where there is an error.
 pub(super) fn key_source(entry: &Section<'_>, issuers: &[Box<str>], place: &Place<'_>) -> Option<KeySource> {

@@ -4,7 +4,7 @@
 use url::Url;
 
 use super::super::{KeySource, TrustEntry, values};
-use super::Section;
+use super::section::Section;
 use crate::backend::Backend;
 use crate::claims::OwnTokens;
 use crate::jose::KeyDialect;

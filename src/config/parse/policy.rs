@@ -2,7 +2,7 @@
 
 use super::super::values;
 use super::super::words::Word;
-use super::Section;
+use super::section::Section;
 use crate::backend::Backend;
 use crate::claims::ClaimPath;
 use crate::policy::{

@@ -4,8 +4,8 @@ use super::super::error::{ConfigError, Origin};
 use super::super::revocations::{RevocationFile, Version};
 use super::super::secret::Purpose;
 use super::super::{TrustEntry, values};
-use super::Section;
 use super::issuer_names::names_of_issuers;
+use super::section::Section;
 
 /// The list, read once. A list that cannot be read is an error: to go on without it would let in
 /// what somebody has revoked.

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use serde_json::{Map, Value};
 
 use super::super::{RuleTest, TrustEntry, values};
-use super::Section;
+use super::section::Section;
 use crate::policy::Policy;
 
 /// Reads the tests. One that is in error is left out.

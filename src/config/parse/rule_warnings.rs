@@ -1,6 +1,6 @@
 //! What is questionable about rules, and would show only once a request is not refused.
 
-use super::Section;
+use super::section::Section;
 use crate::backend::Backend;
 use crate::policy::{Mode, PathPattern, Policy, Route, RoutePattern, RouteRow, Rule, Verdict};
 

@@ -2,7 +2,7 @@
 
 use super::super::values;
 use super::super::words::{RefusedKind, Word};
-use super::Section;
+use super::section::Section;
 use crate::claims::TokenKinds;
 
 /// What this section says, and for the rest what `inherited` does.

@@ -1,6 +1,5 @@
 //! `authentication`: whose tokens are believed, and by which keys.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,10 +8,10 @@ use url::Url;
 use super::super::secret::Purpose;
 use super::super::words::Word;
 use super::super::{KeySource, PUBLISHED_KEY_ID, TrustEntry, values};
-use super::Section;
 use super::issuer_names::{SIMPLE_LIST, refuse_ambiguous_names};
-use super::key_source::{is_upstreams_own, key_source, key_urls};
+use super::key_source::{Place, is_upstreams_own, key_source, key_urls};
 use super::own_tokens;
+use super::section::Section;
 use super::token_kinds::token_kinds;
 use crate::backend::Backend;
 use crate::claims::{
@@ -38,13 +37,6 @@ const PROVIDERS: [&str; 11] = [
     "ldap",
     "saml",
 ];
-
-/// Where we stand.
-pub(super) struct Place<'a> {
-    pub(super) listen: Option<SocketAddr>,
-    pub(super) backend: Backend,
-    pub(super) upstream: Option<&'a Url>,
-}
 
 /// What `authentication` says for every entry that says nothing else.
 struct Inherited {
