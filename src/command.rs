@@ -55,7 +55,7 @@ enum Command {
     /// Look at a token without verifying it.
     #[command(subcommand)]
     Token(token::Command),
-    /// Show the configuration in force, or its schema.
+    /// Show the configuration in force, or what every key is for.
     #[command(subcommand)]
     Config(config_command::Command),
     /// Ask a running proxy whether it is ready.
@@ -79,17 +79,13 @@ struct ConfigArguments {
 struct RunArguments {
     #[command(flatten)]
     config: ConfigArguments,
-    /// Where requests come in.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", help = config::help("listen"))]
     listen: Option<String>,
-    /// Where they go.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help = config::help("upstream.url"))]
     upstream: Option<String>,
-    /// A key set whose keys verify tokens; may be given several times.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help = config::help("authentication.publicKeyUrls") + " May be given several times.")]
     public_keys: Vec<String>,
-    /// generic, openmetadata, datahub-gms or datahub-frontend.
-    #[arg(long)]
+    #[arg(long, help = config::help("backend"))]
     backend: Option<String>,
 }
 

@@ -16,6 +16,7 @@ use std::process::Command;
 
 use http::HeaderName;
 use metagate::backend::Backend;
+use metagate::config::KEYS;
 use metagate::outbound_head::{Authorization, IdentityNames, OutboundHead};
 
 fn read(path: &str) -> String {
@@ -64,6 +65,35 @@ fn documented_commands_parse() {
         }
     }
     assert!(seen >= 5, "only {seen} commands were found");
+}
+
+/// The files are those of the program, which users may have without the repository.
+#[test]
+fn the_program_prints_the_example_and_the_reference() {
+    let printed = |command: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_metagate"))
+            .args(["config", command])
+            .env_clear()
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{command}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(
+        printed("example") == read("config.example.yaml"),
+        "metagate config example > config.example.yaml"
+    );
+    let documentation = read("docs/configuration.md");
+    let table =
+        documentation.split_once("<!-- keys -->\n").and_then(|(_, rest)| rest.split_once("<!-- /keys -->"));
+    assert!(printed("docs") == table.unwrap().0, "metagate config docs");
+    let help = Command::new(env!("CARGO_BIN_EXE_metagate")).args(["run", "--help"]).output().unwrap();
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let help = words(&String::from_utf8(help.stdout).unwrap());
+    for path in ["listen", "backend", "upstream.url", "authentication.publicKeyUrls"] {
+        let key = KEYS.iter().find(|key| key.path == path).unwrap();
+        assert!(help.contains(&words(&key.text())), "{path}: {help}");
+    }
 }
 
 /// The fields that no client may send, of all backends together, and the prefixes of further ones.

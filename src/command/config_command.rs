@@ -1,4 +1,4 @@
-//! `metagate config print` and `metagate config schema`
+//! `metagate config`
 
 use clap::Subcommand;
 
@@ -11,11 +11,17 @@ pub(super) enum Command {
     Print(ConfigArguments),
     /// Print the JSON Schema of the configuration file.
     Schema,
+    /// Print a configuration file with every key, its default or an example value, and what it is for.
+    Example,
+    /// Print the table of every key, in Markdown: type, default, meaning and name in the environment.
+    Docs,
 }
 
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Print(arguments) => write_out(&config::print(&load(arguments, Flags::default())?)),
         Command::Schema => write_out(&format!("{:#}\n", config::schema())),
+        Command::Example => write_out(&config::example()),
+        Command::Docs => write_out(&config::reference()),
     }
 }

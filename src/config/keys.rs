@@ -4,6 +4,7 @@
 //! example and the documentation all follow from it.
 
 mod kind;
+mod samples;
 mod table;
 
 pub use kind::{Key, Kind};
@@ -12,6 +13,11 @@ pub use table::KEYS;
 /// The key at a path of the table.
 pub(super) fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.path == path)
+}
+
+/// What there is to say about a section as a whole.
+pub(super) fn section_doc(path: &str) -> Option<&'static str> {
+    table::SECTIONS.iter().find(|(own, _)| *own == path).map(|(_, doc)| *doc)
 }
 
 /// Whether `path` is a section: a map with keys of the table in it. The root is one.

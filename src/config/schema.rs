@@ -23,7 +23,7 @@ fn object(path: &str) -> Value {
         let value = match keys::find(&below) {
             Some(key) => {
                 // What the root requires may come from the environment.
-                if path.ends_with("[]") && key.doc.ends_with("Required.") {
+                if path.ends_with("[]") && key.required {
                     required.push(name);
                 }
                 property(key)
@@ -35,8 +35,13 @@ fn object(path: &str) -> Value {
     let types =
         if path.is_empty() || path.ends_with("[]") { json!("object") } else { json!(["object", "null"]) };
     let mut object = json!({ "type": types, "additionalProperties": false, "properties": properties });
-    if let (false, Some(object)) = (required.is_empty(), object.as_object_mut()) {
-        object.insert("required".to_owned(), json!(required));
+    if let Some(object) = object.as_object_mut() {
+        if !required.is_empty() {
+            object.insert("required".to_owned(), json!(required));
+        }
+        if let Some(doc) = keys::section_doc(path) {
+            object.insert("description".to_owned(), json!(doc));
+        }
     }
     object
 }
@@ -53,7 +58,7 @@ fn property(key: &Key) -> Value {
         kind => item(kind),
     };
     if let Some(value) = value.as_object_mut() {
-        value.insert("description".to_owned(), json!(key.doc));
+        value.insert("description".to_owned(), json!(key.text()));
         if let Some(default) = default(key) {
             value.insert("default".to_owned(), default);
         }

@@ -14,8 +14,21 @@ pub struct Key {
     pub kind: Kind,
     /// The value where none is given, as YAML; empty where there is none.
     pub default: &'static str,
-    /// One sentence.
+    /// What it is for, in a sentence or a few.
     pub doc: &'static str,
+    /// Whether there is no configuration, or no element of its list, without it.
+    pub required: bool,
+    /// A value for [`super::super::example()`] in place of the default, as YAML; empty if the default is shown.
+    pub(in super::super) example: &'static str,
+    /// Whether the example sets it; else its line is a comment.
+    pub(in super::super) set_in_example: bool,
+}
+
+impl Key {
+    /// What it is for, and whether it is required.
+    pub fn text(&self) -> String {
+        format!("{}{}", self.doc, if self.required { " Required." } else { "" })
+    }
 }
 
 /// What a value looks like.

@@ -1,7 +1,5 @@
 //! The example, the documentation and the schema, held against the table of keys.
 
-use std::fmt::Write;
-
 use serde_json::Value as Json;
 
 use super::*;
@@ -144,33 +142,41 @@ fn the_schema_has_every_key_and_nothing_else() {
     assert_eq!(schema["properties"]["authentication"]["properties"]["leeway"]["default"], "30s");
 }
 
-/// The table as it stands in the documentation.
-fn table() -> String {
-    let cell = |text: &str| if text.is_empty() { String::new() } else { format!("`{text}`") };
-    let mut table =
-        String::from("| key | value | default | meaning | environment |\n| --- | --- | --- | --- | --- |\n");
-    for key in KEYS {
-        let (kind, doc) = (key.kind.describe(), key.doc.replace('|', "\\|"));
-        let name = cell(&environment_name(key).unwrap_or_default());
-        writeln!(table, "| `{}` | {kind} | {} | {doc} | {name} |", key.path, cell(key.default)).unwrap();
-    }
-    table
-}
-
-#[test]
-fn the_documentation_has_the_table() {
-    let (start, end) = ("<!-- keys -->\n", "<!-- /keys -->");
-    let (before, rest) = DOCUMENTATION.split_once(start).unwrap();
-    let (written, after) = rest.split_once(end).unwrap();
-    if written != table() && std::env::var_os("METAGATE_WRITE_DOCUMENTATION").is_some() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
-        std::fs::write(path, format!("{before}{start}{}{end}{after}", table())).unwrap();
+/// Compares a file with what it is generated from, or writes it anew.
+fn hold(path: &str, committed: &str, generated: &str) {
+    if committed != generated && std::env::var_os("METAGATE_WRITE_DOCUMENTATION").is_some() {
+        std::fs::write(format!("{}/{path}", env!("CARGO_MANIFEST_DIR")), generated).unwrap();
         return;
     }
     assert!(
-        written == table(),
-        "the table of keys has changed: run this test with METAGATE_WRITE_DOCUMENTATION=1"
+        committed == generated,
+        "the table of keys has changed: METAGATE_WRITE_DOCUMENTATION=1 cargo test --lib documentation writes {path}"
     );
+}
+
+#[test]
+fn the_documentation_has_the_reference() {
+    let (start, end) = ("<!-- keys -->\n", "<!-- /keys -->");
+    let (before, rest) = DOCUMENTATION.split_once(start).unwrap();
+    let (_, after) = rest.split_once(end).unwrap();
+    let generated = format!("{before}{start}{}{end}{after}", reference());
+    hold("docs/configuration.md", DOCUMENTATION, &generated);
+}
+
+#[test]
+fn the_example_is_the_generated_one() {
+    hold("config.example.yaml", EXAMPLE, &example());
+}
+
+/// Everything that is about a key, or about a section, is in the example.
+#[test]
+fn the_example_says_what_each_key_is_for() {
+    let words =
+        |text: &str| text.split_whitespace().filter(|word| *word != "#").collect::<Vec<_>>().join(" ");
+    let example = words(EXAMPLE);
+    for key in KEYS {
+        assert!(example.contains(&words(&key.text())), "{}", key.path);
+    }
 }
 
 #[test]

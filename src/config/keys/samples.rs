@@ -1,0 +1,82 @@
+//! Elements of lists of maps, for the example. What each key is for is in the table and not here; a line that begins
+//! with `# ` is about the element.
+
+pub(super) const ISSUERS: &str = "\
+- name: okta
+  issuer: https://acme.okta.com/oauth2/default
+  publicKeyUrls: [https://acme.okta.com/oauth2/default/v1/keys]
+  audiences: [openmetadata]
+  algorithms: [RS256]
+  tokenTypes: [at+jwt]
+  requireTokenType: true
+  refuse: [idTokens, logoutTokens]
+  backendTokens: true
+  allowNonExpiring: bots
+  maxLifetime: 24h
+  leeway: 30s
+  principalClaims: [email, sub]
+  rolesClaim: realm_access.roles
+  caFile: /etc/ssl/corp.pem
+  proxy: http://proxy.corp:3128
+  optional: false
+# The keys themselves (the example key of RFC 7517).
+- name: offline
+  issuer: https://idp.internal
+  publicKeys: '{\"keys\": [{\"kty\": \"EC\", \"crv\": \"P-256\", \"kid\": \"1\", \"x\": \"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\", \"y\": \"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\"}]}'
+# A shared secret instead of public keys, only for this entry.
+- name: partner
+  issuer: partner-service
+  sharedSecretFile: /run/secrets/partner-signing-key
+- name: other
+  issuer: other-service
+  sharedSecret: ${PARTNER_SIGNING_KEY}
+";
+
+pub(super) const RULES: &str = "\
+- name: only-admins-delete
+  match:
+    methods: [DELETE]
+    paths: [/api/v1/**]
+    hosts: [metadata.example.org]
+    issuers: [okta]
+    query: {action: [ingestProposal, \"delete*\"]}
+    graphql:
+      operations: [mutation]
+      fields: [createAccessToken, \"remove*\"]
+      unreadable: deny
+  require:
+    anyRole: [Admin]
+    allRoles: [Admin, Auditor]
+    anyScope: [metadata.write]
+    allScopes: [metadata.read, metadata.write]
+    tokenType: [User]
+    principals: [ada, \"svc-*\"]
+    issuers: [okta]
+    audiences: [openmetadata]
+    claims: {department: [data, platform]}
+    sourceIps: [10.0.0.0/8]
+  mode: enforce
+- name: nobody-drops-services
+  match: {methods: [DELETE], paths: [\"/api/v1/services/**\"]}
+  action: deny
+- name: no-policy-edits-by-bots
+  match: {methods: [PUT, PATCH, POST], paths: [\"/api/v1/policies/**\"]}
+  when: \"!claims.isBot\"
+# A rule about some paths leaves open every other way to the same thing: OpenMetadata's `POST /mcp` changes any entity. \
+So say what is allowed, and end with the rest. docs/rules.md has whole sets, with their tests.
+- name: the-rest
+  action: deny
+";
+
+pub(super) const TESTS: &str = "\
+- name: bot cannot delete
+  claims: {sub: ingestion-bot, isBot: true}
+  request: DELETE /api/v1/tables/x
+  expect: 403
+  rule: only-admins-delete
+  issuer: okta
+  host: metadata.example.org
+  sourceIp: 10.1.2.3
+  headers: {X-Impersonate-User: ada}
+  body: {query: \"query { me { urn } }\"}
+";
