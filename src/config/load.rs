@@ -10,7 +10,7 @@ use super::document::{self, MAX_BYTES, Node, Position};
 use super::error::{ConfigError, ConfigErrors, Finding, Level, Origin};
 use super::file_mode;
 use super::files::read_limited;
-use super::keys::{self, KEYS};
+use super::keys::{self, KEYS, Key};
 use super::layer::{Layer, Merged, Source};
 use super::openmetadata::{self, Shape};
 use super::parse;
@@ -132,7 +132,7 @@ struct Reading {
 /// Everything that is wrong with it, in all sources.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut reading = Reading::default();
-    let mut layers = vec![defaults()];
+    let mut layers = vec![defaults(KEYS.iter())];
     layers.push(file_layer(sources, &mut reading));
     layers.push(foreign_environment(sources, &mut reading.errors));
     layers.push(own_environment(sources, &mut reading.errors));
@@ -188,11 +188,11 @@ fn failed(errors: Vec<ConfigError>) -> ConfigErrors {
     }
 }
 
-fn defaults() -> Layer {
+/// The defaults of these keys: the parser has none of its own.
+pub(super) fn defaults(keys: impl Iterator<Item = &'static Key>) -> Layer {
     let mut layer = Layer::default();
     let mut errors = Vec::new();
-    let with_default = KEYS.iter().filter(|key| !key.default.is_empty() && !key.path.contains("[]"));
-    for key in with_default {
+    for key in keys.filter(|key| !key.default.is_empty()) {
         layer.put(key, &document::parse(key.default).root, &Source::Default, &mut errors);
     }
     debug_assert!(errors.is_empty(), "the table's defaults are right: {errors:?}");

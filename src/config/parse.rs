@@ -80,7 +80,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
     rule_warnings::warn(root, backend, &policy);
     let rule_tests = rule_tests::rule_tests(root, &policy, &trust);
     let datahub_system = datahub_system(root, backend);
-    let proxies = root.list("trustedProxies", values::proxy).unwrap_or_default();
+    let proxies = root.need_list("trustedProxies", values::proxy);
     let revocations = revocations::revocations(root, &trust);
     let identity = identity(root, backend);
     Some(Config {
@@ -95,7 +95,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         policy,
         rule_tests,
         datahub_system,
-        proxy_protocol: proxy_protocol(root),
+        proxy_protocol: proxy_protocol(root, &proxies),
         trusts_unix_peers: proxies.contains(&None),
         trusted_proxies: proxies.into_iter().flatten().collect(),
         limits: limits::limits(&root.section("limits")),
@@ -111,7 +111,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
 }
 
 fn workers(root: &Section<'_>) -> usize {
-    match root.value_of("workers", values::integer) {
+    match root.need_value("workers", values::integer) {
         0 => std::thread::available_parallelism().map_or(1, Into::into),
         count => usize::try_from(count).unwrap_or(1),
     }
@@ -142,7 +142,7 @@ fn upstream(root: &Section<'_>, listen: Option<SocketAddr>) -> Option<Upstream> 
         idle_timeout: section.duration("idleTimeout"),
         tls: client_tls(&section.section("tls")),
         protocol: section.word("protocol"),
-        upgrades: section.list("upgrades", upgrade::upgrade).unwrap_or_default(),
+        upgrades: section.need_list("upgrades", upgrade::upgrade),
         close_on_token_expiry: section.boolean("closeOnTokenExpiry"),
         authorization: section.word("authorization"),
         url: url?,
@@ -257,7 +257,7 @@ fn identity(root: &Section<'_>, backend: Backend) -> Option<IdentityFields> {
 }
 
 fn frontend_peers(section: &Section<'_>, backend: Backend) -> Vec<IpNet> {
-    let peers = section.list("frontendPeers", values::network).unwrap_or_default();
+    let peers = section.need_list("frontendPeers", values::network);
     if !peers.is_empty() && backend != Backend::DataHubGms {
         let message = format!("has no effect with backend {}", backend.as_str());
         section.report.warn("datahub.frontendPeers", message, "it is for backend: datahub-gms");
@@ -272,7 +272,7 @@ fn datahub_system(root: &Section<'_>, backend: Backend) -> Option<DatahubSystem>
         return None;
     }
     let client_secret = section.secret("systemClientSecret", Purpose::Credential);
-    let client_id: Box<str> = section.text("systemClientId").unwrap_or_default().into();
+    let client_id: Box<str> = section.need_text("systemClientId").into();
     if client_id.is_empty() || client_id.contains(':') {
         section.error("systemClientId", "must be a name without `:`");
     }
@@ -284,11 +284,9 @@ fn datahub_system(root: &Section<'_>, backend: Backend) -> Option<DatahubSystem>
     Some(DatahubSystem { client_id, client_secret: client_secret? })
 }
 
-fn proxy_protocol(root: &Section<'_>) -> ProxyProtocol {
+fn proxy_protocol(root: &Section<'_>, proxies: &[Option<IpNet>]) -> ProxyProtocol {
     let proxy_protocol = root.word("proxyProtocol");
-    if proxy_protocol == ProxyProtocol::Require
-        && root.list("trustedProxies", values::network).unwrap_or_default().is_empty()
-    {
+    if proxy_protocol == ProxyProtocol::Require && proxies.iter().flatten().next().is_none() {
         let message = "believes whoever connects: any peer can name any address";
         root.report.warn("proxyProtocol", message, "name the load balancers in trustedProxies");
     }
@@ -300,5 +298,5 @@ fn shutdown(section: &Section<'_>) -> Shutdown {
 }
 
 fn log(section: &Section<'_>) -> Log {
-    Log { level: section.value_of("level", values::log_level), format: section.word("format") }
+    Log { level: section.need_value("level", values::log_level), format: section.word("format") }
 }

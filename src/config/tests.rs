@@ -1,6 +1,7 @@
 //! The configuration as its users write it.
 
 mod datahub_actor;
+mod defaults;
 mod documentation;
 mod environment;
 mod errors;

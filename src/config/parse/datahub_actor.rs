@@ -30,7 +30,7 @@ pub(super) fn is_set(identity: &Section<'_>, backend: Backend) -> bool {
 /// The principals that it never names, in lower case; none while it is off.
 pub(super) fn reserved(root: &Section<'_>, backend: Backend) -> Vec<Box<str>> {
     let datahub = root.section("datahub");
-    let administrators = datahub.texts("administrators");
+    let administrators = datahub.need_list("administrators", |name| Ok(Box::<str>::from(name)));
     let on = root.section("identity").text(KEY).is_some_and(|text| values::boolean(text) == Ok(true));
     if !on || backend != Backend::DataHubGms {
         if !administrators.is_empty() {
@@ -39,8 +39,8 @@ pub(super) fn reserved(root: &Section<'_>, backend: Backend) -> Vec<Box<str>> {
         }
         return Vec::new();
     }
-    let system = datahub.text("systemClientId");
-    let own = BUILT_IN.into_iter().chain(system).chain(administrators.iter().map(AsRef::as_ref));
+    let system = datahub.need_text("systemClientId");
+    let own = BUILT_IN.into_iter().chain([system]).chain(administrators.iter().map(AsRef::as_ref));
     let mut reserved: Vec<Box<str>> = own.map(|name| name.to_lowercase().into()).collect();
     reserved.sort_unstable();
     reserved.dedup();

@@ -16,8 +16,8 @@ pub(super) fn impersonation(
 ) -> Option<Impersonation> {
     let openmetadata = root.section("openmetadata");
     let section = openmetadata.section("impersonation");
-    let bots = section.list(KEY, bot).unwrap_or_default();
-    let issuer = openmetadata.text("issuer").unwrap_or_default();
+    let bots = section.need_list(KEY, bot);
+    let issuer = openmetadata.need_text("issuer");
     if bots.is_empty() {
         return None;
     }

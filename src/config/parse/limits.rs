@@ -36,5 +36,5 @@ fn memory(section: &Section<'_>) -> u64 {
         "auto" => Ok(memory::default_limit()),
         _ => values::size(text),
     };
-    section.value_of("memory", read)
+    section.need_value("memory", read)
 }

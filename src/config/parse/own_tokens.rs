@@ -14,9 +14,9 @@ const KEY: &str = "backendTokens";
 /// What every entry goes by that says nothing: the values of `iss` in the tokens that the backends make
 /// for themselves. An issuer entry binds them, so only an entry that is for the backend has them.
 pub(super) fn of_known_issuers(root: &Section<'_>) -> OwnTokens {
-    let openmetadata = root.section("openmetadata").text("issuer");
-    let datahub = root.section("datahub").text("tokenServiceIssuer");
-    let issuers = openmetadata.into_iter().chain(datahub).filter(|issuer| !issuer.is_empty());
+    let openmetadata = root.section("openmetadata").need_text("issuer");
+    let datahub = root.section("datahub").need_text("tokenServiceIssuer");
+    let issuers = [openmetadata, datahub].into_iter().filter(|issuer| !issuer.is_empty());
     OwnTokens::Known(issuers.map(Into::into).collect())
 }
 
@@ -28,7 +28,7 @@ pub(super) fn of_entry(entry: &Section<'_>, known: &OwnTokens) -> OwnTokens {
 /// What `authentication` says of the simple list. Nothing: the keys of OpenMetadata's own set are its
 /// keys. If no URL is one of that set, they cannot be told from others, and its `iss` has to do.
 pub(super) fn of_simple_list(root: &Section<'_>, urls: &[Url]) -> OwnTokens {
-    let issuer = root.section("openmetadata").text("issuer").unwrap_or_default();
+    let issuer = root.section("openmetadata").need_text("issuer");
     said(&root.section("authentication")).unwrap_or_else(|| match urls.iter().any(is_openmetadatas) {
         true => OwnTokens::Known(Vec::new()),
         false => OwnTokens::Known(vec![issuer.into()]),
@@ -37,7 +37,7 @@ pub(super) fn of_simple_list(root: &Section<'_>, urls: &[Url]) -> OwnTokens {
 
 /// Warns of an OpenMetadata whose own keys are not known.
 pub(super) fn warn_of_unknown_keys(root: &Section<'_>, backend: Backend, trust: &[TrustEntry]) {
-    let issuer = root.section("openmetadata").text("issuer").unwrap_or_default();
+    let issuer = root.section("openmetadata").need_text("issuer");
     let known =
         |entry: &TrustEntry| entry.rules.own_tokens == OwnTokens::All || entry.keys.has_openmetadatas_keys();
     if backend != Backend::OpenMetadata || trust.iter().any(known) || !known_only_by_issuer(trust, issuer) {

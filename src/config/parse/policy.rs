@@ -38,7 +38,7 @@ pub(super) fn policy(root: &Section<'_>, backend: Backend, upstream_path: &str) 
 /// The backend's own routes, under OpenMetadata's base path.
 fn preset(root: &Section<'_>, backend: Backend, upstream_path: &str) -> RouteTable {
     let section = root.section("openmetadata");
-    let base = section.value_of("basePath", values::base_path);
+    let base = section.need_value("basePath", values::base_path);
     let base_path = if backend == Backend::OpenMetadata { base.trim_end_matches('/') } else { "" };
     let provider = root.section("authentication").text("provider");
     let place = Place { base_path, provider, upstream_path };
@@ -73,7 +73,7 @@ fn configured_rows(section: &Section<'_>) -> Vec<RouteRow> {
 }
 
 fn routes(section: &Section<'_>, name: &str) -> Vec<RoutePattern> {
-    let routes = section.list(name, values::route).unwrap_or_default();
+    let routes = section.need_list(name, values::route);
     for route in &routes {
         if route.to_string().ends_with(" /**") || route.to_string() == "/**" {
             let message = match name {

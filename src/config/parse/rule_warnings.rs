@@ -49,7 +49,7 @@ fn warn_of_shadow(entry: &Section<'_>, rule: &Rule, earlier: &[Rule]) {
 
 /// A pattern that no request has, or none that anybody means.
 fn warn_of_paths(root: &Section<'_>, backend: Backend, entry: &Section<'_>, rule: &Rule) {
-    let base = root.section("openmetadata").text("basePath").unwrap_or("/").trim_end_matches('/');
+    let base = root.section("openmetadata").need_text("basePath").trim_end_matches('/');
     let within = |place: &str, path: &PathPattern| {
         PathPattern::parse(&format!("{base}{place}/**")).is_ok_and(|place| place.overlaps(path))
     };

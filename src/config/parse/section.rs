@@ -143,38 +143,55 @@ impl<'a> Section<'a> {
     /// The value of a key whose definition has a default, which is a layer of its own: there always is a value. `None`,
     /// with an error, if it cannot be read.
     pub(super) fn need<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        if self.text(name).is_none() {
+        self.require(name);
+        self.read(name, parse)
+    }
+
+    /// Records that a key that has a default is nowhere, not even in the table.
+    pub(super) fn require(&self, name: &str) {
+        if self.value(name).is_none() {
             self.missing(name, "has no value", "leave the key out for its default");
         }
-        self.read(name, parse)
+    }
+
+    /// The text of a key that has a default.
+    pub(super) fn need_text(&self, name: &str) -> &'a str {
+        self.require(name);
+        self.text(name).unwrap_or_default()
+    }
+
+    /// The items of a list that has a default.
+    pub(super) fn need_list<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+        self.require(name);
+        self.list(name, parse).unwrap_or_default()
     }
 
     /// The same for what goes on if it cannot be read: with an error there is no configuration, so that nobody sees
     /// the value that stands in.
-    pub(super) fn value_of<T: Default>(&self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> T {
+    pub(super) fn need_value<T: Default>(&self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> T {
         self.need(name, parse).unwrap_or_default()
     }
 
     /// A word that has a default.
     pub(super) fn word<W: Word + Default>(&self, name: &str) -> W {
-        self.value_of(name, W::from_word)
+        self.need_value(name, W::from_word)
     }
 
     pub(super) fn boolean(&self, name: &str) -> bool {
-        self.value_of(name, values::boolean)
+        self.need_value(name, values::boolean)
     }
 
     pub(super) fn duration(&self, name: &str) -> Duration {
-        self.value_of(name, values::duration)
+        self.need_value(name, values::duration)
     }
 
     /// A number of bytes.
     pub(super) fn size<T: TryFrom<u64> + Default>(&self, name: &str) -> T {
-        self.value_of(name, |text| values::size(text).and_then(fits))
+        self.need_value(name, |text| values::size(text).and_then(fits))
     }
 
     pub(super) fn count<T: TryFrom<u64> + Default>(&self, name: &str) -> T {
-        self.value_of(name, |text| values::integer(text).and_then(fits))
+        self.need_value(name, |text| values::integer(text).and_then(fits))
     }
 
     /// The items of a list; `None` where it is left out.

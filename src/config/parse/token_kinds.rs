@@ -5,8 +5,22 @@ use super::super::words::{RefusedKind, Word};
 use super::section::Section;
 use crate::claims::TokenKinds;
 
-/// What this section says, and for the rest what `inherited` does.
-pub(super) fn token_kinds(section: &Section<'_>, inherited: &TokenKinds) -> TokenKinds {
+/// What `authentication` says, where each key has a default.
+pub(super) fn of_all(section: &Section<'_>) -> TokenKinds {
+    for name in ["tokenTypes", "refuse", "requireTokenType"] {
+        section.require(name);
+    }
+    let nothing = TokenKinds {
+        types: Vec::new(),
+        require_type: false,
+        refuse_id_tokens: false,
+        refuse_logout_tokens: false,
+    };
+    of_entry(section, &nothing)
+}
+
+/// What an issuer entry says, and for the rest what `inherited` does.
+pub(super) fn of_entry(section: &Section<'_>, inherited: &TokenKinds) -> TokenKinds {
     let types = section.list("tokenTypes", token_type);
     if types.as_ref().is_some_and(Vec::is_empty) {
         let help = "leave the key out; a token without typ is let in unless requireTokenType is set";

@@ -12,11 +12,10 @@ use super::issuer_names::{SIMPLE_LIST, refuse_ambiguous_names};
 use super::key_source::{Place, is_upstreams_own, key_source, key_urls};
 use super::own_tokens;
 use super::section::Section;
-use super::token_kinds::token_kinds;
+use super::token_kinds;
 use crate::backend::Backend;
 use crate::claims::{
     ClaimPath, ClaimRules, DomainRule, NonExpiring, PrincipalMapping, PrincipalRules, PrincipalStyle,
-    TokenKinds,
 };
 use crate::jose::{Algorithm, AlgorithmSet};
 
@@ -78,8 +77,7 @@ pub(super) fn trust(root: &Section<'_>, place: &Place<'_>) -> Vec<TrustEntry> {
 }
 
 fn inherited(root: &Section<'_>, section: &Section<'_>, backend: Backend) -> Inherited {
-    let algorithms: AlgorithmSet =
-        section.list("algorithms", values::algorithm).unwrap_or_default().into_iter().collect();
+    let algorithms: AlgorithmSet = section.need_list("algorithms", values::algorithm).into_iter().collect();
     if algorithms.is_empty() {
         section.missing("algorithms", "is an empty list: no token could be verified", "leave the key out");
     }
@@ -95,7 +93,7 @@ fn inherited(root: &Section<'_>, section: &Section<'_>, backend: Backend) -> Inh
         Backend::OpenMetadata => PrincipalStyle::OpenMetadata,
         Backend::Generic | Backend::DataHubGms | Backend::DataHubFrontend => PrincipalStyle::AsIs,
     };
-    let claims = section.texts("principalClaims");
+    let claims = section.need_list("principalClaims", text);
     if claims.is_empty() {
         section.missing(
             "principalClaims",
@@ -106,17 +104,21 @@ fn inherited(root: &Section<'_>, section: &Section<'_>, backend: Backend) -> Inh
     let rules = ClaimRules {
         issuers: Vec::new(),
         own_tokens: own_tokens::of_known_issuers(root),
-        kinds: token_kinds(section, &TokenKinds::default()),
+        kinds: token_kinds::of_all(section),
         audiences: Vec::new(),
         non_expiring: section.word("allowNonExpiring"),
         max_lifetime: section.read("maxLifetime", values::duration),
-        leeway: section.value_of("leeway", leeway),
+        leeway: section.need_value("leeway", leeway),
         principal: PrincipalRules { claims, mapping: mapping(section), style },
-        roles_claim: section.value_of("rolesClaim", claim_path),
+        roles_claim: section.need_value("rolesClaim", claim_path),
         domain: domain(root, section),
     };
     let proxy = section.read("proxy", |text| values::url(text, &["http", "https"]));
     Inherited { algorithms, rules, ca_file: section.file("caFile"), proxy }
+}
+
+fn text(text: &str) -> Result<Box<str>, String> {
+    Ok(text.into())
 }
 
 fn leeway(text: &str) -> Result<Duration, String> {
@@ -133,7 +135,7 @@ fn claim_path(text: &str) -> Result<ClaimPath, String> {
 
 /// `[username:x, email:y]`: both, and nothing else, as OpenMetadata has it.
 fn mapping(section: &Section<'_>) -> Option<PrincipalMapping> {
-    let items = section.texts("principalClaimsMapping");
+    let items = section.need_list("principalClaimsMapping", text);
     if items.is_empty() {
         return None;
     }
@@ -179,13 +181,11 @@ fn domain(root: &Section<'_>, section: &Section<'_>) -> Option<DomainRule> {
             "make a key pair of your own for OpenMetadata, with another JWT_KEY_ID",
         );
     }
-    let text =
-        |section: &Section<'_>, name: &str| -> Box<str> { section.text(name).unwrap_or_default().into() };
     section.boolean("enforcePrincipalDomain").then(|| DomainRule {
-        principal_domain: text(section, "principalDomain"),
-        allowed: section.texts("allowedDomains"),
-        own_issuer: text(&own, "issuer"),
-        own_key_id: text(&own, "keyId"),
+        principal_domain: section.need_text("principalDomain").into(),
+        allowed: section.need_list("allowedDomains", text),
+        own_issuer: own.need_text("issuer").into(),
+        own_key_id: own.need_text("keyId").into(),
     })
 }
 
@@ -208,11 +208,11 @@ fn issuer_entry(entry: &Section<'_>, inherited: &Inherited, place: &Place<'_>) -
     }
     let keys = key_source(entry, &issuers, place);
     let algorithms = entry_algorithms(entry, inherited);
-    let claims: Option<Vec<Box<str>>> = entry.list("principalClaims", |text| Ok(text.into()));
+    let claims: Option<Vec<Box<str>>> = entry.list("principalClaims", text);
     if claims.as_ref().is_some_and(Vec::is_empty) {
         entry.missing("principalClaims", "is an empty list: no token could have a principal", INHERIT);
     }
-    let audiences: Option<Vec<Box<str>>> = entry.list("audiences", |text| Ok(text.into()));
+    let audiences: Option<Vec<Box<str>>> = entry.list("audiences", text);
     if audiences.as_ref().is_some_and(Vec::is_empty) {
         let help = "name what the issuer puts into aud: `audiences: [<client id>]`";
         entry.missing(
@@ -224,7 +224,7 @@ fn issuer_entry(entry: &Section<'_>, inherited: &Inherited, place: &Place<'_>) -
     let mut rules = inherited.rules.clone();
     rules.issuers = issuers;
     rules.own_tokens = own_tokens::of_entry(entry, &inherited.rules.own_tokens);
-    rules.kinds = token_kinds(entry, &inherited.rules.kinds);
+    rules.kinds = token_kinds::of_entry(entry, &inherited.rules.kinds);
     rules.audiences = audiences.unwrap_or_default();
     rules.non_expiring = entry.read("allowNonExpiring", Word::from_word).unwrap_or(rules.non_expiring);
     rules.max_lifetime = entry.read("maxLifetime", values::duration).or(rules.max_lifetime);
@@ -279,7 +279,7 @@ fn entry_algorithms(entry: &Section<'_>, inherited: &Inherited) -> AlgorithmSet 
 fn datahub_entry(section: &Section<'_>, inherited: &Inherited) -> Option<TrustEntry> {
     let secret = section.secret("tokenServiceSigningKey", Purpose::SigningKey)?;
     let mut rules = inherited.rules.clone();
-    rules.issuers = vec![section.text("tokenServiceIssuer").unwrap_or_default().into()];
+    rules.issuers = vec![section.need_text("tokenServiceIssuer").into()];
     // DataHub makes personal access tokens and tokens of service accounts without exp ("No expiry"), never
     // sessions.
     rules.non_expiring = NonExpiring::AccessTokens;
@@ -324,7 +324,7 @@ fn simple_list(
     let mut rules = inherited.rules;
     rules.own_tokens = own_tokens::of_simple_list(root, &urls);
     let keys = KeySource::Urls(urls);
-    rules.audiences = section.texts("audiences");
+    rules.audiences = section.need_list("audiences", text);
     if rules.audiences.is_empty() {
         let help = "authentication:\n  audiences: [<client id>]   # or an entry of `issuers` for each identity provider";
         let message = "neither issuer nor audience is bound: every token that these keys sign is accepted, also \

@@ -345,6 +345,11 @@ fn proxy_protocol_is_off_or_required() {
     let named = config("proxyProtocol: require\ntrustedProxies: [10.0.0.0/8]\n");
     assert_eq!(named.config.proxy_protocol, ProxyProtocol::Require);
     assert!(!warnings(&named).contains(&"proxyProtocol"));
+    // Peers on a socket file are no network, and no reason for an error.
+    let unix = config("proxyProtocol: require\ntrustedProxies: [unix]\n");
+    assert!(warnings(&unix).contains(&"proxyProtocol"));
+    let both = config("proxyProtocol: require\ntrustedProxies: [unix, 10.0.0.0/8]\n");
+    assert!(!warnings(&both).contains(&"proxyProtocol"));
     let errors = file("proxyProtocol: on\n").with(&[KEYS_URL, UPSTREAM]).errors();
     assert_error(&errors, "proxyProtocol @ 1:16");
 }
