@@ -14,6 +14,7 @@ mod keys;
 mod layer;
 mod load;
 mod memory;
+mod merged;
 mod openmetadata;
 mod parse;
 mod print;

@@ -16,7 +16,7 @@ pub enum Origin {
     /// An environment variable, by name.
     Environment(String),
     /// A flag of the command line, by name.
-    Flag(&'static str),
+    Flag(String),
 }
 
 impl fmt::Display for Origin {

@@ -1,14 +1,12 @@
-//! One source's settings, held against the table of keys, and the merging of all of them.
-//!
-//! Values stay text until the merged configuration is read: figment only decides which source wins.
-//! A later source replaces a value or a whole list; maps are merged key by key.
+//! One source's settings, held against the table of keys. Values stay text until the merged configuration is read.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::panic::Location;
 use std::path::PathBuf;
 
+use figment::Metadata;
 use figment::value::{Dict, Empty, Tag, Value as Merging};
-use figment::{Figment, Metadata, Profile, Provider};
 
 use super::document::{Entry, Node, Position, Value};
 use super::error::{ConfigError, Origin};
@@ -29,33 +27,57 @@ pub(super) enum Source<'a> {
     Flag(&'static str),
 }
 
+/// What figment calls the source of a flag's value.
+pub(super) const FLAG: &str = "flag";
+
 impl Source<'_> {
     pub(super) fn at(&self, position: Position) -> Origin {
         match self {
             Self::Default => Origin::Default,
-            Self::File { path, substituted, .. } => {
-                let Position { line, column } = match substituted {
-                    Some(substituted) => substituted.original(position),
-                    None => position,
-                };
+            Self::File { path, .. } => {
+                let Position { line, column } = self.position(position);
                 Origin::File { path: path.clone(), line, column }
             }
             Self::Environment(name) => Origin::Environment((*name).to_owned()),
-            Self::Flag(name) => Origin::Flag(name),
+            Self::Flag(name) => Origin::Flag((*name).to_owned()),
+        }
+    }
+
+    /// A position in the file as it was before substitution.
+    fn position(&self, position: Position) -> Position {
+        match self {
+            Self::File { substituted: Some(substituted), .. } => substituted.original(position),
+            _ => position,
+        }
+    }
+
+    fn metadata(&self) -> Metadata {
+        let custom = |name: &str| figment::Source::Custom(name.to_owned());
+        match self {
+            Self::Default => Metadata::from("table of keys", Location::caller()),
+            Self::File { path, .. } => Metadata::from("configuration file", path.as_path()),
+            Self::Environment(name) => Metadata::from("environment variable", custom(name)),
+            Self::Flag(name) => Metadata::from(FLAG, custom(name)),
         }
     }
 }
 
-/// The settings of one source.
-#[derive(Default)]
+/// The settings of one source: a file, the table of keys, one variable or one flag.
 pub(super) struct Layer {
-    settings: Dict,
-    origins: BTreeMap<String, Origin>,
+    pub(super) settings: Dict,
+    pub(super) metadata: Metadata,
+    /// Where in the file values are, by their paths.
+    pub(super) positions: BTreeMap<String, Position>,
     /// The keys whose secrets stand in the file itself.
     pub(super) literal_secrets: Vec<String>,
 }
 
 impl Layer {
+    pub(super) fn new(source: &Source<'_>) -> Self {
+        let metadata = source.metadata();
+        Self { settings: Dict::new(), metadata, positions: BTreeMap::new(), literal_secrets: Vec::new() }
+    }
+
     /// Takes a document in our own shape.
     pub(super) fn document(&mut self, source: &Source<'_>, root: &Node, errors: &mut Vec<ConfigError>) {
         self.settings = self.walk(source, errors).section("", "", root);
@@ -71,8 +93,8 @@ impl Layer {
     }
 
     fn walk<'a>(&'a mut self, source: &'a Source<'a>, errors: &'a mut Vec<ConfigError>) -> Walk<'a> {
-        let Self { origins, literal_secrets, .. } = self;
-        Walk { source, origins, literal_secrets, errors, added: 0 }
+        let Self { positions, literal_secrets, .. } = self;
+        Walk { source, positions, literal_secrets, errors, added: 0 }
     }
 }
 
@@ -91,7 +113,7 @@ fn insert(dict: &mut Dict, path: &str, value: Merging) {
 /// A way through a document along the table of keys.
 struct Walk<'a> {
     source: &'a Source<'a>,
-    origins: &'a mut BTreeMap<String, Origin>,
+    positions: &'a mut BTreeMap<String, Position>,
     literal_secrets: &'a mut Vec<String>,
     errors: &'a mut Vec<ConfigError>,
     /// How many bytes variables have brought.
@@ -150,7 +172,7 @@ impl Walk<'_> {
         if node.value == Value::Null {
             return None;
         }
-        self.origins.insert(path.to_owned(), self.source.at(node.at));
+        self.note_position(path, node);
         match key.kind {
             Kind::Entries => self.entries(path, key, node),
             Kind::Claims => self.claims(path, node),
@@ -246,7 +268,7 @@ impl Walk<'_> {
         let mut entries = Vec::new();
         for (index, node) in nodes.iter().enumerate() {
             let path = format!("{path}[{index}]");
-            self.origins.insert(path.clone(), self.source.at(node.at));
+            self.note_position(&path, node);
             if node.value == Value::Null {
                 self.error(&path, node.at, "is empty".to_owned());
             }
@@ -280,6 +302,12 @@ impl Walk<'_> {
             return None;
         }
         Some(Merging::from(node.json().to_string()))
+    }
+
+    fn note_position(&mut self, path: &str, node: &Node) {
+        if let Source::File { .. } = self.source {
+            self.positions.insert(path.to_owned(), self.source.position(node.at));
+        }
     }
 
     fn error(&mut self, path: &str, at: Position, message: String) {
@@ -346,42 +374,4 @@ fn unknown_key(path: &str, schema: &str, name: &str, origin: Option<Origin>) -> 
 pub(super) fn shown(name: &str) -> String {
     let plain = name.len() <= 80 && !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic());
     if plain { name.to_owned() } else { quote(name) }
-}
-
-/// All layers, merged.
-pub(super) struct Merged {
-    /// The values: texts, lists and maps of them.
-    pub(super) root: Dict,
-    figment: Figment,
-    layers: Vec<Layer>,
-}
-
-/// A layer under its number, which is how figment tells us whose a value is.
-struct Numbered<'a>(usize, &'a Layer);
-
-impl Provider for Numbered<'_> {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(self.0.to_string())
-    }
-
-    fn data(&self) -> Result<figment::value::Map<Profile, Dict>, figment::Error> {
-        Ok(Profile::Default.collect(self.1.settings.clone()))
-    }
-}
-
-impl Merged {
-    /// Merges the layers; the last has the last word.
-    pub(super) fn new(layers: Vec<Layer>) -> Self {
-        let providers = layers.iter().enumerate().map(|(number, layer)| Numbered(number, layer));
-        let figment = providers.fold(Figment::new(), Figment::merge);
-        // No provider of ours fails, so there is always a map.
-        let root = figment.data().ok().and_then(|mut profiles| profiles.remove(&Profile::Default));
-        Self { root: root.unwrap_or_default(), figment, layers }
-    }
-
-    /// Where `value`, which is at `path`, was written.
-    pub(super) fn origin(&self, path: &str, value: &Merging) -> Option<Origin> {
-        let number: usize = self.figment.get_metadata(value.tag())?.name.parse().ok()?;
-        self.layers.get(number)?.origins.get(path).cloned()
-    }
 }

@@ -11,7 +11,8 @@ use super::error::{ConfigError, ConfigErrors, Finding, Level, Origin};
 use super::file_mode;
 use super::files::read_limited;
 use super::keys::{self, KEYS, Key};
-use super::layer::{Layer, Merged, Source};
+use super::layer::{Layer, Source};
+use super::merged::Merged;
 use super::openmetadata::{self, Shape};
 use super::parse;
 use super::substitution::substitute;
@@ -64,13 +65,6 @@ pub struct Loaded {
     pub(super) merged: Merged,
 }
 
-impl fmt::Debug for Merged {
-    /// Without values: some are secrets.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Merged").finish_non_exhaustive()
-    }
-}
-
 impl fmt::Debug for Sources {
     /// Without the environment's values: some are secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -107,7 +101,7 @@ impl Sources {
     fn chosen_file(&self) -> (PathBuf, bool, Option<Origin>) {
         let variable = self.variable(FILE_VARIABLE).filter(|value| !value.is_empty());
         match (&self.file, variable) {
-            (Some(file), _) => (file.clone(), true, Some(Origin::Flag("--config"))),
+            (Some(file), _) => (file.clone(), true, Some(Origin::Flag("--config".to_owned()))),
             (None, Some(file)) => (file.into(), true, Some(Origin::Environment(FILE_VARIABLE.to_owned()))),
             (None, None) => (DEFAULT_FILE.into(), false, Some(Origin::WholeFile(DEFAULT_FILE.into()))),
         }
@@ -133,10 +127,10 @@ struct Reading {
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut reading = Reading::default();
     let mut layers = vec![defaults(KEYS.iter())];
-    layers.push(file_layer(sources, &mut reading));
-    layers.push(foreign_environment(sources, &mut reading.errors));
-    layers.push(own_environment(sources, &mut reading.errors));
-    layers.push(flags(&sources.flags, &mut reading.errors));
+    layers.extend(file_layer(sources, &mut reading));
+    layers.extend(foreign_environment(sources, &mut reading.errors));
+    layers.extend(own_environment(sources, &mut reading.errors));
+    layers.extend(flags(&sources.flags, &mut reading.errors));
     let literal = layers.iter().flat_map(|layer| &layer.literal_secrets).next().cloned();
     let merged = Merged::new(layers);
     if reading.broken {
@@ -190,7 +184,7 @@ fn failed(errors: Vec<ConfigError>) -> ConfigErrors {
 
 /// The defaults of these keys: the parser has none of its own.
 pub(super) fn defaults(keys: impl Iterator<Item = &'static Key>) -> Layer {
-    let mut layer = Layer::default();
+    let mut layer = Layer::new(&Source::Default);
     let mut errors = Vec::new();
     for key in keys.filter(|key| !key.default.is_empty()) {
         layer.put(key, &document::parse(key.default).root, &Source::Default, &mut errors);
@@ -199,29 +193,29 @@ pub(super) fn defaults(keys: impl Iterator<Item = &'static Key>) -> Layer {
     layer
 }
 
-fn file_layer(sources: &Sources, reading: &mut Reading) -> Layer {
-    let mut layer = Layer::default();
+fn file_layer(sources: &Sources, reading: &mut Reading) -> Option<Layer> {
     let (path, required, origin) = sources.chosen_file();
     let text = match read_limited(&path, MAX_BYTES as u64) {
         Ok(bytes) => String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned()),
-        Err(error) if error.kind() == ErrorKind::NotFound && !required => return layer,
+        Err(error) if error.kind() == ErrorKind::NotFound && !required => return None,
         Err(error) => Err(format!("cannot be read: {error}")),
     };
-    match text {
-        Ok(text) => file_text(sources, &path, &text, &mut layer, reading),
+    let layer = match text {
+        Ok(text) => file_text(sources, &path, &text, reading),
         Err(message) => {
             let error =
                 ConfigError::new("", origin, format!("the configuration file {} {message}", path.display()));
             reading.errors.push(error);
             reading.broken = true;
+            None
         }
-    }
+    };
     reading.file = Some(path);
     layer
 }
 
 /// Reads the text of a file, in whichever shape it is.
-fn file_text(sources: &Sources, path: &Path, text: &str, layer: &mut Layer, reading: &mut Reading) {
+fn file_text(sources: &Sources, path: &Path, text: &str, reading: &mut Reading) -> Option<Layer> {
     let lookup = |name: &str| sources.variable(name).map(str::to_owned);
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let substituted = match openmetadata::has_block(text).then(|| substitute(text, &lookup)) {
@@ -231,7 +225,7 @@ fn file_text(sources: &Sources, path: &Path, text: &str, layer: &mut Layer, read
             let message = "its ${...} expressions make the text too long";
             reading.errors.push(ConfigError::new("", Some(origin), message));
             reading.broken = true;
-            return;
+            return None;
         }
         Some(Ok(substituted)) => Some(substituted),
         None => None,
@@ -251,8 +245,9 @@ fn file_text(sources: &Sources, path: &Path, text: &str, layer: &mut Layer, read
     }
     reading.broken |= !document.complete;
     if !document.complete {
-        return;
+        return None;
     }
+    let mut layer = Layer::new(&source);
     let shape = openmetadata::shape(&document.root);
     reading.openmetadata = shape != Shape::Own;
     let info = match shape {
@@ -260,25 +255,28 @@ fn file_text(sources: &Sources, path: &Path, text: &str, layer: &mut Layer, read
             layer.document(&source, &document.root, &mut reading.errors);
             None
         }
-        Shape::OpenMetadata => openmetadata::read_yaml(layer, &document.root, &source, &mut reading.errors),
-        Shape::Helm => openmetadata::read_helm(layer, &document.root, &source, &mut reading.errors),
+        Shape::OpenMetadata => {
+            openmetadata::read_yaml(&mut layer, &document.root, &source, &mut reading.errors)
+        }
+        Shape::Helm => openmetadata::read_helm(&mut layer, &document.root, &source, &mut reading.errors),
     };
     reading.infos.extend(info);
+    Some(layer)
 }
 
-fn foreign_environment(sources: &Sources, errors: &mut Vec<ConfigError>) -> Layer {
-    let mut layer = Layer::default();
+fn foreign_environment(sources: &Sources, errors: &mut Vec<ConfigError>) -> Vec<Layer> {
+    let mut layers = Vec::new();
     for (name, path) in openmetadata::ENVIRONMENT {
         let value = sources.variable(name).filter(|value| !openmetadata::is_unset(value));
         if let (Some(value), Some(key)) = (value, keys::find(path)) {
-            put_variable(&mut layer, key, name, value, errors);
+            layers.extend(variable_layer(key, name, value, errors));
         }
     }
-    layer
+    layers
 }
 
-pub(super) fn own_environment(sources: &Sources, errors: &mut Vec<ConfigError>) -> Layer {
-    let mut layer = Layer::default();
+pub(super) fn own_environment(sources: &Sources, errors: &mut Vec<ConfigError>) -> Vec<Layer> {
+    let mut layers = Vec::new();
     let known = keys::environment_names();
     for (name, value) in &sources.environment {
         if !name.starts_with("METAGATE_") || name == FILE_VARIABLE {
@@ -286,22 +284,23 @@ pub(super) fn own_environment(sources: &Sources, errors: &mut Vec<ConfigError>) 
         }
         let path = known.iter().find(|(known, _)| known == name).map(|(_, path)| *path);
         match path.and_then(keys::find) {
-            Some(key) => put_variable(&mut layer, key, name, value, errors),
+            Some(key) => layers.extend(variable_layer(key, name, value, errors)),
             None if is_service_link(name) => {}
             None => errors.push(unknown_variable(name, &known)),
         }
     }
-    layer
+    layers
 }
 
-fn put_variable(layer: &mut Layer, key: &keys::Key, name: &str, value: &str, errors: &mut Vec<ConfigError>) {
+fn variable_layer(key: &Key, name: &str, value: &str, errors: &mut Vec<ConfigError>) -> Option<Layer> {
     let source = Source::Environment(name);
     if value.contains('\u{fffd}') {
         errors.push(ConfigError::new(key.path, Some(source.at(Position::START)), "is not UTF-8 text"));
-        return;
+        return None;
     }
-    let node: Node = openmetadata::environment_node(key.kind, value);
-    layer.put(key, &node, &source, errors);
+    let mut layer = Layer::new(&source);
+    layer.put(key, &openmetadata::environment_node(key.kind, value), &source, errors);
+    Some(layer)
 }
 
 fn unknown_variable(name: &str, known: &[(String, &'static str)]) -> ConfigError {
@@ -327,11 +326,14 @@ fn is_service_link(name: &str) -> bool {
             || port(tail))
 }
 
-fn flags(flags: &Flags, errors: &mut Vec<ConfigError>) -> Layer {
-    let mut layer = Layer::default();
+fn flags(flags: &Flags, errors: &mut Vec<ConfigError>) -> Vec<Layer> {
+    let mut layers = Vec::new();
     let mut put = |path: &str, name: &'static str, value: document::Value| {
         if let Some(key) = keys::find(path) {
-            layer.put(key, &Node { at: Position::START, value }, &Source::Flag(name), errors);
+            let source = Source::Flag(name);
+            let mut layer = Layer::new(&source);
+            layer.put(key, &Node { at: Position::START, value }, &source, errors);
+            layers.push(layer);
         }
     };
     let text = |text: &String| Node::text(text, Position::START);
@@ -349,5 +351,5 @@ fn flags(flags: &Flags, errors: &mut Vec<ConfigError>) -> Layer {
         let list = document::Value::List(flags.public_keys.iter().map(text).collect());
         put("authentication.publicKeyUrls", "--public-keys", list);
     }
-    layer
+    layers
 }

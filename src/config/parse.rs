@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use super::error::{ConfigError, Finding};
-use super::layer::Merged;
+use super::merged::Merged;
 use super::secret::Purpose;
 use super::values;
 use super::{

@@ -6,8 +6,8 @@ use figment::value::{Dict, Value};
 
 use super::error::Origin;
 use super::keys::{self, Key, Kind};
-use super::layer::Merged;
 use super::load::Loaded;
+use super::merged::Merged;
 use super::redaction::redacted;
 use super::variables;
 

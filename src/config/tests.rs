@@ -97,7 +97,7 @@ fn shown(error: &ConfigError) -> String {
         Some(Origin::File { line, column, .. }) => format!("{line}:{column}"),
         Some(Origin::WholeFile(_)) => "file".to_owned(),
         Some(Origin::Environment(name)) => name.clone(),
-        Some(Origin::Flag(name)) => (*name).to_owned(),
+        Some(Origin::Flag(name)) => name.clone(),
         Some(Origin::Default) => "default".to_owned(),
         None => "-".to_owned(),
     };

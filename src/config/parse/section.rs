@@ -8,7 +8,7 @@ use figment::value::{Dict, Value};
 use secrecy::SecretSlice;
 
 use super::super::error::{ConfigError, Finding, Level, Origin};
-use super::super::layer::Merged;
+use super::super::merged::Merged;
 use super::super::secret::{self, Purpose};
 use super::super::words::Word;
 use super::super::{file_mode, keys, values};

@@ -1,8 +1,8 @@
 //! A default is stated once, in the table of keys.
 
 use super::*;
-use crate::config::layer::Merged;
 use crate::config::load::{defaults, own_environment};
+use crate::config::merged::Merged;
 use crate::config::parse;
 
 const SECRET: &str = "q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8uA6iTqWe4";
@@ -23,7 +23,7 @@ fn errors_without(without: &str) -> Vec<ConfigError> {
     let case = environment(&needed.collect::<Vec<_>>());
     let given = own_environment(&case.sources, &mut errors);
     let table = defaults(KEYS.iter().filter(|key| key.path != without));
-    parse::parse(&Merged::new(vec![table, given]), errors).errors
+    parse::parse(&Merged::new([table].into_iter().chain(given).collect()), errors).errors
 }
 
 #[test]

@@ -60,9 +60,9 @@ fn every_key_is_set_by_its_name() {
         let case = environment(&[(&name, sample(key.kind))]);
         // Whether it makes sense alone is another matter; that it arrives shows in its layer.
         let mut errors = Vec::new();
-        let layer = crate::config::load::own_environment(&case.sources, &mut errors);
+        let layers = crate::config::load::own_environment(&case.sources, &mut errors);
         assert!(errors.is_empty(), "{name}: {errors:?}");
-        let merged = crate::config::layer::Merged::new(vec![layer]);
+        let merged = crate::config::merged::Merged::new(layers);
         let value =
             path.split('.').try_fold(figment::value::Value::from(merged.root.clone()), |value, name| {
                 value.into_dict()?.remove(name)

@@ -1,0 +1,63 @@
+//! All sources merged by figment: a later one replaces a value or a whole list, maps are merged key by key. What figment
+//! keeps of each value's provider says where the value was written.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use figment::value::{Dict, Map, Value};
+use figment::{Error, Figment, Metadata, Profile, Provider, Source};
+
+use super::document::Position;
+use super::error::Origin;
+use super::layer::{FLAG, Layer};
+
+/// All layers, merged.
+pub(super) struct Merged {
+    /// The values: texts, lists and maps of them.
+    pub(super) root: Dict,
+    figment: Figment,
+    /// Where values of the file are, by their paths: only a file has more than one place.
+    positions: BTreeMap<String, Position>,
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        self.metadata.clone()
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
+        Ok(Profile::Default.collect(self.settings.clone()))
+    }
+}
+
+impl Merged {
+    /// Merges the layers; the last has the last word.
+    pub(super) fn new(layers: Vec<Layer>) -> Self {
+        let figment = layers.iter().fold(Figment::new(), Figment::merge);
+        // No provider of ours fails, so there is always a map.
+        let root = figment.data().ok().and_then(|mut profiles| profiles.remove(&Profile::Default));
+        let positions = layers.into_iter().flat_map(|layer| layer.positions).collect();
+        Self { root: root.unwrap_or_default(), figment, positions }
+    }
+
+    /// Where `value`, which is at `path`, was written.
+    pub(super) fn origin(&self, path: &str, value: &Value) -> Option<Origin> {
+        let metadata = self.figment.get_metadata(value.tag())?;
+        match metadata.source.as_ref()? {
+            Source::File(file) => {
+                let Position { line, column } = *self.positions.get(path)?;
+                Some(Origin::File { path: file.clone(), line, column })
+            }
+            Source::Custom(flag) if metadata.name == FLAG => Some(Origin::Flag(flag.clone())),
+            Source::Custom(variable) => Some(Origin::Environment(variable.clone())),
+            _ => Some(Origin::Default),
+        }
+    }
+}
+
+impl fmt::Debug for Merged {
+    /// Without values: some are secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Merged").finish_non_exhaustive()
+    }
+}
