@@ -19,9 +19,9 @@ pub struct Key {
     /// Whether there is no configuration, or no element of its list, without it.
     pub required: bool,
     /// A value for [`super::super::example()`] in place of the default, as YAML; empty if the default is shown.
-    pub(in super::super) example: &'static str,
+    pub(in crate::config) example: &'static str,
     /// Whether the example sets it; else its line is a comment.
-    pub(in super::super) set_in_example: bool,
+    pub(in crate::config) set_in_example: bool,
 }
 
 impl Key {

@@ -53,7 +53,7 @@ impl Key {
 }
 
 /// What there is to say about maps as a whole.
-pub(in super::super) const SECTIONS: &[(&str, &str)] = &[
+pub(in crate::config) const SECTIONS: &[(&str, &str)] = &[
     (
         "tls",
         "TLS on the listener, off unless certFile and keyFile are given. The files are read again when they change.",
