@@ -22,14 +22,7 @@ pub struct Wording {
 impl Wording {
     /// The wording for `backend` and these issuer entries.
     pub fn new(backend: Backend, trust: &[TrustedIssuer]) -> Self {
-        // OpenMetadata's web UI refreshes its session when a message contains `Expired token!`,
-        // and logs the user out otherwise.
-        let expired = match backend {
-            Backend::OpenMetadata => "Expired token! Token has expired",
-            Backend::Generic | Backend::DataHubGms | Backend::DataHubFrontend => {
-                Reason::Expired.row().message
-            }
-        };
+        let expired = backend.preset().expired_message.unwrap_or(Reason::Expired.row().message);
         let missing_principal = trust.iter().map(missing_principal).collect();
         Self { expired, missing_principal }
     }

@@ -16,13 +16,10 @@ mod kinds;
 mod rules;
 mod times;
 
-pub use class::TokenClass;
+pub use crate::backend::{NonExpiring, PrincipalStyle, TokenClass};
 pub use fault::{BotPrivilege, ClaimsFault};
 pub use kinds::TokenKinds;
-pub use rules::{
-    ClaimPath, ClaimRules, DomainRule, NonExpiring, OwnTokens, PrincipalMapping, PrincipalRules,
-    PrincipalStyle,
-};
+pub use rules::{ClaimPath, ClaimRules, DomainRule, OwnTokens, PrincipalMapping, PrincipalRules};
 
 use times::Times;
 
@@ -95,7 +92,7 @@ impl VerifiedToken {
 
     /// What its claims say of its class, which counts only if it is one of the backend's own.
     pub fn claimed_class(&self) -> TokenClass {
-        TokenClass::of(&self.claims)
+        class::of(&self.claims)
     }
 
     /// What kind of party it speaks for.
@@ -178,8 +175,8 @@ pub fn judge(
     let claims = parts.claims;
     rules.kinds.judge_claims(&claims)?;
     let issuer = optional_string(&claims, "iss");
-    let own = rules.own_tokens.include(parts.by_openmetadata, issuer.ok().flatten());
-    let claimed = TokenClass::of(&claims);
+    let own = rules.own_tokens.include(parts.by_backends_key, issuer.ok().flatten());
+    let claimed = class::of(&claims);
     let class = if own { claimed } else { TokenClass::User };
     // Why a token is refused that would be good as a bot's.
     let foreign = |fault, privilege| match claimed {
@@ -283,7 +280,7 @@ impl Identity {
         }
         let (user, email_out) = match principal.style {
             PrincipalStyle::AsIs => (source.to_owned(), email.map(Into::into)),
-            PrincipalStyle::OpenMetadata => {
+            PrincipalStyle::LocalPart => {
                 let user = source.split('@').next().unwrap_or_default().to_lowercase();
                 (user, email.map(|email| email.to_lowercase().into()))
             }

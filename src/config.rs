@@ -39,7 +39,7 @@ pub use keys::{KEYS, Key, Kind, environment_name, environment_names};
 pub use load::{Flags, Loaded, Sources, load};
 pub use openmetadata::ENVIRONMENT as FOREIGN_ENVIRONMENT;
 pub use print::print;
-pub use published::{PUBLISHED_KEY_ID, PUBLISHED_SECRETS, Published};
+pub use published::{PUBLISHED_KEY_ID, published_secrets};
 pub use redaction::redacted;
 pub(crate) use reference::help;
 pub use reference::{example, reference};

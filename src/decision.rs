@@ -265,7 +265,7 @@ impl Gate {
             Caller::Token(token) => Some(&**token),
             _ => None,
         };
-        let impersonates = facts.impersonates && self.backend == Backend::OpenMetadata;
+        let impersonates = facts.impersonates && self.backend.preset().impersonation.is_some();
         if impersonates {
             impersonation::check(&self.policy, self.backend, facts, token)
                 .map_err(|why| Denial { detail: Some(why), ..Denial::new(Reason::ImpersonationDenied) })?;
@@ -291,7 +291,7 @@ impl Gate {
 
     fn is_datahub_system(&self, basic: &crate::request::BasicCredentials) -> bool {
         let Some(system) = &self.datahub_system else { return false };
-        self.backend == Backend::DataHubGms
+        self.backend.preset().has_system_credential
             && basic.equal(&system.client_id, system.client_secret.expose_secret())
     }
 }

@@ -303,7 +303,7 @@ impl Entry {
         let fetched = self.sources.iter().filter_map(|source| source.keys()).flatten();
         let mut keys: Vec<_> = self.fixed.iter().cloned().chain(fetched).collect();
         // If another source has a copy of the backend's own key, that takes nothing away from it.
-        keys.sort_by_key(|key| !key.is_openmetadatas());
+        keys.sort_by_key(|key| !key.is_backends_own());
         (!keys.is_empty()).then_some(keys)
     }
 }
@@ -313,7 +313,7 @@ fn same(old: &[Option<Arc<KeySet>>], new: &[Option<Vec<Arc<VerificationKey>>>]) 
         old.material() == new.material()
             && old.kid() == new.kid()
             && old.algorithms() == new.algorithms()
-            && old.is_openmetadatas() == new.is_openmetadatas()
+            && old.is_backends_own() == new.is_backends_own()
     };
     old.len() == new.len()
         && old.iter().zip(new).all(|(old, new)| match (old, new) {

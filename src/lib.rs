@@ -17,9 +17,9 @@ pub mod request;
 pub mod jose;
 
 // Meaning.
+pub mod backend;
 pub mod claims;
 pub mod revocation;
-pub mod backend;
 pub mod policy;
 pub mod trust;
 

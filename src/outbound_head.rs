@@ -12,7 +12,7 @@ use http::header::{
 };
 use ipnet::IpNet;
 
-use crate::backend::{Backend, Granted};
+use crate::backend::{ActorField, Backend};
 use crate::claims::VerifiedToken;
 use crate::decision::{Caller, Permit, Reason};
 use crate::policy::contains_address;
@@ -32,10 +32,8 @@ pub use http2::{from_http2, understands_trailers};
 pub use upgrade::{HandshakeFault, WEBSOCKET_VERSION, ask_for, asked_protocol, check_websocket, is_granted};
 
 use known_names::{KnownNames, Reserved};
+use request_source::RequestSource;
 use reserved::{FAMILIES, NAMES};
-
-const X_DATAHUB_ACTOR: HeaderName = HeaderName::from_static("x-datahub-actor");
-const X_DATAHUB_REQUEST_SOURCE: HeaderName = HeaderName::from_static("x-datahub-request-source");
 
 /// The rules for heads on their way upstream.
 #[derive(Clone, Debug)]
@@ -44,13 +42,13 @@ pub struct OutboundHead {
     user: HeaderName,
     email: HeaderName,
     groups: HeaderName,
-    datahub_actor: bool,
+    actor: Option<(HeaderName, ActorField)>,
     authorization: Authorization,
+    request_source: Option<RequestSource>,
     reserved: Vec<Box<str>>,
     known: KnownNames,
     trusted_proxies: Vec<IpNet>,
     trusts_unix_peers: bool,
-    frontend_peers: Vec<IpNet>,
 }
 
 /// What becomes of the `Authorization` field.
@@ -71,7 +69,7 @@ pub struct IdentityNames {
     pub email: HeaderName,
     /// For the roles.
     pub groups: HeaderName,
-    /// Whether `X-DataHub-Actor` is set.
+    /// Whether the field [`Preset::actor`](crate::backend::Preset::actor) is set.
     pub datahub_actor: bool,
 }
 
@@ -85,34 +83,36 @@ impl OutboundHead {
     ) -> Self {
         let IdentityNames { user, email, groups, datahub_actor } = names;
         let configured = [user.as_str(), email.as_str(), groups.as_str()];
-        let known = NAMES.iter().chain(backend.identity_fields()).copied();
-        let granted = Granted::ALL.iter().flat_map(|granted| backend.granted_fields(*granted)).copied();
-        let mut reserved: Vec<Box<str>> =
-            configured.into_iter().chain(known).chain(granted).map(in_one_spelling).collect();
-        if datahub_actor {
-            reserved.push(X_DATAHUB_ACTOR.as_str().into());
-        }
+        let preset = backend.preset();
+        // Also before a backend that has no such field: what stands behind it may, and would believe a
+        // client's.
+        let any_actor = || Backend::ALL.iter().find_map(|backend| backend.preset().actor);
+        let actor = preset.actor.or_else(any_actor).filter(|_| datahub_actor);
+        let known = NAMES.iter().chain(preset.identity.names).copied().chain(preset.granted.all());
+        let own = known.chain(actor.map(|actor| actor.name));
+        let own = own.map(in_one_spelling);
+        let mut reserved: Vec<Box<str>> = configured.into_iter().map(in_one_spelling).chain(own).collect();
         reserved.sort_unstable();
         reserved.dedup();
         // The configured names in their own spelling: it is the one that is set.
         let spelled = configured.into_iter().chain(reserved.iter().map(AsRef::as_ref));
         let known = KnownNames::new(Reserved {
             names: spelled.collect(),
-            families: FAMILIES.iter().chain(backend.identity_families()).copied().collect(),
-            harmless: backend.harmless_fields(),
+            families: FAMILIES.iter().chain(preset.identity.families).copied().collect(),
+            harmless: preset.identity.harmless,
         });
         Self {
             backend,
             user,
             email,
             groups,
-            datahub_actor,
+            actor: actor.map(|actor| (HeaderName::from_static(actor.name), actor)),
             authorization,
+            request_source: preset.request_source.as_ref().map(RequestSource::new),
             known,
             reserved,
             trusted_proxies,
             trusts_unix_peers: false,
-            frontend_peers: Vec::new(),
         }
     }
 
@@ -143,7 +143,7 @@ impl OutboundHead {
         let nominated = connection::removable(fields);
         let trusted = self.is_trusted(peer);
         let granted = granted(self.backend, permit);
-        let request_source = self.request_source(fields, permit.caller(), peer);
+        let request_source = self.request_source_of(fields, permit.caller(), peer);
         let stays = |name: &HeaderName| {
             !nominated.contains(name) && self.known.goes_on(name.as_str(), granted, trusted)
         };
@@ -157,8 +157,8 @@ impl OutboundHead {
         if let Caller::Token(token) = permit.caller() {
             self.set_identity(fields, token)?;
         }
-        if let Some(source) = request_source {
-            fields.insert(X_DATAHUB_REQUEST_SOURCE, source);
+        if let Some((name, source)) = request_source {
+            fields.insert(name, source);
         }
         self.set_authorization(fields, facts, permit);
         self.drop_session_cookies(fields, facts);
@@ -188,8 +188,8 @@ impl OutboundHead {
         if let Caller::Token(token) = permit.caller() {
             self.set_identity(&mut own, token)?;
         }
-        if let Some(request_source) = self.request_source(fields, permit.caller(), Some(source)) {
-            own.insert(X_DATAHUB_REQUEST_SOURCE, request_source);
+        if let Some((name, source)) = self.request_source_of(fields, permit.caller(), Some(source)) {
+            own.insert(name, source);
         }
         self.set_authorization(&mut own, facts, permit);
         Ok(own)
@@ -202,7 +202,7 @@ impl OutboundHead {
 
     /// What the names of further fields begin with that no client may send, in lower case with `-`.
     pub fn reserved_families(&self) -> impl Iterator<Item = &'static str> {
-        FAMILIES.iter().chain(self.backend.identity_families()).copied()
+        FAMILIES.iter().chain(self.backend.preset().identity.families).copied()
     }
 
     fn set_identity(&self, fields: &mut HeaderMap, token: &VerifiedToken) -> Result<(), Reason> {
@@ -220,8 +220,8 @@ impl OutboundHead {
         if !token.roles().is_empty() {
             set(fields, &self.groups, identity_value::list(token.roles()))?;
         }
-        if self.datahub_actor {
-            set(fields, &X_DATAHUB_ACTOR, identity_value::datahub_urn(token.principal()))?;
+        if let Some((name, actor)) = &self.actor {
+            set(fields, name, identity_value::actor(token.principal(), actor))?;
         }
         Ok(())
     }
@@ -248,7 +248,7 @@ impl OutboundHead {
 
     /// A backend that prefers its cookie to the token would serve somebody who was not judged.
     fn drop_session_cookies(&self, fields: &mut HeaderMap, facts: &RequestFacts) {
-        let names = self.backend.session_cookies();
+        let names = self.backend.habits().session_cookies;
         if names.is_empty() || !facts.has_session_cookie || matches!(facts.credentials, Credentials::Missing)
         {
             return;
@@ -301,10 +301,11 @@ impl OutboundHead {
 
 /// The reserved fields that may be sent all the same with this permit.
 fn granted(backend: Backend, permit: &Permit) -> &'static [&'static str] {
+    let granted = &backend.preset().granted;
     match permit.caller() {
-        Caller::Token(_) if permit.impersonates() => backend.granted_fields(Granted::Impersonator),
-        Caller::Token(_) => backend.granted_fields(Granted::Token),
-        Caller::DatahubSystem => backend.granted_fields(Granted::System),
+        Caller::Token(_) if permit.impersonates() => granted.impersonator,
+        Caller::Token(_) => granted.token,
+        Caller::DatahubSystem => granted.system,
         Caller::Anonymous | Caller::SessionCookie => &[],
     }
 }

@@ -47,7 +47,7 @@ pub struct RequestFacts {
     pub target_host: Option<HeaderValue>,
     /// What it brings to prove who is asking.
     pub credentials: Credentials,
-    /// Whether it wants to act as another user (OpenMetadata's `X-Impersonate-User`).
+    /// Whether it wants to act as another user of a backend that has a field for it.
     pub impersonates: bool,
     /// Whether it carries one of the backend's own login cookies.
     pub has_session_cookie: bool,
@@ -65,6 +65,8 @@ pub struct Habits {
     /// Where the backend is a proxy itself: what a path begins with, behind any base path, and what
     /// is sent on in its place.
     pub rewrites: &'static [(&'static str, &'static str)],
+    /// The field by which a request asks to act as another user.
+    pub impersonation: Option<&'static str>,
 }
 
 /// The methods that are judged and forwarded; what `Allow` says to every other one.
@@ -112,7 +114,7 @@ impl RequestFacts {
             host,
             target_host,
             credentials,
-            impersonates: fields.contains_key("x-impersonate-user"),
+            impersonates: habits.impersonation.is_some_and(|field| fields.contains_key(field)),
             has_session_cookie: has_cookie(fields, habits.session_cookies),
             source_ip: source_ip.into(),
             graphql: None,

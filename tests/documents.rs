@@ -98,8 +98,7 @@ fn the_program_prints_the_example_and_the_reference() {
 
 /// The fields that no client may send, of all backends together, and the prefixes of further ones.
 fn reserved() -> (BTreeSet<String>, BTreeSet<&'static str>) {
-    let backends = [Backend::Generic, Backend::OpenMetadata, Backend::DataHubGms, Backend::DataHubFrontend];
-    let heads = backends.map(|backend| {
+    let heads = Backend::ALL.map(|backend| {
         let names = IdentityNames {
             user: HeaderName::from_static("x-forwarded-user"),
             email: HeaderName::from_static("x-forwarded-email"),

@@ -97,6 +97,43 @@ fn no_module_imports_from_one_below_it() {
     assert!(faults.is_empty(), "upward imports:\n{}", faults.join("\n"));
 }
 
+/// The lines that name one of the backends by its variant.
+fn lines_naming_a_backend(source: &str) -> Vec<usize> {
+    let names = source::names(source);
+    let imports = names.imports.into_iter().map(|import| (import.line, import.path));
+    let names_one = |path: &[String]| {
+        path.windows(2).any(|pair| {
+            pair[0] == "Backend"
+                && pair[1].starts_with(|first: char| first.is_ascii_uppercase())
+                && !["ALL", "NAMES"].contains(&&*pair[1])
+        })
+    };
+    imports.chain(names.paths).filter(|(_, path)| names_one(path)).map(|(line, _)| line).collect()
+}
+
+/// What is special about a backend is in its preset, so that a new one is one new file.
+#[test]
+fn no_module_asks_which_backend_it_is() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    for file in rust_files(&root) {
+        let relative = file.strip_prefix(&root).expect("a file below src");
+        let name = relative.to_string_lossy();
+        if is_judged(relative) && !name.starts_with("backend") {
+            let lines = lines_naming_a_backend(&fs::read_to_string(&file).expect("a source file"));
+            found.extend(lines.into_iter().map(|line| format!("src/{name}:{line}")));
+        }
+    }
+    assert!(found.is_empty(), "ask the backend's preset instead:\n{}", found.join("\n"));
+    for line in ["fn f() { backend == Backend::DataHubGms }", "fn f() { match b { Backend::Generic => 1 } }"]
+    {
+        assert_eq!(lines_naming_a_backend(line), [1], "{line}");
+    }
+    for line in ["Backend::ALL", "Backend::products()", "// Backend::Generic", "\"Backend::Generic\""] {
+        assert_eq!(lines_naming_a_backend(line), [0; 0], "{line}");
+    }
+}
+
 const LIB: &str = "//! Doc.\n\n// First.\npub mod scope;\n\n// Second.\npub mod jose;\npub mod claims;\n\n// Third.\n#[cfg(feature = \"server\")]\npub mod server;\n";
 
 #[test]

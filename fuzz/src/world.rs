@@ -86,7 +86,7 @@ pub fn rules() -> [ClaimRules; 2] {
         principal: PrincipalRules {
             claims: vec!["email".into(), "preferred_username".into(), "sub".into()],
             mapping: None,
-            style: PrincipalStyle::OpenMetadata,
+            style: PrincipalStyle::LocalPart,
         },
         roles_claim: ClaimPath::default(),
         domain: None,

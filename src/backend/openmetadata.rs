@@ -1,12 +1,71 @@
 //! OpenMetadata, read in its `JwtFilter`, `OpenMetadataApplication`, socket and MCP servlets.
 
-use super::preset::{LetterCase, PresetRow, optional, protected, public};
+use super::routes::{optional, protected, public};
+use super::{
+    BasePath, GrantedFields, IdentityFields, ImpersonationField, LetterCase, OwnKeySet, Preset, PresetRow,
+    PrincipalStyle, Product, TokenClass, TokenClasses, generic,
+};
+use crate::jose::KeyDialect;
+use crate::request::Habits;
+
+pub(super) const PRESET: Preset = Preset {
+    name: "openmetadata",
+    product: Some(&PRODUCT),
+    routes: ROUTES,
+    base_path: Some(BasePath { key: ("openmetadata", "basePath"), api: "/api", documented_api: "/v1" }),
+    habits: Habits { impersonation: Some("x-impersonate-user"), ..generic::PRESET.habits },
+    identity: IdentityFields { names: IDENTITY_FIELDS, ..generic::PRESET.identity },
+    granted: GrantedFields {
+        // Which of the personas that are assigned to a user is active. OpenMetadata compares it with the
+        // assignment and falls back to the default one.
+        token: &["x-openmetadata-persona"],
+        impersonator: &["x-openmetadata-persona", "x-impersonate-user"],
+        system: &[],
+    },
+    impersonation: Some(ImpersonationField {
+        identity_endpoints: IDENTITY_ENDPOINTS,
+        warning: (
+            "OpenMetadata does not compare a bot's token with the stored one when it impersonates, and before \
+             the fix of GHSA-gxpr-mwqj-gjmr (September 2026) a bot could act as any user without a check",
+            "use a release with the fix, and put a token that was replaced on authentication.revocations",
+        ),
+    }),
+    principal_style: PrincipalStyle::LocalPart,
+    // Its web UI refreshes its session when a message contains `Expired token!`, and logs the user out
+    // otherwise.
+    expired_message: Some("Expired token! Token has expired"),
+    ..generic::PRESET
+};
+
+const PRODUCT: Product = Product {
+    name: "OpenMetadata",
+    section: "openmetadata",
+    issuer_key: "issuer",
+    classes: TokenClasses {
+        told_by: None,
+        in_any_case: true,
+        bot_claim: Some("isBot"),
+        claim: "tokenType",
+        values: &[("BOT", TokenClass::Bot), ("PERSONAL_ACCESS", TokenClass::PersonalAccess)],
+    },
+    // Below the base path.
+    key_set: Some(OwnKeySet {
+        path: "/api/v1/system/config/jwks",
+        dialect: KeyDialect::OpenMetadata,
+        url: "http://<server>:8585/api/v1/system/config/jwks",
+    }),
+    signing_key: None,
+    published_secrets: &[],
+};
+
+/// The `kid` of the key pair that OpenMetadata ships, private half included.
+pub const PUBLISHED_KEY_ID: &str = "Gb389a-9f76-gdjs-a92j-0242bk94356";
 
 /// What OpenMetadata itself serves without a token.
 ///
 /// Everything that has `api` in its path and is not listed needs one. The web UI is a single page
 /// application: its routes carry no data, the calls it makes do.
-pub(super) const ROUTES: &[PresetRow] = &[
+const ROUTES: &[PresetRow] = &[
     filter("GET /api/v1/system/config/jwks"),
     filter("GET /api/v1/system/config/auth"),
     filter("GET /api/v1/system/config/authorizer"),
@@ -76,7 +135,7 @@ const fn filter(pattern: &'static str) -> PresetRow {
 }
 
 /// Fields that OpenMetadata, or a request filter it ships, believes.
-pub(super) const IDENTITY_FIELDS: &[&str] = &[
+const IDENTITY_FIELDS: &[&str] = &[
     // CatalogOpenIdAuthorizationRequestFilter takes the user from it.
     "x-auth-params-email",
     // Set by its own filter on the way to the push feed.
@@ -87,16 +146,9 @@ pub(super) const IDENTITY_FIELDS: &[&str] = &[
     "x-om-introspect-auth",
 ];
 
-/// What its users may wish for: which of the personas that are assigned to them is active.
-/// OpenMetadata compares it with the assignment and falls back to the default one.
-pub(super) const WISHES_OF_USERS: &[&str] = &["x-openmetadata-persona"];
-
-/// What a bot may wish for besides that is allowed to act as another user.
-pub(super) const WISHES_OF_IMPERSONATORS: &[&str] = &["x-openmetadata-persona", "x-impersonate-user"];
-
 /// `ImpersonationRestrictionFilter`, which OpenMetadata has since September 2026 (GHSA-gxpr-mwqj-gjmr);
 /// releases before it hand out tokens of the impersonated user here.
-pub(super) const IDENTITY_ENDPOINTS: &[&str] = &[
+const IDENTITY_ENDPOINTS: &[&str] = &[
     "/users/security/token",
     "/users/generatetoken",
     "/users/revoketoken",

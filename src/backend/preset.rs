@@ -1,80 +1,123 @@
-//! What a row of a preset says.
+//! What a preset says.
 
-/// What a route asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Route {
-    /// No token; one that is there is not looked at.
-    Public,
-    /// A token is verified if there is one.
-    Optional,
-    /// A token. The default.
-    Protected,
-}
+use super::{PresetRow, PrincipalStyle, Product};
+use crate::request::Habits;
 
-impl Route {
-    /// The word in tables and in the configuration.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Public => "public",
-            Self::Optional => "optional",
-            Self::Protected => "protected",
-        }
-    }
-}
-
-/// One row: what a backend makes of some requests, and where that can be checked.
+/// What is special about one backend. The generic one has nothing of all this.
+///
+/// Names of request fields are in lower case with `-`.
 #[derive(Clone, Copy, Debug)]
-pub struct PresetRow {
-    /// What the requests need.
-    pub route: Route,
-    /// `METHOD[,METHOD] /path` in the syntax of [`crate::policy::RoutePattern`], and two forms that
-    /// are for presets alone: `/**/x/**` is `x` at any depth, and `/x*` is every path that begins so.
-    pub pattern: &'static str,
-    /// How the letters of the path are compared.
-    pub case: LetterCase,
-    /// What must be true of the configuration for the row to be in force.
-    pub condition: Option<Condition>,
-    /// Where the backend says so.
-    pub source: &'static str,
+pub struct Preset {
+    /// The word in the configuration.
+    pub name: &'static str,
+    /// What it is a part of.
+    pub product: Option<&'static Product>,
+    /// What it makes of its routes, in order: the first row that matches a request decides, and one
+    /// that none matches is protected.
+    pub routes: &'static [PresetRow],
+    /// The path that it can be served under.
+    pub base_path: Option<BasePath>,
+    /// What reading a request depends on. The cookies are dropped from a request that brings a bearer
+    /// token: the backend would believe the cookie and not the token that was judged.
+    pub habits: Habits,
+    /// Fields by which it believes who is asking.
+    pub identity: IdentityFields,
+    /// Those of them that some callers may send.
+    pub granted: GrantedFields,
+    /// The field by which it can be told who is asking.
+    pub actor: Option<ActorField>,
+    /// The field by which it is told whether a browser or a program is asking.
+    pub request_source: Option<RequestSourceField>,
+    /// Whether services of its own prove themselves by a system credential, and may send the fields
+    /// [`GrantedFields::system`].
+    pub has_system_credential: bool,
+    /// How a bot acts as another user.
+    pub impersonation: Option<ImpersonationField>,
+    /// How a claim becomes the name of one of its users.
+    pub principal_style: PrincipalStyle,
+    /// What it says of a token that has expired, where its clients look at that.
+    pub expired_message: Option<&'static str>,
 }
 
-/// How the letters of a path are compared. A base path in front is always compared as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LetterCase {
-    /// As they are.
-    Exact,
-    /// The first segment as it is, the others without ASCII case.
-    IgnoredAfterFirst,
-    /// Without ASCII case.
-    Ignored,
+/// The path that a backend can be served under; every route of it begins so.
+#[derive(Clone, Copy, Debug)]
+pub struct BasePath {
+    /// The section and the key of the configuration.
+    pub key: (&'static str, &'static str),
+    /// What its API is below.
+    pub api: &'static str,
+    /// How paths of the API begin in its documents.
+    pub documented_api: &'static str,
 }
 
-/// What a row may depend on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// `authentication.provider` is this, without ASCII case.
-    Provider(&'static str),
+/// Request fields that a backend believes and that no client may therefore send.
+#[derive(Clone, Copy, Debug)]
+pub struct IdentityFields {
+    /// By name. [`crate::outbound_head`] removes them in every spelling, but for [`GrantedFields`].
+    pub names: &'static [&'static str],
+    /// What the names of further such fields begin with. All that begin so are removed in every
+    /// spelling, but for `harmless` and [`GrantedFields`].
+    pub families: &'static [&'static str],
+    /// Fields of these families that anybody may send, in this one spelling.
+    pub harmless: &'static [&'static str],
 }
 
-pub(super) const fn public(pattern: &'static str, source: &'static str) -> PresetRow {
-    PresetRow { route: Route::Public, pattern, case: LetterCase::Exact, condition: None, source }
+/// Fields that such a caller may send as they stand, in this one spelling. They are removed from the
+/// requests of every other one.
+#[derive(Clone, Copy, Debug)]
+pub struct GrantedFields {
+    /// The holder of a verified token.
+    pub token: &'static [&'static str],
+    /// A bot that may act as another user, and asks to.
+    pub impersonator: &'static [&'static str],
+    /// The backend's own services, by their credential.
+    pub system: &'static [&'static str],
 }
 
-pub(super) const fn optional(pattern: &'static str, source: &'static str) -> PresetRow {
-    PresetRow { route: Route::Optional, pattern, case: LetterCase::Exact, condition: None, source }
-}
+impl GrantedFields {
+    /// Nobody may send any.
+    pub const NONE: Self = Self { token: &[], impersonator: &[], system: &[] };
 
-/// Compared without case: whatever a backend makes of the letters, the row is not passed by.
-pub(super) const fn protected(pattern: &'static str, source: &'static str) -> PresetRow {
-    PresetRow { route: Route::Protected, pattern, case: LetterCase::Ignored, condition: None, source }
-}
-
-impl PresetRow {
-    pub(super) const fn compared(self, case: LetterCase) -> Self {
-        Self { case, ..self }
+    /// Everything that somebody may send.
+    pub fn all(&self) -> impl Iterator<Item = &'static str> {
+        [self.token, self.impersonator, self.system].into_iter().flatten().copied()
     }
+}
 
-    pub(super) const fn where_provider_is(self, provider: &'static str) -> Self {
-        Self { condition: Some(Condition::Provider(provider)), ..self }
-    }
+/// The field by which a backend can be told who is asking.
+#[derive(Clone, Copy, Debug)]
+pub struct ActorField {
+    /// Its name.
+    pub name: &'static str,
+    /// What stands before the principal in its value.
+    pub prefix: &'static str,
+    /// Characters of the principal that are percent-encoded besides those that no field value may have.
+    pub encoded: &'static [u8],
+    /// Principals that it never names, in lower case: the backend's own.
+    pub reserved: &'static [&'static str],
+    /// What is questionable about using it, and what to do.
+    pub warning: (&'static str, &'static str),
+}
+
+/// The field by which a backend is told whether a browser or a program is asking.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestSourceField {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value for a browser.
+    pub browser: &'static str,
+    /// Its value for a program.
+    pub program: &'static str,
+    /// Whether a frontend of its own asks for browsers and says so by this very field.
+    pub has_frontend: bool,
+}
+
+/// How a bot acts as another user.
+#[derive(Clone, Copy, Debug)]
+pub struct ImpersonationField {
+    /// Parts of paths, in lower case, under which credentials are made and changed: nobody is
+    /// impersonated there.
+    pub identity_endpoints: &'static [&'static str],
+    /// What is questionable about allowing it, and what to do.
+    pub warning: (&'static str, &'static str),
 }

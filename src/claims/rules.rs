@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{TokenClass, TokenKinds};
+use super::{NonExpiring, PrincipalStyle, TokenKinds};
 
 /// The rules of one issuer entry.
 #[derive(Clone, Debug)]
@@ -39,55 +39,28 @@ pub struct ClaimRules {
 pub enum OwnTokens {
     /// None.
     None,
-    /// Those that a key of OpenMetadata's own set verified, and those with one of these `iss`.
+    /// Those that a key of the backend's own set verified, and those with one of these `iss`.
     Known(Vec<Box<str>>),
     /// All.
     All,
 }
 
 impl OwnTokens {
-    pub(super) fn include(&self, by_openmetadata: bool, issuer: Option<&str>) -> bool {
+    pub(super) fn include(&self, by_backends_key: bool, issuer: Option<&str>) -> bool {
         match self {
             Self::None => false,
             Self::Known(issuers) => {
-                by_openmetadata || issuer.is_some_and(|issuer| issuers.iter().any(|own| **own == *issuer))
+                by_backends_key || issuer.is_some_and(|issuer| issuers.iter().any(|own| **own == *issuer))
             }
             Self::All => true,
         }
     }
 }
 
-/// Those that a key of OpenMetadata's own set verified.
+/// Those that a key of the backend's own set verified.
 impl Default for OwnTokens {
     fn default() -> Self {
         Self::Known(Vec::new())
-    }
-}
-
-/// Which tokens may come without `exp`, or with `exp: null`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum NonExpiring {
-    /// None may.
-    None,
-    /// Those of the class [`TokenClass::Bot`], as OpenMetadata issues them.
-    #[default]
-    Bots,
-    /// Those that are made to be kept: of bots, personal access tokens and tokens of service accounts.
-    AccessTokens,
-    /// Any may, but for those of the class [`TokenClass::Session`]: a login ends.
-    Any,
-}
-
-impl NonExpiring {
-    pub(super) fn allows(self, class: TokenClass) -> bool {
-        match self {
-            Self::None => false,
-            Self::Bots => class == TokenClass::Bot,
-            Self::AccessTokens => {
-                matches!(class, TokenClass::Bot | TokenClass::PersonalAccess | TokenClass::ServiceAccount)
-            }
-            Self::Any => class != TokenClass::Session,
-        }
     }
 }
 
@@ -109,16 +82,6 @@ pub struct PrincipalMapping {
     pub username: Box<str>,
     /// The claim that holds the email address.
     pub email: Box<str>,
-}
-
-/// How a claim's text becomes the principal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum PrincipalStyle {
-    /// Unchanged: `Ada@example.org` and `ada@example.com` are two people.
-    #[default]
-    AsIs,
-    /// As OpenMetadata names its users: the part before `@`, in lower case.
-    OpenMetadata,
 }
 
 /// A claim inside the claims set, by its path: `realm_access.roles`.

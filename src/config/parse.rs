@@ -1,5 +1,6 @@
 //! The merged configuration, from texts to what they mean. Nothing stops at the first error.
 
+mod backend;
 mod datahub_actor;
 mod impersonation;
 mod issuer_names;
@@ -258,16 +259,16 @@ fn identity(root: &Section<'_>, backend: Backend) -> Option<IdentityFields> {
 
 fn frontend_peers(section: &Section<'_>, backend: Backend) -> Vec<IpNet> {
     let peers = section.need_list("frontendPeers", values::network);
-    if !peers.is_empty() && backend != Backend::DataHubGms {
-        let message = format!("has no effect with backend {}", backend.as_str());
-        section.report.warn("datahub.frontendPeers", message, "it is for backend: datahub-gms");
+    if !peers.is_empty() {
+        backend::has_effect(section, "frontendPeers", backend, |preset| {
+            preset.request_source.is_some_and(|field| field.has_frontend)
+        });
     }
     peers
 }
 
 fn datahub_system(root: &Section<'_>, backend: Backend) -> Option<DatahubSystem> {
     let section = root.section("datahub");
-    let gms = backend == Backend::DataHubGms;
     if !section.has_secret("systemClientSecret") {
         return None;
     }
@@ -276,11 +277,9 @@ fn datahub_system(root: &Section<'_>, backend: Backend) -> Option<DatahubSystem>
     if client_id.is_empty() || client_id.contains(':') {
         section.error("systemClientId", "must be a name without `:`");
     }
-    if !gms {
-        let message = format!("has no effect with backend {}", backend.as_str());
-        section.report.warn("datahub.systemClientSecret", message, "it is for backend: datahub-gms");
-        return None;
-    }
+    let effect =
+        backend::has_effect(&section, "systemClientSecret", backend, |preset| preset.has_system_credential);
+    effect.then_some(())?;
     Some(DatahubSystem { client_id, client_secret: client_secret? })
 }
 

@@ -104,19 +104,9 @@ pub(super) enum RefusedKind {
 
 /// The backends name themselves.
 impl Word for Backend {
-    const WORDS: Words = Words { accepted: &BACKENDS, retired: &[] };
+    const WORDS: Words = Words { accepted: &Backend::NAMES, retired: &[] };
     const MEANINGS: &'static [Self] = &Self::ALL;
 }
-
-const BACKENDS: [&str; Backend::ALL.len()] = {
-    let mut words = [""; Backend::ALL.len()];
-    let mut index = 0;
-    while index < words.len() {
-        words[index] = Backend::ALL[index].as_str();
-        index += 1;
-    }
-    words
-};
 
 /// The known word nearest to `word`, if any is near.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

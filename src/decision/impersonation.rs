@@ -43,5 +43,5 @@ pub(super) fn check(
 /// Whatever stands before the endpoint in the path, and however its letters are written.
 fn is_identity_endpoint(backend: Backend, path: &[u8]) -> bool {
     let within = |part: &&str| path.windows(part.len()).any(|own| own.eq_ignore_ascii_case(part.as_bytes()));
-    backend.identity_endpoints().iter().any(within)
+    backend.preset().impersonation.is_some_and(|field| field.identity_endpoints.iter().any(within))
 }

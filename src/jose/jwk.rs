@@ -25,7 +25,7 @@ pub struct VerificationKey {
     algorithms: AlgorithmSet,
     bits: usize,
     answers_any_kid: bool,
-    is_openmetadatas: bool,
+    is_backends_own: bool,
     material: [u8; 32],
     decoding_key: DecodingKey,
 }
@@ -111,7 +111,7 @@ impl VerificationKey {
             _ => return Err(KeyFault::UnknownType),
         };
         key.kid = kid;
-        key.is_openmetadatas = dialect == KeyDialect::OpenMetadata;
+        key.is_backends_own = dialect == KeyDialect::OpenMetadata;
         if let Some(name) = text(members, "alg")? {
             key.algorithms = bound_algorithms(name, key.family, dialect)?;
         }
@@ -189,7 +189,7 @@ impl VerificationKey {
             algorithms: family.algorithms(),
             bits,
             answers_any_kid: false,
-            is_openmetadatas: false,
+            is_backends_own: false,
             material: digest,
             decoding_key,
         }
@@ -231,8 +231,8 @@ impl VerificationKey {
     }
 
     /// Whether it is of OpenMetadata's own key set.
-    pub fn is_openmetadatas(&self) -> bool {
-        self.is_openmetadatas
+    pub fn is_backends_own(&self) -> bool {
+        self.is_backends_own
     }
 
     /// A digest of the key material: equal for equal keys, whatever their labels.

@@ -74,8 +74,8 @@ impl<'t> UnverifiedToken<'t> {
         let fingerprint = self.fingerprint();
         let (claims, kid) = (self.claims, self.header.kid);
         let key_id = key.kid().filter(|own| kid.as_deref() != Some(*own)).map(Into::into);
-        let by_openmetadata = key.is_openmetadatas();
-        Ok(SignedClaims(SignedParts { claims, algorithm, kid, key_id, by_openmetadata, fingerprint }))
+        let by_backends_key = key.is_backends_own();
+        Ok(SignedClaims(SignedParts { claims, algorithm, kid, key_id, by_backends_key, fingerprint }))
     }
 }
 
@@ -109,7 +109,7 @@ pub struct SignedParts {
     /// The key id of the key that verified it, where that is another one: a header may have none.
     pub key_id: Option<Box<str>>,
     /// Whether the key that verified it is of OpenMetadata's own set.
-    pub by_openmetadata: bool,
+    pub by_backends_key: bool,
     /// See [`UnverifiedToken::fingerprint`].
     pub fingerprint: Fingerprint,
 }

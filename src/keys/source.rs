@@ -19,8 +19,9 @@ use super::report::{Report, Told};
 use super::schedule;
 use super::status::{SourceStatus, display_url, unique};
 use super::{Keys, KeysError};
+use crate::backend::key_dialect_of;
 use crate::config::{Config, Jwks, TrustEntry};
-use crate::jose::{KeyDialect, ParsedKeys, VerificationKey};
+use crate::jose::{ParsedKeys, VerificationKey};
 use crate::metrics::Metrics;
 
 mod demand;
@@ -123,7 +124,7 @@ impl Source {
         if let Some(known) = making.known(&identity) {
             return Ok(known);
         }
-        let fetcher = Fetcher::key_set(entry, url, KeyDialect::of_path(url.path()), making.config)?;
+        let fetcher = Fetcher::key_set(entry, url, key_dialect_of(url.path()), making.config)?;
         Ok(Self::new(entry, identity, fetcher, making))
     }
 

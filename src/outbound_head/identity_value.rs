@@ -5,6 +5,8 @@
 
 use http::HeaderValue;
 
+use crate::backend::ActorField;
+
 /// One name.
 pub(super) fn text(name: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(encoded(name, b"")).ok()
@@ -16,9 +18,9 @@ pub(super) fn list(names: &[Box<str>]) -> Option<HeaderValue> {
     HeaderValue::try_from(names.join(",")).ok()
 }
 
-/// DataHub's urn of a user. Reserved characters of urns are encoded, as DataHub does it.
-pub(super) fn datahub_urn(name: &str) -> Option<HeaderValue> {
-    HeaderValue::try_from(format!("urn:li:corpuser:{}", encoded(name, b"(),"))).ok()
+/// One name, as a backend's field wants it.
+pub(super) fn actor(name: &str, field: &ActorField) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("{}{}", field.prefix, encoded(name, field.encoded))).ok()
 }
 
 fn encoded(name: &str, also: &[u8]) -> String {
@@ -39,6 +41,7 @@ fn encoded(name: &str, also: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::Backend;
 
     #[test]
     fn names_become_ascii_and_stay_distinct() {
@@ -54,7 +57,8 @@ mod tests {
             assert_eq!(text(name).unwrap(), value);
         }
         assert_eq!(list(&["Data Steward".into(), "a,b".into()]).unwrap(), "Data Steward,a%2Cb");
-        assert_eq!(datahub_urn("ada").unwrap(), "urn:li:corpuser:ada");
-        assert_eq!(datahub_urn("a,(b)").unwrap(), "urn:li:corpuser:a%2C%28b%29");
+        let field = Backend::DataHubGms.preset().actor.unwrap();
+        assert_eq!(actor("ada", &field).unwrap(), "urn:li:corpuser:ada");
+        assert_eq!(actor("a,(b)", &field).unwrap(), "urn:li:corpuser:a%2C%28b%29");
     }
 }

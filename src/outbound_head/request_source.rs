@@ -1,51 +1,74 @@
-//! `X-DataHub-Request-Source`: whether a browser or a program is asking. GMS picks a rate limit by it
-//! and believes whoever sends it (DataHub 2.0, `ClientClassifier`).
+//! Whether a browser or a program is asking, as a backend is told by a field of its own.
 
 use std::net::IpAddr;
 
-use http::header::{HeaderMap, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-use super::{OutboundHead, X_DATAHUB_REQUEST_SOURCE};
-use crate::backend::Backend;
+use super::OutboundHead;
+use crate::backend::RequestSourceField;
 use crate::decision::Caller;
 use crate::policy::contains_address;
 
-const BROWSER: HeaderValue = HeaderValue::from_static("BROWSER");
-const SDK: HeaderValue = HeaderValue::from_static("SDK");
+/// What one backend is told, and by which field.
+#[derive(Clone, Debug)]
+pub(super) struct RequestSource {
+    name: HeaderName,
+    browser: HeaderValue,
+    program: HeaderValue,
+    has_frontend: bool,
+    frontend_peers: Vec<IpNet>,
+}
+
+impl RequestSource {
+    pub(super) fn new(field: &RequestSourceField) -> Self {
+        Self {
+            name: HeaderName::from_static(field.name),
+            browser: HeaderValue::from_static(field.browser),
+            program: HeaderValue::from_static(field.program),
+            has_frontend: field.has_frontend,
+            frontend_peers: Vec::new(),
+        }
+    }
+
+    /// Compared without case, as GMS does it; two values say nothing.
+    fn is_said_to_be_browser(&self, fields: &HeaderMap) -> bool {
+        let mut values = fields.get_all(&self.name).iter();
+        let first =
+            values.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(self.browser.as_bytes()));
+        first && values.next().is_none()
+    }
+}
 
 impl OutboundHead {
-    /// The same rules, for requests that DataHub's frontend sends to GMS from one of `networks`: it says
+    /// The same rules, for requests that the backend's frontend sends from one of `networks`: it says
     /// itself which of them are those of a browser.
     #[must_use]
     pub fn with_frontend_peers(mut self, networks: Vec<IpNet>) -> Self {
-        self.frontend_peers = networks;
+        if let Some(source) = self.request_source.as_mut().filter(|source| source.has_frontend) {
+            source.frontend_peers = networks;
+        }
         self
     }
 
-    /// What the backend is told, if anything, of a request from `peer` with these fields of its own. To the
-    /// frontend only the cookie of a session is a browser. DataHub's own services say it themselves.
-    pub(super) fn request_source(
+    /// What the backend is told, if anything, of a request from `peer` with these fields of its own. Only
+    /// the cookie of a session is a browser. The backend's own services say it themselves.
+    pub(super) fn request_source_of(
         &self,
         fields: &HeaderMap,
         caller: &Caller,
         peer: Option<IpAddr>,
-    ) -> Option<HeaderValue> {
-        match (self.backend, caller) {
-            (Backend::DataHubFrontend, Caller::SessionCookie) => Some(BROWSER),
-            (Backend::DataHubFrontend, Caller::Token(_)) => Some(SDK),
-            (Backend::DataHubGms, Caller::Token(_)) => {
-                let from_frontend = peer.is_some_and(|peer| contains_address(&self.frontend_peers, peer));
-                Some(if from_frontend && says_browser(fields) { BROWSER } else { SDK })
+    ) -> Option<(HeaderName, HeaderValue)> {
+        let source = self.request_source.as_ref()?;
+        let is_browser = match caller {
+            Caller::SessionCookie => true,
+            Caller::Token(_) => {
+                peer.is_some_and(|peer| contains_address(&source.frontend_peers, peer))
+                    && source.is_said_to_be_browser(fields)
             }
-            _ => None,
-        }
+            Caller::Anonymous | Caller::DatahubSystem => return None,
+        };
+        let value = if is_browser { &source.browser } else { &source.program };
+        Some((source.name.clone(), value.clone()))
     }
-}
-
-/// Compared without case, as GMS does it; two values say nothing.
-fn says_browser(fields: &HeaderMap) -> bool {
-    let mut values = fields.get_all(X_DATAHUB_REQUEST_SOURCE).iter();
-    let first = values.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"BROWSER"));
-    first && values.next().is_none()
 }

@@ -90,9 +90,8 @@ fn spellings(name: &str) -> Vec<String> {
 fn no_identity_of_a_clients_own_making_goes_upstream() {
     for backend in Backend::ALL {
         // Of these fields nothing is granted to a user but the persona, which has its own test.
-        let granted =
-            backend.granted_fields(Granted::Impersonator).iter().filter(|name| name.contains("user"));
-        let reserved = NAMES.iter().chain(backend.identity_fields()).chain(granted);
+        let granted = backend.preset().granted.impersonator.iter().filter(|name| name.contains("user"));
+        let reserved = NAMES.iter().chain(backend.preset().identity.names).chain(granted);
         let head = head(backend);
         let mut gates = [gate(backend), open(backend)];
         // Else impersonation is refused before anything is forwarded.

@@ -81,7 +81,7 @@ impl RouteTable {
     /// A base path that is no path.
     pub fn preset(backend: Backend, place: &Place<'_>) -> Result<Self, PatternError> {
         let mut table = Self::default();
-        for preset in backend.routes() {
+        for preset in backend.preset().routes {
             let source = RowSource::Preset { backend, reference: preset.source };
             let pattern = RoutePattern::of_preset(preset, place.base_path)?;
             let row = RouteRow { route: preset.route, pattern, source };

@@ -4,7 +4,7 @@ use super::*;
 
 fn openmetadata() -> ClaimRules {
     let mut rules = open_rules();
-    rules.principal.style = PrincipalStyle::OpenMetadata;
+    rules.principal.style = PrincipalStyle::LocalPart;
     rules
 }
 

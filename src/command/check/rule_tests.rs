@@ -257,7 +257,7 @@ impl Runner<'_> {
         let usual = types.iter().find(|name| ***name == *"jwt").or(types.first());
         let token = signer.token(kid, usual.map(AsRef::as_ref), &claims)?;
         // If some keys of an entry are OpenMetadata's own, so is the one that signs for it here.
-        let dialect = match entry.keys.has_openmetadatas_keys() {
+        let dialect = match entry.keys.has_backends_own_set() {
             true => KeyDialect::OpenMetadata,
             false => KeyDialect::Standard,
         };

@@ -1,6 +1,7 @@
 //! `openmetadata.impersonation`: which bots may act as another user.
 
 use super::super::{TrustEntry, values};
+use super::backend::has_effect;
 use super::own_tokens;
 use super::section::Section;
 use crate::backend::Backend;
@@ -21,20 +22,15 @@ pub(super) fn impersonation(
     if bots.is_empty() {
         return None;
     }
-    if backend != Backend::OpenMetadata {
-        let message = format!("has no effect with backend {}", backend.as_str());
-        section.report.warn(&section.path(KEY), message, "it is for backend: openmetadata");
-        return None;
-    }
+    let has_field = has_effect(&section, KEY, backend, |preset| preset.impersonation.is_some());
+    let field = backend.preset().impersonation.filter(|_| has_field)?;
     if own_tokens::known_only_by_issuer(trust, issuer) {
         let message = "OpenMetadata's own tokens cannot be told from those of other keys of publicKeyUrls";
         let help = "add OpenMetadata's own key set, http://<server>:8585/api/v1/system/config/jwks, or give it an \
                     entry of authentication.issuers";
         section.error_with_help(KEY, message, help);
     }
-    let message = "OpenMetadata does not compare a bot's token with the stored one when it impersonates, and before \
-                   the fix of GHSA-gxpr-mwqj-gjmr (September 2026) a bot could act as any user without a check";
-    let help = "use a release with the fix, and put a token that was replaced on authentication.revocations";
+    let (message, help) = field.warning;
     section.report.warn(&section.path(KEY), message, help);
     Some(Impersonation { issuer: issuer.into(), bots })
 }

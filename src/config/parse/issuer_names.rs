@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::super::{TrustEntry, values};
 use super::section::Section;
+use crate::backend::Backend;
 use crate::policy::{Policy, Verdict};
 
 /// The name of the simple list's entry.
@@ -12,14 +13,18 @@ pub(super) const SIMPLE_LIST: &str = "public-keys";
 
 const AMBIGUOUS: &str = "rules and revocations could mean either entry by it: give one of them another name";
 
-/// Refuses names and issuers that would stand for two entries. Each entry comes with its section.
-pub(super) fn refuse_ambiguous_names(entries: &[(Section<'_>, TrustEntry)]) {
-    for (index, (section, entry)) in entries.iter().enumerate() {
-        let before: Vec<_> = entries.iter().take(index).map(|(_, entry)| entry).collect();
-        let (name_key, issuer_key) = match section.text("name") {
-            Some(_) => ("name", "issuer"),
-            None => ("tokenServiceSigningKey", "tokenServiceIssuer"),
-        };
+/// An entry, and the keys that say what it is called and which `iss` it binds.
+pub(super) struct NamedEntry<'a> {
+    pub(super) section: Section<'a>,
+    pub(super) name_key: &'static str,
+    pub(super) issuer_key: &'static str,
+    pub(super) entry: TrustEntry,
+}
+
+/// Refuses names and issuers that would stand for two entries.
+pub(super) fn refuse_ambiguous_names(entries: &[NamedEntry<'_>]) {
+    for (index, NamedEntry { section, name_key, issuer_key, entry }) in entries.iter().enumerate() {
+        let before: Vec<_> = entries.iter().take(index).map(|named| &named.entry).collect();
         refuse_taken_name(section, name_key, entry, &before);
         for (position, issuer) in entry.rules.issuers.iter().enumerate() {
             let earlier = entry.rules.issuers.get(..position).unwrap_or_default();
@@ -64,7 +69,8 @@ fn refuse_taken_issuer(
 /// would be lost by a typing error.
 pub(super) fn refuse_unknown_issuers(root: &Section<'_>, policy: &Policy, trust: &[TrustEntry]) {
     // An entry that is in error itself is not there.
-    if root.report.knows("authentication") || root.report.knows("datahub") {
+    let mut sections = Backend::products().filter(|product| product.signing_key.is_some());
+    if root.report.knows("authentication") || sections.any(|product| root.report.knows(product.section)) {
         return;
     }
     let known = names_of_issuers(trust);

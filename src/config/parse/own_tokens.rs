@@ -5,7 +5,7 @@ use url::Url;
 
 use super::super::{KeySource, TrustEntry, values};
 use super::section::Section;
-use crate::backend::Backend;
+use crate::backend::{Backend, Product, key_dialect_of};
 use crate::claims::OwnTokens;
 use crate::jose::KeyDialect;
 
@@ -14,10 +14,12 @@ const KEY: &str = "backendTokens";
 /// What every entry goes by that says nothing: the values of `iss` in the tokens that the backends make
 /// for themselves. An issuer entry binds them, so only an entry that is for the backend has them.
 pub(super) fn of_known_issuers(root: &Section<'_>) -> OwnTokens {
-    let openmetadata = root.section("openmetadata").need_text("issuer");
-    let datahub = root.section("datahub").need_text("tokenServiceIssuer");
-    let issuers = [openmetadata, datahub].into_iter().filter(|issuer| !issuer.is_empty());
-    OwnTokens::Known(issuers.map(Into::into).collect())
+    let issuers = Backend::products().map(|product| issuer(root, product));
+    OwnTokens::Known(issuers.filter(|issuer| !issuer.is_empty()).map(Into::into).collect())
+}
+
+fn issuer<'a>(root: &Section<'a>, product: &Product) -> &'a str {
+    root.section(product.section).need_text(product.issuer_key)
 }
 
 /// What an issuer entry says.
@@ -25,31 +27,36 @@ pub(super) fn of_entry(entry: &Section<'_>, known: &OwnTokens) -> OwnTokens {
     said(entry).unwrap_or_else(|| known.clone())
 }
 
-/// What `authentication` says of the simple list. Nothing: the keys of OpenMetadata's own set are its
+/// What `authentication` says of the simple list. Nothing: the keys of a backend's own set are its
 /// keys. If no URL is one of that set, they cannot be told from others, and its `iss` has to do.
 pub(super) fn of_simple_list(root: &Section<'_>, urls: &[Url]) -> OwnTokens {
-    let issuer = root.section("openmetadata").need_text("issuer");
-    said(&root.section("authentication")).unwrap_or_else(|| match urls.iter().any(is_openmetadatas) {
+    let with_key_set = Backend::products().filter(|product| product.key_set.is_some());
+    said(&root.section("authentication")).unwrap_or_else(|| match urls.iter().any(is_own_key_set) {
         true => OwnTokens::Known(Vec::new()),
-        false => OwnTokens::Known(vec![issuer.into()]),
+        false => OwnTokens::Known(with_key_set.map(|product| issuer(root, product).into()).collect()),
     })
 }
 
-/// Warns of an OpenMetadata whose own keys are not known.
+/// Warns of a backend with a key set of its own whose keys are not known.
 pub(super) fn warn_of_unknown_keys(root: &Section<'_>, backend: Backend, trust: &[TrustEntry]) {
-    let issuer = root.section("openmetadata").need_text("issuer");
+    let Some(product) = backend.preset().product else { return };
+    let Some(key_set) = product.key_set else { return };
+    let issuer = issuer(root, product);
     let known =
-        |entry: &TrustEntry| entry.rules.own_tokens == OwnTokens::All || entry.keys.has_openmetadatas_keys();
-    if backend != Backend::OpenMetadata || trust.iter().any(known) || !known_only_by_issuer(trust, issuer) {
+        |entry: &TrustEntry| entry.rules.own_tokens == OwnTokens::All || entry.keys.has_backends_own_set();
+    if trust.iter().any(known) || !known_only_by_issuer(trust, issuer) {
         return;
     }
+    let name = product.name;
     let message = format!(
-        "none of these is known as OpenMetadata's own key set: a token of any of their keys that says iss {} and \
+        "none of these is known as {name}'s own key set: a token of any of their keys that says iss {} and \
          isBot is taken for a bot's",
         values::quote(issuer)
     );
-    let help = "add OpenMetadata's own set, http://<server>:8585/api/v1/system/config/jwks; if it has another URL, \
-                give it an entry of authentication.issuers";
+    let help = format!(
+        "add {name}'s own set, {}; if it has another URL, give it an entry of authentication.issuers",
+        key_set.url
+    );
     root.report.warn("authentication.publicKeyUrls", message, help);
 }
 
@@ -65,17 +72,17 @@ pub(super) fn known_only_by_issuer(trust: &[TrustEntry], issuer: &str) -> bool {
 }
 
 impl KeySource {
-    /// Whether OpenMetadata's own key set is among its sources.
-    pub fn has_openmetadatas_keys(&self) -> bool {
+    /// Whether a backend's own key set is among its sources.
+    pub fn has_backends_own_set(&self) -> bool {
         match self {
-            Self::Urls(urls) => urls.iter().any(is_openmetadatas),
+            Self::Urls(urls) => urls.iter().any(is_own_key_set),
             Self::Discovery(_) | Self::Inline(_) | Self::SharedSecret(_) => false,
         }
     }
 }
 
-fn is_openmetadatas(url: &Url) -> bool {
-    url.scheme() != "file" && KeyDialect::of_path(url.path()) == KeyDialect::OpenMetadata
+fn is_own_key_set(url: &Url) -> bool {
+    url.scheme() != "file" && key_dialect_of(url.path()) != KeyDialect::Standard
 }
 
 fn said(section: &Section<'_>) -> Option<OwnTokens> {

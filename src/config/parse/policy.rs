@@ -3,7 +3,7 @@
 use super::super::values;
 use super::super::words::Word;
 use super::section::Section;
-use crate::backend::Backend;
+use crate::backend::{Backend, BasePath};
 use crate::claims::ClaimPath;
 use crate::policy::{
     Effect, GraphqlMatching, Matching, Methods, Mode, Place, Policy, Requirement, Route, RoutePattern,
@@ -35,15 +35,23 @@ pub(super) fn policy(root: &Section<'_>, backend: Backend, upstream_path: &str) 
     }
 }
 
-/// The backend's own routes, under OpenMetadata's base path.
+/// The backend's own routes, under its base path.
 fn preset(root: &Section<'_>, backend: Backend, upstream_path: &str) -> RouteTable {
-    let section = root.section("openmetadata");
-    let base = section.need_value("basePath", values::base_path);
-    let base_path = if backend == Backend::OpenMetadata { base.trim_end_matches('/') } else { "" };
+    let mut base_path = String::new();
+    // Those of other backends are read too: what is wrong with them is an error.
+    for (other, BasePath { key: (section, key), .. }) in
+        Backend::ALL.into_iter().filter_map(|other| Some((other, other.preset().base_path?)))
+    {
+        let read = root.section(section).need_value(key, values::base_path);
+        if other == backend {
+            base_path = read;
+        }
+    }
     let provider = root.section("authentication").text("provider");
-    let place = Place { base_path, provider, upstream_path };
+    let place = Place { base_path: base_path.trim_end_matches('/'), provider, upstream_path };
     RouteTable::preset(backend, &place).unwrap_or_else(|error| {
-        section.error("basePath", error.to_string());
+        let (section, key) = backend.preset().base_path.map_or(("", "backend"), |base| base.key);
+        root.section(section).error(key, error.to_string());
         RouteTable::default()
     })
 }

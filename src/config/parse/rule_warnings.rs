@@ -1,7 +1,7 @@
 //! What is questionable about rules, and would show only once a request is not refused.
 
 use super::section::Section;
-use crate::backend::Backend;
+use crate::backend::{Backend, BasePath};
 use crate::policy::{Mode, PathPattern, Policy, Route, RoutePattern, RouteRow, Rule, Verdict};
 
 /// How many routes one warning names.
@@ -49,7 +49,9 @@ fn warn_of_shadow(entry: &Section<'_>, rule: &Rule, earlier: &[Rule]) {
 
 /// A pattern that no request has, or none that anybody means.
 fn warn_of_paths(root: &Section<'_>, backend: Backend, entry: &Section<'_>, rule: &Rule) {
-    let base = root.section("openmetadata").need_text("basePath").trim_end_matches('/');
+    let base_path = backend.preset().base_path;
+    let base = base_path.map_or("/", |base| root.section(base.key.0).need_text(base.key.1));
+    let base = base.trim_end_matches('/');
     let within = |place: &str, path: &PathPattern| {
         PathPattern::parse(&format!("{base}{place}/**")).is_ok_and(|place| place.overlaps(path))
     };
@@ -64,19 +66,18 @@ fn warn_of_paths(root: &Section<'_>, backend: Backend, entry: &Section<'_>, rule
             let help = format!("write `/{}`, which has that spelling too", merged.join("/"));
             warn(format!("`{path}` matches only where the path has the empty segment too"), help);
         }
-        if backend != Backend::OpenMetadata {
-            continue;
-        }
+        let Some(BasePath { key: (section, key), api, documented_api }) = base_path else { continue };
         // Rules are about the path as the client sends it, base path and all.
         if !within("", path) {
-            let message = format!("`{path}` matches nothing that is served: openmetadata.basePath is {base}");
+            let message = format!("`{path}` matches nothing that is served: {section}.{key} is {base}");
             warn(message, format!("write `{base}{path}`"));
-        } else if within("/v1", path) && !within("/api", path) {
+        } else if within(documented_api, path) && !within(api, path) {
             // As its documents write it.
             let below = text.strip_prefix(base).unwrap_or(&text);
+            let owner = backend.preset().product.map_or("the backend", |product| product.name);
             let message =
-                format!("`{path}` matches nothing that is served: OpenMetadata's API is below {base}/api");
-            warn(message, format!("write `{base}/api{below}`"));
+                format!("`{path}` matches nothing that is served: {owner}'s API is below {base}{api}");
+            warn(message, format!("write `{base}{api}{below}`"));
         }
     }
 }

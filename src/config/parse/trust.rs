@@ -8,20 +8,16 @@ use url::Url;
 use super::super::secret::Purpose;
 use super::super::words::Word;
 use super::super::{KeySource, PUBLISHED_KEY_ID, TrustEntry, values};
-use super::issuer_names::{SIMPLE_LIST, refuse_ambiguous_names};
+use super::issuer_names::{NamedEntry, SIMPLE_LIST, refuse_ambiguous_names};
 use super::key_source::{Place, is_upstreams_own, key_source, key_urls};
 use super::own_tokens;
 use super::section::Section;
 use super::token_kinds;
-use crate::backend::Backend;
-use crate::claims::{
-    ClaimPath, ClaimRules, DomainRule, NonExpiring, PrincipalMapping, PrincipalRules, PrincipalStyle,
-};
+use crate::backend::{Backend, Product, SigningKey};
+use crate::claims::{ClaimPath, ClaimRules, DomainRule, PrincipalMapping, PrincipalRules};
 use crate::jose::{Algorithm, AlgorithmSet};
 
 const INHERIT: &str = "leave the key out for authentication.principalClaims";
-/// The name of the entry that DataHub's signing key makes.
-const DATAHUB: &str = "datahub";
 /// Providers that OpenMetadata knows.
 const PROVIDERS: [&str; 11] = [
     "basic",
@@ -49,24 +45,27 @@ struct Inherited {
 pub(super) fn trust(root: &Section<'_>, place: &Place<'_>) -> Vec<TrustEntry> {
     let section = root.section("authentication");
     let inherited = inherited(root, &section, place.backend);
-    let mut entries: Vec<(Section<'_>, TrustEntry)> = Vec::new();
-    for entry in section.entries("issuers") {
-        if let Some(read) = issuer_entry(&entry, &inherited, place) {
-            entries.push((entry, read));
+    let mut entries: Vec<NamedEntry<'_>> = Vec::new();
+    for section in section.entries("issuers") {
+        if let Some(entry) = issuer_entry(&section, &inherited, place) {
+            entries.push(NamedEntry { section, name_key: "name", issuer_key: "issuer", entry });
         }
     }
-    let datahub = root.section("datahub");
-    if let Some(read) = datahub_entry(&datahub, &inherited) {
-        entries.push((datahub, read));
+    let mut any = !section.entries("issuers").is_empty();
+    for (product, signing_key) in
+        Backend::products().filter_map(|product| Some((product, product.signing_key?)))
+    {
+        let (section, name_key) = (root.section(product.section), signing_key.key);
+        let entry = signing_key_entry(&section, product, &signing_key, &inherited);
+        any |= section.has_secret(name_key) || section.in_error(name_key);
+        let named = |entry| NamedEntry { section, name_key, issuer_key: product.issuer_key, entry };
+        entries.extend(entry.map(named));
     }
     refuse_ambiguous_names(&entries);
-    let mut trust: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
+    let mut trust: Vec<_> = entries.into_iter().map(|named| named.entry).collect();
     trust.extend(simple_list(root, &section, inherited, place));
     own_tokens::warn_of_unknown_keys(root, place.backend, &trust);
-    let datahub = root.section("datahub");
-    let named = datahub.has_secret("tokenServiceSigningKey") || datahub.in_error("tokenServiceSigningKey");
-    let any = section.entries("issuers").len() + usize::from(named);
-    if trust.is_empty() && any == 0 && !section.in_error("issuers") {
+    if trust.is_empty() && !any && !section.in_error("issuers") {
         section.missing(
             "publicKeyUrls",
             "nobody's tokens are trusted: there are neither publicKeyUrls nor issuers",
@@ -89,10 +88,7 @@ fn inherited(root: &Section<'_>, section: &Section<'_>, backend: Backend) -> Inh
             "only `saml` has an effect: it opens OpenMetadata's SAML servlets",
         );
     }
-    let style = match backend {
-        Backend::OpenMetadata => PrincipalStyle::OpenMetadata,
-        Backend::Generic | Backend::DataHubGms | Backend::DataHubFrontend => PrincipalStyle::AsIs,
-    };
+    let style = backend.preset().principal_style;
     let claims = section.need_list("principalClaims", text);
     if claims.is_empty() {
         section.missing(
@@ -276,17 +272,21 @@ fn entry_algorithms(entry: &Section<'_>, inherited: &Inherited) -> AlgorithmSet 
     }
 }
 
-fn datahub_entry(section: &Section<'_>, inherited: &Inherited) -> Option<TrustEntry> {
-    let secret = section.secret("tokenServiceSigningKey", Purpose::SigningKey)?;
+/// The entry of tokens that a product signs by a secret.
+fn signing_key_entry(
+    section: &Section<'_>,
+    product: &Product,
+    signing_key: &SigningKey,
+    inherited: &Inherited,
+) -> Option<TrustEntry> {
+    let secret = section.secret(signing_key.key, Purpose::SigningKey)?;
     let mut rules = inherited.rules.clone();
-    rules.issuers = vec![section.need_text("tokenServiceIssuer").into()];
-    // DataHub makes personal access tokens and tokens of service accounts without exp ("No expiry"), never
-    // sessions.
-    rules.non_expiring = NonExpiring::AccessTokens;
-    let claims = vec!["actorId".into(), "sub".into()];
+    rules.issuers = vec![section.need_text(product.issuer_key).into()];
+    rules.non_expiring = signing_key.non_expiring;
+    let claims = signing_key.principal_claims.iter().map(|claim| (*claim).into()).collect();
     rules.principal = PrincipalRules { claims, mapping: None, style: rules.principal.style };
     Some(TrustEntry {
-        name: DATAHUB.into(),
+        name: signing_key.entry.into(),
         keys: KeySource::SharedSecret(secret),
         algorithms: [Algorithm::HS256].into_iter().collect(),
         rules,

@@ -83,7 +83,7 @@ fn openmetadatas_own_yaml_with_its_defaults() {
     assert_eq!(urls(entry), [OWN]);
     assert_eq!(entry.algorithms, [Algorithm::RS256].into_iter().collect::<AlgorithmSet>());
     assert_eq!(entry.rules.principal.claims, ["email", "preferred_username", "sub"].map(Box::from));
-    assert_eq!(entry.rules.principal.style, PrincipalStyle::OpenMetadata);
+    assert_eq!(entry.rules.principal.style, PrincipalStyle::LocalPart);
     assert!(entry.rules.domain.is_none());
     assert_eq!(
         loaded.infos,

@@ -300,7 +300,7 @@ fn the_backends_public_routes_come_with_it() {
         expected.insert(0, format!("public /mine (authorization.public, {origin})"));
         assert_eq!(shown(config.policy.routes.rows()), expected);
         let style = &config.trust[0].rules.principal.style;
-        assert_eq!(*style == PrincipalStyle::OpenMetadata, backend == Backend::OpenMetadata);
+        assert_eq!(*style == PrincipalStyle::LocalPart, backend == Backend::OpenMetadata);
     }
 }
 

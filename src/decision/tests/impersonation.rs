@@ -66,10 +66,9 @@ fn only_a_named_bot_may_with_openmetadatas_own_token() {
     ] {
         assert_denied(wished(&allowing(&["a-bot"]), "/api/v1/tables", rules, claims), detail);
     }
-    let mut gate = gate(Backend::DataHubFrontend);
-    gate.backend = Backend::OpenMetadata;
-    let cookie = facts(Backend::DataHubFrontend, "GET", "/api/x", &[WISH, ("cookie", "PLAY_SESSION=x")]);
-    assert_denied(decide(&gate, &cookie, None), "it is not a bot's token");
+    let mut session = facts(Backend::OpenMetadata, "GET", "/api/x", &[WISH]);
+    session.has_session_cookie = true;
+    assert_denied(decide(&gate(Backend::OpenMetadata), &session, None), "it is not a bot's token");
 }
 
 #[test]

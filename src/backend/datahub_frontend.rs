@@ -1,0 +1,43 @@
+//! DataHub's web frontend, read in its `routes` and `Application`.
+
+use super::routes::{protected, public};
+use super::{Preset, PresetRow, datahub, generic};
+use crate::request::Habits;
+
+pub(super) const PRESET: Preset = Preset {
+    name: "datahub-frontend",
+    routes: ROUTES,
+    habits: Habits {
+        // It prefers the token in `PLAY_SESSION` to the `Authorization` field.
+        session_cookies: &["PLAY_SESSION", "actor"],
+        // What it makes of a path before it asks GMS (`Application.mapPath`).
+        rewrites: &[("/api/gms", ""), ("/api/v2/graphql", "/api/graphql")],
+        ..generic::PRESET.habits
+    },
+    request_source: Some(datahub::REQUEST_SOURCE),
+    ..datahub::PRESET
+};
+
+/// What the frontend serves without a session: its login flow and the single page application.
+const ROUTES: &[PresetRow] = &[
+    public("GET /admin", "conf/routes, health check"),
+    public("GET /health", "conf/routes, health check"),
+    public("GET /config", "conf/routes, appConfig"),
+    public("GET /mfe/config", "conf/routes, micro frontends"),
+    public("GET /authenticate", LOGIN),
+    public("GET /sso", LOGIN),
+    public("POST /logIn", LOGIN),
+    public("POST /signUp", LOGIN),
+    public("POST /resetNativeUserCredentials", LOGIN),
+    public("GET,POST /callback/*", LOGIN),
+    public("GET /logOut", LOGIN),
+    // At any depth: DATAHUB_BASE_PATH may stand before it. `/api/gms` is rewritten to GMS without a
+    // boundary behind it, which lies in here too.
+    protected("/**/api/**", "conf/routes, /api/*path to GMS"),
+    protected("/**/openapi/**", "conf/routes, /openapi/*path to GMS"),
+    protected("/otel/**", "conf/routes, /otel/v1/traces"),
+    protected("/track/**", "conf/routes, /track needs a session"),
+    public("GET /**", "conf/routes, /*path: index.html or an asset"),
+];
+
+const LOGIN: &str = "conf/routes, login flow";

@@ -1,0 +1,66 @@
+use std::collections::BTreeSet;
+
+use http::{HeaderName, HeaderValue};
+
+use super::*;
+
+#[test]
+fn every_backend_is_read_by_its_word() {
+    for (backend, name) in Backend::ALL.into_iter().zip(Backend::NAMES) {
+        assert_eq!(backend.as_str(), name);
+    }
+    assert_eq!(BTreeSet::from(Backend::NAMES).len(), Backend::ALL.len());
+}
+
+#[test]
+fn names_of_fields_are_written_as_they_are_set() {
+    for backend in Backend::ALL {
+        let Preset { identity, granted, actor, request_source, habits, .. } = backend.preset();
+        let set = actor.iter().map(|field| field.name).chain(request_source.iter().map(|field| field.name));
+        let names = identity.names.iter().chain(identity.harmless).copied();
+        for name in names.chain(granted.all()).chain(set.clone()).chain(habits.impersonation) {
+            assert_eq!(HeaderName::from_static(name).as_str(), name, "{backend:?}");
+            assert!(!name.contains(['_', '.']), "{backend:?}: {name}");
+        }
+        for name in set {
+            assert!(identity.names.contains(&name), "{backend:?} believes {name} from anybody");
+        }
+        if let Some(source) = request_source {
+            let _ = (HeaderValue::from_static(source.browser), HeaderValue::from_static(source.program));
+        }
+    }
+}
+
+#[test]
+fn a_bot_sends_the_very_field_that_asks_for_impersonation() {
+    for backend in Backend::ALL {
+        let preset = backend.preset();
+        assert_eq!(preset.impersonation.is_some(), preset.habits.impersonation.is_some(), "{backend:?}");
+        if let Some(field) = preset.habits.impersonation {
+            assert!(preset.granted.impersonator.contains(&field), "{backend:?}");
+            assert!(!preset.granted.token.contains(&field), "{backend:?}");
+        }
+        assert_eq!(preset.has_system_credential, !preset.granted.system.is_empty(), "{backend:?}");
+    }
+}
+
+#[test]
+fn a_product_with_two_servers_comes_once() {
+    let names: Vec<_> = Backend::products().map(|product| product.name).collect();
+    assert_eq!(names, ["OpenMetadata", "DataHub"]);
+    let untold = Backend::products().filter(|product| product.classes.told_by.is_none());
+    assert_eq!(untold.count(), 1, "of two nobody could say whose tokens these are");
+}
+
+#[test]
+fn a_key_set_is_known_by_the_end_of_its_path() {
+    let own = KeyDialect::OpenMetadata;
+    for (path, dialect) in [
+        ("/api/v1/system/config/jwks", own),
+        ("/base/api/v1/system/config/jwks", own),
+        ("/api/v1/system/config/jwks/", KeyDialect::Standard),
+        ("/keys", KeyDialect::Standard),
+    ] {
+        assert_eq!(key_dialect_of(path), dialect, "{path}");
+    }
+}

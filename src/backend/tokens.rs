@@ -1,0 +1,73 @@
+//! What backends tell tokens apart by, as data.
+
+/// What kind of party a token speaks for. A closed set: it is a metric label and an audit field.
+///
+/// Only the backend's own tokens say what class they are of (see [`crate::claims::OwnTokens`]); every other is a
+/// user's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TokenClass {
+    /// OpenMetadata: `isBot: true`, or `tokenType: BOT` where `isBot` is absent.
+    Bot,
+    /// OpenMetadata `tokenType: PERSONAL_ACCESS`, DataHub `type: PERSONAL`.
+    PersonalAccess,
+    /// DataHub `type: SESSION`: a login of its web UI.
+    Session,
+    /// DataHub `type: SERVICE_ACCOUNT`.
+    ServiceAccount,
+    /// Everything else: an identity provider's token, OpenMetadata `tokenType: OM_USER`.
+    User,
+}
+
+impl TokenClass {
+    /// Every class.
+    pub const ALL: [Self; 5] =
+        [Self::Bot, Self::PersonalAccess, Self::Session, Self::ServiceAccount, Self::User];
+
+    /// The word in rules (`tokenType`), logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bot => "bot",
+            Self::PersonalAccess => "personal_access",
+            Self::Session => "session",
+            Self::ServiceAccount => "service_account",
+            Self::User => "user",
+        }
+    }
+}
+
+/// Which tokens may come without `exp`, or with `exp: null`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum NonExpiring {
+    /// None may.
+    None,
+    /// Those of the class [`TokenClass::Bot`], as OpenMetadata issues them.
+    #[default]
+    Bots,
+    /// Those that are made to be kept: of bots, personal access tokens and tokens of service accounts.
+    AccessTokens,
+    /// Any may, but for those of the class [`TokenClass::Session`]: a login ends.
+    Any,
+}
+
+impl NonExpiring {
+    pub(crate) fn allows(self, class: TokenClass) -> bool {
+        match self {
+            Self::None => false,
+            Self::Bots => class == TokenClass::Bot,
+            Self::AccessTokens => {
+                matches!(class, TokenClass::Bot | TokenClass::PersonalAccess | TokenClass::ServiceAccount)
+            }
+            Self::Any => class != TokenClass::Session,
+        }
+    }
+}
+
+/// How a claim's text becomes the principal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum PrincipalStyle {
+    /// Unchanged: `Ada@example.org` and `ada@example.com` are two people.
+    #[default]
+    AsIs,
+    /// The part before `@`, in lower case.
+    LocalPart,
+}

@@ -1,0 +1,22 @@
+//! Keys that have an effect only with some backends.
+
+use super::section::Section;
+use crate::backend::{Backend, Preset};
+
+/// Whether a key that is given has an effect with this backend: whether it `has` what the key is about.
+/// Warns where it has not.
+pub(super) fn has_effect(
+    section: &Section<'_>,
+    key: &str,
+    backend: Backend,
+    has: impl Fn(&Preset) -> bool,
+) -> bool {
+    if has(backend.preset()) {
+        return true;
+    }
+    let others = Backend::ALL.into_iter().filter(|other| has(other.preset()));
+    let names: Vec<_> = others.map(Backend::as_str).collect();
+    let message = format!("has no effect with backend {}", backend.as_str());
+    section.report.warn(&section.path(key), message, format!("it is for backend: {}", names.join(", ")));
+    false
+}
