@@ -7,7 +7,7 @@ use http::Method;
 use ipnet::IpNet;
 
 use crate::claims::ClaimPath;
-use crate::request::OperationKind;
+use crate::request::{METHODS, OperationKind};
 
 mod expression;
 mod path_pattern;
@@ -131,11 +131,8 @@ impl Methods {
 
     fn one(name: &str) -> Result<Method, PatternError> {
         let name = name.trim();
-        let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-        if !known.contains(&name) {
-            return Err(PatternError::Method(name.to_owned()));
-        }
-        Method::from_bytes(name.as_bytes()).map_err(|_| PatternError::Method(name.to_owned()))
+        let known = METHODS.into_iter().find(|method| method.as_str() == name);
+        known.ok_or_else(|| PatternError::Method(name.to_owned()))
     }
 
     /// The names; empty for any.

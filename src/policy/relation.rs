@@ -1,13 +1,9 @@
 //! How two patterns relate: whether one takes in all of the other, and whether anything is in both.
 //! For what is said about a configuration; no request is judged by it.
 
-use http::Method;
-
 use super::path_pattern::{PathPattern, Segment};
 use super::{GraphqlMatching, Matching, Methods, Route, RoutePattern, RouteRow, RouteTable, Unreadable};
-
-const METHODS: [Method; 7] =
-    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+use crate::request::METHODS;
 
 impl PathPattern {
     /// Whether every path that `other` matches is matched here too.
