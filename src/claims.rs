@@ -229,8 +229,7 @@ pub fn judge(
 
 fn judge_issuer(claims: &Map<String, Value>, rules: &ClaimRules) -> Result<Option<Box<str>>, ClaimsFault> {
     let issuer = optional_string(claims, "iss")?;
-    let trusted = rules.issuers.is_empty()
-        || issuer.is_some_and(|issuer| rules.issuers.iter().any(|own| &**own == issuer));
+    let trusted = rules.issuers.is_empty() || issuer.is_some_and(|issuer| rules.binds(issuer));
     if trusted { Ok(issuer.map(Into::into)) } else { Err(ClaimsFault::UntrustedIssuer) }
 }
 

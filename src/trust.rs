@@ -65,9 +65,7 @@ impl TokenFault {
 /// Which entry is meant for a token, by its place in `issuers`.
 pub fn entry_for(token: &UnverifiedToken<'_>, issuers: &[TrustedIssuer]) -> Result<usize, TokenFault> {
     let claimed = token.issuer_hint()?;
-    let bound = |entry: &TrustedIssuer| {
-        claimed.is_some_and(|claimed| entry.rules.issuers.iter().any(|own| &**own == claimed))
-    };
+    let bound = |entry: &TrustedIssuer| claimed.is_some_and(|claimed| entry.rules.binds(claimed));
     issuers
         .iter()
         .position(bound)

@@ -31,6 +31,13 @@ pub struct ClaimRules {
     pub domain: Option<DomainRule>,
 }
 
+impl ClaimRules {
+    /// Whether a value of `iss` belongs to this entry (RFC 7519 section 4.1.1: compared as it is).
+    pub fn binds(&self, issuer: &str) -> bool {
+        self.issuers.iter().any(|own| **own == *issuer)
+    }
+}
+
 /// Which tokens of an entry are the backend's own: signed by its keys, for itself.
 ///
 /// Only there do `isBot`, `tokenType` and `type` say what class a token is of. Identity providers let
@@ -49,11 +56,16 @@ impl OwnTokens {
     pub(super) fn include(&self, by_backends_key: bool, issuer: Option<&str>) -> bool {
         match self {
             Self::None => false,
-            Self::Known(issuers) => {
-                by_backends_key || issuer.is_some_and(|issuer| issuers.iter().any(|own| **own == *issuer))
+            Self::Known(_) => {
+                by_backends_key || issuer.is_some_and(|issuer| self.are_known_by_issuer(issuer))
             }
             Self::All => true,
         }
+    }
+
+    /// Whether a token is the backend's own for saying this `iss`.
+    pub fn are_known_by_issuer(&self, issuer: &str) -> bool {
+        matches!(self, Self::Known(issuers) if issuers.iter().any(|own| **own == *issuer))
     }
 }
 

@@ -42,7 +42,7 @@ fn refuse_taken_name(section: &Section<'_>, key: &str, entry: &TrustEntry, befor
         section.error(key, format!("`{SIMPLE_LIST}` is the name of the simple list"));
     } else if before.iter().any(|other| other.name == entry.name) {
         section.error(key, format!("`{}` is the name of another issuer entry too", entry.name));
-    } else if let Some(other) = before.iter().find(|other| other.rules.issuers.contains(&entry.name)) {
+    } else if let Some(other) = before.iter().find(|other| other.rules.binds(&entry.name)) {
         let message = format!("`{}`, the name of this entry, is an issuer of `{}`", entry.name, other.name);
         section.error_with_help(key, message, AMBIGUOUS);
     }
@@ -56,7 +56,7 @@ fn refuse_taken_issuer(
     before: &[&TrustEntry],
 ) {
     let quoted = values::quote(issuer);
-    if let Some(other) = before.iter().find(|other| other.rules.issuers.iter().any(|own| **own == *issuer)) {
+    if let Some(other) = before.iter().find(|other| other.rules.binds(issuer)) {
         section.error(key, format!("{quoted} belongs to the entry `{}` already", other.name));
     } else if issuer == SIMPLE_LIST
         || issuer != &*entry.name && before.iter().any(|other| *other.name == *issuer)

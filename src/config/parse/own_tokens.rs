@@ -63,12 +63,10 @@ pub(super) fn warn_of_unknown_keys(root: &Section<'_>, backend: Backend, trust: 
 /// Whether tokens with this `iss` are judged by the simple list, and are its backend's own for nothing but
 /// their `iss`.
 pub(super) fn known_only_by_issuer(trust: &[TrustEntry], issuer: &str) -> bool {
-    let names = |issuers: &[Box<str>]| issuers.iter().any(|own| **own == *issuer);
-    let by_issuer = |entry: &TrustEntry| match &entry.rules.own_tokens {
-        OwnTokens::Known(issuers) => entry.rules.issuers.is_empty() && names(issuers),
-        OwnTokens::None | OwnTokens::All => false,
+    let by_issuer = |entry: &TrustEntry| {
+        entry.rules.issuers.is_empty() && entry.rules.own_tokens.are_known_by_issuer(issuer)
     };
-    trust.iter().any(by_issuer) && !trust.iter().any(|entry| names(&entry.rules.issuers))
+    trust.iter().any(by_issuer) && !trust.iter().any(|entry| entry.rules.binds(issuer))
 }
 
 impl KeySource {

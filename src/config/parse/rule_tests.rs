@@ -88,7 +88,7 @@ fn signing_entry(
 ) -> Option<usize> {
     let Some(name) = entry.text("issuer") else {
         let claimed = claims.and_then(|claims| claims.get("iss")).and_then(Value::as_str);
-        let is_for = |own: &TrustEntry| own.rules.issuers.iter().any(|own| Some(&**own) == claimed);
+        let is_for = |own: &TrustEntry| claimed.is_some_and(|claimed| own.rules.binds(claimed));
         return Some(trust.iter().position(is_for).unwrap_or_default());
     };
     if claims.is_none() {
