@@ -8,8 +8,12 @@
 // its own. `tests/floors.rs` holds it.
 
 // Vocabulary.
+pub mod digest;
+#[cfg(feature = "server")]
+pub mod loopback;
 pub mod numeric_date;
 pub mod printable;
+pub mod random;
 pub mod scope;
 
 // Parsing hostile input.

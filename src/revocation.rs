@@ -6,12 +6,12 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretSlice};
 
 use crate::claims::VerifiedToken;
+use crate::digest::sha256_of_parts;
 use crate::jose::{Algorithm, Fingerprint};
 use crate::numeric_date::NumericDate;
 
@@ -186,12 +186,8 @@ impl Revocations {
     }
 
     fn datahub_token_hash(&self, text: &str) -> String {
-        let mut hash = Context::new(&SHA256);
-        hash.update(text.as_bytes());
-        if let Some(salt) = &self.salt {
-            hash.update(salt.expose_secret());
-        }
-        STANDARD.encode(hash.finish())
+        let salt = self.salt.as_ref().map(|salt| salt.expose_secret()).unwrap_or_default();
+        STANDARD.encode(sha256_of_parts([text.as_bytes(), salt]))
     }
 }
 

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use moka::sync::Cache;
 
 use crate::claims::VerifiedToken;
+use crate::digest::{Sha256, sha256};
 use crate::numeric_date::NumericDate;
 
 /// What the cache adds to the weight of each token: key, bookkeeping and allocation.
@@ -21,7 +21,7 @@ const OVERHEAD_BYTES: usize = 256;
 pub struct TokenCache(Cache<Digest, Entry, foldhash::fast::RandomState>);
 
 /// The SHA-256 of a token's whole text, signature and all.
-pub type Digest = [u8; 32];
+pub type Digest = Sha256;
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -41,9 +41,7 @@ impl TokenCache {
 
     /// The digest under which a token is kept.
     pub fn digest(token: &str) -> Digest {
-        let mut key = [0; 32];
-        key.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-        key
+        sha256(token.as_bytes())
     }
 
     /// A token that was verified with the keys of this very `generation` and whose times still

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use http::header::{HOST, HeaderMap, HeaderName, ORIGIN, REFERER};
 use http::{Method, uri::Authority};
 
+use crate::loopback::is_loopback;
+
 /// What a script says so that it is not taken for a web page or a webhook.
 const METAGATE: HeaderName = HeaderName::from_static("x-metagate");
 /// What a browser says of where a request comes from (W3C Fetch Metadata).
@@ -69,7 +71,7 @@ fn is_ours(host: &str, own: SocketAddr) -> bool {
     let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     address.is_ok_and(|address| {
         let (address, own) = (address.to_canonical(), own.ip().to_canonical());
-        address == own || address.is_loopback() && own.is_loopback()
+        address == own || is_loopback(address) && is_loopback(own)
     })
 }
 

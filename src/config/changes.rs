@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use figment::value::{Dict, Value};
 
 use super::keys::{KEYS, Kind};
 use super::load::Loaded;
 use super::print::print;
 use super::{Config, ServerTls};
+use crate::digest::{hex, sha256};
 
 impl Loaded {
     /// The keys whose values are others in `next`, in the order of the table. An entry of a list
@@ -23,8 +23,7 @@ impl Loaded {
     /// A name for this configuration: the same for the same settings from the same places. Secrets
     /// are not in it, so that it can be shown.
     pub fn hash(&self) -> String {
-        let hash = digest(&SHA256, print(self).as_bytes());
-        hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        hex(&sha256(print(self).as_bytes())[..8])
     }
 }
 

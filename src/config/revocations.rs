@@ -5,13 +5,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use secrecy::SecretSlice;
 
 use super::document::{self, Node, Position, Problem, Value};
 use super::files::read_limited;
 use super::values::quote;
 use super::words::nearest;
+use crate::digest::{Sha256, sha256};
 use crate::numeric_date::NumericDate;
 use crate::revocation::{Revocation, Revocations, RevokedBy};
 
@@ -38,7 +38,7 @@ pub struct RevocationFile {
 pub struct Version {
     /// The list.
     pub list: Arc<Revocations>,
-    digest: [u8; 32],
+    digest: Sha256,
 }
 
 /// Why a list is not used.
@@ -93,7 +93,7 @@ impl RevocationFile {
     /// As [`RevocationFile::read`].
     pub fn read_again(&self, known: &Version) -> Result<Option<Version>, RevocationFileFault> {
         let bytes = self.bytes()?;
-        if digest_of(&bytes) == known.digest { Ok(None) } else { self.version(&bytes).map(Some) }
+        if sha256(&bytes) == known.digest { Ok(None) } else { self.version(&bytes).map(Some) }
     }
 
     fn bytes(&self) -> Result<Vec<u8>, RevocationFileFault> {
@@ -111,14 +111,8 @@ impl RevocationFile {
         let entries = entries(text)
             .map_err(|problems| RevocationFileFault { problems, ..RevocationFileFault::default() })?;
         let list = Arc::new(Revocations::new(entries, self.salt.clone()));
-        Ok(Version { list, digest: digest_of(bytes) })
+        Ok(Version { list, digest: sha256(bytes) })
     }
-}
-
-fn digest_of(bytes: &[u8]) -> [u8; 32] {
-    let mut key = [0; 32];
-    key.copy_from_slice(digest(&SHA256, bytes).as_ref());
-    key
 }
 
 /// Every entry, or what is wrong with any of them.

@@ -3,7 +3,6 @@
 
 use std::fmt;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RsaPublicKeyComponents,
     VerificationAlgorithm,
@@ -15,6 +14,7 @@ use jsonwebtoken::DecodingKey;
 use serde_json::{Map, Value};
 
 use super::{Algorithm, AlgorithmSet, KeyDialect, KeyFamily, roca};
+use crate::digest::sha256_of_parts;
 
 const MAX_KID_BYTES: usize = 256;
 
@@ -176,13 +176,9 @@ impl VerificationKey {
     }
 
     fn new(family: KeyFamily, bits: usize, decoding_key: DecodingKey, material: &[&[u8]]) -> Self {
-        let mut hash = Context::new(&SHA256);
-        for part in material {
-            hash.update(&(part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        let mut digest = [0; 32];
-        digest.copy_from_slice(hash.finish().as_ref());
+        // With their lengths: where one part ends is a part of the key.
+        let lengths: Vec<_> = material.iter().map(|part| (part.len() as u64).to_be_bytes()).collect();
+        let parts = lengths.iter().zip(material).flat_map(|(length, part)| [&length[..], part]);
         Self {
             kid: None,
             family,
@@ -190,7 +186,7 @@ impl VerificationKey {
             bits,
             answers_any_kid: false,
             is_backends_own: false,
-            material: digest,
+            material: sha256_of_parts(parts),
             decoding_key,
         }
     }

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::fault::JoseFault;
 use super::{Algorithm, Header, VerificationKey, strict_json};
+use crate::digest::{hex, sha256};
 
 /// The longest header that is decoded, in bytes of base64url.
 const MAX_HEADER_BYTES: usize = 4096;
@@ -58,8 +58,7 @@ impl<'t> UnverifiedToken<'t> {
 
     /// SHA-256 over `header.payload`: names this token in logs and revocation lists.
     pub fn fingerprint(&self) -> Fingerprint {
-        let hash = digest(&SHA256, self.signing_input.as_bytes());
-        Fingerprint(hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
+        Fingerprint(hex(&sha256(self.signing_input.as_bytes())).into())
     }
 
     /// Verifies the signature with `key`, which must fit the header's algorithm.

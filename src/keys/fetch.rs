@@ -13,9 +13,10 @@ use url::Url;
 use super::KeysError;
 use super::fault::FetchError;
 use super::freshness::{Freshness, Validator};
-use super::guard::{self, Guard};
+use super::guard::Guard;
 use crate::config::{ClientTls, Config, Jwks, TlsVersion, TrustEntry};
 use crate::jose::{KeyDialect, KeySetFault, ParsedKeys};
+use crate::loopback::is_on_this_machine;
 use crate::tls;
 
 /// Fetches one source.
@@ -127,7 +128,7 @@ impl Reach {
         let same_port = url.port_or_known_default() == upstream.port_or_known_default();
         if url.host() == upstream.host() && same_port {
             Self::Upstream
-        } else if guard::is_loopback(url) {
+        } else if is_on_this_machine(url) {
             Self::Loopback
         } else {
             Self::Anywhere

@@ -8,6 +8,8 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::{Attempt, Policy};
 use url::{Host, Url};
 
+use crate::loopback::{is_loopback, is_on_this_machine};
+
 const MAX_REDIRECTS: usize = 3;
 /// How many foreign names are remembered: far more than one fetch can lead to.
 const MAX_NAMES: usize = 16;
@@ -26,7 +28,7 @@ pub(super) struct Guard {
 impl Guard {
     pub(super) fn new(source: &Url) -> Arc<Self> {
         let home = source.host_str().map(str::to_owned);
-        Arc::new(Self { home, loopback: is_loopback(source), led_to: Mutex::default() })
+        Arc::new(Self { home, loopback: is_on_this_machine(source), led_to: Mutex::default() })
     }
 
     /// Whether a source that was being read at `from` may lead to `to`.
@@ -37,7 +39,7 @@ impl Guard {
         if literal_address(to).is_some_and(is_metadata) {
             return Err("it leads to a link-local or metadata address");
         }
-        if !self.loopback && is_loopback(to) {
+        if !self.loopback && is_on_this_machine(to) {
             return Err("it leads to a loopback address");
         }
         let foreign = to.domain().filter(|name| self.home.as_deref() != Some(name));
@@ -76,7 +78,7 @@ impl Guard {
     /// Whether keys may be fetched from this address of a name.
     fn admits_address(&self, name: &str, address: IpAddr) -> bool {
         let led_to = || self.led_to.lock().unwrap_or_else(PoisonError::into_inner).contains(name);
-        let brought_here = || address.to_canonical().is_loopback() && led_to();
+        let brought_here = || is_loopback(address) && led_to();
         !(is_metadata(address) || brought_here())
     }
 }
@@ -139,16 +141,6 @@ fn embedded(address: IpAddr) -> IpAddr {
         },
         four => four,
     }
-}
-
-/// Whether this is a literal loopback address or a name of this machine (RFC 6761 section 6.3).
-pub(super) fn is_loopback(url: &Url) -> bool {
-    let localhost = |name: &str| {
-        let name = name.trim_end_matches('.');
-        name == "localhost" || name.ends_with(".localhost")
-    };
-    url.domain().is_some_and(localhost)
-        || literal_address(url).is_some_and(|address| address.to_canonical().is_loopback())
 }
 
 #[cfg(test)]

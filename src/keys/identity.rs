@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use url::Url;
 
 use super::fetch::Reach;
 use crate::config::{Config, KeySource, TrustEntry};
+use crate::digest::{Sha256, sha256};
 
 /// Everything that decides where a source's keys come from and whether they are believed. Two
 /// sources that are equal in it are one.
@@ -18,7 +18,7 @@ pub(super) struct Identity {
     /// For discovery, the issuers that the document may name.
     discovery: Option<Vec<Box<str>>>,
     /// With the digest of what it held: an authority that is replaced is another one.
-    authorities: Option<(PathBuf, Option<Vec<u8>>)>,
+    authorities: Option<(PathBuf, Option<Sha256>)>,
     proxy: Option<Url>,
     reach: Reach,
     cache_dir: Option<PathBuf>,
@@ -29,7 +29,7 @@ impl Identity {
         let reach = Reach::of(url, config);
         let authorities = reach.authorities(entry, config).map(|path| {
             let content = std::fs::read(&path).ok();
-            (path, content.map(|content| digest(&SHA256, &content).as_ref().to_vec()))
+            (path, content.map(|content| sha256(&content)))
         });
         Self {
             entry: entry.name.clone(),

@@ -4,15 +4,16 @@
 //! the fetch inside. A file that others could have written is not believed.
 
 use std::fs::{self, File, OpenOptions};
-use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
+
+use crate::digest::{hex, sha256};
+use crate::random;
 
 /// What surrounds a document: the source's URL and escapes within the document.
 const ENVELOPE_FACTOR: u64 = 2;
@@ -54,8 +55,7 @@ pub(super) struct Stored {
 impl Store {
     /// In `directory`, under a name made of the source's own.
     pub(super) fn new(directory: &Path, source: &str, max_bytes: u64) -> Self {
-        let hash = digest(&SHA256, source.as_bytes());
-        let name: String = hash.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = hex(&sha256(source.as_bytes())[..16]);
         let path = directory.join(format!("{name}.json"));
         Self { path, source: source.to_owned(), max_bytes, queue: Arc::default() }
     }
@@ -101,8 +101,7 @@ impl Store {
 
     /// A new file of ours beside its place, under a name that no other process uses.
     fn beside(&self) -> io::Result<(PathBuf, File)> {
-        let unique = RandomState::new().hash_one(std::process::id());
-        let path = self.path.with_extension(format!("{unique:016x}.tmp"));
+        let path = self.path.with_extension(format!("{:016x}.tmp", random::bits()));
         // Never through a link, and never over a file that is there.
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         Ok((path, file))

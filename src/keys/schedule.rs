@@ -1,7 +1,8 @@
 //! When a source is fetched next.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
+
+use crate::random::fraction;
 
 /// The first wait after a failure; doubled with each further one.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
@@ -18,7 +19,7 @@ pub(super) const HURRY_INTERVAL: Duration = FIRST_BACKOFF;
 /// The wait after a success: ahead of the end of `lifetime`, and not everybody at one moment.
 pub(super) fn after_success(lifetime: Duration, is_file: bool) -> Duration {
     let lifetime = if is_file { FILE_INTERVAL } else { lifetime };
-    lifetime.mul_f64(0.8 + 0.1 * jitter())
+    lifetime.mul_f64(0.8 + 0.1 * fraction())
 }
 
 /// The wait after a failure that followed on `failures` others.
@@ -29,15 +30,7 @@ pub(super) fn after_failure(failures: u32, has_keys: bool, is_file: bool) -> Dur
         (false, false) => LONGEST_FIRST_BACKOFF,
     };
     let backoff = (FIRST_BACKOFF * 2_u32.saturating_pow(failures.min(6))).min(longest);
-    backoff.mul_f64(0.8 + 0.2 * jitter())
-}
-
-/// A number in [0, 1) that is another one in every process and at every call.
-fn jitter() -> f64 {
-    let bits = RandomState::new().hash_one(());
-    #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
-    let fraction = (bits >> 11) as f64 / (1_u64 << 53) as f64;
-    fraction
+    backoff.mul_f64(0.8 + 0.2 * fraction())
 }
 
 #[cfg(test)]

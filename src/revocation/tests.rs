@@ -137,7 +137,8 @@ fn by_the_kid_that_is_claimed_and_by_the_key_that_verified() {
 fn by_the_hash_under_which_datahub_keeps_a_token() {
     let text = HMAC.token(Algorithm::HS256, None, &good_claims());
     let hash = |salt: &str| {
-        let digest = aws_lc_rs::digest::digest(&SHA256, format!("{text}{salt}").as_bytes());
+        let digest =
+            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, format!("{text}{salt}").as_bytes());
         STANDARD.encode(digest)
     };
     let token = verified(json!({}));

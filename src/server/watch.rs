@@ -8,30 +8,30 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest::{SHA256, digest};
+use crate::digest::{Sha256, sha256};
 
 /// More than any of these files may have.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The digest of each file; none where it cannot be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Contents(BTreeMap<PathBuf, Option<Vec<u8>>>);
+pub(super) struct Contents(BTreeMap<PathBuf, Option<Sha256>>);
 
 /// Reads files. Blocks.
 pub(super) fn read<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Contents {
     Contents(paths.into_iter().map(|path| (path.clone(), content(path))).collect())
 }
 
-fn content(path: &Path) -> Option<Vec<u8>> {
+fn content(path: &Path) -> Option<Sha256> {
     let mut bytes = Vec::new();
     File::open(path).ok()?.take(MAX_BYTES).read_to_end(&mut bytes).ok()?;
-    Some(digest(&SHA256, &bytes).as_ref().to_vec())
+    Some(sha256(&bytes))
 }
 
 impl Contents {
     /// The files whose content is another in `next`.
     pub(super) fn changes(&self, next: &Self) -> Vec<PathBuf> {
-        let differs = |(path, content): &(&PathBuf, &Option<Vec<u8>>)| self.0.get(*path) != Some(*content);
+        let differs = |(path, content): &(&PathBuf, &Option<Sha256>)| self.0.get(*path) != Some(*content);
         next.0.iter().filter(differs).map(|(path, _)| path.clone()).collect()
     }
 

@@ -11,6 +11,7 @@ use super::super::values;
 use super::section::Section;
 use crate::backend::Backend;
 use crate::jose::{KeyDialect, ParsedKeys, SkippedKey};
+use crate::loopback::{is_localhost, is_on_this_machine, means_this_machine};
 
 const KEY_URLS: &[&str] = &["http", "https", "file"];
 
@@ -132,49 +133,26 @@ fn past_ourselves(section: &Section<'_>, url: Url, place: &Place<'_>) -> Url {
 
 /// Whether a URL names our own listener.
 pub(super) fn is_own(url: &Url, listen: SocketAddr) -> bool {
-    let own = match url.host() {
-        Some(Host::Domain(name)) => is_localhost(name),
+    let ours = match url.host() {
+        // A listener on another address does not answer on loopback.
+        Some(Host::Domain(name)) => is_localhost(name) && means_this_machine(listen.ip()),
         Some(Host::Ipv4(ip)) => is_here(ip.into(), listen),
         Some(Host::Ipv6(ip)) => is_here(ip.into(), listen),
         None => false,
-    };
-    let reachable = listen.ip().is_unspecified() || listen.ip().to_canonical().is_loopback();
-    let ours = match url.host() {
-        // A listener on another address does not answer on loopback.
-        Some(Host::Domain(_)) => own && reachable,
-        _ => own,
     };
     url.scheme() != "file" && ours && url.port_or_known_default() == Some(listen.port())
 }
 
 fn is_here(ip: IpAddr, listen: SocketAddr) -> bool {
-    let (ip, own) = (ip.to_canonical(), listen.ip().to_canonical());
-    let local = ip.is_loopback() || ip.is_unspecified();
-    ip == own || local && (own.is_unspecified() || own.is_loopback())
-}
-
-fn is_localhost(name: &str) -> bool {
-    let name = name.trim_end_matches('.');
-    name == "localhost" || name.ends_with(".localhost")
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => is_localhost(name),
-        Some(Host::Ipv4(ip)) => ip.is_loopback() || ip.is_unspecified(),
-        Some(Host::Ipv6(ip)) => {
-            let ip = IpAddr::from(ip).to_canonical();
-            ip.is_loopback() || ip.is_unspecified()
-        }
-        None => false,
-    }
+    let own = listen.ip();
+    ip.to_canonical() == own.to_canonical() || means_this_machine(ip) && means_this_machine(own)
 }
 
 /// Whether the upstream itself serves all of these keys: then it is not ready before us.
 pub(super) fn is_upstreams_own(keys: &KeySource, place: &Place<'_>) -> bool {
     let (KeySource::Urls(urls), Some(upstream)) = (keys, place.upstream) else { return false };
     let same = |url: &Url| {
-        let host = url.host() == upstream.host() || is_loopback(url) && is_loopback(upstream);
+        let host = url.host() == upstream.host() || is_on_this_machine(url) && is_on_this_machine(upstream);
         url.scheme() != "file" && host && url.port_or_known_default() == upstream.port_or_known_default()
     };
     urls.iter().all(same)
@@ -190,7 +168,7 @@ fn warn_of_http(section: &Section<'_>, name: &str, url: &Url) {
                 || name.ends_with(".svc.cluster.local")
                 || is_localhost(name)
         }
-        _ => is_loopback(url),
+        _ => is_on_this_machine(url),
     };
     if url.scheme() == "http" && !near {
         let url = redacted(url.as_str());

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::super::words::Word;
 use super::super::{ForwardAuth, Listen, values};
 use super::section::Section;
+use crate::loopback::is_loopback;
 use crate::request::TargetForm;
 
 /// Every listener; `None` for one whose address cannot be read, and where forward-auth is off.
@@ -31,7 +32,7 @@ pub(super) fn listeners(root: &Section<'_>) -> Listeners {
     let [data_only, before_admin, all] = [1, 2, 3].map(|count| own.get(..count).unwrap_or_default());
     refuse_taken(&health_section, health, data_only, 1);
     refuse_taken(&admin_section, admin, before_admin, 1);
-    if let Some(address) = admin.filter(|address| !address.ip().to_canonical().is_loopback()) {
+    if let Some(address) = admin.filter(|address| !is_loopback(address.ip())) {
         let message = format!("{address} can be reached from other machines, and asks nobody who they are");
         root.report.warn(
             &admin_section.path("listen"),

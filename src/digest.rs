@@ -1,0 +1,57 @@
+//! SHA-256 (FIPS 180-4), and bytes as hex digits.
+
+use aws_lc_rs::digest::{self, Context};
+
+/// A SHA-256.
+pub type Sha256 = [u8; 32];
+
+/// The SHA-256 of these bytes.
+pub fn sha256(bytes: &[u8]) -> Sha256 {
+    owned(digest::digest(&digest::SHA256, bytes))
+}
+
+/// The SHA-256 of several parts, one after the other.
+pub fn sha256_of_parts(parts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Sha256 {
+    let mut context = Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(part.as_ref());
+    }
+    owned(context.finish())
+}
+
+fn owned(digest: digest::Digest) -> Sha256 {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest.as_ref());
+    bytes
+}
+
+/// Two hex digits for each byte, in lower case.
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or_default();
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_those_of_the_standard() {
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(hex(&sha256(b"abc")), abc);
+        assert_eq!(hex(&sha256_of_parts(["a", "", "bc"])), abc);
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!((hex(&sha256(b"")), hex(&sha256_of_parts([[0_u8; 0]; 0]))), (empty.into(), empty.into()));
+    }
+
+    #[test]
+    fn every_byte_has_two_digits() {
+        assert_eq!(hex(&[0, 0x0f, 0xa0, 0xff]), "000fa0ff");
+        assert_eq!(hex(&[]), "");
+    }
+}
