@@ -3,6 +3,7 @@
 mod rule_tests;
 mod signer;
 
+use std::cmp::Reverse;
 use std::time::SystemTime;
 
 use clap::Args;
@@ -13,7 +14,7 @@ use rule_tests::{Results, TestResult};
 use super::keys::{fetch, times};
 use super::routes::row_json;
 use super::{ConfigArguments, Failure, write_out};
-use crate::config::{self, Config, Flags, Loaded, PUBLISHED_KEY_ID, Sources};
+use crate::config::{self, Config, Finding, Flags, Level, Loaded, PUBLISHED_KEY_ID, Sources};
 use crate::gateway::system_clock;
 use crate::keys::SourceStatus;
 use crate::policy::{RouteRow, RouteTable};
@@ -28,22 +29,6 @@ pub(super) struct Arguments {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-}
-
-/// One thing to know, the worst first.
-struct Finding {
-    level: &'static str,
-    path: String,
-    message: String,
-    help: Option<String>,
-    /// How it came about, step by step.
-    steps: Vec<String>,
-}
-
-impl Finding {
-    fn new(level: &'static str, path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { level, path: path.into(), message: message.into(), help: None, steps: Vec::new() }
-    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -62,43 +47,39 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         .map_err(|_| Failure::Other("cannot make keys for the tests".to_owned()))?;
     let findings = findings(&loaded, &fetched, &tested);
     print(&findings, &fetched, &tested, &loaded.config.policy.routes, arguments.json)?;
-    if findings.iter().any(|finding| finding.level == "error") { Err(Failure::Code(1)) } else { Ok(()) }
+    if findings.iter().any(|finding| finding.level == Level::Error) { Err(Failure::Code(1)) } else { Ok(()) }
 }
 
 /// Everything to know, the worst first.
 fn findings(loaded: &Loaded, fetched: &[SourceStatus], tested: &Results) -> Vec<Finding> {
     let mut findings: Vec<_> = fetched.iter().filter_map(|source| failed(source, &loaded.config)).collect();
     findings.extend(tested.tests.iter().filter(|test| !test.passed).map(failed_test));
-    findings.extend(loaded.warnings.iter().map(|finding| Finding {
-        help: finding.help.clone(),
-        ..Finding::new("warning", &finding.path, &finding.message)
-    }));
+    findings.extend(loaded.warnings.iter().cloned());
     findings.extend(fetched.iter().flat_map(stored).chain(fetched.iter().flat_map(published_key)));
     // Without any test there is nothing to miss.
     if !tested.tests.is_empty() {
         findings.extend(tested.never_hit.iter().map(|rule| never_hit(*rule, tested)));
     }
-    findings.extend(loaded.infos.iter().map(|info| Finding::new("info", "", info)));
-    findings
-        .sort_by_key(|finding| ["error", "warning", "info"].iter().position(|level| *level == finding.level));
+    findings.extend(loaded.infos.iter().map(|info| Finding::new(Level::Info, "", info)));
+    findings.sort_by_key(|finding| Reverse(finding.level));
     findings
 }
 
 fn failed_test(test: &TestResult) -> Finding {
-    Finding { steps: test.steps().to_vec(), ..Finding::new("error", &test.path, test.message()) }
+    Finding { steps: test.steps().to_vec(), ..Finding::new(Level::Error, &test.path, test.message()) }
 }
 
 fn never_hit(rule: usize, tested: &Results) -> Finding {
     let message = format!("`{}` decides in no test", tested.rule(rule));
     let help = Some("add a request that it decides about to authorization.tests".to_owned());
-    Finding { help, ..Finding::new("warning", format!("authorization.rules[{rule}]"), message) }
+    Finding { help, ..Finding::new(Level::Warning, format!("authorization.rules[{rule}]"), message) }
 }
 
 fn failed(source: &SourceStatus, config: &Config) -> Option<Finding> {
     let failure = source.failure.as_ref()?;
     // A backend that serves its own keys may not be up yet: it is no error of the configuration.
     let optional = config.trust.iter().any(|entry| entry.name == source.entry && entry.optional);
-    let level = if optional { "warning" } else { "error" };
+    let level = if optional { Level::Warning } else { Level::Error };
     Some(Finding::new(level, place(source), format!("{}: {failure}", source.name)))
 }
 
@@ -109,7 +90,7 @@ fn place(source: &SourceStatus) -> String {
 /// Nothing is wrong with the configuration, but a start without the stored keys would find none.
 fn stored(source: &SourceStatus) -> Option<Finding> {
     let message = format!("{}: {} stored keys would serve meanwhile", source.name, source.usable.len());
-    source.restored.then(|| Finding::new("warning", place(source), message))
+    source.restored.then(|| Finding::new(Level::Warning, place(source), message))
 }
 
 /// OpenMetadata's quick start ships a key pair whose private half everybody has.
@@ -120,7 +101,7 @@ fn published_key(source: &SourceStatus) -> Option<Finding> {
         .usable
         .iter()
         .any(|key| key.kid() == Some(PUBLISHED_KEY_ID))
-        .then(|| Finding { help, ..Finding::new("warning", place(source), message) })
+        .then(|| Finding { help, ..Finding::new(Level::Warning, place(source), message) })
 }
 
 /// The rows that somebody wrote; `metagate routes` has them all.
@@ -137,7 +118,7 @@ fn print(
 ) -> Result<(), Failure> {
     let mut out = String::new();
     if as_json {
-        let findings: Vec<_> = findings.iter().map(|finding| json!({"level": finding.level, "path": finding.path, "message": finding.message, "help": finding.help, "steps": finding.steps})).collect();
+        let findings: Vec<_> = findings.iter().map(|finding| json!({"level": finding.level.as_str(), "path": finding.path, "message": finding.message, "help": finding.help, "steps": finding.steps})).collect();
         let sources = sources.iter().map(|source| source.to_json(SystemTime::now())).collect::<Value>();
         out = format!(
             "{:#}\n",
@@ -145,13 +126,8 @@ fn print(
         );
         return write_out(&out);
     }
-    for Finding { level, path, message, help, steps } in findings {
-        let place = if path.is_empty() { String::new() } else { format!("{path}: ") };
-        out.push_str(&format!("{level}: {place}{message}\n"));
-        steps.iter().for_each(|step| out.push_str(&format!("  {step}\n")));
-        if let Some(help) = help {
-            out.push_str(&format!("  = help: {help}\n"));
-        }
+    for finding in findings {
+        out.push_str(&format!("{finding}\n"));
     }
     for source in sources.iter().filter(|source| source.failure.is_none()) {
         out.push_str(&format!("ok: {}: {} keys from {}\n", source.entry, source.usable.len(), source.name));
@@ -165,7 +141,7 @@ fn print(
     if !tested.tests.is_empty() {
         out.push_str(&format!("{}\n", tested.summary()));
     }
-    if !findings.iter().any(|finding| finding.level == "error") {
+    if !findings.iter().any(|finding| finding.level == Level::Error) {
         out.push_str("configuration is good\n");
     }
     write_out(&out)

@@ -136,32 +136,52 @@ impl std::error::Error for ConfigErrors {}
 /// How grave a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
+    /// Good to know.
+    Info,
     /// The program runs, and probably not as it should.
     Warning,
     /// What was asked for cannot be done.
     Error,
 }
 
-/// Something that a configuration may say and probably should not.
+impl Level {
+    /// The word in front of a finding.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Something to know about a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// How grave it is.
     pub level: Level,
-    /// The key it is about.
+    /// The key it is about; empty for none in particular.
     pub path: String,
     /// What is questionable.
     pub message: String,
     /// What to write instead.
     pub help: Option<String>,
+    /// How it came about, step by step; mostly nothing.
+    pub steps: Vec<String>,
+}
+
+impl Finding {
+    /// A finding without help and steps.
+    pub fn new(level: Level, path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { level, path: path.into(), message: message.into(), help: None, steps: Vec::new() }
+    }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let level = match self.level {
-            Level::Warning => "warning",
-            Level::Error => "error",
-        };
-        write!(f, "{level}: {}: {}", self.path, self.message)?;
+        let colon = if self.path.is_empty() { "" } else { ": " };
+        write!(f, "{}: {}{colon}{}", self.level.as_str(), self.path, self.message)?;
+        self.steps.iter().try_for_each(|step| write!(f, "\n  {step}"))?;
         match &self.help {
             Some(help) => write!(f, "\n  = help: {}", help.replace('\n', "\n          ")),
             None => Ok(()),

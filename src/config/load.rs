@@ -170,7 +170,7 @@ fn open_file(file: Option<&Path>, literal_secret: Option<String>) -> Option<Find
     let help =
         Some("chmod 640 it, or 600; or put the secret into a file of its own, or write ${NAME}".to_owned());
     let message = format!("stands in the configuration file, and {message}");
-    Some(Finding { level: Level::Warning, path, message, help })
+    Some(Finding { help, ..Finding::new(Level::Warning, path, message) })
 }
 
 /// At least one error, whatever happened.

@@ -23,8 +23,7 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn warn(&self, path: &str, message: impl Into<String>, help: impl Into<String>) {
-        let (message, help) = (message.into(), Some(help.into()));
-        let finding = Finding { level: Level::Warning, path: path.to_owned(), message, help };
+        let finding = Finding { help: Some(help.into()), ..Finding::new(Level::Warning, path, message) };
         self.warnings.borrow_mut().push(finding);
     }
 
