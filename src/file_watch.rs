@@ -1,4 +1,6 @@
-//! Looking at files again and again, by content.
+//! Looking at files again and again, by content: for the configuration and its certificates, the
+//! revocation list, and the authorities of key sources. (A key set in a file is fetched like every other,
+//! because each reading makes it fresh.)
 //!
 //! Content sees what watching for events misses: a ConfigMap's symlink swap, a bind mount, an overlay,
 //! a file on a network. The files are small and few; reading them once a second costs nothing.
@@ -7,36 +9,68 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::digest::{Sha256, sha256};
 
 /// More than any of these files may have.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-/// The digest of each file; none where it cannot be read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Contents(BTreeMap<PathBuf, Option<Sha256>>);
+/// What a file held at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Content(Sha256);
+
+impl Content {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        Self(sha256(bytes))
+    }
+}
+
+/// What each file held; none where it cannot be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Contents(BTreeMap<PathBuf, Option<Content>>);
 
 /// Reads files. Blocks.
-pub(super) fn read<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Contents {
+pub(crate) fn read<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Contents {
     Contents(paths.into_iter().map(|path| (path.clone(), content(path))).collect())
 }
 
-fn content(path: &Path) -> Option<Sha256> {
+fn content(path: &Path) -> Option<Content> {
     let mut bytes = Vec::new();
     File::open(path).ok()?.take(MAX_BYTES).read_to_end(&mut bytes).ok()?;
-    Some(sha256(&bytes))
+    Some(Content::of(&bytes))
+}
+
+/// The moments to look at files: now, and then every `period`, later if one look takes longer than that.
+pub(crate) fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Looks at files on each of the [`ticks`] until the future is dropped. `look` may block; if it panics,
+/// it is called again at the next.
+pub(crate) async fn look_every(period: Duration, what: &str, look: impl Fn() + Clone + Send + 'static) {
+    let mut ticks = ticks(period);
+    loop {
+        ticks.tick().await;
+        if tokio::task::spawn_blocking(look.clone()).await.is_err() {
+            tracing::error!("looking at the {what} panicked");
+        }
+    }
 }
 
 impl Contents {
     /// The files whose content is another in `next`.
-    pub(super) fn changes(&self, next: &Self) -> Vec<PathBuf> {
-        let differs = |(path, content): &(&PathBuf, &Option<Sha256>)| self.0.get(*path) != Some(*content);
+    pub(crate) fn changes(&self, next: &Self) -> Vec<PathBuf> {
+        let differs = |(path, content): &(&PathBuf, &Option<Content>)| self.0.get(*path) != Some(*content);
         next.0.iter().filter(differs).map(|(path, _)| path.clone()).collect()
     }
 
     /// The same files, those that `known` has as they were then.
-    pub(super) fn with_known(mut self, known: &Self) -> Self {
+    pub(crate) fn with_known(mut self, known: &Self) -> Self {
         for (path, content) in &mut self.0 {
             if let Some(known) = known.0.get(path) {
                 content.clone_from(known);
@@ -48,20 +82,20 @@ impl Contents {
 
 /// What was seen of some files, and what of it has been dealt with.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(crate) struct Watched {
     done: Contents,
     pending: Option<Contents>,
 }
 
 impl Watched {
     /// What is in force, or has been refused, was made of these.
-    pub(super) fn new(done: Contents) -> Self {
+    pub(crate) fn new(done: Contents) -> Self {
         Self { done, pending: None }
     }
 
     /// `true` if there is something new that has stayed the same for two looks: a file that is being
     /// written, or a certificate whose key comes a moment later, is given time.
-    pub(super) fn has_news(&mut self, now: &Contents) -> bool {
+    pub(crate) fn has_news(&mut self, now: &Contents) -> bool {
         if *now == self.done {
             self.pending = None;
             return false;
@@ -119,5 +153,19 @@ mod tests {
         symlink("..2026_2", at("..data_tmp")).unwrap();
         fs::rename(at("..data_tmp"), at("..data")).unwrap();
         assert_eq!(before.changes(&read([&at("file")])), [at("file")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_panics_is_not_the_last() {
+        let (sender, mut looks) = tokio::sync::mpsc::unbounded_channel();
+        let look = move || {
+            sender.send(()).unwrap();
+            panic!("a look of the test");
+        };
+        let looking = tokio::spawn(look_every(Duration::from_secs(2), "file", look));
+        for _ in 0..3 {
+            looks.recv().await.unwrap();
+        }
+        looking.abort();
     }
 }

@@ -35,6 +35,8 @@ pub mod admission;
 
 // Configuration.
 #[cfg(feature = "server")]
+pub(crate) mod file_watch;
+#[cfg(feature = "server")]
 pub mod config;
 
 // Instruments and adapters.

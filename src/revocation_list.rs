@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::time::{MissedTickBehavior, interval};
 
 use crate::claims::VerifiedToken;
 use crate::config::{RevocationFile, RevocationFileFault, Version};
+use crate::file_watch;
 use crate::metrics::Metrics;
 use crate::revocation::{Revocations, RevokedBy};
 
@@ -18,8 +18,7 @@ mod in_force;
 
 pub use in_force::{RevocationsInForce, TokenWatch};
 
-/// How often the file is looked at. Its content is compared: that sees what watching misses, a
-/// ConfigMap's symlink swap.
+/// How often the file is looked at.
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// The list of one configuration; without a file, one that is empty for ever.
@@ -87,16 +86,7 @@ impl RevocationList {
         if self.file.is_none() {
             return;
         }
-        let mut ticks = interval(INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let list = self.clone();
-            // Reading blocks. If it panics, the list that there is goes on.
-            if tokio::task::spawn_blocking(move || list.look()).await.is_err() {
-                tracing::error!("looking at the revocation list panicked");
-            }
-        }
+        file_watch::look_every(INTERVAL, "revocation list", move || self.look()).await;
     }
 
     /// Looks at the file once.

@@ -39,7 +39,6 @@ mod reload;
 mod side;
 mod socket;
 mod status;
-mod watch;
 mod worker;
 
 pub use activation::Inherited;

@@ -11,7 +11,7 @@ use super::document::{self, Node, Position, Problem, Value};
 use super::files::read_limited;
 use super::values::quote;
 use super::words::nearest;
-use crate::digest::{Sha256, sha256};
+use crate::file_watch::Content;
 use crate::numeric_date::NumericDate;
 use crate::revocation::{Revocation, Revocations, RevokedBy};
 
@@ -38,7 +38,7 @@ pub struct RevocationFile {
 pub struct Version {
     /// The list.
     pub list: Arc<Revocations>,
-    digest: Sha256,
+    content: Content,
 }
 
 /// Why a list is not used.
@@ -93,7 +93,7 @@ impl RevocationFile {
     /// As [`RevocationFile::read`].
     pub fn read_again(&self, known: &Version) -> Result<Option<Version>, RevocationFileFault> {
         let bytes = self.bytes()?;
-        if sha256(&bytes) == known.digest { Ok(None) } else { self.version(&bytes).map(Some) }
+        if Content::of(&bytes) == known.content { Ok(None) } else { self.version(&bytes).map(Some) }
     }
 
     fn bytes(&self) -> Result<Vec<u8>, RevocationFileFault> {
@@ -111,7 +111,7 @@ impl RevocationFile {
         let entries = entries(text)
             .map_err(|problems| RevocationFileFault { problems, ..RevocationFileFault::default() })?;
         let list = Arc::new(Revocations::new(entries, self.salt.clone()));
-        Ok(Version { list, digest: sha256(bytes) })
+        Ok(Version { list, content: Content::of(bytes) })
     }
 }
 

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::fetch::Reach;
 use crate::config::{Config, KeySource, TrustEntry};
-use crate::digest::{Sha256, sha256};
+use crate::file_watch::{self, Contents};
 
 /// Everything that decides where a source's keys come from and whether they are believed. Two
 /// sources that are equal in it are one.
@@ -17,8 +17,8 @@ pub(super) struct Identity {
     pub(super) url: Url,
     /// For discovery, the issuers that the document may name.
     discovery: Option<Vec<Box<str>>>,
-    /// With the digest of what it held: an authority that is replaced is another one.
-    authorities: Option<(PathBuf, Option<Sha256>)>,
+    /// With what they held: an authority that is replaced is another one.
+    authorities: Contents,
     proxy: Option<Url>,
     reach: Reach,
     cache_dir: Option<PathBuf>,
@@ -27,10 +27,7 @@ pub(super) struct Identity {
 impl Identity {
     pub(super) fn new(entry: &TrustEntry, url: &Url, discovered: bool, config: &Config) -> Self {
         let reach = Reach::of(url, config);
-        let authorities = reach.authorities(entry, config).map(|path| {
-            let content = std::fs::read(&path).ok();
-            (path, content.map(|content| sha256(&content)))
-        });
+        let authorities = file_watch::read(&reach.authorities(entry, config));
         Self {
             entry: entry.name.clone(),
             url: url.clone(),

@@ -9,7 +9,7 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 /// While there are no keys at all, a backend that is just starting is asked more often.
 const LONGEST_FIRST_BACKOFF: Duration = Duration::from_secs(5);
-/// How often a file is looked at. Polling sees what watching misses: a ConfigMap's symlink swap.
+/// How often a file is read, as `file_watch` does it: by polling.
 const FILE_INTERVAL: Duration = Duration::from_secs(5);
 /// An attempt that ends in a panic of ours is not repeated sooner than this.
 pub(super) const AFTER_PANIC: Duration = LONGEST_BACKOFF;

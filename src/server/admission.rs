@@ -6,8 +6,8 @@
 
 use ipnet::IpNet;
 
-use super::watch::{self, Contents};
 use crate::config::{ClientAuth, Config, ProxyProtocol, TlsVersion};
+use crate::file_watch::{self, Contents};
 
 /// The policy of one configuration.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl AdmissionPolicy {
         let tls = config.tls.as_ref().map(|tls| TlsPolicy {
             min_version: tls.min_version,
             client_auth: tls.client_ca_file.is_some().then_some(tls.client_auth),
-            authorities: watch::read(&tls.client_ca_file),
+            authorities: file_watch::read(&tls.client_ca_file),
         });
         Self {
             tls,

@@ -11,12 +11,12 @@ use tokio_rustls::TlsAcceptor;
 use super::RunError;
 use super::admission::Admission;
 use super::descriptors;
-use super::watch::{self, Contents};
 use crate::audit::AuditTrail;
 use crate::budget;
 use crate::config::Loaded;
 use crate::connection::{ConnectionSettings, Serving};
 use crate::exchange::Ledger;
+use crate::file_watch::{self, Contents};
 use crate::gateway::{Clock, Gateway};
 use crate::keys::Keys;
 use crate::metrics::Metrics;
@@ -77,7 +77,7 @@ impl Draft {
         workers: usize,
     ) -> Result<Self, RunError> {
         let config = &loaded.config;
-        let certificate_files = watch::read(&config.certificate_files());
+        let certificate_files = file_watch::read(&config.certificate_files());
         let keys = match before {
             Some(before) => Keys::after(&before.keys, config)?,
             None => Keys::new(config, metrics)?,
@@ -95,7 +95,7 @@ impl Draft {
             tracing::error!(%error, "clients will refuse this certificate");
         }
         let admission = Admission::new(config, before.map(|before| &before.admission));
-        let upstream_files = watch::read(config.upstream.tls.files());
+        let upstream_files = file_watch::read(config.upstream.tls.files());
         let unchanged = before.filter(|before| {
             before.loaded.config.upstream == config.upstream && before.upstream_files == upstream_files
         });

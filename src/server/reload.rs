@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::generation::{Draft, Generation, Lasting};
-use super::watch::{self, Contents, Watched};
 use super::{Notifier, Process, RunError};
 use crate::admin::{Outcome, ReloadRequest};
 use crate::config::{self, Config, ConfigErrors, Loaded, Sources};
+use crate::file_watch::{self, Contents, Watched};
 
 /// How often files are looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -88,8 +87,7 @@ struct Refused {
 impl Reloader {
     /// Reloads until it is dropped.
     pub(super) async fn run(self, mut hangup: Signal, mut requests: mpsc::Receiver<ReloadRequest>) {
-        let mut ticks = interval(INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = file_watch::ticks(INTERVAL);
         let mut seen = self.first_look().await;
         let (mut settings, mut certificates) = (Watched::new(seen.0.clone()), Watched::new(seen.1.clone()));
         let mut refused: Option<Refused> = None;
@@ -154,7 +152,7 @@ impl Reloader {
         let mut settings = loaded.secret_files.clone();
         settings.push(self.reload.sources.path());
         let certificates = loaded.config.certificate_files();
-        let reading = move || (watch::read(&settings), watch::read(&certificates));
+        let reading = move || (file_watch::read(&settings), file_watch::read(&certificates));
         tokio::task::spawn_blocking(reading).await.unwrap_or_default()
     }
 
