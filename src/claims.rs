@@ -200,13 +200,12 @@ pub fn judge(
         }
         fault => fault,
     })?;
-    if let Some(domain) = &rules.domain {
-        let exempt = own
-            && issuer.as_deref() == Some(&*domain.own_issuer)
-            && parts.kid.as_deref() == Some(&*domain.own_key_id);
-        if class != TokenClass::Bot && !exempt && !domain.allows(&identity.domain_source) {
-            return Err(foreign(ClaimsFault::WrongDomain, BotPrivilege::Domain));
-        }
+    if let Some(domain) = &rules.domain
+        && class != TokenClass::Bot
+        && !(own && domain.signs(issuer.as_deref(), parts.kid.as_deref()))
+        && !domain.allows(&identity.domain_source)
+    {
+        return Err(foreign(ClaimsFault::WrongDomain, BotPrivilege::Domain));
     }
     Ok(VerifiedToken {
         entry: entry.into(),

@@ -35,7 +35,7 @@ pub mod admission;
 
 // Configuration.
 #[cfg(feature = "server")]
-pub(crate) mod file_watch;
+mod file_watch;
 #[cfg(feature = "server")]
 pub mod config;
 

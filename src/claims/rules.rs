@@ -144,6 +144,11 @@ pub struct DomainRule {
 }
 
 impl DomainRule {
+    /// Whether a token with this `iss` and `kid` is one of OpenMetadata's own, which the rule is not about.
+    pub(super) fn signs(&self, issuer: Option<&str>, key_id: Option<&str>) -> bool {
+        issuer == Some(&*self.own_issuer) && key_id == Some(&*self.own_key_id)
+    }
+
     /// Whether `address` has exactly one `@` and an allowed domain after it, ignoring case.
     pub(super) fn allows(&self, address: &str) -> bool {
         let Some((_, domain)) = address.split_once('@') else { return false };

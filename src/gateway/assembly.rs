@@ -11,6 +11,7 @@ use crate::decision::{Gate, SystemCredential};
 use crate::exchange::Ledger;
 use crate::keys::Keys;
 use crate::outbound_head::{Authorization, IdentityNames, OutboundHead};
+use crate::random;
 use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
 use crate::trust::TrustedIssuer;
@@ -37,7 +38,7 @@ pub(super) fn gateway(
         graphql_limit: config.limits.graphql_bytes,
         upgrades: config.upstream.upgrades.clone(),
         close_on_token_expiry: config.upstream.close_on_token_expiry,
-        id_prefix: random(),
+        id_prefix: random::bits(),
         next_id: AtomicU64::new(0),
         clock,
     }
@@ -84,9 +85,4 @@ fn authorization(config: &Config) -> Authorization {
         UpstreamAuthorization::Forward => Authorization::Forward,
         UpstreamAuthorization::Strip => Authorization::Strip,
     }
-}
-
-fn random() -> u64 {
-    use std::hash::{BuildHasher as _, RandomState};
-    RandomState::new().hash_one(std::process::id())
 }

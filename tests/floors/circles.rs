@@ -12,9 +12,6 @@ use std::path::{Component, Path};
 use super::source::{self, Names};
 use super::{is_judged, rust_files};
 
-/// Known circles, each by an import that closes it. Remove an entry with its circle; add none.
-const EXCEPTIONS: &[(&str, &str)] = &[];
-
 /// The most imports that one name may be passed on by: more are a circle of `use`, which compiles nowhere.
 const MAX_STEPS: usize = 16;
 
@@ -113,9 +110,8 @@ fn way<'i>(imports: &'i Imports, from: &'i Module, to: &Module) -> Option<Vec<&'
 }
 
 /// Each circle once, as the imports that make it.
-fn circles(modules: &Modules, exceptions: &[(&str, &str)]) -> Vec<String> {
-    let mut imports = imports(modules);
-    imports.retain(|(from, to), _| !exceptions.contains(&(&from.join("::"), &to.join("::"))));
+fn circles(modules: &Modules) -> Vec<String> {
+    let imports = imports(modules);
     let mut known = BTreeSet::new();
     let mut found = Vec::new();
     for (from, to) in imports.keys() {
@@ -149,7 +145,7 @@ fn no_modules_import_from_one_another() {
         // What a glob brings in cannot be told from here.
         assert_eq!(names.globs, [0; 0], "lines of globs in src/{}.rs", module.join("/"));
     }
-    let circles = circles(&modules, EXCEPTIONS);
+    let circles = circles(&modules);
     println!("{} files, {} imports between neighbours", modules.len(), imports(&modules).len());
     assert!(circles.is_empty(), "import circles:\n{}", circles.join("\n\n"));
 }
@@ -194,11 +190,11 @@ fn circles_are_found() {
             ],
         ),
     ] {
-        assert_eq!(circles(&written(files), &[]).len(), 1, "{how}");
+        assert_eq!(circles(&written(files)).len(), 1, "{how}");
     }
     let files = written(&["a/b.rs: use super::c::C;", "a/c.rs: \nfn f() { super::b::g() }"]);
     let steps = "  a::c -> a::b (src/a/c.rs:2: super::b::g)\n  a::b -> a::c (src/a/b.rs:1: super::c::C)";
-    assert_eq!(circles(&files, &[]), [steps]);
+    assert_eq!(circles(&files), [steps]);
 }
 
 #[test]
@@ -233,14 +229,6 @@ fn other_imports_make_no_circle() {
             ["a.rs: ", "a/b.rs: use super::c::C;", "a/c.rs: use other::b::B; fn f() { b::g() }"],
         ),
     ] {
-        assert_eq!(circles(&written(&files), &[]), [""; 0], "{why}");
-    }
-}
-
-#[test]
-fn an_exception_is_one_import() {
-    let files = written(&["a/b.rs: use super::c::C;", "a/c.rs: use super::b::B;"]);
-    for (from, to, left) in [("a::b", "a::c", 0), ("a::c", "a::b", 0), ("a::b", "a::d", 1)] {
-        assert_eq!(circles(&files, &[(from, to)]).len(), left, "{from} -> {to}");
+        assert_eq!(circles(&written(&files)), [""; 0], "{why}");
     }
 }
