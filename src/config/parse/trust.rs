@@ -204,6 +204,31 @@ fn issuer_entry(entry: &Section<'_>, inherited: &Inherited, place: &Place<'_>) -
     }
     let keys = key_source(entry, &issuers, place);
     let algorithms = entry_algorithms(entry, inherited);
+    let rules = entry_rules(entry, issuers, inherited);
+    let keys = keys?;
+    let upstreams_own = is_upstreams_own(&keys, place);
+    // A backend that signs tokens signs them for itself.
+    if rules.audiences.is_empty() && !entry.has_secret("sharedSecret") && !upstreams_own {
+        let message =
+            "no audience is bound: a token that this issuer made for any other service is accepted too";
+        entry.report.warn(&entry.path("audiences"), message, "add `audiences: [<client id>]`");
+    }
+    let optional = entry.read("optional", values::boolean);
+    Some(TrustEntry {
+        name: name?,
+        optional: optional.unwrap_or(upstreams_own),
+        algorithms,
+        rules,
+        ca_file: entry.file("caFile").or_else(|| inherited.ca_file.clone()),
+        proxy: entry
+            .read("proxy", |text| values::url(text, &["http", "https"]))
+            .or_else(|| inherited.proxy.clone()),
+        keys,
+    })
+}
+
+/// What the tokens of an entry must say.
+fn entry_rules(entry: &Section<'_>, issuers: Vec<Box<str>>, inherited: &Inherited) -> ClaimRules {
     let claims: Option<Vec<Box<str>>> = entry.list("principalClaims", text);
     if claims.as_ref().is_some_and(Vec::is_empty) {
         entry.missing("principalClaims", "is an empty list: no token could have a principal", INHERIT);
@@ -230,26 +255,7 @@ fn issuer_entry(entry: &Section<'_>, inherited: &Inherited, place: &Place<'_>) -
         // The mapping goes before the claims, so inheriting it would undo what the entry says.
         rules.principal = PrincipalRules { claims, mapping: None, style: rules.principal.style };
     }
-    let keys = keys?;
-    let upstreams_own = is_upstreams_own(&keys, place);
-    // A backend that signs tokens signs them for itself.
-    if rules.audiences.is_empty() && !entry.has_secret("sharedSecret") && !upstreams_own {
-        let message =
-            "no audience is bound: a token that this issuer made for any other service is accepted too";
-        entry.report.warn(&entry.path("audiences"), message, "add `audiences: [<client id>]`");
-    }
-    let optional = entry.read("optional", values::boolean);
-    Some(TrustEntry {
-        name: name?,
-        optional: optional.unwrap_or(upstreams_own),
-        algorithms,
-        rules,
-        ca_file: entry.file("caFile").or_else(|| inherited.ca_file.clone()),
-        proxy: entry
-            .read("proxy", |text| values::url(text, &["http", "https"]))
-            .or_else(|| inherited.proxy.clone()),
-        keys,
-    })
+    rules
 }
 
 fn entry_algorithms(entry: &Section<'_>, inherited: &Inherited) -> AlgorithmSet {
