@@ -27,7 +27,7 @@ use metagate::backend::Backend;
 use metagate::claims::{
     ClaimPath, ClaimRules, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, TokenKinds, VerifiedToken,
 };
-use metagate::decision::{Caller, Denial, Gate, Permit};
+use metagate::decision::{Authorizer, Caller, Denial, Permit};
 use metagate::jose::{
     Algorithm, AlgorithmSet, KeyDialect, KeySet, ParsedKeys, UnverifiedToken, VerificationKey,
 };
@@ -55,7 +55,7 @@ fn cold(c: &mut Criterion) {
     for algorithm in Algorithm::ASYMMETRIC.into_iter().chain([Algorithm::HS256]) {
         let signer = Signer::new(algorithm);
         let token = signer.token(CLAIMS);
-        let admission = admission(gate(algorithm));
+        let admission = admission(authorizer(algorithm));
         let mut environment = environment(key_set(&signer));
         group.bench_function(algorithm.name(), |b| {
             b.iter(|| admit(&admission, &mut environment, Some(black_box(&token))).expect("a good token"));
@@ -110,7 +110,7 @@ impl Environment for Cached<'_> {
 fn cached(c: &mut Criterion) {
     let signer = Signer::new(Algorithm::RS256);
     let token = signer.token(CLAIMS);
-    let admission = admission(gate(Algorithm::RS256));
+    let admission = admission(authorizer(Algorithm::RS256));
     let cache = TokenCache::new(32 << 20, Duration::from_secs(300));
     let mut environment = Cached { inner: environment(key_set(&signer)), cache, hits: 0 };
     drop(admit(&admission, &mut environment, Some(&token)).expect("a good token"));
@@ -127,7 +127,7 @@ fn cached(c: &mut Criterion) {
 fn denied(c: &mut Criterion) {
     let signer = Signer::new(Algorithm::RS256);
     let stranger = Signer::new(Algorithm::RS256);
-    let admission = admission(gate(Algorithm::RS256));
+    let admission = admission(authorizer(Algorithm::RS256));
     let mut environment = environment(key_set(&signer));
     let changed = |from: &str, to: &str| signer.token(&CLAIMS.replace(from, to));
     let cases = [
@@ -147,12 +147,12 @@ fn denied(c: &mut Criterion) {
         group.bench_function(*reason, |b| b.iter(&mut run));
     }
     let token = signer.token(CLAIMS);
-    let verified = Arc::new(verify(&admission.gate, &key_set(&signer), &token).expect("a good token"));
+    let verified = Arc::new(verify(&admission.authorizer, &key_set(&signer), &token).expect("a good token"));
     group.bench_function("insufficient_permissions", |b| {
         b.iter(|| {
             let facts = facts(Some(&token), "/api/v1/policies/1");
-            let gate = &admission.gate;
-            gate.decide(&facts, gate.route(&facts), Ok(Caller::Token(verified.clone()))).err()
+            let authorizer = &admission.authorizer;
+            authorizer.decide(&facts, authorizer.route(&facts), Ok(Caller::Token(verified.clone()))).err()
         });
     });
     group.bench_function("bad_target", |b| {
@@ -187,12 +187,12 @@ fn route(c: &mut Criterion) {
             Route::Public,
         ),
     ] {
-        let mut gate = gate(Algorithm::RS256);
-        gate.policy.routes = RouteTable::preset(backend, &Place::default()).unwrap();
+        let mut authorizer = authorizer(Algorithm::RS256);
+        authorizer.policy.routes = RouteTable::preset(backend, &Place::default()).unwrap();
         let facts = facts(None, path);
-        assert_eq!(gate.route(&facts), expected, "{path}");
+        assert_eq!(authorizer.route(&facts), expected, "{path}");
         group.bench_function(format!("{}{path}", backend.as_str()), |b| {
-            b.iter(|| gate.route(black_box(&facts)));
+            b.iter(|| authorizer.route(black_box(&facts)));
         });
     }
     group.finish();
@@ -203,17 +203,17 @@ fn route(c: &mut Criterion) {
 fn rules(c: &mut Criterion) {
     let signer = Signer::new(Algorithm::RS256);
     let keys = key_set(&signer);
-    let mut gate = gate(Algorithm::RS256);
-    let verified = |gate: &Gate, claims: &str| {
-        Caller::Token(Arc::new(verify(gate, &keys, &signer.token(claims)).expect("a good token")))
+    let mut authorizer = authorizer(Algorithm::RS256);
+    let verified = |authorizer: &Authorizer, claims: &str| {
+        Caller::Token(Arc::new(verify(authorizer, &keys, &signer.token(claims)).expect("a good token")))
     };
-    let (ada, long) = (verified(&gate, CLAIMS), long_claims());
-    let long = verified(&gate, &long);
+    let (ada, long) = (verified(&authorizer, CLAIMS), long_claims());
+    let long = verified(&authorizer, &long);
     let mut group = c.benchmark_group("rules");
     group.bench_function("roles", |b| {
         b.iter(|| {
             let facts = facts(None, "/api/v1/tables");
-            gate.decide(&facts, Route::Protected, Ok(ada.clone())).expect("allowed")
+            authorizer.decide(&facts, Route::Protected, Ok(ada.clone())).expect("allowed")
         });
     });
     let when = |text: &str| Some(Expression::parse(text).expect("an expression"));
@@ -222,18 +222,18 @@ fn rules(c: &mut Criterion) {
         ("when_roles", "claims.roles.exists(role, role.startsWith(\"Data\"))", &ada),
         ("when_exhausted", "claims.a.exists(x, claims.b.exists(y, x == y))", &long),
     ] {
-        gate.policy.rules = vec![Rule { when: when(text), ..rule("/api/v1/**", &[]) }];
-        gate.policy.rules[0].verdict = Verdict::Require(Box::default());
+        authorizer.policy.rules = vec![Rule { when: when(text), ..rule("/api/v1/**", &[]) }];
+        authorizer.policy.rules[0].verdict = Verdict::Require(Box::default());
         group.bench_function(name, |b| {
             b.iter(|| {
                 let facts = facts(None, "/api/v1/tables");
-                gate.decide(&facts, Route::Protected, Ok(caller.clone())).is_ok()
+                authorizer.decide(&facts, Route::Protected, Ok(caller.clone())).is_ok()
             });
         });
     }
     let graphql = GraphqlMatching { fields: vec!["createAccessToken".into()], ..GraphqlMatching::default() };
-    gate.policy.rules = vec![rule("/api/graphql", &[])];
-    gate.policy.rules[0].matching.graphql = Some(graphql);
+    authorizer.policy.rules = vec![rule("/api/graphql", &[])];
+    authorizer.policy.rules[0].matching.graphql = Some(graphql);
     let fields = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
     let document = |selections: usize| {
         let query = format!(
@@ -249,7 +249,7 @@ fn rules(c: &mut Criterion) {
             b.iter(|| {
                 let mut facts = facts(None, "/api/graphql");
                 facts.graphql = Some(Graphql::read(&facts, &fields, body.as_bytes()));
-                gate.decide(&facts, Route::Protected, Ok(ada.clone())).expect("allowed")
+                authorizer.decide(&facts, Route::Protected, Ok(ada.clone())).expect("allowed")
             });
         });
     }
@@ -288,22 +288,26 @@ fn environment(keys: KeySet) -> Snapshot<'static> {
     Snapshot::new(NOW, Arc::new(KeyRing { generation: 1, sets: vec![Some(keys.into())] }))
 }
 
-fn admission(gate: Gate) -> Admission {
+fn admission(authorizer: Authorizer) -> Admission {
     let names = IdentityNames {
         user: HeaderName::from_static("x-forwarded-user"),
         email: HeaderName::from_static("x-forwarded-email"),
         groups: HeaderName::from_static("x-forwarded-groups"),
         datahub_actor: false,
     };
-    let head = OutboundHead::new(gate.backend, names, Authorization::Forward, Vec::new());
-    Admission { gate, head, body_bytes: u64::MAX }
+    let head = OutboundHead::new(authorizer.backend, names, Authorization::Forward, Vec::new());
+    Admission { authorizer, head, body_bytes: u64::MAX }
 }
 
-fn verify(gate: &Gate, keys: &KeySet, token: &str) -> Result<metagate::claims::VerifiedToken, Denial> {
-    let token = UnverifiedToken::parse(token, gate.token_bytes)
+fn verify(
+    authorizer: &Authorizer,
+    keys: &KeySet,
+    token: &str,
+) -> Result<metagate::claims::VerifiedToken, Denial> {
+    let token = UnverifiedToken::parse(token, authorizer.token_bytes)
         .map_err(|fault| Denial::of_token(fault.into(), None))?;
-    let entry = trust::entry_for(&token, &gate.trust).map_err(|fault| Denial::of_token(fault, None))?;
-    trust::verify(token, &gate.trust[entry], Some(keys), NOW)
+    let entry = trust::entry_for(&token, &authorizer.trust).map_err(|fault| Denial::of_token(fault, None))?;
+    trust::verify(token, &authorizer.trust[entry], Some(keys), NOW)
         .map_err(|fault| Denial::of_token(fault, Some(entry)))
 }
 
@@ -343,7 +347,7 @@ fn key_set(signer: &Signer) -> KeySet {
 }
 
 /// A small installation: one issuer entry, a public route and two rules.
-fn gate(algorithm: Algorithm) -> Gate {
+fn authorizer(algorithm: Algorithm) -> Authorizer {
     let rules = ClaimRules {
         issuers: vec!["https://idp.example.org".into()],
         own_tokens: OwnTokens::All,
@@ -360,7 +364,7 @@ fn gate(algorithm: Algorithm) -> Gate {
         roles_claim: ClaimPath::default(),
         domain: None,
     };
-    Gate {
+    Authorizer {
         backend: Backend::Generic,
         policy: Policy {
             routes: RouteTable::parse(&[(Route::Public, "GET /docs/**")]).unwrap(),

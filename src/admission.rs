@@ -5,13 +5,13 @@
 //!
 //! 1. Request facts: the head is read in its only meaning, or refused ([`RequestFacts::read`]).
 //! 2. Header fields: what `Connection` must not name, and what another proxy would forward ([`Via`]).
-//! 3. Route: public, optional or protected ([`Gate::routed`]).
+//! 3. Route: public, optional or protected ([`Authorizer::routed`]).
 //! 4. Credentials: nobody, a session, DataHub's system user, or a token to verify.
 //! 5. Token: verified before with the current keys, or verified now. If newer keys could make it good, they are
 //!    asked for and the token is tried again.
 //! 6. Revocation: on every request, so that an entry counts from the moment it is listed.
 //! 7. Body: read if a rule asks about GraphQL, and only for a verified token.
-//! 8. Rules: the decision ([`Gate::decide`]).
+//! 8. Rules: the decision ([`Authorizer::decide`]).
 //! 9. Size: the stated length of the body.
 //!
 //! What must hold: a token reaches step 7 only as a [`VerifiedToken`], which only verification makes, and nothing
@@ -27,7 +27,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method, Uri, Version};
 
 use crate::claims::VerifiedToken;
-use crate::decision::{Caller, Denial, Gate, NextStep, Permit, Reason};
+use crate::decision::{Authorizer, Caller, Denial, NextStep, Permit, Reason};
 use crate::jose::UnverifiedToken;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::OutboundHead;
@@ -52,7 +52,7 @@ const UNLISTED: RequestFault = RequestFault::BadTarget("a field may carry an ide
 #[derive(Clone, Debug)]
 pub struct Admission {
     /// Routes, trust and rules.
-    pub gate: Gate,
+    pub authorizer: Authorizer,
     /// Which header fields are not the client's to send.
     pub head: OutboundHead,
     /// The longest body, in bytes.
@@ -170,16 +170,16 @@ impl Admission {
     {
         let mut facts = self.facts(head).map_err(|fault| refused(observer, Step::Request, fault.into()))?;
         observer.facts(&facts);
-        let routed = self.gate.routed(&facts);
+        let routed = self.authorizer.routed(&facts);
         observer.route(&facts, routed);
-        let caller = match self.gate.next_step(&facts, routed.route) {
+        let caller = match self.authorizer.next_step(&facts, routed.route) {
             NextStep::Decide(caller) => caller.map_err(|denial| refused(observer, Step::Credentials, denial)),
             NextStep::Verify(token) => self.verify(token, environment, observer).await.map(Caller::Token),
         };
         if let Ok(caller) = &caller {
             observer.caller(caller);
         }
-        if head.via == Via::Proxy && self.gate.asks_graphql(&facts, &caller) {
+        if head.via == Via::Proxy && self.authorizer.asks_graphql(&facts, &caller) {
             let graphql = environment.graphql(&facts, head.headers).await;
             let graphql = graphql.map_err(|denial| refused(observer, Step::Body, denial))?;
             observer.graphql(&graphql);
@@ -187,7 +187,7 @@ impl Admission {
         }
         let is_known = caller.is_ok();
         observer.rules(&facts, &caller);
-        let permit = match self.gate.decide(&facts, routed.route, caller) {
+        let permit = match self.authorizer.decide(&facts, routed.route, caller) {
             Ok(permit) => permit,
             Err(denial) if is_known => return Err(refused(observer, Step::Rules, denial)),
             Err(denial) => return Err(denial),
@@ -204,7 +204,7 @@ impl Admission {
     /// # Errors
     /// It has no single meaning, or says what a client must not say.
     pub fn facts(&self, head: &RequestHead<'_>) -> Result<RequestFacts, RequestFault> {
-        let habits = self.gate.backend.habits();
+        let habits = self.authorizer.backend.habits();
         let RequestHead { method, target, version, headers, source, .. } = *head;
         let facts = RequestFacts::read(method, target, version, headers, habits, source)?;
         match head.via {
@@ -237,7 +237,7 @@ impl Admission {
         O: Observer + Send,
     {
         let text = bearer.as_str();
-        if text.len() > self.gate.token_bytes {
+        if text.len() > self.authorizer.token_bytes {
             let fault = TokenFault::Malformed("token is longer than tokenBytes");
             return Err(refused(observer, Step::Token, Denial::of_token(fault, None)));
         }
@@ -268,7 +268,7 @@ impl Admission {
         match environment.revocation(&token, text) {
             None => Ok(token),
             Some(by) => {
-                let entry = self.gate.trust.iter().position(|entry| *entry.name == *token.entry());
+                let entry = self.authorizer.trust.iter().position(|entry| *entry.name == *token.entry());
                 let denial = Denial::of_token(TokenFault::Revoked(by), entry);
                 Err(refused(observer, Step::Revocation, denial))
             }
@@ -282,11 +282,11 @@ impl Admission {
         now: NumericDate,
         observer: &mut O,
     ) -> Result<VerifiedToken, Failure> {
-        let token = UnverifiedToken::parse(text, self.gate.token_bytes)
+        let token = UnverifiedToken::parse(text, self.authorizer.token_bytes)
             .map_err(|fault| Failure::Parse(fault.into()))?;
         observer.parsed(&token);
-        let index = trust::entry_for(&token, &self.gate.trust).map_err(Failure::Issuer)?;
-        let Some(entry) = self.gate.trust.get(index) else {
+        let index = trust::entry_for(&token, &self.authorizer.trust).map_err(Failure::Issuer)?;
+        let Some(entry) = self.authorizer.trust.get(index) else {
             return Err(Failure::Issuer(TokenFault::UntrustedIssuer));
         };
         let set = keys.sets.get(index).and_then(Option::as_deref);

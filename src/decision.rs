@@ -24,7 +24,7 @@ pub use trace::{RuleOutcome, RuleTrace, Trace};
 
 /// All that deciding needs besides the request, its token and the keys.
 #[derive(Clone, Debug)]
-pub struct Gate {
+pub struct Authorizer {
     /// What stands behind us.
     pub backend: Backend,
     /// Routes and rules.
@@ -105,7 +105,7 @@ pub struct Denial {
     pub reason: Reason,
     /// More for the log alone.
     pub detail: Option<&'static str>,
-    /// The issuer entry that judged the token, by its place in [`Gate::trust`].
+    /// The issuer entry that judged the token, by its place in [`Authorizer::trust`].
     pub entry: Option<usize>,
     /// The rule that refused, by its place in [`Policy::rules`].
     pub rule: Option<usize>,
@@ -184,7 +184,7 @@ pub enum NextStep<'f> {
     Decide(Result<Caller, Denial>),
 }
 
-impl Gate {
+impl Authorizer {
     /// What the route of this request asks for. A route opens only for a path that has a single
     /// reading; everything else is protected.
     pub fn route(&self, facts: &RequestFacts) -> Route {

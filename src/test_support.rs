@@ -21,7 +21,7 @@ use crate::claims::{
     self, ClaimPath, ClaimRules, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, TokenKinds,
     VerifiedToken,
 };
-use crate::decision::{Caller, Denial, Gate, NextStep, Permit, Reason, SystemCredential};
+use crate::decision::{Authorizer, Caller, Denial, NextStep, Permit, Reason, SystemCredential};
 use crate::jose::{
     Algorithm, AlgorithmSet, KeyDialect, KeySet, ParsedKeys, SignedClaims, UnverifiedToken, VerificationKey,
 };
@@ -328,10 +328,10 @@ pub(crate) fn facts_of(
     )
 }
 
-/// A gate in front of `backend` with its public routes and no rules.
-pub(crate) fn gate(backend: Backend) -> Gate {
+/// A authorizer in front of `backend` with its public routes and no rules.
+pub(crate) fn authorizer(backend: Backend) -> Authorizer {
     let routes = RouteTable::preset(backend, &Place::default()).unwrap();
-    Gate {
+    Authorizer {
         backend,
         policy: Policy { routes, ..Policy::default() },
         trust: Vec::new(),
@@ -345,15 +345,15 @@ pub(crate) fn gate(backend: Backend) -> Gate {
 
 /// The way from facts to a decision, where `token` is what a bearer token turned out to be.
 pub(crate) fn decide(
-    gate: &Gate,
+    authorizer: &Authorizer,
     facts: &RequestFacts,
     token: Option<VerifiedToken>,
 ) -> Result<Permit, Denial> {
-    let route = gate.route(facts);
-    let caller = match (gate.next_step(facts, route), token) {
+    let route = authorizer.route(facts);
+    let caller = match (authorizer.next_step(facts, route), token) {
         (NextStep::Decide(caller), _) => caller,
         (NextStep::Verify(_), Some(token)) => Ok(Caller::Token(std::sync::Arc::new(token))),
         (NextStep::Verify(_), None) => Err(Denial::new(Reason::InvalidSignature)),
     };
-    gate.decide(facts, route, caller)
+    authorizer.decide(facts, route, caller)
 }

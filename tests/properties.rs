@@ -220,11 +220,11 @@ fn open_route_has_only_one_reading() {
             RequestFacts::read(&http::Method::GET, &target, version, &fields, Habits::default(), world::PEER);
         let Ok(facts) = read else { return Ok(()) };
         for public in routes {
-            for gate in [world::gate(Backend::Generic, &[public]), {
+            for authorizer in [world::authorizer(Backend::Generic, &[public]), {
                 let optional = RouteTable::parse(&[(Route::Optional, public)]).expect("a pattern");
-                world::gate_with(Backend::Generic, optional)
+                world::authorizer_with(Backend::Generic, optional)
             }] {
-                if gate.route(&facts) != Route::Protected {
+                if authorizer.route(&facts) != Route::Protected {
                     prop_assert_eq!(facts.path.all().count(), 1);
                     prop_assert!(!facts.path.raw().contains(['%', ';', '\\']));
                     prop_assert!(!facts.path.raw().contains("//") && !facts.path.raw().contains("/../"));

@@ -8,7 +8,7 @@ use std::cell::Cell;
 
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use metagate::backend::Backend;
-use metagate::decision::{Gate, Route};
+use metagate::decision::{Authorizer, Route};
 use metagate::policy::{PathPattern, Place, Policy, RouteTable};
 use metagate::request::{Habits, RequestFacts};
 use proptest::prelude::*;
@@ -30,25 +30,26 @@ fn facts(target: &str) -> Option<RequestFacts> {
     RequestFacts::read(&Method::GET, &target, Version::HTTP_11, &fields, Habits::default(), peer).ok()
 }
 
-fn gate(backend: Backend, routes: RouteTable) -> Gate {
+fn authorizer(backend: Backend, routes: RouteTable) -> Authorizer {
     let policy = Policy { routes, ..Policy::default() };
-    Gate { backend, policy, trust: Vec::new(), datahub_system: None, token_bytes: 0 }
+    Authorizer { backend, policy, trust: Vec::new(), datahub_system: None, token_bytes: 0 }
 }
 
 /// The presets at the root and below a base path, with SAML, which opens the most routes.
-fn presets() -> impl Iterator<Item = Gate> {
+fn presets() -> impl Iterator<Item = Authorizer> {
     let places =
         ["", "/catalog"].map(|base_path| Place { base_path, provider: Some("saml"), ..Place::default() });
-    let preset =
-        |backend: Backend, place: &Place<'_>| gate(backend, RouteTable::preset(backend, place).unwrap());
+    let preset = |backend: Backend, place: &Place<'_>| {
+        authorizer(backend, RouteTable::preset(backend, place).unwrap())
+    };
     Backend::ALL.into_iter().flat_map(move |backend| places.map(|place| preset(backend, &place)))
 }
 
-/// The gates to test: the presets, and routes that an operator may configure.
-fn gates() -> Vec<Gate> {
+/// The authorizers to test: the presets, and routes that an operator may configure.
+fn authorizers() -> Vec<Authorizer> {
     let written = ["/**", "/assets/**", "/*", "/api/*/x", "/api/v1/system/version", "GET /api/v1/policies"];
     let table = |route| RouteTable::parse(&[(Route::Public, route)]).unwrap();
-    presets().chain(written.map(|route| gate(Backend::Generic, table(route)))).collect()
+    presets().chain(written.map(|route| authorizer(Backend::Generic, table(route)))).collect()
 }
 
 /// A target as metagate and as servlets interpret it.
@@ -65,14 +66,14 @@ impl Seen {
     }
 
     /// The fault, if the target is open but served as a path that is not.
-    fn opened_as_another(&self, gate: &Gate) -> Option<String> {
+    fn opened_as_another(&self, authorizer: &Authorizer) -> Option<String> {
         let raw = self.facts.path.raw().as_bytes();
-        let route = gate.route(&self.facts);
+        let route = authorizer.route(&self.facts);
         // A row that is written with a trailing slash also opens the path without it.
         let same_without_slash = |view: &[u8]| {
-            let row = gate.policy.routes.find(&self.facts.method, view);
+            let row = authorizer.policy.routes.find(&self.facts.method, view);
             raw.strip_suffix(b"/") == Some(view)
-                && row.is_some_and(|row| gate.policy.routes.rows()[row].route == route)
+                && row.is_some_and(|row| authorizer.policy.routes.rows()[row].route == route)
         };
         let other = self.views.iter().find(|view| **view != raw && !same_without_slash(view))?;
         let open = route != Route::Protected;
@@ -140,12 +141,12 @@ fn escaped(path: &[u8]) -> String {
 
 #[test]
 fn recorded_targets_are_authorized_as_served() {
-    let (gates, patterns) = (gates(), patterns());
+    let (authorizers, patterns) = (authorizers(), patterns());
     let (mut open, mut other) = (0, 0);
     for seen in TABLE.lines().filter_map(|line| Seen::of(line.split('\t').next()?)) {
-        for gate in &gates {
-            assert_eq!(seen.opened_as_another(gate), None);
-            open += u32::from(gate.route(&seen.facts) == Route::Public);
+        for authorizer in &authorizers {
+            assert_eq!(seen.opened_as_another(authorizer), None);
+            open += u32::from(authorizer.route(&seen.facts) == Route::Public);
         }
         for pattern in &patterns {
             assert_eq!(seen.dodged(pattern), None);
@@ -158,7 +159,7 @@ fn recorded_targets_are_authorized_as_served() {
 /// Significant prefixes, and segments that some servers interpret differently.
 fn target() -> impl Strategy<Value = String> {
     let mut starts: Vec<String> = presets()
-        .flat_map(|gate| gate.policy.routes.rows().to_vec())
+        .flat_map(|authorizer| authorizer.policy.routes.rows().to_vec())
         .map(|row| row.pattern.path().to_string().replace("/**", "/").replace('*', "x"))
         .collect();
     starts.extend(
@@ -237,12 +238,12 @@ fn check(cases: u32, test: impl Fn(&Seen) -> Result<(), TestCaseError>) {
 
 #[test]
 fn open_route_is_served_only_as_itself() {
-    let gates = gates();
+    let authorizers = authorizers();
     let open = Cell::new(0);
     check(20_000, |seen| {
-        for gate in &gates {
-            prop_assert_eq!(seen.opened_as_another(gate), None);
-            open.set(open.get() + u32::from(gate.route(&seen.facts) == Route::Public));
+        for authorizer in &authorizers {
+            prop_assert_eq!(seen.opened_as_another(authorizer), None);
+            open.set(open.get() + u32::from(authorizer.route(&seen.facts) == Route::Public));
         }
         Ok(())
     });

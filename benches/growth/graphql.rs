@@ -98,7 +98,7 @@ fn ruled(target: &str, document: String) -> Run {
     let mut rule = world::rule(Matching { paths, graphql: Some(graphql), ..Matching::default() });
     rule.verdict =
         Verdict::Require(Box::new(Requirement { any_role: vec!["a".into()], ..Requirement::default() }));
-    let gate = world::gate(Backend::Generic, vec![rule; 20]);
+    let authorizer = world::authorizer(Backend::Generic, vec![rule; 20]);
     let caller = world::caller("");
-    Box::new(move || assert!(gate.decide(&facts, Route::Protected, Ok(caller.clone())).is_ok()))
+    Box::new(move || assert!(authorizer.decide(&facts, Route::Protected, Ok(caller.clone())).is_ok()))
 }

@@ -107,13 +107,14 @@ fn rules(backend: Backend) -> OutboundHead {
 
 /// Rewrites the fields into the head that is forwarded.
 fn rewritten(backend: Backend, list: Vec<(String, String)>) -> Run {
-    let (fields, head, gate) = (world::fields(list), rules(backend), world::gate(backend, Vec::new()));
+    let (fields, head, authorizer) =
+        (world::fields(list), rules(backend), world::authorizer(backend, Vec::new()));
     let caller = world::caller("");
     Box::new(move || {
         let mut fields = fields.clone();
         assert_eq!(head.judge_connection(&fields), Ok(()));
         let facts = world::facts(backend, "/x", &fields);
-        let permit = gate.decide(&facts, Route::Protected, Ok(caller.clone())).expect("allowed");
+        let permit = authorizer.decide(&facts, Route::Protected, Ok(caller.clone())).expect("allowed");
         head.rewrite(&mut fields, &facts, &permit, PEER, false).expect("a name that fits");
         black_box(fields);
     })

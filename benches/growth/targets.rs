@@ -20,10 +20,10 @@ pub const CASES: &[Case] = &[
     Case::new("path: slashes", MOST, |size| readings("/".repeat(size))),
     Case::new("path: escapes, parameters and slashes", MOST, |size| readings("%E9;x//".repeat(size / 7))),
     Case::new("path: routes of a preset", MOST, |size| {
-        let gate = world::gate(Backend::DataHubFrontend, Vec::new());
+        let authorizer = world::authorizer(Backend::DataHubFrontend, Vec::new());
         let facts = world::facts(Backend::DataHubFrontend, &format!("/{}", "a/".repeat(size / 2)), &fields());
         Box::new(move || {
-            black_box(gate.route(&facts));
+            black_box(authorizer.route(&facts));
         })
     }),
     Case::new("path: patterns", MOST, |size| {
@@ -82,11 +82,11 @@ fn decided(target: String, matching: Matching, roles: &str, allowed: bool) -> Ru
         all_roles: if roles.is_empty() { Vec::new() } else { vec!["r1".into(), "r0".into()] },
         ..Requirement::default()
     }));
-    let gate = world::gate(Backend::Generic, vec![rule; 20]);
+    let authorizer = world::authorizer(Backend::Generic, vec![rule; 20]);
     let caller = world::caller(&format!(",\"roles\":[{roles}]"));
     let facts = world::facts(Backend::Generic, &target, &fields());
     assert_eq!(facts.method, Method::POST);
     Box::new(move || {
-        assert_eq!(gate.decide(&facts, Route::Protected, Ok(caller.clone())).is_ok(), allowed);
+        assert_eq!(authorizer.decide(&facts, Route::Protected, Ok(caller.clone())).is_ok(), allowed);
     })
 }

@@ -1,4 +1,4 @@
-//! One gate, one issuer and requests to it.
+//! One authorizer, one issuer and requests to it.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use metagate::backend::Backend;
 use metagate::claims::{
     ClaimPath, ClaimRules, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, TokenKinds, VerifiedToken,
 };
-use metagate::decision::{Caller, Gate};
+use metagate::decision::{Authorizer, Caller};
 use metagate::jose::{Algorithm, AlgorithmSet, KeySet, UnverifiedToken, VerificationKey};
 use metagate::numeric_date::NumericDate;
 use metagate::policy::{Matching, Mode, Place, Policy, RouteTable, Rule, Verdict};
@@ -66,9 +66,9 @@ fn entry() -> TrustedIssuer {
     TrustedIssuer { name: "idp".into(), algorithms: AlgorithmSet::from_iter([Algorithm::HS256]), rules }
 }
 
-pub fn gate(backend: Backend, rules: Vec<Rule>) -> Gate {
+pub fn authorizer(backend: Backend, rules: Vec<Rule>) -> Authorizer {
     let routes = RouteTable::preset(backend, &Place::default()).expect("a preset");
-    Gate {
+    Authorizer {
         backend,
         policy: Policy { routes, rules, ..Policy::default() },
         trust: vec![entry()],

@@ -116,7 +116,7 @@ pub fn request_target(data: &[u8]) {
     let read =
         |target| RequestFacts::read(&Method::GET, target, Version::HTTP_11, &fields, Habits::default(), PEER);
     if let Ok(facts) = read(&target) {
-        let route = world::gate(Backend::Generic, &["/**"]).route(&facts);
+        let route = world::authorizer(Backend::Generic, &["/**"]).route(&facts);
         assert_eq!(route == Route::Public, path.is_plain());
         assert!(facts.target_host.is_some() == target.authority().is_some());
     }
@@ -170,8 +170,8 @@ pub fn decision(data: &[u8]) {
     let fields = world::fields(rest);
     for backend in Backend::ALL {
         for version in [Version::HTTP_11, Version::HTTP_2] {
-            let gate = world::preset_gate(backend, &Place::default());
-            let admitted = world::admit(gate, &method, &target, version, &fields);
+            let authorizer = world::preset_authorizer(backend, &Place::default());
+            let admitted = world::admit(authorizer, &method, &target, version, &fields);
             let Ok(Admitted { facts, permit }) = admitted else { continue };
             match permit.caller() {
                 Caller::Anonymous => {

@@ -1,4 +1,4 @@
-//! The gate, keys and callers of the fuzz targets.
+//! The authorizer, keys and callers of the fuzz targets.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, LazyLock};
@@ -14,7 +14,7 @@ use metagate::claims::{
     ClaimPath, ClaimRules, DomainRule, NonExpiring, OwnTokens, PrincipalMapping, PrincipalRules,
     PrincipalStyle, TokenKinds, VerifiedToken,
 };
-use metagate::decision::{Caller, Denial, Gate, Permit};
+use metagate::decision::{Authorizer, Caller, Denial, Permit};
 use metagate::jose::{Algorithm, AlgorithmSet, KeySet, UnverifiedToken, VerificationKey};
 use metagate::numeric_date::NumericDate;
 use metagate::outbound_head::{Authorization, IdentityNames, OutboundHead};
@@ -112,21 +112,21 @@ pub fn rules() -> [ClaimRules; 2] {
     [lax, strict]
 }
 
-/// A gate with these open routes. Its issuer's key is never used, because no fuzzed request has a
+/// A authorizer with these open routes. Its issuer's key is never used, because no fuzzed request has a
 /// valid token.
-pub fn gate(backend: Backend, public: &[&str]) -> Gate {
+pub fn authorizer(backend: Backend, public: &[&str]) -> Authorizer {
     let rows: Vec<_> = public.iter().map(|route| (Route::Public, *route)).collect();
-    gate_with(backend, RouteTable::parse(&rows).expect("patterns"))
+    authorizer_with(backend, RouteTable::parse(&rows).expect("patterns"))
 }
 
-/// A gate with a backend's own routes.
-pub fn preset_gate(backend: Backend, place: &Place<'_>) -> Gate {
-    gate_with(backend, RouteTable::preset(backend, place).expect("a preset"))
+/// A authorizer with a backend's own routes.
+pub fn preset_authorizer(backend: Backend, place: &Place<'_>) -> Authorizer {
+    authorizer_with(backend, RouteTable::preset(backend, place).expect("a preset"))
 }
 
-/// A gate with these routes.
-pub fn gate_with(backend: Backend, routes: RouteTable) -> Gate {
-    Gate {
+/// A authorizer with these routes.
+pub fn authorizer_with(backend: Backend, routes: RouteTable) -> Authorizer {
+    Authorizer {
         backend,
         policy: Policy { routes, ..Policy::default() },
         trust: vec![entry()],
@@ -137,7 +137,7 @@ pub fn gate_with(backend: Backend, routes: RouteTable) -> Gate {
 
 /// Takes a request of [`PEER`] through every step of admission. Whose tokens hold, [`signed`] says.
 pub fn admit(
-    gate: Gate,
+    authorizer: Authorizer,
     method: &Method,
     target: &Uri,
     version: Version,
@@ -145,7 +145,7 @@ pub fn admit(
 ) -> Result<Admitted, Denial> {
     let keys = KeySet::new(vec![key().into()]);
     let ring = KeyRing { generation: 0, sets: vec![Some(keys.into())] };
-    let admission = Admission { head: head(gate.backend), gate, body_bytes: u64::MAX };
+    let admission = Admission { head: head(authorizer.backend), authorizer, body_bytes: u64::MAX };
     let (source, content_length, via) = (Some(PEER), None, Via::Proxy);
     let request = RequestHead { method, target, version, headers, source, content_length, via };
     admission.admit_offline(&request, &mut Snapshot::new(NOW, ring.into()), &mut ())
@@ -177,9 +177,9 @@ pub fn facts(method: &str, target: &str, fields: &HeaderMap) -> RequestFacts {
 
 /// A permit for this caller.
 pub fn permit(caller: Caller) -> Permit {
-    let gate = gate(Backend::Generic, &["/**"]);
+    let authorizer = authorizer(Backend::Generic, &["/**"]);
     let facts = facts("GET", "/x", &HeaderMap::new());
-    gate.decide(&facts, gate.route(&facts), Ok(caller)).expect("no rule refuses")
+    authorizer.decide(&facts, authorizer.route(&facts), Ok(caller)).expect("no rule refuses")
 }
 
 /// The head rules with the default names of identity fields.

@@ -40,7 +40,7 @@ fn admission() -> Admission {
         verdict: Verdict::Deny,
         mode: Mode::Enforce,
     };
-    let gate = Gate {
+    let authorizer = Authorizer {
         backend: Backend::DataHubFrontend,
         policy: Policy {
             routes: RouteTable::parse(&[(Route::Public, "/open")]).unwrap(),
@@ -51,8 +51,8 @@ fn admission() -> Admission {
         datahub_system: None,
         token_bytes: MAX_BYTES,
     };
-    let head = OutboundHead::new(gate.backend, names, Authorization::Forward, Vec::new());
-    Admission { gate, head, body_bytes: 100 }
+    let head = OutboundHead::new(authorizer.backend, names, Authorization::Forward, Vec::new());
+    Admission { authorizer, head, body_bytes: 100 }
 }
 
 fn token(key: &crate::test_support::SigningKey) -> String {
@@ -301,7 +301,7 @@ fn forward_auth_differs_where_another_proxy_forwards() {
 #[test]
 fn report_mode_lets_through_what_a_step_refuses() {
     let mut admission = admission();
-    admission.gate.policy.mode = Mode::Report;
+    admission.authorizer.policy.mode = Mode::Report;
     let mut script = Script::new([ring(1, Some(KeySet::default()))]);
     script.refresh = Refresh::Unchanged;
     let admitted = Request::with_token(&token(&RSA)).admit_by(&admission, &mut script).unwrap();

@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     snapshot.revocations = loaded.config.revocations.as_ref().map(|(_, version)| &*version.list);
     snapshot.body = &body;
     snapshot.graphql_bytes = loaded.config.limits.graphql_bytes;
-    let mut steps = Steps::new(&admission.gate, &keys, snapshot.revocations, token.len());
+    let mut steps = Steps::new(&admission.authorizer, &keys, snapshot.revocations, token.len());
     let decided = match request(arguments, &token) {
         Ok(request) => admission
             .admit_offline(&request.head(), &mut snapshot, &mut steps)
@@ -69,7 +69,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             Err(denial)
         }
     };
-    let wording = Wording::new(admission.gate.backend, &admission.gate.trust);
+    let wording = Wording::new(admission.authorizer.backend, &admission.authorizer.trust);
     print(&steps, &decided, &wording, arguments.json);
     if decided.is_ok() { Ok(()) } else { Err(Failure::Code(1)) }
 }
@@ -91,7 +91,7 @@ fn request(arguments: &Arguments, token: &str) -> Result<LocalRequest, Denial> {
 fn unreachable(admission: &Admission, keys: &Keys) -> Vec<usize> {
     let status = keys.status();
     let fails = |name: &str| status.iter().any(|source| *source.entry == *name && source.failure.is_some());
-    let entries = admission.gate.trust.iter().enumerate();
+    let entries = admission.authorizer.trust.iter().enumerate();
     entries.filter(|(_, entry)| fails(&entry.name)).map(|(index, _)| index).collect()
 }
 

@@ -8,7 +8,7 @@ use super::input::LocalRequest;
 use super::{ConfigArguments, Failure, load};
 use crate::challenge::Wording;
 use crate::config::Flags;
-use crate::decision::{Denial, Gate, Route, Routed};
+use crate::decision::{Authorizer, Denial, Route, Routed};
 use crate::gateway::admission;
 use crate::policy::{RouteRow, RouteTable};
 use crate::request::RequestFacts;
@@ -34,16 +34,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         (Some(method), Some(path)) => {
             let facts = LocalRequest::new(method, path, HeaderMap::new())
                 .and_then(|request| admission.facts(&request.head()).map_err(Denial::from));
-            print_request(&admission.gate, &format!("{method} {path}"), facts.as_ref(), arguments.json);
+            print_request(&admission.authorizer, &format!("{method} {path}"), facts.as_ref(), arguments.json);
         }
-        _ => print_table(&admission.gate.policy.routes, arguments.json),
+        _ => print_table(&admission.authorizer.policy.routes, arguments.json),
     }
     Ok(())
 }
 
 /// What a request's route asks for, and why, in one sentence each.
-pub(super) fn describe(gate: &Gate, facts: &RequestFacts, routed: Routed) -> String {
-    let routes = &gate.policy.routes;
+pub(super) fn describe(authorizer: &Authorizer, facts: &RequestFacts, routed: Routed) -> String {
+    let routes = &authorizer.policy.routes;
     let meaning = match routed.route {
         Route::Public => "public: a token is not looked at",
         Route::Optional => "optional: a token is verified if there is one",
@@ -84,15 +84,20 @@ fn print_table(routes: &RouteTable, as_json: bool) {
     }
 }
 
-fn print_request(gate: &Gate, request: &str, facts: Result<&RequestFacts, &Denial>, as_json: bool) {
+fn print_request(
+    authorizer: &Authorizer,
+    request: &str,
+    facts: Result<&RequestFacts, &Denial>,
+    as_json: bool,
+) {
     let request = request.escape_debug();
     let facts = match facts {
         Ok(facts) => facts,
-        Err(denial) => return print_refusal(gate, &request.to_string(), denial, as_json),
+        Err(denial) => return print_refusal(authorizer, &request.to_string(), denial, as_json),
     };
-    let routed = gate.routed(facts);
-    let meaning = describe(gate, facts, routed);
-    let routes = &gate.policy.routes;
+    let routed = authorizer.routed(facts);
+    let meaning = describe(authorizer, facts, routed);
+    let routes = &authorizer.policy.routes;
     let readings = facts.path.all().map(|reading| {
         let row = routes.find(&facts.method, reading);
         (String::from_utf8_lossy(reading).escape_debug().to_string(), row)
@@ -119,8 +124,8 @@ fn print_request(gate: &Gate, request: &str, facts: Result<&RequestFacts, &Denia
     say!("{meaning}");
 }
 
-fn print_refusal(gate: &Gate, request: &str, denial: &Denial, as_json: bool) {
-    let wording = Wording::new(gate.backend, &gate.trust);
+fn print_refusal(authorizer: &Authorizer, request: &str, denial: &Denial, as_json: bool) {
+    let wording = Wording::new(authorizer.backend, &authorizer.trust);
     let (message, reason) = (wording.message(denial), denial.reason.as_str());
     let (status, detail) = (denial.reason.row().status.as_u16(), denial.detail);
     if as_json {

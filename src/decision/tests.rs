@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::policy::{Matching, Methods, PathPattern, Requirement, RouteTable, Rule, Verdict};
-use crate::test_support::{decide, facts_of, fields, gate, verified};
+use crate::test_support::{authorizer, decide, facts_of, fields, verified};
 
 const BEARER: (&str, &str) = ("authorization", "Bearer a.b.c");
 
@@ -24,8 +24,8 @@ fn facts(backend: Backend, method: &str, path: &str, lines: &[(&str, &str)]) -> 
 }
 
 /// The answer to a request with a verified token of these claims.
-fn asked(gate: &Gate, method: &str, path: &str, claims: Value) -> Result<Permit, Denial> {
-    decide(gate, &facts(gate.backend, method, path, &[BEARER]), Some(verified(claims)))
+fn asked(authorizer: &Authorizer, method: &str, path: &str, claims: Value) -> Result<Permit, Denial> {
+    decide(authorizer, &facts(authorizer.backend, method, path, &[BEARER]), Some(verified(claims)))
 }
 
 fn reason(outcome: &Result<Permit, Denial>) -> Option<Reason> {
@@ -34,8 +34,8 @@ fn reason(outcome: &Result<Permit, Denial>) -> Option<Reason> {
 
 #[test]
 fn a_route_opens_only_for_a_path_that_has_one_reading() {
-    let gate = gate(Backend::OpenMetadata);
-    let route = |method: &str, path: &str| gate.route(&facts(Backend::OpenMetadata, method, path, &[]));
+    let authorizer = authorizer(Backend::OpenMetadata);
+    let route = |method: &str, path: &str| authorizer.route(&facts(Backend::OpenMetadata, method, path, &[]));
     for (method, path) in [
         ("GET", "/"),
         ("GET", "/api/v1/system/version"),
@@ -78,10 +78,10 @@ fn a_route_opens_only_for_a_path_that_has_one_reading() {
 
 #[test]
 fn an_optional_route_opens_as_strictly_as_a_public_one() {
-    let mut gate = gate(Backend::Generic);
+    let mut authorizer = authorizer(Backend::Generic);
     let rows = [(Route::Public, "GET /docs/open"), (Route::Optional, "GET /docs/**")];
-    gate.policy.routes = RouteTable::parse(&rows).unwrap();
-    let route = |path: &str| gate.route(&facts(Backend::Generic, "GET", path, &[]));
+    authorizer.policy.routes = RouteTable::parse(&rows).unwrap();
+    let route = |path: &str| authorizer.route(&facts(Backend::Generic, "GET", path, &[]));
     assert_eq!(route("/docs/a"), Route::Optional);
     assert_eq!(route("/docs/a;b"), Route::Protected);
     assert_eq!(route("/docs%2fa"), Route::Protected);
@@ -91,11 +91,11 @@ fn an_optional_route_opens_as_strictly_as_a_public_one() {
 
 #[test]
 fn a_token_on_a_public_route_is_not_looked_at() {
-    let gate = gate(Backend::OpenMetadata);
+    let authorizer = authorizer(Backend::OpenMetadata);
     for authorization in ["Bearer a.b.c", "Bearer not a token", "Bearer \u{e9}", "Digest x", "Basic x:y"] {
         let lines = [("authorization", authorization), ("x-impersonate-user", "admin")];
         let facts = facts(Backend::OpenMetadata, "GET", "/api/v1/system/version", &lines);
-        let permit = decide(&gate, &facts, Some(verified(json!({"isBot": true})))).unwrap();
+        let permit = decide(&authorizer, &facts, Some(verified(json!({"isBot": true})))).unwrap();
         assert!(matches!(permit.caller(), Caller::Anonymous), "{authorization}: no identity goes with it");
         assert_eq!((permit.route(), permit.would_deny()), (Route::Public, None));
     }
@@ -103,8 +103,8 @@ fn a_token_on_a_public_route_is_not_looked_at() {
 
 #[test]
 fn credentials_ask_for_what_they_are() {
-    let mut gate = gate(Backend::Generic);
-    gate.policy.routes = RouteTable::parse(&[(Route::Optional, "/open")]).unwrap();
+    let mut authorizer = authorizer(Backend::Generic);
+    authorizer.policy.routes = RouteTable::parse(&[(Route::Optional, "/open")]).unwrap();
     for (authorization, protected, optional) in [
         (None, Some(Reason::MissingToken), None),
         (Some(""), Some(Reason::MissingToken), None),
@@ -117,24 +117,24 @@ fn credentials_ask_for_what_they_are() {
     ] {
         let lines: Vec<_> = authorization.into_iter().map(|value| ("authorization", value)).collect();
         for (path, expected) in [("/closed", protected), ("/open", optional)] {
-            let outcome = decide(&gate, &facts(Backend::Generic, "GET", path, &lines), None);
+            let outcome = decide(&authorizer, &facts(Backend::Generic, "GET", path, &lines), None);
             assert_eq!(reason(&outcome), expected, "{authorization:?} {path}");
         }
     }
-    let open = decide(&gate, &facts(Backend::Generic, "GET", "/open", &[]), None).unwrap();
+    let open = decide(&authorizer, &facts(Backend::Generic, "GET", "/open", &[]), None).unwrap();
     assert!(matches!(open.caller(), Caller::Anonymous));
-    let with_token = asked(&gate, "GET", "/open", json!({})).unwrap();
+    let with_token = asked(&authorizer, "GET", "/open", json!({})).unwrap();
     assert!(matches!(with_token.caller(), Caller::Token(token) if token.principal() == "ada"));
 }
 
 #[test]
 fn datahubs_system_credential_is_for_gms_where_it_is_configured() {
     let system = "Basic __datahub_system:system-secret";
-    let answer = |gate: &Gate, value: &str| {
-        let facts = facts(gate.backend, "POST", "/entities", &[("authorization", value)]);
-        decide(gate, &facts, None)
+    let answer = |authorizer: &Authorizer, value: &str| {
+        let facts = facts(authorizer.backend, "POST", "/entities", &[("authorization", value)]);
+        decide(authorizer, &facts, None)
     };
-    let gms = gate(Backend::DataHubGms);
+    let gms = authorizer(Backend::DataHubGms);
     for value in [system, "basic __datahub_system:system-secret", "BASIC __datahub_system:system-secret"] {
         assert!(matches!(answer(&gms, value).unwrap().caller(), Caller::DatahubSystem), "{value}");
     }
@@ -153,24 +153,28 @@ fn datahubs_system_credential_is_for_gms_where_it_is_configured() {
         assert_eq!(reason(&answer(&gms, value)), Some(Reason::UnsupportedScheme), "{value}");
     }
     for backend in [Backend::Generic, Backend::OpenMetadata, Backend::DataHubFrontend] {
-        let gate = gate(backend);
-        assert_eq!(reason(&answer(&gate, system)), Some(Reason::UnsupportedScheme), "{backend:?}");
+        let authorizer = authorizer(backend);
+        assert_eq!(reason(&answer(&authorizer, system)), Some(Reason::UnsupportedScheme), "{backend:?}");
     }
-    let unset = Gate { datahub_system: None, ..gate(Backend::DataHubGms) };
+    let unset = Authorizer { datahub_system: None, ..authorizer(Backend::DataHubGms) };
     assert_eq!(reason(&answer(&unset, system)), Some(Reason::UnsupportedScheme));
     // Rules are about tokens: DataHub's own services are let through.
-    let mut strict = gate(Backend::DataHubGms);
+    let mut strict = authorizer(Backend::DataHubGms);
     strict.policy.default = Effect::Deny;
     assert!(answer(&strict, system).is_ok());
-    assert!(!format!("{strict:?}").contains("system-secret"), "a gate prints no secret");
+    assert!(!format!("{strict:?}").contains("system-secret"), "a authorizer prints no secret");
 }
 
 #[test]
 fn a_session_of_datahubs_frontend_is_its_own_business() {
-    let frontend = gate(Backend::DataHubFrontend);
+    let frontend = authorizer(Backend::DataHubFrontend);
     let cookie = ("cookie", "PLAY_SESSION=x");
-    let answer = |gate: &Gate, lines: &[(&str, &str)]| {
-        decide(gate, &facts(gate.backend, "GET", "/api/v2/graphql", lines), Some(verified(json!({}))))
+    let answer = |authorizer: &Authorizer, lines: &[(&str, &str)]| {
+        decide(
+            authorizer,
+            &facts(authorizer.backend, "GET", "/api/v2/graphql", lines),
+            Some(verified(json!({}))),
+        )
     };
     assert!(matches!(answer(&frontend, &[cookie]).unwrap().caller(), Caller::SessionCookie));
     assert!(matches!(answer(&frontend, &[cookie, BEARER]).unwrap().caller(), Caller::Token(_)));
@@ -179,70 +183,71 @@ fn a_session_of_datahubs_frontend_is_its_own_business() {
     let broken = answer(&frontend, &[cookie, ("authorization", "Bearer x y")]);
     assert_eq!(reason(&broken), Some(Reason::MalformedToken));
     assert_eq!(reason(&answer(&frontend, &[("cookie", "other=x")])), Some(Reason::MissingToken));
-    assert_eq!(reason(&answer(&gate(Backend::DataHubGms), &[cookie])), Some(Reason::MissingToken));
-    assert_eq!(reason(&answer(&gate(Backend::Generic), &[cookie])), Some(Reason::MissingToken));
+    assert_eq!(reason(&answer(&authorizer(Backend::DataHubGms), &[cookie])), Some(Reason::MissingToken));
+    assert_eq!(reason(&answer(&authorizer(Backend::Generic), &[cookie])), Some(Reason::MissingToken));
     // It brings no role, so it meets no requirement.
-    let mut strict = gate(Backend::DataHubFrontend);
+    let mut strict = authorizer(Backend::DataHubFrontend);
     strict.policy.default = Effect::Deny;
     assert_eq!(reason(&answer(&strict, &[cookie])), Some(Reason::InsufficientPermissions));
 }
 
 #[test]
 fn a_name_in_a_token_makes_nobody_datahubs_administrator() {
-    let mut gate = gate(Backend::DataHubGms);
-    gate.policy.reserved_actors = vec!["__datahub_system".into(), "datahub".into(), "root".into()];
+    let mut authorizer = authorizer(Backend::DataHubGms);
+    authorizer.policy.reserved_actors = vec!["__datahub_system".into(), "datahub".into(), "root".into()];
     for mode in [Mode::Enforce, Mode::Report] {
-        gate.policy.mode = mode;
+        authorizer.policy.mode = mode;
         for name in ["datahub", "DataHub", "__datahub_system", "__DATAHUB_SYSTEM", "root"] {
-            let denial = asked(&gate, "GET", "/aspects/x", json!({"sub": name})).expect_err(name);
+            let denial = asked(&authorizer, "GET", "/aspects/x", json!({"sub": name})).expect_err(name);
             assert_eq!(denial.reason, Reason::InsufficientPermissions);
             assert!(denial.detail.is_some_and(|detail| detail.contains("administrators")), "{denial:?}");
         }
         for name in ["ada", "datahub2", "datahub@example.org"] {
-            assert!(asked(&gate, "GET", "/aspects/x", json!({"sub": name})).is_ok(), "{name}");
+            assert!(asked(&authorizer, "GET", "/aspects/x", json!({"sub": name})).is_ok(), "{name}");
         }
     }
-    gate.policy.reserved_actors.clear();
-    assert!(asked(&gate, "GET", "/aspects/x", json!({"sub": "datahub"})).is_ok(), "GMS is not told");
+    authorizer.policy.reserved_actors.clear();
+    assert!(asked(&authorizer, "GET", "/aspects/x", json!({"sub": "datahub"})).is_ok(), "GMS is not told");
 }
 
 #[test]
 fn report_mode_refuses_nothing_that_is_a_judgement() {
-    let mut gate = gate(Backend::OpenMetadata);
-    gate.policy.mode = Mode::Report;
-    gate.policy.default = Effect::Deny;
+    let mut authorizer = authorizer(Backend::OpenMetadata);
+    authorizer.policy.mode = Mode::Report;
+    authorizer.policy.default = Effect::Deny;
     for (lines, expected) in [
         (&[][..], Reason::MissingToken),
         (&[("authorization", "Digest x")], Reason::UnsupportedScheme),
         (&[("authorization", "Bearer x y")], Reason::MalformedToken),
         (&[BEARER], Reason::InvalidSignature),
     ] {
-        let permit = decide(&gate, &facts(gate.backend, "GET", "/api/v1/tables", lines), None).unwrap();
+        let permit =
+            decide(&authorizer, &facts(authorizer.backend, "GET", "/api/v1/tables", lines), None).unwrap();
         assert_eq!(permit.would_deny().map(|denial| denial.reason), Some(expected));
         assert!(matches!(permit.caller(), Caller::Anonymous), "nobody vouched for it");
         assert_eq!(permit.route(), Route::Protected);
     }
     for reason in Reason::ALL {
-        let facts = facts(gate.backend, "GET", "/api/v1/tables", &[BEARER]);
-        let outcome = gate.decide(&facts, Route::Protected, Err(Denial::new(reason)));
+        let facts = facts(authorizer.backend, "GET", "/api/v1/tables", &[BEARER]);
+        let outcome = authorizer.decide(&facts, Route::Protected, Err(Denial::new(reason)));
         assert_eq!(outcome.is_ok(), reason.is_judgement(), "{reason:?}");
     }
 }
 
 #[test]
 fn report_mode_keeps_the_identity_of_a_token_that_rules_would_refuse() {
-    let mut gate = gate(Backend::OpenMetadata);
-    gate.policy.mode = Mode::Report;
-    gate.policy.default = Effect::Deny;
-    let permit = asked(&gate, "GET", "/api/v1/tables", json!({})).unwrap();
+    let mut authorizer = authorizer(Backend::OpenMetadata);
+    authorizer.policy.mode = Mode::Report;
+    authorizer.policy.default = Effect::Deny;
+    let permit = asked(&authorizer, "GET", "/api/v1/tables", json!({})).unwrap();
     assert!(matches!(permit.caller(), Caller::Token(token) if token.principal() == "ada"));
     assert_eq!(permit.would_deny().map(|denial| denial.reason), Some(Reason::InsufficientPermissions));
     let lines = [BEARER, ("x-impersonate-user", "root")];
-    let facts = facts(gate.backend, "GET", "/api/v1/tables", &lines);
-    let permit = decide(&gate, &facts, Some(verified(json!({})))).unwrap();
+    let facts = facts(authorizer.backend, "GET", "/api/v1/tables", &lines);
+    let permit = decide(&authorizer, &facts, Some(verified(json!({})))).unwrap();
     assert_eq!(permit.would_deny().map(|denial| denial.reason), Some(Reason::ImpersonationDenied));
-    gate.policy.default = Effect::Allow;
-    let permit = asked(&gate, "GET", "/api/v1/tables", json!({})).unwrap();
+    authorizer.policy.default = Effect::Allow;
+    let permit = asked(&authorizer, "GET", "/api/v1/tables", json!({})).unwrap();
     assert_eq!(permit.would_deny(), None);
 }
 

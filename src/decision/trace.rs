@@ -1,7 +1,7 @@
 //! How the rules came to their answer, for people. Nothing is decided here: each step is asked of the
 //! code that decides, one condition at a time.
 
-use super::Gate;
+use super::Authorizer;
 use super::rules::{self, Judge, Match, View, Views};
 use crate::claims::VerifiedToken;
 use crate::policy::{Effect, Matching, Requirement, Rule, Verdict};
@@ -37,7 +37,7 @@ pub enum RuleOutcome {
     Denied(Vec<&'static str>),
 }
 
-impl Gate {
+impl Authorizer {
     /// How the rules judge a request whose caller is known.
     pub fn trace(&self, facts: &RequestFacts, token: Option<&VerifiedToken>) -> Trace {
         let raw = facts.path.raw();

@@ -7,7 +7,7 @@ use super::{Clock, Gateway};
 use crate::admission::Admission;
 use crate::challenge::Wording;
 use crate::config::{Config, DatahubSystem, UpstreamAuthorization};
-use crate::decision::{Gate, SystemCredential};
+use crate::decision::{Authorizer, SystemCredential};
 use crate::exchange::Ledger;
 use crate::keys::Keys;
 use crate::outbound_head::{Authorization, IdentityNames, OutboundHead};
@@ -24,7 +24,7 @@ pub(super) fn gateway(
     clock: Clock,
 ) -> Gateway {
     let admission = admission(config);
-    let wording = Wording::new(config.backend, &admission.gate.trust);
+    let wording = Wording::new(config.backend, &admission.authorizer.trust);
     Gateway {
         admission,
         wording,
@@ -58,17 +58,17 @@ pub fn admission(config: &Config) -> Admission {
             .trusting_unix_peers(config.trusts_unix_peers)
             .with_frontend_peers(identity.datahub_frontend_peers);
     let body_bytes = if config.limits.body_bytes == 0 { u64::MAX } else { config.limits.body_bytes };
-    Admission { gate: gate(config), head, body_bytes }
+    Admission { authorizer: authorizer(config), head, body_bytes }
 }
 
-fn gate(config: &Config) -> Gate {
+fn authorizer(config: &Config) -> Authorizer {
     let trust = config.trust.iter().map(|entry| TrustedIssuer {
         name: entry.name.clone(),
         algorithms: entry.algorithms,
         rules: entry.rules.clone(),
     });
     let system = config.datahub_system.as_ref();
-    Gate {
+    Authorizer {
         backend: config.backend,
         policy: config.policy.clone(),
         trust: trust.collect(),

@@ -113,7 +113,7 @@ impl<'a> ExchangeObserver<'a> {
         account: Option<&'a Connection>,
         gateway: &Gateway,
     ) -> Self {
-        Self { exchange, account, token_bytes: gateway.admission.gate.token_bytes }
+        Self { exchange, account, token_bytes: gateway.admission.authorizer.token_bytes }
     }
 }
 

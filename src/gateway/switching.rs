@@ -77,7 +77,7 @@ impl Gateway {
             return None;
         };
         // In report mode a revoked token would have been let in too.
-        let enforced = self.admission.gate.policy.mode == Mode::Enforce;
+        let enforced = self.admission.authorizer.policy.mode == Mode::Enforce;
         enforced.then(|| self.revocations.watch(token.clone(), bearer.as_str(), seen))
     }
 

@@ -10,9 +10,9 @@ mod identity;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::decision::{Gate, Permit};
+use crate::decision::{Authorizer, Permit};
 use crate::policy::{Impersonation, Mode, Route, RouteTable};
-use crate::test_support::{decide, facts_of, fields, gate, verified};
+use crate::test_support::{authorizer, decide, facts_of, fields, verified};
 
 const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 const BEARER: (&str, &str) = ("authorization", "Bearer a.b.c");
@@ -31,13 +31,13 @@ fn head(backend: Backend) -> OutboundHead {
 }
 
 /// The fields that go upstream for a request for `/api/x` with these, and a token of these claims.
-fn sent_by(head: &OutboundHead, gate: &Gate, lines: &[(&str, &str)], claims: Value) -> HeaderMap {
+fn sent_by(head: &OutboundHead, authorizer: &Authorizer, lines: &[(&str, &str)], claims: Value) -> HeaderMap {
     let mut fields = fields(lines);
     if !fields.contains_key("host") {
         fields.insert("host", HeaderValue::from_static("a.example"));
     }
-    let facts = facts_of(gate.backend, "GET", "/api/x", &fields).unwrap();
-    let permit = decide(gate, &facts, Some(verified(claims))).unwrap();
+    let facts = facts_of(authorizer.backend, "GET", "/api/x", &fields).unwrap();
+    let permit = decide(authorizer, &facts, Some(verified(claims))).unwrap();
     rewritten(head, fields, &facts, &permit)
 }
 
@@ -47,14 +47,14 @@ fn rewritten(head: &OutboundHead, mut fields: HeaderMap, facts: &RequestFacts, p
 }
 
 fn sent(backend: Backend, lines: &[(&str, &str)], claims: Value) -> HeaderMap {
-    sent_by(&head(backend), &gate(backend), &[&[BEARER], lines].concat(), claims)
+    sent_by(&head(backend), &authorizer(backend), &[&[BEARER], lines].concat(), claims)
 }
 
-/// A gate that lets everybody in without looking.
-fn open(backend: Backend) -> Gate {
-    let mut gate = gate(backend);
-    gate.policy.routes = RouteTable::parse(&[(Route::Public, "/**")]).unwrap();
-    gate
+/// A authorizer that lets everybody in without looking.
+fn open(backend: Backend) -> Authorizer {
+    let mut authorizer = authorizer(backend);
+    authorizer.policy.routes = RouteTable::parse(&[(Route::Public, "/**")]).unwrap();
+    authorizer
 }
 
 #[track_caller]
@@ -67,8 +67,8 @@ fn assert_values(fields: &HeaderMap, name: &str, expected: &[&str]) {
 fn sent_for(backend: Backend, caller: Caller, lines: &[(&str, &str)]) -> HeaderMap {
     let fields = fields(&[&[("host", "a.example")], lines].concat());
     let facts = facts_of(backend, "GET", "/x", &HeaderMap::new()).unwrap();
-    let gate = open(backend);
-    let permit = gate.decide(&facts, gate.route(&facts), Ok(caller)).unwrap();
+    let authorizer = open(backend);
+    let permit = authorizer.decide(&facts, authorizer.route(&facts), Ok(caller)).unwrap();
     let head = OutboundHead::new(backend, names(false), Authorization::Forward, Vec::new());
     rewritten(&head, fields, &facts, &permit)
 }
@@ -93,14 +93,14 @@ fn no_identity_of_a_clients_own_making_goes_upstream() {
         let granted = backend.preset().granted.impersonator.iter().filter(|name| name.contains("user"));
         let reserved = NAMES.iter().chain(backend.preset().identity.names).chain(granted);
         let head = head(backend);
-        let mut gates = [gate(backend), open(backend)];
+        let mut authorizers = [authorizer(backend), open(backend)];
         // Else impersonation is refused before anything is forwarded.
-        gates.iter_mut().for_each(|gate| gate.policy.mode = Mode::Report);
+        authorizers.iter_mut().for_each(|authorizer| authorizer.policy.mode = Mode::Report);
         for name in reserved {
             for spelling in spellings(name) {
-                for gate in &gates {
+                for authorizer in &authorizers {
                     let lines = [BEARER, (&*spelling, "forged"), (&*spelling, "again"), ("x-other", "kept")];
-                    let fields = sent_by(&head, gate, &lines, json!({}));
+                    let fields = sent_by(&head, authorizer, &lines, json!({}));
                     let forged = fields.values().any(|value| value == "forged" || value == "again");
                     assert!(!forged, "{backend:?} {spelling}: {fields:?}");
                     assert_values(&fields, "x-other", &["kept"]);
@@ -128,7 +128,7 @@ fn configured_names_are_reserved_and_the_usual_ones_still_are() {
         ("x-my-groups", "forged"),
         ("x-forwarded-user", "forged"),
     ];
-    let fields = sent_by(&head, &gate(Backend::Generic), &lines, json!({"roles": ["R"]}));
+    let fields = sent_by(&head, &authorizer(Backend::Generic), &lines, json!({"roles": ["R"]}));
     assert!(!fields.values().any(|value| value == "forged"), "{fields:?}");
     assert_values(&fields, "x_my_user", &["ada"]);
     assert_values(&fields, "x.my.groups", &["R"]);
@@ -183,22 +183,22 @@ fn nobody_known_carries_no_identity() {
 fn a_bot_that_may_says_whom_it_impersonates_and_nobody_else() {
     let wish =
         [("X-Impersonate-User", "ada"), ("x_impersonate_user", "root"), ("x-openmetadata-persona", "p")];
-    let mut gate = gate(Backend::OpenMetadata);
+    let mut authorizer = authorizer(Backend::OpenMetadata);
     let bots = vec!["ada".into()];
-    gate.policy.impersonation = Some(Impersonation { issuer: "https://idp.example".into(), bots });
-    let by = |gate: &Gate, claims| {
-        sent_by(&head(Backend::OpenMetadata), gate, &[&[BEARER], &wish[..]].concat(), claims)
+    authorizer.policy.impersonation = Some(Impersonation { issuer: "https://idp.example".into(), bots });
+    let by = |authorizer: &Authorizer, claims| {
+        sent_by(&head(Backend::OpenMetadata), authorizer, &[&[BEARER], &wish[..]].concat(), claims)
     };
-    let bot = by(&gate, json!({"isBot": true}));
+    let bot = by(&authorizer, json!({"isBot": true}));
     assert_values(&bot, "x-impersonate-user", &["ada"]);
     assert_values(&bot, "x_impersonate_user", &[]);
     assert_values(&bot, "x-openmetadata-persona", &["p"]);
     let underscored = sent(Backend::OpenMetadata, &wish[1..], json!({}));
     assert_values(&underscored, "x_impersonate_user", &[]);
     // Reported and not refused, the wish still does not go on.
-    gate.policy.mode = Mode::Report;
+    authorizer.policy.mode = Mode::Report;
     for claims in [json!({}), json!({"isBot": true, "sub": "eve"})] {
-        assert_values(&by(&gate, claims), "x-impersonate-user", &[]);
+        assert_values(&by(&authorizer, claims), "x-impersonate-user", &[]);
     }
 }
 
@@ -252,7 +252,7 @@ fn datahubs_actor_is_set_where_it_is_wanted_and_stripped_everywhere() {
         [(Backend::DataHubGms, true), (Backend::DataHubGms, false), (Backend::DataHubFrontend, false)]
     {
         let head = OutboundHead::new(backend, names(set), Authorization::Forward, Vec::new());
-        let fields = sent_by(&head, &gate(backend), &lines, json!({"sub": "a,(b)"}));
+        let fields = sent_by(&head, &authorizer(backend), &lines, json!({"sub": "a,(b)"}));
         let expected: &[&str] = if set { &["urn:li:corpuser:a%2C%28b%29"] } else { &[] };
         assert_values(&fields, "x-datahub-actor", expected);
         assert_values(&fields, "x_datahub_actor", &[]);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::signer::Signer;
 use crate::admission::{Admission, Observer, RequestHead, Snapshot, Step, Via};
 use crate::config::{Config, RuleTest};
-use crate::decision::{Caller, Denial, Gate, Permit, Reason, Route, Routed, RuleOutcome};
+use crate::decision::{Authorizer, Caller, Denial, Permit, Reason, Route, Routed, RuleOutcome};
 use crate::gateway::admission;
 use crate::jose::{KeyDialect, KeySet};
 use crate::numeric_date::NumericDate;
@@ -57,11 +57,11 @@ struct Answer {
 /// what will be.
 pub(super) fn run(config: &Config, now: NumericDate) -> Result<Results, Unspecified> {
     let mut admission = admission(config);
-    let gate = &mut admission.gate;
-    let reporting =
-        gate.policy.mode == Mode::Report || gate.policy.rules.iter().any(|rule| rule.mode == Mode::Report);
-    gate.policy.mode = Mode::Enforce;
-    gate.policy.rules.iter_mut().for_each(|rule| rule.mode = Mode::Enforce);
+    let authorizer = &mut admission.authorizer;
+    let reporting = authorizer.policy.mode == Mode::Report
+        || authorizer.policy.rules.iter().any(|rule| rule.mode == Mode::Report);
+    authorizer.policy.mode = Mode::Enforce;
+    authorizer.policy.rules.iter_mut().for_each(|rule| rule.mode = Mode::Enforce);
     let signers: Vec<Option<Signer>> = config
         .trust
         .iter()
@@ -71,12 +71,12 @@ pub(super) fn run(config: &Config, now: NumericDate) -> Result<Results, Unspecif
             if signs { Signer::new(entry.algorithms) } else { Ok(None) }
         })
         .collect::<Result<_, _>>()?;
-    let rules: Vec<Box<str>> = gate.policy.rules.iter().map(|rule| rule.name.clone()).collect();
+    let rules: Vec<Box<str>> = authorizer.policy.rules.iter().map(|rule| rule.name.clone()).collect();
     let mut hit = vec![false; rules.len()];
     let mut tests = Vec::new();
     let runner = Runner { config, admission, signers, now };
     for test in &config.rule_tests {
-        let mut steps = Steps { gate: &runner.admission.gate, lines: Vec::new() };
+        let mut steps = Steps { authorizer: &runner.admission.authorizer, lines: Vec::new() };
         let decided = runner.admit(test, &mut steps)?;
         let rule = match &decided {
             Ok(permit) => permit.rule(),
@@ -267,7 +267,7 @@ impl Runner<'_> {
 
 /// Each step of an admission, in words.
 struct Steps<'a> {
-    gate: &'a Gate,
+    authorizer: &'a Authorizer,
     lines: Vec<String>,
 }
 
@@ -297,12 +297,13 @@ impl Observer for Steps<'_> {
             Ok(Caller::SessionCookie) => None,
             Ok(Caller::Anonymous | Caller::DatahubSystem) | Err(_) => return,
         };
-        let trace = self.gate.trace(facts, token);
+        let trace = self.authorizer.trace(facts, token);
         if *trace.reading != *facts.path.raw() {
             self.lines.push(format!("path: read as {}", trace.reading.escape_debug()));
         }
         for asked in trace.rules {
-            let name = self.gate.policy.rules.get(asked.rule).map(|rule| &*rule.name).unwrap_or_default();
+            let name =
+                self.authorizer.policy.rules.get(asked.rule).map(|rule| &*rule.name).unwrap_or_default();
             self.lines.push(match asked.outcome {
                 RuleOutcome::NotMatched(by) => {
                     format!("rule {name}: does not match by {}", listed(&by, "match"))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::admission::{Observer, Step};
 use crate::claims::VerifiedToken;
 use crate::command::routes::describe;
-use crate::decision::{Caller, Denial, Gate, Permit, Reason, Routed, RuleOutcome, RuleTrace};
+use crate::decision::{Authorizer, Caller, Denial, Permit, Reason, Routed, RuleOutcome, RuleTrace};
 use crate::jose::{Algorithm, KeyChoice, KeySet, UnverifiedToken};
 use crate::keys::{Keys, SourceStatus};
 use crate::request::{Graphql, GraphqlOperation, RequestFacts};
@@ -22,7 +22,7 @@ pub(super) struct Done {
 /// The steps so far.
 pub(super) struct Steps<'a> {
     done: Vec<Done>,
-    gate: &'a Gate,
+    authorizer: &'a Authorizer,
     keys: &'a Keys,
     revocations: Option<&'a Revocations>,
     token_length: usize,
@@ -35,13 +35,13 @@ pub(super) struct Steps<'a> {
 
 impl<'a> Steps<'a> {
     pub(super) fn new(
-        gate: &'a Gate,
+        authorizer: &'a Authorizer,
         keys: &'a Keys,
         revocations: Option<&'a Revocations>,
         token_length: usize,
     ) -> Self {
         let (done, algorithm, entry, unmet) = (Vec::new(), None, Box::default(), String::new());
-        Self { done, gate, keys, revocations, token_length, algorithm, entry, unmet }
+        Self { done, authorizer, keys, revocations, token_length, algorithm, entry, unmet }
     }
 
     pub(super) fn list(&self) -> &[Done] {
@@ -57,7 +57,7 @@ impl<'a> Steps<'a> {
     }
 
     fn rule_name(&self, rule: Option<usize>) -> Option<&'a str> {
-        self.gate.policy.rules.get(rule?).map(|rule| &*rule.name)
+        self.authorizer.policy.rules.get(rule?).map(|rule| &*rule.name)
     }
 
     fn signature_passed(&mut self) {
@@ -93,7 +93,7 @@ impl Observer for Steps<'_> {
     }
 
     fn route(&mut self, facts: &RequestFacts, routed: Routed) {
-        self.pass("route", describe(self.gate, facts, routed));
+        self.pass("route", describe(self.authorizer, facts, routed));
     }
 
     fn parsed(&mut self, token: &UnverifiedToken<'_>) {
@@ -158,7 +158,7 @@ impl Observer for Steps<'_> {
     fn rules(&mut self, facts: &RequestFacts, caller: &Result<Caller, Denial>) {
         let Ok(Caller::Token(token)) = caller else { return };
         if let Some(RuleTrace { outcome: RuleOutcome::Denied(keys), .. }) =
-            self.gate.trace(facts, Some(token)).rules.pop()
+            self.authorizer.trace(facts, Some(token)).rules.pop()
             && !keys.is_empty()
         {
             self.unmet = format!(" refuses by {}", keys.join(", "));

@@ -25,25 +25,25 @@ fn nothing_more() -> Verdict {
     Verdict::Require(Box::default())
 }
 
-fn with_rules(rules: Vec<Rule>) -> Gate {
-    let mut gate = gate(Backend::Generic);
-    gate.policy.rules = rules;
-    gate
+fn with_rules(rules: Vec<Rule>) -> Authorizer {
+    let mut authorizer = authorizer(Backend::Generic);
+    authorizer.policy.rules = rules;
+    authorizer
 }
 
 const PATH: &str = "/api/v1/policies/x";
 
 #[test]
 fn the_example_of_the_contract_means_what_its_name_says() {
-    let gate = with_rules(vec![rule(nothing_more(), Some("!claims.isBot"))]);
-    assert!(asked(&gate, "POST", PATH, json!({"isBot": false})).is_ok());
-    let denial = asked(&gate, "POST", PATH, json!({"isBot": true})).unwrap_err();
+    let authorizer = with_rules(vec![rule(nothing_more(), Some("!claims.isBot"))]);
+    assert!(asked(&authorizer, "POST", PATH, json!({"isBot": false})).is_ok());
+    let denial = asked(&authorizer, "POST", PATH, json!({"isBot": true})).unwrap_err();
     assert_eq!((denial.reason, denial.rule), (Reason::InsufficientPermissions, Some(0)));
     assert_eq!(denial.detail, None);
-    assert!(asked(&gate, "GET", PATH, json!({"isBot": true})).is_ok());
-    assert!(asked(&gate, "POST", "/api/v1/tables", json!({"isBot": true})).is_ok());
+    assert!(asked(&authorizer, "GET", PATH, json!({"isBot": true})).is_ok());
+    assert!(asked(&authorizer, "POST", "/api/v1/tables", json!({"isBot": true})).is_ok());
     // An error in it denies, and the log says so.
-    let denial = asked(&gate, "POST", PATH, json!({})).unwrap_err();
+    let denial = asked(&authorizer, "POST", PATH, json!({})).unwrap_err();
     assert_eq!(denial.detail, Some("when: a member that it asks for is missing"));
 }
 
@@ -77,9 +77,9 @@ fn the_truth_table() {
         (admin(), error, &is_not, Some(denies)),
     ] {
         for default in [Effect::Allow, Effect::Deny] {
-            let mut gate = with_rules(vec![rule(verdict.clone(), when)]);
-            gate.policy.default = default;
-            let outcome = asked(&gate, "POST", PATH, claims.clone());
+            let mut authorizer = with_rules(vec![rule(verdict.clone(), when)]);
+            authorizer.policy.default = default;
+            let outcome = asked(&authorizer, "POST", PATH, claims.clone());
             let got = (outcome.is_ok(), outcome.as_ref().map_or_else(|denial| denial.rule, Permit::rule));
             let expected = expected.unwrap_or((default == Effect::Allow, None));
             assert_eq!(got, expected, "{verdict:?} {when:?} {claims} {default:?}");
@@ -90,40 +90,41 @@ fn the_truth_table() {
 #[test]
 fn the_path_of_an_expression_is_the_reading_that_is_judged() {
     let when = "request.path.startsWith(\"/api/v1/policies/secret\")";
-    let gate = with_rules(vec![Rule { matching: Matching::default(), ..rule(Verdict::Deny, Some(when)) }]);
+    let authorizer =
+        with_rules(vec![Rule { matching: Matching::default(), ..rule(Verdict::Deny, Some(when)) }]);
     for path in [
         "/api/v1/policies/secret",
         "/api/v1/policies;x/secret",
         "/api/v1/polic%69es/secret",
         "//api/v1/policies/secret",
     ] {
-        assert!(asked(&gate, "GET", path, json!({})).is_err(), "{path}");
+        assert!(asked(&authorizer, "GET", path, json!({})).is_err(), "{path}");
     }
-    assert!(asked(&gate, "GET", "/api/v1/policies/open", json!({})).is_ok());
+    assert!(asked(&authorizer, "GET", "/api/v1/policies/open", json!({})).is_ok());
 }
 
 #[test]
 fn a_rule_in_report_mode_says_why_too() {
     let reporting = Rule { mode: Mode::Report, ..rule(Verdict::Deny, Some("claims.missing")) };
-    let gate = with_rules(vec![reporting]);
-    let permit = asked(&gate, "POST", PATH, json!({})).unwrap();
+    let authorizer = with_rules(vec![reporting]);
+    let permit = asked(&authorizer, "POST", PATH, json!({})).unwrap();
     let denial = permit.would_deny().unwrap();
     assert_eq!((denial.rule, denial.detail), (Some(0), Some("when: a member that it asks for is missing")));
 }
 
 #[test]
 fn a_login_cookie_brings_no_claims() {
-    let mut gate = gate(Backend::DataHubFrontend);
+    let mut authorizer = authorizer(Backend::DataHubFrontend);
     let cookie = ("cookie", "PLAY_SESSION=abc");
-    let request = facts(gate.backend, "GET", "/api/v2/graphql", &[cookie]);
+    let request = facts(authorizer.backend, "GET", "/api/v2/graphql", &[cookie]);
     for (verdict, when, good) in [
         (nothing_more(), "true", false),
         (Verdict::Deny, "claims.isBot", false),
         (Verdict::Deny, "has(claims.isBot)", true),
         (Verdict::Allow, "request.path == \"/api/v2/graphql\"", true),
     ] {
-        gate.policy.rules = vec![Rule { matching: Matching::default(), ..rule(verdict, Some(when)) }];
-        assert_eq!(decide(&gate, &request, None).is_ok(), good, "{when}");
+        authorizer.policy.rules = vec![Rule { matching: Matching::default(), ..rule(verdict, Some(when)) }];
+        assert_eq!(decide(&authorizer, &request, None).is_ok(), good, "{when}");
     }
 }
 
@@ -131,10 +132,10 @@ fn a_login_cookie_brings_no_claims() {
 fn many_expressions_share_one_budget() {
     let rule = rule(Verdict::Deny, Some("claims.a.exists(x, x == 2)"));
     let reporting = Rule { mode: Mode::Report, ..rule };
-    let gate = with_rules(vec![reporting; 40]);
-    let permit = asked(&gate, "POST", PATH, json!({"a": vec![1; 2000]})).unwrap();
+    let authorizer = with_rules(vec![reporting; 40]);
+    let permit = asked(&authorizer, "POST", PATH, json!({"a": vec![1; 2000]})).unwrap();
     assert_eq!(permit.would_deny().unwrap().detail, Some("when: it took too many steps"));
-    assert!(asked(&gate, "POST", PATH, json!({"a": [1]})).unwrap().would_deny().is_none());
+    assert!(asked(&authorizer, "POST", PATH, json!({"a": [1]})).unwrap().would_deny().is_none());
 }
 
 fn about_action(verdict: Verdict, values: &[&str]) -> Rule {
@@ -146,7 +147,7 @@ fn about_action(verdict: Verdict, values: &[&str]) -> Rule {
 #[test]
 fn a_rule_that_refuses_an_action_is_not_evaded() {
     for verdict in [Verdict::Deny, admin()] {
-        let gate = with_rules(vec![about_action(verdict, &["delete*", "ingestProposal"])]);
+        let authorizer = with_rules(vec![about_action(verdict, &["delete*", "ingestProposal"])]);
         for (path, good) in [
             ("/aspects?action=ingestProposal", false),
             ("/aspects?action=deleteAll", false),
@@ -168,7 +169,7 @@ fn a_rule_that_refuses_an_action_is_not_evaded() {
             ("/aspects?", true),
             ("/aspects", true),
         ] {
-            let outcome = asked(&gate, "POST", path, json!({}));
+            let outcome = asked(&authorizer, "POST", path, json!({}));
             assert_eq!(outcome.is_ok(), good, "{path}");
         }
     }
@@ -177,8 +178,8 @@ fn a_rule_that_refuses_an_action_is_not_evaded() {
 #[test]
 fn a_rule_that_allows_an_action_allows_no_other_with_it() {
     for verdict in [Verdict::Allow, nothing_more()] {
-        let mut gate = with_rules(vec![about_action(verdict, &["read", "search*"])]);
-        gate.policy.default = Effect::Deny;
+        let mut authorizer = with_rules(vec![about_action(verdict, &["read", "search*"])]);
+        authorizer.policy.default = Effect::Deny;
         for (path, good) in [
             ("/aspects?action=read", true),
             ("/aspects?action=searchAll&x=1", true),
@@ -194,19 +195,19 @@ fn a_rule_that_allows_an_action_allows_no_other_with_it() {
             ("/aspects?action=", false),
             ("/aspects", false),
         ] {
-            assert_eq!(asked(&gate, "POST", path, json!({})).is_ok(), good, "{path}");
+            assert_eq!(asked(&authorizer, "POST", path, json!({})).is_ok(), good, "{path}");
         }
     }
 }
 
 #[test]
 fn more_combinations_than_can_be_judged_are_refused() {
-    let gate = with_rules(vec![about_action(Verdict::Deny, &["delete"])]);
+    let authorizer = with_rules(vec![about_action(Verdict::Deny, &["delete"])]);
     let query = |count: usize| (0..count).map(|n| format!("action=a{n}&")).collect::<String>();
-    assert!(asked(&gate, "POST", &format!("/x?{}", query(16)), json!({})).is_ok());
-    let denial = asked(&gate, "POST", &format!("/x?{}", query(17)), json!({})).unwrap_err();
+    assert!(asked(&authorizer, "POST", &format!("/x?{}", query(16)), json!({})).is_ok());
+    let denial = asked(&authorizer, "POST", &format!("/x?{}", query(17)), json!({})).unwrap_err();
     assert_eq!(denial.detail, Some("query: too many values of parameters that rules ask for"));
     // Where no rule asks, nothing is counted.
-    let gate = with_rules(vec![rule(Verdict::Deny, None)]);
-    assert!(asked(&gate, "POST", &format!("/x?{}", query(100)), json!({})).is_ok());
+    let authorizer = with_rules(vec![rule(Verdict::Deny, None)]);
+    assert!(asked(&authorizer, "POST", &format!("/x?{}", query(100)), json!({})).is_ok());
 }

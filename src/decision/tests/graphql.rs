@@ -24,27 +24,27 @@ fn role(name: &str) -> Verdict {
     Verdict::Require(Box::new(Requirement { any_role: vec![name.into()], ..Requirement::default() }))
 }
 
-fn with_rules(rules: Vec<Rule>) -> Gate {
-    let mut gate = gate(Backend::Generic);
-    gate.policy.rules = rules;
-    gate
+fn with_rules(rules: Vec<Rule>) -> Authorizer {
+    let mut authorizer = authorizer(Backend::Generic);
+    authorizer.policy.rules = rules;
+    authorizer
 }
 
 /// The answer to a document, sent by somebody with these roles.
-fn sent(gate: &Gate, body: &Value, roles: &[&str]) -> Result<Permit, Denial> {
+fn sent(authorizer: &Authorizer, body: &Value, roles: &[&str]) -> Result<Permit, Denial> {
     let lines = [BEARER, ("content-type", "application/json")];
-    let mut request = facts(gate.backend, "POST", "/api/graphql", &lines);
+    let mut request = facts(authorizer.backend, "POST", "/api/graphql", &lines);
     request.graphql = Some(Graphql::read(&request, &fields(&lines), body.to_string().as_bytes()));
-    decide(gate, &request, Some(verified(json!({"roles": roles}))))
+    decide(authorizer, &request, Some(verified(json!({"roles": roles}))))
 }
 
-fn document(gate: &Gate, text: &str, roles: &[&str]) -> bool {
-    sent(gate, &json!({"query": text}), roles).is_ok()
+fn document(authorizer: &Authorizer, text: &str, roles: &[&str]) -> bool {
+    sent(authorizer, &json!({"query": text}), roles).is_ok()
 }
 
 #[test]
 fn every_field_is_judged_as_if_it_were_the_only_one() {
-    let gate = with_rules(vec![
+    let authorizer = with_rules(vec![
         rule(&[], &["get*", "me"], role("Reader")),
         rule(&["mutation"], &["createAccessToken", "remove*"], role("Admin")),
         rule(&["mutation"], &[], role("Editor")),
@@ -69,15 +69,16 @@ fn every_field_is_judged_as_if_it_were_the_only_one() {
         ("mutation { getX ...F } fragment F on M { ... { removeTag } }", &["Reader", "Editor"], false),
         ("query a { me } mutation b { removeTag }", &["Reader", "Editor"], false),
     ] {
-        assert_eq!(document(&gate, text, roles), good, "{text} {roles:?}");
+        assert_eq!(document(&authorizer, text, roles), good, "{text} {roles:?}");
     }
-    let denial = sent(&gate, &json!({"query": "mutation { getX removeTag }"}), &["Reader"]).unwrap_err();
+    let denial =
+        sent(&authorizer, &json!({"query": "mutation { getX removeTag }"}), &["Reader"]).unwrap_err();
     assert_eq!((denial.reason, denial.rule), (Reason::InsufficientPermissions, Some(1)));
 }
 
 #[test]
 fn batches_and_names_are_no_way_around() {
-    let gate = with_rules(vec![rule(&["mutation"], &[], role("Admin"))]);
+    let authorizer = with_rules(vec![rule(&["mutation"], &[], role("Admin"))]);
     let two = "query q { a } mutation m { b }";
     for (body, good) in [
         (json!([{"query": "{ a }"}, {"query": "{ b }"}]), true),
@@ -92,7 +93,7 @@ fn batches_and_names_are_no_way_around() {
         (json!({"documentId": "x"}), false),
         (json!({}), false),
     ] {
-        assert_eq!(sent(&gate, &body, &["Reader"]).is_ok(), good, "{body}");
+        assert_eq!(sent(&authorizer, &body, &["Reader"]).is_ok(), good, "{body}");
     }
 }
 
@@ -114,10 +115,10 @@ fn a_rule_says_what_becomes_of_what_it_cannot_see() {
 
 #[test]
 fn a_body_that_nobody_read_is_unreadable() {
-    let gate = with_rules(vec![rule(&["mutation"], &[], role("Admin"))]);
-    let denial = asked(&gate, "POST", "/api/graphql", json!({"roles": ["Admin"]})).unwrap_err();
+    let authorizer = with_rules(vec![rule(&["mutation"], &[], role("Admin"))]);
+    let denial = asked(&authorizer, "POST", "/api/graphql", json!({"roles": ["Admin"]})).unwrap_err();
     assert_eq!(denial.detail, Some("graphql: the body was not read"));
-    assert!(asked(&gate, "POST", "/other", json!({})).is_ok());
+    assert!(asked(&authorizer, "POST", "/other", json!({})).is_ok());
 }
 
 #[test]
@@ -127,29 +128,29 @@ fn expressions_see_the_whole_operation() {
         when: Some(Expression::parse(text).unwrap()),
         ..rule(&[], &[], Verdict::Require(Box::default()))
     };
-    let gate = with_rules(vec![when(
+    let authorizer = with_rules(vec![when(
         "graphql.operation == \"query\" && graphql.fields.all(f, f.startsWith(\"get\"))",
     )]);
-    assert!(document(&gate, "{ getA getB }", &[]));
-    assert!(!document(&gate, "{ getA other }", &[]));
-    assert!(!document(&gate, "mutation { getA }", &[]));
-    assert!(!document(&gate, "{", &[]));
+    assert!(document(&authorizer, "{ getA getB }", &[]));
+    assert!(!document(&authorizer, "{ getA other }", &[]));
+    assert!(!document(&authorizer, "mutation { getA }", &[]));
+    assert!(!document(&authorizer, "{", &[]));
     // One operation at a time, the strictest answer stands.
-    assert!(!document(&gate, "query a { getA } query b { other }", &[]));
+    assert!(!document(&authorizer, "query a { getA } query b { other }", &[]));
 }
 
 #[test]
 fn bodies_are_asked_for_where_a_rule_needs_them() {
-    let gate = with_rules(vec![rule(&["mutation"], &[], role("Admin"))]);
+    let authorizer = with_rules(vec![rule(&["mutation"], &[], role("Admin"))]);
     let token = || Ok(Caller::Token(std::sync::Arc::new(verified(json!({})))));
-    let asks = |gate: &Gate, path: &str, caller| {
-        gate.asks_graphql(&facts(gate.backend, "POST", path, &[BEARER]), &caller)
+    let asks = |authorizer: &Authorizer, path: &str, caller| {
+        authorizer.asks_graphql(&facts(authorizer.backend, "POST", path, &[BEARER]), &caller)
     };
     for path in ["/api/graphql", "/api//graphql", "/api/graphql;x", "/api/%67raphql", "/api/graphql/"] {
-        assert!(asks(&gate, path, token()), "{path}");
+        assert!(asks(&authorizer, path, token()), "{path}");
     }
     for path in ["/api/graphiql", "/api/v2/graphql", "/"] {
-        assert!(!asks(&gate, path, token()), "{path}");
+        assert!(!asks(&authorizer, path, token()), "{path}");
     }
     for caller in [
         Ok(Caller::Anonymous),
@@ -157,7 +158,7 @@ fn bodies_are_asked_for_where_a_rule_needs_them() {
         Ok(Caller::SessionCookie),
         Err(Denial::new(Reason::InvalidSignature)),
     ] {
-        assert!(!asks(&gate, "/api/graphql", caller));
+        assert!(!asks(&authorizer, "/api/graphql", caller));
     }
     let expression = |text: &str| {
         let when = Some(Expression::parse(text).unwrap());
@@ -176,9 +177,9 @@ fn a_request_that_can_be_read_in_a_great_many_ways_is_refused() {
         let operations: String = (0..operations).map(|at| format!(" query o{at} {{ ...F }}")).collect();
         format!("fragment F on Q {{{fields} }}{operations}")
     };
-    let gate = with_rules(vec![rule(&["mutation"], &["remove*"], role("Admin"))]);
-    assert!(document(&gate, &long(1), &[]));
-    assert!(document(&gate, &long(40), &[]));
-    let denial = sent(&gate, &json!({"query": long(64)}), &["Admin"]).unwrap_err();
+    let authorizer = with_rules(vec![rule(&["mutation"], &["remove*"], role("Admin"))]);
+    assert!(document(&authorizer, &long(1), &[]));
+    assert!(document(&authorizer, &long(40), &[]));
+    let denial = sent(&authorizer, &json!({"query": long(64)}), &["Admin"]).unwrap_err();
     assert_eq!((denial.rule, denial.detail), (None, Some("it can be read in too many ways")));
 }

@@ -8,16 +8,16 @@ use crate::test_support::{good_claims, open_rules, verified_by, with};
 const WISH: (&str, &str) = ("x-impersonate-user", "ada");
 const NOT_NAMED: &str = "openmetadata.impersonation does not name this bot";
 
-fn allowing(bots: &[&str]) -> Gate {
-    let mut gate = gate(Backend::OpenMetadata);
+fn allowing(bots: &[&str]) -> Authorizer {
+    let mut authorizer = authorizer(Backend::OpenMetadata);
     let bots = bots.iter().map(|bot| (*bot).into()).collect();
-    gate.policy.impersonation = Some(Impersonation { issuer: "https://idp.example".into(), bots });
-    gate
+    authorizer.policy.impersonation = Some(Impersonation { issuer: "https://idp.example".into(), bots });
+    authorizer
 }
 
-fn wished(gate: &Gate, path: &str, rules: &ClaimRules, claims: Value) -> Result<Permit, Denial> {
-    let facts = facts(gate.backend, "POST", path, &[BEARER, WISH]);
-    decide(gate, &facts, Some(verified_by(rules, &with(good_claims(), claims))))
+fn wished(authorizer: &Authorizer, path: &str, rules: &ClaimRules, claims: Value) -> Result<Permit, Denial> {
+    let facts = facts(authorizer.backend, "POST", path, &[BEARER, WISH]);
+    decide(authorizer, &facts, Some(verified_by(rules, &with(good_claims(), claims))))
 }
 
 #[track_caller]
@@ -30,7 +30,7 @@ fn assert_denied(outcome: Result<Permit, Denial>, detail: &str) {
 fn nobody_may_unless_it_is_configured() {
     let bot = json!({"sub": "a-bot", "isBot": true});
     assert_denied(
-        wished(&gate(Backend::OpenMetadata), "/api/v1/tables", &open_rules(), bot.clone()),
+        wished(&authorizer(Backend::OpenMetadata), "/api/v1/tables", &open_rules(), bot.clone()),
         NOT_NAMED,
     );
     assert_denied(wished(&allowing(&[]), "/api/v1/tables", &open_rules(), bot.clone()), NOT_NAMED);
@@ -41,7 +41,9 @@ fn nobody_may_unless_it_is_configured() {
     assert!(!permit.impersonates());
     // Another backend gives the field no meaning.
     assert!(
-        !wished(&gate(Backend::Generic), "/api/v1/tables", &open_rules(), json!({})).unwrap().impersonates()
+        !wished(&authorizer(Backend::Generic), "/api/v1/tables", &open_rules(), json!({}))
+            .unwrap()
+            .impersonates()
     );
 }
 
@@ -68,13 +70,13 @@ fn only_a_named_bot_may_with_openmetadatas_own_token() {
     }
     let mut session = facts(Backend::OpenMetadata, "GET", "/api/x", &[WISH]);
     session.has_session_cookie = true;
-    assert_denied(decide(&gate(Backend::OpenMetadata), &session, None), "it is not a bot's token");
+    assert_denied(decide(&authorizer(Backend::OpenMetadata), &session, None), "it is not a bot's token");
 }
 
 #[test]
 fn nobody_is_impersonated_where_credentials_are_made() {
     let bot = || json!({"sub": "a-bot", "isBot": true});
-    let gate = allowing(&["a-bot"]);
+    let authorizer = allowing(&["a-bot"]);
     for path in [
         "/api/v1/users/security/token",
         "/api/v1/users/security/token/7b4b4a9e-6c2b-4d3f-9c39-0a1b2c3d4e5f",
@@ -95,24 +97,24 @@ fn nobody_is_impersonated_where_credentials_are_made() {
         "/api/v1/users/logout/?x=y",
     ] {
         let detail = "nobody is impersonated on an identity endpoint";
-        assert_denied(wished(&gate, path, &open_rules(), bot()), detail);
+        assert_denied(wished(&authorizer, path, &open_rules(), bot()), detail);
     }
     for path in
         ["/api/v1/users", "/api/v1/users/name/token", "/api/v1/tables/logout", "/api/v1/usersx/logout"]
     {
-        assert!(wished(&gate, path, &open_rules(), bot()).is_ok(), "{path}");
+        assert!(wished(&authorizer, path, &open_rules(), bot()).is_ok(), "{path}");
     }
 }
 
 #[test]
 fn in_report_mode_it_is_reported_and_the_request_acts_as_itself() {
-    let mut gate = allowing(&["a-bot"]);
-    gate.policy.mode = Mode::Report;
+    let mut authorizer = allowing(&["a-bot"]);
+    authorizer.policy.mode = Mode::Report;
     let bot = |name: &str| json!({"sub": name, "isBot": true});
-    let permit = wished(&gate, "/api/v1/tables", &open_rules(), bot("other")).unwrap();
+    let permit = wished(&authorizer, "/api/v1/tables", &open_rules(), bot("other")).unwrap();
     assert_eq!(permit.would_deny().map(|denial| denial.reason), Some(Reason::ImpersonationDenied));
     assert!(!permit.impersonates());
-    let permit = wished(&gate, "/api/v1/users/logout", &open_rules(), bot("a-bot")).unwrap();
+    let permit = wished(&authorizer, "/api/v1/users/logout", &open_rules(), bot("a-bot")).unwrap();
     assert!(!permit.impersonates());
-    assert!(wished(&gate, "/api/v1/tables", &open_rules(), bot("a-bot")).unwrap().impersonates());
+    assert!(wished(&authorizer, "/api/v1/tables", &open_rules(), bot("a-bot")).unwrap().impersonates());
 }

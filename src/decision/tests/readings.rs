@@ -51,24 +51,24 @@ fn spellings(path: &str) -> Vec<String> {
     CHANGES.iter().flat_map(|change| (0..).map_while(|index| change(path, index))).collect()
 }
 
-fn denying(pattern: &str) -> Gate {
-    let mut gate = gate(Backend::OpenMetadata);
-    gate.policy.rules = vec![Rule {
+fn denying(pattern: &str) -> Authorizer {
+    let mut authorizer = authorizer(Backend::OpenMetadata);
+    authorizer.policy.rules = vec![Rule {
         name: "restricting".into(),
         matching: Matching { paths: vec![PathPattern::parse(pattern).unwrap()], ..Matching::default() },
         verdict: Verdict::Deny,
         when: None,
         mode: crate::policy::Mode::Enforce,
     }];
-    gate
+    authorizer
 }
 
 /// Refused by the rule, or as a request that has no one meaning.
-fn is_refused(gate: &Gate, path: &str) -> bool {
-    match facts_of(gate.backend, "PUT", path, &fields(&[BEARER])) {
+fn is_refused(authorizer: &Authorizer, path: &str) -> bool {
+    match facts_of(authorizer.backend, "PUT", path, &fields(&[BEARER])) {
         Err(_) => true,
         Ok(facts) => {
-            let decided = decide(gate, &facts, Some(verified(json!({"roles": ["Admin"]}))));
+            let decided = decide(authorizer, &facts, Some(verified(json!({"roles": ["Admin"]}))));
             decided.is_err_and(|denial| denial.rule == Some(0))
         }
     }
@@ -87,13 +87,13 @@ fn every_kind_of_pattern_restricts_every_spelling() {
         ("/api/*/policies/**", "/api/v1/policies/abc"),
         ("/**", "/api/v1/policies"),
     ] {
-        let gate = denying(pattern);
-        assert!(is_refused(&gate, path), "{pattern} {path}");
+        let authorizer = denying(pattern);
+        assert!(is_refused(&authorizer, path), "{pattern} {path}");
         let mut seen = 0;
         for once in spellings(path) {
-            assert!(is_refused(&gate, &once), "{pattern} lets {once} through");
+            assert!(is_refused(&authorizer, &once), "{pattern} lets {once} through");
             for twice in spellings(&once) {
-                assert!(is_refused(&gate, &twice), "{pattern} lets {twice} through");
+                assert!(is_refused(&authorizer, &twice), "{pattern} lets {twice} through");
                 seen += 1;
             }
         }
@@ -104,20 +104,20 @@ fn every_kind_of_pattern_restricts_every_spelling() {
 /// The other way round: what only one path may do, no spelling of another may.
 #[test]
 fn no_spelling_opens_what_only_another_path_may() {
-    let mut gate = denying("/api/v1/policies/**");
-    gate.policy.default = Effect::Deny;
-    gate.policy.rules[0].matching.paths = vec![PathPattern::parse("/api/v1/tables/**").unwrap()];
-    gate.policy.rules[0].verdict = Verdict::Allow;
+    let mut authorizer = denying("/api/v1/policies/**");
+    authorizer.policy.default = Effect::Deny;
+    authorizer.policy.rules[0].matching.paths = vec![PathPattern::parse("/api/v1/tables/**").unwrap()];
+    authorizer.policy.rules[0].verdict = Verdict::Allow;
     for once in spellings("/api/v1/policies") {
         for path in spellings(&once).into_iter().chain([once]) {
-            let Ok(facts) = facts_of(gate.backend, "PUT", &path, &fields(&[BEARER])) else { continue };
-            assert!(decide(&gate, &facts, Some(verified(json!({})))).is_err(), "{path}");
+            let Ok(facts) = facts_of(authorizer.backend, "PUT", &path, &fields(&[BEARER])) else { continue };
+            assert!(decide(&authorizer, &facts, Some(verified(json!({})))).is_err(), "{path}");
         }
     }
     for path in
         ["/api/v1/tables/../policies", "/api/v1/tables/..;/policies", "/api/v1/tables/%2e%2e/policies"]
     {
-        assert!(is_refused(&gate, path), "{path}");
+        assert!(is_refused(&authorizer, path), "{path}");
     }
 }
 
@@ -125,8 +125,8 @@ fn no_spelling_opens_what_only_another_path_may() {
 /// what neither a rule nor the backend takes for `p`.
 #[test]
 fn what_is_escaped_twice_is_another_name_and_never_a_way_out() {
-    let gate = denying("/api/v1/policies/**");
-    let asked = |path: &str| facts_of(gate.backend, "PUT", path, &fields(&[BEARER]));
+    let authorizer = denying("/api/v1/policies/**");
+    let asked = |path: &str| facts_of(authorizer.backend, "PUT", path, &fields(&[BEARER]));
     let facts = asked("/api/v1/%2570olicies").unwrap();
     assert_eq!(facts.path.raw(), "/api/v1/%2570olicies", "forwarded as it came");
     for path in [
@@ -147,7 +147,7 @@ fn what_is_escaped_twice_is_another_name_and_never_a_way_out() {
 /// The frontend cuts `/api/gms` off, and has a name of its own for GraphQL.
 #[test]
 fn a_rule_is_about_what_the_datahub_frontend_asks_gms_for() {
-    let frontend = |pattern: &str| Gate { backend: Backend::DataHubFrontend, ..denying(pattern) };
+    let frontend = |pattern: &str| Authorizer { backend: Backend::DataHubFrontend, ..denying(pattern) };
     for (pattern, path) in [
         ("/api/graphql", "/api/gms/api/graphql"),
         ("/api/graphql", "/api/v2/graphql"),

@@ -22,15 +22,15 @@ fn role(name: &str) -> Verdict {
     Verdict::Require(Box::new(Requirement { any_role: vec![name.into()], ..Requirement::default() }))
 }
 
-fn with_rules(rules: Vec<Rule>) -> Gate {
-    let mut gate = gate(Backend::Generic);
-    gate.policy.rules = rules;
-    gate
+fn with_rules(rules: Vec<Rule>) -> Authorizer {
+    let mut authorizer = authorizer(Backend::Generic);
+    authorizer.policy.rules = rules;
+    authorizer
 }
 
 #[test]
 fn a_rule_holds_for_every_reading_of_a_path() {
-    let gate = with_rules(vec![rule("policies", &[], &["/api/v1/policies/**"], Verdict::Deny)]);
+    let authorizer = with_rules(vec![rule("policies", &[], &["/api/v1/policies/**"], Verdict::Deny)]);
     for path in [
         "/api/v1/policies",
         "/api/v1/policies/",
@@ -51,21 +51,21 @@ fn a_rule_holds_for_every_reading_of_a_path() {
         "/api/v1/policies?x=y",
         "/api/v1/policies/name/a%2Fb%22c",
     ] {
-        let outcome = asked(&gate, "GET", path, json!({"roles": ["Admin"]}));
+        let outcome = asked(&authorizer, "GET", path, json!({"roles": ["Admin"]}));
         let denial = outcome.err().unwrap_or_else(|| panic!("{path} goes through"));
         assert_eq!((denial.reason, denial.rule), (Reason::InsufficientPermissions, Some(0)), "{path}");
     }
     for path in
         ["/api/v1/policie", "/api/v1/policiesx", "/api/v1/x/policies", "/api/v1/tables/name/a%2Fpolicies"]
     {
-        assert!(asked(&gate, "GET", path, json!({})).is_ok(), "{path}");
+        assert!(asked(&authorizer, "GET", path, json!({})).is_ok(), "{path}");
     }
 }
 
 #[test]
 fn a_reading_never_opens_what_the_raw_path_closes() {
     // Only what is under /open is for everybody.
-    let mut gate = with_rules(vec![
+    let mut authorizer = with_rules(vec![
         rule("open", &[], &["/open/**"], Verdict::Require(Box::default())),
         rule("rest", &[], &[], Verdict::Deny),
     ]);
@@ -79,18 +79,18 @@ fn a_reading_never_opens_what_the_raw_path_closes() {
         ("/closed/a", false),
         ("/closed;/open/a", false),
     ] {
-        assert_eq!(asked(&gate, "GET", path, json!({})).is_ok(), good, "{path}");
+        assert_eq!(asked(&authorizer, "GET", path, json!({})).is_ok(), good, "{path}");
     }
     // The same by default.
-    gate.policy.rules.pop();
-    gate.policy.default = Effect::Deny;
-    assert!(asked(&gate, "GET", "/open/a", json!({})).is_ok());
-    assert!(asked(&gate, "GET", "/open%2fa", json!({})).is_err());
+    authorizer.policy.rules.pop();
+    authorizer.policy.default = Effect::Deny;
+    assert!(asked(&authorizer, "GET", "/open/a", json!({})).is_ok());
+    assert!(asked(&authorizer, "GET", "/open%2fa", json!({})).is_err());
 }
 
 #[test]
 fn the_first_rule_that_matches_decides() {
-    let gate = with_rules(vec![
+    let authorizer = with_rules(vec![
         rule("admins-delete", &["DELETE"], &["/api/v1/**"], role("Admin")),
         rule("no-writes", &["PUT", "POST", "PATCH", "DELETE"], &["/api/v1/**"], Verdict::Deny),
         rule("readers", &["GET"], &["/api/v1/tables/**"], role("Reader")),
@@ -106,7 +106,7 @@ fn the_first_rule_that_matches_decides() {
         ("GET", "/api/v1/users", json!([]), Some(None), None),
         ("OPTIONS", "/api/v1/tables/x", json!([]), Some(None), None),
     ] {
-        match asked(&gate, method, path, json!({"roles": roles})) {
+        match asked(&authorizer, method, path, json!({"roles": roles})) {
             Ok(permit) => assert_eq!(Some(permit.rule()), allowed, "{method} {path} {roles}"),
             Err(denial) => assert_eq!(denial.rule, denied, "{method} {path} {roles}"),
         }
@@ -115,31 +115,31 @@ fn the_first_rule_that_matches_decides() {
 
 #[test]
 fn what_no_rule_matches_falls_to_the_default() {
-    let mut gate = with_rules(vec![rule("other", &[], &["/other"], Verdict::Deny)]);
-    assert_eq!(asked(&gate, "GET", "/a", json!({})).unwrap().rule(), None);
-    gate.policy.default = Effect::Deny;
-    let denial = asked(&gate, "GET", "/a", json!({})).unwrap_err();
+    let mut authorizer = with_rules(vec![rule("other", &[], &["/other"], Verdict::Deny)]);
+    assert_eq!(asked(&authorizer, "GET", "/a", json!({})).unwrap().rule(), None);
+    authorizer.policy.default = Effect::Deny;
+    let denial = asked(&authorizer, "GET", "/a", json!({})).unwrap_err();
     assert_eq!((denial.reason, denial.rule), (Reason::InsufficientPermissions, None));
-    gate.policy.rules.clear();
-    assert!(asked(&gate, "GET", "/a", json!({})).is_err(), "also without any rule");
+    authorizer.policy.rules.clear();
+    assert!(asked(&authorizer, "GET", "/a", json!({})).is_err(), "also without any rule");
 }
 
 #[test]
 fn a_rule_that_only_reports_leaves_the_decision_to_the_next() {
     let mut reporting = rule("trial", &[], &["/api/**"], role("Admin"));
     reporting.mode = Mode::Report;
-    let mut gate = with_rules(vec![reporting, rule("deny-x", &[], &["/api/x"], Verdict::Deny)]);
-    let permit = asked(&gate, "GET", "/api/a", json!({})).unwrap();
+    let mut authorizer = with_rules(vec![reporting, rule("deny-x", &[], &["/api/x"], Verdict::Deny)]);
+    let permit = asked(&authorizer, "GET", "/api/a", json!({})).unwrap();
     assert_eq!(permit.rule(), None);
     let would = permit.would_deny().unwrap();
     assert_eq!((would.reason, would.rule), (Reason::InsufficientPermissions, Some(0)));
     assert!(matches!(permit.caller(), Caller::Token(_)));
-    assert_eq!(asked(&gate, "GET", "/api/a", json!({"roles": "Admin"})).unwrap().would_deny(), None);
-    assert_eq!(asked(&gate, "GET", "/api/x", json!({"roles": "Admin"})).unwrap_err().rule, Some(1));
+    assert_eq!(asked(&authorizer, "GET", "/api/a", json!({"roles": "Admin"})).unwrap().would_deny(), None);
+    assert_eq!(asked(&authorizer, "GET", "/api/x", json!({"roles": "Admin"})).unwrap_err().rule, Some(1));
     // It reports about other readings too, and its allowing allows nothing.
-    assert_eq!(asked(&gate, "GET", "/%61pi/a", json!({})).unwrap().would_deny().unwrap().rule, Some(0));
-    gate.policy.default = Effect::Deny;
-    assert!(asked(&gate, "GET", "/api/a", json!({"roles": "Admin"})).is_err());
+    assert_eq!(asked(&authorizer, "GET", "/%61pi/a", json!({})).unwrap().would_deny().unwrap().rule, Some(0));
+    authorizer.policy.default = Effect::Deny;
+    assert!(asked(&authorizer, "GET", "/api/a", json!({"roles": "Admin"})).is_err());
 }
 
 #[test]
@@ -190,8 +190,9 @@ fn every_kind_of_requirement_is_met_or_not() {
         (Requirement { source_ips: vec!["10.0.0.0/8".parse().unwrap()], ..none() }, false),
         (Requirement { any_role: names(&["Reader"]), any_scope: names(&["admin"]), ..none() }, false),
     ] {
-        let gate = with_rules(vec![rule("r", &[], &[], Verdict::Require(Box::new(requirement.clone())))]);
-        assert_eq!(asked(&gate, "GET", "/a", claims.clone()).is_ok(), good, "{requirement:?}");
+        let authorizer =
+            with_rules(vec![rule("r", &[], &[], Verdict::Require(Box::new(requirement.clone())))]);
+        assert_eq!(asked(&authorizer, "GET", "/a", claims.clone()).is_ok(), good, "{requirement:?}");
     }
 }
 
@@ -238,9 +239,10 @@ fn what_a_foreign_token_says_of_its_type_meets_no_requirement() {
         [("bot", true, false), ("BOT", true, false), ("SERVICE_ACCOUNT", true, false), ("user", false, true)]
     {
         let requirement = Requirement { token_types: vec![name.into()], ..Requirement::default() };
-        let gate = with_rules(vec![rule("r", &[], &[], Verdict::Require(Box::new(requirement)))]);
+        let authorizer = with_rules(vec![rule("r", &[], &[], Verdict::Require(Box::new(requirement)))]);
         let met = |rules: &ClaimRules| {
-            decide(&gate, &facts, Some(verified_by(rules, &with(good_claims(), claims.clone())))).is_ok()
+            decide(&authorizer, &facts, Some(verified_by(rules, &with(good_claims(), claims.clone()))))
+                .is_ok()
         };
         assert_eq!((met(&open_rules()), met(&foreign)), (own, other), "{name}");
     }
@@ -248,8 +250,8 @@ fn what_a_foreign_token_says_of_its_type_meets_no_requirement() {
 
 #[test]
 fn a_requirement_is_never_met_without_a_token() {
-    let mut gate = gate(Backend::DataHubFrontend);
-    gate.policy.rules = vec![rule("any", &[], &["/api/**"], Verdict::Require(Box::default()))];
+    let mut authorizer = authorizer(Backend::DataHubFrontend);
+    authorizer.policy.rules = vec![rule("any", &[], &["/api/**"], Verdict::Require(Box::default()))];
     let facts = facts(Backend::DataHubFrontend, "GET", "/api/v2/graphql", &[("cookie", "PLAY_SESSION=x")]);
-    assert_eq!(reason(&decide(&gate, &facts, None)), Some(Reason::InsufficientPermissions));
+    assert_eq!(reason(&decide(&authorizer, &facts, None)), Some(Reason::InsufficientPermissions));
 }

@@ -13,31 +13,31 @@ fn paths(path: &str) -> Matching {
     Matching { paths: vec![PathPattern::parse(path).unwrap()], ..Matching::default() }
 }
 
-fn outcomes(gate: &Gate, path: &str, claims: Value) -> Vec<RuleOutcome> {
-    let trace = gate.trace(&facts(gate.backend, "GET", path, &[BEARER]), Some(&verified(claims)));
+fn outcomes(authorizer: &Authorizer, path: &str, claims: Value) -> Vec<RuleOutcome> {
+    let trace = authorizer.trace(&facts(authorizer.backend, "GET", path, &[BEARER]), Some(&verified(claims)));
     trace.rules.into_iter().map(|rule| rule.outcome).collect()
 }
 
 #[test]
 fn it_names_each_condition_that_fails() {
-    let mut gate = gate(Backend::Generic);
+    let mut authorizer = authorizer(Backend::Generic);
     let matching = Matching {
         methods: Methods::parse("PUT").unwrap(),
         hosts: vec!["other.example".into()],
         issuers: vec!["other".into()],
         ..paths("/b")
     };
-    gate.policy.rules = vec![rule(matching, Verdict::Allow), rule(paths("/a"), Verdict::Deny)];
+    authorizer.policy.rules = vec![rule(matching, Verdict::Allow), rule(paths("/a"), Verdict::Deny)];
     assert_eq!(
-        outcomes(&gate, "/a", json!({})),
+        outcomes(&authorizer, "/a", json!({})),
         [NotMatched(vec!["methods", "paths", "hosts", "issuers"]), Denied(vec!["action"])]
     );
-    assert_eq!(outcomes(&gate, "/c", json!({})).len(), 2, "none decides: all were asked");
+    assert_eq!(outcomes(&authorizer, "/c", json!({})).len(), 2, "none decides: all were asked");
 }
 
 #[test]
 fn it_names_each_part_of_a_requirement_that_is_not_met() {
-    let mut gate = gate(Backend::Generic);
+    let mut authorizer = authorizer(Backend::Generic);
     let name = || vec!["x".into()];
     let everything = Requirement {
         any_role: name(),
@@ -51,9 +51,9 @@ fn it_names_each_part_of_a_requirement_that_is_not_met() {
         claims: vec![(ClaimPath::new("x"), name())],
         source_ips: vec!["203.0.113.0/24".parse().unwrap()],
     };
-    gate.policy.rules = vec![rule(Matching::default(), Verdict::Require(Box::new(everything)))];
+    authorizer.policy.rules = vec![rule(Matching::default(), Verdict::Require(Box::new(everything)))];
     assert_eq!(
-        outcomes(&gate, "/a", json!({})),
+        outcomes(&authorizer, "/a", json!({})),
         [Denied(vec![
             "anyRole",
             "allRoles",
@@ -68,31 +68,33 @@ fn it_names_each_part_of_a_requirement_that_is_not_met() {
         ])]
     );
     let claims = json!({"roles": ["x"], "scope": "x", "tokenType": "x", "sub": "x", "aud": "x", "x": "x"});
-    assert_eq!(outcomes(&gate, "/a", claims), [Denied(vec!["issuers", "sourceIps"])]);
+    assert_eq!(outcomes(&authorizer, "/a", claims), [Denied(vec!["issuers", "sourceIps"])]);
 }
 
 #[test]
 fn it_ends_with_the_rule_that_decides_in_the_reading_that_decides() {
-    let mut gate = gate(Backend::Generic);
+    let mut authorizer = authorizer(Backend::Generic);
     let role = Requirement { any_role: vec!["Admin".into()], ..Requirement::default() };
-    gate.policy.rules = vec![
+    authorizer.policy.rules = vec![
         rule(paths("/open/**"), Verdict::Allow),
         rule(paths("/closed/**"), Verdict::Require(Box::new(role))),
         rule(Matching::default(), Verdict::Deny),
     ];
-    assert_eq!(outcomes(&gate, "/open/a", json!({})), [Allowed]);
-    let trace = gate.trace(&facts(gate.backend, "GET", "/closed;x/a", &[BEARER]), Some(&verified(json!({}))));
+    assert_eq!(outcomes(&authorizer, "/open/a", json!({})), [Allowed]);
+    let trace = authorizer
+        .trace(&facts(authorizer.backend, "GET", "/closed;x/a", &[BEARER]), Some(&verified(json!({}))));
     assert_eq!((&*trace.reading, trace.rules.len()), ("/closed;x/a", 3), "the raw path is refused already");
-    gate.policy.rules.pop();
-    let trace = gate.trace(&facts(gate.backend, "GET", "/closed;x/a", &[BEARER]), Some(&verified(json!({}))));
+    authorizer.policy.rules.pop();
+    let trace = authorizer
+        .trace(&facts(authorizer.backend, "GET", "/closed;x/a", &[BEARER]), Some(&verified(json!({}))));
     assert_eq!((&*trace.reading, &trace.rules[1].outcome), ("/closed/a", &Denied(vec!["anyRole"])));
-    let session = gate.trace(&facts(gate.backend, "GET", "/closed/a", &[]), None);
+    let session = authorizer.trace(&facts(authorizer.backend, "GET", "/closed/a", &[]), None);
     assert_eq!(session.rules[1].outcome, Denied(vec!["require"]));
 }
 
 #[test]
 fn it_names_expressions_queries_and_graphql() {
-    let mut gate = gate(Backend::Generic);
+    let mut authorizer = authorizer(Backend::Generic);
     let when = |verdict: Verdict, text: &str| Rule {
         when: Some(Expression::parse(text).unwrap()),
         ..rule(Matching::default(), verdict)
@@ -112,14 +114,14 @@ fn it_names_expressions_queries_and_graphql() {
         (when(admin(), "true"), &json!({}), Denied(vec!["anyRole"])),
         (when(admin(), "false"), &json!({}), Denied(vec!["anyRole"])),
     ] {
-        gate.policy.rules = vec![own];
-        assert_eq!(outcomes(&gate, "/a", claims.clone()), [expected], "{:?}", gate.policy.rules);
+        authorizer.policy.rules = vec![own];
+        assert_eq!(outcomes(&authorizer, "/a", claims.clone()), [expected], "{:?}", authorizer.policy.rules);
     }
     let query = Matching { query: vec![("action".into(), vec!["delete".into()])], ..Matching::default() };
     let graphql = Matching { graphql: Some(GraphqlMatching::default()), ..Matching::default() };
-    gate.policy.rules = vec![rule(query, Verdict::Deny), rule(graphql, Verdict::Deny)];
+    authorizer.policy.rules = vec![rule(query, Verdict::Deny), rule(graphql, Verdict::Deny)];
     let unread = Denied(vec!["graphql"]);
-    assert_eq!(outcomes(&gate, "/a?action=read", json!({})), [NotMatched(vec!["query"]), unread]);
-    assert_eq!(outcomes(&gate, "/a?action=delete&action=read", json!({})), [Denied(vec!["action"])]);
-    assert_eq!(outcomes(&gate, "/a?action=%zz", json!({})), [Denied(vec!["query"])]);
+    assert_eq!(outcomes(&authorizer, "/a?action=read", json!({})), [NotMatched(vec!["query"]), unread]);
+    assert_eq!(outcomes(&authorizer, "/a?action=delete&action=read", json!({})), [Denied(vec!["action"])]);
+    assert_eq!(outcomes(&authorizer, "/a?action=%zz", json!({})), [Denied(vec!["query"])]);
 }

@@ -8,8 +8,8 @@ fn an_authorization_field_without_anything_in_it_does_not_go_on() {
     for value in ["", "Bearer", "bearer ", " \t"] {
         let lines = [("authorization", value), ("cookie", "PLAY_SESSION=x")];
         let frontend = Backend::DataHubFrontend;
-        for gate in [gate(frontend), open(frontend)] {
-            let fields = sent_by(&head(frontend), &gate, &lines, json!({}));
+        for authorizer in [authorizer(frontend), open(frontend)] {
+            let fields = sent_by(&head(frontend), &authorizer, &lines, json!({}));
             assert_values(&fields, "authorization", &[]);
             assert_values(&fields, "cookie", &["PLAY_SESSION=x"]);
         }
@@ -19,8 +19,12 @@ fn an_authorization_field_without_anything_in_it_does_not_go_on() {
 #[test]
 fn authorization_goes_on_in_the_one_form_that_backends_read() {
     for value in ["Bearer a.b.c", "bearer a.b.c", "BEARER a.b.c", "\tBearer a.b.c "] {
-        let fields =
-            sent_by(&head(Backend::Generic), &gate(Backend::Generic), &[("authorization", value)], json!({}));
+        let fields = sent_by(
+            &head(Backend::Generic),
+            &authorizer(Backend::Generic),
+            &[("authorization", value)],
+            json!({}),
+        );
         assert_values(&fields, "authorization", &["Bearer a.b.c"]);
         assert!(fields["authorization"].is_sensitive(), "no log prints it");
     }
@@ -29,16 +33,16 @@ fn authorization_goes_on_in_the_one_form_that_backends_read() {
 #[test]
 fn authorization_may_be_stripped() {
     let strip = OutboundHead::new(Backend::DataHubGms, names(true), Authorization::Strip, Vec::new());
-    let gms = gate(Backend::DataHubGms);
+    let gms = authorizer(Backend::DataHubGms);
     let fields = sent_by(&strip, &gms, &[BEARER], json!({}));
     assert_values(&fields, "authorization", &[]);
     assert_values(&fields, "x-datahub-actor", &["urn:li:corpuser:ada"]);
     let public = open(Backend::DataHubGms);
-    let mut reporting = gate(Backend::DataHubGms);
+    let mut reporting = authorizer(Backend::DataHubGms);
     reporting.policy.mode = Mode::Report;
     for lines in [&[BEARER][..], &[], &[("authorization", "Basic x:y")], &[("authorization", "Bearer a b")]] {
-        for gate in [&public, &reporting] {
-            assert_values(&sent_by(&strip, gate, lines, json!({})), "authorization", &[]);
+        for authorizer in [&public, &reporting] {
+            assert_values(&sent_by(&strip, authorizer, lines, json!({})), "authorization", &[]);
         }
     }
     // DataHub's own services say who they are by this very field.
@@ -48,11 +52,11 @@ fn authorization_may_be_stripped() {
 
 #[test]
 fn a_session_cookie_never_goes_with_another_credential() {
-    let cookies = |gate: &Gate, lines: &[(&str, &str)]| {
-        let fields = sent_by(&head(gate.backend), gate, lines, json!({}));
+    let cookies = |authorizer: &Authorizer, lines: &[(&str, &str)]| {
+        let fields = sent_by(&head(authorizer.backend), authorizer, lines, json!({}));
         fields.get_all("cookie").iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    let frontend = gate(Backend::DataHubFrontend);
+    let frontend = authorizer(Backend::DataHubFrontend);
     for (lines, kept) in [
         (&["PLAY_SESSION=x"][..], &[][..]),
         (&["a=b; PLAY_SESSION=x; c=d"], &["a=b; c=d"]),
@@ -70,7 +74,7 @@ fn a_session_cookie_never_goes_with_another_credential() {
     }
     let alone = [("cookie", "PLAY_SESSION=x; actor=y")];
     assert_eq!(cookies(&frontend, &alone), ["PLAY_SESSION=x; actor=y"], "a browser's own login goes on");
-    let gms = gate(Backend::DataHubGms);
+    let gms = authorizer(Backend::DataHubGms);
     assert_eq!(cookies(&gms, &[BEARER, alone[0]]), ["PLAY_SESSION=x; actor=y"], "GMS reads no cookie");
 }
 
@@ -79,7 +83,7 @@ fn a_session_cookie_beside_other_bytes_is_dropped_too() {
     let mut lines = fields(&[BEARER, ("host", "a.example")]);
     lines.insert("cookie", HeaderValue::from_bytes(b"a=\xff; PLAY_SESSION=x").unwrap());
     let facts = facts_of(Backend::DataHubFrontend, "GET", "/x", &lines).unwrap();
-    let permit = decide(&gate(Backend::DataHubFrontend), &facts, Some(verified(json!({})))).unwrap();
+    let permit = decide(&authorizer(Backend::DataHubFrontend), &facts, Some(verified(json!({})))).unwrap();
     let fields = rewritten(&head(Backend::DataHubFrontend), lines, &facts, &permit);
     assert_eq!(fields["cookie"].as_bytes(), b"a=\xff");
 }

@@ -9,7 +9,7 @@ fn trusting(networks: &[&str]) -> OutboundHead {
 }
 
 fn with(head: &OutboundHead, lines: &[(&str, &str)]) -> HeaderMap {
-    sent_by(head, &gate(Backend::Generic), &[&[BEARER], lines].concat(), json!({}))
+    sent_by(head, &authorizer(Backend::Generic), &[&[BEARER], lines].concat(), json!({}))
 }
 
 const CLAIMED: &[(&str, &str)] = &[
@@ -79,7 +79,7 @@ fn other_spellings_of_these_fields_never_go_on() {
 fn the_scheme_is_the_one_that_the_client_used() {
     let mut lines = fields(&[BEARER, ("host", "a.example")]);
     let facts = facts_of(Backend::Generic, "GET", "/x", &lines).unwrap();
-    let permit = decide(&gate(Backend::Generic), &facts, Some(verified(json!({})))).unwrap();
+    let permit = decide(&authorizer(Backend::Generic), &facts, Some(verified(json!({})))).unwrap();
     let peer: IpAddr = "::ffff:192.0.2.9".parse().unwrap();
     trusting(&[]).rewrite(&mut lines, &facts, &permit, peer, true).unwrap();
     assert_values(&lines, "x-forwarded-proto", &["https"]);
@@ -218,7 +218,7 @@ fn a_peer_without_an_address_is_believed_only_where_that_is_said() {
         let head = trusting(&["0.0.0.0/0", "::/0"]).trusting_unix_peers(trusted);
         let mut fields = fields(&[&[BEARER, ("host", "a.example")], &lines[..]].concat());
         let facts = facts_of(Backend::Generic, "GET", "/x", &fields).unwrap();
-        let permit = decide(&gate(Backend::Generic), &facts, Some(verified(json!({})))).unwrap();
+        let permit = decide(&authorizer(Backend::Generic), &facts, Some(verified(json!({})))).unwrap();
         assert_eq!(head.source_ip(&fields, None), source, "{trusted}");
         head.rewrite(&mut fields, &facts, &permit, None, false).unwrap();
         assert_values(&fields, "x-forwarded-for", &[chain]);

@@ -44,13 +44,13 @@ fn trusting_the_peer(backend: Backend) -> OutboundHead {
 fn no_field_of_another_gateway_goes_upstream_from_anybody() {
     for backend in Backend::ALL {
         let heads = [head(backend), trusting_the_peer(backend)];
-        let gates = [gate(backend), open(backend)];
+        let authorizers = [authorizer(backend), open(backend)];
         for name in OF_OTHER_GATEWAYS {
             for spelling in spellings(name) {
                 for head in &heads {
-                    for gate in &gates {
+                    for authorizer in &authorizers {
                         let lines = [BEARER, (&*spelling, "forged"), ("x-other", "kept")];
-                        let sent = sent_by(head, gate, &lines, json!({}));
+                        let sent = sent_by(head, authorizer, &lines, json!({}));
                         assert!(!sent.values().any(|value| value == "forged"), "{backend:?} {spelling}");
                         assert_values(&sent, "x-other", &["kept"]);
                     }
@@ -90,7 +90,7 @@ fn fields_that_only_sound_alike_go_on() {
 fn of_datahubs_fields_only_the_harmless_ones_go_on_and_in_one_spelling() {
     for backend in [Backend::DataHubGms, Backend::DataHubFrontend] {
         let head = head(backend);
-        let gates = [gate(backend), open(backend)];
+        let authorizers = [authorizer(backend), open(backend)];
         for name in [
             "X-DataHub-Impersonated-Urn",
             "X-DataHub-Whatever-Comes-Next",
@@ -98,18 +98,18 @@ fn of_datahubs_fields_only_the_harmless_ones_go_on_and_in_one_spelling() {
             "X-DataHub-Client-Mode-2",
         ] {
             for spelling in spellings(name) {
-                for gate in &gates {
+                for authorizer in &authorizers {
                     let lines = [BEARER, (&*spelling, "forged")];
-                    let sent = sent_by(&head, gate, &lines, json!({}));
+                    let sent = sent_by(&head, authorizer, &lines, json!({}));
                     assert!(!sent.values().any(|value| value == "forged"), "{backend:?} {spelling}");
                 }
             }
         }
         for name in ["x-datahub-client-mode", "x-datahub-py-cli-version", "x-datahub-sync-index-update"] {
-            for gate in &gates {
+            for authorizer in &authorizers {
                 for spelling in spellings(name) {
                     let lines = [BEARER, (&*spelling, "SDK")];
-                    let sent = sent_by(&head, gate, &lines, json!({}));
+                    let sent = sent_by(&head, authorizer, &lines, json!({}));
                     let is_name = spelling.eq_ignore_ascii_case(name);
                     let expected: &[&str] = if is_name { &["SDK"] } else { &[] };
                     assert_values(&sent, &spelling, expected);
@@ -158,7 +158,7 @@ fn the_frontend_is_believed_only_from_where_it_is() {
     let from = |networks: &[&str], lines: &[(&str, &str)]| {
         let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
         let head = head(Backend::DataHubGms).with_frontend_peers(networks);
-        sent_by(&head, &gate(Backend::DataHubGms), &[&[BEARER], lines].concat(), json!({}))
+        sent_by(&head, &authorizer(Backend::DataHubGms), &[&[BEARER], lines].concat(), json!({}))
     };
     let here = &["10.0.0.0/8", "192.0.2.0/24"][..];
     for (networks, lines, told) in [
