@@ -26,7 +26,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::budget::OpenConnection;
-use crate::gateway::{Door, Peer};
+use crate::gateway::{ListenerKind, Peer};
 use crate::tls;
 
 mod context;
@@ -52,7 +52,7 @@ const UNSENT_BYTES: u32 = 256 * 1024;
 pub(crate) async fn serve(
     stream: Stream,
     address: Option<IpAddr>,
-    door: Door,
+    listener_kind: ListenerKind,
     open: &OpenConnection,
     context: &WorkerContext,
 ) {
@@ -62,16 +62,16 @@ pub(crate) async fn serve(
             if let Err(error) = prepare(&stream, stall) {
                 tracing::debug!(%error, "a socket's options cannot be set");
             }
-            serve_stream(stream, address, door, open, context).await;
+            serve_stream(stream, address, listener_kind, open, context).await;
         }
-        Stream::Unix(stream) => serve_stream(stream, address, door, open, context).await,
+        Stream::Unix(stream) => serve_stream(stream, address, listener_kind, open, context).await,
     }
 }
 
 async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     mut stream: S,
     peer: Option<IpAddr>,
-    door: Door,
+    listener_kind: ListenerKind,
     open: &OpenConnection,
     context: &WorkerContext,
 ) {
@@ -80,18 +80,19 @@ async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let serving = context.serving.load();
         (serving.tls.clone(), serving.settings.clone())
     };
-    let address = match (door, &settings.proxies) {
-        (Door::Proxy, Some(proxies)) => {
+    let address = match (listener_kind, &settings.proxies) {
+        (ListenerKind::Proxy, Some(proxies)) => {
             match client_address(&mut stream, peer, proxies, settings.times.head).await {
                 Some(address) if has_room(open, address, proxies) => address,
                 Some(_) | None => return,
             }
         }
         // A proxy that asks speaks for itself, and for others in its fields.
-        (Door::Proxy, None) | (Door::ForwardAuth, _) => peer,
+        (ListenerKind::Proxy, None) | (ListenerKind::ForwardAuth, _) => peer,
     };
     let limit = settings.times.head;
-    let peer = Peer { address, tls: tls.is_some(), door, account: open.account().clone(), interim: None };
+    let peer =
+        Peer { address, tls: tls.is_some(), listener_kind, account: open.account().clone(), interim: None };
     match tls {
         None => serve_clear(stream, peer, &settings, context).await,
         Some(acceptor) => match timeout(limit, acceptor.accept(stream)).await {

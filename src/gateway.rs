@@ -76,7 +76,7 @@ pub struct Peer {
     /// Whether it came over TLS.
     pub tls: bool,
     /// Where it came in.
-    pub door: Door,
+    pub listener_kind: ListenerKind,
     /// The connection's part of the budget.
     pub account: Arc<Connection>,
     /// Where interim responses are written, if it can be sent any.
@@ -85,7 +85,7 @@ pub struct Peer {
 
 /// The listeners that requests come in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub enum ListenerKind {
     /// Requests are judged and forwarded.
     Proxy,
     /// Another proxy asks for the decision alone.
@@ -116,7 +116,7 @@ impl Gateway {
         peer: &Peer,
         request: Request<Incoming>,
     ) -> Result<Response<ObservedBody>, Infallible> {
-        if peer.door == Door::ForwardAuth {
+        if peer.listener_kind == ListenerKind::ForwardAuth {
             return Ok(self.answer_proxy(peer, request).await);
         }
         let mut received = self.receive(peer, request);

@@ -46,7 +46,7 @@ pub use notify::Notifier;
 pub use reload::{Reload, tell};
 pub use socket::Socket;
 
-use accept::Doors;
+use accept::Acceptors;
 use generation::{Draft, Generation, Lasting};
 use reload::Reloader;
 use side::SideListeners;
@@ -203,7 +203,7 @@ pub async fn run(
     metrics.config_is_good(true);
     let process = Arc::new(Process::new(metrics, budget, first));
 
-    let doors = Doors::open(listeners.proxy, listeners.forward_auth)?;
+    let acceptors = Acceptors::open(listeners.proxy, listeners.forward_auth)?;
     let (ask, asked) = mpsc::channel(16);
     let console = console(&process, ask, lasting.refusals.clone());
     let side_listeners = SideListeners::start(listeners.health, listeners.admin, &process, console)?;
@@ -219,13 +219,13 @@ pub async fn run(
     notifier.tell("READY=1\nSTATUS=listening");
 
     tokio::select! {
-        () = doors.accept(&workers, &process) => {}
+        () = acceptors.accept(&workers, &process) => {}
         () = shutdown => {}
     }
     // What is in force now is what the process ends with.
     reloading.shutdown().await;
     notifier.tell("STOPPING=1\nSTATUS=draining");
-    drain(&process, doors, workers).await;
+    drain(&process, acceptors, workers).await;
     // Its tasks hold the audit trail too.
     side_listeners.stop().await;
     drop(process);
@@ -248,19 +248,19 @@ fn console(process: &Arc<Process>, reload: mpsc::Sender<ReloadRequest>, refusals
 
 /// Not ready at once; after `shutdown.delay` nothing new; what runs may end within
 /// `shutdown.drainTimeout`.
-async fn drain(process: &Process, doors: Doors, workers: Workers) {
+async fn drain(process: &Process, acceptors: Acceptors, workers: Workers) {
     process.draining.store(true, Ordering::Relaxed);
     let shutdown = process.current.load().loaded.config.shutdown.clone();
     tracing::info!(delay = ?shutdown.delay, timeout = ?shutdown.drain_timeout, "draining");
     tokio::select! {
-        () = doors.accept(&workers, process) => {}
+        () = acceptors.accept(&workers, process) => {}
         () = sleep(shutdown.delay) => {}
     }
     // Whoever is connected already is let in: closing the listener would reset them.
-    let _ = timeout(Duration::ZERO, doors.accept(&workers, process)).await;
+    let _ = timeout(Duration::ZERO, acceptors.accept(&workers, process)).await;
     let deadline = Instant::now() + shutdown.drain_timeout;
     workers.drain();
-    drop(doors);
+    drop(acceptors);
     tokio::select! {
         () = process.budget.is_empty() => tracing::info!("drained"),
         () = sleep_until(deadline) => {

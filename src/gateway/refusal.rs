@@ -3,7 +3,7 @@
 use http::Response;
 use http::header::{HeaderMap, HeaderValue, SEC_WEBSOCKET_VERSION};
 
-use super::{Door, Gateway, Peer, Received};
+use super::{Gateway, ListenerKind, Peer, Received};
 use crate::decision::{AfterRefusal, Denial, Reason};
 use crate::exchange::Exchange;
 use crate::outbound_head::{HandshakeFault, WEBSOCKET_VERSION};
@@ -54,7 +54,7 @@ impl Gateway {
         let id = self.request_id(&HeaderMap::new());
         let mut exchange =
             Exchange::begin_unread(self.ledger.clone(), &head.method, &head.path, peer.address, id);
-        if peer.door == Door::ForwardAuth {
+        if peer.listener_kind == ListenerKind::ForwardAuth {
             exchange.asked_by_proxy();
         }
         let manner = Manner { close: true, http2, to_head: &*head.method == "HEAD", ..Manner::default() };

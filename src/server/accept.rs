@@ -16,7 +16,7 @@ use crate::challenge;
 use crate::config::ProxyProtocol;
 use crate::connection::Stream;
 use crate::decision::Reason;
-use crate::gateway::Door;
+use crate::gateway::ListenerKind;
 use crate::policy::contains_address;
 use crate::side_listener;
 
@@ -27,12 +27,12 @@ const MAX_TURNED_AWAY_BYTES: u64 = 64 * 1024;
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The listeners that requests come in by.
-pub(super) struct Doors {
+pub(super) struct Acceptors {
     proxy: Listener,
     forward_auth: Option<Listener>,
 }
 
-impl Doors {
+impl Acceptors {
     pub(super) fn open(proxy: Socket, forward_auth: Option<StdListener>) -> io::Result<Self> {
         let open = |socket, name: &'static str| {
             let listener = Listener::new(socket)?;
@@ -47,25 +47,25 @@ impl Doors {
     pub(super) async fn accept(&self, workers: &Workers, process: &Process) {
         let asking = async {
             if let Some(listener) = &self.forward_auth {
-                accept(listener, Door::ForwardAuth, workers, process).await;
+                accept(listener, ListenerKind::ForwardAuth, workers, process).await;
             }
         };
-        tokio::join!(accept(&self.proxy, Door::Proxy, workers, process), asking);
+        tokio::join!(accept(&self.proxy, ListenerKind::Proxy, workers, process), asking);
     }
 }
 
 /// Accepts until it is dropped. Nothing that a client or a full table of file descriptors does
 /// ends it.
-async fn accept(listener: &Listener, door: Door, workers: &Workers, process: &Process) {
+async fn accept(listener: &Listener, listener_kind: ListenerKind, workers: &Workers, process: &Process) {
     let mut failing = false;
     let turned_away = Arc::new(Semaphore::new(MAX_TURNED_AWAY));
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 failing = false;
-                let client = peer.filter(|peer| has_a_share(door, *peer, process));
+                let client = peer.filter(|peer| has_a_share(listener_kind, *peer, process));
                 match process.budget.connect(client) {
-                    Ok(open) => workers.hand_over(Job::new(stream, peer, door, open)),
+                    Ok(open) => workers.hand_over(Job::new(stream, peer, listener_kind, open)),
                     Err(exhausted) => {
                         tracing::debug!(?peer, limit = exhausted.as_str(), "no room for a connection");
                         turn_away(stream, &turned_away);
@@ -89,10 +89,10 @@ async fn accept(listener: &Listener, door: Door, workers: &Workers, process: &Pr
 
 /// Whether a peer is a client. Proxies that speak for others are not: an asking one, one that is
 /// trusted, and one whose PROXY protocol header says later whose connection it is.
-fn has_a_share(door: Door, peer: IpAddr, process: &Process) -> bool {
+fn has_a_share(listener_kind: ListenerKind, peer: IpAddr, process: &Process) -> bool {
     let current = process.current.load();
     let config = &current.loaded.config;
-    door == Door::Proxy
+    listener_kind == ListenerKind::Proxy
         && config.proxy_protocol == ProxyProtocol::Off
         && !contains_address(&config.trusted_proxies, peer)
 }

@@ -13,20 +13,25 @@ use tokio::sync::watch;
 
 use crate::budget::{Budget, OpenConnection, Turns, take_turns};
 use crate::connection::{self, Serving, Stream, WorkerContext};
-use crate::gateway::Door;
+use crate::gateway::ListenerKind;
 use crate::metrics::Metrics;
 
 /// An accepted connection on its way to a worker.
 pub(super) struct Job {
     stream: Stream,
     peer: Option<IpAddr>,
-    door: Door,
+    listener_kind: ListenerKind,
     open: OpenConnection,
 }
 
 impl Job {
-    pub(super) fn new(stream: Stream, peer: Option<IpAddr>, door: Door, open: OpenConnection) -> Self {
-        Self { stream, peer, door, open }
+    pub(super) fn new(
+        stream: Stream,
+        peer: Option<IpAddr>,
+        listener_kind: ListenerKind,
+        open: OpenConnection,
+    ) -> Self {
+        Self { stream, peer, listener_kind, open }
     }
 }
 
@@ -116,7 +121,7 @@ async fn serve(mut jobs: UnboundedReceiver<Job>, context: WorkerContext, open: A
     let turns = Arc::<Turns>::default();
     let rounds = turns.clone();
     tokio::spawn(async move { rounds.give().await });
-    while let Some(Job { stream, peer, door, open: connection }) = jobs.recv().await {
+    while let Some(Job { stream, peer, listener_kind, open: connection }) = jobs.recv().await {
         // A socket belongs to the runtime that polls it.
         let Ok(stream) = stream.moved() else {
             open.fetch_sub(1, Ordering::Relaxed);
@@ -133,7 +138,7 @@ async fn serve(mut jobs: UnboundedReceiver<Job>, context: WorkerContext, open: A
                 () = counted.connection.account().is_asked_to_close() => {
                     tracing::debug!(?peer, "closed a connection to make room for others");
                 }
-                () = connection::serve(stream, peer, door, &counted.connection, &context) => {}
+                () = connection::serve(stream, peer, listener_kind, &counted.connection, &context) => {}
             }
             drop(counted);
         }));
