@@ -25,7 +25,7 @@ use crate::keys::Keys;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::{ask_for, from_http2, is_granted, remove_connection_fields, understands_trailers};
 use crate::request::TargetForm;
-use crate::respond::{self, Manner, ObservedBody};
+use crate::respond::{self, ObservedBody, ResponseFormat};
 use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
 use crate::upstream::{AnswerBody, Failure, InterimResponses, Outgoing, ReadAhead, Upstream, stated_length};
@@ -97,7 +97,7 @@ struct Received {
     exchange: Exchange,
     head: Parts,
     body: Incoming,
-    manner: Manner,
+    format: ResponseFormat,
 }
 
 /// An admitted request, with what was read and seen on the way.
@@ -128,7 +128,7 @@ impl Gateway {
 
     fn receive(&self, peer: &Peer, request: Request<Incoming>) -> Received {
         let (head, body) = request.into_parts();
-        let manner = Manner {
+        let format = ResponseFormat {
             grpc: is_grpc(&head.headers),
             close: false,
             http2: head.version == Version::HTTP_2,
@@ -142,7 +142,7 @@ impl Gateway {
             peer.address,
             self.request_id(&head.headers),
         );
-        Received { exchange, head, body, manner }
+        Received { exchange, head, body, format }
     }
 
     /// A place among the requests in flight, the steps of [`crate::admission`], and the beginning of the body.
@@ -152,7 +152,7 @@ impl Gateway {
         patience: Duration,
         peer: &Peer,
     ) -> Result<Accepted, Denial> {
-        let Received { exchange, head, body, manner } = received;
+        let Received { exchange, head, body, format } = received;
         let source = self.admission.head.source_ip(&head.headers, peer.address);
         exchange.comes_from(source);
         take_place(exchange, peer, source)?;
@@ -170,7 +170,7 @@ impl Gateway {
         let mut observer = ExchangeObserver::new(exchange, Some(&peer.account), self);
         let admitted = self.admission.admit(&head, &mut environment, &mut observer).await?;
         let mut ahead = environment.ahead;
-        if !peer.account.is_trusted() && !manner.grpc && ahead.bytes.is_empty() {
+        if !peer.account.is_trusted() && !format.grpc && ahead.bytes.is_empty() {
             ahead = first_bytes(body, self.unverified_timeout).await?;
         }
         Ok(Accepted { admitted, ahead, revocations })
@@ -189,14 +189,14 @@ impl Gateway {
                 Ok(prepared) => prepared,
                 Err(unsendable) => return self.refuse_unsendable(received, unsendable, peer),
             };
-        let Received { mut exchange, head, body, manner } = received;
+        let Received { mut exchange, head, body, format } = received;
         let Accepted { admitted: Admitted { facts, permit }, ahead, revocations } = accepted;
         let mut bounds = self.bounds(&permit, &facts, revocations);
         let head_bytes = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         let outgoing = Outgoing {
             method: head.method,
             path: facts.path.path_and_query().clone(),
-            body: self.request_body(&mut exchange, ahead, body, manner, peer, head_bytes),
+            body: self.request_body(&mut exchange, ahead, body, format, peer, head_bytes),
             fields: head.headers,
             account: peer.account.clone(),
             trailers,
@@ -211,16 +211,16 @@ impl Gateway {
         };
         match answer {
             Ok(answer) if is_broken(&answer, upgrade.as_ref()) => {
-                self.refuse_failed(exchange, Failure::Answer(Reason::UpstreamProtocol), manner)
+                self.refuse_failed(exchange, Failure::Answer(Reason::UpstreamProtocol), format)
             }
             Ok(answer) => match (upgrade, answer.status()) {
                 (Some(upgrade), StatusCode::SWITCHING_PROTOCOLS) => {
                     upgrade.switch(upstream, exchange, answer, bounds)
                 }
                 // To an HTTP/1 client, trailers that were not announced are not sent.
-                _ => relay(exchange, answer, bounds, trailers && !manner.http2),
+                _ => relay(exchange, answer, bounds, trailers && !format.http2),
             },
-            Err(failure) => self.refuse_failed(exchange, failure, manner),
+            Err(failure) => self.refuse_failed(exchange, failure, format),
         }
     }
 
@@ -232,9 +232,9 @@ impl Gateway {
         admitted: &Admitted,
         peer: &Peer,
     ) -> Result<Prepared, Unsendable> {
-        let Received { exchange, head, body, manner } = received;
+        let Received { exchange, head, body, format } = received;
         // RFC 9113 section 8.1.1: what says that it is empty and is not must not be forwarded.
-        if manner.http2
+        if format.http2
             && stated_length(&head.headers) == Some(0)
             && !is_empty(body, upstream.idle_timeout()).await
         {
@@ -243,7 +243,7 @@ impl Gateway {
         let upgrade = self.upgrade(upstream, head, body).map_err(Unsendable::Handshake)?;
         let trailers = understands_trailers(&head.headers);
         let fields = &mut head.headers;
-        if manner.http2 {
+        if format.http2 {
             from_http2(fields, &head.uri);
         }
         let Admitted { facts, permit } = admitted;

@@ -57,7 +57,7 @@ impl Switched {
 
 /// How a refusal is to be written.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Manner {
+pub struct ResponseFormat {
     /// Whether the request was gRPC's.
     pub grpc: bool,
     /// Whether the connection ends with this answer.
@@ -74,15 +74,15 @@ pub fn refusal(
     mut exchange: Exchange,
     denial: Denial,
     wording: &Wording,
-    manner: Manner,
+    format: ResponseFormat,
 ) -> Response<ObservedBody> {
     let row = denial.reason.row();
     let message = wording.message(&denial);
     let mut response = Response::new(());
-    let status = if manner.grpc { StatusCode::OK } else { row.status };
+    let status = if format.grpc { StatusCode::OK } else { row.status };
     *response.status_mut() = status;
     let fields = response.headers_mut();
-    let body = if manner.grpc {
+    let body = if format.grpc {
         // Trailers-only: status and message in the head (gRPC over HTTP/2, "Responses").
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         fields.insert("grpc-status", HeaderValue::from(row.grpc as u16));
@@ -112,10 +112,10 @@ pub fn refusal(
     if let Some(secs) = row.retry_after {
         fields.insert(RETRY_AFTER, HeaderValue::from(u16::from(secs)));
     }
-    if manner.close && !manner.http2 {
+    if format.close && !format.http2 {
         fields.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    let body = if manner.to_head {
+    let body = if format.to_head {
         fields.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         Bytes::new()
     } else {

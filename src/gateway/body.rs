@@ -14,7 +14,7 @@ use super::{Gateway, Peer};
 use crate::decision::{Denial, Reason};
 use crate::discard::{BODY_BUFFER_BYTES, Discarder};
 use crate::exchange::Exchange;
-use crate::respond::Manner;
+use crate::respond::ResponseFormat;
 use crate::upstream::{ReadAhead, RequestBody, RequestProgress, Rest, stated_length};
 
 impl Gateway {
@@ -24,7 +24,7 @@ impl Gateway {
         exchange: &mut Exchange,
         ahead: ReadAhead,
         incoming: Incoming,
-        manner: Manner,
+        format: ResponseFormat,
         peer: &Peer,
         head_bytes: usize,
     ) -> RequestBody {
@@ -37,11 +37,11 @@ impl Gateway {
             return RequestBody::Empty;
         }
         let progress = match peer.account.is_trusted() {
-            true => RequestProgress::new(manner.grpc, None),
-            false => RequestProgress::new(manner.grpc, Some(self.unverified_timeout)),
+            true => RequestProgress::new(format.grpc, None),
+            false => RequestProgress::new(format.grpc, Some(self.unverified_timeout)),
         };
         exchange.streams(progress.clone());
-        let rest = manner.http2.then(|| self.discarder(peer));
+        let rest = format.http2.then(|| self.discarder(peer));
         let (limit, incoming) = (self.admission.body_bytes, Rest::new(incoming, rest));
         RequestBody::Stream { ahead, incoming, progress, limit, last: None }
     }

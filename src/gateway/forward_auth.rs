@@ -13,7 +13,7 @@ use crate::challenge;
 use crate::decision::Denial;
 use crate::exchange::Exchange;
 use crate::request::{Asked, RequestFault, TargetForm};
-use crate::respond::{self, Manner, ObservedBody};
+use crate::respond::{self, ObservedBody, ResponseFormat};
 
 /// The body of a refusal, for a proxy that takes nothing but fields from it (nginx).
 const X_METAGATE_REFUSAL: HeaderName = HeaderName::from_static("x-metagate-refusal");
@@ -42,8 +42,9 @@ impl Gateway {
         let mut exchange = Exchange::begin(ledger, method, target, &head.headers, peer.address, id);
         exchange.asked_by_proxy();
         // Never as gRPC: its answers are 200, which would let the request in.
-        let manner = Manner { grpc: false, close: false, http2, to_head: head.method == Method::HEAD };
-        let mut received = Received { exchange, head, body, manner };
+        let format =
+            ResponseFormat { grpc: false, close: false, http2, to_head: head.method == Method::HEAD };
+        let mut received = Received { exchange, head, body, format };
         match self.admit_asked(&mut received, peer, asked).await {
             Ok(fields) => {
                 let Received { exchange, head, body, .. } = received;

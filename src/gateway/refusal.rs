@@ -8,7 +8,7 @@ use crate::decision::{AfterRefusal, Denial, Reason};
 use crate::exchange::Exchange;
 use crate::outbound_head::{HandshakeFault, WEBSOCKET_VERSION};
 use crate::request::RequestFault;
-use crate::respond::{self, Manner, ObservedBody};
+use crate::respond::{self, ObservedBody, ResponseFormat};
 use crate::trust::TokenFault;
 use crate::upstream::Failure;
 
@@ -57,18 +57,23 @@ impl Gateway {
         if peer.listener_kind == ListenerKind::ForwardAuth {
             exchange.asked_by_proxy();
         }
-        let manner = Manner { close: true, http2, to_head: &*head.method == "HEAD", ..Manner::default() };
-        respond::refusal(exchange, head.denial(), &self.wording, manner)
+        let format = ResponseFormat {
+            close: true,
+            http2,
+            to_head: &*head.method == "HEAD",
+            ..ResponseFormat::default()
+        };
+        respond::refusal(exchange, head.denial(), &self.wording, format)
     }
 
     /// Refuses without anything of the request having gone upstream. What is left of its body
     /// is either read to its end or never taken for a request, because the connection closes.
     pub(super) fn refuse(&self, received: Received, denial: Denial, peer: &Peer) -> Response<ObservedBody> {
-        let Received { exchange, head, body, manner } = received;
+        let Received { exchange, head, body, format } = received;
         // Over HTTP/2 frames say where a request ends.
         let framing = denial.reason.row().connection == AfterRefusal::Close;
-        let close = !manner.http2 && framing || self.leave(body, &head.headers, manner.http2, peer);
-        respond::refusal(exchange, denial, &self.wording, Manner { close, ..manner })
+        let close = !format.http2 && framing || self.leave(body, &head.headers, format.http2, peer);
+        respond::refusal(exchange, denial, &self.wording, ResponseFormat { close, ..format })
     }
 
     /// Refuses an admitted request that cannot be sent.
@@ -81,7 +86,7 @@ impl Gateway {
         match unsendable {
             Unsendable::Denied(denial) => self.refuse(received, denial, peer),
             Unsendable::BrokenBody => {
-                self.refuse_failed(received.exchange, Failure::BrokenRequest, received.manner)
+                self.refuse_failed(received.exchange, Failure::BrokenRequest, received.format)
             }
             Unsendable::Handshake(fault) => {
                 let denial = RequestFault::BadTarget(fault.as_str()).into();
@@ -101,7 +106,7 @@ impl Gateway {
         &self,
         exchange: Exchange,
         failure: Failure,
-        manner: Manner,
+        format: ResponseFormat,
     ) -> Response<ObservedBody> {
         let denial = match failure {
             Failure::Answer(reason) => Denial::new(reason),
@@ -109,7 +114,7 @@ impl Gateway {
             Failure::Revoked(by) => Denial::of_token(TokenFault::Revoked(by), None),
         };
         let close = denial.reason.row().connection != AfterRefusal::Keep;
-        respond::refusal(exchange, denial, &self.wording, Manner { close, ..manner })
+        respond::refusal(exchange, denial, &self.wording, ResponseFormat { close, ..format })
     }
 }
 
