@@ -28,7 +28,7 @@ const MAX_PATH_BYTES: usize = 2048;
 
 /// Where exchanges are written to, and the configured names that they are written with.
 #[derive(Debug)]
-pub struct Ledger {
+pub struct Recorder {
     /// The audit trail.
     pub audit: AuditTrail,
     /// The counters.
@@ -44,7 +44,7 @@ pub struct Ledger {
 /// One request and its answer.
 #[derive(Debug)]
 pub struct Exchange {
-    ledger: Arc<Ledger>,
+    recorder: Arc<Recorder>,
     time: SystemTime,
     started: Instant,
     via: Option<&'static str>,
@@ -86,7 +86,7 @@ pub struct RefusedToken {
 impl Exchange {
     /// A request whose head has just arrived.
     pub fn begin(
-        ledger: Arc<Ledger>,
+        recorder: Arc<Recorder>,
         method: Method,
         target: Uri,
         fields: &HeaderMap,
@@ -94,7 +94,7 @@ impl Exchange {
         request_id: Box<str>,
     ) -> Self {
         Self {
-            ledger,
+            recorder,
             in_flight: None,
             time: SystemTime::now(),
             started: Instant::now(),
@@ -122,7 +122,7 @@ impl Exchange {
 
     /// A head that is refused for its bytes, with what could be read of its method and path.
     pub fn begin_unread(
-        ledger: Arc<Ledger>,
+        recorder: Arc<Recorder>,
         method: &str,
         path: &str,
         source: Option<IpAddr>,
@@ -130,7 +130,7 @@ impl Exchange {
     ) -> Self {
         let fields = HeaderMap::new();
         let mut exchange =
-            Self::begin(ledger, Method::default(), Uri::default(), &fields, source, request_id);
+            Self::begin(recorder, Method::default(), Uri::default(), &fields, source, request_id);
         exchange.unread = Some(Box::new((method.into(), path.into())));
         exchange
     }
@@ -172,7 +172,7 @@ impl Exchange {
 
     /// Notes the decision to forward.
     pub fn permitted(&mut self, permit: &Permit) {
-        self.ledger.metrics.overhead(self.started.elapsed());
+        self.recorder.metrics.overhead(self.started.elapsed());
         self.rule = permit.rule();
         self.denial = permit.would_deny().cloned();
         self.forwarded = true;
@@ -190,7 +190,7 @@ impl Exchange {
     /// Notes a refusal, or that the backend failed.
     pub fn denied(&mut self, denial: Denial) {
         if !self.forwarded {
-            self.ledger.metrics.overhead(self.started.elapsed());
+            self.recorder.metrics.overhead(self.started.elapsed());
         }
         // What waits only for the client takes no other request's place.
         self.in_flight = None;
@@ -212,7 +212,7 @@ impl Exchange {
     /// Notes the answer's status.
     pub fn answers(&mut self, status: StatusCode) {
         if self.forwarded && self.via.is_none() {
-            self.ledger.metrics.upstream_response(status);
+            self.recorder.metrics.upstream_response(status);
         }
         self.status = Some(status);
     }
@@ -234,11 +234,11 @@ impl Exchange {
         let name = |names: &[Box<str>], at: Option<usize>| {
             at.and_then(|at| names.get(at)).map(|name| name.to_string()).unwrap_or_default()
         };
-        self.ledger.metrics.would_deny(&WouldDenyLabels {
+        self.recorder.metrics.would_deny(&WouldDenyLabels {
             reason: denial.reason.as_str(),
             issuer: token
-                .map_or_else(|| name(&self.ledger.entries, denial.entry), |token| token.entry().to_owned()),
-            rule: name(&self.ledger.rules, denial.rule),
+                .map_or_else(|| name(&self.recorder.entries, denial.entry), |token| token.entry().to_owned()),
+            rule: name(&self.recorder.rules, denial.rule),
             class: token.map(|token| token.class().as_str()).unwrap_or_default(),
         });
     }
@@ -279,7 +279,7 @@ impl Drop for Exchange {
             issuer: outcome.issuer.unwrap_or_default().to_owned(),
             rule: outcome.rule.unwrap_or_default().to_owned(),
         };
-        self.ledger.metrics.request(&labels, duration);
+        self.recorder.metrics.request(&labels, duration);
     }
 }
 
@@ -289,12 +289,12 @@ impl Exchange {
         // Of a refusal that is only reported, the rule that would refuse and not the one that allowed.
         let rule = denial
             .map_or(self.rule, |denial| denial.rule)
-            .and_then(|rule| self.ledger.rules.get(rule))
+            .and_then(|rule| self.recorder.rules.get(rule))
             .map(AsRef::as_ref);
         let token = self.token.as_deref();
         let judged = denial
             .and_then(|denial| denial.entry)
-            .and_then(|entry| self.ledger.entries.get(entry))
+            .and_then(|entry| self.recorder.entries.get(entry))
             .map(AsRef::as_ref);
         let (method, path) = match self.unread.as_deref() {
             Some((method, path)) => (&**method, &**path),
@@ -315,7 +315,7 @@ impl Exchange {
     /// For the status page.
     fn remember(&self, outcome: &Outcome<'_>) {
         let Some(reason) = outcome.reason else { return };
-        self.ledger.refusals.add(Refusal {
+        self.recorder.refusals.add(Refusal {
             time: self.time,
             request_id: self.request_id.clone(),
             method: refusals::shortened(outcome.method),
@@ -335,7 +335,7 @@ impl Exchange {
         let token = self.token.as_deref();
         let refused = self.refused_token.as_ref();
         let client = self.user_agent.as_ref().and_then(|value| client::products(value.as_bytes()));
-        self.ledger.audit.add(&AuditRecord {
+        self.recorder.audit.add(&AuditRecord {
             time: self.time,
             event: "request",
             request_id: &self.request_id,

@@ -20,7 +20,7 @@ use crate::budget::{Connection, Exhausted};
 use crate::challenge::Wording;
 use crate::config::{Config, Discard};
 use crate::decision::{Denial, Reason};
-use crate::exchange::{Exchange, Ledger};
+use crate::exchange::{Exchange, Recorder};
 use crate::keys::Keys;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::{ask_for, from_http2, is_granted, remove_connection_fields, understands_trailers};
@@ -57,7 +57,7 @@ pub struct Gateway {
     keys: Arc<Keys>,
     cache: TokenCache,
     revocations: Arc<RevocationList>,
-    ledger: Arc<Ledger>,
+    recorder: Arc<Recorder>,
     discard: Discard,
     unverified_timeout: Duration,
     graphql_limit: usize,
@@ -135,7 +135,7 @@ impl Gateway {
             to_head: head.method == Method::HEAD,
         };
         let exchange = Exchange::begin(
-            self.ledger.clone(),
+            self.recorder.clone(),
             head.method.clone(),
             head.uri.clone(),
             &head.headers,
@@ -378,9 +378,9 @@ impl Gateway {
         config: &Config,
         keys: Arc<Keys>,
         revocations: Arc<RevocationList>,
-        ledger: Arc<Ledger>,
+        recorder: Arc<Recorder>,
         clock: Clock,
     ) -> Self {
-        assembly::gateway(config, keys, revocations, ledger, clock)
+        assembly::gateway(config, keys, revocations, recorder, clock)
     }
 }

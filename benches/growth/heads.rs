@@ -6,7 +6,7 @@ use http::{HeaderName, Method, Uri};
 use metagate::audit::AuditTrail;
 use metagate::backend::Backend;
 use metagate::decision::Route;
-use metagate::exchange::{Exchange, Ledger};
+use metagate::exchange::{Exchange, Recorder};
 use metagate::outbound_head::{
     Authorization, IdentityNames, OutboundHead, from_http2, remove_connection_fields,
 };
@@ -133,11 +133,11 @@ fn client(user_agent: String) -> Run {
     let metrics = std::sync::Arc::<metagate::metrics::Metrics>::default();
     let (audit, writer) = AuditTrail::start(std::io::sink(), metrics.clone()).expect("a thread");
     let (refusals, rules, entries) = (std::sync::Arc::default(), Vec::new(), Vec::new());
-    let ledger = std::sync::Arc::new(Ledger { audit, metrics, refusals, rules, entries });
+    let recorder = std::sync::Arc::new(Recorder { audit, metrics, refusals, rules, entries });
     let fields = world::fields([("user-agent", user_agent)]);
     Box::new(move || {
         let _ = &writer;
         let (method, target) = (Method::GET, Uri::from_static("/"));
-        drop(Exchange::begin(ledger.clone(), method, target, &fields, Some(PEER), "id".into()));
+        drop(Exchange::begin(recorder.clone(), method, target, &fields, Some(PEER), "id".into()));
     })
 }

@@ -8,7 +8,7 @@ use crate::admission::Admission;
 use crate::challenge::Wording;
 use crate::config::{Config, DatahubSystem, UpstreamAuthorization};
 use crate::decision::{Authorizer, SystemCredential};
-use crate::exchange::Ledger;
+use crate::exchange::Recorder;
 use crate::keys::Keys;
 use crate::outbound_head::{Authorization, IdentityNames, OutboundHead};
 use crate::random;
@@ -20,7 +20,7 @@ pub(super) fn gateway(
     config: &Config,
     keys: Arc<Keys>,
     revocations: Arc<RevocationList>,
-    ledger: Arc<Ledger>,
+    recorder: Arc<Recorder>,
     clock: Clock,
 ) -> Gateway {
     let admission = admission(config);
@@ -32,7 +32,7 @@ pub(super) fn gateway(
         keys,
         cache: TokenCache::new(config.token_cache.max_bytes, config.token_cache.max_ttl),
         revocations,
-        ledger,
+        recorder,
         discard: config.limits.discard,
         unverified_timeout: config.limits.unverified_timeout,
         graphql_limit: config.limits.graphql_bytes,

@@ -67,12 +67,12 @@ impl Environment for LiveEnvironment<'_> {
     fn cached(&mut self, text: &str, generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>> {
         let digest = self.digest(text);
         let token = self.gateway.cache.get(&digest, generation, now)?;
-        self.gateway.ledger.metrics.token_cache("hit");
+        self.gateway.recorder.metrics.token_cache("hit");
         Some(token)
     }
 
     fn keep(&mut self, text: &str, token: &Arc<VerifiedToken>, generation: u64) {
-        self.gateway.ledger.metrics.token_cache("miss");
+        self.gateway.recorder.metrics.token_cache("miss");
         let digest = self.digest(text);
         self.gateway.cache.insert(digest, token.clone(), generation);
     }

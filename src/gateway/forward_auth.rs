@@ -38,8 +38,8 @@ impl Gateway {
             Ok(asked) => (asked.method.clone(), asked.target.clone()),
             Err(_) => (head.method.clone(), head.uri.clone()),
         };
-        let ledger = self.ledger.clone();
-        let mut exchange = Exchange::begin(ledger, method, target, &head.headers, peer.address, id);
+        let recorder = self.recorder.clone();
+        let mut exchange = Exchange::begin(recorder, method, target, &head.headers, peer.address, id);
         exchange.asked_by_proxy();
         // Never as gRPC: its answers are 200, which would let the request in.
         let format =

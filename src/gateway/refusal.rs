@@ -53,7 +53,7 @@ impl Gateway {
     pub fn refuse_head(&self, peer: &Peer, head: &UnreadHead, http2: bool) -> Response<ObservedBody> {
         let id = self.request_id(&HeaderMap::new());
         let mut exchange =
-            Exchange::begin_unread(self.ledger.clone(), &head.method, &head.path, peer.address, id);
+            Exchange::begin_unread(self.recorder.clone(), &head.method, &head.path, peer.address, id);
         if peer.listener_kind == ListenerKind::ForwardAuth {
             exchange.asked_by_proxy();
         }

@@ -15,7 +15,7 @@ use crate::audit::AuditTrail;
 use crate::budget;
 use crate::config::Loaded;
 use crate::connection::{ConnectionSettings, Serving};
-use crate::exchange::Ledger;
+use crate::exchange::Recorder;
 use crate::file_watch::{self, Contents};
 use crate::gateway::{Clock, Gateway};
 use crate::keys::Keys;
@@ -113,7 +113,7 @@ impl Draft {
     /// The generation of this draft. Nothing of it serves before [`Generation::enter`].
     pub(super) fn generation(self, lasting: &Lasting) -> Generation {
         let config = &self.loaded.config;
-        let ledger = Arc::new(Ledger {
+        let recorder = Arc::new(Recorder {
             audit: lasting.audit.clone(),
             metrics: lasting.metrics.clone(),
             refusals: lasting.refusals.clone(),
@@ -124,7 +124,7 @@ impl Draft {
             RevocationList::new(config.revocations.as_ref(), &lasting.metrics, &lasting.revocations);
         // With a token cache of its own: what another configuration let in says nothing here.
         let gateway =
-            Arc::new(Gateway::new(config, self.keys.clone(), revocations.clone(), ledger, lasting.clock));
+            Arc::new(Gateway::new(config, self.keys.clone(), revocations.clone(), recorder, lasting.clock));
         let settings = ConnectionSettings::new(config, self.admission.number);
         let certificate_end = self.tls.as_ref().and_then(|tls| tls.not_after);
         lasting.metrics.certificate_ends(certificate_end);
