@@ -281,22 +281,22 @@ impl Admission {
         keys: &KeyRing,
         now: NumericDate,
         observer: &mut O,
-    ) -> Result<VerifiedToken, Failure> {
+    ) -> Result<VerifiedToken, TokenFailure> {
         let token = UnverifiedToken::parse(text, self.authorizer.token_bytes)
-            .map_err(|fault| Failure::Parse(fault.into()))?;
+            .map_err(|fault| TokenFailure::Parse(fault.into()))?;
         observer.parsed(&token);
-        let index = trust::entry_for(&token, &self.authorizer.trust).map_err(Failure::Issuer)?;
+        let index = trust::entry_for(&token, &self.authorizer.trust).map_err(TokenFailure::Issuer)?;
         let Some(entry) = self.authorizer.trust.get(index) else {
-            return Err(Failure::Issuer(TokenFault::UntrustedIssuer));
+            return Err(TokenFailure::Issuer(TokenFault::UntrustedIssuer));
         };
         let set = keys.sets.get(index).and_then(Option::as_deref);
         observer.issuer(&token, entry, set);
-        trust::verify(token, entry, set, now).map_err(|fault| Failure::Entry(index, fault))
+        trust::verify(token, entry, set, now).map_err(|fault| TokenFailure::Entry(index, fault))
     }
 }
 
 /// Where a token failed.
-enum Failure {
+enum TokenFailure {
     /// It is not a compact JWS.
     Parse(TokenFault),
     /// No issuer entry is meant for it.
@@ -305,7 +305,7 @@ enum Failure {
     Entry(usize, TokenFault),
 }
 
-impl Failure {
+impl TokenFailure {
     fn denial(&self) -> Denial {
         match self {
             Self::Parse(fault) | Self::Issuer(fault) => Denial::of_token(*fault, None),
@@ -348,11 +348,11 @@ impl Waits {
     async fn wait_for_keys<E: Environment>(
         &mut self,
         text: &str,
-        failure: &Failure,
+        failure: &TokenFailure,
         generation: u64,
         environment: &mut E,
     ) -> Result<(), Denial> {
-        let Failure::Entry(entry, fault) = *failure else { return Err(failure.denial()) };
+        let TokenFailure::Entry(entry, fault) = *failure else { return Err(failure.denial()) };
         if fault == TokenFault::KeysUnavailable && !self.first_keys {
             self.first_keys = true;
             return if environment.first_keys(entry).await { Ok(()) } else { Err(failure.denial()) };

@@ -28,7 +28,9 @@ use crate::request::TargetForm;
 use crate::respond::{self, ObservedBody, ResponseFormat};
 use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
-use crate::upstream::{AnswerBody, Failure, InterimResponses, Outgoing, ReadAhead, Upstream, stated_length};
+use crate::upstream::{
+    AnswerBody, ForwardError, InterimResponses, ReadAhead, Upstream, UpstreamRequest, stated_length,
+};
 
 mod assembly;
 mod body;
@@ -193,7 +195,7 @@ impl Gateway {
         let Accepted { admitted: Admitted { facts, permit }, ahead, revocations } = accepted;
         let mut bounds = self.bounds(&permit, &facts, revocations);
         let head_bytes = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        let outgoing = Outgoing {
+        let upstream_request = UpstreamRequest {
             method: head.method,
             path: facts.path.path_and_query().clone(),
             body: self.request_body(&mut exchange, ahead, body, format, peer, head_bytes),
@@ -206,12 +208,12 @@ impl Gateway {
         };
         let answer = {
             // In place: a future that takes another by value holds it twice.
-            let forwarding = pin!(upstream.forward(permit, outgoing, bounds.token.as_mut()));
+            let forwarding = pin!(upstream.forward(permit, upstream_request, bounds.token.as_mut()));
             answered(forwarding, peer).await
         };
         match answer {
             Ok(answer) if is_broken(&answer, upgrade.as_ref()) => {
-                self.refuse_failed(exchange, Failure::Answer(Reason::UpstreamProtocol), format)
+                self.refuse_failed(exchange, ForwardError::Answer(Reason::UpstreamProtocol), format)
             }
             Ok(answer) => match (upgrade, answer.status()) {
                 (Some(upgrade), StatusCode::SWITCHING_PROTOCOLS) => {

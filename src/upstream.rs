@@ -43,7 +43,7 @@ use served::{BoundedStream, Served};
 pub use answer::AnswerBody;
 pub use body::{ReadAhead, RequestBody, RequestProgress};
 pub(crate) use forward::stated_length;
-pub use forward::{Failure, Outgoing};
+pub use forward::{ForwardError, UpstreamRequest};
 pub use interim::InterimResponses;
 pub use rest::Rest;
 pub use tunnel::{Ending, Tunnel};

@@ -10,7 +10,7 @@ use crate::outbound_head::{HandshakeFault, WEBSOCKET_VERSION};
 use crate::request::RequestFault;
 use crate::respond::{self, ObservedBody, ResponseFormat};
 use crate::trust::TokenFault;
-use crate::upstream::Failure;
+use crate::upstream::ForwardError;
 
 /// Why an admitted request does not go upstream.
 pub(super) enum Unsendable {
@@ -86,7 +86,7 @@ impl Gateway {
         match unsendable {
             Unsendable::Denied(denial) => self.refuse(received, denial, peer),
             Unsendable::BrokenBody => {
-                self.refuse_failed(received.exchange, Failure::BrokenRequest, received.format)
+                self.refuse_failed(received.exchange, ForwardError::BrokenRequest, received.format)
             }
             Unsendable::Handshake(fault) => {
                 let denial = RequestFault::BadTarget(fault.as_str()).into();
@@ -105,13 +105,13 @@ impl Gateway {
     pub(super) fn refuse_failed(
         &self,
         exchange: Exchange,
-        failure: Failure,
+        failure: ForwardError,
         format: ResponseFormat,
     ) -> Response<ObservedBody> {
         let denial = match failure {
-            Failure::Answer(reason) => Denial::new(reason),
-            Failure::BrokenRequest => broken_body(),
-            Failure::Revoked(by) => Denial::of_token(TokenFault::Revoked(by), None),
+            ForwardError::Answer(reason) => Denial::new(reason),
+            ForwardError::BrokenRequest => broken_body(),
+            ForwardError::Revoked(by) => Denial::of_token(TokenFault::Revoked(by), None),
         };
         let close = denial.reason.row().connection != AfterRefusal::Keep;
         respond::refusal(exchange, denial, &self.wording, ResponseFormat { close, ..format })

@@ -21,7 +21,7 @@ use crate::revocation_list::TokenWatch;
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum ForwardError {
     /// This is to be told to the client.
     Answer(Reason),
     /// The client's own body ended early or was framed wrongly.
@@ -31,7 +31,7 @@ pub enum Failure {
 }
 
 /// What is sent: the head, after everything was stripped and set, and the body.
-pub struct Outgoing {
+pub struct UpstreamRequest {
     /// The method.
     pub method: Method,
     /// The target, byte for byte.
@@ -62,16 +62,16 @@ impl Upstream {
     pub async fn forward(
         self: &Arc<Self>,
         _permit: Permit,
-        outgoing: Outgoing,
+        upstream_request: UpstreamRequest,
         mut token: Option<&mut TokenWatch>,
-    ) -> Result<Response<AnswerBody>, Failure> {
-        let progress = match &outgoing.body {
+    ) -> Result<Response<AnswerBody>, ForwardError> {
+        let progress = match &upstream_request.body {
             RequestBody::Empty => None,
             RequestBody::Stream { progress, .. } => Some(progress.clone()),
         };
-        let (trailers, upgrade) = (outgoing.trailers, outgoing.upgrade);
-        let (account, interim) = (outgoing.account.clone(), outgoing.interim.clone());
-        let mut request = self.request(outgoing)?;
+        let (trailers, upgrade) = (upstream_request.trailers, upstream_request.upgrade);
+        let (account, interim) = (upstream_request.account.clone(), upstream_request.interim.clone());
+        let mut request = self.request(upstream_request)?;
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -102,7 +102,7 @@ impl Upstream {
                     Err(SendError::Unsent(..) | SendError::Unprocessed) => return Err(UNREACHABLE),
                     Err(SendError::Closed) => match spare {
                         Some(spare) if is_kept && spare.method().is_idempotent() => spare,
-                        _ => return Err(Failure::Answer(Reason::UpstreamProtocol)),
+                        _ => return Err(ForwardError::Answer(Reason::UpstreamProtocol)),
                     },
                     Err(SendError::Failed(failure)) => return Err(failure),
                 };
@@ -110,7 +110,7 @@ impl Upstream {
     }
 
     /// Opens a connection, for this request alone where it may become a tunnel.
-    async fn open_for(&self, upgrade: bool, account: &Arc<Account>) -> Result<Connection, Failure> {
+    async fn open_for(&self, upgrade: bool, account: &Arc<Account>) -> Result<Connection, ForwardError> {
         // Rare, and large: in a box, they do not make every request's future larger.
         let opened = match upgrade {
             true => Box::pin(self.open_http1(account)).await,
@@ -122,9 +122,9 @@ impl Upstream {
         })
     }
 
-    fn request(&self, outgoing: Outgoing) -> Result<Request<RequestBody>, Failure> {
-        let Outgoing { method, path, fields, body, .. } = outgoing;
-        let target = self.target.origin_form(&path).map_err(|_| Failure::Answer(Reason::BadTarget))?;
+    fn request(&self, upstream_request: UpstreamRequest) -> Result<Request<RequestBody>, ForwardError> {
+        let UpstreamRequest { method, path, fields, body, .. } = upstream_request;
+        let target = self.target.origin_form(&path).map_err(|_| ForwardError::Answer(Reason::BadTarget))?;
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = target;
@@ -150,7 +150,7 @@ impl Upstream {
             }
             Connection::Http2(Http2Stream { mut sender, slot }) => {
                 http2::to_http2(&mut request, self.target.scheme(), trailers)
-                    .ok_or(SendError::Failed(Failure::Answer(Reason::BadTarget)))?;
+                    .ok_or(SendError::Failed(ForwardError::Answer(Reason::BadTarget)))?;
                 let answered = sender.try_send_request(request);
                 let response = self.answered(answered, progress, token, true).await?;
                 let lease = Some(Lease::Http2(slot));
@@ -185,27 +185,27 @@ impl Upstream {
                 answer = &mut answered => {
                     // What the backend says to a token that was revoked meanwhile reaches nobody.
                     return match token.and_then(TokenWatch::revoked_by) {
-                        Some(by) => Err(SendError::Failed(Failure::Revoked(by))),
+                        Some(by) => Err(SendError::Failed(ForwardError::Revoked(by))),
                         None => answer.map_err(|error| SendError::read(error, progress, over_http2)),
                     };
                 }
                 () = sleep_until(look) => {}
             }
             if let Some(by) = token.as_deref_mut().and_then(TokenWatch::revoked_by) {
-                return Err(SendError::Failed(Failure::Revoked(by)));
+                return Err(SendError::Failed(ForwardError::Revoked(by)));
             }
         }
     }
 
     /// Until when to wait, and what it means if nothing comes. While the body streams, the clock
     /// runs from its last movement, and whoever it waits for is at fault.
-    fn deadline(&self, started: Instant, progress: Option<&Arc<RequestProgress>>) -> (Instant, Failure) {
-        let timeout = Failure::Answer(Reason::UpstreamTimeout);
+    fn deadline(&self, started: Instant, progress: Option<&Arc<RequestProgress>>) -> (Instant, ForwardError) {
+        let timeout = ForwardError::Answer(Reason::UpstreamTimeout);
         match progress {
             None => (started + self.target.response_timeout, timeout),
             Some(progress) if progress.is_sent() => (progress.last() + self.target.response_timeout, timeout),
             Some(progress) if progress.is_waiting() => {
-                (progress.patience(self.target.idle_timeout), Failure::Answer(Reason::RequestTimeout))
+                (progress.patience(self.target.idle_timeout), ForwardError::Answer(Reason::RequestTimeout))
             }
             Some(progress) => (progress.last() + self.target.idle_timeout, timeout),
         }
@@ -244,7 +244,7 @@ fn next_look(deadline: Instant, progress: Option<&Arc<RequestProgress>>, has_tok
     soonest.map_or(deadline, |time| deadline.min(Instant::now() + time))
 }
 
-const UNREACHABLE: Failure = Failure::Answer(Reason::UpstreamUnreachable);
+const UNREACHABLE: ForwardError = ForwardError::Answer(Reason::UpstreamUnreachable);
 
 /// How one attempt ended.
 enum SendError {
@@ -254,7 +254,7 @@ enum SendError {
     Unprocessed,
     /// The connection closed before any byte of an answer.
     Closed,
-    Failed(Failure),
+    Failed(ForwardError),
 }
 
 impl SendError {
@@ -274,17 +274,17 @@ impl SendError {
         tracing::debug!(%error, "the backend did not answer");
         match progress {
             Some(progress) if progress.is_too_large() => {
-                return Self::Failed(Failure::Answer(Reason::PayloadTooLarge));
+                return Self::Failed(ForwardError::Answer(Reason::PayloadTooLarge));
             }
-            Some(progress) if progress.is_broken() => return Self::Failed(Failure::BrokenRequest),
+            Some(progress) if progress.is_broken() => return Self::Failed(ForwardError::BrokenRequest),
             _ => {}
         }
         match if over_http2 { http2::fate(&error) } else { None } {
             Some(Fate::Unprocessed) => Self::Unprocessed,
             Some(Fate::Unknown) => Self::Closed,
-            Some(Fate::Failed) => Self::Failed(Failure::Answer(Reason::UpstreamProtocol)),
+            Some(Fate::Failed) => Self::Failed(ForwardError::Answer(Reason::UpstreamProtocol)),
             None if error.is_incomplete_message() || error.is_closed() || is_reset(&error) => Self::Closed,
-            None => Self::Failed(Failure::Answer(Reason::UpstreamProtocol)),
+            None => Self::Failed(ForwardError::Answer(Reason::UpstreamProtocol)),
         }
     }
 }
