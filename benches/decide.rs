@@ -163,7 +163,7 @@ fn denied(c: &mut Criterion) {
                 &target,
                 Version::HTTP_11,
                 &fields(None),
-                Backend::Generic.habits(),
+                Backend::Generic.quirks(),
                 std::net::IpAddr::from([127, 0, 0, 1]),
             )
             .err()
@@ -318,7 +318,7 @@ fn facts(token: Option<&str>, target: &'static str) -> RequestFacts {
         &target,
         Version::HTTP_11,
         &fields(token),
-        Backend::Generic.habits(),
+        Backend::Generic.quirks(),
         std::net::IpAddr::from([127, 0, 0, 1]),
     )
     .expect("a plain request")

@@ -204,9 +204,9 @@ impl Admission {
     /// # Errors
     /// It has no single meaning, or says what a client must not say.
     pub fn facts(&self, head: &RequestHead<'_>) -> Result<RequestFacts, RequestFault> {
-        let habits = self.authorizer.backend.habits();
+        let quirks = self.authorizer.backend.quirks();
         let RequestHead { method, target, version, headers, source, .. } = *head;
-        let facts = RequestFacts::read(method, target, version, headers, habits, source)?;
+        let facts = RequestFacts::read(method, target, version, headers, quirks, source)?;
         match head.via {
             Via::Proxy => self.head.judge_connection(headers)?,
             Via::ForwardAuth { removes_fields } => {

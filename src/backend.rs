@@ -5,7 +5,7 @@
 //! `backend/datahub_gms.rs`, and its line in the table of [`Backend`].
 
 use crate::jose::KeyDialect;
-use crate::request::Habits;
+use crate::request::BackendQuirks;
 
 mod datahub;
 mod datahub_frontend;
@@ -70,8 +70,8 @@ impl Backend {
     }
 
     /// What reading a request depends on.
-    pub const fn habits(self) -> Habits {
-        self.preset().habits
+    pub const fn quirks(self) -> BackendQuirks {
+        self.preset().quirks
     }
 
     /// The products that the backends are part of; one with two servers comes once.

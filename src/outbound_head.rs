@@ -248,7 +248,7 @@ impl OutboundHead {
 
     /// A backend that prefers its cookie to the token would serve somebody who was not judged.
     fn drop_session_cookies(&self, fields: &mut HeaderMap, facts: &RequestFacts) {
-        let names = self.backend.habits().session_cookies;
+        let names = self.backend.quirks().session_cookies;
         if names.is_empty() || !facts.has_session_cookie || matches!(facts.credentials, Credentials::Missing)
         {
             return;

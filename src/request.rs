@@ -59,7 +59,7 @@ pub struct RequestFacts {
 
 /// What reading a request depends on about the backend. By default, nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Habits {
+pub struct BackendQuirks {
     /// Names of cookies that are a login.
     pub session_cookies: &'static [&'static str],
     /// Where the backend is a proxy itself: what a path begins with, behind any base path, and what
@@ -98,7 +98,7 @@ impl RequestFacts {
         target: &Uri,
         version: Version,
         fields: &HeaderMap,
-        habits: Habits,
+        quirks: BackendQuirks,
         source_ip: impl Into<Option<IpAddr>>,
     ) -> Result<Self, RequestFault> {
         judge_method(method)?;
@@ -106,7 +106,7 @@ impl RequestFacts {
         judge_framing(version, fields)?;
         check_fields(fields)?;
         let Hosts { host, of_target: target_host } = Hosts::read(target, version, fields)?;
-        let path = PathReadings::of(target)?.behind(habits.rewrites)?;
+        let path = PathReadings::of(target)?.behind(quirks.rewrites)?;
         let credentials = Credentials::read(fields)?;
         Ok(Self {
             method: method.clone(),
@@ -114,8 +114,8 @@ impl RequestFacts {
             host,
             target_host,
             credentials,
-            impersonates: habits.impersonation.is_some_and(|field| fields.contains_key(field)),
-            has_session_cookie: has_cookie(fields, habits.session_cookies),
+            impersonates: quirks.impersonation.is_some_and(|field| fields.contains_key(field)),
+            has_session_cookie: has_cookie(fields, quirks.session_cookies),
             source_ip: source_ip.into(),
             graphql: None,
         })

@@ -323,7 +323,7 @@ pub(crate) fn facts_of(
         &Uri::try_from(path).unwrap(),
         Version::HTTP_11,
         &fields,
-        backend.habits(),
+        backend.quirks(),
         std::net::IpAddr::from([192, 0, 2, 1]),
     )
 }

@@ -18,7 +18,7 @@ use metagate::backend::Backend;
 use metagate::decision::Route;
 use metagate::jose::{Algorithm, KeyDialect, ParsedKeys, UnverifiedToken, VerificationKey};
 use metagate::policy::RouteTable;
-use metagate::request::{Asked, Credentials, Habits, RequestFacts, TargetForm};
+use metagate::request::{Asked, BackendQuirks, Credentials, RequestFacts, TargetForm};
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
@@ -216,8 +216,14 @@ fn open_route_has_only_one_reading() {
         let mut fields = HeaderMap::new();
         fields.insert("host", HeaderValue::from_static("a.example"));
         let version = http::Version::HTTP_11;
-        let read =
-            RequestFacts::read(&http::Method::GET, &target, version, &fields, Habits::default(), world::PEER);
+        let read = RequestFacts::read(
+            &http::Method::GET,
+            &target,
+            version,
+            &fields,
+            BackendQuirks::default(),
+            world::PEER,
+        );
         let Ok(facts) = read else { return Ok(()) };
         for public in routes {
             for authorizer in [world::authorizer(Backend::Generic, &[public]), {

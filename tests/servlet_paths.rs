@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use metagate::backend::Backend;
 use metagate::decision::{Authorizer, Route};
 use metagate::policy::{PathPattern, Place, Policy, RouteTable};
-use metagate::request::{Habits, RequestFacts};
+use metagate::request::{BackendQuirks, RequestFacts};
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
@@ -27,7 +27,7 @@ fn facts(target: &str) -> Option<RequestFacts> {
     fields.insert("host", HeaderValue::from_static("a.example"));
     let target = Uri::try_from(target).ok()?;
     let peer = std::net::IpAddr::from([192, 0, 2, 1]);
-    RequestFacts::read(&Method::GET, &target, Version::HTTP_11, &fields, Habits::default(), peer).ok()
+    RequestFacts::read(&Method::GET, &target, Version::HTTP_11, &fields, BackendQuirks::default(), peer).ok()
 }
 
 fn authorizer(backend: Backend, routes: RouteTable) -> Authorizer {

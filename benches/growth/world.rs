@@ -95,6 +95,6 @@ pub fn fields<N: AsRef<str>>(list: impl IntoIterator<Item = (N, String)>) -> Hea
 
 pub fn facts(backend: Backend, target: &str, fields: &HeaderMap) -> RequestFacts {
     let target = Uri::try_from(target).expect("a target");
-    RequestFacts::read(&Method::POST, &target, Version::HTTP_11, fields, backend.habits(), PEER)
+    RequestFacts::read(&Method::POST, &target, Version::HTTP_11, fields, backend.quirks(), PEER)
         .expect("a plain request")
 }

@@ -13,7 +13,7 @@ use metagate::claims;
 use metagate::decision::{Caller, Route};
 use metagate::jose::{Algorithm, KeyDialect, KeyFamily, KeySet, ParsedKeys, UnverifiedToken};
 use metagate::policy::{Budget, Expression, PathPattern, Place, Subject};
-use metagate::request::{Credentials, Graphql, Habits, PathReadings, RequestFacts};
+use metagate::request::{BackendQuirks, Credentials, Graphql, PathReadings, RequestFacts};
 
 #[allow(dead_code, reason = "servlet_paths.rs uses the rest to compare with a real container")]
 #[path = "../../tests/differential/servlet.rs"]
@@ -113,8 +113,9 @@ pub fn request_target(data: &[u8]) {
     }
     let mut fields = HeaderMap::new();
     fields.insert("host", HeaderValue::from_static("a.example"));
-    let read =
-        |target| RequestFacts::read(&Method::GET, target, Version::HTTP_11, &fields, Habits::default(), PEER);
+    let read = |target| {
+        RequestFacts::read(&Method::GET, target, Version::HTTP_11, &fields, BackendQuirks::default(), PEER)
+    };
     if let Ok(facts) = read(&target) {
         let route = world::authorizer(Backend::Generic, &["/**"]).route(&facts);
         assert_eq!(route == Route::Public, path.is_plain());
@@ -201,8 +202,14 @@ pub fn graphql(data: &[u8]) {
         let mut fields = HeaderMap::new();
         fields.insert("content-type", HeaderValue::from_static(content_type));
         fields.insert("host", HeaderValue::from_static("a.example"));
-        let read =
-            RequestFacts::read(&Method::POST, &target, Version::HTTP_11, &fields, Habits::default(), PEER);
+        let read = RequestFacts::read(
+            &Method::POST,
+            &target,
+            Version::HTTP_11,
+            &fields,
+            BackendQuirks::default(),
+            PEER,
+        );
         let Ok(facts) = read else { continue };
         let Graphql::Operations(operations) = Graphql::read(&facts, &fields, body) else { continue };
         assert!((1..=64).contains(&operations.len()));

@@ -19,7 +19,7 @@ use metagate::jose::{Algorithm, AlgorithmSet, KeySet, UnverifiedToken, Verificat
 use metagate::numeric_date::NumericDate;
 use metagate::outbound_head::{Authorization, IdentityNames, OutboundHead};
 use metagate::policy::{Place, Policy, Route, RouteTable};
-use metagate::request::{Credentials, Habits, RequestFacts};
+use metagate::request::{BackendQuirks, Credentials, RequestFacts};
 use metagate::trust::{self, KeyRing, TrustedIssuer};
 
 pub const MAX_BYTES: usize = 16 * 1024;
@@ -171,7 +171,7 @@ pub fn facts(method: &str, target: &str, fields: &HeaderMap) -> RequestFacts {
     fields.insert("host", HeaderValue::from_static("a.example"));
     let method = Method::from_bytes(method.as_bytes()).expect("a method");
     let target = Uri::try_from(target).expect("a target");
-    RequestFacts::read(&method, &target, Version::HTTP_11, &fields, Habits::default(), PEER)
+    RequestFacts::read(&method, &target, Version::HTTP_11, &fields, BackendQuirks::default(), PEER)
         .expect("a good request")
 }
 
@@ -274,8 +274,8 @@ pub fn assert_one_login(backend: Backend, fields: &HeaderMap) {
     sent.remove("host");
     sent.insert("host", HeaderValue::from_static("a.example"));
     let target = Uri::from_static("/x");
-    let habits = backend.habits();
-    let Ok(facts) = RequestFacts::read(&Method::GET, &target, Version::HTTP_11, &sent, habits, PEER) else {
+    let quirks = backend.quirks();
+    let Ok(facts) = RequestFacts::read(&Method::GET, &target, Version::HTTP_11, &sent, quirks, PEER) else {
         return;
     };
     head(backend).rewrite(&mut sent, &facts, &permit(Caller::Anonymous), PEER, false).expect("plain names");
@@ -288,8 +288,8 @@ pub fn assert_one_login(backend: Backend, fields: &HeaderMap) {
                 let mut names =
                     text.split(';').map(|cookie| cookie.split('=').next().unwrap_or_default().trim());
                 assert!(
-                    habits.session_cookies.is_empty()
-                        || !names.any(|name| habits.session_cookies.contains(&name)),
+                    quirks.session_cookies.is_empty()
+                        || !names.any(|name| quirks.session_cookies.contains(&name)),
                     "{text}"
                 );
             }

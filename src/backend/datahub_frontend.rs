@@ -2,17 +2,17 @@
 
 use super::routes::{protected, public};
 use super::{Preset, PresetRow, datahub, generic};
-use crate::request::Habits;
+use crate::request::BackendQuirks;
 
 pub(super) const PRESET: Preset = Preset {
     name: "datahub-frontend",
     routes: ROUTES,
-    habits: Habits {
+    quirks: BackendQuirks {
         // It prefers the token in `PLAY_SESSION` to the `Authorization` field.
         session_cookies: &["PLAY_SESSION", "actor"],
         // What it makes of a path before it asks GMS (`Application.mapPath`).
         rewrites: &[("/api/gms", ""), ("/api/v2/graphql", "/api/graphql")],
-        ..generic::PRESET.habits
+        ..generic::PRESET.quirks
     },
     request_source: Some(datahub::REQUEST_SOURCE),
     ..datahub::PRESET

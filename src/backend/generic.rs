@@ -1,7 +1,7 @@
 //! Any HTTP service.
 
 use super::{GrantedFields, IdentityFields, Preset, PrincipalStyle};
-use crate::request::Habits;
+use crate::request::BackendQuirks;
 
 /// Nothing is special about it. The others begin with this and say what they have.
 pub(super) const PRESET: Preset = Preset {
@@ -9,7 +9,7 @@ pub(super) const PRESET: Preset = Preset {
     product: None,
     routes: &[],
     base_path: None,
-    habits: Habits { session_cookies: &[], rewrites: &[], impersonation: None },
+    quirks: BackendQuirks { session_cookies: &[], rewrites: &[], impersonation: None },
     identity: IdentityFields { names: &[], families: &[], harmless: &[] },
     granted: GrantedFields::NONE,
     actor: None,

@@ -6,14 +6,14 @@ use super::{
     PrincipalStyle, Product, TokenClass, TokenClasses, generic,
 };
 use crate::jose::KeyDialect;
-use crate::request::Habits;
+use crate::request::BackendQuirks;
 
 pub(super) const PRESET: Preset = Preset {
     name: "openmetadata",
     product: Some(&PRODUCT),
     routes: ROUTES,
     base_path: Some(BasePath { key: ("openmetadata", "basePath"), api: "/api", documented_api: "/v1" }),
-    habits: Habits { impersonation: Some("x-impersonate-user"), ..generic::PRESET.habits },
+    quirks: BackendQuirks { impersonation: Some("x-impersonate-user"), ..generic::PRESET.quirks },
     identity: IdentityFields { names: IDENTITY_FIELDS, ..generic::PRESET.identity },
     granted: GrantedFields {
         // Which of the personas that are assigned to a user is active. OpenMetadata compares it with the

@@ -1,7 +1,7 @@
 //! What a preset says.
 
 use super::{PresetRow, PrincipalStyle, Product};
-use crate::request::Habits;
+use crate::request::BackendQuirks;
 
 /// What is special about one backend. The generic one has nothing of all this.
 ///
@@ -19,7 +19,7 @@ pub struct Preset {
     pub base_path: Option<BasePath>,
     /// What reading a request depends on. The cookies are dropped from a request that brings a bearer
     /// token: the backend would believe the cookie and not the token that was judged.
-    pub habits: Habits,
+    pub quirks: BackendQuirks,
     /// Fields by which it believes who is asking.
     pub identity: IdentityFields,
     /// Those of them that some callers may send.

@@ -15,10 +15,10 @@ fn every_backend_is_read_by_its_word() {
 #[test]
 fn names_of_fields_are_written_as_they_are_set() {
     for backend in Backend::ALL {
-        let Preset { identity, granted, actor, request_source, habits, .. } = backend.preset();
+        let Preset { identity, granted, actor, request_source, quirks, .. } = backend.preset();
         let set = actor.iter().map(|field| field.name).chain(request_source.iter().map(|field| field.name));
         let names = identity.names.iter().chain(identity.harmless).copied();
-        for name in names.chain(granted.all()).chain(set.clone()).chain(habits.impersonation) {
+        for name in names.chain(granted.all()).chain(set.clone()).chain(quirks.impersonation) {
             assert_eq!(HeaderName::from_static(name).as_str(), name, "{backend:?}");
             assert!(!name.contains(['_', '.']), "{backend:?}: {name}");
         }
@@ -35,8 +35,8 @@ fn names_of_fields_are_written_as_they_are_set() {
 fn a_bot_sends_the_very_field_that_asks_for_impersonation() {
     for backend in Backend::ALL {
         let preset = backend.preset();
-        assert_eq!(preset.impersonation.is_some(), preset.habits.impersonation.is_some(), "{backend:?}");
-        if let Some(field) = preset.habits.impersonation {
+        assert_eq!(preset.impersonation.is_some(), preset.quirks.impersonation.is_some(), "{backend:?}");
+        if let Some(field) = preset.quirks.impersonation {
             assert!(preset.granted.impersonator.contains(&field), "{backend:?}");
             assert!(!preset.granted.token.contains(&field), "{backend:?}");
         }

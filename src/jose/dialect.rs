@@ -1,4 +1,4 @@
-//! Whose habits a key set follows.
+//! Whose quirks a key set follows.
 
 /// How a key set is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -12,7 +12,7 @@ const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
 fn read(target: &str, version: Version, lines: &[(&str, &str)]) -> Result<RequestFacts, RequestFault> {
     let target = Uri::try_from(target).unwrap();
-    RequestFacts::read(&Method::GET, &target, version, &fields(lines), Habits::default(), IP)
+    RequestFacts::read(&Method::GET, &target, version, &fields(lines), BackendQuirks::default(), IP)
 }
 
 fn with_host(lines: &[(&str, &str)]) -> Result<RequestFacts, RequestFault> {

@@ -190,7 +190,7 @@ fn the_host_is_the_one_that_the_target_names() {
             &http::Uri::from_static(target),
             http::Version::HTTP_2,
             &fields,
-            Backend::Generic.habits(),
+            Backend::Generic.quirks(),
             PEER,
         )
         .unwrap();

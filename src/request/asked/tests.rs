@@ -152,7 +152,7 @@ fn a_target_is_taken_whole_or_not_at_all() {
             &target,
             http::Version::HTTP_11,
             &judged,
-            crate::request::Habits::default(),
+            crate::request::BackendQuirks::default(),
             source,
         );
         assert!(facts.is_err(), "{host}");
