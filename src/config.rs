@@ -61,7 +61,7 @@ use crate::backend::Backend;
 use crate::claims::ClaimRules;
 use crate::jose::{AlgorithmSet, VerificationKey};
 use crate::policy::Policy;
-use crate::request::TargetForm;
+use crate::request::ForwardAuthDialect;
 
 /// A whole, checked configuration.
 #[derive(Clone, Debug)]
@@ -188,7 +188,7 @@ pub struct ForwardAuth {
     /// Its address.
     pub listen: SocketAddr,
     /// How they name the request that they ask about.
-    pub target: TargetForm,
+    pub target: ForwardAuthDialect,
 }
 
 /// The backend's address and how long it may take.

@@ -24,7 +24,7 @@ use crate::exchange::{Exchange, Recorder};
 use crate::keys::Keys;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::{ask_for, from_http2, is_granted, remove_connection_fields, understands_trailers};
-use crate::request::TargetForm;
+use crate::request::ForwardAuthDialect;
 use crate::respond::{self, ObservedBody, ResponseFormat};
 use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
@@ -55,7 +55,7 @@ pub type Clock = fn() -> NumericDate;
 pub struct Gateway {
     admission: Admission,
     wording: Wording,
-    forward_auth: Option<TargetForm>,
+    forward_auth: Option<ForwardAuthDialect>,
     keys: Arc<Keys>,
     cache: TokenCache,
     revocations: Arc<RevocationList>,

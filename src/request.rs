@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use http::header::{CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
-mod asked;
+mod original_request;
 mod bearer;
 mod field_name;
 mod framing;
@@ -18,7 +18,6 @@ mod http2_head;
 mod parameters;
 mod target;
 
-pub use asked::{Asked, TargetForm};
 pub use bearer::{BasicCredentials, BearerToken, Credentials};
 pub use field_name::{are_look_alikes, folded};
 pub use framing::{BodyFault, BodyTracker, Framing};
@@ -27,6 +26,7 @@ pub use head::{Head, HeadLimits, HeadScanner};
 pub use host::host_in_one_form;
 pub use hpack::{FieldList, HpackDecoder, HpackError};
 pub use http2_head::{Http2Head, check_http2_trailers};
+pub use original_request::{ForwardAuthDialect, OriginalRequest};
 pub use parameters::parameters;
 pub use target::PathReadings;
 

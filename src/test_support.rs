@@ -328,7 +328,7 @@ pub(crate) fn facts_of(
     )
 }
 
-/// A authorizer in front of `backend` with its public routes and no rules.
+/// An authorizer in front of `backend` with its public routes and no rules.
 pub(crate) fn authorizer(backend: Backend) -> Authorizer {
     let routes = RouteTable::preset(backend, &Place::default()).unwrap();
     Authorizer {

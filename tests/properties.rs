@@ -18,7 +18,7 @@ use metagate::backend::Backend;
 use metagate::decision::Route;
 use metagate::jose::{Algorithm, KeyDialect, ParsedKeys, UnverifiedToken, VerificationKey};
 use metagate::policy::RouteTable;
-use metagate::request::{Asked, BackendQuirks, Credentials, RequestFacts, TargetForm};
+use metagate::request::{BackendQuirks, Credentials, ForwardAuthDialect, OriginalRequest, RequestFacts};
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
@@ -257,7 +257,11 @@ fn forward_auth_authorizes_exactly_the_named_request() {
         prop::collection::vec(some, 0..=1).prop_map(move |values| (name, values))
     };
     let fields = names.map(value).to_vec();
-    let form = prop::sample::select(vec![TargetForm::Forwarded, TargetForm::Original, TargetForm::Request]);
+    let form = prop::sample::select(vec![
+        ForwardAuthDialect::Forwarded,
+        ForwardAuthDialect::Original,
+        ForwardAuthDialect::Request,
+    ]);
     let read = Cell::new(0);
     check(4000, &(form, fields), |(form, fields)| {
         let mut head = HeaderMap::new();
@@ -268,7 +272,7 @@ fn forward_auth_authorizes_exactly_the_named_request() {
             }
         }
         let own = Uri::from_static("/a");
-        let Ok(asked) = Asked::read(form, &Method::GET, &own, &head) else { return Ok(()) };
+        let Ok(asked) = OriginalRequest::read(form, &Method::GET, &own, &head) else { return Ok(()) };
         read.set(read.get() + 1);
         let target = asked.target.path_and_query().unwrap().as_str();
         for (name, value) in fields.iter().flat_map(|(name, values)| values.iter().map(move |v| (name, v))) {

@@ -10,7 +10,9 @@ use metagate::exchange::{Exchange, Recorder};
 use metagate::outbound_head::{
     Authorization, IdentityNames, OutboundHead, from_http2, remove_connection_fields,
 };
-use metagate::request::{Asked, BodyTracker, Credentials, Framing, HeadLimits, HeadScanner, TargetForm};
+use metagate::request::{
+    BodyTracker, Credentials, ForwardAuthDialect, Framing, HeadLimits, HeadScanner, OriginalRequest,
+};
 
 use super::world::{self, PEER};
 use super::{Case, Run};
@@ -85,7 +87,9 @@ pub const CASES: &[Case] = &[
         let fields = world::fields([("x-original-url", place), ("x-original-method", "GET".to_owned())]);
         Box::new(move || {
             let target = Uri::from_static("/");
-            assert!(Asked::read(TargetForm::Original, &Method::GET, &target, &fields).is_ok());
+            assert!(
+                OriginalRequest::read(ForwardAuthDialect::Original, &Method::GET, &target, &fields).is_ok()
+            );
         })
     }),
 ];

@@ -6,7 +6,7 @@ use super::{ClientAuth, LogFormat, ProxyProtocol, TlsVersion, UpstreamAuthorizat
 use crate::backend::Backend;
 use crate::claims::NonExpiring;
 use crate::policy::{Effect, Mode, Unreadable};
-use crate::request::{OperationKind, TargetForm};
+use crate::request::{ForwardAuthDialect, OperationKind};
 
 /// The words of one setting.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +81,7 @@ words! {
     }
     ProxyProtocol { Off: "off", Require: "require" }
     RefusedKind { IdTokens: "idTokens", LogoutTokens: "logoutTokens" }
-    TargetForm { Forwarded: "forwarded", Original: "original", Request: "request" }
+    ForwardAuthDialect { Forwarded: "forwarded", Original: "original", Request: "request" }
     TlsVersion { V12: "1.2", V13: "1.3" }
     Unreadable { Deny: "deny", Skip: "skip" }
     UpstreamAuthorization {

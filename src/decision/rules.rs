@@ -14,7 +14,7 @@ mod answers;
 mod view;
 
 use answers::Answers;
-use view::Asked;
+use view::RequestedOperation;
 pub(super) use view::{View, Views};
 
 /// What the rules say.
@@ -148,8 +148,8 @@ impl<'j> Judge<'j> {
 
     fn evaluate(&self, when: &Expression, view: &View<'_>) -> Result<bool, Fault> {
         let graphql = match view.asked {
-            Asked::Operation(operation, _) => Some(operation),
-            Asked::Nothing | Asked::Unreadable(_) => None,
+            RequestedOperation::Operation(operation, _) => Some(operation),
+            RequestedOperation::Nothing | RequestedOperation::Unreadable(_) => None,
         };
         let subject = Subject { request: self.facts, path: view.path, token: self.token, graphql };
         when.evaluate(&subject, &self.budget)
@@ -178,16 +178,18 @@ impl<'j> Judge<'j> {
         }
         let Some(graphql) = &matching.graphql else { return Match::Yes };
         match (view.asked, graphql.unreadable) {
-            (Asked::Operation(operation, field), _) => {
+            (RequestedOperation::Operation(operation, field), _) => {
                 let asked = || {
                     (graphql.operations.is_empty() || graphql.operations.contains(&operation.kind))
                         && (graphql.fields.is_empty() || any_matches(&graphql.fields, field))
                 };
                 if answers.asks.get(kept, view.place.asked, asked) { Match::Yes } else { Match::No }
             }
-            (Asked::Unreadable(_) | Asked::Nothing, Unreadable::Skip) => Match::No,
-            (Asked::Unreadable(why), Unreadable::Deny) => Match::Unknown(why),
-            (Asked::Nothing, Unreadable::Deny) => Match::Unknown("graphql: it was not looked at"),
+            (RequestedOperation::Unreadable(_) | RequestedOperation::Nothing, Unreadable::Skip) => Match::No,
+            (RequestedOperation::Unreadable(why), Unreadable::Deny) => Match::Unknown(why),
+            (RequestedOperation::Nothing, Unreadable::Deny) => {
+                Match::Unknown("graphql: it was not looked at")
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::admission::{Admitted, RequestHead, Via};
 use crate::challenge;
 use crate::decision::Denial;
 use crate::exchange::Exchange;
-use crate::request::{Asked, RequestFault, TargetForm};
+use crate::request::{ForwardAuthDialect, OriginalRequest, RequestFault};
 use crate::respond::{self, ObservedBody, ResponseFormat};
 
 /// The body of a refusal, for a proxy that takes nothing but fields from it (nginx).
@@ -31,7 +31,7 @@ impl Gateway {
         let http2 = head.version == Version::HTTP_2;
         let id = self.request_id(&head.headers);
         let asked = match self.forward_auth {
-            Some(form) => Asked::read(form, &head.method, &head.uri, &head.headers),
+            Some(form) => OriginalRequest::read(form, &head.method, &head.uri, &head.headers),
             None => Err(RequestFault::BadTarget("forwardAuth is off")),
         };
         let (method, target) = match &asked {
@@ -67,7 +67,7 @@ impl Gateway {
         &self,
         received: &mut Received,
         peer: &Peer,
-        asked: Result<Asked, RequestFault>,
+        asked: Result<OriginalRequest, RequestFault>,
     ) -> Result<HeaderMap, Denial> {
         let Received { exchange, head, body, .. } = received;
         let source = self.admission.head.source_behind_peer(&head.headers);
@@ -81,7 +81,7 @@ impl Gateway {
             head.headers.insert(HOST, host);
         }
         // Only Envoy can be told of each.
-        let removes_fields = self.forward_auth == Some(TargetForm::Request);
+        let removes_fields = self.forward_auth == Some(ForwardAuthDialect::Request);
         let question = RequestHead {
             method: &asked.method,
             target: &asked.target,
@@ -119,7 +119,7 @@ impl Gateway {
     }
 
     fn refusal_field(&self, denial: &Denial) -> Option<HeaderValue> {
-        if self.forward_auth != Some(TargetForm::Original) {
+        if self.forward_auth != Some(ForwardAuthDialect::Original) {
             return None;
         }
         let status = denial.reason.row().status;

@@ -50,7 +50,7 @@ fn sent(backend: Backend, lines: &[(&str, &str)], claims: Value) -> HeaderMap {
     sent_by(&head(backend), &authorizer(backend), &[&[BEARER], lines].concat(), claims)
 }
 
-/// A authorizer that lets everybody in without looking.
+/// An authorizer that lets everybody in without looking.
 fn open(backend: Backend) -> Authorizer {
     let mut authorizer = authorizer(backend);
     authorizer.policy.routes = RouteTable::parse(&[(Route::Public, "/**")]).unwrap();

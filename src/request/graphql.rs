@@ -36,7 +36,7 @@ pub enum Graphql {
 /// One request in JSON (GraphQL over HTTP section 5.1). Serde refuses a member that is there twice.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Asked {
+struct GraphqlRequest {
     query: Option<String>,
     operation_name: Option<String>,
     extensions: Option<Value>,
@@ -49,20 +49,20 @@ struct Asked {
 
 /// The same as a member of a batch: serde would take a list of values for a request too, which no
 /// server does.
-struct Member(Asked);
+struct Member(GraphqlRequest);
 
 impl<'de> Deserialize<'de> for Member {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct OfObject;
         impl<'de> Visitor<'de> for OfObject {
-            type Value = Asked;
+            type Value = GraphqlRequest;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Asked, A::Error> {
-                Asked::deserialize(MapAccessDeserializer::new(members))
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<GraphqlRequest, A::Error> {
+                GraphqlRequest::deserialize(MapAccessDeserializer::new(members))
             }
         }
         deserializer.deserialize_map(OfObject).map(Self)
@@ -139,7 +139,7 @@ fn media_type(fields: &HeaderMap) -> Result<MediaType, &'static str> {
 fn in_json(body: &[u8]) -> Result<Vec<GraphqlOperation>, &'static str> {
     const NOT_JSON: &str = "graphql: the body is not JSON of a GraphQL request";
     if body.trim_ascii_start().first() != Some(&b'[') {
-        let asked: Asked = serde_json::from_slice(body).map_err(|_| NOT_JSON)?;
+        let asked: GraphqlRequest = serde_json::from_slice(body).map_err(|_| NOT_JSON)?;
         return operations(&asked, &mut Visits::default());
     }
     let batch: Vec<Member> = serde_json::from_slice(body).map_err(|_| NOT_JSON)?;
@@ -154,9 +154,9 @@ fn in_json(body: &[u8]) -> Result<Vec<GraphqlOperation>, &'static str> {
 }
 
 /// GraphQL over HTTP section 6.2.1.
-fn in_query(query: &str) -> Result<Asked, &'static str> {
+fn in_query(query: &str) -> Result<GraphqlRequest, &'static str> {
     const BROKEN: &str = "graphql: the query string cannot be decoded";
-    let mut asked = Asked {
+    let mut asked = GraphqlRequest {
         query: None,
         operation_name: None,
         extensions: None,
@@ -186,7 +186,7 @@ fn in_query(query: &str) -> Result<Asked, &'static str> {
     Ok(asked)
 }
 
-fn operations(asked: &Asked, visits: &mut Visits) -> Result<Vec<GraphqlOperation>, &'static str> {
+fn operations(asked: &GraphqlRequest, visits: &mut Visits) -> Result<Vec<GraphqlOperation>, &'static str> {
     if asked.id.is_some() || asked.document_id.is_some() || asked.query_id.is_some() {
         return Err("graphql: a stored document, whose text is not here");
     }

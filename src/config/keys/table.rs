@@ -12,7 +12,7 @@ use super::samples;
 use crate::backend::Backend;
 use crate::claims::NonExpiring;
 use crate::policy::{Effect, Mode, Unreadable};
-use crate::request::{OperationKind, TargetForm};
+use crate::request::{ForwardAuthDialect, OperationKind};
 
 const HTTP: &[&str] = &["http", "https"];
 const UPSTREAM: &[&str] = &["http", "https", "unix"];
@@ -81,7 +81,7 @@ pub const KEYS: &[Key] = &[
     key("health.listen", Kind::Address, "0.0.0.0:8686", "Where /livez, /readyz and /metrics are, for the kubelet and Prometheus."),
     key("admin.listen", Kind::Address, "127.0.0.1:8687", "Where the status page, /status, /refusals, POST /reload and POST /keys/refresh are: a loopback address, since there is no authentication. The last three need the field X-Metagate: 1, which no webhook and no other web page sends."),
     key("forwardAuth.listen", Kind::Address, "", "Where other proxies ask for decisions (nginx auth_request, Traefik ForwardAuth, Caddy forward_auth, HAProxy, Envoy ext_authz); off unless it is given. Nobody but them should reach it. See docs/forward-auth.md.").example("127.0.0.1:8688"),
-    key("forwardAuth.target", word::<TargetForm>(), "", "How they name the request: forwarded, by X-Forwarded-Method, -Uri and -Host (Traefik, Caddy, HAProxy); original, by X-Original-Method and X-Original-URI or -URL (nginx); or request, by the question's own method and target (Envoy). Required with listen.").example("forwarded"),
+    key("forwardAuth.target", word::<ForwardAuthDialect>(), "", "How they name the request: forwarded, by X-Forwarded-Method, -Uri and -Host (Traefik, Caddy, HAProxy); original, by X-Original-Method and X-Original-URI or -URL (nginx); or request, by the question's own method and target (Envoy). Required with listen.").example("forwarded"),
 
     key("upstream.url", Kind::Url(UPSTREAM), "", "Where requests go: http:// or https://; a path in it is put before every request's path. unix:/path is HTTP over a socket file.").required().set_in_example("http://127.0.0.1:8585"),
     key("upstream.connectTimeout", WAIT, "2s", "The longest time to an open connection, TLS included."),

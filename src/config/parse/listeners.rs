@@ -6,7 +6,7 @@ use super::super::words::Word;
 use super::super::{ForwardAuth, Listen, values};
 use super::section::Section;
 use crate::loopback::is_loopback;
-use crate::request::TargetForm;
+use crate::request::ForwardAuthDialect;
 
 /// Every listener; `None` for one whose address cannot be read, and where forward-auth is off.
 pub(super) struct Listeners {
@@ -66,7 +66,7 @@ fn collide(a: SocketAddr, b: SocketAddr) -> bool {
 fn forward_auth(root: &Section<'_>, others: &[(&str, Option<SocketAddr>)]) -> Option<ForwardAuth> {
     let section = root.section("forwardAuth");
     let address = section.read("listen", values::address);
-    let target = section.read("target", TargetForm::from_word);
+    let target = section.read("target", ForwardAuthDialect::from_word);
     let Some(address) = address else {
         if target.is_some() {
             section.missing(
@@ -87,8 +87,8 @@ fn forward_auth(root: &Section<'_>, others: &[(&str, Option<SocketAddr>)]) -> Op
 }
 
 /// Envoy adds an address of its own to the X-Forwarded-For of its questions.
-fn warn_of_envoy(root: &Section<'_>, target: Option<TargetForm>) {
-    if target == Some(TargetForm::Request) && !root.is_given("trustedProxies") {
+fn warn_of_envoy(root: &Section<'_>, target: Option<ForwardAuthDialect>) {
+    if target == Some(ForwardAuthDialect::Request) && !root.is_given("trustedProxies") {
         let message =
             "is request, and trustedProxies is empty: every request may seem to come from Envoy itself";
         let help = "name Envoy's own addresses in trustedProxies";

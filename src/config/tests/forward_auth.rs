@@ -1,7 +1,7 @@
 //! The listener where other proxies ask for decisions.
 
 use super::*;
-use crate::request::TargetForm;
+use crate::request::ForwardAuthDialect;
 
 const TARGET: (&str, &str) = ("METAGATE_FORWARD_AUTH__TARGET", "forwarded");
 const LISTEN: (&str, &str) = ("METAGATE_FORWARD_AUTH__LISTEN", "127.0.0.1:8688");
@@ -15,15 +15,15 @@ fn it_is_off_unless_it_is_given() {
     assert!(with(&[]).config().forward_auth.is_none());
     let given = with(&[LISTEN, TARGET]).config().forward_auth.unwrap();
     assert_eq!(given.listen, ([127, 0, 0, 1], 8688).into());
-    assert_eq!(given.target, TargetForm::Forwarded);
+    assert_eq!(given.target, ForwardAuthDialect::Forwarded);
 }
 
 #[test]
 fn each_form_has_its_word() {
     for (word, form) in [
-        ("forwarded", TargetForm::Forwarded),
-        ("original", TargetForm::Original),
-        ("request", TargetForm::Request),
+        ("forwarded", ForwardAuthDialect::Forwarded),
+        ("original", ForwardAuthDialect::Original),
+        ("request", ForwardAuthDialect::Request),
     ] {
         let case = with(&[LISTEN, ("METAGATE_FORWARD_AUTH__TARGET", word)]);
         assert_eq!(case.config().forward_auth.unwrap().target, form);

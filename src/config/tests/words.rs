@@ -72,7 +72,7 @@ fn each_word_has_one_meaning() {
     hold::<crate::policy::Mode>();
     hold::<crate::policy::Unreadable>();
     hold::<crate::request::OperationKind>();
-    hold::<crate::request::TargetForm>();
+    hold::<crate::request::ForwardAuthDialect>();
     hold::<ClientAuth>();
     hold::<LogFormat>();
     hold::<ProxyProtocol>();

@@ -23,7 +23,7 @@ pub(in crate::decision) struct View<'v> {
     pub(in crate::decision) path: &'v [u8],
     /// The parameters that rules ask for, each name once; `None` where they cannot be told.
     pub(super) parameters: Option<&'v [(&'v str, Cow<'v, str>)]>,
-    pub(super) asked: Asked<'v>,
+    pub(super) asked: RequestedOperation<'v>,
 }
 
 /// The parts of a view by their places, so that a rule is held against each part once and not once
@@ -37,7 +37,7 @@ pub(super) struct Place {
 
 /// What it asks of a GraphQL endpoint.
 #[derive(Clone, Copy)]
-pub(super) enum Asked<'v> {
+pub(super) enum RequestedOperation<'v> {
     /// No rule wants to know.
     Nothing,
     /// An operation, and one of the fields at its top.
@@ -54,7 +54,7 @@ pub(in crate::decision) struct Views<'v> {
     paths: usize,
     /// Mostly one that is empty.
     parameters: Vec<Parameters<'v>>,
-    asked: Vec<Asked<'v>>,
+    asked: Vec<RequestedOperation<'v>>,
 }
 
 impl<'v> Views<'v> {
@@ -145,7 +145,7 @@ fn combinations<'v>(
     Ok(combinations.into_iter().map(Some).collect())
 }
 
-fn asked<'v>(policy: &Policy, facts: &'v RequestFacts) -> Vec<Asked<'v>> {
+fn asked<'v>(policy: &Policy, facts: &'v RequestFacts) -> Vec<RequestedOperation<'v>> {
     let by_field = policy
         .rules
         .iter()
@@ -155,14 +155,14 @@ fn asked<'v>(policy: &Policy, facts: &'v RequestFacts) -> Vec<Asked<'v>> {
             rule.matching.graphql.is_some() || rule.when.as_ref().is_some_and(Expression::asks_graphql)
         });
     match &facts.graphql {
-        _ if !at_all => vec![Asked::Nothing],
-        None => vec![Asked::Unreadable("graphql: the body was not read")],
-        Some(Graphql::Unreadable(why)) => vec![Asked::Unreadable(why)],
+        _ if !at_all => vec![RequestedOperation::Nothing],
+        None => vec![RequestedOperation::Unreadable("graphql: the body was not read")],
+        Some(Graphql::Unreadable(why)) => vec![RequestedOperation::Unreadable(why)],
         Some(Graphql::Operations(operations)) => operations
             .iter()
             .flat_map(|operation| {
                 let fields = operation.fields.iter().take(if by_field { usize::MAX } else { 1 });
-                fields.map(move |field| Asked::Operation(operation, field))
+                fields.map(move |field| RequestedOperation::Operation(operation, field))
             })
             .collect(),
     }

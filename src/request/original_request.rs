@@ -12,7 +12,7 @@ use super::RequestFault;
 
 /// How a proxy names the request that it asks about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TargetForm {
+pub enum ForwardAuthDialect {
     /// `X-Forwarded-Method`, `X-Forwarded-Uri` and `X-Forwarded-Host`: Traefik, Caddy.
     Forwarded,
     /// `X-Original-Method` and either `X-Original-URI` or `X-Original-URL`, and `Host` where that is
@@ -24,7 +24,7 @@ pub enum TargetForm {
 
 /// What is asked about.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct OriginalRequest {
     /// Its method.
     pub method: Method,
     /// Its target, in origin-form unless the question's own.
@@ -40,26 +40,26 @@ const NO_TARGET: RequestFault = RequestFault::BadTarget("no field names the targ
 const NO_HOST: RequestFault = RequestFault::BadTarget("no field names the host");
 const NO_PATH: RequestFault = RequestFault::BadTarget("the named target is neither a path nor a URL");
 
-impl Asked {
+impl OriginalRequest {
     /// Reads what a question names.
     ///
     /// # Errors
     /// Where a field that it needs is missing, is there twice or cannot be read, and where fields of
     /// another form name something else.
     pub fn read(
-        form: TargetForm,
+        form: ForwardAuthDialect,
         method: &Method,
         target: &Uri,
         fields: &HeaderMap,
     ) -> Result<Self, RequestFault> {
         let named = Named::read(fields)?;
         let asked = match form {
-            TargetForm::Forwarded => Self {
+            ForwardAuthDialect::Forwarded => Self {
                 method: method_of(named.forwarded_method)?,
                 target: path_of(named.forwarded_uri.ok_or(NO_TARGET)?)?.into(),
                 host: Some(one(fields, "x-forwarded-host")?.ok_or(NO_HOST)?.clone()),
             },
-            TargetForm::Original => {
+            ForwardAuthDialect::Original => {
                 // No proxy sets both: one of them is a client's, and with it perhaps the host.
                 let place = match (named.original_uri, named.original_url) {
                     (Some(place), None) | (None, Some(place)) => place,
@@ -72,7 +72,9 @@ impl Asked {
                 };
                 Self { method: method_of(named.original_method)?, target: path_of(place)?.into(), host }
             }
-            TargetForm::Request => Self { method: method.clone(), target: target.clone(), host: None },
+            ForwardAuthDialect::Request => {
+                Self { method: method.clone(), target: target.clone(), host: None }
+            }
         };
         named.agree_with(&asked)?;
         Ok(asked)
@@ -101,7 +103,7 @@ impl<'f> Named<'f> {
 
     /// A field that is not looked at for the decision and names another request is somebody's
     /// attempt, or a proxy that is set up for another form: neither may be answered.
-    fn agree_with(&self, asked: &Asked) -> Result<(), RequestFault> {
+    fn agree_with(&self, asked: &OriginalRequest) -> Result<(), RequestFault> {
         for method in [self.forwarded_method, self.original_method].into_iter().flatten() {
             if method.as_bytes() != asked.method.as_str().as_bytes() {
                 return Err(DISAGREE);

@@ -8,10 +8,10 @@ fn fields(pairs: &[(&'static str, &str)]) -> HeaderMap {
     fields
 }
 
-fn read(form: TargetForm, pairs: &[(&'static str, &str)]) -> Result<String, &'static str> {
-    let asked = Asked::read(form, &Method::GET, &Uri::from_static("/own?q"), &fields(pairs));
+fn read(form: ForwardAuthDialect, pairs: &[(&'static str, &str)]) -> Result<String, &'static str> {
+    let asked = OriginalRequest::read(form, &Method::GET, &Uri::from_static("/own?q"), &fields(pairs));
     match asked {
-        Ok(Asked { method, target, host }) => {
+        Ok(OriginalRequest { method, target, host }) => {
             let host = host.map(|host| format!(" {}", host.to_str().unwrap())).unwrap_or_default();
             Ok(format!("{method} {target}{host}"))
         }
@@ -45,36 +45,36 @@ fn without(pairs: &[(&'static str, &'static str)], index: usize) -> Vec<(&'stati
 
 #[test]
 fn each_form_reads_its_own_fields() {
-    assert_eq!(read(TargetForm::Forwarded, &FORWARDED).unwrap(), "PUT /a//b;c?d=/e a.example:8443");
-    assert_eq!(read(TargetForm::Original, &ORIGINAL).unwrap(), "PUT /a%2Fb?c");
+    assert_eq!(read(ForwardAuthDialect::Forwarded, &FORWARDED).unwrap(), "PUT /a//b;c?d=/e a.example:8443");
+    assert_eq!(read(ForwardAuthDialect::Original, &ORIGINAL).unwrap(), "PUT /a%2Fb?c");
     let url = [("x-original-method", "GET"), ("x-original-url", "https://a.example:8443//b?c=http://d/")];
-    assert_eq!(read(TargetForm::Original, &url).unwrap(), "GET //b?c=http://d/ a.example:8443");
+    assert_eq!(read(ForwardAuthDialect::Original, &url).unwrap(), "GET //b?c=http://d/ a.example:8443");
     // Only one of the two: the other would choose the host.
     let both = [url[0], url[1], ("x-original-uri", "//b?c=http://d/")];
-    assert_eq!(read(TargetForm::Original, &both), Err(why(TWICE)));
-    assert_eq!(read(TargetForm::Request, &[]).unwrap(), "GET /own?q");
+    assert_eq!(read(ForwardAuthDialect::Original, &both), Err(why(TWICE)));
+    assert_eq!(read(ForwardAuthDialect::Request, &[]).unwrap(), "GET /own?q");
 }
 
 #[test]
 fn a_missing_field_is_not_made_up_for() {
     for (index, fault) in [NO_METHOD, NO_TARGET, NO_HOST].into_iter().enumerate() {
-        assert_eq!(read(TargetForm::Forwarded, &without(&FORWARDED, index)), Err(why(fault)));
+        assert_eq!(read(ForwardAuthDialect::Forwarded, &without(&FORWARDED, index)), Err(why(fault)));
     }
     for (index, fault) in [NO_METHOD, NO_TARGET].into_iter().enumerate() {
-        assert_eq!(read(TargetForm::Original, &without(&ORIGINAL, index)), Err(why(fault)));
+        assert_eq!(read(ForwardAuthDialect::Original, &without(&ORIGINAL, index)), Err(why(fault)));
     }
     // Another form's fields are no substitute.
-    assert_eq!(read(TargetForm::Forwarded, &ORIGINAL), Err(why(NO_METHOD)));
-    assert_eq!(read(TargetForm::Original, &FORWARDED), Err(why(NO_TARGET)));
+    assert_eq!(read(ForwardAuthDialect::Forwarded, &ORIGINAL), Err(why(NO_METHOD)));
+    assert_eq!(read(ForwardAuthDialect::Original, &FORWARDED), Err(why(NO_TARGET)));
 }
 
 #[test]
 fn a_field_that_comes_twice_is_refused_in_every_form() {
     for twice in FORWARDED.iter().take(2).chain(&ORIGINAL).chain(&[("x-original-url", "/a")]) {
         for (form, own) in [
-            (TargetForm::Forwarded, &FORWARDED[..]),
-            (TargetForm::Original, &ORIGINAL[..]),
-            (TargetForm::Request, &[][..]),
+            (ForwardAuthDialect::Forwarded, &FORWARDED[..]),
+            (ForwardAuthDialect::Original, &ORIGINAL[..]),
+            (ForwardAuthDialect::Request, &[][..]),
         ] {
             let mut pairs: Vec<_> = own.to_vec();
             pairs.retain(|(name, _)| *name != twice.0);
@@ -86,7 +86,7 @@ fn a_field_that_comes_twice_is_refused_in_every_form() {
         }
     }
     let hosts = [FORWARDED[0], FORWARDED[1], FORWARDED[2], FORWARDED[2]];
-    assert_eq!(read(TargetForm::Forwarded, &hosts), Err(why(TWICE)));
+    assert_eq!(read(ForwardAuthDialect::Forwarded, &hosts), Err(why(TWICE)));
 }
 
 #[test]
@@ -101,9 +101,9 @@ fn what_another_form_names_must_be_the_same() {
         ("x-original-uri", ""),
     ];
     for (form, own) in [
-        (TargetForm::Forwarded, &FORWARDED[..]),
-        (TargetForm::Original, &ORIGINAL[..]),
-        (TargetForm::Request, &[][..]),
+        (ForwardAuthDialect::Forwarded, &FORWARDED[..]),
+        (ForwardAuthDialect::Original, &ORIGINAL[..]),
+        (ForwardAuthDialect::Request, &[][..]),
     ] {
         for field in smuggled.iter().filter(|field| own.iter().all(|own| own.0 != field.0)) {
             let mut pairs = own.to_vec();
@@ -113,7 +113,7 @@ fn what_another_form_names_must_be_the_same() {
     }
     let same =
         [("x-forwarded-uri", "/own?q"), ("x-original-url", "http://a/own?q"), ("x-original-method", "GET")];
-    assert_eq!(read(TargetForm::Request, &same).unwrap(), "GET /own?q");
+    assert_eq!(read(ForwardAuthDialect::Request, &same).unwrap(), "GET /own?q");
 }
 
 #[test]
@@ -134,14 +134,14 @@ fn a_target_is_taken_whole_or_not_at_all() {
         "http:/a",
     ] {
         let pairs = [("x-original-method", "GET"), ("x-original-uri", target)];
-        assert_eq!(read(TargetForm::Original, &pairs), Err(why(NO_PATH)), "{target:?}");
+        assert_eq!(read(ForwardAuthDialect::Original, &pairs), Err(why(NO_PATH)), "{target:?}");
     }
     // A proxy writes scheme, Host and target one after the other. What a client put into Host stays
     // in the authority, where the judge of Host refuses it.
     for host in ["a?b=", "a#", "u@a", "a\\"] {
         let url = format!("https://{host}/private");
         let pairs = [("x-original-method", "GET"), ("x-original-url", url.as_str())];
-        let asked = read(TargetForm::Original, &pairs).unwrap();
+        let asked = read(ForwardAuthDialect::Original, &pairs).unwrap();
         assert_eq!(asked, format!("GET /private {host}"));
         let mut judged = HeaderMap::new();
         judged.insert(http::header::HOST, HeaderValue::from_str(host).unwrap());
@@ -163,8 +163,8 @@ fn a_target_is_taken_whole_or_not_at_all() {
 fn a_method_is_a_token_and_case_counts() {
     for method in ["", "GE T", "GET,PUT", "G\u{e9}T"] {
         let pairs = [("x-original-method", method), ("x-original-uri", "/a")];
-        assert_eq!(read(TargetForm::Original, &pairs), Err(why(NO_METHOD)), "{method:?}");
+        assert_eq!(read(ForwardAuthDialect::Original, &pairs), Err(why(NO_METHOD)), "{method:?}");
     }
     let pairs = [("x-original-method", "get"), ("x-original-uri", "/a")];
-    assert_eq!(read(TargetForm::Original, &pairs).unwrap(), "get /a");
+    assert_eq!(read(ForwardAuthDialect::Original, &pairs).unwrap(), "get /a");
 }
