@@ -270,7 +270,7 @@ impl Authorizer {
             impersonation::check(&self.policy, self.backend, facts, token)
                 .map_err(|why| Denial { detail: Some(why), ..Denial::new(Reason::ImpersonationDenied) })?;
         }
-        let outcome = rules::judge(&self.policy, facts, token);
+        let outcome = rules::evaluate(&self.policy, facts, token);
         let denial = |rule, detail| Denial { rule, detail, ..Denial::new(Reason::InsufficientPermissions) };
         match outcome.effect {
             Effect::Deny => Err(denial(outcome.rule, outcome.detail)),

@@ -1,4 +1,4 @@
-//! Authorization rules: the first that matches decides, for every view of the request, and the
+//! Authorization rules: the first that matches decides, for every interpretation of the request, and the
 //! strictest answer stands.
 
 use serde_json::Value;
@@ -11,11 +11,11 @@ use crate::policy::{
 use crate::request::RequestFacts;
 
 mod answers;
-mod view;
+mod interpretation;
 
 use answers::Answers;
-use view::RequestedOperation;
-pub(super) use view::{View, Views};
+use interpretation::RequestedOperation;
+pub(super) use interpretation::{Interpretation, Interpretations};
 
 /// What the rules say.
 #[derive(Default)]
@@ -29,18 +29,18 @@ pub(super) struct Outcome {
     pub(super) reported: Option<(usize, Option<&'static str>)>,
 }
 
-pub(super) fn judge(policy: &Policy, facts: &RequestFacts, token: Option<&VerifiedToken>) -> Outcome {
+pub(super) fn evaluate(policy: &Policy, facts: &RequestFacts, token: Option<&VerifiedToken>) -> Outcome {
     let mut allowed = Outcome { effect: policy.default, ..Outcome::default() };
     if policy.rules.is_empty() {
         return allowed;
     }
-    let views = match Views::of(policy, facts) {
-        Ok(views) => views,
+    let interpretations = match Interpretations::of(policy, facts) {
+        Ok(interpretations) => interpretations,
         Err(detail) => return Outcome { effect: Effect::Deny, detail: Some(detail), ..Outcome::default() },
     };
-    let judge = Judge::of_all(policy, facts, token, &views);
-    for (place, view) in views.all(facts).enumerate() {
-        let outcome = judge.view(&view);
+    let evaluator = Evaluator::of_all(policy, facts, token, &interpretations);
+    for (place, interpretation) in interpretations.all(facts).enumerate() {
+        let outcome = evaluator.evaluate(&interpretation);
         let reported = allowed.reported.or(outcome.reported);
         if outcome.effect == Effect::Deny {
             return Outcome { reported, ..outcome };
@@ -63,8 +63,8 @@ pub(super) fn ask_for_graphql(policy: &Policy, facts: &RequestFacts, token: &Ver
         .any(|rule| facts.path.all().any(|path| is_about(&rule.matching, facts, path, Some(token))))
 }
 
-/// Judges one view after the other, on one budget.
-pub(super) struct Judge<'j> {
+/// Judges one interpretation after the other, on one budget.
+pub(super) struct Evaluator<'j> {
     policy: &'j Policy,
     pub(super) facts: &'j RequestFacts,
     pub(super) token: Option<&'j VerifiedToken>,
@@ -72,7 +72,7 @@ pub(super) struct Judge<'j> {
     answers: Answers,
 }
 
-/// Whether a rule is about a view.
+/// Whether a rule is about a interpretation.
 pub(super) enum Match {
     No,
     Yes,
@@ -80,26 +80,28 @@ pub(super) enum Match {
     Unknown(&'static str),
 }
 
-impl<'j> Judge<'j> {
+impl<'j> Evaluator<'j> {
     pub(super) fn new(policy: &'j Policy, facts: &'j RequestFacts, token: Option<&'j VerifiedToken>) -> Self {
         Self { policy, facts, token, budget: Budget::default(), answers: Answers::default() }
     }
 
-    /// The same for all views of a request: what rules say of the parts of one is kept for the others.
+    /// The same for all interpretations of a request: what rules say of the parts of one is kept for the others.
     pub(super) fn of_all(
         policy: &'j Policy,
         facts: &'j RequestFacts,
         token: Option<&'j VerifiedToken>,
-        views: &Views<'_>,
+        interpretations: &Interpretations<'_>,
     ) -> Self {
-        let answers = Answers::new(policy.rules.len(), views.parts());
+        let answers = Answers::new(policy.rules.len(), interpretations.parts());
         Self { answers, ..Self::new(policy, facts, token) }
     }
 
-    pub(super) fn view(&self, view: &View<'_>) -> Outcome {
+    pub(super) fn evaluate(&self, interpretation: &Interpretation<'_>) -> Outcome {
         let mut reported = None;
         for (index, rule) in self.policy.rules.iter().enumerate() {
-            let Some((effect, detail)) = self.judge(Some(index), rule, view) else { continue };
+            let Some((effect, detail)) = self.evaluate_rule(Some(index), rule, interpretation) else {
+                continue;
+            };
             match rule.mode {
                 Mode::Enforce => return Outcome { effect, rule: Some(index), detail, reported },
                 // A rule that only reports changes nothing: the ones after it decide.
@@ -111,18 +113,22 @@ impl<'j> Judge<'j> {
     }
 
     /// What a rule says; `None` where it is not about this.
-    pub(super) fn rule(&self, rule: &Rule, view: &View<'_>) -> Option<(Effect, Option<&'static str>)> {
-        self.judge(None, rule, view)
+    pub(super) fn rule(
+        &self,
+        rule: &Rule,
+        interpretation: &Interpretation<'_>,
+    ) -> Option<(Effect, Option<&'static str>)> {
+        self.evaluate_rule(None, rule, interpretation)
     }
 
     /// `kept` is the rule's place among the [`Answers`]; none where they are of no use.
-    fn judge(
+    fn evaluate_rule(
         &self,
         kept: Option<usize>,
         rule: &Rule,
-        view: &View<'_>,
+        interpretation: &Interpretation<'_>,
     ) -> Option<(Effect, Option<&'static str>)> {
-        match self.is_matched(kept, &rule.matching, view) {
+        match self.is_matched(kept, &rule.matching, interpretation) {
             Match::No => return None,
             Match::Unknown(detail) => return Some((Effect::Deny, Some(detail))),
             Match::Yes => {}
@@ -138,7 +144,7 @@ impl<'j> Judge<'j> {
             (Verdict::Deny, _) => Effect::Deny,
         };
         let Some(when) = &rule.when else { return Some((decided, None)) };
-        match (self.evaluate(when, view), &rule.verdict) {
+        match (self.meets_condition(when, interpretation), &rule.verdict) {
             (Ok(true), _) => Some((decided, None)),
             (Ok(false), Verdict::Require(_)) => Some((Effect::Deny, None)),
             (Ok(false), Verdict::Allow | Verdict::Deny) => None,
@@ -146,44 +152,52 @@ impl<'j> Judge<'j> {
         }
     }
 
-    fn evaluate(&self, when: &Expression, view: &View<'_>) -> Result<bool, Fault> {
-        let graphql = match view.asked {
+    fn meets_condition(&self, when: &Expression, interpretation: &Interpretation<'_>) -> Result<bool, Fault> {
+        let graphql = match interpretation.asked {
             RequestedOperation::Operation(operation, _) => Some(operation),
             RequestedOperation::Nothing | RequestedOperation::Unreadable(_) => None,
         };
-        let subject = Subject { request: self.facts, path: view.path, token: self.token, graphql };
+        let subject = Subject { request: self.facts, path: interpretation.path, token: self.token, graphql };
         when.evaluate(&subject, &self.budget)
     }
 
-    pub(super) fn matches(&self, matching: &Matching, view: &View<'_>) -> Match {
-        self.is_matched(None, matching, view)
+    pub(super) fn matches(&self, matching: &Matching, interpretation: &Interpretation<'_>) -> Match {
+        self.is_matched(None, matching, interpretation)
     }
 
-    fn is_matched(&self, kept: Option<usize>, matching: &Matching, view: &View<'_>) -> Match {
+    fn is_matched(
+        &self,
+        kept: Option<usize>,
+        matching: &Matching,
+        interpretation: &Interpretation<'_>,
+    ) -> Match {
         let answers = &self.answers;
-        let about = || is_about(matching, self.facts, view.path, self.token);
-        if !answers.is_about.get(kept, view.place.path, about) {
+        let about = || is_about(matching, self.facts, interpretation.path, self.token);
+        if !answers.is_about.get(kept, interpretation.place.path, about) {
             return Match::No;
         }
         if !matching.query.is_empty() {
-            let Some(parameters) = &view.parameters else {
+            let Some(parameters) = &interpretation.parameters else {
                 return Match::Unknown("query: it cannot be decoded");
             };
             let has = |(name, patterns): &(Box<str>, Vec<Box<str>>)| {
                 parameters.iter().any(|(own, value)| **own == **name && any_matches(patterns, value))
             };
-            if !answers.has_query.get(kept, view.place.parameters, || matching.query.iter().all(has)) {
+            if !answers
+                .has_query
+                .get(kept, interpretation.place.parameters, || matching.query.iter().all(has))
+            {
                 return Match::No;
             }
         }
         let Some(graphql) = &matching.graphql else { return Match::Yes };
-        match (view.asked, graphql.unreadable) {
+        match (interpretation.asked, graphql.unreadable) {
             (RequestedOperation::Operation(operation, field), _) => {
                 let asked = || {
                     (graphql.operations.is_empty() || graphql.operations.contains(&operation.kind))
                         && (graphql.fields.is_empty() || any_matches(&graphql.fields, field))
                 };
-                if answers.asks.get(kept, view.place.asked, asked) { Match::Yes } else { Match::No }
+                if answers.asks.get(kept, interpretation.place.asked, asked) { Match::Yes } else { Match::No }
             }
             (RequestedOperation::Unreadable(_) | RequestedOperation::Nothing, Unreadable::Skip) => Match::No,
             (RequestedOperation::Unreadable(why), Unreadable::Deny) => Match::Unknown(why),

@@ -2,12 +2,12 @@
 //! code that decides, one condition at a time.
 
 use super::Authorizer;
-use super::rules::{self, Judge, Match, View, Views};
+use super::rules::{self, Evaluator, Interpretation, Interpretations, Match};
 use crate::claims::VerifiedToken;
 use crate::policy::{Effect, Matching, Requirement, Rule, Verdict};
 use crate::request::RequestFacts;
 
-/// Every rule that was asked, for the view of the request that decided.
+/// Every rule that was asked, for the interpretation of the request that decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
     /// Its reading of the path. Not what is forwarded: see [`crate::request::PathReadings`].
@@ -38,60 +38,65 @@ pub enum RuleOutcome {
 }
 
 impl Authorizer {
-    /// How the rules judge a request whose caller is known.
+    /// How the rules evaluate a request whose caller is known.
     pub fn trace(&self, facts: &RequestFacts, token: Option<&VerifiedToken>) -> Trace {
         let raw = facts.path.raw();
-        // Where there are too many views to judge, no rule is asked.
-        let Ok(views) = Views::of(&self.policy, facts) else {
+        // Where there are too many interpretations to evaluate, no rule is asked.
+        let Ok(interpretations) = Interpretations::of(&self.policy, facts) else {
             return Trace { reading: raw.into(), rules: Vec::new() };
         };
-        let judge = Judge::of_all(&self.policy, facts, token, &views);
-        let refused = views.all(facts).find(|view| judge.view(view).effect == Effect::Deny);
-        let Some(view) = refused.or_else(|| views.all(facts).next()) else {
+        let evaluator = Evaluator::of_all(&self.policy, facts, token, &interpretations);
+        let refused = interpretations
+            .all(facts)
+            .find(|interpretation| evaluator.evaluate(interpretation).effect == Effect::Deny);
+        let Some(interpretation) = refused.or_else(|| interpretations.all(facts).next()) else {
             return Trace { reading: raw.into(), rules: Vec::new() };
         };
-        let judge = Judge::new(&self.policy, facts, token);
-        let decided = judge.view(&view).rule;
+        let evaluator = Evaluator::new(&self.policy, facts, token);
+        let decided = evaluator.evaluate(&interpretation).rule;
         let asked = self.policy.rules.iter().take(decided.map_or(usize::MAX, |rule| rule + 1));
-        let traced =
-            asked.enumerate().map(|(rule, own)| RuleTrace { rule, outcome: outcome(&judge, own, &view) });
-        Trace { reading: String::from_utf8_lossy(view.path).into(), rules: traced.collect() }
+        let traced = asked
+            .enumerate()
+            .map(|(rule, own)| RuleTrace { rule, outcome: outcome(&evaluator, own, &interpretation) });
+        Trace { reading: String::from_utf8_lossy(interpretation.path).into(), rules: traced.collect() }
     }
 }
 
-fn outcome(judge: &Judge<'_>, rule: &Rule, view: &View<'_>) -> RuleOutcome {
+fn outcome(evaluator: &Evaluator<'_>, rule: &Rule, interpretation: &Interpretation<'_>) -> RuleOutcome {
     let conditions = conditions(&rule.matching);
     let without = Rule { when: None, ..rule.clone() };
-    match (judge.rule(rule, view), judge.matches(&rule.matching, view)) {
+    match (evaluator.rule(rule, interpretation), evaluator.matches(&rule.matching, interpretation)) {
         (None, Match::Yes) => RuleOutcome::NotMatched(vec!["when"]),
         (None, _) => {
-            let failed =
-                conditions.iter().filter(|(_, alone)| matches!(judge.matches(alone, view), Match::No));
+            let failed = conditions
+                .iter()
+                .filter(|(_, alone)| matches!(evaluator.matches(alone, interpretation), Match::No));
             RuleOutcome::NotMatched(failed.map(|(name, _)| *name).collect())
         }
         (Some((Effect::Allow, _)), _) => RuleOutcome::Allowed,
         (Some((Effect::Deny, _)), Match::Unknown(_)) => {
             let unknown = conditions
                 .iter()
-                .filter(|(_, alone)| matches!(judge.matches(alone, view), Match::Unknown(_)));
+                .filter(|(_, alone)| matches!(evaluator.matches(alone, interpretation), Match::Unknown(_)));
             RuleOutcome::Denied(unknown.map(|(name, _)| *name).collect())
         }
         // It would allow, were it not for the expression, or refuses because of an error in it.
         (Some((Effect::Deny, detail)), _)
-            if detail.is_some() || matches!(judge.rule(&without, view), Some((Effect::Allow, _))) =>
+            if detail.is_some()
+                || matches!(evaluator.rule(&without, interpretation), Some((Effect::Allow, _))) =>
         {
             RuleOutcome::Denied(vec!["when"])
         }
-        (Some((Effect::Deny, _)), _) => RuleOutcome::Denied(unmet(judge, rule)),
+        (Some((Effect::Deny, _)), _) => RuleOutcome::Denied(unmet(evaluator, rule)),
     }
 }
 
 /// The parts of a requirement that are not met.
-fn unmet(judge: &Judge<'_>, rule: &Rule) -> Vec<&'static str> {
-    match (&rule.verdict, judge.token) {
+fn unmet(evaluator: &Evaluator<'_>, rule: &Rule) -> Vec<&'static str> {
+    match (&rule.verdict, evaluator.token) {
         (Verdict::Require(requirement), Some(token)) => {
             let parts = parts(requirement);
-            let unmet = parts.iter().filter(|(_, alone)| !rules::meets(alone, judge.facts, token));
+            let unmet = parts.iter().filter(|(_, alone)| !rules::meets(alone, evaluator.facts, token));
             unmet.map(|(name, _)| *name).collect()
         }
         (Verdict::Require(_), None) => vec!["require"],

@@ -1,12 +1,12 @@
-//! What rules said of the parts of a request's views.
+//! What rules said of the parts of a request's interpretations.
 //!
-//! The parts multiply: thousands of views may have one path of 8 KiB and a token with a thousand
+//! The parts multiply: thousands of interpretations may have one path of 8 KiB and a token with a thousand
 //! roles. Each rule is held against each path, each combination of parameters and each field once,
 //! so that the work grows with the request and not with the product of its parts.
 
 use std::cell::Cell;
 
-use super::view::Place;
+use super::interpretation::PartIndexes;
 
 /// For each rule its answers.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub(super) struct Answers {
 
 impl Answers {
     /// Room for the answers of so many rules to so many parts.
-    pub(super) fn new(rules: usize, parts: Place) -> Self {
+    pub(super) fn new(rules: usize, parts: PartIndexes) -> Self {
         let once = if parts.path == 0 { 0 } else { 1 };
         Self {
             is_about: Table::new(rules, parts.path),

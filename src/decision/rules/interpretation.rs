@@ -2,7 +2,7 @@
 //!
 //! A path has several readings, a parameter may be there twice, a GraphQL request asks for several
 //! fields. A rule about one of them must neither miss it nor let the others through with it: every
-//! combination is a view of the request, and each is judged as if it were the only one.
+//! combination is an interpretation of the request, and each is judged as if it were the only one.
 
 use std::borrow::Cow;
 
@@ -12,24 +12,24 @@ use crate::request::{Graphql, GraphqlOperation, RequestFacts, parameters};
 /// The most combinations of parameters that rules ask for.
 const MAX_COMBINATIONS: usize = 16;
 
-/// The most views of one request. Its parts multiply: 2 KiB of GraphQL, a path with parameters and
+/// The most interpretations of one request. Its parts multiply: 2 KiB of GraphQL, a path with parameters and
 /// a query can have a million, and every rule is asked for each.
-const MAX_VIEWS: usize = 4096;
+const MAX_INTERPRETATIONS: usize = 4096;
 
 /// One way to read a request.
-pub(in crate::decision) struct View<'v> {
+pub(in crate::decision) struct Interpretation<'v> {
     /// Which of the paths, of the combinations of parameters and of what is asked it has.
-    pub(super) place: Place,
+    pub(super) place: PartIndexes,
     pub(in crate::decision) path: &'v [u8],
     /// The parameters that rules ask for, each name once; `None` where they cannot be told.
     pub(super) parameters: Option<&'v [(&'v str, Cow<'v, str>)]>,
     pub(super) asked: RequestedOperation<'v>,
 }
 
-/// The parts of a view by their places, so that a rule is held against each part once and not once
+/// The parts of a interpretation by their places, so that a rule is held against each part once and not once
 /// for every combination.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct PartIndexes {
     pub(super) path: usize,
     pub(super) parameters: usize,
     pub(super) asked: usize,
@@ -50,24 +50,24 @@ pub(super) enum RequestedOperation<'v> {
 type Parameters<'v> = Option<Vec<(&'v str, Cow<'v, str>)>>;
 
 /// All ways to read a request.
-pub(in crate::decision) struct Views<'v> {
+pub(in crate::decision) struct Interpretations<'v> {
     paths: usize,
     /// Mostly one that is empty.
     parameters: Vec<Parameters<'v>>,
     asked: Vec<RequestedOperation<'v>>,
 }
 
-impl<'v> Views<'v> {
+impl<'v> Interpretations<'v> {
     /// # Errors
     /// There are too many, which no client has a reason for.
     pub(in crate::decision) fn of(policy: &'v Policy, facts: &'v RequestFacts) -> Result<Self, &'static str> {
-        let views = Self {
+        let interpretations = Self {
             paths: facts.path.all().count(),
             parameters: combinations(policy, facts)?,
             asked: asked(policy, facts),
         };
-        match views.len() <= MAX_VIEWS {
-            true => Ok(views),
+        match interpretations.len() <= MAX_INTERPRETATIONS {
+            true => Ok(interpretations),
             false => Err("it can be read in too many ways"),
         }
     }
@@ -76,21 +76,24 @@ impl<'v> Views<'v> {
         self.paths.saturating_mul(self.parameters.len()).saturating_mul(self.asked.len())
     }
 
-    /// How many there are of each part; none where there is a single view: nothing is asked twice.
-    pub(super) fn parts(&self) -> Place {
+    /// How many there are of each part; none where there is a single interpretation: nothing is asked twice.
+    pub(super) fn parts(&self) -> PartIndexes {
         match self.len() {
-            0 | 1 => Place { path: 0, parameters: 0, asked: 0 },
-            _ => Place { path: self.paths, parameters: self.parameters.len(), asked: self.asked.len() },
+            0 | 1 => PartIndexes { path: 0, parameters: 0, asked: 0 },
+            _ => PartIndexes { path: self.paths, parameters: self.parameters.len(), asked: self.asked.len() },
         }
     }
 
-    pub(in crate::decision) fn all<'a>(&'a self, facts: &'a RequestFacts) -> impl Iterator<Item = View<'a>> {
+    pub(in crate::decision) fn all<'a>(
+        &'a self,
+        facts: &'a RequestFacts,
+    ) -> impl Iterator<Item = Interpretation<'a>> {
         facts.path.all().enumerate().flat_map(move |(at_path, path)| {
             self.parameters.iter().enumerate().flat_map(move |(at_parameters, parameters)| {
                 let parameters = parameters.as_deref();
                 self.asked.iter().enumerate().map(move |(at_asked, asked)| {
-                    let place = Place { path: at_path, parameters: at_parameters, asked: at_asked };
-                    View { place, path, parameters, asked: *asked }
+                    let place = PartIndexes { path: at_path, parameters: at_parameters, asked: at_asked };
+                    Interpretation { place, path, parameters, asked: *asked }
                 })
             })
         })
