@@ -38,7 +38,7 @@ mod proxy_protocol;
 mod settings;
 mod stream;
 
-pub(crate) use context::{Serving, WorkerContext};
+pub(crate) use context::{WorkerContext, WorkerState};
 use preface::sniff;
 pub(crate) use settings::ConnectionSettings;
 use settings::TrustedProxies;
@@ -58,7 +58,7 @@ pub(crate) async fn serve(
 ) {
     match stream {
         Stream::Tcp(stream) => {
-            let stall = context.serving.load().settings.times.stall;
+            let stall = context.worker_state.load().settings.times.stall;
             if let Err(error) = prepare(&stream, stall) {
                 tracing::debug!(%error, "a socket's options cannot be set");
             }
@@ -77,8 +77,8 @@ async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 ) {
     // Not the whole of it: a connection may outlive its configuration by far.
     let (tls, settings) = {
-        let serving = context.serving.load();
-        (serving.tls.clone(), serving.settings.clone())
+        let worker_state = context.worker_state.load();
+        (worker_state.tls.clone(), worker_state.settings.clone())
     };
     let address = match (listener_kind, &settings.proxies) {
         (ListenerKind::Proxy, Some(proxies)) => {

@@ -47,7 +47,7 @@ pub use reload::{Reload, tell};
 pub use socket::Socket;
 
 use accept::Acceptors;
-use generation::{Draft, Generation, Lasting};
+use generation::{Generation, PreparedConfig, SharedState};
 use reload::Reloader;
 use side::SideListeners;
 use worker::Workers;
@@ -150,9 +150,9 @@ impl Process {
         self.metrics.encode()
     }
 
-    fn enter(&self, generation: Arc<Generation>, lasting: &Lasting) {
+    fn enter(&self, generation: Arc<Generation>, shared: &SharedState) {
         self.budget.change(generation.budget_limits());
-        generation.enter(Some(&*self.current()), lasting);
+        generation.enter(Some(&*self.current()), shared);
         self.current.store(generation);
     }
 
@@ -164,7 +164,7 @@ impl Process {
 
 /// What surrounds the process.
 #[derive(Default)]
-pub struct Surroundings {
+pub struct RunOptions {
     /// Where the configuration is read again; it stays as it is, where there is nothing.
     pub reload: Option<Reload>,
     /// Whom to tell how we are.
@@ -175,7 +175,7 @@ pub struct Surroundings {
 /// audit records; `clock` says what time it is when tokens are judged.
 pub async fn run(
     loaded: Loaded,
-    surroundings: Surroundings,
+    options: RunOptions,
     listeners: Listeners,
     audit_out: impl io::Write + Send + 'static,
     clock: Clock,
@@ -185,33 +185,33 @@ pub async fn run(
     let metrics = Arc::new(Metrics::new());
     let (audit, writer) = AuditTrail::start(audit_out, metrics.clone())?;
     let loaded = Arc::new(loaded);
-    let mut lasting = Lasting {
+    let mut shared = SharedState {
         metrics: metrics.clone(),
         audit,
         refusals: Arc::default(),
         revocations: Arc::default(),
         clock,
         admission: Sender::new(0),
-        cells: Vec::new(),
+        slots: Vec::new(),
     };
-    let draft = Draft::new(loaded.clone(), None, &metrics, loaded.config.workers)?;
-    let first = Arc::new(draft.generation(&lasting));
-    lasting.cells = first.serving().iter().map(|serving| Arc::new(ArcSwap::new(serving.clone()))).collect();
+    let prepared = PreparedConfig::new(loaded.clone(), None, &metrics, loaded.config.workers)?;
+    let first = Arc::new(prepared.generation(&shared));
+    shared.slots = first.worker_states().iter().map(|state| Arc::new(ArcSwap::new(state.clone()))).collect();
     let budget = Budget::new(first.budget_limits(), metrics.clone());
-    let workers = Workers::start(&lasting.cells, &lasting.admission, &metrics, &budget)?;
-    first.enter(None, &lasting);
+    let workers = Workers::start(&shared.slots, &shared.admission, &metrics, &budget)?;
+    first.enter(None, &shared);
     metrics.config_is_good(true);
     let process = Arc::new(Process::new(metrics, budget, first));
 
     let acceptors = Acceptors::open(listeners.proxy, listeners.forward_auth)?;
     let (ask, asked) = mpsc::channel(16);
-    let console = console(&process, ask, lasting.refusals.clone());
+    let console = console(&process, ask, shared.refusals.clone());
     let side_listeners = SideListeners::start(listeners.health, listeners.admin, &process, console)?;
     let mut reloading = JoinSet::new();
-    let notifier = Arc::new(surroundings.notifier);
-    if let Some(reload) = surroundings.reload {
-        let (process, lasting, notifier) = (process.clone(), Arc::new(lasting), notifier.clone());
-        let reloader = Reloader { process, lasting, reload, started: loaded, notifier };
+    let notifier = Arc::new(options.notifier);
+    if let Some(reload) = options.reload {
+        let (process, shared, notifier) = (process.clone(), Arc::new(shared), notifier.clone());
+        let reloader = Reloader { process, shared, reload, started: loaded, notifier };
         reloading.spawn(reloader.run(reload::hangups()?, asked));
     }
 

@@ -13,7 +13,7 @@ use super::{Failure, runtime};
 use crate::config::{self, Flags, Loaded, Sources};
 use crate::gateway::system_clock;
 use crate::policy::{Matching, Methods, Mode, PathPattern, PatternError, Requirement, Rule, Verdict};
-use crate::server::{self, Listeners, Socket, Surroundings};
+use crate::server::{self, Listeners, RunOptions, Socket};
 use crate::telemetry;
 
 mod backend;
@@ -61,7 +61,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 signals.await;
             }
         };
-        server::run(loaded, Surroundings::default(), listeners, io::stdout(), system_clock, shutdown).await?;
+        server::run(loaded, RunOptions::default(), listeners, io::stdout(), system_clock, shutdown).await?;
         match checking.await {
             Ok(failed) if failed > 0 => {
                 Err(Failure::Other(format!("{failed} of the requests were not answered as they should be")))

@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{Failure, RunArguments, runtime};
 use crate::config::{self, Flags, Loaded, Sources};
 use crate::gateway::system_clock;
-use crate::server::{self, Inherited, Listeners, Notifier, Reload, Surroundings};
+use crate::server::{self, Inherited, Listeners, Notifier, Reload, RunOptions};
 use crate::telemetry;
 
 pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
@@ -28,8 +28,8 @@ pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     runtime()?.block_on(async {
         let shutdown = ended()?;
         let on_applied = Box::new(move |config: &config::Config| telemetry.change_level(&config.log));
-        let surroundings = Surroundings { reload: Some(Reload { sources, on_applied }), notifier };
-        server::run(loaded, surroundings, listeners, io::stdout(), system_clock, shutdown).await?;
+        let options = RunOptions { reload: Some(Reload { sources, on_applied }), notifier };
+        server::run(loaded, options, listeners, io::stdout(), system_clock, shutdown).await?;
         Ok(())
     })
 }

@@ -12,7 +12,7 @@ use crate::metrics::Metrics;
 use crate::upstream::Upstream;
 
 /// What a worker serves with while one configuration is in force.
-pub(crate) struct Serving {
+pub(crate) struct WorkerState {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) upstream: Arc<Upstream>,
     /// For connections that are accepted from now on.
@@ -24,7 +24,7 @@ pub(crate) struct Serving {
 #[derive(Clone)]
 pub(crate) struct WorkerContext {
     /// The worker's own, so that no count of it moves between cores; looked at for each request.
-    pub(crate) serving: Arc<ArcSwap<Serving>>,
+    pub(crate) worker_state: Arc<ArcSwap<WorkerState>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) drain: watch::Receiver<bool>,
     pub(crate) admission: watch::Receiver<u64>,
@@ -43,7 +43,7 @@ impl WorkerContext {
 
     /// Whether it is to end with its next answer.
     pub(crate) fn is_outdated(&self, admission: u64) -> bool {
-        self.serving.load().settings.admission != admission
+        self.worker_state.load().settings.admission != admission
     }
 
     /// Resolves when connections are to end.

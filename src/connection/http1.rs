@@ -45,10 +45,10 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let (state, switched, peer) = (state.clone(), &switched, &peer);
         async move {
             // As it is now: the next request of a connection is judged by the configuration of its time.
-            let serving = context.serving.load_full();
+            let worker_state = context.worker_state.load_full();
             let answer = match refused(&request, &state) {
-                None => serving.gateway.serve(&serving.upstream, peer, request).await,
-                Some(head) => Ok(serving.gateway.refuse_head(peer, &head, false)),
+                None => worker_state.gateway.serve(&worker_state.upstream, peer, request).await,
+                Some(head) => Ok(worker_state.gateway.refuse_head(peer, &head, false)),
             };
             answer.map(|mut answer| {
                 state.answers(answer.body().is_own());

@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
-use super::context::{Serving, WorkerContext};
+use super::context::{WorkerContext, WorkerState};
 use super::settings::ConnectionSettings;
 use crate::gateway::Peer;
 
@@ -52,8 +52,8 @@ pub(super) async fn serve<S>(
     // It has copied what goes on.
     drop(read);
     let io = TokioIo::new(stream);
-    let (serving, peer) = (context.serving.clone(), Arc::new(peer));
-    let requests = Requests { serving, peer, refused, streams: streams.clone() };
+    let (worker_state, peer) = (context.worker_state.clone(), Arc::new(peer));
+    let requests = Requests { worker_state, peer, refused, streams: streams.clone() };
     let service = service_fn(move |request| requests.answer(request));
     let mut connection = pin!(settings.http2.builder(tasks).serve_connection(io, service));
     let mut ending = false;
@@ -94,7 +94,7 @@ pub(super) async fn serve<S>(
 
 /// Answers the requests of one connection.
 struct Requests {
-    serving: Arc<ArcSwap<Serving>>,
+    worker_state: Arc<ArcSwap<WorkerState>>,
     peer: Arc<Peer>,
     refused: Arc<RefusedHeads>,
     streams: Arc<Streams>,
@@ -106,20 +106,20 @@ impl Requests {
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<StreamBody>, Infallible>> + Send + use<> {
         // As it is now: the next request of a connection is judged by the configuration of its time.
-        let serving = self.serving.load_full();
+        let worker_state = self.worker_state.load_full();
         let stream = self.streams.begin();
         let unread = self.refused.take(request.uri().path());
         let peer = self.peer.clone();
         async move {
             let answer = match unread {
                 None => {
-                    let answer = serving.gateway.serve(&serving.upstream, &peer, request);
+                    let answer = worker_state.gateway.serve(&worker_state.upstream, &peer, request);
                     debug_assert!(size_of_val(&answer) <= REQUEST_STATE_BYTES, "{}", size_of_val(&answer));
                     answer.await
                 }
                 Some(head) => {
-                    serving.gateway.discarder(&peer).discard(request.into_body());
-                    Ok(serving.gateway.refuse_head(&peer, &head, true))
+                    worker_state.gateway.discarder(&peer).discard(request.into_body());
+                    Ok(worker_state.gateway.refuse_head(&peer, &head, true))
                 }
             };
             answer.map(|answer| answer.map(|body| StreamBody::new(body, stream)))

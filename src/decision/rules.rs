@@ -72,7 +72,7 @@ pub(super) struct Evaluator<'j> {
     answers: Answers,
 }
 
-/// Whether a rule is about a interpretation.
+/// Whether a rule is about an interpretation.
 pub(super) enum Match {
     No,
     Yes,

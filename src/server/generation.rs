@@ -14,7 +14,7 @@ use super::descriptors;
 use crate::audit::AuditTrail;
 use crate::budget;
 use crate::config::Loaded;
-use crate::connection::{ConnectionSettings, Serving};
+use crate::connection::{ConnectionSettings, WorkerState};
 use crate::exchange::Recorder;
 use crate::file_watch::{self, Contents};
 use crate::gateway::{Clock, Gateway};
@@ -26,7 +26,7 @@ use crate::tls::{self, ListenerTls, TlsError};
 use crate::upstream::{Target, Upstream};
 
 /// What is the same for every configuration of the process.
-pub(super) struct Lasting {
+pub(super) struct SharedState {
     pub(super) metrics: Arc<Metrics>,
     pub(super) audit: AuditTrail,
     pub(super) refusals: Arc<Refusals>,
@@ -35,7 +35,7 @@ pub(super) struct Lasting {
     /// The number of the admission policy in force; connections of an older one end.
     pub(super) admission: Sender<u64>,
     /// One for each worker: what it serves its next request with.
-    pub(super) cells: Vec<Arc<ArcSwap<Serving>>>,
+    pub(super) slots: Vec<Arc<ArcSwap<WorkerState>>>,
 }
 
 /// A configuration in force.
@@ -44,7 +44,7 @@ pub(super) struct Generation {
     pub(super) since: SystemTime,
     pub(super) keys: Arc<Keys>,
     revocations: Arc<RevocationList>,
-    serving: Vec<Arc<Serving>>,
+    worker_states: Vec<Arc<WorkerState>>,
     /// One pool for each worker, and the certificates that its connections were made with.
     upstreams: Vec<Arc<Upstream>>,
     upstream_files: Contents,
@@ -58,7 +58,7 @@ pub(super) struct Generation {
 }
 
 /// A configuration that could be in force: all that may fail has been done.
-pub(super) struct Draft {
+pub(super) struct PreparedConfig {
     pub(super) loaded: Arc<Loaded>,
     pub(super) keys: Arc<Keys>,
     upstreams: Vec<Arc<Upstream>>,
@@ -68,7 +68,7 @@ pub(super) struct Draft {
     tls: Option<ListenerTls>,
 }
 
-impl Draft {
+impl PreparedConfig {
     /// Reads what the configuration names, for so many workers. Blocks.
     pub(super) fn new(
         loaded: Arc<Loaded>,
@@ -110,34 +110,34 @@ impl Draft {
         Ok(Self { loaded, keys, upstreams, upstream_files, certificate_files, admission, tls })
     }
 
-    /// The generation of this draft. Nothing of it serves before [`Generation::enter`].
-    pub(super) fn generation(self, lasting: &Lasting) -> Generation {
+    /// The generation of this configuration. Nothing of it serves before [`Generation::enter`].
+    pub(super) fn generation(self, shared: &SharedState) -> Generation {
         let config = &self.loaded.config;
         let recorder = Arc::new(Recorder {
-            audit: lasting.audit.clone(),
-            metrics: lasting.metrics.clone(),
-            refusals: lasting.refusals.clone(),
+            audit: shared.audit.clone(),
+            metrics: shared.metrics.clone(),
+            refusals: shared.refusals.clone(),
             rules: config.policy.rules.iter().map(|rule| rule.name.clone()).collect(),
             entries: config.trust.iter().map(|entry| entry.name.clone()).collect(),
         });
         let revocations =
-            RevocationList::new(config.revocations.as_ref(), &lasting.metrics, &lasting.revocations);
+            RevocationList::new(config.revocations.as_ref(), &shared.metrics, &shared.revocations);
         // With a token cache of its own: what another configuration let in says nothing here.
         let gateway =
-            Arc::new(Gateway::new(config, self.keys.clone(), revocations.clone(), recorder, lasting.clock));
+            Arc::new(Gateway::new(config, self.keys.clone(), revocations.clone(), recorder, shared.clock));
         let settings = ConnectionSettings::new(config, self.admission.number);
         let certificate_end = self.tls.as_ref().and_then(|tls| tls.not_after);
-        lasting.metrics.certificate_ends(certificate_end);
+        shared.metrics.certificate_ends(certificate_end);
         let tls = self.tls.map(|tls| TlsAcceptor::from(tls.config));
-        let serving = |upstream: &Arc<Upstream>| {
-            Arc::new(Serving {
+        let worker_state = |upstream: &Arc<Upstream>| {
+            Arc::new(WorkerState {
                 gateway: gateway.clone(),
                 upstream: upstream.clone(),
                 settings: settings.clone(),
                 tls: tls.clone(),
             })
         };
-        let serving = self.upstreams.iter().map(serving).collect();
+        let worker_states = self.upstreams.iter().map(worker_state).collect();
         let mut tasks = JoinSet::new();
         tasks.spawn(revocations.clone().run());
         Generation {
@@ -145,7 +145,7 @@ impl Draft {
             since: SystemTime::now(),
             keys: self.keys,
             revocations,
-            serving,
+            worker_states,
             upstreams: self.upstreams,
             upstream_files: self.upstream_files,
             certificate_files: self.certificate_files,
@@ -165,23 +165,23 @@ impl Generation {
     }
 
     /// What each worker serves with.
-    pub(super) fn serving(&self) -> &[Arc<Serving>] {
-        &self.serving
+    pub(super) fn worker_states(&self) -> &[Arc<WorkerState>] {
+        &self.worker_states
     }
 
     /// From here on every request is judged by this generation; those that have begun end with
     /// the one that they began with.
-    pub(super) fn enter(&self, before: Option<&Self>, lasting: &Lasting) {
+    pub(super) fn enter(&self, before: Option<&Self>, shared: &SharedState) {
         if let Some(before) = before {
             before.keys.retire(&self.keys);
         }
         self.keys.start();
         self.revocations.enter();
-        for (cell, serving) in lasting.cells.iter().zip(&self.serving) {
-            cell.store(serving.clone());
+        for (slot, worker_state) in shared.slots.iter().zip(&self.worker_states) {
+            slot.store(worker_state.clone());
         }
-        // After the cells: whoever ends and comes back meets this generation.
-        lasting.admission.send_replace(self.admission.number);
-        lasting.metrics.config_in_force(self.since);
+        // After the slots: whoever ends and comes back meets this generation.
+        shared.admission.send_replace(self.admission.number);
+        shared.metrics.config_in_force(self.since);
     }
 }

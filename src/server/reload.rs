@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::generation::{Draft, Generation, Lasting};
+use super::generation::{Generation, PreparedConfig, SharedState};
 use super::{Notifier, Process, RunError};
 use crate::admin::{Outcome, ReloadRequest};
 use crate::config::{self, Config, ConfigErrors, Loaded, Sources};
@@ -37,7 +37,7 @@ pub struct Reload {
 /// Keeps the configuration in force as its sources are.
 pub(super) struct Reloader {
     pub(super) process: Arc<Process>,
-    pub(super) lasting: Arc<Lasting>,
+    pub(super) shared: Arc<SharedState>,
     pub(super) reload: Reload,
     /// The configuration that the process was started with.
     pub(super) started: Arc<Loaded>,
@@ -160,13 +160,13 @@ impl Reloader {
     /// for the same reasons.
     async fn again(&self, trigger: Trigger, changed: &[PathBuf], refused: &mut Option<Refused>) -> Outcome {
         let before = self.process.current();
-        match self.draft(trigger, &before).await {
-            Ok(draft) => {
-                let outcome = self.enter(draft, &before, trigger, changed);
+        match self.prepared(trigger, &before).await {
+            Ok(prepared) => {
+                let outcome = self.enter(prepared, &before, trigger, changed);
                 if trigger != Trigger::Certificate || refused.as_ref().is_none_or(|refused| !refused.settings)
                 {
                     *refused = None;
-                    self.lasting.metrics.config_is_good(true);
+                    self.shared.metrics.config_is_good(true);
                 }
                 self.process.reloaded(trigger.as_str(), &outcome);
                 outcome
@@ -184,8 +184,8 @@ impl Reloader {
                             "the new configuration is refused; the old one goes on"
                         );
                     }
-                    self.lasting.metrics.config_reload("refused");
-                    self.lasting.metrics.config_is_good(false);
+                    self.shared.metrics.config_reload("refused");
+                    self.shared.metrics.config_is_good(false);
                     self.process.reloaded(trigger.as_str(), &outcome);
                 }
                 let settings = trigger != Trigger::Certificate
@@ -197,23 +197,24 @@ impl Reloader {
     }
 
     /// What the sources say now, as far as it can be in force at once.
-    async fn draft(&self, trigger: Trigger, before: &Arc<Generation>) -> Result<Draft, Refusal> {
-        let (sources, lasting, old) = (self.reload.sources.clone(), self.lasting.clone(), before.clone());
-        let drafting = tokio::task::spawn_blocking(move || {
+    async fn prepared(&self, trigger: Trigger, before: &Arc<Generation>) -> Result<PreparedConfig, Refusal> {
+        let (sources, shared, old) = (self.reload.sources.clone(), self.shared.clone(), before.clone());
+        let preparing = tokio::task::spawn_blocking(move || {
             let loaded = match trigger {
                 // Whatever else is written there now: certificates do not wait for it.
                 Trigger::Certificate => old.loaded.clone(),
                 _ => Arc::new(config::load(&sources).map_err(Refusal::Broken)?),
             };
-            Draft::new(loaded, Some(&old), &lasting.metrics, lasting.cells.len()).map_err(Refusal::Unusable)
+            PreparedConfig::new(loaded, Some(&old), &shared.metrics, shared.slots.len())
+                .map_err(Refusal::Unusable)
         });
-        let draft = drafting.await.unwrap_or(Err(Refusal::Panicked))?;
+        let prepared = preparing.await.unwrap_or(Err(Refusal::Panicked))?;
         // A process that serves must not begin to answer 503; one that waits for its first keys may
         // as well wait for others.
         if before.keys.are_ready() {
-            draft.keys.fetch_new().await;
-            if !draft.keys.are_ready() {
-                let missing = draft.keys.missing();
+            prepared.keys.fetch_new().await;
+            if !prepared.keys.are_ready() {
+                let missing = prepared.keys.missing();
                 let said = missing.iter().map(|source| {
                     let why = source.failure.as_deref().unwrap_or("it has none");
                     format!("issuer `{}`: no keys from {}: {why}", source.entry, source.name)
@@ -221,15 +222,21 @@ impl Reloader {
                 return Err(Refusal::NoKeys(said.collect()));
             }
         }
-        Ok(draft)
+        Ok(prepared)
     }
 
-    fn enter(&self, draft: Draft, before: &Arc<Generation>, trigger: Trigger, files: &[PathBuf]) -> Outcome {
-        let loaded = draft.loaded.clone();
-        let generation = Arc::new(draft.generation(&self.lasting));
-        self.process.enter(generation, &self.lasting);
+    fn enter(
+        &self,
+        prepared: PreparedConfig,
+        before: &Arc<Generation>,
+        trigger: Trigger,
+        files: &[PathBuf],
+    ) -> Outcome {
+        let loaded = prepared.loaded.clone();
+        let generation = Arc::new(prepared.generation(&self.shared));
+        self.process.enter(generation, &self.shared);
         (self.reload.on_applied)(&loaded.config);
-        self.lasting.metrics.config_reload("applied");
+        self.shared.metrics.config_reload("applied");
         let changed = before.loaded.changes(&loaded);
         let mut waiting = self.started.changes(&loaded);
         waiting.retain(|key| NEEDS_RESTART.contains(key));

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 use crate::budget::{Budget, OpenConnection, Turns, take_turns};
-use crate::connection::{self, Serving, Stream, WorkerContext};
+use crate::connection::{self, Stream, WorkerContext, WorkerState};
 use crate::gateway::ListenerKind;
 use crate::metrics::Metrics;
 
@@ -55,22 +55,22 @@ struct Worker {
 }
 
 impl Workers {
-    /// One worker for each of `cells`, which say what it serves with.
+    /// One worker for each of `slots`, which say what it serves with.
     pub(super) fn start(
-        cells: &[Arc<ArcSwap<Serving>>],
+        slots: &[Arc<ArcSwap<WorkerState>>],
         admission: &watch::Sender<u64>,
         metrics: &Arc<Metrics>,
         budget: &Arc<Budget>,
     ) -> io::Result<Self> {
         let drain = watch::Sender::new(false);
-        let mut workers = Vec::with_capacity(cells.len());
-        for (number, serving) in cells.iter().enumerate() {
+        let mut workers = Vec::with_capacity(slots.len());
+        for (number, worker_state) in slots.iter().enumerate() {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .event_interval(EVENT_INTERVAL)
                 .build()?;
             let context = WorkerContext {
-                serving: serving.clone(),
+                worker_state: worker_state.clone(),
                 metrics: metrics.clone(),
                 drain: drain.subscribe(),
                 admission: admission.subscribe(),

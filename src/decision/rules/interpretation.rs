@@ -26,7 +26,7 @@ pub(in crate::decision) struct Interpretation<'v> {
     pub(super) asked: RequestedOperation<'v>,
 }
 
-/// The parts of a interpretation by their places, so that a rule is held against each part once and not once
+/// The parts of an interpretation by their places, so that a rule is held against each part once and not once
 /// for every combination.
 #[derive(Clone, Copy)]
 pub(super) struct PartIndexes {
