@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::keys::SourceStatus;
+use crate::jwks::SourceStatus;
 use crate::printable;
 use crate::refusals::Refusals;
 use crate::side_listener;

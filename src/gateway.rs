@@ -21,7 +21,7 @@ use crate::challenge::Wording;
 use crate::config::{Config, Discard};
 use crate::decision::{Denial, Reason};
 use crate::exchange::{Exchange, Recorder};
-use crate::keys::Keys;
+use crate::jwks::Keys;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::{ask_for, from_http2, is_granted, remove_connection_fields, understands_trailers};
 use crate::request::ForwardAuthDialect;

@@ -53,7 +53,7 @@ pub mod audit;
 #[cfg(feature = "server")]
 pub mod refusals;
 #[cfg(feature = "server")]
-pub mod keys;
+pub mod jwks;
 #[cfg(feature = "server")]
 pub mod revocation_list;
 #[cfg(feature = "server")]

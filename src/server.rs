@@ -23,7 +23,7 @@ use crate::audit::{AuditTrail, AuditWriter};
 use crate::budget::Budget;
 use crate::config::{Config, Listen, Loaded};
 use crate::gateway::Clock;
-use crate::keys::KeysError;
+use crate::jwks::KeysError;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
 use crate::tls::{self, TlsError};

@@ -148,10 +148,10 @@ pub fn is_short() -> bool {
 
 /// A file descriptor to give away: when clients have taken all others, a probe gets this one.
 #[derive(Default)]
-struct Spare(Mutex<Held>);
+struct Spare(Mutex<SpareState>);
 
 #[derive(Default)]
-struct Held {
+struct SpareState {
     file: Option<File>,
     is_given: bool,
 }
@@ -182,7 +182,7 @@ impl Spare {
         true
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, SpareState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

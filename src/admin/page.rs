@@ -164,7 +164,7 @@ mod tests {
     use super::super::view::{ConfigView, LastReload};
     use super::*;
     use crate::jose::{KeyFault, SkippedKey};
-    use crate::keys::SourceStatus;
+    use crate::jwks::SourceStatus;
 
     const ODD: &str = "<script>alert('x')</script>\"&";
 

@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use crate::keys::SourceStatus;
+use crate::jwks::SourceStatus;
 use crate::refusals::Refusal;
 
 /// How the process is.

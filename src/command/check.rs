@@ -16,7 +16,7 @@ use super::routes::row_json;
 use super::{ConfigArguments, Failure, write_out};
 use crate::config::{self, Config, Finding, Flags, Level, Loaded, PUBLISHED_KEY_ID, Sources};
 use crate::gateway::system_clock;
-use crate::keys::SourceStatus;
+use crate::jwks::SourceStatus;
 use crate::policy::{RouteRow, RouteTable};
 
 #[derive(Debug, Args)]

@@ -17,7 +17,7 @@ use crate::challenge::{self, Wording};
 use crate::config::Flags;
 use crate::decision::{Denial, Permit};
 use crate::gateway::{admission, system_clock};
-use crate::keys::Keys;
+use crate::jwks::Keys;
 use crate::metrics::Metrics;
 use crate::tls;
 use steps::Steps;

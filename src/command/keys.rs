@@ -10,7 +10,7 @@ use url::Url;
 use super::{ConfigArguments, Failure, load, runtime};
 use crate::config::{Config, Flags};
 use crate::jose::{SkippedKey, VerificationKey};
-use crate::keys::{Keys, SourceStatus};
+use crate::jwks::{Keys, SourceStatus};
 use crate::metrics::Metrics;
 use crate::printable;
 use crate::tls;

@@ -9,7 +9,7 @@ use crate::challenge::Wording;
 use crate::config::{Config, DatahubSystem, UpstreamAuthorization};
 use crate::decision::{Authorizer, SystemCredential};
 use crate::exchange::Recorder;
-use crate::keys::Keys;
+use crate::jwks::Keys;
 use crate::outbound_head::{Authorization, IdentityNames, OutboundHead};
 use crate::random;
 use crate::revocation_list::RevocationList;

@@ -15,7 +15,7 @@ use crate::claims::VerifiedToken;
 use crate::decision::{Caller, Denial, Permit};
 use crate::exchange::{Exchange, RefusedToken};
 use crate::jose::UnverifiedToken;
-use crate::keys::Unverified;
+use crate::jwks::Unverified;
 use crate::numeric_date::NumericDate;
 use crate::request::{Graphql, RequestFacts};
 use crate::revocation::RevokedBy;

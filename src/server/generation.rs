@@ -18,7 +18,7 @@ use crate::connection::{ConnectionSettings, WorkerState};
 use crate::exchange::Recorder;
 use crate::file_watch::{self, Contents};
 use crate::gateway::{Clock, Gateway};
-use crate::keys::Keys;
+use crate::jwks::Keys;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
 use crate::revocation_list::{RevocationList, RevocationsInForce};

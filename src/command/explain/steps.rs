@@ -7,7 +7,7 @@ use crate::claims::VerifiedToken;
 use crate::command::routes::describe;
 use crate::decision::{Authorizer, Caller, Denial, Permit, Reason, Routed, RuleOutcome, RuleTrace};
 use crate::jose::{Algorithm, KeyChoice, KeySet, UnverifiedToken};
-use crate::keys::{Keys, SourceStatus};
+use crate::jwks::{Keys, SourceStatus};
 use crate::request::{Graphql, GraphqlOperation, RequestFacts};
 use crate::revocation::Revocations;
 use crate::trust::TrustedIssuer;

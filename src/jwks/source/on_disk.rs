@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::super::fetch;
 use super::super::freshness::Freshness;
-use super::{Held, Source};
+use super::{CachedKeys, Source};
 use crate::config::Jwks;
 
 impl Source {
@@ -30,7 +30,7 @@ impl Source {
         self.report.restored(keys.usable.len(), age.as_secs());
         self.report.holds(keys.usable.len(), Some(fetched_at));
         self.report.change(&mut state.told, None, &keys);
-        state.held = Some(Held {
+        state.held = Some(CachedKeys {
             keys,
             freshness: Freshness::default(),
             stale: Instant::now() + settings.max_stale.saturating_sub(age),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::fetch::Reach;
+use super::fetch::NetworkScope;
 use crate::config::{Config, KeySource, TrustEntry};
 use crate::file_watch::{self, Contents};
 
@@ -20,13 +20,13 @@ pub(super) struct Identity {
     /// With what they held: an authority that is replaced is another one.
     authorities: Contents,
     proxy: Option<Url>,
-    reach: Reach,
+    reach: NetworkScope,
     cache_dir: Option<PathBuf>,
 }
 
 impl Identity {
     pub(super) fn new(entry: &TrustEntry, url: &Url, discovered: bool, config: &Config) -> Self {
-        let reach = Reach::of(url, config);
+        let reach = NetworkScope::of(url, config);
         let authorities = file_watch::read(&reach.authorities(entry, config));
         Self {
             entry: entry.name.clone(),

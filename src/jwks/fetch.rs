@@ -12,8 +12,8 @@ use url::Url;
 
 use super::KeysError;
 use super::fault::FetchError;
+use super::fetch_policy::FetchPolicy;
 use super::freshness::{Freshness, Validator};
-use super::guard::Guard;
 use crate::config::{ClientTls, Config, Jwks, TlsVersion, TrustEntry};
 use crate::jose::{KeyDialect, KeySetFault, ParsedKeys};
 use crate::loopback::is_on_this_machine;
@@ -29,7 +29,7 @@ pub(super) enum Fetcher {
     },
     Discovery {
         client: Client,
-        guard: Arc<Guard>,
+        policy: Arc<FetchPolicy>,
         issuer: Url,
         expected: Vec<Box<str>>,
     },
@@ -64,15 +64,15 @@ impl Fetcher {
         {
             return Ok(Self::File { path });
         }
-        let client = client(entry, config, url, &Guard::new(url))?;
+        let client = client(entry, config, url, &FetchPolicy::new(url))?;
         Ok(Self::Http { client, url: url.clone(), dialect })
     }
 
     pub(super) fn discovery(entry: &TrustEntry, issuer: &Url, config: &Config) -> Result<Self, KeysError> {
-        let guard = Guard::new(issuer);
-        let client = client(entry, config, issuer, &guard)?;
+        let policy = FetchPolicy::new(issuer);
+        let client = client(entry, config, issuer, &policy)?;
         let expected = entry.rules.issuers.clone();
-        Ok(Self::Discovery { client, guard, issuer: issuer.clone(), expected })
+        Ok(Self::Discovery { client, policy, issuer: issuer.clone(), expected })
     }
 
     /// How its documents are to be read.
@@ -100,9 +100,9 @@ impl Fetcher {
                 Self::Http { client, url, dialect } => {
                     fetch_keys(client, url.clone(), *dialect, settings, known).await
                 }
-                Self::Discovery { client, guard, issuer, expected } => {
+                Self::Discovery { client, policy, issuer, expected } => {
                     let url = discover(client, issuer, expected, settings).await?;
-                    guard.admit(issuer, &url).map_err(FetchError::Discovery)?;
+                    policy.admit(issuer, &url).map_err(FetchError::Discovery)?;
                     fetch_keys(client, url, KeyDialect::Standard, settings, known).await
                 }
                 Self::File { path } => read_file(path.clone(), settings.max_bytes).await,
@@ -116,13 +116,13 @@ impl Fetcher {
 
 /// Where a source is. The backend itself and this machine are never reached through a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Reach {
+pub(super) enum NetworkScope {
     Upstream,
     Loopback,
     Anywhere,
 }
 
-impl Reach {
+impl NetworkScope {
     pub(super) fn of(url: &Url, config: &Config) -> Self {
         let upstream = &config.upstream.url;
         let same_port = url.port_or_known_default() == upstream.port_or_known_default();
@@ -142,20 +142,25 @@ impl Reach {
     }
 }
 
-fn client(entry: &TrustEntry, config: &Config, url: &Url, guard: &Arc<Guard>) -> Result<Client, KeysError> {
-    let reach = Reach::of(url, config);
+fn client(
+    entry: &TrustEntry,
+    config: &Config,
+    url: &Url,
+    policy: &Arc<FetchPolicy>,
+) -> Result<Client, KeysError> {
+    let reach = NetworkScope::of(url, config);
     let files =
         ClientTls { ca_file: reach.authorities(entry, config), identity: None, min_version: TlsVersion::V12 };
     let tls = tls::client_config(&files).map_err(|error| KeysError::Tls(entry.name.clone(), error))?;
     let builder = Client::builder()
         .tls_backend_preconfigured(tls)
         .user_agent(concat!("metagate/", env!("CARGO_PKG_VERSION")))
-        .redirect(guard.redirects())
-        .dns_resolver(guard.resolver())
+        .redirect(policy.redirects())
+        .dns_resolver(policy.resolver())
         .referer(false)
         .pool_max_idle_per_host(1);
     let builder = match &entry.proxy {
-        _ if reach != Reach::Anywhere => builder.no_proxy(),
+        _ if reach != NetworkScope::Anywhere => builder.no_proxy(),
         Some(proxy) => {
             let proxy = Proxy::all(proxy.as_str())
                 .map_err(|error| KeysError::Client(entry.name.clone(), error.without_url()))?;

@@ -9,21 +9,21 @@ use crate::config::Jwks;
 
 impl Source {
     /// What it is in the configuration.
-    pub(in crate::keys) fn identity(&self) -> &Identity {
+    pub(in crate::jwks) fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    pub(in crate::keys) fn name(&self) -> &str {
+    pub(in crate::jwks) fn name(&self) -> &str {
         &self.report.name
     }
 
     /// Takes the settings of the configuration in force, for the next attempt on.
-    pub(in crate::keys) fn adopt(&self, settings: &Arc<Jwks>) {
+    pub(in crate::jwks) fn adopt(&self, settings: &Arc<Jwks>) {
         self.settings.store(settings.clone());
     }
 
     /// Tells these keys of every change from now on.
-    pub(in crate::keys) fn tell(&self, keys: &Arc<Keys>) {
+    pub(in crate::jwks) fn tell(&self, keys: &Arc<Keys>) {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         listeners.retain(|listener| listener.strong_count() > 0);
         let listener = Arc::downgrade(keys);
@@ -38,7 +38,7 @@ impl Source {
     }
 
     /// Shows itself in the metrics from now on.
-    pub(in crate::keys) fn announce(&self) {
+    pub(in crate::jwks) fn announce(&self) {
         let state = self.state();
         if !self.report.announce() {
             return;
@@ -54,7 +54,7 @@ impl Source {
     }
 
     /// Shows itself in the metrics no more.
-    pub(in crate::keys) fn retire(&self) {
+    pub(in crate::jwks) fn retire(&self) {
         let state = self.state();
         let skipped = state.held.as_ref().map(|held| held.keys.skipped.as_slice()).unwrap_or_default();
         self.report.retire(skipped);

@@ -15,7 +15,7 @@ use super::fetch::{Fetched, Fetcher};
 use super::freshness::Freshness;
 use super::identity::Identity;
 use super::persist::Store;
-use super::report::{Report, Told};
+use super::report::{LoggedState, Report};
 use super::schedule;
 use super::status::{SourceStatus, display_url, unique};
 use super::{Keys, KeysError};
@@ -51,7 +51,7 @@ struct Attempts {
 
 #[derive(Debug)]
 struct State {
-    held: Option<Held>,
+    held: Option<CachedKeys>,
     failure: Option<String>,
     failures: u32,
     next: Instant,
@@ -59,11 +59,11 @@ struct State {
     requested: bool,
     /// The fetches that tokens may cause.
     allowance: Allowance,
-    told: Told,
+    told: LoggedState,
 }
 
 #[derive(Debug)]
-struct Held {
+struct CachedKeys {
     keys: ParsedKeys,
     freshness: Freshness,
     /// From then on they are no keys any more.
@@ -92,7 +92,7 @@ pub(super) enum Demand {
 }
 
 /// What a source is made from, besides its URL.
-pub(super) struct Making<'a> {
+pub(super) struct SourceContext<'a> {
     pub(super) config: &'a Config,
     pub(super) metrics: &'a Arc<Metrics>,
     /// Sources that are there already.
@@ -101,7 +101,7 @@ pub(super) struct Making<'a> {
     pub(super) names: &'a mut HashSet<String>,
 }
 
-impl Making<'_> {
+impl SourceContext<'_> {
     fn known(&self, identity: &Identity) -> Option<Arc<Source>> {
         self.known.iter().find(|source| source.identity == *identity).cloned()
     }
@@ -118,36 +118,41 @@ impl Source {
     pub(super) fn key_set(
         entry: &TrustEntry,
         url: &Url,
-        making: &mut Making<'_>,
+        context: &mut SourceContext<'_>,
     ) -> Result<Arc<Self>, KeysError> {
-        let identity = Identity::new(entry, url, false, making.config);
-        if let Some(known) = making.known(&identity) {
+        let identity = Identity::new(entry, url, false, context.config);
+        if let Some(known) = context.known(&identity) {
             return Ok(known);
         }
-        let fetcher = Fetcher::key_set(entry, url, key_dialect_of(url.path()), making.config)?;
-        Ok(Self::new(entry, identity, fetcher, making))
+        let fetcher = Fetcher::key_set(entry, url, key_dialect_of(url.path()), context.config)?;
+        Ok(Self::new(entry, identity, fetcher, context))
     }
 
     pub(super) fn discovery(
         entry: &TrustEntry,
         issuer: &Url,
-        making: &mut Making<'_>,
+        context: &mut SourceContext<'_>,
     ) -> Result<Arc<Self>, KeysError> {
-        let identity = Identity::new(entry, issuer, true, making.config);
-        if let Some(known) = making.known(&identity) {
+        let identity = Identity::new(entry, issuer, true, context.config);
+        if let Some(known) = context.known(&identity) {
             return Ok(known);
         }
-        let fetcher = Fetcher::discovery(entry, issuer, making.config)?;
-        Ok(Self::new(entry, identity, fetcher, making))
+        let fetcher = Fetcher::discovery(entry, issuer, context.config)?;
+        Ok(Self::new(entry, identity, fetcher, context))
     }
 
-    fn new(entry: &TrustEntry, identity: Identity, fetcher: Fetcher, making: &mut Making<'_>) -> Arc<Self> {
-        let (settings, url) = (&making.config.jwks, &identity.url);
+    fn new(
+        entry: &TrustEntry,
+        identity: Identity,
+        fetcher: Fetcher,
+        context: &mut SourceContext<'_>,
+    ) -> Arc<Self> {
+        let (settings, url) = (&context.config.jwks, &identity.url);
         let directory = settings.cache_dir.as_ref().filter(|_| !fetcher.is_file());
         // The whole URL and the entry: what one entry trusts is not what another does.
         let id = format!("{} {url}", entry.name);
         let store = directory.map(|directory| Store::new(directory, &id, settings.max_bytes));
-        let name = unique(display_url(url), making.names);
+        let name = unique(display_url(url), context.names);
         let state = State {
             held: None,
             failure: None,
@@ -156,10 +161,10 @@ impl Source {
             last_attempt: None,
             requested: false,
             allowance: Allowance::default(),
-            told: Told::default(),
+            told: LoggedState::default(),
         };
         let source = Self {
-            report: Report::new(name, entry.name.clone(), making.metrics.clone()),
+            report: Report::new(name, entry.name.clone(), context.metrics.clone()),
             identity,
             settings: ArcSwap::from_pointee(settings.clone()),
             listeners: Mutex::default(),
@@ -250,7 +255,7 @@ impl Source {
         }
         let document = self.store.is_some().then(|| document.into());
         let (stale, fetched_at) = (Instant::now() + settings.max_stale, SystemTime::now());
-        state.held = Some(Held { keys, freshness, stale, fetched_at, document, restored: false });
+        state.held = Some(CachedKeys { keys, freshness, stale, fetched_at, document, restored: false });
         self.settle(state, settings);
     }
 
@@ -315,7 +320,7 @@ impl Source {
     }
 
     /// Asks for an attempt before the next one is due, while there are no keys at all.
-    pub(super) fn hurry(&self) {
+    pub(super) fn request_early_fetch(&self) {
         let mut state = self.state();
         let recent = state.last_attempt.is_some_and(|last| last.elapsed() < schedule::HURRY_INTERVAL);
         if state.held.is_none() && !recent && !state.requested {

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::script::{HOUR, failed, idle, keys as found, keys_for, running, seconds, settings, settle};
 use super::*;
-use crate::keys::persist::Store;
+use crate::jwks::persist::Store;
 
 /// A configuration with a store that holds keys which were fetched so long ago.
 fn stored(directory: &tempfile::TempDir, age: Duration) -> (Config, Store) {

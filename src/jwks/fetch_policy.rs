@@ -16,7 +16,7 @@ const MAX_NAMES: usize = 16;
 
 /// Judges where one source leads.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub(super) struct FetchPolicy {
     /// The host that the configuration names; wherever that is, it is meant.
     home: Option<String>,
     /// A source on this machine may lead to this machine, and no other one may.
@@ -25,7 +25,7 @@ pub(super) struct Guard {
     led_to: Mutex<HashSet<String>>,
 }
 
-impl Guard {
+impl FetchPolicy {
     pub(super) fn new(source: &Url) -> Arc<Self> {
         let home = source.host_str().map(str::to_owned);
         Arc::new(Self { home, loopback: is_on_this_machine(source), led_to: Mutex::default() })
@@ -56,14 +56,14 @@ impl Guard {
 
     /// At most three redirects, each to a place that is admitted.
     pub(super) fn redirects(self: &Arc<Self>) -> Policy {
-        let guard = self.clone();
+        let policy = self.clone();
         Policy::custom(move |attempt: Attempt<'_>| {
             let previous = attempt.previous();
             if previous.len() > MAX_REDIRECTS {
                 return attempt.error("more than 3 redirects");
             }
             let Some(from) = previous.last() else { return attempt.stop() };
-            match guard.admit(from, attempt.url()) {
+            match policy.admit(from, attempt.url()) {
                 Ok(()) => attempt.follow(),
                 Err(why) => attempt.error(format!("redirect not followed: {why}")),
             }
@@ -86,15 +86,15 @@ impl Guard {
 /// Names are resolved here, so that the address that is connected to is the one that was judged
 /// (a name that resolves differently the second time changes nothing).
 #[derive(Clone, Debug)]
-pub(super) struct GuardedResolver(Arc<Guard>);
+pub(super) struct GuardedResolver(Arc<FetchPolicy>);
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let guard = self.0.clone();
+        let policy = self.0.clone();
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0))
                 .await?
-                .filter(|address| guard.admits_address(name.as_str(), address.ip()))
+                .filter(|address| policy.admits_address(name.as_str(), address.ip()))
                 .collect();
             if found.is_empty() {
                 return Err("the name resolves to no address that keys may be fetched from".into());
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_source_elsewhere_may_not_lead_to_this_machine() {
-        let (from, guard) = (url("http://idp.test/jwks"), Guard::new(&url("http://idp.test/jwks")));
+        let (from, policy) = (url("http://idp.test/jwks"), FetchPolicy::new(&url("http://idp.test/jwks")));
         for to in [
             "http://127.0.0.1/",
             "http://[::1]/",
@@ -182,37 +182,38 @@ mod tests {
             "https://LOCALHOST./",
             "http://a.localhost/",
         ] {
-            assert_eq!(guard.admit(&from, &url(to)), Err("it leads to a loopback address"), "{to}");
+            assert_eq!(policy.admit(&from, &url(to)), Err("it leads to a loopback address"), "{to}");
         }
         for to in ["http://169.254.169.254/", "http://[fe80::1]/", "http://0.0.0.0/"] {
-            assert!(guard.admit(&from, &url(to)).is_err(), "{to}");
+            assert!(policy.admit(&from, &url(to)).is_err(), "{to}");
         }
-        assert!(guard.admit(&url("https://idp.test/"), &url("http://idp.test/")).is_err());
-        assert!(guard.admit(&from, &url("file:///etc/passwd")).is_err());
-        assert_eq!(guard.admit(&from, &url("https://keys.test/jwks")), Ok(()));
+        assert!(policy.admit(&url("https://idp.test/"), &url("http://idp.test/")).is_err());
+        assert!(policy.admit(&from, &url("file:///etc/passwd")).is_err());
+        assert_eq!(policy.admit(&from, &url("https://keys.test/jwks")), Ok(()));
 
         // A name is judged again where it leads, when it is connected to.
         let (here, there) = ("127.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap());
-        assert!(!guard.admits_address("keys.test", here) && guard.admits_address("keys.test", there));
-        assert!(guard.admits_address("idp.test", here), "the configuration named it");
-        assert!(!guard.admits_address("idp.test", "169.254.169.254".parse().unwrap()));
+        assert!(!policy.admits_address("keys.test", here) && policy.admits_address("keys.test", there));
+        assert!(policy.admits_address("idp.test", here), "the configuration named it");
+        assert!(!policy.admits_address("idp.test", "169.254.169.254".parse().unwrap()));
     }
 
     #[test]
     fn a_source_on_this_machine_may() {
-        let (from, guard) = (url("http://127.0.0.1:1/jwks"), Guard::new(&url("http://127.0.0.1:1/jwks")));
-        assert_eq!(guard.admit(&from, &url("http://localhost:2/")), Ok(()));
-        assert!(guard.admits_address("localhost", "::1".parse().unwrap()));
-        assert!(guard.admit(&from, &url("http://169.254.169.254/")).is_err());
+        let (from, policy) =
+            (url("http://127.0.0.1:1/jwks"), FetchPolicy::new(&url("http://127.0.0.1:1/jwks")));
+        assert_eq!(policy.admit(&from, &url("http://localhost:2/")), Ok(()));
+        assert!(policy.admits_address("localhost", "::1".parse().unwrap()));
+        assert!(policy.admit(&from, &url("http://169.254.169.254/")).is_err());
     }
 
     #[test]
     fn the_memory_of_names_is_bounded() {
-        let (from, guard) = (url("http://idp.test/jwks"), Guard::new(&url("http://idp.test/jwks")));
+        let (from, policy) = (url("http://idp.test/jwks"), FetchPolicy::new(&url("http://idp.test/jwks")));
         for number in 0..1000 {
-            guard.admit(&from, &url(&format!("http://h{number}.test/"))).unwrap();
-            assert!(!guard.admits_address(&format!("h{number}.test"), "127.0.0.1".parse().unwrap()));
+            policy.admit(&from, &url(&format!("http://h{number}.test/"))).unwrap();
+            assert!(!policy.admits_address(&format!("h{number}.test"), "127.0.0.1".parse().unwrap()));
         }
-        assert!(guard.led_to.lock().unwrap().len() <= MAX_NAMES);
+        assert!(policy.led_to.lock().unwrap().len() <= MAX_NAMES);
     }
 }

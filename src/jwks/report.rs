@@ -27,7 +27,7 @@ pub(super) struct Report {
 
 /// What it has said already. Part of the source's state.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct LoggedState {
     causes: BTreeSet<String>,
     kids: Kids,
 }
@@ -72,7 +72,7 @@ impl Report {
     }
 
     /// There are keys where there were none, or none that could be refreshed.
-    pub(super) fn available(&self, told: &mut Told, keys: usize) {
+    pub(super) fn available(&self, told: &mut LoggedState, keys: usize) {
         told.causes.clear();
         tracing::info!(source = self.name, issuer = &*self.entry, keys, "keys are available");
     }
@@ -87,7 +87,7 @@ impl Report {
     }
 
     /// One line for each cause until there is a success, however often they take turns.
-    pub(super) fn failed(&self, told: &mut Told, error: &FetchError, kept_keys: usize) {
+    pub(super) fn failed(&self, told: &mut LoggedState, error: &FetchError, kept_keys: usize) {
         self.fetched(error.as_str());
         let cause = error.to_string();
         if told.causes.contains(&cause) || told.causes.len() >= MAX_CAUSES {
@@ -105,7 +105,7 @@ impl Report {
     }
 
     /// What is different in a set that was `before`, if there was one.
-    pub(super) fn change(&self, told: &mut Told, before: Option<&ParsedKeys>, now: &ParsedKeys) {
+    pub(super) fn change(&self, told: &mut LoggedState, before: Option<&ParsedKeys>, now: &ParsedKeys) {
         let skipped = before.map(|before| before.skipped.as_slice()).unwrap_or_default();
         for key in now.skipped.iter().filter(|key| !skipped.contains(key)) {
             let kid = &*printable::line(key.kid.as_deref().unwrap_or_default());

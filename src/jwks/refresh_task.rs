@@ -9,12 +9,12 @@ use crate::metrics::Metrics;
 
 /// Keeps a source until it is dropped.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(super) struct RefreshTask {
     source: Arc<Source>,
     task: JoinHandle<()>,
 }
 
-impl Keeper {
+impl RefreshTask {
     pub(super) fn start(source: Arc<Source>, metrics: Arc<Metrics>) -> Arc<Self> {
         let task = tokio::spawn(supervise(source.clone(), metrics));
         Arc::new(Self { source, task })
@@ -25,7 +25,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for RefreshTask {
     fn drop(&mut self) {
         self.task.abort();
     }

@@ -8,14 +8,14 @@ use super::{AttemptWait, Demand, Source};
 
 impl Source {
     /// The number of the first attempt that begins after this call.
-    pub(in crate::keys) fn next_attempt(&self) -> u64 {
+    pub(in crate::jwks) fn next_attempt(&self) -> u64 {
         let _state = self.state();
         self.attempts.borrow().started + 1
     }
 
     /// Sees to it that the attempt `number` is made, as soon as one may be. To be asked again after
     /// whatever it says to wait for.
-    pub(in crate::keys) fn demand(self: &Arc<Self>, number: u64) -> Demand {
+    pub(in crate::jwks) fn demand(self: &Arc<Self>, number: u64) -> Demand {
         let (mut state, now) = (self.state(), Instant::now());
         let attempts = *self.attempts.borrow();
         if attempts.finished >= number {
@@ -37,7 +37,7 @@ impl Source {
     }
 
     /// Whether the last attempt has failed.
-    pub(in crate::keys) fn is_failing(&self) -> bool {
+    pub(in crate::jwks) fn is_failing(&self) -> bool {
         self.state().failure.is_some()
     }
 

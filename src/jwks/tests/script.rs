@@ -10,18 +10,18 @@ use tokio::time::{Instant, sleep};
 use super::{Config, Jwks, Keys, Metrics, from_urls, refresh};
 use crate::admission::Refresh;
 use crate::jose::{KeyDialect, ParsedKeys};
-use crate::keys::FetchError;
-use crate::keys::fetch::Fetched;
-use crate::keys::freshness::{Freshness, Validator};
+use crate::jwks::FetchError;
+use crate::jwks::fetch::Fetched;
+use crate::jwks::freshness::{Freshness, Validator};
 
 type Answer = Result<Fetched, FetchError>;
 
 /// One fetch: how long it takes and how it ends.
-pub(in crate::keys) struct Step(pub(super) Duration, pub(super) Answer);
+pub(in crate::jwks) struct Step(pub(super) Duration, pub(super) Answer);
 
 /// Answers the fetches of one source, and notes when each began.
 #[derive(Clone)]
-pub(in crate::keys) struct Script(Arc<Inner>);
+pub(in crate::jwks) struct Script(Arc<Inner>);
 
 struct Inner {
     asked: Mutex<Vec<Asked>>,
@@ -40,7 +40,7 @@ impl Script {
         Self(Arc::new(Inner { asked: Mutex::default(), answer: Mutex::new(Box::new(answer)) }))
     }
 
-    pub(in crate::keys) async fn fetch(&self, known: Option<&Validator>) -> Answer {
+    pub(in crate::jwks) async fn fetch(&self, known: Option<&Validator>) -> Answer {
         let number = {
             let mut asked = self.0.asked.lock().unwrap();
             asked.push(Asked { at: Instant::now(), etag: known.map(|known| known.etag.clone()) });

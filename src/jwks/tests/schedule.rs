@@ -4,7 +4,7 @@ use tokio::time::sleep;
 
 use super::script::{failed, idle, keys as found, keys_for, running, seconds, settings, settle, unchanged};
 use super::*;
-use crate::keys::source::Demand;
+use crate::jwks::source::Demand;
 
 #[track_caller]
 pub(super) fn assert_gaps(gaps: &[f64], bounds: &[(f64, f64)]) {

@@ -25,9 +25,9 @@ mod allowance;
 mod fault;
 mod fetch;
 mod freshness;
-mod guard;
+mod fetch_policy;
 mod identity;
-mod keeper;
+mod refresh_task;
 mod on_demand;
 mod persist;
 mod report;
@@ -41,9 +41,9 @@ pub use on_demand::Unverified;
 pub use status::SourceStatus;
 
 use identity::Identity;
-use keeper::Keeper;
 use on_demand::FetchedFor;
-use source::{Making, Source};
+use refresh_task::RefreshTask;
+use source::{Source, SourceContext};
 use waiting::WaitingRoom;
 
 /// The keys of every entry.
@@ -54,7 +54,7 @@ pub struct Keys {
     changed: watch::Sender<u64>,
     entries: Vec<Entry>,
     /// Whoever keeps the sources; shared with the keys of the configurations before and after.
-    keepers: Mutex<Vec<Arc<Keeper>>>,
+    keepers: Mutex<Vec<Arc<RefreshTask>>>,
     rebuilding: Mutex<()>,
     /// Requests that wait for first keys.
     holders: WaitingRoom,
@@ -98,7 +98,7 @@ impl Keys {
     pub fn after(before: &Self, config: &Config) -> Result<Arc<Self>, KeysError> {
         let keys = Self::make(config, &before.metrics, Some(before))?;
         let known = before.keepers.lock().unwrap_or_else(PoisonError::into_inner);
-        let shared = known.iter().filter(|keeper| keys.has(keeper.source())).cloned().collect();
+        let shared = known.iter().filter(|refresh_task| keys.has(refresh_task.source())).cloned().collect();
         drop(known);
         *keys.keepers.lock().unwrap_or_else(PoisonError::into_inner) = shared;
         keys.listen();
@@ -111,11 +111,11 @@ impl Keys {
         let goes_on = |source: &&Arc<Source>| wanted.contains(source.identity());
         let known: Vec<_> = before.into_iter().flat_map(Self::sources).filter(goes_on).cloned().collect();
         let mut names = known.iter().map(|source| source.name().to_owned()).collect();
-        let mut making = Making { config, metrics, known: &known, names: &mut names };
+        let mut context = SourceContext { config, metrics, known: &known, names: &mut names };
         let mut entries = Vec::with_capacity(config.trust.len());
         for entry in &config.trust {
             let old = before.and_then(|keys| keys.entries.iter().find(|old| old.name == entry.name));
-            entries.push(Entry::new(entry, old, &mut making)?);
+            entries.push(Entry::new(entry, old, &mut context)?);
         }
         let keys = Self {
             ring: ArcSwap::default(),
@@ -145,8 +145,8 @@ impl Keys {
         let mut keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
         for source in self.sources() {
             source.adopt(&self.settings);
-            if !keepers.iter().any(|keeper| Arc::ptr_eq(keeper.source(), source)) {
-                keepers.push(Keeper::start(source.clone(), self.metrics.clone()));
+            if !keepers.iter().any(|refresh_task| Arc::ptr_eq(refresh_task.source(), source)) {
+                keepers.push(RefreshTask::start(source.clone(), self.metrics.clone()));
             }
         }
         self.sources().for_each(|source| source.announce());
@@ -164,7 +164,7 @@ impl Keys {
     pub async fn fetch_new(self: &Arc<Self>) {
         let is_kept = |source: &Arc<Source>| {
             let keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
-            keepers.iter().any(|keeper| Arc::ptr_eq(keeper.source(), source))
+            keepers.iter().any(|refresh_task| Arc::ptr_eq(refresh_task.source(), source))
         };
         let mut tasks = JoinSet::new();
         for source in self.sources().filter(|source| !is_kept(source)) {
@@ -222,7 +222,7 @@ impl Keys {
         let mut changed = self.changed.subscribe();
         let deadline = Instant::now() + self.settings.max_wait;
         for source in self.entries.get(entry).map(|entry| entry.sources.as_slice()).unwrap_or_default() {
-            source.hurry();
+            source.request_early_fetch();
         }
         while !has_keys() {
             if timeout_at(deadline, changed.changed()).await.is_err() {
@@ -267,7 +267,11 @@ impl Keys {
 
 impl Entry {
     /// `before` is the entry of this name in the configuration before, if there was one.
-    fn new(entry: &TrustEntry, before: Option<&Self>, making: &mut Making<'_>) -> Result<Self, KeysError> {
+    fn new(
+        entry: &TrustEntry,
+        before: Option<&Self>,
+        context: &mut SourceContext<'_>,
+    ) -> Result<Self, KeysError> {
         let (fixed, sources) = match &entry.keys {
             KeySource::SharedSecret(secret) => {
                 let key = VerificationKey::from_shared_secret(secret.expose_secret());
@@ -276,10 +280,10 @@ impl Entry {
             KeySource::Inline(keys) => (keys.clone(), Vec::new()),
             KeySource::Urls(urls) => {
                 let sources: Result<_, _> =
-                    urls.iter().map(|url| Source::key_set(entry, url, making)).collect();
+                    urls.iter().map(|url| Source::key_set(entry, url, context)).collect();
                 (Vec::new(), sources?)
             }
-            KeySource::Discovery(issuer) => (Vec::new(), vec![Source::discovery(entry, issuer, making)?]),
+            KeySource::Discovery(issuer) => (Vec::new(), vec![Source::discovery(entry, issuer, context)?]),
         };
         let shares = |before: &Self| sources.iter().any(|source| before.has(source));
         let had_keys = before.is_some_and(|before| {
