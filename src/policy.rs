@@ -17,7 +17,7 @@ mod route_table;
 pub use crate::backend::Route;
 pub use expression::{Budget, Expression, Fault, Subject};
 pub use path_pattern::{PathPattern, PatternError};
-pub use route_table::{Dormant, Place, RouteRow, RouteTable, Routed, RowSource};
+pub use route_table::{InactiveRoute, Place, RouteRow, RouteTable, Routed, RowSource};
 
 /// Everything that decides about a request besides its token.
 #[derive(Clone, Debug, Default)]

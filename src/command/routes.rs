@@ -64,12 +64,12 @@ pub(super) fn describe(authorizer: &Authorizer, facts: &RequestFacts, routed: Ro
 fn print_table(routes: &RouteTable, as_json: bool) {
     if as_json {
         let rows: Vec<_> = routes.rows().iter().enumerate().map(|(at, row)| row_json(at, row)).collect();
-        let dormant = routes.dormant().iter().map(|dormant| {
-            json!({"route": dormant.row.route.as_str(), "pattern": dormant.row.pattern.to_string(),
-                "source": dormant.row.source.to_string(), "why": &*dormant.why})
+        let inactive = routes.inactive().iter().map(|inactive| {
+            json!({"route": inactive.row.route.as_str(), "pattern": inactive.row.pattern.to_string(),
+                "source": inactive.row.source.to_string(), "why": &*inactive.why})
         });
-        let dormant: Vec<_> = dormant.collect();
-        say!("{:#}", json!({"rows": rows, "dormant": dormant, "default": Route::Protected.as_str()}));
+        let inactive: Vec<_> = inactive.collect();
+        say!("{:#}", json!({"rows": rows, "dormant": inactive, "default": Route::Protected.as_str()}));
         return;
     }
     let width = routes.rows().iter().map(|row| row.pattern.to_string().len()).max().unwrap_or_default();
@@ -79,8 +79,8 @@ fn print_table(routes: &RouteTable, as_json: bool) {
         say!("{:>3}  {route:<9}  {pattern:<width$}  {}{case}", at + 1, row.source);
     }
     say!("     protected  everything else");
-    for dormant in routes.dormant() {
-        say!("not in force: {}: {}", dormant.row, dormant.why);
+    for inactive in routes.inactive() {
+        say!("not in force: {}: {}", inactive.row, inactive.why);
     }
 }
 

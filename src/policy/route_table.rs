@@ -13,7 +13,7 @@ use crate::request::PathReadings;
 #[derive(Clone, Debug, Default)]
 pub struct RouteTable {
     rows: Vec<RouteRow>,
-    dormant: Vec<Dormant>,
+    inactive: Vec<InactiveRoute>,
 }
 
 /// One row in force.
@@ -40,7 +40,7 @@ pub enum RowSource {
 
 /// A row of the preset that this configuration leaves out.
 #[derive(Clone, Debug)]
-pub struct Dormant {
+pub struct InactiveRoute {
     /// The row.
     pub row: RouteRow,
     /// Why it is not in force.
@@ -85,8 +85,8 @@ impl RouteTable {
             let source = RowSource::Preset { backend, reference: preset.source };
             let pattern = RoutePattern::of_preset(preset, place.base_path)?;
             let row = RouteRow { route: preset.route, pattern, source };
-            match table.why_dormant(preset, &row, place) {
-                Some(why) => table.dormant.push(Dormant { row, why }),
+            match table.why_inactive(preset, &row, place) {
+                Some(why) => table.inactive.push(InactiveRoute { row, why }),
                 None => table.rows.push(row),
             }
         }
@@ -103,7 +103,7 @@ impl RouteTable {
             let source = RowSource::Configuration { key, origin: None };
             RoutePattern::parse(pattern).map(|pattern| RouteRow { route: *route, pattern, source })
         };
-        Ok(Self { rows: rows.iter().map(row).collect::<Result<_, _>>()?, dormant: Vec::new() })
+        Ok(Self { rows: rows.iter().map(row).collect::<Result<_, _>>()?, inactive: Vec::new() })
     }
 
     /// The same table with these rows in front.
@@ -119,8 +119,8 @@ impl RouteTable {
     }
 
     /// Rows of the preset that are not in force.
-    pub fn dormant(&self) -> &[Dormant] {
-        &self.dormant
+    pub fn inactive(&self) -> &[InactiveRoute] {
+        &self.inactive
     }
 
     /// The first row that one reading of a path meets, by its place.
@@ -150,7 +150,7 @@ impl RouteTable {
             && without().and_then(|row| self.rows.get(row)).is_some_and(|row| row.route == found.route)
     }
 
-    fn why_dormant(&self, preset: &PresetRow, row: &RouteRow, place: &Place<'_>) -> Option<Box<str>> {
+    fn why_inactive(&self, preset: &PresetRow, row: &RouteRow, place: &Place<'_>) -> Option<Box<str>> {
         if let Some(Condition::Provider(wanted)) = preset.condition
             && !place.provider.is_some_and(|provider| provider.eq_ignore_ascii_case(wanted))
         {

@@ -83,7 +83,7 @@ fn saml_opens_its_servlets() {
         ] {
             assert_eq!(route(&table, method, path), expected, "{provider} {method} {path}");
         }
-        assert_eq!(table.dormant().is_empty(), expected == Route::Public);
+        assert_eq!(table.inactive().is_empty(), expected == Route::Public);
         assert_eq!(route(&table, "GET", "/api/v1/saml/acs"), Route::Protected);
         assert_eq!(route(&table, "POST", "/api/v1/saml/acs/x"), Route::Protected);
     }
@@ -140,7 +140,7 @@ fn an_upstream_that_is_the_api_itself_has_no_pages() {
         let table = table(&[("METAGATE_BACKEND", backend), ("METAGATE_UPSTREAM__URL", upstream)]);
         let expected = if open { Route::Public } else { Route::Protected };
         assert_eq!(route(&table, "GET", "/v1/tables"), expected, "{upstream}");
-        let told = table.dormant().iter().any(|dormant| dormant.why.contains("upstream.url"));
+        let told = table.inactive().iter().any(|inactive| inactive.why.contains("upstream.url"));
         assert_eq!(told, !open, "{upstream}");
     }
 }
