@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::answer::{AnswerBody, Lease};
 use super::body::{RequestBody, RequestProgress};
-use super::http2::{self, Fate, Http2Stream};
+use super::http2::{self, Http2Stream, StreamErrorKind};
 use super::{Connection, Http1Connection, IDLE_LIFETIME, InterimResponses, Upstream};
 use crate::budget::Connection as Account;
 use crate::decision::{Permit, Reason};
@@ -280,9 +280,9 @@ impl SendError {
             _ => {}
         }
         match if over_http2 { http2::fate(&error) } else { None } {
-            Some(Fate::Unprocessed) => Self::Unprocessed,
-            Some(Fate::Unknown) => Self::Closed,
-            Some(Fate::Failed) => Self::Failed(ForwardError::Answer(Reason::UpstreamProtocol)),
+            Some(StreamErrorKind::Unprocessed) => Self::Unprocessed,
+            Some(StreamErrorKind::Unknown) => Self::Closed,
+            Some(StreamErrorKind::Failed) => Self::Failed(ForwardError::Answer(Reason::UpstreamProtocol)),
             None if error.is_incomplete_message() || error.is_closed() || is_reset(&error) => Self::Closed,
             None => Self::Failed(ForwardError::Answer(Reason::UpstreamProtocol)),
         }

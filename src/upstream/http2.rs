@@ -150,7 +150,7 @@ pub(super) fn from_http2(request: &mut Request<RequestBody>) {
 }
 
 /// What an error says about the request.
-pub(super) enum Fate {
+pub(super) enum StreamErrorKind {
     /// The backend has not looked at it (RFC 9113 section 8.7).
     Unprocessed,
     /// The connection ended, and nobody knows.
@@ -160,18 +160,18 @@ pub(super) enum Fate {
 }
 
 /// Reads an error of a request over HTTP/2; nothing where it is not about HTTP/2.
-pub(super) fn fate(error: &hyper::Error) -> Option<Fate> {
+pub(super) fn fate(error: &hyper::Error) -> Option<StreamErrorKind> {
     let source = std::error::Error::source(error)?;
     let Some(error) = source.downcast_ref::<h2::Error>() else {
         // hyper's own word for a ping without an answer.
-        return error.is_timeout().then_some(Fate::Unknown);
+        return error.is_timeout().then_some(StreamErrorKind::Unknown);
     };
     let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
     // h2 fails by it only the streams above the last one that the backend has processed.
     let went_away = error.is_go_away();
     Some(match () {
-        () if error.is_remote() && (refused || went_away) => Fate::Unprocessed,
-        () if error.is_io() => Fate::Unknown,
-        () => Fate::Failed,
+        () if error.is_remote() && (refused || went_away) => StreamErrorKind::Unprocessed,
+        () if error.is_io() => StreamErrorKind::Unknown,
+        () => StreamErrorKind::Failed,
     })
 }
