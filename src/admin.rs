@@ -69,7 +69,7 @@ async fn answer(
     own: SocketAddr,
     console: &Arc<Console>,
 ) -> Response<Full<Bytes>> {
-    if let Err(why) = origin::judge(request.method(), request.headers(), own) {
+    if let Err(why) = origin::check(request.method(), request.headers(), own) {
         return sealed(forbidden(why));
     }
     let deliberate = origin::is_deliberate(request.headers());

@@ -208,7 +208,7 @@ impl Admission {
         let RequestHead { method, target, version, headers, source, .. } = *head;
         let facts = RequestFacts::read(method, target, version, headers, quirks, source)?;
         match head.via {
-            Via::Proxy => self.head.judge_connection(headers)?,
+            Via::Proxy => self.head.check_connection(headers)?,
             Via::ForwardAuth { removes_fields } => {
                 // The proxy forwards both, and the backend may prefer the one that nobody judged.
                 if facts.has_session_cookie && !matches!(facts.credentials, Credentials::Missing) {

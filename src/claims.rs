@@ -27,7 +27,7 @@ use times::Times;
 const MAX_NAME_BYTES: usize = 256;
 
 /// A token whose signature and claims were judged good. There is no other way to make one than
-/// [`judge`], so holding one is the proof. It is an identity, never a decision.
+/// [`validate`], so holding one is the proof. It is an identity, never a decision.
 #[derive(Debug)]
 pub struct VerifiedToken {
     entry: Box<str>,
@@ -151,8 +151,8 @@ impl VerifiedToken {
     }
 
     /// Judges the times again: a token that was good a minute ago need not be good now.
-    pub fn judge_times(&self, now: NumericDate) -> Result<(), ClaimsFault> {
-        self.times.judge(now)
+    pub fn check_times(&self, now: NumericDate) -> Result<(), ClaimsFault> {
+        self.times.check(now)
     }
 
     /// About how many bytes this value holds on to, for a cache that is bounded by weight.
@@ -165,7 +165,7 @@ impl VerifiedToken {
 /// Judges signed claims by one entry's rules at the time `now`.
 ///
 /// In the order of the contract: the kind of token, `exp`, `nbf`, `iat`, `iss`, `aud`, lifetime, principal, domain.
-pub fn judge(
+pub fn validate(
     signed: SignedClaims,
     entry: &str,
     rules: &ClaimRules,
@@ -173,7 +173,7 @@ pub fn judge(
 ) -> Result<VerifiedToken, ClaimsFault> {
     let parts = signed.into_parts();
     let claims = parts.claims;
-    rules.kinds.judge_claims(&claims)?;
+    rules.kinds.check_claims(&claims)?;
     let issuer = optional_string(&claims, "iss");
     let own = rules.own_tokens.include(parts.by_backends_key, issuer.ok().flatten());
     let claimed = class::of(&claims);
@@ -189,10 +189,10 @@ pub fn judge(
         }
         fault => fault,
     })?;
-    times.judge(now)?;
-    let issuer = judge_issuer(&claims, rules)?;
-    judge_audience(&claims, rules)?;
-    times.judge_lifetime(now, rules)?;
+    times.check(now)?;
+    let issuer = check_issuer(&claims, rules)?;
+    check_audience(&claims, rules)?;
+    times.check_lifetime(now, rules)?;
     optional_string(&claims, "sub")?;
     let identity = Identity::read(&claims, class, rules).map_err(|fault| match fault {
         ClaimsFault::MissingPrincipal if rules.principal.mapping.is_some() => {
@@ -226,14 +226,14 @@ pub fn judge(
     })
 }
 
-fn judge_issuer(claims: &Map<String, Value>, rules: &ClaimRules) -> Result<Option<Box<str>>, ClaimsFault> {
+fn check_issuer(claims: &Map<String, Value>, rules: &ClaimRules) -> Result<Option<Box<str>>, ClaimsFault> {
     let issuer = optional_string(claims, "iss")?;
     let trusted = rules.issuers.is_empty() || issuer.is_some_and(|issuer| rules.binds(issuer));
     if trusted { Ok(issuer.map(Into::into)) } else { Err(ClaimsFault::UntrustedIssuer) }
 }
 
 /// RFC 7519 section 4.1.3: a string or a list of strings, any of which may be ours.
-fn judge_audience(claims: &Map<String, Value>, rules: &ClaimRules) -> Result<(), ClaimsFault> {
+fn check_audience(claims: &Map<String, Value>, rules: &ClaimRules) -> Result<(), ClaimsFault> {
     let wrong_type = ClaimsFault::Malformed("aud is neither a string nor a list of strings");
     let mut named = Vec::new();
     match claims.get("aud") {

@@ -193,7 +193,7 @@ impl Authorizer {
 
     /// The same, with the row of [`Policy::routes`] that the path meets.
     pub fn routed(&self, facts: &RequestFacts) -> Routed {
-        self.policy.routes.judge(&facts.method, &facts.path)
+        self.policy.routes.route(&facts.method, &facts.path)
     }
 
     /// What the credentials of this request ask for.
@@ -239,11 +239,11 @@ impl Authorizer {
             return Err(Denial { detail, ..Denial::new(Reason::InsufficientPermissions) });
         }
         if self.policy.mode == Mode::Enforce {
-            return self.judge(facts, route, caller?);
+            return self.authorize(facts, route, caller?);
         }
         // A token that was verified keeps its identity, whatever the rules say about it.
         let known = caller.as_ref().map_or(Caller::Anonymous, Clone::clone);
-        match caller.and_then(|caller| self.judge(facts, route, caller)) {
+        match caller.and_then(|caller| self.authorize(facts, route, caller)) {
             // What cannot be forwarded in one meaning is refused in report mode too.
             Err(denial) if denial.reason.is_judgement() => {
                 // Nor may it act as somebody else.
@@ -254,7 +254,7 @@ impl Authorizer {
         }
     }
 
-    fn judge(&self, facts: &RequestFacts, route: Route, caller: Caller) -> Result<Permit, Denial> {
+    fn authorize(&self, facts: &RequestFacts, route: Route, caller: Caller) -> Result<Permit, Denial> {
         let permit =
             |caller, rule, would_deny, impersonates| Permit { caller, route, rule, would_deny, impersonates };
         match &caller {

@@ -101,9 +101,9 @@ impl RequestFacts {
         quirks: BackendQuirks,
         source_ip: impl Into<Option<IpAddr>>,
     ) -> Result<Self, RequestFault> {
-        judge_method(method)?;
-        judge_length(target)?;
-        judge_framing(version, fields)?;
+        check_method(method)?;
+        check_length(target)?;
+        check_framing(version, fields)?;
         check_fields(fields)?;
         let Hosts { host, of_target: target_host } = Hosts::read(target, version, fields)?;
         let path = PathReadings::of(target)?.behind(quirks.rewrites)?;
@@ -124,19 +124,19 @@ impl RequestFacts {
 
 /// RFC 9110 section 9.1: names are case-sensitive, so `get` is no method. CONNECT would make a
 /// tunnel and TRACE would send the credentials back (section 9.3.8).
-fn judge_method(method: &Method) -> Result<(), RequestFault> {
+fn check_method(method: &Method) -> Result<(), RequestFault> {
     if METHODS.contains(method) { Ok(()) } else { Err(RequestFault::MethodNotAllowed) }
 }
 
 /// [`HeadScanner`] has counted the bytes of HTTP/1; other targets come by `:path` and by a field.
-fn judge_length(target: &Uri) -> Result<(), RequestFault> {
+fn check_length(target: &Uri) -> Result<(), RequestFault> {
     let len = target.path_and_query().map_or(0, |path| path.as_str().len());
     if len > head::MAX_TARGET { Err(RequestFault::TargetTooLong) } else { Ok(()) }
 }
 
 /// RFC 9112 section 6: at most one statement of where the body ends. [`HeadScanner`] has read the
 /// same from the bytes of HTTP/1; this is for every version.
-fn judge_framing(version: Version, fields: &HeaderMap) -> Result<(), RequestFault> {
+fn check_framing(version: Version, fields: &HeaderMap) -> Result<(), RequestFault> {
     let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next() {
         let exact = coding.as_bytes().eq_ignore_ascii_case(b"chunked");

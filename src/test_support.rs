@@ -287,7 +287,7 @@ pub(crate) fn signed(claims: &Value) -> SignedClaims {
 
 /// A token that was verified by `rules` at [`NOW`].
 pub(crate) fn verified_by(rules: &ClaimRules, claims: &Value) -> VerifiedToken {
-    claims::judge(signed(claims), "idp", rules, NumericDate::from_secs(NOW)).unwrap()
+    claims::validate(signed(claims), "idp", rules, NumericDate::from_secs(NOW)).unwrap()
 }
 
 /// A token that was verified by [`open_rules`] at [`NOW`], with these claims over the good ones.

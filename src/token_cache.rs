@@ -48,7 +48,7 @@ impl TokenCache {
     /// hold. A key that left its set takes its tokens with it.
     pub fn get(&self, key: &Digest, generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>> {
         let entry = self.0.get(key)?;
-        let good = entry.generation == generation && entry.token.judge_times(now).is_ok();
+        let good = entry.generation == generation && entry.token.check_times(now).is_ok();
         if !good {
             self.0.invalidate(key);
         }

@@ -84,7 +84,7 @@ pub fn verify(
     if !entry.algorithms.contains(algorithm) {
         return Err(TokenFault::AlgorithmNotAllowed);
     }
-    entry.rules.kinds.judge_type(token.header().token_type.as_deref()).map_err(TokenFault::Malformed)?;
+    entry.rules.kinds.check_type(token.header().token_type.as_deref()).map_err(TokenFault::Malformed)?;
     let keys = keys.ok_or(TokenFault::KeysUnavailable)?;
     let choice = keys.choose(token.header().kid.as_deref(), algorithm);
     let signed = match choice {
@@ -98,7 +98,7 @@ pub fn verify(
         KeyChoice::WrongAlgorithm => return Err(TokenFault::WrongKeyAlgorithm),
         KeyChoice::UnknownKid | KeyChoice::NoKid => return Err(TokenFault::UnknownKey),
     };
-    claims::judge(signed, &entry.name, &entry.rules, now).map_err(TokenFault::Claims)
+    claims::validate(signed, &entry.name, &entry.rules, now).map_err(TokenFault::Claims)
 }
 
 fn try_each(

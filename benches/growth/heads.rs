@@ -116,7 +116,7 @@ fn rewritten(backend: Backend, list: Vec<(String, String)>) -> Run {
     let caller = world::caller("");
     Box::new(move || {
         let mut fields = fields.clone();
-        assert_eq!(head.judge_connection(&fields), Ok(()));
+        assert_eq!(head.check_connection(&fields), Ok(()));
         let facts = world::facts(backend, "/x", &fields);
         let permit = authorizer.decide(&facts, Route::Protected, Ok(caller.clone())).expect("allowed");
         head.rewrite(&mut fields, &facts, &permit, PEER, false).expect("a name that fits");

@@ -85,9 +85,9 @@ pub fn claims(data: &[u8]) {
     let Ok(read) = UnverifiedToken::parse(&token, MAX_BYTES) else { return };
     for rules in world::rules() {
         let Ok(signed) = read.clone().verify(&world::key()) else { panic!("our own signature") };
-        let Ok(token) = claims::judge(signed, "idp", &rules, NOW) else { continue };
+        let Ok(token) = claims::validate(signed, "idp", &rules, NOW) else { continue };
         assert!(!token.principal().is_empty() && !token.principal().chars().any(char::is_control));
-        assert_eq!(token.judge_times(NOW), Ok(()));
+        assert_eq!(token.check_times(NOW), Ok(()));
         assert!(rules.issuers.is_empty() || token.issuer().is_some());
         assert!(token.weight() > 0);
         let permit = world::permit(Caller::Token(token.into()));

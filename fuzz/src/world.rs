@@ -208,7 +208,7 @@ pub fn assert_own_fields(backend: Backend, fields: &HeaderMap, caller: Caller) {
         _ => &[],
     };
     let mut expected = set_for(backend, &caller);
-    let judged = head.judge_connection(fields);
+    let judged = head.check_connection(fields);
     if judged.is_ok() {
         let sent =
             granted.iter().filter_map(|name| Some((*name, fields.get(*name)?.to_str().unwrap_or("?"))));

@@ -16,7 +16,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 ///
 /// # Errors
 /// What is wrong with where it comes from.
-pub(super) fn judge(method: &Method, fields: &HeaderMap, own: SocketAddr) -> Result<(), &'static str> {
+pub(super) fn check(method: &Method, fields: &HeaderMap, own: SocketAddr) -> Result<(), &'static str> {
     let host = only(fields, &HOST).ok_or("there must be one Host")?;
     if !is_ours(host, own) {
         return Err("Host must be localhost or the address of this listener");
@@ -41,7 +41,7 @@ pub(super) fn judge(method: &Method, fields: &HeaderMap, own: SocketAddr) -> Res
 }
 
 /// Whether somebody means this listener: with `X-Metagate: 1`, or in a browser, at its own page or in the
-/// address bar. [`judge`] has seen `Sec-Fetch-Site`.
+/// address bar. [`check`] has seen `Sec-Fetch-Site`.
 ///
 /// A server that can be made to send a request to any URL, like the webhooks of a backend in the same pod,
 /// sends neither by itself.
@@ -88,7 +88,7 @@ mod tests {
         for (name, value) in fields {
             map.append(*name, HeaderValue::from_str(value).unwrap());
         }
-        judge(method, &map, "127.0.0.1:8687".parse().unwrap())
+        check(method, &map, "127.0.0.1:8687".parse().unwrap())
     }
 
     #[test]
@@ -119,9 +119,9 @@ mod tests {
         // On an address of the machine, that address and no other.
         let own = "10.0.0.1:8687".parse().unwrap();
         let with = |host| HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
-        assert!(judge(&Method::GET, &with("10.0.0.1:8687"), own).is_ok());
-        assert!(judge(&Method::GET, &with("10.0.0.2:8687"), own).is_err());
-        assert!(judge(&Method::GET, &with("127.0.0.1:8687"), own).is_err());
+        assert!(check(&Method::GET, &with("10.0.0.1:8687"), own).is_ok());
+        assert!(check(&Method::GET, &with("10.0.0.2:8687"), own).is_err());
+        assert!(check(&Method::GET, &with("127.0.0.1:8687"), own).is_err());
     }
 
     #[test]

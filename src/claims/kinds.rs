@@ -46,7 +46,7 @@ impl TokenKinds {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn judge_type(&self, name: Option<&str>) -> Result<(), &'static str> {
+    pub fn check_type(&self, name: Option<&str>) -> Result<(), &'static str> {
         match name.map(Self::plain) {
             Some(name) if self.types.contains(&name) => Ok(()),
             Some(_) => Err("typ is not one of the tokenTypes"),
@@ -55,7 +55,7 @@ impl TokenKinds {
         }
     }
 
-    pub(super) fn judge_claims(&self, claims: &Map<String, Value>) -> Result<(), ClaimsFault> {
+    pub(super) fn check_claims(&self, claims: &Map<String, Value>) -> Result<(), ClaimsFault> {
         let has = |name: &str| lookup(claims, name).is_some_and(|value| !value.is_null());
         // Keycloak signs these by the same key as access tokens, and says what they are in a claim.
         let kind = claims.get("typ").and_then(Value::as_str);
@@ -93,7 +93,7 @@ mod tests {
     fn a_type_is_compared_as_a_media_type() {
         let usual = TokenKinds::default();
         for name in ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/JWT"] {
-            assert_eq!(usual.judge_type(Some(name)), Ok(()), "{name}");
+            assert_eq!(usual.check_type(Some(name)), Ok(()), "{name}");
         }
         for name in [
             "",
@@ -106,19 +106,19 @@ mod tests {
             "jwt ",
             "JWT;a=b",
         ] {
-            assert!(usual.judge_type(Some(name)).is_err(), "{name}");
+            assert!(usual.check_type(Some(name)).is_err(), "{name}");
         }
         let own = kinds(&["application/Okta-Internal-AT+jwt"]);
-        assert_eq!(own.judge_type(Some("okta-internal-at+jwt")), Ok(()));
-        assert!(own.judge_type(Some("JWT")).is_err());
+        assert_eq!(own.check_type(Some("okta-internal-at+jwt")), Ok(()));
+        assert!(own.check_type(Some("JWT")).is_err());
     }
 
     #[test]
     fn no_type_is_fine_unless_one_is_required() {
-        assert_eq!(kinds(&["at+jwt"]).judge_type(None), Ok(()));
+        assert_eq!(kinds(&["at+jwt"]).check_type(None), Ok(()));
         let strict = TokenKinds { require_type: true, ..kinds(&["at+jwt"]) };
-        assert!(strict.judge_type(None).is_err());
-        assert_eq!(strict.judge_type(Some("at+jwt")), Ok(()));
+        assert!(strict.check_type(None).is_err());
+        assert_eq!(strict.check_type(Some("at+jwt")), Ok(()));
     }
 
     #[test]
@@ -126,7 +126,7 @@ mod tests {
         let judge = |id, logout, claims: Value| {
             let kinds =
                 TokenKinds { refuse_id_tokens: id, refuse_logout_tokens: logout, ..TokenKinds::default() };
-            kinds.judge_claims(claims.as_object().unwrap()).is_ok()
+            kinds.check_claims(claims.as_object().unwrap()).is_ok()
         };
         let logout = json!({"events": {"http://schemas.openid.net/event/backchannel-logout": {}}});
         for claims in

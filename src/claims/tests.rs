@@ -19,7 +19,7 @@ fn judged(rules: &ClaimRules, claims: &Value) -> Result<VerifiedToken, ClaimsFau
 }
 
 fn judged_at(rules: &ClaimRules, claims: &Value, now: i64) -> Result<VerifiedToken, ClaimsFault> {
-    judge(signed(claims), "idp", rules, NumericDate::from_secs(now))
+    validate(signed(claims), "idp", rules, NumericDate::from_secs(now))
 }
 
 #[track_caller]

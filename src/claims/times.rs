@@ -43,7 +43,7 @@ impl Times {
     }
 
     /// RFC 7519 sections 4.1.4 to 4.1.6. `exp` is the first second at which the token is bad.
-    pub(super) fn judge(&self, now: NumericDate) -> Result<(), ClaimsFault> {
+    pub(super) fn check(&self, now: NumericDate) -> Result<(), ClaimsFault> {
         if self.valid_until().is_some_and(|until| now >= until) {
             return Err(ClaimsFault::Expired);
         }
@@ -57,7 +57,7 @@ impl Times {
     }
 
     /// A token that may come without `exp` has no lifetime to judge.
-    pub(super) fn judge_lifetime(&self, now: NumericDate, rules: &ClaimRules) -> Result<(), ClaimsFault> {
+    pub(super) fn check_lifetime(&self, now: NumericDate, rules: &ClaimRules) -> Result<(), ClaimsFault> {
         let (Some(expires), Some(max)) = (self.expires, rules.max_lifetime) else { return Ok(()) };
         let start = self.issued_at.unwrap_or(now);
         let limit = i64::try_from(max.as_secs()).unwrap_or(i64::MAX);

@@ -74,7 +74,7 @@ pub(super) async fn serve<S>(
                 going = going.or(Some(Instant::now() + GOING_TIME));
                 connection.as_mut().graceful_shutdown();
             }
-            () = sleep_until(look) => match streams.judge(&settings.times, going.is_some()) {
+            () = sleep_until(look) => match streams.check(&settings.times, going.is_some()) {
                 Verdict::GoOn if going.is_some_and(|going| going <= Instant::now()) => {
                     going = Some(Instant::now() + GOING_TIME);
                 }

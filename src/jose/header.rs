@@ -24,7 +24,7 @@ impl Header {
     pub(super) fn parse(text: &[u8]) -> Result<Self, JoseFault> {
         let members = strict_json::object(text)
             .ok_or(JoseFault::Malformed("header is not a JSON object without duplicate members"))?;
-        judge_extensions(&members)?;
+        check_extensions(&members)?;
         let algorithm = match members.get("alg") {
             // RFC 7515 section 4.1.1: required, a string, case-sensitive.
             Some(Value::String(name)) => Algorithm::from_name(name).ok_or(JoseFault::AlgorithmUnknown)?,
@@ -48,7 +48,7 @@ impl Header {
 
 /// Members that change what the signature means. None is understood here, so none is accepted:
 /// `crit` (RFC 7515 section 4.1.11), `b64` (RFC 7797), `zip` and `enc` (RFC 7516).
-fn judge_extensions(members: &Map<String, Value>) -> Result<(), JoseFault> {
+fn check_extensions(members: &Map<String, Value>) -> Result<(), JoseFault> {
     let refused = ["crit", "b64", "zip", "enc"];
     match refused.iter().find(|name| members.contains_key(**name)) {
         Some(_) => Err(JoseFault::Malformed("header has crit, b64, zip or enc")),

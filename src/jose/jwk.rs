@@ -95,7 +95,7 @@ impl VerificationKey {
             Some(kid) if kid.len() > MAX_KID_BYTES => return Err(KeyFault::Malformed),
             kid => kid.map(Into::into),
         };
-        judge_purpose(members)?;
+        check_purpose(members)?;
         let mut key = match text(members, "kty")?.ok_or(KeyFault::Malformed)? {
             "RSA" => Self::rsa(&integer(members, "n")?, &integer(members, "e")?)?,
             "EC" => match text(members, "crv")? {
@@ -252,7 +252,7 @@ impl fmt::Debug for VerificationKey {
 }
 
 /// RFC 7517 sections 4.2, 4.3 and 9.2.
-fn judge_purpose(members: &Map<String, Value>) -> Result<(), KeyFault> {
+fn check_purpose(members: &Map<String, Value>) -> Result<(), KeyFault> {
     if ["d", "p", "q", "dp", "dq", "qi", "oth"].iter().any(|name| members.contains_key(*name)) {
         return Err(KeyFault::Private);
     }

@@ -17,7 +17,7 @@ const NEVER_NOMINATED: &[&str] = &["authorization", "host", "cookie", "transfer-
 impl OutboundHead {
     /// Refuses a request whose `Connection` names a field that is not the client's to take away:
     /// whoever stands before or behind us would judge another request than we do.
-    pub fn judge_connection(&self, fields: &HeaderMap) -> Result<(), RequestFault> {
+    pub fn check_connection(&self, fields: &HeaderMap) -> Result<(), RequestFault> {
         let stolen = |name: &str| is_end_to_end(name) || self.known.is_ours_or_a_proxys(name);
         match nominated(fields).any(|name| stolen(name.as_str())) {
             true => Err(RequestFault::BadTarget("Connection names a field that is not about the connection")),

@@ -134,7 +134,7 @@ impl RouteTable {
     /// There is one exception: a row that is written with a slash at its end opens for exactly that
     /// path, if the path without the slash is open in the same way. Whichever of the two a backend
     /// takes it for, it was meant to be open.
-    pub fn judge(&self, method: &Method, path: &PathReadings) -> Routed {
+    pub fn route(&self, method: &Method, path: &PathReadings) -> Routed {
         let row = self.find(method, path.raw().as_bytes());
         let route = match row.and_then(|row| self.rows.get(row)) {
             Some(RouteRow { route: Route::Protected, .. }) | None => Route::Protected,

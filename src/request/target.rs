@@ -86,7 +86,7 @@ fn readings(raw: &[u8]) -> Result<Vec<Box<[u8]>>, RequestFault> {
     {
         return Err(BAD);
     }
-    judge_segments(raw)?;
+    check_segments(raw)?;
     let mut others: Vec<Box<[u8]>> = Vec::new();
     let mut add = |reading: Vec<u8>| {
         let known = reading == raw || others.iter().any(|other| **other == *reading);
@@ -106,8 +106,8 @@ fn readings(raw: &[u8]) -> Result<Vec<Box<[u8]>>, RequestFault> {
     let cut_then_decoded = decode(&cut)?;
     let decoded_then_cut = without_parameters(&decoded);
     for reading in [&cut, &decoded, &cut_then_decoded, &decoded_then_cut] {
-        judge_segments(reading)?;
-        judge_bytes(reading)?;
+        check_segments(reading)?;
+        check_bytes(reading)?;
     }
     // Decoded twice by a careless server, it must not become something else that is dangerous.
     // A second decoding that fails is only a name with a per cent sign in it.
@@ -115,8 +115,8 @@ fn readings(raw: &[u8]) -> Result<Vec<Box<[u8]>>, RequestFault> {
         if let Ok(twice) = decode(once)
             && twice != **once
         {
-            judge_segments(&twice)?;
-            judge_bytes(&twice)?;
+            check_segments(&twice)?;
+            check_bytes(&twice)?;
             if twice.contains(&b'\\') || twice.contains(&b'#') {
                 return Err(BAD);
             }
@@ -124,7 +124,7 @@ fn readings(raw: &[u8]) -> Result<Vec<Box<[u8]>>, RequestFault> {
     }
     let below_mappings = below_mappings(raw, &[&cut, &cut_then_decoded]);
     for reading in &below_mappings {
-        judge_segments(reading)?;
+        check_segments(reading)?;
     }
     let latin1: Vec<_> = [&decoded, &cut_then_decoded]
         .into_iter()
@@ -181,7 +181,7 @@ fn as_latin1(path: &[u8]) -> Option<Vec<u8>> {
 
 /// No reading may have dot segments, with `/` or `\` as the separator: there is no answer to what
 /// they mean on which both sides of the proxy agree.
-fn judge_segments(path: &[u8]) -> Result<(), RequestFault> {
+fn check_segments(path: &[u8]) -> Result<(), RequestFault> {
     let dots = |segment: &[u8]| segment == b"." || segment == b"..";
     let found = path
         .split(|byte| matches!(byte, b'/' | b'\\'))
@@ -191,7 +191,7 @@ fn judge_segments(path: &[u8]) -> Result<(), RequestFault> {
 
 /// Control characters may be in no reading, nor overlong UTF-8 (RFC 3629 section 3): a careless
 /// decoder takes `C0 AE` for a dot and `C0 AF` for a slash.
-fn judge_bytes(reading: &[u8]) -> Result<(), RequestFault> {
+fn check_bytes(reading: &[u8]) -> Result<(), RequestFault> {
     let overlong = reading.windows(2).any(|pair| match pair[0] {
         0xc0 | 0xc1 => matches!(pair[1], 0x80..=0xbf),
         0xe0 => matches!(pair[1], 0x80..=0x9f),

@@ -170,7 +170,7 @@ fn nothing_of_a_list_is_in_its_debug_output() {
 #[test]
 fn claims_keep_what_a_list_asks_for() {
     let claims = with(good_claims(), json!({"jti": "a"}));
-    let token = claims::judge(
+    let token = claims::validate(
         crate::test_support::signed(&claims),
         "idp",
         &open_rules(),

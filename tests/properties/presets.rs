@@ -74,7 +74,7 @@ fn presets_open_no_ambiguous_path() {
             for backend in Backend::ALL {
                 let place = Place { base_path, ..Place::default() };
                 let routes = RouteTable::preset(backend, &place).unwrap();
-                let route = routes.judge(&method, &readings).route;
+                let route = routes.route(&method, &readings).route;
                 if route == Route::Protected {
                     continue;
                 }

@@ -51,7 +51,7 @@ fn tokens_without_an_end_are_for_those_who_may_have_them() {
                 Ok(token) => {
                     assert!(good, "{non_expiring:?} {claims}");
                     assert_eq!(token.expires(), None);
-                    assert!(token.judge_times(NumericDate::from_secs(i64::MAX)).is_ok());
+                    assert!(token.check_times(NumericDate::from_secs(i64::MAX)).is_ok());
                 }
                 Err(fault) => {
                     assert_eq!(
@@ -161,8 +161,8 @@ fn a_lifetime_runs_from_iat_or_from_now() {
 #[test]
 fn times_are_judged_again_later() {
     let token = verified(json!({"exp": NOW + 10}));
-    assert_eq!(token.judge_times(NumericDate::from_secs(NOW + 10 + LEEWAY - 1)), Ok(()));
-    assert_eq!(token.judge_times(NumericDate::from_secs(NOW + 10 + LEEWAY)), Err(ClaimsFault::Expired));
+    assert_eq!(token.check_times(NumericDate::from_secs(NOW + 10 + LEEWAY - 1)), Ok(()));
+    assert_eq!(token.check_times(NumericDate::from_secs(NOW + 10 + LEEWAY)), Err(ClaimsFault::Expired));
     // A clock that was set back.
-    assert_eq!(token.judge_times(NumericDate::from_secs(NOW - 3600)), Err(ClaimsFault::NotYetValid));
+    assert_eq!(token.check_times(NumericDate::from_secs(NOW - 3600)), Err(ClaimsFault::NotYetValid));
 }

@@ -17,7 +17,7 @@ fn openmetadata(variables: &[(&str, &str)]) -> RouteTable {
 fn route(table: &RouteTable, method: &str, path: &str) -> Route {
     let target = http::Uri::try_from(path).unwrap();
     let readings = crate::request::PathReadings::of(&target).unwrap();
-    table.judge(&http::Method::from_bytes(method.as_bytes()).unwrap(), &readings).route
+    table.route(&http::Method::from_bytes(method.as_bytes()).unwrap(), &readings).route
 }
 
 #[test]

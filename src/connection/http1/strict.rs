@@ -102,7 +102,7 @@ impl<S> StrictHttp1<S> {
 
     /// Judges `bytes`, which begin with the head that is being read. Says how many of them may
     /// go on now; `None` while the head is not complete.
-    fn judge_head(&mut self, bytes: &[u8]) -> Option<usize> {
+    fn check_head(&mut self, bytes: &[u8]) -> Option<usize> {
         match self.scanner.scan(bytes) {
             Ok(Some(head)) => Some(self.pass_head(head, bytes)),
             Ok(None) => {
@@ -160,11 +160,11 @@ impl<S> StrictHttp1<S> {
     }
 
     /// What was held back and not looked at.
-    fn judge_held(&mut self) {
+    fn check_held(&mut self) {
         // Taken out, so that it can be read while the rest of this is changed.
         let held = std::mem::take(&mut self.held);
         let cleared = match self.stage {
-            Stage::Head => self.judge_head(&held).unwrap_or(0),
+            Stage::Head => self.check_head(&held).unwrap_or(0),
             Stage::Body(..) => self.follow_body(&held),
             Stage::Undecided | Stage::Broken(_) | Stage::Refused => 0,
         };
@@ -248,7 +248,7 @@ impl<S: AsyncRead + Unpin> StrictHttp1<S> {
         if read.is_empty() {
             return Poll::Ready(Ok(Step::Done));
         }
-        let passed = if self.held.is_empty() { self.judge_head(read) } else { None };
+        let passed = if self.held.is_empty() { self.check_head(read) } else { None };
         let kept = read.get(passed.unwrap_or(0)..).unwrap_or_default();
         if !matches!(self.stage, Stage::Refused) {
             self.held.extend_from_slice(kept);
@@ -301,11 +301,11 @@ impl<S: AsyncRead + Unpin> StrictHttp1<S> {
             }
             let step = match self.stage {
                 Stage::Head if self.scanner.seen() < self.held.len() => {
-                    self.judge_held();
+                    self.check_held();
                     Step::Again
                 }
                 Stage::Body(..) if !self.held.is_empty() => {
-                    self.judge_held();
+                    self.check_held();
                     Step::Again
                 }
                 Stage::Head => ready!(self.poll_head(cx, buffer))?,

@@ -40,7 +40,7 @@ impl<S> WriteTimeout<S> {
     {
         while !self.interim.is_empty() {
             let written = Pin::new(&mut self.stream).poll_write(cx, &self.interim);
-            match ready!(self.judge(written, cx))? {
+            match ready!(self.checked(written, cx))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 count => self.interim.advance(count),
             }
@@ -52,11 +52,11 @@ impl<S> WriteTimeout<S> {
         if let Poll::Ready(Ok(bytes)) = &written {
             self.state.backlog().shrinks(*bytes);
         }
-        self.judge(written, cx)
+        self.checked(written, cx)
     }
 
     /// What came of a write, or that its time is over.
-    fn judge<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+    fn checked<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.waits = false;
             return written;
@@ -101,13 +101,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
         }
         ready!(this.poll_interim(cx))?;
         let flushed = Pin::new(&mut this.stream).poll_flush(cx);
-        this.judge(flushed, cx)
+        this.checked(flushed, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let ended = Pin::new(&mut this.stream).poll_shutdown(cx);
-        this.judge(ended, cx)
+        this.checked(ended, cx)
     }
 
     fn poll_write_vectored(

@@ -85,7 +85,7 @@ impl Streams {
 
     /// A client has the time of a head to send its first request. Later it may be idle for long,
     /// or leave an answer unread for a while; then it is told to go, and cut off when nothing moves.
-    pub(super) fn judge(&self, times: &Times, going: bool) -> Verdict {
+    pub(super) fn check(&self, times: &Times, going: bool) -> Verdict {
         let now = self.now();
         if !self.served.load(Ordering::Relaxed) {
             let late = now >= millis(times.head);
@@ -216,17 +216,17 @@ mod tests {
         let (streams, settings) = (Arc::new(Streams::new(unlimited_account(None))), settings());
         assert_eq!(streams.next_look(&settings), Instant::now() + HEAD);
         advance(HEAD - Duration::from_millis(1)).await;
-        assert_eq!(streams.judge(&settings, false), Verdict::GoOn);
+        assert_eq!(streams.check(&settings, false), Verdict::GoOn);
         advance(Duration::from_millis(1)).await;
-        assert_eq!(streams.judge(&settings, false), Verdict::Close);
+        assert_eq!(streams.check(&settings, false), Verdict::Close);
         let stream = streams.begin();
-        assert_eq!(streams.judge(&settings, false), Verdict::GoOn);
+        assert_eq!(streams.check(&settings, false), Verdict::GoOn);
         drop(stream);
         advance(IDLE_TIMEOUT - Duration::from_millis(1)).await;
-        assert_eq!(streams.judge(&settings, false), Verdict::GoOn, "between requests there is more");
+        assert_eq!(streams.check(&settings, false), Verdict::GoOn, "between requests there is more");
         advance(Duration::from_millis(1)).await;
-        assert_eq!(streams.judge(&settings, false), Verdict::GoAway);
-        assert_eq!(streams.judge(&settings, true), Verdict::Close);
+        assert_eq!(streams.check(&settings, false), Verdict::GoAway);
+        assert_eq!(streams.check(&settings, true), Verdict::Close);
     }
 
     #[tokio::test(start_paused = true)]
@@ -235,14 +235,14 @@ mod tests {
         let (unread, moving) = (streams.begin(), streams.begin());
         unread.waiting.since.store(streams.now(), Ordering::Relaxed);
         advance(STALL - Duration::from_millis(1)).await;
-        assert_eq!(streams.judge(&settings, false), Verdict::GoOn);
+        assert_eq!(streams.check(&settings, false), Verdict::GoOn);
         advance(Duration::from_millis(1)).await;
-        assert_eq!(streams.judge(&settings, false), Verdict::GoAway);
-        assert_eq!(streams.judge(&settings, true), Verdict::GoOn, "the other one still moves");
+        assert_eq!(streams.check(&settings, false), Verdict::GoAway);
+        assert_eq!(streams.check(&settings, true), Verdict::GoOn, "the other one still moves");
         drop(moving);
-        assert_eq!(streams.judge(&settings, true), Verdict::Close);
+        assert_eq!(streams.check(&settings, true), Verdict::Close);
         unread.waiting.since.store(NOT, Ordering::Relaxed);
-        assert_eq!(streams.judge(&settings, true), Verdict::GoOn, "it waits for the backend");
+        assert_eq!(streams.check(&settings, true), Verdict::GoOn, "it waits for the backend");
         drop(unread);
         assert!(streams.open().is_empty());
     }
@@ -255,13 +255,13 @@ mod tests {
         unread.waiting.since.store(streams.now(), Ordering::Relaxed);
         assert!(streams.next_look(&settings) <= Instant::now() + Duration::from_secs(2));
         advance(UNVERIFIED - Duration::from_millis(1)).await;
-        assert_eq!(streams.judge(&settings, false), Verdict::GoOn);
+        assert_eq!(streams.check(&settings, false), Verdict::GoOn);
         unread.waiting.is_own.store(true, Ordering::Relaxed);
-        assert_eq!(streams.judge(&settings, false), Verdict::GoAway);
-        assert_eq!(streams.judge(&settings, true), Verdict::Close, "whatever else moves");
+        assert_eq!(streams.check(&settings, false), Verdict::GoAway);
+        assert_eq!(streams.check(&settings, true), Verdict::Close, "whatever else moves");
         drop(unread);
         drop(moving);
         advance(UNVERIFIED).await;
-        assert_eq!(streams.judge(&settings, false), Verdict::GoAway, "idle");
+        assert_eq!(streams.check(&settings, false), Verdict::GoAway, "idle");
     }
 }

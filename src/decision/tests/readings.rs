@@ -174,5 +174,5 @@ fn a_rule_is_about_what_the_datahub_frontend_asks_gms_for() {
     // Routes are the frontend's own.
     let routes = RouteTable::parse(&[(Route::Public, "GET /api/gms/health")]).unwrap();
     let facts = facts_of(Backend::DataHubFrontend, "GET", "/api/gms/health", &fields(&[])).unwrap();
-    assert_eq!(routes.judge(&facts.method, &facts.path).route, Route::Public);
+    assert_eq!(routes.route(&facts.method, &facts.path).route, Route::Public);
 }

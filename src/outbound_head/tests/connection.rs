@@ -62,7 +62,7 @@ fn look_alikes_of_what_is_removed_or_set_go_no_further() {
 fn connection_may_not_name_what_is_ours_or_what_the_request_means() {
     let judged = |backend: Backend, lines: &[(&str, &str)]| {
         OutboundHead::new(backend, names(true), Authorization::Forward, Vec::new())
-            .judge_connection(&fields(lines))
+            .check_connection(&fields(lines))
     };
     for name in [
         "Authorization",
@@ -113,7 +113,7 @@ fn connection_may_not_name_what_is_ours_or_what_the_request_means() {
     }
     let mut with_other_bytes = HeaderMap::new();
     with_other_bytes.insert("connection", HeaderValue::from_bytes(b"\xff, authorization").unwrap());
-    assert!(head(Backend::Generic).judge_connection(&with_other_bytes).is_err());
+    assert!(head(Backend::Generic).check_connection(&with_other_bytes).is_err());
     for value in [
         "",
         "close",

@@ -208,11 +208,11 @@ fn a_name_beyond_the_lists_is_told_apart() {
 #[test]
 fn connection_may_not_name_a_field_of_a_reserved_family() {
     for name in ["Cf-Access-Groups", "x_goog_iap_jwt_assertion", "Proxy", "X-Client-Cert-Hash"] {
-        let refused = head(Backend::Generic).judge_connection(&fields(&[("connection", name)])).is_err();
+        let refused = head(Backend::Generic).check_connection(&fields(&[("connection", name)])).is_err();
         assert!(refused, "I05 {name}");
     }
     let new = fields(&[("connection", "close, X-DataHub-New")]);
-    assert!(head(Backend::DataHubGms).judge_connection(&new).is_err(), "I05");
+    assert!(head(Backend::DataHubGms).check_connection(&new).is_err(), "I05");
     let harmless = fields(&[("connection", "X-DataHub-Client-Mode")]);
-    assert_eq!(head(Backend::DataHubGms).judge_connection(&harmless), Ok(()));
+    assert_eq!(head(Backend::DataHubGms).check_connection(&harmless), Ok(()));
 }

@@ -17,7 +17,7 @@ fn preset(backend: Backend) -> RouteTable {
 fn routed(table: &RouteTable, method: &str, path: &str) -> Option<Route> {
     let target = Uri::try_from(path).ok()?;
     let readings = PathReadings::of(&target).ok()?;
-    Some(table.judge(&Method::from_bytes(method.as_bytes()).unwrap(), &readings).route)
+    Some(table.route(&Method::from_bytes(method.as_bytes()).unwrap(), &readings).route)
 }
 
 fn rows(rows: &[(Route, &str)]) -> RouteTable {
