@@ -136,7 +136,7 @@ impl Exchange {
     }
 
     /// Gives it a place among the requests in flight.
-    pub fn takes(&mut self, place: InFlight) {
+    pub fn set_place(&mut self, place: InFlight) {
         self.in_flight = Some(place);
     }
 
@@ -151,12 +151,12 @@ impl Exchange {
     }
 
     /// Notes that another proxy asks for the decision alone: nothing of this goes upstream.
-    pub fn asked_by_proxy(&mut self) {
+    pub fn via_forward_auth(&mut self) {
         self.via = Some("forward_auth");
     }
 
     /// Notes the address that the request comes from, once trusted proxies were asked.
-    pub fn comes_from(&mut self, source: Option<IpAddr>) {
+    pub fn set_source(&mut self, source: Option<IpAddr>) {
         self.source = source;
     }
 
@@ -200,17 +200,17 @@ impl Exchange {
     }
 
     /// Notes who was asking, where a verified token is refused all the same.
-    pub fn asked_by(&mut self, token: Arc<VerifiedToken>) {
+    pub fn set_token(&mut self, token: Arc<VerifiedToken>) {
         self.token = Some(token);
     }
 
     /// Notes the request's body.
-    pub fn streams(&mut self, progress: Arc<RequestProgress>) {
+    pub fn set_request_body(&mut self, progress: Arc<RequestProgress>) {
         self.request = Some(progress);
     }
 
     /// Notes the answer's status.
-    pub fn answers(&mut self, status: StatusCode) {
+    pub fn set_status(&mut self, status: StatusCode) {
         if self.forwarded && self.via.is_none() {
             self.recorder.metrics.upstream_response(status);
         }
@@ -218,7 +218,7 @@ impl Exchange {
     }
 
     /// Notes that the answer comes in more than one piece.
-    pub fn streams_answer(&mut self) {
+    pub fn streams_response(&mut self) {
         if let Some(place) = &mut self.in_flight {
             place.streams();
         }

@@ -156,7 +156,7 @@ impl Gateway {
     ) -> Result<Accepted, Denial> {
         let Received { exchange, head, body, format } = received;
         let source = self.admission.head.source_ip(&head.headers, peer.address);
-        exchange.comes_from(source);
+        exchange.set_source(source);
         take_place(exchange, peer, source)?;
         let revocations = self.revocations.version();
         let head = RequestHead {
@@ -325,7 +325,7 @@ fn take_place(exchange: &mut Exchange, peer: &Peer, source: Option<IpAddr>) -> R
     let client = source.filter(|_| source != peer.address);
     match peer.account.request(client) {
         Ok(place) => {
-            exchange.takes(place);
+            exchange.set_place(place);
             Ok(())
         }
         Err(exhausted) => {

@@ -122,7 +122,7 @@ pub fn refusal(
         body
     };
     exchange.denied(denial);
-    exchange.answers(row.status);
+    exchange.set_status(row.status);
     response.map(|()| ObservedBody { content: Content::Own(Some(body)), exchange: Some(exchange) })
 }
 
@@ -138,13 +138,13 @@ pub fn grant(mut exchange: Exchange, fields: HeaderMap, close: bool) -> Response
     if close {
         fields.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    exchange.answers(StatusCode::OK);
+    exchange.set_status(StatusCode::OK);
     response.map(|()| ObservedBody { content: Content::Own(None), exchange: Some(exchange) })
 }
 
 /// The backend's answer, streamed.
 pub fn relay(mut exchange: Exchange, response: Response<AnswerBody>) -> Response<ObservedBody> {
-    exchange.answers(response.status());
+    exchange.set_status(response.status());
     response.map(|body| ObservedBody { content: Content::Backend(Box::new(body)), exchange: Some(exchange) })
 }
 
@@ -154,8 +154,8 @@ pub fn switch(
     response: Response<AnswerBody>,
     tunnel: Tunnel,
 ) -> Response<ObservedBody> {
-    exchange.answers(response.status());
-    exchange.streams(tunnel.received());
+    exchange.set_status(response.status());
+    exchange.set_request_body(tunnel.received());
     let content = Content::Tunnel(Some(Box::new(tunnel)));
     response.map(|_| ObservedBody { content, exchange: Some(exchange) })
 }
@@ -200,7 +200,7 @@ impl Body for ObservedBody {
                 if let Some(exchange) = &mut this.exchange {
                     exchange.sent(bytes);
                     if streams {
-                        exchange.streams_answer();
+                        exchange.streams_response();
                     }
                 }
             }

@@ -40,7 +40,7 @@ impl Gateway {
             true => RequestProgress::new(format.grpc, None),
             false => RequestProgress::new(format.grpc, Some(self.unverified_timeout)),
         };
-        exchange.streams(progress.clone());
+        exchange.set_request_body(progress.clone());
         let rest = format.http2.then(|| self.discarder(peer));
         let (limit, incoming) = (self.admission.body_bytes, Rest::new(incoming, rest));
         RequestBody::Stream { ahead, incoming, progress, limit, last: None }

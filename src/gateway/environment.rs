@@ -119,7 +119,7 @@ impl<'a> ExchangeObserver<'a> {
 
 impl Observer for ExchangeObserver<'_> {
     fn verified(&mut self, token: &Arc<VerifiedToken>) {
-        self.exchange.asked_by(token.clone());
+        self.exchange.set_token(token.clone());
     }
 
     fn token_refused(&mut self, text: &str) {

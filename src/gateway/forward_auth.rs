@@ -40,7 +40,7 @@ impl Gateway {
         };
         let recorder = self.recorder.clone();
         let mut exchange = Exchange::begin(recorder, method, target, &head.headers, peer.address, id);
-        exchange.asked_by_proxy();
+        exchange.via_forward_auth();
         // Never as gRPC: its answers are 200, which would let the request in.
         let format =
             ResponseFormat { grpc: false, close: false, http2, to_head: head.method == Method::HEAD };
@@ -76,7 +76,7 @@ impl Gateway {
         // The peer is believed in all else that it says. Without this field every client would have
         // the proxy's own address, and rules about networks would let all of them in or none.
         let source = source.ok_or(RequestFault::BadTarget("X-Forwarded-For names no address"))?;
-        exchange.comes_from(Some(source));
+        exchange.set_source(Some(source));
         if let Some(host) = asked.host {
             head.headers.insert(HOST, host);
         }

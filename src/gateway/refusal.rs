@@ -55,7 +55,7 @@ impl Gateway {
         let mut exchange =
             Exchange::begin_unread(self.recorder.clone(), &head.method, &head.path, peer.address, id);
         if peer.listener_kind == ListenerKind::ForwardAuth {
-            exchange.asked_by_proxy();
+            exchange.via_forward_auth();
         }
         let format = ResponseFormat {
             close: true,
