@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use figment::value::{Dict, Value};
 
-use super::keys::{KEYS, Kind};
 use super::load::Loaded;
 use super::print::print;
+use super::settings::{KEYS, Kind};
 use super::{Config, ServerTls};
 use crate::digest::{hex, sha256};
 

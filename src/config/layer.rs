@@ -11,7 +11,7 @@ use figment::value::{Dict, Empty, Tag, Value as Merging};
 use super::document::{Entry, Node, Position, Value};
 use super::error::{ConfigError, Origin};
 use super::fragment;
-use super::keys::{self, Key, Kind};
+use super::settings::{self, Key, Kind};
 use super::substitution::Substituted;
 use super::values::quote;
 use super::variables::Variables;
@@ -128,16 +128,16 @@ impl Walk<'_> {
             Value::Null => return dict,
             Value::Map(entries) => entries,
             _ => {
-                let names = keys::children(schema).join(", ");
+                let names = settings::children(schema).join(", ");
                 self.error(path, node.at, format!("is {}, not a map with the keys {names}", node.kind()));
                 return dict;
             }
         };
         for entry in entries {
             let nested = entry.key.contains(['.', '[']);
-            let below = keys::join(path, &entry.key);
-            let below_schema = keys::join(schema, &entry.key);
-            let known = keys::find(&below_schema);
+            let below = settings::join(path, &entry.key);
+            let below_schema = settings::join(schema, &entry.key);
+            let known = settings::find(&below_schema);
             // The elements of a list of maps are resolved key by key.
             let node = match known.filter(|key| !nested && !matches!(key.kind, Kind::Entries)) {
                 Some(key) => self.resolved(&below, key, &entry.node),
@@ -150,7 +150,7 @@ impl Walk<'_> {
             }
             let value = match known {
                 Some(key) if !nested => self.value(&below, key, &node),
-                None if !nested && keys::is_section(&below_schema) => {
+                None if !nested && settings::is_section(&below_schema) => {
                     let section = self.section(&below, &below_schema, &node);
                     (!section.is_empty()).then(|| Merging::from(section))
                 }
@@ -285,7 +285,7 @@ impl Walk<'_> {
         };
         let mut claims = Dict::new();
         for entry in entries {
-            let path = keys::join(path, &shown(&entry.key));
+            let path = settings::join(path, &shown(&entry.key));
             if entry.node.value == Value::Null {
                 self.error(&path, entry.key_at, "has no values".to_owned());
             } else if let Some(values) = self.list(&path, Kind::Texts, &entry.node) {
@@ -320,7 +320,7 @@ impl Walk<'_> {
 fn says_nothing(schema: &str, node: &Node) -> Option<&'static str> {
     let part = schema.strip_prefix("authorization.rules[].");
     let message = match part {
-        Some(_) if keys::find(schema).is_some() || keys::is_section(schema) => {
+        Some(_) if settings::find(schema).is_some() || settings::is_section(schema) => {
             "has no value, and a rule would be about more, or ask for less; leave it out"
         }
         None if schema == "authentication.issuers[].audiences" => {
@@ -354,14 +354,14 @@ fn join_methods(items: Vec<(String, Position)>) -> Vec<(String, Position)> {
 }
 
 fn unknown_key(path: &str, schema: &str, name: &str, origin: Option<Origin>) -> ConfigError {
-    let error = |message| ConfigError::new(keys::join(path, &shown(name)), origin, message);
-    let known = keys::children(schema);
-    let exact = keys::find(name).map(|key| key.path);
+    let error = |message| ConfigError::new(settings::join(path, &shown(name)), origin, message);
+    let known = settings::children(schema);
+    let exact = settings::find(name).map(|key| key.path);
     let near = || nearest(name, known.iter().copied());
     // The right name in the wrong place.
     let elsewhere = || {
         let ends = |key: &&Key| key.path.strip_suffix(name).is_some_and(|before| before.ends_with('.'));
-        let plain = keys::KEYS.iter().filter(ends).min_by_key(|key| key.path.contains("[]"));
+        let plain = settings::KEYS.iter().filter(ends).min_by_key(|key| key.path.contains("[]"));
         plain.map(|key| key.path)
     };
     if let Some(near) = exact.or_else(near).or_else(elsewhere) {

@@ -10,11 +10,11 @@ use super::document::{self, MAX_BYTES, Node, Position};
 use super::error::{ConfigError, ConfigErrors, Finding, Level, Origin};
 use super::file_mode;
 use super::files::read_limited;
-use super::keys::{self, KEYS, Key};
 use super::layer::{Layer, Source};
 use super::merged::Merged;
 use super::openmetadata::{self, Shape};
 use super::parse;
+use super::settings::{self, KEYS, Key};
 use super::substitution::substitute;
 use super::variables::{Variables, has_placeholder};
 use super::words::nearest;
@@ -268,7 +268,7 @@ fn foreign_environment(sources: &Sources, errors: &mut Vec<ConfigError>) -> Vec<
     let mut layers = Vec::new();
     for (name, path) in openmetadata::ENVIRONMENT {
         let value = sources.variable(name).filter(|value| !openmetadata::is_unset(value));
-        if let (Some(value), Some(key)) = (value, keys::find(path)) {
+        if let (Some(value), Some(key)) = (value, settings::find(path)) {
             layers.extend(variable_layer(key, name, value, errors));
         }
     }
@@ -277,13 +277,13 @@ fn foreign_environment(sources: &Sources, errors: &mut Vec<ConfigError>) -> Vec<
 
 pub(super) fn own_environment(sources: &Sources, errors: &mut Vec<ConfigError>) -> Vec<Layer> {
     let mut layers = Vec::new();
-    let known = keys::environment_names();
+    let known = settings::environment_names();
     for (name, value) in &sources.environment {
         if !name.starts_with("METAGATE_") || name == FILE_VARIABLE {
             continue;
         }
         let path = known.iter().find(|(known, _)| known == name).map(|(_, path)| *path);
-        match path.and_then(keys::find) {
+        match path.and_then(settings::find) {
             Some(key) => layers.extend(variable_layer(key, name, value, errors)),
             None if is_service_link(name) => {}
             None => errors.push(unknown_variable(name, &known)),
@@ -329,7 +329,7 @@ fn is_service_link(name: &str) -> bool {
 fn flags(flags: &Flags, errors: &mut Vec<ConfigError>) -> Vec<Layer> {
     let mut layers = Vec::new();
     let mut put = |path: &str, name: &'static str, value: document::Value| {
-        if let Some(key) = keys::find(path) {
+        if let Some(key) = settings::find(path) {
             let source = Source::Flag(name);
             let mut layer = Layer::new(&source);
             layer.put(key, &Node { at: Position::START, value }, &source, errors);

@@ -3,8 +3,8 @@
 
 use super::document::{Entry, Node, Position, Value};
 use super::error::ConfigError;
-use super::keys;
 use super::layer::{Layer, Source, shown};
+use super::settings;
 
 /// The blocks of OpenMetadata's YAML that are read.
 pub(super) const BLOCKS: [&str; 3] =
@@ -173,7 +173,7 @@ fn take(layer: &mut Layer, root: &Node, pairs: &[Pair], source: &Source<'_>, err
         let node = theirs.iter().try_fold(root, |node, name| node.get(name));
         // Their templates render what is not set as an empty text.
         let given = node.filter(|node| !is_empty(node));
-        if let (Some(node), Some(key)) = (given, keys::find(ours)) {
+        if let (Some(node), Some(key)) = (given, settings::find(ours)) {
             layer.put(key, node, source, errors);
         }
     }
@@ -210,7 +210,7 @@ fn check_block(
     for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
         if let Some(near) = known.iter().find(|known| is_typo(&entry.key, known)) {
             let message = format!("unknown key; did you mean `{near}`?");
-            let path = keys::join(path, &shown(&entry.key));
+            let path = settings::join(path, &shown(&entry.key));
             errors.push(ConfigError::new(path, Some(source.at(entry.key_at)), message));
         }
     }
@@ -228,10 +228,10 @@ pub(super) fn is_unset(value: &str) -> bool {
 }
 
 /// A node for a value of the environment.
-pub(super) fn environment_node(kind: keys::Kind, value: &str) -> Node {
+pub(super) fn environment_node(kind: settings::Kind, value: &str) -> Node {
     let at = Position::START;
     match kind {
-        keys::Kind::Secret => Node::text(super::fragment::secret(value), at),
+        settings::Kind::Secret => Node::text(super::fragment::secret(value), at),
         _ if kind.is_list() => Node { at, value: Value::Scalar { text: value.to_owned(), quoted: false } },
         _ => Node::text(super::fragment::scalar(value).unwrap_or_default(), at),
     }

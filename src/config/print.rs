@@ -5,10 +5,10 @@ use std::fmt::Write;
 use figment::value::{Dict, Value};
 
 use super::error::Origin;
-use super::keys::{self, Key, Kind};
 use super::load::Loaded;
 use super::merged::Merged;
 use super::redaction::redacted;
+use super::settings::{self, Key, Kind};
 use super::variables;
 
 /// Every key with its value and where that came from. Secrets, and the queries of URLs, are `[redacted]`.
@@ -29,18 +29,18 @@ struct Place {
 }
 
 fn section(out: &mut String, merged: &Merged, dict: Option<&Dict>, place: &Place) {
-    for name in keys::children(&place.schema) {
+    for name in settings::children(&place.schema) {
         let value = dict.and_then(|dict| dict.get(name));
         if value.is_none() && place.element {
             continue;
         }
         let below = Place {
-            path: keys::join(&place.path, name),
-            schema: keys::join(&place.schema, name),
+            path: settings::join(&place.path, name),
+            schema: settings::join(&place.schema, name),
             indent: place.indent,
             element: place.element,
         };
-        match keys::find(&below.schema) {
+        match settings::find(&below.schema) {
             Some(key) => entry(out, merged, key, name, value, &below),
             None => {
                 line(out, place.indent, &format!("{name}:"));

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::keys::{self, KEYS, Key, Kind, environment_name};
+use super::settings::{self, KEYS, Key, Kind, environment_name};
 
 /// The longest line of the example's comments.
 const WIDTH: usize = 110;
@@ -47,7 +47,7 @@ pub fn example() -> String {
 
 /// What a key is for, as `--help` says it.
 pub(crate) fn help(path: &str) -> String {
-    let Some(key) = keys::find(path) else { return String::new() };
+    let Some(key) = settings::find(path) else { return String::new() };
     match key.default {
         "" | "[]" => with_words(key),
         default => format!("{} [default: {default}]", with_words(key)),
@@ -79,9 +79,9 @@ struct Example {
 impl Example {
     fn section(&mut self, path: &str, indent: usize) {
         let mut after_block = path.is_empty();
-        for name in keys::children(path) {
-            let below = keys::join(path, name);
-            let key = keys::find(&below);
+        for name in settings::children(path) {
+            let below = settings::join(path, name);
+            let key = settings::find(&below);
             let block = key.is_none_or(|key| matches!(key.kind, Kind::Entries));
             let first = self.text.ends_with(":\n");
             if (block || after_block) && !first {
@@ -139,7 +139,8 @@ impl Example {
             return;
         }
         self.seen.push(path.to_owned());
-        let text = keys::find(path).map(with_words).or_else(|| keys::section_doc(path).map(str::to_owned));
+        let text =
+            settings::find(path).map(with_words).or_else(|| settings::section_doc(path).map(str::to_owned));
         if let Some(text) = text {
             self.wrapped(&text, indent);
         }

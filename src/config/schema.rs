@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{self, Key, Kind};
+use super::settings::{self, Key, Kind};
 use super::values;
 
 /// JSON Schema, draft 2020-12, of a file in our own shape.
@@ -18,9 +18,9 @@ pub fn schema() -> Value {
 fn object(path: &str) -> Value {
     let mut properties = Map::new();
     let mut required = Vec::new();
-    for name in keys::children(path) {
-        let below = keys::join(path, name);
-        let value = match keys::find(&below) {
+    for name in settings::children(path) {
+        let below = settings::join(path, name);
+        let value = match settings::find(&below) {
             Some(key) => {
                 // What the root requires may come from the environment.
                 if path.ends_with("[]") && key.required {
@@ -39,7 +39,7 @@ fn object(path: &str) -> Value {
         if !required.is_empty() {
             object.insert("required".to_owned(), json!(required));
         }
-        if let Some(doc) = keys::section_doc(path) {
+        if let Some(doc) = settings::section_doc(path) {
             object.insert("description".to_owned(), json!(doc));
         }
     }

@@ -11,7 +11,7 @@ use super::super::error::{ConfigError, Finding, Level, Origin};
 use super::super::merged::Merged;
 use super::super::secret::{self, Purpose};
 use super::super::words::Word;
-use super::super::{file_mode, keys, values};
+use super::super::{file_mode, settings, values};
 
 /// What there is to say about a configuration.
 pub(super) struct Report {
@@ -57,7 +57,7 @@ impl<'a> Section<'a> {
 
     /// The path of a key here.
     pub(super) fn path(&self, name: &str) -> String {
-        keys::join(&self.path, name)
+        settings::join(&self.path, name)
     }
 
     /// The section below, empty where it is not given.

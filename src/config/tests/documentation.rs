@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::*;
 use crate::config::document::{Node, Value, parse};
-use crate::config::keys::{self, KEYS};
+use crate::config::settings::{self, KEYS};
 
 const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.yaml"));
 const SECRET: &str = "q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8uA6iTqWe4";
@@ -33,7 +33,7 @@ fn paths(node: &Node, path: &str, found: &mut Vec<String>) {
     match &node.value {
         Value::Map(entries) => {
             for entry in entries {
-                let path = keys::join(path, &entry.key);
+                let path = settings::join(path, &entry.key);
                 paths(&entry.node, &path, found);
                 found.push(path);
             }
@@ -112,7 +112,7 @@ fn every_default_is_a_value_of_its_kind() {
 #[test]
 fn every_secret_has_a_twin() {
     for key in KEYS.iter().filter(|key| matches!(key.kind, Kind::Secret)) {
-        let twin = keys::find(&format!("{}File", key.path)).unwrap_or_else(|| panic!("{}", key.path));
+        let twin = settings::find(&format!("{}File", key.path)).unwrap_or_else(|| panic!("{}", key.path));
         assert!(matches!(twin.kind, Kind::Path));
     }
 }

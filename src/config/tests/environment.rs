@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::backend::Backend;
-use crate::config::keys::{KEYS, Kind, environment_names};
+use crate::config::settings::{KEYS, Kind, environment_names};
 
 #[test]
 fn names_follow_from_paths() {
