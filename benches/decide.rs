@@ -14,18 +14,16 @@
 )]
 
 use std::hint::black_box;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
-use metagate::admission::{Admission, Environment, Refresh, RequestHead, Snapshot, Via};
+use metagate::admission::{Admission, Environment, RequestHead, Snapshot, Via};
 use metagate::backend::Backend;
 use metagate::claims::{
-    ClaimPath, ClaimRules, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, TokenKinds, VerifiedToken,
+    ClaimPath, ClaimRules, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, TokenKinds,
 };
 use metagate::decision::{Authorizer, Caller, Denial, Permit};
 use metagate::jose::{
@@ -38,13 +36,15 @@ use metagate::policy::{
     RouteTable, Rule, Verdict,
 };
 use metagate::request::{Graphql, HeadLimits, HeadScanner, RequestFacts};
-use metagate::revocation::RevokedBy;
 use metagate::token_cache::TokenCache;
 use metagate::trust::{self, KeyRing, TrustedIssuer};
 
+#[path = "support/cached.rs"]
+mod cached;
 #[path = "support/signer.rs"]
 mod signer;
 
+use cached::{Cached, poll_once};
 use signer::Signer;
 
 const NOW: NumericDate = NumericDate::from_secs(1_800_000_000);
@@ -62,49 +62,6 @@ fn cold(c: &mut Criterion) {
         });
     }
     group.finish();
-}
-
-/// What a request costs whose token was verified before: a cache in front of [`Snapshot`].
-struct Cached<'a> {
-    inner: Snapshot<'a>,
-    cache: TokenCache,
-    hits: u64,
-}
-
-impl Environment for Cached<'_> {
-    fn now(&self) -> NumericDate {
-        self.inner.now()
-    }
-
-    fn keys(&self) -> Arc<KeyRing> {
-        self.inner.keys()
-    }
-
-    fn cached(&mut self, text: &str, generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>> {
-        let token = self.cache.get(&TokenCache::digest(text), generation, now)?;
-        self.hits += 1;
-        Some(token)
-    }
-
-    fn keep(&mut self, text: &str, token: &Arc<VerifiedToken>, generation: u64) {
-        self.cache.insert(TokenCache::digest(text), token.clone(), generation);
-    }
-
-    async fn first_keys(&mut self, entry: usize) -> bool {
-        self.inner.first_keys(entry).await
-    }
-
-    async fn newer_keys(&mut self, text: &str, entry: usize, generation: u64) -> Refresh {
-        self.inner.newer_keys(text, entry, generation).await
-    }
-
-    fn revocation(&self, token: &VerifiedToken, text: &str) -> Option<RevokedBy> {
-        self.inner.revocation(token, text)
-    }
-
-    async fn graphql(&mut self, facts: &RequestFacts, headers: &HeaderMap) -> Result<Graphql, Denial> {
-        self.inner.graphql(facts, headers).await
-    }
 }
 
 fn cached(c: &mut Criterion) {
@@ -277,10 +234,7 @@ fn admit<E: Environment + Send>(
         content_length: None,
         via: Via::Proxy,
     };
-    // Nothing in here waits.
-    let admitted =
-        pin!(admission.admit(&head, environment, &mut ())).poll(&mut Context::from_waker(Waker::noop()));
-    let Poll::Ready(admitted) = admitted else { panic!("it waits") };
+    let admitted = poll_once(admission.admit(&head, environment, &mut ()));
     admitted.map(|admitted| admitted.permit)
 }
 

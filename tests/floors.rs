@@ -68,7 +68,7 @@ fn rust_files(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Whether a file below `src` is code of a module that is not only for tests.
-fn is_judged(file: &Path) -> bool {
+fn is_checked(file: &Path) -> bool {
     let others = ["lib.rs", "main.rs", "tests", "tests.rs", "test_support.rs"].map(OsStr::new);
     !file.iter().any(|part| others.contains(&part))
 }
@@ -77,23 +77,23 @@ fn is_judged(file: &Path) -> bool {
 fn no_module_imports_from_one_below_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let floors = floors(&fs::read_to_string(root.join("lib.rs")).expect("src/lib.rs"));
-    let mut judged = 0;
+    let mut checked = 0;
     let mut faults = Vec::new();
     for file in rust_files(&root) {
         let relative = file.strip_prefix(&root).expect("a file below src");
         let name = relative.to_string_lossy();
-        if !is_judged(relative) {
+        if !is_checked(relative) {
             continue;
         }
         let first = relative.components().next().expect("a component").as_os_str().to_string_lossy();
         let module = first.strip_suffix(".rs").unwrap_or(&first);
         let source = fs::read_to_string(&file).expect("a source file");
-        judged += 1;
+        checked += 1;
         for (line, fault) in upward(module, &source, &floors) {
             faults.push(format!("src/{name}:{line}: {fault}"));
         }
     }
-    println!("{judged} files, {} modules", floors.len());
+    println!("{checked} files, {} modules", floors.len());
     assert!(faults.is_empty(), "upward imports:\n{}", faults.join("\n"));
 }
 
@@ -119,7 +119,7 @@ fn no_module_asks_which_backend_it_is() {
     for file in rust_files(&root) {
         let relative = file.strip_prefix(&root).expect("a file below src");
         let name = relative.to_string_lossy();
-        if is_judged(relative) && !name.starts_with("backend") {
+        if is_checked(relative) && !name.starts_with("backend") {
             let lines = lines_naming_a_backend(&fs::read_to_string(&file).expect("a source file"));
             found.extend(lines.into_iter().map(|line| format!("src/{name}:{line}")));
         }

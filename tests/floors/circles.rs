@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Component, Path};
 
 use super::source::{self, Names};
-use super::{is_judged, rust_files};
+use super::{is_checked, rust_files};
 
 /// The most imports that one name may be passed on by: more are a circle of `use`, which compiles nowhere.
 const MAX_STEPS: usize = 16;
@@ -138,7 +138,7 @@ fn no_modules_import_from_one_another() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let files = rust_files(&root);
     let files = files.iter().map(|file| (file.strip_prefix(&root).expect("a file below src"), file));
-    let sources = files.filter(|(name, _)| is_judged(name));
+    let sources = files.filter(|(name, _)| is_checked(name));
     let modules =
         modules(sources.map(|(name, file)| (name, fs::read_to_string(file).expect("a source file"))));
     for (module, names) in &modules {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{is_judged, rust_files, source};
+use super::{is_checked, rust_files, source};
 
 const MAX_FILE: usize = 400;
 const MAX_FUNCTION: usize = 60;
@@ -19,15 +19,16 @@ fn too_long(source: &str) -> Vec<String> {
 
 #[test]
 fn files_and_functions_are_short() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut faults = Vec::new();
-    for file in rust_files(&root) {
-        let relative = file.strip_prefix(&root).expect("a file below src");
-        let name = relative.to_string_lossy();
-        let mut long = too_long(&fs::read_to_string(&file).expect("a source file"));
-        // The cases of a test are a list, which may be long.
-        long.retain(|what| is_judged(relative) || what.ends_with(" lines"));
-        faults.extend(long.into_iter().map(|what| format!("src/{name}: {what}")));
+    for root in ["src", "tests", "benches", "fuzz/src", "fuzz/fuzz_targets"] {
+        for file in rust_files(&package.join(root)) {
+            let relative = file.strip_prefix(package).expect("a file of the package");
+            let mut long = too_long(&fs::read_to_string(&file).expect("a source file"));
+            // The cases of a test are a list, which may be long.
+            long.retain(|what| (root == "src" && is_checked(relative)) || what.ends_with(" lines"));
+            faults.extend(long.into_iter().map(|what| format!("{}: {what}", relative.display())));
+        }
     }
     assert!(faults.is_empty(), "too long:\n{}", faults.join("\n"));
 }

@@ -1,6 +1,7 @@
 //! Requests and responses pass unchanged, except for what a proxy must remove and what it must add.
 
 mod bodies;
+mod credentials;
 mod faults;
 mod identity;
 mod interim;
