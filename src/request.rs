@@ -1,4 +1,15 @@
-//! What a decision may see of a request: everything in [`RequestFacts`], nothing else.
+//! From a request head to [`RequestFacts`], the only view of a request that a decision has.
+//!
+//! A head that is malformed, or that a backend could read in two ways, is refused here, before any credential is
+//! verified:
+//!
+//! 1. [`HeadScanner`] (HTTP/1) and [`Http2Head`] (HTTP/2, after [`HpackDecoder`]) check the bytes of the head;
+//!    [`BodyTracker`] finds where the body ends.
+//! 2. [`RequestFacts::read`] checks method, target, framing, fields and `Host`. It computes every reading of the
+//!    path ([`PathReadings`]) and reads the [`Credentials`].
+//! 3. If a rule needs it, [`Graphql::read`] adds the operations that the body asks for.
+//!
+//! The module is pure: it has no clock and does no input or output. It does not decide whether a request is allowed.
 
 use std::net::IpAddr;
 
@@ -33,50 +44,50 @@ pub use target::PathReadings;
 use field_name::check_fields;
 use host::Hosts;
 
-/// One request, as far as it is judged.
+/// What a decision knows about one request.
 #[derive(Clone, Debug)]
 pub struct RequestFacts {
     /// The method.
     pub method: Method,
     /// The path in all its readings.
     pub path: PathReadings,
-    /// The host it is for, without port, in lower case; an IPv6 address in its one form.
+    /// The requested host, without port and in lower case; an IPv6 address in canonical form.
     pub host: Box<str>,
-    /// The `Host` to forward where the target itself names one: in absolute-form (RFC 9112 section
-    /// 3.2.2) and by HTTP/2's `:authority` (RFC 9113 section 8.3.1).
+    /// The `Host` to forward if the target itself names one: in absolute-form (RFC 9112 section
+    /// 3.2.2) or in HTTP/2's `:authority` (RFC 9113 section 8.3.1).
     pub target_host: Option<HeaderValue>,
-    /// What it brings to prove who is asking.
+    /// The content of the `Authorization` field.
     pub credentials: Credentials,
-    /// Whether it wants to act as another user of a backend that has a field for it.
+    /// Whether the request asks to act as another user ([`BackendQuirks::impersonation`]).
     pub impersonates: bool,
     /// Whether it carries one of the backend's own login cookies.
     pub has_session_cookie: bool,
-    /// Where it comes from: the peer, or what a trusted proxy says.
+    /// The client's address: the peer's, or the one that a trusted proxy reports.
     pub source_ip: Option<IpAddr>,
-    /// What it asks of a GraphQL endpoint; `None` where its body was not read.
+    /// The GraphQL operations of the request; `None` if its body was not read.
     pub graphql: Option<Graphql>,
 }
 
-/// What reading a request depends on about the backend. By default, nothing.
+/// Properties of the backend that change how a request is read. The default has none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BackendQuirks {
-    /// Names of cookies that are a login.
+    /// Names of the cookies that carry a login.
     pub session_cookies: &'static [&'static str],
-    /// Where the backend is a proxy itself: what a path begins with, behind any base path, and what
-    /// is sent on in its place.
+    /// Path rewrites of a backend that is itself a proxy: the prefix that it replaces (after any base path),
+    /// and the replacement.
     pub rewrites: &'static [(&'static str, &'static str)],
-    /// The field by which a request asks to act as another user.
+    /// The field with which a request asks to act as another user.
     pub impersonation: Option<&'static str>,
 }
 
-/// The methods that are judged and forwarded; what `Allow` says to every other one.
+/// The methods that are authorized and forwarded. The response to any other lists them in `Allow`.
 pub const METHODS: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
-/// Why a request is refused before anybody asks who sent it.
+/// Why a request is refused before its credentials are verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestFault {
-    /// The framing, the target, `Host` or `Connection`, with what is wrong about it.
+    /// The framing, the target, `Host` or a field is malformed or ambiguous; the text says how.
     BadTarget(&'static str),
     /// A method that is not one of [`METHODS`].
     MethodNotAllowed,
@@ -84,70 +95,73 @@ pub enum RequestFault {
     TargetTooLong,
     /// The head is larger than the limits allow.
     HeadTooLarge,
-    /// The head was begun and did not arrive in time.
+    /// The head was not complete in time.
     TimedOut,
     /// More than one credential.
     AmbiguousCredentials,
 }
 
 impl RequestFacts {
-    /// Reads a request head. What is well-formed and a backend could read in two ways is refused
-    /// here.
+    /// Reads a request head. Refuses it if it is malformed or if a backend could read it in two ways.
+    ///
+    /// # Errors
+    /// Why the head is refused.
     pub fn read(
         method: &Method,
         target: &Uri,
         version: Version,
-        fields: &HeaderMap,
+        headers: &HeaderMap,
         quirks: BackendQuirks,
         source_ip: impl Into<Option<IpAddr>>,
     ) -> Result<Self, RequestFault> {
         check_method(method)?;
         check_length(target)?;
-        check_framing(version, fields)?;
-        check_fields(fields)?;
-        let Hosts { host, of_target: target_host } = Hosts::read(target, version, fields)?;
+        check_framing(version, headers)?;
+        check_fields(headers)?;
+        let Hosts { host, of_target: target_host } = Hosts::read(target, version, headers)?;
         let path = PathReadings::of(target)?.behind(quirks.rewrites)?;
-        let credentials = Credentials::read(fields)?;
+        let credentials = Credentials::read(headers)?;
         Ok(Self {
             method: method.clone(),
             path,
             host,
             target_host,
             credentials,
-            impersonates: quirks.impersonation.is_some_and(|field| fields.contains_key(field)),
-            has_session_cookie: has_cookie(fields, quirks.session_cookies),
+            impersonates: quirks.impersonation.is_some_and(|field| headers.contains_key(field)),
+            has_session_cookie: has_cookie(headers, quirks.session_cookies),
             source_ip: source_ip.into(),
             graphql: None,
         })
     }
 }
 
-/// RFC 9110 section 9.1: names are case-sensitive, so `get` is no method. CONNECT would make a
+/// RFC 9110 section 9.1: names are case-sensitive, so `get` is refused. CONNECT would open a
 /// tunnel and TRACE would send the credentials back (section 9.3.8).
 fn check_method(method: &Method) -> Result<(), RequestFault> {
     if METHODS.contains(method) { Ok(()) } else { Err(RequestFault::MethodNotAllowed) }
 }
 
-/// [`HeadScanner`] has counted the bytes of HTTP/1; other targets come by `:path` and by a field.
+/// [`HeadScanner`] has already checked the target of an HTTP/1 request line. This check is for `:path` and for
+/// targets in forward-auth fields.
 fn check_length(target: &Uri) -> Result<(), RequestFault> {
     let len = target.path_and_query().map_or(0, |path| path.as_str().len());
     if len > head::MAX_TARGET { Err(RequestFault::TargetTooLong) } else { Ok(()) }
 }
 
-/// RFC 9112 section 6: at most one statement of where the body ends. [`HeadScanner`] has read the
-/// same from the bytes of HTTP/1; this is for every version.
-fn check_framing(version: Version, fields: &HeaderMap) -> Result<(), RequestFault> {
-    let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
+/// RFC 9112 section 6: at most one field says where the body ends. [`HeadScanner`] has already checked this in the
+/// bytes of HTTP/1; this check is for every version.
+fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), RequestFault> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next() {
         let exact = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
         if !exact || codings.next().is_some() || version != Version::HTTP_11 {
             return Err(RequestFault::BadTarget("Transfer-Encoding is not exactly chunked"));
         }
-        if fields.contains_key(CONTENT_LENGTH) {
+        if headers.contains_key(CONTENT_LENGTH) {
             return Err(RequestFault::BadTarget("both Transfer-Encoding and Content-Length"));
         }
     }
-    let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     if let Some(length) = lengths.next()
         && (head::plain_length(length.as_bytes()).is_none() || lengths.next().is_some())
     {
@@ -157,9 +171,9 @@ fn check_framing(version: Version, fields: &HeaderMap) -> Result<(), RequestFaul
 }
 
 /// Whether a `Cookie` field has one of these names (RFC 6265 section 4.2.1).
-fn has_cookie(fields: &HeaderMap, names: &[&str]) -> bool {
+fn has_cookie(headers: &HeaderMap, names: &[&str]) -> bool {
     !names.is_empty()
-        && fields
+        && headers
             .get_all(COOKIE)
             .iter()
             .any(|value| value.as_bytes().split(|byte| *byte == b';').any(|cookie| is_cookie(cookie, names)))
@@ -167,14 +181,14 @@ fn has_cookie(fields: &HeaderMap, names: &[&str]) -> bool {
 
 /// Whether one `name=value` of a `Cookie` field has one of these names.
 ///
-/// In bytes, because a field is a login to the backend whatever else is in it; and without the
-/// commas before a name, which the frontend's own parser skips like white space.
+/// Compares bytes, because the backend accepts the login cookie even if the rest of the field is not valid text.
+/// Skips commas before a name, because the frontend's own parser skips them like white space.
 pub(crate) fn is_cookie(cookie: &[u8], names: &[&str]) -> bool {
     let name = cookie.split(|byte| *byte == b'=').next().unwrap_or_default();
-    let skipped = |byte: &u8| matches!(byte, b',' | b' ' | b'\t');
-    let start = name.iter().position(|byte| !skipped(byte)).unwrap_or(name.len());
+    let is_skipped = |byte: &u8| matches!(byte, b',' | b' ' | b'\t');
+    let start = name.iter().position(|byte| !is_skipped(byte)).unwrap_or(name.len());
     let name = name[start..].trim_ascii_end();
-    names.iter().any(|own| own.as_bytes() == name)
+    names.iter().any(|expected| expected.as_bytes() == name)
 }
 
 #[cfg(test)]

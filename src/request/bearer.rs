@@ -1,5 +1,5 @@
 //! The `Authorization` field (RFC 9110 section 11.6.2) and the bearer token in it (RFC 6750
-//! section 2.1). There is no other source: no query, no cookie, no body, no other field.
+//! section 2.1). No other source is accepted: not the query, a cookie, the body or another field.
 
 use std::fmt;
 
@@ -8,14 +8,14 @@ use http::{HeaderMap, HeaderValue};
 
 use super::RequestFault;
 
-/// What a request brings to prove who is asking.
+/// The credentials of a request.
 #[derive(Clone, Debug)]
 pub enum Credentials {
-    /// No `Authorization` field, or one without anything in it.
+    /// No `Authorization` field, or an empty one.
     Missing,
     /// `Bearer <token>`.
     Bearer(BearerToken),
-    /// `Basic <anything>`: DataHub's services send their id and secret so, in the clear.
+    /// `Basic <anything>`: DataHub's services send their id and secret this way, unencoded.
     Basic(BasicCredentials),
     /// Another scheme.
     OtherScheme,
@@ -25,13 +25,13 @@ pub enum Credentials {
 
 impl Credentials {
     /// Reads the one `Authorization` field.
-    pub fn read(fields: &HeaderMap) -> Result<Self, RequestFault> {
-        let mut values = fields.get_all(AUTHORIZATION).iter();
+    pub fn read(headers: &HeaderMap) -> Result<Self, RequestFault> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
         let Some(value) = values.next() else { return Ok(Self::Missing) };
         if values.next().is_some() {
             return Err(RequestFault::AmbiguousCredentials);
         }
-        // Optional white space around a value is no part of it (RFC 9110 section 5.5).
+        // Optional white space around a value is not part of it (RFC 9110 section 5.5).
         let Ok(text) = value.to_str() else { return Ok(Self::Malformed) };
         let (scheme, rest) =
             text.trim_matches([' ', '\t']).split_once(' ').unwrap_or((text.trim_matches([' ', '\t']), ""));
@@ -48,7 +48,7 @@ impl Credentials {
         if rest.is_empty() {
             return Ok(Self::Missing);
         }
-        // `Authorization` is no list: a comma is two credentials in one field.
+        // `Authorization` is not a list field, so a comma means two credentials in one field.
         if rest.contains(',') {
             return Err(RequestFault::AmbiguousCredentials);
         }
@@ -66,7 +66,7 @@ impl Credentials {
     }
 }
 
-/// A bearer token, not yet looked at. Its text is in no `Debug` output.
+/// A bearer token that is not parsed yet. `Debug` output does not contain its text.
 #[derive(Clone)]
 pub struct BearerToken {
     value: HeaderValue,
@@ -82,12 +82,12 @@ impl BearerToken {
         str::from_utf8(bytes).unwrap_or_default()
     }
 
-    /// The field in the one form that both backends read: `Bearer`, one space, the token.
+    /// The field in the form that both backends accept: `Bearer`, one space, the token.
     pub fn canonical_field(&self) -> HeaderValue {
         let mut field = if self.canonical {
             self.value.clone()
         } else {
-            // The text came out of a field value and so fits into one.
+            // The text comes from a field value, so it is valid in one.
             HeaderValue::try_from(format!("Bearer {}", self.as_str()))
                 .unwrap_or_else(|_| HeaderValue::from_static("Bearer"))
         };
@@ -102,12 +102,12 @@ impl fmt::Debug for BearerToken {
     }
 }
 
-/// What stands after `Basic`. Its text is in no `Debug` output.
+/// The text after `Basic`. `Debug` output does not contain it.
 #[derive(Clone)]
 pub struct BasicCredentials(Box<[u8]>);
 
 impl BasicCredentials {
-    /// Compares with `<id>:<secret>` in a time that does not depend on where they differ.
+    /// Compares with `<id>:<secret>` in constant time.
     pub fn equal(&self, id: &str, secret: &[u8]) -> bool {
         let expected = [id.as_bytes(), b":", secret].concat();
         aws_lc_rs::constant_time::verify_slices_are_equal(&self.0, &expected).is_ok()
@@ -125,15 +125,15 @@ mod tests {
     use super::*;
 
     fn read(values: &[&[u8]]) -> Result<Credentials, RequestFault> {
-        let mut fields = HeaderMap::new();
+        let mut headers = HeaderMap::new();
         for value in values {
-            fields.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
+            headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
         }
-        Credentials::read(&fields)
+        Credentials::read(&headers)
     }
 
     #[test]
-    fn a_bearer_token_in_any_case_of_the_scheme() {
+    fn bearer_scheme_is_case_insensitive() {
         for text in ["Bearer a.b.c", "bearer a.b.c", "BEARER a.b.c", " Bearer a.b.c\t", "\tbearer a.b.c "] {
             let Ok(Credentials::Bearer(token)) = read(&[text.as_bytes()]) else { panic!("{text}") };
             assert_eq!(token.as_str(), "a.b.c", "{text:?}");
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_usable_is_missing() {
+    fn empty_credentials_are_missing() {
         assert!(matches!(read(&[]), Ok(Credentials::Missing)));
         for text in ["", " ", "Bearer", "Bearer ", "bearer  "] {
             assert!(matches!(read(&[text.as_bytes()]), Ok(Credentials::Missing)), "{text:?}");
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn other_schemes_are_told_apart() {
+    fn basic_and_other_schemes_are_distinguished() {
         for text in [
             "BearereyJ.a.b",
             "BearerXeyJ.a.b",
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_token_is_malformed() {
+    fn invalid_token_characters_are_malformed() {
         for text in [
             &b"Bearer  a.b.c"[..],
             b"Bearer a.b.c d",

@@ -1,8 +1,8 @@
-//! Field names as backends may read them.
+//! Comparing field names as backends may read them.
 //!
-//! Servers that hand fields on as variables (CGI, WSGI) and proxies that tidy up names read
+//! Servers that pass fields on as variables (CGI, WSGI) and proxies that normalize names read
 //! `X_Forwarded_User`, `X--Forwarded-User` or `XForwardedUser` as `X-Forwarded-User`. Names are
-//! therefore compared *folded*: by their letters and digits alone, without case. Two names that are
+//! therefore compared *folded*: only by their letters and digits, ignoring case. Two names that are
 //! equal when folded are look-alikes.
 
 use http::HeaderMap;
@@ -16,15 +16,15 @@ pub fn folded(name: &str) -> impl Iterator<Item = u8> {
     name.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase())
 }
 
-/// Whether some server may take one name for the other.
+/// Whether some server may mistake one name for the other.
 pub fn are_look_alikes(one: &str, other: &str) -> bool {
     folded(one).eq(folded(other))
 }
 
-/// Checks the names and values of every field. HTTP/1 has been read as strictly before; HTTP/2 and
-/// its header compression put other bytes into names.
-pub(super) fn check_fields(fields: &HeaderMap) -> Result<(), RequestFault> {
-    for name in fields.keys() {
+/// Checks the names and values of every field. For HTTP/1, [`super::HeadScanner`] has checked the same in the bytes;
+/// over HTTP/2, names could contain other bytes.
+pub(super) fn check_fields(headers: &HeaderMap) -> Result<(), RequestFault> {
+    for name in headers.keys() {
         let name = name.as_str();
         if name.len() > MAX_NAME {
             return Err(RequestFault::HeadTooLarge);
@@ -36,23 +36,23 @@ pub(super) fn check_fields(fields: &HeaderMap) -> Result<(), RequestFault> {
             return Err(RequestFault::BadTarget("a framing field is spelled in another way"));
         }
     }
-    if fields.values().any(|value| value_len(value.as_bytes()) != value.len()) {
+    if headers.values().any(|value| value_len(value.as_bytes()) != value.len()) {
         return Err(RequestFault::BadTarget("a field value has a control character"));
     }
     Ok(())
 }
 
-/// Whether a name looks like that of a field that says where the body ends, where the request goes
-/// or which fields end here, and is not that name. Look-alikes of other fields can be removed.
+/// Whether a name is a look-alike of a field that says where the body ends, where the request goes
+/// or which fields are hop-by-hop. Look-alikes of other fields can be removed instead.
 fn looks_like_framing(name: &str) -> bool {
-    // By the first letter, because every field of every request comes by here.
+    // Select by the first letter: this runs for every field of every request.
     let framing: &[&str] = match folded(name).next() {
         Some(b't') => &["transfer-encoding"],
         Some(b'c') => &["content-length", "connection"],
         Some(b'h') => &["host"],
         _ => return false,
     };
-    framing.iter().any(|own| *own != name && are_look_alikes(own, name))
+    framing.iter().any(|exact| *exact != name && are_look_alikes(exact, name))
 }
 
 #[cfg(test)]
@@ -64,7 +64,7 @@ mod tests {
     use crate::test_support::fields;
 
     #[test]
-    fn look_alikes_have_the_same_letters_and_digits() {
+    fn look_alikes_have_equal_letters_and_digits() {
         for other in [
             "X_Forwarded_User",
             "x--forwarded-user",
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn look_alikes_of_framing_fields_are_refused_and_the_fields_themselves_are_not() {
+    fn look_alikes_of_framing_fields_are_refused() {
         for own in ["transfer-encoding", "content-length", "host", "connection"] {
             assert_eq!(check_fields(&fields(&[(own, "x")])), Ok(()), "{own}");
             let (start, end) = own.split_at(own.len() / 2);
@@ -101,27 +101,30 @@ mod tests {
         }
     }
 
-    /// The names that HTTP/2 makes: `http` lets one byte into them that no token has (RFC 9110
+    /// Names as HTTP/2 builds them: `http` accepts one byte that a token cannot have (RFC 9110
     /// section 5.6.2).
     #[test]
-    fn a_name_is_a_token() {
+    fn name_must_be_a_token() {
         for byte in 0..=u8::MAX {
             for name in [vec![byte], vec![byte, b'a'], vec![b'a', byte], vec![b'a', byte, b'a']] {
                 let Ok(name) = HeaderName::from_lowercase(&name) else { continue };
                 let good = name.as_str().bytes().all(is_tchar);
-                let fields = HeaderMap::from_iter([(name, HeaderValue::from_static("x"))]);
+                let headers = HeaderMap::from_iter([(name, HeaderValue::from_static("x"))]);
                 let expected =
                     if good { Ok(()) } else { Err(RequestFault::BadTarget("a field name is not a token")) };
-                assert_eq!(check_fields(&fields), expected, "{fields:?}");
+                assert_eq!(check_fields(&headers), expected, "{headers:?}");
                 assert!(good || byte == b'"', "{byte:#x}");
             }
         }
-        assert!(HeaderName::from_lowercase(b"a\"b").is_ok(), "this test sees the byte that it is about");
+        assert!(
+            HeaderName::from_lowercase(b"a\"b").is_ok(),
+            "http still accepts the byte that this test is about"
+        );
         assert_eq!(check_fields(&fields(&[("!#$%&'*+-.^_`|~09az", "x")])), Ok(()));
     }
 
     #[test]
-    fn a_name_is_no_longer_than_over_http1() {
+    fn name_length_limit_is_that_of_http1() {
         let long = "a".repeat(MAX_NAME);
         assert_eq!(check_fields(&fields(&[(&long, "x")])), Ok(()));
         assert_eq!(check_fields(&fields(&[(&format!("{long}a"), "x")])), Err(RequestFault::HeadTooLarge));

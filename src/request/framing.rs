@@ -1,43 +1,43 @@
-//! Where a body ends (RFC 9112 sections 6 and 7.1), followed byte by byte.
+//! Finds the end of a request body (RFC 9112 sections 6 and 7.1), byte by byte.
 //!
-//! The tracker changes nothing. It says which bytes belong to the body, so that what follows is
-//! taken for the next head and nothing else is, and it stops at the first byte of a chunked body
-//! that another server could read in another way.
+//! The tracker does not change the body. It says which bytes belong to it, so that the next head is read from
+//! exactly the right byte. It stops at the first byte of a chunked body that another server could read
+//! differently.
 
 use super::grammar::{is_tchar, is_value_octet};
 
-/// All chunk extensions of a body together (RFC 9112 section 7.1.1: a server ought to limit them).
+/// The limit for all chunk extensions of a body together (RFC 9112 section 7.1.1: a server ought to limit them).
 const MAX_EXTENSION_BYTES: u32 = 16 * 1024;
-/// All trailer fields of a body together.
+/// The limit for all trailer fields of a body together.
 const MAX_TRAILER_BYTES: u32 = 8 * 1024;
 const MAX_SIZE_DIGITS: u8 = 16;
 
-/// Where a body ends.
+/// How the end of a body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// There is no body.
     None,
-    /// After so many bytes; at least one.
+    /// The body has this many bytes; at least one.
     Length(u64),
-    /// With the last chunk and its trailers.
+    /// The body ends with the last chunk and its trailers.
     Chunked,
 }
 
-/// Why a body cannot be read on.
+/// The first malformed byte of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub struct BodyFault {
-    /// How many of the bytes were good.
+    /// How many of the bytes before it were valid.
     pub at: usize,
-    /// What is wrong with the next one.
+    /// What is wrong with it.
     pub why: &'static str,
 }
 
-/// Follows one body.
+/// The state of reading one body.
 #[derive(Clone, Debug)]
 pub struct BodyTracker {
     part: Part,
-    /// What is left of the body, or of the chunk.
+    /// How many bytes are left of the body or of the chunk.
     left: u64,
     digits: u8,
     extension_bytes: u32,
@@ -68,7 +68,7 @@ enum Part {
 }
 
 impl BodyTracker {
-    /// A body of which nothing has arrived.
+    /// Starts before the first byte of the body.
     pub const fn new(framing: Framing) -> Self {
         let (part, left) = match framing {
             Framing::None | Framing::Length(0) => (Part::Done, 0),
@@ -83,11 +83,10 @@ impl BodyTracker {
         self.part == Part::Done
     }
 
-    /// Goes on with `bytes`, which follow what was passed before. Says how many of them belong to
-    /// the body: all of them, until it is done.
+    /// Reads the next bytes. Returns how many of them belong to the body: all of them, until it has ended.
     ///
     /// # Errors
-    /// The first byte that is wrong. The tracker is of no use after that.
+    /// The first malformed byte. The tracker must not be used after that.
     pub fn follow(&mut self, bytes: &[u8]) -> Result<usize, BodyFault> {
         let mut at = 0;
         while let Some(byte) = bytes.get(at) {
@@ -103,7 +102,7 @@ impl BodyTracker {
         Ok(at)
     }
 
-    /// Passes over content.
+    /// Skips content.
     fn pass(&mut self, available: usize) -> usize {
         let passed = usize::try_from(self.left).map_or(available, |left| left.min(available));
         self.left -= passed as u64;
@@ -113,7 +112,7 @@ impl BodyTracker {
         passed
     }
 
-    /// What follows one byte of a chunked body's own lines.
+    /// The state after one byte of a chunk-size line, a line end or the trailer section.
     fn next(&mut self, byte: u8) -> Result<Part, &'static str> {
         match self.part {
             Part::Size => self.size(byte),
@@ -139,7 +138,7 @@ impl BodyTracker {
         }
     }
 
-    /// `chunk-size = 1*HEXDIG`; no sign, no white space, and no more digits than 64 bits have.
+    /// `chunk-size = 1*HEXDIG`, without sign or white space, and at most as many digits as 64 bits need.
     fn size(&mut self, byte: u8) -> Result<Part, &'static str> {
         let digit = match byte {
             b'0'..=b'9' => byte - b'0',
@@ -157,8 +156,8 @@ impl BodyTracker {
         Ok(Part::Size)
     }
 
-    /// `chunk-ext = *( ";" chunk-ext-name [ "=" ( token / quoted-string ) ] )`, without the white
-    /// space that section 7.1.1 calls bad.
+    /// `chunk-ext = *( ";" chunk-ext-name [ "=" ( token / quoted-string ) ] )`, without the "bad white
+    /// space" (BWS) of section 7.1.1.
     fn extension(&mut self, byte: u8) -> Result<Part, &'static str> {
         self.extension_bytes += 1;
         if self.extension_bytes > MAX_EXTENSION_BYTES {

@@ -1,4 +1,4 @@
-//! The octets that heads and bodies are made of (RFC 9110 sections 5.5 and 5.6.2).
+//! The octets that are allowed in each part of a message (RFC 9110 sections 5.5 and 5.6.2).
 
 const TCHAR: [bool; 256] = {
     let mut table = [false; 256];
@@ -30,23 +30,23 @@ const TCHAR: [bool; 256] = {
     table
 };
 
-/// Whether a token may have this octet.
+/// Whether this octet is allowed in a token.
 pub(super) const fn is_tchar(byte: u8) -> bool {
     TCHAR[byte as usize]
 }
 
-/// How many octets at the start of `bytes` are a token's.
+/// The length of the token at the start of `bytes`.
 pub(super) fn token_len(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| !is_tchar(*byte)).unwrap_or(bytes.len())
 }
 
-/// Whether a field value may have this octet: visible ones, blank, tab and what is not ASCII.
+/// Whether this octet is allowed in a field value: visible ASCII, space, tab or non-ASCII.
 pub(super) const fn is_value_octet(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
-/// How many octets at the start of `bytes` are a field value's. Values are most of a head, so they
-/// are looked at eight octets at a time.
+/// The length of the field value at the start of `bytes`. Values are most of a head, so eight octets are
+/// checked at a time.
 pub(super) fn value_len(bytes: &[u8]) -> usize {
     let (words, _) = bytes.as_chunks::<8>();
     let plain = words.iter().position(|word| has_control(u64::from_le_bytes(*word))).unwrap_or(words.len());
@@ -54,8 +54,8 @@ pub(super) fn value_len(bytes: &[u8]) -> usize {
     8 * plain + rest.iter().position(|byte| !is_value_octet(*byte)).unwrap_or(rest.len())
 }
 
-/// Whether one of eight octets is below a blank, or is DEL. (An octet less than `n` borrows from
-/// its own high bit when `n` is taken from it; one that had that bit before is not ASCII.)
+/// Whether one of eight octets is below space, or is DEL. (Subtracting `n` from an octet below `n` sets its high
+/// bit; an octet that already had that bit is not ASCII.)
 const fn has_control(word: u64) -> bool {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES << 7;
@@ -65,17 +65,17 @@ const fn has_control(word: u64) -> bool {
     below_blank | is_delete != 0
 }
 
-/// RFC 3986 section 3.3, and the quotes and braces that clients send as they are.
+/// RFC 3986 section 3.3, and the quotes and braces that clients send unescaped.
 pub(super) const fn is_path_octet(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>' | b'?' | b'\\' | b'`')
 }
 
-/// RFC 3986 section 3.4, and what clients send as it is.
+/// RFC 3986 section 3.4, and what clients send unescaped.
 pub(super) const fn is_query_octet(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\\')
 }
 
-/// Why a target cannot have this octet.
+/// Why this octet is not allowed in a target.
 pub(super) const fn bad_target_octet(byte: u8) -> &'static str {
     match byte {
         b'#' => "target has a fragment",
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn eight_octets_at_a_time_say_what_one_at_a_time_does() {
+    fn value_len_agrees_with_checking_octet_by_octet() {
         for byte in 0..=u8::MAX {
             for at in 0..20 {
                 let mut bytes = [b'x'; 20];
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_those_of_rfc_9110() {
+    fn rfc_9110_section_5_6_2_tokens() {
         assert_eq!(token_len(b"X-a_b.c!#$%&'*+^`|~9: y"), 20);
         for byte in b"\"(),/:;<=>?@[\\]{} \t\r\n\0\x7f\x80\xff" {
             assert!(!is_tchar(*byte), "{byte:#x}");

@@ -1,8 +1,8 @@
-//! What a request asks of a GraphQL endpoint: which operation, and which fields at its top.
+//! The operations of a GraphQL request, and the top-level fields of each.
 //!
-//! After the GraphQL specification (September 2025) sections 2 and 6.1, and the GraphQL over HTTP
-//! draft sections 5 and 6. A server may read a request in a way of its own, so everything that has
-//! more than one reading is [`Graphql::Unreadable`]: a rule says what becomes of it.
+//! Follows the GraphQL specification (September 2025) sections 2 and 6.1, and the GraphQL over HTTP
+//! draft sections 5 and 6. Servers read ambiguous requests differently, so a request with
+//! more than one reading is [`Graphql::Unreadable`], and a rule decides about it.
 
 use std::fmt;
 
@@ -21,34 +21,33 @@ mod selections;
 pub use document::{GraphqlOperation, OperationKind};
 use selections::Visits;
 
-/// The most operations of one request, those of all members of a batch together.
+/// The most operations of one request, counting all members of a batch.
 const MAX_OPERATIONS: usize = 64;
 
-/// What a request asks for.
+/// The operations that a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Graphql {
-    /// Every operation that it may carry out; at least one.
+    /// Every operation that a server may execute; at least one.
     Operations(Vec<GraphqlOperation>),
-    /// Nobody can say, and why.
+    /// They cannot be determined; the text says why.
     Unreadable(&'static str),
 }
 
-/// One request in JSON (GraphQL over HTTP section 5.1). Serde refuses a member that is there twice.
+/// One request in JSON (GraphQL over HTTP section 5.1). Serde refuses duplicate members.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct GraphqlRequest {
     query: Option<String>,
     operation_name: Option<String>,
     extensions: Option<Value>,
-    // Names that servers have for stored documents, before `query` where both are given.
+    // Names for stored documents. Servers prefer them to `query` if both are present.
     id: Option<Value>,
     #[serde(alias = "doc_id")]
     document_id: Option<Value>,
     query_id: Option<Value>,
 }
 
-/// The same as a member of a batch: serde would take a list of values for a request too, which no
-/// server does.
+/// A request in a batch. By default serde would also accept a list of values as a request, which no server does.
 struct Member(GraphqlRequest);
 
 impl<'de> Deserialize<'de> for Member {
@@ -69,22 +68,22 @@ impl<'de> Deserialize<'de> for Member {
     }
 }
 
-/// Their names in a query string.
+/// The names of the members in a query string.
 const NAMES: [&str; 7] = ["query", "operationName", "extensions", "id", "documentId", "doc_id", "queryId"];
 
 impl Graphql {
-    /// Of a body that is longer than what is read.
+    /// For a body that is longer than `limits.graphqlBytes`.
     pub const TOO_LONG: Self = Self::Unreadable("graphql: the body is longer than limits.graphqlBytes");
 
-    /// Reads a request of which `body` is the whole body.
-    pub fn read(facts: &RequestFacts, fields: &HeaderMap, body: &[u8]) -> Self {
-        read(facts, fields, body).map_or_else(Self::Unreadable, Self::Operations)
+    /// Reads a request. `body` is the whole body.
+    pub fn read(facts: &RequestFacts, headers: &HeaderMap, body: &[u8]) -> Self {
+        read(facts, headers, body).map_or_else(Self::Unreadable, Self::Operations)
     }
 }
 
 fn read(
     facts: &RequestFacts,
-    fields: &HeaderMap,
+    headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Vec<GraphqlOperation>, &'static str> {
     let query = facts.path.path_and_query().query().unwrap_or_default();
@@ -95,14 +94,14 @@ fn read(
     if parameters.iter().any(|(name, _)| NAMES.contains(&&**name)) {
         return Err("graphql: both a body and a query string");
     }
-    let coded = fields
+    let is_compressed = headers
         .get_all(CONTENT_ENCODING)
         .iter()
         .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    if coded {
+    if is_compressed {
         return Err("graphql: the body is compressed");
     }
-    match media_type(fields)? {
+    match media_type(headers)? {
         MediaType::Json => in_json(body),
         MediaType::Graphql => {
             let text = str::from_utf8(body).map_err(|_| "graphql: the body is not UTF-8")?;
@@ -116,10 +115,10 @@ enum MediaType {
     Graphql,
 }
 
-/// RFC 9110 section 8.3.1. Another charset than UTF-8 would make another text of the same bytes.
-fn media_type(fields: &HeaderMap) -> Result<MediaType, &'static str> {
+/// RFC 9110 section 8.3.1. A charset other than UTF-8 would give the same bytes another meaning.
+fn media_type(headers: &HeaderMap) -> Result<MediaType, &'static str> {
     const UNKNOWN: &str = "graphql: the content type is not one that is read";
-    let mut types = fields.get_all(CONTENT_TYPE).iter();
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
     let (Some(one), None) = (types.next(), types.next()) else { return Err(UNKNOWN) };
     let text = one.to_str().map_err(|_| UNKNOWN)?;
     let mut parts = text.split(';').map(str::trim);
@@ -139,13 +138,13 @@ fn media_type(fields: &HeaderMap) -> Result<MediaType, &'static str> {
 fn in_json(body: &[u8]) -> Result<Vec<GraphqlOperation>, &'static str> {
     const NOT_JSON: &str = "graphql: the body is not JSON of a GraphQL request";
     if body.trim_ascii_start().first() != Some(&b'[') {
-        let asked: GraphqlRequest = serde_json::from_slice(body).map_err(|_| NOT_JSON)?;
-        return operations(&asked, &mut Visits::default());
+        let request: GraphqlRequest = serde_json::from_slice(body).map_err(|_| NOT_JSON)?;
+        return operations(&request, &mut Visits::default());
     }
     let batch: Vec<Member> = serde_json::from_slice(body).map_err(|_| NOT_JSON)?;
     let (mut all, mut visits) = (Vec::new(), Visits::default());
-    for Member(asked) in &batch {
-        all.extend(operations(asked, &mut visits)?);
+    for Member(request) in &batch {
+        all.extend(operations(request, &mut visits)?);
         if all.len() > MAX_OPERATIONS {
             return Err("graphql: too many operations");
         }
@@ -156,7 +155,7 @@ fn in_json(body: &[u8]) -> Result<Vec<GraphqlOperation>, &'static str> {
 /// GraphQL over HTTP section 6.2.1.
 fn in_query(query: &str) -> Result<GraphqlRequest, &'static str> {
     const BROKEN: &str = "graphql: the query string cannot be decoded";
-    let mut asked = GraphqlRequest {
+    let mut request = GraphqlRequest {
         query: None,
         operation_name: None,
         extensions: None,
@@ -176,29 +175,30 @@ fn in_query(query: &str) -> Result<GraphqlRequest, &'static str> {
             return Err("graphql: a parameter is there twice");
         }
         match &*name {
-            "query" => asked.query = Some(value.into_owned()),
-            "operationName" => asked.operation_name = Some(value.into_owned()),
-            "extensions" => asked.extensions = Some(serde_json::from_str(&value).map_err(|_| BROKEN)?),
-            _ => asked.id = Some(Value::Bool(true)),
+            "query" => request.query = Some(value.into_owned()),
+            "operationName" => request.operation_name = Some(value.into_owned()),
+            "extensions" => request.extensions = Some(serde_json::from_str(&value).map_err(|_| BROKEN)?),
+            _ => request.id = Some(Value::Bool(true)),
         }
         seen.push(name);
     }
-    Ok(asked)
+    Ok(request)
 }
 
-fn operations(asked: &GraphqlRequest, visits: &mut Visits) -> Result<Vec<GraphqlOperation>, &'static str> {
-    if asked.id.is_some() || asked.document_id.is_some() || asked.query_id.is_some() {
+fn operations(request: &GraphqlRequest, visits: &mut Visits) -> Result<Vec<GraphqlOperation>, &'static str> {
+    if request.id.is_some() || request.document_id.is_some() || request.query_id.is_some() {
         return Err("graphql: a stored document, whose text is not here");
     }
-    let text = asked.query.as_deref().unwrap_or_default();
+    let text = request.query.as_deref().unwrap_or_default();
     if text.is_empty() {
-        let persisted = asked.extensions.as_ref().is_some_and(|all| all.get("persistedQuery").is_some());
-        return Err(match persisted {
-            true => "graphql: a persisted query, whose text is not here",
-            false => "graphql: there is no query",
+        let persisted = request.extensions.as_ref().is_some_and(|all| all.get("persistedQuery").is_some());
+        return Err(if persisted {
+            "graphql: a persisted query, whose text is not here"
+        } else {
+            "graphql: there is no query"
         });
     }
-    document::operations(text, asked.operation_name.as_deref(), visits)
+    document::operations(text, request.operation_name.as_deref(), visits)
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
-//! Strict reading of a request head (RFC 9112 sections 2 to 6), as its bytes arrive.
+//! Strict parsing of an HTTP/1 request head (RFC 9112 sections 2 to 6), as its bytes arrive.
 //!
-//! Every byte is looked at once, and a fault is found at the first byte that makes it one, however
-//! the bytes are split on their way. What passes can be read in one way only: CR LF ends every
-//! line, one blank stands between the parts of the request line, nothing is folded, and at most
-//! one statement says where the body ends.
+//! Every byte is read once. A malformed head is refused at its first bad byte, however the bytes are split into
+//! reads. A head that passes can be read in only one way: CR LF ends every line, one space separates the parts of
+//! the request line, no field is folded, and at most one field says where the body ends.
 
 use http::Uri;
 
@@ -11,40 +10,40 @@ use super::RequestFault;
 use super::framing::Framing;
 use super::grammar::{bad_target_octet, is_path_octet, is_query_octet, is_tchar, token_len, value_len};
 
-/// The longest method. The longest that is registered has 17 bytes.
+/// The longest method. The longest registered one has 17 bytes.
 pub(super) const MAX_METHOD: usize = 32;
-/// The longest target (RFC 9110 section 4.1 recommends that 8000 bytes are supported).
+/// The longest target (RFC 9110 section 4.1 recommends supporting at least 8000 bytes).
 pub(super) const MAX_TARGET: usize = 8192;
 /// The longest field name.
 pub(super) const MAX_NAME: usize = 256;
-/// Empty lines before a request line (RFC 9112 section 2.2).
+/// The most empty lines before a request line (RFC 9112 section 2.2).
 const MAX_EMPTY_LINES: u8 = 4;
 
 /// How large a head may be.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadLimits {
-    /// All of it, in bytes.
+    /// The whole head, in bytes.
     pub bytes: usize,
-    /// The number of its fields.
+    /// The number of fields.
     pub fields: usize,
 }
 
-/// A head that can be read in one way only.
+/// A complete head that can be read in only one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Its length in bytes, empty lines before it and the empty line at its end included.
+    /// Its length in bytes, including empty lines before it and the empty line at its end.
     pub len: usize,
-    /// Where its body ends.
+    /// How the end of its body is found.
     pub framing: Framing,
-    /// Whether it asks for another protocol (`Upgrade`): then what follows may be no request.
+    /// Whether it asks for another protocol (`Upgrade`). If so, the next bytes may not be a request.
     pub upgrades: bool,
 }
 
-/// Reads one head. What has arrived of it is passed in from its first byte each time.
+/// The state of reading one head. Each call gets all bytes of the head that have arrived so far.
 #[derive(Clone, Debug)]
 pub struct HeadScanner {
     limits: HeadLimits,
-    /// What the byte at `at` belongs to.
+    /// The part of the head that the byte at `at` belongs to.
     part: Part,
     at: usize,
     /// Where the current method, target, version, name or value begins.
@@ -87,7 +86,7 @@ const LINE_END: &str = "a line does not end with CR LF";
 const REQUEST_LINE: &str = "request line is not method, target and version";
 
 impl HeadScanner {
-    /// A head of which nothing has arrived.
+    /// Starts before the first byte of the head.
     pub const fn new(limits: HeadLimits) -> Self {
         Self {
             limits,
@@ -106,21 +105,21 @@ impl HeadScanner {
         }
     }
 
-    /// Whether a byte of the head itself has arrived.
+    /// Whether a byte of the head has arrived, not counting empty lines before it.
     pub fn has_begun(&self) -> bool {
         !matches!(self.part, Part::Before | Part::BeforeLineFeed)
     }
 
-    /// How many bytes were looked at.
+    /// How many bytes have been read.
     pub fn seen(&self) -> usize {
         self.at
     }
 
-    /// Goes on with what has arrived: `bytes` begins where it began the last time, and may go on
-    /// after the head. `None` while the head is not complete.
+    /// Reads the bytes that have arrived since the last call. `bytes` starts at the same byte as in the last call
+    /// and may contain more than the head. Returns `None` until the head is complete.
     ///
     /// # Errors
-    /// Why the head is refused. Nothing that follows can be read then.
+    /// Why the head is refused. The bytes after it cannot be read.
     pub fn scan(&mut self, bytes: &[u8]) -> Result<Option<Head>, RequestFault> {
         let head = bytes.get(..self.limits.bytes).unwrap_or(bytes);
         while let Some(byte) = head.get(self.at) {
@@ -136,26 +135,26 @@ impl HeadScanner {
                 Part::LineStart => self.line_start(byte)?,
                 Part::Name => self.name(head)?,
                 Part::Value => self.value(head)?,
-                Part::LineFeed if byte == b'\n' => self.go_on(Part::LineStart),
+                Part::LineFeed if byte == b'\n' => self.advance_to(Part::LineStart),
                 Part::LastLineFeed if byte == b'\n' => return self.complete().map(Some),
                 Part::LineFeed | Part::LastLineFeed => return bad(LINE_END),
             }
         }
-        // The target is what is too long, where it is.
+        // If the target is too long, report that and not the whole head.
         if self.in_target() && self.at - self.begin > MAX_TARGET {
             return Err(RequestFault::TargetTooLong);
         }
         if bytes.len() >= self.limits.bytes { Err(RequestFault::HeadTooLarge) } else { Ok(None) }
     }
 
-    /// The method as far as it was read.
+    /// The method, as far as it has been read.
     pub fn method_of<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
         let end =
             if self.part == Part::Method { self.at.min(self.begin + MAX_METHOD) } else { self.method.1 };
         bytes.get(self.method.0..end).unwrap_or_default()
     }
 
-    /// The target as far as it was read.
+    /// The target, as far as it has been read.
     pub fn target_of<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
         let end = if self.in_target() { self.at } else { self.target.1 };
         bytes.get(self.target.0..end).unwrap_or_default()
@@ -165,8 +164,8 @@ impl HeadScanner {
         matches!(self.part, Part::Path | Part::Query | Part::OtherTarget)
     }
 
-    /// The byte at `at` is read, and what follows belongs to `part`.
-    fn go_on(&mut self, part: Part) {
+    /// Accepts the byte at `at` and continues with `part`.
+    fn advance_to(&mut self, part: Part) {
         self.at += 1;
         self.part = part;
         self.begin = self.at;
@@ -176,7 +175,7 @@ impl HeadScanner {
         match (self.part, byte) {
             (Part::Before, b'\r') if self.empty_lines < MAX_EMPTY_LINES => {
                 self.empty_lines += 1;
-                self.go_on(Part::BeforeLineFeed);
+                self.advance_to(Part::BeforeLineFeed);
             }
             (Part::Before, b'\r') => return bad("empty lines before the request line"),
             (Part::Before, _) => {
@@ -184,7 +183,7 @@ impl HeadScanner {
                 self.begin = self.at;
                 self.method = (self.at, self.at);
             }
-            (_, b'\n') => self.go_on(Part::Before),
+            (_, b'\n') => self.advance_to(Part::Before),
             _ => return bad(LINE_END),
         }
         Ok(())
@@ -200,7 +199,7 @@ impl HeadScanner {
             None => Ok(()),
             Some(b' ') if len > 0 => {
                 self.method = (self.begin, self.at);
-                self.go_on(Part::TargetStart);
+                self.advance_to(Part::TargetStart);
                 self.target = (self.at, self.at);
                 Ok(())
             }
@@ -210,7 +209,7 @@ impl HeadScanner {
         }
     }
 
-    /// The octets of a target that `http::Uri` takes as they are, without the backslash.
+    /// Accepts the octets of a target that `http::Uri` accepts unescaped, except the backslash.
     fn target(&mut self, head: &[u8]) -> Result<(), RequestFault> {
         let part = self.part;
         let allowed = |byte: u8| match part {
@@ -242,7 +241,7 @@ impl HeadScanner {
         if self.part == Part::OtherTarget && Uri::try_from(target).is_err() {
             return bad("target is not of a form that requests have");
         }
-        self.go_on(Part::Version);
+        self.advance_to(Part::Version);
         Ok(())
     }
 
@@ -257,7 +256,7 @@ impl HeadScanner {
                 matches!(byte, b'0' | b'1')
             }
             None if byte == b'\r' => {
-                self.go_on(Part::LineFeed);
+                self.advance_to(Part::LineFeed);
                 return Ok(());
             }
             None if byte == b'\n' => return bad(LINE_END),
@@ -272,7 +271,7 @@ impl HeadScanner {
 
     fn line_start(&mut self, byte: u8) -> Result<(), RequestFault> {
         match byte {
-            b'\r' => self.go_on(Part::LastLineFeed),
+            b'\r' => self.advance_to(Part::LastLineFeed),
             b'\n' => return bad(LINE_END),
             b' ' | b'\t' => return bad("a field is folded, or begins with white space"),
             b':' => return bad("a field has no name"),
@@ -296,7 +295,7 @@ impl HeadScanner {
             None => Ok(()),
             Some(b':') => {
                 self.name = (self.begin, self.at);
-                self.go_on(Part::Value);
+                self.advance_to(Part::Value);
                 Ok(())
             }
             Some(b' ' | b'\t') => bad("white space in or after a field name"),
@@ -311,7 +310,7 @@ impl HeadScanner {
             None => Ok(()),
             Some(b'\r') => {
                 self.field(head)?;
-                self.go_on(Part::LineFeed);
+                self.advance_to(Part::LineFeed);
                 Ok(())
             }
             Some(b'\n') => bad(LINE_END),
@@ -319,10 +318,10 @@ impl HeadScanner {
         }
     }
 
-    /// The fields that say where the head's message ends. Their lengths tell them from the others.
+    /// Reads the fields that say where the message ends. Comparing lengths first skips almost all other fields.
     fn field(&mut self, head: &[u8]) -> Result<(), RequestFault> {
         let name = head.get(self.name.0..self.name.1).unwrap_or_default();
-        let is = |own: &str| name.eq_ignore_ascii_case(own.as_bytes());
+        let is = |expected: &str| name.eq_ignore_ascii_case(expected.as_bytes());
         let value = || head.get(self.begin..self.at).unwrap_or_default().trim_ascii();
         match name.len() {
             7 if is("upgrade") => self.upgrades = true,
@@ -355,7 +354,7 @@ impl HeadScanner {
     }
 }
 
-/// RFC 9110 section 8.6, without leading zeros: another server might read octal.
+/// RFC 9110 section 8.6, without leading zeros, because another server might read them as octal.
 pub(super) fn plain_length(digits: &[u8]) -> Option<u64> {
     let plain = (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
     if !plain || (digits.len() > 1 && digits.first() == Some(&b'0')) {

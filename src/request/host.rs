@@ -1,4 +1,4 @@
-//! The host that a request is for: `Host`, and the target or `:authority`.
+//! The requested host: from `Host`, and from the target or `:authority`.
 
 use std::net::Ipv6Addr;
 
@@ -13,35 +13,35 @@ const NONE: RequestFault = RequestFault::BadTarget("no Host");
 /// The longest name (RFC 1035 section 2.3.4).
 const MAX_NAME: usize = 255;
 
-/// What a request says of the host that it is for.
+/// The requested host, as compared and as forwarded.
 #[derive(Debug)]
 pub(super) struct Hosts {
-    /// Without port; a name in lower case, an IPv6 address in its one form (RFC 5952).
+    /// Without port; a name in lower case, an IPv6 address in canonical form (RFC 5952).
     pub(super) host: Box<str>,
-    /// What the target says, byte for byte, if it says anything.
+    /// The authority of the target, byte for byte, if it has one.
     pub(super) of_target: Option<HeaderValue>,
 }
 
 impl Hosts {
-    /// RFC 9112 section 3.2: exactly one `Host`, and it is what the target says where the target
-    /// says anything. HTTP/2 has `:authority` instead (RFC 9113 section 8.3.1).
-    pub(super) fn read(target: &Uri, version: Version, fields: &HeaderMap) -> Result<Self, RequestFault> {
-        let mut values = fields.get_all(HOST).iter();
-        let named = match (values.next(), values.next()) {
+    /// RFC 9112 section 3.2: exactly one `Host`, and if the target has an authority, both are the same.
+    /// HTTP/2 may have `:authority` instead of `Host` (RFC 9113 section 8.3.1).
+    pub(super) fn read(target: &Uri, version: Version, headers: &HeaderMap) -> Result<Self, RequestFault> {
+        let mut values = headers.get_all(HOST).iter();
+        let from_field = match (values.next(), values.next()) {
             (_, Some(_)) => return Err(RequestFault::BadTarget("more than one Host")),
             (Some(value), None) => Some(Authority::read(value.as_bytes())?),
             (None, None) if version == Version::HTTP_2 => None,
             (None, None) => return Err(NONE),
         };
-        let written = target.authority().map(http::uri::Authority::as_str);
-        let targeted = written.map(|text| Authority::read(text.as_bytes())).transpose()?;
-        if let (Some(named), Some(targeted)) = (&named, &targeted)
-            && !named.is_same(targeted, target.scheme_str())
+        let target_text = target.authority().map(http::uri::Authority::as_str);
+        let from_target = target_text.map(|text| Authority::read(text.as_bytes())).transpose()?;
+        if let (Some(from_field), Some(from_target)) = (&from_field, &from_target)
+            && !from_field.is_same(from_target, target.scheme_str())
         {
             return Err(RequestFault::BadTarget("Host differs from the target"));
         }
-        let of_target = written.map(HeaderValue::from_str).transpose().map_err(|_| BAD)?;
-        let host = named.or(targeted).ok_or(NONE)?.host.in_one_form();
+        let of_target = target_text.map(HeaderValue::from_str).transpose().map_err(|_| BAD)?;
+        let host = from_field.or(from_target).ok_or(NONE)?.host.in_one_form();
         Ok(Self { host, of_target })
     }
 }
@@ -55,7 +55,7 @@ pub(super) fn check_authority(text: &[u8]) -> Result<(), RequestFault> {
 #[derive(Clone, Copy, Debug)]
 struct Authority<'t> {
     host: Host<'t>,
-    /// `None` if it is missing or empty, which RFC 3986 section 3.2.3 has mean the same.
+    /// `None` if it is missing or empty, which mean the same (RFC 3986 section 3.2.3).
     port: Option<u16>,
 }
 
@@ -68,7 +68,7 @@ enum Host<'t> {
 impl<'t> Authority<'t> {
     fn read(text: &'t [u8]) -> Result<Self, RequestFault> {
         let text = str::from_utf8(text).map_err(|_| BAD)?;
-        // The colons of an IPv6 address stand before its bracket.
+        // The colons of an IPv6 address come before its closing bracket.
         let host_len = match text.rfind(']') {
             Some(at) => at + 1,
             None => text.find(':').unwrap_or(text.len()),
@@ -85,7 +85,7 @@ impl<'t> Authority<'t> {
         Ok(Self { host: Host::read(host)?, port })
     }
 
-    /// The same host and port, with the default port of the scheme for one that is missing.
+    /// Whether host and port are the same. A missing port is the default port of the scheme.
     fn is_same(&self, other: &Self, scheme: Option<&str>) -> bool {
         // RFC 9110 sections 4.2.1 and 4.2.2.
         let default = match scheme {
@@ -105,9 +105,9 @@ impl<'t> Authority<'t> {
 impl<'t> Host<'t> {
     /// `host` of RFC 3986 section 3.2.2: an IPv6 address in brackets, or a name or IPv4 address.
     ///
-    /// Refused although the grammar has them: `IPvFuture`, which is no address of anything;
-    /// escapes, which are another spelling of the same name; the comma, which makes a list of it;
-    /// and empty labels, because `a.` is `a` to a resolver and another host to who compares names.
+    /// Refused although the grammar allows them: `IPvFuture`, because no such address exists;
+    /// escapes, because they are another spelling of the same name; the comma, because it separates list members;
+    /// and empty labels, because `a.` is `a` to a resolver but a different host in a comparison of names.
     fn read(text: &'t str) -> Result<Self, RequestFault> {
         if let Some(address) = text.strip_prefix('[') {
             let address = address.strip_suffix(']').and_then(|address| address.parse().ok());
@@ -126,7 +126,7 @@ impl<'t> Host<'t> {
     }
 }
 
-/// A host without port as [`super::RequestFacts`] has it; `None` for what is no host.
+/// A host without port, as in [`super::RequestFacts`]; `None` if the text is not a host.
 pub fn host_in_one_form(text: &str) -> Option<Box<str>> {
     Host::read(text).ok().map(Host::in_one_form)
 }
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+    fn host_is_a_name_or_address_with_an_optional_port() {
         for (text, host) in [
             ("a", "a"),
             ("A.Example:8585", "a.example"),
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_is_refused() {
+    fn malformed_hosts_are_refused() {
         let (long, longer) = ("a".repeat(MAX_NAME), "a".repeat(MAX_NAME + 1));
         assert_eq!(of_field(&long), Some(long.clone()));
         for text in [
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_default_port_and_none_are_the_same() {
+    fn missing_port_equals_the_default_port() {
         let same = |target: &str, host: &str| {
             let h2 = read(target, Version::HTTP_2, Some(host)).map(|hosts| hosts.of_target);
             assert_eq!(h2, read(target, Version::HTTP_11, Some(host)).map(|hosts| hosts.of_target));
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_of_the_target_is_kept_byte_for_byte() {
+    fn target_host_is_kept_byte_for_byte() {
         for written in ["A.Example", "a:", "a:80", "a:0080", "[2001:DB8::0:1]:80"] {
             let hosts = read(&format!("http://{written}/x"), Version::HTTP_2, None).expect("a host");
             assert_eq!(hosts.of_target.expect("it names one").as_bytes(), written.as_bytes());

@@ -1,42 +1,42 @@
 //! HPACK decoding (RFC 7541): from the octets of a field block to a list of fields.
 //!
-//! 1. The decoder holds the connection's dynamic table and nothing else. A block must be decoded to
-//!    its end even when its head is refused, because later blocks refer to what it has added.
-//! 2. An error loses that state: it ends the connection (COMPRESSION_ERROR, RFC 9113 section 4.3).
-//! 3. The list has a limit. What exceeds it is decoded and dropped, so a block of references to one
+//! 1. The only state of the decoder is the connection's dynamic table. A block must be decoded to
+//!    its end even if its head is refused, because later blocks may refer to the entries that it adds.
+//! 2. After an error the table is unknown, so the error ends the connection (COMPRESSION_ERROR, RFC 9113
+//!    section 4.3).
+//! 3. The list has a limit. Fields beyond it are decoded and dropped, so a block of references to one
 //!    large field costs no memory (section 7.3).
 //!
-//! It gives the octets as they were sent. What they may be is checked in
-//! [`super::http2_head`].
+//! The decoder returns the octets as they were sent. [`super::http2_head`] checks them.
 
 mod huffman;
 mod table;
 
 use table::DynamicTable;
 
-/// What a field is counted with besides its octets (RFC 9113 section 10.5.1).
+/// The size of a field in addition to its octets (RFC 9113 section 10.5.1).
 const FIELD_OVERHEAD: usize = 32;
-/// Section 4.2: an encoder signals the smallest size since the last block, and the last one.
+/// Section 4.2: an encoder signals the smallest size since the last block and the final one.
 const MAX_SIZE_UPDATES: usize = 2;
-/// No integer of a block needs more than 32 bits.
+/// Enough for 32 bits, the most that a valid integer in a block needs.
 const MAX_INTEGER_OCTETS: u32 = 5;
 
 /// Why a block cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HpackError {
-    /// The block ends within a field.
+    /// The block ends inside a field.
     #[error("a field block breaks off")]
     Truncated,
     /// An integer of more than 32 bits.
     #[error("an integer of a field block is too large")]
     Integer,
-    /// An index that neither table has.
+    /// An index in neither table.
     #[error("a field block refers to a field that does not exist")]
     Index,
-    /// Padding that is not the beginning of EOS, or EOS itself.
+    /// Padding that is not a prefix of EOS, or EOS itself.
     #[error("a string is not Huffman code")]
     Huffman,
-    /// A table size that is above the limit, not at the beginning of a block or one too many.
+    /// A table size update that is above the limit, not at the start of a block, or one too many.
     #[error("a field block changes the size of the table where it must not")]
     TableSize,
 }
@@ -45,24 +45,24 @@ pub enum HpackError {
 #[derive(Debug)]
 pub struct FieldList {
     octets: Vec<u8>,
-    /// Where each field's name and value end in `octets`.
+    /// The ends of each field's name and value in `octets`.
     ends: Vec<(usize, usize)>,
     size: usize,
     limit: usize,
 }
 
 impl FieldList {
-    /// An empty list. It takes fields while their octets, and 32 more for each, are fewer than `limit`.
+    /// An empty list. It accepts fields while the sum of their octets, plus 32 for each, is below `limit`.
     pub fn new(limit: usize) -> Self {
         Self { octets: Vec::new(), ends: Vec::new(), size: 0, limit }
     }
 
-    /// Whether there were more fields than the list could take.
+    /// Whether fields were dropped because of the limit.
     pub fn is_too_large(&self) -> bool {
         self.size >= self.limit
     }
 
-    /// The fields that it took: names and values.
+    /// The accepted fields: names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         let begins = std::iter::once(0).chain(self.ends.iter().map(|(_, end)| *end));
         begins.zip(&self.ends).map(|(begin, (middle, end))| {
@@ -92,7 +92,7 @@ pub struct HpackDecoder {
 }
 
 impl HpackDecoder {
-    /// A decoder whose peer was told this SETTINGS_HEADER_TABLE_SIZE.
+    /// A decoder for a peer that was sent this SETTINGS_HEADER_TABLE_SIZE.
     pub fn new(max_table_size: usize) -> Self {
         Self { table: DynamicTable::new(max_table_size), max_table_size }
     }
@@ -100,7 +100,7 @@ impl HpackDecoder {
     /// Appends the fields of a whole block to `list`.
     ///
     /// # Errors
-    /// Why the block cannot be decoded. Nothing that follows on the connection can be then.
+    /// Why the block cannot be decoded. Later blocks of the connection cannot be decoded either.
     pub fn decode(&mut self, block: &[u8], list: &mut FieldList) -> Result<(), HpackError> {
         let mut reader = Reader { rest: block };
         let mut size_updates = 0;
@@ -179,7 +179,7 @@ impl Reader<'_> {
         Ok(*first)
     }
 
-    /// Section 5.1: an integer whose first octet has a prefix of so many bits.
+    /// Section 5.1: an integer with a prefix of this many bits in its first octet.
     fn integer(&mut self, prefix: u32) -> Result<usize, HpackError> {
         let mask = u64::from(u8::MAX >> (8 - prefix));
         let mut value = u64::from(self.octet()?) & mask;
@@ -188,7 +188,7 @@ impl Reader<'_> {
         }
         for shift in (0..MAX_INTEGER_OCTETS).map(|number| 7 * number) {
             let octet = self.octet()?;
-            // At most 2^35: it fits.
+            // At most 2^35, which fits.
             value += u64::from(octet & 0x7f) << shift;
             if octet & 0x80 == 0 {
                 let value = u32::try_from(value).map_err(|_| HpackError::Integer)?;

@@ -1,12 +1,11 @@
-//! Strict reading of a request head over HTTP/2 (RFC 9113 section 8), from the octets that HPACK
-//! gives.
+//! Strict checks of an HTTP/2 request head (RFC 9113 section 8), on the octets that HPACK decodes.
 //!
-//! What passes here is exactly what passes [`super::HeadScanner`] over HTTP/1: the same method, the same
-//! target, the same names, the same values. It must come before anything builds a URI from it: the
-//! `http` crate cuts a fragment off, and `:path: #` would be checked as `/`.
+//! Exactly the same methods, targets, names and values pass here as in [`super::HeadScanner`] over HTTP/1. The
+//! checks must run before a URI is built: the `http` crate drops a fragment, so `:path: #` would be checked
+//! as `/`.
 //!
-//! Deliberately not here: which methods, hosts and paths are served. [`super::RequestFacts`] says that
-//! for every version of HTTP.
+//! Which methods, hosts and paths are served is deliberately not checked here. [`super::RequestFacts`] does that for
+//! every version of HTTP.
 
 use super::grammar::{bad_target_octet, is_path_octet, is_query_octet, token_len, value_len};
 use super::head::{MAX_METHOD, MAX_NAME, MAX_TARGET, plain_length};
@@ -30,7 +29,7 @@ pub struct Http2Head<'l> {
 }
 
 impl<'l> Http2Head<'l> {
-    /// Reads a head. `ends` says whether END_STREAM was set: then there is no body.
+    /// Checks a head. `ends` says whether END_STREAM was set; if so, there is no body.
     ///
     /// # Errors
     /// Why the head is refused.
@@ -43,14 +42,14 @@ impl<'l> Http2Head<'l> {
                 _ => head.field(name, value, limits, ends)?,
             }
         }
-        // The target is what is too long, if it is.
+        // If the target is too long, report that and not the whole head.
         if list.is_too_large() && head.path().len() <= MAX_TARGET {
             return Err(RequestFault::HeadTooLarge);
         }
         head.complete()
     }
 
-    /// What can be said of a head that is refused: no more of it than a good head may have.
+    /// Method and path of a refused head for the logs, cut to the longest valid length.
     pub fn of_refused(list: &'l FieldList) -> Self {
         let value = |wanted: &[u8], most: usize| {
             let (_, value) = list.iter().find(|(name, _)| *name == wanted)?;
@@ -70,16 +69,16 @@ impl<'l> Http2Head<'l> {
         self.path.unwrap_or_default()
     }
 
-    /// Section 8.3: each at most once, and no other than these. `:protocol` is not offered (RFC 8441).
+    /// Section 8.3: each of these at most once, and no others. `:protocol` is not supported (RFC 8441).
     fn pseudo_field(&mut self, name: &[u8], value: &'l [u8]) -> Result<(), RequestFault> {
-        let own = match name {
+        let slot = match name {
             b":method" => &mut self.method,
             b":scheme" => &mut self.scheme,
             b":authority" => &mut self.authority,
             b":path" => &mut self.path,
             _ => return bad("an unknown pseudo-field"),
         };
-        if own.replace(value).is_some() { bad("a pseudo-field comes twice") } else { Ok(()) }
+        if slot.replace(value).is_some() { bad("a pseudo-field comes twice") } else { Ok(()) }
     }
 
     fn field(
@@ -107,18 +106,18 @@ impl<'l> Http2Head<'l> {
     /// Section 8.3.1, and CONNECT (section 8.5), which has neither `:scheme` nor `:path`.
     fn complete(self) -> Result<Self, RequestFault> {
         check_method(self.method())?;
-        if let Some(own) = self.authority {
-            check_authority(own)?;
+        if let Some(authority) = self.authority {
+            check_authority(authority)?;
         }
         if self.method() == b"CONNECT" {
-            let whole = self.authority.is_some() && self.scheme.is_none() && self.path.is_none();
-            return if whole { Err(RequestFault::MethodNotAllowed) } else { bad("CONNECT is malformed") };
+            let is_valid = self.authority.is_some() && self.scheme.is_none() && self.path.is_none();
+            return if is_valid { Err(RequestFault::MethodNotAllowed) } else { bad("CONNECT is malformed") };
         }
         match self.scheme {
             Some(b"http" | b"https") => {}
             _ => return bad("scheme is neither http nor https"),
         }
-        // The asterisk-form is only for OPTIONS.
+        // Only OPTIONS may have the asterisk-form.
         if self.method() != b"OPTIONS" || self.path() != b"*" {
             check_origin_form(self.path())?;
         }
@@ -126,10 +125,10 @@ impl<'l> Http2Head<'l> {
     }
 }
 
-/// Checks a list of trailers: fields, and nothing that a head alone may have (section 8.1).
+/// Checks trailers (section 8.1): only fields, no pseudo-fields.
 ///
 /// # Errors
-/// Why they are refused.
+/// Why the trailers are refused.
 pub fn check_http2_trailers(list: &FieldList, limits: HeadLimits) -> Result<(), RequestFault> {
     if list.is_too_large() || list.iter().count() > limits.fields {
         return Err(RequestFault::HeadTooLarge);

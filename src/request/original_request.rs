@@ -1,35 +1,35 @@
-//! The request that another proxy asks about: its method, target and host, as the fields of the
-//! question name them.
+//! Forward-auth: the original request that another proxy asks about. Its method, target and host are in fields of
+//! the forward-auth request.
 //!
-//! Which fields those are is configured and never guessed. A proxy that names the target by one
-//! family of fields passes the other on as the client wrote it: whoever takes what is there lets the
-//! client choose which path is judged.
+//! The dialect, and with it the fields that are read, is configured and never guessed. A proxy that sets the fields
+//! of one dialect forwards those of the others as the client wrote them. If the dialect were guessed, the client
+//! could choose which path is authorized.
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Uri};
 
 use super::RequestFault;
 
-/// How a proxy names the request that it asks about.
+/// How a proxy describes the original request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForwardAuthDialect {
     /// `X-Forwarded-Method`, `X-Forwarded-Uri` and `X-Forwarded-Host`: Traefik, Caddy.
     Forwarded,
-    /// `X-Original-Method` and either `X-Original-URI` or `X-Original-URL`, and `Host` where that is
-    /// no absolute URL: nginx.
+    /// `X-Original-Method` and either `X-Original-URI` or `X-Original-URL`, and `Host` unless that is
+    /// an absolute URL: nginx.
     Original,
-    /// The question's own method, target and `Host`: Envoy.
+    /// The method, target and `Host` of the forward-auth request itself: Envoy.
     Request,
 }
 
-/// What is asked about.
+/// The original request.
 #[derive(Clone, Debug)]
 pub struct OriginalRequest {
     /// Its method.
     pub method: Method,
-    /// Its target, in origin-form unless the question's own.
+    /// Its target; in origin-form, unless it is that of the forward-auth request.
     pub target: Uri,
-    /// Its host, where that is not the question's own.
+    /// Its host, unless it is that of the forward-auth request.
     pub host: Option<HeaderValue>,
 }
 
@@ -41,47 +41,47 @@ const NO_HOST: RequestFault = RequestFault::BadTarget("no field names the host")
 const NO_PATH: RequestFault = RequestFault::BadTarget("the named target is neither a path nor a URL");
 
 impl OriginalRequest {
-    /// Reads what a question names.
+    /// Reads the original request from a forward-auth request.
     ///
     /// # Errors
-    /// Where a field that it needs is missing, is there twice or cannot be read, and where fields of
-    /// another form name something else.
+    /// If a required field is missing, repeated or malformed, or if fields of another dialect name a different
+    /// request.
     pub fn read(
-        form: ForwardAuthDialect,
+        dialect: ForwardAuthDialect,
         method: &Method,
         target: &Uri,
-        fields: &HeaderMap,
+        headers: &HeaderMap,
     ) -> Result<Self, RequestFault> {
-        let named = Named::read(fields)?;
-        let asked = match form {
+        let named = Named::read(headers)?;
+        let original = match dialect {
             ForwardAuthDialect::Forwarded => Self {
                 method: method_of(named.forwarded_method)?,
                 target: path_of(named.forwarded_uri.ok_or(NO_TARGET)?)?.into(),
-                host: Some(one(fields, "x-forwarded-host")?.ok_or(NO_HOST)?.clone()),
+                host: Some(one(headers, "x-forwarded-host")?.ok_or(NO_HOST)?.clone()),
             },
             ForwardAuthDialect::Original => {
-                // No proxy sets both: one of them is a client's, and with it perhaps the host.
-                let place = match (named.original_uri, named.original_url) {
-                    (Some(place), None) | (None, Some(place)) => place,
+                // No proxy sets both. One of them is the client's, and it may also contain the host.
+                let field = match (named.original_uri, named.original_url) {
+                    (Some(field), None) | (None, Some(field)) => field,
                     (None, None) => return Err(NO_TARGET),
                     (Some(_), Some(_)) => return Err(TWICE),
                 };
-                let host = match split(place)?.0 {
+                let host = match split(field)?.0 {
                     Some(authority) => Some(HeaderValue::from_str(authority).map_err(|_| NO_PATH)?),
                     None => None,
                 };
-                Self { method: method_of(named.original_method)?, target: path_of(place)?.into(), host }
+                Self { method: method_of(named.original_method)?, target: path_of(field)?.into(), host }
             }
             ForwardAuthDialect::Request => {
                 Self { method: method.clone(), target: target.clone(), host: None }
             }
         };
-        named.agree_with(&asked)?;
-        Ok(asked)
+        named.agree_with(&original)?;
+        Ok(original)
     }
 }
 
-/// Every field that some proxy names a request by, whether this one's or a client's.
+/// The fields of every dialect. Those of other dialects may come from the client.
 struct Named<'f> {
     forwarded_method: Option<&'f HeaderValue>,
     forwarded_uri: Option<&'f HeaderValue>,
@@ -91,26 +91,26 @@ struct Named<'f> {
 }
 
 impl<'f> Named<'f> {
-    fn read(fields: &'f HeaderMap) -> Result<Self, RequestFault> {
+    fn read(headers: &'f HeaderMap) -> Result<Self, RequestFault> {
         Ok(Self {
-            forwarded_method: one(fields, "x-forwarded-method")?,
-            forwarded_uri: one(fields, "x-forwarded-uri")?,
-            original_method: one(fields, "x-original-method")?,
-            original_uri: one(fields, "x-original-uri")?,
-            original_url: one(fields, "x-original-url")?,
+            forwarded_method: one(headers, "x-forwarded-method")?,
+            forwarded_uri: one(headers, "x-forwarded-uri")?,
+            original_method: one(headers, "x-original-method")?,
+            original_uri: one(headers, "x-original-uri")?,
+            original_url: one(headers, "x-original-url")?,
         })
     }
 
-    /// A field that is not looked at for the decision and names another request is somebody's
-    /// attempt, or a proxy that is set up for another form: neither may be answered.
-    fn agree_with(&self, asked: &OriginalRequest) -> Result<(), RequestFault> {
+    /// Refuses fields of another dialect that name a different request. Either a client tries to deceive a proxy, or
+    /// the proxy is configured for another dialect.
+    fn agree_with(&self, original: &OriginalRequest) -> Result<(), RequestFault> {
         for method in [self.forwarded_method, self.original_method].into_iter().flatten() {
-            if method.as_bytes() != asked.method.as_str().as_bytes() {
+            if method.as_bytes() != original.method.as_str().as_bytes() {
                 return Err(DISAGREE);
             }
         }
         for target in [self.forwarded_uri, self.original_uri, self.original_url].into_iter().flatten() {
-            if Some(&path_of(target)?) != asked.target.path_and_query() {
+            if Some(&path_of(target)?) != original.target.path_and_query() {
                 return Err(DISAGREE);
             }
         }
@@ -118,8 +118,8 @@ impl<'f> Named<'f> {
     }
 }
 
-fn one<'f>(fields: &'f HeaderMap, name: &'static str) -> Result<Option<&'f HeaderValue>, RequestFault> {
-    let mut values = fields.get_all(name).iter();
+fn one<'f>(headers: &'f HeaderMap, name: &'static str) -> Result<Option<&'f HeaderValue>, RequestFault> {
+    let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() { Err(TWICE) } else { Ok(first) }
 }
@@ -132,14 +132,14 @@ fn method_of(field: Option<&HeaderValue>) -> Result<Method, RequestFault> {
 fn path_of(field: &HeaderValue) -> Result<PathAndQuery, RequestFault> {
     let (_, text) = split(field)?;
     let path = PathAndQuery::try_from(text).map_err(|_| NO_PATH)?;
-    // Parsing drops a fragment without a word, and what is judged would not be what is served.
+    // Parsing silently drops a fragment. The authorized path would then differ from the served one.
     if path.as_str() == text { Ok(path) } else { Err(NO_PATH) }
 }
 
 /// The authority, if any, and the rest of an origin-form or absolute-form (RFC 9112 section 3.2).
 ///
-/// An absolute URL is mostly put together by the proxy, as scheme, `Host` and target: whatever stands
-/// before the first `/` is all authority, so that no `?` or `#` in a `Host` begins a query early.
+/// The proxy usually builds an absolute URL from scheme, `Host` and target. Everything before the first `/` is
+/// therefore the authority, so a `?` or `#` in `Host` cannot start a query early.
 fn split(field: &HeaderValue) -> Result<(Option<&str>, &str), RequestFault> {
     let text = field.to_str().map_err(|_| NO_PATH)?;
     if text.starts_with('/') {

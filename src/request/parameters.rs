@@ -1,12 +1,12 @@
-//! The parameters of a query, in every reading that a backend could make of it.
+//! The parameters of a query, as any backend could read them.
 
 use std::borrow::Cow;
 
 /// The names and values of a query, decoded as forms are (`+` is a space), in their order.
 ///
-/// Most servers split at `&` alone, some at `;` too: where there is a `;`, what it would make is
-/// listed besides. `None` where an escape is broken or what comes out is no UTF-8: what a backend
-/// makes of that is anybody's guess.
+/// Most servers split only at `&`, some also at `;`. If there is a `;`, the result lists the parameters of both
+/// readings. `None` if an escape is malformed or the decoded text is not UTF-8, because backends read that in
+/// different ways.
 pub fn parameters(query: &str) -> Option<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
     let mut found = Vec::new();
     for part in query.split('&') {
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_decoded_is_no_reading() {
+    fn undecodable_queries_are_refused() {
         for query in ["a=%", "a=%4", "a=%zz", "%g1=a", "a=%ff", "a=%C0%AE", "b=1&a=%u0061"] {
             assert_eq!(parameters(query), None, "{query}");
         }

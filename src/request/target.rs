@@ -1,21 +1,21 @@
-//! The readings of a path.
+//! Every way in which a backend could read a path.
 //!
-//! The backends are servlet stacks: they cut `;parameters` from every segment and decode percent
-//! escapes, in an order of their own. A path is forwarded byte for byte and judged in every
-//! reading that they could make of it.
+//! The backends are servlet stacks. They remove `;parameters` from every segment and decode percent escapes, and
+//! the order differs between them. A path is forwarded byte for byte, and a request is authorized for every
+//! reading of its path. A path that is malformed or dangerous in any reading is refused.
 
 use http::Uri;
 use http::uri::PathAndQuery;
 
 use super::RequestFault;
 
-/// A path: its bytes as they came, and what else it may be taken for.
+/// A path as it was received, and the other paths that a backend could read it as.
 #[derive(Clone, Debug)]
 pub struct PathReadings {
     raw: PathAndQuery,
-    /// The readings that differ from the raw path. Mostly none.
+    /// The readings that differ from the raw path. Usually none.
     others: Vec<Box<[u8]>>,
-    /// What a backend that is a proxy itself asks for in its turn. Mostly none.
+    /// The paths that a backend that is itself a proxy would request. Usually none.
     rewritten: Vec<Box<[u8]>>,
 }
 
@@ -24,7 +24,7 @@ const BAD: RequestFault = RequestFault::BadTarget("path is ambiguous or malforme
 impl PathReadings {
     /// Reads the target of a request in origin-form or absolute-form.
     pub fn of(target: &Uri) -> Result<Self, RequestFault> {
-        // Authority-form and asterisk-form have no path of ours (RFC 9112 section 3.2).
+        // Authority-form and asterisk-form have no path (RFC 9112 section 3.2).
         let raw = target.path_and_query().ok_or(RequestFault::BadTarget("target has no path"))?;
         if target.scheme().is_some_and(|scheme| scheme.as_str() != "http" && scheme.as_str() != "https") {
             return Err(RequestFault::BadTarget("scheme is neither http nor https"));
@@ -36,8 +36,8 @@ impl PathReadings {
         Ok(Self { raw: raw.clone(), others, rewritten: Vec::new() })
     }
 
-    /// The same for a backend that sends a path on with another beginning: rules about what lies
-    /// behind it are about the path that arrives there too. Routes are the backend's own and are not.
+    /// Adds the readings of a backend that replaces the beginning of a path and forwards it. Rules about the service
+    /// behind it must also match the path that arrives there. Routes are the backend's own, so they do not need it.
     pub(super) fn behind(mut self, rewrites: &[(&str, &str)]) -> Result<Self, RequestFault> {
         for (from, to) in rewrites {
             let found = self.all().filter_map(|path| rewritten(path, from, to).transpose());
@@ -47,12 +47,12 @@ impl PathReadings {
         Ok(self)
     }
 
-    /// The path and query as they came: what is forwarded.
+    /// The path and query as they were received and are forwarded.
     pub fn path_and_query(&self) -> &PathAndQuery {
         &self.raw
     }
 
-    /// The path as it came.
+    /// The path as it was received.
     pub fn raw(&self) -> &str {
         self.raw.path()
     }
@@ -63,12 +63,12 @@ impl PathReadings {
         std::iter::once(self.raw.path().as_bytes()).chain(others.map(AsRef::as_ref))
     }
 
-    /// Whether there is only one way to read it. Only such a path can be on an open route.
+    /// Whether it can be read in only one way. Only such a path can match an open route.
     pub fn is_plain(&self) -> bool {
         self.others.is_empty() && !self.raw.path().bytes().any(|byte| matches!(byte, b'%' | b';' | b'\\'))
     }
 
-    /// The path without the slash at its end, where that is all that makes it two.
+    /// The path without its trailing slash, if that slash is the only cause of a second reading.
     pub fn without_last_slash(&self) -> Option<&[u8]> {
         let raw = self.raw.path();
         let without = raw.strip_suffix('/').filter(|_| !raw.contains(['%', ';', '\\']))?;
@@ -79,7 +79,7 @@ impl PathReadings {
     }
 }
 
-/// The readings of a raw path besides itself, or why it is refused.
+/// The readings of a raw path other than itself, or why it is refused.
 fn readings(raw: &[u8]) -> Result<Vec<Box<[u8]>>, RequestFault> {
     if raw.first() != Some(&b'/')
         || !raw.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'\\' && *byte != b'#')
@@ -94,7 +94,7 @@ fn readings(raw: &[u8]) -> Result<Vec<Box<[u8]>>, RequestFault> {
             others.push(reading.into());
         }
     };
-    // Most paths end here: one pass over the bytes, nothing allocated.
+    // Most paths return here, without an allocation.
     let odd = raw.iter().any(|byte| matches!(byte, b'%' | b';'))
         || raw.windows(2).any(|pair| pair == b"//")
         || (raw.len() > 1 && raw.ends_with(b"/"));
@@ -109,8 +109,8 @@ fn readings(raw: &[u8]) -> Result<Vec<Box<[u8]>>, RequestFault> {
         check_segments(reading)?;
         check_bytes(reading)?;
     }
-    // Decoded twice by a careless server, it must not become something else that is dangerous.
-    // A second decoding that fails is only a name with a per cent sign in it.
+    // If a careless server decodes twice, the path must not become dangerous. If the second decoding
+    // fails, the name only contains a percent sign.
     for once in [&decoded, &cut_then_decoded, &decoded_then_cut] {
         if let Ok(twice) = decode(once)
             && twice != **once
@@ -132,15 +132,15 @@ fn readings(raw: &[u8]) -> Result<Vec<Box<[u8]>>, RequestFault> {
         .flat_map(|path| [merge_slashes(&path), path])
         .collect();
     let plain_slashes = [raw, &cut, &decoded, &cut_then_decoded, &decoded_then_cut].map(merge_slashes);
-    let judged = [cut, decoded, cut_then_decoded, decoded_then_cut];
-    for reading in judged.into_iter().chain(plain_slashes).chain(below_mappings).chain(latin1) {
+    let checked = [cut, decoded, cut_then_decoded, decoded_then_cut];
+    for reading in checked.into_iter().chain(plain_slashes).chain(below_mappings).chain(latin1) {
         add(reading);
     }
     Ok(others)
 }
 
-/// A reading with `to` in the place of all up to and with `from`. Where nothing takes its place and
-/// the segment goes on, the rest of the segment would be a path, or even a host: no client means that.
+/// The reading with everything up to and including `from` replaced by `to`. If `to` is empty and the segment
+/// continues after `from`, the path is refused: the rest of the segment would become a path, or even a host.
 fn rewritten(path: &[u8], from: &str, to: &str) -> Result<Option<Box<[u8]>>, RequestFault> {
     let found = path.windows(from.len()).position(|part| part == from.as_bytes());
     let Some(rest) = found.and_then(|at| path.get(at + from.len()..)) else { return Ok(None) };
@@ -151,11 +151,11 @@ fn rewritten(path: &[u8], from: &str, to: &str) -> Result<Option<Box<[u8]>>, Req
     Ok(Some(if path.is_empty() { (*b"/").into() } else { path.into() }))
 }
 
-/// What Jersey takes for the path below a servlet's mapping: it leaves out as many characters of the
-/// raw path as the mapping has, so that `/api;v1/policies`, which the container serves by `/api/*`,
-/// is `v1/policies` to it. A mapping is the beginning of the path as the container reads it.
+/// The paths below a servlet's mapping as Jersey reads them. Jersey skips as many characters of the raw path as the
+/// mapping has. So it reads `/api;v1/policies`, which the container matches to `/api/*`, as `v1/policies`.
+/// The mapping is a prefix of the path as the container reads it.
 fn below_mappings(raw: &[u8], servlet_paths: &[&Vec<u8>]) -> Vec<Vec<u8>> {
-    /// More segments than the mapping of a servlet and a base path before it have.
+    /// More segments than a base path and the mapping of a servlet have together.
     const DEPTH: usize = 4;
     if !raw.contains(&b';') {
         return Vec::new();
@@ -173,14 +173,14 @@ fn below_mappings(raw: &[u8], servlet_paths: &[&Vec<u8>]) -> Vec<Vec<u8>> {
     readings
 }
 
-/// Bytes that are no UTF-8 as Jetty 9 reads them: ISO-8859-1. `%E9` is then the same as `%C3%A9`.
+/// Jetty 9 reads bytes that are not UTF-8 as ISO-8859-1. `%E9` then means the same as `%C3%A9`.
 fn as_latin1(path: &[u8]) -> Option<Vec<u8>> {
     let text = || path.iter().map(|byte| char::from(*byte)).collect::<String>();
     str::from_utf8(path).is_err().then(|| text().into_bytes())
 }
 
-/// No reading may have dot segments, with `/` or `\` as the separator: there is no answer to what
-/// they mean on which both sides of the proxy agree.
+/// Refuses dot segments in a reading, with `/` or `\` as the separator. The proxy and the backend could resolve
+/// them differently.
 fn check_segments(path: &[u8]) -> Result<(), RequestFault> {
     let dots = |segment: &[u8]| segment == b"." || segment == b"..";
     let found = path
@@ -189,8 +189,8 @@ fn check_segments(path: &[u8]) -> Result<(), RequestFault> {
     if found { Err(BAD) } else { Ok(()) }
 }
 
-/// Control characters may be in no reading, nor overlong UTF-8 (RFC 3629 section 3): a careless
-/// decoder takes `C0 AE` for a dot and `C0 AF` for a slash.
+/// Refuses control characters and overlong UTF-8 (RFC 3629 section 3) in a reading. A careless decoder reads `C0 AE`
+/// as a dot and `C0 AF` as a slash.
 fn check_bytes(reading: &[u8]) -> Result<(), RequestFault> {
     let overlong = reading.windows(2).any(|pair| match pair[0] {
         0xc0 | 0xc1 => matches!(pair[1], 0x80..=0xbf),
@@ -201,7 +201,7 @@ fn check_bytes(reading: &[u8]) -> Result<(), RequestFault> {
     if overlong || reading.iter().any(u8::is_ascii_control) { Err(BAD) } else { Ok(()) }
 }
 
-/// A servlet's view: `;` and what follows it belong to no segment's name.
+/// Removes `;` and what follows it from every segment, as servlets do.
 fn without_parameters(path: &[u8]) -> Vec<u8> {
     let mut cut = Vec::with_capacity(path.len());
     let mut inside = false;
@@ -218,7 +218,7 @@ fn without_parameters(path: &[u8]) -> Vec<u8> {
     cut
 }
 
-/// Percent-decodes once (RFC 3986 section 2.1); an escape that is none is refused.
+/// Percent-decodes once (RFC 3986 section 2.1); refuses malformed escapes.
 fn decode(path: &[u8]) -> Result<Vec<u8>, RequestFault> {
     let digit = |byte: Option<&u8>| {
         byte.and_then(|byte| char::from(*byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok())
@@ -237,7 +237,7 @@ fn decode(path: &[u8]) -> Result<Vec<u8>, RequestFault> {
     Ok(decoded)
 }
 
-/// Empty segments left out, and the slash at the end: many servers do not see them.
+/// Removes empty segments and the trailing slash, as many servers do.
 fn merge_slashes(path: &[u8]) -> Vec<u8> {
     let mut merged: Vec<u8> = Vec::with_capacity(path.len());
     for byte in path {
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_path_has_one_reading() {
+    fn plain_path_has_one_reading() {
         for path in [
             "/",
             "/api/v1/tables",
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reading_of_an_odd_path_is_made() {
+    fn every_reading_is_listed() {
         let all = read("/api/v1;x%2fy/a%20b").unwrap();
         assert_eq!(all[0], "/api/v1;x%2fy/a%20b");
         assert!(all.contains(&"/api/v1/a%20b".to_owned()), "{all:?}");
@@ -291,9 +291,9 @@ mod tests {
         assert!(!PathReadings::of(&Uri::from_static("/a%41")).unwrap().is_plain());
     }
 
-    /// Seen of Jetty with Jersey: each is served as `/api/v1/policies` or as what is below it.
+    /// Observed with Jetty and Jersey: each is served as `/api/v1/policies` or as a path below it.
     #[test]
-    fn what_stands_after_a_parameter_may_be_taken_for_the_path() {
+    fn text_after_a_parameter_may_be_read_as_the_path() {
         for path in [
             "/api;v1/policies",
             "/api;v1;y/policies",
@@ -308,19 +308,19 @@ mod tests {
         assert!(read("/om/api;v1/policies").unwrap().contains(&"/om/api/v1/policies".to_owned()));
         assert!(read("/om;abcdv1/api/x").unwrap().contains(&"/om/api/v1/api/x".to_owned()));
         assert_eq!(read("/api;../policies"), Err(BAD));
-        // However many there are, the readings are few.
+        // The number of readings stays small however many parameters there are.
         assert!(read(&"/a;b".repeat(1000)).unwrap().len() < 20);
     }
 
     #[test]
-    fn bytes_that_are_no_utf_8_may_be_taken_for_latin_1() {
+    fn non_utf8_bytes_may_be_read_as_latin1() {
         assert!(read("/caf%e9").unwrap().contains(&"/caf\u{e9}".to_owned()));
         assert!(read("/caf%e9;x").unwrap().contains(&"/caf\u{e9}".to_owned()));
         assert_eq!(read("/caf%c3%a9").unwrap().len(), 2);
     }
 
     #[test]
-    fn a_slash_at_the_end_can_be_told_from_everything_else() {
+    fn only_a_lone_trailing_slash_is_removed() {
         let without = |path: &'static str| {
             let readings = PathReadings::of(&Uri::from_static(path)).unwrap();
             readings.without_last_slash().map(|path| String::from_utf8_lossy(path).into_owned())
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_entities_go_through() {
+    fn entity_names_are_accepted() {
         for path in [
             "/entitiesV2/urn%3Ali%3Acorpuser%3Adatahub",
             "/api/v1/tables/name/a%2Fb",

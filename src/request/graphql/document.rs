@@ -1,4 +1,4 @@
-//! A GraphQL document: its operations, and the fields at the top of each.
+//! A GraphQL document: its operations, and the top-level fields of each.
 
 use apollo_parser::Parser;
 use apollo_parser::cst::{Definition, OperationDefinition};
@@ -6,24 +6,24 @@ use apollo_parser::cst::{Definition, OperationDefinition};
 use super::MAX_OPERATIONS;
 use super::selections::{Selections, SetId, Visits};
 
-/// How deep selections and values may nest, and how many tokens there may be: a document of 64 KiB
-/// has fewer, those that people write have a tenth.
+/// How deep selections and values may nest.
 const MAX_DEPTH: usize = 100;
+/// The most tokens of a document. A document of 64 KiB has fewer; hand-written ones have a tenth of that.
 const MAX_TOKENS: usize = 40_000;
 
-/// One operation.
+/// One operation of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GraphqlOperation {
-    /// What it does.
+    /// Query, mutation or subscription.
     pub kind: OperationKind,
-    /// Its name, where it has one.
+    /// Its name, if it has one.
     pub name: Option<Box<str>>,
-    /// The fields at its top by their own names, not by their aliases; those in fragments too,
-    /// and those that a directive may leave out. Each once, in the order of the document.
+    /// The names (not aliases) of its top-level fields, including those in fragments and those that a
+    /// directive may leave out. Each once, in the order of the document.
     pub fields: Vec<Box<str>>,
 }
 
-/// What an operation does.
+/// The kind of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the words say it")]
 pub enum OperationKind {
@@ -33,7 +33,7 @@ pub enum OperationKind {
 }
 
 impl OperationKind {
-    /// GraphQL's word for it.
+    /// The GraphQL keyword.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Query => "query",
@@ -42,22 +42,22 @@ impl OperationKind {
         }
     }
 
-    /// The kind of this word.
+    /// The kind with this keyword.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Query, Self::Mutation, Self::Subscription].into_iter().find(|kind| kind.as_str() == name)
     }
 }
 
-/// The operations that a server may carry out: those named `name` if there are any, else all.
-/// A server refuses to choose among several (section 6.1.1); one that does not may take any.
+/// The operations that a server may execute: those named `name` if there are any, else all.
+/// The specification lets a server refuse to choose among several (section 6.1.1), but a lax one may execute any.
 pub(super) fn operations(
     text: &str,
     name: Option<&str>,
     visits: &mut Visits,
 ) -> Result<Vec<GraphqlOperation>, &'static str> {
     const BAD: &str = "graphql: the document cannot be parsed";
-    // Servers differ in whether these end a line, and with it a comment: graphql-java took the
-    // last two for line ends.
+    // Servers differ in whether these characters end a line, and with it a comment.
+    // graphql-java treated the last two as line ends.
     let ambiguous = |c: char| {
         (c.is_control() && !matches!(c, '\t' | '\n' | '\r'))
             || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')

@@ -1,22 +1,22 @@
-//! The selections of a document, each looked at once, and the fields that operations reach through them.
+//! The selection sets of a document, and the fields that operations reach through them.
 //!
 //! Operations share fragments, and fragments spread others: 63 operations over a fragment that
-//! spreads 2,000 more are 60 KB of text and 130,000 spreads. So every selection set is read once into
-//! numbers, an operation visits each set once, and all visits of a request have one budget.
+//! spreads 2,000 more need only 60 KB of text but have 130,000 spreads. So every selection set is parsed once
+//! (names become numbers), an operation visits each set once, and all visits of a request share one budget.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use apollo_parser::cst::{Selection, SelectionSet};
 
-/// The most fields at the top of one operation that differ.
+/// The most different top-level fields of one operation.
 const MAX_FIELDS: usize = 128;
 
-/// How often the operations of one request may together come back to selections that were visited
-/// before. Documents that people write do so some hundred times.
+/// How often the operations of one request may together revisit selections. Hand-written documents do so a few
+/// hundred times.
 const MAX_REPEATS: usize = 100_000;
 
-/// A selection set, by its place in [`Selections::sets`].
+/// The index of a selection set in [`Selections::sets`].
 pub(super) type SetId = usize;
 
 /// How many selections of one request may still be visited.
@@ -30,7 +30,7 @@ impl Default for Visits {
 }
 
 impl Visits {
-    /// Each selection of a document may be visited once besides.
+    /// Adds one visit for each selection of a document.
     pub(super) fn allow(&mut self, selections: usize) {
         self.0 = self.0.saturating_add(selections);
     }
@@ -41,14 +41,14 @@ impl Visits {
     }
 }
 
-/// One selection set, without what is below its fields. Names and sets are there by their numbers.
+/// One selection set, without the selections below its fields. Names and sets are represented by their numbers.
 #[derive(Debug, Default)]
 struct Set {
-    /// Each field once, by its own name and not by its alias.
+    /// Each field once, by name and not by alias.
     fields: Vec<usize>,
-    /// Inline fragments, and each fragment that is spread once.
+    /// Inline fragments, and each spread fragment once.
     inner: Vec<Inner>,
-    /// It cannot be told what is in it.
+    /// Whether a part of it could not be parsed.
     unknown: bool,
 }
 
@@ -64,12 +64,12 @@ enum Inner {
     Spread(usize),
 }
 
-/// The names of one kind, each with a number.
+/// Numbers for the names of one kind.
 #[derive(Debug, Default)]
 struct Names {
     numbers: HashMap<Rc<str>, usize>,
     texts: Vec<Rc<str>>,
-    /// For each name where it was seen last.
+    /// For each name, the place where it was last seen.
     seen: Vec<usize>,
 }
 
@@ -95,13 +95,13 @@ impl Names {
     }
 }
 
-/// All selection sets of a document, as far as they are at the top of an operation or a fragment.
+/// The selection sets at the top level of the operations and fragments of a document.
 #[derive(Debug, Default)]
 pub(super) struct Selections {
     sets: Vec<Set>,
     fields: Names,
     fragments: Names,
-    /// The set of each fragment by its number; none where the document has no such fragment.
+    /// The set of each fragment by its number; `None` if the document does not define the fragment.
     defined: Vec<Option<SetId>>,
     /// How many selections there are.
     len: usize,
@@ -113,13 +113,13 @@ impl Selections {
         self.len
     }
 
-    /// Adds what a fragment selects; `false` if there is a fragment of this name.
+    /// Adds the selection set of a fragment. Returns `false` if a fragment of this name exists already.
     pub(super) fn add_fragment(&mut self, name: &str, selections: SelectionSet) -> bool {
         let (set, number) = (self.add(selections), self.fragments.number(name));
         if self.defined.len() <= number {
             self.defined.resize(number.saturating_add(1), None);
         }
-        self.defined.get_mut(number).is_some_and(|own| own.replace(set).is_none())
+        self.defined.get_mut(number).is_some_and(|slot| slot.replace(set).is_none())
     }
 
     /// Adds a selection set with its inline fragments.
@@ -131,8 +131,8 @@ impl Selections {
             let set = self.read(id, &selections, &mut waiting);
             self.len =
                 self.len.saturating_add(1).saturating_add(set.fields.len()).saturating_add(set.inner.len());
-            if let Some(own) = self.sets.get_mut(id) {
-                *own = set;
+            if let Some(slot) = self.sets.get_mut(id) {
+                *slot = set;
             }
         }
         first
@@ -174,15 +174,14 @@ impl Selections {
         set
     }
 
-    /// Every field that may stand at the top of an operation. A fragment is looked into once, so
-    /// cycles end.
+    /// Every possible top-level field of an operation. Each fragment is visited once, so cycles end.
     ///
     /// # Errors
-    /// There are none or too many, or they cannot be told.
+    /// If there are none or too many, or they cannot be determined.
     pub(super) fn fields(&mut self, top: SetId, visits: &mut Visits) -> Result<Vec<Box<str>>, &'static str> {
         const UNKNOWN: &str = "graphql: the fields cannot be told";
         let mut fields = Vec::new();
-        // A set is a place that no other operation has: every operation has a set of its own.
+        // Every operation has its own top set, so this number is unique to the operation.
         let place = self.sets.len().saturating_add(top);
         let mut waiting = vec![top];
         while let Some(id) = waiting.pop() {

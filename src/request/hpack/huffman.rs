@@ -1,11 +1,11 @@
 //! Huffman decoding of string literals (RFC 7541 section 5.2 and appendix B).
 //!
 //! The code is canonical: symbols of one length have consecutive codes in the order of their
-//! values, so the lengths say everything.
+//! values, so a table of lengths is enough.
 
 use super::HpackError;
 
-/// The length of each symbol's code; the last one is EOS.
+/// The length of each symbol's code. The last symbol is EOS.
 const LENGTHS: [u8; 257] = [
     13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 30, 28, 28, 28,
     28, 28, 28, 28, 28, 28, 6, 10, 10, 12, 13, 6, 8, 11, 10, 10, 8, 11, 8, 6, 6, 6, 5, 5, 5, 6, 6, 6, 6, 6,
@@ -21,10 +21,10 @@ const LENGTHS: [u8; 257] = [
 
 const MAX_LENGTH: usize = 30;
 const EOS: u16 = 256;
-/// Codes of at most this many bits are found in one step.
+/// Codes of at most this many bits are looked up in one step.
 const SHORT: u32 = 8;
 
-/// The code, in the forms that decoding needs.
+/// Decoding tables.
 struct Code {
     /// Symbols in the order of their codes.
     symbols: [u16; 257],
@@ -34,7 +34,7 @@ struct Code {
     first: [u32; MAX_LENGTH + 1],
     /// For each length, the first code that is longer, shifted to 32 bits.
     end: [u64; MAX_LENGTH + 1],
-    /// For each octet, the symbol whose code it begins with and that code's length; 0 if it is longer.
+    /// For each octet, the symbol whose code it starts with, and the length of that code; 0 if the code is longer.
     short: [(u8, u8); 1 << SHORT],
 }
 
@@ -82,7 +82,7 @@ impl Code {
         }
     }
 
-    /// The symbol that 32 bits begin with, and the length of its code.
+    /// The symbol at the start of 32 bits, and the length of its code.
     fn symbol(&self, bits: u32) -> (u16, u32) {
         let (symbol, length) = self.short.get((bits >> (32 - SHORT)) as usize).copied().unwrap_or_default();
         if length > 0 {
@@ -98,12 +98,12 @@ impl Code {
                 return (symbol, length as u32);
             }
         }
-        // Thirty ones and whatever follows.
+        // The first thirty bits are ones.
         (EOS, MAX_LENGTH as u32)
     }
 }
 
-/// Appends what the octets stand for.
+/// Appends the decoded octets to `into`.
 pub(super) fn decode(coded: &[u8], into: &mut Vec<u8>) -> Result<(), HpackError> {
     // The bits that are not decoded yet are the lowest `count` of `bits`.
     let (mut bits, mut count) = (0_u64, 0_u32);
@@ -118,14 +118,14 @@ pub(super) fn decode(coded: &[u8], into: &mut Vec<u8>) -> Result<(), HpackError>
         if count == 0 {
             return Ok(());
         }
-        // At the end, ones fill up: padding is the beginning of EOS.
+        // At the end, fill up with ones: padding is a prefix of EOS.
         let window = match count {
             0..32 => bits << (32 - count) | ((1 << (32 - count)) - 1),
             _ => bits >> (count - 32),
         };
         let (symbol, length) = CODE.symbol(window as u32);
         if length > count {
-            // Less than a symbol: padding, of at most seven bits and all ones.
+            // Less than a symbol is padding: at most seven bits, all ones.
             let ones = (1_u64 << count) - 1;
             return if count < 8 && bits & ones == ones { Ok(()) } else { Err(HpackError::Huffman) };
         }

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-/// What an entry is counted with besides its octets (section 4.1).
+/// The size of an entry in addition to its octets (section 4.1).
 const OVERHEAD: usize = 32;
 
-/// A field by its index: of the static table, or of a dynamic one behind it.
+/// The field at this index of the static table and the dynamic table after it.
 pub(super) fn field(dynamic: &DynamicTable, index: usize) -> Option<(&[u8], &[u8])> {
     let index = index.checked_sub(1)?;
     match STATIC.get(index) {
@@ -14,10 +14,10 @@ pub(super) fn field(dynamic: &DynamicTable, index: usize) -> Option<(&[u8], &[u8
     }
 }
 
-/// The fields that were added last.
+/// The most recently added fields.
 #[derive(Clone, Debug)]
 pub(super) struct DynamicTable {
-    /// The newest first.
+    /// Newest first.
     entries: VecDeque<Entry>,
     size: usize,
     max_size: usize,
@@ -45,7 +45,7 @@ impl DynamicTable {
         entry.octets.split_at_checked(entry.name_len)
     }
 
-    /// Adds a field whose name is the first `name_len` octets. One that is larger than the table
+    /// Adds a field whose name is the first `name_len` octets. A field that is larger than the table
     /// empties it (section 4.4).
     pub(super) fn add(&mut self, octets: &[u8], name_len: usize) {
         let size = octets.len().saturating_add(OVERHEAD);
