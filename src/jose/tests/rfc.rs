@@ -6,7 +6,7 @@ use super::*;
 use crate::jose::UnverifiedToken;
 use crate::test_support::{key_set, parsed, unbase64url};
 
-/// Figure 8, encoded: "It's a dangerous business, Frodo, going out your listener_kind. [...]"
+/// Figure 8, encoded: "It's a dangerous business, Frodo, going out your door. [...]"
 const PAYLOAD: &str = "SXTigJlzIGEgZGFuZ2Vyb3VzIGJ1c2luZXNzLCBGcm9kbywgZ29pbmcgb3V0IHlvdXIgZG9vci4gWW91IHN0ZXAgb250byB0\
      aGUgcm9hZCwgYW5kIGlmIHlvdSBkb24ndCBrZWVwIHlvdXIgZmVldCwgdGhlcmXigJlzIG5vIGtub3dpbmcgd2hlcmUgeW91\
      IG1pZ2h0IGJlIHN3ZXB0IG9mZiB0by4";
