@@ -1,6 +1,11 @@
-//! JWS compact serialization (RFC 7515), JWK sets (RFC 7517) and the signature step.
+//! JWS compact serialization (RFC 7515), JWK sets (RFC 7517) and signature verification.
 //!
-//! Parsing, key choice and every check here are our own; jsonwebtoken computes the signature.
+//! 1. [`UnverifiedToken::parse`] splits the token and strictly parses its header and claims set.
+//! 2. [`KeySet::choose`] selects the keys that may have signed it, by `kid` and `alg`.
+//! 3. [`UnverifiedToken::verify`] verifies the signature. Only it creates [`SignedClaims`].
+//!
+//! Parsing, key selection and the checks of keys are implemented here; jsonwebtoken only verifies the signature.
+//! What the claims must contain is not checked here but in [`crate::claims`].
 
 mod algorithm;
 mod dialect;

@@ -19,7 +19,7 @@ pub enum Algorithm {
     HS256,
 }
 
-/// What a key must be to verify an algorithm (RFC 8725 section 3.1: one key, one purpose).
+/// The kind of key that an algorithm requires (RFC 8725 section 3.1: a key is used with only one algorithm).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyFamily {
     /// `kty: RSA`
@@ -30,7 +30,7 @@ pub enum KeyFamily {
     P384,
     /// `kty: OKP`, `crv: Ed25519`
     Ed25519,
-    /// A secret shared with the issuer. Never from a key set.
+    /// A secret shared with the issuer. Never read from a key set.
     Hmac,
 }
 
@@ -48,7 +48,7 @@ impl Algorithm {
         Self::EdDSA,
     ];
 
-    /// Reads an `alg` value. Case matters (RFC 7515 section 4.1.1).
+    /// The algorithm of an `alg` value. Case-sensitive (RFC 7515 section 4.1.1).
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "RS256" => Self::RS256,
@@ -65,7 +65,7 @@ impl Algorithm {
         })
     }
 
-    /// The name as it stands in a JOSE header.
+    /// The name in a JOSE header.
     pub const fn name(self) -> &'static str {
         match self {
             Self::RS256 => "RS256",
@@ -81,7 +81,7 @@ impl Algorithm {
         }
     }
 
-    /// The only kind of key that can verify it.
+    /// The only kind of key that can verify signatures of this algorithm.
     pub const fn family(self) -> KeyFamily {
         match self {
             Self::RS256 | Self::RS384 | Self::RS512 | Self::PS256 | Self::PS384 | Self::PS512 => {
@@ -129,7 +129,7 @@ impl KeyFamily {
     }
 }
 
-/// A set of algorithms: an allow-list, or what one key may verify.
+/// A set of algorithms: an allow-list, or those that one key may verify.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct AlgorithmSet(u16);
 
@@ -139,18 +139,18 @@ impl AlgorithmSet {
         Algorithm::ASYMMETRIC.into_iter().collect()
     }
 
-    /// Whether `algorithm` is in the set.
+    /// Whether the set contains `algorithm`.
     pub const fn contains(self, algorithm: Algorithm) -> bool {
         self.0 & algorithm.bit() != 0
     }
 
-    /// What is in both sets.
+    /// The algorithms in both sets.
     #[must_use]
     pub const fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// Whether nothing is in the set.
+    /// Whether the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_back_and_case_matters() {
+    fn names_round_trip_and_are_case_sensitive() {
         for algorithm in AlgorithmSet::asymmetric().iter().chain([Algorithm::HS256]) {
             assert_eq!(Algorithm::from_name(algorithm.name()), Some(algorithm));
             assert_eq!(Algorithm::from_name(&algorithm.name().to_lowercase()), None);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_allow_list_has_no_shared_secrets() {
+    fn default_allow_list_excludes_hmac() {
         assert!(!AlgorithmSet::asymmetric().contains(Algorithm::HS256));
         assert_eq!(AlgorithmSet::asymmetric().iter().count(), 9);
     }

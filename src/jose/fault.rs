@@ -1,12 +1,12 @@
-//! What can be wrong with a token before its claims are looked at.
+//! Errors of a token before its claims are validated.
 
-/// Why a token cannot be judged, or its signature does not hold.
+/// Why a token cannot be parsed or its signature cannot be verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JoseFault {
-    /// Not a compact JWS of a claims set, with what is wrong about it.
+    /// Not a compact JWS of a claims set; the text says why.
     Malformed(&'static str),
-    /// `alg` is `none` or something else that metagate does not verify.
+    /// `alg` is `none` or another algorithm that metagate does not support.
     AlgorithmUnknown,
-    /// The signature is not that of this key over these bytes.
+    /// The signature was not made with this key over these bytes.
     InvalidSignature,
 }

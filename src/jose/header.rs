@@ -8,15 +8,15 @@ use super::{Algorithm, strict_json};
 /// The longest key id that is looked up, in bytes.
 const MAX_KID_BYTES: usize = 256;
 
-/// What of a header is used. Members that name a key (`jwk`, `jku`, `x5u`, `x5c`, `x5t`) are never
-/// looked at (RFC 8725 section 3.10), and unknown members are ignored (RFC 7515 section 4).
+/// The parts of a header that are used. Members that supply a key (`jwk`, `jku`, `x5u`, `x5c`, `x5t`) are never
+/// read (RFC 8725 section 3.10), and unknown members are ignored (RFC 7515 section 4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// The signature algorithm. Whether it is allowed is judged by the issuer entry.
+    /// The signature algorithm. The issuer entry decides whether it is allowed.
     pub algorithm: Algorithm,
     /// The key id.
     pub kid: Option<Box<str>>,
-    /// `typ`, as it is written. Whether it is one of ours is judged by the issuer entry.
+    /// `typ`, unchanged. The issuer entry decides whether it is allowed.
     pub token_type: Option<Box<str>>,
 }
 
@@ -46,7 +46,7 @@ impl Header {
     }
 }
 
-/// Members that change what the signature means. None is understood here, so none is accepted:
+/// Refuses members that change the meaning of the signature, because none of them is supported:
 /// `crit` (RFC 7515 section 4.1.11), `b64` (RFC 7797), `zip` and `enc` (RFC 7516).
 fn check_extensions(members: &Map<String, Value>) -> Result<(), JoseFault> {
     let refused = ["crit", "b64", "zip", "enc"];
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_headers() {
+    fn valid_headers_are_parsed() {
         let read = |text: &str| Header::parse(text.as_bytes()).unwrap();
         let plain = read(r#"{"alg":"RS256","kid":"a","typ":"JWT"}"#);
         assert_eq!(
@@ -70,14 +70,14 @@ mod tests {
         );
         assert_eq!(read(r#"{"alg":"HS256"}"#).kid, None);
         assert_eq!(read(r#"{"alg":"HS256"}"#).token_type, None);
-        // Members of any type that are not ours are ignored, those that name keys among them.
+        // Members that are not used may have any type, including those that supply keys.
         read(
             r#"{"alg":"ES256","jwk":{"kty":"RSA"},"jku":"http://127.0.0.1/","x5u":1,"x5c":"MII","cty":"JWT"}"#,
         );
     }
 
     #[test]
-    fn hostile_headers() {
+    fn hostile_headers_are_refused() {
         for text in [
             "{}",
             r#"{"alg":null}"#,

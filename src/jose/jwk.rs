@@ -1,5 +1,7 @@
-//! One JSON Web Key (RFC 7517 section 4), read so that real issuers' keys work and weak or
-//! mislabelled ones do not.
+//! One JSON Web Key (RFC 7517 section 4).
+//!
+//! Deviations of real issuers are accepted if the key stays unambiguous. Weak keys and keys for other purposes are
+//! refused.
 
 use std::fmt;
 
@@ -18,19 +20,19 @@ use crate::digest::sha256_of_parts;
 
 const MAX_KID_BYTES: usize = 256;
 
-/// A public key (or shared secret) and what it may verify.
+/// A public key (or shared secret) and the algorithms that it may verify.
 pub struct VerificationKey {
     kid: Option<Box<str>>,
     family: KeyFamily,
     algorithms: AlgorithmSet,
     bits: usize,
-    answers_any_kid: bool,
+    matches_any_kid: bool,
     is_backends_own: bool,
     material: [u8; 32],
     decoding_key: DecodingKey,
 }
 
-/// Why an entry of a key set is not used. The rest of the set is.
+/// Why an entry of a key set is not used. The other entries are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum KeyFault {
@@ -67,7 +69,7 @@ pub enum KeyFault {
 }
 
 impl KeyFault {
-    /// A word for metrics and JSON output.
+    /// The word in metrics and JSON output.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
@@ -118,10 +120,10 @@ impl VerificationKey {
         Ok(key)
     }
 
-    /// A secret shared with one issuer: HS256 over these bytes. It has no id and answers to any.
+    /// A secret shared with one issuer, for HS256. It has no `kid` and matches any.
     pub fn from_shared_secret(secret: &[u8]) -> Self {
         let key = DecodingKey::from_secret(secret);
-        Self { answers_any_kid: true, ..Self::new(KeyFamily::Hmac, 8 * secret.len(), key, &[secret]) }
+        Self { matches_any_kid: true, ..Self::new(KeyFamily::Hmac, 8 * secret.len(), key, &[secret]) }
     }
 
     /// An RSA key from the big-endian bytes of modulus and exponent.
@@ -134,7 +136,7 @@ impl VerificationKey {
             _ => return Err(KeyFault::RsaTooLong),
         }
         let odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
-        // An exponent of one makes every message its own signature.
+        // With the exponent 1, every message would be its own signature.
         if !odd(n) || !odd(e) || e.len() > 4 || e == [1] || roca::has_fingerprint(n) {
             return Err(KeyFault::RsaUnsound);
         }
@@ -170,13 +172,13 @@ impl VerificationKey {
         Ok(Self::new(KeyFamily::Ed25519, 256, DecodingKey::from_ed_der(x), &[x]))
     }
 
-    /// The same key, answering to every kid: keys from PEM files have none of their own.
+    /// The same key for tokens with any `kid`. Keys from PEM files have no `kid`.
     pub(super) fn for_any_kid(self) -> Self {
-        Self { answers_any_kid: true, ..self }
+        Self { matches_any_kid: true, ..self }
     }
 
     fn new(family: KeyFamily, bits: usize, decoding_key: DecodingKey, material: &[&[u8]]) -> Self {
-        // With their lengths: where one part ends is a part of the key.
+        // Include the lengths, so that the same bytes split differently are different keys.
         let lengths: Vec<_> = material.iter().map(|part| (part.len() as u64).to_be_bytes()).collect();
         let parts = lengths.iter().zip(material).flat_map(|(length, part)| [&length[..], part]);
         Self {
@@ -184,24 +186,24 @@ impl VerificationKey {
             family,
             algorithms: family.algorithms(),
             bits,
-            answers_any_kid: false,
+            matches_any_kid: false,
             is_backends_own: false,
             material: sha256_of_parts(parts),
             decoding_key,
         }
     }
 
-    /// Its id.
+    /// The `kid`, if the key has one.
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }
 
-    /// What kind of key it is.
+    /// The kind of key.
     pub fn family(&self) -> KeyFamily {
         self.family
     }
 
-    /// Its `kty`, or that it is a secret.
+    /// The `kty`, or `secret`.
     pub fn kty(&self) -> &'static str {
         match self.family {
             KeyFamily::Rsa => "RSA",
@@ -211,27 +213,27 @@ impl VerificationKey {
         }
     }
 
-    /// The algorithms it may verify: its own `alg`, or where it has none its whole family.
+    /// The algorithms it may verify: its `alg`, or all of its family if it has no `alg`.
     pub fn algorithms(&self) -> AlgorithmSet {
         self.algorithms
     }
 
-    /// Its length in bits.
+    /// The length in bits.
     pub fn bits(&self) -> usize {
         self.bits
     }
 
-    /// Whether it is tried for tokens with a kid that no key has.
-    pub fn answers_any_kid(&self) -> bool {
-        self.answers_any_kid
+    /// Whether it is tried for tokens with a `kid` that no key has.
+    pub fn matches_any_kid(&self) -> bool {
+        self.matches_any_kid
     }
 
-    /// Whether it is of OpenMetadata's own key set.
+    /// Whether it comes from OpenMetadata's own key set.
     pub fn is_backends_own(&self) -> bool {
         self.is_backends_own
     }
 
-    /// A digest of the key material: equal for equal keys, whatever their labels.
+    /// A digest of the key material: equal for equal keys, even if their other members differ.
     pub fn material(&self) -> &[u8; 32] {
         &self.material
     }
@@ -256,7 +258,7 @@ fn check_purpose(members: &Map<String, Value>) -> Result<(), KeyFault> {
     if ["d", "p", "q", "dp", "dq", "qi", "oth"].iter().any(|name| members.contains_key(*name)) {
         return Err(KeyFault::Private);
     }
-    // A secret beside a public key is a mistake that is not to be built on.
+    // A secret next to a public key is a mistake of the issuer; do not rely on such a key.
     if members.contains_key("k") && text(members, "kty")? != Some("oct") {
         return Err(KeyFault::Private);
     }
@@ -271,14 +273,14 @@ fn check_purpose(members: &Map<String, Value>) -> Result<(), KeyFault> {
     }
 }
 
-/// What a key's own `alg` binds it to (RFC 8725 section 3.1).
+/// The algorithms that a key's `alg` allows (RFC 8725 section 3.1).
 fn bound_algorithms(name: &str, family: KeyFamily, dialect: KeyDialect) -> Result<AlgorithmSet, KeyFault> {
     let algorithm = Algorithm::from_name(name)
         .filter(|algorithm| algorithm.family() == family)
         .ok_or(KeyFault::UnsupportedAlgorithm)?;
     let pkcs1 = [Algorithm::RS256, Algorithm::RS384, Algorithm::RS512];
     match dialect {
-        // OpenMetadata's key set says RS256 whatever it signs with.
+        // OpenMetadata's key set always says RS256, even if it signs with RS384 or RS512.
         KeyDialect::OpenMetadata if pkcs1.contains(&algorithm) => Ok(pkcs1.into_iter().collect()),
         _ => Ok([algorithm].into_iter().collect()),
     }
@@ -292,8 +294,8 @@ fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Option<&'a st
     }
 }
 
-/// Base64url as RFC 7518 wants it, and as it is found: OpenMetadata pads it, others use the
-/// standard alphabet. A key has many spellings and all mean the same number.
+/// Base64url as RFC 7518 requires, and its deviations in practice: OpenMetadata adds padding, others use the
+/// standard alphabet. All encodings of a number mean the same key.
 fn bytes(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyFault> {
     const LENIENT: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -304,13 +306,13 @@ fn bytes(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyFault> 
 
 fn integer(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyFault> {
     let mut number = bytes(members, name)?;
-    // OpenMetadata writes Java's sign byte. aws-lc would refuse every signature for it.
+    // OpenMetadata includes Java's sign byte. aws-lc would then refuse every signature.
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     number.drain(..zeros);
     if number.is_empty() { Err(KeyFault::Malformed) } else { Ok(number) }
 }
 
-/// `04 || x || y`, each coordinate brought to `size` bytes: some issuers drop leading zeros,
+/// `04 || x || y`, with each coordinate padded or trimmed to `size` bytes: some issuers drop leading zeros,
 /// others add one.
 fn point(members: &Map<String, Value>, size: usize) -> Result<Vec<u8>, KeyFault> {
     let mut point = vec![4];
@@ -329,11 +331,11 @@ fn without_leading_zeros(number: &[u8]) -> &[u8] {
     &number[zeros..]
 }
 
-/// Whether an Ed25519 point is one of the eight whose multiples are few, in any of its encodings.
-/// A signature by such a key is easily made for every message (RFC 8032 section 8.9 leaves the
-/// check to the application; aws-lc does not make it).
+/// Whether an Ed25519 point is one of the eight points of small order, in any encoding.
+/// Anybody can make signatures for such a key (RFC 8032 section 8.9 leaves the
+/// check to the application; aws-lc does not do it).
 fn is_of_small_order(x: &[u8]) -> bool {
-    /// The first and the last byte, and the one repeated between them.
+    /// The first byte, the byte that is repeated in the middle, and the last byte.
     const PLAIN: [(u8, u8, u8); 5] =
         [(0, 0, 0), (1, 0, 0), (0xec, 0xff, 0x7f), (0xed, 0xff, 0x7f), (0xee, 0xff, 0x7f)];
     /// The y coordinates of the points of order eight, without their last byte.
@@ -350,10 +352,11 @@ fn is_of_small_order(x: &[u8]) -> bool {
         ),
     ];
     let Some((last, start)) = x.split_last() else { return false };
-    // The highest bit is the sign of the other coordinate.
+    // The highest bit is the sign of the x coordinate.
     let last = last & 0x7f;
     let plain = |(first, middle, end): &(u8, u8, u8)| {
         last == *end && start.first() == Some(first) && start.iter().skip(1).all(|byte| byte == middle)
     };
-    PLAIN.iter().any(plain) || ORDER_EIGHT.iter().any(|(own, end)| last == *end && start == own.as_slice())
+    PLAIN.iter().any(plain)
+        || ORDER_EIGHT.iter().any(|(point, end)| last == *end && start == point.as_slice())
 }

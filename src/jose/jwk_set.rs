@@ -1,4 +1,4 @@
-//! A set of keys (RFC 7517 section 5), read entry by entry: one odd key must not lose the rest.
+//! Key sets (RFC 7517 section 5). Each entry is read separately, so an unusable key does not affect the others.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 
 use super::{Algorithm, KeyDialect, KeyFault, VerificationKey, pem, strict_json};
 
-/// The most keys that one source may have.
+/// The most keys of one source.
 const MAX_KEYS: usize = 100;
 
-/// Why a document is no key set at all.
+/// Why a document is not a key set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum KeySetFault {
@@ -24,21 +24,21 @@ pub enum KeySetFault {
     TooManyKeys,
 }
 
-/// An entry that is not used.
+/// A key set entry that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedKey {
-    /// Its kid, where it has a readable one.
+    /// Its `kid`, if it has a valid one.
     pub kid: Option<Box<str>>,
-    /// Why.
+    /// Why it cannot be used.
     pub fault: KeyFault,
 }
 
-/// What one source's document holds.
+/// The keys in the document of one source.
 #[derive(Debug, Default)]
 pub struct ParsedKeys {
-    /// The keys that can be used.
+    /// The usable keys.
     pub usable: Vec<Arc<VerificationKey>>,
-    /// Those that cannot.
+    /// The entries that cannot be used.
     pub skipped: Vec<SkippedKey>,
 }
 
@@ -101,8 +101,8 @@ impl ParsedKeys {
         }
     }
 
-    /// Two keys of one set with the same kid, for the same algorithm: nobody can say which is
-    /// meant, so neither is. The same key twice is one key.
+    /// Drops different keys of one set that have the same `kid` and share an algorithm: a token's `kid` would not
+    /// say which of them to use. A repeated key is kept.
     fn drop_ambiguous(&mut self) {
         let clash = |a: &VerificationKey, b: &VerificationKey| {
             let same_name = a.kid().is_some() && a.kid() == b.kid();
@@ -115,11 +115,11 @@ impl ParsedKeys {
         let mut keep = ambiguous.iter().map(|ambiguous| !ambiguous);
         let mut dropped = Vec::new();
         self.usable.retain(|key| {
-            let kept = keep.next().unwrap_or(true);
-            if !kept {
+            let keep = keep.next().unwrap_or(true);
+            if !keep {
                 dropped.push(SkippedKey { kid: key.kid().map(Into::into), fault: KeyFault::DuplicateKeyId });
             }
-            kept
+            keep
         });
         self.skipped.append(&mut dropped);
     }
@@ -131,37 +131,37 @@ pub struct KeySet {
     keys: Vec<Arc<VerificationKey>>,
 }
 
-/// Which keys of an entry may have signed a token.
+/// The keys of an entry that may have signed a token.
 #[derive(Debug)]
 pub enum KeyChoice<'k> {
-    /// These have the token's kid and fit its algorithm. More than one only where several sources
-    /// of the entry use the same kid.
+    /// These keys have the token's `kid` and may verify its algorithm. There is more than one only if several
+    /// sources of the entry use the same `kid`.
     Named(Vec<&'k VerificationKey>),
-    /// No key has the token's kid; these have none of their own and fit its algorithm.
+    /// No key has the token's `kid`. These keys have no `kid` and may verify its algorithm.
     Unnamed(Vec<&'k VerificationKey>),
-    /// The token has no kid and exactly this key fits its algorithm.
+    /// The token has no `kid`, and only this key may verify its algorithm.
     Only(&'k VerificationKey),
-    /// A key has the token's kid and may not verify its algorithm.
+    /// A key has the token's `kid` but may not verify its algorithm.
     WrongAlgorithm,
-    /// No key has the token's kid.
+    /// No key has the token's `kid`.
     UnknownKid,
-    /// The token has no kid and none or several keys fit its algorithm (RFC 8725 section 3.1:
-    /// trying them all is not a choice).
+    /// The token has no `kid`, and no key or several keys may verify its algorithm. Several are not tried in turn
+    /// (RFC 8725 section 3.1).
     NoKid,
 }
 
 impl KeySet {
-    /// A set of these keys.
+    /// Creates a set of these keys.
     pub fn new(keys: Vec<Arc<VerificationKey>>) -> Self {
         Self { keys }
     }
 
-    /// The keys in it.
+    /// All keys of the set.
     pub fn keys(&self) -> &[Arc<VerificationKey>] {
         &self.keys
     }
 
-    /// Chooses by kid, byte for byte, and algorithm.
+    /// Selects keys by `kid`, compared byte for byte, and algorithm.
     pub fn choose(&self, kid: Option<&str>, algorithm: Algorithm) -> KeyChoice<'_> {
         let fits = |key: &&VerificationKey| key.algorithms().contains(algorithm);
         let keys = || self.keys.iter().map(Arc::as_ref);
@@ -176,7 +176,7 @@ impl KeySet {
             let fitting: Vec<_> = named.into_iter().filter(fits).collect();
             return if fitting.is_empty() { KeyChoice::WrongAlgorithm } else { KeyChoice::Named(fitting) };
         }
-        let unnamed: Vec<_> = keys().filter(|key| key.answers_any_kid()).filter(fits).collect();
+        let unnamed: Vec<_> = keys().filter(|key| key.matches_any_kid()).filter(fits).collect();
         if unnamed.is_empty() { KeyChoice::UnknownKid } else { KeyChoice::Unnamed(unnamed) }
     }
 }

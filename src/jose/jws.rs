@@ -1,4 +1,4 @@
-//! A token on its way from bytes to signed claims (RFC 7515 section 5.2, RFC 7519 section 7.2).
+//! From a token's text to signed claims (RFC 7515 section 5.2, RFC 7519 section 7.2).
 
 use std::fmt;
 
@@ -13,8 +13,10 @@ use crate::digest::{hex, sha256};
 /// The longest header that is decoded, in bytes of base64url.
 const MAX_HEADER_BYTES: usize = 4096;
 
-/// A token that was parsed and not yet verified. Its claims are readable only as far as they
-/// choose the keys to verify it with.
+/// A token that is parsed but not verified.
+///
+/// Nothing in it can be trusted. Its claims are private, except for what is needed to choose the keys
+/// ([`Self::issuer_hint`]) and to describe the token to its holder ([`Self::claimed`]).
 #[derive(Clone)]
 pub struct UnverifiedToken<'t> {
     header: Header,
@@ -41,7 +43,7 @@ impl<'t> UnverifiedToken<'t> {
         &self.header
     }
 
-    /// The `iss` claim, unverified, for choosing whose keys to try. `Err` if it is no string.
+    /// The unverified `iss` claim, only for choosing the keys. `Err` if it is not a string.
     pub fn issuer_hint(&self) -> Result<Option<&str>, JoseFault> {
         match self.claims.get("iss") {
             None | Some(Value::Null) => Ok(None),
@@ -50,24 +52,23 @@ impl<'t> UnverifiedToken<'t> {
         }
     }
 
-    /// A claim that is a text, unverified, for telling its holder what the token says of itself.
-    /// Nothing may be decided from it.
+    /// An unverified claim that is a string, only for logs and messages. No decision may depend on it.
     pub fn claimed(&self, name: &str) -> Option<&str> {
         self.claims.get(name)?.as_str()
     }
 
-    /// SHA-256 over `header.payload`: names this token in logs and revocation lists.
+    /// SHA-256 over `header.payload`. Identifies this token in logs and revocation lists.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint(hex(&sha256(self.signing_input.as_bytes())).into())
     }
 
-    /// Verifies the signature with `key`, which must fit the header's algorithm.
+    /// Verifies the signature. `key` must be allowed for the header's algorithm.
     pub fn verify(self, key: &VerificationKey) -> Result<SignedClaims, JoseFault> {
         let algorithm = self.header.algorithm;
         if !key.algorithms().contains(algorithm) {
             return Err(JoseFault::InvalidSignature);
         }
-        if !signature_holds(self.signing_input.as_bytes(), self.signature, algorithm, key) {
+        if !is_valid_signature(self.signing_input.as_bytes(), self.signature, algorithm, key) {
             return Err(JoseFault::InvalidSignature);
         }
         let fingerprint = self.fingerprint();
@@ -78,19 +79,22 @@ impl<'t> UnverifiedToken<'t> {
     }
 }
 
-/// A token in a panic message or a log would be a credential there.
+/// Without claims and signature: a token in a panic message or a log would leak a credential.
 impl fmt::Debug for UnverifiedToken<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UnverifiedToken").field("header", &self.header).finish_non_exhaustive()
     }
 }
 
-/// Claims whose signature was verified. Only [`UnverifiedToken::verify`] makes one.
+/// Claims with a verified signature.
+///
+/// Only [`UnverifiedToken::verify`] creates this type, so a value proves that a key signed exactly these claims. It
+/// does not prove that they are acceptable: [`crate::claims::validate`] checks that.
 #[derive(Debug)]
 pub struct SignedClaims(SignedParts);
 
 impl SignedClaims {
-    /// What there is to judge.
+    /// Everything that validation needs.
     pub fn into_parts(self) -> SignedParts {
         self.0
     }
@@ -105,24 +109,24 @@ pub struct SignedParts {
     pub algorithm: Algorithm,
     /// The key id in the header.
     pub kid: Option<Box<str>>,
-    /// The key id of the key that verified it, where that is another one: a header may have none.
+    /// The key id of the key that verified it, if it differs from the header's; a header may have none.
     pub key_id: Option<Box<str>>,
-    /// Whether the key that verified it is of OpenMetadata's own set.
+    /// Whether the key that verified it is from the backend's own key set.
     pub by_backends_key: bool,
     /// See [`UnverifiedToken::fingerprint`].
     pub fingerprint: Fingerprint,
 }
 
-/// The SHA-256 of a token's signing input. The signature is no part of it: a second valid ECDSA
-/// signature over the same claims is easily made.
+/// The SHA-256 of a token's signing input. It excludes the signature, because anybody can derive a second valid
+/// ECDSA signature over the same claims from the first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint(Box<str>);
 
 impl Fingerprint {
-    /// How many hex digits name a token well enough.
+    /// How many hex digits identify a token in logs.
     pub const SHORT_DIGITS: usize = 16;
 
-    /// The first 16 hex digits, as in logs.
+    /// The first 16 hex digits, for logs.
     pub fn short(&self) -> &str {
         &self.0[..Self::SHORT_DIGITS]
     }
@@ -133,7 +137,7 @@ impl Fingerprint {
     }
 }
 
-/// The three parts of a token, before anybody asks whether the payload is a claims set.
+/// The three parts of a token, before the payload is parsed.
 pub(super) struct Compact<'t> {
     pub(super) header: Header,
     pub(super) payload: Vec<u8>,
@@ -158,7 +162,7 @@ impl<'t> Compact<'t> {
         }
         let header = Header::parse(&decode(header)?)?;
         let payload = decode(payload)?;
-        // Decoded again when it is verified; here only so that a bad form is not a bad signature.
+        // The signature is decoded again when it is verified. Here, a malformed one is reported as such.
         if decode(signature)?.is_empty() {
             return Err(JoseFault::Malformed("signature is empty"));
         }
@@ -168,19 +172,19 @@ impl<'t> Compact<'t> {
 }
 
 /// RFC 7515 section 5.2, step 8. `signature` is base64url.
-pub(super) fn signature_holds(
+pub(super) fn is_valid_signature(
     message: &[u8],
     signature: &str,
     algorithm: Algorithm,
     key: &VerificationKey,
 ) -> bool {
-    // An error is a signature or a key that cannot be read: no reason to believe anything.
+    // An error means that the signature or the key cannot be read, so the signature is not valid.
     jsonwebtoken::crypto::verify(signature, message, key.decoding_key(), algorithm.for_jsonwebtoken())
         .unwrap_or(false)
 }
 
 /// RFC 7515 section 2: base64url without padding. The decoder also refuses unused bits that are
-/// not zero (RFC 4648 section 3.5): one token has one spelling.
+/// not zero (RFC 4648 section 3.5), so each token has only one encoding.
 fn decode(part: &str) -> Result<Vec<u8>, JoseFault> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| JoseFault::Malformed("a part is not canonical base64url"))
 }

@@ -16,7 +16,7 @@ const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
-/// Every block of `text` in order; `None` if there is no PEM block at all.
+/// The key of each PEM block of `text`, in order; `None` if there is no PEM block.
 pub(super) fn keys(text: &str) -> Option<Vec<Result<VerificationKey, KeyFault>>> {
     let mut found = Vec::new();
     let mut rest = text;

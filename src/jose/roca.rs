@@ -1,8 +1,8 @@
-//! RSA keys of a broken generator (CVE-2017-15361, "ROCA"): their private keys can be computed.
+//! Detects RSA keys of a broken generator (CVE-2017-15361, "ROCA"), whose private keys can be computed.
 //!
-//! Its primes are powers of 65537 modulo a product of many small primes, and so is their product:
-//! a modulus that is such a power modulo every one of them is one of its keys. A sound modulus
-//! passes for one in about two hundred million.
+//! Its primes are powers of 65537 modulo a product of many small primes, and so is their product. A modulus
+//! that is such a power modulo every one of these primes is treated as one of its keys. The chance of a false
+//! positive is about one in two hundred million.
 
 /// The odd primes up to 167.
 const PRIMES: [u32; 38] = [
@@ -10,11 +10,11 @@ const PRIMES: [u32; 38] = [
     107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
 ];
 
-/// Whether this modulus, big-endian, has the fingerprint.
+/// Whether this big-endian modulus has the fingerprint of the generator.
 pub(super) fn has_fingerprint(n: &[u8]) -> bool {
     PRIMES.iter().all(|prime| {
         let remainder = n.iter().fold(0, |rest, byte| (256 * rest + u32::from(*byte)) % prime);
-        // The powers repeat after `prime - 1` steps at the latest.
+        // The powers repeat after at most `prime - 1` steps.
         let mut power = 1;
         (0..*prime).any(|_| {
             let found = power == remainder;
@@ -30,8 +30,8 @@ mod tests {
     use crate::test_support::{OTHER_RSA, RSA};
 
     #[test]
-    fn powers_of_65537_are_found_and_sound_moduli_are_not() {
-        // Shorter than any modulus that is accepted, of the same structure.
+    fn only_powers_of_65537_have_the_fingerprint() {
+        // Shorter than any accepted modulus, but with the same structure.
         let power = 65_537_u128.pow(7).to_be_bytes();
         assert!(has_fingerprint(&power));
         assert!(!has_fingerprint(&(65_537_u128.pow(7) + 2).to_be_bytes()));

@@ -1,7 +1,7 @@
-//! JSON as a token may hold it: one object, no duplicate member at any depth, bounded depth.
+//! Strict JSON for tokens and keys: one object, no duplicate members at any depth, bounded depth.
 //!
-//! RFC 7515 section 4 and RFC 7519 section 4 allow a parser to take the last of two members with
-//! the same name. The backend behind us may take the first, so two are never accepted.
+//! RFC 7515 section 4 and RFC 7519 section 4 allow a parser to use the last of two members with
+//! the same name. The backend may use the first, so duplicates are refused.
 
 use std::fmt;
 
@@ -22,8 +22,8 @@ pub(super) fn object(text: &[u8]) -> Option<Map<String, Value>> {
     }
 }
 
-/// Whether two members have names that differ at most in ASCII case: OpenMetadata reads claims
-/// without case and would take either.
+/// Whether two member names differ only in ASCII case. OpenMetadata ignores the case of claim names, so it could
+/// read either of them.
 pub(super) fn has_case_twins(members: &Map<String, Value>) -> bool {
     let mut names: Vec<_> = members.keys().map(|name| name.to_ascii_lowercase()).collect();
     names.sort_unstable();
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn objects_are_read_whole() {
+    fn objects_are_parsed_completely() {
         let text = br#"{"a":1,"b":[true,null,"x",{"c":-1.5}],"d":{}}"#;
         let expected: Value = serde_json::from_slice(text).unwrap();
         assert_eq!(object(text).map(Value::Object), Some(expected));
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_differ_in_case_are_twins() {
+    fn names_that_differ_only_in_case_are_twins() {
         assert!(has_case_twins(&object(br#"{"sub":1,"Sub":2}"#).unwrap()));
         assert!(!has_case_twins(&object(br#"{"sub":1,"subs":2}"#).unwrap()));
     }

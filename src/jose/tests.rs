@@ -11,7 +11,7 @@ mod wycheproof_raw;
 
 use serde_json::Value;
 
-use super::jws::{Compact, signature_holds};
+use super::jws::{Compact, is_valid_signature};
 use super::{JoseFault, KeyChoice, KeySet, VerificationKey};
 use crate::test_support::MAX_BYTES;
 
@@ -41,7 +41,7 @@ fn accept(token: &str, keys: &KeySet) -> Result<Vec<u8>, Refusal> {
 fn holds(compact: &Compact<'_>, key: &VerificationKey) -> bool {
     let algorithm = compact.header.algorithm;
     key.algorithms().contains(algorithm)
-        && signature_holds(compact.signing_input.as_bytes(), compact.signature, algorithm, key)
+        && is_valid_signature(compact.signing_input.as_bytes(), compact.signature, algorithm, key)
 }
 
 /// The bytes of a member that is hexadecimal.

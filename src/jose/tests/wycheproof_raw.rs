@@ -38,7 +38,7 @@ fn run(file: &str, data: &str, algorithm: impl Fn(&Value) -> Option<Algorithm>) 
             let by = |algorithm| {
                 key.as_ref().is_ok_and(|key: &VerificationKey| {
                     key.algorithms().contains(algorithm)
-                        && signature_holds(&message, &signature, algorithm, key)
+                        && is_valid_signature(&message, &signature, algorithm, key)
                 })
             };
             let accepted = match algorithm {
