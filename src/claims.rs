@@ -1,8 +1,11 @@
-//! What a signed claims set must say before anybody is let in (RFC 7519 section 4.1, RFC 8725
-//! sections 3.8 to 3.11), and who it then speaks for.
+//! Validation of signed claims (RFC 7519 section 4.1, RFC 8725 sections 3.8 to 3.11), and the identity that they
+//! establish.
+//!
+//! [`validate`] checks the [`SignedClaims`] of a token against the [`ClaimRules`] of one issuer entry. It is the only
+//! constructor of [`VerifiedToken`].
 //!
 //! jsonwebtoken's own `Validation` is not used for claims: it accepts a missing, null or numeric
-//! `iss` and `aud`, a list of issuers, and refuses OpenMetadata's `"exp": null`.
+//! `iss` and `aud` and a list of issuers, and it refuses OpenMetadata's `"exp": null`.
 
 use serde_json::{Map, Value};
 
@@ -23,11 +26,14 @@ pub use rules::{ClaimPath, ClaimRules, DomainRule, OwnTokens, PrincipalMapping, 
 
 use times::Times;
 
-/// The longest principal, email or role that is believed, in bytes.
+/// The longest accepted principal, email or role, in bytes.
 const MAX_NAME_BYTES: usize = 256;
 
-/// A token whose signature and claims were judged good. There is no other way to make one than
-/// [`validate`], so holding one is the proof. It is an identity, never a decision.
+/// A token with a verified signature and valid claims.
+///
+/// Only [`validate`] creates this type, so a value proves that both were checked. It proves who the caller is, not
+/// what the caller may do: that is decided for each request. Times pass, so a stored token needs
+/// [`VerifiedToken::check_times`] again.
 #[derive(Debug)]
 pub struct VerifiedToken {
     entry: Box<str>,
@@ -53,24 +59,24 @@ impl VerifiedToken {
         &self.entry
     }
 
-    /// Its `iss`, which the entry need not bind: see [`VerifiedToken::is_from`].
+    /// Its `iss`. The entry may not have checked it: see [`VerifiedToken::is_from`].
     pub fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
     }
 
     /// Whether `name` is the name of the issuer entry that verified it, or its `iss` if that entry
-    /// binds it (RFC 8725 section 3.8). In a token of the simple list `iss` is whatever the holder of
-    /// any key wrote there, so it names nobody.
+    /// lists issuers (RFC 8725 section 3.8). With the simple list, the holder of any key can write any `iss`, so
+    /// `iss` is not considered.
     pub fn is_from(&self, name: &str) -> bool {
         *self.entry == *name || self.binds_issuer && self.issuer.as_deref() == Some(name)
     }
 
-    /// Who it speaks for, by the entry's principal rules. Not empty, no control characters.
+    /// The principal, by the entry's principal rules. Not empty, without control characters.
     pub fn principal(&self) -> &str {
         &self.principal
     }
 
-    /// The email address, where a claim has one.
+    /// The email address, if a claim has one.
     pub fn email(&self) -> Option<&str> {
         self.email.as_deref()
     }
@@ -85,17 +91,17 @@ impl VerifiedToken {
         &self.scopes
     }
 
-    /// Whether it is one of the backend's own: see [`OwnTokens`].
+    /// Whether it is one of the backend's own tokens: see [`OwnTokens`].
     pub fn is_backends_own(&self) -> bool {
         self.is_backends_own
     }
 
-    /// What its claims say of its class, which counts only if it is one of the backend's own.
+    /// The class that its claims name. It applies only to the backend's own tokens; see [`Self::class`].
     pub fn claimed_class(&self) -> TokenClass {
         class::of(&self.claims)
     }
 
-    /// What kind of party it speaks for.
+    /// The class of its principal; [`TokenClass::User`] unless it is one of the backend's own tokens.
     pub fn class(&self) -> TokenClass {
         self.class
     }
@@ -105,12 +111,12 @@ impl VerifiedToken {
         self.kid.as_deref()
     }
 
-    /// The key ids that it is known by: the header's, and that of the key that verified it.
+    /// Its key ids: the one in the header, and that of the key that verified it.
     pub fn key_ids(&self) -> impl Iterator<Item = &str> {
         self.kid.iter().chain(&self.key_id).map(|id| &**id)
     }
 
-    /// The algorithm that its signature was verified with.
+    /// The algorithm of its signature.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
@@ -120,17 +126,17 @@ impl VerifiedToken {
         &self.fingerprint
     }
 
-    /// Its `jti`, where that is a text.
+    /// Its `jti`, if that is a string.
     pub fn id(&self) -> Option<&str> {
         lookup(&self.claims, "jti").and_then(Value::as_str)
     }
 
-    /// Its `sub`. Who it speaks for is [`VerifiedToken::principal`].
+    /// Its `sub`, which may differ from [`VerifiedToken::principal`].
     pub fn subject(&self) -> Option<&str> {
         lookup(&self.claims, "sub").and_then(Value::as_str)
     }
 
-    /// The whole claims set, for rules that look at other claims.
+    /// The whole claims set, for rules about other claims.
     pub fn claims(&self) -> &Map<String, Value> {
         &self.claims
     }
@@ -145,26 +151,27 @@ impl VerifiedToken {
         self.times.expires
     }
 
-    /// The first second at which it is refused as expired, leeway included.
+    /// The first second at which it is refused as expired, including the leeway.
     pub fn valid_until(&self) -> Option<NumericDate> {
         self.times.valid_until()
     }
 
-    /// Judges the times again: a token that was good a minute ago need not be good now.
+    /// Checks the times again, for a token that was verified earlier.
     pub fn check_times(&self, now: NumericDate) -> Result<(), ClaimsFault> {
         self.times.check(now)
     }
 
-    /// About how many bytes this value holds on to, for a cache that is bounded by weight.
+    /// About how many bytes this value uses, for a cache that is bounded by weight.
     pub fn weight(&self) -> usize {
-        // The claims as a tree are about three times their text; the text bounds the tree.
+        // The parsed claims use about three times as much memory as their text.
         size_of::<Self>() + 3 * self.claims.iter().map(|(k, v)| k.len() + text_len(v)).sum::<usize>()
     }
 }
 
-/// Judges signed claims by one entry's rules at the time `now`.
+/// Validates signed claims by one entry's rules at the time `now`.
 ///
-/// In the order of the contract: the kind of token, `exp`, `nbf`, `iat`, `iss`, `aud`, lifetime, principal, domain.
+/// The order of the checks is part of the interface, because the first failed check is reported: the kind of token,
+/// `exp`, `nbf`, `iat`, `iss`, `aud`, lifetime, principal, domain.
 pub fn validate(
     signed: SignedClaims,
     entry: &str,
@@ -178,7 +185,7 @@ pub fn validate(
     let own = rules.own_tokens.include(parts.by_backends_key, issuer.ok().flatten());
     let claimed = class::of(&claims);
     let class = if own { claimed } else { TokenClass::User };
-    // Why a token is refused that would be good as a bot's.
+    // The fault of a token that would be accepted if it were a bot token of the backend.
     let foreign = |fault, privilege| match claimed {
         TokenClass::Bot if !own => ClaimsFault::ForeignBot(privilege),
         _ => fault,
@@ -202,7 +209,7 @@ pub fn validate(
     })?;
     if let Some(domain) = &rules.domain
         && class != TokenClass::Bot
-        && !(own && domain.signs(issuer.as_deref(), parts.kid.as_deref()))
+        && !(own && domain.exempts(issuer.as_deref(), parts.kid.as_deref()))
         && !domain.allows(&identity.domain_source)
     {
         return Err(foreign(ClaimsFault::WrongDomain, BotPrivilege::Domain));
@@ -232,22 +239,22 @@ fn check_issuer(claims: &Map<String, Value>, rules: &ClaimRules) -> Result<Optio
     if trusted { Ok(issuer.map(Into::into)) } else { Err(ClaimsFault::UntrustedIssuer) }
 }
 
-/// RFC 7519 section 4.1.3: a string or a list of strings, any of which may be ours.
+/// RFC 7519 section 4.1.3: a string or a list of strings. One of them must be an accepted audience.
 fn check_audience(claims: &Map<String, Value>, rules: &ClaimRules) -> Result<(), ClaimsFault> {
     let wrong_type = ClaimsFault::Malformed("aud is neither a string nor a list of strings");
-    let mut named = Vec::new();
+    let mut audiences = Vec::new();
     match claims.get("aud") {
         None | Some(Value::Null) => {}
-        Some(Value::String(one)) => named.push(one.as_str()),
+        Some(Value::String(one)) => audiences.push(one.as_str()),
         Some(Value::Array(items)) => {
             for item in items {
-                named.push(item.as_str().ok_or(wrong_type)?);
+                audiences.push(item.as_str().ok_or(wrong_type)?);
             }
         }
         Some(_) => return Err(wrong_type),
     }
-    let ours = |name: &&str| rules.audiences.iter().any(|own| &**own == *name);
-    if rules.audiences.is_empty() || named.iter().any(ours) {
+    let is_accepted = |name: &&str| rules.audiences.iter().any(|accepted| &**accepted == *name);
+    if rules.audiences.is_empty() || audiences.iter().any(is_accepted) {
         Ok(())
     } else {
         Err(ClaimsFault::WrongAudience)
@@ -257,7 +264,7 @@ fn check_audience(claims: &Map<String, Value>, rules: &ClaimRules) -> Result<(),
 struct Identity {
     principal: Box<str>,
     email: Option<Box<str>>,
-    /// The text whose part after `@` the domain rule judges.
+    /// The address that the domain rule checks.
     domain_source: Box<str>,
 }
 
@@ -303,7 +310,7 @@ fn first_name<'a>(
     Ok(None)
 }
 
-/// A claim that names somebody: `None` where it is absent, null, empty or no string.
+/// A claim that names a principal; `None` if it is absent, null, empty or not a string.
 fn name<'a>(claims: &'a Map<String, Value>, claim: &str) -> Result<Option<&'a str>, ClaimsFault> {
     match lookup(claims, claim) {
         Some(Value::String(text)) if !text.is_empty() => {
@@ -348,8 +355,8 @@ fn is_plain_name(text: &str) -> bool {
     text.len() <= MAX_NAME_BYTES && !text.chars().any(char::is_control)
 }
 
-/// Finds a claim as OpenMetadata does, without case; two names that differ only in case were
-/// refused when the token was parsed, so there is at most one.
+/// Finds a claim as OpenMetadata does, ignoring case. The parser refuses tokens with names that differ only in
+/// case, so at most one claim matches.
 fn lookup<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     claims
         .get(name)

@@ -1,15 +1,15 @@
-//! What kind of party a token speaks for: read as the product's tokens say it that it looks like.
+//! The class of a token's principal, from the claims of the product that issued it.
 
 use serde_json::{Map, Value};
 
 use super::lookup;
 use crate::backend::{Backend, TokenClass, TokenClasses};
 
-/// The class that these claims say.
+/// The class that these claims name.
 pub(super) fn of(claims: &Map<String, Value>) -> TokenClass {
     let classes = || Backend::products().map(|product| &product.classes);
-    let told = classes().find(|own| own.told_by.is_some_and(|claim| claims.contains_key(claim)));
-    match told.or_else(|| classes().find(|own| own.told_by.is_none())) {
+    let recognized = classes().find(|own| own.told_by.is_some_and(|claim| claims.contains_key(claim)));
+    match recognized.or_else(|| classes().find(|own| own.told_by.is_none())) {
         Some(classes) => read(claims, classes),
         None => TokenClass::User,
     }
@@ -17,14 +17,14 @@ pub(super) fn of(claims: &Map<String, Value>) -> TokenClass {
 
 fn read(claims: &Map<String, Value>, classes: &TokenClasses) -> TokenClass {
     let find = |name| if classes.in_any_case { lookup(claims, name) } else { claims.get(name) };
-    // A value that is no boolean is not an absent one: it makes nobody a bot.
+    // A value that is not a boolean counts as false, not as absent.
     let is_bot = match classes.bot_claim.and_then(find) {
         None | Some(Value::Null) => None,
         Some(value) => Some(*value == Value::Bool(true)),
     };
     let word = find(classes.claim).and_then(Value::as_str);
-    let said = classes.values.iter().find(|(value, _)| word == Some(*value)).map(|(_, class)| *class);
-    match (is_bot, said) {
+    let named = classes.values.iter().find(|(value, _)| word == Some(*value)).map(|(_, class)| *class);
+    match (is_bot, named) {
         (Some(true), _) => TokenClass::Bot,
         (Some(false), Some(TokenClass::Bot)) | (_, None) => TokenClass::User,
         (_, Some(class)) => class,

@@ -1,15 +1,15 @@
-//! Why a claims set is not accepted.
+//! Errors of the validation of claims.
 
-/// Why signed claims do not let anybody in.
+/// Why signed claims are not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimsFault {
-    /// A claim has a type or content that RFC 7519 does not give it.
+    /// A claim has a type or content that RFC 7519 does not allow; the text says which.
     Malformed(&'static str),
     /// `exp` has passed, by more than the leeway.
     Expired,
-    /// `nbf` or `iat` lies in the future, by more than the leeway.
+    /// `nbf` or `iat` is in the future, by more than the leeway.
     NotYetValid,
-    /// There is no `exp` (or it is null) and this token may not come without.
+    /// `exp` is missing or null, and this token requires it.
     MissingExpiry,
     /// The token is valid for longer than `maxLifetime`.
     LifetimeTooLong,
@@ -17,15 +17,15 @@ pub enum ClaimsFault {
     UntrustedIssuer,
     /// `aud` names none of the entry's audiences.
     WrongAudience,
-    /// None of the principal claims is there.
+    /// None of the principal claims is present.
     MissingPrincipal,
     /// The principal's domain is not allowed.
     WrongDomain,
-    /// It says that it is a bot's, and would be good if it were one of the backend's own tokens.
+    /// The token claims to be a bot's. It would be accepted if it were one of the backend's own tokens.
     ForeignBot(BotPrivilege),
 }
 
-/// What a bot's token may lack.
+/// What the backend's own bot tokens may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BotPrivilege {
     /// `exp`.

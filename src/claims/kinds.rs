@@ -1,24 +1,24 @@
-//! Which kinds of token are meant for us (RFC 8725 sections 3.11 and 3.12): by the header's `typ`, and
-//! by claims that only one kind has.
+//! Which kinds of token are accepted (RFC 8725 sections 3.11 and 3.12): by the header's `typ`, and
+//! by claims that only one kind of token has.
 
 use serde_json::{Map, Value};
 
 use super::{ClaimsFault, lookup};
 
-/// What makes a token a logout token.
+/// The event that identifies a logout token.
 const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
-/// The kinds of token that one issuer entry takes.
+/// The kinds of token that one issuer entry accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenKinds {
-    /// What `typ` may be, each in its [`TokenKinds::plain`] form.
+    /// The accepted values of `typ`, each in its [`TokenKinds::plain`] form.
     pub types: Vec<Box<str>>,
     /// Whether a token without `typ` is refused.
     pub require_type: bool,
-    /// Whether ID tokens are refused: what has `nonce`, `at_hash` or `c_hash` (OpenID Connect Core 1.0
+    /// Whether ID tokens are refused: tokens with `nonce`, `at_hash` or `c_hash` (OpenID Connect Core 1.0
     /// section 2).
     pub refuse_id_tokens: bool,
-    /// Whether logout tokens are refused: what has the logout event in `events` (OpenID Connect
+    /// Whether logout tokens are refused: tokens with the logout event in `events` (OpenID Connect
     /// Back-Channel Logout 1.0 section 2.4).
     pub refuse_logout_tokens: bool,
 }
@@ -35,17 +35,17 @@ impl Default for TokenKinds {
 }
 
 impl TokenKinds {
-    /// A `typ` as it is compared: a media type without case, and `application/` may be left out
+    /// Normalizes a `typ` for comparison: a media type is case-insensitive, and `application/` may be omitted
     /// (RFC 7515 section 4.1.9).
     pub fn plain(name: &str) -> Box<str> {
         let lower = name.to_ascii_lowercase();
         lower.strip_prefix("application/").unwrap_or(&lower).into()
     }
 
-    /// Judges a header's `typ`.
+    /// Checks a header's `typ`.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Why it is not accepted.
     pub fn check_type(&self, name: Option<&str>) -> Result<(), &'static str> {
         match name.map(Self::plain) {
             Some(name) if self.types.contains(&name) => Ok(()),
@@ -57,7 +57,7 @@ impl TokenKinds {
 
     pub(super) fn check_claims(&self, claims: &Map<String, Value>) -> Result<(), ClaimsFault> {
         let has = |name: &str| lookup(claims, name).is_some_and(|value| !value.is_null());
-        // Keycloak signs these by the same key as access tokens, and says what they are in a claim.
+        // Keycloak signs these with the same key as access tokens; only this claim distinguishes them.
         let kind = claims.get("typ").and_then(Value::as_str);
         if kind.is_some_and(|kind| ["Refresh", "Offline", "Logout"].contains(&kind)) {
             return Err(ClaimsFault::Malformed(
@@ -67,7 +67,7 @@ impl TokenKinds {
         if self.refuse_id_tokens && ["nonce", "at_hash", "c_hash"].into_iter().any(has) {
             return Err(ClaimsFault::Malformed("an ID token, which `refuse` names"));
         }
-        // Not every `events`: a claim of that name may be anybody's own.
+        // Other tokens may have an `events` claim too, so look for the event.
         let logs_out = lookup(claims, "events").is_some_and(|events| events.get(LOGOUT_EVENT).is_some());
         if self.refuse_logout_tokens && logs_out {
             return Err(ClaimsFault::Malformed("a logout token, which `refuse` names"));
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_is_compared_as_a_media_type() {
+    fn typ_is_compared_as_a_media_type() {
         let usual = TokenKinds::default();
         for name in ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/JWT"] {
             assert_eq!(usual.check_type(Some(name)), Ok(()), "{name}");
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn no_type_is_fine_unless_one_is_required() {
+    fn typ_may_be_missing_unless_required() {
         assert_eq!(kinds(&["at+jwt"]).check_type(None), Ok(()));
         let strict = TokenKinds { require_type: true, ..kinds(&["at+jwt"]) };
         assert!(strict.check_type(None).is_err());
@@ -122,8 +122,8 @@ mod tests {
     }
 
     #[test]
-    fn id_tokens_and_logout_tokens_are_told_by_their_claims() {
-        let judge = |id, logout, claims: Value| {
+    fn id_tokens_and_logout_tokens_are_refused_by_their_claims() {
+        let accepts = |id, logout, claims: Value| {
             let kinds =
                 TokenKinds { refuse_id_tokens: id, refuse_logout_tokens: logout, ..TokenKinds::default() };
             kinds.check_claims(claims.as_object().unwrap()).is_ok()
@@ -132,13 +132,13 @@ mod tests {
         for claims in
             [json!({"nonce": "a"}), json!({"at_hash": "a"}), json!({"c_hash": ""}), json!({"Nonce": "a"})]
         {
-            assert!(!judge(true, false, claims.clone()), "{claims}");
-            assert!(judge(false, true, claims));
+            assert!(!accepts(true, false, claims.clone()), "{claims}");
+            assert!(accepts(false, true, claims));
         }
-        assert!(!judge(false, true, logout.clone()));
-        assert!(judge(true, false, logout));
+        assert!(!accepts(false, true, logout.clone()));
+        assert!(accepts(true, false, logout));
         for claims in [json!({}), json!({"nonce": null, "events": null}), json!({"sub": "nonce"})] {
-            assert!(judge(true, true, claims));
+            assert!(accepts(true, true, claims));
         }
     }
 }

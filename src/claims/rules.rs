@@ -1,4 +1,4 @@
-//! What one issuer's tokens must say, as configured.
+//! The configured rules for the claims of one issuer's tokens.
 
 use std::time::Duration;
 
@@ -9,44 +9,46 @@ use super::{NonExpiring, PrincipalStyle, TokenKinds};
 /// The rules of one issuer entry.
 #[derive(Clone, Debug)]
 pub struct ClaimRules {
-    /// The values of `iss` that belong to this entry. Empty: `iss` is not bound (the simple list).
+    /// The values of `iss` that belong to this entry. If empty, `iss` is not checked (the simple list).
     pub issuers: Vec<Box<str>>,
     /// Which of its tokens are the backend's own.
     pub own_tokens: OwnTokens,
-    /// Which kinds of token are meant for us.
+    /// Which kinds of token are accepted.
     pub kinds: TokenKinds,
-    /// Any of these must be in `aud`. Empty: `aud` is not bound.
+    /// The accepted values of `aud`. If empty, `aud` is not checked.
     pub audiences: Vec<Box<str>>,
-    /// Which tokens may come without `exp`.
+    /// Which tokens may lack `exp`.
     pub non_expiring: NonExpiring,
-    /// The longest time from `iat` (or from now, where there is none) to `exp`.
+    /// The longest time from `iat` (or from now, without `iat`) to `exp`.
     pub max_lifetime: Option<Duration>,
     /// How far clocks may differ. Whole seconds, at most 300.
     pub leeway: Duration,
-    /// Who the token speaks for.
+    /// How the principal is read.
     pub principal: PrincipalRules,
-    /// Where the roles are.
+    /// The claim that contains the roles.
     pub roles_claim: ClaimPath,
-    /// OpenMetadata's `enforcePrincipalDomain`; absent: every domain is allowed.
+    /// OpenMetadata's `enforcePrincipalDomain`. If absent, every domain is allowed.
     pub domain: Option<DomainRule>,
 }
 
 impl ClaimRules {
-    /// Whether a value of `iss` belongs to this entry (RFC 7519 section 4.1.1: compared as it is).
+    /// Whether a value of `iss` belongs to this entry (RFC 7519 section 4.1.1: case-sensitive, without
+    /// normalization).
     pub fn binds(&self, issuer: &str) -> bool {
         self.issuers.iter().any(|own| **own == *issuer)
     }
 }
 
-/// Which tokens of an entry are the backend's own: signed by its keys, for itself.
+/// Which tokens of an entry are the backend's own: signed with its keys, for itself.
 ///
-/// Only there do `isBot`, `tokenType` and `type` say what class a token is of. Identity providers let
-/// their users and administrators write claims, and a bot has privileges: no domain rule, no `exp`.
+/// Only in these tokens do `isBot`, `tokenType` and `type` determine the class. Identity providers let
+/// their users and administrators write claims, and bots have privileges: they need no `exp`, and the domain rule
+/// does not apply to them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OwnTokens {
     /// None.
     None,
-    /// Those that a key of the backend's own set verified, and those with one of these `iss`.
+    /// Tokens verified with a key of the backend's own set, and tokens with one of these `iss`.
     Known(Vec<Box<str>>),
     /// All.
     All,
@@ -63,43 +65,43 @@ impl OwnTokens {
         }
     }
 
-    /// Whether a token is the backend's own for saying this `iss`.
+    /// Whether this `iss` makes a token the backend's own.
     pub fn are_known_by_issuer(&self, issuer: &str) -> bool {
         matches!(self, Self::Known(issuers) if issuers.iter().any(|own| **own == *issuer))
     }
 }
 
-/// Those that a key of the backend's own set verified.
+/// Tokens verified with a key of the backend's own set.
 impl Default for OwnTokens {
     fn default() -> Self {
         Self::Known(Vec::new())
     }
 }
 
-/// Which claim names the principal, and how it is read.
+/// How the principal is read from the claims.
 #[derive(Clone, Debug)]
 pub struct PrincipalRules {
     /// The first of these that is a non-empty string names the principal.
     pub claims: Vec<Box<str>>,
-    /// OpenMetadata's `jwtPrincipalClaimsMapping`; goes before `claims`, except for bots.
+    /// OpenMetadata's `jwtPrincipalClaimsMapping`. It replaces `claims`, except for bots.
     pub mapping: Option<PrincipalMapping>,
-    /// How the claim's text becomes the principal.
+    /// How the text of the claim becomes the principal.
     pub style: PrincipalStyle,
 }
 
-/// `[username:x, email:y]`: both claims must be there.
+/// `[username:x, email:y]`: both claims are required.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrincipalMapping {
-    /// The claim that holds the user name.
+    /// The claim with the user name.
     pub username: Box<str>,
-    /// The claim that holds the email address.
+    /// The claim with the email address.
     pub email: Box<str>,
 }
 
-/// A claim inside the claims set, by its path: `realm_access.roles`.
+/// The path of a claim in the claims set: `realm_access.roles`.
 ///
-/// A claim whose own name has dots in it (`https://example.org/roles`) is found by its whole name
-/// first.
+/// The whole path is tried first as the name of one claim, because names may contain dots
+/// (`https://example.org/roles`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimPath(Box<str>);
 
@@ -133,7 +135,7 @@ impl Default for ClaimPath {
 /// OpenMetadata's `enforcePrincipalDomain`. Bots and OpenMetadata's own tokens are exempt.
 #[derive(Clone, Debug)]
 pub struct DomainRule {
-    /// The domain of principals where `allowed` is empty.
+    /// The required domain if `allowed` is empty.
     pub principal_domain: Box<str>,
     /// The allowed domains.
     pub allowed: Vec<Box<str>>,
@@ -144,15 +146,15 @@ pub struct DomainRule {
 }
 
 impl DomainRule {
-    /// Whether a token with this `iss` and `kid` is one of OpenMetadata's own, which the rule is not about.
-    pub(super) fn signs(&self, issuer: Option<&str>, key_id: Option<&str>) -> bool {
+    /// Whether a token with this `iss` and `kid` is one of OpenMetadata's own, which are exempt from the rule.
+    pub(super) fn exempts(&self, issuer: Option<&str>, key_id: Option<&str>) -> bool {
         issuer == Some(&*self.own_issuer) && key_id == Some(&*self.own_key_id)
     }
 
     /// Whether `address` has exactly one `@` and an allowed domain after it, ignoring case.
     pub(super) fn allows(&self, address: &str) -> bool {
         let Some((_, domain)) = address.split_once('@') else { return false };
-        // A second `@` would make the domain a matter of which end one reads from.
+        // With a second `@`, the domain would depend on the direction of reading.
         if domain.contains('@') {
             return false;
         }

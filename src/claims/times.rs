@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{ClaimRules, ClaimsFault, TokenClass};
 use crate::numeric_date::NumericDate;
 
-/// The time claims of one token and how strictly they are read.
+/// The time claims of one token, and the leeway for comparing them with the clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
     pub(super) expires: Option<NumericDate>,
@@ -21,8 +21,8 @@ impl Times {
         rules: &ClaimRules,
     ) -> Result<Self, ClaimsFault> {
         let expires = match claims.get("exp") {
-            // OpenMetadata's documents write a bot token that never expires as `"exp": null`;
-            // its code leaves the member out. Both are the same statement.
+            // A bot token that never expires has `"exp": null` in OpenMetadata's documentation;
+            // its code omits the member. Both mean the same.
             None | Some(Value::Null) if rules.non_expiring.allows(class) => None,
             None | Some(Value::Null) => return Err(ClaimsFault::MissingExpiry),
             Some(value) => Some(
@@ -42,7 +42,7 @@ impl Times {
         self.expires.map(|expires| expires.plus(self.leeway))
     }
 
-    /// RFC 7519 sections 4.1.4 to 4.1.6. `exp` is the first second at which the token is bad.
+    /// RFC 7519 sections 4.1.4 to 4.1.6. `exp` is the first second at which the token has expired.
     pub(super) fn check(&self, now: NumericDate) -> Result<(), ClaimsFault> {
         if self.valid_until().is_some_and(|until| now >= until) {
             return Err(ClaimsFault::Expired);
@@ -56,7 +56,7 @@ impl Times {
         Ok(())
     }
 
-    /// A token that may come without `exp` has no lifetime to judge.
+    /// Checks `maxLifetime`. It does not apply to a token without `exp`.
     pub(super) fn check_lifetime(&self, now: NumericDate, rules: &ClaimRules) -> Result<(), ClaimsFault> {
         let (Some(expires), Some(max)) = (self.expires, rules.max_lifetime) else { return Ok(()) };
         let start = self.issued_at.unwrap_or(now);
