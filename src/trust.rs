@@ -1,8 +1,12 @@
-//! Whose tokens are believed: from an unverified token to a verified one.
+//! From an unverified token to a verified one.
 //!
-//! The token's `iss` picks one issuer entry, and only that entry's keys can verify it (RFC 8725
-//! section 3.8). Picking reads the claim before it is verified, which decides nothing but whose
-//! keys are tried; the claim is judged again after the signature.
+//! 1. [`entry_for`] selects one issuer entry by the token's `iss`. Only that entry's keys can verify the token
+//!    (RFC 8725 section 3.8). The claim is not verified yet, but it only selects which keys are tried.
+//! 2. [`verify`] checks the algorithm and `typ`, verifies the signature with these keys and validates the claims,
+//!    including `iss`.
+//!
+//! The keys are an argument. Fetching them, and trying again with newer ones
+//! ([`TokenFault::may_be_outdated_keys`]), is the caller's task.
 
 use std::sync::Arc;
 
@@ -18,51 +22,51 @@ pub struct TrustedIssuer {
     pub name: Box<str>,
     /// The algorithms that its tokens may use.
     pub algorithms: AlgorithmSet,
-    /// What its tokens must say.
+    /// The rules for the claims of its tokens.
     pub rules: ClaimRules,
 }
 
 /// The keys of all entries at one moment, in the order of the entries.
 #[derive(Clone, Debug, Default)]
 pub struct KeyRing {
-    /// Grows with every change of any key.
+    /// Increases with every change of any key.
     pub generation: u64,
-    /// Per entry its keys; `None` where there are none yet, or none fresh enough any more.
+    /// The keys of each entry; `None` if they have not been fetched yet or have expired.
     pub sets: Vec<Option<Arc<KeySet>>>,
 }
 
-/// Why a token is not believed.
+/// Why a token is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenFault {
-    /// Not a compact JWS of a claims set.
+    /// Not a compact JWS of a claims set, or its `typ` is not accepted; the text says why.
     Malformed(&'static str),
     /// Its algorithm is not allowed.
     AlgorithmNotAllowed,
     /// Its algorithm is allowed, but its key is of another kind or for another algorithm.
     WrongKeyAlgorithm,
-    /// No entry is meant for its `iss`.
+    /// No entry has its `iss`.
     UntrustedIssuer,
-    /// No key of the entry has its kid.
+    /// No key of the entry has its `kid`, or the key cannot be determined without one.
     UnknownKey,
     /// The entry has no keys.
     KeysUnavailable,
-    /// The signature does not hold.
+    /// The signature is not valid.
     InvalidSignature,
-    /// The claims do not let anybody in.
+    /// The claims are not accepted.
     Claims(ClaimsFault),
     /// It is on the revocation list.
     Revoked(RevokedBy),
 }
 
 impl TokenFault {
-    /// Whether newer keys could make the token good: its key may be one that was not fetched yet, or
-    /// have been replaced under its old kid, even by one of another kind.
+    /// Whether the token could be valid with newer keys: its key may not have been fetched yet, or
+    /// may have been replaced under the same `kid`, even by one of another kind.
     pub fn may_be_outdated_keys(self) -> bool {
         matches!(self, Self::UnknownKey | Self::InvalidSignature | Self::WrongKeyAlgorithm)
     }
 }
 
-/// Which entry is meant for a token, by its place in `issuers`.
+/// The index in `issuers` of the entry for a token: the one that lists its `iss`, otherwise the simple list.
 pub fn entry_for(token: &UnverifiedToken<'_>, issuers: &[TrustedIssuer]) -> Result<usize, TokenFault> {
     let claimed = token.issuer_hint()?;
     let bound = |entry: &TrustedIssuer| claimed.is_some_and(|claimed| entry.rules.binds(claimed));
@@ -90,7 +94,7 @@ pub fn verify(
     let signed = match choice {
         KeyChoice::Only(key) => token.verify(key)?,
         KeyChoice::Named(candidates) => try_each(token, &candidates)?,
-        // Keys without a name are tried for any: if none fits, the key is not known after all.
+        // Keys without a `kid` are tried for any. If none of them verifies the token, its key is unknown.
         KeyChoice::Unnamed(candidates) => try_each(token, &candidates).map_err(|fault| match fault {
             JoseFault::InvalidSignature => TokenFault::UnknownKey,
             other => other.into(),
