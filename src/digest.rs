@@ -1,31 +1,31 @@
-//! SHA-256 (FIPS 180-4), and bytes as hex digits.
+//! SHA-256 (FIPS 180-4) and hexadecimal.
 
 use aws_lc_rs::digest::{self, Context};
 
-/// A SHA-256.
+/// A SHA-256 digest.
 pub type Sha256 = [u8; 32];
 
 /// The SHA-256 of these bytes.
 pub fn sha256(bytes: &[u8]) -> Sha256 {
-    owned(digest::digest(&digest::SHA256, bytes))
+    to_array(digest::digest(&digest::SHA256, bytes))
 }
 
-/// The SHA-256 of several parts, one after the other.
+/// The SHA-256 of the concatenated parts.
 pub fn sha256_of_parts(parts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Sha256 {
     let mut context = Context::new(&digest::SHA256);
     for part in parts {
         context.update(part.as_ref());
     }
-    owned(context.finish())
+    to_array(context.finish())
 }
 
-fn owned(digest: digest::Digest) -> Sha256 {
+fn to_array(digest: digest::Digest) -> Sha256 {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest.as_ref());
     bytes
 }
 
-/// Two hex digits for each byte, in lower case.
+/// The bytes in lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or_default();
     let mut text = String::with_capacity(2 * bytes.len());
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digests_are_those_of_the_standard() {
+    fn fips_180_4_test_vectors() {
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(hex(&sha256(b"abc")), abc);
         assert_eq!(hex(&sha256_of_parts(["a", "", "bc"])), abc);
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_has_two_digits() {
+    fn each_byte_has_two_hex_digits() {
         assert_eq!(hex(&[0, 0x0f, 0xa0, 0xff]), "000fa0ff");
         assert_eq!(hex(&[]), "");
     }

@@ -1,29 +1,29 @@
-//! Addresses, names and URLs that mean this machine.
+//! Addresses, names and URLs that refer to this machine.
 
 use std::net::IpAddr;
 
 use url::{Host, Url};
 
-/// Whether this is a loopback address (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.3), also as an IPv4
-/// address mapped into IPv6.
+/// Whether this is a loopback address (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.3), including IPv4 addresses
+/// mapped into IPv6.
 pub fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
-/// Whether a connection to this address ends on this machine: on Linux one to the unspecified address
-/// does too. A listener on such an address answers on loopback.
+/// Whether a connection to this address reaches this machine. On Linux, the unspecified address does too.
+/// A listener on such an address is reachable on loopback.
 pub fn means_this_machine(address: IpAddr) -> bool {
     let address = address.to_canonical();
     address.is_loopback() || address.is_unspecified()
 }
 
-/// Whether this is `localhost` or a name below it (RFC 6761 section 6.3), in lower case.
+/// Whether this is `localhost` or a name below it (RFC 6761 section 6.3). The name must be in lower case.
 pub fn is_localhost(name: &str) -> bool {
     let name = name.trim_end_matches('.');
     name == "localhost" || name.ends_with(".localhost")
 }
 
-/// Whether the host of a URL is this machine by its name or its address; no name is resolved.
+/// Whether the host of a URL refers to this machine, by name or address. Names are not resolved.
 pub fn is_on_this_machine(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => is_localhost(name),
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_is_a_network_and_one_address() {
+    fn loopback_and_unspecified_addresses_are_recognized() {
         for address in ["127.0.0.1", "127.255.0.9", "::1", "::ffff:127.0.0.1"] {
             let address = address.parse().unwrap();
             assert!(is_loopback(address) && means_this_machine(address), "{address}");
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_are_read_by_name_and_address() {
+    fn urls_are_recognized_by_name_and_address() {
         for url in
             ["http://LOCALHOST./", "http://a.localhost/", "http://127.1/", "http://[::1]/", "http://0/"]
         {

@@ -1,10 +1,10 @@
-//! Points in time as RFC 7519 section 2 writes them.
+//! Points in time as RFC 7519 section 2 defines them.
 
 use serde_json::Value;
 
 /// Seconds since 1970-01-01T00:00:00Z, ignoring leap seconds (RFC 7519 section 2, "NumericDate").
 ///
-/// The clock is always passed in as one of these: nothing in the core asks what time it is.
+/// The core has no clock: the current time is always an argument of this type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NumericDate(i64);
 
@@ -19,17 +19,17 @@ impl NumericDate {
         self.0
     }
 
-    /// Reads a claim. Only a JSON number is a NumericDate: a string that looks like one, `true`,
-    /// an array or an object is a different type and never "absent" (CVE-2026-25537).
+    /// Reads a claim. Only a JSON number is a NumericDate. A numeric string, `true`,
+    /// an array or an object is an error and does not count as absent (CVE-2026-25537).
     ///
-    /// A fraction is rounded up. The clock ticks in whole seconds, and for whole seconds `now`
-    /// the comparisons `now < 1.5` and `now < 2` have the same answer.
+    /// A fraction is rounded up. That is exact, because `now` is in whole seconds:
+    /// `now < 1.5` and `now < 2` are then equivalent.
     pub fn from_claim(value: &Value) -> Option<Self> {
         let Value::Number(number) = value else { return None };
         if let Some(secs) = number.as_i64() {
             return (secs >= 0).then_some(Self(secs));
         }
-        // Not an i64: a fraction, an exponent, or beyond the range. 2^63 is exact in an f64.
+        // Not an i64: a fraction, an exponent, or out of range. 2^63 is exact in an f64.
         let secs = number.as_f64()?;
         let in_range = secs.is_sign_positive() && secs < 9_223_372_036_854_775_808.0;
         #[expect(clippy::cast_possible_truncation, reason = "the range was checked just above")]
@@ -56,7 +56,7 @@ impl NumericDate {
             None if fraction.is_empty() => 0,
             None => return None,
         };
-        // Second 60 is a leap second, which the count of seconds does not have.
+        // Second 60 is a leap second, which NumericDate does not count.
         if hour > 23 || minute > 59 || second > 60 {
             return None;
         }
@@ -64,7 +64,7 @@ impl NumericDate {
         Some(Self(seconds + rounded_up - offset_seconds(offset)?))
     }
 
-    /// This time, `secs` later; stops at the end of the range instead of wrapping.
+    /// The time `secs` later. Saturates at the end of the range.
     pub const fn plus(self, secs: u64) -> Self {
         let secs = if secs > i64::MAX as u64 { i64::MAX } else { secs as i64 };
         Self(self.0.saturating_add(secs))
@@ -87,7 +87,7 @@ fn numbers(text: &str, separator: char, lengths: [usize; 3]) -> Option<[i64; 3]>
     parts.next().is_none().then_some(found)
 }
 
-/// `Z`, or how far local time is ahead of UTC: `+02:00`.
+/// `Z`, or the offset of local time from UTC: `+02:00`.
 fn offset_seconds(text: &str) -> Option<i64> {
     if text.eq_ignore_ascii_case("z") {
         return Some(0);
@@ -98,7 +98,7 @@ fn offset_seconds(text: &str) -> Option<i64> {
     Some(if sign == "-" { -seconds } else { seconds })
 }
 
-/// Days from 1970-01-01 to a date of the Gregorian calendar, if there is such a date.
+/// Days from 1970-01-01 to a date of the Gregorian calendar; `None` if the date does not exist.
 fn days_since_epoch(year: i64, month: i64, day: i64) -> Option<i64> {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
@@ -107,7 +107,7 @@ fn days_since_epoch(year: i64, month: i64, day: i64) -> Option<i64> {
         return None;
     }
     let earlier = year - 1;
-    // Leap years up to the year before, less those up to 1969 (492 - 19 + 4).
+    // Leap years up to the previous year, minus those up to 1969 (492 - 19 + 4).
     let leap_days = earlier / 4 - earlier / 100 + earlier / 400 - 477;
     Some((year - 1970) * 365 + leap_days + lengths.iter().take(before).sum::<i64>() + day - 1)
 }
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_and_floats_are_dates() {
+    fn json_numbers_are_dates() {
         assert_eq!(read("0"), Some(0));
         assert_eq!(read("1704067200"), Some(1_704_067_200));
         assert_eq!(read("1704067200.0"), Some(1_704_067_200));
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_not() {
+    fn other_types_and_out_of_range_numbers_are_refused() {
         for json in ["null", "\"1704067200\"", "true", "[]", "[1]", "{}", "-1", "-0.5", "-0.0"] {
             assert_eq!(read(json), None, "{json}");
         }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn arithmetic_stops_at_the_ends() {
+    fn arithmetic_saturates() {
         let end = NumericDate::from_secs(i64::MAX);
         assert_eq!(end.plus(u64::MAX), end);
         assert_eq!(NumericDate::from_secs(i64::MIN).since(end), i64::MIN);
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn date_times_and_seconds() {
+    fn text_is_a_date_time_or_seconds() {
         let read = |text: &str| NumericDate::from_text(text).map(NumericDate::as_secs);
         for (text, expected) in [
             ("1970-01-01T00:00:00Z", 0),

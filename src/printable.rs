@@ -1,10 +1,10 @@
-//! Text that others chose, made safe to print: nothing in it steers a terminal or looks like other text.
+//! Makes untrusted text safe to print: it cannot control a terminal or disguise itself as other text.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a character is one to look at. Control characters are not (a terminal obeys U+009B as it obeys
-/// `ESC [`), nor are those that turn the direction of a text or have no width.
+/// Whether a character is safe to print. Control characters are not (a terminal treats U+009B like `ESC [`), and
+/// neither are characters that change the direction of text or have no width.
 pub fn is_printable(c: char) -> bool {
     !c.is_control()
         && !matches!(
@@ -21,27 +21,27 @@ pub fn is_printable(c: char) -> bool {
         )
 }
 
-/// A text of several lines. Except for line feeds and tabs, every character that is not printable is written as a
-/// JSON escape, like `\u001b` (RFC 8259 section 7).
+/// Escapes a text of several lines. Every character that is not printable, except line feeds and tabs, becomes a
+/// JSON escape like `\u001b` (RFC 8259 section 7).
 ///
-/// A JSON text keeps its meaning: such characters stand only in its strings.
+/// The meaning of a JSON text does not change, because such characters occur only in its strings.
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| matches!(c, '\n' | '\t'))
 }
 
-/// A text that stays on its line: as [`lines()`], with line breaks and tabs escaped too.
+/// Escapes a text of one line: like [`lines()`], but line breaks and tabs are escaped too.
 pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, |_| false)
 }
 
-fn escaped(text: &str, kept: impl Fn(char) -> bool) -> Cow<'_, str> {
-    let seen = |c: char| is_printable(c) || kept(c);
-    if text.chars().all(seen) {
+fn escaped(text: &str, exempt: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let is_plain = |c: char| is_printable(c) || exempt(c);
+    if text.chars().all(is_plain) {
         return Cow::Borrowed(text);
     }
     let mut result = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        if seen(c) {
+        if is_plain(c) {
             result.push(c);
             continue;
         }
@@ -60,7 +60,7 @@ mod tests {
     const ODD: &str = "a\u{1b}[2J\u{9b}31m\u{202e}\u{200b}\u{feff}\u{e0041}\r\nb\t\u{85}c";
 
     #[test]
-    fn what_cannot_be_seen_is_escaped() {
+    fn unprintable_characters_are_escaped() {
         let expected = "a\\u001b[2J\\u009b31m\\u202e\\u200b\\ufeff\\udb40\\udc41\\u000d\nb\t\\u0085c";
         assert_eq!(lines(ODD), expected);
         assert_eq!(line(ODD), expected.replace('\n', "\\u000a").replace('\t', "\\u0009"));
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn json_says_the_same() {
+    fn json_keeps_its_meaning() {
         let value = serde_json::json!({ ODD: [ODD, "🔑"] });
         let text = format!("{value:#}");
         let printed = lines(&text);

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-/// The scopes of a token, from `scope` or, where that is absent, `scp`. Each may be one
-/// space-separated string or a list of strings; anything else grants nothing.
+/// The scopes of a token, from `scope` or, if that is absent, `scp`. Each may be one
+/// space-separated string or a list of strings. Any other type grants no scope.
 pub fn scopes(claims: &Map<String, Value>) -> Vec<Box<str>> {
     match claims.get("scope").or_else(|| claims.get("scp")) {
         Some(Value::String(list)) => list.split_ascii_whitespace().map(Into::into).collect(),
@@ -21,7 +21,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_and_lists_from_either_claim() {
+    fn either_claim_may_be_a_string_or_a_list() {
         for json in [
             r#"{"scope":"read write"}"#,
             r#"{"scp":"read  write"}"#,
