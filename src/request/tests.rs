@@ -1,4 +1,4 @@
-//! What may be judged of a request, and what is refused before.
+//! Reading and refusing whole requests.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -25,7 +25,7 @@ fn assert_bad(outcome: Result<RequestFacts, RequestFault>, why: &str) {
 }
 
 #[test]
-fn a_host_is_checked_whatever_the_version() {
+fn host_is_checked_in_every_version() {
     for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
         assert_eq!(&*read("/a", version, &[("host", "A.Example:")]).unwrap().host, "a.example");
         for host in ["", "[zz]", "..a", "a:b", "user@a"] {
@@ -35,7 +35,7 @@ fn a_host_is_checked_whatever_the_version() {
 }
 
 #[test]
-fn there_is_exactly_one_host() {
+fn exactly_one_host_is_required() {
     assert_bad(read("/a", Version::HTTP_11, &[]), "none");
     assert_bad(read("/a", Version::HTTP_10, &[]), "none");
     assert_bad(read("http://a/a", Version::HTTP_11, &[]), "none, in absolute-form");
@@ -48,7 +48,7 @@ fn there_is_exactly_one_host() {
 }
 
 #[test]
-fn an_absolute_target_is_judged_by_its_path_and_must_name_the_host() {
+fn absolute_form_must_name_the_same_host() {
     let facts = read("http://A:80/admin?x=1", Version::HTTP_11, &[("host", "a:80")]).unwrap();
     assert_eq!((facts.path.raw(), &*facts.host), ("/admin", "a"));
     assert_eq!(facts.path.path_and_query().as_str(), "/admin?x=1");
@@ -70,7 +70,7 @@ fn an_absolute_target_is_judged_by_its_path_and_must_name_the_host() {
 }
 
 #[test]
-fn methods_are_those_of_http_apis() {
+fn only_the_seven_methods_are_accepted() {
     let read = |method: &str| facts_of(Backend::Generic, method, "/a", &HeaderMap::new());
     for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
         assert_eq!(read(method).unwrap().method, *method);
@@ -81,7 +81,7 @@ fn methods_are_those_of_http_apis() {
 }
 
 #[test]
-fn the_host_to_forward_is_the_targets() {
+fn target_host_is_forwarded() {
     for (target, version, lines, host) in [
         ("/a", Version::HTTP_11, &[("host", "A:80")][..], None),
         ("http://A:80/a", Version::HTTP_11, &[("host", "a:80")], Some("A:80")),
@@ -95,9 +95,9 @@ fn the_host_to_forward_is_the_targets() {
     }
 }
 
-/// What the HTTP/2 codec lets through of `:authority` and `:path` (RFC 9113 section 8.3.1).
+/// Values of `:authority` and `:path` that the HTTP/2 codec accepts (RFC 9113 section 8.3.1).
 #[test]
-fn pseudo_fields_are_judged_as_a_request_line_is() {
+fn pseudo_fields_are_checked_like_a_request_line() {
     for (target, lines) in [
         ("http://user@a/x", &[][..]),
         ("http://a./x", &[]),
@@ -112,23 +112,23 @@ fn pseudo_fields_are_judged_as_a_request_line_is() {
     ] {
         assert_bad(read(target, Version::HTTP_2, lines), target);
     }
-    // A fragment is cut off before we see it, so it is neither judged nor forwarded (P11).
+    // `Uri` drops a fragment, so it is neither authorized nor forwarded (P11).
     let cut = read("http://a/admin?x#/health", Version::HTTP_2, &[]).unwrap();
     assert_eq!(cut.path.path_and_query().as_str(), "/admin?x");
     let cut = read("http://a/health#/admin", Version::HTTP_2, &[]).unwrap();
     assert_eq!(cut.path.path_and_query().as_str(), "/health");
 }
 
-/// P14: neither is about a resource of the backend.
+/// P14: the asterisk-form does not name a resource of the backend.
 #[test]
-fn asterisk_form_is_refused_whatever_the_method() {
+fn asterisk_form_is_refused() {
     for method in ["GET", "OPTIONS"] {
         assert_bad(facts_of(Backend::Generic, method, "*", &HeaderMap::new()), method);
     }
 }
 
 #[test]
-fn a_body_has_one_statement_of_its_length() {
+fn ambiguous_body_length_is_refused() {
     let (te, cl) = ("transfer-encoding", "content-length");
     for lines in [
         &[][..],
@@ -178,7 +178,7 @@ fn a_body_has_one_statement_of_its_length() {
 }
 
 #[test]
-fn fields_are_checked_whatever_the_version() {
+fn field_names_are_checked_in_every_version() {
     for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
         for name in ["transfer_encoding", "Transfer---Encoding", "content%length", "TransferEncoding"] {
             assert_bad(read("/a", version, &[("host", "a"), (name, "5")]), name);
@@ -188,7 +188,7 @@ fn fields_are_checked_whatever_the_version() {
 }
 
 #[test]
-fn two_credentials_are_refused_whatever_they_are() {
+fn multiple_credentials_are_refused() {
     let auth = "authorization";
     for lines in [
         &[(auth, "Bearer a.b.c"), (auth, "Bearer a.b.c")][..],
@@ -202,7 +202,7 @@ fn two_credentials_are_refused_whatever_they_are() {
 }
 
 #[test]
-fn a_token_comes_from_nowhere_but_its_field() {
+fn token_is_only_read_from_authorization() {
     let target = "/a?access_token=a.b.c&token=a.b.c";
     let lines = [
         ("host", "a"),
@@ -218,7 +218,7 @@ fn a_token_comes_from_nowhere_but_its_field() {
 }
 
 #[test]
-fn hostile_bytes_in_credentials_are_no_token() {
+fn hostile_bytes_in_credentials_are_malformed() {
     for bytes in [
         &b"Bearer \xff"[..],
         b"Bearer a.\x80.c",
@@ -229,21 +229,21 @@ fn hostile_bytes_in_credentials_are_no_token() {
         b"Bearer a.b.c;x",
         b"Bearer <script>",
     ] {
-        let mut fields = fields(&[("host", "a")]);
-        fields.insert("authorization", HeaderValue::from_bytes(bytes).unwrap());
-        let credentials = facts_of(Backend::Generic, "GET", "/a", &fields).unwrap().credentials;
+        let mut headers = fields(&[("host", "a")]);
+        headers.insert("authorization", HeaderValue::from_bytes(bytes).unwrap());
+        let credentials = facts_of(Backend::Generic, "GET", "/a", &headers).unwrap().credentials;
         assert!(matches!(credentials, Credentials::Malformed), "{bytes:?}: {credentials:?}");
     }
 }
 
 #[test]
-fn session_cookies_are_seen_in_every_field_and_beside_every_byte() {
+fn session_cookies_are_found_in_every_cookie_field() {
     let has = |values: &[&[u8]]| {
-        let mut fields = HeaderMap::new();
+        let mut headers = HeaderMap::new();
         for value in values {
-            fields.append("cookie", HeaderValue::from_bytes(value).unwrap());
+            headers.append("cookie", HeaderValue::from_bytes(value).unwrap());
         }
-        facts_of(Backend::DataHubFrontend, "GET", "/a", &fields).unwrap().has_session_cookie
+        facts_of(Backend::DataHubFrontend, "GET", "/a", &headers).unwrap().has_session_cookie
     };
     for values in [
         &[&b"PLAY_SESSION=x"[..]][..],
@@ -274,7 +274,7 @@ fn session_cookies_are_seen_in_every_field_and_beside_every_byte() {
 }
 
 #[test]
-fn paths_of_the_known_bypass_have_more_than_one_reading() {
+fn known_bypass_paths_have_several_readings() {
     for word in ["users/login", "users/signup", "users/refresh", "system/version", "users/password/reset"] {
         let escaped = word.replace('/', "%2F");
         for path in [
@@ -297,7 +297,7 @@ fn paths_of_the_known_bypass_have_more_than_one_reading() {
 }
 
 #[test]
-fn overlong_escapes_are_refused_and_other_bytes_go_through() {
+fn overlong_utf8_is_refused() {
     for path in ["/a/%c0%ae%c0%ae/b", "/a%c0%afb", "/a%C1%9Cb", "/%e0%80%ae", "/%f0%80%80%ae", "/a%25c0%25ae"]
     {
         assert_bad(facts_of(Backend::Generic, "GET", path, &HeaderMap::new()), path);
@@ -308,7 +308,7 @@ fn overlong_escapes_are_refused_and_other_bytes_go_through() {
 }
 
 #[test]
-fn a_wish_to_impersonate_is_a_fact() {
+fn impersonation_is_detected() {
     let facts = |lines| facts_of(Backend::OpenMetadata, "GET", "/a", &fields(lines)).unwrap();
     assert!(facts(&[("X-Impersonate-User", "ada")]).impersonates);
     assert!(facts(&[("x-impersonate-user", "")]).impersonates);

@@ -1,7 +1,7 @@
 use super::*;
 
-/// How many bytes belong to the body and whether it is done; the same at once, split and byte by
-/// byte.
+/// Returns how many bytes belong to the body and whether it has ended. Checks that the result does not depend on
+/// how the bytes are split.
 #[track_caller]
 fn follow(framing: Framing, bytes: &[u8]) -> Result<(usize, bool), BodyFault> {
     let mut tracker = BodyTracker::new(framing);
@@ -30,7 +30,7 @@ fn chunked(text: impl AsRef<[u8]>) -> Result<(usize, bool), BodyFault> {
 }
 
 #[test]
-fn lengths_are_counted() {
+fn content_length_is_counted() {
     assert_eq!(follow(Framing::None, b"x"), Ok((0, true)));
     assert_eq!(follow(Framing::Length(0), b"x"), Ok((0, true)));
     assert_eq!(follow(Framing::Length(5), b"hell"), Ok((4, false)));
@@ -40,7 +40,7 @@ fn lengths_are_counted() {
 }
 
 #[test]
-fn chunks_end_where_they_end() {
+fn end_of_a_chunked_body_is_found() {
     for body in [
         "0\r\n\r\n",
         "5\r\nhello\r\n0\r\n\r\n",
@@ -60,7 +60,7 @@ fn chunks_end_where_they_end() {
 }
 
 #[test]
-fn the_first_wrong_byte_is_found() {
+fn first_malformed_byte_is_reported() {
     for (good, rest) in [
         ("", "\r\nhello"),
         ("", " 5\r\n"),
@@ -111,9 +111,9 @@ fn the_first_wrong_byte_is_found() {
 }
 
 #[test]
-fn extensions_and_trailers_have_limits_over_the_whole_body() {
+fn extensions_and_trailers_are_limited_per_body() {
     let chunk = |len: usize| format!("1;{}\r\nx\r\n", "e".repeat(len));
-    // The CR at their end counts.
+    // The CR at the end counts too.
     assert!(chunked(chunk(16 * 1024 - 1)).is_ok());
     assert!(chunked(chunk(16 * 1024)).is_err());
     assert!(chunked(chunk(1023).repeat(16)).is_ok());

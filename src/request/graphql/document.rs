@@ -19,7 +19,7 @@ pub struct GraphqlOperation {
     /// Its name, if it has one.
     pub name: Option<Box<str>>,
     /// The names (not aliases) of its top-level fields, including those in fragments and those that a
-    /// directive may leave out. Each once, in the order of the document.
+    /// directive may leave out. Each once, in a fixed order.
     pub fields: Vec<Box<str>>,
 }
 

@@ -1,4 +1,4 @@
-//! Requests to a GraphQL endpoint, and what is said of them.
+//! GraphQL requests and the operations in them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -11,13 +11,13 @@ use crate::test_support::{facts_of, fields};
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 fn read(target: &str, lines: &[(&str, &str)], body: impl AsRef<[u8]>) -> Graphql {
-    let fields = fields(lines);
-    let facts = facts_of(Backend::Generic, "POST", target, &fields).unwrap();
-    Graphql::read(&facts, &fields, body.as_ref())
+    let headers = fields(lines);
+    let facts = facts_of(Backend::Generic, "POST", target, &headers).unwrap();
+    Graphql::read(&facts, &headers, body.as_ref())
 }
 
 /// `kind field field` for every operation.
-fn told(graphql: &Graphql) -> Vec<String> {
+fn summary(graphql: &Graphql) -> Vec<String> {
     match graphql {
         Graphql::Operations(operations) => {
             operations.iter().map(|one| format!("{} {}", one.kind.as_str(), one.fields.join(" "))).collect()
@@ -26,12 +26,12 @@ fn told(graphql: &Graphql) -> Vec<String> {
     }
 }
 
-fn asked(document: &str) -> Vec<String> {
-    told(&read("/api/graphql", &[JSON], json!({"query": document, "variables": {"a": 1}}).to_string()))
+fn summary_of(document: &str) -> Vec<String> {
+    summary(&read("/api/graphql", &[JSON], json!({"query": document, "variables": {"a": 1}}).to_string()))
 }
 
 #[test]
-fn operations_and_their_fields_are_told() {
+fn operations_and_their_fields_are_listed() {
     for (document, expected) in [
         ("{ me { corpUser { urn } } }", "query me"),
         ("query me { me { urn } }", "query me"),
@@ -41,7 +41,7 @@ fn operations_and_their_fields_are_told() {
         ),
         ("mutation M($i: I!) @live { removeTag(input: $i) addTag(input: $i) }", "mutation removeTag addTag"),
         ("subscription { changes { id } }", "subscription changes"),
-        // The real name counts, not the alias.
+        // The name of the field counts, not its alias.
         ("mutation { me: createAccessToken(input: 1) { a } }", "mutation createAccessToken"),
         ("mutation { a: removeTag b: removeTag }", "mutation removeTag"),
         ("{ __typename }", "query __typename"),
@@ -56,15 +56,15 @@ fn operations_and_their_fields_are_told() {
         ("{ a(x: \"\"\"} b \\\"\"\" } c\"\"\") d }", "query a d"),
         ("{ a(x: \"\\\"\") b }", "query a b"),
         ("{,a,,b}", "query a b"),
-        // Words of the language are names too.
+        // Keywords are also valid names.
         ("{ query mutation fragment on }", "query query mutation fragment on"),
     ] {
-        assert_eq!(asked(document), [expected], "{document}");
+        assert_eq!(summary_of(document), [expected], "{document}");
     }
 }
 
 #[test]
-fn what_a_server_may_not_carry_out_is_unreadable() {
+fn invalid_documents_are_unreadable() {
     let deep = format!("{}a{}", "{ a ".repeat(500), "}".repeat(500));
     let values = format!("{{ a(x: {}1{}) }}", "[".repeat(5000), "]".repeat(5000));
     let many = format!("{{ {} }}", (0..200).map(|n| format!("f{n} ")).collect::<String>());
@@ -99,49 +99,49 @@ fn what_a_server_may_not_carry_out_is_unreadable() {
         &many,
         &operations,
     ] {
-        let told = asked(document);
-        assert!(told[0].starts_with("unreadable graphql: "), "{document:.60}: {told:?}");
+        let summary = summary_of(document);
+        assert!(summary[0].starts_with("unreadable graphql: "), "{document:.60}: {summary:?}");
     }
 }
 
 #[test]
-fn the_name_chooses_among_operations() {
+fn operation_name_selects_among_operations() {
     let document = "query q { a } mutation m { b } mutation n { c }";
     let of = |name: serde_json::Value| {
-        told(&read("/", &[JSON], json!({"query": document, "operationName": name}).to_string()))
+        summary(&read("/", &[JSON], json!({"query": document, "operationName": name}).to_string()))
     };
     assert_eq!(of(json!("q")), ["query a"]);
     assert_eq!(of(json!("m")), ["mutation b"]);
-    // Without a name that is there, a server may take any, or none.
+    // If no operation has the name, a server may execute any of them, or none.
     for name in [json!(null), json!(""), json!("other"), json!("Q")] {
         assert_eq!(of(name), ["query a", "mutation b", "mutation c"]);
     }
     assert!(of(json!(5))[0].starts_with("unreadable"));
     let twice = json!({"query": "query q { a } mutation q { b }", "operationName": "q"}).to_string();
-    assert_eq!(told(&read("/", &[JSON], twice)), ["query a", "mutation b"]);
+    assert_eq!(summary(&read("/", &[JSON], twice)), ["query a", "mutation b"]);
 }
 
 #[test]
-fn every_member_of_a_batch_is_told() {
+fn operations_of_every_batch_member_are_listed() {
     let batch = json!([{"query": "{ a }"}, {"query": "mutation { b }"}]).to_string();
-    assert_eq!(told(&read("/", &[JSON], batch)), ["query a", "mutation b"]);
+    assert_eq!(summary(&read("/", &[JSON], batch)), ["query a", "mutation b"]);
     for batch in [
         json!([]),
         json!([{"query": "{ a }"}, {}]),
         json!([{"query": "{ a }"}, 5]),
         json!([[{"query": "{ a }"}]]),
-        // The values of a request without their names.
+        // The values of a request without the member names.
         json!([["{ a }", null, null, null, null, null]]),
         json!(["{ a }", null, null, null, null, null]),
         json!([{"query": "{ a }"}, {"query": "{"}]),
         json!(vec![json!({"query": "{ a }"}); 100]),
     ] {
-        assert!(told(&read("/", &[JSON], batch.to_string()))[0].starts_with("unreadable"), "{batch}");
+        assert!(summary(&read("/", &[JSON], batch.to_string()))[0].starts_with("unreadable"), "{batch}");
     }
 }
 
 #[test]
-fn a_body_with_two_readings_is_unreadable() {
+fn ambiguous_body_is_unreadable() {
     for body in [
         r#"{"query": "{ a }", "query": "mutation { b }"}"#,
         r#"{"query": "{ a }", "qu\u0065ry": "mutation { b }"}"#,
@@ -169,19 +169,19 @@ fn a_body_with_two_readings_is_unreadable() {
         "{'query': '{ a }'}",
         "// x\n{\"query\": \"{ a }\"}",
     ] {
-        assert!(told(&read("/", &[JSON], body))[0].starts_with("unreadable"), "{body}");
+        assert!(summary(&read("/", &[JSON], body))[0].starts_with("unreadable"), "{body}");
     }
     let utf16: Vec<u8> = r#"{"query": "{ a }"}"#.encode_utf16().flat_map(u16::to_be_bytes).collect();
-    assert!(told(&read("/", &[JSON], utf16))[0].starts_with("unreadable"));
-    assert!(told(&read("/", &[JSON], b"{\"query\": \"{ a\xff }\"}"))[0].starts_with("unreadable"));
-    // Members that servers do not read may be whatever they are.
+    assert!(summary(&read("/", &[JSON], utf16))[0].starts_with("unreadable"));
+    assert!(summary(&read("/", &[JSON], b"{\"query\": \"{ a\xff }\"}"))[0].starts_with("unreadable"));
+    // Members that servers ignore may have any value.
     let extra =
         r#"{"query": "{ a }", "extra": 1, "extra": [[[]]], "extensions": {"tracing": true}, "id": null}"#;
-    assert_eq!(told(&read("/", &[JSON], extra)), ["query a"]);
+    assert_eq!(summary(&read("/", &[JSON], extra)), ["query a"]);
 }
 
 #[test]
-fn a_content_type_says_how_it_is_read() {
+fn content_type_selects_the_parser() {
     let body = r#"{"query": "{ a }"}"#;
     for content_type in [
         "application/json",
@@ -190,11 +190,17 @@ fn a_content_type_says_how_it_is_read() {
         "application/json;charset=\"UTF-8\"",
         "application/json;",
     ] {
-        assert_eq!(told(&read("/", &[("content-type", content_type)], body)), ["query a"], "{content_type}");
+        assert_eq!(
+            summary(&read("/", &[("content-type", content_type)], body)),
+            ["query a"],
+            "{content_type}"
+        );
     }
     let text = "mutation { b }";
-    assert_eq!(told(&read("/", &[("content-type", "application/graphql")], text)), ["mutation b"]);
-    assert!(told(&read("/", &[("content-type", "application/graphql")], body))[0].starts_with("unreadable"));
+    assert_eq!(summary(&read("/", &[("content-type", "application/graphql")], text)), ["mutation b"]);
+    assert!(
+        summary(&read("/", &[("content-type", "application/graphql")], body))[0].starts_with("unreadable")
+    );
     for lines in [
         &[][..],
         &[("content-type", "text/plain")],
@@ -208,20 +214,20 @@ fn a_content_type_says_how_it_is_read() {
         &[JSON, ("content-encoding", "gzip")],
         &[JSON, ("content-encoding", "identity"), ("content-encoding", "br")],
     ] {
-        assert!(told(&read("/", lines, body))[0].starts_with("unreadable"), "{lines:?}");
+        assert!(summary(&read("/", lines, body))[0].starts_with("unreadable"), "{lines:?}");
     }
-    assert_eq!(told(&read("/", &[JSON, ("content-encoding", "identity")], body)), ["query a"]);
+    assert_eq!(summary(&read("/", &[JSON, ("content-encoding", "identity")], body)), ["query a"]);
 }
 
 #[test]
-fn a_query_string_is_read_where_there_is_no_body() {
+fn query_string_is_read_without_a_body() {
     for (target, expected) in [
         ("/?query=%7B%20a%20%7D", "query a"),
         ("/?query=mutation%7Bb%7D&variables=%7B%7D", "mutation b"),
         ("/?query=query+q%7Ba%7D+mutation+m%7Bb%7D&operationName=m", "mutation b"),
         ("/?qu%65ry=mutation%7Bb%7D", "mutation b"),
     ] {
-        assert_eq!(told(&read(target, &[], "")), [expected], "{target}");
+        assert_eq!(summary(&read(target, &[], "")), [expected], "{target}");
     }
     for target in [
         "/",
@@ -236,26 +242,26 @@ fn a_query_string_is_read_where_there_is_no_body() {
         "/?query=%7Ba%7D&documentId=5",
         "/?extensions=%7B%22persistedQuery%22%3A%7B%7D%7D",
     ] {
-        assert!(told(&read(target, &[], ""))[0].starts_with("unreadable"), "{target}");
+        assert!(summary(&read(target, &[], ""))[0].starts_with("unreadable"), "{target}");
     }
     // Some servers read the query string, some the body.
     for target in ["/?query=%7Bz%7D", "/?operationName=m", "/?id=1", "/?a=1;query=%7Bz%7D", "/?a=%zz"] {
-        let told = told(&read(target, &[JSON], r#"{"query": "{ a }"}"#));
-        assert!(told[0].starts_with("unreadable"), "{target}");
+        let summary = summary(&read(target, &[JSON], r#"{"query": "{ a }"}"#));
+        assert!(summary[0].starts_with("unreadable"), "{target}");
     }
-    assert_eq!(told(&read("/?x=1", &[JSON], r#"{"query": "{ a }"}"#)), ["query a"]);
+    assert_eq!(summary(&read("/?x=1", &[JSON], r#"{"query": "{ a }"}"#)), ["query a"]);
 }
 
 #[test]
-fn the_requests_of_clients_are_read() {
+fn requests_of_real_clients_are_read() {
     // As acryl-datahub sends it.
     let recorded = "{\"query\": \"query me { me { corpUser { urn } } }\"}";
-    assert_eq!(told(&read("/api/graphql", &[JSON], recorded)), ["query me"]);
+    assert_eq!(summary(&read("/api/graphql", &[JSON], recorded)), ["query me"]);
     let long = format!(
         "query search {{ searchAcrossEntities(input: $input) {{ {} }} }}",
         "field { urn type } ".repeat(1500)
     );
-    assert_eq!(asked(&long), ["query searchAcrossEntities"]);
+    assert_eq!(summary_of(&long), ["query searchAcrossEntities"]);
 }
 
 /// A document of `operations` over one fragment that spreads `fragments` others.
@@ -269,26 +275,26 @@ fn shared(operations: usize, fragments: usize) -> String {
 }
 
 #[test]
-fn operations_that_share_fragments_have_one_budget() {
-    assert_eq!(asked(&shared(20, 1000)), vec!["query a"; 20]);
-    assert_eq!(asked(&shared(1, 2050)), ["query a"], "each fragment may be visited once");
-    let told = asked(&shared(63, 2050));
-    assert_eq!(told, ["unreadable graphql: too many operations share fragments"]);
-    // The members of a batch have one, too.
+fn visits_of_shared_fragments_have_one_budget() {
+    assert_eq!(summary_of(&shared(20, 1000)), vec!["query a"; 20]);
+    assert_eq!(summary_of(&shared(1, 2050)), ["query a"], "each fragment may be visited once");
+    let summary = summary_of(&shared(63, 2050));
+    assert_eq!(summary, ["unreadable graphql: too many operations share fragments"]);
+    // So do all members of a batch together.
     let member = json!({"query": shared(8, 1000)});
-    assert_eq!(told_batch(&[&member]), vec!["query a"; 8]);
-    let told = told_batch(&[&member; 8]);
-    assert_eq!(told, ["unreadable graphql: too many operations share fragments"]);
+    assert_eq!(summary_of_batch(&[&member]), vec!["query a"; 8]);
+    let summary = summary_of_batch(&[&member; 8]);
+    assert_eq!(summary, ["unreadable graphql: too many operations share fragments"]);
 }
 
-fn told_batch(members: &[&serde_json::Value]) -> Vec<String> {
-    told(&read("/", &[JSON], json!(members).to_string()))
+fn summary_of_batch(members: &[&serde_json::Value]) -> Vec<String> {
+    summary(&read("/", &[JSON], json!(members).to_string()))
 }
 
 #[test]
-fn fields_are_told_in_one_order_however_they_are_nested() {
+fn field_order_is_deterministic() {
     for (document, expected) in [
-        // What is selected first, then the last fragment first.
+        // Directly selected fields come first, then those of fragments, the last fragment first.
         ("{ ...A b ...C } fragment A on Q { a } fragment C on Q { c }", "query b c a"),
         (
             "{ ...A ...C } fragment A on Q { a } fragment B on Q { b } fragment C on Q { c ...A ...B }",
@@ -297,20 +303,20 @@ fn fields_are_told_in_one_order_however_they_are_nested() {
         ("{ ... { a } b ... { c ... { d } } }", "query b c d a"),
         ("{ ...A ...A a } fragment A on Q { a ...B } fragment B on Q { ...A b ...B }", "query a b"),
     ] {
-        assert_eq!(asked(document), [expected], "{document}");
+        assert_eq!(summary_of(document), [expected], "{document}");
     }
     let twice =
         "query q { ...A x } mutation m { ...A } fragment A on Q { a ...B } fragment B on Q { b ...A }";
-    assert_eq!(asked(twice), ["query x a b", "mutation a b"]);
+    assert_eq!(summary_of(twice), ["query x a b", "mutation a b"]);
 }
 
 #[test]
-fn many_fields_that_operations_share_are_told_for_each() {
+fn shared_fields_are_listed_for_each_operation() {
     let names = |count: usize| (0..count).map(|n| format!("f{} ", n % 128)).collect::<String>();
     let operations: String = (0..60).map(|n| format!("query q{n} {{ ...A }} ")).collect();
-    let told = asked(&format!("{operations} fragment A on Q {{ {} }}", names(9000)));
-    assert_eq!(told.len(), 60);
-    let one = told.first().unwrap();
+    let summary = summary_of(&format!("{operations} fragment A on Q {{ {} }}", names(9000)));
+    assert_eq!(summary.len(), 60);
+    let one = summary.first().unwrap();
     assert_eq!(one.split(' ').count(), 129, "each field once: {one}");
-    assert!(told.iter().all(|other| other == one));
+    assert!(summary.iter().all(|other| other == one));
 }

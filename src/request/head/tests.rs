@@ -3,7 +3,7 @@ use crate::request::RequestFault::{HeadTooLarge, TargetTooLong};
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: 100 };
 
-/// Reads the bytes at once, and in all splits in two and byte by byte, which must say the same.
+/// Reads the bytes at once. Checks that splitting them in two or into single bytes gives the same result.
 #[track_caller]
 fn scan_with(limits: HeadLimits, bytes: &[u8]) -> Result<Option<Head>, RequestFault> {
     let whole = HeadScanner::new(limits).scan(bytes);
@@ -38,7 +38,7 @@ fn head(text: &str) -> Head {
 }
 
 #[test]
-fn a_head_ends_where_it_ends_and_says_where_its_body_does() {
+fn valid_heads_and_their_framing_are_parsed() {
     for (text, framing) in [
         ("GET / HTTP/1.1\r\n\r\n", Framing::None),
         ("GET /a?b=c%20d HTTP/1.0\r\nHost: a\r\n\r\n", Framing::None),
@@ -63,14 +63,14 @@ fn a_head_ends_where_it_ends_and_says_where_its_body_does() {
 }
 
 #[test]
-fn a_wish_for_another_protocol_is_seen() {
+fn upgrade_is_detected_in_http_1_1() {
     assert!(head("GET / HTTP/1.1\r\nUPGRADE: websocket\r\n\r\n").upgrades);
     assert!(!head("GET / HTTP/1.0\r\nUpgrade: websocket\r\n\r\n").upgrades);
     assert!(!head("GET / HTTP/1.1\r\nX-Upgrade: websocket\r\n\r\n").upgrades);
 }
 
 #[test]
-fn a_head_that_has_not_arrived_is_waited_for() {
+fn incomplete_head_returns_none() {
     let text = "\r\nPOST /a?b HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
     for end in 0..text.len() {
         let mut scanner = HeadScanner::new(LIMITS);
@@ -81,7 +81,7 @@ fn a_head_that_has_not_arrived_is_waited_for() {
 }
 
 #[test]
-fn what_could_be_read_in_two_ways_is_refused() {
+fn ambiguous_heads_are_refused() {
     const LINE: &str = REQUEST_LINE;
     const VERSION: &str = "version is neither HTTP/1.0 nor HTTP/1.1";
     const LENGTH: &str = "Content-Length is not one plain number";
@@ -154,13 +154,13 @@ fn what_could_be_read_in_two_ways_is_refused() {
     ] {
         let found = scan(text);
         assert_eq!(found, bad(why), "{text:?}");
-        // Nothing that could follow makes it good again.
+        // Further bytes do not make it valid.
         assert_eq!(scan(format!("{text}\r\n\r\n")), found, "{text:?}");
     }
 }
 
 #[test]
-fn sizes_have_limits() {
+fn size_limits_are_enforced() {
     let target = |len: usize| format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(len - 1));
     assert!(scan(target(8192)).expect("a good head").is_some());
     for text in [
@@ -196,7 +196,7 @@ fn sizes_have_limits() {
 }
 
 #[test]
-fn what_was_read_of_a_bad_head_can_be_told() {
+fn method_and_target_of_a_refused_head_are_available() {
     for (text, method, target) in [
         ("GET /a?b#c HTTP/1.1\r\n", "GET", "/a?b"),
         ("\r\nHEAD /a HTTP/1.1\r\nA\r\n", "HEAD", "/a"),

@@ -150,7 +150,7 @@ mod tests {
     /// The code of a symbol, right-aligned.
     fn code_of(symbol: usize) -> (u32, u32) {
         let length = usize::from(LENGTHS[symbol]);
-        let at = CODE.symbols.iter().position(|own| usize::from(*own) == symbol).expect("a symbol");
+        let at = CODE.symbols.iter().position(|other| usize::from(*other) == symbol).expect("a symbol");
         (CODE.first[length] + at as u32 - CODE.index[length], length as u32)
     }
 
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_code_is_that_of_appendix_b() {
+    fn codes_match_rfc_7541_appendix_b() {
         for (symbol, code, length) in [
             (0, 0x1ff8, 13),
             (1, 0x7f_ffd8, 23),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn every_pair_of_octets_comes_back() {
+    fn every_pair_of_octets_round_trips() {
         for one in 0..256 {
             assert_eq!(decoded(&encoded(&[one], 1)), Ok(vec![one as u8]));
             for other in 0..256 {
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_is_less_than_an_octet_of_ones() {
+    fn padding_must_be_at_most_seven_ones() {
         assert_eq!(decoded(&[]), Ok(vec![]));
         // Five bits of `0` and three of padding.
         assert_eq!(decoded(&[0b0000_0111]), Ok(b"0".to_vec()));
@@ -214,7 +214,7 @@ mod tests {
             assert_eq!(decoded(wrong), Err(HpackError::Huffman), "{wrong:x?}");
         }
         assert_eq!(decoded(&encoded(&[97, 256, 97], 1)), Err(HpackError::Huffman), "EOS within a string");
-        // A long code that breaks off.
+        // A truncated long code.
         let coded = encoded(&[10], 1);
         assert_eq!(decoded(&coded), Ok(b"\n".to_vec()));
         assert_eq!(decoded(&coded[..3]), Err(HpackError::Huffman));

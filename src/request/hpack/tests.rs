@@ -30,7 +30,7 @@ fn lines(text: &str) -> Fields {
         .collect()
 }
 
-/// Blocks of one connection: the octets, the fields and the size of the table after them.
+/// Checks the blocks of one connection: the octets, the fields and the size of the table after each.
 #[track_caller]
 fn check(table_size: usize, blocks: &[(&str, &str, usize)]) {
     let mut decoder = HpackDecoder::new(table_size);
@@ -148,7 +148,7 @@ fn refused(hex: &str, error: HpackError) {
 }
 
 #[test]
-fn what_breaks_off_or_refers_to_nothing_is_refused() {
+fn malformed_blocks_are_refused() {
     use HpackError::{Huffman, Index, Integer, Truncated};
     for hex in
         ["00", "0001", "000178", "00017802", "0001780261", "ff", "ff80", "5f", "0f", "1f80", "40", "000278"]
@@ -164,13 +164,13 @@ fn what_breaks_off_or_refers_to_nothing_is_refused() {
     for hex in ["0001788100", "00017882c7ff", "00017884fffffffc", "008100"] {
         refused(hex, Huffman);
     }
-    // Octets that a length does not need are no error (section 5.1).
+    // Redundant octets of a length are not an error (section 5.1).
     let block = [&octets("000178 7f808000")[..], &[b'y'; 127]].concat();
     assert_eq!(decode(&mut HpackDecoder::new(4096), &block).expect("good")[0].1.len(), 127);
 }
 
 #[test]
-fn the_size_of_the_table_changes_only_at_the_beginning_and_below_the_limit() {
+fn table_size_update_must_come_first_and_respect_the_limit() {
     let get = vec![(":method".to_owned(), "GET".to_owned())];
     for hex in ["20 82", "3fe11f 82", "20 3fe11f 82"] {
         assert_eq!(decode(&mut HpackDecoder::new(4096), &octets(hex)), Ok(get.clone()), "{hex}");
@@ -181,21 +181,21 @@ fn the_size_of_the_table_changes_only_at_the_beginning_and_below_the_limit() {
     let mut decoder = HpackDecoder::new(4096);
     decode(&mut decoder, &octets("40 0161 0162 40 0163 0164")).expect("good");
     assert_eq!(decode(&mut decoder, &octets("be bf")).expect("good").len(), 2);
-    // Room for one: the oldest goes.
+    // There is room for one entry, so the oldest is evicted.
     assert_eq!(decode(&mut decoder, &octets("3f06 be")).expect("good")[0].0, "c");
     assert_eq!(decode(&mut decoder, &octets("bf")), Err(HpackError::Index));
     assert_eq!(decode(&mut decoder, &octets("20 be")), Err(HpackError::Index));
 }
 
 #[test]
-fn a_field_that_is_larger_than_the_table_empties_it() {
+fn field_larger_than_the_table_empties_it() {
     let mut decoder = HpackDecoder::new(64);
     decode(&mut decoder, &octets("40 0161 0162")).expect("good");
     assert_eq!(decoder.table.len(), 1);
     let large = [&octets("40 0163 21")[..], &[b'd'; 33]].concat();
     assert_eq!(decode(&mut decoder, &large).expect("good").len(), 1, "it is a field all the same");
     assert_eq!((decoder.table.len(), decoder.table.size()), (0, 0));
-    // A name may come from the entry that its field drives out (section 4.4).
+    // A name may refer to the entry that the new field evicts (section 4.4).
     decode(&mut decoder, &octets("40 0161 0162")).expect("good");
     let block = [&octets("7e 1f")[..], &[b'v'; 31]].concat();
     let expected = vec![("a".to_owned(), "v".repeat(31))];
@@ -204,7 +204,7 @@ fn a_field_that_is_larger_than_the_table_empties_it() {
 }
 
 #[test]
-fn a_list_takes_no_more_than_its_limit_and_the_table_stays_right() {
+fn fields_beyond_the_list_limit_are_dropped_but_decoded() {
     let mut decoder = HpackDecoder::new(4096);
     let value = [b'y'; 3000];
     let bomb = [&octets("40 0178 7fb916")[..], &value, &[0xbe; 60_000]].concat();
@@ -213,7 +213,7 @@ fn a_list_takes_no_more_than_its_limit_and_the_table_stays_right() {
     assert!(list.is_too_large() && list.octets.len() < 10_000, "{}", list.octets.len());
     assert_eq!(decode(&mut decoder, &octets("be")).expect("good")[0].1.len(), 3000);
 
-    // Its size is that of RFC 9113 section 10.5.1.
+    // The size is calculated as in RFC 9113 section 10.5.1.
     for (limit, fits) in [(37, true), (36, true), (35, false)] {
         let mut list = FieldList::new(limit);
         decoder.decode(&octets("00 0161 0262 63"), &mut list).expect("good");

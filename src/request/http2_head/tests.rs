@@ -34,23 +34,23 @@ fn read(fields: &[(&[u8], &[u8])], ends: bool) -> Result<(), RequestFault> {
     Http2Head::read(&list(fields), LIMITS, ends).map(|_| ())
 }
 
-/// The good head with a pseudo-field changed, or with a field behind it.
+/// Reads the valid head with one pseudo-field changed or one field added.
 fn with(name: &[u8], value: &[u8]) -> Result<(), RequestFault> {
     let mut fields = GOOD.to_vec();
-    match fields.iter_mut().find(|(own, _)| *own == name) {
-        Some((_, own)) => *own = value,
+    match fields.iter_mut().find(|(existing, _)| *existing == name) {
+        Some((_, existing)) => *existing = value,
         None => fields.push((name, value)),
     }
     read(&fields, false)
 }
 
 fn without(name: &[u8]) -> Result<(), RequestFault> {
-    let fields: Vec<_> = GOOD.into_iter().filter(|(own, _)| *own != name).collect();
+    let fields: Vec<_> = GOOD.into_iter().filter(|(existing, _)| *existing != name).collect();
     read(&fields, false)
 }
 
 #[test]
-fn a_good_head_is_read() {
+fn valid_heads_are_accepted() {
     let fields = list(&GOOD);
     let head = Http2Head::read(&fields, LIMITS, true).expect("good");
     assert_eq!((head.method(), head.path()), (&b"POST"[..], &b"/a?b=c"[..]));
@@ -75,7 +75,7 @@ fn a_good_head_is_read() {
 }
 
 #[test]
-fn a_malformed_head_is_refused() {
+fn malformed_heads_are_refused() {
     for (name, value) in [
         (&b":method"[..], &b""[..]),
         (b":method", b"GET /x"),
@@ -137,7 +137,7 @@ fn a_malformed_head_is_refused() {
 }
 
 #[test]
-fn connect_is_not_served() {
+fn connect_is_refused() {
     let connect: [(&[u8], &[u8]); 2] = [(b":method", b"CONNECT"), (b":authority", b"a:443")];
     assert_eq!(read(&connect, false), Err(MethodNotAllowed));
     assert!(matches!(read(&connect[..1], false), Err(BadTarget(_))));
@@ -147,7 +147,7 @@ fn connect_is_not_served() {
 }
 
 #[test]
-fn a_head_has_its_limits() {
+fn head_limits_are_enforced() {
     let field = (&b"x"[..], &b"y"[..]);
     assert_eq!(read(&[&GOOD[..], &[field; 5]].concat(), false), Ok(()));
     assert_eq!(read(&[&GOOD[..], &[field; 6]].concat(), false), Err(HeadTooLarge));
@@ -164,7 +164,7 @@ fn a_head_has_its_limits() {
 }
 
 #[test]
-fn trailers_are_fields_alone() {
+fn trailers_must_not_have_pseudo_fields() {
     let check = |fields: &[(&[u8], &[u8])]| check_http2_trailers(&list(fields), LIMITS);
     assert_eq!(check(&[]), Ok(()));
     let sum: (&[u8], &[u8]) = (b"x-sum", b"7");
@@ -182,7 +182,7 @@ fn trailers_are_fields_alone() {
     }
 }
 
-/// Where an octet is put.
+/// The part of the head that contains the octet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Method,
@@ -193,26 +193,27 @@ enum Part {
     Value,
 }
 
-/// The text with an octet in front, in the middle or at the end.
+/// Inserts an octet at the start, in the middle or at the end of a text.
 fn placed(text: &[u8], octet: u8, place: usize) -> Vec<u8> {
     let (before, after) = text.split_at([0, text.len() / 2, text.len()][place]);
     [before, &[octet], after].concat()
 }
 
-/// Whether the head that HTTP/1 writes for these parts passes its reader, as one head.
+/// Whether the same head in HTTP/1 passes [`HeadScanner`].
 fn passes_http1(method: &[u8], target: &[u8], name: &[u8], value: &[u8]) -> bool {
     let head = [method, b" ", target, b" HTTP/1.1\r\n", name, b": ", value, b"\r\n\r\n"].concat();
     matches!(HeadScanner::new(LIMITS).scan(&head), Ok(Some(read)) if read.len == head.len() && read.framing == Framing::None)
 }
 
-/// Every octet, first, in the middle and last, in every part: by rule, and as over HTTP/1.
+/// Puts every octet first, in the middle and last in every part, and compares the result with the grammar and
+/// with HTTP/1.
 #[test]
-fn every_octet_in_every_place_is_read_by_rule_and_as_over_http1() {
+fn every_octet_is_checked_as_over_http1() {
     for octet in 0..=u8::MAX {
         for place in 0..3 {
             for part in [Part::Method, Part::Path, Part::Query, Part::Authority, Part::Name, Part::Value] {
-                let at = |own: Part, text: &[u8]| {
-                    if part == own { placed(text, octet, place) } else { text.to_vec() }
+                let at = |this: Part, text: &[u8]| {
+                    if part == this { placed(text, octet, place) } else { text.to_vec() }
                 };
                 let method = at(Part::Method, b"GET");
                 let path = [&b"/"[..], &at(Part::Path, b"path")].concat();
@@ -230,7 +231,7 @@ fn every_octet_in_every_place_is_read_by_rule_and_as_over_http1() {
                 let tchar = octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
                 let expected = match part {
                     Part::Method => tchar,
-                    // A question mark begins the query one octet earlier.
+                    // A question mark starts the query early.
                     Part::Path => octet.is_ascii_graphic() && !b"#<>\\`".contains(&octet),
                     Part::Query => octet.is_ascii_graphic() && !b"\"#<>\\".contains(&octet),
                     Part::Name => tchar && !octet.is_ascii_uppercase(),
@@ -238,7 +239,7 @@ fn every_octet_in_every_place_is_read_by_rule_and_as_over_http1() {
                         let blank = matches!(octet, b' ' | b'\t');
                         if blank { place == 1 } else { octet > b' ' && octet != 0x7f }
                     }
-                    // No label is empty, and a port may be.
+                    // Labels must not be empty; a port may be.
                     Part::Authority => match octet {
                         b'.' => place == 1,
                         b':' => place == 2,
@@ -246,10 +247,10 @@ fn every_octet_in_every_place_is_read_by_rule_and_as_over_http1() {
                     },
                 };
                 assert_eq!(passes, expected, "{octet:#x} in {part:?} at {place}");
-                // HTTP/1 has upper case in names, a colon behind them, and white space around values.
-                let own_to_http1 = (part == Part::Name && (octet.is_ascii_uppercase() || octet == b':'))
+                // HTTP/1 allows upper case in names, a colon after them, and white space around values.
+                let only_in_http1 = (part == Part::Name && (octet.is_ascii_uppercase() || octet == b':'))
                     || (part == Part::Value && matches!(octet, b' ' | b'\t'));
-                if part != Part::Authority && !own_to_http1 {
+                if part != Part::Authority && !only_in_http1 {
                     assert_eq!(
                         passes,
                         passes_http1(&method, &target, &name, &value),

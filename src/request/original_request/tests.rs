@@ -1,16 +1,16 @@
 use super::*;
 
-fn fields(pairs: &[(&'static str, &str)]) -> HeaderMap {
-    let mut fields = HeaderMap::new();
+fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
     for (name, value) in pairs {
-        fields.append(*name, HeaderValue::from_str(value).unwrap());
+        headers.append(*name, HeaderValue::from_str(value).unwrap());
     }
-    fields
+    headers
 }
 
-fn read(form: ForwardAuthDialect, pairs: &[(&'static str, &str)]) -> Result<String, &'static str> {
-    let asked = OriginalRequest::read(form, &Method::GET, &Uri::from_static("/own?q"), &fields(pairs));
-    match asked {
+fn read(dialect: ForwardAuthDialect, pairs: &[(&'static str, &str)]) -> Result<String, &'static str> {
+    let original = OriginalRequest::read(dialect, &Method::GET, &Uri::from_static("/own?q"), &headers(pairs));
+    match original {
         Ok(OriginalRequest { method, target, host }) => {
             let host = host.map(|host| format!(" {}", host.to_str().unwrap())).unwrap_or_default();
             Ok(format!("{method} {target}{host}"))
@@ -24,7 +24,7 @@ fn why(fault: RequestFault) -> &'static str {
         RequestFault::BadTarget(why) => why,
         RequestFault::AmbiguousCredentials => "credentials",
         RequestFault::MethodNotAllowed => "method",
-        // Faults of bytes, which are judged before a question is read.
+        // Faults of the bytes, which are found before this module reads the fields.
         RequestFault::TargetTooLong | RequestFault::HeadTooLarge | RequestFault::TimedOut => "bytes",
     }
 }
@@ -36,7 +36,7 @@ const FORWARDED: [(&str, &str); 3] = [
 ];
 const ORIGINAL: [(&str, &str); 2] = [("x-original-method", "PUT"), ("x-original-uri", "/a%2Fb?c")];
 
-/// All pairs but the one at `index`.
+/// All pairs except the one at `index`.
 fn without(pairs: &[(&'static str, &'static str)], index: usize) -> Vec<(&'static str, &'static str)> {
     let mut pairs = pairs.to_vec();
     pairs.remove(index);
@@ -44,34 +44,34 @@ fn without(pairs: &[(&'static str, &'static str)], index: usize) -> Vec<(&'stati
 }
 
 #[test]
-fn each_form_reads_its_own_fields() {
+fn each_dialect_reads_its_own_fields() {
     assert_eq!(read(ForwardAuthDialect::Forwarded, &FORWARDED).unwrap(), "PUT /a//b;c?d=/e a.example:8443");
     assert_eq!(read(ForwardAuthDialect::Original, &ORIGINAL).unwrap(), "PUT /a%2Fb?c");
     let url = [("x-original-method", "GET"), ("x-original-url", "https://a.example:8443//b?c=http://d/")];
     assert_eq!(read(ForwardAuthDialect::Original, &url).unwrap(), "GET //b?c=http://d/ a.example:8443");
-    // Only one of the two: the other would choose the host.
+    // Only one of the two is accepted, because the other could replace the host.
     let both = [url[0], url[1], ("x-original-uri", "//b?c=http://d/")];
     assert_eq!(read(ForwardAuthDialect::Original, &both), Err(why(TWICE)));
     assert_eq!(read(ForwardAuthDialect::Request, &[]).unwrap(), "GET /own?q");
 }
 
 #[test]
-fn a_missing_field_is_not_made_up_for() {
+fn missing_fields_are_refused() {
     for (index, fault) in [NO_METHOD, NO_TARGET, NO_HOST].into_iter().enumerate() {
         assert_eq!(read(ForwardAuthDialect::Forwarded, &without(&FORWARDED, index)), Err(why(fault)));
     }
     for (index, fault) in [NO_METHOD, NO_TARGET].into_iter().enumerate() {
         assert_eq!(read(ForwardAuthDialect::Original, &without(&ORIGINAL, index)), Err(why(fault)));
     }
-    // Another form's fields are no substitute.
+    // Fields of another dialect are not a substitute.
     assert_eq!(read(ForwardAuthDialect::Forwarded, &ORIGINAL), Err(why(NO_METHOD)));
     assert_eq!(read(ForwardAuthDialect::Original, &FORWARDED), Err(why(NO_TARGET)));
 }
 
 #[test]
-fn a_field_that_comes_twice_is_refused_in_every_form() {
+fn repeated_fields_are_refused_in_every_dialect() {
     for twice in FORWARDED.iter().take(2).chain(&ORIGINAL).chain(&[("x-original-url", "/a")]) {
-        for (form, own) in [
+        for (dialect, own) in [
             (ForwardAuthDialect::Forwarded, &FORWARDED[..]),
             (ForwardAuthDialect::Original, &ORIGINAL[..]),
             (ForwardAuthDialect::Request, &[][..]),
@@ -82,7 +82,7 @@ fn a_field_that_comes_twice_is_refused_in_every_form() {
                 pairs.retain(|(name, _)| !name.contains("original-ur"));
             }
             pairs.extend([*twice, *twice]);
-            assert_eq!(read(form, &pairs), Err(why(TWICE)), "{form:?} {twice:?}");
+            assert_eq!(read(dialect, &pairs), Err(why(TWICE)), "{dialect:?} {twice:?}");
         }
     }
     let hosts = [FORWARDED[0], FORWARDED[1], FORWARDED[2], FORWARDED[2]];
@@ -90,7 +90,7 @@ fn a_field_that_comes_twice_is_refused_in_every_form() {
 }
 
 #[test]
-fn what_another_form_names_must_be_the_same() {
+fn fields_of_other_dialects_must_agree() {
     let smuggled = [
         ("x-forwarded-uri", "/public"),
         ("x-forwarded-method", "POST"),
@@ -100,7 +100,7 @@ fn what_another_form_names_must_be_the_same() {
         ("x-original-uri", "/own?q#"),
         ("x-original-uri", ""),
     ];
-    for (form, own) in [
+    for (dialect, own) in [
         (ForwardAuthDialect::Forwarded, &FORWARDED[..]),
         (ForwardAuthDialect::Original, &ORIGINAL[..]),
         (ForwardAuthDialect::Request, &[][..]),
@@ -108,7 +108,7 @@ fn what_another_form_names_must_be_the_same() {
         for field in smuggled.iter().filter(|field| own.iter().all(|own| own.0 != field.0)) {
             let mut pairs = own.to_vec();
             pairs.push(*field);
-            assert!(read(form, &pairs).is_err(), "{form:?} {field:?}");
+            assert!(read(dialect, &pairs).is_err(), "{dialect:?} {field:?}");
         }
     }
     let same =
@@ -117,7 +117,7 @@ fn what_another_form_names_must_be_the_same() {
 }
 
 #[test]
-fn a_target_is_taken_whole_or_not_at_all() {
+fn malformed_targets_are_refused() {
     for target in [
         "",
         "*",
@@ -136,22 +136,22 @@ fn a_target_is_taken_whole_or_not_at_all() {
         let pairs = [("x-original-method", "GET"), ("x-original-uri", target)];
         assert_eq!(read(ForwardAuthDialect::Original, &pairs), Err(why(NO_PATH)), "{target:?}");
     }
-    // A proxy writes scheme, Host and target one after the other. What a client put into Host stays
-    // in the authority, where the judge of Host refuses it.
+    // A proxy concatenates scheme, Host and target. The client's Host stays in the authority, and the check of Host
+    // refuses it.
     for host in ["a?b=", "a#", "u@a", "a\\"] {
         let url = format!("https://{host}/private");
         let pairs = [("x-original-method", "GET"), ("x-original-url", url.as_str())];
-        let asked = read(ForwardAuthDialect::Original, &pairs).unwrap();
-        assert_eq!(asked, format!("GET /private {host}"));
-        let mut judged = HeaderMap::new();
-        judged.insert(http::header::HOST, HeaderValue::from_str(host).unwrap());
+        let original = read(ForwardAuthDialect::Original, &pairs).unwrap();
+        assert_eq!(original, format!("GET /private {host}"));
+        let mut headers = HeaderMap::new();
+        headers.insert(http::header::HOST, HeaderValue::from_str(host).unwrap());
         let target = Uri::from_static("/private");
         let source = std::net::IpAddr::from([127, 0, 0, 1]);
         let facts = super::super::RequestFacts::read(
             &Method::GET,
             &target,
             http::Version::HTTP_11,
-            &judged,
+            &headers,
             crate::request::BackendQuirks::default(),
             source,
         );
@@ -160,7 +160,7 @@ fn a_target_is_taken_whole_or_not_at_all() {
 }
 
 #[test]
-fn a_method_is_a_token_and_case_counts() {
+fn method_is_a_case_sensitive_token() {
     for method in ["", "GE T", "GET,PUT", "G\u{e9}T"] {
         let pairs = [("x-original-method", method), ("x-original-uri", "/a")];
         assert_eq!(read(ForwardAuthDialect::Original, &pairs), Err(why(NO_METHOD)), "{method:?}");
