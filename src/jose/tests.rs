@@ -1,7 +1,7 @@
-//! Vectors that nobody here wrote.
+//! Test vectors from RFCs and Project Wycheproof.
 //!
-//! Their payloads are texts, so they end at the signature; whole tokens with claims are in
-//! `tests/vectors.rs`.
+//! Their payloads are not claims sets, so they only test up to the signature. `tests/vectors.rs` tests whole tokens
+//! with claims.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -15,7 +15,7 @@ use super::jws::{Compact, is_valid_signature};
 use super::{JoseFault, KeyChoice, KeySet, VerificationKey};
 use crate::test_support::MAX_BYTES;
 
-/// Why a token did not pass.
+/// Why a token is refused.
 #[derive(Debug, PartialEq, Eq)]
 enum Refusal {
     Form(JoseFault),
@@ -23,7 +23,7 @@ enum Refusal {
     Signature,
 }
 
-/// The way of a token to the end of the signature step, by a set of public keys.
+/// Verifies the signature of a token with a set of keys. Returns the payload.
 fn accept(token: &str, keys: &KeySet) -> Result<Vec<u8>, Refusal> {
     let compact = Compact::parse(token, MAX_BYTES).map_err(Refusal::Form)?;
     let candidates = match keys.choose(compact.header.kid.as_deref(), compact.header.algorithm) {
@@ -31,20 +31,20 @@ fn accept(token: &str, keys: &KeySet) -> Result<Vec<u8>, Refusal> {
         KeyChoice::Named(keys) | KeyChoice::Unnamed(keys) => keys,
         KeyChoice::WrongAlgorithm | KeyChoice::UnknownKid | KeyChoice::NoKid => return Err(Refusal::NoKey),
     };
-    if candidates.iter().any(|key| holds(&compact, key)) {
+    if candidates.iter().any(|key| verifies(&compact, key)) {
         Ok(compact.payload)
     } else {
         Err(Refusal::Signature)
     }
 }
 
-fn holds(compact: &Compact<'_>, key: &VerificationKey) -> bool {
+fn verifies(compact: &Compact<'_>, key: &VerificationKey) -> bool {
     let algorithm = compact.header.algorithm;
     key.algorithms().contains(algorithm)
         && is_valid_signature(compact.signing_input.as_bytes(), compact.signature, algorithm, key)
 }
 
-/// The bytes of a member that is hexadecimal.
+/// Decodes a hexadecimal member.
 fn hex(value: &Value) -> Vec<u8> {
     let text = value.as_str().unwrap();
     assert!(text.len().is_multiple_of(2), "{text}");

@@ -1,4 +1,4 @@
-//! Key sets as real issuers publish them, and as they should not.
+//! Key sets of real issuers, and malformed ones.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -34,7 +34,7 @@ fn openmetadata_jwk() -> Value {
 }
 
 #[test]
-fn openmetadatas_own_key_set_verifies() {
+fn openmetadata_key_set_is_accepted() {
     let jwk = openmetadata_jwk();
     assert!(jwk["n"].as_str().unwrap().starts_with("AL") || jwk["n"].as_str().unwrap().starts_with('A'));
     assert!(jwk["n"].as_str().unwrap().ends_with('='), "257 bytes are padded");
@@ -44,7 +44,7 @@ fn openmetadatas_own_key_set_verifies() {
         assert!(keys.skipped.is_empty());
         assert_eq!((key.kid(), key.bits()), (Some("om"), 2048));
         assert!(verifies(key, &RSA, Algorithm::RS256), "{dialect:?}");
-        // It is labelled RS256 whatever it signs with; only its own set is read so.
+        // It is labelled RS256 but may also sign with RS384 and RS512. Only this dialect accepts that.
         for algorithm in [Algorithm::RS384, Algorithm::RS512] {
             assert_eq!(
                 verifies(key, &RSA, algorithm),
@@ -60,7 +60,7 @@ fn openmetadatas_own_key_set_verifies() {
 }
 
 #[test]
-fn a_key_of_openmetadatas_set_without_the_label_is_bound_as_it_says() {
+fn openmetadata_dialect_only_widens_rs256() {
     let keys = read(
         &[
             with(RSA.jwk_named("a"), json!({"alg": "PS256"})),
@@ -73,7 +73,7 @@ fn a_key_of_openmetadatas_set_without_the_label_is_bound_as_it_says() {
 }
 
 #[test]
-fn all_spellings_of_a_number_mean_the_same_key() {
+fn all_encodings_of_a_number_are_the_same_key() {
     let (n, e) = RSA.rsa_numbers();
     let zeros = [&[0, 0, 0], &n[..]].concat();
     let plain = parsed(&[RSA.jwk()]);
@@ -93,7 +93,7 @@ fn all_spellings_of_a_number_mean_the_same_key() {
 
 #[test]
 fn coordinates_may_be_short_or_have_a_leading_zero() {
-    // One key in 256 has an x that starts with a zero byte; issuers drop it.
+    // One key in 256 has an x that starts with a zero byte, and some issuers drop it.
     let short = (0..100_000)
         .map(|_| p256_key())
         .find(|key| key.public_bytes()[1] == 0 || key.public_bytes()[33] == 0)
@@ -121,7 +121,7 @@ fn coordinates_may_be_short_or_have_a_leading_zero() {
 }
 
 #[test]
-fn one_odd_entry_does_not_lose_the_good_ones() {
+fn unusable_entries_do_not_affect_the_others() {
     let good = RSA.jwk_named("good");
     for odd in [
         json!(5),
@@ -152,7 +152,7 @@ fn one_odd_entry_does_not_lose_the_good_ones() {
         assert_eq!(keys.skipped.len(), 2, "{odd}");
         assert!(verifies(&keys.usable[0], &RSA, Algorithm::RS256), "{odd}");
     }
-    // Members that are not read may be anything.
+    // Members that are not read may have any value.
     for more in [json!({"x5c": "MII"}), json!({"x5t": 5}), json!({"x5c": [1]}), json!({"exp": {}, "iat": []})]
     {
         assert!(parsed(&[with(good.clone(), more.clone())]).skipped.is_empty(), "{more}");
@@ -162,7 +162,7 @@ fn one_odd_entry_does_not_lose_the_good_ones() {
 }
 
 #[test]
-fn documents_that_are_no_key_set_say_why() {
+fn documents_that_are_not_key_sets_are_refused() {
     let many = document(&vec![json!(0); 101]);
     for (text, fault) in [
         (&b""[..], KeySetFault::Empty),
@@ -193,7 +193,7 @@ fn documents_that_are_no_key_set_say_why() {
 }
 
 #[test]
-fn keys_of_one_kid_for_one_algorithm_are_ambiguous() {
+fn different_keys_with_one_kid_and_algorithm_are_dropped() {
     let other = |jwk: &Value| with(jwk.clone(), json!({"kid": "a"}));
     let (first, second) = (RSA.jwk_named("a"), other(&OTHER_RSA.jwk()));
     let keys = parsed(&[first.clone(), P256.jwk_named("b"), second.clone()]);
@@ -202,13 +202,13 @@ fn keys_of_one_kid_for_one_algorithm_are_ambiguous() {
     let dropped = SkippedKey { kid: Some("a".into()), fault: KeyFault::DuplicateKeyId };
     assert_eq!(keys.skipped, [dropped.clone(), dropped]);
 
-    // The same key twice is one key, and no other may join it.
+    // A repeated key is one key, but a different key with the same kid makes it ambiguous.
     assert!(parsed(&[first.clone(), first.clone()]).skipped.is_empty());
     assert_eq!(parsed(&[first.clone(), first.clone(), second.clone()]).usable.len(), 0);
-    // Bound to different algorithms they can be told apart.
+    // With different algorithms, they can be distinguished.
     let bound = [with(first.clone(), json!({"alg": "RS256"})), with(second.clone(), json!({"alg": "PS256"}))];
     assert_eq!(parsed(&bound).usable.len(), 2);
-    // Keys without a kid are not the same key for that.
+    // Keys without a kid are not ambiguous.
     assert_eq!(parsed(&[RSA.jwk(), OTHER_RSA.jwk()]).usable.len(), 2);
     // A kid is compared byte for byte.
     for kid in ["A", "a ", "a\0", "\u{e1}", "a\u{301}"] {
@@ -217,7 +217,7 @@ fn keys_of_one_kid_for_one_algorithm_are_ambiguous() {
 }
 
 #[test]
-fn an_algorithm_in_the_key_binds_it() {
+fn alg_restricts_a_key() {
     for (jwk, algorithms) in [
         (RSA.jwk(), KeyFamily::Rsa.algorithms()),
         (with(RSA.jwk(), json!({"alg": "PS384"})), [Algorithm::PS384].into_iter().collect::<AlgorithmSet>()),

@@ -1,4 +1,4 @@
-//! The compact form: what is a token and what is not.
+//! Parsing of the compact serialization.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -13,7 +13,7 @@ fn parse(token: &str) -> Result<UnverifiedToken<'_>, JoseFault> {
     UnverifiedToken::parse(token, MAX_BYTES)
 }
 
-/// A token of this header and payload with some signature.
+/// A token with this header and payload and an arbitrary signature.
 fn compact(header: &[u8], payload: &[u8]) -> String {
     format!("{}.{}.c2ln", base64url(header), base64url(payload))
 }
@@ -27,7 +27,7 @@ fn assert_malformed(token: &str, why: &str) {
 }
 
 #[test]
-fn three_parts_of_base64url_are_a_token() {
+fn compact_serialization_is_parsed() {
     let token = compact(br#"{"alg":"ES256","kid":"a"}"#, br#"{"iss":"https://idp.example","sub":"ada"}"#);
     let read = parse(&token).unwrap();
     assert_eq!(read.header().kid.as_deref(), Some("a"));
@@ -35,12 +35,12 @@ fn three_parts_of_base64url_are_a_token() {
     assert_eq!(read.fingerprint().short().len(), 16);
     assert_eq!(read.fingerprint().full().len(), 64);
     assert_eq!(parse(&compact(HEADER.as_bytes(), b"{}")).unwrap().issuer_hint(), Ok(None));
-    // White space around the JSON is JSON (RFC 8259 section 2), not another token.
+    // White space around the JSON is allowed (RFC 8259 section 2).
     assert!(parse(&compact(b" {\"alg\":\"RS256\"}\r\n", b"\t{} ")).is_ok());
 }
 
 #[test]
-fn other_numbers_of_parts_are_no_token() {
+fn token_must_have_three_nonempty_parts() {
     let (h, p) = (base64url(HEADER.as_bytes()), base64url(b"{}"));
     for (token, why) in [
         (String::new(), "nothing"),
@@ -64,9 +64,9 @@ fn other_numbers_of_parts_are_no_token() {
 }
 
 #[test]
-fn one_token_has_one_spelling() {
+fn only_canonical_base64url_is_accepted() {
     let (h, p) = (base64url(HEADER.as_bytes()), base64url(b"{}"));
-    // `{}` is `e30`: two unused bits. `sig` is `c2ln`: none. `si` is `c2k`: two.
+    // `{}` is `e30`, with two unused bits. `sig` is `c2ln`, with none. `si` is `c2k`, with two.
     assert!(parse(&format!("{h}.e30.c2k")).is_ok());
     for (token, why) in [
         (format!("{h}=.{p}.c2ln"), "padding on the header"),
@@ -97,7 +97,7 @@ fn one_token_has_one_spelling() {
 }
 
 #[test]
-fn sizes_are_bounded_before_anything_is_decoded() {
+fn sizes_are_checked_before_decoding() {
     let token = compact(HEADER.as_bytes(), b"{}");
     assert!(UnverifiedToken::parse(&token, token.len()).is_ok());
     assert_eq!(
@@ -105,7 +105,7 @@ fn sizes_are_bounded_before_anything_is_decoded() {
         Some(JoseFault::Malformed("token is longer than tokenBytes"))
     );
     let header = |len: usize| format!("{HEADER}{}", " ".repeat(len - HEADER.len()));
-    // 3072 bytes are 4096 characters.
+    // 3072 bytes are 4096 characters of base64url.
     assert!(parse(&compact(header(3072).as_bytes(), b"{}")).is_ok());
     assert_malformed(&compact(header(3073).as_bytes(), b"{}"), "a header over 4096 characters");
     let long = "x".repeat(1024 * 1024);
@@ -113,7 +113,7 @@ fn sizes_are_bounded_before_anything_is_decoded() {
 }
 
 #[test]
-fn the_payload_is_one_json_object_in_utf8() {
+fn payload_must_be_one_json_object_in_utf8() {
     let utf16: Vec<u8> = "{\"a\":1}".encode_utf16().flat_map(u16::to_le_bytes).collect();
     for (payload, why) in [
         (&b"[]"[..], "an array"),
@@ -148,7 +148,7 @@ fn the_payload_is_one_json_object_in_utf8() {
 }
 
 #[test]
-fn two_members_of_one_name_are_never_accepted() {
+fn duplicate_members_are_refused() {
     for (payload, why) in [
         (r#"{"exp":1,"exp":2}"#, "exp twice"),
         (r#"{"sub":"a","sub":"a"}"#, "twice the same"),
@@ -162,7 +162,7 @@ fn two_members_of_one_name_are_never_accepted() {
     ] {
         assert_malformed(&compact(HEADER.as_bytes(), payload.as_bytes()), why);
     }
-    // Case matters further down: nothing reads those without case.
+    // In nested objects, names may differ only in case: nothing reads them ignoring case.
     assert!(parse(&compact(HEADER.as_bytes(), br#"{"a":{"b":1,"B":2}}"#)).is_ok());
 }
 
@@ -194,7 +194,7 @@ fn alg_none_in_every_spelling_is_refused() {
 }
 
 #[test]
-fn an_issuer_that_is_no_string_is_no_hint() {
+fn issuer_hint_must_be_a_string() {
     for issuer in ["5", "[\"https://idp.example\"]", "{}", "true"] {
         let token = compact(HEADER.as_bytes(), format!(r#"{{"iss":{issuer}}}"#).as_bytes());
         assert!(matches!(parse(&token).unwrap().issuer_hint(), Err(JoseFault::Malformed(_))), "{issuer}");
@@ -204,7 +204,7 @@ fn an_issuer_that_is_no_string_is_no_hint() {
 }
 
 #[test]
-fn nothing_that_prints_a_token_prints_the_credential() {
+fn debug_output_does_not_contain_the_token() {
     let token = HMAC.token(Algorithm::HS256, Some("k"), &serde_json::json!({"sub": "ada"}));
     let read = parse(&token).unwrap();
     let (input, signature) = token.rsplit_once('.').unwrap();

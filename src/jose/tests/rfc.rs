@@ -43,8 +43,7 @@ fn rsa_keys(alg: &str) -> KeySet {
     key_set(&[json!({"kty": "RSA", "kid": kid, "use": "sig", "alg": alg, "n": RSA_N, "e": "AQAB"})])
 }
 
-/// The signature holds, no other algorithm of the key accepts it, and as the payload is a text it
-/// is no token for us.
+/// Checks that the signature is valid but the payload, a text, is refused as a claims set.
 #[track_caller]
 fn assert_signature_alone(token: &str, keys: &KeySet) {
     assert_eq!(accept(token, keys), Ok(unbase64url(PAYLOAD)));
@@ -76,7 +75,7 @@ fn rfc_7520_section_4_4_hmac_sha2() {
     let (token, secret) = (token(HS256_HEADER, HS256_SIGNATURE), unbase64url(SECRET));
     let key = VerificationKey::from_shared_secret(&secret);
     assert_signature_alone(&token, &KeySet::new(vec![key.into()]));
-    // The same secret in a public key set is no key.
+    // The same secret is refused in a public key set.
     let published = parsed(&[json!({"kty": "oct", "alg": "HS256", "use": "sig", "k": SECRET})]);
     assert_eq!(accept(&token, &KeySet::new(published.usable)), Err(Refusal::NoKey));
 }
@@ -89,8 +88,8 @@ fn rfc_7520_section_4_5_a_detached_payload_is_refused() {
     assert!(matches!(UnverifiedToken::parse(&token, MAX_BYTES), Err(JoseFault::Malformed(_))));
 }
 
-/// Section 4.6 has an unprotected header, so there is no compact form of it; 4.7 and 4.8 are
-/// written in the same general and flattened forms.
+/// The example of section 4.6 has an unprotected header, so it has no compact form. Those of 4.7 and 4.8 use the
+/// same general and flattened serializations.
 #[test]
 fn rfc_7520_sections_4_6_to_4_8_json_serializations_are_refused() {
     let signature = "bWUSVaxorn7bEF1djytBd0kHv70Ly5pvbomzMWSOr20";

@@ -1,4 +1,4 @@
-//! Project Wycheproof's vectors of JWS and JWK, where they are present.
+//! Project Wycheproof's vectors of JWS and JWK, if they are present.
 //!
 //! They are not part of this repository: `METAGATE_WYCHEPROOF` names a directory that has
 //! `json_web_signature_test.json`, `json_web_key_test.json` and `json_web_crypto_test.json` of
@@ -12,10 +12,10 @@ use super::*;
 use crate::jose::{KeyDialect, ParsedKeys, UnverifiedToken};
 use crate::test_support::unbase64url;
 
-/// A verdict that is not ours, and why.
+/// The number of a vector with a different expected result, and the reason.
 type Exception = (u64, &'static str);
 
-/// One file, or `None` and a line that says so.
+/// Reads one file. If that fails, prints a line and returns `None`.
 fn read(name: &str) -> Option<Value> {
     let directory = std::env::var_os("METAGATE_WYCHEPROOF").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/wycheproof"),
@@ -31,7 +31,7 @@ fn read(name: &str) -> Option<Value> {
     }
 }
 
-/// The keys of a group: a key set as an issuer publishes it, or one secret as it is configured.
+/// The keys of a group: a published key set or one configured secret.
 fn keys(group: &Value) -> KeySet {
     let key = group.get("public").unwrap_or(&group["private"]);
     if key["kty"] == "oct" {
@@ -43,7 +43,7 @@ fn keys(group: &Value) -> KeySet {
     KeySet::new(parsed.usable)
 }
 
-/// Compares every verdict of a file with ours.
+/// Compares every expected result of a file with ours.
 fn run(name: &str, exceptions: &[Exception]) {
     let Some(file) = read(name) else { return };
     let (mut accepted, mut refused, mut different) = (0, 0, Vec::new());
@@ -51,13 +51,13 @@ fn run(name: &str, exceptions: &[Exception]) {
         let keys = keys(group);
         for test in group["tests"].as_array().unwrap() {
             let number = test["tcId"].as_u64().unwrap();
-            // A JSON serialization stands there as an object.
+            // A JSON serialization is an object in the file.
             let token = match test.get("jws").or(test.get("jwe")).unwrap() {
                 Value::String(text) => text.clone(),
                 other => other.to_string(),
             };
             let passes = accept(&token, &keys).is_ok();
-            // Whatever the vector says: as a claims set none of these is a token.
+            // None of the payloads is a claims set, so none of these is accepted as a token.
             assert!(UnverifiedToken::parse(&token, MAX_BYTES).is_err(), "{name} {number}");
             if passes != (test["result"] == "valid") {
                 different.push(number);

@@ -1,7 +1,7 @@
-//! Project Wycheproof's vectors of raw signatures: `(key, message, signature, verdict)`.
+//! Project Wycheproof's vectors of raw signatures: `(key, message, signature, result)`.
 //!
-//! Every key is read twice, as a JWK that is made of its numbers and as the PEM file that the
-//! vectors come with, and must be the same key.
+//! Every key is read twice: as a JWK built from its numbers, and as the PEM file in the vectors. Both must be the
+//! same key.
 
 use serde_json::json;
 use wycheproof::{ecdsa, eddsa, rsa_pkcs1_verify, rsa_pss_verify};
@@ -10,19 +10,19 @@ use super::*;
 use crate::jose::{Algorithm, AlgorithmSet, KeyDialect, KeyFault, ParsedKeys};
 use crate::test_support::{base64url, parsed};
 
-/// What became of the vectors of one file.
+/// The results of the vectors of one file.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
     read: u64,
     accepted: u64,
     refused: u64,
-    /// Those whose verdict is not ours, by number.
+    /// The numbers of the vectors with a different expected result.
     exceptions: Vec<u64>,
     keys_refused: Vec<KeyFault>,
 }
 
-/// Runs one file. `algorithm` says what JOSE would call a group's parameters; `None`: it has no
-/// name for them, so every signature must be refused by every algorithm of the key.
+/// Runs one file. `algorithm` returns JOSE's name for a group's parameters. If it returns `None`, JOSE has no
+/// name for them, so every algorithm of the key must refuse every signature.
 fn run(file: &str, data: &str, algorithm: impl Fn(&Value) -> Option<Algorithm>) -> Tally {
     let set: Value = serde_json::from_str(data).unwrap();
     let mut tally = Tally::default();
@@ -48,7 +48,7 @@ fn run(file: &str, data: &str, algorithm: impl Fn(&Value) -> Option<Algorithm>) 
             let valid = match test["result"].as_str().unwrap() {
                 "valid" => algorithm.is_some(),
                 "invalid" => false,
-                // Either is right; what we do is fixed by the exceptions below.
+                // Both results are correct. The exceptions below fix ours.
                 "acceptable" => false,
                 other => panic!("{file} {number}: {other}"),
             };
@@ -64,7 +64,7 @@ fn run(file: &str, data: &str, algorithm: impl Fn(&Value) -> Option<Algorithm>) 
     tally
 }
 
-/// The key of a group, by both readers.
+/// The key of a group, read as JWK and as PEM.
 fn key(group: &Value) -> Result<VerificationKey, KeyFault> {
     let jwk = match group.get("publicKey").unwrap() {
         key if key.get("modulus").is_some() => {
@@ -120,7 +120,7 @@ fn ecdsa_with_joses_pairs_of_curve_and_hash() {
     }
 }
 
-/// RFC 7518 section 3.4: one hash per curve, and R and S side by side, never in DER.
+/// RFC 7518 section 3.4: one hash per curve; R and S are concatenated, never DER-encoded.
 #[test]
 fn ecdsa_in_other_forms_is_always_refused() {
     for name in [
@@ -166,8 +166,8 @@ fn rsa_pkcs1() {
     }
 }
 
-/// Hashes that JOSE has not. The exceptions are signatures with SHA-256, SHA-384 and SHA-512 that
-/// stand in these files as ones with a wrong hash: to JOSE they are RS256, RS384 and RS512.
+/// Hashes that JOSE does not use. The exceptions are signatures with SHA-256, SHA-384 and SHA-512: these files list
+/// them as having the wrong hash, but in JOSE they are valid RS256, RS384 and RS512.
 #[test]
 fn rsa_pkcs1_with_other_hashes_is_always_refused() {
     use rsa_pkcs1_verify::TestName::*;
@@ -211,8 +211,8 @@ fn rsa_pss() {
         assert_no_exceptions(&tally);
         assert!(tally.accepted > 20 && tally.refused > 20, "{tally:?}");
     }
-    // The exceptions are signatures that stand in these files as wrong ones and are right in one of
-    // JOSE's ways: all are RS256 or RS512 ("wrong primitive"), but 69, whose salt has 32 bytes.
+    // These files list the exceptions as invalid, but they are valid in JOSE: all are RS256 or RS512 ("wrong
+    // primitive"), except 69, whose salt has 32 bytes.
     for (name, exceptions) in [
         (RsaPss2048Sha1Mgf1SaltLen20, &[88][..]),
         (RsaPss2048Sha256Mgf1SaltLen0, &[69, 103]),

@@ -1,4 +1,4 @@
-//! Which keys may have signed a token.
+//! Selection of the keys that may have signed a token.
 
 use super::*;
 use crate::test_support::{HMAC, key_set, pem as pem_block};
@@ -34,7 +34,7 @@ fn assert_choice(
 }
 
 #[test]
-fn by_kid_byte_for_byte() {
+fn kid_is_compared_byte_for_byte() {
     let keys = key_set(&[RSA.jwk_named("a"), P256.jwk_named("b")]);
     assert_choice(&keys, Some("a"), Algorithm::RS256, "named", &[&RSA]);
     assert_choice(&keys, Some("b"), Algorithm::ES256, "named", &[&P256]);
@@ -47,28 +47,28 @@ fn by_kid_byte_for_byte() {
 }
 
 #[test]
-fn without_a_kid_only_where_one_key_fits() {
+fn token_without_kid_requires_exactly_one_key() {
     let keys = key_set(&[RSA.jwk_named("a"), P256.jwk_named("b")]);
     assert_choice(&keys, None, Algorithm::RS512, "only", &[&RSA]);
     assert_choice(&keys, None, Algorithm::ES256, "only", &[&P256]);
     assert_choice(&keys, None, Algorithm::ES384, "no kid", &[]);
     let two = key_set(&[RSA.jwk_named("a"), OTHER_RSA.jwk_named("b")]);
     assert_choice(&two, None, Algorithm::RS256, "no kid", &[]);
-    // One of them may not verify this algorithm.
+    // Only one of them may verify this algorithm.
     let bound = key_set(&[
         with(RSA.jwk_named("a"), json!({"alg": "RS256"})),
         with(OTHER_RSA.jwk_named("b"), json!({"alg": "RS512"})),
     ]);
     assert_choice(&bound, None, Algorithm::RS256, "only", &[&RSA]);
     assert_choice(&bound, None, Algorithm::RS384, "no kid", &[]);
-    // The same key under two names is one key.
+    // The same key with two kids is one key.
     let same = key_set(&[RSA.jwk_named("a"), RSA.jwk_named("b")]);
     assert_choice(&same, None, Algorithm::RS256, "only", &[&RSA]);
     assert_choice(&KeySet::default(), None, Algorithm::RS256, "no kid", &[]);
 }
 
 #[test]
-fn one_kid_for_two_families_is_told_by_the_algorithm() {
+fn algorithm_selects_between_keys_with_one_kid() {
     let keys =
         key_set(&[RSA.jwk_named("a"), P256.jwk_named("a"), P384.jwk_named("a"), ED25519.jwk_named("a")]);
     assert_choice(&keys, Some("a"), Algorithm::PS256, "named", &[&RSA]);
@@ -78,14 +78,14 @@ fn one_kid_for_two_families_is_told_by_the_algorithm() {
 }
 
 #[test]
-fn one_kid_in_two_sources_is_several_candidates() {
+fn one_kid_in_two_sources_gives_several_candidates() {
     let sources = [parsed(&[RSA.jwk_named("a")]), parsed(&[OTHER_RSA.jwk_named("a")])];
     let keys = KeySet::new(sources.into_iter().flat_map(|source| source.usable).collect());
     assert_choice(&keys, Some("a"), Algorithm::RS256, "named", &[&RSA, &OTHER_RSA]);
 }
 
 #[test]
-fn keys_of_pem_files_answer_to_any_kid() {
+fn pem_keys_match_any_kid() {
     let text = pem_block("PUBLIC KEY", &RSA.spki()) + &pem_block("PUBLIC KEY", &P256.spki());
     let file = ParsedKeys::parse(text.as_bytes(), KeyDialect::Standard).unwrap();
     let mut all = file.usable.clone();
@@ -93,7 +93,7 @@ fn keys_of_pem_files_answer_to_any_kid() {
     assert_choice(&keys, Some("anything"), Algorithm::RS256, "unnamed", &[&RSA]);
     assert_choice(&keys, Some("anything"), Algorithm::ES384, "unknown kid", &[]);
     assert_choice(&keys, None, Algorithm::RS256, "only", &[&RSA]);
-    // A key that has the kid goes before those that have none.
+    // A key with the kid takes precedence over keys without one.
     all.extend(parsed(&[OTHER_RSA.jwk_named("a")]).usable);
     let mixed = KeySet::new(all);
     assert_choice(&mixed, Some("a"), Algorithm::RS256, "named", &[&OTHER_RSA]);
@@ -101,14 +101,14 @@ fn keys_of_pem_files_answer_to_any_kid() {
 }
 
 #[test]
-fn a_jwk_without_a_kid_does_not_answer_to_one() {
+fn jwk_without_kid_does_not_match_a_kid() {
     let keys = key_set(&[RSA.jwk()]);
     assert_choice(&keys, Some("a"), Algorithm::RS256, "unknown kid", &[]);
     assert_choice(&keys, None, Algorithm::RS256, "only", &[&RSA]);
 }
 
 #[test]
-fn a_shared_secret_answers_with_and_without_a_kid() {
+fn shared_secret_matches_with_and_without_kid() {
     let keys = KeySet::new(vec![Arc::new(HMAC.verifier())]);
     assert_choice(&keys, None, Algorithm::HS256, "only", &[&HMAC]);
     assert_choice(&keys, Some("any"), Algorithm::HS256, "unnamed", &[&HMAC]);

@@ -1,4 +1,4 @@
-//! Each reason not to use a key, provoked.
+//! A test of each reason to refuse a key.
 
 use super::*;
 use crate::test_support::without;
@@ -22,7 +22,7 @@ fn odd(bits: usize) -> Vec<u8> {
 }
 
 #[test]
-fn members_of_the_wrong_type_or_missing() {
+fn missing_members_and_wrong_types_are_refused() {
     for (base, name) in
         [(RSA.jwk(), "n"), (RSA.jwk(), "e"), (P256.jwk(), "x"), (P256.jwk(), "y"), (ED25519.jwk(), "x")]
     {
@@ -37,7 +37,7 @@ fn members_of_the_wrong_type_or_missing() {
 }
 
 #[test]
-fn unknown_types_and_curves() {
+fn unknown_types_and_curves_are_refused() {
     for kty in ["AKP", "rsa", "Ed25519", ""] {
         assert_fault(with(RSA.jwk(), json!({"kty": kty})), KeyFault::UnknownType);
     }
@@ -51,7 +51,7 @@ fn unknown_types_and_curves() {
 }
 
 #[test]
-fn algorithms_that_are_not_the_keys() {
+fn alg_must_match_the_key_type() {
     for (jwk, alg) in [
         (RSA.jwk(), "ES256"),
         (RSA.jwk(), "HS256"),
@@ -71,7 +71,7 @@ fn algorithms_that_are_not_the_keys() {
 }
 
 #[test]
-fn keys_for_other_purposes() {
+fn keys_for_other_purposes_are_refused() {
     assert_fault(with(RSA.jwk(), json!({"use": "enc"})), KeyFault::NotForSignatures);
     assert_fault(with(RSA.jwk(), json!({"use": "SIG"})), KeyFault::NotForSignatures);
     assert_fault(with(RSA.jwk(), json!({"key_ops": ["encrypt"]})), KeyFault::NotForVerification);
@@ -81,7 +81,7 @@ fn keys_for_other_purposes() {
 }
 
 #[test]
-fn secrets_and_private_keys_are_never_taken_from_a_key_set() {
+fn secrets_and_private_keys_are_refused() {
     for k in ["", "AA", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"] {
         assert_fault(json!({"kty": "oct", "k": k, "alg": "HS256", "kid": "a"}), KeyFault::Symmetric);
     }
@@ -92,12 +92,12 @@ fn secrets_and_private_keys_are_never_taken_from_a_key_set() {
 }
 
 #[test]
-fn rsa_numbers_of_the_wrong_size_or_shape() {
+fn unsound_rsa_numbers_are_refused() {
     let e = [1, 0, 1];
     for bits in [512, 1024, 1536, 2040, 2047] {
         assert_fault(rsa_of(&odd(bits), &e), KeyFault::RsaTooShort);
     }
-    // Leading zeros do not make it longer.
+    // Leading zeros do not count.
     assert_fault(rsa_of(&[&[0; 128][..], &odd(1024)].concat(), &e), KeyFault::RsaTooShort);
     for bits in [8193, 16384] {
         assert_fault(rsa_of(&odd(bits), &e), KeyFault::RsaTooLong);
@@ -119,7 +119,7 @@ fn rsa_numbers_of_the_wrong_size_or_shape() {
 }
 
 #[test]
-fn points_that_are_on_no_curve() {
+fn points_not_on_the_curve_are_refused() {
     let point = P256.public_bytes();
     let mut off = point[1..33].to_vec();
     off[31] ^= 1;
@@ -132,7 +132,7 @@ fn points_that_are_on_no_curve() {
     assert_fault(with(P256.jwk(), json!({"x": ""})), KeyFault::PointNotOnCurve);
     assert_fault(with(P256.jwk(), json!({"crv": "P-384"})), KeyFault::PointNotOnCurve);
     assert_fault(with(P384.jwk(), json!({"crv": "P-256"})), KeyFault::PointNotOnCurve);
-    // x and y of two keys.
+    // x and y of different keys.
     assert_fault(with(P256.jwk(), json!({"y": OTHER_P256.jwk()["y"]})), KeyFault::PointNotOnCurve);
     let x = ED25519.public_bytes();
     for bytes in [&x[..31], &[&x[..], &[0]].concat(), &[]] {
@@ -141,7 +141,7 @@ fn points_that_are_on_no_curve() {
 }
 
 #[test]
-fn every_fault_has_a_word_of_its_own() {
+fn every_fault_has_a_unique_word() {
     let faults = [
         KeyFault::Malformed,
         KeyFault::UnknownType,
@@ -163,14 +163,14 @@ fn every_fault_has_a_word_of_its_own() {
 }
 
 #[test]
-fn a_skipped_key_is_named_briefly() {
+fn kid_of_a_skipped_key_is_truncated() {
     let kid = "\u{e9}".repeat(100);
     let keys = parsed(&[with(RSA.jwk_named(&kid), json!({"use": "enc"}))]);
     assert_eq!(keys.skipped[0].kid.as_deref().map(|kid| kid.chars().count()), Some(64));
 }
 
 #[test]
-fn a_key_prints_no_material() {
+fn debug_output_does_not_contain_key_material() {
     let keys = parsed(&[RSA.jwk_named("a")]);
     let n = RSA.jwk()["n"].as_str().unwrap().to_owned();
     let text = format!("{:?}", keys.usable[0]);
@@ -180,7 +180,7 @@ fn a_key_prints_no_material() {
 }
 
 #[test]
-fn ed25519_points_that_anybody_can_sign_for() {
+fn ed25519_points_of_small_order_are_refused() {
     let low = |first: u8, middle: u8, last: u8| {
         let mut point = [middle; 32];
         (point[0], point[31]) = (first, last);

@@ -8,7 +8,7 @@ fn parse(text: &str) -> Result<ParsedKeys, KeySetFault> {
 }
 
 #[test]
-fn public_keys_of_every_kind_are_read() {
+fn public_keys_of_every_kind_are_parsed() {
     for (key, label, der) in [
         (&*RSA, "PUBLIC KEY", RSA.spki()),
         (&RSA, "RSA PUBLIC KEY", RSA.public_bytes()),
@@ -34,7 +34,7 @@ fn public_keys_of_every_kind_are_read() {
 }
 
 #[test]
-fn several_blocks_are_several_keys() {
+fn each_block_is_one_key() {
     let text = format!(
         "{}{}{}",
         pem("PUBLIC KEY", &RSA.spki()),
@@ -49,7 +49,7 @@ fn several_blocks_are_several_keys() {
 }
 
 #[test]
-fn what_is_no_public_key_is_skipped() {
+fn blocks_that_are_not_public_keys_are_skipped() {
     let spki = P256.spki();
     let compressed = [&spki[..26], &[2], &spki[27..59]].concat();
     let mut off_curve = spki.clone();
@@ -89,7 +89,7 @@ fn what_is_no_public_key_is_skipped() {
 
 #[test]
 fn hostile_bytes_never_panic() {
-    // Every byte of each encoding once changed, cut off and doubled.
+    // Change each byte of each encoding, truncate it there, and duplicate its start.
     for (label, der) in [
         ("PUBLIC KEY", P256.spki()),
         ("PUBLIC KEY", ED25519.spki()),
@@ -106,7 +106,7 @@ fn hostile_bytes_never_panic() {
             let _ = parse(&pem(label, &[&der[..at], &der[..]].concat()));
         }
     }
-    // Lengths that promise more than there is.
+    // Lengths that exceed the data.
     for der in
         [&b"\x30\x84\xff\xff\xff\xff"[..], b"\x30\x80\0\0", b"\x30\x82\xff\xff\x02\x01\x01", &[0x30; 200]]
     {

@@ -1,4 +1,4 @@
-//! Signatures: by each algorithm, and everything that is not quite one.
+//! Valid signatures of each algorithm, and invalid ones.
 
 use aws_lc_rs::digest;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ fn claims() -> Value {
     json!({"sub": "ada"})
 }
 
-/// Every algorithm with the key that signs and another of the same family.
+/// Every algorithm with a signing key and another key of the same family.
 fn cases() -> Vec<(Algorithm, &'static SigningKey, &'static SigningKey)> {
     let mut cases: Vec<(_, &SigningKey, &SigningKey)> =
         Algorithm::ASYMMETRIC[..6].iter().map(|algorithm| (*algorithm, &*RSA, &*OTHER_RSA)).collect();
@@ -45,7 +45,7 @@ fn cases() -> Vec<(Algorithm, &'static SigningKey, &'static SigningKey)> {
 }
 
 #[test]
-fn the_right_key_verifies_and_no_other() {
+fn only_the_signing_key_verifies() {
     let other_secret = SigningKey::secret(b"fedcba9876543210fedcba9876543210");
     let all: [&SigningKey; 5] = [&RSA, &P256, &P384, &ED25519, &HMAC];
     for (algorithm, key, other) in cases().into_iter().chain([(Algorithm::HS256, &*HMAC, &other_secret)]) {
@@ -63,7 +63,7 @@ fn the_right_key_verifies_and_no_other() {
 }
 
 #[test]
-fn a_signature_made_by_another_algorithm_of_the_family_is_refused() {
+fn signature_by_another_algorithm_of_the_family_is_refused() {
     for claimed in &Algorithm::ASYMMETRIC[..6] {
         for made_by in Algorithm::ASYMMETRIC[..6].iter().filter(|made_by| *made_by != claimed) {
             let header = format!(r#"{{"alg":"{claimed}"}}"#);
@@ -74,7 +74,7 @@ fn a_signature_made_by_another_algorithm_of_the_family_is_refused() {
 }
 
 #[test]
-fn a_key_verifies_only_its_own_algorithm() {
+fn key_with_alg_verifies_only_that_algorithm() {
     let keys = parsed(&[with(RSA.jwk(), json!({"alg": "RS256"}))]);
     let key = &keys.usable[0];
     for algorithm in &Algorithm::ASYMMETRIC[..6] {
@@ -153,7 +153,7 @@ fn order_minus(number: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn an_ecdsa_signature_is_two_numbers_of_fixed_size_in_range() {
+fn ecdsa_signature_must_be_fixed_size_and_in_range() {
     let token = P256.token(Algorithm::ES256, None, &claims());
     let verifier = P256.verifier();
     let whole = signature_of(&token);
@@ -178,7 +178,7 @@ fn an_ecdsa_signature_is_two_numbers_of_fixed_size_in_range() {
 }
 
 #[test]
-fn both_signatures_of_one_ecdsa_token_have_one_fingerprint() {
+fn malleated_ecdsa_signature_keeps_the_fingerprint() {
     let token = P256.token(Algorithm::ES256, None, &claims());
     let whole = signature_of(&token);
     let (r, s) = whole.split_at(32);
@@ -197,7 +197,7 @@ fn both_signatures_of_one_ecdsa_token_have_one_fingerprint() {
 }
 
 #[test]
-fn a_public_key_is_no_shared_secret() {
+fn public_key_is_not_accepted_as_hmac_secret() {
     for key in [&*RSA, &P256, &P384, &ED25519] {
         let spki = pem("PUBLIC KEY", &key.spki());
         let mut secrets: Vec<(&str, Vec<u8>)> = vec![
@@ -219,7 +219,7 @@ fn a_public_key_is_no_shared_secret() {
             let forger = SigningKey::secret(&secret);
             let forged = forger.token(Algorithm::HS256, None, &claims());
             assert_refused(&forged, &key.verifier(), &format!("HS256 with the public key's {name}"));
-            // And the same bytes under the name of the key's own algorithm.
+            // The same HMAC, but with the key's own algorithm in the header.
             let header = format!(r#"{{"alg":"{}"}}"#, key.algorithm());
             let forged = forger.compact(Algorithm::HS256, header.as_bytes(), b"{}");
             assert_refused(&forged, &key.verifier(), &format!("an HMAC by {name} as {}", key.algorithm()));
@@ -228,7 +228,7 @@ fn a_public_key_is_no_shared_secret() {
 }
 
 #[test]
-fn keys_inside_the_token_are_never_used() {
+fn keys_in_the_header_are_ignored() {
     let header = with(json!({"alg": "RS256", "kid": "a"}), json!({"jwk": OTHER_RSA.jwk(), "x5c": ["MII"]}));
     let forged = OTHER_RSA.compact(Algorithm::RS256, header.to_string().as_bytes(), b"{}");
     assert_refused(&forged, &RSA.verifier(), "signed by the key in the header");
