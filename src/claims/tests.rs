@@ -1,4 +1,4 @@
-//! What a signed claims set must say, and who it speaks for.
+//! Validation of signed claims.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -13,23 +13,23 @@ use serde_json::json;
 use super::*;
 use crate::test_support::{NOW, good_claims, open_rules, signed, verified, with, without};
 
-/// Judges these claims at [`NOW`].
-fn judged(rules: &ClaimRules, claims: &Value) -> Result<VerifiedToken, ClaimsFault> {
-    judged_at(rules, claims, NOW)
+/// Validates these claims at [`NOW`].
+fn validated(rules: &ClaimRules, claims: &Value) -> Result<VerifiedToken, ClaimsFault> {
+    validated_at(rules, claims, NOW)
 }
 
-fn judged_at(rules: &ClaimRules, claims: &Value, now: i64) -> Result<VerifiedToken, ClaimsFault> {
+fn validated_at(rules: &ClaimRules, claims: &Value, now: i64) -> Result<VerifiedToken, ClaimsFault> {
     validate(signed(claims), "idp", rules, NumericDate::from_secs(now))
 }
 
 #[track_caller]
 fn assert_fault(rules: &ClaimRules, claims: &Value, fault: ClaimsFault) {
-    assert_eq!(judged(rules, claims).err(), Some(fault), "{claims}");
+    assert_eq!(validated(rules, claims).err(), Some(fault), "{claims}");
 }
 
 #[track_caller]
 fn assert_malformed(rules: &ClaimRules, claims: &Value) {
-    let outcome = judged(rules, claims);
+    let outcome = validated(rules, claims);
     assert!(matches!(outcome, Err(ClaimsFault::Malformed(_))), "{outcome:?} for {claims}");
 }
 
@@ -38,11 +38,11 @@ fn good(more: Value) -> Value {
 }
 
 #[test]
-fn an_issuer_is_compared_byte_for_byte() {
+fn issuer_is_compared_byte_for_byte() {
     let mut rules = open_rules();
     rules.issuers = vec!["https://idp.example".into(), "second".into()];
     for issuer in ["https://idp.example", "second"] {
-        let token = judged(&rules, &good(json!({"iss": issuer}))).unwrap();
+        let token = validated(&rules, &good(json!({"iss": issuer}))).unwrap();
         assert_eq!(token.issuer(), Some(issuer));
         assert_eq!(token.entry(), "idp");
     }
@@ -72,36 +72,36 @@ fn an_issuer_is_compared_byte_for_byte() {
         assert_malformed(&rules, &good(json!({"iss": issuer})));
         assert_malformed(&open_rules(), &good(json!({"iss": issuer})));
     }
-    assert_eq!(judged(&open_rules(), &without(good_claims(), "iss")).unwrap().issuer(), None);
+    assert_eq!(validated(&open_rules(), &without(good_claims(), "iss")).unwrap().issuer(), None);
 }
 
 #[test]
-fn a_token_is_from_its_entry_and_from_an_issuer_that_the_entry_binds() {
+fn is_from_matches_the_entry_and_its_listed_issuer() {
     let bound = ClaimRules { issuers: vec!["https://idp.example".into(), "second".into()], ..open_rules() };
     for (rules, issuer, expected) in [
         (&bound, "https://idp.example", &["idp", "https://idp.example"][..]),
         (&bound, "second", &["idp", "second"]),
-        // The simple list binds none: the text in the token names nobody.
+        // The simple list lists no issuers, so the text in the token does not count.
         (&open_rules(), "https://idp.example", &["idp"]),
         (&open_rules(), "okta", &["idp"]),
         (&open_rules(), "", &["idp"]),
     ] {
-        let token = judged(rules, &good(json!({"iss": issuer}))).unwrap();
+        let token = validated(rules, &good(json!({"iss": issuer}))).unwrap();
         let names = ["idp", "https://idp.example", "https://idp.example/", "second", "okta", "IDP", ""];
         let from: Vec<_> = names.into_iter().filter(|name| token.is_from(name)).collect();
         assert_eq!(from, expected, "{issuer}");
     }
-    assert!(!judged(&open_rules(), &without(good_claims(), "iss")).unwrap().is_from(""));
+    assert!(!validated(&open_rules(), &without(good_claims(), "iss")).unwrap().is_from(""));
 }
 
 #[test]
-fn an_audience_is_one_of_ours() {
+fn one_audience_must_be_accepted() {
     let mut rules = open_rules();
     rules.audiences = vec!["us".into(), "also us".into()];
     for audience in
         [json!("us"), json!("also us"), json!(["us"]), json!(["other", "us"]), json!(["us", "us"])]
     {
-        assert!(judged(&rules, &good(json!({"aud": audience}))).is_ok(), "{audience}");
+        assert!(validated(&rules, &good(json!({"aud": audience}))).is_ok(), "{audience}");
     }
     for audience in
         [json!(null), json!([]), json!("US"), json!("us "), json!("us,other"), json!(["other"]), json!("")]
@@ -115,18 +115,18 @@ fn an_audience_is_one_of_ours() {
         assert_malformed(&rules, &good(json!({"aud": audience})));
         assert_malformed(&open_rules(), &good(json!({"aud": audience})));
     }
-    assert!(judged(&open_rules(), &good(json!({"aud": "whoever"}))).is_ok(), "not bound");
+    assert!(validated(&open_rules(), &good(json!({"aud": "whoever"}))).is_ok(), "not bound");
 }
 
 #[test]
-fn faults_are_found_in_the_order_of_the_contract() {
+fn checks_run_in_the_documented_order() {
     let mut rules = open_rules();
     rules.issuers = vec!["them".into()];
     rules.audiences = vec!["us".into()];
     rules.max_lifetime = Some(Duration::from_secs(60));
-    // Everything is wrong; each step mends what was found.
+    // Start with every fault, then fix the reported one in each step.
     let mut claims = json!({"exp": NOW - 100, "nbf": NOW + 100, "iat": NOW - 1000, "iss": "x", "aud": "x"});
-    for (fault, mend) in [
+    for (fault, fix) in [
         (ClaimsFault::Expired, json!({"exp": NOW + 100})),
         (ClaimsFault::NotYetValid, json!({"nbf": NOW})),
         (ClaimsFault::UntrustedIssuer, json!({"iss": "them"})),
@@ -136,13 +136,13 @@ fn faults_are_found_in_the_order_of_the_contract() {
         (ClaimsFault::MissingPrincipal, json!({"sub": "ada"})),
     ] {
         assert_fault(&rules, &claims, fault);
-        claims = with(claims, mend);
+        claims = with(claims, fix);
     }
-    assert!(judged(&rules, &claims).is_ok());
+    assert!(validated(&rules, &claims).is_ok());
 }
 
 #[test]
-fn a_token_is_of_the_class_that_its_claims_say() {
+fn class_is_read_from_the_claims() {
     for (claims, class) in [
         (json!({}), TokenClass::User),
         (json!({"isBot": true}), TokenClass::Bot),
@@ -150,9 +150,9 @@ fn a_token_is_of_the_class_that_its_claims_say() {
         (json!({"isBot": true, "tokenType": "PERSONAL_ACCESS"}), TokenClass::Bot),
         (json!({"tokenType": "BOT"}), TokenClass::Bot),
         (json!({"isBot": null, "tokenType": "BOT"}), TokenClass::Bot),
-        // Somebody whom a bot impersonates.
+        // A user whom a bot impersonates.
         (json!({"isBot": false, "tokenType": "BOT", "impersonatedUser": "a-bot"}), TokenClass::User),
-        // What is no boolean makes nobody a bot.
+        // Values that are not booleans count as false.
         (json!({"isBot": "true"}), TokenClass::User),
         (json!({"isBot": 1}), TokenClass::User),
         (json!({"isBot": "true", "tokenType": "BOT"}), TokenClass::User),
@@ -166,7 +166,7 @@ fn a_token_is_of_the_class_that_its_claims_say() {
         (json!({"actorType": "USER", "type": "SERVICE_ACCOUNT"}), TokenClass::ServiceAccount),
         (json!({"actorType": "USER", "type": "OTHER"}), TokenClass::User),
         (json!({"type": "SESSION"}), TokenClass::User),
-        // OpenMetadata's words mean nothing in DataHub's tokens.
+        // OpenMetadata's claims have no effect in DataHub's tokens.
         (json!({"actorType": "USER", "type": "SESSION", "isBot": true}), TokenClass::Session),
         (json!({"actorType": "USER", "tokenType": "BOT"}), TokenClass::User),
     ] {
@@ -208,18 +208,18 @@ fn roles_are_found_by_name_or_by_path() {
         (".", &[]),
     ] {
         let rules = ClaimRules { roles_claim: ClaimPath::new(path), ..open_rules() };
-        let token = judged(&rules, &good(all.clone())).unwrap();
+        let token = validated(&rules, &good(all.clone())).unwrap();
         let roles: Vec<&str> = token.roles().iter().map(AsRef::as_ref).collect();
         assert_eq!(roles, expected, "{path}");
     }
-    // The whole name goes before the path.
+    // A claim with the whole name takes precedence over the path.
     let both = good(json!({"a.b": "whole", "a": {"b": "path"}}));
     let rules = ClaimRules { roles_claim: ClaimPath::new("a.b"), ..open_rules() };
-    assert_eq!(judged(&rules, &both).unwrap().roles(), ["whole".into()]);
+    assert_eq!(validated(&rules, &both).unwrap().roles(), ["whole".into()]);
 }
 
 #[test]
-fn what_a_token_weighs_grows_with_its_claims() {
+fn weight_grows_with_the_claims() {
     let small = verified(json!({})).weight();
     let large = verified(json!({"filler": ["x".repeat(1000), {"nested": "y".repeat(1000)}]})).weight();
     assert!(small >= size_of::<VerifiedToken>());
@@ -229,7 +229,7 @@ fn what_a_token_weighs_grows_with_its_claims() {
 }
 
 #[test]
-fn the_signed_header_is_remembered() {
+fn header_values_are_available_after_validation() {
     let token = verified(json!({"scope": "read write"}));
     assert_eq!(token.kid(), Some("own-key"));
     assert_eq!(token.algorithm(), Algorithm::HS256);

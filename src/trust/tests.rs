@@ -1,4 +1,4 @@
-//! Whose keys judge a token.
+//! Which keys verify a token.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -16,14 +16,14 @@ fn claims_of(issuer: &str) -> Value {
     with(good_claims(), json!({"iss": issuer}))
 }
 
-/// Entries `a`, `b` and the simple list, with keys of one and the same kid.
-struct House {
+/// Entries `a`, `b` and the simple list. All their keys have the same kid.
+struct Setup {
     issuers: Vec<TrustedIssuer>,
     keys: Vec<Option<KeySet>>,
 }
 
-fn house() -> House {
-    House {
+fn setup() -> Setup {
+    Setup {
         issuers: vec![
             entry("a", &["https://a.example"]),
             entry("b", &["https://b.example", "b"]),
@@ -37,8 +37,8 @@ fn house() -> House {
     }
 }
 
-impl House {
-    fn judge(&self, token: &str) -> Result<String, TokenFault> {
+impl Setup {
+    fn verify(&self, token: &str) -> Result<String, TokenFault> {
         let token = UnverifiedToken::parse(token, MAX_BYTES)?;
         let at = entry_for(&token, &self.issuers)?;
         let verified = verify(token, &self.issuers[at], self.keys[at].as_ref(), NOW_DATE)?;
@@ -51,137 +51,137 @@ fn rs256(key: &SigningKey, issuer: &str) -> String {
 }
 
 #[test]
-fn the_issuer_picks_the_entry() {
-    let house = house();
-    assert_eq!(house.judge(&rs256(&RSA, "https://a.example")), Ok("a".into()));
-    assert_eq!(house.judge(&rs256(&OTHER_RSA, "https://b.example")), Ok("b".into()));
-    assert_eq!(house.judge(&rs256(&OTHER_RSA, "b")), Ok("b".into()));
+fn issuer_selects_the_entry() {
+    let setup = setup();
+    assert_eq!(setup.verify(&rs256(&RSA, "https://a.example")), Ok("a".into()));
+    assert_eq!(setup.verify(&rs256(&OTHER_RSA, "https://b.example")), Ok("b".into()));
+    assert_eq!(setup.verify(&rs256(&OTHER_RSA, "b")), Ok("b".into()));
     let other = P256.token(Algorithm::ES256, Some("k"), &claims_of("https://c.example"));
-    assert_eq!(house.judge(&other), Ok("public-keys".into()));
+    assert_eq!(setup.verify(&other), Ok("public-keys".into()));
     let none = P256.token(Algorithm::ES256, Some("k"), &without(good_claims(), "iss"));
-    assert_eq!(house.judge(&none), Ok("public-keys".into()));
+    assert_eq!(setup.verify(&none), Ok("public-keys".into()));
 }
 
 #[test]
-fn keys_of_one_issuer_never_speak_for_another() {
-    let house = house();
-    assert_eq!(house.judge(&rs256(&OTHER_RSA, "https://a.example")), Err(TokenFault::InvalidSignature));
-    assert_eq!(house.judge(&rs256(&RSA, "https://b.example")), Err(TokenFault::InvalidSignature));
-    // The simple list's key, under the name of an entry's issuer, and the reverse.
+fn keys_of_one_issuer_do_not_verify_tokens_of_another() {
+    let setup = setup();
+    assert_eq!(setup.verify(&rs256(&OTHER_RSA, "https://a.example")), Err(TokenFault::InvalidSignature));
+    assert_eq!(setup.verify(&rs256(&RSA, "https://b.example")), Err(TokenFault::InvalidSignature));
+    // The simple list's key with the issuer of an entry, and the reverse.
     let list = P256.token(Algorithm::ES256, Some("k"), &claims_of("https://a.example"));
-    assert_eq!(house.judge(&list), Err(TokenFault::WrongKeyAlgorithm), "a's key of this kid is RSA");
-    assert_eq!(house.judge(&rs256(&RSA, "https://c.example")), Err(TokenFault::WrongKeyAlgorithm));
+    assert_eq!(setup.verify(&list), Err(TokenFault::WrongKeyAlgorithm), "a's key of this kid is RSA");
+    assert_eq!(setup.verify(&rs256(&RSA, "https://c.example")), Err(TokenFault::WrongKeyAlgorithm));
 }
 
 #[test]
-fn the_simple_list_never_judges_a_token_of_an_entrys_issuer() {
-    let mut house = house();
-    // Now the list has the very key that signed.
-    house.keys[0] = Some(key_set(&[OTHER_RSA.jwk_named("k")]));
-    house.keys[2] = Some(key_set(&[RSA.jwk_named("k")]));
-    assert_eq!(house.judge(&rs256(&RSA, "https://a.example")), Err(TokenFault::InvalidSignature));
-    house.keys[0] = None;
-    assert_eq!(house.judge(&rs256(&RSA, "https://a.example")), Err(TokenFault::KeysUnavailable));
-    // And it does not depend on the order of the entries.
-    house.issuers.rotate_right(1);
-    house.keys.rotate_right(1);
-    assert_eq!(house.judge(&rs256(&RSA, "https://a.example")), Err(TokenFault::KeysUnavailable));
-    assert_eq!(house.judge(&rs256(&RSA, "https://c.example")), Ok("public-keys".into()));
+fn simple_list_is_not_tried_for_an_entrys_issuer() {
+    let mut setup = setup();
+    // Now the simple list has the signing key.
+    setup.keys[0] = Some(key_set(&[OTHER_RSA.jwk_named("k")]));
+    setup.keys[2] = Some(key_set(&[RSA.jwk_named("k")]));
+    assert_eq!(setup.verify(&rs256(&RSA, "https://a.example")), Err(TokenFault::InvalidSignature));
+    setup.keys[0] = None;
+    assert_eq!(setup.verify(&rs256(&RSA, "https://a.example")), Err(TokenFault::KeysUnavailable));
+    // The order of the entries does not matter.
+    setup.issuers.rotate_right(1);
+    setup.keys.rotate_right(1);
+    assert_eq!(setup.verify(&rs256(&RSA, "https://a.example")), Err(TokenFault::KeysUnavailable));
+    assert_eq!(setup.verify(&rs256(&RSA, "https://c.example")), Ok("public-keys".into()));
 }
 
 #[test]
-fn without_the_simple_list_other_issuers_are_not_trusted() {
-    let mut house = house();
-    house.issuers.pop();
+fn unknown_issuers_are_refused_without_the_simple_list() {
+    let mut setup = setup();
+    setup.issuers.pop();
     for issuer in ["https://c.example", "https://a.example/", "HTTPS://A.EXAMPLE", "a", ""] {
-        assert_eq!(house.judge(&rs256(&RSA, issuer)), Err(TokenFault::UntrustedIssuer), "{issuer}");
+        assert_eq!(setup.verify(&rs256(&RSA, issuer)), Err(TokenFault::UntrustedIssuer), "{issuer}");
     }
     let none = RSA.token(Algorithm::RS256, Some("k"), &without(good_claims(), "iss"));
-    assert_eq!(house.judge(&none), Err(TokenFault::UntrustedIssuer));
+    assert_eq!(setup.verify(&none), Err(TokenFault::UntrustedIssuer));
     for issuer in [json!(["https://a.example"]), json!(5), json!({})] {
         let token = RSA.token(Algorithm::RS256, Some("k"), &with(good_claims(), json!({"iss": issuer})));
-        assert!(matches!(house.judge(&token), Err(TokenFault::Malformed(_))), "{issuer}");
+        assert!(matches!(setup.verify(&token), Err(TokenFault::Malformed(_))), "{issuer}");
     }
     assert!(entry_for(&UnverifiedToken::parse(&none, MAX_BYTES).unwrap(), &[]).is_err());
 }
 
 #[test]
-fn keys_are_missed_only_for_an_algorithm_that_is_allowed() {
-    let mut house = house();
-    house.keys[0] = None;
+fn algorithm_is_checked_before_missing_keys() {
+    let mut setup = setup();
+    setup.keys[0] = None;
     let token = |algorithm| RSA.token(algorithm, Some("k"), &claims_of("https://a.example"));
-    house.issuers[0].algorithms = [Algorithm::RS256].into_iter().collect();
-    assert_eq!(house.judge(&token(Algorithm::RS256)), Err(TokenFault::KeysUnavailable));
-    assert_eq!(house.judge(&token(Algorithm::PS512)), Err(TokenFault::AlgorithmNotAllowed));
+    setup.issuers[0].algorithms = [Algorithm::RS256].into_iter().collect();
+    assert_eq!(setup.verify(&token(Algorithm::RS256)), Err(TokenFault::KeysUnavailable));
+    assert_eq!(setup.verify(&token(Algorithm::PS512)), Err(TokenFault::AlgorithmNotAllowed));
     let hmac = HMAC.token(Algorithm::HS256, None, &claims_of("https://a.example"));
-    assert_eq!(house.judge(&hmac), Err(TokenFault::AlgorithmNotAllowed));
-    house.keys[0] = Some(key_set(&[RSA.jwk_named("k")]));
-    assert_eq!(house.judge(&token(Algorithm::PS512)), Err(TokenFault::AlgorithmNotAllowed));
-    assert_eq!(house.judge(&token(Algorithm::RS256)), Ok("a".into()));
+    assert_eq!(setup.verify(&hmac), Err(TokenFault::AlgorithmNotAllowed));
+    setup.keys[0] = Some(key_set(&[RSA.jwk_named("k")]));
+    assert_eq!(setup.verify(&token(Algorithm::PS512)), Err(TokenFault::AlgorithmNotAllowed));
+    assert_eq!(setup.verify(&token(Algorithm::RS256)), Ok("a".into()));
 }
 
 #[test]
-fn an_unknown_key_is_told_from_a_wrong_signature() {
-    let mut house = house();
+fn unknown_key_differs_from_invalid_signature() {
+    let mut setup = setup();
     let token = |kid: Option<&str>, key: &SigningKey| {
         key.token(Algorithm::RS256, kid, &claims_of("https://a.example"))
     };
-    assert_eq!(house.judge(&token(Some("other"), &RSA)), Err(TokenFault::UnknownKey));
-    assert_eq!(house.judge(&token(Some("K"), &RSA)), Err(TokenFault::UnknownKey));
-    assert_eq!(house.judge(&token(Some("k"), &OTHER_RSA)), Err(TokenFault::InvalidSignature));
-    assert_eq!(house.judge(&token(None, &RSA)), Ok("a".into()), "one key fits");
-    assert_eq!(house.judge(&token(None, &OTHER_RSA)), Err(TokenFault::InvalidSignature));
-    house.keys[0] = Some(key_set(&[RSA.jwk_named("k"), OTHER_RSA.jwk_named("l")]));
-    assert_eq!(house.judge(&token(None, &RSA)), Err(TokenFault::UnknownKey), "two keys fit");
-    // Keys without a name: if none of them signed it, its key is not known.
+    assert_eq!(setup.verify(&token(Some("other"), &RSA)), Err(TokenFault::UnknownKey));
+    assert_eq!(setup.verify(&token(Some("K"), &RSA)), Err(TokenFault::UnknownKey));
+    assert_eq!(setup.verify(&token(Some("k"), &OTHER_RSA)), Err(TokenFault::InvalidSignature));
+    assert_eq!(setup.verify(&token(None, &RSA)), Ok("a".into()), "one key fits");
+    assert_eq!(setup.verify(&token(None, &OTHER_RSA)), Err(TokenFault::InvalidSignature));
+    setup.keys[0] = Some(key_set(&[RSA.jwk_named("k"), OTHER_RSA.jwk_named("l")]));
+    assert_eq!(setup.verify(&token(None, &RSA)), Err(TokenFault::UnknownKey), "two keys fit");
+    // If none of the keys without a kid verifies the token, its key is unknown.
     let file = pem("PUBLIC KEY", &RSA.spki());
     let file = crate::jose::ParsedKeys::parse(file.as_bytes(), crate::jose::KeyDialect::Standard).unwrap();
-    house.keys[0] = Some(KeySet::new(file.usable));
-    assert_eq!(house.judge(&token(Some("any"), &RSA)), Ok("a".into()));
-    assert_eq!(house.judge(&token(Some("any"), &OTHER_RSA)), Err(TokenFault::UnknownKey));
+    setup.keys[0] = Some(KeySet::new(file.usable));
+    assert_eq!(setup.verify(&token(Some("any"), &RSA)), Ok("a".into()));
+    assert_eq!(setup.verify(&token(Some("any"), &OTHER_RSA)), Err(TokenFault::UnknownKey));
 }
 
 #[test]
-fn one_kid_in_two_sources_is_tried_with_both() {
-    let mut house = house();
+fn one_kid_in_two_sources_tries_both_keys() {
+    let mut setup = setup();
     for order in [[&*RSA, &OTHER_RSA], [&OTHER_RSA, &RSA]] {
         let keys = order.iter().flat_map(|key| crate::test_support::parsed(&[key.jwk_named("k")]).usable);
-        house.keys[0] = Some(KeySet::new(keys.collect()));
-        assert_eq!(house.judge(&rs256(&RSA, "https://a.example")), Ok("a".into()));
-        assert_eq!(house.judge(&rs256(&OTHER_RSA, "https://a.example")), Ok("a".into()));
+        setup.keys[0] = Some(KeySet::new(keys.collect()));
+        assert_eq!(setup.verify(&rs256(&RSA, "https://a.example")), Ok("a".into()));
+        assert_eq!(setup.verify(&rs256(&OTHER_RSA, "https://a.example")), Ok("a".into()));
     }
 }
 
 #[test]
-fn a_shared_secret_is_for_its_own_entry() {
+fn shared_secret_is_only_for_its_entry() {
     let mut datahub = entry("datahub", &["datahub-metadata-service"]);
     datahub.algorithms = [Algorithm::HS256].into_iter().collect();
-    let mut house = house();
-    house.issuers.insert(0, datahub);
-    house.keys.insert(0, Some(KeySet::new(vec![Arc::new(HMAC.verifier())])));
+    let mut setup = setup();
+    setup.issuers.insert(0, datahub);
+    setup.keys.insert(0, Some(KeySet::new(vec![Arc::new(HMAC.verifier())])));
     let claims = json!({"actorType": "USER", "actorId": "ada", "type": "PERSONAL", "version": "2", "sub": "ada",
         "exp": NOW + 600, "iss": "datahub-metadata-service"});
-    assert_eq!(house.judge(&HMAC.token(Algorithm::HS256, None, &claims)), Ok("datahub".into()));
+    assert_eq!(setup.verify(&HMAC.token(Algorithm::HS256, None, &claims)), Ok("datahub".into()));
     let forged =
         SigningKey::secret(b"fedcba9876543210fedcba9876543210").token(Algorithm::HS256, None, &claims);
-    assert_eq!(house.judge(&forged), Err(TokenFault::InvalidSignature));
+    assert_eq!(setup.verify(&forged), Err(TokenFault::InvalidSignature));
     for issuer in ["https://a.example", "https://c.example"] {
         let elsewhere = HMAC.token(Algorithm::HS256, None, &with(claims.clone(), json!({"iss": issuer})));
-        assert_eq!(house.judge(&elsewhere), Err(TokenFault::AlgorithmNotAllowed), "{issuer}");
+        assert_eq!(setup.verify(&elsewhere), Err(TokenFault::AlgorithmNotAllowed), "{issuer}");
     }
     let asymmetric = RSA.token(Algorithm::RS256, None, &claims);
-    assert_eq!(house.judge(&asymmetric), Err(TokenFault::AlgorithmNotAllowed));
+    assert_eq!(setup.verify(&asymmetric), Err(TokenFault::AlgorithmNotAllowed));
 }
 
 #[test]
-fn the_signature_comes_before_the_claims() {
-    let house = house();
+fn signature_is_verified_before_the_claims() {
+    let setup = setup();
     let expired = |key: &SigningKey| {
         key.token(Algorithm::RS256, Some("k"), &with(claims_of("https://a.example"), json!({"exp": 1})))
     };
-    assert_eq!(house.judge(&expired(&RSA)), Err(TokenFault::Claims(ClaimsFault::Expired)));
+    assert_eq!(setup.verify(&expired(&RSA)), Err(TokenFault::Claims(ClaimsFault::Expired)));
     assert_eq!(
-        house.judge(&expired(&OTHER_RSA)),
+        setup.verify(&expired(&OTHER_RSA)),
         Err(TokenFault::InvalidSignature),
         "no oracle about claims"
     );

@@ -1,4 +1,4 @@
-//! Who a token speaks for.
+//! The principal and email of a token.
 
 use super::*;
 
@@ -14,9 +14,9 @@ fn mapped() -> ClaimRules {
     rules
 }
 
-/// Who `claims` without a `sub` of their own speak for.
+/// The principal and email of these claims, without a default `sub`.
 fn principal(rules: &ClaimRules, claims: Value) -> Result<(String, Option<String>), ClaimsFault> {
-    let token = judged(rules, &with(json!({"exp": NOW + 600}), claims))?;
+    let token = validated(rules, &with(json!({"exp": NOW + 600}), claims))?;
     Ok((token.principal().to_owned(), token.email().map(ToOwned::to_owned)))
 }
 
@@ -27,7 +27,7 @@ fn assert_principal(rules: &ClaimRules, claims: Value, user: &str, email: Option
 }
 
 #[test]
-fn the_first_claim_that_names_somebody_counts() {
+fn first_non_empty_claim_names_the_principal() {
     let all = json!({"email": "ada@example.org", "preferred_username": "ada", "sub": "0815"});
     let rules = open_rules();
     assert_principal(&rules, all.clone(), "ada@example.org", Some("ada@example.org"));
@@ -46,7 +46,7 @@ fn the_first_claim_that_names_somebody_counts() {
 }
 
 #[test]
-fn names_with_control_characters_or_without_end_are_refused() {
+fn names_with_control_characters_or_too_long_are_refused() {
     for (name, good) in [
         ("a\0b".to_owned(), false),
         ("a\r\nX-Forwarded-User: root".to_owned(), false),
@@ -78,18 +78,18 @@ fn names_with_control_characters_or_without_end_are_refused() {
 }
 
 #[test]
-fn openmetadata_names_its_users_by_the_part_before_the_at_sign() {
+fn openmetadata_principal_is_the_local_part() {
     let rules = openmetadata();
     assert_principal(&rules, json!({"email": "Ada.L@Example.ORG"}), "ada.l", Some("ada.l@example.org"));
     assert_principal(&rules, json!({"sub": "Ingestion-Bot"}), "ingestion-bot", None);
     assert_principal(&rules, json!({"sub": "a@b@c"}), "a", None);
     assert_eq!(principal(&rules, json!({"sub": "@example.org"})), Err(ClaimsFault::MissingPrincipal));
-    // Elsewhere two addresses are two people.
+    // For other backends, different addresses are different principals.
     assert_principal(&open_rules(), json!({"sub": "Ada@a"}), "Ada@a", None);
 }
 
 #[test]
-fn a_mapping_needs_both_of_its_claims() {
+fn mapping_requires_both_claims() {
     let rules = mapped();
     let both = json!({"login": "Ada", "mail": "A@Example.org", "email": "other@example.org", "sub": "x"});
     assert_principal(&rules, both.clone(), "ada", Some("a@example.org"));
@@ -100,13 +100,13 @@ fn a_mapping_needs_both_of_its_claims() {
     ] {
         assert_eq!(principal(&rules, lacking.clone()), Err(ClaimsFault::MissingPrincipal), "{lacking}");
     }
-    // Bots are not mapped.
+    // The mapping does not apply to bots.
     let bot = json!({"isBot": true, "sub": "a-bot", "login": "root", "mail": "root@example.org"});
     assert_principal(&rules, bot, "a-bot", None);
 }
 
 #[test]
-fn principals_come_from_an_allowed_domain() {
+fn principal_domain_must_be_allowed() {
     let domain = |principal_domain: &str, allowed: &[&str]| DomainRule {
         principal_domain: principal_domain.into(),
         allowed: allowed.iter().map(|domain| (*domain).into()).collect(),
@@ -148,7 +148,7 @@ fn bots_and_openmetadatas_own_tokens_are_exempt_from_the_domain_rule() {
     };
     let rules = ClaimRules { domain: Some(rule("own-key")), ..openmetadata() };
     assert_principal(&rules, json!({"sub": "a-bot", "isBot": true}), "a-bot", None);
-    // The tokens here are signed under the kid `own-key`.
+    // These test tokens have the kid `own-key`.
     assert_principal(&rules, json!({"sub": "ada", "iss": "open-metadata.org"}), "ada", None);
     for claims in
         [json!({"sub": "ada"}), json!({"sub": "ada", "iss": "other"}), json!({"sub": "ada", "isBot": "true"})]
@@ -165,7 +165,7 @@ fn bots_and_openmetadatas_own_tokens_are_exempt_from_the_domain_rule() {
 }
 
 #[test]
-fn with_a_mapping_the_address_is_what_the_domain_rule_judges() {
+fn domain_rule_checks_the_mapped_email() {
     let rule = DomainRule {
         principal_domain: "example.org".into(),
         allowed: Vec::new(),

@@ -1,4 +1,4 @@
-//! Whose word on the class of a token counts.
+//! Which tokens may determine their own class.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn known(issuers: &[&str]) -> OwnTokens {
 }
 
 #[test]
-fn only_the_backends_own_tokens_say_what_they_are() {
+fn class_counts_only_in_the_backends_own_tokens() {
     let bot = good(json!({"isBot": true}));
     let kind = good(json!({"tokenType": "BOT"}));
     let personal = good(json!({"tokenType": "PERSONAL_ACCESS"}));
@@ -31,25 +31,25 @@ fn only_the_backends_own_tokens_say_what_they_are() {
             (&personal, TokenClass::PersonalAccess),
             (&account, TokenClass::ServiceAccount),
         ] {
-            let token = judged(&rules, claims).unwrap();
+            let token = validated(&rules, claims).unwrap();
             let expected = if own { class } else { TokenClass::User };
             assert_eq!((token.is_backends_own(), token.class()), (own, expected), "{rules:?} {claims}");
             assert_eq!(token.claimed_class(), class);
         }
     }
     let no_issuer = without(bot, "iss");
-    assert_eq!(judged(&rules(known(&[""])), &no_issuer).unwrap().class(), TokenClass::User);
+    assert_eq!(validated(&rules(known(&[""])), &no_issuer).unwrap().class(), TokenClass::User);
 }
 
 #[test]
-fn a_key_of_openmetadatas_own_set_makes_a_token_its_own() {
+fn key_of_openmetadatas_set_makes_a_token_its_own() {
     use crate::jose::{KeyDialect, KeySet, ParsedKeys, UnverifiedToken};
     use crate::test_support::{MAX_BYTES, P256, document};
     use crate::trust::{self, TrustedIssuer};
 
     let claims = good(json!({"isBot": true, "exp": null}));
     let text = P256.token(Algorithm::ES256, Some("a"), &claims);
-    let judged = |dialect, own_tokens| {
+    let validated = |dialect, own_tokens| {
         let document = document(&[P256.jwk_named("a")]);
         let keys = KeySet::new(ParsedKeys::parse(document.as_bytes(), dialect).unwrap().usable);
         let rules = ClaimRules { non_expiring: NonExpiring::Bots, ..rules(own_tokens) };
@@ -58,14 +58,14 @@ fn a_key_of_openmetadatas_own_set_makes_a_token_its_own() {
         trust::verify(token, &entry, Some(&keys), NumericDate::from_secs(NOW)).map(|token| token.class())
     };
     let foreign = Err(trust::TokenFault::Claims(ClaimsFault::ForeignBot(BotPrivilege::Expiry)));
-    assert_eq!(judged(KeyDialect::OpenMetadata, OwnTokens::default()), Ok(TokenClass::Bot));
-    assert_eq!(judged(KeyDialect::OpenMetadata, OwnTokens::None), foreign);
-    assert_eq!(judged(KeyDialect::Standard, OwnTokens::default()), foreign);
-    assert_eq!(judged(KeyDialect::Standard, OwnTokens::All), Ok(TokenClass::Bot));
+    assert_eq!(validated(KeyDialect::OpenMetadata, OwnTokens::default()), Ok(TokenClass::Bot));
+    assert_eq!(validated(KeyDialect::OpenMetadata, OwnTokens::None), foreign);
+    assert_eq!(validated(KeyDialect::Standard, OwnTokens::default()), foreign);
+    assert_eq!(validated(KeyDialect::Standard, OwnTokens::All), Ok(TokenClass::Bot));
 }
 
 #[test]
-fn a_foreign_bot_has_none_of_a_bots_privileges() {
+fn foreign_bots_have_no_bot_privileges() {
     let rule = DomainRule {
         principal_domain: "example.org".into(),
         allowed: Vec::new(),
@@ -82,14 +82,14 @@ fn a_foreign_bot_has_none_of_a_bots_privileges() {
             BotPrivilege::Expiry,
         ),
         (bot.clone(), ClaimRules { principal: mapped, ..open_rules() }, BotPrivilege::Mapping),
-        // The kid and iss of OpenMetadata's own tokens are no proof either.
+        // The kid and iss of OpenMetadata's own tokens do not make a token its own either.
         (bot.clone(), ClaimRules { domain: Some(rule), ..open_rules() }, BotPrivilege::Domain),
     ] {
-        assert_eq!(judged(&rules, &claims).map(|token| token.class()), Ok(TokenClass::Bot));
+        assert_eq!(validated(&rules, &claims).map(|token| token.class()), Ok(TokenClass::Bot));
         let foreign = ClaimRules { own_tokens: OwnTokens::None, ..rules };
         assert_fault(&foreign, &claims, ClaimsFault::ForeignBot(privilege));
     }
-    // A bot would be refused too: nothing is said of bots.
+    // A bot would be refused too, so the fault does not mention bots.
     let rules = ClaimRules { non_expiring: NonExpiring::None, ..rules(OwnTokens::None) };
     assert_fault(&rules, &with(bot, json!({"exp": null})), ClaimsFault::MissingExpiry);
 }

@@ -1,10 +1,10 @@
-//! `exp`, `nbf`, `iat` and the lifetime: arithmetic, by the second.
+//! `exp`, `nbf`, `iat` and the lifetime, to the second.
 
 use super::*;
 
 const LEEWAY: i64 = 30;
 
-/// The payload of OpenMetadata's documents.
+/// The payload in OpenMetadata's documentation.
 fn bot() -> Value {
     json!({
         "iss": "open-metadata.org", "sub": "ingestion-bot", "roles": ["IngestionBotRole"],
@@ -14,7 +14,7 @@ fn bot() -> Value {
 }
 
 #[test]
-fn tokens_without_an_end_are_for_those_who_may_have_them() {
+fn exp_may_be_missing_only_if_the_rules_allow_it() {
     let user = with(bot(), json!({"isBot": false, "tokenType": "OM_USER"}));
     let datahub =
         |kind: &str| json!({"sub": "ada", "actorType": "USER", "actorId": "ada", "type": kind, "exp": null});
@@ -41,13 +41,13 @@ fn tokens_without_an_end_are_for_those_who_may_have_them() {
         (datahub("OTHER"), NonExpiring::Any, true),
         (datahub("SESSION"), NonExpiring::AccessTokens, false),
         (with(datahub("SESSION"), json!({"isBot": true})), NonExpiring::AccessTokens, false),
-        // A login ends.
+        // A session must expire.
         (datahub("SESSION"), NonExpiring::Any, false),
     ] {
         let mut rules = ClaimRules { non_expiring, ..open_rules() };
         rules.max_lifetime = Some(Duration::from_secs(1));
         for claims in [claims.clone(), without(claims, "exp")] {
-            match judged(&rules, &claims) {
+            match validated(&rules, &claims) {
                 Ok(token) => {
                     assert!(good, "{non_expiring:?} {claims}");
                     assert_eq!(token.expires(), None);
@@ -66,7 +66,7 @@ fn tokens_without_an_end_are_for_those_who_may_have_them() {
 }
 
 #[test]
-fn a_time_that_is_no_number_is_not_an_absent_one() {
+fn non_numeric_times_are_malformed() {
     let any = ClaimRules { non_expiring: NonExpiring::Any, ..open_rules() };
     for bad in [
         json!("1800000600"),
@@ -84,13 +84,13 @@ fn a_time_that_is_no_number_is_not_an_absent_one() {
             assert_malformed(&any, &good(json!({name: bad})));
         }
     }
-    // Only `exp` has a meaning for null.
+    // Null is only allowed for `exp`.
     assert_malformed(&any, &good(json!({"nbf": null})));
     assert_malformed(&any, &good(json!({"iat": null})));
 }
 
 #[test]
-fn exp_is_the_first_second_at_which_a_token_is_bad() {
+fn exp_is_the_first_second_of_expiry() {
     for (exp, now, good) in [
         (json!(NOW), NOW + LEEWAY - 1, true),
         (json!(NOW), NOW + LEEWAY, false),
@@ -102,18 +102,18 @@ fn exp_is_the_first_second_at_which_a_token_is_bad() {
         (json!(i64::MAX), i64::MAX - 1, true),
     ] {
         let claims = with(without(good_claims(), "iat"), json!({"exp": exp}));
-        let outcome = judged_at(&open_rules(), &claims, now);
+        let outcome = validated_at(&open_rules(), &claims, now);
         assert_eq!(outcome.is_ok(), good, "{exp} at {now}");
         assert!(outcome.err().is_none_or(|fault| fault == ClaimsFault::Expired), "{exp} at {now}");
     }
     let rules = ClaimRules { leeway: Duration::ZERO, ..open_rules() };
     let claims = good(json!({"exp": NOW}));
-    assert!(judged_at(&rules, &claims, NOW - 1).is_ok());
-    assert!(judged_at(&rules, &claims, NOW).is_err());
+    assert!(validated_at(&rules, &claims, NOW - 1).is_ok());
+    assert!(validated_at(&rules, &claims, NOW).is_err());
 }
 
 #[test]
-fn nbf_and_iat_may_lie_in_the_future_by_the_leeway() {
+fn nbf_and_iat_may_be_in_the_future_by_the_leeway() {
     for name in ["nbf", "iat"] {
         for (value, good) in [
             (json!(NOW), true),
@@ -124,7 +124,7 @@ fn nbf_and_iat_may_lie_in_the_future_by_the_leeway() {
             (json!(NOW + 3600), false),
             (json!(0), true),
         ] {
-            let outcome = judged(&open_rules(), &with(good_claims(), json!({name: value})));
+            let outcome = validated(&open_rules(), &with(good_claims(), json!({name: value})));
             let fault = (!good).then_some(ClaimsFault::NotYetValid);
             assert_eq!(outcome.err(), fault, "{name} {value}");
         }
@@ -132,7 +132,7 @@ fn nbf_and_iat_may_lie_in_the_future_by_the_leeway() {
 }
 
 #[test]
-fn a_lifetime_runs_from_iat_or_from_now() {
+fn lifetime_is_measured_from_iat_or_from_now() {
     let rules = ClaimRules { max_lifetime: Some(Duration::from_secs(3600)), ..open_rules() };
     for (iat, exp, good) in [
         (Some(NOW - 3000), NOW + 600, true),
@@ -150,19 +150,19 @@ fn a_lifetime_runs_from_iat_or_from_now() {
             claims["iat"] = iat.into();
         }
         let fault = (!good).then_some(ClaimsFault::LifetimeTooLong);
-        assert_eq!(judged(&rules, &claims).err(), fault, "{iat:?} {exp}");
+        assert_eq!(validated(&rules, &claims).err(), fault, "{iat:?} {exp}");
     }
     let no_limit = good(json!({"exp": 1_000_000_000_000_000_000_i64}));
-    assert!(judged(&open_rules(), &no_limit).is_ok());
+    assert!(validated(&open_rules(), &no_limit).is_ok());
     let forever = ClaimRules { max_lifetime: Some(Duration::MAX), ..open_rules() };
-    assert!(judged(&forever, &no_limit).is_ok());
+    assert!(validated(&forever, &no_limit).is_ok());
 }
 
 #[test]
-fn times_are_judged_again_later() {
+fn times_can_be_checked_again_later() {
     let token = verified(json!({"exp": NOW + 10}));
     assert_eq!(token.check_times(NumericDate::from_secs(NOW + 10 + LEEWAY - 1)), Ok(()));
     assert_eq!(token.check_times(NumericDate::from_secs(NOW + 10 + LEEWAY)), Err(ClaimsFault::Expired));
-    // A clock that was set back.
+    // The clock was set back.
     assert_eq!(token.check_times(NumericDate::from_secs(NOW - 3600)), Err(ClaimsFault::NotYetValid));
 }
