@@ -118,8 +118,8 @@ impl RequestFacts {
         check_length(target)?;
         check_framing(version, headers)?;
         check_fields(headers)?;
-        let Hosts { host, of_target: target_host } = Hosts::read(target, version, headers)?;
-        let path = PathReadings::of(target)?.behind(quirks.rewrites)?;
+        let Hosts { host, target_host } = Hosts::read(target, version, headers)?;
+        let path = PathReadings::of(target)?.with_rewrites(quirks.rewrites)?;
         let credentials = Credentials::read(headers)?;
         Ok(Self {
             method: method.clone(),

@@ -4,6 +4,8 @@
 //! reads. A head that passes can be read in only one way: CR LF ends every line, one space separates the parts of
 //! the request line, no field is folded, and at most one field says where the body ends.
 
+use std::ops::Range;
+
 use http::Uri;
 
 use super::RequestFault;
@@ -49,10 +51,10 @@ pub struct HeadScanner {
     /// Where the current method, target, version, name or value begins.
     begin: usize,
     empty_lines: u8,
-    method: (usize, usize),
-    target: (usize, usize),
+    method: Range<usize>,
+    target: Range<usize>,
     is_http_11: bool,
-    name: (usize, usize),
+    name: Range<usize>,
     fields: usize,
     length: Option<u64>,
     chunked: bool,
@@ -94,10 +96,10 @@ impl HeadScanner {
             at: 0,
             begin: 0,
             empty_lines: 0,
-            method: (0, 0),
-            target: (0, 0),
+            method: 0..0,
+            target: 0..0,
             is_http_11: false,
-            name: (0, 0),
+            name: 0..0,
             fields: 0,
             length: None,
             chunked: false,
@@ -150,14 +152,14 @@ impl HeadScanner {
     /// The method, as far as it has been read.
     pub fn method_of<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
         let end =
-            if self.part == Part::Method { self.at.min(self.begin + MAX_METHOD) } else { self.method.1 };
-        bytes.get(self.method.0..end).unwrap_or_default()
+            if self.part == Part::Method { self.at.min(self.begin + MAX_METHOD) } else { self.method.end };
+        bytes.get(self.method.start..end).unwrap_or_default()
     }
 
     /// The target, as far as it has been read.
     pub fn target_of<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
-        let end = if self.in_target() { self.at } else { self.target.1 };
-        bytes.get(self.target.0..end).unwrap_or_default()
+        let end = if self.in_target() { self.at } else { self.target.end };
+        bytes.get(self.target.start..end).unwrap_or_default()
     }
 
     fn in_target(&self) -> bool {
@@ -181,7 +183,7 @@ impl HeadScanner {
             (Part::Before, _) => {
                 self.part = Part::Method;
                 self.begin = self.at;
-                self.method = (self.at, self.at);
+                self.method = self.at..self.at;
             }
             (_, b'\n') => self.advance_to(Part::Before),
             _ => return bad(LINE_END),
@@ -198,9 +200,9 @@ impl HeadScanner {
         match head.get(self.at) {
             None => Ok(()),
             Some(b' ') if len > 0 => {
-                self.method = (self.begin, self.at);
+                self.method = self.begin..self.at;
                 self.advance_to(Part::TargetStart);
-                self.target = (self.at, self.at);
+                self.target = self.at..self.at;
                 Ok(())
             }
             Some(b'\n') => bad(LINE_END),
@@ -236,7 +238,7 @@ impl HeadScanner {
     }
 
     fn target_ends(&mut self, head: &[u8]) -> Result<(), RequestFault> {
-        self.target.1 = self.at;
+        self.target.end = self.at;
         let target = head.get(self.begin..self.at).unwrap_or_default();
         if self.part == Part::OtherTarget && Uri::try_from(target).is_err() {
             return bad("target is not of a form that requests have");
@@ -294,7 +296,7 @@ impl HeadScanner {
         match head.get(self.at) {
             None => Ok(()),
             Some(b':') => {
-                self.name = (self.begin, self.at);
+                self.name = self.begin..self.at;
                 self.advance_to(Part::Value);
                 Ok(())
             }
@@ -320,7 +322,7 @@ impl HeadScanner {
 
     /// Reads the fields that say where the message ends. Comparing lengths first skips almost all other fields.
     fn field(&mut self, head: &[u8]) -> Result<(), RequestFault> {
-        let name = head.get(self.name.0..self.name.1).unwrap_or_default();
+        let name = head.get(self.name.clone()).unwrap_or_default();
         let is = |expected: &str| name.eq_ignore_ascii_case(expected.as_bytes());
         let value = || head.get(self.begin..self.at).unwrap_or_default().trim_ascii();
         match name.len() {

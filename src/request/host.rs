@@ -19,7 +19,7 @@ pub(super) struct Hosts {
     /// Without port; a name in lower case, an IPv6 address in canonical form (RFC 5952).
     pub(super) host: Box<str>,
     /// The authority of the target, byte for byte, if it has one.
-    pub(super) of_target: Option<HeaderValue>,
+    pub(super) target_host: Option<HeaderValue>,
 }
 
 impl Hosts {
@@ -40,9 +40,9 @@ impl Hosts {
         {
             return Err(RequestFault::BadTarget("Host differs from the target"));
         }
-        let of_target = target_text.map(HeaderValue::from_str).transpose().map_err(|_| BAD)?;
-        let host = from_field.or(from_target).ok_or(NONE)?.host.in_one_form();
-        Ok(Self { host, of_target })
+        let target_host = target_text.map(HeaderValue::from_str).transpose().map_err(|_| BAD)?;
+        let host = from_field.or(from_target).ok_or(NONE)?.host.canonical();
+        Ok(Self { host, target_host })
     }
 }
 
@@ -118,7 +118,7 @@ impl<'t> Host<'t> {
         if good { Ok(Self::Name(text)) } else { Err(BAD) }
     }
 
-    fn in_one_form(self) -> Box<str> {
+    fn canonical(self) -> Box<str> {
         match self {
             Self::Name(name) => name.to_ascii_lowercase().into(),
             Self::Ipv6(address) => format!("[{address}]").into(),
@@ -128,7 +128,7 @@ impl<'t> Host<'t> {
 
 /// A host without port, as in [`super::RequestFacts`]; `None` if the text is not a host.
 pub fn host_in_one_form(text: &str) -> Option<Box<str>> {
-    Host::read(text).ok().map(Host::in_one_form)
+    Host::read(text).ok().map(Host::canonical)
 }
 
 /// `unreserved` and `sub-delims` of RFC 3986 section 2, without the dot between labels and the comma.
@@ -250,8 +250,8 @@ mod tests {
     #[test]
     fn missing_port_equals_the_default_port() {
         let same = |target: &str, host: &str| {
-            let h2 = read(target, Version::HTTP_2, Some(host)).map(|hosts| hosts.of_target);
-            assert_eq!(h2, read(target, Version::HTTP_11, Some(host)).map(|hosts| hosts.of_target));
+            let h2 = read(target, Version::HTTP_2, Some(host)).map(|hosts| hosts.target_host);
+            assert_eq!(h2, read(target, Version::HTTP_11, Some(host)).map(|hosts| hosts.target_host));
             h2.is_ok()
         };
         for (target, host) in [
@@ -282,7 +282,7 @@ mod tests {
     fn target_host_is_kept_byte_for_byte() {
         for written in ["A.Example", "a:", "a:80", "a:0080", "[2001:DB8::0:1]:80"] {
             let hosts = read(&format!("http://{written}/x"), Version::HTTP_2, None).expect("a host");
-            assert_eq!(hosts.of_target.expect("it names one").as_bytes(), written.as_bytes());
+            assert_eq!(hosts.target_host.expect("it names one").as_bytes(), written.as_bytes());
         }
     }
 }

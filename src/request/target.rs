@@ -38,7 +38,7 @@ impl PathReadings {
 
     /// Adds the readings of a backend that replaces the beginning of a path and forwards it. Rules about the service
     /// behind it must also match the path that arrives there. Routes are the backend's own, so they do not need it.
-    pub(super) fn behind(mut self, rewrites: &[(&str, &str)]) -> Result<Self, RequestFault> {
+    pub(super) fn with_rewrites(mut self, rewrites: &[(&str, &str)]) -> Result<Self, RequestFault> {
         for (from, to) in rewrites {
             let found = self.all().filter_map(|path| rewritten(path, from, to).transpose());
             let found = found.collect::<Result<Vec<_>, _>>()?;
