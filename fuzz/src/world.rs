@@ -112,19 +112,19 @@ pub fn rules() -> [ClaimRules; 2] {
     [lax, strict]
 }
 
-/// A authorizer with these open routes. Its issuer's key is never used, because no fuzzed request has a
+/// An authorizer with these open routes. Its issuer's key is never used, because no fuzzed request has a
 /// valid token.
 pub fn authorizer(backend: Backend, public: &[&str]) -> Authorizer {
     let rows: Vec<_> = public.iter().map(|route| (Route::Public, *route)).collect();
     authorizer_with(backend, RouteTable::parse(&rows).expect("patterns"))
 }
 
-/// A authorizer with a backend's own routes.
+/// An authorizer with a backend's own routes.
 pub fn preset_authorizer(backend: Backend, place: &Place<'_>) -> Authorizer {
     authorizer_with(backend, RouteTable::preset(backend, place).expect("a preset"))
 }
 
-/// A authorizer with these routes.
+/// An authorizer with these routes.
 pub fn authorizer_with(backend: Backend, routes: RouteTable) -> Authorizer {
     Authorizer {
         backend,

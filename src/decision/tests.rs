@@ -162,7 +162,7 @@ fn datahubs_system_credential_is_for_gms_where_it_is_configured() {
     let mut strict = authorizer(Backend::DataHubGms);
     strict.policy.default = Effect::Deny;
     assert!(answer(&strict, system).is_ok());
-    assert!(!format!("{strict:?}").contains("system-secret"), "a authorizer prints no secret");
+    assert!(!format!("{strict:?}").contains("system-secret"), "an authorizer prints no secret");
 }
 
 #[test]
