@@ -1,8 +1,14 @@
-//! The keys of all issuer entries: fetched in the background, read without locks.
+//! Signing keys of all configured issuers: fetched in the background, read without locks.
 //!
-//! One task per source keeps that source's keys. Requests read a snapshot, the [`KeyRing`], and
-//! wait only where there is no key to judge with: [`Keys::refresh_for_token`] and
-//! [`Keys::wait_for`]. Forgetting to call them is still a refusal.
+//! 1. Each source (a key set URL, a discovery document or a file) has one `RefreshTask` that fetches it on
+//!    schedule. A failed fetch never removes keys; they expire after `maxStale`.
+//! 2. [`Keys`] combines the sources of every issuer entry into a snapshot, the [`KeyRing`], and replaces it
+//!    whenever the keys of a source change. Each new ring has the next generation number.
+//! 3. Requests verify tokens with the current ring. They wait, for a bounded time, in two cases only: the
+//!    entry has no keys yet ([`Keys::wait_for`]), or newer keys might verify the token
+//!    ([`Keys::refresh_for_token`]). A caller that omits these calls refuses the token, so the code fails closed.
+//! 4. On a reload, [`Keys::after`] takes over the sources that are equal in both configurations, with their keys
+//!    and their schedule.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -30,7 +36,7 @@ mod identity;
 mod refresh_task;
 mod on_demand;
 mod persist;
-mod report;
+mod reporter;
 mod schedule;
 mod source;
 mod status;
@@ -46,22 +52,22 @@ use refresh_task::RefreshTask;
 use source::{Source, SourceContext};
 use waiting::WaitingRoom;
 
-/// The keys of every entry.
+/// The keys of every issuer entry of one configuration.
 #[derive(Debug)]
 pub struct Keys {
     ring: ArcSwap<KeyRing>,
     /// Announces each new generation of the ring.
     changed: watch::Sender<u64>,
     entries: Vec<Entry>,
-    /// Whoever keeps the sources; shared with the keys of the configurations before and after.
-    keepers: Mutex<Vec<Arc<RefreshTask>>>,
+    /// Shared with the `Keys` of the previous and the next configuration.
+    refresh_tasks: Mutex<Vec<Arc<RefreshTask>>>,
     rebuilding: Mutex<()>,
     /// Requests that wait for first keys.
-    holders: WaitingRoom,
-    /// Requests that wait for newer keys. A room of its own: those who make up kids must not take the
-    /// places of those who wait for first keys.
-    askers: WaitingRoom,
-    /// Tokens that a fetch has not helped.
+    waiting_for_keys: WaitingRoom,
+    /// Requests that wait for newer keys. This is a separate room, so that clients that invent kids cannot take
+    /// the places of requests that wait for first keys.
+    waiting_for_refresh: WaitingRoom,
+    /// Tokens that still could not be verified after a fetch.
     fetched_for: Mutex<FetchedFor>,
     settings: Arc<Jwks>,
     metrics: Arc<Metrics>,
@@ -70,14 +76,14 @@ pub struct Keys {
 #[derive(Debug)]
 struct Entry {
     name: Box<str>,
-    /// What the configuration itself holds, which is always there.
+    /// Keys that are part of the configuration itself.
     fixed: Vec<Arc<VerificationKey>>,
     sources: Vec<Arc<Source>>,
     optional: bool,
     had_keys: AtomicBool,
 }
 
-/// Why the keys of a configuration cannot be kept at all.
+/// Why the key sources of a configuration cannot be set up.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum KeysError {
@@ -93,14 +99,14 @@ impl Keys {
         Self::make(config, metrics, None)
     }
 
-    /// Prepares the keys of the configuration that comes after another one: a source that is the
-    /// same in both goes on as it is, with its keys and its schedule.
+    /// Prepares the keys of the configuration that follows `before`. Sources that are equal in both are reused,
+    /// with their keys and their schedule.
     pub fn after(before: &Self, config: &Config) -> Result<Arc<Self>, KeysError> {
         let keys = Self::make(config, &before.metrics, Some(before))?;
-        let known = before.keepers.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = before.refresh_tasks.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = known.iter().filter(|refresh_task| keys.has(refresh_task.source())).cloned().collect();
         drop(known);
-        *keys.keepers.lock().unwrap_or_else(PoisonError::into_inner) = shared;
+        *keys.refresh_tasks.lock().unwrap_or_else(PoisonError::into_inner) = shared;
         keys.listen();
         Ok(keys)
     }
@@ -108,8 +114,8 @@ impl Keys {
     fn make(config: &Config, metrics: &Arc<Metrics>, before: Option<&Self>) -> Result<Arc<Self>, KeysError> {
         let wanted: HashSet<_> =
             config.trust.iter().flat_map(|entry| Identity::of_entry(entry, config)).collect();
-        let goes_on = |source: &&Arc<Source>| wanted.contains(source.identity());
-        let known: Vec<_> = before.into_iter().flat_map(Self::sources).filter(goes_on).cloned().collect();
+        let is_wanted = |source: &&Arc<Source>| wanted.contains(source.identity());
+        let known: Vec<_> = before.into_iter().flat_map(Self::sources).filter(is_wanted).cloned().collect();
         let mut names = known.iter().map(|source| source.name().to_owned()).collect();
         let mut context = SourceContext { config, metrics, known: &known, names: &mut names };
         let mut entries = Vec::with_capacity(config.trust.len());
@@ -121,10 +127,10 @@ impl Keys {
             ring: ArcSwap::default(),
             changed: watch::Sender::new(0),
             entries,
-            keepers: Mutex::default(),
+            refresh_tasks: Mutex::default(),
             rebuilding: Mutex::default(),
-            holders: WaitingRoom::new(config.limits.requests),
-            askers: WaitingRoom::new(config.limits.requests),
+            waiting_for_keys: WaitingRoom::new(config.limits.requests),
+            waiting_for_refresh: WaitingRoom::new(config.limits.requests),
             fetched_for: Mutex::default(),
             settings: Arc::new(config.jwks.clone()),
             metrics: metrics.clone(),
@@ -133,41 +139,41 @@ impl Keys {
         Ok(Arc::new(keys))
     }
 
-    /// The keys at this moment.
+    /// The current keys.
     pub fn ring(&self) -> arc_swap::Guard<Arc<KeyRing>> {
         self.ring.load()
     }
 
-    /// Keeps every source from now on, and for as long as any keys are there that use it. These are
-    /// the keys in force: their sources are the ones that metrics speak of.
+    /// Makes these the keys in force: starts a refresh task for every source that has none, and shows the sources
+    /// in the metrics. A task runs until the last `Keys` that uses its source is dropped.
     pub fn start(self: &Arc<Self>) {
         self.listen();
-        let mut keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refresh_tasks = self.refresh_tasks.lock().unwrap_or_else(PoisonError::into_inner);
         for source in self.sources() {
             source.adopt(&self.settings);
-            if !keepers.iter().any(|refresh_task| Arc::ptr_eq(refresh_task.source(), source)) {
-                keepers.push(RefreshTask::start(source.clone(), self.metrics.clone()));
+            if !refresh_tasks.iter().any(|refresh_task| Arc::ptr_eq(refresh_task.source(), source)) {
+                refresh_tasks.push(RefreshTask::start(source.clone(), self.metrics.clone()));
             }
         }
         self.sources().for_each(|source| source.announce());
     }
 
-    /// Takes the sources that `next` does not have out of the metrics. Requests that were being
-    /// judged may still use them; when the last one has ended, so do they.
+    /// Removes the sources that `next` does not have from the metrics. Requests in flight may still use them; the
+    /// sources are dropped with the last of these requests.
     pub fn retire(&self, next: &Self) {
         for source in self.sources().filter(|source| !next.has(source)) {
             source.retire();
         }
     }
 
-    /// Fetches those sources once that nobody keeps yet.
+    /// Fetches every source that has no refresh task yet once.
     pub async fn fetch_new(self: &Arc<Self>) {
-        let is_kept = |source: &Arc<Source>| {
-            let keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
-            keepers.iter().any(|refresh_task| Arc::ptr_eq(refresh_task.source(), source))
+        let has_task = |source: &Arc<Source>| {
+            let refresh_tasks = self.refresh_tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            refresh_tasks.iter().any(|refresh_task| Arc::ptr_eq(refresh_task.source(), source))
         };
         let mut tasks = JoinSet::new();
-        for source in self.sources().filter(|source| !is_kept(source)) {
+        for source in self.sources().filter(|source| !has_task(source)) {
             let source = source.clone();
             tasks.spawn(async move { source.attempt_and_store().await });
         }
@@ -175,26 +181,26 @@ impl Keys {
         self.rebuild();
     }
 
-    /// The sources of the entries that are waited for and have had no keys yet, and why not.
+    /// The sources of those required entries that have had no keys yet. Their status says why.
     pub fn missing(&self) -> Vec<SourceStatus> {
         let lacks = |entry: &&Entry| !entry.optional && !entry.had_keys.load(Ordering::Relaxed);
         let sources = self.entries.iter().filter(lacks).flat_map(|entry| &entry.sources);
         sources.map(|source| source.status()).collect()
     }
 
-    /// Has the ring rebuilt whenever a source has news.
+    /// Subscribes to the sources: the ring is rebuilt whenever one of them changes.
     fn listen(self: &Arc<Self>) {
-        self.sources().for_each(|source| source.tell(self));
-        // What they had to say before.
+        self.sources().for_each(|source| source.add_listener(self));
+        // For changes before the subscription.
         self.rebuild();
     }
 
     fn has(&self, source: &Arc<Source>) -> bool {
-        self.sources().any(|own| Arc::ptr_eq(own, source))
+        self.sources().any(|known| Arc::ptr_eq(known, source))
     }
 
-    /// Fetches every source once and returns: for `check`, `keys` and `explain`, which leave what is
-    /// stored on disk to the service whose it is.
+    /// Fetches every source once, for `check`, `keys` and `explain`. Does not write to the cache on disk, which
+    /// belongs to the running service.
     pub async fn fetch_all(self: &Arc<Self>) {
         let mut tasks = JoinSet::new();
         for source in self.sources() {
@@ -205,20 +211,20 @@ impl Keys {
         self.rebuild();
     }
 
-    /// Whether every entry that is not optional has had keys. Never goes back to false.
+    /// Whether every required entry has had keys at some time. Never returns to false.
     pub fn are_ready(&self) -> bool {
         self.entries.iter().all(|entry| entry.optional || entry.had_keys.load(Ordering::Relaxed))
     }
 
-    /// Waits until an entry has keys, at most for `maxWait`. Not at all if too many wait, of this client
-    /// address or of all.
+    /// Waits up to `maxWait` until an entry has keys. Returns at once if too many requests of this client address,
+    /// or in total, already wait.
     pub async fn wait_for(&self, entry: usize, client: Option<IpAddr>) -> bool {
         let has_keys = || self.ring.load().sets.get(entry).is_some_and(Option::is_some);
-        // They may have come since the caller looked.
+        // The keys may have arrived since the caller looked.
         if has_keys() {
             return true;
         }
-        let Some(_place) = self.holders.enter(client) else { return false };
+        let Some(_place) = self.waiting_for_keys.enter(client) else { return false };
         let mut changed = self.changed.subscribe();
         let deadline = Instant::now() + self.settings.max_wait;
         for source in self.entries.get(entry).map(|entry| entry.sources.as_slice()).unwrap_or_default() {
@@ -232,7 +238,7 @@ impl Keys {
         true
     }
 
-    /// What every source holds, in the order of the configuration.
+    /// The state of every source, in the order of the configuration.
     pub fn status(&self) -> Vec<SourceStatus> {
         let of_entry = |entry: &Entry| {
             let fixed = (!entry.fixed.is_empty()).then(|| SourceStatus::fixed(&entry.name, &entry.fixed));
@@ -245,7 +251,7 @@ impl Keys {
         self.entries.iter().flat_map(|entry| &entry.sources)
     }
 
-    /// Makes a new ring of what the sources hold, if it is any different.
+    /// Replaces the ring if the keys of the sources differ from it.
     fn rebuild(&self) {
         let _one_at_a_time = self.rebuilding.lock().unwrap_or_else(PoisonError::into_inner);
         let sets: Vec<_> = self.entries.iter().map(Entry::keys).collect();
@@ -266,7 +272,7 @@ impl Keys {
 }
 
 impl Entry {
-    /// `before` is the entry of this name in the configuration before, if there was one.
+    /// `before` is the entry of this name in the previous configuration, if it had one.
     fn new(
         entry: &TrustEntry,
         before: Option<&Self>,
@@ -299,14 +305,14 @@ impl Entry {
     }
 
     fn has(&self, source: &Arc<Source>) -> bool {
-        self.sources.iter().any(|own| Arc::ptr_eq(own, source))
+        self.sources.iter().any(|known| Arc::ptr_eq(known, source))
     }
 
-    /// The union of its sources; `None` if no source has any.
+    /// The keys of all sources together; `None` if there are none.
     fn keys(&self) -> Option<Vec<Arc<VerificationKey>>> {
         let fetched = self.sources.iter().filter_map(|source| source.keys()).flatten();
         let mut keys: Vec<_> = self.fixed.iter().cloned().chain(fetched).collect();
-        // If another source has a copy of the backend's own key, that takes nothing away from it.
+        // First, so that a copy of the backend's own key in another source does not hide it.
         keys.sort_by_key(|key| !key.is_backends_own());
         (!keys.is_empty()).then_some(keys)
     }

@@ -1,4 +1,4 @@
-//! Why keys could not be fetched, in words that a person can act on.
+//! Why keys could not be fetched, in words that an operator can act on.
 
 use std::error::Error;
 use std::io;
@@ -9,7 +9,7 @@ use rustls::{CertificateError, InvalidMessage};
 use crate::jose::KeySetFault;
 use crate::printable;
 
-/// Why a fetch did not bring keys.
+/// Why a fetch failed.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum FetchError {
@@ -21,7 +21,7 @@ pub enum FetchError {
     Status(StatusCode),
     #[error("body is larger than maxBytes")]
     TooLarge,
-    #[error("body is compressed, which was not asked for")]
+    #[error("body is compressed, although identity was requested")]
     Compressed,
     #[error("{0}")]
     NotAKeySet(KeySetFault),
@@ -34,7 +34,7 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// A word for the metric.
+    /// The `result` label of the metric.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
@@ -50,13 +50,13 @@ impl FetchError {
     }
 }
 
-/// The cause is at the end of the chain of errors.
+/// Takes the cause from the end of the chain of errors.
 impl From<reqwest::Error> for FetchError {
     fn from(error: reqwest::Error) -> Self {
         if error.is_timeout() {
             return Self::Timeout;
         }
-        // Its text has the whole URL.
+        // Its text contains the whole URL.
         let error = error.without_url();
         let mut cause: &(dyn Error + 'static) = &error;
         let mut found = None;
@@ -86,7 +86,7 @@ fn io_cause(cause: &(dyn Error + 'static)) -> String {
     }
 }
 
-/// rustls hides its error within an `io::Error`, or several, whose own `source` skips it.
+/// Finds rustls' error. It is wrapped in one or more `io::Error`s whose `source` skips it.
 fn tls_cause(mut error: &(dyn Error + 'static)) -> Option<String> {
     while let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         error = inner;
@@ -94,7 +94,7 @@ fn tls_cause(mut error: &(dyn Error + 'static)) -> Option<String> {
     let error = error.downcast_ref::<rustls::Error>()?;
     Some(match error {
         rustls::Error::InvalidCertificate(fault) => match fault {
-            // A bad signature is that of an authority with the name of a known one.
+            // A bad signature means an unknown authority with the name of a known one.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "certificate signed by unknown authority".to_owned()
             }

@@ -1,4 +1,4 @@
-//! Getting a key set: over HTTP with reqwest, by OpenID Connect Discovery, or from a file.
+//! Fetches a key set over HTTP, by OpenID Connect Discovery, or from a file.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -40,7 +40,7 @@ pub(super) enum Fetcher {
     Scripted(super::tests::Script),
 }
 
-/// A fetch that worked.
+/// The result of a successful fetch.
 #[derive(Debug)]
 pub(super) enum Fetched {
     Keys {
@@ -48,7 +48,7 @@ pub(super) enum Fetched {
         freshness: Freshness,
         document: String,
     },
-    /// 304.
+    /// 304 (Not Modified).
     Unchanged(Freshness),
 }
 
@@ -75,7 +75,7 @@ impl Fetcher {
         Ok(Self::Discovery { client, policy, issuer: issuer.clone(), expected })
     }
 
-    /// How its documents are to be read.
+    /// How to read its documents.
     pub(super) fn dialect(&self) -> KeyDialect {
         match self {
             Self::Http { dialect, .. } => *dialect,
@@ -89,7 +89,7 @@ impl Fetcher {
         matches!(self, Self::File { .. })
     }
 
-    /// One attempt, within `timeout` altogether.
+    /// Makes one attempt, which takes at most `timeout` in total.
     pub(super) async fn fetch(
         &self,
         settings: &Jwks,
@@ -135,7 +135,7 @@ impl NetworkScope {
         }
     }
 
-    /// The authorities that are believed besides the platform's.
+    /// The file with CA certificates to trust in addition to the platform's, if one is configured.
     pub(super) fn authorities(self, entry: &TrustEntry, config: &Config) -> Option<PathBuf> {
         let upstreams = config.upstream.tls.ca_file.as_ref().filter(|_| self == Self::Upstream);
         entry.ca_file.as_ref().or(upstreams).cloned()
@@ -148,9 +148,9 @@ fn client(
     url: &Url,
     policy: &Arc<FetchPolicy>,
 ) -> Result<Client, KeysError> {
-    let reach = NetworkScope::of(url, config);
+    let scope = NetworkScope::of(url, config);
     let files =
-        ClientTls { ca_file: reach.authorities(entry, config), identity: None, min_version: TlsVersion::V12 };
+        ClientTls { ca_file: scope.authorities(entry, config), identity: None, min_version: TlsVersion::V12 };
     let tls = tls::client_config(&files).map_err(|error| KeysError::Tls(entry.name.clone(), error))?;
     let builder = Client::builder()
         .tls_backend_preconfigured(tls)
@@ -160,7 +160,7 @@ fn client(
         .referer(false)
         .pool_max_idle_per_host(1);
     let builder = match &entry.proxy {
-        _ if reach != NetworkScope::Anywhere => builder.no_proxy(),
+        _ if scope != NetworkScope::Anywhere => builder.no_proxy(),
         Some(proxy) => {
             let proxy = Proxy::all(proxy.as_str())
                 .map_err(|error| KeysError::Client(entry.name.clone(), error.without_url()))?;
@@ -204,10 +204,10 @@ fn parse(body: Vec<u8>, dialect: KeyDialect, freshness: Freshness) -> Result<Fet
     Ok(Fetched::Keys { keys, freshness, document })
 }
 
-/// The keys of a document, if any of them can be used.
+/// The keys of a document; an error if none of them can be used.
 pub(super) fn usable(document: &str, dialect: KeyDialect) -> Result<ParsedKeys, FetchError> {
     let keys = ParsedKeys::parse(document.as_bytes(), dialect).map_err(FetchError::NotAKeySet)?;
-    // An empty set would lock everybody out: more likely a broken issuer than a wish.
+    // An empty set would refuse every token. More likely the issuer is broken.
     if keys.usable.is_empty() {
         let causes: BTreeSet<_> = keys.skipped.iter().map(|key| key.fault.to_string()).collect();
         let causes = causes.into_iter().collect::<Vec<_>>().join("; ");
@@ -217,8 +217,8 @@ pub(super) fn usable(document: &str, dialect: KeyDialect) -> Result<ParsedKeys, 
     Ok(keys)
 }
 
-/// OpenID Connect Discovery 1.0 section 4; the issuer in the document must be the one asked for
-/// (section 4.3).
+/// Reads the URL of the key set from the discovery document (OpenID Connect Discovery 1.0 section 4). The issuer in
+/// the document must be the expected one (section 4.3).
 async fn discover(
     client: &Client,
     issuer: &Url,
@@ -247,10 +247,10 @@ async fn discover(
     Ok(document.jwks_uri)
 }
 
-/// Reads at most `limit` bytes, however many are announced or sent.
+/// Reads the body, and fails if it is longer than `limit` bytes.
 async fn read_body(mut response: Response, limit: u64) -> Result<Vec<u8>, FetchError> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    // Nothing here unpacks: what is small on the way stays small.
+    // Compressed bodies are refused, so that a small body cannot expand beyond the limit.
     if response.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
         return Err(FetchError::Compressed);
     }

@@ -1,4 +1,4 @@
-//! Where a key fetch may be led: not every place that a redirect or a name points to.
+//! Protection against server-side request forgery: where redirects, discovery documents and names may lead a fetch.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -11,17 +11,17 @@ use url::{Host, Url};
 use crate::loopback::{is_loopback, is_on_this_machine};
 
 const MAX_REDIRECTS: usize = 3;
-/// How many foreign names are remembered: far more than one fetch can lead to.
+/// How many foreign names are remembered: far more than one fetch can use.
 const MAX_NAMES: usize = 16;
 
-/// Judges where one source leads.
+/// Checks the URLs and addresses that one source leads to.
 #[derive(Debug)]
 pub(super) struct FetchPolicy {
-    /// The host that the configuration names; wherever that is, it is meant.
+    /// The host that the configuration names. It may resolve to this machine.
     home: Option<String>,
-    /// A source on this machine may lead to this machine, and no other one may.
+    /// Whether the source is on this machine. Only then may it lead to this machine.
     loopback: bool,
-    /// Names that the source led to. These may not turn out to be this machine.
+    /// Names that the source led to. They must not resolve to this machine.
     led_to: Mutex<HashSet<String>>,
 }
 
@@ -31,7 +31,7 @@ impl FetchPolicy {
         Arc::new(Self { home, loopback: is_on_this_machine(source), led_to: Mutex::default() })
     }
 
-    /// Whether a source that was being read at `from` may lead to `to`.
+    /// Whether a document at `from` may lead to `to`.
     pub(super) fn admit(&self, from: &Url, to: &Url) -> Result<(), &'static str> {
         if !matches!(to.scheme(), "http" | "https") || (from.scheme() == "https" && to.scheme() != "https") {
             return Err("it leads to a weaker scheme");
@@ -45,7 +45,7 @@ impl FetchPolicy {
         let foreign = to.domain().filter(|name| self.home.as_deref() != Some(name));
         if let Some(name) = foreign.filter(|_| !self.loopback) {
             let mut led_to = self.led_to.lock().unwrap_or_else(PoisonError::into_inner);
-            // One fetch at a time, and this name is connected to next: older ones are done with.
+            // A source has one fetch at a time, and connects to this name next: older names are no longer needed.
             if led_to.len() >= MAX_NAMES {
                 led_to.clear();
             }
@@ -54,7 +54,7 @@ impl FetchPolicy {
         Ok(())
     }
 
-    /// At most three redirects, each to a place that is admitted.
+    /// Follows at most three redirects, each to an admitted URL.
     pub(super) fn redirects(self: &Arc<Self>) -> Policy {
         let policy = self.clone();
         Policy::custom(move |attempt: Attempt<'_>| {
@@ -75,16 +75,16 @@ impl FetchPolicy {
         Arc::new(GuardedResolver(self.clone()))
     }
 
-    /// Whether keys may be fetched from this address of a name.
+    /// Whether keys may be fetched from this address of `name`.
     fn admits_address(&self, name: &str, address: IpAddr) -> bool {
         let led_to = || self.led_to.lock().unwrap_or_else(PoisonError::into_inner).contains(name);
-        let brought_here = || is_loopback(address) && led_to();
-        !(is_metadata(address) || brought_here())
+        let led_to_loopback = || is_loopback(address) && led_to();
+        !(is_metadata(address) || led_to_loopback())
     }
 }
 
-/// Names are resolved here, so that the address that is connected to is the one that was judged
-/// (a name that resolves differently the second time changes nothing).
+/// A resolver that returns only admitted addresses. The connection uses the addresses that were checked, so DNS
+/// rebinding has no effect.
 #[derive(Clone, Debug)]
 pub(super) struct GuardedResolver(Arc<FetchPolicy>);
 
@@ -112,8 +112,8 @@ fn literal_address(url: &Url) -> Option<IpAddr> {
     }
 }
 
-/// Link-local addresses (RFC 3927, RFC 4291 section 2.5.6), where cloud metadata services are,
-/// their IPv6 address at AWS, and addresses that are none.
+/// Addresses of cloud metadata services: link-local ones (RFC 3927, RFC 4291 section 2.5.6), the IPv6 address at AWS
+/// and 100.100.100.200; also the unspecified and broadcast addresses.
 fn is_metadata(address: IpAddr) -> bool {
     const AWS_METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
     match embedded(address) {
@@ -129,8 +129,8 @@ fn is_metadata(address: IpAddr) -> bool {
     }
 }
 
-/// The IPv4 address that an IPv6 one stands for: mapped (RFC 4291 section 2.5.5.2) or through
-/// NAT64's well-known prefix (RFC 6052 section 2.1).
+/// The IPv4 address embedded in an IPv6 address: mapped (RFC 4291 section 2.5.5.2), or with NAT64's well-known
+/// prefix (RFC 6052 section 2.1).
 fn embedded(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(six) => match six.segments() {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_elsewhere_may_not_lead_to_this_machine() {
+    fn a_remote_source_may_not_lead_to_this_machine() {
         let (from, policy) = (url("http://idp.test/jwks"), FetchPolicy::new(&url("http://idp.test/jwks")));
         for to in [
             "http://127.0.0.1/",
@@ -191,7 +191,7 @@ mod tests {
         assert!(policy.admit(&from, &url("file:///etc/passwd")).is_err());
         assert_eq!(policy.admit(&from, &url("https://keys.test/jwks")), Ok(()));
 
-        // A name is judged again where it leads, when it is connected to.
+        // The addresses of a name are checked when it is resolved.
         let (here, there) = ("127.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap());
         assert!(!policy.admits_address("keys.test", here) && policy.admits_address("keys.test", there));
         assert!(policy.admits_address("idp.test", here), "the configuration named it");
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_on_this_machine_may() {
+    fn a_local_source_may_lead_to_this_machine() {
         let (from, policy) =
             (url("http://127.0.0.1:1/jwks"), FetchPolicy::new(&url("http://127.0.0.1:1/jwks")));
         assert_eq!(policy.admit(&from, &url("http://localhost:2/")), Ok(()));
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_of_names_is_bounded() {
+    fn the_number_of_remembered_names_is_bounded() {
         let (from, policy) = (url("http://idp.test/jwks"), FetchPolicy::new(&url("http://idp.test/jwks")));
         for number in 0..1000 {
             policy.admit(&from, &url(&format!("http://h{number}.test/"))).unwrap();

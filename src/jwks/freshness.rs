@@ -1,23 +1,23 @@
-//! How long a fetched key set is fresh, by what HTTP says about it (RFC 9111).
+//! How long a fetched key set is fresh, according to HTTP caching (RFC 9111).
 
 use std::time::{Duration, SystemTime};
 
 use http::header::{AGE, CACHE_CONTROL, ETAG, EXPIRES, HeaderMap, HeaderValue};
 use url::Url;
 
-/// What HTTP caching may do to the time between fetches.
+/// Bounds on the lifetime that a response may set.
 const SHORTEST_LIFETIME: Duration = Duration::from_secs(60);
 const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long keys are fresh, and how to ask for newer ones.
+/// How long keys are fresh, and how to request newer ones conditionally.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Freshness {
-    /// From `Cache-Control` or `Expires`; `None` leaves it to `refreshInterval`.
+    /// From `Cache-Control` or `Expires`; with `None`, `refreshInterval` applies.
     pub(super) lifetime: Option<Duration>,
     pub(super) validator: Option<Validator>,
 }
 
-/// An entity tag, and what it is one of: sent to another URL it would mean another document.
+/// An entity tag, and the URL that it came from. It means nothing to other URLs.
 #[derive(Clone, Debug)]
 pub(super) struct Validator {
     pub(super) url: Url,
@@ -25,16 +25,15 @@ pub(super) struct Validator {
 }
 
 impl Freshness {
-    pub(super) fn read(url: &Url, fields: &HeaderMap) -> Self {
-        let etag = fields.get(ETAG).cloned();
+    pub(super) fn read(url: &Url, headers: &HeaderMap) -> Self {
+        let etag = headers.get(ETAG).cloned();
         Self {
-            lifetime: lifetime(fields, SystemTime::now()),
+            lifetime: lifetime(headers, SystemTime::now()),
             validator: etag.map(|etag| Validator { url: url.clone(), etag }),
         }
     }
 
-    /// What a 304 says replaces what was known, and what it leaves out stays (RFC 9111 section
-    /// 4.3.4).
+    /// Updates the values that a 304 contains and keeps the others (RFC 9111 section 4.3.4).
     pub(super) fn renew(&mut self, newer: Self) {
         self.lifetime = newer.lifetime.or(self.lifetime);
         if newer.validator.is_some() {
@@ -43,10 +42,10 @@ impl Freshness {
     }
 }
 
-/// RFC 9111 section 4.2.1: `max-age` goes before `Expires`; `Age` has been used up already.
-/// `None` where the answer says nothing.
-fn lifetime(fields: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = |name| fields.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+/// RFC 9111 section 4.2.1: `max-age` takes precedence over `Expires`, and `Age` is subtracted from it.
+/// `None` if the response states no lifetime.
+fn lifetime(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let directives = || text(CACHE_CONTROL).unwrap_or_default().split(',').map(str::trim);
     let max_age = directives().find_map(|directive| {
         let (name, value) = directive.split_once('=')?;
@@ -73,15 +72,15 @@ fn lifetime(fields: &HeaderMap, now: SystemTime) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn read(fields: &[(http::HeaderName, &'static str)]) -> Option<u64> {
-        let fields =
-            fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
+    fn read(headers: &[(http::HeaderName, &'static str)]) -> Option<u64> {
+        let headers =
+            headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
         let now = httpdate::parse_http_date("Sun, 22 Nov 2026 00:00:00 GMT").unwrap();
-        lifetime(&fields, now).map(|lifetime| lifetime.as_secs())
+        lifetime(&headers, now).map(|lifetime| lifetime.as_secs())
     }
 
     #[test]
-    fn caching_is_followed_within_bounds() {
+    fn cache_fields_are_honoured_within_bounds() {
         assert_eq!(read(&[]), None);
         assert_eq!(read(&[(CACHE_CONTROL, "public, max-age=3600")]), Some(3600));
         assert_eq!(read(&[(CACHE_CONTROL, "Max-Age=\"3600\""), (AGE, "600")]), Some(3000));

@@ -1,4 +1,4 @@
-//! What makes a source the same one in two configurations.
+//! When two configurations mean the same key source.
 
 use std::path::PathBuf;
 
@@ -8,33 +8,33 @@ use super::fetch::NetworkScope;
 use crate::config::{Config, KeySource, TrustEntry};
 use crate::file_watch::{self, Contents};
 
-/// Everything that decides where a source's keys come from and whether they are believed. Two
-/// sources that are equal in it are one.
+/// Everything that determines where a source's keys come from and whether they are trusted. Sources with equal
+/// identities are the same source.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
-    /// What one entry trusts is not what another does.
+    /// Entries do not share keys.
     entry: Box<str>,
     pub(super) url: Url,
     /// For discovery, the issuers that the document may name.
     discovery: Option<Vec<Box<str>>>,
-    /// With what they held: an authority that is replaced is another one.
+    /// Includes the content of the file: a replaced CA certificate makes another source.
     authorities: Contents,
     proxy: Option<Url>,
-    reach: NetworkScope,
+    scope: NetworkScope,
     cache_dir: Option<PathBuf>,
 }
 
 impl Identity {
     pub(super) fn new(entry: &TrustEntry, url: &Url, discovered: bool, config: &Config) -> Self {
-        let reach = NetworkScope::of(url, config);
-        let authorities = file_watch::read(&reach.authorities(entry, config));
+        let scope = NetworkScope::of(url, config);
+        let authorities = file_watch::read(&scope.authorities(entry, config));
         Self {
             entry: entry.name.clone(),
             url: url.clone(),
             discovery: discovered.then(|| entry.rules.issuers.clone()),
             authorities,
             proxy: entry.proxy.clone(),
-            reach,
+            scope,
             cache_dir: config.jwks.cache_dir.clone(),
         }
     }

@@ -1,13 +1,13 @@
-//! Fetches ahead of the schedule: for tokens that the keys here cannot verify, and for operators.
+//! Fetches ahead of the schedule: for tokens that the current keys cannot verify, and for operators.
 //!
-//! Anybody can send such tokens, so what they cost is bounded:
+//! Anyone can send such tokens, so their cost is bounded:
 //!
-//! 1. Of each source, tokens cause [`BURST`](super::allowance::BURST) fetches in a row and one per
-//!    `unknownKeyCooldown` in the long run. All who ask at a time share one fetch.
-//! 2. Once these are used up, a request waits for the next fetch if that is due within `maxWait`, and
-//!    is refused at once if it is not.
-//! 3. A token that a fetch has not helped is refused at once for `unknownKeyCooldown`: a client that
-//!    repeats it neither waits nor uses up what others need.
+//! 1. For each source, tokens cause at most [`BURST`](super::allowance::BURST) fetches in a row, and one per
+//!    `unknownKeyCooldown` in the long run. Concurrent requests share one fetch.
+//! 2. When these are used up, a request waits for the next fetch if that is due within `maxWait`; otherwise it is
+//!    refused at once.
+//! 3. A token that could not be verified after a fetch is refused at once for `unknownKeyCooldown`. A client that
+//!    repeats it neither waits nor uses up fetches that others need.
 //! 4. Waiting takes a place in a [`WaitingRoom`](super::waiting::WaitingRoom).
 
 use std::collections::{HashMap, VecDeque};
@@ -24,28 +24,28 @@ use super::source::{Demand, Source};
 use super::{Entry, Keys, SourceStatus};
 use crate::admission::Refresh;
 
-/// What a fetch may take longer than `jwks.timeout` before nobody waits for it any more.
+/// How much longer than `jwks.timeout` requests wait for a fetch.
 const GRACE: Duration = Duration::from_secs(1);
-/// How many tokens are remembered that a fetch has not helped.
+/// How many tokens that a fetch did not help are remembered.
 const MAX_TOKENS: usize = 1024;
 
-/// A token that the keys here cannot verify.
+/// A token that the current keys cannot verify.
 #[derive(Clone, Copy, Debug)]
 pub struct Unverified<'t> {
-    /// The issuer entry that it is judged by.
+    /// The issuer entry that its `iss` selects.
     pub entry: usize,
     /// The SHA-256 of its whole text.
     pub digest: &'t [u8; 32],
-    /// The generation of the ring that it was judged with.
+    /// The generation of the ring that did not verify it.
     pub generation: u64,
-    /// The address that it came from, for the share of those who wait.
+    /// The client address, for its share of the waiting room.
     pub client: Option<IpAddr>,
 }
 
-/// How waiting for one source has ended.
+/// How waiting for one source ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wait {
-    /// It was fetched after the token came.
+    /// It was fetched after the token arrived.
     Fetched,
     /// No fetch is due in time.
     NotDue,
@@ -54,10 +54,11 @@ enum Wait {
 }
 
 impl Keys {
-    /// After a token that newer keys might verify: its kid is unknown, or the key under its kid does not
-    /// fit. Has the sources of its entry fetched, within the bounds above, and returns as soon as any of
-    /// them has brought other keys: a second source that hangs does not hold up a request that waits for
-    /// the first. Takes at most `maxWait`, `jwks.timeout` and a second together.
+    /// Fetches newer keys for a token whose kid is unknown or whose key does not verify it.
+    ///
+    /// Fetches the sources of its entry within the bounds above, and returns as soon as one of them has new keys:
+    /// a second source that hangs does not delay the request. Takes at most the sum of `maxWait`, `jwks.timeout`
+    /// and a second.
     pub async fn refresh_for_token(&self, token: Unverified<'_>) -> Refresh {
         let Some(entry) = self.entries.get(token.entry).filter(|entry| !entry.sources.is_empty()) else {
             return Refresh::Unchanged;
@@ -69,11 +70,11 @@ impl Keys {
         if self.was_fetched_for(token.digest) {
             return entry.unchanged();
         }
-        let Some(_place) = self.askers.enter(token.client) else { return entry.unchanged() };
+        let Some(_place) = self.waiting_for_refresh.enter(token.client) else { return entry.unchanged() };
         let mut changed = self.changed.subscribe();
         let deadline = Instant::now() + self.settings.max_wait + self.settings.timeout + GRACE;
         let waits = tokio::select! {
-            // In this order: who has what it waits for asks for no further fetch.
+            // In this order, so that a request with new keys causes no further fetch.
             biased;
             _ = changed.wait_for(|generation| *generation != token.generation) => return Refresh::Changed,
             waits = self.fetches_after_now(entry) => waits,
@@ -92,8 +93,8 @@ impl Keys {
         result
     }
 
-    /// Waits until every source of an entry was fetched by an attempt that began after this call, or is
-    /// not due in time.
+    /// Waits until every source of an entry was fetched by an attempt that started after this call, or turns out
+    /// not to be due in time.
     async fn fetches_after_now(&self, entry: &Entry) -> Vec<Wait> {
         let latest = Instant::now() + self.settings.max_wait;
         let longest = self.settings.timeout + GRACE;
@@ -117,7 +118,7 @@ impl Keys {
         waits.into_iter().flatten().collect()
     }
 
-    /// Whether a fetch for this very token has brought nothing within the last cooldown.
+    /// Whether a fetch within the last cooldown did not help this same token.
     fn was_fetched_for(&self, digest: &[u8; 32]) -> bool {
         let fetched = self.fetched_for.lock().unwrap_or_else(PoisonError::into_inner);
         let cooldown = self.settings.unknown_key_cooldown;
@@ -128,10 +129,11 @@ impl Keys {
         self.fetched_for.lock().unwrap_or_else(PoisonError::into_inner).add(digest, Instant::now());
     }
 
-    /// Fetches every source now, whatever its schedule says, and returns what each has afterwards. An
-    /// attempt that is under way is followed by another: it may have begun before a new key was published.
-    /// Returns when all fetches have ended, at the latest after twice `jwks.timeout` and a second; a
-    /// source that takes longer has that as its `failure`. Only for keys that were [started](Keys::start).
+    /// Fetches every source now, whatever its schedule, and returns the status of each afterwards.
+    ///
+    /// A running attempt is followed by another, because it may have started before a new key was published. Returns
+    /// when all fetches have ended, at the latest after twice `jwks.timeout` and a second; a source that takes longer
+    /// reports that as its `failure`. Only for keys that were [started](Keys::start).
     pub async fn refresh_now(&self) -> Vec<SourceStatus> {
         let deadline = Instant::now() + 2 * self.settings.timeout + GRACE;
         let fetches: Vec<_> = self.sources().map(|source| (source, source.request_attempt())).collect();
@@ -149,7 +151,7 @@ impl Keys {
 }
 
 impl Entry {
-    /// What is known of a token that its keys do not verify.
+    /// The result for a token that the entry's keys do not verify.
     fn unchanged(&self) -> Refresh {
         match self.sources.iter().any(|source| source.is_failing()) {
             true => Refresh::Unreachable,
@@ -158,8 +160,8 @@ impl Entry {
     }
 }
 
-/// Waits for the end of the attempt `number` of a source, or of a later one. It is waited for only if
-/// it may begin by `latest`, and not longer than `longest`.
+/// Waits for the end of the attempt `number` of a source, or of a later one: only if it may start by `latest`, and
+/// at most for `longest`.
 async fn fetched(source: &Arc<Source>, number: u64, latest: Instant, longest: Duration) -> Wait {
     loop {
         match source.demand(number) {
@@ -175,7 +177,7 @@ async fn fetched(source: &Arc<Source>, number: u64, latest: Instant, longest: Du
     }
 }
 
-/// Tokens that a fetch has not helped, and when it ended. The oldest are forgotten first.
+/// Tokens that a fetch did not help, and when it ended. The oldest are forgotten first.
 #[derive(Debug, Default)]
 pub(super) struct FetchedFor {
     at: HashMap<[u8; 32], Instant>,
@@ -201,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn a_bounded_number_of_tokens_is_remembered() {
         let (mut fetched, now) = (FetchedFor::default(), Instant::now());
         let digest = |number: usize| {
             let mut digest = [0; 32];

@@ -1,7 +1,7 @@
-//! The last good key sets on disk, so that a restart during an outage of the issuer still serves.
+//! The last good key sets on disk, so that metagate can restart while an issuer is down.
 //!
-//! One file per source, readable and writable by us alone, with the source's URL and the time of
-//! the fetch inside. A file that others could have written is not believed.
+//! Each source has one file with mode 0600, which contains the source's URL and the time of the fetch. A file that
+//! another user could have written is not used.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{hex, sha256};
 use crate::random;
 
-/// What surrounds a document: the source's URL and escapes within the document.
+/// How much larger a file may be than its document: escapes within the document, and the source's URL.
 const ENVELOPE_FACTOR: u64 = 2;
 const ENVELOPE_BYTES: u64 = 4096;
 
-/// Where one source's last good document is kept.
+/// The file with the last good document of one source.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     path: PathBuf,
@@ -28,7 +28,7 @@ pub(super) struct Store {
     queue: Arc<Mutex<Queue>>,
 }
 
-/// What is still to be written.
+/// The next write.
 #[derive(Debug, Default)]
 struct Queue {
     waiting: Option<(Arc<str>, SystemTime)>,
@@ -53,15 +53,15 @@ pub(super) struct Stored {
 }
 
 impl Store {
-    /// In `directory`, under a name made of the source's own.
+    /// A file in `directory`, named by the digest of `source`.
     pub(super) fn new(directory: &Path, source: &str, max_bytes: u64) -> Self {
         let name = hex(&sha256(source.as_bytes())[..16]);
         let path = directory.join(format!("{name}.json"));
         Self { path, source: source.to_owned(), max_bytes, queue: Arc::default() }
     }
 
-    /// Reads it back, if it is there, is ours, and is no older than `max_age`. Any error is a
-    /// reason to go on without it.
+    /// Reads the file, if it exists, belongs to this user, and is younger than `max_age`. After an error the caller
+    /// continues without it.
     pub(super) fn read(&self, max_age: Duration, now: SystemTime) -> io::Result<Option<Stored>> {
         let file = match File::open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -71,43 +71,43 @@ impl Store {
         if metadata.mode() & 0o022 != 0 {
             return Err(invalid("others may write to it"));
         }
-        // In a directory that others write to, they can leave a file of theirs. Root can anyway.
+        // In a directory that other users can write to, they can plant a file. Root can do so anyway.
         if metadata.uid() != 0 && metadata.uid() != self.own_id()? {
-            return Err(invalid("it belongs to somebody else"));
+            return Err(invalid("it belongs to another user"));
         }
         let limit = self.max_bytes.saturating_mul(ENVELOPE_FACTOR).saturating_add(ENVELOPE_BYTES);
         let mut text = String::new();
         file.take(limit).read_to_string(&mut text)?;
         let envelope: Envelope =
-            serde_json::from_str(&text).map_err(|_| invalid("it is not what was written"))?;
+            serde_json::from_str(&text).map_err(|_| invalid("it is not a file that metagate wrote"))?;
         if envelope.version != 1 || envelope.source != self.source {
-            return Err(invalid("it is of another source or version"));
+            return Err(invalid("it is for another source or version"));
         }
         let fetched_at = UNIX_EPOCH
             .checked_add(Duration::from_secs(envelope.fetched_at))
-            .ok_or_else(|| invalid("its time of fetching is out of range"))?;
-        // A time in the future is no age: the clock was wrong then or is now.
+            .ok_or_else(|| invalid("its fetch time is out of range"))?;
+        // If the time is in the future, the clock was wrong then or is wrong now.
         let fresh = now.duration_since(fetched_at).is_ok_and(|age| age < max_age);
         Ok(fresh.then_some(Stored { document: envelope.document, fetched_at }))
     }
 
-    /// Who we are in the eyes of the file system that it is on.
+    /// The user ID that this file system gives our files.
     fn own_id(&self) -> io::Result<u32> {
-        let (path, file) = self.beside()?;
+        let (path, file) = self.temporary()?;
         let id = file.metadata().map(|metadata| metadata.uid());
         fs::remove_file(path)?;
         id
     }
 
-    /// A new file of ours beside its place, under a name that no other process uses.
-    fn beside(&self) -> io::Result<(PathBuf, File)> {
+    /// Creates a temporary file next to the target, with a name that no other process uses.
+    fn temporary(&self) -> io::Result<(PathBuf, File)> {
         let path = self.path.with_extension(format!("{:016x}.tmp", random::bits()));
-        // Never through a link, and never over a file that is there.
+        // `create_new` follows no symbolic link and overwrites no existing file.
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         Ok((path, file))
     }
 
-    /// Writes it beside its place and then moves it there, so that no reader sees half of it.
+    /// Writes a temporary file and renames it, so that no reader sees a partial file.
     pub(super) fn write(&self, document: &str, fetched_at: SystemTime) -> io::Result<()> {
         let since_epoch = fetched_at.duration_since(UNIX_EPOCH).unwrap_or_default();
         let envelope = Envelope {
@@ -117,18 +117,18 @@ impl Store {
             document: document.to_owned(),
         };
         let text = serde_json::to_vec(&envelope)?;
-        let (beside, mut file) = self.beside()?;
+        let (temporary, mut file) = self.temporary()?;
         let written = file.write_all(&text).and_then(|()| file.sync_all());
-        let moved = written.and_then(|()| fs::rename(&beside, &self.path));
+        let moved = written.and_then(|()| fs::rename(&temporary, &self.path));
         if moved.is_err() {
-            // It may not be there at all; what matters is the first error.
-            let _ = fs::remove_file(&beside);
+            // The file may not exist; only the first error matters.
+            let _ = fs::remove_file(&temporary);
         }
         moved
     }
 
-    /// Writes it off this thread. One write at a time, however slow the disk; of several that wait
-    /// for it the last is written.
+    /// Writes on a blocking thread, one write at a time. If several documents wait for a slow disk, only the last
+    /// one is written.
     pub(super) fn write_soon(&self, document: Arc<str>, fetched_at: SystemTime, name: &str) {
         {
             let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_old_or_from_the_future_is_not_used() {
+    fn files_that_are_too_old_or_from_the_future_are_not_used() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::new(directory.path(), "https://a.example/jwks", 1024);
         let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fetch_time_beyond_the_clock_is_an_error() {
+    fn a_fetch_time_out_of_range_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::new(directory.path(), "https://a.example/jwks", 1024);
         let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
@@ -214,12 +214,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_is_not_believed() {
+    fn files_of_another_source_or_with_wrong_mode_or_content_are_rejected() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::new(directory.path(), "https://a.example/jwks", 1024);
         let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         store.write("{}", now).unwrap();
-        // Another source's file in this one's place.
+        // The file of another source under this name.
         let other = Store::new(directory.path(), "https://b.example/jwks", 1024);
         fs::copy(&store.path, &other.path).unwrap();
         assert!(other.read(DAY, now).is_err());
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_written_through_a_link_and_nothing_is_left_behind() {
+    fn a_write_replaces_a_symbolic_link_and_leaves_no_temporary_file() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::new(directory.path(), "https://a.example/jwks", 1024);
         let elsewhere = directory.path().join("elsewhere");
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_many_writes_the_last_one_stays() {
+    async fn the_last_of_many_writes_wins() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::new(directory.path(), "https://a.example/jwks", 1024);
         let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);

@@ -1,4 +1,4 @@
-//! The task that keeps one source, for as long as anybody uses it.
+//! The background task that refreshes one source.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::source::Source;
 use crate::metrics::Metrics;
 
-/// Keeps a source until it is dropped.
+/// Refreshes a source until it is dropped.
 #[derive(Debug)]
 pub(super) struct RefreshTask {
     source: Arc<Source>,
@@ -31,18 +31,21 @@ impl Drop for RefreshTask {
     }
 }
 
-/// A panic must not cost a source its keys for good.
+/// Restarts the task after a panic, which would otherwise stop the refresh of this source for good.
 async fn supervise(source: Arc<Source>, metrics: Arc<Metrics>) {
-    // Aborted with us.
-    let mut keeping = JoinSet::new();
+    // Dropping the set aborts the task.
+    let mut tasks = JoinSet::new();
     loop {
-        let kept = source.clone();
-        keeping.spawn(async move { kept.keep().await });
-        if let Some(Err(error)) = keeping.join_next().await
+        let running = source.clone();
+        tasks.spawn(async move { running.run().await });
+        if let Some(Err(error)) = tasks.join_next().await
             && error.is_panic()
         {
             metrics.panics.inc();
-            tracing::error!(source = source.name(), "a key source panicked and is started again");
+            tracing::error!(
+                source = source.name(),
+                "the refresh task of a key source panicked; restarting it"
+            );
         }
     }
 }

@@ -1,28 +1,28 @@
-//! When a source is fetched next.
+//! When to fetch a source next.
 
 use std::time::Duration;
 
 use crate::random::fraction;
 
-/// The first wait after a failure; doubled with each further one.
+/// The wait after the first failure; each further failure doubles it.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
-/// While there are no keys at all, a backend that is just starting is asked more often.
+/// While there are no keys at all, for example because the backend is still starting, retries are more frequent.
 const LONGEST_FIRST_BACKOFF: Duration = Duration::from_secs(5);
-/// How often a file is read, as `file_watch` does it: by polling.
+/// How often a file is read. Like `file_watch`, this polls.
 const FILE_INTERVAL: Duration = Duration::from_secs(5);
-/// An attempt that ends in a panic of ours is not repeated sooner than this.
+/// The wait after an attempt that panicked.
 pub(super) const AFTER_PANIC: Duration = LONGEST_BACKOFF;
-/// Requests that wait for first keys may not make attempts come closer together than this.
-pub(super) const HURRY_INTERVAL: Duration = FIRST_BACKOFF;
+/// The shortest time between attempts that waiting requests cause.
+pub(super) const MIN_EARLY_INTERVAL: Duration = FIRST_BACKOFF;
 
-/// The wait after a success: ahead of the end of `lifetime`, and not everybody at one moment.
+/// The wait after a success: 80 to 90 % of `lifetime`, at random, so that instances do not fetch simultaneously.
 pub(super) fn after_success(lifetime: Duration, is_file: bool) -> Duration {
     let lifetime = if is_file { FILE_INTERVAL } else { lifetime };
     lifetime.mul_f64(0.8 + 0.1 * fraction())
 }
 
-/// The wait after a failure that followed on `failures` others.
+/// The wait after a failure that follows `failures` others.
 pub(super) fn after_failure(failures: u32, has_keys: bool, is_file: bool) -> Duration {
     let longest = match (is_file, has_keys) {
         (true, _) => FILE_INTERVAL,
@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_comes_ahead_of_the_end_and_is_spread() {
+    fn a_refresh_precedes_the_end_of_the_lifetime_and_is_spread() {
         let (first, last) = span(|| after_success(Duration::from_secs(1000), false));
         assert!((800.0..805.0).contains(&first) && (895.0..900.0).contains(&last), "{first} {last}");
         let (first, last) = span(|| after_success(Duration::from_secs(1000), true));

@@ -1,4 +1,4 @@
-//! One place that keys come from, and the task that keeps them fresh.
+//! One source of keys: its cached keys, its fetch attempts and their schedule.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -15,7 +15,7 @@ use super::fetch::{Fetched, Fetcher};
 use super::freshness::Freshness;
 use super::identity::Identity;
 use super::persist::Store;
-use super::report::{LoggedState, Report};
+use super::reporter::{LoggedState, Reporter};
 use super::schedule;
 use super::status::{SourceStatus, display_url, unique};
 use super::{Keys, KeysError};
@@ -28,13 +28,13 @@ mod demand;
 mod on_disk;
 mod shared;
 
-/// A source of keys.
+/// A key set URL, a discovery document or a file.
 #[derive(Debug)]
 pub(super) struct Source {
     identity: Identity,
-    report: Report,
+    reporter: Reporter,
     settings: ArcSwap<Jwks>,
-    /// Whose rings are made of these keys: more than one while a configuration follows another.
+    /// Whose rings contain these keys: two during a reload.
     listeners: Mutex<Vec<Weak<Keys>>>,
     fetcher: Fetcher,
     store: Option<Store>,
@@ -51,7 +51,7 @@ struct Attempts {
 
 #[derive(Debug)]
 struct State {
-    held: Option<CachedKeys>,
+    cached: Option<CachedKeys>,
     failure: Option<String>,
     failures: u32,
     next: Instant,
@@ -59,19 +59,19 @@ struct State {
     requested: bool,
     /// The fetches that tokens may cause.
     allowance: Allowance,
-    told: LoggedState,
+    logged: LoggedState,
 }
 
 #[derive(Debug)]
 struct CachedKeys {
     keys: ParsedKeys,
     freshness: Freshness,
-    /// From then on they are no keys any more.
+    /// When the keys expire.
     stale: Instant,
     fetched_at: SystemTime,
-    /// Kept only where it is written to disk again with every renewal.
+    /// Only if it is stored on disk: each renewal writes it again.
     document: Option<Arc<str>>,
-    /// From disk, and not confirmed by the source since.
+    /// Loaded from disk, and not confirmed by the source since.
     restored: bool,
 }
 
@@ -81,23 +81,23 @@ pub(super) struct AttemptWait {
     number: u64,
 }
 
-/// What a request has to wait for that needs an attempt.
+/// What a request that needs an attempt must wait for.
 pub(super) enum Demand {
     /// The attempt has ended.
     Ended,
-    /// An attempt is under way or asked for: this one, or one before it that may make it needless.
+    /// An attempt is running or requested: this one, or an earlier one that may make it unnecessary.
     Running(AttemptWait),
-    /// None may begin before that.
+    /// No attempt may start before this time.
     NotBefore(Instant),
 }
 
-/// What a source is made from, besides its URL.
+/// What a source is created from, in addition to its URL.
 pub(super) struct SourceContext<'a> {
     pub(super) config: &'a Config,
     pub(super) metrics: &'a Arc<Metrics>,
-    /// Sources that are there already.
+    /// Sources of the previous configuration that this one reuses.
     pub(super) known: &'a [Arc<Source>],
-    /// The names that are given already: two sources may differ in their query alone.
+    /// Names that are taken: two URLs may differ only in their query, which names omit.
     pub(super) names: &'a mut HashSet<String>,
 }
 
@@ -109,7 +109,7 @@ impl SourceContext<'_> {
 
 impl AttemptWait {
     pub(super) async fn finished(mut self) {
-        // The sender lives as long as the source; if it is gone there is nothing to wait for.
+        // The sender lives as long as the source. Without it there is nothing to wait for.
         let _ = self.attempts.wait_for(|attempts| attempts.finished >= self.number).await;
     }
 }
@@ -149,22 +149,22 @@ impl Source {
     ) -> Arc<Self> {
         let (settings, url) = (&context.config.jwks, &identity.url);
         let directory = settings.cache_dir.as_ref().filter(|_| !fetcher.is_file());
-        // The whole URL and the entry: what one entry trusts is not what another does.
+        // The whole URL and the entry: entries do not share keys.
         let id = format!("{} {url}", entry.name);
         let store = directory.map(|directory| Store::new(directory, &id, settings.max_bytes));
         let name = unique(display_url(url), context.names);
         let state = State {
-            held: None,
+            cached: None,
             failure: None,
             failures: 0,
             next: Instant::now(),
             last_attempt: None,
             requested: false,
             allowance: Allowance::default(),
-            told: LoggedState::default(),
+            logged: LoggedState::default(),
         };
         let source = Self {
-            report: Report::new(name, entry.name.clone(), context.metrics.clone()),
+            reporter: Reporter::new(name, entry.name.clone(), context.metrics.clone()),
             identity,
             settings: ArcSwap::from_pointee(settings.clone()),
             listeners: Mutex::default(),
@@ -178,14 +178,14 @@ impl Source {
         Arc::new(source)
     }
 
-    /// Fetches when it is time, for ever, and says so to the listeners.
-    pub(super) async fn keep(&self) {
-        // After a panic the attempt that it ended is still open, and nobody should wait for it.
+    /// Fetches on schedule, forever, and notifies the listeners.
+    pub(super) async fn run(&self) {
+        // After a panic, the interrupted attempt still counts as running: end it for those who wait for it.
         self.attempts.send_modify(|attempts| attempts.finished = attempts.started);
         loop {
             let next = {
                 let state = self.state();
-                let stale = state.held.as_ref().map(|held| held.stale);
+                let stale = state.cached.as_ref().map(|cached| cached.stale);
                 if state.requested {
                     Instant::now()
                 } else {
@@ -195,7 +195,7 @@ impl Source {
             tokio::select! {
                 () = sleep_until(next) => {}
                 () = self.wake.notified() => {
-                    // Woken to look again at what is due.
+                    // Compute the next time again.
                     continue;
                 }
             }
@@ -207,31 +207,31 @@ impl Source {
             if due {
                 self.attempt_and_store().await;
             }
-            // Before anybody who waits for the attempt goes on.
-            self.say_changed();
+            // First, so that a request that waits for the attempt finds the new keys.
+            self.notify_listeners();
             self.attempts.send_modify(|attempts| attempts.finished = attempts.started);
         }
     }
 
-    /// One attempt, whose keys are also written to disk if they are to be.
+    /// Makes one attempt, and writes the keys to disk if that is configured.
     pub(super) async fn attempt_and_store(&self) {
         if self.attempt().await {
             self.store();
         }
     }
 
-    /// One attempt, with everything that follows from how it ends; `true` if it went well.
+    /// Makes one attempt, updates the state and the schedule, and returns whether it succeeded.
     pub(super) async fn attempt(&self) -> bool {
         let settings = &*self.settings.load_full();
         let known = {
             let mut state = self.state();
-            // Both under the lock, so that an attempt is always either asked for or under way.
+            // Both under the lock, so that an attempt is always either requested or running.
             self.attempts.send_modify(|attempts| attempts.started += 1);
             state.requested = false;
             state.last_attempt = Some(Instant::now());
-            // How it ends says better; a panic says nothing.
+            // The end of the attempt replaces this time, except after a panic.
             state.next = Instant::now() + schedule::AFTER_PANIC;
-            state.held.as_ref().and_then(|held| held.freshness.validator.clone())
+            state.cached.as_ref().and_then(|cached| cached.freshness.validator.clone())
         };
         let outcome = self.fetcher.fetch(settings, known.as_ref()).await;
         let good = outcome.is_ok();
@@ -246,29 +246,29 @@ impl Source {
     }
 
     fn succeed(&self, keys: ParsedKeys, freshness: Freshness, document: String, settings: &Jwks) {
-        self.report.fetched("ok");
+        self.reporter.fetched("ok");
         let mut guard = self.state();
         let state = &mut *guard;
-        self.report.change(&mut state.told, state.held.as_ref().map(|held| &held.keys), &keys);
-        if state.failures > 0 || state.held.as_ref().is_none_or(|held| held.restored) {
-            self.report.available(&mut state.told, keys.usable.len());
+        self.reporter.change(&mut state.logged, state.cached.as_ref().map(|cached| &cached.keys), &keys);
+        if state.failures > 0 || state.cached.as_ref().is_none_or(|cached| cached.restored) {
+            self.reporter.available(&mut state.logged, keys.usable.len());
         }
         let document = self.store.is_some().then(|| document.into());
         let (stale, fetched_at) = (Instant::now() + settings.max_stale, SystemTime::now());
-        state.held = Some(CachedKeys { keys, freshness, stale, fetched_at, document, restored: false });
+        state.cached = Some(CachedKeys { keys, freshness, stale, fetched_at, document, restored: false });
         self.settle(state, settings);
     }
 
     fn renew(&self, freshness: Freshness, settings: &Jwks) {
-        self.report.fetched("not_modified");
+        self.reporter.fetched("not_modified");
         let mut guard = self.state();
         let state = &mut *guard;
-        if let Some(held) = &mut state.held {
-            held.stale = Instant::now() + settings.max_stale;
-            held.fetched_at = SystemTime::now();
-            held.freshness.renew(freshness);
+        if let Some(cached) = &mut state.cached {
+            cached.stale = Instant::now() + settings.max_stale;
+            cached.fetched_at = SystemTime::now();
+            cached.freshness.renew(freshness);
             if state.failures > 0 {
-                self.report.available(&mut state.told, held.keys.usable.len());
+                self.reporter.available(&mut state.logged, cached.keys.usable.len());
             }
         }
         self.settle(state, settings);
@@ -277,39 +277,39 @@ impl Source {
     fn settle(&self, state: &mut State, settings: &Jwks) {
         state.failure = None;
         state.failures = 0;
-        let Some(held) = &state.held else { return };
-        let lifetime = held.freshness.lifetime.unwrap_or(settings.refresh_interval);
+        let Some(cached) = &state.cached else { return };
+        let lifetime = cached.freshness.lifetime.unwrap_or(settings.refresh_interval);
         state.next = Instant::now() + schedule::after_success(lifetime, self.fetcher.is_file());
-        self.report.holds(held.keys.usable.len(), Some(held.fetched_at));
-        self.report.next_refresh(at(state.next));
+        self.reporter.holds(cached.keys.usable.len(), Some(cached.fetched_at));
+        self.reporter.next_refresh(at(state.next));
     }
 
     fn fail(&self, error: &FetchError) {
         let mut guard = self.state();
         let state = &mut *guard;
-        let wait = schedule::after_failure(state.failures, state.held.is_some(), self.fetcher.is_file());
+        let wait = schedule::after_failure(state.failures, state.cached.is_some(), self.fetcher.is_file());
         state.next = Instant::now() + wait;
         state.failures = state.failures.saturating_add(1);
         state.failure = Some(error.to_string());
-        let kept = state.held.as_ref().map_or(0, |held| held.keys.usable.len());
-        self.report.failed(&mut state.told, error, kept);
-        self.report.next_refresh(at(state.next));
+        let kept = state.cached.as_ref().map_or(0, |cached| cached.keys.usable.len());
+        self.reporter.failed(&mut state.logged, error, kept);
+        self.reporter.next_refresh(at(state.next));
     }
 
-    /// Keys that are older than `maxStale` are no keys any more.
+    /// Drops keys that are older than `maxStale`.
     fn drop_stale(&self) {
         let mut state = self.state();
-        if let Some(held) = state.held.take_if(|held| held.stale <= Instant::now()) {
-            self.report.stale(&held.keys.skipped);
+        if let Some(cached) = state.cached.take_if(|cached| cached.stale <= Instant::now()) {
+            self.reporter.stale(&cached.keys.skipped);
         }
     }
 
-    /// The keys it holds, if any.
+    /// The cached keys, if any.
     pub(super) fn keys(&self) -> Option<Vec<Arc<VerificationKey>>> {
-        self.state().held.as_ref().map(|held| held.keys.usable.clone())
+        self.state().cached.as_ref().map(|cached| cached.keys.usable.clone())
     }
 
-    /// Asks the task for an attempt now.
+    /// Requests an attempt now.
     pub(super) fn request_attempt(self: &Arc<Self>) -> AttemptWait {
         let mut state = self.state();
         let number = self.attempts.borrow().started + 1;
@@ -319,11 +319,11 @@ impl Source {
         AttemptWait { attempts: self.attempts.subscribe(), number }
     }
 
-    /// Asks for an attempt before the next one is due, while there are no keys at all.
+    /// Requests an attempt ahead of the schedule if there are no keys at all.
     pub(super) fn request_early_fetch(&self) {
         let mut state = self.state();
-        let recent = state.last_attempt.is_some_and(|last| last.elapsed() < schedule::HURRY_INTERVAL);
-        if state.held.is_none() && !recent && !state.requested {
+        let recent = state.last_attempt.is_some_and(|last| last.elapsed() < schedule::MIN_EARLY_INTERVAL);
+        if state.cached.is_none() && !recent && !state.requested {
             state.requested = true;
             drop(state);
             self.wake.notify_one();
@@ -333,24 +333,24 @@ impl Source {
     pub(super) fn status(&self) -> SourceStatus {
         let state = self.state();
         let (usable, skipped) = state
-            .held
+            .cached
             .as_ref()
-            .map(|held| (held.keys.usable.clone(), held.keys.skipped.clone()))
+            .map(|cached| (cached.keys.usable.clone(), cached.keys.skipped.clone()))
             .unwrap_or_default();
-        let fetched_at = state.held.as_ref().map(|held| held.fetched_at);
+        let fetched_at = state.cached.as_ref().map(|cached| cached.fetched_at);
         SourceStatus {
-            entry: self.report.entry.clone(),
-            name: self.report.name.clone(),
+            entry: self.reporter.entry.clone(),
+            name: self.reporter.name.clone(),
             usable,
             skipped,
             fetched_at,
             next: Some(at(state.next)),
-            restored: state.held.as_ref().is_some_and(|held| held.restored),
+            restored: state.cached.as_ref().is_some_and(|cached| cached.restored),
             failure: state.failure.clone(),
         }
     }
 
-    /// Puts a script in the place of what fetches.
+    /// Replaces the fetcher with a script.
     #[cfg(test)]
     pub(super) fn script(self: &mut Arc<Self>, script: super::tests::Script) {
         if let Some(source) = Arc::get_mut(self) {
@@ -363,7 +363,7 @@ impl Source {
     }
 }
 
-/// A coming moment of the monotonic clock on the wall clock.
+/// Converts a future time of the monotonic clock to the wall clock.
 fn at(next: Instant) -> SystemTime {
     SystemTime::now() + next.saturating_duration_since(Instant::now())
 }

@@ -1,4 +1,4 @@
-//! What is shown of a source to people.
+//! The status of a source, as `metagate keys` and the status page show it.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::jose::{SkippedKey, VerificationKey};
 
-/// What a source holds and how it fares, for people.
+/// The keys of a source and the state of its fetches.
 #[derive(Clone, Debug)]
 pub struct SourceStatus {
     /// The issuer entry that it belongs to.
@@ -19,20 +19,20 @@ pub struct SourceStatus {
     pub name: String,
     /// The keys that can be used.
     pub usable: Vec<Arc<VerificationKey>>,
-    /// Those that cannot, and why.
+    /// The keys that cannot be used, and why.
     pub skipped: Vec<SkippedKey>,
     /// When it was last fetched.
     pub fetched_at: Option<SystemTime>,
-    /// When it is fetched next; never, where the configuration holds the keys.
+    /// When it is fetched next; `None` for keys in the configuration itself.
     pub next: Option<SystemTime>,
-    /// Whether the keys are from disk and the source has not confirmed them since.
+    /// Whether the keys were loaded from disk and the source has not confirmed them since.
     pub restored: bool,
     /// Why the last attempt failed, if it did.
     pub failure: Option<String>,
 }
 
 impl SourceStatus {
-    /// Of keys that the configuration holds.
+    /// The status of keys in the configuration itself.
     pub(super) fn fixed(entry: &str, keys: &[Arc<VerificationKey>]) -> Self {
         Self {
             entry: entry.into(),
@@ -53,7 +53,7 @@ impl SourceStatus {
         self.fetched_at.map(|time| now.duration_since(time).unwrap_or_default().as_secs())
     }
 
-    /// What `metagate keys --json` and the status page say of it.
+    /// The JSON form, for `metagate keys --json` and the status page.
     pub fn to_json(&self, now: SystemTime) -> Value {
         let secs =
             |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
@@ -94,7 +94,7 @@ pub(super) fn display_url(url: &Url) -> String {
     text
 }
 
-/// The name itself, or with a number if another source has it already.
+/// The name, with a number appended if another source already has it.
 pub(super) fn unique(name: String, names: &mut HashSet<String>) -> String {
     let numbered = (2..).map(|number| format!("{name} #{number}"));
     let free = std::iter::once(name.clone()).chain(numbered).find(|name| !names.contains(name));

@@ -1,4 +1,4 @@
-//! Keys: fetched, kept and shared.
+//! Fetching, keeping and sharing keys.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -6,7 +6,7 @@ mod on_demand;
 mod schedule;
 mod script;
 mod stub;
-mod told;
+mod logging;
 
 pub(super) use script::Script;
 
@@ -21,7 +21,7 @@ use super::*;
 use crate::admission::Refresh;
 use crate::config::{Sources, load};
 use crate::test_support::{OTHER_RSA, P256, RSA, document, pem};
-use stub::{Answer, Stub, ok, redirect, status};
+use stub::{Response, Stub, ok, redirect, status};
 
 /// A configuration with this below `authentication`.
 fn config(authentication: &str) -> Config {
@@ -31,7 +31,7 @@ fn config(authentication: &str) -> Config {
     std::fs::write(&path, text).unwrap();
     let loaded = load(&Sources { file: Some(path), ..Sources::default() });
     let mut config = loaded.unwrap_or_else(|errors| panic!("{errors}")).config;
-    // No test waits for as long as this; a hanging one ends.
+    // Longer than any test waits; ends a test that hangs.
     config.jwks.timeout = Duration::from_secs(20);
     config.jwks.max_wait = Duration::from_secs(20);
     config.jwks.unknown_key_cooldown = Duration::ZERO;
@@ -46,14 +46,14 @@ fn keys(config: &Config) -> Arc<Keys> {
     Keys::new(config, &Arc::new(Metrics::new())).unwrap()
 }
 
-/// Keys whose sources are kept while the test runs.
-fn kept(config: &Config) -> Arc<Keys> {
+/// Keys whose sources are refreshed while the test runs.
+fn started(config: &Config) -> Arc<Keys> {
     let keys = keys(config);
     keys.start();
     keys
 }
 
-/// A refresh for a token that was never seen before and has just been judged.
+/// A refresh for a new token that the current keys do not verify.
 async fn refresh(keys: &Keys, entry: usize) -> Refresh {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let mut digest = [0; 32];
@@ -81,7 +81,7 @@ fn set_of(kids: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn keys_are_there_once_they_were_fetched() {
+async fn keys_are_available_after_the_first_fetch() {
     let stub = Stub::start(|_, _| ok(set_of(&["a"])));
     let keys = keys(&from_urls(&[stub.url("/jwks?secret=x")]));
     assert!(!keys.are_ready() && keys.ring().sets[0].is_none());
@@ -89,15 +89,15 @@ async fn keys_are_there_once_they_were_fetched() {
     assert!(keys.wait_for(0, None).await);
     assert!(keys.are_ready());
     assert_eq!(kids(&keys, 0), ["a"]);
-    let asked = stub.asked();
-    assert_eq!((asked.len(), &*asked[0].path), (1, "/jwks?secret=x"));
-    assert!(asked[0].field("authorization").is_none() && asked[0].field("cookie").is_none());
+    let requests = stub.requests();
+    assert_eq!((requests.len(), &*requests[0].path), (1, "/jwks?secret=x"));
+    assert!(requests[0].field("authorization").is_none() && requests[0].field("cookie").is_none());
     let status = &keys.status()[0];
     assert!(status.fetched_at.is_some() && !status.name.contains("secret"), "{status:?}");
 }
 
 #[tokio::test]
-async fn one_refresh_serves_everybody_and_then_there_is_none_for_a_while() {
+async fn concurrent_requests_share_one_refresh_and_then_the_cooldown_applies() {
     let (leave, has_leave) = mpsc::channel::<()>();
     let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
     let stub = Stub::start(move |number, _| {
@@ -110,26 +110,26 @@ async fn one_refresh_serves_everybody_and_then_there_is_none_for_a_while() {
     });
     let mut config = from_urls(&[stub.url("/jwks")]);
     config.jwks.unknown_key_cooldown = Duration::from_secs(3600);
-    let keys = kept(&config);
+    let keys = started(&config);
     assert!(keys.wait_for(0, None).await);
     let before = keys.ring().generation;
 
-    let mut asking = JoinSet::new();
+    let mut refreshes = JoinSet::new();
     for _ in 0..50 {
         let keys = keys.clone();
-        asking.spawn(async move { refresh(&keys, 0).await });
+        refreshes.spawn(async move { refresh(&keys, 0).await });
     }
     arrivals.recv().await.unwrap();
-    // Some come while it is under way.
+    // Some arrive while it is running.
     for _ in 0..50 {
         let keys = keys.clone();
-        asking.spawn(async move { refresh(&keys, 0).await });
+        refreshes.spawn(async move { refresh(&keys, 0).await });
     }
     tokio::task::yield_now().await;
     drop(leave);
-    let asked = asking.join_all().await;
-    assert!(asked.into_iter().all(|found| found == Refresh::Changed), "everybody decides again");
-    assert_eq!(stub.asked().len(), 2, "one fetch at the start, one for a hundred unknown kids");
+    let results = refreshes.join_all().await;
+    assert!(results.into_iter().all(|found| found == Refresh::Changed), "everybody decides again");
+    assert_eq!(stub.requests().len(), 2, "one fetch at the start, one for a hundred unknown kids");
     assert_eq!(kids(&keys, 0), ["a", "b"]);
     assert_eq!(keys.ring().generation, before + 1);
 
@@ -137,14 +137,14 @@ async fn one_refresh_serves_everybody_and_then_there_is_none_for_a_while() {
     for _ in 0..20 {
         assert_eq!(refresh(&keys, 0).await, Refresh::Unchanged);
     }
-    assert_eq!(stub.asked().len(), 1 + BURST as usize);
+    assert_eq!(stub.requests().len(), 1 + BURST as usize);
     assert_eq!(refresh(&keys, 7).await, Refresh::Unchanged, "no such entry");
 }
 
 #[tokio::test]
-async fn keys_are_kept_over_every_kind_of_failure() {
-    type Case = (fn() -> Answer, &'static str);
-    let answers: Vec<Case> = vec![
+async fn every_kind_of_failed_fetch_keeps_the_keys() {
+    type Case = (fn() -> Response, &'static str);
+    let responses: Vec<Case> = vec![
         (|| status(500), "500"),
         (|| status(404), "404"),
         (|| status(204), "204"),
@@ -156,18 +156,18 @@ async fn keys_are_kept_over_every_kind_of_failure() {
         (|| ok(document(&[json!({"kty": "oct", "k": "AA"})])), "symmetric"),
         (|| ok(format!("{}{}", set_of(&["a"]), " ".repeat(20_000))), "larger than maxBytes"),
         (|| redirect("ftp://127.0.0.1/jwks"), "weaker scheme"),
-        (|| Answer { fields: vec![("content-encoding", "gzip".into())], ..ok("x") }, "compressed"),
+        (|| Response { fields: vec![("content-encoding", "gzip".into())], ..ok("x") }, "compressed"),
         (|| redirect("http://169.254.169.254/latest"), "metadata address"),
         (|| redirect("http://[::ffff:169.254.169.254]/"), "metadata address"),
     ];
-    let causes: Vec<_> = answers.iter().map(|(_, cause)| *cause).collect();
-    let stub = Stub::start(move |number, _| match number.checked_sub(1).and_then(|at| answers.get(at)) {
-        Some((answer, _)) => answer(),
+    let causes: Vec<_> = responses.iter().map(|(_, cause)| *cause).collect();
+    let stub = Stub::start(move |number, _| match number.checked_sub(1).and_then(|at| responses.get(at)) {
+        Some((response, _)) => response(),
         None => ok(set_of(&["a"])),
     });
     let mut config = from_urls(&[stub.url("/jwks")]);
     config.jwks.max_bytes = 16 * 1024;
-    let keys = kept(&config);
+    let keys = started(&config);
     assert!(keys.wait_for(0, None).await);
     let before = keys.ring().generation;
     for cause in causes {
@@ -185,11 +185,11 @@ async fn keys_are_kept_over_every_kind_of_failure() {
 #[tokio::test]
 async fn an_entity_tag_is_sent_back_and_304_keeps_the_keys() {
     let stub = Stub::start(|number, _| match number {
-        0 => Answer { fields: vec![("etag", "\"v1\"".into())], ..ok(set_of(&["a"])) },
+        0 => Response { fields: vec![("etag", "\"v1\"".into())], ..ok(set_of(&["a"])) },
         1 => status(304),
         _ => ok(set_of(&["b"])),
     });
-    let keys = kept(&from_urls(&[stub.url("/jwks")]));
+    let keys = started(&from_urls(&[stub.url("/jwks")]));
     assert!(keys.wait_for(0, None).await);
     let before = keys.ring().generation;
     assert_eq!(refresh(&keys, 0).await, Refresh::Unchanged);
@@ -198,13 +198,13 @@ async fn an_entity_tag_is_sent_back_and_304_keeps_the_keys() {
     assert_eq!(refresh(&keys, 0).await, Refresh::Changed);
     assert_eq!(kids(&keys, 0), ["b"], "a removed key is gone");
     let tags: Vec<_> =
-        stub.asked().iter().map(|asked| asked.field("if-none-match").map(str::to_owned)).collect();
+        stub.requests().iter().map(|request| request.field("if-none-match").map(str::to_owned)).collect();
     assert_eq!(tags, [None, Some("\"v1\"".to_owned()), Some("\"v1\"".to_owned())]);
 }
 
 #[tokio::test]
-async fn redirects_are_followed_three_times() {
-    let stub = Stub::start(|_, asked| match asked.path.as_str() {
+async fn at_most_three_redirects_are_followed() {
+    let stub = Stub::start(|_, request| match request.path.as_str() {
         "/good/0" => redirect("/good/1"),
         "/good/1" => redirect("/good/2"),
         "/good/2" => redirect("/good/3"),
@@ -216,17 +216,17 @@ async fn redirects_are_followed_three_times() {
         let keys = keys(&from_urls(&[stub.url(path)]));
         keys.fetch_all().await;
         assert_eq!(failure(&keys).is_none(), good, "{path}: {:?}", failure(&keys));
-        assert_eq!(stub.asked().len(), requests, "{path}");
+        assert_eq!(stub.requests().len(), requests, "{path}");
     }
 }
 
 #[tokio::test]
-async fn discovery_believes_only_its_own_issuer() {
-    let stub = Stub::start(|_, asked| {
-        let host = asked.field("host").unwrap().to_owned();
+async fn discovery_requires_the_configured_issuer() {
+    let stub = Stub::start(|_, request| {
+        let host = request.field("host").unwrap().to_owned();
         let document =
             |issuer: String, keys: &str| ok(json!({"issuer": issuer, "jwks_uri": keys}).to_string());
-        match asked.path.as_str() {
+        match request.path.as_str() {
             "/good/.well-known/openid-configuration" => {
                 document(format!("http://{host}/good"), &format!("http://{host}/keys"))
             }
@@ -267,7 +267,7 @@ async fn discovery_believes_only_its_own_issuer() {
 }
 
 #[tokio::test]
-async fn files_hold_key_sets_or_pem() {
+async fn files_may_contain_key_sets_or_pem() {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let path = directory.path().join(name);
@@ -296,11 +296,11 @@ async fn files_hold_key_sets_or_pem() {
 }
 
 #[tokio::test]
-async fn a_file_that_changes_is_read_again() {
+async fn a_changed_file_is_read_again() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("set.json");
     std::fs::write(&path, set_of(&["a"])).unwrap();
-    let keys = kept(&from_urls(&[format!("file://{}", path.display())]));
+    let keys = started(&from_urls(&[format!("file://{}", path.display())]));
     assert!(keys.wait_for(0, None).await);
     std::fs::write(&path, set_of(&["b"])).unwrap();
     assert_eq!(refresh(&keys, 0).await, Refresh::Changed);
@@ -311,19 +311,19 @@ async fn a_file_that_changes_is_read_again() {
 }
 
 #[tokio::test]
-async fn an_entity_tag_is_sent_to_its_own_url_alone() {
-    let stub = Stub::start(|number, asked| match asked.path.as_str() {
+async fn an_entity_tag_is_sent_only_to_its_own_url() {
+    let stub = Stub::start(|number, request| match request.path.as_str() {
         "/.well-known/openid-configuration" => {
-            let base = format!("http://{}", asked.field("host").unwrap());
+            let base = format!("http://{}", request.field("host").unwrap());
             ok(json!({"issuer": base, "jwks_uri": format!("{base}/keys/{}", number / 4)}).to_string())
         }
-        path => match asked.field("if-none-match") {
+        path => match request.field("if-none-match") {
             Some(_) => status(304),
-            None => Answer { fields: vec![("etag", "\"1\"".into())], ..ok(set_of(&[path])) },
+            None => Response { fields: vec![("etag", "\"1\"".into())], ..ok(set_of(&[path])) },
         },
     });
     let issuer = stub.url("");
-    let keys = kept(&config(&format!("{{issuers: [{{name: idp, issuer: '{issuer}'}}]}}")));
+    let keys = started(&config(&format!("{{issuers: [{{name: idp, issuer: '{issuer}'}}]}}")));
     assert!(keys.wait_for(0, None).await);
     assert_eq!(refresh(&keys, 0).await, Refresh::Unchanged);
     assert_eq!(kids(&keys, 0), ["/keys/0"], "304");
@@ -332,8 +332,8 @@ async fn an_entity_tag_is_sent_to_its_own_url_alone() {
 }
 
 #[tokio::test]
-async fn a_dead_source_takes_nothing_from_the_others() {
-    let stub = Stub::start(|_, asked| match asked.path.as_str() {
+async fn a_failing_source_does_not_affect_the_others() {
+    let stub = Stub::start(|_, request| match request.path.as_str() {
         "/dead" => status(503),
         "/other" => ok(document(&[OTHER_RSA.jwk_named("b")])),
         _ => ok(set_of(&["a"])),
@@ -352,7 +352,7 @@ async fn a_dead_source_takes_nothing_from_the_others() {
 }
 
 #[tokio::test]
-async fn keys_that_are_too_old_are_no_keys_and_readiness_stays() {
+async fn keys_expire_after_max_stale_and_readiness_stays() {
     let stub = Stub::start(|number, _| if number == 0 { ok(set_of(&["a"])) } else { status(500) });
     let mut config = from_urls(&[stub.url("/jwks")]);
     config.jwks.max_stale = Duration::ZERO;
@@ -365,10 +365,10 @@ async fn keys_that_are_too_old_are_no_keys_and_readiness_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_waits_for_keys_no_longer_than_it_may() {
+async fn a_request_waits_for_keys_at_most_max_wait() {
     let mut config = from_urls(&["http://127.0.0.1:9/jwks".to_owned()]);
     config.jwks.max_wait = Duration::from_secs(5);
-    // Nothing fetches, so nothing comes.
+    // No refresh task runs, so no keys arrive.
     let keys = keys(&config);
     let start = Instant::now();
     assert!(!keys.wait_for(0, None).await);
@@ -377,7 +377,7 @@ async fn a_request_waits_for_keys_no_longer_than_it_may() {
 }
 
 #[tokio::test]
-async fn a_shared_secret_is_there_from_the_start() {
+async fn a_shared_secret_is_available_from_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("secret");
     std::fs::write(&path, "q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u").unwrap();

@@ -1,5 +1,5 @@
-//! Requests that wait for keys: bounded in total and for each client address, so that those who make
-//! others wait cannot use up the requests in flight or keep other clients from waiting.
+//! Bounds on the requests that wait for keys, in total and for each client address, so that a client that provokes
+//! waiting can neither use up the requests in flight nor keep other clients from waiting.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,14 +7,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::budget::ClientKey;
 
-/// The most requests that may wait in one room, whatever `limits.requests` is.
+/// How many requests may wait in one room, whatever `limits.requests` is.
 const MAX_PLACES: usize = 2048;
 /// The part of `limits.requests` that may wait in one room.
 const PART_OF_REQUESTS: usize = 4;
 /// The part of a room that one client address may take.
 const PART_OF_ROOM: usize = 4;
 
-/// Places for requests that wait.
+/// Places for waiting requests.
 #[derive(Debug)]
 pub(super) struct WaitingRoom {
     places: usize,
@@ -28,7 +28,7 @@ struct Taken {
     by_client: HashMap<ClientKey, usize>,
 }
 
-/// A place that is taken; dropping it frees it.
+/// An occupied place; dropping it frees it.
 #[derive(Debug)]
 pub(super) struct Place<'r> {
     room: &'r WaitingRoom,
@@ -36,14 +36,14 @@ pub(super) struct Place<'r> {
 }
 
 impl WaitingRoom {
-    /// A room for a part of the requests in flight.
+    /// A room for a quarter of `requests`, the limit on requests in flight.
     pub(super) fn new(requests: usize) -> Self {
         let places = (requests / PART_OF_REQUESTS).clamp(1, MAX_PLACES);
         Self { places, places_per_client: (places / PART_OF_ROOM).max(1), taken: Mutex::default() }
     }
 
-    /// Takes a place for a request of this client; `None` if its share or the room is full. Where no
-    /// address is known (a Unix socket), only the room counts.
+    /// Takes a place for a request of this client; `None` if its share or the room is full. If the address is
+    /// unknown (a Unix socket), only the room counts.
     pub(super) fn enter(&self, client: Option<IpAddr>) -> Option<Place<'_>> {
         let client = client.map(ClientKey::of);
         let mut taken = self.taken();
@@ -51,11 +51,11 @@ impl WaitingRoom {
             return None;
         }
         if let Some(client) = client {
-            let own = taken.by_client.entry(client).or_default();
-            if *own >= self.places_per_client {
+            let count = taken.by_client.entry(client).or_default();
+            if *count >= self.places_per_client {
                 return None;
             }
-            *own += 1;
+            *count += 1;
         }
         taken.all += 1;
         Some(Place { room: self, client })
@@ -82,10 +82,10 @@ impl Drop for Place<'_> {
         let mut taken = self.room.taken();
         taken.all = taken.all.saturating_sub(1);
         if let Some(client) = self.client
-            && let Some(own) = taken.by_client.get_mut(&client)
+            && let Some(count) = taken.by_client.get_mut(&client)
         {
-            *own = own.saturating_sub(1);
-            if *own == 0 {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
                 taken.by_client.remove(&client);
             }
         }
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_client_leaves_room_for_others_and_all_leave_room_for_good_requests() {
+    fn one_client_takes_a_quarter_of_a_room_and_a_room_a_quarter_of_the_requests() {
         let room = WaitingRoom::new(1000);
         assert_eq!(room.sizes(), (250, 62));
         let one = Some(IpAddr::from([10, 0, 0, 1]));
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_always_one_place_and_never_more_than_the_most() {
+    fn a_room_has_between_one_and_max_places() {
         assert_eq!(WaitingRoom::new(1).sizes(), (1, 1));
         assert_eq!(WaitingRoom::new(1_000_000).sizes(), (MAX_PLACES, MAX_PLACES / PART_OF_ROOM));
     }

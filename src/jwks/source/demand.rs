@@ -1,4 +1,4 @@
-//! Attempts that requests ask for.
+//! Fetch attempts on behalf of requests.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ impl Source {
         self.attempts.borrow().started + 1
     }
 
-    /// Sees to it that the attempt `number` is made, as soon as one may be. To be asked again after
-    /// whatever it says to wait for.
+    /// Requests the attempt `number` as soon as the rate limit permits one. The caller waits for what is returned,
+    /// then calls again.
     pub(in crate::jwks) fn demand(self: &Arc<Self>, number: u64) -> Demand {
         let (mut state, now) = (self.state(), Instant::now());
         let attempts = *self.attempts.borrow();
@@ -36,7 +36,7 @@ impl Source {
         Demand::Running(self.end_of(attempts.started + 1))
     }
 
-    /// Whether the last attempt has failed.
+    /// Whether the last attempt failed.
     pub(in crate::jwks) fn is_failing(&self) -> bool {
         self.state().failure.is_some()
     }

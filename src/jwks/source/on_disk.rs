@@ -1,4 +1,4 @@
-//! What a source keeps on disk over a restart.
+//! A source's key set on disk, which survives a restart.
 
 use std::time::SystemTime;
 
@@ -10,27 +10,27 @@ use super::{CachedKeys, Source};
 use crate::config::Jwks;
 
 impl Source {
-    /// Takes up what an earlier process left on disk. It is refreshed at once, and serves until
-    /// then and for as long as `maxStale` allows.
+    /// Loads the key set that an earlier process stored. It is refreshed at once; until that succeeds it is used,
+    /// at most until `maxStale`.
     pub(super) fn restore(&self, settings: &Jwks) {
         let Some(store) = &self.store else { return };
         let now = SystemTime::now();
         let stored = match store.read(settings.max_stale, now) {
             Ok(Some(stored)) => stored,
             Ok(None) => return,
-            Err(error) => return self.report.not_restored(&error),
+            Err(error) => return self.reporter.not_restored(&error),
         };
         let keys = match fetch::usable(&stored.document, self.fetcher.dialect()) {
             Ok(keys) => keys,
-            Err(error) => return self.report.not_restored(&error),
+            Err(error) => return self.reporter.not_restored(&error),
         };
         let fetched_at = stored.fetched_at;
         let age = now.duration_since(fetched_at).unwrap_or_default();
         let mut state = self.state();
-        self.report.restored(keys.usable.len(), age.as_secs());
-        self.report.holds(keys.usable.len(), Some(fetched_at));
-        self.report.change(&mut state.told, None, &keys);
-        state.held = Some(CachedKeys {
+        self.reporter.restored(keys.usable.len(), age.as_secs());
+        self.reporter.holds(keys.usable.len(), Some(fetched_at));
+        self.reporter.change(&mut state.logged, None, &keys);
+        state.cached = Some(CachedKeys {
             keys,
             freshness: Freshness::default(),
             stale: Instant::now() + settings.max_stale.saturating_sub(age),
@@ -40,12 +40,12 @@ impl Source {
         });
     }
 
-    /// Writes the document that is held to disk, off this thread.
+    /// Writes the cached document to disk, on another thread.
     pub(super) fn store(&self) {
         let state = self.state();
-        let Some(held) = state.held.as_ref().filter(|held| !held.restored) else { return };
-        if let (Some(store), Some(document)) = (&self.store, &held.document) {
-            store.write_soon(document.clone(), held.fetched_at, &self.report.name);
+        let Some(cached) = state.cached.as_ref().filter(|cached| !cached.restored) else { return };
+        if let (Some(store), Some(document)) = (&self.store, &cached.document) {
+            store.write_soon(document.clone(), cached.fetched_at, &self.reporter.name);
         }
     }
 }

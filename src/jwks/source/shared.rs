@@ -1,4 +1,4 @@
-//! A source among the configurations that use it: one after another, and two for a moment.
+//! Sharing a source between successive configurations, two of which use it during a reload.
 
 use std::sync::{Arc, PoisonError, Weak};
 
@@ -8,22 +8,22 @@ use super::{Source, at};
 use crate::config::Jwks;
 
 impl Source {
-    /// What it is in the configuration.
+    /// What makes it the same source in two configurations.
     pub(in crate::jwks) fn identity(&self) -> &Identity {
         &self.identity
     }
 
     pub(in crate::jwks) fn name(&self) -> &str {
-        &self.report.name
+        &self.reporter.name
     }
 
-    /// Takes the settings of the configuration in force, for the next attempt on.
+    /// Uses the settings of the configuration in force from the next attempt on.
     pub(in crate::jwks) fn adopt(&self, settings: &Arc<Jwks>) {
         self.settings.store(settings.clone());
     }
 
-    /// Tells these keys of every change from now on.
-    pub(in crate::jwks) fn tell(&self, keys: &Arc<Keys>) {
+    /// Rebuilds the ring of `keys` after every change from now on.
+    pub(in crate::jwks) fn add_listener(&self, keys: &Arc<Keys>) {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         listeners.retain(|listener| listener.strong_count() > 0);
         let listener = Arc::downgrade(keys);
@@ -32,31 +32,34 @@ impl Source {
         }
     }
 
-    pub(super) fn say_changed(&self) {
+    pub(super) fn notify_listeners(&self) {
         let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
         listeners.iter().filter_map(Weak::upgrade).for_each(|keys| keys.rebuild());
     }
 
-    /// Shows itself in the metrics from now on.
+    /// Shows the source in the metrics from now on.
     pub(in crate::jwks) fn announce(&self) {
         let state = self.state();
-        if !self.report.announce() {
+        if !self.reporter.announce() {
             return;
         }
-        let held = state.held.as_ref();
-        self.report.holds(held.map_or(0, |held| held.keys.usable.len()), held.map(|held| held.fetched_at));
+        let cached = state.cached.as_ref();
+        self.reporter.holds(
+            cached.map_or(0, |cached| cached.keys.usable.len()),
+            cached.map(|cached| cached.fetched_at),
+        );
         if state.last_attempt.is_some() {
-            self.report.next_refresh(at(state.next));
+            self.reporter.next_refresh(at(state.next));
         }
-        if let Some(held) = held {
-            self.report.count_skipped(&[], &held.keys.skipped);
+        if let Some(cached) = cached {
+            self.reporter.count_skipped(&[], &cached.keys.skipped);
         }
     }
 
-    /// Shows itself in the metrics no more.
+    /// Removes the source from the metrics.
     pub(in crate::jwks) fn retire(&self) {
         let state = self.state();
-        let skipped = state.held.as_ref().map(|held| held.keys.skipped.as_slice()).unwrap_or_default();
-        self.report.retire(skipped);
+        let skipped = state.cached.as_ref().map(|cached| cached.keys.skipped.as_slice()).unwrap_or_default();
+        self.reporter.retire(skipped);
     }
 }

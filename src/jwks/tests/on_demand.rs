@@ -1,5 +1,4 @@
-//! Fetches that tokens cause: how many, for whom, and who waits for them. By a paused clock and without
-//! sockets.
+//! Fetches that tokens cause: how many, and which requests wait for them. With a paused clock and without sockets.
 
 use tokio::time::sleep;
 
@@ -20,18 +19,18 @@ fn rotates_at(until: usize) -> Script {
 }
 
 #[tokio::test(start_paused = true)]
-async fn made_up_kids_just_before_a_rotation_cost_the_new_key_nothing() {
+async fn invented_kids_just_before_a_rotation_do_not_delay_the_new_key() {
     let script = rotates_at(BURST as usize);
     let keys = running(&settings(1), &[&script]);
     assert!(keys.wait_for(0, None).await);
     for _ in 1..BURST {
-        assert_eq!(timed(refresh(&keys, 0)).await, (0, Refresh::Unchanged), "somebody made it up");
+        assert_eq!(timed(refresh(&keys, 0)).await, (0, Refresh::Unchanged), "an invented kid");
     }
     assert_eq!(timed(refresh(&keys, 0)).await, (0, Refresh::Changed), "the first token of the new key");
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_burst_requests_are_held_until_the_next_fetch() {
+async fn after_a_burst_requests_wait_for_the_next_fetch() {
     let script = rotates_at(1 + BURST as usize);
     let keys = running(&settings(1), &[&script]);
     assert!(keys.wait_for(0, None).await);
@@ -48,7 +47,7 @@ async fn after_a_burst_requests_are_held_until_the_next_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn held_requests_also_wait_for_a_fetch_of_the_schedule() {
+async fn waiting_requests_also_use_a_scheduled_fetch() {
     let script = Script::new(|number| match number {
         0..=3 => keys_for(set_of(&["a"]), Some(10)),
         _ => found(set_of(&["a", "b"])),
@@ -60,13 +59,13 @@ async fn held_requests_also_wait_for_a_fetch_of_the_schedule() {
     }
     assert_eq!(script.count(), 4);
     seconds(5).await;
-    let (held, ended) = timed(refresh(&keys, 0)).await;
-    assert!((2..=5).contains(&held), "{held}");
+    let (waited, ended) = timed(refresh(&keys, 0)).await;
+    assert!((2..=5).contains(&waited), "{waited}");
     assert_eq!(ended, Refresh::Changed);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_a_fetch_has_not_helped_costs_no_more() {
+async fn a_token_that_a_fetch_did_not_help_causes_no_further_fetch() {
     let script = Script::new(|_| found(set_of(&["a"])));
     let keys = running(&settings(1), &[&script]);
     assert!(keys.wait_for(0, None).await);
@@ -74,7 +73,7 @@ async fn a_token_that_a_fetch_has_not_helped_costs_no_more() {
         assert_eq!(timed(refresh_for(&keys, 0, &[1; 32])).await, (0, Refresh::Unchanged));
     }
     assert_eq!(script.count(), 2);
-    // Another one still has what is left, and it is looked for again after the cooldown.
+    // Another token may still use the remaining fetches, and after the cooldown the first one may again.
     assert_eq!(refresh_for(&keys, 0, &[2; 32]).await, Refresh::Unchanged);
     assert_eq!(script.count(), 3);
     seconds(31).await;
@@ -83,7 +82,7 @@ async fn a_token_that_a_fetch_has_not_helped_costs_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_known_of_a_key_while_a_source_is_away() {
+async fn a_refresh_is_unreachable_while_a_source_fails() {
     let live = Script::new(|_| found(set_of(&["a"])));
     let away = Script::new(|number| match number {
         0 | 8.. => found(document(&[OTHER_RSA.jwk_named("c")])),
@@ -93,8 +92,8 @@ async fn nothing_is_known_of_a_key_while_a_source_is_away() {
     assert!(keys.wait_for(0, None).await);
     let token = [1; 32];
     for _ in 0..20 {
-        let (held, ended) = timed(refresh_for(&keys, 0, &token)).await;
-        assert!(held <= 5, "{held}");
+        let (waited, ended) = timed(refresh_for(&keys, 0, &token)).await;
+        assert!(waited <= 5, "{waited}");
         assert_eq!(ended, Refresh::Unreachable);
     }
     while away.count() < 9 {
@@ -104,19 +103,19 @@ async fn nothing_is_known_of_a_key_while_a_source_is_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_hangs_is_a_source_that_is_away() {
+async fn a_source_that_hangs_is_unreachable() {
     let script = Script::new(|number| match number {
         0 => found(set_of(&["a"])),
         _ => found(set_of(&["a"])).after(3600),
     });
     let keys = running(&settings(1), &[&script]);
     assert!(keys.wait_for(0, None).await);
-    let (held, ended) = timed(refresh(&keys, 0)).await;
-    assert_eq!((held, ended), (5, Refresh::Unreachable), "jwks.timeout");
+    let (waited, ended) = timed(refresh(&keys, 0)).await;
+    assert_eq!((waited, ended), (5, Refresh::Unreachable), "jwks.timeout");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reload_gives_nobody_another_burst() {
+async fn a_reload_does_not_reset_the_burst() {
     let script = Script::new(|_| found(set_of(&["a"])));
     let config = settings(1);
     let keys = running(&config, &[&script]);
@@ -131,11 +130,11 @@ async fn a_reload_gives_nobody_another_burst() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operator_is_not_bound_by_what_tokens_may_do() {
+async fn an_operators_refresh_ignores_the_limit_for_tokens() {
     let script = Script::new(|number| found(set_of(if number < 10 { &["a"] } else { &["b"] })).after(1));
     let keys = running(&settings(1), &[&script]);
     assert!(keys.wait_for(0, None).await);
-    // The first joins nothing: an attempt that is under way may have begun too early.
+    // The first does not join the running attempt, which may have started too early.
     let running = ask(&keys);
     sleep(Duration::from_millis(500)).await;
     for number in 0..9 {
@@ -148,9 +147,9 @@ async fn an_operator_is_not_bound_by_what_tokens_may_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refresh_that_does_not_end_says_so() {
+async fn a_refresh_that_does_not_end_reports_a_failure() {
     let script = Script::new(|_| found(set_of(&["a"])));
-    // Nobody keeps it.
+    // It has no refresh task.
     let keys = idle(&settings(1), &Arc::default(), &[&script]);
     let start = Instant::now();
     let sources = keys.refresh_now().await;
@@ -159,14 +158,14 @@ async fn a_refresh_that_does_not_end_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_client_that_makes_up_kids_does_not_keep_others_from_waiting() {
+async fn one_client_that_invents_kids_does_not_keep_others_from_waiting() {
     let script = Script::new(|number| match number {
         0 => found(set_of(&["a"])),
         _ => found(set_of(&["a", "b"])).after(4),
     });
     let keys = running(&settings(1), &[&script]);
     assert!(keys.wait_for(0, None).await);
-    let (_, share) = keys.askers.sizes();
+    let (_, share) = keys.waiting_for_refresh.sizes();
     let ask_from = |last: u8, number: usize| {
         let keys = keys.clone();
         tokio::spawn(async move {
@@ -179,13 +178,13 @@ async fn one_client_that_makes_up_kids_does_not_keep_others_from_waiting() {
     let flood: Vec<_> = (0..share + 100).map(|number| ask_from(1, number)).collect();
     let good = ask_from(2, 0);
     seconds(1).await;
-    assert_eq!(flood.iter().filter(|asked| asked.is_finished()).count(), 100);
+    assert_eq!(flood.iter().filter(|request| request.is_finished()).count(), 100);
     assert!(!good.is_finished());
     assert_eq!(good.await.unwrap(), Refresh::Changed);
-    for asked in flood {
-        asked.await.unwrap();
+    for request in flood {
+        request.await.unwrap();
     }
-    assert!(keys.askers.is_empty());
+    assert!(keys.waiting_for_refresh.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -197,9 +196,9 @@ async fn a_thousand_requests_with_a_new_kid_cost_one_fetch() {
     let keys = running(&settings(1), &[&script]);
     assert!(keys.wait_for(0, None).await);
     let before = keys.ring().generation;
-    let asking: Vec<_> = (0..1000).map(|_| ask(&keys)).collect();
-    for asked in asking {
-        assert_eq!(asked.await.unwrap(), Refresh::Changed, "everybody decides again");
+    let requests: Vec<_> = (0..1000).map(|_| ask(&keys)).collect();
+    for request in requests {
+        assert_eq!(request.await.unwrap(), Refresh::Changed, "everybody decides again");
     }
     assert_eq!((script.count(), kids(&keys, 0).len()), (2, 2));
     assert_eq!(keys.ring().generation, before + 1);
@@ -222,28 +221,28 @@ async fn a_flood_of_unknown_kids_costs_a_burst_and_one_fetch_per_cooldown() {
     assert_gaps(&script.gaps()[1..], &[(1.0, 1.02), (1.0, 1.02), (27.9, 28.02), (30.0, 30.02)]);
     assert_eq!(keys.ring().generation, before, "tokens in the cache stay good");
     seconds(10).await;
-    assert!(keys.askers.is_empty(), "nothing is left of it");
+    assert!(keys.waiting_for_refresh.is_empty(), "nothing is left of it");
 }
 
 #[tokio::test(start_paused = true)]
-async fn askers_are_bounded_and_take_no_place_of_holders() {
+async fn requests_for_newer_keys_are_bounded_and_take_no_place_of_requests_for_first_keys() {
     let script = Script::new(|number| match number {
         0 => found(set_of(&["a"])),
         _ => found(set_of(&["a"])).after(4),
     });
     let keys = running(&settings(1), &[&script]);
     assert!(keys.wait_for(0, None).await);
-    let (places, _) = keys.askers.sizes();
-    let asking: Vec<_> = (0..places + 10).map(|_| ask(&keys)).collect();
+    let (places, _) = keys.waiting_for_refresh.sizes();
+    let requests: Vec<_> = (0..places + 10).map(|_| ask(&keys)).collect();
     seconds(1).await;
-    assert_eq!(asking.iter().filter(|asked| asked.is_finished()).count(), 10, "these do not wait");
-    assert!(keys.holders.is_empty());
+    assert_eq!(requests.iter().filter(|request| request.is_finished()).count(), 10, "these do not wait");
+    assert!(keys.waiting_for_keys.is_empty());
     seconds(4).await;
-    assert!(asking.iter().all(tokio::task::JoinHandle::is_finished));
+    assert!(requests.iter().all(tokio::task::JoinHandle::is_finished));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refresh_goes_on_without_who_asked_for_it() {
+async fn a_refresh_continues_after_its_request_is_dropped() {
     let script = Script::new(|number| match number {
         0 => found(set_of(&["a"])),
         _ => found(set_of(&["b"])).after(3),
@@ -261,7 +260,7 @@ async fn a_refresh_goes_on_without_who_asked_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_hangs_does_not_hold_up_the_key_of_another() {
+async fn a_source_that_hangs_does_not_delay_the_key_of_another() {
     let live = Script::new(|number| match number {
         0 => found(set_of(&["a"])),
         _ => found(set_of(&["a", "b"])),

@@ -1,4 +1,4 @@
-//! When keys are fetched, and who waits for them: by a paused clock and without sockets.
+//! When keys are fetched, and which requests wait for them. With a paused clock and without sockets.
 
 use tokio::time::sleep;
 
@@ -16,7 +16,7 @@ pub(super) fn assert_gaps(gaps: &[f64], bounds: &[(f64, f64)]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_set_is_fetched_again_ahead_of_its_end() {
+async fn a_set_is_fetched_again_before_its_lifetime_ends() {
     let script = Script::new(|number| match number {
         0 => keys_for(set_of(&["a"]), Some(100)),
         1 => unchanged(None),
@@ -27,10 +27,10 @@ async fn a_set_is_fetched_again_ahead_of_its_end() {
     let keys = running(&settings(1), &[&script]);
     seconds(60 * 3600).await;
     let interval = (28_800.0, 32_400.0);
-    // The second time the 304 says nothing, so what the first answer said goes on to hold.
+    // The second 304 states no lifetime, so that of the first response still applies.
     assert_gaps(&script.gaps(), &[(80.0, 90.0), (80.0, 90.0), (800.0, 900.0), interval, (0.8, 1.0)]);
-    let asked = script.asked();
-    assert!(asked[0].etag.is_none() && asked[1..5].iter().all(|asked| asked.etag.is_some()));
+    let attempts = script.attempts();
+    assert!(attempts[0].etag.is_none() && attempts[1..5].iter().all(|attempt| attempt.etag.is_some()));
     drop(keys);
 }
 
@@ -45,14 +45,14 @@ async fn failures_are_retried_after_1_to_60_seconds() {
     let backoffs = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0].map(|longest| (0.8 * longest, longest));
     let mut bounds = vec![(80.0, 90.0)];
     bounds.extend(backoffs);
-    // A success begins it anew.
+    // A success resets the backoff.
     bounds.extend([(80.0, 90.0), (0.8, 1.0), (1.6, 2.0)]);
     assert_gaps(&script.gaps(), &bounds);
     assert_eq!(kids(&keys, 0), ["a"], "and all the while there are keys");
 }
 
 #[tokio::test(start_paused = true)]
-async fn first_keys_are_asked_for_more_often() {
+async fn first_keys_are_retried_more_often() {
     let script = Script::new(|_| failed("connection refused"));
     let _keys = running(&settings(1), &[&script]);
     seconds(60).await;
@@ -61,7 +61,7 @@ async fn first_keys_are_asked_for_more_often() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_without_keys_make_it_ask_no_more_than_once_a_second() {
+async fn waiting_requests_cause_at_most_one_fetch_per_second() {
     let script = Script::new(|_| failed("connection refused"));
     let keys = running(&settings(1), &[&script]);
     for _ in 0..1000 {
@@ -75,7 +75,7 @@ async fn requests_without_keys_make_it_ask_no_more_than_once_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn old_keys_serve_for_max_stale_and_no_longer() {
+async fn keys_expire_after_max_stale() {
     let script = Script::new(|number| match number {
         0 => found(set_of(&["a"])),
         1 => unchanged(None),
@@ -90,8 +90,8 @@ async fn old_keys_serve_for_max_stale_and_no_longer() {
     while script.count() < 2 {
         seconds(1).await;
     }
-    // The 304 counts: maxStale is from the last time that the source confirmed them.
-    let confirmed = script.asked()[1].at;
+    // A 304 counts: maxStale starts when the source last confirmed the keys.
+    let confirmed = script.attempts()[1].at;
     changes.borrow_and_update();
     changes.changed().await.unwrap();
     let age = confirmed.elapsed();
@@ -103,7 +103,7 @@ async fn old_keys_serve_for_max_stale_and_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fetch_that_hangs_ends_and_harms_nobody() {
+async fn a_fetch_that_hangs_times_out_and_keeps_the_keys() {
     let script = Script::new(|number| match number {
         0 => keys_for(set_of(&["a"]), Some(60)),
         _ => found(set_of(&["b"])).after(3600),
@@ -113,13 +113,13 @@ async fn a_fetch_that_hangs_ends_and_harms_nobody() {
         seconds(1).await;
     }
     let start = Instant::now();
-    assert!(keys.wait_for(0, None).await && start.elapsed().is_zero(), "there are keys: nobody waits");
+    assert!(keys.wait_for(0, None).await && start.elapsed().is_zero(), "there are keys: no wait");
     seconds(6).await;
     assert_eq!((failure(&keys), kids(&keys, 0)), (Some("timed out".to_owned()), vec!["a".to_owned()]));
 }
 
 #[tokio::test(start_paused = true)]
-async fn holders_are_bounded_and_wait_no_longer_than_they_may() {
+async fn requests_for_first_keys_are_bounded_and_wait_at_most_max_wait() {
     let script = Script::new(|_| failed("gone"));
     let keys = running(&settings(1), &[&script]);
     settle().await;
@@ -127,19 +127,19 @@ async fn holders_are_bounded_and_wait_no_longer_than_they_may() {
         let keys = keys.clone();
         tokio::spawn(async move { keys.wait_for(0, None).await })
     };
-    let (places, _) = keys.holders.sizes();
-    let held: Vec<_> = (0..places + 10).map(|_| hold()).collect();
+    let (places, _) = keys.waiting_for_keys.sizes();
+    let waiting: Vec<_> = (0..places + 10).map(|_| hold()).collect();
     seconds(4).await;
-    assert_eq!(held.iter().filter(|held| held.is_finished()).count(), 10);
+    assert_eq!(waiting.iter().filter(|request| request.is_finished()).count(), 10);
     seconds(2).await;
-    for held in held {
-        assert!(!held.await.unwrap());
+    for request in waiting {
+        assert!(!request.await.unwrap());
     }
-    assert!(keys.holders.is_empty());
+    assert!(keys.waiting_for_keys.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn holders_are_let_go_when_the_keys_come() {
+async fn requests_for_first_keys_continue_when_the_keys_arrive() {
     let script = Script::new(|number| match number {
         0 => failed("connection refused"),
         _ => found(set_of(&["a"])).after(1),
@@ -147,21 +147,21 @@ async fn holders_are_let_go_when_the_keys_come() {
     let keys = running(&settings(1), &[&script]);
     settle().await;
     let start = Instant::now();
-    let held: Vec<_> = (0..100)
+    let waiting: Vec<_> = (0..100)
         .map(|_| {
             let keys = keys.clone();
             tokio::spawn(async move { keys.wait_for(0, None).await })
         })
         .collect();
-    for held in held {
-        assert!(held.await.unwrap());
+    for request in waiting {
+        assert!(request.await.unwrap());
     }
     assert!(start.elapsed() <= Duration::from_millis(2_010), "{:?}", start.elapsed());
     assert_eq!(script.count(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_does_not_cost_a_source_its_keys_for_good() {
+async fn a_source_is_fetched_again_after_a_panic() {
     let script = Script::new(|number| match number {
         0 => keys_for(set_of(&["a"]), Some(60)),
         1 => panic!("on purpose"),
@@ -174,7 +174,7 @@ async fn a_panic_does_not_cost_a_source_its_keys_for_good() {
     assert_eq!((script.count(), kids(&keys, 0)), (2, vec!["a".to_owned()]));
     let source = &keys.entries[0].sources[0];
     let last = source.next_attempt() - 1;
-    assert!(matches!(source.demand(last), Demand::Ended), "nobody waits for what has ended");
+    assert!(matches!(source.demand(last), Demand::Ended), "an attempt that has ended is not waited for");
     seconds(60).await;
     assert_eq!((script.count(), kids(&keys, 0)), (3, vec!["b".to_owned()]));
     assert_eq!(metrics.panics.get(), 1);

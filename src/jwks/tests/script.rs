@@ -1,4 +1,4 @@
-//! What fetches in tests of the schedule: no sockets, so that a paused clock may run ahead.
+//! A scripted fetcher for tests of the schedule. It uses no sockets, so that a paused clock can advance.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,57 +14,57 @@ use crate::jwks::FetchError;
 use crate::jwks::fetch::Fetched;
 use crate::jwks::freshness::{Freshness, Validator};
 
-type Answer = Result<Fetched, FetchError>;
+type FetchResult = Result<Fetched, FetchError>;
 
 /// One fetch: how long it takes and how it ends.
-pub(in crate::jwks) struct Step(pub(super) Duration, pub(super) Answer);
+pub(in crate::jwks) struct Step(pub(super) Duration, pub(super) FetchResult);
 
-/// Answers the fetches of one source, and notes when each began.
+/// Scripts the fetches of one source, and records when each started.
 #[derive(Clone)]
 pub(in crate::jwks) struct Script(Arc<Inner>);
 
 struct Inner {
-    asked: Mutex<Vec<Asked>>,
-    answer: Mutex<Box<dyn FnMut(usize) -> Step + Send>>,
+    attempts: Mutex<Vec<Attempt>>,
+    script: Mutex<Box<dyn FnMut(usize) -> Step + Send>>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct Attempt {
     pub(super) at: Instant,
     pub(super) etag: Option<HeaderValue>,
 }
 
 impl Script {
-    /// `answer` gets the number of the fetch, from 0.
-    pub(super) fn new(answer: impl FnMut(usize) -> Step + Send + 'static) -> Self {
-        Self(Arc::new(Inner { asked: Mutex::default(), answer: Mutex::new(Box::new(answer)) }))
+    /// `script` gets the number of the fetch, from 0.
+    pub(super) fn new(script: impl FnMut(usize) -> Step + Send + 'static) -> Self {
+        Self(Arc::new(Inner { attempts: Mutex::default(), script: Mutex::new(Box::new(script)) }))
     }
 
-    pub(in crate::jwks) async fn fetch(&self, known: Option<&Validator>) -> Answer {
+    pub(in crate::jwks) async fn fetch(&self, known: Option<&Validator>) -> FetchResult {
         let number = {
-            let mut asked = self.0.asked.lock().unwrap();
-            asked.push(Asked { at: Instant::now(), etag: known.map(|known| known.etag.clone()) });
-            asked.len() - 1
+            let mut attempts = self.0.attempts.lock().unwrap();
+            attempts.push(Attempt { at: Instant::now(), etag: known.map(|known| known.etag.clone()) });
+            attempts.len() - 1
         };
-        // A script may panic on purpose, and go on after.
-        let Step(takes, answer) = (self.0.answer.lock().unwrap_or_else(PoisonError::into_inner))(number);
+        // A script may panic on purpose and be used again.
+        let Step(takes, result) = (self.0.script.lock().unwrap_or_else(PoisonError::into_inner))(number);
         if !takes.is_zero() {
             sleep(takes).await;
         }
-        answer
+        result
     }
 
-    pub(super) fn asked(&self) -> Vec<Asked> {
-        self.0.asked.lock().unwrap().clone()
+    pub(super) fn attempts(&self) -> Vec<Attempt> {
+        self.0.attempts.lock().unwrap().clone()
     }
 
     pub(super) fn count(&self) -> usize {
-        self.asked().len()
+        self.attempts().len()
     }
 
     /// The seconds between one fetch and the next.
     pub(super) fn gaps(&self) -> Vec<f64> {
-        self.asked().windows(2).map(|pair| (pair[1].at - pair[0].at).as_secs_f64()).collect()
+        self.attempts().windows(2).map(|pair| (pair[1].at - pair[0].at).as_secs_f64()).collect()
     }
 }
 
@@ -107,7 +107,7 @@ impl Step {
 
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
-/// The configuration's own defaults, but for the interval: nothing is due by itself.
+/// The default configuration, except for an interval so long that no fetch is due.
 pub(super) fn settings(sources: usize) -> Config {
     let urls: Vec<_> = (0..sources).map(|number| format!("http://keys.test/{number}")).collect();
     let mut config = from_urls(&urls);
@@ -122,7 +122,7 @@ pub(super) fn settings(sources: usize) -> Config {
     config
 }
 
-/// Keys of the first entry by these scripts, not fetched yet.
+/// Keys whose first entry has these scripts as sources, not fetched yet.
 pub(super) fn idle(config: &Config, metrics: &Arc<Metrics>, scripts: &[&Script]) -> Arc<Keys> {
     let mut keys = Keys::new(config, metrics).unwrap();
     let sources = &mut Arc::get_mut(&mut keys).unwrap().entries[0].sources;
@@ -148,7 +148,7 @@ pub(super) async fn seconds(seconds: u64) {
     sleep(Duration::from_secs(seconds)).await;
 }
 
-/// Lets everything run that is due now.
+/// Runs every task that is ready.
 pub(super) async fn settle() {
     sleep(Duration::from_millis(5)).await;
 }

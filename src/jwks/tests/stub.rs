@@ -1,4 +1,4 @@
-//! A small HTTP server: it answers as it is told and says what it was asked.
+//! A small HTTP server that sends given responses and records the requests.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,74 +7,74 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// One request as it came.
+/// One request as received.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct Request {
     pub(super) path: String,
-    /// Its field lines, names in lower case.
+    /// Its fields, with names in lower case.
     pub(super) fields: Vec<(String, String)>,
 }
 
-impl Asked {
+impl Request {
     pub(super) fn field(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: u16,
     pub(super) fields: Vec<(&'static str, String)>,
     pub(super) body: String,
 }
 
-pub(super) fn ok(body: impl Into<String>) -> Answer {
-    Answer { status: 200, fields: Vec::new(), body: body.into() }
+pub(super) fn ok(body: impl Into<String>) -> Response {
+    Response { status: 200, fields: Vec::new(), body: body.into() }
 }
 
-pub(super) fn status(status: u16) -> Answer {
-    Answer { status, fields: Vec::new(), body: String::new() }
+pub(super) fn status(status: u16) -> Response {
+    Response { status, fields: Vec::new(), body: String::new() }
 }
 
-pub(super) fn redirect(to: impl Into<String>) -> Answer {
-    Answer { status: 302, fields: vec![("location", to.into())], body: String::new() }
+pub(super) fn redirect(to: impl Into<String>) -> Response {
+    Response { status: 302, fields: vec![("location", to.into())], body: String::new() }
 }
 
 pub(super) struct Stub {
     address: SocketAddr,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
     stop: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Stub {
-    /// `answer` gets the number of the request, from 0, and the request.
-    pub(super) fn start(mut answer: impl FnMut(usize, &Asked) -> Answer + Send + 'static) -> Self {
+    /// `respond` gets the number of the request, from 0, and the request.
+    pub(super) fn start(mut respond: impl FnMut(usize, &Request) -> Response + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (asked, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
-        let (log, stopped) = (asked.clone(), stop.clone());
+        let (requests, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (log, stopped) = (requests.clone(), stop.clone());
         let thread = thread::spawn(move || {
             for number in 0.. {
                 let Ok((stream, _)) = listener.accept() else { return };
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                // A connection that was opened and not used must not hold up the end.
+                // An unused connection must not delay the end.
                 let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
                 let Some(request) = read(&stream) else { continue };
                 log.lock().unwrap().push(request.clone());
-                write(&stream, &answer(number, &request));
+                write(&stream, &respond(number, &request));
             }
         });
-        Self { address, asked, stop, thread: Some(thread) }
+        Self { address, requests, stop, thread: Some(thread) }
     }
 
     pub(super) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub(super) fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
+    pub(super) fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
     }
 }
 
@@ -88,7 +88,7 @@ impl Drop for Stub {
     }
 }
 
-fn read(stream: &TcpStream) -> Option<Asked> {
+fn read(stream: &TcpStream) -> Option<Request> {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
     let path = lines.next()?.split(' ').nth(1)?.to_owned();
     let fields = lines
@@ -96,15 +96,15 @@ fn read(stream: &TcpStream) -> Option<Asked> {
             line.split_once(':').map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         })
         .collect();
-    Some(Asked { path, fields })
+    Some(Request { path, fields })
 }
 
-/// The client may have gone already; then nobody misses the answer.
-fn write(mut stream: &TcpStream, answer: &Answer) {
-    let mut head = format!("HTTP/1.1 {} x\r\nconnection: close\r\n", answer.status);
-    for (name, value) in &answer.fields {
+/// The client may be gone already, so write errors are ignored.
+fn write(mut stream: &TcpStream, response: &Response) {
+    let mut head = format!("HTTP/1.1 {} x\r\nconnection: close\r\n", response.status);
+    for (name, value) in &response.fields {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    // Without a length the body ends with the connection: a reader must count for itself.
-    let _ = stream.write_all(format!("{head}\r\n{}", answer.body).as_bytes());
+    // Without a length the body ends with the connection, so the client must enforce its own limit.
+    let _ = stream.write_all(format!("{head}\r\n{}", response.body).as_bytes());
 }

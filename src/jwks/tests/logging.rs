@@ -1,4 +1,4 @@
-//! What is kept on disk and what is told: by a paused clock and without sockets.
+//! Keys stored on disk, and log lines. With a paused clock and without sockets.
 
 use std::cell::RefCell;
 use std::io;
@@ -10,7 +10,7 @@ use super::script::{HOUR, failed, idle, keys as found, keys_for, running, second
 use super::*;
 use crate::jwks::persist::Store;
 
-/// A configuration with a store that holds keys which were fetched so long ago.
+/// A configuration with stored keys that were fetched `age` ago.
 fn stored(directory: &tempfile::TempDir, age: Duration) -> (Config, Store) {
     let mut config = settings(1);
     config.jwks.cache_dir = Some(directory.path().to_owned());
@@ -21,7 +21,7 @@ fn stored(directory: &tempfile::TempDir, age: Duration) -> (Config, Store) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stored_keys_serve_at_once_until_they_are_stale() {
+async fn stored_keys_are_used_at_once_until_they_are_stale() {
     let directory = tempfile::tempdir().unwrap();
     let (config, _) = stored(&directory, 20 * HOUR);
     let script = Script::new(|_| failed("connection refused"));
@@ -43,7 +43,7 @@ async fn stored_keys_serve_at_once_until_they_are_stale() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stored_keys_are_replaced_by_the_service_and_not_by_a_command() {
+async fn only_the_service_replaces_stored_keys() {
     let directory = tempfile::tempdir().unwrap();
     let (config, store) = stored(&directory, HOUR);
     let script = Script::new(|_| found(set_of(&["new"])));
@@ -63,11 +63,11 @@ async fn stored_keys_are_replaced_by_the_service_and_not_by_a_command() {
 }
 
 thread_local! {
-    /// What was logged on this thread since it was asked for.
+    /// What this thread logged since [`Log::start`].
     static LOGGED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// Collects what is logged on this thread, which is where everything of such a test runs.
+/// Collects what this thread logs; these tests run on one thread.
 struct Log;
 
 impl io::Write for Log {
@@ -82,8 +82,8 @@ impl io::Write for Log {
 }
 
 impl Log {
-    /// One subscriber for the process: with one for each thread, tracing may remember that nobody
-    /// wants an event because another thread came upon it first.
+    /// One subscriber for the process. With one for each thread, tracing may cache an event as disabled because
+    /// another thread reached it first.
     fn start() -> Self {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
@@ -95,7 +95,7 @@ impl Log {
         Self
     }
 
-    /// Level and message of each line, without what differs.
+    /// The lines logged so far.
     fn lines(&self) -> Vec<String> {
         let text = String::from_utf8(LOGGED.take().unwrap()).unwrap();
         text.lines().map(str::to_owned).collect()
@@ -112,7 +112,7 @@ impl Log {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_change_of_state_is_one_line() {
+async fn each_change_of_state_logs_one_line() {
     let log = Log::start();
     let script = Script::new(|number| match number {
         0 | 1 => keys_for(set_of(&["a"]), Some(60)),
@@ -137,7 +137,7 @@ async fn each_change_of_state_is_one_line() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn odd_keys_and_reused_kids_are_told_once_and_counted() {
+async fn unusable_keys_and_reused_kids_are_logged_once_and_counted() {
     let log = Log::start();
     let odd = json!({"kty": "oct", "kid": "secret", "k": "AA"});
     let set = move |keys: &[serde_json::Value]| {
@@ -145,7 +145,7 @@ async fn odd_keys_and_reused_kids_are_told_once_and_counted() {
     };
     let script = Script::new(move |number| match number {
         0 | 1 => set(&[RSA.jwk_named("a"), RSA.jwk_named("b")]),
-        // Away for a while, and back as another key.
+        // Absent for a while, then back with other key material.
         2 => set(&[RSA.jwk_named("b")]),
         3 => set(&[OTHER_RSA.jwk_named("a"), RSA.jwk_named("b")]),
         _ => keys_for(set_of(&["b"]), None),
@@ -183,7 +183,7 @@ async fn odd_keys_and_reused_kids_are_told_once_and_counted() {
 }
 
 #[test]
-fn sources_that_differ_in_their_query_alone_have_names_of_their_own() {
+fn sources_that_differ_only_in_their_query_have_distinct_names() {
     let urls = ["http://keys.test/jwks?p=a", "http://keys.test/jwks?p=b"].map(str::to_owned);
     let keys = keys(&from_urls(&urls));
     let names: Vec<_> = keys.status().into_iter().map(|source| source.name).collect();

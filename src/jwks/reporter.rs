@@ -1,4 +1,4 @@
-//! What a source tells people: one line for each change of its state, and its metrics.
+//! The log lines and metrics of a source: one line for each change of its state.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -10,34 +10,35 @@ use crate::jose::{KeyFamily, ParsedKeys, SkippedKey, VerificationKey};
 use crate::metrics::Metrics;
 use crate::printable;
 
-/// The causes that are remembered as told while a source fails.
+/// How many causes are remembered as logged while a source fails.
 const MAX_CAUSES: usize = 16;
-/// The kids whose material is remembered: several full sets, and no more whatever is published.
+/// How many kids are remembered with their key material: several full sets, and a bound on what an issuer can make
+/// us keep.
 const MAX_KIDS: usize = 512;
 
-/// The voice of one source.
+/// Logs and counts what happens to one source.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(super) struct Reporter {
     pub(super) name: String,
     pub(super) entry: Box<str>,
     metrics: Arc<Metrics>,
-    /// Whether its state is in the metrics: that of a configuration which is not in force is not.
+    /// Whether its state is in the metrics, as it is only while its configuration is in force.
     announced: AtomicBool,
 }
 
-/// What it has said already. Part of the source's state.
+/// What was logged already. Part of the source's state.
 #[derive(Debug, Default)]
 pub(super) struct LoggedState {
     causes: BTreeSet<String>,
     kids: Kids,
 }
 
-impl Report {
+impl Reporter {
     pub(super) fn new(name: String, entry: Box<str>, metrics: Arc<Metrics>) -> Self {
         Self { name, entry, metrics, announced: AtomicBool::new(false) }
     }
 
-    /// `true` if it was not in the metrics until now.
+    /// Adds the source to the metrics; `true` if it was not there before.
     pub(super) fn announce(&self) -> bool {
         !self.announced.swap(true, Ordering::Relaxed)
     }
@@ -58,7 +59,7 @@ impl Report {
         self.metrics.jwks_fetch(&self.name, result);
     }
 
-    /// How many keys there are, of when.
+    /// Sets the number of usable keys and the time of their fetch.
     pub(super) fn holds(&self, keys: usize, fetched_at: Option<SystemTime>) {
         if let Some(metrics) = self.gauges() {
             metrics.jwks_state(&self.name, keys, fetched_at);
@@ -71,9 +72,9 @@ impl Report {
         }
     }
 
-    /// There are keys where there were none, or none that could be refreshed.
-    pub(super) fn available(&self, told: &mut LoggedState, keys: usize) {
-        told.causes.clear();
+    /// Logs that the source has keys, or can be fetched again.
+    pub(super) fn available(&self, logged: &mut LoggedState, keys: usize) {
+        logged.causes.clear();
         tracing::info!(source = self.name, issuer = &*self.entry, keys, "keys are available");
     }
 
@@ -86,26 +87,26 @@ impl Report {
         tracing::warn!(source = self.name, issuer = &*self.entry, %error, "stored keys are not used");
     }
 
-    /// One line for each cause until there is a success, however often they take turns.
-    pub(super) fn failed(&self, told: &mut LoggedState, error: &FetchError, kept_keys: usize) {
+    /// Logs each cause once until a fetch succeeds, even if causes alternate.
+    pub(super) fn failed(&self, logged: &mut LoggedState, error: &FetchError, kept_keys: usize) {
         self.fetched(error.as_str());
         let cause = error.to_string();
-        if told.causes.contains(&cause) || told.causes.len() >= MAX_CAUSES {
+        if logged.causes.contains(&cause) || logged.causes.len() >= MAX_CAUSES {
             return;
         }
         tracing::warn!(source = self.name, issuer = &*self.entry, cause, kept_keys, "keys cannot be fetched");
-        told.causes.insert(cause);
+        logged.causes.insert(cause);
     }
 
     pub(super) fn stale(&self, skipped: &[SkippedKey]) {
         self.holds(0, None);
         self.count_skipped(skipped, &[]);
-        let message = "keys are older than maxStale and are not used any more";
+        let message = "keys are older than maxStale and are no longer used";
         tracing::error!(source = self.name, issuer = &*self.entry, "{message}");
     }
 
-    /// What is different in a set that was `before`, if there was one.
-    pub(super) fn change(&self, told: &mut LoggedState, before: Option<&ParsedKeys>, now: &ParsedKeys) {
+    /// Logs the differences between the previous set and the current one.
+    pub(super) fn change(&self, logged: &mut LoggedState, before: Option<&ParsedKeys>, now: &ParsedKeys) {
         let skipped = before.map(|before| before.skipped.as_slice()).unwrap_or_default();
         for key in now.skipped.iter().filter(|key| !skipped.contains(key)) {
             let kid = &*printable::line(key.kid.as_deref().unwrap_or_default());
@@ -114,7 +115,7 @@ impl Report {
         self.count_skipped(skipped, &now.skipped);
         if let Some(before) = before {
             let lacks = |set: &ParsedKeys, key: &VerificationKey| {
-                set.usable.iter().all(|own| own.kid() != key.kid() || own.material() != key.material())
+                set.usable.iter().all(|known| known.kid() != key.kid() || known.material() != key.material())
             };
             let added = now.usable.iter().filter(|key| lacks(before, key)).count();
             let removed = before.usable.iter().filter(|key| lacks(now, key)).count();
@@ -128,7 +129,7 @@ impl Report {
                 );
             }
         }
-        for kid in now.usable.iter().filter(|key| told.kids.is_reused(key)).filter_map(|key| key.kid()) {
+        for kid in now.usable.iter().filter(|key| logged.kids.is_reused(key)).filter_map(|key| key.kid()) {
             let (message, kid) = ("a kid came back with other key material", &*printable::line(kid));
             tracing::warn!(source = self.name, issuer = &*self.entry, kid, "{message}");
             self.metrics.jwks_kid_reused(&self.name);
@@ -145,8 +146,8 @@ impl Report {
     }
 }
 
-/// The material that each kid stood for last, also after it had left the set: a kid that comes back
-/// with other material is a mistake or an attack.
+/// The last key material of each kid, even after the kid has left the set. A kid that returns with other material
+/// is a mistake or an attack.
 #[derive(Debug, Default)]
 struct Kids {
     material: HashMap<(Box<str>, KeyFamily), [u8; 32]>,
@@ -154,7 +155,7 @@ struct Kids {
 }
 
 impl Kids {
-    /// Takes note of a key; `true` if its kid meant another one before.
+    /// Records a key; `true` if its kid belonged to another key before.
     fn is_reused(&mut self, key: &VerificationKey) -> bool {
         let Some(kid) = key.kid() else { return false };
         let name = (Box::from(kid), key.family());
@@ -181,7 +182,7 @@ mod tests {
     use crate::test_support::{OTHER_RSA, RSA, document};
 
     #[test]
-    fn kids_are_remembered_and_not_without_end() {
+    fn a_bounded_number_of_kids_is_remembered() {
         let key = |jwk| {
             let set = ParsedKeys::parse(document(&[jwk]).as_bytes(), KeyDialect::Standard).unwrap();
             set.usable[0].clone()
