@@ -1,5 +1,17 @@
-//! One request's way through the proxy, in straight-line code: the order of the steps is the
-//! security property.
+//! Serves one request, from its head to the response. The process starts one [`Gateway`] for each configuration, and
+//! all workers share it.
+//!
+//! 1. `receive`: begin the [`Exchange`], which records the request.
+//! 2. `admit`: take a place among the requests in flight, then run the steps of [`crate::admission`]. They end in a
+//!    permit or a denial.
+//! 3. `prepare`: turn the client's head into the one for the backend.
+//! 4. `forward`: send the request and relay the response, or start a tunnel after a 101.
+//!
+//! A denial in any step becomes a response in `refuse`. Step 4 takes the permit by value, so the compiler proves that
+//! no request is forwarded without a decision. The exchange is moved into the body of the response, so that every
+//! request writes one audit record, however it ends.
+//!
+//! Requests on the forward-auth listener (`forward_auth`) go through the same admission, but are never forwarded.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -29,7 +41,7 @@ use crate::respond::{self, ObservedBody, ResponseFormat};
 use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
 use crate::upstream::{
-    AnswerBody, ForwardError, InterimResponses, ReadAhead, Upstream, UpstreamRequest, stated_length,
+    ForwardError, InterimResponses, ReadAhead, ResponseBody, Upstream, UpstreamRequest, stated_length,
 };
 
 mod assembly;
@@ -40,7 +52,7 @@ mod graphql;
 mod refusal;
 mod switching;
 
-pub use assembly::admission;
+pub use assembly::{admission, system_clock};
 pub use refusal::UnreadHead;
 
 use body::{first_bytes, is_empty};
@@ -48,10 +60,10 @@ use environment::{ExchangeObserver, LiveEnvironment};
 use refusal::Unsendable;
 use switching::{Bounds, Upgrade};
 
-/// Where the time comes from.
+/// Returns the current time.
 pub type Clock = fn() -> NumericDate;
 
-/// Everything that one request is judged and forwarded with; the same for all workers.
+/// Authorizes and forwards requests according to one configuration; shared by all workers.
 pub struct Gateway {
     admission: Admission,
     wording: Wording,
@@ -70,31 +82,31 @@ pub struct Gateway {
     clock: Clock,
 }
 
-/// The other end of a connection.
+/// The client end of a connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// Its address; none on a Unix socket.
     pub address: Option<IpAddr>,
     /// Whether it came over TLS.
     pub tls: bool,
-    /// Where it came in.
+    /// The listener that accepted it.
     pub listener_kind: ListenerKind,
     /// The connection's part of the budget.
     pub account: Arc<Connection>,
-    /// Where interim responses are written, if it can be sent any.
+    /// Where interim responses are written, if the client can receive them.
     pub interim: Option<Arc<InterimResponses>>,
 }
 
-/// The listeners that requests come in by.
+/// The kinds of listeners for requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenerKind {
-    /// Requests are judged and forwarded.
+    /// Requests are authorized and forwarded.
     Proxy,
-    /// Another proxy asks for the decision alone.
+    /// Another proxy asks only for the decision.
     ForwardAuth,
 }
 
-/// A request that has arrived and is not answered yet.
+/// A request without a response yet.
 struct Received {
     exchange: Exchange,
     head: Parts,
@@ -102,11 +114,11 @@ struct Received {
     format: ResponseFormat,
 }
 
-/// An admitted request, with what was read and seen on the way.
+/// The result of admission.
 struct Accepted {
     admitted: Admitted,
     ahead: ReadAhead,
-    /// The version of the revocation list in force before its token was judged.
+    /// The version of the revocation list in force before its token was checked.
     revocations: u64,
 }
 
@@ -119,7 +131,7 @@ impl Gateway {
         request: Request<Incoming>,
     ) -> Result<Response<ObservedBody>, Infallible> {
         if peer.listener_kind == ListenerKind::ForwardAuth {
-            return Ok(self.answer_proxy(peer, request).await);
+            return Ok(self.serve_forward_auth(peer, request).await);
         }
         let mut received = self.receive(peer, request);
         Ok(match self.admit(&mut received, upstream.idle_timeout(), peer).await {
@@ -147,7 +159,8 @@ impl Gateway {
         Received { exchange, head, body, format }
     }
 
-    /// A place among the requests in flight, the steps of [`crate::admission`], and the beginning of the body.
+    /// Takes a place among the requests in flight, runs [`crate::admission`], and waits for the first bytes of the body
+    /// of an unverified client.
     async fn admit(
         &self,
         received: &mut Received,
@@ -178,7 +191,7 @@ impl Gateway {
         Ok(Accepted { admitted, ahead, revocations })
     }
 
-    /// Sends an admitted request upstream, and relays the answer.
+    /// Sends an admitted request upstream, and relays the response.
     async fn forward(
         &self,
         upstream: &Arc<Upstream>,
@@ -199,34 +212,34 @@ impl Gateway {
             method: head.method,
             path: facts.path.path_and_query().clone(),
             body: self.request_body(&mut exchange, ahead, body, format, peer, head_bytes),
-            fields: head.headers,
+            headers: head.headers,
             account: peer.account.clone(),
             trailers,
             upgrade: upgrade.is_some(),
-            // A 1.0 client knows none (RFC 9110 section 15.2).
+            // HTTP/1.0 has no interim responses (RFC 9110 section 15.2).
             interim: peer.interim.clone().filter(|_| head.version == Version::HTTP_11),
         };
-        let answer = {
-            // In place: a future that takes another by value holds it twice.
+        let response = {
+            // Pinned in place: passing the future by value would store it twice.
             let forwarding = pin!(upstream.forward(permit, upstream_request, bounds.token.as_mut()));
-            answered(forwarding, peer).await
+            await_response(forwarding, peer).await
         };
-        match answer {
-            Ok(answer) if is_broken(&answer, upgrade.as_ref()) => {
-                self.refuse_failed(exchange, ForwardError::Answer(Reason::UpstreamProtocol), format)
+        match response {
+            Ok(response) if is_broken(&response, upgrade.as_ref()) => {
+                self.refuse_failed(exchange, ForwardError::Failed(Reason::UpstreamProtocol), format)
             }
-            Ok(answer) => match (upgrade, answer.status()) {
+            Ok(response) => match (upgrade, response.status()) {
                 (Some(upgrade), StatusCode::SWITCHING_PROTOCOLS) => {
-                    upgrade.switch(upstream, exchange, answer, bounds)
+                    upgrade.switch(upstream, exchange, response, bounds)
                 }
-                // To an HTTP/1 client, trailers that were not announced are not sent.
-                _ => relay(exchange, answer, bounds, trailers && !format.http2),
+                // hyper sends only announced trailers to HTTP/1 clients.
+                _ => relay(exchange, response, bounds, trailers && !format.http2),
             },
             Err(failure) => self.refuse_failed(exchange, failure, format),
         }
     }
 
-    /// Makes the head that goes upstream of the one that came.
+    /// Rewrites the client's head into the one for the backend.
     async fn prepare(
         &self,
         upstream: &Upstream,
@@ -235,7 +248,7 @@ impl Gateway {
         peer: &Peer,
     ) -> Result<Prepared, Unsendable> {
         let Received { exchange, head, body, format } = received;
-        // RFC 9113 section 8.1.1: what says that it is empty and is not must not be forwarded.
+        // RFC 9113 section 8.1.1: a body that contradicts `Content-Length: 0` must not be forwarded.
         if format.http2
             && stated_length(&head.headers) == Some(0)
             && !is_empty(body, upstream.idle_timeout()).await
@@ -244,28 +257,28 @@ impl Gateway {
         }
         let upgrade = self.upgrade(upstream, head, body).map_err(Unsendable::Handshake)?;
         let trailers = understands_trailers(&head.headers);
-        let fields = &mut head.headers;
+        let headers = &mut head.headers;
         if format.http2 {
-            from_http2(fields, &head.uri);
+            from_http2(headers, &head.uri);
         }
         let Admitted { facts, permit } = admitted;
-        let rewritten = self.admission.head.rewrite(fields, facts, permit, peer.address, peer.tls);
+        let rewritten = self.admission.head.rewrite(headers, facts, permit, peer.address, peer.tls);
         rewritten.map_err(|reason| Unsendable::Denied(Denial::new(reason)))?;
-        set_request_id(fields, exchange.request_id());
+        set_request_id(headers, exchange.request_id());
         if let Some(upgrade) = &upgrade {
-            ask_for(fields, &upgrade.protocol);
+            ask_for(headers, &upgrade.protocol);
         }
         Ok(Prepared { upgrade, trailers })
     }
 
-    /// The client's own id where it is one, else a new one.
-    fn request_id(&self, fields: &HeaderMap) -> Box<str> {
+    /// The client's request ID if it is valid, otherwise a new one.
+    fn request_id(&self, headers: &HeaderMap) -> Box<str> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        let own = fields
+        let client_id = headers
             .get("x-request-id")
             .and_then(|id| id.to_str().ok())
             .filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(plain));
-        match own {
+        match client_id {
             Some(id) => id.into(),
             None => {
                 format!("{:016x}{:08x}", self.id_prefix, self.next_id.fetch_add(1, Ordering::Relaxed)).into()
@@ -274,53 +287,53 @@ impl Gateway {
     }
 }
 
-/// A request whose head can be sent.
+/// What [`Gateway::prepare`] found out about a request.
 struct Prepared {
     upgrade: Option<Upgrade>,
     /// Whether the client understands trailers.
     trailers: bool,
 }
 
-/// Streams the backend's answer.
+/// Relays the backend's response.
 fn relay(
     exchange: Exchange,
-    mut answer: Response<AnswerBody>,
+    mut response: Response<ResponseBody>,
     bounds: Bounds,
     keeps_trailer: bool,
 ) -> Response<ObservedBody> {
     if let Some(until) = bounds.until {
-        answer.body_mut().ends_by(until);
+        response.body_mut().ends_by(until);
     }
     if let Some(token) = bounds.token {
-        answer.body_mut().ends_with(token);
+        response.body_mut().ends_with(token);
     }
-    let announced = if keeps_trailer { answer.headers().get(TRAILER).cloned() } else { None };
-    remove_connection_fields(answer.headers_mut());
-    if answer.status() == StatusCode::NO_CONTENT {
-        // RFC 9110 section 8.6; hyper leaves it out over HTTP/1 alone.
-        answer.headers_mut().remove(CONTENT_LENGTH);
+    let announced = if keeps_trailer { response.headers().get(TRAILER).cloned() } else { None };
+    remove_connection_fields(response.headers_mut());
+    if response.status() == StatusCode::NO_CONTENT {
+        // RFC 9110 section 8.6; hyper removes it only over HTTP/1.
+        response.headers_mut().remove(CONTENT_LENGTH);
     }
     if let Some(announced) = announced {
-        answer.headers_mut().insert(TRAILER, announced);
+        response.headers_mut().insert(TRAILER, announced);
     }
-    respond::relay(exchange, answer)
+    respond::relay(exchange, response)
 }
 
-/// Waits for an answer, and wakes the connection when there is an interim response to be written.
-async fn answered<T>(answer: impl Future<Output = T>, peer: &Peer) -> T {
-    let Some(interim) = &peer.interim else { return answer.await };
-    tokio::pin!(answer);
+/// Waits for the response. Interim responses wake the task, so that the connection can write them.
+async fn await_response<T>(response: impl Future<Output = T>, peer: &Peer) -> T {
+    let Some(interim) = &peer.interim else { return response.await };
+    tokio::pin!(response);
     loop {
         tokio::select! {
             biased;
-            answer = &mut answer => return answer,
+            response = &mut response => return response,
             () = interim.arrive() => {}
         }
     }
 }
 
-/// A place among the requests in flight: of this client or, behind a trusted proxy, of the one that it
-/// names.
+/// Takes a place among the requests in flight, for this client or, behind a trusted proxy, for the client that the
+/// proxy names.
 fn take_place(exchange: &mut Exchange, peer: &Peer, source: Option<IpAddr>) -> Result<(), Denial> {
     let client = source.filter(|_| source != peer.address);
     match peer.account.request(client) {
@@ -339,43 +352,39 @@ fn take_place(exchange: &mut Exchange, peer: &Peer, source: Option<IpAddr>) -> R
     }
 }
 
-/// An answer that must not go on. Only what was asked for may be switched to; and where a body has
-/// two ends, the client may see the other one (RFC 9112 section 6.3).
-fn is_broken<B>(answer: &Response<B>, upgrade: Option<&Upgrade>) -> bool {
-    let fields = answer.headers();
-    let granted = || upgrade.is_some_and(|upgrade| is_granted(fields, &upgrade.protocol));
-    // Only `chunked` is undone on the way: any other coding would go on without its name.
+/// Whether a response must not be relayed: a 101 to another protocol than the client asked for, or ambiguous framing,
+/// which the client might read differently (RFC 9112 section 6.3).
+fn is_broken<B>(response: &Response<B>, upgrade: Option<&Upgrade>) -> bool {
+    let headers = response.headers();
+    let granted = || upgrade.is_some_and(|upgrade| is_granted(headers, &upgrade.protocol));
+    // Only `chunked` is decoded here. Any other coding would be relayed without its name.
     let coded = || {
-        fields.get_all(TRANSFER_ENCODING).iter().any(|own| !own.as_bytes().eq_ignore_ascii_case(b"chunked"))
+        headers
+            .get_all(TRANSFER_ENCODING)
+            .iter()
+            .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
     };
-    let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let lists = lengths.next().is_some_and(|one| one.as_bytes().contains(&b',')) || lengths.next().is_some();
-    (answer.status() == StatusCode::SWITCHING_PROTOCOLS && !granted())
+    (response.status() == StatusCode::SWITCHING_PROTOCOLS && !granted())
         || lists
-        || (fields.contains_key(TRANSFER_ENCODING) && (fields.contains_key(CONTENT_LENGTH) || coded()))
+        || (headers.contains_key(TRANSFER_ENCODING) && (headers.contains_key(CONTENT_LENGTH) || coded()))
 }
 
-fn is_grpc(fields: &HeaderMap) -> bool {
-    fields.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-fn set_request_id(fields: &mut HeaderMap, id: &str) {
+fn set_request_id(headers: &mut HeaderMap, id: &str) {
     const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-    // The bytes of an id fit into a field.
+    // An ID contains only bytes that are valid in a field.
     if let Ok(value) = HeaderValue::from_str(id) {
-        fields.insert(X_REQUEST_ID, value);
+        headers.insert(X_REQUEST_ID, value);
     }
 }
 
-/// The time of this machine.
-pub fn system_clock() -> NumericDate {
-    use std::time::{SystemTime, UNIX_EPOCH};
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    NumericDate::from_secs(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
-}
-
 impl Gateway {
-    /// Puts together what a configuration asks for.
+    /// Creates the gateway of a configuration.
     pub fn new(
         config: &Config,
         keys: Arc<Keys>,

@@ -1,4 +1,4 @@
-//! Answers: our own, and the backend's on their way through.
+//! Builds responses: metagate's own, and the backend's relayed ones.
 
 use std::io;
 use std::pin::Pin;
@@ -17,32 +17,32 @@ use crate::decision::Denial;
 use crate::exchange::Exchange;
 use crate::outbound_head::remove_connection_fields;
 use crate::request::METHODS;
-use crate::upstream::{AnswerBody, Ending, Tunnel};
+use crate::upstream::{Ending, ResponseBody, Tunnel};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The body of an answer. Dropping it ends the exchange.
+/// The body of a response. It owns the exchange: dropping it writes the audit record.
 pub struct ObservedBody {
     content: Content,
-    /// It goes with a tunnel.
+    /// Moved into [`Switched`] if a tunnel follows.
     exchange: Option<Exchange>,
 }
 
 enum Content {
     Own(Option<Bytes>),
-    Backend(Box<AnswerBody>),
-    /// None; what comes instead is taken by the connection.
+    Backend(Box<ResponseBody>),
+    /// No body. The connection takes the tunnel that follows.
     Tunnel(Option<Box<Tunnel>>),
 }
 
-/// A tunnel, and the exchange that ends with it.
+/// A tunnel, with the exchange that ends with it.
 pub struct Switched {
     tunnel: Box<Tunnel>,
     exchange: Exchange,
 }
 
 impl Switched {
-    /// Carries bytes until the tunnel ends or `drain` asks it to.
+    /// Carries bytes until the tunnel ends or `drain` resolves.
     pub async fn run(self, drain: impl Future<Output = ()>) {
         let Self { tunnel, mut exchange } = self;
         let ending = tunnel.run(drain, |bytes| exchange.sent(bytes)).await;
@@ -55,21 +55,21 @@ impl Switched {
     }
 }
 
-/// How a refusal is to be written.
+/// The format of a refusal.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ResponseFormat {
-    /// Whether the request was gRPC's.
+    /// Whether the request was a gRPC call.
     pub grpc: bool,
-    /// Whether the connection ends with this answer.
+    /// Whether the connection closes after this response.
     pub close: bool,
-    /// Whether it goes over HTTP/2, where an answer ends its stream alone.
+    /// Whether it goes over HTTP/2, where a response ends only its stream.
     pub http2: bool,
-    /// Whether the request was HEAD: the answer says how long its body would be, and has none (RFC
-    /// 9110 section 9.3.2). hyper leaves it out over HTTP/1 alone.
+    /// Whether the request was HEAD: the response has the length of the body, but no body (RFC 9110 section 9.3.2).
+    /// hyper removes the body only over HTTP/1.
     pub to_head: bool,
 }
 
-/// The answer to a refused request, or in place of a backend that failed.
+/// The response to a refused request, or instead of a backend that failed.
 pub fn refusal(
     mut exchange: Exchange,
     denial: Denial,
@@ -81,42 +81,42 @@ pub fn refusal(
     let mut response = Response::new(());
     let status = if format.grpc { StatusCode::OK } else { row.status };
     *response.status_mut() = status;
-    let fields = response.headers_mut();
+    let headers = response.headers_mut();
     let body = if format.grpc {
-        // Trailers-only: status and message in the head (gRPC over HTTP/2, "Responses").
-        fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        fields.insert("grpc-status", HeaderValue::from(row.grpc as u16));
+        // Trailers-Only: status and message are in the head (gRPC over HTTP/2, "Responses").
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert("grpc-status", HeaderValue::from(row.grpc as u16));
         if let Ok(message) = HeaderValue::from_str(message) {
-            fields.insert("grpc-message", message);
+            headers.insert("grpc-message", message);
         }
         Bytes::new()
     } else {
-        fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         challenge::body(row.status, message).into()
     };
-    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(id) = HeaderValue::from_str(exchange.request_id()) {
-        fields.insert(X_REQUEST_ID, id);
+        headers.insert(X_REQUEST_ID, id);
     }
     if let Some(challenge) = challenge::www_authenticate(row.challenge, message)
         && let Ok(challenge) = HeaderValue::from_str(&challenge)
     {
-        fields.insert(WWW_AUTHENTICATE, challenge);
+        headers.insert(WWW_AUTHENTICATE, challenge);
     }
     if row.status == StatusCode::METHOD_NOT_ALLOWED
         && let Ok(methods) = HeaderValue::try_from(METHODS.map(|method| method.to_string()).join(", "))
     {
-        // RFC 9110 section 15.5.6 asks for it.
-        fields.insert(ALLOW, methods);
+        // Required by RFC 9110 section 15.5.6.
+        headers.insert(ALLOW, methods);
     }
     if let Some(secs) = row.retry_after {
-        fields.insert(RETRY_AFTER, HeaderValue::from(u16::from(secs)));
+        headers.insert(RETRY_AFTER, HeaderValue::from(u16::from(secs)));
     }
     if format.close && !format.http2 {
-        fields.insert(CONNECTION, HeaderValue::from_static("close"));
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     let body = if format.to_head {
-        fields.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         Bytes::new()
     } else {
         body
@@ -126,24 +126,24 @@ pub fn refusal(
     response.map(|()| ObservedBody { content: Content::Own(Some(body)), exchange: Some(exchange) })
 }
 
-/// The answer to a proxy that asks for the decision alone: go on, with these fields.
-pub fn grant(mut exchange: Exchange, fields: HeaderMap, close: bool) -> Response<ObservedBody> {
+/// The forward-auth response that permits a request, with the fields to set.
+pub fn grant(mut exchange: Exchange, headers: HeaderMap, close: bool) -> Response<ObservedBody> {
     let mut response = Response::new(());
-    *response.headers_mut() = fields;
-    let fields = response.headers_mut();
-    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    *response.headers_mut() = headers;
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(id) = HeaderValue::from_str(exchange.request_id()) {
-        fields.insert(X_REQUEST_ID, id);
+        headers.insert(X_REQUEST_ID, id);
     }
     if close {
-        fields.insert(CONNECTION, HeaderValue::from_static("close"));
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     exchange.set_status(StatusCode::OK);
     response.map(|()| ObservedBody { content: Content::Own(None), exchange: Some(exchange) })
 }
 
-/// The backend's answer, streamed.
-pub fn relay(mut exchange: Exchange, response: Response<AnswerBody>) -> Response<ObservedBody> {
+/// The backend's response, streamed.
+pub fn relay(mut exchange: Exchange, response: Response<ResponseBody>) -> Response<ObservedBody> {
     exchange.set_status(response.status());
     response.map(|body| ObservedBody { content: Content::Backend(Box::new(body)), exchange: Some(exchange) })
 }
@@ -151,7 +151,7 @@ pub fn relay(mut exchange: Exchange, response: Response<AnswerBody>) -> Response
 /// The backend's 101, after which the connection is a tunnel.
 pub fn switch(
     mut exchange: Exchange,
-    response: Response<AnswerBody>,
+    response: Response<ResponseBody>,
     tunnel: Tunnel,
 ) -> Response<ObservedBody> {
     exchange.set_status(response.status());
@@ -161,12 +161,12 @@ pub fn switch(
 }
 
 impl ObservedBody {
-    /// Whether the response is ours and not the backend's.
+    /// Whether the response is metagate's own and not the backend's.
     pub fn is_own(&self) -> bool {
         matches!(self.content, Content::Own(_))
     }
 
-    /// The tunnel that follows this answer, if one does.
+    /// The tunnel that follows this response, if one does.
     pub fn take_tunnel(&mut self) -> Option<Switched> {
         let Content::Tunnel(tunnel) = &mut self.content else { return None };
         Some(Switched { tunnel: tunnel.take()?, exchange: self.exchange.take()? })

@@ -1,7 +1,15 @@
-//! The backend: a pool of connections per worker, and one attempt per request.
+//! Forwarding to the backend: one connection pool for each worker.
 //!
-//! The pool is our own, over hyper's connections. hyper-util's legacy client bounds only idle
-//! connections, spawns a task per answer with a body, and costs a quarter more per request.
+//! [`Upstream::forward`] takes a [`Permit`](crate::decision::Permit) by value, so no request is forwarded without a
+//! decision. It takes a pooled connection or opens one, sends the request, and returns the response with a body that
+//! streams ([`ResponseBody`]). When the body ends, its connection returns to the pool; when the body is dropped
+//! earlier, the connection closes.
+//!
+//! There is one attempt for each request. A further attempt is made only if the backend cannot have processed the
+//! first, or if an idempotent request without a body was sent on a kept-alive connection that turned out to be closed.
+//!
+//! The pool uses hyper's connections directly. hyper-util's legacy client bounds only idle connections, spawns a task
+//! for each response with a body, and costs a quarter more per request.
 
 use std::future::poll_fn;
 use std::io;
@@ -26,12 +34,12 @@ use crate::config::{self, UpstreamProtocol};
 use crate::metrics::Metrics;
 use crate::tls::{self, TlsError};
 
-mod answer;
 mod body;
 mod dial;
 mod forward;
 mod http2;
 mod interim;
+mod response_body;
 mod rest;
 mod served;
 mod tunnel;
@@ -40,31 +48,31 @@ mod websocket;
 use http2::{Http2Pool, Http2Stream};
 use served::{BoundedStream, Served};
 
-pub use answer::AnswerBody;
 pub use body::{ReadAhead, RequestBody, RequestProgress};
 pub(crate) use forward::stated_length;
 pub use forward::{ForwardError, UpstreamRequest};
 pub use interim::InterimResponses;
+pub use response_body::ResponseBody;
 pub use rest::Rest;
 pub use tunnel::{Ending, Tunnel};
 
-/// Below the time after which Jetty, in both backends, closes an idle connection (30 s, 60 s).
+/// Shorter than the time after which Jetty, in both backends, closes an idle connection (30 s, 60 s).
 const IDLE_LIFETIME: Duration = Duration::from_secs(20);
-/// What hyper buffers of one direction of a connection. The head of an answer has to fit into it.
+/// How much hyper buffers in each direction of a connection. The head of a response must fit.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// Idle connections that one worker keeps.
+/// The most idle connections of one worker.
 const MAX_IDLE: usize = 256;
 
-/// The backend's address and manners; the same for every worker.
+/// The backend's address, protocols and timeouts; the same for every worker.
 #[derive(Clone)]
 pub struct Target {
-    /// In place of host and port, the path of a socket.
+    /// The path of a Unix socket, instead of host and port.
     socket: Option<PathBuf>,
     host: Box<str>,
     port: u16,
     prefix: Box<str>,
     tls: Option<Tls>,
-    /// Whether HTTP/2 may or must be spoken.
+    /// Whether HTTP/2 may be used.
     http2: bool,
     http1: bool,
     connect_timeout: Duration,
@@ -72,7 +80,7 @@ pub struct Target {
     idle_timeout: Duration,
 }
 
-/// TLS to the backend, with the protocols that may be spoken, and with HTTP/1.1 alone.
+/// TLS to the backend: with every permitted protocol, and with HTTP/1.1 only.
 #[derive(Clone)]
 struct Tls {
     any: TlsConnector,
@@ -81,7 +89,7 @@ struct Tls {
 }
 
 impl Target {
-    /// Reads the configuration and the files it names.
+    /// Reads the configuration and the TLS files that it names.
     pub fn new(config: &config::Upstream) -> Result<Self, TlsError> {
         let url = &config.url;
         let host = url.host_str().unwrap_or_default();
@@ -107,7 +115,7 @@ impl Target {
         })
     }
 
-    /// The target in origin-form: the bytes as they came, behind the configured prefix.
+    /// The target in origin-form: the configured prefix, then the bytes as received.
     fn origin_form(&self, path: &PathAndQuery) -> Result<Uri, http::uri::InvalidUri> {
         if self.prefix.is_empty() {
             return Ok(path.clone().into());
@@ -120,7 +128,7 @@ impl Target {
         if self.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP }
     }
 
-    /// Runs what opens a connection within the time for it.
+    /// Limits `opening` to the connect timeout.
     async fn in_time<T>(&self, opening: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         timeout(self.connect_timeout, opening).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
@@ -155,7 +163,7 @@ impl Tls {
         let only_http1 = TlsConnector::from(Arc::new(client.clone()));
         client.alpn_protocols = [(http2, tls::HTTP2), (http1, tls::HTTP1)]
             .into_iter()
-            .filter(|(spoken, _)| *spoken)
+            .filter(|(enabled, _)| *enabled)
             .map(|(_, name)| name.to_vec())
             .collect();
         Ok(Self { any: TlsConnector::from(Arc::new(client)), http1: only_http1, name })
@@ -185,19 +193,19 @@ where
     Ok(Http1Connection { sender, served, driver: Driver(Some(task.abort_handle())) })
 }
 
-/// A connection that speaks HTTP/1.1, with the task that drives it.
+/// An HTTP/1.1 connection, with the task that drives it.
 struct Http1Connection {
     sender: SendRequest<RequestBody>,
     served: Arc<Served>,
     driver: Driver,
 }
 
-/// Ends a connection's task when it is dropped. hyper alone would go on writing a request's body for as long
-/// as the backend takes none of it, and hold the client's connection meanwhile.
+/// Aborts a connection's task when dropped. Otherwise hyper would keep trying to write a request's body to a backend
+/// that does not read, and hold the client's connection open meanwhile.
 struct Driver(Option<AbortHandle>);
 
 impl Driver {
-    /// Lets the task end by itself, as it does when its connection has switched protocols.
+    /// Lets the task end by itself, as it does after its connection has switched protocols.
     fn detach(mut self) {
         self.0 = None;
     }
@@ -216,9 +224,9 @@ pub struct Upstream {
     target: Target,
     idle: Mutex<Vec<Idle>>,
     http2: Http2Pool,
-    /// Held while a connection is opened that others may share: the rest wait for it.
+    /// Locked while a shareable connection is opened; the requests that could share it wait.
     opening: tokio::sync::Mutex<()>,
-    /// ALPN settled on HTTP/1.1 the last time.
+    /// The last ALPN negotiation selected HTTP/1.1.
     settled_on_http1: AtomicBool,
     metrics: Arc<Metrics>,
 }
@@ -228,7 +236,7 @@ struct Idle {
     until: Instant,
 }
 
-/// A connection, or the part of one, that takes one request.
+/// An HTTP/1.1 connection or one HTTP/2 stream, for one request.
 enum Connection {
     Http1(Http1Connection),
     Http2(Http2Stream),
@@ -247,7 +255,7 @@ impl Upstream {
         })
     }
 
-    /// A connection that is open already.
+    /// Takes an open connection, if one is available.
     async fn check_out(&self, account: &Arc<Account>) -> Option<Connection> {
         if self.target.http2
             && let Some(stream) = self.http2.check_out()
@@ -262,7 +270,7 @@ impl Upstream {
         Some(Connection::Http1(connection))
     }
 
-    /// Opens a connection. Over HTTP/2, several requests wait for one and share it.
+    /// Opens a connection. Over HTTP/2, concurrent requests wait for one connection and share it.
     async fn open(&self, account: &Arc<Account>) -> io::Result<Connection> {
         let shares = self.target.http2 && !self.settled_on_http1.load(Ordering::Relaxed);
         if !shares && self.target.tls.is_none() {
@@ -277,7 +285,7 @@ impl Upstream {
         {
             return Ok(Connection::Http2(stream));
         }
-        // An HTTP/2 connection serves nobody in particular.
+        // An HTTP/2 connection serves no particular client.
         let served = Arc::new(Served::default());
         let opening = async {
             if let Some(path) = &self.target.socket {
@@ -304,7 +312,7 @@ impl Upstream {
         self.counted(self.target.in_time(opening).await)
     }
 
-    /// Opens a connection that speaks HTTP/1.1 and that nobody shares.
+    /// Opens an HTTP/1.1 connection, which is not shared.
     async fn open_http1(&self, account: &Arc<Account>) -> io::Result<Connection> {
         self.counted(self.target.connect_http1(account).await.map(Connection::Http1))
     }
@@ -318,12 +326,12 @@ impl Upstream {
         opened
     }
 
-    /// How long a body that has begun may rest.
+    /// How long a body may pause.
     pub fn idle_timeout(&self) -> Duration {
         self.target.idle_timeout
     }
 
-    /// The connection that was used last, if it still lives.
+    /// The most recently used idle connection that is still open.
     async fn check_out_http1(&self) -> Option<Http1Connection> {
         loop {
             let Idle { mut connection, until } = self.idle().pop()?;
@@ -331,7 +339,7 @@ impl Upstream {
             if sender.is_closed() || until <= Instant::now() {
                 continue;
             }
-            // The task that drives it may not have seen the end of the last answer yet.
+            // The task that drives it may not have seen the end of the last response yet.
             if sender.is_ready()
                 || matches!(timeout(Duration::from_millis(100), sender.ready()).await, Ok(Ok(())))
             {
@@ -347,7 +355,7 @@ impl Upstream {
         connection.served.clear();
         let now = Instant::now();
         let mut idle = self.idle();
-        // The oldest are in front: what nobody needed for so long is closed.
+        // The oldest are in front; close those that have expired.
         let expired = idle.iter().take_while(|idle| idle.until <= now).count();
         idle.drain(..expired);
         if idle.len() < MAX_IDLE {

@@ -1,4 +1,4 @@
-//! From the configuration to the values that requests are judged with.
+//! Creates the [`Gateway`] and its [`Admission`] from the configuration.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -10,6 +10,7 @@ use crate::config::{Config, DatahubSystem, UpstreamAuthorization};
 use crate::decision::{Authorizer, SystemCredential};
 use crate::exchange::Recorder;
 use crate::jwks::Keys;
+use crate::numeric_date::NumericDate;
 use crate::outbound_head::{Authorization, IdentityNames, OutboundHead};
 use crate::random;
 use crate::revocation_list::RevocationList;
@@ -44,7 +45,7 @@ pub(super) fn gateway(
     }
 }
 
-/// What the requests of a configuration are admitted by.
+/// The admission of a configuration.
 pub fn admission(config: &Config) -> Admission {
     let identity = config.identity.clone();
     let names = IdentityNames {
@@ -85,4 +86,11 @@ fn authorization(config: &Config) -> Authorization {
         UpstreamAuthorization::Forward => Authorization::Forward,
         UpstreamAuthorization::Strip => Authorization::Strip,
     }
+}
+
+/// The system clock.
+pub fn system_clock() -> NumericDate {
+    use std::time::{SystemTime, UNIX_EPOCH};
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    NumericDate::from_secs(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

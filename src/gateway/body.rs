@@ -1,4 +1,4 @@
-//! Request bodies: those that go on, and those that are only read to their end.
+//! Request bodies: those to forward, and those to discard.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::respond::ResponseFormat;
 use crate::upstream::{ReadAhead, RequestBody, RequestProgress, Rest, stated_length};
 
 impl Gateway {
-    /// The body to forward, with its place in the budget.
+    /// The body to forward. Charges the budget for it.
     pub(super) fn request_body(
         &self,
         exchange: &mut Exchange,
@@ -46,30 +46,35 @@ impl Gateway {
         RequestBody::Stream { ahead, incoming, progress, limit, last: None }
     }
 
-    /// Lets a client send a body that nobody needs, up to the bound. Says whether the connection has to
-    /// close: at the end of a longer body, and with a client that waits for `100 Continue`, which is
-    /// not told to send.
-    pub(super) fn leave(&self, body: Incoming, fields: &HeaderMap, http2: bool, peer: &Peer) -> bool {
+    /// Discards the body of a refused request, up to the bound. Returns whether the connection must close instead: if
+    /// the body is too long, or if the client waits for `100 (Continue)`, which it does not get.
+    pub(super) fn discard_or_close(
+        &self,
+        body: Incoming,
+        headers: &HeaderMap,
+        http2: bool,
+        peer: &Peer,
+    ) -> bool {
         if body.is_end_stream() {
             return false;
         }
         let discarder = self.discarder(peer);
-        let too_long = stated_length(fields).is_some_and(|length| length > discarder.bytes());
-        if !http2 && (fields.contains_key(EXPECT) || too_long) {
+        let too_long = stated_length(headers).is_some_and(|length| length > discarder.bytes());
+        if !http2 && (headers.contains_key(EXPECT) || too_long) {
             return true;
         }
         discarder.discard(body);
         false
     }
 
-    /// What reads bodies of this client that nobody needs.
+    /// Reads and discards bodies of this client.
     pub fn discarder(&self, peer: &Peer) -> Discarder {
         Discarder::new(self.discard, peer.account.clone())
     }
 }
 
-/// The beginning of a body, or its end. The backend is not asked to wait for a client that nobody knows:
-/// such a client has so long to begin.
+/// Waits up to `patience` for the first bytes of a body, or its end, so that an unverified client cannot occupy a
+/// connection to the backend before it sends.
 pub(super) async fn first_bytes(body: &mut Incoming, patience: Duration) -> Result<ReadAhead, Denial> {
     let reading = async {
         while !body.is_end_stream() {
@@ -90,13 +95,13 @@ pub(super) async fn first_bytes(body: &mut Incoming, patience: Duration) -> Resu
     timeout(patience, reading).await.unwrap_or(Err(Denial::new(Reason::RequestTimeout)))
 }
 
-/// Whether a body ends without a byte, within that time. Over HTTP/2 its end may come in a frame of its own.
+/// Whether a body ends within `patience` without a byte. Over HTTP/2 the end may arrive in a separate frame.
 pub(super) async fn is_empty(body: &mut Incoming, patience: Duration) -> bool {
     let reading = async {
         while !body.is_end_stream() {
             match body.frame().await {
                 Some(Ok(frame)) if frame.data_ref().is_none_or(|data| data.is_empty()) => {}
-                // hyper takes RST_STREAM with NO_ERROR for an end.
+                // hyper treats RST_STREAM with NO_ERROR as an end.
                 Some(_) => return false,
                 None => return body.is_end_stream(),
             }

@@ -1,4 +1,5 @@
-//! What admission asks of the running process, and what it sees noted in the exchange.
+//! Connects admission to the running process: keys, cache, revocations and clock go in, and the exchange records what
+//! admission finds out.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,18 +24,18 @@ use crate::token_cache::{Digest, TokenCache};
 use crate::trust::KeyRing;
 use crate::upstream::ReadAhead;
 
-/// How much of an unverified `sub` goes into the audit trail.
+/// The longest unverified `sub` in an audit record.
 const MAX_SUBJECT_CHARS: usize = 128;
 
 /// Keys, cache, revocations and clock of the process, for one request.
 pub(super) struct LiveEnvironment<'a> {
     gateway: &'a Gateway,
-    /// The address that a place among those who wait for keys is counted for.
+    /// The client address, for its share of the requests that wait for keys.
     client: Option<IpAddr>,
     /// The SHA-256 of the request's token.
     digest: Option<Digest>,
     body: &'a mut Incoming,
-    /// How long the client may send nothing.
+    /// How long the client may pause while its body is read.
     patience: Duration,
     /// What was read of the body.
     pub(super) ahead: ReadAhead,
@@ -99,10 +100,10 @@ impl Environment for LiveEnvironment<'_> {
     }
 }
 
-/// Notes in the exchange what admission finds out.
+/// Records in the exchange what admission finds out.
 pub(super) struct ExchangeObserver<'a> {
     exchange: &'a mut Exchange,
-    /// The connection that is trusted more once it has shown a verified token.
+    /// The connection, whose limits are relaxed once it has shown a verified token.
     account: Option<&'a Connection>,
     token_bytes: usize,
 }
@@ -138,7 +139,7 @@ impl Observer for ExchangeObserver<'_> {
     }
 }
 
-/// What may be said in the audit trail about a token that was not believed.
+/// What the audit trail may contain about a refused token.
 fn describe(text: &str, max_bytes: usize) -> RefusedToken {
     match UnverifiedToken::parse(text, max_bytes) {
         Ok(token) => RefusedToken {

@@ -1,7 +1,9 @@
-//! Another proxy asks for the decision, and carries it out itself.
+//! Forward-auth: another proxy asks for the decision and enforces it itself.
 //!
-//! The question is turned into the request that it asks about and goes the way of every request, up
-//! to the decision. Only a permit is answered with a 2xx: that is all that every proxy looks at.
+//! 1. The proxy's request is turned into the request that it asks about, the [`OriginalRequest`].
+//! 2. That request goes through the same admission as every other. Nothing is forwarded.
+//! 3. A permit becomes a 200 with the fields to set; a denial becomes its refusal. Proxies look only at the status, so
+//!    only a permit may get a 2xx.
 
 use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, Version};
@@ -15,14 +17,14 @@ use crate::exchange::Exchange;
 use crate::request::{ForwardAuthDialect, OriginalRequest, RequestFault};
 use crate::respond::{self, ObservedBody, ResponseFormat};
 
-/// The body of a refusal, for a proxy that takes nothing but fields from it (nginx).
+/// The body of a refusal, for a proxy that reads only fields of the response (nginx).
 const X_METAGATE_REFUSAL: HeaderName = HeaderName::from_static("x-metagate-refusal");
-/// What Envoy removes from the request that it asks about.
+/// Names the fields that Envoy removes from the original request.
 const X_ENVOY_AUTH_HEADERS_TO_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
 
 impl Gateway {
-    /// Answers the question of a proxy.
-    pub(super) async fn answer_proxy(
+    /// Serves a request on the forward-auth listener.
+    pub(super) async fn serve_forward_auth(
         &self,
         peer: &Peer,
         request: Request<Incoming>,
@@ -30,61 +32,61 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let http2 = head.version == Version::HTTP_2;
         let id = self.request_id(&head.headers);
-        let asked = match self.forward_auth {
-            Some(form) => OriginalRequest::read(form, &head.method, &head.uri, &head.headers),
+        let original = match self.forward_auth {
+            Some(dialect) => OriginalRequest::read(dialect, &head.method, &head.uri, &head.headers),
             None => Err(RequestFault::BadTarget("forwardAuth is off")),
         };
-        let (method, target) = match &asked {
-            Ok(asked) => (asked.method.clone(), asked.target.clone()),
+        let (method, target) = match &original {
+            Ok(original) => (original.method.clone(), original.target.clone()),
             Err(_) => (head.method.clone(), head.uri.clone()),
         };
         let recorder = self.recorder.clone();
         let mut exchange = Exchange::begin(recorder, method, target, &head.headers, peer.address, id);
         exchange.via_forward_auth();
-        // Never as gRPC: its answers are 200, which would let the request in.
+        // Never as gRPC: gRPC errors have status 200, which would permit the request.
         let format =
             ResponseFormat { grpc: false, close: false, http2, to_head: head.method == Method::HEAD };
         let mut received = Received { exchange, head, body, format };
-        match self.admit_asked(&mut received, peer, asked).await {
-            Ok(fields) => {
+        match self.admit_original(&mut received, peer, original).await {
+            Ok(headers) => {
                 let Received { exchange, head, body, .. } = received;
-                let close = self.leave(body, &head.headers, http2, peer);
-                respond::grant(exchange, fields, close)
+                let close = self.discard_or_close(body, &head.headers, http2, peer);
+                respond::grant(exchange, headers, close)
             }
             Err(denial) => {
                 let refusal = self.refusal_field(&denial);
-                let mut answer = self.refuse(received, denial, peer);
+                let mut response = self.refuse(received, denial, peer);
                 if let Some(value) = refusal {
-                    answer.headers_mut().insert(X_METAGATE_REFUSAL, value);
+                    response.headers_mut().insert(X_METAGATE_REFUSAL, value);
                 }
-                answer
+                response
             }
         }
     }
 
-    /// The fields of the answer that lets the request in.
-    async fn admit_asked(
+    /// Admits the original request, and returns the fields of the response that permits it.
+    async fn admit_original(
         &self,
         received: &mut Received,
         peer: &Peer,
-        asked: Result<OriginalRequest, RequestFault>,
+        original: Result<OriginalRequest, RequestFault>,
     ) -> Result<HeaderMap, Denial> {
         let Received { exchange, head, body, .. } = received;
         let source = self.admission.head.source_behind_peer(&head.headers);
         take_place(exchange, peer, source)?;
-        let asked = asked?;
-        // The peer is believed in all else that it says. Without this field every client would have
-        // the proxy's own address, and rules about networks would let all of them in or none.
+        let original = original?;
+        // The proxy is trusted in everything else that it sends. Without this field every client would have the proxy's
+        // address, and rules about networks would match all clients or none.
         let source = source.ok_or(RequestFault::BadTarget("X-Forwarded-For names no address"))?;
         exchange.set_source(Some(source));
-        if let Some(host) = asked.host {
+        if let Some(host) = original.host {
             head.headers.insert(HOST, host);
         }
-        // Only Envoy can be told of each.
+        // Only Envoy can be told which fields to remove.
         let removes_fields = self.forward_auth == Some(ForwardAuthDialect::Request);
-        let question = RequestHead {
-            method: &asked.method,
-            target: &asked.target,
+        let request_head = RequestHead {
+            method: &original.method,
+            target: &original.target,
             version: head.version,
             headers: &head.headers,
             source: Some(source),
@@ -94,27 +96,27 @@ impl Gateway {
         let mut environment = LiveEnvironment::new(self, Some(source), body, self.unverified_timeout);
         let mut observer = ExchangeObserver::new(exchange, None, self);
         let Admitted { facts, permit } =
-            self.admission.admit(&question, &mut environment, &mut observer).await?;
-        let mut fields =
+            self.admission.admit(&request_head, &mut environment, &mut observer).await?;
+        let mut headers =
             self.admission.head.handed_over(&head.headers, &facts, &permit, source).map_err(Denial::new)?;
         if removes_fields {
-            self.name_removals(&mut fields, &head.headers);
+            self.name_removals(&mut headers, &head.headers);
         }
-        Ok(fields)
+        Ok(headers)
     }
 
-    /// Envoy keeps a client's field where the answer has none of that name.
-    fn name_removals(&self, fields: &mut HeaderMap, asked: &HeaderMap) {
-        let ours = self
+    /// Names the fields that Envoy must remove: it keeps a client's field if the response has none of that name.
+    fn name_removals(&self, headers: &mut HeaderMap, client_headers: &HeaderMap) {
+        let reserved = self
             .admission
             .head
             .reserved()
-            .chain(self.admission.head.unlisted(asked))
+            .chain(self.admission.head.unlisted(client_headers))
             .chain([AUTHORIZATION.as_str()]);
-        let removed: Vec<&str> = ours.filter(|name| !fields.contains_key(*name)).collect();
-        // Names of fields fit into a field.
+        let removed: Vec<&str> = reserved.filter(|name| !headers.contains_key(*name)).collect();
+        // Field names contain only bytes that are valid in a field.
         if let Ok(value) = HeaderValue::try_from(removed.join(",")) {
-            fields.insert(X_ENVOY_AUTH_HEADERS_TO_REMOVE, value);
+            headers.insert(X_ENVOY_AUTH_HEADERS_TO_REMOVE, value);
         }
     }
 

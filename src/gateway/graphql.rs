@@ -1,4 +1,4 @@
-//! Reading a body before it is forwarded, for rules about GraphQL.
+//! Reads a body before the decision, for rules about GraphQL.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::decision::Denial;
 use crate::request::{Graphql, RequestFacts};
 use crate::upstream::{ReadAhead, stated_length};
 
-/// What a body asks of GraphQL, read as far as `limit` bytes, and what was read of it. `patience` is how long the
-/// client may send nothing.
+/// Reads up to `limit` bytes of a body. Returns its GraphQL operations, and what was read. `patience` is how long the
+/// client may pause.
 ///
 /// # Errors
-/// The client broke its body off, or stopped sending.
+/// The client ended its body early or stopped sending.
 pub(super) async fn read_graphql(
     facts: &RequestFacts,
     headers: &HeaderMap,
@@ -37,9 +37,9 @@ pub(super) async fn read_graphql(
     Ok((graphql, ahead))
 }
 
-/// Reads until the end or the first frame beyond `limit`; `None` where the body breaks off.
+/// Reads until the end or the first frame beyond `limit`; `None` if the body ends early.
 async fn read_ahead(body: &mut Incoming, limit: usize, patience: Duration) -> Option<ReadAhead> {
-    // Mostly the whole body is in one frame, which is not copied.
+    // Usually the whole body is in one frame, which is not copied.
     let (mut first, mut all) = (Bytes::new(), BytesMut::new());
     while !body.is_end_stream() && first.len().max(all.len()) <= limit {
         let Some(frame) = timeout(patience, body.frame()).await.ok()? else {

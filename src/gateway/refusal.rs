@@ -1,4 +1,4 @@
-//! Answering a request without forwarding it.
+//! Responses to requests that are not forwarded, or whose forwarding failed.
 
 use http::Response;
 use http::header::{HeaderMap, HeaderValue, SEC_WEBSOCKET_VERSION};
@@ -12,7 +12,7 @@ use crate::respond::{self, ObservedBody, ResponseFormat};
 use crate::trust::TokenFault;
 use crate::upstream::ForwardError;
 
-/// Why an admitted request does not go upstream.
+/// Why an admitted request cannot be forwarded.
 pub(super) enum Unsendable {
     Denied(Denial),
     Handshake(HandshakeFault),
@@ -20,7 +20,7 @@ pub(super) enum Unsendable {
     BrokenBody,
 }
 
-/// A head that was refused for its bytes, as far as it could be read.
+/// A head that could not be parsed, with the parts that could be read.
 #[derive(Debug)]
 pub struct UnreadHead {
     fault: RequestFault,
@@ -29,11 +29,11 @@ pub struct UnreadHead {
 }
 
 impl UnreadHead {
-    /// What was read of the method and of the target. Only the target's path is kept.
+    /// Takes what was read of the method and the target. Keeps only the target's path.
     pub fn new(fault: RequestFault, method: &[u8], target: &[u8]) -> Self {
         let target = String::from_utf8_lossy(target);
         let path = match target.split_once("://") {
-            // In absolute-form there may be a password before the host.
+            // An absolute-form target may contain a password before the host.
             Some((scheme, rest)) if !scheme.contains('/') => rest.find('/').map_or("", |at| &rest[at..]),
             _ => &target,
         };
@@ -41,15 +41,14 @@ impl UnreadHead {
         Self { fault, method: String::from_utf8_lossy(method).into(), path: path.into() }
     }
 
-    /// Why.
+    /// The denial for the fault.
     pub fn denial(&self) -> Denial {
         self.fault.into()
     }
 }
 
 impl Gateway {
-    /// Refuses a head of which only this much was read: over HTTP/1 with its connection, over HTTP/2
-    /// with its stream alone.
+    /// Refuses a head that could not be parsed. Over HTTP/1 this closes the connection, over HTTP/2 only the stream.
     pub fn refuse_head(&self, peer: &Peer, head: &UnreadHead, http2: bool) -> Response<ObservedBody> {
         let id = self.request_id(&HeaderMap::new());
         let mut exchange =
@@ -66,13 +65,14 @@ impl Gateway {
         respond::refusal(exchange, head.denial(), &self.wording, format)
     }
 
-    /// Refuses without anything of the request having gone upstream. What is left of its body
-    /// is either read to its end or never taken for a request, because the connection closes.
+    /// Refuses a request of which nothing was forwarded. The rest of its body is either read to its end, or the
+    /// connection closes, so that it is never parsed as a request.
     pub(super) fn refuse(&self, received: Received, denial: Denial, peer: &Peer) -> Response<ObservedBody> {
         let Received { exchange, head, body, format } = received;
-        // Over HTTP/2 frames say where a request ends.
+        // Over HTTP/2, frames mark the end of a request.
         let framing = denial.reason.row().connection == AfterRefusal::Close;
-        let close = !format.http2 && framing || self.leave(body, &head.headers, format.http2, peer);
+        let close =
+            !format.http2 && framing || self.discard_or_close(body, &head.headers, format.http2, peer);
         respond::refusal(exchange, denial, &self.wording, ResponseFormat { close, ..format })
     }
 
@@ -101,7 +101,7 @@ impl Gateway {
         }
     }
 
-    /// Answers in place of the backend.
+    /// Responds instead of the backend.
     pub(super) fn refuse_failed(
         &self,
         exchange: Exchange,
@@ -109,7 +109,7 @@ impl Gateway {
         format: ResponseFormat,
     ) -> Response<ObservedBody> {
         let denial = match failure {
-            ForwardError::Answer(reason) => Denial::new(reason),
+            ForwardError::Failed(reason) => Denial::new(reason),
             ForwardError::BrokenRequest => broken_body(),
             ForwardError::Revoked(by) => Denial::of_token(TokenFault::Revoked(by), None),
         };

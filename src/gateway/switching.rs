@@ -1,4 +1,4 @@
-//! Requests that ask for another protocol, and streams that end with their token.
+//! Requests to switch protocols, and the bounds that end streams and tunnels with their token.
 
 use std::time::Duration;
 
@@ -19,43 +19,43 @@ use crate::policy::Mode;
 use crate::request::{Credentials, RequestFacts};
 use crate::respond::{self, ObservedBody};
 use crate::revocation_list::TokenWatch;
-use crate::upstream::{AnswerBody, Upstream};
+use crate::upstream::{ResponseBody, Upstream};
 
 const WEBSOCKET: &str = "websocket";
 
-/// A protocol that was asked for and may be asked for, and the client's half of the connection.
+/// A permitted request to switch protocols, with the client's half of the connection.
 pub(super) struct Upgrade {
     pub(super) protocol: String,
     client: OnUpgrade,
 }
 
-/// What ends a request before its end.
+/// What cuts off a streamed response or a tunnel.
 pub(super) struct Bounds {
-    /// Its token's expiry.
+    /// The expiry of its token.
     pub(super) until: Option<Instant>,
-    /// Its token's revocation.
+    /// The revocation of its token.
     pub(super) token: Option<TokenWatch>,
 }
 
 impl Gateway {
-    /// What a request asks to switch to; nothing where it is not to be switched to: the request is
-    /// then one like any other (RFC 9110 section 7.8).
+    /// The protocol that a request asks to switch to; `None` if it asks for none or that is not permitted. The request
+    /// is then served as any other (RFC 9110 section 7.8).
     ///
     /// # Errors
-    /// What is wrong with the handshake of a WebSocket.
+    /// The WebSocket handshake is invalid.
     pub(super) fn upgrade(
         &self,
         upstream: &Upstream,
         head: &mut Parts,
         body: &Incoming,
     ) -> Result<Option<Upgrade>, HandshakeFault> {
-        // hyper leaves it where there is an `Upgrade`.
+        // hyper sets it if there is an `Upgrade` field.
         let Some(client) = head.extensions.remove::<OnUpgrade>() else { return Ok(None) };
         let Some(protocol) = asked_protocol(&head.method, head.version, &head.headers) else {
             return Ok(None);
         };
-        let may = upstream.can_switch() && self.upgrades.iter().any(|own| **own == *protocol);
-        if !may || !body.is_end_stream() {
+        let permitted = upstream.can_switch() && self.upgrades.iter().any(|listed| **listed == *protocol);
+        if !permitted || !body.is_end_stream() {
             return Ok(None);
         }
         if protocol == WEBSOCKET {
@@ -64,24 +64,24 @@ impl Gateway {
         Ok(Some(Upgrade { protocol, client }))
     }
 
-    /// What ends a request that is let through, and its answer.
+    /// What cuts off a permitted request and its response.
     pub(super) fn bounds(&self, permit: &Permit, facts: &RequestFacts, revocations: u64) -> Bounds {
         Bounds { until: self.end_of(permit), token: self.token_watch(permit, facts, revocations) }
     }
 
-    /// Looks out for the revocation of the token that let a request in. `seen` is the version of the list from
-    /// before it was judged.
+    /// Watches for the revocation of the token of a permitted request. `seen` is the version of the list from before
+    /// the token was checked.
     fn token_watch(&self, permit: &Permit, facts: &RequestFacts, seen: u64) -> Option<TokenWatch> {
         let (Caller::Token(token), Credentials::Bearer(bearer)) = (permit.caller(), &facts.credentials)
         else {
             return None;
         };
-        // In report mode a revoked token would have been let in too.
+        // Report mode permits revoked tokens too.
         let enforced = self.admission.authorizer.policy.mode == Mode::Enforce;
         enforced.then(|| self.revocations.watch(token.clone(), bearer.as_str(), seen))
     }
 
-    /// When what a permit lets through has to end.
+    /// When a permitted request must end.
     fn end_of(&self, permit: &Permit) -> Option<Instant> {
         if !self.close_on_token_expiry {
             return None;
@@ -93,17 +93,17 @@ impl Gateway {
 }
 
 impl Upgrade {
-    /// The backend has agreed.
+    /// Starts the tunnel after the backend's 101.
     pub(super) fn switch(
         self,
         upstream: &Upstream,
         exchange: Exchange,
-        mut answer: Response<AnswerBody>,
+        mut response: Response<ResponseBody>,
         bounds: Bounds,
     ) -> Response<ObservedBody> {
-        let backend = hyper::upgrade::on(&mut answer);
-        remove_connection_fields(answer.headers_mut());
-        ask_for(answer.headers_mut(), &self.protocol);
+        let backend = hyper::upgrade::on(&mut response);
+        remove_connection_fields(response.headers_mut());
+        ask_for(response.headers_mut(), &self.protocol);
         let mut tunnel = upstream.tunnel(self.client, backend, self.protocol == WEBSOCKET);
         if let Some(until) = bounds.until {
             tunnel.ends_by(until);
@@ -111,6 +111,6 @@ impl Upgrade {
         if let Some(token) = bounds.token {
             tunnel.ends_with(token);
         }
-        respond::switch(exchange, answer, tunnel)
+        respond::switch(exchange, response, tunnel)
     }
 }

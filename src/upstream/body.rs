@@ -1,4 +1,4 @@
-//! Bodies on their way through: frame by frame, never collected.
+//! Request bodies, streamed to the backend frame by frame and never collected.
 
 use std::io;
 use std::pin::Pin;
@@ -13,38 +13,38 @@ use tokio::time::Instant;
 
 use super::Rest;
 
-/// A client's body on its way to the backend.
+/// The body of a request to the backend.
 #[derive(Debug)]
 pub enum RequestBody {
-    /// There is none.
+    /// No body.
     Empty,
-    /// It streams; trailers are left out (RFC 9110 section 6.5.1).
+    /// A streamed body, without its trailers (RFC 9110 section 6.5.1).
     Stream {
         /// What was read of it before it was forwarded.
         ahead: ReadAhead,
         /// Where the rest comes from.
         incoming: Rest,
-        /// What others need to know about it.
+        /// Its progress, which the exchange and the timeouts read.
         progress: Arc<RequestProgress>,
-        /// The most bytes it may have.
+        /// The maximum size in bytes.
         limit: u64,
-        /// Over HTTP/2, what completes its Content-Length, until END_STREAM shows that it is all: more would
-        /// make the request malformed, and the backend must not take it for whole before.
+        /// Over HTTP/2, the data that completes the Content-Length, held back until END_STREAM. Further data would
+        /// make the request malformed, and the backend must not take it for complete before.
         last: Option<Bytes>,
     },
 }
 
-/// The beginning of a body that was read to be judged. Mostly nothing.
+/// The beginning of a body, if it was read before the decision. Usually empty.
 #[derive(Debug, Default)]
 pub struct ReadAhead {
     /// Its bytes.
     pub bytes: Bytes,
-    /// Whether they are all of it.
+    /// Whether they are the whole body.
     pub ended: bool,
 }
 
 impl ReadAhead {
-    /// Takes what was read; `None` where the rest is to be read.
+    /// Takes what was read; `None` if the rest must be read from the client.
     fn next(&mut self) -> Option<Poll<Option<hyper::Result<Frame<Bytes>>>>> {
         match (self.bytes.is_empty(), self.ended) {
             (false, _) => Some(Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.bytes)))))),
@@ -54,16 +54,16 @@ impl ReadAhead {
     }
 }
 
-/// What a client must send of a body on the average, in bytes per second, once it has had the idle
-/// timeout: one that sends a byte a minute would hold a connection to the backend for ever.
-const LEAST_RATE: u32 = 240;
+/// The average rate at which a client must send a body, in bytes per second, once the idle timeout has passed.
+/// Otherwise a client that sends a byte a minute would occupy a connection to the backend forever.
+const MIN_RATE: u32 = 240;
 
-/// How far a request's body has got.
+/// The progress of a request's body.
 #[derive(Debug)]
 pub struct RequestProgress {
     started: Instant,
-    unhurried: bool,
-    /// The longest silence of a client that nobody knows.
+    interactive: bool,
+    /// How long an unverified client may send nothing.
     silence: Option<Duration>,
     state: AtomicU8,
     bytes: AtomicU64,
@@ -77,12 +77,12 @@ const BROKEN: u8 = 3;
 const TOO_LARGE: u8 = 4;
 
 impl RequestProgress {
-    /// A body that is about to start. An `unhurried` one is a conversation, with long pauses. `silence` is
-    /// how long the client may send nothing, if that is less than the idle timeout.
-    pub fn new(unhurried: bool, silence: Option<Duration>) -> Arc<Self> {
+    /// The progress of a body that is about to start. An `interactive` one may have long pauses. `silence` is how long
+    /// the client may send nothing, if that is less than the idle timeout.
+    pub fn new(interactive: bool, silence: Option<Duration>) -> Arc<Self> {
         Arc::new(Self {
             started: Instant::now(),
-            unhurried,
+            interactive,
             silence,
             state: AtomicU8::new(STREAMING),
             bytes: AtomicU64::new(0),
@@ -90,50 +90,50 @@ impl RequestProgress {
         })
     }
 
-    /// Whether all of it was handed on.
+    /// Whether all of it was forwarded.
     pub fn is_sent(&self) -> bool {
         self.state.load(Ordering::Relaxed) == SENT
     }
 
-    /// Whether the client is what it waits for: the backend has taken everything so far.
+    /// Whether it waits for the client: the backend has taken everything so far.
     pub fn is_waiting(&self) -> bool {
         self.state.load(Ordering::Relaxed) == WAITING
     }
 
-    /// Whether the client broke it off, or framed it wrongly.
+    /// Whether the client ended it early or framed it wrongly.
     pub fn is_broken(&self) -> bool {
         self.state.load(Ordering::Relaxed) == BROKEN
     }
 
-    /// Whether it became larger than allowed.
+    /// Whether it exceeded its maximum size.
     pub fn is_too_large(&self) -> bool {
         self.state.load(Ordering::Relaxed) == TOO_LARGE
     }
 
-    /// The longest silence of its client, if that is less than the idle timeout.
+    /// How long its client may send nothing, if that is less than the idle timeout.
     pub(super) fn silence(&self) -> Option<Duration> {
         self.silence
     }
 
-    /// Its bytes so far.
+    /// The number of bytes so far.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// When it last moved.
+    /// The time of the last progress.
     pub fn last(&self) -> Instant {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Until when a client is waited for that may send nothing for so long.
+    /// Until when to wait for the client.
     pub(super) fn patience(&self, idle_timeout: Duration) -> Instant {
         let idle_timeout = self.silence.map_or(idle_timeout, |silence| silence.min(idle_timeout));
         let silent = self.last() + idle_timeout;
         match u32::try_from(self.bytes()) {
-            Ok(bytes) if !self.unhurried => {
-                silent.min(self.started + idle_timeout + Duration::from_secs(1) * bytes / LEAST_RATE)
+            Ok(bytes) if !self.interactive => {
+                silent.min(self.started + idle_timeout + Duration::from_secs(1) * bytes / MIN_RATE)
             }
-            // So many bytes have earned half a year.
+            // At `MIN_RATE` so many bytes take half a year.
             _ => silent,
         }
     }
@@ -165,7 +165,7 @@ impl Body for RequestBody {
             progress.becomes(STREAMING);
             match frame {
                 Some(Ok(frame)) => {
-                    // Trailers could carry any field, and every check is done.
+                    // Trailers could contain any field after all checks are done, so they are dropped.
                     let Ok(data) = frame.into_data() else { continue };
                     if progress.moved(data.len() as u64) > *limit {
                         progress.becomes(TOO_LARGE);
@@ -174,7 +174,7 @@ impl Body for RequestBody {
                         ))));
                     }
                     if last.is_some() {
-                        // h2 lets only empty ones follow.
+                        // h2 lets only empty frames follow.
                         continue;
                     }
                     if ahead.ended || incoming.is_end_stream() {
@@ -213,7 +213,7 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            // The framing stays what it was: a length for what had one, chunks for what had none.
+            // Keeps the framing: a body with a length keeps it, one without is chunked.
             Self::Stream { ahead, incoming, last, .. } => {
                 let last = last.as_ref().map_or(0, Bytes::len);
                 let (rest, ahead) = (incoming.size_hint(), (ahead.bytes.len() + last) as u64);
@@ -228,7 +228,7 @@ impl Body for RequestBody {
     }
 }
 
-/// A stream that ended without END_STREAM: hyper takes RST_STREAM with NO_ERROR for an end.
+/// The error for a stream that ended without END_STREAM. hyper treats RST_STREAM with NO_ERROR as an end.
 pub(super) fn cut_off() -> io::Error {
     io::ErrorKind::UnexpectedEof.into()
 }
@@ -241,17 +241,17 @@ mod tests {
     const IDLE: Duration = Duration::from_secs(60);
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_trickles_its_body_has_earned_little_time() {
-        let (body, conversation) = (RequestProgress::new(false, None), RequestProgress::new(true, None));
+    async fn a_client_that_trickles_its_body_gets_time_for_the_bytes_it_sent() {
+        let (body, interactive) = (RequestProgress::new(false, None), RequestProgress::new(true, None));
         let began = Instant::now();
         assert_eq!(body.patience(IDLE), began + IDLE);
         advance(Duration::from_secs(50)).await;
-        for progress in [&body, &conversation] {
-            progress.moved(u64::from(LEAST_RATE));
+        for progress in [&body, &interactive] {
+            progress.moved(u64::from(MIN_RATE));
         }
         assert_eq!(body.patience(IDLE), began + IDLE + Duration::from_secs(1));
-        assert_eq!(conversation.patience(IDLE), Instant::now() + IDLE);
-        body.moved(u64::from(LEAST_RATE) * 100);
+        assert_eq!(interactive.patience(IDLE), Instant::now() + IDLE);
+        body.moved(u64::from(MIN_RATE) * 100);
         assert_eq!(body.patience(IDLE), Instant::now() + IDLE, "silence still counts");
         body.moved(u64::from(u32::MAX));
         assert_eq!(body.patience(IDLE), Instant::now() + IDLE);

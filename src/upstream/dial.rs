@@ -1,4 +1,4 @@
-//! From a name to a connection: all addresses of it, a little apart (RFC 8305).
+//! Connects to a name: tries its addresses at short intervals (Happy Eyeballs, RFC 8305).
 
 use std::future::poll_fn;
 use std::io;
@@ -11,16 +11,16 @@ use socket2::SockRef;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::sleep;
 
-/// How long an address is waited for before the next one is tried besides (RFC 8305 section 5).
+/// How long to wait for an address before the next one is tried in parallel (RFC 8305 section 5).
 const STAGGER: Duration = Duration::from_millis(250);
-/// What the kernel buffers of a response. Enough for a backend some milliseconds away at a gigabit a second;
-/// without it the kernel would take tens of megabytes of an answer that its client does not read.
+/// How much of a response the kernel buffers. This is enough for a backend some milliseconds away at a gigabit a
+/// second. Without a limit the kernel would buffer tens of megabytes of a response that its client does not read.
 const RECEIVE_BYTES: usize = 256 * 1024;
-/// More addresses of one name are not tried.
+/// How many addresses of one name are tried at most.
 const MAX_ADDRESSES: usize = 32;
 
-/// Connects to whichever address of `host` answers first. The name is resolved each time, so that
-/// new connections follow it. Without a bound of its own: the caller has the time for all of it.
+/// Connects to the address of `host` that accepts first. The name is resolved each time, so that new connections
+/// follow DNS changes. The caller limits the total time.
 pub(super) async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
     let addresses = lookup_host((host, port)).await?.take(MAX_ADDRESSES).collect();
     let stream = race(alternating(addresses), TcpStream::connect).await?;
@@ -29,7 +29,7 @@ pub(super) async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The resolver's order, with the families taking turns (RFC 8305 section 4).
+/// Keeps the resolver's order, but alternates the address families (RFC 8305 section 4).
 fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let Some(first) = addresses.first().map(SocketAddr::is_ipv4) else { return addresses };
     let (one, other): (Vec<_>, Vec<_>) =
@@ -41,7 +41,7 @@ fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     turns
 }
 
-/// The first that succeeds; the others are dropped. One that fails makes room for the next at once.
+/// Returns the first connection that succeeds and drops the others. If one fails, the next starts at once.
 async fn race<T, C>(addresses: Vec<SocketAddr>, connect: impl Fn(SocketAddr) -> C) -> io::Result<T>
 where
     C: Future<Output = io::Result<T>>,
@@ -64,7 +64,7 @@ where
     }
 }
 
-/// Waits for one of them, and takes it out.
+/// Waits until one of them ends, and removes it.
 async fn first_ended<C: Future>(running: &mut Vec<Pin<Box<C>>>) -> C::Output {
     poll_fn(|cx| {
         let ended =
@@ -85,7 +85,7 @@ mod tests {
     use std::cell::RefCell;
     use tokio::time::Instant;
 
-    /// 198.51.100.x swallows, 203.0.113.x refuses, anything else answers after 100 ms.
+    /// 198.51.100.x swallows, 203.0.113.x refuses, anything else connects after 100 ms.
     async fn attempt(address: SocketAddr) -> io::Result<SocketAddr> {
         match address.ip().to_string() {
             ip if ip.starts_with("198.51.100.") => std::future::pending().await,
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_address_is_tried_twice_or_after_the_first_that_answers() {
+    async fn no_address_is_tried_twice_or_after_the_first_that_accepts() {
         let tried = RefCell::new(Vec::new());
         let given = addresses(&["198.51.100.1", "192.0.2.2", "192.0.2.3"]);
         let note = |address| {

@@ -1,4 +1,4 @@
-//! HTTP/2 connections to the backend: few, and shared by the requests of one worker.
+//! HTTP/2 connections to the backend: a few for each worker, shared by its requests.
 
 use std::future::poll_fn;
 use std::io;
@@ -17,15 +17,16 @@ use tokio::time::Instant;
 
 use super::{IDLE_LIFETIME, RequestBody};
 
-/// Streams on one connection, whatever more the backend allows.
+/// The most streams on one connection, even if the backend allows more.
 const MAX_STREAMS: usize = 100;
 const STREAM_WINDOW: u32 = 64 * 1024;
-/// Room for every stream's window: a client that does not read holds up nobody else.
+/// Room for the window of every stream, so that a client that does not read does not block others.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS as u32;
-/// Of an answer's head, and what is buffered of a request's body.
+/// The largest head of a response.
 const MAX_HEAD_BYTES: u32 = 64 * 1024;
+/// How much of a request's body is buffered.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
-/// A connection with requests on it is asked for a sign of life this often.
+/// How often a connection with open streams is checked with a PING.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -38,7 +39,7 @@ pub(super) struct Http2Pool {
 struct Shared {
     sender: SendRequest<RequestBody>,
     open: Arc<AtomicUsize>,
-    /// What the backend allows.
+    /// How many streams the backend allows.
     allowed: Arc<AtomicUsize>,
     used: Instant,
 }
@@ -49,7 +50,7 @@ pub(super) struct Http2Stream {
     pub(super) slot: Slot,
 }
 
-/// One stream in a connection's count; taken out of it however the stream ends.
+/// Counts one stream of a connection until it is dropped.
 pub(super) struct Slot(Arc<AtomicUsize>);
 
 impl Drop for Slot {
@@ -63,7 +64,7 @@ impl Http2Pool {
     pub(super) fn check_out(&self) -> Option<Http2Stream> {
         let now = Instant::now();
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        // What nobody needed for so long is about to be closed at the other end.
+        // The backend is about to close connections that were idle for so long.
         connections.retain(|connection| {
             let idle = connection.open.load(Ordering::Relaxed) == 0 && connection.used + IDLE_LIFETIME <= now;
             !connection.sender.is_closed() && !idle
@@ -76,7 +77,7 @@ impl Http2Pool {
         Some(free.stream())
     }
 
-    /// Takes in a new connection, and gives out its first stream.
+    /// Adds a new connection, and returns its first stream.
     pub(super) async fn start<S>(&self, stream: S) -> io::Result<Http2Stream>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -119,10 +120,10 @@ impl Shared {
     }
 }
 
-/// `Host` becomes `:authority`, and the target gets the scheme (RFC 9113 section 8.3.1). gRPC
-/// servers want to hear that trailers are understood.
+/// Turns `Host` into `:authority` and adds the scheme (RFC 9113 section 8.3.1). gRPC servers require
+/// `TE: trailers`.
 pub(super) fn to_http2(request: &mut Request<RequestBody>, scheme: Scheme, trailers: bool) -> Option<()> {
-    // There from an attempt over HTTP/1.
+    // An earlier attempt over HTTP/1 may have set it.
     request.headers_mut().remove(TRANSFER_ENCODING);
     let authority = Authority::try_from(request.headers_mut().remove(HOST)?.as_bytes()).ok()?;
     let mut parts = Parts::default();
@@ -140,7 +141,7 @@ pub(super) fn to_http2(request: &mut Request<RequestBody>, scheme: Scheme, trail
 /// Undoes [`to_http2`], for a request that came back unsent.
 pub(super) fn from_http2(request: &mut Request<RequestBody>) {
     request.headers_mut().remove(TE);
-    let host = request.uri().authority().and_then(|own| HeaderValue::from_str(own.as_str()).ok());
+    let host = request.uri().authority().and_then(|name| HeaderValue::from_str(name.as_str()).ok());
     if let Some(host) = host {
         request.headers_mut().insert(HOST, host);
     }
@@ -149,25 +150,25 @@ pub(super) fn from_http2(request: &mut Request<RequestBody>) {
     *request.version_mut() = Version::HTTP_11;
 }
 
-/// What an error says about the request.
+/// What an error says about the fate of a request.
 pub(super) enum StreamErrorKind {
-    /// The backend has not looked at it (RFC 9113 section 8.7).
+    /// The backend has not processed it (RFC 9113 section 8.7).
     Unprocessed,
-    /// The connection ended, and nobody knows.
+    /// The connection ended; the request may have been processed.
     Unknown,
-    /// It was answered by an error.
+    /// The backend rejected it with an error.
     Failed,
 }
 
-/// Reads an error of a request over HTTP/2; nothing where it is not about HTTP/2.
-pub(super) fn fate(error: &hyper::Error) -> Option<StreamErrorKind> {
+/// Classifies an error of a request over HTTP/2; `None` if it is not an HTTP/2 error.
+pub(super) fn error_kind(error: &hyper::Error) -> Option<StreamErrorKind> {
     let source = std::error::Error::source(error)?;
     let Some(error) = source.downcast_ref::<h2::Error>() else {
-        // hyper's own word for a ping without an answer.
+        // hyper's error for a PING without a reply.
         return error.is_timeout().then_some(StreamErrorKind::Unknown);
     };
     let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
-    // h2 fails by it only the streams above the last one that the backend has processed.
+    // With GOAWAY, h2 fails only the streams above the last one that the backend has processed.
     let went_away = error.is_go_away();
     Some(match () {
         () if error.is_remote() && (refused || went_away) => StreamErrorKind::Unprocessed,

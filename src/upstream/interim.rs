@@ -1,8 +1,7 @@
-//! Interim responses of the backend (RFC 9110 section 15.2), like 103 (Early Hints), on their way to an
-//! HTTP/1.1 client.
+//! Interim responses of the backend (RFC 9110 section 15.2), such as 103 (Early Hints), for HTTP/1.1 clients.
 //!
-//! hyper's server writes none. So they wait here until the client's stream is flushed: hyper does that
-//! when everything that it was given is written, and before it has been given the final response.
+//! hyper's server cannot write them. They wait here until the client's stream is flushed, which hyper does after it
+//! has written its output and before it gets the final response.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,10 +12,10 @@ use tokio::sync::Notify;
 
 use crate::outbound_head::remove_connection_fields;
 
-/// What may wait at once. A backend that sends more loses it: an interim response is only a hint.
+/// How much may wait. More is dropped: an interim response is only a hint.
 const MAX_BYTES: usize = 16 * 1024;
 
-/// The interim responses to the request that a connection is waiting for.
+/// The interim responses to the current request of a connection.
 #[derive(Debug, Default)]
 pub struct InterimResponses {
     waiting: Mutex<BytesMut>,
@@ -24,29 +23,29 @@ pub struct InterimResponses {
 }
 
 impl InterimResponses {
-    /// Takes note of those to this request.
+    /// Collects the interim responses to this request.
     pub(super) fn listen<B>(self: &std::sync::Arc<Self>, request: &mut Request<B>) {
-        let own = self.clone();
+        let interim = self.clone();
         hyper::ext::on_informational(request, move |response| {
-            own.add(response.status(), response.headers());
+            interim.add(response.status(), response.headers());
         });
     }
 
-    /// 100 (Continue) is between two neighbours, and 101 (Switching Protocols) a final response.
-    fn add(&self, status: StatusCode, fields: &HeaderMap) {
+    /// 100 (Continue) applies to one connection only, and 101 (Switching Protocols) is a final response.
+    fn add(&self, status: StatusCode, headers: &HeaderMap) {
         if matches!(status, StatusCode::CONTINUE | StatusCode::SWITCHING_PROTOCOLS) {
             return;
         }
-        let mut fields = fields.clone();
-        remove_connection_fields(&mut fields);
-        fields.remove(CONTENT_LENGTH);
+        let mut headers = headers.clone();
+        remove_connection_fields(&mut headers);
+        headers.remove(CONTENT_LENGTH);
         let mut bytes = BytesMut::new();
         bytes.extend_from_slice(b"HTTP/1.1 ");
         bytes.extend_from_slice(status.as_str().as_bytes());
         bytes.extend_from_slice(b" ");
         bytes.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
         bytes.extend_from_slice(b"\r\n");
-        for (name, value) in &fields {
+        for (name, value) in &headers {
             for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
                 bytes.extend_from_slice(part);
             }
@@ -65,13 +64,13 @@ impl InterimResponses {
         self.arrived.notified().await;
     }
 
-    /// What is to be written now.
+    /// Takes the bytes to write.
     pub fn take(&self) -> Bytes {
         let mut waiting = self.waiting();
         if waiting.is_empty() { Bytes::new() } else { std::mem::take(&mut *waiting).freeze() }
     }
 
-    /// The final response is here: what was not written comes too late.
+    /// Drops what was not written, because the final response has arrived.
     pub fn discard(&self) {
         self.waiting().clear();
     }
@@ -87,9 +86,9 @@ mod tests {
     use http::HeaderValue;
 
     #[test]
-    fn hints_go_on_without_what_belongs_to_the_connection() {
+    fn early_hints_are_forwarded_without_connection_fields() {
         let interim = InterimResponses::default();
-        let mut fields = HeaderMap::new();
+        let mut headers = HeaderMap::new();
         for (name, value) in [
             ("link", "</a.css>; rel=preload"),
             ("connection", "x-hop"),
@@ -97,17 +96,17 @@ mod tests {
             ("transfer-encoding", "chunked"),
             ("content-length", "5"),
         ] {
-            fields.insert(name, HeaderValue::from_static(value));
+            headers.insert(name, HeaderValue::from_static(value));
         }
-        interim.add(StatusCode::CONTINUE, &fields);
-        interim.add(StatusCode::SWITCHING_PROTOCOLS, &fields);
+        interim.add(StatusCode::CONTINUE, &headers);
+        interim.add(StatusCode::SWITCHING_PROTOCOLS, &headers);
         assert_eq!(interim.take(), "");
-        interim.add(StatusCode::EARLY_HINTS, &fields);
+        interim.add(StatusCode::EARLY_HINTS, &headers);
         assert_eq!(interim.take(), "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n");
-        interim.add(StatusCode::EARLY_HINTS, &fields);
+        interim.add(StatusCode::EARLY_HINTS, &headers);
         interim.discard();
         assert_eq!(interim.take(), "");
-        (0..1000).for_each(|_| interim.add(StatusCode::EARLY_HINTS, &fields));
+        (0..1000).for_each(|_| interim.add(StatusCode::EARLY_HINTS, &headers));
         assert!(interim.take().len() <= MAX_BYTES);
     }
 }

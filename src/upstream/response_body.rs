@@ -1,4 +1,4 @@
-//! The backend's answer on its way to the client: frame by frame, never collected.
+//! The backend's response body, streamed to the client frame by frame and never collected.
 
 use std::io;
 use std::pin::Pin;
@@ -17,39 +17,39 @@ use super::{Http1Connection, Upstream};
 use crate::revocation::RevokedBy;
 use crate::revocation_list::TokenWatch;
 
-/// The backend's body on its way to the client. When it ends, its connection goes back to the
-/// pool; when it is dropped before, its connection is closed.
-pub struct AnswerBody {
+/// The backend's response body. When it ends, its connection returns to the pool; when it is dropped earlier, its
+/// connection closes.
+pub struct ResponseBody {
     incoming: Incoming,
     lease: Option<Lease>,
     http2: bool,
     idle_timeout: Duration,
-    /// When it ends, whatever is left of it.
+    /// When to cut it off.
     until: Option<Instant>,
-    /// It ends when this token is revoked.
+    /// Cuts it off when this token is revoked.
     token: Option<TokenWatch>,
-    /// Made when the backend first makes us wait: most answers come in one piece.
+    /// Created on the first wait: most responses arrive in one piece.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// A connection, or a stream of one, that is lent to one exchange.
+/// A connection, or one of its streams, while one exchange uses it.
 pub(super) enum Lease {
-    /// Nobody else uses it.
+    /// An exclusive connection, which returns to the pool.
     Http1 {
         connection: Http1Connection,
         pool: Arc<Upstream>,
         request: Option<Arc<RequestProgress>>,
         lifetime: Duration,
     },
-    /// Nobody else uses it, and nobody will.
+    /// An exclusive connection, which closes after this response.
     LastOfHttp1(#[expect(dead_code, reason = "ends when it is dropped")] Http1Connection),
-    /// Others have streams of their own.
+    /// One stream of a shared connection.
     Http2(#[expect(dead_code, reason = "counts until it is dropped")] Slot),
 }
 
 impl Lease {
-    /// Back to the pool, unless the backend answered before it had read the whole request: what
-    /// it makes of the rest is unknown.
+    /// Returns the connection to the pool, unless the backend responded before it had read the whole request: how it
+    /// treats the rest is unknown.
     fn end(self) {
         if let Self::Http1 { connection, pool, request, lifetime } = self
             && request.is_none_or(|request| request.is_sent())
@@ -59,36 +59,35 @@ impl Lease {
     }
 }
 
-impl AnswerBody {
+impl ResponseBody {
     pub(super) fn new(incoming: Incoming, lease: Option<Lease>, http2: bool, idle_timeout: Duration) -> Self {
         let mut body = Self { incoming, lease, http2, idle_timeout, until: None, token: None, timer: None };
         body.end_lease_if_complete();
         body
     }
 
-    /// Breaks it off then, if it still streams.
+    /// Cuts the body off at this time, if it is still streaming.
     pub fn ends_by(&mut self, until: Instant) {
         self.until = Some(until);
     }
 
-    /// Breaks it off when this token is revoked, if it still streams.
+    /// Cuts the body off when this token is revoked, if it is still streaming.
     pub fn ends_with(&mut self, token: TokenWatch) {
         self.token = Some(token);
     }
 
-    /// By what the token of its request was revoked, if that has ended it.
+    /// Which entry revoked the token of its request, if one did.
     pub fn revoked_by(&mut self) -> Option<RevokedBy> {
         self.token.as_mut()?.revoked_by()
     }
 
-    /// Silence ends it, and so does the time that was set.
+    /// When to cut it off: after the idle timeout, or at the time that was set.
     fn deadline(&self) -> Instant {
         let silent = Instant::now() + self.idle_timeout;
         self.until.map_or(silent, |until| until.min(silent))
     }
 
-    /// hyper never polls a body with a Content-Length to its `None`, so the end is looked for
-    /// after every frame.
+    /// hyper does not poll a body with a Content-Length until `None`, so this is checked after every frame.
     fn end_lease_if_complete(&mut self) {
         if self.incoming.is_end_stream()
             && let Some(lease) = self.lease.take()
@@ -97,7 +96,7 @@ impl AnswerBody {
         }
     }
 
-    /// The backend's connection, or its stream, ends too.
+    /// Closes the backend's connection or stream too, and returns the error.
     fn cut(&mut self, why: io::ErrorKind) -> io::Error {
         self.lease = None;
         why.into()
@@ -111,7 +110,7 @@ impl AnswerBody {
     }
 }
 
-impl Body for AnswerBody {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -125,7 +124,7 @@ impl Body for AnswerBody {
         }
         match Pin::new(&mut this.incoming).poll_frame(cx) {
             Poll::Pending => {
-                // An error and not an end: the client must see a broken answer.
+                // An error, not an end: the client must see that the response is incomplete.
                 if this.poll_idle(cx).is_ready() {
                     return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
                 }

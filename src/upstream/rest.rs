@@ -1,4 +1,4 @@
-//! What is still to come of a client's body.
+//! The unread rest of a client's body.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,8 +9,8 @@ use hyper::body::Incoming;
 
 use crate::discard::Discarder;
 
-/// What is still to come of a body. Over HTTP/2 it is read to its end even if it is dropped before:
-/// otherwise its stream would be reset, and the client could lose the response.
+/// The unread rest of a body. Over HTTP/2 it is read to its end even if it is dropped early. Otherwise its stream
+/// would be reset, and the client could lose the response.
 #[derive(Debug)]
 pub struct Rest {
     incoming: Option<Incoming>,
@@ -18,7 +18,7 @@ pub struct Rest {
 }
 
 impl Rest {
-    /// A body, and, if it comes over HTTP/2, what reads the rest of it.
+    /// A body, with the `discarder` that reads the rest of it if it arrives over HTTP/2.
     pub fn new(incoming: Incoming, discarder: Option<Discarder>) -> Self {
         Self { incoming: Some(incoming), discarder }
     }

@@ -1,4 +1,4 @@
-//! Which client an upstream connection serves, and what the connection does for its sake.
+//! Which client an upstream connection serves, and the limits that follow from that.
 
 use std::io;
 use std::pin::Pin;
@@ -11,8 +11,8 @@ use tokio::net::TcpStream;
 
 use crate::budget::Connection as Account;
 
-/// The client's connection whose request an upstream connection carries. If its tasks take turns, the task that
-/// drives the upstream connection takes turns with them.
+/// The client connection whose request an upstream connection carries. If the client's tasks take turns, the task
+/// that drives the upstream connection takes turns with them.
 #[derive(Default)]
 pub(super) struct Served {
     takes_turns: Mutex<Option<Arc<Account>>>,
@@ -20,18 +20,18 @@ pub(super) struct Served {
 }
 
 impl Served {
-    /// Begins to serve a client.
+    /// Assigns the connection to a client.
     pub(super) fn set(&self, account: &Arc<Account>) {
         *self.slot() = account.takes_turns().then(|| account.clone());
         self.is_verified.store(account.is_trusted(), Ordering::Relaxed);
     }
 
-    /// Serves nobody.
+    /// Assigns the connection to no client.
     pub(super) fn clear(&self) {
         *self.slot() = None;
     }
 
-    /// The client to take turns with.
+    /// The account to take turns with, if any.
     pub(super) fn takes_turns(&self) -> Option<Arc<Account>> {
         self.slot().clone()
     }
@@ -41,12 +41,12 @@ impl Served {
     }
 }
 
-/// What the kernel takes in of a request before the network has room for it, for a client without a verified token.
+/// How much of an upload the kernel may buffer beyond what the network takes, for a client without a verified token.
 const UNSENT_BYTES: u32 = 256 * 1024;
-/// The kernel's own setting: an upload costs a third less processor time with it.
+/// The kernel's default, with which an upload costs a third less processor time.
 const SYSTEM_DEFAULT: u32 = 0;
 
-/// A connection to the backend that bounds what the kernel holds of an unverified client's upload.
+/// A connection to the backend that bounds how much of an unverified client's upload the kernel buffers.
 pub(super) struct BoundedStream {
     stream: TcpStream,
     served: Arc<Served>,

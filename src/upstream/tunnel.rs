@@ -1,4 +1,4 @@
-//! A connection that has switched to another protocol: bytes both ways, and the end of them.
+//! A tunnel: carries bytes in both directions after a 101 (Switching Protocols), until one of its bounds ends it.
 
 use std::future::pending;
 use std::io;
@@ -17,12 +17,12 @@ use super::{RequestProgress, Upstream};
 use crate::revocation::RevokedBy;
 use crate::revocation_list::TokenWatch;
 
-/// What is held of each direction.
+/// The buffer of each direction.
 const BUFFER_BYTES: usize = 8 * 1024;
-/// For a frame that is under way, the Close frames and their answers.
+/// How long the end of the current frame and the exchange of Close frames may take.
 const CLOSING_TIME: Duration = Duration::from_secs(2);
 
-/// Two connections that become one.
+/// The client's connection and the backend's, joined.
 pub struct Tunnel {
     client: OnUpgrade,
     backend: OnUpgrade,
@@ -36,13 +36,13 @@ pub struct Tunnel {
 /// How a tunnel ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Both sides had said everything.
+    /// Both sides closed their direction.
     Complete,
-    /// One of them broke off.
+    /// One connection failed.
     Broken,
-    /// Nothing moved for the idle timeout.
+    /// No bytes were transferred for the idle timeout.
     Idle,
-    /// Its time was over: the token has expired, or the process ends.
+    /// It was closed because the token expired or the process shuts down.
     Closed,
     /// The token was revoked.
     Revoked(RevokedBy),
@@ -52,12 +52,12 @@ type Reader = ReadHalf<TokioIo<Upgraded>>;
 type Writer = WriteHalf<TokioIo<Upgraded>>;
 
 impl Upstream {
-    /// Whether the backend is spoken to in a way that can switch protocols.
+    /// Whether connections to the backend can switch protocols.
     pub fn can_switch(&self) -> bool {
         self.target.http1
     }
 
-    /// A tunnel between the client's connection and the backend's, which has answered 101.
+    /// A tunnel between the client's connection and the backend's, after the backend's 101.
     pub fn tunnel(&self, client: OnUpgrade, backend: OnUpgrade, websocket: bool) -> Tunnel {
         let idle_timeout = self.target.idle_timeout;
         let received = RequestProgress::new(true, None);
@@ -66,24 +66,24 @@ impl Upstream {
 }
 
 impl Tunnel {
-    /// What came from the client.
+    /// Counts the bytes from the client.
     pub fn received(&self) -> Arc<RequestProgress> {
         self.received.clone()
     }
 
-    /// Closes it then, if it is still there.
+    /// Closes the tunnel at this time.
     pub fn ends_by(&mut self, until: Instant) {
         self.until = Some(until);
     }
 
-    /// Closes it when this token is revoked.
+    /// Closes the tunnel when this token is revoked.
     pub fn ends_with(&mut self, token: TokenWatch) {
         self.token = Some(token);
     }
 
-    /// Carries bytes until both sides have ended, nothing moves any more, `drain` resolves, the token is
-    /// revoked or the time is over. `sent` is told how many go to the client. A WebSocket gets Close frames
-    /// (RFC 6455 section 5.5.1) where we are the one who ends it, anything else is just closed.
+    /// Carries bytes until both sides have ended, the idle timeout passes, `drain` resolves, the token is revoked or
+    /// the time is over. Calls `sent` with the number of bytes that go to the client. If metagate ends a WebSocket, it
+    /// sends Close frames (RFC 6455 section 5.5.1); other protocols are just closed.
     pub async fn run(mut self, drain: impl Future<Output = ()>, mut sent: impl FnMut(usize)) -> Ending {
         let (Ok(client), Ok(backend)) = (self.client.await, self.backend.await) else {
             return Ending::Broken;
@@ -91,16 +91,16 @@ impl Tunnel {
         let (from_client, to_client) = split(TokioIo::new(client));
         let (from_backend, to_backend) = split(TokioIo::new(backend));
         let frames = || self.websocket.then(Frames::default);
-        let clock = Clock::start();
+        let activity = Activity::start();
         let (stop, stopped) = watch::channel(None);
         let up = Direction { from: from_client, to: to_backend, frames: frames(), masked: true };
         let down = Direction { from: from_backend, to: to_client, frames: frames(), masked: false };
         let up = up.carry(stopped.clone(), |bytes| {
-            clock.moved();
+            activity.moved();
             self.received.moved(bytes as u64);
         });
         let down = down.carry(stopped, |bytes| {
-            clock.moved();
+            activity.moved();
             sent(bytes);
         });
         let both = async { tokio::try_join!(up, down) };
@@ -115,7 +115,7 @@ impl Tunnel {
         let mut closing: Option<Instant> = None;
         let mut closed = Ending::Closed;
         loop {
-            let idle = clock.last() + self.idle_timeout;
+            let idle = activity.last() + self.idle_timeout;
             let end = closing.or(self.until).map_or(idle, |end| end.min(idle));
             let code = tokio::select! {
                 ended = &mut both => return match ended {
@@ -131,7 +131,7 @@ impl Tunnel {
                 () = sleep_until(end) => match closing {
                     Some(_) => return closed,
                     None if self.until.is_some_and(|until| until <= Instant::now()) => POLICY_VIOLATION,
-                    None if clock.last() + self.idle_timeout <= Instant::now() => return Ending::Idle,
+                    None if activity.last() + self.idle_timeout <= Instant::now() => return Ending::Idle,
                     None => continue,
                 },
             };
@@ -141,13 +141,13 @@ impl Tunnel {
     }
 }
 
-/// When something last moved in either direction.
-struct Clock {
+/// When bytes were last transferred in either direction.
+struct Activity {
     started: Instant,
     last: AtomicU64,
 }
 
-impl Clock {
+impl Activity {
     fn start() -> Self {
         Self { started: Instant::now(), last: AtomicU64::new(0) }
     }
@@ -162,19 +162,19 @@ impl Clock {
     }
 }
 
-/// One of the two ways.
+/// One of the two directions.
 struct Direction {
     from: Reader,
     to: Writer,
-    /// Known of a WebSocket alone.
+    /// Only for a WebSocket.
     frames: Option<Frames>,
-    /// Whether its frames are masked: those of a client.
+    /// Whether its frames are masked, as those from the client are.
     masked: bool,
 }
 
 impl Direction {
-    /// Carries bytes until their source ends, which ends this direction alone, or until it is
-    /// stopped and stands between two frames.
+    /// Carries bytes until their source ends, which ends only this direction, or until it is stopped and reaches the
+    /// end of a frame.
     async fn carry(
         mut self,
         mut stopped: watch::Receiver<Option<u16>>,
@@ -216,12 +216,12 @@ impl Direction {
             self.to.write_all(&close_frame(code, self.masked)).await?;
         }
         self.to.shutdown().await?;
-        // A socket that is closed with bytes unread is reset, and what was just said is lost.
+        // Closing a socket with unread bytes would reset it, and the Close frame would be lost.
         copy(&mut self.from, &mut sink()).await.map(drop)
     }
 }
 
-/// Waits until the tunnel is to end, and says with which code.
+/// Waits until the tunnel should end, and returns the code for the Close frame.
 async fn code(stopped: &mut watch::Receiver<Option<u16>>) -> u16 {
     let code = stopped.wait_for(Option::is_some).await.ok().and_then(|code| *code);
     code.unwrap_or(GOING_AWAY)

@@ -1,15 +1,15 @@
-//! Where the frames of a WebSocket begin and end (RFC 6455 section 5.2), and nothing more of them.
+//! Finds the boundaries of WebSocket frames (RFC 6455 section 5.2), without reading their payload.
 
-/// A peer goes away: a server that shuts down (RFC 6455 section 7.4.1).
+/// The server shuts down (RFC 6455 section 7.4.1).
 pub(super) const GOING_AWAY: u16 = 1001;
-/// A message, here the connection itself, is against the policy.
+/// The connection violates the policy: its token expired or was revoked.
 pub(super) const POLICY_VIOLATION: u16 = 1008;
 
 const CLOSE: u8 = 0x8;
 const FINAL: u8 = 0x80;
 const MASKED: u8 = 0x80;
 
-/// Follows the bytes of one direction.
+/// Tracks the frames in one direction.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     state: State,
@@ -23,9 +23,9 @@ enum State {
     Boundary,
     /// The byte with the mask bit and the short length comes next.
     Second,
-    /// So many bytes of a longer length come next.
+    /// `left` bytes of an extended length come next.
     Length { left: u8, length: u64, masked: bool },
-    /// So many bytes of masking key and payload come next.
+    /// This many bytes of masking key and payload come next.
     Rest(u64),
 }
 
@@ -35,12 +35,12 @@ impl Frames {
         self.state == State::Boundary
     }
 
-    /// Whether a Close frame went by.
+    /// Whether a Close frame has passed.
     pub(super) fn is_closed(&self) -> bool {
         self.closed
     }
 
-    /// Takes note of all these bytes.
+    /// Processes all these bytes.
     pub(super) fn advance(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while let Some(end) = self.next_boundary(rest) {
@@ -48,8 +48,8 @@ impl Frames {
         }
     }
 
-    /// Takes note of the bytes up to the next end of a frame, and says how many they are. Nothing
-    /// where all of them lie within a frame.
+    /// Processes the bytes up to the next end of a frame, and returns their number; `None` if no frame ends in
+    /// `bytes`.
     pub(super) fn next_boundary(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut at = 0;
         while let Some(byte) = bytes.get(at).copied() {
@@ -97,8 +97,8 @@ impl Frames {
     }
 }
 
-/// A Close frame with this code: to a client bare, to a server masked (section 5.1). The key is
-/// zero: it is there against caches that take chosen payload for HTTP, and nobody chose these bytes.
+/// A Close frame with this code: masked to a server, unmasked to a client (section 5.1). The masking key is zero. Masks
+/// protect caches from payload that an attacker chose to look like HTTP, and this payload is fixed.
 pub(super) fn close_frame(code: u16, masked: bool) -> Vec<u8> {
     let code = code.to_be_bytes();
     let head: &[u8] = if masked { &[FINAL | CLOSE, MASKED | 2, 0, 0, 0, 0] } else { &[FINAL | CLOSE, 2] };
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn boundaries_are_found_however_the_bytes_are_cut() {
+    fn boundaries_are_found_however_the_bytes_are_split() {
         let sizes = [0, 1, 125, 126, 127, 300, 65535, 65536, 70000];
         let frames: Vec<Vec<u8>> = sizes
             .into_iter()
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_not_whole_is_no_boundary() {
+    fn an_incomplete_frame_has_no_boundary() {
         let bytes = frame(1, true, 200);
         for cut in 1..bytes.len() {
             let mut frames = Frames::default();
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn close_is_seen_when_it_is_whole_and_no_length_overflows() {
+    fn a_close_frame_counts_when_it_is_complete_and_no_length_overflows() {
         for masked in [false, true] {
             let close = close_frame(GOING_AWAY, masked);
             let mut frames = Frames::default();
