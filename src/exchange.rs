@@ -1,7 +1,9 @@
-//! One request, from its head to the end of its answer, for the audit trail and the metrics.
+//! One request and its response, for the audit trail, the metrics and the list of recent refusals.
 //!
-//! An [`Exchange`] is made when a head arrives and is dropped when the answer's body has ended or
-//! the client has gone. Dropping it writes exactly one audit record.
+//! An [`Exchange`] begins when a head arrives. The steps of a request record in it what they find out. It is dropped
+//! when the body of the response has ended or the client has disconnected.
+//!
+//! Dropping it writes exactly one audit record. Every request has one exchange, so no request can end without a record.
 
 mod client;
 mod ending;
@@ -23,10 +25,10 @@ use crate::metrics::{Metrics, RequestLabels, WouldDenyLabels};
 use crate::refusals::{self, Refusal, Refusals};
 use crate::upstream::RequestProgress;
 
-/// The longest path that goes into a record, in bytes.
+/// The longest path in an audit record, in bytes.
 const MAX_PATH_BYTES: usize = 2048;
 
-/// Where exchanges are written to, and the configured names that they are written with.
+/// Where exchanges are recorded, with the names from the configuration for their records.
 #[derive(Debug)]
 pub struct Recorder {
     /// The audit trail.
@@ -41,7 +43,7 @@ pub struct Recorder {
     pub entries: Vec<Box<str>>,
 }
 
-/// One request and its answer.
+/// One request and its response.
 #[derive(Debug)]
 pub struct Exchange {
     recorder: Arc<Recorder>,
@@ -50,9 +52,9 @@ pub struct Exchange {
     via: Option<&'static str>,
     method: Method,
     target: Uri,
-    /// Method and path of a head that could not be read, as far as they could.
+    /// What could be read of the method and path of a head that could not be parsed.
     unread: Option<Box<(Box<str>, Box<str>)>>,
-    /// Its place among the requests in flight, until its answer has ended or is one of ours.
+    /// Its place among the requests in flight, until the backend's response has ended or the request is refused.
     in_flight: Option<InFlight>,
     source: Option<IpAddr>,
     user_agent: Option<HeaderValue>,
@@ -66,13 +68,13 @@ pub struct Exchange {
     forwarded: bool,
     status: Option<StatusCode>,
     complete: bool,
-    /// Why it was ended before its end.
+    /// Why it was ended early.
     ended: Option<&'static str>,
     request: Option<Arc<RequestProgress>>,
     response_bytes: u64,
 }
 
-/// What is known of a token that was not believed.
+/// Unverified claims of a refused token.
 #[derive(Debug, Default)]
 pub struct RefusedToken {
     /// The kid that it claims.
@@ -84,12 +86,12 @@ pub struct RefusedToken {
 }
 
 impl Exchange {
-    /// A request whose head has just arrived.
+    /// Begins when the head of a request has arrived.
     pub fn begin(
         recorder: Arc<Recorder>,
         method: Method,
         target: Uri,
-        fields: &HeaderMap,
+        headers: &HeaderMap,
         source: Option<IpAddr>,
         request_id: Box<str>,
     ) -> Self {
@@ -103,9 +105,9 @@ impl Exchange {
             target,
             unread: None,
             source,
-            user_agent: fields.get(USER_AGENT).cloned(),
+            user_agent: headers.get(USER_AGENT).cloned(),
             request_id,
-            trace_id: trace_id(fields),
+            trace_id: trace_id(headers),
             token: None,
             system: false,
             refused_token: None,
@@ -120,7 +122,7 @@ impl Exchange {
         }
     }
 
-    /// A head that is refused for its bytes, with what could be read of its method and path.
+    /// Begins for a head that could not be parsed, with what could be read of its method and path.
     pub fn begin_unread(
         recorder: Arc<Recorder>,
         method: &str,
@@ -128,14 +130,14 @@ impl Exchange {
         source: Option<IpAddr>,
         request_id: Box<str>,
     ) -> Self {
-        let fields = HeaderMap::new();
+        let headers = HeaderMap::new();
         let mut exchange =
-            Self::begin(recorder, Method::default(), Uri::default(), &fields, source, request_id);
+            Self::begin(recorder, Method::default(), Uri::default(), &headers, source, request_id);
         exchange.unread = Some(Box::new((method.into(), path.into())));
         exchange
     }
 
-    /// Gives it a place among the requests in flight.
+    /// Sets its place among the requests in flight.
     pub fn set_place(&mut self, place: InFlight) {
         self.in_flight = Some(place);
     }
@@ -145,32 +147,32 @@ impl Exchange {
         self.in_flight.as_mut()
     }
 
-    /// Its id, for the answer and for the backend.
+    /// The request ID, for the response and for the backend.
     pub fn request_id(&self) -> &str {
         &self.request_id
     }
 
-    /// Notes that another proxy asks for the decision alone: nothing of this goes upstream.
+    /// Records that another proxy asks only for the decision: nothing is forwarded.
     pub fn via_forward_auth(&mut self) {
         self.via = Some("forward_auth");
     }
 
-    /// Notes the address that the request comes from, once trusted proxies were asked.
+    /// Records the client address, according to trusted proxies.
     pub fn set_source(&mut self, source: Option<IpAddr>) {
         self.source = source;
     }
 
-    /// The address that the request comes from.
+    /// The client address.
     pub fn source(&self) -> Option<IpAddr> {
         self.source
     }
 
-    /// Notes the token that was not believed.
+    /// Records a token that was refused.
     pub fn refused_token(&mut self, token: RefusedToken) {
         self.refused_token = Some(token);
     }
 
-    /// Notes the decision to forward.
+    /// Records the decision to forward.
     pub fn permitted(&mut self, permit: &Permit) {
         self.recorder.metrics.overhead(self.started.elapsed());
         self.rule = permit.rule();
@@ -181,35 +183,35 @@ impl Exchange {
             Caller::DatahubSystem => self.system = true,
             Caller::Anonymous | Caller::SessionCookie => {}
         }
-        // Now, and not when the answer has ended: whatever becomes of it, it would not have been let in.
+        // Counted now and not when the response has ended: the request would have been refused, however it ends.
         if let Some(denial) = permit.would_deny() {
             self.count_would_deny(denial);
         }
     }
 
-    /// Notes a refusal, or that the backend failed.
+    /// Records a refusal, or a failure of the backend.
     pub fn denied(&mut self, denial: Denial) {
         if !self.forwarded {
             self.recorder.metrics.overhead(self.started.elapsed());
         }
-        // What waits only for the client takes no other request's place.
+        // A response that waits only for the client must not take the place of other requests.
         self.in_flight = None;
         self.forwarded = false;
         self.rule = denial.rule;
         self.denial = Some(denial);
     }
 
-    /// Notes who was asking, where a verified token is refused all the same.
+    /// Records the verified token, also for a request that is refused.
     pub fn set_token(&mut self, token: Arc<VerifiedToken>) {
         self.token = Some(token);
     }
 
-    /// Notes the request's body.
+    /// Records the request's body.
     pub fn set_request_body(&mut self, progress: Arc<RequestProgress>) {
         self.request = Some(progress);
     }
 
-    /// Notes the answer's status.
+    /// Records the status of the response.
     pub fn set_status(&mut self, status: StatusCode) {
         if self.forwarded && self.via.is_none() {
             self.recorder.metrics.upstream_response(status);
@@ -217,14 +219,14 @@ impl Exchange {
         self.status = Some(status);
     }
 
-    /// Notes that the answer comes in more than one piece.
+    /// Records that the response has more than one frame.
     pub fn streams_response(&mut self) {
         if let Some(place) = &mut self.in_flight {
             place.streams();
         }
     }
 
-    /// Notes bytes of the answer.
+    /// Counts bytes of the response.
     pub fn sent(&mut self, bytes: usize) {
         self.response_bytes = self.response_bytes.saturating_add(bytes as u64);
     }
@@ -248,14 +250,14 @@ impl Exchange {
             (Some(_), true) => "would_deny",
             (Some(denial), false) => denial.reason.row().decision,
             (None, true) => "allow",
-            // The client left before there was a decision.
+            // The client disconnected before the decision.
             (None, false) => "error",
         }
     }
 }
 
-/// What a request came to, in the words of the audit trail, the metrics and the status page.
-struct Outcome<'a> {
+/// The fields that the audit record, the metrics and the status page share.
+struct Summary<'a> {
     decision: &'static str,
     reason: Option<&'static str>,
     detail: Option<&'static str>,
@@ -270,29 +272,29 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         self.in_flight = None;
         let duration = self.started.elapsed();
-        let outcome = self.outcome();
-        self.remember(&outcome);
-        self.record(&outcome, duration);
+        let summary = self.summary();
+        self.remember(&summary);
+        self.record(&summary, duration);
         let labels = RequestLabels {
-            decision: outcome.decision,
-            reason: outcome.reason.unwrap_or_default(),
-            issuer: outcome.issuer.unwrap_or_default().to_owned(),
-            rule: outcome.rule.unwrap_or_default().to_owned(),
+            decision: summary.decision,
+            reason: summary.reason.unwrap_or_default(),
+            issuer: summary.issuer.unwrap_or_default().to_owned(),
+            rule: summary.rule.unwrap_or_default().to_owned(),
         };
         self.recorder.metrics.request(&labels, duration);
     }
 }
 
 impl Exchange {
-    fn outcome(&self) -> Outcome<'_> {
+    fn summary(&self) -> Summary<'_> {
         let denial = self.denial.as_ref();
-        // Of a refusal that is only reported, the rule that would refuse and not the one that allowed.
+        // In report mode this is the rule that would refuse, not the one that allowed.
         let rule = denial
             .map_or(self.rule, |denial| denial.rule)
             .and_then(|rule| self.recorder.rules.get(rule))
             .map(AsRef::as_ref);
         let token = self.token.as_deref();
-        let judged = denial
+        let denying_entry = denial
             .and_then(|denial| denial.entry)
             .and_then(|entry| self.recorder.entries.get(entry))
             .map(AsRef::as_ref);
@@ -300,38 +302,38 @@ impl Exchange {
             Some((method, path)) => (&**method, &**path),
             None => (self.method.as_str(), self.target.path()),
         };
-        Outcome {
+        Summary {
             decision: self.decision(),
             reason: denial.map(|denial| denial.reason.as_str()),
             detail: denial.and_then(|denial| denial.detail).or(self.ended),
             rule,
-            issuer: token.map(VerifiedToken::entry).or(judged),
+            issuer: token.map(VerifiedToken::entry).or(denying_entry),
             principal: token.map(VerifiedToken::principal).or(self.system.then_some("datahub-system")),
             method,
             path: shortened(path),
         }
     }
 
-    /// For the status page.
-    fn remember(&self, outcome: &Outcome<'_>) {
-        let Some(reason) = outcome.reason else { return };
+    /// Adds a refusal to the list for the status page.
+    fn remember(&self, summary: &Summary<'_>) {
+        let Some(reason) = summary.reason else { return };
         self.recorder.refusals.add(Refusal {
             time: self.time,
             request_id: self.request_id.clone(),
-            method: refusals::shortened(outcome.method),
-            path: refusals::shortened(&outcome.path),
+            method: refusals::shortened(summary.method),
+            path: refusals::shortened(&summary.path),
             status: self.status.map(|status| status.as_u16()),
-            decision: outcome.decision,
+            decision: summary.decision,
             reason,
-            detail: outcome.detail,
-            rule: outcome.rule.map(Into::into),
-            principal: outcome.principal.map(refusals::shortened),
-            issuer: outcome.issuer.map(Into::into),
+            detail: summary.detail,
+            rule: summary.rule.map(Into::into),
+            principal: summary.principal.map(refusals::shortened),
+            issuer: summary.issuer.map(Into::into),
             source_address: self.source,
         });
     }
 
-    fn record(&self, outcome: &Outcome<'_>, duration: Duration) {
+    fn record(&self, summary: &Summary<'_>, duration: Duration) {
         let token = self.token.as_deref();
         let refused = self.refused_token.as_ref();
         let client = self.user_agent.as_ref().and_then(|value| client::products(value.as_bytes()));
@@ -341,18 +343,18 @@ impl Exchange {
             request_id: &self.request_id,
             trace_id: self.trace_id.as_deref(),
             via: self.via,
-            decision: outcome.decision,
-            reason: outcome.reason,
-            detail: outcome.detail,
-            rule: outcome.rule,
+            decision: summary.decision,
+            reason: summary.reason,
+            detail: summary.detail,
+            rule: summary.rule,
             status: self.status.map(|status| status.as_u16()),
             complete: self.complete,
-            method: outcome.method,
-            path: &outcome.path,
-            principal: outcome.principal,
+            method: summary.method,
+            path: &summary.path,
+            principal: summary.principal,
             claimed_subject: refused.and_then(|refused| refused.subject.as_deref()),
             token_class: token.map(|token| token.class().as_str()),
-            issuer: outcome.issuer,
+            issuer: summary.issuer,
             kid: token.and_then(VerifiedToken::kid).or(refused.and_then(|refused| refused.kid.as_deref())),
             token_fingerprint: token
                 .map(|token| token.fingerprint().short())
@@ -366,9 +368,9 @@ impl Exchange {
     }
 }
 
-/// The trace id of a W3C `traceparent`: `00-<32 hex>-<16 hex>-<2 hex>`.
-fn trace_id(fields: &HeaderMap) -> Option<Box<str>> {
-    let text = fields.get("traceparent")?.to_str().ok()?;
+/// The trace ID of a W3C `traceparent`: `00-<32 hex>-<16 hex>-<2 hex>`.
+fn trace_id(headers: &HeaderMap) -> Option<Box<str>> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
     let id = text.split('-').nth(1)?;
     let hex = id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     (hex && id.bytes().any(|byte| byte != b'0')).then(|| id.into())

@@ -1,18 +1,18 @@
-//! The last refusals, for whoever asks "why was that refused?" right after it was.
+//! The most recent refusals, to find out why a request was just refused.
 //!
-//! Kept in memory alone, a fixed number of them, and never a token.
+//! A fixed number is kept, only in memory. They never contain a token.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-/// How many are kept.
+/// How many refusals are kept.
 const MAX_REFUSALS: usize = 100;
-/// The longest text of each that a client may choose, in bytes.
+/// The longest text from a client, in bytes.
 const MAX_TEXT_BYTES: usize = 256;
 
-/// One request that was refused, or would have been.
+/// One request that was refused, or would have been in enforce mode.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "docs/operations.md lists the fields")]
 pub struct Refusal {
@@ -30,26 +30,26 @@ pub struct Refusal {
     pub source_address: Option<IpAddr>,
 }
 
-/// The last refusals, the oldest first.
+/// The most recent refusals, the oldest first.
 #[derive(Debug, Default)]
 pub struct Refusals(Mutex<VecDeque<Refusal>>);
 
 impl Refusals {
-    /// Adds one, and drops the oldest if there are too many.
+    /// Adds a refusal, and drops the oldest if there are too many.
     pub fn add(&self, refusal: Refusal) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Dropped after the lock is free again.
-        let _oldest = if kept.len() >= MAX_REFUSALS { kept.pop_front() } else { None };
-        kept.push_back(refusal);
+        let mut refusals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Dropped after the lock is released.
+        let _oldest = if refusals.len() >= MAX_REFUSALS { refusals.pop_front() } else { None };
+        refusals.push_back(refusal);
     }
 
-    /// All of them, the newest first.
+    /// All refusals, the newest first.
     pub fn newest_first(&self) -> Vec<Refusal> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
     }
 }
 
-/// The beginning of a text of a client's choosing.
+/// The beginning of a text from a client.
 pub fn shortened(text: &str) -> Box<str> {
     match text.char_indices().find(|(at, character)| at + character.len_utf8() > MAX_TEXT_BYTES) {
         Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()).into(),
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_ones_are_kept_newest_first() {
+    fn the_most_recent_refusals_are_returned_newest_first() {
         let refusals = Refusals::default();
         for number in 0..MAX_REFUSALS + 7 {
             refusals.add(refusal(&format!("/{number}")));
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_chose_has_a_bound() {
+    fn texts_from_clients_are_shortened() {
         let long = "ä".repeat(MAX_TEXT_BYTES);
         assert_eq!(shortened(&long), format!("{}...", "ä".repeat(MAX_TEXT_BYTES / 2)).into());
         assert_eq!(&*shortened("/short"), "/short");

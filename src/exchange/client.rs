@@ -1,19 +1,19 @@
-//! Which program sent a request, by its `User-Agent` (RFC 9110 section 10.1.5).
+//! The program that sent a request, according to its `User-Agent` (RFC 9110 section 10.1.5).
 
 use std::borrow::Cow;
 
-/// The longest name of a program that goes into a record, in bytes.
+/// The longest program name in an audit record, in bytes.
 const MAX_BYTES: usize = 96;
 
-/// The products of a `User-Agent`, without its comments: those tell what machine somebody sits at,
-/// which nobody needs who asks what program would break. At most 96 bytes of printable ASCII, other
-/// bytes as `?`. `None` where nothing is left.
+/// The products of a `User-Agent`. The audit trail needs to show which programs a change would break, so comments,
+/// which describe the user's machine, are left out. At most 96 bytes of printable ASCII, with other bytes as `?`;
+/// `None` if nothing is left.
 pub(super) fn products(value: &[u8]) -> Option<Cow<'_, str>> {
     let plain = value.len() <= MAX_BYTES && value.iter().all(|byte| is_plain(*byte));
     let value = value.trim_ascii();
     match str::from_utf8(value) {
         Ok("") => return None,
-        // `python-requests/2.32.3` and its like: nothing to copy.
+        // For example `python-requests/2.32.3`: no copy needed.
         Ok(text) if plain => return Some(text.into()),
         _ => {}
     }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn products_stay_and_comments_go() {
+    fn comments_are_removed_from_products() {
         for (value, client) in [
             ("python-requests/2.32.3", "python-requests/2.32.3"),
             ("curl/8.9.1", "curl/8.9.1"),
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_sends_is_bounded_and_printable() {
+    fn the_result_is_bounded_and_printable() {
         let long = "a".repeat(5000);
         let client = products(long.as_bytes()).unwrap();
         assert_eq!((client.len(), client.ends_with("...")), (MAX_BYTES, true));
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_client_is_not_copied() {
+    fn a_plain_product_is_not_copied() {
         assert!(matches!(products(b"python-requests/2.32.3"), Some(Cow::Borrowed(_))));
     }
 }

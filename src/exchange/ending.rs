@@ -1,15 +1,15 @@
-//! How an exchange that was let through ends.
+//! How a permitted exchange ends.
 
 use super::Exchange;
 use crate::revocation::RevokedBy;
 
 impl Exchange {
-    /// Notes that the answer went out to its end.
+    /// Records that the whole response was sent.
     pub fn completed(&mut self) {
         self.complete = true;
     }
 
-    /// Notes that a running answer or tunnel was ended, because its token was revoked.
+    /// Records that a streamed response or a tunnel was cut off because its token was revoked.
     pub fn ended_by_revocation(&mut self, by: RevokedBy) {
         self.ended = Some(match by {
             RevokedBy::Id => "ended: the jti of its token was revoked",
