@@ -1,7 +1,7 @@
-//! The audit trail: one JSON line on standard output for every request, never a token.
+//! The audit trail: one line of JSON on standard output for each request. It never contains a token.
 //!
-//! Requests never wait for standard output. Lines gather in a buffer that one thread writes; a
-//! reader that is too slow loses lines, and the loss is counted.
+//! Requests never wait for standard output. Lines are collected in a bounded buffer, which one thread writes. If the
+//! reader is too slow, lines are dropped and counted (`metagate_audit_dropped_total`).
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -11,12 +11,12 @@ use serde::Serialize;
 
 use crate::metrics::Metrics;
 
-/// How much may wait to be written.
+/// How much may be buffered.
 const MAX_BUFFERED_BYTES: usize = 8 * 1024 * 1024;
-/// How long lines gather: at most 50 wake-ups a second, none when there is nothing to write.
+/// How long lines are collected before a write: at most 50 wake-ups a second, and none if there is nothing to write.
 const LINGER: Duration = Duration::from_millis(20);
 
-/// One request, as it ended.
+/// The record of one request, written when it has ended.
 #[derive(Debug, Serialize)]
 #[expect(missing_docs, reason = "docs/operations.md lists the fields")]
 pub struct AuditRecord<'r> {
@@ -26,7 +26,7 @@ pub struct AuditRecord<'r> {
     pub request_id: &'r str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<&'r str>,
-    /// Where the request did not come in by the proxy's own listener.
+    /// Only for a request that did not arrive on the proxy's listener.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub via: Option<&'static str>,
     pub decision: &'static str,
@@ -36,16 +36,16 @@ pub struct AuditRecord<'r> {
     pub detail: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<&'r str>,
-    /// Absent where the client left before there was an answer.
+    /// Absent if the client disconnected before the response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// Whether the answer went out to its end.
+    /// Whether the whole response was sent.
     pub complete: bool,
     pub method: &'r str,
     pub path: &'r str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub principal: Option<&'r str>,
-    /// Of a token that was not believed: nothing may be concluded from it.
+    /// The unverified subject of a refused token. Do not rely on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claimed_subject: Option<&'r str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +58,7 @@ pub struct AuditRecord<'r> {
     pub token_fingerprint: Option<&'r str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<&'r str>,
-    /// Absent where the client has none, on a Unix socket.
+    /// Absent if the client has none, on a Unix socket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_address: Option<std::net::IpAddr>,
     pub duration_ms: f64,
@@ -66,7 +66,7 @@ pub struct AuditRecord<'r> {
     pub response_bytes: u64,
 }
 
-/// Where audit records go. Cloning it gives another handle to the same trail.
+/// Takes audit records. A clone is another handle to the same trail.
 #[derive(Clone, Debug)]
 pub struct AuditTrail(Arc<Shared>);
 
@@ -83,7 +83,7 @@ struct Buffer {
     closed: bool,
 }
 
-/// Keeps the writing thread; writes what is left when it is dropped.
+/// Owns the writing thread. Dropping it writes what is left and joins the thread.
 #[derive(Debug)]
 pub struct AuditWriter {
     shared: Arc<Shared>,
@@ -91,7 +91,7 @@ pub struct AuditWriter {
 }
 
 impl AuditTrail {
-    /// Starts a trail that is written to `out`.
+    /// Starts the thread that writes the trail to `out`.
     pub fn start(
         out: impl std::io::Write + Send + 'static,
         metrics: Arc<Metrics>,
@@ -141,7 +141,7 @@ impl Shared {
                     .inc_by(writing.iter().filter(|byte| **byte == b'\n').count() as u64);
             }
             writing.clear();
-            // A burst must not keep its memory for ever.
+            // Release the memory of a burst.
             writing.shrink_to(256 * 1024);
             if closed {
                 return;
@@ -155,7 +155,7 @@ impl Drop for AuditWriter {
         self.shared.buffer.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         self.shared.wake.notify_one();
         if let Some(thread) = self.thread.take() {
-            // A panic of the writer has been reported by the panic hook.
+            // The panic hook has reported a panic of the writer.
             let _ = thread.join();
         }
     }

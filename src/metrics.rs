@@ -1,6 +1,6 @@
-//! Prometheus metrics. Each is defined once, in the list below: name, type, labels and help text.
+//! Prometheus metrics. Each is defined once, in the list below: name, unit, type with its labels, and help text.
 //!
-//! Label values are closed sets or names from the configuration, never what a client sent.
+//! Label values come from closed sets or from the configuration, never from a client.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -33,16 +33,16 @@ type Timestamp = Gauge<f64, AtomicU64>;
 metrics! {
     requests: CounterFamily<RequestLabels>, "Requests by how they ended";
     would_deny: Family<WouldDenyLabels, Counter>,
-        "Requests that went on only because refusals are reported and not carried out";
+        "Requests that were forwarded only because report mode does not enforce refusals";
     request_duration in Seconds: Histogram = Histogram::new(REQUEST_BUCKETS),
-        "From the head of a request to the end of its answer";
+        "From the head of a request to the end of its response";
     overhead_duration in Seconds: Histogram = Histogram::new(OVERHEAD_BUCKETS),
         "From the head of a request to its decision: metagate's own part";
-    upstream_responses: Family<CodeLabel, Counter>, "Answers of the backend by status code";
+    upstream_responses: Family<CodeLabel, Counter>, "Responses of the backend by status code";
     upstream_connections: Family<ResultLabel, Counter>,
-        "Connections to the backend that were opened, or were to be";
+        "Attempts to open a connection to the backend, by result";
     pub requests_in_flight: Gauge,
-        "Requests without an answer, or whose answer from the backend has not ended";
+        "Requests without a response, or whose response from the backend has not ended";
     jwks_keys: Family<SourceLabel, Gauge>, "Usable keys of a key source";
     jwks_last_success_timestamp in Seconds: Family<SourceLabel, Timestamp>,
         "When a key source was last fetched, seconds since the epoch";
@@ -56,11 +56,11 @@ metrics! {
     revocations_in_force: Gauge,
         "1 while the revocation list in force is the one in the file, 0 while that is refused";
     pub connections: Gauge, "Open client connections";
-    // Brought up to date when the metrics are read.
+    // Updated when the metrics are read.
     pub memory_held in Bytes: Gauge,
         "Memory that is held for client connections, as counted against limits.memory";
     connections_refused: Family<CauseLabel, Counter>,
-        "Client connections that were not taken in, by the limit: total, client or memory";
+        "Client connections that were refused, by the limit: total, client or memory";
     connections_closed: Family<CauseLabel, Counter>,
         "Client connections that were closed to make room: idle ones, or those that held most memory";
     config_reloads: Family<ResultLabel, Counter>,
@@ -71,12 +71,12 @@ metrics! {
         "When the configuration in force was read, seconds since the epoch";
     tls_certificate_not_after_timestamp in Seconds: Family<NoLabels, Timestamp>,
         "When the certificate of the listener ends, seconds since the epoch";
-    pub audit_dropped: Counter, "Audit records that standard output did not take in time";
+    pub audit_dropped: Counter, "Audit records that were dropped because standard output was too slow";
     pub panics: Counter, "Panics that ended one connection";
     build_info: Family<BuildLabels, Gauge>, "The version that runs";
 }
 
-/// From half a millisecond to a minute: what users wait.
+/// From half a millisecond to a minute: how long users wait.
 const REQUEST_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 /// From five microseconds to five seconds: what metagate adds, up to a wait for keys.
@@ -91,13 +91,13 @@ impl Metrics {
         metrics
     }
 
-    /// Counts one request, with the time from its head to the end of its answer.
+    /// Counts one request, with the time from its head to the end of its response.
     pub fn request(&self, labels: &RequestLabels, duration: Duration) {
         self.requests.inc(labels);
         self.request_duration.observe(duration.as_secs_f64());
     }
 
-    /// Counts one request that went on and would have been refused.
+    /// Counts one request that report mode forwarded and enforce mode would have refused.
     pub fn would_deny(&self, labels: &WouldDenyLabels) {
         self.would_deny.get_or_create(labels).inc();
     }
@@ -107,7 +107,7 @@ impl Metrics {
         self.overhead_duration.observe(duration.as_secs_f64());
     }
 
-    /// Counts one answer of the backend.
+    /// Counts one response of the backend.
     pub fn upstream_response(&self, status: http::StatusCode) {
         self.upstream_responses.get_or_create(&CodeLabel { code: status.as_u16() }).inc();
     }
@@ -117,12 +117,12 @@ impl Metrics {
         self.upstream_connections.get_or_create(&ResultLabel { result }).inc();
     }
 
-    /// Counts one client connection that found no room.
+    /// Counts one refused client connection, by the limit.
     pub fn connection_refused(&self, cause: &'static str) {
         self.connections_refused.get_or_create(&CauseLabel { cause }).inc();
     }
 
-    /// Counts client connections that make room for others.
+    /// Counts client connections that were closed to make room for others.
     pub fn connections_closed(&self, cause: &'static str, count: usize) {
         self.connections_closed.get_or_create(&CauseLabel { cause }).inc_by(count as u64);
     }
@@ -132,27 +132,27 @@ impl Metrics {
         self.token_cache.get_or_create(&ResultLabel { result }).inc();
     }
 
-    /// Notes how many entries of one kind the revocation list has.
+    /// Sets the number of entries of one kind in the revocation list.
     pub fn revocations(&self, kind: &'static str, count: usize) {
         self.revocations.get_or_create(&KindLabel { kind }).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// Notes whether the revocation list in force is the one in the file.
+    /// Sets whether the revocation list in force is the one in the file.
     pub fn revocations_in_force(&self, in_force: bool) {
         self.revocations_in_force.set(i64::from(in_force));
     }
 
-    /// Notes that a configuration is in force from now on.
+    /// Sets the time at which the configuration in force was read.
     pub fn config_in_force(&self, at: SystemTime) {
         self.config_last_reload_success_timestamp.set(since_epoch(at));
     }
 
-    /// Notes whether what was last read is in force.
+    /// Sets whether the configuration that was last read is in force.
     pub fn config_is_good(&self, good: bool) {
         self.config_last_reload_successful.set(i64::from(good));
     }
 
-    /// Notes when the certificate of the listener ends, if it has one.
+    /// Sets the expiry of the listener's certificate, if it has one.
     pub fn certificate_ends(&self, at: Option<SystemTime>) {
         match at {
             Some(at) => drop(
@@ -162,7 +162,7 @@ impl Metrics {
         }
     }
 
-    /// Counts one reload: `applied`, or `refused` with the old configuration going on.
+    /// Counts one reload: `applied`, or `refused`, which keeps the current configuration.
     pub fn config_reload(&self, result: &'static str) {
         self.config_reloads.get_or_create(&ResultLabel { result }).inc();
     }
@@ -172,7 +172,7 @@ impl Metrics {
         self.jwks_fetches.get_or_create(&FetchLabels { source: source.to_owned(), result }).inc();
     }
 
-    /// Notes what a key source holds now, and when it was fetched.
+    /// Sets the number of usable keys of a source, and the time of their fetch.
     pub fn jwks_state(&self, source: &str, keys: usize, fetched: Option<SystemTime>) {
         let label = SourceLabel { source: source.to_owned() };
         self.jwks_keys.get_or_create(&label).set(i64::try_from(keys).unwrap_or(i64::MAX));
@@ -181,25 +181,25 @@ impl Metrics {
         }
     }
 
-    /// Notes when a key source is fetched next.
+    /// Sets the time of the next fetch of a source.
     pub fn jwks_next_refresh(&self, source: &str, at: SystemTime) {
         self.jwks_next_refresh_timestamp
             .get_or_create(&SourceLabel { source: source.to_owned() })
             .set(since_epoch(at));
     }
 
-    /// Counts a kid that came back with other key material.
+    /// Counts a kid that returned with other key material.
     pub fn jwks_kid_reused(&self, source: &str) {
         self.jwks_kid_reused.get_or_create(&SourceLabel { source: source.to_owned() }).inc();
     }
 
-    /// Notes how many keys of a source cannot be used, for one reason.
+    /// Sets the number of keys of a source that cannot be used for one reason.
     pub fn jwks_skipped(&self, source: &str, reason: &'static str, count: usize) {
         let labels = SkippedLabels { source: source.to_owned(), reason };
         self.jwks_skipped_keys.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// Takes a key source that is used no more out of the gauges.
+    /// Removes a source that is no longer used from the gauges.
     pub fn forget_source<'r>(&self, source: &str, reasons: impl IntoIterator<Item = &'r &'static str>) {
         let label = SourceLabel { source: source.to_owned() };
         self.jwks_keys.remove(&label);
@@ -210,7 +210,7 @@ impl Metrics {
         }
     }
 
-    /// The number of requests by decision, and by reason where there is one.
+    /// The number of requests by decision, and by reason if there is one.
     pub fn request_counts(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
         self.requests.for_each(|RequestLabels { decision, reason, .. }, count| {
@@ -220,7 +220,7 @@ impl Metrics {
         counts
     }
 
-    /// Everything in the OpenMetrics text format.
+    /// The exposition in the OpenMetrics text format.
     pub fn encode(&self) -> String {
         let mut text = String::new();
         // Writing to a `String` does not fail.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::*;
 
-/// What was written, for whoever asks.
+/// Collects what was written.
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -86,7 +86,7 @@ fn every_record_is_one_line_of_json() {
 }
 
 #[test]
-fn a_record_holds_what_is_known_and_leaves_out_what_is_not() {
+fn a_record_omits_unknown_fields() {
     let written = Written::default();
     let (trail, writer, _) = start(written.clone());
     trail.add(&record("/a"));
@@ -116,7 +116,7 @@ fn a_record_holds_what_is_known_and_leaves_out_what_is_not() {
 }
 
 #[test]
-fn what_a_client_sent_cannot_break_out_of_its_line() {
+fn text_from_a_client_cannot_start_a_new_line() {
     let written = Written::default();
     let (trail, writer, _) = start(written.clone());
     let hostile = "a\r\n{\"decision\":\"allow\"}\u{1b}[2J\0\"\\\u{2028}\u{202e}\u{7f}";
@@ -139,7 +139,7 @@ fn what_a_client_sent_cannot_break_out_of_its_line() {
 }
 
 #[test]
-fn records_of_many_threads_do_not_mix() {
+fn records_from_many_threads_are_not_interleaved() {
     let written = Written::default();
     let (trail, writer, metrics) = start(written.clone());
     thread::scope(|scope| {
@@ -153,7 +153,7 @@ fn records_of_many_threads_do_not_mix() {
 }
 
 #[test]
-fn lines_that_a_writer_refuses_are_counted() {
+fn lines_that_fail_to_be_written_are_counted() {
     struct Broken;
     impl Write for Broken {
         fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
@@ -172,8 +172,8 @@ fn lines_that_a_writer_refuses_are_counted() {
 }
 
 #[test]
-fn a_writer_that_hangs_costs_lines_and_not_memory_or_time() {
-    /// Says when it is written to, and waits for leave.
+fn a_writer_that_hangs_loses_lines_but_does_not_block_or_grow_memory() {
+    /// Signals each write, then blocks until it is released.
     struct Stuck(mpsc::Sender<()>, mpsc::Receiver<()>);
     impl Write for Stuck {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -190,13 +190,13 @@ fn a_writer_that_hangs_costs_lines_and_not_memory_or_time() {
     let (trail, writer, metrics) = start(Stuck(entered, has_leave));
     trail.add(&record("/first"));
     is_entered.recv().unwrap();
-    // From here on nothing is written, and adding still returns.
+    // From here on nothing is written, but adding still returns.
     let large = "x".repeat(1024 * 1024);
     for _ in 0..12 {
         trail.add(&record(&large));
     }
     let dropped = metrics.audit_dropped.get();
-    // Before anything can fail: the writer waits for it.
+    // Before any assertion can fail, because the writer waits for it.
     drop(leave);
     drop(writer);
     assert_eq!(dropped, 4, "eight lines of a megabyte fit");

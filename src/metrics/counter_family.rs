@@ -1,4 +1,4 @@
-//! A family of counters that can be listed, which prometheus-client's own cannot.
+//! A family of counters that can be iterated, unlike prometheus-client's `Family`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,12 +9,12 @@ use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 
-/// One counter for each set of labels that was counted. A clone is another handle to the same counters.
+/// A counter for each set of labels. A clone is another handle to the same counters.
 #[derive(Clone, Debug)]
 pub(super) struct CounterFamily<L>(Arc<RwLock<HashMap<L, Counter>>>);
 
 impl<L: Clone + Eq + Hash> CounterFamily<L> {
-    /// Counts one.
+    /// Increments the counter of these labels.
     pub(super) fn inc(&self, labels: &L) {
         if let Some(counter) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(labels) {
             counter.inc();

@@ -1,4 +1,4 @@
-//! How a metric is defined: one entry makes its field, its registration and its row in the reference.
+//! The macro that defines the metrics: each entry becomes a field, its registration and its row in the reference.
 
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Metric, Registry, Unit};
@@ -36,8 +36,8 @@ impl Definition {
     }
 }
 
-/// Makes `Metrics` of entries `name: Instrument, "help";`. A unit stands after the name (`in Seconds`), and how to
-/// make an instrument that is not at its default after the type (`= expression`).
+/// Defines `Metrics` from entries `name: Instrument, "help";`. A unit follows the name (`in Seconds`). An expression
+/// after the type (`= expression`) creates an instrument that has no default.
 macro_rules! metrics {
     (@make) => { Default::default() };
     (@make $make:expr) => { $make };

@@ -1,4 +1,4 @@
-//! The sets of labels of the metrics.
+//! The label sets of the metrics.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::TypedMetric;
@@ -9,9 +9,9 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use super::counter_family::CounterFamily;
 
-/// An instrument whose labels are known.
+/// An instrument with the names of its labels.
 pub(super) trait Labelled: TypedMetric {
-    /// Their names.
+    /// The names of its labels.
     const LABELS: &'static [&'static str] = &[];
 }
 
@@ -27,7 +27,7 @@ impl<L: LabelSet> Labelled for CounterFamily<L> {
     const LABELS: &'static [&'static str] = L::NAMES;
 }
 
-/// A set of labels whose names are known.
+/// A label set with its names.
 pub(super) trait LabelSet {
     const NAMES: &'static [&'static str];
 }
@@ -49,27 +49,27 @@ label_sets! {
     pub RequestLabels {
         /// `allow`, `deny`, `would_deny` or `error`.
         decision: &'static str,
-        /// The reason's word; empty for a request that was forwarded and answered.
+        /// The reason's word; empty for a request that was forwarded and got a response.
         reason: &'static str,
-        /// The issuer entry's name, if one judged the token.
+        /// The name of the issuer entry, if one verified or refused the token.
         issuer: String,
         /// The rule's name, if one decided.
         rule: String
     }
 
-    /// Whom report mode let through, for [`super::Metrics::would_deny`].
+    /// A request that only report mode permitted, for [`super::Metrics::would_deny`].
     pub WouldDenyLabels {
         /// The reason's word.
         reason: &'static str,
-        /// The issuer entry's name, if one judged the token.
+        /// The name of the issuer entry, if one verified or refused the token.
         issuer: String,
         /// The rule's name, if one would have refused.
         rule: String,
-        /// The class of the verified token; empty where there is none.
+        /// The class of the verified token; empty if there is none.
         class: &'static str
     }
 
-    /// For what is not always there.
+    /// For a metric without labels that is not always exposed.
     pub(super) NoLabels {}
     pub(super) CodeLabel { code: u16 }
     pub(super) SourceLabel { source: String }
