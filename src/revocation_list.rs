@@ -1,7 +1,10 @@
-//! The revocation list of a configuration, and the task that keeps it as the file is.
+//! The revocation list: loaded from a file, watched for changes, checked on every request.
 //!
-//! Requests are judged by the list of their configuration when they come. What they start, a streamed
-//! answer or a tunnel, may outlive the configuration: a [`TokenWatch`] looks at the list in force.
+//! 1. [`RevocationList`] is the list of one configuration. A task reads its file again every two seconds; a file that
+//!    cannot be used leaves the current list in force.
+//! 2. Each request looks its token up in the list of its configuration.
+//! 3. A streamed response or a tunnel may outlive the configuration. It holds a [`TokenWatch`], which looks the token
+//!    up in the list in force ([`RevocationsInForce`]) whenever that changes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,10 +21,10 @@ mod in_force;
 
 pub use in_force::{RevocationsInForce, TokenWatch};
 
-/// How often the file is looked at.
+/// How often the file is checked.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// The list of one configuration; without a file, one that is empty for ever.
+/// The list of one configuration; without a file, always empty.
 #[derive(Debug)]
 pub struct RevocationList {
     current: ArcSwap<Revocations>,
@@ -29,7 +32,7 @@ pub struct RevocationList {
     seen: Mutex<Seen>,
     metrics: Arc<Metrics>,
     in_force: Arc<RevocationsInForce>,
-    /// Its number among all that were ever made.
+    /// A number that identifies this list among all lists of the process.
     source: u64,
 }
 
@@ -40,7 +43,7 @@ struct Seen {
 }
 
 impl RevocationList {
-    /// The list as the configuration found it.
+    /// The list as loaded with the configuration.
     pub fn new(
         found: Option<&(RevocationFile, Version)>,
         metrics: &Arc<Metrics>,
@@ -60,28 +63,28 @@ impl RevocationList {
         })
     }
 
-    /// From here on it is the list in force, also for what began before.
+    /// Makes this the list in force, also for streams that began under an earlier configuration.
     pub fn enter(&self) {
         self.in_force.enter(self.source, self.current.load_full());
     }
 
-    /// The version of the list in force, to be read before a token is judged by [`Self::current`].
+    /// The version of the list in force. Read it before checking a token with [`Self::current`].
     pub fn version(&self) -> u64 {
         self.in_force.version()
     }
 
-    /// Looks out for the revocation of a token that was let in when the list in force was of the version
-    /// `seen`. `text` is the token as it came.
+    /// Watches for the revocation of a token that was admitted under version `seen` of the list in force. `text` is the
+    /// token as received.
     pub fn watch(&self, token: Arc<VerifiedToken>, text: &str, seen: u64) -> TokenWatch {
         TokenWatch::new(self.in_force.clone(), token, text, seen)
     }
 
-    /// The list at this moment.
+    /// The current list.
     pub fn current(&self) -> arc_swap::Guard<Arc<Revocations>> {
         self.current.load()
     }
 
-    /// Keeps the list until the future is dropped.
+    /// Watches the file until the future is dropped.
     pub async fn run(self: Arc<Self>) {
         if self.file.is_none() {
             return;
@@ -89,7 +92,7 @@ impl RevocationList {
         file_watch::look_every(INTERVAL, "revocation list", move || self.look()).await;
     }
 
-    /// Looks at the file once.
+    /// Checks the file once.
     fn look(&self) {
         let Some(file) = &self.file else { return };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,7 +105,7 @@ impl RevocationList {
             Ok(None) => {
                 if seen.failure.take().is_some() {
                     self.metrics.revocations_in_force(true);
-                    tracing::info!(file = %shown, "the revocation list is what it was before");
+                    tracing::info!(file = %shown, "the revocation list is readable again and unchanged");
                 }
             }
             Ok(Some(version)) => {
@@ -118,11 +121,11 @@ impl RevocationList {
                 }
                 *seen = Seen { version: Some(version), failure: None };
             }
-            // One line for each change of state, not one for each look.
+            // One line for each change of state, not for each check.
             Err(failure) if seen.failure.as_ref() != Some(&failure) => {
                 self.metrics.revocations_in_force(false);
                 let kept = self.current.load().len();
-                tracing::error!(file = %shown, cause = %failure, kept_entries = kept, "the new revocation list is not used; the old one goes on");
+                tracing::error!(file = %shown, cause = %failure, kept_entries = kept, "the new revocation list is not used; keeping the current one");
                 seen.failure = Some(failure);
             }
             Err(_) => {}

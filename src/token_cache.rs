@@ -1,8 +1,9 @@
-//! Tokens that were verified before.
+//! A cache of verified tokens.
 //!
-//! The cache returns an identity, never a decision: rules are judged on every request. It is keyed
-//! by a digest, so it holds no usable credential, and only tokens that were verified get in, so a
-//! flood of bad ones neither grows it nor drives good ones out.
+//! - It returns an identity, never a decision: every request is authorized and checked for revocation.
+//! - It is keyed by the SHA-256 of the token, so it contains no usable credential.
+//! - It contains only verified tokens, so a flood of invalid ones neither fills it nor evicts valid ones.
+//! - An entry is valid only for the generation of keys that verified it, and while its times hold.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +14,14 @@ use crate::claims::VerifiedToken;
 use crate::digest::{Sha256, sha256};
 use crate::numeric_date::NumericDate;
 
-/// What the cache adds to the weight of each token: key, bookkeeping and allocation.
+/// What the cache adds to the size of each token: key, bookkeeping and allocation.
 const OVERHEAD_BYTES: usize = 256;
 
-/// Verified tokens by the digest of their whole text.
+/// Verified tokens, by the digest of their whole text.
 #[derive(Debug)]
 pub struct TokenCache(Cache<Digest, Entry, foldhash::fast::RandomState>);
 
-/// The SHA-256 of a token's whole text, signature and all.
+/// The SHA-256 of a token's whole text, including the signature.
 pub type Digest = Sha256;
 
 #[derive(Clone, Debug)]
@@ -30,7 +31,7 @@ struct Entry {
 }
 
 impl TokenCache {
-    /// A cache that holds at most about `max_bytes`, each token for at most `max_ttl`.
+    /// A cache of about `max_bytes`, which keeps each token for at most `max_ttl`.
     pub fn new(max_bytes: u64, max_ttl: Duration) -> Self {
         let weigh = |_: &Digest, entry: &Entry| {
             u32::try_from(entry.token.weight() + OVERHEAD_BYTES).unwrap_or(u32::MAX)
@@ -39,23 +40,23 @@ impl TokenCache {
         Self(cache.build_with_hasher(foldhash::fast::RandomState::default()))
     }
 
-    /// The digest under which a token is kept.
+    /// The key of a token.
     pub fn digest(token: &str) -> Digest {
         sha256(token.as_bytes())
     }
 
-    /// A token that was verified with the keys of this very `generation` and whose times still
-    /// hold. A key that left its set takes its tokens with it.
+    /// Returns a token that was verified with the keys of this `generation` and whose times still hold. So a token does
+    /// not outlive the removal of its key from the set.
     pub fn get(&self, key: &Digest, generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>> {
         let entry = self.0.get(key)?;
-        let good = entry.generation == generation && entry.token.check_times(now).is_ok();
-        if !good {
+        let is_valid = entry.generation == generation && entry.token.check_times(now).is_ok();
+        if !is_valid {
             self.0.invalidate(key);
         }
-        good.then_some(entry.token)
+        is_valid.then_some(entry.token)
     }
 
-    /// Keeps a token that was just verified.
+    /// Inserts a token that was just verified.
     pub fn insert(&self, key: Digest, token: Arc<VerifiedToken>, generation: u64) {
         self.0.insert(key, Entry { token, generation });
     }

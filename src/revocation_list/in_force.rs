@@ -1,4 +1,4 @@
-//! The list in force, whatever configuration it came with: for what runs longer than its own does.
+//! The revocation list in force, for streams and tunnels that outlive their configuration.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -15,15 +15,15 @@ use crate::claims::VerifiedToken;
 use crate::jose::Algorithm;
 use crate::revocation::{Revocations, RevokedBy};
 
-/// The list in force; one for the whole process.
+/// The revocation list in force; one for the whole process.
 #[derive(Debug)]
 pub struct RevocationsInForce {
     current: ArcSwap<Revocations>,
-    /// A copy of what `changed` holds, which every request reads: reading it takes no lock.
+    /// A copy of the value in `changed`. Every request reads it, without a lock.
     version: AtomicU64,
     changed: watch::Sender<u64>,
-    /// The number of the [`RevocationList`](super::RevocationList) that it is taken from. A list of the
-    /// configuration before may still be reading its file.
+    /// The number of the [`RevocationList`](super::RevocationList) in force. The task of the previous configuration may
+    /// still be reading its file; its changes are ignored.
     source: Mutex<u64>,
     sources: AtomicU64,
 }
@@ -41,19 +41,19 @@ impl Default for RevocationsInForce {
 }
 
 impl RevocationsInForce {
-    /// A number for another source of lists.
+    /// A number for a new [`RevocationList`](super::RevocationList).
     pub(super) fn new_source(&self) -> u64 {
         self.sources.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// From here on lists are taken from this source.
+    /// Accepts lists only from this source from now on.
     pub(super) fn enter(&self, source: u64, list: Arc<Revocations>) {
         let mut current = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         *current = source;
         self.set(list);
     }
 
-    /// A source has another list.
+    /// Replaces the list, if `source` is in force.
     pub(super) fn change(&self, source: u64, list: Arc<Revocations>) {
         let current = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         if *current == source {
@@ -61,7 +61,7 @@ impl RevocationsInForce {
         }
     }
 
-    /// Called under the lock of `source`.
+    /// The caller holds the lock of `source`.
     fn set(&self, list: Arc<Revocations>) {
         self.current.store(list);
         let version = self.version.load(Ordering::Relaxed) + 1;
@@ -69,26 +69,26 @@ impl RevocationsInForce {
         self.changed.send_replace(version);
     }
 
-    /// Grows with each list that comes into force.
+    /// Increases with each list that comes into force.
     pub(super) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
 }
 
-/// Looks out for the revocation of the token that one request was let in with.
+/// Watches for the revocation of the token of one admitted request.
 pub struct TokenWatch {
     in_force: Arc<RevocationsInForce>,
     token: Arc<VerifiedToken>,
-    /// Only of a token that DataHub may list by the hash of its text.
+    /// Empty unless DataHub may list the token by the hash of its text.
     text: SecretString,
     /// The version of the list that the token was last looked up in.
     seen: u64,
-    /// Made when somebody first has to wait.
+    /// Created on the first wait.
     change: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl TokenWatch {
-    /// For a token that the list of this version let in. `text` is the token as it came.
+    /// Watches a token that was admitted under version `seen`. `text` is the token as received.
     pub(super) fn new(
         in_force: Arc<RevocationsInForce>,
         token: Arc<VerifiedToken>,
@@ -99,14 +99,14 @@ impl TokenWatch {
         Self { in_force, token, text: text.into(), seen, change: None }
     }
 
-    /// By what the token is revoked by now. Cheap while the list is the same.
+    /// Which kind of entry revokes the token, if one does. Cheap while the list is unchanged.
     pub fn revoked_by(&mut self) -> Option<RevokedBy> {
         let version = self.in_force.version();
         if version == self.seen {
             return None;
         }
         let found = self.in_force.current.load().find(&self.token, self.text.expose_secret());
-        // A revoked token is found again.
+        // Only if nothing was found, so that a revoked token is found again.
         if found.is_none() {
             self.seen = version;
         }

@@ -9,15 +9,15 @@ use super::*;
 use crate::config::{Sources, load};
 use crate::test_support::verified;
 
-/// A configuration with this list, in its own directory, which goes with what is returned.
-fn begun(list: &str) -> (TempDir, Arc<RevocationList>, Arc<Metrics>) {
+/// The revocation list of a configuration with this file. Dropping the directory deletes the file.
+fn started(list: &str) -> (TempDir, Arc<RevocationList>, Arc<Metrics>) {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("list"), list).unwrap();
-    let (revocations, metrics) = begun_at(&directory.path().join("list"));
+    let (revocations, metrics) = started_at(&directory.path().join("list"));
     (directory, revocations, metrics)
 }
 
-fn begun_at(list: &Path) -> (Arc<RevocationList>, Arc<Metrics>) {
+fn started_at(list: &Path) -> (Arc<RevocationList>, Arc<Metrics>) {
     let (metrics, in_force) = (Arc::new(Metrics::new()), Arc::new(RevocationsInForce::default()));
     (RevocationList::new(load_list(list).as_ref(), &metrics, &in_force), metrics)
 }
@@ -42,16 +42,16 @@ fn sample(metrics: &Metrics, line: &str) -> bool {
 }
 
 #[test]
-fn the_list_at_the_start_is_in_force_before_the_first_look() {
-    let (_directory, list, metrics) = begun("[{jti: a}, {sub: ada}]");
+fn the_initial_list_is_in_force_before_the_first_check() {
+    let (_directory, list, metrics) = started("[{jti: a}, {sub: ada}]");
     assert!(revokes(&list, "a"));
     assert!(sample(&metrics, "metagate_revocations{kind=\"jti\"} 1"), "{}", metrics.encode());
     assert!(sample(&metrics, "metagate_revocations{kind=\"kid\"} 0"));
 }
 
 #[test]
-fn a_change_is_seen_and_counted() {
-    let (directory, list, metrics) = begun("[{jti: a}]");
+fn a_change_is_applied_and_counted() {
+    let (directory, list, metrics) = started("[{jti: a}]");
     fs::write(directory.path().join("list"), "[{jti: b}, {jti: c}]").unwrap();
     list.look();
     assert!(!revokes(&list, "a") && revokes(&list, "b") && revokes(&list, "c"));
@@ -60,8 +60,8 @@ fn a_change_is_seen_and_counted() {
 }
 
 #[test]
-fn what_cannot_be_read_leaves_the_old_list_in_force() {
-    let (directory, list, metrics) = begun("[{jti: a}]");
+fn an_unreadable_file_leaves_the_current_list_in_force() {
+    let (directory, list, metrics) = started("[{jti: a}]");
     let file = directory.path().join("list");
     for broken in ["", "[{jti: b}", "[{jti: b}, {jit: c}]", "{\"jti\": \"b\"}\n{\"jti\": \"", "jti: b"] {
         fs::write(&file, broken).unwrap();
@@ -72,7 +72,7 @@ fn what_cannot_be_read_leaves_the_old_list_in_force() {
     fs::remove_file(&file).unwrap();
     list.look();
     assert!(revokes(&list, "a"));
-    // The same as before is good news too.
+    // An unchanged file also ends the failure.
     fs::write(&file, "[{jti: a}]").unwrap();
     list.look();
     assert!(revokes(&list, "a"));
@@ -83,7 +83,7 @@ fn what_cannot_be_read_leaves_the_old_list_in_force() {
 }
 
 #[test]
-fn the_symlink_swap_of_a_config_map_is_seen() {
+fn the_symlink_swap_of_a_config_map_is_applied() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     for (version, id) in [("..1", "a"), ("..2", "b")] {
@@ -92,7 +92,7 @@ fn the_symlink_swap_of_a_config_map_is_seen() {
     }
     symlink("..1", at("..data")).unwrap();
     symlink("..data/list", at("list")).unwrap();
-    let (list, _metrics) = begun_at(&at("list"));
+    let (list, _metrics) = started_at(&at("list"));
     assert!(revokes(&list, "a"));
     symlink("..2", at("..tmp")).unwrap();
     fs::rename(at("..tmp"), at("..data")).unwrap();
@@ -101,7 +101,7 @@ fn the_symlink_swap_of_a_config_map_is_seen() {
 }
 
 #[tokio::test]
-async fn without_a_file_there_is_nothing_to_keep() {
+async fn without_a_file_the_task_ends() {
     let list = RevocationList::new(None, &Arc::new(Metrics::new()), &Arc::default());
     list.clone().run().await;
     assert!(!revokes(&list, "a"));
@@ -113,14 +113,14 @@ fn watch(list: &RevocationList, id: &str) -> TokenWatch {
 
 #[tokio::test]
 async fn a_watch_sees_a_change_of_the_list_in_force() {
-    let (directory, list, _) = begun("[{jti: a}]");
+    let (directory, list, _) = started("[{jti: a}]");
     list.enter();
     let (mut revoked, mut other) = (watch(&list, "b"), watch(&list, "c"));
     assert_eq!((revoked.revoked_by(), other.revoked_by()), (None, None));
     let waiting = tokio::spawn(async move { revoked.revoked().await });
     tokio::task::yield_now().await;
     assert!(!waiting.is_finished());
-    // A change that is about nobody here, and one that is.
+    // A change that does not concern this token, then one that does.
     for text in ["[{jti: a}, {jti: x}]", "[{jti: b}]"] {
         fs::write(directory.path().join("list"), text).unwrap();
         list.look();
@@ -130,8 +130,8 @@ async fn a_watch_sees_a_change_of_the_list_in_force() {
 }
 
 #[test]
-fn what_changed_between_the_decision_and_the_watch_is_seen() {
-    let (directory, list, _) = begun("[]");
+fn a_change_between_the_decision_and_the_watch_is_seen() {
+    let (directory, list, _) = started("[]");
     list.enter();
     let seen = list.version();
     fs::write(directory.path().join("list"), "[{jti: a}]").unwrap();
@@ -154,7 +154,7 @@ fn a_watch_follows_the_configuration_in_force() {
     old.enter();
     let mut watch = watch(&old, "a");
     new.enter();
-    // The task of the configuration before may still be at it.
+    // The task of the previous configuration may still be running.
     fs::write(before.path().join("list"), "[{jti: a}]").unwrap();
     old.look();
     assert_eq!(watch.revoked_by(), None);

@@ -1,4 +1,4 @@
-//! What the cache gives back, and what it does not.
+//! Which tokens the cache returns.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -18,7 +18,7 @@ fn token() -> Arc<VerifiedToken> {
 }
 
 #[test]
-fn a_token_is_found_under_its_digest_and_its_generation() {
+fn a_token_is_found_by_its_digest_and_generation() {
     let (cache, key) = (cache(), TokenCache::digest("a.b.c"));
     assert!(cache.get(&key, 1, NOW_DATE).is_none());
     let kept = token();
@@ -28,14 +28,14 @@ fn a_token_is_found_under_its_digest_and_its_generation() {
 }
 
 #[test]
-fn the_digest_is_over_the_whole_text() {
+fn the_digest_covers_the_whole_token() {
     let texts = ["a.b.c", "a.b.d", "a.b.c ", "a.b", "A.b.c", "a.b.cc", ""];
     let digests: std::collections::BTreeSet<_> = texts.iter().map(|text| TokenCache::digest(text)).collect();
     assert_eq!(digests.len(), texts.len());
 }
 
 #[test]
-fn other_keys_mean_another_verification() {
+fn a_new_generation_of_keys_requires_another_verification() {
     let (cache, key) = (cache(), TokenCache::digest("a.b.c"));
     cache.insert(key, token(), 1);
     assert!(cache.get(&key, 2, NOW_DATE).is_none(), "the keys changed");
@@ -45,7 +45,7 @@ fn other_keys_mean_another_verification() {
 }
 
 #[test]
-fn times_are_judged_on_every_hit() {
+fn times_are_checked_on_every_hit() {
     let (cache, key) = (cache(), TokenCache::digest("a.b.c"));
     cache.insert(key, token(), 1);
     let at = |secs| cache.get(&key, 1, NumericDate::from_secs(secs)).is_some();
@@ -55,7 +55,7 @@ fn times_are_judged_on_every_hit() {
 }
 
 #[test]
-fn it_holds_no_more_than_its_weight() {
+fn its_size_is_bounded() {
     let cache = TokenCache::new(10_000, Duration::from_secs(300));
     for number in 0..1000 {
         cache.insert(TokenCache::digest(&number.to_string()), token(), 1);
@@ -69,7 +69,7 @@ fn it_holds_no_more_than_its_weight() {
 }
 
 #[test]
-fn nothing_is_kept_longer_than_the_longest_time() {
+fn no_token_is_kept_longer_than_max_ttl() {
     let cache = TokenCache::new(1024 * 1024, Duration::ZERO);
     let key = TokenCache::digest("a.b.c");
     cache.insert(key, token(), 1);
