@@ -1,10 +1,12 @@
-//! The admin listener: what the process is doing, for the people who operate it.
+//! The admin listener: status page, recent refusals, reload and key refresh, for operators.
 //!
-//! It asks nobody who they are, so it is for loopback. A web page elsewhere must not get at it
-//! through the browser of such a person: the `Host` must be an address of this listener (against DNS
-//! rebinding), and what a browser says of where a request comes from must be this listener itself. What
-//! changes something, or names people, also needs `X-Metagate: 1` from whoever is no browser: a backend in
-//! the same pod may let its users choose the URL of a webhook.
+//! It has no authentication, so it listens only on loopback. `origin` protects it from requests that another program
+//! on this machine is tricked into sending:
+//!
+//! 1. `Host` must be an address of this listener, against DNS rebinding.
+//! 2. If a browser states the origin of a request, it must be this listener's own page, against web pages elsewhere.
+//! 3. Requests that change something or return names of people must come from a browser on this page or contain
+//!    `X-Metagate: 1`, because a backend in the same pod may let its users choose the URL of a webhook.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -32,51 +34,51 @@ mod view;
 
 pub use view::{ConfigView, LastReload, Outcome, Overview, SourceView};
 
-/// People and their scripts are few.
+/// Enough for a few operators and their scripts.
 const MAX_CONNECTIONS: usize = 32;
 
 const NOT_DELIBERATE: &str = "the field X-Metagate: 1 is missing";
 
-/// Asks for a reload; the answer says what came of it.
+/// A request to reload; the sender takes the outcome.
 pub type ReloadRequest = oneshot::Sender<Outcome>;
 
-/// A fetch of every key source that is under way.
+/// A running fetch of every key source.
 pub type KeyRefresh = Pin<Box<dyn Future<Output = Vec<SourceStatus>> + Send>>;
 
-/// What the listener shows and does.
+/// The state and the actions of the process that the listener exposes.
 pub struct Console {
-    /// How the process is at this moment.
+    /// The current state of the process.
     pub overview: Box<dyn Fn() -> Overview + Send + Sync>,
-    /// Where a reload is asked for.
+    /// Takes requests to reload.
     pub reload: mpsc::Sender<ReloadRequest>,
-    /// Fetches every key source now; what each has afterwards.
+    /// Fetches every key source now, and returns the status of each.
     pub refresh_keys: Box<dyn Fn() -> KeyRefresh + Send + Sync>,
     /// The last refusals.
     pub refusals: Arc<Refusals>,
 }
 
-/// Answers until it is dropped.
+/// Serves requests until the future is dropped.
 pub async fn serve(listener: TcpListener, console: Arc<Console>) {
-    side_listener::serve(listener, MAX_CONNECTIONS, move |request, own| {
+    side_listener::serve(listener, MAX_CONNECTIONS, move |request, local| {
         let console = console.clone();
-        async move { answer(&request, own, &console).await }
+        async move { respond(&request, local, &console).await }
     })
     .await;
 }
 
-async fn answer(
+async fn respond(
     request: &Request<Incoming>,
-    own: SocketAddr,
+    local: SocketAddr,
     console: &Arc<Console>,
 ) -> Response<Full<Bytes>> {
-    if let Err(why) = origin::check(request.method(), request.headers(), own) {
-        return sealed(forbidden(why));
+    if let Err(why) = origin::check(request.method(), request.headers(), local) {
+        return with_security_fields(forbidden(why));
     }
     let deliberate = origin::is_deliberate(request.headers());
     if !deliberate && !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return sealed(forbidden(NOT_DELIBERATE));
+        return with_security_fields(forbidden(NOT_DELIBERATE));
     }
-    let answer = match (request.uri().path(), request.method()) {
+    let response = match (request.uri().path(), request.method()) {
         ("/", &Method::GET | &Method::HEAD) => {
             let page = shown(console, move |console| {
                 let refusals = deliberate.then(|| console.refusals.newest_first());
@@ -89,28 +91,28 @@ async fn answer(
             response
         }
         ("/status", &Method::GET | &Method::HEAD) => {
-            json_answer(StatusCode::OK, &shown(console, |console| (console.overview)()).await)
+            json_response(StatusCode::OK, &shown(console, |console| (console.overview)()).await)
         }
         ("/refusals", &Method::GET | &Method::HEAD) if !deliberate => forbidden(NOT_DELIBERATE),
         ("/refusals", &Method::GET | &Method::HEAD) => {
             let refusals = |console: &Console| {
                 console.refusals.newest_first().iter().map(view::refusal).collect::<Value>()
             };
-            json_answer(StatusCode::OK, &shown(console, refusals).await)
+            json_response(StatusCode::OK, &shown(console, refusals).await)
         }
         ("/reload", &Method::POST) => reload(console).await,
         ("/keys/refresh", &Method::POST) => refresh_keys(console).await,
         ("/reload" | "/keys/refresh", _) => not_allowed("POST"),
         ("/" | "/status" | "/refusals", _) => not_allowed("GET, HEAD"),
-        _ => json_answer(
+        _ => json_response(
             StatusCode::NOT_FOUND,
             &json!({"code": 404, "message": "GET /, /status or /refusals; POST /reload or /keys/refresh"}),
         ),
     };
-    sealed(answer)
+    with_security_fields(response)
 }
 
-/// Nothing only while the process ends.
+/// Runs `show` on another thread; `None` only during shutdown.
 async fn shown<T: Send + 'static>(
     console: &Arc<Console>,
     show: impl FnOnce(&Console) -> T + Send + 'static,
@@ -120,17 +122,17 @@ async fn shown<T: Send + 'static>(
 }
 
 async fn reload(console: &Console) -> Response<Full<Bytes>> {
-    let (asked, told) = oneshot::channel();
-    // Whoever reloads is gone while the process ends.
-    let outcome = match console.reload.send(asked).await {
-        Ok(()) => told.await.unwrap_or_else(|_| Outcome::ending()),
+    let (sender, outcome) = oneshot::channel();
+    // During shutdown the reload task is gone.
+    let outcome = match console.reload.send(sender).await {
+        Ok(()) => outcome.await.unwrap_or_else(|_| Outcome::ending()),
         Err(_) => Outcome::ending(),
     };
-    json_answer(outcome.status(), &outcome)
+    json_response(outcome.status(), &outcome)
 }
 
 fn forbidden(why: &'static str) -> Response<Full<Bytes>> {
-    json_answer(StatusCode::FORBIDDEN, &json!({"code": 403, "message": why}))
+    json_response(StatusCode::FORBIDDEN, &json!({"code": 403, "message": why}))
 }
 
 /// 200, or 502 if any source could not be fetched.
@@ -139,11 +141,11 @@ async fn refresh_keys(console: &Console) -> Response<Full<Bytes>> {
     let failed = sources.iter().any(|source| source.failure.is_some());
     let now = SystemTime::now();
     let body: Value = sources.iter().map(|source| source.to_json(now)).collect();
-    json_answer(if failed { StatusCode::BAD_GATEWAY } else { StatusCode::OK }, &body)
+    json_response(if failed { StatusCode::BAD_GATEWAY } else { StatusCode::OK }, &body)
 }
 
 fn not_allowed(methods: &'static str) -> Response<Full<Bytes>> {
-    let mut response = json_answer(
+    let mut response = json_response(
         StatusCode::METHOD_NOT_ALLOWED,
         &json!({"code": 405, "message": format!("{methods} only")}),
     );
@@ -151,11 +153,11 @@ fn not_allowed(methods: &'static str) -> Response<Full<Bytes>> {
     response
 }
 
-fn json_answer(status: StatusCode, body: &impl Serialize) -> Response<Full<Bytes>> {
-    // Plain data always has a form in JSON.
+fn json_response(status: StatusCode, body: &impl Serialize) -> Response<Full<Bytes>> {
+    // Plain data always serializes.
     let mut text = serde_json::to_string_pretty(body).unwrap_or_default();
     text.push('\n');
-    // People read it with curl, on a terminal.
+    // Operators read it with curl on a terminal.
     let text = printable::lines(&text).into_owned();
     let mut response = Response::new(Full::new(text.into()));
     *response.status_mut() = status;
@@ -163,8 +165,8 @@ fn json_answer(status: StatusCode, body: &impl Serialize) -> Response<Full<Bytes
     response
 }
 
-/// Nothing of it is kept, shown within another page, or taken for something else.
-fn sealed(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+/// Adds fields against caching, framing, content sniffing and cross-origin reads.
+fn with_security_fields(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
     const FIELDS: [(HeaderName, &str); 6] = [
         (CACHE_CONTROL, "no-store"),
         (HeaderName::from_static("content-security-policy"), page::POLICY),

@@ -1,4 +1,4 @@
-//! Whether a request to the admin listener comes from its own page, or from no page at all.
+//! Checks that a request to the admin listener comes from its own page, or from no page at all.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,58 +7,59 @@ use http::{Method, uri::Authority};
 
 use crate::loopback::is_loopback;
 
-/// What a script says so that it is not taken for a web page or a webhook.
+/// Set by scripts, which web pages and webhooks cannot do.
 const METAGATE: HeaderName = HeaderName::from_static("x-metagate");
-/// What a browser says of where a request comes from (W3C Fetch Metadata).
+/// Set by browsers: the relation between the page that sends a request and its target (W3C Fetch Metadata).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Judges a request to the listener at `own`.
+/// Checks where a request to the listener at `own` comes from.
 ///
 /// # Errors
-/// What is wrong with where it comes from.
-pub(super) fn check(method: &Method, fields: &HeaderMap, own: SocketAddr) -> Result<(), &'static str> {
-    let host = only(fields, &HOST).ok_or("there must be one Host")?;
+/// Why the request is not accepted.
+pub(super) fn check(method: &Method, headers: &HeaderMap, own: SocketAddr) -> Result<(), &'static str> {
+    let host = only(headers, &HOST).ok_or("there must be one Host")?;
     if !is_ours(host, own) {
         return Err("Host must be localhost or the address of this listener");
     }
     let own_origin = format!("http://{host}");
-    if fields.contains_key(ORIGIN) && only(fields, &ORIGIN) != Some(own_origin.as_str()) {
+    if headers.contains_key(ORIGIN) && only(headers, &ORIGIN) != Some(own_origin.as_str()) {
         return Err("Origin must be this listener's own page");
     }
     // `none`: typed into the address bar, or a bookmark.
-    if fields.contains_key(SEC_FETCH_SITE)
-        && !matches!(only(fields, &SEC_FETCH_SITE), Some("same-origin" | "none"))
+    if headers.contains_key(SEC_FETCH_SITE)
+        && !matches!(only(headers, &SEC_FETCH_SITE), Some("same-origin" | "none"))
     {
         return Err("Sec-Fetch-Site must be same-origin or none");
     }
-    // Every browser names the origin of a POST. Without any of these it is curl or a script, which
-    // no page of somebody else's can make send anything.
-    let browser = [SEC_FETCH_SITE, REFERER].iter().any(|name| fields.contains_key(name));
-    if method == Method::POST && browser && !fields.contains_key(ORIGIN) {
+    // Every browser states the origin of a POST. A request without any of these fields is from curl or a script, which
+    // a web page cannot control.
+    let browser = [SEC_FETCH_SITE, REFERER].iter().any(|name| headers.contains_key(name));
+    if method == Method::POST && browser && !headers.contains_key(ORIGIN) {
         return Err("Origin is missing");
     }
     Ok(())
 }
 
-/// Whether somebody means this listener: with `X-Metagate: 1`, or in a browser, at its own page or in the
-/// address bar. [`check`] has seen `Sec-Fetch-Site`.
+/// Whether a request was sent to this listener on purpose: with `X-Metagate: 1`, or by a browser from this listener's
+/// page or the address bar. [`check`] has validated `Sec-Fetch-Site`.
 ///
-/// A server that can be made to send a request to any URL, like the webhooks of a backend in the same pod,
-/// sends neither by itself.
-pub(super) fn is_deliberate(fields: &HeaderMap) -> bool {
-    only(fields, &METAGATE) == Some("1") || fields.contains_key(SEC_FETCH_SITE)
+/// A server that can be made to send a request to any URL, such as the webhooks of a backend in the same pod, sends
+/// neither field.
+pub(super) fn is_deliberate(headers: &HeaderMap) -> bool {
+    only(headers, &METAGATE) == Some("1") || headers.contains_key(SEC_FETCH_SITE)
 }
 
-/// The value of a field that is there once.
-fn only<'f>(fields: &'f HeaderMap, name: &HeaderName) -> Option<&'f str> {
-    let mut all = fields.get_all(name).iter();
+/// The value of a field, if it occurs exactly once.
+fn only<'f>(headers: &'f HeaderMap, name: &HeaderName) -> Option<&'f str> {
+    let mut all = headers.get_all(name).iter();
     match (all.next(), all.next()) {
         (Some(value), None) => value.to_str().ok(),
         _ => None,
     }
 }
 
-/// A name of somebody else's may lead here, but then it is that name which a browser sends.
+/// Whether `host` is an address of this listener. With DNS rebinding another name resolves to this address, but the
+/// browser still sends that name.
 fn is_ours(host: &str, own: SocketAddr) -> bool {
     let Ok(authority) = host.parse::<Authority>() else { return false };
     if host.contains('@') || authority.port_u16().unwrap_or(80) != own.port() {
@@ -83,18 +84,18 @@ mod tests {
 
     use super::*;
 
-    fn judged(method: &Method, fields: &[(&'static str, &str)]) -> Result<(), &'static str> {
+    fn checked(method: &Method, headers: &[(&'static str, &str)]) -> Result<(), &'static str> {
         let mut map = HeaderMap::new();
-        for (name, value) in fields {
+        for (name, value) in headers {
             map.append(*name, HeaderValue::from_str(value).unwrap());
         }
         check(method, &map, "127.0.0.1:8687".parse().unwrap())
     }
 
     #[test]
-    fn a_host_is_this_listener_or_localhost() {
+    fn host_must_be_localhost_or_this_listener() {
         for host in ["127.0.0.1:8687", "localhost:8687", "LOCALHOST:8687", "[::1]:8687", "127.0.0.2:8687"] {
-            assert_eq!(judged(&Method::GET, &[("host", host)]), Ok(()), "{host}");
+            assert_eq!(checked(&Method::GET, &[("host", host)]), Ok(()), "{host}");
         }
         let wrong = [
             "evil.example:8687",
@@ -111,12 +112,12 @@ mod tests {
             "[::2]:8687",
         ];
         for host in wrong {
-            assert!(judged(&Method::GET, &[("host", host)]).is_err(), "{host}");
+            assert!(checked(&Method::GET, &[("host", host)]).is_err(), "{host}");
         }
-        assert!(judged(&Method::GET, &[]).is_err());
+        assert!(checked(&Method::GET, &[]).is_err());
         let two = [("host", "127.0.0.1:8687"), ("host", "127.0.0.1:8687")];
-        assert!(judged(&Method::GET, &two).is_err());
-        // On an address of the machine, that address and no other.
+        assert!(checked(&Method::GET, &two).is_err());
+        // A listener on a non-loopback address accepts only that address.
         let own = "10.0.0.1:8687".parse().unwrap();
         let with = |host| HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
         assert!(check(&Method::GET, &with("10.0.0.1:8687"), own).is_ok());
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_elsewhere_gets_nothing_and_changes_nothing() {
+    fn requests_from_other_pages_are_refused() {
         let host = ("host", "127.0.0.1:8687");
         for method in [Method::GET, Method::POST] {
             for origin in [
@@ -136,35 +137,35 @@ mod tests {
                 "",
                 "http://localhost:8687",
             ] {
-                assert!(judged(&method, &[host, ("origin", origin)]).is_err(), "{method} {origin}");
+                assert!(checked(&method, &[host, ("origin", origin)]).is_err(), "{method} {origin}");
             }
             for site in ["cross-site", "same-site", "", "other"] {
                 let origin = ("origin", "http://127.0.0.1:8687");
-                assert!(judged(&method, &[host, origin, ("sec-fetch-site", site)]).is_err(), "{site}");
+                assert!(checked(&method, &[host, origin, ("sec-fetch-site", site)]).is_err(), "{site}");
             }
             let own = [host, ("origin", "http://127.0.0.1:8687"), ("sec-fetch-site", "same-origin")];
-            assert_eq!(judged(&method, &own), Ok(()));
-            assert_eq!(judged(&method, &[host]), Ok(()), "curl");
+            assert_eq!(checked(&method, &own), Ok(()));
+            assert_eq!(checked(&method, &[host]), Ok(()), "curl");
         }
-        assert_eq!(judged(&Method::GET, &[host, ("sec-fetch-site", "none")]), Ok(()), "the address bar");
-        assert!(judged(&Method::POST, &[host, ("sec-fetch-site", "same-origin")]).is_err());
-        assert!(judged(&Method::POST, &[host, ("referer", "http://127.0.0.1:8687/")]).is_err());
+        assert_eq!(checked(&Method::GET, &[host, ("sec-fetch-site", "none")]), Ok(()), "the address bar");
+        assert!(checked(&Method::POST, &[host, ("sec-fetch-site", "same-origin")]).is_err());
+        assert!(checked(&Method::POST, &[host, ("referer", "http://127.0.0.1:8687/")]).is_err());
     }
 
     #[test]
-    fn what_nobody_sends_by_accident_is_deliberate() {
-        let deliberate = |fields: &[(&'static str, &'static str)]| {
-            let fields = fields
+    fn only_x_metagate_or_sec_fetch_site_is_deliberate() {
+        let deliberate = |headers: &[(&'static str, &'static str)]| {
+            let headers = headers
                 .iter()
                 .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-            is_deliberate(&fields.fold(HeaderMap::new(), |mut all, (name, value)| {
+            is_deliberate(&headers.fold(HeaderMap::new(), |mut all, (name, value)| {
                 all.append(name, value);
                 all
             }))
         };
         assert!(deliberate(&[("x-metagate", "1")]));
         assert!(deliberate(&[("sec-fetch-site", "same-origin")]));
-        for fields in [
+        for headers in [
             &[][..],
             &[("x-metagate", "")],
             &[("x-metagate", "0")],
@@ -172,7 +173,7 @@ mod tests {
             &[("origin", "http://127.0.0.1:8687")],
             &[("user-agent", "OpenMetadata"), ("content-type", "application/json")],
         ] {
-            assert!(!deliberate(fields), "{fields:?}");
+            assert!(!deliberate(headers), "{headers:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The status page: HTML made here, without a script and without anything from elsewhere.
+//! The status page: HTML without scripts and without external resources.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use super::view::{self, Outcome, Overview, SourceView};
 use crate::printable;
 use crate::refusals::Refusal;
 
-/// Nothing may run, be loaded or be framed; the one style sheet is known by its hash.
+/// Nothing may run, be loaded or be framed. The style sheet is permitted by its hash.
 pub(super) const POLICY: &str = "default-src 'none'; style-src 'sha256-Hbfrj5zP7hJX/qQYxKdF5SxwyUhhYd11pr6gf4gnlBA='; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 const STYLE: &str = "body{font:14px/1.45 system-ui,sans-serif;margin:2em auto;max-width:76em;padding:0 1em;color:#1c2024;background:#fff}\
@@ -15,7 +15,7 @@ table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.25em .6
 th{font-weight:600;white-space:nowrap}.good{color:#0a6b2d}.bad{color:#b00020}button{font:inherit;padding:.3em 1em}\
 @media(prefers-color-scheme:dark){body{color:#e6e8ea;background:#16181a}th,td{border-color:#34383c}.good{color:#5fd38a}.bad{color:#ff7b86}}";
 
-/// The page; without the refusals, which name people, where there are none to be shown.
+/// Renders the page. Refusals contain names of people, so they are optional.
 pub(super) fn render(overview: &Overview, refusals: Option<&[Refusal]>) -> String {
     let mut page = String::with_capacity(16 * 1024);
     page.push_str("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"10\"><title>metagate</title><style>");
@@ -70,7 +70,7 @@ fn configuration(page: &mut String, overview: &Overview) {
                 }
             }
             Outcome::Refused { errors, .. } => {
-                row(page, "last reload", &format!("{when}: REFUSED, the old configuration goes on"));
+                row(page, "last reload", &format!("{when}: REFUSED, keeping the current configuration"));
                 errors.iter().for_each(|error| row(page, "error", error));
             }
         }
@@ -135,7 +135,7 @@ fn row(page: &mut String, name: &str, value: &str) {
     let _ = write!(page, "<tr><th>{}<td>{}</tr>", escaped(name), escaped(value));
 }
 
-/// Text that is no markup, whoever chose it.
+/// Escapes text for HTML.
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in printable::line(text).chars() {
@@ -208,13 +208,13 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_knows_the_style() {
+    fn the_policy_has_the_hash_of_the_style_sheet() {
         let hash = STANDARD.encode(crate::digest::sha256(STYLE.as_bytes()));
         assert!(POLICY.contains(&format!("'sha256-{hash}'")), "the hash is {hash}");
     }
 
     #[test]
-    fn what_others_chose_is_no_markup() {
+    fn text_from_others_is_escaped() {
         let refusal = Refusal {
             time: SystemTime::UNIX_EPOCH,
             request_id: ODD.into(),

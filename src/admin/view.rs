@@ -1,4 +1,4 @@
-//! What is shown: plain data.
+//! The plain data that the admin listener shows.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::jwks::SourceStatus;
 use crate::refusals::Refusal;
 
-/// How the process is.
+/// The state of the process.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "docs/operations.md lists the members")]
@@ -23,10 +23,10 @@ pub struct Overview {
     pub draining: bool,
     pub config: ConfigView,
     pub last_reload: Option<LastReload>,
-    /// As `metagate keys --json` has them.
+    /// In the format of `metagate keys --json`.
     pub sources: Vec<SourceView>,
     pub connections: i64,
-    /// By decision, and by reason for whatever was not simply allowed.
+    /// By decision, and by reason unless the request was simply allowed.
     pub requests: BTreeMap<String, u64>,
 }
 
@@ -59,7 +59,7 @@ pub struct ConfigView {
     pub rules: Vec<String>,
 }
 
-/// The last time that a configuration was read again.
+/// The most recent reload.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "docs/operations.md lists the members")]
@@ -71,26 +71,26 @@ pub struct LastReload {
     pub outcome: Outcome,
 }
 
-/// What came of a reload.
+/// The outcome of a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", tag = "result")]
 pub enum Outcome {
     /// The new configuration is in force.
     #[serde(rename_all = "camelCase")]
     Applied {
-        /// The keys that have another value now.
+        /// The keys whose value changed.
         changed: Vec<String>,
-        /// The files whose content is another one.
+        /// The files whose content changed.
         changed_files: Vec<String>,
-        /// Keys whose new value waits for a restart.
+        /// Changed keys that take effect after a restart.
         needs_restart: Vec<String>,
-        /// What is probably not meant.
+        /// Settings that are probably mistakes.
         warnings: Vec<String>,
     },
-    /// The old configuration goes on.
+    /// The current configuration stays in force.
     #[serde(rename_all = "camelCase")]
     Refused {
-        /// Whether the configuration itself is broken, or only cannot be in force now.
+        /// Whether the configuration itself is invalid, or only cannot take effect now.
         broken: bool,
         /// Everything that is wrong.
         errors: Vec<String>,
@@ -98,12 +98,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Nothing is read again while the process ends.
+    /// The outcome during shutdown, when no reload is possible.
     pub(super) fn ending() -> Self {
         Self::Refused { broken: false, errors: vec!["the process is ending".to_owned()] }
     }
 
-    /// 200; 400 for a broken configuration; 409 where it is not at fault.
+    /// 200; 400 for an invalid configuration; 409 if a valid one cannot take effect now.
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Applied { .. } => StatusCode::OK,
@@ -121,7 +121,7 @@ fn rfc3339<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Er
     serializer.serialize_str(&time(*at))
 }
 
-/// A refusal as JSON, under the names that the audit trail has.
+/// A refusal as JSON, with the field names of the audit trail.
 pub(super) fn refusal(refusal: &Refusal) -> Value {
     json!({
         "time": time(refusal.time),
