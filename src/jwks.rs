@@ -58,7 +58,7 @@ pub struct Keys {
     ring: ArcSwap<KeyRing>,
     /// Announces each new generation of the ring.
     changed: watch::Sender<u64>,
-    entries: Vec<Entry>,
+    entries: Vec<IssuerEntry>,
     /// Shared with the `Keys` of the previous and the next configuration.
     refresh_tasks: Mutex<Vec<Arc<RefreshTask>>>,
     rebuilding: Mutex<()>,
@@ -73,8 +73,9 @@ pub struct Keys {
     metrics: Arc<Metrics>,
 }
 
+/// The keys of one issuer entry.
 #[derive(Debug)]
-struct Entry {
+struct IssuerEntry {
     name: Box<str>,
     /// Keys that are part of the configuration itself.
     fixed: Vec<Arc<VerificationKey>>,
@@ -121,7 +122,7 @@ impl Keys {
         let mut entries = Vec::with_capacity(config.trust.len());
         for entry in &config.trust {
             let old = before.and_then(|keys| keys.entries.iter().find(|old| old.name == entry.name));
-            entries.push(Entry::new(entry, old, &mut context)?);
+            entries.push(IssuerEntry::new(entry, old, &mut context)?);
         }
         let keys = Self {
             ring: ArcSwap::default(),
@@ -183,7 +184,7 @@ impl Keys {
 
     /// The sources of those required entries that have had no keys yet. Their status says why.
     pub fn missing(&self) -> Vec<SourceStatus> {
-        let lacks = |entry: &&Entry| !entry.optional && !entry.had_keys.load(Ordering::Relaxed);
+        let lacks = |entry: &&IssuerEntry| !entry.optional && !entry.had_keys.load(Ordering::Relaxed);
         let sources = self.entries.iter().filter(lacks).flat_map(|entry| &entry.sources);
         sources.map(|source| source.status()).collect()
     }
@@ -240,7 +241,7 @@ impl Keys {
 
     /// The state of every source, in the order of the configuration.
     pub fn status(&self) -> Vec<SourceStatus> {
-        let of_entry = |entry: &Entry| {
+        let of_entry = |entry: &IssuerEntry| {
             let fixed = (!entry.fixed.is_empty()).then(|| SourceStatus::fixed(&entry.name, &entry.fixed));
             fixed.into_iter().chain(entry.sources.iter().map(|source| source.status())).collect::<Vec<_>>()
         };
@@ -254,7 +255,7 @@ impl Keys {
     /// Replaces the ring if the keys of the sources differ from it.
     fn rebuild(&self) {
         let _one_at_a_time = self.rebuilding.lock().unwrap_or_else(PoisonError::into_inner);
-        let sets: Vec<_> = self.entries.iter().map(Entry::keys).collect();
+        let sets: Vec<_> = self.entries.iter().map(IssuerEntry::keys).collect();
         let old = self.ring.load();
         if !old.sets.is_empty() && same(&old.sets, &sets) {
             return;
@@ -271,7 +272,7 @@ impl Keys {
     }
 }
 
-impl Entry {
+impl IssuerEntry {
     /// `before` is the entry of this name in the previous configuration, if it had one.
     fn new(
         entry: &TrustEntry,

@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::source::{Demand, Source};
-use super::{Entry, Keys, SourceStatus};
+use super::{IssuerEntry, Keys, SourceStatus};
 use crate::admission::Refresh;
 
 /// How much longer than `jwks.timeout` requests wait for a fetch.
@@ -95,7 +95,7 @@ impl Keys {
 
     /// Waits until every source of an entry was fetched by an attempt that started after this call, or turns out
     /// not to be due in time.
-    async fn fetches_after_now(&self, entry: &Entry) -> Vec<Wait> {
+    async fn fetches_after_now(&self, entry: &IssuerEntry) -> Vec<Wait> {
         let latest = Instant::now() + self.settings.max_wait;
         let longest = self.settings.timeout + GRACE;
         let mut waits = vec![None; entry.sources.len()];
@@ -150,13 +150,11 @@ impl Keys {
     }
 }
 
-impl Entry {
+impl IssuerEntry {
     /// The result for a token that the entry's keys do not verify.
     fn unchanged(&self) -> Refresh {
-        match self.sources.iter().any(|source| source.is_failing()) {
-            true => Refresh::Unreachable,
-            false => Refresh::Unchanged,
-        }
+        let is_failing = self.sources.iter().any(|source| source.is_failing());
+        if is_failing { Refresh::Unreachable } else { Refresh::Unchanged }
     }
 }
 

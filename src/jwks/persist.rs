@@ -60,8 +60,8 @@ impl Store {
         Self { path, source: source.to_owned(), max_bytes, queue: Arc::default() }
     }
 
-    /// Reads the file, if it exists, belongs to this user, and is younger than `max_age`. After an error the caller
-    /// continues without it.
+    /// Reads the file, if it exists, belongs to this user or root, and is younger than `max_age`. After an error the
+    /// caller continues without it.
     pub(super) fn read(&self, max_age: Duration, now: SystemTime) -> io::Result<Option<Stored>> {
         let file = match File::open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

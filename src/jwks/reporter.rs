@@ -60,7 +60,7 @@ impl Reporter {
     }
 
     /// Sets the number of usable keys and the time of their fetch.
-    pub(super) fn holds(&self, keys: usize, fetched_at: Option<SystemTime>) {
+    pub(super) fn set_keys(&self, keys: usize, fetched_at: Option<SystemTime>) {
         if let Some(metrics) = self.gauges() {
             metrics.jwks_state(&self.name, keys, fetched_at);
         }
@@ -99,7 +99,7 @@ impl Reporter {
     }
 
     pub(super) fn stale(&self, skipped: &[SkippedKey]) {
-        self.holds(0, None);
+        self.set_keys(0, None);
         self.count_skipped(skipped, &[]);
         let message = "keys are older than maxStale and are no longer used";
         tracing::error!(source = self.name, issuer = &*self.entry, "{message}");

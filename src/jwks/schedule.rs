@@ -16,7 +16,8 @@ pub(super) const AFTER_PANIC: Duration = LONGEST_BACKOFF;
 /// The shortest time between attempts that waiting requests cause.
 pub(super) const MIN_EARLY_INTERVAL: Duration = FIRST_BACKOFF;
 
-/// The wait after a success: 80 to 90 % of `lifetime`, at random, so that instances do not fetch simultaneously.
+/// The wait after a success: 80 to 90 % of `lifetime`, or of [`FILE_INTERVAL`] for a file. It is random, so that
+/// instances do not fetch simultaneously.
 pub(super) fn after_success(lifetime: Duration, is_file: bool) -> Duration {
     let lifetime = if is_file { FILE_INTERVAL } else { lifetime };
     lifetime.mul_f64(0.8 + 0.1 * fraction())

@@ -280,7 +280,7 @@ impl Source {
         let Some(cached) = &state.cached else { return };
         let lifetime = cached.freshness.lifetime.unwrap_or(settings.refresh_interval);
         state.next = Instant::now() + schedule::after_success(lifetime, self.fetcher.is_file());
-        self.reporter.holds(cached.keys.usable.len(), Some(cached.fetched_at));
+        self.reporter.set_keys(cached.keys.usable.len(), Some(cached.fetched_at));
         self.reporter.next_refresh(at(state.next));
     }
 

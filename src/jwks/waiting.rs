@@ -30,7 +30,7 @@ struct Taken {
 
 /// An occupied place; dropping it frees it.
 #[derive(Debug)]
-pub(super) struct Place<'r> {
+pub(super) struct WaitingPlace<'r> {
     room: &'r WaitingRoom,
     client: Option<ClientKey>,
 }
@@ -44,7 +44,7 @@ impl WaitingRoom {
 
     /// Takes a place for a request of this client; `None` if its share or the room is full. If the address is
     /// unknown (a Unix socket), only the room counts.
-    pub(super) fn enter(&self, client: Option<IpAddr>) -> Option<Place<'_>> {
+    pub(super) fn enter(&self, client: Option<IpAddr>) -> Option<WaitingPlace<'_>> {
         let client = client.map(ClientKey::of);
         let mut taken = self.taken();
         if taken.all >= self.places {
@@ -58,7 +58,7 @@ impl WaitingRoom {
             *count += 1;
         }
         taken.all += 1;
-        Some(Place { room: self, client })
+        Some(WaitingPlace { room: self, client })
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -77,7 +77,7 @@ impl WaitingRoom {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for WaitingPlace<'_> {
     fn drop(&mut self) {
         let mut taken = self.room.taken();
         taken.all = taken.all.saturating_sub(1);

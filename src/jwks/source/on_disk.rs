@@ -28,7 +28,7 @@ impl Source {
         let age = now.duration_since(fetched_at).unwrap_or_default();
         let mut state = self.state();
         self.reporter.restored(keys.usable.len(), age.as_secs());
-        self.reporter.holds(keys.usable.len(), Some(fetched_at));
+        self.reporter.set_keys(keys.usable.len(), Some(fetched_at));
         self.reporter.change(&mut state.logged, None, &keys);
         state.cached = Some(CachedKeys {
             keys,

@@ -44,7 +44,7 @@ impl Source {
             return;
         }
         let cached = state.cached.as_ref();
-        self.reporter.holds(
+        self.reporter.set_keys(
             cached.map_or(0, |cached| cached.keys.usable.len()),
             cached.map(|cached| cached.fetched_at),
         );
