@@ -1,5 +1,4 @@
-//! Serves one request, from its head to the response. The process starts one [`Gateway`] for each configuration, and
-//! all workers share it.
+//! Serves one request, from its head to the response. Each configuration has one [`Gateway`], which all workers share.
 //!
 //! 1. `receive`: begin the [`Exchange`], which records the request.
 //! 2. `admit`: take a place among the requests in flight, then run the steps of [`crate::admission`]. They end in a

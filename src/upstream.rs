@@ -276,9 +276,10 @@ impl Upstream {
         if !shares && self.target.tls.is_none() {
             return self.open_http1(account).await;
         }
-        let _turn = match shares {
-            true => Some(self.target.in_time(async { Ok(self.opening.lock().await) }).await?),
-            false => None,
+        let _lock = if shares {
+            Some(self.target.in_time(async { Ok(self.opening.lock().await) }).await?)
+        } else {
+            None
         };
         if self.target.http2
             && let Some(stream) = self.http2.check_out()
@@ -301,12 +302,11 @@ impl Upstream {
                 return Err(io::Error::other("the backend does not offer HTTP/2"));
             }
             self.settled_on_http1.store(!http2, Ordering::Relaxed);
-            match http2 {
-                true => self.http2.start(stream).await.map(Connection::Http2),
-                false => {
-                    served.set(account);
-                    start(stream, served).await.map(Connection::Http1)
-                }
+            if http2 {
+                self.http2.start(stream).await.map(Connection::Http2)
+            } else {
+                served.set(account);
+                start(stream, served).await.map(Connection::Http1)
             }
         };
         self.counted(self.target.in_time(opening).await)

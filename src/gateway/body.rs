@@ -36,10 +36,8 @@ impl Gateway {
         if is_empty {
             return RequestBody::Empty;
         }
-        let progress = match peer.account.is_trusted() {
-            true => RequestProgress::new(format.grpc, None),
-            false => RequestProgress::new(format.grpc, Some(self.unverified_timeout)),
-        };
+        let silence = if peer.account.is_trusted() { None } else { Some(self.unverified_timeout) };
+        let progress = RequestProgress::new(format.grpc, silence);
         exchange.set_request_body(progress.clone());
         let rest = format.http2.then(|| self.discarder(peer));
         let (limit, incoming) = (self.admission.body_bytes, Rest::new(incoming, rest));

@@ -30,10 +30,8 @@ pub(super) async fn read_graphql(
         return Ok((Graphql::TOO_LONG, ReadAhead::default()));
     }
     let ahead = read_ahead(body, limit, patience).await.ok_or(broken_body())?;
-    let graphql = match ahead.ended && ahead.bytes.len() <= limit {
-        true => Graphql::read(facts, headers, &ahead.bytes),
-        false => Graphql::TOO_LONG,
-    };
+    let is_complete = ahead.ended && ahead.bytes.len() <= limit;
+    let graphql = if is_complete { Graphql::read(facts, headers, &ahead.bytes) } else { Graphql::TOO_LONG };
     Ok((graphql, ahead))
 }
 

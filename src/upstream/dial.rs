@@ -85,7 +85,7 @@ mod tests {
     use std::cell::RefCell;
     use tokio::time::Instant;
 
-    /// 198.51.100.x swallows, 203.0.113.x refuses, anything else connects after 100 ms.
+    /// 198.51.100.x never responds, 203.0.113.x refuses, any other address connects after 100 ms.
     async fn attempt(address: SocketAddr) -> io::Result<SocketAddr> {
         match address.ip().to_string() {
             ip if ip.starts_with("198.51.100.") => std::future::pending().await,
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_that_swallows_costs_a_quarter_of_a_second() {
+    async fn an_address_that_never_responds_delays_the_next_by_250_ms() {
         for (ips, winner, millis) in [
             (&["192.0.2.1", "192.0.2.2"][..], "192.0.2.1", 100),
             (&["198.51.100.1", "192.0.2.2"], "192.0.2.2", 350),
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn where_all_fail_the_last_failure_is_told() {
+    async fn if_all_addresses_fail_the_last_error_is_returned() {
         let error = race(addresses(&["203.0.113.1", "203.0.113.2"]), attempt).await.expect_err("refused");
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         let error = race(Vec::new(), attempt).await.expect_err("nothing to try");
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_families_take_turns() {
+    fn address_families_alternate() {
         let given = addresses(&["2001:db8::1", "2001:db8::2", "2001:db8::3", "192.0.2.1", "192.0.2.2"]);
         let expected = addresses(&["2001:db8::1", "192.0.2.1", "2001:db8::2", "192.0.2.2", "2001:db8::3"]);
         assert_eq!(alternating(given), expected);

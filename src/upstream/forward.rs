@@ -75,15 +75,15 @@ impl Upstream {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let kept = if attempt == 1 && !upgrade { self.check_out(&account).await } else { None };
-            let is_kept = kept.is_some();
-            let connection = match kept {
+            let pooled = if attempt == 1 && !upgrade { self.check_out(&account).await } else { None };
+            let is_pooled = pooled.is_some();
+            let connection = match pooled {
                 Some(connection) => connection,
                 None => self.open_for(upgrade, &account).await?,
             };
             let spare = match &connection {
                 // A new connection cannot have been closed while idle.
-                Connection::Http1(_) if !is_kept => None,
+                Connection::Http1(_) if !is_pooled => None,
                 // A kept-alive connection may turn out to be closed. An idempotent request without a body is then
                 // sent again, once.
                 Connection::Http1(_) if !request.method().is_idempotent() => None,
@@ -97,11 +97,11 @@ impl Upstream {
                 match self.send(connection, request, trailers, progress.as_ref(), token.as_deref_mut()).await
                 {
                     Ok(response) => return Ok(response),
-                    Err(SendError::Unsent(unsent, http2)) if again && (is_kept || http2) => *unsent,
+                    Err(SendError::Unsent(unsent, http2)) if again && (is_pooled || http2) => *unsent,
                     Err(SendError::Unprocessed) if again && spare.is_some() => spare.ok_or(UNREACHABLE)?,
                     Err(SendError::Unsent(..) | SendError::Unprocessed) => return Err(UNREACHABLE),
                     Err(SendError::Closed) => match spare {
-                        Some(spare) if is_kept && spare.method().is_idempotent() => spare,
+                        Some(spare) if is_pooled && spare.method().is_idempotent() => spare,
                         _ => return Err(ForwardError::Failed(Reason::UpstreamProtocol)),
                     },
                     Err(SendError::Final(failure)) => return Err(failure),
@@ -112,9 +112,10 @@ impl Upstream {
     /// Opens a connection: an exclusive one if it may become a tunnel.
     async fn open_for(&self, upgrade: bool, account: &Arc<Account>) -> Result<Connection, ForwardError> {
         // These futures are rare and large. Boxed, they do not enlarge the future of every request.
-        let opened = match upgrade {
-            true => Box::pin(self.open_http1(account)).await,
-            false => Box::pin(self.open(account)).await,
+        let opened = if upgrade {
+            Box::pin(self.open_http1(account)).await
+        } else {
+            Box::pin(self.open(account)).await
         };
         opened.map_err(|error| {
             tracing::debug!(%error, upstream = %self.target, "the backend cannot be reached");

@@ -170,9 +170,11 @@ pub(super) fn error_kind(error: &hyper::Error) -> Option<StreamErrorKind> {
     let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
     // With GOAWAY, h2 fails only the streams above the last one that the backend has processed.
     let went_away = error.is_go_away();
-    Some(match () {
-        () if error.is_remote() && (refused || went_away) => StreamErrorKind::Unprocessed,
-        () if error.is_io() => StreamErrorKind::Unknown,
-        () => StreamErrorKind::Failed,
+    Some(if error.is_remote() && (refused || went_away) {
+        StreamErrorKind::Unprocessed
+    } else if error.is_io() {
+        StreamErrorKind::Unknown
+    } else {
+        StreamErrorKind::Failed
     })
 }
