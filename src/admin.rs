@@ -4,7 +4,8 @@
 //! on this machine is tricked into sending:
 //!
 //! 1. `Host` must be an address of this listener, against DNS rebinding.
-//! 2. If a browser states the origin of a request, it must be this listener's own page, against web pages elsewhere.
+//! 2. If a browser states the origin of a request, it must be this listener's own page or the address bar, against web
+//!    pages elsewhere.
 //! 3. Requests that change something or return names of people must come from a browser on this page or contain
 //!    `X-Metagate: 1`, because a backend in the same pod may let its users choose the URL of a webhook.
 
@@ -80,7 +81,7 @@ async fn respond(
     }
     let response = match (request.uri().path(), request.method()) {
         ("/", &Method::GET | &Method::HEAD) => {
-            let page = shown(console, move |console| {
+            let page = off_thread(console, move |console| {
                 let refusals = deliberate.then(|| console.refusals.newest_first());
                 page::render(&(console.overview)(), refusals.as_deref())
             });
@@ -91,14 +92,14 @@ async fn respond(
             response
         }
         ("/status", &Method::GET | &Method::HEAD) => {
-            json_response(StatusCode::OK, &shown(console, |console| (console.overview)()).await)
+            json_response(StatusCode::OK, &off_thread(console, |console| (console.overview)()).await)
         }
         ("/refusals", &Method::GET | &Method::HEAD) if !deliberate => forbidden(NOT_DELIBERATE),
         ("/refusals", &Method::GET | &Method::HEAD) => {
             let refusals = |console: &Console| {
                 console.refusals.newest_first().iter().map(view::refusal).collect::<Value>()
             };
-            json_response(StatusCode::OK, &shown(console, refusals).await)
+            json_response(StatusCode::OK, &off_thread(console, refusals).await)
         }
         ("/reload", &Method::POST) => reload(console).await,
         ("/keys/refresh", &Method::POST) => refresh_keys(console).await,
@@ -113,7 +114,7 @@ async fn respond(
 }
 
 /// Runs `show` on another thread; `None` only during shutdown.
-async fn shown<T: Send + 'static>(
+async fn off_thread<T: Send + 'static>(
     console: &Arc<Console>,
     show: impl FnOnce(&Console) -> T + Send + 'static,
 ) -> Option<T> {

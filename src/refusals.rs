@@ -88,9 +88,9 @@ mod tests {
         for number in 0..MAX_REFUSALS + 7 {
             refusals.add(refusal(&format!("/{number}")));
         }
-        let kept = refusals.newest_first();
-        assert_eq!(kept.len(), MAX_REFUSALS);
-        assert_eq!((&*kept.first().unwrap().path, &*kept.last().unwrap().path), ("/106", "/7"));
+        let recent = refusals.newest_first();
+        assert_eq!(recent.len(), MAX_REFUSALS);
+        assert_eq!((&*recent.first().unwrap().path, &*recent.last().unwrap().path), ("/106", "/7"));
     }
 
     #[test]

@@ -100,12 +100,12 @@ impl RevocationList {
             Some(version) => file.read_again(version),
             None => file.read().map(Some),
         };
-        let shown = file.path().display();
+        let path = file.path().display();
         match read {
             Ok(None) => {
                 if seen.failure.take().is_some() {
                     self.metrics.revocations_in_force(true);
-                    tracing::info!(file = %shown, "the revocation list is readable again and unchanged");
+                    tracing::info!(file = %path, "the revocation list is readable again and unchanged");
                 }
             }
             Ok(Some(version)) => {
@@ -114,10 +114,10 @@ impl RevocationList {
                 self.metrics.revocations_in_force(true);
                 self.current.store(version.list.clone());
                 self.in_force.change(self.source, version.list.clone());
-                tracing::info!(file = %shown, entries = version.list.len(), before, "the revocation list has changed");
+                tracing::info!(file = %path, entries = version.list.len(), before, "the revocation list has changed");
                 let unknown = file.unknown_issuers(&version);
                 if !unknown.is_empty() {
-                    tracing::warn!(file = %shown, issuers = ?unknown, "entries of the revocation list name unknown issuers and revoke nothing");
+                    tracing::warn!(file = %path, issuers = ?unknown, "entries of the revocation list name unknown issuers and revoke nothing");
                 }
                 *seen = Seen { version: Some(version), failure: None };
             }
@@ -125,7 +125,7 @@ impl RevocationList {
             Err(failure) if seen.failure.as_ref() != Some(&failure) => {
                 self.metrics.revocations_in_force(false);
                 let kept = self.current.load().len();
-                tracing::error!(file = %shown, cause = %failure, kept_entries = kept, "the new revocation list is not used; keeping the current one");
+                tracing::error!(file = %path, cause = %failure, kept_entries = kept, "the new revocation list is not used; keeping the current one");
                 seen.failure = Some(failure);
             }
             Err(_) => {}

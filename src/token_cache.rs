@@ -19,13 +19,13 @@ const OVERHEAD_BYTES: usize = 256;
 
 /// Verified tokens, by the digest of their whole text.
 #[derive(Debug)]
-pub struct TokenCache(Cache<Digest, Entry, foldhash::fast::RandomState>);
+pub struct TokenCache(Cache<Digest, CachedToken, foldhash::fast::RandomState>);
 
 /// The SHA-256 of a token's whole text, including the signature.
 pub type Digest = Sha256;
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct CachedToken {
     token: Arc<VerifiedToken>,
     generation: u64,
 }
@@ -33,7 +33,7 @@ struct Entry {
 impl TokenCache {
     /// A cache of about `max_bytes`, which keeps each token for at most `max_ttl`.
     pub fn new(max_bytes: u64, max_ttl: Duration) -> Self {
-        let weigh = |_: &Digest, entry: &Entry| {
+        let weigh = |_: &Digest, entry: &CachedToken| {
             u32::try_from(entry.token.weight() + OVERHEAD_BYTES).unwrap_or(u32::MAX)
         };
         let cache = Cache::builder().max_capacity(max_bytes).weigher(weigh).time_to_live(max_ttl);
@@ -58,7 +58,7 @@ impl TokenCache {
 
     /// Inserts a token that was just verified.
     pub fn insert(&self, key: Digest, token: Arc<VerifiedToken>, generation: u64) {
-        self.0.insert(key, Entry { token, generation });
+        self.0.insert(key, CachedToken { token, generation });
     }
 }
 

@@ -7,18 +7,18 @@ use http::{Method, uri::Authority};
 
 use crate::loopback::is_loopback;
 
-/// Set by scripts, which web pages and webhooks cannot do.
+/// Set by scripts. Web pages elsewhere and webhooks cannot set it.
 const METAGATE: HeaderName = HeaderName::from_static("x-metagate");
 /// Set by browsers: the relation between the page that sends a request and its target (W3C Fetch Metadata).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Checks where a request to the listener at `own` comes from.
+/// Checks where a request to the listener at `local` comes from.
 ///
 /// # Errors
 /// Why the request is not accepted.
-pub(super) fn check(method: &Method, headers: &HeaderMap, own: SocketAddr) -> Result<(), &'static str> {
+pub(super) fn check(method: &Method, headers: &HeaderMap, local: SocketAddr) -> Result<(), &'static str> {
     let host = only(headers, &HOST).ok_or("there must be one Host")?;
-    if !is_ours(host, own) {
+    if !is_ours(host, local) {
         return Err("Host must be localhost or the address of this listener");
     }
     let own_origin = format!("http://{host}");
@@ -60,9 +60,9 @@ fn only<'f>(headers: &'f HeaderMap, name: &HeaderName) -> Option<&'f str> {
 
 /// Whether `host` is an address of this listener. With DNS rebinding another name resolves to this address, but the
 /// browser still sends that name.
-fn is_ours(host: &str, own: SocketAddr) -> bool {
+fn is_ours(host: &str, local: SocketAddr) -> bool {
     let Ok(authority) = host.parse::<Authority>() else { return false };
-    if host.contains('@') || authority.port_u16().unwrap_or(80) != own.port() {
+    if host.contains('@') || authority.port_u16().unwrap_or(80) != local.port() {
         return false;
     }
     let name = authority.host();
@@ -71,8 +71,8 @@ fn is_ours(host: &str, own: SocketAddr) -> bool {
     }
     let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     address.is_ok_and(|address| {
-        let (address, own) = (address.to_canonical(), own.ip().to_canonical());
-        address == own || is_loopback(address) && is_loopback(own)
+        let (address, local) = (address.to_canonical(), local.ip().to_canonical());
+        address == local || is_loopback(address) && is_loopback(local)
     })
 }
 
@@ -118,11 +118,11 @@ mod tests {
         let two = [("host", "127.0.0.1:8687"), ("host", "127.0.0.1:8687")];
         assert!(checked(&Method::GET, &two).is_err());
         // A listener on a non-loopback address accepts only that address.
-        let own = "10.0.0.1:8687".parse().unwrap();
+        let local = "10.0.0.1:8687".parse().unwrap();
         let with = |host| HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
-        assert!(check(&Method::GET, &with("10.0.0.1:8687"), own).is_ok());
-        assert!(check(&Method::GET, &with("10.0.0.2:8687"), own).is_err());
-        assert!(check(&Method::GET, &with("127.0.0.1:8687"), own).is_err());
+        assert!(check(&Method::GET, &with("10.0.0.1:8687"), local).is_ok());
+        assert!(check(&Method::GET, &with("10.0.0.2:8687"), local).is_err());
+        assert!(check(&Method::GET, &with("127.0.0.1:8687"), local).is_err());
     }
 
     #[test]

@@ -185,11 +185,11 @@ fn a_writer_that_hangs_loses_lines_but_does_not_block_or_grow_memory() {
             Ok(())
         }
     }
-    let (entered, is_entered) = mpsc::channel();
-    let (leave, has_leave) = mpsc::channel();
-    let (trail, writer, metrics) = start(Stuck(entered, has_leave));
+    let (entered, has_entered) = mpsc::channel();
+    let (release, released) = mpsc::channel();
+    let (trail, writer, metrics) = start(Stuck(entered, released));
     trail.add(&record("/first"));
-    is_entered.recv().unwrap();
+    has_entered.recv().unwrap();
     // From here on nothing is written, but adding still returns.
     let large = "x".repeat(1024 * 1024);
     for _ in 0..12 {
@@ -197,7 +197,7 @@ fn a_writer_that_hangs_loses_lines_but_does_not_block_or_grow_memory() {
     }
     let dropped = metrics.audit_dropped.get();
     // Before any assertion can fail, because the writer waits for it.
-    drop(leave);
+    drop(release);
     drop(writer);
     assert_eq!(dropped, 4, "eight lines of a megabyte fit");
 }

@@ -38,7 +38,7 @@ fn revokes(list: &RevocationList, id: &str) -> bool {
 }
 
 fn sample(metrics: &Metrics, line: &str) -> bool {
-    metrics.encode().lines().any(|own| own == line)
+    metrics.encode().lines().any(|exposed| exposed == line)
 }
 
 #[test]

@@ -21,9 +21,9 @@ fn token() -> Arc<VerifiedToken> {
 fn a_token_is_found_by_its_digest_and_generation() {
     let (cache, key) = (cache(), TokenCache::digest("a.b.c"));
     assert!(cache.get(&key, 1, NOW_DATE).is_none());
-    let kept = token();
-    cache.insert(key, kept.clone(), 1);
-    assert!(Arc::ptr_eq(&cache.get(&key, 1, NOW_DATE).unwrap(), &kept));
+    let inserted = token();
+    cache.insert(key, inserted.clone(), 1);
+    assert!(Arc::ptr_eq(&cache.get(&key, 1, NOW_DATE).unwrap(), &inserted));
     assert!(cache.get(&TokenCache::digest("a.b.d"), 1, NOW_DATE).is_none());
 }
 
@@ -50,7 +50,7 @@ fn times_are_checked_on_every_hit() {
     cache.insert(key, token(), 1);
     let at = |secs| cache.get(&key, 1, NumericDate::from_secs(secs)).is_some();
     assert!(at(NOW + 39), "within the leeway");
-    assert!(!at(NOW + 40), "expired while it was kept");
+    assert!(!at(NOW + 40), "expired while it was cached");
     assert!(!at(NOW), "and gone");
 }
 
