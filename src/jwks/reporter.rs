@@ -189,7 +189,7 @@ mod tests {
         };
         let mut kids = Kids::default();
         assert!(!kids.is_reused(&key(RSA.jwk_named("a"))) && !kids.is_reused(&key(RSA.jwk_named("a"))));
-        assert!(kids.is_reused(&key(OTHER_RSA.jwk_named("a"))), "also if it was away meanwhile");
+        assert!(kids.is_reused(&key(OTHER_RSA.jwk_named("a"))), "even if it was absent meanwhile");
         for number in 0..2 * MAX_KIDS {
             assert!(!kids.is_reused(&key(RSA.jwk_named(&number.to_string()))));
         }

@@ -128,7 +128,7 @@ async fn concurrent_requests_share_one_refresh_and_then_the_cooldown_applies() {
     tokio::task::yield_now().await;
     drop(leave);
     let results = refreshes.join_all().await;
-    assert!(results.into_iter().all(|found| found == Refresh::Changed), "everybody decides again");
+    assert!(results.into_iter().all(|found| found == Refresh::Changed), "every request tries again");
     assert_eq!(stub.requests().len(), 2, "one fetch at the start, one for a hundred unknown kids");
     assert_eq!(kids(&keys, 0), ["a", "b"]);
     assert_eq!(keys.ring().generation, before + 1);

@@ -113,7 +113,7 @@ mod tests {
         places.pop();
         assert!(room.enter(one).is_none() && room.enter(None).is_some());
         drop(places);
-        assert!(room.is_empty(), "nothing is left of a client that has gone");
+        assert!(room.is_empty(), "a client without places leaves no entry");
     }
 
     #[test]

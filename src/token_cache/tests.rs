@@ -39,9 +39,9 @@ fn a_new_generation_of_keys_requires_another_verification() {
     let (cache, key) = (cache(), TokenCache::digest("a.b.c"));
     cache.insert(key, token(), 1);
     assert!(cache.get(&key, 2, NOW_DATE).is_none(), "the keys changed");
-    assert!(cache.get(&key, 1, NOW_DATE).is_none(), "and it is gone for good");
+    assert!(cache.get(&key, 1, NOW_DATE).is_none(), "the entry was removed");
     cache.insert(key, token(), 2);
-    assert!(cache.get(&key, 1, NOW_DATE).is_none(), "nor is it good for older keys");
+    assert!(cache.get(&key, 1, NOW_DATE).is_none(), "nor for older keys");
 }
 
 #[test]

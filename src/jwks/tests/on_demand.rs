@@ -198,7 +198,7 @@ async fn a_thousand_requests_with_a_new_kid_cost_one_fetch() {
     let before = keys.ring().generation;
     let requests: Vec<_> = (0..1000).map(|_| ask(&keys)).collect();
     for request in requests {
-        assert_eq!(request.await.unwrap(), Refresh::Changed, "everybody decides again");
+        assert_eq!(request.await.unwrap(), Refresh::Changed, "every request tries again");
     }
     assert_eq!((script.count(), kids(&keys, 0).len()), (2, 2));
     assert_eq!(keys.ring().generation, before + 1);
@@ -221,7 +221,7 @@ async fn a_flood_of_unknown_kids_costs_a_burst_and_one_fetch_per_cooldown() {
     assert_gaps(&script.gaps()[1..], &[(1.0, 1.02), (1.0, 1.02), (27.9, 28.02), (30.0, 30.02)]);
     assert_eq!(keys.ring().generation, before, "tokens in the cache stay good");
     seconds(10).await;
-    assert!(keys.waiting_for_refresh.is_empty(), "nothing is left of it");
+    assert!(keys.waiting_for_refresh.is_empty(), "all places are free again");
 }
 
 #[tokio::test(start_paused = true)]

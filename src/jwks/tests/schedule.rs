@@ -48,7 +48,7 @@ async fn failures_are_retried_after_1_to_60_seconds() {
     // A success resets the backoff.
     bounds.extend([(80.0, 90.0), (0.8, 1.0), (1.6, 2.0)]);
     assert_gaps(&script.gaps(), &bounds);
-    assert_eq!(kids(&keys, 0), ["a"], "and all the while there are keys");
+    assert_eq!(kids(&keys, 0), ["a"], "the keys stay meanwhile");
 }
 
 #[tokio::test(start_paused = true)]
@@ -70,7 +70,7 @@ async fn waiting_requests_cause_at_most_one_fetch_per_second() {
         sleep(Duration::from_millis(20)).await;
     }
     let gaps = script.gaps();
-    assert!(gaps.len() >= 18, "they make it ask at all: {}", gaps.len());
+    assert!(gaps.len() >= 18, "waiting requests cause fetches: {}", gaps.len());
     assert!(gaps.iter().all(|gap| *gap >= 0.8), "{gaps:?}");
 }
 
@@ -97,7 +97,7 @@ async fn keys_expire_after_max_stale() {
     let age = confirmed.elapsed();
     assert!(age >= Duration::from_secs(1200) && age < Duration::from_millis(1_200_010), "{age:?}");
     assert!(keys.ring().sets[0].is_none() && keys.are_ready(), "none, and readiness is a latch");
-    assert!(script.count() > 5, "it went on asking");
+    assert!(script.count() > 5, "fetches continue");
     changes.changed().await.unwrap();
     assert_eq!(kids(&keys, 0), ["a"], "and they come back");
 }
