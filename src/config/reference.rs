@@ -1,19 +1,19 @@
-//! What is generated from the table of keys for people: the reference, the example, and the help of flags.
+//! Documentation generated from the table of keys: the reference, the example configuration, and the help of flags.
 
 use std::fmt::Write;
 
 use super::settings::{self, KEYS, Key, Kind, environment_name};
 
-/// The longest line of the example's comments.
+/// The maximum line length of the example's comments.
 const WIDTH: usize = 110;
 
 const HEAD: &str = "\
-# metagate: every key there is, as `metagate config example` prints it.
+# Every configuration key of metagate, as printed by `metagate config example`.
 #
-# A line that begins with `#` and no blank is a setting with an example value: remove the `#` to use
-# it. Every other value is the default, but for upstream.url and authentication.publicKeyUrls, which
-# have none. Only what differs from the defaults is needed in a file of your own; these four lines are
-# a working proxy in front of OpenMetadata:
+# A line with `#` and no blank after it is a setting with an example value: remove the `#` to use it.
+# Every other value is the default, except upstream.url and authentication.publicKeyUrls, which have no
+# default. Your own file needs only what differs from the defaults. These four lines are a working proxy
+# in front of OpenMetadata:
 #
 #   backend: openmetadata
 #   upstream: {url: \"http://127.0.0.1:8585\"}
@@ -21,11 +21,11 @@ const HEAD: &str = "\
 #     publicKeyUrls: [\"http://127.0.0.1:8585/api/v1/system/config/jwks\"]
 #
 # Durations: 250ms, 30s, 5m, 1h30m, 7d. Sizes: 64KiB, 16MiB, or a number of bytes.
-# Each key but those within lists has a name in the environment: METAGATE_UPSTREAM__CONNECT_TIMEOUT.
+# Each key, except those within lists, has an environment variable: METAGATE_UPSTREAM__CONNECT_TIMEOUT.
 ";
 
-/// Every key as a row of a Markdown table: what its value looks like, its default, what it is for, and its name in the
-/// environment.
+/// A Markdown table with a row for each key: the form of its value, its default, its description, and its environment
+/// variable.
 pub fn reference() -> String {
     let cell = |text: &str| if text.is_empty() { String::new() } else { format!("`{text}`") };
     let mut table =
@@ -45,7 +45,7 @@ pub fn example() -> String {
     example.text
 }
 
-/// What a key is for, as `--help` says it.
+/// The description of a key for `--help`.
 pub(crate) fn help(path: &str) -> String {
     let Some(key) = settings::find(path) else { return String::new() };
     match key.default {
@@ -54,7 +54,7 @@ pub(crate) fn help(path: &str) -> String {
     }
 }
 
-/// The text, and the words that may be written if it does not name them all.
+/// The description, followed by the accepted words unless it already names all of them.
 fn with_words(key: &Key) -> String {
     let text = key.text();
     match key.kind {
@@ -72,7 +72,7 @@ fn line(text: &mut String, line: &str) {
 
 struct Example {
     text: String,
-    /// The paths that have their comment.
+    /// The paths that already have their comment.
     seen: Vec<String>,
 }
 
@@ -113,10 +113,10 @@ impl Example {
         }
     }
 
-    /// The elements of a list of maps, as comments, with what each key is for at its first use.
+    /// The elements of a list of maps, as comments. A key is described where it first occurs.
     fn elements(&mut self, path: &str, sample: &str, indent: usize) {
-        // The keys on the way to a line, each with the columns before it.
-        let mut way: Vec<(usize, &str)> = Vec::new();
+        // The parent keys of the current line, each with its column.
+        let mut parents: Vec<(usize, &str)> = Vec::new();
         for line in sample.lines() {
             let content = line.trim_start();
             let column = line.len() - content.len();
@@ -126,9 +126,9 @@ impl Example {
             }
             let name = content.trim_start_matches("- ").split(':').next().unwrap_or_default();
             let at = column + content.len() - content.trim_start_matches("- ").len();
-            way.retain(|(before, _)| *before < at);
-            way.push((at, name));
-            let names: Vec<&str> = way.iter().map(|(_, name)| *name).collect();
+            parents.retain(|(before, _)| *before < at);
+            parents.push((at, name));
+            let names: Vec<&str> = parents.iter().map(|(_, name)| *name).collect();
             self.comment(&format!("{path}[].{}", names.join(".")), indent + column);
             self.line(indent + column, &format!("#{content}"));
         }
@@ -164,7 +164,7 @@ impl Example {
     }
 }
 
-/// A default as it is written: `1.2` would be a number to other readers of YAML.
+/// A default in YAML. `1.2` is quoted because other YAML parsers would read it as a number.
 fn written(kind: Kind, default: &str) -> String {
     match kind {
         Kind::Word(_) if default.parse::<f64>().is_ok() => format!("\"{default}\""),

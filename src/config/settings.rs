@@ -1,7 +1,7 @@
-//! Every key that a configuration may have, in one table.
+//! Every configuration key, in one table.
 //!
-//! What is unknown, what a value must look like, the environment's names, the JSON Schema, the
-//! example and the documentation all follow from it.
+//! Unknown keys, the form of values, environment names, the JSON Schema, the example and the
+//! documentation are all derived from it.
 
 mod kind;
 mod samples;
@@ -15,12 +15,12 @@ pub(super) fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.path == path)
 }
 
-/// What there is to say about a section as a whole.
+/// The description of a section as a whole.
 pub(super) fn section_doc(path: &str) -> Option<&'static str> {
-    table::SECTIONS.iter().find(|(own, _)| *own == path).map(|(_, doc)| *doc)
+    table::SECTIONS.iter().find(|(section, _)| *section == path).map(|(_, doc)| *doc)
 }
 
-/// Whether `path` is a section: a map with keys of the table in it. The root is one.
+/// Whether `path` is a section: a map whose keys are in the table. The root is a section.
 pub(super) fn is_section(path: &str) -> bool {
     !children(path).is_empty()
 }
@@ -46,7 +46,7 @@ pub(super) fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-/// The environment's name for a key; `None` for keys within lists of maps.
+/// The environment variable of a key. `None` for keys within lists of maps.
 pub fn environment_name(key: &Key) -> Option<String> {
     let environment = key.kind.is_scalar() || key.kind.is_list();
     if !environment || key.path.contains("[]") {
@@ -63,7 +63,7 @@ pub fn environment_name(key: &Key) -> Option<String> {
     Some(name)
 }
 
-/// Every name of the form `METAGATE_...` and the path of its key.
+/// Every `METAGATE_...` variable with the path of its key.
 pub fn environment_names() -> Vec<(String, &'static str)> {
     KEYS.iter().filter_map(|key| environment_name(key).map(|name| (name, key.path))).collect()
 }

@@ -1,4 +1,4 @@
-//! What a key is.
+//! Keys and the kinds of their values.
 
 use std::time::Duration;
 
@@ -10,28 +10,28 @@ use super::super::words::Words;
 pub struct Key {
     /// The path, dotted. `[]` stands for the elements of a list: `authentication.issuers[].name`.
     pub path: &'static str,
-    /// What its value looks like.
+    /// The form of its value.
     pub kind: Kind,
-    /// The value where none is given, as YAML; empty where there is none.
+    /// The default, as YAML; empty if there is none.
     pub default: &'static str,
-    /// What it is for, in a sentence or a few.
+    /// Its description.
     pub doc: &'static str,
-    /// Whether there is no configuration, or no element of its list, without it.
+    /// Whether the configuration, or the element of a list that it belongs to, is invalid without it.
     pub required: bool,
-    /// A value for [`super::super::example()`] in place of the default, as YAML; empty if the default is shown.
+    /// The value that [`super::super::example()`] shows, as YAML; empty if it shows the default.
     pub(in crate::config) example: &'static str,
-    /// Whether the example sets it; else its line is a comment.
+    /// Whether the example sets it. If not, its line is a comment.
     pub(in crate::config) set_in_example: bool,
 }
 
 impl Key {
-    /// What it is for, and whether it is required.
+    /// Its description, and whether it is required.
     pub fn text(&self) -> String {
         format!("{}{}", self.doc, if self.required { " Required." } else { "" })
     }
 }
 
-/// What a value looks like.
+/// The form of a value.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// Any text.
@@ -78,7 +78,7 @@ pub enum Kind {
     Algorithms,
     /// A list of networks.
     Networks,
-    /// A list of networks, in which `unix` is the peers on a Unix socket.
+    /// A list of networks, in which `unix` stands for the peers on a Unix socket.
     Proxies,
     /// A list of `METHOD[,METHOD] /path`.
     Routes,
@@ -92,7 +92,7 @@ pub enum Kind {
     Entries,
     /// A map with any content.
     Free,
-    /// A text, or a map with any content, which stands for its JSON text.
+    /// A text, or a map with any content, which is converted to JSON.
     Body,
     /// `allow`, or the status of a refusal.
     Expectation,
@@ -120,7 +120,8 @@ impl Kind {
         !self.is_list() && !matches!(self, Self::Claims | Self::Entries | Self::Free | Self::Body)
     }
 
-    /// Whether the items of a list in a string are separated by blanks too: where no item has any.
+    /// Whether blanks also separate the items of a list that is written as one string. True for kinds whose items
+    /// contain no blanks.
     pub const fn splits_words(self) -> bool {
         matches!(
             self,
@@ -136,7 +137,7 @@ impl Kind {
     /// Whether `text` is a value, or an item, of this kind.
     ///
     /// # Errors
-    /// What is wrong with it, without the value of a secret.
+    /// What is wrong with it. Never contains the value of a secret.
     pub fn check(self, text: &str) -> Result<(), String> {
         match self {
             Self::Text | Self::Secret | Self::Path | Self::Texts => no_control(text),
@@ -220,7 +221,7 @@ impl Kind {
 
 fn no_control(text: &str) -> Result<(), String> {
     if text.contains(char::is_control) {
-        return Err("has a line break or another control character in it".to_owned());
+        return Err("contains a line break or another control character".to_owned());
     }
     Ok(())
 }
@@ -232,7 +233,7 @@ fn within<T: PartialOrd>(value: T, min: T, max: T, text: impl Fn(T) -> String) -
     Ok(())
 }
 
-/// A size as it would be written.
+/// A size as written in a configuration.
 fn size_text(bytes: u64) -> String {
     match bytes {
         0 => "0".to_owned(),
@@ -243,7 +244,7 @@ fn size_text(bytes: u64) -> String {
     }
 }
 
-/// A duration as it would be written.
+/// A duration as written in a configuration.
 fn duration_text(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {

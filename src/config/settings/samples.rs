@@ -1,5 +1,5 @@
-//! Elements of lists of maps, for the example. What each key is for is in the table and not here; a line that begins
-//! with `# ` is about the element.
+//! Elements of lists of maps, shown in the example configuration. The table documents each key; a line that begins
+//! with `# ` documents the element.
 
 pub(super) const ISSUERS: &str = "\
 - name: okta
@@ -62,8 +62,8 @@ pub(super) const RULES: &str = "\
 - name: no-policy-edits-by-bots
   match: {methods: [PUT, PATCH, POST], paths: [\"/api/v1/policies/**\"]}
   when: \"!claims.isBot\"
-# A rule about some paths leaves open every other way to the same thing: OpenMetadata's `POST /mcp` changes any entity. \
-So say what is allowed, and end with the rest. docs/rules.md has whole sets, with their tests.
+# Rules about some paths leave other ways to the same data open: OpenMetadata's `POST /mcp` can change any entity. \
+So allow what is needed and refuse the rest at the end. docs/rules.md has complete sets with tests.
 - name: the-rest
   action: deny
 ";
