@@ -1,7 +1,20 @@
-//! The configuration: where it comes from, how it is checked, and what it is once it is.
+//! The configuration: its sources, its validation, and the typed result.
 //!
-//! [`load`] is the only reader of files and of the environment. Everything behind it is parsed:
-//! no `Option` here means "default", no URL is a string, no duration is an integer.
+//! [`load`] works in these steps:
+//!
+//! 1. Read each source into a layer: the defaults of the table in `settings`, the file, the environment
+//!    variables of OpenMetadata and DataHub, our own `METAGATE_...` variables, and the flags (`load`, `layer`,
+//!    `openmetadata`). Every value is checked against its [`Kind`] and keeps its position.
+//! 2. Merge the layers. A later one replaces a value or a whole list (`merged`).
+//! 3. Parse the merged texts into a [`Config`] (`parse`), and collect warnings about weak settings.
+//!
+//! Invariants:
+//!
+//! - [`load`] is the only reader of configuration files and of the environment.
+//! - Loading does not stop at the first error: [`ConfigErrors`] has all of them, each with its location.
+//! - A [`Config`] is completely parsed: no `Option` in it means "default", no URL is a string, no duration is an
+//!   integer.
+//! - No error, warning, log line or output of [`print()`] contains the value of a secret (`tests/secrets.rs`).
 
 mod changes;
 mod document;
@@ -63,61 +76,61 @@ use crate::jose::{AlgorithmSet, VerificationKey};
 use crate::policy::Policy;
 use crate::request::ForwardAuthDialect;
 
-/// A whole, checked configuration.
+/// A complete, validated configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where requests come in.
+    /// Where clients connect.
     pub listen: Listen,
-    /// How many worker runtimes; at least 1.
+    /// The number of worker runtimes; at least 1.
     pub workers: usize,
-    /// What stands behind us.
+    /// The kind of backend behind the proxy.
     pub backend: Backend,
     /// TLS on `listen`, if any.
     pub tls: Option<ServerTls>,
-    /// Where `/livez`, `/readyz` and `/metrics` are.
+    /// The listener of `/livez`, `/readyz` and `/metrics`.
     pub health_listen: SocketAddr,
-    /// Where the status page is.
+    /// The listener of the status page.
     pub admin_listen: SocketAddr,
-    /// Where other proxies ask for decisions, if they may.
+    /// The listener where other proxies ask for decisions, if configured.
     pub forward_auth: Option<ForwardAuth>,
-    /// Where requests go.
+    /// Where requests are forwarded to.
     pub upstream: Upstream,
-    /// Whose tokens are believed. An entry with issuers comes before the simple list.
+    /// The trusted issuers. Entries with issuers come before the simple list.
     pub trust: Vec<TrustEntry>,
-    /// How key sets are fetched and kept.
+    /// How key sets are fetched and cached.
     pub jwks: Jwks,
     /// The cache of verified tokens.
     pub token_cache: TokenCache,
-    /// Where the revoked tokens are listed, and the list as it was when this was loaded.
+    /// The revocation file, and its list as read when this configuration was loaded.
     pub revocations: Option<(RevocationFile, Version)>,
     /// Routes and rules.
     pub policy: Policy,
-    /// What `metagate check` holds routes and rules against.
+    /// Tests of routes and rules, run by `metagate check`.
     pub rule_tests: Vec<RuleTest>,
-    /// The fields that tell the backend who is asking.
+    /// The fields that tell the backend who the caller is.
     pub identity: IdentityFields,
-    /// DataHub's own credential, where it is let through.
+    /// DataHub's own credential, if it is accepted.
     pub datahub_system: Option<DatahubSystem>,
     /// Whether connections begin with a PROXY protocol header.
     pub proxy_protocol: ProxyProtocol,
-    /// Peers whose `X-Forwarded-*` and PROXY protocol headers are believed.
+    /// Peers whose `X-Forwarded-*` and PROXY protocol headers are trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// Whether those of peers on a Unix socket are.
+    /// Whether those headers are trusted from peers on a Unix socket.
     pub trusts_unix_peers: bool,
-    /// What one client may ask of us.
+    /// Limits on what clients may use.
     pub limits: Limits,
-    /// How the process ends.
+    /// Graceful shutdown.
     pub shutdown: Shutdown,
-    /// What is logged, and how.
+    /// The level and the format of the log.
     pub log: Log,
 }
 
-/// Where requests come in.
+/// A listening address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
     /// An address and a port.
     Tcp(SocketAddr),
-    /// A path of this machine.
+    /// The path of a Unix socket.
     Unix(PathBuf),
 }
 
@@ -149,13 +162,13 @@ pub struct ServerTls {
     pub key_file: PathBuf,
     /// PEM: the authorities of client certificates.
     pub client_ca_file: Option<PathBuf>,
-    /// Whether a client must have a certificate, where there are authorities for them.
+    /// Whether a client must present a certificate if `client_ca_file` is set.
     pub client_auth: ClientAuth,
-    /// The oldest version that is spoken.
+    /// The oldest accepted version.
     pub min_version: TlsVersion,
 }
 
-/// A version of TLS that may be the oldest one.
+/// A minimum TLS version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum TlsVersion {
     /// RFC 5246.
@@ -165,18 +178,18 @@ pub enum TlsVersion {
     V13,
 }
 
-/// Whether clients must show a certificate.
+/// Whether clients must present a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ClientAuth {
-    /// No certificate, no connection.
+    /// A client without a certificate is refused.
     #[default]
     Required,
-    /// One that is shown must be good.
+    /// A client may connect without a certificate, but an invalid one is refused.
     Optional,
 }
 
 impl ServerTls {
-    /// Every file of it.
+    /// All files of this section.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
         [&self.cert_file, &self.key_file].into_iter().chain(&self.client_ca_file)
     }
@@ -187,34 +200,34 @@ impl ServerTls {
 pub struct ForwardAuth {
     /// Its address.
     pub listen: SocketAddr,
-    /// How they name the request that they ask about.
+    /// How those proxies name the request that they ask about.
     pub target: ForwardAuthDialect,
 }
 
-/// The backend's address and how long it may take.
+/// The backend's URL, its timeouts, and how to talk to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     /// `http` or `https`; a path in it is put before every request's path. No query, no userinfo.
     pub url: Url,
-    /// To an open connection, TLS included.
+    /// The maximum time to open a connection, including TLS.
     pub connect_timeout: Duration,
-    /// From the end of the request to the head of the answer.
+    /// The maximum time from the end of the request to the head of the response.
     pub response_timeout: Duration,
-    /// The longest silence within a body.
+    /// The maximum time without data within a body.
     pub idle_timeout: Duration,
     /// TLS to an `https` upstream.
     pub tls: ClientTls,
-    /// What is spoken to it.
+    /// The HTTP version.
     pub protocol: UpstreamProtocol,
-    /// The protocols that a connection may be switched to, in lower case. Never HTTP/2.
+    /// The protocols that a connection may be upgraded to, in lower case. Never HTTP/2.
     pub upgrades: Vec<Box<str>>,
-    /// Whether tunnels and streamed answers end when the token of their request expires.
+    /// Whether tunnels and streamed responses end when the token of their request expires.
     pub close_on_token_expiry: bool,
-    /// What becomes of the `Authorization` field.
+    /// Whether the `Authorization` field is forwarded.
     pub authorization: UpstreamAuthorization,
 }
 
-/// What is spoken to the backend.
+/// The HTTP version of upstream connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum UpstreamProtocol {
     /// HTTP/1.1.
@@ -222,40 +235,40 @@ pub enum UpstreamProtocol {
     Http1,
     /// HTTP/2: by ALPN over `https`, by prior knowledge over `http` (RFC 9113 section 3).
     Http2,
-    /// What ALPN settles on over `https`; HTTP/1.1 over `http`.
+    /// What ALPN selects over `https`; HTTP/1.1 over `http`.
     Auto,
 }
 
-/// TLS of our own requests.
+/// TLS of upstream connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientTls {
-    /// PEM: further authorities besides the platform's.
+    /// PEM: authorities in addition to the platform's.
     pub ca_file: Option<PathBuf>,
     /// PEM: our certificate chain and its private key.
     pub identity: Option<(PathBuf, PathBuf)>,
-    /// The oldest version that is spoken.
+    /// The oldest accepted version.
     pub min_version: TlsVersion,
 }
 
 impl ClientTls {
-    /// Every file of it.
+    /// All files of this section.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
         let identity = self.identity.iter().flat_map(|(chain, key)| [chain, key]);
         self.ca_file.iter().chain(identity)
     }
 }
 
-/// What becomes of the `Authorization` field on its way upstream.
+/// Whether the `Authorization` field is forwarded to the backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum UpstreamAuthorization {
-    /// It goes on: both backends verify it again.
+    /// It is forwarded: OpenMetadata and DataHub verify the token again.
     #[default]
     Forward,
     /// It is removed.
     Strip,
 }
 
-/// Whose tokens are believed, and by which keys.
+/// A trusted issuer, or the simple list: its keys and what its tokens must look like.
 #[derive(Clone, Debug)]
 pub struct TrustEntry {
     /// The name in logs, metrics and rules. `public-keys` for the simple list.
@@ -264,11 +277,11 @@ pub struct TrustEntry {
     pub keys: KeySource,
     /// The algorithms its tokens may use.
     pub algorithms: AlgorithmSet,
-    /// What its tokens must say.
+    /// How the claims of its tokens are validated.
     pub rules: ClaimRules,
     /// Whether readiness waits for its keys.
     pub optional: bool,
-    /// Authorities for fetching its keys, besides the platform's.
+    /// PEM: authorities for fetching its keys, in addition to the platform's.
     pub ca_file: Option<PathBuf>,
     /// The HTTP proxy for fetching its keys.
     pub proxy: Option<Url>,
@@ -277,7 +290,7 @@ pub struct TrustEntry {
 /// Where an entry's keys come from.
 #[derive(Clone, Debug)]
 pub enum KeySource {
-    /// Key sets, whose union counts: `http`, `https` or `file` URLs.
+    /// `http`, `https` or `file` URLs of key sets, which are combined.
     Urls(Vec<Url>),
     /// OpenID Connect Discovery from the issuer (an `http` or `https` URL).
     Discovery(Url),
@@ -287,7 +300,7 @@ pub enum KeySource {
     SharedSecret(SecretSlice<u8>),
 }
 
-/// How key sets are fetched and kept.
+/// How key sets are fetched and cached.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "config.example.yaml documents each key")]
 pub struct Jwks {
@@ -303,13 +316,13 @@ pub struct Jwks {
 /// The cache of verified tokens.
 #[derive(Clone, Debug)]
 pub struct TokenCache {
-    /// The most memory it may hold.
+    /// Its maximum memory.
     pub max_bytes: u64,
-    /// The longest time a token is believed without verifying it again.
+    /// The maximum time a token is accepted without verifying it again.
     pub max_ttl: Duration,
 }
 
-/// DataHub's system credential, `Basic <id>:<secret>` in the clear.
+/// DataHub's system credential, which is sent as `Basic <id>:<secret>` without base64.
 #[derive(Clone, Debug)]
 pub struct DatahubSystem {
     /// The part before the colon.
@@ -318,30 +331,30 @@ pub struct DatahubSystem {
     pub client_secret: SecretSlice<u8>,
 }
 
-/// Whether a load balancer says whom a connection comes from (PROXY protocol, version 1 or 2).
+/// Whether a load balancer names the source of each connection (PROXY protocol, version 1 or 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ProxyProtocol {
-    /// A connection comes from its peer.
+    /// The source of a connection is its peer.
     #[default]
     Off,
     /// A connection without a header is closed.
     Require,
 }
 
-/// What one client may ask of us.
+/// Limits on what clients may use.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The whole request head, in bytes.
+    /// The maximum request head, in bytes.
     pub header_bytes: usize,
-    /// The number of fields in it.
+    /// The maximum number of fields in a head.
     pub header_count: usize,
-    /// The time for the head to arrive.
+    /// The maximum time to receive a head.
     pub header_read_timeout: Duration,
-    /// The whole request body, in bytes; 0 is no limit.
+    /// The maximum request body, in bytes; 0 is no limit.
     pub body_bytes: u64,
-    /// Connections open at once.
+    /// Open connections.
     pub connections: usize,
-    /// Connections open at once from one client address.
+    /// Open connections of one client address.
     pub connections_per_client: usize,
     /// Requests in flight over all connections.
     pub requests: usize,
@@ -349,51 +362,51 @@ pub struct Limits {
     pub requests_per_client: usize,
     /// Memory of the process, in bytes.
     pub memory: u64,
-    /// How long a connection without a verified token may keep us waiting.
+    /// How long a connection that has not shown a verified token may stay idle.
     pub unverified_timeout: Duration,
     /// What is discarded of a refused request's body.
     pub discard: Discard,
-    /// Requests at once on one HTTP/2 connection; 0 where HTTP/2 is off.
+    /// Concurrent requests on one HTTP/2 connection; 0 turns HTTP/2 off.
     pub concurrent_streams: u32,
-    /// The token, in bytes.
+    /// The maximum token, in bytes.
     pub token_bytes: usize,
-    /// The most of a request's body that is read for rules about GraphQL, in bytes.
+    /// How much of a request's body is read for rules about GraphQL, in bytes.
     pub graphql_bytes: usize,
 }
 
-/// How much of the body of a refused request is read and thrown away.
+/// How much of the body of a refused request is read and discarded.
 #[derive(Clone, Copy, Debug)]
 pub struct Discard {
-    /// In bytes.
+    /// The maximum number of bytes.
     pub bytes: u64,
-    /// In time.
+    /// The maximum time.
     pub timeout: Duration,
 }
 
-/// How the process ends.
+/// Graceful shutdown.
 #[derive(Clone, Debug)]
 pub struct Shutdown {
-    /// Time to go on accepting after readiness has gone.
+    /// How long to keep accepting connections after readiness has failed.
     pub delay: Duration,
-    /// Time for what runs to finish.
+    /// The maximum time for running requests to finish.
     pub drain_timeout: Duration,
 }
 
-/// What is logged, and how.
+/// The level and the format of the log.
 #[derive(Clone, Debug)]
 pub struct Log {
     /// `error`, `warn`, `info`, `debug`, `trace`, or `target=level` directives.
     pub level: Box<str>,
-    /// How it is written.
+    /// The format of log lines.
     pub format: LogFormat,
 }
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum LogFormat {
     /// One JSON object per line.
     #[default]
     Json,
-    /// For people.
+    /// Lines for people.
     Text,
 }

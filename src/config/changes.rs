@@ -1,4 +1,4 @@
-//! What is different in a configuration that follows another, and which files make one up.
+//! Compares a configuration with its successor, and lists the files that it refers to.
 
 use std::path::PathBuf;
 
@@ -11,8 +11,8 @@ use super::{Config, ServerTls};
 use crate::digest::{hex, sha256};
 
 impl Loaded {
-    /// The keys whose values are others in `next`, in the order of the table. An entry of a list
-    /// counts for the whole list.
+    /// The keys whose values differ in `next`, in the order of the table. A change within a list of maps counts as a
+    /// change of the whole list.
     pub fn changes(&self, next: &Self) -> Vec<&'static str> {
         let top = KEYS.iter().filter(|key| !key.path.contains("[]") && !matches!(key.kind, Kind::Free));
         top.filter(|key| at(&self.merged.root, key.path) != at(&next.merged.root, key.path))
@@ -20,8 +20,8 @@ impl Loaded {
             .collect()
     }
 
-    /// A name for this configuration: the same for the same settings from the same places. Secrets
-    /// are not in it, so that it can be shown.
+    /// A hash that identifies this configuration: equal for equal settings from the same sources. Secrets are not
+    /// included, so that it can be shown.
     pub fn hash(&self) -> String {
         hex(&sha256(print(self).as_bytes())[..8])
     }
@@ -35,8 +35,7 @@ fn at<'v>(root: &'v Dict, path: &str) -> Option<&'v Value> {
 }
 
 impl Config {
-    /// The certificates, keys and authorities that it names: files whose content matters, and whose
-    /// names do not change when it does.
+    /// The certificate, key and authority files. Their content can change without a change of the configuration.
     pub fn certificate_files(&self) -> Vec<PathBuf> {
         let listener = self.tls.iter().flat_map(ServerTls::files);
         let entries = self.trust.iter().filter_map(|entry| entry.ca_file.as_ref());

@@ -1,20 +1,20 @@
-//! YAML as a small tree that knows where each part was written.
+//! YAML as a small tree of nodes with positions.
 //!
-//! Scalars keep their text: whether `007`, `no` or `1.50` is a number is for the schema to say, not
-//! for YAML. What a configuration does not need (tags, several documents) is refused by name. Aliases
-//! are written out as they are read, within the same bounds as everything else.
+//! Scalars keep their text: the table of keys, not YAML, decides whether `007`, `no` or `1.50` is a number. YAML
+//! features that a configuration does not need (tags, several documents) are refused with an error that names them.
+//! Aliases are expanded while reading and count towards the same limits as other text.
 
 use std::collections::HashMap;
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, StrInput};
 
-/// The longest text that is read.
+/// The maximum length of a text.
 pub(super) const MAX_BYTES: usize = 1024 * 1024;
-/// The deepest nesting of lists and maps.
+/// The maximum nesting of lists and maps.
 const MAX_DEPTH: usize = 32;
-/// The most values of all kinds.
+/// The maximum number of values of all kinds.
 const MAX_NODES: usize = 10_000;
-/// The most text that aliases may add.
+/// The maximum text that aliases may add.
 const MAX_ALIAS_BYTES: usize = 4 * MAX_BYTES;
 
 /// A place in a text; both numbers count from 1.
@@ -40,20 +40,20 @@ impl Position {
 pub struct Node {
     /// Where it begins.
     pub at: Position,
-    /// What it holds.
+    /// Its content.
     pub value: Value,
 }
 
-/// What a node holds.
+/// The content of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Nothing at all, `~`, or `null` without quotes.
+    /// An absent value, `~`, or `null` without quotes.
     Null,
     /// Any other scalar.
     Scalar {
-        /// Its text, escapes resolved.
+        /// Its text with escapes resolved.
         text: String,
-        /// Whether it was written in quotes or as a block.
+        /// Whether it was written in quotes or as a block scalar.
         quoted: bool,
     },
     /// A list.
@@ -69,17 +69,17 @@ pub struct Entry {
     pub key: String,
     /// Where it is written.
     pub key_at: Position,
-    /// What it stands for.
+    /// Its value.
     pub node: Node,
 }
 
 impl Node {
-    /// A plain scalar.
+    /// A quoted scalar.
     pub fn text(text: impl Into<String>, at: Position) -> Self {
         Self { at, value: Value::Scalar { text: text.into(), quoted: true } }
     }
 
-    /// The value of `key`, if this is a map that has it.
+    /// The value of `key`, if this is a map that contains it.
     pub fn get(&self, key: &str) -> Option<&Self> {
         match &self.value {
             Value::Map(entries) => entries.iter().find(|entry| entry.key == key).map(|entry| &entry.node),
@@ -87,8 +87,8 @@ impl Node {
         }
     }
 
-    /// This as JSON. Here YAML's own reading of a scalar without quotes counts: a number as JSON writes
-    /// it is one, `true` and `false` are booleans, everything else is text.
+    /// Converts to JSON. Here YAML's types apply to scalars without quotes: a number in JSON's syntax is a number,
+    /// `true` and `false` are booleans, everything else is text.
     pub fn json(&self) -> serde_json::Value {
         match &self.value {
             Value::Null => serde_json::Value::Null,
@@ -109,7 +109,7 @@ impl Node {
         }
     }
 
-    /// A word for what this is.
+    /// The kind of this node for messages.
     pub const fn kind(&self) -> &'static str {
         match self.value {
             Value::Null => "nothing",
@@ -120,21 +120,21 @@ impl Node {
     }
 }
 
-/// Something wrong in a text.
+/// A problem in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Where it is.
     pub at: Position,
-    /// What it is.
+    /// What is wrong.
     pub message: String,
 }
 
-/// What was read.
+/// The result of reading a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// The tree, without second values of a duplicate key; `Null` where reading had to stop.
+    /// The tree, without second values of a duplicate key; `Null` if reading had to stop.
     pub root: Node,
-    /// What is wrong with the text.
+    /// All problems in the text.
     pub problems: Vec<Problem>,
     /// Whether the whole text was read.
     pub complete: bool,
@@ -164,7 +164,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn new(text: &'a str, problems: &'a mut Vec<Problem>) -> Self {
-        // The parser's own limits stay above ours, so that ours give the message.
+        // The parser's own limits are higher than ours, so that our limits produce the message.
         let options = granit_parser::options! {
             emit_comments: false,
             flow_nesting_limit: MAX_DEPTH + 8,
@@ -233,7 +233,7 @@ impl<'a> Reader<'a> {
         Ok(node)
     }
 
-    /// A copy of what the alias stands for, counted as if it were written here.
+    /// A copy of the anchored node, counted as if it were written here.
     fn alias(&mut self, anchor: usize, at: Position, depth: usize) -> Result<Node, Problem> {
         let Some(node) = self.anchors.get(&anchor) else {
             return Err(problem(at, "the alias stands for something that it is a part of"));
@@ -283,7 +283,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How much an alias repeats.
+/// The size of the node that an alias repeats.
 struct Size {
     nodes: usize,
     bytes: usize,
@@ -309,7 +309,7 @@ impl Size {
     }
 }
 
-/// A tag could change what a text means.
+/// Refuses tags, because a tag could change the meaning of a text.
 fn refuse_tag(event: &Event<'_>, at: Position) -> Result<(), Problem> {
     let tag = match event {
         Event::Scalar(.., tag) | Event::SequenceStart(.., tag) | Event::MappingStart(.., tag) => {

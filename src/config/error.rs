@@ -1,4 +1,4 @@
-//! What is said about a configuration: errors, which stop the program, and findings, which do not.
+//! Errors in a configuration, which stop the program, and findings, which do not.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// Built in.
+    /// A built-in default.
     Default,
     /// A place in a file; both numbers count from 1.
     #[expect(missing_docs, reason = "the names say it")]
@@ -31,18 +31,18 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One thing that is wrong with a configuration.
+/// An error in a configuration.
 ///
-/// No field ever holds the value of a secret.
+/// No field ever contains the value of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// The key it is about; empty where no key can be named.
+    /// The key it is about; empty if it is about no key.
     pub path: String,
     /// Where it is written.
     pub origin: Option<Origin>,
     /// What is wrong.
     pub message: String,
-    /// What would be right.
+    /// How to fix it.
     pub help: Option<String>,
 }
 
@@ -52,7 +52,7 @@ impl ConfigError {
         Self { path: path.into(), origin, message: message.into(), help: None }
     }
 
-    /// The same error with advice.
+    /// Adds advice on how to fix it.
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
@@ -76,30 +76,30 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Everything that is wrong with a configuration: never empty, in the order of the sources.
+/// All errors in a configuration: never empty, in the order of the sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors(Vec<ConfigError>);
 
 impl ConfigErrors {
-    /// The errors in the order of the sources, each once; `None` where there are none.
+    /// Sorts the errors by source and removes duplicates; `None` if there are none.
     pub(super) fn from_list(mut errors: Vec<ConfigError>) -> Option<Self> {
         errors.sort_by_key(rank);
         errors.dedup();
         (!errors.is_empty()).then_some(Self(errors))
     }
 
-    /// One error alone.
+    /// A single error.
     pub(super) fn single(error: ConfigError) -> Self {
         Self(vec![error])
     }
 
-    /// Each of them.
+    /// The errors in order.
     pub fn iter(&self) -> std::slice::Iter<'_, ConfigError> {
         self.0.iter()
     }
 }
 
-/// Files by line, then the environment, then flags, then what is nowhere. The sort is stable.
+/// Files by line, then the environment, then flags, then errors without a location. The sort is stable.
 fn rank(error: &ConfigError) -> (u8, usize, usize) {
     match &error.origin {
         Some(Origin::File { line, column, .. }) => (1, *line, *column),
@@ -133,14 +133,14 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-/// How grave a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Good to know.
+    /// For information.
     Info,
-    /// The program runs, and probably not as it should.
+    /// The program runs, but probably not as intended.
     Warning,
-    /// What was asked for cannot be done.
+    /// A requested check or action failed.
     Error,
 }
 
@@ -155,18 +155,18 @@ impl Level {
     }
 }
 
-/// Something to know about a configuration.
+/// A remark about a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// How grave it is.
+    /// Its severity.
     pub level: Level,
-    /// The key it is about; empty for none in particular.
+    /// The key it is about; empty if it is about no key.
     pub path: String,
     /// What is questionable.
     pub message: String,
     /// What to write instead.
     pub help: Option<String>,
-    /// How it came about, step by step; mostly nothing.
+    /// The steps that led to it; usually empty.
     pub steps: Vec<String>,
 }
 

@@ -1,11 +1,11 @@
-//! Whether other users of the machine get at a file.
+//! Checks whether other users of the machine can access a file.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// The mode of a file that every user of the machine can read or change: its own bits say so, and the
-/// directories above it let everybody pass.
+/// The mode of a file, if every user of the machine can read or change it: its own bits allow it, and all of its parent
+/// directories are searchable by everyone.
 pub(super) fn open_mode(path: &Path) -> Option<u32> {
     let for_others = |metadata: &Metadata, bits: u32| metadata.permissions().mode() & bits != 0;
     let real = fs::canonicalize(path).ok()?;
@@ -16,7 +16,7 @@ pub(super) fn open_mode(path: &Path) -> Option<u32> {
         .then(|| metadata.permissions().mode() & 0o7777)
 }
 
-/// What a warning says about a file with a secret in it that is open to others.
+/// A warning and advice about a file with a secret that other users can access.
 pub(super) fn warning(path: &Path) -> Option<(String, &'static str)> {
     let mode = open_mode(path)?;
     let does = if mode & 0o004 != 0 { "read" } else { "change" };
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_others_reach_is_open_to_them() {
+    fn a_file_is_open_only_if_others_can_reach_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
         fs::write(&path, "x").unwrap();
@@ -49,7 +49,7 @@ mod tests {
         std::os::unix::fs::symlink(&path, &link).unwrap();
         assert_eq!(open_mode(&link), Some(0o644), "the mode of the file, not of the link");
         set(directory.path(), 0o700);
-        assert_eq!(open_mode(&path), None, "nobody else gets there");
+        assert_eq!(open_mode(&path), None, "others cannot reach it");
         assert_eq!(open_mode(&directory.path().join("none")), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Reading files of a bounded length.
+//! Reads files of a bounded length.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};

@@ -1,14 +1,12 @@
-//! Values that arrive as one string: from the environment, or as a string where the file should
-//! have a list.
+//! Values that are written as one string: in the environment, or in a file where a list is expected.
 //!
-//! Such a text is read as YAML first. OpenMetadata pastes these texts into its YAML, so quotes,
-//! brackets and comments mean what they mean there, and Helm's charts rely on it: they wrap scalars
-//! in literal double quotes. Where YAML cannot read a text that people do write (`[http://[::1]/x]`,
-//! `a, b`, `[::]:8685`), a plain reading by commas and brackets takes over.
+//! Such a text is parsed as YAML first. OpenMetadata pastes these texts into its YAML, so quotes, brackets and comments
+//! have the same meaning here. Helm charts rely on it: they wrap scalars in literal double quotes. If YAML cannot parse
+//! a text that people commonly write (`[http://[::1]/x]`, `a, b`, `[::]:8685`), it is split at commas and brackets.
 
 use super::document::{self, Value};
 
-/// The text of a single value; `None` where there is none.
+/// The text of a single value; `None` if there is none.
 pub(super) fn scalar(text: &str) -> Option<String> {
     let document = document::parse(text);
     match document.root.value {
@@ -18,7 +16,7 @@ pub(super) fn scalar(text: &str) -> Option<String> {
     }
 }
 
-/// The items of a list. Where `words` is set, blanks separate items as commas do.
+/// The items of a list. If `words` is set, blanks also separate items.
 pub(super) fn list(text: &str, words: bool) -> Result<Vec<String>, String> {
     let document = document::parse(text);
     let items = match document.root.value {
@@ -44,7 +42,7 @@ pub(super) fn list(text: &str, words: bool) -> Result<Vec<String>, String> {
     Ok(items)
 }
 
-/// The text of a secret: as it is, but for one pair of double quotes around it.
+/// The text of a secret, without one pair of double quotes around it.
 pub(super) fn secret(text: &str) -> &str {
     text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
 }
@@ -56,7 +54,7 @@ fn plain(value: Value) -> Option<String> {
     }
 }
 
-/// Items by commas, outside quotes and outside brackets within an item.
+/// Splits items at commas outside quotes and outside brackets within an item.
 fn split(text: &str) -> Result<Vec<String>, String> {
     let text = without_comment(text).trim();
     let inner = match text.strip_prefix('[') {
@@ -181,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_an_error() {
+    fn unclosed_brackets_and_quotes_are_errors() {
         for text in ["[https://a/x", "['https://a/x]", "[\"https://a/x, b]"] {
             assert!(list(text, true).is_err(), "{text}");
         }

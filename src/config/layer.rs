@@ -1,4 +1,5 @@
-//! One source's settings, held against the table of keys. Values stay text until the merged configuration is read.
+//! The settings of one source, checked against the table of keys. Values stay text until the merged configuration is
+//! parsed.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use super::words::nearest;
 
 mod resolved;
 
-/// Where a layer's texts come from.
+/// The source of a layer.
 pub(super) enum Source<'a> {
     Default,
     File { path: PathBuf, substituted: Option<&'a Substituted>, variables: Variables<'a> },
@@ -27,7 +28,7 @@ pub(super) enum Source<'a> {
     Flag(&'static str),
 }
 
-/// What figment calls the source of a flag's value.
+/// The name of figment's metadata for flags.
 pub(super) const FLAG: &str = "flag";
 
 impl Source<'_> {
@@ -66,9 +67,9 @@ impl Source<'_> {
 pub(super) struct Layer {
     pub(super) settings: Dict,
     pub(super) metadata: Metadata,
-    /// Where in the file values are, by their paths.
+    /// The positions of values in the file, by path.
     pub(super) positions: BTreeMap<String, Position>,
-    /// The keys whose secrets stand in the file itself.
+    /// The keys whose secret is written in the file itself.
     pub(super) literal_secrets: Vec<String>,
 }
 
@@ -78,12 +79,12 @@ impl Layer {
         Self { settings: Dict::new(), metadata, positions: BTreeMap::new(), literal_secrets: Vec::new() }
     }
 
-    /// Takes a document in our own shape.
+    /// Adds a document in our own format.
     pub(super) fn document(&mut self, source: &Source<'_>, root: &Node, errors: &mut Vec<ConfigError>) {
         self.settings = self.walk(source, errors).section("", "", root);
     }
 
-    /// Takes the value of one key.
+    /// Adds the value of one key.
     pub(super) fn put(&mut self, key: &Key, node: &Node, source: &Source<'_>, errors: &mut Vec<ConfigError>) {
         let mut walk = self.walk(source, errors);
         let value = walk.resolved(key.path, key, node).and_then(|node| walk.value(key.path, key, &node));
@@ -110,18 +111,18 @@ fn insert(dict: &mut Dict, path: &str, value: Merging) {
     }
 }
 
-/// A way through a document along the table of keys.
+/// Walks through a document along the table of keys.
 struct Walk<'a> {
     source: &'a Source<'a>,
     positions: &'a mut BTreeMap<String, Position>,
     literal_secrets: &'a mut Vec<String>,
     errors: &'a mut Vec<ConfigError>,
-    /// How many bytes variables have brought.
+    /// How many bytes variables have added.
     added: usize,
 }
 
 impl Walk<'_> {
-    /// `path` is where we are (`issuers[0]`), `schema` the same in the table (`issuers[]`).
+    /// `path` is the position in the document (`issuers[0]`), `schema` the one in the table (`issuers[]`).
     fn section(&mut self, path: &str, schema: &str, node: &Node) -> Dict {
         let mut dict = Dict::new();
         let entries = match &node.value {
@@ -144,7 +145,7 @@ impl Walk<'_> {
                 None => Some(Cow::Borrowed(&entry.node)),
             };
             let Some(node) = node else { continue };
-            if let Some(message) = says_nothing(&below_schema, &node).filter(|_| !nested) {
+            if let Some(message) = missing_value(&below_schema, &node).filter(|_| !nested) {
                 self.error(&below, entry.key_at, message.to_owned());
                 continue;
             }
@@ -167,7 +168,7 @@ impl Walk<'_> {
         dict
     }
 
-    /// `None` where nothing is given, or nothing that can be read.
+    /// `None` if there is no value or an invalid one.
     fn value(&mut self, path: &str, key: &Key, node: &Node) -> Option<Merging> {
         if node.value == Value::Null {
             return None;
@@ -221,7 +222,7 @@ impl Walk<'_> {
         fine.then(|| items.into_iter().map(|(text, _)| Merging::from(text)).collect())
     }
 
-    /// The texts of a list, however it is written.
+    /// The items of a list, written as a YAML list or as one string.
     fn items(&mut self, path: &str, kind: Kind, node: &Node) -> Option<Vec<(String, Position)>> {
         let texts = match &node.value {
             Value::List(nodes) => return self.texts(path, nodes),
@@ -295,7 +296,7 @@ impl Walk<'_> {
         Some(Merging::from(claims))
     }
 
-    /// A map with any content, as its JSON text: it is one value, which no other source adds to.
+    /// A map with any content, as its JSON text. It is a single value: sources replace it as a whole.
     fn free(&mut self, path: &str, key: &Key, node: &Node) -> Option<Merging> {
         if !matches!(node.value, Value::Map(_)) {
             self.error(path, node.at, format!("is {}; accepted: {}", node.kind(), key.kind.describe()));
@@ -315,9 +316,9 @@ impl Walk<'_> {
     }
 }
 
-/// What is wrong with a key of a rule, or with an issuer entry's audiences, that is there without a value.
-/// Elsewhere that is its default; here a template that wrote nothing would let more in without a word.
-fn says_nothing(schema: &str, node: &Node) -> Option<&'static str> {
+/// An error for a key of a rule, or for an issuer entry's audiences, that has no value. Other keys get their default;
+/// here a template that renders nothing would silently allow more.
+fn missing_value(schema: &str, node: &Node) -> Option<&'static str> {
     let part = schema.strip_prefix("authorization.rules[].");
     let message = match part {
         Some(_) if settings::find(schema).is_some() || settings::is_section(schema) => {
@@ -331,15 +332,15 @@ fn says_nothing(schema: &str, node: &Node) -> Option<&'static str> {
     let nothing = match &node.value {
         Value::Null => true,
         Value::Scalar { text, .. } => text.is_empty(),
-        // `match: {}` says what it means: everything.
+        // `match: {}` explicitly matches everything.
         Value::Map(entries) => entries.is_empty() && part != Some("match"),
         Value::List(_) => false,
     };
     nothing.then_some(message)
 }
 
-/// In a flow list `[GET,PUT /docs]` the comma ends an item. A route has a path, so one without ends
-/// in the next.
+/// In a flow list `[GET,PUT /docs]` the comma ends an item. A route has a path, so an item without one belongs to the
+/// next.
 fn join_methods(items: Vec<(String, Position)>) -> Vec<(String, Position)> {
     let mut joined: Vec<(String, Position)> = Vec::new();
     for (text, at) in items {
@@ -358,7 +359,7 @@ fn unknown_key(path: &str, schema: &str, name: &str, origin: Option<Origin>) -> 
     let known = settings::children(schema);
     let exact = settings::find(name).map(|key| key.path);
     let near = || nearest(name, known.iter().copied());
-    // The right name in the wrong place.
+    // A known name in the wrong place.
     let elsewhere = || {
         let ends = |key: &&Key| key.path.strip_suffix(name).is_some_and(|before| before.ends_with('.'));
         let plain = settings::KEYS.iter().filter(ends).min_by_key(|key| key.path.contains("[]"));

@@ -1,5 +1,4 @@
-//! Reading every source: the only place that opens files of the configuration or looks at the
-//! environment.
+//! Reads every source. Only this module opens configuration files and reads the environment.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -19,23 +18,23 @@ use super::substitution::substitute;
 use super::variables::{Variables, has_placeholder};
 use super::words::nearest;
 
-/// The file that is read if it is there and no other is named.
+/// The file that is read if it exists and no other file is named.
 const DEFAULT_FILE: &str = "/etc/metagate/config.yaml";
-/// The environment's name of the file.
+/// The environment variable that names the file.
 const FILE_VARIABLE: &str = "METAGATE_CONFIG";
 
-/// Where a configuration is read from.
+/// The sources of a configuration.
 #[derive(Clone, Default)]
 pub struct Sources {
     /// The file that `--config` names.
     pub file: Option<PathBuf>,
-    /// The environment.
+    /// The environment variables.
     pub environment: Vec<(String, String)>,
-    /// The flags.
+    /// The command-line flags.
     pub flags: Flags,
 }
 
-/// The settings that have flags of the command line.
+/// Settings that have a command-line flag.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
     /// `--listen`
@@ -48,25 +47,25 @@ pub struct Flags {
     pub backend: Option<String>,
 }
 
-/// A configuration and what there is to say about it.
+/// A loaded configuration with its warnings.
 #[derive(Debug)]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// What is probably not meant.
+    /// Settings that are weak or probably not intended.
     pub warnings: Vec<Finding>,
-    /// What is good to know.
+    /// Remarks for the log.
     pub infos: Vec<String>,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
-    /// Other files whose content is part of the configuration: secrets.
+    /// Secret files, whose content is part of the configuration.
     pub secret_files: Vec<PathBuf>,
     /// Every value and its origin, for [`super::print()`].
     pub(super) merged: Merged,
 }
 
 impl fmt::Debug for Sources {
-    /// Without the environment's values: some are secrets.
+    /// Omits the values of the environment, because some are secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.environment.iter().map(|(name, _)| name).collect();
         f.debug_struct("Sources")
@@ -78,26 +77,26 @@ impl fmt::Debug for Sources {
 }
 
 impl Sources {
-    /// The sources of this process. Bytes of the environment that are no UTF-8 become U+FFFD, which
-    /// [`load`] refuses in every value that it reads.
+    /// The sources of this process. Bytes of the environment that are not UTF-8 become U+FFFD, which [`load`] refuses
+    /// in every value that it reads.
     pub fn from_process(file: Option<PathBuf>, flags: Flags) -> Self {
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
         let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
         Self { file, environment, flags }
     }
 
-    /// The file that is read, if it is there.
+    /// The file to read, whether it exists or not.
     pub fn path(&self) -> PathBuf {
         self.chosen_file().0
     }
 
     /// A variable of the environment.
     pub fn variable(&self, name: &str) -> Option<&str> {
-        let mut found = self.environment.iter().rev().filter(|(own, _)| own == name);
+        let mut found = self.environment.iter().rev().filter(|(variable, _)| variable == name);
         found.next().map(|(_, value)| value.as_str())
     }
 
-    /// The file to read, and whether it must be there.
+    /// The file to read, whether it must exist, and what names it.
     fn chosen_file(&self) -> (PathBuf, bool, Option<Origin>) {
         let variable = self.variable(FILE_VARIABLE).filter(|value| !value.is_empty());
         match (&self.file, variable) {
@@ -108,22 +107,22 @@ impl Sources {
     }
 }
 
-/// What is known while the sources are read.
+/// State while the sources are read.
 #[derive(Default)]
 struct Reading {
     errors: Vec<ConfigError>,
     infos: Vec<String>,
     file: Option<PathBuf>,
-    /// Whether something is there that OpenMetadata's users have.
+    /// Whether the file is OpenMetadata's YAML or its Helm values.
     openmetadata: bool,
-    /// Whether a source could not be read: then nothing can be said about what is missing.
+    /// Whether a source could not be read. Then missing keys cannot be reported.
     broken: bool,
 }
 
 /// Reads and checks a configuration.
 ///
 /// # Errors
-/// Everything that is wrong with it, in all sources.
+/// All errors in all sources.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut reading = Reading::default();
     let mut layers = vec![defaults(KEYS.iter())];
@@ -164,7 +163,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     }
 }
 
-/// Whoever can read the configuration file has the secret that stands in it.
+/// Warns if the configuration file contains a secret and other users can read or change it.
 fn open_file(file: Option<&Path>, literal_secret: Option<String>) -> Option<Finding> {
     let (path, (message, _)) = (literal_secret?, file_mode::warning(file?)?);
     let help =
@@ -173,7 +172,7 @@ fn open_file(file: Option<&Path>, literal_secret: Option<String>) -> Option<Find
     Some(Finding { help, ..Finding::new(Level::Warning, path, message) })
 }
 
-/// At least one error, whatever happened.
+/// The errors, or a generic one if there are none.
 fn failed(errors: Vec<ConfigError>) -> ConfigErrors {
     let unknown = || ConfigError::new("", None, "the configuration cannot be read");
     match ConfigErrors::from_list(errors) {
@@ -182,14 +181,14 @@ fn failed(errors: Vec<ConfigError>) -> ConfigErrors {
     }
 }
 
-/// The defaults of these keys: the parser has none of its own.
+/// A layer with the defaults of these keys. The parser has no defaults of its own.
 pub(super) fn defaults(keys: impl Iterator<Item = &'static Key>) -> Layer {
     let mut layer = Layer::new(&Source::Default);
     let mut errors = Vec::new();
     for key in keys.filter(|key| !key.default.is_empty()) {
         layer.put(key, &document::parse(key.default).root, &Source::Default, &mut errors);
     }
-    debug_assert!(errors.is_empty(), "the table's defaults are right: {errors:?}");
+    debug_assert!(errors.is_empty(), "the table's defaults are valid: {errors:?}");
     layer
 }
 
@@ -214,7 +213,7 @@ fn file_layer(sources: &Sources, reading: &mut Reading) -> Option<Layer> {
     layer
 }
 
-/// Reads the text of a file, in whichever shape it is.
+/// Reads the text of a file: our own format, OpenMetadata's YAML or its Helm values.
 fn file_text(sources: &Sources, path: &Path, text: &str, reading: &mut Reading) -> Option<Layer> {
     let lookup = |name: &str| sources.variable(name).map(str::to_owned);
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -311,7 +310,7 @@ fn unknown_variable(name: &str, known: &[(String, &'static str)]) -> ConfigError
     ConfigError::new("", origin, format!("unknown environment variable {shown}{hint}"))
 }
 
-/// Whether Kubernetes or Docker sets this name for a service that is called `metagate...`.
+/// Whether Kubernetes or Docker sets this variable for a service that is named `metagate...`.
 fn is_service_link(name: &str) -> bool {
     let tail = name.trim_start_matches("METAGATE_");
     let port = |tail: &str| {

@@ -1,19 +1,19 @@
-//! The default of `limits.memory`: from what the container, the process or the machine may use.
+//! The default of `limits.memory`, derived from the limits of the container, the process and the machine.
 
 use std::fs;
 use std::path::Path;
 
-/// With no limit of a container or the process, the most that is taken of the machine.
+/// The maximum default if neither the container nor the process has a limit.
 const MOST_OF_A_MACHINE: u64 = 1 << 30;
-/// The least that `limits.memory` may be.
+/// The minimum of `limits.memory`.
 const LEAST: u64 = 64 << 20;
 
-/// What the kernel says about memory, as the texts of its files.
+/// The contents of the kernel's files about memory.
 #[derive(Debug, Default)]
 struct Kernel {
     /// `memory.max` (cgroup v2) and `memory.limit_in_bytes` (v1) of our group and those above it.
     group_limits: Vec<String>,
-    /// `/proc/self/limits`: an address space limit (`ulimit -v`) ends allocations like a container's does.
+    /// `/proc/self/limits`: allocations also fail at an address space limit (`ulimit -v`).
     process_limits: String,
     /// `/proc/meminfo`.
     machine: String,
@@ -41,7 +41,7 @@ impl Kernel {
         let groups = self.group_limits.iter().filter_map(|text| text.trim().parse().ok());
         let limit = groups
             .chain(address_space(&self.process_limits))
-            // Version 1 says "no limit" with a number beyond any memory.
+            // cgroup v1 expresses "no limit" as a number larger than any memory.
             .filter(|limit| machine.is_none_or(|machine| *limit < machine))
             .min();
         let default = match limit {
@@ -62,12 +62,12 @@ fn limit_files(groups: &str) -> Vec<String> {
         };
         let (root, file) = match controllers {
             "" => ("/sys/fs/cgroup", "memory.max"),
-            _ if controllers.split(',').any(|own| own == "memory") => {
+            _ if controllers.split(',').any(|controller| controller == "memory") => {
                 ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
             }
             _ => continue,
         };
-        // Within a container the path may be the host's: what is not there is not read.
+        // Within a container the path may be the host's. Files that do not exist are skipped.
         let above = Path::new(path).ancestors().filter_map(Path::to_str);
         files.extend(above.map(|group| format!("{root}{}/{file}", group.trim_end_matches('/'))));
     }
@@ -79,7 +79,7 @@ fn kibibytes(text: &str, name: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// The soft limit of `Max address space`; none where it is `unlimited`.
+/// The soft limit of `Max address space`; `None` if it is `unlimited`.
 fn address_space(limits: &str) -> Option<u64> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
     line.split_whitespace().next()?.parse().ok()

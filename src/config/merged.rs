@@ -1,5 +1,5 @@
-//! All sources merged by figment: a later one replaces a value or a whole list, maps are merged key by key. What figment
-//! keeps of each value's provider says where the value was written.
+//! All sources, merged by figment: a later one replaces a value or a whole list, maps are merged key by key. figment's
+//! metadata of a value says which source it came from.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +16,7 @@ pub(super) struct Merged {
     /// The values: texts, lists and maps of them.
     pub(super) root: Dict,
     figment: Figment,
-    /// Where values of the file are, by their paths: only a file has more than one place.
+    /// The positions of values in the file, by path. Other sources have no positions.
     positions: BTreeMap<String, Position>,
 }
 
@@ -31,16 +31,16 @@ impl Provider for Layer {
 }
 
 impl Merged {
-    /// Merges the layers; the last has the last word.
+    /// Merges the layers. Later layers win.
     pub(super) fn new(layers: Vec<Layer>) -> Self {
         let figment = layers.iter().fold(Figment::new(), Figment::merge);
-        // No provider of ours fails, so there is always a map.
+        // Our providers never fail, so there always is a map.
         let root = figment.data().ok().and_then(|mut profiles| profiles.remove(&Profile::Default));
         let positions = layers.into_iter().flat_map(|layer| layer.positions).collect();
         Self { root: root.unwrap_or_default(), figment, positions }
     }
 
-    /// Where `value`, which is at `path`, was written.
+    /// Where `value`, the value at `path`, was written.
     pub(super) fn origin(&self, path: &str, value: &Value) -> Option<Origin> {
         let metadata = self.figment.get_metadata(value.tag())?;
         match metadata.source.as_ref()? {
@@ -56,7 +56,7 @@ impl Merged {
 }
 
 impl fmt::Debug for Merged {
-    /// Without values: some are secrets.
+    /// Omits the values, because some are secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Merged").finish_non_exhaustive()
     }

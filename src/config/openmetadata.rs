@@ -1,5 +1,5 @@
-//! What OpenMetadata's users already have: its own YAML, its chart's values, and the names of its
-//! environment, each as settings of ours. DataHub's names are here too.
+//! Reads existing configurations of OpenMetadata as settings of ours: its own YAML, the values of its Helm chart, and
+//! its environment variables. DataHub's environment variables are also here.
 
 use super::document::{Entry, Node, Position, Value};
 use super::error::ConfigError;
@@ -10,7 +10,7 @@ use super::settings;
 pub(super) const BLOCKS: [&str; 3] =
     ["authenticationConfiguration", "authorizerConfiguration", "jwtTokenConfiguration"];
 
-/// Top-level keys that are ours and never OpenMetadata's (it has `limits`, `health` and `admin` too).
+/// Top-level keys of metagate that OpenMetadata does not have (it also has `limits`, `health` and `admin`).
 const ONLY_OURS: [&str; 12] = [
     "listen",
     "workers",
@@ -26,10 +26,11 @@ const ONLY_OURS: [&str; 12] = [
     "shutdown",
 ];
 
-/// Those of them that would change who gets in; a values file may be shared with other charts.
+/// The subset that is refused in Helm values because it would change who gets access. A values file may be shared with
+/// other charts, so the other keys are allowed.
 const NEVER_CHARTS: [&str; 4] = ["listen", "upstream", "authentication", "authorization"];
 
-/// One of their keys, by its path in their shape, and the path of ours.
+/// The path of an OpenMetadata key, and the path of our key.
 type Pair = (&'static [&'static str], &'static str);
 
 const YAML: &[Pair] = &[
@@ -60,7 +61,7 @@ const HELM: &[Pair] = &[
     (&["basePath"], "openmetadata.basePath"),
 ];
 
-/// The environment's names of OpenMetadata and DataHub, and the paths of ours.
+/// Environment variables of OpenMetadata and DataHub, and the paths of our keys.
 pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("AUTHENTICATION_PUBLIC_KEYS", "authentication.publicKeyUrls"),
     ("AUTHENTICATION_PROVIDER", "authentication.provider"),
@@ -80,7 +81,7 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("DATAHUB_SYSTEM_CLIENT_SECRET", "datahub.systemClientSecret"),
 ];
 
-/// Whose shape a file has.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     Own,
@@ -88,7 +89,7 @@ pub(super) enum Shape {
     Helm,
 }
 
-/// The shape of a document.
+/// The format of a document.
 pub(super) fn shape(root: &Node) -> Shape {
     if BLOCKS.iter().any(|block| root.get(block).is_some()) {
         return Shape::OpenMetadata;
@@ -99,7 +100,7 @@ pub(super) fn shape(root: &Node) -> Shape {
     }
 }
 
-/// Whether a text is OpenMetadata's YAML, before it can be parsed: expressions come first.
+/// Whether a text is OpenMetadata's YAML. This is decided before parsing, because its expressions are replaced first.
 pub(super) fn has_block(text: &str) -> bool {
     text.lines().any(|line| {
         let key = line.trim_start_matches(['"', '\'']);
@@ -152,7 +153,7 @@ pub(super) fn read_helm(
     )
 }
 
-/// A key of ours in a file of theirs would look as if it did something.
+/// Refuses keys of metagate in OpenMetadata's formats, because they would have no effect there.
 fn refuse_ours(
     entries: &[Entry],
     ours: &[&str],
@@ -171,7 +172,7 @@ fn refuse_ours(
 fn take(layer: &mut Layer, root: &Node, pairs: &[Pair], source: &Source<'_>, errors: &mut Vec<ConfigError>) {
     for (theirs, ours) in pairs {
         let node = theirs.iter().try_fold(root, |node, name| node.get(name));
-        // Their templates render what is not set as an empty text.
+        // OpenMetadata's templates render unset values as empty strings.
         let given = node.filter(|node| !is_empty(node));
         if let (Some(node), Some(key)) = (given, settings::find(ours)) {
             layer.put(key, node, source, errors);
@@ -183,8 +184,8 @@ fn is_empty(node: &Node) -> bool {
     matches!(&node.value, Value::Scalar { text, .. } if text.trim().is_empty())
 }
 
-/// Their blocks have many keys that do not concern us; one that is nearly one of ours is a typing
-/// error that would silently leave a list empty.
+/// Refuses misspelled keys in OpenMetadata's blocks, which would silently leave a list empty. Its other keys are
+/// ignored.
 fn check_block(
     path: &str,
     node: &Node,
@@ -222,12 +223,12 @@ fn is_typo(key: &str, known: &str) -> bool {
         || same_list.contains(&key) && same_list.contains(&known)
 }
 
-/// Whether a value of the environment counts as not given, as their templates render it.
+/// Whether a value of the environment counts as unset, as OpenMetadata's templates render it.
 pub(super) fn is_unset(value: &str) -> bool {
     matches!(value.trim(), "" | "\"\"" | "''")
 }
 
-/// A node for a value of the environment.
+/// The node for a value of the environment.
 pub(super) fn environment_node(kind: settings::Kind, value: &str) -> Node {
     let at = Position::START;
     match kind {

@@ -1,4 +1,4 @@
-//! The merged configuration, from texts to what they mean. Nothing stops at the first error.
+//! Parses the merged texts into a [`Config`]. All sections are parsed even if one has an error.
 
 mod backend;
 mod datahub_actor;
@@ -34,7 +34,7 @@ use crate::backend::Backend;
 use crate::request::are_look_alikes;
 use section::{Report, Section};
 
-/// What came out.
+/// The result of parsing.
 pub(super) struct Parsed {
     pub(super) config: Option<Config>,
     pub(super) errors: Vec<ConfigError>,
@@ -43,7 +43,7 @@ pub(super) struct Parsed {
     pub(super) secret_files: Vec<PathBuf>,
 }
 
-/// Reads the merged configuration. `errors` are those that the sources had already.
+/// Parses the merged configuration. `errors` are those found while reading the sources.
 pub(super) fn parse(merged: &Merged, errors: Vec<ConfigError>) -> Parsed {
     let report = Report {
         errors: errors.into(),
@@ -102,7 +102,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         limits: limits::limits(&root.section("limits")),
         shutdown: shutdown(&root.section("shutdown")),
         log: log(&root.section("log")),
-        // Last: everything else is looked at even if one of these is missing.
+        // Last, so that everything else is checked even if one of these is missing.
         listen: listeners.data?,
         health_listen: listeners.health?,
         admin_listen: listeners.admin?,
@@ -215,7 +215,7 @@ fn token_cache(section: &Section<'_>) -> TokenCache {
     TokenCache { max_bytes: section.size("maxBytes"), max_ttl: section.duration("maxTtl") }
 }
 
-/// Fields that mean something else in every request.
+/// Fields that have another meaning in requests.
 const NOT_FOR_IDENTITY: [&str; 18] = [
     "authorization",
     "connection",
@@ -245,7 +245,7 @@ fn identity(root: &Section<'_>, backend: Backend) -> Option<IdentityFields> {
         ["user", "email", "groups"].map(|name| section.need(name, values::header_name));
     let fields = [("user", user?), ("email", email?), ("groups", groups?)];
     for (index, (name, field)) in fields.iter().enumerate() {
-        if NOT_FOR_IDENTITY.iter().any(|own| are_look_alikes(own, field.as_str())) {
+        if NOT_FOR_IDENTITY.iter().any(|reserved| are_look_alikes(reserved, field.as_str())) {
             section.error(name, format!("`{field}` has a meaning of its own"));
         }
         let mut before = fields.iter().take(index);

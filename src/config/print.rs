@@ -1,4 +1,4 @@
-//! The merged configuration as YAML: where each value came from, and no secrets.
+//! Prints the merged configuration as YAML, with the source of each value and without secrets.
 
 use std::fmt::Write;
 
@@ -11,20 +11,20 @@ use super::redaction::redacted;
 use super::settings::{self, Key, Kind};
 use super::variables;
 
-/// Every key with its value and where that came from. Secrets, and the queries of URLs, are `[redacted]`.
+/// Every key with its value and its source. Secrets and the queries of URLs are `[redacted]`.
 pub fn print(loaded: &Loaded) -> String {
     let mut out = String::new();
     section(&mut out, &loaded.merged, Some(&loaded.merged.root), &Place::default());
     out
 }
 
-/// Where in the configuration we are.
+/// A position in the configuration.
 #[derive(Default)]
 struct Place {
     path: String,
     schema: String,
     indent: usize,
-    /// Within an element of a list only what is given is shown.
+    /// Whether this is an element of a list, which shows only the keys that are set.
     element: bool,
 }
 
@@ -119,7 +119,7 @@ fn flow(value: &Value) -> String {
     }
 }
 
-/// A scalar that is read back as the same text.
+/// A scalar that YAML parses as the same text.
 fn scalar(text: &str) -> String {
     let text = &*variables::escape(text);
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@+".contains(c);

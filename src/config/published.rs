@@ -1,10 +1,10 @@
-//! Secrets and key ids that everybody can read: what the backends ship or shipped, and what stands in
-//! documentation. One list, for loading, `metagate check` and docs/configuration.md.
+//! Published secrets and key ids: those that the backends ship or shipped, and examples of the documentation. Loading,
+//! `metagate check` and docs/configuration.md use this one list.
 
 pub use crate::backend::PUBLISHED_KEY_ID;
 use crate::backend::{Backend, Published};
 
-/// What metagate's own documentation shows.
+/// The description of examples in metagate's own documentation.
 const EXAMPLE: &str = "an example of metagate's documentation";
 const EXAMPLES: [Published; 3] = [
     Published { value: "replace-me-by-tokenServiceSigningKeyFile", what: EXAMPLE },
@@ -12,12 +12,12 @@ const EXAMPLES: [Published; 3] = [
     Published { value: "only-for-tests-this-is-in-a-file-that-many-can-read", what: EXAMPLE },
 ];
 
-/// Secrets that are published.
+/// All published secrets.
 pub fn published_secrets() -> impl Iterator<Item = Published> {
     Backend::products().flat_map(|product| product.published_secrets).copied().chain(EXAMPLES)
 }
 
-/// What a secret is known as, if it is published. The padding of base64 does not count.
+/// The published secret that equals `secret`, ignoring the padding of base64.
 pub(super) fn find(secret: &[u8]) -> Option<Published> {
     published_secrets().find(|known| without_padding(known.value.as_bytes()) == without_padding(secret))
 }

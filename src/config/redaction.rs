@@ -1,8 +1,8 @@
-//! URLs as they are shown.
+//! Redacts URLs for messages.
 
 use url::Url;
 
-/// A URL, or a text that was meant for one, without what may be a secret: user information, the query
+/// A URL, or a text that was meant as one, without the parts that may be secret: user information, the query
 /// (`?api_key=...`) and the fragment.
 pub fn redacted(url: &str) -> String {
     const REDACTED: &str = "[redacted]";
@@ -10,7 +10,7 @@ pub fn redacted(url: &str) -> String {
         Some(at) => url.split_at(at),
         None => (url, ""),
     };
-    // In a URL user information is where the parser says; in anything else it may be anywhere.
+    // The parser finds user information in a URL; in any other text it may be anywhere.
     let has_user = Url::parse(url).map_or(true, |url| {
         let hierarchical = url.has_authority() || url.path().starts_with('/');
         !hierarchical || !url.username().is_empty() || url.password().is_some()
@@ -35,7 +35,7 @@ mod tests {
     use super::redacted;
 
     #[test]
-    fn what_may_be_a_secret_is_not_shown() {
+    fn user_information_query_and_fragment_are_redacted() {
         for (url, shown) in [
             ("https://a.example:1/jwks", "https://a.example:1/jwks"),
             ("https://a.example/jwks?api_key=x&b", "https://a.example/jwks?[redacted]"),

@@ -1,4 +1,4 @@
-//! The file with the revocation list: a YAML list, or one JSON object a line.
+//! Reads the revocation file: a YAML list, or one JSON object per line.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,16 +15,16 @@ use crate::file_watch::Content;
 use crate::numeric_date::NumericDate;
 use crate::revocation::{Revocation, Revocations, RevokedBy};
 
-/// The longest list. YAML has narrower bounds of its own.
+/// The maximum size of the file. YAML has smaller limits.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
-/// How many problems of one list are worth telling.
+/// The maximum number of reported problems of one list.
 const MAX_PROBLEMS: usize = 20;
-/// What an entry may have besides what it knows a token by.
+/// Further members of an entry.
 const ISSUER: &str = "issuer";
 const ISSUED_BEFORE: &str = "issuedBefore";
 const NOTE: &str = "note";
 
-/// Where the revocation list is.
+/// The revocation file and what is needed to parse it.
 #[derive(Clone, Debug)]
 pub struct RevocationFile {
     path: PathBuf,
@@ -33,7 +33,7 @@ pub struct RevocationFile {
     issuers: BTreeSet<Box<str>>,
 }
 
-/// The list as it was at one moment.
+/// The list at the time it was read.
 #[derive(Clone, Debug)]
 pub struct Version {
     /// The list.
@@ -41,11 +41,11 @@ pub struct Version {
     content: Content,
 }
 
-/// Why a list is not used.
+/// Why a list is refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RevocationFileFault {
     cause: String,
-    /// What is wrong in its text; none where it could not be read at all.
+    /// The problems in its text; empty if it could not be read at all.
     pub(super) problems: Vec<Problem>,
 }
 
@@ -67,8 +67,7 @@ impl RevocationFile {
         Self { path, salt, issuers }
     }
 
-    /// The issuers that entries of a list are limited to and no token comes from: these entries revoke
-    /// nothing.
+    /// The issuers named in the list that no issuer entry has. List entries for them revoke nothing.
     pub fn unknown_issuers<'v>(&self, version: &'v Version) -> BTreeSet<&'v str> {
         version.list.issuers().filter(|name| !self.issuers.contains(*name)).collect()
     }
@@ -81,13 +80,13 @@ impl RevocationFile {
     /// Reads the list.
     ///
     /// # Errors
-    /// Everything that is wrong with it. A list is taken whole or not at all.
+    /// All problems of the list. A list is accepted as a whole or not at all.
     pub fn read(&self) -> Result<Version, RevocationFileFault> {
         let bytes = self.bytes()?;
         self.version(&bytes)
     }
 
-    /// Reads the list if its content is another than that of `known`.
+    /// Reads the list if its content differs from `known`.
     ///
     /// # Errors
     /// As [`RevocationFile::read`].
@@ -115,7 +114,7 @@ impl RevocationFile {
     }
 }
 
-/// Every entry, or what is wrong with any of them.
+/// All entries, or all problems.
 fn entries(text: &str) -> Result<Vec<Revocation>, Vec<Problem>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut problems = Vec::new();
@@ -133,7 +132,7 @@ fn entries(text: &str) -> Result<Vec<Revocation>, Vec<Problem>> {
         problems.extend(document.problems);
         match document.root.value {
             Value::List(items) => nodes = items,
-            // A file that is just being written is empty for a moment: that revokes nothing by mistake.
+            // A file that is just being written may be empty for a moment. Accepting it would revoke nothing.
             Value::Null if problems.is_empty() => {
                 problems.push(problem(document.root.at, "is empty; a list without entries is written `[]`"))
             }
@@ -164,7 +163,7 @@ fn entry(node: &Node) -> Result<Revocation, Problem> {
     };
     let (mut by, mut issuer, mut issued_before) = (None, None, None);
     for member in members {
-        // In JSON lines a member's own line is always the first.
+        // In JSON lines a member's own line is always 1.
         let at = Position { line: node.at.line.max(member.node.at.line), ..member.node.at };
         let Value::Scalar { text, .. } = &member.node.value else {
             return Err(problem(at, format!("`{}` is {} and not a text", member.key, member.node.kind())));
@@ -178,7 +177,7 @@ fn entry(node: &Node) -> Result<Revocation, Problem> {
                     return Err(problem(at, message));
                 }
                 let entry = Revocation::new(kind, text)
-                    // Without the value: a whole token may have been written there.
+                    // The message omits the value, because it may be a whole token.
                     .map_err(|message| problem(at, format!("`{key}` {message}")))?;
                 by = Some((kind, entry));
             }

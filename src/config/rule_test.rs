@@ -1,4 +1,4 @@
-//! A request and what is to become of it, written beside the rules.
+//! Tests of rules: a request with its expected outcome.
 
 use std::net::IpAddr;
 
@@ -14,20 +14,20 @@ pub struct RuleTest {
     pub path: String,
     /// The claims as they are written; `None` for a request without a token.
     pub claims: Option<Map<String, Value>>,
-    /// The issuer entry whose key signs, by its place in [`super::Config::trust`].
+    /// The issuer entry whose key signs the token: an index into [`super::Config::trust`].
     pub entry: usize,
     /// The request's method.
     pub method: Method,
     /// Its target in origin-form.
     pub target: Uri,
-    /// Its fields but for `Authorization`, with a `Host`.
+    /// Its fields, with a `Host` and without `Authorization`.
     pub fields: HeaderMap,
-    /// Its body, empty where none is given.
+    /// Its body; empty if none is given.
     pub body: Box<[u8]>,
-    /// Where it comes from.
+    /// The address that it comes from.
     pub source_ip: IpAddr,
-    /// The status of the refusal; `None`: it goes on.
+    /// The expected status of the refusal; `None` if the request must be allowed.
     pub expect: Option<StatusCode>,
-    /// The rule that decides, by its place in [`crate::policy::Policy::rules`], where the test says it.
+    /// The rule that must decide, if the test names one: an index into [`crate::policy::Policy::rules`].
     pub rule: Option<usize>,
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::settings::{self, Key, Kind};
 use super::values;
 
-/// JSON Schema, draft 2020-12, of a file in our own shape.
+/// The JSON Schema (draft 2020-12) of a file in our own format.
 pub fn schema() -> Value {
     let mut schema = object("");
     if let Some(schema) = schema.as_object_mut() {
@@ -22,7 +22,7 @@ fn object(path: &str) -> Value {
         let below = settings::join(path, name);
         let value = match settings::find(&below) {
             Some(key) => {
-                // What the root requires may come from the environment.
+                // Keys that are required outside lists may come from the environment.
                 if path.ends_with("[]") && key.required {
                     required.push(name);
                 }
@@ -66,12 +66,12 @@ fn property(key: &Key) -> Value {
     value
 }
 
-/// A list may also be written as one string.
+/// A list, which may also be written as one string.
 fn list(item: Value) -> Value {
     json!({ "anyOf": [{ "type": "array", "items": item }, { "type": ["string", "null"] }] })
 }
 
-/// A value, or an expression that stands for one.
+/// A value, or an expression that is replaced by one.
 fn item(kind: Kind) -> Value {
     let value = literal(kind);
     let texts = value.get("type").is_some_and(|types| types.to_string().contains("\"string\""));
@@ -115,7 +115,7 @@ fn literal(kind: Kind) -> Value {
 }
 
 fn url_pattern(schemes: &[&str]) -> String {
-    // A socket's path may follow at once.
+    // The path of a socket may follow without `//`.
     let forms = schemes.iter().map(|scheme| match *scheme {
         "unix" => "unix:/".to_owned(),
         scheme => format!("{scheme}://"),

@@ -1,29 +1,28 @@
-//! What a secret must be: itself and not a placeholder for it, unknown to others, hard to guess.
+//! Checks secrets: not a placeholder, not published, and hard to guess.
 
 use std::path::Path;
 
 use super::files::read_limited;
 use super::published;
 
-/// The longest secret in a file.
+/// The maximum size of a secret in a file.
 const MAX_BYTES: u64 = 64 * 1024;
-/// Fewer different characters are a pattern.
+/// A secret with fewer different bytes counts as a pattern.
 const MIN_DISTINCT: usize = 6;
 
-/// What a secret is for.
+/// The purpose of a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// Signs tokens: whoever has one token can try keys offline.
+    /// Signs tokens. Anyone who has one token can guess the key offline.
     SigningKey,
-    /// Is shown to us by a client.
+    /// Authenticates a client. It can only be guessed over the network.
     Credential,
-    /// Lets nobody in; DataHub hashes tokens with it.
+    /// Grants no access; DataHub hashes tokens with it.
     Salt,
 }
 
 impl Purpose {
-    /// RFC 7518 section 3.2: an HS256 key has at least the size of the hash. A credential can only be
-    /// tried over the network.
+    /// RFC 7518 section 3.2: an HS256 key has at least the size of the hash.
     const fn min_bytes(self) -> usize {
         match self {
             Self::SigningKey => 32,
@@ -33,12 +32,12 @@ impl Purpose {
     }
 }
 
-/// What is wrong with a secret, without any of it.
+/// Why a secret is refused. Contains no part of the secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) message: String,
     pub(super) help: Option<&'static str>,
-    /// Whether nobody gets in by it.
+    /// Whether the secret grants no access, so that a warning is enough.
     pub(super) harmless: bool,
 }
 
@@ -50,10 +49,10 @@ impl Fault {
 
 const MAKE_ONE: &str = "make one with `openssl rand -base64 48`";
 
-/// Holds a secret against what is required of it.
+/// Checks a secret.
 ///
 /// # Errors
-/// The first thing that is wrong.
+/// The first reason to refuse it.
 pub(super) fn check(secret: &[u8], purpose: Purpose) -> Result<(), Fault> {
     if secret.is_empty() {
         return Err(Fault::new("the secret is empty", None));
@@ -87,13 +86,13 @@ pub(super) fn check(secret: &[u8], purpose: Purpose) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A file's secret: the line breaks at its end are an editor's.
+/// Reads a secret from a file. Line breaks at the end are not part of it.
 ///
 /// # Errors
 /// Why it cannot be read.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = read_limited(path, MAX_BYTES).map_err(|error| error.to_string())?;
-    // Bytes that are no text may end in the same way, and then nobody can tell; `check` refuses them.
+    // In a binary secret such bytes may be part of the key. They are kept, and `check` refuses them.
     if str::from_utf8(&bytes).is_ok() {
         while matches!(bytes.last(), Some(b'\n' | b'\r')) {
             bytes.pop();
@@ -102,13 +101,13 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// White space that is not ASCII, and the byte order mark of some editors.
+/// Whether non-ASCII white space or a byte order mark surrounds the secret.
 fn is_space_around(secret: &[u8]) -> bool {
     let Ok(text) = str::from_utf8(secret) else { return false };
     text.trim().len() < text.len() || text.starts_with('\u{feff}')
 }
 
-/// Whether a text stands for a secret that somebody was to put there.
+/// Whether a text is a placeholder for a secret.
 fn is_placeholder(text: &str) -> bool {
     const BRACKETS: [(&str, &str); 5] = [("${", "}"), ("$(", ")"), ("{{", "}}"), ("<", ">"), ("((", "))")];
     const BEGINNINGS: [&str; 12] = [
@@ -142,7 +141,7 @@ fn distinct(secret: &[u8]) -> usize {
     seen.iter().filter(|seen| **seen).count()
 }
 
-/// The length of the part that a secret repeats at least once; its own length where it repeats none.
+/// The length of the shortest part that a secret repeats, or its own length if it does not repeat.
 fn period(secret: &[u8]) -> usize {
     let repeats = |length: &usize| secret.iter().zip(secret.iter().skip(*length)).all(|(a, b)| a == b);
     (1..=secret.len() / 2).find(repeats).unwrap_or(secret.len())
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn good_secrets_are_taken() {
+    fn good_secrets_are_accepted() {
         for secret in [
             "q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8uA6iTqWe4",
             "9f86d081884c7d659a2feaa0c55ad015",
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_are_no_secrets() {
+    fn placeholders_are_refused() {
         for secret in [
             "${DATAHUB_TOKEN_SERVICE_SIGNING_KEY}",
             "${DATAHUB_TOKEN_SERVICE_SIGNING_KEY:-}",
@@ -198,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn published_secrets_are_refused_in_every_place() {
+    fn published_secrets_are_refused_for_every_purpose() {
         for known in published::published_secrets() {
             for secret in [known.value, known.value.trim_end_matches('=')] {
                 for purpose in [Purpose::SigningKey, Purpose::Credential, Purpose::Salt] {
@@ -237,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_is_no_part_of_a_secret() {
+    fn surrounding_white_space_is_refused() {
         let good = "q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8uA6iTqWe4";
         for (before, after) in
             [(" ", ""), ("", " "), ("\n", ""), ("\t", "\t"), ("", "\u{a0}"), ("\u{feff}", ""), ("", "\n \n")]
@@ -252,6 +251,6 @@ mod tests {
         );
         let mut bytes: Vec<u8> = (128..=160).collect();
         bytes.push(b'\n');
-        assert!(check(&bytes, Purpose::SigningKey).is_err(), "who knows whether it belongs to the key");
+        assert!(check(&bytes, Purpose::SigningKey).is_err(), "it may or may not be part of the key");
     }
 }

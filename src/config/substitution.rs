@@ -1,7 +1,8 @@
-//! `${NAME:-default}` as Dropwizard's `EnvironmentVariableSubstitutor` does it: in the text, before
-//! it is YAML, so that a value may be a quoted word, a list or a comment. Defaults may hold further
-//! expressions. What is neither set nor has a default stays as it is, and so does `$${`, a literal `${`:
-//! `variables` sees to both in the values that are read.
+//! Replaces `${NAME:-default}` like Dropwizard's `EnvironmentVariableSubstitutor`: in the text, before YAML is parsed.
+//! So a value may be a quoted word, a list or a comment. Defaults may contain further expressions.
+//!
+//! A variable that is neither set nor has a default stays as it is, and so does `$${`, a literal `${`. `variables`
+//! handles both in the values that are read.
 
 use super::document::{MAX_BYTES, Position};
 use super::variables::expression_length;
@@ -14,16 +15,16 @@ const MAX_EXPRESSION_BYTES: usize = 4 * 1024;
 pub(super) struct Substituted {
     /// The text.
     pub(super) text: String,
-    /// Where lines begin, by characters: in the text and in the original.
+    /// The character offsets of line starts: in the text and in the original.
     lines: (Vec<usize>, Vec<usize>),
-    /// Where runs begin, by characters: in the text, in the original, and whether the run is a copy.
+    /// The character offsets of runs: in the text, in the original, and whether the run is a copy.
     runs: Vec<(usize, usize, bool)>,
 }
 
 /// Replaces every expression of `original`.
 ///
 /// # Errors
-/// The place of an expression where the text grows too long, or of one too many.
+/// The position of the expression that makes the text too long, or that exceeds the limit on expressions.
 pub(super) fn substitute(
     original: &str,
     lookup: &dyn Fn(&str) -> Option<String>,
@@ -60,7 +61,7 @@ pub(super) fn substitute(
 }
 
 impl Substituted {
-    /// Where `position` of the text was written originally: a replaced part is where its `${` is.
+    /// The position in the original text. A replaced part has the position of its `${`.
     pub(super) fn original(&self, position: Position) -> Position {
         let line = self.lines.0.get(position.line.saturating_sub(1)).copied().unwrap_or_default();
         let index = line + position.column.saturating_sub(1);
@@ -72,7 +73,7 @@ impl Substituted {
     }
 }
 
-/// The characters before each line.
+/// The number of characters before each line.
 fn line_starts(text: &str) -> Vec<usize> {
     let breaks = text.chars().enumerate().filter(|(_, c)| *c == '\n').map(|(index, _)| index + 1);
     std::iter::once(0).chain(breaks).collect()

@@ -1,4 +1,4 @@
-//! Reading single values: each from its text, each with a message that says what is accepted.
+//! Parses single values from text. Each error message says what is accepted.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -13,14 +13,14 @@ use crate::jose::Algorithm;
 use crate::policy::{Expression, PathPattern, RoutePattern};
 use crate::request::host_in_one_form;
 
-/// A value as it stands in a message: in quotes, on one line, not too long.
+/// A value for a message: in quotes, on one line, truncated.
 pub(super) fn quote(text: &str) -> String {
     let short: String = text.chars().take(80).collect();
     let more = if short.len() < text.len() { "..." } else { "" };
     format!("{:?}{more}", short)
 }
 
-/// `true` or `false`. The `yes`, `on` and `1` of other formats are not guessed at.
+/// `true` or `false`. `yes`, `on` and `1` are not accepted.
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text {
         "true" | "True" | "TRUE" => Ok(true),
@@ -82,7 +82,7 @@ fn leading_number(text: &str) -> Option<(u64, &str)> {
     Some((number.parse().ok()?, rest))
 }
 
-/// `sun_path` has 108 bytes, the last of which is zero.
+/// The size of `sun_path`, including the terminating zero.
 const MAX_SOCKET_PATH: usize = 108;
 
 /// An IP address and a port.
@@ -105,13 +105,13 @@ pub(super) fn listen(text: &str) -> Result<Listen, String> {
     }
 }
 
-/// The path behind `unix:`, which may also be written as a URL, `unix:///path`.
+/// The path after `unix:`, which may also be written as a URL, `unix:///path`.
 fn unix_path(text: &str) -> Option<&str> {
     let rest = text.strip_prefix("unix:")?;
     Some(rest.strip_prefix("//").unwrap_or(rest))
 }
 
-/// A network, or `unix` for whoever is on a Unix socket: `None`.
+/// A network; `None` for `unix`, which stands for the peers on a Unix socket.
 pub(super) fn proxy(text: &str) -> Result<Option<IpNet>, String> {
     match text {
         "unix" => Ok(None),
@@ -119,10 +119,10 @@ pub(super) fn proxy(text: &str) -> Result<Option<IpNet>, String> {
     }
 }
 
-/// A URL of one of `schemes`, with a host (but for `file`) and without user information or fragment.
+/// A URL of one of `schemes`, with a host (except for `file` and `unix`) and without user information or fragment.
 pub(super) fn url(text: &str, schemes: &[&str]) -> Result<Url, String> {
     let accepted = schemes.iter().map(|scheme| format!("{scheme}://")).collect::<Vec<_>>().join(" or ");
-    // `Url::parse` would quietly drop or encode them.
+    // `Url::parse` would silently drop or encode them.
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err("a URL has no blanks in it".to_owned());
     }
@@ -153,7 +153,7 @@ pub(super) fn url(text: &str, schemes: &[&str]) -> Result<Url, String> {
     Ok(url)
 }
 
-/// `Url::parse` reads `http:a/b` as `http://a/b`, which is hardly what was meant.
+/// `Url::parse` reads `http:a/b` as `http://a/b`, which is probably not intended.
 fn has_authority(text: &str) -> bool {
     text.trim_start()
         .split_once(':')
@@ -169,7 +169,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     }
 }
 
-/// An algorithm that a public key can verify.
+/// A signature algorithm with public keys.
 pub(super) fn algorithm(text: &str) -> Result<Algorithm, String> {
     let names = || Algorithm::ASYMMETRIC.map(Algorithm::name).join(", ");
     match Algorithm::from_name(text) {
@@ -191,7 +191,7 @@ pub(super) fn header_name(text: &str) -> Result<HeaderName, String> {
     HeaderName::from_bytes(text.as_bytes()).map_err(|_| format!("{} is not a header name", quote(text)))
 }
 
-/// A route that opens.
+/// The pattern of a public or optional route.
 pub(super) fn route(text: &str) -> Result<RoutePattern, String> {
     RoutePattern::parse(text).map_err(|error| error.to_string())
 }
@@ -206,7 +206,7 @@ pub(super) fn expression(text: &str) -> Result<Expression, String> {
     Expression::parse(text)
 }
 
-/// `/`, or a path like `/catalog`: absolute, plain, without wildcards; a slash at its end is cut.
+/// `/`, or an absolute path like `/catalog` without wildcards. A trailing slash is removed.
 pub(super) fn base_path(text: &str) -> Result<String, String> {
     if text == "/" {
         return Ok("/".to_owned());
@@ -218,7 +218,7 @@ pub(super) fn base_path(text: &str) -> Result<String, String> {
     path_pattern(path).map(|_| path.to_owned())
 }
 
-/// `info`, or `info,hyper=warn`: a word that is no level would silence a target of that name.
+/// `info`, or `info,hyper=warn`. A misspelled level would be taken for the name of a target.
 pub(super) fn log_level(text: &str) -> Result<Box<str>, String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let target = |c: char| c.is_ascii_alphanumeric() || "_-:".contains(c);
@@ -239,7 +239,7 @@ pub(super) fn log_level(text: &str) -> Result<Box<str>, String> {
 pub(super) const REFUSALS: [StatusCode; 4] =
     [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::PAYLOAD_TOO_LARGE];
 
-/// What a rule test expects: that the request goes on, or the status that it is refused with.
+/// What a rule test expects: `None` if the request is allowed, else the status of the refusal.
 pub(super) fn expectation(text: &str) -> Result<Option<StatusCode>, String> {
     if text == "allow" {
         return Ok(None);
@@ -257,7 +257,7 @@ pub(super) fn expectation(text: &str) -> Result<Option<StatusCode>, String> {
     Err(format!("{} is not accepted; write {}", quote(text), expectations()))
 }
 
-/// Every [`expectation`].
+/// The accepted values of [`expectation`].
 pub(super) fn expectations() -> String {
     let statuses = REFUSALS.iter().map(StatusCode::as_str);
     one_of(&std::iter::once("allow").chain(statuses).map(str::to_owned).collect::<Vec<_>>())
@@ -271,7 +271,7 @@ fn one_of(words: &[String]) -> String {
     }
 }
 
-/// `METHOD /path`: one request, its target as it goes over the wire.
+/// `METHOD /path`: a request with its target in origin-form.
 pub(super) fn request_line(text: &str) -> Result<(Method, Uri), String> {
     let form = || format!("{} is not a request; write it like `DELETE /api/v1/tables/x`", quote(text));
     let (method, target) = text.trim().split_once(' ').ok_or_else(form)?;

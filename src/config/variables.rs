@@ -1,8 +1,8 @@
-//! `${NAME}` and `${NAME:-default}` within one value, and what only looks like it.
+//! Replaces `${NAME}` and `${NAME:-default}` within a value.
 //!
-//! A variable's text becomes part of the value and never of the YAML around it: a `#`, a quote or a line
-//! break in a password stays what it is. Nothing in it is replaced again. `$${` is a literal `${`, and
-//! `$$(NAME)` a literal `$(NAME)`, which Kubernetes leaves where it knows no such variable.
+//! A variable's text becomes part of the value, never of the YAML around it: a `#`, a quote or a line break in a
+//! password has no special meaning. The replacement is not expanded again. `$${` is a literal `${`, and `$$(NAME)` a
+//! literal `$(NAME)`. A `$(NAME)` is an error, because Kubernetes leaves it unchanged if it knows no such variable.
 
 use std::borrow::Cow;
 
@@ -10,16 +10,16 @@ use super::document::MAX_BYTES;
 
 const MAX_NESTING: usize = 16;
 
-/// What expressions are replaced by.
+/// Where the values of expressions come from.
 #[derive(Clone, Copy)]
 pub(super) enum Variables<'a> {
     /// The variables of the environment.
     Named(&'a dyn Fn(&str) -> Option<String>),
-    /// Nothing: the whole text was substituted before it was parsed, so what is left has no value.
+    /// The whole text was substituted before it was parsed, so a remaining expression has no value.
     Replaced,
 }
 
-/// Why a value is not what was meant.
+/// Why an expression cannot be replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// `${` without its `}`.
@@ -32,9 +32,9 @@ pub(super) enum Fault {
     Empty(String),
     /// The variable's value is not UTF-8.
     NotUtf8(String),
-    /// The variable's value has a placeholder in it.
+    /// The variable's value contains a placeholder.
     Placeholder(String),
-    /// An expression that is still there after substitution.
+    /// An expression remains after substitution.
     Left,
     /// `$(NAME)`.
     Kubernetes,
@@ -45,7 +45,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// What is wrong. It names variables and shows no value.
+    /// The message, which names variables and contains no value.
     pub(super) fn message(&self) -> String {
         match self {
             Self::Unclosed => "`${` has no `}`; write `$${` for a literal `${`".to_owned(),
@@ -66,7 +66,7 @@ impl Fault {
         }
     }
 
-    /// What would be right.
+    /// How to fix it.
     pub(super) fn help(&self) -> Option<String> {
         match self {
             Self::Unset(name) => Some(format!("set {name}, or write a default: ${{{name}:-default}}")),
@@ -78,7 +78,7 @@ impl Fault {
         }
     }
 
-    /// The same without the name of a variable, which may be a part of a secret that is no expression.
+    /// Removes the name of the variable, because it may be part of a secret that only looks like an expression.
     pub(super) fn without_name(self) -> Self {
         match self {
             Self::Unset(_) | Self::Empty(_) | Self::NotUtf8(_) | Self::Placeholder(_) => Self::Left,
@@ -87,11 +87,11 @@ impl Fault {
     }
 }
 
-/// What to do about a placeholder that the environment gives.
+/// Advice on a placeholder in a value from the environment.
 pub(super) const UNRESOLVED_HELP: &str = "Kubernetes and Compose replace only variables that they know; give the \
                                           value itself";
 
-/// Whether a text holds `${NAME...}` or `$(NAME)`: whatever was to replace it has not.
+/// Whether a text contains an unreplaced `${NAME...}` or `$(NAME)`.
 pub(super) fn has_placeholder(text: &str) -> bool {
     let last_brace = text.rfind('}').unwrap_or_default();
     text.match_indices('$').any(|(index, _)| {
@@ -109,7 +109,7 @@ pub(super) fn only_variable(text: &str) -> Option<&str> {
     (!name.is_empty() && name_length(name) == name.len()).then_some(name)
 }
 
-/// A text that [`resolve`] makes `text` of.
+/// Escapes `text`, so that [`resolve`] returns it unchanged.
 pub(super) fn escape(text: &str) -> Cow<'_, str> {
     if !text.contains("${") && !text.contains("$(") {
         return Cow::Borrowed(text);
@@ -125,7 +125,7 @@ pub(super) fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Replaces every expression of `text`; `added` counts what variables bring.
+/// Replaces every expression in `text`; `added` counts the bytes that variables add.
 pub(super) fn resolve<'t>(
     text: &'t str,
     variables: Variables<'_>,
@@ -199,8 +199,8 @@ impl Resolver<'_> {
     }
 }
 
-/// The length of the expression at the beginning of `text`, which is `${`; defaults may hold others. None where
-/// it has no end within `most` bytes.
+/// The length of the expression at the beginning of `text`, including expressions in its default. `None` if it does not
+/// end within `most` bytes.
 pub(super) fn expression_length(text: &str, most: usize) -> Option<usize> {
     let mut depth = 0usize;
     let mut bytes = text.bytes().take(most).enumerate().peekable();
@@ -217,7 +217,7 @@ pub(super) fn expression_length(text: &str, most: usize) -> Option<usize> {
     None
 }
 
-/// The length of the variable's name at the beginning of `text`; 0 where there is none.
+/// The length of the variable's name at the beginning of `text`; 0 if there is none.
 fn name_length(text: &str) -> usize {
     let first = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';

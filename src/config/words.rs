@@ -1,5 +1,5 @@
-//! Settings whose value is one of a closed set of words. An enum and its words are listed here once: the table of keys
-//! takes what is accepted from it, and the parser what it means.
+//! Settings whose value is one of a closed set of words. Each enum is listed here once with its words; the table of
+//! keys and the parser both use this list.
 
 use super::values::quote;
 use super::{ClientAuth, LogFormat, ProxyProtocol, TlsVersion, UpstreamAuthorization, UpstreamProtocol};
@@ -8,12 +8,12 @@ use crate::claims::NonExpiring;
 use crate::policy::{Effect, Mode, Unreadable};
 use crate::request::{ForwardAuthDialect, OperationKind};
 
-/// The words of one setting.
+/// The words that one setting accepts.
 #[derive(Clone, Copy, Debug)]
 pub struct Words {
-    /// What may be written.
+    /// The accepted words.
     pub accepted: &'static [&'static str],
-    /// Words of earlier versions, each with what to tell those who still write it.
+    /// Words of earlier versions, each with an error message.
     retired: &'static [(&'static str, &'static str)],
 }
 
@@ -36,11 +36,11 @@ impl Words {
     }
 }
 
-/// An enum that is written as a word.
+/// An enum whose variants are written as words.
 pub(super) trait Word: Copy + 'static {
     /// The words, in the order of [`Word::MEANINGS`].
     const WORDS: Words;
-    /// What they mean.
+    /// Their variants.
     const MEANINGS: &'static [Self];
 
     /// Reads a word.
@@ -93,7 +93,7 @@ words! {
     UpstreamProtocol { Http1: "http1", Http2: "http2", Auto: "auto" }
 }
 
-/// A kind of token that is refused by its claims.
+/// A kind of token that can be refused by its claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RefusedKind {
     /// OpenID Connect ID tokens.
@@ -102,15 +102,15 @@ pub(super) enum RefusedKind {
     LogoutTokens,
 }
 
-/// The backends name themselves.
+/// A backend's word is its own name.
 impl Word for Backend {
     const WORDS: Words = Words { accepted: &Backend::NAMES, retired: &[] };
     const MEANINGS: &'static [Self] = &Self::ALL;
 }
 
-/// The known word nearest to `word`, if any is near.
+/// The known word most similar to `word`, if one is similar enough.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Long words are no typing errors, and comparing them would take long.
+    // Long words are not typos, and comparing them would be slow.
     let word: String = word.chars().take(100).collect::<String>().to_ascii_lowercase();
     let score = |known: &str| strsim::jaro_winkler(&word, &known.to_ascii_lowercase());
     let scored = known.into_iter().map(|known| (score(known), known)).filter(|(score, _)| *score > 0.8);

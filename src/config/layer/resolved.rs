@@ -7,10 +7,10 @@ use crate::config::error::ConfigError;
 use crate::config::variables::{self, Variables};
 
 impl Walk<'_> {
-    /// `node` with every expression replaced by what it stands for; `None` where one has no value.
+    /// `node` with every expression replaced by its value; `None` if one has no value.
     ///
-    /// Files have expressions. What the environment or a flag gives was already replaced by whoever made
-    /// it, so a placeholder in there is one that was forgotten.
+    /// Only files have expressions. In a value from the environment or a flag, a placeholder is an error: whatever set
+    /// the value should have replaced it.
     pub(super) fn resolved<'n>(&mut self, path: &str, key: &Key, node: &'n Node) -> Option<Cow<'n, Node>> {
         match self.source {
             Source::Default => Some(Cow::Borrowed(node)),
@@ -28,7 +28,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Whoever can read the file knows a secret that stands in it.
+    /// Records a secret that is written in the file itself, so that the file's mode is checked.
     fn note_secret(&mut self, path: &str, key: &Key, node: &Node) {
         if let (Kind::Secret, Value::Scalar { text, .. }) = (key.kind, &node.value)
             && !text.is_empty()
@@ -79,7 +79,7 @@ impl Walk<'_> {
         let secret = matches!(key.kind, Kind::Secret);
         let variable = variables::only_variable(text).is_some();
         match variables::resolve(text, variables, &mut self.added) {
-            // As where the environment gives it directly.
+            // The same as for a secret that comes directly from the environment.
             Ok(value) if secret && variable => Some(fragment::secret(&value).to_owned()),
             Ok(value) => Some(value.into_owned()),
             Err(fault) => {

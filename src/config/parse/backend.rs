@@ -1,10 +1,9 @@
-//! Keys that have an effect only with some backends.
+//! Checks keys that have an effect only with some backends.
 
 use super::section::Section;
 use crate::backend::{Backend, Preset};
 
-/// Whether a key that is given has an effect with this backend: whether it `has` what the key is about.
-/// Warns where it has not.
+/// Whether a key has an effect with this backend, which `has` decides from its preset. Warns if it has none.
 pub(super) fn has_effect(
     section: &Section<'_>,
     key: &str,

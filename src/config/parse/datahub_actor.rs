@@ -1,4 +1,4 @@
-//! `identity.datahubActor`: telling the backend who is asking by the field that it has for that.
+//! Parses `identity.datahubActor`: whether the caller is named in DataHub's own field.
 
 use super::super::values;
 use super::backend::has_effect;
@@ -7,7 +7,7 @@ use crate::backend::Backend;
 
 const KEY: &str = "datahubActor";
 
-/// Whether it is on, and warns of what comes with it.
+/// Whether it is on. If so, warns about its risk.
 pub(super) fn is_set(identity: &Section<'_>, backend: Backend) -> bool {
     let on = identity.boolean(KEY);
     if on
@@ -20,7 +20,7 @@ pub(super) fn is_set(identity: &Section<'_>, backend: Backend) -> bool {
     on
 }
 
-/// The principals that it never names, in lower case; none while it is off.
+/// The principals that it never names, in lower case; empty if it is off.
 pub(super) fn reserved(root: &Section<'_>, backend: Backend) -> Vec<Box<str>> {
     let datahub = root.section("datahub");
     let administrators = datahub.need_list("administrators", |name| Ok(Box::<str>::from(name)));

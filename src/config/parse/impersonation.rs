@@ -1,4 +1,4 @@
-//! `openmetadata.impersonation`: which bots may act as another user.
+//! Parses `openmetadata.impersonation`: which bots may act as another user.
 
 use super::super::{TrustEntry, values};
 use super::backend::has_effect;
@@ -9,7 +9,7 @@ use crate::policy::Impersonation;
 
 const KEY: &str = "bots";
 
-/// Reads it; `None` where no bot is named.
+/// `None` if no bot is named.
 pub(super) fn impersonation(
     root: &Section<'_>,
     backend: Backend,

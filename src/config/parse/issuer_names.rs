@@ -1,5 +1,5 @@
-//! What names an issuer: the name of an entry means that entry, and a value of `iss` the entry that binds
-//! it. The two never mean different entries.
+//! Names of issuers in rules and revocations: the name of an entry, or an `iss` that an entry binds. No name refers to
+//! two entries.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ pub(super) const SIMPLE_LIST: &str = "public-keys";
 
 const AMBIGUOUS: &str = "rules and revocations could mean either entry by it: give one of them another name";
 
-/// An entry, and the keys that say what it is called and which `iss` it binds.
+/// An entry, with the keys that hold its name and its `iss`.
 pub(super) struct NamedEntry<'a> {
     pub(super) section: Section<'a>,
     pub(super) name_key: &'static str,
@@ -21,7 +21,7 @@ pub(super) struct NamedEntry<'a> {
     pub(super) entry: TrustEntry,
 }
 
-/// Refuses names and issuers that would stand for two entries.
+/// Refuses names and issuers that would refer to two entries.
 pub(super) fn refuse_ambiguous_names(entries: &[NamedEntry<'_>]) {
     for (index, NamedEntry { section, name_key, issuer_key, entry }) in entries.iter().enumerate() {
         let before: Vec<_> = entries.iter().take(index).map(|named| &named.entry).collect();
@@ -65,10 +65,9 @@ fn refuse_taken_issuer(
     }
 }
 
-/// A rule about an issuer that no token comes from would never match, or never be met: a refusal
-/// would be lost by a typing error.
+/// Refuses rules about unknown issuers. Such a rule never matches or is never met, so a typo would disable a refusal.
 pub(super) fn refuse_unknown_issuers(root: &Section<'_>, policy: &Policy, trust: &[TrustEntry]) {
-    // An entry that is in error itself is not there.
+    // An entry with an error is not in `trust`.
     let mut sections = Backend::products().filter(|product| product.signing_key.is_some());
     if root.report.knows("authentication") || sections.any(|product| root.report.knows(product.section)) {
         return;
@@ -89,12 +88,12 @@ pub(super) fn refuse_unknown_issuers(root: &Section<'_>, policy: &Policy, trust:
     }
 }
 
-/// Every name of an entry, and every iss that one binds.
+/// The names of all entries, and every `iss` that an entry binds.
 pub(super) fn names_of_issuers(trust: &[TrustEntry]) -> BTreeSet<Box<str>> {
     trust.iter().flat_map(|entry| entry.rules.issuers.iter().chain([&entry.name])).cloned().collect()
 }
 
-/// What may be written for an issuer.
+/// Advice that lists the accepted names.
 fn known_issuers(trust: &[TrustEntry]) -> String {
     let names: Vec<_> = trust.iter().map(|entry| &*entry.name).collect();
     format!("write the name of an entry, or an issuer that one binds; the entries are: {}", names.join(", "))

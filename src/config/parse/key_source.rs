@@ -1,4 +1,4 @@
-//! Where an entry's keys come from.
+//! Parses the source of an entry's keys.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,14 +15,14 @@ use crate::loopback::{is_localhost, is_on_this_machine, means_this_machine};
 
 const KEY_URLS: &[&str] = &["http", "https", "file"];
 
-/// Where we stand.
+/// Our own listener, and the backend behind it.
 pub(super) struct Place<'a> {
     pub(super) listen: Option<SocketAddr>,
     pub(super) backend: Backend,
     pub(super) upstream: Option<&'a Url>,
 }
 
-/// The keys of an issuer entry; `None` where there is an error.
+/// The key source of an issuer entry; `None` if there is an error.
 pub(super) fn key_source(entry: &Section<'_>, issuers: &[Box<str>], place: &Place<'_>) -> Option<KeySource> {
     let shared = entry.has_secret("sharedSecret");
     let urls = key_urls(entry, place);
@@ -105,10 +105,10 @@ fn discovery(entry: &Section<'_>, issuers: &[Box<str>]) -> Option<KeySource> {
     }
 }
 
-/// The key URLs of a section, our own listener's replaced by the upstream's.
+/// The key URLs of a section. URLs of our own listener are replaced by the upstream's.
 pub(super) fn key_urls(section: &Section<'_>, place: &Place<'_>) -> Option<Vec<Url>> {
     let urls = section.list("publicKeyUrls", |text| values::url(text, KEY_URLS))?;
-    let urls = urls.into_iter().map(|url| past_ourselves(section, url, place));
+    let urls = urls.into_iter().map(|url| via_upstream(section, url, place));
     let urls: Vec<Url> = urls.collect();
     for url in &urls {
         warn_of_http(section, "publicKeyUrls", url);
@@ -116,7 +116,7 @@ pub(super) fn key_urls(section: &Section<'_>, place: &Place<'_>) -> Option<Vec<U
     Some(urls)
 }
 
-fn past_ourselves(section: &Section<'_>, url: Url, place: &Place<'_>) -> Url {
+fn via_upstream(section: &Section<'_>, url: Url, place: &Place<'_>) -> Url {
     let own = place.listen.is_some_and(|listen| is_own(&url, listen));
     // A socket file has no URL that keys could be read from.
     let Some(upstream) = place.upstream.filter(|upstream| own && upstream.scheme() != "unix") else {
@@ -134,7 +134,7 @@ fn past_ourselves(section: &Section<'_>, url: Url, place: &Place<'_>) -> Url {
 /// Whether a URL names our own listener.
 pub(super) fn is_own(url: &Url, listen: SocketAddr) -> bool {
     let ours = match url.host() {
-        // A listener on another address does not answer on loopback.
+        // A listener on another address cannot be reached on loopback.
         Some(Host::Domain(name)) => is_localhost(name) && means_this_machine(listen.ip()),
         Some(Host::Ipv4(ip)) => is_here(ip.into(), listen),
         Some(Host::Ipv6(ip)) => is_here(ip.into(), listen),
@@ -148,7 +148,8 @@ fn is_here(ip: IpAddr, listen: SocketAddr) -> bool {
     ip.to_canonical() == own.to_canonical() || means_this_machine(ip) && means_this_machine(own)
 }
 
-/// Whether the upstream itself serves all of these keys: then it is not ready before us.
+/// Whether the upstream itself serves all of these keys. Then they cannot be fetched until the upstream is ready, which
+/// may depend on us.
 pub(super) fn is_upstreams_own(keys: &KeySource, place: &Place<'_>) -> bool {
     let (KeySource::Urls(urls), Some(upstream)) = (keys, place.upstream) else { return false };
     let same = |url: &Url| {
@@ -158,7 +159,8 @@ pub(super) fn is_upstreams_own(keys: &KeySource, place: &Place<'_>) -> bool {
     urls.iter().all(same)
 }
 
-/// Names that only resolve within a cluster or a compose network are as near as loopback.
+/// Warns about unencrypted key URLs. Names that resolve only within a cluster or a compose network are accepted like
+/// loopback.
 fn warn_of_http(section: &Section<'_>, name: &str, url: &Url) {
     let near = match url.host() {
         Some(Host::Domain(name)) => {

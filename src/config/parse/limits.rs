@@ -1,4 +1,4 @@
-//! `limits`: what clients may ask of us.
+//! Parses `limits`.
 
 use super::super::{Discard, Limits, memory, values};
 use super::section::Section;
@@ -23,8 +23,7 @@ pub(super) fn limits(section: &Section<'_>) -> Limits {
     }
 }
 
-/// The share of one client address: as configured, or half of the total. A total of 16 or less may
-/// be one client's.
+/// The share of one client address: as configured, or half of the total but at least 16. Never more than the total.
 fn share(configured: usize, total: usize) -> usize {
     const SMALLEST: usize = 16;
     let share = if configured == 0 { (total / 2).max(SMALLEST) } else { configured };

@@ -1,4 +1,4 @@
-//! Where requests come in: the data listener and those beside it, no two of them on one address.
+//! Parses the listeners and checks that no two of them use the same address.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use super::section::Section;
 use crate::loopback::is_loopback;
 use crate::request::ForwardAuthDialect;
 
-/// Every listener; `None` for one whose address cannot be read, and where forward-auth is off.
+/// All listeners. `None` if an address is invalid, or if forward-auth is off.
 pub(super) struct Listeners {
     pub(super) data: Option<Listen>,
     pub(super) health: Option<SocketAddr>,
@@ -43,7 +43,7 @@ pub(super) fn listeners(root: &Section<'_>) -> Listeners {
     Listeners { forward_auth: forward_auth(root, all), data, health, admin }
 }
 
-/// At most `most` errors about the listeners whose address this one would take.
+/// Records at most `most` errors about listeners that already use this address.
 fn refuse_taken(
     section: &Section<'_>,
     address: Option<SocketAddr>,
@@ -57,7 +57,7 @@ fn refuse_taken(
     }
 }
 
-/// Whether two listeners would want the same port of the same address.
+/// Whether two listeners use the same port on the same address.
 fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     let same_ip = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
     a.port() != 0 && a.port() == b.port() && same_ip
@@ -86,7 +86,7 @@ fn forward_auth(root: &Section<'_>, others: &[(&str, Option<SocketAddr>)]) -> Op
     Some(ForwardAuth { listen: address, target: target? })
 }
 
-/// Envoy adds an address of its own to the X-Forwarded-For of its questions.
+/// Warns that Envoy appends its own address to `X-Forwarded-For`.
 fn warn_of_envoy(root: &Section<'_>, target: Option<ForwardAuthDialect>) {
     if target == Some(ForwardAuthDialect::Request) && !root.is_given("trustedProxies") {
         let message =

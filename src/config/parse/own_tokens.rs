@@ -1,5 +1,5 @@
-//! `backendTokens`: which tokens of an entry are the backend's own, so that `isBot`, `tokenType` and `type`
-//! count in them.
+//! Parses `backendTokens`: which tokens of an entry are the backend's own. Only in those do `isBot`, `tokenType` and
+//! `type` count.
 
 use url::Url;
 
@@ -11,8 +11,8 @@ use crate::jose::KeyDialect;
 
 const KEY: &str = "backendTokens";
 
-/// What every entry goes by that says nothing: the values of `iss` in the tokens that the backends make
-/// for themselves. An issuer entry binds them, so only an entry that is for the backend has them.
+/// The default for issuer entries: the values of `iss` in the backends' own tokens. An entry binds its issuers, so only
+/// an entry for the backend has such tokens.
 pub(super) fn of_known_issuers(root: &Section<'_>) -> OwnTokens {
     let issuers = Backend::products().map(|product| issuer(root, product));
     OwnTokens::Known(issuers.filter(|issuer| !issuer.is_empty()).map(Into::into).collect())
@@ -22,22 +22,22 @@ fn issuer<'a>(root: &Section<'a>, product: &Product) -> &'a str {
     root.section(product.section).need_text(product.issuer_key)
 }
 
-/// What an issuer entry says.
+/// The setting of an issuer entry.
 pub(super) fn of_entry(entry: &Section<'_>, known: &OwnTokens) -> OwnTokens {
-    said(entry).unwrap_or_else(|| known.clone())
+    explicit(entry).unwrap_or_else(|| known.clone())
 }
 
-/// What `authentication` says of the simple list. Nothing: the keys of a backend's own set are its
-/// keys. If no URL is one of that set, they cannot be told from others, and its `iss` has to do.
+/// The setting for the simple list. By default a backend's own tokens are those verified by its own key set. If no URL
+/// is that key set, its keys cannot be distinguished from others, and its `iss` identifies the tokens.
 pub(super) fn of_simple_list(root: &Section<'_>, urls: &[Url]) -> OwnTokens {
     let with_key_set = Backend::products().filter(|product| product.key_set.is_some());
-    said(&root.section("authentication")).unwrap_or_else(|| match urls.iter().any(is_own_key_set) {
+    explicit(&root.section("authentication")).unwrap_or_else(|| match urls.iter().any(is_own_key_set) {
         true => OwnTokens::Known(Vec::new()),
         false => OwnTokens::Known(with_key_set.map(|product| issuer(root, product).into()).collect()),
     })
 }
 
-/// Warns of a backend with a key set of its own whose keys are not known.
+/// Warns if the backend publishes a key set and no URL is known as that set.
 pub(super) fn warn_of_unknown_keys(root: &Section<'_>, backend: Backend, trust: &[TrustEntry]) {
     let Some(product) = backend.preset().product else { return };
     let Some(key_set) = product.key_set else { return };
@@ -60,8 +60,8 @@ pub(super) fn warn_of_unknown_keys(root: &Section<'_>, backend: Backend, trust: 
     root.report.warn("authentication.publicKeyUrls", message, help);
 }
 
-/// Whether tokens with this `iss` are judged by the simple list, and are its backend's own for nothing but
-/// their `iss`.
+/// Whether tokens with this `iss` are verified by the simple list, and count as the backend's own only because of their
+/// `iss`.
 pub(super) fn known_only_by_issuer(trust: &[TrustEntry], issuer: &str) -> bool {
     let by_issuer = |entry: &TrustEntry| {
         entry.rules.issuers.is_empty() && entry.rules.own_tokens.are_known_by_issuer(issuer)
@@ -83,7 +83,7 @@ fn is_own_key_set(url: &Url) -> bool {
     url.scheme() != "file" && key_dialect_of(url.path()) != KeyDialect::Standard
 }
 
-fn said(section: &Section<'_>) -> Option<OwnTokens> {
+fn explicit(section: &Section<'_>) -> Option<OwnTokens> {
     let all = section.read(KEY, values::boolean)?;
     Some(if all { OwnTokens::All } else { OwnTokens::None })
 }

@@ -1,4 +1,4 @@
-//! `authorization`: routes and rules.
+//! Parses `authorization`: routes and rules.
 
 use super::super::values;
 use super::super::words::Word;
@@ -11,7 +11,7 @@ use crate::policy::{
 };
 use crate::request::OperationKind;
 
-/// Reads the policy: the backend's routes, and `authorization`. The upstream's path goes before every
+/// Parses the policy: the backend's routes and `authorization`. `upstream_path` is the path that is put before every
 /// request's path.
 pub(super) fn policy(root: &Section<'_>, backend: Backend, upstream_path: &str) -> Policy {
     let section = root.section("authorization");
@@ -29,7 +29,7 @@ pub(super) fn policy(root: &Section<'_>, backend: Backend, upstream_path: &str) 
         routes: preset(root, backend, upstream_path).with_first(configured_rows(&section)),
         rules: rules(&section),
         default: section.word("default"),
-        // They depend on other sections.
+        // Set by the caller, because they depend on other sections.
         reserved_actors: Vec::new(),
         impersonation: None,
     }
@@ -38,7 +38,7 @@ pub(super) fn policy(root: &Section<'_>, backend: Backend, upstream_path: &str) 
 /// The backend's own routes, under its base path.
 fn preset(root: &Section<'_>, backend: Backend, upstream_path: &str) -> RouteTable {
     let mut base_path = String::new();
-    // Those of other backends are read too: what is wrong with them is an error.
+    // Base paths of other backends are also parsed, so that their errors are reported.
     for (other, BasePath { key: (section, key), .. }) in
         Backend::ALL.into_iter().filter_map(|other| Some((other, other.preset().base_path?)))
     {
@@ -56,7 +56,7 @@ fn preset(root: &Section<'_>, backend: Backend, upstream_path: &str) -> RouteTab
     })
 }
 
-/// The stricter first: of two routes that meet, the one that verifies a token decides.
+/// The configured rows, optional ones first: if an optional and a public route match, the token is verified.
 fn configured_rows(section: &Section<'_>) -> Vec<RouteRow> {
     let (public, optional) = (routes(section, "public"), routes(section, "optional"));
     for route in &optional {
@@ -188,14 +188,14 @@ fn verdict(entry: &Section<'_>) -> Verdict {
         }
         (Some(Effect::Allow), None) => Verdict::Allow,
         (_, Some(requirement)) => Verdict::Require(Box::new(requirement)),
-        // What it says cannot be read.
+        // Its action is invalid.
         (None, None) if entry.in_error("action") => Verdict::Deny,
-        // A verified token, and what `when` says.
+        // Requires a verified token and `when`.
         (None, None) if entry.text("when").is_some() || entry.in_error("when") => {
             Verdict::Require(Box::default())
         }
         (None, None) => {
-            // A rule whose `require` is misspelt would allow everything.
+            // Otherwise a rule with a misspelled `require` would allow everything.
             entry.missing(
                 "require",
                 "the rule says nothing",
@@ -206,7 +206,7 @@ fn verdict(entry: &Section<'_>) -> Verdict {
     }
 }
 
-/// What is required; `None` where nothing is.
+/// The requirement; `None` if nothing is required.
 fn requirement(section: &Section<'_>) -> Option<Requirement> {
     let names = [
         "anyRole",

@@ -1,4 +1,4 @@
-//! `authentication.revocations`: which tokens are refused although they verify.
+//! Parses `authentication.revocations` and reads the list.
 
 use super::super::error::{ConfigError, Origin};
 use super::super::revocations::{RevocationFile, Version};
@@ -7,8 +7,7 @@ use super::super::{TrustEntry, values};
 use super::issuer_names::names_of_issuers;
 use super::section::Section;
 
-/// The list, read once. A list that cannot be read is an error: to go on without it would let in
-/// what somebody has revoked.
+/// Reads the list. A list that cannot be read is an error, because running without it would accept revoked tokens.
 pub(super) fn revocations(root: &Section<'_>, trust: &[TrustEntry]) -> Option<(RevocationFile, Version)> {
     const KEY: &str = "file";
     let salt = root.section("datahub").secret("tokenServiceSalt", Purpose::Salt);
@@ -33,7 +32,7 @@ pub(super) fn revocations(root: &Section<'_>, trust: &[TrustEntry]) -> Option<(R
     None
 }
 
-/// An entry for an unknown issuer revokes nothing, which its author does not expect.
+/// Warns about entries for unknown issuers, because they revoke nothing.
 fn warn_of_unknown_issuers(section: &Section<'_>, file: &RevocationFile, version: &Version) {
     for name in file.unknown_issuers(version) {
         let message = format!(

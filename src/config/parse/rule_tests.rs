@@ -1,4 +1,4 @@
-//! `authorization.tests`.
+//! Parses `authorization.tests`.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -10,7 +10,7 @@ use super::super::{RuleTest, TrustEntry, values};
 use super::section::Section;
 use crate::policy::Policy;
 
-/// Reads the tests. One that is in error is left out.
+/// Parses the tests. A test with an error is left out.
 pub(super) fn rule_tests(root: &Section<'_>, policy: &Policy, trust: &[TrustEntry]) -> Vec<RuleTest> {
     let mut tests: Vec<RuleTest> = Vec::new();
     for (index, entry) in root.section("authorization").entries("tests").iter().enumerate() {
@@ -65,7 +65,7 @@ fn rule_test(entry: &Section<'_>, path: String, policy: &Policy, trust: &[TrustE
     })
 }
 
-/// The members of a value of the kind `Free`, which is the text of a JSON object.
+/// The members of a value of the kind `Free`, whose text is a JSON object.
 fn object(text: &str) -> Map<String, Value> {
     serde_json::from_str(text).unwrap_or_default()
 }
@@ -80,7 +80,7 @@ fn rule_index(entry: &Section<'_>, policy: &Policy, name: &str) -> Option<usize>
     found
 }
 
-/// Which entry's key signs.
+/// The index of the entry whose key signs the token.
 fn signing_entry(
     entry: &Section<'_>,
     claims: Option<&Map<String, Value>>,
@@ -88,7 +88,7 @@ fn signing_entry(
 ) -> Option<usize> {
     let Some(name) = entry.text("issuer") else {
         let claimed = claims.and_then(|claims| claims.get("iss")).and_then(Value::as_str);
-        let is_for = |own: &TrustEntry| claimed.is_some_and(|claimed| own.rules.binds(claimed));
+        let is_for = |entry: &TrustEntry| claimed.is_some_and(|claimed| entry.rules.binds(claimed));
         return Some(trust.iter().position(is_for).unwrap_or_default());
     };
     if claims.is_none() {
@@ -96,7 +96,7 @@ fn signing_entry(
         return None;
     }
     let found = trust.iter().position(|own| *own.name == *name);
-    // An entry that is in error itself is not there.
+    // An entry with an error is not in `trust`.
     if found.is_none() && !entry.report.knows("authentication.issuers") {
         let names: Vec<_> = trust.iter().map(|own| &*own.name).collect();
         let help = format!("the entries are: {}", names.join(", "));
@@ -132,7 +132,7 @@ fn fields(entry: &Section<'_>) -> Option<HeaderMap> {
 
 fn field(name: &str, value: &Value) -> Result<(HeaderName, HeaderValue), String> {
     let known = values::header_name(name)?;
-    // A credential does not belong into a file that many can read.
+    // A credential does not belong in a file that many people can read.
     if known == AUTHORIZATION {
         return Err(
             "Authorization is made of `claims`; leave them out for a request without a token".to_owned()

@@ -1,13 +1,13 @@
-//! What is questionable about rules, and would show only once a request is not refused.
+//! Warns about rules that do not refuse what they seem to refuse.
 
 use super::section::Section;
 use crate::backend::{Backend, BasePath};
 use crate::policy::{Mode, PathPattern, Policy, Route, RoutePattern, RouteRow, Rule, Verdict};
 
-/// How many routes one warning names.
+/// The maximum number of routes that one warning names.
 const NAMED_ROUTES: usize = 3;
 
-/// Warns of rules that never decide, or not where it seems so.
+/// Warns about rules that never decide, or that do not apply to some of their requests.
 pub(super) fn warn(root: &Section<'_>, backend: Backend, policy: &Policy) {
     let section = root.section("authorization");
     let entries = section.entries("rules");
@@ -28,9 +28,8 @@ fn warn_of_report_mode(entry: &Section<'_>, rule: &Rule) {
     }
 }
 
-/// The first rule that matches decides, whatever it says: one that matches no more than an earlier
-/// one is never asked. A rule that only reports decides nothing, one whose action depends on `when` not
-/// always.
+/// Warns about a rule that never decides, because an earlier rule matches all of its requests. Earlier rules in report
+/// mode do not count, and neither do those whose action depends on `when`.
 fn warn_of_shadow(entry: &Section<'_>, rule: &Rule, earlier: &[Rule]) {
     let decides = |before: &Rule| {
         let always = before.when.is_none() || matches!(before.verdict, Verdict::Require(_));
@@ -47,7 +46,7 @@ fn warn_of_shadow(entry: &Section<'_>, rule: &Rule, earlier: &[Rule]) {
     }
 }
 
-/// A pattern that no request has, or none that anybody means.
+/// Warns about patterns that match no request, or not the intended ones.
 fn warn_of_paths(root: &Section<'_>, backend: Backend, entry: &Section<'_>, rule: &Rule) {
     let base_path = backend.preset().base_path;
     let base = base_path.map_or("/", |base| root.section(base.key.0).need_text(base.key.1));
@@ -61,18 +60,18 @@ fn warn_of_paths(root: &Section<'_>, backend: Backend, entry: &Section<'_>, rule
     for path in &rule.matching.paths {
         let text = path.to_string();
         if text.contains("//") || (text.len() > 1 && text.ends_with('/')) {
-            // Every reading without it is tried as well, but not the other way round.
+            // A pattern without the empty segment also matches paths with it, but not the other way round.
             let merged: Vec<_> = text.split('/').filter(|segment| !segment.is_empty()).collect();
             let help = format!("write `/{}`, which has that spelling too", merged.join("/"));
             warn(format!("`{path}` matches only where the path has the empty segment too"), help);
         }
         let Some(BasePath { key: (section, key), api, documented_api }) = base_path else { continue };
-        // Rules are about the path as the client sends it, base path and all.
+        // Rules apply to the path as the client sends it, including the base path.
         if !within("", path) {
             let message = format!("`{path}` matches nothing that is served: {section}.{key} is {base}");
             warn(message, format!("write `{base}{path}`"));
         } else if within(documented_api, path) && !within(api, path) {
-            // As its documents write it.
+            // The documentation of the backend writes it like this.
             let below = text.strip_prefix(base).unwrap_or(&text);
             let owner = backend.preset().product.map_or("the backend", |product| product.name);
             let message =
@@ -82,9 +81,10 @@ fn warn_of_paths(root: &Section<'_>, backend: Backend, entry: &Section<'_>, rule
     }
 }
 
-/// On a public route no rule is asked, on an optional one not without a token.
+/// Warns about public and optional routes in a rule's paths. On a public route no rule is evaluated, on an optional
+/// route none without a token.
 fn warn_of_open_routes(policy: &Policy, entry: &Section<'_>, rule: &Rule) {
-    // A rule about every path is not about these in particular.
+    // A rule about every path does not target these routes in particular.
     if rule.matching.paths.is_empty() {
         return;
     }
@@ -92,8 +92,8 @@ fn warn_of_open_routes(policy: &Policy, entry: &Section<'_>, rule: &Rule) {
         policy.routes.opening(&rule.matching).partition(|row| row.route == Route::Public);
     let (own, preset): (Vec<_>, Vec<_>) = public.into_iter().partition(|row| row.is_configured());
 
-    // The backend's own routes are meant to be open: they are worth a warning only where nothing is
-    // left of what the rule names.
+    // The backend's own routes are meant to be open. They are worth a warning only if they cover a whole path of
+    // the rule.
     let (whole, partly): (Vec<_>, Vec<_>) =
         preset.into_iter().partition(|row| row.pattern.covers_a_path_of(&rule.matching));
     let public = patterns(own.into_iter().chain(whole));

@@ -1,4 +1,4 @@
-//! A view of one map of the merged configuration, which knows its path and collects what is wrong.
+//! A view of one map of the merged configuration. It knows its path and collects errors and warnings.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::super::secret::{self, Purpose};
 use super::super::words::Word;
 use super::super::{file_mode, settings, values};
 
-/// What there is to say about a configuration.
+/// The errors, warnings and remarks found while parsing.
 pub(super) struct Report {
     pub(super) errors: RefCell<Vec<ConfigError>>,
     pub(super) warnings: RefCell<Vec<Finding>>,
@@ -31,10 +31,10 @@ impl Report {
         self.infos.borrow_mut().push(message);
     }
 
-    /// Whether something is known to be wrong at `path` or below it.
+    /// Whether there is an error at `path` or below it.
     pub(super) fn knows(&self, path: &str) -> bool {
-        let below = |own: &str| {
-            own.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        let below = |other: &str| {
+            other.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
         self.errors.borrow().iter().any(|error| below(&error.path))
     }
@@ -60,7 +60,7 @@ impl<'a> Section<'a> {
         settings::join(&self.path, name)
     }
 
-    /// The section below, empty where it is not given.
+    /// A section below this one; empty if it is not set.
     pub(super) fn section(&self, name: &str) -> Section<'a> {
         let dict = self.value(name).and_then(Value::as_dict);
         Section { dict, path: self.path(name), ..self.clone() }
@@ -81,23 +81,23 @@ impl<'a> Section<'a> {
         self.dict?.get(name).filter(|value| !matches!(value, Value::Empty(..)))
     }
 
-    /// Where a key is written; where the element begins that lacks it.
+    /// Where a key is written. For a missing key, where the list element begins.
     pub(super) fn origin(&self, name: &str) -> Option<Origin> {
         let value = self.dict.and_then(|dict| dict.get(name));
         value.and_then(|value| self.merged.origin(&self.path(name), value)).or_else(|| self.own.clone())
     }
 
-    /// Whether a key has a value that is not built in.
+    /// Whether a key has a value other than the built-in default.
     pub(super) fn is_given(&self, name: &str) -> bool {
         self.value(name).is_some() && self.origin(name) != Some(Origin::Default)
     }
 
-    /// Records that something is wrong with a key.
+    /// Records an error about a key.
     pub(super) fn error(&self, name: &str, message: impl Into<String>) {
         self.push(ConfigError::new(self.path(name), self.origin(name), message));
     }
 
-    /// Records that something is wrong with a key, and what would be right.
+    /// Records an error about a key, with advice.
     pub(super) fn error_with_help(&self, name: &str, message: impl Into<String>, help: impl Into<String>) {
         self.push(ConfigError::new(self.path(name), self.origin(name), message).help(help));
     }
@@ -106,19 +106,19 @@ impl<'a> Section<'a> {
         self.report.errors.borrow_mut().push(error);
     }
 
-    /// Whether something is known to be wrong with a key: then it only seems to be left out.
+    /// Whether there is already an error about a key. Then it only appears to be missing.
     pub(super) fn in_error(&self, name: &str) -> bool {
         self.report.knows(&self.path(name))
     }
 
-    /// Records that a key is missing, unless it is there and could not be read.
+    /// Records that a key is missing, unless there is already an error about it.
     pub(super) fn missing(&self, name: &str, message: &str, help: &str) {
         if !self.in_error(name) {
             self.error_with_help(name, message, help);
         }
     }
 
-    /// Whether a key, or a section, is there at all.
+    /// Whether a key or a section is present.
     pub(super) fn has(&self, name: &str) -> bool {
         self.value(name).is_some()
     }
@@ -128,7 +128,7 @@ impl<'a> Section<'a> {
         self.value(name).and_then(Value::as_str)
     }
 
-    /// The value of a key that may be left out.
+    /// The value of an optional key.
     pub(super) fn read<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         match parse(self.text(name)?) {
             Ok(value) => Some(value),
@@ -139,14 +139,14 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The value of a key whose definition has a default, which is a layer of its own: there always is a value. `None`,
-    /// with an error, if it cannot be read.
+    /// The value of a key with a default. Defaults are a layer, so there always is a value. `None`, with an error, if
+    /// it is invalid.
     pub(super) fn need<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         self.require(name);
         self.read(name, parse)
     }
 
-    /// Records that a key that has a default is nowhere, not even in the table.
+    /// Records an error if a key with a default has no value at all.
     pub(super) fn require(&self, name: &str) {
         if self.value(name).is_none() {
             self.missing(name, "has no value", "leave the key out for its default");
@@ -165,8 +165,8 @@ impl<'a> Section<'a> {
         self.list(name, parse).unwrap_or_default()
     }
 
-    /// The same for what goes on if it cannot be read: with an error there is no configuration, so that nobody sees
-    /// the value that stands in.
+    /// The value of a key with a default, or a substitute if it is invalid. The error prevents the configuration from
+    /// being used, so the substitute has no effect.
     pub(super) fn need_value<T: Default>(&self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> T {
         self.need(name, parse).unwrap_or_default()
     }
@@ -193,7 +193,7 @@ impl<'a> Section<'a> {
         self.need_value(name, |text| values::integer(text).and_then(fits))
     }
 
-    /// The items of a list; `None` where it is left out.
+    /// The items of a list; `None` if it is not set.
     pub(super) fn list<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
         let texts = self.value(name)?.as_array()?.iter().filter_map(Value::as_str);
         let mut items = Vec::new();
@@ -206,7 +206,7 @@ impl<'a> Section<'a> {
         Some(items)
     }
 
-    /// A list of texts; empty where it is left out.
+    /// A list of texts; empty if it is not set.
     pub(super) fn texts(&self, name: &str) -> Vec<Box<str>> {
         self.list(name, |text| Ok(text.into())).unwrap_or_default()
     }
@@ -225,7 +225,7 @@ impl<'a> Section<'a> {
         self.text(name).map(PathBuf::from)
     }
 
-    /// A secret, from the key or from the file that its twin names: one that is good enough.
+    /// A secret that passes [`secret::check`], from the key itself or from the file named by `<key>File`.
     pub(super) fn secret(&self, name: &str, purpose: Purpose) -> Option<SecretSlice<u8>> {
         let twin = format!("{name}File");
         let file = self.file(&twin);
@@ -261,7 +261,7 @@ impl<'a> Section<'a> {
         None
     }
 
-    /// Warns where other users of the machine get at a file that holds a secret.
+    /// Warns if other users of the machine can access a file with a secret.
     pub(super) fn warn_of_mode(&self, name: &str, file: &Path) {
         if let Some((message, help)) = file_mode::warning(file) {
             self.report.warn(&self.path(name), message, help);
@@ -273,7 +273,7 @@ impl<'a> Section<'a> {
         self.value(name).is_some() || self.value(&format!("{name}File")).is_some()
     }
 
-    /// Whichever of a secret's two keys is given.
+    /// The one of a secret's two keys that is set.
     pub(super) fn secret_key(&self, name: &str) -> String {
         let twin = format!("{name}File");
         if self.value(&twin).is_some() { twin } else { name.to_owned() }

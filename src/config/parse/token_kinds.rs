@@ -1,11 +1,11 @@
-//! `tokenTypes`, `requireTokenType` and `refuse`, of `authentication` or of an issuer entry.
+//! Parses `tokenTypes`, `requireTokenType` and `refuse` of `authentication` or of an issuer entry.
 
 use super::super::values;
 use super::super::words::{RefusedKind, Word};
 use super::section::Section;
 use crate::claims::TokenKinds;
 
-/// What `authentication` says, where each key has a default.
+/// The settings of `authentication`, where each key has a default.
 pub(super) fn of_all(section: &Section<'_>) -> TokenKinds {
     for name in ["tokenTypes", "refuse", "requireTokenType"] {
         section.require(name);
@@ -19,7 +19,7 @@ pub(super) fn of_all(section: &Section<'_>) -> TokenKinds {
     of_entry(section, &nothing)
 }
 
-/// What an issuer entry says, and for the rest what `inherited` does.
+/// The settings of an issuer entry, with `inherited` for keys that it does not set.
 pub(super) fn of_entry(section: &Section<'_>, inherited: &TokenKinds) -> TokenKinds {
     let types = section.list("tokenTypes", token_type);
     if types.as_ref().is_some_and(Vec::is_empty) {
@@ -36,7 +36,7 @@ pub(super) fn of_entry(section: &Section<'_>, inherited: &TokenKinds) -> TokenKi
     }
 }
 
-/// A media type (RFC 6838 section 4.2), of which `application/` may be left out.
+/// A media type (RFC 6838 section 4.2), with or without `application/`.
 fn token_type(text: &str) -> Result<Box<str>, String> {
     let plain = TokenKinds::plain(text);
     let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte);

@@ -1,4 +1,4 @@
-//! `authentication`: whose tokens are believed, and by which keys.
+//! Parses `authentication`: the trusted issuers and their keys.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,7 +33,7 @@ const PROVIDERS: [&str; 11] = [
     "saml",
 ];
 
-/// What `authentication` says for every entry that says nothing else.
+/// Settings of `authentication` that entries inherit.
 struct Inherited {
     algorithms: AlgorithmSet,
     rules: ClaimRules,
@@ -41,7 +41,7 @@ struct Inherited {
     proxy: Option<Url>,
 }
 
-/// Reads every entry, those with issuers first.
+/// Parses all entries, those with issuers first.
 pub(super) fn trust(root: &Section<'_>, place: &Place<'_>) -> Vec<TrustEntry> {
     let section = root.section("authentication");
     let inherited = inherited(root, &section, place.backend);
@@ -129,7 +129,7 @@ fn claim_path(text: &str) -> Result<ClaimPath, String> {
     Ok(ClaimPath::new(text))
 }
 
-/// `[username:x, email:y]`: both, and nothing else, as OpenMetadata has it.
+/// `[username:x, email:y]`: exactly these two, as in OpenMetadata.
 fn mapping(section: &Section<'_>) -> Option<PrincipalMapping> {
     let items = section.need_list("principalClaimsMapping", text);
     if items.is_empty() {
@@ -207,7 +207,7 @@ fn issuer_entry(entry: &Section<'_>, inherited: &Inherited, place: &Place<'_>) -
     let rules = entry_rules(entry, issuers, inherited);
     let keys = keys?;
     let upstreams_own = is_upstreams_own(&keys, place);
-    // A backend that signs tokens signs them for itself.
+    // A backend's own tokens are meant for itself, so they need no audience.
     if rules.audiences.is_empty() && !entry.has_secret("sharedSecret") && !upstreams_own {
         let message =
             "no audience is bound: a token that this issuer made for any other service is accepted too";
@@ -227,7 +227,7 @@ fn issuer_entry(entry: &Section<'_>, inherited: &Inherited, place: &Place<'_>) -
     })
 }
 
-/// What the tokens of an entry must say.
+/// How the claims of an entry's tokens are validated.
 fn entry_rules(entry: &Section<'_>, issuers: Vec<Box<str>>, inherited: &Inherited) -> ClaimRules {
     let claims: Option<Vec<Box<str>>> = entry.list("principalClaims", text);
     if claims.as_ref().is_some_and(Vec::is_empty) {
@@ -252,7 +252,7 @@ fn entry_rules(entry: &Section<'_>, issuers: Vec<Box<str>>, inherited: &Inherite
     rules.leeway = entry.read("leeway", leeway).unwrap_or(rules.leeway);
     rules.roles_claim = entry.read("rolesClaim", claim_path).unwrap_or(rules.roles_claim);
     if let Some(claims) = claims {
-        // The mapping goes before the claims, so inheriting it would undo what the entry says.
+        // The mapping takes precedence over the claims, so inheriting it would override the entry's own claims.
         rules.principal = PrincipalRules { claims, mapping: None, style: rules.principal.style };
     }
     rules
@@ -278,7 +278,7 @@ fn entry_algorithms(entry: &Section<'_>, inherited: &Inherited) -> AlgorithmSet 
     }
 }
 
-/// The entry of tokens that a product signs by a secret.
+/// The entry for a product's own tokens that are signed with a shared secret.
 fn signing_key_entry(
     section: &Section<'_>,
     product: &Product,

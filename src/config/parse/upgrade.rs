@@ -1,9 +1,9 @@
-//! `upstream.upgrades`: the protocols that a connection may be switched to.
+//! Parses `upstream.upgrades`: the protocols that a connection may be upgraded to.
 
 use super::super::values;
 
-/// The name of a protocol (RFC 9110 section 7.8), in lower case. A connection that was switched to
-/// another HTTP would carry requests that nobody judges.
+/// The name of a protocol (RFC 9110 section 7.8), in lower case. Versions of HTTP are refused, because requests on such
+/// a connection would not be authorized.
 pub(super) fn upgrade(text: &str) -> Result<Box<str>, String> {
     let name = text.to_ascii_lowercase();
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~/".contains(&byte);
@@ -23,7 +23,7 @@ mod tests {
     use super::upgrade;
 
     #[test]
-    fn a_connection_is_never_switched_to_another_http() {
+    fn upgrades_to_another_http_version_are_refused() {
         assert_eq!(upgrade("WebSocket").as_deref(), Ok("websocket"));
         assert_eq!(upgrade("tunnel/1").as_deref(), Ok("tunnel/1"));
         for name in [
