@@ -236,7 +236,7 @@ impl<'a> Reader<'a> {
     /// A copy of the anchored node, counted as if it were written here.
     fn alias(&mut self, anchor: usize, at: Position, depth: usize) -> Result<Node, Problem> {
         let Some(node) = self.anchors.get(&anchor) else {
-            return Err(problem(at, "the alias stands for something that it is a part of"));
+            return Err(problem(at, "the alias refers to a value that contains it"));
         };
         let size = Size::of(node);
         self.nodes += size.nodes;

@@ -58,7 +58,7 @@ fn plain(value: Value) -> Option<String> {
 fn split(text: &str) -> Result<Vec<String>, String> {
     let text = without_comment(text).trim();
     let inner = match text.strip_prefix('[') {
-        Some(rest) => rest.strip_suffix(']').ok_or("begins with `[` and does not end with `]`")?,
+        Some(rest) => rest.strip_suffix(']').ok_or("begins with `[` but does not end with `]`")?,
         None => text,
     };
     let mut items = Vec::new();

@@ -227,7 +227,7 @@ impl Walk<'_> {
         let texts = match &node.value {
             Value::List(nodes) => return self.texts(path, nodes),
             Value::Scalar { text, .. } if text.trim().is_empty() => {
-                Err("is empty; an empty list is written []".to_owned())
+                Err("is empty; write an empty list as []".to_owned())
             }
             Value::Scalar { text, quoted: true } if !kind.splits_words() && !text.trim().starts_with('[') => {
                 Ok(vec![text.clone()])
@@ -322,10 +322,10 @@ fn missing_value(schema: &str, node: &Node) -> Option<&'static str> {
     let part = schema.strip_prefix("authorization.rules[].");
     let message = match part {
         Some(_) if settings::find(schema).is_some() || settings::is_section(schema) => {
-            "has no value, and a rule would be about more, or ask for less; leave it out"
+            "has no value, so the rule would match more or require less; leave it out"
         }
         None if schema == "authentication.issuers[].audiences" => {
-            "has no value, and tokens made for any other service would be accepted; leave it out"
+            "has no value, so tokens issued for any other service would be accepted; leave it out"
         }
         _ => return None,
     };

@@ -127,12 +127,10 @@ fn upstream(root: &Section<'_>, listen: Option<SocketAddr>) -> Option<Upstream> 
             "is missing: requests have nowhere to go",
             "set upstream.url, METAGATE_UPSTREAM__URL or --upstream, to a URL like http://127.0.0.1:8585",
         ),
-        Some(url) if url.query().is_some() => {
-            section.error("url", "has a query, which no request could keep")
-        }
+        Some(url) if url.query().is_some() => section.error("url", "must not have a query"),
         Some(url) => {
             if let Some(listen) = listen.filter(|listen| key_source::is_own(url, *listen)) {
-                let message = format!("is our own listener ({listen}): requests would go round in circles");
+                let message = format!("is our own listener ({listen}): requests would loop");
                 section.error("url", message);
             }
         }
@@ -154,15 +152,16 @@ fn server_tls(section: &Section<'_>) -> Option<ServerTls> {
     let identity = identity_files(section);
     let client_ca_file = section.file("clientCaFile");
     if client_ca_file.is_some() && section.file("certFile").is_none() && section.file("keyFile").is_none() {
-        section.error("clientCaFile", "needs certFile and keyFile: without them there is no TLS");
+        section.error("clientCaFile", "requires certFile and keyFile: without them TLS is off");
     }
     let client_auth = section.word("clientAuth");
     if client_auth == ClientAuth::Optional && client_ca_file.is_none() {
-        section.error("clientAuth", "needs clientCaFile: no client certificate could be verified");
+        section
+            .error("clientAuth", "requires clientCaFile: without it no client certificate can be verified");
     }
     let min_version = section.word("minVersion");
     if min_version != TlsVersion::V12 && identity.is_none() {
-        section.error("minVersion", "needs certFile and keyFile: without them there is no TLS");
+        section.error("minVersion", "requires certFile and keyFile: without them TLS is off");
     }
     identity.map(|(cert_file, key_file)| ServerTls {
         cert_file,
@@ -188,12 +187,8 @@ fn identity_files(section: &Section<'_>) -> Option<(PathBuf, PathBuf)> {
             section.warn_of_mode("keyFile", &key);
             return Some((cert, key));
         }
-        (Some(_), None) => {
-            section.error("certFile", "needs keyFile: a certificate is nothing without its key")
-        }
-        (None, Some(_)) => {
-            section.error("keyFile", "needs certFile: a key is nothing without its certificate")
-        }
+        (Some(_), None) => section.error("certFile", "requires keyFile"),
+        (None, Some(_)) => section.error("keyFile", "requires certFile"),
         (None, None) => {}
     }
     None
@@ -246,7 +241,7 @@ fn identity(root: &Section<'_>, backend: Backend) -> Option<IdentityFields> {
     let fields = [("user", user?), ("email", email?), ("groups", groups?)];
     for (index, (name, field)) in fields.iter().enumerate() {
         if NOT_FOR_IDENTITY.iter().any(|reserved| are_look_alikes(reserved, field.as_str())) {
-            section.error(name, format!("`{field}` has a meaning of its own"));
+            section.error(name, format!("`{field}` already has another meaning"));
         }
         let mut before = fields.iter().take(index);
         if let Some((other, _)) = before.find(|(_, other)| are_look_alikes(other.as_str(), field.as_str())) {
@@ -286,7 +281,7 @@ fn datahub_system(root: &Section<'_>, backend: Backend) -> Option<DatahubSystem>
 fn proxy_protocol(root: &Section<'_>, proxies: &[Option<IpNet>]) -> ProxyProtocol {
     let proxy_protocol = root.word("proxyProtocol");
     if proxy_protocol == ProxyProtocol::Require && proxies.iter().flatten().next().is_none() {
-        let message = "believes whoever connects: any peer can name any address";
+        let message = "trusts every peer: any client can claim any address";
         root.report.warn("proxyProtocol", message, "name the load balancers in trustedProxies");
     }
     proxy_protocol

@@ -134,11 +134,10 @@ fn entries(text: &str) -> Result<Vec<Revocation>, Vec<Problem>> {
             Value::List(items) => nodes = items,
             // A file that is just being written may be empty for a moment. Accepting it would revoke nothing.
             Value::Null if problems.is_empty() => {
-                problems.push(problem(document.root.at, "is empty; a list without entries is written `[]`"))
+                problems.push(problem(document.root.at, "is empty; write a list without entries as `[]`"))
             }
-            _ if problems.is_empty() => {
-                problems.push(problem(document.root.at, "is neither a YAML list nor one JSON object a line"))
-            }
+            _ if problems.is_empty() => problems
+                .push(problem(document.root.at, "is neither a YAML list nor one JSON object per line")),
             _ => {}
         }
     }
@@ -182,7 +181,7 @@ fn entry(node: &Node) -> Result<Revocation, Problem> {
                 by = Some((kind, entry));
             }
             (None, ISSUER) if !text.is_empty() => issuer = Some(text.as_str().into()),
-            (None, ISSUER) => return Err(problem(at, "`issuer` is empty; leave it out for any")),
+            (None, ISSUER) => return Err(problem(at, "`issuer` is empty; leave it out for any issuer")),
             (None, ISSUED_BEFORE) => {
                 let time = NumericDate::from_text(text).ok_or_else(|| {
                     let example = "2026-01-31T12:00:00Z, or seconds since 1970";

@@ -47,7 +47,7 @@ impl Fault {
     }
 }
 
-const MAKE_ONE: &str = "make one with `openssl rand -base64 48`";
+const MAKE_ONE: &str = "create one with `openssl rand -base64 48`";
 
 /// Checks a secret.
 ///
@@ -58,12 +58,12 @@ pub(super) fn check(secret: &[u8], purpose: Purpose) -> Result<(), Fault> {
         return Err(Fault::new("the secret is empty", None));
     }
     if secret.trim_ascii().len() < secret.len() || is_space_around(secret) {
-        let message = "the secret begins or ends with white space, which is hardly a part of it";
+        let message = "the secret begins or ends with white space, which is probably not part of it";
         return Err(Fault::new(message, None));
     }
     if let Ok(text) = str::from_utf8(secret) {
         if text.contains(char::is_control) {
-            let message = "the secret has a line break or another control character in it";
+            let message = "the secret contains a line break or another control character";
             return Err(Fault::new(message, Some("a file holds the secret and nothing else")));
         }
         if is_placeholder(text) {
@@ -72,7 +72,7 @@ pub(super) fn check(secret: &[u8], purpose: Purpose) -> Result<(), Fault> {
     }
     if let Some(known) = published::find(secret) {
         let message = format!("the secret is published: it is {}", known.what);
-        let help = "anybody has it; give the backend, and metagate, one of your own";
+        let help = "everyone knows it; set your own in the backend and in metagate";
         return Err(Fault { harmless: purpose == Purpose::Salt, ..Fault::new(message, Some(help)) });
     }
     let least = purpose.min_bytes();

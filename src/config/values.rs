@@ -124,7 +124,7 @@ pub(super) fn url(text: &str, schemes: &[&str]) -> Result<Url, String> {
     let accepted = schemes.iter().map(|scheme| format!("{scheme}://")).collect::<Vec<_>>().join(" or ");
     // `Url::parse` would silently drop or encode them.
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err("a URL has no blanks in it".to_owned());
+        return Err("a URL must not contain blanks".to_owned());
     }
     let shown = quote(&redacted(text));
     let url = match Url::parse(text) {
@@ -174,13 +174,13 @@ pub(super) fn algorithm(text: &str) -> Result<Algorithm, String> {
     let names = || Algorithm::ASYMMETRIC.map(Algorithm::name).join(", ");
     match Algorithm::from_name(text) {
         Some(Algorithm::HS256) => Err(
-            "HS256 is only for an issuer entry with a sharedSecret: with key URLs it would make their public \
-             keys into secrets"
+            "HS256 is only for an issuer entry with a sharedSecret: with key URLs, public keys would be used \
+             as secrets"
                 .to_owned(),
         ),
         Some(algorithm) => Ok(algorithm),
         None if text.eq_ignore_ascii_case("none") => {
-            Err(format!("{} would accept tokens that nobody has signed", quote(text)))
+            Err(format!("{} would accept unsigned tokens", quote(text)))
         }
         None => Err(format!("{} is not an algorithm that can be verified; accepted: {}", quote(text), names())),
     }
@@ -227,7 +227,7 @@ pub(super) fn log_level(text: &str) -> Result<Box<str>, String> {
         if name.is_empty() || !name.chars().all(target) || !LEVELS.contains(&level) {
             let accepted = LEVELS.join(", ");
             return Err(format!(
-                "{} is no log level; write one of {accepted}, or target=level",
+                "{} is not a log level; write one of {accepted}, or target=level",
                 quote(directive)
             ));
         }
@@ -250,7 +250,7 @@ pub(super) fn expectation(text: &str) -> Result<Option<StatusCode>, String> {
     if text.starts_with('2') || text == "deny" {
         let statuses = one_of(&REFUSALS.map(|status| status.as_str().to_owned()));
         return Err(format!(
-            "{} is not accepted; write `allow` for a request that goes on, and the status of a refusal: {statuses}",
+            "{} is not accepted; write `allow` for an allowed request, or the status of a refusal: {statuses}",
             quote(text)
         ));
     }
@@ -280,10 +280,7 @@ pub(super) fn request_line(text: &str) -> Result<(Method, Uri), String> {
     let target = target.trim_start();
     let uri = target.parse::<Uri>().ok().filter(|_| target.starts_with('/'));
     uri.map(|uri| (method, uri)).ok_or_else(|| {
-        format!(
-            "{} is not a path as it goes over the wire: percent-encode blanks and the like",
-            quote(target)
-        )
+        format!("{} is not a valid request path: percent-encode blanks and similar characters", quote(target))
     })
 }
 
@@ -291,7 +288,7 @@ pub(super) fn request_line(text: &str) -> Result<(Method, Uri), String> {
 pub(super) fn host(text: &str) -> Result<Box<str>, String> {
     let host = host_in_one_form(text).or_else(|| host_in_one_form(&format!("[{text}]")));
     host.filter(|host| !host.contains('*')).ok_or_else(|| {
-        format!("{} is not a host; write its name alone, without scheme, port or `*`", quote(text))
+        format!("{} is not a host; write only its name, without scheme, port or `*`", quote(text))
     })
 }
 

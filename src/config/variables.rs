@@ -70,7 +70,7 @@ impl Fault {
     pub(super) fn help(&self) -> Option<String> {
         match self {
             Self::Unset(name) => Some(format!("set {name}, or write a default: ${{{name}:-default}}")),
-            Self::Empty(name) => Some(format!("set {name}; write ${{{name}:-}} where nothing is accepted")),
+            Self::Empty(name) => Some(format!("set {name}; or write ${{{name}:-}} to accept an empty value")),
             Self::Left => Some("set the variable, or write a default: ${NAME:-default}".to_owned()),
             Self::Kubernetes => Some("write ${NAME}; $$(NAME) is a literal $(NAME)".to_owned()),
             Self::Placeholder(_) => Some(UNRESOLVED_HELP.to_owned()),

@@ -87,8 +87,8 @@ words! {
     UpstreamAuthorization {
         Forward: "forward", Strip: "strip";
         retired: "datahubSystem" =>
-            "`datahubSystem` would make every verified caller DataHub's system user: with authentication on, GMS reads \
-             no actor beside that credential; write `forward`, and GMS verifies the token again"
+            "`datahubSystem` would make every verified caller DataHub's system user: with authentication on, GMS ignores \
+             the actor if that credential is present; write `forward`, and GMS verifies the token again"
     }
     UpstreamProtocol { Http1: "http1", Http2: "http2", Auto: "auto" }
 }

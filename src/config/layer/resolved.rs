@@ -60,7 +60,7 @@ impl Walk<'_> {
 
     fn entry(&mut self, path: &str, key: &Key, entry: &Entry, variables: Variables<'_>) -> Option<Entry> {
         if variables::has_placeholder(&entry.key) {
-            let message = "has a placeholder in a name; expressions are replaced in values only";
+            let message = "has a placeholder in a name; expressions are replaced only in values";
             self.error(path, entry.key_at, message.to_owned());
             return None;
         }

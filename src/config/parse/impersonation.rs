@@ -25,7 +25,8 @@ pub(super) fn impersonation(
     let has_field = has_effect(&section, KEY, backend, |preset| preset.impersonation.is_some());
     let field = backend.preset().impersonation.filter(|_| has_field)?;
     if own_tokens::known_only_by_issuer(trust, issuer) {
-        let message = "OpenMetadata's own tokens cannot be told from those of other keys of publicKeyUrls";
+        let message =
+            "OpenMetadata's own tokens cannot be distinguished from tokens of other keys of publicKeyUrls";
         let help = "add OpenMetadata's own key set, http://<server>:8585/api/v1/system/config/jwks, or give it an \
                     entry of authentication.issuers";
         section.error_with_help(KEY, message, help);

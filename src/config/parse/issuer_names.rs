@@ -11,7 +11,7 @@ use crate::policy::{Policy, Verdict};
 /// The name of the simple list's entry.
 pub(super) const SIMPLE_LIST: &str = "public-keys";
 
-const AMBIGUOUS: &str = "rules and revocations could mean either entry by it: give one of them another name";
+const AMBIGUOUS: &str = "rules and revocations could refer to either entry: give one of them another name";
 
 /// An entry, with the keys that hold its name and its `iss`.
 pub(super) struct NamedEntry<'a> {

@@ -30,7 +30,7 @@ pub(super) fn key_source(entry: &Section<'_>, issuers: &[Box<str>], place: &Plac
         if shared || urls.is_some() {
             entry.error(
                 "publicKeys",
-                "is given besides publicKeyUrls or a secret; an entry's keys come from one place",
+                "is set together with publicKeyUrls or a secret; an entry has one source of keys",
             );
             return None;
         }
@@ -39,7 +39,7 @@ pub(super) fn key_source(entry: &Section<'_>, issuers: &[Box<str>], place: &Plac
     match urls {
         Some(_) if shared => {
             let key = entry.secret_key("sharedSecret");
-            let message = "is given besides publicKeyUrls; an entry has public keys or a secret, never both";
+            let message = "is set together with publicKeyUrls; an entry has either public keys or a secret";
             entry.error(&key, message);
             None
         }
@@ -78,7 +78,7 @@ fn inline(entry: &Section<'_>, document: &str) -> Option<KeySource> {
         entry.error("publicKeys", format!("the key {} cannot be used: {fault}", values::quote(kid)));
     }
     if keys.usable.is_empty() && keys.skipped.is_empty() {
-        entry.error("publicKeys", "holds no key");
+        entry.error("publicKeys", "contains no key");
     }
     Some(KeySource::Inline(keys.usable))
 }
@@ -99,7 +99,7 @@ fn discovery(entry: &Section<'_>, issuers: &[Box<str>]) -> Option<KeySource> {
         },
         [] => None,
         _ => {
-            entry.error_with_help("issuer", "there are several, and no publicKeyUrls", help);
+            entry.error_with_help("issuer", "has several values and publicKeyUrls is not set", help);
             None
         }
     }
@@ -174,7 +174,7 @@ fn warn_of_http(section: &Section<'_>, name: &str, url: &Url) {
     };
     if url.scheme() == "http" && !near {
         let url = redacted(url.as_str());
-        let message = format!("{url} is not encrypted: whoever is on the way can replace the keys");
+        let message = format!("{url} is not encrypted: an attacker on the network can replace the keys");
         section.report.warn(&section.path(name), message, "use https://");
     }
 }

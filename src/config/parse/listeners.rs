@@ -33,7 +33,7 @@ pub(super) fn listeners(root: &Section<'_>) -> Listeners {
     refuse_taken(&health_section, health, data_only, 1);
     refuse_taken(&admin_section, admin, before_admin, 1);
     if let Some(address) = admin.filter(|address| !is_loopback(address.ip())) {
-        let message = format!("{address} can be reached from other machines, and asks nobody who they are");
+        let message = format!("{address} can be reached from other machines and has no authentication");
         root.report.warn(
             &admin_section.path("listen"),
             message,
@@ -53,7 +53,7 @@ fn refuse_taken(
     let Some(address) = address else { return };
     let taken = others.iter().filter_map(|(name, other)| Some((name, (*other)?)));
     for (name, other) in taken.filter(|(_, other)| collide(address, *other)).take(most) {
-        section.error("listen", format!("{address} is the {name} listener's own address ({other})"));
+        section.error("listen", format!("{address} is already the address of the {name} listener ({other})"));
     }
 }
 
@@ -71,7 +71,7 @@ fn forward_auth(root: &Section<'_>, others: &[(&str, Option<SocketAddr>)]) -> Op
         if target.is_some() {
             section.missing(
                 "listen",
-                "is missing: target says how proxies ask, but not where",
+                "is missing, but target is set",
                 "set it to an address like 127.0.0.1:8688",
             );
         }
@@ -79,7 +79,11 @@ fn forward_auth(root: &Section<'_>, others: &[(&str, Option<SocketAddr>)]) -> Op
     };
     if target.is_none() {
         let help = "write forwarded (Traefik, Caddy, HAProxy), original (nginx) or request (Envoy)";
-        section.missing("target", "is missing: what a client could write must never name the request", help);
+        section.missing(
+            "target",
+            "is missing: it says which fields name the request, so that clients cannot forge them",
+            help,
+        );
     }
     refuse_taken(&section, Some(address), others, others.len());
     warn_of_envoy(root, target);

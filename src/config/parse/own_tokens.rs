@@ -49,8 +49,8 @@ pub(super) fn warn_of_unknown_keys(root: &Section<'_>, backend: Backend, trust: 
     }
     let name = product.name;
     let message = format!(
-        "none of these is known as {name}'s own key set: a token of any of their keys that says iss {} and \
-         isBot is taken for a bot's",
+        "none of these is {name}'s own key set: a token signed by any of their keys, with iss {} and isBot, is \
+         accepted as a bot's",
         values::quote(issuer)
     );
     let help = format!(

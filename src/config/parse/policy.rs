@@ -64,8 +64,7 @@ fn configured_rows(section: &Section<'_>) -> Vec<RouteRow> {
             |other: &&RoutePattern| other.path() == route.path() && other.methods().overlaps(route.methods());
         if let Some(other) = public.iter().find(same) {
             let message = format!("`{route}` is in authorization.public too (`{other}`)");
-            let help =
-                "on a public route a token is not looked at, on an optional one it is verified: keep one";
+            let help = "on a public route a token is ignored, on an optional one it is verified: keep one";
             section.error_with_help("optional", message, help);
         }
     }
@@ -85,7 +84,7 @@ fn routes(section: &Section<'_>, name: &str) -> Vec<RoutePattern> {
     for route in &routes {
         if route.to_string().ends_with(" /**") || route.to_string() == "/**" {
             let message = match name {
-                "public" => format!("`{route}` opens every path to everybody"),
+                "public" => format!("`{route}` opens every path to everyone"),
                 _ => format!("`{route}` lets requests without a token through on every path"),
             };
             section.report.warn(&section.path(name), message, "name the paths that need it");
@@ -158,7 +157,7 @@ fn graphql(matching: &Section<'_>) -> Option<GraphqlMatching> {
     }
     if !lists.iter().any(|name| section.is_given(name)) {
         let help = "write `operations: [mutation]`, `fields: [createAccessToken]` or both";
-        section.missing("operations", "the rule does not say which operations it is about", help);
+        section.missing("operations", "the rule does not say which operations it applies to", help);
     }
     Some(GraphqlMatching {
         operations: section.list("operations", OperationKind::from_word).unwrap_or_default(),
@@ -198,7 +197,7 @@ fn verdict(entry: &Section<'_>) -> Verdict {
             // Otherwise a rule with a misspelled `require` would allow everything.
             entry.missing(
                 "require",
-                "the rule says nothing",
+                "the rule has no outcome",
                 "add `require: {anyRole: [Admin]}`, `when` or `action: deny`",
             );
             Verdict::Deny
@@ -221,7 +220,7 @@ fn requirement(section: &Section<'_>) -> Option<Requirement> {
     ];
     for name in names {
         if section.list(name, |text| Ok(text.to_owned())).is_some_and(|items| items.is_empty()) {
-            section.error(name, "is an empty list: nothing could meet it, or everything");
+            section.error(name, "is an empty list: either no request or every request would meet it");
         }
     }
     let claims = section.text_lists("claims");

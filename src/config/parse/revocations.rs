@@ -36,7 +36,7 @@ pub(super) fn revocations(root: &Section<'_>, trust: &[TrustEntry]) -> Option<(R
 fn warn_of_unknown_issuers(section: &Section<'_>, file: &RevocationFile, version: &Version) {
     for name in file.unknown_issuers(version) {
         let message = format!(
-            "{} is neither the name nor the issuer of an entry: what the list says of it revokes nothing",
+            "{} is neither the name nor the issuer of an entry: its entries in the list revoke nothing",
             values::quote(name)
         );
         let help = "write the name of an entry of authentication.issuers, or its iss; `public-keys` is the simple list";

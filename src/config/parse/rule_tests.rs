@@ -153,7 +153,7 @@ fn field(name: &str, value: &Value) -> Result<(HeaderName, HeaderValue), String>
 }
 
 fn field_value(text: &str) -> Result<HeaderValue, String> {
-    HeaderValue::from_str(text).map_err(|_| format!("{} is no value of a field", values::quote(text)))
+    HeaderValue::from_str(text).map_err(|_| format!("{} is not a valid field value", values::quote(text)))
 }
 
 fn address(text: &str) -> Result<IpAddr, String> {

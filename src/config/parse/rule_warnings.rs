@@ -22,8 +22,8 @@ pub(super) fn warn(root: &Section<'_>, backend: Backend, policy: &Policy) {
 
 fn warn_of_report_mode(entry: &Section<'_>, rule: &Rule) {
     if rule.mode == Mode::Report {
-        let message = format!("what `{}` would refuse goes on, only logged and counted", rule.name);
-        let help = "set `mode: enforce` once `metagate report` shows nobody who would break";
+        let message = format!("what `{}` would refuse is forwarded, only logged and counted", rule.name);
+        let help = "set `mode: enforce` once `metagate report` shows no client that would break";
         entry.report.warn(&entry.path("mode"), message, help);
     }
 }
@@ -37,10 +37,8 @@ fn warn_of_shadow(entry: &Section<'_>, rule: &Rule, earlier: &[Rule]) {
     };
     let covers = |before: &&Rule| decides(before) && before.matching.covers(&rule.matching);
     if let Some(before) = earlier.iter().find(covers) {
-        let message = format!(
-            "`{}` never decides: `{}` before it matches every request that it matches",
-            rule.name, before.name
-        );
+        let message =
+            format!("`{}` never decides: `{}` matches all of its requests first", rule.name, before.name);
         let help = format!("put it before `{}`, or take it out", before.name);
         entry.report.warn(&entry.path("match"), message, help);
     }
@@ -101,20 +99,21 @@ fn warn_of_open_routes(policy: &Policy, entry: &Section<'_>, rule: &Rule) {
     let (optional, partly) = (patterns(optional.into_iter().filter(named)), patterns(partly.into_iter()));
     let path = entry.section("match").path("paths");
     if !public.is_empty() {
-        let message = format!("`{}` is not asked where everybody may go: {}", rule.name, listed(&public));
-        let help = "take these paths out of authorization.public, or out of the rule; what the backend itself serves to everybody stays public";
+        let message = format!("`{}` is not evaluated on public routes: {}", rule.name, listed(&public));
+        let help = "take these paths out of authorization.public, or out of the rule; routes that the backend itself makes public stay public";
         entry.report.warn(&path, message, help);
     }
     if !optional.is_empty() {
-        let message = format!("`{}` is not asked without a token: {}", rule.name, listed(&optional));
+        let message = format!("`{}` is not evaluated without a token: {}", rule.name, listed(&optional));
         let help = "take these paths out of authorization.optional if the rule is for everybody";
         entry.report.warn(&path, message, help);
     }
     if !partly.is_empty() {
         let routes = listed(&partly);
-        entry
-            .report
-            .info(format!("{path}: `{}` is not asked on public routes of the backend: {routes}", rule.name));
+        entry.report.info(format!(
+            "{path}: `{}` is not evaluated on public routes of the backend: {routes}",
+            rule.name
+        ));
     }
 }
 

@@ -232,7 +232,7 @@ impl<'a> Section<'a> {
         let bytes = match (self.text(name), file) {
             (Some(_), Some(_)) => {
                 let other = self.origin(name).map(|origin| format!(" ({origin})")).unwrap_or_default();
-                self.error(&twin, format!("{}{other} is given too; one of them is enough", self.path(name)));
+                self.error(&twin, format!("{}{other} is also set; set only one of them", self.path(name)));
                 return None;
             }
             (Some(text), None) => text.as_bytes().to_vec(),

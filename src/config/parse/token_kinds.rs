@@ -23,8 +23,8 @@ pub(super) fn of_all(section: &Section<'_>) -> TokenKinds {
 pub(super) fn of_entry(section: &Section<'_>, inherited: &TokenKinds) -> TokenKinds {
     let types = section.list("tokenTypes", token_type);
     if types.as_ref().is_some_and(Vec::is_empty) {
-        let help = "leave the key out; a token without typ is let in unless requireTokenType is set";
-        section.missing("tokenTypes", "is an empty list: no token with a typ could be good", help);
+        let help = "leave the key out; a token without typ is accepted unless requireTokenType is set";
+        section.missing("tokenTypes", "is an empty list: no token with a typ would be accepted", help);
     }
     let refuse = section.list("refuse", RefusedKind::from_word);
     let refuses = |kind, inherited| refuse.as_ref().map_or(inherited, |kinds: &Vec<_>| kinds.contains(&kind));

@@ -68,7 +68,7 @@ pub(super) fn trust(root: &Section<'_>, place: &Place<'_>) -> Vec<TrustEntry> {
     if trust.is_empty() && !any && !section.in_error("issuers") {
         section.missing(
             "publicKeyUrls",
-            "nobody's tokens are trusted: there are neither publicKeyUrls nor issuers",
+            "no tokens are trusted: neither publicKeyUrls nor issuers is set",
             "set authentication.publicKeyUrls, authentication.issuers, AUTHENTICATION_PUBLIC_KEYS or --public-keys",
         );
     }
@@ -172,9 +172,9 @@ fn domain(root: &Section<'_>, section: &Section<'_>) -> Option<DomainRule> {
     if own.is_given("keyId") && own.text("keyId") == Some(PUBLISHED_KEY_ID) {
         own.report.warn(
             "openmetadata.keyId",
-            "this is the key id that OpenMetadata ships: its private key is public, and whoever has it can \
-             make tokens for any user",
-            "make a key pair of your own for OpenMetadata, with another JWT_KEY_ID",
+            "this is the key id that OpenMetadata ships: its private key is public, so anyone can create \
+             tokens for any user",
+            "create your own key pair for OpenMetadata, with another JWT_KEY_ID",
         );
     }
     section.boolean("enforcePrincipalDomain").then(|| DomainRule {
@@ -210,7 +210,7 @@ fn issuer_entry(entry: &Section<'_>, inherited: &Inherited, place: &Place<'_>) -
     // A backend's own tokens are meant for itself, so they need no audience.
     if rules.audiences.is_empty() && !entry.has_secret("sharedSecret") && !upstreams_own {
         let message =
-            "no audience is bound: a token that this issuer made for any other service is accepted too";
+            "any audience is accepted: a token that this issuer issued for another service is accepted too";
         entry.report.warn(&entry.path("audiences"), message, "add `audiences: [<client id>]`");
     }
     let optional = entry.read("optional", values::boolean);
@@ -238,7 +238,7 @@ fn entry_rules(entry: &Section<'_>, issuers: Vec<Box<str>>, inherited: &Inherite
         let help = "name what the issuer puts into aud: `audiences: [<client id>]`";
         entry.missing(
             "audiences",
-            "is an empty list: tokens made for any other service would be accepted",
+            "is an empty list: tokens issued for any other service would be accepted",
             help,
         );
     }
@@ -333,8 +333,8 @@ fn simple_list(
     rules.audiences = section.need_list("audiences", text);
     if rules.audiences.is_empty() {
         let help = "authentication:\n  audiences: [<client id>]   # or an entry of `issuers` for each identity provider";
-        let message = "neither issuer nor audience is bound: every token that these keys sign is accepted, also \
-                       one made for another service";
+        let message = "neither issuer nor audience is checked: every token that these keys sign is accepted, even \
+                       one issued for another service";
         section.report.warn("authentication.publicKeyUrls", message, help);
     }
     Some(TrustEntry {

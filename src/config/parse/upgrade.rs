@@ -8,11 +8,11 @@ pub(super) fn upgrade(text: &str) -> Result<Box<str>, String> {
     let name = text.to_ascii_lowercase();
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~/".contains(&byte);
     if name.is_empty() || !name.bytes().all(token) {
-        return Err(format!("{} is no protocol name", values::quote(text)));
+        return Err(format!("{} is not a protocol name", values::quote(text)));
     }
     match name.split('/').next() {
         Some("h2" | "h2c" | "http" | "spdy" | "tls") => {
-            Err(format!("{} would let requests through that nobody has judged", values::quote(text)))
+            Err(format!("{} would let requests through without authorization", values::quote(text)))
         }
         _ => Ok(name.into()),
     }

@@ -18,7 +18,8 @@ fn datahubs_credential_does_not_replace_a_token() {
     ] {
         let errors = case.errors();
         let error = "upstream.authorization @ 2:27 | `datahubSystem` would make every verified caller DataHub's \
-                     system user: with authentication on, GMS reads no actor beside that credential; write `forward`";
+                     system user: with authentication on, GMS ignores the actor if that credential is \
+                     present; write `forward`";
         assert_error(&errors, error);
         assert_eq!(errors.len(), 1, "{errors:#?}");
     }

@@ -68,7 +68,7 @@ fn the_examples_of_the_example_are_right() {
     assert!(!errors.is_empty());
     let variables = ["PARTNER_SIGNING_KEY", "SYSTEM_CLIENT_SECRET", "SIGNING_KEY", "TOKEN_SALT"];
     let errors = file(&everything()).with(&variables.map(|name| (name, SECRET))).errors();
-    let expected = ["is given too; one of them is enough", "cannot be read"];
+    let expected = ["is also set; set only one of them", "cannot be read"];
     for error in &errors {
         assert!(expected.iter().any(|expected| error.contains(expected)), "{error}");
     }

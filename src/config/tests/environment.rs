@@ -116,10 +116,7 @@ fn an_empty_value_of_ours_is_an_error_where_there_must_be_one() {
     .errors();
     assert_error(&errors, "listen @ METAGATE_LISTEN | is empty; accepted: address:port");
     assert_error(&errors, "workers @ METAGATE_WORKERS | is empty");
-    assert_error(
-        &errors,
-        "trustedProxies @ METAGATE_TRUSTED_PROXIES | is empty; an empty list is written []",
-    );
+    assert_error(&errors, "trustedProxies @ METAGATE_TRUSTED_PROXIES | is empty; write an empty list as []");
     assert_eq!(errors.len(), 3, "{errors:#?}");
     let config = environment(&[KEYS_URL, UPSTREAM, ("METAGATE_TRUSTED_PROXIES", "[]")]).config();
     assert!(config.trusted_proxies.is_empty());

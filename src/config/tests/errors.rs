@@ -45,10 +45,10 @@ fn every_error_of_every_source_at_once() {
         "listen @ 2:9 | \"nowhere\" is not an address; write an IP address and a port, like 0.0.0.0:8685 or [::]:8685",
         " @ 3:1 | `listen` is written twice, first in line 2",
         "upstream.connectTimeout @ 5:19 | \"5 apples\" is not a duration; write it like 30s, 5m, 250ms",
-        "upstream.tls.certFile @ 6:19 | needs keyFile",
+        "upstream.tls.certFile @ 6:19 | requires keyFile",
         "authentication.publicKeyUrl @ 8:3 | unknown key; did you mean `publicKeyUrls`?",
         "authentication.algorithms @ 9:23 | item 2: HS256 is only for an issuer entry with a sharedSecret",
-        "authentication.algorithms @ 9:30 | item 3: \"none\" would accept tokens that nobody has signed",
+        "authentication.algorithms @ 9:30 | item 3: \"none\" would accept unsigned tokens",
         "authentication.leeway @ 10:11 | 301s is out of range; accepted: 0s to 5m",
         "authentication.jwks.timeout @ 12:14 | \"5\" is not a duration",
         "authentication.issuers[0].leway @ 17:7 | unknown key; did you mean `leeway`?",
@@ -94,7 +94,7 @@ fn nothing_configured_says_what_is_needed() {
     let errors = file("").errors();
     assert_eq!(errors.len(), 2, "{errors:#?}");
     assert_error(&errors, "upstream.url @ - | is missing");
-    assert_error(&errors, "authentication.publicKeyUrls @ default | nobody's tokens are trusted");
+    assert_error(&errors, "authentication.publicKeyUrls @ default | no tokens are trusted");
 }
 
 #[test]
@@ -168,9 +168,9 @@ authentication:
     .errors();
     for expected in [
         "authentication.issuers[0].sharedSecret @ 4:42 | the secret is shorter than 32 bytes",
-        "authentication.issuers[2].sharedSecret @ 6:70 | is given besides publicKeyUrls",
+        "authentication.issuers[2].sharedSecret @ 6:70 | is set together with publicKeyUrls",
         "authentication.issuers[3].issuer @ 7:25 | \"c\" is not a URL",
-        "authentication.issuers[4].issuer @ 8:25 | there are several",
+        "authentication.issuers[4].issuer @ 8:25 | has several values",
         "authentication.issuers[5].name @ 9:14 | `public-keys` is the name of the simple list",
         "authentication.issuers[6].publicKeyUrls @ 10:53 | is an empty list",
         "authentication.issuers[7].algorithms @ 11:68 | item 1: HS256",
@@ -221,14 +221,14 @@ fn listeners_and_fields_that_collide() {
     .with(&[KEYS_URL])
     .errors();
     for expected in [
-        "health.listen @ 2:18 | 127.0.0.1:80 is the data listener's own address",
-        "admin.listen @ 3:17 | 127.0.0.1:80 is the data listener's own address",
+        "health.listen @ 2:18 | 127.0.0.1:80 is already the address of the data listener",
+        "admin.listen @ 3:17 | 127.0.0.1:80 is already the address of the data listener",
         "upstream.url @ 4:17 | is our own listener",
         "upstream.authorization @ 4:52 | `datahubSystem` would make every verified caller DataHub's system user",
         "identity.email @ 5:33 | `x--user` is also identity.user",
-        "identity.groups @ 5:50 | `ho_st` has a meaning of its own",
-        "tls.clientCaFile @ 6:21 | needs certFile and keyFile",
-        "tls.minVersion @ 6:36 | needs certFile and keyFile",
+        "identity.groups @ 5:50 | `ho_st` already has another meaning",
+        "tls.clientCaFile @ 6:21 | requires certFile and keyFile",
+        "tls.minVersion @ 6:36 | requires certFile and keyFile",
     ] {
         assert_error(&errors, expected);
     }
@@ -255,7 +255,7 @@ fn rules_that_say_nothing_or_two_things() {
     .errors();
     for expected in [
         "authorization.rules[0].action @ 3:25 | `deny` refuses every request",
-        "authorization.rules[1].require @ 4:7 | the rule says nothing",
+        "authorization.rules[1].require @ 4:7 | the rule has no outcome",
         "authorization.rules[2].name @ 5:14 | `a` is the name of another rule",
         "authorization.rules[2].require.anyRole @ 5:36 | is an empty list",
         "authorization.rules[3].when @ 6:23 | `claim` is unknown; there are claims, request",
@@ -360,8 +360,8 @@ fn an_issuer_entry_binds_an_audience_or_leaves_the_key_out() {
     let issuers = |more: &str| {
         format!("authentication:\n  issuers:\n  - name: a\n    issuer: https://a.example\n    {more}\n")
     };
-    let empty = "is an empty list: tokens made for any other service would be accepted";
-    let nothing = "has no value, and tokens made for any other service would be accepted; leave it out";
+    let empty = "is an empty list: tokens issued for any other service would be accepted";
+    let nothing = "has no value, so tokens issued for any other service would be accepted; leave it out";
     for (more, place, message) in [
         ("audiences: []", "5:16", empty),
         ("audiences: '[]'", "5:16", empty),

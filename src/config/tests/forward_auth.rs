@@ -46,7 +46,9 @@ fn it_has_an_address_of_its_own() {
     for (port, other) in [("8685", "data"), ("8686", "health"), ("8687", "admin")] {
         let address = format!("127.0.0.1:{port}");
         let errors = with(&[TARGET, ("METAGATE_FORWARD_AUTH__LISTEN", &address)]).errors();
-        let start = format!("forwardAuth.listen @ METAGATE_FORWARD_AUTH__LISTEN | {address} is the {other}");
+        let start = format!(
+            "forwardAuth.listen @ METAGATE_FORWARD_AUTH__LISTEN | {address} is already the address of the {other}"
+        );
         assert_error(&errors, &start);
     }
 }

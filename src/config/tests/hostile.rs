@@ -41,7 +41,7 @@ fn aliases_cannot_multiply() {
         deep.push_str(&format!("{name}: &{name} [[*{before}]]\n"));
     }
     refused(&deep, "aliases make the text too long or too deep");
-    refused("a: &x [*x]", "the alias stands for something that it is a part of");
+    refused("a: &x [*x]", "the alias refers to a value that contains it");
     refused("a: 1\nb: *x", "");
     refused("a: !!binary aGVsbG8=", "tags are not supported");
     refused("!x {a: 1}", "tags");

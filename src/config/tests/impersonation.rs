@@ -59,8 +59,7 @@ fn it_is_for_openmetadata_alone() {
 #[test]
 fn openmetadatas_own_keys_must_be_known() {
     let idp = "publicKeyUrls: [https://idp.example/jwks]";
-    let error =
-        "openmetadata.impersonation.bots @ 3:38 | OpenMetadata's own tokens cannot be told from those";
+    let error = "openmetadata.impersonation.bots @ 3:38 | OpenMetadata's own tokens cannot be distinguished from tokens";
     assert_error(&case("openmetadata", idp, "[a]").errors(), error);
     for more in [
         format!(", '{OWN_SET}']"),

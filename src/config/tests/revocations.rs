@@ -102,9 +102,9 @@ fn lines_of_json_lines_are_counted() {
 #[test]
 fn a_list_is_written_as_one() {
     for (list, expected) in [
-        ("", "is empty; a list without entries is written `[]`"),
+        ("", "is empty; write a list without entries as `[]`"),
         ("# nothing\n", "is empty"),
-        ("jti: a\n", "is neither a YAML list nor one JSON object a line"),
+        ("jti: a\n", "is neither a YAML list nor one JSON object per line"),
         ("a", "is neither"),
     ] {
         let errors = case(list).errors();

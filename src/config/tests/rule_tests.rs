@@ -95,7 +95,7 @@ fn errors_in_tests_are_errors_of_the_configuration() {
         "authorization.tests[3].request @ 12:26 | \"get /\" is not a request",
         "authorization.tests[4].request @ 13:26 | \"/a\" is not a request",
         "authorization.tests[4].expect @ 13:38 | \"deny\" is not accepted; write `allow`",
-        "authorization.tests[5].request @ 14:26 | \"a\" is not a path as it goes over the wire",
+        "authorization.tests[5].request @ 14:26 | \"a\" is not a valid request path",
         "authorization.tests[5].claims @ 14:54 | is a single value; accepted: a map",
         "authorization.tests[6].expect @ 15:41 | \"500\" is not accepted",
         "authorization.tests[6].issuer @ 15:54 | has no effect without `claims`",
@@ -145,9 +145,7 @@ fn a_rule_that_never_decides_is_warned_of() {
         never(&format!(
             "{wide}    - {{name: narrow, match: {{methods: [PUT], paths: [/a/*/c, /b]}}, action: deny}}\n"
         )),
-        [
-            "authorization.rules[1].match: `narrow` never decides: `wide` before it matches every request that it matches"
-        ]
+        ["authorization.rules[1].match: `narrow` never decides: `wide` matches all of its requests first"]
     );
     for other in [
         // Something of each is not in the other.
@@ -176,12 +174,12 @@ fn a_rule_that_is_not_asked_where_a_route_is_open_is_warned_of() {
     let path = "authorization.rules[0].match.paths:";
     assert_eq!(
         asked("generic", "GET", "/docs/x"),
-        [format!("{path} `r` is not asked where everybody may go: `GET /docs/**`")]
+        [format!("{path} `r` is not evaluated on public routes: `GET /docs/**`")]
     );
     assert_eq!(asked("generic", "GET", "/**").len(), 2, "the optional one too");
     assert_eq!(
         asked("generic", "PATCH", "/o/x"),
-        [format!("{path} `r` is not asked without a token: `/o/**`")]
+        [format!("{path} `r` is not evaluated without a token: `/o/**`")]
     );
     for (method, path) in [("POST", "/docs/x"), ("GET", "/doc"), ("PUT", "/a/b/c"), ("PUT", "/a")] {
         assert!(asked("generic", method, path).is_empty(), "{method} {path}");
@@ -195,7 +193,7 @@ fn a_rule_that_is_not_asked_where_a_route_is_open_is_warned_of() {
         .infos;
     assert!(
         infos.iter().any(|info| info
-            .contains("`r` is not asked on public routes of the backend: `POST /api/v1/users/signup`")),
+            .contains("`r` is not evaluated on public routes of the backend: `POST /api/v1/users/signup`")),
         "{infos:?}"
     );
     assert!(asked("generic", "POST", "/api/v1/users/login").is_empty());
@@ -211,7 +209,7 @@ fn what_only_reports_or_cannot_match_is_warned_of() {
     );
     assert_eq!(
         found,
-        ["authorization.rules[0].mode: what `a` would refuse goes on, only logged and counted"]
+        ["authorization.rules[0].mode: what `a` would refuse is forwarded, only logged and counted"]
     );
     let based = "  rules: [{name: a, match: {paths: [/api/v1/x, /catalog/api/v1/y, /**, /*/api/z]}, action: deny}]\nopenmetadata: {basePath: /catalog}\n";
     assert_eq!(

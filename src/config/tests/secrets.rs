@@ -181,7 +181,7 @@ fn a_key_and_its_file_together_are_an_error() {
     assert_error(
         &errors,
         "datahub.tokenServiceSigningKeyFile @ 1:39 | datahub.tokenServiceSigningKey (environment variable \
-         DATAHUB_TOKEN_SERVICE_SIGNING_KEY) is given too",
+         DATAHUB_TOKEN_SERVICE_SIGNING_KEY) is also set",
     );
 }
 

@@ -87,7 +87,7 @@ fn an_expression_without_a_value_is_an_error_with_its_place() {
             "authentication.rolesClaim @ 5:15 | `${...}` does not begin with the name of a variable; write `$${` for a literal `${`",
             "authentication.leeway @ 6:11 | `${` has no `}`; write `$${` for a literal `${`",
             "authentication.issuers[0].sharedSecret @ 8:40 | the environment variable SIGNING_KEY is empty",
-            "authorization.rules[0].match.paths @ 11:23 | has no value, and a rule would be about more, or ask for less; leave it out",
+            "authorization.rules[0].match.paths @ 11:23 | has no value, so the rule would match more or require less; leave it out",
             "datahub.systemClientId @ 12:27 | has a `$(...)`, which is not replaced here",
         ]
     );
@@ -97,7 +97,7 @@ fn an_expression_without_a_value_is_an_error_with_its_place() {
 fn a_value_that_turns_out_empty_opens_nothing() {
     let text = "authentication:\n  publicKeyUrls: [https://a.example]\n  audiences: ${AUDIENCES:-}\n";
     let errors = file(text).with(&[UPSTREAM]).errors();
-    assert_eq!(errors, ["authentication.audiences @ 3:14 | is empty; an empty list is written []"]);
+    assert_eq!(errors, ["authentication.audiences @ 3:14 | is empty; write an empty list as []"]);
     let text = "tls: {certFile: /c, keyFile: /k, clientCaFile: '${CA}'}\n";
     let errors = file(text).with(&[UPSTREAM, KEYS_URL, ("CA", "")]).errors();
     assert_eq!(errors, ["tls.clientCaFile @ 1:48 | the environment variable CA is empty"]);
