@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line: arguments, subcommands and exit codes.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -11,7 +11,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::config::{self, Flags, Loaded, Sources};
 use crate::printable;
 
-/// `println!` that is no crash where the reader has gone.
+/// `println!` that does not panic if the reader has closed the pipe.
 macro_rules! say {
     ($($words:tt)*) => { $crate::command::say(format_args!($($words)*)) };
 }
@@ -40,7 +40,7 @@ struct Cli {
 enum Command {
     /// Run the proxy.
     Run(RunArguments),
-    /// Try everything on this machine: an issuer, a sample backend, and the proxy between.
+    /// Try everything on this machine: an issuer, a sample backend, and the proxy between them.
     Demo(demo::Arguments),
     /// Check the configuration and fetch every key set.
     Check(check::Arguments),
@@ -48,14 +48,14 @@ enum Command {
     Explain(explain::Arguments),
     /// List every key of every source, and why a key is not used.
     Keys(keys::Arguments),
-    /// Say from the audit log who would be refused if report mode were ended.
+    /// Show from the audit log which requests would be refused without report mode.
     Report(report::Arguments),
-    /// List the routes that need no token and who says so, or say which one a request is on.
+    /// List the routes that need no token with their sources, or show the route of one request.
     Routes(routes::Arguments),
-    /// Look at a token without verifying it.
+    /// Inspect a token without verifying it.
     #[command(subcommand)]
     Token(token::Command),
-    /// Show the configuration in force, or what every key is for.
+    /// Show the merged configuration, or the documentation of every key.
     #[command(subcommand)]
     Config(config_command::Command),
     /// Ask a running proxy whether it is ready.
@@ -89,13 +89,13 @@ struct RunArguments {
     backend: Option<String>,
 }
 
-/// How a command ended; [`main`] makes it an exit code.
+/// Why a command failed; [`main`] turns it into an exit code.
 enum Failure {
-    /// The configuration is broken: 2.
+    /// The configuration is invalid: exit code 2.
     Config(config::ConfigErrors),
-    /// It was said already; this code.
+    /// The failure has already been reported: this exit code.
     Code(u8),
-    /// Anything else, in a sentence: 1.
+    /// Any other failure, as a message: exit code 1.
     Other(String),
 }
 
@@ -105,7 +105,7 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
-/// Runs the program: 0 for success, 1 for a failure, 2 for bad usage or configuration.
+/// Runs the program. Exit codes: 0 for success, 1 for a failure, 2 for bad usage or an invalid configuration.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
@@ -144,7 +144,8 @@ fn load(arguments: &ConfigArguments, flags: Flags) -> Result<Loaded, Failure> {
     config::load(&sources).map_err(Failure::Config)
 }
 
-/// Writes to standard output what a terminal can be given: key sets, tokens and backends chose some of it. A reader that has seen enough, like `head`, is no failure.
+/// Writes to standard output. Characters that could control a terminal are escaped, because key sets, tokens and
+/// backends choose parts of the text. A reader that closes the pipe, like `head`, is not an error.
 fn write_out(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(printable::lines(text).as_bytes()).and_then(|()| out.flush()) {
@@ -159,12 +160,12 @@ fn say(line: fmt::Arguments<'_>) {
     }
 }
 
-/// One thread, as the workers have: for what a command itself does.
+/// A single-threaded runtime, as the workers have, for the command itself.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-/// Whether the arguments of this process are understood, for tests of the documents.
+/// Whether these arguments are valid. Tests of the documents use it.
 pub fn understands(arguments: impl IntoIterator<Item = OsString>) -> Result<(), String> {
     Cli::try_parse_from(arguments).map(|_| ()).map_err(|error| error.to_string())
 }

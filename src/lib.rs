@@ -1,11 +1,11 @@
-//! metagate verifies bearer tokens in front of a metadata backend and forwards what is good.
+//! metagate verifies bearer tokens in front of a metadata backend and forwards the requests that are allowed.
 //!
-//! The way of a request through this crate: bytes → [`request`] facts → [`policy`] route →
-//! credentials → [`jose`] and [`claims`]: a verified token → [`decision`]: a permit or a denial →
-//! upstream → answer → audit.
+//! The steps of a request: bytes → [`request`] facts → [`policy`] route → credentials → a verified token
+//! ([`jose`], [`claims`], [`trust`]) → a permit or a denial ([`decision`]) → upstream → response → audit.
+//! [`admission`] has the steps from the facts to the decision. `docs/architecture.md` describes the modules.
 
-// The order of these groups is the order of dependency: a module imports only from groups above
-// its own. `tests/floors.rs` holds it.
+// The groups are in the order of dependency: a module imports only from groups above its own. `tests/floors.rs`
+// checks it.
 
 // Vocabulary.
 pub mod digest;

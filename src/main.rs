@@ -1,9 +1,9 @@
-//! The `metagate` executable: arguments, then [`metagate::command`]. Exit codes live here.
+//! The `metagate` executable. Everything is in [`metagate::command`].
 
 use std::process::ExitCode;
 
-/// Gives memory back to the system soon after a burst of connections, which glibc's allocator does not,
-/// and reserves little address space for each thread.
+/// Unlike glibc's allocator, mimalloc returns memory to the system soon after a burst of connections, and reserves
+/// little address space for each thread.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,6 +1,6 @@
-//! What the tests of the core share: keys made at run time, key sets and tokens of them.
+//! Shared test support of the core: keys generated at run time, and key sets and tokens made from them.
 //!
-//! Signatures are made by aws-lc-rs itself, not by what verifies them.
+//! aws-lc-rs signs directly, independent of the code that verifies.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -30,11 +30,11 @@ use crate::policy::{Place, Policy, RouteTable};
 use crate::request::{RequestFacts, RequestFault};
 use crate::trust::TrustedIssuer;
 
-/// The time at which tests judge.
+/// The current time in tests.
 pub(crate) const NOW: i64 = 1_800_000_000;
 /// A shared secret.
 pub(crate) const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
-/// The longest token.
+/// The maximum size of a token.
 pub(crate) const MAX_BYTES: usize = 16 * 1024;
 
 pub(crate) static RSA: LazyLock<SigningKey> = LazyLock::new(rsa_key);
@@ -77,7 +77,7 @@ impl SigningKey {
         Self::Secret(bytes.to_vec())
     }
 
-    /// The signature of `message`; `algorithm` must be one of this kind of key.
+    /// The signature of `message`. `algorithm` must fit this kind of key.
     pub(crate) fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
         let random = SystemRandom::new();
         match self {
@@ -91,9 +91,9 @@ impl SigningKey {
                     Algorithm::PS512 => &signature::RSA_PSS_SHA512,
                     other => panic!("an RSA key cannot sign {other}"),
                 };
-                let mut made = vec![0; key.public_modulus_len()];
-                key.sign(encoding, &random, message, &mut made).unwrap();
-                made
+                let mut signature = vec![0; key.public_modulus_len()];
+                key.sign(encoding, &random, message, &mut signature).unwrap();
+                signature
             }
             Self::P256(key) | Self::P384(key) => key.sign(&random, message).unwrap().as_ref().to_vec(),
             Self::Ed25519(key) => key.sign(message).as_ref().to_vec(),
@@ -169,7 +169,7 @@ impl SigningKey {
         with(self.jwk(), json!({"kid": kid}))
     }
 
-    /// It as a key that verifies, bound to no algorithm.
+    /// Its verification key, not bound to an algorithm.
     pub(crate) fn verifier(&self) -> VerificationKey {
         match self {
             Self::Secret(secret) => VerificationKey::from_shared_secret(secret),
@@ -189,11 +189,11 @@ impl SigningKey {
         self.compact(algorithm, header.to_string().as_bytes(), claims.to_string().as_bytes())
     }
 
-    /// Signs these very bytes, whatever they say about themselves.
+    /// Signs these exact bytes, whatever their header declares.
     pub(crate) fn compact(&self, algorithm: Algorithm, header: &[u8], payload: &[u8]) -> String {
         let input = format!("{}.{}", base64url(header), base64url(payload));
-        let made = self.sign(algorithm, input.as_bytes());
-        format!("{input}.{}", base64url(&made))
+        let signature = self.sign(algorithm, input.as_bytes());
+        format!("{input}.{}", base64url(&signature))
     }
 }
 
@@ -216,7 +216,7 @@ pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", body.join("\n"))
 }
 
-/// The members of `more` put over those of `base`.
+/// `base` with the members of `more`, which replace those of the same name.
 pub(crate) fn with(mut base: Value, more: Value) -> Value {
     let Value::Object(more) = more else { panic!("not an object") };
     base.as_object_mut().unwrap().extend(more);
@@ -237,19 +237,19 @@ pub(crate) fn parsed(entries: &[Value]) -> ParsedKeys {
     ParsedKeys::parse(document(entries).as_bytes(), KeyDialect::Standard).unwrap()
 }
 
-/// A set of these keys; every entry must be usable.
+/// A key set of these entries, all of which must be usable.
 pub(crate) fn key_set(entries: &[Value]) -> KeySet {
     let keys = parsed(entries);
     assert!(keys.skipped.is_empty(), "{:?}", keys.skipped);
     KeySet::new(keys.usable)
 }
 
-/// Claims that are good at [`NOW`].
+/// Claims that are valid at [`NOW`].
 pub(crate) fn good_claims() -> Value {
     json!({"iss": "https://idp.example", "sub": "ada", "iat": NOW - 60, "exp": NOW + 600})
 }
 
-/// Rules that bind nothing, take every token for one of the backend's own, and allow none without `exp`.
+/// Rules without issuer and audience that treat every token as the backend's own and require `exp`.
 pub(crate) fn open_rules() -> ClaimRules {
     ClaimRules {
         issuers: Vec::new(),
@@ -269,7 +269,7 @@ pub(crate) fn open_rules() -> ClaimRules {
     }
 }
 
-/// An entry for these issuers; none: the simple list.
+/// An entry for these issuers; without issuers, the simple list.
 pub(crate) fn entry(name: &str, issuers: &[&str]) -> TrustedIssuer {
     let issuers = issuers.iter().map(|issuer| (*issuer).into()).collect();
     TrustedIssuer {
@@ -285,26 +285,26 @@ pub(crate) fn signed(claims: &Value) -> SignedClaims {
     UnverifiedToken::parse(&token, MAX_BYTES).unwrap().verify(&HMAC.verifier()).unwrap()
 }
 
-/// A token that was verified by `rules` at [`NOW`].
+/// A token verified with `rules` at [`NOW`].
 pub(crate) fn verified_by(rules: &ClaimRules, claims: &Value) -> VerifiedToken {
     claims::validate(signed(claims), "idp", rules, NumericDate::from_secs(NOW)).unwrap()
 }
 
-/// A token that was verified by [`open_rules`] at [`NOW`], with these claims over the good ones.
+/// A token verified with [`open_rules`] at [`NOW`]. Its claims are [`good_claims`] with `more`.
 pub(crate) fn verified(more: Value) -> VerifiedToken {
     verified_by(&open_rules(), &with(good_claims(), more))
 }
 
-/// Fields of a request, in this order.
+/// The fields of a request, in this order.
 pub(crate) fn fields(lines: &[(&str, &str)]) -> HeaderMap {
     let line = |(name, value): &(&str, &str)| {
         (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_bytes(value.as_bytes()).unwrap())
     };
-    let mut fields = HeaderMap::new();
+    let mut headers = HeaderMap::new();
     for (name, value) in lines.iter().map(line) {
-        fields.append(name, value);
+        headers.append(name, value);
     }
-    fields
+    headers
 }
 
 /// Facts of an HTTP/1.1 request for `a.example` from 192.0.2.1.
@@ -328,7 +328,7 @@ pub(crate) fn facts_of(
     )
 }
 
-/// An authorizer in front of `backend` with its public routes and no rules.
+/// An authorizer for `backend` with its public routes and no rules.
 pub(crate) fn authorizer(backend: Backend) -> Authorizer {
     let routes = RouteTable::preset(backend, &Place::default()).unwrap();
     Authorizer {
@@ -343,7 +343,7 @@ pub(crate) fn authorizer(backend: Backend) -> Authorizer {
     }
 }
 
-/// The way from facts to a decision, where `token` is what a bearer token turned out to be.
+/// The decision about `facts`. A bearer token verifies as `token`, or fails with an invalid signature.
 pub(crate) fn decide(
     authorizer: &Authorizer,
     facts: &RequestFacts,

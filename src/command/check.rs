@@ -1,4 +1,4 @@
-//! `metagate check`
+//! `metagate check`: checks the configuration, fetches the key sets and runs the rule tests.
 
 mod rule_tests;
 mod signer;
@@ -50,13 +50,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if findings.iter().any(|finding| finding.level == Level::Error) { Err(Failure::Code(1)) } else { Ok(()) }
 }
 
-/// Everything to know, the worst first.
+/// All findings, the most severe first.
 fn findings(loaded: &Loaded, fetched: &[SourceStatus], tested: &Results) -> Vec<Finding> {
     let mut findings: Vec<_> = fetched.iter().filter_map(|source| failed(source, &loaded.config)).collect();
     findings.extend(tested.tests.iter().filter(|test| !test.passed).map(failed_test));
     findings.extend(loaded.warnings.iter().cloned());
     findings.extend(fetched.iter().flat_map(stored).chain(fetched.iter().flat_map(published_key)));
-    // Without any test there is nothing to miss.
+    // Without tests, coverage has no meaning.
     if !tested.tests.is_empty() {
         findings.extend(tested.never_hit.iter().map(|rule| never_hit(*rule, tested)));
     }
@@ -77,7 +77,7 @@ fn never_hit(rule: usize, tested: &Results) -> Finding {
 
 fn failed(source: &SourceStatus, config: &Config) -> Option<Finding> {
     let failure = source.failure.as_ref()?;
-    // A backend that serves its own keys may not be up yet: it is no error of the configuration.
+    // A backend that serves its own keys may not be running yet, which is not an error in the configuration.
     let optional = config.trust.iter().any(|entry| entry.name == source.entry && entry.optional);
     let level = if optional { Level::Warning } else { Level::Error };
     Some(Finding::new(level, place(source), format!("{}: {failure}", source.name)))
@@ -87,16 +87,16 @@ fn place(source: &SourceStatus) -> String {
     format!("authentication ({})", source.entry)
 }
 
-/// Nothing is wrong with the configuration, but a start without the stored keys would find none.
+/// Warns if only stored keys are available: without them, a start would have no keys.
 fn stored(source: &SourceStatus) -> Option<Finding> {
     let message = format!("{}: {} stored keys would serve meanwhile", source.name, source.usable.len());
     source.restored.then(|| Finding::new(Level::Warning, place(source), message))
 }
 
-/// OpenMetadata's quick start ships a key pair whose private half everybody has.
+/// Warns about the key pair of OpenMetadata's quick start, whose private half is public.
 fn published_key(source: &SourceStatus) -> Option<Finding> {
     let message = format!("{}: the key id is that of OpenMetadata's published default key pair", source.name);
-    let help = Some("anybody can sign tokens with it; give OpenMetadata a key pair of its own".to_owned());
+    let help = Some("anyone can sign tokens with it; create another key pair for OpenMetadata".to_owned());
     source
         .usable
         .iter()
@@ -104,7 +104,7 @@ fn published_key(source: &SourceStatus) -> Option<Finding> {
         .then(|| Finding { help, ..Finding::new(Level::Warning, place(source), message) })
 }
 
-/// The rows that somebody wrote; `metagate routes` has them all.
+/// The rows of the configuration; `metagate routes` lists all rows.
 fn configured_rows(routes: &RouteTable) -> impl Iterator<Item = (usize, &RouteRow)> {
     routes.rows().iter().enumerate().filter(|(_, row)| row.is_configured())
 }

@@ -1,4 +1,4 @@
-//! `metagate config`
+//! `metagate config`: prints the configuration, its schema and its documentation.
 
 use clap::Subcommand;
 
@@ -7,13 +7,13 @@ use crate::config::{self, Flags};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Print the merged configuration, secrets redacted, and where each value came from.
+    /// Print the merged configuration with the source of each value. Secrets are redacted.
     Print(ConfigArguments),
     /// Print the JSON Schema of the configuration file.
     Schema,
-    /// Print a configuration file with every key, its default or an example value, and what it is for.
+    /// Print a documented configuration file with every key and its default or an example value.
     Example,
-    /// Print the table of every key, in Markdown: type, default, meaning and name in the environment.
+    /// Print a Markdown table of every key: type, default, meaning and environment variable.
     Docs,
 }
 

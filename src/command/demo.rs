@@ -1,7 +1,7 @@
-//! `metagate demo`: everything on one machine, nothing else installed.
+//! `metagate demo`: an issuer, a backend and the proxy on one machine, without other software.
 //!
-//! The issuer and the backend are small stand-ins; the proxy between them is the real one, with a
-//! configuration that went through the real loader.
+//! The issuer and the backend are small stand-ins. The proxy between them is the real one, with a configuration from
+//! the real loader.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -21,15 +21,15 @@ mod issuer;
 
 use issuer::Issuer;
 
-/// What the OpenMetadata documents and this project's README use.
+/// The port that the README uses.
 const PROXY_PORT: u16 = 8685;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Where the proxy listens on 127.0.0.1; another free port if this one is taken.
+    /// The port of the proxy on 127.0.0.1; if it is taken, another free port.
     #[arg(long, default_value_t = PROXY_PORT)]
     port: u16,
-    /// Print the curl lines, run each of them against the proxy, and end: a self-test.
+    /// Self-test: print the curl commands, send their requests to the proxy, and exit.
     #[arg(long)]
     once: bool,
 }
@@ -64,7 +64,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         server::run(loaded, RunOptions::default(), listeners, io::stdout(), system_clock, shutdown).await?;
         match checking.await {
             Ok(failed) if failed > 0 => {
-                Err(Failure::Other(format!("{failed} of the requests were not answered as they should be")))
+                Err(Failure::Other(format!("{failed} of the requests did not get the expected response")))
             }
             _ => Ok(()),
         }
@@ -75,7 +75,7 @@ fn loopback(port: u16) -> io::Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port))
 }
 
-/// What somebody would set who puts metagate in front of OpenMetadata, and one rule.
+/// A typical configuration in front of OpenMetadata, with one rule.
 fn configuration(issuer: SocketAddr, backend: SocketAddr) -> Result<Loaded, Failure> {
     let variables = [
         ("AUTHENTICATION_PUBLIC_KEYS", format!("[http://{issuer}/jwks]")),
@@ -107,12 +107,12 @@ fn only_admins_delete() -> Result<Rule, PatternError> {
     })
 }
 
-/// One request to try, and what comes of it.
+/// One request with its expected status.
 struct Case {
     title: &'static str,
     method: &'static str,
     path: &'static str,
-    /// The name of the shell variable, and the token in it.
+    /// The name of a shell variable and the token that it contains.
     token: Option<(&'static str, String)>,
     status: u16,
 }
@@ -122,7 +122,7 @@ fn cases(issuer: &Issuer) -> Vec<Case> {
     let bot = issuer.token(&issuer::bot_claims());
     let user = issuer.token(&issuer::user_claims(now, now + 3600));
     let expired = issuer.token(&issuer::user_claims(now - 7200, now - 3600));
-    let foreign = issuer.token_of_somebody_else(&issuer::user_claims(now, now + 3600));
+    let foreign = issuer.token_with_foreign_key(&issuer::user_claims(now, now + 3600));
     let tables = "/api/v1/tables";
     vec![
         Case {
@@ -182,11 +182,11 @@ fn print_guide(proxy: SocketAddr, health: SocketAddr, cases: &[Case]) {
             .unwrap_or_default();
         say!("curl -i {method}{header}http://{proxy}{path}");
     }
-    say!("\n# what was counted\ncurl -s http://{health}/metrics | grep requests_total");
-    say!("\nEvery request leaves one audit record here. Ctrl-C ends it.\n");
+    say!("\n# metrics\ncurl -s http://{health}/metrics | grep requests_total");
+    say!("\nEvery request writes one audit record here. Press Ctrl-C to stop.\n");
 }
 
-/// Sends every request and counts those that are answered otherwise than promised.
+/// Sends every request and counts those with an unexpected status.
 async fn try_each(proxy: SocketAddr, health: SocketAddr, cases: &[Case]) -> usize {
     let Ok(client) = reqwest::Client::builder().no_proxy().build() else { return cases.len() };
     wait_until_ready(&client, health).await;
@@ -197,19 +197,19 @@ async fn try_each(proxy: SocketAddr, health: SocketAddr, cases: &[Case]) -> usiz
         if let Some((_, token)) = token {
             request = request.bearer_auth(token);
         }
-        let answered = request.send().await.map(|answer| answer.status().as_u16());
-        let good = matches!(answered, Ok(answered) if answered == *status);
-        say!("{}: {title}: {answered:?}", if good { "ok" } else { "FAILED" });
+        let received = request.send().await.map(|response| response.status().as_u16());
+        let good = matches!(received, Ok(received) if received == *status);
+        say!("{}: {title}: {received:?}", if good { "ok" } else { "FAILED" });
         failed += usize::from(!good);
     }
     failed
 }
 
-/// The proxy holds requests while keys load, so this is only for the first of them not to wait.
+/// Waits until the proxy is ready. Without this the first request would wait until the keys are loaded.
 async fn wait_until_ready(client: &reqwest::Client, health: SocketAddr) {
     for _ in 0..100 {
         match client.get(format!("http://{health}/readyz")).send().await {
-            Ok(answer) if answer.status().is_success() => return,
+            Ok(response) if response.status().is_success() => return,
             _ => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
         }
     }

@@ -1,4 +1,4 @@
-//! `metagate explain`: the steps of one decision, by the code that decides.
+//! `metagate explain`: prints the steps of one decision, made by the same code as in the proxy.
 
 mod steps;
 
@@ -26,7 +26,8 @@ use steps::Steps;
 pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArguments,
-    /// A file with the token; standard input if left out. Never an argument: those are seen by others.
+    /// A file with the token; standard input if left out. A token is not an argument, because other users can see
+    /// those.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// The request's method.
@@ -87,7 +88,7 @@ fn request(arguments: &Arguments, token: &str) -> Result<LocalRequest, Denial> {
     LocalRequest::new(&arguments.method, &arguments.path, headers)
 }
 
-/// The issuer entries with a source that could not be fetched.
+/// The indexes of issuer entries with a source that could not be fetched.
 fn unreachable(admission: &Admission, keys: &Keys) -> Vec<usize> {
     let status = keys.status();
     let fails = |name: &str| status.iter().any(|source| *source.entry == *name && source.failure.is_some());
@@ -108,16 +109,16 @@ fn print(steps: &Steps, decided: &Result<Permit, Denial>, wording: &Wording, as_
             .iter()
             .map(|step| json!({"step": step.name, "passed": step.passed, "detail": step.detail}))
             .collect();
-        let answer = refused.map(|(denial, row, body)| json!({"status": row.status.as_u16(), "reason": denial.reason.as_str(), "body": body}));
+        let response = refused.map(|(denial, row, body)| json!({"status": row.status.as_u16(), "reason": denial.reason.as_str(), "body": body}));
         let would_deny = reported
             .map(|(denial, row)| json!({"status": row.status.as_u16(), "reason": denial.reason.as_str()}));
         say!(
             "{:#}",
-            json!({"steps": steps, "allowed": decided.is_ok(), "answer": answer, "wouldDeny": would_deny})
+            json!({"steps": steps, "allowed": decided.is_ok(), "answer": response, "wouldDeny": would_deny})
         );
         return;
     }
-    for steps::Done { name, passed, detail } in steps.list() {
+    for steps::CompletedStep { name, passed, detail } in steps.list() {
         say!("{} {name}: {detail}", if *passed { "ok    " } else { "FAILED" });
     }
     match (refused, reported) {

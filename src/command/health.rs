@@ -1,4 +1,4 @@
-//! `metagate health`
+//! `metagate health`: asks a running proxy whether it is ready.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArguments,
-    /// The URL to ask; by default /readyz on the configuration's health listener.
+    /// The URL to request; by default /readyz on the configuration's health listener.
     #[arg(long, value_name = "URL")]
     url: Option<Url>,
 }
@@ -27,8 +27,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         None => listener_url(&arguments.config, Listener::Health, "/readyz")?,
     };
     tls::install_crypto_provider();
-    let answer = runtime()?.block_on(ask(url.clone()));
-    match answer {
+    let response = runtime()?.block_on(ask(url.clone()));
+    match response {
         Ok((true, text)) => {
             say!("{}", text.trim());
             Ok(())
@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// A listener beside the one that requests come in by.
+/// A listener of the proxy other than the one for clients.
 #[derive(Clone, Copy)]
 pub(super) enum Listener {
     Health,
@@ -59,8 +59,8 @@ pub(super) fn listener_url(
     Url::parse(&format!("http://{address}{path}")).map_err(|error| Failure::Other(error.to_string()))
 }
 
-/// Where a listener of this configuration is. What is run inside a container often has less of the
-/// environment than the proxy: what it has is enough.
+/// The address of a listener. If the configuration cannot be loaded, because a command inside a container often lacks
+/// parts of the proxy's environment, the listener's own variable or its default is used.
 fn listens_on(sources: &Sources, listener: Listener) -> SocketAddr {
     let (variable, port) = match listener {
         Listener::Health => ("METAGATE_HEALTH__LISTEN", 8686),
@@ -88,7 +88,7 @@ async fn ask(url: Url) -> Result<(bool, String), reqwest::Error> {
     Ok((good, response.text().await?))
 }
 
-/// A listener on every address is asked on this machine's own.
+/// Replaces an unspecified address by loopback.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),

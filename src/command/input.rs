@@ -1,4 +1,4 @@
-//! A request that is described on the command line.
+//! Requests described on the command line.
 
 use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,9 +11,9 @@ use super::Failure;
 use crate::admission::{RequestHead, Via};
 use crate::decision::{Denial, Reason};
 
-/// More than any token may have.
+/// More than `limits.tokenBytes` allows.
 const MAX_TOKEN_BYTES: u64 = 1024 * 1024;
-/// More than `limits.graphqlBytes` may be.
+/// More than `limits.graphqlBytes` allows.
 const MAX_BODY_BYTES: u64 = 32 * 1024 * 1024;
 
 /// A token from a file, or from standard input.
@@ -24,11 +24,11 @@ pub(super) fn read_token(file: Option<&PathBuf>) -> Result<String, Failure> {
         None => std::io::stdin().take(MAX_TOKEN_BYTES).read_to_string(&mut text)?,
     };
     let text = text.trim();
-    // As it stands in a request, or alone.
+    // With or without the scheme.
     Ok(text.strip_prefix("Bearer ").unwrap_or(text).to_owned())
 }
 
-/// A request's body, as far as any `limits.graphqlBytes` reaches.
+/// A request's body, up to [`MAX_BODY_BYTES`].
 pub(super) fn read_body(file: Option<&PathBuf>) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
     if let Some(path) = file {
@@ -37,7 +37,7 @@ pub(super) fn read_body(file: Option<&PathBuf>) -> Result<Vec<u8>, Failure> {
     Ok(body)
 }
 
-/// A request as the proxy would read it, from this machine.
+/// A request from this machine, as the proxy would receive it.
 pub(super) struct LocalRequest {
     method: Method,
     target: Uri,
@@ -48,7 +48,7 @@ impl LocalRequest {
     /// # Errors
     /// The path is not a request target.
     pub(super) fn new(method: &Method, path: &str, mut headers: HeaderMap) -> Result<Self, Denial> {
-        let target = path.parse().map_err(|_| bad_request("the path is no request target"))?;
+        let target = path.parse().map_err(|_| bad_request("the path is not a valid request target"))?;
         headers.insert(HOST, HeaderValue::from_static("localhost"));
         Ok(Self { method: method.clone(), target, headers })
     }

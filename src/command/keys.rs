@@ -1,4 +1,4 @@
-//! `metagate keys`
+//! `metagate keys`: lists the keys of every source.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,10 +24,10 @@ pub(super) struct Arguments {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// Have the running proxy fetch its keys now, and print what it has then.
+    /// Make the running proxy fetch its keys now, and print the result.
     #[arg(long)]
     refresh: bool,
-    /// The admin listener of that proxy; by default the one of the configuration.
+    /// The URL of that proxy's admin listener; by default the one of the configuration.
     #[arg(long, value_name = "URL", requires = "refresh")]
     url: Option<Url>,
 }
@@ -76,13 +76,13 @@ fn print_source(source: &SourceStatus) {
     }
 }
 
-/// How old the keys are and when there will be newer ones.
+/// The age of the keys and the time until the next refresh.
 pub(super) fn times(source: &SourceStatus, now: SystemTime) -> Vec<String> {
     let whole = |time: Duration| humantime::format_duration(Duration::from_secs(time.as_secs()));
     let mut lines = Vec::new();
     if let Some(age) = source.fetched_at.map(|time| now.duration_since(time).unwrap_or_default()) {
-        let kept = if source.restored { "stored keys, stale until they are fetched: " } else { "" };
-        lines.push(format!("{kept}fetched {} ago", whole(age)));
+        let prefix = if source.restored { "stored keys, stale until they are fetched: " } else { "" };
+        lines.push(format!("{prefix}fetched {} ago", whole(age)));
     }
     if let Some(next) = source.next.map(|time| time.duration_since(now).unwrap_or_default()) {
         lines.push(format!("next refresh in {}", whole(next)));

@@ -1,4 +1,4 @@
-//! `metagate report`: who would break if what is only reported were enforced, from the audit trail.
+//! `metagate report`: shows from the audit log which requests would be refused if report mode were turned off.
 
 mod groups;
 mod line;
@@ -17,18 +17,18 @@ use crate::printable::is_printable;
 use groups::{Group, Groups};
 use line::Line;
 
-/// The longest line that is read. An audit record is far shorter.
+/// The maximum length of a line. Audit records are much shorter.
 const MAX_LINE_BYTES: u64 = 1024 * 1024;
-/// How wide a column of the table may be, in characters.
+/// The maximum width of a table column, in characters.
 const MAX_COLUMN: usize = 48;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Files with audit records, also among other lines and as container runtimes wrap them; standard
-    /// input, or -, if left out.
+    /// Files with audit records, possibly between other lines or wrapped by a container runtime; standard input if left
+    /// out or -.
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Also what was refused, not only what would have been.
+    /// Include requests that were refused, not only those that would have been.
     #[arg(long)]
     denied: bool,
     /// Print JSON.
@@ -36,17 +36,17 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// What was read.
+/// Counts of the lines read.
 #[derive(Default)]
 struct Summary {
     lines: u64,
-    /// Requests: audit records that could be read.
+    /// Audit records that could be parsed, one per request.
     records: u64,
     would_deny: u64,
     denied: u64,
-    /// Lines that are no audit record.
+    /// Lines that are not audit records.
     other: u64,
-    /// Lines that begin like JSON and are broken off or too long.
+    /// Lines that begin like JSON but are truncated or too long.
     broken: u64,
     groups: Groups,
 }
@@ -74,7 +74,7 @@ fn read_file(summary: &mut Summary, file: &Path, denied: bool) -> io::Result<()>
 }
 
 impl Summary {
-    /// Reads every line, keeping one at a time.
+    /// Reads all lines, with only one in memory at a time.
     fn read(&mut self, mut source: impl BufRead, denied: bool) -> io::Result<()> {
         let mut bytes = Vec::new();
         loop {
@@ -123,7 +123,7 @@ impl Summary {
     }
 }
 
-/// Reads to the end of a line without keeping it.
+/// Skips the rest of a line.
 fn skip_line(source: &mut impl BufRead) -> io::Result<()> {
     loop {
         let buffer = source.fill_buf()?;
@@ -224,7 +224,7 @@ fn table(groups: &[Group]) -> String {
     for cells in std::iter::once(&header.map(str::to_owned)).chain(&rows) {
         let mut line = String::new();
         for (index, (cell, width)) in cells.iter().zip(&widths).enumerate() {
-            // Numbers to the right.
+            // Numbers are right-aligned.
             let _ = match index {
                 0 => write!(line, "{cell:>width$}"),
                 _ => write!(line, "  {cell:width$}"),
@@ -241,7 +241,7 @@ fn row(group: &Group) -> [String; 8] {
         _ if key.others => "(others)".to_owned(),
         (true, _) => String::new(),
         (false, true) => format!("{} {}", key.class, key.principal),
-        // Anybody can write it into a token.
+        // The token was not verified: anyone can claim this name.
         (false, false) => format!("{} (claimed)", key.principal),
     };
     [
@@ -256,7 +256,7 @@ fn row(group: &Group) -> [String; 8] {
     ]
 }
 
-/// A text as a cell: what others chose must not steer a terminal, nor spread over it.
+/// A table cell: truncated, and without characters that could control a terminal, because clients choose some texts.
 fn shown(text: &str) -> String {
     if text.is_empty() {
         return "-".to_owned();

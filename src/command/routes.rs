@@ -1,4 +1,4 @@
-//! `metagate routes`: which requests need no token, who says so, and which row a request meets.
+//! `metagate routes`: lists the routes that need no token with their sources, or shows the row that a request matches.
 
 use clap::Args;
 use http::{HeaderMap, Method};
@@ -20,7 +20,7 @@ pub(super) struct Arguments {
     /// A request's method; without a request the whole table is printed.
     #[arg(requires = "path")]
     method: Option<Method>,
-    /// Its path, as it stands in the request.
+    /// Its path, exactly as sent in the request.
     path: Option<String>,
     /// Print JSON.
     #[arg(long)]
@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a request's route asks for, and why, in one sentence each.
+/// What a request's route requires, and the row that decides it.
 pub(super) fn describe(authorizer: &Authorizer, facts: &RequestFacts, routed: Routed) -> String {
     let routes = &authorizer.policy.routes;
     let meaning = match routed.route {

@@ -1,4 +1,4 @@
-//! `metagate run`
+//! `metagate run`: runs the proxy.
 
 use std::ffi::OsStr;
 use std::io;
@@ -39,7 +39,7 @@ fn report(loaded: &Loaded) {
     server::tell(loaded);
 }
 
-/// Resolves at the first SIGTERM or SIGINT. A second one ends the process at once.
+/// Resolves at the first SIGTERM or SIGINT. A second signal ends the process immediately.
 pub(super) fn ended() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -47,7 +47,7 @@ pub(super) fn ended() -> io::Result<impl Future<Output = ()>> {
         either(&mut terminate, &mut interrupt).await;
         tokio::spawn(async move {
             either(&mut terminate, &mut interrupt).await;
-            tracing::warn!("a second signal: ending at once");
+            tracing::warn!("second signal: exiting immediately");
             std::process::exit(1);
         });
     })

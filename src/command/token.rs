@@ -1,4 +1,4 @@
-//! `metagate token`: what can be said about a token without any keys.
+//! `metagate token`: inspects a token without any keys.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -11,9 +11,10 @@ use crate::jose::{JoseFault, UnverifiedToken};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Read a token and print entries for a revocation list. Never the token.
+    /// Read a token and print entries for a revocation list. The token itself is not printed.
     Fingerprint {
-        /// A file with the token; standard input if left out. Never an argument: those are seen by others.
+        /// A file with the token; standard input if left out. A token is not an argument, because other users can see
+        /// those.
         #[arg(long, value_name = "FILE")]
         token_file: Option<PathBuf>,
     },
@@ -25,14 +26,14 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
     let token = UnverifiedToken::parse(&text, text.len()).map_err(|fault| {
         let why = match fault {
             JoseFault::Malformed(why) => why,
-            JoseFault::AlgorithmUnknown | JoseFault::InvalidSignature => "its alg is not one of those",
+            JoseFault::AlgorithmUnknown | JoseFault::InvalidSignature => "its alg is not supported",
         };
-        Failure::Other(format!("this is no token that metagate could verify: {why}"))
+        Failure::Other(format!("metagate could not verify this token: {why}"))
     })?;
     write_out(&entries(&token))
 }
 
-/// Entries that revoke this token alone, and those that would revoke more, switched off.
+/// Entries that revoke only this token, followed by broader ones that are commented out.
 fn entries(token: &UnverifiedToken<'_>) -> String {
     let issuer = token.issuer_hint().ok().flatten();
     let mut text = String::from("# The token itself; one of these entries is enough.\n");
@@ -58,7 +59,7 @@ fn entries(token: &UnverifiedToken<'_>) -> String {
     text
 }
 
-/// In double quotes, with everything that a terminal or YAML could take for more than text escaped.
+/// A double-quoted YAML string. All characters are escaped that are special in YAML or could control a terminal.
 fn quoted(value: &str) -> String {
     let mut text = String::from("\"");
     for character in value.chars() {

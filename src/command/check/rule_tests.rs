@@ -1,5 +1,5 @@
-//! Running `authorization.tests`: each request walks the way of a real one, with a token whose key is
-//! made for it, by the code that judges requests.
+//! Runs `authorization.tests`: each request passes the same admission as a real one, with a token signed by a key that
+//! is generated for the test.
 
 use std::sync::Arc;
 
@@ -20,41 +20,41 @@ use crate::request::RequestFacts;
 use crate::trust::KeyRing;
 
 const KEY_ID: &str = "metagate-check";
-/// How long the tokens are good for, in seconds, where an entry does not want less.
+/// The lifetime of the tokens in seconds, unless an entry's `maxLifetime` is shorter.
 const LIFETIME: i64 = 300;
 
-/// How the tests went.
+/// The results of all tests.
 pub(super) struct Results {
     pub(super) tests: Vec<TestResult>,
-    /// The rules that decided in no test.
+    /// The rules that did not decide in any test.
     pub(super) never_hit: Vec<usize>,
     rules: Vec<Box<str>>,
-    /// Whether anything only reports.
+    /// Whether the policy or any rule is in report mode.
     reporting: bool,
 }
 
-/// One test and what became of its request.
+/// The result of one test.
 pub(super) struct TestResult {
     pub(super) name: Box<str>,
     pub(super) path: String,
     pub(super) passed: bool,
     request: String,
-    expected: Answer,
-    actual: Answer,
+    expected: Outcome,
+    actual: Outcome,
     reason: Option<Reason>,
     steps: Vec<String>,
 }
 
-/// What was or should be said to a request.
-struct Answer {
-    /// The status of the refusal; `None`: it goes on.
+/// An expected or actual outcome.
+struct Outcome {
+    /// The status of the refusal; `None` if the request is allowed.
     status: Option<StatusCode>,
     /// The name of the rule that decides.
     rule: Option<Box<str>>,
 }
 
-/// Runs every test at the time `now`. What only reports is judged as if it were enforced: the tests say
-/// what will be.
+/// Runs every test at the time `now`. Rules in report mode are enforced, because the tests describe the intended
+/// outcome.
 pub(super) fn run(config: &Config, now: NumericDate) -> Result<Results, Unspecified> {
     let mut admission = admission(config);
     let authorizer = &mut admission.authorizer;
@@ -92,8 +92,8 @@ pub(super) fn run(config: &Config, now: NumericDate) -> Result<Results, Unspecif
             path: test.path.clone(),
             passed: status == test.expect && (test.rule.is_none() || test.rule == rule),
             request: format!("{} {}", test.method, test.target),
-            expected: Answer { status: test.expect, rule: name(test.rule) },
-            actual: Answer { status, rule: name(rule) },
+            expected: Outcome { status: test.expect, rule: name(test.rule) },
+            actual: Outcome { status, rule: name(rule) },
             reason: decided.as_ref().err().map(|denial| denial.reason),
             steps: steps.lines,
         });
@@ -108,7 +108,7 @@ impl Results {
         self.rules.get(index).map(AsRef::as_ref).unwrap_or_default()
     }
 
-    /// How many tests passed and failed, and how many rules decided in one of them.
+    /// How many tests passed and failed, and how many rules decided in a test.
     pub(super) fn summary(&self) -> String {
         let passed = self.tests.iter().filter(|test| test.passed).count();
         let mut text = format!("tests: {passed} passed, {} failed", self.tests.len() - passed);
@@ -138,7 +138,7 @@ impl Results {
 }
 
 impl TestResult {
-    /// What was expected and what was answered, in a line.
+    /// The expected and the actual outcome, in one line.
     pub(super) fn message(&self) -> String {
         let reason = self.reason.map(|reason| format!(" {}", reason.as_str())).unwrap_or_default();
         format!(
@@ -151,14 +151,14 @@ impl TestResult {
         )
     }
 
-    /// Each step of the decision.
+    /// The steps of the decision.
     pub(super) fn steps(&self) -> &[String] {
         &self.steps
     }
 
     fn json(&self) -> Value {
-        let answer = |answer: &Answer| json!({"status": answer.status.map(|status| status.as_u16()), "allowed": answer.status.is_none(), "rule": answer.rule});
-        let mut actual = answer(&self.actual);
+        let outcome = |outcome: &Outcome| json!({"status": outcome.status.map(|status| status.as_u16()), "allowed": outcome.status.is_none(), "rule": outcome.rule});
+        let mut actual = outcome(&self.actual);
         if let Some(actual) = actual.as_object_mut() {
             actual.insert("reason".to_owned(), self.reason.map(Reason::as_str).into());
         }
@@ -167,14 +167,14 @@ impl TestResult {
             "path": self.path,
             "request": self.request,
             "passed": self.passed,
-            "expected": answer(&self.expected),
+            "expected": outcome(&self.expected),
             "actual": actual,
             "steps": self.steps,
         })
     }
 }
 
-impl Answer {
+impl Outcome {
     fn word(&self) -> String {
         self.status.map_or_else(|| "allowed".to_owned(), |status| status.as_u16().to_string())
     }
@@ -188,7 +188,7 @@ impl Answer {
     }
 }
 
-/// What the tests of a configuration run with.
+/// The environment that the tests run in.
 struct Runner<'a> {
     config: &'a Config,
     admission: Admission,
@@ -200,7 +200,7 @@ impl Runner<'_> {
     /// Admits the request of a test as the proxy would.
     fn admit(&self, test: &RuleTest, steps: &mut Steps<'_>) -> Result<Result<Permit, Denial>, Unspecified> {
         let mut headers = test.fields.clone();
-        // Each entry has keys of its own: a token that another entry judges is signed by none of them.
+        // Each entry has its own keys, so a token that selects another entry does not verify.
         let mut sets = vec![Some(Arc::default()); self.config.trust.len()];
         if let Some((token, keys)) = self.sign(test)? {
             if let Some(set) = sets.get_mut(test.entry) {
@@ -236,7 +236,7 @@ impl Runner<'_> {
         let rules = &entry.rules;
         let mut claims = claims.clone();
         let mut add = |name: &str, value: Option<Value>| {
-            let given = claims.keys().any(|own| own.eq_ignore_ascii_case(name));
+            let given = claims.keys().any(|claim| claim.eq_ignore_ascii_case(name));
             if let (false, Some(value)) = (given, value) {
                 claims.insert(name.to_owned(), value);
             }
@@ -247,7 +247,7 @@ impl Runner<'_> {
         add("aud", rules.audiences.first().map(|audience| (**audience).into()));
         add("iat", Some(self.now.as_secs().into()));
         add("exp", Some(self.now.as_secs().saturating_add(LIFETIME.min(longest)).into()));
-        // OpenMetadata's own tokens are told by their kid where the domain of principals is checked.
+        // If the domain of principals is checked, OpenMetadata's own tokens are recognized by their kid.
         let own_kid = rules
             .domain
             .as_ref()
@@ -256,7 +256,7 @@ impl Runner<'_> {
         let types = &rules.kinds.types;
         let usual = types.iter().find(|name| ***name == *"jwt").or(types.first());
         let token = signer.token(kid, usual.map(AsRef::as_ref), &claims)?;
-        // If some keys of an entry are OpenMetadata's own, so is the one that signs for it here.
+        // If some keys of the entry are OpenMetadata's own, so is the generated key.
         let dialect = match entry.keys.has_backends_own_set() {
             true => KeyDialect::OpenMetadata,
             false => KeyDialect::Standard,
@@ -265,7 +265,7 @@ impl Runner<'_> {
     }
 }
 
-/// Each step of an admission, in words.
+/// Describes each step of an admission.
 struct Steps<'a> {
     authorizer: &'a Authorizer,
     lines: Vec<String>,
@@ -290,7 +290,7 @@ impl Observer for Steps<'_> {
         ));
     }
 
-    /// What each rule says, if rules are asked at all.
+    /// The outcome of each rule, if rules are evaluated at all.
     fn rules(&mut self, facts: &RequestFacts, caller: &Result<Caller, Denial>) {
         let token = match caller {
             Ok(Caller::Token(token)) => Some(&**token),
@@ -301,10 +301,10 @@ impl Observer for Steps<'_> {
         if *trace.reading != *facts.path.raw() {
             self.lines.push(format!("path: read as {}", trace.reading.escape_debug()));
         }
-        for asked in trace.rules {
+        for evaluated in trace.rules {
             let name =
-                self.authorizer.policy.rules.get(asked.rule).map(|rule| &*rule.name).unwrap_or_default();
-            self.lines.push(match asked.outcome {
+                self.authorizer.policy.rules.get(evaluated.rule).map(|rule| &*rule.name).unwrap_or_default();
+            self.lines.push(match evaluated.outcome {
                 RuleOutcome::NotMatched(by) => {
                     format!("rule {name}: does not match by {}", listed(&by, "match"))
                 }
@@ -318,7 +318,7 @@ impl Observer for Steps<'_> {
 
     fn refused(&mut self, step: Step, denial: &Denial) {
         let name = match step {
-            // The trace has said which rule refuses.
+            // The trace already names the rule that refuses.
             Step::Rules => return,
             step if step.is_about_token() => Step::Token.as_str(),
             step => step.as_str(),
@@ -328,7 +328,7 @@ impl Observer for Steps<'_> {
     }
 }
 
-/// The keys of a rule that said no; `otherwise` where none of them did alone.
+/// The keys of a rule that refused or did not match; `otherwise` if no single key is responsible.
 fn listed(names: &[&str], otherwise: &str) -> String {
     if names.is_empty() { otherwise.to_owned() } else { names.join(", ") }
 }

@@ -1,4 +1,4 @@
-//! Keys that live for one command and tokens signed with them.
+//! Keys generated for one command, and tokens signed with them.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::jose::{Algorithm, AlgorithmSet, KeyDialect, KeyFamily, KeySet, ParsedKeys, VerificationKey};
 
-/// The quickest to make a key for come first.
+/// In the order of how fast a key is generated.
 const PREFERRED: [Algorithm; 10] = [
     Algorithm::EdDSA,
     Algorithm::ES256,
@@ -41,7 +41,7 @@ enum PrivateKey {
 }
 
 impl Signer {
-    /// A new key for one of these algorithms; `None` where there are none.
+    /// A new key for one of these algorithms; `None` if the set is empty.
     pub(super) fn new(algorithms: AlgorithmSet) -> Result<Option<Self>, Unspecified> {
         let Some(algorithm) = PREFERRED.into_iter().find(|algorithm| algorithms.contains(*algorithm)) else {
             return Ok(None);
@@ -61,7 +61,7 @@ impl Signer {
         Ok(Some(Self { key, algorithm }))
     }
 
-    /// The key set that its tokens are verified with, read as a set in this dialect.
+    /// The key set that verifies its tokens, parsed in this dialect.
     pub(super) fn key_set(&self, kid: &str, dialect: KeyDialect) -> KeySet {
         if let PrivateKey::Secret(secret) = &self.key {
             return KeySet::new(vec![Arc::new(VerificationKey::from_shared_secret(secret))]);
@@ -93,7 +93,7 @@ impl Signer {
         }
     }
 
-    /// A token of these claims in the compact serialization (RFC 7515 section 7.1).
+    /// A token with these claims in the compact serialization (RFC 7515 section 7.1).
     pub(super) fn token(
         &self,
         kid: &str,
@@ -106,17 +106,17 @@ impl Signer {
         }
         let part = |text: String| URL_SAFE_NO_PAD.encode(text);
         let input = format!("{}.{}", part(header.to_string()), part(Value::from(claims.clone()).to_string()));
-        let made = self.sign(input.as_bytes())?;
-        Ok(format!("{input}.{}", URL_SAFE_NO_PAD.encode(made)))
+        let signature = self.sign(input.as_bytes())?;
+        Ok(format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Unspecified> {
         let random = SystemRandom::new();
         Ok(match &self.key {
             PrivateKey::Rsa(key) => {
-                let mut made = vec![0; key.public_modulus_len()];
-                key.sign(encoding(self.algorithm), &random, message, &mut made)?;
-                made
+                let mut signature = vec![0; key.public_modulus_len()];
+                key.sign(encoding(self.algorithm), &random, message, &mut signature)?;
+                signature
             }
             PrivateKey::Elliptic(key) => key.sign(&random, message)?.as_ref().to_vec(),
             PrivateKey::Ed25519(key) => key.sign(message).as_ref().to_vec(),
@@ -146,7 +146,7 @@ mod tests {
     use crate::jose::{KeyChoice, UnverifiedToken};
 
     #[test]
-    fn every_algorithm_signs_what_its_key_set_verifies() {
+    fn the_key_set_verifies_tokens_of_every_algorithm() {
         for algorithm in PREFERRED {
             let signer = Signer::new([algorithm].into_iter().collect()).unwrap().unwrap();
             let claims = Map::from_iter([("sub".to_owned(), json!("ada"))]);
@@ -163,6 +163,9 @@ mod tests {
         assert!(Signer::new(AlgorithmSet::default()).unwrap().is_none());
         let all: AlgorithmSet = PREFERRED.into_iter().collect();
         assert_eq!(all.iter().count(), PREFERRED.len(), "no algorithm is missing");
-        assert_eq!(AlgorithmSet::asymmetric().iter().filter(|own| !all.contains(*own)).count(), 0);
+        assert_eq!(
+            AlgorithmSet::asymmetric().iter().filter(|algorithm| !all.contains(*algorithm)).count(),
+            0
+        );
     }
 }

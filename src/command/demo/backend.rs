@@ -1,5 +1,5 @@
-//! The demo's backend: answers like OpenMetadata's tables and DataHub's entities, and says who it
-//! was told is asking.
+//! The demo's backend: responds like OpenMetadata's tables and DataHub's entities, and returns the caller's identity
+//! that it received.
 
 use std::convert::Infallible;
 use std::net::TcpListener;
@@ -16,10 +16,10 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 
 pub(super) async fn serve(listener: TcpListener) {
-    accept(listener, answer).await;
+    accept(listener, respond).await;
 }
 
-/// Serves a function on a listener of this machine.
+/// Serves HTTP/1.1 on a listener with `function` as the handler.
 pub(super) async fn accept<F>(listener: TcpListener, function: F)
 where
     F: Fn(&Request<Incoming>) -> Response<Full<Bytes>> + Send + Sync + 'static,
@@ -34,13 +34,13 @@ where
                 let response = function(&request);
                 async move { Ok::<_, Infallible>(response) }
             });
-            // A client that leaves ends it.
+            // An error means that the client has closed the connection.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }
 
-fn answer(request: &Request<Incoming>) -> Response<Full<Bytes>> {
+fn respond(request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let path = request.uri().path();
     let (status, body) = match (request.method(), path) {
         (&Method::GET, "/api/v1/system/version") => (StatusCode::OK, json!({"version": "1.12.0"})),

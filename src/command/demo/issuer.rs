@@ -1,4 +1,4 @@
-//! The demo's issuer: a key pair made at the start, a key set over HTTP, and tokens.
+//! The demo's issuer: a generated key pair, its key set over HTTP, and tokens.
 
 use std::net::TcpListener;
 
@@ -16,16 +16,16 @@ use serde_json::{Value, json};
 
 const KEY_ID: &str = "metagate-demo";
 
-/// An issuer that speaks as OpenMetadata does, odd key encoding included.
+/// An issuer that behaves like OpenMetadata, including its unusual key encoding.
 pub(super) struct Issuer {
     key: KeyPair,
-    somebody_else: KeyPair,
+    foreign_key: KeyPair,
 }
 
 impl Issuer {
     pub(super) fn new() -> Result<Self, Unspecified> {
         let generate = || KeyPair::generate(KeySize::Rsa2048);
-        Ok(Self { key: generate()?, somebody_else: generate()? })
+        Ok(Self { key: generate()?, foreign_key: generate()? })
     }
 
     pub(super) fn jwks(&self) -> String {
@@ -42,12 +42,12 @@ impl Issuer {
     }
 
     /// The same claims and key id, signed with another key.
-    pub(super) fn token_of_somebody_else(&self, claims: &Value) -> String {
-        sign(&self.somebody_else, claims)
+    pub(super) fn token_with_foreign_key(&self, claims: &Value) -> String {
+        sign(&self.foreign_key, claims)
     }
 }
 
-/// The example of OpenMetadata's documents.
+/// The example in OpenMetadata's documentation.
 pub(super) fn bot_claims() -> Value {
     json!({
         "iss": "open-metadata.org",
@@ -79,7 +79,7 @@ fn sign(key: &KeyPair, claims: &Value) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let input = format!("{}.{}", part(&header), part(claims));
     let mut signature = vec![0; key.public_modulus_len()];
-    // Fails only without memory; the token would then be refused, which the demo would show.
+    // Fails only if memory is exhausted. The token is then refused, which the demo shows.
     let _ = key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input.as_bytes(), &mut signature);
     format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
 }

@@ -1,4 +1,4 @@
-//! Each step of an admission, in words.
+//! Describes each step of an admission.
 
 use std::sync::Arc;
 
@@ -12,24 +12,24 @@ use crate::request::{Graphql, GraphqlOperation, RequestFacts};
 use crate::revocation::Revocations;
 use crate::trust::TrustedIssuer;
 
-/// One step, and whether it went well.
-pub(super) struct Done {
+/// One completed step.
+pub(super) struct CompletedStep {
     pub(super) name: &'static str,
     pub(super) passed: bool,
     pub(super) detail: String,
 }
 
-/// The steps so far.
+/// Collects the steps.
 pub(super) struct Steps<'a> {
-    done: Vec<Done>,
+    done: Vec<CompletedStep>,
     authorizer: &'a Authorizer,
     keys: &'a Keys,
     revocations: Option<&'a Revocations>,
     token_length: usize,
     algorithm: Option<Algorithm>,
-    /// The issuer entry that is meant for the token.
+    /// The issuer entry that the token selects.
     entry: Box<str>,
-    /// What the rule that refuses asks for and does not get.
+    /// The unmet requirements of the rule that refuses.
     unmet: String,
 }
 
@@ -44,16 +44,16 @@ impl<'a> Steps<'a> {
         Self { done, authorizer, keys, revocations, token_length, algorithm, entry, unmet }
     }
 
-    pub(super) fn list(&self) -> &[Done] {
+    pub(super) fn list(&self) -> &[CompletedStep] {
         &self.done
     }
 
     fn pass(&mut self, name: &'static str, detail: impl Into<String>) {
-        self.done.push(Done { name, passed: true, detail: detail.into() });
+        self.done.push(CompletedStep { name, passed: true, detail: detail.into() });
     }
 
     fn fail(&mut self, name: &'static str, detail: impl Into<String>) {
-        self.done.push(Done { name, passed: false, detail: detail.into() });
+        self.done.push(CompletedStep { name, passed: false, detail: detail.into() });
     }
 
     fn rule_name(&self, rule: Option<usize>) -> Option<&'a str> {
@@ -65,16 +65,16 @@ impl<'a> Steps<'a> {
         self.pass("signature", by.unwrap_or_default());
     }
 
-    /// Why there may be no key: what each source of the entry has.
+    /// Adds the state of each source of the entry, to explain why there is no key.
     fn state_of_sources(&mut self) {
         for source in self.keys.status().iter().filter(|source| source.entry == self.entry) {
             let state = source.failure.clone().unwrap_or_else(|| format!("{} keys", source.usable.len()));
             let (detail, passed) = (format!("{}: {state}", source.name), source.failure.is_none());
-            self.done.push(Done { name: "source", passed, detail });
+            self.done.push(CompletedStep { name: "source", passed, detail });
         }
     }
 
-    /// Where a key comes from.
+    /// The sources of a key.
     fn sources(&self, material: &[u8; 32]) -> String {
         let holds = |source: &&SourceStatus| source.usable.iter().any(|key| key.material() == material);
         let names: Vec<_> =
@@ -147,9 +147,9 @@ impl Observer for Steps<'_> {
     fn graphql(&mut self, graphql: &Graphql) {
         match graphql {
             Graphql::Operations(operations) => {
-                let told =
+                let text =
                     |one: &GraphqlOperation| format!("{} {{ {} }}", one.kind.as_str(), one.fields.join(" "));
-                self.pass("graphql", operations.iter().map(told).collect::<Vec<_>>().join(", "));
+                self.pass("graphql", operations.iter().map(text).collect::<Vec<_>>().join(", "));
             }
             Graphql::Unreadable(why) => self.fail("graphql", why.trim_start_matches("graphql: ")),
         }
@@ -190,7 +190,7 @@ impl Observer for Steps<'_> {
 
 fn shape(token: &UnverifiedToken<'_>, length: usize) -> String {
     let header = token.header();
-    // Whoever made the token chose these: nothing in them reaches the terminal as it is.
+    // The token's author chose these, so they are escaped before they reach the terminal.
     let safe = |text: &Option<Box<str>>| text.as_deref().unwrap_or("none").escape_debug().to_string();
     format!(
         "{length} bytes, alg {}, kid {}, typ {}, fingerprint {}",

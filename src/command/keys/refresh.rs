@@ -1,4 +1,4 @@
-//! `metagate keys --refresh`: the running proxy fetches its keys now.
+//! `metagate keys --refresh`: makes the running proxy fetch its keys now.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::command::health::{Listener, listener_url};
 use crate::command::{Failure, runtime};
 use crate::tls;
 
-/// The admin listener ends every connection after a minute.
+/// Longer than the minute after which the admin listener ends every connection.
 const TIMEOUT: Duration = Duration::from_secs(65);
 
-/// Exit code 1 if any source could not be fetched.
+/// Fails with exit code 1 if a source could not be fetched.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let url = match &arguments.url {
         Some(url) => url.join("/keys/refresh").map_err(|error| Failure::Other(error.to_string()))?,
@@ -26,8 +26,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         .map_err(|error| Failure::Other(format!("{url}: {}", cause(&error))))?;
     let sources = match serde_json::from_str(&text) {
         Ok(Value::Array(sources)) if matches!(status, StatusCode::OK | StatusCode::BAD_GATEWAY) => sources,
-        answer => {
-            let message = answer.ok().and_then(|answer| Some(answer.get("message")?.as_str()?.to_owned()));
+        response => {
+            let message =
+                response.ok().and_then(|response| Some(response.get("message")?.as_str()?.to_owned()));
             let message = message.unwrap_or_else(|| "not the admin listener of metagate".to_owned());
             return Err(Failure::Other(format!("{url} answered {status}: {}", message.escape_debug())));
         }
@@ -49,7 +50,7 @@ async fn ask(url: Url) -> Result<(StatusCode, String), reqwest::Error> {
     Ok((response.status(), response.text().await?))
 }
 
-/// What is at the end of the chain: reqwest's own text says only that sending failed.
+/// The root cause of an error: reqwest's own message says only that sending failed.
 fn cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(next) = cause.source() {
@@ -58,7 +59,7 @@ fn cause(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-/// One line for a source, one for what came of it. Issuers choose their kids, so they are escaped.
+/// Prints a line for the source and one for its result. Issuers choose their kids, so they are escaped.
 fn print_source(source: &Value) {
     let text = |name: &str| source[name].as_str().unwrap_or_default().escape_debug().to_string();
     say!("{}  {}", text("issuer"), text("source"));

@@ -1,4 +1,4 @@
-//! Requests that are alike, counted. Memory is bounded whatever is read.
+//! Counts similar requests in groups. Memory is bounded for any input.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -6,18 +6,18 @@ use std::collections::hash_map::Entry;
 use super::line::Record;
 use super::path_pattern;
 
-/// The most groups that are kept.
+/// The maximum number of groups.
 pub(super) const MAX_GROUPS: usize = 10_000;
-/// And of those that take what is too many.
+/// The maximum number of additional groups for requests that do not fit into these.
 const MAX_FOLDED_GROUPS: usize = 1_000;
-/// The longest text of a group, in bytes.
+/// The maximum length of a text in a group, in bytes.
 const MAX_TEXT_BYTES: usize = 256;
 
 /// What requests of one group have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Key {
     pub(super) decision: Box<str>,
-    /// Whether it takes those for whom there are too many groups.
+    /// Whether this group collects requests that exceed the maximum number of groups.
     pub(super) others: bool,
     pub(super) principal: Box<str>,
     /// Whether the token that names the principal was verified.
@@ -53,7 +53,7 @@ impl Groups {
         let time = record.time.as_deref().unwrap_or_default();
         let Some(key) = self.count(key(record), time, MAX_GROUPS) else { return };
         self.folded += 1;
-        // What there is little of stays: the reason and the rule.
+        // Keeps the fields with few different values, like the reason and the rule.
         let others = Key {
             others: true,
             principal: "".into(),
@@ -66,14 +66,14 @@ impl Groups {
         self.count(others, time, MAX_GROUPS + MAX_FOLDED_GROUPS);
     }
 
-    /// Counts it in its group; gives the key back where that would be one group too many.
+    /// Counts a request in its group. Returns the key if that would exceed the maximum number of groups.
     fn count(&mut self, key: Key, time: &str, most: usize) -> Option<Key> {
         let full = self.groups.len() >= most;
         match self.groups.entry(key) {
             Entry::Occupied(mut entry) => {
                 let (count, first, last) = entry.get_mut();
                 *count += 1;
-                // All of them are RFC 3339 in UTC with as many digits: their order is that of time.
+                // All times are RFC 3339 in UTC with the same number of digits, so text order is time order.
                 if time < &**first {
                     *first = cut(time);
                 }
@@ -87,7 +87,7 @@ impl Groups {
         None
     }
 
-    /// How many requests are in a group of others, because there were too many groups already.
+    /// The number of requests that were folded into groups of others.
     pub(super) fn folded(&self) -> u64 {
         self.folded
     }

@@ -1,21 +1,21 @@
-//! One line of a log: an audit record, or something else.
+//! Parses one line of a log: an audit record, or something else.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 
-/// What a line is.
+/// The kind of a line.
 #[derive(Debug)]
 pub(super) enum Line<'l> {
     /// The record of one request.
     Record(Box<Record<'l>>),
-    /// Something of another program, or of metagate's own log.
+    /// A line of another program or of metagate's own log.
     Other,
-    /// Begins like a record and cannot be read.
+    /// Begins like a record but cannot be parsed.
     Broken,
 }
 
-/// What of an audit record is reported. Other fields are skipped.
+/// The reported fields of an audit record. Other fields are skipped.
 #[derive(Debug, Deserialize)]
 pub(super) struct Record<'l> {
     #[serde(borrow)]
@@ -44,7 +44,7 @@ pub(super) struct Record<'l> {
     pub(super) client: Option<Cow<'l, str>>,
 }
 
-/// How Docker's json-file driver, and many collectors, wrap a line of a container.
+/// A line wrapped by Docker's json-file driver or by a log collector.
 #[derive(Deserialize)]
 struct Wrapped {
     #[serde(alias = "message", alias = "MESSAGE", alias = "line")]
@@ -58,8 +58,7 @@ impl<'l> Line<'l> {
             return if bytes.contains(&b'{') { Self::Broken } else { Self::Other };
         };
         let text = text.trim();
-        // Before the record may stand what a runtime puts there: CRI's time, stream and tag, a pod's
-        // or a service's name.
+        // A runtime may put a prefix before the record: CRI's time, stream and tag, or the name of a pod or service.
         match text.find("{\"") {
             None => Self::Other,
             Some(at) => Self::json(&text[at..], at == 0 || is_cri(text)),
@@ -73,13 +72,13 @@ impl<'l> Line<'l> {
         match serde_json::from_str::<Wrapped>(text) {
             Ok(Wrapped { log: Some(inner) }) => Self::unwrapped(&inner),
             Ok(Wrapped { log: None }) => Self::Other,
-            // The beginning of a record that was broken off, not any brace in a sentence.
+            // A truncated record, not a brace in a sentence.
             Err(error) if whole && (error.is_eof() || error.is_syntax()) => Self::Broken,
             Err(_) => Self::Other,
         }
     }
 
-    /// The line in a wrapper. A wrapper in a wrapper is none of ours.
+    /// The line in a wrapper. Nested wrappers are not supported.
     fn unwrapped(inner: &str) -> Self {
         let Some(at) = inner.find("{\"") else { return Self::Other };
         match serde_json::from_str::<Record<'_>>(inner[at..].trim()) {

@@ -1,16 +1,16 @@
-//! What many paths have in common: names and ids as `*`.
+//! Folds paths into patterns: names and ids become `*`.
 
-/// The most segments of a pattern; more are `**`.
+/// The maximum number of segments in a pattern; the rest is `**`.
 const MAX_SEGMENTS: usize = 8;
-/// Longer than any word of an API.
+/// Longer segments are not words of an API.
 const MAX_WORD_BYTES: usize = 40;
 
-/// Endings of files that a web UI loads, which are no names of tables.
+/// File name extensions of web UI assets, which are not parts of qualified names.
 const FILE_ENDINGS: [&str; 14] =
     ["css", "gif", "html", "ico", "jpg", "js", "json", "map", "png", "svg", "txt", "webp", "woff2", "yaml"];
 
-/// The path with every segment that is a name or an id folded into `*`: UUIDs, numbers, urns, fully
-/// qualified names, hashes, and whatever follows `name`, as OpenMetadata's API asks by name.
+/// The path with every segment that is a name or an id replaced by `*`: UUIDs, numbers, urns, fully qualified names,
+/// hashes, and the segment after `name`, which is an entity's name in OpenMetadata's API.
 pub(super) fn of(path: &str) -> String {
     let path = path.split('?').next().unwrap_or_default();
     let mut pattern = String::with_capacity(path.len());
@@ -33,12 +33,12 @@ fn is_id(segment: &str) -> bool {
     let digits = segment.bytes().filter(u8::is_ascii_digit).count();
     all(u8::is_ascii_digit)
         || segment.len() > MAX_WORD_BYTES
-        // urns, quotes, blanks, what is percent-encoded, and what is no ASCII.
+        // urns, quotes, blanks, percent-encoding, and non-ASCII text.
         || segment.bytes().any(|byte| !(byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte)))
         || is_qualified_name(segment)
-        // UUIDs with their hyphens, and hashes. A word of the letters a to f has no digits.
+        // UUIDs with hyphens, and hashes. A word of the letters a to f has no digits.
         || (segment.len() >= 16 && digits > 0 && all(|byte| byte.is_ascii_hexdigit() || *byte == b'-'))
-        // ids of other kinds: ULIDs, base64.
+        // Other ids: ULIDs, base64.
         || (segment.len() >= 20 && digits >= 4)
 }
 
