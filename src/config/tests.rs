@@ -1,4 +1,4 @@
-//! The configuration as its users write it.
+//! Loads configurations as users write them.
 
 mod datahub_actor;
 mod defaults;
@@ -26,7 +26,7 @@ use std::path::PathBuf;
 
 use super::*;
 
-/// A file and variables, to be loaded.
+/// A configuration to load: a file and variables.
 pub(super) struct Case {
     sources: Sources,
     _directory: tempfile::TempDir,
@@ -35,9 +35,9 @@ pub(super) struct Case {
 pub(super) const KEYS_URL: (&str, &str) = ("AUTHENTICATION_PUBLIC_KEYS", "https://idp.example/jwks");
 pub(super) const UPSTREAM: (&str, &str) = ("METAGATE_UPSTREAM__URL", "http://10.0.0.1:8585");
 
-/// A file with this text, and nothing else.
+/// Only a file with this text.
 pub(super) fn file(text: &str) -> Case {
-    // Nobody else gets at what is in it: that would be a warning.
+    // Other users must not have access, which would be a warning.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     let directory = tempfile::Builder::new().permissions(mode).tempdir().unwrap();
     let path = directory.path().join("config.yaml");
@@ -45,7 +45,7 @@ pub(super) fn file(text: &str) -> Case {
     Case { sources: Sources { file: Some(path), ..Sources::default() }, _directory: directory }
 }
 
-/// Variables, and no file.
+/// Only these variables.
 pub(super) fn environment(variables: &[(&str, &str)]) -> Case {
     // An empty file, so that no file of this machine is read.
     file("").with(variables)
@@ -53,8 +53,8 @@ pub(super) fn environment(variables: &[(&str, &str)]) -> Case {
 
 impl Case {
     pub(super) fn with(mut self, variables: &[(&str, &str)]) -> Self {
-        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        self.sources.environment.extend(variables.iter().map(own));
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        self.sources.environment.extend(variables.iter().map(owned));
         self
     }
 
@@ -63,7 +63,7 @@ impl Case {
         self
     }
 
-    /// A file besides the configuration.
+    /// Another file in the directory of the configuration.
     pub(super) fn beside(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self._directory.path().join(name);
         std::fs::write(&path, bytes).unwrap();

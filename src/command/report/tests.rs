@@ -17,7 +17,7 @@ fn read(lines: impl AsRef<[u8]>) -> Summary {
 }
 
 #[test]
-fn a_record_is_found_however_it_is_wrapped() {
+fn wrapped_records_are_found() {
     let plain = record("would_deny", "/a", r#","principal":"ada \"x\" \u00e9""#);
     let inner = Value::from(format!("{plain}\n"));
     for line in [
@@ -38,7 +38,7 @@ fn a_record_is_found_however_it_is_wrapped() {
 }
 
 #[test]
-fn other_lines_are_no_records_and_broken_ones_are_counted() {
+fn other_and_broken_lines_are_counted() {
     let good = record("would_deny", "/a", "");
     let deep = format!(r#"{{"a":{}"#, "[".repeat(10_000));
     for (line, other, broken) in [
@@ -58,14 +58,14 @@ fn other_lines_are_no_records_and_broken_ones_are_counted() {
         assert_eq!((summary.other, summary.broken), (other.min(lines), broken), "{line:.80}");
         assert_eq!(summary.records, 0, "{line:.80}");
     }
-    // The lines around a bad one count all the same.
+    // The lines around a bad one are still counted.
     let around = [good.as_bytes(), b"\n{\"\xff\xfe\n\xff\n{\"half\n", good.as_bytes()].concat();
     let summary = read(around);
     assert_eq!((summary.records, summary.broken, summary.other, summary.lines), (2, 2, 1, 5));
 }
 
 #[test]
-fn a_line_without_end_is_skipped_in_pieces() {
+fn an_overlong_line_is_skipped() {
     let long = "x".repeat(3 * usize::try_from(MAX_LINE_BYTES).unwrap());
     let summary = read(format!("{{\"a\":\"{long}\n{}\n", record("would_deny", "/a", "")));
     assert_eq!((summary.lines, summary.broken, summary.records), (2, 1, 1));
@@ -74,7 +74,7 @@ fn a_line_without_end_is_skipped_in_pieces() {
 }
 
 #[test]
-fn like_requests_are_one_group_and_the_largest_comes_first() {
+fn similar_requests_are_grouped_and_the_largest_group_is_first() {
     let at = |time: &str, line: String| line.replace("2026-11-22T08:00:00.000Z", time) + "\n";
     let lines = [
         at("2026-11-22T08:00:02.000Z", record("would_deny", "/runs/1", "")),
@@ -98,13 +98,13 @@ fn like_requests_are_one_group_and_the_largest_comes_first() {
 }
 
 #[test]
-fn groups_are_bounded_and_what_is_folded_is_said() {
+fn groups_are_bounded_and_folded_requests_are_counted() {
     let mut summary = Summary::default();
     for number in 0..groups::MAX_GROUPS + 5 {
         let client = format!(r#","client":"{number}-{}""#, "x".repeat(10_000));
         summary.add(Line::read(record("would_deny", "/a", &client).as_bytes()), false);
     }
-    // One that has its group already goes on counting.
+    // A request whose group exists is still counted there.
     let known = format!(r#","client":"0-{}""#, "x".repeat(10_000));
     summary.add(Line::read(record("would_deny", "/a", &known).as_bytes()), false);
     assert_eq!(summary.groups.folded(), 5);
@@ -117,14 +117,14 @@ fn groups_are_bounded_and_what_is_folded_is_said() {
 }
 
 #[test]
-fn nothing_of_a_log_steers_the_terminal() {
+fn terminal_control_characters_are_replaced() {
     let line = record("would_deny", "/a", r#","principal":"\u001b[2Jada\u202e","client":"\u0007\u009b""#);
     let shown = text(read(line), false);
     assert!(!shown.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{shown:?}");
     assert!(shown.contains("ada"));
 }
 
-/// Also where every one of them is alone in what is never folded.
+/// Even if every request differs in a field that is never folded.
 #[test]
 fn groups_of_others_are_bounded_too() {
     let mut summary = Summary::default();

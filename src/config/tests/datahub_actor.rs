@@ -1,4 +1,4 @@
-//! What DataHub is told about who is asking, and by which credential.
+//! `identity.datahubActor` and `upstream.authorization` with DataHub.
 
 use super::*;
 
@@ -46,7 +46,7 @@ fn an_actor_is_never_an_administrator() {
 }
 
 #[test]
-fn an_actor_is_warned_about() {
+fn the_actor_field_is_a_warning() {
     let found = |case: &Case, path: &str, text: &str| {
         case.loaded().warnings.iter().any(|found| found.path == path && found.message.contains(text))
     };

@@ -1,4 +1,4 @@
-//! A default is stated once, in the table of keys.
+//! Defaults are defined only in the table of keys.
 
 use super::*;
 use crate::config::load::{defaults, own_environment};
@@ -7,10 +7,10 @@ use crate::config::parse;
 
 const SECRET: &str = "q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8uA6iTqWe4";
 
-/// The errors about a configuration whose table has no default for `without`.
+/// The errors of a configuration if the table has no default for `without`.
 fn errors_without(without: &str) -> Vec<ConfigError> {
     let mut errors = Vec::new();
-    // Some keys are read only with others.
+    // Some keys are read only if others are set.
     let given = [
         UPSTREAM,
         ("METAGATE_AUTHENTICATION__PUBLIC_KEY_URLS", KEYS_URL.1),
@@ -29,7 +29,7 @@ fn errors_without(without: &str) -> Vec<ConfigError> {
 #[test]
 fn the_parser_has_no_defaults_of_its_own() {
     assert_eq!(errors_without(""), []);
-    // An empty list is what no list is.
+    // An empty list is the same as no list.
     for key in KEYS.iter().filter(|key| !["", "[]"].contains(&key.default)) {
         let errors = errors_without(key.path);
         assert!(errors.iter().any(|error| error.path == key.path), "{}: {errors:?}", key.path);
@@ -37,7 +37,7 @@ fn the_parser_has_no_defaults_of_its_own() {
 }
 
 #[test]
-fn a_default_that_is_given_changes_nothing() {
+fn setting_a_default_explicitly_changes_nothing() {
     let before = format!("{:?}", environment(&[KEYS_URL, UPSTREAM]).config());
     for key in KEYS.iter().filter(|key| !key.default.is_empty() && key.path != "authentication.publicKeyUrls")
     {

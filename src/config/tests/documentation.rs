@@ -1,4 +1,4 @@
-//! The example, the documentation and the schema, held against the table of keys.
+//! Compares the example, the documentation and the schema with the table of keys.
 
 use serde_json::Value as Json;
 
@@ -59,7 +59,7 @@ fn the_example_has_every_key() {
 }
 
 #[test]
-fn the_examples_of_the_example_are_right() {
+fn the_commented_values_of_the_example_are_valid() {
     let errors = file(&everything()).errors();
     let expected = ["is not set", "cannot be read"];
     for error in &errors {
@@ -100,7 +100,7 @@ fn the_values_of_the_example_are_the_defaults() {
 }
 
 #[test]
-fn every_default_is_a_value_of_its_kind() {
+fn every_default_is_valid_for_its_kind() {
     for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
         let loaded = environment(&[KEYS_URL, UPSTREAM]).loaded();
         assert!(!key.path.contains("[]"), "elements inherit: {}", key.path);
@@ -110,7 +110,7 @@ fn every_default_is_a_value_of_its_kind() {
 }
 
 #[test]
-fn every_secret_has_a_twin() {
+fn every_secret_has_a_file_key() {
     for key in KEYS.iter().filter(|key| matches!(key.kind, Kind::Secret)) {
         let twin = settings::find(&format!("{}File", key.path)).unwrap_or_else(|| panic!("{}", key.path));
         assert!(matches!(twin.kind, Kind::Path));
@@ -142,8 +142,8 @@ fn the_schema_has_every_key_and_nothing_else() {
     assert_eq!(schema["properties"]["authentication"]["properties"]["leeway"]["default"], "30s");
 }
 
-/// Compares a file with what it is generated from, or writes it anew.
-fn hold(path: &str, committed: &str, generated: &str) {
+/// Compares a file with its generated content, or writes it.
+fn assert_generated(path: &str, committed: &str, generated: &str) {
     if committed != generated && std::env::var_os("METAGATE_WRITE_DOCUMENTATION").is_some() {
         std::fs::write(format!("{}/{path}", env!("CARGO_MANIFEST_DIR")), generated).unwrap();
         return;
@@ -160,15 +160,15 @@ fn the_documentation_has_the_reference() {
     let (before, rest) = DOCUMENTATION.split_once(start).unwrap();
     let (_, after) = rest.split_once(end).unwrap();
     let generated = format!("{before}{start}{}{end}{after}", reference());
-    hold("docs/configuration.md", DOCUMENTATION, &generated);
+    assert_generated("docs/configuration.md", DOCUMENTATION, &generated);
 }
 
 #[test]
 fn the_example_is_the_generated_one() {
-    hold("config.example.yaml", EXAMPLE, &example());
+    assert_generated("config.example.yaml", EXAMPLE, &example());
 }
 
-/// Everything that is about a key, or about a section, is in the example.
+/// The example contains the description of every key.
 #[test]
 fn the_example_says_what_each_key_is_for() {
     let words =
@@ -186,7 +186,7 @@ fn the_documentation_names_every_foreign_variable() {
     }
 }
 
-/// Every YAML block of the documentation is a configuration, or becomes one with two variables.
+/// Every YAML block of the documentation is a valid configuration, if necessary with two variables.
 #[test]
 fn the_examples_of_the_documentation_load() {
     let blocks: Vec<_> =

@@ -1,11 +1,11 @@
-//! Names and spellings of the environment.
+//! Names and formats of environment variables.
 
 use super::*;
 use crate::backend::Backend;
 use crate::config::settings::{KEYS, Kind, environment_names};
 
 #[test]
-fn names_follow_from_paths() {
+fn names_are_derived_from_paths() {
     let names = environment_names();
     let name = |path: &str| names.iter().find(|(_, own)| *own == path).map(|(name, _)| name.as_str());
     assert_eq!(name("listen"), Some("METAGATE_LISTEN"));
@@ -54,11 +54,11 @@ fn sample(kind: Kind) -> &'static str {
 }
 
 #[test]
-fn every_key_is_set_by_its_name() {
+fn every_key_can_be_set_by_its_variable() {
     for (name, path) in environment_names() {
         let key = KEYS.iter().find(|key| key.path == path).unwrap();
         let case = environment(&[(&name, sample(key.kind))]);
-        // Whether it makes sense alone is another matter; that it arrives shows in its layer.
+        // The value alone may not be a valid configuration, so its layer is checked.
         let mut errors = Vec::new();
         let layers = crate::config::load::own_environment(&case.sources, &mut errors);
         assert!(errors.is_empty(), "{name}: {errors:?}");
@@ -74,7 +74,7 @@ fn every_key_is_set_by_its_name() {
 }
 
 #[test]
-fn scalars_with_helms_quotes_comments_and_addresses_with_brackets() {
+fn scalars_with_quotes_comments_and_brackets() {
     let config = environment(&[
         KEYS_URL,
         ("METAGATE_UPSTREAM__URL", "\"http://[::1]:8585\"  # here"),
@@ -104,7 +104,7 @@ fn scalars_with_helms_quotes_comments_and_addresses_with_brackets() {
 }
 
 #[test]
-fn an_empty_value_of_ours_is_an_error_where_there_must_be_one() {
+fn an_empty_variable_is_an_error_for_a_key_with_a_default() {
     let errors = environment(&[
         KEYS_URL,
         UPSTREAM,
@@ -123,7 +123,7 @@ fn an_empty_value_of_ours_is_an_error_where_there_must_be_one() {
 }
 
 #[test]
-fn the_item_that_is_no_url_is_named() {
+fn an_invalid_url_in_a_list_is_named() {
     let errors = environment(&[
         UPSTREAM,
         ("AUTHENTICATION_PUBLIC_KEYS", "[https://a.example/x, localhost:8585/api/v1/system/config/jwks]"),
@@ -137,7 +137,7 @@ fn the_item_that_is_no_url_is_named() {
 }
 
 #[test]
-fn names_that_kubernetes_makes_for_a_service_called_metagate_are_no_errors() {
+fn kubernetes_variables_for_a_service_named_metagate_are_ignored() {
     environment(&[
         KEYS_URL,
         UPSTREAM,

@@ -1,8 +1,8 @@
-//! What is wrong, all at once, and where.
+//! Errors are reported all at once, each with its location.
 
 use super::*;
 
-/// At least one error of every kind that a file can have.
+/// At least one error of every kind in a file.
 const BROKEN: &str = "\
 lissten: 0.0.0.0:1
 listen: nowhere
@@ -31,7 +31,7 @@ trustedProxies: 10.0.0.0/33
 ";
 
 #[test]
-fn every_error_of_every_source_at_once() {
+fn errors_of_all_sources_are_reported_at_once() {
     let case = file(BROKEN)
         .with(&[
             ("METAGATE_LISTN", "x"),
@@ -74,7 +74,7 @@ fn every_error_of_every_source_at_once() {
 }
 
 #[test]
-fn an_error_reads_like_a_compilers() {
+fn an_error_is_formatted_like_a_compiler_error() {
     let case = file("authentication:\n  jwks:\n    timeout: 5 apples\n").with(&[KEYS_URL]);
     let path = case.sources.file.as_ref().unwrap().display().to_string();
     let errors = case.result().unwrap_err();
@@ -90,7 +90,7 @@ fn an_error_reads_like_a_compilers() {
 }
 
 #[test]
-fn nothing_configured_says_what_is_needed() {
+fn an_empty_configuration_names_the_required_keys() {
     let errors = file("").errors();
     assert_eq!(errors.len(), 2, "{errors:#?}");
     assert_error(&errors, "upstream.url @ - | is missing");
@@ -98,7 +98,7 @@ fn nothing_configured_says_what_is_needed() {
 }
 
 #[test]
-fn a_name_in_the_wrong_place_is_pointed_to_the_right_one() {
+fn a_misplaced_key_gets_a_hint() {
     let errors = file(
         "leeway: 3s\nauthentication.leeway: 3s\nauthentication: {connectTimeout: 1s, zzz: 1, \"\": 1}\n",
     )
@@ -114,7 +114,7 @@ fn a_name_in_the_wrong_place_is_pointed_to_the_right_one() {
 }
 
 #[test]
-fn shapes_that_do_not_fit() {
+fn values_of_the_wrong_shape_are_errors() {
     let errors = file(
         "upstream: http://x\nlisten: [a]\nauthentication:\n  audiences: {a: b}\n  issuers: {name: x}\n  principalClaims: \
          [[a], {b: c}, ~, '']\nauthorization: {rules: [~, x, {name: r, require: {claims: [a]}}]}\nlog: [json]\n",
@@ -146,7 +146,7 @@ fn a_broken_file_does_not_hide_the_environment() {
 }
 
 #[test]
-fn trust_that_contradicts_itself() {
+fn contradictory_issuer_entries_are_errors() {
     let errors = file(
         "upstream: {url: http://up}
 authentication:
@@ -187,7 +187,7 @@ authentication:
 }
 
 #[test]
-fn duplicate_entries() {
+fn duplicate_entries_are_errors() {
     let secret = "sharedSecret: q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u";
     let text = format!(
         "upstream: {{url: http://up}}\nauthentication:\n  issuers:\n  - {{name: a, issuer: a, {secret}}}\n  - \
@@ -212,7 +212,7 @@ fn duplicate_entries() {
 }
 
 #[test]
-fn listeners_and_fields_that_collide() {
+fn colliding_listeners_and_fields_are_errors() {
     let errors = file(
         "listen: 0.0.0.0:80\nhealth: {listen: 127.0.0.1:80}\nadmin: {listen: 127.0.0.1:80}\nupstream: {url: \
          'http://localhost', authorization: datahubSystem}\nidentity: {user: X-User, email: x--user, groups: Ho_st}\n\
@@ -236,7 +236,7 @@ fn listeners_and_fields_that_collide() {
 }
 
 #[test]
-fn rules_that_say_nothing_or_two_things() {
+fn rules_without_or_with_contradictory_outcomes_are_errors() {
     let errors = file(
         "authorization:
   rules:
@@ -271,7 +271,7 @@ fn rules_that_say_nothing_or_two_things() {
     }
 }
 
-/// A template that writes nothing must not widen a rule, as leaving the key out would.
+/// A template that renders nothing must not widen a rule.
 #[test]
 fn a_key_of_a_rule_without_a_value_is_an_error() {
     let errors = file(
@@ -305,7 +305,7 @@ fn a_key_of_a_rule_without_a_value_is_an_error() {
         "authorization.rules[6].require.anyRole @ 9:27 | has no value",
         "authorization.rules[7].require.claims @ 10:27 | has no value",
         "authorization.rules[8].when @ 11:47 | has no value",
-        // And not that it says nothing.
+        // Not also that it has no outcome.
         "authorization.rules[9].action @ 12:25 | \"Allow\" is not accepted",
         "authorization.rules[10].mode @ 13:42 | has no value",
     ] {
@@ -315,7 +315,7 @@ fn a_key_of_a_rule_without_a_value_is_an_error() {
 }
 
 #[test]
-fn expressions_and_graphql_are_looked_at_when_they_are_loaded() {
+fn expressions_and_graphql_are_checked_on_load() {
     let errors = file(
         "authorization:
   rules:
@@ -354,9 +354,9 @@ limits: {graphqlBytes: 1}
     assert_eq!(errors.len(), 11, "{errors:#?}");
 }
 
-/// Whoever writes the key binds something; what a template left empty would bind nothing.
+/// A template that renders an empty list must not accept every audience.
 #[test]
-fn an_issuer_entry_binds_an_audience_or_leaves_the_key_out() {
+fn an_issuer_entry_with_empty_audiences_is_an_error() {
     let issuers = |more: &str| {
         format!("authentication:\n  issuers:\n  - name: a\n    issuer: https://a.example\n    {more}\n")
     };

@@ -1,4 +1,4 @@
-//! What users of OpenMetadata and DataHub already have.
+//! Files and environment variables of OpenMetadata and DataHub.
 
 use super::*;
 use crate::backend::Backend;
@@ -8,7 +8,7 @@ use crate::jose::{Algorithm, AlgorithmSet};
 const GOOGLE: &str = "https://www.googleapis.com/oauth2/v3/certs";
 const OWN: &str = "http://localhost:8585/api/v1/system/config/jwks";
 
-/// As OpenMetadata's documentation tells how to set up bots.
+/// As in OpenMetadata's documentation about bots.
 #[test]
 fn the_three_documented_forms() {
     let bare_metal = r#"
@@ -133,7 +133,7 @@ fn nested_defaults_are_read_inside_the_blocks() {
 }
 
 #[test]
-fn an_expression_without_a_value_is_an_error_only_where_it_is_read() {
+fn an_expression_without_a_value_is_an_error_only_if_it_is_read() {
     let text = "authenticationConfiguration:\n  clientId: ${NOT_SET}\n  publicKeyUrls: [https://a.example, \"${KEYS}\"]\n";
     let errors = file(text).with(&[UPSTREAM]).errors();
     assert_eq!(errors.len(), 1, "{errors:#?}");
@@ -141,7 +141,7 @@ fn an_expression_without_a_value_is_an_error_only_where_it_is_read() {
 }
 
 #[test]
-fn places_are_those_of_the_file_as_it_is_written() {
+fn positions_are_those_of_the_original_file() {
     let text = "x: ${X:-1}\nauthenticationConfiguration:\n  publicKeyUrls: ${A:-[https://a.example]}\n  {\n";
     let errors = file(text).with(&[UPSTREAM, ("X", "a much longer text")]).errors();
     assert!(errors[0].starts_with(" @ 4:"), "{errors:#?}");
@@ -166,7 +166,7 @@ fn expressions_are_replaced_in_helm_values_too() {
 }
 
 #[test]
-fn a_variables_own_placeholder_is_an_error_where_it_is_read() {
+fn a_placeholder_in_a_variable_is_an_error_if_it_is_read() {
     let text = "authenticationConfiguration:\n  clientId: ${A:-x}\n  publicKeyUrls: ${B}\n  jwtPrincipalClaims: [\"$${x}\"]\n";
     let good = ("B", "[https://a.example]");
     let config = file(text).with(&[UPSTREAM, ("A", "${NOT_READ}"), good]).config();
@@ -186,7 +186,7 @@ fn a_variables_own_placeholder_is_an_error_where_it_is_read() {
 }
 
 #[test]
-fn typing_errors_and_our_keys_in_their_shape_are_errors() {
+fn typos_and_our_keys_in_foreign_files_are_errors() {
     let text = "authenticationConfiguration:\n  publicKeyUrl: [https://a.example]\n  jwtPrincipalClaim: [sub]\n  clientId: x\n\
                 upstream: {url: 'http://up'}\njwtTokenConfiguration: [x]\n";
     let errors = file(text).with(&[KEYS_URL]).errors();
@@ -268,7 +268,7 @@ fn empty_and_quoted_values_as_the_chart_renders_them() {
 }
 
 #[test]
-fn one_algorithm_narrows_the_simple_list_alone() {
+fn token_validation_algorithm_restricts_only_the_simple_list() {
     let text = "authentication: {issuers: [{name: a, issuer: https://a.example}]}";
     let case = file(text).with(&[UPSTREAM, KEYS_URL, ("AUTHENTICATION_TOKEN_VALIDATION_ALGORITHM", "RS512")]);
     let config = case.config();
@@ -292,7 +292,7 @@ fn one_algorithm_narrows_the_simple_list_alone() {
 }
 
 #[test]
-fn mappings_need_both_halves_and_nothing_else() {
+fn a_mapping_needs_exactly_username_and_email() {
     for (mapping, message) in [
         ("[username:sub]", "needs both username and email"),
         ("[username:sub, email:email, name:x]", "item 3: \"name:x\" is neither"),
@@ -318,7 +318,7 @@ fn mappings_need_both_halves_and_nothing_else() {
 }
 
 #[test]
-fn datahubs_names() {
+fn variables_of_datahub() {
     let key = "signing-key-with-at-least-32-bytes-in-it";
     let config = environment(&[
         UPSTREAM,

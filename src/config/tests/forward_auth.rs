@@ -11,7 +11,7 @@ fn with(variables: &[(&str, &str)]) -> Case {
 }
 
 #[test]
-fn it_is_off_unless_it_is_given() {
+fn forward_auth_is_off_by_default() {
     assert!(with(&[]).config().forward_auth.is_none());
     let given = with(&[LISTEN, TARGET]).config().forward_auth.unwrap();
     assert_eq!(given.listen, ([127, 0, 0, 1], 8688).into());
@@ -19,7 +19,7 @@ fn it_is_off_unless_it_is_given() {
 }
 
 #[test]
-fn each_form_has_its_word() {
+fn each_dialect_has_its_word() {
     for (word, form) in [
         ("forwarded", ForwardAuthDialect::Forwarded),
         ("original", ForwardAuthDialect::Original),
@@ -34,7 +34,7 @@ fn each_form_has_its_word() {
 }
 
 #[test]
-fn one_without_the_other_is_an_error() {
+fn listen_and_target_require_each_other() {
     let errors = with(&[LISTEN]).errors();
     assert_error(&errors, "forwardAuth.target @ - | is missing");
     let errors = with(&[TARGET]).errors();
@@ -42,7 +42,7 @@ fn one_without_the_other_is_an_error() {
 }
 
 #[test]
-fn it_has_an_address_of_its_own() {
+fn the_address_must_differ_from_other_listeners() {
     for (port, other) in [("8685", "data"), ("8686", "health"), ("8687", "admin")] {
         let address = format!("127.0.0.1:{port}");
         let errors = with(&[TARGET, ("METAGATE_FORWARD_AUTH__LISTEN", &address)]).errors();
@@ -54,7 +54,7 @@ fn it_has_an_address_of_its_own() {
 }
 
 #[test]
-fn envoys_own_address_is_to_be_named() {
+fn envoy_without_trusted_proxies_is_a_warning() {
     let envoy = ("METAGATE_FORWARD_AUTH__TARGET", "request");
     let warned = |case: Case| case.loaded().warnings.iter().any(|w| w.path == "forwardAuth.target");
     assert!(warned(with(&[LISTEN, envoy])));

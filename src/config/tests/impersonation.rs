@@ -23,14 +23,14 @@ fn warns(case: &Case, text: &str) -> bool {
 }
 
 #[test]
-fn nobody_is_named_by_default() {
+fn no_bot_is_allowed_by_default() {
     assert_eq!(environment(&[KEYS_URL, UPSTREAM]).config().policy.impersonation, None);
     assert_eq!(of_own_set("[]").config().policy.impersonation, None);
     assert!(!warns(&of_own_set("[]"), ""));
 }
 
 #[test]
-fn bots_are_named_as_openmetadata_writes_them() {
+fn bot_names_are_those_of_openmetadata() {
     let case = of_own_set("[Ingestion-Bot, other]");
     let expected = Impersonation {
         issuer: "open-metadata.org".into(),
@@ -49,13 +49,13 @@ fn bots_are_named_as_openmetadata_writes_them() {
 }
 
 #[test]
-fn it_is_for_openmetadata_alone() {
+fn impersonation_requires_backend_openmetadata() {
     let case = case("generic", &format!("publicKeyUrls: ['{OWN_SET}']"), "[a]");
     assert_eq!(case.config().policy.impersonation, None);
     assert!(warns(&case, "has no effect with backend generic"));
 }
 
-/// Any key of such a list can sign OpenMetadata's `iss`.
+/// Any key of such a list can sign a token with OpenMetadata's `iss`.
 #[test]
 fn openmetadatas_own_keys_must_be_known() {
     let idp = "publicKeyUrls: [https://idp.example/jwks]";

@@ -1,10 +1,10 @@
-//! What names an issuer in rules, and which names two entries cannot share.
+//! Names of issuers in rules, and names that two entries cannot share.
 
 use super::*;
 
 const SECRET: &str = "sharedSecret: q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u";
 
-/// The errors of these entries, each a name and an issuer.
+/// The errors of entries with these names and issuers.
 fn errors_of(entries: &[(&str, &str)], variables: &[(&str, &str)]) -> Vec<String> {
     let entry = |(name, issuer): &(&str, &str)| format!("  - {{name: {name}, issuer: {issuer}, {SECRET}}}\n");
     let entries: String = entries.iter().map(entry).collect();
@@ -43,7 +43,7 @@ fn a_name_that_is_the_issuer_of_another_entry_is_an_error() {
 }
 
 #[test]
-fn the_entry_of_datahubs_key_has_a_name_too() {
+fn the_entry_of_datahubs_signing_key_has_a_unique_name() {
     let key = ("DATAHUB_TOKEN_SERVICE_SIGNING_KEY", "5hM0y8xQ2kWc7rTzN1bVfJ4pLsG9dEaU");
     let errors = errors_of(&[("a", "datahub")], &[key]);
     assert_error(
@@ -76,14 +76,14 @@ authorization:
     assert_error(&errors, &unknown("[2].require.issuers @ 8:36", "https://b.example"));
     assert_error(&errors, &unknown("[3].match.issuers @ 9:48", "public-keys"));
     assert_eq!(errors.len(), 3, "{errors:#?}");
-    // The simple list has a name, and takes tokens of any iss without binding one.
+    // The simple list has a name and accepts tokens of any iss, but binds none.
     let errors = file(text).with(&[UPSTREAM, KEYS_URL]).errors();
     assert_error(&errors, &unknown("[2].require.issuers @ 8:36", "https://b.example"));
     assert_eq!(errors.len(), 2, "{errors:#?}");
 }
 
 #[test]
-fn an_entry_that_is_in_error_is_not_missed_by_rules() {
+fn rules_do_not_report_issuers_of_entries_with_errors() {
     let text = "
 authentication:
   issuers: [{name: a, issuer: a, sharedSecret: short}]

@@ -1,4 +1,4 @@
-//! Which source wins.
+//! The precedence of sources.
 
 use super::*;
 use crate::backend::Backend;
@@ -12,7 +12,7 @@ authentication:
 ";
 
 #[test]
-fn flags_before_our_names_before_theirs_before_the_file_before_defaults() {
+fn flags_win_over_our_variables_foreign_variables_the_file_and_defaults() {
     let mut variables = Vec::new();
     let urls_of = |case: Case| urls(&case.config().trust[0])[0].to_owned();
     assert_eq!(urls_of(file(FILE)), "https://file.example/jwks");
@@ -56,7 +56,7 @@ fn every_flag_is_read() {
 }
 
 #[test]
-fn nothing_in_a_file_leaves_what_was_below() {
+fn a_key_without_a_value_in_a_file_is_absent() {
     let config = file("listen:\ntls:\nhealth: {listen: ~}\nlog: {level: null, format: text}\n")
         .with(&[KEYS_URL, UPSTREAM])
         .config();
@@ -66,7 +66,7 @@ fn nothing_in_a_file_leaves_what_was_below() {
 }
 
 #[test]
-fn an_empty_value_takes_back_what_has_no_default() {
+fn an_empty_variable_unsets_a_key_without_a_default() {
     let text = "tls: {certFile: a, keyFile: b}";
     let variables = [KEYS_URL, UPSTREAM, ("METAGATE_TLS__CERT_FILE", ""), ("METAGATE_TLS__KEY_FILE", "")];
     assert!(file(text).with(&variables[..2]).config().tls.is_some());
@@ -89,7 +89,7 @@ fn the_file_may_be_named_by_the_environment() {
 }
 
 #[test]
-fn a_named_file_that_is_not_there_is_an_error() {
+fn a_named_file_that_does_not_exist_is_an_error() {
     let sources = Sources { file: Some("/nonexistent/metagate.yaml".into()), ..Sources::default() };
     let errors = load(&sources).unwrap_err().to_string();
     assert!(errors.contains("/nonexistent/metagate.yaml cannot be read"), "{errors}");
@@ -98,7 +98,7 @@ fn a_named_file_that_is_not_there_is_an_error() {
 }
 
 #[test]
-fn print_tells_where_each_value_came_from_and_is_yaml_again() {
+fn print_shows_the_source_of_each_value_and_is_valid_yaml() {
     let text = "
 upstream: {url: 'http://u:1'}
 authorization:
@@ -126,7 +126,7 @@ authorization:
         assert!(printed.contains(line), "{line} in {printed}");
     }
     assert!(printed.contains("config.yaml:2:17\n"), "{printed}");
-    // Each row says in which file it is written.
+    // The source of a row names the file.
     let text = |config: &Config| {
         let text = format!("{config:?}");
         text.split(char::is_whitespace).filter(|word| !word.contains("config.yaml:")).collect::<String>()

@@ -1,4 +1,4 @@
-//! What the settings come to.
+//! The parsed values of settings.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ fn two_variables_are_a_working_proxy() {
 }
 
 #[test]
-fn an_entry_inherits_what_it_does_not_say() {
+fn an_entry_inherits_what_it_does_not_set() {
     let text = "
 authentication:
   publicKeyUrls: [https://simple.example/jwks]
@@ -146,7 +146,7 @@ fn keys_of_the_upstream_itself_are_optional() {
 }
 
 #[test]
-fn what_is_probably_not_meant() {
+fn weak_settings_are_warnings() {
     let text = "
 backend: generic
 authentication:
@@ -187,7 +187,7 @@ openmetadata: {keyId: Gb389a-9f76-gdjs-a92j-0242bk94356}
 }
 
 #[test]
-fn a_backend_signs_for_itself_alone() {
+fn the_backends_own_tokens_need_no_audience() {
     for (key_url, expected) in [
         ("https://10.0.0.1:8585/jwks", &[][..]),
         ("https://a.example/jwks", &["authentication.issuers[0].audiences"][..]),
@@ -199,7 +199,7 @@ fn a_backend_signs_for_itself_alone() {
 }
 
 #[test]
-fn audiences_of_a_simple_list_that_is_not_there() {
+fn audiences_without_a_simple_list_are_a_warning() {
     let text = "
 authentication:
   audiences: [app]
@@ -221,7 +221,7 @@ authentication:
 }
 
 #[test]
-fn rules_as_they_are_judged() {
+fn rules_are_parsed() {
     let text = "
 authorization:
   mode: enforce
@@ -326,7 +326,7 @@ upstream:
 }
 
 #[test]
-fn whole_seconds_of_leeway_up_to_five_minutes() {
+fn leeway_is_whole_seconds_up_to_five_minutes() {
     for (text, fine) in
         [("0s", true), ("300s", true), ("5m", true), ("301s", false), ("1500ms", false), ("1h", false)]
     {
@@ -345,7 +345,7 @@ fn proxy_protocol_is_off_or_required() {
     let named = config("proxyProtocol: require\ntrustedProxies: [10.0.0.0/8]\n");
     assert_eq!(named.config.proxy_protocol, ProxyProtocol::Require);
     assert!(!warnings(&named).contains(&"proxyProtocol"));
-    // Peers on a socket file are no network, and no reason for an error.
+    // `unix` is not a network, but is accepted.
     let unix = config("proxyProtocol: require\ntrustedProxies: [unix]\n");
     assert!(warnings(&unix).contains(&"proxyProtocol"));
     let both = config("proxyProtocol: require\ntrustedProxies: [unix, 10.0.0.0/8]\n");

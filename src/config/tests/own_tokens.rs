@@ -15,7 +15,7 @@ fn own_tokens(authentication: &str, rest: &str) -> Vec<OwnTokens> {
 }
 
 #[test]
-fn of_the_simple_list() {
+fn own_tokens_of_the_simple_list() {
     let list = |urls: &str| format!("publicKeyUrls: [{urls}]");
     let idp = "https://idp.example/jwks";
     let both = format!("'{idp}', '{OWN_SET}'");
@@ -23,7 +23,7 @@ fn of_the_simple_list() {
         (list(OWN_SET), known(&[])),
         (list(&both), known(&[])),
         (list(idp), known(&["open-metadata.org"])),
-        // A file may have that path by chance, and is read as a set like any other.
+        // A file with that path is read like any other key set.
         (list("file:///api/v1/system/config/jwks"), known(&["open-metadata.org"])),
         (list(idp) + ", backendTokens: true", OwnTokens::All),
         (list(OWN_SET) + ", backendTokens: false", OwnTokens::None),
@@ -35,19 +35,19 @@ fn of_the_simple_list() {
 }
 
 #[test]
-fn of_issuer_entries() {
+fn own_tokens_of_issuer_entries() {
     let entries = "issuers: [{name: a, issuer: https://a}, {name: b, issuer: https://b, backendTokens: true}, \
                    {name: c, issuer: https://c, backendTokens: false}], publicKeyUrls: [https://d], \
                    backendTokens: false";
     let key = "datahub: {tokenServiceSigningKey: 5hM0y8xQ2kWc7rTzN1bVfJ4pLsG9dEaU, tokenServiceIssuer: dh}";
     let usual = known(&["open-metadata.org", "dh"]);
-    // What is said of the simple list is not said of entries.
+    // The setting of the simple list does not apply to entries.
     let expected = [usual.clone(), OwnTokens::All, OwnTokens::None, usual, OwnTokens::None];
     assert_eq!(own_tokens(entries, key), expected);
 }
 
 #[test]
-fn openmetadatas_keys_that_cannot_be_told_are_a_warning() {
+fn a_simple_list_without_openmetadatas_key_set_is_a_warning() {
     let warns = |authentication: &str, backend: &str| {
         let text = format!("backend: {backend}\nauthentication: {{audiences: [a], {authentication}}}");
         let warnings = file(&text).with(&[UPSTREAM]).loaded().warnings;

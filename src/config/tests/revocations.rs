@@ -1,4 +1,4 @@
-//! The revocation list as its users write it.
+//! Revocation lists as users write them.
 
 use serde_json::json;
 
@@ -40,7 +40,7 @@ fn yaml_and_json_lines() {
 }
 
 #[test]
-fn json_lines_may_be_many() {
+fn a_long_list_of_json_lines_is_accepted() {
     let lines: String = (0..20_000).map(|number| format!("{{\"jti\": \"{number}\"}}\n")).collect();
     assert_eq!(read(&lines).len(), 20_000);
 }
@@ -100,7 +100,7 @@ fn lines_of_json_lines_are_counted() {
 }
 
 #[test]
-fn a_list_is_written_as_one() {
+fn a_list_must_be_a_list() {
     for (list, expected) in [
         ("", "is empty; write a list without entries as `[]`"),
         ("# nothing\n", "is empty"),
@@ -113,18 +113,18 @@ fn a_list_is_written_as_one() {
 }
 
 #[test]
-fn an_issuer_that_nobody_is_is_a_warning() {
+fn an_unknown_issuer_is_a_warning() {
     let list = "[{jti: a, issuer: public-keys}, {jti: b, issuer: https://any.example}, {jti: c, issuer: otka}, {kid: d, issuer: otka}]";
     let warnings = case(list).loaded().warnings;
     let about: Vec<_> = warnings.iter().filter(|found| found.path.ends_with("revocations.file")).collect();
-    // The simple list, which is all that there is, binds no iss.
+    // Only the simple list is configured, which binds no iss.
     assert_eq!(about.len(), 2, "{about:?}");
     assert!(about[0].message.contains("\"https://any.example\""), "{about:?}");
     assert!(about[1].message.contains("\"otka\""), "{about:?}");
 }
 
 #[test]
-fn a_token_in_the_wrong_place_is_not_repeated() {
+fn errors_do_not_repeat_a_token() {
     let token = HMAC.token(crate::jose::Algorithm::HS256, None, &json!({"sub": "ada"}));
     for key in ["fingerprint", "datahubTokenHash"] {
         let errors = case(&format!("- {key}: {token}\n")).errors();
@@ -133,7 +133,7 @@ fn a_token_in_the_wrong_place_is_not_repeated() {
 }
 
 #[test]
-fn datahub_hashes_its_salt_after_the_token() {
+fn datahub_appends_its_salt_to_the_token() {
     let token = HMAC.token(crate::jose::Algorithm::HS256, None, &json!({"sub": "ada"}));
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, format!("{token}pepper").as_bytes());
     let hash = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, hash);

@@ -1,4 +1,4 @@
-//! The table of routes that a configuration comes to.
+//! The route table of a configuration.
 
 use super::*;
 use crate::backend::Backend;
@@ -21,7 +21,7 @@ fn route(table: &RouteTable, method: &str, path: &str) -> Route {
 }
 
 #[test]
-fn what_the_configuration_says_goes_before_the_preset() {
+fn configured_routes_come_before_the_preset() {
     let table = openmetadata(&[
         ("METAGATE_AUTHORIZATION__PUBLIC", "[GET /api/v1/glossaries/**, GET /swagger.json]"),
         ("METAGATE_AUTHORIZATION__OPTIONAL", "[POST /mcp, GET /assets/**, GET /api/v1/glossaries/mine]"),
@@ -30,7 +30,7 @@ fn what_the_configuration_says_goes_before_the_preset() {
         ("GET", "/api/v1/glossaries/x", Route::Public),
         ("GET", "/swagger.json", Route::Public),
         ("POST", "/mcp", Route::Optional),
-        // Stricter than the preset, and stricter than the other list.
+        // Stricter than the preset and than the public list.
         ("GET", "/assets/a.js", Route::Optional),
         ("GET", "/api/v1/glossaries/mine", Route::Optional),
         ("POST", "/api/v1/glossaries/x", Route::Protected),
@@ -90,7 +90,7 @@ fn saml_opens_its_servlets() {
 }
 
 #[test]
-fn under_a_base_path_nothing_else_is_open() {
+fn with_a_base_path_only_routes_below_it_are_open() {
     for base in ["/catalog", "/catalog/", "\"/catalog\""] {
         let table = openmetadata(&[("BASE_PATH", base)]);
         for (method, path, expected) in [
@@ -118,7 +118,7 @@ fn under_a_base_path_nothing_else_is_open() {
 }
 
 #[test]
-fn a_base_path_that_nobody_told_us_of_opens_no_data() {
+fn an_unconfigured_base_path_opens_no_data() {
     let table = openmetadata(&[]);
     for path in ["/catalog/api/v1/tables", "/a/b/api/v1/tables", "/catalog/Api/v1/tables", "/catalog/api"] {
         assert_eq!(route(&table, "GET", path), Route::Protected, "{path}");
@@ -145,9 +145,9 @@ fn an_upstream_that_is_the_api_itself_has_no_pages() {
     }
 }
 
-/// The row for pages is wide, and says nothing about what is protected before it.
+/// The row for pages matches many paths, but not those that earlier rows protect.
 #[test]
-fn a_rule_is_warned_of_pages_only_where_it_is_about_them() {
+fn a_rule_is_warned_about_pages_only_if_it_names_them() {
     let warnings = |paths: &str| {
         let rule = format!(
             "authorization: {{rules: [{{name: r, match: {{methods: [GET], paths: [{paths}]}}, action: deny}}]}}\n"

@@ -1,4 +1,4 @@
-//! `authorization.tests`, and what is said about rules.
+//! `authorization.tests`, and warnings about rules.
 
 use http::{Method, StatusCode};
 use serde_json::json;
@@ -18,7 +18,7 @@ fn with_entries(authorization: &str) -> Case {
 }
 
 #[test]
-fn a_test_with_everything() {
+fn a_test_with_every_key() {
     let config = with_entries(
         "  rules: [{name: r, action: deny}]
   tests:
@@ -49,7 +49,7 @@ fn a_test_with_everything() {
 }
 
 #[test]
-fn what_is_left_out_has_a_meaning() {
+fn omitted_keys_have_defaults() {
     let config = with_entries(
         "  tests:
     - {name: a, request: GET /, expect: allow}
@@ -134,7 +134,7 @@ fn warnings(backend: &str, authorization: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_rule_that_never_decides_is_warned_of() {
+fn a_rule_that_never_decides_is_a_warning() {
     let never = |rules: &str| -> Vec<String> {
         let found = warnings("generic", &format!("  rules:\n{rules}"));
         found.into_iter().filter(|warning| warning.contains("never decides")).collect()
@@ -148,7 +148,7 @@ fn a_rule_that_never_decides_is_warned_of() {
         ["authorization.rules[1].match: `narrow` never decides: `wide` matches all of its requests first"]
     );
     for other in [
-        // Something of each is not in the other.
+        // Each matches requests that the other does not.
         "    - {name: o, match: {methods: [PUT], paths: [/a/x, /c]}, action: deny}\n",
         "    - {name: o, match: {methods: [PUT, POST], paths: [/a/x]}, action: deny}\n",
         "    - {name: o, match: {paths: [/a/x]}, action: deny}\n",
@@ -164,7 +164,7 @@ fn a_rule_that_never_decides_is_warned_of() {
 }
 
 #[test]
-fn a_rule_that_is_not_asked_where_a_route_is_open_is_warned_of() {
+fn a_rule_about_an_open_route_is_a_warning() {
     let rules = |method: &str, path: &str| {
         format!(
             "  public: [GET /docs/**, PUT /a/*]\n  optional: [/o/**]\n  rules: [{{name: r, match: {{methods: [{method}], paths: [{path}]}}, action: deny}}]\n"
@@ -184,7 +184,7 @@ fn a_rule_that_is_not_asked_where_a_route_is_open_is_warned_of() {
     for (method, path) in [("POST", "/docs/x"), ("GET", "/doc"), ("PUT", "/a/b/c"), ("PUT", "/a")] {
         assert!(asked("generic", method, path).is_empty(), "{method} {path}");
     }
-    // A route of the backend that leaves nothing of the rule, and one of many below it.
+    // A route of the backend that covers the whole rule, and one that covers a part.
     assert_eq!(asked("openmetadata", "POST", "/api/v1/users/login").len(), 1);
     assert!(asked("openmetadata", "POST", "/api/v1/users/**").is_empty());
     let infos = with_entries(&rules("POST", "/api/v1/users/**"))
@@ -200,7 +200,7 @@ fn a_rule_that_is_not_asked_where_a_route_is_open_is_warned_of() {
 }
 
 #[test]
-fn what_only_reports_or_cannot_match_is_warned_of() {
+fn report_mode_and_patterns_that_cannot_match_are_warnings() {
     let found = warnings(
         "openmetadata",
         "  rules:

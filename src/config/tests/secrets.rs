@@ -1,4 +1,4 @@
-//! Secrets: read as they are, and never shown.
+//! Secrets are read unchanged and never shown.
 
 use secrecy::ExposeSecret;
 
@@ -14,7 +14,7 @@ fn key_of(config: &Config, name: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_secret_is_shown_nowhere() {
+fn secrets_are_never_printed() {
     let text = format!(
         "backend: datahub-gms\nauthentication:\n  issuers:\n  - {{name: a, issuer: a, sharedSecret: {SECRET}}}\n\
          datahub: {{systemClientSecret: {SECRET}}}\n"
@@ -31,7 +31,7 @@ fn a_secret_is_shown_nowhere() {
 }
 
 #[test]
-fn a_secret_is_in_no_error() {
+fn errors_do_not_contain_secrets() {
     let short = "hunter2";
     let text = format!(
         "authentication:\n  publicKeyUrls: ['https://ada:{short}@a.example']\n  proxy: 'http://ada:{short}@a.example'\n  issuers:\n  \
@@ -52,7 +52,7 @@ fn a_secret_is_in_no_error() {
 }
 
 #[test]
-fn a_secret_of_the_environment_is_no_yaml() {
+fn a_secret_in_the_environment_is_not_parsed_as_yaml() {
     for (value, expected) in [
         ("[a, b] # {not a list} ##############", "[a, b] # {not a list} ##############"),
         ("\"q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u\"", "q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u"),
@@ -100,7 +100,7 @@ fn other_white_space_around_a_secret_is_an_error() {
     }
 }
 
-/// Every way in which a secret of each kind can be given.
+/// Every source of a secret, for each kind of secret.
 fn ways(secret: &str) -> Vec<(&'static str, Case)> {
     let quoted = secret.replace('$', "$$");
     let mut ways = Vec::new();
@@ -136,7 +136,7 @@ fn ways(secret: &str) -> Vec<(&'static str, Case)> {
 }
 
 #[test]
-fn what_keeps_no_secret_is_refused_however_it_is_given() {
+fn weak_secrets_are_refused_from_every_source() {
     let published = crate::config::published_secrets().map(|known| known.value);
     let others = [
         "${DATAHUB_TOKEN_SERVICE_SIGNING_KEY}",
@@ -163,7 +163,7 @@ fn what_keeps_no_secret_is_refused_however_it_is_given() {
 }
 
 #[test]
-fn a_published_salt_lets_nobody_in_and_is_a_warning() {
+fn a_published_salt_is_only_a_warning() {
     let salt = "ohDVbJBvHHVJh9S/UA4BYF9COuNnqqVhr9MLKEGXk1O=";
     let loaded = environment(&[UPSTREAM, KEYS_URL, ("DATAHUB_TOKEN_SERVICE_SALT", salt)]).loaded();
     let warned = loaded.warnings.iter().find(|finding| finding.path == "datahub.tokenServiceSalt");
@@ -202,7 +202,7 @@ fn files_that_are_missing_empty_or_too_long() {
     }
 }
 
-/// Lets everybody to the files of a case, and gives one of them a mode.
+/// Makes the files of a case reachable for everyone, and sets the mode of one of them.
 fn open(path: &std::path::Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     let set = |path: &std::path::Path, mode| {
@@ -213,7 +213,7 @@ fn open(path: &std::path::Path, mode: u32) {
 }
 
 #[test]
-fn a_file_with_a_secret_that_everybody_can_read_is_warned_of() {
+fn a_secret_file_readable_by_everyone_is_a_warning() {
     let text = "tls: {certFile: /c, keyFile: TLS}\nupstream: {url: https://up.example, tls: {certFile: /c, keyFile: CLIENT}}\n\
                 backend: datahub-gms\nauthentication: {issuers: [{name: a, issuer: a, sharedSecretFile: SHARED}]}\n\
                 datahub: {tokenServiceSigningKeyFile: SIGNING, systemClientSecretFile: SYSTEM, tokenServiceSaltFile: SALT}\n";
@@ -250,7 +250,7 @@ fn a_file_with_a_secret_that_everybody_can_read_is_warned_of() {
 }
 
 #[test]
-fn so_is_a_configuration_file_with_a_secret_in_it() {
+fn a_configuration_file_with_a_secret_readable_by_everyone_is_a_warning() {
     for (value, warned) in
         [(SECRET, true), ("${KEY:-q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u}", true), ("${KEY}", false)]
     {
@@ -269,7 +269,7 @@ fn so_is_a_configuration_file_with_a_secret_in_it() {
 }
 
 #[test]
-fn the_query_of_a_url_is_shown_nowhere() {
+fn queries_of_urls_are_never_printed() {
     let text = "listen: 127.0.0.1:8685\nupstream: {url: http://up.example}\nauthentication:\n  proxy: http://proxy.example/?key=hunter2\n  \
                 publicKeyUrls: ['http://idp.example/jwks?api_key=hunter2', 'http://127.0.0.1:8685/jwks?api_key=hunter2']\n  issuers:\n  \
                 - {name: a, issuer: a, publicKeyUrls: [https://idp.example/a?hunter2], proxy: 'http://proxy.example/?hunter2'}\n";

@@ -1,18 +1,18 @@
-//! Which kinds of token are taken, as it is written.
+//! `tokenTypes`, `requireTokenType` and `refuse`.
 
 use super::*;
 use crate::claims::TokenKinds;
 
 const ENTRIES: &str = "authentication:\n  TOP\n  issuers:\n    - {name: a, issuer: https://a.example OWN}\n    - {name: b, issuer: https://b.example}\n";
 
-/// What the two entries take.
+/// The token kinds of the two entries.
 fn kinds(top: &str, own: &str) -> [TokenKinds; 2] {
     let config = file(&ENTRIES.replace("TOP", top).replace(" OWN", own)).with(&[UPSTREAM]).config();
     [0, 1].map(|index: usize| config.trust[index].rules.kinds.clone())
 }
 
 #[test]
-fn the_defaults() {
+fn defaults_of_token_kinds() {
     let [a, b] = kinds("leeway: 30s", "");
     assert_eq!((&a, &b), (&TokenKinds::default(), &TokenKinds::default()));
     let simple = environment(&[KEYS_URL, UPSTREAM]).config();
@@ -20,7 +20,7 @@ fn the_defaults() {
 }
 
 #[test]
-fn an_entry_takes_what_it_leaves_out_from_above() {
+fn an_entry_inherits_unset_keys() {
     let top = "tokenTypes: [JWT, application/Access+JWT]\n  requireTokenType: true\n  refuse: [idTokens]";
     let [a, b] = kinds(top, ", tokenTypes: [at+jwt], refuse: []");
     let plain = |kinds: &TokenKinds| (kinds.require_type, kinds.refuse_id_tokens, kinds.refuse_logout_tokens);
@@ -31,7 +31,7 @@ fn an_entry_takes_what_it_leaves_out_from_above() {
 }
 
 #[test]
-fn what_cannot_be_meant() {
+fn invalid_token_kinds_are_errors() {
     let errors = |top: &str, own: &str| {
         file(&ENTRIES.replace("TOP", top).replace(" OWN", own)).with(&[UPSTREAM]).errors()
     };

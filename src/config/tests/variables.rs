@@ -1,4 +1,4 @@
-//! `${NAME}` in our own YAML, and placeholders that nobody replaced.
+//! `${NAME}` in our own YAML, and placeholders that were not replaced.
 
 use secrecy::ExposeSecret;
 
@@ -74,7 +74,7 @@ authorization:
 }
 
 #[test]
-fn an_expression_without_a_value_is_an_error_with_its_place() {
+fn an_expression_without_a_value_is_an_error_with_its_position() {
     let text = "upstream:\n  url: http://${UPSTREAM_HOST}:8080\nauthentication:\n  publicKeyUrls: [https://a.example, '${KEYS}']\n  \
                 rolesClaim: ${A:?x}\n  leeway: ${LEEWAY\n  issuers:\n  - {name: a, issuer: a, sharedSecret: '${SIGNING_KEY}'}\nauthorization:\n  rules:\n  \
                 - {name: r, match: {paths: '${PATHS:-}'}, action: deny}\ndatahub: {systemClientId: $(ID)}\n";
@@ -107,7 +107,7 @@ fn a_value_that_turns_out_empty_opens_nothing() {
 }
 
 #[test]
-fn what_the_environment_and_flags_give_is_no_placeholder() {
+fn placeholders_in_the_environment_and_in_flags_are_errors() {
     for (name, value, path) in [
         ("METAGATE_UPSTREAM__URL", "http://$(OPENMETADATA_SERVICE_HOST):8585", "upstream.url"),
         ("METAGATE_AUTHENTICATION__AUDIENCES", "[a, ${CLIENT_ID}]", "authentication.audiences"),
@@ -143,7 +143,7 @@ fn what_the_environment_and_flags_give_is_no_placeholder() {
 }
 
 #[test]
-fn a_part_of_a_secret_is_no_name_to_be_shown() {
+fn errors_do_not_show_parts_of_a_secret_as_variable_names() {
     let text = "datahub: {tokenServiceSigningKey: 'q3tEo0gHk1Yw${hunter2}9sVb7nXcR5mZ2pLdJf8u'}";
     let errors = file(text).with(&[UPSTREAM]).result().unwrap_err();
     assert!(!format!("{errors} {errors:?}").contains("hunter2"), "{errors}");
@@ -151,7 +151,7 @@ fn a_part_of_a_secret_is_no_name_to_be_shown() {
 }
 
 #[test]
-fn what_is_printed_is_read_back_as_the_same() {
+fn printed_values_parse_to_the_same_values() {
     let text = "authentication: {rolesClaim: '$${roles}$$(x)$'}\nauthorization: {tests: [{name: '$${t}', claims: {'a': '$${b}'}, request: GET /, expect: allow}]}\n";
     let loaded = file(text).with(&[UPSTREAM, KEYS_URL]).loaded();
     let printed = print(&loaded);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::words::{RefusedKind, Word};
 
-/// A file with one value at a path of the table, within one element of each list on the way.
+/// A file with one value at a path of the table, with one element in each list of the path.
 fn with(path: &str, value: &str) -> Case {
     let nested = path.split('.').rev().fold(value.to_owned(), |below, name| match name.strip_suffix("[]") {
         Some(list) => format!("{{{list}: [{below}]}}"),
@@ -12,7 +12,7 @@ fn with(path: &str, value: &str) -> Case {
     file(&nested).with(&[KEYS_URL, UPSTREAM])
 }
 
-/// Every key with words, and its words.
+/// Every key whose values are words, with its words.
 fn keys() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
     KEYS.iter().filter_map(|key| match key.kind {
         Kind::Word(words) | Kind::Words(words) => Some((key.path, words.accepted)),
