@@ -148,7 +148,7 @@ fn cases(issuer: &Issuer) -> Vec<Case> {
             status: 401,
         },
         Case {
-            title: "somebody else's signature",
+            title: "a token signed with another key",
             method: "GET",
             path: tables,
             token: Some(("EVE", foreign)),

@@ -167,7 +167,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 fn open_file(file: Option<&Path>, literal_secret: Option<String>) -> Option<Finding> {
     let (path, (message, _)) = (literal_secret?, file_mode::warning(file?)?);
     let help =
-        Some("chmod 640 it, or 600; or put the secret into a file of its own, or write ${NAME}".to_owned());
+        Some("chmod 640 it, or 600; or put the secret into a separate file, or write ${NAME}".to_owned());
     let message = format!("is in the configuration file, and {message}");
     Some(Finding { help, ..Finding::new(Level::Warning, path, message) })
 }

@@ -164,7 +164,7 @@ fn refuse_ours(
     for entry in entries.iter().filter(|entry| ours.contains(&entry.key.as_str())) {
         let message = format!("this file has {shape}, where this key is not read");
         let error = ConfigError::new(&*entry.key, Some(source.at(entry.key_at)), message);
-        let help = "give it in the environment (METAGATE_...) or as a flag, or write a file of its own";
+        let help = "set it in the environment (METAGATE_...) or as a flag, or write a separate file";
         errors.push(error.help(help));
     }
 }

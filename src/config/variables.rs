@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_value_is_a_fault() {
+    fn expressions_without_a_value_are_faults() {
         for (text, fault) in [
             ("${B}", Fault::Unset("B".to_owned())),
             ("x${B:-${C}}", Fault::Unset("C".to_owned())),
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_are_told_from_other_dollars() {
+    fn placeholders_are_distinguished_from_other_dollars() {
         for text in ["${A}", "http://$(HOST):80", "a${B:-c}d", "$${A}", "${a.b}"] {
             assert!(has_placeholder(text), "{text}");
         }

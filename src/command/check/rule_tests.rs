@@ -274,8 +274,8 @@ struct Steps<'a> {
 impl Observer for Steps<'_> {
     fn route(&mut self, _: &RequestFacts, routed: Routed) {
         self.lines.push(match routed.route {
-            Route::Public => "route: public; no token is looked at and no rule is asked".to_owned(),
-            Route::Optional => "route: optional; without a token no rule is asked".to_owned(),
+            Route::Public => "route: public; a token is ignored and no rule is evaluated".to_owned(),
+            Route::Optional => "route: optional; without a token no rule is evaluated".to_owned(),
             Route::Protected => "route: protected".to_owned(),
         });
     }

@@ -104,7 +104,7 @@ impl Observer for Steps<'_> {
     fn issuer(&mut self, token: &UnverifiedToken<'_>, entry: &TrustedIssuer, keys: Option<&KeySet>) {
         let claimed = token.issuer_hint().ok().flatten().unwrap_or("none").to_owned();
         let claimed = claimed.escape_debug();
-        self.pass("issuer", format!("iss {claimed} is judged by the entry {}", entry.name));
+        self.pass("issuer", format!("iss {claimed} selects the entry {}", entry.name));
         self.entry = entry.name.clone();
         let header = token.header();
         match keys.map(|keys| keys.choose(header.kid.as_deref(), header.algorithm)) {

@@ -92,20 +92,20 @@ impl<'l> Line<'l> {
 
 impl Record<'_> {
     fn into_owned(self) -> Record<'static> {
-        let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
         Record {
-            event: own(self.event),
-            decision: own(self.decision),
-            time: self.time.map(own),
-            reason: self.reason.map(own),
-            rule: self.rule.map(own),
-            method: self.method.map(own),
-            path: self.path.map(own),
-            principal: self.principal.map(own),
-            claimed_subject: self.claimed_subject.map(own),
-            token_class: self.token_class.map(own),
-            issuer: self.issuer.map(own),
-            client: self.client.map(own),
+            event: owned(self.event),
+            decision: owned(self.decision),
+            time: self.time.map(owned),
+            reason: self.reason.map(owned),
+            rule: self.rule.map(owned),
+            method: self.method.map(owned),
+            path: self.path.map(owned),
+            principal: self.principal.map(owned),
+            claimed_subject: self.claimed_subject.map(owned),
+            token_class: self.token_class.map(owned),
+            issuer: self.issuer.map(owned),
+            client: self.client.map(owned),
         }
     }
 }

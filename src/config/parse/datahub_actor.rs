@@ -34,8 +34,8 @@ pub(super) fn reserved(root: &Section<'_>, backend: Backend) -> Vec<Box<str>> {
     };
     let system = datahub.need_text("systemClientId");
     let built_in = field.reserved.iter().copied();
-    let own = built_in.chain([system]).chain(administrators.iter().map(AsRef::as_ref));
-    let mut reserved: Vec<Box<str>> = own.map(|name| name.to_lowercase().into()).collect();
+    let names = built_in.chain([system]).chain(administrators.iter().map(AsRef::as_ref));
+    let mut reserved: Vec<Box<str>> = names.map(|name| name.to_lowercase().into()).collect();
     reserved.sort_unstable();
     reserved.dedup();
     reserved

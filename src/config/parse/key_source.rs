@@ -117,17 +117,20 @@ pub(super) fn key_urls(section: &Section<'_>, place: &Place<'_>) -> Option<Vec<U
 }
 
 fn via_upstream(section: &Section<'_>, url: Url, place: &Place<'_>) -> Url {
-    let own = place.listen.is_some_and(|listen| is_own(&url, listen));
+    let is_own_listener = place.listen.is_some_and(|listen| is_own(&url, listen));
     // A socket file has no URL that keys could be read from.
-    let Some(upstream) = place.upstream.filter(|upstream| own && upstream.scheme() != "unix") else {
+    let Some(upstream) = place.upstream.filter(|upstream| is_own_listener && upstream.scheme() != "unix")
+    else {
         return url;
     };
     let mut rewritten = upstream.clone();
     rewritten.set_path(&format!("{}{}", upstream.path().trim_end_matches('/'), url.path()));
     rewritten.set_query(url.query());
     let path = section.path("publicKeyUrls");
-    let (own, other) = (redacted(url.as_str()), redacted(rewritten.as_str()));
-    section.report.info(format!("{path}: {own} is our own listener; its keys are read from {other}"));
+    let (original, replacement) = (redacted(url.as_str()), redacted(rewritten.as_str()));
+    section
+        .report
+        .info(format!("{path}: {original} is our own listener; its keys are read from {replacement}"));
     rewritten
 }
 
@@ -144,8 +147,8 @@ pub(super) fn is_own(url: &Url, listen: SocketAddr) -> bool {
 }
 
 fn is_here(ip: IpAddr, listen: SocketAddr) -> bool {
-    let own = listen.ip();
-    ip.to_canonical() == own.to_canonical() || means_this_machine(ip) && means_this_machine(own)
+    let listen_ip = listen.ip();
+    ip.to_canonical() == listen_ip.to_canonical() || means_this_machine(ip) && means_this_machine(listen_ip)
 }
 
 /// Whether the upstream itself serves all of these keys. Then they cannot be fetched until the upstream is ready, which

@@ -28,8 +28,8 @@ pub(super) fn listeners(root: &Section<'_>) -> Listeners {
     let address = |section: &Section<'_>| section.need("listen", values::address);
     let (health_section, admin_section) = (root.section("health"), root.section("admin"));
     let (health, admin) = (address(&health_section), address(&admin_section));
-    let own = [("data", data.as_ref().and_then(Listen::address)), ("health", health), ("admin", admin)];
-    let [data_only, before_admin, all] = [1, 2, 3].map(|count| own.get(..count).unwrap_or_default());
+    let listeners = [("data", data.as_ref().and_then(Listen::address)), ("health", health), ("admin", admin)];
+    let [data_only, before_admin, all] = [1, 2, 3].map(|count| listeners.get(..count).unwrap_or_default());
     refuse_taken(&health_section, health, data_only, 1);
     refuse_taken(&admin_section, admin, before_admin, 1);
     if let Some(address) = admin.filter(|address| !is_loopback(address.ip())) {

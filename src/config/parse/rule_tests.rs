@@ -95,10 +95,10 @@ fn signing_entry(
         entry.error("issuer", "has no effect without `claims`: the request has no token");
         return None;
     }
-    let found = trust.iter().position(|own| *own.name == *name);
+    let found = trust.iter().position(|candidate| *candidate.name == *name);
     // An entry with an error is not in `trust`.
     if found.is_none() && !entry.report.knows("authentication.issuers") {
-        let names: Vec<_> = trust.iter().map(|own| &*own.name).collect();
+        let names: Vec<_> = trust.iter().map(|entry| &*entry.name).collect();
         let help = format!("the entries are: {}", names.join(", "));
         entry.error_with_help("issuer", format!("no issuer entry is named {}", values::quote(name)), help);
     }

@@ -88,13 +88,13 @@ fn warn_of_open_routes(policy: &Policy, entry: &Section<'_>, rule: &Rule) {
     }
     let (public, optional): (Vec<_>, Vec<_>) =
         policy.routes.opening(&rule.matching).partition(|row| row.route == Route::Public);
-    let (own, preset): (Vec<_>, Vec<_>) = public.into_iter().partition(|row| row.is_configured());
+    let (configured, preset): (Vec<_>, Vec<_>) = public.into_iter().partition(|row| row.is_configured());
 
     // The backend's own routes are meant to be open. They are worth a warning only if they cover a whole path of
     // the rule.
     let (whole, partly): (Vec<_>, Vec<_>) =
         preset.into_iter().partition(|row| row.pattern.covers_a_path_of(&rule.matching));
-    let public = patterns(own.into_iter().chain(whole));
+    let public = patterns(configured.into_iter().chain(whole));
     let named = |row: &&RouteRow| row.is_configured() || row.pattern.covers_a_path_of(&rule.matching);
     let (optional, partly) = (patterns(optional.into_iter().filter(named)), patterns(partly.into_iter()));
     let path = entry.section("match").path("paths");
@@ -105,7 +105,7 @@ fn warn_of_open_routes(policy: &Policy, entry: &Section<'_>, rule: &Rule) {
     }
     if !optional.is_empty() {
         let message = format!("`{}` is not evaluated without a token: {}", rule.name, listed(&optional));
-        let help = "take these paths out of authorization.optional if the rule is for everybody";
+        let help = "take these paths out of authorization.optional if the rule should apply to every request";
         entry.report.warn(&path, message, help);
     }
     if !partly.is_empty() {

@@ -46,13 +46,14 @@ pub(super) struct Section<'a> {
     merged: &'a Merged,
     pub(super) report: &'a Report,
     dict: Option<&'a Dict>,
-    own: Option<Origin>,
+    /// Where the list element begins, if this is one.
+    element_origin: Option<Origin>,
     path: String,
 }
 
 impl<'a> Section<'a> {
     pub(super) fn root(merged: &'a Merged, report: &'a Report) -> Self {
-        Self { merged, report, dict: Some(&merged.root), own: None, path: String::new() }
+        Self { merged, report, dict: Some(&merged.root), element_origin: None, path: String::new() }
     }
 
     /// The path of a key here.
@@ -71,8 +72,8 @@ impl<'a> Section<'a> {
         let values = self.value(name).and_then(Value::as_array).unwrap_or_default();
         let elements = values.iter().enumerate().map(|(index, value)| {
             let path = format!("{}[{index}]", self.path(name));
-            let own = self.merged.origin(&path, value);
-            Section { dict: value.as_dict(), own, path, ..self.clone() }
+            let element_origin = self.merged.origin(&path, value);
+            Section { dict: value.as_dict(), element_origin, path, ..self.clone() }
         });
         elements.collect()
     }
@@ -84,7 +85,9 @@ impl<'a> Section<'a> {
     /// Where a key is written. For a missing key, where the list element begins.
     pub(super) fn origin(&self, name: &str) -> Option<Origin> {
         let value = self.dict.and_then(|dict| dict.get(name));
-        value.and_then(|value| self.merged.origin(&self.path(name), value)).or_else(|| self.own.clone())
+        value
+            .and_then(|value| self.merged.origin(&self.path(name), value))
+            .or_else(|| self.element_origin.clone())
     }
 
     /// Whether a key has a value other than the built-in default.

@@ -168,9 +168,9 @@ fn mapping(section: &Section<'_>) -> Option<PrincipalMapping> {
 }
 
 fn domain(root: &Section<'_>, section: &Section<'_>) -> Option<DomainRule> {
-    let own = root.section("openmetadata");
-    if own.is_given("keyId") && own.text("keyId") == Some(PUBLISHED_KEY_ID) {
-        own.report.warn(
+    let openmetadata = root.section("openmetadata");
+    if openmetadata.is_given("keyId") && openmetadata.text("keyId") == Some(PUBLISHED_KEY_ID) {
+        openmetadata.report.warn(
             "openmetadata.keyId",
             "this is the key id that OpenMetadata ships: its private key is public, so anyone can create \
              tokens for any user",
@@ -180,8 +180,8 @@ fn domain(root: &Section<'_>, section: &Section<'_>) -> Option<DomainRule> {
     section.boolean("enforcePrincipalDomain").then(|| DomainRule {
         principal_domain: section.need_text("principalDomain").into(),
         allowed: section.need_list("allowedDomains", text),
-        own_issuer: own.need_text("issuer").into(),
-        own_key_id: own.need_text("keyId").into(),
+        own_issuer: openmetadata.need_text("issuer").into(),
+        own_key_id: openmetadata.need_text("keyId").into(),
     })
 }
 

@@ -7,7 +7,7 @@ use crate::config::settings::{KEYS, Kind, environment_names};
 #[test]
 fn names_are_derived_from_paths() {
     let names = environment_names();
-    let name = |path: &str| names.iter().find(|(_, own)| *own == path).map(|(name, _)| name.as_str());
+    let name = |path: &str| names.iter().find(|(_, key)| *key == path).map(|(name, _)| name.as_str());
     assert_eq!(name("listen"), Some("METAGATE_LISTEN"));
     assert_eq!(name("upstream.connectTimeout"), Some("METAGATE_UPSTREAM__CONNECT_TIMEOUT"));
     assert_eq!(name("health.listen"), Some("METAGATE_HEALTH__LISTEN"));

@@ -115,8 +115,8 @@ fn our_own_listener_is_read_from_the_upstream() {
         let loaded = environment(&variables).loaded();
         assert_eq!(urls(&loaded.config.trust[0]), [read], "{listen} {url}");
         let rewritten = url != read;
-        let told = loaded.infos.iter().filter(|info| info.contains("our own listener")).count();
-        assert_eq!(told, usize::from(rewritten), "{:?}", loaded.infos);
+        let infos = loaded.infos.iter().filter(|info| info.contains("our own listener")).count();
+        assert_eq!(infos, usize::from(rewritten), "{:?}", loaded.infos);
         assert_eq!(loaded.config.trust[0].optional, rewritten, "the upstream itself");
     }
     let variables = [

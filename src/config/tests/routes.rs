@@ -140,8 +140,8 @@ fn an_upstream_that_is_the_api_itself_has_no_pages() {
         let table = table(&[("METAGATE_BACKEND", backend), ("METAGATE_UPSTREAM__URL", upstream)]);
         let expected = if open { Route::Public } else { Route::Protected };
         assert_eq!(route(&table, "GET", "/v1/tables"), expected, "{upstream}");
-        let told = table.inactive().iter().any(|inactive| inactive.why.contains("upstream.url"));
-        assert_eq!(told, !open, "{upstream}");
+        let is_listed = table.inactive().iter().any(|inactive| inactive.why.contains("upstream.url"));
+        assert_eq!(is_listed, !open, "{upstream}");
     }
 }
 

@@ -170,23 +170,23 @@ fn a_rule_about_an_open_route_is_a_warning() {
             "  public: [GET /docs/**, PUT /a/*]\n  optional: [/o/**]\n  rules: [{{name: r, match: {{methods: [{method}], paths: [{path}]}}, action: deny}}]\n"
         )
     };
-    let asked = |backend, method: &str, path: &str| warnings(backend, &rules(method, path));
+    let warnings_about = |backend, method: &str, path: &str| warnings(backend, &rules(method, path));
     let path = "authorization.rules[0].match.paths:";
     assert_eq!(
-        asked("generic", "GET", "/docs/x"),
+        warnings_about("generic", "GET", "/docs/x"),
         [format!("{path} `r` is not evaluated on public routes: `GET /docs/**`")]
     );
-    assert_eq!(asked("generic", "GET", "/**").len(), 2, "the optional one too");
+    assert_eq!(warnings_about("generic", "GET", "/**").len(), 2, "the optional one too");
     assert_eq!(
-        asked("generic", "PATCH", "/o/x"),
+        warnings_about("generic", "PATCH", "/o/x"),
         [format!("{path} `r` is not evaluated without a token: `/o/**`")]
     );
     for (method, path) in [("POST", "/docs/x"), ("GET", "/doc"), ("PUT", "/a/b/c"), ("PUT", "/a")] {
-        assert!(asked("generic", method, path).is_empty(), "{method} {path}");
+        assert!(warnings_about("generic", method, path).is_empty(), "{method} {path}");
     }
     // A route of the backend that covers the whole rule, and one that covers a part.
-    assert_eq!(asked("openmetadata", "POST", "/api/v1/users/login").len(), 1);
-    assert!(asked("openmetadata", "POST", "/api/v1/users/**").is_empty());
+    assert_eq!(warnings_about("openmetadata", "POST", "/api/v1/users/login").len(), 1);
+    assert!(warnings_about("openmetadata", "POST", "/api/v1/users/**").is_empty());
     let infos = with_entries(&rules("POST", "/api/v1/users/**"))
         .with(&[("METAGATE_BACKEND", "openmetadata")])
         .loaded()
@@ -196,7 +196,7 @@ fn a_rule_about_an_open_route_is_a_warning() {
             .contains("`r` is not evaluated on public routes of the backend: `POST /api/v1/users/signup`")),
         "{infos:?}"
     );
-    assert!(asked("generic", "POST", "/api/v1/users/login").is_empty());
+    assert!(warnings_about("generic", "POST", "/api/v1/users/login").is_empty());
 }
 
 #[test]

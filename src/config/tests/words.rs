@@ -30,7 +30,7 @@ fn refusals(path: &str, value: &str) -> Vec<String> {
 fn an_unknown_word_is_an_error_that_names_the_accepted_ones() {
     let mut seen = 0;
     for (path, words) in keys() {
-        let own = path.replace("[]", "[0]");
+        let element_path = path.replace("[]", "[0]");
         for unknown in ["qqqqqqqq", &words[0].to_uppercase()] {
             // A number in capitals is the number.
             if words.contains(&unknown) {
@@ -38,7 +38,7 @@ fn an_unknown_word_is_an_error_that_names_the_accepted_ones() {
             }
             let refusals = refusals(path, &format!("'{unknown}'"));
             assert_eq!(refusals.len(), 1, "{path}: {refusals:?}");
-            assert!(refusals[0].starts_with(&own), "{refusals:?}");
+            assert!(refusals[0].starts_with(&element_path), "{refusals:?}");
             let accepted = format!("\"{unknown}\" is not accepted; write one of: {}", words.join(", "));
             assert!(refusals[0].contains(&accepted), "{refusals:?}");
         }
