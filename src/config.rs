@@ -341,36 +341,23 @@ pub enum ProxyProtocol {
     Require,
 }
 
-/// Limits on what clients may use.
+/// Limits on what clients may use. Sizes are in bytes. A share per client is never 0: the default replaces it.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "config.example.yaml documents each key")]
 pub struct Limits {
-    /// The maximum request head, in bytes.
     pub header_bytes: usize,
-    /// The maximum number of fields in a head.
     pub header_count: usize,
-    /// The maximum time to receive a head.
     pub header_read_timeout: Duration,
-    /// The maximum request body, in bytes; 0 is no limit.
     pub body_bytes: u64,
-    /// Open connections.
     pub connections: usize,
-    /// Open connections of one client address.
     pub connections_per_client: usize,
-    /// Requests in flight over all connections.
     pub requests: usize,
-    /// Requests in flight of one client address.
     pub requests_per_client: usize,
-    /// Memory of the process, in bytes.
     pub memory: u64,
-    /// How long a connection that has not shown a verified token may stay idle.
     pub unverified_timeout: Duration,
-    /// What is discarded of a refused request's body.
     pub discard: Discard,
-    /// Concurrent requests on one HTTP/2 connection; 0 turns HTTP/2 off.
     pub concurrent_streams: u32,
-    /// The maximum token, in bytes.
     pub token_bytes: usize,
-    /// How much of a request's body is read for rules about GraphQL, in bytes.
     pub graphql_bytes: usize,
 }
 
