@@ -262,7 +262,7 @@ impl Budget {
             .values()
             .filter(|connection| client.is_none_or(|client| connection.belongs_to(client)))
             .filter_map(|connection| {
-                let (trusted, since) = (connection.is_trusted(), connection.idle_since()?);
+                let (trusted, since) = (connection.is_trusted(), connection.evictable_since()?);
                 (!trusted || long_ago.is_some_and(|end| since <= end)).then_some((trusted, since, connection))
             })
             .collect();

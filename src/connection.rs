@@ -1,19 +1,22 @@
-//! One client connection: from an accepted socket to the requests that the gateway answers.
+//! Serves one client connection: from an accepted socket to requests for the gateway.
 //!
-//! 1. The PROXY protocol header, if connections must begin with one, says who the client is
-//!    (`proxy_protocol`); its share of the limits is taken here.
-//! 2. The TLS handshake, if TLS is on. ALPN says which HTTP follows; without TLS, the first octets do
+//! 1. If connections must begin with a PROXY protocol header, it names the client (`proxy_protocol`), and the
+//!    connection is counted against that client's share of the limits.
+//! 2. If TLS is on, the TLS handshake follows. ALPN selects the HTTP version; without TLS, the first bytes do
 //!    (`preface`).
-//! 3. `http1` or `http2` serves the requests. Each of them reads strictly what the client sends before hyper
-//!    does: what hyper forgives, a backend may read in another way. A head that is refused becomes a
-//!    `placeholder`, and its answer goes through the gateway as every other.
-//! 4. Every step has its time (`settings`), and what is held is charged to the connection's account
-//!    ([`crate::budget::Connection`]).
+//! 3. `http1` or `http2` serves the requests. Both validate strictly what the client sends before hyper parses it,
+//!    because a backend may read differently what hyper tolerates. A refused head is replaced by a `placeholder`
+//!    request, so that the refusal goes through the gateway like every other response.
 //!
-//! A connection takes the configuration's `settings` once. Each request asks the worker's `context` for the
-//! gateway in force.
+//! What must hold:
 //!
-//! What accepts, counts and drops connections is in [`crate::server`].
+//! - Every step has a timeout (`settings`).
+//! - All memory that grows with what the client does is charged to the connection's account
+//!   ([`crate::budget::Connection`]).
+//! - A connection keeps the `settings` with which it was accepted. Each request loads the gateway in force from the
+//!   worker's `context`.
+//!
+//! Accepting, counting and dropping connections is the job of [`crate::server`].
 
 use std::io;
 use std::net::IpAddr;
@@ -44,7 +47,7 @@ pub(crate) use settings::ConnectionSettings;
 use settings::TrustedProxies;
 pub(crate) use stream::Stream;
 
-/// What the kernel takes in of a response before the network has room for it.
+/// How much unsent data of a response the kernel buffers.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 256 * 1024;
 
@@ -60,7 +63,7 @@ pub(crate) async fn serve(
         Stream::Tcp(stream) => {
             let stall = context.worker_state.load().settings.times.stall;
             if let Err(error) = prepare(&stream, stall) {
-                tracing::debug!(%error, "a socket's options cannot be set");
+                tracing::debug!(%error, "cannot set socket options");
             }
             serve_stream(stream, address, listener_kind, open, context).await;
         }
@@ -75,7 +78,7 @@ async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     open: &OpenConnection,
     context: &WorkerContext,
 ) {
-    // Not the whole of it: a connection may outlive its configuration by far.
+    // Clones only these parts of the state: a connection may live much longer than its configuration.
     let (tls, settings) = {
         let worker_state = context.worker_state.load();
         (worker_state.tls.clone(), worker_state.settings.clone())
@@ -83,11 +86,12 @@ async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let address = match (listener_kind, &settings.proxies) {
         (ListenerKind::Proxy, Some(proxies)) => {
             match client_address(&mut stream, peer, proxies, settings.times.head).await {
-                Some(address) if has_room(open, address, proxies) => address,
-                Some(_) | None => return,
+                Ok(address) if has_room(open, address, proxies) => address,
+                Ok(_) => return,
+                Err(why) => return log_closed(peer, &why),
             }
         }
-        // A proxy that asks speaks for itself, and for others in its fields.
+        // A proxy that uses forward-auth connects directly and names its clients in header fields.
         (ListenerKind::Proxy, None) | (ListenerKind::ForwardAuth, _) => peer,
     };
     let limit = settings.times.head;
@@ -96,18 +100,18 @@ async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     match tls {
         None => serve_clear(stream, peer, &settings, context).await,
         Some(acceptor) => match timeout(limit, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => match stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) {
-                true => http2::serve(stream, BytesMut::new(), peer, &settings, context).await,
-                false => http1::serve(stream, BytesMut::new(), peer, &settings, context).await,
-            },
-            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-            Err(_) => tracing::debug!("a TLS handshake took too long"),
+            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) => {
+                http2::serve(stream, BytesMut::new(), peer, &settings, context).await;
+            }
+            Ok(Ok(stream)) => http1::serve(stream, BytesMut::new(), peer, &settings, context).await,
+            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+            Err(_) => tracing::debug!("TLS handshake timed out"),
         },
     }
 }
 
-/// A client that takes nothing of what it was sent for so long, or is gone, is cut off by the kernel. The
-/// kernel buffers little beyond what is under way, or one unread download would hold megabytes of it.
+/// Sets the socket's options. The kernel closes the connection if the client accepts no data for
+/// `stall_timeout`. The limit on unsent data keeps one unread download from holding megabytes of kernel memory.
 fn prepare(stream: &TcpStream, stall_timeout: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     #[cfg(target_os = "linux")]
@@ -121,43 +125,47 @@ fn prepare(stream: &TcpStream, stall_timeout: Duration) -> io::Result<()> {
     Ok(())
 }
 
-/// Who the connection comes from; `None` where a proxy must say so and does not.
+/// Reads the client's address from the PROXY protocol header; the peer's own address if the header names none.
+/// The error says why there is no acceptable header; the connection is then closed.
 async fn client_address(
     stream: &mut (impl AsyncRead + Unpin),
     peer: Option<IpAddr>,
     proxies: &TrustedProxies,
     limit: Duration,
-) -> Option<Option<IpAddr>> {
-    static TOLD: Once = Once::new();
-    let why = match proxies.speak_for_others(peer) {
-        false => "its peer is not in trustedProxies".to_owned(),
-        true => match timeout(limit, proxy_protocol::read(stream)).await {
-            Ok(Ok(address)) => return Some(address.map(|address| address.ip().to_canonical()).or(peer)),
-            Ok(Err(fault)) => fault.to_string(),
-            Err(_) => "its PROXY protocol header did not arrive in time".to_owned(),
-        },
-    };
-    TOLD.call_once(|| {
+) -> Result<Option<IpAddr>, String> {
+    if !proxies.may_name_client(peer) {
+        return Err("its peer is not in trustedProxies".to_owned());
+    }
+    match timeout(limit, proxy_protocol::read(stream)).await {
+        Ok(Ok(address)) => Ok(address.map(|address| address.ip().to_canonical()).or(peer)),
+        Ok(Err(fault)) => Err(fault.to_string()),
+        Err(_) => Err("its PROXY protocol header did not arrive in time".to_owned()),
+    }
+}
+
+/// Logs at level warn only the first time, because every connection of a misconfigured proxy would repeat it.
+fn log_closed(peer: Option<IpAddr>, why: &str) {
+    static WARNED: Once = Once::new();
+    WARNED.call_once(|| {
         tracing::warn!(
             ?peer,
             why,
-            "closed a connection: proxyProtocol is required; more are told at level debug"
+            "closed a connection: proxyProtocol is required; further ones are logged at level debug"
         );
     });
     tracing::debug!(?peer, why, "closed a connection: proxyProtocol is required");
-    None
 }
 
-/// Whether the client that a proxy named has room for one more connection. A proxy that is trusted
-/// itself needs none.
+/// Counts the connection for the client that the PROXY protocol header named. Returns whether its share of the
+/// limits had room. Trusted proxies have no share, so there is always room for them.
 fn has_room(open: &OpenConnection, address: Option<IpAddr>, proxies: &TrustedProxies) -> bool {
-    match address.filter(|address| !proxies.names(*address)) {
-        Some(client) => open.comes_from(client).is_ok(),
+    match address.filter(|address| !proxies.contains(*address)) {
+        Some(client) => open.set_client(client).is_ok(),
         None => true,
     }
 }
 
-/// In the clear, a client's first bytes say which HTTP it speaks.
+/// Without TLS, a client's first bytes select the HTTP version.
 async fn serve_clear<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     mut stream: S,
     peer: Peer,
@@ -168,10 +176,10 @@ async fn serve_clear<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         return http1::serve(stream, BytesMut::new(), peer, settings, context).await;
     }
     match timeout(settings.times.head, sniff(&mut stream)).await {
-        Ok(Ok(Some(beginning))) => match beginning.http2 {
-            true => http2::serve(stream, beginning.read, peer, settings, context).await,
-            false => http1::serve(stream, beginning.read, peer, settings, context).await,
-        },
+        Ok(Ok(Some(beginning))) if beginning.http2 => {
+            http2::serve(stream, beginning.read, peer, settings, context).await;
+        }
+        Ok(Ok(Some(beginning))) => http1::serve(stream, beginning.read, peer, settings, context).await,
         Ok(Ok(None)) => {}
         Ok(Err(error)) => tracing::debug!(%error, "a client connection ended"),
         Err(_) => tracing::debug!("a client sent no request in time"),

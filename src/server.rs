@@ -30,7 +30,7 @@ use crate::tls::{self, TlsError};
 
 mod accept;
 mod activation;
-mod admission;
+mod connection_policy;
 mod descriptors;
 mod generation;
 mod health;
@@ -191,14 +191,14 @@ pub async fn run(
         refusals: Arc::default(),
         revocations: Arc::default(),
         clock,
-        admission: Sender::new(0),
+        policy_number: Sender::new(0),
         slots: Vec::new(),
     };
     let prepared = PreparedConfig::new(loaded.clone(), None, &metrics, loaded.config.workers)?;
     let first = Arc::new(prepared.generation(&shared));
     shared.slots = first.worker_states().iter().map(|state| Arc::new(ArcSwap::new(state.clone()))).collect();
     let budget = Budget::new(first.budget_limits(), metrics.clone());
-    let workers = Workers::start(&shared.slots, &shared.admission, &metrics, &budget)?;
+    let workers = Workers::start(&shared.slots, &shared.policy_number, &metrics, &budget)?;
     first.enter(None, &shared);
     metrics.config_is_good(true);
     let process = Arc::new(Process::new(metrics, budget, first));

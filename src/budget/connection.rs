@@ -90,7 +90,7 @@ impl Connection {
     }
 
     /// A worker serves it. Without one its tasks take no turns.
-    pub fn is_served_with(&self, turns: &Arc<Turns>) {
+    pub fn set_turns(&self, turns: &Arc<Turns>) {
         let _first = self.turns.set(turns.clone());
     }
 
@@ -138,14 +138,14 @@ impl Connection {
     }
 
     /// Since when it has had nothing to answer.
-    pub fn waits_since(&self) -> Option<Instant> {
+    pub fn idle_since(&self) -> Option<Instant> {
         let idle = self.unanswered.load(Ordering::Relaxed) == 0;
         let answered = Duration::from_millis(self.answered.load(Ordering::Relaxed));
         idle.then(|| self.budget.started + answered)
     }
 
-    /// As [`Self::waits_since`], for one that was not asked to close.
-    pub(super) fn idle_since(&self) -> Option<u64> {
+    /// As [`Self::idle_since`], for one that was not asked to close.
+    pub(super) fn evictable_since(&self) -> Option<u64> {
         let idle = self.unanswered.load(Ordering::Relaxed) == 0 && !self.is_closing();
         idle.then(|| self.answered.load(Ordering::Relaxed))
     }
@@ -208,7 +208,7 @@ impl Connection {
     }
 
     /// Resolves once the connection is to be closed, whatever it is doing.
-    pub async fn is_asked_to_close(&self) {
+    pub async fn close_requested(&self) {
         let mut asked = std::pin::pin!(self.close.notified());
         // Before the flag is read: what comes in between is not missed.
         asked.as_mut().enable();

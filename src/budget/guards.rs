@@ -80,7 +80,7 @@ impl OpenConnection {
     ///
     /// # Errors
     /// That client's share is used up.
-    pub fn comes_from(&self, address: IpAddr) -> Result<(), Exhausted> {
+    pub fn set_client(&self, address: IpAddr) -> Result<(), Exhausted> {
         let budget = &self.connection.budget;
         let client = budget.clients.find(ClientKey::of(address));
         let limits = *lock(&budget.limits);

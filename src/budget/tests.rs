@@ -71,7 +71,7 @@ async fn the_oldest_idle_connection_without_a_verified_token_gives_way() {
     all[2].account().request_ends();
     let new = open(&budget, 5);
     assert_eq!(closing(&all), [3]);
-    all[3].account().is_asked_to_close().await;
+    all[3].account().close_requested().await;
     let more: Vec<_> = (0..4).map(|_| open(&budget, 6)).collect();
     assert_eq!(closing(&all), [3, 4, 5, 6, 7]);
     for open in all.iter().chain([&new]).chain(&more) {
@@ -208,14 +208,14 @@ async fn a_proxied_connection_counts_for_whom_its_header_names() {
     let all: Vec<_> = (0..4)
         .map(|_| {
             let open = budget.connect(None).unwrap();
-            open.comes_from(client(1)).unwrap();
+            open.set_client(client(1)).unwrap();
             open.account().request_begins();
             open
         })
         .collect();
     let one_more = budget.connect(None).unwrap();
-    assert_eq!(one_more.comes_from(client(1)).unwrap_err(), Exhausted::Share);
-    one_more.comes_from(client(2)).unwrap();
+    assert_eq!(one_more.set_client(client(1)).unwrap_err(), Exhausted::Share);
+    one_more.set_client(client(2)).unwrap();
     drop((all, one_more));
     assert_eq!((budget.connections(), budget.memory(), budget.clients.len()), (0, 0, 0));
 }

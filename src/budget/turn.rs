@@ -81,7 +81,7 @@ mod tests {
             for (client, is_verified, count) in clients.iter().copied() {
                 let address = Ipv4Addr::new(192, 0, 2, client).into();
                 let connection = budget.connect(Some(address)).expect("room");
-                connection.account().is_served_with(&turns);
+                connection.account().set_turns(&turns);
                 if is_verified {
                     connection.account().verified();
                 }
@@ -144,7 +144,7 @@ mod tests {
         runtime.block_on(async {
             let budget = unlimited();
             let connection = budget.connect(Some([192, 0, 2, 1].into())).expect("room");
-            connection.account().is_served_with(&turns);
+            connection.account().set_turns(&turns);
             let endless = || async {
                 loop {
                     again().await;

@@ -1,4 +1,4 @@
-//! What a connection has of the worker that serves it.
+//! What a connection shares with the worker that serves it.
 
 use std::sync::Arc;
 
@@ -11,45 +11,46 @@ use crate::gateway::Gateway;
 use crate::metrics::Metrics;
 use crate::upstream::Upstream;
 
-/// What a worker serves with while one configuration is in force.
+/// The state with which a worker serves requests while one configuration is in force.
 pub(crate) struct WorkerState {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) upstream: Arc<Upstream>,
-    /// For connections that are accepted from now on.
+    /// Applies to connections that are accepted from now on.
     pub(crate) settings: ConnectionSettings,
     pub(crate) tls: Option<TlsAcceptor>,
 }
 
-/// What every connection of a worker shares.
+/// Shared by all connections of a worker.
 #[derive(Clone)]
 pub(crate) struct WorkerContext {
-    /// The worker's own, so that no count of it moves between cores; looked at for each request.
+    /// Loaded for each request. Each worker has its own, so that its reference count stays on one core.
     pub(crate) worker_state: Arc<ArcSwap<WorkerState>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) drain: watch::Receiver<bool>,
-    pub(crate) admission: watch::Receiver<u64>,
+    /// The number of the connection policy in force.
+    pub(crate) policy_number: watch::Receiver<u64>,
 }
 
 impl WorkerContext {
-    /// Resolves when a connection that was admitted by the policy of this number is to end.
-    pub(crate) async fn is_ending(&self, admission: u64) {
-        let mut current = self.admission.clone();
+    /// Resolves when a connection that was accepted under the policy of this number has to end.
+    pub(crate) async fn is_ending(&self, policy_number: u64) {
+        let mut current = self.policy_number.clone();
         tokio::select! {
             () = self.is_draining() => {}
-            // As for draining.
-            _ = current.wait_for(|current| *current != admission) => {}
+            // An error means that the sender is gone, as in `is_draining`.
+            _ = current.wait_for(|current| *current != policy_number) => {}
         }
     }
 
-    /// Whether it is to end with its next answer.
-    pub(crate) fn is_outdated(&self, admission: u64) -> bool {
-        self.worker_state.load().settings.admission != admission
+    /// Whether such a connection has to end with its next response.
+    pub(crate) fn is_outdated(&self, policy_number: u64) -> bool {
+        self.worker_state.load().settings.policy_number != policy_number
     }
 
-    /// Resolves when connections are to end.
+    /// Resolves when all connections have to end.
     pub(crate) async fn is_draining(&self) {
         let mut drain = self.drain.clone();
-        // The sender outlives the workers; if it is gone, so is the reason to go on.
+        // The sender outlives the workers. If it is gone, the process ends.
         let _ = drain.wait_for(|drain| *drain).await.is_ok();
     }
 }

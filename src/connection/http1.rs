@@ -1,7 +1,7 @@
-//! One client connection that speaks HTTP/1.
+//! Serves one client connection over HTTP/1.
 //!
-//! hyper does not see what the client sends, but what [`StrictHttp1`] lets through, and a placeholder for a head
-//! that it refuses, which is answered here.
+//! hyper reads only what [`StrictHttp1`] has validated. In place of a refused head it reads a placeholder request, to
+//! which the service here responds with the refusal.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -30,7 +30,7 @@ use state::ConnectionState;
 use strict::StrictHttp1;
 use write_timeout::WriteTimeout;
 
-/// Serves it until it ends or is drained. `read` was read of it already.
+/// Serves the connection until it ends or is drained. `read` has the bytes that were already read from it.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     read: BytesMut,
@@ -44,21 +44,21 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let (state, switched, peer) = (state.clone(), &switched, &peer);
         async move {
-            // As it is now: the next request of a connection is judged by the configuration of its time.
+            // Loaded for each request, so that a request is handled with the configuration in force when it arrives.
             let worker_state = context.worker_state.load_full();
-            let answer = match refused(&request, &state) {
+            let response = match refused(&request, &state) {
                 None => worker_state.gateway.serve(&worker_state.upstream, peer, request).await,
                 Some(head) => Ok(worker_state.gateway.refuse_head(peer, &head, false)),
             };
-            answer.map(|mut answer| {
-                state.answers(answer.body().is_own());
-                if let Some(tunnel) = answer.body_mut().take_tunnel() {
-                    state.becomes_tunnel();
+            response.map(|mut response| {
+                state.response_begins(response.body().is_own());
+                if let Some(tunnel) = response.body_mut().take_tunnel() {
+                    state.start_tunnel();
                     *switched.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
-                } else if context.is_outdated(settings.admission) {
-                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                } else if context.is_outdated(settings.policy_number) {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                answer.map(|body| LastBody { body, state })
+                response.map(|body| ResponseBody { body, state })
             })
         }
     });
@@ -68,7 +68,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let connection = settings.http1.serve_connection(io, service).with_upgrades();
         let mut connection = pin!(connection);
         let ended = tokio::select! {
-            // First: an answer that comes after it says that the connection ends.
+            // The drain comes first, so that a response sent after it has `Connection: close`.
             biased;
             () = context.is_draining() => {
                 connection.as_mut().graceful_shutdown();
@@ -82,22 +82,22 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     }
     let switched = switched.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(switched) = switched {
-        switched.run(context.is_ending(settings.admission)).await;
+        switched.run(context.is_ending(settings.policy_number)).await;
     }
 }
 
-/// The head that the client sent, where this request stands in for it.
+/// The refused head that the client sent, if this request is its placeholder.
 fn refused(request: &hyper::Request<Incoming>, state: &ConnectionState) -> Option<UnreadHead> {
     if request.uri().path() == PLACEHOLDER { state.take_refused() } else { None }
 }
 
-/// An answer's body. When it has ended, the connection waits for the next request.
-struct LastBody {
+/// A response body. When it is dropped, the connection waits for the next request.
+struct ResponseBody {
     body: ObservedBody,
     state: Arc<ConnectionState>,
 }
 
-impl Body for LastBody {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -119,8 +119,8 @@ impl Body for LastBody {
     }
 }
 
-impl Drop for LastBody {
+impl Drop for ResponseBody {
     fn drop(&mut self) {
-        self.state.is_answered();
+        self.state.response_ends();
     }
 }

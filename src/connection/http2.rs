@@ -1,7 +1,7 @@
-//! One client connection that speaks HTTP/2.
+//! Serves one client connection over HTTP/2.
 //!
-//! hyper does not see what the client sends, but what [`StrictHttp2`] makes of it: heads that pass the same
-//! checks as over HTTP/1, and a placeholder for each one that does not, which is answered here.
+//! hyper reads only what [`StrictHttp2`] passes on: heads that pass the same checks as over HTTP/1, and a placeholder
+//! for each refused head, to which the service here responds with the refusal.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -31,11 +31,11 @@ mod strict;
 
 use refused::RefusedHeads;
 use settings::{REQUEST_STATE_BYTES, StreamTasks};
-use streams::{GOING_TIME, StreamBody, Streams, Verdict};
+use streams::{GOAWAY_TIME, Liveness, StreamBody, Streams};
 use strict::StrictHttp2;
 
-/// Serves it until it ends, is drained, or was admitted by a policy that is in force no more.
-/// `read` was read of it already.
+/// Serves the connection until it ends, is drained, or was accepted under a connection policy that is no longer in
+/// force. `read` has the bytes that were already read from it.
 pub(super) async fn serve<S>(
     stream: S,
     read: BytesMut,
@@ -49,18 +49,18 @@ pub(super) async fn serve<S>(
     let refused = Arc::new(RefusedHeads::default());
     let tasks = StreamTasks::new(peer.account.clone());
     let stream = StrictHttp2::new(stream, &read, settings.read.head, refused.clone(), &peer.account);
-    // It has copied what goes on.
+    // The stream has copied what it passes on.
     drop(read);
     let io = TokioIo::new(stream);
     let (worker_state, peer) = (context.worker_state.clone(), Arc::new(peer));
     let requests = Requests { worker_state, peer, refused, streams: streams.clone() };
-    let service = service_fn(move |request| requests.answer(request));
+    let service = service_fn(move |request| requests.serve(request));
     let mut connection = pin!(settings.http2.builder(tasks).serve_connection(io, service));
     let mut ending = false;
-    // From when on it is closed if nothing moves: it was told to go.
-    let mut going: Option<Instant> = None;
+    // Set once GOAWAY is sent: when the connection is checked next, and closed if no response makes progress.
+    let mut going_away: Option<Instant> = None;
     loop {
-        let look = going.unwrap_or_else(|| streams.next_look(&settings.times));
+        let next_check = going_away.unwrap_or_else(|| streams.next_check(&settings.times));
         tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
@@ -68,23 +68,23 @@ pub(super) async fn serve<S>(
                 }
                 return;
             }
-            () = context.is_ending(settings.admission), if !ending => {
+            () = context.is_ending(settings.policy_number), if !ending => {
                 ending = true;
-                // The end waits for no client that does not say that it has heard of it.
-                going = going.or(Some(Instant::now() + GOING_TIME));
+                // A client that does not react to GOAWAY must not delay the end.
+                going_away = going_away.or(Some(Instant::now() + GOAWAY_TIME));
                 connection.as_mut().graceful_shutdown();
             }
-            () = sleep_until(look) => match streams.check(&settings.times, going.is_some()) {
-                Verdict::GoOn if going.is_some_and(|going| going <= Instant::now()) => {
-                    going = Some(Instant::now() + GOING_TIME);
+            () = sleep_until(next_check) => match streams.check(&settings.times, going_away.is_some()) {
+                Liveness::Keep if going_away.is_some_and(|check| check <= Instant::now()) => {
+                    going_away = Some(Instant::now() + GOAWAY_TIME);
                 }
-                Verdict::GoOn => {}
-                Verdict::GoAway => {
+                Liveness::Keep => {}
+                Liveness::GoAway => {
                     connection.as_mut().graceful_shutdown();
-                    going = Some(Instant::now() + streams.going_time());
+                    going_away = Some(Instant::now() + streams.goaway_time());
                 }
-                Verdict::Close => {
-                    tracing::debug!("a client connection is closed: nothing moves on it");
+                Liveness::Close => {
+                    tracing::debug!("closed a client connection: it is idle, or its client does not read");
                     return;
                 }
             }
@@ -92,7 +92,7 @@ pub(super) async fn serve<S>(
     }
 }
 
-/// Answers the requests of one connection.
+/// The service of one connection.
 struct Requests {
     worker_state: Arc<ArcSwap<WorkerState>>,
     peer: Arc<Peer>,
@@ -101,28 +101,28 @@ struct Requests {
 }
 
 impl Requests {
-    fn answer(
+    fn serve(
         &self,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<StreamBody>, Infallible>> + Send + use<> {
-        // As it is now: the next request of a connection is judged by the configuration of its time.
+        // Loaded for each request, so that a request is handled with the configuration in force when it arrives.
         let worker_state = self.worker_state.load_full();
         let stream = self.streams.begin();
-        let unread = self.refused.take(request.uri().path());
+        let refused_head = self.refused.take(request.uri().path());
         let peer = self.peer.clone();
         async move {
-            let answer = match unread {
+            let response = match refused_head {
                 None => {
-                    let answer = worker_state.gateway.serve(&worker_state.upstream, &peer, request);
-                    debug_assert!(size_of_val(&answer) <= REQUEST_STATE_BYTES, "{}", size_of_val(&answer));
-                    answer.await
+                    let serving = worker_state.gateway.serve(&worker_state.upstream, &peer, request);
+                    debug_assert!(size_of_val(&serving) <= REQUEST_STATE_BYTES, "{}", size_of_val(&serving));
+                    serving.await
                 }
                 Some(head) => {
                     worker_state.gateway.discarder(&peer).discard(request.into_body());
                     Ok(worker_state.gateway.refuse_head(&peer, &head, true))
                 }
             };
-            answer.map(|answer| answer.map(|body| StreamBody::new(body, stream)))
+            response.map(|response| response.map(|body| StreamBody::new(body, stream)))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The request that hyper gets in place of a head that is refused. The service answers it with the refusal.
+//! The placeholder request that hyper gets in place of a refused head. The service responds to it with the refusal.
 
-/// Its target; over HTTP/2 the number of the stream follows. No head that passes has a backslash in its target.
+/// Its target. Over HTTP/2 the stream number follows. No accepted head has a backslash in its target.
 pub(super) const PLACEHOLDER: &str = "/\\";

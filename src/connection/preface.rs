@@ -1,26 +1,25 @@
-//! Which HTTP a client speaks in the clear, told by its first bytes (RFC 9113 section 3.3).
+//! Detects HTTP/2 with prior knowledge from the first bytes of a connection without TLS (RFC 9113 section 3.3).
 
 use std::io;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-/// What an HTTP/2 client says first (RFC 9113 section 3.4).
+/// The first bytes of every HTTP/2 client (RFC 9113 section 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Most heads come in one piece, which is then read at once.
+/// Large enough to read most heads at once.
 const BUFFER_BYTES: usize = 4096;
 
-/// What a connection begins with.
+/// The first bytes of a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Beginning {
-    /// Whether it is HTTP/2.
     pub(super) http2: bool,
-    /// What was read of it.
+    /// All bytes that were read.
     pub(super) read: BytesMut,
 }
 
-/// Reads until it is clear whether these bytes are HTTP/2's preface; nothing where the client ends
-/// before. Takes as long as the client likes: the caller bounds the time.
+/// Reads until the bytes either are the HTTP/2 preface or differ from it. Returns `None` if the client closes the
+/// connection before that. It has no timeout of its own: the caller bounds the time.
 pub(super) async fn sniff<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Option<Beginning>> {
     let mut read = BytesMut::with_capacity(BUFFER_BYTES);
     loop {
@@ -41,7 +40,7 @@ mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt as _;
 
-    /// What is made of these pieces, one after the other, and then the end.
+    /// The result for a client that sends these pieces and then closes the connection.
     async fn beginning(pieces: &[&[u8]]) -> Option<Beginning> {
         let (mut client, mut server) = tokio::io::duplex(64 * 1024);
         let pieces: Vec<Vec<u8>> = pieces.iter().map(|piece| piece.to_vec()).collect();
@@ -56,7 +55,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_preface_is_known_however_it_is_cut() {
+    async fn the_preface_is_detected_in_any_two_pieces() {
         for cut in 0..=PREFACE.len() {
             let (one, other) = PREFACE.split_at(cut);
             let sniffed = beginning(&[one, other].map(|piece| piece)).await.expect("a beginning");
@@ -66,7 +65,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn anything_else_is_http1_at_the_first_byte_that_differs() {
+    async fn the_first_byte_that_differs_from_the_preface_selects_http1() {
         for bytes in [&b"G"[..], b"POST / HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\rX", b"PRI * HTTP/1"]
         {
             let sniffed = beginning(&[bytes]).await.expect("a beginning");

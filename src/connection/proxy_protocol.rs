@@ -1,9 +1,9 @@
-//! The PROXY protocol, versions 1 and 2: who a connection comes from, said by the load balancer in
-//! front of us before anything else.
+//! The PROXY protocol, versions 1 and 2: a load balancer in front of the proxy sends the client's address at the
+//! beginning of a connection.
 //!
-//! Exactly the header's own bytes are taken from the socket: TLS or HTTP begins with the next one.
-//! Type-length-value fields after the addresses are skipped, the CRC32c among them: TCP has checked
-//! the bytes, and the header is believed because of whom it comes from.
+//! Only the bytes of the header are read from the socket, because TLS or HTTP begins with the next byte.
+//! Type-length-value fields after the addresses are skipped, including the CRC32c: TCP has checked the bytes, and the
+//! header is trusted because of its sender.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,13 +11,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
-/// The longest line of version 1, CR LF included.
+/// The longest line of version 1, including CR LF.
 const MAX_LINE: usize = 107;
-/// The longest rest of a version 2 header: addresses take at most 216 bytes, certificates in
-/// fields some more.
+/// The longest version 2 header after its first 16 bytes: addresses take at most 216 bytes, certificates in
+/// type-length-value fields some more.
 const MAX_REST: usize = 8 * 1024;
 
-/// Why a connection has no header that could be believed.
+/// Why a PROXY protocol header cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProxyFault {
     #[error("it does not begin with a PROXY protocol header")]
@@ -30,9 +30,9 @@ pub(super) enum ProxyFault {
     Io(#[from] io::Error),
 }
 
-/// Reads the header. `None` where it names no address: the peer speaks for itself then.
+/// Reads the header. `None` if it names no address: the peer itself is then the client.
 pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>, ProxyFault> {
-    // No header of either version is shorter.
+    // A header of either version is at least this long.
     let mut start = [0; SIGNATURE.len()];
     stream.read_exact(&mut start).await?;
     if start == *SIGNATURE {
@@ -42,7 +42,7 @@ pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option
         return Err(ProxyFault::Missing);
     }
     let mut line = start.to_vec();
-    // One byte at a time: what comes after the line is not ours to take.
+    // One byte at a time, because the bytes after the line belong to TLS or HTTP.
     while !line.ends_with(b"\n") {
         if line.len() == MAX_LINE {
             return Err(ProxyFault::TooLong);
@@ -98,12 +98,11 @@ fn binary_address(command: u8, family: u8, rest: &[u8]) -> Result<Option<SocketA
         0x21 => false,
         _ => return Err(ProxyFault::Malformed),
     };
-    // Address family and transport: what is not named is none.
+    // Unassigned address families and transports are malformed.
     if !matches!(family >> 4, 0..=3) || !matches!(family & 0xf, 0..=2) {
         return Err(ProxyFault::Malformed);
     }
-    // LOCAL is the load balancer itself, asking after our health. Anything but TCP over IP has no
-    // address that means something here.
+    // LOCAL is a health check by the load balancer itself. Only TCP over IP has an address that can be used here.
     if is_local || !matches!(family, 0x11 | 0x21) {
         return Ok(None);
     }

@@ -1,4 +1,4 @@
-//! How connections are served, as the configuration says.
+//! The settings of client connections, from the configuration.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,27 +12,27 @@ use crate::config::{Config, Discard, ProxyProtocol};
 use crate::policy::contains_address;
 use crate::request::HeadLimits;
 
-/// How long a connection may be kept alive without a request. Long, because OpenMetadata's client
-/// does not repeat a write on a connection that was closed under it.
+/// How long a connection may stay open without a request. It is long because OpenMetadata's client does not
+/// repeat a write if the connection was closed.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(150);
 
-/// What hyper buffers of one direction of a connection, unless a head may be larger.
+/// hyper's buffer for one direction of a connection, unless a head may be larger.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// How connections are served.
+/// The settings with which a connection is served until it ends.
 #[derive(Clone)]
 pub(crate) struct ConnectionSettings {
     pub(super) http1: http1::Builder,
     pub(super) read: ReadLimits,
-    /// Whose PROXY protocol headers are read, where connections must begin with one.
+    /// Set if connections must begin with a PROXY protocol header: the peers that may send one.
     pub(super) proxies: Option<TrustedProxies>,
     pub(super) http2: Http2Limits,
     pub(super) times: Times,
-    /// The number of the admission policy.
-    pub(super) admission: u64,
+    /// The number of the connection policy in force when the connection was accepted.
+    pub(super) policy_number: u64,
 }
 
-/// Peers that may say who a connection comes from.
+/// Peers that may name the client of a connection.
 #[derive(Clone)]
 pub(super) struct TrustedProxies {
     networks: Arc<[IpNet]>,
@@ -40,39 +40,40 @@ pub(super) struct TrustedProxies {
 }
 
 impl TrustedProxies {
-    /// Whether the configuration names this address.
-    pub(super) fn names(&self, address: IpAddr) -> bool {
+    /// Whether `trustedProxies` contains this address.
+    pub(super) fn contains(&self, address: IpAddr) -> bool {
         contains_address(&self.networks, address)
     }
 
-    /// Whether such a peer may. Where nobody is named, everybody may.
-    pub(super) fn speak_for_others(&self, peer: Option<IpAddr>) -> bool {
-        let nobody_named = self.networks.is_empty() && !self.unix;
-        nobody_named || peer.map_or(self.unix, |peer| contains_address(&self.networks, peer))
+    /// Whether this peer may name a client. If `trustedProxies` is empty, every peer may.
+    pub(super) fn may_name_client(&self, peer: Option<IpAddr>) -> bool {
+        let is_empty = self.networks.is_empty() && !self.unix;
+        is_empty || peer.map_or(self.unix, |peer| contains_address(&self.networks, peer))
     }
 }
 
-/// How long a client may take.
+/// How long a client may take for each step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
-    /// For a head.
+    /// To send a complete head.
     pub(super) head: Duration,
-    /// To take what it was sent, once it has shown a verified token.
+    /// To read what it was sent, once it has shown a verified token.
     pub(super) stall: Duration,
-    /// For anything but a head, before that.
+    /// For everything except a head, before it has shown a verified token.
     pub(super) unverified: Duration,
 }
 
-/// A response of our own is small: a client that waits for it takes it at once.
+/// Responses that the proxy itself generates are small: a client that waits for one reads it at once.
 const OWN_RESPONSE: Duration = Duration::from_secs(5);
 
 impl Times {
-    /// To send the next request.
+    /// How long the client may take to send its next request.
     pub(super) fn idle(&self, account: &Connection) -> Duration {
         if account.is_trusted() { IDLE_TIMEOUT } else { self.unverified.min(IDLE_TIMEOUT) }
     }
 
-    /// To take a response.
+    /// How long the client may take to read the next part of a response. `is_own` means that the proxy
+    /// generated the response.
     pub(super) fn response(&self, account: &Connection, is_own: bool) -> Duration {
         let time = if account.is_trusted() { self.stall } else { self.unverified.min(self.stall) };
         if is_own { time.min(OWN_RESPONSE) } else { time }
@@ -80,14 +81,14 @@ impl Times {
 }
 
 impl ConnectionSettings {
-    pub(crate) fn new(config: &Config, admission: u64) -> Self {
+    pub(crate) fn new(config: &Config, policy_number: u64) -> Self {
         let limits = &config.limits;
         let mut http1 = http1::Builder::new();
-        // StrictHttp1 keeps the time, and no head reaches hyper that is larger than this.
+        // `StrictHttp1` enforces the header timeout and refuses larger heads before they reach hyper.
         http1.header_read_timeout(None).max_header_size(limits.header_bytes);
-        // A head has to fit into it.
+        // The buffer has to hold a whole head.
         http1.max_buf_size(limits.header_bytes.max(BUFFER_BYTES));
-        // Any explicit number moves hyper's header table to the heap; 100 is its own.
+        // Any explicit number moves hyper's header table to the heap; 100 is hyper's default.
         if limits.header_count != 100 {
             http1.max_headers(limits.header_count);
         }
@@ -113,24 +114,24 @@ impl ConnectionSettings {
             },
             read,
             proxies,
-            admission,
+            policy_number,
         }
     }
 }
 
-/// How much is read of a client.
+/// How much is read from a client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReadLimits {
-    /// How large a head may be.
+    /// The limits on a request head.
     pub(super) head: HeadLimits,
-    /// What is read after the last response, so that the client can read it.
+    /// How much is read and discarded after the last response, so that the client can read the response.
     pub(super) discard: Discard,
 }
 
-/// How much room a client has over HTTP/2.
+/// The limits of an HTTP/2 connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Http2Limits {
-    /// Zero where HTTP/2 is not spoken.
+    /// Zero turns HTTP/2 off.
     pub(super) concurrent_streams: u32,
     pub(super) head_bytes: usize,
 }

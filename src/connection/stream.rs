@@ -12,7 +12,7 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// The same connection on the runtime that polls it from now on.
+    /// Registers the socket with the current runtime.
     pub(crate) fn moved(self) -> io::Result<Self> {
         match self {
             Self::Tcp(stream) => stream.into_std().and_then(TcpStream::from_std).map(Self::Tcp),
@@ -20,7 +20,6 @@ impl Stream {
         }
     }
 
-    /// Whatever it is.
     pub(crate) fn boxed(self) -> Box<dyn Duplex> {
         match self {
             Self::Tcp(stream) => Box::new(stream),
@@ -28,7 +27,7 @@ impl Stream {
         }
     }
 
-    /// Writes what the socket takes at once.
+    /// Writes as much as the socket accepts without waiting.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_write(bytes),
@@ -37,7 +36,7 @@ impl Stream {
     }
 }
 
-/// Bytes in both directions.
+/// A stream of bytes in both directions.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}

@@ -1,4 +1,7 @@
-//! What one configuration has become: everything that a reload replaces, and nothing else.
+//! Everything that is made from one configuration, and that a reload therefore replaces.
+//!
+//! A reload makes a [`PreparedConfig`] first. Everything that can fail happens there, so entering the
+//! [`Generation`] made from it cannot fail halfway.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::RunError;
-use super::admission::Admission;
+use super::connection_policy::ConnectionPolicy;
 use super::descriptors;
 use crate::audit::AuditTrail;
 use crate::budget;
@@ -25,51 +28,52 @@ use crate::revocation_list::{RevocationList, RevocationsInForce};
 use crate::tls::{self, ListenerTls, TlsError};
 use crate::upstream::{Target, Upstream};
 
-/// What is the same for every configuration of the process.
+/// State that outlives every configuration of the process.
 pub(super) struct SharedState {
     pub(super) metrics: Arc<Metrics>,
     pub(super) audit: AuditTrail,
     pub(super) refusals: Arc<Refusals>,
     pub(super) revocations: Arc<RevocationsInForce>,
     pub(super) clock: Clock,
-    /// The number of the admission policy in force; connections of an older one end.
-    pub(super) admission: Sender<u64>,
-    /// One for each worker: what it serves its next request with.
+    /// The number of the connection policy in force. Connections with an older number end.
+    pub(super) policy_number: Sender<u64>,
+    /// One slot per worker: the state with which it serves its next request.
     pub(super) slots: Vec<Arc<ArcSwap<WorkerState>>>,
 }
 
-/// A configuration in force.
+/// A configuration in force, with everything that was made from it.
 pub(super) struct Generation {
     pub(super) loaded: Arc<Loaded>,
     pub(super) since: SystemTime,
     pub(super) keys: Arc<Keys>,
     revocations: Arc<RevocationList>,
     worker_states: Vec<Arc<WorkerState>>,
-    /// One pool for each worker, and the certificates that its connections were made with.
+    /// One connection pool per worker.
     upstreams: Vec<Arc<Upstream>>,
+    /// The contents of the certificate files with which the pools were made.
     upstream_files: Contents,
-    /// As they were before they were read for it.
+    /// Contents of all certificate files, taken before they were read for this generation.
     pub(super) certificate_files: Contents,
-    admission: Admission,
-    /// When the listener's certificate ends.
+    connection_policy: ConnectionPolicy,
+    /// When the listener's certificate expires.
     certificate_end: Option<SystemTime>,
-    /// Ended when it is in force no more.
+    /// Aborted when the generation is dropped.
     _tasks: JoinSet<()>,
 }
 
-/// A configuration that could be in force: all that may fail has been done.
+/// A checked configuration that is ready to enter into force: every step that can fail is done.
 pub(super) struct PreparedConfig {
     pub(super) loaded: Arc<Loaded>,
     pub(super) keys: Arc<Keys>,
     upstreams: Vec<Arc<Upstream>>,
     upstream_files: Contents,
     certificate_files: Contents,
-    admission: Admission,
+    connection_policy: ConnectionPolicy,
     tls: Option<ListenerTls>,
 }
 
 impl PreparedConfig {
-    /// Reads what the configuration names, for so many workers. Blocks.
+    /// Reads the files that the configuration names, and prepares the pools of `workers` workers. Blocks.
     pub(super) fn new(
         loaded: Arc<Loaded>,
         before: Option<&Generation>,
@@ -88,29 +92,30 @@ impl PreparedConfig {
             && end < SystemTime::now()
         {
             let error = TlsError::Ended(files.cert_file.clone(), end);
-            // Nobody is helped by a process that does not start, or keeps one that has ended too.
+            // Refusing it helps only if the current certificate is still valid. At the start, or if the current
+            // one has expired too, run with it.
             if before.is_some_and(|before| before.certificate_end.is_none_or(|end| end > SystemTime::now())) {
                 return Err(error.into());
             }
             tracing::error!(%error, "clients will refuse this certificate");
         }
-        let admission = Admission::new(config, before.map(|before| &before.admission));
+        let connection_policy = ConnectionPolicy::new(config, before.map(|before| &before.connection_policy));
         let upstream_files = file_watch::read(config.upstream.tls.files());
         let unchanged = before.filter(|before| {
             before.loaded.config.upstream == config.upstream && before.upstream_files == upstream_files
         });
         let upstreams = match unchanged {
-            // Their open connections go on.
+            // Keeps their open connections.
             Some(before) => before.upstreams.clone(),
             None => {
                 let target = Target::new(&config.upstream)?;
                 (0..workers).map(|_| Upstream::new(target.clone(), metrics.clone())).collect()
             }
         };
-        Ok(Self { loaded, keys, upstreams, upstream_files, certificate_files, admission, tls })
+        Ok(Self { loaded, keys, upstreams, upstream_files, certificate_files, connection_policy, tls })
     }
 
-    /// The generation of this configuration. Nothing of it serves before [`Generation::enter`].
+    /// Makes the generation of this configuration. It serves nothing before [`Generation::enter`].
     pub(super) fn generation(self, shared: &SharedState) -> Generation {
         let config = &self.loaded.config;
         let recorder = Arc::new(Recorder {
@@ -122,10 +127,10 @@ impl PreparedConfig {
         });
         let revocations =
             RevocationList::new(config.revocations.as_ref(), &shared.metrics, &shared.revocations);
-        // With a token cache of its own: what another configuration let in says nothing here.
+        // It gets a new token cache: a token that another configuration accepted must be verified again.
         let gateway =
             Arc::new(Gateway::new(config, self.keys.clone(), revocations.clone(), recorder, shared.clock));
-        let settings = ConnectionSettings::new(config, self.admission.number);
+        let settings = ConnectionSettings::new(config, self.connection_policy.number);
         let certificate_end = self.tls.as_ref().and_then(|tls| tls.not_after);
         shared.metrics.certificate_ends(certificate_end);
         let tls = self.tls.map(|tls| TlsAcceptor::from(tls.config));
@@ -149,7 +154,7 @@ impl PreparedConfig {
             upstreams: self.upstreams,
             upstream_files: self.upstream_files,
             certificate_files: self.certificate_files,
-            admission: self.admission,
+            connection_policy: self.connection_policy,
             certificate_end,
             _tasks: tasks,
         }
@@ -157,20 +162,20 @@ impl PreparedConfig {
 }
 
 impl Generation {
-    /// What clients may hold.
+    /// The limits on what clients may hold.
     pub(super) fn budget_limits(&self) -> budget::Limits {
         let config = &self.loaded.config;
         let connections = descriptors::connections(config.limits.connections);
         budget::Limits::new(&config.limits, &config.token_cache).with_connections(connections)
     }
 
-    /// What each worker serves with.
+    /// The state of each worker.
     pub(super) fn worker_states(&self) -> &[Arc<WorkerState>] {
         &self.worker_states
     }
 
-    /// From here on every request is judged by this generation; those that have begun end with
-    /// the one that they began with.
+    /// Puts this generation into force. New requests use it; requests in progress finish with the generation
+    /// with which they began.
     pub(super) fn enter(&self, before: Option<&Self>, shared: &SharedState) {
         if let Some(before) = before {
             before.keys.retire(&self.keys);
@@ -180,8 +185,8 @@ impl Generation {
         for (slot, worker_state) in shared.slots.iter().zip(&self.worker_states) {
             slot.store(worker_state.clone());
         }
-        // After the slots: whoever ends and comes back meets this generation.
-        shared.admission.send_replace(self.admission.number);
+        // After the slots, so that a client that has to reconnect gets this generation.
+        shared.policy_number.send_replace(self.connection_policy.number);
         shared.metrics.config_in_force(self.since);
     }
 }

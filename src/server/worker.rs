@@ -58,7 +58,7 @@ impl Workers {
     /// One worker for each of `slots`, which say what it serves with.
     pub(super) fn start(
         slots: &[Arc<ArcSwap<WorkerState>>],
-        admission: &watch::Sender<u64>,
+        policy_number: &watch::Sender<u64>,
         metrics: &Arc<Metrics>,
         budget: &Arc<Budget>,
     ) -> io::Result<Self> {
@@ -73,7 +73,7 @@ impl Workers {
                 worker_state: worker_state.clone(),
                 metrics: metrics.clone(),
                 drain: drain.subscribe(),
-                admission: admission.subscribe(),
+                policy_number: policy_number.subscribe(),
             };
             let (jobs, receiver) = unbounded_channel();
             let open = Arc::new(AtomicUsize::new(0));
@@ -128,14 +128,14 @@ async fn serve(mut jobs: UnboundedReceiver<Job>, context: WorkerContext, open: A
             continue;
         };
         let account = connection.account().clone();
-        account.is_served_with(&turns);
+        account.set_turns(&turns);
         let counted = Counted { open: open.clone(), metrics: context.metrics.clone(), connection };
         context.metrics.connections.inc();
         let context = context.clone();
         tokio::spawn(take_turns(account, async move {
             tokio::select! {
                 biased;
-                () = counted.connection.account().is_asked_to_close() => {
+                () = counted.connection.account().close_requested() => {
                     tracing::debug!(?peer, "closed a connection to make room for others");
                 }
                 () = connection::serve(stream, peer, listener_kind, &counted.connection, &context) => {}

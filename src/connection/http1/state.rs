@@ -1,5 +1,4 @@
-//! What the two ends of a client connection know of each other: the stream that judges heads, and
-//! the service that answers them.
+//! State shared by the stream that validates heads and the service that responds to them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,14 +14,14 @@ use crate::upstream::InterimResponses;
 #[derive(Debug)]
 pub(super) struct ConnectionState {
     account: Arc<Connection>,
-    /// What is on its way to the client.
+    /// Response bytes that are not written yet.
     backlog: Backlog,
-    /// Whether that is a response of our own.
+    /// Whether the proxy generated the current response.
     is_own: AtomicBool,
     interim: Arc<InterimResponses>,
     is_tunnel: AtomicBool,
     refused: Mutex<Option<UnreadHead>>,
-    waiting: Mutex<Option<Waker>>,
+    waker: Mutex<Option<Waker>>,
 }
 
 impl ConnectionState {
@@ -35,22 +34,22 @@ impl ConnectionState {
             interim: Arc::default(),
             is_tunnel: AtomicBool::new(false),
             refused: Mutex::new(None),
-            waiting: Mutex::new(None),
+            waker: Mutex::new(None),
         }
     }
 
-    /// The connection's part of the budget.
+    /// The connection's account in the budget.
     pub(super) fn account(&self) -> &Arc<Connection> {
         &self.account
     }
 
-    /// What is on its way to the client.
+    /// Response bytes that are not written yet.
     pub(super) fn backlog(&self) -> &Backlog {
         &self.backlog
     }
 
-    /// A whole head was handed on.
-    pub(super) fn head_is_read(&self) {
+    /// A complete head, or a placeholder, was passed to hyper.
+    pub(super) fn request_begins(&self) {
         self.account.request_begins();
     }
 
@@ -59,57 +58,57 @@ impl ConnectionState {
         &self.interim
     }
 
-    /// A final response begins, which may be one of our own.
-    pub(super) fn answers(&self, is_own: bool) {
+    /// A final response begins. `is_own` means that the proxy generated it.
+    pub(super) fn response_begins(&self, is_own: bool) {
         self.interim.discard();
         self.is_own.store(is_own, Ordering::Relaxed);
     }
 
-    /// Whether the last response that began is one of our own.
+    /// Whether the proxy generated the last response that began.
     pub(super) fn is_own(&self) -> bool {
         self.is_own.load(Ordering::Relaxed)
     }
 
-    /// An answer has ended.
-    pub(super) fn is_answered(&self) {
+    /// The response has ended.
+    pub(super) fn response_ends(&self) {
         self.account.request_ends();
         self.wake();
     }
 
-    /// From here on both directions are another protocol's: nothing is judged or held back any
-    /// more, and what was held back is given out first.
-    pub(super) fn becomes_tunnel(&self) {
+    /// Both directions now carry another protocol. Nothing is validated or held back any more; bytes that were held
+    /// back are passed on first.
+    pub(super) fn start_tunnel(&self) {
         self.is_tunnel.store(true, Ordering::Relaxed);
         self.wake();
     }
 
-    /// See [`Self::becomes_tunnel`].
+    /// See [`Self::start_tunnel`].
     pub(super) fn is_tunnel(&self) -> bool {
         self.is_tunnel.load(Ordering::Relaxed)
     }
 
-    /// Since when the connection has had nothing to answer.
+    /// Since when no request has been in progress; `None` if one is.
     pub(super) fn idle_since(&self) -> Option<Instant> {
-        self.account.waits_since()
+        self.account.idle_since()
     }
 
-    /// Wakes a task when an answer ends or a tunnel begins.
-    pub(super) fn wake_later(&self, waker: &Waker) {
-        *lock(&self.waiting) = Some(waker.clone());
+    /// Sets the task to wake when a response ends or a tunnel starts.
+    pub(super) fn set_waker(&self, waker: &Waker) {
+        *lock(&self.waker) = Some(waker.clone());
     }
 
-    /// A head was refused; a placeholder is on its way to the service in its stead.
+    /// Keeps a refused head until the service gets its placeholder.
     pub(super) fn refuse(&self, head: UnreadHead) {
         *lock(&self.refused) = Some(head);
     }
 
-    /// What the placeholder stands for.
+    /// The refused head that the placeholder stands for.
     pub(super) fn take_refused(&self) -> Option<UnreadHead> {
         lock(&self.refused).take()
     }
 
     fn wake(&self) {
-        if let Some(waker) = lock(&self.waiting).take() {
+        if let Some(waker) = lock(&self.waker).take() {
             waker.wake();
         }
     }

@@ -1,10 +1,16 @@
 //! Strict HTTP/1 validation in front of hyper.
 //!
-//! hyper is kinder to HTTP/1 than a proxy may be: what it forgives, a backend may read in another
-//! way. So a head is held back until it is complete and [`HeadScanner`] has found it good; then it
-//! goes on with its body, which [`BodyTracker`] follows where it lies, so that nothing else is ever
-//! taken for the next head. In place of a head that is refused hyper gets a placeholder, which the
-//! service answers in its turn; nothing that follows it is read.
+//! hyper tolerates malformed HTTP/1 that a backend may read differently (request smuggling). [`StrictHttp1`] wraps
+//! the client's stream and passes on only what it has validated:
+//!
+//! 1. A head is held back until it is complete and [`HeadScanner`] accepts it.
+//! 2. Its body is passed on as it arrives. [`BodyTracker`] follows the framing, so that nothing but the byte after a
+//!    body is taken for the beginning of the next head.
+//! 3. What follows a request for an upgrade is held back until the response decides which protocol it belongs to.
+//! 4. In place of a refused head hyper gets a placeholder request, to which the service responds with the refusal.
+//!    Nothing after it is read.
+//!
+//! It also enforces the header timeout and the idle timeout, and lingers after the last response.
 
 use std::io;
 use std::pin::Pin;
@@ -26,48 +32,49 @@ use crate::gateway::UnreadHead;
 use crate::request::{BodyTracker, Framing, Head, HeadScanner, RequestFault};
 
 const PLACEHOLDER_HEAD: &[u8] = b"GET /\\ HTTP/1.1\r\n\r\n";
-/// The answer to HEAD has no body, whatever it says.
+/// A response to HEAD has no body.
 const PLACEHOLDER_HEAD_OF_HEAD: &[u8] = b"HEAD /\\ HTTP/1.1\r\n\r\n";
 
-/// How much is kept of what follows a request for another protocol, until that is decided.
+/// How many bytes after an upgrade request are held back until the response.
 const MAX_EARLY_BYTES: usize = 64 * 1024;
 
-/// A client's stream.
+/// A client's stream. Reading from it yields only validated HTTP/1.
 pub(super) struct StrictHttp1<S> {
     stream: S,
     state: Arc<ConnectionState>,
     limits: ReadLimits,
-    /// A head has the head's time from its first byte to its last; the first one from the beginning.
-    /// From the end of a response to the next head's first byte it is the idle time.
+    /// The header timeout runs from the first byte of a head to its last; for the first head, from the beginning of
+    /// the connection. The idle timeout runs from the end of a response to the first byte of the next head.
     times: Times,
     stage: Stage,
     scanner: HeadScanner,
-    /// What was read and not handed on.
-    held: BytesMut,
-    /// The room of it, in the connection's account.
-    held_charge: Charge,
-    /// How much of it is judged: it goes on before anything else is done.
-    cleared: usize,
-    /// When the head that is being read was begun.
-    begun: Option<Instant>,
+    /// Bytes that were read and not passed on yet.
+    pending: BytesMut,
+    /// The capacity of `pending`, charged to the connection's account.
+    pending_charge: Charge,
+    /// How many bytes of `pending` are validated. They are passed on first.
+    validated: usize,
+    /// When the current head began.
+    head_began: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
     linger: Option<Linger>,
 }
 
 #[derive(Debug)]
 enum Stage {
-    /// What comes is a head.
+    /// The next bytes are a head.
     Head,
-    /// What comes is a body, and after it a head, or what waits for the answer.
+    /// The next bytes are a body, followed by the given stage.
     Body(BodyTracker, After),
-    /// The request before asks for another protocol: what comes is judged when it is answered.
+    /// The last request asked for an upgrade: the next bytes are held back until its response.
     Undecided,
-    /// The body broke the rules.
+    /// The framing of the body is invalid.
     Broken(&'static str),
-    /// Nothing is read any more.
+    /// A head was refused: nothing more is read.
     Refused,
 }
 
+/// The stage after a body.
 #[derive(Clone, Copy, Debug)]
 enum After {
     Head,
@@ -75,8 +82,7 @@ enum After {
 }
 
 impl<S> StrictHttp1<S> {
-    /// The stream of a connection from which `read` was read already. The first head's time runs
-    /// from here.
+    /// Wraps the stream of a connection from which `read` was already read. Starts the timeout of the first head.
     pub(super) fn new(
         stream: S,
         state: Arc<ConnectionState>,
@@ -86,28 +92,28 @@ impl<S> StrictHttp1<S> {
     ) -> Self {
         Self {
             stream,
-            held_charge: state.account().charge(read.capacity()),
+            pending_charge: state.account().charge(read.capacity()),
             state,
             limits,
             times,
             stage: Stage::Head,
             scanner: HeadScanner::new(limits.head),
-            held: read,
-            cleared: 0,
-            begun: Some(Instant::now()),
+            pending: read,
+            validated: 0,
+            head_began: Some(Instant::now()),
             timer: None,
             linger: None,
         }
     }
 
-    /// Judges `bytes`, which begin with the head that is being read. Says how many of them may
-    /// go on now; `None` while the head is not complete.
+    /// Validates `bytes`, which begin with the current head. Returns how many of them may be passed on; `None` if
+    /// the head is not complete or was refused.
     fn check_head(&mut self, bytes: &[u8]) -> Option<usize> {
         match self.scanner.scan(bytes) {
             Ok(Some(head)) => Some(self.pass_head(head, bytes)),
             Ok(None) => {
-                if self.scanner.has_begun() && self.begun.is_none() {
-                    self.begun = Some(Instant::now());
+                if self.scanner.has_begun() && self.head_began.is_none() {
+                    self.head_began = Some(Instant::now());
                 }
                 None
             }
@@ -119,8 +125,8 @@ impl<S> StrictHttp1<S> {
     }
 
     fn pass_head(&mut self, head: Head, bytes: &[u8]) -> usize {
-        self.state.head_is_read();
-        self.begun = None;
+        self.state.request_begins();
+        self.head_began = None;
         self.scanner = HeadScanner::new(self.limits.head);
         let after = if head.upgrades { After::Undecided } else { After::Head };
         if head.framing == Framing::None {
@@ -131,7 +137,7 @@ impl<S> StrictHttp1<S> {
         head.len + self.follow_body(bytes.get(head.len..).unwrap_or_default())
     }
 
-    /// How many of the bytes belong to the body.
+    /// Returns how many of the bytes belong to the body.
     fn follow_body(&mut self, bytes: &[u8]) -> usize {
         let Stage::Body(tracker, after) = &mut self.stage else { return 0 };
         match tracker.follow(bytes) {
@@ -148,55 +154,55 @@ impl<S> StrictHttp1<S> {
         }
     }
 
-    /// Puts the placeholder in the place of the head that is being read.
+    /// Replaces the current head by the placeholder.
     fn refuse(&mut self, fault: RequestFault, bytes: &[u8]) {
         let method = self.scanner.method_of(bytes);
         let placeholder = if method == b"HEAD" { PLACEHOLDER_HEAD_OF_HEAD } else { PLACEHOLDER_HEAD };
         self.state.refuse(UnreadHead::new(fault, method, self.scanner.target_of(bytes)));
-        self.state.head_is_read();
-        self.held = BytesMut::from(placeholder);
-        self.cleared = self.held.len();
+        self.state.request_begins();
+        self.pending = BytesMut::from(placeholder);
+        self.validated = self.pending.len();
         self.stage = Stage::Refused;
     }
 
-    /// What was held back and not looked at.
-    fn check_held(&mut self) {
-        // Taken out, so that it can be read while the rest of this is changed.
-        let held = std::mem::take(&mut self.held);
-        let cleared = match self.stage {
-            Stage::Head => self.check_head(&held).unwrap_or(0),
-            Stage::Body(..) => self.follow_body(&held),
+    /// Validates pending bytes.
+    fn check_pending(&mut self) {
+        // Taken out because validating them borrows the rest of `self`.
+        let pending = std::mem::take(&mut self.pending);
+        let validated = match self.stage {
+            Stage::Head => self.check_head(&pending).unwrap_or(0),
+            Stage::Body(..) => self.follow_body(&pending),
             Stage::Undecided | Stage::Broken(_) | Stage::Refused => 0,
         };
-        // What follows a refused head is thrown away.
+        // Bytes after a refused head are discarded.
         if !matches!(self.stage, Stage::Refused) {
-            self.held = held;
-            self.cleared = cleared;
+            self.pending = pending;
+            self.validated = validated;
         }
     }
 
-    fn give_cleared(&mut self, buffer: &mut ReadBuf<'_>) {
-        let len = self.cleared.min(buffer.remaining()).min(self.held.len());
-        buffer.put_slice(self.held.get(..len).unwrap_or_default());
-        self.held.advance(len);
-        self.cleared -= len;
-        if self.held.is_empty() {
-            // A connection that waits keeps no buffer.
-            self.held = BytesMut::new();
+    fn pass_validated(&mut self, buffer: &mut ReadBuf<'_>) {
+        let len = self.validated.min(buffer.remaining()).min(self.pending.len());
+        buffer.put_slice(self.pending.get(..len).unwrap_or_default());
+        self.pending.advance(len);
+        self.validated -= len;
+        if self.pending.is_empty() {
+            // An idle connection keeps no buffer.
+            self.pending = BytesMut::new();
         }
     }
 
-    /// When the client's time is over, as far as it is known now.
+    /// When the current timeout ends, as far as it is known now.
     fn deadline(&self) -> Instant {
-        let idle_time = self.times.idle(self.state.account());
-        match (self.begun, self.state.idle_since()) {
-            (Some(begun), _) => begun + self.times.head,
-            (None, Some(idle)) => idle + idle_time,
-            (None, None) => Instant::now() + idle_time,
+        let idle_timeout = self.times.idle(self.state.account());
+        match (self.head_began, self.state.idle_since()) {
+            (Some(began), _) => began + self.times.head,
+            (None, Some(idle)) => idle + idle_timeout,
+            (None, None) => Instant::now() + idle_timeout,
         }
     }
 
-    /// Whether the client's time is over. The timer may go off early, never late.
+    /// Ready when the client's time is over. The timer may go off too early, and is then reset, but never too late.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = self.deadline();
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
@@ -222,42 +228,42 @@ impl From<After> for Stage {
     }
 }
 
-/// What came of one read.
+/// The result of one read.
 enum Step {
-    /// The buffer has what goes on, or this is the end.
+    /// The buffer has validated bytes, or the stream has ended.
     Done,
-    /// There is more to be judged first.
+    /// More has to be read or validated first.
     Again,
 }
 
 impl<S: AsyncRead + Unpin> StrictHttp1<S> {
-    /// Reads a head, straight into hyper's buffer: most come in one piece and stay there.
+    /// Reads a head directly into hyper's buffer. Most heads come in one piece and are not copied.
     fn poll_head(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<Step>> {
         let before = buffer.filled().len();
         if Pin::new(&mut self.stream).poll_read(cx, buffer)?.is_pending() {
             ready!(self.poll_deadline(cx));
             if !self.scanner.has_begun() {
-                // The connection ends as if the client had closed it.
+                // No head has begun: report the end of the stream, as if the client had closed it.
                 return Poll::Ready(Ok(Step::Done));
             }
-            let held = std::mem::take(&mut self.held);
-            self.refuse(RequestFault::TimedOut, &held);
+            let head = std::mem::take(&mut self.pending);
+            self.refuse(RequestFault::TimedOut, &head);
             return Poll::Ready(Ok(Step::Again));
         }
         let read = buffer.filled().get(before..).unwrap_or_default();
         if read.is_empty() {
             return Poll::Ready(Ok(Step::Done));
         }
-        let passed = if self.held.is_empty() { self.check_head(read) } else { None };
-        let kept = read.get(passed.unwrap_or(0)..).unwrap_or_default();
+        let passed = if self.pending.is_empty() { self.check_head(read) } else { None };
+        let rest = read.get(passed.unwrap_or(0)..).unwrap_or_default();
         if !matches!(self.stage, Stage::Refused) {
-            self.held.extend_from_slice(kept);
+            self.pending.extend_from_slice(rest);
         }
         buffer.set_filled(before + passed.unwrap_or(0));
         Poll::Ready(Ok(if passed.is_some() { Step::Done } else { Step::Again }))
     }
 
-    /// Reads a body, straight into hyper's buffer.
+    /// Reads a body directly into hyper's buffer.
     fn poll_body(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<Step>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
@@ -267,19 +273,19 @@ impl<S: AsyncRead + Unpin> StrictHttp1<S> {
             buffer.set_filled(before + taken);
             return Poll::Ready(Ok(if taken == 0 { Step::Again } else { Step::Done }));
         }
-        self.held.extend_from_slice(read.get(taken..).unwrap_or_default());
+        self.pending.extend_from_slice(read.get(taken..).unwrap_or_default());
         buffer.set_filled(before + taken);
         Poll::Ready(Ok(Step::Done))
     }
 
-    /// Keeps what comes until it is known what it is.
+    /// Holds back what arrives until the response decides which protocol it belongs to.
     fn poll_undecided(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<Step>> {
-        self.state.wake_later(cx.waker());
+        self.state.set_waker(cx.waker());
         if self.state.idle_since().is_some() {
             self.stage = Stage::Head;
             return Poll::Ready(Ok(Step::Again));
         }
-        if self.held.len() >= MAX_EARLY_BYTES {
+        if self.pending.len() >= MAX_EARLY_BYTES {
             return Poll::Pending;
         }
         let before = buffer.filled().len();
@@ -288,24 +294,24 @@ impl<S: AsyncRead + Unpin> StrictHttp1<S> {
         if read.is_empty() {
             return Poll::Ready(Ok(Step::Done));
         }
-        self.held.extend_from_slice(read);
+        self.pending.extend_from_slice(read);
         buffer.set_filled(before);
         Poll::Ready(Ok(Step::Again))
     }
 
-    fn poll_judged(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_validated(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
-            if self.cleared > 0 {
-                self.give_cleared(buffer);
+            if self.validated > 0 {
+                self.pass_validated(buffer);
                 return Poll::Ready(Ok(()));
             }
             let step = match self.stage {
-                Stage::Head if self.scanner.seen() < self.held.len() => {
-                    self.check_held();
+                Stage::Head if self.scanner.seen() < self.pending.len() => {
+                    self.check_pending();
                     Step::Again
                 }
-                Stage::Body(..) if !self.held.is_empty() => {
-                    self.check_held();
+                Stage::Body(..) if !self.pending.is_empty() => {
+                    self.check_pending();
                     Step::Again
                 }
                 Stage::Head => ready!(self.poll_head(cx, buffer))?,
@@ -314,7 +320,7 @@ impl<S: AsyncRead + Unpin> StrictHttp1<S> {
                 Stage::Broken(why) => {
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, why)));
                 }
-                // The answer to the placeholder is what goes on.
+                // The connection ends with the response to the placeholder.
                 Stage::Refused => return Poll::Pending,
             };
             if matches!(step, Step::Done) {
@@ -332,13 +338,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for StrictHttp1<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.state.is_tunnel() {
-            let read = this.poll_judged(cx, buffer);
-            this.held_charge.set(this.held.capacity());
+            let read = this.poll_validated(cx, buffer);
+            this.pending_charge.set(this.pending.capacity());
             return read;
         }
-        if !this.held.is_empty() {
-            this.cleared = this.held.len();
-            this.give_cleared(buffer);
+        if !this.pending.is_empty() {
+            this.validated = this.pending.len();
+            this.pass_validated(buffer);
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut this.stream).poll_read(cx, buffer)
@@ -354,7 +360,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StrictHttp1<S> {
         Pin::new(&mut self.get_mut().stream).poll_flush(cx)
     }
 
-    /// Ends our direction, then lets the client read what it was sent.
+    /// Ends our direction, then lingers so that the client can read the last response.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.linger.is_none() {
@@ -363,8 +369,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StrictHttp1<S> {
         if this.state.is_tunnel() {
             return Poll::Ready(Ok(()));
         }
-        // Between two requests the client owes us nothing.
-        let patient = !matches!(this.stage, Stage::Head) || !this.held.is_empty();
+        // Between two requests nothing more is expected from the client, so there is nothing to wait for.
+        let patient = !matches!(this.stage, Stage::Head) || !this.pending.is_empty();
         let discard = this.limits.discard;
         this.linger.get_or_insert_with(|| Linger::new(discard)).poll(&mut this.stream, patient, cx).map(Ok)
     }

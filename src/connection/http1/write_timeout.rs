@@ -1,6 +1,6 @@
-//! A bound on how long a client may leave unread what it is sent.
+//! A timeout for writes: ends a connection once the client stops reading.
 //!
-//! The kernel's own, TCP_USER_TIMEOUT, is for TCP and for Linux alone; this one is for any stream.
+//! The kernel's TCP_USER_TIMEOUT works only for TCP and only on Linux. This timeout works for every stream.
 
 use std::io;
 use std::pin::Pin;
@@ -14,23 +14,22 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::state::ConnectionState;
 use crate::connection::settings::Times;
 
-/// A stream whose writes fail when nothing was taken of them for so long as the connection's state
-/// allows.
+/// A stream whose writes fail if the client reads nothing for as long as [`Times`] allows.
 pub(super) struct WriteTimeout<S> {
     stream: S,
     state: Arc<ConnectionState>,
     times: Times,
-    /// Runs while a write waits. Made when the first one does: most answers fit into the socket's
-    /// buffer.
+    /// Runs while a write is pending. Created by the first write that has to wait: most responses fit into the
+    /// socket's buffer.
     timer: Option<Pin<Box<Sleep>>>,
-    waits: bool,
+    is_pending: bool,
     /// An interim response that is being written.
     interim: Bytes,
 }
 
 impl<S> WriteTimeout<S> {
     pub(super) fn new(stream: S, state: Arc<ConnectionState>, times: Times) -> Self {
-        Self { stream, state, times, timer: None, waits: false, interim: Bytes::new() }
+        Self { stream, state, times, timer: None, is_pending: false, interim: Bytes::new() }
     }
 
     /// Writes the rest of an interim response that has begun.
@@ -55,20 +54,21 @@ impl<S> WriteTimeout<S> {
         self.checked(written, cx)
     }
 
-    /// What came of a write, or that its time is over.
+    /// Passes the result of a write on, or fails with `TimedOut` if it has been pending for too long.
     fn checked<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.waits = false;
+            self.is_pending = false;
             return written;
         }
-        let limit = match self.state.is_tunnel() {
-            true => self.times.stall,
-            false => self.times.response(self.state.account(), self.state.is_own()),
+        let limit = if self.state.is_tunnel() {
+            self.times.stall
+        } else {
+            self.times.response(self.state.account(), self.state.is_own())
         };
         let end = Instant::now() + limit;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
-        if !self.waits {
-            self.waits = true;
+        if !self.is_pending {
+            self.is_pending = true;
             timer.as_mut().reset(end);
         }
         timer.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
@@ -95,7 +95,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // hyper flushes when everything that it was given is written.
+        // hyper flushes only after it has written everything, so an interim response cannot split another one.
         if this.interim.is_empty() {
             this.interim = this.state.interim().take();
         }
@@ -140,10 +140,10 @@ mod tests {
         Times { head: Duration::from_secs(10), stall: LIMIT, unverified: Duration::from_secs(15) };
 
     /// How long a write waits for a client that reads nothing.
-    async fn patience(address: Option<[u8; 4]>, is_own: bool) -> Duration {
+    async fn write_timeout(address: Option<[u8; 4]>, is_own: bool) -> Duration {
         let (ours, _client) = duplex(4);
         let state = Arc::new(ConnectionState::new(unlimited_account(address.map(Into::into))));
-        state.answers(is_own);
+        state.response_begins(is_own);
         let started = Instant::now();
         let written = WriteTimeout::new(ours, state, TIMES).write_all(b"12345").await;
         assert_eq!(written.expect_err("nobody reads").kind(), io::ErrorKind::TimedOut);
@@ -151,19 +151,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_unverified_client_has_little_time_and_a_response_of_our_own_less() {
-        assert_eq!(patience(Some([192, 0, 2, 1]), false).await, TIMES.unverified);
-        assert_eq!(patience(Some([192, 0, 2, 1]), true).await, Duration::from_secs(5));
-        assert_eq!(patience(None, true).await, Duration::from_secs(5));
+    async fn unverified_clients_and_generated_responses_have_shorter_timeouts() {
+        assert_eq!(write_timeout(Some([192, 0, 2, 1]), false).await, TIMES.unverified);
+        assert_eq!(write_timeout(Some([192, 0, 2, 1]), true).await, Duration::from_secs(5));
+        assert_eq!(write_timeout(None, true).await, Duration::from_secs(5));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_write_waits_for_its_reader_and_not_for_ever() {
+    async fn each_read_by_the_client_restarts_the_write_timeout() {
         let (ours, mut client) = duplex(4);
         let state = Arc::new(ConnectionState::new(unlimited_account(None)));
         let mut ours = WriteTimeout::new(ours, state, TIMES);
         ours.write_all(b"full").await.expect("room");
-        // Whatever is taken gives the rest its time anew.
+        // Every read restarts the timeout.
         for _ in 0..3 {
             let almost = timeout(LIMIT - Duration::from_secs(1), ours.write_all(b"abcd")).await;
             assert!(almost.is_err(), "it waits");

@@ -64,7 +64,7 @@ impl FieldBlocks {
     }
 
     /// How much is held of a block that is not complete.
-    pub(super) fn held(&self) -> usize {
+    pub(super) fn buffered(&self) -> usize {
         self.begun.as_ref().map_or(0, |block| block.octets.capacity())
     }
 

@@ -93,7 +93,7 @@ impl Frames {
     }
 
     /// GOAWAY for that error; nothing in the middle of a frame.
-    pub(super) fn goodbye(&self) -> Option<BytesMut> {
+    pub(super) fn goaway(&self) -> Option<BytesMut> {
         let error = self.error.filter(|_| self.sent.payload_left == 0 && self.sent.head.is_empty())?;
         let mut out = BytesMut::new();
         let [last, code] = [self.blocks.last_stream(), error.code].map(u32::to_be_bytes);
@@ -102,13 +102,13 @@ impl Frames {
     }
 
     /// How much is held of field blocks that are not complete, and of what h2 has not read.
-    pub(super) fn held(&self) -> usize {
+    pub(super) fn buffered(&self) -> usize {
         let frame = match &self.payload {
             Payload::Block { octets, .. } => octets.capacity(),
             Payload::Passed(_) => 0,
         };
         frame
-            .saturating_add(self.blocks.held())
+            .saturating_add(self.blocks.buffered())
             .saturating_add(self.ready.len())
             .saturating_add(self.backlog.len())
     }

@@ -1,4 +1,4 @@
-//! Heads that were refused before hyper saw them, on their way to the service that answers them.
+//! Refused heads, kept for the service that responds to their placeholders.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,8 +7,8 @@ use crate::connection::placeholder::PLACEHOLDER;
 use crate::gateway::UnreadHead;
 use crate::request::RequestFault;
 
-/// hyper takes requests up as fast as they are read; more than this wait only for streams that never reach
-/// it, because they are too many at once.
+/// hyper takes requests as fast as it reads them. More than this are kept only for streams that never reach the
+/// service, because they exceed the limit on concurrent streams.
 const MAX_HEADS: usize = 256;
 
 /// The refused heads of one connection, by their streams.
@@ -16,7 +16,7 @@ const MAX_HEADS: usize = 256;
 pub(super) struct RefusedHeads(Mutex<VecDeque<(u32, UnreadHead)>>);
 
 impl RefusedHeads {
-    /// Keeps a head for the service. The oldest gives way.
+    /// Keeps a head for the service, and drops the oldest if there are too many.
     pub(super) fn put(&self, stream: u32, head: UnreadHead) {
         let mut heads = self.heads();
         if heads.len() >= MAX_HEADS {
@@ -25,15 +25,16 @@ impl RefusedHeads {
         heads.push_back((stream, head));
     }
 
-    /// The head that the client sent, if the request with this path stands in for it.
+    /// The head that the client sent, if the request with this path is a placeholder.
     pub(super) fn take(&self, path: &str) -> Option<UnreadHead> {
         let stream = path.strip_prefix(PLACEHOLDER)?;
         let unknown = || UnreadHead::new(RequestFault::BadTarget("head was refused"), b"", b"");
         let mut heads = self.heads();
-        let at = stream.parse().ok().and_then(|stream: u32| heads.iter().position(|(own, _)| *own == stream));
+        let at =
+            stream.parse().ok().and_then(|stream: u32| heads.iter().position(|(other, _)| *other == stream));
         let found = at.and_then(|at| heads.remove(at));
         if heads.is_empty() {
-            // A connection that waits keeps no buffer.
+            // An idle connection keeps no buffer.
             heads.shrink_to_fit();
         }
         Some(found.map_or_else(unknown, |(_, head)| head))
@@ -44,7 +45,7 @@ impl RefusedHeads {
     }
 }
 
-/// The path of the request that stands in for a refused head. No head that passes has a backslash.
+/// The path of the placeholder for this stream.
 pub(super) fn placeholder(stream: u32) -> String {
     format!("{PLACEHOLDER}{stream}")
 }
@@ -59,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn each_stream_has_its_own() {
+    fn each_placeholder_gets_the_head_of_its_stream() {
         let heads = RefusedHeads::default();
         heads.put(1, head("one"));
         heads.put(7, head("seven"));
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn they_have_a_bound() {
+    fn the_oldest_heads_are_dropped_beyond_the_limit() {
         let heads = RefusedHeads::default();
         (0..1000).for_each(|stream| heads.put(stream, head("x")));
         assert_eq!(heads.heads().len(), MAX_HEADS);

@@ -1,4 +1,4 @@
-//! How HTTP/2 is spoken with clients.
+//! The HTTP/2 settings of client connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,24 +10,23 @@ use hyper_util::rt::TokioTimer;
 use crate::budget::{Connection, take_turns};
 use crate::connection::settings::Http2Limits;
 
-/// What the state of a request may take: it is counted for each stream.
+/// The largest state of a request's task. It is charged for each stream.
 pub(super) const REQUEST_STATE_BYTES: usize = 16 * 1024;
-/// What h2 is given of a response at once.
+/// How much of a response body h2 is given at once.
 pub(super) const PIECE_BYTES: usize = 16 * 1024;
-/// What a client may send of one request, and of all of them, before we have passed it on.
+/// How much a client may send of one request, and of all together, before it is passed on.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 512 * 1024;
-/// What is held of one answer while its client does not read.
+/// How much of one response is buffered while its client does not read.
 const SEND_BUFFER_BYTES: usize = 16 * 1024;
-/// A client is asked for a sign of life this often, and has this long to give it.
+/// How often a client gets a PING, and how long it has to acknowledge it.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Http2Limits {
-    /// What speaks HTTP/2 with one client.
     pub(super) fn builder(self, tasks: StreamTasks) -> http2::Builder<StreamTasks> {
         let mut builder = http2::Builder::new(tasks);
-        // The limits on resets are hyper's own.
+        // hyper's defaults limit resets.
         builder
             .timer(TokioTimer::new())
             .max_concurrent_streams(self.concurrent_streams)
@@ -41,7 +40,7 @@ impl Http2Limits {
     }
 }
 
-/// Starts a task for each stream, which takes the turns of its connection.
+/// Spawns a task for each stream, which takes turns with the other tasks of its client.
 #[derive(Clone)]
 pub(super) struct StreamTasks {
     account: Arc<Connection>,

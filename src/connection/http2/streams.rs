@@ -1,4 +1,9 @@
-//! The streams of one connection: how long it may go on as its client behaves.
+//! Idle and stall timeouts of an HTTP/2 connection, from the state of its streams.
+//!
+//! 1. The first request has to arrive within the header timeout. Otherwise the connection is closed.
+//! 2. A connection without requests, or with a response that the client does not read, gets GOAWAY after its timeout.
+//! 3. After GOAWAY, an unverified client's connection is closed at the next check. Otherwise it is closed once no
+//!    response makes progress.
 
 use std::io;
 use std::pin::Pin;
@@ -16,37 +21,37 @@ use crate::budget::Connection;
 use crate::connection::settings::Times;
 use crate::respond::ObservedBody;
 
-/// For what runs to end once the client was told to go.
-pub(super) const GOING_TIME: Duration = Duration::from_secs(10);
-/// The same, for one that has shown no verified token.
-const UNVERIFIED_GOING_TIME: Duration = Duration::from_secs(2);
+/// How long requests in progress may take to end after GOAWAY before the connection is checked again.
+pub(super) const GOAWAY_TIME: Duration = Duration::from_secs(10);
+/// The same, for a client that has shown no verified token.
+const UNVERIFIED_GOAWAY_TIME: Duration = Duration::from_secs(2);
 
-/// The requests on one connection, as far as their client is waited for.
+/// The open streams of one connection.
 pub(super) struct Streams {
     account: Arc<Connection>,
     started: Instant,
-    served: AtomicBool,
-    /// Milliseconds from the start to the end of the last request.
-    ended: AtomicU64,
-    open: Mutex<Vec<Arc<Waiting>>>,
+    /// Whether a request has arrived.
+    has_request: AtomicBool,
+    /// When the last request ended, in milliseconds since `started`.
+    last_ended: AtomicU64,
+    open: Mutex<Vec<Arc<ClientWait>>>,
 }
 
-/// What the client was given and has not taken.
+/// Whether a stream waits for its client to read.
 #[derive(Debug)]
-struct Waiting {
-    /// Milliseconds from the connection's start to when it was given.
+struct ClientWait {
+    /// Since when, in milliseconds since the connection's start; or [`NOT_WAITING`].
     since: AtomicU64,
-    /// Whether it is a response of our own.
+    /// Whether the proxy generated the response.
     is_own: AtomicBool,
 }
 
-/// It waits for nothing.
-const NOT: u64 = u64::MAX;
+const NOT_WAITING: u64 = u64::MAX;
 
-/// What becomes of a connection.
+/// What to do with a connection.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    GoOn,
+pub(super) enum Liveness {
+    Keep,
     GoAway,
     Close,
 }
@@ -56,63 +61,63 @@ impl Streams {
         Self {
             account,
             started: Instant::now(),
-            served: AtomicBool::new(false),
-            ended: AtomicU64::new(0),
+            has_request: AtomicBool::new(false),
+            last_ended: AtomicU64::new(0),
             open: Mutex::default(),
         }
     }
 
     pub(super) fn begin(self: &Arc<Self>) -> Stream {
-        self.served.store(true, Ordering::Relaxed);
+        self.has_request.store(true, Ordering::Relaxed);
         self.account.request_begins();
-        let waiting = Arc::new(Waiting { since: AtomicU64::new(NOT), is_own: AtomicBool::new(false) });
+        let waiting =
+            Arc::new(ClientWait { since: AtomicU64::new(NOT_WAITING), is_own: AtomicBool::new(false) });
         self.open().push(waiting.clone());
         Stream { waiting, streams: self.clone() }
     }
 
-    pub(super) fn next_look(&self, times: &Times) -> Instant {
-        if !self.served.load(Ordering::Relaxed) {
+    /// When to call [`Self::check`] next.
+    pub(super) fn next_check(&self, times: &Times) -> Instant {
+        if !self.has_request.load(Ordering::Relaxed) {
             return self.started + times.head;
         }
         let shortest = times.response(&self.account, true).min(times.idle(&self.account));
         Instant::now() + (shortest / 4).max(Duration::from_millis(10))
     }
 
-    /// How long what runs may take once the client was told to go.
-    pub(super) fn going_time(&self) -> Duration {
-        if self.account.is_trusted() { GOING_TIME } else { UNVERIFIED_GOING_TIME }
+    /// How long requests in progress may take to end after GOAWAY.
+    pub(super) fn goaway_time(&self) -> Duration {
+        if self.account.is_trusted() { GOAWAY_TIME } else { UNVERIFIED_GOAWAY_TIME }
     }
 
-    /// A client has the time of a head to send its first request. Later it may be idle for long,
-    /// or leave an answer unread for a while; then it is told to go, and cut off when nothing moves.
-    pub(super) fn check(&self, times: &Times, going: bool) -> Verdict {
+    /// Applies the timeouts, as the module describes. `going_away` says whether GOAWAY was sent.
+    pub(super) fn check(&self, times: &Times, going_away: bool) -> Liveness {
         let now = self.now();
-        if !self.served.load(Ordering::Relaxed) {
+        if !self.has_request.load(Ordering::Relaxed) {
             let late = now >= millis(times.head);
-            return if late { Verdict::Close } else { Verdict::GoOn };
+            return if late { Liveness::Close } else { Liveness::Keep };
         }
         let open = self.open();
-        let stalled = |waiting: &Arc<Waiting>| {
+        let stalled = |waiting: &Arc<ClientWait>| {
             let since = waiting.since.load(Ordering::Relaxed);
             let limit = times.response(&self.account, waiting.is_own.load(Ordering::Relaxed));
-            since != NOT && now.saturating_sub(since) >= millis(limit)
+            since != NOT_WAITING && now.saturating_sub(since) >= millis(limit)
         };
-        let idle_for = now.saturating_sub(self.ended.load(Ordering::Relaxed));
+        let idle_for = now.saturating_sub(self.last_ended.load(Ordering::Relaxed));
         let idle = open.is_empty() && idle_for >= millis(times.idle(&self.account));
-        match going {
-            // Those that move may end in their own time, if it is known whose they are.
-            true if !self.account.is_trusted() || open.iter().all(stalled) => Verdict::Close,
-            true => Verdict::GoOn,
-            false if idle || open.iter().any(stalled) => Verdict::GoAway,
-            false => Verdict::GoOn,
+        if going_away {
+            // Responses that make progress may end, if the client has shown a verified token.
+            let close = !self.account.is_trusted() || open.iter().all(stalled);
+            return if close { Liveness::Close } else { Liveness::Keep };
         }
+        if idle || open.iter().any(stalled) { Liveness::GoAway } else { Liveness::Keep }
     }
 
     fn now(&self) -> u64 {
         millis(self.started.elapsed())
     }
 
-    fn open(&self) -> MutexGuard<'_, Vec<Arc<Waiting>>> {
+    fn open(&self) -> MutexGuard<'_, Vec<Arc<ClientWait>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -121,38 +126,38 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// One request, until its answer has ended.
+/// One request, until its response has ended.
 pub(super) struct Stream {
-    waiting: Arc<Waiting>,
+    waiting: Arc<ClientWait>,
     streams: Arc<Streams>,
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
         self.streams.open().retain(|waiting| !Arc::ptr_eq(waiting, &self.waiting));
-        self.streams.ended.store(self.streams.now(), Ordering::Relaxed);
+        self.streams.last_ended.store(self.streams.now(), Ordering::Relaxed);
         self.streams.account.request_ends();
     }
 }
 
-/// An answer's body, with the time since its client has taken something.
+/// A response body that records since when it waits for the client to read.
 pub(super) struct StreamBody {
     body: ObservedBody,
-    /// What is left of the last piece.
+    /// What is left of the last frame.
     rest: Bytes,
     stream: Stream,
 }
 
 impl StreamBody {
     pub(super) fn new(body: ObservedBody, stream: Stream) -> Self {
-        // hyper asks for the first frame only when there is a window for it: until then the client
-        // keeps the head waiting.
+        // hyper polls for the first frame only when the window has room for it. Until then the response waits for
+        // the client.
         stream.waiting.is_own.store(body.is_own(), Ordering::Relaxed);
         stream.waiting.since.store(stream.streams.now(), Ordering::Relaxed);
         Self { body, rest: Bytes::new(), stream }
     }
 
-    /// Goes on with the last piece, or cuts the next one: h2 buffers all of what it is given.
+    /// Returns at most [`PIECE_BYTES`] of the body at once, because h2 buffers everything that it is given.
     fn next_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         if self.rest.is_empty() {
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
@@ -175,8 +180,8 @@ impl Body for StreamBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
         let frame = this.next_piece(cx);
-        // hyper asks for the next frame when the client's window has taken this one.
-        let since = if frame.is_ready() { this.stream.streams.now() } else { NOT };
+        // hyper polls for the next frame only when the client's window has taken this one.
+        let since = if frame.is_ready() { this.stream.streams.now() } else { NOT_WAITING };
         this.stream.waiting.since.store(since, Ordering::Relaxed);
         frame
     }
@@ -212,56 +217,60 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_request_has_the_time_of_a_head() {
+    async fn the_first_request_has_the_header_timeout_and_later_ones_the_idle_timeout() {
         let (streams, settings) = (Arc::new(Streams::new(unlimited_account(None))), settings());
-        assert_eq!(streams.next_look(&settings), Instant::now() + HEAD);
+        assert_eq!(streams.next_check(&settings), Instant::now() + HEAD);
         advance(HEAD - Duration::from_millis(1)).await;
-        assert_eq!(streams.check(&settings, false), Verdict::GoOn);
+        assert_eq!(streams.check(&settings, false), Liveness::Keep);
         advance(Duration::from_millis(1)).await;
-        assert_eq!(streams.check(&settings, false), Verdict::Close);
+        assert_eq!(streams.check(&settings, false), Liveness::Close);
         let stream = streams.begin();
-        assert_eq!(streams.check(&settings, false), Verdict::GoOn);
+        assert_eq!(streams.check(&settings, false), Liveness::Keep);
         drop(stream);
         advance(IDLE_TIMEOUT - Duration::from_millis(1)).await;
-        assert_eq!(streams.check(&settings, false), Verdict::GoOn, "between requests there is more");
+        assert_eq!(streams.check(&settings, false), Liveness::Keep, "between requests, the idle timeout");
         advance(Duration::from_millis(1)).await;
-        assert_eq!(streams.check(&settings, false), Verdict::GoAway);
-        assert_eq!(streams.check(&settings, true), Verdict::Close);
+        assert_eq!(streams.check(&settings, false), Liveness::GoAway);
+        assert_eq!(streams.check(&settings, true), Liveness::Close);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_does_not_read_is_told_to_go_and_holds_up_nobody() {
+    async fn a_stalled_response_causes_goaway_and_a_moving_one_delays_the_close() {
         let (streams, settings) = (Arc::new(Streams::new(unlimited_account(None))), settings());
         let (unread, moving) = (streams.begin(), streams.begin());
         unread.waiting.since.store(streams.now(), Ordering::Relaxed);
         advance(STALL - Duration::from_millis(1)).await;
-        assert_eq!(streams.check(&settings, false), Verdict::GoOn);
+        assert_eq!(streams.check(&settings, false), Liveness::Keep);
         advance(Duration::from_millis(1)).await;
-        assert_eq!(streams.check(&settings, false), Verdict::GoAway);
-        assert_eq!(streams.check(&settings, true), Verdict::GoOn, "the other one still moves");
+        assert_eq!(streams.check(&settings, false), Liveness::GoAway);
+        assert_eq!(streams.check(&settings, true), Liveness::Keep, "the other one still moves");
         drop(moving);
-        assert_eq!(streams.check(&settings, true), Verdict::Close);
-        unread.waiting.since.store(NOT, Ordering::Relaxed);
-        assert_eq!(streams.check(&settings, true), Verdict::GoOn, "it waits for the backend");
+        assert_eq!(streams.check(&settings, true), Liveness::Close);
+        unread.waiting.since.store(NOT_WAITING, Ordering::Relaxed);
+        assert_eq!(streams.check(&settings, true), Liveness::Keep, "it waits for the backend");
         drop(unread);
         assert!(streams.open().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_unverified_client_has_little_time_and_a_response_of_our_own_less() {
+    async fn unverified_clients_and_generated_responses_have_shorter_timeouts() {
         let account = unlimited_account(Some([192, 0, 2, 1].into()));
         let (streams, settings) = (Arc::new(Streams::new(account)), settings());
         let (unread, moving) = (streams.begin(), streams.begin());
         unread.waiting.since.store(streams.now(), Ordering::Relaxed);
-        assert!(streams.next_look(&settings) <= Instant::now() + Duration::from_secs(2));
+        assert!(streams.next_check(&settings) <= Instant::now() + Duration::from_secs(2));
         advance(UNVERIFIED - Duration::from_millis(1)).await;
-        assert_eq!(streams.check(&settings, false), Verdict::GoOn);
+        assert_eq!(streams.check(&settings, false), Liveness::Keep);
         unread.waiting.is_own.store(true, Ordering::Relaxed);
-        assert_eq!(streams.check(&settings, false), Verdict::GoAway);
-        assert_eq!(streams.check(&settings, true), Verdict::Close, "whatever else moves");
+        assert_eq!(streams.check(&settings, false), Liveness::GoAway);
+        assert_eq!(
+            streams.check(&settings, true),
+            Liveness::Close,
+            "even if another response makes progress"
+        );
         drop(unread);
         drop(moving);
         advance(UNVERIFIED).await;
-        assert_eq!(streams.check(&settings, false), Verdict::GoAway, "idle");
+        assert_eq!(streams.check(&settings, false), Liveness::GoAway, "idle");
     }
 }

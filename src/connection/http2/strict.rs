@@ -1,4 +1,7 @@
 //! Strict HTTP/2 validation in front of hyper.
+//!
+//! [`StrictHttp2`] wraps the client's stream. [`Frames`] validates what is read and counts what is written; this file
+//! connects it with the socket, charges what the connection holds, and ends the connection with GOAWAY on an error.
 
 use std::io;
 use std::pin::Pin;
@@ -15,30 +18,29 @@ use super::settings::{PIECE_BYTES, REQUEST_STATE_BYTES};
 use crate::budget::{Charge, Connection};
 use crate::request::HeadLimits;
 
-/// What one stream costs: its task, h2's state, and the piece of its response that h2 buffers.
+/// The memory of one stream: its task, h2's state, and the piece of its response that h2 buffers.
 const STREAM_BYTES: usize = REQUEST_STATE_BYTES + PIECE_BYTES;
 
-/// What hyper is given of heads at once. Each becomes a task of its own: a client that sends a hundred heads in
-/// one packet lets other connections have their turn in between.
+/// How many bytes of heads hyper is given at once. Each head becomes a task, so a client that sends a hundred heads
+/// in one packet must let other connections run in between.
 const FAIR_BYTES: usize = 512;
 
-/// A client's stream whose frames are read strictly, and that fails when they break the rules or use up
-/// their budget.
+/// A client's stream whose frames are validated. Reading from it fails when they break the rules or use up their
+/// budget.
 #[derive(Debug)]
 pub(super) struct StrictHttp2<S> {
     stream: S,
     frames: Frames,
-    /// What the connection holds: heads that are not complete, what hyper has not read yet, and the streams
-    /// whose responses were not written to their end.
-    held: Charge,
+    /// Charge for incomplete heads, for what hyper has not read yet, and for streams whose response has not ended.
+    charge: Charge,
     /// Octets of heads that hyper was given since it last had to wait.
     given: usize,
-    /// GOAWAY was sent, or could not be: nothing is written any more.
-    said_goodbye: bool,
+    /// GOAWAY was sent, or could not be sent: nothing is written any more.
+    sent_goaway: bool,
 }
 
 impl<S> StrictHttp2<S> {
-    /// A stream from which `read` was read already. Its first byte is the first of HTTP/2's preface.
+    /// Wraps a stream from which `read` was already read. Its first byte is the first of the HTTP/2 preface.
     pub(super) fn new(
         stream: S,
         read: &[u8],
@@ -48,37 +50,37 @@ impl<S> StrictHttp2<S> {
     ) -> Self {
         let mut frames = Frames::new(limits, refused);
         frames.receive_copied(read);
-        let mut this = Self { stream, frames, held: account.charge(0), given: 0, said_goodbye: false };
-        this.note_held();
+        let mut this = Self { stream, frames, charge: account.charge(0), given: 0, sent_goaway: false };
+        this.update_charge();
         this
     }
 
-    fn note_held(&mut self) {
-        self.held.set(self.frames.held() + self.frames.open_streams() * STREAM_BYTES);
+    fn update_charge(&mut self) {
+        self.charge.set(self.frames.buffered() + self.frames.open_streams() * STREAM_BYTES);
     }
 
-    fn give_ready(&mut self, buffer: &mut ReadBuf<'_>) {
+    fn pass_ready(&mut self, buffer: &mut ReadBuf<'_>) {
         let ready = self.frames.ready();
         let count = ready.len().min(buffer.remaining()).min(FAIR_BYTES);
         self.given += count;
         buffer.put_slice(ready.get(..count).unwrap_or_default());
         ready.advance(count);
         if ready.is_empty() {
-            // A connection that waits keeps no buffer.
+            // An idle connection keeps no buffer.
             *ready = Default::default();
         }
-        self.note_held();
+        self.update_charge();
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> StrictHttp2<S> {
-    /// Tells the client why, as far as that takes no waiting, and ends the connection.
+    /// Sends GOAWAY, if that is possible without waiting, and ends the connection.
     fn end(&mut self, error: ConnectionError, cx: &mut Context<'_>) -> io::Error {
-        if !self.said_goodbye {
-            self.said_goodbye = true;
-            if let Some(goodbye) = self.frames.goodbye() {
-                // One small frame: it fits into the socket's buffer, or the client does not read.
-                let _ = Pin::new(&mut self.stream).poll_write(cx, &goodbye);
+        if !self.sent_goaway {
+            self.sent_goaway = true;
+            if let Some(goaway) = self.frames.goaway() {
+                // One small frame. If it does not fit into the socket's buffer, the client does not read.
+                let _ = Pin::new(&mut self.stream).poll_write(cx, &goaway);
             }
             let _ = Pin::new(&mut self.stream).poll_flush(cx);
             let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
@@ -91,10 +93,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StrictHttp2<S> {
     }
 
     fn wrote(&mut self, count: usize, octets: &[u8], cx: &Context<'_>) {
-        let was_good = self.frames.error().is_none();
+        let had_no_error = self.frames.error().is_none();
         self.frames.sent(octets.get(..count).unwrap_or(octets));
-        if was_good && self.frames.error().is_some() {
-            // The reading side has to hear of it.
+        if had_no_error && self.frames.error().is_some() {
+            // The next read reports the error.
             cx.waker().wake_by_ref();
         }
     }
@@ -114,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for StrictHttp2<S> {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                this.give_ready(buffer);
+                this.pass_ready(buffer);
                 return Poll::Ready(Ok(()));
             }
             if let Some(error) = this.frames.error() {
@@ -126,7 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for StrictHttp2<S> {
             let at_end = read.is_empty();
             let in_place = this.frames.receive(read);
             buffer.set_filled(before + in_place);
-            this.note_held();
+            this.update_charge();
             if at_end || in_place > 0 {
                 return Poll::Ready(Ok(()));
             }
@@ -137,12 +139,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for StrictHttp2<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StrictHttp2<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.said_goodbye {
+        if this.sent_goaway {
             return Poll::Ready(Ok(bytes.len()));
         }
         let count = std::task::ready!(Pin::new(&mut this.stream).poll_write(cx, bytes))?;
         this.wrote(count, bytes, cx);
-        this.note_held();
+        this.update_charge();
         Poll::Ready(Ok(count))
     }
 
@@ -160,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StrictHttp2<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.said_goodbye {
+        if this.sent_goaway {
             return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
         }
         let count = std::task::ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, slices))?;
@@ -170,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StrictHttp2<S> {
             this.wrote(here, slice, cx);
             left -= here;
         }
-        this.note_held();
+        this.update_charge();
         Poll::Ready(Ok(count))
     }
 

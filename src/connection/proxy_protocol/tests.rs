@@ -3,7 +3,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
-/// What is read of these bytes and what is left of them; they come in pieces of `size`.
+/// The parsed header and the bytes left after it. The client sends pieces of `size` bytes.
 async fn read_from(bytes: &[u8], size: usize) -> (Result<Option<SocketAddr>, ProxyFault>, Vec<u8>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let mut client =
@@ -13,7 +13,7 @@ async fn read_from(bytes: &[u8], size: usize) -> (Result<Option<SocketAddr>, Pro
     let bytes = bytes.to_vec();
     let sending = tokio::spawn(async move {
         for piece in bytes.chunks(size) {
-            // The other end may have seen enough.
+            // The server may already have refused the header.
             let _ = client.write_all(piece).await;
             tokio::task::yield_now().await;
         }
@@ -42,7 +42,7 @@ fn ipv6() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn exactly_the_header_is_read() {
+async fn read_consumes_exactly_the_header() {
     let with_fields = [IPV4.as_slice(), &[0x03, 0, 4, 1, 2, 3, 4], &[0x04, 0, 200], &[7; 200]].concat();
     for (header, address) in [
         (b"PROXY TCP4 192.0.2.7 10.0.0.1 56324 443\r\n".to_vec(), Some("192.0.2.7:56324")),
@@ -73,7 +73,7 @@ async fn exactly_the_header_is_read() {
 }
 
 #[tokio::test]
-async fn what_is_no_header_is_refused() {
+async fn malformed_headers_are_refused() {
     for bytes in [
         b"".to_vec(),
         b"GET / HTTP/1.1\r\n\r\n".to_vec(),

@@ -1,5 +1,7 @@
-//! The end of a connection: a socket that is closed with bytes unread is reset, and what the client
-//! has not read yet is lost with it (RFC 9112 section 9.6).
+//! Lingering close: reads on after our direction has ended, so that the client can read the last response.
+//!
+//! A socket that is closed with unread bytes is reset, and the client loses what it has not read yet (RFC 9112
+//! section 9.6).
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,27 +12,28 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::config::Discard;
 
-/// A client that sends nothing for so long has read what it was sent.
+/// A client that sends nothing for this long has read its response.
 pub(super) const QUIET_TIME: Duration = Duration::from_secs(2);
 
-/// Reads until the client has seen our end.
+/// Reads and discards until the client closes its direction, within bounds of bytes and time.
 pub(super) struct Linger {
-    /// The end of the quiet time, or of all.
+    /// Goes off after [`QUIET_TIME`] without bytes, at the latest at `end`.
     timer: Pin<Box<Sleep>>,
     end: Instant,
+    /// How many bytes may still be read.
     left: u64,
 }
 
 impl Linger {
-    /// Our direction has just ended.
+    /// Call it when our direction has just ended.
     pub(super) fn new(discard: Discard) -> Self {
         let now = Instant::now();
         let end = now + discard.timeout;
         Self { timer: Box::pin(sleep_until(end.min(now + QUIET_TIME))), end, left: discard.bytes }
     }
 
-    /// Ready when the client has ended its direction too, or has had its time. One that owes us
-    /// nothing is not `patient`ly waited for.
+    /// Ready when the client has ended its direction too, or its time is over. Unless `patient`, it does not wait
+    /// for bytes that have not arrived yet.
     pub(super) fn poll<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
@@ -38,17 +41,17 @@ impl Linger {
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         let mut scratch = [0; 4096];
-        let mut moved = false;
+        let mut has_read = false;
         while self.left > 0 {
             let mut buffer = ReadBuf::new(&mut scratch);
             match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
                     self.left = self.left.saturating_sub(buffer.filled().len() as u64);
-                    moved = true;
+                    has_read = true;
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending if patient => {
-                    if moved {
+                    if has_read {
                         self.timer.as_mut().reset(self.end.min(Instant::now() + QUIET_TIME));
                     }
                     return self.timer.as_mut().poll(cx);

@@ -23,7 +23,7 @@ const TIMES: Times = Times {
     unverified: Duration::from_secs(15),
 };
 
-/// A client's end, and what hyper would read from.
+/// The client's end of a connection, and the stream that hyper would read from.
 fn connection() -> (DuplexStream, StrictHttp1<DuplexStream>) {
     connection_with("")
 }
@@ -34,10 +34,10 @@ fn connection_with(read: &str) -> (DuplexStream, StrictHttp1<DuplexStream>) {
     (client, StrictHttp1::new(server, state, LIMITS, TIMES, read.into()))
 }
 
-/// hyper polls for the next head before an answer has ended and not again after it: the time
-/// between requests must run all the same.
+/// hyper polls for the next head before a response has ended and not again after it. The idle timeout must run all
+/// the same.
 #[tokio::test(start_paused = true)]
-async fn hyper_lets_the_time_between_requests_run() {
+async fn the_idle_timeout_runs_although_hyper_does_not_poll_again() {
     use http_body_util::Empty;
     use hyper::service::service_fn;
 
@@ -47,7 +47,7 @@ async fn hyper_lets_the_time_between_requests_run() {
         let state = state.clone();
         async move {
             tokio::time::sleep(10 * IDLE_TIMEOUT).await;
-            state.is_answered();
+            state.response_ends();
             Ok::<_, std::convert::Infallible>(hyper::Response::new(Empty::<bytes::Bytes>::new()))
         }
     });
@@ -56,18 +56,18 @@ async fn hyper_lets_the_time_between_requests_run() {
     let connection = tokio::spawn(http1.header_read_timeout(None).serve_connection(io, service));
     for _ in 0..2 {
         client.write_all(GET.as_bytes()).await.expect("room");
-        let mut answer = [0; 1024];
-        let len = client.read(&mut answer).await.expect("an answer");
-        assert!(answer[..len].starts_with(b"HTTP/1.1 200 OK"));
+        let mut response = [0; 1024];
+        let len = client.read(&mut response).await.expect("a response");
+        assert!(response[..len].starts_with(b"HTTP/1.1 200 OK"));
     }
-    let answered = Instant::now();
+    let response_read = Instant::now();
     let mut rest = Vec::new();
     client.read_to_end(&mut rest).await.expect("an orderly end");
-    assert!(answered.elapsed().abs_diff(IDLE_TIMEOUT) <= Duration::from_millis(5));
+    assert!(response_read.elapsed().abs_diff(IDLE_TIMEOUT) <= Duration::from_millis(5));
     connection.await.expect("no panic").expect("no error");
 }
 
-/// One read, as hyper does it: `None` where there is nothing.
+/// One read, as hyper does it; `None` if it is pending.
 fn read_now(strict: &mut StrictHttp1<DuplexStream>, room: usize) -> Option<io::Result<Vec<u8>>> {
     let mut bytes = vec![0; room];
     let mut buffer = ReadBuf::new(&mut bytes);
@@ -92,7 +92,7 @@ const POST: &str = "POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
 const CHUNKED: &str = "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 #[tokio::test(start_paused = true)]
-async fn nothing_of_a_head_goes_on_before_its_end() {
+async fn an_incomplete_head_is_held_back() {
     for end in 0..GET.len() {
         let (mut client, mut strict) = connection();
         client.write_all(&GET.as_bytes()[..end]).await.expect("room");
@@ -104,7 +104,7 @@ async fn nothing_of_a_head_goes_on_before_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_head_goes_on_at_a_time_with_its_body() {
+async fn each_read_yields_one_head_and_its_body() {
     let (mut client, mut strict) = connection();
     let chunks = "5;x=y\r\nhello\r\n0\r\n\r\n";
     let all = [GET, POST, "hello", GET, CHUNKED, chunks, "\r\n", POST, "hel"].concat();
@@ -123,7 +123,7 @@ async fn one_head_goes_on_at_a_time_with_its_body() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn however_small_the_buffer_the_bytes_are_the_same() {
+async fn small_read_buffers_yield_the_same_bytes() {
     let all = [GET, POST, "hello", GET, CHUNKED, "5\r\nhello\r\n0\r\n\r\n", GET].concat();
     for room in [1, 2, 3, 7, 50, 100] {
         let (mut client, mut strict) = connection();
@@ -131,7 +131,7 @@ async fn however_small_the_buffer_the_bytes_are_the_same() {
         let mut read = Vec::new();
         while let Some(bytes) = read_now(&mut strict, room) {
             read.extend(bytes.expect("no error"));
-            // Many reads in one go would be told to wait for their turn.
+            // Without it tokio's cooperative budget would make later reads pending.
             tokio::task::yield_now().await;
         }
         assert_eq!(String::from_utf8_lossy(&read), all, "{room}");
@@ -139,7 +139,7 @@ async fn however_small_the_buffer_the_bytes_are_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_read_before_comes_first() {
+async fn bytes_that_were_already_read_come_first() {
     let (mut client, mut strict) = connection_with("GET /a HT");
     assert_eq!(text(&mut strict), None);
     client.write_all(&GET.as_bytes()[9..]).await.expect("room");
@@ -149,7 +149,7 @@ async fn what_was_read_before_comes_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_head_is_replaced_and_nothing_after_it_is_read() {
+async fn a_placeholder_replaces_a_refused_head_and_ends_reading() {
     for (bad, reason, placeholder) in [
         ("GET /a#b HTTP/1.1\r\n\r\n", Reason::BadTarget, PLACEHOLDER_HEAD),
         ("HEAD /a HTTP/1.2\r\n\r\n", Reason::BadTarget, PLACEHOLDER_HEAD_OF_HEAD),
@@ -169,25 +169,25 @@ async fn a_refused_head_is_replaced_and_nothing_after_it_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_body_is_an_error_after_what_was_good() {
+async fn invalid_body_framing_is_an_error_after_the_valid_bytes() {
     let (mut client, mut strict) = connection();
     client.write_all([CHUNKED, "5\r\nhelloX\r\n0\r\n\r\n", GET].concat().as_bytes()).await.expect("room");
     assert_eq!(text(&mut strict), Some(format!("{CHUNKED}5\r\nhello")));
     for _ in 0..2 {
-        let error = read_now(&mut strict, 8192).expect("an answer").expect_err("a fault");
+        let error = read_now(&mut strict, 8192).expect("a result").expect_err("a fault");
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
     let (mut client, mut strict) = connection();
     client.write_all(CHUNKED.as_bytes()).await.expect("room");
     assert_eq!(text(&mut strict).as_deref(), Some(CHUNKED));
     client.write_all(b"x").await.expect("room");
-    assert!(read_now(&mut strict, 8192).expect("an answer").is_err(), "not the end of the body");
+    assert!(read_now(&mut strict, 8192).expect("a result").is_err(), "not the end of the body");
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_runs_out_for_a_head_and_between_heads() {
+async fn header_and_idle_timeouts_end_the_connection() {
     let step = Duration::from_secs(1);
-    // Nothing was begun: the connection just ends.
+    // No head has begun: the connection ends without a response.
     let (_client, mut strict) = connection();
     assert_eq!(text(&mut strict), None);
     tokio::time::advance(TIMES.head - step).await;
@@ -196,7 +196,7 @@ async fn time_runs_out_for_a_head_and_between_heads() {
     assert_eq!(text(&mut strict).as_deref(), Some(""));
     assert_eq!(refusal(&strict), None);
 
-    // A first head's time runs from the beginning.
+    // The timeout of the first head runs from the beginning of the connection.
     let (mut client, mut strict) = connection();
     assert_eq!(text(&mut strict), None);
     tokio::time::advance(TIMES.head - step).await;
@@ -206,14 +206,14 @@ async fn time_runs_out_for_a_head_and_between_heads() {
     assert_eq!(text(&mut strict).expect("a placeholder").as_bytes(), PLACEHOLDER_HEAD);
     assert_eq!(refusal(&strict).expect("a reason").reason, Reason::RequestTimeout);
 
-    // A later one's from its first byte; the idle time is another.
+    // The timeout of a later head runs from its first byte; before that, the idle timeout runs.
     let (mut client, mut strict) = connection();
     client.write_all(GET.as_bytes()).await.expect("room");
     assert!(text(&mut strict).is_some());
     assert_eq!(text(&mut strict), None);
     tokio::time::advance(10 * IDLE_TIMEOUT).await;
-    assert_eq!(text(&mut strict), None, "its answer may take long");
-    strict.state.is_answered();
+    assert_eq!(text(&mut strict), None, "no timeout runs while a request is in progress");
+    strict.state.response_ends();
     tokio::time::advance(IDLE_TIMEOUT - step).await;
     assert_eq!(text(&mut strict), None);
     client.write_all(b"\r\nGET").await.expect("room");
@@ -227,7 +227,7 @@ async fn time_runs_out_for_a_head_and_between_heads() {
     client.write_all(GET.as_bytes()).await.expect("room");
     assert!(text(&mut strict).is_some());
     assert_eq!(text(&mut strict), None);
-    strict.state.is_answered();
+    strict.state.response_ends();
     client.write_all(b"\r\n").await.expect("room");
     tokio::time::advance(IDLE_TIMEOUT - step).await;
     assert_eq!(text(&mut strict), None, "an empty line begins no head");
@@ -237,7 +237,7 @@ async fn time_runs_out_for_a_head_and_between_heads() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_follows_an_upgrade_is_judged_when_that_was_not_granted() {
+async fn bytes_after_an_upgrade_request_are_validated_only_if_it_is_refused() {
     let upgrade = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n";
     let (mut client, mut strict) = connection();
     client.write_all([upgrade, "\u{81}\u{5}hello"].concat().as_bytes()).await.expect("room");
@@ -246,7 +246,7 @@ async fn what_follows_an_upgrade_is_judged_when_that_was_not_granted() {
     client.write_all(b"more").await.expect("room");
     assert_eq!(text(&mut strict), None);
     assert_eq!(refusal(&strict), None);
-    strict.state.becomes_tunnel();
+    strict.state.start_tunnel();
     assert_eq!(text(&mut strict).as_deref(), Some("\u{81}\u{5}hellomore"));
     client.write_all(b"GET #\n").await.expect("room");
     assert_eq!(text(&mut strict).as_deref(), Some("GET #\n"));
@@ -255,12 +255,12 @@ async fn what_follows_an_upgrade_is_judged_when_that_was_not_granted() {
     client.write_all([upgrade, GET].concat().as_bytes()).await.expect("room");
     assert_eq!(text(&mut strict).as_deref(), Some(upgrade));
     assert_eq!(text(&mut strict), None);
-    strict.state.is_answered();
+    strict.state.response_ends();
     assert_eq!(text(&mut strict).as_deref(), Some(GET));
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_client_has_time_to_read_its_last_answer() {
+async fn shutdown_lingers_until_the_client_has_read_the_last_response() {
     let (mut client, mut strict) = connection();
     client.write_all(b"GET /a#b").await.expect("room");
     assert!(text(&mut strict).is_some());
@@ -275,7 +275,7 @@ async fn the_client_has_time_to_read_its_last_answer() {
     drop(client);
     assert_eq!(shutdown.await.expect("no panic"), Duration::ZERO);
 
-    // A client that stays is left, and between two requests at once.
+    // A client that does not close has a bounded time; between two requests, none.
     for (sent, time) in [("GET /a#b", QUIET_TIME), (GET, Duration::ZERO)] {
         let (mut client, mut strict) = connection();
         client.write_all(sent.as_bytes()).await.expect("room");

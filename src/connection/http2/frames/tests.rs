@@ -80,8 +80,8 @@ fn error(octets: &[u8]) -> u32 {
     let (_, frames) = read(octets, usize::MAX);
     let error = frames.error().expect("an error");
     assert_eq!(read(octets, 1).1.error(), Some(error));
-    let goodbye = split(&frames.goodbye().expect("between two frames"));
-    assert_eq!((goodbye[0].0.kind, goodbye[0].1[4..].to_vec()), (GOAWAY, error.code.to_be_bytes().to_vec()));
+    let goaway = split(&frames.goaway().expect("between two frames"));
+    assert_eq!((goaway[0].0.kind, goaway[0].1[4..].to_vec()), (GOAWAY, error.code.to_be_bytes().to_vec()));
     error.code
 }
 
@@ -285,10 +285,10 @@ fn a_head_that_is_too_large_is_refused_and_much_too_large_ends_the_connection() 
     frames.receive(PREFACE);
     for piece in beyond.chunks(999) {
         frames.receive(piece);
-        assert!(frames.held() <= 2 * LIMITS.bytes + frame::MAX_FRAME, "{}", frames.held());
+        assert!(frames.buffered() <= 2 * LIMITS.bytes + frame::MAX_FRAME, "{}", frames.buffered());
     }
     frames.ready().clear();
-    assert_eq!(frames.held(), 0);
+    assert_eq!(frames.buffered(), 0);
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn resets_are_counted_in_both_directions_however_they_are_cut() {
             reset.chunks(piece).for_each(|part| frames.sent(part));
         }
         assert_eq!((count, frames.error()), (200, Some(TOO_MANY_RESETS)), "in pieces of {piece}");
-        assert!(frames.goodbye().is_some());
+        assert!(frames.goaway().is_some());
     }
     // Responses that have ended are not cancelled.
     let mut frames = Frames::new(LIMITS, Arc::default());
@@ -326,9 +326,9 @@ fn nothing_is_said_in_the_middle_of_a_frame() {
     let response = frame(DATA, 0, 1, b"hello");
     for cut in 1..response.len() {
         frames.sent(&response[..cut]);
-        assert!(frames.goodbye().is_none(), "{cut}");
+        assert!(frames.goaway().is_none(), "{cut}");
         frames.sent(&response[cut..]);
-        assert!(frames.goodbye().is_some());
+        assert!(frames.goaway().is_some());
     }
 }
 
