@@ -1,9 +1,9 @@
-//! Field blocks: decoded and checked here, and given to h2 in a form that has one meaning.
+//! Decodes and checks field blocks, and encodes them again for h2 in a form that has only one meaning.
 //!
-//! Ours is the only decoder that knows the client's dynamic table. What h2 gets are literals without
-//! indexing, in frames of their own. In place of a head that is refused it gets a placeholder, which the
-//! service answers; in place of trailers that are refused, a block that h2 takes for malformed, so that the
-//! stream ends with PROTOCOL_ERROR (RFC 9113 section 8.1.1).
+//! 1. Only this decoder knows the client's dynamic table. h2 gets literals without indexing, in new frames.
+//! 2. In place of a refused head h2 gets a placeholder, to which the service responds with the refusal.
+//! 3. In place of refused trailers h2 gets a malformed block, so that the stream ends with PROTOCOL_ERROR (RFC 9113
+//!    section 8.1.1).
 
 use std::sync::Arc;
 
@@ -17,9 +17,10 @@ use super::refused::{RefusedHeads, placeholder};
 use crate::gateway::UnreadHead;
 use crate::request::{FieldList, HeadLimits, HpackDecoder, Http2Head, RequestFault, check_http2_trailers};
 
-/// SETTINGS_HEADER_TABLE_SIZE, which is left as it is.
+/// The default of SETTINGS_HEADER_TABLE_SIZE.
 const TABLE_SIZE: usize = 4096;
-/// A block may be so many times larger than a head before its rest is not even thrown away.
+/// A block that is longer than the limit on heads by more than this factor ends the connection. Up to it, only the
+/// head is refused.
 const MAX_EXCESS: usize = 4;
 
 /// The field blocks of one connection.
@@ -28,12 +29,12 @@ pub(super) struct FieldBlocks {
     decoder: HpackDecoder,
     limits: HeadLimits,
     refused: Arc<RefusedHeads>,
-    /// The highest stream that was begun.
+    /// The highest stream that the client has opened.
     last_stream: u32,
-    /// The block whose CONTINUATION is to come.
-    begun: Option<Block>,
-    /// A block was larger than what is kept, so the dynamic table is unknown.
-    lost: bool,
+    /// The incomplete block, which CONTINUATION has to follow.
+    incomplete: Option<Block>,
+    /// A block was too large to be kept, so the state of the dynamic table is unknown.
+    table_lost: bool,
 }
 
 #[derive(Debug)]
@@ -43,7 +44,7 @@ struct Block {
     /// RFC 7540 section 5.3.1: a stream error.
     depends_on_itself: bool,
     octets: Vec<u8>,
-    /// How long it is, whether it was kept or not.
+    /// Its length, including octets that were not kept.
     length: usize,
 }
 
@@ -54,8 +55,8 @@ impl FieldBlocks {
             limits,
             refused,
             last_stream: 0,
-            begun: None,
-            lost: false,
+            incomplete: None,
+            table_lost: false,
         }
     }
 
@@ -63,14 +64,14 @@ impl FieldBlocks {
         self.last_stream
     }
 
-    /// How much is held of a block that is not complete.
+    /// The size of the incomplete block.
     pub(super) fn buffered(&self) -> usize {
-        self.begun.as_ref().map_or(0, |block| block.octets.capacity())
+        self.incomplete.as_ref().map_or(0, |block| block.octets.capacity())
     }
 
-    /// Whether this frame may come now: within a block, only its own CONTINUATION (section 6.10).
-    pub(super) fn expects(&self, head: FrameHead) -> Result<(), ConnectionError> {
-        match &self.begun {
+    /// Checks whether this frame is allowed now. Within a block only its own CONTINUATION is (section 6.10).
+    pub(super) fn check_order(&self, head: FrameHead) -> Result<(), ConnectionError> {
+        match &self.incomplete {
             Some(block) if head.kind != CONTINUATION || head.stream != block.stream => {
                 Err(ConnectionError::protocol("a frame comes between those of a field block"))
             }
@@ -83,15 +84,16 @@ impl FieldBlocks {
             _ if head.has_wrong_length() => {
                 Err(ConnectionError { code: FRAME_SIZE_ERROR, why: "a frame is of a wrong length" })
             }
-            _ if head.kind == HEADERS && self.lost => {
+            _ if head.kind == HEADERS && self.table_lost => {
                 Err(ConnectionError::calm("a request after a head that was much too large"))
             }
             _ => Ok(()),
         }
     }
 
-    /// A whole HEADERS or CONTINUATION frame. When its block is complete, `out` gets what h2 is to read.
-    /// `is_open` says whether a response is still to end on its stream. Returns the stream that it begins.
+    /// Processes a whole HEADERS or CONTINUATION frame. Once its block is complete, writes the block for h2 to `out`.
+    /// `is_open` says whether the response on its stream has not ended yet. Returns the stream that the block opens,
+    /// if any.
     pub(super) fn frame(
         &mut self,
         head: FrameHead,
@@ -99,7 +101,7 @@ impl FieldBlocks {
         is_open: bool,
         out: &mut BytesMut,
     ) -> Result<Option<u32>, ConnectionError> {
-        let mut block = match self.begun.take() {
+        let mut block = match self.incomplete.take() {
             Some(mut block) => {
                 block.length = block.length.saturating_add(payload.len());
                 if block.length > self.limits.bytes.saturating_mul(MAX_EXCESS) {
@@ -132,7 +134,7 @@ impl FieldBlocks {
             let octets = std::mem::take(&mut block.octets);
             return self.complete(&block, &octets, is_open, out);
         }
-        self.begun = Some(block);
+        self.incomplete = Some(block);
         Ok(None)
     }
 
@@ -145,33 +147,34 @@ impl FieldBlocks {
     ) -> Result<Option<u32>, ConnectionError> {
         let mut list = FieldList::new(self.limits.bytes);
         let decoded = self.decoder.decode(octets, &mut list);
-        self.lost |= block.length > self.limits.bytes;
-        if let (Err(_), false) = (decoded, self.lost) {
+        self.table_lost |= block.length > self.limits.bytes;
+        if let (Err(_), false) = (decoded, self.table_lost) {
             let why = "a field block cannot be decoded";
             return Err(ConnectionError { code: COMPRESSION_ERROR, why });
         }
-        let begins = block.stream > self.last_stream;
-        let encoded = match begins {
-            _ if block.depends_on_itself => malformed(),
-            true => self.head(block, &list),
-            false if is_open => self.trailers(&list),
-            // On a stream that is closed or was left out, it is for h2 to say what that means.
-            false => encode(list.iter()),
+        let opens_stream = block.stream > self.last_stream;
+        let encoded = match () {
+            () if block.depends_on_itself => malformed(),
+            () if opens_stream => self.head(block, &list),
+            () if is_open => self.trailers(&list),
+            // On a stream that is closed or was skipped, h2 decides which error it is.
+            () => encode(list.iter()),
         };
         write_block(out, block, &encoded);
         self.last_stream = self.last_stream.max(block.stream);
-        Ok(begins.then_some(block.stream))
+        Ok(opens_stream.then_some(block.stream))
     }
 
     fn head(&self, block: &Block, list: &FieldList) -> Vec<u8> {
-        let read = match self.lost {
-            true => Err(RequestFault::HeadTooLarge),
-            false => Http2Head::read(list, self.limits, block.ends_stream),
+        let read = if self.table_lost {
+            Err(RequestFault::HeadTooLarge)
+        } else {
+            Http2Head::read(list, self.limits, block.ends_stream)
         };
         let Err(fault) = read else { return encode(list.iter()) };
         let head = Http2Head::of_refused(list);
         self.refused.put(block.stream, UnreadHead::new(fault, head.method(), head.path()));
-        // The response to HEAD has no body, whatever it says.
+        // A response to HEAD has no body.
         let method: &[u8] = if head.method() == b"HEAD" { b"HEAD" } else { b"GET" };
         let path = placeholder(block.stream);
         let fields: [(&[u8], &[u8]); 3] =
@@ -181,20 +184,19 @@ impl FieldBlocks {
 
     fn trailers(&self, list: &FieldList) -> Vec<u8> {
         match check_http2_trailers(list, self.limits) {
-            Ok(()) if !self.lost => encode(list.iter()),
+            Ok(()) if !self.table_lost => encode(list.iter()),
             _ => malformed(),
         }
     }
 }
 
-/// A block that h2 takes for malformed: the stream ends with PROTOCOL_ERROR.
+/// A block that h2 refuses as malformed: the stream ends with PROTOCOL_ERROR.
 fn malformed() -> Vec<u8> {
     let fields: [(&[u8], &[u8]); 1] = [(b"connection", b"close")];
     encode(fields.into_iter())
 }
 
-/// The part of a HEADERS frame that belongs to the block (section 6.2), and whether the stream depends on
-/// itself.
+/// Returns the field block fragment of a HEADERS frame (section 6.2), and whether the stream depends on itself.
 fn fragment(head: FrameHead, payload: &[u8]) -> Result<(&[u8], bool), ConnectionError> {
     const SHORT: ConnectionError =
         ConnectionError { code: FRAME_SIZE_ERROR, why: "a HEADERS frame is too short" };
@@ -232,7 +234,7 @@ fn write_block(out: &mut BytesMut, block: &Block, encoded: &[u8]) {
     }
 }
 
-/// Literals without indexing (RFC 7541 section 6.2.2), without Huffman's code.
+/// Encodes literals without indexing (RFC 7541 section 6.2.2) and without Huffman coding.
 fn encode<'l>(fields: impl Iterator<Item = (&'l [u8], &'l [u8])> + Clone) -> Vec<u8> {
     let length = fields.clone().map(|(name, value)| name.len() + value.len() + 5).sum();
     let mut block = Vec::with_capacity(length);
@@ -246,7 +248,7 @@ fn encode<'l>(fields: impl Iterator<Item = (&'l [u8], &'l [u8])> + Clone) -> Vec
     block
 }
 
-/// An integer with a prefix of seven bits (RFC 7541 section 5.1).
+/// Encodes an integer with a prefix of seven bits (RFC 7541 section 5.1).
 fn write_length(block: &mut Vec<u8>, length: usize) {
     const MASK: u8 = 0x7f;
     let Some(mut rest) = length.checked_sub(usize::from(MASK)) else {

@@ -1,14 +1,14 @@
-//! What a client may do on one connection that costs it nothing (RFC 9113 section 10.5).
+//! Limits what a client can do on one connection at no cost to itself (RFC 9113 section 10.5).
 //!
-//! [`FrameBudget`] is for frames. h2 answers SETTINGS and PING, and reads PRIORITY, WINDOW_UPDATE and what
-//! it does not know, for as long as they come. Each such frame takes one from the budget; requests and
-//! bytes of bodies, in both directions, put into it, and so does time.
+//! [`FrameBudget`] limits frames that carry nothing. h2 acknowledges SETTINGS and PING, and reads PRIORITY,
+//! WINDOW_UPDATE and unknown frames, for as long as they arrive. Each such frame takes one from the budget. Requests,
+//! bytes of bodies in both directions, and time refill it.
 //!
-//! [`ResetBudget`] is for requests that end in a reset by the client's doing: it sends RST_STREAM before
-//! the response has ended, or breaks a rule so that we send it. Such a request may already have cost a
-//! connection to the backend. Each takes one from a budget of 200; every fourth response that ends puts one
-//! back, and so does a fifth of a second. A browser that cancels queries while somebody types stays far from
-//! it: it would have to cancel five a second for as long as it runs, after 200 at once.
+//! [`ResetBudget`] limits requests that the client causes to end in a reset ("rapid reset", "made you reset"): it sends RST_STREAM before the response
+//! has ended, or breaks a rule so that we send it. Such a request may already have cost
+//! a connection to the backend. Each takes one from a budget of 200. Every fourth response that ends adds one, and so
+//! does every fifth of a second. A browser that cancels queries while somebody types stays far below the limit: after
+//! 200 at once, it would have to cancel more than five a second all the time.
 //!
 //! An empty budget ends the connection.
 
@@ -19,23 +19,23 @@ use super::frame::{
     STREAM_CLOSED,
 };
 
-/// Frames that a client may send for nothing, at once and per second.
+/// Frames without content that a client may send, at once and per second.
 const BURST: i64 = 10_000;
 const PER_SECOND: i64 = 200;
-/// What a request is good for: a PRIORITY, a WINDOW_UPDATE, a RST_STREAM, and some.
+/// How many such frames a request adds: a PRIORITY, a WINDOW_UPDATE, a RST_STREAM, and some more.
 const PER_REQUEST: i64 = 8;
-/// A WINDOW_UPDATE or a CONTINUATION for so many bytes is a small one.
+/// So many bytes of bodies add one such frame. A CONTINUATION with fewer counts as one.
 const BYTES_PER_FRAME: usize = 256;
 
 /// Requests that may end in a reset, at once and per second.
 const RESETS: i64 = 200;
 const RESETS_PER_SECOND: i64 = 5;
-/// So many responses that ended are good for one more.
+/// So many completed responses add one reset.
 const RESPONSES_PER_RESET: u32 = 4;
-/// h2 has far fewer streams open. If they are not, something is wrong.
+/// h2 limits concurrent streams to far fewer. This is a second line of defence.
 const MAX_OPEN: usize = 16_384;
 
-/// A number that goes down, and up again with time.
+/// A token bucket: spending empties it, events and time refill it.
 #[derive(Debug)]
 struct Budget {
     left: i64,
@@ -57,7 +57,7 @@ impl Budget {
         self.left = self.left.saturating_add(count).min(self.burst);
     }
 
-    /// Whether there is something left. The clock is read only when there is not.
+    /// Whether anything is left. The clock is read only if nothing is.
     fn has_some(&mut self) -> bool {
         self.left > 0 || self.refill()
     }
@@ -72,11 +72,11 @@ impl Budget {
     }
 }
 
-/// See the module.
+/// Limits frames that carry nothing; see the module.
 #[derive(Debug)]
 pub(super) struct FrameBudget {
     budget: Budget,
-    /// Bytes that have not made a whole frame yet.
+    /// Bytes of bodies that do not add a whole frame yet.
     bytes: usize,
 }
 
@@ -85,22 +85,22 @@ impl FrameBudget {
         Self { budget: Budget::new(BURST, PER_SECOND), bytes: 0 }
     }
 
-    /// Records a frame of the client, and says whether it may go on.
+    /// Records a frame of the client. Returns `false` if the budget is used up.
     pub(super) fn received(&mut self, frame: FrameHead) -> bool {
         match frame.kind {
             HEADERS => self.budget.earn(PER_REQUEST),
             DATA if frame.length > 0 => self.carried(frame.length),
-            // h2 counts these.
+            // h2 limits empty DATA frames itself.
             DATA => {}
-            // Its octets have a limit of their own.
+            // `FieldBlocks` limits its octets.
             CONTINUATION if frame.length >= BYTES_PER_FRAME => {}
             _ => self.budget.spend(),
         }
         self.budget.has_some()
     }
 
-    /// Bytes of bodies, in both directions. A response to SETTINGS or PING is a small part of a frame's
-    /// worth, and buys no other.
+    /// Records bytes of bodies, in both directions. What we send is counted with its framing: the acknowledgement of a
+    /// SETTINGS or PING is much smaller than [`BYTES_PER_FRAME`], so it does not pay for the next one.
     pub(super) fn carried(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes);
         self.budget.earn(i64::try_from(self.bytes / BYTES_PER_FRAME).unwrap_or(i64::MAX));
@@ -108,7 +108,7 @@ impl FrameBudget {
     }
 }
 
-/// See the module.
+/// Limits resets; see the module.
 #[derive(Debug)]
 pub(super) struct ResetBudget {
     budget: Budget,
@@ -122,18 +122,18 @@ impl ResetBudget {
         Self { budget: Budget::new(RESETS, RESETS_PER_SECOND), responses: 0, open: Vec::new() }
     }
 
-    /// A request was passed on. The numbers of streams go up.
+    /// Records a request that is passed on. Stream numbers increase. Returns `false` if too many are open.
     pub(super) fn opened(&mut self, stream: u32) -> bool {
         self.open.push(stream);
         self.open.len() <= MAX_OPEN
     }
 
-    /// Streams whose response has not ended.
+    /// How many streams have a response that has not ended.
     pub(super) fn open_streams(&self) -> usize {
         self.open.len()
     }
 
-    /// A frame of ours ended a response.
+    /// Records that a frame of ours ended a response.
     pub(super) fn responded(&mut self, stream: u32) {
         if self.close(stream) {
             self.responses += 1;
@@ -144,7 +144,7 @@ impl ResetBudget {
         }
     }
 
-    /// The client reset a stream. Says whether it may go on.
+    /// Records that the client reset a stream. Returns `false` if the budget is used up.
     pub(super) fn reset_by_client(&mut self, stream: u32) -> bool {
         if self.close(stream) {
             self.budget.spend();
@@ -152,7 +152,7 @@ impl ResetBudget {
         self.budget.has_some()
     }
 
-    /// We reset a stream. Says whether the client may go on.
+    /// Records that we reset a stream. Returns `false` if the budget is used up.
     pub(super) fn reset_by_us(&mut self, stream: u32, code: u32) -> bool {
         self.close(stream);
         if matches!(code, PROTOCOL_ERROR | FLOW_CONTROL_ERROR | STREAM_CLOSED | FRAME_SIZE_ERROR) {
@@ -161,12 +161,12 @@ impl ResetBudget {
         self.budget.has_some()
     }
 
-    /// Whether a response is still to end on this stream.
+    /// Whether the response on this stream has not ended.
     pub(super) fn is_open(&self, stream: u32) -> bool {
         self.open.binary_search(&stream).is_ok()
     }
 
-    /// Whether it was open.
+    /// Returns whether the stream was open.
     fn close(&mut self, stream: u32) -> bool {
         let found = self.open.binary_search(&stream);
         if let Ok(at) = found {
@@ -186,21 +186,21 @@ mod tests {
         FrameHead { length, kind, flags: 0, stream: 1 }
     }
 
-    /// How many of these frames are taken before the end.
-    fn taken(budget: &mut FrameBudget, frame: FrameHead) -> usize {
+    /// How many of these frames are accepted.
+    fn accepted(budget: &mut FrameBudget, frame: FrameHead) -> usize {
         (0..100_000).find(|_| !budget.received(frame)).unwrap_or(usize::MAX)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn frames_for_nothing_use_it_up() {
+    async fn frames_without_content_use_up_the_budget() {
         for (kind, length) in [(0x4, 0), (0x6, 8), (0x2, 5), (0x8, 4), (0xf0, 100), (CONTINUATION, 1)] {
-            let count = taken(&mut FrameBudget::new(), frame(kind, length));
+            let count = accepted(&mut FrameBudget::new(), frame(kind, length));
             assert_eq!(count, BURST as usize - 1, "kind {kind}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bodies_and_requests_and_time_put_into_it() {
+    async fn bodies_requests_and_time_refill_the_frame_budget() {
         let window_update = frame(0x8, 4);
         let mut download = FrameBudget::new();
         for _ in 0..50_000 {
@@ -215,12 +215,12 @@ mod tests {
         assert!((0..50_000).all(|_| body.iter().all(|frame| upload.received(*frame))));
 
         let mut slow = FrameBudget::new();
-        assert!(taken(&mut slow, window_update) < usize::MAX);
+        assert!(accepted(&mut slow, window_update) < usize::MAX);
         advance(Duration::from_secs(2)).await;
-        assert_eq!(taken(&mut slow, window_update), 2 * PER_SECOND as usize - 1);
+        assert_eq!(accepted(&mut slow, window_update), 2 * PER_SECOND as usize - 1);
         // What is saved up has a bound.
         advance(Duration::from_secs(86_400)).await;
-        assert!(taken(&mut slow, window_update) <= BURST as usize);
+        assert!(accepted(&mut slow, window_update) <= BURST as usize);
     }
 
     /// How many requests the client may reset, one after the other.
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn resets_use_theirs_up_whoever_sends_them() {
+    async fn resets_caused_by_the_client_use_up_the_budget() {
         assert_eq!(resets(&mut ResetBudget::new()), RESETS - 1);
         for code in [PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED] {
             let mut budget = ResetBudget::new();
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reset_after_the_response_costs_nothing() {
+    async fn a_reset_after_the_response_is_not_counted() {
         let mut budget = ResetBudget::new();
         for stream in 0..100_000 {
             budget.opened(stream);
@@ -259,8 +259,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn responses_and_time_put_resets_back() {
-        // One in five is cancelled, for ever.
+    async fn responses_and_time_refill_the_reset_budget() {
+        // Cancelling one request in five can go on without end.
         let mut budget = ResetBudget::new();
         for stream in 0..100_000 {
             budget.opened(stream);

@@ -1,9 +1,9 @@
-//! The heads of frames (RFC 9113 section 4.1).
+//! Frame heads and error codes (RFC 9113 sections 4.1 and 7).
 
 use bytes::BytesMut;
 
 pub(super) const HEAD_BYTES: usize = 9;
-/// No frame is longer: SETTINGS_MAX_FRAME_SIZE is left as it is.
+/// The longest payload: the default of SETTINGS_MAX_FRAME_SIZE.
 pub(super) const MAX_FRAME: usize = 16_384;
 
 pub(super) const DATA: u8 = 0x0;
@@ -47,7 +47,6 @@ impl ConnectionError {
     }
 }
 
-/// The head of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FrameHead {
     pub(super) length: usize,
@@ -72,7 +71,7 @@ impl FrameHead {
         self.flags & flag != 0
     }
 
-    /// Whether a frame of its kind cannot be so long (sections 4.2 and 6).
+    /// Whether the length is invalid for this kind of frame (sections 4.2 and 6).
     pub(super) fn has_wrong_length(self) -> bool {
         match (self.kind, self.length) {
             (_, length) if length > MAX_FRAME => true,
@@ -95,7 +94,7 @@ pub(super) fn write(out: &mut BytesMut, kind: u8, flags: u8, stream: u32, payloa
     out.extend_from_slice(payload);
 }
 
-/// Collects a frame's first octets, however they are cut.
+/// Collects a frame's first octets from one or more reads.
 #[derive(Debug)]
 pub(super) struct Octets<const N: usize> {
     octets: [u8; N],
@@ -111,8 +110,8 @@ impl<const N: usize> Octets<N> {
         self.filled == 0
     }
 
-    /// Takes what is missing up to `wanted`, at most `N`, from the front of `rest`. The octets, when
-    /// all are there.
+    /// Takes what is missing up to `wanted`, at most `N`, from the front of `rest`. Returns the octets once all have
+    /// arrived.
     pub(super) fn take(&mut self, rest: &mut &[u8], wanted: usize) -> Option<[u8; N]> {
         let wanted = wanted.min(N);
         let count = wanted.saturating_sub(self.filled).min(rest.len());

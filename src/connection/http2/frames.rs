@@ -1,8 +1,9 @@
-//! The frames of one connection, in both directions, without input and output.
+//! Validates the frames of one connection in both directions. It does no input or output.
 //!
-//! 1. What the client sends goes on as it is, apart from field blocks: those go through [`FieldBlocks`].
+//! 1. The client's frames are passed on unchanged, except for field blocks, which [`FieldBlocks`] decodes, checks and
+//!    encodes again.
 //! 2. Frames and resets are counted ([`FrameBudget`], [`ResetBudget`]).
-//! 3. A fault ends the connection: nothing that follows it is read.
+//! 3. An error ends the connection: nothing after it is read.
 
 use std::sync::Arc;
 
@@ -19,11 +20,11 @@ use crate::connection::preface::PREFACE;
 use crate::request::HeadLimits;
 
 const CODE_BYTES: usize = 4;
-/// Heads may be small as they come and large as they go on; no more are read when so much waits for h2.
+/// HPACK can expand small heads to large ones, so no more are read once this many octets wait for h2.
 const MAX_READY: usize = 16 * 1024;
 const TOO_MANY_RESETS: ConnectionError = ConnectionError::calm("too many requests were reset");
 
-/// See the module.
+/// The frames of one connection; see the module.
 #[derive(Debug)]
 pub(super) struct Frames {
     head: Octets<HEAD_BYTES>,
@@ -31,37 +32,37 @@ pub(super) struct Frames {
     blocks: FieldBlocks,
     frame_budget: FrameBudget,
     reset_budget: ResetBudget,
-    /// What h2 is to read before anything else.
+    /// What h2 reads before anything else.
     ready: BytesMut,
-    /// The heads in there since it was last empty.
+    /// How many heads `ready` got since it was last empty.
     ready_heads: usize,
-    /// How many octets there were with the last of them.
+    /// The length of `ready` after the last of them.
     ready_octets: usize,
-    /// What was read behind that, when it was enough already.
+    /// What was read while `ready` was full, not processed yet.
     backlog: Vec<u8>,
     error: Option<ConnectionError>,
     sent: Sent,
 }
 
-/// Where the octets belong that come next.
+/// The payload of the current frame.
 #[derive(Debug)]
 enum Payload {
-    /// To h2.
+    /// So many octets are still to be passed on to h2.
     Passed(usize),
-    /// To a frame of a field block.
+    /// A frame of a field block, and the octets of its payload that have arrived.
     Block { head: FrameHead, octets: Vec<u8> },
 }
 
-/// Follows what we send.
+/// Follows the frames that are sent to the client.
 #[derive(Debug)]
 struct Sent {
-    /// A head, and the error code of RST_STREAM.
+    /// A frame head and, after that of RST_STREAM, the error code.
     head: Octets<{ HEAD_BYTES + CODE_BYTES }>,
     payload_left: usize,
 }
 
 impl Frames {
-    /// The frames of a connection whose next octet is the first of the preface.
+    /// For a connection whose next octet is the first of the preface.
     pub(super) fn new(limits: HeadLimits, refused: Arc<RefusedHeads>) -> Self {
         Self {
             head: Octets::new(),
@@ -78,7 +79,7 @@ impl Frames {
         }
     }
 
-    /// What h2 is to read before anything else, and before more is read.
+    /// What h2 has to read before anything else, and before more is read from the socket.
     pub(super) fn ready(&mut self) -> &mut BytesMut {
         if self.ready.is_empty() && !self.backlog.is_empty() {
             let octets = std::mem::take(&mut self.backlog);
@@ -87,12 +88,12 @@ impl Frames {
         &mut self.ready
     }
 
-    /// Why the connection ends.
+    /// The error that ends the connection.
     pub(super) fn error(&self) -> Option<ConnectionError> {
         self.error
     }
 
-    /// GOAWAY for that error; nothing in the middle of a frame.
+    /// GOAWAY for that error; `None` while another frame is only partly written.
     pub(super) fn goaway(&self) -> Option<BytesMut> {
         let error = self.error.filter(|_| self.sent.payload_left == 0 && self.sent.head.is_empty())?;
         let mut out = BytesMut::new();
@@ -101,7 +102,7 @@ impl Frames {
         Some(out)
     }
 
-    /// How much is held of field blocks that are not complete, and of what h2 has not read.
+    /// The size of incomplete field blocks and of what h2 has not read.
     pub(super) fn buffered(&self) -> usize {
         let frame = match &self.payload {
             Payload::Block { octets, .. } => octets.capacity(),
@@ -113,21 +114,21 @@ impl Frames {
             .saturating_add(self.backlog.len())
     }
 
-    /// Streams that h2 has been given and whose response was not written to its end, about: heads that it has
-    /// not read yet are counted by their share of the octets.
+    /// Roughly how many streams h2 has whose response has not ended. Heads that h2 has not read yet are estimated
+    /// from their share of the octets, and not counted.
     pub(super) fn open_streams(&self) -> usize {
         let unread = self.ready_heads.saturating_mul(self.ready.len()).checked_div(self.ready_octets);
         let unread = unread.unwrap_or(0).min(self.ready_heads);
         self.reset_budget.open_streams().saturating_sub(unread)
     }
 
-    /// Records what the client sent. None of it stays where it is: `ready` has all that goes on.
+    /// Processes what the client sent. Everything that is passed on is copied to `ready`.
     pub(super) fn receive_copied(&mut self, octets: &[u8]) {
         self.process(Input { octets, at: 0, in_place: None });
     }
 
-    /// Records what the client sent. So many octets at its beginning go on where they are; for the
-    /// rest, `ready` has what goes on instead.
+    /// Processes what the client sent. Returns how many octets at its beginning are passed on in place. What replaces
+    /// the rest is in `ready`.
     pub(super) fn receive(&mut self, octets: &[u8]) -> usize {
         self.process(Input { octets, at: 0, in_place: Some(0) })
     }
@@ -159,7 +160,7 @@ impl Frames {
     }
 
     fn receive_head(&mut self, input: &mut Input<'_>) {
-        let begun_before = !self.head.is_empty();
+        let is_continued = !self.head.is_empty();
         let mut rest = input.rest();
         let head = self.head.take(&mut rest, HEAD_BYTES);
         let Some(octets) = head else {
@@ -175,14 +176,14 @@ impl Frames {
         if matches!(head.kind, HEADERS | CONTINUATION) {
             input.at = input.octets.len() - rest.len();
             if rest.len() >= head.length {
-                // Most come in one piece.
+                // Most frames come in one piece.
                 return self.block_frame(head, input.take(head.length));
             }
             self.payload = Payload::Block { head, octets: Vec::new() };
             return;
         }
         self.payload = Payload::Passed(head.length);
-        if begun_before {
+        if is_continued {
             input.at = input.octets.len() - rest.len();
             self.ready.extend_from_slice(&octets);
         } else {
@@ -191,9 +192,9 @@ impl Frames {
     }
 
     fn check(&mut self, head: FrameHead) -> Result<(), ConnectionError> {
-        self.blocks.expects(head)?;
+        self.blocks.check_order(head)?;
         if !self.frame_budget.received(head) {
-            return Err(ConnectionError::calm("too many frames for nothing"));
+            return Err(ConnectionError::calm("too many frames that carry nothing"));
         }
         match head.kind {
             PUSH_PROMISE => return Err(ConnectionError::protocol("PUSH_PROMISE from a client")),
@@ -222,7 +223,7 @@ impl Frames {
         }
     }
 
-    /// Records what the client was sent.
+    /// Records what was sent to the client.
     pub(super) fn sent(&mut self, octets: &[u8]) {
         self.frame_budget.carried(octets.len());
         let mut rest = octets;
@@ -254,11 +255,11 @@ impl Frames {
     }
 }
 
-/// Octets that were read, and how far they are looked at.
+/// Octets that were read, and how many of them are processed.
 struct Input<'b> {
     octets: &'b [u8],
     at: usize,
-    /// How many at the beginning stay where they are, if they can.
+    /// How many at the beginning are passed on in place; `None` if all are copied.
     in_place: Option<usize>,
 }
 
@@ -267,7 +268,7 @@ impl<'b> Input<'b> {
         self.octets.get(self.at..).unwrap_or_default()
     }
 
-    /// Takes at most so many octets out.
+    /// Takes at most `count` octets.
     fn take(&mut self, count: usize) -> &'b [u8] {
         let rest = self.rest();
         let part = rest.get(..count).unwrap_or(rest);
@@ -275,7 +276,7 @@ impl<'b> Input<'b> {
         part
     }
 
-    /// So many octets go on: where they are, if everything before them does, or else in `ready`.
+    /// Passes `count` octets on: in place if everything before them is, otherwise copied to `ready`.
     fn pass(&mut self, count: usize, ready: &mut BytesMut) {
         let stays = self.in_place == Some(self.at);
         let part = self.take(count);

@@ -29,7 +29,7 @@ fn head(path: &str) -> Vec<u8> {
     literals(&[(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "a.test")])
 }
 
-/// What h2 reads when the client's octets come in pieces of this size, and how it ends.
+/// What h2 reads if the client's octets come in pieces of this size, and the final state.
 fn read(octets: &[u8], piece: usize) -> (Vec<u8>, Frames) {
     let mut frames = Frames::new(LIMITS, Arc::default());
     let mut seen = Vec::new();
@@ -58,13 +58,13 @@ fn split(mut octets: &[u8]) -> Vec<(FrameHead, Vec<u8>)> {
 
 fn fields(block: &[u8]) -> Vec<(String, String)> {
     let mut list = FieldList::new(1 << 20);
-    // Without a dynamic table: what h2 gets refers to nothing.
+    // Without a dynamic table, because h2 gets only literals.
     HpackDecoder::new(0).decode(block, &mut list).expect("good");
     let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
     list.iter().map(|(name, value)| (text(name), text(value))).collect()
 }
 
-/// What h2 reads, however the octets are cut; there is no error.
+/// What h2 reads, which must be the same for pieces of every size. There is no error.
 #[track_caller]
 fn passed(octets: &[u8]) -> Vec<(FrameHead, Vec<u8>)> {
     let (whole, frames) = read(octets, usize::MAX);
@@ -86,7 +86,7 @@ fn error(octets: &[u8]) -> u32 {
 }
 
 #[test]
-fn other_frames_go_on_as_they_are() {
+fn frames_without_field_blocks_pass_unchanged() {
     let octets = [
         frame(0x4, 0, 0, &[]),
         frame(PING, 0, 0, &[7; 8]),
@@ -102,7 +102,7 @@ fn other_frames_go_on_as_they_are() {
 }
 
 #[test]
-fn octets_read_before_hyper_asks_go_on_in_the_same_way() {
+fn octets_that_were_already_read_pass_in_the_same_way() {
     let octets = [
         PREFACE,
         &frame(0x4, 0, 0, &[]),
@@ -125,8 +125,8 @@ fn octets_read_before_hyper_asks_go_on_in_the_same_way() {
 }
 
 #[test]
-fn a_head_becomes_literals_wherever_its_fields_come_from() {
-    // Indexed, added to the table, and from there.
+fn every_field_representation_becomes_a_literal() {
+    // Static entries, fields added to the dynamic table, and references to them.
     let block =
         [&[0x82, 0x86, 0x44][..], &[2, b'/', b'x'], &[0x41, 1, b'a', 0x40, 1, b'k', 1, b'v', 0xbe]].concat();
     let octets = [
@@ -146,7 +146,7 @@ fn a_head_becomes_literals_wherever_its_fields_come_from() {
 }
 
 #[test]
-fn padding_priority_and_continuation_are_undone() {
+fn padding_priority_and_continuation_are_removed() {
     let block = head("/x");
     let whole = passed(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &block));
     let padded = [&[3, 0, 0, 0, 9, 16][..], &block, &[0; 3]].concat();
@@ -159,7 +159,7 @@ fn padding_priority_and_continuation_are_undone() {
         frame(CONTINUATION, END_HEADERS, 1, other),
     ];
     assert_eq!(passed(&pieces.concat()), whole);
-    // One octet a frame: h2 alone would take it for a flood.
+    // One octet per frame: h2 on its own would refuse it as a flood.
     let mut pieces = frame(HEADERS, END_STREAM, 1, &[]);
     block.iter().for_each(|octet| pieces.extend(frame(CONTINUATION, 0, 1, &[*octet])));
     pieces.extend(frame(CONTINUATION, END_HEADERS, 1, &[]));
@@ -167,7 +167,7 @@ fn padding_priority_and_continuation_are_undone() {
 }
 
 #[test]
-fn a_large_head_goes_on_in_frames_that_h2_takes() {
+fn a_large_head_is_split_into_frames_of_allowed_length() {
     let value = "v".repeat(124);
     let many: Vec<(String, &str)> =
         (0..95).map(|number| (format!("x-{number}-{value}"), value.as_str())).collect();
@@ -192,7 +192,7 @@ fn a_large_head_goes_on_in_frames_that_h2_takes() {
 }
 
 #[test]
-fn a_placeholder_stands_for_a_refused_head() {
+fn a_placeholder_replaces_a_refused_head() {
     for (stream, block, flags, method) in [
         (1, head("#"), END_STREAM, "GET"),
         (5, literals(&[(":method", "HEAD"), (":scheme", "http"), (":path", "/a#b")]), 0, "HEAD"),
@@ -208,7 +208,7 @@ fn a_placeholder_stands_for_a_refused_head() {
 }
 
 #[test]
-fn trailers_go_on_or_end_their_stream() {
+fn valid_trailers_pass_and_invalid_ones_end_their_stream() {
     let begun = frame(HEADERS, END_HEADERS, 1, &head("/x"));
     let trailers = |fields: &[(&str, &str)]| {
         let frames =
@@ -216,7 +216,7 @@ fn trailers_go_on_or_end_their_stream() {
         self::fields(&frames[1].1)
     };
     assert_eq!(trailers(&[("x-sum", "7")]), [("x-sum".to_owned(), "7".to_owned())]);
-    // h2 takes this for malformed.
+    // h2 refuses this as malformed.
     let malformed = [("connection".to_owned(), "close".to_owned())];
     for wrong in [(":path", "/"), ("X", "y"), ("x\"", "y"), ("x", "a\nb")] {
         assert_eq!(trailers(&[wrong]), malformed, "{wrong:?}");
@@ -227,7 +227,7 @@ fn trailers_go_on_or_end_their_stream() {
 }
 
 #[test]
-fn what_breaks_the_rules_of_frames_ends_the_connection() {
+fn invalid_frames_end_the_connection() {
     let block = head("/x");
     let begun = frame(HEADERS, 0, 1, &block);
     let with = |next: Vec<u8>| [&begun[..], &next].concat();
@@ -258,7 +258,7 @@ fn what_breaks_the_rules_of_frames_ends_the_connection() {
     }
 }
 
-/// A block of so many octets, in frames as large as they may be.
+/// A block of about `length` octets, in frames of the largest allowed size.
 fn large(stream: u32, length: usize) -> Vec<u8> {
     let mut octets = frame(HEADERS, END_STREAM, stream, &head("/large"));
     let field = [&[0, 1, b'x', 127, 0xad, 0x7e][..], &[b'y'; 16_300]].concat();
@@ -270,17 +270,17 @@ fn large(stream: u32, length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_head_that_is_too_large_is_refused_and_much_too_large_ends_the_connection() {
+fn a_head_over_the_limit_is_refused_and_a_much_larger_one_ends_the_connection() {
     let refused = passed(&large(1, LIMITS.bytes));
     assert_eq!(fields(&refused[0].1)[2].1, "/\\1");
-    // Its rest was not kept, so nothing that follows can be decoded.
+    // Its rest was not kept, so no later block can be decoded.
     let beyond = large(1, 3 * LIMITS.bytes);
     let (seen, frames) = read(&beyond, 1000);
     assert_eq!((fields(&split(&seen)[0].1)[2].1.as_str(), frames.error()), ("/\\1", None));
     let next = frame(HEADERS, END_HEADERS, 3, &head("/x"));
     assert_eq!(error(&[&beyond[..], &next].concat()), ENHANCE_YOUR_CALM);
     assert_eq!(error(&large(1, 5 * LIMITS.bytes)), ENHANCE_YOUR_CALM);
-    // What is held has the bound of a head and of a frame.
+    // What is buffered is bounded by a head and a frame.
     let mut frames = Frames::new(LIMITS, Arc::default());
     frames.receive(PREFACE);
     for piece in beyond.chunks(999) {
@@ -292,7 +292,7 @@ fn a_head_that_is_too_large_is_refused_and_much_too_large_ends_the_connection() 
 }
 
 #[test]
-fn resets_are_counted_in_both_directions_however_they_are_cut() {
+fn resets_in_both_directions_are_counted_in_any_pieces() {
     let request = |stream: u32| frame(HEADERS, END_HEADERS, stream, &head("/x"));
     for piece in [1, 5, 13, 100] {
         let mut frames = Frames::new(LIMITS, Arc::default());
@@ -307,7 +307,7 @@ fn resets_are_counted_in_both_directions_however_they_are_cut() {
         assert_eq!((count, frames.error()), (200, Some(TOO_MANY_RESETS)), "in pieces of {piece}");
         assert!(frames.goaway().is_some());
     }
-    // Responses that have ended are not cancelled.
+    // A reset after the response has ended does not count.
     let mut frames = Frames::new(LIMITS, Arc::default());
     frames.receive(PREFACE);
     for stream in (1..2001).step_by(2) {
@@ -320,7 +320,7 @@ fn resets_are_counted_in_both_directions_however_they_are_cut() {
 }
 
 #[test]
-fn nothing_is_said_in_the_middle_of_a_frame() {
+fn goaway_is_never_sent_in_the_middle_of_a_frame() {
     let mut frames = Frames::new(LIMITS, Arc::default());
     frames.receive(&[PREFACE, &frame(CONTINUATION, 0, 1, &[])].concat());
     let response = frame(DATA, 0, 1, b"hello");
@@ -333,7 +333,7 @@ fn nothing_is_said_in_the_middle_of_a_frame() {
 }
 
 #[test]
-fn small_heads_that_become_large_wait_for_h2() {
+fn expanded_heads_are_given_to_h2_in_bounded_steps() {
     // A field of 4,000 octets in the table, and requests that refer to it eight times each.
     let value = [&[0x40, 1, b'x', 127, 0xa1, 0x1e][..], &[b'y'; 4000]].concat();
     let first = frame(HEADERS, END_HEADERS, 1, &[&head("/x")[..], &value].concat());
@@ -357,7 +357,7 @@ fn small_heads_that_become_large_wait_for_h2() {
 }
 
 #[test]
-fn a_stream_counts_from_when_h2_has_read_its_head() {
+fn a_stream_counts_once_h2_has_read_its_head() {
     let heads: Vec<u8> = (0..10)
         .flat_map(|number| {
             frame(HEADERS, END_STREAM | 0x4, 2 * number + 1, &[0x82, 0x86, 0x84, 0x41, 1, b'a'])
