@@ -1,8 +1,14 @@
-//! The process: listeners, workers, and how both end.
+//! Runs the process: opens listeners, starts workers, reloads the configuration and drains at shutdown.
 //!
-//! One current-thread runtime per worker, each with its own pool of upstream connections, so that
-//! a request never moves between cores. Connections are accepted on the caller's runtime and
-//! handed to the worker that has fewest.
+//! 1. [`run`] loads everything that can fail, starts one current-thread runtime per worker (`worker`), and begins to
+//!    accept connections on the caller's runtime (`accept`). Each worker has its own pool of upstream connections, so
+//!    a request never moves between cores.
+//! 2. A connection goes to the worker with the fewest open connections, if the budget has room for it.
+//! 3. `reload` replaces the configuration in force (`generation`) while the process serves. A configuration that
+//!    cannot be used changes nothing.
+//! 4. Health, metrics and the status page have a thread of their own (`side`), so that no client can delay a probe.
+//! 5. When `shutdown` resolves, the process reports that it is not ready, drains, and ends within
+//!    `shutdown.drainTimeout`. The remaining audit records are written last.
 
 use std::future::Future;
 use std::io;
@@ -52,30 +58,30 @@ use reload::Reloader;
 use side::SideListeners;
 use worker::Workers;
 
-/// Listeners, bound by the caller: tests use port 0.
+/// The bound listeners. The caller binds them, so that tests can use port 0.
 #[derive(Debug)]
 pub struct Listeners {
-    /// Where requests come in.
+    /// Requests that are proxied.
     pub proxy: Socket,
-    /// Where `/livez`, `/readyz` and `/metrics` are.
+    /// `/livez`, `/readyz` and `/metrics`.
     pub health: StdListener,
-    /// Where other proxies ask for decisions, if they may.
+    /// Forward-auth requests of other proxies.
     pub forward_auth: Option<StdListener>,
-    /// Where the status page is, if there is to be one.
+    /// The status page.
     pub admin: Option<StdListener>,
 }
 
 impl Listeners {
-    /// Takes what was handed to us, and binds what the configuration says of the others.
+    /// Uses inherited sockets, and binds the other listeners of the configuration.
     pub fn bind(config: &Config, mut inherited: Inherited) -> Result<Self, RunError> {
         let proxy = inherited.take_proxy();
-        let mut open = |purpose, key, address: SocketAddr| match inherited.take(purpose) {
+        let mut open = |name, key, address: SocketAddr| match inherited.take(name) {
             Some(socket) => Ok(socket),
             None => {
                 StdListener::bind(address).map_err(|error| RunError::Bind(key, Listen::Tcp(address), error))
             }
         };
-        let forward_auth = config.forward_auth.as_ref().map(|asking| asking.listen);
+        let forward_auth = config.forward_auth.as_ref().map(|forward_auth| forward_auth.listen);
         let forward_auth =
             forward_auth.map(|address| open("forward-auth", "forwardAuth.listen", address)).transpose()?;
         Ok(Self {
@@ -107,9 +113,9 @@ pub enum RunError {
     Start(#[from] io::Error),
 }
 
-/// What is the same for every part of the process.
+/// The state of the process that its listeners and tasks share.
 pub struct Process {
-    /// The counters.
+    /// Prometheus metrics.
     pub metrics: Arc<Metrics>,
     budget: Arc<Budget>,
     current: ArcSwap<Generation>,
@@ -130,7 +136,7 @@ impl Process {
         }
     }
 
-    /// Whether new requests are welcome: there are keys, and no end is near.
+    /// Whether the process should get new requests: it has keys and is not draining.
     pub fn is_ready(&self) -> bool {
         self.has_keys() && !self.draining.load(Ordering::Relaxed)
     }
@@ -139,12 +145,12 @@ impl Process {
         self.current.load().keys.are_ready()
     }
 
-    /// The configuration in force, and what it has become.
+    /// The generation in force.
     fn current(&self) -> Arc<Generation> {
         self.current.load_full()
     }
 
-    /// The metrics, as text.
+    /// The metrics in the OpenMetrics text format.
     fn exposition(&self) -> String {
         self.metrics.memory_held.set(i64::try_from(self.budget.memory()).unwrap_or(i64::MAX));
         self.metrics.encode()
@@ -162,17 +168,17 @@ impl Process {
     }
 }
 
-/// What surrounds the process.
+/// Options of [`run`] that tests usually leave at their defaults.
 #[derive(Default)]
 pub struct RunOptions {
-    /// Where the configuration is read again; it stays as it is, where there is nothing.
+    /// How the configuration is reloaded. `None` turns reloading off.
     pub reload: Option<Reload>,
-    /// Whom to tell how we are.
+    /// Reports the state of the process to the service manager.
     pub notifier: Notifier,
 }
 
-/// Runs the proxy until `shutdown` resolves and everything has drained. `audit_out` takes the
-/// audit records; `clock` says what time it is when tokens are judged.
+/// Runs the proxy until `shutdown` resolves and everything has drained. Audit records are written to `audit_out`;
+/// `clock` returns the time at which tokens are verified.
 pub async fn run(
     loaded: Loaded,
     options: RunOptions,
@@ -204,29 +210,29 @@ pub async fn run(
     let process = Arc::new(Process::new(metrics, budget, first));
 
     let acceptors = Acceptors::open(listeners.proxy, listeners.forward_auth)?;
-    let (ask, asked) = mpsc::channel(16);
-    let console = console(&process, ask, shared.refusals.clone());
+    let (reload_sender, reload_requests) = mpsc::channel(16);
+    let console = console(&process, reload_sender, shared.refusals.clone());
     let side_listeners = SideListeners::start(listeners.health, listeners.admin, &process, console)?;
     let mut reloading = JoinSet::new();
     let notifier = Arc::new(options.notifier);
     if let Some(reload) = options.reload {
         let (process, shared, notifier) = (process.clone(), Arc::new(shared), notifier.clone());
         let reloader = Reloader { process, shared, reload, started: loaded, notifier };
-        reloading.spawn(reloader.run(reload::hangups()?, asked));
+        reloading.spawn(reloader.run(reload::hangups()?, reload_requests));
     }
 
-    // Not when there are keys: a backend that has them may be waiting for us to start.
+    // Do not wait for keys: the backend that publishes them may itself wait for this process to start.
     notifier.tell("READY=1\nSTATUS=listening");
 
     tokio::select! {
         () = acceptors.accept(&workers, &process) => {}
         () = shutdown => {}
     }
-    // What is in force now is what the process ends with.
+    // No reload happens while draining.
     reloading.shutdown().await;
     notifier.tell("STOPPING=1\nSTATUS=draining");
     drain(&process, acceptors, workers).await;
-    // Its tasks hold the audit trail too.
+    // The audit trail ends when its last handle is dropped, and these tasks have one.
     side_listeners.stop().await;
     drop(process);
     finish(writer).await;
@@ -234,20 +240,20 @@ pub async fn run(
 }
 
 fn console(process: &Arc<Process>, reload: mpsc::Sender<ReloadRequest>, refusals: Arc<Refusals>) -> Console {
-    let (shown, refreshed) = (process.clone(), process.clone());
+    let (for_overview, for_keys) = (process.clone(), process.clone());
     Console {
-        overview: Box::new(move || shown.overview()),
+        overview: Box::new(move || for_overview.overview()),
         reload,
         refresh_keys: Box::new(move || {
-            let keys = refreshed.current().keys.clone();
+            let keys = for_keys.current().keys.clone();
             Box::pin(async move { keys.refresh_now().await })
         }),
         refusals,
     }
 }
 
-/// Not ready at once; after `shutdown.delay` nothing new; what runs may end within
-/// `shutdown.drainTimeout`.
+/// Reports not ready at once. Accepts no new connections after `shutdown.delay`. Then waits for requests in progress,
+/// at most for `shutdown.drainTimeout`.
 async fn drain(process: &Process, acceptors: Acceptors, workers: Workers) {
     process.draining.store(true, Ordering::Relaxed);
     let shutdown = process.current.load().loaded.config.shutdown.clone();
@@ -256,7 +262,7 @@ async fn drain(process: &Process, acceptors: Acceptors, workers: Workers) {
         () = acceptors.accept(&workers, process) => {}
         () = sleep(shutdown.delay) => {}
     }
-    // Whoever is connected already is let in: closing the listener would reset them.
+    // Accept the connections in the backlog: closing the listener would reset them.
     let _ = timeout(Duration::ZERO, acceptors.accept(&workers, process)).await;
     let deadline = Instant::now() + shutdown.drain_timeout;
     workers.drain();
@@ -265,14 +271,14 @@ async fn drain(process: &Process, acceptors: Acceptors, workers: Workers) {
         () = process.budget.is_empty() => tracing::info!("drained"),
         () = sleep_until(deadline) => {
             let open = process.budget.connections();
-            tracing::warn!(open, "drainTimeout is over: closing what is still open");
+            tracing::warn!(open, "shutdown.drainTimeout exceeded: closing the remaining connections");
         }
     }
     workers.stop().await;
 }
 
-/// Writes the audit records that are left.
+/// Writes the remaining audit records.
 async fn finish(writer: AuditWriter) {
-    // Joining its thread blocks, which this runtime must not.
+    // Dropping it joins a thread, which would block this runtime.
     let _ = tokio::task::spawn_blocking(move || drop(writer)).await;
 }

@@ -1,4 +1,4 @@
-//! Taking in connections, as far as there is room.
+//! Accepts client connections as far as the budget has room, and refuses the others with 503.
 
 use std::io;
 use std::net::{IpAddr, TcpListener as StdListener};
@@ -20,13 +20,14 @@ use crate::gateway::ListenerKind;
 use crate::policy::contains_address;
 use crate::side_listener;
 
-/// Connections beyond the limit that are given time to read their answer.
-const MAX_TURNED_AWAY: usize = 64;
-const MAX_TURNED_AWAY_BYTES: u64 = 64 * 1024;
-/// When no connection can be accepted.
+/// How many refused connections at a time get some time to read the response.
+const MAX_REFUSED: usize = 64;
+/// How much is read from a refused connection before it is closed.
+const MAX_REFUSED_BYTES: u64 = 64 * 1024;
+/// How long to wait after `accept` failed, for example because no file descriptor is left.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The listeners that requests come in by.
+/// The listeners for client requests.
 pub(super) struct Acceptors {
     proxy: Listener,
     forward_auth: Option<Listener>,
@@ -39,40 +40,39 @@ impl Acceptors {
             tracing::info!(listener = name, address = listener.name()?, "listening");
             Ok::<_, io::Error>(listener)
         };
-        let forward_auth = forward_auth.map(|asking| open(Socket::Tcp(asking), "forward-auth"));
+        let forward_auth = forward_auth.map(|listener| open(Socket::Tcp(listener), "forward-auth"));
         Ok(Self { proxy: open(proxy, "proxy")?, forward_auth: forward_auth.transpose()? })
     }
 
-    /// Accepts by all of them until it is dropped.
+    /// Accepts connections on all listeners until the future is dropped.
     pub(super) async fn accept(&self, workers: &Workers, process: &Process) {
-        let asking = async {
+        let forward_auth = async {
             if let Some(listener) = &self.forward_auth {
                 accept(listener, ListenerKind::ForwardAuth, workers, process).await;
             }
         };
-        tokio::join!(accept(&self.proxy, ListenerKind::Proxy, workers, process), asking);
+        tokio::join!(accept(&self.proxy, ListenerKind::Proxy, workers, process), forward_auth);
     }
 }
 
-/// Accepts until it is dropped. Nothing that a client or a full table of file descriptors does
-/// ends it.
+/// Accepts connections until the future is dropped. Neither clients nor a lack of file descriptors end it.
 async fn accept(listener: &Listener, listener_kind: ListenerKind, workers: &Workers, process: &Process) {
     let mut failing = false;
-    let turned_away = Arc::new(Semaphore::new(MAX_TURNED_AWAY));
+    let refused = Arc::new(Semaphore::new(MAX_REFUSED));
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 failing = false;
-                let client = peer.filter(|peer| has_a_share(listener_kind, *peer, process));
+                let client = peer.filter(|peer| is_client(listener_kind, *peer, process));
                 match process.budget.connect(client) {
                     Ok(open) => workers.hand_over(Job::new(stream, peer, listener_kind, open)),
                     Err(exhausted) => {
                         tracing::debug!(?peer, limit = exhausted.as_str(), "no room for a connection");
-                        turn_away(stream, &turned_away);
+                        refuse(stream, &refused);
                     }
                 }
             }
-            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) if affects_one_connection(&error) => {}
             Err(error) => {
                 if !failing {
                     tracing::error!(%error, "cannot accept connections");
@@ -87,9 +87,9 @@ async fn accept(listener: &Listener, listener_kind: ListenerKind, workers: &Work
     }
 }
 
-/// Whether a peer is a client. Proxies that speak for others are not: an asking one, one that is
-/// trusted, and one whose PROXY protocol header says later whose connection it is.
-fn has_a_share(listener_kind: ListenerKind, peer: IpAddr, process: &Process) -> bool {
+/// Whether a peer is itself a client, and so has a share of the limits. Proxies in front of clients are not: those that
+/// use forward-auth, those in `trustedProxies`, and those whose PROXY protocol header will name the client.
+fn is_client(listener_kind: ListenerKind, peer: IpAddr, process: &Process) -> bool {
     let current = process.current.load();
     let config = &current.loaded.config;
     listener_kind == ListenerKind::Proxy
@@ -97,33 +97,33 @@ fn has_a_share(listener_kind: ListenerKind, peer: IpAddr, process: &Process) -> 
         && !contains_address(&config.trusted_proxies, peer)
 }
 
-fn is_of_one_connection(error: &io::Error) -> bool {
+fn affects_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Answers one connection too many and lets it read the answer: a socket that is closed with
-/// bytes unread is reset, and the answer with it. Few of these wait at a time.
-fn turn_away(stream: Stream, waiting: &Arc<Semaphore>) {
+/// Refuses a connection that exceeds a limit. A socket that is closed with unread bytes is reset, and the client would
+/// lose the response, so [`MAX_REFUSED`] connections at a time stay open for up to a second.
+fn refuse(stream: Stream, lingering: &Arc<Semaphore>) {
     let row = Reason::Overloaded.row();
     let body = challenge::body(row.status, row.message);
     let retry_after = row.retry_after.map(|secs| format!("Retry-After: {secs}\r\n")).unwrap_or_default();
-    let answer = format!(
+    let response = format!(
         "HTTP/1.1 {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nCache-Control: no-store\r\n{retry_after}Connection: close\r\n\r\n{body}",
         row.status,
         body.len(),
     );
-    // A fresh socket's buffer takes it whole; a client that is gone already needs no answer.
-    let _ = stream.try_write(answer.as_bytes());
-    let Ok(slot) = waiting.clone().try_acquire_owned() else { return };
+    // The buffer of a new socket has room for the whole response. If the client is gone, it needs none.
+    let _ = stream.try_write(response.as_bytes());
+    let Ok(slot) = lingering.clone().try_acquire_owned() else { return };
     let mut stream = stream.boxed();
     tokio::spawn(async move {
         let _slot = slot;
         let closing = async {
             stream.shutdown().await?;
-            tokio::io::copy(&mut stream.take(MAX_TURNED_AWAY_BYTES), &mut tokio::io::sink()).await
+            tokio::io::copy(&mut stream.take(MAX_REFUSED_BYTES), &mut tokio::io::sink()).await
         };
-        // Whatever comes of it, the connection ends here.
+        // The connection ends here in any case.
         let _ = timeout(Duration::from_secs(1), closing).await;
     });
 }

@@ -1,7 +1,7 @@
-//! Sockets that somebody opened for us: systemd's socket activation (sd_listen_fds(3)).
+//! Sockets inherited from the service manager: systemd's socket activation (sd_listen_fds(3)).
 //!
-//! A socket that stays open while the process is replaced loses no connection, and a port below 1024
-//! needs no privilege of ours.
+//! The socket stays open while the process is replaced, so no connection is lost, and the process needs no privilege
+//! for a port below 1024.
 
 use std::io;
 use std::net::TcpListener;
@@ -10,10 +10,10 @@ use listenfd::ListenFd;
 
 use super::{RunError, Socket};
 
-/// What a socket may be for, which is also what `FileDescriptorName=` says.
+/// The names that `FileDescriptorName=` may give a socket: one per listener.
 const NAMES: [&str; 4] = ["proxy", "health", "admin", "forward-auth"];
 
-/// The sockets that were handed to this process.
+/// The sockets that were passed to this process.
 #[derive(Debug, Default)]
 pub struct Inherited {
     proxy: Option<Socket>,
@@ -21,32 +21,32 @@ pub struct Inherited {
 }
 
 impl Inherited {
-    /// Takes the sockets that `LISTEN_FDS` and `LISTEN_PID` announce; `names` is `LISTEN_FDNAMES`. One
-    /// socket without a name of these is the proxy's.
+    /// Takes the sockets that `LISTEN_FDS` and `LISTEN_PID` announce; `names` is `LISTEN_FDNAMES`. If only one socket
+    /// is passed, and its name is unknown, it is the proxy listener.
     pub fn take_all(names: &str) -> Result<Self, RunError> {
-        let mut given = ListenFd::from_env();
+        let mut passed = ListenFd::from_env();
         let mut inherited = Self::default();
-        for index in 0..given.len() {
+        for index in 0..passed.len() {
             let name = names.split(':').nth(index).unwrap_or_default();
             let known = NAMES.into_iter().find(|known| *known == name);
-            let purpose = match known {
-                Some(purpose) => purpose,
-                None if given.len() == 1 => NAMES[0],
+            let listener = match known {
+                Some(listener) => listener,
+                None if passed.len() == 1 => NAMES[0],
                 None => return Err(RunError::Inherited(name.to_owned(), NotOurs::Name.into())),
             };
-            let is_proxy = purpose == NAMES[0];
-            let taken = inherited.others.iter().any(|(taken, _)| *taken == purpose);
+            let is_proxy = listener == NAMES[0];
+            let taken = inherited.others.iter().any(|(taken, _)| *taken == listener);
             if taken || is_proxy && inherited.proxy.is_some() {
                 return Err(RunError::Inherited(name.to_owned(), NotOurs::Twice.into()));
             }
             let unusable = |error| RunError::Inherited(name.to_owned(), error);
-            // One that is of the other kind stays where it is.
-            let unix = if is_proxy { given.take_unix_listener(index).ok().flatten() } else { None };
+            // If the socket is of another kind, listenfd keeps it, and it is tried as TCP next.
+            let unix = if is_proxy { passed.take_unix_listener(index).ok().flatten() } else { None };
             match unix {
                 Some(socket) => inherited.proxy = Some(Socket::Unix(socket)),
-                None => match given.take_tcp_listener(index).map_err(unusable)? {
+                None => match passed.take_tcp_listener(index).map_err(unusable)? {
                     Some(socket) if is_proxy => inherited.proxy = Some(Socket::Tcp(socket)),
-                    Some(socket) => inherited.others.push((purpose, socket)),
+                    Some(socket) => inherited.others.push((listener, socket)),
                     None => {}
                 },
             }
@@ -54,9 +54,9 @@ impl Inherited {
         Ok(inherited)
     }
 
-    pub(super) fn take(&mut self, purpose: &str) -> Option<TcpListener> {
-        let place = self.others.iter().position(|(own, _)| *own == purpose)?;
-        Some(self.others.swap_remove(place).1)
+    pub(super) fn take(&mut self, name: &str) -> Option<TcpListener> {
+        let index = self.others.iter().position(|(other, _)| *other == name)?;
+        Some(self.others.swap_remove(index).1)
     }
 
     pub(super) fn take_proxy(&mut self) -> Option<Socket> {

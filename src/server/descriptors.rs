@@ -1,32 +1,32 @@
-//! File descriptors: as many as the process may have, and the connections that they allow.
+//! Raises the limit on open files, and lowers the limit on connections to what the open files allow.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// For listeners, probes, connections that are turned away, files, key fetches and the runtimes. Half of them all, where
-/// that is less.
+/// Reserved for listeners, probes, refused connections, files, key fetches and the runtimes. If half of the limit is
+/// less, half is reserved.
 const RESERVED: u64 = 256;
 
-/// Connections of clients that have room with so many others to the backend, or the configured number if that is
-/// less. The soft limit is first raised to the hard one.
+/// Raises the soft limit to the hard limit. Returns how many client connections are possible if each needs another
+/// connection to the backend, at most the configured number.
 pub(super) fn connections(configured: usize) -> usize {
     let limit = raise();
     let allowed = allowed(limit);
     if allowed >= configured {
         return configured;
     }
-    // The default is for large machines: on others this is no fault of the configuration.
+    // Not a warning: the default of `limits.connections` is meant for large machines.
     tracing::info!(
         configured,
         open_files = limit,
         connections = allowed,
-        "limits.connections is more than the limit on open files has room for: raise it (ulimit -n)"
+        "limits.connections needs more open files than the limit allows: raise the limit (ulimit -n)"
     );
     allowed
 }
 
 fn raise() -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    // macOS takes no "unlimited" here, and then it stays as it was.
+    // macOS refuses "unlimited" here. The limit then stays as it was.
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     let limit = if raised.is_ok() { maximum } else { current };
     limit.unwrap_or(u64::MAX)
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_client_may_need_a_connection_to_the_backend() {
+    fn a_client_connection_needs_two_descriptors() {
         for (limit, expected) in [
             (1 << 20, 524_160),
             (1024, 384),

@@ -1,4 +1,4 @@
-//! The health listener: what kubelet and Prometheus reach on the pod's address.
+//! The health listener: `/livez` and `/readyz` for the kubelet, `/metrics` for Prometheus.
 
 use std::sync::Arc;
 
@@ -15,16 +15,16 @@ use crate::side_listener;
 /// Probes and scrapes are few.
 const MAX_CONNECTIONS: usize = 64;
 
-/// Answers probes and scrapes until it is dropped.
+/// Serves probes and scrapes until the future is dropped.
 pub(super) async fn serve(listener: TcpListener, process: Arc<Process>) {
     side_listener::serve(listener, MAX_CONNECTIONS, move |request, _| {
         let process = process.clone();
-        async move { answer(&request, &process).await }
+        async move { respond(&request, &process).await }
     })
     .await;
 }
 
-async fn answer(request: &Request<Incoming>, process: &Arc<Process>) -> Response<Full<Bytes>> {
+async fn respond(request: &Request<Incoming>, process: &Arc<Process>) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -39,7 +39,7 @@ async fn answer(request: &Request<Incoming>, process: &Arc<Process>) -> Response
         ),
         "/metrics" => {
             let process = process.clone();
-            // None only while the process ends.
+            // `None` only while the process ends.
             let text = side_listener::in_turn(move || process.exposition()).await.unwrap_or_default();
             let mut response = Response::new(Full::new(text.into()));
             let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");

@@ -1,15 +1,15 @@
-//! Telling the service manager how we are (sd_notify(3)).
+//! Reports the state of the process to the service manager (sd_notify(3)).
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// Where the service manager listens, if it does.
+/// The service manager's socket, if there is one.
 #[derive(Debug, Default)]
 pub struct Notifier(Option<(UnixDatagram, SocketAddr)>);
 
 impl Notifier {
-    /// The value of `NOTIFY_SOCKET`: a path, or an abstract name after `@`.
+    /// `name` is the value of `NOTIFY_SOCKET`: a path, or an abstract name after `@`.
     pub fn new(name: Option<&OsStr>) -> Self {
         let open = |name: &OsStr| {
             let address = match name.as_bytes() {
@@ -26,12 +26,12 @@ impl Notifier {
         }))
     }
 
-    /// Sends one state, such as `READY=1`. Nothing waits for it.
+    /// Sends one state, such as `READY=1`, without waiting.
     pub(super) fn tell(&self, state: &str) {
         if let Some((socket, address)) = &self.0
             && let Err(error) = socket.send_to_addr(state.as_bytes(), address)
         {
-            tracing::warn!(%error, state, "the service manager cannot be told");
+            tracing::warn!(%error, state, "cannot notify the service manager");
         }
     }
 }
@@ -53,29 +53,29 @@ mod tests {
 
     use super::*;
 
-    fn told(socket: &UnixDatagram) -> String {
+    fn receive(socket: &UnixDatagram) -> String {
         let mut buffer = [0; 64];
         let length = socket.recv(&mut buffer).unwrap();
         String::from_utf8_lossy(&buffer[..length]).into_owned()
     }
 
     #[test]
-    fn a_path_and_an_abstract_name_are_told() {
+    fn notifies_a_path_and_an_abstract_name() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let listening = UnixDatagram::bind(&path).unwrap();
         Notifier::new(Some(path.as_os_str())).tell("READY=1");
-        assert_eq!(told(&listening), "READY=1");
+        assert_eq!(receive(&listening), "READY=1");
 
         let name = format!("metagate-test-{}", std::process::id());
         let address = abstract_name(name.as_bytes()).unwrap();
         let listening = UnixDatagram::bind_addr(&address).unwrap();
         Notifier::new(Some(OsStr::new(&format!("@{name}")))).tell("STOPPING=1");
-        assert_eq!(told(&listening), "STOPPING=1");
+        assert_eq!(receive(&listening), "STOPPING=1");
     }
 
     #[test]
-    fn nobody_to_tell_is_no_failure() {
+    fn a_missing_service_manager_is_not_an_error() {
         Notifier::default().tell("READY=1");
         Notifier::new(Some(OsStr::new("/nowhere/at/all"))).tell("READY=1");
         Notifier::new(Some(OsStr::new(""))).tell("READY=1");

@@ -1,8 +1,15 @@
-//! Reading the configuration again while the process runs.
+//! Reloads the configuration while the process runs.
 //!
-//! On SIGHUP, on `POST /reload`, and when the content of one of its files changes, everything is
-//! loaded and checked anew, from the same places. Only a configuration that could be in force, with
-//! keys for what it waits for, replaces the one that is; any other is refused, and nothing of it counts.
+//! 1. A reload is triggered by SIGHUP, by `POST /reload`, and by a change in the content of a configuration or
+//!    certificate file. A refused reload is tried again every 10 seconds.
+//! 2. Everything is loaded and checked again from the same sources.
+//! 3. If the process has keys, the new configuration must have them too: a process that serves must not begin to
+//!    respond with 503.
+//! 4. A new configuration replaces the current one as a whole. If any step fails, the reload is refused, and the
+//!    current configuration stays in force unchanged.
+//!
+//! A changed certificate is reloaded with the configuration in force, so that an error elsewhere in the configuration
+//! does not keep an expired certificate in use.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,24 +24,24 @@ use crate::admin::{Outcome, ReloadRequest};
 use crate::config::{self, Config, ConfigErrors, Loaded, Sources};
 use crate::file_watch::{self, Contents, Watched};
 
-/// How often files are looked at.
+/// How often the files are checked for changes.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// After a refusal, how many looks until it is tried again: a key server may be back, or a file be
-/// there that only the refused configuration names.
-const LOOKS_UNTIL_RETRY: u32 = 10;
-/// What is decided once, at the start.
+/// After how many checks a refused reload is tried again: a key server may be back, or a file may exist now that only
+/// the refused configuration names.
+const CHECKS_UNTIL_RETRY: u32 = 10;
+/// Keys whose changes take effect only after a restart.
 const NEEDS_RESTART: &[&str] =
     &["listen", "workers", "health.listen", "admin.listen", "forwardAuth.listen", "log.format"];
 
-/// Where a configuration is read again, and who else wants to know of a new one.
+/// How a configuration is reloaded.
 pub struct Reload {
-    /// The same layers as at the start.
+    /// The same sources as at the start.
     pub sources: Sources,
-    /// Called with each configuration that comes into force.
+    /// Called with each configuration that enters into force.
     pub on_applied: Box<dyn Fn(&Config) + Send + Sync>,
 }
 
-/// Keeps the configuration in force as its sources are.
+/// Reloads the configuration when its sources change.
 pub(super) struct Reloader {
     pub(super) process: Arc<Process>,
     pub(super) shared: Arc<SharedState>,
@@ -44,7 +51,7 @@ pub(super) struct Reloader {
     pub(super) notifier: Arc<Notifier>,
 }
 
-/// What made us look.
+/// What triggered a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trigger {
     Signal,
@@ -66,35 +73,35 @@ impl Trigger {
     }
 }
 
-/// Why a configuration is not in force.
+/// Why a reload is refused.
 enum Refusal {
     Broken(ConfigErrors),
     Unusable(RunError),
-    /// These sources have brought no keys, for these reasons.
+    /// An error for each key source that returned no keys.
     NoKeys(Vec<String>),
     Panicked,
 }
 
-/// A refusal that stands.
+/// The last reload, if it was refused.
 struct Refused {
-    /// Looks at the files since it was last tried.
-    looks: u32,
-    /// Whether it is about more than certificates.
+    /// How often the files were checked since it was last tried.
+    checks: u32,
+    /// Whether the configuration was refused, and not only its certificates.
     settings: bool,
     errors: Vec<String>,
 }
 
 impl Reloader {
-    /// Reloads until it is dropped.
+    /// Reloads until the future is dropped.
     pub(super) async fn run(self, mut hangup: Signal, mut requests: mpsc::Receiver<ReloadRequest>) {
         let mut ticks = file_watch::ticks(INTERVAL);
         let mut seen = self.first_look().await;
         let (mut settings, mut certificates) = (Watched::new(seen.0.clone()), Watched::new(seen.1.clone()));
         let mut refused: Option<Refused> = None;
         loop {
-            let (trigger, asked) = tokio::select! {
+            let (trigger, request) = tokio::select! {
                 Some(()) = hangup.recv() => (Trigger::Signal, None),
-                Some(asked) = requests.recv() => (Trigger::Request, Some(asked)),
+                Some(request) = requests.recv() => (Trigger::Request, Some(request)),
                 _ = ticks.tick() => {
                     let now = self.look().await;
                     let settings_are_new = settings.has_news(&now.0);
@@ -102,41 +109,42 @@ impl Reloader {
                     match &mut refused {
                         _ if settings_are_new => (Trigger::File, None),
                         _ if certificates_are_new => (Trigger::Certificate, None),
-                        Some(refused) if refused.looks >= LOOKS_UNTIL_RETRY => (Trigger::Retry, None),
+                        Some(refused) if refused.checks >= CHECKS_UNTIL_RETRY => (Trigger::Retry, None),
                         Some(refused) => {
-                            refused.looks += 1;
+                            refused.checks += 1;
                             continue;
                         }
                         None => continue,
                     }
                 }
             };
-            // Before anything is read: what changes meanwhile is news for the next look.
+            // Taken before anything is loaded, so that a change in between triggers the next reload.
             let before = std::mem::replace(&mut seen, self.look().await);
             let changed = [before.0.changes(&seen.0), before.1.changes(&seen.1)].concat();
             self.notifier.tell("RELOADING=1");
             let keys = self.process.current().keys.clone();
-            // New keys are what an operator often reloads for: they come at once, also if the
-            // configuration is refused. What only the new one names is fetched by the reload itself.
+            // Operators often reload to get new keys, so the current sources are refreshed even if the configuration
+            // is refused. The reload itself fetches the keys of new sources.
             let refresh = async {
                 if matches!(trigger, Trigger::Signal | Trigger::Request) {
                     keys.refresh_now().await;
                 }
             };
-            let (outcome, ()) = tokio::join!(self.again(trigger, &changed, &mut refused), refresh);
+            let (outcome, ()) = tokio::join!(self.reload(trigger, &changed, &mut refused), refresh);
             self.notifier.tell("READY=1");
-            // A configuration may name other files than the one before.
+            // The new configuration may name other files.
             let now = self.look().await;
             seen = (now.0.with_known(&seen.0), now.1.with_known(&seen.1));
             (settings, certificates) = (Watched::new(seen.0.clone()), Watched::new(seen.1.clone()));
-            if let Some(asked) = asked {
-                // Whoever asked may have gone.
-                let _ = asked.send(outcome);
+            if let Some(request) = request {
+                // The client of the admin listener may have disconnected.
+                let _ = request.send(outcome);
             }
         }
     }
 
-    /// What the configuration in force was made of. Files that have changed since they were read for it are news.
+    /// The file contents from which the configuration in force was made. If the sources have changed
+    /// since the start, the settings are empty, so that the next check finds them changed.
     async fn first_look(&self) -> (Contents, Contents) {
         let (settings, _) = self.look().await;
         let (sources, started) = (self.reload.sources.clone(), self.started.clone());
@@ -146,7 +154,7 @@ impl Reloader {
         (settings, self.process.current().certificate_files.clone())
     }
 
-    /// The files of the configuration in force: those with settings and secrets, and certificates.
+    /// The current contents of the files of the configuration in force: settings with secrets, and certificates.
     async fn look(&self) -> (Contents, Contents) {
         let loaded = self.process.current().loaded.clone();
         let mut settings = loaded.secret_files.clone();
@@ -156,11 +164,11 @@ impl Reloader {
         tokio::task::spawn_blocking(reading).await.unwrap_or_default()
     }
 
-    /// Reads everything again and says what came of it, in the log too; not if it is refused again
-    /// for the same reasons.
-    async fn again(&self, trigger: Trigger, changed: &[PathBuf], refused: &mut Option<Refused>) -> Outcome {
+    /// Loads everything again and puts it into force, or refuses it. Logs the outcome, except that a retry that fails
+    /// for the same reasons is not logged again.
+    async fn reload(&self, trigger: Trigger, changed: &[PathBuf], refused: &mut Option<Refused>) -> Outcome {
         let before = self.process.current();
-        match self.prepared(trigger, &before).await {
+        match self.prepare(trigger, &before).await {
             Ok(prepared) => {
                 let outcome = self.enter(prepared, &before, trigger, changed);
                 if trigger != Trigger::Certificate || refused.as_ref().is_none_or(|refused| !refused.settings)
@@ -172,7 +180,7 @@ impl Reloader {
                 outcome
             }
             Err(refusal) => {
-                let (broken, errors) = refusal.said();
+                let (broken, errors) = refusal.errors();
                 let again = trigger == Trigger::Retry
                     && refused.as_ref().is_some_and(|refused| refused.errors == errors);
                 let outcome = Outcome::Refused { broken, errors: errors.clone() };
@@ -181,7 +189,7 @@ impl Reloader {
                         tracing::error!(
                             trigger = trigger.as_str(),
                             error,
-                            "the new configuration is refused; the old one goes on"
+                            "configuration refused: keeping the current configuration"
                         );
                     }
                     self.shared.metrics.config_reload("refused");
@@ -190,18 +198,18 @@ impl Reloader {
                 }
                 let settings = trigger != Trigger::Certificate
                     || refused.as_ref().is_some_and(|refused| refused.settings);
-                *refused = Some(Refused { looks: 0, settings, errors });
+                *refused = Some(Refused { checks: 0, settings, errors });
                 outcome
             }
         }
     }
 
-    /// What the sources say now, as far as it can be in force at once.
-    async fn prepared(&self, trigger: Trigger, before: &Arc<Generation>) -> Result<PreparedConfig, Refusal> {
+    /// Loads and prepares the configuration, and fetches the keys of its new sources.
+    async fn prepare(&self, trigger: Trigger, before: &Arc<Generation>) -> Result<PreparedConfig, Refusal> {
         let (sources, shared, old) = (self.reload.sources.clone(), self.shared.clone(), before.clone());
         let preparing = tokio::task::spawn_blocking(move || {
             let loaded = match trigger {
-                // Whatever else is written there now: certificates do not wait for it.
+                // New certificates take effect even if the configuration file has errors.
                 Trigger::Certificate => old.loaded.clone(),
                 _ => Arc::new(config::load(&sources).map_err(Refusal::Broken)?),
             };
@@ -209,17 +217,17 @@ impl Reloader {
                 .map_err(Refusal::Unusable)
         });
         let prepared = preparing.await.unwrap_or(Err(Refusal::Panicked))?;
-        // A process that serves must not begin to answer 503; one that waits for its first keys may
-        // as well wait for others.
+        // A process that serves must not begin to respond with 503. One that still waits for its first keys may wait
+        // for those of the new configuration instead.
         if before.keys.are_ready() {
             prepared.keys.fetch_new().await;
             if !prepared.keys.are_ready() {
                 let missing = prepared.keys.missing();
-                let said = missing.iter().map(|source| {
+                let errors = missing.iter().map(|source| {
                     let why = source.failure.as_deref().unwrap_or("it has none");
                     format!("issuer `{}`: no keys from {}: {why}", source.entry, source.name)
                 });
-                return Err(Refusal::NoKeys(said.collect()));
+                return Err(Refusal::NoKeys(errors.collect()));
             }
         }
         Ok(prepared)
@@ -250,7 +258,7 @@ impl Reloader {
         );
         if !waiting.is_empty() {
             let keys = waiting.join(" ");
-            tracing::warn!(keys, "these keys have other values now, which only a restart brings into force");
+            tracing::warn!(keys, "changes of these keys take effect after a restart");
         }
         tell(&loaded);
         Outcome::Applied {
@@ -263,8 +271,8 @@ impl Reloader {
 }
 
 impl Refusal {
-    /// Whether the configuration is at fault, and everything that is wrong.
-    fn said(&self) -> (bool, Vec<String>) {
+    /// Whether the configuration itself is at fault, and all errors.
+    fn errors(&self) -> (bool, Vec<String>) {
         match self {
             Self::Broken(errors) => (true, errors.iter().map(ToString::to_string).collect()),
             Self::Unusable(error) => (true, vec![error.to_string()]),
@@ -274,7 +282,7 @@ impl Refusal {
     }
 }
 
-/// Logs what there is to say about a configuration that is in force.
+/// Logs the notes and warnings about a configuration that is in force.
 pub fn tell(loaded: &Loaded) {
     for info in &loaded.infos {
         tracing::info!("{info}");
@@ -288,7 +296,7 @@ fn owned(keys: &[&str]) -> Vec<String> {
     keys.iter().map(|key| (*key).to_owned()).collect()
 }
 
-/// What SIGHUP sends; from here on it does not end the process.
+/// The stream of SIGHUP signals. From now on SIGHUP does not end the process.
 pub(super) fn hangups() -> std::io::Result<Signal> {
     signal(SignalKind::hangup())
 }

@@ -1,4 +1,4 @@
-//! The thread of the listeners beside the path of requests.
+//! The thread of the health and admin listeners.
 
 use std::io;
 use std::net::TcpListener as StdListener;
@@ -11,8 +11,7 @@ use tokio::sync::oneshot;
 use super::{Process, health};
 use crate::admin::{self, Console};
 
-/// The listeners beside the path of requests, on a thread of their own: what clients do to the others
-/// does not keep a probe waiting.
+/// The health and admin listeners. They have a thread of their own, so that load from clients cannot delay a probe.
 pub(super) struct SideListeners {
     stop: oneshot::Sender<()>,
     thread: thread::JoinHandle<()>,
@@ -27,7 +26,7 @@ impl SideListeners {
     ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (health, admin) = {
-            // A socket belongs to the runtime that polls it.
+            // Registers the sockets with this runtime.
             let _entered = runtime.enter();
             (listener(health, "health")?, admin.map(|admin| listener(admin, "admin")).transpose()?)
         };
@@ -44,7 +43,7 @@ impl SideListeners {
                 tokio::select! {
                     () = health::serve(health, process) => {}
                     () = admin => {}
-                    // Its sender is gone only with the process.
+                    // An error means that the sender was dropped, which also ends the thread.
                     _ = stopped => {}
                 }
             });
@@ -55,7 +54,7 @@ impl SideListeners {
 
     pub(super) async fn stop(self) {
         let Self { stop, thread } = self;
-        // It may have ended by a panic.
+        // This fails if the thread has already ended, by a panic.
         let _ = stop.send(());
         let _ = tokio::task::spawn_blocking(move || drop(thread.join())).await;
     }

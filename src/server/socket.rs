@@ -1,4 +1,4 @@
-//! Where connections come in: a TCP port, or a path of this machine.
+//! Sockets that accept client connections: TCP or a Unix domain socket.
 
 use std::io;
 use std::net::{IpAddr, TcpListener as StdTcpListener};
@@ -11,18 +11,18 @@ use tokio::net::{TcpListener, UnixListener};
 use crate::config::Listen;
 use crate::connection::Stream;
 
-/// A bound socket that no runtime has yet.
+/// A bound socket that is not registered with a runtime yet.
 #[derive(Debug)]
 pub enum Socket {
-    /// TCP.
+    /// A TCP port.
     Tcp(StdTcpListener),
-    /// A path.
+    /// A Unix domain socket.
     Unix(StdUnixListener),
 }
 
 impl Socket {
-    /// Binds it. A socket file that nobody listens on is left over from a process that ended, and is
-    /// replaced; its rights are what the umask leaves.
+    /// Binds the socket. Replaces a stale socket file, which a process left that has ended. The umask decides the
+    /// permissions of the file.
     pub(super) fn bind(listen: &Listen) -> io::Result<Self> {
         match listen {
             Listen::Tcp(address) => StdTcpListener::bind(address).map(Self::Tcp),
@@ -42,7 +42,7 @@ fn is_stale(path: &Path) -> bool {
         && StdUnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
-/// One that accepts.
+/// A listener on the current runtime.
 pub(super) enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener),
@@ -62,7 +62,7 @@ impl Listener {
         }
     }
 
-    /// Its address, for people.
+    /// Its address, for the log.
     pub(super) fn name(&self) -> io::Result<String> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(|address| address.to_string()),
@@ -74,7 +74,7 @@ impl Listener {
         }
     }
 
-    /// The next connection, and the address of its other end, which a path has none of.
+    /// The next connection, and the address of its peer; `None` for a Unix domain socket.
     pub(super) async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         match self {
             Self::Tcp(listener) => {
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_socket_file_is_replaced_only_when_nobody_listens_on_it() {
+    fn only_a_stale_socket_file_is_replaced() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
         let listen = Listen::Unix(path.clone());

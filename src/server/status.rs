@@ -1,4 +1,4 @@
-//! How the process is, for the admin listener.
+//! The state of the process, for the status page.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -8,7 +8,7 @@ use super::Process;
 use crate::admin::{ConfigView, Overview, SourceView};
 
 impl Process {
-    /// How it is at this moment.
+    /// The current state.
     pub(super) fn overview(&self) -> Overview {
         let current = self.current();
         let (loaded, now) = (&current.loaded, SystemTime::now());

@@ -1,4 +1,4 @@
-//! The workers: one thread, one current-thread runtime and one pool each.
+//! The workers. Each has one thread with a current-thread runtime, and one pool of upstream connections.
 
 use std::io;
 use std::net::IpAddr;
@@ -35,8 +35,8 @@ impl Job {
     }
 }
 
-/// After so many polls a worker looks for what has come in, however much is ready: tokio's 61 may be tens of
-/// milliseconds of handshakes.
+/// A worker checks for new events after this many polls of tasks. With tokio's default of 61, TLS handshakes could
+/// delay them by tens of milliseconds.
 const EVENT_INTERVAL: u32 = 16;
 
 const GIVE_BACK_INTERVAL: Duration = Duration::from_secs(1);
@@ -55,7 +55,7 @@ struct Worker {
 }
 
 impl Workers {
-    /// One worker for each of `slots`, which say what it serves with.
+    /// Starts one worker for each slot. A slot has the state with which the worker serves.
     pub(super) fn start(
         slots: &[Arc<ArcSwap<WorkerState>>],
         policy_number: &watch::Sender<u64>,
@@ -83,7 +83,7 @@ impl Workers {
                     tokio::spawn(give_back_memory(budget));
                     serve(receiver, context, counted).await;
                 });
-                // Connections that outlived the drain are cut here.
+                // Drops the connections that are still open after the drain.
                 runtime.shutdown_background();
             })?;
             workers.push(Worker { jobs, open, thread });
@@ -91,23 +91,23 @@ impl Workers {
         Ok(Self { workers, drain })
     }
 
-    /// Gives a connection to the worker that has fewest.
+    /// Gives a connection to the worker with the fewest connections.
     pub(super) fn hand_over(&self, job: Job) {
         let Some(worker) = self.workers.iter().min_by_key(|worker| worker.open.load(Ordering::Relaxed))
         else {
             return;
         };
         worker.open.fetch_add(1, Ordering::Relaxed);
-        // A worker that is gone takes its connections with it: dropping the job closes this one.
+        // If the worker has ended, the job is dropped, which closes the connection.
         let _ = worker.jobs.send(job);
     }
 
-    /// Asks every connection to end with the request that it is serving.
+    /// Asks every connection to end after its current request.
     pub(super) fn drain(&self) {
         self.drain.send_replace(true);
     }
 
-    /// Ends the workers, whatever is still open.
+    /// Ends the workers and closes all remaining connections.
     pub(super) async fn stop(self) {
         let threads: Vec<_> = self.workers.into_iter().map(|worker| worker.thread).collect();
         let joined =
@@ -122,7 +122,7 @@ async fn serve(mut jobs: UnboundedReceiver<Job>, context: WorkerContext, open: A
     let rounds = turns.clone();
     tokio::spawn(async move { rounds.give().await });
     while let Some(Job { stream, peer, listener_kind, open: connection }) = jobs.recv().await {
-        // A socket belongs to the runtime that polls it.
+        // The socket was registered with the accepting runtime.
         let Ok(stream) = stream.moved() else {
             open.fetch_sub(1, Ordering::Relaxed);
             continue;
@@ -145,8 +145,8 @@ async fn serve(mut jobs: UnboundedReceiver<Job>, context: WorkerContext, open: A
     }
 }
 
-/// Has this thread's allocator return what is free, each time that clients hold much less than before. mimalloc
-/// keeps pages for as long as nothing is allocated or freed, which is what follows a burst.
+/// Returns this thread's free memory to the system when clients hold much less than before. mimalloc returns pages only
+/// while it allocates or frees, and after a burst nothing does.
 async fn give_back_memory(budget: Arc<Budget>) {
     let mut ticks = tokio::time::interval(GIVE_BACK_INTERVAL);
     let mut most = 0;
@@ -156,14 +156,13 @@ async fn give_back_memory(budget: Arc<Budget>) {
         most = held.max(most);
         if most - held >= WORTH_GIVING_BACK {
             most = held;
-            // Before mimalloc fails to allocate, it collects everything that is free. There is no other way that
-            // takes no unsafe code.
+            // mimalloc collects all free memory before an allocation fails. There is no other way without unsafe code.
             let _ = std::hint::black_box(&mut Vec::<u8>::new()).try_reserve_exact(isize::MAX.unsigned_abs());
         }
     }
 }
 
-/// One open connection in the counts; taken out of them however it ends.
+/// Counts one open connection until it is dropped.
 struct Counted {
     open: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
@@ -175,7 +174,7 @@ impl Drop for Counted {
         self.connection.account().ends();
         self.open.fetch_sub(1, Ordering::Relaxed);
         self.metrics.connections.dec();
-        // Dropped while a panic unwinds, it is the connection's: tokio keeps it from the worker.
+        // A panic here is one of this connection's task. tokio catches it, and the worker continues.
         if std::thread::panicking() {
             self.metrics.panics.inc();
         }

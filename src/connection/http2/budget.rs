@@ -4,11 +4,11 @@
 //! WINDOW_UPDATE and unknown frames, for as long as they arrive. Each such frame takes one from the budget. Requests,
 //! bytes of bodies in both directions, and time refill it.
 //!
-//! [`ResetBudget`] limits requests that the client causes to end in a reset ("rapid reset", "made you reset"): it sends RST_STREAM before the response
-//! has ended, or breaks a rule so that we send it. Such a request may already have cost
-//! a connection to the backend. Each takes one from a budget of 200. Every fourth response that ends adds one, and so
-//! does every fifth of a second. A browser that cancels queries while somebody types stays far below the limit: after
-//! 200 at once, it would have to cancel more than five a second all the time.
+//! [`ResetBudget`] limits requests that the client causes to end in a reset ("rapid reset", "made you reset"): it
+//! sends RST_STREAM before the response has ended, or breaks a rule so that we send it. Such a request may already have
+//! cost a connection to the backend. Each takes one from a budget of 200. Every fourth response that ends adds one, and
+//! so does every fifth of a second. A browser that cancels queries while somebody types stays far below the limit:
+//! after 200 at once, it would have to cancel more than five a second all the time.
 //!
 //! An empty budget ends the connection.
 

@@ -170,7 +170,7 @@ fn invalid_configuration_is_refused_and_the_current_one_kept() {
         assert_eq!(gateway.metric("metagate_config_last_reload_successful", &[]), 0.0);
     }
     let logged = gateway.logs();
-    let refused = |log: &&Value| log.to_string().contains("the new configuration is refused");
+    let refused = |log: &&Value| log.to_string().contains("configuration refused");
     assert!(logged.iter().filter(refused).count() >= broken.len(), "each refusal is logged");
     assert!(logged.iter().filter(refused).all(|log| text(log, "level") == Some("ERROR")));
     stage.write_whole(&good);
