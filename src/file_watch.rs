@@ -1,9 +1,9 @@
-//! Looking at files again and again, by content: for the configuration and its certificates, the
-//! revocation list, and the authorities of key sources. (A key set in a file is fetched like every other,
-//! because each reading makes it fresh.)
+//! Detects changed files by their content: the configuration and its certificates, the revocation list, and the
+//! authorities of key sources. A key set in a file is not watched here, because it has to be fetched again anyway to
+//! stay fresh.
 //!
-//! Content sees what watching for events misses: a ConfigMap's symlink swap, a bind mount, an overlay,
-//! a file on a network. The files are small and few; reading them once a second costs nothing.
+//! Comparing contents finds changes that file system events miss: a ConfigMap's symlink swap, a bind mount, an overlay,
+//! a network file system. The files are few and small, so reading them once a second costs nothing.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,10 +15,10 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::digest::{Sha256, sha256};
 
-/// More than any of these files may have.
+/// Larger than any of these files may be.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-/// What a file held at one moment.
+/// The digest of a file's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Content(Sha256);
 
@@ -28,7 +28,7 @@ impl Content {
     }
 }
 
-/// What each file held; none where it cannot be read.
+/// The content of each file; `None` if it cannot be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Contents(BTreeMap<PathBuf, Option<Content>>);
 
@@ -43,15 +43,15 @@ fn content(path: &Path) -> Option<Content> {
     Some(Content::of(&bytes))
 }
 
-/// The moments to look at files: now, and then every `period`, later if one look takes longer than that.
+/// When to check files: now and then every `period`, delayed if a check takes longer.
 pub(crate) fn ticks(period: Duration) -> Interval {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
 }
 
-/// Looks at files on each of the [`ticks`] until the future is dropped. `look` may block; if it panics,
-/// it is called again at the next.
+/// Calls `look` on each of the [`ticks`] until the future is dropped. `look` may block. If it panics, it is called
+/// again on the next tick.
 pub(crate) async fn look_every(period: Duration, what: &str, look: impl Fn() + Clone + Send + 'static) {
     let mut ticks = ticks(period);
     loop {
@@ -63,13 +63,13 @@ pub(crate) async fn look_every(period: Duration, what: &str, look: impl Fn() + C
 }
 
 impl Contents {
-    /// The files whose content is another in `next`.
+    /// The files of `next` whose content differs.
     pub(crate) fn changes(&self, next: &Self) -> Vec<PathBuf> {
         let differs = |(path, content): &(&PathBuf, &Option<Content>)| self.0.get(*path) != Some(*content);
         next.0.iter().filter(differs).map(|(path, _)| path.clone()).collect()
     }
 
-    /// The same files, those that `known` has as they were then.
+    /// The same files, with the contents of `known` for those that it has.
     pub(crate) fn with_known(mut self, known: &Self) -> Self {
         for (path, content) in &mut self.0 {
             if let Some(known) = known.0.get(path) {
@@ -80,23 +80,23 @@ impl Contents {
     }
 }
 
-/// What was seen of some files, and what of it has been dealt with.
+/// Watched files: the contents that were already handled, and a change that may not be complete yet.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    done: Contents,
+    handled: Contents,
     pending: Option<Contents>,
 }
 
 impl Watched {
-    /// What is in force, or has been refused, was made of these.
-    pub(crate) fn new(done: Contents) -> Self {
-        Self { done, pending: None }
+    /// `handled` are the contents that were last put into force or refused.
+    pub(crate) fn new(handled: Contents) -> Self {
+        Self { handled, pending: None }
     }
 
-    /// `true` if there is something new that has stayed the same for two looks: a file that is being
-    /// written, or a certificate whose key comes a moment later, is given time.
+    /// Whether the contents have changed and were then the same in two checks. This waits for a file that is still
+    /// being written, and for a certificate whose key follows a moment later.
     pub(crate) fn has_news(&mut self, now: &Contents) -> bool {
-        if *now == self.done {
+        if *now == self.handled {
             self.pending = None;
             return false;
         }
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn news_are_what_stays_for_two_looks() {
+    fn a_change_is_news_once_two_checks_agree() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         let look = || read([&path]);
@@ -127,9 +127,9 @@ mod tests {
         fs::write(&path, "whole").unwrap();
         assert!(!watched.has_news(&look()), "still being written");
         assert!(watched.has_news(&look()));
-        assert_eq!(watched.done.changes(&look()), std::slice::from_ref(&path));
+        assert_eq!(watched.handled.changes(&look()), std::slice::from_ref(&path));
         let (before, mut watched) = (look(), Watched::new(look()));
-        assert!(!watched.has_news(&look()) && watched.done.changes(&look()).is_empty());
+        assert!(!watched.has_news(&look()) && watched.handled.changes(&look()).is_empty());
         fs::write(&path, "other").unwrap();
         assert!(!watched.has_news(&look()));
         fs::write(&path, "whole").unwrap();
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_symlink_swap_is_seen() {
+    fn a_symlink_swap_is_a_change() {
         // As the kubelet does it: file -> ..data/file, ..data -> ..2026_1, and `..data` is replaced.
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_look_that_panics_is_not_the_last() {
+    async fn watching_continues_after_a_panic() {
         let (sender, mut looks) = tokio::sync::mpsc::unbounded_channel();
         let look = move || {
             sender.send(()).unwrap();

@@ -1,8 +1,12 @@
-//! Listeners beside the path of requests: probes, metrics and the status page.
+//! A small HTTP/1 server for listeners outside the request path: probes, metrics and the status page.
 //!
-//! They are few people's, and must answer whatever clients do. So no connection keeps another one
-//! waiting: when all places are taken, the oldest connection of the address that has most gives way.
-//! Each has a time to send its requests and to read the answers, and small buffers.
+//! These listeners have few clients, and must respond whatever other clients do:
+//!
+//! 1. If a listener has its maximum of connections, the oldest connection of the address that has the most is closed
+//!    for a new one.
+//! 2. Each connection has timeouts for its requests and for reading the responses, and small buffers.
+//! 3. Each listener keeps a spare file descriptor, so that a probe is accepted even if clients have used up all others
+//!    ([`is_short`]).
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -25,77 +29,77 @@ use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-/// For a head, and between two requests.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-/// For all requests of a connection; after it, a little for what runs.
-const CONNECTION_TIME: Duration = Duration::from_secs(60);
-const ENDING_TIME: Duration = Duration::from_secs(5);
-/// To read one answer.
-const WRITE_TIME: Duration = Duration::from_secs(5);
+/// Timeout for a head, and between two requests.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout for all requests of a connection. A request in progress then has [`SHUTDOWN_TIMEOUT`] to end.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Timeout for the client to read a response.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 const BUFFER_BYTES: usize = 16 * 1024;
 
-/// Serves `answer` on a listener with room for so many connections, until it is dropped. `answer` is
-/// given the request and the listener's own address.
-pub async fn serve<F, A>(listener: TcpListener, most: usize, answer: F)
+/// Serves `respond` on a listener until the future is dropped. `respond` gets the request and the local address of its
+/// connection.
+pub async fn serve<F, A>(listener: TcpListener, max: usize, respond: F)
 where
     F: Fn(Request<Incoming>, SocketAddr) -> A + Clone + Send + 'static,
     A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
     let spare = Arc::new(Spare::default());
-    spare.keep();
-    let mut places = Places { most, taken: Vec::new(), tasks: JoinSet::new() };
+    spare.restore();
+    let mut connections = Connections { max, open: Vec::new(), tasks: JoinSet::new() };
     loop {
         let Ok((stream, peer)) = listener.accept().await else {
-            if !spare.give() {
+            if !spare.release() {
                 sleep(Duration::from_millis(50)).await;
-                spare.keep();
+                spare.restore();
             }
             continue;
         };
-        let (answer, spare) = (answer.clone(), spare.clone());
-        places.take(peer.ip().to_canonical(), async move {
-            serve_connection(stream, answer).await;
-            spare.keep();
+        let (respond, spare) = (respond.clone(), spare.clone());
+        connections.start(peer.ip().to_canonical(), async move {
+            serve_connection(stream, respond).await;
+            spare.restore();
         });
     }
 }
 
-async fn serve_connection<F, A>(stream: TcpStream, answer: F)
+async fn serve_connection<F, A>(stream: TcpStream, respond: F)
 where
     F: Fn(Request<Incoming>, SocketAddr) -> A + Send + 'static,
     A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
-    let Ok(own) = stream.local_addr() else { return };
+    let Ok(local_address) = stream.local_addr() else { return };
     let socket = socket2::SockRef::from(&stream);
-    // Without it, unread answers would take some megabytes of the kernel's memory.
+    // Otherwise unread responses could take some megabytes of kernel memory.
     let _ = socket.set_send_buffer_size(4 * BUFFER_BYTES);
     #[cfg(target_os = "linux")]
-    // A client that takes nothing for so long is cut off by the kernel; without it, by the whole time.
-    let _ = socket.set_tcp_user_timeout(Some(WRITE_TIME));
+    // The kernel closes the connection if the client reads nothing for this long. On other systems only
+    // `CONNECTION_TIMEOUT` does.
+    let _ = socket.set_tcp_user_timeout(Some(WRITE_TIMEOUT));
     let service = service_fn(move |request| {
-        let answered = answer(request, own);
-        async move { Ok::<_, Infallible>(answered.await) }
+        let response = respond(request, local_address);
+        async move { Ok::<_, Infallible>(response.await) }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(BUFFER_BYTES);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(BUFFER_BYTES);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let ended = match timeout(CONNECTION_TIME, connection.as_mut()).await {
+    let ended = match timeout(CONNECTION_TIMEOUT, connection.as_mut()).await {
         Ok(ended) => ended,
         Err(_) => {
             connection.as_mut().graceful_shutdown();
-            match timeout(ENDING_TIME, connection).await {
+            match timeout(SHUTDOWN_TIMEOUT, connection).await {
                 Ok(ended) => ended,
-                Err(_) => return tracing::debug!("a client did not read its answer in time"),
+                Err(_) => return tracing::debug!("a client did not read its response in time"),
             }
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection beside the path of requests ended");
+        tracing::debug!(%error, "a connection to a side listener ended");
     }
 }
 
-/// Does what takes more than a moment, one after the other and on another thread, so that no other
-/// answer waits for it.
+/// Runs slow work on another thread, one piece at a time, so that it does not delay other responses.
 pub async fn in_turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     static TURN: Semaphore = Semaphore::const_new(1);
     let _turn = TURN.acquire().await.ok()?;
@@ -103,50 +107,51 @@ pub async fn in_turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stati
 }
 
 /// The connections of one listener.
-struct Places {
-    most: usize,
-    /// In the order in which they came.
-    taken: Vec<(IpAddr, AbortHandle)>,
+struct Connections {
+    max: usize,
+    /// In the order in which they were accepted.
+    open: Vec<(IpAddr, AbortHandle)>,
     tasks: JoinSet<()>,
 }
 
-impl Places {
-    fn take(&mut self, address: IpAddr, connection: impl Future<Output = ()> + Send + 'static) {
+impl Connections {
+    /// Serves a connection, after making room for it if necessary.
+    fn start(&mut self, address: IpAddr, connection: impl Future<Output = ()> + Send + 'static) {
         while self.tasks.try_join_next().is_some() {}
-        self.taken.retain(|(_, task)| !task.is_finished());
-        if self.taken.len() >= self.most {
-            self.free();
+        self.open.retain(|(_, task)| !task.is_finished());
+        if self.open.len() >= self.max {
+            self.evict();
         }
         let task = self.tasks.spawn(connection);
-        self.taken.push((address, task));
+        self.open.push((address, task));
     }
 
-    /// Ends the oldest connection of the address that has most.
-    fn free(&mut self) {
+    /// Closes the oldest connection of the address that has the most.
+    fn evict(&mut self) {
         let mut counts: HashMap<IpAddr, usize> = HashMap::new();
-        for (address, _) in &self.taken {
+        for (address, _) in &self.open {
             *counts.entry(*address).or_default() += 1;
         }
-        let most = counts.values().copied().max().unwrap_or_default();
-        let oldest = self.taken.iter().position(|(address, _)| counts.get(address) == Some(&most));
+        let highest = counts.values().copied().max().unwrap_or_default();
+        let oldest = self.open.iter().position(|(address, _)| counts.get(address) == Some(&highest));
         if let Some(at) = oldest {
-            let (address, task) = self.taken.remove(at);
+            let (address, task) = self.open.remove(at);
             tracing::debug!(%address, "closed a connection to make room for another one");
             task.abort();
         }
     }
 }
 
-/// Listeners whose spare file descriptor is in use.
-static SHORT: AtomicUsize = AtomicUsize::new(0);
+/// How many listeners have their spare file descriptor in use.
+static SPARES_IN_USE: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether a probe uses the last file descriptor. A client that took it in the moment in which the probe ends would
-/// keep it for as long as its connection lasts, so none is accepted meanwhile.
+/// Whether a probe uses a spare file descriptor. No client may be accepted meanwhile: it would take the descriptor when
+/// the probe ends, and keep it for as long as its connection lasts.
 pub fn is_short() -> bool {
-    SHORT.load(Ordering::Relaxed) > 0
+    SPARES_IN_USE.load(Ordering::Relaxed) > 0
 }
 
-/// A file descriptor to give away: when clients have taken all others, a probe gets this one.
+/// A spare file descriptor. If clients have taken all others, it is closed so that a probe can be accepted.
 #[derive(Default)]
 struct Spare(Mutex<SpareState>);
 
@@ -157,40 +162,40 @@ struct SpareState {
 }
 
 impl Spare {
-    /// Takes one, unless it is there or there is none.
-    fn keep(&self) {
-        let mut held = self.held();
-        if held.file.is_none() {
-            held.file = File::open("/dev/null").ok();
+    /// Opens the spare descriptor again, if it is closed and one is available.
+    fn restore(&self) {
+        let mut state = self.state();
+        if state.file.is_none() {
+            state.file = File::open("/dev/null").ok();
         }
-        if held.file.is_some() && std::mem::take(&mut held.is_given) {
-            SHORT.fetch_sub(1, Ordering::Relaxed);
+        if state.file.is_some() && std::mem::take(&mut state.is_given) {
+            SPARES_IN_USE.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    /// Whether there was one to be given away.
-    fn give(&self) -> bool {
-        let mut held = self.held();
-        if held.file.is_none() {
+    /// Closes the spare descriptor. Returns whether there was one.
+    fn release(&self) -> bool {
+        let mut state = self.state();
+        if state.file.is_none() {
             return false;
         }
-        // First: what is free from here on is for the probe.
-        if !std::mem::replace(&mut held.is_given, true) {
-            SHORT.fetch_add(1, Ordering::Relaxed);
+        // Set before the descriptor is closed, so that no client can take it.
+        if !std::mem::replace(&mut state.is_given, true) {
+            SPARES_IN_USE.fetch_add(1, Ordering::Relaxed);
         }
-        held.file = None;
+        state.file = None;
         true
     }
 
-    fn held(&self) -> MutexGuard<'_, SpareState> {
+    fn state(&self) -> MutexGuard<'_, SpareState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Spare {
     fn drop(&mut self) {
-        if self.held().is_given {
-            SHORT.fetch_sub(1, Ordering::Relaxed);
+        if self.state().is_given {
+            SPARES_IN_USE.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
@@ -201,49 +206,49 @@ mod tests {
     use std::future::pending;
 
     #[test]
-    fn while_a_spare_descriptor_is_in_use_it_is_said() {
+    fn is_short_while_any_spare_descriptor_is_in_use() {
         let (one, other) = (Spare::default(), Spare::default());
-        assert!(!one.give(), "there is none yet");
-        one.keep();
-        other.keep();
+        assert!(!one.release(), "there is none yet");
+        one.restore();
+        other.restore();
         assert!(!is_short());
-        assert!(one.give() && other.give() && !one.give());
-        one.keep();
+        assert!(one.release() && other.release() && !one.release());
+        one.restore();
         assert!(is_short(), "one is still in use");
         drop(other);
         assert!(!is_short());
     }
 
-    fn places(addresses: &[&str]) -> Places {
-        let mut places = Places { most: 4, taken: Vec::new(), tasks: JoinSet::new() };
+    fn connections(addresses: &[&str]) -> Connections {
+        let mut connections = Connections { max: 4, open: Vec::new(), tasks: JoinSet::new() };
         for address in addresses {
-            places.take(address.parse().expect("an address"), pending());
+            connections.start(address.parse().expect("an address"), pending());
         }
-        places
+        connections
     }
 
-    fn taken(places: &Places) -> Vec<String> {
-        places.taken.iter().map(|(address, _)| address.to_string()).collect()
+    fn open(connections: &Connections) -> Vec<String> {
+        connections.open.iter().map(|(address, _)| address.to_string()).collect()
     }
 
     #[tokio::test]
-    async fn the_oldest_connection_of_the_busiest_address_gives_way() {
+    async fn the_oldest_connection_of_the_busiest_address_is_closed() {
         let full = ["10.0.0.2", "10.0.0.1", "10.0.0.1", "10.0.0.3", "10.0.0.4"];
-        assert_eq!(taken(&places(&full)), ["10.0.0.2", "10.0.0.1", "10.0.0.3", "10.0.0.4"]);
+        assert_eq!(open(&connections(&full)), ["10.0.0.2", "10.0.0.1", "10.0.0.3", "10.0.0.4"]);
         let flood = ["10.0.0.2", "10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.1"];
-        assert_eq!(taken(&places(&flood)), ["10.0.0.2", "10.0.0.1", "10.0.0.1", "10.0.0.1"]);
+        assert_eq!(open(&connections(&flood)), ["10.0.0.2", "10.0.0.1", "10.0.0.1", "10.0.0.1"]);
     }
 
     #[tokio::test]
-    async fn an_ended_connection_takes_no_place() {
-        let mut places = Places { most: 2, taken: Vec::new(), tasks: JoinSet::new() };
+    async fn ended_connections_do_not_count() {
+        let mut connections = Connections { max: 2, open: Vec::new(), tasks: JoinSet::new() };
         let address = IpAddr::from([10, 0, 0, 1]);
         for _ in 0..100 {
-            places.take(address, async {});
+            connections.start(address, async {});
             tokio::task::yield_now().await;
         }
-        places.take(address, pending());
-        places.take(address, pending());
-        assert_eq!(places.taken.len(), 2);
+        connections.start(address, pending());
+        connections.start(address, pending());
+        assert_eq!(connections.open.len(), 2);
     }
 }
