@@ -1,4 +1,4 @@
-//! Diagnostics on standard error. Audit records have standard output to themselves.
+//! Logs diagnostics to standard error. Standard output is only for audit records.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use tracing_subscriber::reload::Handle;
 
 use crate::config::{Log, LogFormat};
 
-/// The log of the process, whose level may change.
+/// The log of the process. Its level can be changed.
 pub struct Telemetry(Box<dyn Fn(EnvFilter) + Send + Sync>);
 
 /// Starts logging for the whole process. A second call changes nothing.
@@ -16,7 +16,7 @@ pub fn start(log: &Log) -> Result<Telemetry, ParseError> {
     let filter = EnvFilter::builder().parse(&log.level)?;
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
-    // `Err` where a subscriber is installed already: tests start several servers.
+    // `Err` if a subscriber is already installed: tests start several servers.
     Ok(match log.format {
         LogFormat::Json => {
             let builder = builder.json().flatten_event(true).with_current_span(false).with_span_list(false);
@@ -36,20 +36,20 @@ pub fn start(log: &Log) -> Result<Telemetry, ParseError> {
 
 impl Telemetry {
     fn of<S: 'static>(handle: Handle<EnvFilter, S>) -> Self {
-        // `Err` where there is no subscriber any more: nobody would see the level.
+        // `Err` if the subscriber is gone, and with it the log.
         Self(Box::new(move |filter| drop(handle.reload(filter))))
     }
 
-    /// Logs at the level of `log` from now on.
+    /// Changes the level to that of `log`.
     pub fn change_level(&self, log: &Log) {
-        // The configuration was checked; what cannot be read changes nothing.
+        // The level was checked when the configuration was loaded. An invalid one would change nothing.
         if let Ok(filter) = EnvFilter::builder().parse(&log.level) {
             (self.0)(filter);
         }
     }
 }
 
-/// Colour on a terminal alone, and not where `NO_COLOR` is set to anything.
+/// Colour only on a terminal, and only if `NO_COLOR` is empty or not set.
 fn wants_colour() -> bool {
     use io::IsTerminal as _;
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())

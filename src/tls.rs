@@ -1,4 +1,4 @@
-//! TLS by rustls: one crypto provider (aws-lc-rs), TLS 1.2 and 1.3.
+//! TLS configuration for rustls: one crypto provider (aws-lc-rs), TLS 1.2 and 1.3.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -36,16 +36,16 @@ pub const HTTP1: &[u8] = b"http/1.1";
 /// HTTP/2 (RFC 9113 section 3.2).
 pub const HTTP2: &[u8] = b"h2";
 
-/// The configuration of a listener.
+/// The TLS configuration of a listener.
 #[derive(Clone, Debug)]
 pub struct ListenerTls {
-    /// ALPN offers HTTP/1.1, and HTTP/2 before it if that is wanted.
+    /// ALPN offers HTTP/1.1 and, if it is on, prefers HTTP/2.
     pub config: Arc<ServerConfig>,
-    /// When the certificate ends.
+    /// When the certificate expires.
     pub not_after: Option<SystemTime>,
 }
 
-/// Reads the files of a listener.
+/// Reads a listener's certificate, key and client authorities.
 pub fn server_config(files: &ServerTls, http2: bool) -> Result<ListenerTls, TlsError> {
     let chain = certificates(&files.cert_file)?;
     let not_after = chain.first().and_then(not_after);
@@ -76,11 +76,11 @@ pub fn server_config(files: &ServerTls, http2: bool) -> Result<ListenerTls, TlsE
     Ok(ListenerTls { config: Arc::new(config), not_after })
 }
 
-/// `notAfter` of a certificate (RFC 5280 section 4.1.2.5), which rustls does not look at in our own.
+/// `notAfter` of a certificate (RFC 5280 section 4.1.2.5). rustls does not check it for a server's own certificate.
 fn not_after(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
     use spki::der::asn1::{AnyRef, GeneralizedTime, UtcTime};
     use spki::der::{Decode as _, Reader, Result, SliceReader, Tag};
-    // Every element is read to its end: a reader minds what is left over.
+    // Every element has to be read to its end: the reader returns an error if bytes are left over.
     fn skip<'r>(reader: &mut impl Reader<'r>) -> Result<()> {
         AnyRef::decode(reader).map(drop)
     }
@@ -115,7 +115,7 @@ fn not_after(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(end.ok()?)
 }
 
-/// The configuration of our own requests: the platform's authorities, and those of `files`.
+/// The TLS configuration of outgoing requests. It trusts the platform's authorities and those of `files`.
 pub fn client_config(files: &ClientTls) -> Result<ClientConfig, TlsError> {
     let mut roots = platform_roots().clone();
     if let Some(path) = &files.ca_file {
@@ -151,8 +151,8 @@ fn provider() -> Arc<CryptoProvider> {
     PROVIDER.get_or_init(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider())).clone()
 }
 
-/// The platform's authorities; Mozilla's where it has none (an image from scratch). Read once and
-/// only when the first TLS client is made: it is most of what a start would cost.
+/// The platform's authorities, or Mozilla's if it has none (an image from scratch). They are read once, when the first
+/// TLS client is made, because reading them would take most of the time of a start.
 fn platform_roots() -> &'static RootCertStore {
     static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
     ROOTS.get_or_init(|| {
@@ -188,15 +188,14 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| TlsError::File(path.to_owned(), error))
 }
 
-/// Makes aws-lc-rs the provider of everything that asks for a process-wide one. A second call
-/// changes nothing.
+/// Installs aws-lc-rs as the process-wide crypto provider. A second call changes nothing.
 pub fn install_crypto_provider() {
-    // Both answer `Err` when one is installed already, which is what is wanted.
+    // Both return `Err` if a provider is already installed, which is fine.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
 }
 
-/// The name that a certificate is checked against.
+/// The name that a server's certificate has to match.
 pub fn server_name(host: &str) -> io::Result<rustls_pki_types::ServerName<'static>> {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     rustls_pki_types::ServerName::try_from(host.to_owned())
