@@ -1,17 +1,17 @@
-//! What clients may hold: connections, requests in flight and memory, in total and for each client
-//! address.
+//! Limits what clients may hold: connections, requests in flight and memory, in total and per client address.
 //!
-//! 1. No client address can use up a total: it has a share of each. Peers in `trustedProxies` have
-//!    none of their own; behind them a request counts for the address that they name.
-//! 2. When connections reach a limit, idle ones give way to new ones: the oldest that has shown no
-//!    verified token first, one that has only when it was not used for [`Limits::verified_idle`]. Within
-//!    a client's share, only its own.
-//! 3. Memory that grows by what a client does is charged to its connection. Near the limit the largest
-//!    connections without a verified token are closed. At the limit the largest are closed whatever they
-//!    have shown, and no new request is taken; from clients that hold little, only half as much beyond it.
+//! 1. Each client address has a share of every total, so that no client can use up a total. Peers in `trustedProxies`
+//!    have no share of their own: a request behind them counts for the address that they name.
+//! 2. If connections reach a limit, idle ones are closed for new ones. Those without a verified token go first, the
+//!    oldest first. One with a verified token is closed only if it was idle for [`Limits::verified_idle`]. If a client
+//!    reaches its share, only its own connections are closed.
+//! 3. Memory that grows with what a client does is charged to its connection. Near the limit, the largest connections
+//!    without a verified token are closed. At the limit, the largest are closed with or without one, and no new
+//!    request is accepted. Clients that hold little are refused only at one and a half times the limit.
 //!
-//! Everything that is counted is a guard ([`OpenConnection`], [`InFlight`], [`Charge`]) that gives its
-//! share back when it is dropped. Nothing here depends on a protocol.
+//! Everything that is counted is a guard ([`OpenConnection`], [`InFlight`], [`Charge`], [`Backlog`]) that returns its
+//! share when it is dropped. Nothing here depends on a protocol or closes a socket: a connection's own task drops it
+//! when [`Connection::close_requested`] resolves. [`Turns`] limits how much of the CPU a client gets.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -40,32 +40,32 @@ pub use guards::{Backlog, Charge, InFlight, OpenConnection};
 pub use turn::{Turn, take_turns};
 pub use turns::Turns;
 
-/// What the process takes without any client: code, runtimes, TLS, key sets, audit queue.
+/// The memory of the process without any client: code, runtimes, TLS, key sets, audit queue.
 const FIXED_BYTES: u64 = 24 << 20;
-/// Connections are looked through for memory at most this often.
+/// How often, at most, all connections are searched for the largest ones.
 const RELIEF_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Limits in force; each also bounds one client by a share.
+/// The limits in force, in total and per client address.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Open connections.
     pub connections: usize,
-    /// Those of one client address.
+    /// Open connections of one client address.
     pub connections_per_client: usize,
     /// Requests in flight.
     pub requests: usize,
-    /// Those of one client address.
+    /// Requests in flight of one client address.
     pub requests_per_client: usize,
-    /// Bytes held for clients; half of it for one client address.
+    /// Bytes held for clients. One client address may hold half of it.
     pub memory: usize,
-    /// After so long without a request a connection with a verified token may give way to a new one: its
-    /// client may lose a request that it is just sending.
+    /// A connection with a verified token may be closed for a new one after this time without a request. Its client may
+    /// lose a request that it is just sending.
     pub verified_idle: Duration,
 }
 
 impl Limits {
-    /// The limits of a configuration. Of `limits.memory`, what the process needs for itself and the
-    /// token cache are taken off, and a quarter of the rest for what an allocator cannot use.
+    /// The limits of a configuration. From `limits.memory` it subtracts what the process itself and the token cache
+    /// need, and then a quarter of the rest, for fragmentation in the allocator.
     pub fn new(limits: &config::Limits, cache: &config::TokenCache) -> Self {
         let rest = limits.memory.saturating_sub(FIXED_BYTES).saturating_sub(cache.max_bytes);
         let memory = (rest / 4 * 3).max(limits.memory / 8);
@@ -79,18 +79,19 @@ impl Limits {
         }
     }
 
-    /// The same, with this many connections at most. If that is fewer, one client address has at most half of them.
+    /// The same limits with at most this many connections. If that lowers the limit, one client address may have at
+    /// most half of them.
     #[must_use]
-    pub fn with_connections(mut self, most: usize) -> Self {
-        if most < self.connections {
-            self.connections = most;
-            self.connections_per_client = self.connections_per_client.min(most.div_ceil(2));
+    pub fn with_connections(mut self, max: usize) -> Self {
+        if max < self.connections {
+            self.connections = max;
+            self.connections_per_client = self.connections_per_client.min(max.div_ceil(2));
         }
         self
     }
 }
 
-/// Which limit leaves no room.
+/// The limit that is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exhausted {
     /// The total.
@@ -112,7 +113,7 @@ impl Exhausted {
     }
 }
 
-/// The shared account of all connections of the process.
+/// The account of all connections of the process.
 #[derive(Debug)]
 pub struct Budget {
     started: Instant,
@@ -123,11 +124,11 @@ pub struct Budget {
     max_memory: AtomicUsize,
     requests: AtomicUsize,
     memory: AtomicUsize,
-    /// Milliseconds from `started` to when memory was last looked for.
+    /// When connections were last closed to free memory, in milliseconds since `started`.
     relieved: AtomicU64,
     clients: Clients,
     registry: Mutex<Registry>,
-    /// Told when the last connection has ended.
+    /// Notified when the last connection has ended.
     empty: Notify,
     metrics: Arc<Metrics>,
 }
@@ -160,7 +161,7 @@ impl Budget {
         })
     }
 
-    /// Puts other limits in force. What is open stays open.
+    /// Puts other limits into force. Open connections stay open.
     pub fn change(&self, limits: Limits) {
         *lock(&self.limits) = limits;
         self.max_requests.store(limits.requests, Ordering::Relaxed);
@@ -168,34 +169,34 @@ impl Budget {
         self.max_memory.store(limits.memory, Ordering::Relaxed);
     }
 
-    /// Connections that are open.
+    /// The number of open connections.
     pub fn connections(&self) -> usize {
         lock(&self.registry).open.len()
     }
 
-    /// Resolves when there is no connection.
+    /// Resolves when no connection is open.
     pub async fn is_empty(&self) {
         loop {
-            let mut told = std::pin::pin!(self.empty.notified());
-            // Before they are counted: what comes in between is not missed.
-            told.as_mut().enable();
+            let mut notified = std::pin::pin!(self.empty.notified());
+            // Enabled before counting, so that no notification is missed.
+            notified.as_mut().enable();
             if self.connections() == 0 {
                 return;
             }
-            told.await;
+            notified.await;
         }
     }
 
-    /// Bytes held for clients.
+    /// The bytes held for clients.
     pub fn memory(&self) -> usize {
         self.memory.load(Ordering::Relaxed)
     }
 
-    /// Takes in a new connection, of this address or of a peer without a share of its own. Idle
-    /// connections give way where a limit is reached.
+    /// Adds a connection of this client address, or with `None` of a peer without a share of its own. If a limit is
+    /// reached, asks idle connections to close.
     ///
     /// # Errors
-    /// There is no room, and no idle connection.
+    /// A limit is reached, and no idle connection can be closed.
     pub fn connect(self: &Arc<Self>, address: Option<IpAddr>) -> Result<OpenConnection, Exhausted> {
         let limits = *lock(&self.limits);
         let client = address.map(|address| self.clients.find(ClientKey::of(address)));
@@ -235,7 +236,7 @@ impl Budget {
         if open >= limits.connections && !self.evict(registry, None, limits) {
             return Err(Exhausted::Total);
         }
-        // Twice the limit, when connections that were asked to close do not get to it.
+        // Connections that were asked to close are not counted above, but there may be no more than the limit of them.
         if registry.open.len() >= limits.connections.saturating_mul(2) {
             return Err(Exhausted::Total);
         }
@@ -246,14 +247,14 @@ impl Budget {
         }
     }
 
-    /// What may be held while those that hold most are closing, so that clients that hold little are not
-    /// refused in that moment.
+    /// The limit for clients that hold little. It is higher, so that they are not refused while the largest
+    /// connections are closing.
     fn last_limit(&self) -> usize {
         (self.max_memory.load(Ordering::Relaxed) / 2).saturating_mul(3)
     }
 
-    /// Asks idle connections to close: of one client, or of all. Several at once where they have shown
-    /// no verified token, so that not every new connection looks through all others.
+    /// Asks idle connections to close, of one client or of all. Closes several at once if they have shown no verified
+    /// token, so that not every new connection has to search all others. Returns whether any was found.
     fn evict(&self, registry: &mut Registry, client: Option<&Arc<Client>>, limits: &Limits) -> bool {
         let limit = if client.is_some() { limits.connections_per_client } else { limits.connections };
         let long_ago = self.now().checked_sub(millis(limits.verified_idle));
@@ -270,7 +271,7 @@ impl Budget {
             return false;
         };
         let trusted = *trusted;
-        idle.retain(|(own, ..)| *own == trusted);
+        idle.retain(|(other, ..)| *other == trusted);
         let count = if trusted { 1 } else { (limit / 64).max(1) }.min(idle.len());
         idle.select_nth_unstable_by_key(count - 1, |(_, since, _)| *since);
         let mut closing = 0;
@@ -287,12 +288,12 @@ impl Budget {
         self.memory.load(Ordering::Relaxed) > limit
     }
 
-    /// From here on memory is looked for, before there is none.
+    /// Above this limit connections are closed, before the memory is used up.
     fn soft_limit(&self) -> usize {
         self.max_memory.load(Ordering::Relaxed) / 8 * 7
     }
 
-    /// What one client address may hold.
+    /// How many bytes one client address may hold.
     fn memory_share(&self) -> usize {
         self.max_memory.load(Ordering::Relaxed) / 2
     }
@@ -301,8 +302,8 @@ impl Budget {
         client.memory() > self.memory_share()
     }
 
-    /// Asks the largest connections to close until what is left fits: of one client into its share, or
-    /// of all into the limit. Those with a verified token only at the limit itself.
+    /// Asks the largest connections to close until the rest fits into one client's share, or into the soft limit of
+    /// all. Connections with a verified token are closed only above the limit itself.
     fn relieve(&self, client: Option<&Arc<Client>>) {
         let now = self.now();
         let last = self.relieved.load(Ordering::Relaxed);
@@ -333,7 +334,7 @@ impl Budget {
         if left <= limit {
             return;
         }
-        // Some more than needed: then the next look is further away.
+        // Frees some more than needed, so that the next search is not due at once.
         let goal = limit / 8 * 7;
         holders.sort_unstable_by_key(|(trusted, charged, _)| (*trusted, std::cmp::Reverse(*charged)));
         let mut closing = 0;
@@ -350,7 +351,7 @@ impl Budget {
         self.metrics.connections_closed("memory", closing);
     }
 
-    /// Asks one connection to close, whose client already holds too much.
+    /// Asks a connection to close because its client holds too much.
     fn close(&self, connection: &Connection) {
         let mut registry = lock(&self.registry);
         if !connection.is_closing() {
@@ -360,7 +361,7 @@ impl Budget {
         }
     }
 
-    /// Milliseconds since the start.
+    /// Milliseconds since `started`.
     fn now(&self) -> u64 {
         millis(self.started.elapsed())
     }
@@ -370,7 +371,7 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The account of one connection that nothing limits.
+/// The account of a connection without limits.
 #[cfg(test)]
 pub(crate) fn unlimited_account(address: Option<IpAddr>) -> Arc<Connection> {
     match unlimited().connect(address) {
@@ -381,13 +382,13 @@ pub(crate) fn unlimited_account(address: Option<IpAddr>) -> Arc<Connection> {
 
 #[cfg(test)]
 fn unlimited() -> Arc<Budget> {
-    let most = usize::MAX;
+    let max = usize::MAX;
     let limits = Limits {
-        connections: most,
-        connections_per_client: most,
-        requests: most,
-        requests_per_client: most,
-        memory: most,
+        connections: max,
+        connections_per_client: max,
+        requests: max,
+        requests_per_client: max,
+        memory: max,
         verified_idle: Duration::ZERO,
     };
     Budget::new(limits, Arc::new(Metrics::new()))

@@ -1,4 +1,4 @@
-//! One client address, and what it holds.
+//! Client addresses, and what each of them holds.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, Weak};
 
 use super::lock;
 
-/// Whom a share belongs to: an IPv4 address, or the /64 of an IPv6 address, which is what one customer
-/// of a network has at least (RFC 6177).
+/// What a share belongs to: an IPv4 address, or the /64 network of an IPv6 address, because one customer has at least
+/// a /64 (RFC 6177).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientKey(IpAddr);
 
@@ -27,7 +27,7 @@ impl ClientKey {
 
 type Map = Mutex<HashMap<ClientKey, Weak<Client>, foldhash::fast::RandomState>>;
 
-/// Every client address that holds something.
+/// All client addresses that hold something.
 #[derive(Debug, Default)]
 pub(super) struct Clients {
     map: Arc<Map>,
@@ -61,7 +61,7 @@ impl Clients {
 pub(super) struct Client {
     key: ClientKey,
     map: Arc<Map>,
-    /// Connections that were not asked to close.
+    /// Open connections, without those that were asked to close.
     connections: AtomicUsize,
     pub(super) requests: AtomicUsize,
     pub(super) memory: AtomicUsize,
@@ -88,7 +88,7 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         let mut map = lock(&self.map);
-        // Another one may have taken its place already.
+        // A new entry for the same address may already have replaced it.
         if map.get(&self.key).is_some_and(|client| client.strong_count() == 0) {
             map.remove(&self.key);
         }

@@ -1,4 +1,4 @@
-//! One connection's part of the budget.
+//! The account of one connection.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -11,21 +11,21 @@ use super::Budget;
 use super::client::Client;
 use super::turns::Turns;
 
-/// The totals are changed in steps of this size, so that small answers do not touch them.
+/// The totals are changed in steps of this size, so that small responses do not touch them.
 const STEP: usize = 16 * 1024;
 
 const TAKES_TURNS: u8 = 0;
 const FREE: u8 = 1;
 const ENDED: u8 = 2;
 
-/// How the tasks of a connection are polled.
+/// When the tasks of a connection are polled.
 #[derive(Debug)]
-pub(super) enum Standing<'a> {
-    /// With those of other connections of this client, one at a time.
+pub(super) enum Scheduling<'a> {
+    /// In the turns of this client, which all its connections share.
     TakesTurns(&'a Turns, usize),
-    /// Whenever they are ready: it has shown a verified token, or is to close.
+    /// Whenever they are ready: the connection has shown a verified token, or was asked to close.
     Free,
-    /// Not any more.
+    /// Never again.
     Ended,
 }
 
@@ -38,14 +38,16 @@ pub struct Connection {
     pub(super) client: OnceLock<Arc<Client>>,
     verified: AtomicBool,
     /// [`TAKES_TURNS`], [`FREE`] or [`ENDED`].
-    standing: AtomicU8,
-    /// Set once a worker serves it.
+    scheduling: AtomicU8,
+    /// Set once a worker serves the connection.
     turns: OnceLock<Arc<Turns>>,
     /// Requests whose responses have not ended.
-    unanswered: AtomicU32,
-    /// When the last one ended, or the connection began; milliseconds of the budget's clock.
-    answered: AtomicU64,
+    in_progress: AtomicU32,
+    /// When the last response ended, or the connection began, in milliseconds since the budget's start.
+    idle_start: AtomicU64,
+    /// The exact number of bytes that the connection holds.
     held: AtomicUsize,
+    /// The same in whole steps, as it is counted in the totals.
     charged: AtomicUsize,
     closing: AtomicBool,
     close: Notify,
@@ -59,10 +61,10 @@ impl Connection {
             budget,
             client: OnceLock::new(),
             verified: AtomicBool::new(false),
-            standing: AtomicU8::new(TAKES_TURNS),
+            scheduling: AtomicU8::new(TAKES_TURNS),
             turns: OnceLock::new(),
-            unanswered: AtomicU32::new(0),
-            answered: AtomicU64::new(now),
+            in_progress: AtomicU32::new(0),
+            idle_start: AtomicU64::new(now),
             held: AtomicUsize::new(0),
             charged: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
@@ -75,12 +77,12 @@ impl Connection {
         connection
     }
 
-    /// Whether it has shown a verified token.
+    /// Whether a request on the connection has shown a verified token.
     pub fn is_verified(&self) -> bool {
         self.verified.load(Ordering::Relaxed)
     }
 
-    /// Whether it has the long times: after a verified token, and from a trusted proxy.
+    /// Whether the long timeouts apply: after a verified token, and for trusted proxies.
     pub fn is_trusted(&self) -> bool {
         self.client.get().is_none() || self.is_verified()
     }
@@ -89,65 +91,65 @@ impl Connection {
         self.id
     }
 
-    /// A worker serves it. Without one its tasks take no turns.
+    /// Sets the turns of the worker that serves the connection. Until then its tasks take no turns.
     pub fn set_turns(&self, turns: &Arc<Turns>) {
         let _first = self.turns.set(turns.clone());
     }
 
     /// Whether its tasks wait for their turns; see [`super::take_turns`].
     pub fn takes_turns(&self) -> bool {
-        self.standing.load(Ordering::Relaxed) == TAKES_TURNS
+        self.scheduling.load(Ordering::Relaxed) == TAKES_TURNS
     }
 
-    pub(super) fn standing(&self) -> Standing<'_> {
-        match (self.standing.load(Ordering::Relaxed), self.client.get(), self.turns.get()) {
-            (ENDED, ..) => Standing::Ended,
+    pub(super) fn scheduling(&self) -> Scheduling<'_> {
+        match (self.scheduling.load(Ordering::Relaxed), self.client.get(), self.turns.get()) {
+            (ENDED, ..) => Scheduling::Ended,
             (TAKES_TURNS, Some(client), Some(turns)) => {
-                Standing::TakesTurns(turns, Arc::as_ptr(client).addr())
+                Scheduling::TakesTurns(turns, Arc::as_ptr(client).addr())
             }
-            _ => Standing::Free,
+            _ => Scheduling::Free,
         }
     }
 
-    /// It serves nothing any more.
+    /// Records that the connection has ended. Its waiting tasks are woken and dropped.
     pub fn ends(&self) {
-        self.standing.store(ENDED, Ordering::Relaxed);
+        self.scheduling.store(ENDED, Ordering::Relaxed);
         if let Some(turns) = self.turns.get() {
             turns.end(self.id);
         }
     }
 
-    /// Notes that a request on it has shown a verified token.
+    /// Records that a request on the connection has shown a verified token.
     pub fn verified(&self) {
         if !self.is_verified() {
             self.verified.store(true, Ordering::Relaxed);
-            self.standing.store(FREE, Ordering::Relaxed);
+            self.scheduling.store(FREE, Ordering::Relaxed);
         }
     }
 
     /// A request has begun.
     pub fn request_begins(&self) {
-        self.unanswered.fetch_add(1, Ordering::Relaxed);
+        self.in_progress.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The response to a request has ended.
     pub fn request_ends(&self) {
-        self.answered.store(self.budget.now(), Ordering::Relaxed);
-        // Only the connection's own task calls this and the one above.
-        self.unanswered.fetch_sub(1, Ordering::Relaxed);
+        self.idle_start.store(self.budget.now(), Ordering::Relaxed);
+        // Each request calls `request_begins` before this.
+        self.in_progress.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Since when it has had nothing to answer.
+    /// Since when no request has been in progress; `None` if one is.
     pub fn idle_since(&self) -> Option<Instant> {
-        let idle = self.unanswered.load(Ordering::Relaxed) == 0;
-        let answered = Duration::from_millis(self.answered.load(Ordering::Relaxed));
-        idle.then(|| self.budget.started + answered)
+        let idle = self.in_progress.load(Ordering::Relaxed) == 0;
+        let start = Duration::from_millis(self.idle_start.load(Ordering::Relaxed));
+        idle.then(|| self.budget.started + start)
     }
 
-    /// As [`Self::idle_since`], for one that was not asked to close.
+    /// The same in milliseconds since the budget's start; `None` also if the connection was asked to close.
     pub(super) fn evictable_since(&self) -> Option<u64> {
-        let idle = self.unanswered.load(Ordering::Relaxed) == 0 && !self.is_closing();
-        idle.then(|| self.answered.load(Ordering::Relaxed))
+        let idle = self.in_progress.load(Ordering::Relaxed) == 0 && !self.is_closing();
+        idle.then(|| self.idle_start.load(Ordering::Relaxed))
     }
 
     pub(super) fn hold(&self, bytes: usize) {
@@ -160,11 +162,11 @@ impl Connection {
         self.settle(held);
     }
 
-    /// Brings the totals up to what is held, in whole steps.
+    /// Updates the totals to what is held, in whole steps.
     fn settle(&self, held: usize) {
         let wanted = held.next_multiple_of(STEP);
         let mut charged = self.charged.load(Ordering::Relaxed);
-        // One step too many stays charged: a connection around the end of a step changes nothing.
+        // One step too many may stay charged, so that changes around the end of a step do not touch the totals.
         while wanted > charged || wanted + STEP < charged {
             match self.charged.compare_exchange_weak(charged, wanted, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return self.change_totals(charged, wanted),
@@ -185,11 +187,11 @@ impl Connection {
         }
         let total = budget.memory.fetch_add(to - from, Ordering::Relaxed) + (to - from);
         if let Some(client) = client {
-            let own = client.memory.fetch_add(to - from, Ordering::Relaxed) + (to - from);
-            if own > budget.memory_share() {
+            let of_client = client.memory.fetch_add(to - from, Ordering::Relaxed) + (to - from);
+            if of_client > budget.memory_share() {
                 budget.relieve(Some(client));
-                // Others need not wait until the largest have found out that they are to close.
-                if own > (budget.memory_share() / 8).saturating_mul(9) && !self.is_trusted() {
+                // The largest connections may take a while to close. Until then, close those that grow.
+                if of_client > (budget.memory_share() / 8).saturating_mul(9) && !self.is_trusted() {
                     budget.close(self);
                 }
             }
@@ -204,16 +206,16 @@ impl Connection {
     }
 
     pub(super) fn belongs_to(&self, client: &Arc<Client>) -> bool {
-        self.client.get().is_some_and(|own| Arc::ptr_eq(own, client))
+        self.client.get().is_some_and(|other| Arc::ptr_eq(other, client))
     }
 
-    /// Resolves once the connection is to be closed, whatever it is doing.
+    /// Resolves once the connection has to be closed. Its task then drops it, whatever it is doing.
     pub async fn close_requested(&self) {
-        let mut asked = std::pin::pin!(self.close.notified());
-        // Before the flag is read: what comes in between is not missed.
-        asked.as_mut().enable();
+        let mut notified = std::pin::pin!(self.close.notified());
+        // Enabled before the flag is read, so that no notification is missed.
+        notified.as_mut().enable();
         if !self.is_closing() {
-            asked.await;
+            notified.await;
         }
     }
 
@@ -221,10 +223,10 @@ impl Connection {
         self.closing.load(Ordering::Relaxed)
     }
 
-    /// The caller counts it as closing.
+    /// Asks the connection to close. The caller counts it in `Registry::closing`.
     pub(super) fn ask_to_close(&self) {
         self.closing.store(true, Ordering::Relaxed);
-        self.standing.store(FREE, Ordering::Relaxed);
+        self.scheduling.store(FREE, Ordering::Relaxed);
         if let Some(client) = self.client.get() {
             client.connection_ends();
         }

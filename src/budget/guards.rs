@@ -1,4 +1,4 @@
-//! Guards of what a connection holds: each gives its share back when it is dropped.
+//! Guards for what a connection holds. Each returns its share when it is dropped.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,21 +8,20 @@ use super::client::{Client, ClientKey};
 use super::connection::Connection;
 use super::{Exhausted, lock};
 
-/// What an open connection costs before anything is read from it: its task, its state and the buffers
-/// of the HTTP layer (measured).
+/// The memory of an open connection before anything is read from it: its task, its state and the buffers of the HTTP
+/// layer (measured).
 const CONNECTION_BYTES: usize = 24 * 1024;
-/// What a forwarded request costs: its task's state, the connection to the backend and its buffers.
+/// The memory of a forwarded request: its task's state, the connection to the backend and its buffers.
 const REQUEST_BYTES: usize = 32 * 1024;
-/// What an answer holds that comes in more than one piece: the buffers of its connection to the backend, and
-/// what is on its way from there.
+/// The memory of a response that comes in more than one piece: the buffers of its connection to the backend, and what
+/// is in transit from there.
 const STREAMING_BYTES: usize = 128 * 1024;
 
 impl Connection {
-    /// Asks for a place among the requests in flight, for this client or, behind a trusted proxy, the one
-    /// that it names.
+    /// Adds a request in flight. It counts for the connection's client or, behind a trusted proxy, for `source`.
     ///
     /// # Errors
-    /// There is no place, or no memory.
+    /// A limit on requests or memory is reached.
     pub fn request(self: &Arc<Self>, source: Option<IpAddr>) -> Result<InFlight, Exhausted> {
         let budget = &self.budget;
         let client = match (self.client.get(), source) {
@@ -43,14 +42,17 @@ impl Connection {
         }
         let total = budget.requests.fetch_add(1, Ordering::Relaxed) + 1;
         budget.metrics.requests_in_flight.inc();
-        let own = client.as_ref().map_or(0, |client| client.requests.fetch_add(1, Ordering::Relaxed) + 1);
-        // Dropping it undoes both.
+        let of_client =
+            client.as_ref().map_or(0, |client| client.requests.fetch_add(1, Ordering::Relaxed) + 1);
+        // Dropping it on an error subtracts both counts again.
         let in_flight = InFlight::new(self.clone(), client);
-        match () {
-            () if total > budget.max_requests.load(Ordering::Relaxed) => Err(Exhausted::Total),
-            () if own > budget.max_requests_per_client.load(Ordering::Relaxed) => Err(Exhausted::Share),
-            () => Ok(in_flight),
+        if total > budget.max_requests.load(Ordering::Relaxed) {
+            return Err(Exhausted::Total);
         }
+        if of_client > budget.max_requests_per_client.load(Ordering::Relaxed) {
+            return Err(Exhausted::Share);
+        }
+        Ok(in_flight)
     }
 
     /// Charges bytes until the guard is dropped.
@@ -59,7 +61,7 @@ impl Connection {
     }
 }
 
-/// An open connection. Dropping it takes it out of every count.
+/// An open connection. Dropping it removes it from every count.
 #[derive(Debug)]
 pub struct OpenConnection {
     connection: Arc<Connection>,
@@ -76,7 +78,7 @@ impl OpenConnection {
         &self.connection
     }
 
-    /// Says whose it is, where that became known only after it was accepted (PROXY protocol).
+    /// Sets the client, if it became known only after the connection was accepted (PROXY protocol).
     ///
     /// # Errors
     /// That client's share is used up.
@@ -106,13 +108,10 @@ impl Drop for OpenConnection {
         let connection = &self.connection;
         let mut registry = lock(&connection.budget.registry);
         registry.open.remove(&connection.id());
-        match connection.is_closing() {
-            true => registry.closing = registry.closing.saturating_sub(1),
-            false => {
-                if let Some(client) = connection.client.get() {
-                    client.connection_ends();
-                }
-            }
+        if connection.is_closing() {
+            registry.closing = registry.closing.saturating_sub(1);
+        } else if let Some(client) = connection.client.get() {
+            client.connection_ends();
         }
         if registry.open.is_empty() {
             connection.budget.empty.notify_waiters();
@@ -133,7 +132,7 @@ impl Charge {
         Self { connection, bytes }
     }
 
-    /// Charges another number of bytes in place of those before.
+    /// Replaces the number of charged bytes.
     pub fn set(&mut self, bytes: usize) {
         match bytes.checked_sub(self.bytes) {
             Some(0) => return,
@@ -143,7 +142,7 @@ impl Charge {
         self.bytes = bytes;
     }
 
-    /// What is charged.
+    /// The number of charged bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -155,7 +154,7 @@ impl Drop for Charge {
     }
 }
 
-/// Bytes on their way to the client that were not written yet.
+/// Response bytes that are not written to the client yet.
 #[derive(Debug)]
 pub struct Backlog {
     connection: Arc<Connection>,
@@ -163,20 +162,20 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// Nothing is on its way.
+    /// An empty backlog.
     pub fn new(connection: Arc<Connection>) -> Self {
         Self { connection, bytes: AtomicUsize::new(0) }
     }
 
-    /// So many bytes are to be written.
-    pub fn grows(&self, bytes: usize) {
+    /// Adds bytes that have to be written.
+    pub fn add(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.connection.hold(bytes);
     }
 
-    /// So many were written. More than there are is not counted: heads and framing are not in here.
-    pub fn shrinks(&self, bytes: usize) {
-        // One task does both.
+    /// Subtracts bytes that were written, at most all of them: heads and framing are written but were not added.
+    pub fn subtract(&self, bytes: usize) {
+        // Only one task calls `add` and this, so nothing changes in between.
         let bytes = bytes.min(self.bytes.load(Ordering::Relaxed));
         if bytes > 0 {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -191,7 +190,7 @@ impl Drop for Backlog {
     }
 }
 
-/// One place among the requests in flight.
+/// One request in flight.
 #[derive(Debug)]
 pub struct InFlight {
     connection: Arc<Connection>,
@@ -200,17 +199,17 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// Both counts include it already.
+    /// The caller has already counted it.
     pub(super) fn new(connection: Arc<Connection>, client: Option<Arc<Client>>) -> Self {
         Self { connection, client, cost: None }
     }
 
-    /// Charges what forwarding costs, and a request body's window where there is a body.
+    /// Charges the memory of a forwarded request, and of the window of its body if it has one.
     pub fn forwards(&mut self, body_bytes: usize) {
         self.cost = Some(self.connection.charge(REQUEST_BYTES + body_bytes));
     }
 
-    /// Charges what an answer costs that does not come in one piece, in place of the request's body.
+    /// Charges the memory of a response that does not come in one piece, in place of the request's body.
     pub fn streams(&mut self) {
         if let Some(cost) = &mut self.cost {
             cost.set(cost.bytes().max(REQUEST_BYTES + STREAMING_BYTES));

@@ -42,13 +42,13 @@ fn closing(connections: &[OpenConnection]) -> Vec<usize> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_client_takes_more_than_its_share_of_connections() {
+async fn a_client_cannot_exceed_its_share_of_connections() {
     let budget = budget();
     let taken: Vec<_> = (0..4).map(|_| busy(&budget, 1)).collect();
     assert_eq!(budget.connect(Some(client(1))).unwrap_err(), Exhausted::Share);
     let others: Vec<_> = [2, 2, 3, 3].map(|number| busy(&budget, number)).into();
     assert_eq!(budget.connect(Some(client(4))).unwrap_err(), Exhausted::Total);
-    assert_eq!(budget.connect(None).unwrap_err(), Exhausted::Total, "exempt from the share alone");
+    assert_eq!(budget.connect(None).unwrap_err(), Exhausted::Total, "exempt only from the share");
     drop(others);
     drop(taken);
     assert_eq!((budget.connections(), budget.memory(), budget.clients.len()), (0, 0, 0));
@@ -57,7 +57,7 @@ async fn no_client_takes_more_than_its_share_of_connections() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_oldest_idle_connection_without_a_verified_token_gives_way() {
+async fn the_oldest_idle_unverified_connection_is_closed_first() {
     let budget = budget();
     let mut all: Vec<_> = Vec::new();
     for number in [1, 1, 2, 2, 3, 3, 4, 4] {
@@ -86,7 +86,7 @@ async fn the_oldest_idle_connection_without_a_verified_token_gives_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn within_a_share_only_its_own_idle_connections_give_way() {
+async fn a_client_at_its_share_loses_only_its_own_connections() {
     let budget = budget();
     let mut all = vec![open(&budget, 2)];
     advance(Duration::from_secs(1)).await;
@@ -97,7 +97,7 @@ async fn within_a_share_only_its_own_idle_connections_give_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_in_flight_have_a_total_and_shares() {
+async fn requests_in_flight_are_limited_in_total_and_per_client() {
     let budget = budget();
     let (one, other) = (open(&budget, 1), open(&budget, 1));
     let mut taken: Vec<_> =
@@ -113,14 +113,14 @@ async fn requests_in_flight_have_a_total_and_shares() {
     assert_eq!(behind(4).unwrap_err(), Exhausted::Total);
     drop(taken);
     let all: Vec<_> = (0..8).map(|_| proxy.account().request(None).unwrap()).collect();
-    assert_eq!(all.len(), 8, "a proxy that names nobody is exempt");
+    assert_eq!(all.len(), 8, "a proxy that names no client is exempt");
     drop((all, one, other));
     drop(proxy);
     assert_eq!((budget.memory(), budget.clients.len()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn near_the_memory_limit_the_largest_connections_without_a_verified_token_close() {
+async fn near_the_memory_limit_the_largest_unverified_connections_close() {
     let budget = budget();
     let all: Vec<_> = (1..=4).map(|number| busy(&budget, number)).collect();
     all[0].account().verified();
@@ -136,7 +136,7 @@ async fn near_the_memory_limit_the_largest_connections_without_a_verified_token_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_is_held_to_half_of_the_memory() {
+async fn a_client_can_hold_at_most_half_of_the_memory() {
     let budget = budget();
     let all: Vec<_> = [1, 1, 2, 1].map(|number| busy(&budget, number)).into();
     let _small = all[0].account().charge(3 * MIB);
@@ -145,7 +145,7 @@ async fn a_client_is_held_to_half_of_the_memory() {
     assert_eq!(closing(&all), [0; 0]);
     large.set(5 * MIB);
     assert_eq!(closing(&all), [1], "its own largest, not the other client's");
-    // The next ones close at once when they grow, before the first has got to it.
+    // Others that grow close at once, even if the first one has not closed yet.
     let _small = all[3].account().charge(512 * 1024);
     assert_eq!(closing(&all), [1]);
     let _more = all[3].account().charge(MIB);
@@ -153,7 +153,7 @@ async fn a_client_is_held_to_half_of_the_memory() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_memory_no_new_request_is_taken() {
+async fn above_the_memory_limit_new_requests_are_refused() {
     let budget = budget();
     let all: Vec<_> = (1..=3).map(|number| busy(&budget, number)).collect();
     all.iter().for_each(|open| open.account().verified());
@@ -161,7 +161,7 @@ async fn without_memory_no_new_request_is_taken() {
     advance(2 * RELIEF_INTERVAL).await;
     charges[0].set(6 * MIB);
     assert_eq!(all[1].account().request(None).unwrap_err(), Exhausted::Memory);
-    assert_eq!(closing(&all).len(), 1, "at the limit itself a verified one has to go");
+    assert_eq!(closing(&all).len(), 1, "at the limit itself a verified one closes");
     let small = open(&budget, 4);
     small.account().request(None).unwrap();
     charges[0].set(15 * MIB);
@@ -184,9 +184,9 @@ async fn small_changes_do_not_touch_the_totals() {
     charge.set(MIB);
     assert!(budget.memory() >= before + MIB - 16 * 1024);
     let backlog = Backlog::new(open.account().clone());
-    backlog.grows(MIB);
-    backlog.shrinks(2 * MIB);
-    backlog.grows(MIB);
+    backlog.add(MIB);
+    backlog.subtract(2 * MIB);
+    backlog.add(MIB);
     assert_eq!(budget.memory(), before + 2 * MIB);
     drop((charge, backlog));
     drop(open);
@@ -194,7 +194,7 @@ async fn small_changes_do_not_touch_the_totals() {
 }
 
 #[test]
-fn an_ipv6_client_is_its_network() {
+fn an_ipv6_client_is_counted_by_its_64_bit_prefix() {
     let key = |text: &str| ClientKey::of(text.parse().unwrap());
     assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
     assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
@@ -203,7 +203,7 @@ fn an_ipv6_client_is_its_network() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_proxied_connection_counts_for_whom_its_header_names() {
+async fn a_connection_counts_for_the_client_of_its_proxy_header() {
     let budget = budget();
     let all: Vec<_> = (0..4)
         .map(|_| {

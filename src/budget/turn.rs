@@ -1,36 +1,38 @@
-//! One task's turns: see [`super::turns`].
+//! Runs a task only when it has its turn; see [`super::turns`].
 
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-use super::connection::{Connection, Standing};
+use super::connection::{Connection, Scheduling};
 
-/// Polls a task of a connection only when it is its turn, until the task or the connection has ended.
+/// Polls a task of a connection only in its turns, until the task or the connection has ended.
 pub fn take_turns<F: Future>(account: Arc<Connection>, task: F) -> impl Future<Output = ()> {
-    // In a box: an async function would hold it twice, as it was given and where it is polled.
+    // Boxed, because an async function would store the task twice: as its argument and where it is polled.
     let (mut task, mut turn) = (Box::pin(task), Turn::default());
-    poll_fn(move |cx| match ready!(turn.poll(&account, cx)) {
-        true => task.as_mut().poll(cx).map(drop),
-        false => Poll::Ready(()),
-    })
+    poll_fn(
+        move |cx| {
+            if ready!(turn.poll(&account, cx)) { task.as_mut().poll(cx).map(drop) } else { Poll::Ready(()) }
+        },
+    )
 }
 
-/// One task's place among those that wait.
+/// One task's place in the queue of waiting tasks.
 #[derive(Debug, Default)]
 pub struct Turn {
-    /// Set while it waits; true once it is its turn.
+    /// Set while the task waits; true once it has its turn.
     granted: Option<Arc<AtomicBool>>,
 }
 
 impl Turn {
-    /// Ready when it is the turn of the task, which is woken for it; false when the connection has ended.
+    /// Ready with true when the task has its turn, and with false when the connection has ended. Wakes the task for
+    /// both.
     pub fn poll(&mut self, account: &Connection, cx: &Context<'_>) -> Poll<bool> {
-        let (turns, client) = match account.standing() {
-            Standing::TakesTurns(turns, client) => (turns, client),
-            Standing::Free => return Poll::Ready(true),
-            Standing::Ended => return Poll::Ready(false),
+        let (turns, client) = match account.scheduling() {
+            Scheduling::TakesTurns(turns, client) => (turns, client),
+            Scheduling::Free => return Poll::Ready(true),
+            Scheduling::Ended => return Poll::Ready(false),
         };
         if let Some(granted) = &self.granted {
             if !granted.load(Ordering::Relaxed) {
@@ -54,8 +56,8 @@ mod tests {
     use super::super::{lock, unlimited};
     use super::*;
 
-    /// Ready again at once, after all that is ready now.
-    async fn again() {
+    /// Yields once, so that all tasks that are ready now run first.
+    async fn yield_once() {
         let mut was_polled = false;
         poll_fn(|cx| {
             if was_polled {
@@ -68,8 +70,8 @@ mod tests {
         .await;
     }
 
-    /// Which client's task ran, each time that one did. Each client is a number, whether it is verified, and its
-    /// tasks, which run so many times each.
+    /// Returns the clients whose tasks ran, in order. Each client is a number, whether it is verified, and the number
+    /// of its tasks. Each task runs `times` times.
     fn run(clients: &[(u8, bool, usize)], times: usize) -> Vec<u8> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let (turns, log) = (Arc::new(Turns::default()), Arc::new(Mutex::new(Vec::new())));
@@ -90,7 +92,7 @@ mod tests {
                     tasks.push(tokio::spawn(take_turns(connection.account().clone(), async move {
                         for _ in 0..times {
                             lock(&log).push(client);
-                            again().await;
+                            yield_once().await;
                         }
                     })));
                 }
@@ -109,22 +111,22 @@ mod tests {
     }
 
     #[test]
-    fn a_client_with_many_tasks_has_one_turn_in_each_round() {
+    fn each_client_has_one_turn_in_a_round() {
         let log = run(&[(1, false, 100), (2, false, 1)], 3);
-        assert_eq!(log.len(), 303, "everybody comes to an end");
+        assert_eq!(log.len(), 303, "every task ends");
         let second = places(&log, 2);
         assert!(second.iter().enumerate().all(|(turn, at)| *at <= 3 * turn + 2), "{second:?}");
     }
 
     #[test]
-    fn connections_of_a_client_share_its_turns() {
+    fn connections_of_one_client_share_its_turns() {
         let log = run(&[(1, false, 100), (1, false, 100), (2, false, 1)], 3);
         let second = places(&log, 2);
         assert!(second.iter().enumerate().all(|(turn, at)| *at <= 3 * turn + 2), "{second:?}");
     }
 
     #[test]
-    fn verified_clients_wait_for_one_turn_at_most() {
+    fn verified_clients_wait_for_at_most_one_turn() {
         let log = run(&[(1, false, 100), (2, true, 1)], 20);
         let verified = places(&log, 2);
         assert_eq!(verified.len(), 20);
@@ -132,13 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn without_others_everybody_goes_on_at_once() {
+    fn clients_do_not_wait_without_contention() {
         assert_eq!(run(&[(1, false, 1)], 5), [1; 5]);
         assert_eq!(run(&[(1, true, 1), (2, true, 1)], 2), [1, 2, 1, 2]);
     }
 
     #[test]
-    fn what_waits_for_a_connection_that_has_ended_is_dropped() {
+    fn waiting_tasks_of_an_ended_connection_are_dropped() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let turns = Arc::new(Turns::default());
         runtime.block_on(async {
@@ -147,15 +149,15 @@ mod tests {
             connection.account().set_turns(&turns);
             let endless = || async {
                 loop {
-                    again().await;
+                    yield_once().await;
                 }
             };
             let spawn = || tokio::spawn(take_turns(connection.account().clone(), endless()));
             let tasks: Vec<_> = (0..10).map(|_| spawn()).collect();
             // The first had its turn, and waits for the next.
-            again().await;
-            again().await;
-            // Nobody gives out turns here.
+            yield_once().await;
+            yield_once().await;
+            // Nothing gives out turns in this test.
             connection.account().ends();
             for task in tasks {
                 task.await.expect("it ends");

@@ -1,9 +1,10 @@
-//! Turns of the tasks that serve clients without a verified token.
+//! Fair scheduling of the tasks that serve clients without a verified token.
 //!
-//! A runtime polls what is ready in the order in which it became ready. A client that makes ten thousand
-//! tasks ready at once would have everybody wait for all of them. Here each client address has one turn for
-//! each time that the runtime has gone through all other tasks, whatever it has asked for. Tasks of
-//! connections that have shown a verified token, or are to close, take no turns.
+//! A runtime polls tasks in the order in which they become ready. If one client made ten thousand tasks ready at once,
+//! all other clients would wait for them. So tasks take turns: in each round one task of each client address runs,
+//! however many it has ready. Between two rounds the runtime runs all other tasks that are ready.
+//!
+//! Tasks of connections that have shown a verified token, or were asked to close, take no turns.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
@@ -13,7 +14,7 @@ use std::task::{Poll, Waker};
 
 use super::lock;
 
-/// Clients that have a turn in one round; with more addresses than this a round is no longer short.
+/// The most clients that have a turn in one round, so that a round stays short.
 const CLIENTS_IN_A_ROUND: usize = 16;
 
 /// The turns of one worker's tasks.
@@ -24,15 +25,16 @@ pub struct Turns {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Tasks that wait, by their connection, the longest first.
+    /// Waiting tasks by connection, in the order in which they began to wait.
     tasks: Map<u64, VecDeque<Waiting>>,
-    /// The connections of a client that have such tasks, in the order of their next turns. One whose tasks wait
-    /// no more is passed over.
+    /// The connections of each client that have waiting tasks, in the order of their next turns. A connection whose
+    /// tasks no longer wait is skipped.
     connections: Map<usize, VecDeque<u64>>,
     /// The clients in `connections`, in the order of their next turns.
     clients: VecDeque<usize>,
-    /// A task had its turn, and the rounds have not come to an end since.
+    /// Whether rounds are running: a task had its turn, and since then every round found a waiting task.
     is_round: bool,
+    /// Wakes [`Turns::give`].
     rounds: Option<Waker>,
 }
 
@@ -52,12 +54,12 @@ impl Waiting {
 }
 
 impl Turns {
-    /// Gives out turns, one round each time that it is polled. Every worker runs it, for good.
+    /// Gives out turns, one round each time that it is polled. Every worker runs it until the worker ends.
     pub async fn give(&self) {
         poll_fn(|cx| {
             let mut state = lock(&self.state);
             if state.round() {
-                // To the end of what is ready.
+                // The next round comes after all tasks that are ready now.
                 cx.waker().wake_by_ref();
             } else if !state.rounds.as_ref().is_some_and(|rounds| rounds.will_wake(cx.waker())) {
                 state.rounds = Some(cx.waker().clone());
@@ -67,8 +69,8 @@ impl Turns {
         .await
     }
 
-    /// Has a task wait for its turn, for which it is woken; what is returned is then true. None if it is its turn
-    /// already.
+    /// Queues a task for its turn. When it has its turn, the task is woken and the returned flag is true. `None` if it
+    /// has its turn now.
     pub(super) fn wait(&self, client: usize, connection: u64, task: &Waker) -> Option<Arc<AtomicBool>> {
         let mut state = lock(&self.state);
         if !state.is_round {
@@ -83,20 +85,20 @@ impl Turns {
         Some(granted)
     }
 
-    /// How many connections have tasks that wait.
+    /// How many connections have waiting tasks.
     #[cfg(test)]
     pub(super) fn tasks(&self) -> usize {
         lock(&self.state).tasks.len()
     }
 
-    /// Whether there is nothing left of tasks that waited.
+    /// Whether no state of waiting tasks is left.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         let state = lock(&self.state);
         state.tasks.is_empty() && state.connections.is_empty() && state.clients.is_empty()
     }
 
-    /// Tasks that wait to serve a connection that has ended are dropped.
+    /// Wakes the waiting tasks of a connection that has ended, so that they are dropped.
     pub(super) fn end(&self, connection: u64) {
         let waiting = lock(&self.state).tasks.remove(&connection);
         waiting.into_iter().flatten().for_each(Waiting::grant);
@@ -104,7 +106,7 @@ impl Turns {
 }
 
 impl State {
-    /// Wakes the next task of each client. Whether there was one.
+    /// Wakes the next task of each client. Returns whether any client was waiting.
     fn round(&mut self) -> bool {
         self.is_round = !self.clients.is_empty();
         for _ in 0..self.clients.len().min(CLIENTS_IN_A_ROUND) {
@@ -113,18 +115,20 @@ impl State {
             while let Some(connection) = connections.pop_front() {
                 let Some(tasks) = self.tasks.get_mut(&connection) else { continue };
                 let next = tasks.pop_front();
-                match tasks.is_empty() {
-                    true => drop(self.tasks.remove(&connection)),
-                    false => connections.push_back(connection),
+                if tasks.is_empty() {
+                    self.tasks.remove(&connection);
+                } else {
+                    connections.push_back(connection);
                 }
                 if let Some(next) = next {
                     next.grant();
                     break;
                 }
             }
-            match connections.is_empty() {
-                true => drop(self.connections.remove(&client)),
-                false => self.clients.push_back(client),
+            if connections.is_empty() {
+                self.connections.remove(&client);
+            } else {
+                self.clients.push_back(client);
             }
         }
         self.is_round

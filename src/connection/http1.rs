@@ -105,7 +105,7 @@ impl Body for ResponseBody {
         let this = self.get_mut();
         let frame = Pin::new(&mut this.body).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &frame {
-            this.state.backlog().grows(frame.data_ref().map_or(0, Bytes::len));
+            this.state.backlog().add(frame.data_ref().map_or(0, Bytes::len));
         }
         frame
     }

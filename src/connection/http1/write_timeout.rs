@@ -49,7 +49,7 @@ impl<S> WriteTimeout<S> {
 
     fn wrote(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = &written {
-            self.state.backlog().shrinks(*bytes);
+            self.state.backlog().subtract(*bytes);
         }
         self.checked(written, cx)
     }
