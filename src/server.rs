@@ -222,7 +222,7 @@ pub async fn run(
     }
 
     // Do not wait for keys: the backend that publishes them may itself wait for this process to start.
-    notifier.tell("READY=1\nSTATUS=listening");
+    notifier.notify("READY=1\nSTATUS=listening");
 
     tokio::select! {
         () = acceptors.accept(&workers, &process) => {}
@@ -230,7 +230,7 @@ pub async fn run(
     }
     // No reload happens while draining.
     reloading.shutdown().await;
-    notifier.tell("STOPPING=1\nSTATUS=draining");
+    notifier.notify("STOPPING=1\nSTATUS=draining");
     drain(&process, acceptors, workers).await;
     // The audit trail ends when its last handle is dropped, and these tasks have one.
     side_listeners.stop().await;

@@ -25,7 +25,7 @@ pub enum TlsError {
     NoCertificate(PathBuf),
     #[error("{path}: {cause}", path = .0.display(), cause = .1)]
     Rejected(PathBuf, rustls::Error),
-    #[error("{path}: the certificate has ended at {end}", path = .0.display(), end = humantime::format_rfc3339_seconds(*.1))]
+    #[error("{path}: the certificate expired at {end}", path = .0.display(), end = humantime::format_rfc3339_seconds(*.1))]
     Ended(PathBuf, SystemTime),
     #[error("client certificates: {0}")]
     ClientVerifier(rustls::server::VerifierBuilderError),

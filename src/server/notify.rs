@@ -27,7 +27,7 @@ impl Notifier {
     }
 
     /// Sends one state, such as `READY=1`, without waiting.
-    pub(super) fn tell(&self, state: &str) {
+    pub(super) fn notify(&self, state: &str) {
         if let Some((socket, address)) = &self.0
             && let Err(error) = socket.send_to_addr(state.as_bytes(), address)
         {
@@ -64,20 +64,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let listening = UnixDatagram::bind(&path).unwrap();
-        Notifier::new(Some(path.as_os_str())).tell("READY=1");
+        Notifier::new(Some(path.as_os_str())).notify("READY=1");
         assert_eq!(receive(&listening), "READY=1");
 
         let name = format!("metagate-test-{}", std::process::id());
         let address = abstract_name(name.as_bytes()).unwrap();
         let listening = UnixDatagram::bind_addr(&address).unwrap();
-        Notifier::new(Some(OsStr::new(&format!("@{name}")))).tell("STOPPING=1");
+        Notifier::new(Some(OsStr::new(&format!("@{name}")))).notify("STOPPING=1");
         assert_eq!(receive(&listening), "STOPPING=1");
     }
 
     #[test]
     fn a_missing_service_manager_is_not_an_error() {
-        Notifier::default().tell("READY=1");
-        Notifier::new(Some(OsStr::new("/nowhere/at/all"))).tell("READY=1");
-        Notifier::new(Some(OsStr::new(""))).tell("READY=1");
+        Notifier::default().notify("READY=1");
+        Notifier::new(Some(OsStr::new("/nowhere/at/all"))).notify("READY=1");
+        Notifier::new(Some(OsStr::new(""))).notify("READY=1");
     }
 }

@@ -91,21 +91,46 @@ struct Refused {
     errors: Vec<String>,
 }
 
+/// The contents of a configuration's files.
+#[derive(Default)]
+struct FileContents {
+    /// The configuration file and the files of its secrets.
+    settings: Contents,
+    certificates: Contents,
+}
+
+impl FileContents {
+    fn watched(&self) -> (Watched, Watched) {
+        (Watched::new(self.settings.clone()), Watched::new(self.certificates.clone()))
+    }
+
+    fn changes(&self, next: &Self) -> Vec<PathBuf> {
+        [self.settings.changes(&next.settings), self.certificates.changes(&next.certificates)].concat()
+    }
+
+    fn with_known(self, known: &Self) -> Self {
+        Self {
+            settings: self.settings.with_known(&known.settings),
+            certificates: self.certificates.with_known(&known.certificates),
+        }
+    }
+}
+
 impl Reloader {
     /// Reloads until the future is dropped.
     pub(super) async fn run(self, mut hangup: Signal, mut requests: mpsc::Receiver<ReloadRequest>) {
         let mut ticks = file_watch::ticks(INTERVAL);
-        let mut seen = self.first_look().await;
-        let (mut settings, mut certificates) = (Watched::new(seen.0.clone()), Watched::new(seen.1.clone()));
+        let mut seen = self.initial_files().await;
+        let (mut settings, mut certificates) = seen.watched();
         let mut refused: Option<Refused> = None;
         loop {
             let (trigger, request) = tokio::select! {
                 Some(()) = hangup.recv() => (Trigger::Signal, None),
                 Some(request) = requests.recv() => (Trigger::Request, Some(request)),
                 _ = ticks.tick() => {
-                    let now = self.look().await;
-                    let settings_are_new = settings.has_news(&now.0);
-                    let certificates_are_new = certificates.has_news(&now.1);
+                    let now = self.read_files().await;
+                    let settings_are_new = settings.has_news(&now.settings);
+                    let certificates_are_new = certificates.has_news(&now.certificates);
                     match &mut refused {
                         _ if settings_are_new => (Trigger::File, None),
                         _ if certificates_are_new => (Trigger::Certificate, None),
@@ -119,9 +144,9 @@ impl Reloader {
                 }
             };
             // Taken before anything is loaded, so that a change in between triggers the next reload.
-            let before = std::mem::replace(&mut seen, self.look().await);
-            let changed = [before.0.changes(&seen.0), before.1.changes(&seen.1)].concat();
-            self.notifier.tell("RELOADING=1");
+            let before = std::mem::replace(&mut seen, self.read_files().await);
+            let changed = before.changes(&seen);
+            self.notifier.notify("RELOADING=1");
             let keys = self.process.current().keys.clone();
             // Operators often reload to get new keys, so the current sources are refreshed even if the configuration
             // is refused. The reload itself fetches the keys of new sources.
@@ -131,11 +156,10 @@ impl Reloader {
                 }
             };
             let (outcome, ()) = tokio::join!(self.reload(trigger, &changed, &mut refused), refresh);
-            self.notifier.tell("READY=1");
+            self.notifier.notify("READY=1");
             // The new configuration may name other files.
-            let now = self.look().await;
-            seen = (now.0.with_known(&seen.0), now.1.with_known(&seen.1));
-            (settings, certificates) = (Watched::new(seen.0.clone()), Watched::new(seen.1.clone()));
+            seen = self.read_files().await.with_known(&seen);
+            (settings, certificates) = seen.watched();
             if let Some(request) = request {
                 // The client of the admin listener may have disconnected.
                 let _ = request.send(outcome);
@@ -145,22 +169,25 @@ impl Reloader {
 
     /// The file contents from which the configuration in force was made. If the sources have changed
     /// since the start, the settings are empty, so that the next check finds them changed.
-    async fn first_look(&self) -> (Contents, Contents) {
-        let (settings, _) = self.look().await;
+    async fn initial_files(&self) -> FileContents {
+        let settings = self.read_files().await.settings;
         let (sources, started) = (self.reload.sources.clone(), self.started.clone());
         let same = move || config::load(&sources).is_ok_and(|now| started.changes(&now).is_empty());
         let is_in_force = tokio::task::spawn_blocking(same).await.unwrap_or(false);
         let settings = if is_in_force { settings } else { Contents::default() };
-        (settings, self.process.current().certificate_files.clone())
+        FileContents { settings, certificates: self.process.current().certificate_files.clone() }
     }
 
-    /// The current contents of the files of the configuration in force: settings with secrets, and certificates.
-    async fn look(&self) -> (Contents, Contents) {
+    /// The current contents of the files of the configuration in force.
+    async fn read_files(&self) -> FileContents {
         let loaded = self.process.current().loaded.clone();
         let mut settings = loaded.secret_files.clone();
         settings.push(self.reload.sources.path());
         let certificates = loaded.config.certificate_files();
-        let reading = move || (file_watch::read(&settings), file_watch::read(&certificates));
+        let reading = move || FileContents {
+            settings: file_watch::read(&settings),
+            certificates: file_watch::read(&certificates),
+        };
         tokio::task::spawn_blocking(reading).await.unwrap_or_default()
     }
 
