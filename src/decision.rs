@@ -1,7 +1,14 @@
-//! The decision: pure, by values that are passed in.
+//! The decision about one request: a pure function of facts, route, caller and policy.
 //!
-//! A [`Permit`] can be made here alone, and forwarding takes one by value, so the compiler shows
-//! that nothing goes upstream unjudged.
+//! 1. [`Authorizer::routed`]: whether the route is public, optional or protected.
+//! 2. [`Authorizer::next_step`]: whether the credentials need verification, or decide the caller already.
+//! 3. [`Authorizer::decide`]: reserved principals, then the rules. In report mode, a denial about
+//!    authorization becomes a [`Permit`] that records it.
+//!
+//! Only this module can construct a [`Permit`], and forwarding takes one by value. So the compiler proves
+//! that no request is forwarded without a decision.
+//!
+//! Not done here: verifying tokens ([`crate::trust`]), and the order of all steps ([`crate::admission`]).
 
 use std::sync::Arc;
 
@@ -22,16 +29,16 @@ pub use crate::policy::{Route, Routed};
 pub use reason::{AfterRefusal, Challenge, GrpcStatus, Kind, Reason, Row};
 pub use trace::{RuleOutcome, RuleTrace, Trace};
 
-/// All that deciding needs besides the request, its token and the keys.
+/// Everything a decision depends on except the request, its token and the keys.
 #[derive(Clone, Debug)]
 pub struct Authorizer {
-    /// What stands behind us.
+    /// The backend behind the proxy.
     pub backend: Backend,
     /// Routes and rules.
     pub policy: Policy,
-    /// Whose tokens are believed.
+    /// The trusted issuers.
     pub trust: Vec<TrustedIssuer>,
-    /// DataHub's own credential, where it is let through.
+    /// DataHub's system credential, if it is accepted.
     pub datahub_system: Option<SystemCredential>,
     /// The longest token, in bytes.
     pub token_bytes: usize,
@@ -40,27 +47,30 @@ pub struct Authorizer {
 /// DataHub's system credential.
 #[derive(Clone, Debug)]
 pub struct SystemCredential {
-    /// The part before the colon.
+    /// The text before the colon.
     pub client_id: Box<str>,
-    /// The part after it.
+    /// The text after the colon.
     pub client_secret: SecretSlice<u8>,
 }
 
-/// Who is asking.
+/// Who sends the request.
 #[derive(Clone, Debug)]
 pub enum Caller {
-    /// Nobody known: a public route, an optional one without a token, or, in report mode, a
-    /// request that would have been refused for its credentials.
+    /// No known identity: a public route, an optional route without a token, or, in report mode, a
+    /// request that would have been refused because of its credentials.
     Anonymous,
-    /// A verified token.
+    /// The holder of a verified token.
     Token(Arc<VerifiedToken>),
-    /// DataHub's own services, by their credential.
+    /// One of DataHub's own services, identified by the system credential.
     DatahubSystem,
-    /// A browser with a login of DataHub's frontend, which judges it itself.
+    /// A browser with a session cookie of DataHub's frontend. The frontend validates the cookie itself.
     SessionCookie,
 }
 
-/// Leave to forward one request.
+/// Permission to forward one request.
+///
+/// It proves that [`Authorizer::decide`] ran for the request and allowed it, or only reported the denial
+/// ([`Permit::would_deny`]). Its fields are private and it is not `Clone`.
 #[derive(Debug)]
 #[must_use]
 pub struct Permit {
@@ -72,27 +82,27 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Who is asking.
+    /// Who sent the request.
     pub fn caller(&self) -> &Caller {
         &self.caller
     }
 
-    /// What the route asked for.
+    /// The route's requirement.
     pub fn route(&self) -> Route {
         self.route
     }
 
-    /// The rule that allowed it, by its place in [`Policy::rules`].
+    /// The index in [`Policy::rules`] of the rule that allowed the request.
     pub fn rule(&self) -> Option<usize> {
         self.rule
     }
 
-    /// Whether it may act as another user of OpenMetadata, and asked to.
+    /// Whether the request asks to act as another user of OpenMetadata and may do so.
     pub fn impersonates(&self) -> bool {
         self.impersonates
     }
 
-    /// What would have refused it, were it not only reported.
+    /// The denial that report mode did not enforce.
     pub fn would_deny(&self) -> Option<&Denial> {
         self.would_deny.as_ref()
     }
@@ -101,23 +111,23 @@ impl Permit {
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// Why, as the caller, the log and the metrics learn it.
+    /// The reason, as shown to the caller, the log and the metrics.
     pub reason: Reason,
-    /// More for the log alone.
+    /// More detail, only for the log.
     pub detail: Option<&'static str>,
-    /// The issuer entry that judged the token, by its place in [`Authorizer::trust`].
+    /// The index in [`Authorizer::trust`] of the issuer entry that refused the token.
     pub entry: Option<usize>,
-    /// The rule that refused, by its place in [`Policy::rules`].
+    /// The index in [`Policy::rules`] of the rule that refused.
     pub rule: Option<usize>,
 }
 
 impl Denial {
-    /// A refusal for `reason` and nothing more to say.
+    /// A denial for `reason` without further detail.
     pub const fn new(reason: Reason) -> Self {
         Self { reason, detail: None, entry: None, rule: None }
     }
 
-    /// A refusal of a token by the entry at `entry`.
+    /// The denial for a token that the issuer entry with index `entry` refused.
     pub fn of_token(fault: TokenFault, entry: Option<usize>) -> Self {
         let (reason, detail) = match fault {
             TokenFault::Malformed(why) => (Reason::MalformedToken, Some(why)),
@@ -175,28 +185,28 @@ impl From<RequestFault> for Denial {
     }
 }
 
-/// What is to be done about a request's credentials.
+/// The next step for the credentials of a request.
 #[derive(Debug)]
 pub enum NextStep<'f> {
-    /// The token is to be verified.
+    /// Verify this token.
     Verify(&'f crate::request::BearerToken),
-    /// Who is asking is known already, or refused already.
+    /// Nothing to verify: the caller is known, or the request is refused.
     Decide(Result<Caller, Denial>),
 }
 
 impl Authorizer {
-    /// What the route of this request asks for. A route opens only for a path that has a single
-    /// reading; everything else is protected.
+    /// The requirement of the route that this request matches. A public or optional row applies only to a
+    /// path with a single reading; every other path is protected.
     pub fn route(&self, facts: &RequestFacts) -> Route {
         self.routed(facts).route
     }
 
-    /// The same, with the row of [`Policy::routes`] that the path meets.
+    /// The same, with the row of [`Policy::routes`] that the path matches.
     pub fn routed(&self, facts: &RequestFacts) -> Routed {
         self.policy.routes.route(&facts.method, &facts.path)
     }
 
-    /// What the credentials of this request ask for.
+    /// Whether the credentials of this request need verification, or who the caller is without it.
     pub fn next_step<'f>(&self, facts: &'f RequestFacts, route: Route) -> NextStep<'f> {
         if route == Route::Public {
             return NextStep::Decide(Ok(Caller::Anonymous));
@@ -215,8 +225,8 @@ impl Authorizer {
         }
     }
 
-    /// Whether [`RequestFacts::graphql`] is to be read before the decision: a rule asks for it, and
-    /// there is a verified token. Nobody else makes us keep a body.
+    /// Whether [`RequestFacts::graphql`] must be read before the decision: a rule about GraphQL may apply,
+    /// and the token is verified. Bodies of other callers are never buffered.
     pub fn asks_graphql(&self, facts: &RequestFacts, caller: &Result<Caller, Denial>) -> bool {
         match caller {
             Ok(Caller::Token(token)) => rules::ask_for_graphql(&self.policy, facts, token),
@@ -224,14 +234,14 @@ impl Authorizer {
         }
     }
 
-    /// The decision. `caller` is who is asking, or why nobody knows.
+    /// The decision. `caller` is who sent the request, or why that is not known.
     pub fn decide(
         &self,
         facts: &RequestFacts,
         route: Route,
         caller: Result<Caller, Denial>,
     ) -> Result<Permit, Denial> {
-        // Also in report mode: a name in a token makes nobody the backend's administrator.
+        // Enforced in report mode too: a principal in a token must not become the backend's administrator.
         if let Ok(Caller::Token(token)) = &caller
             && self.is_reserved_actor(token)
         {
@@ -241,16 +251,16 @@ impl Authorizer {
         if self.policy.mode == Mode::Enforce {
             return self.authorize(facts, route, caller?);
         }
-        // A token that was verified keeps its identity, whatever the rules say about it.
+        // In report mode a verified token keeps its identity even if the rules would refuse it.
         let known = caller.as_ref().map_or(Caller::Anonymous, Clone::clone);
         match caller.and_then(|caller| self.authorize(facts, route, caller)) {
-            // What cannot be forwarded in one meaning is refused in report mode too.
+            // Other denials, such as an ambiguous request, are enforced in report mode too.
             Err(denial) if denial.reason.is_judgement() => {
-                // Nor may it act as somebody else.
+                // A request that would be refused may not impersonate.
                 let impersonates = false;
                 Ok(Permit { caller: known, route, rule: None, would_deny: Some(denial), impersonates })
             }
-            judged => judged,
+            decision => decision,
         }
     }
 

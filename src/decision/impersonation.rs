@@ -1,22 +1,24 @@
 //! OpenMetadata's `X-Impersonate-User`: a bot acts as another user.
 //!
-//! 1. Only a token that OpenMetadata made for a bot may ask for it.
-//! 2. `openmetadata.impersonation` names the bot.
-//! 3. No reading of the path is one of the identity endpoints: they hand out and change credentials, and
-//!    believed the other identity unchecked before GHSA-gxpr-mwqj-gjmr was fixed.
+//! A request may impersonate only if all of this holds:
 //!
-//! With the field OpenMetadata does not compare the bot's token with the one that it stores, so a token
-//! that was replaced there is still good. The revocation list is what ends one.
+//! 1. The token is one that OpenMetadata issued to a bot.
+//! 2. `openmetadata.impersonation` names the bot.
+//! 3. No reading of the path is an identity endpoint. These endpoints issue and change credentials, and before
+//!    GHSA-gxpr-mwqj-gjmr was fixed they used the impersonated identity without a check.
+//!
+//! If the field is present, OpenMetadata does not compare the bot's token with the stored one, so a token
+//! that was replaced there is still accepted. Put such a token on the revocation list.
 
 use crate::backend::Backend;
 use crate::claims::{TokenClass, VerifiedToken};
 use crate::policy::Policy;
 use crate::request::RequestFacts;
 
-/// Whether this request may act as another user.
+/// Checks that this request may act as another user.
 ///
 /// # Errors
-/// Why not, for the audit record.
+/// The reason why it may not, for the audit record.
 pub(super) fn check(
     policy: &Policy,
     backend: Backend,
@@ -40,8 +42,9 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Whatever stands before the endpoint in the path, and however its letters are written.
+/// Finds the endpoint anywhere in the path, without ASCII case.
 fn is_identity_endpoint(backend: Backend, path: &[u8]) -> bool {
-    let within = |part: &&str| path.windows(part.len()).any(|own| own.eq_ignore_ascii_case(part.as_bytes()));
-    backend.preset().impersonation.is_some_and(|field| field.identity_endpoints.iter().any(within))
+    let contains =
+        |part: &&str| path.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part.as_bytes()));
+    backend.preset().impersonation.is_some_and(|field| field.identity_endpoints.iter().any(contains))
 }

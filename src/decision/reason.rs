@@ -1,12 +1,12 @@
-//! The closed set of refusal reasons, each with everything that depends on it, in one table.
+//! The closed set of refusal reasons: one table with everything that depends on a reason.
 //!
-//! Nothing else in the tree lists reasons or sorts them into groups: a group is a column here.
+//! No other code lists reasons or classifies them. A new classification becomes a column of the table.
 
 use http::StatusCode;
 
 macro_rules! reasons {
     ($($name:ident $word:literal: $row:expr;)+) => {
-        /// Why metagate answers a request itself.
+        /// Why metagate responds to a request itself.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[expect(missing_docs, reason = "the message says it; docs/operations.md has the causes")]
         pub enum Reason { $($name),+ }
@@ -53,12 +53,12 @@ reasons! {
         challenge: Challenge::Error("invalid_request"),
         ..bad_request("Request carries more than one credential")
     };
-    // It is unknown where the request ends.
+    // The end of the request is unknown.
     BadTarget "bad_target": Row {
         connection: AfterRefusal::Close,
         ..bad_request("Request path is ambiguous or malformed")
     };
-    // After CONNECT a client may send what is not HTTP.
+    // After CONNECT a client may send bytes that are not HTTP.
     MethodNotAllowed "method_not_allowed": Row {
         connection: AfterRefusal::Close,
         ..request(StatusCode::METHOD_NOT_ALLOWED, GrpcStatus::Unimplemented, "Request method is not allowed")
@@ -67,12 +67,12 @@ reasons! {
         request(StatusCode::URI_TOO_LONG, GrpcStatus::InvalidArgument, "Request target is too long");
     HeadTooLarge "head_too_large":
         too_large(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request head is too large");
-    // A client that has stopped sending is not waited for again.
+    // The client has stopped sending: do not wait for the rest of its body.
     RequestTimeout "request_timeout": Row {
         connection: AfterRefusal::Close,
         ..request(StatusCode::REQUEST_TIMEOUT, GrpcStatus::DeadlineExceeded, "Request did not arrive in time")
     };
-    // It is about who asks: without keys, that cannot be told.
+    // About authorization: without keys the caller cannot be verified.
     KeysUnavailable "keys_unavailable": Row {
         kind: Kind::Authorization,
         retry_after: Some(1),
@@ -95,7 +95,7 @@ reasons! {
 }
 
 impl Reason {
-    /// Whether this is a judgement about who asks for what, which report mode only reports.
+    /// Whether the reason is about authorization, which report mode only reports.
     pub const fn is_judgement(self) -> bool {
         matches!(self.row().kind, Kind::Authorization)
     }
@@ -125,9 +125,9 @@ pub struct Row {
 /// What a reason is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Who asks for what. Report mode only reports these.
+    /// The caller's credentials or permissions. Report mode only reports these.
     Authorization,
-    /// A request that cannot be forwarded in one meaning, or that is over a limit.
+    /// A request that is ambiguous or exceeds a limit.
     Request,
     /// A failure of the gateway or of the backend.
     Failure,
@@ -138,7 +138,7 @@ pub enum Kind {
 pub enum Challenge {
     /// No `WWW-Authenticate`.
     None,
-    /// The scheme and the realm alone: the request brought no bearer token at all.
+    /// Only the scheme and the realm: the request has no bearer token.
     Bare,
     /// With this `error` code, and the message as `error_description`.
     Error(&'static str),
@@ -149,7 +149,7 @@ pub enum Challenge {
 pub enum AfterRefusal {
     /// It stays open if the rest of the request's body can be discarded.
     Keep,
-    /// Likewise, but it closes if the body was already on its way to the backend.
+    /// Likewise, but it closes if forwarding of the body has begun.
     CloseIfForwarding,
     /// It closes.
     Close,

@@ -1,5 +1,7 @@
-//! Authorization rules: the first that matches decides, for every interpretation of the request, and the
-//! strictest answer stands.
+//! Evaluates the authorization rules.
+//!
+//! For each interpretation of the request, the first rule that matches decides. The request is allowed only
+//! if every interpretation is allowed.
 
 use serde_json::Value;
 
@@ -17,13 +19,13 @@ use answers::Answers;
 use interpretation::RequestedOperation;
 pub(super) use interpretation::{Interpretation, Interpretations};
 
-/// What the rules say.
+/// What the rules decide.
 #[derive(Default)]
 pub(super) struct Outcome {
     pub(super) effect: Effect,
-    /// The rule that decided; none: the default did.
+    /// The rule that decided; `None` if the default did.
     pub(super) rule: Option<usize>,
-    /// Why, where it is not simply what the rule says.
+    /// Why, if the rule's own effect does not explain it.
     pub(super) detail: Option<&'static str>,
     /// A rule in report mode that would have refused, and why.
     pub(super) reported: Option<(usize, Option<&'static str>)>,
@@ -45,13 +47,13 @@ pub(super) fn evaluate(policy: &Policy, facts: &RequestFacts, token: Option<&Ver
         if outcome.effect == Effect::Deny {
             return Outcome { reported, ..outcome };
         }
-        // The rule of the raw path is the one that is named.
+        // Report the rule that decided for the raw path.
         allowed = if place == 0 { outcome } else { Outcome { reported, ..allowed } };
     }
     allowed
 }
 
-/// Whether a rule that this request may come to asks for its GraphQL.
+/// Whether a rule about GraphQL may apply to this request.
 pub(super) fn ask_for_graphql(policy: &Policy, facts: &RequestFacts, token: &VerifiedToken) -> bool {
     let asks = |rule: &&Rule| {
         rule.matching.graphql.is_some() || rule.when.as_ref().is_some_and(Expression::asks_graphql)
@@ -63,33 +65,33 @@ pub(super) fn ask_for_graphql(policy: &Policy, facts: &RequestFacts, token: &Ver
         .any(|rule| facts.path.all().any(|path| is_about(&rule.matching, facts, path, Some(token))))
 }
 
-/// Judges one interpretation after the other, on one budget.
-pub(super) struct Evaluator<'j> {
-    policy: &'j Policy,
-    pub(super) facts: &'j RequestFacts,
-    pub(super) token: Option<&'j VerifiedToken>,
+/// Evaluates the interpretations of one request, which share one budget.
+pub(super) struct Evaluator<'r> {
+    policy: &'r Policy,
+    pub(super) facts: &'r RequestFacts,
+    pub(super) token: Option<&'r VerifiedToken>,
     budget: Budget,
     answers: Answers,
 }
 
-/// Whether a rule is about an interpretation.
+/// Whether a rule matches an interpretation.
 pub(super) enum Match {
     No,
     Yes,
-    /// It cannot be told, so it is refused.
+    /// This cannot be evaluated, so the request is denied.
     Unknown(&'static str),
 }
 
-impl<'j> Evaluator<'j> {
-    pub(super) fn new(policy: &'j Policy, facts: &'j RequestFacts, token: Option<&'j VerifiedToken>) -> Self {
+impl<'r> Evaluator<'r> {
+    pub(super) fn new(policy: &'r Policy, facts: &'r RequestFacts, token: Option<&'r VerifiedToken>) -> Self {
         Self { policy, facts, token, budget: Budget::default(), answers: Answers::default() }
     }
 
-    /// The same for all interpretations of a request: what rules say of the parts of one is kept for the others.
+    /// An evaluator for all interpretations of a request. It caches what each rule says of each part.
     pub(super) fn of_all(
-        policy: &'j Policy,
-        facts: &'j RequestFacts,
-        token: Option<&'j VerifiedToken>,
+        policy: &'r Policy,
+        facts: &'r RequestFacts,
+        token: Option<&'r VerifiedToken>,
         interpretations: &Interpretations<'_>,
     ) -> Self {
         let answers = Answers::new(policy.rules.len(), interpretations.parts());
@@ -104,7 +106,7 @@ impl<'j> Evaluator<'j> {
             };
             match rule.mode {
                 Mode::Enforce => return Outcome { effect, rule: Some(index), detail, reported },
-                // A rule that only reports changes nothing: the ones after it decide.
+                // A rule in report mode decides nothing: the rules after it do.
                 Mode::Report if effect == Effect::Deny => reported = reported.or(Some((index, detail))),
                 Mode::Report => {}
             }
@@ -112,7 +114,7 @@ impl<'j> Evaluator<'j> {
         Outcome { effect: self.policy.default, reported, ..Outcome::default() }
     }
 
-    /// What a rule says; `None` where it is not about this.
+    /// The effect of one rule; `None` if it does not match.
     pub(super) fn rule(
         &self,
         rule: &Rule,
@@ -121,14 +123,14 @@ impl<'j> Evaluator<'j> {
         self.evaluate_rule(None, rule, interpretation)
     }
 
-    /// `kept` is the rule's place among the [`Answers`]; none where they are of no use.
+    /// `index` is the rule's index in [`Answers`]; `None` evaluates it without the cache.
     fn evaluate_rule(
         &self,
-        kept: Option<usize>,
+        index: Option<usize>,
         rule: &Rule,
         interpretation: &Interpretation<'_>,
     ) -> Option<(Effect, Option<&'static str>)> {
-        match self.is_matched(kept, &rule.matching, interpretation) {
+        match self.is_matched(index, &rule.matching, interpretation) {
             Match::No => return None,
             Match::Unknown(detail) => return Some((Effect::Deny, Some(detail))),
             Match::Yes => {}
@@ -136,7 +138,7 @@ impl<'j> Evaluator<'j> {
         let decided = match (&rule.verdict, self.token) {
             (Verdict::Allow, _) => Effect::Allow,
             (Verdict::Require(requirement), Some(token))
-                if self.answers.is_met.get(kept, 0, || meets(requirement, self.facts, token)) =>
+                if self.answers.is_met.get(index, 0, || meets(requirement, self.facts, token)) =>
             {
                 Effect::Allow
             }
@@ -153,7 +155,7 @@ impl<'j> Evaluator<'j> {
     }
 
     fn meets_condition(&self, when: &Expression, interpretation: &Interpretation<'_>) -> Result<bool, Fault> {
-        let graphql = match interpretation.asked {
+        let graphql = match interpretation.operation {
             RequestedOperation::Operation(operation, _) => Some(operation),
             RequestedOperation::Nothing | RequestedOperation::Unreadable(_) => None,
         };
@@ -167,13 +169,13 @@ impl<'j> Evaluator<'j> {
 
     fn is_matched(
         &self,
-        kept: Option<usize>,
+        index: Option<usize>,
         matching: &Matching,
         interpretation: &Interpretation<'_>,
     ) -> Match {
         let answers = &self.answers;
         let about = || is_about(matching, self.facts, interpretation.path, self.token);
-        if !answers.is_about.get(kept, interpretation.place.path, about) {
+        if !answers.is_about.get(index, interpretation.indexes.path, about) {
             return Match::No;
         }
         if !matching.query.is_empty() {
@@ -181,23 +183,24 @@ impl<'j> Evaluator<'j> {
                 return Match::Unknown("query: it cannot be decoded");
             };
             let has = |(name, patterns): &(Box<str>, Vec<Box<str>>)| {
-                parameters.iter().any(|(own, value)| **own == **name && any_matches(patterns, value))
+                parameters.iter().any(|(key, value)| **key == **name && any_matches(patterns, value))
             };
             if !answers
                 .has_query
-                .get(kept, interpretation.place.parameters, || matching.query.iter().all(has))
+                .get(index, interpretation.indexes.parameters, || matching.query.iter().all(has))
             {
                 return Match::No;
             }
         }
         let Some(graphql) = &matching.graphql else { return Match::Yes };
-        match (interpretation.asked, graphql.unreadable) {
+        match (interpretation.operation, graphql.unreadable) {
             (RequestedOperation::Operation(operation, field), _) => {
-                let asked = || {
+                let selected = || {
                     (graphql.operations.is_empty() || graphql.operations.contains(&operation.kind))
                         && (graphql.fields.is_empty() || any_matches(&graphql.fields, field))
                 };
-                if answers.asks.get(kept, interpretation.place.asked, asked) { Match::Yes } else { Match::No }
+                let matched = answers.selects.get(index, interpretation.indexes.operation, selected);
+                if matched { Match::Yes } else { Match::No }
             }
             (RequestedOperation::Unreadable(_) | RequestedOperation::Nothing, Unreadable::Skip) => Match::No,
             (RequestedOperation::Unreadable(why), Unreadable::Deny) => Match::Unknown(why),
@@ -210,12 +213,12 @@ impl<'j> Evaluator<'j> {
 
 /// Whether a rule is about this method, path, host and issuer.
 fn is_about(matching: &Matching, facts: &RequestFacts, path: &[u8], token: Option<&VerifiedToken>) -> bool {
-    let held = |own: &str| token.is_some_and(|token| token.is_from(own));
+    let is_from = |issuer: &str| token.is_some_and(|token| token.is_from(issuer));
     matching.methods.contain(&facts.method)
         && (matching.paths.is_empty() || matching.paths.iter().any(|pattern| pattern.matches(path)))
         && (matching.hosts.is_empty()
             || matching.hosts.iter().any(|host| host.eq_ignore_ascii_case(&facts.host)))
-        && (matching.issuers.is_empty() || matching.issuers.iter().any(|own| held(own)))
+        && (matching.issuers.is_empty() || matching.issuers.iter().any(|issuer| is_from(issuer)))
 }
 
 fn any_matches(patterns: &[Box<str>], text: &str) -> bool {
@@ -223,10 +226,10 @@ fn any_matches(patterns: &[Box<str>], text: &str) -> bool {
 }
 
 pub(super) fn meets(requirement: &Requirement, facts: &RequestFacts, token: &VerifiedToken) -> bool {
-    let any = |wanted: &[Box<str>], held: &[Box<str>]| {
-        wanted.is_empty() || wanted.iter().any(|name| held.contains(name))
+    let any = |wanted: &[Box<str>], granted: &[Box<str>]| {
+        wanted.is_empty() || wanted.iter().any(|name| granted.contains(name))
     };
-    let all = |wanted: &[Box<str>], held: &[Box<str>]| wanted.iter().all(|name| held.contains(name));
+    let all = |wanted: &[Box<str>], granted: &[Box<str>]| wanted.iter().all(|name| granted.contains(name));
     let one_of = |wanted: &[Box<str>], is: &dyn Fn(&str) -> bool| {
         wanted.is_empty() || wanted.iter().any(|name| is(name))
     };
@@ -243,22 +246,25 @@ pub(super) fn meets(requirement: &Requirement, facts: &RequestFacts, token: &Ver
             .iter()
             .all(|(path, values)| values.iter().any(|value| holds(path.find(token.claims()), value)))
         && (requirement.source_ips.is_empty()
-            // Who has no address comes from none of these.
+            // A peer without an address is in none of the networks.
             || facts.source_ip.is_some_and(|ip| contains_address(&requirement.source_ips, ip)))
 }
 
-/// The class's word, or the word of one of the backend's own tokens: `BOT`, `PERSONAL_ACCESS`, `SESSION`.
-/// A class's word in the token makes it none of that class: whether it is one was judged by more than
-/// that.
+/// Whether `name` is the token's class, or, for the backend's own tokens, the word in `tokenType` or `type`
+/// (`BOT`, `PERSONAL_ACCESS`, `SESSION`).
+///
+/// If `name` is the word of a class, only the class counts and never the claim, because the class is derived
+/// from more than the claim.
 fn is_type(token: &VerifiedToken, name: &str) -> bool {
     if TokenClass::ALL.iter().any(|class| class.as_str() == name) {
         return token.class().as_str() == name;
     }
-    let own = |claim: &str| token.claims().get(claim).and_then(Value::as_str).is_some_and(|own| own == name);
-    token.is_backends_own() && (own("tokenType") || own("type"))
+    let says =
+        |claim: &str| token.claims().get(claim).and_then(Value::as_str).is_some_and(|text| text == name);
+    token.is_backends_own() && (says("tokenType") || says("type"))
 }
 
-/// Whether a claim is this text, or a list that holds it. Numbers and booleans by their JSON text.
+/// Whether a claim is this text, or a list that contains it. Numbers and booleans are compared as JSON text.
 fn holds(claim: Option<&Value>, wanted: &str) -> bool {
     match claim {
         Some(Value::String(text)) => text == wanted,

@@ -1,5 +1,5 @@
-//! How the rules came to their answer, for people. Nothing is decided here: each step is asked of the
-//! code that decides, one condition at a time.
+//! Explains how the rules came to a decision. Nothing is decided here: the trace calls the code that
+//! decides, one condition at a time.
 
 use super::Authorizer;
 use super::rules::{self, Evaluator, Interpretation, Interpretations, Match};
@@ -7,41 +7,41 @@ use crate::claims::VerifiedToken;
 use crate::policy::{Effect, Matching, Requirement, Rule, Verdict};
 use crate::request::RequestFacts;
 
-/// Every rule that was asked, for the interpretation of the request that decided.
+/// Every rule that was evaluated, for the interpretation of the request that decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
-    /// Its reading of the path. Not what is forwarded: see [`crate::request::PathReadings`].
+    /// The interpretation's reading of the path. Not what is forwarded: see [`crate::request::PathReadings`].
     pub reading: Box<str>,
-    /// The rules in their order, up to the one that decided.
+    /// The rules in order, up to the one that decided.
     pub rules: Vec<RuleTrace>,
 }
 
-/// What one rule said.
+/// The outcome of one rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleTrace {
-    /// Its place in [`crate::policy::Policy::rules`].
+    /// The index in [`crate::policy::Policy::rules`].
     pub rule: usize,
-    /// What it said.
+    /// What the rule did.
     pub outcome: RuleOutcome,
 }
 
-/// What a rule says about a request.
+/// What a rule does with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RuleOutcome {
-    /// It is not about this request: these keys of `match`, or `when`, say so.
+    /// It does not match, because of these keys of `match` or because of `when`.
     NotMatched(Vec<&'static str>),
-    /// It matches and lets the request through.
+    /// It matches and allows the request.
     Allowed,
-    /// It matches and refuses: these keys of `require` are not met, or `when`, or
-    /// `action`; or these of `match` cannot be told.
+    /// It denies the request. The list names the keys of `require` that are not met, or `when` or `action`,
+    /// or the keys of `match` that cannot be evaluated.
     Denied(Vec<&'static str>),
 }
 
 impl Authorizer {
-    /// How the rules evaluate a request whose caller is known.
+    /// Traces the evaluation of the rules for a request whose caller is known.
     pub fn trace(&self, facts: &RequestFacts, token: Option<&VerifiedToken>) -> Trace {
         let raw = facts.path.raw();
-        // Where there are too many interpretations to evaluate, no rule is asked.
+        // With too many interpretations, no rule is evaluated.
         let Ok(interpretations) = Interpretations::of(&self.policy, facts) else {
             return Trace { reading: raw.into(), rules: Vec::new() };
         };
@@ -54,10 +54,11 @@ impl Authorizer {
         };
         let evaluator = Evaluator::new(&self.policy, facts, token);
         let decided = evaluator.evaluate(&interpretation).rule;
-        let asked = self.policy.rules.iter().take(decided.map_or(usize::MAX, |rule| rule + 1));
-        let traced = asked
-            .enumerate()
-            .map(|(rule, own)| RuleTrace { rule, outcome: outcome(&evaluator, own, &interpretation) });
+        let evaluated = self.policy.rules.iter().take(decided.map_or(usize::MAX, |index| index + 1));
+        let traced = evaluated.enumerate().map(|(index, rule)| RuleTrace {
+            rule: index,
+            outcome: outcome(&evaluator, rule, &interpretation),
+        });
         Trace { reading: String::from_utf8_lossy(interpretation.path).into(), rules: traced.collect() }
     }
 }
@@ -80,7 +81,7 @@ fn outcome(evaluator: &Evaluator<'_>, rule: &Rule, interpretation: &Interpretati
                 .filter(|(_, alone)| matches!(evaluator.matches(alone, interpretation), Match::Unknown(_)));
             RuleOutcome::Denied(unknown.map(|(name, _)| *name).collect())
         }
-        // It would allow, were it not for the expression, or refuses because of an error in it.
+        // It would allow without the expression, or it denies because of an error in it.
         (Some((Effect::Deny, detail)), _)
             if detail.is_some()
                 || matches!(evaluator.rule(&without, interpretation), Some((Effect::Allow, _))) =>
@@ -104,7 +105,7 @@ fn unmet(evaluator: &Evaluator<'_>, rule: &Rule) -> Vec<&'static str> {
     }
 }
 
-/// Each condition of a match alone.
+/// Each condition of a match separately.
 fn conditions(matching: &Matching) -> [(&'static str, Matching); 6] {
     let Matching { methods, paths, hosts, issuers, query, graphql } = matching.clone();
     let none = Matching::default;
@@ -118,7 +119,7 @@ fn conditions(matching: &Matching) -> [(&'static str, Matching); 6] {
     ]
 }
 
-/// Each part of a requirement alone.
+/// Each part of a requirement separately.
 fn parts(requirement: &Requirement) -> [(&'static str, Requirement); 10] {
     let own = requirement.clone();
     let none = Requirement::default;

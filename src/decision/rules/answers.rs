@@ -1,40 +1,40 @@
-//! What rules said of the parts of a request's interpretations.
+//! Caches what each rule says of each part of a request's interpretations.
 //!
-//! The parts multiply: thousands of interpretations may have one path of 8 KiB and a token with a thousand
-//! roles. Each rule is held against each path, each combination of parameters and each field once,
-//! so that the work grows with the request and not with the product of its parts.
+//! The parts multiply: thousands of interpretations may share one path of 8 KiB and a token with a thousand
+//! roles. Each rule is evaluated once for each path, each combination of parameters and each GraphQL field,
+//! so the work grows with the size of the request and not with the product of its parts.
 
 use std::cell::Cell;
 
 use super::interpretation::PartIndexes;
 
-/// For each rule its answers.
+/// The cached answers of all rules.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    /// Whether it is about a path, and about the method, the host and the token besides.
+    /// Whether the rule matches a path, and also the method, the host and the issuer.
     pub(super) is_about: Table,
-    /// Whether a combination of parameters has those that it names.
+    /// Whether a combination of parameters has those that the rule names.
     pub(super) has_query: Table,
-    /// Whether it is about what is asked of a GraphQL endpoint.
-    pub(super) asks: Table,
-    /// Whether the token meets it.
+    /// Whether the rule selects a GraphQL operation and field.
+    pub(super) selects: Table,
+    /// Whether the token meets the rule's requirement.
     pub(super) is_met: Table,
 }
 
 impl Answers {
-    /// Room for the answers of so many rules to so many parts.
+    /// An empty cache for this many rules and parts.
     pub(super) fn new(rules: usize, parts: PartIndexes) -> Self {
         let once = if parts.path == 0 { 0 } else { 1 };
         Self {
             is_about: Table::new(rules, parts.path),
             has_query: Table::new(rules, parts.parameters),
-            asks: Table::new(rules, parts.asked),
+            selects: Table::new(rules, parts.operation),
             is_met: Table::new(rules, once),
         }
     }
 }
 
-/// Answers by rule and part. Without room it keeps none.
+/// Answers by rule and part. A table of size zero caches nothing.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     parts: usize,
@@ -46,16 +46,16 @@ impl Table {
         Self { parts, answers: vec![Cell::new(None); rules.saturating_mul(parts)] }
     }
 
-    /// The answer of a rule to a part, found out where it is not known yet.
-    pub(super) fn get(&self, rule: Option<usize>, part: usize, find_out: impl FnOnce() -> bool) -> bool {
-        let place = rule.filter(|_| part < self.parts).and_then(|rule| rule.checked_mul(self.parts));
-        let kept = place.and_then(|place| self.answers.get(place.checked_add(part)?));
-        let Some(kept) = kept else { return find_out() };
-        match kept.get() {
+    /// The answer of a rule for a part, evaluated on first use.
+    pub(super) fn get(&self, rule: Option<usize>, part: usize, evaluate: impl FnOnce() -> bool) -> bool {
+        let row = rule.filter(|_| part < self.parts).and_then(|rule| rule.checked_mul(self.parts));
+        let cell = row.and_then(|row| self.answers.get(row.checked_add(part)?));
+        let Some(cell) = cell else { return evaluate() };
+        match cell.get() {
             Some(answer) => answer,
             None => {
-                let answer = find_out();
-                kept.set(Some(answer));
+                let answer = evaluate();
+                cell.set(Some(answer));
                 answer
             }
         }
@@ -67,23 +67,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_question_is_asked_once() {
-        let asked = Cell::new(0);
+    fn each_answer_is_evaluated_once() {
+        let evaluated = Cell::new(0);
         let table = Table::new(2, 3);
         for _ in 0..4 {
             for (rule, part) in [(0, 0), (0, 2), (1, 0), (1, 2)] {
                 let answer = table.get(Some(rule), part, || {
-                    asked.set(asked.get() + 1);
+                    evaluated.set(evaluated.get() + 1);
                     rule == part
                 });
                 assert_eq!(answer, rule == part);
             }
         }
-        assert_eq!(asked.get(), 4);
+        assert_eq!(evaluated.get(), 4);
     }
 
     #[test]
-    fn what_has_no_room_is_asked_each_time() {
+    fn an_index_outside_the_table_is_evaluated_each_time() {
         let table = Table::new(1, 1);
         for (rule, part) in [(None, 0), (Some(0), 1), (Some(1), 0), (Some(usize::MAX), 0)] {
             assert!(table.get(rule, part, || true));

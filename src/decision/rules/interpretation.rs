@@ -1,86 +1,89 @@
-//! What one request may come to.
+//! The interpretations of one request.
 //!
-//! A path has several readings, a parameter may be there twice, a GraphQL request asks for several
-//! fields. A rule about one of them must neither miss it nor let the others through with it: every
-//! combination is an interpretation of the request, and each is judged as if it were the only one.
+//! A path may have several readings, a parameter may be repeated, and a GraphQL request may select several
+//! fields. A rule about one of them must neither miss it nor allow the others with it. So every combination
+//! is an interpretation of the request, and each is evaluated as if it were the only one.
 
 use std::borrow::Cow;
 
 use crate::policy::{Expression, Policy};
 use crate::request::{Graphql, GraphqlOperation, RequestFacts, parameters};
 
-/// The most combinations of parameters that rules ask for.
+/// The most combinations of values of the parameters that rules name.
 const MAX_COMBINATIONS: usize = 16;
 
-/// The most interpretations of one request. Its parts multiply: 2 KiB of GraphQL, a path with parameters and
-/// a query can have a million, and every rule is asked for each.
+/// The most interpretations of one request. The parts multiply: 2 KiB of GraphQL, a path with parameters and
+/// a query can have a million, and every rule is evaluated for each.
 const MAX_INTERPRETATIONS: usize = 4096;
 
 /// One way to read a request.
 pub(in crate::decision) struct Interpretation<'v> {
-    /// Which of the paths, of the combinations of parameters and of what is asked it has.
-    pub(super) place: PartIndexes,
+    pub(super) indexes: PartIndexes,
     pub(in crate::decision) path: &'v [u8],
-    /// The parameters that rules ask for, each name once; `None` where they cannot be told.
+    /// The parameters that rules name, each name once; `None` if the query cannot be decoded.
     pub(super) parameters: Option<&'v [(&'v str, Cow<'v, str>)]>,
-    pub(super) asked: RequestedOperation<'v>,
+    pub(super) operation: RequestedOperation<'v>,
 }
 
-/// The parts of an interpretation by their places, so that a rule is held against each part once and not once
-/// for every combination.
+/// The indexes of an interpretation's parts, so that a rule is evaluated once for each part and not once for
+/// each combination.
 #[derive(Clone, Copy)]
 pub(super) struct PartIndexes {
     pub(super) path: usize,
     pub(super) parameters: usize,
-    pub(super) asked: usize,
+    pub(super) operation: usize,
 }
 
-/// What it asks of a GraphQL endpoint.
+/// What the request asks of a GraphQL endpoint.
 #[derive(Clone, Copy)]
 pub(super) enum RequestedOperation<'v> {
-    /// No rule wants to know.
+    /// No rule is about GraphQL.
     Nothing,
-    /// An operation, and one of the fields at its top.
+    /// An operation, and one of its top-level fields.
     Operation(&'v GraphqlOperation, &'v str),
-    /// It cannot be told, and why.
+    /// The operations are unknown, and why.
     Unreadable(&'static str),
 }
 
-/// Parameters that rules ask for; `None` where they cannot be told.
+/// The parameters that rules name; `None` if the query cannot be decoded.
 type Parameters<'v> = Option<Vec<(&'v str, Cow<'v, str>)>>;
 
-/// All ways to read a request.
+/// All interpretations of a request.
 pub(in crate::decision) struct Interpretations<'v> {
     paths: usize,
-    /// Mostly one that is empty.
+    /// Usually a single empty combination.
     parameters: Vec<Parameters<'v>>,
-    asked: Vec<RequestedOperation<'v>>,
+    operations: Vec<RequestedOperation<'v>>,
 }
 
 impl<'v> Interpretations<'v> {
     /// # Errors
-    /// There are too many, which no client has a reason for.
+    /// There are too many. No legitimate client needs that many.
     pub(in crate::decision) fn of(policy: &'v Policy, facts: &'v RequestFacts) -> Result<Self, &'static str> {
         let interpretations = Self {
             paths: facts.path.all().count(),
             parameters: combinations(policy, facts)?,
-            asked: asked(policy, facts),
+            operations: operations(policy, facts),
         };
-        match interpretations.len() <= MAX_INTERPRETATIONS {
-            true => Ok(interpretations),
-            false => Err("it can be read in too many ways"),
+        if interpretations.len() > MAX_INTERPRETATIONS {
+            return Err("it can be read in too many ways");
         }
+        Ok(interpretations)
     }
 
     fn len(&self) -> usize {
-        self.paths.saturating_mul(self.parameters.len()).saturating_mul(self.asked.len())
+        self.paths.saturating_mul(self.parameters.len()).saturating_mul(self.operations.len())
     }
 
-    /// How many there are of each part; none where there is a single interpretation: nothing is asked twice.
+    /// The number of each part; zero for a single interpretation, which evaluates nothing twice.
     pub(super) fn parts(&self) -> PartIndexes {
         match self.len() {
-            0 | 1 => PartIndexes { path: 0, parameters: 0, asked: 0 },
-            _ => PartIndexes { path: self.paths, parameters: self.parameters.len(), asked: self.asked.len() },
+            0 | 1 => PartIndexes { path: 0, parameters: 0, operation: 0 },
+            _ => PartIndexes {
+                path: self.paths,
+                parameters: self.parameters.len(),
+                operation: self.operations.len(),
+            },
         }
     }
 
@@ -91,16 +94,17 @@ impl<'v> Interpretations<'v> {
         facts.path.all().enumerate().flat_map(move |(at_path, path)| {
             self.parameters.iter().enumerate().flat_map(move |(at_parameters, parameters)| {
                 let parameters = parameters.as_deref();
-                self.asked.iter().enumerate().map(move |(at_asked, asked)| {
-                    let place = PartIndexes { path: at_path, parameters: at_parameters, asked: at_asked };
-                    Interpretation { place, path, parameters, asked: *asked }
+                self.operations.iter().enumerate().map(move |(at_operation, operation)| {
+                    let indexes =
+                        PartIndexes { path: at_path, parameters: at_parameters, operation: at_operation };
+                    Interpretation { indexes, path, parameters, operation: *operation }
                 })
             })
         })
     }
 }
 
-/// For each parameter that a rule names one of its values, in every combination.
+/// Every combination of one value for each parameter that a rule names.
 fn combinations<'v>(
     policy: &'v Policy,
     facts: &'v RequestFacts,
@@ -120,16 +124,16 @@ fn combinations<'v>(
     let Some(all) = parameters(query) else { return Ok(vec![None]) };
     for name in names {
         let mut values: Vec<Option<&Cow<'_, str>>> = Vec::new();
-        for (_, value) in all.iter().filter(|(own, _)| own == name) {
+        for (_, value) in all.iter().filter(|(key, _)| key == name) {
             if !values.contains(&Some(value)) {
                 values.push(Some(value));
             }
-            // Here and not at the end: a query has room for thousands, each compared with the others.
+            // Checked inside the loop: a query has room for thousands, each compared with the others.
             if values.len() > MAX_COMBINATIONS {
                 return Err(TOO_MANY);
             }
         }
-        // Not there at all: for a server that does not split at `;`, or always.
+        // The parameter may be absent: always, or for a server that does not split at `;`.
         if values.is_empty() || query.contains(';') {
             values.push(None);
         }
@@ -148,11 +152,11 @@ fn combinations<'v>(
     Ok(combinations.into_iter().map(Some).collect())
 }
 
-fn asked<'v>(policy: &Policy, facts: &'v RequestFacts) -> Vec<RequestedOperation<'v>> {
+fn operations<'v>(policy: &Policy, facts: &'v RequestFacts) -> Vec<RequestedOperation<'v>> {
     let by_field = policy
         .rules
         .iter()
-        .any(|rule| rule.matching.graphql.as_ref().is_some_and(|own| !own.fields.is_empty()));
+        .any(|rule| rule.matching.graphql.as_ref().is_some_and(|graphql| !graphql.fields.is_empty()));
     let at_all = by_field
         || policy.rules.iter().any(|rule| {
             rule.matching.graphql.is_some() || rule.when.as_ref().is_some_and(Expression::asks_graphql)
