@@ -1,5 +1,11 @@
-//! The rules of the house, as plain data: which routes are open, and what an authenticated
-//! request must bring. Judging is in [`crate::decision`].
+//! The access policy as plain data: which routes are open, and what an authenticated request must have.
+//!
+//! - A [`RouteTable`] classifies every request as public, optional or protected. The first row that matches
+//!   decides; without one the request is protected.
+//! - [`Rule`]s decide about authenticated requests. The first rule that matches decides; without one
+//!   [`Policy::default`] does.
+//!
+//! Nothing is evaluated here. [`crate::decision`] applies the policy, to every reading of a path.
 
 use std::net::IpAddr;
 
@@ -19,54 +25,54 @@ pub use expression::{Budget, Expression, Fault, Subject};
 pub use path_pattern::{PathPattern, PatternError};
 pub use route_table::{InactiveRoute, Place, RouteRow, RouteTable, Routed, RowSource};
 
-/// Everything that decides about a request besides its token.
+/// Routes and rules: what decides about a request, apart from its token.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
-    /// Whether refusals are carried out or only reported.
+    /// Whether denials are enforced or only reported.
     pub mode: Mode,
-    /// Which routes need no token, and where one is only verified if it is there.
+    /// Which routes need no token, and on which a token is optional.
     pub routes: RouteTable,
-    /// The first that matches decides.
+    /// The rules; the first that matches decides.
     pub rules: Vec<Rule>,
-    /// For an authenticated request that no rule matches.
+    /// The effect for an authenticated request that no rule matches.
     pub default: Effect,
-    /// Principals that no token may have where DataHub is told who is asking, in lower case: its
+    /// Principals that a token must not have if metagate sets DataHub's actor field, in lower case: DataHub's
     /// administrators and its system user.
     pub reserved_actors: Vec<Box<str>>,
-    /// Who may act as another user of OpenMetadata; `None`: nobody.
+    /// Which bots may act as another user of OpenMetadata; `None` if none may.
     pub impersonation: Option<Impersonation>,
 }
 
-/// Who may act as another user of OpenMetadata, by `X-Impersonate-User`.
+/// Which bots may act as another user of OpenMetadata with `X-Impersonate-User`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Impersonation {
-    /// The `iss` of OpenMetadata's own tokens, the only ones that may.
+    /// The `iss` of OpenMetadata's own tokens. Tokens of other issuers may not impersonate.
     pub issuer: Box<str>,
-    /// The principals of its bots, in lower case.
+    /// The principals of these bots, in lower case.
     pub bots: Vec<Box<str>>,
 }
 
-/// Whether a refusal is carried out.
+/// Whether denials are enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// It is.
+    /// Denied requests are refused.
     #[default]
     Enforce,
-    /// It is judged, logged and counted, and the request goes on.
+    /// Denials are logged and counted, and the request is forwarded.
     Report,
 }
 
-/// What a rule, or the default, does.
+/// The effect of a rule or of the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Effect {
-    /// The request goes on.
+    /// The request is allowed.
     #[default]
     Allow,
-    /// 403.
+    /// The request is refused with 403.
     Deny,
 }
 
-/// `METHOD[,METHOD] /path`: a route that opens. No methods: any.
+/// `METHOD[,METHOD] /path`: the methods and paths of a route. Without methods it applies to all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoutePattern {
     methods: Methods,
@@ -84,9 +90,9 @@ impl RoutePattern {
         Ok(Self { methods, path: PathPattern::parse(path)? })
     }
 
-    /// Whether `method` on this reading of a path is meant.
+    /// Whether `method` on this reading of a path matches.
     pub fn matches(&self, method: &Method, path: &[u8]) -> bool {
-        // Most routes are told apart by the length of their paths.
+        // Path first: for most routes, comparing the length is enough.
         self.path.matches(path) && self.methods.contain(method)
     }
 
@@ -111,7 +117,7 @@ impl std::fmt::Display for RoutePattern {
     }
 }
 
-/// A list of methods; empty means any. GET stands for HEAD too (RFC 9110 section 9.3.2).
+/// A list of methods; empty means any. GET includes HEAD (RFC 9110 section 9.3.2).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Methods(Vec<Method>);
 
@@ -140,9 +146,9 @@ impl Methods {
         self.0.iter().map(Method::as_str)
     }
 
-    /// Whether `method` is in the list.
+    /// Whether the list includes `method`.
     pub fn contain(&self, method: &Method) -> bool {
-        let listed = |own: &Method| own == method || (own == Method::GET && method == Method::HEAD);
+        let listed = |entry: &Method| entry == method || (entry == Method::GET && method == Method::HEAD);
         self.0.is_empty() || self.0.iter().any(listed)
     }
 }
@@ -150,31 +156,31 @@ impl Methods {
 /// One authorization rule.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    /// Its name in refusals' metrics and in the audit record.
+    /// The name in metrics of refusals and in the audit record.
     pub name: Box<str>,
-    /// Which requests it is about.
+    /// Which requests the rule applies to.
     pub matching: Matching,
-    /// What must be true besides. With `Allow` and `Deny` it tells which requests the rule is
-    /// about, with `Require` it is one more thing that is required.
+    /// An additional condition. With `Allow` and `Deny` it is part of the match; with `Require` it is one
+    /// more requirement.
     pub when: Option<Expression>,
-    /// What it says about them.
+    /// What the rule does with these requests.
     pub verdict: Verdict,
-    /// Whether a refusal by it is carried out.
+    /// Whether a denial by this rule is enforced.
     pub mode: Mode,
 }
 
-/// What a rule says about a request that it matches.
+/// What a rule does with a request that it matches.
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// Allowed, whoever asks.
+    /// Allow every caller.
     Allow,
-    /// Denied, whoever asks.
+    /// Deny every caller.
     Deny,
-    /// Allowed for a token that brings all of this, denied for every other.
+    /// Allow a token that meets the requirement and deny every other caller.
     Require(Box<Requirement>),
 }
 
-/// Which requests a rule is about. An empty list matches everything.
+/// Which requests a rule applies to. An empty list matches everything.
 #[derive(Clone, Debug, Default)]
 pub struct Matching {
     /// The request's method.
@@ -183,37 +189,37 @@ pub struct Matching {
     pub paths: Vec<PathPattern>,
     /// The request's host, without port, ignoring case.
     pub hosts: Vec<Box<str>>,
-    /// The name of the issuer entry, or the `iss`, of the token.
+    /// The name of the token's issuer entry, or the token's `iss`.
     pub issuers: Vec<Box<str>>,
-    /// For each of these names a parameter of the query whose value is one of these; `*` stands
-    /// for any run of characters. Each value of a repeated parameter is judged by itself.
+    /// Each name must be a parameter of the query with one of these values; `*` stands for any run of
+    /// characters. Each value of a repeated parameter is evaluated separately.
     pub query: Vec<(Box<str>, Vec<Box<str>>)>,
-    /// The GraphQL operations that it is about.
+    /// The GraphQL operations that the rule applies to.
     pub graphql: Option<GraphqlMatching>,
 }
 
-/// Which GraphQL operations a rule is about. An empty list matches everything.
+/// Which GraphQL operations a rule applies to. An empty list matches everything.
 #[derive(Clone, Debug, Default)]
 pub struct GraphqlMatching {
-    /// What the operation does.
+    /// The kinds of operation.
     pub operations: Vec<OperationKind>,
-    /// A field at its top; `*` stands for any run of characters. Each field is judged by itself.
+    /// The top-level fields; `*` stands for any run of characters. Each field is evaluated separately.
     pub fields: Vec<Box<str>>,
-    /// What becomes of a request whose operations cannot be told.
+    /// What happens to a request whose operations are unknown.
     pub unreadable: Unreadable,
 }
 
-/// What a rule about GraphQL says where it cannot see what it is about.
+/// What a rule about GraphQL does if the operations cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Unreadable {
-    /// The rule refuses.
+    /// The rule denies the request.
     #[default]
     Deny,
-    /// The rule is not about it: the ones after it decide.
+    /// The rule does not match; the rules after it decide.
     Skip,
 }
 
-/// What a token must bring. Every list that is not empty must be met.
+/// What a token must have. Every list that is not empty must be met.
 #[derive(Clone, Debug, Default)]
 pub struct Requirement {
     /// At least one of these roles.
@@ -232,19 +238,19 @@ pub struct Requirement {
     pub issuers: Vec<Box<str>>,
     /// One of these in `aud`.
     pub audiences: Vec<Box<str>>,
-    /// For each claim one of its values.
+    /// For each claim, one of these values.
     pub claims: Vec<(ClaimPath, Vec<Box<str>>)>,
     /// A source address in one of these networks.
     pub source_ips: Vec<IpNet>,
 }
 
-/// Whether `ip` lies in one of `networks`. An IPv4 address mapped into IPv6 is read as IPv4.
+/// Whether `ip` is in one of `networks`. An IPv4-mapped IPv6 address counts as IPv4.
 pub fn contains_address(networks: &[IpNet], ip: IpAddr) -> bool {
     let ip = ip.to_canonical();
     networks.iter().any(|network| network.contains(&ip))
 }
 
-/// Whether `text` is `pattern`, where `*` stands for any run of characters.
+/// Whether `text` matches `pattern`, in which `*` stands for any run of characters.
 pub fn wildcard_matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
@@ -276,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_method_that_is_none_is_an_error() {
+    fn unknown_methods_are_errors() {
         for text in ["get /docs", "GET,FOO /docs", "CONNECT /docs", "TRACE /docs", "GET, /docs"] {
             assert!(RoutePattern::parse(text).is_err(), "{text}");
         }

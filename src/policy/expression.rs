@@ -1,8 +1,8 @@
 //! `when`: a CEL expression (cel-spec `langdef.md`) about one request and its token.
 //!
-//! It is compiled once, when the configuration is loaded. An expression is the operator's own
-//! text; the claims that it is about are not: every turn of a loop and every claim that is looked
-//! at costs a step of a [`Budget`], and whatever goes wrong is a [`Fault`], which refuses.
+//! An expression is compiled once, when the configuration is loaded. Its text comes from the operator, but the
+//! claims that it reads do not. So every loop iteration and every claim that is read costs a step of a
+//! [`Budget`]. Any error is a [`Fault`], and a fault denies the request.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,11 +23,14 @@ mod members;
 
 pub use budget::Budget;
 
-/// The longest expression, in bytes. Its parts nest at most this deep.
+/// The longest expression, in bytes.
 const MAX_BYTES: usize = 2048;
+/// The deepest nesting of its parts.
 const MAX_DEPTH: u16 = 32;
 
-/// A compiled expression. Cloning it gives another handle to the same one.
+const INVALID: &str = "is not a valid CEL expression";
+
+/// A compiled expression. A clone shares the compiled form.
 #[derive(Clone)]
 pub struct Expression(Arc<Compiled>);
 
@@ -39,36 +42,36 @@ struct Compiled {
     asks_graphql: bool,
 }
 
-/// What an expression is about.
+/// What an expression is evaluated against.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'s> {
     /// The request.
     pub request: &'s RequestFacts,
-    /// The reading of its path that is judged.
+    /// The reading of its path that is being evaluated.
     pub path: &'s [u8],
-    /// Its token; none where a login cookie of the backend stands for one.
+    /// Its token; `None` if the request has a session cookie of the backend instead.
     pub token: Option<&'s VerifiedToken>,
-    /// The GraphQL operation that is judged; none where there is none to be read.
+    /// The GraphQL operation that is being evaluated; `None` if there is none or it cannot be read.
     pub graphql: Option<&'s GraphqlOperation>,
 }
 
-/// Why an expression has no answer.
+/// Why an expression has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// A claim or another member that it asks for is not there.
+    /// A claim or another member that the expression reads is missing.
     Missing,
-    /// A value is of a type that an operator or a function does not take.
+    /// A value has a type that an operator or a function does not accept.
     Type,
-    /// The answer is neither true nor false.
+    /// The result is neither true nor false.
     NotBoolean,
-    /// It took more steps than the budget had.
+    /// The evaluation took more steps than the budget had.
     Exhausted,
-    /// Anything else: a division by zero, an index out of bounds.
+    /// Any other error, such as a division by zero or an index out of bounds.
     Failed,
 }
 
 impl Fault {
-    /// The words for the audit trail.
+    /// The text in the audit record.
     pub fn detail(self) -> &'static str {
         match self {
             Self::Missing => "when: a member that it asks for is missing",
@@ -84,26 +87,28 @@ impl Expression {
     /// Compiles an expression.
     ///
     /// # Errors
-    /// What is wrong with it, with line and column for what CEL's grammar does not have.
+    /// What is wrong with it; for a syntax error with line and column.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.len() > MAX_BYTES {
             return Err(format!("is longer than {MAX_BYTES} bytes"));
         }
-        // Whatever a parser of this size may still panic on is an error in the configuration.
+        // If the parser panics, that is reported as an error in the configuration.
         let parsed =
             catch_unwind(AssertUnwindSafe(|| Parser::new().max_recursion_depth(MAX_DEPTH).parse(text)))
-                .map_err(|_| "is no CEL expression".to_owned())?;
+                .map_err(|_| INVALID.to_owned())?;
         let mut expression = parsed.map_err(|errors| match errors.errors.first() {
-            Some(error) => format!(
-                "is no CEL expression: line {}, column {}: {}",
-                error.pos.0.max(1),
-                error.pos.1.max(1),
-                error.msg
-            ),
-            None => "is no CEL expression".to_owned(),
+            Some(error) => {
+                format!(
+                    "{INVALID}: line {}, column {}: {}",
+                    error.pos.0.max(1),
+                    error.pos.1.max(1),
+                    error.msg
+                )
+            }
+            None => INVALID.to_owned(),
         })?;
         let checked = check::check(&expression)?;
-        budget::count_turns(&mut expression);
+        budget::count_iterations(&mut expression);
         let mut context = Context::with_env(ENVIRONMENT.clone());
         functions::add(&mut context, checked.patterns)?;
         Ok(Self(Arc::new(Compiled {
@@ -115,7 +120,7 @@ impl Expression {
         })))
     }
 
-    /// Whether it asks for `graphql`.
+    /// Whether it reads `graphql`.
     pub fn asks_graphql(&self) -> bool {
         self.0.asks_graphql
     }
@@ -123,7 +128,7 @@ impl Expression {
     /// Evaluates it.
     ///
     /// # Errors
-    /// Why there is no answer. A caller refuses then, whatever the rule's action.
+    /// Why there is no result. The caller then denies the request, whatever the rule's action.
     pub fn evaluate(&self, subject: &Subject<'_>, budget: &Budget) -> Result<bool, Fault> {
         let Compiled { expression, context, parts, .. } = &*self.0;
         budget.spend(*parts);
@@ -136,7 +141,7 @@ impl Expression {
             }
             Err(error) => Err(fault(&error)),
         }));
-        // An error within `a || true` is forgotten by CEL; that the budget was spent is not.
+        // CEL discards an error within `a || true`. An exhausted budget is a fault all the same.
         if budget.is_spent() {
             return Err(Fault::Exhausted);
         }
@@ -163,10 +168,10 @@ fn fault(error: &ExecutionError) -> Fault {
     }
 }
 
-/// CEL's own functions and those of its strings extension. Which may be used is in [`check`].
+/// CEL's standard functions and those of its strings extension. [`check`] lists the ones that are allowed.
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut environment = Env::stdlib();
-    // It fails for functions that are declared twice; without it they are unknown.
+    // This fails if a function is declared twice. Without the extension its functions are unknown.
     let _ = environment.add_extension(cel::extensions::strings);
     Arc::new(environment)
 });

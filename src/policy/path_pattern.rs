@@ -1,22 +1,22 @@
-//! Patterns over path segments: `*` is one segment, `**` is the rest.
+//! Patterns for path segments: `*` is one segment, `**` is the rest.
 
 use std::fmt;
 
-/// A pattern over the segments of a path.
+/// A pattern for the segments of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathPattern {
     pub(super) segments: Vec<Segment>,
     /// Whether the pattern ends in `**`, or in a `*` within its last segment.
     pub(super) open: bool,
-    /// The pattern begins with `/**`: what follows may stand behind any segment.
+    /// Whether the pattern begins with `/**`: the rest may start at any segment.
     pub(super) anywhere: bool,
-    /// The last segment ends in `*`: it is the beginning of one.
+    /// Whether the last segment ends in `*` and is a prefix.
     pub(super) partial: bool,
-    /// The literal beginning with its slashes: all of it, or up to the first `*`.
+    /// The literal prefix with its slashes: the whole pattern, or up to the first `*`.
     literal: Box<str>,
-    /// How many bytes of `literal` are compared as they are, the rest without ASCII case.
+    /// How many bytes of `literal` are compared exactly. The rest is compared without ASCII case.
     exact: usize,
-    /// How many segments are in `literal`.
+    /// The number of segments in `literal`.
     literals: usize,
 }
 
@@ -45,7 +45,7 @@ pub enum PatternError {
 }
 
 impl PathPattern {
-    /// Reads a pattern such as `/api/v1/*/name/**`.
+    /// Parses a pattern such as `/api/v1/*/name/**`.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         let not_plain = |c: char| c.is_control() || c.is_whitespace() || "%;?#\\".contains(c);
         let Some(path) = text.strip_prefix('/') else {
@@ -63,8 +63,8 @@ impl PathPattern {
         Ok(Self::of(segments, open))
     }
 
-    /// Reads a pattern of a preset, which may also be `/**/x/**` or `/x*`. Behind its first `exact`
-    /// bytes it is compared without ASCII case.
+    /// Parses a pattern of a preset, which may also be `/**/x/**` or `/x*`. After its first `exact` bytes it is
+    /// compared without ASCII case.
     pub(super) fn parse_preset(text: &str, exact: usize) -> Result<Self, PatternError> {
         let anywhere = text.strip_prefix("/**").filter(|rest| rest.starts_with('/'));
         let rest = anywhere.unwrap_or(text);
@@ -91,17 +91,17 @@ impl PathPattern {
         Self { segments, open, anywhere: false, partial: false, literal: literal.into(), exact, literals }
     }
 
-    /// Whether one reading of a path matches. `/a/**` also matches `/a` itself, so that a rule
-    /// about everything below a collection covers the collection.
+    /// Whether one reading of a path matches. `/a/**` also matches `/a`, so a rule about everything below a
+    /// collection includes the collection itself.
     pub fn matches(&self, path: &[u8]) -> bool {
         if path.first() != Some(&b'/') {
             return false;
         }
         if !self.anywhere {
-            return self.matches_here(path);
+            return self.matches_at_start(path);
         }
         let mut rest = path;
-        while !self.matches_here(rest) {
+        while !self.matches_at_start(rest) {
             let next = rest.iter().skip(1).position(|byte| *byte == b'/');
             match next.and_then(|at| rest.get(at + 1..)) {
                 Some(further) => rest = further,
@@ -111,35 +111,37 @@ impl PathPattern {
         true
     }
 
-    fn matches_here(&self, path: &[u8]) -> bool {
+    fn matches_at_start(&self, path: &[u8]) -> bool {
         let literal = self.literal.as_bytes();
-        // Most patterns are literal, and most paths have another length.
+        // Fast path: most patterns are literal, and most paths differ in length.
         if !self.open && self.segments.len() == self.literals && path.len() != literal.len() {
             return false;
         }
         let Some((start, rest)) = path.split_at_checked(literal.len()) else { return false };
-        let same = match self.ignores_case() {
-            false => start == literal,
-            true => {
-                start.get(..self.exact) == literal.get(..self.exact) && start.eq_ignore_ascii_case(literal)
-            }
+        let same = if self.ignores_case() {
+            start.get(..self.exact) == literal.get(..self.exact) && start.eq_ignore_ascii_case(literal)
+        } else {
+            start == literal
         };
         same && self.matches_rest(rest)
     }
 
-    /// What comes behind the literal beginning.
+    /// Whether the part of a path after the literal prefix matches.
     fn matches_rest(&self, rest: &[u8]) -> bool {
         if self.segments.len() == self.literals {
             return rest.is_empty() || self.open && (self.partial || rest.starts_with(b"/"));
         }
         let Some(rest) = rest.strip_prefix(b"/") else { return false };
-        let same = |own: &str, segment: &[u8]| match self.ignores_case() {
-            true => segment.eq_ignore_ascii_case(own.as_bytes()),
-            false => segment == own.as_bytes(),
+        let same = |literal: &str, segment: &[u8]| {
+            if self.ignores_case() {
+                segment.eq_ignore_ascii_case(literal.as_bytes())
+            } else {
+                segment == literal.as_bytes()
+            }
         };
         let mut segments = rest.split(|byte| *byte == b'/');
-        for own in self.segments.iter().skip(self.literals) {
-            match (own, segments.next()) {
+        for pattern in self.segments.iter().skip(self.literals) {
+            match (pattern, segments.next()) {
                 (Segment::Literal(literal), Some(segment)) if same(literal, segment) => {}
                 (Segment::Any, Some(segment)) if !segment.is_empty() => {}
                 _ => return false,
@@ -148,7 +150,7 @@ impl PathPattern {
         self.open || segments.next().is_none()
     }
 
-    /// Whether the pattern is one path that ends in a slash, and longer than that.
+    /// Whether the pattern is a single path that ends in a slash, other than `/`.
     pub(super) fn is_written_with_slash(&self) -> bool {
         self.segments.len() == self.literals
             && !self.open
@@ -156,7 +158,7 @@ impl PathPattern {
             && self.literal.ends_with('/')
     }
 
-    /// Whether some of its letters are compared without case.
+    /// Whether a part of it is compared without ASCII case.
     pub fn ignores_case(&self) -> bool {
         self.exact < self.literal.len()
     }

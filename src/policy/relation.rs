@@ -1,14 +1,15 @@
-//! How two patterns relate: whether one takes in all of the other, and whether anything is in both.
-//! For what is said about a configuration; no request is judged by it.
+//! How two patterns relate: whether one covers the other, and whether they overlap.
+//!
+//! Only warnings about a configuration use this. It decides nothing about requests.
 
 use super::path_pattern::{PathPattern, Segment};
 use super::{GraphqlMatching, Matching, Methods, Route, RoutePattern, RouteRow, RouteTable, Unreadable};
 use crate::request::METHODS;
 
 impl PathPattern {
-    /// Whether every path that `other` matches is matched here too.
+    /// Whether this pattern matches every path that `other` matches.
     pub fn covers(&self, other: &Self) -> bool {
-        // What may stand at any depth, or go on within a segment, is in nothing that is written out.
+        // Approximation: a pattern that starts at any depth, or ends within a segment, is never covered.
         if other.anywhere || other.partial {
             return false;
         }
@@ -38,7 +39,7 @@ impl PathPattern {
         each && lengths
     }
 
-    /// Whether some path is matched by both.
+    /// Whether both match some path.
     pub fn overlaps(&self, other: &Self) -> bool {
         let each = self.segments.iter().zip(&other.segments).all(|(own, other)| own.meets(other));
         let (own, others) = (self.segments.len(), other.segments.len());
@@ -50,7 +51,7 @@ impl Segment {
     fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Any, Self::Any) => true,
-            // `*` is no empty segment.
+            // `*` does not match an empty segment.
             (Self::Any, Self::Literal(text)) => !text.is_empty(),
             (Self::Literal(own), Self::Literal(text)) => own == text,
             (Self::Literal(_), Self::Any) => false,
@@ -63,36 +64,36 @@ impl Segment {
 }
 
 impl Methods {
-    /// Whether every method of `other` is meant here too.
+    /// Whether this list includes every method of `other`.
     pub fn covers(&self, other: &Self) -> bool {
         METHODS.iter().filter(|method| other.contain(method)).all(|method| self.contain(method))
     }
 
-    /// Whether some method is in both.
+    /// Whether both include some method.
     pub fn overlaps(&self, other: &Self) -> bool {
         METHODS.iter().any(|method| self.contain(method) && other.contain(method))
     }
 }
 
 impl RoutePattern {
-    /// Whether some request that this route opens is one that `matching` is about.
+    /// Whether this route and `matching` match some request in common.
     pub fn overlaps(&self, matching: &Matching) -> bool {
         let paths = &matching.paths;
         self.methods.overlaps(&matching.methods)
             && (paths.is_empty() || paths.iter().any(|path| self.path.overlaps(path)))
     }
 
-    /// Whether this route opens every request that `matching` is about on one of its paths.
+    /// Whether this route matches every request that `matching` matches on one of its paths.
     pub fn covers_a_path_of(&self, matching: &Matching) -> bool {
-        // `/**` is about everything, and not about the paths of this route.
+        // Skip `/**`: it matches everything and is not specific to the paths of this route.
         let mut paths = matching.paths.iter().filter(|path| !path.segments.is_empty());
         self.methods.covers(&matching.methods) && paths.any(|path| self.path.covers(path))
     }
 }
 
 impl RouteTable {
-    /// The rows that open some request that `matching` is about on one of its paths, and do not only
-    /// come behind a row that protects all of that path.
+    /// The public and optional rows that match some request that `matching` matches on one of its paths,
+    /// without those that come after a row that protects all of that path.
     pub fn opening<'a>(&'a self, matching: &'a Matching) -> impl Iterator<Item = &'a RouteRow> {
         let protected = move |at: usize, path: &PathPattern| {
             self.rows().iter().take(at).any(|row| {
@@ -115,9 +116,9 @@ impl RouteTable {
 }
 
 impl Matching {
-    /// Whether every request that `other` is about is one of these too.
+    /// Whether this matches every request that `other` matches.
     pub fn covers(&self, other: &Self) -> bool {
-        // Whoever adds a condition has to say here what it means.
+        // Destructured so that a new condition does not compile until it is handled here.
         let Self { methods, paths, hosts, issuers, query, graphql } = self;
         let asks = |(name, patterns): &(Box<str>, Vec<Box<str>>)| {
             let wanted = other.query.iter().find(|(other, _)| other == name);
@@ -138,7 +139,7 @@ impl Matching {
 }
 
 impl GraphqlMatching {
-    /// Whether every operation that `other` is about is one of these too.
+    /// Whether this matches every operation that `other` matches.
     fn covers(&self, other: &Self) -> bool {
         let Self { operations, fields, unreadable } = self;
         let kinds = operations.is_empty()
@@ -150,7 +151,7 @@ impl GraphqlMatching {
     }
 }
 
-/// Whether a list of names, where none stands for all, takes in another one.
+/// Whether a list of names includes another one. An empty list stands for all names.
 fn names_cover(own: &[Box<str>], other: &[Box<str>], equal: impl Fn(&str, &str) -> bool) -> bool {
     own.is_empty() || (!other.is_empty() && other.iter().all(|name| own.iter().any(|own| equal(own, name))))
 }
@@ -163,7 +164,7 @@ mod tests {
         PathPattern::parse(text).unwrap()
     }
 
-    /// Every path of up to three segments out of a few.
+    /// Every path of up to three segments, from a small set of segments.
     fn paths() -> Vec<String> {
         let words = ["", "a", "b", "c"];
         let mut found = Vec::new();
@@ -179,9 +180,9 @@ mod tests {
         found
     }
 
-    /// Against the definition, over every path.
+    /// Compares with the definition, for every path of [`paths`].
     #[test]
-    fn paths_relate_as_what_they_match_does() {
+    fn covers_and_overlaps_agree_with_matching_of_paths() {
         let patterns = [
             "/", "/a", "/b", "/a/", "/*", "/**", "/a/**", "/a/b", "/a/*", "/*/b", "/*/*", "/a/*/**",
             "/a/*/c", "/*/b/**",
@@ -193,7 +194,7 @@ mod tests {
                 let within = |text: &&String| other_path.matches(text.as_bytes());
                 let covers = all.iter().filter(within).all(|text| one_path.matches(text.as_bytes()));
                 let overlaps = all.iter().filter(within).any(|text| one_path.matches(text.as_bytes()));
-                // `/a/*/**` has longer paths than there are here, which `/a/*` does not match.
+                // `/a/*/**` also matches longer paths than those tested, and `/a/*` does not.
                 let longer = other_path.open && !one_path.open;
                 assert_eq!(one_path.covers(&other_path), covers && !longer, "{one} covers {other}");
                 assert_eq!(one_path.overlaps(&other_path), overlaps, "{one} overlaps {other}");
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_relate_with_head_in_get() {
+    fn get_covers_head() {
         let methods = |text| Methods::parse(text).unwrap();
         for (one, other, covers, overlaps) in [
             ("*", "GET", true, true),
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn queries_and_graphql_are_conditions_too() {
+    fn covers_compares_queries_and_graphql() {
         let texts = |texts: &[&str]| texts.iter().map(|text| (*text).into()).collect::<Vec<Box<str>>>();
         let query = |name: &str, values: &[&str]| Matching {
             query: vec![(name.into(), texts(values))],
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_matching_covers_another_in_every_condition() {
+    fn covers_requires_every_condition() {
         let matching = |paths: &[&str], hosts: &[&str], issuers: &[&str]| Matching {
             paths: paths.iter().map(|text| path(text)).collect(),
             hosts: hosts.iter().map(|name| (*name).into()).collect(),

@@ -1,5 +1,4 @@
-//! The routes in force, in order: the first row that matches decides, and a request that none
-//! matches is protected.
+//! The active routes, in order. The first row that matches a request decides; without one it is protected.
 
 use std::fmt;
 
@@ -9,52 +8,52 @@ use super::{PathPattern, PatternError, RoutePattern};
 use crate::backend::{Backend, Condition, LetterCase, PresetRow, Route};
 use crate::request::PathReadings;
 
-/// A backend's rows, with those of the configuration in front. Empty, it protects everything.
+/// The rows of the configuration, followed by those of the backend's preset. An empty table protects everything.
 #[derive(Clone, Debug, Default)]
 pub struct RouteTable {
     rows: Vec<RouteRow>,
     inactive: Vec<InactiveRoute>,
 }
 
-/// One row in force.
+/// One active row.
 #[derive(Clone, Debug)]
 pub struct RouteRow {
-    /// What the requests need.
+    /// The requirement for requests that match.
     pub route: Route,
-    /// Which requests are meant.
+    /// Which requests match.
     pub pattern: RoutePattern,
-    /// Who says so.
+    /// Where the row comes from.
     pub source: RowSource,
 }
 
 /// Where a row comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowSource {
-    /// A backend's preset, and where the backend says so.
+    /// A backend's preset, with the place in the backend's source that it is taken from.
     #[expect(missing_docs, reason = "the names say it")]
     Preset { backend: Backend, reference: &'static str },
-    /// A key of the configuration, and where that is written, if it is known.
+    /// A key of the configuration, and where it is set if that is known.
     #[expect(missing_docs, reason = "the names say it")]
     Configuration { key: Box<str>, origin: Option<Box<str>> },
 }
 
-/// A row of the preset that this configuration leaves out.
+/// A row of the preset that is inactive under this configuration.
 #[derive(Clone, Debug)]
 pub struct InactiveRoute {
     /// The row.
     pub row: RouteRow,
-    /// Why it is not in force.
+    /// Why it is inactive.
     pub why: Box<str>,
 }
 
-/// What a preset depends on.
+/// The settings that a preset depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
-    /// What every path of the backend begins with; empty or `/x`.
+    /// The prefix of every path of the backend; empty or `/x`.
     pub base_path: &'a str,
-    /// OpenMetadata's name of the identity provider.
+    /// OpenMetadata's name for the identity provider.
     pub provider: Option<&'a str>,
-    /// The path of the upstream's URL, which goes before every request's path.
+    /// The path of the upstream's URL, which is prepended to every request's path.
     pub upstream_path: &'a str,
 }
 
@@ -64,13 +63,13 @@ impl Default for Place<'_> {
     }
 }
 
-/// What a request's route asks for, and the row that its path meets as it came.
+/// The requirement for a request, and the row that its raw path matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Routed {
-    /// What is asked for.
+    /// The requirement.
     pub route: Route,
-    /// The row's place in [`RouteTable::rows`]. A row that opens decides only where the path has one
-    /// reading, so this one may say less than `route`.
+    /// The row's index in [`RouteTable::rows`]. A public or optional row decides only if the path has one
+    /// reading, so `route` may be stricter than this row.
     pub row: Option<usize>,
 }
 
@@ -78,7 +77,7 @@ impl RouteTable {
     /// The preset of a backend.
     ///
     /// # Errors
-    /// A base path that is no path.
+    /// The base path is not a valid path.
     pub fn preset(backend: Backend, place: &Place<'_>) -> Result<Self, PatternError> {
         let mut table = Self::default();
         for preset in backend.preset().routes {
@@ -93,10 +92,10 @@ impl RouteTable {
         Ok(table)
     }
 
-    /// A table as a configuration has it, from routes and their patterns.
+    /// A table of configured rows, from routes and their patterns.
     ///
     /// # Errors
-    /// A pattern that cannot be read.
+    /// A pattern is not valid.
     pub fn parse(rows: &[(Route, &str)]) -> Result<Self, PatternError> {
         let row = |(route, pattern): &(Route, &str)| {
             let key = format!("authorization.{}", route.as_str()).into();
@@ -113,27 +112,27 @@ impl RouteTable {
         self
     }
 
-    /// The rows in force, in order.
+    /// The active rows, in order.
     pub fn rows(&self) -> &[RouteRow] {
         &self.rows
     }
 
-    /// Rows of the preset that are not in force.
+    /// The inactive rows of the preset.
     pub fn inactive(&self) -> &[InactiveRoute] {
         &self.inactive
     }
 
-    /// The first row that one reading of a path meets, by its place.
+    /// The index of the first row that matches one reading of a path.
     pub fn find(&self, method: &Method, path: &[u8]) -> Option<usize> {
         self.rows.iter().position(|row| row.pattern.matches(method, path))
     }
 
-    /// What the route of a request asks for. A row opens only for a path that has a single reading;
-    /// everything else is protected.
+    /// Routes a request. A public or optional row applies only to a path with a single reading; every other
+    /// path is protected.
     ///
-    /// There is one exception: a row that is written with a slash at its end opens for exactly that
-    /// path, if the path without the slash is open in the same way. Whichever of the two a backend
-    /// takes it for, it was meant to be open.
+    /// There is one exception. A row whose pattern ends with a slash applies to exactly that path, if the
+    /// path without the slash has the same requirement. Whichever of the two paths the backend reads, it is
+    /// meant to be open.
     pub fn route(&self, method: &Method, path: &PathReadings) -> Routed {
         let row = self.find(method, path.raw().as_bytes());
         let route = match row.and_then(|row| self.rows.get(row)) {
@@ -156,9 +155,9 @@ impl RouteTable {
         {
             return Some(format!("only where authentication.provider is {wanted}").into());
         }
-        // `upstream.url: http://openmetadata:8585/api` makes data of what looks like a page of the UI.
-        let protects = |own: &&RouteRow| {
-            own.route == Route::Protected && own.pattern.path().matches(place.upstream_path.as_bytes())
+        // With `upstream.url: http://openmetadata:8585/api`, paths that look like pages of the UI reach the API.
+        let protects = |row: &&RouteRow| {
+            row.route == Route::Protected && row.pattern.path().matches(place.upstream_path.as_bytes())
         };
         if row.route == Route::Protected || !row.pattern.path().is_tree() {
             return None;
@@ -172,7 +171,7 @@ impl RoutePattern {
     /// A preset's pattern under a base path.
     fn of_preset(row: &PresetRow, base: &str) -> Result<Self, PatternError> {
         let (methods, path) = row.pattern.split_once(' ').unwrap_or(("*", row.pattern));
-        // What may stand at any depth needs no base path.
+        // A pattern that starts at any depth needs no base path.
         let base = if path.starts_with("/**/") { "" } else { base };
         let first = path.get(1..).and_then(|path| path.find('/')).map_or(path.len(), |at| at + 1);
         let exact = match row.case {
@@ -186,7 +185,7 @@ impl RoutePattern {
 }
 
 impl RouteRow {
-    /// Whether the row is in the configuration and not of the preset.
+    /// Whether the row comes from the configuration and not from the preset.
     pub fn is_configured(&self) -> bool {
         matches!(self.source, RowSource::Configuration { .. })
     }

@@ -337,7 +337,7 @@ limits: {graphqlBytes: 1}
     .with(&[KEYS_URL, UPSTREAM])
     .errors();
     for expected in [
-        "authorization.rules[0].when @ 3:23 | is no CEL expression: line 1, column 14: ",
+        "authorization.rules[0].when @ 3:23 | is not a valid CEL expression: line 1, column 14: ",
         "authorization.rules[1].when @ 4:23 | `request.pth` is unknown; there are method",
         "authorization.rules[2].match.graphql.unreadable @ 6:37 | \"allow\" is not accepted; write one of: deny, skip",
         "authorization.rules[2].match.graphql.operations @ 6:57 | item 1: \"mutations\" is not accepted; write one of: query",

@@ -1,4 +1,4 @@
-//! What evaluating may cost, however large a token is.
+//! Bounds the cost of evaluating expressions, independent of the size of the token.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -6,41 +6,41 @@ use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, L
 
 use super::functions;
 
-/// The name of the variable that costs a step. No expression can spell it.
+/// The name of the variable that costs a step. It is not a valid CEL identifier, so no expression can use it.
 pub(super) const STEP: &str = "@step";
 
-/// How many bytes of a text are one step: it is copied.
-const BYTES_OF_STEP: usize = 16;
-/// And of the longest text, on each turn of a loop: whatever the turn does may be done with that.
-const BYTES_OF_TURN: u32 = 256;
+/// Reading a text copies it, which costs a step for this many bytes.
+const BYTES_PER_STEP: usize = 16;
+/// A loop iteration may use the longest text that was read. It costs a further step for this many bytes of it.
+const BYTES_PER_ITERATION_STEP: u32 = 256;
 
-/// How many steps are left for all expressions of one decision.
+/// The steps that are left for all expressions of one decision.
 #[derive(Debug)]
 pub struct Budget {
     left: AtomicU32,
-    /// The length of the longest text that was looked at.
+    /// The length of the longest text that was read.
     longest: AtomicU32,
 }
 
 impl Budget {
-    /// Far more than any rule needs: a loop over every group of a large token is a thousand.
+    /// Far more than any rule needs: a loop over every group of a large token takes a thousand.
     pub const STEPS: u32 = 20_000;
 
-    /// Takes steps.
+    /// Spends steps.
     pub fn spend(&self, steps: u32) {
         let left = self.left.load(Ordering::Relaxed);
         self.left.store(left.saturating_sub(steps), Ordering::Relaxed);
     }
 
-    /// Takes the steps of looking at a text that a client chose.
+    /// Spends the steps of reading a text that a client chose.
     pub(super) fn spend_on_text(&self, bytes: usize) {
-        self.spend(u32::try_from(bytes / BYTES_OF_STEP).unwrap_or(u32::MAX));
+        self.spend(u32::try_from(bytes / BYTES_PER_STEP).unwrap_or(u32::MAX));
         self.longest.fetch_max(u32::try_from(bytes).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
-    /// Takes the steps of one turn of a loop.
-    pub(super) fn spend_on_turn(&self) {
-        self.spend((self.longest.load(Ordering::Relaxed) / BYTES_OF_TURN).saturating_add(1));
+    /// Spends the steps of one loop iteration.
+    pub(super) fn spend_on_iteration(&self) {
+        self.spend((self.longest.load(Ordering::Relaxed) / BYTES_PER_ITERATION_STEP).saturating_add(1));
     }
 
     /// Whether none are left.
@@ -55,37 +55,37 @@ impl Default for Budget {
     }
 }
 
-/// Has every turn of every loop look at [`STEP`] first, and every call go to a function that takes time
-/// in proportion to its texts. The interpreter has no limits of its own.
-pub(super) fn count_turns(expression: &mut IdedExpr) {
+/// Rewrites an expression so that every loop iteration reads [`STEP`] first, and every call goes to a function
+/// that takes time linear in the length of its arguments. The interpreter has no limits of its own.
+pub(super) fn count_iterations(expression: &mut IdedExpr) {
     match &mut expression.expr {
         Expr::Call(call) => {
             functions::redirect(call);
-            call.target.iter_mut().for_each(|target| count_turns(target));
-            call.args.iter_mut().for_each(count_turns);
+            call.target.iter_mut().for_each(|target| count_iterations(target));
+            call.args.iter_mut().for_each(count_iterations);
         }
         Expr::Comprehension(comprehension) => count_loop(comprehension),
-        Expr::List(list) => list.elements.iter_mut().for_each(count_turns),
+        Expr::List(list) => list.elements.iter_mut().for_each(count_iterations),
         Expr::Map(map) => {
             for entry in &mut map.entries {
                 if let EntryExpr::MapEntry(entry) = &mut entry.expr {
-                    count_turns(&mut entry.key);
-                    count_turns(&mut entry.value);
+                    count_iterations(&mut entry.key);
+                    count_iterations(&mut entry.value);
                 }
             }
         }
-        Expr::Select(select) => count_turns(&mut select.operand),
+        Expr::Select(select) => count_iterations(&mut select.operand),
         Expr::Ident(_) | Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => {}
     }
 }
 
 fn count_loop(comprehension: &mut ComprehensionExpr) {
-    count_turns(&mut comprehension.iter_range);
-    count_turns(&mut comprehension.accu_init);
-    count_turns(&mut comprehension.loop_step);
-    count_turns(&mut comprehension.result);
-    // The interpreter grows the lists of `map` and `filter` in place where their condition is a
-    // literal, and copies them on every turn where it is not. So these count in the step.
+    count_iterations(&mut comprehension.iter_range);
+    count_iterations(&mut comprehension.accu_init);
+    count_iterations(&mut comprehension.loop_step);
+    count_iterations(&mut comprehension.result);
+    // The interpreter grows the lists of `map` and `filter` in place only if the loop condition is a literal;
+    // otherwise it copies them on every iteration. So for these the counter goes into the loop step.
     let grows = matches!(comprehension.loop_cond.expr, Expr::Literal(_));
     let counted = if grows { &mut comprehension.loop_step } else { &mut comprehension.loop_cond };
     match &mut counted.expr {
@@ -102,7 +102,7 @@ fn count_loop(comprehension: &mut ComprehensionExpr) {
     }
 }
 
-/// `@step ? expression : null`: the conditional is the operator whose error nothing absorbs.
+/// `@step ? expression : null`: no operator absorbs an error in the condition of a conditional.
 fn after_a_step(expression: &mut IdedExpr) {
     let id = expression.id;
     let step = IdedExpr { id, expr: Expr::Ident(STEP.to_owned()) };

@@ -1,4 +1,4 @@
-//! What is wrong with an expression before it has seen a request.
+//! Checks an expression when the configuration is loaded: its size, variables, members and functions.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use regex::{Regex, RegexBuilder};
 
 use super::members::VARIABLES;
 
-/// The most parts of an expression, counted after its macros are written out.
+/// The most parts of an expression, counted after macro expansion.
 const MAX_PARTS: u32 = 1000;
-/// How deep loops (`all`, `exists`, `map`, `filter`) may stand within each other.
+/// How deep loops (`all`, `exists`, `map`, `filter`) may be nested.
 const MAX_LOOPS: usize = 2;
 /// The largest compiled regular expression, in bytes.
 const MAX_PATTERN_BYTES: usize = 256 * 1024;
@@ -58,10 +58,10 @@ const FUNCTIONS: [&str; 17] = [
     "upperAscii",
 ];
 
-/// What `type(x)` may be compared with.
+/// The types that `type(x)` may be compared with.
 const TYPES: [&str; 8] = ["bool", "double", "int", "list", "map", "null_type", "string", "uint"];
 
-/// What was learned on the way.
+/// The results of the check.
 #[derive(Default)]
 pub(super) struct Checked {
     pub(super) parts: u32,
@@ -70,14 +70,14 @@ pub(super) struct Checked {
     pub(super) patterns: BTreeMap<String, Regex>,
 }
 
-/// Looks at every part of an expression.
+/// Checks every part of an expression.
 pub(super) fn check(expression: &IdedExpr) -> Result<Checked, String> {
-    let never_answers = match &expression.expr {
+    let is_never_boolean = match &expression.expr {
         Expr::Literal(literal) => !matches!(literal, LiteralValue::Boolean(_)),
         Expr::List(_) | Expr::Map(_) => true,
         _ => false,
     };
-    if never_answers {
+    if is_never_boolean {
         return Err("is neither true nor false, whatever the request is".to_owned());
     }
     let mut walk = Walk::default();
@@ -88,7 +88,7 @@ pub(super) fn check(expression: &IdedExpr) -> Result<Checked, String> {
 #[derive(Default)]
 struct Walk<'e> {
     checked: Checked,
-    /// The variables of the loops around.
+    /// The variables of the enclosing loops.
     scope: Vec<&'e str>,
     loops: usize,
 }
@@ -110,11 +110,13 @@ impl<'e> Walk<'e> {
                     self.expression(&entry.key)?;
                     self.expression(&entry.value)
                 }
-                EntryExpr::StructField(_) => Err("makes a message, and there are none".to_owned()),
+                EntryExpr::StructField(_) => {
+                    Err("creates a message, and there are no message types".to_owned())
+                }
             }),
             Expr::Comprehension(comprehension) => self.comprehension(comprehension),
-            Expr::Struct(_) => Err("makes a message, and there are none".to_owned()),
-            Expr::Unspecified => Err("is no CEL expression".to_owned()),
+            Expr::Struct(_) => Err("creates a message, and there are no message types".to_owned()),
+            Expr::Unspecified => Err(super::INVALID.to_owned()),
         }
     }
 
@@ -123,9 +125,7 @@ impl<'e> Walk<'e> {
             return Ok(());
         }
         if variable(name).is_some() {
-            return Err(format!(
-                "`{name}` alone is no value: ask for a member, `{name}.x` or `{name}[\"x\"]`"
-            ));
+            return Err(format!("`{name}` is not a value: use a member, `{name}.x` or `{name}[\"x\"]`"));
         }
         Err(format!("`{name}` is unknown; there are claims, request, token and graphql"))
     }
@@ -145,7 +145,7 @@ impl<'e> Walk<'e> {
         Err(format!("`{name}.{member}` is unknown; there are {}", members.join(", ")))
     }
 
-    /// The variable that an expression is, unless a loop has one of the same name.
+    /// The variable that an expression names. A loop cannot shadow it: see [`Self::comprehension`].
     fn variable_in(&self, expression: &IdedExpr) -> Option<(&'static str, &'static [&'static str])> {
         match &expression.expr {
             Expr::Ident(name) => variable(name),
@@ -165,7 +165,7 @@ impl<'e> Walk<'e> {
                         Expr::Literal(LiteralValue::String(member)) => {
                             self.member(variable, members, member.inner())
                         }
-                        _ => Err(format!("a member of `{variable}` is asked for by its name")),
+                        _ => Err(format!("a member of `{variable}` must be named by a string")),
                     };
                 }
             }
@@ -182,7 +182,7 @@ impl<'e> Walk<'e> {
         call.args.iter().try_for_each(|argument| self.expression(argument))
     }
 
-    /// Compiled now, and never from what a token says.
+    /// Compiles the pattern of `matches`. It must be a literal, so no token can supply one.
     fn pattern(&mut self, pattern: Option<&IdedExpr>) -> Result<(), String> {
         let Some(Expr::Literal(LiteralValue::String(pattern))) = pattern.map(|pattern| &pattern.expr) else {
             return Err("`matches` takes a regular expression in quotes".to_owned());
@@ -192,10 +192,10 @@ impl<'e> Walk<'e> {
             .dfa_size_limit(MAX_PATTERN_BYTES)
             .build()
             .map_err(|error| {
-                // What is before its last line only points at the place.
+                // The lines before the last one only show the position.
                 let error = error.to_string();
                 let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-                format!("`{}` is no regular expression: {why}", pattern.inner())
+                format!("`{}` is not a valid regular expression: {why}", pattern.inner())
             })?;
         self.checked.patterns.insert(pattern.inner().to_owned(), regex);
         Ok(())
@@ -205,7 +205,7 @@ impl<'e> Walk<'e> {
         self.expression(&comprehension.iter_range)?;
         self.expression(&comprehension.accu_init)?;
         if variable(&comprehension.iter_var).is_some() || TYPES.contains(&comprehension.iter_var.as_str()) {
-            return Err(format!("`{}` has a meaning already: name it otherwise", comprehension.iter_var));
+            return Err(format!("`{}` is already defined: choose another name", comprehension.iter_var));
         }
         self.loops += 1;
         if self.loops > MAX_LOOPS {
@@ -224,5 +224,5 @@ impl<'e> Walk<'e> {
 }
 
 fn variable(name: &str) -> Option<(&'static str, &'static [&'static str])> {
-    VARIABLES.into_iter().find(|(own, _)| *own == name)
+    VARIABLES.into_iter().find(|(variable, _)| *variable == name)
 }

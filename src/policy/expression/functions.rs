@@ -1,4 +1,4 @@
-//! Functions of our own in the place of the crate's: those take time in proportion to the text.
+//! Replacements for functions of the `cel` crate. They take time linear in the length of the text.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +12,17 @@ type Function = Box<
     dyn for<'c, 'v> Fn(&mut FunctionContext<'c, 'v>) -> Result<CowVal<'c, 'v>, ExecutionError> + Send + Sync,
 >;
 
-/// Our own `indexOf`: a name that is taken already cannot be given to another function.
+/// The name of our `indexOf`, because the crate does not let us replace a function that it defines.
 const INDEX_OF: &str = "@indexOf";
 
-/// Has a call go to a function of our own, where there is one.
+/// Redirects a call to our replacement of the function, if there is one.
 pub(super) fn redirect(call: &mut CallExpr) {
     if call.func_name == "indexOf" {
         INDEX_OF.clone_into(&mut call.func_name);
     }
 }
 
-/// Adds them to what an expression may call.
+/// Adds the replacements to the functions that an expression may call.
 pub(super) fn add(context: &mut Context<'_, '_>, patterns: BTreeMap<String, Regex>) -> Result<(), String> {
     let find: Function = Box::new(index_of);
     context.add_function(INDEX_OF, find).map_err(|error| error.to_string())?;
@@ -33,7 +33,7 @@ pub(super) fn add(context: &mut Context<'_, '_>, patterns: BTreeMap<String, Rege
     Ok(())
 }
 
-/// `text.matches(pattern)` with the patterns that the expression has, compiled with it.
+/// `text.matches(pattern)`, with the patterns that were compiled together with the expression.
 fn matches<'c, 'v>(
     patterns: &BTreeMap<String, Regex>,
     call: &mut FunctionContext<'c, 'v>,
@@ -50,8 +50,8 @@ fn matches<'c, 'v>(
     Ok(CowVal::owned(CelBool::from(pattern.is_match(text.inner()))))
 }
 
-/// `text.indexOf(part)` and `text.indexOf(part, from)`, in characters. The crate's own compares the
-/// part at every place, and both texts may be a client's.
+/// `text.indexOf(part)` and `text.indexOf(part, from)`, counted in characters. The crate's version compares
+/// the part at every position, and a client may choose both texts.
 fn index_of<'c, 'v>(call: &mut FunctionContext<'c, 'v>) -> Result<CowVal<'c, 'v>, ExecutionError> {
     let wrong_type = || ExecutionError::no_such_overload("indexOf", Vec::new());
     let mut values = call.this.iter().chain(&call.args);
@@ -71,14 +71,14 @@ fn index_of<'c, 'v>(call: &mut FunctionContext<'c, 'v>) -> Result<CowVal<'c, 'v>
     found.map(|at| CowVal::owned(CelInt::from(at))).ok_or_else(|| call.error("index out of range"))
 }
 
-/// Where `part` is in `text`, at or behind the character `from`; -1 where it is not. `None` where
-/// there is no such character.
+/// The position of `part` in `text` at or after the character `from`; -1 if it is not found. `None` if `from`
+/// is out of range.
 fn position(text: &str, part: &str, from: Option<i64>) -> Option<i64> {
     let skipped = usize::try_from(from.unwrap_or(0)).ok()?;
     let start = text.char_indices().map(|(at, _)| at).nth(skipped);
     let rest = match start {
         Some(start) => text.get(start..)?,
-        // Behind the last character there is nothing, which is found, and nothing else.
+        // After the last character only the empty text is found.
         None if part.is_empty() => return i64::try_from(text.chars().count()).ok(),
         None if from.is_none() => "",
         None => return None,

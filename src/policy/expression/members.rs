@@ -1,4 +1,4 @@
-//! The variables of an expression, read where they lie: nothing is copied that is not asked for.
+//! The variables of an expression. Members are read from the request on demand; nothing else is copied.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::{Budget, Subject, budget};
 use crate::request::parameters;
 
-/// The variables, and what may be asked of each; nothing is listed for the claims.
+/// The variables and the members of each. `claims` may have any member, so none is listed.
 pub(super) const VARIABLES: [(&str, &[&str]); 4] = [
     ("claims", &[]),
     ("request", &["method", "path", "host", "sourceIp", "query"]),
@@ -55,7 +55,7 @@ impl VariableResolver for Variables<'_> {
             "token" => &self.token,
             "graphql" => &self.graphql,
             budget::STEP => {
-                self.budget.spend_on_turn();
+                self.budget.spend_on_iteration();
                 return (!self.budget.is_spent()).then(|| CowVal::Borrowed(&*TRUE));
             }
             _ => return None,
@@ -72,7 +72,7 @@ enum Variable {
     Graphql,
 }
 
-/// One variable: a map whose members are made when they are asked for.
+/// One variable: a map whose members are created when they are read.
 #[derive(Clone, Copy, Debug)]
 struct Members<'s> {
     variable: Variable,
@@ -114,7 +114,7 @@ impl Members<'_> {
                 Some(Box::new(CelString::from(String::from_utf8_lossy(self.subject.path).into_owned())))
             }
             "host" => Some(text(&request.host)),
-            // A peer on a socket file has none: what asks for it is an error, and refuses.
+            // A peer on a Unix socket has none: reading it is an error, and the request is denied.
             "sourceIp" => Some(Box::new(CelString::from(request.source_ip?.to_canonical().to_string()))),
             "query" => self.query(),
             _ => None,
@@ -143,7 +143,7 @@ impl Members<'_> {
         }
     }
 
-    /// Every parameter by its name, with all its values. One that cannot be decoded hides them all.
+    /// Every parameter by name, with all its values. If one cannot be decoded, the whole map is missing.
     fn query<'v>(&self) -> Option<Box<dyn Val + 'v>> {
         let query = self.subject.request.path.path_and_query().query().unwrap_or_default();
         let mut lists: HashMap<CelMapKey<'v>, Vec<Box<dyn Val + 'v>>> = HashMap::new();
@@ -171,7 +171,7 @@ impl Members<'_> {
         text(chosen)
     }
 
-    /// A claim as CEL has it. A step for each of its parts: they are copied.
+    /// A claim as a CEL value. Each of its parts is copied and costs a step.
     fn json<'v>(&self, value: &'v Value) -> Option<Box<dyn Val + 'v>> {
         if self.budget.is_spent() {
             return None;
@@ -264,6 +264,6 @@ fn member<'s: 'v, 'v>(
     index: &dyn common::value::Val,
 ) -> Result<Box<dyn Val + 'v>, ExecutionError> {
     let name = index.downcast_ref::<CelString>().map(CelString::inner).unwrap_or_default();
-    // The name is the expression's own: an error that is never shown needs none.
+    // The error is never shown, so it does not need the name.
     members.find(name).ok_or_else(|| ExecutionError::no_such_key(""))
 }

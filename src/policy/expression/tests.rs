@@ -1,4 +1,4 @@
-//! Expressions: what is taken, what they say, and what they cost.
+//! Expressions: which are accepted, their results, and their cost.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -79,7 +79,7 @@ fn expressions_see_the_claims_the_request_and_the_token() {
 }
 
 #[test]
-fn what_has_no_answer_is_a_fault() {
+fn an_expression_without_a_boolean_result_is_a_fault() {
     for (text, expected) in [
         ("claims.missing", Fault::Missing),
         ("!claims.missing", Fault::Missing),
@@ -107,8 +107,8 @@ fn what_has_no_answer_is_a_fault() {
 }
 
 #[test]
-fn a_claim_of_another_shape_never_becomes_true() {
-    // What an issuer lets its users write is no reason to believe it.
+fn a_claim_of_another_type_is_a_fault() {
+    // Users of an issuer may be able to choose such a value, so it is never converted to a boolean.
     for isbot in [json!("false"), json!(0), json!(1), json!([]), json!({}), json!(null), json!("true")] {
         assert!(evaluate("!claims.isBot", json!({"isBot": isbot})).is_err(), "{isbot}");
         assert!(evaluate("claims.isBot", json!({"isBot": isbot})).is_err(), "{isbot}");
@@ -116,14 +116,14 @@ fn a_claim_of_another_shape_never_becomes_true() {
 }
 
 #[test]
-fn what_can_never_work_is_an_error_at_once() {
+fn invalid_expressions_are_errors_with_one_line() {
     for (text, expected) in [
-        ("", "no CEL expression"),
-        ("claims.", "no CEL expression"),
-        ("claims.isBot &&", "no CEL expression"),
-        ("claims.isBot = true", "no CEL expression"),
-        ("true }", "no CEL expression"),
-        ("\"unterminated", "no CEL expression"),
+        ("", "is not a valid CEL expression"),
+        ("claims.", "is not a valid CEL expression"),
+        ("claims.isBot &&", "is not a valid CEL expression"),
+        ("claims.isBot = true", "is not a valid CEL expression"),
+        ("true }", "is not a valid CEL expression"),
+        ("\"unterminated", "is not a valid CEL expression"),
         ("claim.isBot", "`claim` is unknown"),
         ("isBot", "`isBot` is unknown"),
         (".claims.isBot", "is unknown"),
@@ -131,22 +131,22 @@ fn what_can_never_work_is_an_error_at_once() {
         ("request[\"pth\"] == \"/\"", "`request.pth` is unknown"),
         ("token.role == \"x\"", "`token.role` is unknown"),
         ("graphql.field == \"x\"", "`graphql.field` is unknown"),
-        ("claims == {}", "`claims` alone is no value"),
-        ("size(claims) > 1", "`claims` alone is no value"),
-        ("claims.all(name, name != \"x\")", "`claims` alone is no value"),
-        ("claims[request.host] == 1", "is asked for by its name"),
+        ("claims == {}", "`claims` is not a value"),
+        ("size(claims) > 1", "`claims` is not a value"),
+        ("claims.all(name, name != \"x\")", "`claims` is not a value"),
+        ("claims[request.host] == 1", "must be named by a string"),
         ("now() > 1", "the function `now` is unknown"),
         ("claims.a.replace(\"\", \"x\") == \"\"", "the function `replace` is unknown"),
         ("claims.a.matches(claims.b)", "`matches` takes a regular expression in quotes"),
-        ("claims.a.matches(\"(\")", "no regular expression"),
-        ("claims.a.matches(\"(a{1000}){1000}\")", "no regular expression"),
-        ("claims.a.exists(claims, claims == 1)", "has a meaning already"),
+        ("claims.a.matches(\"(\")", "is not a valid regular expression"),
+        ("claims.a.matches(\"(a{1000}){1000}\")", "is not a valid regular expression"),
+        ("claims.a.exists(claims, claims == 1)", "is already defined"),
         ("[1].exists(a, [1].exists(b, [1].exists(c, true)))", "more than 2 loops"),
-        ("claims.a.b{c: 1}", "makes a message"),
-        ("@step", "no CEL expression"),
-        ("claims.?a.orValue(true)", "no CEL expression"),
+        ("claims.a.b{c: 1}", "creates a message"),
+        ("@step", "is not a valid CEL expression"),
+        ("claims.?a.orValue(true)", "is not a valid CEL expression"),
     ] {
-        let error = Expression::parse(text).err().unwrap_or_else(|| panic!("{text} is taken"));
+        let error = Expression::parse(text).err().unwrap_or_else(|| panic!("{text} is accepted"));
         assert!(error.contains(expected), "{text}: {error}");
         assert!(!error.contains('\n'), "{text}: {error}");
     }
@@ -168,13 +168,13 @@ fn size_and_depth_are_bounded() {
     assert!(Expression::parse(&long).unwrap_err().contains("1000 parts"));
 }
 
-/// Lists as long as a token of 16 KiB can have them.
+/// Lists of the largest size that fits into a token of 16 KiB.
 fn long() -> Json {
     json!({"a": vec![1; 2800], "b": vec![2; 2800]})
 }
 
 #[test]
-fn loops_cost_what_the_budget_has() {
+fn long_loops_exhaust_the_budget() {
     for text in [
         "claims.a.all(x, claims.b.all(y, x != y))",
         "claims.a.exists(x, claims.b.exists(y, x == y))",
@@ -182,10 +182,10 @@ fn loops_cost_what_the_budget_has() {
         "claims.a.filter(x, claims.b.exists(y, x == y)).size() > 0",
         "claims.a.exists(x, x in claims.b)",
         "claims.a.exists_one(x, x in claims.b)",
-        // Here the turns alone are what costs.
+        // Here only the iterations cost steps.
         "claims.a.map(x, [x, x, x, x, x, x, x, x]).all(row, row.all(x, x == 1))",
         "claims.a.map(x, [x, x, x, x, x, x, x, x]).map(row, row.filter(x, x == 2)).size() > 0",
-        // CEL forgets errors that do not matter. This one does.
+        // CEL discards errors that do not affect the result, but an exhausted budget is always a fault.
         "claims.a.exists(x, x in claims.b) || true",
         "!(claims.a.all(x, claims.b.all(y, x != y)) && false)",
         "has(claims.c) || claims.a.filter(x, claims.b.exists(y, x == y)).size() >= 0",
@@ -207,9 +207,9 @@ fn loops_cost_what_the_budget_has() {
     }
 }
 
-/// A text that is looked at on every turn of a loop, at its longest.
+/// The longest text, read in every iteration of a loop.
 #[test]
-fn long_texts_cost_what_is_done_with_them() {
+fn long_texts_in_loops_exhaust_the_budget() {
     let (items, text) = (vec![1; 800], "a,".repeat(1500));
     for expression in [
         "claims.items.exists(x, claims.text.split(\",\").size() == 0)",
@@ -226,11 +226,11 @@ fn long_texts_cost_what_is_done_with_them() {
     let subject = Subject { request: &request, path: b"/x", token: Some(&token), graphql: None };
     let expression = Expression::parse("claims.items.exists(x, request.query.a.size() == 0)").unwrap();
     assert_eq!(expression.evaluate(&subject, &Budget::default()), Err(Fault::Exhausted));
-    // Looked at once, and used on every turn.
+    // Read once and used in every iteration.
     let once = "[claims.text].exists(text, claims.items.exists(x, text.split(\",\").size() == 0))";
     assert_eq!(evaluate(once, json!({"items": vec![1; 2000], "text": text})), Err(Fault::Exhausted));
     assert_eq!(evaluate(once, json!({"items": vec![1; 2000], "text": "a"})), Ok(false));
-    // A list that is written as a text is no long text.
+    // A list in one text, split once, stays within the budget.
     let groups = vec!["engineering/platform"; 400].join(",");
     assert_eq!(
         evaluate("claims.groups.split(\",\").exists(g, g == \"x\")", json!({"groups": groups})),
@@ -263,7 +263,7 @@ fn a_query_that_cannot_be_decoded_is_missing() {
 }
 
 #[test]
-fn it_is_known_who_asks_for_graphql() {
+fn asks_graphql_if_the_expression_reads_graphql() {
     for (text, expected) in [
         ("graphql.operation == \"query\"", true),
         ("has(graphql.fields)", true),
@@ -277,7 +277,7 @@ fn it_is_known_who_asks_for_graphql() {
 }
 
 #[test]
-fn a_part_of_a_text_is_found_by_its_characters() {
+fn index_of_counts_characters() {
     for (call, expected) in [
         ("\"hello mellow\".indexOf(\"\")", Some(0)),
         ("\"hello mellow\".indexOf(\"ello\")", Some(1)),
@@ -305,7 +305,7 @@ fn a_part_of_a_text_is_found_by_its_characters() {
 }
 
 #[test]
-fn a_long_name_of_an_operation_costs_its_length() {
+fn a_long_operation_name_costs_steps_by_length() {
     let name: Box<str> = "n".repeat(60_000).into();
     let operation =
         GraphqlOperation { kind: OperationKind::Query, name: Some(name), fields: vec!["a".into()] };

@@ -1,4 +1,4 @@
-//! What each preset makes of each request that was ever thought of.
+//! The order of rows, the routes of each preset, and known attacks on them.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -55,7 +55,7 @@ fn an_empty_table_protects_everything() {
 }
 
 #[test]
-fn a_slash_at_the_end_opens_only_where_both_are_written() {
+fn a_trailing_slash_opens_only_if_both_paths_are_listed() {
     for (given, slash) in [
         (&[(Route::Public, "/a"), (Route::Public, "/a/")][..], Route::Public),
         (&[(Route::Public, "/a/"), (Route::Public, "/a/**")], Route::Public),
@@ -78,7 +78,7 @@ fn a_slash_at_the_end_opens_only_where_both_are_written() {
 }
 
 #[test]
-fn rows_say_where_they_come_from() {
+fn rows_show_their_source() {
     let table = preset(Backend::OpenMetadata);
     let row = &table.rows()[table.find(&Method::GET, b"/api/v1/system/version").unwrap()];
     assert_eq!(
@@ -94,14 +94,14 @@ fn rows_say_where_they_come_from() {
     }
 }
 
-/// A path that the row is about.
+/// A path that the row matches.
 fn example(row: &RouteRow) -> String {
     let path = row.pattern.path().to_string();
     let path = path.strip_prefix("/**/").map_or(path.clone(), |path| format!("/{path}"));
     path.replace("/**", "/x").replace('*', "x")
 }
 
-/// A row that an earlier one hides would only look as if it did something.
+/// A row that is hidden by an earlier one has no effect.
 #[test]
 fn no_row_of_a_preset_is_hidden_by_an_earlier_one() {
     for backend in Backend::ALL {

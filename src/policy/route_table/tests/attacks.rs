@@ -1,8 +1,8 @@
-//! Known ways round a list of open paths: none of them opens anything.
+//! Known bypasses of a list of open paths. None of them opens a route.
 
 use super::*;
 
-/// What a request must not reach without a token, in any spelling.
+/// Paths that must not be reachable without a token, in any spelling.
 const DATA: &[(Backend, &str)] = &[
     (Backend::OpenMetadata, "/api/v1/tables"),
     (Backend::OpenMetadata, "/api/v1/users"),
@@ -29,9 +29,9 @@ fn assert_closed(backend: Backend, path: &str) {
     }
 }
 
-/// CVE-2024-28255 in all forms that were published: an open endpoint as a parameter of a segment.
+/// CVE-2024-28255 in all published forms: an open endpoint as a parameter of a segment.
 #[test]
-fn parameters_that_name_an_open_endpoint() {
+fn parameters_that_name_an_open_endpoint_open_nothing() {
     let named = [
         "v1%2Fv1%2Fusers%2Flogin",
         "v1%2Fv1%2Fusers%2Fsignup",
@@ -62,7 +62,7 @@ fn parameters_that_name_an_open_endpoint() {
 }
 
 #[test]
-fn spellings_of_a_protected_path() {
+fn every_spelling_of_a_protected_path_is_closed() {
     for (backend, path) in DATA {
         let inner = &path[1..];
         let first = inner.split('/').next().unwrap();
@@ -102,15 +102,14 @@ fn spellings_of_a_protected_path() {
             format!("/{encoded}"),
             encoded.clone(),
         ] {
-            // A spelling that is another path altogether is a page of the UI, and plain.
             assert_closed(*backend, &spelled);
         }
     }
 }
 
-/// The other way round: an open endpoint, spelled in a way that somebody might take for another.
+/// The reverse: other spellings of an open endpoint, which servers may read as another path.
 #[test]
-fn spellings_of_an_open_path() {
+fn other_spellings_of_an_open_path_are_closed() {
     for (backend, path) in [
         (Backend::OpenMetadata, "/api/v1/system/version"),
         (Backend::OpenMetadata, "/api/v1/users/login"),
@@ -144,9 +143,9 @@ fn spellings_of_an_open_path() {
     }
 }
 
-/// Protected rows that stand before an open one are compared without case, whatever their pattern.
+/// Protected rows are compared without case, whatever their pattern.
 #[test]
-fn a_protected_row_is_not_passed_by_letters() {
+fn letter_case_does_not_bypass_a_protected_row() {
     for backend in Backend::ALL {
         let table = preset(backend);
         for row in table.rows().iter().filter(|row| row.route == Route::Protected) {

@@ -1,4 +1,4 @@
-//! Each preset as a table: method, path, what becomes of it.
+//! Each preset as a table: method, path, expected route.
 
 use super::*;
 use Route::{Optional, Protected, Public};
@@ -15,7 +15,7 @@ fn assert_routes(backend: Backend, expected: &[(&str, Route)]) {
 }
 
 #[test]
-fn openmetadata_serves_these_without_a_token() {
+fn openmetadata_open_endpoints() {
     assert_routes(
         Backend::OpenMetadata,
         &[
@@ -35,7 +35,7 @@ fn openmetadata_serves_these_without_a_token() {
             ("POST /api/v1/users/password/reset", Public),
             ("POST /api/v1/users/checkEmailInUse", Public),
             ("GET,POST /api/v1/collate/apps/support/redeem-code", Public),
-            // As JwtFilter compares.
+            // JwtFilter compares without case.
             ("GET /api/V1/System/VERSION", Public),
             ("POST /api/v1/users/LOGIN", Public),
             ("GET,POST /api/v1/auth/login", Public),
@@ -60,7 +60,7 @@ fn openmetadata_serves_these_without_a_token() {
             ("GET /.well-known/openid-configuration/mcp", Public),
             ("GET /.well-known/oauth-protected-resource", Public),
             ("GET /.well-known/oauth-protected-resource/mcp", Public),
-            // As the web UI opens it.
+            // The form that the web UI uses.
             ("GET /api/v1/push/feed/?userId=1&EIO=4&transport=websocket", Optional),
             ("GET,POST /api/v1/push/feed", Optional),
             ("GET,POST /api/v1/push/feed/x", Optional),
@@ -69,7 +69,7 @@ fn openmetadata_serves_these_without_a_token() {
 }
 
 #[test]
-fn openmetadatas_web_ui_opens_from_a_bookmark() {
+fn openmetadata_web_ui_pages_are_open() {
     let pages = [
         "/",
         "/index.html",
@@ -136,7 +136,7 @@ fn the_rest_of_openmetadata_needs_a_token() {
             ("GET,POST /api/v1/scim/Users", Protected),
             ("POST /api/v1/system/auth/introspect", Protected),
             ("GET /api/v1/auth/callback", Protected),
-            // Servlets are mapped with case.
+            // Servlet mappings are case-sensitive.
             ("GET /api/v1/auth/Login", Protected),
             ("POST /api/v1/saml/ACS", Protected),
             ("GET /api/v1/push/Feed", Protected),
@@ -179,7 +179,7 @@ fn datahub_gms() {
             ("GET /openapi/operations/dev/featureFlags", Public),
             ("GET /openapi/operations/dev/featureFlags/x", Public),
             ("GET /openapi/operations/dev/featureFlags/x/y", Protected),
-            // GMS compares these without a boundary.
+            // GMS matches these as prefixes without a segment boundary.
             ("GET /schema-registryFOO", Protected),
             ("GET /public-icebergX/x", Protected),
             ("GET /openapi/operations/dev/featureFlagsX", Protected),
@@ -191,7 +191,7 @@ fn datahub_gms() {
             ("POST /health", Protected),
             ("POST /config", Protected),
             ("POST /public-iceberg/v1/x", Protected),
-            // GMS takes these for its own system's.
+            // GMS serves these as the system actor.
             ("GET /openapi/check/x", Protected),
             ("GET /openapi/up/x", Protected),
             ("GET /actuator/health", Protected),
@@ -263,7 +263,7 @@ fn datahub_frontend() {
             ("GET /OpenApi/v3", Protected),
             ("GET,POST /track", Protected),
             ("POST /otel/v1/traces", Protected),
-            // Behind a base path.
+            // Under a base path.
             ("GET /datahub/api/v2/graphql", Protected),
             ("GET /datahub/openapi/v3/entity/dataset", Protected),
         ],
