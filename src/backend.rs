@@ -1,8 +1,7 @@
-//! What metagate knows about the backends it stands in front of, as data: one constant [`Preset`]
-//! for each, in a file of its own.
+//! What metagate knows about the backends, as data: one constant [`Preset`] per backend, each in its own file.
 //!
-//! Other modules ask [`Backend::preset`] and never which backend it is. To add one: a file like
-//! `backend/datahub_gms.rs`, and its line in the table of [`Backend`].
+//! Other modules read [`Backend::preset`] and never match on the backend. To add a backend, add a file like
+//! `backend/datahub_gms.rs` and a line in the table of [`Backend`].
 
 use crate::jose::KeyDialect;
 use crate::request::BackendQuirks;
@@ -25,7 +24,7 @@ pub use product::{OwnKeySet, Product, Published, SigningKey, TokenClasses};
 pub use routes::{Condition, LetterCase, PresetRow, Route};
 pub use tokens::{NonExpiring, PrincipalStyle, TokenClass};
 
-/// The enum of the backends, with the preset of each.
+/// Defines the enum of the backends and the preset of each.
 macro_rules! backends {
     ($($(#[$about:meta])* $name:ident => $preset:path,)*) => {
         /// The backend behind the proxy.
@@ -41,7 +40,7 @@ macro_rules! backends {
             /// The words of the configuration, in the same order.
             pub const NAMES: [&'static str; Self::ALL.len()] = [$($preset.name),*];
 
-            /// What is special about it.
+            /// The backend's preset.
             pub const fn preset(self) -> &'static Preset {
                 match self {
                     $(Self::$name => &$preset,)*
@@ -52,7 +51,7 @@ macro_rules! backends {
 }
 
 backends! {
-    /// Any HTTP service: nothing is public, identity fields are stripped.
+    /// Any HTTP service: no route is public, and identity fields are removed.
     #[default]
     Generic => generic::PRESET,
     /// OpenMetadata's server (port 8585).
@@ -69,12 +68,12 @@ impl Backend {
         self.preset().name
     }
 
-    /// What reading a request depends on.
+    /// What the parsing of a request depends on.
     pub const fn quirks(self) -> BackendQuirks {
         self.preset().quirks
     }
 
-    /// The products that the backends are part of; one with two servers comes once.
+    /// The products that the backends are part of. A product with two servers is listed once.
     pub fn products() -> impl Iterator<Item = &'static Product> {
         let product = |backend: &Self| backend.preset().product;
         let mut seen = None;
@@ -82,10 +81,10 @@ impl Backend {
     }
 }
 
-/// How the key set at a URL with this path is to be read: as a backend's own, or by the standard.
+/// How to parse the key set at a URL with this path: in a product's own dialect, or by the standard.
 pub fn key_dialect_of(path: &str) -> KeyDialect {
-    let own = |product: &Product| product.key_set.filter(|set| path.ends_with(set.path));
-    Backend::products().find_map(own).map_or(KeyDialect::Standard, |set| set.dialect)
+    let known = |product: &Product| product.key_set.filter(|set| path.ends_with(set.path));
+    Backend::products().find_map(known).map_or(KeyDialect::Standard, |set| set.dialect)
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! What DataHub's servers have in common.
+//! The parts of the presets that DataHub's servers share.
 
 use super::{
     IdentityFields, NonExpiring, Preset, Product, Published, RequestSourceField, SigningKey, TokenClass,
     TokenClasses, generic,
 };
 
-/// What every server of DataHub's begins with; it is no backend itself.
+/// The base of the presets of DataHub's servers. It is not a backend itself.
 pub(super) const PRESET: Preset = Preset {
     product: Some(&PRODUCT),
     identity: IdentityFields {
@@ -21,7 +21,7 @@ const PRODUCT: Product = Product {
     section: "datahub",
     issuer_key: "tokenServiceIssuer",
     classes: TokenClasses {
-        // A bare `type` means other things elsewhere.
+        // `type` by itself is ambiguous: other issuers use it for other things.
         told_by: Some("actorType"),
         in_any_case: false,
         bot_claim: None,
@@ -36,8 +36,8 @@ const PRODUCT: Product = Product {
     signing_key: Some(SigningKey {
         entry: "datahub",
         key: "tokenServiceSigningKey",
-        // It makes personal access tokens and tokens of service accounts without exp ("No expiry"), never
-        // sessions.
+        // DataHub issues personal access tokens and tokens of service accounts without exp ("No expiry"), but
+        // never sessions.
         non_expiring: NonExpiring::AccessTokens,
         principal_claims: &["actorId", "sub"],
     }),
@@ -60,8 +60,8 @@ const fn published(value: &'static str, what: &'static str) -> Published {
     Published { value, what }
 }
 
-/// Whether a browser or a program is asking. GMS picks a rate limit by it and believes whoever sends it
-/// (DataHub 2.0, `ClientClassifier`).
+/// Whether the request comes from a browser or a program. GMS selects a rate limit by it and accepts it from
+/// any client (DataHub 2.0, `ClientClassifier`).
 pub(super) const REQUEST_SOURCE: RequestSourceField = RequestSourceField {
     name: "x-datahub-request-source",
     browser: "BROWSER",
@@ -69,25 +69,26 @@ pub(super) const REQUEST_SOURCE: RequestSourceField = RequestSourceField {
     has_frontend: false,
 };
 
-/// Fields by which GMS is told who is asking (CVE-2023-25559: in any case) and how: constants of
-/// `AuthenticationConstants`, `Constants` and `ClientClassifier`, 2.0. Its own services, which prove
-/// themselves by the system credential, act for users by them; they are the system user without them
-/// and so cannot gain anything.
+/// Fields from which GMS reads who the caller is (CVE-2023-25559: in any letter case) and how it calls:
+/// constants of `AuthenticationConstants`, `Constants` and `ClientClassifier`, 2.0.
+///
+/// DataHub's own services, which have the system credential, use these fields to act for users. Without the
+/// fields they are the system user, so sending them gains nothing.
 pub(super) const IDENTITY_FIELDS: &[&str] = &[
     "x-datahub-actor",
     "x-datahub-delegated-for",
     "x-datahub-delegated-for-id",
     "x-datahub-delegated-for-type",
     "x-datahub-request-source",
-    // Without hyphens, as `DATAHUB_LOGIN_SOURCE_HEADER_NAME` is.
+    // Without hyphens, like `DATAHUB_LOGIN_SOURCE_HEADER_NAME`.
     "x-datahubloginsource",
 ];
 
-/// What every other field begins with that a future GMS may believe. Only [`HARMLESS_FIELDS`] go through.
+/// The prefix of further fields that a future GMS may trust. Only [`HARMLESS_FIELDS`] are forwarded.
 const IDENTITY_FAMILIES: &[&str] = &["x-datahub-"];
 
-/// Fields of this family that DataHub's clients send with every request and that say nothing about who is
-/// asking: `rest_emitter.py` (mode and version of the client) and `DataHubClientConfigV2.java` (whether
-/// the search index is written before the response).
+/// Fields with this prefix that DataHub's clients send with every request and that do not identify the caller:
+/// `rest_emitter.py` (mode and version of the client) and `DataHubClientConfigV2.java` (whether the search
+/// index is written before the response).
 const HARMLESS_FIELDS: &[&str] =
     &["x-datahub-client-mode", "x-datahub-py-cli-version", "x-datahub-sync-index-update"];

@@ -1,4 +1,4 @@
-//! DataHub's web frontend, read in its `routes` and `Application`.
+//! The preset for DataHub's web frontend, from its `routes` and `Application`.
 
 use super::routes::{protected, public};
 use super::{Preset, PresetRow, datahub, generic};
@@ -10,7 +10,7 @@ pub(super) const PRESET: Preset = Preset {
     quirks: BackendQuirks {
         // It prefers the token in `PLAY_SESSION` to the `Authorization` field.
         session_cookies: &["PLAY_SESSION", "actor"],
-        // What it makes of a path before it asks GMS (`Application.mapPath`).
+        // How it rewrites a path before it calls GMS (`Application.mapPath`).
         rewrites: &[("/api/gms", ""), ("/api/v2/graphql", "/api/graphql")],
         ..generic::PRESET.quirks
     },
@@ -18,7 +18,7 @@ pub(super) const PRESET: Preset = Preset {
     ..datahub::PRESET
 };
 
-/// What the frontend serves without a session: its login flow and the single page application.
+/// The paths that the frontend serves without a session: its login flow and the single page application.
 const ROUTES: &[PresetRow] = &[
     public("GET /admin", "conf/routes, health check"),
     public("GET /health", "conf/routes, health check"),
@@ -31,8 +31,8 @@ const ROUTES: &[PresetRow] = &[
     public("POST /resetNativeUserCredentials", LOGIN),
     public("GET,POST /callback/*", LOGIN),
     public("GET /logOut", LOGIN),
-    // At any depth: DATAHUB_BASE_PATH may stand before it. `/api/gms` is rewritten to GMS without a
-    // boundary behind it, which lies in here too.
+    // At any depth, because DATAHUB_BASE_PATH may precede it. This includes `/api/gms`, which the frontend
+    // rewrites without checking for a segment boundary after it.
     protected("/**/api/**", "conf/routes, /api/*path to GMS"),
     protected("/**/openapi/**", "conf/routes, /openapi/*path to GMS"),
     protected("/otel/**", "conf/routes, /otel/v1/traces"),

@@ -1,4 +1,4 @@
-//! DataHub's metadata service, read in its `application.yaml` and authenticators.
+//! The preset for DataHub's metadata service (GMS), from its `application.yaml` and authenticators.
 
 use super::routes::{protected, public};
 use super::{ActorField, GrantedFields, Preset, PresetRow, RequestSourceField, datahub};
@@ -7,20 +7,20 @@ pub(super) const PRESET: Preset = Preset {
     name: "datahub-gms",
     routes: ROUTES,
     granted: GrantedFields { system: datahub::IDENTITY_FIELDS, ..GrantedFields::NONE },
-    // Read only while its own authentication is off (`METADATA_SERVICE_AUTH_ENABLED=false`): it then believes
-    // it from anybody, and takes a request without it for the system user's.
+    // GMS reads it only if its own authentication is off (`METADATA_SERVICE_AUTH_ENABLED=false`). It then trusts
+    // the field from every client and treats a request without it as the system user's.
     actor: Some(ActorField {
         name: "x-datahub-actor",
         prefix: "urn:li:corpuser:",
         // The reserved characters of urns.
         encoded: b"(),",
-        // The administrator that every DataHub has, and the system user.
+        // The administrator of every DataHub, and the system user.
         reserved: &["datahub", "__datahub_system"],
         warning: (
-            "only a GMS whose own authentication is off reads X-DataHub-Actor, and it believes whoever \
-             reaches it: a request without the field, on public and optional routes and in report mode, is \
-             the system user's",
-            "turn METADATA_SERVICE_AUTH_ENABLED on and leave this off; else let nothing but metagate reach GMS",
+            "GMS reads X-DataHub-Actor only if its own authentication is off, and then trusts it from every \
+             client that can reach GMS; a request without the field (on public and optional routes, and in \
+             report mode) is the system user's",
+            "turn METADATA_SERVICE_AUTH_ENABLED on and leave this off; otherwise let only metagate reach GMS",
         ),
     }),
     request_source: Some(RequestSourceField { has_frontend: true, ..datahub::REQUEST_SOURCE }),
@@ -28,23 +28,23 @@ pub(super) const PRESET: Preset = Preset {
     ..datahub::PRESET
 };
 
-/// What GMS serves without a token: `authentication.excludedPaths`, each exact.
+/// The paths that GMS serves without a token: `authentication.excludedPaths`, each matched exactly.
 ///
-/// GMS itself matches `x/*` as a prefix without a segment boundary and lets more through.
+/// GMS itself matches `x/*` as a prefix without a segment boundary and so opens more.
 const ROUTES: &[PresetRow] = &[
     public("GET /health", EXCLUDED),
     public("GET /health/live", EXCLUDED),
     public("GET /health/detailed", EXCLUDED),
     public("GET /config", EXCLUDED),
     public("GET /config/search/export", EXCLUDED),
-    // The schema registry inside GMS, asked by its consumers without credentials: a tree.
+    // The schema registry inside GMS, which its consumers call without credentials.
     public("/schema-registry/**", EXCLUDED),
-    // Tables that were published: a tree.
+    // Published tables.
     public("GET /public-iceberg/**", EXCLUDED),
     public("GET /actuator/prometheus", EXCLUDED),
     public("GET /openapi/operations/dev/featureFlags", EXCLUDED),
     public("GET /openapi/operations/dev/featureFlags/*", EXCLUDED),
-    // GMS would answer these without a token, as the system actor.
+    // GMS would serve these without a token, as the system actor.
     protected("/openapi/check/**", SYSTEM_ACTOR),
     protected("/openapi/up/**", SYSTEM_ACTOR),
     protected("/actuator/**", SYSTEM_ACTOR),

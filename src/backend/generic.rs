@@ -1,9 +1,9 @@
-//! Any HTTP service.
+//! The preset for any HTTP service.
 
 use super::{GrantedFields, IdentityFields, Preset, PrincipalStyle};
 use crate::request::BackendQuirks;
 
-/// Nothing is special about it. The others begin with this and say what they have.
+/// A preset without any special behaviour. The other presets start from it.
 pub(super) const PRESET: Preset = Preset {
     name: "generic",
     product: None,

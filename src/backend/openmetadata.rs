@@ -1,4 +1,4 @@
-//! OpenMetadata, read in its `JwtFilter`, `OpenMetadataApplication`, socket and MCP servlets.
+//! The preset for OpenMetadata, from its `JwtFilter`, `OpenMetadataApplication`, socket and MCP servlets.
 
 use super::routes::{optional, protected, public};
 use super::{
@@ -16,8 +16,8 @@ pub(super) const PRESET: Preset = Preset {
     quirks: BackendQuirks { impersonation: Some("x-impersonate-user"), ..generic::PRESET.quirks },
     identity: IdentityFields { names: IDENTITY_FIELDS, ..generic::PRESET.identity },
     granted: GrantedFields {
-        // Which of the personas that are assigned to a user is active. OpenMetadata compares it with the
-        // assignment and falls back to the default one.
+        // Selects the active persona of a user. OpenMetadata checks that it is assigned to the user and
+        // otherwise uses the default one.
         token: &["x-openmetadata-persona"],
         impersonator: &["x-openmetadata-persona", "x-impersonate-user"],
         system: &[],
@@ -27,12 +27,12 @@ pub(super) const PRESET: Preset = Preset {
         warning: (
             "OpenMetadata does not compare a bot's token with the stored one when it impersonates, and before \
              the fix of GHSA-gxpr-mwqj-gjmr (September 2026) a bot could act as any user without a check",
-            "use a release with the fix, and put a token that was replaced on authentication.revocations",
+            "use a release with the fix, and add every replaced token to authentication.revocations",
         ),
     }),
     principal_style: PrincipalStyle::LocalPart,
-    // Its web UI refreshes its session when a message contains `Expired token!`, and logs the user out
-    // otherwise.
+    // The web UI refreshes its session if the message contains `Expired token!`, and otherwise logs the user
+    // out.
     expired_message: Some("Expired token! Token has expired"),
     ..generic::PRESET
 };
@@ -58,13 +58,13 @@ const PRODUCT: Product = Product {
     published_secrets: &[],
 };
 
-/// The `kid` of the key pair that OpenMetadata ships, private half included.
+/// The `kid` of the key pair that OpenMetadata ships, including the private key.
 pub const PUBLISHED_KEY_ID: &str = "Gb389a-9f76-gdjs-a92j-0242bk94356";
 
-/// What OpenMetadata itself serves without a token.
+/// The paths that OpenMetadata serves without a token.
 ///
-/// Everything that has `api` in its path and is not listed needs one. The web UI is a single page
-/// application: its routes carry no data, the calls it makes do.
+/// Every other path that contains `api` needs one. The web UI is a single page application: its pages contain
+/// no data, only its API calls do.
 const ROUTES: &[PresetRow] = &[
     filter("GET /api/v1/system/config/jwks"),
     filter("GET /api/v1/system/config/auth"),
@@ -82,7 +82,7 @@ const ROUTES: &[PresetRow] = &[
     filter("POST /api/v1/users/password/reset"),
     filter("GET,POST /api/v1/collate/apps/support/redeem-code"),
     public("POST /api/v1/users/checkEmailInUse", "JwtFilter up to 1.8, EXCLUDED_ENDPOINTS"),
-    // Servlets, which JwtFilter never sees: they read a cookie or a form, never a bearer token.
+    // Servlets that bypass JwtFilter: they read a cookie or a form, never a bearer token.
     public("GET,POST /api/v1/auth/login", LOGIN),
     public("GET,POST /api/v1/auth/logout", LOGIN),
     public("GET,POST /api/v1/auth/refresh", LOGIN),
@@ -91,11 +91,11 @@ const ROUTES: &[PresetRow] = &[
     public("GET /api/v1/saml/metadata", SAML).where_provider_is("saml"),
     public("POST /api/v1/saml/refresh", SAML).where_provider_is("saml"),
     public("GET,POST /api/v1/saml/logout", SAML).where_provider_is("saml"),
-    // Browsers cannot add a field to a WebSocket. The UI asks for it with the slash.
+    // Browsers cannot set fields on a WebSocket handshake. The UI uses the path with the slash.
     optional("GET,POST /api/v1/push/feed/", FEED),
     optional("GET,POST /api/v1/push/feed/**", FEED),
     public("GET,POST /callback", "AuthenticationCodeFlowHandler, callback of confidential clients"),
-    // How an MCP client gets its token. `/mcp` itself needs one.
+    // Here an MCP client gets its token. `/mcp` itself needs one.
     public("GET,POST /mcp/authorize", MCP),
     public("POST /mcp/token", MCP),
     public("POST /mcp/register", MCP),
@@ -110,7 +110,7 @@ const ROUTES: &[PresetRow] = &[
     public("GET /.well-known/openid-configuration/mcp", WELL_KNOWN),
     public("GET /.well-known/oauth-protected-resource", WELL_KNOWN),
     public("GET /.well-known/oauth-protected-resource/mcp", WELL_KNOWN),
-    // At any depth: a base path that nobody told us of must not make the API a page of the UI.
+    // At any depth: with a base path that is not configured, the API must not match the rows of the UI.
     protected("/**/api/**", "OpenMetadataApplication, JwtFilter on server.rootPath"),
     protected("/mcp/**", "McpServer, bearer token on messages"),
     protected("/.well-known/**", "OAuthWellKnownFilter, nothing else is there"),
@@ -129,25 +129,25 @@ const FEED: &str = "OpenMetadataApplication, push feed";
 const MCP: &str = "OAuthHttpStatelessServerTransportProvider, OAuth endpoints";
 const WELL_KNOWN: &str = "OAuthWellKnownFilter";
 
-/// `JwtFilter` compares what follows `/api/` without case.
+/// `JwtFilter` compares the path after `/api/` without case.
 const fn filter(pattern: &'static str) -> PresetRow {
     public(pattern, "JwtFilter, EXCLUDED_ENDPOINTS").compared(LetterCase::IgnoredAfterFirst)
 }
 
-/// Fields that OpenMetadata, or a request filter it ships, believes.
+/// Fields that OpenMetadata, or a request filter that it ships, trusts.
 const IDENTITY_FIELDS: &[&str] = &[
-    // CatalogOpenIdAuthorizationRequestFilter takes the user from it.
+    // CatalogOpenIdAuthorizationRequestFilter reads the user from it.
     "x-auth-params-email",
-    // Set by its own filter on the way to the push feed.
+    // Set by OpenMetadata's own filter in front of the push feed.
     "userid",
     "remoteaddress",
     "sessionid",
-    // The secret between OpenMetadata and who asks it whether a token is active.
+    // The secret that authorizes a client to introspect tokens.
     "x-om-introspect-auth",
 ];
 
-/// `ImpersonationRestrictionFilter`, which OpenMetadata has since September 2026 (GHSA-gxpr-mwqj-gjmr);
-/// releases before it hand out tokens of the impersonated user here.
+/// The paths of `ImpersonationRestrictionFilter`, which OpenMetadata added in September 2026
+/// (GHSA-gxpr-mwqj-gjmr). Earlier releases issue tokens of the impersonated user here.
 const IDENTITY_ENDPOINTS: &[&str] = &[
     "/users/security/token",
     "/users/generatetoken",

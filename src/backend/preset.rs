@@ -1,123 +1,123 @@
-//! What a preset says.
+//! The types of a preset.
 
 use super::{PresetRow, PrincipalStyle, Product};
 use crate::request::BackendQuirks;
 
-/// What is special about one backend. The generic one has nothing of all this.
+/// The special behaviour of one backend. The generic preset has none.
 ///
 /// Names of request fields are in lower case with `-`.
 #[derive(Clone, Copy, Debug)]
 pub struct Preset {
     /// The word in the configuration.
     pub name: &'static str,
-    /// What it is a part of.
+    /// The product that the backend is a part of.
     pub product: Option<&'static Product>,
-    /// What it makes of its routes, in order: the first row that matches a request decides, and one
-    /// that none matches is protected.
+    /// The backend's routes, in order. The first row that matches a request decides; without one the request
+    /// is protected.
     pub routes: &'static [PresetRow],
-    /// The path that it can be served under.
+    /// The path that the backend can be served under.
     pub base_path: Option<BasePath>,
-    /// What reading a request depends on. The cookies are dropped from a request that brings a bearer
-    /// token: the backend would believe the cookie and not the token that was judged.
+    /// What the parsing of a request depends on. Session cookies are removed from a request with a bearer
+    /// token, because the backend would use the cookie and not the token that was verified.
     pub quirks: BackendQuirks,
-    /// Fields by which it believes who is asking.
+    /// The fields that the backend trusts to identify the caller.
     pub identity: IdentityFields,
-    /// Those of them that some callers may send.
+    /// The identity fields that some callers may send.
     pub granted: GrantedFields,
-    /// The field by which it can be told who is asking.
+    /// The field that can name the caller to the backend.
     pub actor: Option<ActorField>,
-    /// The field by which it is told whether a browser or a program is asking.
+    /// The field that says whether a browser or a program sends the request.
     pub request_source: Option<RequestSourceField>,
-    /// Whether services of its own prove themselves by a system credential, and may send the fields
+    /// Whether the backend's own services authenticate with a system credential, and may send the fields in
     /// [`GrantedFields::system`].
     pub has_system_credential: bool,
     /// How a bot acts as another user.
     pub impersonation: Option<ImpersonationField>,
-    /// How a claim becomes the name of one of its users.
+    /// How a claim becomes the name of one of the backend's users.
     pub principal_style: PrincipalStyle,
-    /// What it says of a token that has expired, where its clients look at that.
+    /// The backend's own message for an expired token, if its clients depend on it.
     pub expired_message: Option<&'static str>,
 }
 
-/// The path that a backend can be served under; every route of it begins so.
+/// The path that a backend can be served under, a prefix of all its routes.
 #[derive(Clone, Copy, Debug)]
 pub struct BasePath {
     /// The section and the key of the configuration.
     pub key: (&'static str, &'static str),
-    /// What its API is below.
+    /// The path of the API.
     pub api: &'static str,
-    /// How paths of the API begin in its documents.
+    /// The beginning of API paths in the backend's documentation.
     pub documented_api: &'static str,
 }
 
-/// Request fields that a backend believes and that no client may therefore send.
+/// Request fields that a backend trusts, so clients must not send them.
 #[derive(Clone, Copy, Debug)]
 pub struct IdentityFields {
-    /// By name. [`crate::outbound_head`] removes them in every spelling, but for [`GrantedFields`].
+    /// Names. [`crate::outbound_head`] removes these fields in every spelling, except [`GrantedFields`].
     pub names: &'static [&'static str],
-    /// What the names of further such fields begin with. All that begin so are removed in every
-    /// spelling, but for `harmless` and [`GrantedFields`].
+    /// Prefixes of the names of further such fields. They are removed in every spelling, except `harmless`
+    /// and [`GrantedFields`].
     pub families: &'static [&'static str],
-    /// Fields of these families that anybody may send, in this one spelling.
+    /// Fields with these prefixes that every client may send, in exactly this spelling.
     pub harmless: &'static [&'static str],
 }
 
-/// Fields that such a caller may send as they stand, in this one spelling. They are removed from the
-/// requests of every other one.
+/// Identity fields that certain callers may send, in exactly this spelling. They are removed from the requests
+/// of all other callers.
 #[derive(Clone, Copy, Debug)]
 pub struct GrantedFields {
     /// The holder of a verified token.
     pub token: &'static [&'static str],
-    /// A bot that may act as another user, and asks to.
+    /// A bot that may act as another user and asks to.
     pub impersonator: &'static [&'static str],
-    /// The backend's own services, by their credential.
+    /// The backend's own services, identified by the system credential.
     pub system: &'static [&'static str],
 }
 
 impl GrantedFields {
-    /// Nobody may send any.
+    /// No caller may send any.
     pub const NONE: Self = Self { token: &[], impersonator: &[], system: &[] };
 
-    /// Everything that somebody may send.
+    /// Every field that some caller may send.
     pub fn all(&self) -> impl Iterator<Item = &'static str> {
         [self.token, self.impersonator, self.system].into_iter().flatten().copied()
     }
 }
 
-/// The field by which a backend can be told who is asking.
+/// The field that names the caller to a backend.
 #[derive(Clone, Copy, Debug)]
 pub struct ActorField {
-    /// Its name.
+    /// The field name.
     pub name: &'static str,
-    /// What stands before the principal in its value.
+    /// The prefix of the principal in the value.
     pub prefix: &'static str,
-    /// Characters of the principal that are percent-encoded besides those that no field value may have.
+    /// Characters of the principal that are percent-encoded, in addition to those that are not valid in a field
+    /// value.
     pub encoded: &'static [u8],
-    /// Principals that it never names, in lower case: the backend's own.
+    /// The backend's own principals, which the field must never name, in lower case.
     pub reserved: &'static [&'static str],
-    /// What is questionable about using it, and what to do.
+    /// The risk of using it, and what to do about it.
     pub warning: (&'static str, &'static str),
 }
 
-/// The field by which a backend is told whether a browser or a program is asking.
+/// The field that says whether a browser or a program sends a request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestSourceField {
-    /// Its name.
+    /// The field name.
     pub name: &'static str,
-    /// Its value for a browser.
+    /// The value for a browser.
     pub browser: &'static str,
-    /// Its value for a program.
+    /// The value for a program.
     pub program: &'static str,
-    /// Whether a frontend of its own asks for browsers and says so by this very field.
+    /// Whether the backend has a frontend that forwards requests of browsers and sets this field itself.
     pub has_frontend: bool,
 }
 
 /// How a bot acts as another user.
 #[derive(Clone, Copy, Debug)]
 pub struct ImpersonationField {
-    /// Parts of paths, in lower case, under which credentials are made and changed: nobody is
-    /// impersonated there.
+    /// Parts of paths, in lower case, where credentials are issued and changed. Impersonation is refused there.
     pub identity_endpoints: &'static [&'static str],
-    /// What is questionable about allowing it, and what to do.
+    /// The risk of allowing it, and what to do about it.
     pub warning: (&'static str, &'static str),
 }

@@ -1,13 +1,13 @@
-//! What a row of a preset's routes says.
+//! The rows of a preset's routes.
 
-/// What a route asks for.
+/// What a route requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Route {
-    /// No token; one that is there is not looked at.
+    /// Nothing. A token is ignored.
     Public,
-    /// A token is verified if there is one.
+    /// Nothing, but a token is verified if there is one.
     Optional,
-    /// A token. The default.
+    /// A valid token. The default.
     Protected,
 }
 
@@ -22,34 +22,34 @@ impl Route {
     }
 }
 
-/// One row: what a backend makes of some requests, and where that can be checked.
+/// One row: what a backend requires for some requests, and the place in its source that shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct PresetRow {
-    /// What the requests need.
+    /// The requirement.
     pub route: Route,
-    /// `METHOD[,METHOD] /path` in the syntax of [`crate::policy::RoutePattern`], and two forms that
-    /// are for presets alone: `/**/x/**` is `x` at any depth, and `/x*` is every path that begins so.
+    /// `METHOD[,METHOD] /path` in the syntax of [`crate::policy::RoutePattern`]. Presets may also use two other
+    /// forms: `/**/x/**` is `x` at any depth, and `/x*` is every path that begins with `/x`.
     pub pattern: &'static str,
     /// How the letters of the path are compared.
     pub case: LetterCase,
-    /// What must be true of the configuration for the row to be in force.
+    /// The condition under which the row is active.
     pub condition: Option<Condition>,
-    /// Where the backend says so.
+    /// The place in the backend's source that the row is taken from.
     pub source: &'static str,
 }
 
-/// How the letters of a path are compared. A base path in front is always compared as it is.
+/// How the letters of a path are compared. A base path is always compared exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LetterCase {
-    /// As they are.
+    /// Exactly.
     Exact,
-    /// The first segment as it is, the others without ASCII case.
+    /// The first segment exactly, the others without ASCII case.
     IgnoredAfterFirst,
     /// Without ASCII case.
     Ignored,
 }
 
-/// What a row may depend on.
+/// A condition of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// `authentication.provider` is this, without ASCII case.
@@ -64,7 +64,8 @@ pub(super) const fn optional(pattern: &'static str, source: &'static str) -> Pre
     PresetRow { route: Route::Optional, pattern, case: LetterCase::Exact, condition: None, source }
 }
 
-/// Compared without case: whatever a backend makes of the letters, the row is not passed by.
+/// Compared without case, so that no spelling of the letters bypasses the row, whether the backend compares case
+/// or not.
 pub(super) const fn protected(pattern: &'static str, source: &'static str) -> PresetRow {
     PresetRow { route: Route::Protected, pattern, case: LetterCase::Ignored, condition: None, source }
 }

@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue};
 use super::*;
 
 #[test]
-fn every_backend_is_read_by_its_word() {
+fn every_backend_has_a_unique_name() {
     for (backend, name) in Backend::ALL.into_iter().zip(Backend::NAMES) {
         assert_eq!(backend.as_str(), name);
     }
@@ -13,7 +13,7 @@ fn every_backend_is_read_by_its_word() {
 }
 
 #[test]
-fn names_of_fields_are_written_as_they_are_set() {
+fn field_names_of_presets_are_canonical_and_reserved() {
     for backend in Backend::ALL {
         let Preset { identity, granted, actor, request_source, quirks, .. } = backend.preset();
         let set = actor.iter().map(|field| field.name).chain(request_source.iter().map(|field| field.name));
@@ -32,7 +32,7 @@ fn names_of_fields_are_written_as_they_are_set() {
 }
 
 #[test]
-fn a_bot_sends_the_very_field_that_asks_for_impersonation() {
+fn the_impersonation_field_is_granted_only_to_impersonators() {
     for backend in Backend::ALL {
         let preset = backend.preset();
         assert_eq!(preset.impersonation.is_some(), preset.quirks.impersonation.is_some(), "{backend:?}");
@@ -45,15 +45,15 @@ fn a_bot_sends_the_very_field_that_asks_for_impersonation() {
 }
 
 #[test]
-fn a_product_with_two_servers_comes_once() {
+fn a_product_with_two_servers_is_listed_once() {
     let names: Vec<_> = Backend::products().map(|product| product.name).collect();
     assert_eq!(names, ["OpenMetadata", "DataHub"]);
-    let untold = Backend::products().filter(|product| product.classes.told_by.is_none());
-    assert_eq!(untold.count(), 1, "of two nobody could say whose tokens these are");
+    let unmarked = Backend::products().filter(|product| product.classes.told_by.is_none());
+    assert_eq!(unmarked.count(), 1, "with two, the product of a token would be ambiguous");
 }
 
 #[test]
-fn a_key_set_is_known_by_the_end_of_its_path() {
+fn the_end_of_the_path_selects_the_key_dialect() {
     let own = KeyDialect::OpenMetadata;
     for (path, dialect) in [
         ("/api/v1/system/config/jwks", own),

@@ -1,12 +1,12 @@
-//! What backends tell tokens apart by, as data.
+//! Classes of tokens, and the rules that depend on the class.
 
-/// What kind of party a token speaks for. A closed set: it is a metric label and an audit field.
+/// The kind of party that a token was issued to. A closed set, because it is a metric label and an audit field.
 ///
-/// Only the backend's own tokens say what class they are of (see [`crate::claims::OwnTokens`]); every other is a
+/// Only the backend's own tokens name their class (see [`crate::claims::OwnTokens`]); every other token is a
 /// user's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TokenClass {
-    /// OpenMetadata: `isBot: true`, or `tokenType: BOT` where `isBot` is absent.
+    /// OpenMetadata: `isBot: true`, or `tokenType: BOT` if `isBot` is absent.
     Bot,
     /// OpenMetadata `tokenType: PERSONAL_ACCESS`, DataHub `type: PERSONAL`.
     PersonalAccess,
@@ -35,17 +35,17 @@ impl TokenClass {
     }
 }
 
-/// Which tokens may come without `exp`, or with `exp: null`.
+/// Which tokens may lack `exp`, or have `exp: null`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum NonExpiring {
-    /// None may.
+    /// No tokens.
     None,
-    /// Those of the class [`TokenClass::Bot`], as OpenMetadata issues them.
+    /// Tokens of the class [`TokenClass::Bot`], as OpenMetadata issues them.
     #[default]
     Bots,
-    /// Those that are made to be kept: of bots, personal access tokens and tokens of service accounts.
+    /// Long-lived tokens: of bots, personal access tokens and tokens of service accounts.
     AccessTokens,
-    /// Any may, but for those of the class [`TokenClass::Session`]: a login ends.
+    /// Any token except those of the class [`TokenClass::Session`], because a login must end.
     Any,
 }
 
@@ -62,10 +62,10 @@ impl NonExpiring {
     }
 }
 
-/// How a claim's text becomes the principal.
+/// How the text of a claim becomes the principal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum PrincipalStyle {
-    /// Unchanged: `Ada@example.org` and `ada@example.com` are two people.
+    /// Unchanged: `Ada@example.org` and `ada@example.com` are two different principals.
     #[default]
     AsIs,
     /// The part before `@`, in lower case.
