@@ -1,8 +1,8 @@
 //! The texts of a refusal: its body, its `WWW-Authenticate`, and the messages that depend on the configuration.
 //!
-//! RFC 6750 section 3 for `WWW-Authenticate`; the body is the one that OpenMetadata's and
-//! DataHub's clients read. Its two top-level members are not a matter of taste: OpenMetadata's
-//! Python client takes a failure whose body mentions "code" without a top-level `code` as success.
+//! `WWW-Authenticate` follows RFC 6750 section 3. The body has the form that OpenMetadata's and DataHub's clients
+//! expect. Both top-level members are required: OpenMetadata's Python client treats a failure as success if the
+//! body mentions "code" but has no top-level `code`.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use crate::backend::Backend;
 use crate::decision::{Challenge, Denial, Reason};
 use crate::trust::TrustedIssuer;
 
-/// The messages, where configuration has a say in them.
+/// The messages that depend on the configuration.
 #[derive(Clone, Debug)]
 pub struct Wording {
     expired: &'static str,
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_body_is_the_one_of_the_documents() {
+    fn the_body_has_code_and_message() {
         assert_eq!(
             body(StatusCode::UNAUTHORIZED, "Token has expired"),
             r#"{"code":401,"message":"Token has expired"}"#

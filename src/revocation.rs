@@ -1,7 +1,8 @@
-//! Tokens that verify and are not good any more, because somebody said so.
+//! The revocation list: tokens that verify but must no longer be accepted.
 //!
-//! A [`Revocations`] is a value: it is asked on every request, also about tokens that come out of
-//! the cache, and a new list is a new value.
+//! A [`Revocations`] is an immutable value; a new list is a new value. It is checked on every request, also for
+//! tokens that come from the cache. An entry names a token, a subject or a key ([`RevokedBy`]) and may be limited
+//! to an issuer or to tokens issued before a time.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,7 +16,7 @@ use crate::digest::sha256_of_parts;
 use crate::jose::{Algorithm, Fingerprint};
 use crate::numeric_date::NumericDate;
 
-/// What an entry of the list knows a token by.
+/// How an entry of the list identifies tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RevokedBy {
     /// `jti`: this token.
@@ -26,12 +27,12 @@ pub enum RevokedBy {
     Subject,
     /// `kid`: the tokens that this key signed.
     Key,
-    /// The hash under which DataHub keeps a token: this token.
+    /// The hash under which DataHub stores a token: this token.
     DatahubTokenHash,
 }
 
 impl RevokedBy {
-    /// Every kind, in the order in which they are asked.
+    /// Every kind, in the order in which they are checked.
     pub const ALL: [Self; 5] =
         [Self::Id, Self::Fingerprint, Self::Subject, Self::Key, Self::DatahubTokenHash];
 
@@ -46,7 +47,7 @@ impl RevokedBy {
         }
     }
 
-    /// What the audit record says.
+    /// The text in the audit record.
     pub const fn detail(self) -> &'static str {
         match self {
             Self::Id => "its jti is revoked",
@@ -68,10 +69,10 @@ pub struct Revocation {
 }
 
 impl Revocation {
-    /// An entry from its text.
+    /// Parses an entry.
     ///
     /// # Errors
-    /// What the text should be.
+    /// What is wrong with the text.
     pub fn new(by: RevokedBy, text: &str) -> Result<Self, &'static str> {
         let value = match by {
             RevokedBy::Id | RevokedBy::Subject | RevokedBy::Key if text.is_empty() => return Err("is empty"),
@@ -82,12 +83,12 @@ impl Revocation {
         Ok(Self { by, value: value.into(), issuer: None, issued_before: None })
     }
 
-    /// Only for tokens of this issuer: see [`VerifiedToken::is_from`].
+    /// Limits the entry to tokens of this issuer: see [`VerifiedToken::is_from`].
     pub fn of_issuer(self, issuer: Option<Box<str>>) -> Self {
         Self { issuer, ..self }
     }
 
-    /// Only for tokens whose `iat` is before this time, or that have none.
+    /// Limits the entry to tokens whose `iat` is before this time, or that have none.
     pub fn issued_before(self, time: Option<NumericDate>) -> Self {
         Self { issued_before: time, ..self }
     }
@@ -124,7 +125,7 @@ pub struct Revocations {
 }
 
 impl Revocations {
-    /// A list of these entries. `salt` is what DataHub hashes after a token.
+    /// A list of these entries. `salt` is what DataHub appends to a token before hashing it.
     pub fn new(list: impl IntoIterator<Item = Revocation>, salt: Option<SecretSlice<u8>>) -> Self {
         let mut entries: HashMap<_, HashMap<Box<str>, Vec<_>>> = HashMap::new();
         for entry in list {
@@ -137,7 +138,7 @@ impl Revocations {
         Self { entries, salt }
     }
 
-    /// By what this token is revoked, if it is. `text` is the token as it came.
+    /// How this token is revoked, if it is. `text` is the token as it was received.
     pub fn find(&self, token: &VerifiedToken, text: &str) -> Option<RevokedBy> {
         if self.entries.is_empty() {
             return None;
@@ -157,7 +158,7 @@ impl Revocations {
                         found.iter().any(|entry| full.starts_with(&*entry.value) && entry.is_about(token))
                     })
                 }
-                // DataHub signs with nothing else, and of HS256 there is but one signature.
+                // DataHub signs only with HS256, which is deterministic, so a token has only one text.
                 RevokedBy::DatahubTokenHash => {
                     token.algorithm() == Algorithm::HS256 && holds(&self.datahub_token_hash(text))
                 }
@@ -165,17 +166,17 @@ impl Revocations {
         })
     }
 
-    /// How many entries there are of one kind.
+    /// The number of entries of one kind.
     pub fn count(&self, by: RevokedBy) -> usize {
         self.entries.get(&by).map_or(0, |entries| entries.values().map(Vec::len).sum())
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         RevokedBy::ALL.into_iter().map(|by| self.count(by)).sum()
     }
 
-    /// Whether there is no entry.
+    /// Whether the list has no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -191,7 +192,7 @@ impl Revocations {
     }
 }
 
-/// Without the entries: they may be many, and name people.
+/// Omits the entries, because there may be many and they name people.
 impl fmt::Debug for Revocations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Revocations").field("len", &self.len()).finish_non_exhaustive()

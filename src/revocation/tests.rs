@@ -28,7 +28,7 @@ fn an_empty_list_revokes_nothing() {
 }
 
 #[test]
-fn by_jti() {
+fn jti_must_match_exactly() {
     let list = list(RevokedBy::Id, "a-1");
     assert_eq!(list.find(&verified(json!({"jti": "a-1"})), ""), Some(RevokedBy::Id));
     for claims in
@@ -39,7 +39,7 @@ fn by_jti() {
 }
 
 #[test]
-fn by_subject_with_and_without_a_time() {
+fn subject_entries_may_be_limited_by_issue_time() {
     let token = verified(json!({}));
     assert_eq!(list(RevokedBy::Subject, "ada").find(&token, ""), Some(RevokedBy::Subject));
     assert_eq!(list(RevokedBy::Subject, "bob").find(&token, ""), None);
@@ -61,7 +61,7 @@ fn the_subject_is_not_the_principal() {
 }
 
 #[test]
-fn within_an_issuer_by_entry_name_or_iss() {
+fn an_issuer_limit_matches_the_entry_name_or_a_bound_iss() {
     let bound = ClaimRules { issuers: vec!["https://idp.example".into()], ..open_rules() };
     let claims = with(good_claims(), json!({"jti": "a"}));
     for (rules, issuer, expected) in [
@@ -78,7 +78,7 @@ fn within_an_issuer_by_entry_name_or_iss() {
 }
 
 #[test]
-fn one_entry_of_several_with_the_same_value_is_enough() {
+fn any_of_several_entries_with_the_same_value_revokes() {
     let entry = |issuer: &str| Revocation::new(RevokedBy::Id, "a").unwrap().of_issuer(Some(issuer.into()));
     let list = Revocations::new([entry("other"), entry("idp"), entry("third")], None);
     assert_eq!(list.count(RevokedBy::Id), 3);
@@ -86,7 +86,7 @@ fn one_entry_of_several_with_the_same_value_is_enough() {
 }
 
 #[test]
-fn by_any_length_of_fingerprint_from_16_digits_on() {
+fn fingerprint_prefixes_of_16_digits_or_more_match() {
     let token = verified(json!({}));
     let full = token.fingerprint().full();
     for length in [16, 17, 40, FULL] {
@@ -96,7 +96,7 @@ fn by_any_length_of_fingerprint_from_16_digits_on() {
         );
     }
     assert!(list(RevokedBy::Fingerprint, &full.to_uppercase()).find(&token, "").is_some());
-    // The same 16 digits and then others: another token.
+    // The same first 16 digits but a different end is a different token.
     let last = if full.ends_with('0') { '1' } else { '0' };
     assert_eq!(list(RevokedBy::Fingerprint, &format!("{}{last}", &full[..FULL - 1])).find(&token, ""), None);
     for text in [&full[..15], &format!("{full}0"), "sha256:0123456789abcdef", "g123456789abcdef", ""] {
@@ -110,7 +110,7 @@ fn by_p256(token: &str, keys: &KeySet) -> VerifiedToken {
 }
 
 #[test]
-fn a_second_signature_does_not_escape_a_fingerprint() {
+fn a_fingerprint_is_independent_of_the_signature() {
     let keys = key_set(&[P256.jwk_named("a")]);
     let sign = || P256.token(Algorithm::ES256, Some("a"), &good_claims());
     let (one, two) = (sign(), sign());
@@ -120,7 +120,7 @@ fn a_second_signature_does_not_escape_a_fingerprint() {
 }
 
 #[test]
-fn by_the_kid_that_is_claimed_and_by_the_key_that_verified() {
+fn kid_matches_the_header_and_the_key_that_verified() {
     let named = key_set(&[P256.jwk_named("leaked")]);
     let list = list(RevokedBy::Key, "leaked");
     for kid in [Some("leaked"), None] {
@@ -132,9 +132,9 @@ fn by_the_kid_that_is_claimed_and_by_the_key_that_verified() {
     assert_eq!(list.find(&by_p256(&token, &others), ""), None);
 }
 
-/// The hashes are those of `sha256sum` over the texts.
+/// The expected hashes are SHA-256 over the token text and the salt.
 #[test]
-fn by_the_hash_under_which_datahub_keeps_a_token() {
+fn datahub_token_hashes_match_with_the_same_salt() {
     let text = HMAC.token(Algorithm::HS256, None, &good_claims());
     let hash = |salt: &str| {
         let digest =
@@ -160,7 +160,7 @@ fn by_the_hash_under_which_datahub_keeps_a_token() {
 }
 
 #[test]
-fn nothing_of_a_list_is_in_its_debug_output() {
+fn debug_output_contains_no_entries_or_salt() {
     let entry = Revocation::new(RevokedBy::Subject, "ada").unwrap();
     let list = Revocations::new([entry], Some(b"pepper".to_vec().into()));
     let shown = format!("{list:?}");
@@ -168,7 +168,7 @@ fn nothing_of_a_list_is_in_its_debug_output() {
 }
 
 #[test]
-fn claims_keep_what_a_list_asks_for() {
+fn a_verified_token_has_the_claims_that_a_list_needs() {
     let claims = with(good_claims(), json!({"jti": "a"}));
     let token = claims::validate(
         crate::test_support::signed(&claims),
