@@ -1,8 +1,16 @@
-//! What a request's head loses and gains on its way upstream.
+//! Rewrites the head of a request on its way upstream.
 //!
-//! The order is the point: connection-specific fields go first, also those that `Connection`
-//! names, so that a client cannot have ours removed; then every identity field and every look-alike
-//! of one; then ours are set.
+//! The order of the steps is the security property ([`OutboundHead::rewrite`]):
+//!
+//! 1. Remove connection-specific fields, including those that `Connection` names. This comes first so that a
+//!    client cannot have our own fields removed.
+//! 2. Remove every identity field and every look-alike of one, except what the [`Permit`] grants.
+//! 3. Set our own fields: `Host`, the verified identity, `Authorization` and `X-Forwarded-*`.
+//!
+//! After that, every identity field of the request comes from a verified token, or is one that the caller may
+//! send ([`crate::backend::GrantedFields`]).
+//!
+//! Not done here: parsing credentials ([`crate::request`]) and verifying the identity ([`crate::trust`]).
 
 use std::net::IpAddr;
 
@@ -35,7 +43,7 @@ use known_names::{KnownNames, Reserved};
 use request_source::RequestSource;
 use reserved::{FAMILIES, NAMES};
 
-/// The rules for heads on their way upstream.
+/// The rules for rewriting heads.
 #[derive(Clone, Debug)]
 pub struct OutboundHead {
     backend: Backend,
@@ -51,16 +59,16 @@ pub struct OutboundHead {
     trusts_unix_peers: bool,
 }
 
-/// What becomes of the `Authorization` field.
+/// What happens to the `Authorization` field.
 #[derive(Clone, Debug)]
 pub enum Authorization {
-    /// It goes on, in the form that both backends read.
+    /// It is forwarded, in the form that all backends accept.
     Forward,
     /// It is removed.
     Strip,
 }
 
-/// The fields that carry the identity.
+/// The names of the fields that carry the verified identity.
 #[derive(Clone, Debug)]
 pub struct IdentityNames {
     /// For the principal.
@@ -69,7 +77,7 @@ pub struct IdentityNames {
     pub email: HeaderName,
     /// For the roles.
     pub groups: HeaderName,
-    /// Whether the field [`Preset::actor`](crate::backend::Preset::actor) is set.
+    /// Whether to set the field [`Preset::actor`](crate::backend::Preset::actor).
     pub datahub_actor: bool,
 }
 
@@ -84,17 +92,15 @@ impl OutboundHead {
         let IdentityNames { user, email, groups, datahub_actor } = names;
         let configured = [user.as_str(), email.as_str(), groups.as_str()];
         let preset = backend.preset();
-        // Also before a backend that has no such field: what stands behind it may, and would believe a
-        // client's.
+        // Also for a backend without such a field: a server behind it may read it, and would trust a client's.
         let any_actor = || Backend::ALL.iter().find_map(|backend| backend.preset().actor);
         let actor = preset.actor.or_else(any_actor).filter(|_| datahub_actor);
         let known = NAMES.iter().chain(preset.identity.names).copied().chain(preset.granted.all());
-        let own = known.chain(actor.map(|actor| actor.name));
-        let own = own.map(in_one_spelling);
-        let mut reserved: Vec<Box<str>> = configured.into_iter().map(in_one_spelling).chain(own).collect();
+        let known = known.chain(actor.map(|actor| actor.name)).map(canonical_name);
+        let mut reserved: Vec<Box<str>> = configured.into_iter().map(canonical_name).chain(known).collect();
         reserved.sort_unstable();
         reserved.dedup();
-        // The configured names in their own spelling: it is the one that is set.
+        // The configured names as they are spelled in the configuration, because that spelling is set.
         let spelled = configured.into_iter().chain(reserved.iter().map(AsRef::as_ref));
         let known = KnownNames::new(Reserved {
             names: spelled.collect(),
@@ -116,144 +122,149 @@ impl OutboundHead {
         }
     }
 
-    /// Whether a field has another spelling of a name that is ours to set, or of a credential's.
-    /// [`Self::rewrite`] removes such fields; another proxy that forwards the request itself may not.
-    pub fn has_look_alikes(&self, fields: &HeaderMap) -> bool {
-        fields.keys().any(|name| self.known.is_look_alike_of_identity(name.as_str()))
+    /// Whether a field's name is another spelling of a reserved name or of a credential's name.
+    /// [`Self::rewrite`] removes such fields. Another proxy that forwards the request itself may not.
+    pub fn has_look_alikes(&self, headers: &HeaderMap) -> bool {
+        headers.keys().any(|name| self.known.is_look_alike_of_identity(name.as_str()))
     }
 
-    /// The fields that may carry an identity and whose names are on no list: only what their names
-    /// begin with is known. [`Self::rewrite`] removes them; another proxy that forwards the request
-    /// itself has to be told of each.
-    pub fn unlisted<'f>(&self, fields: &'f HeaderMap) -> impl Iterator<Item = &'f str> {
-        fields.keys().map(HeaderName::as_str).filter(|name| self.known.is_unlisted_identity(name))
+    /// The fields that may carry an identity but are not listed by name: only the prefix of the name is known.
+    /// [`Self::rewrite`] removes them. Another proxy that forwards the request itself needs the name of each.
+    pub fn unlisted<'f>(&self, headers: &'f HeaderMap) -> impl Iterator<Item = &'f str> {
+        headers.keys().map(HeaderName::as_str).filter(|name| self.known.is_unlisted_identity(name))
     }
 
-    /// Rewrites the head of a request that may go upstream. `Err` where a verified identity
-    /// cannot be written into a field: the request then does not go at all.
+    /// Rewrites the head of a permitted request.
+    ///
+    /// # Errors
+    /// A verified identity cannot be written as a field value. The request must then be refused.
     pub fn rewrite(
         &self,
-        fields: &mut HeaderMap,
+        headers: &mut HeaderMap,
         facts: &RequestFacts,
         permit: &Permit,
         peer: impl Into<Option<IpAddr>>,
         tls: bool,
     ) -> Result<(), Reason> {
         let peer = peer.into();
-        let nominated = connection::removable(fields);
+        let nominated = connection::removable(headers);
         let trusted = self.is_trusted(peer);
         let granted = granted(self.backend, permit);
-        let request_source = self.request_source_of(fields, permit.caller(), peer);
+        let request_source = self.request_source_of(headers, permit.caller(), peer);
         let stays = |name: &HeaderName| {
-            !nominated.contains(name) && self.known.goes_on(name.as_str(), granted, trusted)
+            !nominated.contains(name) && self.known.is_forwarded(name.as_str(), granted, trusted)
         };
-        retain(fields, stays);
+        retain(headers, stays);
         for name in granted {
-            keep_first(fields, name);
+            keep_first(headers, name);
         }
         if let Some(host) = &facts.target_host {
-            fields.insert(HOST, host.clone());
+            headers.insert(HOST, host.clone());
         }
         if let Caller::Token(token) = permit.caller() {
-            self.set_identity(fields, token)?;
+            self.set_identity(headers, token)?;
         }
         if let Some((name, source)) = request_source {
-            fields.insert(name, source);
+            headers.insert(name, source);
         }
-        self.set_authorization(fields, facts, permit);
-        self.drop_session_cookies(fields, facts);
-        forwarded::set(fields, peer, tls);
+        self.set_authorization(headers, facts, permit);
+        self.drop_session_cookies(headers, facts);
+        forwarded::set(headers, peer, tls);
         Ok(())
     }
 
-    /// What another proxy is to set that asked for the decision alone: the identity fields, those
-    /// that the caller may send, and `Authorization`. What is not in there it is to remove. The request
-    /// comes from `source`. `Err` as for [`Self::rewrite`].
+    /// The fields for another proxy that only asks for the decision: the identity fields, the fields that the
+    /// caller may send, and `Authorization`. The proxy must set these and remove all other reserved fields. The
+    /// request comes from `source`.
+    ///
+    /// # Errors
+    /// As for [`Self::rewrite`].
     pub fn handed_over(
         &self,
-        fields: &HeaderMap,
+        headers: &HeaderMap,
         facts: &RequestFacts,
         permit: &Permit,
         source: IpAddr,
     ) -> Result<HeaderMap, Reason> {
-        let mut own = HeaderMap::with_capacity(8);
-        if let Some(credentials) = fields.get(AUTHORIZATION) {
-            own.insert(AUTHORIZATION, credentials.clone());
+        let mut verified = HeaderMap::with_capacity(8);
+        if let Some(credentials) = headers.get(AUTHORIZATION) {
+            verified.insert(AUTHORIZATION, credentials.clone());
         }
         for name in granted(self.backend, permit) {
-            if let Some(value) = fields.get(*name) {
-                own.insert(*name, value.clone());
+            if let Some(value) = headers.get(*name) {
+                verified.insert(*name, value.clone());
             }
         }
         if let Caller::Token(token) = permit.caller() {
-            self.set_identity(&mut own, token)?;
+            self.set_identity(&mut verified, token)?;
         }
-        if let Some((name, source)) = self.request_source_of(fields, permit.caller(), Some(source)) {
-            own.insert(name, source);
+        if let Some((name, source)) = self.request_source_of(headers, permit.caller(), Some(source)) {
+            verified.insert(name, source);
         }
-        self.set_authorization(&mut own, facts, permit);
-        Ok(own)
+        self.set_authorization(&mut verified, facts, permit);
+        Ok(verified)
     }
 
-    /// The names of the fields that are ours to set, in lower case with `-`.
+    /// The names of the reserved fields, in lower case with `-`.
     pub fn reserved(&self) -> impl Iterator<Item = &str> {
         self.reserved.iter().map(AsRef::as_ref)
     }
 
-    /// What the names of further fields begin with that no client may send, in lower case with `-`.
+    /// The prefixes of the names of further reserved fields, in lower case with `-`.
     pub fn reserved_families(&self) -> impl Iterator<Item = &'static str> {
         FAMILIES.iter().chain(self.backend.preset().identity.families).copied()
     }
 
-    fn set_identity(&self, fields: &mut HeaderMap, token: &VerifiedToken) -> Result<(), Reason> {
-        let set = |fields: &mut HeaderMap, name: &HeaderName, text: Option<HeaderValue>| match text {
+    fn set_identity(&self, headers: &mut HeaderMap, token: &VerifiedToken) -> Result<(), Reason> {
+        let set = |headers: &mut HeaderMap, name: &HeaderName, text: Option<HeaderValue>| match text {
             Some(value) => {
-                fields.insert(name.clone(), value);
+                headers.insert(name.clone(), value);
                 Ok(())
             }
             None => Err(Reason::MalformedToken),
         };
-        set(fields, &self.user, identity_value::text(token.principal()))?;
+        set(headers, &self.user, identity_value::text(token.principal()))?;
         if let Some(email) = token.email() {
-            set(fields, &self.email, identity_value::text(email))?;
+            set(headers, &self.email, identity_value::text(email))?;
         }
         if !token.roles().is_empty() {
-            set(fields, &self.groups, identity_value::list(token.roles()))?;
+            set(headers, &self.groups, identity_value::list(token.roles()))?;
         }
         if let Some((name, actor)) = &self.actor {
-            set(fields, name, identity_value::actor(token.principal(), actor))?;
+            set(headers, name, identity_value::actor(token.principal(), actor))?;
         }
         Ok(())
     }
 
-    fn set_authorization(&self, fields: &mut HeaderMap, facts: &RequestFacts, permit: &Permit) {
+    fn set_authorization(&self, headers: &mut HeaderMap, facts: &RequestFacts, permit: &Permit) {
         match (&self.authorization, permit.caller()) {
-            // DataHub's own services say who they are by this very field.
+            // DataHub's own services authenticate to the backend with this field.
             (_, Caller::DatahubSystem) => {}
             (Authorization::Forward, _) => match &facts.credentials {
                 Credentials::Bearer(token) => {
-                    fields.insert(AUTHORIZATION, token.canonical_field());
+                    headers.insert(AUTHORIZATION, token.canonical_field());
                 }
-                // To DataHub's frontend an empty field is a credential (CVE-2023-25557).
+                // DataHub's frontend treats an empty field as a credential (CVE-2023-25557).
                 Credentials::Missing => {
-                    fields.remove(AUTHORIZATION);
+                    headers.remove(AUTHORIZATION);
                 }
                 Credentials::Basic(_) | Credentials::OtherScheme | Credentials::Malformed => {}
             },
             (Authorization::Strip, _) => {
-                fields.remove(AUTHORIZATION);
+                headers.remove(AUTHORIZATION);
             }
         }
     }
 
-    /// A backend that prefers its cookie to the token would serve somebody who was not judged.
-    fn drop_session_cookies(&self, fields: &mut HeaderMap, facts: &RequestFacts) {
+    /// Removes session cookies if there are other credentials: a backend that prefers its cookie to the token
+    /// would use an identity that was not verified.
+    fn drop_session_cookies(&self, headers: &mut HeaderMap, facts: &RequestFacts) {
         let names = self.backend.quirks().session_cookies;
         if names.is_empty() || !facts.has_session_cookie || matches!(facts.credentials, Credentials::Missing)
         {
             return;
         }
-        let kept: Vec<HeaderValue> = fields
+        let kept: Vec<HeaderValue> = headers
             .get_all(COOKIE)
             .iter()
             .filter_map(|value| {
@@ -266,13 +277,13 @@ impl OutboundHead {
                 if kept.is_empty() { None } else { HeaderValue::from_bytes(&kept.join(&b"; "[..])).ok() }
             })
             .collect();
-        fields.remove(COOKIE);
+        headers.remove(COOKIE);
         for value in kept {
-            fields.append(COOKIE, value);
+            headers.append(COOKIE, value);
         }
     }
 
-    /// The same rules, for peers on a Unix socket, which have no address: believed, or not.
+    /// Sets whether peers on a Unix socket, which have no address, are trusted proxies.
     pub fn trusting_unix_peers(mut self, trusted: bool) -> Self {
         self.trusts_unix_peers = trusted;
         self
@@ -282,24 +293,24 @@ impl OutboundHead {
         peer.map_or(self.trusts_unix_peers, |peer| contains_address(&self.trusted_proxies, peer))
     }
 
-    /// The address a request comes from: the peer, or the last one in `X-Forwarded-For` that is
-    /// not itself a trusted proxy.
-    pub fn source_ip(&self, fields: &HeaderMap, peer: impl Into<Option<IpAddr>>) -> Option<IpAddr> {
+    /// The address a request comes from: the peer, or behind a trusted proxy the last address in
+    /// `X-Forwarded-For` that is not itself a trusted proxy.
+    pub fn source_ip(&self, headers: &HeaderMap, peer: impl Into<Option<IpAddr>>) -> Option<IpAddr> {
         let peer = peer.into();
         if !self.is_trusted(peer) {
             return peer;
         }
-        self.source_behind_peer(fields).or(peer)
+        self.source_behind_peer(headers).or(peer)
     }
 
-    /// The address a request comes from by a peer that is believed: the last one in
-    /// `X-Forwarded-For` that is not a trusted proxy. `None` where it names none.
-    pub fn source_behind_peer(&self, fields: &HeaderMap) -> Option<IpAddr> {
-        forwarded::source(&self.trusted_proxies, fields)
+    /// The address that a trusted peer names: the last one in `X-Forwarded-For` that is not a trusted proxy.
+    /// `None` if there is none.
+    pub fn source_behind_peer(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        forwarded::source(&self.trusted_proxies, headers)
     }
 }
 
-/// The reserved fields that may be sent all the same with this permit.
+/// The reserved fields that the caller of this permit may send.
 fn granted(backend: Backend, permit: &Permit) -> &'static [&'static str] {
     let granted = &backend.preset().granted;
     match permit.caller() {
@@ -310,22 +321,22 @@ fn granted(backend: Backend, permit: &Permit) -> &'static [&'static str] {
     }
 }
 
-/// Leaves one value where a client sent several: which of them counts, servers do not agree on.
-fn keep_first(fields: &mut HeaderMap, name: &'static str) {
-    let mut values = fields.get_all(name).iter();
+/// Keeps only the first value of a field, because servers disagree about which of several counts.
+fn keep_first(headers: &mut HeaderMap, name: &'static str) {
+    let mut values = headers.get_all(name).iter();
     if let (Some(first), Some(_)) = (values.next(), values.next()) {
         let first = first.clone();
-        fields.insert(name, first);
+        headers.insert(name, first);
     }
 }
 
-/// Keeps some fields, and keeps their order, which `HeaderMap::remove` does not.
-fn retain(fields: &mut HeaderMap, stays: impl Fn(&HeaderName) -> bool) {
-    // Room for what will be set.
-    let mut kept = HeaderMap::with_capacity(fields.len() + 8);
+/// Keeps the selected fields in their order. `HeaderMap::remove` would change the order.
+fn retain(headers: &mut HeaderMap, stays: impl Fn(&HeaderName) -> bool) {
+    // Room for the fields that will be set.
+    let mut kept = HeaderMap::with_capacity(headers.len() + 8);
     let mut current = None;
-    for (name, value) in std::mem::take(fields) {
-        // A name stands before the first of its values only.
+    for (name, value) in std::mem::take(headers) {
+        // The iterator yields a name only with the first of its values.
         if let Some(name) = name {
             current = stays(&name).then_some(name);
         }
@@ -333,11 +344,11 @@ fn retain(fields: &mut HeaderMap, stays: impl Fn(&HeaderName) -> bool) {
             kept.append(name.clone(), value);
         }
     }
-    *fields = kept;
+    *headers = kept;
 }
 
-/// The spelling in which proxies are told of a name: lower case, with `-` for `_` and `.`.
-fn in_one_spelling(name: &str) -> Box<str> {
+/// The canonical spelling of a name: lower case, with `-` for `_` and `.`.
+fn canonical_name(name: &str) -> Box<str> {
     name.to_ascii_lowercase().replace(['_', '.'], "-").into()
 }
 

@@ -5,64 +5,63 @@ use std::collections::HashSet;
 use super::{CONNECTION, HeaderMap, HeaderName, OutboundHead, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use crate::request::{RequestFault, are_look_alikes};
 
-/// Fields that are about one connection, whether `Connection` names them or not, besides those that
-/// have constants.
+/// Fields that are always connection-specific, whether `Connection` names them or not. Those with a constant in
+/// `http::header` are not listed here.
 pub(super) const SPECIFIC: &[&str] =
     &["keep-alive", "proxy-connection", "proxy-authorization", "proxy-authenticate", "http2-settings"];
 
-/// Fields with an end-to-end meaning that `Connection` cannot take from them; all that begin with
-/// `content-` are meant too.
+/// End-to-end fields, which `Connection` must not name. Names that begin with `content-` count too.
 const NEVER_NOMINATED: &[&str] = &["authorization", "host", "cookie", "transfer-encoding", "content-length"];
 
 impl OutboundHead {
-    /// Refuses a request whose `Connection` names a field that is not the client's to take away:
-    /// whoever stands before or behind us would judge another request than we do.
-    pub fn check_connection(&self, fields: &HeaderMap) -> Result<(), RequestFault> {
-        let stolen = |name: &str| is_end_to_end(name) || self.known.is_ours_or_a_proxys(name);
-        match nominated(fields).any(|name| stolen(name.as_str())) {
-            true => Err(RequestFault::BadTarget("Connection names a field that is not about the connection")),
-            false => Ok(()),
+    /// Refuses a request whose `Connection` names a field that the client must not have removed. Otherwise a
+    /// proxy in front of us, or the backend, could read another request than the one that was authorized.
+    pub fn check_connection(&self, headers: &HeaderMap) -> Result<(), RequestFault> {
+        let forbidden = |name: &str| is_end_to_end(name) || self.known.is_ours_or_a_proxys(name);
+        if nominated(headers).any(|name| forbidden(name.as_str())) {
+            return Err(RequestFault::BadTarget("Connection names a field that is not about the connection"));
         }
+        Ok(())
     }
 }
 
-/// The further fields that `Connection` names and that may be taken away. A set: there may be thousands,
-/// and every field is looked up in it.
-pub(super) fn removable(fields: &HeaderMap) -> HashSet<HeaderName> {
-    nominated(fields).filter(|name| !is_end_to_end(name.as_str())).collect()
+/// The further fields that `Connection` names and that may be removed. A set, because there may be thousands and
+/// every field is looked up in it.
+pub(super) fn removable(headers: &HeaderMap) -> HashSet<HeaderName> {
+    nominated(headers).filter(|name| !is_end_to_end(name.as_str())).collect()
 }
 
-/// The fields that `Connection` names, besides those that are specific anyway.
-fn nominated(fields: &HeaderMap) -> impl Iterator<Item = HeaderName> {
-    let plain = |option: &&[u8]| {
+/// The fields that `Connection` names, without those that are connection-specific anyway.
+fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+    let is_other = |option: &&[u8]| {
         !["close", "keep-alive", "te", "upgrade"]
             .iter()
-            .any(|own| option.eq_ignore_ascii_case(own.as_bytes()))
+            .any(|known| option.eq_ignore_ascii_case(known.as_bytes()))
     };
-    fields
+    headers
         .get_all(CONNECTION)
         .iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
-        .filter(plain)
+        .filter(is_other)
         .filter_map(|option| HeaderName::from_bytes(option).ok())
 }
 
 fn is_end_to_end(name: &str) -> bool {
     let of_content = |rest: &str| rest.starts_with(|next: char| !next.is_ascii_alphanumeric());
-    NEVER_NOMINATED.iter().any(|own| are_look_alikes(own, name))
+    NEVER_NOMINATED.iter().any(|known| are_look_alikes(known, name))
         || name.strip_prefix("content").is_some_and(of_content)
 }
 
-/// Removes every field of an answer that is about the backend's connection alone.
-pub fn remove_connection_fields(fields: &mut HeaderMap) {
-    for name in removable(fields) {
-        fields.remove(name);
+/// Removes the connection-specific fields of a response.
+pub fn remove_connection_fields(headers: &mut HeaderMap) {
+    for name in removable(headers) {
+        headers.remove(name);
     }
     for name in [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE] {
-        fields.remove(name);
+        headers.remove(name);
     }
     for name in SPECIFIC {
-        fields.remove(*name);
+        headers.remove(*name);
     }
 }

@@ -1,4 +1,4 @@
-//! `X-Forwarded-*` and their kin: where a request comes from, and what the backend is told of it.
+//! `X-Forwarded-*` and similar fields: finds the source address of a request and sets the fields for the backend.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -11,29 +11,28 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// What else proxies say about where a request comes from, besides `X-Forwarded-*`; only a trusted
-/// one is believed.
+/// Other fields in which proxies state the source of a request. Only those of a trusted proxy are forwarded.
 pub(super) const ORIGIN_FIELDS: &[&str] =
     &["forwarded", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip"];
 
-/// What [`set`] writes.
+/// The fields that [`set`] writes.
 pub(super) const WRITTEN_FIELDS: &[&str] = &["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"];
 
-/// How many addresses of an `X-Forwarded-For` are read and passed on, the nearest ones. Real chains
-/// have a few; what a client puts in front of them costs nobody more than this.
+/// How many addresses of `X-Forwarded-For` are read and forwarded, counted from the nearest. Real chains have a
+/// few. The limit bounds the cost of a chain that a client makes up.
 const MAX_HOPS: usize = 32;
 
-/// The last one in `X-Forwarded-For` that is not itself a trusted proxy.
-pub(super) fn source(trusted: &[IpNet], fields: &HeaderMap) -> Option<IpAddr> {
+/// The last address in `X-Forwarded-For` that is not itself a trusted proxy.
+pub(super) fn source(trusted: &[IpNet], headers: &HeaderMap) -> Option<IpAddr> {
     // Several fields are one list (RFC 9110 section 5.3); the last one is the nearest.
-    let nearest_first = fields
+    let nearest_first = headers
         .get_all(X_FORWARDED_FOR)
         .iter()
         .rev()
         .flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
     let mut source = None;
     for hop in nearest_first.take(MAX_HOPS) {
-        // What cannot be read ends the chain: further left, anything may have been written.
+        // An invalid address ends the chain, because the entries before it cannot be trusted.
         let Some(address) = address(hop) else { return source };
         source = Some(address);
         if !contains_address(trusted, address) {
@@ -43,34 +42,33 @@ pub(super) fn source(trusted: &[IpNet], fields: &HeaderMap) -> Option<IpAddr> {
     source
 }
 
-/// `X-Forwarded-For`, `-Proto` and `-Host`. What is there now is a trusted proxy's.
-pub(super) fn set(fields: &mut HeaderMap, peer: Option<IpAddr>, tls: bool) {
-    // Without an address of its own, what RFC 7239 section 6 has for that.
+/// Sets `X-Forwarded-For`, `-Proto` and `-Host`. Existing values come from a trusted proxy.
+pub(super) fn set(headers: &mut HeaderMap, peer: Option<IpAddr>, tls: bool) {
+    // A peer without an address is "unknown" (RFC 7239 section 6).
     let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_canonical().to_string());
     let before: Result<Vec<&str>, _> =
-        fields.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::to_str).collect();
+        headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::to_str).collect();
     let chain = match before {
         Ok(before) if !before.is_empty() => format!("{}, {peer}", nearest_hops(&before.join(", "))),
         _ => peer,
     };
     if let Ok(value) = HeaderValue::try_from(chain) {
-        fields.insert(X_FORWARDED_FOR, value);
+        headers.insert(X_FORWARDED_FOR, value);
     }
-    if !fields.contains_key(X_FORWARDED_PROTO) {
-        fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static(if tls { "https" } else { "http" }));
+    if !headers.contains_key(X_FORWARDED_PROTO) {
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(if tls { "https" } else { "http" }));
     }
-    if !fields.contains_key(X_FORWARDED_HOST)
-        && let Some(host) = fields.get(HOST).cloned()
+    if !headers.contains_key(X_FORWARDED_HOST)
+        && let Some(host) = headers.get(HOST).cloned()
     {
-        fields.insert(X_FORWARDED_HOST, host);
+        headers.insert(X_FORWARDED_HOST, host);
     }
 }
 
-/// One address of an `X-Forwarded-For`, with or without a port: load balancers of Azure and IIS
-/// write one.
+/// Parses one address of `X-Forwarded-For`, with or without a port. Load balancers of Azure and IIS add one.
 fn address(hop: &[u8]) -> Option<IpAddr> {
     let hop = str::from_utf8(hop.trim_ascii()).ok()?;
-    // A zone is of this machine's making, and so of no other's.
+    // A zone identifier is meaningful only on one machine.
     if hop.contains('%') {
         return None;
     }

@@ -1,7 +1,8 @@
 //! Verified names as field values.
 //!
-//! A field value is ASCII (RFC 9110 section 5.5), a name need not be. Everything else is
-//! percent-encoded as UTF-8 (RFC 3986 section 2.1), `%` too, so that no two names read the same.
+//! A field value is ASCII (RFC 9110 section 5.5), but a name may contain other characters. They are
+//! percent-encoded as UTF-8 (RFC 3986 section 2.1). `%` is encoded too, so that different names have different
+//! values.
 
 use http::HeaderValue;
 
@@ -12,13 +13,13 @@ pub(super) fn text(name: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(encoded(name, b"")).ok()
 }
 
-/// Names joined by commas; a comma in a name is encoded.
+/// Several names, joined by commas. A comma in a name is encoded.
 pub(super) fn list(names: &[Box<str>]) -> Option<HeaderValue> {
     let names: Vec<String> = names.iter().map(|name| encoded(name, b",")).collect();
     HeaderValue::try_from(names.join(",")).ok()
 }
 
-/// One name, as a backend's field wants it.
+/// One name, in the form of a backend's actor field.
 pub(super) fn actor(name: &str, field: &ActorField) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("{}{}", field.prefix, encoded(name, field.encoded))).ok()
 }
@@ -27,7 +28,7 @@ fn encoded(name: &str, also: &[u8]) -> String {
     let mut text = String::with_capacity(name.len());
     let last = name.len().saturating_sub(1);
     for (at, byte) in name.bytes().enumerate() {
-        // White space at either end would be trimmed off.
+        // A space at either end would be trimmed.
         let edge = (at == 0 || at == last) && byte == b' ';
         if (byte.is_ascii_graphic() || byte == b' ') && byte != b'%' && !also.contains(&byte) && !edge {
             text.push(char::from(byte));

@@ -1,27 +1,27 @@
-//! The names of request fields that mean something to us, and to whom a look-alike could mean the
-//! same (see [`crate::request::folded`]).
+//! The names of request fields with a special meaning, and what happens to their look-alikes (see
+//! [`crate::request::folded`]).
 
 use super::connection::SPECIFIC;
 use super::forwarded::{ORIGIN_FIELDS, WRITTEN_FIELDS};
 use crate::request::folded;
 
-/// Fields that end here besides those that are always about one connection. (hyper has answered
-/// `Expect`, or will when the body is asked for.)
+/// Further fields that are not forwarded, in addition to [`SPECIFIC`]. (hyper handles `Expect` when the body is
+/// read.)
 const ENDING_HERE: &[&str] = &["connection", "te", "trailer", "transfer-encoding", "upgrade", "expect"];
 
-/// Fields that go on as they came: by them a backend knows who is asking for what.
+/// Fields that are forwarded and that tell a backend who asks for what. Their look-alikes are removed.
 const OF_REQUEST: &[&str] = &["authorization", "cookie", "host", "content-length", "x-request-id"];
 
-/// What becomes of a client's fields whose names are look-alikes of a known name.
+/// What happens to a client's field whose name is a known name or a look-alike of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Treatment {
-    /// They are about the client's connection, or are answered here.
+    /// It is removed: it is about the client's connection, or was handled here.
     Removed,
-    /// Only we say this, or a caller to whom the very name is granted.
+    /// It is forwarded only from a caller to whom this exact name is granted. Otherwise only we set it.
     Reserved,
-    /// Only a trusted proxy says this, by the very name.
+    /// It is forwarded only from a trusted proxy and with this exact name.
     FromTrustedProxies,
-    /// By the very name.
+    /// It is forwarded only with this exact name.
     OneSpelling,
 }
 
@@ -32,28 +32,28 @@ struct Known {
     treatment: Treatment,
 }
 
-/// Every known name, in the order of their folded forms.
+/// Every known name, sorted by folded form.
 #[derive(Clone, Debug)]
 pub(super) struct KnownNames {
     names: Box<[Known]>,
-    /// Folded beginnings of reserved names, in order; none is the beginning of another.
+    /// Folded prefixes of reserved names, sorted. None is a prefix of another.
     families: Box<[Box<[u8]>]>,
 }
 
-/// The names that nobody may send.
+/// The names that clients may not send.
 pub(super) struct Reserved<'n> {
-    /// In the spelling that is set.
+    /// Full names, in the spelling that is set.
     pub(super) names: Vec<&'n str>,
-    /// What further names begin with.
+    /// Prefixes of further names.
     pub(super) families: Vec<&'n str>,
-    /// Names that begin so and that everybody may send.
+    /// Names with these prefixes that every client may send.
     pub(super) harmless: &'n [&'n str],
 }
 
 impl KnownNames {
-    /// The names that every request has a meaning for, and these.
+    /// The names that are always known, and the reserved ones.
     pub(super) fn new(reserved: Reserved<'_>) -> Self {
-        let own = [
+        let always = [
             (SPECIFIC, Treatment::Removed),
             (ENDING_HERE, Treatment::Removed),
             (ORIGIN_FIELDS, Treatment::FromTrustedProxies),
@@ -61,27 +61,28 @@ impl KnownNames {
             (OF_REQUEST, Treatment::OneSpelling),
             (reserved.harmless, Treatment::OneSpelling),
         ];
-        let own = own.iter().flat_map(|(names, treatment)| names.iter().map(|name| (*name, *treatment)));
+        let always =
+            always.iter().flat_map(|(names, treatment)| names.iter().map(|name| (*name, *treatment)));
         let names = reserved.names.into_iter().map(|name| (name, Treatment::Reserved));
         let known = |(name, treatment): (&str, Treatment)| Known {
             folded: folded(name).collect(),
             name: name.to_ascii_lowercase().into(),
             treatment,
         };
-        // Of two that are look-alikes, the first stays: what is reserved is nobody's to say.
-        let mut all: Vec<Known> = names.chain(own).map(known).collect();
+        // Reserved names come first: of two look-alikes the first stays.
+        let mut all: Vec<Known> = names.chain(always).map(known).collect();
         all.sort_by(|one, other| one.folded.cmp(&other.folded));
         all.dedup_by(|later, first| later.folded == first.folded);
         let mut families: Vec<Box<[u8]>> =
             reserved.families.into_iter().map(|family| folded(family).collect()).collect();
         families.sort_unstable();
-        // A longer beginning follows the shorter one that says the same.
+        // A longer prefix sorts after the shorter one that includes it.
         families.dedup_by(|later, first| later.starts_with(first));
         Self { names: all.into(), families: families.into() }
     }
 
-    /// Whether a client's field of this name goes on.
-    pub(super) fn goes_on(&self, name: &str, granted: &[&str], from_trusted_proxy: bool) -> bool {
+    /// Whether a client's field with this name is forwarded.
+    pub(super) fn is_forwarded(&self, name: &str, granted: &[&str], from_trusted_proxy: bool) -> bool {
         match self.find(name) {
             Some(known) => match known.treatment {
                 Treatment::Removed => false,
@@ -94,7 +95,7 @@ impl KnownNames {
         }
     }
 
-    /// Whether only we say this, or a proxy about where a request comes from.
+    /// Whether only we or a trusted proxy may set this field.
     pub(super) fn is_ours_or_a_proxys(&self, name: &str) -> bool {
         let treatment = self.find(name).map(|known| known.treatment);
         matches!(treatment, Some(Treatment::Reserved | Treatment::FromTrustedProxies))
@@ -102,7 +103,7 @@ impl KnownNames {
             || is_forwarded_family(name)
     }
 
-    /// Whether this is another spelling of a name by which a backend knows who is asking.
+    /// Whether this is another spelling of a name that identifies the caller to a backend.
     pub(super) fn is_look_alike_of_identity(&self, name: &str) -> bool {
         let is_identity = |known: &Known| {
             known.treatment == Treatment::Reserved || ["authorization", "cookie"].contains(&&*known.name)
@@ -110,12 +111,12 @@ impl KnownNames {
         self.find(name).is_some_and(|known| *known.name != *name && is_identity(known))
     }
 
-    /// Whether a name begins as reserved ones do and is not known itself.
+    /// Whether a name has a reserved prefix and is not known itself.
     pub(super) fn is_unlisted_identity(&self, name: &str) -> bool {
         self.is_of_reserved_family(name) && self.find(name).is_none()
     }
 
-    /// A beginning of the name is not above it, and nothing between the two is another family.
+    /// Whether a name has a reserved prefix. A prefix sorts before the name, and no other family sorts between.
     fn is_of_reserved_family(&self, name: &str) -> bool {
         let not_above = self.families.partition_point(|family| family.iter().copied().le(folded(name)));
         let nearest = not_above.checked_sub(1).and_then(|at| self.families.get(at));
@@ -128,13 +129,13 @@ impl KnownNames {
     }
 }
 
-/// `X-Forwarded-*` in any spelling: proxies tell by it where a request comes from.
+/// Whether this is `X-Forwarded-*` in any spelling, in which proxies state the source of a request.
 fn is_forwarded_family(name: &str) -> bool {
     const FAMILY: &[u8] = b"xforwarded";
     folded(name).take(FAMILY.len()).eq(FAMILY.iter().copied())
 }
 
-/// `X-Forwarded-*` as proxies spell it: words with one hyphen between them.
+/// Whether this is `X-Forwarded-*` in the spelling of proxies: words separated by single hyphens.
 fn is_plainly_forwarded(name: &str) -> bool {
     let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
     name.starts_with("x-forwarded-") && name.split('-').all(is_word)

@@ -1,4 +1,4 @@
-//! Whether a browser or a program is asking, as a backend is told by a field of its own.
+//! Sets the field that says whether a browser or a program sends the request.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use crate::backend::RequestSourceField;
 use crate::decision::Caller;
 use crate::policy::contains_address;
 
-/// What one backend is told, and by which field.
+/// The field of one backend, its values, and the peers that may set it.
 #[derive(Clone, Debug)]
 pub(super) struct RequestSource {
     name: HeaderName,
@@ -31,9 +31,10 @@ impl RequestSource {
         }
     }
 
-    /// Compared without case, as GMS does it; two values say nothing.
-    fn is_said_to_be_browser(&self, fields: &HeaderMap) -> bool {
-        let mut values = fields.get_all(&self.name).iter();
+    /// Whether the request's own field says that it comes from a browser. Compared without case, as in GMS; more
+    /// than one value does not count.
+    fn claims_browser(&self, headers: &HeaderMap) -> bool {
+        let mut values = headers.get_all(&self.name).iter();
         let first =
             values.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(self.browser.as_bytes()));
         first && values.next().is_none()
@@ -41,8 +42,8 @@ impl RequestSource {
 }
 
 impl OutboundHead {
-    /// The same rules, for requests that the backend's frontend sends from one of `networks`: it says
-    /// itself which of them are those of a browser.
+    /// Trusts the field in requests from one of `networks`, where the backend's frontend runs: the frontend says
+    /// itself which requests come from a browser.
     #[must_use]
     pub fn with_frontend_peers(mut self, networks: Vec<IpNet>) -> Self {
         if let Some(source) = self.request_source.as_mut().filter(|source| source.has_frontend) {
@@ -51,11 +52,11 @@ impl OutboundHead {
         self
     }
 
-    /// What the backend is told, if anything, of a request from `peer` with these fields of its own. Only
-    /// the cookie of a session is a browser. The backend's own services say it themselves.
+    /// The field to set for a request from `peer` with these fields, if any. Without a trusted frontend, only a
+    /// session cookie shows that a browser sends the request. The backend's own services set the field themselves.
     pub(super) fn request_source_of(
         &self,
-        fields: &HeaderMap,
+        headers: &HeaderMap,
         caller: &Caller,
         peer: Option<IpAddr>,
     ) -> Option<(HeaderName, HeaderValue)> {
@@ -64,7 +65,7 @@ impl OutboundHead {
             Caller::SessionCookie => true,
             Caller::Token(_) => {
                 peer.is_some_and(|peer| contains_address(&source.frontend_peers, peer))
-                    && source.is_said_to_be_browser(fields)
+                    && source.claims_browser(headers)
             }
             Caller::Anonymous | Caller::DatahubSystem => return None,
         };

@@ -1,7 +1,7 @@
-//! Request fields by which gateways tell the server behind them who is asking, or another target or method,
-//! whatever the backend. No client may send them. In lower case with `-`.
+//! Request fields with which gateways pass an identity, or another target or method, to the server behind them.
+//! No client may send them, whatever the backend. In lower case with `-`.
 
-/// Names, one by one: a proxy that asks for decisions can often remove fields by their whole names only.
+/// Full names. A proxy that asks for decisions can often remove fields only by their full names.
 pub(super) const NAMES: &[&str] = &[
     // metagate's own defaults, and oauth2-proxy's.
     "x-forwarded-user",
@@ -14,7 +14,7 @@ pub(super) const NAMES: &[&str] = &[
     "x-auth-request-groups",
     "x-auth-request-preferred-username",
     "x-auth-request-access-token",
-    // Authelia, and servers that hand on REMOTE_USER.
+    // Authelia, and servers that forward REMOTE_USER.
     "remote-user",
     "remote-groups",
     "remote-name",
@@ -37,7 +37,7 @@ pub(super) const NAMES: &[&str] = &[
     "x-webauth-name",
     "x-webauth-email",
     "x-webauth-groups",
-    // API gateways of many makes.
+    // Various API gateways.
     "x-user",
     "x-user-id",
     "x-user-name",
@@ -143,7 +143,7 @@ pub(super) const NAMES: &[&str] = &[
     "x-client-cert-leaf",
     "x-client-dn",
     "x-client-verify",
-    // CGI programs read it as HTTP_PROXY, the proxy for their own requests.
+    // CGI programs read it as HTTP_PROXY, the proxy for their own outgoing requests.
     "proxy",
     // Another target or method.
     "x-original-url",
@@ -158,7 +158,7 @@ pub(super) const NAMES: &[&str] = &[
     "x-method-override",
 ];
 
-/// What names of the same makes begin with: their operators, and the claims of a token, name the rest.
+/// Prefixes of names from the same gateways. The rest of such a name comes from an operator or from a claim.
 pub(super) const FAMILIES: &[&str] = &[
     "x-auth-request-",
     "x-remote-extra-",

@@ -1,4 +1,4 @@
-//! What goes upstream, and what never does.
+//! Which fields go upstream, and which never do.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -30,7 +30,7 @@ fn head(backend: Backend) -> OutboundHead {
     OutboundHead::new(backend, names(false), Authorization::Forward, Vec::new())
 }
 
-/// The fields that go upstream for a request for `/api/x` with these, and a token of these claims.
+/// The fields that go upstream for a request for `/api/x` with these fields and a token with these claims.
 fn sent_by(head: &OutboundHead, authorizer: &Authorizer, lines: &[(&str, &str)], claims: Value) -> HeaderMap {
     let mut fields = fields(lines);
     if !fields.contains_key("host") {
@@ -50,7 +50,7 @@ fn sent(backend: Backend, lines: &[(&str, &str)], claims: Value) -> HeaderMap {
     sent_by(&head(backend), &authorizer(backend), &[&[BEARER], lines].concat(), claims)
 }
 
-/// An authorizer that lets everybody in without looking.
+/// An authorizer for which every route is public.
 fn open(backend: Backend) -> Authorizer {
     let mut authorizer = authorizer(backend);
     authorizer.policy.routes = RouteTable::parse(&[(Route::Public, "/**")]).unwrap();
@@ -63,7 +63,7 @@ fn assert_values(fields: &HeaderMap, name: &str, expected: &[&str]) {
     assert_eq!(found, expected, "{name}");
 }
 
-/// What such a caller is forwarded with, of a request with these fields.
+/// The fields that go upstream for a request with these fields from this caller.
 fn sent_for(backend: Backend, caller: Caller, lines: &[(&str, &str)]) -> HeaderMap {
     let fields = fields(&[&[("host", "a.example")], lines].concat());
     let facts = facts_of(backend, "GET", "/x", &HeaderMap::new()).unwrap();
@@ -73,7 +73,7 @@ fn sent_for(backend: Backend, caller: Caller, lines: &[(&str, &str)]) -> HeaderM
     rewritten(&head, fields, &facts, &permit)
 }
 
-/// Every way to write a name that some server reads as this one.
+/// Spellings of a name that some server may read as this name.
 fn spellings(name: &str) -> Vec<String> {
     let mixed: String =
         name.char_indices().map(|(at, c)| if at % 2 == 0 { c.to_ascii_uppercase() } else { c }).collect();
@@ -87,14 +87,14 @@ fn spellings(name: &str) -> Vec<String> {
 }
 
 #[test]
-fn no_identity_of_a_clients_own_making_goes_upstream() {
+fn forged_identity_fields_never_go_upstream() {
     for backend in Backend::ALL {
-        // Of these fields nothing is granted to a user but the persona, which has its own test.
+        // Of these fields a user may send only the persona, which has its own test.
         let granted = backend.preset().granted.impersonator.iter().filter(|name| name.contains("user"));
         let reserved = NAMES.iter().chain(backend.preset().identity.names).chain(granted);
         let head = head(backend);
         let mut authorizers = [authorizer(backend), open(backend)];
-        // Else impersonation is refused before anything is forwarded.
+        // In enforce mode impersonation would be refused before anything is forwarded.
         authorizers.iter_mut().for_each(|authorizer| authorizer.policy.mode = Mode::Report);
         for name in reserved {
             for spelling in spellings(name) {
@@ -111,7 +111,7 @@ fn no_identity_of_a_clients_own_making_goes_upstream() {
 }
 
 #[test]
-fn configured_names_are_reserved_and_the_usual_ones_still_are() {
+fn configured_names_are_reserved_in_addition_to_the_default_ones() {
     let custom = IdentityNames {
         user: HeaderName::from_static("x_my_user"),
         email: HeaderName::from_static("x-my-email"),
@@ -135,7 +135,7 @@ fn configured_names_are_reserved_and_the_usual_ones_still_are() {
 }
 
 #[test]
-fn exactly_one_value_of_ours_is_set() {
+fn verified_values_replace_all_values_of_the_client() {
     let lines = [("x-forwarded-user", "root"), ("X-Forwarded-User", "admin"), ("x_forwarded_user", "x")];
     let claims = json!({"sub": "ada", "email": "ada@example.org", "roles": ["Data Steward", "a,b", "100%"]});
     let fields = sent(Backend::Generic, &lines, claims);
@@ -150,7 +150,7 @@ fn exactly_one_value_of_ours_is_set() {
 }
 
 #[test]
-fn names_that_no_field_can_hold_are_encoded_and_stay_distinct() {
+fn principals_are_encoded_and_stay_distinct() {
     for (sub, value) in [
         ("jos\u{e9}", "jos%C3%A9"),
         ("\u{202e}nimda", "%E2%80%AEnimda"),
@@ -164,7 +164,7 @@ fn names_that_no_field_can_hold_are_encoded_and_stay_distinct() {
 }
 
 #[test]
-fn nobody_known_carries_no_identity() {
+fn anonymous_requests_have_no_identity_fields() {
     let facts_lines =
         [BEARER, ("x-forwarded-user", "root"), ("x-impersonate-user", "root"), ("x-datahub-actor", "root")];
     for backend in Backend::ALL {
@@ -180,7 +180,7 @@ fn nobody_known_carries_no_identity() {
 }
 
 #[test]
-fn a_bot_that_may_says_whom_it_impersonates_and_nobody_else() {
+fn only_a_permitted_bot_may_send_the_impersonation_field() {
     let wish =
         [("X-Impersonate-User", "ada"), ("x_impersonate_user", "root"), ("x-openmetadata-persona", "p")];
     let mut authorizer = authorizer(Backend::OpenMetadata);
@@ -195,16 +195,16 @@ fn a_bot_that_may_says_whom_it_impersonates_and_nobody_else() {
     assert_values(&bot, "x-openmetadata-persona", &["p"]);
     let underscored = sent(Backend::OpenMetadata, &wish[1..], json!({}));
     assert_values(&underscored, "x_impersonate_user", &[]);
-    // Reported and not refused, the wish still does not go on.
+    // If the denial is only reported, the field is still removed.
     authorizer.policy.mode = Mode::Report;
     for claims in [json!({}), json!({"isBot": true, "sub": "eve"})] {
         assert_values(&by(&authorizer, claims), "x-impersonate-user", &[]);
     }
 }
 
-/// OpenMetadata compares the wish with the personas that are assigned to the user.
+/// OpenMetadata compares the field with the personas that are assigned to the user.
 #[test]
-fn a_persona_is_the_wish_of_a_verified_user_and_of_nobody_else() {
+fn only_a_verified_user_may_send_the_persona_field() {
     let wish = [("X-OpenMetadata-Persona", "steward"), ("x_openmetadata_persona", "other")];
     let user = sent(Backend::OpenMetadata, &wish, json!({}));
     assert_values(&user, "x-openmetadata-persona", &["steward"]);
@@ -216,7 +216,7 @@ fn a_persona_is_the_wish_of_a_verified_user_and_of_nobody_else() {
 }
 
 #[test]
-fn datahubs_own_services_act_for_users_and_nobody_else_does() {
+fn only_datahubs_own_services_may_act_for_users() {
     let lines = [
         ("X-DataHub-Actor", "urn:li:corpuser:ada"),
         ("x_datahub_actor", "urn:li:corpuser:eve"),
@@ -245,7 +245,7 @@ fn datahubs_own_services_act_for_users_and_nobody_else_does() {
 }
 
 #[test]
-fn datahubs_actor_is_set_where_it_is_wanted_and_stripped_everywhere() {
+fn datahubs_actor_field_is_set_if_configured_and_always_stripped() {
     let lines =
         [BEARER, ("X-DataHub-Actor", "urn:li:corpuser:admin"), ("x_datahub_actor", "urn:li:corpuser:admin")];
     for (backend, set) in

@@ -1,4 +1,4 @@
-//! Asking for another protocol on the same connection (RFC 9110 section 7.8).
+//! `Upgrade`: switching to another protocol on the same connection (RFC 9110 section 7.8).
 
 use super::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
 use base64::Engine as _;
@@ -9,17 +9,17 @@ use http::{Method, Version};
 /// The version of the WebSocket protocol (RFC 6455 section 4.1).
 pub const WEBSOCKET_VERSION: &str = "13";
 
-/// What is wrong with a WebSocket's handshake.
+/// What is wrong with a WebSocket handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HandshakeFault {
-    /// `Sec-WebSocket-Version` is not 13, or not there once.
+    /// `Sec-WebSocket-Version` is not 13, or does not occur exactly once.
     Version,
-    /// `Sec-WebSocket-Key` is not 16 bytes in Base64, or not there once.
+    /// `Sec-WebSocket-Key` is not 16 bytes in Base64, or does not occur exactly once.
     Key,
 }
 
 impl HandshakeFault {
-    /// For the log.
+    /// The text in the log.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Version => "Sec-WebSocket-Version is not 13",
@@ -28,54 +28,54 @@ impl HandshakeFault {
     }
 }
 
-/// Checks what RFC 6455 section 4.2.1 wants of a handshake besides [`asked_protocol`]. A backend
-/// that does not check it would switch where no WebSocket client has asked.
-pub fn check_websocket(fields: &HeaderMap) -> Result<(), HandshakeFault> {
+/// Checks the requirements of RFC 6455 section 4.2.1 that [`asked_protocol`] does not cover. A backend that does
+/// not check them would switch protocols for a client that does not speak WebSocket.
+pub fn check_websocket(headers: &HeaderMap) -> Result<(), HandshakeFault> {
     let only = |name| {
-        let mut values = fields.get_all(name).iter();
+        let mut values = headers.get_all(name).iter();
         values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_bytes)
     };
     if only(SEC_WEBSOCKET_VERSION) != Some(WEBSOCKET_VERSION.as_bytes()) {
         return Err(HandshakeFault::Version);
     }
-    // 16 bytes have 24 characters; a longer value need not be decoded.
+    // 16 bytes are 24 characters; other lengths need no decoding.
     let key = only(SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24);
     let decoded = key.and_then(|key| STANDARD.decode(key).ok());
     if decoded.is_some_and(|key| key.len() == 16) { Ok(()) } else { Err(HandshakeFault::Key) }
 }
 
-/// The one protocol that a request asks to switch to, in lower case.
+/// The protocol that a request asks to switch to, in lower case.
 ///
-/// A request with a body, a list of protocols, or an `Upgrade` that `Connection` does not name
-/// asks for nothing: two servers could disagree about where the new protocol begins.
-pub fn asked_protocol(method: &Method, version: Version, fields: &HeaderMap) -> Option<String> {
-    if method != Method::GET || version != Version::HTTP_11 || !names_upgrade(fields) {
+/// Only a GET request over HTTP/1.1 with exactly one protocol, and with `Upgrade` named by `Connection`, can
+/// switch. In other cases two servers could disagree about where the new protocol begins.
+pub fn asked_protocol(method: &Method, version: Version, headers: &HeaderMap) -> Option<String> {
+    if method != Method::GET || version != Version::HTTP_11 || !names_upgrade(headers) {
         return None;
     }
-    only_protocol(fields)
+    only_protocol(headers)
 }
 
-/// Asks for this protocol, on our own connection.
-pub fn ask_for(fields: &mut HeaderMap, protocol: &str) {
+/// Asks for this protocol on the upstream connection.
+pub fn ask_for(headers: &mut HeaderMap, protocol: &str) {
     if let Ok(protocol) = HeaderValue::from_str(protocol) {
-        fields.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        fields.insert(UPGRADE, protocol);
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, protocol);
     }
 }
 
-/// Whether the fields of a 101 say that this protocol comes next.
-pub fn is_granted(fields: &HeaderMap, protocol: &str) -> bool {
-    names_upgrade(fields) && only_protocol(fields).is_some_and(|granted| granted == protocol)
+/// Whether the fields of a 101 response switch to this protocol.
+pub fn is_granted(headers: &HeaderMap, protocol: &str) -> bool {
+    names_upgrade(headers) && only_protocol(headers).is_some_and(|granted| granted == protocol)
 }
 
-fn names_upgrade(fields: &HeaderMap) -> bool {
+fn names_upgrade(headers: &HeaderMap) -> bool {
     let names =
-        fields.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     names.into_iter().any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
 }
 
-fn only_protocol(fields: &HeaderMap) -> Option<String> {
-    let mut values = fields.get_all(UPGRADE).iter();
+fn only_protocol(headers: &HeaderMap) -> Option<String> {
+    let mut values = headers.get_all(UPGRADE).iter();
     let value = values.next()?.to_str().ok()?;
     let plain = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
     (plain && values.next().is_none()).then(|| value.to_ascii_lowercase())
@@ -86,32 +86,32 @@ mod tests {
     use super::*;
     use http::HeaderName;
 
-    fn fields(list: &[(&'static str, &'static str)]) -> HeaderMap {
+    fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
         list.iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect()
     }
 
-    fn asked(list: &[(&'static str, &'static str)]) -> Option<String> {
-        asked_protocol(&Method::GET, Version::HTTP_11, &fields(list))
+    fn protocol_of(list: &[(&'static str, &'static str)]) -> Option<String> {
+        asked_protocol(&Method::GET, Version::HTTP_11, &headers(list))
     }
 
     #[test]
-    fn one_protocol_that_connection_names_is_asked_for() {
+    fn upgrade_requires_get_over_http11_and_connection() {
         let whole = [("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")];
-        assert_eq!(asked(&whole).as_deref(), Some("websocket"));
+        assert_eq!(protocol_of(&whole).as_deref(), Some("websocket"));
         assert_eq!(
-            asked(&[("connection", "x"), ("connection", "UPGRADE"), ("upgrade", "a/1")]).as_deref(),
+            protocol_of(&[("connection", "x"), ("connection", "UPGRADE"), ("upgrade", "a/1")]).as_deref(),
             Some("a/1")
         );
-        assert_eq!(asked_protocol(&Method::POST, Version::HTTP_11, &fields(&whole)), None);
+        assert_eq!(asked_protocol(&Method::POST, Version::HTTP_11, &headers(&whole)), None);
         for version in [Version::HTTP_10, Version::HTTP_2] {
-            assert_eq!(asked_protocol(&Method::GET, version, &fields(&whole)), None, "{version:?}");
+            assert_eq!(asked_protocol(&Method::GET, version, &headers(&whole)), None, "{version:?}");
         }
     }
 
     #[test]
-    fn anything_else_asks_for_nothing() {
+    fn upgrade_requires_exactly_one_protocol() {
         for list in [
             &[("upgrade", "websocket")][..],
             &[("connection", "upgrade")],
@@ -122,13 +122,13 @@ mod tests {
             &[("connection", "upgrade"), ("upgrade", "web socket")],
             &[("connection", "upgrade"), ("upgrade", "")],
         ] {
-            assert_eq!(asked(list), None, "{list:?}");
+            assert_eq!(protocol_of(list), None, "{list:?}");
         }
     }
 
     #[test]
-    fn only_the_same_protocol_is_granted() {
-        let granted = |list: &[(&'static str, &'static str)]| is_granted(&fields(list), "websocket");
+    fn a_response_must_switch_to_the_requested_protocol() {
+        let granted = |list: &[(&'static str, &'static str)]| is_granted(&headers(list), "websocket");
         assert!(granted(&[("connection", "upgrade"), ("upgrade", "WebSocket")]));
         assert!(!granted(&[("connection", "upgrade"), ("upgrade", "h2c")]));
         assert!(!granted(&[("upgrade", "websocket")]));
@@ -136,31 +136,31 @@ mod tests {
     }
 
     #[test]
-    fn asking_is_our_own_words() {
-        let mut fields = fields(&[("connection", "upgrade, x"), ("upgrade", "WebSocket")]);
-        ask_for(&mut fields, "websocket");
-        assert_eq!(fields.get_all(CONNECTION).iter().collect::<Vec<_>>(), ["Upgrade"]);
-        assert_eq!(fields.get_all(UPGRADE).iter().collect::<Vec<_>>(), ["websocket"]);
+    fn asking_replaces_the_clients_upgrade_fields() {
+        let mut headers = headers(&[("connection", "upgrade, x"), ("upgrade", "WebSocket")]);
+        ask_for(&mut headers, "websocket");
+        assert_eq!(headers.get_all(CONNECTION).iter().collect::<Vec<_>>(), ["Upgrade"]);
+        assert_eq!(headers.get_all(UPGRADE).iter().collect::<Vec<_>>(), ["websocket"]);
     }
 
     #[test]
     fn a_websocket_handshake_has_one_key_of_16_bytes_and_version_13() {
         const KEY: (&str, &str) = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
         const VERSION: (&str, &str) = ("sec-websocket-version", "13");
-        assert_eq!(check_websocket(&fields(&[KEY, VERSION])), Ok(()));
+        assert_eq!(check_websocket(&headers(&[KEY, VERSION])), Ok(()));
         for version in ["", "8", "12", "14", "777", "013", "13, 8", "13.0", "+13"] {
             let lines = [KEY, (VERSION.0, version)];
-            assert_eq!(check_websocket(&fields(&lines)), Err(HandshakeFault::Version), "{version:?}");
+            assert_eq!(check_websocket(&headers(&lines)), Err(HandshakeFault::Version), "{version:?}");
         }
-        assert_eq!(check_websocket(&fields(&[KEY])), Err(HandshakeFault::Version));
-        assert_eq!(check_websocket(&fields(&[KEY, VERSION, VERSION])), Err(HandshakeFault::Version));
+        assert_eq!(check_websocket(&headers(&[KEY])), Err(HandshakeFault::Version));
+        assert_eq!(check_websocket(&headers(&[KEY, VERSION, VERSION])), Err(HandshakeFault::Version));
         for key in [
             "",
             "x",
             "dGhlIHNhbXBsZSBub25jZQ",
             "dGhlIHNhbXBsZSBub25jZQ=",
             "dGhlIHNhbXBsZSBub25jZQ==, x",
-            // 15 and 17 bytes, the other alphabet, and bits that stand for nothing.
+            // 15 and 17 bytes, the URL-safe alphabet, and non-zero trailing bits.
             "dGhlIHNhbXBsZSBub25j",
             "dGhlIHNhbXBsZSBub25jZTE=",
             "________________________",
@@ -169,9 +169,9 @@ mod tests {
             "dGhlIHNhbXBsZSB ub25jZQ=",
         ] {
             let lines = [(KEY.0, key), VERSION];
-            assert_eq!(check_websocket(&fields(&lines)), Err(HandshakeFault::Key), "{key:?}");
+            assert_eq!(check_websocket(&headers(&lines)), Err(HandshakeFault::Key), "{key:?}");
         }
-        assert_eq!(check_websocket(&fields(&[VERSION])), Err(HandshakeFault::Key));
-        assert_eq!(check_websocket(&fields(&[KEY, KEY, VERSION])), Err(HandshakeFault::Key));
+        assert_eq!(check_websocket(&headers(&[VERSION])), Err(HandshakeFault::Key));
+        assert_eq!(check_websocket(&headers(&[KEY, KEY, VERSION])), Err(HandshakeFault::Key));
     }
 }

@@ -1,9 +1,9 @@
-//! What is about the connection, and what `Connection` says of it.
+//! Connection-specific fields, and the fields that `Connection` names.
 
 use super::*;
 
 #[test]
-fn fields_about_the_connection_go_no_further() {
+fn connection_specific_fields_are_removed() {
     let lines = [
         ("connection", "keep-alive, X-Secret,  x-other ,, \"bad\""),
         ("connection", "third"),
@@ -29,9 +29,9 @@ fn fields_about_the_connection_go_no_further() {
     assert_values(&fields, "x-kept", &["1"]);
 }
 
-/// A backend may take them for the fields that we removed, answered or set.
+/// A backend may read them as the fields that we removed, handled or set.
 #[test]
-fn look_alikes_of_what_is_removed_or_set_go_no_further() {
+fn look_alikes_of_removed_or_set_fields_are_removed() {
     let lines = [
         ("keepalive", "timeout=5"),
         ("proxy_connection", "keep-alive"),
@@ -59,8 +59,8 @@ fn look_alikes_of_what_is_removed_or_set_go_no_further() {
 }
 
 #[test]
-fn connection_may_not_name_what_is_ours_or_what_the_request_means() {
-    let judged = |backend: Backend, lines: &[(&str, &str)]| {
+fn connection_may_not_name_reserved_or_end_to_end_fields() {
+    let check = |backend: Backend, lines: &[(&str, &str)]| {
         OutboundHead::new(backend, names(true), Authorization::Forward, Vec::new())
             .check_connection(&fields(lines))
     };
@@ -94,9 +94,9 @@ fn connection_may_not_name_what_is_ours_or_what_the_request_means() {
             [name.to_owned(), format!("close, {name}"), format!("{name}\t,keep-alive"), format!(",, {name},")]
         {
             for backend in Backend::ALL {
-                let bad = judged(backend, &[("connection", &value)]).is_err();
+                let bad = check(backend, &[("connection", &value)]).is_err();
                 assert!(bad, "I05 {backend:?} {value:?}");
-                let second = judged(backend, &[("connection", "close"), ("connection", &value)]).is_err();
+                let second = check(backend, &[("connection", "close"), ("connection", &value)]).is_err();
                 assert!(second, "I05 in a second field: {backend:?} {value:?}");
             }
         }
@@ -108,8 +108,8 @@ fn connection_may_not_name_what_is_ours_or_what_the_request_means() {
         (Backend::DataHubGms, "X-DataHub-Delegated-For-Id"),
         (Backend::DataHubFrontend, "x_datahub_request_source"),
     ] {
-        assert!(judged(backend, &[("connection", name)]).is_err(), "{backend:?} {name}");
-        assert!(judged(Backend::Generic, &[("connection", name)]).is_ok(), "it means nothing there: {name}");
+        assert!(check(backend, &[("connection", name)]).is_err(), "{backend:?} {name}");
+        assert!(check(Backend::Generic, &[("connection", name)]).is_ok(), "no meaning there: {name}");
     }
     let mut with_other_bytes = HeaderMap::new();
     with_other_bytes.insert("connection", HeaderValue::from_bytes(b"\xff, authorization").unwrap());
@@ -128,12 +128,12 @@ fn connection_may_not_name_what_is_ours_or_what_the_request_means() {
         "hosts",
         "upgrade, x-forward",
     ] {
-        assert_eq!(judged(Backend::OpenMetadata, &[("connection", value)]), Ok(()), "{value:?}");
+        assert_eq!(check(Backend::OpenMetadata, &[("connection", value)]), Ok(()), "{value:?}");
     }
 }
 
 #[test]
-fn connection_cannot_take_away_what_is_ours_or_what_the_request_means() {
+fn connection_cannot_remove_reserved_or_end_to_end_fields() {
     let lines = [
         ("connection", "close, X-Forwarded-User, X-Forwarded-For, Authorization, Host, Cookie"),
         ("connection", "content-length, content-type, x-forwarded-groups, X-Forwarded-Proto"),

@@ -1,10 +1,10 @@
-//! `Authorization` and the cookies that are a login.
+//! `Authorization` and session cookies.
 
 use super::*;
 
-/// CVE-2023-25557: DataHub's frontend takes any `Authorization` field for a credential.
+/// CVE-2023-25557: DataHub's frontend treats any `Authorization` field as a credential.
 #[test]
-fn an_authorization_field_without_anything_in_it_does_not_go_on() {
+fn an_empty_authorization_field_is_removed() {
     for value in ["", "Bearer", "bearer ", " \t"] {
         let lines = [("authorization", value), ("cookie", "PLAY_SESSION=x")];
         let frontend = Backend::DataHubFrontend;
@@ -17,7 +17,7 @@ fn an_authorization_field_without_anything_in_it_does_not_go_on() {
 }
 
 #[test]
-fn authorization_goes_on_in_the_one_form_that_backends_read() {
+fn authorization_is_forwarded_in_canonical_form() {
     for value in ["Bearer a.b.c", "bearer a.b.c", "BEARER a.b.c", "\tBearer a.b.c "] {
         let fields = sent_by(
             &head(Backend::Generic),
@@ -45,13 +45,13 @@ fn authorization_may_be_stripped() {
             assert_values(&sent_by(&strip, authorizer, lines, json!({})), "authorization", &[]);
         }
     }
-    // DataHub's own services say who they are by this very field.
+    // DataHub's own services authenticate to the backend with this field.
     let system = [("authorization", "Basic __datahub_system:system-secret")];
     assert_values(&sent_by(&strip, &gms, &system, json!({})), "authorization", &[system[0].1]);
 }
 
 #[test]
-fn a_session_cookie_never_goes_with_another_credential() {
+fn session_cookies_are_removed_if_there_are_other_credentials() {
     let cookies = |authorizer: &Authorizer, lines: &[(&str, &str)]| {
         let fields = sent_by(&head(authorizer.backend), authorizer, lines, json!({}));
         fields.get_all("cookie").iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
@@ -73,13 +73,17 @@ fn a_session_cookie_never_goes_with_another_credential() {
         assert_eq!(cookies(&open(Backend::DataHubFrontend), &lines), kept, "on a public route: {lines:?}");
     }
     let alone = [("cookie", "PLAY_SESSION=x; actor=y")];
-    assert_eq!(cookies(&frontend, &alone), ["PLAY_SESSION=x; actor=y"], "a browser's own login goes on");
+    assert_eq!(
+        cookies(&frontend, &alone),
+        ["PLAY_SESSION=x; actor=y"],
+        "a session without a token is forwarded"
+    );
     let gms = authorizer(Backend::DataHubGms);
     assert_eq!(cookies(&gms, &[BEARER, alone[0]]), ["PLAY_SESSION=x; actor=y"], "GMS reads no cookie");
 }
 
 #[test]
-fn a_session_cookie_beside_other_bytes_is_dropped_too() {
+fn a_session_cookie_next_to_non_ascii_bytes_is_removed() {
     let mut lines = fields(&[BEARER, ("host", "a.example")]);
     lines.insert("cookie", HeaderValue::from_bytes(b"a=\xff; PLAY_SESSION=x").unwrap());
     let facts = facts_of(Backend::DataHubFrontend, "GET", "/x", &lines).unwrap();

@@ -1,4 +1,4 @@
-//! `X-Forwarded-*` and where a request comes from.
+//! `X-Forwarded-*` and the source address of a request.
 
 use super::super::forwarded::ORIGIN_FIELDS;
 use super::*;
@@ -24,7 +24,7 @@ const CLAIMED: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn a_clients_own_words_are_replaced() {
+fn forwarded_fields_of_a_client_are_replaced() {
     for head in [trusting(&[]), trusting(&["10.0.0.0/8"])] {
         let fields = with(&head, CLAIMED);
         assert_values(&fields, "x-forwarded-for", &["192.0.2.1"]);
@@ -37,7 +37,7 @@ fn a_clients_own_words_are_replaced() {
 }
 
 #[test]
-fn a_trusted_proxys_words_go_on() {
+fn forwarded_fields_of_a_trusted_proxy_are_kept() {
     let fields = with(&trusting(&["192.0.2.0/24"]), CLAIMED);
     assert_values(&fields, "x-forwarded-for", &["203.0.113.7, 10.0.0.9, 192.0.2.1"]);
     assert_values(&fields, "x-forwarded-proto", &["https"]);
@@ -50,7 +50,7 @@ fn a_trusted_proxys_words_go_on() {
 }
 
 #[test]
-fn other_spellings_of_these_fields_never_go_on() {
+fn other_spellings_of_forwarded_fields_are_removed() {
     for head in [trusting(&[]), trusting(&["192.0.2.0/24"])] {
         for name in [
             "x_forwarded_for",
@@ -76,7 +76,7 @@ fn other_spellings_of_these_fields_never_go_on() {
 }
 
 #[test]
-fn the_scheme_is_the_one_that_the_client_used() {
+fn x_forwarded_proto_is_the_scheme_of_the_client_connection() {
     let mut lines = fields(&[BEARER, ("host", "a.example")]);
     let facts = facts_of(Backend::Generic, "GET", "/x", &lines).unwrap();
     let permit = decide(&authorizer(Backend::Generic), &facts, Some(verified(json!({})))).unwrap();
@@ -87,7 +87,7 @@ fn the_scheme_is_the_one_that_the_client_used() {
 }
 
 #[test]
-fn a_source_is_the_nearest_address_that_is_no_trusted_proxy() {
+fn the_source_is_the_nearest_address_that_is_not_a_trusted_proxy() {
     let head = trusting(&["192.0.2.0/24", "10.0.0.0/8", "fd00::/8"]);
     for (chain, source) in [
         (&[][..], "192.0.2.1"),
@@ -101,12 +101,12 @@ fn a_source_is_the_nearest_address_that_is_no_trusted_proxy() {
         (&["2001:db8::7, fd00::1"], "2001:db8::7"),
         (&["::ffff:203.0.113.7"], "::ffff:203.0.113.7"),
         (&["203.0.113.7, ::ffff:10.0.0.9"], "203.0.113.7"),
-        // What cannot be read ends the chain: further left anything may have been written.
+        // An invalid address ends the chain, because the entries before it cannot be trusted.
         (&["1.1.1.1, garbage"], "192.0.2.1"),
         (&["1.1.1.1, garbage, 10.0.0.9"], "10.0.0.9"),
         (&["1.1.1.1,, 10.0.0.9"], "10.0.0.9"),
         (&["1.1.1.1", ""], "192.0.2.1"),
-        // Azure's load balancers and IIS write the port too.
+        // Azure's load balancers and IIS add the port.
         (&["1.1.1.1, 203.0.113.7:80"], "203.0.113.7"),
         (&["1.1.1.1:5678, 10.0.0.9:1"], "1.1.1.1"),
         (&["[2001:db8::1]:443, 10.0.0.9"], "2001:db8::1"),
@@ -121,7 +121,7 @@ fn a_source_is_the_nearest_address_that_is_no_trusted_proxy() {
         (&["1.1.1.1, fe80::1%eth0"], "192.0.2.1"),
         (&["1.1.1.1, unknown, 203.0.113.7"], "203.0.113.7"),
         (&["1.1.1.1, 010.0.0.9"], "192.0.2.1"),
-        // A field that is no ASCII is not skipped either.
+        // A value that is not ASCII ends the chain too.
         (&["1.1.1.1", "\u{e9}"], "192.0.2.1"),
         (&["1.1.1.1", "\u{e9}, 203.0.113.7"], "203.0.113.7"),
         (&["1.1.1.1", "\u{e9}, 10.0.0.9"], "10.0.0.9"),
@@ -132,24 +132,24 @@ fn a_source_is_the_nearest_address_that_is_no_trusted_proxy() {
         assert_eq!(
             trusting(&[]).source_ip(&fields(&lines), PEER),
             Some(PEER),
-            "nobody is trusted: {chain:?}"
+            "no proxy is trusted: {chain:?}"
         );
         assert_eq!(
             trusting(&["10.0.0.0/8"]).source_ip(&fields(&lines), PEER),
             Some(PEER),
-            "the peer is not: {chain:?}"
+            "the peer is not trusted: {chain:?}"
         );
     }
 }
 
-/// I07: a long chain is read from its near end, and no more of it than there are proxies anywhere.
+/// I07: a long chain is read from the nearest address, up to a fixed number of addresses.
 #[test]
-fn a_chain_has_a_bounded_length() {
+fn the_length_of_a_chain_is_bounded() {
     let head = trusting(&["192.0.2.0/24", "10.0.0.0/8"]);
     let chain = |hops: usize| format!("203.0.113.7, {}", vec!["10.0.0.1"; hops].join(", "));
     let source = |hops| head.source_ip(&fields(&[("x-forwarded-for", &chain(hops))]), PEER);
     assert_eq!(source(31), "203.0.113.7".parse::<IpAddr>().ok());
-    assert_eq!(source(32), "10.0.0.1".parse::<IpAddr>().ok(), "a proxy's, and so nobody's else");
+    assert_eq!(source(32), "10.0.0.1".parse::<IpAddr>().ok(), "the last address that is read, a proxy's");
     assert_eq!(source(1000), "10.0.0.1".parse::<IpAddr>().ok());
     for (hops, kept) in [(1, 3), (31, 33), (32, 33), (1000, 33)] {
         let sent = with(&head, &[("x-forwarded-for", &chain(hops))]);
@@ -163,7 +163,7 @@ fn a_chain_has_a_bounded_length() {
 }
 
 #[test]
-fn whatever_else_a_client_says_about_its_origin_is_dropped() {
+fn other_origin_fields_of_a_client_are_removed() {
     let names =
         ["x-forwarded-scheme", "x-forwarded-ssl", "x-forwarded-server", "true-client-ip", "x-client-ip"];
     let lines: Vec<_> = names.iter().map(|name| (*name, "forged")).collect();
@@ -172,7 +172,7 @@ fn whatever_else_a_client_says_about_its_origin_is_dropped() {
         assert_values(&own, name, &[]);
         assert_values(&trusted, name, &["forged"]);
     }
-    // Another target or method is nobody's to say.
+    // Not even a trusted proxy may state another target or method.
     let target =
         with(&trusting(&["192.0.2.0/24"]), &[("x-forwarded-uri", "/admin"), ("x-forwarded-method", "GET")]);
     assert_values(&target, "x-forwarded-uri", &[]);
@@ -180,7 +180,7 @@ fn whatever_else_a_client_says_about_its_origin_is_dropped() {
 }
 
 #[test]
-fn the_host_is_the_one_that_the_target_names() {
+fn host_is_the_authority_of_the_target() {
     for (target, lines) in
         [("http://A.Example:80/x", &[("host", "a.example:80")][..]), ("http://A.Example:80/x", &[])]
     {
@@ -202,14 +202,14 @@ fn the_host_is_the_one_that_the_target_names() {
 }
 
 #[test]
-fn a_chain_that_cannot_be_read_does_not_go_on() {
+fn a_chain_that_is_not_ascii_is_replaced() {
     let fields =
         with(&trusting(&["192.0.2.0/24"]), &[("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "\u{e9}")]);
     assert_values(&fields, "x-forwarded-for", &["192.0.2.1"]);
 }
 
 #[test]
-fn a_peer_without_an_address_is_believed_only_where_that_is_said() {
+fn a_peer_without_an_address_is_trusted_only_if_configured() {
     let lines = [("x-forwarded-for", "203.0.113.7"), ("x-forwarded-proto", "https")];
     for (trusted, source, chain, proto) in [
         (true, Some("203.0.113.7".parse().unwrap()), "203.0.113.7, unknown", "https"),

@@ -1,8 +1,8 @@
-//! Fields by which other gateways, and DataHub, tell a server who is asking.
+//! Identity fields of other gateways and of DataHub.
 
 use super::*;
 
-/// Fields of every make, also those that their operators or the claims of a token name.
+/// Fields of many gateways, including names that come from operators or from claims.
 const OF_OTHER_GATEWAYS: &[&str] = &[
     "X-Goog-Authenticated-User-Email",
     "X-Goog-Authenticated-User-Anything",
@@ -41,7 +41,7 @@ fn trusting_the_peer(backend: Backend) -> OutboundHead {
 }
 
 #[test]
-fn no_field_of_another_gateway_goes_upstream_from_anybody() {
+fn identity_fields_of_other_gateways_never_go_upstream() {
     for backend in Backend::ALL {
         let heads = [head(backend), trusting_the_peer(backend)];
         let authorizers = [authorizer(backend), open(backend)];
@@ -61,7 +61,7 @@ fn no_field_of_another_gateway_goes_upstream_from_anybody() {
 }
 
 #[test]
-fn fields_that_only_sound_alike_go_on() {
+fn fields_with_similar_names_are_forwarded() {
     for name in [
         "x-user-agent",
         "x-amzn-trace-id",
@@ -87,7 +87,7 @@ fn fields_that_only_sound_alike_go_on() {
 }
 
 #[test]
-fn of_datahubs_fields_only_the_harmless_ones_go_on_and_in_one_spelling() {
+fn only_harmless_datahub_fields_are_forwarded_in_one_spelling() {
     for backend in [Backend::DataHubGms, Backend::DataHubFrontend] {
         let head = head(backend);
         let authorizers = [authorizer(backend), open(backend)];
@@ -123,7 +123,7 @@ fn of_datahubs_fields_only_the_harmless_ones_go_on_and_in_one_spelling() {
 
 /// `DATAHUB_LOGIN_SOURCE_HEADER_NAME`: without hyphens.
 #[test]
-fn datahubs_own_services_say_where_a_login_comes_from() {
+fn datahubs_own_services_may_send_the_login_source() {
     let lines = [("X-DataHubLoginSource", "SSO"), ("X-DataHub-Login-Source", "PASSWORD")];
     let system = sent_for(Backend::DataHubGms, Caller::DatahubSystem, &lines);
     assert_values(&system, "x-datahubloginsource", &["SSO"]);
@@ -133,7 +133,7 @@ fn datahubs_own_services_say_where_a_login_comes_from() {
 const REQUEST_SOURCE: &str = "x-datahub-request-source";
 
 #[test]
-fn gms_is_told_that_a_token_is_that_of_a_program() {
+fn requests_with_a_token_to_gms_have_a_program_as_source() {
     for claimed in ["BROWSER", "browser", "SDK", ""] {
         let lines = [(REQUEST_SOURCE, claimed), ("x_datahub_request_source", "BROWSER")];
         let sent = sent(Backend::DataHubGms, &lines, json!({}));
@@ -154,14 +154,14 @@ fn gms_is_told_that_a_token_is_that_of_a_program() {
 }
 
 #[test]
-fn the_frontend_is_believed_only_from_where_it_is() {
+fn the_request_source_is_trusted_only_from_frontend_peers() {
     let from = |networks: &[&str], lines: &[(&str, &str)]| {
         let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
         let head = head(Backend::DataHubGms).with_frontend_peers(networks);
         sent_by(&head, &authorizer(Backend::DataHubGms), &[&[BEARER], lines].concat(), json!({}))
     };
     let here = &["10.0.0.0/8", "192.0.2.0/24"][..];
-    for (networks, lines, told) in [
+    for (networks, lines, expected) in [
         (here, &[(REQUEST_SOURCE, "BROWSER")][..], "BROWSER"),
         (here, &[("X-DataHub-Request-Source", "browser")], "BROWSER"),
         (here, &[(REQUEST_SOURCE, "SDK")], "SDK"),
@@ -172,12 +172,12 @@ fn the_frontend_is_believed_only_from_where_it_is() {
         (&["10.0.0.0/8"], &[(REQUEST_SOURCE, "BROWSER")], "SDK"),
         (&[], &[(REQUEST_SOURCE, "BROWSER")], "SDK"),
     ] {
-        assert_values(&from(networks, lines), REQUEST_SOURCE, &[told]);
+        assert_values(&from(networks, lines), REQUEST_SOURCE, &[expected]);
     }
 }
 
 #[test]
-fn the_frontend_is_told_of_its_own_sessions() {
+fn requests_with_a_session_cookie_have_a_browser_as_source() {
     let claimed = [(REQUEST_SOURCE, "SDK"), ("cookie", "PLAY_SESSION=x")];
     let session = sent_for(Backend::DataHubFrontend, Caller::SessionCookie, &claimed);
     assert_values(&session, REQUEST_SOURCE, &["BROWSER"]);
@@ -186,7 +186,7 @@ fn the_frontend_is_told_of_its_own_sessions() {
 }
 
 #[test]
-fn a_name_beyond_the_lists_is_told_apart() {
+fn unlisted_names_of_reserved_families_are_found() {
     let unlisted = |backend, name: &str| {
         let fields = fields(&[(name, "x")]);
         head(backend).unlisted(&fields).map(str::to_owned).collect::<Vec<_>>()
