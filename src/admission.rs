@@ -6,18 +6,19 @@
 //! 1. Request facts: the head is read in its only meaning, or refused ([`RequestFacts::read`]).
 //! 2. Header fields: what `Connection` must not name, and what another proxy would forward ([`Via`]).
 //! 3. Route: public, optional or protected ([`Authorizer::routed`]).
-//! 4. Credentials: nobody, a session, DataHub's system user, or a token to verify.
-//! 5. Token: verified before with the current keys, or verified now. If newer keys could make it good, they are
-//!    asked for and the token is tried again.
-//! 6. Revocation: on every request, so that an entry counts from the moment it is listed.
-//! 7. Body: read if a rule asks about GraphQL, and only for a verified token.
+//! 4. Credentials: none, a session cookie, DataHub's system credential, or a token to verify.
+//! 5. Token: taken from the cache if it was verified with the current keys, otherwise verified now. If newer
+//!    keys could make it valid, they are requested and the token is tried again.
+//! 6. Revocation: checked on every request, so that an entry takes effect as soon as it is listed.
+//! 7. Body: read if a rule about GraphQL may apply, and only for a verified token.
 //! 8. Rules: the decision ([`Authorizer::decide`]).
 //! 9. Size: the stated length of the body.
 //!
-//! What must hold: a token reaches step 7 only as a [`VerifiedToken`], which only verification makes, and nothing
-//! is forwarded without the [`Permit`] that step 8 makes. Keys, revocations, the time and the body come from the
-//! [`Environment`]; if it has nothing to offer, the request is refused. Who wants to see the steps passes an
-//! [`Observer`].
+//! What must hold: a token reaches step 7 only as a [`VerifiedToken`], which only verification constructs, and
+//! nothing is forwarded without the [`Permit`] from step 8. The tests in `admission/tests.rs` check the order.
+//!
+//! Keys, revocations, the time and the body come from the [`Environment`]. If it has no keys or no body, the
+//! request is refused. An [`Observer`] sees each step.
 //!
 //! Not done here: reading from sockets, limits on requests in flight, forwarding.
 
@@ -41,25 +42,25 @@ mod snapshot;
 pub use observer::{Observer, Step};
 pub use snapshot::Snapshot;
 
-/// How often one token is tried again because there are other keys: each of several sources answers in its own
-/// time, and other issuers' keys change too.
+/// How often one token is tried again with other keys. One retry is not enough: several sources respond at
+/// different times, and the keys of other issuers change too.
 const MAX_REFRESHES: u8 = 4;
 
 const LOOK_ALIKE: RequestFault = RequestFault::BadTarget("an identity field is spelled in another way");
 const UNLISTED: RequestFault = RequestFault::BadTarget("a field may carry an identity and is on no list");
 
-/// What the requests of one configuration are admitted by.
+/// The rules of one configuration for admitting requests.
 #[derive(Clone, Debug)]
 pub struct Admission {
     /// Routes, trust and rules.
     pub authorizer: Authorizer,
-    /// Which header fields are not the client's to send.
+    /// Which header fields clients may not send.
     pub head: OutboundHead,
     /// The longest body, in bytes.
     pub body_bytes: u64,
 }
 
-/// One request, before anything of it is known.
+/// The head of one request, before it is checked.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'a> {
     /// Its method.
@@ -70,7 +71,7 @@ pub struct RequestHead<'a> {
     pub version: Version,
     /// Its header section.
     pub headers: &'a HeaderMap,
-    /// The client's address; none on a Unix socket.
+    /// The client's address; `None` on a Unix socket.
     pub source: Option<IpAddr>,
     /// The body's length in bytes, if it is stated.
     pub content_length: Option<u64>,
@@ -81,40 +82,40 @@ pub struct RequestHead<'a> {
 /// Who forwards the request once it is admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Via {
-    /// We do, with a head of our own making.
+    /// We do, with a rewritten head.
     Proxy,
-    /// Another proxy that asks for the decision only, and forwards what its client sent: a field that may carry
-    /// an identity is refused unless the proxy can be told to remove it.
+    /// Another proxy, which only asks for the decision and forwards what its client sent. A field that may carry
+    /// an identity is refused unless the proxy can remove it.
     ForwardAuth {
-        /// Whether it can be told so.
+        /// Whether the response can tell the proxy which fields to remove.
         removes_fields: bool,
     },
 }
 
-/// A request that may go on.
+/// A request that may be forwarded.
 #[derive(Debug)]
 pub struct Admitted {
-    /// What its head says.
+    /// The facts from its head and, if it was read, its body.
     pub facts: RequestFacts,
-    /// Leave to forward it.
+    /// Permission to forward it.
     pub permit: Permit,
 }
 
-/// What asking for newer keys has come to.
+/// The result of a request for newer keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refresh {
-    /// There are other keys now than those that the token was tried with.
+    /// The keys differ from those that the token was tried with.
     Changed,
-    /// There are none, as far as may be asked now.
+    /// There are no other keys, or the source may not be fetched again yet.
     Unchanged,
-    /// Not known: a source of the entry cannot be reached.
+    /// Unknown: a source of the entry cannot be reached.
     Unreachable,
 }
 
-/// The outside world, as far as admission asks for it.
+/// Everything that admission needs from outside the request: the time, keys, the cache, revocations, the body.
 ///
-/// Only verified tokens are ever handed to [`Self::keep`], and whatever [`Self::cached`] returns must have been
-/// handed to it before, with the same text and generation.
+/// Admission passes only verified tokens to [`Self::keep`]. [`Self::cached`] must return only tokens that were
+/// passed to [`Self::keep`] before, with the same text and generation.
 pub trait Environment {
     /// The time.
     fn now(&self) -> NumericDate;
@@ -122,16 +123,16 @@ pub trait Environment {
     /// The keys of all issuer entries.
     fn keys(&self) -> Arc<KeyRing>;
 
-    /// A token with this text that was verified with the keys of `generation`, if its times hold at `now`.
+    /// The token with this text that was verified with the keys of `generation`, if it is valid at `now`.
     fn cached(&mut self, text: &str, generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>>;
 
-    /// Keeps a token that was just verified with the keys of `generation`.
+    /// Caches a token that was just verified with the keys of `generation`.
     fn keep(&mut self, text: &str, token: &Arc<VerifiedToken>, generation: u64);
 
     /// Waits for the first keys of an issuer entry. Returns whether there are any.
     fn first_keys(&mut self, entry: usize) -> impl Future<Output = bool> + Send;
 
-    /// Asks for newer keys of an issuer entry than those of `generation`, for the token with this text.
+    /// Requests newer keys of an issuer entry than those of `generation`, for the token with this text.
     fn newer_keys(
         &mut self,
         text: &str,
@@ -139,13 +140,13 @@ pub trait Environment {
         generation: u64,
     ) -> impl Future<Output = Refresh> + Send;
 
-    /// The revocation that a verified token falls under.
+    /// How a verified token is revoked, if it is.
     fn revocation(&self, token: &VerifiedToken, text: &str) -> Option<RevokedBy>;
 
-    /// What the body asks of GraphQL.
+    /// Reads the body and parses its GraphQL operations.
     ///
     /// # Errors
-    /// The body does not arrive.
+    /// The body cannot be received.
     fn graphql(
         &mut self,
         facts: &RequestFacts,
@@ -157,7 +158,7 @@ impl Admission {
     /// Takes a request through all steps.
     ///
     /// # Errors
-    /// The first step that refuses it says why.
+    /// The denial from the first step that refuses the request.
     pub async fn admit<E, O>(
         &self,
         head: &RequestHead<'_>,
@@ -202,7 +203,7 @@ impl Admission {
     /// Reads a head (steps 1 and 2).
     ///
     /// # Errors
-    /// It has no single meaning, or says what a client must not say.
+    /// The head is ambiguous, or has a field that the client may not send.
     pub fn facts(&self, head: &RequestHead<'_>) -> Result<RequestFacts, RequestFault> {
         let quirks = self.authorizer.backend.quirks();
         let RequestHead { method, target, version, headers, source, .. } = *head;
@@ -210,7 +211,7 @@ impl Admission {
         match head.via {
             Via::Proxy => self.head.check_connection(headers)?,
             Via::ForwardAuth { removes_fields } => {
-                // The proxy forwards both, and the backend may prefer the one that nobody judged.
+                // The proxy forwards both, and the backend may prefer the cookie, which was not verified.
                 if facts.has_session_cookie && !matches!(facts.credentials, Credentials::Missing) {
                     return Err(RequestFault::AmbiguousCredentials);
                 }
@@ -256,7 +257,7 @@ impl Admission {
                 }
                 Err(failure) => failure,
             };
-            // The next round has other keys.
+            // The next iteration uses other keys.
             let generation = keys.generation;
             drop(keys);
             if let Err(denial) = waits.wait_for_keys(text, &failure, generation, environment).await {
@@ -295,13 +296,13 @@ impl Admission {
     }
 }
 
-/// Where a token failed.
+/// Why a token was refused, with the stage that refused it.
 enum TokenFailure {
-    /// It is not a compact JWS.
+    /// It is not a valid compact JWS.
     Parse(TokenFault),
-    /// No issuer entry is meant for it.
+    /// No issuer entry matches it.
     Issuer(TokenFault),
-    /// By the entry with this index.
+    /// The issuer entry with this index refused it.
     Entry(usize, TokenFault),
 }
 
@@ -333,7 +334,7 @@ impl TokenFailure {
     }
 }
 
-/// What one token has waited for.
+/// The waits for keys that one token has used up.
 #[derive(Default)]
 struct Waits {
     first_keys: bool,
@@ -341,10 +342,10 @@ struct Waits {
 }
 
 impl Waits {
-    /// Waits for keys that may verify a token, if there can be any.
+    /// Waits for keys that may verify the token. `Ok` means that the token should be tried again.
     ///
     /// # Errors
-    /// The token is refused for this.
+    /// No other keys can be expected; the denial says why the token is refused.
     async fn wait_for_keys<E: Environment>(
         &mut self,
         text: &str,
@@ -363,7 +364,7 @@ impl Waits {
         self.refreshes += 1;
         match environment.newer_keys(text, entry, generation).await {
             Refresh::Changed => Ok(()),
-            // It is not known that there is no such key: the client should keep its token.
+            // The key may exist at the source that cannot be reached, so do not tell the client that its token is bad.
             Refresh::Unreachable if fault == TokenFault::UnknownKey => Err(Denial {
                 detail: Some("the token's key is not known here, and a source of keys cannot be reached"),
                 ..Denial::of_token(TokenFault::KeysUnavailable, Some(entry))

@@ -1,4 +1,4 @@
-//! Those who want to see the steps.
+//! Observing the steps of admission.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// Its name, as commands print it.
+    /// The name in the output of commands.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Request => "request",
@@ -54,7 +54,7 @@ impl Step {
         }
     }
 
-    /// Whether it is about the bearer token.
+    /// Whether the step checks the bearer token.
     pub fn is_about_token(self) -> bool {
         match self {
             Self::Request | Self::Credentials | Self::Rules | Self::Body => false,
@@ -69,8 +69,7 @@ impl Step {
     }
 }
 
-/// Sees each step of a request as it is done. Every method does nothing unless it is implemented, so `()` costs
-/// nothing.
+/// Sees each step of a request. Every method does nothing by default, so `()` costs nothing.
 pub trait Observer {
     /// The head was read.
     fn facts(&mut self, _facts: &RequestFacts) {}
@@ -78,31 +77,31 @@ pub trait Observer {
     /// The route was found.
     fn route(&mut self, _facts: &RequestFacts, _routed: Routed) {}
 
-    /// A bearer token has the form of a JWT.
+    /// The bearer token was parsed as a JWT.
     fn parsed(&mut self, _token: &UnverifiedToken<'_>) {}
 
-    /// An issuer entry is meant for the token; these are its keys.
+    /// An issuer entry was selected for the token; these are its keys.
     fn issuer(&mut self, _token: &UnverifiedToken<'_>, _entry: &TrustedIssuer, _keys: Option<&KeySet>) {}
 
-    /// The token is verified. It may still be revoked.
+    /// The token was verified. It may still be revoked.
     fn verified(&mut self, _token: &Arc<VerifiedToken>) {}
 
-    /// The token with this text is refused.
+    /// The token with this text was refused.
     fn token_refused(&mut self, _text: &str) {}
 
-    /// Who is asking is known.
+    /// The caller was determined.
     fn caller(&mut self, _caller: &Caller) {}
 
     /// The body was read for rules about GraphQL.
     fn graphql(&mut self, _graphql: &Graphql) {}
 
-    /// The rules are about to be asked.
+    /// The rules are about to be evaluated.
     fn rules(&mut self, _facts: &RequestFacts, _caller: &Result<Caller, Denial>) {}
 
-    /// The rules let the request through.
+    /// The rules allowed the request.
     fn permitted(&mut self, _permit: &Permit) {}
 
-    /// A step refuses the request. In report mode it may go on all the same.
+    /// A step refused the request. In report mode the request may still be forwarded.
     fn refused(&mut self, _step: Step, _denial: &Denial) {}
 }
 

@@ -1,4 +1,4 @@
-//! A world that stands still.
+//! An [`Environment`] without input and output.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,15 +14,15 @@ use crate::request::{Graphql, RequestFacts};
 use crate::revocation::{Revocations, RevokedBy};
 use crate::trust::KeyRing;
 
-/// Keys, revocations and a body at hand, and nothing to wait for: what commands, tests and fuzzing admit requests
-/// with.
+/// Fixed keys, revocations, time and body, with nothing to wait for. Commands, tests and fuzz targets use it to
+/// admit requests.
 #[derive(Clone, Debug)]
 pub struct Snapshot<'a> {
     /// The time.
     pub now: NumericDate,
     /// The keys of all issuer entries.
     pub keys: Arc<KeyRing>,
-    /// The issuer entries with a source of keys that cannot be reached.
+    /// The indexes of the issuer entries with a key source that cannot be reached.
     pub unreachable: Vec<usize>,
     /// The revocation list.
     pub revocations: Option<&'a Revocations>,
@@ -33,7 +33,7 @@ pub struct Snapshot<'a> {
 }
 
 impl Snapshot<'_> {
-    /// Keys and a time, without revocations and without a body.
+    /// A snapshot with keys and a time, without revocations and a body.
     pub fn new(now: NumericDate, keys: Arc<KeyRing>) -> Self {
         Self { now, keys, unreachable: Vec::new(), revocations: None, body: &[], graphql_bytes: 0 }
     }
@@ -67,15 +67,15 @@ impl Environment for Snapshot<'_> {
     }
 
     async fn graphql(&mut self, facts: &RequestFacts, headers: &HeaderMap) -> Result<Graphql, Denial> {
-        Ok(match self.body.len() <= self.graphql_bytes {
-            true => Graphql::read(facts, headers, self.body),
-            false => Graphql::TOO_LONG,
-        })
+        if self.body.len() > self.graphql_bytes {
+            return Ok(Graphql::TOO_LONG);
+        }
+        Ok(Graphql::read(facts, headers, self.body))
     }
 }
 
 impl Admission {
-    /// Takes a request through all steps without a runtime.
+    /// Takes a request through all steps without an async runtime.
     ///
     /// # Errors
     /// As for [`Admission::admit`].

@@ -1,4 +1,4 @@
-//! The order of the steps, and what each may ask of the outside world.
+//! The order of the steps, and what each requests from the [`Environment`].
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -63,19 +63,19 @@ fn ring(generation: u64, keys: Option<KeySet>) -> Arc<KeyRing> {
     Arc::new(KeyRing { generation, sets: vec![keys.map(Arc::new)] })
 }
 
-/// Rings that follow one another when newer keys are asked for, and a log of what was asked.
+/// A scripted environment: each request for keys moves to the next ring, and every call is logged.
 struct Script {
     rings: VecDeque<Arc<KeyRing>>,
     refresh: Refresh,
     cached: Option<Arc<VerifiedToken>>,
     revoked: bool,
-    asked: Vec<&'static str>,
+    calls: Vec<&'static str>,
 }
 
 impl Script {
     fn new(rings: impl IntoIterator<Item = Arc<KeyRing>>) -> Self {
         let rings = rings.into_iter().collect();
-        Self { rings, refresh: Refresh::Changed, cached: None, revoked: false, asked: Vec::new() }
+        Self { rings, refresh: Refresh::Changed, cached: None, revoked: false, calls: Vec::new() }
     }
 
     fn next(&mut self) {
@@ -99,19 +99,19 @@ impl Environment for Script {
     }
 
     fn keep(&mut self, _: &str, _: &Arc<VerifiedToken>, generation: u64) {
-        assert_eq!(generation, self.rings[0].generation, "kept with the keys that verified it");
-        self.asked.push("keep");
+        assert_eq!(generation, self.rings[0].generation, "cached with the keys that verified it");
+        self.calls.push("keep");
     }
 
     async fn first_keys(&mut self, _: usize) -> bool {
-        self.asked.push("first keys");
+        self.calls.push("first keys");
         self.next();
         self.rings[0].sets[0].is_some()
     }
 
     async fn newer_keys(&mut self, _: &str, _: usize, generation: u64) -> Refresh {
-        assert_eq!(generation, self.rings[0].generation, "asked for others than these");
-        self.asked.push("newer keys");
+        assert_eq!(generation, self.rings[0].generation, "newer than the current keys");
+        self.calls.push("newer keys");
         self.next();
         self.refresh
     }
@@ -121,7 +121,7 @@ impl Environment for Script {
     }
 
     async fn graphql(&mut self, _: &RequestFacts, _: &HeaderMap) -> Result<Graphql, Denial> {
-        self.asked.push("body");
+        self.calls.push("body");
         Ok(Graphql::Operations(Vec::new()))
     }
 }
@@ -181,9 +181,9 @@ impl Observer for Seen {
     }
 }
 
-/// A request that every step would refuse, with one fault after the other mended.
+/// A request that every step would refuse. The faults are fixed one after the other.
 #[test]
-fn the_first_step_that_refuses_says_why() {
+fn the_first_step_that_refuses_decides_the_reason() {
     let good = || Script::new([ring(1, Some(key_set(&[RSA.jwk_named("k")])))]);
     let mut large = Request::new("/x", &[("connection", "authorization"), ("authorization", "Basic a")]);
     large.content_length = Some(101);
@@ -208,15 +208,15 @@ fn the_first_step_that_refuses_says_why() {
         large.headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
         let mut script = Script { refresh: Refresh::Unchanged, ..good() };
         assert_eq!(reason(&large, &mut script), expected);
-        assert!(!script.asked.contains(&"body") && !script.asked.contains(&"keep"), "{:?}", script.asked);
+        assert!(!script.calls.contains(&"body") && !script.calls.contains(&"keep"), "{:?}", script.calls);
     }
     large.headers.insert("authorization", format!("Bearer {}", token(&RSA)).parse().unwrap());
     let mut revoked = Script { revoked: true, ..good() };
     assert_eq!(reason(&large, &mut revoked), (Step::Revocation, Reason::Revoked));
-    assert_eq!(revoked.asked, ["keep"], "nobody reads its body");
+    assert_eq!(revoked.calls, ["keep"], "its body is not read");
     let mut script = good();
     assert_eq!(reason(&large, &mut script), (Step::Body, Reason::PayloadTooLarge));
-    assert_eq!(script.asked, ["keep", "body"]);
+    assert_eq!(script.calls, ["keep", "body"]);
     large.content_length = Some(100);
     assert!(large.admit(&mut good()).is_ok());
 }
@@ -227,20 +227,20 @@ fn a_cached_token_is_still_checked_for_revocation() {
     let mut script = Script { cached, revoked: true, ..Script::new([ring(1, None)]) };
     let refused = Request::with_token(&token(&RSA)).admit(&mut script).map(drop);
     assert_eq!(refused.unwrap_err(), (Step::Revocation, Reason::Revoked));
-    assert!(script.asked.is_empty(), "no key is needed");
+    assert!(script.calls.is_empty(), "no key is needed");
 }
 
 #[test]
-fn newer_keys_are_asked_for_and_the_token_is_tried_again() {
+fn a_token_is_tried_again_with_newer_keys() {
     let (old, new) = (key_set(&[OTHER_RSA.jwk_named("old")]), key_set(&[RSA.jwk_named("k")]));
     let request = Request::with_token(&token(&RSA));
     let mut script = Script::new([ring(1, None), ring(2, Some(old)), ring(3, Some(new))]);
     assert!(request.admit(&mut script).is_ok());
-    assert_eq!(script.asked, ["first keys", "newer keys", "keep", "body"]);
+    assert_eq!(script.calls, ["first keys", "newer keys", "keep", "body"]);
 }
 
 #[test]
-fn asking_for_keys_comes_to_an_end() {
+fn requests_for_newer_keys_are_bounded() {
     let request = Request::with_token(&token(&RSA));
     let none = |refresh| Script { refresh, ..Script::new([ring(1, Some(KeySet::default()))]) };
     for (refresh, reason, times) in [
@@ -250,38 +250,38 @@ fn asking_for_keys_comes_to_an_end() {
     ] {
         let mut script = none(refresh);
         assert_eq!(request.admit(&mut script).map(drop).unwrap_err(), (Step::Key, reason));
-        assert_eq!(script.asked, vec!["newer keys"; times]);
+        assert_eq!(script.calls, vec!["newer keys"; times]);
     }
     let mut script = Script::new([ring(1, None)]);
     assert_eq!(request.admit(&mut script).map(drop).unwrap_err(), (Step::Key, Reason::KeysUnavailable));
-    assert_eq!(script.asked, ["first keys"]);
+    assert_eq!(script.calls, ["first keys"]);
 }
 
 #[test]
-fn only_a_verified_token_has_its_body_read() {
+fn bodies_are_read_only_with_a_verified_token() {
     let mut script = Script::new([ring(1, Some(key_set(&[RSA.jwk_named("k")])))]);
     assert!(Request::new("/open", &[]).admit(&mut script).is_ok());
-    // Without it, the rule cannot tell that the request is not about it.
+    // Without the body, the rule cannot exclude that it applies, so the request is denied.
     let session = Request::new("/x", &[("cookie", "PLAY_SESSION=a")]);
     let refused = (Step::Rules, Reason::InsufficientPermissions);
     assert_eq!(session.admit(&mut script).map(drop).unwrap_err(), refused);
-    assert!(script.asked.is_empty(), "{:?}", script.asked);
-    // Another proxy does not send it.
+    assert!(script.calls.is_empty(), "{:?}", script.calls);
+    // Another proxy does not send the body.
     let via = Via::ForwardAuth { removes_fields: true };
-    let asked = Request { via, ..Request::with_token(&token(&RSA)) };
-    assert_eq!(asked.admit(&mut script).map(drop).unwrap_err(), refused);
-    assert_eq!(script.asked, ["keep"]);
+    let request = Request { via, ..Request::with_token(&token(&RSA)) };
+    assert_eq!(request.admit(&mut script).map(drop).unwrap_err(), refused);
+    assert_eq!(script.calls, ["keep"]);
 }
 
 #[test]
-fn forward_auth_differs_where_another_proxy_forwards() {
+fn forward_auth_refuses_fields_that_the_proxy_would_forward() {
     let authorization = format!("Bearer {}", token(&RSA));
     let bearer = ("authorization", &*authorization);
     let good = || Script::new([ring(1, Some(key_set(&[RSA.jwk_named("k")])))]);
     let (tells, cannot) =
         (Via::ForwardAuth { removes_fields: true }, Via::ForwardAuth { removes_fields: false });
     for (line, via, expected) in [
-        // About the connection to the proxy, which says nothing of the request that it asks about.
+        // About the proxy's connection to us, not about the request that it forwards.
         (("connection", "authorization"), tells, None),
         (("connection", "authorization"), Via::Proxy, Some(Reason::BadTarget)),
         (("cookie", "PLAY_SESSION=a"), tells, Some(Reason::AmbiguousCredentials)),
@@ -299,7 +299,7 @@ fn forward_auth_differs_where_another_proxy_forwards() {
 }
 
 #[test]
-fn report_mode_lets_through_what_a_step_refuses() {
+fn report_mode_admits_a_request_with_a_refused_token() {
     let mut admission = admission();
     admission.authorizer.policy.mode = Mode::Report;
     let mut script = Script::new([ring(1, Some(KeySet::default()))]);
@@ -310,7 +310,7 @@ fn report_mode_lets_through_what_a_step_refuses() {
 }
 
 #[test]
-fn a_snapshot_reads_its_body_and_its_list() {
+fn a_snapshot_limits_bodies_and_reports_unreachable_sources() {
     struct Body(Option<Graphql>);
     impl Observer for Body {
         fn graphql(&mut self, graphql: &Graphql) {
