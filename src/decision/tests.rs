@@ -1,4 +1,4 @@
-//! Who may do what.
+//! Routes, credentials, report mode and the mapping of faults to denials.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -23,8 +23,8 @@ fn facts(backend: Backend, method: &str, path: &str, lines: &[(&str, &str)]) -> 
         .unwrap_or_else(|fault| panic!("{method} {path}: {fault:?}"))
 }
 
-/// The answer to a request with a verified token of these claims.
-fn asked(authorizer: &Authorizer, method: &str, path: &str, claims: Value) -> Result<Permit, Denial> {
+/// The decision about a request with a verified token with these claims.
+fn decide_for(authorizer: &Authorizer, method: &str, path: &str, claims: Value) -> Result<Permit, Denial> {
     decide(authorizer, &facts(authorizer.backend, method, path, &[BEARER]), Some(verified(claims)))
 }
 
@@ -33,7 +33,7 @@ fn reason(outcome: &Result<Permit, Denial>) -> Option<Reason> {
 }
 
 #[test]
-fn a_route_opens_only_for_a_path_that_has_one_reading() {
+fn a_public_route_requires_a_path_with_one_reading() {
     let authorizer = authorizer(Backend::OpenMetadata);
     let route = |method: &str, path: &str| authorizer.route(&facts(Backend::OpenMetadata, method, path, &[]));
     for (method, path) in [
@@ -77,7 +77,7 @@ fn a_route_opens_only_for_a_path_that_has_one_reading() {
 }
 
 #[test]
-fn an_optional_route_opens_as_strictly_as_a_public_one() {
+fn an_optional_route_requires_a_path_with_one_reading() {
     let mut authorizer = authorizer(Backend::Generic);
     let rows = [(Route::Public, "GET /docs/open"), (Route::Optional, "GET /docs/**")];
     authorizer.policy.routes = RouteTable::parse(&rows).unwrap();
@@ -90,19 +90,19 @@ fn an_optional_route_opens_as_strictly_as_a_public_one() {
 }
 
 #[test]
-fn a_token_on_a_public_route_is_not_looked_at() {
+fn a_token_on_a_public_route_is_ignored() {
     let authorizer = authorizer(Backend::OpenMetadata);
     for authorization in ["Bearer a.b.c", "Bearer not a token", "Bearer \u{e9}", "Digest x", "Basic x:y"] {
         let lines = [("authorization", authorization), ("x-impersonate-user", "admin")];
         let facts = facts(Backend::OpenMetadata, "GET", "/api/v1/system/version", &lines);
         let permit = decide(&authorizer, &facts, Some(verified(json!({"isBot": true})))).unwrap();
-        assert!(matches!(permit.caller(), Caller::Anonymous), "{authorization}: no identity goes with it");
+        assert!(matches!(permit.caller(), Caller::Anonymous), "{authorization}: no identity");
         assert_eq!((permit.route(), permit.would_deny()), (Route::Public, None));
     }
 }
 
 #[test]
-fn credentials_ask_for_what_they_are() {
+fn each_kind_of_credentials_has_its_reason() {
     let mut authorizer = authorizer(Backend::Generic);
     authorizer.policy.routes = RouteTable::parse(&[(Route::Optional, "/open")]).unwrap();
     for (authorization, protected, optional) in [
@@ -123,12 +123,12 @@ fn credentials_ask_for_what_they_are() {
     }
     let open = decide(&authorizer, &facts(Backend::Generic, "GET", "/open", &[]), None).unwrap();
     assert!(matches!(open.caller(), Caller::Anonymous));
-    let with_token = asked(&authorizer, "GET", "/open", json!({})).unwrap();
+    let with_token = decide_for(&authorizer, "GET", "/open", json!({})).unwrap();
     assert!(matches!(with_token.caller(), Caller::Token(token) if token.principal() == "ada"));
 }
 
 #[test]
-fn datahubs_system_credential_is_for_gms_where_it_is_configured() {
+fn datahubs_system_credential_is_accepted_only_for_gms_and_if_configured() {
     let system = "Basic __datahub_system:system-secret";
     let answer = |authorizer: &Authorizer, value: &str| {
         let facts = facts(authorizer.backend, "POST", "/entities", &[("authorization", value)]);
@@ -146,7 +146,7 @@ fn datahubs_system_credential_is_for_gms_where_it_is_configured() {
         "Basic :system-secret",
         "Basic  __datahub_system:system-secret",
         "Basic",
-        // Base64, as RFC 7617 has it and DataHub has not.
+        // Base64, as in RFC 7617. DataHub does not encode it.
         "Basic X19kYXRhaHViX3N5c3RlbTpzeXN0ZW0tc2VjcmV0",
         "__datahub_system:system-secret",
     ] {
@@ -158,15 +158,15 @@ fn datahubs_system_credential_is_for_gms_where_it_is_configured() {
     }
     let unset = Authorizer { datahub_system: None, ..authorizer(Backend::DataHubGms) };
     assert_eq!(reason(&answer(&unset, system)), Some(Reason::UnsupportedScheme));
-    // Rules are about tokens: DataHub's own services are let through.
+    // Rules apply to tokens, not to DataHub's own services.
     let mut strict = authorizer(Backend::DataHubGms);
     strict.policy.default = Effect::Deny;
     assert!(answer(&strict, system).is_ok());
-    assert!(!format!("{strict:?}").contains("system-secret"), "an authorizer prints no secret");
+    assert!(!format!("{strict:?}").contains("system-secret"), "Debug output contains no secret");
 }
 
 #[test]
-fn a_session_of_datahubs_frontend_is_its_own_business() {
+fn a_session_cookie_is_accepted_only_for_datahubs_frontend() {
     let frontend = authorizer(Backend::DataHubFrontend);
     let cookie = ("cookie", "PLAY_SESSION=x");
     let answer = |authorizer: &Authorizer, lines: &[(&str, &str)]| {
@@ -179,39 +179,42 @@ fn a_session_of_datahubs_frontend_is_its_own_business() {
     assert!(matches!(answer(&frontend, &[cookie]).unwrap().caller(), Caller::SessionCookie));
     assert!(matches!(answer(&frontend, &[cookie, BEARER]).unwrap().caller(), Caller::Token(_)));
     let basic = answer(&frontend, &[cookie, ("authorization", "Basic x")]);
-    assert_eq!(reason(&basic), Some(Reason::UnsupportedScheme), "a credential that is there is judged");
+    assert_eq!(reason(&basic), Some(Reason::UnsupportedScheme), "other credentials are checked");
     let broken = answer(&frontend, &[cookie, ("authorization", "Bearer x y")]);
     assert_eq!(reason(&broken), Some(Reason::MalformedToken));
     assert_eq!(reason(&answer(&frontend, &[("cookie", "other=x")])), Some(Reason::MissingToken));
     assert_eq!(reason(&answer(&authorizer(Backend::DataHubGms), &[cookie])), Some(Reason::MissingToken));
     assert_eq!(reason(&answer(&authorizer(Backend::Generic), &[cookie])), Some(Reason::MissingToken));
-    // It brings no role, so it meets no requirement.
+    // Without a token it meets no requirement.
     let mut strict = authorizer(Backend::DataHubFrontend);
     strict.policy.default = Effect::Deny;
     assert_eq!(reason(&answer(&strict, &[cookie])), Some(Reason::InsufficientPermissions));
 }
 
 #[test]
-fn a_name_in_a_token_makes_nobody_datahubs_administrator() {
+fn reserved_principals_are_refused_in_every_mode() {
     let mut authorizer = authorizer(Backend::DataHubGms);
     authorizer.policy.reserved_actors = vec!["__datahub_system".into(), "datahub".into(), "root".into()];
     for mode in [Mode::Enforce, Mode::Report] {
         authorizer.policy.mode = mode;
         for name in ["datahub", "DataHub", "__datahub_system", "__DATAHUB_SYSTEM", "root"] {
-            let denial = asked(&authorizer, "GET", "/aspects/x", json!({"sub": name})).expect_err(name);
+            let denial = decide_for(&authorizer, "GET", "/aspects/x", json!({"sub": name})).expect_err(name);
             assert_eq!(denial.reason, Reason::InsufficientPermissions);
             assert!(denial.detail.is_some_and(|detail| detail.contains("administrators")), "{denial:?}");
         }
         for name in ["ada", "datahub2", "datahub@example.org"] {
-            assert!(asked(&authorizer, "GET", "/aspects/x", json!({"sub": name})).is_ok(), "{name}");
+            assert!(decide_for(&authorizer, "GET", "/aspects/x", json!({"sub": name})).is_ok(), "{name}");
         }
     }
     authorizer.policy.reserved_actors.clear();
-    assert!(asked(&authorizer, "GET", "/aspects/x", json!({"sub": "datahub"})).is_ok(), "GMS is not told");
+    assert!(
+        decide_for(&authorizer, "GET", "/aspects/x", json!({"sub": "datahub"})).is_ok(),
+        "without the actor field"
+    );
 }
 
 #[test]
-fn report_mode_refuses_nothing_that_is_a_judgement() {
+fn report_mode_only_reports_authorization_denials() {
     let mut authorizer = authorizer(Backend::OpenMetadata);
     authorizer.policy.mode = Mode::Report;
     authorizer.policy.default = Effect::Deny;
@@ -224,7 +227,7 @@ fn report_mode_refuses_nothing_that_is_a_judgement() {
         let permit =
             decide(&authorizer, &facts(authorizer.backend, "GET", "/api/v1/tables", lines), None).unwrap();
         assert_eq!(permit.would_deny().map(|denial| denial.reason), Some(expected));
-        assert!(matches!(permit.caller(), Caller::Anonymous), "nobody vouched for it");
+        assert!(matches!(permit.caller(), Caller::Anonymous), "no identity was verified");
         assert_eq!(permit.route(), Route::Protected);
     }
     for reason in Reason::ALL {
@@ -235,11 +238,11 @@ fn report_mode_refuses_nothing_that_is_a_judgement() {
 }
 
 #[test]
-fn report_mode_keeps_the_identity_of_a_token_that_rules_would_refuse() {
+fn report_mode_keeps_the_identity_of_a_token_that_rules_deny() {
     let mut authorizer = authorizer(Backend::OpenMetadata);
     authorizer.policy.mode = Mode::Report;
     authorizer.policy.default = Effect::Deny;
-    let permit = asked(&authorizer, "GET", "/api/v1/tables", json!({})).unwrap();
+    let permit = decide_for(&authorizer, "GET", "/api/v1/tables", json!({})).unwrap();
     assert!(matches!(permit.caller(), Caller::Token(token) if token.principal() == "ada"));
     assert_eq!(permit.would_deny().map(|denial| denial.reason), Some(Reason::InsufficientPermissions));
     let lines = [BEARER, ("x-impersonate-user", "root")];
@@ -247,12 +250,12 @@ fn report_mode_keeps_the_identity_of_a_token_that_rules_would_refuse() {
     let permit = decide(&authorizer, &facts, Some(verified(json!({})))).unwrap();
     assert_eq!(permit.would_deny().map(|denial| denial.reason), Some(Reason::ImpersonationDenied));
     authorizer.policy.default = Effect::Allow;
-    let permit = asked(&authorizer, "GET", "/api/v1/tables", json!({})).unwrap();
+    let permit = decide_for(&authorizer, "GET", "/api/v1/tables", json!({})).unwrap();
     assert_eq!(permit.would_deny(), None);
 }
 
 #[test]
-fn every_reason_has_a_word_of_its_own() {
+fn reason_words_are_unique() {
     let words: std::collections::BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
     assert_eq!(words.len(), Reason::ALL.len());
 }

@@ -34,22 +34,22 @@ fn with_rules(rules: Vec<Rule>) -> Authorizer {
 const PATH: &str = "/api/v1/policies/x";
 
 #[test]
-fn the_example_of_the_contract_means_what_its_name_says() {
+fn a_condition_with_require_denies_unless_true() {
     let authorizer = with_rules(vec![rule(nothing_more(), Some("!claims.isBot"))]);
-    assert!(asked(&authorizer, "POST", PATH, json!({"isBot": false})).is_ok());
-    let denial = asked(&authorizer, "POST", PATH, json!({"isBot": true})).unwrap_err();
+    assert!(decide_for(&authorizer, "POST", PATH, json!({"isBot": false})).is_ok());
+    let denial = decide_for(&authorizer, "POST", PATH, json!({"isBot": true})).unwrap_err();
     assert_eq!((denial.reason, denial.rule), (Reason::InsufficientPermissions, Some(0)));
     assert_eq!(denial.detail, None);
-    assert!(asked(&authorizer, "GET", PATH, json!({"isBot": true})).is_ok());
-    assert!(asked(&authorizer, "POST", "/api/v1/tables", json!({"isBot": true})).is_ok());
-    // An error in it denies, and the log says so.
-    let denial = asked(&authorizer, "POST", PATH, json!({})).unwrap_err();
+    assert!(decide_for(&authorizer, "GET", PATH, json!({"isBot": true})).is_ok());
+    assert!(decide_for(&authorizer, "POST", "/api/v1/tables", json!({"isBot": true})).is_ok());
+    // An error in the expression denies, and the detail says so.
+    let denial = decide_for(&authorizer, "POST", PATH, json!({})).unwrap_err();
     assert_eq!(denial.detail, Some("when: a member that it asks for is missing"));
 }
 
-/// What the rule makes of a request that it matches, by what `when` comes to.
+/// The decision about a request that the rule matches, for each verdict and result of `when`.
 #[test]
-fn the_truth_table() {
+fn truth_table_of_verdicts_and_conditions() {
     let (yes, no, error) = (Some("true"), Some("false"), Some("claims.missing"));
     // The rule decides with its own effect, or the default does.
     let (allows, denies, passes_on) = ((true, Some(0)), (false, Some(0)), None);
@@ -79,7 +79,7 @@ fn the_truth_table() {
         for default in [Effect::Allow, Effect::Deny] {
             let mut authorizer = with_rules(vec![rule(verdict.clone(), when)]);
             authorizer.policy.default = default;
-            let outcome = asked(&authorizer, "POST", PATH, claims.clone());
+            let outcome = decide_for(&authorizer, "POST", PATH, claims.clone());
             let got = (outcome.is_ok(), outcome.as_ref().map_or_else(|denial| denial.rule, Permit::rule));
             let expected = expected.unwrap_or((default == Effect::Allow, None));
             assert_eq!(got, expected, "{verdict:?} {when:?} {claims} {default:?}");
@@ -88,7 +88,7 @@ fn the_truth_table() {
 }
 
 #[test]
-fn the_path_of_an_expression_is_the_reading_that_is_judged() {
+fn expressions_see_each_reading_of_the_path() {
     let when = "request.path.startsWith(\"/api/v1/policies/secret\")";
     let authorizer =
         with_rules(vec![Rule { matching: Matching::default(), ..rule(Verdict::Deny, Some(when)) }]);
@@ -98,22 +98,22 @@ fn the_path_of_an_expression_is_the_reading_that_is_judged() {
         "/api/v1/polic%69es/secret",
         "//api/v1/policies/secret",
     ] {
-        assert!(asked(&authorizer, "GET", path, json!({})).is_err(), "{path}");
+        assert!(decide_for(&authorizer, "GET", path, json!({})).is_err(), "{path}");
     }
-    assert!(asked(&authorizer, "GET", "/api/v1/policies/open", json!({})).is_ok());
+    assert!(decide_for(&authorizer, "GET", "/api/v1/policies/open", json!({})).is_ok());
 }
 
 #[test]
-fn a_rule_in_report_mode_says_why_too() {
+fn a_rule_in_report_mode_has_a_detail_too() {
     let reporting = Rule { mode: Mode::Report, ..rule(Verdict::Deny, Some("claims.missing")) };
     let authorizer = with_rules(vec![reporting]);
-    let permit = asked(&authorizer, "POST", PATH, json!({})).unwrap();
+    let permit = decide_for(&authorizer, "POST", PATH, json!({})).unwrap();
     let denial = permit.would_deny().unwrap();
     assert_eq!((denial.rule, denial.detail), (Some(0), Some("when: a member that it asks for is missing")));
 }
 
 #[test]
-fn a_login_cookie_brings_no_claims() {
+fn a_session_cookie_has_no_claims() {
     let mut authorizer = authorizer(Backend::DataHubFrontend);
     let cookie = ("cookie", "PLAY_SESSION=abc");
     let request = facts(authorizer.backend, "GET", "/api/v2/graphql", &[cookie]);
@@ -133,9 +133,9 @@ fn many_expressions_share_one_budget() {
     let rule = rule(Verdict::Deny, Some("claims.a.exists(x, x == 2)"));
     let reporting = Rule { mode: Mode::Report, ..rule };
     let authorizer = with_rules(vec![reporting; 40]);
-    let permit = asked(&authorizer, "POST", PATH, json!({"a": vec![1; 2000]})).unwrap();
+    let permit = decide_for(&authorizer, "POST", PATH, json!({"a": vec![1; 2000]})).unwrap();
     assert_eq!(permit.would_deny().unwrap().detail, Some("when: it took too many steps"));
-    assert!(asked(&authorizer, "POST", PATH, json!({"a": [1]})).unwrap().would_deny().is_none());
+    assert!(decide_for(&authorizer, "POST", PATH, json!({"a": [1]})).unwrap().would_deny().is_none());
 }
 
 fn about_action(verdict: Verdict, values: &[&str]) -> Rule {
@@ -145,7 +145,7 @@ fn about_action(verdict: Verdict, values: &[&str]) -> Rule {
 }
 
 #[test]
-fn a_rule_that_refuses_an_action_is_not_evaded() {
+fn a_rule_that_denies_an_action_cannot_be_bypassed() {
     for verdict in [Verdict::Deny, admin()] {
         let authorizer = with_rules(vec![about_action(verdict, &["delete*", "ingestProposal"])]);
         for (path, good) in [
@@ -169,14 +169,14 @@ fn a_rule_that_refuses_an_action_is_not_evaded() {
             ("/aspects?", true),
             ("/aspects", true),
         ] {
-            let outcome = asked(&authorizer, "POST", path, json!({}));
+            let outcome = decide_for(&authorizer, "POST", path, json!({}));
             assert_eq!(outcome.is_ok(), good, "{path}");
         }
     }
 }
 
 #[test]
-fn a_rule_that_allows_an_action_allows_no_other_with_it() {
+fn a_rule_that_allows_an_action_allows_no_other_action() {
     for verdict in [Verdict::Allow, nothing_more()] {
         let mut authorizer = with_rules(vec![about_action(verdict, &["read", "search*"])]);
         authorizer.policy.default = Effect::Deny;
@@ -189,25 +189,25 @@ fn a_rule_that_allows_an_action_allows_no_other_with_it() {
             ("/aspects?action=delete&action=read", false),
             ("/aspects?action=read&%61ction=delete", false),
             ("/aspects?action=read;action=delete", false),
-            // To a server that does not split at `;` this has no action at all.
+            // A server that does not split at `;` sees no action here.
             ("/aspects?x=1;action=read", false),
             ("/aspects?action=read&x=%", false),
             ("/aspects?action=", false),
             ("/aspects", false),
         ] {
-            assert_eq!(asked(&authorizer, "POST", path, json!({})).is_ok(), good, "{path}");
+            assert_eq!(decide_for(&authorizer, "POST", path, json!({})).is_ok(), good, "{path}");
         }
     }
 }
 
 #[test]
-fn more_combinations_than_can_be_judged_are_refused() {
+fn too_many_combinations_of_parameters_are_refused() {
     let authorizer = with_rules(vec![about_action(Verdict::Deny, &["delete"])]);
     let query = |count: usize| (0..count).map(|n| format!("action=a{n}&")).collect::<String>();
-    assert!(asked(&authorizer, "POST", &format!("/x?{}", query(16)), json!({})).is_ok());
-    let denial = asked(&authorizer, "POST", &format!("/x?{}", query(17)), json!({})).unwrap_err();
+    assert!(decide_for(&authorizer, "POST", &format!("/x?{}", query(16)), json!({})).is_ok());
+    let denial = decide_for(&authorizer, "POST", &format!("/x?{}", query(17)), json!({})).unwrap_err();
     assert_eq!(denial.detail, Some("query: too many values of parameters that rules ask for"));
-    // Where no rule asks, nothing is counted.
+    // Parameters that no rule names are not counted.
     let authorizer = with_rules(vec![rule(Verdict::Deny, None)]);
-    assert!(asked(&authorizer, "POST", &format!("/x?{}", query(100)), json!({})).is_ok());
+    assert!(decide_for(&authorizer, "POST", &format!("/x?{}", query(100)), json!({})).is_ok());
 }

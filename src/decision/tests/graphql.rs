@@ -30,7 +30,7 @@ fn with_rules(rules: Vec<Rule>) -> Authorizer {
     authorizer
 }
 
-/// The answer to a document, sent by somebody with these roles.
+/// The decision about a document sent with a token with these roles.
 fn sent(authorizer: &Authorizer, body: &Value, roles: &[&str]) -> Result<Permit, Denial> {
     let lines = [BEARER, ("content-type", "application/json")];
     let mut request = facts(authorizer.backend, "POST", "/api/graphql", &lines);
@@ -43,7 +43,7 @@ fn document(authorizer: &Authorizer, text: &str, roles: &[&str]) -> bool {
 }
 
 #[test]
-fn every_field_is_judged_as_if_it_were_the_only_one() {
+fn every_field_is_evaluated_separately() {
     let authorizer = with_rules(vec![
         rule(&[], &["get*", "me"], role("Reader")),
         rule(&["mutation"], &["createAccessToken", "remove*"], role("Admin")),
@@ -59,7 +59,7 @@ fn every_field_is_judged_as_if_it_were_the_only_one() {
         ("mutation { updateTag }", &["Editor"], true),
         ("mutation { removeTag }", &["Editor"], false),
         ("mutation { removeTag }", &["Admin"], true),
-        // What the first rule allows brings nothing else in.
+        // A field that the first rule allows does not allow other fields.
         ("mutation { getX createAccessToken }", &["Reader"], false),
         ("mutation { createAccessToken getX }", &["Reader"], false),
         ("mutation { getX createAccessToken }", &["Reader", "Admin"], true),
@@ -77,7 +77,7 @@ fn every_field_is_judged_as_if_it_were_the_only_one() {
 }
 
 #[test]
-fn batches_and_names_are_no_way_around() {
+fn batches_and_operation_names_do_not_bypass_rules() {
     let authorizer = with_rules(vec![rule(&["mutation"], &[], role("Admin"))]);
     let two = "query q { a } mutation m { b }";
     for (body, good) in [
@@ -98,7 +98,7 @@ fn batches_and_names_are_no_way_around() {
 }
 
 #[test]
-fn a_rule_says_what_becomes_of_what_it_cannot_see() {
+fn unreadable_operations_are_denied_or_skipped() {
     let body = json!({"documentId": "x"});
     let refusing = rule(&["mutation"], &[], role("Admin"));
     let denial = sent(&with_rules(vec![refusing.clone()]), &body, &["Admin"]).unwrap_err();
@@ -108,17 +108,17 @@ fn a_rule_says_what_becomes_of_what_it_cannot_see() {
     skipping.matching.graphql.as_mut().unwrap().unreadable = Unreadable::Skip;
     assert!(sent(&with_rules(vec![skipping.clone()]), &body, &[]).is_ok());
     assert!(sent(&with_rules(vec![skipping, refusing]), &body, &[]).is_err());
-    // A rule that allows what it knows does not allow what it does not.
+    // A rule that allows queries does not allow unreadable operations.
     let allowing = rule(&["query"], &[], Verdict::Allow);
     assert!(sent(&with_rules(vec![allowing]), &body, &[]).is_err());
 }
 
 #[test]
-fn a_body_that_nobody_read_is_unreadable() {
+fn a_body_that_was_not_read_is_unreadable() {
     let authorizer = with_rules(vec![rule(&["mutation"], &[], role("Admin"))]);
-    let denial = asked(&authorizer, "POST", "/api/graphql", json!({"roles": ["Admin"]})).unwrap_err();
+    let denial = decide_for(&authorizer, "POST", "/api/graphql", json!({"roles": ["Admin"]})).unwrap_err();
     assert_eq!(denial.detail, Some("graphql: the body was not read"));
-    assert!(asked(&authorizer, "POST", "/other", json!({})).is_ok());
+    assert!(decide_for(&authorizer, "POST", "/other", json!({})).is_ok());
 }
 
 #[test]
@@ -135,12 +135,12 @@ fn expressions_see_the_whole_operation() {
     assert!(!document(&authorizer, "{ getA other }", &[]));
     assert!(!document(&authorizer, "mutation { getA }", &[]));
     assert!(!document(&authorizer, "{", &[]));
-    // One operation at a time, the strictest answer stands.
+    // Every operation is evaluated, and all must be allowed.
     assert!(!document(&authorizer, "query a { getA } query b { other }", &[]));
 }
 
 #[test]
-fn bodies_are_asked_for_where_a_rule_needs_them() {
+fn bodies_are_read_only_if_a_rule_needs_them() {
     let authorizer = with_rules(vec![rule(&["mutation"], &[], role("Admin"))]);
     let token = || Ok(Caller::Token(std::sync::Arc::new(verified(json!({})))));
     let asks = |authorizer: &Authorizer, path: &str, caller| {
@@ -169,9 +169,9 @@ fn bodies_are_asked_for_where_a_rule_needs_them() {
     assert!(!asks(&with_rules(Vec::new()), "/api/graphql", token()));
 }
 
-/// Little of everything is much of it all together, and no client sends it.
+/// The parts multiply, and no legitimate client sends this.
 #[test]
-fn a_request_that_can_be_read_in_a_great_many_ways_is_refused() {
+fn a_request_with_too_many_interpretations_is_refused() {
     let fields: String = (0..100).map(|field| format!(" f{field}")).collect();
     let long = |operations: usize| {
         let operations: String = (0..operations).map(|at| format!(" query o{at} {{ ...F }}")).collect();

@@ -1,4 +1,4 @@
-//! Who may act as another user of OpenMetadata.
+//! Which bots may act as another user of OpenMetadata.
 
 use super::*;
 use crate::claims::{ClaimRules, OwnTokens};
@@ -27,7 +27,7 @@ fn assert_denied(outcome: Result<Permit, Denial>, detail: &str) {
 }
 
 #[test]
-fn nobody_may_unless_it_is_configured() {
+fn impersonation_requires_configuration() {
     let bot = json!({"sub": "a-bot", "isBot": true});
     assert_denied(
         wished(&authorizer(Backend::OpenMetadata), "/api/v1/tables", &open_rules(), bot.clone()),
@@ -37,7 +37,7 @@ fn nobody_may_unless_it_is_configured() {
     let permit = wished(&allowing(&["b", "a-bot"]), "/api/v1/tables", &open_rules(), bot.clone()).unwrap();
     assert!(permit.impersonates());
     // Without the field there is nothing to allow.
-    let permit = asked(&allowing(&["a-bot"]), "GET", "/api/v1/tables", bot).unwrap();
+    let permit = decide_for(&allowing(&["a-bot"]), "GET", "/api/v1/tables", bot).unwrap();
     assert!(!permit.impersonates());
     // Another backend gives the field no meaning.
     assert!(
@@ -48,7 +48,7 @@ fn nobody_may_unless_it_is_configured() {
 }
 
 #[test]
-fn only_a_named_bot_may_with_openmetadatas_own_token() {
+fn impersonation_requires_a_named_bot_with_openmetadatas_own_token() {
     let foreign = ClaimRules { own_tokens: OwnTokens::None, ..open_rules() };
     let bot = |more: Value| with(json!({"sub": "a-bot", "isBot": true}), more);
     for (rules, claims, detail) in [
@@ -74,7 +74,7 @@ fn only_a_named_bot_may_with_openmetadatas_own_token() {
 }
 
 #[test]
-fn nobody_is_impersonated_where_credentials_are_made() {
+fn impersonation_is_refused_on_identity_endpoints() {
     let bot = || json!({"sub": "a-bot", "isBot": true});
     let authorizer = allowing(&["a-bot"]);
     for path in [
@@ -88,7 +88,7 @@ fn nobody_is_impersonated_where_credentials_are_made() {
         "/api/v1/users/generateRandomPwd",
         "/api/v1/users/logout",
         "/catalog/api/v1/users/logout",
-        // In every reading, and however it is written.
+        // In every reading and letter case.
         "/api/v1/USERS/Logout",
         "/api/v1/users;x/logout;y",
         "/api/v1/%75sers/%6cogout",
@@ -107,7 +107,7 @@ fn nobody_is_impersonated_where_credentials_are_made() {
 }
 
 #[test]
-fn in_report_mode_it_is_reported_and_the_request_acts_as_itself() {
+fn in_report_mode_a_denied_impersonation_is_forwarded_without_it() {
     let mut authorizer = allowing(&["a-bot"]);
     authorizer.policy.mode = Mode::Report;
     let bot = |name: &str| json!({"sub": name, "isBot": true});

@@ -1,8 +1,8 @@
-//! A rule that restricts holds however its path is spelt.
+//! A restricting rule applies to every spelling of its path.
 
 use super::*;
 
-/// One change to the spelling of a path that a server behind may not see.
+/// One change to the spelling of a path that the backend may ignore.
 type Change = fn(&str, usize) -> Option<String>;
 
 fn at(text: &str, index: usize, from: &str, to: &str) -> Option<String> {
@@ -10,9 +10,9 @@ fn at(text: &str, index: usize, from: &str, to: &str) -> Option<String> {
     Some(format!("{}{to}{}", &text[..start], &text[start + found.len()..]))
 }
 
-/// Each of them at one place, counted by `index`.
+/// The changes. Each applies at the place number `index`.
 const CHANGES: [Change; 11] = [
-    // A letter in its escape, in both cases of the digits.
+    // A percent-encoded letter, in both cases of the hex digits.
     |path, index| escaped(path, index, |byte| format!("%{byte:02X}")),
     |path, index| escaped(path, index, |byte| format!("%{byte:02x}")),
     // Parameters of a segment, plain and escaped.
@@ -26,14 +26,14 @@ const CHANGES: [Change; 11] = [
     |path, index| at(path, index + 1, "/", "%2F"),
     |path, index| at(path, index + 1, "/", "/;x/"),
     |path, index| at(path, index + 1, "/", "%2f%2F"),
-    // And at the end.
+    // Slashes at the end.
     |path, index| (index == 0).then(|| format!("{path}/")),
     |path, index| (index == 0).then(|| format!("{path}/;x")),
 ];
 
 fn escaped(path: &str, index: usize, write: fn(u8) -> String) -> Option<String> {
     let letters = path.char_indices().filter(|(at, c)| {
-        // A digit of an escape is none of its own.
+        // Skip the digits of an escape.
         c.is_ascii_alphanumeric()
             && !path[..*at].ends_with('%')
             && !path[..at.saturating_sub(1)].ends_with('%')
@@ -63,7 +63,7 @@ fn denying(pattern: &str) -> Authorizer {
     authorizer
 }
 
-/// Refused by the rule, or as a request that has no one meaning.
+/// Whether the request is refused, by the rule or because it is ambiguous.
 fn is_refused(authorizer: &Authorizer, path: &str) -> bool {
     match facts_of(authorizer.backend, "PUT", path, &fields(&[BEARER])) {
         Err(_) => true,
@@ -101,9 +101,9 @@ fn every_kind_of_pattern_restricts_every_spelling() {
     }
 }
 
-/// The other way round: what only one path may do, no spelling of another may.
+/// The reverse: a rule that allows one path does not allow any spelling of another.
 #[test]
-fn no_spelling_opens_what_only_another_path_may() {
+fn an_allowing_rule_matches_no_spelling_of_another_path() {
     let mut authorizer = denying("/api/v1/policies/**");
     authorizer.policy.default = Effect::Deny;
     authorizer.policy.rules[0].matching.paths = vec![PathPattern::parse("/api/v1/tables/**").unwrap()];
@@ -121,32 +121,31 @@ fn no_spelling_opens_what_only_another_path_may() {
     }
 }
 
-/// Neither backend decodes twice, so an escaped per cent sign is one: `%2570` is the name `%70`. It is
-/// what neither a rule nor the backend takes for `p`.
+/// The backends do not decode twice, so `%2570` is the name `%70`. Neither a rule nor a backend reads it as `p`.
 #[test]
-fn what_is_escaped_twice_is_another_name_and_never_a_way_out() {
+fn a_double_escape_is_another_name_or_refused() {
     let authorizer = denying("/api/v1/policies/**");
-    let asked = |path: &str| facts_of(authorizer.backend, "PUT", path, &fields(&[BEARER]));
-    let facts = asked("/api/v1/%2570olicies").unwrap();
-    assert_eq!(facts.path.raw(), "/api/v1/%2570olicies", "forwarded as it came");
+    let read = |path: &str| facts_of(authorizer.backend, "PUT", path, &fields(&[BEARER]));
+    let facts = read("/api/v1/%2570olicies").unwrap();
+    assert_eq!(facts.path.raw(), "/api/v1/%2570olicies", "forwarded unchanged");
     for path in [
         "/api/v1/x/%252e%252e/policies",
         "/api/v1/x/%252E%252e%252Fpolicies",
         "/api/v1/x%255c..%255cpolicies",
         "/api/v1/policies%2500",
     ] {
-        assert!(asked(path).is_err(), "{path}");
+        assert!(read(path).is_err(), "{path}");
     }
-    // Allowed by no rule that names other paths.
+    // A rule that allows other paths does not allow it.
     let mut listed = denying("/api/v1/tables/**");
     listed.policy.default = Effect::Deny;
     listed.policy.rules[0].verdict = Verdict::Allow;
     assert!(decide(&listed, &facts, Some(verified(json!({})))).is_err());
 }
 
-/// The frontend cuts `/api/gms` off, and has a name of its own for GraphQL.
+/// The frontend removes `/api/gms`, and has its own path for GraphQL.
 #[test]
-fn a_rule_is_about_what_the_datahub_frontend_asks_gms_for() {
+fn rules_match_the_path_that_the_datahub_frontend_sends_to_gms() {
     let frontend = |pattern: &str| Authorizer { backend: Backend::DataHubFrontend, ..denying(pattern) };
     for (pattern, path) in [
         ("/api/graphql", "/api/gms/api/graphql"),
@@ -165,13 +164,13 @@ fn a_rule_is_about_what_the_datahub_frontend_asks_gms_for() {
     for path in
         ["/api/gmsauth/signUp", "/api/gms@host.example/x", "/api/gms:1@host.example/", "/api/gms%40a/x"]
     {
-        let asked = facts_of(Backend::DataHubFrontend, "PUT", path, &fields(&[BEARER]));
-        assert_eq!(asked.err(), Some(RequestFault::BadTarget("path is ambiguous or malformed")), "{path}");
+        let facts = facts_of(Backend::DataHubFrontend, "PUT", path, &fields(&[BEARER]));
+        assert_eq!(facts.err(), Some(RequestFault::BadTarget("path is ambiguous or malformed")), "{path}");
     }
     for path in ["/api/v2/graphqlx", "/api/gm/auth/signUp", "/apigms/auth/signUp", "/openapi/auth/signUp"] {
         assert!(!is_refused(&frontend("/auth/**"), path), "{path}");
     }
-    // Routes are the frontend's own.
+    // Routes match the frontend's own paths.
     let routes = RouteTable::parse(&[(Route::Public, "GET /api/gms/health")]).unwrap();
     let facts = facts_of(Backend::DataHubFrontend, "GET", "/api/gms/health", &fields(&[])).unwrap();
     assert_eq!(routes.route(&facts.method, &facts.path).route, Route::Public);

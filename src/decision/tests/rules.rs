@@ -29,7 +29,7 @@ fn with_rules(rules: Vec<Rule>) -> Authorizer {
 }
 
 #[test]
-fn a_rule_holds_for_every_reading_of_a_path() {
+fn a_rule_applies_to_every_reading_of_a_path() {
     let authorizer = with_rules(vec![rule("policies", &[], &["/api/v1/policies/**"], Verdict::Deny)]);
     for path in [
         "/api/v1/policies",
@@ -51,20 +51,20 @@ fn a_rule_holds_for_every_reading_of_a_path() {
         "/api/v1/policies?x=y",
         "/api/v1/policies/name/a%2Fb%22c",
     ] {
-        let outcome = asked(&authorizer, "GET", path, json!({"roles": ["Admin"]}));
+        let outcome = decide_for(&authorizer, "GET", path, json!({"roles": ["Admin"]}));
         let denial = outcome.err().unwrap_or_else(|| panic!("{path} goes through"));
         assert_eq!((denial.reason, denial.rule), (Reason::InsufficientPermissions, Some(0)), "{path}");
     }
     for path in
         ["/api/v1/policie", "/api/v1/policiesx", "/api/v1/x/policies", "/api/v1/tables/name/a%2Fpolicies"]
     {
-        assert!(asked(&authorizer, "GET", path, json!({})).is_ok(), "{path}");
+        assert!(decide_for(&authorizer, "GET", path, json!({})).is_ok(), "{path}");
     }
 }
 
 #[test]
 fn a_reading_never_opens_what_the_raw_path_closes() {
-    // Only what is under /open is for everybody.
+    // Only paths under /open are open to everyone.
     let mut authorizer = with_rules(vec![
         rule("open", &[], &["/open/**"], Verdict::Require(Box::default())),
         rule("rest", &[], &[], Verdict::Deny),
@@ -79,13 +79,13 @@ fn a_reading_never_opens_what_the_raw_path_closes() {
         ("/closed/a", false),
         ("/closed;/open/a", false),
     ] {
-        assert_eq!(asked(&authorizer, "GET", path, json!({})).is_ok(), good, "{path}");
+        assert_eq!(decide_for(&authorizer, "GET", path, json!({})).is_ok(), good, "{path}");
     }
     // The same by default.
     authorizer.policy.rules.pop();
     authorizer.policy.default = Effect::Deny;
-    assert!(asked(&authorizer, "GET", "/open/a", json!({})).is_ok());
-    assert!(asked(&authorizer, "GET", "/open%2fa", json!({})).is_err());
+    assert!(decide_for(&authorizer, "GET", "/open/a", json!({})).is_ok());
+    assert!(decide_for(&authorizer, "GET", "/open%2fa", json!({})).is_err());
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn the_first_rule_that_matches_decides() {
         ("GET", "/api/v1/users", json!([]), Some(None), None),
         ("OPTIONS", "/api/v1/tables/x", json!([]), Some(None), None),
     ] {
-        match asked(&authorizer, method, path, json!({"roles": roles})) {
+        match decide_for(&authorizer, method, path, json!({"roles": roles})) {
             Ok(permit) => assert_eq!(Some(permit.rule()), allowed, "{method} {path} {roles}"),
             Err(denial) => assert_eq!(denial.rule, denied, "{method} {path} {roles}"),
         }
@@ -114,32 +114,41 @@ fn the_first_rule_that_matches_decides() {
 }
 
 #[test]
-fn what_no_rule_matches_falls_to_the_default() {
+fn without_a_matching_rule_the_default_decides() {
     let mut authorizer = with_rules(vec![rule("other", &[], &["/other"], Verdict::Deny)]);
-    assert_eq!(asked(&authorizer, "GET", "/a", json!({})).unwrap().rule(), None);
+    assert_eq!(decide_for(&authorizer, "GET", "/a", json!({})).unwrap().rule(), None);
     authorizer.policy.default = Effect::Deny;
-    let denial = asked(&authorizer, "GET", "/a", json!({})).unwrap_err();
+    let denial = decide_for(&authorizer, "GET", "/a", json!({})).unwrap_err();
     assert_eq!((denial.reason, denial.rule), (Reason::InsufficientPermissions, None));
     authorizer.policy.rules.clear();
-    assert!(asked(&authorizer, "GET", "/a", json!({})).is_err(), "also without any rule");
+    assert!(decide_for(&authorizer, "GET", "/a", json!({})).is_err(), "also without any rule");
 }
 
 #[test]
-fn a_rule_that_only_reports_leaves_the_decision_to_the_next() {
+fn a_rule_in_report_mode_leaves_the_decision_to_later_rules() {
     let mut reporting = rule("trial", &[], &["/api/**"], role("Admin"));
     reporting.mode = Mode::Report;
     let mut authorizer = with_rules(vec![reporting, rule("deny-x", &[], &["/api/x"], Verdict::Deny)]);
-    let permit = asked(&authorizer, "GET", "/api/a", json!({})).unwrap();
+    let permit = decide_for(&authorizer, "GET", "/api/a", json!({})).unwrap();
     assert_eq!(permit.rule(), None);
     let would = permit.would_deny().unwrap();
     assert_eq!((would.reason, would.rule), (Reason::InsufficientPermissions, Some(0)));
     assert!(matches!(permit.caller(), Caller::Token(_)));
-    assert_eq!(asked(&authorizer, "GET", "/api/a", json!({"roles": "Admin"})).unwrap().would_deny(), None);
-    assert_eq!(asked(&authorizer, "GET", "/api/x", json!({"roles": "Admin"})).unwrap_err().rule, Some(1));
-    // It reports about other readings too, and its allowing allows nothing.
-    assert_eq!(asked(&authorizer, "GET", "/%61pi/a", json!({})).unwrap().would_deny().unwrap().rule, Some(0));
+    assert_eq!(
+        decide_for(&authorizer, "GET", "/api/a", json!({"roles": "Admin"})).unwrap().would_deny(),
+        None
+    );
+    assert_eq!(
+        decide_for(&authorizer, "GET", "/api/x", json!({"roles": "Admin"})).unwrap_err().rule,
+        Some(1)
+    );
+    // It reports for other readings too, and it cannot allow a request.
+    assert_eq!(
+        decide_for(&authorizer, "GET", "/%61pi/a", json!({})).unwrap().would_deny().unwrap().rule,
+        Some(0)
+    );
     authorizer.policy.default = Effect::Deny;
-    assert!(asked(&authorizer, "GET", "/api/a", json!({"roles": "Admin"})).is_err());
+    assert!(decide_for(&authorizer, "GET", "/api/a", json!({"roles": "Admin"})).is_err());
 }
 
 #[test]
@@ -192,22 +201,22 @@ fn every_kind_of_requirement_is_met_or_not() {
     ] {
         let authorizer =
             with_rules(vec![rule("r", &[], &[], Verdict::Require(Box::new(requirement.clone())))]);
-        assert_eq!(asked(&authorizer, "GET", "/a", claims.clone()).is_ok(), good, "{requirement:?}");
+        assert_eq!(decide_for(&authorizer, "GET", "/a", claims.clone()).is_ok(), good, "{requirement:?}");
     }
 }
 
 #[test]
-fn a_rule_may_be_about_hosts() {
+fn a_rule_may_match_hosts() {
     let mut by_host = rule("host", &[], &[], Verdict::Deny);
     by_host.matching.hosts = vec!["A.Example".into()];
-    assert!(asked(&with_rules(vec![by_host.clone()]), "GET", "/a", json!({})).is_err());
+    assert!(decide_for(&with_rules(vec![by_host.clone()]), "GET", "/a", json!({})).is_err());
     by_host.matching.hosts = vec!["b.example".into()];
-    assert!(asked(&with_rules(vec![by_host]), "GET", "/a", json!({})).is_ok());
+    assert!(decide_for(&with_rules(vec![by_host]), "GET", "/a", json!({})).is_ok());
 }
 
-/// What `match` and `require` mean by an issuer, for tokens of the entry `idp`.
+/// An issuer in `match` and `require`, for tokens of the entry `idp`.
 #[test]
-fn an_issuer_is_the_entry_or_an_iss_that_it_binds() {
+fn an_issuer_matches_the_entry_name_or_a_bound_iss() {
     let bound = ClaimRules { issuers: vec!["https://idp.example".into()], ..open_rules() };
     let facts = facts(Backend::Generic, "GET", "/a", &[BEARER]);
     for (rules, iss, issuer, expected) in [
@@ -217,7 +226,7 @@ fn an_issuer_is_the_entry_or_an_iss_that_it_binds() {
         (&bound, "https://idp.example", "okta", false),
         (&open_rules(), "https://idp.example", "idp", true),
         (&open_rules(), "https://idp.example", "https://idp.example", false),
-        // The name of another entry, written into a token by the holder of any key of the list.
+        // The name of another entry. Any holder of a key of `idp` can write it into `iss`.
         (&open_rules(), "okta", "okta", false),
     ] {
         let mut matched = rule("matched", &[], &[], Verdict::Deny);
@@ -231,7 +240,7 @@ fn an_issuer_is_the_entry_or_an_iss_that_it_binds() {
 }
 
 #[test]
-fn what_a_foreign_token_says_of_its_type_meets_no_requirement() {
+fn a_type_claim_of_a_foreign_token_meets_no_requirement() {
     let foreign = ClaimRules { own_tokens: OwnTokens::None, ..open_rules() };
     let facts = facts(Backend::Generic, "GET", "/a", &[BEARER]);
     let claims = json!({"isBot": true, "tokenType": "BOT", "type": "SERVICE_ACCOUNT"});

@@ -1,4 +1,4 @@
-//! The trace says what the decision does.
+//! The trace agrees with the decision.
 
 use super::*;
 use crate::claims::ClaimPath;
@@ -19,7 +19,7 @@ fn outcomes(authorizer: &Authorizer, path: &str, claims: Value) -> Vec<RuleOutco
 }
 
 #[test]
-fn it_names_each_condition_that_fails() {
+fn a_trace_names_each_condition_that_fails() {
     let mut authorizer = authorizer(Backend::Generic);
     let matching = Matching {
         methods: Methods::parse("PUT").unwrap(),
@@ -32,11 +32,11 @@ fn it_names_each_condition_that_fails() {
         outcomes(&authorizer, "/a", json!({})),
         [NotMatched(vec!["methods", "paths", "hosts", "issuers"]), Denied(vec!["action"])]
     );
-    assert_eq!(outcomes(&authorizer, "/c", json!({})).len(), 2, "none decides: all were asked");
+    assert_eq!(outcomes(&authorizer, "/c", json!({})).len(), 2, "no rule decides, so all were evaluated");
 }
 
 #[test]
-fn it_names_each_part_of_a_requirement_that_is_not_met() {
+fn a_trace_names_each_unmet_part_of_a_requirement() {
     let mut authorizer = authorizer(Backend::Generic);
     let name = || vec!["x".into()];
     let everything = Requirement {
@@ -72,7 +72,7 @@ fn it_names_each_part_of_a_requirement_that_is_not_met() {
 }
 
 #[test]
-fn it_ends_with_the_rule_that_decides_in_the_reading_that_decides() {
+fn a_trace_ends_with_the_rule_and_reading_that_decide() {
     let mut authorizer = authorizer(Backend::Generic);
     let role = Requirement { any_role: vec!["Admin".into()], ..Requirement::default() };
     authorizer.policy.rules = vec![
@@ -93,7 +93,7 @@ fn it_ends_with_the_rule_that_decides_in_the_reading_that_decides() {
 }
 
 #[test]
-fn it_names_expressions_queries_and_graphql() {
+fn a_trace_names_expressions_queries_and_graphql() {
     let mut authorizer = authorizer(Backend::Generic);
     let when = |verdict: Verdict, text: &str| Rule {
         when: Some(Expression::parse(text).unwrap()),
