@@ -19,16 +19,16 @@ impl PathPattern {
 
     fn covers_from(&self, from: usize, other: &Self) -> bool {
         let others = other.segments.get(from..).unwrap_or_default();
-        let same = |(at, (own, other)): (usize, (&Segment, &Segment))| match (own, other) {
-            (Segment::Literal(own), Segment::Literal(text))
+        let same = |(at, (this, other)): (usize, (&Segment, &Segment))| match (this, other) {
+            (Segment::Literal(this), Segment::Literal(text))
                 if self.partial && at + 1 == self.segments.len() =>
             {
-                text.get(..own.len()).is_some_and(|start| start.eq_ignore_ascii_case(own))
+                text.get(..this.len()).is_some_and(|start| start.eq_ignore_ascii_case(this))
             }
-            (Segment::Literal(own), Segment::Literal(text)) if self.ignores_case() => {
-                own.eq_ignore_ascii_case(text)
+            (Segment::Literal(this), Segment::Literal(text)) if self.ignores_case() => {
+                this.eq_ignore_ascii_case(text)
             }
-            _ => own.covers(other),
+            _ => this.covers(other),
         };
         let each = self.segments.iter().zip(others).enumerate().all(same);
         let lengths = if self.open {
@@ -41,9 +41,9 @@ impl PathPattern {
 
     /// Whether both match some path.
     pub fn overlaps(&self, other: &Self) -> bool {
-        let each = self.segments.iter().zip(&other.segments).all(|(own, other)| own.meets(other));
-        let (own, others) = (self.segments.len(), other.segments.len());
-        each && (own == others || (own < others && self.open) || (others < own && other.open))
+        let each = self.segments.iter().zip(&other.segments).all(|(this, other)| this.meets(other));
+        let (this, others) = (self.segments.len(), other.segments.len());
+        each && (this == others || (this < others && self.open) || (others < this && other.open))
     }
 }
 
@@ -53,7 +53,7 @@ impl Segment {
             (Self::Any, Self::Any) => true,
             // `*` does not match an empty segment.
             (Self::Any, Self::Literal(text)) => !text.is_empty(),
-            (Self::Literal(own), Self::Literal(text)) => own == text,
+            (Self::Literal(this), Self::Literal(text)) => this == text,
             (Self::Literal(_), Self::Any) => false,
         }
     }
@@ -124,15 +124,15 @@ impl Matching {
             let wanted = other.query.iter().find(|(other, _)| other == name);
             wanted.is_some_and(|(_, others)| others.iter().all(|pattern| patterns.contains(pattern)))
         };
-        let any_path = |wanted: &PathPattern| paths.iter().any(|own| own.covers(wanted));
+        let any_path = |wanted: &PathPattern| paths.iter().any(|this| this.covers(wanted));
         methods.covers(&other.methods)
             && (paths.is_empty() || (!other.paths.is_empty() && other.paths.iter().all(any_path)))
             && names_cover(hosts, &other.hosts, str::eq_ignore_ascii_case)
-            && names_cover(issuers, &other.issuers, |own, other| own == other)
+            && names_cover(issuers, &other.issuers, |this, other| this == other)
             && query.iter().all(asks)
             && match (graphql, &other.graphql) {
                 (None, _) => true,
-                (Some(own), Some(other)) => own.covers(other),
+                (Some(this), Some(other)) => this.covers(other),
                 (Some(_), None) => false,
             }
     }
@@ -146,14 +146,15 @@ impl GraphqlMatching {
             || (!other.operations.is_empty()
                 && other.operations.iter().all(|kind| operations.contains(kind)));
         kinds
-            && names_cover(fields, &other.fields, |own, other| own == other)
+            && names_cover(fields, &other.fields, |this, other| this == other)
             && (*unreadable == Unreadable::Deny || other.unreadable == Unreadable::Skip)
     }
 }
 
 /// Whether a list of names includes another one. An empty list stands for all names.
-fn names_cover(own: &[Box<str>], other: &[Box<str>], equal: impl Fn(&str, &str) -> bool) -> bool {
-    own.is_empty() || (!other.is_empty() && other.iter().all(|name| own.iter().any(|own| equal(own, name))))
+fn names_cover(this: &[Box<str>], other: &[Box<str>], equal: impl Fn(&str, &str) -> bool) -> bool {
+    this.is_empty()
+        || (!other.is_empty() && other.iter().all(|name| this.iter().any(|this| equal(this, name))))
 }
 
 #[cfg(test)]

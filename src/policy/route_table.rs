@@ -153,7 +153,7 @@ impl RouteTable {
         if let Some(Condition::Provider(wanted)) = preset.condition
             && !place.provider.is_some_and(|provider| provider.eq_ignore_ascii_case(wanted))
         {
-            return Some(format!("only where authentication.provider is {wanted}").into());
+            return Some(format!("only if authentication.provider is {wanted}").into());
         }
         // With `upstream.url: http://openmetadata:8585/api`, paths that look like pages of the UI reach the API.
         let protects = |row: &&RouteRow| {
@@ -163,7 +163,7 @@ impl RouteTable {
             return None;
         }
         let inside = self.rows.iter().find(protects)?;
-        Some(format!("upstream.url leads into what is protected: {}", inside.pattern).into())
+        Some(format!("upstream.url points to a protected path: {}", inside.pattern).into())
     }
 }
 
