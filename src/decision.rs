@@ -255,7 +255,7 @@ impl Authorizer {
         let known = caller.as_ref().map_or(Caller::Anonymous, Clone::clone);
         match caller.and_then(|caller| self.authorize(facts, route, caller)) {
             // Other denials, such as an ambiguous request, are enforced in report mode too.
-            Err(denial) if denial.reason.is_judgement() => {
+            Err(denial) if denial.reason.is_authorization() => {
                 // A request that would be refused may not impersonate.
                 let impersonates = false;
                 Ok(Permit { caller: known, route, rule: None, would_deny: Some(denial), impersonates })

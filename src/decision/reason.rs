@@ -96,7 +96,7 @@ reasons! {
 
 impl Reason {
     /// Whether the reason is about authorization, which report mode only reports.
-    pub const fn is_judgement(self) -> bool {
+    pub const fn is_authorization(self) -> bool {
         matches!(self.row().kind, Kind::Authorization)
     }
 }

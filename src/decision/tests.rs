@@ -233,7 +233,7 @@ fn report_mode_only_reports_authorization_denials() {
     for reason in Reason::ALL {
         let facts = facts(authorizer.backend, "GET", "/api/v1/tables", &[BEARER]);
         let outcome = authorizer.decide(&facts, Route::Protected, Err(Denial::new(reason)));
-        assert_eq!(outcome.is_ok(), reason.is_judgement(), "{reason:?}");
+        assert_eq!(outcome.is_ok(), reason.is_authorization(), "{reason:?}");
     }
 }
 

@@ -71,14 +71,14 @@ fn outcome(evaluator: &Evaluator<'_>, rule: &Rule, interpretation: &Interpretati
         (None, _) => {
             let failed = conditions
                 .iter()
-                .filter(|(_, alone)| matches!(evaluator.matches(alone, interpretation), Match::No));
+                .filter(|(_, single)| matches!(evaluator.matches(single, interpretation), Match::No));
             RuleOutcome::NotMatched(failed.map(|(name, _)| *name).collect())
         }
         (Some((Effect::Allow, _)), _) => RuleOutcome::Allowed,
         (Some((Effect::Deny, _)), Match::Unknown(_)) => {
             let unknown = conditions
                 .iter()
-                .filter(|(_, alone)| matches!(evaluator.matches(alone, interpretation), Match::Unknown(_)));
+                .filter(|(_, single)| matches!(evaluator.matches(single, interpretation), Match::Unknown(_)));
             RuleOutcome::Denied(unknown.map(|(name, _)| *name).collect())
         }
         // It would allow without the expression, or it denies because of an error in it.
@@ -97,7 +97,7 @@ fn unmet(evaluator: &Evaluator<'_>, rule: &Rule) -> Vec<&'static str> {
     match (&rule.verdict, evaluator.token) {
         (Verdict::Require(requirement), Some(token)) => {
             let parts = parts(requirement);
-            let unmet = parts.iter().filter(|(_, alone)| !rules::meets(alone, evaluator.facts, token));
+            let unmet = parts.iter().filter(|(_, single)| !rules::meets(single, evaluator.facts, token));
             unmet.map(|(name, _)| *name).collect()
         }
         (Verdict::Require(_), None) => vec!["require"],
