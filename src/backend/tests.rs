@@ -23,7 +23,7 @@ fn field_names_of_presets_are_canonical_and_reserved() {
             assert!(!name.contains(['_', '.']), "{backend:?}: {name}");
         }
         for name in set {
-            assert!(identity.names.contains(&name), "{backend:?} believes {name} from anybody");
+            assert!(identity.names.contains(&name), "{backend:?}: clients could send {name}");
         }
         if let Some(source) = request_source {
             let _ = (HeaderValue::from_static(source.browser), HeaderValue::from_static(source.program));
@@ -54,10 +54,10 @@ fn a_product_with_two_servers_is_listed_once() {
 
 #[test]
 fn the_end_of_the_path_selects_the_key_dialect() {
-    let own = KeyDialect::OpenMetadata;
+    let openmetadata = KeyDialect::OpenMetadata;
     for (path, dialect) in [
-        ("/api/v1/system/config/jwks", own),
-        ("/base/api/v1/system/config/jwks", own),
+        ("/api/v1/system/config/jwks", openmetadata),
+        ("/base/api/v1/system/config/jwks", openmetadata),
         ("/api/v1/system/config/jwks/", KeyDialect::Standard),
         ("/keys", KeyDialect::Standard),
     ] {

@@ -9,7 +9,8 @@ use crate::request::folded;
 /// read.)
 const ENDING_HERE: &[&str] = &["connection", "te", "trailer", "transfer-encoding", "upgrade", "expect"];
 
-/// Fields that are forwarded and that tell a backend who asks for what. Their look-alikes are removed.
+/// Fields that are forwarded and that a backend uses to identify the caller and the request. Their look-alikes are
+/// removed.
 const OF_REQUEST: &[&str] = &["authorization", "cookie", "host", "content-length", "x-request-id"];
 
 /// What happens to a client's field whose name is a known name or a look-alike of one.

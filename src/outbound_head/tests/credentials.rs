@@ -72,14 +72,14 @@ fn session_cookies_are_removed_if_there_are_other_credentials() {
         assert_eq!(cookies(&frontend, &lines), kept, "{lines:?}");
         assert_eq!(cookies(&open(Backend::DataHubFrontend), &lines), kept, "on a public route: {lines:?}");
     }
-    let alone = [("cookie", "PLAY_SESSION=x; actor=y")];
+    let session = [("cookie", "PLAY_SESSION=x; actor=y")];
     assert_eq!(
-        cookies(&frontend, &alone),
+        cookies(&frontend, &session),
         ["PLAY_SESSION=x; actor=y"],
         "a session without a token is forwarded"
     );
     let gms = authorizer(Backend::DataHubGms);
-    assert_eq!(cookies(&gms, &[BEARER, alone[0]]), ["PLAY_SESSION=x; actor=y"], "GMS reads no cookie");
+    assert_eq!(cookies(&gms, &[BEARER, session[0]]), ["PLAY_SESSION=x; actor=y"], "GMS reads no cookie");
 }
 
 #[test]
