@@ -62,6 +62,8 @@ impl OutboundHead {
     ) -> Option<(HeaderName, HeaderValue)> {
         let source = self.request_source.as_ref()?;
         let is_browser = match caller {
+            // A backend with a frontend of its own reads no session cookie.
+            Caller::SessionCookie if source.has_frontend => return None,
             Caller::SessionCookie => true,
             Caller::Token(_) => {
                 peer.is_some_and(|peer| contains_address(&source.frontend_peers, peer))
