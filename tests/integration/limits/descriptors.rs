@@ -10,7 +10,13 @@ use crate::support::wire::{Client, request_bytes};
 #[test]
 fn connections_are_limited_by_file_descriptors() {
     let stage = Stage::plain(|setup| setup.descriptors(512));
-    assert!(stage.gateway.stderr().iter().any(|line| line.contains("limits.connections is more than")));
+    assert!(
+        stage
+            .gateway
+            .stderr()
+            .iter()
+            .any(|line| line.contains("limits.connections needs more open files than"))
+    );
     let token = bearer(&Token::bot());
     let request = request_bytes("GET", "/x", &[("Authorization", &token)], b"");
     let mut before = Client::connect(stage.gateway.proxy);

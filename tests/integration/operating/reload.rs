@@ -230,7 +230,7 @@ fn keys_that_need_a_restart_are_reported_and_the_rest_applied() {
     assert_eq!(said["changed"], json!(["authorization.public", "log.format"]));
     assert_eq!(stage.gateway.get("/open", &[]).status, 200);
     let logs = stage.gateway.logs();
-    let warned = logs.iter().find(|log| log["message"].to_string().contains("only a restart"));
+    let warned = logs.iter().find(|log| log["message"].to_string().contains("after a restart"));
     assert_eq!(text(warned.expect("a warning"), "keys"), Some("log.format"));
 }
 

@@ -133,7 +133,7 @@ fn fingerprint_command_refuses_non_tokens() {
     let finished = Setup::command(&["token", "fingerprint"]).finish();
     assert_eq!(finished.code, Some(1));
     assert_eq!(finished.stdout, "");
-    assert!(finished.stderr.contains("this is no token"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("metagate could not verify this token"), "{}", finished.stderr);
 }
 
 #[test]
