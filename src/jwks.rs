@@ -42,7 +42,6 @@ mod source;
 mod status;
 mod waiting;
 
-pub use fault::FetchError;
 pub use on_demand::Unverified;
 pub use status::SourceStatus;
 
@@ -86,7 +85,6 @@ struct IssuerEntry {
 
 /// Why the key sources of a configuration cannot be set up.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
 pub enum KeysError {
     #[error("authentication.issuers `{0}`: {1}")]
     Tls(Box<str>, TlsError),

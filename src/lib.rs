@@ -8,13 +8,15 @@
 // checks it.
 
 // Vocabulary.
-pub mod digest;
+mod digest;
 #[cfg(feature = "server")]
-pub mod loopback;
+mod loopback;
 pub mod numeric_date;
-pub mod printable;
-pub mod random;
-pub mod scope;
+#[cfg(feature = "server")]
+mod printable;
+#[cfg(feature = "server")]
+mod random;
+mod scope;
 
 // Parsing hostile input.
 pub mod request;
@@ -43,41 +45,41 @@ pub mod config;
 #[cfg(feature = "server")]
 pub mod metrics;
 #[cfg(feature = "server")]
-pub mod budget;
+mod budget;
 #[cfg(feature = "server")]
-pub mod discard;
+mod discard;
 #[cfg(feature = "server")]
-pub mod tls;
+mod tls;
 #[cfg(feature = "server")]
 pub mod audit;
 #[cfg(feature = "server")]
-pub mod refusals;
+mod refusals;
 #[cfg(feature = "server")]
-pub mod jwks;
+mod jwks;
 #[cfg(feature = "server")]
-pub mod revocation_list;
+mod revocation_list;
 #[cfg(feature = "server")]
 pub mod token_cache;
 #[cfg(feature = "server")]
-pub mod upstream;
+mod upstream;
 
 // One request, one process.
 #[cfg(feature = "server")]
 pub mod exchange;
 #[cfg(feature = "server")]
-pub mod respond;
+mod respond;
 #[cfg(feature = "server")]
-pub mod gateway;
+mod gateway;
 #[cfg(feature = "server")]
 mod connection;
 #[cfg(feature = "server")]
-pub mod side_listener;
+mod side_listener;
 #[cfg(feature = "server")]
-pub mod admin;
+mod admin;
 #[cfg(feature = "server")]
-pub mod server;
+mod server;
 #[cfg(feature = "server")]
-pub mod telemetry;
+mod telemetry;
 #[cfg(feature = "server")]
 pub mod command;
 

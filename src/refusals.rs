@@ -14,7 +14,6 @@ const MAX_TEXT_BYTES: usize = 256;
 
 /// One request that was refused, or would have been in enforce mode.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "docs/operations.md lists the fields")]
 pub struct Refusal {
     pub time: SystemTime,
     pub request_id: Box<str>,

@@ -99,7 +99,6 @@ impl Listeners {
 
 /// Why the proxy cannot run.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
 pub enum RunError {
     #[error("{0}: cannot listen on {1}: {2}")]
     Bind(&'static str, Listen, io::Error),

@@ -17,7 +17,6 @@ use crate::config::{ClientAuth, ClientTls, ServerTls, TlsVersion};
 
 /// What is wrong with certificate files.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
 pub enum TlsError {
     #[error("{path}: {cause}", path = .0.display(), cause = .1)]
     File(PathBuf, rustls_pki_types::pem::Error),

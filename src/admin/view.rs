@@ -13,7 +13,6 @@ use crate::refusals::Refusal;
 /// The state of the process.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "docs/operations.md lists the members")]
 pub struct Overview {
     pub version: &'static str,
     #[serde(serialize_with = "rfc3339")]
@@ -32,7 +31,6 @@ pub struct Overview {
 
 /// A key source at one moment.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the types say it")]
 pub struct SourceView {
     pub status: SourceStatus,
     pub at: SystemTime,
@@ -47,7 +45,6 @@ impl Serialize for SourceView {
 /// The configuration in force.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "docs/operations.md lists the members")]
 pub struct ConfigView {
     pub file: Option<String>,
     pub hash: String,
@@ -62,7 +59,6 @@ pub struct ConfigView {
 /// The most recent reload.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "docs/operations.md lists the members")]
 pub struct LastReload {
     #[serde(serialize_with = "rfc3339")]
     pub at: SystemTime,

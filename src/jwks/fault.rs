@@ -11,7 +11,6 @@ use crate::printable;
 
 /// Why a fetch failed.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
 pub enum FetchError {
     #[error("timed out")]
     Timeout,

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::{Config, Jwks, Keys, Metrics, from_urls, refresh};
 use crate::admission::Refresh;
 use crate::jose::{KeyDialect, ParsedKeys};
-use crate::jwks::FetchError;
+use crate::jwks::fault::FetchError;
 use crate::jwks::fetch::Fetched;
 use crate::jwks::freshness::{Freshness, Validator};
 
