@@ -73,6 +73,12 @@ impl Backend {
         self.preset().quirks
     }
 
+    /// The field that `identity.datahubActor` sets: the backend's, or DataHub's if it has none. A server behind it may
+    /// read the field, and would trust a client's.
+    pub fn actor_field(self) -> Option<ActorField> {
+        self.preset().actor.or_else(|| Self::ALL.into_iter().find_map(|backend| backend.preset().actor))
+    }
+
     /// The products that the backends are part of. A product with two servers is listed once.
     pub fn products() -> impl Iterator<Item = &'static Product> {
         let product = |backend: &Self| backend.preset().product;

@@ -37,7 +37,9 @@ mod upgrade;
 
 pub use connection::remove_connection_fields;
 pub use http2::{from_http2, understands_trailers};
-pub use upgrade::{HandshakeFault, WEBSOCKET_VERSION, ask_for, asked_protocol, check_websocket, is_granted};
+pub use upgrade::{
+    HandshakeFault, WEBSOCKET_VERSION, check_websocket, is_granted, requested_protocol, set_upgrade,
+};
 
 use known_names::{KnownNames, Reserved};
 use request_source::RequestSource;
@@ -92,9 +94,7 @@ impl OutboundHead {
         let IdentityNames { user, email, groups, datahub_actor } = names;
         let configured = [user.as_str(), email.as_str(), groups.as_str()];
         let preset = backend.preset();
-        // Also for a backend without such a field: a server behind it may read it, and would trust a client's.
-        let any_actor = || Backend::ALL.iter().find_map(|backend| backend.preset().actor);
-        let actor = preset.actor.or_else(any_actor).filter(|_| datahub_actor);
+        let actor = backend.actor_field().filter(|_| datahub_actor);
         let known = NAMES.iter().chain(preset.identity.names).copied().chain(preset.granted.all());
         let known = known.chain(actor.map(|actor| actor.name)).map(canonical_name);
         let mut reserved: Vec<Box<str>> = configured.into_iter().map(canonical_name).chain(known).collect();
@@ -179,7 +179,7 @@ impl OutboundHead {
     ///
     /// # Errors
     /// As for [`Self::rewrite`].
-    pub fn handed_over(
+    pub fn forward_auth_fields(
         &self,
         headers: &HeaderMap,
         facts: &RequestFacts,

@@ -1,7 +1,6 @@
 //! Parses `identity.datahubActor`: whether the caller is named in DataHub's own field.
 
 use super::super::values;
-use super::backend::has_effect;
 use super::section::Section;
 use crate::backend::Backend;
 
@@ -10,10 +9,7 @@ const KEY: &str = "datahubActor";
 /// Whether it is on. If so, warns about its risk.
 pub(super) fn is_set(identity: &Section<'_>, backend: Backend) -> bool {
     let on = identity.boolean(KEY);
-    if on
-        && has_effect(identity, KEY, backend, |preset| preset.actor.is_some())
-        && let Some(field) = backend.preset().actor
-    {
+    if let Some(field) = backend.actor_field().filter(|_| on) {
         let (message, help) = field.warning;
         identity.report.warn(&identity.path(KEY), message, help);
     }
@@ -25,7 +21,7 @@ pub(super) fn reserved(root: &Section<'_>, backend: Backend) -> Vec<Box<str>> {
     let datahub = root.section("datahub");
     let administrators = datahub.need_list("administrators", |name| Ok(Box::<str>::from(name)));
     let on = root.section("identity").text(KEY).is_some_and(|text| values::boolean(text) == Ok(true));
-    let Some(field) = backend.preset().actor.filter(|_| on) else {
+    let Some(field) = backend.actor_field().filter(|_| on) else {
         if !administrators.is_empty() {
             let message = "has no effect without identity.datahubActor";
             datahub.report.warn("datahub.administrators", message, "leave it out");

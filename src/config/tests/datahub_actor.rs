@@ -40,6 +40,9 @@ fn an_actor_is_never_an_administrator() {
         reserved(more),
         ["__datahub_system", "ada@example.org", "datahub", "root", "sys"].map(Box::from)
     );
+    // The field is set for every backend, so it may name no administrator of any.
+    let generic = file("identity: {datahubActor: true}").with(&[KEYS_URL, UPSTREAM]).config();
+    assert_eq!(generic.policy.reserved_actors, ["__datahub_system", "datahub"].map(Box::from));
     for spelled in ["true", "True", "TRUE"] {
         assert!(!reserved(&format!("identity: {{datahubActor: {spelled}}}")).is_empty(), "{spelled}");
     }
@@ -54,7 +57,7 @@ fn the_actor_field_is_a_warning() {
     assert!(found(&of_gms("identity: {datahubActor: true}"), actor, "authentication is off"));
     assert!(!found(&of_gms(""), actor, ""));
     let generic = file("identity: {datahubActor: true}").with(&[KEYS_URL, UPSTREAM]);
-    assert!(found(&generic, actor, "has no effect with backend generic"));
+    assert!(found(&generic, actor, "authentication is off"));
     let administrators = of_gms("datahub: {administrators: [root]}");
     assert!(found(&administrators, "datahub.administrators", "without identity.datahubActor"));
 }
