@@ -34,7 +34,9 @@ use crate::decision::{Denial, Reason};
 use crate::exchange::{Exchange, Recorder};
 use crate::jwks::Keys;
 use crate::numeric_date::NumericDate;
-use crate::outbound_head::{ask_for, from_http2, is_granted, remove_connection_fields, understands_trailers};
+use crate::outbound_head::{
+    from_http2, is_granted, remove_connection_fields, set_upgrade, understands_trailers,
+};
 use crate::request::ForwardAuthDialect;
 use crate::respond::{self, ObservedBody, ResponseFormat};
 use crate::revocation_list::RevocationList;
@@ -265,7 +267,7 @@ impl Gateway {
         rewritten.map_err(|reason| Unsendable::Denied(Denial::new(reason)))?;
         set_request_id(headers, exchange.request_id());
         if let Some(upgrade) = &upgrade {
-            ask_for(headers, &upgrade.protocol);
+            set_upgrade(headers, &upgrade.protocol);
         }
         Ok(Prepared { upgrade, trailers })
     }

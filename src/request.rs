@@ -34,7 +34,7 @@ pub use field_name::{are_look_alikes, folded};
 pub use framing::{BodyFault, BodyTracker, Framing};
 pub use graphql::{Graphql, GraphqlOperation, OperationKind};
 pub use head::{Head, HeadLimits, HeadScanner};
-pub use host::host_in_one_form;
+pub use host::canonical_host;
 pub use hpack::{FieldList, HpackDecoder, HpackError};
 pub use http2_head::{Http2Head, check_http2_trailers};
 pub use original_request::{ForwardAuthDialect, OriginalRequest};

@@ -49,7 +49,7 @@ mod worker;
 
 pub use activation::Inherited;
 pub use notify::Notifier;
-pub use reload::{Reload, tell};
+pub use reload::{Reload, log_findings};
 pub use socket::Socket;
 
 use accept::Acceptors;

@@ -15,7 +15,7 @@ use crate::jose::{Algorithm, KeySet};
 use crate::outbound_head::{Authorization, IdentityNames};
 use crate::policy::{GraphqlMatching, Matching, Mode, PathPattern, Policy, RouteTable, Rule, Verdict};
 use crate::policy::{Route, Routed};
-use crate::revocation::Revocations;
+use crate::revocation::{Revocation, Revocations};
 use crate::test_support::{
     MAX_BYTES, NOW, OTHER_RSA, RSA, entry, fields, good_claims, key_set, verified, with,
 };
@@ -143,21 +143,25 @@ impl Request {
         Self::new("/x", &[("authorization", &format!("Bearer {token}"))])
     }
 
+    fn head<'a>(&'a self, target: &'a Uri) -> RequestHead<'a> {
+        RequestHead {
+            method: &Method::POST,
+            target,
+            version: Version::HTTP_11,
+            headers: &self.headers,
+            source: None,
+            content_length: self.content_length,
+            via: self.via,
+        }
+    }
+
     fn admit(&self, script: &mut Script) -> Result<Admitted, (Step, Reason)> {
         self.admit_by(&admission(), script)
     }
 
     fn admit_by(&self, admission: &Admission, script: &mut Script) -> Result<Admitted, (Step, Reason)> {
         let target = Uri::from_static(self.path);
-        let head = RequestHead {
-            method: &Method::POST,
-            target: &target,
-            version: Version::HTTP_11,
-            headers: &self.headers,
-            source: None,
-            content_length: self.content_length,
-            via: self.via,
-        };
+        let head = self.head(&target);
         let mut seen = Seen::default();
         let admitted = {
             let admitting = pin!(admission.admit(&head, script, &mut seen));
@@ -322,18 +326,8 @@ fn a_snapshot_limits_bodies_and_reports_unreachable_sources() {
     }
     let request = Request::with_token(&token(&RSA));
     let target = Uri::from_static(request.path);
-    let head = RequestHead {
-        method: &Method::POST,
-        target: &target,
-        version: Version::HTTP_11,
-        headers: &request.headers,
-        source: None,
-        content_length: None,
-        via: Via::Proxy,
-    };
+    let head = request.head(&target);
     let mut snapshot = Snapshot::new(NOW_DATE, ring(1, Some(key_set(&[RSA.jwk_named("k")]))));
-    let revocations = Revocations::default();
-    snapshot.revocations = Some(&revocations);
     snapshot.body = b"{ me }";
     for (graphql_bytes, is_too_long) in [(5, true), (6, false)] {
         snapshot.graphql_bytes = graphql_bytes;
@@ -341,6 +335,11 @@ fn a_snapshot_limits_bodies_and_reports_unreachable_sources() {
         let _either = admission().admit_offline(&head, &mut snapshot, &mut body);
         assert_eq!(body.0 == Some(Graphql::TOO_LONG), is_too_long);
     }
+    let subject = Revocation::new(RevokedBy::Subject, "ada").unwrap();
+    let revocations = Revocations::new([subject], None);
+    snapshot.revocations = Some(&revocations);
+    let denial = admission().admit_offline(&head, &mut snapshot, &mut ()).map(drop).unwrap_err();
+    assert_eq!(denial.reason, Reason::Revoked);
     let unknown = ring(1, Some(KeySet::default()));
     for (unreachable, reason) in [(vec![], Reason::UnknownKey), (vec![0], Reason::KeysUnavailable)] {
         let mut snapshot = Snapshot { unreachable, ..Snapshot::new(NOW_DATE, unknown.clone()) };

@@ -22,7 +22,7 @@ const PRODUCT: Product = Product {
     issuer_key: "tokenServiceIssuer",
     classes: TokenClasses {
         // `type` by itself is ambiguous: other issuers use it for other things.
-        told_by: Some("actorType"),
+        marker_claim: Some("actorType"),
         in_any_case: false,
         bot_claim: None,
         claim: "type",

@@ -42,7 +42,7 @@ const PRODUCT: Product = Product {
     section: "openmetadata",
     issuer_key: "issuer",
     classes: TokenClasses {
-        told_by: None,
+        marker_claim: None,
         in_any_case: true,
         bot_claim: Some("isBot"),
         claim: "tokenType",

@@ -27,7 +27,7 @@ pub struct Product {
 pub struct TokenClasses {
     /// A claim that all tokens of this product have and no others. With `None`, tokens without such a claim of
     /// another product are read as this product's own.
-    pub told_by: Option<&'static str>,
+    pub marker_claim: Option<&'static str>,
     /// Whether the product compares claim names without ASCII case.
     pub in_any_case: bool,
     /// The claim that is `true` in tokens of bots. It takes precedence over `claim`.

@@ -48,7 +48,7 @@ fn the_impersonation_field_is_granted_only_to_impersonators() {
 fn a_product_with_two_servers_is_listed_once() {
     let names: Vec<_> = Backend::products().map(|product| product.name).collect();
     assert_eq!(names, ["OpenMetadata", "DataHub"]);
-    let unmarked = Backend::products().filter(|product| product.classes.told_by.is_none());
+    let unmarked = Backend::products().filter(|product| product.classes.marker_claim.is_none());
     assert_eq!(unmarked.count(), 1, "with two, the product of a token would be ambiguous");
 }
 

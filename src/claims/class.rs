@@ -8,8 +8,8 @@ use crate::backend::{Backend, TokenClass, TokenClasses};
 /// The class that these claims name.
 pub(super) fn of(claims: &Map<String, Value>) -> TokenClass {
     let classes = || Backend::products().map(|product| &product.classes);
-    let recognized = classes().find(|own| own.told_by.is_some_and(|claim| claims.contains_key(claim)));
-    match recognized.or_else(|| classes().find(|own| own.told_by.is_none())) {
+    let recognized = classes().find(|own| own.marker_claim.is_some_and(|claim| claims.contains_key(claim)));
+    match recognized.or_else(|| classes().find(|own| own.marker_claim.is_none())) {
         Some(classes) => read(claims, classes),
         None => TokenClass::User,
     }

@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
 
 fn report(loaded: &Loaded) {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), backend = loaded.config.backend.as_str(), upstream = %loaded.config.upstream.url, workers = loaded.config.workers, "starting");
-    server::tell(loaded);
+    server::log_findings(loaded);
 }
 
 /// Resolves at the first SIGTERM or SIGINT. A second signal ends the process immediately.

@@ -11,7 +11,7 @@ use super::Listen;
 use super::redaction::redacted;
 use crate::jose::Algorithm;
 use crate::policy::{Expression, PathPattern, RoutePattern};
-use crate::request::host_in_one_form;
+use crate::request::canonical_host;
 
 /// A value for a message: in quotes, on one line, truncated.
 pub(super) fn quote(text: &str) -> String {
@@ -286,7 +286,7 @@ pub(super) fn request_line(text: &str) -> Result<(Method, Uri), String> {
 
 /// A host without a port; an IPv6 address with or without brackets.
 pub(super) fn host(text: &str) -> Result<Box<str>, String> {
-    let host = host_in_one_form(text).or_else(|| host_in_one_form(&format!("[{text}]")));
+    let host = canonical_host(text).or_else(|| canonical_host(&format!("[{text}]")));
     host.filter(|host| !host.contains('*')).ok_or_else(|| {
         format!("{} is not a host; write only its name, without scheme, port or `*`", quote(text))
     })

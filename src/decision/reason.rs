@@ -8,7 +8,7 @@ macro_rules! reasons {
     ($($name:ident $word:literal: $row:expr;)+) => {
         /// Why metagate responds to a request itself.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[expect(missing_docs, reason = "the message says it; docs/operations.md has the causes")]
+        #[expect(missing_docs, reason = "the message says it; docs/troubleshooting.md has the causes")]
         pub enum Reason { $($name),+ }
 
         impl Reason {

@@ -97,8 +97,11 @@ impl Gateway {
         let mut observer = ExchangeObserver::new(exchange, None, self);
         let Admitted { facts, permit } =
             self.admission.admit(&request_head, &mut environment, &mut observer).await?;
-        let mut headers =
-            self.admission.head.handed_over(&head.headers, &facts, &permit, source).map_err(Denial::new)?;
+        let mut headers = self
+            .admission
+            .head
+            .forward_auth_fields(&head.headers, &facts, &permit, source)
+            .map_err(Denial::new)?;
         if removes_fields {
             self.name_removals(&mut headers, &head.headers);
         }

@@ -13,7 +13,7 @@ use super::Gateway;
 use crate::decision::{Caller, Permit};
 use crate::exchange::Exchange;
 use crate::outbound_head::{
-    HandshakeFault, ask_for, asked_protocol, check_websocket, remove_connection_fields,
+    HandshakeFault, check_websocket, remove_connection_fields, requested_protocol, set_upgrade,
 };
 use crate::policy::Mode;
 use crate::request::{Credentials, RequestFacts};
@@ -51,7 +51,7 @@ impl Gateway {
     ) -> Result<Option<Upgrade>, HandshakeFault> {
         // hyper sets it if there is an `Upgrade` field.
         let Some(client) = head.extensions.remove::<OnUpgrade>() else { return Ok(None) };
-        let Some(protocol) = asked_protocol(&head.method, head.version, &head.headers) else {
+        let Some(protocol) = requested_protocol(&head.method, head.version, &head.headers) else {
             return Ok(None);
         };
         let permitted = upstream.can_switch() && self.upgrades.iter().any(|listed| **listed == *protocol);
@@ -103,7 +103,7 @@ impl Upgrade {
     ) -> Response<ObservedBody> {
         let backend = hyper::upgrade::on(&mut response);
         remove_connection_fields(response.headers_mut());
-        ask_for(response.headers_mut(), &self.protocol);
+        set_upgrade(response.headers_mut(), &self.protocol);
         let mut tunnel = upstream.tunnel(self.client, backend, self.protocol == WEBSOCKET);
         if let Some(until) = bounds.until {
             tunnel.ends_by(until);

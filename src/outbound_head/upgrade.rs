@@ -28,7 +28,7 @@ impl HandshakeFault {
     }
 }
 
-/// Checks the requirements of RFC 6455 section 4.2.1 that [`asked_protocol`] does not cover. A backend that does
+/// Checks the requirements of RFC 6455 section 4.2.1 that [`requested_protocol`] does not cover. A backend that does
 /// not check them would switch protocols for a client that does not speak WebSocket.
 pub fn check_websocket(headers: &HeaderMap) -> Result<(), HandshakeFault> {
     let only = |name| {
@@ -48,7 +48,7 @@ pub fn check_websocket(headers: &HeaderMap) -> Result<(), HandshakeFault> {
 ///
 /// Only a GET request over HTTP/1.1 with exactly one protocol, and with `Upgrade` named by `Connection`, can
 /// switch. In other cases two servers could disagree about where the new protocol begins.
-pub fn asked_protocol(method: &Method, version: Version, headers: &HeaderMap) -> Option<String> {
+pub fn requested_protocol(method: &Method, version: Version, headers: &HeaderMap) -> Option<String> {
     if method != Method::GET || version != Version::HTTP_11 || !names_upgrade(headers) {
         return None;
     }
@@ -56,7 +56,7 @@ pub fn asked_protocol(method: &Method, version: Version, headers: &HeaderMap) ->
 }
 
 /// Asks for this protocol on the upstream connection.
-pub fn ask_for(headers: &mut HeaderMap, protocol: &str) {
+pub fn set_upgrade(headers: &mut HeaderMap, protocol: &str) {
     if let Ok(protocol) = HeaderValue::from_str(protocol) {
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, protocol);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     fn protocol_of(list: &[(&'static str, &'static str)]) -> Option<String> {
-        asked_protocol(&Method::GET, Version::HTTP_11, &headers(list))
+        requested_protocol(&Method::GET, Version::HTTP_11, &headers(list))
     }
 
     #[test]
@@ -104,9 +104,9 @@ mod tests {
             protocol_of(&[("connection", "x"), ("connection", "UPGRADE"), ("upgrade", "a/1")]).as_deref(),
             Some("a/1")
         );
-        assert_eq!(asked_protocol(&Method::POST, Version::HTTP_11, &headers(&whole)), None);
+        assert_eq!(requested_protocol(&Method::POST, Version::HTTP_11, &headers(&whole)), None);
         for version in [Version::HTTP_10, Version::HTTP_2] {
-            assert_eq!(asked_protocol(&Method::GET, version, &headers(&whole)), None, "{version:?}");
+            assert_eq!(requested_protocol(&Method::GET, version, &headers(&whole)), None, "{version:?}");
         }
     }
 
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn asking_replaces_the_clients_upgrade_fields() {
         let mut headers = headers(&[("connection", "upgrade, x"), ("upgrade", "WebSocket")]);
-        ask_for(&mut headers, "websocket");
+        set_upgrade(&mut headers, "websocket");
         assert_eq!(headers.get_all(CONNECTION).iter().collect::<Vec<_>>(), ["Upgrade"]);
         assert_eq!(headers.get_all(UPGRADE).iter().collect::<Vec<_>>(), ["websocket"]);
     }

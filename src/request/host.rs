@@ -127,7 +127,7 @@ impl<'t> Host<'t> {
 }
 
 /// A host without port, as in [`super::RequestFacts`]; `None` if the text is not a host.
-pub fn host_in_one_form(text: &str) -> Option<Box<str>> {
+pub fn canonical_host(text: &str) -> Option<Box<str>> {
     Host::read(text).ok().map(Host::canonical)
 }
 

@@ -287,7 +287,7 @@ impl Reloader {
             let keys = waiting.join(" ");
             tracing::warn!(keys, "changes of these keys take effect after a restart");
         }
-        tell(&loaded);
+        log_findings(&loaded);
         Outcome::Applied {
             changed: owned(&changed),
             changed_files: files,
@@ -310,7 +310,7 @@ impl Refusal {
 }
 
 /// Logs the notes and warnings about a configuration that is in force.
-pub fn tell(loaded: &Loaded) {
+pub fn log_findings(loaded: &Loaded) {
     for info in &loaded.infos {
         tracing::info!("{info}");
     }
