@@ -55,6 +55,8 @@ pub mod audit;
 #[cfg(feature = "server")]
 mod refusals;
 #[cfg(feature = "server")]
+mod token_digest;
+#[cfg(feature = "server")]
 mod jwks;
 #[cfg(feature = "server")]
 mod revocation_list;

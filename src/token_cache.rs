@@ -1,7 +1,8 @@
 //! A cache of verified tokens.
 //!
 //! - It returns an identity, never a decision: every request is authorized and checked for revocation.
-//! - It is keyed by the SHA-256 of the token, so it contains no usable credential.
+//! - Its keys are keyed hashes of tokens ([`TokenDigest`]), so it contains no usable credential, and clients cannot make
+//!   two tokens with the same key.
 //! - It contains only verified tokens, so a flood of invalid ones neither fills it nor evicts valid ones.
 //! - An entry is valid only for the generation of keys that verified it, and while its times hold.
 
@@ -11,18 +12,16 @@ use std::time::Duration;
 use moka::sync::Cache;
 
 use crate::claims::VerifiedToken;
-use crate::digest::{Sha256, sha256};
 use crate::numeric_date::NumericDate;
+
+pub use crate::token_digest::TokenDigest;
 
 /// What the cache adds to the size of each token: key, bookkeeping and allocation.
 const OVERHEAD_BYTES: usize = 256;
 
 /// Verified tokens, by the digest of their whole text.
 #[derive(Debug)]
-pub struct TokenCache(Cache<Digest, CachedToken, foldhash::fast::RandomState>);
-
-/// The SHA-256 of a token's whole text, including the signature.
-pub type Digest = Sha256;
+pub struct TokenCache(Cache<TokenDigest, CachedToken, foldhash::fast::RandomState>);
 
 #[derive(Clone, Debug)]
 struct CachedToken {
@@ -33,21 +32,16 @@ struct CachedToken {
 impl TokenCache {
     /// A cache of about `max_bytes`, which keeps each token for at most `max_ttl`.
     pub fn new(max_bytes: u64, max_ttl: Duration) -> Self {
-        let weigh = |_: &Digest, entry: &CachedToken| {
+        let weigh = |_: &TokenDigest, entry: &CachedToken| {
             u32::try_from(entry.token.weight() + OVERHEAD_BYTES).unwrap_or(u32::MAX)
         };
         let cache = Cache::builder().max_capacity(max_bytes).weigher(weigh).time_to_live(max_ttl);
         Self(cache.build_with_hasher(foldhash::fast::RandomState::default()))
     }
 
-    /// The key of a token.
-    pub fn digest(token: &str) -> Digest {
-        sha256(token.as_bytes())
-    }
-
     /// Returns a token that was verified with the keys of this `generation` and whose times still hold. So a token does
     /// not outlive the removal of its key from the set.
-    pub fn get(&self, key: &Digest, generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>> {
+    pub fn get(&self, key: &TokenDigest, generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>> {
         let entry = self.0.get(key)?;
         let is_valid = entry.generation == generation && entry.token.check_times(now).is_ok();
         if !is_valid {
@@ -57,7 +51,7 @@ impl TokenCache {
     }
 
     /// Inserts a token that was just verified.
-    pub fn insert(&self, key: Digest, token: Arc<VerifiedToken>, generation: u64) {
+    pub fn insert(&self, key: TokenDigest, token: Arc<VerifiedToken>, generation: u64) {
         self.0.insert(key, CachedToken { token, generation });
     }
 }

@@ -11,7 +11,7 @@ use metagate::decision::Denial;
 use metagate::numeric_date::NumericDate;
 use metagate::request::{Graphql, RequestFacts};
 use metagate::revocation::RevokedBy;
-use metagate::token_cache::TokenCache;
+use metagate::token_cache::{TokenCache, TokenDigest};
 use metagate::trust::KeyRing;
 
 /// Polls a future that does not wait.
@@ -39,13 +39,13 @@ impl Environment for Cached<'_> {
     }
 
     fn cached(&mut self, text: &str, generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>> {
-        let token = self.cache.get(&TokenCache::digest(text), generation, now)?;
+        let token = self.cache.get(&TokenDigest::of(text), generation, now)?;
         self.hits += 1;
         Some(token)
     }
 
     fn keep(&mut self, text: &str, token: &Arc<VerifiedToken>, generation: u64) {
-        self.cache.insert(TokenCache::digest(text), token.clone(), generation);
+        self.cache.insert(TokenDigest::of(text), token.clone(), generation);
     }
 
     async fn first_keys(&mut self, entry: usize) -> bool {

@@ -20,7 +20,7 @@ use crate::jwks::Unverified;
 use crate::numeric_date::NumericDate;
 use crate::request::{Graphql, RequestFacts};
 use crate::revocation::RevokedBy;
-use crate::token_cache::{Digest, TokenCache};
+use crate::token_cache::TokenDigest;
 use crate::trust::KeyRing;
 use crate::upstream::ReadAhead;
 
@@ -32,8 +32,8 @@ pub(super) struct LiveEnvironment<'a> {
     gateway: &'a Gateway,
     /// The client address, for its share of the requests that wait for keys.
     client: Option<IpAddr>,
-    /// The SHA-256 of the request's token.
-    digest: Option<Digest>,
+    /// The digest of the request's token.
+    digest: Option<TokenDigest>,
     body: &'a mut Incoming,
     /// How long the client may pause while its body is read.
     patience: Duration,
@@ -51,8 +51,8 @@ impl<'a> LiveEnvironment<'a> {
         Self { gateway, client, digest: None, body, patience, ahead: ReadAhead::default() }
     }
 
-    fn digest(&mut self, text: &str) -> Digest {
-        *self.digest.get_or_insert_with(|| TokenCache::digest(text))
+    fn digest(&mut self, text: &str) -> TokenDigest {
+        *self.digest.get_or_insert_with(|| TokenDigest::of(text))
     }
 }
 
@@ -84,7 +84,7 @@ impl Environment for LiveEnvironment<'_> {
 
     async fn newer_keys(&mut self, text: &str, entry: usize, generation: u64) -> Refresh {
         let digest = self.digest(text);
-        let token = Unverified { entry, digest: &digest, generation, client: self.client };
+        let token = Unverified { entry, digest, generation, client: self.client };
         self.gateway.keys.refresh_for_token(token).await
     }
 

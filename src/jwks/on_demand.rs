@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::source::{Demand, Source};
 use super::{IssuerEntry, Keys, SourceStatus};
 use crate::admission::Refresh;
+use crate::token_digest::TokenDigest;
 
 /// How much longer than `jwks.timeout` requests wait for a fetch.
 const GRACE: Duration = Duration::from_secs(1);
@@ -31,11 +32,11 @@ const MAX_TOKENS: usize = 1024;
 
 /// A token that the current keys cannot verify.
 #[derive(Clone, Copy, Debug)]
-pub struct Unverified<'t> {
+pub struct Unverified {
     /// The issuer entry that its `iss` selects.
     pub entry: usize,
-    /// The SHA-256 of its whole text.
-    pub digest: &'t [u8; 32],
+    /// The digest of its whole text.
+    pub digest: TokenDigest,
     /// The generation of the ring that did not verify it.
     pub generation: u64,
     /// The client address, for its share of the waiting room.
@@ -59,7 +60,7 @@ impl Keys {
     /// Fetches the sources of its entry within the bounds above, and returns as soon as one of them has new keys:
     /// a second source that hangs does not delay the request. Takes at most the sum of `maxWait`, `jwks.timeout`
     /// and a second.
-    pub async fn refresh_for_token(&self, token: Unverified<'_>) -> Refresh {
+    pub async fn refresh_for_token(&self, token: Unverified) -> Refresh {
         let Some(entry) = self.entries.get(token.entry).filter(|entry| !entry.sources.is_empty()) else {
             return Refresh::Unchanged;
         };
@@ -88,7 +89,7 @@ impl Keys {
         }
         let result = entry.unchanged();
         if result == Refresh::Unchanged && waits.iter().all(|wait| *wait == Wait::Fetched) {
-            self.remember(*token.digest);
+            self.remember(token.digest);
         }
         result
     }
@@ -119,13 +120,13 @@ impl Keys {
     }
 
     /// Whether a fetch within the last cooldown did not help this same token.
-    fn was_fetched_for(&self, digest: &[u8; 32]) -> bool {
+    fn was_fetched_for(&self, digest: TokenDigest) -> bool {
         let fetched = self.fetched_for.lock().unwrap_or_else(PoisonError::into_inner);
         let cooldown = self.settings.unknown_key_cooldown;
-        fetched.at.get(digest).is_some_and(|at| at.elapsed() < cooldown)
+        fetched.at.get(&digest).is_some_and(|at| at.elapsed() < cooldown)
     }
 
-    fn remember(&self, digest: [u8; 32]) {
+    fn remember(&self, digest: TokenDigest) {
         self.fetched_for.lock().unwrap_or_else(PoisonError::into_inner).add(digest, Instant::now());
     }
 
@@ -178,12 +179,12 @@ async fn fetched(source: &Arc<Source>, number: u64, latest: Instant, longest: Du
 /// Tokens that a fetch did not help, and when it ended. The oldest are forgotten first.
 #[derive(Debug, Default)]
 pub(super) struct FetchedFor {
-    at: HashMap<[u8; 32], Instant>,
-    order: VecDeque<[u8; 32]>,
+    at: HashMap<TokenDigest, Instant>,
+    order: VecDeque<TokenDigest>,
 }
 
 impl FetchedFor {
-    fn add(&mut self, digest: [u8; 32], now: Instant) {
+    fn add(&mut self, digest: TokenDigest, now: Instant) {
         if self.at.insert(digest, now).is_some() {
             return;
         }
@@ -203,11 +204,7 @@ mod tests {
     #[test]
     fn a_bounded_number_of_tokens_is_remembered() {
         let (mut fetched, now) = (FetchedFor::default(), Instant::now());
-        let digest = |number: usize| {
-            let mut digest = [0; 32];
-            digest[..8].copy_from_slice(&number.to_le_bytes());
-            digest
-        };
+        let digest = |number: usize| TokenDigest::of(&number.to_string());
         for number in 0..3 * MAX_TOKENS {
             fetched.add(digest(number), now);
             fetched.add(digest(number), now);

@@ -21,6 +21,7 @@ use super::*;
 use crate::admission::Refresh;
 use crate::config::{Sources, load};
 use crate::test_support::{OTHER_RSA, P256, RSA, document, pem};
+use crate::token_digest::TokenDigest;
 use stub::{Response, Stub, ok, redirect, status};
 
 /// A configuration with this below `authentication`.
@@ -56,12 +57,12 @@ fn started(config: &Config) -> Arc<Keys> {
 /// A refresh for a new token that the current keys do not verify.
 async fn refresh(keys: &Keys, entry: usize) -> Refresh {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let mut digest = [0; 32];
-    digest[..8].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_le_bytes());
-    refresh_for(keys, entry, &digest).await
+    let text = NEXT.fetch_add(1, Ordering::Relaxed).to_string();
+    refresh_for(keys, entry, &text).await
 }
 
-async fn refresh_for(keys: &Keys, entry: usize, digest: &[u8; 32]) -> Refresh {
+async fn refresh_for(keys: &Keys, entry: usize, text: &str) -> Refresh {
+    let digest = TokenDigest::of(text);
     let generation = keys.ring().generation;
     keys.refresh_for_token(Unverified { entry, digest, generation, client: None }).await
 }

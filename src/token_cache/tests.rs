@@ -19,24 +19,17 @@ fn token() -> Arc<VerifiedToken> {
 
 #[test]
 fn a_token_is_found_by_its_digest_and_generation() {
-    let (cache, key) = (cache(), TokenCache::digest("a.b.c"));
+    let (cache, key) = (cache(), TokenDigest::of("a.b.c"));
     assert!(cache.get(&key, 1, NOW_DATE).is_none());
     let inserted = token();
     cache.insert(key, inserted.clone(), 1);
     assert!(Arc::ptr_eq(&cache.get(&key, 1, NOW_DATE).unwrap(), &inserted));
-    assert!(cache.get(&TokenCache::digest("a.b.d"), 1, NOW_DATE).is_none());
-}
-
-#[test]
-fn the_digest_covers_the_whole_token() {
-    let texts = ["a.b.c", "a.b.d", "a.b.c ", "a.b", "A.b.c", "a.b.cc", ""];
-    let digests: std::collections::BTreeSet<_> = texts.iter().map(|text| TokenCache::digest(text)).collect();
-    assert_eq!(digests.len(), texts.len());
+    assert!(cache.get(&TokenDigest::of("a.b.d"), 1, NOW_DATE).is_none());
 }
 
 #[test]
 fn a_new_generation_of_keys_requires_another_verification() {
-    let (cache, key) = (cache(), TokenCache::digest("a.b.c"));
+    let (cache, key) = (cache(), TokenDigest::of("a.b.c"));
     cache.insert(key, token(), 1);
     assert!(cache.get(&key, 2, NOW_DATE).is_none(), "the keys changed");
     assert!(cache.get(&key, 1, NOW_DATE).is_none(), "the entry was removed");
@@ -46,7 +39,7 @@ fn a_new_generation_of_keys_requires_another_verification() {
 
 #[test]
 fn times_are_checked_on_every_hit() {
-    let (cache, key) = (cache(), TokenCache::digest("a.b.c"));
+    let (cache, key) = (cache(), TokenDigest::of("a.b.c"));
     cache.insert(key, token(), 1);
     let at = |secs| cache.get(&key, 1, NumericDate::from_secs(secs)).is_some();
     assert!(at(NOW + 39), "within the leeway");
@@ -58,20 +51,20 @@ fn times_are_checked_on_every_hit() {
 fn its_size_is_bounded() {
     let cache = TokenCache::new(10_000, Duration::from_secs(300));
     for number in 0..1000 {
-        cache.insert(TokenCache::digest(&number.to_string()), token(), 1);
+        cache.insert(TokenDigest::of(&number.to_string()), token(), 1);
     }
     cache.0.run_pending_tasks();
     assert!(cache.0.weighted_size() <= 10_000, "{}", cache.0.weighted_size());
     let nothing = TokenCache::new(0, Duration::from_secs(300));
-    nothing.insert(TokenCache::digest("a"), token(), 1);
+    nothing.insert(TokenDigest::of("a"), token(), 1);
     nothing.0.run_pending_tasks();
-    assert!(nothing.get(&TokenCache::digest("a"), 1, NOW_DATE).is_none());
+    assert!(nothing.get(&TokenDigest::of("a"), 1, NOW_DATE).is_none());
 }
 
 #[test]
 fn no_token_is_kept_longer_than_max_ttl() {
     let cache = TokenCache::new(1024 * 1024, Duration::ZERO);
-    let key = TokenCache::digest("a.b.c");
+    let key = TokenDigest::of("a.b.c");
     cache.insert(key, token(), 1);
     assert!(cache.get(&key, 1, NOW_DATE).is_none());
 }

@@ -70,14 +70,14 @@ async fn a_token_that_a_fetch_did_not_help_causes_no_further_fetch() {
     let keys = running(&settings(1), &[&script]);
     assert!(keys.wait_for(0, None).await);
     for _ in 0..100 {
-        assert_eq!(timed(refresh_for(&keys, 0, &[1; 32])).await, (0, Refresh::Unchanged));
+        assert_eq!(timed(refresh_for(&keys, 0, "one")).await, (0, Refresh::Unchanged));
     }
     assert_eq!(script.count(), 2);
     // Another token may still use the remaining fetches, and after the cooldown the first one may again.
-    assert_eq!(refresh_for(&keys, 0, &[2; 32]).await, Refresh::Unchanged);
+    assert_eq!(refresh_for(&keys, 0, "two").await, Refresh::Unchanged);
     assert_eq!(script.count(), 3);
     seconds(31).await;
-    assert_eq!(refresh_for(&keys, 0, &[1; 32]).await, Refresh::Unchanged);
+    assert_eq!(refresh_for(&keys, 0, "one").await, Refresh::Unchanged);
     assert_eq!(script.count(), 4);
 }
 
@@ -90,16 +90,15 @@ async fn a_refresh_is_unreachable_while_a_source_fails() {
     });
     let keys = running(&settings(2), &[&live, &away]);
     assert!(keys.wait_for(0, None).await);
-    let token = [1; 32];
     for _ in 0..20 {
-        let (waited, ended) = timed(refresh_for(&keys, 0, &token)).await;
+        let (waited, ended) = timed(refresh_for(&keys, 0, "token")).await;
         assert!(waited <= 5, "{waited}");
         assert_eq!(ended, Refresh::Unreachable);
     }
     while away.count() < 9 {
         seconds(10).await;
     }
-    assert_eq!(refresh_for(&keys, 0, &token).await, Refresh::Unchanged, "it was not remembered as unknown");
+    assert_eq!(refresh_for(&keys, 0, "token").await, Refresh::Unchanged, "it was not remembered as unknown");
 }
 
 #[tokio::test(start_paused = true)]
@@ -169,10 +168,9 @@ async fn one_client_that_invents_kids_does_not_keep_others_from_waiting() {
     let ask_from = |last: u8, number: usize| {
         let keys = keys.clone();
         tokio::spawn(async move {
-            let mut digest = [last; 32];
-            digest[..8].copy_from_slice(&number.to_le_bytes());
+            let digest = TokenDigest::of(&format!("{last} {number}"));
             let (generation, client) = (keys.ring().generation, Some(IpAddr::from([10, 0, 0, last])));
-            keys.refresh_for_token(Unverified { entry: 0, digest: &digest, generation, client }).await
+            keys.refresh_for_token(Unverified { entry: 0, digest, generation, client }).await
         })
     };
     let flood: Vec<_> = (0..share + 100).map(|number| ask_from(1, number)).collect();
