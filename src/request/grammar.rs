@@ -42,16 +42,21 @@ pub(super) fn token_len(bytes: &[u8]) -> usize {
 
 /// Whether this octet is allowed in a field value: visible ASCII, space, tab or non-ASCII.
 pub(super) const fn is_value_octet(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+    (byte == b'\t') | ((byte >= b' ') & (byte != 0x7f))
 }
 
-/// The length of the field value at the start of `bytes`. Values are most of a head, so eight octets are
-/// checked at a time.
+/// The length of the field value at the start of `bytes`. Values are most of a head, so many octets are checked at a
+/// time: blocks without a branch for each octet, which the compiler vectorizes, then words.
 pub(super) fn value_len(bytes: &[u8]) -> usize {
-    let (words, _) = bytes.as_chunks::<8>();
+    let (blocks, _) = bytes.as_chunks::<32>();
+    let is_plain = |block: &[u8; 32]| block.iter().fold(true, |plain, byte| plain & is_value_octet(*byte));
+    let checked = 32 * blocks.iter().position(|block| !is_plain(block)).unwrap_or(blocks.len());
+    let rest = bytes.get(checked..).unwrap_or_default();
+    let (words, _) = rest.as_chunks::<8>();
     let plain = words.iter().position(|word| has_control(u64::from_le_bytes(*word))).unwrap_or(words.len());
-    let rest = bytes.get(8 * plain..).unwrap_or_default();
-    8 * plain + rest.iter().position(|byte| !is_value_octet(*byte)).unwrap_or(rest.len())
+    let checked = checked + 8 * plain;
+    let rest = bytes.get(checked..).unwrap_or_default();
+    checked + rest.iter().position(|byte| !is_value_octet(*byte)).unwrap_or(rest.len())
 }
 
 /// Whether one of eight octets is below space, or is DEL. (Subtracting `n` from an octet below `n` sets its high
@@ -94,14 +99,14 @@ mod tests {
     #[test]
     fn value_len_agrees_with_checking_octet_by_octet() {
         for byte in 0..=u8::MAX {
-            for at in 0..20 {
-                let mut bytes = [b'x'; 20];
+            for at in 0..84 {
+                let mut bytes = [b'x'; 84];
                 bytes[at] = byte;
-                let one = bytes.iter().position(|byte| !is_value_octet(*byte)).unwrap_or(20);
+                let one = bytes.iter().position(|byte| !is_value_octet(*byte)).unwrap_or(84);
                 assert_eq!(value_len(&bytes), one, "{byte:#x} at {at}");
-                bytes = [0xff; 20];
+                bytes = [0xff; 84];
                 bytes[at] = byte;
-                let one = bytes.iter().position(|byte| !is_value_octet(*byte)).unwrap_or(20);
+                let one = bytes.iter().position(|byte| !is_value_octet(*byte)).unwrap_or(84);
                 assert_eq!(value_len(&bytes), one, "{byte:#x} at {at} among others");
             }
         }

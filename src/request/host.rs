@@ -67,19 +67,15 @@ enum Host<'t> {
 
 impl<'t> Authority<'t> {
     fn read(text: &'t [u8]) -> Result<Self, RequestFault> {
-        let text = str::from_utf8(text).map_err(|_| BAD)?;
         // The colons of an IPv6 address come before its closing bracket.
-        let host_len = match text.rfind(']') {
-            Some(at) => at + 1,
-            None => text.find(':').unwrap_or(text.len()),
+        let host_len = match text.first() {
+            Some(b'[') => text.iter().rposition(|byte| *byte == b']').ok_or(BAD)? + 1,
+            _ => text.iter().position(|byte| *byte == b':').unwrap_or(text.len()),
         };
         let (host, rest) = text.split_at_checked(host_len).ok_or(BAD)?;
-        let port = match rest.strip_prefix(':') {
-            Some("") => None,
-            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Some(digits.parse().map_err(|_| BAD)?)
-            }
-            None if rest.is_empty() => None,
+        let port = match rest {
+            [] | [b':'] => None,
+            [b':', digits @ ..] => Some(port(digits).ok_or(BAD)?),
             _ => return Err(BAD),
         };
         Ok(Self { host: Host::read(host)?, port })
@@ -108,14 +104,22 @@ impl<'t> Host<'t> {
     /// Refused although the grammar allows them: `IPvFuture`, because no such address exists;
     /// escapes, because they are another spelling of the same name; the comma, because it separates list members;
     /// and empty labels, because `a.` is `a` to a resolver but a different host in a comparison of names.
-    fn read(text: &'t str) -> Result<Self, RequestFault> {
+    fn read(text: &'t [u8]) -> Result<Self, RequestFault> {
+        let text = str::from_utf8(text).map_err(|_| BAD)?;
         if let Some(address) = text.strip_prefix('[') {
             let address = address.strip_suffix(']').and_then(|address| address.parse().ok());
             return address.map(Self::Ipv6).ok_or(BAD);
         }
-        let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_name_octet);
-        let good = text.len() <= MAX_NAME && text.split('.').all(is_label);
-        if good { Ok(Self::Name(text)) } else { Err(BAD) }
+        // Every label has an octet, so a dot comes neither first nor last nor after another.
+        let mut after_dot = true;
+        for byte in text.bytes() {
+            let is_dot = byte == b'.';
+            if is_dot && after_dot || !is_dot && !is_name_octet(byte) {
+                return Err(BAD);
+            }
+            after_dot = is_dot;
+        }
+        if after_dot || text.len() > MAX_NAME { Err(BAD) } else { Ok(Self::Name(text)) }
     }
 
     fn canonical(self) -> Box<str> {
@@ -128,17 +132,35 @@ impl<'t> Host<'t> {
 
 /// A host without port, as in [`super::RequestFacts`]; `None` if the text is not a host.
 pub fn canonical_host(text: &str) -> Option<Box<str>> {
-    Host::read(text).ok().map(Host::canonical)
+    Host::read(text.as_bytes()).ok().map(Host::canonical)
+}
+
+/// Digits only: no sign, which `u16`'s own parser accepts.
+fn port(digits: &[u8]) -> Option<u16> {
+    digits.iter().try_fold(0_u16, |port, byte| {
+        let digit = byte.is_ascii_digit().then(|| byte - b'0')?;
+        port.checked_mul(10)?.checked_add(digit.into())
+    })
 }
 
 /// `unreserved` and `sub-delims` of RFC 3986 section 2, without the dot between labels and the comma.
 const fn is_name_octet(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
-        )
+    NAME_OCTET[byte as usize]
 }
+
+const NAME_OCTET: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = matches!(
+            byte as u8,
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')'
+                | b'*' | b'+' | b';' | b'='
+        );
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
