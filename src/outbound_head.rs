@@ -330,10 +330,15 @@ fn keep_first(headers: &mut HeaderMap, name: &'static str) {
     }
 }
 
-/// Keeps the selected fields in their order. `HeaderMap::remove` would change the order.
+/// Keeps the selected fields in their order, and makes room for those that will be set. `HeaderMap::remove` would
+/// change the order.
 fn retain(headers: &mut HeaderMap, stays: impl Fn(&HeaderName) -> bool) {
-    // Room for the fields that will be set.
-    let mut kept = HeaderMap::with_capacity(headers.len() + 8);
+    const ROOM: usize = 8;
+    if headers.keys().all(&stays) {
+        headers.reserve(ROOM);
+        return;
+    }
+    let mut kept = HeaderMap::with_capacity(headers.len() + ROOM);
     let mut current = None;
     for (name, value) in std::mem::take(headers) {
         // The iterator yields a name only with the first of its values.

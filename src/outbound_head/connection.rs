@@ -10,6 +10,20 @@ use crate::request::{RequestFault, are_look_alikes};
 pub(super) const SPECIFIC: &[&str] =
     &["keep-alive", "proxy-connection", "proxy-authorization", "proxy-authenticate", "http2-settings"];
 
+/// All of them.
+static ALL_SPECIFIC: [HeaderName; 10] = [
+    CONNECTION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static(SPECIFIC[0]),
+    HeaderName::from_static(SPECIFIC[1]),
+    HeaderName::from_static(SPECIFIC[2]),
+    HeaderName::from_static(SPECIFIC[3]),
+    HeaderName::from_static(SPECIFIC[4]),
+];
+
 /// End-to-end fields, which `Connection` must not name. Names that begin with `content-` count too.
 const NEVER_NOMINATED: &[&str] = &["authorization", "host", "cookie", "transfer-encoding", "content-length"];
 
@@ -53,15 +67,22 @@ fn is_end_to_end(name: &str) -> bool {
         || name.strip_prefix("content").is_some_and(of_content)
 }
 
-/// Removes the connection-specific fields of a response.
+/// Removes the connection-specific fields of a response. Most responses have none or one of them, so they are looked
+/// for in one pass.
 pub fn remove_connection_fields(headers: &mut HeaderMap) {
-    for name in removable(headers) {
-        headers.remove(name);
+    let mut present = [false; ALL_SPECIFIC.len()];
+    for name in headers.keys() {
+        for (specific, present) in ALL_SPECIFIC.iter().zip(&mut present) {
+            *present |= name == specific;
+        }
     }
-    for name in [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
+    let [has_connection, ..] = present;
+    if has_connection {
+        for name in removable(headers) {
+            headers.remove(name);
+        }
     }
-    for name in SPECIFIC {
-        headers.remove(*name);
+    for (name, _) in ALL_SPECIFIC.iter().zip(present).filter(|(_, present)| *present) {
+        headers.remove(name);
     }
 }

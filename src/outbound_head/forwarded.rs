@@ -1,8 +1,9 @@
 //! `X-Forwarded-*` and similar fields: finds the source address of a request and sets the fields for the backend.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use http::header::{Entry, HOST, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use crate::policy::contains_address;
@@ -44,25 +45,75 @@ pub(super) fn source(trusted: &[IpNet], headers: &HeaderMap) -> Option<IpAddr> {
 
 /// Sets `X-Forwarded-For`, `-Proto` and `-Host`. Existing values come from a trusted proxy.
 pub(super) fn set(headers: &mut HeaderMap, peer: Option<IpAddr>, tls: bool) {
-    // A peer without an address is "unknown" (RFC 7239 section 6).
-    let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_canonical().to_string());
-    let before: Result<Vec<&str>, _> =
-        headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::to_str).collect();
-    let chain = match before {
-        Ok(before) if !before.is_empty() => format!("{}, {peer}", nearest_hops(&before.join(", "))),
-        _ => peer,
-    };
-    if let Ok(value) = HeaderValue::try_from(chain) {
-        headers.insert(X_FORWARDED_FOR, value);
+    let peer = text_of(peer);
+    match headers.entry(X_FORWARDED_FOR) {
+        Entry::Vacant(entry) => {
+            entry.insert(peer);
+        }
+        Entry::Occupied(mut entry) => {
+            let chain = longer_chain(entry.iter(), &peer);
+            entry.insert(chain.unwrap_or(peer));
+        }
     }
-    if !headers.contains_key(X_FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(if tls { "https" } else { "http" }));
+    if let Entry::Vacant(entry) = headers.entry(X_FORWARDED_PROTO) {
+        entry.insert(HeaderValue::from_static(if tls { "https" } else { "http" }));
     }
-    if !headers.contains_key(X_FORWARDED_HOST)
-        && let Some(host) = headers.get(HOST).cloned()
+    let host = headers.get(HOST).cloned();
+    if let Some(host) = host
+        && let Entry::Vacant(entry) = headers.entry(X_FORWARDED_HOST)
     {
-        headers.insert(X_FORWARDED_HOST, host);
+        entry.insert(host);
     }
+}
+
+/// A peer in `X-Forwarded-For`. One without an address is "unknown" (RFC 7239 section 6).
+fn text_of(peer: Option<IpAddr>) -> HeaderValue {
+    const UNKNOWN: HeaderValue = HeaderValue::from_static("unknown");
+    match peer.map(|peer| peer.to_canonical()) {
+        Some(IpAddr::V4(address)) => dotted(address).unwrap_or(UNKNOWN),
+        Some(IpAddr::V6(address)) => with_colons(address).unwrap_or(UNKNOWN),
+        None => UNKNOWN,
+    }
+}
+
+/// Written by hand, because this runs for almost every request and formatting takes ten times as long.
+fn dotted(address: Ipv4Addr) -> Option<HeaderValue> {
+    let (mut text, mut len) = (*b"255.255.255.255", 0);
+    let mut places = text.iter_mut();
+    let mut push = |byte| {
+        if let Some(place) = places.next() {
+            *place = byte;
+            len += 1;
+        }
+    };
+    for (at, octet) in address.octets().into_iter().enumerate() {
+        if at > 0 {
+            push(b'.');
+        }
+        if octet >= 100 {
+            push(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            push(b'0' + octet / 10 % 10);
+        }
+        push(b'0' + octet % 10);
+    }
+    HeaderValue::from_bytes(text.get(..len)?).ok()
+}
+
+fn with_colons(address: Ipv6Addr) -> Option<HeaderValue> {
+    let mut text = *b"ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255";
+    let mut unused = &mut text[..];
+    write!(unused, "{address}").ok()?;
+    let unused = unused.len();
+    HeaderValue::from_bytes(text.get(..text.len() - unused)?).ok()
+}
+
+/// The nearest addresses of a chain, and the peer. `None` if the chain is not ASCII.
+fn longer_chain<'v>(chain: impl Iterator<Item = &'v HeaderValue>, peer: &HeaderValue) -> Option<HeaderValue> {
+    let before = chain.map(HeaderValue::to_str).collect::<Result<Vec<&str>, _>>().ok()?;
+    let chain = format!("{}, {}", nearest_hops(&before.join(", ")), peer.to_str().ok()?);
+    HeaderValue::try_from(chain).ok()
 }
 
 /// Parses one address of `X-Forwarded-For`, with or without a port. Load balancers of Azure and IIS add one.

@@ -84,24 +84,26 @@ impl KnownNames {
 
     /// Whether a client's field with this name is forwarded.
     pub(super) fn is_forwarded(&self, name: &str, granted: &[&str], from_trusted_proxy: bool) -> bool {
-        match self.find(name) {
+        let folded = Folded::of(name);
+        match self.find(&folded) {
             Some(known) => match known.treatment {
                 Treatment::Removed => false,
                 Treatment::Reserved => granted.contains(&name),
                 Treatment::FromTrustedProxies => from_trusted_proxy && *known.name == *name,
                 Treatment::OneSpelling => *known.name == *name,
             },
-            None if self.is_of_reserved_family(name) => false,
-            None => !is_forwarded_family(name) || (from_trusted_proxy && is_plainly_forwarded(name)),
+            None if self.is_of_reserved_family(&folded) => false,
+            None => !is_forwarded_family(&folded) || (from_trusted_proxy && is_plainly_forwarded(name)),
         }
     }
 
     /// Whether only we or a trusted proxy may set this field.
     pub(super) fn is_ours_or_a_proxys(&self, name: &str) -> bool {
-        let treatment = self.find(name).map(|known| known.treatment);
+        let folded = Folded::of(name);
+        let treatment = self.find(&folded).map(|known| known.treatment);
         matches!(treatment, Some(Treatment::Reserved | Treatment::FromTrustedProxies))
             || self.is_unlisted_identity(name)
-            || is_forwarded_family(name)
+            || is_forwarded_family(&folded)
     }
 
     /// Whether this is another spelling of a name that identifies the caller to a backend.
@@ -109,31 +111,60 @@ impl KnownNames {
         let is_identity = |known: &Known| {
             known.treatment == Treatment::Reserved || ["authorization", "cookie"].contains(&&*known.name)
         };
-        self.find(name).is_some_and(|known| *known.name != *name && is_identity(known))
+        self.find(&Folded::of(name)).is_some_and(|known| *known.name != *name && is_identity(known))
     }
 
     /// Whether a name has a reserved prefix and is not known itself.
     pub(super) fn is_unlisted_identity(&self, name: &str) -> bool {
-        self.is_of_reserved_family(name) && self.find(name).is_none()
+        let folded = Folded::of(name);
+        self.is_of_reserved_family(&folded) && self.find(&folded).is_none()
     }
 
     /// Whether a name has a reserved prefix. A prefix sorts before the name, and no other family sorts between.
-    fn is_of_reserved_family(&self, name: &str) -> bool {
-        let not_above = self.families.partition_point(|family| family.iter().copied().le(folded(name)));
+    fn is_of_reserved_family(&self, name: &Folded) -> bool {
+        let not_above = self.families.partition_point(|family| **family <= *name.as_bytes());
         let nearest = not_above.checked_sub(1).and_then(|at| self.families.get(at));
-        nearest.is_some_and(|family| folded(name).take(family.len()).eq(family.iter().copied()))
+        nearest.is_some_and(|family| name.as_bytes().starts_with(family))
     }
 
-    fn find(&self, name: &str) -> Option<&Known> {
-        let found = self.names.binary_search_by(|known| known.folded.iter().copied().cmp(folded(name)));
+    fn find(&self, name: &Folded) -> Option<&Known> {
+        let found = self.names.binary_search_by(|known| (*known.folded).cmp(name.as_bytes()));
         found.ok().and_then(|at| self.names.get(at))
     }
 }
 
+/// A name that is folded once, for many comparisons. Only a long one needs an allocation.
+enum Folded {
+    Short([u8; Self::SHORT], usize),
+    Long(Box<[u8]>),
+}
+
+impl Folded {
+    const SHORT: usize = 64;
+
+    fn of(name: &str) -> Self {
+        if name.len() > Self::SHORT {
+            return Self::Long(folded(name).collect());
+        }
+        let (mut bytes, mut len) = ([0; Self::SHORT], 0);
+        for (place, byte) in bytes.iter_mut().zip(folded(name)) {
+            *place = byte;
+            len += 1;
+        }
+        Self::Short(bytes, len)
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Short(bytes, len) => bytes.get(..*len).unwrap_or_default(),
+            Self::Long(bytes) => bytes,
+        }
+    }
+}
+
 /// Whether this is `X-Forwarded-*` in any spelling, in which proxies state the source of a request.
-fn is_forwarded_family(name: &str) -> bool {
-    const FAMILY: &[u8] = b"xforwarded";
-    folded(name).take(FAMILY.len()).eq(FAMILY.iter().copied())
+fn is_forwarded_family(name: &Folded) -> bool {
+    name.as_bytes().starts_with(b"xforwarded")
 }
 
 /// Whether this is `X-Forwarded-*` in the spelling of proxies: words separated by single hyphens.

@@ -1,5 +1,6 @@
 //! Connection-specific fields, and the fields that `Connection` names.
 
+use super::super::connection::{SPECIFIC, removable};
 use super::*;
 
 #[test]
@@ -157,5 +158,46 @@ fn connection_cannot_remove_reserved_or_end_to_end_fields() {
     ] {
         let expected: &[&str] = if value.is_empty() { &[] } else { &[value] };
         assert_values(&fields, name, expected);
+    }
+}
+
+/// The order in which fields are removed decides about the order of those that stay.
+#[test]
+fn connection_specific_fields_of_a_response_are_removed_in_order() {
+    let one_by_one = |mut headers: HeaderMap| {
+        for name in removable(&headers) {
+            headers.remove(name);
+        }
+        for name in ["connection", "te", "trailer", "transfer-encoding", "upgrade"] {
+            headers.remove(name);
+        }
+        for name in SPECIFIC {
+            headers.remove(*name);
+        }
+        headers
+    };
+    let names = ["connection", "te", "trailer", "transfer-encoding", "upgrade"];
+    let specific: Vec<&str> = names.into_iter().chain(SPECIFIC.iter().copied()).collect();
+    for first in &specific {
+        for second in &specific {
+            let lines = [
+                ("server", "x"),
+                (first, "keep-alive"),
+                ("content-type", "text/plain"),
+                (second, "x-one, close"),
+                ("x-one", "1"),
+                ("x-two", "2"),
+                (first, "te"),
+                ("date", "now"),
+                ("set-cookie", "a=b"),
+                ("set-cookie", "c=d"),
+            ];
+            let mut headers = fields(&lines);
+            remove_connection_fields(&mut headers);
+            let text = |headers: &HeaderMap| format!("{headers:?}");
+            assert_eq!(text(&headers), text(&one_by_one(fields(&lines))), "{first} {second}");
+            assert!(!headers.contains_key(*first) && !headers.contains_key(*second), "{headers:?}");
+            assert_eq!(headers.contains_key("x-one"), *second != "connection", "{first} {second}");
+        }
     }
 }

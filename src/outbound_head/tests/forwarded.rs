@@ -1,6 +1,6 @@
 //! `X-Forwarded-*` and the source address of a request.
 
-use super::super::forwarded::ORIGIN_FIELDS;
+use super::super::forwarded::{ORIGIN_FIELDS, set};
 use super::*;
 
 fn trusting(networks: &[&str]) -> OutboundHead {
@@ -223,5 +223,23 @@ fn a_peer_without_an_address_is_trusted_only_if_configured() {
         head.rewrite(&mut fields, &facts, &permit, None, false).unwrap();
         assert_values(&fields, "x-forwarded-for", &[chain]);
         assert_values(&fields, "x-forwarded-proto", &[proto]);
+    }
+}
+
+#[test]
+fn the_address_of_the_peer_is_written_in_canonical_form() {
+    for (peer, text) in [
+        ("0.0.0.0", "0.0.0.0"),
+        ("10.200.3.45", "10.200.3.45"),
+        ("9.99.100.1", "9.99.100.1"),
+        ("255.255.255.255", "255.255.255.255"),
+        ("::ffff:192.0.2.9", "192.0.2.9"),
+        ("::1", "::1"),
+        ("2001:DB8:0:0:0:0:0:1", "2001:db8::1"),
+        ("1111:2222:3333:4444:5555:6666:7777:8888", "1111:2222:3333:4444:5555:6666:7777:8888"),
+    ] {
+        let mut headers = HeaderMap::new();
+        set(&mut headers, Some(peer.parse().unwrap()), false);
+        assert_values(&headers, "x-forwarded-for", &[text]);
     }
 }
