@@ -21,7 +21,7 @@ use http::header::{
 use ipnet::IpNet;
 
 use crate::backend::{ActorField, Backend};
-use crate::claims::VerifiedToken;
+use crate::claims::{IdentityValues, VerifiedToken};
 use crate::decision::{Caller, Permit, Reason};
 use crate::policy::contains_address;
 use crate::request::{Credentials, RequestFacts, is_cookie};
@@ -29,7 +29,6 @@ use crate::request::{Credentials, RequestFacts, is_cookie};
 mod connection;
 mod forwarded;
 mod http2;
-mod identity_value;
 mod known_names;
 mod request_source;
 mod reserved;
@@ -216,24 +215,25 @@ impl OutboundHead {
     }
 
     fn set_identity(&self, headers: &mut HeaderMap, token: &VerifiedToken) -> Result<(), Reason> {
-        let set = |headers: &mut HeaderMap, name: &HeaderName, text: Option<HeaderValue>| match text {
-            Some(value) => {
-                headers.insert(name.clone(), value);
-                Ok(())
-            }
-            None => Err(Reason::MalformedToken),
-        };
-        set(headers, &self.user, identity_value::text(token.principal()))?;
-        if let Some(email) = token.email() {
-            set(headers, &self.email, identity_value::text(email))?;
+        let IdentityValues { user, email, groups } = token.identity_values().ok_or(Reason::MalformedToken)?;
+        headers.insert(self.user.clone(), user.clone());
+        if let Some(email) = email {
+            headers.insert(self.email.clone(), email.clone());
         }
-        if !token.roles().is_empty() {
-            set(headers, &self.groups, identity_value::list(token.roles()))?;
+        if let Some(groups) = groups {
+            headers.insert(self.groups.clone(), groups.clone());
         }
         if let Some((name, actor)) = &self.actor {
-            set(headers, name, identity_value::actor(token.principal(), actor))?;
+            headers.insert(name.clone(), token.actor_value(actor).ok_or(Reason::MalformedToken)?);
         }
         Ok(())
+    }
+
+    /// Makes the values that a token keeps for this configuration. A cache that weighs the token then counts them.
+    pub fn prepare(&self, token: &VerifiedToken) {
+        if let Some((_, actor)) = &self.actor {
+            token.actor_value(actor);
+        }
     }
 
     fn set_authorization(&self, headers: &mut HeaderMap, facts: &RequestFacts, permit: &Permit) {

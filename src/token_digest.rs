@@ -15,7 +15,7 @@
 //! - **Whoever reads the memory of this process could find a token with the digest of another:** the key is in it, and
 //!   with its key SipHash does not resist collisions. But the tokens of the requests in flight are in it too.
 //!
-//! SHA-256 has these properties without a key, but takes eight times as long for every request.
+//! SHA-256 has these properties without a key, but takes eight times as many instructions for every request.
 
 use std::fmt;
 use std::hash::Hasher as _;

@@ -216,3 +216,48 @@ fn connection_may_not_name_a_field_of_a_reserved_family() {
     let harmless = fields(&[("connection", "X-DataHub-Client-Mode")]);
     assert_eq!(head(Backend::DataHubGms).check_connection(&harmless), Ok(()));
 }
+
+/// Names are compared in a buffer that long ones do not fit into.
+#[test]
+fn long_look_alikes_are_removed() {
+    for separators in [1, 20, 24, 25, 26, 27, 40, 75] {
+        let separators = "-".repeat(separators);
+        let names = ["x", "forwarded", "user"].join(&separators);
+        let family = format!("{}-{}", ["x", "webauth", "thing"].join(&separators), "a".repeat(60));
+        let kept = format!("x-{}", "a".repeat(separators.len()));
+        let lines = [(&*names, "forged"), (&*family, "forged"), (&*kept, "kept")];
+        let fields = sent(Backend::Generic, &lines, json!({}));
+        assert!(!fields.values().any(|value| value == "forged"), "{fields:?}");
+        assert_values(&fields, &kept, &["kept"]);
+    }
+}
+
+/// Whether something has to be removed or not.
+#[test]
+fn fields_stay_in_their_order_before_ours() {
+    let ours = ["x-forwarded-user", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"];
+    let lines = [("x-b", "1"), ("accept", "*/*"), ("x-a", "2"), ("x-b", "3")];
+    for removed in [None, Some(("te", "trailers"))] {
+        for at in 0..=lines.len() {
+            let mut lines = lines.to_vec();
+            if let Some(removed) = removed {
+                lines.insert(at, removed);
+            }
+            let fields = sent(Backend::Generic, &lines, json!({}));
+            let names: Vec<&str> = fields.keys().map(HeaderName::as_str).collect();
+            assert_eq!(names, [&["authorization", "x-b", "accept", "x-a", "host"], &ours[..]].concat());
+            assert_values(&fields, "x-b", &["1", "3"]);
+        }
+    }
+}
+
+#[test]
+fn a_prepared_token_weighs_its_values() {
+    let weight = |actor| {
+        let head = OutboundHead::new(Backend::DataHubGms, names(actor), Authorization::Forward, Vec::new());
+        let token = verified(json!({}));
+        head.prepare(&token);
+        token.weight()
+    };
+    assert!(weight(true) > weight(false));
+}

@@ -1,0 +1,144 @@
+//! How much memory a verified token uses, for a cache that is bounded by weight.
+//!
+//! `tests/token_cache_memory.rs` compares it with what the process really uses.
+
+use serde_json::{Map, Value};
+
+use super::VerifiedToken;
+
+/// What a shared text uses in addition to its bytes: pointer, capacity and count.
+const SHARED_BYTES: usize = 24;
+/// The counts of an `Arc`.
+const ARC_BYTES: usize = 16;
+
+impl VerifiedToken {
+    /// How many bytes this value uses in an `Arc`, with everything that it owns. Makes the values that every request with
+    /// it needs, so that they are counted.
+    pub fn weight(&self) -> usize {
+        self.identity_values();
+        // Names every field, so that a new one is not forgotten.
+        let Self {
+            entry,
+            issuer,
+            binds_issuer: _,
+            is_backends_own: _,
+            principal,
+            email,
+            roles,
+            scopes,
+            class: _,
+            kid,
+            key_id,
+            algorithm: _,
+            fingerprint: _,
+            times: _,
+            claims,
+            field_values,
+        } = self;
+        let texts =
+            [Some(entry), issuer.as_ref(), Some(principal), email.as_ref(), kid.as_ref(), key_id.as_ref()];
+        let texts = texts.into_iter().flatten().map(|text| allocated(text.len())).sum::<usize>();
+        let prepared =
+            field_values.texts().map(|len| allocated(len) + allocated(SHARED_BYTES)).sum::<usize>();
+        allocated(size_of::<Self>() + ARC_BYTES)
+            + texts
+            + of_list(roles)
+            + of_list(scopes)
+            + of_members(claims)
+            + prepared
+    }
+}
+
+fn of_list(names: &Vec<Box<str>>) -> usize {
+    let texts = names.iter().map(|name| allocated(name.len())).sum::<usize>();
+    allocated(names.capacity() * size_of::<Box<str>>()) + texts
+}
+
+fn of_members(members: &Map<String, Value>) -> usize {
+    let owned =
+        members.iter().map(|(name, value)| allocated(name.capacity()) + of_value(value)).sum::<usize>();
+    nodes(members.len()) + owned
+}
+
+/// What a value owns. The value itself is in a node of its object or in the buffer of its list.
+fn of_value(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => allocated(text.capacity()),
+        Value::Array(items) => {
+            allocated(items.capacity() * size_of::<Value>()) + items.iter().map(of_value).sum::<usize>()
+        }
+        Value::Object(members) => of_members(members),
+    }
+}
+
+/// The nodes of a `BTreeMap` with this many members. A node has room for eleven. When it is full it is split, so the
+/// nodes of larger maps contain seven on average.
+fn nodes(members: usize) -> usize {
+    const LEAF: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 16;
+    const INNER: usize = LEAF + 12 * size_of::<usize>();
+    match members {
+        0 => 0,
+        1..=11 => allocated(LEAF),
+        _ => {
+            let leaves = members.div_ceil(7);
+            leaves * allocated(LEAF) + leaves.div_ceil(7) * allocated(INNER)
+        }
+    }
+}
+
+/// What mimalloc uses for this many bytes: 8 or a multiple of 16, and above 128 bytes one of four sizes for each power of
+/// two.
+fn allocated(bytes: usize) -> usize {
+    let step = if bytes <= 8 { 8 } else { (bytes.next_power_of_two() / 8).max(16) };
+    bytes.next_multiple_of(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::backend::Backend;
+    use crate::test_support::verified;
+
+    #[test]
+    fn allocations_have_the_allocators_sizes() {
+        for (bytes, used) in [
+            (0, 0),
+            (1, 8),
+            (8, 8),
+            (9, 16),
+            (16, 16),
+            (17, 32),
+            (65, 80),
+            (128, 128),
+            (129, 160),
+            (513, 640),
+            (1024, 1024),
+        ] {
+            assert_eq!(allocated(bytes), used, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn weight_grows_with_the_claims() {
+        let small = verified(json!({})).weight();
+        let large = verified(json!({"filler": ["x".repeat(1000), {"nested": "y".repeat(1000)}]})).weight();
+        assert!(small >= size_of::<VerifiedToken>());
+        assert!(large >= small + 2000, "{small} {large}");
+        let many: Value = (0..100).map(|at| (format!("claim-{at}"), json!(1))).collect::<Map<_, _>>().into();
+        assert!(verified(many).weight() >= small + 100 * (size_of::<String>() + size_of::<Value>()));
+    }
+
+    #[test]
+    fn prepared_values_are_counted() {
+        let weight = |role: &str| verified(json!({"roles": [role]})).weight();
+        // In the claims, in the roles and in the field value.
+        assert!(weight(&"r".repeat(256)) >= weight("r") + 3 * 240);
+        let token = verified(json!({}));
+        let before = token.weight();
+        token.actor_value(&Backend::DataHubGms.preset().actor.unwrap()).unwrap();
+        assert!(token.weight() >= before + "urn:li:corpuser:ada".len());
+    }
+}
