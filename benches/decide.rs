@@ -261,7 +261,7 @@ fn verify(
     let token = UnverifiedToken::parse(token, authorizer.token_bytes)
         .map_err(|fault| Denial::of_token(fault.into(), None))?;
     let entry = trust::entry_for(&token, &authorizer.trust).map_err(|fault| Denial::of_token(fault, None))?;
-    trust::verify(token, &authorizer.trust[entry], Some(keys), NOW)
+    trust::verify(&token, &authorizer.trust[entry], Some(keys), NOW)
         .map_err(|fault| Denial::of_token(fault, Some(entry)))
 }
 

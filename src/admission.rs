@@ -29,7 +29,7 @@ use http::{HeaderMap, Method, Uri, Version};
 
 use crate::claims::VerifiedToken;
 use crate::decision::{Authorizer, Caller, Denial, NextStep, Permit, Reason};
-use crate::jose::UnverifiedToken;
+use crate::jose::{TokenSummary, UnverifiedToken};
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::OutboundHead;
 use crate::request::{BearerToken, Credentials, Graphql, RequestFacts, RequestFault};
@@ -249,19 +249,19 @@ impl Admission {
             if let Some(token) = environment.cached(text, keys.generation, now) {
                 break token;
             }
-            let failure = match self.verify_with(text, &keys, now, observer) {
+            let (failure, summary) = match self.verify_with(text, &keys, now, observer) {
                 Ok(token) => {
                     let token = Arc::new(token);
                     environment.keep(text, &token, keys.generation);
                     break token;
                 }
-                Err(failure) => failure,
+                Err(refused) => refused,
             };
             // The next iteration uses other keys.
             let generation = keys.generation;
             drop(keys);
             if let Err(denial) = waits.wait_for_keys(text, &failure, generation, environment).await {
-                observer.token_refused(text);
+                observer.token_refused(summary);
                 return Err(refused(observer, failure.step(), denial));
             }
         };
@@ -282,16 +282,26 @@ impl Admission {
         keys: &KeyRing,
         now: NumericDate,
         observer: &mut O,
-    ) -> Result<VerifiedToken, TokenFailure> {
+    ) -> Result<VerifiedToken, (TokenFailure, Option<TokenSummary>)> {
         let token = UnverifiedToken::parse(text, self.authorizer.token_bytes)
-            .map_err(|fault| TokenFailure::Parse(fault.into()))?;
+            .map_err(|fault| (TokenFailure::Parse(fault.into()), None))?;
         observer.parsed(&token);
-        let index = trust::entry_for(&token, &self.authorizer.trust).map_err(TokenFailure::Issuer)?;
+        self.verify_parsed(&token, keys, now, observer).map_err(|failure| (failure, Some(token.summary())))
+    }
+
+    fn verify_parsed<O: Observer>(
+        &self,
+        token: &UnverifiedToken<'_>,
+        keys: &KeyRing,
+        now: NumericDate,
+        observer: &mut O,
+    ) -> Result<VerifiedToken, TokenFailure> {
+        let index = trust::entry_for(token, &self.authorizer.trust).map_err(TokenFailure::Issuer)?;
         let Some(entry) = self.authorizer.trust.get(index) else {
             return Err(TokenFailure::Issuer(TokenFault::UntrustedIssuer));
         };
         let set = keys.sets.get(index).and_then(Option::as_deref);
-        observer.issuer(&token, entry, set);
+        observer.issuer(token, entry, set);
         trust::verify(token, entry, set, now).map_err(|fault| TokenFailure::Entry(index, fault))
     }
 }

@@ -7,17 +7,15 @@
 //! jsonwebtoken's own `Validation` is not used for claims: it accepts a missing, null or numeric
 //! `iss` and `aud` and a list of issuers, and it refuses OpenMetadata's `"exp": null`.
 
-use serde_json::{Map, Value};
-
-use crate::jose::{Algorithm, Fingerprint, SignedClaims};
+use crate::jose::{Algorithm, Fingerprint, JsonObject, JsonValue, SignedClaims};
 use crate::numeric_date::NumericDate;
-use crate::scope;
 
 mod class;
 mod fault;
 mod field_values;
 mod kinds;
 mod rules;
+mod scopes;
 mod times;
 mod weight;
 
@@ -27,7 +25,7 @@ pub use field_values::IdentityValues;
 pub use kinds::TokenKinds;
 pub use rules::{ClaimPath, ClaimRules, DomainRule, OwnTokens, PrincipalMapping, PrincipalRules};
 
-use field_values::FieldValues;
+use scopes::scopes;
 use times::Times;
 
 /// The longest accepted principal, email or role, in bytes.
@@ -54,8 +52,7 @@ pub struct VerifiedToken {
     algorithm: Algorithm,
     fingerprint: Fingerprint,
     times: Times,
-    claims: Map<String, Value>,
-    field_values: FieldValues,
+    claims: JsonObject,
 }
 
 impl VerifiedToken {
@@ -133,16 +130,16 @@ impl VerifiedToken {
 
     /// Its `jti`, if that is a string.
     pub fn id(&self) -> Option<&str> {
-        lookup(&self.claims, "jti").and_then(Value::as_str)
+        self.claims.get_ignoring_case("jti")?.as_str()
     }
 
     /// Its `sub`, which may differ from [`VerifiedToken::principal`].
     pub fn subject(&self) -> Option<&str> {
-        lookup(&self.claims, "sub").and_then(Value::as_str)
+        self.claims.get_ignoring_case("sub")?.as_str()
     }
 
     /// The whole claims set, for rules about other claims.
-    pub fn claims(&self) -> &Map<String, Value> {
+    pub fn claims(&self) -> &JsonObject {
         &self.claims
     }
 
@@ -164,6 +161,19 @@ impl VerifiedToken {
     /// Checks the times again, for a token that was verified earlier.
     pub fn check_times(&self, now: NumericDate) -> Result<(), ClaimsFault> {
         self.times.check(now)
+    }
+
+    /// About how many bytes this value uses, for a cache that is bounded by weight.
+    pub fn weight(&self) -> usize {
+        let names = [&self.issuer, &self.email, &self.kid, &self.key_id].into_iter().flatten();
+        let lists = self.roles.iter().chain(&self.scopes);
+        let texts = names.chain(lists).chain([&self.entry, &self.principal]).map(|text| text.len());
+        let slots = size_of::<Box<str>>() * (self.roles.len() + self.scopes.len());
+        size_of::<Self>()
+            + self.claims.heap_bytes()
+            + slots
+            + texts.sum::<usize>()
+            + self.fingerprint.full().len()
     }
 }
 
@@ -220,7 +230,7 @@ pub fn validate(
         principal: identity.principal,
         email: identity.email,
         roles: roles(&claims, rules),
-        scopes: scope::scopes(&claims),
+        scopes: scopes(&claims),
         class,
         kid: parts.kid,
         key_id: parts.key_id,
@@ -232,21 +242,21 @@ pub fn validate(
     })
 }
 
-fn check_issuer(claims: &Map<String, Value>, rules: &ClaimRules) -> Result<Option<Box<str>>, ClaimsFault> {
+fn check_issuer(claims: &JsonObject, rules: &ClaimRules) -> Result<Option<Box<str>>, ClaimsFault> {
     let issuer = optional_string(claims, "iss")?;
     let trusted = rules.issuers.is_empty() || issuer.is_some_and(|issuer| rules.binds(issuer));
     if trusted { Ok(issuer.map(Into::into)) } else { Err(ClaimsFault::UntrustedIssuer) }
 }
 
 /// RFC 7519 section 4.1.3: a string or a list of strings. One of them must be an accepted audience.
-fn check_audience(claims: &Map<String, Value>, rules: &ClaimRules) -> Result<(), ClaimsFault> {
+fn check_audience(claims: &JsonObject, rules: &ClaimRules) -> Result<(), ClaimsFault> {
     let wrong_type = ClaimsFault::Malformed("aud is neither a string nor a list of strings");
     let mut audiences = Vec::new();
     match claims.get("aud") {
-        None | Some(Value::Null) => {}
-        Some(Value::String(one)) => audiences.push(one.as_str()),
-        Some(Value::Array(items)) => {
-            for item in items {
+        None | Some(JsonValue::Null) => {}
+        Some(JsonValue::String(one)) => audiences.push(one),
+        Some(JsonValue::Array(items)) => {
+            for item in items.iter() {
                 audiences.push(item.as_str().ok_or(wrong_type)?);
             }
         }
@@ -268,7 +278,7 @@ struct Identity {
 }
 
 impl Identity {
-    fn read(claims: &Map<String, Value>, class: TokenClass, rules: &ClaimRules) -> Result<Self, ClaimsFault> {
+    fn read(claims: &JsonObject, class: TokenClass, rules: &ClaimRules) -> Result<Self, ClaimsFault> {
         let principal = &rules.principal;
         // OpenMetadata does not apply the mapping to bots.
         let mapping = principal.mapping.as_ref().filter(|_| class != TokenClass::Bot);
@@ -297,10 +307,7 @@ impl Identity {
     }
 }
 
-fn first_name<'a>(
-    claims: &'a Map<String, Value>,
-    names: &[Box<str>],
-) -> Result<Option<&'a str>, ClaimsFault> {
+fn first_name<'a>(claims: &'a JsonObject, names: &[Box<str>]) -> Result<Option<&'a str>, ClaimsFault> {
     for claim in names {
         if let Some(found) = name(claims, claim)? {
             return Ok(Some(found));
@@ -310,9 +317,9 @@ fn first_name<'a>(
 }
 
 /// A claim that names a principal; `None` if it is absent, null, empty or not a string.
-fn name<'a>(claims: &'a Map<String, Value>, claim: &str) -> Result<Option<&'a str>, ClaimsFault> {
-    match lookup(claims, claim) {
-        Some(Value::String(text)) if !text.is_empty() => {
+fn name<'a>(claims: &'a JsonObject, claim: &str) -> Result<Option<&'a str>, ClaimsFault> {
+    match claims.get_ignoring_case(claim) {
+        Some(JsonValue::String(text)) if !text.is_empty() => {
             if is_plain_name(text) {
                 Ok(Some(text))
             } else {
@@ -323,27 +330,26 @@ fn name<'a>(claims: &'a Map<String, Value>, claim: &str) -> Result<Option<&'a st
     }
 }
 
-fn roles(claims: &Map<String, Value>, rules: &ClaimRules) -> Vec<Box<str>> {
+fn roles(claims: &JsonObject, rules: &ClaimRules) -> Vec<Box<str>> {
     let plain = |role: &str| (!role.is_empty() && is_plain_name(role)).then(|| role.into());
     match rules.roles_claim.find(claims) {
-        Some(Value::String(role)) => plain(role).into_iter().collect(),
-        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).filter_map(plain).collect(),
+        Some(JsonValue::String(role)) => plain(role).into_iter().collect(),
+        Some(JsonValue::Array(items)) => {
+            items.iter().filter_map(JsonValue::as_str).filter_map(plain).collect()
+        }
         _ => Vec::new(),
     }
 }
 
-fn optional_string<'a>(
-    claims: &'a Map<String, Value>,
-    claim: &'static str,
-) -> Result<Option<&'a str>, ClaimsFault> {
+fn optional_string<'a>(claims: &'a JsonObject, claim: &'static str) -> Result<Option<&'a str>, ClaimsFault> {
     match claims.get(claim) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text))
+        None | Some(JsonValue::Null) => Ok(None),
+        Some(JsonValue::String(text))
             if text.len() <= 2 * MAX_NAME_BYTES && !text.chars().any(char::is_control) =>
         {
             Ok(Some(text))
         }
-        Some(Value::String(_)) => {
+        Some(JsonValue::String(_)) => {
             Err(ClaimsFault::Malformed("a claim has control characters or is too long"))
         }
         Some(_) => Err(ClaimsFault::Malformed("a claim that must be a string is not one")),
@@ -352,14 +358,6 @@ fn optional_string<'a>(
 
 fn is_plain_name(text: &str) -> bool {
     text.len() <= MAX_NAME_BYTES && !text.chars().any(char::is_control)
-}
-
-/// Finds a claim as OpenMetadata does, ignoring case. The parser refuses tokens with names that differ only in
-/// case, so at most one claim matches.
-fn lookup<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    claims
-        .get(name)
-        .or_else(|| claims.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use aws_lc_rs::digest::{self, Context};
 pub type Sha256 = [u8; 32];
 
 /// The SHA-256 of these bytes.
+#[cfg(any(test, feature = "server"))]
 pub fn sha256(bytes: &[u8]) -> Sha256 {
     to_array(digest::digest(&digest::SHA256, bytes))
 }
@@ -27,13 +28,12 @@ fn to_array(digest: digest::Digest) -> Sha256 {
 
 /// The bytes in lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or_default();
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        text.push(digit(byte >> 4));
-        text.push(digit(byte & 15));
+    let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' - 10 + value };
+    let mut text = vec![0; 2 * bytes.len()];
+    for (digits, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        digits.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
     }
-    text
+    String::from_utf8(text).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -183,7 +183,7 @@ impl Gateway {
             via: Via::Proxy,
         };
         let mut environment = LiveEnvironment::new(self, source, body, patience);
-        let mut observer = ExchangeObserver::new(exchange, Some(&peer.account), self);
+        let mut observer = ExchangeObserver::new(exchange, Some(&peer.account));
         let admitted = self.admission.admit(&head, &mut environment, &mut observer).await?;
         let mut ahead = environment.ahead;
         if !peer.account.is_trusted() && !format.grpc && ahead.bytes.is_empty() {

@@ -4,7 +4,8 @@
 //! 2. [`KeySet::choose`] selects the keys that may have signed it, by `kid` and `alg`.
 //! 3. [`UnverifiedToken::verify`] verifies the signature. Only it creates [`SignedClaims`].
 //!
-//! Parsing, key selection and the checks of keys are implemented here; jsonwebtoken only verifies the signature.
+//! Parsing, key selection and the checks of keys are implemented here. Of the signature step, aws-lc does the public-key
+//! algorithms, with keys that are parsed once, and jsonwebtoken does HMAC.
 //! What the claims must contain is not checked here but in [`crate::claims`].
 
 mod algorithm;
@@ -14,17 +15,22 @@ mod header;
 mod jwk;
 mod jwk_set;
 mod jws;
+mod key_fault;
 mod pem;
+mod public_key;
 mod roca;
 mod strict_json;
+mod verifier;
 
 pub use algorithm::{Algorithm, AlgorithmSet, KeyFamily};
 pub use dialect::KeyDialect;
 pub use fault::JoseFault;
 pub use header::Header;
-pub use jwk::{KeyFault, VerificationKey};
+pub use jwk::VerificationKey;
 pub use jwk_set::{KeyChoice, KeySet, KeySetFault, ParsedKeys, SkippedKey};
-pub use jws::{Fingerprint, SignedClaims, SignedParts, UnverifiedToken};
+pub use jws::{Fingerprint, SignedClaims, SignedParts, TokenSummary, UnverifiedToken};
+pub use key_fault::KeyFault;
+pub use strict_json::{JsonArray, JsonMembers, JsonObject, JsonValue};
 
 #[cfg(test)]
 mod tests;

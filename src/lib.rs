@@ -16,7 +16,6 @@ pub mod numeric_date;
 mod printable;
 #[cfg(feature = "server")]
 mod random;
-mod scope;
 
 // Parsing hostile input.
 pub mod request;

@@ -11,7 +11,9 @@
 use std::sync::Arc;
 
 use crate::claims::{self, ClaimRules, ClaimsFault, VerifiedToken};
-use crate::jose::{AlgorithmSet, JoseFault, KeyChoice, KeySet, UnverifiedToken, VerificationKey};
+use crate::jose::{
+    AlgorithmSet, JoseFault, KeyChoice, KeySet, SignedClaims, UnverifiedToken, VerificationKey,
+};
 use crate::numeric_date::NumericDate;
 use crate::revocation::RevokedBy;
 
@@ -79,7 +81,7 @@ pub fn entry_for(token: &UnverifiedToken<'_>, issuers: &[TrustedIssuer]) -> Resu
 
 /// Verifies `token` by the rules of `entry` with its keys, at the time `now`.
 pub fn verify(
-    token: UnverifiedToken<'_>,
+    token: &UnverifiedToken<'_>,
     entry: &TrustedIssuer,
     keys: Option<&KeySet>,
     now: NumericDate,
@@ -105,17 +107,8 @@ pub fn verify(
     claims::validate(signed, &entry.name, &entry.rules, now).map_err(TokenFault::Claims)
 }
 
-fn try_each(
-    token: UnverifiedToken<'_>,
-    candidates: &[&VerificationKey],
-) -> Result<crate::jose::SignedClaims, JoseFault> {
-    let Some((last, others)) = candidates.split_last() else { return Err(JoseFault::InvalidSignature) };
-    for key in others {
-        if let Ok(signed) = token.clone().verify(key) {
-            return Ok(signed);
-        }
-    }
-    token.verify(last)
+fn try_each(token: &UnverifiedToken<'_>, candidates: &[&VerificationKey]) -> Result<SignedClaims, JoseFault> {
+    candidates.iter().find_map(|key| token.verify(key).ok()).ok_or(JoseFault::InvalidSignature)
 }
 
 impl From<JoseFault> for TokenFault {

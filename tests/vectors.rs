@@ -9,7 +9,7 @@ use metagate::claims::{
     ClaimPath, ClaimRules, ClaimsFault, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, TokenKinds,
 };
 use metagate::jose::{
-    Algorithm, AlgorithmSet, JoseFault, KeyDialect, KeyFault, KeySet, ParsedKeys, UnverifiedToken,
+    Algorithm, AlgorithmSet, JoseFault, JsonValue, KeyDialect, KeyFault, KeySet, ParsedKeys, UnverifiedToken,
     VerificationKey,
 };
 use metagate::numeric_date::NumericDate;
@@ -95,8 +95,8 @@ fn verify(token: &str, algorithm: Algorithm, keys: &KeySet, now: i64) -> Result<
         },
     };
     let token = UnverifiedToken::parse(token, MAX_BYTES)?;
-    let verified = trust::verify(token, &entry, Some(keys), NumericDate::from_secs(now))?;
-    assert_eq!(verified.claims().get("http://example.com/is_root"), Some(&json!(true)));
+    let verified = trust::verify(&token, &entry, Some(keys), NumericDate::from_secs(now))?;
+    assert!(matches!(verified.claims().get("http://example.com/is_root"), Some(JsonValue::Bool(true))));
     Ok(verified.principal().to_owned())
 }
 

@@ -39,7 +39,7 @@ fn base64(bytes: &[u8]) -> String {
 pub fn verified(token: &str) -> VerifiedToken {
     let keys = KeySet::new(vec![Arc::new(VerificationKey::from_shared_secret(SECRET))]);
     let token = UnverifiedToken::parse(token, TOKEN_BYTES).expect("a token");
-    trust::verify(token, &entry(), Some(&keys), NOW).expect("a good token")
+    trust::verify(&token, &entry(), Some(&keys), NOW).expect("a good token")
 }
 
 pub fn caller(claims: &str) -> Caller {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::claims::VerifiedToken;
 use crate::decision::{Caller, Denial, Permit};
-use crate::jose::{KeySet, UnverifiedToken};
+use crate::jose::{KeySet, TokenSummary, UnverifiedToken};
 use crate::policy::Routed;
 use crate::request::{Graphql, RequestFacts};
 use crate::trust::TrustedIssuer;
@@ -86,8 +86,8 @@ pub trait Observer {
     /// The token was verified. It may still be revoked.
     fn verified(&mut self, _token: &Arc<VerifiedToken>) {}
 
-    /// The token with this text was refused.
-    fn token_refused(&mut self, _text: &str) {}
+    /// The token was refused. `None` if it could not be parsed.
+    fn token_refused(&mut self, _token: Option<TokenSummary>) {}
 
     /// The caller was determined.
     fn caller(&mut self, _caller: &Caller) {}

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-
 use super::{NonExpiring, PrincipalStyle, TokenKinds};
+use crate::jose::{JsonObject, JsonValue};
 
 /// The rules of one issuer entry.
 #[derive(Clone, Debug)]
@@ -117,12 +116,15 @@ impl ClaimPath {
     }
 
     /// The value at this path, if there is one.
-    pub fn find<'a>(&self, claims: &'a Map<String, Value>) -> Option<&'a Value> {
-        if let Some(value) = claims.get(&*self.0) {
+    pub fn find<'a>(&self, claims: &'a JsonObject) -> Option<JsonValue<'a>> {
+        if let Some(value) = claims.get(&self.0) {
             return Some(value);
         }
         let (first, rest) = self.0.split_once('.')?;
-        rest.split('.').try_fold(claims.get(first)?, |value, segment| value.get(segment))
+        rest.split('.').try_fold(claims.get(first)?, |value, segment| match value {
+            JsonValue::Object(members) => members.get(segment),
+            _ => None,
+        })
     }
 }
 

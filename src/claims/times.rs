@@ -1,8 +1,7 @@
 //! The time claims of a token (RFC 7519 sections 4.1.4 to 4.1.6).
 
-use serde_json::{Map, Value};
-
 use super::{ClaimRules, ClaimsFault, TokenClass};
+use crate::jose::{JsonObject, JsonValue};
 use crate::numeric_date::NumericDate;
 
 /// The time claims of one token, and the leeway for comparing them with the clock.
@@ -16,25 +15,23 @@ pub(super) struct Times {
 
 impl Times {
     pub(super) fn read(
-        claims: &Map<String, Value>,
+        claims: &JsonObject,
         class: TokenClass,
         rules: &ClaimRules,
     ) -> Result<Self, ClaimsFault> {
         let expires = match claims.get("exp") {
             // A bot token that never expires has `"exp": null` in OpenMetadata's documentation;
             // its code omits the member. Both mean the same.
-            None | Some(Value::Null) if rules.non_expiring.allows(class) => None,
-            None | Some(Value::Null) => return Err(ClaimsFault::MissingExpiry),
-            Some(value) => Some(
-                NumericDate::from_claim(value).ok_or(ClaimsFault::Malformed("exp is not a NumericDate"))?,
-            ),
+            None | Some(JsonValue::Null) if rules.non_expiring.allows(class) => None,
+            None | Some(JsonValue::Null) => return Err(ClaimsFault::MissingExpiry),
+            Some(value) => Some(date(value).ok_or(ClaimsFault::Malformed("exp is not a NumericDate"))?),
         };
-        let date = |name, fault| match claims.get(name) {
+        let optional = |name, fault| match claims.get(name) {
             None => Ok(None),
-            Some(value) => NumericDate::from_claim(value).map(Some).ok_or(ClaimsFault::Malformed(fault)),
+            Some(value) => date(value).map(Some).ok_or(ClaimsFault::Malformed(fault)),
         };
-        let not_before = date("nbf", "nbf is not a NumericDate")?;
-        let issued_at = date("iat", "iat is not a NumericDate")?;
+        let not_before = optional("nbf", "nbf is not a NumericDate")?;
+        let issued_at = optional("iat", "iat is not a NumericDate")?;
         Ok(Self { expires, not_before, issued_at, leeway: rules.leeway.as_secs() })
     }
 
@@ -62,5 +59,14 @@ impl Times {
         let start = self.issued_at.unwrap_or(now);
         let limit = i64::try_from(max.as_secs()).unwrap_or(i64::MAX);
         if expires.since(start) > limit { Err(ClaimsFault::LifetimeTooLong) } else { Ok(()) }
+    }
+}
+
+/// Only a JSON number is a NumericDate. A numeric string, `true`, an array or an object is an error and does not count
+/// as absent (CVE-2026-25537).
+fn date(value: JsonValue<'_>) -> Option<NumericDate> {
+    match value {
+        JsonValue::Number(number) => NumericDate::from_number(number),
+        _ => None,
     }
 }

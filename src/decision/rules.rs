@@ -3,9 +3,8 @@
 //! For each interpretation of the request, the first rule that matches decides. The request is allowed only
 //! if every interpretation is allowed.
 
-use serde_json::Value;
-
 use crate::claims::{TokenClass, VerifiedToken};
+use crate::jose::JsonValue;
 use crate::policy::{
     Budget, Effect, Expression, Fault, Matching, Mode, Policy, Requirement, Rule, Subject, Unreadable,
     Verdict, contains_address, wildcard_matches,
@@ -260,17 +259,19 @@ fn is_type(token: &VerifiedToken, name: &str) -> bool {
         return token.class().as_str() == name;
     }
     let says =
-        |claim: &str| token.claims().get(claim).and_then(Value::as_str).is_some_and(|text| text == name);
+        |claim: &str| token.claims().get(claim).and_then(JsonValue::as_str).is_some_and(|text| text == name);
     token.is_backends_own() && (says("tokenType") || says("type"))
 }
 
 /// Whether a claim is this text, or a list that contains it. Numbers and booleans are compared as JSON text.
-fn holds(claim: Option<&Value>, wanted: &str) -> bool {
+fn holds(claim: Option<JsonValue<'_>>, wanted: &str) -> bool {
     match claim {
-        Some(Value::String(text)) => text == wanted,
-        Some(Value::Array(items)) => items.iter().any(|item| !item.is_array() && holds(Some(item), wanted)),
-        Some(Value::Bool(value)) => wanted == if *value { "true" } else { "false" },
-        Some(Value::Number(number)) => number.to_string() == wanted,
-        Some(Value::Null | Value::Object(_)) | None => false,
+        Some(JsonValue::String(text)) => text == wanted,
+        Some(JsonValue::Array(items)) => {
+            items.iter().any(|item| !matches!(item, JsonValue::Array(_)) && holds(Some(item), wanted))
+        }
+        Some(JsonValue::Bool(value)) => wanted == if value { "true" } else { "false" },
+        Some(JsonValue::Number(number)) => number.to_string() == wanted,
+        Some(JsonValue::Null | JsonValue::Object(_)) | None => false,
     }
 }

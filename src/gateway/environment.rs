@@ -15,7 +15,7 @@ use crate::budget::Connection;
 use crate::claims::VerifiedToken;
 use crate::decision::{Caller, Denial, Permit};
 use crate::exchange::{Exchange, RefusedToken};
-use crate::jose::UnverifiedToken;
+use crate::jose::TokenSummary;
 use crate::jwks::Unverified;
 use crate::numeric_date::NumericDate;
 use crate::request::{Graphql, RequestFacts};
@@ -23,9 +23,6 @@ use crate::revocation::RevokedBy;
 use crate::token_cache::TokenDigest;
 use crate::trust::KeyRing;
 use crate::upstream::ReadAhead;
-
-/// The longest unverified `sub` in an audit record.
-const MAX_SUBJECT_CHARS: usize = 128;
 
 /// Keys, cache, revocations and clock of the process, for one request.
 pub(super) struct LiveEnvironment<'a> {
@@ -106,16 +103,11 @@ pub(super) struct ExchangeObserver<'a> {
     exchange: &'a mut Exchange,
     /// The connection, whose limits are relaxed once it has shown a verified token.
     account: Option<&'a Connection>,
-    token_bytes: usize,
 }
 
 impl<'a> ExchangeObserver<'a> {
-    pub(super) fn new(
-        exchange: &'a mut Exchange,
-        account: Option<&'a Connection>,
-        gateway: &Gateway,
-    ) -> Self {
-        Self { exchange, account, token_bytes: gateway.admission.authorizer.token_bytes }
+    pub(super) fn new(exchange: &'a mut Exchange, account: Option<&'a Connection>) -> Self {
+        Self { exchange, account }
     }
 }
 
@@ -124,8 +116,13 @@ impl Observer for ExchangeObserver<'_> {
         self.exchange.set_token(token.clone());
     }
 
-    fn token_refused(&mut self, text: &str) {
-        self.exchange.refused_token(describe(text, self.token_bytes));
+    fn token_refused(&mut self, token: Option<TokenSummary>) {
+        self.exchange.refused_token(match token {
+            Some(TokenSummary { kid, fingerprint, subject }) => {
+                RefusedToken { kid, fingerprint: Some(fingerprint), subject }
+            }
+            None => RefusedToken::default(),
+        });
     }
 
     fn caller(&mut self, caller: &Caller) {
@@ -137,17 +134,5 @@ impl Observer for ExchangeObserver<'_> {
 
     fn permitted(&mut self, permit: &Permit) {
         self.exchange.permitted(permit);
-    }
-}
-
-/// What the audit trail may contain about a refused token.
-fn describe(text: &str, max_bytes: usize) -> RefusedToken {
-    match UnverifiedToken::parse(text, max_bytes) {
-        Ok(token) => RefusedToken {
-            kid: token.header().kid.clone(),
-            fingerprint: Some(token.fingerprint().short().into()),
-            subject: token.claimed("sub").map(|subject| subject.chars().take(MAX_SUBJECT_CHARS).collect()),
-        },
-        Err(_) => RefusedToken::default(),
     }
 }

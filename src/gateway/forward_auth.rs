@@ -94,7 +94,7 @@ impl Gateway {
             via: Via::ForwardAuth { removes_fields },
         };
         let mut environment = LiveEnvironment::new(self, Some(source), body, self.unverified_timeout);
-        let mut observer = ExchangeObserver::new(exchange, None, self);
+        let mut observer = ExchangeObserver::new(exchange, None);
         let Admitted { facts, permit } =
             self.admission.admit(&request_head, &mut environment, &mut observer).await?;
         let mut headers = self

@@ -94,20 +94,9 @@ impl Algorithm {
         }
     }
 
-    pub(super) const fn for_jsonwebtoken(self) -> jsonwebtoken::Algorithm {
-        use jsonwebtoken::Algorithm as Theirs;
-        match self {
-            Self::RS256 => Theirs::RS256,
-            Self::RS384 => Theirs::RS384,
-            Self::RS512 => Theirs::RS512,
-            Self::PS256 => Theirs::PS256,
-            Self::PS384 => Theirs::PS384,
-            Self::PS512 => Theirs::PS512,
-            Self::ES256 => Theirs::ES256,
-            Self::ES384 => Theirs::ES384,
-            Self::EdDSA => Theirs::EdDSA,
-            Self::HS256 => Theirs::HS256,
-        }
+    /// Whether a public-key signature is made over the SHA-256 of the message.
+    pub(super) const fn hashes_with_sha256(self) -> bool {
+        matches!(self, Self::RS256 | Self::PS256 | Self::ES256)
     }
 
     const fn bit(self) -> u16 {

@@ -1,9 +1,7 @@
 //! The JOSE header of a token (RFC 7515 section 4).
 
-use serde_json::{Map, Value};
-
 use super::fault::JoseFault;
-use super::{Algorithm, strict_json};
+use super::{Algorithm, JsonObject, JsonValue};
 
 /// The longest key id that is looked up, in bytes.
 const MAX_KID_BYTES: usize = 256;
@@ -22,23 +20,23 @@ pub struct Header {
 
 impl Header {
     pub(super) fn parse(text: &[u8]) -> Result<Self, JoseFault> {
-        let members = strict_json::object(text)
+        let members = JsonObject::parse(text)
             .ok_or(JoseFault::Malformed("header is not a JSON object without duplicate members"))?;
         check_extensions(&members)?;
         let algorithm = match members.get("alg") {
             // RFC 7515 section 4.1.1: required, a string, case-sensitive.
-            Some(Value::String(name)) => Algorithm::from_name(name).ok_or(JoseFault::AlgorithmUnknown)?,
+            Some(JsonValue::String(name)) => Algorithm::from_name(name).ok_or(JoseFault::AlgorithmUnknown)?,
             _ => return Err(JoseFault::Malformed("alg is missing or not a string")),
         };
         let kid = match members.get("kid") {
             None => None,
-            Some(Value::String(kid)) if kid.len() <= MAX_KID_BYTES => Some(kid.as_str().into()),
+            Some(JsonValue::String(kid)) if kid.len() <= MAX_KID_BYTES => Some(kid.into()),
             // RFC 7515 section 4.1.4: must be a string.
             Some(_) => return Err(JoseFault::Malformed("kid is not a string or is too long")),
         };
         let token_type = match members.get("typ") {
             None => None,
-            Some(Value::String(name)) => Some(name.as_str().into()),
+            Some(JsonValue::String(name)) => Some(name.into()),
             // RFC 7515 section 4.1.9: a media type, in a string.
             Some(_) => return Err(JoseFault::Malformed("typ is not a string")),
         };
@@ -48,9 +46,9 @@ impl Header {
 
 /// Refuses members that change the meaning of the signature, because none of them is supported:
 /// `crit` (RFC 7515 section 4.1.11), `b64` (RFC 7797), `zip` and `enc` (RFC 7516).
-fn check_extensions(members: &Map<String, Value>) -> Result<(), JoseFault> {
+fn check_extensions(members: &JsonObject) -> Result<(), JoseFault> {
     let refused = ["crit", "b64", "zip", "enc"];
-    match refused.iter().find(|name| members.contains_key(**name)) {
+    match refused.iter().find(|name| members.get(name).is_some()) {
         Some(_) => Err(JoseFault::Malformed("header has crit, b64, zip or enc")),
         None => Ok(()),
     }

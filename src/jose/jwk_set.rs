@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Algorithm, KeyDialect, KeyFault, VerificationKey, pem, strict_json};
+use super::{Algorithm, JsonObject, JsonValue, KeyDialect, KeyFault, VerificationKey, pem};
 
 /// The most keys of one source.
 const MAX_KEYS: usize = 100;
@@ -83,11 +83,11 @@ impl ParsedKeys {
     }
 
     fn add_jwk(&mut self, entry: &str, dialect: KeyDialect) {
-        let Some(members) = strict_json::object(entry.as_bytes()) else {
+        let Some(members) = JsonObject::parse(entry.as_bytes()) else {
             self.skipped.push(SkippedKey { kid: None, fault: KeyFault::Malformed });
             return;
         };
-        let kid = members.get("kid").and_then(serde_json::Value::as_str);
+        let kid = members.get("kid").and_then(JsonValue::as_str);
         self.add(VerificationKey::from_jwk(&members, dialect), kid);
     }
 

@@ -4,38 +4,42 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Map, Value};
 
 use super::fault::JoseFault;
-use super::{Algorithm, Header, VerificationKey, strict_json};
-use crate::digest::{hex, sha256};
+use super::verifier::SignedMessage;
+use super::{Algorithm, Header, JsonObject, JsonValue, VerificationKey};
+use crate::digest::hex;
 
 /// The longest header that is decoded, in bytes of base64url.
 const MAX_HEADER_BYTES: usize = 4096;
 
+/// The longest unverified `sub` in logs, in characters.
+const MAX_SUBJECT_CHARS: usize = 128;
+
 /// A token that is parsed but not verified.
 ///
 /// Nothing in it can be trusted. Its claims are private, except for what is needed to choose the keys
-/// ([`Self::issuer_hint`]) and to describe the token to its holder ([`Self::claimed`]).
+/// ([`Self::issuer_hint`]) and to describe the token ([`Self::claimed`], [`Self::summary`]).
 #[derive(Clone)]
 pub struct UnverifiedToken<'t> {
     header: Header,
-    claims: Map<String, Value>,
-    signing_input: &'t str,
-    signature: &'t str,
+    claims: JsonObject,
+    message: SignedMessage<'t>,
 }
 
 impl<'t> UnverifiedToken<'t> {
     /// Parses the compact serialization: exactly three parts of canonical, unpadded base64url;
     /// header and payload JSON objects in UTF-8. `max_bytes` bounds the whole text.
     pub fn parse(token: &'t str, max_bytes: usize) -> Result<Self, JoseFault> {
-        let Compact { header, payload, signing_input, signature } = Compact::parse(token, max_bytes)?;
-        let claims = strict_json::object(&payload)
+        let compact = Compact::parse(token, max_bytes)?;
+        let claims = JsonObject::parse(&compact.payload)
             .ok_or(JoseFault::Malformed("payload is not a JSON object without duplicate members"))?;
-        if strict_json::has_case_twins(&claims) {
+        if claims.has_case_twins() {
             return Err(JoseFault::Malformed("two claim names differ only in case"));
         }
-        Ok(Self { header, claims, signing_input, signature })
+        let Compact { header, signing_input, signature, decoded_signature, .. } = compact;
+        let message = SignedMessage::new(signing_input.as_bytes(), signature, decoded_signature);
+        Ok(Self { header, claims, message })
     }
 
     /// The header. Nothing in it is trusted yet.
@@ -46,8 +50,8 @@ impl<'t> UnverifiedToken<'t> {
     /// The unverified `iss` claim, only for choosing the keys. `Err` if it is not a string.
     pub fn issuer_hint(&self) -> Result<Option<&str>, JoseFault> {
         match self.claims.get("iss") {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(issuer)) => Ok(Some(issuer)),
+            None | Some(JsonValue::Null) => Ok(None),
+            Some(JsonValue::String(issuer)) => Ok(Some(issuer)),
             Some(_) => Err(JoseFault::Malformed("iss is not a string")),
         }
     }
@@ -59,24 +63,43 @@ impl<'t> UnverifiedToken<'t> {
 
     /// SHA-256 over `header.payload`. Identifies this token in logs and revocation lists.
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint(hex(&sha256(self.signing_input.as_bytes())).into())
+        Fingerprint(hex(self.message.sha256.as_ref()).into())
+    }
+
+    /// What logs may contain about this token if it is refused.
+    pub fn summary(&self) -> TokenSummary {
+        let digest = self.message.sha256.as_ref();
+        let short = digest.get(..Fingerprint::SHORT_DIGITS / 2).unwrap_or(digest);
+        TokenSummary {
+            kid: self.header.kid.clone(),
+            fingerprint: hex(short).into(),
+            subject: self.claimed("sub").map(|subject| first_chars(subject, MAX_SUBJECT_CHARS).into()),
+        }
     }
 
     /// Verifies the signature. `key` must be allowed for the header's algorithm.
-    pub fn verify(self, key: &VerificationKey) -> Result<SignedClaims, JoseFault> {
+    pub fn verify(&self, key: &VerificationKey) -> Result<SignedClaims, JoseFault> {
         let algorithm = self.header.algorithm;
-        if !key.algorithms().contains(algorithm) {
+        if !key.verifies(algorithm, &self.message) {
             return Err(JoseFault::InvalidSignature);
         }
-        if !is_valid_signature(self.signing_input.as_bytes(), self.signature, algorithm, key) {
-            return Err(JoseFault::InvalidSignature);
-        }
-        let fingerprint = self.fingerprint();
-        let (claims, kid) = (self.claims, self.header.kid);
+        // The copy has no spare capacity. It may be cached for a long time.
+        let (claims, kid) = (self.claims.clone(), self.header.kid.clone());
         let key_id = key.kid().filter(|own| kid.as_deref() != Some(*own)).map(Into::into);
-        let by_backends_key = key.is_backends_own();
+        let (by_backends_key, fingerprint) = (key.is_backends_own(), self.fingerprint());
         Ok(SignedClaims(SignedParts { claims, algorithm, kid, key_id, by_backends_key, fingerprint }))
     }
+}
+
+/// Unverified parts of a refused token, for logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenSummary {
+    /// The key id that it claims.
+    pub kid: Option<Box<str>>,
+    /// See [`Fingerprint::short`].
+    pub fingerprint: Box<str>,
+    /// The first characters of the `sub` that it claims.
+    pub subject: Option<Box<str>>,
 }
 
 /// Without claims and signature: a token in a panic message or a log would leak a credential.
@@ -104,7 +127,7 @@ impl SignedClaims {
 #[derive(Debug)]
 pub struct SignedParts {
     /// The claims set.
-    pub claims: Map<String, Value>,
+    pub claims: JsonObject,
     /// The algorithm of the signature.
     pub algorithm: Algorithm,
     /// The key id in the header.
@@ -143,6 +166,7 @@ pub(super) struct Compact<'t> {
     pub(super) payload: Vec<u8>,
     pub(super) signing_input: &'t str,
     pub(super) signature: &'t str,
+    decoded_signature: Vec<u8>,
 }
 
 impl<'t> Compact<'t> {
@@ -162,25 +186,18 @@ impl<'t> Compact<'t> {
         }
         let header = Header::parse(&decode(header)?)?;
         let payload = decode(payload)?;
-        // The signature is decoded again when it is verified. Here, a malformed one is reported as such.
-        if decode(signature)?.is_empty() {
+        let decoded_signature = decode(signature)?;
+        if decoded_signature.is_empty() {
             return Err(JoseFault::Malformed("signature is empty"));
         }
         let signing_input = &token[..token.len() - signature.len() - 1];
-        Ok(Self { header, payload, signing_input, signature })
+        Ok(Self { header, payload, signing_input, signature, decoded_signature })
     }
 }
 
-/// RFC 7515 section 5.2, step 8. `signature` is base64url.
-pub(super) fn is_valid_signature(
-    message: &[u8],
-    signature: &str,
-    algorithm: Algorithm,
-    key: &VerificationKey,
-) -> bool {
-    // An error means that the signature or the key cannot be read, so the signature is not valid.
-    jsonwebtoken::crypto::verify(signature, message, key.decoding_key(), algorithm.for_jsonwebtoken())
-        .unwrap_or(false)
+fn first_chars(text: &str, max: usize) -> &str {
+    let end = text.char_indices().nth(max).map_or(text.len(), |(at, _)| at);
+    text.get(..end).unwrap_or(text)
 }
 
 /// RFC 7515 section 2: base64url without padding. The decoder also refuses unused bits that are

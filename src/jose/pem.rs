@@ -8,6 +8,7 @@ use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::public_key::PublicKey;
 use super::{KeyFamily, KeyFault, VerificationKey};
 
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -38,25 +39,26 @@ pub(super) fn keys(text: &str) -> Option<Vec<Result<VerificationKey, KeyFault>>>
 fn key(label: &str, body: &str) -> Result<VerificationKey, KeyFault> {
     let base64: String = body.split_ascii_whitespace().collect();
     let der = STANDARD.decode(base64).map_err(|_| KeyFault::Malformed)?;
-    match label {
-        "PUBLIC KEY" => subject_public_key_info(&der),
-        "RSA PUBLIC KEY" => rsa_public_key(&der),
-        label if label.contains("PRIVATE KEY") => Err(KeyFault::Private),
-        _ => Err(KeyFault::UnknownType),
-    }
+    let key = match label {
+        "PUBLIC KEY" => subject_public_key_info(&der)?,
+        "RSA PUBLIC KEY" => rsa_public_key(&der)?,
+        label if label.contains("PRIVATE KEY") => return Err(KeyFault::Private),
+        _ => return Err(KeyFault::UnknownType),
+    };
+    VerificationKey::from_public(&key, key.family.algorithms())
 }
 
-fn subject_public_key_info(der: &[u8]) -> Result<VerificationKey, KeyFault> {
+fn subject_public_key_info(der: &[u8]) -> Result<PublicKey, KeyFault> {
     let info = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| KeyFault::Malformed)?;
     let bits = info.subject_public_key.as_bytes().ok_or(KeyFault::Malformed)?;
     if info.algorithm.oid == RSA_ENCRYPTION {
         rsa_public_key(bits)
     } else if info.algorithm.oid == ED25519 {
-        VerificationKey::ed25519(bits)
+        PublicKey::ed25519(bits)
     } else if info.algorithm.oid == EC_PUBLIC_KEY {
         match info.algorithm.parameters_oid() {
-            Ok(P256) => VerificationKey::elliptic(KeyFamily::P256, bits),
-            Ok(P384) => VerificationKey::elliptic(KeyFamily::P384, bits),
+            Ok(P256) => PublicKey::elliptic(KeyFamily::P256, bits),
+            Ok(P384) => PublicKey::elliptic(KeyFamily::P384, bits),
             _ => Err(KeyFault::UnknownCurve),
         }
     } else {
@@ -64,7 +66,7 @@ fn subject_public_key_info(der: &[u8]) -> Result<VerificationKey, KeyFault> {
     }
 }
 
-fn rsa_public_key(der: &[u8]) -> Result<VerificationKey, KeyFault> {
+fn rsa_public_key(der: &[u8]) -> Result<PublicKey, KeyFault> {
     let read = |der| -> spki::der::Result<(Vec<u8>, Vec<u8>)> {
         let mut reader = SliceReader::new(der)?;
         let numbers = reader.sequence(|sequence| {
@@ -75,5 +77,5 @@ fn rsa_public_key(der: &[u8]) -> Result<VerificationKey, KeyFault> {
         reader.finish(numbers)
     };
     let (n, e) = read(der).map_err(|_| KeyFault::Malformed)?;
-    VerificationKey::rsa(&n, &e)
+    PublicKey::rsa(&n, &e)
 }

@@ -2,174 +2,233 @@
 //!
 //! RFC 7515 section 4 and RFC 7519 section 4 allow a parser to use the last of two members with
 //! the same name. The backend may use the first, so duplicates are refused.
+//!
+//! A whole object is kept in three lists. Most claims of a token are never read, so they should not cost an
+//! allocation each.
 
+use std::cmp::Ordering;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::Number;
 
-/// How deep objects and lists may nest.
-const MAX_DEPTH: usize = 32;
+mod builder;
 
-/// Reads one JSON object from UTF-8 text with nothing after it.
-pub(super) fn object(text: &[u8]) -> Option<Map<String, Value>> {
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let value = Strict { depth: 0 }.deserialize(&mut deserializer).ok()?;
-    deserializer.end().ok()?;
-    match value {
-        Value::Object(members) => Some(members),
-        _ => None,
+/// A JSON object without duplicate members. Its `Debug` output does not contain them.
+#[derive(Clone)]
+pub struct JsonObject {
+    /// All names and strings, one after the other.
+    text: String,
+    /// Every value. The value of a member follows its name. The first is the object itself.
+    nodes: Vec<Node>,
+    /// The values in each array and the names in each object, as indexes of nodes. Names are sorted by [`by_name`].
+    children: Vec<u32>,
+}
+
+/// A value, or the name of a member.
+#[derive(Clone, Debug)]
+enum Node {
+    Null,
+    Bool(bool),
+    Number(Number),
+    /// A part of [`JsonObject::text`].
+    String(Span),
+    /// A part of [`JsonObject::children`].
+    Array(Span),
+    /// A part of [`JsonObject::children`].
+    Object(Span),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: u32,
+    len: u32,
+}
+
+impl Span {
+    fn range(self) -> std::ops::Range<usize> {
+        let start = self.start as usize;
+        start..start + self.len as usize
     }
 }
 
-/// Whether two member names differ only in ASCII case. OpenMetadata ignores the case of claim names, so it could
-/// read either of them.
-pub(super) fn has_case_twins(members: &Map<String, Value>) -> bool {
-    let mut names: Vec<_> = members.keys().map(|name| name.to_ascii_lowercase()).collect();
-    names.sort_unstable();
-    names.windows(2).any(|pair| pair[0] == pair[1])
+/// A value in a [`JsonObject`].
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the names are those of RFC 8259 section 3")]
+pub enum JsonValue<'a> {
+    Null,
+    Bool(bool),
+    Number(&'a Number),
+    String(&'a str),
+    Array(JsonArray<'a>),
+    Object(JsonMembers<'a>),
 }
 
+/// The items of an array.
 #[derive(Clone, Copy)]
-struct Strict {
-    depth: usize,
+pub struct JsonArray<'a> {
+    object: &'a JsonObject,
+    items: &'a [u32],
 }
 
-impl Strict {
-    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
-        if self.depth == MAX_DEPTH {
-            Err(E::custom("nested too deeply"))
-        } else {
-            Ok(Self { depth: self.depth + 1 })
+/// The members of an object.
+#[derive(Clone, Copy)]
+pub struct JsonMembers<'a> {
+    object: &'a JsonObject,
+    names: &'a [u32],
+}
+
+impl JsonObject {
+    /// Parses one JSON object from UTF-8 text with nothing after it.
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+        builder::parse(text)
+    }
+
+    /// Its members.
+    pub fn members(&self) -> JsonMembers<'_> {
+        match self.value(0) {
+            JsonValue::Object(members) => members,
+            _ => JsonMembers { object: self, names: &[] },
         }
     }
-}
 
-impl<'de> DeserializeSeed<'de> for Strict {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON without duplicate members")
+    /// The value of a member.
+    pub fn get(&self, name: &str) -> Option<JsonValue<'_>> {
+        self.members().get(name)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
+    /// The value of the member with this name in any ASCII case. At most one has it, unless there are
+    /// [case twins](Self::has_case_twins).
+    pub fn get_ignoring_case(&self, name: &str) -> Option<JsonValue<'_>> {
+        let members = self.members();
+        let found = members.names.binary_search_by(|at| ignoring_case(self.name(*at), name));
+        members.value(found.ok()?)
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
+    /// Whether two members have names that differ only in ASCII case. OpenMetadata ignores the case of claim names,
+    /// so it could read either of them.
+    pub(super) fn has_case_twins(&self) -> bool {
+        let is_pair = |pair: &[u32]| match pair {
+            [one, other] => ignoring_case(self.name(*one), self.name(*other)).is_eq(),
+            _ => false,
+        };
+        self.members().names.windows(2).any(is_pair)
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
+    /// How many bytes it uses besides its own size.
+    pub fn heap_bytes(&self) -> usize {
+        self.text.capacity()
+            + self.nodes.capacity() * size_of::<Node>()
+            + self.children.capacity() * size_of::<u32>()
     }
 
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a finite number"))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let inner = self.deeper()?;
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element_seed(inner)? {
-            list.push(item);
-        }
-        Ok(Value::Array(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let inner = self.deeper()?;
-        let mut map = Map::new();
-        while let Some(name) = members.next_key::<String>()? {
-            if map.contains_key(&name) {
-                return Err(A::Error::custom("duplicate member"));
+    fn value(&self, at: u32) -> JsonValue<'_> {
+        match self.nodes.get(at as usize) {
+            None | Some(Node::Null) => JsonValue::Null,
+            Some(Node::Bool(value)) => JsonValue::Bool(*value),
+            Some(Node::Number(number)) => JsonValue::Number(number),
+            Some(Node::String(span)) => JsonValue::String(self.string(*span)),
+            Some(Node::Array(span)) => {
+                JsonValue::Array(JsonArray { object: self, items: self.children(*span) })
             }
-            let value = members.next_value_seed(inner)?;
-            map.insert(name, value);
+            Some(Node::Object(span)) => {
+                JsonValue::Object(JsonMembers { object: self, names: self.children(*span) })
+            }
         }
-        Ok(Value::Object(map))
     }
+
+    fn name(&self, at: u32) -> &str {
+        match self.nodes.get(at as usize) {
+            Some(Node::String(span)) => self.string(*span),
+            _ => "",
+        }
+    }
+
+    fn string(&self, span: Span) -> &str {
+        self.text.get(span.range()).unwrap_or_default()
+    }
+
+    fn children(&self, span: Span) -> &[u32] {
+        self.children.get(span.range()).unwrap_or_default()
+    }
+}
+
+/// Without names and values: they are a part of a token.
+impl fmt::Debug for JsonObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JsonObject").field("members", &self.members().len()).finish_non_exhaustive()
+    }
+}
+
+impl<'a> JsonValue<'a> {
+    /// The text of a string.
+    pub fn as_str(self) -> Option<&'a str> {
+        match self {
+            Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether it is `null`.
+    pub fn is_null(self) -> bool {
+        matches!(self, Self::Null)
+    }
+}
+
+impl<'a> JsonArray<'a> {
+    /// The items in their order.
+    pub fn iter(self) -> impl ExactSizeIterator<Item = JsonValue<'a>> {
+        self.items.iter().map(move |at| self.object.value(*at))
+    }
+}
+
+impl fmt::Debug for JsonArray<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JsonArray").field("items", &self.items.len()).finish_non_exhaustive()
+    }
+}
+
+impl<'a> JsonMembers<'a> {
+    /// The value of a member.
+    pub fn get(self, name: &str) -> Option<JsonValue<'a>> {
+        let found = self.names.binary_search_by(|at| by_name(self.object.name(*at), name));
+        self.value(found.ok()?)
+    }
+
+    /// How many there are.
+    pub fn len(self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Their names and values.
+    pub fn iter(self) -> impl ExactSizeIterator<Item = (&'a str, JsonValue<'a>)> {
+        self.names.iter().map(move |at| (self.object.name(*at), self.object.value(at + 1)))
+    }
+
+    fn value(self, index: usize) -> Option<JsonValue<'a>> {
+        self.names.get(index).map(|at| self.object.value(at + 1))
+    }
+}
+
+impl fmt::Debug for JsonMembers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JsonMembers").field("len", &self.names.len()).finish_non_exhaustive()
+    }
+}
+
+/// The order of members: names that differ only in case are neighbours, and no two are equal.
+fn by_name(one: &str, other: &str) -> Ordering {
+    ignoring_case(one, other).then_with(|| one.cmp(other))
+}
+
+fn ignoring_case(one: &str, other: &str) -> Ordering {
+    let lower = |byte: u8| byte.to_ascii_lowercase();
+    one.bytes().map(lower).cmp(other.bytes().map(lower))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn objects_are_parsed_completely() {
-        let text = br#"{"a":1,"b":[true,null,"x",{"c":-1.5}],"d":{}}"#;
-        let expected: Value = serde_json::from_slice(text).unwrap();
-        assert_eq!(object(text).map(Value::Object), Some(expected));
-        assert!(object(b"{} ").is_some());
-    }
-
-    #[test]
-    fn duplicates_are_refused_at_any_depth() {
-        for text in [
-            r#"{"a":1,"a":1}"#,
-            r#"{"a":1,"\u0061":2}"#,
-            r#"{"x":{"a":1,"a":2}}"#,
-            r#"{"x":[{"a":1,"a":2}]}"#,
-        ] {
-            assert!(object(text.as_bytes()).is_none(), "{text}");
-        }
-        assert!(object(br#"{"a":{"a":1},"b":{"a":1}}"#).is_some());
-    }
-
-    #[test]
-    fn only_one_object_in_utf8_is_accepted() {
-        for text in [
-            "",
-            "null",
-            "[]",
-            "1",
-            "\"a\"",
-            "{}{}",
-            "{} x",
-            "{\"a\":1,}",
-            "{'a':1}",
-            "{\"a\":NaN}",
-            "{\"a\":1e400}",
-            "{\"a\":01}",
-            "\u{feff}{}",
-            r#"{"a":"\ud800"}"#,
-        ] {
-            assert!(object(text.as_bytes()).is_none(), "{text}");
-        }
-        assert!(object(b"{\"a\":\"\xff\"}").is_none());
-    }
-
-    #[test]
-    fn depth_is_bounded() {
-        let nested = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
-        assert!(object(nested(32).as_bytes()).is_some());
-        assert!(object(nested(33).as_bytes()).is_none());
-        assert!(object(nested(100_000).as_bytes()).is_none());
-    }
-
-    #[test]
-    fn names_that_differ_only_in_case_are_twins() {
-        assert!(has_case_twins(&object(br#"{"sub":1,"Sub":2}"#).unwrap()));
-        assert!(!has_case_twins(&object(br#"{"sub":1,"subs":2}"#).unwrap()));
-    }
-}
+mod tests;

@@ -106,7 +106,7 @@ fn fingerprint_prefixes_of_16_digits_or_more_match() {
 
 fn by_p256(token: &str, keys: &KeySet) -> VerifiedToken {
     let token = UnverifiedToken::parse(token, MAX_BYTES).unwrap();
-    trust::verify(token, &entry("idp", &[]), Some(keys), NumericDate::from_secs(NOW)).unwrap()
+    trust::verify(&token, &entry("idp", &[]), Some(keys), NumericDate::from_secs(NOW)).unwrap()
 }
 
 #[test]

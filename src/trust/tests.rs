@@ -41,7 +41,7 @@ impl Setup {
     fn verify(&self, token: &str) -> Result<String, TokenFault> {
         let token = UnverifiedToken::parse(token, MAX_BYTES)?;
         let at = entry_for(&token, &self.issuers)?;
-        let verified = verify(token, &self.issuers[at], self.keys[at].as_ref(), NOW_DATE)?;
+        let verified = verify(&token, &self.issuers[at], self.keys[at].as_ref(), NOW_DATE)?;
         Ok(verified.entry().to_owned())
     }
 }

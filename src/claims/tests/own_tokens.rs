@@ -55,7 +55,7 @@ fn key_of_openmetadatas_set_makes_a_token_its_own() {
         let rules = ClaimRules { non_expiring: NonExpiring::Bots, ..rules(own_tokens) };
         let entry = TrustedIssuer { rules, ..crate::test_support::entry("idp", &[]) };
         let token = UnverifiedToken::parse(&text, MAX_BYTES).unwrap();
-        trust::verify(token, &entry, Some(&keys), NumericDate::from_secs(NOW)).map(|token| token.class())
+        trust::verify(&token, &entry, Some(&keys), NumericDate::from_secs(NOW)).map(|token| token.class())
     };
     let foreign = Err(trust::TokenFault::Claims(ClaimsFault::ForeignBot(BotPrivilege::Expiry)));
     assert_eq!(validated(KeyDialect::OpenMetadata, OwnTokens::default()), Ok(TokenClass::Bot));

@@ -9,9 +9,9 @@ use cel::common::types::{
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use cel::{ExecutionError, common};
-use serde_json::Value;
 
 use super::{Budget, Subject, budget};
+use crate::jose::JsonValue;
 use crate::request::parameters;
 
 /// The variables and the members of each. `claims` may have any member, so none is listed.
@@ -135,7 +135,7 @@ impl Members<'_> {
             "roles" => self.texts(token.roles()),
             "scopes" => self.texts(token.scopes()),
             "audiences" => match token.claims().get("aud") {
-                Some(one @ Value::String(_)) => Some(Box::new(CelList::from(vec![self.json(one)?]))),
+                Some(one @ JsonValue::String(_)) => Some(Box::new(CelList::from(vec![self.json(one)?]))),
                 Some(several) => self.json(several),
                 None => Some(Box::new(CelList::default())),
             },
@@ -172,31 +172,32 @@ impl Members<'_> {
     }
 
     /// A claim as a CEL value. Each of its parts is copied and costs a step.
-    fn json<'v>(&self, value: &'v Value) -> Option<Box<dyn Val + 'v>> {
+    fn json<'v>(&self, value: JsonValue<'v>) -> Option<Box<dyn Val + 'v>> {
         if self.budget.is_spent() {
             return None;
         }
         Some(match value {
-            Value::Null => Box::new(CelNull),
-            Value::Bool(value) => Box::new(CelBool::from(*value)),
-            Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            JsonValue::Null => Box::new(CelNull),
+            JsonValue::Bool(value) => Box::new(CelBool::from(value)),
+            JsonValue::Number(number) => match (number.as_i64(), number.as_u64()) {
                 (Some(number), _) => Box::new(CelInt::from(number)),
                 (None, Some(number)) => Box::new(CelUInt::from(number)),
                 (None, None) => Box::new(CelDouble::from(number.as_f64()?)),
             },
-            Value::String(value) => self.chosen(value),
-            Value::Array(items) => {
+            JsonValue::String(value) => self.chosen(value),
+            JsonValue::Array(items) => {
+                let items = items.iter();
                 self.budget.spend(u32::try_from(items.len()).unwrap_or(u32::MAX));
-                let items: Option<Vec<_>> = items.iter().map(|item| self.json(item)).collect();
+                let items: Option<Vec<_>> = items.map(|item| self.json(item)).collect();
                 Box::new(CelList::from(items?))
             }
-            Value::Object(members) => {
+            JsonValue::Object(members) => {
                 self.budget.spend(u32::try_from(members.len()).unwrap_or(u32::MAX));
                 let members: Option<HashMap<_, _>> = members
                     .iter()
                     .map(|(name, value)| {
                         self.budget.spend_on_text(name.len());
-                        Some((CelMapKey::from(name.as_str()), self.json(value)?))
+                        Some((CelMapKey::from(name), self.json(value)?))
                     })
                     .collect();
                 Box::new(CelMap::from(members?))

@@ -1,13 +1,13 @@
 //! OAuth scopes in a token: RFC 8693 section 4.2 (`scope`) and the `scp` of Okta and Entra ID.
 
-use serde_json::{Map, Value};
+use crate::jose::{JsonObject, JsonValue};
 
 /// The scopes of a token, from `scope` or, if that is absent, `scp`. Each may be one
 /// space-separated string or a list of strings. Any other type grants no scope.
-pub fn scopes(claims: &Map<String, Value>) -> Vec<Box<str>> {
+pub(super) fn scopes(claims: &JsonObject) -> Vec<Box<str>> {
     match claims.get("scope").or_else(|| claims.get("scp")) {
-        Some(Value::String(list)) => list.split_ascii_whitespace().map(Into::into).collect(),
-        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).map(Into::into).collect(),
+        Some(JsonValue::String(list)) => list.split_ascii_whitespace().map(Into::into).collect(),
+        Some(JsonValue::Array(items)) => items.iter().filter_map(JsonValue::as_str).map(Into::into).collect(),
         _ => Vec::new(),
     }
 }
@@ -17,7 +17,7 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Vec<Box<str>> {
-        scopes(serde_json::from_str::<Value>(json).unwrap().as_object().unwrap())
+        scopes(&JsonObject::parse(json.as_bytes()).unwrap())
     }
 
     #[test]
