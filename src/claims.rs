@@ -165,15 +165,9 @@ impl VerifiedToken {
 
     /// About how many bytes this value uses, for a cache that is bounded by weight.
     pub fn weight(&self) -> usize {
-        let names = [&self.issuer, &self.email, &self.kid, &self.key_id].into_iter().flatten();
-        let lists = self.roles.iter().chain(&self.scopes);
-        let texts = names.chain(lists).chain([&self.entry, &self.principal]).map(|text| text.len());
-        let slots = size_of::<Box<str>>() * (self.roles.len() + self.scopes.len());
-        size_of::<Self>()
-            + self.claims.heap_bytes()
-            + slots
-            + texts.sum::<usize>()
-            + self.fingerprint.full().len()
+        // Half of the claims again, for what is copied out of them: issuer, principal, email, roles, scopes.
+        let claims = self.claims.allocations().into_iter().sum::<usize>();
+        size_of::<Self>() + self.fingerprint.full().len() + claims + claims / 2
     }
 }
 
@@ -218,7 +212,7 @@ pub fn validate(
     if let Some(domain) = &rules.domain
         && class != TokenClass::Bot
         && !(own && domain.exempts(issuer.as_deref(), parts.kid.as_deref()))
-        && !domain.allows(&identity.domain_source)
+        && !domain.allows(identity.domain_source)
     {
         return Err(foreign(ClaimsFault::WrongDomain, BotPrivilege::Domain));
     }
@@ -251,34 +245,31 @@ fn check_issuer(claims: &JsonObject, rules: &ClaimRules) -> Result<Option<Box<st
 /// RFC 7519 section 4.1.3: a string or a list of strings. One of them must be an accepted audience.
 fn check_audience(claims: &JsonObject, rules: &ClaimRules) -> Result<(), ClaimsFault> {
     let wrong_type = ClaimsFault::Malformed("aud is neither a string nor a list of strings");
-    let mut audiences = Vec::new();
-    match claims.get("aud") {
-        None | Some(JsonValue::Null) => {}
-        Some(JsonValue::String(one)) => audiences.push(one),
+    let is_accepted = |name: &str| rules.audiences.iter().any(|accepted| **accepted == *name);
+    let accepted = match claims.get("aud") {
+        None | Some(JsonValue::Null) => false,
+        Some(JsonValue::String(one)) => is_accepted(one),
         Some(JsonValue::Array(items)) => {
+            let mut accepted = false;
             for item in items.iter() {
-                audiences.push(item.as_str().ok_or(wrong_type)?);
+                accepted |= is_accepted(item.as_str().ok_or(wrong_type)?);
             }
+            accepted
         }
         Some(_) => return Err(wrong_type),
-    }
-    let is_accepted = |name: &&str| rules.audiences.iter().any(|accepted| &**accepted == *name);
-    if rules.audiences.is_empty() || audiences.iter().any(is_accepted) {
-        Ok(())
-    } else {
-        Err(ClaimsFault::WrongAudience)
-    }
+    };
+    if accepted || rules.audiences.is_empty() { Ok(()) } else { Err(ClaimsFault::WrongAudience) }
 }
 
-struct Identity {
+struct Identity<'a> {
     principal: Box<str>,
     email: Option<Box<str>>,
     /// The address that the domain rule checks.
-    domain_source: Box<str>,
+    domain_source: &'a str,
 }
 
-impl Identity {
-    fn read(claims: &JsonObject, class: TokenClass, rules: &ClaimRules) -> Result<Self, ClaimsFault> {
+impl<'a> Identity<'a> {
+    fn read(claims: &'a JsonObject, class: TokenClass, rules: &ClaimRules) -> Result<Self, ClaimsFault> {
         let principal = &rules.principal;
         // OpenMetadata does not apply the mapping to bots.
         let mapping = principal.mapping.as_ref().filter(|_| class != TokenClass::Bot);
@@ -303,7 +294,7 @@ impl Identity {
             return Err(ClaimsFault::MissingPrincipal);
         }
         let domain_source = if mapping.is_some() { email.unwrap_or(source) } else { source };
-        Ok(Self { principal: user.into(), email: email_out, domain_source: domain_source.into() })
+        Ok(Self { principal: user.into(), email: email_out, domain_source })
     }
 }
 
@@ -345,7 +336,7 @@ fn optional_string<'a>(claims: &'a JsonObject, claim: &'static str) -> Result<Op
     match claims.get(claim) {
         None | Some(JsonValue::Null) => Ok(None),
         Some(JsonValue::String(text))
-            if text.len() <= 2 * MAX_NAME_BYTES && !text.chars().any(char::is_control) =>
+            if text.len() <= 2 * MAX_NAME_BYTES && !has_control_characters(text) =>
         {
             Ok(Some(text))
         }
@@ -357,7 +348,13 @@ fn optional_string<'a>(claims: &'a JsonObject, claim: &'static str) -> Result<Op
 }
 
 fn is_plain_name(text: &str) -> bool {
-    text.len() <= MAX_NAME_BYTES && !text.chars().any(char::is_control)
+    text.len() <= MAX_NAME_BYTES && !has_control_characters(text)
+}
+
+fn has_control_characters(text: &str) -> bool {
+    // No early exit: the compiler then compares many bytes at once.
+    let in_ascii = text.bytes().fold(false, |found, byte| found | byte.is_ascii_control());
+    in_ascii || !text.is_ascii() && text.chars().any(char::is_control)
 }
 
 #[cfg(test)]

@@ -67,6 +67,8 @@ fn issuer_is_compared_byte_for_byte() {
         json!(["https://idp.example"]),
         json!(true),
         json!("a\nb"),
+        json!("a\u{7f}b"),
+        json!("\u{e9}\u{85}"),
         json!("x".repeat(513)),
     ] {
         assert_malformed(&rules, &good(json!({"iss": issuer})));

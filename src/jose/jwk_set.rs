@@ -171,10 +171,13 @@ impl KeySet {
             let same = fitting.all(|other| other.material() == first.material());
             return if same { KeyChoice::Only(first) } else { KeyChoice::NoKid };
         };
-        let named: Vec<_> = keys().filter(|key| key.kid() == Some(kid)).collect();
+        let is_named = |key: &&VerificationKey| key.kid() == Some(kid);
+        let named: Vec<_> = keys().filter(fits).filter(is_named).collect();
         if !named.is_empty() {
-            let fitting: Vec<_> = named.into_iter().filter(fits).collect();
-            return if fitting.is_empty() { KeyChoice::WrongAlgorithm } else { KeyChoice::Named(fitting) };
+            return KeyChoice::Named(named);
+        }
+        if keys().any(|key| is_named(&key)) {
+            return KeyChoice::WrongAlgorithm;
         }
         let unnamed: Vec<_> = keys().filter(|key| key.matches_any_kid()).filter(fits).collect();
         if unnamed.is_empty() { KeyChoice::UnknownKid } else { KeyChoice::Unnamed(unnamed) }

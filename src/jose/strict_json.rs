@@ -114,11 +114,10 @@ impl JsonObject {
         self.members().names.windows(2).any(is_pair)
     }
 
-    /// How many bytes it uses besides its own size.
-    pub fn heap_bytes(&self) -> usize {
-        self.text.capacity()
-            + self.nodes.capacity() * size_of::<Node>()
-            + self.children.capacity() * size_of::<u32>()
+    /// The sizes of its allocations in bytes.
+    pub fn allocations(&self) -> [usize; 3] {
+        let (nodes, children) = (size_of::<Node>(), size_of::<u32>());
+        [self.text.capacity(), self.nodes.capacity() * nodes, self.children.capacity() * children]
     }
 
     fn value(&self, at: u32) -> JsonValue<'_> {
@@ -206,11 +205,11 @@ impl<'a> JsonMembers<'a> {
 
     /// Their names and values.
     pub fn iter(self) -> impl ExactSizeIterator<Item = (&'a str, JsonValue<'a>)> {
-        self.names.iter().map(move |at| (self.object.name(*at), self.object.value(at + 1)))
+        self.names.iter().map(move |at| (self.object.name(*at), self.object.value(at.saturating_add(1))))
     }
 
     fn value(self, index: usize) -> Option<JsonValue<'a>> {
-        self.names.get(index).map(|at| self.object.value(at + 1))
+        self.names.get(index).map(|at| self.object.value(at.saturating_add(1)))
     }
 }
 
@@ -225,9 +224,10 @@ fn by_name(one: &str, other: &str) -> Ordering {
     ignoring_case(one, other).then_with(|| one.cmp(other))
 }
 
+/// Shorter names first: most comparisons then need only the lengths.
 fn ignoring_case(one: &str, other: &str) -> Ordering {
     let lower = |byte: u8| byte.to_ascii_lowercase();
-    one.bytes().map(lower).cmp(other.bytes().map(lower))
+    one.len().cmp(&other.len()).then_with(|| one.bytes().map(lower).cmp(other.bytes().map(lower)))
 }
 
 #[cfg(test)]
