@@ -347,3 +347,43 @@ fn a_snapshot_limits_bodies_and_reports_unreachable_sources() {
         assert_eq!(denial.reason, reason);
     }
 }
+
+#[test]
+fn observer_learns_what_a_refused_token_says_if_it_can_be_parsed() {
+    #[derive(Default)]
+    struct Refused(Vec<Option<TokenSummary>>);
+    impl Observer for Refused {
+        fn token_refused(&mut self, token: Option<TokenSummary>) {
+            self.0.push(token);
+        }
+    }
+    let of = |issuer: &str, more| {
+        RSA.token(Algorithm::RS256, Some("k"), &with(with(good_claims(), json!({"iss": issuer})), more))
+    };
+    let long = "\u{e9}".repeat(129);
+    let good = of("https://a.example", json!({}));
+    for (token, key, subject) in [
+        (of("https://a.example", json!({"exp": NOW - 100})), &RSA, Some("ada")),
+        (of("https://a.example", json!({"sub": long})), &OTHER_RSA, Some(&long[..256])),
+        (of("https://b.example", json!({"sub": 5})), &RSA, None),
+    ] {
+        let mut refused = Refused::default();
+        let snapshot = &mut Snapshot::new(NOW_DATE, ring(1, Some(key_set(&[key.jwk_named("k")]))));
+        let (request, target) = (Request::with_token(&token), Uri::from_static("/x"));
+        assert!(admission().admit_offline(&request.head(&target), snapshot, &mut refused).is_err());
+        let parsed = UnverifiedToken::parse(&token, MAX_BYTES).unwrap();
+        let expected = TokenSummary {
+            kid: Some("k".into()),
+            fingerprint: parsed.fingerprint().short().into(),
+            subject: subject.map(Into::into),
+        };
+        assert_eq!(refused.0, [Some(expected)]);
+    }
+    for (token, calls) in [(&*format!("{good}."), &[None][..]), (&good, &[])] {
+        let mut refused = Refused::default();
+        let snapshot = &mut Snapshot::new(NOW_DATE, ring(1, Some(key_set(&[RSA.jwk_named("k")]))));
+        let (request, target) = (Request::with_token(token), Uri::from_static("/x"));
+        let _either = admission().admit_offline(&request.head(&target), snapshot, &mut refused);
+        assert_eq!(refused.0, calls);
+    }
+}

@@ -1,13 +1,14 @@
 //! Project Wycheproof's vectors of raw signatures: `(key, message, signature, result)`.
 //!
 //! Every key is read twice: as a JWK built from its numbers, and as the PEM file in the vectors. Both must be the
-//! same key.
+//! same key. jsonwebtoken must agree about every signature.
 
+use jsonwebtoken::DecodingKey;
 use serde_json::json;
 use wycheproof::{ecdsa, eddsa, rsa_pkcs1_verify, rsa_pss_verify};
 
 use super::*;
-use crate::jose::{Algorithm, AlgorithmSet, KeyDialect, KeyFault, ParsedKeys};
+use crate::jose::{Algorithm, AlgorithmSet, KeyDialect, KeyFamily, KeyFault, ParsedKeys};
 use crate::test_support::{base64url, parsed};
 
 /// The results of the vectors of one file.
@@ -52,6 +53,13 @@ fn run(file: &str, data: &str, algorithm: impl Fn(&Value) -> Option<Algorithm>) 
                 "acceptable" => false,
                 other => panic!("{file} {number}: {other}"),
             };
+            if let (Some(algorithm), Ok(_)) = (algorithm, &key) {
+                assert_eq!(
+                    accepted,
+                    second_opinion(group, &message, &signature, algorithm),
+                    "{file} {number}"
+                );
+            }
             if accepted != valid {
                 tally.exceptions.push(number);
             }
@@ -62,6 +70,25 @@ fn run(file: &str, data: &str, algorithm: impl Fn(&Value) -> Option<Algorithm>) 
     assert_eq!(tally.read, set["numberOfTests"].as_u64().unwrap(), "{file}");
     println!("{file}: {tally:?}");
     tally
+}
+
+/// Whether jsonwebtoken, which parses the key for each signature, accepts it.
+fn second_opinion(group: &Value, message: &[u8], signature: &str, algorithm: Algorithm) -> bool {
+    let key = &group["publicKey"];
+    let number = |name: &str| hex(&key[name]).into_iter().skip_while(|byte| *byte == 0).collect::<Vec<_>>();
+    let padded = |name: &str, size: usize| {
+        let number = number(name);
+        [vec![0; size - number.len()], number].concat()
+    };
+    let key = match algorithm.family() {
+        KeyFamily::Rsa => DecodingKey::from_rsa_raw_components(&number("modulus"), &number("publicExponent")),
+        KeyFamily::P256 => DecodingKey::from_ec_der(&[vec![4], padded("wx", 32), padded("wy", 32)].concat()),
+        KeyFamily::P384 => DecodingKey::from_ec_der(&[vec![4], padded("wx", 48), padded("wy", 48)].concat()),
+        KeyFamily::Ed25519 => DecodingKey::from_ed_der(&hex(&key["pk"])),
+        KeyFamily::Hmac => panic!("no public key"),
+    };
+    let algorithm = algorithm.name().parse().unwrap();
+    jsonwebtoken::crypto::verify(signature, message, &key, algorithm).unwrap_or(false)
 }
 
 /// The key of a group, read as JWK and as PEM.
