@@ -7,7 +7,11 @@
 //! jsonwebtoken's own `Validation` is not used for claims: it accepts a missing, null or numeric
 //! `iss` and `aud` and a list of issuers, and it refuses OpenMetadata's `"exp": null`.
 
-use crate::jose::{Algorithm, Fingerprint, JsonObject, JsonValue, SignedClaims};
+use std::sync::OnceLock;
+
+use serde_json::{Map, Value};
+
+use crate::jose::{Algorithm, Fingerprint, SignedClaims};
 use crate::numeric_date::NumericDate;
 
 mod class;
@@ -30,6 +34,8 @@ use times::Times;
 
 /// The longest accepted principal, email or role, in bytes.
 const MAX_NAME_BYTES: usize = 256;
+/// The members of an audit record without the principal, the issuer entry and the key id: names, class and fingerprint.
+const AUDIT_MEMBERS_BYTES: usize = 128;
 
 /// A token with a verified signature and valid claims.
 ///
@@ -52,7 +58,8 @@ pub struct VerifiedToken {
     algorithm: Algorithm,
     fingerprint: Fingerprint,
     times: Times,
-    claims: JsonObject,
+    claims: Map<String, Value>,
+    audit_members: OnceLock<Box<str>>,
 }
 
 impl VerifiedToken {
@@ -163,11 +170,17 @@ impl VerifiedToken {
         self.times.check(now)
     }
 
+    /// Its members in an audit record. `write` writes them once, when they are first needed.
+    pub fn audit_members(&self, write: impl FnOnce(&Self) -> Box<str>) -> &str {
+        self.audit_members.get_or_init(|| write(self))
+    }
+
     /// About how many bytes this value uses, for a cache that is bounded by weight.
     pub fn weight(&self) -> usize {
-        // Half of the claims again, for what is copied out of them: issuer, principal, email, roles, scopes.
-        let claims = self.claims.allocations().into_iter().sum::<usize>();
-        size_of::<Self>() + self.fingerprint.full().len() + claims + claims / 2
+        let texts = [&*self.principal, &*self.entry, self.kid().unwrap_or_default()];
+        let audit_members = AUDIT_MEMBERS_BYTES + texts.iter().map(|text| text.len()).sum::<usize>();
+        // The parsed claims use about three times as much memory as their text.
+        size_of::<Self>() + audit_members + 3 * self.claims.iter().map(|(k, v)| k.len() + text_len(v)).sum::<usize>()
     }
 }
 
@@ -232,7 +245,7 @@ pub fn validate(
         fingerprint: parts.fingerprint,
         times,
         claims,
-        field_values: FieldValues::default(),
+        audit_members: OnceLock::new(),
     })
 }
 

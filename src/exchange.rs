@@ -17,7 +17,7 @@ use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use tokio::time::Instant;
 
-use crate::audit::{AuditRecord, AuditTrail};
+use crate::audit::{AuditRecord, AuditTrail, AuditedCaller, UnverifiedCaller};
 use crate::budget::InFlight;
 use crate::claims::VerifiedToken;
 use crate::decision::{Caller, Denial, Permit};
@@ -334,8 +334,6 @@ impl Exchange {
     }
 
     fn record(&self, summary: &Summary<'_>, duration: Duration) {
-        let token = self.token.as_deref();
-        let refused = self.refused_token.as_ref();
         let client = self.user_agent.as_ref().and_then(|value| client::products(value.as_bytes()));
         self.recorder.audit.add(&AuditRecord {
             time: self.time,
@@ -351,20 +349,29 @@ impl Exchange {
             complete: self.complete,
             method: summary.method,
             path: &summary.path,
-            principal: summary.principal,
-            claimed_subject: refused.and_then(|refused| refused.subject.as_deref()),
-            token_class: token.map(|token| token.class().as_str()),
-            issuer: summary.issuer,
-            kid: token.and_then(VerifiedToken::kid).or(refused.and_then(|refused| refused.kid.as_deref())),
-            token_fingerprint: token
-                .map(|token| token.fingerprint().short())
-                .or(refused.and_then(|refused| refused.fingerprint.as_deref())),
+            caller: self.audited_caller(summary),
             client: client.as_deref(),
             source_address: self.source,
-            duration_ms: (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0,
+            duration,
             request_bytes: self.request.as_ref().map_or(0, |request| request.bytes()),
             response_bytes: self.response_bytes,
         });
+    }
+
+    fn audited_caller<'r>(&'r self, summary: &Summary<'r>) -> AuditedCaller<'r> {
+        match (&self.token, &self.refused_token) {
+            (Some(token), _) => AuditedCaller::Token(token),
+            (None, refused) => {
+                let refused = refused.as_ref();
+                AuditedCaller::Unverified(UnverifiedCaller {
+                    principal: summary.principal,
+                    claimed_subject: refused.and_then(|refused| refused.subject.as_deref()),
+                    issuer: summary.issuer,
+                    kid: refused.and_then(|refused| refused.kid.as_deref()),
+                    token_fingerprint: refused.and_then(|refused| refused.fingerprint.as_deref()),
+                })
+            }
+        }
     }
 }
 

@@ -16,6 +16,9 @@ pub mod numeric_date;
 mod printable;
 #[cfg(feature = "server")]
 mod random;
+mod scope;
+#[cfg(feature = "server")]
+mod sharded;
 
 // Parsing hostile input.
 pub mod request;

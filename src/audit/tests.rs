@@ -2,8 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::io::Write;
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::UNIX_EPOCH;
 
 use serde_json::Value;
@@ -49,18 +48,17 @@ fn record(path: &str) -> AuditRecord<'_> {
         complete: true,
         method: "GET",
         path,
-        principal: None,
-        claimed_subject: None,
-        token_class: None,
-        issuer: None,
-        kid: None,
-        token_fingerprint: None,
+        caller: AuditedCaller::Unverified(UnverifiedCaller::default()),
         client: None,
         source_address: Some([192, 0, 2, 1].into()),
-        duration_ms: 1.5,
+        duration: Duration::from_micros(1500),
         request_bytes: 0,
         response_bytes: 12,
     }
+}
+
+fn unverified<'r>(principal: Option<&'r str>, kid: Option<&'r str>) -> AuditedCaller<'r> {
+    AuditedCaller::Unverified(UnverifiedCaller { principal, kid, ..UnverifiedCaller::default() })
 }
 
 fn start(out: impl Write + Send + 'static) -> (AuditTrail, AuditWriter, Arc<Metrics>) {
@@ -95,8 +93,7 @@ fn a_record_omits_unknown_fields() {
         reason: Some("expired"),
         status: None,
         complete: false,
-        principal: Some("ada"),
-        kid: Some("k"),
+        caller: unverified(Some("ada"), Some("k")),
         source_address: Some("2001:db8::1".parse().unwrap()),
         ..record("/b")
     });
@@ -122,15 +119,13 @@ fn text_from_a_client_cannot_start_a_new_line() {
     let hostile = "a\r\n{\"decision\":\"allow\"}\u{1b}[2J\0\"\\\u{2028}\u{202e}\u{7f}";
     trail.add(&AuditRecord {
         request_id: hostile,
-        principal: Some(hostile),
-        issuer: Some(hostile),
-        kid: Some(hostile),
+        caller: unverified(Some(hostile), Some(hostile)),
         ..record(hostile)
     });
     drop(writer);
     let lines = written.lines();
     assert_eq!(lines.len(), 1);
-    for field in ["request_id", "principal", "issuer", "kid", "path"] {
+    for field in ["request_id", "principal", "kid", "path"] {
         assert_eq!(lines[0][field], hostile, "{field}");
     }
     let bytes = written.0.lock().unwrap().clone();
@@ -150,6 +145,68 @@ fn records_from_many_threads_are_not_interleaved() {
     });
     drop(writer);
     assert_eq!((written.lines().len(), metrics.audit_dropped.get()), (1000, 0));
+}
+
+#[test]
+fn records_of_all_workers_are_in_the_order_in_which_their_requests_ended() {
+    let written = Written::default();
+    let (trail, writer, _) = start(written.clone());
+    let turns: Vec<_> = (0..200_u64).collect();
+    // One thread after the other adds a record, each after the others were added.
+    for turn in &turns {
+        let trail = trail.clone();
+        let add = move || {
+            let time = UNIX_EPOCH + Duration::from_millis(1_800_000_000_000 + *turn);
+            trail.add(&AuditRecord { time, request_bytes: *turn, ..record("/") });
+        };
+        thread::scope(|scope| scope.spawn(add).join().unwrap());
+    }
+    drop(writer);
+    let order: Vec<_> = written.lines().iter().map(|line| line["request_bytes"].as_u64().unwrap()).collect();
+    assert_eq!(order, turns);
+}
+
+#[test]
+fn lines_of_a_thread_that_has_ended_are_written() {
+    let (entered, has_entered) = mpsc::channel();
+    let (trail, writer, _) = start(Notifying(entered));
+    thread::spawn({
+        let trail = trail.clone();
+        move || trail.add(&record("/last"))
+    })
+    .join()
+    .unwrap();
+    // Nothing else is added, and the trail is not closed.
+    assert!(has_entered.recv().unwrap().contains("/last"));
+    trail.add(&record("/next"));
+    assert!(has_entered.recv().unwrap().contains("/next"), "the writer is woken each time");
+    drop(writer);
+}
+
+#[test]
+fn a_record_without_a_date_is_dropped_and_counted() {
+    let written = Written::default();
+    let (trail, writer, metrics) = start(written.clone());
+    for time in [UNIX_EPOCH - Duration::from_secs(1), UNIX_EPOCH + Duration::from_secs(253_402_300_800)] {
+        trail.add(&AuditRecord { time, ..record("/a") });
+    }
+    trail.add(&record("/b"));
+    drop(writer);
+    assert_eq!((written.lines().len(), metrics.audit_dropped.get()), (1, 2));
+}
+
+/// Passes on each text that is written.
+struct Notifying(mpsc::Sender<String>);
+
+impl Write for Notifying {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let _ = self.0.send(String::from_utf8(bytes.to_vec()).unwrap());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[test]
