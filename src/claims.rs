@@ -180,7 +180,9 @@ impl VerifiedToken {
         let texts = [&*self.principal, &*self.entry, self.kid().unwrap_or_default()];
         let audit_members = AUDIT_MEMBERS_BYTES + texts.iter().map(|text| text.len()).sum::<usize>();
         // The parsed claims use about three times as much memory as their text.
-        size_of::<Self>() + audit_members + 3 * self.claims.iter().map(|(k, v)| k.len() + text_len(v)).sum::<usize>()
+        size_of::<Self>()
+            + audit_members
+            + 3 * self.claims.iter().map(|(k, v)| k.len() + text_len(v)).sum::<usize>()
     }
 }
 

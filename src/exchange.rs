@@ -278,8 +278,8 @@ impl Drop for Exchange {
         let labels = RequestLabels {
             decision: summary.decision,
             reason: summary.reason.unwrap_or_default(),
-            issuer: summary.issuer.unwrap_or_default().to_owned(),
-            rule: summary.rule.unwrap_or_default().to_owned(),
+            issuer: summary.issuer.unwrap_or_default(),
+            rule: summary.rule.unwrap_or_default(),
         };
         self.recorder.metrics.request(&labels, duration);
     }

@@ -11,18 +11,19 @@ use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 mod counter_family;
 mod definition;
+mod histogram;
 mod labels;
 
-use counter_family::CounterFamily;
+use counter_family::{NumberedFamily, RequestCounters};
 use definition::metrics;
+use histogram::Histogram;
 use labels::{
-    BuildLabels, CauseLabel, CodeLabel, FetchLabels, KindLabel, Labelled, NoLabels, ResultLabel,
-    SkippedLabels, SourceLabel,
+    BuildLabels, CauseLabel, CodeLabel, FetchLabels, KindLabel, Labelled, NoLabels, RequestLabelSet,
+    ResultLabel, SkippedLabels, SourceLabel,
 };
 
 pub use definition::Definition;
@@ -31,16 +32,17 @@ pub use labels::{RequestLabels, WouldDenyLabels};
 type Timestamp = Gauge<f64, AtomicU64>;
 
 metrics! {
-    requests: CounterFamily<RequestLabels>, "Requests by how they ended";
+    requests: RequestCounters, "Requests by how they ended";
     would_deny: Family<WouldDenyLabels, Counter>,
         "Requests that were forwarded only because report mode does not enforce refusals";
-    request_duration in Seconds: Histogram = Histogram::new(REQUEST_BUCKETS),
+    request_duration in Seconds: Histogram = Histogram::new(&REQUEST_BUCKETS),
         "From the head of a request to the end of its response";
-    overhead_duration in Seconds: Histogram = Histogram::new(OVERHEAD_BUCKETS),
+    overhead_duration in Seconds: Histogram = Histogram::new(&OVERHEAD_BUCKETS),
         "From the head of a request to its decision: metagate's own part";
-    upstream_responses: Family<CodeLabel, Counter>, "Responses of the backend by status code";
+    upstream_responses: NumberedFamily<CodeLabel, 500>, "Responses of the backend by status code";
     upstream_connections: Family<ResultLabel, Counter>,
         "Attempts to open a connection to the backend, by result";
+    // Updated when the metrics are read.
     pub requests_in_flight: Gauge,
         "Requests without a response, or whose response from the backend has not ended";
     jwks_keys: Family<SourceLabel, Gauge>, "Usable keys of a key source";
@@ -51,7 +53,7 @@ metrics! {
     jwks_kid_reused: Family<SourceLabel, Counter>, "Kids that came back with other key material";
     jwks_fetches: Family<FetchLabels, Counter>, "Fetches of a key source by result";
     jwks_skipped_keys: Family<SkippedLabels, Gauge>, "Keys of a key source that cannot be used, by reason";
-    token_cache: Family<ResultLabel, Counter>, "Look-ups in the cache of verified tokens by result";
+    token_cache: NumberedFamily<ResultLabel, 2>, "Look-ups in the cache of verified tokens by result";
     revocations: Family<KindLabel, Gauge>, "Entries of the revocation list by kind";
     revocations_in_force: Gauge,
         "1 while the revocation list in force is the one in the file, 0 while that is refused";
@@ -77,10 +79,10 @@ metrics! {
 }
 
 /// From half a millisecond to a minute: how long users wait.
-const REQUEST_BUCKETS: [f64; 14] =
+static REQUEST_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 /// From five microseconds to five seconds: what metagate adds, up to a wait for keys.
-const OVERHEAD_BUCKETS: [f64; 12] =
+static OVERHEAD_BUCKETS: [f64; 12] =
     [0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.01, 0.1, 1.0, 5.0];
 
 impl Metrics {
@@ -92,9 +94,9 @@ impl Metrics {
     }
 
     /// Counts one request, with the time from its head to the end of its response.
-    pub fn request(&self, labels: &RequestLabels, duration: Duration) {
+    pub fn request(&self, labels: &RequestLabels<'_>, duration: Duration) {
         self.requests.inc(labels);
-        self.request_duration.observe(duration.as_secs_f64());
+        self.request_duration.observe(duration);
     }
 
     /// Counts one request that report mode forwarded and enforce mode would have refused.
@@ -104,12 +106,14 @@ impl Metrics {
 
     /// Observes the time from a request's head to its decision.
     pub fn overhead(&self, duration: Duration) {
-        self.overhead_duration.observe(duration.as_secs_f64());
+        self.overhead_duration.observe(duration);
     }
 
     /// Counts one response of the backend.
     pub fn upstream_response(&self, status: http::StatusCode) {
-        self.upstream_responses.get_or_create(&CodeLabel { code: status.as_u16() }).inc();
+        let code = status.as_u16();
+        // No status is below 100. Those above 599 are not standard.
+        self.upstream_responses.inc(usize::from(code.saturating_sub(100)), || CodeLabel { code });
     }
 
     /// Counts one connection to the backend: `ok`, `timeout` or `failed`.
@@ -129,7 +133,7 @@ impl Metrics {
 
     /// Counts one look-up in the token cache: `hit` or `miss`.
     pub fn token_cache(&self, result: &'static str) {
-        self.token_cache.get_or_create(&ResultLabel { result }).inc();
+        self.token_cache.inc(usize::from(result != "hit"), || ResultLabel { result });
     }
 
     /// Sets the number of entries of one kind in the revocation list.
@@ -213,7 +217,7 @@ impl Metrics {
     /// The number of requests by decision, and by reason if there is one.
     pub fn request_counts(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
-        self.requests.for_each(|RequestLabels { decision, reason, .. }, count| {
+        self.requests.for_each(|RequestLabelSet { decision, reason, .. }, count| {
             let how = if reason.is_empty() { decision.to_string() } else { format!("{decision}: {reason}") };
             *counts.entry(how).or_default() += count;
         });

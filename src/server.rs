@@ -151,7 +151,9 @@ impl Process {
 
     /// The metrics in the OpenMetrics text format.
     fn exposition(&self) -> String {
-        self.metrics.memory_held.set(i64::try_from(self.budget.memory()).unwrap_or(i64::MAX));
+        let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.requests_in_flight.set(count(self.budget.requests()));
+        self.metrics.memory_held.set(count(self.budget.memory()));
         self.metrics.encode()
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::client::{Client, ClientKey};
 use super::connection::Connection;
-use super::{Exhausted, lock};
+use super::{Budget, Exhausted, lock};
 
 /// The memory of an open connection before anything is read from it: its task, its state and the buffers of the HTTP
 /// layer (measured).
@@ -41,7 +41,6 @@ impl Connection {
             return Err(Exhausted::Share);
         }
         let total = budget.requests.fetch_add(1, Ordering::Relaxed) + 1;
-        budget.metrics.requests_in_flight.inc();
         let of_client =
             client.as_ref().map_or(0, |client| client.requests.fetch_add(1, Ordering::Relaxed) + 1);
         // Dropping it on an error subtracts both counts again.
@@ -217,11 +216,17 @@ impl InFlight {
     }
 }
 
+impl Budget {
+    /// The number of requests in flight.
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
         let budget = &self.connection.budget;
         budget.requests.fetch_sub(1, Ordering::Relaxed);
-        budget.metrics.requests_in_flight.dec();
         if let Some(client) = &self.client {
             client.requests.fetch_sub(1, Ordering::Relaxed);
         }

@@ -230,3 +230,13 @@ fn header_values_are_available_after_validation() {
     assert_eq!(token.claims().get("sub").and_then(JsonValue::as_str), Some("ada"));
     assert_eq!(token.expires(), Some(NumericDate::from_secs(NOW + 600)));
 }
+
+#[test]
+fn audit_members_are_written_once_and_counted() {
+    let token = verified(json!({"sub": "ada"}));
+    assert_eq!(token.audit_members(|token| token.principal().into()), "ada");
+    assert_eq!(token.audit_members(|_| unreachable!("they are kept")), "ada");
+    let longer = verified(json!({"sub": "a".repeat(203)}));
+    // 3 bytes for each of the parsed claim, and one for each in the members.
+    assert!(longer.weight() >= token.weight() + 4 * 200, "{} {}", longer.weight(), token.weight());
+}

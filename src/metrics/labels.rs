@@ -5,9 +5,9 @@ use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 
-use super::counter_family::CounterFamily;
+use super::counter_family::{NumberedFamily, RequestCounters};
+use super::histogram::Histogram;
 
 /// An instrument with the names of its labels.
 pub(super) trait Labelled: TypedMetric {
@@ -23,8 +23,39 @@ impl<L: LabelSet, M: TypedMetric> Labelled for Family<L, M> {
     const LABELS: &'static [&'static str] = L::NAMES;
 }
 
-impl<L: LabelSet> Labelled for CounterFamily<L> {
+impl Labelled for RequestCounters {
+    const LABELS: &'static [&'static str] = RequestLabelSet::NAMES;
+}
+
+impl<L: LabelSet, const N: usize> Labelled for NumberedFamily<L, N> {
     const LABELS: &'static [&'static str] = L::NAMES;
+}
+
+/// How a request ended, for [`super::Metrics::request`].
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub struct RequestLabels<'r> {
+    /// `allow`, `deny`, `would_deny` or `error`.
+    pub decision: &'static str,
+    /// The reason's word; empty for a request that was forwarded and got a response.
+    pub reason: &'static str,
+    /// The name of the issuer entry, if one verified or refused the token.
+    pub issuer: &'r str,
+    /// The rule's name, if one decided.
+    pub rule: &'r str,
+}
+
+impl From<&RequestLabels<'_>> for RequestLabelSet {
+    fn from(labels: &RequestLabels<'_>) -> Self {
+        let RequestLabels { decision, reason, issuer, rule } = *labels;
+        Self { decision, reason, issuer: issuer.to_owned(), rule: rule.to_owned() }
+    }
+}
+
+impl PartialEq<RequestLabels<'_>> for RequestLabelSet {
+    fn eq(&self, other: &RequestLabels<'_>) -> bool {
+        let RequestLabels { decision, reason, issuer, rule } = *other;
+        self.decision == decision && self.reason == reason && self.issuer == issuer && self.rule == rule
+    }
 }
 
 /// A label set with its names.
@@ -45,17 +76,8 @@ macro_rules! label_sets {
 }
 
 label_sets! {
-    /// How a request ended, for [`super::Metrics::request`].
-    pub RequestLabels {
-        /// `allow`, `deny`, `would_deny` or `error`.
-        decision: &'static str,
-        /// The reason's word; empty for a request that was forwarded and got a response.
-        reason: &'static str,
-        /// The name of the issuer entry, if one verified or refused the token.
-        issuer: String,
-        /// The rule's name, if one decided.
-        rule: String
-    }
+    /// [`RequestLabels`] that are kept.
+    pub(super) RequestLabelSet { decision: &'static str, reason: &'static str, issuer: String, rule: String }
 
     /// A request that only report mode permitted, for [`super::Metrics::would_deny`].
     pub WouldDenyLabels {

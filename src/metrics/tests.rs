@@ -7,8 +7,13 @@ fn samples(text: &str) -> Vec<&str> {
     text.lines().filter(|line| !line.starts_with('#')).map(|line| line.rsplit_once(' ').unwrap().0).collect()
 }
 
-fn request(decision: &'static str, reason: &'static str, issuer: &str, rule: &str) -> RequestLabels {
-    RequestLabels { decision, reason, issuer: issuer.to_owned(), rule: rule.to_owned() }
+fn request<'r>(
+    decision: &'static str,
+    reason: &'static str,
+    issuer: &'r str,
+    rule: &'r str,
+) -> RequestLabels<'r> {
+    RequestLabels { decision, reason, issuer, rule }
 }
 
 #[test]
