@@ -27,6 +27,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use crate::budget::OpenConnection;
 use crate::gateway::{ListenerKind, Peer};
@@ -85,7 +86,7 @@ async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     };
     let address = match (listener_kind, &settings.proxies) {
         (ListenerKind::Proxy, Some(proxies)) => {
-            match client_address(&mut stream, peer, proxies, settings.times.head).await {
+            match Box::pin(client_address(&mut stream, peer, proxies, settings.times.head)).await {
                 Ok(address) if has_room(open, address, proxies) => address,
                 Ok(_) => return,
                 Err(why) => return log_closed(peer, &why),
@@ -94,19 +95,34 @@ async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         // A proxy that uses forward-auth connects directly and names its clients in header fields.
         (ListenerKind::Proxy, None) | (ListenerKind::ForwardAuth, _) => peer,
     };
-    let limit = settings.times.head;
     let peer =
         Peer { address, tls: tls.is_some(), listener_kind, account: open.account().clone(), interim: None };
+    // The state of a task has room for all its branches, and is kept as long as the connection. So the branches that
+    // most connections do not take are boxed, here and in `serve_clear`.
     match tls {
         None => serve_clear(stream, peer, &settings, context).await,
-        Some(acceptor) => match timeout(limit, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) => {
-                http2::serve(stream, BytesMut::new(), peer, &settings, context).await;
-            }
-            Ok(Ok(stream)) => http1::serve(stream, BytesMut::new(), peer, &settings, context).await,
-            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-            Err(_) => tracing::debug!("TLS handshake timed out"),
-        },
+        Some(acceptor) => Box::pin(serve_tls(acceptor, stream, peer, &settings, context)).await,
+    }
+}
+
+/// With TLS, ALPN selects the HTTP version.
+async fn serve_tls<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    acceptor: TlsAcceptor,
+    stream: S,
+    peer: Peer,
+    settings: &ConnectionSettings,
+    context: &WorkerContext,
+) {
+    let stream = match timeout(settings.times.head, acceptor.accept(stream)).await {
+        // Boxed, because it is large, and every step that it is passed on to has room for it.
+        Ok(Ok(stream)) => Box::new(stream),
+        Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
+        Err(_) => return tracing::debug!("TLS handshake timed out"),
+    };
+    if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) {
+        Box::pin(http2::serve(stream, BytesMut::new(), peer, settings, context)).await;
+    } else {
+        http1::serve(stream, BytesMut::new(), peer, settings, context).await;
     }
 }
 
@@ -177,7 +193,7 @@ async fn serve_clear<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     }
     match timeout(settings.times.head, sniff(&mut stream)).await {
         Ok(Ok(Some(beginning))) if beginning.http2 => {
-            http2::serve(stream, beginning.read, peer, settings, context).await;
+            Box::pin(http2::serve(stream, beginning.read, peer, settings, context)).await;
         }
         Ok(Ok(Some(beginning))) => http1::serve(stream, beginning.read, peer, settings, context).await,
         Ok(Ok(None)) => {}

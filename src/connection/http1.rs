@@ -47,7 +47,8 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             // Loaded for each request, so that a request is handled with the configuration in force when it arrives.
             let worker_state = context.worker_state.load_full();
             let response = match refused(&request, &state) {
-                None => worker_state.gateway.serve(&worker_state.upstream, peer, request).await,
+                // hyper keeps the state of the last request while the connection is idle. This part of it is large.
+                None => Box::pin(worker_state.gateway.serve(&worker_state.upstream, peer, request)).await,
                 Some(head) => Ok(worker_state.gateway.refuse_head(peer, &head, false)),
             };
             response.map(|mut response| {
@@ -82,7 +83,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     }
     let switched = switched.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(switched) = switched {
-        switched.run(context.is_ending(settings.policy_number)).await;
+        Box::pin(switched.run(context.is_ending(settings.policy_number))).await;
     }
 }
 

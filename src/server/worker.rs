@@ -39,6 +39,9 @@ impl Job {
 /// delay them by tens of milliseconds.
 const EVENT_INTERVAL: u32 = 16;
 
+/// The size of the task of a connection, at most. Every idle connection holds it.
+const TASK_BYTES: usize = 8 * 1024;
+
 const GIVE_BACK_INTERVAL: Duration = Duration::from_secs(1);
 const WORTH_GIVING_BACK: usize = 4 << 20;
 
@@ -132,7 +135,7 @@ async fn serve(mut jobs: UnboundedReceiver<Job>, context: WorkerContext, open: A
         let counted = Counted { open: open.clone(), metrics: context.metrics.clone(), connection };
         context.metrics.connections.inc();
         let context = context.clone();
-        tokio::spawn(take_turns(account, async move {
+        let task = async move {
             tokio::select! {
                 biased;
                 () = counted.connection.account().close_requested() => {
@@ -141,7 +144,9 @@ async fn serve(mut jobs: UnboundedReceiver<Job>, context: WorkerContext, open: A
                 () = connection::serve(stream, peer, listener_kind, &counted.connection, &context) => {}
             }
             drop(counted);
-        }));
+        };
+        debug_assert!(size_of_val(&task) <= TASK_BYTES, "{}", size_of_val(&task));
+        tokio::spawn(take_turns(account, task));
     }
 }
 
