@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::header::USER_AGENT;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tokio::time::Instant;
 
 use crate::audit::{AuditRecord, AuditTrail, AuditedCaller, UnverifiedCaller};
@@ -25,6 +25,7 @@ use crate::metrics::{Metrics, RequestLabels, WouldDenyLabels};
 use crate::refusals::{self, Refusal, Refusals};
 use crate::upstream::RequestProgress;
 
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The longest path in an audit record, in bytes.
 const MAX_PATH_BYTES: usize = 2048;
 
@@ -86,7 +87,7 @@ pub struct RefusedToken {
 }
 
 impl Exchange {
-    /// Begins when the head of a request has arrived.
+    /// Begins when the head of a request has arrived. Boxed, because it is passed on until the response has ended.
     pub fn begin(
         recorder: Arc<Recorder>,
         method: Method,
@@ -94,8 +95,8 @@ impl Exchange {
         headers: &HeaderMap,
         source: Option<IpAddr>,
         request_id: Box<str>,
-    ) -> Self {
-        Self {
+    ) -> Box<Self> {
+        Box::new(Self {
             recorder,
             in_flight: None,
             time: SystemTime::now(),
@@ -119,7 +120,7 @@ impl Exchange {
             ended: None,
             request: None,
             response_bytes: 0,
-        }
+        })
     }
 
     /// Begins for a head that could not be parsed, with what could be read of its method and path.
@@ -129,7 +130,7 @@ impl Exchange {
         path: &str,
         source: Option<IpAddr>,
         request_id: Box<str>,
-    ) -> Self {
+    ) -> Box<Self> {
         let headers = HeaderMap::new();
         let mut exchange =
             Self::begin(recorder, Method::default(), Uri::default(), &headers, source, request_id);
@@ -377,7 +378,7 @@ impl Exchange {
 
 /// The trace ID of a W3C `traceparent`: `00-<32 hex>-<16 hex>-<2 hex>`.
 fn trace_id(headers: &HeaderMap) -> Option<Box<str>> {
-    let text = headers.get("traceparent")?.to_str().ok()?;
+    let text = headers.get(TRACEPARENT)?.to_str().ok()?;
     let id = text.split('-').nth(1)?;
     let hex = id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     (hex && id.bytes().any(|byte| byte != b'0')).then(|| id.into())

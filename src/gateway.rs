@@ -16,7 +16,6 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::header::{
@@ -51,6 +50,7 @@ mod environment;
 mod forward_auth;
 mod graphql;
 mod refusal;
+mod request_ids;
 mod switching;
 
 pub use assembly::{admission, system_clock};
@@ -59,7 +59,10 @@ pub use refusal::UnreadHead;
 use body::{first_bytes, is_empty};
 use environment::{ExchangeObserver, LiveEnvironment};
 use refusal::Unsendable;
+use request_ids::RequestIds;
 use switching::{Bounds, Upgrade};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Returns the current time.
 pub type Clock = fn() -> NumericDate;
@@ -78,8 +81,7 @@ pub struct Gateway {
     graphql_limit: usize,
     upgrades: Vec<Box<str>>,
     close_on_token_expiry: bool,
-    id_prefix: u64,
-    next_id: AtomicU64,
+    request_ids: RequestIds,
     clock: Clock,
 }
 
@@ -109,7 +111,7 @@ pub enum ListenerKind {
 
 /// A request without a response yet.
 struct Received {
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     head: Parts,
     body: Incoming,
     format: ResponseFormat,
@@ -276,14 +278,12 @@ impl Gateway {
     fn request_id(&self, headers: &HeaderMap) -> Box<str> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         let client_id = headers
-            .get("x-request-id")
+            .get(X_REQUEST_ID)
             .and_then(|id| id.to_str().ok())
             .filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(plain));
         match client_id {
             Some(id) => id.into(),
-            None => {
-                format!("{:016x}{:08x}", self.id_prefix, self.next_id.fetch_add(1, Ordering::Relaxed)).into()
-            }
+            None => self.request_ids.next(),
         }
     }
 }
@@ -297,7 +297,7 @@ struct Prepared {
 
 /// Relays the backend's response.
 fn relay(
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     mut response: Response<ResponseBody>,
     bounds: Bounds,
     keeps_trailer: bool,
@@ -377,7 +377,6 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 fn set_request_id(headers: &mut HeaderMap, id: &str) {
-    const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
     // An ID contains only bytes that are valid in a field.
     if let Ok(value) = HeaderValue::from_str(id) {
         headers.insert(X_REQUEST_ID, value);

@@ -25,7 +25,7 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub struct ObservedBody {
     content: Content,
     /// Moved into [`Switched`] if a tunnel follows.
-    exchange: Option<Exchange>,
+    exchange: Option<Box<Exchange>>,
 }
 
 enum Content {
@@ -38,7 +38,7 @@ enum Content {
 /// A tunnel, with the exchange that ends with it.
 pub struct Switched {
     tunnel: Box<Tunnel>,
-    exchange: Exchange,
+    exchange: Box<Exchange>,
 }
 
 impl Switched {
@@ -71,7 +71,7 @@ pub struct ResponseFormat {
 
 /// The response to a refused request, or instead of a backend that failed.
 pub fn refusal(
-    mut exchange: Exchange,
+    mut exchange: Box<Exchange>,
     denial: Denial,
     wording: &Wording,
     format: ResponseFormat,
@@ -127,7 +127,7 @@ pub fn refusal(
 }
 
 /// The forward-auth response that permits a request, with the fields to set.
-pub fn grant(mut exchange: Exchange, headers: HeaderMap, close: bool) -> Response<ObservedBody> {
+pub fn grant(mut exchange: Box<Exchange>, headers: HeaderMap, close: bool) -> Response<ObservedBody> {
     let mut response = Response::new(());
     *response.headers_mut() = headers;
     let headers = response.headers_mut();
@@ -143,14 +143,14 @@ pub fn grant(mut exchange: Exchange, headers: HeaderMap, close: bool) -> Respons
 }
 
 /// The backend's response, streamed.
-pub fn relay(mut exchange: Exchange, response: Response<ResponseBody>) -> Response<ObservedBody> {
+pub fn relay(mut exchange: Box<Exchange>, response: Response<ResponseBody>) -> Response<ObservedBody> {
     exchange.set_status(response.status());
     response.map(|body| ObservedBody { content: Content::Backend(Box::new(body)), exchange: Some(exchange) })
 }
 
 /// The backend's 101, after which the connection is a tunnel.
 pub fn switch(
-    mut exchange: Exchange,
+    mut exchange: Box<Exchange>,
     response: Response<ResponseBody>,
     tunnel: Tunnel,
 ) -> Response<ObservedBody> {

@@ -1,8 +1,8 @@
 //! Creates the [`Gateway`] and its [`Admission`] from the configuration.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
+use super::request_ids::RequestIds;
 use super::{Clock, Gateway};
 use crate::admission::Admission;
 use crate::challenge::Wording;
@@ -12,7 +12,6 @@ use crate::exchange::Recorder;
 use crate::jwks::Keys;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::{Authorization, IdentityNames, OutboundHead};
-use crate::random;
 use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
 use crate::trust::TrustedIssuer;
@@ -39,8 +38,7 @@ pub(super) fn gateway(
         graphql_limit: config.limits.graphql_bytes,
         upgrades: config.upstream.upgrades.clone(),
         close_on_token_expiry: config.upstream.close_on_token_expiry,
-        id_prefix: random::bits(),
-        next_id: AtomicU64::new(0),
+        request_ids: RequestIds::new(),
         clock,
     }
 }

@@ -104,7 +104,7 @@ impl Gateway {
     /// Responds instead of the backend.
     pub(super) fn refuse_failed(
         &self,
-        exchange: Exchange,
+        exchange: Box<Exchange>,
         failure: ForwardError,
         format: ResponseFormat,
     ) -> Response<ObservedBody> {

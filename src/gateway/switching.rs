@@ -97,7 +97,7 @@ impl Upgrade {
     pub(super) fn switch(
         self,
         upstream: &Upstream,
-        exchange: Exchange,
+        exchange: Box<Exchange>,
         mut response: Response<ResponseBody>,
         bounds: Bounds,
     ) -> Response<ObservedBody> {
