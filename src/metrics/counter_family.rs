@@ -13,7 +13,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 
 use super::RequestLabels;
-use super::labels::RequestLabelSet;
+use super::labels::{LabelSet, Labelled, RequestLabelSet};
 
 type Counters = RwLock<HashMap<RequestLabelSet, Counter>>;
 
@@ -143,6 +143,14 @@ impl<L: EncodeLabelSet + Clone + Eq + Hash, const N: usize> EncodeMetric for Num
     fn is_empty(&self) -> bool {
         self.family.is_empty()
     }
+}
+
+impl Labelled for RequestCounters {
+    const LABELS: &'static [&'static str] = RequestLabelSet::NAMES;
+}
+
+impl<L: LabelSet, const N: usize> Labelled for NumberedFamily<L, N> {
+    const LABELS: &'static [&'static str] = L::NAMES;
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::counter_family::{NumberedFamily, RequestCounters};
 use super::histogram::Histogram;
 
 /// An instrument with the names of its labels.
@@ -20,14 +19,6 @@ impl<N, A> Labelled for Gauge<N, A> {}
 impl Labelled for Histogram {}
 
 impl<L: LabelSet, M: TypedMetric> Labelled for Family<L, M> {
-    const LABELS: &'static [&'static str] = L::NAMES;
-}
-
-impl Labelled for RequestCounters {
-    const LABELS: &'static [&'static str] = RequestLabelSet::NAMES;
-}
-
-impl<L: LabelSet, const N: usize> Labelled for NumberedFamily<L, N> {
     const LABELS: &'static [&'static str] = L::NAMES;
 }
 
