@@ -179,8 +179,8 @@ fn rules(c: &mut Criterion) {
         ("when_roles", "claims.roles.exists(role, role.startsWith(\"Data\"))", &ada),
         ("when_exhausted", "claims.a.exists(x, claims.b.exists(y, x == y))", &long),
     ] {
-        authorizer.policy.rules = vec![Rule { when: when(text), ..rule("/api/v1/**", &[]) }];
-        authorizer.policy.rules[0].verdict = Verdict::Require(Box::default());
+        let verdict = Verdict::Require(Box::default());
+        authorizer.policy.rules = vec![Rule { when: when(text), verdict, ..rule("/api/v1/**", &[]) }].into();
         group.bench_function(name, |b| {
             b.iter(|| {
                 let facts = facts(None, "/api/v1/tables");
@@ -189,8 +189,9 @@ fn rules(c: &mut Criterion) {
         });
     }
     let graphql = GraphqlMatching { fields: vec!["createAccessToken".into()], ..GraphqlMatching::default() };
-    authorizer.policy.rules = vec![rule("/api/graphql", &[])];
-    authorizer.policy.rules[0].matching.graphql = Some(graphql);
+    let mut about_graphql = rule("/api/graphql", &[]);
+    about_graphql.matching.graphql = Some(graphql);
+    authorizer.policy.rules = vec![about_graphql].into();
     let fields = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
     let document = |selections: usize| {
         let query = format!(
@@ -322,7 +323,7 @@ fn authorizer(algorithm: Algorithm) -> Authorizer {
         backend: Backend::Generic,
         policy: Policy {
             routes: RouteTable::parse(&[(Route::Public, "GET /docs/**")]).unwrap(),
-            rules: vec![rule("/api/v1/policies/**", &[]), rule("/api/v1/**", &["DELETE"])],
+            rules: vec![rule("/api/v1/policies/**", &[]), rule("/api/v1/**", &["DELETE"])].into(),
             ..Policy::default()
         },
         trust: vec![TrustedIssuer {

@@ -6,6 +6,9 @@
 //!   [`Policy::default`] does.
 //!
 //! Nothing is evaluated here. [`crate::decision`] applies the policy, to every reading of a path.
+//!
+//! A policy may have thousands of rows and rules. [`RouteTable`] and [`Rules`] index them by path when they are made, so
+//! that a request is compared only with those that its path and method select.
 
 use std::net::IpAddr;
 
@@ -13,17 +16,25 @@ use http::Method;
 use ipnet::IpNet;
 
 use crate::claims::ClaimPath;
-use crate::request::{METHODS, OperationKind};
+use crate::request::OperationKind;
 
 mod expression;
+mod methods;
+mod path_index;
 mod path_pattern;
+mod related;
 mod relation;
 mod route_table;
+mod rules;
+mod shadow;
 
 pub use crate::backend::Route;
 pub use expression::{Budget, Expression, Fault, Subject};
+pub use methods::Methods;
 pub use path_pattern::{PathPattern, PatternError};
 pub use route_table::{InactiveRoute, Place, RouteRow, RouteTable, Routed, RowSource};
+pub use rules::Rules;
+pub use shadow::shadows;
 
 /// Routes and rules: what decides about a request, apart from its token.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +44,7 @@ pub struct Policy {
     /// Which routes need no token, and on which a token is optional.
     pub routes: RouteTable,
     /// The rules; the first that matches decides.
-    pub rules: Vec<Rule>,
+    pub rules: Rules,
     /// The effect for an authenticated request that no rule matches.
     pub default: Effect,
     /// Principals that a token must not have if metagate sets DataHub's actor field, in lower case: DataHub's
@@ -109,47 +120,11 @@ impl RoutePattern {
 
 impl std::fmt::Display for RoutePattern {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if !self.methods.0.is_empty() {
-            let names: Vec<_> = self.methods.0.iter().map(Method::as_str).collect();
+        if !self.methods.is_any() {
+            let names: Vec<_> = self.methods.names().collect();
             write!(f, "{} ", names.join(","))?;
         }
         write!(f, "{}", self.path)
-    }
-}
-
-/// A list of methods; empty means any. GET includes HEAD (RFC 9110 section 9.3.2).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Methods(Vec<Method>);
-
-impl Methods {
-    /// Reads a comma-separated list of upper-case method names; `*` is any.
-    pub fn parse(text: &str) -> Result<Self, PatternError> {
-        if text == "*" {
-            return Ok(Self::default());
-        }
-        text.split(',').map(Self::one).collect::<Result<_, _>>().map(Self)
-    }
-
-    /// A list from single names.
-    pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, PatternError> {
-        names.into_iter().map(Self::one).collect::<Result<_, _>>().map(Self)
-    }
-
-    fn one(name: &str) -> Result<Method, PatternError> {
-        let name = name.trim();
-        let known = METHODS.into_iter().find(|method| method.as_str() == name);
-        known.ok_or_else(|| PatternError::Method(name.to_owned()))
-    }
-
-    /// The names; empty for any.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(Method::as_str)
-    }
-
-    /// Whether the list includes `method`.
-    pub fn contain(&self, method: &Method) -> bool {
-        let listed = |entry: &Method| entry == method || (entry == Method::GET && method == Method::HEAD);
-        self.0.is_empty() || self.0.iter().any(listed)
     }
 }
 

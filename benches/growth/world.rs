@@ -21,8 +21,8 @@ use metagate::trust::{self, TrustedIssuer};
 
 pub const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 pub const TOKEN_BYTES: usize = 1 << 20;
-const NOW: NumericDate = NumericDate::from_secs(1_800_000_000);
-const SECRET: &[u8] = b"a secret of more than thirty-two bytes";
+pub const NOW: NumericDate = NumericDate::from_secs(1_800_000_000);
+pub const SECRET: &[u8] = b"a secret of more than thirty-two bytes";
 
 /// A token with these further claims.
 pub fn token(claims: &str) -> String {
@@ -70,7 +70,7 @@ pub fn authorizer(backend: Backend, rules: Vec<Rule>) -> Authorizer {
     let routes = RouteTable::preset(backend, &Place::default()).expect("a preset");
     Authorizer {
         backend,
-        policy: Policy { routes, rules, ..Policy::default() },
+        policy: Policy { routes, rules: rules.into(), ..Policy::default() },
         trust: vec![entry()],
         datahub_system: None,
         token_bytes: TOKEN_BYTES,

@@ -44,7 +44,7 @@ fn admission() -> Admission {
         backend: Backend::DataHubFrontend,
         policy: Policy {
             routes: RouteTable::parse(&[(Route::Public, "/open")]).unwrap(),
-            rules: vec![graphql],
+            rules: vec![graphql].into(),
             ..Policy::default()
         },
         trust: vec![entry("a", &["https://a.example"])],

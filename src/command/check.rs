@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Err(errors) => return Err(Failure::Config(errors)),
     };
     let fetched = if arguments.offline { Vec::new() } else { fetch(&loaded.config)? };
-    let tested = rule_tests::run(&loaded.config, system_clock())
+    let tested = rule_tests::run(&loaded.config, system_clock(), arguments.json)
         .map_err(|_| Failure::Other("cannot make keys for the tests".to_owned()))?;
     let findings = findings(&loaded, &fetched, &tested);
     print(&findings, &fetched, &tested, &loaded.config.policy.routes, arguments.json)?;

@@ -87,7 +87,8 @@ fn configuration(issuer: SocketAddr, backend: SocketAddr) -> Result<Loaded, Fail
     let environment = variables.map(|(name, value)| (name.to_owned(), value)).to_vec();
     let mut loaded = config::load(&Sources { file: None, environment, flags: Flags::default() })
         .map_err(Failure::Config)?;
-    loaded.config.policy.rules.push(only_admins_delete()?);
+    let rule = only_admins_delete()?;
+    loaded.config.policy.rules.change(|rules| rules.push(rule));
     Ok(loaded)
 }
 

@@ -14,9 +14,9 @@ use crate::request::RequestFacts;
 mod answers;
 mod interpretation;
 
-use answers::Answers;
-use interpretation::RequestedOperation;
+use answers::{Answers, Table};
 pub(super) use interpretation::{Interpretation, Interpretations};
+use interpretation::{RequestedOperation, SelectedRules};
 
 /// What the rules decide.
 #[derive(Default)]
@@ -54,14 +54,11 @@ pub(super) fn evaluate(policy: &Policy, facts: &RequestFacts, token: Option<&Ver
 
 /// Whether a rule about GraphQL may apply to this request.
 pub(super) fn ask_for_graphql(policy: &Policy, facts: &RequestFacts, token: &VerifiedToken) -> bool {
-    let asks = |rule: &&Rule| {
-        rule.matching.graphql.is_some() || rule.when.as_ref().is_some_and(Expression::asks_graphql)
-    };
-    policy
-        .rules
-        .iter()
-        .filter(asks)
-        .any(|rule| facts.path.all().any(|path| is_about(&rule.matching, facts, path, Some(token))))
+    let rules = &policy.rules;
+    let asks = |rule: &Rule| rule.asks_for_graphql() && is_from(&rule.matching, Some(token));
+    let selected = |path| rules.selected(&facts.method, &facts.host, path);
+    rules.ask_for_graphql()
+        && facts.path.all().flat_map(selected).any(|index| rules.get(index).is_some_and(asks))
 }
 
 /// Evaluates the interpretations of one request, which share one budget.
@@ -70,7 +67,8 @@ pub(super) struct Evaluator<'r> {
     pub(super) facts: &'r RequestFacts,
     pub(super) token: Option<&'r VerifiedToken>,
     budget: Budget,
-    answers: Answers,
+    /// What is shared by several interpretations; `None` for a single one.
+    shared: Option<(&'r SelectedRules, Answers)>,
 }
 
 /// Whether a rule matches an interpretation.
@@ -81,9 +79,15 @@ pub(super) enum Match {
     Unknown(&'static str),
 }
 
+impl Match {
+    const fn of(matched: bool) -> Self {
+        if matched { Self::Yes } else { Self::No }
+    }
+}
+
 impl<'r> Evaluator<'r> {
     pub(super) fn new(policy: &'r Policy, facts: &'r RequestFacts, token: Option<&'r VerifiedToken>) -> Self {
-        Self { policy, facts, token, budget: Budget::default(), answers: Answers::default() }
+        Self { policy, facts, token, budget: Budget::default(), shared: None }
     }
 
     /// An evaluator for all interpretations of a request. It caches what each rule says of each part.
@@ -91,18 +95,40 @@ impl<'r> Evaluator<'r> {
         policy: &'r Policy,
         facts: &'r RequestFacts,
         token: Option<&'r VerifiedToken>,
-        interpretations: &Interpretations<'_>,
+        interpretations: &'r Interpretations<'_>,
     ) -> Self {
-        let answers = Answers::new(policy.rules.len(), interpretations.parts());
-        Self { answers, ..Self::new(policy, facts, token) }
+        let shared = interpretations
+            .selected
+            .as_ref()
+            .map(|selected| (selected, Answers::new(selected.rules.len(), interpretations.parts())));
+        Self { shared, ..Self::new(policy, facts, token) }
     }
 
     pub(super) fn evaluate(&self, interpretation: &Interpretation<'_>) -> Outcome {
+        match &self.shared {
+            Some((selected, _)) => {
+                let rows = selected.of_path(interpretation.indexes.path);
+                self.first(interpretation, rows.map(|(row, index)| (Some(row), index)))
+            }
+            None => {
+                let (method, host) = (&self.facts.method, &self.facts.host);
+                let indexes = self.policy.rules.selected(method, host, interpretation.path);
+                self.first(interpretation, indexes.map(|index| (None, index)))
+            }
+        }
+    }
+
+    /// The outcome of the first rule that matches, of those that the method, the host and the path select. Each has
+    /// its row in [`Answers`].
+    fn first(
+        &self,
+        interpretation: &Interpretation<'_>,
+        selected: impl Iterator<Item = (Option<usize>, usize)>,
+    ) -> Outcome {
         let mut reported = None;
-        for (index, rule) in self.policy.rules.iter().enumerate() {
-            let Some((effect, detail)) = self.evaluate_rule(Some(index), rule, interpretation) else {
-                continue;
-            };
+        for (row, index) in selected {
+            let Some(rule) = self.policy.rules.get(index) else { continue };
+            let Some((effect, detail)) = self.effect(row, rule, interpretation) else { continue };
             match rule.mode {
                 Mode::Enforce => return Outcome { effect, rule: Some(index), detail, reported },
                 // A rule in report mode decides nothing: the rules after it do.
@@ -113,23 +139,25 @@ impl<'r> Evaluator<'r> {
         Outcome { effect: self.policy.default, reported, ..Outcome::default() }
     }
 
-    /// The effect of one rule; `None` if it does not match.
+    /// The effect of any rule; `None` if it does not match.
     pub(super) fn rule(
         &self,
         rule: &Rule,
         interpretation: &Interpretation<'_>,
     ) -> Option<(Effect, Option<&'static str>)> {
-        self.evaluate_rule(None, rule, interpretation)
+        let selects = is_about(&rule.matching, self.facts, interpretation.path);
+        if selects { self.effect(None, rule, interpretation) } else { None }
     }
 
-    /// `index` is the rule's index in [`Answers`]; `None` evaluates it without the cache.
-    fn evaluate_rule(
+    /// The effect of a rule that the method, the host and the path select; `None` if it does not match. `row` is its
+    /// row in [`Answers`]; `None` evaluates it without the cache.
+    fn effect(
         &self,
-        index: Option<usize>,
+        row: Option<usize>,
         rule: &Rule,
         interpretation: &Interpretation<'_>,
     ) -> Option<(Effect, Option<&'static str>)> {
-        match self.is_matched(index, &rule.matching, interpretation) {
+        match self.is_matched(row, &rule.matching, interpretation) {
             Match::No => return None,
             Match::Unknown(detail) => return Some((Effect::Deny, Some(detail))),
             Match::Yes => {}
@@ -137,7 +165,11 @@ impl<'r> Evaluator<'r> {
         let decided = match (&rule.verdict, self.token) {
             (Verdict::Allow, _) => Effect::Allow,
             (Verdict::Require(requirement), Some(token))
-                if self.answers.is_met.get(index, 0, || meets(requirement, self.facts, token)) =>
+                if self.once(
+                    row,
+                    |answers| (&answers.is_met, 0),
+                    || meets(requirement, self.facts, token),
+                ) =>
             {
                 Effect::Allow
             }
@@ -153,6 +185,18 @@ impl<'r> Evaluator<'r> {
         }
     }
 
+    /// An answer about a rule, from the cache if there is one.
+    fn once(
+        &self,
+        row: Option<usize>,
+        place: impl FnOnce(&Answers) -> (&Table, usize),
+        evaluate: impl FnOnce() -> bool,
+    ) -> bool {
+        let Some((_, answers)) = &self.shared else { return evaluate() };
+        let (table, part) = place(answers);
+        table.get(row, part, evaluate)
+    }
+
     fn meets_condition(&self, when: &Expression, interpretation: &Interpretation<'_>) -> Result<bool, Fault> {
         let graphql = match interpretation.operation {
             RequestedOperation::Operation(operation, _) => Some(operation),
@@ -162,35 +206,72 @@ impl<'r> Evaluator<'r> {
         when.evaluate(&subject, &self.budget)
     }
 
+    /// Whether any rule matches.
     pub(super) fn matches(&self, matching: &Matching, interpretation: &Interpretation<'_>) -> Match {
-        self.is_matched(None, matching, interpretation)
+        let selects = is_about(matching, self.facts, interpretation.path);
+        if selects { self.is_matched(None, matching, interpretation) } else { Match::No }
     }
 
+    /// Each condition of a match separately, with its key.
+    pub(super) fn conditions(
+        &self,
+        matching: &Matching,
+        interpretation: &Interpretation<'_>,
+    ) -> [(&'static str, Match); 6] {
+        [
+            ("methods", Match::of(matching.methods.contain(&self.facts.method))),
+            ("paths", Match::of(has_path(matching, interpretation.path))),
+            ("hosts", Match::of(has_host(matching, self.facts))),
+            ("issuers", Match::of(is_from(matching, self.token))),
+            ("query", self.has_query(None, matching, interpretation)),
+            ("graphql", self.is_selected(None, matching, interpretation)),
+        ]
+    }
+
+    /// Whether a rule that the method, the host and the path select matches.
     fn is_matched(
         &self,
-        index: Option<usize>,
+        row: Option<usize>,
         matching: &Matching,
         interpretation: &Interpretation<'_>,
     ) -> Match {
-        let answers = &self.answers;
-        let about = || is_about(matching, self.facts, interpretation.path, self.token);
-        if !answers.is_about.get(index, interpretation.indexes.path, about) {
+        if !self.once(row, |answers| (&answers.is_from, 0), || is_from(matching, self.token)) {
             return Match::No;
         }
-        if !matching.query.is_empty() {
-            let Some(parameters) = &interpretation.parameters else {
-                return Match::Unknown("query: it cannot be decoded");
-            };
-            let has = |(name, patterns): &(Box<str>, Vec<Box<str>>)| {
-                parameters.iter().any(|(key, value)| **key == **name && any_matches(patterns, value))
-            };
-            if !answers
-                .has_query
-                .get(index, interpretation.indexes.parameters, || matching.query.iter().all(has))
-            {
-                return Match::No;
-            }
+        match self.has_query(row, matching, interpretation) {
+            Match::Yes => self.is_selected(row, matching, interpretation),
+            other => other,
         }
+    }
+
+    /// Whether the query has the parameters that a rule names.
+    fn has_query(
+        &self,
+        row: Option<usize>,
+        matching: &Matching,
+        interpretation: &Interpretation<'_>,
+    ) -> Match {
+        if matching.query.is_empty() {
+            return Match::Yes;
+        }
+        let Some(parameters) = &interpretation.parameters else {
+            return Match::Unknown("query: it cannot be decoded");
+        };
+        let has = |(name, patterns): &(Box<str>, Vec<Box<str>>)| {
+            parameters.iter().any(|(key, value)| **key == **name && any_matches(patterns, value))
+        };
+        let place = interpretation.indexes.parameters;
+        let has_all = || matching.query.iter().all(has);
+        Match::of(self.once(row, |answers| (&answers.has_query, place), has_all))
+    }
+
+    /// Whether a rule selects the GraphQL operation.
+    fn is_selected(
+        &self,
+        row: Option<usize>,
+        matching: &Matching,
+        interpretation: &Interpretation<'_>,
+    ) -> Match {
         let Some(graphql) = &matching.graphql else { return Match::Yes };
         match (interpretation.operation, graphql.unreadable) {
             (RequestedOperation::Operation(operation, field), _) => {
@@ -198,8 +279,8 @@ impl<'r> Evaluator<'r> {
                     (graphql.operations.is_empty() || graphql.operations.contains(&operation.kind))
                         && (graphql.fields.is_empty() || any_matches(&graphql.fields, field))
                 };
-                let matched = answers.selects.get(index, interpretation.indexes.operation, selected);
-                if matched { Match::Yes } else { Match::No }
+                let place = interpretation.indexes.operation;
+                Match::of(self.once(row, |answers| (&answers.selects, place), selected))
             }
             (RequestedOperation::Unreadable(_) | RequestedOperation::Nothing, Unreadable::Skip) => Match::No,
             (RequestedOperation::Unreadable(why), Unreadable::Deny) => Match::Unknown(why),
@@ -210,14 +291,24 @@ impl<'r> Evaluator<'r> {
     }
 }
 
-/// Whether a rule is about this method, path, host and issuer.
-fn is_about(matching: &Matching, facts: &RequestFacts, path: &[u8], token: Option<&VerifiedToken>) -> bool {
+/// Whether a rule is about this method, path and host: what [`Rules::selected`](crate::policy::Rules::selected) looks
+/// up for all rules.
+fn is_about(matching: &Matching, facts: &RequestFacts, path: &[u8]) -> bool {
+    matching.methods.contain(&facts.method) && has_path(matching, path) && has_host(matching, facts)
+}
+
+fn has_path(matching: &Matching, path: &[u8]) -> bool {
+    matching.paths.is_empty() || matching.paths.iter().any(|pattern| pattern.matches(path))
+}
+
+fn has_host(matching: &Matching, facts: &RequestFacts) -> bool {
+    matching.hosts.is_empty() || matching.hosts.iter().any(|host| host.eq_ignore_ascii_case(&facts.host))
+}
+
+/// Whether a rule is about the issuer of this token.
+fn is_from(matching: &Matching, token: Option<&VerifiedToken>) -> bool {
     let is_from = |issuer: &str| token.is_some_and(|token| token.is_from(issuer));
-    matching.methods.contain(&facts.method)
-        && (matching.paths.is_empty() || matching.paths.iter().any(|pattern| pattern.matches(path)))
-        && (matching.hosts.is_empty()
-            || matching.hosts.iter().any(|host| host.eq_ignore_ascii_case(&facts.host)))
-        && (matching.issuers.is_empty() || matching.issuers.iter().any(|issuer| is_from(issuer)))
+    matching.issuers.is_empty() || matching.issuers.iter().any(|issuer| is_from(issuer))
 }
 
 fn any_matches(patterns: &[Box<str>], text: &str) -> bool {

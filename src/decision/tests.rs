@@ -5,6 +5,7 @@
 mod expressions;
 mod graphql;
 mod impersonation;
+mod index;
 mod readings;
 mod rules;
 mod trace;

@@ -4,7 +4,7 @@
 use super::Authorizer;
 use super::rules::{self, Evaluator, Interpretation, Interpretations, Match};
 use crate::claims::VerifiedToken;
-use crate::policy::{Effect, Matching, Requirement, Rule, Verdict};
+use crate::policy::{Effect, Requirement, Rule, Verdict};
 use crate::request::RequestFacts;
 
 /// Every rule that was evaluated, for the interpretation of the request that decided.
@@ -64,28 +64,23 @@ impl Authorizer {
 }
 
 fn outcome(evaluator: &Evaluator<'_>, rule: &Rule, interpretation: &Interpretation<'_>) -> RuleOutcome {
-    let conditions = conditions(&rule.matching);
-    let without = Rule { when: None, ..rule.clone() };
+    let conditions = |wanted: &dyn Fn(&Match) -> bool| {
+        let conditions = evaluator.conditions(&rule.matching, interpretation);
+        conditions.into_iter().filter(|(_, found)| wanted(found)).map(|(name, _)| name).collect()
+    };
+    let allows_without_when = || {
+        let without = Rule { when: None, ..rule.clone() };
+        matches!(evaluator.rule(&without, interpretation), Some((Effect::Allow, _)))
+    };
     match (evaluator.rule(rule, interpretation), evaluator.matches(&rule.matching, interpretation)) {
         (None, Match::Yes) => RuleOutcome::NotMatched(vec!["when"]),
-        (None, _) => {
-            let failed = conditions
-                .iter()
-                .filter(|(_, single)| matches!(evaluator.matches(single, interpretation), Match::No));
-            RuleOutcome::NotMatched(failed.map(|(name, _)| *name).collect())
-        }
+        (None, _) => RuleOutcome::NotMatched(conditions(&|found| matches!(found, Match::No))),
         (Some((Effect::Allow, _)), _) => RuleOutcome::Allowed,
         (Some((Effect::Deny, _)), Match::Unknown(_)) => {
-            let unknown = conditions
-                .iter()
-                .filter(|(_, single)| matches!(evaluator.matches(single, interpretation), Match::Unknown(_)));
-            RuleOutcome::Denied(unknown.map(|(name, _)| *name).collect())
+            RuleOutcome::Denied(conditions(&|found| matches!(found, Match::Unknown(_))))
         }
         // It would allow without the expression, or it denies because of an error in it.
-        (Some((Effect::Deny, detail)), _)
-            if detail.is_some()
-                || matches!(evaluator.rule(&without, interpretation), Some((Effect::Allow, _))) =>
-        {
+        (Some((Effect::Deny, detail)), _) if detail.is_some() || allows_without_when() => {
             RuleOutcome::Denied(vec!["when"])
         }
         (Some((Effect::Deny, _)), _) => RuleOutcome::Denied(unmet(evaluator, rule)),
@@ -103,20 +98,6 @@ fn unmet(evaluator: &Evaluator<'_>, rule: &Rule) -> Vec<&'static str> {
         (Verdict::Require(_), None) => vec!["require"],
         (Verdict::Allow | Verdict::Deny, _) => vec!["action"],
     }
-}
-
-/// Each condition of a match separately.
-fn conditions(matching: &Matching) -> [(&'static str, Matching); 6] {
-    let Matching { methods, paths, hosts, issuers, query, graphql } = matching.clone();
-    let none = Matching::default;
-    [
-        ("methods", Matching { methods, ..none() }),
-        ("paths", Matching { paths, ..none() }),
-        ("hosts", Matching { hosts, ..none() }),
-        ("issuers", Matching { issuers, ..none() }),
-        ("query", Matching { query, ..none() }),
-        ("graphql", Matching { graphql, ..none() }),
-    ]
 }
 
 /// Each part of a requirement separately.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A pattern for the segments of a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PathPattern {
     pub(super) segments: Vec<Segment>,
     /// Whether the pattern ends in `**`, or in a `*` within its last segment.
@@ -20,7 +20,7 @@ pub struct PathPattern {
     literals: usize,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Segment {
     Literal(Box<str>),
     Any,

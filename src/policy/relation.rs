@@ -4,7 +4,6 @@
 
 use super::path_pattern::{PathPattern, Segment};
 use super::{GraphqlMatching, Matching, Methods, Route, RoutePattern, RouteRow, RouteTable, Unreadable};
-use crate::request::METHODS;
 
 impl PathPattern {
     /// Whether this pattern matches every path that `other` matches.
@@ -66,12 +65,12 @@ impl Segment {
 impl Methods {
     /// Whether this list includes every method of `other`.
     pub fn covers(&self, other: &Self) -> bool {
-        METHODS.iter().filter(|method| other.contain(method)).all(|method| self.contain(method))
+        self.set().covers(other.set())
     }
 
     /// Whether both include some method.
     pub fn overlaps(&self, other: &Self) -> bool {
-        METHODS.iter().any(|method| self.contain(method) && other.contain(method))
+        self.set().meets(other.set())
     }
 }
 
@@ -95,23 +94,33 @@ impl RouteTable {
     /// The public and optional rows that match some request that `matching` matches on one of its paths,
     /// without those that come after a row that protects all of that path.
     pub fn opening<'a>(&'a self, matching: &'a Matching) -> impl Iterator<Item = &'a RouteRow> {
-        let protected = move |at: usize, path: &PathPattern| {
-            self.rows().iter().take(at).any(|row| {
-                let pattern = &row.pattern;
-                row.route == Route::Protected
-                    && pattern.methods().covers(&matching.methods)
-                    && pattern.path().covers(path)
-            })
+        let methods = &matching.methods;
+        let protects = |row: &&usize, path: &PathPattern| {
+            self.rows()
+                .get(**row)
+                .is_some_and(|row| row.pattern.methods().covers(methods) && row.pattern.path().covers(path))
         };
-        let opens = move |(at, row): &(usize, &RouteRow)| {
-            row.route != Route::Protected
-                && row.pattern.methods().overlaps(&matching.methods)
-                && matching
-                    .paths
-                    .iter()
-                    .any(|path| row.pattern.path().overlaps(path) && !protected(*at, path))
-        };
-        self.rows().iter().enumerate().filter(opens).map(|(_, row)| row)
+        let mut opening: Vec<usize> = Vec::new();
+        for path in &matching.paths {
+            // The rows after this one do not matter.
+            let end = self.index.protected.iter().find(|row| protects(row, path)).copied();
+            let opens = |at: &&usize| {
+                end.is_none_or(|end| **at < end)
+                    && self.rows().get(**at).is_some_and(|row| row.route != Route::Protected)
+            };
+            let overlaps = |at: &&usize| {
+                self.rows().get(**at).is_some_and(|RouteRow { pattern, .. }| {
+                    pattern.methods().overlaps(methods) && pattern.path().overlaps(path)
+                })
+            };
+            opening.extend(self.index.others.iter().filter(overlaps).filter(opens));
+            self.index.by_path.overlapping(methods.set(), path, |rows| {
+                opening.extend(rows.iter().filter(opens));
+            });
+        }
+        opening.sort_unstable();
+        opening.dedup();
+        opening.into_iter().filter_map(|row| self.rows().get(row))
     }
 }
 

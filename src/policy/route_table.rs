@@ -4,6 +4,8 @@ use std::fmt;
 
 use http::Method;
 
+use super::methods::MethodSet;
+use super::path_index::PathIndex;
 use super::{PathPattern, PatternError, RoutePattern};
 use crate::backend::{Backend, Condition, LetterCase, PresetRow, Route};
 use crate::request::PathReadings;
@@ -13,6 +15,34 @@ use crate::request::PathReadings;
 pub struct RouteTable {
     rows: Vec<RouteRow>,
     inactive: Vec<InactiveRoute>,
+    pub(super) index: RowIndex,
+}
+
+/// The rows by path. Made from the rows whenever they change.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RowIndex {
+    pub(super) by_path: PathIndex,
+    /// Rows of the preset that the index cannot hold: compared with every path. No configured row is one.
+    pub(super) others: Vec<usize>,
+    /// Protected rows. Only presets have them.
+    pub(super) protected: Vec<usize>,
+}
+
+impl RowIndex {
+    fn new(rows: &[RouteRow]) -> Self {
+        let mut index = Self::default();
+        for (number, row) in rows.iter().enumerate() {
+            if row.route == Route::Protected {
+                index.protected.push(number);
+            }
+            if PathIndex::accepts(&row.pattern.path) {
+                index.by_path.insert(&row.pattern.path, &row.pattern.methods, number);
+            } else {
+                index.others.push(number);
+            }
+        }
+        index
+    }
 }
 
 /// One active row.
@@ -89,6 +119,7 @@ impl RouteTable {
                 None => table.rows.push(row),
             }
         }
+        table.index = RowIndex::new(&table.rows);
         Ok(table)
     }
 
@@ -102,13 +133,14 @@ impl RouteTable {
             let source = RowSource::Configuration { key, origin: None };
             RoutePattern::parse(pattern).map(|pattern| RouteRow { route: *route, pattern, source })
         };
-        Ok(Self { rows: rows.iter().map(row).collect::<Result<_, _>>()?, inactive: Vec::new() })
+        Ok(Self::default().with_first(rows.iter().map(row).collect::<Result<_, _>>()?))
     }
 
     /// The same table with these rows in front.
     #[must_use]
     pub fn with_first(mut self, rows: Vec<RouteRow>) -> Self {
         self.rows.splice(..0, rows);
+        self.index = RowIndex::new(&self.rows);
         self
     }
 
@@ -124,7 +156,13 @@ impl RouteTable {
 
     /// The index of the first row that matches one reading of a path.
     pub fn find(&self, method: &Method, path: &[u8]) -> Option<usize> {
-        self.rows.iter().position(|row| row.pattern.matches(method, path))
+        let mut first = self.rows.len();
+        self.index.by_path.find(MethodSet::of(method), path, |rows| {
+            first = rows.first().map_or(first, |row| first.min(*row));
+        });
+        let matches = |row: &usize| self.rows.get(*row).is_some_and(|row| row.pattern.matches(method, path));
+        let other = self.index.others.iter().copied().take_while(|row| *row < first).find(matches);
+        other.or((first < self.rows.len()).then_some(first))
     }
 
     /// Routes a request. A public or optional row applies only to a path with a single reading; every other

@@ -55,13 +55,15 @@ struct Outcome {
 
 /// Runs every test at the time `now`. Rules in report mode are enforced, because the tests describe the intended
 /// outcome.
-pub(super) fn run(config: &Config, now: NumericDate) -> Result<Results, Unspecified> {
+///
+/// The steps of a test that passes are kept only if `all_steps`: each names every rule before the one that decides.
+pub(super) fn run(config: &Config, now: NumericDate, all_steps: bool) -> Result<Results, Unspecified> {
     let mut admission = admission(config);
     let authorizer = &mut admission.authorizer;
     let reporting = authorizer.policy.mode == Mode::Report
         || authorizer.policy.rules.iter().any(|rule| rule.mode == Mode::Report);
     authorizer.policy.mode = Mode::Enforce;
-    authorizer.policy.rules.iter_mut().for_each(|rule| rule.mode = Mode::Enforce);
+    authorizer.policy.rules.change(|rules| rules.iter_mut().for_each(|rule| rule.mode = Mode::Enforce));
     let signers: Vec<Option<Signer>> = config
         .trust
         .iter()
@@ -77,7 +79,7 @@ pub(super) fn run(config: &Config, now: NumericDate) -> Result<Results, Unspecif
     let runner = Runner { config, admission, signers, now };
     for test in &config.rule_tests {
         let mut steps = Steps { authorizer: &runner.admission.authorizer, lines: Vec::new() };
-        let decided = runner.admit(test, &mut steps)?;
+        let decided = runner.admit(test, &mut ())?;
         let rule = match &decided {
             Ok(permit) => permit.rule(),
             Err(denial) => denial.rule,
@@ -87,10 +89,14 @@ pub(super) fn run(config: &Config, now: NumericDate) -> Result<Results, Unspecif
         }
         let status = decided.as_ref().err().map(|denial| denial.reason.row().status);
         let name = |rule: Option<usize>| rule.and_then(|rule| rules.get(rule)).cloned();
+        let passed = status == test.expect && (test.rule.is_none() || test.rule == rule);
+        if all_steps || !passed {
+            let _ = runner.admit(test, &mut steps)?;
+        }
         tests.push(TestResult {
             name: test.name.clone(),
             path: test.path.clone(),
-            passed: status == test.expect && (test.rule.is_none() || test.rule == rule),
+            passed,
             request: format!("{} {}", test.method, test.target),
             expected: Outcome { status: test.expect, rule: name(test.rule) },
             actual: Outcome { status, rule: name(rule) },
@@ -198,7 +204,11 @@ struct Runner<'a> {
 
 impl Runner<'_> {
     /// Admits the request of a test as the proxy would.
-    fn admit(&self, test: &RuleTest, steps: &mut Steps<'_>) -> Result<Result<Permit, Denial>, Unspecified> {
+    fn admit(
+        &self,
+        test: &RuleTest,
+        steps: &mut (impl Observer + Send),
+    ) -> Result<Result<Permit, Denial>, Unspecified> {
         let mut headers = test.fields.clone();
         // Each entry has its own keys, so a token that selects another entry does not verify.
         let mut sets = vec![Some(Arc::default()); self.config.trust.len()];

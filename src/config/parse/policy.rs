@@ -1,13 +1,15 @@
 //! Parses `authorization`: routes and rules.
 
+use std::collections::{HashMap, HashSet};
+
 use super::super::values;
 use super::super::words::Word;
 use super::section::Section;
 use crate::backend::{Backend, BasePath};
 use crate::claims::ClaimPath;
 use crate::policy::{
-    Effect, GraphqlMatching, Matching, Methods, Mode, Place, Policy, Requirement, Route, RoutePattern,
-    RouteRow, RouteTable, RowSource, Rule, Unreadable, Verdict,
+    Effect, GraphqlMatching, Matching, Methods, Mode, PathPattern, Place, Policy, Requirement, Route,
+    RoutePattern, RouteRow, RouteTable, RowSource, Rule, Unreadable, Verdict,
 };
 use crate::request::OperationKind;
 
@@ -27,7 +29,7 @@ pub(super) fn policy(root: &Section<'_>, backend: Backend, upstream_path: &str) 
     Policy {
         mode,
         routes: preset(root, backend, upstream_path).with_first(configured_rows(&section)),
-        rules: rules(&section),
+        rules: rules(&section).into(),
         default: section.word("default"),
         // Set by the caller, because they depend on other sections.
         reserved_actors: Vec::new(),
@@ -59,10 +61,13 @@ fn preset(root: &Section<'_>, backend: Backend, upstream_path: &str) -> RouteTab
 /// The configured rows, optional ones first: if an optional and a public route match, the token is verified.
 fn configured_rows(section: &Section<'_>) -> Vec<RouteRow> {
     let (public, optional) = (routes(section, "public"), routes(section, "optional"));
+    let mut by_path: HashMap<&PathPattern, Vec<&RoutePattern>> = HashMap::new();
+    for route in &public {
+        by_path.entry(route.path()).or_default().push(route);
+    }
     for route in &optional {
-        let same =
-            |other: &&RoutePattern| other.path() == route.path() && other.methods().overlaps(route.methods());
-        if let Some(other) = public.iter().find(same) {
+        let same = by_path.get(route.path()).map(Vec::as_slice).unwrap_or_default();
+        if let Some(other) = same.iter().find(|other| other.methods().overlaps(route.methods())) {
             let message = format!("`{route}` is in authorization.public too (`{other}`)");
             let help = "on a public route a token is ignored, on an optional one it is verified: keep one";
             section.error_with_help("optional", message, help);
@@ -95,9 +100,10 @@ fn routes(section: &Section<'_>, name: &str) -> Vec<RoutePattern> {
 
 fn rules(section: &Section<'_>) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::new();
+    let mut names = HashSet::new();
     for entry in section.entries("rules") {
         let rule = rule(&entry);
-        if rules.iter().any(|before| before.name == rule.name && !rule.name.is_empty()) {
+        if !rule.name.is_empty() && !names.insert(rule.name.clone()) {
             entry.error("name", format!("`{}` is the name of another rule too", rule.name));
         }
         rules.push(rule);

@@ -1,5 +1,7 @@
 //! Parses `authorization.tests`.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv4Addr};
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
@@ -10,22 +12,36 @@ use super::super::{RuleTest, TrustEntry, values};
 use super::section::Section;
 use crate::policy::Policy;
 
+/// The maximum number of rules that one error names.
+const NAMED_RULES: usize = 100;
+
 /// Parses the tests. A test with an error is left out.
 pub(super) fn rule_tests(root: &Section<'_>, policy: &Policy, trust: &[TrustEntry]) -> Vec<RuleTest> {
     let mut tests: Vec<RuleTest> = Vec::new();
+    let mut names: HashMap<Box<str>, String> = HashMap::new();
+    let rules = policy.rules.iter().enumerate().map(|(index, rule)| (&*rule.name, index));
+    // If two rules have the same name, which is an error, the first one counts.
+    let rules: HashMap<&str, usize> = rules.rev().collect();
     for (index, entry) in root.section("authorization").entries("tests").iter().enumerate() {
         let path = format!("{}[{index}]", root.section("authorization").path("tests"));
-        let test = rule_test(entry, path, policy, trust);
+        let test = rule_test(entry, path, policy, &rules, trust);
         let Some(test) = test else { continue };
-        if let Some(before) = tests.iter().find(|before| before.name == test.name) {
-            entry.error("name", format!("is the name of {} too", before.path));
+        match names.entry(test.name.clone()) {
+            Entry::Occupied(before) => entry.error("name", format!("is the name of {} too", before.get())),
+            Entry::Vacant(new) => drop(new.insert(test.path.clone())),
         }
         tests.push(test);
     }
     tests
 }
 
-fn rule_test(entry: &Section<'_>, path: String, policy: &Policy, trust: &[TrustEntry]) -> Option<RuleTest> {
+fn rule_test(
+    entry: &Section<'_>,
+    path: String,
+    policy: &Policy,
+    rules: &HashMap<&str, usize>,
+    trust: &[TrustEntry],
+) -> Option<RuleTest> {
     for (name, help) in [
         ("name", "write what it shows: `name: bots cannot delete`"),
         ("request", "write `request: DELETE /api/v1/tables/x`"),
@@ -39,7 +55,7 @@ fn rule_test(entry: &Section<'_>, path: String, policy: &Policy, trust: &[TrustE
     let request = entry.read("request", values::request_line);
     let expect = entry.read("expect", values::expectation);
     let rule = match entry.text("rule") {
-        Some(rule) => Some(rule_index(entry, policy, rule)?),
+        Some(rule) => Some(rules.get(rule).copied().or_else(|| unknown_rule(entry, policy, rule))?),
         None => None,
     };
     let claims = entry.text("claims").map(object);
@@ -70,14 +86,16 @@ fn object(text: &str) -> Map<String, Value> {
     serde_json::from_str(text).unwrap_or_default()
 }
 
-fn rule_index(entry: &Section<'_>, policy: &Policy, name: &str) -> Option<usize> {
-    let found = policy.rules.iter().position(|rule| *rule.name == *name);
-    if found.is_none() {
-        let names: Vec<_> = policy.rules.iter().map(|rule| &*rule.name).collect();
-        let help = format!("the rules are: {}", names.join(", "));
-        entry.error_with_help("rule", format!("no rule is named {}", values::quote(name)), help);
-    }
-    found
+/// Records the error that no rule has this name.
+fn unknown_rule<T>(entry: &Section<'_>, policy: &Policy, name: &str) -> Option<T> {
+    let names: Vec<_> = policy.rules.iter().take(NAMED_RULES).map(|rule| &*rule.name).collect();
+    let more = match policy.rules.len() - names.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let help = format!("the rules are: {}{more}", names.join(", "));
+    entry.error_with_help("rule", format!("no rule is named {}", values::quote(name)), help);
+    None
 }
 
 /// The index of the entry whose key signs the token.

@@ -1,8 +1,12 @@
 //! Warns about rules that do not refuse what they seem to refuse.
 
+use std::collections::HashMap;
+
 use super::section::Section;
 use crate::backend::{Backend, BasePath};
-use crate::policy::{Mode, PathPattern, Policy, Route, RoutePattern, RouteRow, Rule, Verdict};
+use crate::policy::{
+    Methods, Mode, PathPattern, Policy, Route, RoutePattern, RouteRow, Rule, Verdict, shadows,
+};
 
 /// The maximum number of routes that one warning names.
 const NAMED_ROUTES: usize = 3;
@@ -11,12 +15,21 @@ const NAMED_ROUTES: usize = 3;
 pub(super) fn warn(root: &Section<'_>, backend: Backend, policy: &Policy) {
     let section = root.section("authorization");
     let entries = section.entries("rules");
-    for (index, (rule, entry)) in policy.rules.iter().zip(&entries).enumerate() {
+    let shadows = shadows(&policy.rules, decides);
+    // Many rules have the same methods and paths.
+    let mut open_routes: HashMap<(&Methods, &[PathPattern]), OpenRoutes> = HashMap::new();
+    for ((rule, entry), shadow) in policy.rules.iter().zip(&entries).zip(shadows) {
         warn_of_report_mode(entry, rule);
-        let earlier = policy.rules.get(..index).unwrap_or_default();
-        warn_of_shadow(entry, rule, earlier);
+        if let Some(before) = shadow.and_then(|shadow| policy.rules.get(shadow)) {
+            warn_of_shadow(entry, rule, before);
+        }
         warn_of_paths(root, backend, entry, rule);
-        warn_of_open_routes(policy, entry, rule);
+        // A rule about every path does not target routes in particular.
+        if !rule.matching.paths.is_empty() {
+            let key = (&rule.matching.methods, rule.matching.paths.as_slice());
+            let routes = open_routes.entry(key).or_insert_with(|| OpenRoutes::of(policy, rule));
+            warn_of_open_routes(entry, rule, routes);
+        }
     }
 }
 
@@ -28,20 +41,19 @@ fn warn_of_report_mode(entry: &Section<'_>, rule: &Rule) {
     }
 }
 
-/// Warns about a rule that never decides, because an earlier rule matches all of its requests. Earlier rules in report
-/// mode do not count, and neither do those whose action depends on `when`.
-fn warn_of_shadow(entry: &Section<'_>, rule: &Rule, earlier: &[Rule]) {
-    let decides = |before: &Rule| {
-        let always = before.when.is_none() || matches!(before.verdict, Verdict::Require(_));
-        before.mode == Mode::Enforce && always
-    };
-    let covers = |before: &&Rule| decides(before) && before.matching.covers(&rule.matching);
-    if let Some(before) = earlier.iter().find(covers) {
-        let message =
-            format!("`{}` never decides: `{}` matches all of its requests first", rule.name, before.name);
-        let help = format!("put it before `{}`, or take it out", before.name);
-        entry.report.warn(&entry.path("match"), message, help);
-    }
+/// Whether no rule after this one decides about its requests. Rules in report mode decide nothing, and neither do those
+/// whose action depends on `when`.
+fn decides(rule: &Rule) -> bool {
+    let always = rule.when.is_none() || matches!(rule.verdict, Verdict::Require(_));
+    rule.mode == Mode::Enforce && always
+}
+
+/// Warns about a rule that never decides, because the earlier rule `before` matches all of its requests.
+fn warn_of_shadow(entry: &Section<'_>, rule: &Rule, before: &Rule) {
+    let message =
+        format!("`{}` never decides: `{}` matches all of its requests first", rule.name, before.name);
+    let help = format!("put it before `{}`, or take it out", before.name);
+    entry.report.warn(&entry.path("match"), message, help);
 }
 
 /// Warns about patterns that match no request, or not the intended ones.
@@ -79,37 +91,48 @@ fn warn_of_paths(root: &Section<'_>, backend: Backend, entry: &Section<'_>, rule
     }
 }
 
-/// Warns about public and optional routes in a rule's paths. On a public route no rule is evaluated, on an optional
+/// The public and optional routes in a rule's paths, as text. On a public route no rule is evaluated, on an optional
 /// route none without a token.
-fn warn_of_open_routes(policy: &Policy, entry: &Section<'_>, rule: &Rule) {
-    // A rule about every path does not target these routes in particular.
-    if rule.matching.paths.is_empty() {
-        return;
-    }
-    let (public, optional): (Vec<_>, Vec<_>) =
-        policy.routes.opening(&rule.matching).partition(|row| row.route == Route::Public);
-    let (configured, preset): (Vec<_>, Vec<_>) = public.into_iter().partition(|row| row.is_configured());
+struct OpenRoutes {
+    public: Option<String>,
+    optional: Option<String>,
+    /// Public routes of the backend that cover only a part of the rule's paths.
+    partly: Option<String>,
+}
 
-    // The backend's own routes are meant to be open. They are worth a warning only if they cover a whole path of
-    // the rule.
-    let (whole, partly): (Vec<_>, Vec<_>) =
-        preset.into_iter().partition(|row| row.pattern.covers_a_path_of(&rule.matching));
-    let public = patterns(configured.into_iter().chain(whole));
-    let named = |row: &&RouteRow| row.is_configured() || row.pattern.covers_a_path_of(&rule.matching);
-    let (optional, partly) = (patterns(optional.into_iter().filter(named)), patterns(partly.into_iter()));
+impl OpenRoutes {
+    fn of(policy: &Policy, rule: &Rule) -> Self {
+        let (public, optional): (Vec<_>, Vec<_>) =
+            policy.routes.opening(&rule.matching).partition(|row| row.route == Route::Public);
+        let (configured, preset): (Vec<_>, Vec<_>) = public.into_iter().partition(|row| row.is_configured());
+
+        // The backend's own routes are meant to be open. They are worth a warning only if they cover a whole path of
+        // the rule.
+        let (whole, partly): (Vec<_>, Vec<_>) =
+            preset.into_iter().partition(|row| row.pattern.covers_a_path_of(&rule.matching));
+        let named = |row: &&RouteRow| row.is_configured() || row.pattern.covers_a_path_of(&rule.matching);
+        Self {
+            public: listed(&patterns(configured.into_iter().chain(whole))),
+            optional: listed(&patterns(optional.into_iter().filter(named))),
+            partly: listed(&patterns(partly.into_iter())),
+        }
+    }
+}
+
+/// Warns about the open routes in a rule's paths.
+fn warn_of_open_routes(entry: &Section<'_>, rule: &Rule, routes: &OpenRoutes) {
     let path = entry.section("match").path("paths");
-    if !public.is_empty() {
-        let message = format!("`{}` is not evaluated on public routes: {}", rule.name, listed(&public));
+    if let Some(public) = &routes.public {
+        let message = format!("`{}` is not evaluated on public routes: {public}", rule.name);
         let help = "take these paths out of authorization.public, or out of the rule; routes that the backend itself makes public stay public";
         entry.report.warn(&path, message, help);
     }
-    if !optional.is_empty() {
-        let message = format!("`{}` is not evaluated without a token: {}", rule.name, listed(&optional));
+    if let Some(optional) = &routes.optional {
+        let message = format!("`{}` is not evaluated without a token: {optional}", rule.name);
         let help = "take these paths out of authorization.optional if the rule should apply to every request";
         entry.report.warn(&path, message, help);
     }
-    if !partly.is_empty() {
-        let routes = listed(&partly);
+    if let Some(routes) = &routes.partly {
         entry.report.info(format!(
             "{path}: `{}` is not evaluated on public routes of the backend: {routes}",
             rule.name
@@ -121,10 +144,12 @@ fn patterns<'a>(rows: impl Iterator<Item = &'a RouteRow>) -> Vec<&'a RoutePatter
     rows.map(|row| &row.pattern).collect()
 }
 
-fn listed(routes: &[&RoutePattern]) -> String {
+/// The first routes, and how many more there are; `None` without any.
+fn listed(routes: &[&RoutePattern]) -> Option<String> {
     let names: Vec<_> = routes.iter().take(NAMED_ROUTES).map(|route| format!("`{route}`")).collect();
     match routes.len() - names.len() {
-        0 => names.join(", "),
-        more => format!("{} and {more} more", names.join(", ")),
+        _ if names.is_empty() => None,
+        0 => Some(names.join(", ")),
+        more => Some(format!("{} and {more} more", names.join(", "))),
     }
 }

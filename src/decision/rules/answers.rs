@@ -1,18 +1,18 @@
 //! Caches what each rule says of each part of a request's interpretations.
 //!
-//! The parts multiply: thousands of interpretations may share one path of 8 KiB and a token with a thousand
-//! roles. Each rule is evaluated once for each path, each combination of parameters and each GraphQL field,
-//! so the work grows with the size of the request and not with the product of its parts.
+//! The parts multiply: thousands of interpretations may share a token with a thousand roles. Each rule is evaluated
+//! once for the token, each combination of parameters and each GraphQL field, so the work grows with the size of the
+//! request and not with the product of its parts.
 
 use std::cell::Cell;
 
 use super::interpretation::PartIndexes;
 
-/// The cached answers of all rules.
+/// The cached answers of the rules that may apply to a request.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    /// Whether the rule matches a path, and also the method, the host and the issuer.
-    pub(super) is_about: Table,
+    /// Whether the rule is about the token's issuer.
+    pub(super) is_from: Table,
     /// Whether a combination of parameters has those that the rule names.
     pub(super) has_query: Table,
     /// Whether the rule selects a GraphQL operation and field.
@@ -24,12 +24,11 @@ pub(super) struct Answers {
 impl Answers {
     /// An empty cache for this many rules and parts.
     pub(super) fn new(rules: usize, parts: PartIndexes) -> Self {
-        let once = if parts.path == 0 { 0 } else { 1 };
         Self {
-            is_about: Table::new(rules, parts.path),
+            is_from: Table::new(rules, 1),
             has_query: Table::new(rules, parts.parameters),
             selects: Table::new(rules, parts.operation),
-            is_met: Table::new(rules, once),
+            is_met: Table::new(rules, 1),
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::policy::{Expression, Policy};
+use crate::policy::{Policy, Rules};
 use crate::request::{Graphql, GraphqlOperation, RequestFacts, parameters};
 
 /// The most combinations of values of the parameters that rules name.
@@ -15,6 +15,10 @@ const MAX_COMBINATIONS: usize = 16;
 /// The most interpretations of one request. The parts multiply: 2 KiB of GraphQL, a path with parameters and
 /// a query can have a million, and every rule is evaluated for each.
 const MAX_INTERPRETATIONS: usize = 4096;
+
+/// The most interpretations times rules that may apply to one of them, so that one request cannot take longer the more
+/// rules there are.
+const MAX_EVALUATIONS: usize = 5 << 20;
 
 /// One way to read a request.
 pub(in crate::decision) struct Interpretation<'v> {
@@ -54,19 +58,59 @@ pub(in crate::decision) struct Interpretations<'v> {
     /// Usually a single empty combination.
     parameters: Vec<Parameters<'v>>,
     operations: Vec<RequestedOperation<'v>>,
+    /// The rules for each path; `None` if there is only one interpretation.
+    pub(super) selected: Option<SelectedRules>,
+}
+
+/// The rules that the method, the host and some reading of the path select.
+pub(super) struct SelectedRules {
+    /// Their indexes in [`Rules`], in order.
+    pub(super) rules: Vec<usize>,
+    /// The positions in `rules` of those that each path selects, in order.
+    by_path: Vec<Vec<usize>>,
+}
+
+impl SelectedRules {
+    fn of(rules: &Rules, facts: &RequestFacts) -> Self {
+        let selected = |path| rules.selected(&facts.method, &facts.host, path).collect::<Vec<_>>();
+        let mut by_path: Vec<_> = facts.path.all().map(selected).collect();
+        let mut all = by_path.concat();
+        all.sort_unstable();
+        all.dedup();
+        for index in by_path.iter_mut().flatten() {
+            *index = all.partition_point(|other| *other < *index);
+        }
+        Self { rules: all, by_path }
+    }
+
+    /// The rules that a path selects: the position in [`Self::rules`] and the index in [`Rules`].
+    pub(super) fn of_path(&self, path: usize) -> impl Iterator<Item = (usize, usize)> {
+        let positions = self.by_path.get(path).map(Vec::as_slice).unwrap_or_default();
+        positions.iter().filter_map(|position| Some((*position, *self.rules.get(*position)?)))
+    }
 }
 
 impl<'v> Interpretations<'v> {
     /// # Errors
     /// There are too many. No legitimate client needs that many.
     pub(in crate::decision) fn of(policy: &'v Policy, facts: &'v RequestFacts) -> Result<Self, &'static str> {
-        let interpretations = Self {
+        const TOO_MANY: &str = "it can be read in too many ways";
+        let mut interpretations = Self {
             paths: facts.path.all().count(),
-            parameters: combinations(policy, facts)?,
-            operations: operations(policy, facts),
+            parameters: combinations(&policy.rules, facts)?,
+            operations: operations(&policy.rules, facts),
+            selected: None,
         };
-        if interpretations.len() > MAX_INTERPRETATIONS {
-            return Err("it can be read in too many ways");
+        let count = interpretations.len();
+        if count > MAX_INTERPRETATIONS {
+            return Err(TOO_MANY);
+        }
+        if count > 1 {
+            let selected = SelectedRules::of(&policy.rules, facts);
+            if selected.rules.len().saturating_mul(count) > MAX_EVALUATIONS {
+                return Err(TOO_MANY);
+            }
+            interpretations.selected = Some(selected);
         }
         Ok(interpretations)
     }
@@ -75,16 +119,9 @@ impl<'v> Interpretations<'v> {
         self.paths.saturating_mul(self.parameters.len()).saturating_mul(self.operations.len())
     }
 
-    /// The number of each part; zero for a single interpretation, which evaluates nothing twice.
+    /// The number of each part.
     pub(super) fn parts(&self) -> PartIndexes {
-        match self.len() {
-            0 | 1 => PartIndexes { path: 0, parameters: 0, operation: 0 },
-            _ => PartIndexes {
-                path: self.paths,
-                parameters: self.parameters.len(),
-                operation: self.operations.len(),
-            },
-        }
+        PartIndexes { path: self.paths, parameters: self.parameters.len(), operation: self.operations.len() }
     }
 
     pub(in crate::decision) fn all<'a>(
@@ -105,26 +142,24 @@ impl<'v> Interpretations<'v> {
 }
 
 /// Every combination of one value for each parameter that a rule names.
-fn combinations<'v>(
-    policy: &'v Policy,
-    facts: &'v RequestFacts,
-) -> Result<Vec<Parameters<'v>>, &'static str> {
+fn combinations<'v>(rules: &'v Rules, facts: &'v RequestFacts) -> Result<Vec<Parameters<'v>>, &'static str> {
     const TOO_MANY: &str = "query: too many values of parameters that rules ask for";
-    let mut combinations = vec![Vec::new()];
     let query = facts.path.path_and_query().query().unwrap_or_default();
-    let mut names: Vec<&str> = Vec::new();
-    for (name, _) in policy.rules.iter().flat_map(|rule| &rule.matching.query) {
-        if !query.is_empty() && !names.contains(&&**name) {
-            names.push(name);
-        }
-    }
-    if names.is_empty() {
+    if query.is_empty() || !rules.name_parameters() {
         return Ok(vec![Some(Vec::new())]);
     }
     let Some(all) = parameters(query) else { return Ok(vec![None]) };
-    for name in names {
+    let mut named: Vec<_> = all
+        .into_iter()
+        .filter_map(|(name, value)| rules.parameter(&name).map(|(place, name)| (place, name, value)))
+        .collect();
+    // Stable: the values of a parameter stay in the order of the query.
+    named.sort_by_key(|(place, ..)| *place);
+    let mut combinations = vec![Vec::new()];
+    for same in named.chunk_by(|(one, ..), (other, ..)| one == other) {
+        let Some((_, name, _)) = same.first() else { continue };
         let mut values: Vec<Option<&Cow<'_, str>>> = Vec::new();
-        for (_, value) in all.iter().filter(|(key, _)| key == name) {
+        for (.., value) in same {
             if !values.contains(&Some(value)) {
                 values.push(Some(value));
             }
@@ -133,42 +168,48 @@ fn combinations<'v>(
                 return Err(TOO_MANY);
             }
         }
-        // The parameter may be absent: always, or for a server that does not split at `;`.
-        if values.is_empty() || query.contains(';') {
+        // The parameter may be absent for a server that does not split at `;`.
+        if query.contains(';') {
             values.push(None);
         }
-        let with = |value: Option<&Cow<'v, str>>, others: &[(&'v str, Cow<'v, str>)]| {
-            others.iter().cloned().chain(value.map(|value| (name, value.clone()))).collect::<Vec<_>>()
-        };
-        combinations = combinations
-            .iter()
-            .flat_map(|others| values.iter().map(move |value| with(*value, others)))
-            .take(MAX_COMBINATIONS + 1)
-            .collect();
-        if combinations.len() > MAX_COMBINATIONS {
+        if combinations.len() * values.len() > MAX_COMBINATIONS {
             return Err(TOO_MANY);
         }
+        combinations = multiplied(combinations, name, &values);
     }
     Ok(combinations.into_iter().map(Some).collect())
 }
 
-fn operations<'v>(policy: &Policy, facts: &'v RequestFacts) -> Vec<RequestedOperation<'v>> {
-    let by_field = policy
-        .rules
-        .iter()
-        .any(|rule| rule.matching.graphql.as_ref().is_some_and(|graphql| !graphql.fields.is_empty()));
-    let at_all = by_field
-        || policy.rules.iter().any(|rule| {
-            rule.matching.graphql.is_some() || rule.when.as_ref().is_some_and(Expression::asks_graphql)
-        });
+/// Each combination with each of these values; `None` leaves it as it is.
+fn multiplied<'v>(
+    combinations: Vec<Vec<(&'v str, Cow<'v, str>)>>,
+    name: &'v str,
+    values: &[Option<&Cow<'v, str>>],
+) -> Vec<Vec<(&'v str, Cow<'v, str>)>> {
+    let mut multiplied = Vec::with_capacity(combinations.len() * values.len());
+    let Some((last, before)) = values.split_last() else { return combinations };
+    let parameter = |value: &Option<&Cow<'v, str>>| value.map(|value| (name, value.clone()));
+    for mut combination in combinations {
+        for value in before {
+            multiplied.push(combination.iter().cloned().chain(parameter(value)).collect());
+        }
+        // Usually the only value, so that a long combination is not copied for each further parameter.
+        combination.extend(parameter(last));
+        multiplied.push(combination);
+    }
+    multiplied
+}
+
+fn operations<'v>(rules: &Rules, facts: &'v RequestFacts) -> Vec<RequestedOperation<'v>> {
     match &facts.graphql {
-        _ if !at_all => vec![RequestedOperation::Nothing],
+        _ if !rules.ask_for_graphql() => vec![RequestedOperation::Nothing],
         None => vec![RequestedOperation::Unreadable("graphql: the body was not read")],
         Some(Graphql::Unreadable(why)) => vec![RequestedOperation::Unreadable(why)],
         Some(Graphql::Operations(operations)) => operations
             .iter()
             .flat_map(|operation| {
-                let fields = operation.fields.iter().take(if by_field { usize::MAX } else { 1 });
+                let fields =
+                    operation.fields.iter().take(if rules.ask_for_fields() { usize::MAX } else { 1 });
                 fields.map(move |field| RequestedOperation::Operation(operation, field))
             })
             .collect(),

@@ -27,7 +27,7 @@ fn nothing_more() -> Verdict {
 
 fn with_rules(rules: Vec<Rule>) -> Authorizer {
     let mut authorizer = authorizer(Backend::Generic);
-    authorizer.policy.rules = rules;
+    authorizer.policy.rules = rules.into();
     authorizer
 }
 
@@ -123,7 +123,8 @@ fn a_session_cookie_has_no_claims() {
         (Verdict::Deny, "has(claims.isBot)", true),
         (Verdict::Allow, "request.path == \"/api/v2/graphql\"", true),
     ] {
-        authorizer.policy.rules = vec![Rule { matching: Matching::default(), ..rule(verdict, Some(when)) }];
+        authorizer.policy.rules =
+            vec![Rule { matching: Matching::default(), ..rule(verdict, Some(when)) }].into();
         assert_eq!(decide(&authorizer, &request, None).is_ok(), good, "{when}");
     }
 }

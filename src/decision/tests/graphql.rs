@@ -26,7 +26,7 @@ fn role(name: &str) -> Verdict {
 
 fn with_rules(rules: Vec<Rule>) -> Authorizer {
     let mut authorizer = authorizer(Backend::Generic);
-    authorizer.policy.rules = rules;
+    authorizer.policy.rules = rules.into();
     authorizer
 }
 

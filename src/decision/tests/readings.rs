@@ -59,7 +59,8 @@ fn denying(pattern: &str) -> Authorizer {
         verdict: Verdict::Deny,
         when: None,
         mode: crate::policy::Mode::Enforce,
-    }];
+    }]
+    .into();
     authorizer
 }
 
@@ -106,8 +107,10 @@ fn every_kind_of_pattern_restricts_every_spelling() {
 fn an_allowing_rule_matches_no_spelling_of_another_path() {
     let mut authorizer = denying("/api/v1/policies/**");
     authorizer.policy.default = Effect::Deny;
-    authorizer.policy.rules[0].matching.paths = vec![PathPattern::parse("/api/v1/tables/**").unwrap()];
-    authorizer.policy.rules[0].verdict = Verdict::Allow;
+    authorizer.policy.rules.change(|rules| {
+        rules[0].matching.paths = vec![PathPattern::parse("/api/v1/tables/**").unwrap()];
+        rules[0].verdict = Verdict::Allow;
+    });
     for once in spellings("/api/v1/policies") {
         for path in spellings(&once).into_iter().chain([once]) {
             let Ok(facts) = facts_of(authorizer.backend, "PUT", &path, &fields(&[BEARER])) else { continue };
@@ -139,7 +142,7 @@ fn a_double_escape_is_another_name_or_refused() {
     // A rule that allows other paths does not allow it.
     let mut listed = denying("/api/v1/tables/**");
     listed.policy.default = Effect::Deny;
-    listed.policy.rules[0].verdict = Verdict::Allow;
+    listed.policy.rules.change(|rules| rules[0].verdict = Verdict::Allow);
     assert!(decide(&listed, &facts, Some(verified(json!({})))).is_err());
 }
 

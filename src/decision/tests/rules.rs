@@ -24,7 +24,7 @@ fn role(name: &str) -> Verdict {
 
 fn with_rules(rules: Vec<Rule>) -> Authorizer {
     let mut authorizer = authorizer(Backend::Generic);
-    authorizer.policy.rules = rules;
+    authorizer.policy.rules = rules.into();
     authorizer
 }
 
@@ -82,7 +82,7 @@ fn a_reading_never_opens_what_the_raw_path_closes() {
         assert_eq!(decide_for(&authorizer, "GET", path, json!({})).is_ok(), good, "{path}");
     }
     // The same by default.
-    authorizer.policy.rules.pop();
+    authorizer.policy.rules.change(|rules| drop(rules.pop()));
     authorizer.policy.default = Effect::Deny;
     assert!(decide_for(&authorizer, "GET", "/open/a", json!({})).is_ok());
     assert!(decide_for(&authorizer, "GET", "/open%2fa", json!({})).is_err());
@@ -120,7 +120,7 @@ fn without_a_matching_rule_the_default_decides() {
     authorizer.policy.default = Effect::Deny;
     let denial = decide_for(&authorizer, "GET", "/a", json!({})).unwrap_err();
     assert_eq!((denial.reason, denial.rule), (Reason::InsufficientPermissions, None));
-    authorizer.policy.rules.clear();
+    authorizer.policy.rules = Vec::new().into();
     assert!(decide_for(&authorizer, "GET", "/a", json!({})).is_err(), "also without any rule");
 }
 
@@ -260,7 +260,7 @@ fn a_type_claim_of_a_foreign_token_meets_no_requirement() {
 #[test]
 fn a_requirement_is_never_met_without_a_token() {
     let mut authorizer = authorizer(Backend::DataHubFrontend);
-    authorizer.policy.rules = vec![rule("any", &[], &["/api/**"], Verdict::Require(Box::default()))];
+    authorizer.policy.rules = vec![rule("any", &[], &["/api/**"], Verdict::Require(Box::default()))].into();
     let facts = facts(Backend::DataHubFrontend, "GET", "/api/v2/graphql", &[("cookie", "PLAY_SESSION=x")]);
     assert_eq!(reason(&decide(&authorizer, &facts, None)), Some(Reason::InsufficientPermissions));
 }

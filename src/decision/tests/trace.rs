@@ -27,7 +27,7 @@ fn a_trace_names_each_condition_that_fails() {
         issuers: vec!["other".into()],
         ..paths("/b")
     };
-    authorizer.policy.rules = vec![rule(matching, Verdict::Allow), rule(paths("/a"), Verdict::Deny)];
+    authorizer.policy.rules = vec![rule(matching, Verdict::Allow), rule(paths("/a"), Verdict::Deny)].into();
     assert_eq!(
         outcomes(&authorizer, "/a", json!({})),
         [NotMatched(vec!["methods", "paths", "hosts", "issuers"]), Denied(vec!["action"])]
@@ -51,7 +51,7 @@ fn a_trace_names_each_unmet_part_of_a_requirement() {
         claims: vec![(ClaimPath::new("x"), name())],
         source_ips: vec!["203.0.113.0/24".parse().unwrap()],
     };
-    authorizer.policy.rules = vec![rule(Matching::default(), Verdict::Require(Box::new(everything)))];
+    authorizer.policy.rules = vec![rule(Matching::default(), Verdict::Require(Box::new(everything)))].into();
     assert_eq!(
         outcomes(&authorizer, "/a", json!({})),
         [Denied(vec![
@@ -79,12 +79,13 @@ fn a_trace_ends_with_the_rule_and_reading_that_decide() {
         rule(paths("/open/**"), Verdict::Allow),
         rule(paths("/closed/**"), Verdict::Require(Box::new(role))),
         rule(Matching::default(), Verdict::Deny),
-    ];
+    ]
+    .into();
     assert_eq!(outcomes(&authorizer, "/open/a", json!({})), [Allowed]);
     let trace = authorizer
         .trace(&facts(authorizer.backend, "GET", "/closed;x/a", &[BEARER]), Some(&verified(json!({}))));
     assert_eq!((&*trace.reading, trace.rules.len()), ("/closed;x/a", 3), "the raw path is refused already");
-    authorizer.policy.rules.pop();
+    authorizer.policy.rules.change(|rules| drop(rules.pop()));
     let trace = authorizer
         .trace(&facts(authorizer.backend, "GET", "/closed;x/a", &[BEARER]), Some(&verified(json!({}))));
     assert_eq!((&*trace.reading, &trace.rules[1].outcome), ("/closed/a", &Denied(vec!["anyRole"])));
@@ -114,12 +115,12 @@ fn a_trace_names_expressions_queries_and_graphql() {
         (when(admin(), "true"), &json!({}), Denied(vec!["anyRole"])),
         (when(admin(), "false"), &json!({}), Denied(vec!["anyRole"])),
     ] {
-        authorizer.policy.rules = vec![own];
+        authorizer.policy.rules = vec![own].into();
         assert_eq!(outcomes(&authorizer, "/a", claims.clone()), [expected], "{:?}", authorizer.policy.rules);
     }
     let query = Matching { query: vec![("action".into(), vec!["delete".into()])], ..Matching::default() };
     let graphql = Matching { graphql: Some(GraphqlMatching::default()), ..Matching::default() };
-    authorizer.policy.rules = vec![rule(query, Verdict::Deny), rule(graphql, Verdict::Deny)];
+    authorizer.policy.rules = vec![rule(query, Verdict::Deny), rule(graphql, Verdict::Deny)].into();
     let unread = Denied(vec!["graphql"]);
     assert_eq!(outcomes(&authorizer, "/a?action=read", json!({})), [NotMatched(vec!["query"]), unread]);
     assert_eq!(outcomes(&authorizer, "/a?action=delete&action=read", json!({})), [Denied(vec!["action"])]);
