@@ -2,20 +2,21 @@
 //!
 //! Scalars keep their text: the table of keys, not YAML, decides whether `007`, `no` or `1.50` is a number. YAML
 //! features that a configuration does not need (tags, several documents) are refused with an error that names them.
-//! Aliases are expanded while reading and count towards the same limits as other text.
+//! Aliases are expanded while reading and count towards the same limits as other text. So does the copy that is kept of
+//! an anchored value.
 
 use std::collections::HashMap;
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, StrInput};
 
-/// The maximum length of a text.
-pub(super) const MAX_BYTES: usize = 1024 * 1024;
+/// The maximum length of a text: 20,000 rules of 200 bytes.
+pub(super) const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// The maximum nesting of lists and maps.
 const MAX_DEPTH: usize = 32;
-/// The maximum number of values of all kinds.
-const MAX_NODES: usize = 10_000;
-/// The maximum text that aliases may add.
-const MAX_ALIAS_BYTES: usize = 4 * MAX_BYTES;
+/// The maximum number of values of all kinds: 20,000 rules of 12 values. Each takes about a hundred bytes.
+const MAX_NODES: usize = 250_000;
+/// The maximum text that anchors and aliases may add.
+const MAX_ALIAS_BYTES: usize = MAX_BYTES;
 
 /// A place in a text; both numbers count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -158,7 +159,7 @@ struct Reader<'a> {
     text_bytes: usize,
     nodes: usize,
     alias_bytes: usize,
-    anchors: HashMap<usize, Node>,
+    anchors: HashMap<usize, (Node, Size)>,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -228,23 +229,31 @@ impl<'a> Reader<'a> {
         };
         let node = Node { at, value };
         if anchor != 0 {
-            self.anchors.insert(anchor, node.clone());
+            // Anchors may be nested, so their copies may be many times the text.
+            let size = Size::of(&node);
+            self.count_copy(&size, at, depth)?;
+            self.anchors.insert(anchor, (node.clone(), size));
         }
         Ok(node)
     }
 
     /// A copy of the anchored node, counted as if it were written here.
     fn alias(&mut self, anchor: usize, at: Position, depth: usize) -> Result<Node, Problem> {
-        let Some(node) = self.anchors.get(&anchor) else {
+        let Some((node, size)) = self.anchors.get(&anchor) else {
             return Err(problem(at, "the alias refers to a value that contains it"));
         };
-        let size = Size::of(node);
+        let (size, node) = (*size, node.clone());
+        self.count_copy(&size, at, depth)?;
+        Ok(node)
+    }
+
+    fn count_copy(&mut self, size: &Size, at: Position, depth: usize) -> Result<(), Problem> {
         self.nodes += size.nodes;
         self.alias_bytes += size.bytes;
         if self.nodes > MAX_NODES || self.alias_bytes > MAX_ALIAS_BYTES || depth + size.depth > MAX_DEPTH {
             return Err(problem(at, "aliases make the text too long or too deep"));
         }
-        Ok(node.clone())
+        Ok(())
     }
 
     fn list(&mut self, depth: usize) -> Result<Value, Problem> {
@@ -283,7 +292,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The size of the node that an alias repeats.
+/// The size of a node that an alias repeats.
+#[derive(Clone, Copy)]
 struct Size {
     nodes: usize,
     bytes: usize,

@@ -10,6 +10,7 @@ mod forward_auth;
 mod hostile;
 mod impersonation;
 mod issuer_names;
+mod large;
 mod layers;
 mod meaning;
 mod own_tokens;
