@@ -55,7 +55,7 @@ pub use published::{PUBLISHED_KEY_ID, published_secrets};
 pub use redaction::redacted;
 pub(crate) use reference::help;
 pub use reference::{example, reference};
-pub use revocations::{RevocationFile, RevocationFileFault, Version};
+pub use revocations::{Checked, FileState, RevocationFile, RevocationFileFault, Version};
 pub use rule_test::RuleTest;
 pub use schema::schema;
 pub use settings::{KEYS, Key, Kind, environment_name, environment_names};

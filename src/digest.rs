@@ -20,6 +20,27 @@ pub fn sha256_of_parts(parts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Sha
     to_array(context.finish())
 }
 
+/// A SHA-256 of bytes that arrive in parts.
+pub struct Sha256Writer(Context);
+
+impl Default for Sha256Writer {
+    fn default() -> Self {
+        Self(Context::new(&digest::SHA256))
+    }
+}
+
+impl Sha256Writer {
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all bytes so far.
+    pub fn finish(self) -> Sha256 {
+        to_array(self.0.finish())
+    }
+}
+
 fn to_array(digest: digest::Digest) -> Sha256 {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest.as_ref());
@@ -47,6 +68,13 @@ mod tests {
         assert_eq!(hex(&sha256_of_parts(["a", "", "bc"])), abc);
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!((hex(&sha256(b"")), hex(&sha256_of_parts([[0_u8; 0]; 0]))), (empty.into(), empty.into()));
+    }
+
+    #[test]
+    fn parts_have_the_digest_of_the_whole() {
+        let mut parts = Sha256Writer::default();
+        ["a", "", "bc"].iter().for_each(|part| parts.update(part.as_bytes()));
+        assert_eq!(parts.finish(), sha256(b"abc"));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! A [`Revocations`] is an immutable value; a new list is a new value. It is checked on every request, also for
 //! tokens that come from the cache. An entry names a token, a subject or a key ([`RevokedBy`]) and may be limited
 //! to an issuer or to tokens issued before a time.
+//!
+//! A lookup takes the same time whatever the length of the list, and a list takes little more memory than its values.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,6 +17,10 @@ use crate::claims::VerifiedToken;
 use crate::digest::sha256_of_parts;
 use crate::jose::{Algorithm, Fingerprint};
 use crate::numeric_date::NumericDate;
+
+mod table;
+
+use table::{ANY_ISSUER, Table};
 
 /// How an entry of the list identifies tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +41,17 @@ impl RevokedBy {
     /// Every kind, in the order in which they are checked.
     pub const ALL: [Self; 5] =
         [Self::Id, Self::Fingerprint, Self::Subject, Self::Key, Self::DatahubTokenHash];
+
+    /// The position in [`Self::ALL`].
+    const fn index(self) -> usize {
+        match self {
+            Self::Id => 0,
+            Self::Fingerprint => 1,
+            Self::Subject => 2,
+            Self::Key => 3,
+            Self::DatahubTokenHash => 4,
+        }
+    }
 
     /// The key in the list, and the metric's label.
     pub const fn as_str(self) -> &'static str {
@@ -92,11 +109,6 @@ impl Revocation {
     pub fn issued_before(self, time: Option<NumericDate>) -> Self {
         Self { issued_before: time, ..self }
     }
-
-    fn is_about(&self, token: &VerifiedToken) -> bool {
-        let early = |time| token.issued_at().is_none_or(|issued| issued < time);
-        self.issuer.as_deref().is_none_or(|name| token.is_from(name)) && self.issued_before.is_none_or(early)
-    }
 }
 
 fn fingerprint(text: &str) -> Result<String, &'static str> {
@@ -119,34 +131,88 @@ fn datahub_token_hash(text: &str) -> Result<String, &'static str> {
 /// A whole list.
 #[derive(Default)]
 pub struct Revocations {
-    /// By kind, and then by value; fingerprints by their first digits.
-    entries: HashMap<RevokedBy, HashMap<Box<str>, Vec<Revocation>>>,
+    /// In the order of [`RevokedBy::ALL`].
+    tables: [Table; RevokedBy::ALL.len()],
+    /// The issuers that entries are limited to, with their numbers in the tables.
+    issuers: HashMap<Box<str>, u32>,
+    /// The lengths of the fingerprints. Entries have as many digits as their author liked.
+    lengths: Vec<usize>,
     salt: Option<SecretSlice<u8>>,
 }
 
+/// A list has room for four billion entries and four gigabytes of text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the list is too long")]
+pub struct ListTooLong;
+
 impl Revocations {
+    /// A list without entries. `salt` is what DataHub appends to a token before hashing it.
+    pub fn with_salt(salt: Option<SecretSlice<u8>>) -> Self {
+        Self { salt, ..Self::default() }
+    }
+
     /// A list of these entries. `salt` is what DataHub appends to a token before hashing it.
-    pub fn new(list: impl IntoIterator<Item = Revocation>, salt: Option<SecretSlice<u8>>) -> Self {
-        let mut entries: HashMap<_, HashMap<Box<str>, Vec<_>>> = HashMap::new();
+    ///
+    /// # Errors
+    /// There are too many.
+    pub fn new(
+        list: impl IntoIterator<Item = Revocation>,
+        salt: Option<SecretSlice<u8>>,
+    ) -> Result<Self, ListTooLong> {
+        let mut revocations = Self::with_salt(salt);
         for entry in list {
-            let key = match entry.by {
-                RevokedBy::Fingerprint => entry.value[..Fingerprint::SHORT_DIGITS].into(),
-                _ => entry.value.clone(),
-            };
-            entries.entry(entry.by).or_default().entry(key).or_default().push(entry);
+            revocations.add(&entry)?;
         }
-        Self { entries, salt }
+        Ok(revocations)
+    }
+
+    /// Adds an entry.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub fn add(&mut self, entry: &Revocation) -> Result<(), ListTooLong> {
+        let issuer = match &entry.issuer {
+            None => ANY_ISSUER,
+            Some(name) => self.number(name)?,
+        };
+        if entry.by == RevokedBy::Fingerprint && !self.lengths.contains(&entry.value.len()) {
+            self.lengths.push(entry.value.len());
+        }
+        let Some(table) = self.tables.get_mut(entry.by.index()) else { return Err(ListTooLong) };
+        table.add(entry.value.as_bytes(), issuer, entry.issued_before).ok_or(ListTooLong)
+    }
+
+    /// Returns memory that further entries would need.
+    #[must_use]
+    pub fn complete(mut self) -> Self {
+        self.tables.iter_mut().for_each(Table::shrink);
+        self
+    }
+
+    /// The number of an issuer. [`ANY_ISSUER`] is none's.
+    fn number(&mut self, issuer: &str) -> Result<u32, ListTooLong> {
+        if let Some(number) = self.issuers.get(issuer) {
+            return Ok(*number);
+        }
+        let number = u32::try_from(self.issuers.len() + 1).map_err(|_| ListTooLong)?;
+        self.issuers.insert(issuer.into(), number);
+        Ok(number)
     }
 
     /// How this token is revoked, if it is. `text` is the token as it was received.
     pub fn find(&self, token: &VerifiedToken, text: &str) -> Option<RevokedBy> {
-        if self.entries.is_empty() {
-            return None;
-        }
-        RevokedBy::ALL.into_iter().find(|by| {
-            let Some(entries) = self.entries.get(by) else { return false };
+        let named = |name: &str| self.issuers.get(name).copied();
+        // The issuers whose entries are about this token.
+        let issuers = if self.issuers.is_empty() {
+            [Some(ANY_ISSUER), None, None]
+        } else {
+            let iss = token.issuer().filter(|issuer| token.is_from(issuer));
+            [Some(ANY_ISSUER), named(token.entry()), iss.and_then(named)]
+        };
+        let is_listed = |(by, table): &(RevokedBy, &Table)| {
             let holds = |value: &str| {
-                entries.get(value).is_some_and(|found| found.iter().any(|entry| entry.is_about(token)))
+                let holds = |issuer| table.holds(value.as_bytes(), issuer, token.issued_at());
+                issuers.into_iter().flatten().any(holds)
             };
             match by {
                 RevokedBy::Id => token.id().is_some_and(holds),
@@ -154,21 +220,21 @@ impl Revocations {
                 RevokedBy::Key => token.key_ids().any(holds),
                 RevokedBy::Fingerprint => {
                     let full = token.fingerprint().full();
-                    entries.get(token.fingerprint().short()).is_some_and(|found| {
-                        found.iter().any(|entry| full.starts_with(&*entry.value) && entry.is_about(token))
-                    })
+                    self.lengths.iter().filter_map(|length| full.get(..*length)).any(holds)
                 }
                 // DataHub signs only with HS256, which is deterministic, so a token has only one text.
                 RevokedBy::DatahubTokenHash => {
                     token.algorithm() == Algorithm::HS256 && holds(&self.datahub_token_hash(text))
                 }
             }
-        })
+        };
+        let mut tables = RevokedBy::ALL.into_iter().zip(&self.tables).filter(|(_, table)| table.count > 0);
+        tables.find(is_listed).map(|(by, _)| by)
     }
 
     /// The number of entries of one kind.
     pub fn count(&self, by: RevokedBy) -> usize {
-        self.entries.get(&by).map_or(0, |entries| entries.values().map(Vec::len).sum())
+        self.tables.get(by.index()).map_or(0, |table| table.count)
     }
 
     /// The number of entries.
@@ -183,7 +249,7 @@ impl Revocations {
 
     /// The issuers that entries are limited to.
     pub fn issuers(&self) -> impl Iterator<Item = &str> {
-        self.entries.values().flat_map(HashMap::values).flatten().filter_map(|entry| entry.issuer.as_deref())
+        self.issuers.keys().map(AsRef::as_ref)
     }
 
     fn datahub_token_hash(&self, text: &str) -> String {

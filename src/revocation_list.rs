@@ -1,18 +1,18 @@
 //! The revocation list: loaded from a file, watched for changes, checked on every request.
 //!
-//! 1. [`RevocationList`] is the list of one configuration. A task reads its file again every two seconds; a file that
-//!    cannot be used leaves the current list in force.
+//! 1. [`RevocationList`] is the list of one configuration. A task checks its file every two seconds, and reads it only
+//!    if it may have changed ([`crate::file_watch`]); a file that cannot be used leaves the current list in force.
 //! 2. Each request looks its token up in the list of its configuration.
 //! 3. A streamed response or a tunnel may outlive the configuration. It holds a [`TokenWatch`], which looks the token
 //!    up in the list in force ([`RevocationsInForce`]) whenever that changes.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
 use crate::claims::VerifiedToken;
-use crate::config::{RevocationFile, RevocationFileFault, Version};
+use crate::config::{Checked, FileState, RevocationFile, RevocationFileFault, Version};
 use crate::file_watch;
 use crate::metrics::Metrics;
 use crate::revocation::{Revocations, RevokedBy};
@@ -40,6 +40,7 @@ pub struct RevocationList {
 struct Seen {
     version: Option<Version>,
     failure: Option<RevocationFileFault>,
+    file: FileState,
 }
 
 impl RevocationList {
@@ -56,7 +57,7 @@ impl RevocationList {
         Arc::new(Self {
             current: ArcSwap::new(list),
             file,
-            seen: Mutex::new(Seen { version, failure: None }),
+            seen: Mutex::new(Seen { version, failure: None, file: FileState::default() }),
             metrics: metrics.clone(),
             in_force: in_force.clone(),
             source: in_force.new_source(),
@@ -89,44 +90,43 @@ impl RevocationList {
         if self.file.is_none() {
             return;
         }
-        file_watch::look_every(INTERVAL, "revocation list", move || self.look()).await;
+        file_watch::look_every(INTERVAL, "revocation list", move || self.look(Instant::now)).await;
     }
 
     /// Checks the file once.
-    fn look(&self) {
+    fn look(&self, clock: impl Fn() -> Instant) {
         let Some(file) = &self.file else { return };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = match &seen.version {
-            Some(version) => file.read_again(version),
-            None => file.read().map(Some),
-        };
+        let Seen { version, failure, file: state } = &mut *seen;
+        let checked = file.check(version.as_ref(), state, clock);
         let path = file.path().display();
-        match read {
-            Ok(None) => {
-                if seen.failure.take().is_some() {
+        match checked {
+            Ok(Checked::NotRead) => {}
+            Ok(Checked::Unchanged) => {
+                if failure.take().is_some() {
                     self.metrics.revocations_in_force(true);
                     tracing::info!(file = %path, "the revocation list is readable again and unchanged");
                 }
             }
-            Ok(Some(version)) => {
+            Ok(Checked::Changed(new)) => {
                 let before = self.current.load().len();
-                count(&version.list, &self.metrics);
+                count(&new.list, &self.metrics);
                 self.metrics.revocations_in_force(true);
-                self.current.store(version.list.clone());
-                self.in_force.change(self.source, version.list.clone());
-                tracing::info!(file = %path, entries = version.list.len(), before, "the revocation list has changed");
-                let unknown = file.unknown_issuers(&version);
+                self.current.store(new.list.clone());
+                self.in_force.change(self.source, new.list.clone());
+                tracing::info!(file = %path, entries = new.list.len(), before, "the revocation list has changed");
+                let unknown = file.unknown_issuers(&new);
                 if !unknown.is_empty() {
                     tracing::warn!(file = %path, issuers = ?unknown, "entries of the revocation list name unknown issuers and revoke nothing");
                 }
-                *seen = Seen { version: Some(version), failure: None };
+                (*version, *failure) = (Some(new), None);
             }
             // One line for each change of state, not for each check.
-            Err(failure) if seen.failure.as_ref() != Some(&failure) => {
+            Err(fault) if failure.as_ref() != Some(&fault) => {
                 self.metrics.revocations_in_force(false);
                 let kept = self.current.load().len();
-                tracing::error!(file = %path, cause = %failure, kept_entries = kept, "the new revocation list is not used; keeping the current one");
-                seen.failure = Some(failure);
+                tracing::error!(file = %path, cause = %fault, kept_entries = kept, "the new revocation list is not used; keeping the current one");
+                *failure = Some(fault);
             }
             Err(_) => {}
         }

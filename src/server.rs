@@ -218,7 +218,7 @@ pub async fn run(
     let notifier = Arc::new(options.notifier);
     if let Some(reload) = options.reload {
         let (process, shared, notifier) = (process.clone(), Arc::new(shared), notifier.clone());
-        let reloader = Reloader { process, shared, reload, started: loaded, notifier };
+        let reloader = Reloader { process, shared, reload, started: loaded, notifier, files: Arc::default() };
         reloading.spawn(reloader.run(reload::hangups()?, reload_requests));
     }
 

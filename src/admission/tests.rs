@@ -336,7 +336,7 @@ fn a_snapshot_limits_bodies_and_reports_unreachable_sources() {
         assert_eq!(body.0 == Some(Graphql::TOO_LONG), is_too_long);
     }
     let subject = Revocation::new(RevokedBy::Subject, "ada").unwrap();
-    let revocations = Revocations::new([subject], None);
+    let revocations = Revocations::new([subject], None).unwrap();
     snapshot.revocations = Some(&revocations);
     let denial = admission().admit_offline(&head, &mut snapshot, &mut ()).map(drop).unwrap_err();
     assert_eq!(denial.reason, Reason::Revoked);

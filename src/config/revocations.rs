@@ -1,28 +1,26 @@
 //! Reads the revocation file: a YAML list, or one JSON object per line.
+//!
+//! A list of JSON lines may have millions of entries. It is read line by line, so that only the list itself is held in
+//! memory, and never the file.
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::fs::File;
+use std::io::{self, BufReader, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use secrecy::SecretSlice;
 
-use super::document::{self, Node, Position, Problem, Value};
-use super::files::read_limited;
-use super::values::quote;
-use super::words::nearest;
-use crate::file_watch::Content;
-use crate::numeric_date::NumericDate;
-use crate::revocation::{Revocation, Revocations, RevokedBy};
+use super::document::Problem;
+use crate::file_watch::{Content, Digesting, LastRead, Stamp};
+use crate::revocation::Revocations;
+
+mod entries;
 
 /// The maximum size of the file. YAML has smaller limits.
-const MAX_BYTES: u64 = 16 * 1024 * 1024;
-/// The maximum number of reported problems of one list.
-const MAX_PROBLEMS: usize = 20;
-/// Further members of an entry.
-const ISSUER: &str = "issuer";
-const ISSUED_BEFORE: &str = "issuedBefore";
-const NOTE: &str = "note";
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The revocation file and what is needed to parse it.
 #[derive(Clone, Debug)]
@@ -41,12 +39,29 @@ pub struct Version {
     content: Content,
 }
 
+/// What a check of the file found.
+#[derive(Debug)]
+pub enum Checked {
+    /// The metadata say that nothing has changed since the last check; nothing was read.
+    NotRead,
+    /// The content is that of the known version.
+    Unchanged,
+    /// A new list.
+    Changed(Version),
+}
+
+/// When the file was last read. A new one makes the next check read the file.
+#[derive(Debug, Default)]
+pub struct FileState(Option<LastRead>);
+
 /// Why a list is refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RevocationFileFault {
     cause: String,
     /// The problems in its text; empty if it could not be read at all.
     pub(super) problems: Vec<Problem>,
+    /// Whether the same file may be readable at the next check.
+    is_transient: bool,
 }
 
 impl std::error::Error for RevocationFileFault {}
@@ -82,133 +97,71 @@ impl RevocationFile {
     /// # Errors
     /// All problems of the list. A list is accepted as a whole or not at all.
     pub fn read(&self) -> Result<Version, RevocationFileFault> {
-        let bytes = self.bytes()?;
-        self.version(&bytes)
+        let file = File::open(&self.path).map_err(|error| self.unreadable(&error))?;
+        self.version(file)
     }
 
-    /// Reads the list if its content differs from `known`.
+    /// Reads the list if it may differ from `known`. `state` is that of the last check; a file that is refused is also
+    /// read again only after it has changed.
     ///
     /// # Errors
     /// As [`RevocationFile::read`].
-    pub fn read_again(&self, known: &Version) -> Result<Option<Version>, RevocationFileFault> {
-        let bytes = self.bytes()?;
-        if Content::of(&bytes) == known.content { Ok(None) } else { self.version(&bytes).map(Some) }
+    pub fn check(
+        &self,
+        known: Option<&Version>,
+        state: &mut FileState,
+        clock: impl Fn() -> Instant,
+    ) -> Result<Checked, RevocationFileFault> {
+        let before = state.0.take();
+        let unreadable = |error| self.unreadable(&error);
+        let file = File::open(&self.path).map_err(unreadable)?;
+        let (stamp, now) = (Stamp::of(&file).map_err(unreadable)?, clock());
+        if before.is_some_and(|before| before.holds(stamp, now)) {
+            state.0 = before;
+            return Ok(Checked::NotRead);
+        }
+        let last = LastRead::new(before.as_ref(), stamp, now);
+        if let Some(known) = known
+            && Content::of(file.take(MAX_BYTES + 1)).map_err(unreadable)? == known.content
+        {
+            state.0 = Some(last);
+            return Ok(Checked::Unchanged);
+        }
+        let version = self.read();
+        if version.as_ref().err().is_none_or(|fault| !fault.is_transient) {
+            state.0 = Some(last);
+        }
+        version.map(Checked::Changed)
     }
 
-    fn bytes(&self) -> Result<Vec<u8>, RevocationFileFault> {
-        read_limited(&self.path, MAX_BYTES).map_err(|error| RevocationFileFault {
+    fn unreadable(&self, error: &io::Error) -> RevocationFileFault {
+        RevocationFileFault {
             cause: format!("the file {} cannot be read: {error}", self.path.display()),
+            is_transient: error.kind() != ErrorKind::FileTooLarge,
             ..RevocationFileFault::default()
-        })
-    }
-
-    fn version(&self, bytes: &[u8]) -> Result<Version, RevocationFileFault> {
-        let text = str::from_utf8(bytes).map_err(|_| RevocationFileFault {
-            cause: format!("the file {} is not UTF-8 text", self.path.display()),
-            ..RevocationFileFault::default()
-        })?;
-        let entries = entries(text)
-            .map_err(|problems| RevocationFileFault { problems, ..RevocationFileFault::default() })?;
-        let list = Arc::new(Revocations::new(entries, self.salt.clone()));
-        Ok(Version { list, content: Content::of(bytes) })
-    }
-}
-
-/// All entries, or all problems.
-fn entries(text: &str) -> Result<Vec<Revocation>, Vec<Problem>> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut problems = Vec::new();
-    let mut nodes = Vec::new();
-    if text.trim_start().starts_with('{') {
-        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let document = document::parse(line);
-            let at = |at: Position| Position { line: number + 1, ..at };
-            let moved = |problem: Problem| Problem { at: at(problem.at), ..problem };
-            problems.extend(document.problems.into_iter().map(moved));
-            nodes.push(Node { at: at(document.root.at), ..document.root });
-        }
-    } else {
-        let document = document::parse(text);
-        problems.extend(document.problems);
-        match document.root.value {
-            Value::List(items) => nodes = items,
-            // A file that is just being written may be empty for a moment. Accepting it would revoke nothing.
-            Value::Null if problems.is_empty() => {
-                problems.push(problem(document.root.at, "is empty; write a list without entries as `[]`"))
-            }
-            _ if problems.is_empty() => problems
-                .push(problem(document.root.at, "is neither a YAML list nor one JSON object per line")),
-            _ => {}
         }
     }
-    let mut entries = Vec::with_capacity(nodes.len());
-    if problems.is_empty() {
-        for node in &nodes {
-            match entry(node) {
-                Ok(entry) => entries.push(entry),
-                Err(problem) => problems.push(problem),
+
+    fn version(&self, file: File) -> Result<Version, RevocationFileFault> {
+        let mut list = Revocations::with_salt(self.salt.clone());
+        let mut reader = BufReader::new(Digesting::new(file.take(MAX_BYTES + 1)));
+        let mut length = 0;
+        let read = entries::read(&mut reader, &mut length, |entry| list.add(&entry));
+        if length > MAX_BYTES {
+            let error = io::Error::new(ErrorKind::FileTooLarge, format!("longer than {MAX_BYTES} bytes"));
+            return Err(self.unreadable(&error));
+        }
+        match read {
+            Ok(problems) if problems.is_empty() => {
+                let list = Arc::new(list.complete());
+                Ok(Version { list, content: reader.into_inner().content() })
             }
-            if problems.len() == MAX_PROBLEMS {
-                break;
-            }
+            Ok(problems) => Err(RevocationFileFault { problems, ..RevocationFileFault::default() }),
+            Err(error) if error.kind() == ErrorKind::InvalidData => Err(RevocationFileFault {
+                cause: format!("the file {} is not UTF-8 text", self.path.display()),
+                ..RevocationFileFault::default()
+            }),
+            Err(error) => Err(self.unreadable(&error)),
         }
     }
-    if problems.is_empty() { Ok(entries) } else { Err(problems) }
-}
-
-fn entry(node: &Node) -> Result<Revocation, Problem> {
-    let Value::Map(members) = &node.value else {
-        return Err(problem(node.at, format!("an entry is a map, and this is {}", node.kind())));
-    };
-    let (mut by, mut issuer, mut issued_before) = (None, None, None);
-    for member in members {
-        // In JSON lines a member's own line is always 1.
-        let at = Position { line: node.at.line.max(member.node.at.line), ..member.node.at };
-        let Value::Scalar { text, .. } = &member.node.value else {
-            return Err(problem(at, format!("`{}` is {} and not a text", member.key, member.node.kind())));
-        };
-        let kind = RevokedBy::ALL.into_iter().find(|kind| kind.as_str() == member.key);
-        match (kind, member.key.as_str()) {
-            (Some(kind), key) => {
-                if let Some((other, _)) = by {
-                    let other: RevokedBy = other;
-                    let message = format!("has `{}` and `{key}`: write two entries", other.as_str());
-                    return Err(problem(at, message));
-                }
-                let entry = Revocation::new(kind, text)
-                    // The message omits the value, because it may be a whole token.
-                    .map_err(|message| problem(at, format!("`{key}` {message}")))?;
-                by = Some((kind, entry));
-            }
-            (None, ISSUER) if !text.is_empty() => issuer = Some(text.as_str().into()),
-            (None, ISSUER) => return Err(problem(at, "`issuer` is empty; leave it out for any issuer")),
-            (None, ISSUED_BEFORE) => {
-                let time = NumericDate::from_text(text).ok_or_else(|| {
-                    let example = "2026-01-31T12:00:00Z, or seconds since 1970";
-                    problem(at, format!("`issuedBefore`: {} is not a time like {example}", quote(text)))
-                })?;
-                issued_before = Some(time);
-            }
-            (None, NOTE) => {}
-            (None, key) => return Err(problem(at, unknown(key))),
-        }
-    }
-    let Some((kind, entry)) = by else {
-        let kinds = RevokedBy::ALL.map(RevokedBy::as_str).join(", ");
-        return Err(problem(node.at, format!("an entry has one of {kinds}")));
-    };
-    if issued_before.is_some() && kind != RevokedBy::Subject {
-        return Err(problem(node.at, "`issuedBefore` is only for entries with `sub`"));
-    }
-    Ok(entry.of_issuer(issuer).issued_before(issued_before))
-}
-
-fn unknown(key: &str) -> String {
-    let known = RevokedBy::ALL.map(RevokedBy::as_str).into_iter().chain([ISSUER, ISSUED_BEFORE, NOTE]);
-    let hint = nearest(key, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-    format!("{}: unknown key{hint}", quote(key))
-}
-
-fn problem(at: Position, message: impl Into<String>) -> Problem {
-    Problem { at, message: message.into() }
 }

@@ -12,12 +12,12 @@ use crate::trust;
 const FULL: usize = 64;
 
 fn list(by: RevokedBy, text: &str) -> Revocations {
-    Revocations::new([Revocation::new(by, text).unwrap()], None)
+    Revocations::new([Revocation::new(by, text).unwrap()], None).unwrap()
 }
 
 fn limited(by: RevokedBy, text: &str, issuer: Option<&str>, before: Option<i64>) -> Revocations {
     let entry = Revocation::new(by, text).unwrap().of_issuer(issuer.map(Into::into));
-    Revocations::new([entry.issued_before(before.map(NumericDate::from_secs))], None)
+    Revocations::new([entry.issued_before(before.map(NumericDate::from_secs))], None).unwrap()
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn an_issuer_limit_matches_the_entry_name_or_a_bound_iss() {
 #[test]
 fn any_of_several_entries_with_the_same_value_revokes() {
     let entry = |issuer: &str| Revocation::new(RevokedBy::Id, "a").unwrap().of_issuer(Some(issuer.into()));
-    let list = Revocations::new([entry("other"), entry("idp"), entry("third")], None);
+    let list = Revocations::new([entry("other"), entry("idp"), entry("third")], None).unwrap();
     assert_eq!(list.count(RevokedBy::Id), 3);
     assert!(list.find(&verified(json!({"jti": "a"})), "").is_some());
 }
@@ -145,7 +145,7 @@ fn datahub_token_hashes_match_with_the_same_salt() {
     assert_eq!(token.algorithm(), Algorithm::HS256);
     let salted = |salt: Option<&str>, written: &str| {
         let salt = salt.map(|salt| salt.as_bytes().to_vec().into());
-        Revocations::new([Revocation::new(RevokedBy::DatahubTokenHash, written).unwrap()], salt)
+        Revocations::new([Revocation::new(RevokedBy::DatahubTokenHash, written).unwrap()], salt).unwrap()
     };
     assert!(salted(None, &hash("")).find(&token, &text).is_some());
     assert!(salted(Some("pepper"), &hash("pepper")).find(&token, &text).is_some());
@@ -160,9 +160,32 @@ fn datahub_token_hashes_match_with_the_same_salt() {
 }
 
 #[test]
+fn each_kind_has_its_place() {
+    for (index, by) in RevokedBy::ALL.into_iter().enumerate() {
+        assert_eq!(by.index(), index, "{by:?}");
+    }
+}
+
+#[test]
+fn fingerprints_of_several_lengths_are_found() {
+    let token = verified(json!({}));
+    let full = token.fingerprint().full();
+    let entry = |text: &str| Revocation::new(RevokedBy::Fingerprint, text).unwrap();
+    let other = "0".repeat(20);
+    for length in [16, 20, 33, FULL] {
+        let list = Revocations::new([entry(&other), entry(&"1".repeat(FULL)), entry(&full[..length])], None);
+        let list = list.unwrap();
+        assert_eq!(list.find(&token, ""), Some(RevokedBy::Fingerprint), "{length}");
+        assert_eq!(list.count(RevokedBy::Fingerprint), 3);
+    }
+    let others = Revocations::new([entry(&other), entry(&"1".repeat(FULL))], None).unwrap();
+    assert_eq!(others.find(&token, ""), None);
+}
+
+#[test]
 fn debug_output_contains_no_entries_or_salt() {
     let entry = Revocation::new(RevokedBy::Subject, "ada").unwrap();
-    let list = Revocations::new([entry], Some(b"pepper".to_vec().into()));
+    let list = Revocations::new([entry], Some(b"pepper".to_vec().into())).unwrap();
     let shown = format!("{list:?}");
     assert!(!shown.contains("ada") && !shown.contains("pepper"), "{shown}");
 }

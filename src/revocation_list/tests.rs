@@ -53,7 +53,7 @@ fn the_initial_list_is_in_force_before_the_first_check() {
 fn a_change_is_applied_and_counted() {
     let (directory, list, metrics) = started("[{jti: a}]");
     fs::write(directory.path().join("list"), "[{jti: b}, {jti: c}]").unwrap();
-    list.look();
+    list.look(Instant::now);
     assert!(!revokes(&list, "a") && revokes(&list, "b") && revokes(&list, "c"));
     assert!(sample(&metrics, "metagate_revocations{kind=\"jti\"} 2"));
     assert!(sample(&metrics, "metagate_revocations_in_force 1"));
@@ -65,21 +65,54 @@ fn an_unreadable_file_leaves_the_current_list_in_force() {
     let file = directory.path().join("list");
     for broken in ["", "[{jti: b}", "[{jti: b}, {jit: c}]", "{\"jti\": \"b\"}\n{\"jti\": \"", "jti: b"] {
         fs::write(&file, broken).unwrap();
-        list.look();
+        list.look(Instant::now);
         assert!(revokes(&list, "a") && !revokes(&list, "b"), "{broken}");
         assert!(sample(&metrics, "metagate_revocations_in_force 0"), "{broken}");
     }
     fs::remove_file(&file).unwrap();
-    list.look();
+    list.look(Instant::now);
     assert!(revokes(&list, "a"));
     // An unchanged file also ends the failure.
     fs::write(&file, "[{jti: a}]").unwrap();
-    list.look();
+    list.look(Instant::now);
     assert!(revokes(&list, "a"));
     assert!(sample(&metrics, "metagate_revocations_in_force 1"));
     fs::write(&file, "[]").unwrap();
-    list.look();
+    list.look(Instant::now);
     assert!(!revokes(&list, "a"), "an empty list is written as one");
+}
+
+/// A check that reads the file takes the list's lock and the processor for as long as the file is long.
+#[test]
+fn an_unchanged_file_is_not_read_again() {
+    let (directory, list, metrics) = started("[{jti: a}]");
+    let start = Instant::now();
+    let look_at = |seconds| list.look(|| start + Duration::from_secs(seconds));
+    let file = directory.path().join("list");
+    // The first checks read it, because it may change within one tick of the file system's clock.
+    for seconds in [0, 2, 4, 6] {
+        look_at(seconds);
+    }
+    // Read again, it would be a problem: a version that is none makes every content a new one.
+    let known = list.seen.lock().unwrap().version.take();
+    list.current.store(Arc::default());
+    for seconds in [8, 10, 12] {
+        look_at(seconds);
+    }
+    assert!(!revokes(&list, "a"), "nothing was read");
+    list.seen.lock().unwrap().version = known;
+    // A broken file is also read only once it has settled.
+    fs::write(&file, "[{jti: b}").unwrap();
+    for seconds in [14, 16, 18, 20] {
+        look_at(seconds);
+    }
+    list.metrics.revocations_in_force(true);
+    list.seen.lock().unwrap().failure = None;
+    look_at(22);
+    assert!(sample(&metrics, "metagate_revocations_in_force 1"), "nothing was read");
+    fs::write(&file, "[{jti: c}]").unwrap();
+    look_at(24);
+    assert!(revokes(&list, "c"));
 }
 
 #[test]
@@ -96,7 +129,7 @@ fn the_symlink_swap_of_a_config_map_is_applied() {
     assert!(revokes(&list, "a"));
     symlink("..2", at("..tmp")).unwrap();
     fs::rename(at("..tmp"), at("..data")).unwrap();
-    list.look();
+    list.look(Instant::now);
     assert!(revokes(&list, "b") && !revokes(&list, "a"));
 }
 
@@ -123,7 +156,7 @@ async fn a_watch_sees_a_change_of_the_list_in_force() {
     // A change that does not concern this token, then one that does.
     for text in ["[{jti: a}, {jti: x}]", "[{jti: b}]"] {
         fs::write(directory.path().join("list"), text).unwrap();
-        list.look();
+        list.look(Instant::now);
     }
     assert_eq!(waiting.await.unwrap(), RevokedBy::Id);
     assert_eq!(other.revoked_by(), None);
@@ -135,7 +168,7 @@ fn a_change_between_the_decision_and_the_watch_is_seen() {
     list.enter();
     let seen = list.version();
     fs::write(directory.path().join("list"), "[{jti: a}]").unwrap();
-    list.look();
+    list.look(Instant::now);
     let mut late = list.watch(Arc::new(verified(json!({"jti": "a"}))), "", seen);
     assert_eq!(late.revoked_by(), Some(RevokedBy::Id));
     assert_eq!(late.revoked_by(), Some(RevokedBy::Id), "and stays so");
@@ -156,9 +189,9 @@ fn a_watch_follows_the_configuration_in_force() {
     new.enter();
     // The task of the previous configuration may still be running.
     fs::write(before.path().join("list"), "[{jti: a}]").unwrap();
-    old.look();
+    old.look(Instant::now);
     assert_eq!(watch.revoked_by(), None);
     fs::write(directory.path().join("list"), "[{jti: a}]").unwrap();
-    new.look();
+    new.look(Instant::now);
     assert_eq!(watch.revoked_by(), Some(RevokedBy::Id));
 }

@@ -12,8 +12,8 @@
 //! does not keep an expired certificate in use.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -22,7 +22,7 @@ use super::generation::{Generation, PreparedConfig, SharedState};
 use super::{Notifier, Process, RunError};
 use crate::admin::{Outcome, ReloadRequest};
 use crate::config::{self, Config, ConfigErrors, Loaded, Sources};
-use crate::file_watch::{self, Contents, Watched};
+use crate::file_watch::{self, Contents, FileReader, Watched};
 
 /// How often the files are checked for changes.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -49,6 +49,14 @@ pub(super) struct Reloader {
     /// The configuration that the process was started with.
     pub(super) started: Arc<Loaded>,
     pub(super) notifier: Arc<Notifier>,
+    pub(super) files: Arc<Mutex<FileReaders>>,
+}
+
+/// Reads the files of the configuration in force at each check.
+#[derive(Debug, Default)]
+pub(super) struct FileReaders {
+    settings: FileReader,
+    certificates: FileReader,
 }
 
 /// What triggered a reload.
@@ -184,9 +192,13 @@ impl Reloader {
         let mut settings = loaded.secret_files.clone();
         settings.push(self.reload.sources.path());
         let certificates = loaded.config.certificate_files();
-        let reading = move || FileContents {
-            settings: file_watch::read(&settings),
-            certificates: file_watch::read(&certificates),
+        let files = self.files.clone();
+        let reading = move || {
+            let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
+            FileContents {
+                settings: files.settings.read(&settings, Instant::now),
+                certificates: files.certificates.read(&certificates, Instant::now),
+            }
         };
         tokio::task::spawn_blocking(reading).await.unwrap_or_default()
     }
