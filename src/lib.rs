@@ -22,6 +22,7 @@ mod sharded;
 
 // Parsing hostile input.
 pub mod request;
+pub mod http1;
 pub mod jose;
 
 // Meaning.

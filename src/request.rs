@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 mod original_request;
 mod bearer;
+mod field_lines;
 mod field_name;
 mod framing;
 mod grammar;
@@ -30,8 +31,11 @@ mod parameters;
 mod target;
 
 pub use bearer::{BasicCredentials, BearerToken, Credentials};
+pub(crate) use field_lines::{FieldFault, FieldLine, FieldLines};
 pub use field_name::{are_look_alikes, folded};
 pub use framing::{BodyFault, BodyTracker, Framing};
+pub(crate) use framing::{FramingFields, Run};
+pub(crate) use grammar::value_len;
 pub use graphql::{Graphql, GraphqlOperation, OperationKind};
 pub use head::{Head, HeadLimits, HeadScanner};
 pub use host::canonical_host;
@@ -163,7 +167,7 @@ fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), RequestFau
     }
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     if let Some(length) = lengths.next()
-        && (head::plain_length(length.as_bytes()).is_none() || lengths.next().is_some())
+        && (framing::plain_length(length.as_bytes()).is_none() || lengths.next().is_some())
     {
         return Err(RequestFault::BadTarget("Content-Length is not one plain number"));
     }

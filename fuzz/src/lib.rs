@@ -19,10 +19,12 @@ use metagate::request::{BackendQuirks, Credentials, Graphql, PathReadings, Reque
 #[path = "../../tests/differential/servlet.rs"]
 pub mod servlet;
 mod http2;
+mod response;
 mod wire;
 pub mod world;
 
 pub use http2::http2_head;
+pub use response::response;
 pub use wire::request_head;
 
 use world::{MAX_BYTES, NOW, PEER};
@@ -37,6 +39,7 @@ pub const TARGETS: &[Target] = &[
     ("claims", claims),
     ("request_head", request_head),
     ("http2_head", http2_head),
+    ("response", response),
     ("request_target", request_target),
     ("authorization", authorization),
     ("outbound_head", outbound_head),

@@ -8,8 +8,8 @@
 use http::HeaderMap;
 
 use super::RequestFault;
+use super::field_lines::MAX_NAME;
 use super::grammar::{token_len, value_len};
-use super::head::MAX_NAME;
 
 /// The letters and digits of a name, in lower case.
 pub fn folded(name: &str) -> impl Iterator<Item = u8> {

@@ -23,6 +23,64 @@ pub enum Framing {
     Chunked,
 }
 
+/// What the fields of a head say about the end of its body: at most one field says it, in at most one way.
+#[derive(Clone, Debug)]
+pub(crate) struct FramingFields {
+    length: Option<u64>,
+    chunked: bool,
+}
+
+impl FramingFields {
+    /// Nothing, before the first field.
+    pub(crate) const fn new() -> Self {
+        Self { length: None, chunked: false }
+    }
+
+    /// Reads one field of the head.
+    ///
+    /// # Errors
+    /// Why the framing is ambiguous.
+    pub(crate) fn add(&mut self, name: &[u8], value: &[u8], is_http_11: bool) -> Result<(), &'static str> {
+        // Comparing lengths first skips almost all other fields.
+        match name.len() {
+            14 if name.eq_ignore_ascii_case(b"content-length") => match plain_length(value) {
+                Some(length) if self.length.is_none() => self.length = Some(length),
+                _ => return Err("Content-Length is not one plain number"),
+            },
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                if !value.eq_ignore_ascii_case(b"chunked") || self.chunked || !is_http_11 {
+                    return Err("Transfer-Encoding is not exactly chunked");
+                }
+                self.chunked = true;
+            }
+            _ => return Ok(()),
+        }
+        if self.chunked && self.length.is_some() {
+            return Err("both Transfer-Encoding and Content-Length");
+        }
+        Ok(())
+    }
+
+    /// The framing that the head states; `None` if it states none.
+    pub(crate) fn stated(&self) -> Option<Framing> {
+        match (self.chunked, self.length) {
+            (true, _) => Some(Framing::Chunked),
+            (false, Some(0)) => Some(Framing::None),
+            (false, Some(length)) => Some(Framing::Length(length)),
+            (false, None) => None,
+        }
+    }
+}
+
+/// RFC 9110 section 8.6, without leading zeros, because another server might read them as octal.
+pub(crate) fn plain_length(digits: &[u8]) -> Option<u64> {
+    let plain = (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    if !plain || (digits.len() > 1 && digits.first() == Some(&b'0')) {
+        return None;
+    }
+    Some(digits.iter().fold(0, |length, digit| 10 * length + u64::from(digit - b'0')))
+}
+
 /// The first malformed byte of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
@@ -31,6 +89,17 @@ pub struct BodyFault {
     pub at: usize,
     /// What is wrong with it.
     pub why: &'static str,
+}
+
+/// Bytes of a body that are of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Run {
+    /// Content.
+    Content(usize),
+    /// Chunk sizes, extensions and line ends.
+    Framing(usize),
+    /// The trailer section, with the empty line at its end.
+    Trailers(usize),
 }
 
 /// The state of reading one body.
@@ -100,6 +169,45 @@ impl BodyTracker {
             }
         }
         Ok(at)
+    }
+
+    /// Reads the next bytes that are of one kind: content, the framing around it, or trailers. Framing of no bytes means
+    /// that the body has ended, or that `bytes` is empty.
+    ///
+    /// # Errors
+    /// As for [`Self::follow`].
+    pub(crate) fn run(&mut self, bytes: &[u8]) -> Result<Run, BodyFault> {
+        if matches!(self.part, Part::Length | Part::Data) {
+            return Ok(Run::Content(self.pass(bytes.len())));
+        }
+        let in_trailers = self.is_in_trailers();
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at) {
+            if matches!(self.part, Part::Done | Part::Length | Part::Data)
+                || self.is_in_trailers() != in_trailers
+            {
+                break;
+            }
+            self.part = self.next(*byte).map_err(|why| BodyFault { at, why })?;
+            at += 1;
+        }
+        Ok(if in_trailers { Run::Trailers(at) } else { Run::Framing(at) })
+    }
+
+    /// How many bytes of content are certain to follow.
+    pub(crate) fn left(&self) -> u64 {
+        self.left
+    }
+
+    fn is_in_trailers(&self) -> bool {
+        matches!(
+            self.part,
+            Part::TrailerStart
+                | Part::TrailerName
+                | Part::TrailerValue
+                | Part::TrailerLineFeed
+                | Part::LastLineFeed
+        )
     }
 
     /// Skips content.

@@ -9,15 +9,14 @@ use std::ops::Range;
 use http::Uri;
 
 use super::RequestFault;
-use super::framing::Framing;
-use super::grammar::{bad_target_octet, is_path_octet, is_query_octet, is_tchar, token_len, value_len};
+use super::field_lines::{FieldFault, FieldLine, FieldLines, LINE_END};
+use super::framing::{Framing, FramingFields};
+use super::grammar::{bad_target_octet, is_path_octet, is_query_octet, token_len};
 
 /// The longest method. The longest registered one has 17 bytes.
 pub(super) const MAX_METHOD: usize = 32;
 /// The longest target (RFC 9110 section 4.1 recommends supporting at least 8000 bytes).
 pub(super) const MAX_TARGET: usize = 8192;
-/// The longest field name.
-pub(super) const MAX_NAME: usize = 256;
 /// The most empty lines before a request line (RFC 9112 section 2.2).
 const MAX_EMPTY_LINES: u8 = 4;
 
@@ -48,16 +47,14 @@ pub struct HeadScanner {
     /// The part of the head that the byte at `at` belongs to.
     part: Part,
     at: usize,
-    /// Where the current method, target, version, name or value begins.
+    /// Where the current method, target or version begins.
     begin: usize,
     empty_lines: u8,
     method: Range<usize>,
     target: Range<usize>,
     is_http_11: bool,
-    name: Range<usize>,
-    fields: usize,
-    length: Option<u64>,
-    chunked: bool,
+    lines: FieldLines,
+    framing: FramingFields,
     upgrades: bool,
 }
 
@@ -73,18 +70,14 @@ enum Part {
     /// A target in absolute-form, authority-form or asterisk-form.
     OtherTarget,
     Version,
-    LineStart,
-    Name,
-    Value,
     LineFeed,
-    LastLineFeed,
+    Fields,
 }
 
 const fn bad<T>(why: &'static str) -> Result<T, RequestFault> {
     Err(RequestFault::BadTarget(why))
 }
 
-const LINE_END: &str = "a line does not end with CR LF";
 const REQUEST_LINE: &str = "request line is not method, target and version";
 
 impl HeadScanner {
@@ -99,10 +92,8 @@ impl HeadScanner {
             method: 0..0,
             target: 0..0,
             is_http_11: false,
-            name: 0..0,
-            fields: 0,
-            length: None,
-            chunked: false,
+            lines: FieldLines::new(0, 0),
+            framing: FramingFields::new(),
             upgrades: false,
         }
     }
@@ -134,12 +125,20 @@ impl HeadScanner {
                 }
                 Part::Path | Part::Query | Part::OtherTarget => self.target(head)?,
                 Part::Version => self.version(byte)?,
-                Part::LineStart => self.line_start(byte)?,
-                Part::Name => self.name(head)?,
-                Part::Value => self.value(head)?,
-                Part::LineFeed if byte == b'\n' => self.advance_to(Part::LineStart),
-                Part::LastLineFeed if byte == b'\n' => return self.complete().map(Some),
-                Part::LineFeed | Part::LastLineFeed => return bad(LINE_END),
+                Part::LineFeed if byte == b'\n' => {
+                    self.advance_to(Part::Fields);
+                    self.lines = FieldLines::new(self.at, self.limits.fields);
+                }
+                Part::LineFeed => return bad(LINE_END),
+                Part::Fields => {
+                    let line = self.lines.next(head);
+                    self.at = self.lines.at();
+                    match line? {
+                        Some(FieldLine::Field { name, value }) => self.field(head, name, value)?,
+                        Some(FieldLine::End) => return Ok(Some(self.complete())),
+                        None => break,
+                    }
+                }
             }
         }
         // If the target is too long, report that and not the whole head.
@@ -271,98 +270,30 @@ impl HeadScanner {
         Ok(())
     }
 
-    fn line_start(&mut self, byte: u8) -> Result<(), RequestFault> {
-        match byte {
-            b'\r' => self.advance_to(Part::LastLineFeed),
-            b'\n' => return bad(LINE_END),
-            b' ' | b'\t' => return bad("a field is folded, or begins with white space"),
-            b':' => return bad("a field has no name"),
-            _ if !is_tchar(byte) => return bad("a field name is not a token"),
-            _ if self.fields == self.limits.fields => return Err(RequestFault::HeadTooLarge),
-            _ => {
-                self.fields += 1;
-                self.begin = self.at;
-                self.part = Part::Name;
-            }
-        }
-        Ok(())
-    }
-
-    fn name(&mut self, head: &[u8]) -> Result<(), RequestFault> {
-        self.at += token_len(head.get(self.at..).unwrap_or_default());
-        if self.at - self.begin > MAX_NAME {
-            return Err(RequestFault::HeadTooLarge);
-        }
-        match head.get(self.at) {
-            None => Ok(()),
-            Some(b':') => {
-                self.name = self.begin..self.at;
-                self.advance_to(Part::Value);
-                Ok(())
-            }
-            Some(b' ' | b'\t') => bad("white space in or after a field name"),
-            Some(b'\r' | b'\n') => bad("a field has no colon"),
-            Some(_) => bad("a field name is not a token"),
-        }
-    }
-
-    fn value(&mut self, head: &[u8]) -> Result<(), RequestFault> {
-        self.at += value_len(head.get(self.at..).unwrap_or_default());
-        match head.get(self.at) {
-            None => Ok(()),
-            Some(b'\r') => {
-                self.field(head)?;
-                self.advance_to(Part::LineFeed);
-                Ok(())
-            }
-            Some(b'\n') => bad(LINE_END),
-            Some(_) => bad("a field value has a control character"),
-        }
-    }
-
     /// Reads the fields that say where the message ends. Comparing lengths first skips almost all other fields.
-    fn field(&mut self, head: &[u8]) -> Result<(), RequestFault> {
-        let name = head.get(self.name.clone()).unwrap_or_default();
-        let is = |expected: &str| name.eq_ignore_ascii_case(expected.as_bytes());
-        let value = || head.get(self.begin..self.at).unwrap_or_default().trim_ascii();
-        match name.len() {
-            7 if is("upgrade") => self.upgrades = true,
-            14 if is("content-length") => match plain_length(value()) {
-                Some(length) if self.length.is_none() => self.length = Some(length),
-                _ => return bad("Content-Length is not one plain number"),
-            },
-            17 if is("transfer-encoding") => {
-                if !value().eq_ignore_ascii_case(b"chunked") || self.chunked || !self.is_http_11 {
-                    return bad("Transfer-Encoding is not exactly chunked");
-                }
-                self.chunked = true;
-            }
-            _ => return Ok(()),
+    fn field(&mut self, head: &[u8], name: Range<usize>, value: Range<usize>) -> Result<(), RequestFault> {
+        let name = head.get(name).unwrap_or_default();
+        if name.len() == 7 && name.eq_ignore_ascii_case(b"upgrade") {
+            self.upgrades = true;
+            return Ok(());
         }
-        if self.chunked && self.length.is_some() {
-            return bad("both Transfer-Encoding and Content-Length");
-        }
-        Ok(())
+        let value = head.get(value).unwrap_or_default();
+        self.framing.add(name, value, self.is_http_11).map_err(RequestFault::BadTarget)
     }
 
-    fn complete(&mut self) -> Result<Head, RequestFault> {
-        self.at += 1;
-        let framing = match (self.chunked, self.length) {
-            (true, _) => Framing::Chunked,
-            (false, None | Some(0)) => Framing::None,
-            (false, Some(length)) => Framing::Length(length),
-        };
-        Ok(Head { len: self.at, framing, upgrades: self.upgrades && self.is_http_11 })
+    fn complete(&self) -> Head {
+        let framing = self.framing.stated().unwrap_or(Framing::None);
+        Head { len: self.at, framing, upgrades: self.upgrades && self.is_http_11 }
     }
 }
 
-/// RFC 9110 section 8.6, without leading zeros, because another server might read them as octal.
-pub(super) fn plain_length(digits: &[u8]) -> Option<u64> {
-    let plain = (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
-    if !plain || (digits.len() > 1 && digits.first() == Some(&b'0')) {
-        return None;
+impl From<FieldFault> for RequestFault {
+    fn from(fault: FieldFault) -> Self {
+        match fault {
+            FieldFault::Malformed(why) => Self::BadTarget(why),
+            FieldFault::TooLarge => Self::HeadTooLarge,
+        }
     }
-    Some(digits.iter().fold(0, |length, digit| 10 * length + u64::from(digit - b'0')))
 }
 
 #[cfg(test)]

@@ -7,8 +7,10 @@
 //! Which methods, hosts and paths are served is deliberately not checked here. [`super::RequestFacts`] does that for
 //! every version of HTTP.
 
+use super::field_lines::MAX_NAME;
+use super::framing::plain_length;
 use super::grammar::{bad_target_octet, is_path_octet, is_query_octet, token_len, value_len};
-use super::head::{MAX_METHOD, MAX_NAME, MAX_TARGET, plain_length};
+use super::head::{MAX_METHOD, MAX_TARGET};
 use super::host::check_authority;
 use super::hpack::FieldList;
 use super::{HeadLimits, RequestFault};
