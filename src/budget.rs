@@ -37,7 +37,7 @@ pub use client::ClientKey;
 use client::{Client, Clients};
 pub use connection::Connection;
 pub use guards::{Backlog, Charge, InFlight, OpenConnection};
-pub use turn::{Turn, take_turns};
+pub use turn::take_turns;
 pub use turns::Turns;
 
 /// The memory of the process without any client: code, runtimes, TLS, key sets, audit queue.

@@ -18,9 +18,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{
-    CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING,
-};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRAILER};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -353,23 +351,10 @@ fn take_place(exchange: &mut Exchange, peer: &Peer, source: Option<IpAddr>) -> R
     }
 }
 
-/// Whether a response must not be relayed: a 101 to another protocol than the client asked for, or ambiguous framing,
-/// which the client might read differently (RFC 9112 section 6.3).
+/// Whether a response must not be relayed: a 101 to another protocol than the client asked for.
 fn is_broken<B>(response: &Response<B>, upgrade: Option<&Upgrade>) -> bool {
-    let headers = response.headers();
-    let granted = || upgrade.is_some_and(|upgrade| is_granted(headers, &upgrade.protocol));
-    // Only `chunked` is decoded here. Any other coding would be relayed without its name.
-    let coded = || {
-        headers
-            .get_all(TRANSFER_ENCODING)
-            .iter()
-            .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
-    };
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let lists = lengths.next().is_some_and(|one| one.as_bytes().contains(&b',')) || lengths.next().is_some();
-    (response.status() == StatusCode::SWITCHING_PROTOCOLS && !granted())
-        || lists
-        || (headers.contains_key(TRANSFER_ENCODING) && (headers.contains_key(CONTENT_LENGTH) || coded()))
+    let granted = || upgrade.is_some_and(|upgrade| is_granted(response.headers(), &upgrade.protocol));
+    response.status() == StatusCode::SWITCHING_PROTOCOLS && !granted()
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {

@@ -8,28 +8,21 @@
 //! There is one attempt for each request. A further attempt is made only if the backend cannot have processed the
 //! first, or if an idempotent request without a body was sent on a kept-alive connection that turned out to be closed.
 //!
-//! The pool uses hyper's connections directly. hyper-util's legacy client bounds only idle connections, spawns a task
-//! for each response with a body, and costs a quarter more per request.
+//! HTTP/1.1 is spoken here ([`http1`], with the types of [`crate::http1`]), in the task of the request; HTTP/2 is hyper's.
 
-use std::future::poll_fn;
 use std::io;
 use std::path::PathBuf;
-use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::ready;
 use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use tokio::net::UnixStream;
-use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::budget::{Connection as Account, Turn};
+use crate::budget::Connection as Account;
 use crate::config::{self, UpstreamProtocol};
 use crate::metrics::Metrics;
 use crate::tls::{self, TlsError};
@@ -37,16 +30,20 @@ use crate::tls::{self, TlsError};
 mod body;
 mod dial;
 mod forward;
+mod http1;
 mod http2;
 mod interim;
+mod pool;
 mod response_body;
 mod rest;
-mod served;
+mod stream;
 mod tunnel;
 mod websocket;
 
+use http1::Http1Connection;
 use http2::{Http2Pool, Http2Stream};
-use served::{BoundedStream, Served};
+use pool::Http1Pool;
+use stream::{BoundedStream, Stream};
 
 pub use body::{ReadAhead, RequestBody, RequestProgress};
 pub(crate) use forward::stated_length;
@@ -58,10 +55,6 @@ pub use tunnel::{Ending, Tunnel};
 
 /// Shorter than the time after which Jetty, in both backends, closes an idle connection (30 s, 60 s).
 const IDLE_LIFETIME: Duration = Duration::from_secs(20);
-/// How much hyper buffers in each direction of a connection. The head of a response must fit.
-const BUFFER_BYTES: usize = 64 * 1024;
-/// The most idle connections of one worker.
-const MAX_IDLE: usize = 256;
 
 /// The backend's address, protocols and timeouts; the same for every worker.
 #[derive(Clone)]
@@ -133,23 +126,21 @@ impl Target {
         timeout(self.connect_timeout, opening).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    async fn dial(&self, served: &Arc<Served>) -> io::Result<BoundedStream> {
-        BoundedStream::new(dial::dial(&self.host, self.port).await?, served.clone())
+    async fn dial(&self) -> io::Result<BoundedStream> {
+        BoundedStream::new(dial::dial(&self.host, self.port).await?)
     }
 
-    /// Opens one connection that speaks HTTP/1.1, and starts the task that drives it.
-    async fn connect_http1(&self, account: &Arc<Account>) -> io::Result<Http1Connection> {
-        let served = Arc::new(Served::default());
-        served.set(account);
+    /// Opens one connection that speaks HTTP/1.1.
+    async fn connect_http1(&self) -> io::Result<Stream> {
         self.in_time(async {
             if let Some(path) = &self.socket {
-                return start(UnixStream::connect(path).await?, served).await;
+                return UnixStream::connect(path).await.map(Stream::Unix);
             }
-            let stream = self.dial(&served).await?;
-            match &self.tls {
-                None => start(stream, served).await,
-                Some(tls) => start(tls.http1.connect(tls.name.clone(), stream).await?, served).await,
-            }
+            let stream = self.dial().await?;
+            Ok(match &self.tls {
+                None => Stream::Tcp(stream),
+                Some(tls) => Stream::Tls(Box::new(tls.http1.connect(tls.name.clone(), stream).await?)),
+            })
         })
         .await
     }
@@ -170,59 +161,10 @@ impl Tls {
     }
 }
 
-async fn start<S>(stream: S, served: Arc<Served>) -> io::Result<Http1Connection>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
-{
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(BUFFER_BYTES);
-    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    let serves = served.clone();
-    let task = tokio::spawn(async move {
-        let (mut connection, mut turn) = (pin!(connection.with_upgrades()), Turn::default());
-        let ended = poll_fn(|cx| {
-            if let Some(account) = serves.takes_turns() {
-                ready!(turn.poll(&account, cx));
-            }
-            connection.as_mut().poll(cx)
-        });
-        if let Err(error) = ended.await {
-            tracing::debug!(%error, "an upstream connection ended");
-        }
-    });
-    Ok(Http1Connection { sender, served, driver: Driver(Some(task.abort_handle())) })
-}
-
-/// An HTTP/1.1 connection, with the task that drives it.
-struct Http1Connection {
-    sender: SendRequest<RequestBody>,
-    served: Arc<Served>,
-    driver: Driver,
-}
-
-/// Aborts a connection's task when dropped. Otherwise hyper would keep trying to write a request's body to a backend
-/// that does not read, and hold the client's connection open meanwhile.
-struct Driver(Option<AbortHandle>);
-
-impl Driver {
-    /// Lets the task end by itself, as it does after its connection has switched protocols.
-    fn detach(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        if let Some(task) = self.0.take() {
-            task.abort();
-        }
-    }
-}
-
 /// One worker's connections to the backend.
 pub struct Upstream {
     target: Target,
-    idle: Mutex<Vec<Idle>>,
+    http1: Arc<Http1Pool>,
     http2: Http2Pool,
     /// Locked while a shareable connection is opened; the requests that could share it wait.
     opening: tokio::sync::Mutex<()>,
@@ -231,14 +173,9 @@ pub struct Upstream {
     metrics: Arc<Metrics>,
 }
 
-struct Idle {
-    connection: Http1Connection,
-    until: Instant,
-}
-
 /// An HTTP/1.1 connection or one HTTP/2 stream, for one request.
 enum Connection {
-    Http1(Http1Connection),
+    Http1(Box<Http1Connection>),
     Http2(Http2Stream),
 }
 
@@ -247,7 +184,7 @@ impl Upstream {
     pub fn new(target: Target, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             target,
-            idle: Mutex::default(),
+            http1: Arc::default(),
             http2: Http2Pool::default(),
             opening: tokio::sync::Mutex::default(),
             settled_on_http1: AtomicBool::new(false),
@@ -256,7 +193,7 @@ impl Upstream {
     }
 
     /// Takes an open connection, if one is available.
-    async fn check_out(&self, account: &Arc<Account>) -> Option<Connection> {
+    fn check_out(&self, account: &Arc<Account>) -> Option<Connection> {
         if self.target.http2
             && let Some(stream) = self.http2.check_out()
         {
@@ -265,8 +202,8 @@ impl Upstream {
         if !self.target.http1 {
             return None;
         }
-        let connection = self.check_out_http1().await?;
-        connection.served.set(account);
+        let mut connection = self.http1.check_out()?;
+        connection.serve(account.is_trusted());
         Some(Connection::Http1(connection))
     }
 
@@ -286,13 +223,11 @@ impl Upstream {
         {
             return Ok(Connection::Http2(stream));
         }
-        // An HTTP/2 connection serves no particular client.
-        let served = Arc::new(Served::default());
         let opening = async {
             if let Some(path) = &self.target.socket {
                 return self.http2.start(UnixStream::connect(path).await?).await.map(Connection::Http2);
             }
-            let stream = self.target.dial(&served).await?;
+            let stream = self.target.dial().await?;
             let Some(tls) = &self.target.tls else {
                 return self.http2.start(stream).await.map(Connection::Http2);
             };
@@ -305,8 +240,7 @@ impl Upstream {
             if http2 {
                 self.http2.start(stream).await.map(Connection::Http2)
             } else {
-                served.set(account);
-                start(stream, served).await.map(Connection::Http1)
+                Ok(exclusive(Stream::Tls(Box::new(stream)), account))
             }
         };
         self.counted(self.target.in_time(opening).await)
@@ -314,7 +248,7 @@ impl Upstream {
 
     /// Opens an HTTP/1.1 connection, which is not shared.
     async fn open_http1(&self, account: &Arc<Account>) -> io::Result<Connection> {
-        self.counted(self.target.connect_http1(account).await.map(Connection::Http1))
+        self.counted(self.target.connect_http1().await.map(|stream| exclusive(stream, account)))
     }
 
     fn counted<T>(&self, opened: io::Result<T>) -> io::Result<T> {
@@ -330,42 +264,13 @@ impl Upstream {
     pub fn idle_timeout(&self) -> Duration {
         self.target.idle_timeout
     }
+}
 
-    /// The most recently used idle connection that is still open.
-    async fn check_out_http1(&self) -> Option<Http1Connection> {
-        loop {
-            let Idle { mut connection, until } = self.idle().pop()?;
-            let sender = &mut connection.sender;
-            if sender.is_closed() || until <= Instant::now() {
-                continue;
-            }
-            // The task that drives it may not have seen the end of the last response yet.
-            if sender.is_ready()
-                || matches!(timeout(Duration::from_millis(100), sender.ready()).await, Ok(Ok(())))
-            {
-                return Some(connection);
-            }
-        }
-    }
-
-    fn check_in(&self, connection: Http1Connection, lifetime: Duration) {
-        if connection.sender.is_closed() {
-            return;
-        }
-        connection.served.clear();
-        let now = Instant::now();
-        let mut idle = self.idle();
-        // The oldest are in front; close those that have expired.
-        let expired = idle.iter().take_while(|idle| idle.until <= now).count();
-        idle.drain(..expired);
-        if idle.len() < MAX_IDLE {
-            idle.push(Idle { connection, until: now + lifetime });
-        }
-    }
-
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// An HTTP/1.1 connection that was just opened, for a request of this client.
+fn exclusive(stream: Stream, account: &Account) -> Connection {
+    let mut connection = Http1Connection::new(stream);
+    connection.serve(account.is_trusted());
+    Connection::Http1(connection)
 }
 
 /// The authority of the backend, for logs.

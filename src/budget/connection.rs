@@ -96,11 +96,6 @@ impl Connection {
         let _first = self.turns.set(turns.clone());
     }
 
-    /// Whether its tasks wait for their turns; see [`super::take_turns`].
-    pub fn takes_turns(&self) -> bool {
-        self.scheduling.load(Ordering::Relaxed) == TAKES_TURNS
-    }
-
     pub(super) fn scheduling(&self) -> Scheduling<'_> {
         match (self.scheduling.load(Ordering::Relaxed), self.client.get(), self.turns.get()) {
             (ENDED, ..) => Scheduling::Ended,

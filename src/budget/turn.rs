@@ -20,7 +20,7 @@ pub fn take_turns<F: Future>(account: Arc<Connection>, task: F) -> impl Future<O
 
 /// One task's place in the queue of waiting tasks.
 #[derive(Debug, Default)]
-pub struct Turn {
+struct Turn {
     /// Set while the task waits; true once it has its turn.
     granted: Option<Arc<AtomicBool>>,
 }
@@ -28,7 +28,7 @@ pub struct Turn {
 impl Turn {
     /// Ready with true when the task has its turn, and with false when the connection has ended. Wakes the task for
     /// both.
-    pub fn poll(&mut self, account: &Connection, cx: &Context<'_>) -> Poll<bool> {
+    fn poll(&mut self, account: &Connection, cx: &Context<'_>) -> Poll<bool> {
         let (turns, client) = match account.scheduling() {
             Scheduling::TakesTurns(turns, client) => (turns, client),
             Scheduling::Free => return Poll::Ready(true),

@@ -101,7 +101,7 @@ impl Upgrade {
         mut response: Response<ResponseBody>,
         bounds: Bounds,
     ) -> Response<ObservedBody> {
-        let backend = hyper::upgrade::on(&mut response);
+        let backend = response.body_mut().take_switched();
         remove_connection_fields(response.headers_mut());
         set_upgrade(response.headers_mut(), &self.protocol);
         let mut tunnel = upstream.tunnel(self.client, backend, self.protocol == WEBSOCKET);

@@ -148,6 +148,17 @@ impl RequestProgress {
     }
 }
 
+impl RequestBody {
+    /// Takes back data that came from here, if it was not sent.
+    pub(super) fn unread(&mut self, data: Bytes) {
+        if let Self::Stream { ahead, progress, .. } = self {
+            progress.bytes.fetch_sub(data.len() as u64, Ordering::Relaxed);
+            progress.becomes(STREAMING);
+            ahead.bytes = data;
+        }
+    }
+}
+
 impl Body for RequestBody {
     type Data = Bytes;
     type Error = io::Error;

@@ -1,21 +1,23 @@
 //! Sends one request to the backend and waits for the head of its response.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
+use http::header::CONTENT_LENGTH;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
+use http::{HeaderMap, Method, Request, Response, Version};
+use hyper::body::Body as _;
 use tokio::time::{Instant, sleep_until};
 
 use super::body::{RequestBody, RequestProgress};
+use super::http1::{HeadError, Http1Connection};
 use super::http2::{self, Http2Stream, StreamErrorKind};
-use super::response_body::{Lease, ResponseBody};
-use super::{Connection, Http1Connection, IDLE_LIFETIME, InterimResponses, Upstream};
+use super::response_body::{Http1Response, ResponseBody, Source};
+use super::{Connection, IDLE_LIFETIME, InterimResponses, Upstream};
 use crate::budget::Connection as Account;
 use crate::decision::{Permit, Reason};
+use crate::http1::{HeadWriter, RequestFraming};
 use crate::revocation::RevokedBy;
 use crate::revocation_list::TokenWatch;
 
@@ -62,50 +64,43 @@ impl Upstream {
     pub async fn forward(
         self: &Arc<Self>,
         _permit: Permit,
-        upstream_request: UpstreamRequest,
+        mut request: UpstreamRequest,
         mut token: Option<&mut TokenWatch>,
     ) -> Result<Response<ResponseBody>, ForwardError> {
-        let progress = match &upstream_request.body {
+        let progress = match &request.body {
             RequestBody::Empty => None,
             RequestBody::Stream { progress, .. } => Some(progress.clone()),
         };
-        let (trailers, upgrade) = (upstream_request.trailers, upstream_request.upgrade);
-        let (account, interim) = (upstream_request.account.clone(), upstream_request.interim.clone());
-        let mut request = self.request(upstream_request)?;
+        let has_body = progress.is_some();
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let pooled = if attempt == 1 && !upgrade { self.check_out(&account).await } else { None };
+            let pooled =
+                if attempt == 1 && !request.upgrade { self.check_out(&request.account) } else { None };
             let is_pooled = pooled.is_some();
             let connection = match pooled {
                 Some(connection) => connection,
-                None => self.open_for(upgrade, &account).await?,
+                None => self.open_for(request.upgrade, &request.account).await?,
             };
-            let spare = match &connection {
-                // A new connection cannot have been closed while idle.
-                Connection::Http1(_) if !is_pooled => None,
-                // A kept-alive connection may turn out to be closed. An idempotent request without a body is then
-                // sent again, once.
-                Connection::Http1(_) if !request.method().is_idempotent() => None,
-                _ => progress.is_none().then(|| copy(&request)),
+            let is_http2 = matches!(connection, Connection::Http2(_));
+            let waiting = Waiting { progress: progress.as_ref(), token: token.as_deref_mut() };
+            let sent = match connection {
+                Connection::Http1(connection) => self.send_http1(connection, &mut request, waiting).await,
+                // The future of a request over HTTP/2 is large. Boxed, it does not enlarge that of every request.
+                Connection::Http2(stream) => Box::pin(self.send_http2(stream, &mut request, waiting)).await,
             };
             let again = attempt < MAX_ATTEMPTS;
-            if let Some(interim) = &interim {
-                interim.listen(&mut request);
+            match sent {
+                Ok(response) => return Ok(response),
+                Err(SendError::Unsent) if again && (is_pooled || is_http2) => {}
+                Err(SendError::Unprocessed) if again && !has_body => {}
+                Err(SendError::Unsent | SendError::Unprocessed) => return Err(UNREACHABLE),
+                // A kept-alive connection may turn out to be closed. An idempotent request without a body is then
+                // sent again, once.
+                Err(SendError::Closed) if is_pooled && !has_body && request.method.is_idempotent() => {}
+                Err(SendError::Closed) => return Err(ForwardError::Failed(Reason::UpstreamProtocol)),
+                Err(SendError::Final(failure)) => return Err(failure),
             }
-            request =
-                match self.send(connection, request, trailers, progress.as_ref(), token.as_deref_mut()).await
-                {
-                    Ok(response) => return Ok(response),
-                    Err(SendError::Unsent(unsent, http2)) if again && (is_pooled || http2) => *unsent,
-                    Err(SendError::Unprocessed) if again && spare.is_some() => spare.ok_or(UNREACHABLE)?,
-                    Err(SendError::Unsent(..) | SendError::Unprocessed) => return Err(UNREACHABLE),
-                    Err(SendError::Closed) => match spare {
-                        Some(spare) if is_pooled && spare.method().is_idempotent() => spare,
-                        _ => return Err(ForwardError::Failed(Reason::UpstreamProtocol)),
-                    },
-                    Err(SendError::Final(failure)) => return Err(failure),
-                };
         }
     }
 
@@ -123,56 +118,101 @@ impl Upstream {
         })
     }
 
-    fn request(&self, upstream_request: UpstreamRequest) -> Result<Request<RequestBody>, ForwardError> {
-        let UpstreamRequest { method, path, headers, body, .. } = upstream_request;
-        let target = self.target.origin_form(&path).map_err(|_| ForwardError::Failed(Reason::BadTarget))?;
-        let mut request = Request::new(body);
-        *request.method_mut() = method;
-        *request.uri_mut() = target;
-        *request.version_mut() = Version::HTTP_11;
-        *request.headers_mut() = headers;
-        Ok(request)
+    /// Sends the request on an HTTP/1.1 connection. If nothing of it was written, `request` is whole again.
+    async fn send_http1(
+        &self,
+        mut connection: Box<Http1Connection>,
+        request: &mut UpstreamRequest,
+        waiting: Waiting<'_>,
+    ) -> Result<Response<ResponseBody>, SendError> {
+        let progress = waiting.progress;
+        let head = HeadWriter {
+            method: &request.method,
+            prefix: &self.target.prefix,
+            target: &request.path,
+            headers: &request.headers,
+            framing: framing(&request.body, &request.headers)?,
+        };
+        connection.begin(&head, std::mem::replace(&mut request.body, RequestBody::Empty));
+        let interim = request.interim.as_deref();
+        let response = poll_fn(|cx| connection.poll_head(cx, interim));
+        let response = match self.await_response(response, waiting).await? {
+            Ok(response) => response,
+            Err(error) => {
+                if matches!(error, HeadError::Unsent) {
+                    request.body = connection.take_unsent();
+                }
+                tracing::debug!(%error, "the backend did not respond");
+                return Err(broken_body(progress).unwrap_or(match error {
+                    HeadError::Unsent => SendError::Unsent,
+                    HeadError::Closed => SendError::Closed,
+                    HeadError::BrokenRequest => SendError::Final(ForwardError::BrokenRequest),
+                    HeadError::Malformed(_) | HeadError::Io(_) => UPSTREAM_PROTOCOL,
+                }));
+            }
+        };
+        let lifetime = announced_lifetime(response.headers()).unwrap_or(IDLE_LIFETIME);
+        let body = Http1Response::new(connection, self.http1.clone(), lifetime);
+        Ok(response.map(|()| ResponseBody::new(Source::Http1(body), self.target.idle_timeout)))
     }
 
-    async fn send(
-        self: &Arc<Self>,
-        connection: Connection,
-        mut request: Request<RequestBody>,
-        trailers: bool,
-        progress: Option<&Arc<RequestProgress>>,
-        token: Option<&mut TokenWatch>,
+    /// Sends the request as a stream of an HTTP/2 connection. If nothing of it was written, `request` is whole again.
+    async fn send_http2(
+        &self,
+        Http2Stream { mut sender, slot }: Http2Stream,
+        request: &mut UpstreamRequest,
+        waiting: Waiting<'_>,
     ) -> Result<Response<ResponseBody>, SendError> {
-        match connection {
-            Connection::Http1(mut connection) => {
-                frame_body(&mut request);
-                let pending = connection.sender.try_send_request(request);
-                let response = self.await_response(pending, progress, token, false).await?;
-                Ok(self.lease_http1(response, connection, progress.cloned()))
+        let progress = waiting.progress;
+        let message = self.http2_message(request).ok_or(SendError::Final(BAD_TARGET))?;
+        let pending = sender.try_send_request(message);
+        let response = match self.await_response(pending, waiting).await? {
+            Ok(response) => response,
+            Err(mut error) => {
+                if let Some(mut unsent) = error.take_message() {
+                    http2::from_http2(&mut unsent);
+                    let (parts, body) = unsent.into_parts();
+                    (request.headers, request.body) = (parts.headers, body);
+                    return Err(SendError::Unsent);
+                }
+                let error = error.into_error();
+                tracing::debug!(%error, "the backend did not respond");
+                return Err(broken_body(progress).unwrap_or_else(|| SendError::of_stream(&error)));
             }
-            Connection::Http2(Http2Stream { mut sender, slot }) => {
-                http2::to_http2(&mut request, self.target.scheme(), trailers)
-                    .ok_or(SendError::Final(ForwardError::Failed(Reason::BadTarget)))?;
-                let pending = sender.try_send_request(request);
-                let response = self.await_response(pending, progress, token, true).await?;
-                let lease = Some(Lease::Http2(slot));
-                let idle_timeout = self.target.idle_timeout;
-                let mut response =
-                    response.map(|incoming| ResponseBody::new(incoming, lease, true, idle_timeout));
-                // For an HTTP/1 client.
-                *response.version_mut() = Version::HTTP_11;
-                Ok(response)
-            }
+        };
+        if states_several_lengths(response.headers()) {
+            return Err(UPSTREAM_PROTOCOL);
         }
+        let mut response = response.map(|incoming| {
+            let slot = (!incoming.is_end_stream()).then_some(slot);
+            ResponseBody::new(Source::Http2 { incoming, slot }, self.target.idle_timeout)
+        });
+        // For an HTTP/1 client.
+        *response.version_mut() = Version::HTTP_11;
+        Ok(response)
+    }
+
+    /// The request as hyper takes it. The head of a request without a body stays, because it may be sent again.
+    fn http2_message(&self, request: &mut UpstreamRequest) -> Option<Request<RequestBody>> {
+        let body = std::mem::replace(&mut request.body, RequestBody::Empty);
+        let headers = match body {
+            RequestBody::Empty => request.headers.clone(),
+            RequestBody::Stream { .. } => std::mem::take(&mut request.headers),
+        };
+        let mut message = Request::new(body);
+        *message.method_mut() = request.method.clone();
+        *message.uri_mut() = self.target.origin_form(&request.path).ok()?;
+        *message.headers_mut() = headers;
+        http2::to_http2(&mut message, self.target.scheme(), request.trailers)?;
+        Some(message)
     }
 
     /// Waits for the head of the response, until the deadline or until the token is revoked.
-    async fn await_response(
+    async fn await_response<T>(
         &self,
-        pending: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
-        progress: Option<&Arc<RequestProgress>>,
-        mut token: Option<&mut TokenWatch>,
-        over_http2: bool,
-    ) -> Result<Response<Incoming>, SendError> {
+        pending: impl Future<Output = T>,
+        Waiting { progress, mut token }: Waiting<'_>,
+    ) -> Result<T, SendError> {
         let started = Instant::now();
         tokio::pin!(pending);
         loop {
@@ -187,7 +227,7 @@ impl Upstream {
                     // If the token was revoked meanwhile, the response must not reach the client.
                     return match token.and_then(TokenWatch::revoked_by) {
                         Some(by) => Err(SendError::Final(ForwardError::Revoked(by))),
-                        None => response.map_err(|error| SendError::read(error, progress, over_http2)),
+                        None => Ok(response),
                     };
                 }
                 () = sleep_until(look) => {}
@@ -211,29 +251,12 @@ impl Upstream {
             Some(progress) => (progress.last() + self.target.idle_timeout, timeout),
         }
     }
+}
 
-    fn lease_http1(
-        self: &Arc<Self>,
-        response: Response<Incoming>,
-        connection: Http1Connection,
-        request: Option<Arc<RequestProgress>>,
-    ) -> Response<ResponseBody> {
-        let lifetime = announced_lifetime(response.headers()).unwrap_or(IDLE_LIFETIME);
-        let lease = if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            connection.driver.detach();
-            None
-        } else if response.version() == Version::HTTP_11 && !lifetime.is_zero() {
-            Some(Lease::Http1 { connection, pool: self.clone(), request, lifetime })
-        } else {
-            Some(Lease::LastOfHttp1(connection))
-        };
-        let mut response =
-            response.map(|incoming| ResponseBody::new(incoming, lease, false, self.target.idle_timeout));
-        // A proxy forwards with its own version (RFC 9110 section 6.2). 1.0 would close the client's connection after
-        // the response.
-        *response.version_mut() = Version::HTTP_11;
-        response
-    }
+/// What limits the wait for a response.
+struct Waiting<'w> {
+    progress: Option<&'w Arc<RequestProgress>>,
+    token: Option<&'w mut TokenWatch>,
 }
 
 /// When to look again: a body may start to wait for its client, which shortens the deadline, and a token may be
@@ -246,11 +269,13 @@ fn next_look(deadline: Instant, progress: Option<&Arc<RequestProgress>>, has_tok
 }
 
 const UNREACHABLE: ForwardError = ForwardError::Failed(Reason::UpstreamUnreachable);
+const BAD_TARGET: ForwardError = ForwardError::Failed(Reason::BadTarget);
+const UPSTREAM_PROTOCOL: SendError = SendError::Final(ForwardError::Failed(Reason::UpstreamProtocol));
 
 /// How one attempt ended.
 enum SendError {
-    /// Nothing was written. Contains the request, and whether the connection was HTTP/2.
-    Unsent(Box<Request<RequestBody>>, bool),
+    /// Nothing was written.
+    Unsent,
     /// The backend says that it has not processed the request.
     Unprocessed,
     /// The connection closed before the first byte of a response.
@@ -260,42 +285,15 @@ enum SendError {
 }
 
 impl SendError {
-    fn read(
-        error: TrySendError<Request<RequestBody>>,
-        progress: Option<&Arc<RequestProgress>>,
-        over_http2: bool,
-    ) -> Self {
-        let mut error = error;
-        if let Some(mut request) = error.take_message() {
-            if over_http2 {
-                http2::from_http2(&mut request);
-            }
-            return Self::Unsent(Box::new(request), over_http2);
-        }
-        let error = error.into_error();
-        tracing::debug!(%error, "the backend did not respond");
-        match progress {
-            Some(progress) if progress.is_too_large() => {
-                return Self::Final(ForwardError::Failed(Reason::PayloadTooLarge));
-            }
-            Some(progress) if progress.is_broken() => return Self::Final(ForwardError::BrokenRequest),
-            _ => {}
-        }
-        match if over_http2 { http2::error_kind(&error) } else { None } {
+    /// What became of a stream of an HTTP/2 connection.
+    fn of_stream(error: &hyper::Error) -> Self {
+        match http2::error_kind(error) {
             Some(StreamErrorKind::Unprocessed) => Self::Unprocessed,
             Some(StreamErrorKind::Unknown) => Self::Closed,
-            Some(StreamErrorKind::Failed) => Self::Final(ForwardError::Failed(Reason::UpstreamProtocol)),
-            None if error.is_incomplete_message() || error.is_closed() || is_reset(&error) => Self::Closed,
-            None => Self::Final(ForwardError::Failed(Reason::UpstreamProtocol)),
+            Some(StreamErrorKind::Failed) => UPSTREAM_PROTOCOL,
+            None if error.is_incomplete_message() || error.is_closed() || is_reset(error) => Self::Closed,
+            None => UPSTREAM_PROTOCOL,
         }
-    }
-}
-
-/// Without `Content-Length`, hyper sends the body of a GET or HEAD only if `Transfer-Encoding` is set.
-fn frame_body(request: &mut Request<RequestBody>) {
-    let streams = matches!(request.body(), RequestBody::Stream { .. });
-    if streams && !request.headers().contains_key(CONTENT_LENGTH) {
-        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
 }
 
@@ -306,14 +304,31 @@ fn is_reset(error: &hyper::Error) -> bool {
     })
 }
 
-/// A copy of a request without a body.
-fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut spare = Request::new(RequestBody::Empty);
-    *spare.method_mut() = request.method().clone();
-    *spare.uri_mut() = request.uri().clone();
-    *spare.version_mut() = request.version();
-    *spare.headers_mut() = request.headers().clone();
-    spare
+/// The error if the attempt ended because of the request's body.
+fn broken_body(progress: Option<&Arc<RequestProgress>>) -> Option<SendError> {
+    match progress {
+        Some(progress) if progress.is_too_large() => {
+            Some(SendError::Final(ForwardError::Failed(Reason::PayloadTooLarge)))
+        }
+        Some(progress) if progress.is_broken() => Some(SendError::Final(ForwardError::BrokenRequest)),
+        _ => None,
+    }
+}
+
+/// How the backend finds the end of the body: by the length that the client has stated, or by chunks.
+fn framing(body: &RequestBody, headers: &HeaderMap) -> Result<RequestFraming, SendError> {
+    match (body, stated_length(headers)) {
+        (RequestBody::Empty, None) => Ok(RequestFraming::Unstated),
+        (RequestBody::Empty, Some(1..)) => Err(SendError::Final(ForwardError::BrokenRequest)),
+        (_, Some(length)) => Ok(RequestFraming::Length(length)),
+        (RequestBody::Stream { .. }, None) => Ok(RequestFraming::Chunked),
+    }
+}
+
+/// Over HTTP/1.1, [`crate::http1`] refuses this.
+fn states_several_lengths(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    lengths.next().is_some_and(|one| one.as_bytes().contains(&b',')) || lengths.next().is_some()
 }
 
 /// Reads `Keep-Alive: timeout=5`: the connection is used until a second before the backend closes it.

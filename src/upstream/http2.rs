@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::header::{HOST, HeaderValue, TE, TRANSFER_ENCODING};
+use http::header::{HOST, HeaderValue, TE};
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{Request, Uri, Version};
 use hyper::client::conn::http2::{Builder, SendRequest};
@@ -123,8 +123,6 @@ impl Shared {
 /// Turns `Host` into `:authority` and adds the scheme (RFC 9113 section 8.3.1). gRPC servers require
 /// `TE: trailers`.
 pub(super) fn to_http2(request: &mut Request<RequestBody>, scheme: Scheme, trailers: bool) -> Option<()> {
-    // An earlier attempt over HTTP/1 may have set it.
-    request.headers_mut().remove(TRANSFER_ENCODING);
     let authority = Authority::try_from(request.headers_mut().remove(HOST)?.as_bytes()).ok()?;
     let mut parts = Parts::default();
     parts.scheme = Some(scheme);

@@ -6,8 +6,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
+use http::StatusCode;
 use http::header::{CONTENT_LENGTH, HeaderMap};
-use http::{Request, StatusCode};
 use tokio::sync::Notify;
 
 use crate::outbound_head::remove_connection_fields;
@@ -23,20 +23,11 @@ pub struct InterimResponses {
 }
 
 impl InterimResponses {
-    /// Collects the interim responses to this request.
-    pub(super) fn listen<B>(self: &std::sync::Arc<Self>, request: &mut Request<B>) {
-        let interim = self.clone();
-        hyper::ext::on_informational(request, move |response| {
-            interim.add(response.status(), response.headers());
-        });
-    }
-
     /// 100 (Continue) applies to one connection only, and 101 (Switching Protocols) is a final response.
-    fn add(&self, status: StatusCode, headers: &HeaderMap) {
+    pub(super) fn add(&self, status: StatusCode, mut headers: HeaderMap) {
         if matches!(status, StatusCode::CONTINUE | StatusCode::SWITCHING_PROTOCOLS) {
             return;
         }
-        let mut headers = headers.clone();
         remove_connection_fields(&mut headers);
         headers.remove(CONTENT_LENGTH);
         let mut bytes = BytesMut::new();
@@ -98,15 +89,15 @@ mod tests {
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        interim.add(StatusCode::CONTINUE, &headers);
-        interim.add(StatusCode::SWITCHING_PROTOCOLS, &headers);
+        interim.add(StatusCode::CONTINUE, headers.clone());
+        interim.add(StatusCode::SWITCHING_PROTOCOLS, headers.clone());
         assert_eq!(interim.take(), "");
-        interim.add(StatusCode::EARLY_HINTS, &headers);
+        interim.add(StatusCode::EARLY_HINTS, headers.clone());
         assert_eq!(interim.take(), "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n");
-        interim.add(StatusCode::EARLY_HINTS, &headers);
+        interim.add(StatusCode::EARLY_HINTS, headers.clone());
         interim.discard();
         assert_eq!(interim.take(), "");
-        (0..1000).for_each(|_| interim.add(StatusCode::EARLY_HINTS, &headers));
+        (0..1000).for_each(|_| interim.add(StatusCode::EARLY_HINTS, headers.clone()));
         assert!(interim.take().len() <= MAX_BYTES);
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,18 +11,18 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::body::{RequestProgress, cut_off};
+use super::body::cut_off;
+use super::http1::Http1Connection;
 use super::http2::Slot;
-use super::{Http1Connection, Upstream};
+use super::pool::Http1Pool;
+use super::stream::SwitchedStream;
 use crate::revocation::RevokedBy;
 use crate::revocation_list::TokenWatch;
 
 /// The backend's response body. When it ends, its connection returns to the pool; when it is dropped earlier, its
 /// connection closes.
 pub struct ResponseBody {
-    incoming: Incoming,
-    lease: Option<Lease>,
-    http2: bool,
+    source: Source,
     idle_timeout: Duration,
     /// When to cut it off.
     until: Option<Instant>,
@@ -32,38 +32,103 @@ pub struct ResponseBody {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// A connection, or one of its streams, while one exchange uses it.
-pub(super) enum Lease {
-    /// An exclusive connection, which returns to the pool.
-    Http1 {
-        connection: Http1Connection,
-        pool: Arc<Upstream>,
-        request: Option<Arc<RequestProgress>>,
-        lifetime: Duration,
-    },
-    /// An exclusive connection, which closes after this response.
-    LastOfHttp1(#[expect(dead_code, reason = "ends when it is dropped")] Http1Connection),
-    /// One stream of a shared connection.
-    Http2(#[expect(dead_code, reason = "counts until it is dropped")] Slot),
+/// Where a body comes from.
+pub(super) enum Source {
+    Http1(Http1Response),
+    Http2 { incoming: Incoming, slot: Option<Slot> },
 }
 
-impl Lease {
-    /// Returns the connection to the pool, unless the backend responded before it had read the whole request: how it
-    /// treats the rest is unknown.
-    fn end(self) {
-        if let Self::Http1 { connection, pool, request, lifetime } = self
-            && request.is_none_or(|request| request.is_sent())
+/// The rest of a response, on a connection of its own.
+pub(super) struct Http1Response {
+    /// None once the response has ended, was cut off, or has become a tunnel.
+    connection: Option<Box<Http1Connection>>,
+    pool: Arc<Http1Pool>,
+    lifetime: Duration,
+    is_whole: bool,
+}
+
+impl Http1Response {
+    /// The head of the response was read. The connection returns to the pool for at most `lifetime`.
+    pub(super) fn new(connection: Box<Http1Connection>, pool: Arc<Http1Pool>, lifetime: Duration) -> Self {
+        let mut response = Self { connection: Some(connection), pool, lifetime, is_whole: false };
+        response.settle();
+        response
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let Some(connection) = &mut self.connection else {
+            // A response that was cut off never looks whole.
+            return Poll::Ready((!self.is_whole).then(|| Err(cut_off())));
+        };
+        let frame = ready!(connection.poll_frame(cx));
+        match &frame {
+            Some(Err(_)) => self.connection = None,
+            Some(Ok(_)) | None => self.settle(),
+        }
+        Poll::Ready(frame)
+    }
+
+    /// Returns the connection to the pool, or closes it, once the response has ended. hyper does not poll a body with a
+    /// length until `None`, so this is checked after every frame.
+    fn settle(&mut self) {
+        if self.is_whole || !self.connection.as_ref().is_some_and(|connection| connection.is_ended()) {
+            return;
+        }
+        self.is_whole = true;
+        if let Some(connection) = self.connection.take_if(|connection| !connection.is_switched())
+            && connection.is_reusable()
+            && !self.lifetime.is_zero()
         {
-            pool.check_in(connection, lifetime);
+            self.pool.check_in(connection, self.lifetime);
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.connection {
+            _ if self.is_whole => SizeHint::with_exact(0),
+            Some(connection) => connection.left().map_or_else(SizeHint::new, SizeHint::with_exact),
+            None => SizeHint::new(),
+        }
+    }
+}
+
+impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let (incoming, slot) = match self {
+            Self::Http1(response) => return response.poll_frame(cx),
+            Self::Http2 { incoming, slot } => (incoming, slot),
+        };
+        let frame = match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+            Some(frame) => Some(frame.map_err(io::Error::other)),
+            None if !incoming.is_end_stream() => Some(Err(cut_off())),
+            None => None,
+        };
+        if !matches!(frame, Some(Ok(_))) || incoming.is_end_stream() {
+            *slot = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    /// Closes the connection, or gives up the stream.
+    fn cut(&mut self) {
+        match self {
+            Self::Http1(response) => response.connection = None,
+            Self::Http2 { slot, .. } => *slot = None,
         }
     }
 }
 
 impl ResponseBody {
-    pub(super) fn new(incoming: Incoming, lease: Option<Lease>, http2: bool, idle_timeout: Duration) -> Self {
-        let mut body = Self { incoming, lease, http2, idle_timeout, until: None, token: None, timer: None };
-        body.end_lease_if_complete();
-        body
+    pub(super) fn new(source: Source, idle_timeout: Duration) -> Self {
+        Self { source, idle_timeout, until: None, token: None, timer: None }
+    }
+
+    /// The backend's connection, after a 101 (Switching Protocols).
+    pub fn take_switched(&mut self) -> Option<SwitchedStream> {
+        match &mut self.source {
+            Source::Http1(response) => response.connection.take()?.into_switched(),
+            Source::Http2 { .. } => None,
+        }
     }
 
     /// Cuts the body off at this time, if it is still streaming.
@@ -87,18 +152,9 @@ impl ResponseBody {
         self.until.map_or(silent, |until| until.min(silent))
     }
 
-    /// hyper does not poll a body with a Content-Length until `None`, so this is checked after every frame.
-    fn end_lease_if_complete(&mut self) {
-        if self.incoming.is_end_stream()
-            && let Some(lease) = self.lease.take()
-        {
-            lease.end();
-        }
-    }
-
     /// Closes the backend's connection or stream too, and returns the error.
     fn cut(&mut self, why: io::ErrorKind) -> io::Error {
-        self.lease = None;
+        self.source.cut();
         why.into()
     }
 
@@ -122,7 +178,7 @@ impl Body for ResponseBody {
         if this.revoked_by().is_some() {
             return Poll::Ready(Some(Err(this.cut(io::ErrorKind::PermissionDenied))));
         }
-        match Pin::new(&mut this.incoming).poll_frame(cx) {
+        match this.source.poll_frame(cx) {
             Poll::Pending => {
                 // An error, not an end: the client must see that the response is incomplete.
                 if this.poll_idle(cx).is_ready() {
@@ -138,35 +194,22 @@ impl Body for ResponseBody {
                 if let (Some(timer), Some(deadline)) = (&mut this.timer, deadline) {
                     timer.as_mut().reset(deadline);
                 }
-                match frame {
-                    Some(Ok(frame)) => {
-                        this.end_lease_if_complete();
-                        Poll::Ready(Some(Ok(frame)))
-                    }
-                    Some(Err(error)) => {
-                        this.lease = None;
-                        Poll::Ready(Some(Err(io::Error::other(error))))
-                    }
-                    None if this.http2 && !this.incoming.is_end_stream() => {
-                        this.lease = None;
-                        Poll::Ready(Some(Err(cut_off())))
-                    }
-                    None => {
-                        if let Some(lease) = this.lease.take() {
-                            lease.end();
-                        }
-                        Poll::Ready(None)
-                    }
-                }
+                Poll::Ready(frame)
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        match &self.source {
+            Source::Http1(response) => response.is_whole,
+            Source::Http2 { incoming, .. } => incoming.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match &self.source {
+            Source::Http1(response) => response.size_hint(),
+            Source::Http2 { incoming, .. } => incoming.size_hint(),
+        }
     }
 }

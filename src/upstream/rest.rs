@@ -23,6 +23,12 @@ impl Rest {
         Self { incoming: Some(incoming), discarder }
     }
 
+    /// Nothing, for a body that was read ahead.
+    #[cfg(test)]
+    pub(super) fn none() -> Self {
+        Self { incoming: None, discarder: None }
+    }
+
     pub(super) fn is_http2(&self) -> bool {
         self.discarder.is_some()
     }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, copy, sink, split};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, sink, split};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::stream::SwitchedStream;
 use super::websocket::{Frames, GOING_AWAY, POLICY_VIOLATION, close_frame};
 use super::{RequestProgress, Upstream};
 use crate::revocation::RevokedBy;
@@ -25,7 +26,7 @@ const CLOSING_TIME: Duration = Duration::from_secs(2);
 /// The client's connection and the backend's, joined.
 pub struct Tunnel {
     client: OnUpgrade,
-    backend: OnUpgrade,
+    backend: Option<SwitchedStream>,
     websocket: bool,
     idle_timeout: Duration,
     until: Option<Instant>,
@@ -48,9 +49,6 @@ pub enum Ending {
     Revoked(RevokedBy),
 }
 
-type Reader = ReadHalf<TokioIo<Upgraded>>;
-type Writer = WriteHalf<TokioIo<Upgraded>>;
-
 impl Upstream {
     /// Whether connections to the backend can switch protocols.
     pub fn can_switch(&self) -> bool {
@@ -58,7 +56,7 @@ impl Upstream {
     }
 
     /// A tunnel between the client's connection and the backend's, after the backend's 101.
-    pub fn tunnel(&self, client: OnUpgrade, backend: OnUpgrade, websocket: bool) -> Tunnel {
+    pub fn tunnel(&self, client: OnUpgrade, backend: Option<SwitchedStream>, websocket: bool) -> Tunnel {
         let idle_timeout = self.target.idle_timeout;
         let received = RequestProgress::new(true, None);
         Tunnel { client, backend, websocket, idle_timeout, until: None, token: None, received }
@@ -85,11 +83,11 @@ impl Tunnel {
     /// the time is over. Calls `sent` with the number of bytes that go to the client. If metagate ends a WebSocket, it
     /// sends Close frames (RFC 6455 section 5.5.1); other protocols are just closed.
     pub async fn run(mut self, drain: impl Future<Output = ()>, mut sent: impl FnMut(usize)) -> Ending {
-        let (Ok(client), Ok(backend)) = (self.client.await, self.backend.await) else {
+        let (Ok(client), Some(backend)) = (self.client.await, self.backend.take()) else {
             return Ending::Broken;
         };
         let (from_client, to_client) = split(TokioIo::new(client));
-        let (from_backend, to_backend) = split(TokioIo::new(backend));
+        let (from_backend, to_backend) = split(backend);
         let frames = || self.websocket.then(Frames::default);
         let activity = Activity::start();
         let (stop, stopped) = watch::channel(None);
@@ -163,16 +161,16 @@ impl Activity {
 }
 
 /// One of the two directions.
-struct Direction {
-    from: Reader,
-    to: Writer,
+struct Direction<R, W> {
+    from: R,
+    to: W,
     /// Only for a WebSocket.
     frames: Option<Frames>,
     /// Whether its frames are masked, as those from the client are.
     masked: bool,
 }
 
-impl Direction {
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Direction<R, W> {
     /// Carries bytes until their source ends, which ends only this direction, or until it is stopped and reaches the
     /// end of a frame.
     async fn carry(

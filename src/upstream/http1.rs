@@ -1,0 +1,357 @@
+//! One HTTP/1.1 connection to the backend, and the exchange on it.
+//!
+//! Whoever waits for the response also writes the request: both happen in the same poll, without a task or a channel.
+//! [`Http1Connection::poll_head`] and [`Http1Connection::poll_frame`] first write as much of the request as the backend
+//! takes, and then read. A backend may therefore respond before it has read the whole request.
+//!
+//! [`Phase`] holds the order: the connection can serve another request only if this one was written whole, its response
+//! was read whole, both ends keep the connection alive and no byte follows the response. In every other case it is
+//! dropped, which closes it, so that the backend does not take a request that was cut short for a whole one.
+
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use http::{HeaderMap, Response};
+use http_body::Frame;
+use hyper::ext::ReasonPhrase;
+use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
+
+use super::stream::{Stream, SwitchedStream};
+use super::{InterimResponses, RequestBody};
+use crate::http1::{
+    BodyPart, BodyReader, Event, HeadWriter, Phase, ResponseFault, ResponseFraming, ResponseHead,
+    ResponseHeadReader,
+};
+use crate::request::{Framing, HeadLimits};
+
+mod request_writer;
+
+use request_writer::{BrokenBody, RequestWriter};
+
+/// How large the head of a response may be.
+const HEAD_LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: 100 };
+/// How much is read at once at first. Most responses fit.
+const FIRST_READ: usize = 8 * 1024;
+/// How much is read at once of a response that always fills the buffer.
+const MAX_READ: usize = 64 * 1024;
+
+/// A connection, with what was read from it and not passed on.
+pub(super) struct Http1Connection {
+    stream: Stream,
+    phase: Phase,
+    request: RequestWriter,
+    read: ReadBuffer,
+    /// Whether a byte of a response was read.
+    has_responded: bool,
+    head: ResponseHeadReader,
+    body: BodyReader,
+    keep_alive: bool,
+}
+
+/// Why the head of a response could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HeadError {
+    /// The connection failed before anything was written.
+    #[error("the connection was closed before the request")]
+    Unsent,
+    /// The connection closed before the first byte of a response.
+    #[error("the connection closed before a response")]
+    Closed,
+    /// The client's body ended early or does not have its stated length.
+    #[error("the body of the request is broken")]
+    BrokenRequest,
+    /// The response is malformed or was cut off.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// Reading failed.
+    #[error("{0}")]
+    Io(io::Error),
+}
+
+impl From<ResponseFault> for HeadError {
+    fn from(fault: ResponseFault) -> Self {
+        Self::Malformed(match fault {
+            ResponseFault::Malformed(why) => why,
+            ResponseFault::TooLarge => "the head of the response is too large",
+        })
+    }
+}
+
+impl Http1Connection {
+    /// A connection that was just opened.
+    pub(super) fn new(stream: Stream) -> Box<Self> {
+        Box::new(Self {
+            stream,
+            phase: Phase::Idle,
+            request: RequestWriter::default(),
+            read: ReadBuffer::default(),
+            has_responded: false,
+            head: ResponseHeadReader::new(HEAD_LIMITS),
+            body: BodyReader::new(ResponseFraming::Delimited(Framing::None)),
+            keep_alive: false,
+        })
+    }
+
+    /// Sets whether the client whose request follows has shown a verified token.
+    pub(super) fn serve(&mut self, is_verified: bool) {
+        self.stream.serve(is_verified);
+    }
+
+    /// Ready if an idle connection cannot be used any more: the backend has closed it, or sent something that nobody
+    /// asked for.
+    pub(super) fn poll_unusable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut byte = [0];
+        let read = pin!(&mut self.stream).poll_read(cx, &mut ReadBuf::new(&mut byte));
+        if self.phase != Phase::Idle || read.is_ready() {
+            self.happened(Event::Failed);
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    /// Begins an exchange.
+    pub(super) fn begin(&mut self, head: &HeadWriter<'_>, body: RequestBody) {
+        self.happened(Event::Begin);
+        self.has_responded = false;
+        self.head.begin(head.method);
+        self.request.begin(head, body);
+    }
+
+    /// The body of a request of which nothing was written.
+    pub(super) fn take_unsent(&mut self) -> RequestBody {
+        self.request.take_unsent()
+    }
+
+    /// Writes the request, until the head of the final response has been read.
+    pub(super) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        interim: Option<&InterimResponses>,
+    ) -> Poll<Result<Response<()>, HeadError>> {
+        loop {
+            if self.poll_request(cx).is_err() {
+                return Poll::Ready(Err(self.failed(HeadError::BrokenRequest)));
+            }
+            if self.request.is_unsent() {
+                return Poll::Ready(Err(self.failed(HeadError::Unsent)));
+            }
+            match self.read_head(interim) {
+                Ok(None) => {}
+                Ok(Some(response)) => return Poll::Ready(Ok(response)),
+                Err(fault) => return Poll::Ready(Err(self.failed(fault))),
+            }
+            let error = match ready!(self.read.poll_more(&mut self.stream, cx)) {
+                Ok(0) => io::ErrorKind::UnexpectedEof.into(),
+                Ok(_) => {
+                    self.has_responded = true;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let error = match error.kind() {
+                _ if self.has_responded => HeadError::Malformed("the response was cut off"),
+                io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe => HeadError::Closed,
+                _ => HeadError::Io(error),
+            };
+            return Poll::Ready(Err(self.failed(error)));
+        }
+    }
+
+    /// The next frame of the response's body. Writes the rest of the request if the response is early.
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        loop {
+            if self.poll_request(cx).is_err() {
+                return Poll::Ready(Some(Err(self.failed(io::ErrorKind::InvalidInput.into()))));
+            }
+            match self.body.read(&self.read.bytes) {
+                Err(fault) => {
+                    let error = io::Error::new(io::ErrorKind::InvalidData, fault.why);
+                    return Poll::Ready(Some(Err(self.failed(error))));
+                }
+                Ok(BodyPart::Data { skip, len }) => {
+                    self.read.bytes.advance(skip);
+                    let data = self.read.bytes.split_to(len).freeze();
+                    self.look_ahead();
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Ok(BodyPart::End { skip }) => {
+                    self.read.bytes.advance(skip);
+                    self.ended();
+                    return Poll::Ready(self.body.trailers().map(|trailers| Ok(Frame::trailers(trailers))));
+                }
+                Ok(BodyPart::Incomplete) => self.read.bytes.clear(),
+            }
+            match ready!(self.read.poll_more(&mut self.stream, cx)) {
+                Ok(0) if self.body.close().is_ok() => {}
+                Ok(0) => {
+                    return Poll::Ready(Some(Err(self.failed(io::ErrorKind::UnexpectedEof.into()))));
+                }
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Some(Err(self.failed(error)))),
+            }
+        }
+    }
+
+    /// Whether the response was read whole.
+    pub(super) fn is_ended(&self) -> bool {
+        self.body.is_ended()
+    }
+
+    /// Whether it can serve another request.
+    pub(super) fn is_reusable(&self) -> bool {
+        self.phase == Phase::Idle
+    }
+
+    /// Whether it carries another protocol.
+    pub(super) fn is_switched(&self) -> bool {
+        self.phase == Phase::Tunnel
+    }
+
+    /// How many bytes of the body will follow, if that is certain.
+    pub(super) fn left(&self) -> Option<u64> {
+        self.body.left()
+    }
+
+    /// The stream, after a 101 (Switching Protocols).
+    pub(super) fn into_switched(self) -> Option<SwitchedStream> {
+        self.is_switched().then(|| SwitchedStream::new(self.read.bytes, self.stream))
+    }
+
+    /// Releases the buffers before the connection waits in the pool.
+    pub(super) fn release_buffers(&mut self) {
+        self.read = ReadBuffer::default();
+        self.request.release_buffers();
+    }
+
+    fn happened(&mut self, event: Event) {
+        self.phase = self.phase.next(event);
+    }
+
+    fn failed<E>(&mut self, error: E) -> E {
+        self.happened(Event::Failed);
+        error
+    }
+
+    /// Writes as much of the request as the backend takes. A backend that takes no more may still respond.
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Result<(), BrokenBody> {
+        if matches!(self.phase, Phase::Sending | Phase::Early)
+            && self.request.poll(&mut self.stream, cx)?.is_ready()
+            && self.request.is_written()
+        {
+            self.happened(Event::RequestWritten);
+        }
+        Ok(())
+    }
+
+    /// Reads heads from the bytes that have arrived, up to the final response.
+    fn read_head(&mut self, interim: Option<&InterimResponses>) -> Result<Option<Response<()>>, HeadError> {
+        while let Some(head) = self.head.read(&self.read.bytes)? {
+            let bytes = self.read.bytes.split_to(head.len).freeze();
+            let headers = self.head.headers(&bytes)?;
+            if head.is_interim() {
+                if let Some(interim) = interim {
+                    interim.add(head.status, headers);
+                }
+                self.head.begin_next();
+                continue;
+            }
+            return self.final_head(head, headers, &bytes).map(Some);
+        }
+        Ok(None)
+    }
+
+    fn final_head(
+        &mut self,
+        head: ResponseHead,
+        headers: HeaderMap,
+        bytes: &[u8],
+    ) -> Result<Response<()>, HeadError> {
+        let switches = head.status == http::StatusCode::SWITCHING_PROTOCOLS;
+        self.happened(if switches { Event::Switched } else { Event::HeadRead });
+        if self.phase == Phase::Closed {
+            return Err(HeadError::Malformed("the protocol was switched before the request was written"));
+        }
+        self.body = BodyReader::new(head.framing);
+        self.keep_alive = head.keep_alive;
+        if !switches && self.body.is_ended() {
+            self.ended();
+        }
+        let mut response = Response::new(());
+        *response.status_mut() = head.status;
+        *response.headers_mut() = headers;
+        let reason = self.head.reason_of(bytes);
+        if head.status.canonical_reason().map(str::as_bytes) != Some(reason)
+            && let Ok(reason) = ReasonPhrase::try_from(reason)
+        {
+            response.extensions_mut().insert(reason);
+        }
+        Ok(response)
+    }
+
+    /// Ends the exchange with the last data, if the end of the body has arrived with it.
+    fn look_ahead(&mut self) {
+        if !self.body.is_ended()
+            && let Some(skip) = self.body.end_in(&self.read.bytes)
+        {
+            self.read.bytes.advance(skip);
+        }
+        if self.body.is_ended() {
+            self.ended();
+        }
+    }
+
+    /// The response was read whole.
+    fn ended(&mut self) {
+        let reusable = self.keep_alive && self.read.bytes.is_empty();
+        self.happened(Event::ResponseEnded { reusable });
+    }
+}
+
+/// What was read and not passed on. It grows while a body always fills it.
+struct ReadBuffer {
+    bytes: BytesMut,
+    /// How much to read at once.
+    size: usize,
+}
+
+impl Default for ReadBuffer {
+    fn default() -> Self {
+        Self { bytes: BytesMut::new(), size: FIRST_READ }
+    }
+}
+
+impl ReadBuffer {
+    /// Reads once. Returns the number of bytes; none if the stream has ended.
+    fn poll_more(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        // A piece of a slow response may wait to be written and keep its whole buffer. The rest of the buffer is used
+        // up first, so that many small pieces do not each keep one.
+        let is_short = self.room() < self.size && !self.bytes.try_reclaim(self.size);
+        if is_short && self.room() < self.size / 4 {
+            let mut larger = BytesMut::with_capacity(self.bytes.len() + self.size);
+            larger.extend_from_slice(&self.bytes);
+            self.bytes = larger;
+        }
+        let room = self.room();
+        // It has no state of its own, so it can be made anew for each poll.
+        let count = ready!(pin!(stream.read_buf(&mut (&mut self.bytes).limit(room))).poll(cx))?;
+        if count == room {
+            self.size = (self.size * 2).min(MAX_READ);
+        } else if count < self.size / 4 {
+            self.size = (self.size / 2).max(FIRST_READ);
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// How much can be read into it at once.
+    fn room(&self) -> usize {
+        (self.bytes.capacity() - self.bytes.len()).min(MAX_READ)
+    }
+}
+
+#[cfg(test)]
+mod tests;

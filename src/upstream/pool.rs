@@ -1,0 +1,217 @@
+//! The idle HTTP/1.1 connections of one worker: last in, first out.
+//!
+//! One task for the whole pool waits until a backend closes an idle connection, or sends something on it, and then
+//! drops that connection. A connection is registered with the task when it comes in, without waking it.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::http1::Http1Connection;
+
+/// The most idle connections of one worker.
+const MAX_IDLE: usize = 256;
+
+/// Idle connections.
+#[derive(Default)]
+pub(super) struct Http1Pool {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The most recently used one is the last.
+    idle: Vec<Idle>,
+    watch: Option<Watch>,
+}
+
+struct Idle {
+    connection: Box<Http1Connection>,
+    until: Instant,
+}
+
+/// The task that drops idle connections. It ends with the pool.
+struct Watch {
+    task: AbortHandle,
+    /// Wakes the task; none until it runs for the first time.
+    waker: Option<Waker>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Http1Pool {
+    /// The most recently used connection that is still open.
+    pub(super) fn check_out(&self) -> Option<Box<Http1Connection>> {
+        let mut state = self.state();
+        loop {
+            let Idle { mut connection, until } = state.idle.pop()?;
+            let is_open = connection.poll_unusable(&mut Context::from_waker(Waker::noop())).is_pending();
+            if is_open && until > Instant::now() {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// Keeps a connection for the next request, at most for `lifetime`.
+    pub(super) fn check_in(self: &Arc<Self>, mut connection: Box<Http1Connection>, lifetime: Duration) {
+        connection.release_buffers();
+        let now = Instant::now();
+        let mut state = self.state();
+        // The oldest are in front; close those that have expired.
+        let expired = state.idle.iter().take_while(|idle| idle.until <= now).count();
+        state.idle.drain(..expired);
+        if state.idle.len() >= MAX_IDLE || !self.register(&mut state, &mut connection) {
+            return;
+        }
+        state.idle.push(Idle { connection, until: now + lifetime });
+    }
+
+    /// Has the task watch a connection. Returns false if it must be closed.
+    fn register(self: &Arc<Self>, state: &mut State, connection: &mut Http1Connection) -> bool {
+        match &state.watch {
+            Some(Watch { waker: Some(waker), .. }) => {
+                connection.poll_unusable(&mut Context::from_waker(waker)).is_pending()
+            }
+            // The task has yet to run, and will register every connection then.
+            Some(Watch { waker: None, .. }) => true,
+            // Without a runtime the process is ending.
+            None => Handle::try_current().is_ok_and(|runtime| {
+                let task = runtime.spawn(watch(Arc::downgrade(self))).abort_handle();
+                state.watch = Some(Watch { task, waker: None });
+                true
+            }),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Drops idle connections that their backend closes, or uses without being asked, until the pool ends.
+async fn watch(pool: Weak<Http1Pool>) {
+    poll_fn(|cx| {
+        let Some(pool) = pool.upgrade() else { return Poll::Ready(()) };
+        let mut state = pool.state();
+        if let Some(watch) = &mut state.watch {
+            watch.waker = Some(cx.waker().clone());
+        }
+        let now = Instant::now();
+        state.idle.retain_mut(|idle| idle.connection.poll_unusable(cx).is_pending() && idle.until > now);
+        Poll::Pending
+    })
+    .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stream::Stream;
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixStream;
+
+    const LIFETIME: Duration = Duration::from_secs(20);
+
+    fn connection() -> (Box<Http1Connection>, UnixStream) {
+        let (ours, backend) = UnixStream::pair().expect("a pair");
+        (Http1Connection::new(Stream::Unix(ours)), backend)
+    }
+
+    fn idle(pool: &Http1Pool) -> usize {
+        pool.state().idle.len()
+    }
+
+    #[tokio::test]
+    async fn connection_that_the_backend_closes_is_dropped_although_nobody_uses_the_pool() {
+        let pool = Arc::<Http1Pool>::default();
+        let (one, first) = connection();
+        let (other, second) = connection();
+        pool.check_in(one, LIFETIME);
+        // The first is registered by the task, the second when it comes in.
+        tokio::task::yield_now().await;
+        pool.check_in(other, LIFETIME);
+        for (mut backend, left) in [(second, 1), (first, 0)] {
+            backend.shutdown().await.expect("a half-closed connection");
+            assert_eq!(backend.read(&mut [0]).await.expect("the end"), 0, "the pool closes its end too");
+            assert_eq!(idle(&pool), left);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_byte_on_an_idle_connection_closes_it() {
+        let pool = Arc::<Http1Pool>::default();
+        let (one, mut backend) = connection();
+        pool.check_in(one, LIFETIME);
+        backend.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.expect("a write");
+        let end = backend.read(&mut [0]).await;
+        assert!(matches!(&end, Ok(0)) || end.is_err(), "{end:?}");
+        assert!(pool.check_out().is_none());
+    }
+
+    #[tokio::test]
+    async fn the_last_connection_in_is_the_first_out_unless_it_was_closed() {
+        let pool = Arc::<Http1Pool>::default();
+        let (one, _first) = connection();
+        let (other, second) = connection();
+        let (expected, closed) = (&raw const *one, &raw const *other);
+        pool.check_in(one, LIFETIME);
+        pool.check_in(other, LIFETIME);
+        assert!(pool.check_out().is_some_and(|connection| &raw const *connection == closed));
+        let (third, _) = connection();
+        pool.check_in(third, LIFETIME);
+        drop(second);
+        // The runtime has to see the end first.
+        tokio::time::timeout(Duration::from_secs(5), async {
+            while idle(&pool) > 1 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("the closed connection is dropped");
+        assert!(pool.check_out().is_some_and(|connection| &raw const *connection == expected));
+        assert!(pool.check_out().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn expired_connections_are_not_used_and_their_number_is_bounded() {
+        let pool = Arc::<Http1Pool>::default();
+        let (one, _first) = connection();
+        pool.check_in(one, LIFETIME);
+        tokio::time::advance(LIFETIME).await;
+        assert!(pool.check_out().is_none());
+        let mut backends = Vec::new();
+        for _ in 0..MAX_IDLE + 5 {
+            let (one, backend) = connection();
+            pool.check_in(one, LIFETIME);
+            backends.push(backend);
+        }
+        assert_eq!(idle(&pool), MAX_IDLE);
+        tokio::time::advance(LIFETIME).await;
+        let (one, _last) = connection();
+        pool.check_in(one, LIFETIME);
+        assert_eq!(idle(&pool), 1, "the expired ones are closed");
+    }
+
+    #[tokio::test]
+    async fn the_task_ends_with_the_pool() {
+        let pool = Arc::<Http1Pool>::default();
+        let (one, mut backend) = connection();
+        pool.check_in(one, LIFETIME);
+        tokio::task::yield_now().await;
+        let task = pool.state().watch.as_ref().expect("the task").task.clone();
+        drop(pool);
+        assert_eq!(backend.read(&mut [0]).await.expect("the end"), 0);
+        while !task.is_finished() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
