@@ -22,6 +22,8 @@ use metagate::request::{BackendQuirks, Credentials, ForwardAuthDialect, Original
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
+#[path = "properties/messages.rs"]
+mod messages;
 #[path = "properties/presets.rs"]
 mod presets;
 #[path = "../benches/support/signer.rs"]
