@@ -152,6 +152,25 @@ fn request_with_a_body_is_never_retried() {
 }
 
 #[test]
+fn request_is_not_repeated_once_a_byte_of_a_response_has_arrived() {
+    let stage = stage(Upstream::scripted(|exchange| {
+        exchange.read_body()?;
+        match exchange.request.head.target() {
+            "/first" => return echo(exchange),
+            "/head" => exchange.send("HTTP/1.1 2")?,
+            _ => exchange.send("HTTP/1.1 100 Continue\r\n\r\n")?,
+        }
+        Ok(Next::Close)
+    }));
+    for target in ["/head", "/interim"] {
+        assert_eq!(stage.gateway.get_as(&Token::bot(), "/first").status, 200);
+        assert_eq!(stage.gateway.get_as(&Token::bot(), target).status, 502, "{target}");
+        let sent = stage.upstream.requests().iter().filter(|request| request.head.target() == target).count();
+        assert_eq!(sent, 1, "{target}");
+    }
+}
+
+#[test]
 fn bytes_after_an_upstream_response_are_discarded() {
     let stage = stage(Upstream::scripted(|exchange| {
         exchange.read_body()?;
@@ -220,5 +239,29 @@ fn ambiguous_upstream_framing_is_a_502() {
             Ok(Next::Close)
         }));
         assert_eq!(stage.gateway.get_as(&Token::bot(), "/x").status, 502, "{fields:?}");
+    }
+}
+
+#[test]
+fn upstream_heads_that_can_be_read_in_two_ways_are_a_502() {
+    for head in [
+        "HTTP/1.1 200 OK\nContent-Length: 2\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\n",
+        "HTTP/1.1 200 OK\r\nX: a\rContent-Length: 2\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 2\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 02\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n",
+        "HTTP/1.2 200 OK\r\nContent-Length: 2\r\n\r\n",
+        "HTTP/1.1 20 OK\r\nContent-Length: 2\r\n\r\n",
+    ] {
+        let stage = stage(Upstream::scripted(move |exchange| {
+            exchange.send(format!("{head}hi"))?;
+            Ok(Next::Close)
+        }));
+        assert_eq!(stage.gateway.get_as(&Token::bot(), "/x").status, 502, "{head:?}");
     }
 }
