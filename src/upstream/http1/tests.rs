@@ -279,3 +279,21 @@ async fn the_read_buffer_is_bounded_however_fast_the_backend_sends() {
     assert!((FIRST_READ + 1..=MAX_READ).contains(&largest), "{largest}");
     assert!(connection.is_reusable());
 }
+
+#[tokio::test]
+async fn a_fast_backend_lets_other_tasks_run() {
+    const CHUNK: usize = 16 * 1024;
+    let (mut connection, mut backend) = connection();
+    get(&mut connection);
+    backend.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await.expect("a head");
+    head(&mut connection).await.expect("a head");
+    let chunk = [b"4000\r\n", &[b'x'; CHUNK][..], b"\r\n"].concat();
+    connection.read.bytes = BytesMut::from(&*chunk.repeat(40));
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    for pause in 0..2 {
+        for _ in 0..BURST / CHUNK {
+            assert!(connection.poll_frame(&mut cx).is_ready(), "after {pause} pauses");
+        }
+        assert!(connection.poll_frame(&mut cx).is_pending(), "the {pause}th pause");
+    }
+}
