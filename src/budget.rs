@@ -1,13 +1,15 @@
 //! Limits what clients may hold: connections, requests in flight and memory, in total and per client address.
 //!
 //! 1. Each client address has a share of every total, so that no client can use up a total. Peers in `trustedProxies`
-//!    have no share of their own: a request behind them counts for the address that they name.
-//! 2. If connections reach a limit, idle ones are closed for new ones. Those without a verified token go first, the
-//!    oldest first. One with a verified token is closed only if it was idle for [`Limits::verified_idle`]. If a client
-//!    reaches its share, only its own connections are closed.
+//!    have no share of their own: a request behind them, with its memory, counts for the address that they name.
+//! 2. If connections reach a limit, idle ones are closed for new ones, the oldest of the lowest rank first. One with
+//!    a verified token is closed only if it was idle for [`Limits::verified_idle`]. If a client reaches its share, only
+//!    its own connections are closed.
 //! 3. Memory that grows with what a client does is charged to its connection. Near the limit, the largest connections
 //!    without a verified token are closed. At the limit, the largest are closed with or without one, and no new
 //!    request is accepted. Clients that hold little are refused only at one and a half times the limit.
+//! 4. Behind a trusted proxy, a client that exceeds its share of the memory loses the response that grows, not the
+//!    connection, which may serve others.
 //!
 //! Everything that is counted is a guard ([`OpenConnection`], [`InFlight`], [`Charge`], [`Backlog`]) that returns its
 //! share when it is dropped. Nothing here depends on a protocol or closes a socket: a connection's own task drops it
@@ -28,6 +30,7 @@ use crate::metrics::Metrics;
 mod client;
 mod connection;
 mod guards;
+mod room;
 mod turn;
 mod turns;
 #[cfg(test)]
@@ -36,14 +39,17 @@ mod tests;
 pub use client::ClientKey;
 use client::{Client, Clients};
 pub use connection::Connection;
-pub use guards::{Backlog, Charge, InFlight, OpenConnection};
-pub use turn::take_turns;
+pub use guards::{Backlog, Charge, Discarding, InFlight, OpenConnection};
+use room::Among;
+pub use turn::{Turn, take_turns};
 pub use turns::Turns;
 
 /// The memory of the process without any client: code, runtimes, TLS, key sets, audit queue.
 const FIXED_BYTES: u64 = 24 << 20;
 /// How often, at most, all connections are searched for the largest ones.
 const RELIEF_INTERVAL: Duration = Duration::from_millis(20);
+/// The part of the limit on connections that may wait for their PROXY protocol header beyond that limit.
+const UNNAMED_PART: usize = 16;
 
 /// The limits in force, in total and per client address.
 #[derive(Clone, Copy, Debug)]
@@ -140,6 +146,23 @@ struct Registry {
     open: HashMap<u64, Arc<Connection>, foldhash::fast::RandomState>,
     /// How many of them were asked to close.
     closing: usize,
+    /// How many of the others wait for their PROXY protocol header.
+    unnamed: usize,
+}
+
+impl Registry {
+    fn add(
+        &mut self,
+        budget: &Arc<Budget>,
+        client: Option<Arc<Client>>,
+        is_unnamed: bool,
+    ) -> Arc<Connection> {
+        self.next_id += 1;
+        let connection = Arc::new(Connection::new(budget.clone(), self.next_id, client, is_unnamed));
+        self.open.insert(self.next_id, connection.clone());
+        self.unnamed += usize::from(is_unnamed);
+        connection
+    }
 }
 
 impl Budget {
@@ -200,165 +223,39 @@ impl Budget {
     pub fn connect(self: &Arc<Self>, address: Option<IpAddr>) -> Result<OpenConnection, Exhausted> {
         let limits = *lock(&self.limits);
         let client = address.map(|address| self.clients.find(ClientKey::of(address)));
-        if self.is_over(limits.memory) {
-            self.relieve(None);
-        }
-        if let Some(client) = client.as_ref().filter(|client| self.is_over_its_share(client)) {
-            self.relieve(Some(client));
-        }
+        self.relieve_for(client.as_ref(), &limits);
         let mut registry = lock(&self.registry);
-        let result = self.make_room(&mut registry, client.as_ref(), &limits);
-        if let Err(exhausted) = result {
-            self.metrics.connection_refused(exhausted.as_str());
-            return Err(exhausted);
-        }
-        registry.next_id += 1;
-        let id = registry.next_id;
-        let connection = Arc::new(Connection::new(self.clone(), id, client));
-        registry.open.insert(id, connection.clone());
+        let open = registry.open.len() - registry.closing;
+        self.counted(Self::limit_closing(&registry, &limits))?;
+        self.counted(self.make_room(&mut registry, client.as_ref(), (open, Among::All), &limits))?;
+        let connection = registry.add(self, client, false);
+        // Charging it may have to close others.
         drop(registry);
         Ok(OpenConnection::new(connection))
     }
 
-    fn make_room(
-        &self,
-        registry: &mut Registry,
-        client: Option<&Arc<Client>>,
-        limits: &Limits,
-    ) -> Result<(), Exhausted> {
-        if let Some(client) = client
-            && client.connections() >= limits.connections_per_client
-            && !self.evict(registry, Some(client), limits)
-        {
-            return Err(Exhausted::Share);
-        }
+    /// Adds a connection whose client is named later, by [`OpenConnection::set_client`]. Only then does it need room
+    /// among the others, so that a client that has used up its share cannot close theirs. Until then it is the first
+    /// to be closed.
+    ///
+    /// # Errors
+    /// A limit is reached.
+    pub fn connect_unnamed(self: &Arc<Self>) -> Result<OpenConnection, Exhausted> {
+        let mut limits = *lock(&self.limits);
+        limits.connections = limits.connections.saturating_add((limits.connections / UNNAMED_PART).max(1));
+        self.relieve_for(None, &limits);
+        let mut registry = lock(&self.registry);
         let open = registry.open.len() - registry.closing;
-        if open >= limits.connections && !self.evict(registry, None, limits) {
-            return Err(Exhausted::Total);
-        }
-        // Connections that were asked to close are not counted above, but there may be no more than the limit of them.
-        if registry.open.len() >= limits.connections.saturating_mul(2) {
-            return Err(Exhausted::Total);
-        }
-        match client {
-            Some(client) if self.is_over_its_share(client) => Err(Exhausted::Share),
-            _ if self.is_over(self.last_limit()) => Err(Exhausted::Memory),
-            _ => Ok(()),
-        }
+        self.counted(Self::limit_closing(&registry, &limits))?;
+        self.counted(self.make_room(&mut registry, None, (open, Among::Unnamed), &limits))?;
+        let connection = registry.add(self, None, true);
+        // Charging it may have to close others.
+        drop(registry);
+        Ok(OpenConnection::new(connection))
     }
 
-    /// The limit for clients that hold little. It is higher, so that they are not refused while the largest
-    /// connections are closing.
-    fn last_limit(&self) -> usize {
-        (self.max_memory.load(Ordering::Relaxed) / 2).saturating_mul(3)
-    }
-
-    /// Asks idle connections to close, of one client or of all. Closes several at once if they have shown no verified
-    /// token, so that not every new connection has to search all others. Returns whether any was found.
-    fn evict(&self, registry: &mut Registry, client: Option<&Arc<Client>>, limits: &Limits) -> bool {
-        let limit = if client.is_some() { limits.connections_per_client } else { limits.connections };
-        let long_ago = self.now().checked_sub(millis(limits.verified_idle));
-        let mut idle: Vec<(bool, u64, &Arc<Connection>)> = registry
-            .open
-            .values()
-            .filter(|connection| client.is_none_or(|client| connection.belongs_to(client)))
-            .filter_map(|connection| {
-                let (trusted, since) = (connection.is_trusted(), connection.evictable_since()?);
-                (!trusted || long_ago.is_some_and(|end| since <= end)).then_some((trusted, since, connection))
-            })
-            .collect();
-        let Some((trusted, ..)) = idle.iter().min_by_key(|(trusted, since, _)| (*trusted, *since)) else {
-            return false;
-        };
-        let trusted = *trusted;
-        idle.retain(|(other, ..)| *other == trusted);
-        let count = if trusted { 1 } else { (limit / 64).max(1) }.min(idle.len());
-        idle.select_nth_unstable_by_key(count - 1, |(_, since, _)| *since);
-        let mut closing = 0;
-        for (.., connection) in idle.iter().take(count) {
-            connection.ask_to_close();
-            closing += 1;
-        }
-        registry.closing += closing;
-        self.metrics.connections_closed("idle", closing);
-        true
-    }
-
-    fn is_over(&self, limit: usize) -> bool {
-        self.memory.load(Ordering::Relaxed) > limit
-    }
-
-    /// Above this limit connections are closed, before the memory is used up.
-    fn soft_limit(&self) -> usize {
-        self.max_memory.load(Ordering::Relaxed) / 8 * 7
-    }
-
-    /// How many bytes one client address may hold.
-    fn memory_share(&self) -> usize {
-        self.max_memory.load(Ordering::Relaxed) / 2
-    }
-
-    fn is_over_its_share(&self, client: &Client) -> bool {
-        client.memory() > self.memory_share()
-    }
-
-    /// Asks the largest connections to close until the rest fits into one client's share, or into the soft limit of
-    /// all. Connections with a verified token are closed only above the limit itself.
-    fn relieve(&self, client: Option<&Arc<Client>>) {
-        let now = self.now();
-        let last = self.relieved.load(Ordering::Relaxed);
-        let due = last == 0 || now.saturating_sub(last) >= millis(RELIEF_INTERVAL);
-        if !due
-            || self.relieved.compare_exchange(last, now.max(1), Ordering::Relaxed, Ordering::Relaxed).is_err()
-        {
-            return;
-        }
-        let hard_limit = self.max_memory.load(Ordering::Relaxed);
-        let (held, limit) = match client {
-            Some(client) => (client.memory(), self.memory_share()),
-            None => (self.memory(), self.soft_limit()),
-        };
-        let mut registry = lock(&self.registry);
-        let mut leaving = 0;
-        let mut holders = Vec::new();
-        for connection in registry.open.values() {
-            if client.is_some_and(|client| !connection.belongs_to(client)) {
-                continue;
-            }
-            match connection.is_closing() {
-                true => leaving += connection.charged(),
-                false => holders.push((connection.is_trusted(), connection.charged(), connection)),
-            }
-        }
-        let mut left = held.saturating_sub(leaving);
-        if left <= limit {
-            return;
-        }
-        // Frees some more than needed, so that the next search is not due at once.
-        let goal = limit / 8 * 7;
-        holders.sort_unstable_by_key(|(trusted, charged, _)| (*trusted, std::cmp::Reverse(*charged)));
-        let mut closing = 0;
-        for (trusted, charged, connection) in &holders {
-            let enough = if *trusted { hard_limit } else { goal };
-            if left <= enough {
-                break;
-            }
-            connection.ask_to_close();
-            closing += 1;
-            left = left.saturating_sub(*charged);
-        }
-        registry.closing += closing;
-        self.metrics.connections_closed("memory", closing);
-    }
-
-    /// Asks a connection to close because its client holds too much.
-    fn close(&self, connection: &Connection) {
-        let mut registry = lock(&self.registry);
-        if !connection.is_closing() {
-            connection.ask_to_close();
-            registry.closing += 1;
-            self.metrics.connections_closed("memory", 1);
-        }
+    fn counted<T>(&self, room: Result<T, Exhausted>) -> Result<T, Exhausted> {
+        room.inspect_err(|exhausted| self.metrics.connection_refused(exhausted.as_str()))
     }
 
     /// Milliseconds since `started`.

@@ -172,13 +172,10 @@ fn log_closed(peer: Option<IpAddr>, why: &str) {
     tracing::debug!(?peer, why, "closed a connection: proxyProtocol is required");
 }
 
-/// Counts the connection for the client that the PROXY protocol header named. Returns whether its share of the
-/// limits had room. Trusted proxies have no share, so there is always room for them.
+/// Counts the connection for the client that the PROXY protocol header named; trusted proxies have no share of the
+/// limits. Returns whether there was room.
 fn has_room(open: &OpenConnection, address: Option<IpAddr>, proxies: &TrustedProxies) -> bool {
-    match address.filter(|address| !proxies.contains(*address)) {
-        Some(client) => open.set_client(client).is_ok(),
-        None => true,
-    }
+    open.set_client(address.filter(|address| !proxies.contains(*address))).is_ok()
 }
 
 /// Without TLS, a client's first bytes select the HTTP version.

@@ -51,7 +51,7 @@ impl Discarder {
     }
 
     async fn read(self, mut body: Incoming) {
-        let _buffers = self.account.charge(BODY_BUFFER_BYTES);
+        let (_discarding, _buffers) = (self.account.discards(), self.account.charge(BODY_BUFFER_BYTES));
         let end = Instant::now() + self.limits.timeout;
         let mut left = self.limits.bytes;
         while let Ok(Some(Ok(frame))) = timeout(frame_timeout(end), body.frame()).await {

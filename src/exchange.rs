@@ -220,11 +220,14 @@ impl Exchange {
         self.status = Some(status);
     }
 
-    /// Records that the response has more than one frame.
-    pub fn streams_response(&mut self) {
-        if let Some(place) = &mut self.in_flight {
-            place.streams();
+    /// Records that the response has more than one frame. Returns whether there is room for the memory that it takes;
+    /// otherwise the response has to end.
+    pub fn streams_response(&mut self) -> bool {
+        let is_over = self.in_flight.as_mut().is_some_and(|place| place.streams().is_err());
+        if is_over {
+            self.ended = Some("ended: more memory of this client address than its share (limits.memory)");
         }
+        !is_over
     }
 
     /// Counts bytes of the response.

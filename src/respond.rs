@@ -191,17 +191,17 @@ impl Body for ObservedBody {
             Content::Tunnel(_) => Poll::Ready(None),
         };
         match &mut frame {
-            Poll::Ready(Some(Ok(frame))) => {
-                if let Some(trailers) = frame.trailers_mut() {
+            Poll::Ready(Some(Ok(data))) => {
+                if let Some(trailers) = data.trailers_mut() {
                     remove_connection_fields(trailers);
                 }
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                let bytes = data.data_ref().map_or(0, Bytes::len);
                 let streams = matches!(&this.content, Content::Backend(body) if !body.is_end_stream());
                 if let Some(exchange) = &mut this.exchange {
-                    exchange.sent(bytes);
-                    if streams {
-                        exchange.streams_response();
+                    if streams && !exchange.streams_response() {
+                        return Poll::Ready(Some(Err(io::ErrorKind::QuotaExceeded.into())));
                     }
+                    exchange.sent(bytes);
                 }
             }
             Poll::Ready(None) => this.completed(),

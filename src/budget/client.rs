@@ -64,7 +64,7 @@ pub(super) struct Client {
     /// Open connections, without those that were asked to close.
     connections: AtomicUsize,
     pub(super) requests: AtomicUsize,
-    pub(super) memory: AtomicUsize,
+    memory: AtomicUsize,
 }
 
 impl Client {
@@ -74,6 +74,14 @@ impl Client {
 
     pub(super) fn memory(&self) -> usize {
         self.memory.load(Ordering::Relaxed)
+    }
+
+    /// Replaces a part of the bytes that it holds. Returns how many it holds now.
+    pub(super) fn change_memory(&self, from: usize, to: usize) -> usize {
+        match to.checked_sub(from) {
+            Some(more) => self.memory.fetch_add(more, Ordering::Relaxed).saturating_add(more),
+            None => self.memory.fetch_sub(from - to, Ordering::Relaxed).saturating_sub(from - to),
+        }
     }
 
     pub(super) fn connection_opens(&self) {

@@ -29,6 +29,17 @@ pub(super) enum Scheduling<'a> {
     Ended,
 }
 
+/// In which order connections are closed to make room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// Its PROXY protocol header has not arrived.
+    Unnamed,
+    /// It has shown no verified token, or a trusted proxy's connection only discards the body of a refused request.
+    Unverified,
+    /// It has shown a verified token, or a trusted proxy uses it.
+    Trusted,
+}
+
 /// The account of one connection, shared by everything that serves it.
 #[derive(Debug)]
 pub struct Connection {
@@ -36,6 +47,8 @@ pub struct Connection {
     pub(super) budget: Arc<Budget>,
     /// Not set for a peer without a share of its own.
     pub(super) client: OnceLock<Arc<Client>>,
+    /// Whether its client will be named by a PROXY protocol header that has not arrived.
+    unnamed: AtomicBool,
     verified: AtomicBool,
     /// [`TAKES_TURNS`], [`FREE`] or [`ENDED`].
     scheduling: AtomicU8,
@@ -43,6 +56,8 @@ pub struct Connection {
     turns: OnceLock<Arc<Turns>>,
     /// Requests whose responses have not ended.
     in_progress: AtomicU32,
+    /// Bodies of refused requests that are being discarded.
+    discarding: AtomicU32,
     /// When the last response ended, or the connection began, in milliseconds since the budget's start.
     idle_start: AtomicU64,
     /// The exact number of bytes that the connection holds.
@@ -54,16 +69,18 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(budget: Arc<Budget>, id: u64, client: Option<Arc<Client>>) -> Self {
+    pub(super) fn new(budget: Arc<Budget>, id: u64, client: Option<Arc<Client>>, is_unnamed: bool) -> Self {
         let now = budget.now();
         let connection = Self {
             id,
             budget,
             client: OnceLock::new(),
+            unnamed: AtomicBool::new(is_unnamed),
             verified: AtomicBool::new(false),
             scheduling: AtomicU8::new(TAKES_TURNS),
             turns: OnceLock::new(),
             in_progress: AtomicU32::new(0),
+            discarding: AtomicU32::new(0),
             idle_start: AtomicU64::new(now),
             held: AtomicUsize::new(0),
             charged: AtomicUsize::new(0),
@@ -82,9 +99,43 @@ impl Connection {
         self.verified.load(Ordering::Relaxed)
     }
 
+    /// Whether it counts for one client address. A trusted proxy's connection may serve many.
+    pub fn has_share(&self) -> bool {
+        self.client.get().is_some()
+    }
+
     /// Whether the long timeouts apply: after a verified token, and for trusted proxies.
     pub fn is_trusted(&self) -> bool {
-        self.client.get().is_none() || self.is_verified()
+        !self.has_share() || self.is_verified()
+    }
+
+    pub(super) fn is_unnamed(&self) -> bool {
+        self.unnamed.load(Ordering::Relaxed)
+    }
+
+    /// Its client is known now, or it has no share.
+    pub(super) fn set_named(&self) {
+        self.unnamed.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn rank(&self) -> Rank {
+        let is_idle = self.in_progress.load(Ordering::Relaxed) == 0;
+        let only_discards = is_idle && self.discarding.load(Ordering::Relaxed) > 0;
+        match self.has_share() {
+            _ if self.is_unnamed() => Rank::Unnamed,
+            true if !self.is_verified() => Rank::Unverified,
+            false if only_discards => Rank::Unverified,
+            true | false => Rank::Trusted,
+        }
+    }
+
+    /// Counts a body that begins to be discarded.
+    pub(super) fn discard_begins(&self) {
+        self.discarding.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn discard_ends(&self) {
+        self.discarding.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(super) fn id(&self) -> u64 {
@@ -173,22 +224,18 @@ impl Connection {
     fn change_totals(&self, from: usize, to: usize) {
         let budget = &self.budget;
         let client = self.client.get();
+        let of_client = client.map_or(0, |client| client.change_memory(from, to));
         if to < from {
             budget.memory.fetch_sub(from - to, Ordering::Relaxed);
-            if let Some(client) = client {
-                client.memory.fetch_sub(from - to, Ordering::Relaxed);
-            }
             return;
         }
         let total = budget.memory.fetch_add(to - from, Ordering::Relaxed) + (to - from);
-        if let Some(client) = client {
-            let of_client = client.memory.fetch_add(to - from, Ordering::Relaxed) + (to - from);
-            if of_client > budget.memory_share() {
-                budget.relieve(Some(client));
-                // The largest connections may take a while to close. Until then, close those that grow.
-                if of_client > (budget.memory_share() / 8).saturating_mul(9) && !self.is_trusted() {
-                    budget.close(self);
-                }
+        if let Some(client) = client
+            && of_client > budget.memory_share()
+        {
+            budget.relieve(Some(client));
+            if budget.is_far_over_its_share(client) && !self.is_trusted() {
+                budget.close(self);
             }
         }
         if total > budget.soft_limit() {

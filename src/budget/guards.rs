@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::client::{Client, ClientKey};
 use super::connection::Connection;
-use super::{Budget, Exhausted, lock};
+use super::{Among, Exhausted, lock};
 
 /// The memory of an idle connection: its task, its state and the buffers of the HTTP layer. Measured: 14 KiB, and 23 KiB
 /// with TLS.
@@ -16,6 +16,8 @@ const REQUEST_BYTES: usize = 32 * 1024;
 /// The memory of a response that comes in more than one piece: the buffers of its connection to the backend, and what
 /// is in transit from there.
 const STREAMING_BYTES: usize = 128 * 1024;
+/// The memory of a trusted proxy's connection or stream. It counts for the client whose request occupies it.
+const PROXIED_BYTES: usize = 32 * 1024;
 
 impl Connection {
     /// Adds a request in flight. It counts for the connection's client or, behind a trusted proxy, for `source`.
@@ -56,7 +58,23 @@ impl Connection {
 
     /// Charges bytes until the guard is dropped.
     pub fn charge(self: &Arc<Self>, bytes: usize) -> Charge {
-        Charge::new(self.clone(), bytes)
+        Charge::new(self.clone(), None, bytes)
+    }
+
+    /// Records until the guard is dropped that the body of a refused request is discarded.
+    pub fn discards(self: &Arc<Self>) -> Discarding {
+        self.discard_begins();
+        Discarding(self.clone())
+    }
+}
+
+/// A body of a refused request that is being discarded.
+#[derive(Debug)]
+pub struct Discarding(Arc<Connection>);
+
+impl Drop for Discarding {
+    fn drop(&mut self) {
+        self.0.discard_ends();
     }
 }
 
@@ -77,27 +95,34 @@ impl OpenConnection {
         &self.connection
     }
 
-    /// Sets the client, if it became known only after the connection was accepted (PROXY protocol).
+    /// Sets the client once it is known, after [`Budget::connect_unnamed`]; `None` if it is a peer without a share.
+    /// If a limit is reached, asks idle connections to close.
     ///
     /// # Errors
-    /// That client's share is used up.
-    pub fn set_client(&self, address: IpAddr) -> Result<(), Exhausted> {
-        let budget = &self.connection.budget;
-        let client = budget.clients.find(ClientKey::of(address));
+    /// A limit is reached, and no idle connection can be closed.
+    pub fn set_client(&self, address: Option<IpAddr>) -> Result<(), Exhausted> {
+        let connection = &self.connection;
+        let budget = &connection.budget;
+        let client = address.map(|address| budget.clients.find(ClientKey::of(address)));
         let limits = *lock(&budget.limits);
+        budget.relieve_for(client.as_ref(), &limits);
         let mut registry = lock(&budget.registry);
-        if self.connection.is_closing() {
+        if connection.is_closing() {
             return Err(Exhausted::Total);
         }
-        if client.connections() >= limits.connections_per_client
-            && !budget.evict(&mut registry, Some(&client), &limits)
-        {
-            budget.metrics.connection_refused(Exhausted::Share.as_str());
-            return Err(Exhausted::Share);
+        if !connection.is_unnamed() {
+            return Ok(());
         }
-        client.connection_opens();
-        client.memory.fetch_add(self.connection.charged(), Ordering::Relaxed);
-        let _first = self.connection.client.set(client);
+        let named = registry.open.len().saturating_sub(registry.closing + registry.unnamed);
+        let room = budget.make_room(&mut registry, client.as_ref(), (named, Among::Named), &limits);
+        budget.counted(room)?;
+        connection.set_named();
+        registry.unnamed = registry.unnamed.saturating_sub(1);
+        if let Some(client) = client {
+            client.connection_opens();
+            client.change_memory(0, connection.charged());
+            let _first = connection.client.set(client);
+        }
         Ok(())
     }
 }
@@ -109,6 +134,8 @@ impl Drop for OpenConnection {
         registry.open.remove(&connection.id());
         if connection.is_closing() {
             registry.closing = registry.closing.saturating_sub(1);
+        } else if connection.is_unnamed() {
+            registry.unnamed = registry.unnamed.saturating_sub(1);
         } else if let Some(client) = connection.client.get() {
             client.connection_ends();
         }
@@ -122,13 +149,16 @@ impl Drop for OpenConnection {
 #[derive(Debug)]
 pub struct Charge {
     connection: Arc<Connection>,
+    /// The client that a trusted proxy named. The bytes count for its share, too.
+    named_client: Option<Arc<Client>>,
     bytes: usize,
 }
 
 impl Charge {
-    pub(super) fn new(connection: Arc<Connection>, bytes: usize) -> Self {
-        connection.hold(bytes);
-        Self { connection, bytes }
+    fn new(connection: Arc<Connection>, named_client: Option<Arc<Client>>, bytes: usize) -> Self {
+        let mut charge = Self { connection, named_client, bytes: 0 };
+        charge.set(bytes);
+        charge
     }
 
     /// Replaces the number of charged bytes.
@@ -137,6 +167,9 @@ impl Charge {
             Some(0) => return,
             Some(more) => self.connection.hold(more),
             None => self.connection.release(self.bytes - bytes),
+        }
+        if let Some(client) = &self.named_client {
+            client.change_memory(with_proxied_bytes(self.bytes), with_proxied_bytes(bytes));
         }
         self.bytes = bytes;
     }
@@ -147,9 +180,13 @@ impl Charge {
     }
 }
 
+fn with_proxied_bytes(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { bytes.saturating_add(PROXIED_BYTES) }
+}
+
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.connection.release(self.bytes);
+        self.set(0);
     }
 }
 
@@ -205,13 +242,26 @@ impl InFlight {
 
     /// Charges the memory of a forwarded request, and of the window of its body if it has one.
     pub fn forwards(&mut self, body_bytes: usize) {
-        self.cost = Some(self.connection.charge(REQUEST_BYTES + body_bytes));
+        // A connection with a share counts everything that it holds for its client already.
+        let named = self.client.clone().filter(|_| !self.connection.has_share());
+        self.cost = Some(Charge::new(self.connection.clone(), named, REQUEST_BYTES + body_bytes));
     }
 
     /// Charges the memory of a response that does not come in one piece, in place of the request's body.
-    pub fn streams(&mut self) {
-        if let Some(cost) = &mut self.cost {
-            cost.set(cost.bytes().max(REQUEST_BYTES + STREAMING_BYTES));
+    ///
+    /// # Errors
+    /// The client that a trusted proxy named holds more than its share. The response has to end.
+    pub fn streams(&mut self) -> Result<(), Exhausted> {
+        let Some(cost) = &mut self.cost else { return Ok(()) };
+        let bytes = REQUEST_BYTES + STREAMING_BYTES;
+        if cost.bytes() >= bytes {
+            return Ok(());
+        }
+        cost.set(bytes);
+        let budget = &self.connection.budget;
+        match &cost.named_client {
+            Some(client) if budget.is_far_over_its_share(client) => Err(Exhausted::Share),
+            Some(_) | None => Ok(()),
         }
     }
 }

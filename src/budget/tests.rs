@@ -207,15 +207,108 @@ async fn a_connection_counts_for_the_client_of_its_proxy_header() {
     let budget = budget();
     let all: Vec<_> = (0..4)
         .map(|_| {
-            let open = budget.connect(None).unwrap();
-            open.set_client(client(1)).unwrap();
+            let open = budget.connect_unnamed().unwrap();
+            open.set_client(Some(client(1))).unwrap();
             open.account().request_begins();
             open
         })
         .collect();
-    let one_more = budget.connect(None).unwrap();
-    assert_eq!(one_more.set_client(client(1)).unwrap_err(), Exhausted::Share);
-    one_more.set_client(client(2)).unwrap();
+    let one_more = budget.connect_unnamed().unwrap();
+    assert_eq!(one_more.set_client(Some(client(1))).unwrap_err(), Exhausted::Share);
+    one_more.set_client(Some(client(2))).unwrap();
     drop((all, one_more));
     assert_eq!((budget.connections(), budget.memory(), budget.clients.len()), (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_without_their_proxy_header_are_closed_first() {
+    let budget = budget();
+    let idle = open(&budget, 1);
+    advance(Duration::from_secs(60)).await;
+    let mut silent = Vec::new();
+    for _ in 0..15 {
+        advance(Duration::from_millis(1)).await;
+        silent.push(budget.connect_unnamed().unwrap());
+    }
+    // One more than the limit may wait for its header.
+    assert_eq!(closing(&silent), (0..7).collect::<Vec<_>>(), "the oldest");
+    assert!(!idle.account().is_closing());
+    silent[14].set_client(Some(client(2))).unwrap();
+    silent[13].set_client(None).unwrap();
+    assert_eq!(silent[0].set_client(Some(client(2))).unwrap_err(), Exhausted::Total, "it is closing");
+    assert_eq!(closing(&silent).len(), 7, "naming a client needs no further room");
+    drop((silent, idle));
+    assert_eq!((budget.connections(), budget.memory(), budget.clients.len()), (0, 0, 0));
+    let registry = lock(&budget.registry);
+    assert_eq!((registry.closing, registry.unnamed), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_named_by_a_proxy_header_needs_room_like_any_other() {
+    let budget = budget();
+    let busy: Vec<_> = (0..4).map(|_| busy(&budget, 1)).collect();
+    let idle: Vec<_> = (0..4).map(|_| open(&budget, 2)).collect();
+    // Its share is used up, so it closes no connection of others.
+    let open_unnamed = || budget.connect_unnamed().unwrap();
+    assert_eq!(open_unnamed().set_client(Some(client(1))).unwrap_err(), Exhausted::Share);
+    assert_eq!(closing(&idle), [0; 0]);
+    let other = open_unnamed();
+    other.set_client(Some(client(3))).unwrap();
+    assert_eq!(closing(&idle).len(), 1);
+    idle.iter().chain([&other]).for_each(|open| open.account().request_begins());
+    assert_eq!(open_unnamed().set_client(None).unwrap_err(), Exhausted::Total, "all are in use");
+    drop(idle);
+    busy[0].account().verified();
+    let _large = busy[0].account().charge(9 * MIB);
+    drop(busy);
+    let one_more = open_unnamed();
+    assert_eq!(one_more.set_client(Some(client(1))).unwrap_err(), Exhausted::Share, "memory");
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_behind_a_trusted_proxy_counts_for_the_named_client() {
+    let budget = budget();
+    let proxy = budget.connect(None).unwrap();
+    let request = |number| proxy.account().request(Some(client(number)));
+    let mut first = request(1).unwrap();
+    first.forwards(8 * MIB);
+    assert!(first.streams().is_ok(), "it holds more already");
+    assert_eq!(request(1).unwrap_err(), Exhausted::Share);
+    let mut other = request(2).unwrap();
+    other.forwards(0);
+    assert!(other.streams().is_ok());
+    drop(first);
+    // Requests that were admitted before may grow only a little beyond the share.
+    let mut all: Vec<_> = (0..3).map(|_| request(1).unwrap()).collect();
+    all[0].forwards(9 * MIB);
+    all[1].forwards(0);
+    assert_eq!(all[1].streams().unwrap_err(), Exhausted::Share);
+    assert!(!proxy.account().is_closing(), "it may serve others");
+    drop((all, other, proxy));
+    assert_eq!((budget.memory(), budget.clients.len()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_connection_that_only_discards_makes_room() {
+    let budget = budget();
+    let proxies: Vec<_> = (0..8).map(|_| budget.connect(None).unwrap()).collect();
+    let _discarding: Vec<_> = proxies[2..4].iter().map(|open| open.account().discards()).collect();
+    proxies[2].account().request_begins();
+    let _new = busy(&budget, 1);
+    assert_eq!(closing(&proxies), [3], "the other one has a request in progress");
+    assert_eq!(budget.connect(Some(client(1))).unwrap_err(), Exhausted::Total);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_connection_may_close_others_for_its_memory() {
+    let budget = budget();
+    let large = busy(&budget, 1);
+    let _held = large.account().charge(7 * MIB);
+    let other = busy(&budget, 2);
+    let _more = other.account().charge(7 * MIB - 64 * 1024);
+    advance(2 * RELIEF_INTERVAL).await;
+    let _named = budget.connect(None).unwrap();
+    advance(2 * RELIEF_INTERVAL).await;
+    let _unnamed = budget.connect_unnamed().unwrap();
+    assert!(large.account().is_closing() || other.account().is_closing());
 }

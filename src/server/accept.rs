@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::Process;
 use super::socket::{Listener, Socket};
 use super::worker::{Job, Workers};
+use crate::budget::{Exhausted, OpenConnection};
 use crate::challenge;
 use crate::config::ProxyProtocol;
 use crate::connection::Stream;
@@ -63,8 +64,7 @@ async fn accept(listener: &Listener, listener_kind: ListenerKind, workers: &Work
         match listener.accept().await {
             Ok((stream, peer)) => {
                 failing = false;
-                let client = peer.filter(|peer| is_client(listener_kind, *peer, process));
-                match process.budget.connect(client) {
+                match open(listener_kind, peer, process) {
                     Ok(open) => workers.hand_over(Job::new(stream, peer, listener_kind, open)),
                     Err(exhausted) => {
                         tracing::debug!(?peer, limit = exhausted.as_str(), "no room for a connection");
@@ -87,14 +87,22 @@ async fn accept(listener: &Listener, listener_kind: ListenerKind, workers: &Work
     }
 }
 
-/// Whether a peer is itself a client, and so has a share of the limits. Proxies in front of clients are not: those that
-/// use forward-auth, those in `trustedProxies`, and those whose PROXY protocol header will name the client.
-fn is_client(listener_kind: ListenerKind, peer: IpAddr, process: &Process) -> bool {
+/// Counts a connection. A peer that is itself a client has a share of the limits. Proxies in front of clients have none:
+/// those that use forward-auth, those in `trustedProxies`, and those whose PROXY protocol header will name the client.
+fn open(
+    listener_kind: ListenerKind,
+    peer: Option<IpAddr>,
+    process: &Process,
+) -> Result<OpenConnection, Exhausted> {
     let current = process.current.load();
     let config = &current.loaded.config;
-    listener_kind == ListenerKind::Proxy
-        && config.proxy_protocol == ProxyProtocol::Off
-        && !contains_address(&config.trusted_proxies, peer)
+    match (listener_kind, config.proxy_protocol) {
+        (ListenerKind::Proxy, ProxyProtocol::Require) => process.budget.connect_unnamed(),
+        (ListenerKind::Proxy, ProxyProtocol::Off) => {
+            process.budget.connect(peer.filter(|peer| !contains_address(&config.trusted_proxies, *peer)))
+        }
+        (ListenerKind::ForwardAuth, _) => process.budget.connect(None),
+    }
 }
 
 fn affects_one_connection(error: &io::Error) -> bool {

@@ -102,3 +102,69 @@ fn proxy_header_is_a_bad_request_unless_configured() {
     assert_eq!(client.response().expect("a response").status, 400);
     assert_eq!(stage.upstream.connections(), 0);
 }
+
+/// A request from this address, over a connection of its own.
+fn request_of(stage: &Stage, address: &str, request: &[u8]) -> Client {
+    let mut client = Client::connect(stage.gateway.proxy);
+    client.send([format!("PROXY TCP4 {address} 10.0.0.1 56324 443\r\n").as_bytes(), request].concat());
+    client
+}
+
+fn small(more: &str) -> Stage {
+    Stage::configured(
+        Issuer::of(rsa()),
+        &format!(
+            "authentication: {{publicKeyUrls: [ISSUER/jwks]}}\nproxyProtocol: require\ntrustedProxies: [127.0.0.0/8]\nlimits: {{connections: 40{more}}}\n"
+        ),
+    )
+}
+
+#[test]
+fn peers_that_send_no_proxy_header_make_room_for_others() {
+    let stage = small("");
+    let mut before = request_of(&stage, "192.0.2.1", &get("/before"));
+    assert_eq!(before.response().expect("a response").status, 200);
+    let _silent: Vec<Client> = (0..60)
+        .map(|number| {
+            let mut client = Client::connect(stage.gateway.proxy);
+            if number % 2 == 0 {
+                client.send("PROXY ");
+            }
+            client
+        })
+        .collect();
+    for _ in 0..5 {
+        let mut client = request_of(&stage, "192.0.2.2", &get("/during"));
+        assert_eq!(client.response().expect("a response").status, 200);
+    }
+    before.send(get("/kept"));
+    assert_eq!(before.response().expect("a response").status, 200);
+}
+
+#[test]
+fn client_that_used_up_its_share_closes_no_connections_of_others() {
+    let stage = small(", connectionsPerClient: 20");
+    let token = bearer(&Token::user());
+    let unfinished =
+        format!("POST /held HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nContent-Length: 9\r\n\r\n");
+    let _busy: Vec<Client> =
+        (0..20).map(|_| request_of(&stage, "192.0.2.66", unfinished.as_bytes())).collect();
+    let mut idle: Vec<Client> = (0..20)
+        .map(|_| {
+            let mut client = request_of(&stage, "192.0.2.1", &request_bytes("GET", "/idle", &[], b""));
+            assert_eq!(client.response().expect("a response").status, 401);
+            client
+        })
+        .collect();
+    eventually("all connections", || {
+        let in_flight = stage.gateway.metric("metagate_requests_in_flight", &[]);
+        (in_flight == 20.0).then_some(())
+    });
+    for _ in 0..30 {
+        assert_eq!(request_of(&stage, "192.0.2.66", &get("/more")).rest(), "");
+    }
+    for client in &mut idle {
+        client.send(request_bytes("GET", "/idle", &[], b""));
+        assert_eq!(client.response().expect("a response").status, 401);
+    }
+}

@@ -371,8 +371,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StrictHttp1<S> {
         }
         // Between two requests nothing more is expected from the client, so there is nothing to wait for.
         let patient = !matches!(this.stage, Stage::Head) || !this.pending.is_empty();
-        let discard = this.limits.discard;
-        this.linger.get_or_insert_with(|| Linger::new(discard)).poll(&mut this.stream, patient, cx).map(Ok)
+        let (discard, account) = (this.limits.discard, this.state.account());
+        this.linger
+            .get_or_insert_with(|| Linger::new(discard, account))
+            .poll(&mut this.stream, patient, cx)
+            .map(Ok)
     }
 
     fn poll_write_vectored(

@@ -4,12 +4,14 @@
 //! section 9.6).
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::budget::{Connection, Discarding};
 use crate::config::Discard;
 
 /// A client that sends nothing for this long has read its response.
@@ -22,14 +24,16 @@ pub(super) struct Linger {
     end: Instant,
     /// How many bytes may still be read.
     left: u64,
+    _discarding: Discarding,
 }
 
 impl Linger {
     /// Call it when our direction has just ended.
-    pub(super) fn new(discard: Discard) -> Self {
+    pub(super) fn new(discard: Discard, account: &Arc<Connection>) -> Self {
         let now = Instant::now();
         let end = now + discard.timeout;
-        Self { timer: Box::pin(sleep_until(end.min(now + QUIET_TIME))), end, left: discard.bytes }
+        let timer = Box::pin(sleep_until(end.min(now + QUIET_TIME)));
+        Self { timer, end, left: discard.bytes, _discarding: account.discards() }
     }
 
     /// Ready when the client has ended its direction too, or its time is over. Unless `patient`, it does not wait
