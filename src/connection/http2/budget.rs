@@ -8,7 +8,8 @@
 //! sends RST_STREAM before the response has ended, or breaks a rule so that we send it. Such a request may already have
 //! cost a connection to the backend. Each takes one from a budget of 200. Every fourth response that ends adds one, and
 //! so does every fifth of a second. A browser that cancels queries while somebody types stays far below the limit:
-//! after 200 at once, it would have to cancel more than five a second all the time.
+//! after 200 at once, it would have to cancel more than five a second all the time. A trusted proxy's connection serves
+//! many clients, so its resets are not limited: otherwise one client could end the requests of the others.
 //!
 //! An empty budget ends the connection.
 
@@ -111,7 +112,8 @@ impl FrameBudget {
 /// Limits resets; see the module.
 #[derive(Debug)]
 pub(super) struct ResetBudget {
-    budget: Budget,
+    /// `None` if resets are not limited.
+    budget: Option<Budget>,
     responses: u32,
     /// Streams whose response has not ended, in ascending order.
     open: Vec<u32>,
@@ -119,7 +121,13 @@ pub(super) struct ResetBudget {
 
 impl ResetBudget {
     pub(super) fn new() -> Self {
-        Self { budget: Budget::new(RESETS, RESETS_PER_SECOND), responses: 0, open: Vec::new() }
+        let budget = Some(Budget::new(RESETS, RESETS_PER_SECOND));
+        Self { budget, responses: 0, open: Vec::new() }
+    }
+
+    /// For a connection that serves many clients.
+    pub(super) fn unlimited() -> Self {
+        Self { budget: None, ..Self::new() }
     }
 
     /// Records a request that is passed on. Stream numbers increase. Returns `false` if too many are open.
@@ -139,26 +147,32 @@ impl ResetBudget {
             self.responses += 1;
             if self.responses == RESPONSES_PER_RESET {
                 self.responses = 0;
-                self.budget.earn(1);
+                if let Some(budget) = &mut self.budget {
+                    budget.earn(1);
+                }
             }
         }
     }
 
     /// Records that the client reset a stream. Returns `false` if the budget is used up.
     pub(super) fn reset_by_client(&mut self, stream: u32) -> bool {
-        if self.close(stream) {
-            self.budget.spend();
-        }
-        self.budget.has_some()
+        let was_open = self.close(stream);
+        self.spend(was_open)
     }
 
     /// Records that we reset a stream. Returns `false` if the budget is used up.
     pub(super) fn reset_by_us(&mut self, stream: u32, code: u32) -> bool {
         self.close(stream);
-        if matches!(code, PROTOCOL_ERROR | FLOW_CONTROL_ERROR | STREAM_CLOSED | FRAME_SIZE_ERROR) {
-            self.budget.spend();
+        self.spend(matches!(code, PROTOCOL_ERROR | FLOW_CONTROL_ERROR | STREAM_CLOSED | FRAME_SIZE_ERROR))
+    }
+
+    /// Returns `false` if the budget is used up.
+    fn spend(&mut self, is_counted: bool) -> bool {
+        let Some(budget) = &mut self.budget else { return true };
+        if is_counted {
+            budget.spend();
         }
-        self.budget.has_some()
+        budget.has_some()
     }
 
     /// Whether the response on this stream has not ended.
@@ -245,6 +259,13 @@ mod tests {
             let mut budget = ResetBudget::new();
             assert!((0..100_000).all(|stream| budget.reset_by_us(stream, code)), "code {code}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_serves_many_clients_has_no_limit_on_resets() {
+        let mut budget = ResetBudget::unlimited();
+        assert_eq!(resets(&mut budget), 100_000);
+        assert!((0..100_000).all(|stream| budget.reset_by_us(stream, PROTOCOL_ERROR)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -79,6 +79,11 @@ impl Frames {
         }
     }
 
+    /// Stops limiting resets, for a connection that serves many clients.
+    pub(super) fn permit_resets(&mut self) {
+        self.reset_budget = ResetBudget::unlimited();
+    }
+
     /// What h2 has to read before anything else, and before more is read from the socket.
     pub(super) fn ready(&mut self) -> &mut BytesMut {
         if self.ready.is_empty() && !self.backlog.is_empty() {

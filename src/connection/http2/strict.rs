@@ -49,6 +49,9 @@ impl<S> StrictHttp2<S> {
         account: &Arc<Connection>,
     ) -> Self {
         let mut frames = Frames::new(limits, refused);
+        if !account.has_share() {
+            frames.permit_resets();
+        }
         frames.receive_copied(read);
         let mut this = Self { stream, frames, charge: account.charge(0), given: 0, sent_goaway: false };
         this.update_charge();
