@@ -60,11 +60,7 @@ impl<S> WriteTimeout<S> {
             self.is_pending = false;
             return written;
         }
-        let limit = if self.state.is_tunnel() {
-            self.times.stall
-        } else {
-            self.times.response(self.state.account(), self.state.is_own())
-        };
+        let limit = self.times.response(self.state.account(), self.state.is_own());
         let end = Instant::now() + limit;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
         if !self.is_pending {
@@ -155,6 +151,24 @@ mod tests {
         assert_eq!(write_timeout(Some([192, 0, 2, 1]), false).await, TIMES.unverified);
         assert_eq!(write_timeout(Some([192, 0, 2, 1]), true).await, Duration::from_secs(5));
         assert_eq!(write_timeout(None, true).await, Duration::from_secs(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tunnel_has_the_timeout_of_its_client() {
+        for (verified, limit) in [(false, TIMES.unverified), (true, LIMIT)] {
+            let (ours, _client) = duplex(4);
+            let account = unlimited_account(Some([192, 0, 2, 1].into()));
+            if verified {
+                account.verified();
+            }
+            let state = Arc::new(ConnectionState::new(account));
+            // The 101 is the backend's response.
+            state.response_begins(false);
+            state.start_tunnel();
+            let started = Instant::now();
+            WriteTimeout::new(ours, state, TIMES).write_all(b"12345").await.expect_err("nobody reads");
+            assert_eq!(started.elapsed(), limit);
+        }
     }
 
     #[tokio::test(start_paused = true)]
