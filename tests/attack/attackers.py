@@ -58,6 +58,8 @@ class Attack:
     # The limits on connections to the backend, at once and in total, including those of the good client.
     most_upstream: int | None = None
     all_upstream: int | None = None
+    # How the clients reach the proxy, see proxy.py.
+    way: str = "direct"
     # Whether the proxy must close each attacking connection itself.
     must_be_ended: bool = False
 
@@ -78,7 +80,8 @@ class Ended(Exception):
 
 
 class Attacker:
-    """Counts: connections, asked, answered, refused (429, 503, a reset stream, no connection), closed (by the proxy)."""
+    """Counts: connections, asked, answered, refused (429, 503, a reset stream, no connection), closed (by the proxy), and
+    harmed: what other clients lost, where an attack has some of its own."""
 
     def __init__(self, target, counts):
         self.target, self.counts = target, counts

@@ -1,7 +1,8 @@
 """A backend in separate processes, which counts connections and requests in shared memory.
 
 The path selects the behaviour: `/public/endless` gets an endless response, `/public/hang` and the OpenMetadata login
-get none, and the bodies of `/public/unread` and `/unread` are never read. All other requests are read and get 200.
+get none, and the bodies of `/public/unread` and `/unread` are never read. `/tunnel` and `/public/tunnel` switch to a
+WebSocket that returns every byte, `/public/flood` to one that sends without end. All other requests are read and get 200.
 """
 
 import asyncio
@@ -17,6 +18,8 @@ HANG = (b"/public/hang", b"/api/v1/users/login")
 ATTACKED = re.compile(rb"[A-Z]+ (?:/public/|/unread|/api/v1/users/login)")
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n"
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n"
+TUNNELS = (b"/tunnel", b"/public/tunnel")
 # Small kernel buffers per connection, so that unread data fills them soon.
 KERNEL_BUFFER = 64 << 10
 # An attacker's backend must not starve the good client either, see attackers.py.
@@ -123,7 +126,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, counters):
         self.counters = counters
         self.head, self.body, self.is_chunked = b"", 0, False
-        self.is_endless = self.is_paused = False
+        self.is_endless = self.is_paused = self.is_tunnel = False
 
     def connection_made(self, transport):
         self.transport = transport
@@ -139,6 +142,9 @@ class Connection(asyncio.Protocol):
         self.is_endless = False
 
     def data_received(self, data):
+        if self.is_tunnel:
+            self.transport.write(data)
+            return
         if self.body or self.is_chunked:
             self.body_received(data)
             return
@@ -158,8 +164,11 @@ class Connection(asyncio.Protocol):
             self.transport.pause_reading()
         elif path in HANG:
             self.body, self.is_chunked = 1 << 62, False
-        elif path == b"/public/endless":
-            self.transport.write(ENDLESS)
+        elif path in TUNNELS:
+            self.transport.write(SWITCH)
+            self.is_tunnel = True
+        elif path in (b"/public/endless", b"/public/flood"):
+            self.transport.write(ENDLESS if path.endswith(b"endless") else SWITCH)
             self.is_endless, self.is_paused = True, False
             self.write()
         elif self.body or self.is_chunked:

@@ -33,10 +33,18 @@ authorization:
   rules: [{rules}]
 limits: {{{limits}}}
 {tls}
+{way}
 """
 
 GRAPHQL_RULE = '{name: no-tokens, match: {paths: [/graphql], graphql: {fields: [createToken]}}, action: deny}'
 
+# How the clients reach the proxy: directly, or through another proxy on this machine that names them.
+WAYS = {
+    "direct": "",
+    "proxy-protocol": "proxyProtocol: require\ntrustedProxies: [127.0.0.0/8]",
+    "trusted-proxy": "trustedProxies: [127.0.0.0/8]",
+    "forward-auth": 'forwardAuth: {listen: "127.0.0.1:0", target: request}',
+}
 
 # Two sockets for each connection of the largest attack, one in the proxy and one to the backend.
 OPEN_FILES = 12_000
@@ -90,21 +98,22 @@ def raise_open_files():
 class Proxy(Stage):
     """One proxy with its own keys; the backend is a process of its own (backend.py)."""
 
-    def __init__(self, metagate, keys, upstream, backend="generic", rules="", limits="", is_tls=False, idle="300s"):
+    def __init__(self, metagate, keys, upstream, backend="generic", rules="", limits="", is_tls=False, idle="300s", way="direct"):
         self.backend, self.token = None, keys.token()
         self.directory = tempfile.TemporaryDirectory(prefix="metagate-attack-")
         root = pathlib.Path(self.directory.name)
         self.errors, config = root / "stderr", root / "metagate.yaml"
         tls = f"tls: {{certFile: {keys.certificate()}, keyFile: {keys.private}}}" if is_tls else ""
         config.write_text(CONFIG.format(
-            backend=backend, upstream=upstream, key=keys.public, rules=rules, limits=limits, tls=tls, idle=idle,
+            backend=backend, upstream=upstream, key=keys.public, rules=rules, limits=limits, tls=tls, idle=idle, way=WAYS[way],
         ))
         with self.errors.open("wb") as stderr, (root / "stdout").open("wb") as stdout:
             self.process = subprocess.Popen(
                 [metagate, "run", "--config", config],
                 stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env={}, preexec_fn=limit_resources,
             )
-        self.port, self.health, self.admin = (self.listener(name) for name in ("proxy", "health", "admin"))
+        first = "forward-auth" if way == "forward-auth" else "proxy"
+        self.port, self.health, self.admin = (self.listener(name) for name in (first, "health", "admin"))
 
     def close(self):
         # Draining is not tested here.

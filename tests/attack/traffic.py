@@ -13,6 +13,8 @@ import time
 from criteria import GOOD_RATE, PROBE_MS, PROBE_TRIES
 
 GOOD_ADDRESS = "127.0.0.2"
+# Behind another proxy, all connections come from it, and this is the good client's own address.
+NAMED = "192.0.2.1"
 # The kubelet and Prometheus.
 PROBE_ADDRESS = "127.0.0.3"
 # The admin listener is on loopback, so all its clients have that address, also attackers.
@@ -72,13 +74,13 @@ def start(work, *arguments):
     return thread
 
 
-def good(stop, samples, port, token, is_tls):
+def good(stop, samples, port, token, is_tls, way):
     """Paced requests with a valid token. A late one is timed from when it was due."""
     started = time.monotonic()
-    return [start(good_worker, stop, samples, port, token, is_tls, number, started) for number in range(WORKERS)]
+    return [start(good_worker, stop, samples, port, token, is_tls, way, number, started) for number in range(WORKERS)]
 
 
-def good_worker(stop, samples, port, token, is_tls, number, started):
+def good_worker(stop, samples, port, token, is_tls, way, number, started):
     connection, due = None, started + number / GOOD_RATE
     for count in range(1 << 30):
         if stop.wait(max(0, due - time.monotonic())):
@@ -86,8 +88,9 @@ def good_worker(stop, samples, port, token, is_tls, number, started):
         body = b"{}" * 512 if count % 10 == 9 else b""
         try:
             if connection is None or number < FRESH:
-                connection = connect(port, GOOD_ADDRESS, PATIENCE, is_tls)
-            fault = exchange(connection, request(port, "/api/v1/tables", token, body))
+                connection = connect(port, GOOD_ADDRESS, PATIENCE, is_tls, proxy_header(NAMED) if way == "proxy-protocol" else b"")
+            named = NAMED if way in ("trusted-proxy", "forward-auth") else None
+            fault = exchange(connection, request(port, "/api/v1/tables", token, body, named))
         except OSError as error:
             fault = f"{type(error).__name__}: {error}"
         now = time.monotonic()
@@ -131,15 +134,22 @@ def probe(port, address, path):
     return (time.monotonic() - began) * 1000, fault
 
 
-def connect(port, address, timeout, is_tls=False):
+def proxy_header(address):
+    """The PROXY protocol's line for a client."""
+    return f"PROXY TCP4 {address} 192.0.2.200 50000 443\r\n".encode()
+
+
+def connect(port, address, timeout, is_tls=False, begins=b""):
     connection = socket.create_connection(("127.0.0.1", port), timeout, source_address=(address, 0))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.sendall(begins)
     return ANY_CERTIFICATE.wrap_socket(connection) if is_tls else connection
 
 
-def request(port, path, token=None, body=b""):
+def request(port, path, token=None, body=b"", named=None):
     lines = [f"{'POST' if body else 'GET'} {path} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
     lines += [f"Authorization: Bearer {token}"] if token else []
+    lines += [f"X-Forwarded-For: {named}"] if named else []
     lines += [f"Content-Length: {len(body)}"] if body else []
     return "\r\n".join([*lines, "\r\n"]).encode() + body
 

@@ -19,6 +19,8 @@ class Connection:
 
     def __init__(self, attacker, own):
         self.attacker, self.own, self.got, self.is_going = attacker, own, b"", False
+        # The stream of the frame that arrived last.
+        self.stream = 0
         self.decoder = hpack.Decoder()
 
     @classmethod
@@ -39,7 +41,7 @@ class Connection:
             while len(self.got) < length:
                 self.got += await self.attacker.receive(self.own)
             kind, flags, payload = self.got[3], self.got[4], self.got[9:length]
-            self.got = self.got[length:]
+            self.stream, self.got = int.from_bytes(self.got[5:9]), self.got[length:]
             await self.arrived(kind, flags, payload)
 
     async def arrived(self, kind, flags, payload):
