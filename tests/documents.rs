@@ -238,7 +238,7 @@ fn traefik_and_envoy_examples_name_the_fields_in_use() {
     assert!(position("envoy.filters.http.ext_authz") < position("envoy.filters.http.router"));
 }
 
-const DOCUMENTS: [&str; 14] = [
+const DOCUMENTS: [&str; 15] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -249,6 +249,7 @@ const DOCUMENTS: [&str; 14] = [
     "docs/decisions.md",
     "docs/forward-auth.md",
     "docs/operations.md",
+    "docs/performance.md",
     "docs/providers.md",
     "docs/rules.md",
     "docs/threat-model.md",
