@@ -11,7 +11,7 @@
 //! 4. Behind a trusted proxy, a client that exceeds its share of the memory loses the response that grows, not the
 //!    connection, which may serve others.
 //!
-//! Everything that is counted is a guard ([`OpenConnection`], [`InFlight`], [`Charge`], [`Backlog`]) that returns its
+//! Everything that is counted is a guard ([`OpenConnection`], [`InFlight`], [`Charge`]) that returns its
 //! share when it is dropped. Nothing here depends on a protocol or closes a socket: a connection's own task drops it
 //! when [`Connection::close_requested`] resolves. [`Turns`] limits how much of the CPU a client gets.
 
@@ -39,9 +39,9 @@ mod tests;
 pub use client::ClientKey;
 use client::{Client, Clients};
 pub use connection::Connection;
-pub use guards::{Backlog, Charge, Discarding, InFlight, OpenConnection};
+pub use guards::{Charge, Discarding, InFlight, OpenConnection};
 use room::Among;
-pub use turn::{Turn, take_turns};
+pub use turn::take_turns;
 pub use turns::Turns;
 
 /// The memory of the process without any client: code, runtimes, TLS, key sets, audit queue.

@@ -7,11 +7,7 @@
 //! jsonwebtoken's own `Validation` is not used for claims: it accepts a missing, null or numeric
 //! `iss` and `aud` and a list of issuers, and it refuses OpenMetadata's `"exp": null`.
 
-use std::sync::OnceLock;
-
-use serde_json::{Map, Value};
-
-use crate::jose::{Algorithm, Fingerprint, SignedClaims};
+use crate::jose::{Algorithm, Fingerprint, JsonObject, JsonValue, SignedClaims};
 use crate::numeric_date::NumericDate;
 
 mod class;
@@ -29,13 +25,12 @@ pub use field_values::IdentityValues;
 pub use kinds::TokenKinds;
 pub use rules::{ClaimPath, ClaimRules, DomainRule, OwnTokens, PrincipalMapping, PrincipalRules};
 
+use field_values::FieldValues;
 use scopes::scopes;
 use times::Times;
 
 /// The longest accepted principal, email or role, in bytes.
 const MAX_NAME_BYTES: usize = 256;
-/// The members of an audit record without the principal, the issuer entry and the key id: names, class and fingerprint.
-const AUDIT_MEMBERS_BYTES: usize = 128;
 
 /// A token with a verified signature and valid claims.
 ///
@@ -58,8 +53,8 @@ pub struct VerifiedToken {
     algorithm: Algorithm,
     fingerprint: Fingerprint,
     times: Times,
-    claims: Map<String, Value>,
-    audit_members: OnceLock<Box<str>>,
+    claims: JsonObject,
+    field_values: FieldValues,
 }
 
 impl VerifiedToken {
@@ -172,17 +167,7 @@ impl VerifiedToken {
 
     /// Its members in an audit record. `write` writes them once, when they are first needed.
     pub fn audit_members(&self, write: impl FnOnce(&Self) -> Box<str>) -> &str {
-        self.audit_members.get_or_init(|| write(self))
-    }
-
-    /// About how many bytes this value uses, for a cache that is bounded by weight.
-    pub fn weight(&self) -> usize {
-        let texts = [&*self.principal, &*self.entry, self.kid().unwrap_or_default()];
-        let audit_members = AUDIT_MEMBERS_BYTES + texts.iter().map(|text| text.len()).sum::<usize>();
-        // The parsed claims use about three times as much memory as their text.
-        size_of::<Self>()
-            + audit_members
-            + 3 * self.claims.iter().map(|(k, v)| k.len() + text_len(v)).sum::<usize>()
+        self.field_values.audit_members.get_or_init(|| write(self))
     }
 }
 
@@ -247,7 +232,7 @@ pub fn validate(
         fingerprint: parts.fingerprint,
         times,
         claims,
-        audit_members: OnceLock::new(),
+        field_values: FieldValues::default(),
     })
 }
 

@@ -4,9 +4,10 @@
 //!    connection is counted against that client's share of the limits.
 //! 2. If TLS is on, the TLS handshake follows. ALPN selects the HTTP version; without TLS, the first bytes do
 //!    (`preface`).
-//! 3. `http1` or `http2` serves the requests. Both validate strictly what the client sends before hyper parses it,
-//!    because a backend may read differently what hyper tolerates. A refused head is replaced by a `placeholder`
-//!    request, so that the refusal goes through the gateway like every other response.
+//! 3. `http1` or `http2` serves the requests. Both read strictly what the client sends, because a backend may read
+//!    differently what other readers tolerate: HTTP/1 has a reader of its own, and HTTP/2 is validated in front of hyper.
+//!    There a refused head is replaced by a `placeholder` request, so that the refusal goes through the gateway like
+//!    every other response.
 //!
 //! What must hold:
 //!

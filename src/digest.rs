@@ -21,14 +21,17 @@ pub fn sha256_of_parts(parts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Sha
 }
 
 /// A SHA-256 of bytes that arrive in parts.
+#[cfg(feature = "server")]
 pub struct Sha256Writer(Context);
 
+#[cfg(feature = "server")]
 impl Default for Sha256Writer {
     fn default() -> Self {
         Self(Context::new(&digest::SHA256))
     }
 }
 
+#[cfg(feature = "server")]
 impl Sha256Writer {
     /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
@@ -70,6 +73,7 @@ mod tests {
         assert_eq!((hex(&sha256(b"")), hex(&sha256_of_parts([[0_u8; 0]; 0]))), (empty.into(), empty.into()));
     }
 
+    #[cfg(feature = "server")]
     #[test]
     fn parts_have_the_digest_of_the_whole() {
         let mut parts = Sha256Writer::default();

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 
 use crate::budget::{Connection, take_turns};
+use crate::client_body::ClientBody;
 use crate::config;
 
 /// A client that sends nothing for this long has read its response.
@@ -40,8 +40,9 @@ impl Discarder {
 
     /// Reads the rest of a body while the response is sent. At the limit the body is dropped, which ends the stream or
     /// the connection.
-    pub fn discard(self, body: Incoming) {
-        if body.is_end_stream() || self.limits.bytes == 0 {
+    /// Only for HTTP/2: an HTTP/1 connection discards its own.
+    pub fn discard(self, body: ClientBody) {
+        if !body.is_http2() || body.is_end_stream() || self.limits.bytes == 0 {
             return;
         }
         // Without a runtime the process is ending, and the connection with it.
@@ -50,7 +51,7 @@ impl Discarder {
         }
     }
 
-    async fn read(self, mut body: Incoming) {
+    async fn read(self, mut body: ClientBody) {
         let (_discarding, _buffers) = (self.account.discards(), self.account.charge(BODY_BUFFER_BYTES));
         let end = Instant::now() + self.limits.timeout;
         let mut left = self.limits.bytes;

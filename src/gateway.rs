@@ -21,11 +21,11 @@ use std::time::Duration;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRAILER};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 
 use crate::admission::{Admission, Admitted, RequestHead, Via};
 use crate::budget::{Connection, Exhausted};
 use crate::challenge::Wording;
+use crate::client_body::ClientBody;
 use crate::config::{Config, Discard};
 use crate::decision::{Denial, Reason};
 use crate::exchange::{Exchange, Recorder};
@@ -111,7 +111,7 @@ pub enum ListenerKind {
 struct Received {
     exchange: Box<Exchange>,
     head: Parts,
-    body: Incoming,
+    body: ClientBody,
     format: ResponseFormat,
 }
 
@@ -129,7 +129,7 @@ impl Gateway {
         &self,
         upstream: &Arc<Upstream>,
         peer: &Peer,
-        request: Request<Incoming>,
+        request: Request<ClientBody>,
     ) -> Result<Response<ObservedBody>, Infallible> {
         if peer.listener_kind == ListenerKind::ForwardAuth {
             return Ok(self.serve_forward_auth(peer, request).await);
@@ -141,7 +141,7 @@ impl Gateway {
         })
     }
 
-    fn receive(&self, peer: &Peer, request: Request<Incoming>) -> Received {
+    fn receive(&self, peer: &Peer, request: Request<ClientBody>) -> Received {
         let (head, body) = request.into_parts();
         let format = ResponseFormat {
             grpc: is_grpc(&head.headers),
@@ -233,7 +233,7 @@ impl Gateway {
                 (Some(upgrade), StatusCode::SWITCHING_PROTOCOLS) => {
                     upgrade.switch(upstream, exchange, response, bounds)
                 }
-                // hyper sends only announced trailers to HTTP/1 clients.
+                // Only announced trailers are sent to HTTP/1 clients.
                 _ => relay(exchange, response, bounds, trailers && !format.http2),
             },
             Err(failure) => self.refuse_failed(exchange, failure, format),
@@ -309,7 +309,7 @@ fn relay(
     let announced = if keeps_trailer { response.headers().get(TRAILER).cloned() } else { None };
     remove_connection_fields(response.headers_mut());
     if response.status() == StatusCode::NO_CONTENT {
-        // RFC 9110 section 8.6; hyper removes it only over HTTP/1.
+        // RFC 9110 section 8.6. hyper would send it over HTTP/2.
         response.headers_mut().remove(CONTENT_LENGTH);
     }
     if let Some(announced) = announced {

@@ -16,7 +16,6 @@ pub mod numeric_date;
 mod printable;
 #[cfg(feature = "server")]
 mod random;
-mod scope;
 #[cfg(feature = "server")]
 mod sharded;
 
@@ -49,6 +48,8 @@ pub mod config;
 pub mod metrics;
 #[cfg(feature = "server")]
 mod budget;
+#[cfg(feature = "server")]
+mod client_body;
 #[cfg(feature = "server")]
 mod discard;
 #[cfg(feature = "server")]

@@ -37,7 +37,7 @@ pub use framing::{BodyFault, BodyTracker, Framing};
 pub(crate) use framing::{FramingFields, Run};
 pub(crate) use grammar::value_len;
 pub use graphql::{Graphql, GraphqlOperation, OperationKind};
-pub use head::{Head, HeadLimits, HeadScanner};
+pub use head::{FieldSpan, Head, HeadLimits, HeadScanner};
 pub use host::canonical_host;
 pub use hpack::{FieldList, HpackDecoder, HpackError};
 pub use http2_head::{Http2Head, check_http2_trailers};

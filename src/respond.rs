@@ -3,8 +3,9 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
     RETRY_AFTER, WWW_AUTHENTICATE,
@@ -13,11 +14,12 @@ use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::challenge::{self, Wording};
+use crate::client_body::Duplex;
 use crate::decision::Denial;
 use crate::exchange::Exchange;
 use crate::outbound_head::remove_connection_fields;
 use crate::request::METHODS;
-use crate::upstream::{Ending, ResponseBody, Tunnel};
+use crate::upstream::{Ending, ResponseBody, SwitchedStream, Tunnel};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -42,10 +44,18 @@ pub struct Switched {
 }
 
 impl Switched {
-    /// Carries bytes until the tunnel ends or `drain` resolves.
-    pub async fn run(self, drain: impl Future<Output = ()>) {
+    /// Carries bytes until the tunnel ends or `drain` resolves. `early` are the client's first bytes;
+    /// `stall` is how long it may read nothing.
+    pub async fn run(
+        self,
+        client: Box<dyn Duplex>,
+        early: BytesMut,
+        stall: Duration,
+        drain: impl Future<Output = ()>,
+    ) {
+        let client = SwitchedStream::new(early, client);
         let Self { tunnel, mut exchange } = self;
-        let ending = tunnel.run(drain, |bytes| exchange.sent(bytes)).await;
+        let ending = tunnel.run(client, stall, drain, |bytes| exchange.sent(bytes)).await;
         tracing::debug!(?ending, "a tunnel ended");
         match ending {
             Ending::Complete => exchange.completed(),
@@ -65,7 +75,7 @@ pub struct ResponseFormat {
     /// Whether it goes over HTTP/2, where a response ends only its stream.
     pub http2: bool,
     /// Whether the request was HEAD: the response has the length of the body, but no body (RFC 9110 section 9.3.2).
-    /// hyper removes the body only over HTTP/1.
+    /// hyper would send the body over HTTP/2.
     pub to_head: bool,
 }
 
@@ -236,7 +246,7 @@ impl Body for ObservedBody {
 
 impl Drop for ObservedBody {
     fn drop(&mut self) {
-        // hyper does not poll a body with a known length to its end.
+        // A body with a known length is not polled to its end.
         if self.is_end_stream() && !matches!(self.content, Content::Tunnel(_)) {
             self.completed();
         }

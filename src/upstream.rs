@@ -51,6 +51,7 @@ pub use forward::{ForwardError, UpstreamRequest};
 pub use interim::InterimResponses;
 pub use response_body::ResponseBody;
 pub use rest::Rest;
+pub use stream::SwitchedStream;
 pub use tunnel::{Ending, Tunnel};
 
 /// Shorter than the time after which Jetty, in both backends, closes an idle connection (30 s, 60 s).

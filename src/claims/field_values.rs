@@ -31,6 +31,8 @@ pub struct IdentityValues {
 pub(super) struct FieldValues {
     identity: OnceLock<Option<IdentityValues>>,
     actor: OnceLock<ActorValue>,
+    /// The members of an audit record that name the token.
+    pub(super) audit_members: OnceLock<Box<str>>,
 }
 
 /// The principal as the value of one actor field.

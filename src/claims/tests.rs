@@ -8,7 +8,7 @@ mod times;
 
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::*;
 use crate::test_support::{NOW, good_claims, open_rules, signed, verified, with, without};

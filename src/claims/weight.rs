@@ -2,12 +2,12 @@
 //!
 //! `tests/token_cache_memory.rs` compares it with what the process really uses.
 
-use serde_json::{Map, Value};
-
 use super::VerifiedToken;
 
 /// What a shared text uses in addition to its bytes: pointer, capacity and count.
 const SHARED_BYTES: usize = 24;
+/// What the members of an audit record use besides the names in them.
+const AUDIT_MEMBERS_BYTES: usize = 128;
 /// The counts of an `Arc`.
 const ARC_BYTES: usize = 16;
 
@@ -40,11 +40,15 @@ impl VerifiedToken {
         let texts = texts.into_iter().flatten().map(|text| allocated(text.len())).sum::<usize>();
         let prepared =
             field_values.texts().map(|len| allocated(len) + allocated(SHARED_BYTES)).sum::<usize>();
+        let named = principal.len() + entry.len() + kid.as_ref().map_or(0, |kid| kid.len());
+        let audit_members =
+            field_values.audit_members.get().map_or(AUDIT_MEMBERS_BYTES + named, |members| members.len());
         allocated(size_of::<Self>() + ARC_BYTES)
+            + allocated(audit_members)
             + texts
             + of_list(roles)
             + of_list(scopes)
-            + of_members(claims)
+            + claims.allocations().into_iter().map(allocated).sum::<usize>()
             + prepared
     }
 }
@@ -52,39 +56,6 @@ impl VerifiedToken {
 fn of_list(names: &Vec<Box<str>>) -> usize {
     let texts = names.iter().map(|name| allocated(name.len())).sum::<usize>();
     allocated(names.capacity() * size_of::<Box<str>>()) + texts
-}
-
-fn of_members(members: &Map<String, Value>) -> usize {
-    let owned =
-        members.iter().map(|(name, value)| allocated(name.capacity()) + of_value(value)).sum::<usize>();
-    nodes(members.len()) + owned
-}
-
-/// What a value owns. The value itself is in a node of its object or in the buffer of its list.
-fn of_value(value: &Value) -> usize {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => allocated(text.capacity()),
-        Value::Array(items) => {
-            allocated(items.capacity() * size_of::<Value>()) + items.iter().map(of_value).sum::<usize>()
-        }
-        Value::Object(members) => of_members(members),
-    }
-}
-
-/// The nodes of a `BTreeMap` with this many members. A node has room for eleven. When it is full it is split, so the
-/// nodes of larger maps contain seven on average.
-fn nodes(members: usize) -> usize {
-    const LEAF: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 16;
-    const INNER: usize = LEAF + 12 * size_of::<usize>();
-    match members {
-        0 => 0,
-        1..=11 => allocated(LEAF),
-        _ => {
-            let leaves = members.div_ceil(7);
-            leaves * allocated(LEAF) + leaves.div_ceil(7) * allocated(INNER)
-        }
-    }
 }
 
 /// What mimalloc uses for this many bytes: 8 or a multiple of 16, and above 128 bytes one of four sizes for each power of
@@ -96,7 +67,7 @@ fn allocated(bytes: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Map, Value, json};
 
     use super::*;
     use crate::backend::Backend;
@@ -128,7 +99,7 @@ mod tests {
         assert!(small >= size_of::<VerifiedToken>());
         assert!(large >= small + 2000, "{small} {large}");
         let many: Value = (0..100).map(|at| (format!("claim-{at}"), json!(1))).collect::<Map<_, _>>().into();
-        assert!(verified(many).weight() >= small + 100 * (size_of::<String>() + size_of::<Value>()));
+        assert!(verified(many).weight() >= small + 100 * ("claim-00".len() + size_of::<u64>()));
     }
 
     #[test]

@@ -42,6 +42,11 @@ impl WorkerContext {
         }
     }
 
+    /// Whether all connections have to end.
+    pub(crate) fn is_draining_now(&self) -> bool {
+        *self.drain.borrow()
+    }
+
     /// Whether such a connection has to end with its next response.
     pub(crate) fn is_outdated(&self, policy_number: u64) -> bool {
         self.worker_state.load().settings.policy_number != policy_number

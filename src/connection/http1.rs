@@ -1,127 +1,167 @@
-//! Serves one client connection over HTTP/1.
+//! Serves one client connection over HTTP/1 (RFC 9112).
 //!
-//! hyper reads only what [`StrictHttp1`] has validated. In place of a refused head it reads a placeholder request, to
-//! which the service here responds with the refusal.
+//! One request at a time:
+//!
+//! 1. `next_head`: the strict reader ([`crate::request::HeadScanner`]) reads a head. What it accepts becomes the request (`request`);
+//!    what it refuses gets its refusal, and the connection ends.
+//! 2. `exchange`: the gateway serves the request, and reads its body while it does. Interim responses are written
+//!    meanwhile, and a client that leaves cancels the request.
+//! 3. `respond`: the response is written, one frame of its body at a time (`response`).
+//! 4. What is left of the request's body is discarded, within bounds; then the next head is read. If that is not
+//!    possible, or one side wants it, the connection closes (`close`), so slowly that the client can read the response.
+//!
+//! | phase | ends with | next |
+//! | --- | --- | --- |
+//! | head | a head | exchange |
+//! | head | a refused head, or a timeout within a head | respond, then close |
+//! | head | the end of the stream, the idle timeout, or a drain between two requests | close |
+//! | exchange | a response | respond |
+//! | exchange | the client leaves | the end |
+//! | respond | the end of the response | discard, or a tunnel after a 101, or close |
+//! | respond | a body cut short, or a client that does not read in time | the end, so that nothing looks complete |
+//! | discard | the end of the request's body | head |
+//! | discard | its bounds | close |
 
+use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
 
-use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, HeaderValue};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use bytes::BytesMut;
+use http::{Request, Response};
 
 use super::context::WorkerContext;
-use super::placeholder::PLACEHOLDER;
 use super::settings::ConnectionSettings;
-use crate::gateway::{Peer, UnreadHead};
-use crate::respond::ObservedBody;
+use crate::client_body::{ClientBody, Duplex};
+use crate::gateway::Peer;
+use crate::respond::{ObservedBody, Switched};
+use crate::upstream::InterimResponses;
 
-mod state;
-mod strict;
-mod write_timeout;
+mod client_io;
+mod handler;
+mod linger;
+mod request;
+mod response;
 
-use state::ConnectionState;
-use strict::StrictHttp1;
-use write_timeout::WriteTimeout;
+use client_io::{ClientIo, Next};
+use handler::Handler;
+use response::{BodyWriter, Outlook};
 
 /// Serves the connection until it ends or is drained. `read` has the bytes that were already read from it.
-pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    stream: S,
+pub(super) async fn serve(
+    stream: impl Duplex + 'static,
     read: BytesMut,
     mut peer: Peer,
     settings: &ConnectionSettings,
     context: &WorkerContext,
 ) {
-    let state = Arc::new(ConnectionState::new(peer.account.clone()));
-    peer.interim = Some(state.interim().clone());
-    let switched = Mutex::new(None);
-    let service = service_fn(|request: hyper::Request<Incoming>| {
-        let (state, switched, peer) = (state.clone(), &switched, &peer);
-        async move {
-            // Loaded for each request, so that a request is handled with the configuration in force when it arrives.
-            let worker_state = context.worker_state.load_full();
-            let response = match refused(&request, &state) {
-                // hyper keeps the state of the last request while the connection is idle. This part of it is large.
-                None => Box::pin(worker_state.gateway.serve(&worker_state.upstream, peer, request)).await,
-                Some(head) => Ok(worker_state.gateway.refuse_head(peer, &head, false)),
-            };
-            response.map(|mut response| {
-                state.response_begins(response.body().is_own());
-                if let Some(tunnel) = response.body_mut().take_tunnel() {
-                    state.start_tunnel();
-                    *switched.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
-                } else if context.is_outdated(settings.policy_number) {
-                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    let interim = Arc::<InterimResponses>::default();
+    peer.interim = Some(interim.clone());
+    let io = ClientIo::new(Box::new(stream), read, &peer.account, settings.read, settings.times);
+    let mut connection = Http1 { io, peer: Arc::new(peer), settings, context, interim };
+    match connection.run().await {
+        // Boxed, so that a connection without one does not hold its state.
+        Ok(Some(tunnel)) => Box::pin(connection.tunnel(tunnel)).await,
+        Ok(None) => {}
+        Err(error) => tracing::debug!(%error, "a client connection ended"),
+    }
+}
+
+/// One client connection.
+struct Http1<'a> {
+    io: ClientIo,
+    peer: Arc<Peer>,
+    settings: &'a ConnectionSettings,
+    context: &'a WorkerContext,
+    /// Interim responses of the backend that wait to be written.
+    interim: Arc<InterimResponses>,
+}
+
+/// What follows a response.
+enum After {
+    NextRequest,
+    Tunnel(Switched),
+    Close,
+}
+
+impl Http1<'_> {
+    /// Serves requests until the connection has ended. Returns the tunnel that follows the last one, if one does.
+    ///
+    /// # Errors
+    /// The connection is cut off: the client left or does not read, or the backend cut its response short.
+    async fn run(&mut self) -> io::Result<Option<Switched>> {
+        let context = self.context;
+        let mut draining = Some(pin!(context.is_draining()));
+        loop {
+            let after = match self.io.next_head(&mut draining).await {
+                Next::Request(request, outlook) => self.exchange(request, outlook).await?,
+                Next::Refused(head) => {
+                    let outlook = Outlook::of_refused(&head);
+                    let response =
+                        self.context.worker_state.load().gateway.refuse_head(&self.peer, &head, false);
+                    self.respond(response, outlook).await?;
+                    return self.io.close(true).await.map(|()| None);
                 }
-                response.map(|body| ResponseBody { body, state })
-            })
-        }
-    });
-    let stream = WriteTimeout::new(stream, state.clone(), settings.times);
-    let io = TokioIo::new(StrictHttp1::new(stream, state.clone(), settings.read, settings.times, read));
-    {
-        let connection = settings.http1.serve_connection(io, service).with_upgrades();
-        let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            // The drain comes first, so that a response sent after it has `Connection: close`.
-            biased;
-            () = context.is_draining() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+                Next::End => return self.io.close(false).await.map(|()| None),
+            };
+            match after {
+                After::NextRequest => {}
+                After::Tunnel(tunnel) => return Ok(Some(tunnel)),
+                After::Close => return self.io.close(false).await.map(|()| None),
             }
-            ended = connection.as_mut() => ended,
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "a client connection ended");
         }
     }
-    let switched = switched.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if let Some(switched) = switched {
-        Box::pin(switched.run(context.is_ending(settings.policy_number))).await;
+
+    /// Serves one request, and sends its response.
+    async fn exchange(&mut self, request: Request<ClientBody>, outlook: Outlook) -> io::Result<After> {
+        // Loaded for each request, so that a request is handled with the configuration in force when it arrives.
+        let worker_state = self.context.worker_state.load_full();
+        let mut handler = Handler::begin(worker_state, self.peer.clone(), request);
+        let response = poll_fn(|cx| -> Poll<io::Result<_>> {
+            if let Poll::Ready(response) = handler.poll(cx) {
+                return Poll::Ready(Ok(response));
+            }
+            let mut wire = self.io.wire.lock();
+            let interim = self.interim.take();
+            if !interim.is_empty() {
+                wire.outgoing().interim(&interim);
+            }
+            if !wire.outgoing().is_empty() && wire.poll_write(cx)?.is_pending() {
+                return Poll::Pending;
+            }
+            wire.poll_left(cx).map(|()| Err(io::ErrorKind::ConnectionAborted.into()))
+        })
+        .await?;
+        handler.end();
+        self.respond(response, outlook).await
     }
-}
 
-/// The refused head that the client sent, if this request is its placeholder.
-fn refused(request: &hyper::Request<Incoming>, state: &ConnectionState) -> Option<UnreadHead> {
-    if request.uri().path() == PLACEHOLDER { state.take_refused() } else { None }
-}
-
-/// A response body. When it is dropped, the connection waits for the next request.
-struct ResponseBody {
-    body: ObservedBody,
-    state: Arc<ConnectionState>,
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let this = self.get_mut();
-        let frame = Pin::new(&mut this.body).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &frame {
-            this.state.backlog().add(frame.data_ref().map_or(0, Bytes::len));
+    /// Sends a response.
+    async fn respond(&mut self, response: Response<ObservedBody>, mut outlook: Outlook) -> io::Result<After> {
+        let (head, mut body) = response.into_parts();
+        let tunnel = body.take_tunnel();
+        self.interim.discard();
+        outlook.closes |= self.context.is_draining_now()
+            || self.context.is_outdated(self.settings.policy_number)
+            || self.io.wire.lock().expects_continue();
+        let time = self.settings.times.response(&self.peer.account, body.is_own());
+        let writer = BodyWriter::begin(self.io.wire.lock().outgoing().text(), &head, &body, &mut outlook);
+        self.io.write(body, writer, time).await?;
+        match tunnel {
+            Some(tunnel) => Ok(After::Tunnel(tunnel)),
+            None if outlook.closes || !self.io.discard().await => Ok(After::Close),
+            None => Ok(After::NextRequest),
         }
-        frame
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for ResponseBody {
-    fn drop(&mut self) {
-        self.state.response_ends();
+    /// Carries the tunnel until it ends.
+    async fn tunnel(self, tunnel: Switched) {
+        let ending = self.context.is_ending(self.settings.policy_number);
+        if let Some((stream, early)) = self.io.wire.into_parts() {
+            // The 101 is the backend's response.
+            let stall = self.settings.times.response(&self.peer.account, false);
+            tunnel.run(stream, early, stall, ending).await;
+        }
     }
 }

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::context::{WorkerContext, WorkerState};
 use super::settings::ConnectionSettings;
+use crate::client_body::ClientBody;
 use crate::gateway::Peer;
 
 mod blocks;
@@ -113,12 +114,16 @@ impl Requests {
         async move {
             let response = match refused_head {
                 None => {
-                    let serving = worker_state.gateway.serve(&worker_state.upstream, &peer, request);
+                    let serving = worker_state.gateway.serve(
+                        &worker_state.upstream,
+                        &peer,
+                        request.map(ClientBody::Http2),
+                    );
                     debug_assert!(size_of_val(&serving) <= REQUEST_STATE_BYTES, "{}", size_of_val(&serving));
                     serving.await
                 }
                 Some(head) => {
-                    worker_state.gateway.discarder(&peer).discard(request.into_body());
+                    worker_state.gateway.discarder(&peer).discard(ClientBody::Http2(request.into_body()));
                     Ok(worker_state.gateway.refuse_head(&peer, &head, true))
                 }
             };

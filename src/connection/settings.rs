@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
 use ipnet::IpNet;
+use tokio::time::Instant;
 
 use crate::budget::Connection;
 use crate::config::{Config, Discard, ProxyProtocol};
@@ -16,13 +16,9 @@ use crate::request::HeadLimits;
 /// repeat a write if the connection was closed.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(150);
 
-/// hyper's buffer for one direction of a connection, unless a head may be larger.
-const BUFFER_BYTES: usize = 64 * 1024;
-
 /// The settings with which a connection is served until it ends.
 #[derive(Clone)]
 pub(crate) struct ConnectionSettings {
-    pub(super) http1: http1::Builder,
     pub(super) read: ReadLimits,
     /// Set if connections must begin with a PROXY protocol header: the peers that may send one.
     pub(super) proxies: Option<TrustedProxies>,
@@ -67,6 +63,14 @@ pub(super) struct Times {
 const OWN_RESPONSE: Duration = Duration::from_secs(5);
 
 impl Times {
+    /// Until when to wait for a request whose head `began` then, or has not begun.
+    pub(super) fn deadline(&self, began: Option<Instant>, account: &Connection) -> Instant {
+        match began {
+            Some(began) => began + self.head,
+            None => account.idle_since().unwrap_or_else(Instant::now) + self.idle(account),
+        }
+    }
+
     /// How long the client may take to send its next request.
     pub(super) fn idle(&self, account: &Connection) -> Duration {
         if account.is_trusted() { IDLE_TIMEOUT } else { self.unverified.min(IDLE_TIMEOUT) }
@@ -83,15 +87,6 @@ impl Times {
 impl ConnectionSettings {
     pub(crate) fn new(config: &Config, policy_number: u64) -> Self {
         let limits = &config.limits;
-        let mut http1 = http1::Builder::new();
-        // `StrictHttp1` enforces the header timeout and refuses larger heads before they reach hyper.
-        http1.header_read_timeout(None).max_header_size(limits.header_bytes);
-        // The buffer has to hold a whole head.
-        http1.max_buf_size(limits.header_bytes.max(BUFFER_BYTES));
-        // Any explicit number moves hyper's header table to the heap; 100 is hyper's default.
-        if limits.header_count != 100 {
-            http1.max_headers(limits.header_count);
-        }
         let read = ReadLimits {
             head: HeadLimits { bytes: limits.header_bytes, fields: limits.header_count },
             discard: limits.discard,
@@ -102,7 +97,6 @@ impl ConnectionSettings {
             unix: config.trusts_unix_peers,
         });
         Self {
-            http1,
             http2: Http2Limits {
                 concurrent_streams: limits.concurrent_streams,
                 head_bytes: limits.header_bytes,

@@ -2,8 +2,9 @@
 
 use std::io;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+
+use crate::client_body::Duplex;
 
 /// An accepted connection.
 pub(crate) enum Stream {
@@ -35,8 +36,3 @@ impl Stream {
         }
     }
 }
-
-/// A stream of bytes in both directions.
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use http::header::{EXPECT, HeaderMap};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::refusal::broken_body;
 use super::{Gateway, Peer};
+use crate::client_body::ClientBody;
 use crate::decision::{Denial, Reason};
 use crate::discard::{BODY_BUFFER_BYTES, Discarder};
 use crate::exchange::Exchange;
@@ -23,7 +23,7 @@ impl Gateway {
         &self,
         exchange: &mut Exchange,
         ahead: ReadAhead,
-        incoming: Incoming,
+        incoming: ClientBody,
         format: ResponseFormat,
         peer: &Peer,
         head_bytes: usize,
@@ -48,7 +48,7 @@ impl Gateway {
     /// the body is too long, or if the client waits for `100 (Continue)`, which it does not get.
     pub(super) fn discard_or_close(
         &self,
-        body: Incoming,
+        body: ClientBody,
         headers: &HeaderMap,
         http2: bool,
         peer: &Peer,
@@ -73,7 +73,7 @@ impl Gateway {
 
 /// Waits up to `patience` for the first bytes of a body, or its end, so that an unverified client cannot occupy a
 /// connection to the backend before it sends.
-pub(super) async fn first_bytes(body: &mut Incoming, patience: Duration) -> Result<ReadAhead, Denial> {
+pub(super) async fn first_bytes(body: &mut ClientBody, patience: Duration) -> Result<ReadAhead, Denial> {
     let reading = async {
         while !body.is_end_stream() {
             match body.frame().await {
@@ -94,7 +94,7 @@ pub(super) async fn first_bytes(body: &mut Incoming, patience: Duration) -> Resu
 }
 
 /// Whether a body ends within `patience` without a byte. Over HTTP/2 the end may arrive in a separate frame.
-pub(super) async fn is_empty(body: &mut Incoming, patience: Duration) -> bool {
+pub(super) async fn is_empty(body: &mut ClientBody, patience: Duration) -> bool {
     let reading = async {
         while !body.is_end_stream() {
             match body.frame().await {

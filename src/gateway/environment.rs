@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use hyper::body::Incoming;
 
 use super::Gateway;
 use super::graphql::read_graphql;
 use crate::admission::{Environment, Observer, Refresh};
 use crate::budget::Connection;
 use crate::claims::VerifiedToken;
+use crate::client_body::ClientBody;
 use crate::decision::{Caller, Denial, Permit};
 use crate::exchange::{Exchange, RefusedToken};
 use crate::jose::TokenSummary;
@@ -31,7 +31,7 @@ pub(super) struct LiveEnvironment<'a> {
     client: Option<IpAddr>,
     /// The digest of the request's token.
     digest: Option<TokenDigest>,
-    body: &'a mut Incoming,
+    body: &'a mut ClientBody,
     /// How long the client may pause while its body is read.
     patience: Duration,
     /// What was read of the body.
@@ -42,7 +42,7 @@ impl<'a> LiveEnvironment<'a> {
     pub(super) fn new(
         gateway: &'a Gateway,
         client: Option<IpAddr>,
-        body: &'a mut Incoming,
+        body: &'a mut ClientBody,
         patience: Duration,
     ) -> Self {
         Self { gateway, client, digest: None, body, patience, ahead: ReadAhead::default() }

@@ -7,11 +7,11 @@
 
 use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, Version};
-use hyper::body::Incoming;
 
 use super::{ExchangeObserver, Gateway, LiveEnvironment, Peer, Received, take_place};
 use crate::admission::{Admitted, RequestHead, Via};
 use crate::challenge;
+use crate::client_body::ClientBody;
 use crate::decision::Denial;
 use crate::exchange::Exchange;
 use crate::request::{ForwardAuthDialect, OriginalRequest, RequestFault};
@@ -27,7 +27,7 @@ impl Gateway {
     pub(super) async fn serve_forward_auth(
         &self,
         peer: &Peer,
-        request: Request<Incoming>,
+        request: Request<ClientBody>,
     ) -> Response<ObservedBody> {
         let (head, body) = request.into_parts();
         let http2 = head.version == Version::HTTP_2;

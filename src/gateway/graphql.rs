@@ -6,10 +6,10 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::refusal::broken_body;
+use crate::client_body::ClientBody;
 use crate::decision::Denial;
 use crate::request::{Graphql, RequestFacts};
 use crate::upstream::{ReadAhead, stated_length};
@@ -22,7 +22,7 @@ use crate::upstream::{ReadAhead, stated_length};
 pub(super) async fn read_graphql(
     facts: &RequestFacts,
     headers: &HeaderMap,
-    body: &mut Incoming,
+    body: &mut ClientBody,
     limit: usize,
     patience: Duration,
 ) -> Result<(Graphql, ReadAhead), Denial> {
@@ -36,7 +36,7 @@ pub(super) async fn read_graphql(
 }
 
 /// Reads until the end or the first frame beyond `limit`; `None` if the body ends early.
-async fn read_ahead(body: &mut Incoming, limit: usize, patience: Duration) -> Option<ReadAhead> {
+async fn read_ahead(body: &mut ClientBody, limit: usize, patience: Duration) -> Option<ReadAhead> {
     // Usually the whole body is in one frame, which is not copied.
     let (mut first, mut all) = (Bytes::new(), BytesMut::new());
     while !body.is_end_stream() && first.len().max(all.len()) <= limit {

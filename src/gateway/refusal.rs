@@ -41,6 +41,11 @@ impl UnreadHead {
         Self { fault, method: String::from_utf8_lossy(method).into(), path: path.into() }
     }
 
+    /// Whether the method is HEAD, whose response has no body.
+    pub fn is_head(&self) -> bool {
+        &*self.method == "HEAD"
+    }
+
     /// The denial for the fault.
     pub fn denial(&self) -> Denial {
         self.fault.into()
@@ -56,12 +61,8 @@ impl Gateway {
         if peer.listener_kind == ListenerKind::ForwardAuth {
             exchange.via_forward_auth();
         }
-        let format = ResponseFormat {
-            close: true,
-            http2,
-            to_head: &*head.method == "HEAD",
-            ..ResponseFormat::default()
-        };
+        let format =
+            ResponseFormat { close: true, http2, to_head: head.is_head(), ..ResponseFormat::default() };
         respond::refusal(exchange, head.denial(), &self.wording, format)
     }
 

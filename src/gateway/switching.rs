@@ -5,11 +5,10 @@ use std::time::Duration;
 use http::Response;
 use http::request::Parts;
 use http_body::Body as _;
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
 use super::Gateway;
+use crate::client_body::ClientBody;
 use crate::decision::{Caller, Permit};
 use crate::exchange::Exchange;
 use crate::outbound_head::{
@@ -23,10 +22,9 @@ use crate::upstream::{ResponseBody, Upstream};
 
 const WEBSOCKET: &str = "websocket";
 
-/// A permitted request to switch protocols, with the client's half of the connection.
+/// A permitted request to switch protocols.
 pub(super) struct Upgrade {
     pub(super) protocol: String,
-    client: OnUpgrade,
 }
 
 /// What cuts off a streamed response or a tunnel.
@@ -46,11 +44,9 @@ impl Gateway {
     pub(super) fn upgrade(
         &self,
         upstream: &Upstream,
-        head: &mut Parts,
-        body: &Incoming,
+        head: &Parts,
+        body: &ClientBody,
     ) -> Result<Option<Upgrade>, HandshakeFault> {
-        // hyper sets it if there is an `Upgrade` field.
-        let Some(client) = head.extensions.remove::<OnUpgrade>() else { return Ok(None) };
         let Some(protocol) = requested_protocol(&head.method, head.version, &head.headers) else {
             return Ok(None);
         };
@@ -61,7 +57,7 @@ impl Gateway {
         if protocol == WEBSOCKET {
             check_websocket(&head.headers)?;
         }
-        Ok(Some(Upgrade { protocol, client }))
+        Ok(Some(Upgrade { protocol }))
     }
 
     /// What cuts off a permitted request and its response.
@@ -104,7 +100,7 @@ impl Upgrade {
         let backend = response.body_mut().take_switched();
         remove_connection_fields(response.headers_mut());
         set_upgrade(response.headers_mut(), &self.protocol);
-        let mut tunnel = upstream.tunnel(self.client, backend, self.protocol == WEBSOCKET);
+        let mut tunnel = upstream.tunnel(backend, self.protocol == WEBSOCKET);
         if let Some(until) = bounds.until {
             tunnel.ends_by(until);
         }

@@ -5,7 +5,7 @@ use super::connection::SPECIFIC;
 use super::forwarded::{ORIGIN_FIELDS, WRITTEN_FIELDS};
 use crate::request::folded;
 
-/// Further fields that are not forwarded, in addition to [`SPECIFIC`]. (hyper handles `Expect` when the body is
+/// Further fields that are not forwarded, in addition to [`SPECIFIC`]. (`Expect` is handled when the body is
 /// read.)
 const ENDING_HERE: &[&str] = &["connection", "te", "trailer", "transfer-encoding", "upgrade", "expect"];
 

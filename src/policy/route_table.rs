@@ -19,13 +19,20 @@ pub struct RouteTable {
 }
 
 /// The rows by path. Made from the rows whenever they change.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct RowIndex {
     pub(super) by_path: PathIndex,
     /// Rows of the preset that the index cannot hold: compared with every path. No configured row is one.
     pub(super) others: Vec<usize>,
     /// Protected rows. Only presets have them.
     pub(super) protected: Vec<usize>,
+}
+
+/// Nothing that the rows do not show.
+impl fmt::Debug for RowIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RowIndex")
+    }
 }
 
 impl RowIndex {

@@ -17,6 +17,8 @@ use super::grammar::{bad_target_octet, is_path_octet, is_query_octet, token_len}
 pub(super) const MAX_METHOD: usize = 32;
 /// The longest target (RFC 9110 section 4.1 recommends supporting at least 8000 bytes).
 pub(super) const MAX_TARGET: usize = 8192;
+/// How many fields most heads have at most.
+const USUAL_FIELDS: usize = 16;
 /// The most empty lines before a request line (RFC 9112 section 2.2).
 const MAX_EMPTY_LINES: u8 = 4;
 
@@ -40,6 +42,15 @@ pub struct Head {
     pub upgrades: bool,
 }
 
+/// Where a field is among the bytes of its head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldSpan {
+    /// The name, as received.
+    pub name: Range<usize>,
+    /// The value, without the white space around it (RFC 9110 section 5.5).
+    pub value: Range<usize>,
+}
+
 /// The state of reading one head. Each call gets all bytes of the head that have arrived so far.
 #[derive(Clone, Debug)]
 pub struct HeadScanner {
@@ -54,6 +65,7 @@ pub struct HeadScanner {
     target: Range<usize>,
     is_http_11: bool,
     lines: FieldLines,
+    fields: Vec<FieldSpan>,
     framing: FramingFields,
     upgrades: bool,
 }
@@ -93,6 +105,7 @@ impl HeadScanner {
             target: 0..0,
             is_http_11: false,
             lines: FieldLines::new(0, 0),
+            fields: Vec::new(),
             framing: FramingFields::new(),
             upgrades: false,
         }
@@ -159,6 +172,16 @@ impl HeadScanner {
     pub fn target_of<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
         let end = if self.in_target() { self.at } else { self.target.end };
         bytes.get(self.target.start..end).unwrap_or_default()
+    }
+
+    /// Where the fields of a complete head are. Afterwards the scanner has none.
+    pub fn take_fields(&mut self) -> Vec<FieldSpan> {
+        std::mem::take(&mut self.fields)
+    }
+
+    /// Whether the version of a complete head is HTTP/1.1, not HTTP/1.0.
+    pub fn is_http_11(&self) -> bool {
+        self.is_http_11
     }
 
     fn in_target(&self) -> bool {
@@ -272,6 +295,10 @@ impl HeadScanner {
 
     /// Reads the fields that say where the message ends. Comparing lengths first skips almost all other fields.
     fn field(&mut self, head: &[u8], name: Range<usize>, value: Range<usize>) -> Result<(), RequestFault> {
+        if self.fields.is_empty() {
+            self.fields.reserve(USUAL_FIELDS);
+        }
+        self.fields.push(FieldSpan { name: name.clone(), value: value.clone() });
         let name = head.get(name).unwrap_or_default();
         if name.len() == 7 && name.eq_ignore_ascii_case(b"upgrade") {
             self.upgrades = true;

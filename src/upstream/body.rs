@@ -45,7 +45,7 @@ pub struct ReadAhead {
 
 impl ReadAhead {
     /// Takes what was read; `None` if the rest must be read from the client.
-    fn next(&mut self) -> Option<Poll<Option<hyper::Result<Frame<Bytes>>>>> {
+    fn next(&mut self) -> Option<Poll<Option<io::Result<Frame<Bytes>>>>> {
         match (self.bytes.is_empty(), self.ended) {
             (false, _) => Some(Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.bytes)))))),
             (true, true) => Some(Poll::Ready(None)),
@@ -198,7 +198,7 @@ impl Body for RequestBody {
                 }
                 Some(Err(error)) => {
                     progress.becomes(BROKEN);
-                    return Poll::Ready(Some(Err(io::Error::other(error))));
+                    return Poll::Ready(Some(Err(error)));
                 }
                 None if incoming.is_http2() && !incoming.is_end_stream() => {
                     progress.becomes(BROKEN);

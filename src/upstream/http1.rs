@@ -234,7 +234,7 @@ impl Http1Connection {
     }
 
     /// The stream, after a 101 (Switching Protocols).
-    pub(super) fn into_switched(self) -> Option<SwitchedStream> {
+    pub(super) fn into_switched(self) -> Option<SwitchedStream<Stream>> {
         self.is_switched().then(|| SwitchedStream::new(self.read.bytes, self.stream))
     }
 

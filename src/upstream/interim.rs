@@ -1,7 +1,6 @@
 //! Interim responses of the backend (RFC 9110 section 15.2), such as 103 (Early Hints), for HTTP/1.1 clients.
 //!
-//! hyper's server cannot write them. They wait here until the client's stream is flushed, which hyper does after it
-//! has written its output and before it gets the final response.
+//! They wait here until the client's connection writes them, before it gets the final response.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -15,7 +15,7 @@ use super::body::cut_off;
 use super::http1::Http1Connection;
 use super::http2::Slot;
 use super::pool::Http1Pool;
-use super::stream::SwitchedStream;
+use super::stream::{Stream, SwitchedStream};
 use crate::revocation::RevokedBy;
 use crate::revocation_list::TokenWatch;
 
@@ -68,8 +68,8 @@ impl Http1Response {
         Poll::Ready(frame)
     }
 
-    /// Returns the connection to the pool, or closes it, once the response has ended. hyper does not poll a body with a
-    /// length until `None`, so this is checked after every frame.
+    /// Returns the connection to the pool, or closes it, once the response has ended. A body with a length is not polled
+    /// until `None`, so this is checked after every frame.
     fn settle(&mut self) {
         if self.is_whole || !self.connection.as_ref().is_some_and(|connection| connection.is_ended()) {
             return;
@@ -124,7 +124,7 @@ impl ResponseBody {
     }
 
     /// The backend's connection, after a 101 (Switching Protocols).
-    pub fn take_switched(&mut self) -> Option<SwitchedStream> {
+    pub fn take_switched(&mut self) -> Option<SwitchedStream<Stream>> {
         match &mut self.source {
             Source::Http1(response) => response.connection.take()?.into_switched(),
             Source::Http2 { .. } => None,

@@ -1,25 +1,26 @@
 //! The unread rest of a client's body.
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
+use crate::client_body::ClientBody;
 use crate::discard::Discarder;
 
 /// The unread rest of a body. Over HTTP/2 it is read to its end even if it is dropped early. Otherwise its stream
 /// would be reset, and the client could lose the response.
 #[derive(Debug)]
 pub struct Rest {
-    incoming: Option<Incoming>,
+    incoming: Option<ClientBody>,
     discarder: Option<Discarder>,
 }
 
 impl Rest {
     /// A body, with the `discarder` that reads the rest of it if it arrives over HTTP/2.
-    pub fn new(incoming: Incoming, discarder: Option<Discarder>) -> Self {
+    pub fn new(incoming: ClientBody, discarder: Option<Discarder>) -> Self {
         Self { incoming: Some(incoming), discarder }
     }
 
@@ -37,7 +38,7 @@ impl Rest {
         self.incoming.as_ref().is_none_or(Body::is_end_stream)
     }
 
-    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         self.incoming.as_mut().map_or(Poll::Ready(None), |incoming| Pin::new(incoming).poll_frame(cx))
     }
 

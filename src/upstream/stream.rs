@@ -15,7 +15,7 @@ const UNSENT_BYTES: u32 = 256 * 1024;
 const SYSTEM_DEFAULT: u32 = 0;
 
 /// A TCP connection that bounds how much of an unverified client's upload the kernel buffers.
-pub(super) struct BoundedStream {
+pub struct BoundedStream {
     stream: TcpStream,
     is_bounded: bool,
     serves_verified: bool,
@@ -84,7 +84,7 @@ impl AsyncWrite for BoundedStream {
 }
 
 /// The stream of an HTTP/1.1 connection.
-pub(super) enum Stream {
+pub enum Stream {
     Tcp(BoundedStream),
     Tls(Box<TlsStream<BoundedStream>>),
     Unix(UnixStream),
@@ -167,18 +167,19 @@ impl AsyncWrite for Stream {
 }
 
 /// A stream that has switched to another protocol, with the bytes of it that were read after the response.
-pub struct SwitchedStream {
+pub struct SwitchedStream<S> {
     read: BytesMut,
-    stream: Stream,
+    stream: S,
 }
 
-impl SwitchedStream {
-    pub(super) fn new(read: BytesMut, stream: Stream) -> Self {
+impl<S> SwitchedStream<S> {
+    /// `read` was already read from the stream.
+    pub fn new(read: BytesMut, stream: S) -> Self {
         Self { read, stream }
     }
 }
 
-impl AsyncRead for SwitchedStream {
+impl<S: AsyncRead + Unpin> AsyncRead for SwitchedStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -198,7 +199,7 @@ impl AsyncRead for SwitchedStream {
     }
 }
 
-impl AsyncWrite for SwitchedStream {
+impl<S: AsyncWrite + Unpin> AsyncWrite for SwitchedStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
     }

@@ -6,13 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, sink, split};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
-use super::stream::SwitchedStream;
+use super::stream::{Stream, SwitchedStream};
 use super::websocket::{Frames, GOING_AWAY, POLICY_VIOLATION, close_frame};
 use super::{RequestProgress, Upstream};
 use crate::revocation::RevokedBy;
@@ -25,8 +23,7 @@ const CLOSING_TIME: Duration = Duration::from_secs(2);
 
 /// The client's connection and the backend's, joined.
 pub struct Tunnel {
-    client: OnUpgrade,
-    backend: Option<SwitchedStream>,
+    backend: Option<SwitchedStream<Stream>>,
     websocket: bool,
     idle_timeout: Duration,
     until: Option<Instant>,
@@ -56,10 +53,10 @@ impl Upstream {
     }
 
     /// A tunnel between the client's connection and the backend's, after the backend's 101.
-    pub fn tunnel(&self, client: OnUpgrade, backend: Option<SwitchedStream>, websocket: bool) -> Tunnel {
+    pub fn tunnel(&self, backend: Option<SwitchedStream<Stream>>, websocket: bool) -> Tunnel {
         let idle_timeout = self.target.idle_timeout;
         let received = RequestProgress::new(true, None);
-        Tunnel { client, backend, websocket, idle_timeout, until: None, token: None, received }
+        Tunnel { backend, websocket, idle_timeout, until: None, token: None, received }
     }
 }
 
@@ -81,18 +78,22 @@ impl Tunnel {
 
     /// Carries bytes until both sides have ended, the idle timeout passes, `drain` resolves, the token is revoked or
     /// the time is over. Calls `sent` with the number of bytes that go to the client. If metagate ends a WebSocket, it
-    /// sends Close frames (RFC 6455 section 5.5.1); other protocols are just closed.
-    pub async fn run(mut self, drain: impl Future<Output = ()>, mut sent: impl FnMut(usize)) -> Ending {
-        let (Ok(client), Some(backend)) = (self.client.await, self.backend.take()) else {
-            return Ending::Broken;
-        };
-        let (from_client, to_client) = split(TokioIo::new(client));
+    /// sends Close frames (RFC 6455 section 5.5.1); other protocols are just closed. `client_stall` is how long the client
+    /// may read nothing.
+    pub async fn run(
+        mut self,
+        client: impl AsyncRead + AsyncWrite,
+        client_stall: Duration,
+        drain: impl Future<Output = ()>,
+        mut sent: impl FnMut(usize),
+    ) -> Ending {
+        let Some(backend) = self.backend.take() else { return Ending::Broken };
+        let (from_client, to_client) = split(client);
         let (from_backend, to_backend) = split(backend);
-        let frames = || self.websocket.then(Frames::default);
         let activity = Activity::start();
         let (stop, stopped) = watch::channel(None);
-        let up = Direction { from: from_client, to: to_backend, frames: frames(), masked: true };
-        let down = Direction { from: from_backend, to: to_client, frames: frames(), masked: false };
+        let up = Direction::new(from_client, to_backend, self.websocket, true, self.idle_timeout);
+        let down = Direction::new(from_backend, to_client, self.websocket, false, client_stall);
         let up = up.carry(stopped.clone(), |bytes| {
             activity.moved();
             self.received.moved(bytes as u64);
@@ -168,6 +169,8 @@ struct Direction<R, W> {
     frames: Option<Frames>,
     /// Whether its frames are masked, as those from the client are.
     masked: bool,
+    /// How long the receiver may read nothing.
+    stall: Duration,
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Direction<R, W> {
@@ -205,17 +208,30 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Direction<R, W> {
                 (None, _) => bytes,
             };
             moved(bytes.len());
-            self.to.write_all(bytes).await?;
-            self.to.flush().await?;
+            self.write(bytes).await?;
         }
         if let (Some(code), Some(frames)) = (stop, &self.frames)
             && !frames.is_closed()
         {
-            self.to.write_all(&close_frame(code, self.masked)).await?;
+            self.write(&close_frame(code, self.masked)).await?;
         }
         self.to.shutdown().await?;
         // Closing a socket with unread bytes would reset it, and the Close frame would be lost.
         copy(&mut self.from, &mut sink()).await.map(drop)
+    }
+}
+
+impl<R, W: AsyncWrite + Unpin> Direction<R, W> {
+    fn new(from: R, to: W, websocket: bool, masked: bool, stall: Duration) -> Self {
+        Self { from, to, frames: websocket.then(Frames::default), masked, stall }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let writing = async {
+            self.to.write_all(bytes).await?;
+            self.to.flush().await
+        };
+        timeout(self.stall, writing).await?
     }
 }
 

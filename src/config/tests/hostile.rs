@@ -12,7 +12,8 @@ fn refused(text: &str, message: &str) {
     assert!(!document.complete);
     let found = &document.problems.last().unwrap().message;
     assert!(found.contains(message), "{found}");
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    // Far more than it takes on a busy machine, and far less than work that grows faster than the text.
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -116,7 +116,9 @@ fn ask(client: Option<Client>, stage: &Stage, message: &[u8]) -> (u16, Option<Cl
     let mut client = client.unwrap_or_else(|| Client::connect(stage.gateway.proxy));
     client.send(message);
     match client.response() {
-        Ok(response) if response.status == 200 && response.head.word(0) == "HTTP/1.1" => (200, Some(client)),
+        Ok(response) if response.status == 200 && response.head.value("connection") != Some("close") => {
+            (200, Some(client))
+        }
         Ok(response) => (response.status, None),
         Err(NoResponse::Closed | NoResponse::Cut(_)) => (400, None),
         Err(NoResponse::Silent) => (0, None),

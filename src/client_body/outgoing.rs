@@ -1,0 +1,110 @@
+//! Bytes that have to be written to a client.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::io::AsyncWrite;
+
+use super::{Duplex, spare};
+
+/// Most heads are shorter.
+const USUAL_BYTES: usize = 512;
+
+/// Bytes that have to be written to a client, in this order: heads and framing, data, and the end of a chunk. At most
+/// one frame of data waits here, so nothing queues for a client that reads slowly.
+#[derive(Default)]
+pub struct Outgoing {
+    /// Heads, interim responses and framing.
+    text: BytesMut,
+    /// Data, as the backend sent it.
+    data: Bytes,
+    /// What follows the data.
+    end: &'static [u8],
+    /// Whether the stream must be flushed.
+    is_written: bool,
+}
+
+impl Outgoing {
+    /// How many bytes wait.
+    pub fn len(&self) -> usize {
+        self.text.len() + self.data.len() + self.end.len()
+    }
+
+    /// Whether no bytes wait.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Where a head or framing is written that goes before the data.
+    pub fn text(&mut self) -> &mut BytesMut {
+        if self.text.capacity() == 0 {
+            self.text = spare::take();
+            self.text.reserve(USUAL_BYTES);
+        }
+        &mut self.text
+    }
+
+    /// Gives up the buffer, if nothing waits in it.
+    pub(super) fn keep_buffer(&mut self) {
+        if self.text.is_empty() && self.text.capacity() > 0 {
+            spare::keep(std::mem::take(&mut self.text));
+        }
+    }
+
+    /// Adds an interim response. Nothing else waits then but other interim responses.
+    pub fn interim(&mut self, response: &[u8]) {
+        self.text().extend_from_slice(response);
+    }
+
+    /// Adds data and what follows it. No other data may wait.
+    pub fn data(&mut self, data: Bytes, end: &'static [u8]) {
+        self.data = data;
+        self.end = end;
+    }
+
+    /// Writes everything.
+    pub(super) fn poll_write(
+        &mut self,
+        stream: &mut Box<dyn Duplex>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !self.is_empty() {
+            let slices = [IoSlice::new(&self.text), IoSlice::new(&self.data), IoSlice::new(self.end)];
+            let first = usize::from(self.text.is_empty());
+            let written = match slices.get(first..) {
+                Some(slices) if stream.is_write_vectored() => {
+                    ready!(Pin::new(&mut *stream).poll_write_vectored(cx, slices))?
+                }
+                _ => ready!(Pin::new(&mut *stream).poll_write(cx, self.front()))?,
+            };
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.advance(written);
+            self.is_written = true;
+        }
+        if self.is_written {
+            ready!(Pin::new(&mut *stream).poll_flush(cx))?;
+            self.is_written = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn front(&self) -> &[u8] {
+        [&self.text[..], &self.data[..], self.end]
+            .into_iter()
+            .find(|part| !part.is_empty())
+            .unwrap_or_default()
+    }
+
+    fn advance(&mut self, written: usize) {
+        let text = written.min(self.text.len());
+        let data = (written - text).min(self.data.len());
+        let end = (written - text - data).min(self.end.len());
+        self.text.advance(text);
+        self.data.advance(data);
+        self.end = self.end.get(end..).unwrap_or_default();
+    }
+}

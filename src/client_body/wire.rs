@@ -1,0 +1,289 @@
+//! A client connection over HTTP/1: its stream, what was read from it, and what has to be written to it.
+//!
+//! The connection's driver and the body of its current request share it, and use it in turn: both are polled by the
+//! task of the connection. It reads one message at a time. What follows a message stays in the buffer, or unread.
+
+use std::fmt;
+use std::io;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::io::AsyncReadExt as _;
+
+use crate::budget::{Charge, Connection};
+use crate::request::{BodyTracker, Framing, Run};
+
+use super::Duplex;
+use super::outgoing::Outgoing;
+use super::spare;
+
+/// How much is read at once, except from a body that arrives fast.
+const READ_BYTES: usize = 8 * 1024;
+/// How much is read at once of a body that fills its buffer again and again.
+const BULK_BYTES: usize = 64 * 1024;
+
+/// RFC 9110 section 15.2.1.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// A connection that its driver and the body of its current request share.
+#[derive(Clone)]
+pub struct SharedWire(Arc<Mutex<Wire>>);
+
+impl SharedWire {
+    /// A connection from which `read` was already read.
+    pub fn new(stream: Box<dyn Duplex>, read: BytesMut, account: &Arc<Connection>) -> Self {
+        Self(Arc::new(Mutex::new(Wire {
+            stream,
+            charge: account.charge(read.capacity()),
+            buffer: read,
+            body: BodyTracker::new(Framing::None),
+            is_chunked: false,
+            number: 0,
+            fault: None,
+            expects_continue: false,
+            read_bytes: READ_BYTES,
+            outgoing: Outgoing::default(),
+        })))
+    }
+
+    /// The next bytes are the body of a request. `expects_continue` means that the client waits for 100 (Continue).
+    pub fn begin_body(&self, framing: Framing, expects_continue: bool) -> Http1Body {
+        let mut wire = self.lock();
+        wire.body = BodyTracker::new(framing);
+        wire.is_chunked = framing == Framing::Chunked;
+        wire.expects_continue = expects_continue && framing != Framing::None;
+        wire.number += 1;
+        Http1Body { number: wire.number, wire: self.clone() }
+    }
+
+    /// Exclusive access. It is never held while a task waits.
+    pub fn lock(&self) -> MutexGuard<'_, Wire> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the connection apart, for a tunnel: the stream, and what was read but not used. `None` while something
+    /// else uses it.
+    pub fn into_parts(self) -> Option<(Box<dyn Duplex>, BytesMut)> {
+        let wire = Arc::into_inner(self.0)?.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Some((wire.stream, wire.buffer))
+    }
+}
+
+/// Nothing that a client sent.
+impl fmt::Debug for SharedWire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedWire")
+    }
+}
+
+/// The body of one request on a connection.
+#[derive(Debug)]
+pub struct Http1Body {
+    wire: SharedWire,
+    number: u64,
+}
+
+impl Http1Body {
+    /// The connection, as long as this is the body of its current request.
+    fn wire(&self) -> Option<MutexGuard<'_, Wire>> {
+        Some(self.wire.lock()).filter(|wire| wire.number == self.number)
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        match self.wire() {
+            Some(mut wire) => wire.poll_body(cx),
+            None => Poll::Ready(Some(Err(io::ErrorKind::BrokenPipe.into()))),
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.wire().is_some_and(|wire| wire.body.is_done())
+    }
+
+    pub(super) fn length_left(&self) -> Option<u64> {
+        let wire = self.wire()?;
+        (!wire.is_chunked || wire.body.is_done()).then(|| wire.body.left())
+    }
+}
+
+/// See the module.
+pub struct Wire {
+    stream: Box<dyn Duplex>,
+    /// Read and not used.
+    buffer: BytesMut,
+    /// What `buffer` and `outgoing` hold, charged to the connection's account.
+    charge: Charge,
+    body: BodyTracker,
+    is_chunked: bool,
+    /// The number of the request whose body it is.
+    number: u64,
+    /// Why the body cannot be read further.
+    fault: Option<io::ErrorKind>,
+    /// The client waits for 100 (Continue) before it sends the body.
+    expects_continue: bool,
+    read_bytes: usize,
+    outgoing: Outgoing,
+}
+
+impl Wire {
+    /// What was read and not used.
+    pub fn unread(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// Takes the next bytes.
+    pub fn take(&mut self, len: usize) -> Bytes {
+        self.buffer.split_to(len.min(self.buffer.len())).freeze()
+    }
+
+    /// Reads more into the buffer. Ready with the number of bytes, which is zero at the end of the stream. A connection
+    /// that has to wait and has read nothing keeps no buffer.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let (was_empty, wanted) = (self.buffer.is_empty(), self.read_bytes);
+        if was_empty && !self.buffer.try_reclaim(wanted) {
+            self.buffer = spare::take();
+        }
+        if self.buffer.capacity() - self.buffer.len() < wanted / 2 {
+            self.buffer.reserve(wanted);
+        }
+        let room = self.buffer.capacity() - self.buffer.len();
+        let read = pin!(self.stream.read_buf(&mut self.buffer)).poll(cx);
+        match read {
+            // More is probably waiting.
+            Poll::Ready(Ok(count)) if count == room => self.read_bytes = BULK_BYTES,
+            Poll::Ready(Ok(_)) => self.read_bytes = READ_BYTES,
+            Poll::Ready(Err(_)) | Poll::Pending => {}
+        }
+        if self.buffer.is_empty() {
+            spare::keep(std::mem::take(&mut self.buffer));
+            self.outgoing.keep_buffer();
+        }
+        self.charge();
+        read
+    }
+
+    /// Charges what is held now to the connection's account.
+    fn charge(&mut self) {
+        self.charge.set(self.buffer.capacity() + self.outgoing.len());
+    }
+
+    /// Takes the body away from whoever reads it. It can still be read here, to discard it.
+    pub fn take_back_body(&mut self) {
+        self.number += 1;
+    }
+
+    /// Whether the body was read to its end.
+    pub fn body_is_done(&self) -> bool {
+        self.body.is_done()
+    }
+
+    /// Whether the client waits for 100 (Continue) before it sends the body.
+    pub fn expects_continue(&self) -> bool {
+        self.expects_continue
+    }
+
+    /// Reads the next data of the body, without its trailers. Sends 100 (Continue) if the client waits for that.
+    ///
+    /// # Errors
+    /// The framing is invalid, the client ended the body early, or the stream failed.
+    pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        loop {
+            if let Some(fault) = self.fault {
+                return Poll::Ready(Some(Err(fault.into())));
+            }
+            if let Some(data) = self.next_data() {
+                return Poll::Ready(Some(Ok(data)));
+            }
+            if self.fault.is_some() {
+                continue;
+            }
+            if self.body.is_done() {
+                return Poll::Ready(None);
+            }
+            if std::mem::take(&mut self.expects_continue) {
+                self.outgoing.interim(CONTINUE);
+            }
+            // The stream wakes the task for both directions.
+            if let Poll::Ready(Err(error)) = self.outgoing.poll_write(&mut self.stream, cx) {
+                self.fault = Some(error.kind());
+                continue;
+            }
+            match ready!(self.poll_fill(cx)) {
+                Ok(0) => self.fault = Some(io::ErrorKind::UnexpectedEof),
+                Ok(_) => {}
+                Err(error) => self.fault = Some(error.kind()),
+            }
+        }
+    }
+
+    /// The data of the body in the buffer up to the next framing. Reads the framing before it.
+    fn next_data(&mut self) -> Option<Bytes> {
+        loop {
+            match self.body.run(&self.buffer) {
+                Ok(Run::Framing(0) | Run::Trailers(0) | Run::Content(0)) => return None,
+                Ok(Run::Framing(length) | Run::Trailers(length)) => self.buffer.advance(length),
+                Ok(Run::Content(length)) => {
+                    // It did not wait.
+                    self.expects_continue = false;
+                    let data = self.take(length);
+                    self.end_body();
+                    return Some(data);
+                }
+                Err(_) => {
+                    self.fault = Some(io::ErrorKind::InvalidData);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Reads the framing after the last data, if all of it has arrived, so that the end of the body is known with that.
+    fn end_body(&mut self) {
+        let (mut body, mut length) = (self.body.clone(), 0);
+        while !body.is_done() {
+            match body.run(self.buffer.get(length..).unwrap_or_default()) {
+                Ok(Run::Framing(more) | Run::Trailers(more)) if more > 0 => length += more,
+                Ok(_) | Err(_) => return,
+            }
+        }
+        self.body = body;
+        self.buffer.advance(length);
+    }
+
+    /// Reads on while the response is awaited, so that a client that leaves is noticed. Ready when it has left.
+    pub fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // What it sends ahead is its next request, which waits.
+        while self.body.is_done() && self.buffer.is_empty() {
+            match ready!(self.poll_fill(cx)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// What has to be written.
+    pub fn outgoing(&mut self) -> &mut Outgoing {
+        &mut self.outgoing
+    }
+
+    /// Writes what has to be written.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let written = self.outgoing.poll_write(&mut self.stream, cx);
+        self.charge();
+        written
+    }
+
+    /// The stream, to shut it down.
+    pub fn stream(&mut self) -> &mut Box<dyn Duplex> {
+        &mut self.stream
+    }
+}

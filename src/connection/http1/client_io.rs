@@ -1,0 +1,251 @@
+//! Reads heads from a client and writes responses to it, with the time that each step may take.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::Request;
+use http_body::Body;
+use tokio::io::AsyncWrite as _;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::linger::{Linger, QUIET_TIME};
+use super::request;
+use super::response::{BodyWriter, Outlook};
+use crate::budget::Connection;
+use crate::client_body::{ClientBody, Duplex, SharedWire};
+use crate::connection::settings::{ReadLimits, Times};
+use crate::gateway::UnreadHead;
+use crate::request::{Framing, HeadScanner, RequestFault};
+
+/// The client's side of a connection.
+pub(super) struct ClientIo {
+    pub(super) wire: SharedWire,
+    account: Arc<Connection>,
+    limits: ReadLimits,
+    times: Times,
+    timer: Timer,
+    /// When the connection began, until its first head has arrived: its header timeout runs from there.
+    first: Option<Instant>,
+}
+
+/// What follows on a connection.
+#[expect(clippy::large_enum_variant, reason = "a box would be an allocation for each request")]
+pub(super) enum Next {
+    /// A request, and what its response depends on.
+    Request(Request<ClientBody>, Outlook),
+    /// A head that is refused.
+    Refused(UnreadHead),
+    /// Nothing.
+    End,
+}
+
+impl ClientIo {
+    /// A connection from which `read` was already read. The timeout of the first head starts.
+    pub(super) fn new(
+        stream: Box<dyn Duplex>,
+        read: BytesMut,
+        account: &Arc<Connection>,
+        limits: ReadLimits,
+        times: Times,
+    ) -> Self {
+        Self {
+            wire: SharedWire::new(stream, read, account),
+            account: account.clone(),
+            limits,
+            times,
+            timer: Timer::default(),
+            first: Some(Instant::now()),
+        }
+    }
+
+    /// Reads the next head. The header timeout runs from its first byte to its last; for the first head, from the
+    /// beginning of the connection. The idle timeout runs from the end of a response to the first byte of the next head.
+    ///
+    /// `draining` becomes `None` when the drain begins.
+    pub(super) async fn next_head(
+        &mut self,
+        draining: &mut Option<Pin<&mut impl Future<Output = ()>>>,
+    ) -> Next {
+        let mut scanner = HeadScanner::new(self.limits.head);
+        let mut began = self.first.take();
+        poll_fn(|cx| {
+            let mut wire = self.wire.lock();
+            let fault = loop {
+                match scanner.scan(wire.unread()) {
+                    Ok(Some(head)) => {
+                        let bytes = wire.take(head.len);
+                        drop(wire);
+                        self.account.request_begins();
+                        return Poll::Ready(self.request(&mut scanner, head.framing, bytes));
+                    }
+                    Ok(None) => {}
+                    Err(fault) => break fault,
+                }
+                if scanner.has_begun() && began.is_none() {
+                    began = Some(Instant::now());
+                }
+                match wire.poll_fill(cx) {
+                    Poll::Ready(Ok(1..)) => continue,
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Next::End),
+                    Poll::Pending => {}
+                }
+                if draining.as_mut().is_some_and(|draining| draining.as_mut().poll(cx).is_ready()) {
+                    *draining = None;
+                }
+                if draining.is_none() && !scanner.has_begun() {
+                    return Poll::Ready(Next::End);
+                }
+                ready!(self.timer.poll(self.times.deadline(began, &self.account), cx));
+                if !scanner.has_begun() {
+                    return Poll::Ready(Next::End);
+                }
+                break RequestFault::TimedOut;
+            };
+            let head = wire.unread();
+            let refused = UnreadHead::new(fault, scanner.method_of(head), scanner.target_of(head));
+            self.account.request_begins();
+            Poll::Ready(Next::Refused(refused))
+        })
+        .await
+    }
+
+    /// The request of a complete head.
+    fn request(&self, scanner: &mut HeadScanner, framing: Framing, bytes: Bytes) -> Next {
+        let fault = match request::read(scanner, &bytes) {
+            Ok(request) => {
+                let outlook = Outlook::of(&request);
+                let body = self.wire.begin_body(framing, request::expects_continue(&request));
+                let body = if framing == Framing::None { ClientBody::Empty } else { ClientBody::Http1(body) };
+                return Next::Request(request.map(|()| body), outlook);
+            }
+            Err(fault) => fault,
+        };
+        Next::Refused(UnreadHead::new(fault, scanner.method_of(&bytes), scanner.target_of(&bytes)))
+    }
+
+    /// Writes the response, whose head is waiting. The client may take `time` to read each part of it.
+    ///
+    /// # Errors
+    /// The client left or does not read, or the body was cut short.
+    pub(super) async fn write<B>(&mut self, body: B, mut writer: BodyWriter, time: Duration) -> io::Result<()>
+    where
+        B: Body<Data = Bytes, Error = io::Error> + Unpin,
+    {
+        let mut body = Some(body);
+        // While bytes wait for the client: how many, and until when.
+        let mut stalled: Option<(usize, Instant)> = None;
+        poll_fn(|cx| {
+            loop {
+                let mut waits_for_backend = false;
+                if stalled.is_none()
+                    && let Some(frames) = &mut body
+                {
+                    let frame = Pin::new(&mut *frames).poll_frame(cx)?;
+                    let is_last = matches!(frame, Poll::Ready(None)) || frames.is_end_stream();
+                    match frame {
+                        Poll::Ready(frame) => writer.write(self.wire.lock().outgoing(), frame, is_last)?,
+                        Poll::Pending => waits_for_backend = true,
+                    }
+                    if is_last && !waits_for_backend {
+                        // Before the last bytes are written, so that whoever has read them finds the request recorded.
+                        body = None;
+                        self.account.request_ends();
+                    }
+                }
+                let mut wire = self.wire.lock();
+                if wire.poll_write(cx)?.is_pending() {
+                    let left = wire.outgoing().len();
+                    let (_, end) = *stalled.insert(
+                        stalled
+                            .filter(|(before, _)| *before == left)
+                            .unwrap_or((left, Instant::now() + time)),
+                    );
+                    ready!(self.timer.poll(end, cx));
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+                stalled = None;
+                if body.is_none() {
+                    return Poll::Ready(Ok(()));
+                }
+                if waits_for_backend {
+                    ready!(wire.poll_left(cx));
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+                }
+            }
+        })
+        .await
+    }
+
+    /// Reads and discards the rest of the request's body, within bounds of bytes and time. Returns whether it has ended.
+    pub(super) async fn discard(&mut self) -> bool {
+        let bounds = self.limits.discard;
+        let (mut left, end) = (bounds.bytes, Instant::now() + bounds.timeout);
+        let mut quiet_end = Instant::now() + QUIET_TIME;
+        let _discarding = self.account.discards();
+        self.wire.lock().take_back_body();
+        poll_fn(|cx| {
+            loop {
+                match self.wire.lock().poll_body(cx) {
+                    Poll::Ready(None) => return Poll::Ready(true),
+                    Poll::Ready(Some(Ok(data))) if data.len() as u64 <= left && Instant::now() < end => {
+                        left -= data.len() as u64;
+                        quiet_end = Instant::now() + QUIET_TIME;
+                    }
+                    Poll::Ready(Some(_)) => return Poll::Ready(false),
+                    Poll::Pending => return self.timer.poll(end.min(quiet_end), cx).map(|()| false),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Ends our direction, then lingers so that the client can read the last response. `is_refused` means that the
+    /// client may still be sending what nobody reads.
+    pub(super) async fn close(&mut self, is_refused: bool) -> io::Result<()> {
+        let end = Instant::now() + self.times.response(&self.account, true);
+        let mut linger = None;
+        poll_fn(|cx| {
+            let mut wire = self.wire.lock();
+            // Between two requests nothing more is expected from the client, so there is nothing to wait for.
+            let is_patient = is_refused || !wire.body_is_done() || !wire.unread().is_empty();
+            let stream = wire.stream();
+            if linger.is_none() {
+                match Pin::new(&mut *stream).poll_shutdown(cx)? {
+                    Poll::Ready(()) => linger = Some(Linger::new(self.limits.discard, &self.account)),
+                    Poll::Pending => return self.timer.poll(end, cx).map(Ok),
+                }
+            }
+            linger.as_mut().map_or(Poll::Ready(()), |linger| linger.poll(stream, is_patient, cx)).map(Ok)
+        })
+        .await
+    }
+}
+
+/// The one timer of a connection. Moving a deadline back costs nothing until the timer goes off at the old one.
+#[derive(Default)]
+struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    /// Ready once `deadline` has passed.
+    fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if timer.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests;

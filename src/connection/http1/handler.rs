@@ -1,0 +1,96 @@
+//! Futures that serve requests, used again for the next request of any connection of the worker.
+//!
+//! The state of a request in progress takes several kilobytes. A connection that waits for its next request must not
+//! hold it, and to allocate and fill it for each request costs more than much of what is done in it.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+
+use crate::client_body::ClientBody;
+use crate::connection::WorkerState;
+use crate::gateway::Peer;
+use crate::respond::ObservedBody;
+
+/// How many unused futures a worker keeps.
+const MAX_SPARE: usize = 32;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Handler>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Serves one request. Dropping it cancels the request.
+pub(super) struct Handler {
+    serving: Pin<Box<dyn Future<Output = Infallible> + Send>>,
+    slot: Slot,
+}
+
+/// A request on its way in.
+struct Job {
+    worker_state: Arc<WorkerState>,
+    peer: Arc<Peer>,
+    request: Request<ClientBody>,
+}
+
+/// What goes into the future and comes out of it.
+#[derive(Clone, Default)]
+struct Slot(Arc<Mutex<Content>>);
+
+#[derive(Default)]
+struct Content {
+    job: Option<Job>,
+    response: Option<Response<ObservedBody>>,
+}
+
+impl Handler {
+    /// Begins to serve a request.
+    pub(super) fn begin(
+        worker_state: Arc<WorkerState>,
+        peer: Arc<Peer>,
+        request: Request<ClientBody>,
+    ) -> Self {
+        let handler = SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(|| {
+            let slot = Slot::default();
+            Self { serving: Box::pin(serve(slot.clone())), slot }
+        });
+        handler.slot.lock().job = Some(Job { worker_state, peer, request });
+        handler
+    }
+
+    /// Ready with the response. Poll it no more then, but [`Self::end`] it.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Response<ObservedBody>> {
+        let Poll::Pending = self.serving.as_mut().poll(cx);
+        self.slot.lock().response.take().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Keeps the future for another request.
+    pub(super) fn end(self) {
+        SPARE.with_borrow_mut(|spare| {
+            if spare.len() < MAX_SPARE {
+                spare.push(self);
+            }
+        });
+    }
+}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Serves one request after the other.
+async fn serve(slot: Slot) -> Infallible {
+    loop {
+        // Polled only when there is one.
+        let next = || slot.lock().job.take().map_or(Poll::Pending, Poll::Ready);
+        let Job { worker_state, peer, request } = poll_fn(|_| next()).await;
+        let Ok(response) = worker_state.gateway.serve(&worker_state.upstream, &peer, request).await;
+        slot.lock().response = Some(response);
+    }
+}

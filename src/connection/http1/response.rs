@@ -1,0 +1,225 @@
+//! Writes responses (RFC 9112 sections 4 to 7).
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING,
+};
+use http::response::Parts;
+use http::{Method, Request, StatusCode, Version};
+use http_body::{Body, Frame};
+
+use super::request::keeps_alive;
+use crate::client_body::Outgoing;
+use crate::gateway::UnreadHead;
+
+/// What a response depends on besides itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outlook {
+    is_http_11: bool,
+    is_to_head: bool,
+    /// Whether the connection closes after the response.
+    pub(super) closes: bool,
+}
+
+impl Outlook {
+    pub(super) fn of<B>(request: &Request<B>) -> Self {
+        Self {
+            is_http_11: request.version() == Version::HTTP_11,
+            is_to_head: request.method() == Method::HEAD,
+            closes: !keeps_alive(request),
+        }
+    }
+
+    pub(super) fn of_refused(head: &UnreadHead) -> Self {
+        Self { is_http_11: true, is_to_head: head.is_head(), closes: true }
+    }
+}
+
+/// How the end of a response body is marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    /// There is no body.
+    None,
+    /// So many bytes are left.
+    Length(u64),
+    Chunked,
+    /// The connection closes.
+    Close,
+}
+
+/// Writes one response body.
+#[derive(Debug)]
+pub(super) struct BodyWriter {
+    framing: Framing,
+    /// The trailer fields that the head announced. Others are dropped.
+    trailers: Vec<HeaderName>,
+}
+
+impl BodyWriter {
+    /// Writes the head. Changes `outlook` if the connection has to close after this response.
+    pub(super) fn begin(out: &mut BytesMut, head: &Parts, body: &impl Body, outlook: &mut Outlook) -> Self {
+        let framing = framing(head, body, *outlook);
+        outlook.closes |= framing == Framing::Close || head.headers.get_all(CONNECTION).iter().any(closes);
+        let trailers = if framing == Framing::Chunked { announced(&head.headers) } else { Vec::new() };
+        write_status(out, head);
+        for (name, value) in &head.headers {
+            let is_ours = match *name {
+                // Kept in the response to HEAD, which has a length but no body.
+                CONTENT_LENGTH => !outlook.is_to_head,
+                TRANSFER_ENCODING => true,
+                TRAILER => framing != Framing::Chunked,
+                CONNECTION => head.status != StatusCode::SWITCHING_PROTOCOLS,
+                _ => false,
+            };
+            if !is_ours {
+                write_field(out, name, value);
+            }
+        }
+        match framing {
+            Framing::Length(length) => {
+                // Writing to a buffer cannot fail.
+                let _ = write!(out, "content-length: {length}\r\n");
+            }
+            Framing::Chunked => out.put_slice(b"transfer-encoding: chunked\r\n"),
+            Framing::None | Framing::Close => {}
+        }
+        match (outlook.closes, outlook.is_http_11) {
+            _ if head.status == StatusCode::SWITCHING_PROTOCOLS => {}
+            (true, _) => out.put_slice(b"connection: close\r\n"),
+            (false, false) => out.put_slice(b"connection: keep-alive\r\n"),
+            (false, true) => {}
+        }
+        if !head.headers.contains_key(DATE) {
+            write_date(out);
+        }
+        out.put_slice(b"\r\n");
+        Self { framing, trailers }
+    }
+
+    /// Writes a frame of the body; `None` at its end. `is_last` means that no other frame follows.
+    ///
+    /// # Errors
+    /// The body is longer or shorter than its Content-Length.
+    pub(super) fn write(
+        &mut self,
+        out: &mut Outgoing,
+        frame: Option<Frame<Bytes>>,
+        is_last: bool,
+    ) -> io::Result<()> {
+        let mut trailers = None;
+        match frame.map(Frame::into_data) {
+            Some(Ok(data)) => self.write_data(out, data, is_last)?,
+            Some(Err(frame)) => trailers = frame.into_trailers().ok(),
+            None => {}
+        }
+        match &mut self.framing {
+            Framing::Length(1..) if is_last => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Framing::Chunked if is_last || trailers.is_some() => {
+                self.framing = Framing::None;
+                out.text().put_slice(b"0\r\n");
+                for (name, value) in trailers.iter().flatten() {
+                    if self.trailers.contains(name) {
+                        write_field(out.text(), name, value);
+                    }
+                }
+                out.text().put_slice(b"\r\n");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn write_data(&mut self, out: &mut Outgoing, data: Bytes, is_last: bool) -> io::Result<()> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        match &mut self.framing {
+            Framing::None => {}
+            Framing::Close => out.data(data, b""),
+            Framing::Length(left) => {
+                *left = left.checked_sub(data.len() as u64).ok_or(io::ErrorKind::InvalidData)?;
+                out.data(data, b"");
+            }
+            Framing::Chunked => {
+                // Writing to a buffer cannot fail.
+                let _ = write!(out.text(), "{:x}\r\n", data.len());
+                if is_last {
+                    self.framing = Framing::None;
+                }
+                out.data(data, if is_last { b"\r\n0\r\n\r\n" } else { b"\r\n" });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn framing(head: &Parts, body: &impl Body, outlook: Outlook) -> Framing {
+    let has_no_body = outlook.is_to_head
+        || head.status.is_informational()
+        || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if has_no_body {
+        return Framing::None;
+    }
+    match body.size_hint().exact() {
+        Some(length) => Framing::Length(length),
+        None if outlook.is_http_11 => Framing::Chunked,
+        None => Framing::Close,
+    }
+}
+
+fn announced(headers: &HeaderMap) -> Vec<HeaderName> {
+    let names =
+        headers.get_all(TRAILER).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect()
+}
+
+fn closes(value: &HeaderValue) -> bool {
+    value
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+}
+
+/// With our own version, whatever the client's is (RFC 9110 section 2.5).
+fn write_status(out: &mut BytesMut, head: &Parts) {
+    let reason = head.extensions.get::<hyper::ext::ReasonPhrase>();
+    let reason = reason
+        .map_or(head.status.canonical_reason().unwrap_or_default().as_bytes(), |reason| reason.as_bytes());
+    out.put_slice(b"HTTP/1.1 ");
+    out.put_slice(head.status.as_str().as_bytes());
+    out.put_u8(b' ');
+    out.put_slice(reason);
+    out.put_slice(b"\r\n");
+}
+
+fn write_field(out: &mut BytesMut, name: &HeaderName, value: &HeaderValue) {
+    let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+    out.reserve(name.len() + value.len() + 4);
+    out.put_slice(name);
+    out.put_slice(b": ");
+    out.put_slice(value);
+    out.put_slice(b"\r\n");
+}
+
+thread_local! {
+    /// The current second, with its `date` field.
+    static NOW: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+}
+
+/// RFC 9110 section 6.6.1.
+fn write_date(out: &mut BytesMut) {
+    let now = SystemTime::now();
+    let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    NOW.with_borrow_mut(|(cached, field)| {
+        if *cached != second || field.is_empty() {
+            *field = format!("date: {}\r\n", httpdate::fmt_http_date(now));
+            *cached = second;
+        }
+        out.put_slice(field.as_bytes());
+    });
+}
