@@ -97,7 +97,7 @@ impl JsonObject {
     }
 
     /// The value of the member with this name in any ASCII case. At most one has it, unless there are
-    /// [case twins](Self::has_case_twins).
+    /// case twins.
     pub fn get_ignoring_case(&self, name: &str) -> Option<JsonValue<'_>> {
         let members = self.members();
         let found = members.names.binary_search_by(|at| ignoring_case(self.name(*at), name));
