@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::Request;
-use http_body::Body;
+use http_body::{Body, Frame};
 use tokio::io::AsyncWrite as _;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -145,7 +145,7 @@ impl ClientIo {
                 if stalled.is_none()
                     && let Some(frames) = &mut body
                 {
-                    let frame = Pin::new(&mut *frames).poll_frame(cx)?;
+                    let frame = self.poll_frame(frames, cx)?;
                     let is_last = matches!(frame, Poll::Ready(None)) || frames.is_end_stream();
                     match frame {
                         Poll::Ready(frame) => writer.write(self.wire.lock().outgoing(), frame, is_last)?,
@@ -179,6 +179,19 @@ impl ClientIo {
             }
         })
         .await
+    }
+
+    /// The next frame of a response body. If there is none because the body was cut short, writes what waits, as far as
+    /// that is possible at once: a client that gets a head sees that it was answered, and does not try again.
+    fn poll_frame<B>(&self, body: &mut B, cx: &mut Context<'_>) -> Poll<io::Result<Option<Frame<Bytes>>>>
+    where
+        B: Body<Data = Bytes, Error = io::Error> + Unpin,
+    {
+        let frame = ready!(Pin::new(body).poll_frame(cx)).transpose();
+        if frame.is_err() {
+            let _written = self.wire.lock().poll_write(cx);
+        }
+        Poll::Ready(frame)
     }
 
     /// Reads and discards the rest of the request's body, within bounds of bytes and time. Returns whether it has ended.

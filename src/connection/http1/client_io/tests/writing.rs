@@ -121,6 +121,12 @@ async fn a_body_cut_short_never_looks_complete() {
     let (got, result) = written(GET, Response::new(body)).await;
     assert!(result.is_err());
     assert!(got.ends_with("5\r\nhello\r\n"), "no last chunk: {got:?}");
+    // Without any data, its head still tells the client that the request was answered.
+    let broken = vec![Err(io::ErrorKind::TimedOut.into())];
+    let body = Frames { frames: broken.into_iter(), length: Some(5), knows_its_end: false };
+    let (got, result) = written(GET, Response::new(body)).await;
+    assert!(result.is_err());
+    assert!(got.ends_with("content-length: 5\r\n\r\n"), "{got:?}");
 }
 
 #[tokio::test(start_paused = true)]
