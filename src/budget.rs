@@ -225,9 +225,8 @@ impl Budget {
         let client = address.map(|address| self.clients.find(ClientKey::of(address)));
         self.relieve_for(client.as_ref(), &limits);
         let mut registry = lock(&self.registry);
-        let open = registry.open.len() - registry.closing;
         self.counted(Self::limit_closing(&registry, &limits))?;
-        self.counted(self.make_room(&mut registry, client.as_ref(), (open, Among::All), &limits))?;
+        self.counted(self.make_room(&mut registry, client.as_ref(), Among::All, &limits))?;
         let connection = registry.add(self, client, false);
         // Charging it may have to close others.
         drop(registry);
@@ -245,9 +244,8 @@ impl Budget {
         limits.connections = limits.connections.saturating_add((limits.connections / UNNAMED_PART).max(1));
         self.relieve_for(None, &limits);
         let mut registry = lock(&self.registry);
-        let open = registry.open.len() - registry.closing;
         self.counted(Self::limit_closing(&registry, &limits))?;
-        self.counted(self.make_room(&mut registry, None, (open, Among::Unnamed), &limits))?;
+        self.counted(self.make_room(&mut registry, None, Among::Unnamed, &limits))?;
         let connection = registry.add(self, None, true);
         // Charging it may have to close others.
         drop(registry);

@@ -113,8 +113,7 @@ impl OpenConnection {
         if !connection.is_unnamed() {
             return Ok(());
         }
-        let named = registry.open.len().saturating_sub(registry.closing + registry.unnamed);
-        let room = budget.make_room(&mut registry, client.as_ref(), (named, Among::Named), &limits);
+        let room = budget.make_room(&mut registry, client.as_ref(), Among::Named, &limits);
         budget.counted(room)?;
         connection.set_named();
         registry.unnamed = registry.unnamed.saturating_sub(1);

@@ -47,12 +47,12 @@ impl Budget {
         if has_room { Ok(()) } else { Err(Exhausted::Total) }
     }
 
-    /// Makes room for another connection among the `open` ones that count.
+    /// Makes room for another connection. `among` are those of which some may be closed for it.
     pub(super) fn make_room(
         &self,
         registry: &mut Registry,
         client: Option<&Arc<Client>>,
-        (open, among): (usize, Among<'_>),
+        among: Among<'_>,
         limits: &Limits,
     ) -> Result<(), Exhausted> {
         if let Some(client) = client
@@ -61,6 +61,9 @@ impl Budget {
         {
             return Err(Exhausted::Share);
         }
+        // Counted only now: connections of the client that were asked to close make room for this one.
+        let apart = if let Among::Named = among { registry.unnamed } else { 0 };
+        let open = registry.open.len().saturating_sub(registry.closing + apart);
         if open >= limits.connections && !self.evict(registry, among, limits) {
             return Err(Exhausted::Total);
         }
@@ -125,7 +128,7 @@ impl Budget {
         client.memory() > self.memory_share()
     }
 
-    /// Whether a client holds so much that nothing of it may grow any more. The largest of its connections may take a
+    /// Whether a client holds so much that none of its connections may grow. The largest of its connections may take a
     /// while to close; until then, those that grow are closed.
     pub(super) fn is_far_over_its_share(&self, client: &Client) -> bool {
         client.memory() > (self.memory_share() / 8).saturating_mul(9)

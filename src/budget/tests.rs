@@ -97,6 +97,20 @@ async fn a_client_at_its_share_loses_only_its_own_connections() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_at_its_share_makes_room_in_a_full_total() {
+    let budget = budget();
+    let others: Vec<_> = (0..4).map(|_| open(&budget, 2)).collect();
+    advance(Duration::from_millis(1)).await;
+    let own: Vec<_> = (0..4).map(|_| open(&budget, 1)).collect();
+    advance(Duration::from_millis(1)).await;
+    let _new = open(&budget, 1);
+    assert_eq!((closing(&own).len(), closing(&others).len()), (1, 0), "the others are older");
+    let unnamed = budget.connect_unnamed().unwrap();
+    unnamed.set_client(Some(client(1))).unwrap();
+    assert_eq!((closing(&own).len(), closing(&others).len()), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn requests_in_flight_are_limited_in_total_and_per_client() {
     let budget = budget();
     let (one, other) = (open(&budget, 1), open(&budget, 1));
