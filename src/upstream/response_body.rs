@@ -30,6 +30,8 @@ pub struct ResponseBody {
     token: Option<TokenWatch>,
     /// Created on the first wait: most responses arrive in one piece.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Whether the last poll found nothing.
+    is_waiting: bool,
 }
 
 /// Where a body comes from.
@@ -120,7 +122,7 @@ impl Source {
 
 impl ResponseBody {
     pub(super) fn new(source: Source, idle_timeout: Duration) -> Self {
-        Self { source, idle_timeout, until: None, token: None, timer: None }
+        Self { source, idle_timeout, until: None, token: None, timer: None, is_waiting: false }
     }
 
     /// The backend's connection, after a 101 (Switching Protocols).
@@ -158,11 +160,15 @@ impl ResponseBody {
         why.into()
     }
 
+    /// Ready when the backend has been silent for too long. The time counts from the first poll that finds nothing: a
+    /// body is not polled while its client does not read.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.timer.is_none() {
-            self.timer = Some(Box::pin(sleep_until(self.deadline())));
+        let deadline = self.deadline();
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if !std::mem::replace(&mut self.is_waiting, true) {
+            timer.as_mut().reset(deadline);
         }
-        self.timer.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(cx))
+        timer.as_mut().poll(cx)
     }
 }
 
@@ -190,10 +196,7 @@ impl Body for ResponseBody {
                 }
             }
             Poll::Ready(frame) => {
-                let deadline = this.timer.is_some().then(|| this.deadline());
-                if let (Some(timer), Some(deadline)) = (&mut this.timer, deadline) {
-                    timer.as_mut().reset(deadline);
-                }
+                this.is_waiting = false;
                 Poll::Ready(frame)
             }
         }
@@ -211,5 +214,54 @@ impl Body for ResponseBody {
             Source::Http1(response) => response.size_hint(),
             Source::Http2 { incoming, .. } => incoming.size_hint(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use http::uri::PathAndQuery;
+    use http::{HeaderMap, Method};
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::UnixStream;
+    use tokio::time::advance;
+
+    use super::super::RequestBody;
+    use super::*;
+    use crate::http1::{HeadWriter, RequestFraming};
+
+    const IDLE: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_in_which_a_body_is_not_polled_is_no_silence_of_the_backend() {
+        let (ours, mut backend) = UnixStream::pair().expect("a pair");
+        let mut connection = Http1Connection::new(Stream::Unix(ours));
+        let head = HeadWriter {
+            method: &Method::GET,
+            prefix: "",
+            target: &PathAndQuery::from_static("/a"),
+            headers: &HeaderMap::new(),
+            framing: RequestFraming::Unstated,
+        };
+        connection.begin(&head, RequestBody::Empty);
+        backend.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc").await.expect("room");
+        std::future::poll_fn(|cx| connection.poll_head(cx, None)).await.expect("a head");
+        let response = Http1Response::new(connection, Arc::default(), IDLE);
+        let mut body = ResponseBody::new(Source::Http1(response), IDLE);
+        let mut poll = || Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
+        assert!(poll().is_ready());
+        assert!(poll().is_pending());
+        backend.write_all(b"def").await.expect("room");
+        // The runtime has to see the bytes first.
+        while poll().is_pending() {
+            tokio::task::yield_now().await;
+        }
+        // A client that reads slowly.
+        advance(2 * IDLE).await;
+        assert!(poll().is_pending());
+        advance(IDLE).await;
+        let Poll::Ready(Some(Err(error))) = poll() else { panic!("the backend is silent") };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }
