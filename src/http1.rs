@@ -29,5 +29,5 @@ mod response_head;
 pub use phase::{Event, Phase};
 pub use request_body::{BodyWriter, RunFraming, WrongLength};
 pub use request_head::{HeadWriter, RequestFraming};
-pub use response_body::{BodyPart, BodyReader, CutOff};
+pub use response_body::{BodyPart, BodyReader, CutOff, TrailerTooLong};
 pub use response_head::{ResponseFault, ResponseFraming, ResponseHead, ResponseHeadReader};

@@ -31,7 +31,7 @@ mod parameters;
 mod target;
 
 pub use bearer::{BasicCredentials, BearerToken, Credentials};
-pub(crate) use field_lines::{FieldFault, FieldLine, FieldLines};
+pub(crate) use field_lines::{FieldFault, FieldLine, FieldLines, LINE_END};
 pub use field_name::{are_look_alikes, folded};
 pub use framing::{BodyFault, BodyTracker, Framing};
 pub(crate) use framing::{FramingFields, Run};

@@ -43,7 +43,7 @@ fn in_pieces(method: &Method, bytes: &[u8]) -> Result<Option<ResponseHead>, Resp
     for end in 0..=bytes.len() {
         let (arrived, _) = bytes.split_at(end);
         match reader.read(arrived) {
-            Ok(None) => assert_eq!(reader.has_begun(), end > 0),
+            Ok(None) => {}
             answer => return answer,
         }
     }
@@ -90,7 +90,9 @@ fn same_to_httparse(method: &Method, bytes: &[u8], reader: &ResponseHeadReader, 
         None => ResponseFraming::UntilClose,
     };
     assert_eq!(head.framing, framing);
-    let ends = closes || code == 101 || framing == ResponseFraming::UntilClose;
+    let states_a_body = statements.first().is_some_and(|framing| *framing != Framing::None);
+    let contradicts = code == 204 && states_a_body && *method != Method::HEAD;
+    let ends = closes || contradicts || code == 101 || framing == ResponseFraming::UntilClose;
     assert_eq!(head.keep_alive, !ends);
 
     let headers = reader.headers(&Bytes::copy_from_slice(bytes)).expect("fields");
@@ -138,13 +140,14 @@ fn read(bytes: &[u8], framing: ResponseFraming, pieces: usize) -> Option<Body> {
             }
             BodyPart::End { skip } => {
                 if let Some(ended) = ahead.end_in(waiting) {
-                    assert_eq!((ended, reader.trailers()), (skip, None));
+                    assert_eq!((ended, reader.trailers()), (skip, Ok(None)));
                 }
                 break Some(at + skip);
             }
         }
     };
-    let mut trailers = reader.trailers().map(|trailers| listed(&trailers)).unwrap_or_default();
+    let trailers = reader.trailers().ok()?;
+    let mut trailers = trailers.map(|trailers| listed(&trailers)).unwrap_or_default();
     trailers.sort();
     Some(Body { content, end, trailers })
 }

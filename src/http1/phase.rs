@@ -36,7 +36,7 @@ pub enum Event {
         /// Whether it is.
         reusable: bool,
     },
-    /// The connection closed, failed or carried something ambiguous, or bytes arrived on it that nothing asked for.
+    /// The connection closed or failed, or something ambiguous or unsolicited arrived on it.
     Failed,
 }
 
@@ -139,7 +139,7 @@ mod tests {
 
     /// Whatever happens, a connection is idle again only after a whole request and a whole response.
     #[test]
-    fn every_way_back_to_the_pool_has_both_whole() {
+    fn a_connection_is_idle_again_only_after_a_whole_exchange() {
         let mut ways = vec![(Phase::Idle.next(Event::Begin), vec![])];
         for _ in 0..5 {
             for (phase, events) in std::mem::take(&mut ways) {
@@ -158,6 +158,6 @@ mod tests {
                 }
             }
         }
-        assert!(ways.is_empty(), "no way goes in a circle: {ways:?}");
+        assert!(ways.is_empty(), "every path ends: {ways:?}");
     }
 }

@@ -42,7 +42,7 @@ impl HeadWriter<'_> {
                 continue;
             }
             if name == CONTENT_LENGTH {
-                // Where the client put it, but once.
+                // At the position of the client's field, and only once.
                 if !std::mem::replace(&mut is_framed, true) {
                     self.write_framing(out);
                 }

@@ -5,13 +5,15 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::ResponseFraming;
 use crate::request::{BodyFault, BodyTracker, FieldLine, FieldLines, Framing, Run};
 
-/// The most trailer fields.
-const MAX_TRAILERS: usize = 100;
-
 /// The connection closed before the end of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the connection closed before the end of the body")]
 pub struct CutOff;
+
+/// The name of a trailer field is longer than names may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the name of a trailer field is too long")]
+pub struct TrailerTooLong;
 
 /// The state of reading one body.
 #[derive(Clone, Debug)]
@@ -150,18 +152,26 @@ impl BodyReader {
     }
 
     /// The trailers of a body that has ended, if it has any.
-    pub fn trailers(&self) -> Option<HeaderMap> {
+    ///
+    /// # Errors
+    /// A name is too long.
+    pub fn trailers(&self) -> Result<Option<HeaderMap>, TrailerTooLong> {
         // Without fields the section is an empty line.
         if !self.is_ended() || self.trailers.len() <= 2 {
-            return None;
+            return Ok(None);
         }
-        let mut lines = FieldLines::new(0, MAX_TRAILERS);
+        // The number of fields is bounded by the size of the section.
+        let mut lines = FieldLines::new(0, usize::MAX);
         let mut trailers = HeaderMap::new();
-        while let Ok(Some(FieldLine::Field { name, value })) = lines.next(&self.trailers) {
-            let (name, value) = (self.trailers.get(name)?, self.trailers.get(value)?);
-            trailers.append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
+        while let Some(FieldLine::Field { name, value }) =
+            lines.next(&self.trailers).map_err(|_| TrailerTooLong)?
+        {
+            let name = HeaderName::from_bytes(self.trailers.get(name).unwrap_or_default());
+            let value = HeaderValue::from_bytes(self.trailers.get(value).unwrap_or_default());
+            let (Ok(name), Ok(value)) = (name, value) else { return Err(TrailerTooLong) };
+            trailers.append(name, value);
         }
-        Some(trailers)
+        Ok(Some(trailers))
     }
 }
 

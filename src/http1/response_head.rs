@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, StatusCode};
 
-use crate::request::{FieldFault, FieldLine, FieldLines, Framing, FramingFields, HeadLimits};
+use crate::request::{FieldFault, FieldLine, FieldLines, Framing, FramingFields, HeadLimits, LINE_END};
 
 /// How the end of a response's body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +88,6 @@ const fn bad<T>(why: &'static str) -> Result<T, ResponseFault> {
     Err(ResponseFault::Malformed(why))
 }
 
-const LINE_END: &str = "a line does not end with CR LF";
-
 impl ResponseHeadReader {
     /// Starts before the first byte of a head.
     pub const fn new(limits: HeadLimits) -> Self {
@@ -119,11 +117,6 @@ impl ResponseHeadReader {
     /// Starts again before the first byte of the next response to the same request, after an interim one.
     pub fn begin_next(&mut self) {
         self.begin(if self.to_head { &Method::HEAD } else { &Method::GET });
-    }
-
-    /// Whether a byte of the head has been read.
-    pub fn has_begun(&self) -> bool {
-        self.at > 0
     }
 
     /// Reads the bytes that have arrived since the last call. `bytes` starts at the same byte as in the last call and may
@@ -272,7 +265,11 @@ impl ResponseHeadReader {
         } else {
             self.framing.stated().map_or(ResponseFraming::UntilClose, ResponseFraming::Delimited)
         };
-        let ends = self.closes || switches || framing == ResponseFraming::UntilClose;
+        // A backend that states a body here may also send one (RFC 9110 section 8.6, RFC 9112 section 6.1).
+        let contradicts = status == StatusCode::NO_CONTENT
+            && !self.to_head
+            && self.framing.stated().is_some_and(|framing| framing != Framing::None);
+        let ends = contradicts || self.closes || switches || framing == ResponseFraming::UntilClose;
         Ok(ResponseHead { len: self.at, status, framing, keep_alive: self.is_http_11 && !ends })
     }
 }

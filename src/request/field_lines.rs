@@ -7,7 +7,7 @@ use super::grammar::{is_tchar, token_len, value_len};
 /// The longest field name.
 pub(super) const MAX_NAME: usize = 256;
 
-pub(super) const LINE_END: &str = "a line does not end with CR LF";
+pub(crate) const LINE_END: &str = "a line does not end with CR LF";
 
 /// Reads field lines up to the empty line after them. Every byte is read once.
 #[derive(Clone, Debug)]

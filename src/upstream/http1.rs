@@ -1,6 +1,6 @@
 //! One HTTP/1.1 connection to the backend, and the exchange on it.
 //!
-//! Whoever waits for the response also writes the request: both happen in the same poll, without a task or a channel.
+//! The task that waits for the response also writes the request, in the same poll, without a further task or a channel.
 //! [`Http1Connection::poll_head`] and [`Http1Connection::poll_frame`] first write as much of the request as the backend
 //! takes, and then read. A backend may therefore respond before it has read the whole request.
 //!
@@ -37,7 +37,8 @@ const FIRST_READ: usize = 8 * 1024;
 /// How much is read at once of a response that always fills the buffer.
 const MAX_READ: usize = 64 * 1024;
 
-/// How much of a response is passed on before other tasks run: a fast backend never makes its reader wait.
+/// How many bytes of a response are passed on before other tasks run. With a fast backend, reading never has to wait, so
+/// the task would not yield otherwise.
 const BURST: usize = 256 * 1024;
 
 /// A connection, with what was read from it and not passed on.
@@ -105,8 +106,8 @@ impl Http1Connection {
         self.stream.serve(is_verified);
     }
 
-    /// Ready if an idle connection cannot be used any more: the backend has closed it, or sent something that nobody
-    /// asked for.
+    /// Ready if an idle connection cannot be used any more: the backend has closed it or sent unsolicited
+    /// bytes.
     pub(super) fn poll_unusable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut byte = [0];
         let read = pin!(&mut self.stream).poll_read(cx, &mut ReadBuf::new(&mut byte));
@@ -193,8 +194,15 @@ impl Http1Connection {
                 }
                 Ok(BodyPart::End { skip }) => {
                     self.read.bytes.advance(skip);
-                    self.ended();
-                    return Poll::Ready(self.body.trailers().map(|trailers| Ok(Frame::trailers(trailers))));
+                    return Poll::Ready(match self.body.trailers() {
+                        Ok(trailers) => {
+                            self.ended();
+                            trailers.map(|trailers| Ok(Frame::trailers(trailers)))
+                        }
+                        Err(fault) => {
+                            Some(Err(self.failed(io::Error::new(io::ErrorKind::InvalidData, fault))))
+                        }
+                    });
                 }
                 Ok(BodyPart::Incomplete) => self.read.bytes.clear(),
             }

@@ -133,7 +133,7 @@ fn trailers_are_available_after_the_end() {
         for piece in body.as_bytes().chunks(pieces) {
             let mut at = 0;
             while at < piece.len() {
-                assert_eq!(reader.trailers(), None);
+                assert_eq!(reader.trailers(), Ok(None));
                 match reader.read(&piece[at..]).expect("a good body") {
                     BodyPart::Data { skip, len } => at += skip + len,
                     BodyPart::Incomplete => at = piece.len(),
@@ -142,17 +142,18 @@ fn trailers_are_available_after_the_end() {
             }
         }
         let fields = reader.trailers()?;
-        Some(
-            fields
-                .iter()
-                .map(|(name, value)| format!("{name}={}", value.to_str().unwrap()))
-                .collect::<Vec<_>>(),
-        )
+        let text = |(name, value): (&HeaderName, &HeaderValue)| format!("{name}={}", value.to_str().unwrap());
+        Ok(fields.map(|fields| fields.iter().map(text).collect::<Vec<_>>()))
     };
     for pieces in [1, 2, 5, 1000] {
-        assert_eq!(trailers("1\r\nx\r\n0\r\n\r\n", pieces), None);
+        assert_eq!(trailers("1\r\nx\r\n0\r\n\r\n", pieces), Ok(None));
         let two = trailers("1\r\nx\r\n0\r\nA: b\r\nC:\t d e \r\na: f\r\n\r\n", pieces);
-        assert_eq!(two, Some(vec!["a=b".to_owned(), "a=f".to_owned(), "c=d e".to_owned()]));
+        assert_eq!(two, Ok(Some(vec!["a=b".to_owned(), "a=f".to_owned(), "c=d e".to_owned()])));
+        // All of them or an error, never some.
+        let many = (0..500).map(|number| format!("t{number}: x\r\n")).collect::<String>();
+        assert_eq!(trailers(&format!("0\r\n{many}\r\n"), pieces).unwrap().unwrap().len(), 500);
+        let long = format!("0\r\na: b\r\n{}: c\r\n\r\n", "n".repeat(257));
+        assert_eq!(trailers(&long, pieces), Err(TrailerTooLong));
     }
 }
 
