@@ -11,10 +11,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 mod outgoing;
 mod spare;
-mod wire;
+mod transport;
 
 pub use outgoing::Outgoing;
-pub use wire::{Http1Body, SharedWire};
+pub use transport::{Http1Body, SharedTransport};
 
 /// A stream of bytes in both directions.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -33,7 +33,7 @@ pub enum ClientBody {
 }
 
 impl ClientBody {
-    /// Whether it arrives over HTTP/2, where the connection goes on when it is not read to its end.
+    /// Whether it arrives over HTTP/2, where a body that is not read to its end does not end the connection.
     pub fn is_http2(&self) -> bool {
         matches!(self, Self::Http2(_))
     }

@@ -14,7 +14,6 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -220,12 +219,7 @@ impl Gateway {
             // HTTP/1.0 has no interim responses (RFC 9110 section 15.2).
             interim: peer.interim.clone().filter(|_| head.version == Version::HTTP_11),
         };
-        let response = {
-            // Pinned in place: passing the future by value would store it twice.
-            let forwarding = pin!(upstream.forward(permit, upstream_request, bounds.token.as_mut()));
-            await_response(forwarding, peer).await
-        };
-        match response {
+        match upstream.forward(permit, upstream_request, bounds.token.as_mut()).await {
             Ok(response) if is_broken(&response, upgrade.as_ref()) => {
                 self.refuse_failed(exchange, ForwardError::Failed(Reason::UpstreamProtocol), format)
             }
@@ -316,19 +310,6 @@ fn relay(
         response.headers_mut().insert(TRAILER, announced);
     }
     respond::relay(exchange, response)
-}
-
-/// Waits for the response. Interim responses wake the task, so that the connection can write them.
-async fn await_response<T>(response: impl Future<Output = T>, peer: &Peer) -> T {
-    let Some(interim) = &peer.interim else { return response.await };
-    tokio::pin!(response);
-    loop {
-        tokio::select! {
-            biased;
-            response = &mut response => return response,
-            () = interim.arrive() => {}
-        }
-    }
 }
 
 /// Takes a place among the requests in flight, for this client or, behind a trusted proxy, for the client that the

@@ -34,7 +34,7 @@ mod request_source;
 mod reserved;
 mod upgrade;
 
-pub use connection::remove_connection_fields;
+pub use connection::{list_members, remove_connection_fields};
 pub use http2::{from_http2, understands_trailers};
 pub use upgrade::{
     HandshakeFault, WEBSOCKET_VERSION, check_websocket, is_granted, requested_protocol, set_upgrade,

@@ -53,9 +53,11 @@ impl Outgoing {
         }
     }
 
-    /// Adds an interim response. Nothing else waits then but other interim responses.
-    pub fn interim(&mut self, response: &[u8]) {
-        self.text().extend_from_slice(response);
+    /// Adds interim responses, if there are any. No data may wait.
+    pub fn interim(&mut self, responses: &[u8]) {
+        if !responses.is_empty() {
+            self.text().extend_from_slice(responses);
+        }
     }
 
     /// Adds data and what follows it. No other data may wait.

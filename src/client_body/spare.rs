@@ -1,4 +1,4 @@
-//! Buffers that are not in use. A connection that waits for its client keeps none.
+//! Unused buffers of a worker. A connection that waits for its client holds none.
 
 use std::cell::RefCell;
 
@@ -6,6 +6,8 @@ use bytes::BytesMut;
 
 /// How many a worker keeps.
 const MAX_SPARE: usize = 16;
+/// The smallest that it keeps.
+const MIN_BYTES: usize = 4 * 1024;
 /// The largest that it keeps.
 const MAX_BYTES: usize = 16 * 1024;
 
@@ -18,9 +20,9 @@ pub(super) fn take() -> BytesMut {
     SPARE.with_borrow_mut(Vec::pop).unwrap_or_default()
 }
 
-/// Keeps an empty buffer for the next who needs one.
+/// Keeps an empty buffer to be used again.
 pub(super) fn keep(mut buffer: BytesMut) {
-    // What was read from it before may still be in use elsewhere. Then only its end would be left.
+    // While slices of its earlier content are in use, it cannot be reclaimed and is not kept.
     if buffer.try_reclaim(MIN_BYTES) && buffer.capacity() <= MAX_BYTES {
         SPARE.with_borrow_mut(|spare| {
             if spare.len() < MAX_SPARE {
@@ -29,6 +31,3 @@ pub(super) fn keep(mut buffer: BytesMut) {
         });
     }
 }
-
-/// The smallest that it keeps.
-const MIN_BYTES: usize = 4 * 1024;

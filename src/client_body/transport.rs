@@ -1,7 +1,7 @@
-//! A client connection over HTTP/1: its stream, what was read from it, and what has to be written to it.
+//! The transport of an HTTP/1 client connection: its stream, what was read from it, and what has to be written to it.
 //!
-//! The connection's driver and the body of its current request share it, and use it in turn: both are polled by the
-//! task of the connection. It reads one message at a time. What follows a message stays in the buffer, or unread.
+//! The connection and the body of its current request share it. Both are polled by the task of the connection, so they
+//! never use it at the same time. One message is read at a time; the bytes after it stay in the buffer or in the kernel.
 
 use std::fmt;
 use std::io;
@@ -27,14 +27,14 @@ const BULK_BYTES: usize = 64 * 1024;
 /// RFC 9110 section 15.2.1.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// A connection that its driver and the body of its current request share.
+/// A transport that a connection and the body of its current request share.
 #[derive(Clone)]
-pub struct SharedWire(Arc<Mutex<Wire>>);
+pub struct SharedTransport(Arc<Mutex<Transport>>);
 
-impl SharedWire {
-    /// A connection from which `read` was already read.
+impl SharedTransport {
+    /// A transport from which `read` was already read.
     pub fn new(stream: Box<dyn Duplex>, read: BytesMut, account: &Arc<Connection>) -> Self {
-        Self(Arc::new(Mutex::new(Wire {
+        Self(Arc::new(Mutex::new(Transport {
             stream,
             charge: account.charge(read.capacity()),
             buffer: read,
@@ -50,66 +50,65 @@ impl SharedWire {
 
     /// The next bytes are the body of a request. `expects_continue` means that the client waits for 100 (Continue).
     pub fn begin_body(&self, framing: Framing, expects_continue: bool) -> Http1Body {
-        let mut wire = self.lock();
-        wire.body = BodyTracker::new(framing);
-        wire.is_chunked = framing == Framing::Chunked;
-        wire.expects_continue = expects_continue && framing != Framing::None;
-        wire.number += 1;
-        Http1Body { number: wire.number, wire: self.clone() }
+        let mut transport = self.lock();
+        transport.body = BodyTracker::new(framing);
+        transport.is_chunked = framing == Framing::Chunked;
+        transport.expects_continue = expects_continue && framing != Framing::None;
+        transport.number += 1;
+        Http1Body { number: transport.number, transport: self.clone() }
     }
 
     /// Exclusive access. It is never held while a task waits.
-    pub fn lock(&self) -> MutexGuard<'_, Wire> {
+    pub fn lock(&self) -> MutexGuard<'_, Transport> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the connection apart, for a tunnel: the stream, and what was read but not used. `None` while something
-    /// else uses it.
+    /// The stream, and the bytes that were read from it but not used, for a tunnel. `None` while a body shares it.
     pub fn into_parts(self) -> Option<(Box<dyn Duplex>, BytesMut)> {
-        let wire = Arc::into_inner(self.0)?.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Some((wire.stream, wire.buffer))
+        let transport = Arc::into_inner(self.0)?.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Some((transport.stream, transport.buffer))
     }
 }
 
-/// Nothing that a client sent.
-impl fmt::Debug for SharedWire {
+/// Shows no bytes of the client.
+impl fmt::Debug for SharedTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SharedWire")
+        f.write_str("SharedTransport")
     }
 }
 
 /// The body of one request on a connection.
 #[derive(Debug)]
 pub struct Http1Body {
-    wire: SharedWire,
+    transport: SharedTransport,
     number: u64,
 }
 
 impl Http1Body {
-    /// The connection, as long as this is the body of its current request.
-    fn wire(&self) -> Option<MutexGuard<'_, Wire>> {
-        Some(self.wire.lock()).filter(|wire| wire.number == self.number)
+    /// The transport, as long as this is the body of the current request.
+    fn transport(&self) -> Option<MutexGuard<'_, Transport>> {
+        Some(self.transport.lock()).filter(|transport| transport.number == self.number)
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        match self.wire() {
-            Some(mut wire) => wire.poll_body(cx),
+        match self.transport() {
+            Some(mut transport) => transport.poll_body(cx),
             None => Poll::Ready(Some(Err(io::ErrorKind::BrokenPipe.into()))),
         }
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.wire().is_some_and(|wire| wire.body.is_done())
+        self.transport().is_some_and(|transport| transport.body.is_done())
     }
 
     pub(super) fn length_left(&self) -> Option<u64> {
-        let wire = self.wire()?;
-        (!wire.is_chunked || wire.body.is_done()).then(|| wire.body.left())
+        let transport = self.transport()?;
+        (!transport.is_chunked || transport.body.is_done()).then(|| transport.body.left())
     }
 }
 
-/// See the module.
-pub struct Wire {
+/// The stream of a client connection, with its buffers.
+pub struct Transport {
     stream: Box<dyn Duplex>,
     /// Read and not used.
     buffer: BytesMut,
@@ -127,7 +126,7 @@ pub struct Wire {
     outgoing: Outgoing,
 }
 
-impl Wire {
+impl Transport {
     /// What was read and not used.
     pub fn unread(&self) -> &[u8] {
         &self.buffer
@@ -172,8 +171,8 @@ impl Wire {
         self.charge.set(self.buffer.capacity() + self.outgoing.len());
     }
 
-    /// Takes the body away from whoever reads it. It can still be read here, to discard it.
-    pub fn take_back_body(&mut self) {
+    /// Invalidates the current [`Http1Body`]. The rest of the body can then be read here, to discard it.
+    pub fn reclaim_body(&mut self) {
         self.number += 1;
     }
 
@@ -228,7 +227,7 @@ impl Wire {
                 Ok(Run::Framing(0) | Run::Trailers(0) | Run::Content(0)) => return None,
                 Ok(Run::Framing(length) | Run::Trailers(length)) => self.buffer.advance(length),
                 Ok(Run::Content(length)) => {
-                    // It did not wait.
+                    // The client did not wait.
                     self.expects_continue = false;
                     let data = self.take(length);
                     self.end_body();
@@ -255,9 +254,9 @@ impl Wire {
         self.buffer.advance(length);
     }
 
-    /// Reads on while the response is awaited, so that a client that leaves is noticed. Ready when it has left.
-    pub fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // What it sends ahead is its next request, which waits.
+    /// Ready when the client has closed the connection. Reads ahead to find out, while the response is awaited.
+    pub fn poll_disconnect(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Bytes that arrive are the next request. Nothing more is read then.
         while self.body.is_done() && self.buffer.is_empty() {
             match ready!(self.poll_fill(cx)) {
                 Ok(1..) => {}

@@ -2,13 +2,14 @@
 //!
 //! One request at a time:
 //!
-//! 1. `next_head`: the strict reader ([`crate::request::HeadScanner`]) reads a head. What it accepts becomes the request (`request`);
-//!    what it refuses gets its refusal, and the connection ends.
-//! 2. `exchange`: the gateway serves the request, and reads its body while it does. Interim responses are written
-//!    meanwhile, and a client that leaves cancels the request.
-//! 3. `respond`: the response is written, one frame of its body at a time (`response`).
-//! 4. What is left of the request's body is discarded, within bounds; then the next head is read. If that is not
-//!    possible, or one side wants it, the connection closes (`close`), so slowly that the client can read the response.
+//! 1. `next_head` reads a head with the strict scanner ([`crate::request::HeadScanner`]) and makes the request from it
+//!    (`request`). A refused head gets its refusal, and the connection ends.
+//! 2. `exchange` lets the gateway serve the request, which reads the body as it needs it. Interim responses are written
+//!    in the meantime. If the client disconnects, the request is cancelled.
+//! 3. `respond` writes the response, one frame of its body at a time (`response`).
+//! 4. The rest of the request's body is discarded within bounds, and the next head is read. If the body exceeds the
+//!    bounds, or one side asked for it, the connection closes (`close`), with a lingering close so that the client can
+//!    read the response.
 //!
 //! | phase | ends with | next |
 //! | --- | --- | --- |
@@ -16,7 +17,7 @@
 //! | head | a refused head, or a timeout within a head | respond, then close |
 //! | head | the end of the stream, the idle timeout, or a drain between two requests | close |
 //! | exchange | a response | respond |
-//! | exchange | the client leaves | the end |
+//! | exchange | the client disconnects | the end |
 //! | respond | the end of the response | discard, or a tunnel after a 101, or close |
 //! | respond | a body cut short, or a client that does not read in time | the end, so that nothing looks complete |
 //! | discard | the end of the request's body | head |
@@ -46,7 +47,7 @@ mod response;
 
 use client_io::{ClientIo, Next};
 use handler::Handler;
-use response::{BodyWriter, Outlook};
+use response::{BodyWriter, ResponseTerms};
 
 /// Serves the connection until it ends or is drained. `read` has the bytes that were already read from it.
 pub(super) async fn serve(
@@ -89,18 +90,18 @@ impl Http1<'_> {
     /// Serves requests until the connection has ended. Returns the tunnel that follows the last one, if one does.
     ///
     /// # Errors
-    /// The connection is cut off: the client left or does not read, or the backend cut its response short.
+    /// The connection is cut off: the client disconnected or does not read, or the backend cut its response short.
     async fn run(&mut self) -> io::Result<Option<Switched>> {
         let context = self.context;
         let mut draining = Some(pin!(context.is_draining()));
         loop {
             let after = match self.io.next_head(&mut draining).await {
-                Next::Request(request, outlook) => self.exchange(request, outlook).await?,
+                Next::Request(request, terms) => self.exchange(request, terms).await?,
                 Next::Refused(head) => {
-                    let outlook = Outlook::of_refused(&head);
+                    let terms = ResponseTerms::of_refused(&head);
                     let response =
                         self.context.worker_state.load().gateway.refuse_head(&self.peer, &head, false);
-                    self.respond(response, outlook).await?;
+                    self.respond(response, terms).await?;
                     return self.io.close(true).await.map(|()| None);
                 }
                 Next::End => return self.io.close(false).await.map(|()| None),
@@ -114,7 +115,7 @@ impl Http1<'_> {
     }
 
     /// Serves one request, and sends its response.
-    async fn exchange(&mut self, request: Request<ClientBody>, outlook: Outlook) -> io::Result<After> {
+    async fn exchange(&mut self, request: Request<ClientBody>, terms: ResponseTerms) -> io::Result<After> {
         // Loaded for each request, so that a request is handled with the configuration in force when it arrives.
         let worker_state = self.context.worker_state.load_full();
         let mut handler = Handler::begin(worker_state, self.peer.clone(), request);
@@ -122,35 +123,36 @@ impl Http1<'_> {
             if let Poll::Ready(response) = handler.poll(cx) {
                 return Poll::Ready(Ok(response));
             }
-            let mut wire = self.io.wire.lock();
-            let interim = self.interim.take();
-            if !interim.is_empty() {
-                wire.outgoing().interim(&interim);
-            }
-            if !wire.outgoing().is_empty() && wire.poll_write(cx)?.is_pending() {
+            let mut transport = self.io.transport.lock();
+            transport.outgoing().interim(&self.interim.take());
+            if !transport.outgoing().is_empty() && transport.poll_write(cx)?.is_pending() {
                 return Poll::Pending;
             }
-            wire.poll_left(cx).map(|()| Err(io::ErrorKind::ConnectionAborted.into()))
+            transport.poll_disconnect(cx).map(|()| Err(io::ErrorKind::ConnectionAborted.into()))
         })
         .await?;
         handler.end();
-        self.respond(response, outlook).await
+        self.respond(response, terms).await
     }
 
     /// Sends a response.
-    async fn respond(&mut self, response: Response<ObservedBody>, mut outlook: Outlook) -> io::Result<After> {
+    async fn respond(
+        &mut self,
+        response: Response<ObservedBody>,
+        mut terms: ResponseTerms,
+    ) -> io::Result<After> {
         let (head, mut body) = response.into_parts();
         let tunnel = body.take_tunnel();
-        self.interim.discard();
-        outlook.closes |= self.context.is_draining_now()
+        self.io.transport.lock().outgoing().interim(&self.interim.take());
+        terms.closes |= self.context.is_draining_now()
             || self.context.is_outdated(self.settings.policy_number)
-            || self.io.wire.lock().expects_continue();
+            || self.io.transport.lock().expects_continue();
         let time = self.settings.times.response(&self.peer.account, body.is_own());
-        let writer = BodyWriter::begin(self.io.wire.lock().outgoing().text(), &head, &body, &mut outlook);
+        let writer = BodyWriter::begin(self.io.transport.lock().outgoing().text(), &head, &body, &mut terms);
         self.io.write(body, writer, time).await?;
         match tunnel {
             Some(tunnel) => Ok(After::Tunnel(tunnel)),
-            None if outlook.closes || !self.io.discard().await => Ok(After::Close),
+            None if terms.closes || !self.io.discard().await => Ok(After::Close),
             None => Ok(After::NextRequest),
         }
     }
@@ -158,7 +160,7 @@ impl Http1<'_> {
     /// Carries the tunnel until it ends.
     async fn tunnel(self, tunnel: Switched) {
         let ending = self.context.is_ending(self.settings.policy_number);
-        if let Some((stream, early)) = self.io.wire.into_parts() {
+        if let Some((stream, early)) = self.io.transport.into_parts() {
             // The 101 is the backend's response.
             let stall = self.settings.times.response(&self.peer.account, false);
             tunnel.run(stream, early, stall, ending).await;

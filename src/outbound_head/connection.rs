@@ -52,13 +52,15 @@ fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
             .iter()
             .any(|known| option.eq_ignore_ascii_case(known.as_bytes()))
     };
-    headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
+    list_members(headers, &CONNECTION)
         .filter(is_other)
         .filter_map(|option| HeaderName::from_bytes(option).ok())
+}
+
+/// The members of a list field, like the options of `Connection` (RFC 9110 section 5.6.1).
+pub fn list_members<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
+    let lists = headers.get_all(name).iter();
+    lists.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
 fn is_end_to_end(name: &str) -> bool {

@@ -1,5 +1,6 @@
 //! `Upgrade`: switching to another protocol on the same connection (RFC 9110 section 7.8).
 
+use super::connection::list_members;
 use super::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -69,9 +70,7 @@ pub fn is_granted(headers: &HeaderMap, protocol: &str) -> bool {
 }
 
 fn names_upgrade(headers: &HeaderMap) -> bool {
-    let names =
-        headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    names.into_iter().any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    list_members(headers, &CONNECTION).any(|option| option.eq_ignore_ascii_case(b"upgrade"))
 }
 
 fn only_protocol(headers: &HeaderMap) -> Option<String> {

@@ -1,13 +1,13 @@
 //! Interim responses of the backend (RFC 9110 section 15.2), such as 103 (Early Hints), for HTTP/1.1 clients.
 //!
-//! They wait here until the client's connection writes them, before it gets the final response.
+//! The task of the client's connection reads them from the backend, so they wait here only until it has been polled:
+//! it then writes them, in front of the final response if that has arrived too.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, HeaderMap};
-use tokio::sync::Notify;
 
 use crate::outbound_head::remove_connection_fields;
 
@@ -16,10 +16,7 @@ const MAX_BYTES: usize = 16 * 1024;
 
 /// The interim responses to the current request of a connection.
 #[derive(Debug, Default)]
-pub struct InterimResponses {
-    waiting: Mutex<BytesMut>,
-    arrived: Notify,
-}
+pub struct InterimResponses(Mutex<BytesMut>);
 
 impl InterimResponses {
     /// 100 (Continue) applies to one connection only, and 101 (Switching Protocols) is a final response.
@@ -44,14 +41,7 @@ impl InterimResponses {
         let mut waiting = self.waiting();
         if waiting.len() + bytes.len() <= MAX_BYTES {
             waiting.extend_from_slice(&bytes);
-            drop(waiting);
-            self.arrived.notify_one();
         }
-    }
-
-    /// Resolves when there is something to write.
-    pub async fn arrive(&self) {
-        self.arrived.notified().await;
     }
 
     /// Takes the bytes to write.
@@ -60,13 +50,8 @@ impl InterimResponses {
         if waiting.is_empty() { Bytes::new() } else { std::mem::take(&mut *waiting).freeze() }
     }
 
-    /// Drops what was not written, because the final response has arrived.
-    pub fn discard(&self) {
-        self.waiting().clear();
-    }
-
     fn waiting(&self) -> MutexGuard<'_, BytesMut> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -93,9 +78,6 @@ mod tests {
         assert_eq!(interim.take(), "");
         interim.add(StatusCode::EARLY_HINTS, headers.clone());
         assert_eq!(interim.take(), "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n");
-        interim.add(StatusCode::EARLY_HINTS, headers.clone());
-        interim.discard();
-        assert_eq!(interim.take(), "");
         (0..1000).for_each(|_| interim.add(StatusCode::EARLY_HINTS, headers.clone()));
         assert!(interim.take().len() <= MAX_BYTES);
     }

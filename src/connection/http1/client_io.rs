@@ -15,16 +15,16 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::linger::{Linger, QUIET_TIME};
 use super::request;
-use super::response::{BodyWriter, Outlook};
+use super::response::{BodyWriter, ResponseTerms};
 use crate::budget::Connection;
-use crate::client_body::{ClientBody, Duplex, SharedWire};
+use crate::client_body::{ClientBody, Duplex, SharedTransport};
 use crate::connection::settings::{ReadLimits, Times};
 use crate::gateway::UnreadHead;
 use crate::request::{Framing, HeadScanner, RequestFault};
 
 /// The client's side of a connection.
 pub(super) struct ClientIo {
-    pub(super) wire: SharedWire,
+    pub(super) transport: SharedTransport,
     account: Arc<Connection>,
     limits: ReadLimits,
     times: Times,
@@ -37,7 +37,7 @@ pub(super) struct ClientIo {
 #[expect(clippy::large_enum_variant, reason = "a box would be an allocation for each request")]
 pub(super) enum Next {
     /// A request, and what its response depends on.
-    Request(Request<ClientBody>, Outlook),
+    Request(Request<ClientBody>, ResponseTerms),
     /// A head that is refused.
     Refused(UnreadHead),
     /// Nothing.
@@ -54,7 +54,7 @@ impl ClientIo {
         times: Times,
     ) -> Self {
         Self {
-            wire: SharedWire::new(stream, read, account),
+            transport: SharedTransport::new(stream, read, account),
             account: account.clone(),
             limits,
             times,
@@ -74,12 +74,12 @@ impl ClientIo {
         let mut scanner = HeadScanner::new(self.limits.head);
         let mut began = self.first.take();
         poll_fn(|cx| {
-            let mut wire = self.wire.lock();
+            let mut transport = self.transport.lock();
             let fault = loop {
-                match scanner.scan(wire.unread()) {
+                match scanner.scan(transport.unread()) {
                     Ok(Some(head)) => {
-                        let bytes = wire.take(head.len);
-                        drop(wire);
+                        let bytes = transport.take(head.len);
+                        drop(transport);
                         self.account.request_begins();
                         return Poll::Ready(self.request(&mut scanner, head.framing, bytes));
                     }
@@ -89,7 +89,7 @@ impl ClientIo {
                 if scanner.has_begun() && began.is_none() {
                     began = Some(Instant::now());
                 }
-                match wire.poll_fill(cx) {
+                match transport.poll_fill(cx) {
                     Poll::Ready(Ok(1..)) => continue,
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Next::End),
                     Poll::Pending => {}
@@ -106,7 +106,7 @@ impl ClientIo {
                 }
                 break RequestFault::TimedOut;
             };
-            let head = wire.unread();
+            let head = transport.unread();
             let refused = UnreadHead::new(fault, scanner.method_of(head), scanner.target_of(head));
             self.account.request_begins();
             Poll::Ready(Next::Refused(refused))
@@ -118,10 +118,10 @@ impl ClientIo {
     fn request(&self, scanner: &mut HeadScanner, framing: Framing, bytes: Bytes) -> Next {
         let fault = match request::read(scanner, &bytes) {
             Ok(request) => {
-                let outlook = Outlook::of(&request);
-                let body = self.wire.begin_body(framing, request::expects_continue(&request));
+                let terms = ResponseTerms::of(&request);
+                let body = self.transport.begin_body(framing, request::expects_continue(&request));
                 let body = if framing == Framing::None { ClientBody::Empty } else { ClientBody::Http1(body) };
-                return Next::Request(request.map(|()| body), outlook);
+                return Next::Request(request.map(|()| body), terms);
             }
             Err(fault) => fault,
         };
@@ -131,7 +131,7 @@ impl ClientIo {
     /// Writes the response, whose head is waiting. The client may take `time` to read each part of it.
     ///
     /// # Errors
-    /// The client left or does not read, or the body was cut short.
+    /// The client disconnected or does not read, or the body was cut short.
     pub(super) async fn write<B>(&mut self, body: B, mut writer: BodyWriter, time: Duration) -> io::Result<()>
     where
         B: Body<Data = Bytes, Error = io::Error> + Unpin,
@@ -148,18 +148,21 @@ impl ClientIo {
                     let frame = self.poll_frame(frames, cx)?;
                     let is_last = matches!(frame, Poll::Ready(None)) || frames.is_end_stream();
                     match frame {
-                        Poll::Ready(frame) => writer.write(self.wire.lock().outgoing(), frame, is_last)?,
+                        Poll::Ready(frame) => {
+                            writer.write(self.transport.lock().outgoing(), frame, is_last)?
+                        }
                         Poll::Pending => waits_for_backend = true,
                     }
                     if is_last && !waits_for_backend {
-                        // Before the last bytes are written, so that whoever has read them finds the request recorded.
+                        // Record the request before its last bytes are written: a client that has read them can
+                        // rely on the record.
                         body = None;
                         self.account.request_ends();
                     }
                 }
-                let mut wire = self.wire.lock();
-                if wire.poll_write(cx)?.is_pending() {
-                    let left = wire.outgoing().len();
+                let mut transport = self.transport.lock();
+                if transport.poll_write(cx)?.is_pending() {
+                    let left = transport.outgoing().len();
                     let (_, end) = *stalled.insert(
                         stalled
                             .filter(|(before, _)| *before == left)
@@ -173,7 +176,7 @@ impl ClientIo {
                     return Poll::Ready(Ok(()));
                 }
                 if waits_for_backend {
-                    ready!(wire.poll_left(cx));
+                    ready!(transport.poll_disconnect(cx));
                     return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
                 }
             }
@@ -181,15 +184,16 @@ impl ClientIo {
         .await
     }
 
-    /// The next frame of a response body. If there is none because the body was cut short, writes what waits, as far as
-    /// that is possible at once: a client that gets a head sees that it was answered, and does not try again.
+    /// The next frame of a response body. If the body was cut short, first writes as much of the head as the client takes
+    /// at once: a client that got no byte of a response may take the connection for an idle one that was closed, and
+    /// send the request again.
     fn poll_frame<B>(&self, body: &mut B, cx: &mut Context<'_>) -> Poll<io::Result<Option<Frame<Bytes>>>>
     where
         B: Body<Data = Bytes, Error = io::Error> + Unpin,
     {
         let frame = ready!(Pin::new(body).poll_frame(cx)).transpose();
         if frame.is_err() {
-            let _written = self.wire.lock().poll_write(cx);
+            let _written = self.transport.lock().poll_write(cx);
         }
         Poll::Ready(frame)
     }
@@ -200,10 +204,10 @@ impl ClientIo {
         let (mut left, end) = (bounds.bytes, Instant::now() + bounds.timeout);
         let mut quiet_end = Instant::now() + QUIET_TIME;
         let _discarding = self.account.discards();
-        self.wire.lock().take_back_body();
+        self.transport.lock().reclaim_body();
         poll_fn(|cx| {
             loop {
-                match self.wire.lock().poll_body(cx) {
+                match self.transport.lock().poll_body(cx) {
                     Poll::Ready(None) => return Poll::Ready(true),
                     Poll::Ready(Some(Ok(data))) if data.len() as u64 <= left && Instant::now() < end => {
                         left -= data.len() as u64;
@@ -218,15 +222,15 @@ impl ClientIo {
     }
 
     /// Ends our direction, then lingers so that the client can read the last response. `is_refused` means that the
-    /// client may still be sending what nobody reads.
+    /// client may still be sending.
     pub(super) async fn close(&mut self, is_refused: bool) -> io::Result<()> {
         let end = Instant::now() + self.times.response(&self.account, true);
         let mut linger = None;
         poll_fn(|cx| {
-            let mut wire = self.wire.lock();
+            let mut transport = self.transport.lock();
             // Between two requests nothing more is expected from the client, so there is nothing to wait for.
-            let is_patient = is_refused || !wire.body_is_done() || !wire.unread().is_empty();
-            let stream = wire.stream();
+            let is_patient = is_refused || !transport.body_is_done() || !transport.unread().is_empty();
+            let stream = transport.stream();
             if linger.is_none() {
                 match Pin::new(&mut *stream).poll_shutdown(cx)? {
                     Poll::Ready(()) => linger = Some(Linger::new(self.limits.discard, &self.account)),
@@ -239,7 +243,7 @@ impl ClientIo {
     }
 }
 
-/// The one timer of a connection. Moving a deadline back costs nothing until the timer goes off at the old one.
+/// The timer of a connection. A later deadline is set only when the timer fires at the earlier one.
 #[derive(Default)]
 struct Timer(Option<Pin<Box<Sleep>>>);
 

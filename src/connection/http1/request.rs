@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, EXPECT, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Uri, Version};
 
+use crate::outbound_head::list_members;
 use crate::request::{HeadScanner, RequestFault};
 
 /// How many fields are usually added to a head before it is forwarded.
@@ -38,15 +39,9 @@ pub(super) fn expects_continue<B>(request: &Request<B>) -> bool {
 
 /// Whether the client can send another request afterwards (RFC 9112 section 9.3).
 pub(super) fn keeps_alive<B>(request: &Request<B>) -> bool {
-    let mut options = request
-        .headers()
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let mut keep_alive = request.version() == Version::HTTP_11;
-    options.all(|option| {
-        let option = option.trim_ascii();
-        keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-        !option.eq_ignore_ascii_case(b"close")
-    }) && keep_alive
+    let has = |wanted: &str| {
+        list_members(request.headers(), &CONNECTION)
+            .any(|option| option.eq_ignore_ascii_case(wanted.as_bytes()))
+    };
+    !has("close") && (request.version() == Version::HTTP_11 || has("keep-alive"))
 }

@@ -16,17 +16,18 @@ use http_body::{Body, Frame};
 use super::request::keeps_alive;
 use crate::client_body::Outgoing;
 use crate::gateway::UnreadHead;
+use crate::outbound_head::list_members;
 
-/// What a response depends on besides itself.
+/// The terms on which a response is sent: what the request and the connection demand.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Outlook {
+pub(super) struct ResponseTerms {
     is_http_11: bool,
     is_to_head: bool,
     /// Whether the connection closes after the response.
     pub(super) closes: bool,
 }
 
-impl Outlook {
+impl ResponseTerms {
     pub(super) fn of<B>(request: &Request<B>) -> Self {
         Self {
             is_http_11: request.version() == Version::HTTP_11,
@@ -61,16 +62,22 @@ pub(super) struct BodyWriter {
 }
 
 impl BodyWriter {
-    /// Writes the head. Changes `outlook` if the connection has to close after this response.
-    pub(super) fn begin(out: &mut BytesMut, head: &Parts, body: &impl Body, outlook: &mut Outlook) -> Self {
-        let framing = framing(head, body, *outlook);
-        outlook.closes |= framing == Framing::Close || head.headers.get_all(CONNECTION).iter().any(closes);
+    /// Writes the head. Changes `terms` if the connection has to close after this response.
+    pub(super) fn begin(
+        out: &mut BytesMut,
+        head: &Parts,
+        body: &impl Body,
+        terms: &mut ResponseTerms,
+    ) -> Self {
+        let framing = framing(head, body, *terms);
+        terms.closes |= framing == Framing::Close
+            || list_members(&head.headers, &CONNECTION).any(|option| option.eq_ignore_ascii_case(b"close"));
         let trailers = if framing == Framing::Chunked { announced(&head.headers) } else { Vec::new() };
         write_status(out, head);
         for (name, value) in &head.headers {
             let is_ours = match *name {
                 // Kept in the response to HEAD, which has a length but no body.
-                CONTENT_LENGTH => !outlook.is_to_head,
+                CONTENT_LENGTH => !terms.is_to_head,
                 TRANSFER_ENCODING => true,
                 TRAILER => framing != Framing::Chunked,
                 CONNECTION => head.status != StatusCode::SWITCHING_PROTOCOLS,
@@ -88,7 +95,7 @@ impl BodyWriter {
             Framing::Chunked => out.put_slice(b"transfer-encoding: chunked\r\n"),
             Framing::None | Framing::Close => {}
         }
-        match (outlook.closes, outlook.is_http_11) {
+        match (terms.closes, terms.is_http_11) {
             _ if head.status == StatusCode::SWITCHING_PROTOCOLS => {}
             (true, _) => out.put_slice(b"connection: close\r\n"),
             (false, false) => out.put_slice(b"connection: keep-alive\r\n"),
@@ -158,8 +165,8 @@ impl BodyWriter {
     }
 }
 
-fn framing(head: &Parts, body: &impl Body, outlook: Outlook) -> Framing {
-    let has_no_body = outlook.is_to_head
+fn framing(head: &Parts, body: &impl Body, terms: ResponseTerms) -> Framing {
+    let has_no_body = terms.is_to_head
         || head.status.is_informational()
         || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if has_no_body {
@@ -167,22 +174,13 @@ fn framing(head: &Parts, body: &impl Body, outlook: Outlook) -> Framing {
     }
     match body.size_hint().exact() {
         Some(length) => Framing::Length(length),
-        None if outlook.is_http_11 => Framing::Chunked,
+        None if terms.is_http_11 => Framing::Chunked,
         None => Framing::Close,
     }
 }
 
 fn announced(headers: &HeaderMap) -> Vec<HeaderName> {
-    let names =
-        headers.get_all(TRAILER).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect()
-}
-
-fn closes(value: &HeaderValue) -> bool {
-    value
-        .as_bytes()
-        .split(|byte| *byte == b',')
-        .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+    list_members(headers, &TRAILER).filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
 }
 
 /// With our own version, whatever the client's is (RFC 9110 section 2.5).

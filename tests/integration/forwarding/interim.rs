@@ -47,6 +47,21 @@ fn early_hints_arrive_before_the_final_response() {
 }
 
 #[test]
+fn early_hints_that_arrive_with_the_final_response_are_forwarded() {
+    let upstream = Upstream::scripted(|exchange: &mut Exchange| {
+        exchange.send([HINTS, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"].concat())?;
+        Ok(Next::KeepOpen)
+    });
+    let stage = Stage::with(Issuer::of(rsa()), upstream, |setup| setup);
+    let mut client = Client::connect(stage.gateway.proxy);
+    for _ in 0..2 {
+        client.send(request("1.1"));
+        assert_eq!(client.response_head().expect("hints").0, 103);
+        assert_eq!(client.response().expect("a response").text(), "ok");
+    }
+}
+
+#[test]
 fn http_1_0_client_gets_only_the_final_response() {
     let gate = Gate::default();
     gate.open();

@@ -59,9 +59,9 @@ async fn next_head(io: &mut ClientIo) -> Next {
     io.next_head(&mut Some(never.as_mut())).await
 }
 
-async fn request(io: &mut ClientIo) -> (Request<ClientBody>, Outlook) {
+async fn request(io: &mut ClientIo) -> (Request<ClientBody>, ResponseTerms) {
     match next_head(io).await {
-        Next::Request(request, outlook) => (request, outlook),
+        Next::Request(request, terms) => (request, terms),
         Next::Refused(head) => panic!("refused: {:?}", head.denial().reason),
         Next::End => panic!("the end"),
     }

@@ -39,11 +39,11 @@ fn frames(texts: &[&'static str], length: Option<u64>, knows_its_end: bool) -> F
 async fn written(request_head: &str, mut response: Response<Frames>) -> (String, io::Result<bool>) {
     let (mut client, mut io) = connection();
     client.write_all(request_head.as_bytes()).await.expect("room");
-    let (_, mut outlook) = request(&mut io).await;
+    let (_, mut terms) = request(&mut io).await;
     response.headers_mut().insert("date", HeaderValue::from_static("now"));
     let (head, body) = response.into_parts();
-    let writer = BodyWriter::begin(io.wire.lock().outgoing().text(), &head, &body, &mut outlook);
-    let result = io.write(body, writer, STEP).await.map(|()| !outlook.closes);
+    let writer = BodyWriter::begin(io.transport.lock().outgoing().text(), &head, &body, &mut terms);
+    let result = io.write(body, writer, STEP).await.map(|()| !terms.closes);
     drop(io);
     let mut got = String::new();
     client.read_to_string(&mut got).await.expect("text");
@@ -151,9 +151,9 @@ async fn only_announced_trailers_are_sent() {
 async fn a_client_that_does_not_read_has_a_bounded_time_from_its_last_read() {
     let (mut client, mut io) = connection_of(64, None);
     client.write_all(GET.as_bytes()).await.expect("room");
-    let (_, mut outlook) = request(&mut io).await;
+    let (_, mut terms) = request(&mut io).await;
     let (head, body) = Response::new(frames(&["x".repeat(1000).leak()], Some(1000), true)).into_parts();
-    let writer = BodyWriter::begin(io.wire.lock().outgoing().text(), &head, &body, &mut outlook);
+    let writer = BodyWriter::begin(io.transport.lock().outgoing().text(), &head, &body, &mut terms);
     let reading = tokio::spawn(async move {
         for _ in 0..3 {
             tokio::time::sleep(STEP / 2).await;
@@ -162,7 +162,7 @@ async fn a_client_that_does_not_read_has_a_bounded_time_from_its_last_read() {
         pending::<DuplexStream>().await
     });
     let begun = Instant::now();
-    let error = io.write(body, writer, STEP).await.expect_err("nobody reads");
+    let error = io.write(body, writer, STEP).await.expect_err("a timeout");
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     assert!(begun.elapsed().abs_diff(STEP * 5 / 2) <= Duration::from_millis(5), "{:?}", begun.elapsed());
     reading.abort();
@@ -200,10 +200,10 @@ async fn closing_lingers_until_the_client_has_read_the_last_response() {
 async fn a_client_that_leaves_while_the_backend_is_silent_is_noticed() {
     let (mut client, mut io) = connection();
     client.write_all(GET.as_bytes()).await.expect("room");
-    let (_, mut outlook) = request(&mut io).await;
+    let (_, mut terms) = request(&mut io).await;
     let (head, ()) = Response::new(()).into_parts();
     let body = Empty::<Bytes>::new().map_err(|never| match never {});
-    let writer = BodyWriter::begin(io.wire.lock().outgoing().text(), &head, &body, &mut outlook);
+    let writer = BodyWriter::begin(io.transport.lock().outgoing().text(), &head, &body, &mut terms);
     let silent = Silent;
     drop(client);
     assert!(io.write(silent, writer, STEP).await.is_err());
