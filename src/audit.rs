@@ -1,7 +1,7 @@
 //! The audit trail: one line of JSON on standard output for each request. It never contains a token.
 //!
-//! Requests never wait for standard output. Each worker collects its lines in a buffer of its own (`buffer`), and one
-//! thread writes what all of them collected, in the order in which the requests ended. If the reader is too slow, lines
+//! Requests never wait for standard output. Workers collect their lines in separate buffers (`buffer`), and one thread
+//! writes what all of them collected, in the order in which the requests ended. If the reader is too slow, lines
 //! are dropped and counted (`metagate_audit_dropped_total`).
 
 use std::io::Write;

@@ -388,6 +388,9 @@ fn trace_id(headers: &HeaderMap) -> Option<Box<str>> {
 }
 
 fn shortened(path: &str) -> Cow<'_, str> {
+    if path.len() <= MAX_PATH_BYTES {
+        return path.into();
+    }
     match path.char_indices().find(|(at, _)| *at >= MAX_PATH_BYTES) {
         Some((at, _)) => format!("{}...", &path[..at]).into(),
         None => path.into(),

@@ -73,7 +73,7 @@ metrics! {
         "When the configuration in force was read, seconds since the epoch";
     tls_certificate_not_after_timestamp in Seconds: Family<NoLabels, Timestamp>,
         "When the certificate of the listener ends, seconds since the epoch";
-    pub audit_dropped: Counter, "Audit records that were dropped because standard output was too slow";
+    pub audit_dropped: Counter, "Audit records that were dropped, because standard output was too slow or failed, or the clock is wrong";
     pub panics: Counter, "Panics that ended one connection";
     build_info: Family<BuildLabels, Gauge>, "The version that runs";
 }

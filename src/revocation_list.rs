@@ -6,6 +6,7 @@
 //! 3. A streamed response or a tunnel may outlive the configuration. It holds a [`TokenWatch`], which looks the token
 //!    up in the list in force ([`RevocationsInForce`]) whenever that changes.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,9 @@ pub use in_force::{RevocationsInForce, TokenWatch};
 
 /// How often the file is checked.
 const INTERVAL: Duration = Duration::from_secs(2);
+
+/// How many unknown issuers are named in the log.
+const NAMED_ISSUERS: usize = 10;
 
 /// The list of one configuration; without a file, always empty.
 #[derive(Debug)]
@@ -117,7 +121,8 @@ impl RevocationList {
                 tracing::info!(file = %path, entries = new.list.len(), before, "the revocation list has changed");
                 let unknown = file.unknown_issuers(&new);
                 if !unknown.is_empty() {
-                    tracing::warn!(file = %path, issuers = ?unknown, "entries of the revocation list name unknown issuers and revoke nothing");
+                    let named: BTreeSet<_> = unknown.iter().take(NAMED_ISSUERS).collect();
+                    tracing::warn!(file = %path, count = unknown.len(), issuers = ?named, "entries of the revocation list name unknown issuers and revoke nothing");
                 }
                 (*version, *failure) = (Some(new), None);
             }

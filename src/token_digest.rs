@@ -11,9 +11,9 @@
 //!   because another process has another key. A bare hash of 64 bits does not have these properties
 //!   (CVE-2026-35039).
 //! - **A digest is no credential.** It has 16 bytes and its token hundreds, so the token does not follow from it,
-//!   even with the key. Nobody can present a digest in place of a token.
-//! - **Whoever reads the memory of this process could find a token with the digest of another:** the key is in it, and
-//!   with its key SipHash does not resist collisions. But the tokens of the requests in flight are in it too.
+//!   even with the key. A digest cannot be used in place of a token.
+//! - **The memory of this process contains the key,** and with its key SipHash does not resist collisions. But the same
+//!   memory contains the tokens of the requests in flight.
 //!
 //! SHA-256 has these properties without a key, but takes eight times as many instructions for every request.
 

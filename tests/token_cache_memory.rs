@@ -56,7 +56,18 @@ fn filled(issuer: &Issuer, count: usize, claims: fn(usize) -> Value) -> TokenCac
     let cache = TokenCache::new(MAX_BYTES, Duration::from_secs(300));
     for number in 0..count {
         let text = issuer.token(&claims(number));
-        cache.insert(TokenDigest::of(&text), Arc::new(issuer.verified(&text)), 1);
+        let token = Arc::new(issuer.verified(&text));
+        cache.insert(TokenDigest::of(&text), token.clone(), 1);
+        // The first audit record of a token makes them, after the cache has weighed it.
+        token.audit_members(|token| {
+            format!(
+                ",\"principal\":\"{}\",\"token_class\":\"user\",\"issuer\":\"{}\",\"kid\":\"hmac-2026\",\"token_fingerprint\":\"{}\"",
+                token.principal(),
+                token.entry(),
+                token.fingerprint().short()
+            )
+            .into()
+        });
     }
     cache
 }

@@ -13,7 +13,8 @@ PAGE, PICTURES = ROOT / "docs" / "performance.md", ROOT / "docs" / "performance"
 TEXT = """\
 # Performance
 
-metagate compared with a plain nginx, and with HAProxy and Envoy, which verify tokens too. To repeat it on your machine
+metagate compared with nginx and HAProxy as plain proxies, and with "HAProxy jwt_verify" and Envoy, which verify tokens
+too. To repeat it on your machine
 (Python 3.11 or later, two cores, root for `--install`, about {minutes} minutes):
 
 ```sh
@@ -23,7 +24,7 @@ target/tools/python/bin/pip install -r benches/compare/requirements.txt
 target/tools/python/bin/python benches/compare/run --install target/release/metagate
 ```
 
-`--quick` takes a third of the time, `--only warm` measures one scenario, `--write` writes this page. Quote ratios: they
+`--quick` takes a third of the time{quick}, `--only warm` measures one scenario, `--write` writes this page. Quote ratios: they
 are medians of the ratios of each round, and within a round all peers have the same machine. The other columns are
 medians, and depend on the machine.
 
@@ -50,7 +51,7 @@ medians, and depend on the machine.
 - A fresh token is never sent twice in a run of a peer. A bad token is a good one with another character in the middle of
   its signature, so that it takes an RSA operation to refuse it.
 - Instructions are counted by callgrind and do not depend on what else the machine does. `benches/budget` fails in CI if
-  a request takes more than 5 % more of them than recorded in `benches/budget.toml`, or more allocations.
+  a request takes more than 5 % more of them than recorded in `benches/budget.toml`, or more than one allocation more.
 - nginx passes bodies on without buffering them (`proxy_buffering off`, `proxy_request_buffering off`), and responses
   that are not read without a temporary file. Its memory for connections is allocated at the start and not in the table.
 - The configurations of all peers are in `benches/compare/configurations`.

@@ -41,7 +41,7 @@ def routes(_, size):
 
 def revocations(root, size):
     path = root / f"revocations-{size}.yaml"
-    # Short enough for a million of them in 16 MiB, the longest file that is read.
+    # Short entries: a million of them are 16 MB.
     path.write_text("".join(f'{{"jti":"{it:05x}"}}\n' for it in range(size)))
     return f"  revocations: {{file: {path}}}"
 

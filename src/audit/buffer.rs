@@ -51,7 +51,7 @@ impl Buffers {
     /// Adds the line of a record to this thread's buffer. Returns false if too much is buffered, or if the clock is so
     /// wrong that the record has no date.
     pub(super) fn add(&self, record: &AuditRecord<'_>) -> bool {
-        // Only this thread and the writer lock this buffer, the writer 50 times a second.
+        // Seldom contended: this thread, the few that share its buffer, and the writer 50 times a second lock it.
         let buffer = &mut *lock(self.shards.own());
         let before = buffer.lines.bytes.len();
         if self.held.load(Ordering::Relaxed) > MAX_BUFFERED_BYTES {

@@ -6,7 +6,7 @@ use super::VerifiedToken;
 
 /// What a shared text uses in addition to its bytes: pointer, capacity and count.
 const SHARED_BYTES: usize = 24;
-/// What the members of an audit record use besides the names in them.
+/// The bytes of a token's members in an audit record, without principal, issuer entry and key ID.
 const AUDIT_MEMBERS_BYTES: usize = 128;
 /// The counts of an `Arc`.
 const ARC_BYTES: usize = 16;

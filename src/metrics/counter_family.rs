@@ -58,7 +58,7 @@ impl RequestCounters {
                 }
             }
         });
-        // The thread is ending, and has forgotten its counters.
+        // The thread is ending, and its thread-local counters are gone.
         if counted.is_err() {
             self.find(labels).inc();
         }

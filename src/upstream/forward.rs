@@ -291,7 +291,7 @@ impl SendError {
             Some(StreamErrorKind::Unprocessed) => Self::Unprocessed,
             Some(StreamErrorKind::Unknown) => Self::Closed,
             Some(StreamErrorKind::Failed) => UPSTREAM_PROTOCOL,
-            None if error.is_incomplete_message() || error.is_closed() || is_reset(error) => Self::Closed,
+            None if error.is_closed() || is_reset(error) => Self::Closed,
             None => UPSTREAM_PROTOCOL,
         }
     }

@@ -49,7 +49,7 @@ impl Drop for Watch {
 }
 
 impl Http1Pool {
-    /// The most recently used connection that is still open.
+    /// The most recently used connection that is open, as far as the runtime has noticed.
     pub(super) fn check_out(&self) -> Option<Box<Http1Connection>> {
         let mut state = self.state();
         loop {
@@ -97,7 +97,7 @@ impl Http1Pool {
     }
 }
 
-/// Drops idle connections that their backend closes, or uses without being asked, until the pool ends.
+/// Drops idle connections that the backend closes or sends bytes on, until the pool is dropped.
 async fn watch(pool: Weak<Http1Pool>) {
     poll_fn(|cx| {
         let Some(pool) = pool.upgrade() else { return Poll::Ready(()) };
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connection_that_the_backend_closes_is_dropped_although_nobody_uses_the_pool() {
+    async fn idle_connection_that_the_backend_closes_is_dropped() {
         let pool = Arc::<Http1Pool>::default();
         let (one, first) = connection();
         let (other, second) = connection();
@@ -161,14 +161,14 @@ mod tests {
     async fn the_last_connection_in_is_the_first_out_unless_it_was_closed() {
         let pool = Arc::<Http1Pool>::default();
         let (one, _first) = connection();
-        let (other, second) = connection();
-        let (expected, closed) = (&raw const *one, &raw const *other);
+        let (other, _second) = connection();
+        let (first_in, last_in) = (&raw const *one, &raw const *other);
         pool.check_in(one, LIFETIME);
         pool.check_in(other, LIFETIME);
-        assert!(pool.check_out().is_some_and(|connection| &raw const *connection == closed));
-        let (third, _) = connection();
+        assert!(pool.check_out().is_some_and(|connection| &raw const *connection == last_in));
+        let (third, third_backend) = connection();
         pool.check_in(third, LIFETIME);
-        drop(second);
+        drop(third_backend);
         // The runtime has to see the end first.
         tokio::time::timeout(Duration::from_secs(5), async {
             while idle(&pool) > 1 {
@@ -177,7 +177,7 @@ mod tests {
         })
         .await
         .expect("the closed connection is dropped");
-        assert!(pool.check_out().is_some_and(|connection| &raw const *connection == expected));
+        assert!(pool.check_out().is_some_and(|connection| &raw const *connection == first_in));
         assert!(pool.check_out().is_none());
     }
 

@@ -74,7 +74,7 @@ impl Lines<'_> {
         let limit = (document::MAX_BYTES + 1).saturating_sub(text.len()) as u64;
         let mut bytes = Vec::new();
         *self.length += reader.take(limit).read_to_end(&mut bytes)? as u64;
-        // The reader goes on to the end, so that the digest is that of the whole file.
+        // Read to the end: the digest covers the whole file.
         *self.length += io::copy(reader, &mut io::sink())?;
         match String::from_utf8(bytes) {
             Ok(rest) => text.push_str(&rest),

@@ -44,10 +44,15 @@ async def proxied_downloads(attacker):
         own = await attacker.connect(small=False)
         await attacker.send(own, b"GET /public/endless HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: %s\r\n\r\n" % OTHER.encode())
         try:
+            async with asyncio.timeout(PATIENCE):
+                status, _ = await attacker.head(own)
+            if status != 200:
+                raise Ended
             while True:
-                await attacker.receive(own)
+                async with asyncio.timeout(PATIENCE):
+                    await attacker.receive(own)
                 await asyncio.sleep(0.1)
-        except Ended:
+        except (Ended, TimeoutError):
             attacker.counts["harmed"] += 1
 
     async def client(_):
@@ -109,7 +114,9 @@ class Shared(Connection):
             self.window += int.from_bytes(payload)
         elif kind == WINDOW_UPDATE:
             self.windows[self.stream] += int.from_bytes(payload)
-        elif kind in (HEADERS, DATA, RST_STREAM) and self.stream in self.waiting:
+        elif kind == RST_STREAM and self.waiting.pop(self.stream, None):
+            self.attacker.counts["harmed"] += 1
+        elif kind in (HEADERS, DATA) and self.stream in self.waiting:
             self.waiting.pop(self.stream).set()
         await super().arrived(kind, flags, payload)
 
