@@ -174,16 +174,16 @@ class Counting(unittest.TestCase):
         with self.assertRaises(Refused):
             callgrind.parse("events: Ir\n")
 
-    def test_the_budget_allows_five_percent_and_no_allocation(self):
+    def test_the_budget_allows_five_percent_and_one_allocation(self):
         path = pathlib.Path(__file__).resolve().parent.parent / "budget"
         loader = importlib.machinery.SourceFileLoader("budget", str(path))
         budget = importlib.util.module_from_spec(importlib.util.spec_from_loader("budget", loader))
         loader.exec_module(budget)
         recorded = {"instructions": {"warm": 1_000}, "allocations": {"warm": 2}}
         over = lambda *cost: [it for _, it in budget.judge({"warm": callgrind.Cost(*cost)}, recorded)]
-        self.assertEqual(over(1_050, 2.5), [False, False])
+        self.assertEqual(over(1_050, 3), [False, False])
         self.assertEqual(over(1_051, 2), [True, False])
-        self.assertEqual(over(900, 3), [False, True])
+        self.assertEqual(over(900, 3.1), [False, True])
 
 
 class Report(unittest.TestCase):
