@@ -13,13 +13,14 @@
     reason = "a benchmark"
 )]
 
+use metagate::message::Fields;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, Uri, Version};
 use metagate::admission::{Admission, Environment, RequestHead, Snapshot, Via};
 use metagate::backend::Backend;
 use metagate::claims::{
@@ -192,7 +193,7 @@ fn rules(c: &mut Criterion) {
     let mut about_graphql = rule("/api/graphql", &[]);
     about_graphql.matching.graphql = Some(graphql);
     authorizer.policy.rules = vec![about_graphql].into();
-    let fields = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+    let fields = Fields::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
     let document = |selections: usize| {
         let query = format!(
             "query s {{ search(input: $input) {{ {} }} }}",
@@ -279,8 +280,8 @@ fn facts(token: Option<&str>, target: &'static str) -> RequestFacts {
     .expect("a plain request")
 }
 
-fn fields(token: Option<&str>) -> HeaderMap {
-    let mut fields = HeaderMap::new();
+fn fields(token: Option<&str>) -> Fields {
+    let mut fields = Fields::new();
     fields.insert("host", HeaderValue::from_static("metadata.example.org"));
     fields.insert("user-agent", HeaderValue::from_static("python-requests/2.34.2"));
     fields.insert("accept", HeaderValue::from_static("*/*"));

@@ -7,9 +7,6 @@
 //!
 //! Each row of the second table is one request with an ever larger configuration. Its cost must stay the same: a row
 //! whose largest size takes more than [`MOST_TIMES`] its smallest fails the run.
-//!
-//! With debug assertions (`--profile dev`) the rows with many cookies are steep, because
-//! `http::HeaderMap` then checks all its values whenever it removes one.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark")]
 

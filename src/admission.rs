@@ -25,11 +25,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Uri, Version};
+use http::{Method, Uri, Version};
 
 use crate::claims::VerifiedToken;
 use crate::decision::{Authorizer, Caller, Denial, NextStep, Permit, Reason};
 use crate::jose::{TokenSummary, UnverifiedToken};
+use crate::message::Fields;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::OutboundHead;
 use crate::request::{BearerToken, Credentials, Graphql, RequestFacts, RequestFault};
@@ -70,7 +71,7 @@ pub struct RequestHead<'a> {
     /// Its protocol version.
     pub version: Version,
     /// Its header section.
-    pub headers: &'a HeaderMap,
+    pub headers: &'a Fields,
     /// The client's address; `None` on a Unix socket.
     pub source: Option<IpAddr>,
     /// The body's length in bytes, if it is stated.
@@ -96,7 +97,7 @@ pub enum Via {
 #[derive(Debug)]
 pub struct Admitted {
     /// The facts from its head and, if it was read, its body.
-    pub facts: RequestFacts,
+    pub facts: Box<RequestFacts>,
     /// Permission to forward it.
     pub permit: Permit,
 }
@@ -150,7 +151,7 @@ pub trait Environment {
     fn graphql(
         &mut self,
         facts: &RequestFacts,
-        headers: &HeaderMap,
+        headers: &Fields,
     ) -> impl Future<Output = Result<Graphql, Denial>> + Send;
 }
 
@@ -169,7 +170,9 @@ impl Admission {
         E: Environment + Send,
         O: Observer + Send,
     {
-        let mut facts = self.facts(head).map_err(|fault| refused(observer, Step::Request, fault.into()))?;
+        let facts = self.facts(head).map_err(|fault| refused(observer, Step::Request, fault.into()))?;
+        // Boxed, because they are passed on many times and are large.
+        let mut facts = Box::new(facts);
         observer.facts(&facts);
         let routed = self.authorizer.routed(&facts);
         observer.route(&facts, routed);

@@ -13,19 +13,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::header::USER_AGENT;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use bytes::Bytes;
+use http::{Method, StatusCode, Uri};
 use tokio::time::Instant;
 
 use crate::audit::{AuditRecord, AuditTrail, AuditedCaller, UnverifiedCaller};
 use crate::budget::InFlight;
 use crate::claims::VerifiedToken;
 use crate::decision::{Caller, Denial, Permit};
+use crate::message::Fields;
+use crate::message::field_name::{TRACEPARENT, USER_AGENT};
 use crate::metrics::{Metrics, RequestLabels, WouldDenyLabels};
 use crate::refusals::{self, Refusal, Refusals};
 use crate::upstream::RequestProgress;
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The longest path in an audit record, in bytes.
 const MAX_PATH_BYTES: usize = 2048;
 
@@ -58,7 +59,7 @@ pub struct Exchange {
     /// Its place among the requests in flight, until the backend's response has ended or the request is refused.
     in_flight: Option<InFlight>,
     source: Option<IpAddr>,
-    user_agent: Option<HeaderValue>,
+    user_agent: Option<Bytes>,
     request_id: Box<str>,
     trace_id: Option<Box<str>>,
     token: Option<Arc<VerifiedToken>>,
@@ -92,7 +93,7 @@ impl Exchange {
         recorder: Arc<Recorder>,
         method: Method,
         target: Uri,
-        headers: &HeaderMap,
+        headers: &Fields,
         source: Option<IpAddr>,
         request_id: Box<str>,
     ) -> Box<Self> {
@@ -106,7 +107,7 @@ impl Exchange {
             target,
             unread: None,
             source,
-            user_agent: headers.get(USER_AGENT).cloned(),
+            user_agent: headers.get_bytes(USER_AGENT),
             request_id,
             trace_id: trace_id(headers),
             token: None,
@@ -131,7 +132,7 @@ impl Exchange {
         source: Option<IpAddr>,
         request_id: Box<str>,
     ) -> Box<Self> {
-        let headers = HeaderMap::new();
+        let headers = Fields::new();
         let mut exchange =
             Self::begin(recorder, Method::default(), Uri::default(), &headers, source, request_id);
         exchange.unread = Some(Box::new((method.into(), path.into())));
@@ -338,7 +339,7 @@ impl Exchange {
     }
 
     fn record(&self, summary: &Summary<'_>, duration: Duration) {
-        let client = self.user_agent.as_ref().and_then(|value| client::products(value.as_bytes()));
+        let client = self.user_agent.as_ref().and_then(|value| client::products(value));
         self.recorder.audit.add(&AuditRecord {
             time: self.time,
             event: "request",
@@ -380,7 +381,7 @@ impl Exchange {
 }
 
 /// The trace ID of a W3C `traceparent`: `00-<32 hex>-<16 hex>-<2 hex>`.
-fn trace_id(headers: &HeaderMap) -> Option<Box<str>> {
+fn trace_id(headers: &Fields) -> Option<Box<str>> {
     let text = headers.get(TRACEPARENT)?.to_str().ok()?;
     let id = text.split('-').nth(1)?;
     let hex = id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));

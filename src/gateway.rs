@@ -17,9 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRAILER};
-use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, StatusCode, Version};
 
 use crate::admission::{Admission, Admitted, RequestHead, Via};
 use crate::budget::{Connection, Exhausted};
@@ -29,6 +27,8 @@ use crate::config::{Config, Discard};
 use crate::decision::{Denial, Reason};
 use crate::exchange::{Exchange, Recorder};
 use crate::jwks::Keys;
+use crate::message::field_name::{CONTENT_LENGTH, CONTENT_TYPE, TRAILER, X_REQUEST_ID};
+use crate::message::{Fields, Head, Request, Response};
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::{
     from_http2, is_granted, remove_connection_fields, set_upgrade, understands_trailers,
@@ -58,8 +58,6 @@ use environment::{ExchangeObserver, LiveEnvironment};
 use refusal::Unsendable;
 use request_ids::RequestIds;
 use switching::{Bounds, Upgrade};
-
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Returns the current time.
 pub type Clock = fn() -> NumericDate;
@@ -109,7 +107,7 @@ pub enum ListenerKind {
 /// A request without a response yet.
 struct Received {
     exchange: Box<Exchange>,
-    head: Parts,
+    head: Box<Head>,
     body: ClientBody,
     format: ResponseFormat,
 }
@@ -141,7 +139,7 @@ impl Gateway {
     }
 
     fn receive(&self, peer: &Peer, request: Request<ClientBody>) -> Received {
-        let (head, body) = request.into_parts();
+        let Request { head, body } = request;
         let format = ResponseFormat {
             grpc: is_grpc(&head.headers),
             close: false,
@@ -207,8 +205,8 @@ impl Gateway {
         let Received { mut exchange, head, body, format } = received;
         let Accepted { admitted: Admitted { facts, permit }, ahead, revocations } = accepted;
         let mut bounds = self.bounds(&permit, &facts, revocations);
-        let head_bytes = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        let upstream_request = UpstreamRequest {
+        let head_bytes = head.headers.bytes();
+        let mut upstream_request = UpstreamRequest {
             method: head.method,
             path: facts.path.path_and_query().clone(),
             body: self.request_body(&mut exchange, ahead, body, format, peer, head_bytes),
@@ -219,7 +217,7 @@ impl Gateway {
             // HTTP/1.0 has no interim responses (RFC 9110 section 15.2).
             interim: peer.interim.clone().filter(|_| head.version == Version::HTTP_11),
         };
-        match upstream.forward(permit, upstream_request, bounds.token.as_mut()).await {
+        match upstream.forward(permit, &mut upstream_request, bounds.token.as_mut()).await {
             Ok(response) if is_broken(&response, upgrade.as_ref()) => {
                 self.refuse_failed(exchange, ForwardError::Failed(Reason::UpstreamProtocol), format)
             }
@@ -267,7 +265,7 @@ impl Gateway {
     }
 
     /// The client's request ID if it is valid, otherwise a new one.
-    fn request_id(&self, headers: &HeaderMap) -> Box<str> {
+    fn request_id(&self, headers: &Fields) -> Box<str> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         let client_id = headers
             .get(X_REQUEST_ID)
@@ -290,7 +288,7 @@ struct Prepared {
 /// Relays the backend's response.
 fn relay(
     exchange: Box<Exchange>,
-    mut response: Response<ResponseBody>,
+    mut response: Response<Box<ResponseBody>>,
     bounds: Bounds,
     keeps_trailer: bool,
 ) -> Response<ObservedBody> {
@@ -300,7 +298,7 @@ fn relay(
     if let Some(token) = bounds.token {
         response.body_mut().ends_with(token);
     }
-    let announced = if keeps_trailer { response.headers().get(TRAILER).cloned() } else { None };
+    let announced = if keeps_trailer { response.headers().get_owned(TRAILER) } else { None };
     remove_connection_fields(response.headers_mut());
     if response.status() == StatusCode::NO_CONTENT {
         // RFC 9110 section 8.6. hyper would send it over HTTP/2.
@@ -338,11 +336,11 @@ fn is_broken<B>(response: &Response<B>, upgrade: Option<&Upgrade>) -> bool {
     response.status() == StatusCode::SWITCHING_PROTOCOLS && !granted()
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
+fn is_grpc(headers: &Fields) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-fn set_request_id(headers: &mut HeaderMap, id: &str) {
+fn set_request_id(headers: &mut Fields, id: &str) {
     // An ID contains only bytes that are valid in a field.
     if let Ok(value) = HeaderValue::from_str(id) {
         headers.insert(X_REQUEST_ID, value);

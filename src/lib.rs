@@ -11,6 +11,7 @@
 mod digest;
 #[cfg(feature = "server")]
 mod loopback;
+pub mod message;
 pub mod numeric_date;
 #[cfg(feature = "server")]
 mod printable;

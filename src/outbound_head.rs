@@ -14,15 +14,14 @@
 
 use std::net::IpAddr;
 
-use http::header::{
-    AUTHORIZATION, CONNECTION, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
-};
+use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use crate::backend::{ActorField, Backend};
 use crate::claims::{IdentityValues, VerifiedToken};
 use crate::decision::{Caller, Permit, Reason};
+use crate::message::field_name::{AUTHORIZATION, COOKIE, HOST};
+use crate::message::{Fields, NewName};
 use crate::policy::contains_address;
 use crate::request::{Credentials, RequestFacts, is_cookie};
 
@@ -48,10 +47,10 @@ use reserved::{FAMILIES, NAMES};
 #[derive(Clone, Debug)]
 pub struct OutboundHead {
     backend: Backend,
-    user: HeaderName,
-    email: HeaderName,
-    groups: HeaderName,
-    actor: Option<(HeaderName, ActorField)>,
+    user: NewName,
+    email: NewName,
+    groups: NewName,
+    actor: Option<(NewName, ActorField)>,
     authorization: Authorization,
     request_source: Option<RequestSource>,
     reserved: Vec<Box<str>>,
@@ -108,10 +107,10 @@ impl OutboundHead {
         });
         Self {
             backend,
-            user,
-            email,
-            groups,
-            actor: actor.map(|actor| (HeaderName::from_static(actor.name), actor)),
+            user: user.into(),
+            email: email.into(),
+            groups: groups.into(),
+            actor: actor.map(|actor| (actor.name.into(), actor)),
             authorization,
             request_source: preset.request_source.as_ref().map(RequestSource::new),
             known,
@@ -123,14 +122,14 @@ impl OutboundHead {
 
     /// Whether a field's name is another spelling of a reserved name or of a credential's name.
     /// [`Self::rewrite`] removes such fields. Another proxy that forwards the request itself may not.
-    pub fn has_look_alikes(&self, headers: &HeaderMap) -> bool {
-        headers.keys().any(|name| self.known.is_look_alike_of_identity(name.as_str()))
+    pub fn has_look_alikes(&self, headers: &Fields) -> bool {
+        headers.iter().any(|field| self.known.is_look_alike_of_identity(field.name()))
     }
 
     /// The fields that may carry an identity but are not listed by name: only the prefix of the name is known.
     /// [`Self::rewrite`] removes them. Another proxy that forwards the request itself needs the name of each.
-    pub fn unlisted<'f>(&self, headers: &'f HeaderMap) -> impl Iterator<Item = &'f str> {
-        headers.keys().map(HeaderName::as_str).filter(|name| self.known.is_unlisted_identity(name))
+    pub fn unlisted<'f>(&self, headers: &'f Fields) -> impl Iterator<Item = &'f str> {
+        headers.iter().map(|field| field.name()).filter(|name| self.known.is_unlisted_identity(name))
     }
 
     /// Rewrites the head of a permitted request.
@@ -139,7 +138,7 @@ impl OutboundHead {
     /// A verified identity cannot be written as a field value. The request must then be refused.
     pub fn rewrite(
         &self,
-        headers: &mut HeaderMap,
+        headers: &mut Fields,
         facts: &RequestFacts,
         permit: &Permit,
         peer: impl Into<Option<IpAddr>>,
@@ -150,10 +149,10 @@ impl OutboundHead {
         let trusted = self.is_trusted(peer);
         let granted = granted(self.backend, permit);
         let request_source = self.request_source_of(headers, permit.caller(), peer);
-        let stays = |name: &HeaderName| {
-            !nominated.contains(name) && self.known.is_forwarded(name.as_str(), granted, trusted)
-        };
-        retain(headers, stays);
+        headers.retain(|field| {
+            let is_nominated = !nominated.is_empty() && nominated.contains(field.name());
+            !is_nominated && self.known.is_forwarded(field, granted, trusted)
+        });
         for name in granted {
             keep_first(headers, name);
         }
@@ -180,18 +179,18 @@ impl OutboundHead {
     /// As for [`Self::rewrite`].
     pub fn forward_auth_fields(
         &self,
-        headers: &HeaderMap,
+        headers: &Fields,
         facts: &RequestFacts,
         permit: &Permit,
         source: IpAddr,
-    ) -> Result<HeaderMap, Reason> {
-        let mut verified = HeaderMap::with_capacity(8);
-        if let Some(credentials) = headers.get(AUTHORIZATION) {
-            verified.insert(AUTHORIZATION, credentials.clone());
+    ) -> Result<Fields, Reason> {
+        let mut verified = Fields::new();
+        if let Some(credentials) = headers.get_owned(AUTHORIZATION) {
+            verified.insert(AUTHORIZATION, credentials);
         }
         for name in granted(self.backend, permit) {
-            if let Some(value) = headers.get(*name) {
-                verified.insert(*name, value.clone());
+            if let Some(value) = headers.get_owned(*name) {
+                verified.insert(*name, value);
             }
         }
         if let Caller::Token(token) = permit.caller() {
@@ -214,7 +213,7 @@ impl OutboundHead {
         FAMILIES.iter().chain(self.backend.preset().identity.families).copied()
     }
 
-    fn set_identity(&self, headers: &mut HeaderMap, token: &VerifiedToken) -> Result<(), Reason> {
+    fn set_identity(&self, headers: &mut Fields, token: &VerifiedToken) -> Result<(), Reason> {
         let IdentityValues { user, email, groups } = token.identity_values().ok_or(Reason::MalformedToken)?;
         headers.insert(self.user.clone(), user.clone());
         if let Some(email) = email {
@@ -236,29 +235,24 @@ impl OutboundHead {
         }
     }
 
-    fn set_authorization(&self, headers: &mut HeaderMap, facts: &RequestFacts, permit: &Permit) {
+    fn set_authorization(&self, headers: &mut Fields, facts: &RequestFacts, permit: &Permit) {
         match (&self.authorization, permit.caller()) {
             // DataHub's own services authenticate to the backend with this field.
             (_, Caller::DatahubSystem) => {}
             (Authorization::Forward, _) => match &facts.credentials {
-                Credentials::Bearer(token) => {
-                    headers.insert(AUTHORIZATION, token.canonical_field());
-                }
+                Credentials::Bearer(token) if token.is_canonical() => {}
+                Credentials::Bearer(token) => headers.insert(AUTHORIZATION, token.canonical_field()),
                 // DataHub's frontend treats an empty field as a credential (CVE-2023-25557).
-                Credentials::Missing => {
-                    headers.remove(AUTHORIZATION);
-                }
+                Credentials::Missing => headers.remove(AUTHORIZATION),
                 Credentials::Basic(_) | Credentials::OtherScheme | Credentials::Malformed => {}
             },
-            (Authorization::Strip, _) => {
-                headers.remove(AUTHORIZATION);
-            }
+            (Authorization::Strip, _) => headers.remove(AUTHORIZATION),
         }
     }
 
     /// Removes session cookies if there are other credentials: a backend that prefers its cookie to the token
     /// would use an identity that was not verified.
-    fn drop_session_cookies(&self, headers: &mut HeaderMap, facts: &RequestFacts) {
+    fn drop_session_cookies(&self, headers: &mut Fields, facts: &RequestFacts) {
         let names = self.backend.quirks().session_cookies;
         if names.is_empty() || !facts.has_session_cookie || matches!(facts.credentials, Credentials::Missing)
         {
@@ -266,7 +260,6 @@ impl OutboundHead {
         }
         let kept: Vec<HeaderValue> = headers
             .get_all(COOKIE)
-            .iter()
             .filter_map(|value| {
                 let kept: Vec<&[u8]> = value
                     .as_bytes()
@@ -295,7 +288,7 @@ impl OutboundHead {
 
     /// The address a request comes from: the peer, or behind a trusted proxy the last address in
     /// `X-Forwarded-For` that is not itself a trusted proxy.
-    pub fn source_ip(&self, headers: &HeaderMap, peer: impl Into<Option<IpAddr>>) -> Option<IpAddr> {
+    pub fn source_ip(&self, headers: &Fields, peer: impl Into<Option<IpAddr>>) -> Option<IpAddr> {
         let peer = peer.into();
         if !self.is_trusted(peer) {
             return peer;
@@ -305,7 +298,7 @@ impl OutboundHead {
 
     /// The address that a trusted peer names: the last one in `X-Forwarded-For` that is not a trusted proxy.
     /// `None` if there is none.
-    pub fn source_behind_peer(&self, headers: &HeaderMap) -> Option<IpAddr> {
+    pub fn source_behind_peer(&self, headers: &Fields) -> Option<IpAddr> {
         forwarded::source(&self.trusted_proxies, headers)
     }
 }
@@ -322,34 +315,12 @@ fn granted(backend: Backend, permit: &Permit) -> &'static [&'static str] {
 }
 
 /// Keeps only the first value of a field, because servers disagree about which of several counts.
-fn keep_first(headers: &mut HeaderMap, name: &'static str) {
-    let mut values = headers.get_all(name).iter();
-    if let (Some(first), Some(_)) = (values.next(), values.next()) {
-        let first = first.clone();
+fn keep_first(headers: &mut Fields, name: &'static str) {
+    if headers.get_all(name).nth(1).is_some()
+        && let Some(first) = headers.get_owned(name)
+    {
         headers.insert(name, first);
     }
-}
-
-/// Keeps the selected fields in their order, and makes room for those that will be set. `HeaderMap::remove` would
-/// change the order.
-fn retain(headers: &mut HeaderMap, stays: impl Fn(&HeaderName) -> bool) {
-    const ROOM: usize = 8;
-    if headers.keys().all(&stays) {
-        headers.reserve(ROOM);
-        return;
-    }
-    let mut kept = HeaderMap::with_capacity(headers.len() + ROOM);
-    let mut current = None;
-    for (name, value) in std::mem::take(headers) {
-        // The iterator yields a name only with the first of its values.
-        if let Some(name) = name {
-            current = stays(&name).then_some(name);
-        }
-        if let Some(name) = &current {
-            kept.append(name.clone(), value);
-        }
-    }
-    *headers = kept;
 }
 
 /// The canonical spelling of a name: lower case, with `-` for `_` and `.`.

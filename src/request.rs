@@ -13,8 +13,7 @@
 
 use std::net::IpAddr;
 
-use http::header::{CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use http::{HeaderValue, Method, Uri, Version};
 
 mod original_request;
 mod bearer;
@@ -37,7 +36,7 @@ pub use framing::{BodyFault, BodyTracker, Framing};
 pub(crate) use framing::{FramingFields, Run};
 pub(crate) use grammar::value_len;
 pub use graphql::{Graphql, GraphqlOperation, OperationKind};
-pub use head::{FieldSpan, Head, HeadLimits, HeadScanner};
+pub use head::{Head, HeadLimits, HeadScanner};
 pub use host::canonical_host;
 pub use hpack::{FieldList, HpackDecoder, HpackError};
 pub use http2_head::{Http2Head, check_http2_trailers};
@@ -47,6 +46,9 @@ pub use target::PathReadings;
 
 use field_name::check_fields;
 use host::Hosts;
+
+use crate::message::Fields;
+use crate::message::field_name::{CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING};
 
 /// What a decision knows about one request.
 #[derive(Clone, Debug)]
@@ -114,7 +116,7 @@ impl RequestFacts {
         method: &Method,
         target: &Uri,
         version: Version,
-        headers: &HeaderMap,
+        headers: &Fields,
         quirks: BackendQuirks,
         source_ip: impl Into<Option<IpAddr>>,
     ) -> Result<Self, RequestFault> {
@@ -154,8 +156,8 @@ fn check_length(target: &Uri) -> Result<(), RequestFault> {
 
 /// RFC 9112 section 6: at most one field says where the body ends. [`HeadScanner`] has already checked this in the
 /// bytes of HTTP/1; this check is for every version.
-fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), RequestFault> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+fn check_framing(version: Version, headers: &Fields) -> Result<(), RequestFault> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING);
     if let Some(coding) = codings.next() {
         let exact = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
         if !exact || codings.next().is_some() || version != Version::HTTP_11 {
@@ -165,7 +167,7 @@ fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), RequestFau
             return Err(RequestFault::BadTarget("both Transfer-Encoding and Content-Length"));
         }
     }
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let mut lengths = headers.get_all(CONTENT_LENGTH);
     if let Some(length) = lengths.next()
         && (framing::plain_length(length.as_bytes()).is_none() || lengths.next().is_some())
     {
@@ -175,11 +177,10 @@ fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), RequestFau
 }
 
 /// Whether a `Cookie` field has one of these names (RFC 6265 section 4.2.1).
-fn has_cookie(headers: &HeaderMap, names: &[&str]) -> bool {
+fn has_cookie(headers: &Fields, names: &[&str]) -> bool {
     !names.is_empty()
         && headers
             .get_all(COOKIE)
-            .iter()
             .any(|value| value.as_bytes().split(|byte| *byte == b';').any(|cookie| is_cookie(cookie, names)))
 }
 

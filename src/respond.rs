@@ -6,22 +6,21 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    RETRY_AFTER, WWW_AUTHENTICATE,
-};
-use http::{Response, StatusCode};
+use http::{HeaderValue, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::challenge::{self, Wording};
 use crate::client_body::Duplex;
 use crate::decision::Denial;
 use crate::exchange::Exchange;
+use crate::message::field_name::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, GRPC_MESSAGE, GRPC_STATUS, RETRY_AFTER,
+    WWW_AUTHENTICATE, X_REQUEST_ID,
+};
+use crate::message::{Fields, Response};
 use crate::outbound_head::remove_connection_fields;
 use crate::request::METHODS;
 use crate::upstream::{Ending, ResponseBody, SwitchedStream, Tunnel};
-
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The body of a response. It owns the exchange: dropping it writes the audit record.
 pub struct ObservedBody {
@@ -88,16 +87,14 @@ pub fn refusal(
 ) -> Response<ObservedBody> {
     let row = denial.reason.row();
     let message = wording.message(&denial);
-    let mut response = Response::new(());
     let status = if format.grpc { StatusCode::OK } else { row.status };
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
+    let mut headers = Fields::new();
     let body = if format.grpc {
         // Trailers-Only: status and message are in the head (gRPC over HTTP/2, "Responses").
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert("grpc-status", HeaderValue::from(row.grpc as u16));
+        headers.insert(GRPC_STATUS, HeaderValue::from(row.grpc as u16));
         if let Ok(message) = HeaderValue::from_str(message) {
-            headers.insert("grpc-message", message);
+            headers.insert(GRPC_MESSAGE, message);
         }
         Bytes::new()
     } else {
@@ -133,14 +130,15 @@ pub fn refusal(
     };
     exchange.denied(denial);
     exchange.set_status(row.status);
-    response.map(|()| ObservedBody { content: Content::Own(Some(body)), exchange: Some(exchange) })
+    Response::new(
+        status,
+        headers,
+        ObservedBody { content: Content::Own(Some(body)), exchange: Some(exchange) },
+    )
 }
 
 /// The forward-auth response that permits a request, with the fields to set.
-pub fn grant(mut exchange: Box<Exchange>, headers: HeaderMap, close: bool) -> Response<ObservedBody> {
-    let mut response = Response::new(());
-    *response.headers_mut() = headers;
-    let headers = response.headers_mut();
+pub fn grant(mut exchange: Box<Exchange>, mut headers: Fields, close: bool) -> Response<ObservedBody> {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(id) = HeaderValue::from_str(exchange.request_id()) {
         headers.insert(X_REQUEST_ID, id);
@@ -149,19 +147,20 @@ pub fn grant(mut exchange: Box<Exchange>, headers: HeaderMap, close: bool) -> Re
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     exchange.set_status(StatusCode::OK);
-    response.map(|()| ObservedBody { content: Content::Own(None), exchange: Some(exchange) })
+    let body = ObservedBody { content: Content::Own(None), exchange: Some(exchange) };
+    Response::new(StatusCode::OK, headers, body)
 }
 
 /// The backend's response, streamed.
-pub fn relay(mut exchange: Box<Exchange>, response: Response<ResponseBody>) -> Response<ObservedBody> {
+pub fn relay(mut exchange: Box<Exchange>, response: Response<Box<ResponseBody>>) -> Response<ObservedBody> {
     exchange.set_status(response.status());
-    response.map(|body| ObservedBody { content: Content::Backend(Box::new(body)), exchange: Some(exchange) })
+    response.map(|body| ObservedBody { content: Content::Backend(body), exchange: Some(exchange) })
 }
 
 /// The backend's 101, after which the connection is a tunnel.
 pub fn switch(
     mut exchange: Box<Exchange>,
-    response: Response<ResponseBody>,
+    response: Response<Box<ResponseBody>>,
     tunnel: Tunnel,
 ) -> Response<ObservedBody> {
     exchange.set_status(response.status());
@@ -203,7 +202,9 @@ impl Body for ObservedBody {
         match &mut frame {
             Poll::Ready(Some(Ok(data))) => {
                 if let Some(trailers) = data.trailers_mut() {
-                    remove_connection_fields(trailers);
+                    let mut fields = Fields::from(std::mem::take(trailers));
+                    remove_connection_fields(&mut fields);
+                    *trailers = fields.to_header_map();
                 }
                 let bytes = data.data_ref().map_or(0, Bytes::len);
                 let streams = matches!(&this.content, Content::Backend(body) if !body.is_end_stream());

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+use crate::message::Fields;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use aws_lc_rs::{hmac, rsa};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, Uri, Version};
 use serde_json::{Value, json};
 
 use crate::backend::Backend;
@@ -296,11 +297,11 @@ pub(crate) fn verified(more: Value) -> VerifiedToken {
 }
 
 /// The fields of a request, in this order.
-pub(crate) fn fields(lines: &[(&str, &str)]) -> HeaderMap {
+pub(crate) fn fields(lines: &[(&str, &str)]) -> Fields {
     let line = |(name, value): &(&str, &str)| {
         (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_bytes(value.as_bytes()).unwrap())
     };
-    let mut headers = HeaderMap::new();
+    let mut headers = Fields::new();
     for (name, value) in lines.iter().map(line) {
         headers.append(name, value);
     }
@@ -312,7 +313,7 @@ pub(crate) fn facts_of(
     backend: Backend,
     method: &str,
     path: &str,
-    fields: &HeaderMap,
+    fields: &Fields,
 ) -> Result<RequestFacts, RequestFault> {
     let mut fields = fields.clone();
     if !fields.contains_key("host") {

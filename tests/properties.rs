@@ -9,11 +9,12 @@
     reason = "tests"
 )]
 
+use metagate::message::Fields;
 use std::cell::Cell;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderName, HeaderValue, Method, Uri};
 use metagate::backend::Backend;
 use metagate::decision::Route;
 use metagate::jose::{Algorithm, KeyDialect, ParsedKeys, UnverifiedToken, VerificationKey};
@@ -215,7 +216,7 @@ fn open_route_has_only_one_reading() {
     check(5000, &path(), |path| {
         targets::request_target(path.as_bytes());
         let Ok(target) = http::Uri::try_from(path.as_str()) else { return Ok(()) };
-        let mut fields = HeaderMap::new();
+        let mut fields = Fields::new();
         fields.insert("host", HeaderValue::from_static("a.example"));
         let version = http::Version::HTTP_11;
         let read = RequestFacts::read(
@@ -266,7 +267,7 @@ fn forward_auth_authorizes_exactly_the_named_request() {
     ]);
     let read = Cell::new(0);
     check(4000, &(form, fields), |(form, fields)| {
-        let mut head = HeaderMap::new();
+        let mut head = Fields::new();
         head.insert("x-forwarded-host", HeaderValue::from_static("a.example"));
         for (name, values) in &fields {
             for value in values {
@@ -320,7 +321,7 @@ fn decision_never_panics() {
 fn bearer_token_is_a_substring_of_its_field() {
     check(2000, &prop::collection::vec(any::<u8>(), 0..80), |bytes| {
         let Ok(value) = HeaderValue::from_bytes(&[b"Bearer ", &bytes[..]].concat()) else { return Ok(()) };
-        let mut fields = HeaderMap::new();
+        let mut fields = Fields::new();
         fields.insert(http::header::AUTHORIZATION, value.clone());
         if let Ok(Credentials::Bearer(token)) = Credentials::read(&fields) {
             prop_assert_eq!(token.as_str().as_bytes(), bytes.trim_ascii());
@@ -381,7 +382,7 @@ fn reserved_fields_are_only_those_set_by_the_gateway() {
         Just("X-DataHub-Actor".to_owned())
     ];
     check(2000, &prop::collection::vec((name, value), 0..6), |lines| {
-        let mut fields = HeaderMap::new();
+        let mut fields = Fields::new();
         for (name, value) in &lines {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             fields.append(name, HeaderValue::from_str(value).unwrap());

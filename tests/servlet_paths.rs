@@ -4,9 +4,10 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+use metagate::message::Fields;
 use std::cell::Cell;
 
-use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use http::{HeaderValue, Method, Uri, Version};
 use metagate::backend::Backend;
 use metagate::decision::{Authorizer, Route};
 use metagate::policy::{PathPattern, Place, Policy, RouteTable};
@@ -23,7 +24,7 @@ const TABLE: &str = include_str!("differential/paths.tsv");
 
 /// Parses a target as metagate does. `None` if it is refused with 400.
 fn facts(target: &str) -> Option<RequestFacts> {
-    let mut fields = HeaderMap::new();
+    let mut fields = Fields::new();
     fields.insert("host", HeaderValue::from_static("a.example"));
     let target = Uri::try_from(target).ok()?;
     let peer = std::net::IpAddr::from([192, 0, 2, 1]);

@@ -1,9 +1,10 @@
 //! The size of the configuration: rules, routes, issuers and revocations. What a request costs must not depend on it.
 
+use metagate::message::Fields;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, Uri, Version};
 use metagate::admission::{Admission, RequestHead, Snapshot, Via};
 use metagate::backend::Backend;
 use metagate::decision::{Authorizer, Route};
@@ -116,7 +117,7 @@ fn request(authorizer: Authorizer, target: &str, revocations: Option<Revocations
     let head = OutboundHead::new(authorizer.backend, names, Authorization::Forward, Vec::new());
     let keys = Arc::new(KeySet::new(vec![Arc::new(VerificationKey::from_shared_secret(world::SECRET))]));
     let ring = KeyRing { generation: 0, sets: vec![Some(keys); authorizer.trust.len()] };
-    let mut headers: HeaderMap = world::fields::<&str>([]);
+    let mut headers: Fields = world::fields::<&str>([]);
     let bearer = format!("Bearer {}", world::token(",\"jti\":\"0e5cb7a6-4d2c-4f0a-9d6b-of-a-token\""));
     headers.insert("authorization", HeaderValue::try_from(bearer).expect("a value"));
     let target = Uri::try_from(target).expect("a target");

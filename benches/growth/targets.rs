@@ -1,8 +1,9 @@
 //! Paths, queries, and the rules and routes that match them.
 
+use metagate::message::Fields;
 use std::hint::black_box;
 
-use http::{HeaderMap, Method};
+use http::Method;
 use metagate::backend::Backend;
 use metagate::decision::Route;
 use metagate::policy::{Matching, PathPattern, Requirement, Verdict, wildcard_matches};
@@ -64,7 +65,7 @@ pub const CASES: &[Case] = &[
     }),
 ];
 
-fn fields() -> HeaderMap {
+fn fields() -> Fields {
     world::fields::<&str>([])
 }
 

@@ -1,5 +1,6 @@
 //! One authorizer, one issuer and requests to it.
 
+use metagate::message::Fields;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, Uri, Version};
 use metagate::backend::Backend;
 use metagate::claims::{
     ClaimPath, ClaimRules, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, TokenKinds, VerifiedToken,
@@ -83,8 +84,8 @@ pub fn rule(matching: Matching) -> Rule {
 }
 
 /// `name: value`, with a `Host`.
-pub fn fields<N: AsRef<str>>(list: impl IntoIterator<Item = (N, String)>) -> HeaderMap {
-    let mut fields = HeaderMap::new();
+pub fn fields<N: AsRef<str>>(list: impl IntoIterator<Item = (N, String)>) -> Fields {
+    let mut fields = Fields::new();
     fields.insert("host", HeaderValue::from_static("a.example"));
     for (name, value) in list {
         let name = HeaderName::from_bytes(name.as_ref().as_bytes()).expect("a name");
@@ -93,7 +94,7 @@ pub fn fields<N: AsRef<str>>(list: impl IntoIterator<Item = (N, String)>) -> Hea
     fields
 }
 
-pub fn facts(backend: Backend, target: &str, fields: &HeaderMap) -> RequestFacts {
+pub fn facts(backend: Backend, target: &str, fields: &Fields) -> RequestFacts {
     let target = Uri::try_from(target).expect("a target");
     RequestFacts::read(&Method::POST, &target, Version::HTTP_11, fields, backend.quirks(), PEER)
         .expect("a plain request")

@@ -1,10 +1,10 @@
 //! The environment of a request whose token was verified before.
 
+use metagate::message::Fields;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use http::HeaderMap;
 use metagate::admission::{Environment, Refresh, Snapshot};
 use metagate::claims::VerifiedToken;
 use metagate::decision::Denial;
@@ -60,7 +60,7 @@ impl Environment for Cached<'_> {
         self.inner.revocation(token, text)
     }
 
-    async fn graphql(&mut self, facts: &RequestFacts, headers: &HeaderMap) -> Result<Graphql, Denial> {
+    async fn graphql(&mut self, facts: &RequestFacts, headers: &Fields) -> Result<Graphql, Denial> {
         self.inner.graphql(facts, headers).await
     }
 }

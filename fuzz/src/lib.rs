@@ -6,12 +6,13 @@
 #![forbid(unsafe_code)]
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use http::{HeaderValue, Method, Uri, Version};
 use metagate::admission::Admitted;
 use metagate::backend::Backend;
 use metagate::claims;
 use metagate::decision::{Caller, Route};
 use metagate::jose::{Algorithm, JsonValue, KeyDialect, KeyFamily, KeySet, ParsedKeys, UnverifiedToken};
+use metagate::message::Fields;
 use metagate::policy::{Budget, Expression, PathPattern, Place, Subject};
 use metagate::request::{BackendQuirks, Credentials, Graphql, PathReadings, RequestFacts};
 
@@ -94,8 +95,8 @@ pub fn claims(data: &[u8]) {
         assert!(rules.issuers.is_empty() || token.issuer().is_some());
         assert!(token.weight() > 0);
         let permit = world::permit(Caller::Token(token.into()));
-        let facts = world::facts("GET", "/x", &HeaderMap::new());
-        let mut fields = HeaderMap::new();
+        let facts = world::facts("GET", "/x", &Fields::new());
+        let mut fields = Fields::new();
         let _ = world::head(Backend::DataHubGms).rewrite(&mut fields, &facts, &permit, PEER, true);
     }
 }
@@ -114,7 +115,7 @@ pub fn request_target(data: &[u8]) {
     if path.is_plain() {
         assert_eq!(path.all().count(), 1);
     }
-    let mut fields = HeaderMap::new();
+    let mut fields = Fields::new();
     fields.insert("host", HeaderValue::from_static("a.example"));
     let read = |target| {
         RequestFacts::read(&Method::GET, target, Version::HTTP_11, &fields, BackendQuirks::default(), PEER)
@@ -136,7 +137,7 @@ pub fn request_target(data: &[u8]) {
 /// `Authorization` fields, one per line: a token has only characters of its alphabet and is
 /// forwarded in one form.
 pub fn authorization(data: &[u8]) {
-    let mut fields = HeaderMap::new();
+    let mut fields = Fields::new();
     for line in data.split(|byte| *byte == b'\n') {
         if let Ok(value) = HeaderValue::from_bytes(line) {
             fields.append(AUTHORIZATION, value);
@@ -202,7 +203,7 @@ pub fn graphql(data: &[u8]) {
     let bodies =
         [("application/json", body), ("application/graphql", body), ("application/json", as_json.as_bytes())];
     for (content_type, body) in bodies {
-        let mut fields = HeaderMap::new();
+        let mut fields = Fields::new();
         fields.insert("content-type", HeaderValue::from_static(content_type));
         fields.insert("host", HeaderValue::from_static("a.example"));
         let read = RequestFacts::read(
@@ -235,7 +236,7 @@ pub fn graphql(data: &[u8]) {
 pub fn expression(data: &[u8]) {
     let (text, claims) = split_line(data);
     let Some(token) = world::verify(&world::signed(claims)) else { return };
-    let request = world::facts("POST", "/api/graphql?action=a&action=b", &HeaderMap::new());
+    let request = world::facts("POST", "/api/graphql?action=a&action=b", &Fields::new());
     let subject = Subject { request: &request, path: b"/api/graphql", token: Some(&token), graphql: None };
     for text in [str::from_utf8(text).unwrap_or_default()].into_iter().chain(world::EXPRESSIONS) {
         let Ok(expression) = Expression::parse(text) else { continue };

@@ -1,5 +1,6 @@
 //! The authorizer, keys and callers of the fuzz targets.
 
+use metagate::message::Fields;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, Uri, Version};
 use metagate::admission::{Admission, Admitted, RequestHead, Snapshot, Via};
 use metagate::backend::Backend;
 use metagate::claims::{
@@ -141,7 +142,7 @@ pub fn admit(
     method: &Method,
     target: &Uri,
     version: Version,
-    headers: &HeaderMap,
+    headers: &Fields,
 ) -> Result<Admitted, Denial> {
     let keys = KeySet::new(vec![key().into()]);
     let ring = KeyRing { generation: 0, sets: vec![Some(keys.into())] };
@@ -152,8 +153,8 @@ pub fn admit(
 }
 
 /// Parses `name:value`, one field per line. Lines that are not fields are skipped.
-pub fn fields(data: &[u8]) -> HeaderMap {
-    let mut fields = HeaderMap::new();
+pub fn fields(data: &[u8]) -> Fields {
+    let mut fields = Fields::new();
     // hyper's limit on the number of fields is far lower.
     for line in data.split(|byte| *byte == b'\n').take(1000) {
         let (name, value) = line.split_at(line.iter().position(|byte| *byte == b':').unwrap_or(0));
@@ -166,7 +167,7 @@ pub fn fields(data: &[u8]) -> HeaderMap {
 }
 
 /// Facts of an HTTP/1.1 request from [`PEER`].
-pub fn facts(method: &str, target: &str, fields: &HeaderMap) -> RequestFacts {
+pub fn facts(method: &str, target: &str, fields: &Fields) -> RequestFacts {
     let mut fields = fields.clone();
     fields.insert("host", HeaderValue::from_static("a.example"));
     let method = Method::from_bytes(method.as_bytes()).expect("a method");
@@ -178,7 +179,7 @@ pub fn facts(method: &str, target: &str, fields: &HeaderMap) -> RequestFacts {
 /// A permit for this caller.
 pub fn permit(caller: Caller) -> Permit {
     let authorizer = authorizer(Backend::Generic, &["/**"]);
-    let facts = facts("GET", "/x", &HeaderMap::new());
+    let facts = facts("GET", "/x", &Fields::new());
     authorizer.decide(&facts, authorizer.route(&facts), Ok(caller)).expect("no rule refuses")
 }
 
@@ -200,7 +201,7 @@ pub fn callers() -> [Caller; 4] {
 
 /// Rewrites a client's fields for this caller. Of all names that a server could read as reserved,
 /// only those that the gateway sets remain, with its values, and those that this caller may send.
-pub fn assert_own_fields(backend: Backend, fields: &HeaderMap, caller: Caller) {
+pub fn assert_own_fields(backend: Backend, fields: &Fields, caller: Caller) {
     let head = head(backend);
     let granted: &[&str] = match (backend, &caller) {
         (Backend::OpenMetadata, Caller::Token(_)) => &["x-openmetadata-persona"],
@@ -216,27 +217,25 @@ pub fn assert_own_fields(backend: Backend, fields: &HeaderMap, caller: Caller) {
     }
     expected.sort_unstable();
     let mut sent = fields.clone();
-    let facts = facts("GET", "/x", &HeaderMap::new());
+    let facts = facts("GET", "/x", &Fields::new());
     sent.remove("host");
     head.rewrite(&mut sent, &facts, &permit(caller), PEER, false).expect("plain names");
-    let mut found: Vec<(String, &str)> = sent
+    let mut found: Vec<(&str, &str)> = sent
         .iter()
+        .map(|field| (field.name(), field.value().to_str().unwrap_or("?")))
         .filter(|(name, _)| is_ours(backend, name))
         // If the head is refused for its Connection, only the fields that the gateway sets matter.
-        .filter(|(name, _)| judged.is_ok() || !granted.contains(&name.as_str()))
-        .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap_or("?")))
+        .filter(|(name, _)| judged.is_ok() || !granted.contains(name))
         .collect();
     found.sort_unstable();
-    let found: Vec<(&str, &str)> = found.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     assert_eq!(found, expected);
     for name in ["connection", "transfer-encoding", "te", "trailer", "upgrade", "keep-alive", "expect"] {
         assert!(!sent.contains_key(name), "{name}");
     }
-    let options =
-        fields.get_all("connection").iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let options = fields.get_all("connection").flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     for name in options.filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok()) {
         let named = ["authorization", "host", "cookie", "content-length", "transfer-encoding"];
-        let ours = is_ours(backend, &name) || named.contains(&name.as_str());
+        let ours = is_ours(backend, name.as_str()) || named.contains(&name.as_str());
         assert!(!ours || judged.is_err(), "Connection names {name}");
     }
 }
@@ -269,7 +268,7 @@ fn set_for(backend: Backend, caller: &Caller) -> Vec<(&'static str, &'static str
 
 /// A request with a bearer token is forwarded with that token in canonical form and without session
 /// cookies. One without credentials is forwarded without an `Authorization` field.
-pub fn assert_one_login(backend: Backend, fields: &HeaderMap) {
+pub fn assert_one_login(backend: Backend, fields: &Fields) {
     let mut sent = fields.clone();
     sent.remove("host");
     sent.insert("host", HeaderValue::from_static("a.example"));
@@ -282,7 +281,10 @@ pub fn assert_one_login(backend: Backend, fields: &HeaderMap) {
     match &facts.credentials {
         Credentials::Missing => assert!(!sent.contains_key("authorization")),
         Credentials::Bearer(token) => {
-            assert_eq!(sent["authorization"].as_bytes(), format!("Bearer {}", token.as_str()).as_bytes());
+            assert_eq!(
+                sent.get("authorization").expect("a field").as_bytes(),
+                format!("Bearer {}", token.as_str()).as_bytes()
+            );
             for value in sent.get_all("cookie") {
                 let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
                 let mut names =
@@ -309,10 +311,10 @@ const OF_DATAHUB: &[&str] = &[
 
 /// Whether some server reads this name as an identity or the origin of the request. Written
 /// independently of the code under test.
-fn is_ours(backend: Backend, name: &HeaderName) -> bool {
+fn is_ours(backend: Backend, name: &str) -> bool {
     let letters_and_digits =
         |name: &str| name.to_ascii_lowercase().replace(|c: char| !c.is_alphanumeric(), "");
-    let name = letters_and_digits(name.as_str());
+    let name = letters_and_digits(name);
     let named = [
         "x-real-ip",
         "x-client-ip",

@@ -4,11 +4,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use http::HeaderMap;
-
 use super::{Admission, Admitted, Environment, Observer, Refresh, RequestHead};
 use crate::claims::VerifiedToken;
 use crate::decision::{Denial, Reason};
+use crate::message::Fields;
 use crate::numeric_date::NumericDate;
 use crate::request::{Graphql, RequestFacts};
 use crate::revocation::{Revocations, RevokedBy};
@@ -66,7 +65,7 @@ impl Environment for Snapshot<'_> {
         self.revocations?.find(token, text)
     }
 
-    async fn graphql(&mut self, facts: &RequestFacts, headers: &HeaderMap) -> Result<Graphql, Denial> {
+    async fn graphql(&mut self, facts: &RequestFacts, headers: &Fields) -> Result<Graphql, Denial> {
         if self.body.len() > self.graphql_bytes {
             return Ok(Graphql::TOO_LONG);
         }

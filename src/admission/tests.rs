@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+use crate::message::Fields;
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -120,7 +121,7 @@ impl Environment for Script {
         self.revoked.then_some(RevokedBy::ALL[0])
     }
 
-    async fn graphql(&mut self, _: &RequestFacts, _: &HeaderMap) -> Result<Graphql, Denial> {
+    async fn graphql(&mut self, _: &RequestFacts, _: &Fields) -> Result<Graphql, Denial> {
         self.calls.push("body");
         Ok(Graphql::Operations(Vec::new()))
     }
@@ -128,7 +129,7 @@ impl Environment for Script {
 
 struct Request {
     path: &'static str,
-    headers: HeaderMap,
+    headers: Fields,
     content_length: Option<u64>,
     via: Via,
 }

@@ -133,8 +133,8 @@ impl Transport {
     }
 
     /// Takes the next bytes.
-    pub fn take(&mut self, len: usize) -> Bytes {
-        self.buffer.split_to(len.min(self.buffer.len())).freeze()
+    pub fn take(&mut self, len: usize) -> BytesMut {
+        self.buffer.split_to(len.min(self.buffer.len()))
     }
 
     /// Reads more into the buffer. Ready with the number of bytes, which is zero at the end of the stream. A connection
@@ -229,7 +229,7 @@ impl Transport {
                 Ok(Run::Content(length)) => {
                     // The client did not wait.
                     self.expects_continue = false;
-                    let data = self.take(length);
+                    let data = self.take(length).freeze();
                     self.end_body();
                     return Some(data);
                 }

@@ -10,6 +10,7 @@ use http::{Method, Uri, Version};
 use super::Failure;
 use crate::admission::{RequestHead, Via};
 use crate::decision::{Denial, Reason};
+use crate::message::Fields;
 
 /// More than `limits.tokenBytes` allows.
 const MAX_TOKEN_BYTES: u64 = 1024 * 1024;
@@ -41,7 +42,7 @@ pub(super) fn read_body(file: Option<&PathBuf>) -> Result<Vec<u8>, Failure> {
 pub(super) struct LocalRequest {
     method: Method,
     target: Uri,
-    headers: HeaderMap,
+    headers: Fields,
 }
 
 impl LocalRequest {
@@ -50,7 +51,7 @@ impl LocalRequest {
     pub(super) fn new(method: &Method, path: &str, mut headers: HeaderMap) -> Result<Self, Denial> {
         let target = path.parse().map_err(|_| bad_request("the path is not a valid request target"))?;
         headers.insert(HOST, HeaderValue::from_static("localhost"));
-        Ok(Self { method: method.clone(), target, headers })
+        Ok(Self { method: method.clone(), target, headers: headers.into() })
     }
 
     pub(super) fn head(&self) -> RequestHead<'_> {

@@ -30,12 +30,12 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::BytesMut;
-use http::{Request, Response};
 
 use super::context::WorkerContext;
 use super::settings::ConnectionSettings;
 use crate::client_body::{ClientBody, Duplex};
 use crate::gateway::Peer;
+use crate::message::{Request, Response};
 use crate::respond::{ObservedBody, Switched};
 use crate::upstream::InterimResponses;
 
@@ -138,18 +138,17 @@ impl Http1<'_> {
     /// Sends a response.
     async fn respond(
         &mut self,
-        response: Response<ObservedBody>,
+        mut response: Response<ObservedBody>,
         mut terms: ResponseTerms,
     ) -> io::Result<After> {
-        let (head, mut body) = response.into_parts();
-        let tunnel = body.take_tunnel();
+        let tunnel = response.body_mut().take_tunnel();
         self.io.transport.lock().outgoing().interim(&self.interim.take());
         terms.closes |= self.context.is_draining_now()
             || self.context.is_outdated(self.settings.policy_number)
             || self.io.transport.lock().expects_continue();
-        let time = self.settings.times.response(&self.peer.account, body.is_own());
-        let writer = BodyWriter::begin(self.io.transport.lock().outgoing().text(), &head, &body, &mut terms);
-        self.io.write(body, writer, time).await?;
+        let time = self.settings.times.response(&self.peer.account, response.body().is_own());
+        let writer = BodyWriter::begin(self.io.transport.lock().outgoing().text(), &response, &mut terms);
+        self.io.write(response.into_body(), writer, time).await?;
         match tunnel {
             Some(tunnel) => Ok(After::Tunnel(tunnel)),
             None if terms.closes || !self.io.discard().await => Ok(After::Close),

@@ -117,7 +117,7 @@ impl Requests {
                     let serving = worker_state.gateway.serve(
                         &worker_state.upstream,
                         &peer,
-                        request.map(ClientBody::Http2),
+                        request.map(ClientBody::Http2).into(),
                     );
                     debug_assert!(size_of_val(&serving) <= REQUEST_STATE_BYTES, "{}", size_of_val(&serving));
                     serving.await
@@ -127,7 +127,7 @@ impl Requests {
                     Ok(worker_state.gateway.refuse_head(&peer, &head, true))
                 }
             };
-            response.map(|response| response.map(|body| StreamBody::new(body, stream)))
+            response.map(|response| response.into_http2().map(|body| StreamBody::new(body, stream)))
         }
     }
 }

@@ -10,7 +10,7 @@ mod readings;
 mod rules;
 mod trace;
 
-use http::HeaderMap;
+use crate::message::Fields;
 use serde_json::{Value, json};
 
 use super::*;
@@ -288,5 +288,5 @@ fn faults_become_denials_that_name_their_entry() {
     }
     assert_eq!(Denial::from(RequestFault::AmbiguousCredentials).reason, Reason::AmbiguousCredentials);
     assert_eq!(Denial::from(RequestFault::BadTarget("x")).detail, Some("x"));
-    assert!(facts_of(Backend::Generic, "GET", "/a/../b", &HeaderMap::new()).is_err());
+    assert!(facts_of(Backend::Generic, "GET", "/a/../b", &Fields::new()).is_err());
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{EXPECT, HeaderMap};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
@@ -14,6 +13,8 @@ use crate::client_body::ClientBody;
 use crate::decision::{Denial, Reason};
 use crate::discard::{BODY_BUFFER_BYTES, Discarder};
 use crate::exchange::Exchange;
+use crate::message::Fields;
+use crate::message::field_name::EXPECT;
 use crate::respond::ResponseFormat;
 use crate::upstream::{ReadAhead, RequestBody, RequestProgress, Rest, stated_length};
 
@@ -49,7 +50,7 @@ impl Gateway {
     pub(super) fn discard_or_close(
         &self,
         body: ClientBody,
-        headers: &HeaderMap,
+        headers: &Fields,
         http2: bool,
         peer: &Peer,
     ) -> bool {

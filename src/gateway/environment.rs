@@ -5,8 +5,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
-
 use super::Gateway;
 use super::graphql::read_graphql;
 use crate::admission::{Environment, Observer, Refresh};
@@ -17,6 +15,7 @@ use crate::decision::{Caller, Denial, Permit};
 use crate::exchange::{Exchange, RefusedToken};
 use crate::jose::TokenSummary;
 use crate::jwks::Unverified;
+use crate::message::Fields;
 use crate::numeric_date::NumericDate;
 use crate::request::{Graphql, RequestFacts};
 use crate::revocation::RevokedBy;
@@ -90,7 +89,7 @@ impl Environment for LiveEnvironment<'_> {
         self.gateway.revocations.current().find(token, text)
     }
 
-    async fn graphql(&mut self, facts: &RequestFacts, headers: &HeaderMap) -> Result<Graphql, Denial> {
+    async fn graphql(&mut self, facts: &RequestFacts, headers: &Fields) -> Result<Graphql, Denial> {
         let limit = self.gateway.graphql_limit;
         let (graphql, ahead) = read_graphql(facts, headers, self.body, limit, self.patience).await?;
         self.ahead = ahead;

@@ -5,8 +5,7 @@
 //! 3. A permit becomes a 200 with the fields to set; a denial becomes its refusal. Proxies look only at the status, so
 //!    only a permit may get a 2xx.
 
-use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, Response, Version};
+use http::{HeaderValue, Method, Version};
 
 use super::{ExchangeObserver, Gateway, LiveEnvironment, Peer, Received, take_place};
 use crate::admission::{Admitted, RequestHead, Via};
@@ -14,13 +13,10 @@ use crate::challenge;
 use crate::client_body::ClientBody;
 use crate::decision::Denial;
 use crate::exchange::Exchange;
+use crate::message::field_name::{AUTHORIZATION, HOST, X_ENVOY_AUTH_HEADERS_TO_REMOVE, X_METAGATE_REFUSAL};
+use crate::message::{Fields, Request, Response};
 use crate::request::{ForwardAuthDialect, OriginalRequest, RequestFault};
 use crate::respond::{self, ObservedBody, ResponseFormat};
-
-/// The body of a refusal, for a proxy that reads only fields of the response (nginx).
-const X_METAGATE_REFUSAL: HeaderName = HeaderName::from_static("x-metagate-refusal");
-/// Names the fields that Envoy removes from the original request.
-const X_ENVOY_AUTH_HEADERS_TO_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
 
 impl Gateway {
     /// Serves a request on the forward-auth listener.
@@ -29,7 +25,7 @@ impl Gateway {
         peer: &Peer,
         request: Request<ClientBody>,
     ) -> Response<ObservedBody> {
-        let (head, body) = request.into_parts();
+        let Request { head, body } = request;
         let http2 = head.version == Version::HTTP_2;
         let id = self.request_id(&head.headers);
         let original = match self.forward_auth {
@@ -56,6 +52,7 @@ impl Gateway {
             Err(denial) => {
                 let refusal = self.refusal_field(&denial);
                 let mut response = self.refuse(received, denial, peer);
+                // For a proxy that reads only fields of a response (nginx).
                 if let Some(value) = refusal {
                     response.headers_mut().insert(X_METAGATE_REFUSAL, value);
                 }
@@ -70,7 +67,7 @@ impl Gateway {
         received: &mut Received,
         peer: &Peer,
         original: Result<OriginalRequest, RequestFault>,
-    ) -> Result<HeaderMap, Denial> {
+    ) -> Result<Fields, Denial> {
         let Received { exchange, head, body, .. } = received;
         let source = self.admission.head.source_behind_peer(&head.headers);
         take_place(exchange, peer, source)?;
@@ -109,7 +106,7 @@ impl Gateway {
     }
 
     /// Names the fields that Envoy must remove: it keeps a client's field if the response has none of that name.
-    fn name_removals(&self, headers: &mut HeaderMap, client_headers: &HeaderMap) {
+    fn name_removals(&self, headers: &mut Fields, client_headers: &Fields) {
         let reserved = self
             .admission
             .head

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
@@ -11,6 +10,7 @@ use tokio::time::timeout;
 use super::refusal::broken_body;
 use crate::client_body::ClientBody;
 use crate::decision::Denial;
+use crate::message::Fields;
 use crate::request::{Graphql, RequestFacts};
 use crate::upstream::{ReadAhead, stated_length};
 
@@ -21,7 +21,7 @@ use crate::upstream::{ReadAhead, stated_length};
 /// The client ended its body early or stopped sending.
 pub(super) async fn read_graphql(
     facts: &RequestFacts,
-    headers: &HeaderMap,
+    headers: &Fields,
     body: &mut ClientBody,
     limit: usize,
     patience: Duration,

@@ -1,11 +1,12 @@
 //! Responses to requests that are not forwarded, or whose forwarding failed.
 
-use http::Response;
-use http::header::{HeaderMap, HeaderValue, SEC_WEBSOCKET_VERSION};
+use http::HeaderValue;
 
 use super::{Gateway, ListenerKind, Peer, Received};
 use crate::decision::{AfterRefusal, Denial, Reason};
 use crate::exchange::Exchange;
+use crate::message::field_name::SEC_WEBSOCKET_VERSION;
+use crate::message::{Fields, Response};
 use crate::outbound_head::{HandshakeFault, WEBSOCKET_VERSION};
 use crate::request::RequestFault;
 use crate::respond::{self, ObservedBody, ResponseFormat};
@@ -55,7 +56,7 @@ impl UnreadHead {
 impl Gateway {
     /// Refuses a head that could not be parsed. Over HTTP/1 this closes the connection, over HTTP/2 only the stream.
     pub fn refuse_head(&self, peer: &Peer, head: &UnreadHead, http2: bool) -> Response<ObservedBody> {
-        let id = self.request_id(&HeaderMap::new());
+        let id = self.request_id(&Fields::new());
         let mut exchange =
             Exchange::begin_unread(self.recorder.clone(), &head.method, &head.path, peer.address, id);
         if peer.listener_kind == ListenerKind::ForwardAuth {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use http::Response;
-use http::request::Parts;
 use http_body::Body as _;
 use tokio::time::Instant;
 
@@ -11,6 +9,8 @@ use super::Gateway;
 use crate::client_body::ClientBody;
 use crate::decision::{Caller, Permit};
 use crate::exchange::Exchange;
+use crate::jose::Algorithm;
+use crate::message::{Head, Response};
 use crate::outbound_head::{
     HandshakeFault, check_websocket, remove_connection_fields, requested_protocol, set_upgrade,
 };
@@ -44,7 +44,7 @@ impl Gateway {
     pub(super) fn upgrade(
         &self,
         upstream: &Upstream,
-        head: &Parts,
+        head: &Head,
         body: &ClientBody,
     ) -> Result<Option<Upgrade>, HandshakeFault> {
         let Some(protocol) = requested_protocol(&head.method, head.version, &head.headers) else {
@@ -74,7 +74,9 @@ impl Gateway {
         };
         // Report mode permits revoked tokens too.
         let enforced = self.admission.authorizer.policy.mode == Mode::Enforce;
-        enforced.then(|| self.revocations.watch(token.clone(), bearer.as_str(), seen))
+        // Only DataHub's own tokens are listed by their text.
+        let text = if token.algorithm() == Algorithm::HS256 { bearer.as_str() } else { "" };
+        enforced.then(|| self.revocations.watch(token.clone(), text, seen))
     }
 
     /// When a permitted request must end.
@@ -94,7 +96,7 @@ impl Upgrade {
         self,
         upstream: &Upstream,
         exchange: Box<Exchange>,
-        mut response: Response<ResponseBody>,
+        mut response: Response<Box<ResponseBody>>,
         bounds: Bounds,
     ) -> Response<ObservedBody> {
         let backend = response.body_mut().take_switched();

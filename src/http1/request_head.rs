@@ -1,8 +1,10 @@
 //! Writes the head of a request in one pass.
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::Method;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method};
+
+use crate::message::field_name::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use crate::message::{Decimal, Fields};
 
 /// How the backend finds the end of a request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +17,7 @@ pub enum RequestFraming {
     Chunked,
 }
 
-/// A request head. Names and values are written byte for byte, in the order of the map, names in lower case.
+/// A request head. Names and values are written byte for byte, in their order, names in lower case.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadWriter<'r> {
     /// The method.
@@ -25,7 +27,7 @@ pub struct HeadWriter<'r> {
     /// The target.
     pub target: &'r PathAndQuery,
     /// The fields. Those about the framing are not copied, but written from `framing`.
-    pub headers: &'r HeaderMap,
+    pub headers: &'r Fields,
     /// The framing.
     pub framing: RequestFraming,
 }
@@ -36,26 +38,8 @@ impl HeadWriter<'_> {
         for part in [self.method.as_str(), " ", self.prefix, self.target.as_str(), " HTTP/1.1\r\n"] {
             out.extend_from_slice(part.as_bytes());
         }
-        let mut is_framed = false;
-        for (name, value) in self.headers {
-            if name == TRANSFER_ENCODING {
-                continue;
-            }
-            if name == CONTENT_LENGTH {
-                // At the position of the client's field, and only once.
-                if !std::mem::replace(&mut is_framed, true) {
-                    self.write_framing(out);
-                }
-                continue;
-            }
-            out.extend_from_slice(name.as_str().as_bytes());
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value.as_bytes());
-            out.extend_from_slice(b"\r\n");
-        }
-        if !is_framed {
-            self.write_framing(out);
-        }
+        self.headers.write_to(out, |name| !matches!(name, TRANSFER_ENCODING | CONTENT_LENGTH));
+        self.write_framing(out);
         out.extend_from_slice(b"\r\n");
     }
 
@@ -64,27 +48,11 @@ impl HeadWriter<'_> {
             RequestFraming::Unstated => {}
             RequestFraming::Length(length) => {
                 out.extend_from_slice(b"content-length: ");
-                write_decimal(length, out);
+                out.extend_from_slice(Decimal::of(length).as_bytes());
                 out.extend_from_slice(b"\r\n");
             }
             RequestFraming::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         }
-    }
-}
-
-fn write_decimal(number: u64, out: &mut Vec<u8>) {
-    let start = out.len();
-    let mut left = number;
-    loop {
-        // A digit is less than 10.
-        out.push(b'0' + (left % 10) as u8);
-        left /= 10;
-        if left == 0 {
-            break;
-        }
-    }
-    if let Some(digits) = out.get_mut(start..) {
-        digits.reverse();
     }
 }
 
@@ -106,7 +74,7 @@ mod tests {
         let list = [("host", "a"), ("x", "1"), ("y", " \t\"%00\u{e9}"), ("x", "2"), ("z", "")];
         assert_eq!(
             head(&list, "", RequestFraming::Unstated),
-            "PATCH /a%20b?c=/d HTTP/1.1\r\nhost: a\r\nx: 1\r\nx: 2\r\ny:  \t\"%00\u{e9}\r\nz: \r\n\r\n"
+            "PATCH /a%20b?c=/d HTTP/1.1\r\nhost: a\r\nx: 1\r\ny:  \t\"%00\u{e9}\r\nx: 2\r\nz: \r\n\r\n"
         );
         assert_eq!(head(&[], "/base", RequestFraming::Unstated), "PATCH /base/a%20b?c=/d HTTP/1.1\r\n\r\n");
     }
@@ -119,12 +87,12 @@ mod tests {
             (
                 &stated[..],
                 RequestFraming::Length(u64::MAX),
-                "a: b\r\ncontent-length: 18446744073709551615\r\nc: d",
+                "a: b\r\nc: d\r\ncontent-length: 18446744073709551615",
             ),
-            (&stated, RequestFraming::Chunked, "a: b\r\ntransfer-encoding: chunked\r\nc: d"),
+            (&stated, RequestFraming::Chunked, "a: b\r\nc: d\r\ntransfer-encoding: chunked"),
             (&stated, RequestFraming::Unstated, "a: b\r\nc: d"),
-            (&both, RequestFraming::Length(0), "content-length: 0\r\na: b"),
-            (&both, RequestFraming::Chunked, "transfer-encoding: chunked\r\na: b"),
+            (&both, RequestFraming::Length(0), "a: b\r\ncontent-length: 0"),
+            (&both, RequestFraming::Chunked, "a: b\r\ntransfer-encoding: chunked"),
             (&both[2..], RequestFraming::Length(10), "a: b\r\ncontent-length: 10"),
             (&both[2..], RequestFraming::Chunked, "a: b\r\ntransfer-encoding: chunked"),
             (&both[..1], RequestFraming::Length(7), "content-length: 7"),

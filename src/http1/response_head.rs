@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
 
+use crate::message::field_name::TRANSFER_ENCODING;
+use crate::message::{FieldSpans, Fields};
 use crate::request::{FieldFault, FieldLine, FieldLines, Framing, FramingFields, HeadLimits, LINE_END};
 
 /// How the end of a response's body is found.
@@ -49,7 +50,7 @@ impl ResponseHead {
 }
 
 /// The state of reading one head. Each call gets all bytes of the head that have arrived so far.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ResponseHeadReader {
     limits: HeadLimits,
     /// Whether it responds to HEAD, so that it has no body whatever it says.
@@ -60,7 +61,7 @@ pub struct ResponseHeadReader {
     is_http_11: bool,
     reason: Range<usize>,
     lines: FieldLines,
-    fields: Vec<FieldSpan>,
+    fields: FieldSpans,
     framing: FramingFields,
     closes: bool,
 }
@@ -73,16 +74,6 @@ enum Part {
     LineFeed,
     Fields,
 }
-
-/// Where a field is in the head.
-#[derive(Clone, Copy, Debug)]
-struct FieldSpan {
-    name: (u32, u32),
-    value: (u32, u32),
-}
-
-/// More spans than this are not kept for the next head.
-const KEPT_SPANS: usize = 32;
 
 const fn bad<T>(why: &'static str) -> Result<T, ResponseFault> {
     Err(ResponseFault::Malformed(why))
@@ -100,7 +91,7 @@ impl ResponseHeadReader {
             is_http_11: false,
             reason: 0..0,
             lines: FieldLines::new(0, 0),
-            fields: Vec::new(),
+            fields: FieldSpans::new(),
             framing: FramingFields::new(),
             closes: false,
         }
@@ -108,10 +99,7 @@ impl ResponseHeadReader {
 
     /// Starts again before the first byte of a response to this method.
     pub fn begin(&mut self, method: &Method) {
-        let mut fields = std::mem::take(&mut self.fields);
-        fields.clear();
-        fields.shrink_to(KEPT_SPANS);
-        *self = Self { fields, to_head: *method == Method::HEAD, ..Self::new(self.limits) };
+        *self = Self { to_head: *method == Method::HEAD, ..Self::new(self.limits) };
     }
 
     /// Starts again before the first byte of the next response to the same request, after an interim one.
@@ -126,6 +114,7 @@ impl ResponseHeadReader {
     /// Why the head is refused. The bytes after it cannot be read.
     pub fn read(&mut self, bytes: &[u8]) -> Result<Option<ResponseHead>, ResponseFault> {
         let head = bytes.get(..self.limits.bytes).unwrap_or(bytes);
+        self.usual_status(head);
         while let Some(byte) = head.get(self.at) {
             match self.part {
                 Part::Status => self.status(*byte)?,
@@ -149,40 +138,39 @@ impl ResponseHeadReader {
         if bytes.len() >= self.limits.bytes { Err(ResponseFault::TooLarge) } else { Ok(None) }
     }
 
-    /// The reason phrase of a complete head, if it is ASCII.
-    pub fn reason_of<'b>(&self, head: &'b [u8]) -> &'b [u8] {
-        let reason = head.get(self.reason.clone()).unwrap_or_default();
-        if reason.is_ascii() { reason } else { b"" }
-    }
-
-    /// The fields of a complete head, as parts of its bytes and in their order. `Transfer-Encoding` is left out, because
-    /// it is about the connection to the backend.
-    ///
-    /// # Errors
-    /// `head` is not the head that was read.
-    pub fn headers(&self, head: &Bytes) -> Result<HeaderMap, ResponseFault> {
-        const OTHER: ResponseFault = ResponseFault::Malformed("a field cannot be represented");
-        let mut headers = HeaderMap::with_capacity(self.fields.len());
-        for span in &self.fields {
-            let range = |(start, end): (u32, u32)| start as usize..end as usize;
-            let name =
-                head.get(range(span.name)).and_then(|name| HeaderName::from_bytes(name).ok()).ok_or(OTHER)?;
-            if name == TRANSFER_ENCODING {
-                continue;
-            }
-            if span.value.1 as usize > head.len() {
-                return Err(OTHER);
-            }
-            let value = HeaderValue::from_maybe_shared(head.slice(range(span.value))).map_err(|_| OTHER)?;
-            headers.append(name, value);
-        }
-        Ok(headers)
+    /// The fields of a complete head, as parts of its bytes, and its reason phrase (empty if it is not ASCII), unless
+    /// that is the usual one of the status. `Transfer-Encoding` is left out, because it is about the connection to the
+    /// backend.
+    pub fn take_fields(&mut self, head: BytesMut) -> (Fields, Option<Bytes>) {
+        let reason = head.get(self.reason.clone()).filter(|reason| reason.is_ascii()).unwrap_or_default();
+        let usual = StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason());
+        let reason = (usual.map(str::as_bytes) != Some(reason)).then(|| Bytes::copy_from_slice(reason));
+        let mut fields = std::mem::take(&mut self.fields).of(head);
+        fields.remove(TRANSFER_ENCODING);
+        (fields, reason)
     }
 
     /// Accepts the byte at `at` and continues with `part`.
     fn advance_to(&mut self, part: Part) {
         self.at += 1;
         self.part = part;
+    }
+
+    /// Reads `HTTP/1.1`, a status and a blank at once, if they have arrived at once.
+    fn usual_status(&mut self, head: &[u8]) {
+        let Some([b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1', b' ', digits @ .., b' ']) =
+            head.first_chunk::<13>().filter(|_| self.at == 0)
+        else {
+            return;
+        };
+        if !digits.iter().all(u8::is_ascii_digit) || digits.first() == Some(&b'0') {
+            return;
+        }
+        self.status = digits.iter().fold(0, |status, digit| 10 * status + u16::from(digit - b'0'));
+        self.is_http_11 = true;
+        self.at = 12;
+        self.advance_to(Part::Reason);
+        self.reason = self.at..self.at;
     }
 
     /// `HTTP/1.0` or `HTTP/1.1`, a blank, three digits, and either a blank or the end of the line: many servers leave out
@@ -233,11 +221,7 @@ impl ResponseHeadReader {
     }
 
     fn field(&mut self, head: &[u8], name: Range<usize>, value: Range<usize>) -> Result<(), ResponseFault> {
-        let narrow = |at: usize| u32::try_from(at).map_err(|_| ResponseFault::TooLarge);
-        self.fields.push(FieldSpan {
-            name: (narrow(name.start)?, narrow(name.end)?),
-            value: (narrow(value.start)?, narrow(value.end)?),
-        });
+        self.fields.push(name.clone(), value.clone()).ok_or(ResponseFault::TooLarge)?;
         let name = head.get(name).unwrap_or_default();
         let value = head.get(value).unwrap_or_default();
         if name.len() == 10 && name.eq_ignore_ascii_case(b"connection") {

@@ -2,26 +2,28 @@
 
 use std::collections::HashSet;
 
-use super::{CONNECTION, HeaderMap, HeaderName, OutboundHead, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::HeaderName;
+
+use super::OutboundHead;
+use crate::message::field_name::{
+    CONNECTION, HTTP2_SETTINGS, KEEP_ALIVE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, PROXY_CONNECTION, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use crate::message::{FieldName, Fields, LookUp};
 use crate::request::{RequestFault, are_look_alikes};
 
-/// Fields that are always connection-specific, whether `Connection` names them or not. Those with a constant in
-/// `http::header` are not listed here.
-pub(super) const SPECIFIC: &[&str] =
-    &["keep-alive", "proxy-connection", "proxy-authorization", "proxy-authenticate", "http2-settings"];
-
-/// All of them.
-static ALL_SPECIFIC: [HeaderName; 10] = [
+/// Fields that are always connection-specific, whether `Connection` names them or not.
+pub(super) const SPECIFIC: [FieldName; 10] = [
     CONNECTION,
     TE,
     TRAILER,
     TRANSFER_ENCODING,
     UPGRADE,
-    HeaderName::from_static(SPECIFIC[0]),
-    HeaderName::from_static(SPECIFIC[1]),
-    HeaderName::from_static(SPECIFIC[2]),
-    HeaderName::from_static(SPECIFIC[3]),
-    HeaderName::from_static(SPECIFIC[4]),
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    PROXY_AUTHORIZATION,
+    PROXY_AUTHENTICATE,
+    HTTP2_SETTINGS,
 ];
 
 /// End-to-end fields, which `Connection` must not name. Names that begin with `content-` count too.
@@ -30,36 +32,39 @@ const NEVER_NOMINATED: &[&str] = &["authorization", "host", "cookie", "transfer-
 impl OutboundHead {
     /// Refuses a request whose `Connection` names a field that the client must not have removed. Otherwise a
     /// proxy in front of us, or the backend, could read another request than the one that was authorized.
-    pub fn check_connection(&self, headers: &HeaderMap) -> Result<(), RequestFault> {
+    pub fn check_connection(&self, headers: &Fields) -> Result<(), RequestFault> {
         let forbidden = |name: &str| is_end_to_end(name) || self.known.is_ours_or_a_proxys(name);
-        if nominated(headers).any(|name| forbidden(name.as_str())) {
+        if nominated(headers).any(|name| forbidden(&name)) {
             return Err(RequestFault::BadTarget("Connection names a field that is not about the connection"));
         }
         Ok(())
     }
 }
 
-/// The further fields that `Connection` names and that may be removed. A set, because there may be thousands and
-/// every field is looked up in it.
-pub(super) fn removable(headers: &HeaderMap) -> HashSet<HeaderName> {
-    nominated(headers).filter(|name| !is_end_to_end(name.as_str())).collect()
+/// The further fields that `Connection` names and that may be removed, in lower case. A set, because there may be
+/// thousands and every field is looked up in it.
+pub(super) fn removable(headers: &Fields) -> HashSet<String> {
+    let mut names = nominated(headers).filter(|name| !is_end_to_end(name)).peekable();
+    // Usually there is none, and making a set takes a while.
+    if names.peek().is_some() { names.collect() } else { HashSet::new() }
 }
 
 /// The fields that `Connection` names, without those that are connection-specific anyway.
-fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+fn nominated(headers: &Fields) -> impl Iterator<Item = String> {
     let is_other = |option: &&[u8]| {
         !["close", "keep-alive", "te", "upgrade"]
             .iter()
             .any(|known| option.eq_ignore_ascii_case(known.as_bytes()))
     };
-    list_members(headers, &CONNECTION)
+    list_members(headers, CONNECTION)
         .filter(is_other)
         .filter_map(|option| HeaderName::from_bytes(option).ok())
+        .map(|name| name.as_str().to_owned())
 }
 
 /// The members of a list field, like the options of `Connection` (RFC 9110 section 5.6.1).
-pub fn list_members<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
-    let lists = headers.get_all(name).iter();
+pub fn list_members(headers: &Fields, name: impl LookUp) -> impl Iterator<Item = &[u8]> {
+    let lists = headers.get_all(name);
     lists.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
@@ -69,22 +74,14 @@ fn is_end_to_end(name: &str) -> bool {
         || name.strip_prefix("content").is_some_and(of_content)
 }
 
-/// Removes the connection-specific fields of a response. Most responses have none or one of them, so they are looked
-/// for in one pass.
-pub fn remove_connection_fields(headers: &mut HeaderMap) {
-    let mut present = [false; ALL_SPECIFIC.len()];
-    for name in headers.keys() {
-        for (specific, present) in ALL_SPECIFIC.iter().zip(&mut present) {
-            *present |= name == specific;
-        }
+/// Removes the connection-specific fields of a response.
+pub fn remove_connection_fields(headers: &mut Fields) {
+    if !SPECIFIC.iter().any(|name| headers.contains_key(name)) {
+        return;
     }
-    let [has_connection, ..] = present;
-    if has_connection {
-        for name in removable(headers) {
-            headers.remove(name);
-        }
-    }
-    for (name, _) in ALL_SPECIFIC.iter().zip(present).filter(|(_, present)| *present) {
-        headers.remove(name);
-    }
+    let nominated = removable(headers);
+    headers.retain(|field| match field.known() {
+        Some(name) => !SPECIFIC.contains(&name) && !nominated.contains(name.as_str()),
+        None => !nominated.contains(field.name()),
+    });
 }

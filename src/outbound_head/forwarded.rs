@@ -3,14 +3,12 @@
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use http::header::{Entry, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::HeaderValue;
 use ipnet::IpNet;
 
+use crate::message::field_name::{HOST, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO};
+use crate::message::{FieldValue, Fields, NotAscii};
 use crate::policy::contains_address;
-
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Other fields in which proxies state the source of a request. Only those of a trusted proxy are forwarded.
 pub(super) const ORIGIN_FIELDS: &[&str] =
@@ -24,11 +22,10 @@ pub(super) const WRITTEN_FIELDS: &[&str] = &["x-forwarded-for", "x-forwarded-pro
 const MAX_HOPS: usize = 32;
 
 /// The last address in `X-Forwarded-For` that is not itself a trusted proxy.
-pub(super) fn source(trusted: &[IpNet], headers: &HeaderMap) -> Option<IpAddr> {
+pub(super) fn source(trusted: &[IpNet], headers: &Fields) -> Option<IpAddr> {
     // Several fields are one list (RFC 9110 section 5.3); the last one is the nearest.
     let nearest_first = headers
         .get_all(X_FORWARDED_FOR)
-        .iter()
         .rev()
         .flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
     let mut source = None;
@@ -44,25 +41,21 @@ pub(super) fn source(trusted: &[IpNet], headers: &HeaderMap) -> Option<IpAddr> {
 }
 
 /// Sets `X-Forwarded-For`, `-Proto` and `-Host`. Existing values come from a trusted proxy.
-pub(super) fn set(headers: &mut HeaderMap, peer: Option<IpAddr>, tls: bool) {
+pub(super) fn set(headers: &mut Fields, peer: Option<IpAddr>, tls: bool) {
     let peer = text_of(peer);
-    match headers.entry(X_FORWARDED_FOR) {
-        Entry::Vacant(entry) => {
-            entry.insert(peer);
-        }
-        Entry::Occupied(mut entry) => {
-            let chain = longer_chain(entry.iter(), &peer);
-            entry.insert(chain.unwrap_or(peer));
-        }
+    if headers.contains_key(X_FORWARDED_FOR) {
+        let chain = longer_chain(headers.get_all(X_FORWARDED_FOR), &peer);
+        headers.insert(X_FORWARDED_FOR, chain.unwrap_or(peer));
+    } else {
+        headers.append(X_FORWARDED_FOR, peer);
     }
-    if let Entry::Vacant(entry) = headers.entry(X_FORWARDED_PROTO) {
-        entry.insert(HeaderValue::from_static(if tls { "https" } else { "http" }));
+    if !headers.contains_key(X_FORWARDED_PROTO) {
+        headers.append(X_FORWARDED_PROTO, HeaderValue::from_static(if tls { "https" } else { "http" }));
     }
-    let host = headers.get(HOST).cloned();
-    if let Some(host) = host
-        && let Entry::Vacant(entry) = headers.entry(X_FORWARDED_HOST)
+    if !headers.contains_key(X_FORWARDED_HOST)
+        && let Some(host) = headers.get_owned(HOST)
     {
-        entry.insert(host);
+        headers.append(X_FORWARDED_HOST, host);
     }
 }
 
@@ -110,8 +103,8 @@ fn with_colons(address: Ipv6Addr) -> Option<HeaderValue> {
 }
 
 /// The nearest addresses of a chain, and the peer. `None` if the chain is not ASCII.
-fn longer_chain<'v>(chain: impl Iterator<Item = &'v HeaderValue>, peer: &HeaderValue) -> Option<HeaderValue> {
-    let before = chain.map(HeaderValue::to_str).collect::<Result<Vec<&str>, _>>().ok()?;
+fn longer_chain<'v>(chain: impl Iterator<Item = FieldValue<'v>>, peer: &HeaderValue) -> Option<HeaderValue> {
+    let before = chain.map(FieldValue::to_str).collect::<Result<Vec<&str>, NotAscii>>().ok()?;
     let chain = format!("{}, {}", nearest_hops(&before.join(", ")), peer.to_str().ok()?);
     HeaderValue::try_from(chain).ok()
 }

@@ -3,11 +3,11 @@
 
 use super::connection::SPECIFIC;
 use super::forwarded::{ORIGIN_FIELDS, WRITTEN_FIELDS};
+use crate::message::{FieldName, FieldRef};
 use crate::request::folded;
 
-/// Further fields that are not forwarded, in addition to [`SPECIFIC`]. (`Expect` is handled when the body is
-/// read.)
-const ENDING_HERE: &[&str] = &["connection", "te", "trailer", "transfer-encoding", "upgrade", "expect"];
+/// Further fields that are not forwarded, in addition to [`SPECIFIC`]: `Expect` is handled when the body is read.
+const ENDING_HERE: &[&str] = &["expect"];
 
 /// Fields that are forwarded and that a backend uses to identify the caller and the request. Their look-alikes are
 /// removed.
@@ -39,6 +39,18 @@ pub(super) struct KnownNames {
     names: Box<[Known]>,
     /// Folded prefixes of reserved names, sorted. None is a prefix of another.
     families: Box<[Box<[u8]>]>,
+    /// The result for each [`FieldName`] at its number, so that folding and searching are left to other names.
+    forwarding: [Forwarding; FieldName::COUNT],
+}
+
+/// From whom a field is forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Forwarding {
+    Everybody,
+    TrustedProxies,
+    /// Callers to whom it is granted.
+    Granted,
+    Nobody,
 }
 
 /// The names that clients may not send.
@@ -54,8 +66,9 @@ pub(super) struct Reserved<'n> {
 impl KnownNames {
     /// The names that are always known, and the reserved ones.
     pub(super) fn new(reserved: Reserved<'_>) -> Self {
+        let specific = SPECIFIC.map(FieldName::as_str);
         let always = [
-            (SPECIFIC, Treatment::Removed),
+            (&specific[..], Treatment::Removed),
             (ENDING_HERE, Treatment::Removed),
             (ORIGIN_FIELDS, Treatment::FromTrustedProxies),
             (WRITTEN_FIELDS, Treatment::FromTrustedProxies),
@@ -79,21 +92,56 @@ impl KnownNames {
         families.sort_unstable();
         // A longer prefix sorts after the shorter one that includes it.
         families.dedup_by(|later, first| later.starts_with(first));
-        Self { names: all.into(), families: families.into() }
+        let mut known = Self {
+            names: all.into(),
+            families: families.into(),
+            forwarding: [Forwarding::Nobody; FieldName::COUNT],
+        };
+        for name in FieldName::all() {
+            let forwarding = known.forwarding_of(name.as_str());
+            if let Some(place) = known.forwarding.get_mut(name.number()) {
+                *place = forwarding;
+            }
+        }
+        known
     }
 
-    /// Whether a client's field with this name is forwarded.
-    pub(super) fn is_forwarded(&self, name: &str, granted: &[&str], from_trusted_proxy: bool) -> bool {
+    /// Whether a client's field is forwarded.
+    pub(super) fn is_forwarded(
+        &self,
+        field: FieldRef<'_>,
+        granted: &[&str],
+        from_trusted_proxy: bool,
+    ) -> bool {
+        let forwarding = match field.known() {
+            Some(name) => self.forwarding.get(name.number()).copied().unwrap_or(Forwarding::Nobody),
+            None => self.forwarding_of(field.name()),
+        };
+        match forwarding {
+            Forwarding::Everybody => true,
+            Forwarding::TrustedProxies => from_trusted_proxy,
+            Forwarding::Granted => granted.contains(&field.name()),
+            Forwarding::Nobody => false,
+        }
+    }
+
+    /// From whom a field with this name is forwarded.
+    fn forwarding_of(&self, name: &str) -> Forwarding {
         let folded = Folded::of(name);
         match self.find(&folded) {
             Some(known) => match known.treatment {
-                Treatment::Removed => false,
-                Treatment::Reserved => granted.contains(&name),
-                Treatment::FromTrustedProxies => from_trusted_proxy && *known.name == *name,
-                Treatment::OneSpelling => *known.name == *name,
+                Treatment::Removed => Forwarding::Nobody,
+                Treatment::Reserved => Forwarding::Granted,
+                Treatment::FromTrustedProxies | Treatment::OneSpelling if *known.name != *name => {
+                    Forwarding::Nobody
+                }
+                Treatment::FromTrustedProxies => Forwarding::TrustedProxies,
+                Treatment::OneSpelling => Forwarding::Everybody,
             },
-            None if self.is_of_reserved_family(&folded) => false,
-            None => !is_forwarded_family(&folded) || (from_trusted_proxy && is_plainly_forwarded(name)),
+            None if self.is_of_reserved_family(&folded) => Forwarding::Nobody,
+            None if !is_forwarded_family(&folded) => Forwarding::Everybody,
+            None if is_plainly_forwarded(name) => Forwarding::TrustedProxies,
+            None => Forwarding::Nobody,
         }
     }
 

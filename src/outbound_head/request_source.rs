@@ -2,18 +2,19 @@
 
 use std::net::IpAddr;
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderValue;
 use ipnet::IpNet;
 
 use super::OutboundHead;
 use crate::backend::RequestSourceField;
 use crate::decision::Caller;
+use crate::message::{Fields, NewName};
 use crate::policy::contains_address;
 
 /// The field of one backend, its values, and the peers that may set it.
 #[derive(Clone, Debug)]
 pub(super) struct RequestSource {
-    name: HeaderName,
+    name: NewName,
     browser: HeaderValue,
     program: HeaderValue,
     has_frontend: bool,
@@ -23,7 +24,7 @@ pub(super) struct RequestSource {
 impl RequestSource {
     pub(super) fn new(field: &RequestSourceField) -> Self {
         Self {
-            name: HeaderName::from_static(field.name),
+            name: field.name.into(),
             browser: HeaderValue::from_static(field.browser),
             program: HeaderValue::from_static(field.program),
             has_frontend: field.has_frontend,
@@ -33,8 +34,8 @@ impl RequestSource {
 
     /// Whether the request's own field says that it comes from a browser. Compared without case, as in GMS; more
     /// than one value does not count.
-    fn claims_browser(&self, headers: &HeaderMap) -> bool {
-        let mut values = headers.get_all(&self.name).iter();
+    fn claims_browser(&self, headers: &Fields) -> bool {
+        let mut values = headers.get_all(&self.name);
         let first =
             values.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(self.browser.as_bytes()));
         first && values.next().is_none()
@@ -56,10 +57,10 @@ impl OutboundHead {
     /// session cookie shows that a browser sends the request. The backend's own services set the field themselves.
     pub(super) fn request_source_of(
         &self,
-        headers: &HeaderMap,
+        headers: &Fields,
         caller: &Caller,
         peer: Option<IpAddr>,
-    ) -> Option<(HeaderName, HeaderValue)> {
+    ) -> Option<(NewName, HeaderValue)> {
         let source = self.request_source.as_ref()?;
         let is_browser = match caller {
             // A backend with a frontend of its own reads no session cookie.

@@ -1,11 +1,11 @@
 //! `Upgrade`: switching to another protocol on the same connection (RFC 9110 section 7.8).
 
 use super::connection::list_members;
-use super::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
+use crate::message::field_name::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use crate::message::{FieldValue, Fields};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION};
-use http::{Method, Version};
+use http::{HeaderValue, Method, Version};
 
 /// The version of the WebSocket protocol (RFC 6455 section 4.1).
 pub const WEBSOCKET_VERSION: &str = "13";
@@ -31,11 +31,8 @@ impl HandshakeFault {
 
 /// Checks the requirements of RFC 6455 section 4.2.1 that [`requested_protocol`] does not cover. A backend that does
 /// not check them would switch protocols for a client that does not speak WebSocket.
-pub fn check_websocket(headers: &HeaderMap) -> Result<(), HandshakeFault> {
-    let only = |name| {
-        let mut values = headers.get_all(name).iter();
-        values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_bytes)
-    };
+pub fn check_websocket(headers: &Fields) -> Result<(), HandshakeFault> {
+    let only = |name| headers.only(name).map(FieldValue::as_bytes);
     if only(SEC_WEBSOCKET_VERSION) != Some(WEBSOCKET_VERSION.as_bytes()) {
         return Err(HandshakeFault::Version);
     }
@@ -49,7 +46,7 @@ pub fn check_websocket(headers: &HeaderMap) -> Result<(), HandshakeFault> {
 ///
 /// Only a GET request over HTTP/1.1 with exactly one protocol, and with `Upgrade` named by `Connection`, can
 /// switch. In other cases two servers could disagree about where the new protocol begins.
-pub fn requested_protocol(method: &Method, version: Version, headers: &HeaderMap) -> Option<String> {
+pub fn requested_protocol(method: &Method, version: Version, headers: &Fields) -> Option<String> {
     if method != Method::GET || version != Version::HTTP_11 || !names_upgrade(headers) {
         return None;
     }
@@ -57,7 +54,7 @@ pub fn requested_protocol(method: &Method, version: Version, headers: &HeaderMap
 }
 
 /// Asks for this protocol on the upstream connection.
-pub fn set_upgrade(headers: &mut HeaderMap, protocol: &str) {
+pub fn set_upgrade(headers: &mut Fields, protocol: &str) {
     if let Ok(protocol) = HeaderValue::from_str(protocol) {
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, protocol);
@@ -65,30 +62,26 @@ pub fn set_upgrade(headers: &mut HeaderMap, protocol: &str) {
 }
 
 /// Whether the fields of a 101 response switch to this protocol.
-pub fn is_granted(headers: &HeaderMap, protocol: &str) -> bool {
+pub fn is_granted(headers: &Fields, protocol: &str) -> bool {
     names_upgrade(headers) && only_protocol(headers).is_some_and(|granted| granted == protocol)
 }
 
-fn names_upgrade(headers: &HeaderMap) -> bool {
-    list_members(headers, &CONNECTION).any(|option| option.eq_ignore_ascii_case(b"upgrade"))
+fn names_upgrade(headers: &Fields) -> bool {
+    list_members(headers, CONNECTION).any(|option| option.eq_ignore_ascii_case(b"upgrade"))
 }
 
-fn only_protocol(headers: &HeaderMap) -> Option<String> {
-    let mut values = headers.get_all(UPGRADE).iter();
-    let value = values.next()?.to_str().ok()?;
+fn only_protocol(headers: &Fields) -> Option<String> {
+    let value = headers.only(UPGRADE)?.to_str().ok()?;
     let plain = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
-    (plain && values.next().is_none()).then(|| value.to_ascii_lowercase())
+    plain.then(|| value.to_ascii_lowercase())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderName;
 
-    fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
-        list.iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
-            .collect()
+    fn headers(list: &[(&'static str, &'static str)]) -> Fields {
+        list.iter().map(|(name, value)| (*name, HeaderValue::from_static(value))).collect()
     }
 
     fn protocol_of(list: &[(&'static str, &'static str)]) -> Option<String> {
@@ -138,8 +131,8 @@ mod tests {
     fn asking_replaces_the_clients_upgrade_fields() {
         let mut headers = headers(&[("connection", "upgrade, x"), ("upgrade", "WebSocket")]);
         set_upgrade(&mut headers, "websocket");
-        assert_eq!(headers.get_all(CONNECTION).iter().collect::<Vec<_>>(), ["Upgrade"]);
-        assert_eq!(headers.get_all(UPGRADE).iter().collect::<Vec<_>>(), ["websocket"]);
+        assert_eq!(headers.get_all(CONNECTION).collect::<Vec<_>>(), ["Upgrade"]);
+        assert_eq!(headers.get_all(UPGRADE).collect::<Vec<_>>(), ["websocket"]);
     }
 
     #[test]

@@ -3,10 +3,14 @@
 
 use std::fmt;
 
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue};
+use bytes::Bytes;
+use http::HeaderValue;
 
 use super::RequestFault;
+use crate::message::Fields;
+use crate::message::field_name::AUTHORIZATION;
+
+const BEARER: &[u8] = b"Bearer ";
 
 /// The credentials of a request.
 #[derive(Clone, Debug)]
@@ -25,13 +29,15 @@ pub enum Credentials {
 
 impl Credentials {
     /// Reads the one `Authorization` field.
-    pub fn read(headers: &HeaderMap) -> Result<Self, RequestFault> {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
+    pub fn read(headers: &Fields) -> Result<Self, RequestFault> {
+        let mut values = headers.get_all(AUTHORIZATION);
         let Some(value) = values.next() else { return Ok(Self::Missing) };
         if values.next().is_some() {
             return Err(RequestFault::AmbiguousCredentials);
         }
-        if let Some(token) = BearerToken::in_canonical_field(value) {
+        let whole = || headers.get_bytes(AUTHORIZATION).unwrap_or_default();
+        if let Some(len) = BearerToken::len_in_canonical_field(value.as_bytes()) {
+            let token = BearerToken { value: whole(), at: BEARER.len(), len, canonical: true };
             return Ok(Self::Bearer(token));
         }
         // Optional white space around a value is not part of it (RFC 9110 section 5.5).
@@ -59,8 +65,8 @@ impl Credentials {
             return Ok(Self::Malformed);
         }
         Ok(Self::Bearer(BearerToken {
-            value: value.clone(),
-            at: text.len() - text.trim_start().len() + "Bearer ".len(),
+            value: whole(),
+            at: text.len() - text.trim_start().len() + BEARER.len(),
             len: rest.len(),
             canonical: false,
         }))
@@ -84,41 +90,36 @@ fn is_token(text: &[u8]) -> bool {
 /// A bearer token that is not parsed yet. `Debug` output does not contain its text.
 #[derive(Clone)]
 pub struct BearerToken {
-    value: HeaderValue,
+    value: Bytes,
     at: usize,
     len: usize,
     canonical: bool,
 }
 
 impl BearerToken {
-    /// The token of a field in the form that almost every client sends: `Bearer`, one space and the token.
-    fn in_canonical_field(value: &HeaderValue) -> Option<Self> {
-        const PREFIX: &[u8] = b"Bearer ";
-        let token = value.as_bytes().strip_prefix(PREFIX)?;
+    /// The length of the token of a field in the form that almost every client sends: `Bearer`, one space and the token.
+    fn len_in_canonical_field(value: &[u8]) -> Option<usize> {
+        let token = value.strip_prefix(BEARER)?;
         let is_canonical = !token.is_empty() && is_token(token);
-        is_canonical.then(|| Self {
-            value: value.clone(),
-            at: PREFIX.len(),
-            len: token.len(),
-            canonical: true,
-        })
+        is_canonical.then_some(token.len())
+    }
+
+    /// Whether the client's field already has the form of [`Self::canonical_field`].
+    pub fn is_canonical(&self) -> bool {
+        self.canonical
     }
 
     /// The token's text.
     pub fn as_str(&self) -> &str {
-        let bytes = self.value.as_bytes().get(self.at..self.at + self.len).unwrap_or_default();
+        let bytes = self.value.get(self.at..self.at + self.len).unwrap_or_default();
         str::from_utf8(bytes).unwrap_or_default()
     }
 
     /// The field in the form that both backends accept: `Bearer`, one space, the token.
     pub fn canonical_field(&self) -> HeaderValue {
-        let mut field = if self.canonical {
-            self.value.clone()
-        } else {
-            // The text comes from a field value, so it is valid in one.
-            HeaderValue::try_from(format!("Bearer {}", self.as_str()))
-                .unwrap_or_else(|_| HeaderValue::from_static("Bearer"))
-        };
+        // The text comes from a field value, so it is valid in one.
+        let mut field = HeaderValue::try_from(format!("Bearer {}", self.as_str()))
+            .unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
         field.set_sensitive(true);
         field
     }
@@ -153,7 +154,7 @@ mod tests {
     use super::*;
 
     fn read(values: &[&[u8]]) -> Result<Credentials, RequestFault> {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         for value in values {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
         }

@@ -142,6 +142,9 @@ impl FieldLines {
             Some(b'\r') => {
                 let value = trimmed(bytes, self.begin..self.at);
                 self.advance_to(Part::LineFeed);
+                if bytes.get(self.at) == Some(&b'\n') {
+                    self.advance_to(Part::LineStart);
+                }
                 Ok(Some(value))
             }
             Some(b'\n') => bad(LINE_END),

@@ -5,11 +5,10 @@
 //! therefore compared *folded*: only by their letters and digits, ignoring case. Two names that are
 //! equal when folded are look-alikes.
 
-use http::HeaderMap;
-
 use super::RequestFault;
 use super::field_lines::MAX_NAME;
 use super::grammar::{token_len, value_len};
+use crate::message::Fields;
 
 /// The letters and digits of a name, in lower case.
 pub fn folded(name: &str) -> impl Iterator<Item = u8> {
@@ -23,9 +22,9 @@ pub fn are_look_alikes(one: &str, other: &str) -> bool {
 
 /// Checks the names and values of every field. For HTTP/1, [`super::HeadScanner`] has checked the same in the bytes;
 /// over HTTP/2, names could contain other bytes.
-pub(super) fn check_fields(headers: &HeaderMap) -> Result<(), RequestFault> {
-    for name in headers.keys() {
-        let name = name.as_str();
+pub(super) fn check_fields(headers: &Fields) -> Result<(), RequestFault> {
+    // Known names are tokens, and no look-alikes.
+    for name in headers.iter().filter(|field| field.known().is_none()).map(|field| field.name()) {
         if name.len() > MAX_NAME {
             return Err(RequestFault::HeadTooLarge);
         }
@@ -36,7 +35,8 @@ pub(super) fn check_fields(headers: &HeaderMap) -> Result<(), RequestFault> {
             return Err(RequestFault::BadTarget("a framing field is spelled in another way"));
         }
     }
-    if headers.values().any(|value| value_len(value.as_bytes()) != value.len()) {
+    let is_bad = |value: &[u8]| value_len(value) != value.len();
+    if headers.iter().any(|field| !field.is_strictly_read() && is_bad(field.value().as_bytes())) {
         return Err(RequestFault::BadTarget("a field value has a control character"));
     }
     Ok(())
@@ -109,7 +109,7 @@ mod tests {
             for name in [vec![byte], vec![byte, b'a'], vec![b'a', byte], vec![b'a', byte, b'a']] {
                 let Ok(name) = HeaderName::from_lowercase(&name) else { continue };
                 let good = name.as_str().bytes().all(is_tchar);
-                let headers = HeaderMap::from_iter([(name, HeaderValue::from_static("x"))]);
+                let headers = Fields::from_iter([(name, HeaderValue::from_static("x"))]);
                 let expected =
                     if good { Ok(()) } else { Err(RequestFault::BadTarget("a field name is not a token")) };
                 assert_eq!(check_fields(&headers), expected, "{headers:?}");

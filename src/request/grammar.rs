@@ -42,21 +42,42 @@ pub(super) fn token_len(bytes: &[u8]) -> usize {
 
 /// Whether this octet is allowed in a field value: visible ASCII, space, tab or non-ASCII.
 pub(super) const fn is_value_octet(byte: u8) -> bool {
-    (byte == b'\t') | ((byte >= b' ') & (byte != 0x7f))
+    VALUE_OCTET[byte as usize]
 }
+
+const VALUE_OCTET: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = byte == b'\t' as usize || (byte >= b' ' as usize && byte != 0x7f);
+        byte += 1;
+    }
+    table
+};
 
 /// The length of the field value at the start of `bytes`. Values are most of a head, so many octets are checked at a
 /// time: blocks without a branch for each octet, which the compiler vectorizes, then words.
 pub(crate) fn value_len(bytes: &[u8]) -> usize {
-    let (blocks, _) = bytes.as_chunks::<32>();
-    let is_plain = |block: &[u8; 32]| block.iter().fold(true, |plain, byte| plain & is_value_octet(*byte));
-    let checked = 32 * blocks.iter().position(|block| !is_plain(block)).unwrap_or(blocks.len());
+    let (blocks, _) = bytes.as_chunks::<64>();
+    let checked = 64 * blocks.iter().position(|block| !is_plain(block)).unwrap_or(blocks.len());
     let rest = bytes.get(checked..).unwrap_or_default();
     let (words, _) = rest.as_chunks::<8>();
     let plain = words.iter().position(|word| has_control(u64::from_le_bytes(*word))).unwrap_or(words.len());
     let checked = checked + 8 * plain;
     let rest = bytes.get(checked..).unwrap_or_default();
     checked + rest.iter().position(|byte| !is_value_octet(*byte)).unwrap_or(rest.len())
+}
+
+/// Whether a block has neither a control character nor DEL. (A tab is looked at again.)
+fn is_plain(block: &[u8; 64]) -> bool {
+    let (parts, _) = block.as_chunks::<16>();
+    let mut bad = [0; 16];
+    for part in parts {
+        for (bad, byte) in bad.iter_mut().zip(part) {
+            *bad |= u8::from(*byte < b' ') | u8::from(*byte == 0x7f);
+        }
+    }
+    u128::from_le_bytes(bad) == 0
 }
 
 /// Whether one of eight octets is below space, or is DEL. (Subtracting `n` from an octet below `n` sets its high

@@ -6,7 +6,8 @@
 
 use std::fmt;
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use crate::message::Fields;
+use crate::message::field_name::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -76,16 +77,12 @@ impl Graphql {
     pub const TOO_LONG: Self = Self::Unreadable("graphql: the body is longer than limits.graphqlBytes");
 
     /// Reads a request. `body` is the whole body.
-    pub fn read(facts: &RequestFacts, headers: &HeaderMap, body: &[u8]) -> Self {
+    pub fn read(facts: &RequestFacts, headers: &Fields, body: &[u8]) -> Self {
         read(facts, headers, body).map_or_else(Self::Unreadable, Self::Operations)
     }
 }
 
-fn read(
-    facts: &RequestFacts,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<Vec<GraphqlOperation>, &'static str> {
+fn read(facts: &RequestFacts, headers: &Fields, body: &[u8]) -> Result<Vec<GraphqlOperation>, &'static str> {
     let query = facts.path.path_and_query().query().unwrap_or_default();
     if body.is_empty() {
         return operations(&in_query(query)?, &mut Visits::default());
@@ -94,10 +91,8 @@ fn read(
     if parameters.iter().any(|(name, _)| NAMES.contains(&&**name)) {
         return Err("graphql: both a body and a query string");
     }
-    let is_compressed = headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let is_compressed =
+        headers.get_all(CONTENT_ENCODING).any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
     if is_compressed {
         return Err("graphql: the body is compressed");
     }
@@ -116,11 +111,9 @@ enum MediaType {
 }
 
 /// RFC 9110 section 8.3.1. A charset other than UTF-8 would give the same bytes another meaning.
-fn media_type(headers: &HeaderMap) -> Result<MediaType, &'static str> {
+fn media_type(headers: &Fields) -> Result<MediaType, &'static str> {
     const UNKNOWN: &str = "graphql: the content type is not one that is read";
-    let mut types = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(one), None) = (types.next(), types.next()) else { return Err(UNKNOWN) };
-    let text = one.to_str().map_err(|_| UNKNOWN)?;
+    let text = headers.only(CONTENT_TYPE).ok_or(UNKNOWN)?.to_str().map_err(|_| UNKNOWN)?;
     let mut parts = text.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
     let plain = parts.filter(|part| !part.is_empty()).all(|part| {

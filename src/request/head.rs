@@ -6,19 +6,19 @@
 
 use std::ops::Range;
 
+use bytes::BytesMut;
 use http::Uri;
 
 use super::RequestFault;
 use super::field_lines::{FieldFault, FieldLine, FieldLines, LINE_END};
 use super::framing::{Framing, FramingFields};
 use super::grammar::{bad_target_octet, is_path_octet, is_query_octet, token_len};
+use crate::message::{FieldSpans, Fields};
 
 /// The longest method. The longest registered one has 17 bytes.
 pub(super) const MAX_METHOD: usize = 32;
 /// The longest target (RFC 9110 section 4.1 recommends supporting at least 8000 bytes).
 pub(super) const MAX_TARGET: usize = 8192;
-/// How many fields most heads have at most.
-const USUAL_FIELDS: usize = 16;
 /// The most empty lines before a request line (RFC 9112 section 2.2).
 const MAX_EMPTY_LINES: u8 = 4;
 
@@ -42,17 +42,8 @@ pub struct Head {
     pub upgrades: bool,
 }
 
-/// Where a field is among the bytes of its head.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldSpan {
-    /// The name, as received.
-    pub name: Range<usize>,
-    /// The value, without the white space around it (RFC 9110 section 5.5).
-    pub value: Range<usize>,
-}
-
 /// The state of reading one head. Each call gets all bytes of the head that have arrived so far.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HeadScanner {
     limits: HeadLimits,
     /// The part of the head that the byte at `at` belongs to.
@@ -65,7 +56,7 @@ pub struct HeadScanner {
     target: Range<usize>,
     is_http_11: bool,
     lines: FieldLines,
-    fields: Vec<FieldSpan>,
+    fields: FieldSpans,
     framing: FramingFields,
     upgrades: bool,
 }
@@ -105,7 +96,7 @@ impl HeadScanner {
             target: 0..0,
             is_http_11: false,
             lines: FieldLines::new(0, 0),
-            fields: Vec::new(),
+            fields: FieldSpans::new(),
             framing: FramingFields::new(),
             upgrades: false,
         }
@@ -174,9 +165,9 @@ impl HeadScanner {
         bytes.get(self.target.start..end).unwrap_or_default()
     }
 
-    /// Where the fields of a complete head are. Afterwards the scanner has none.
-    pub fn take_fields(&mut self) -> Vec<FieldSpan> {
-        std::mem::take(&mut self.fields)
+    /// The fields of a complete head, as parts of its bytes. Afterwards the scanner has none.
+    pub fn take_fields(&mut self, head: BytesMut) -> Fields {
+        std::mem::take(&mut self.fields).of(head)
     }
 
     /// Whether the version of a complete head is HTTP/1.1, not HTTP/1.0.
@@ -295,10 +286,7 @@ impl HeadScanner {
 
     /// Reads the fields that say where the message ends. Comparing lengths first skips almost all other fields.
     fn field(&mut self, head: &[u8], name: Range<usize>, value: Range<usize>) -> Result<(), RequestFault> {
-        if self.fields.is_empty() {
-            self.fields.reserve(USUAL_FIELDS);
-        }
-        self.fields.push(FieldSpan { name: name.clone(), value: value.clone() });
+        self.fields.push(name.clone(), value.clone()).ok_or(RequestFault::HeadTooLarge)?;
         let name = head.get(name).unwrap_or_default();
         if name.len() == 7 && name.eq_ignore_ascii_case(b"upgrade") {
             self.upgrades = true;

@@ -2,10 +2,11 @@
 
 use std::net::Ipv6Addr;
 
-use http::header::HOST;
-use http::{HeaderMap, HeaderValue, Uri, Version};
+use http::{HeaderValue, Uri, Version};
 
 use super::RequestFault;
+use crate::message::Fields;
+use crate::message::field_name::HOST;
 
 const BAD: RequestFault = RequestFault::BadTarget("Host is not a host and port");
 const NONE: RequestFault = RequestFault::BadTarget("no Host");
@@ -25,8 +26,8 @@ pub(super) struct Hosts {
 impl Hosts {
     /// RFC 9112 section 3.2: exactly one `Host`, and if the target has an authority, both are the same.
     /// HTTP/2 may have `:authority` instead of `Host` (RFC 9113 section 8.3.1).
-    pub(super) fn read(target: &Uri, version: Version, headers: &HeaderMap) -> Result<Self, RequestFault> {
-        let mut values = headers.get_all(HOST).iter();
+    pub(super) fn read(target: &Uri, version: Version, headers: &Fields) -> Result<Self, RequestFault> {
+        let mut values = headers.get_all(HOST);
         let from_field = match (values.next(), values.next()) {
             (_, Some(_)) => return Err(RequestFault::BadTarget("more than one Host")),
             (Some(value), None) => Some(Authority::read(value.as_bytes())?),

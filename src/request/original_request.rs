@@ -6,9 +6,11 @@
 //! could choose which path is authorized.
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Uri};
+use http::{HeaderValue, Method, Uri};
 
 use super::RequestFault;
+use crate::message::field_name::X_FORWARDED_HOST;
+use crate::message::{FieldValue, Fields, LookUp};
 
 /// How a proxy describes the original request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,14 +52,18 @@ impl OriginalRequest {
         dialect: ForwardAuthDialect,
         method: &Method,
         target: &Uri,
-        headers: &HeaderMap,
+        headers: &Fields,
     ) -> Result<Self, RequestFault> {
         let named = Named::read(headers)?;
         let original = match dialect {
             ForwardAuthDialect::Forwarded => Self {
                 method: method_of(named.forwarded_method)?,
                 target: path_of(named.forwarded_uri.ok_or(NO_TARGET)?)?.into(),
-                host: Some(one(headers, "x-forwarded-host")?.ok_or(NO_HOST)?.clone()),
+                host: Some(
+                    one(headers, X_FORWARDED_HOST)?
+                        .and_then(|_| headers.get_owned(X_FORWARDED_HOST))
+                        .ok_or(NO_HOST)?,
+                ),
             },
             ForwardAuthDialect::Original => {
                 // No proxy sets both. One of them is the client's, and it may also contain the host.
@@ -83,15 +89,15 @@ impl OriginalRequest {
 
 /// The fields of every dialect. Those of other dialects may come from the client.
 struct Named<'f> {
-    forwarded_method: Option<&'f HeaderValue>,
-    forwarded_uri: Option<&'f HeaderValue>,
-    original_method: Option<&'f HeaderValue>,
-    original_uri: Option<&'f HeaderValue>,
-    original_url: Option<&'f HeaderValue>,
+    forwarded_method: Option<FieldValue<'f>>,
+    forwarded_uri: Option<FieldValue<'f>>,
+    original_method: Option<FieldValue<'f>>,
+    original_uri: Option<FieldValue<'f>>,
+    original_url: Option<FieldValue<'f>>,
 }
 
 impl<'f> Named<'f> {
-    fn read(headers: &'f HeaderMap) -> Result<Self, RequestFault> {
+    fn read(headers: &'f Fields) -> Result<Self, RequestFault> {
         Ok(Self {
             forwarded_method: one(headers, "x-forwarded-method")?,
             forwarded_uri: one(headers, "x-forwarded-uri")?,
@@ -118,18 +124,18 @@ impl<'f> Named<'f> {
     }
 }
 
-fn one<'f>(headers: &'f HeaderMap, name: &'static str) -> Result<Option<&'f HeaderValue>, RequestFault> {
-    let mut values = headers.get_all(name).iter();
+fn one(headers: &Fields, name: impl LookUp) -> Result<Option<FieldValue<'_>>, RequestFault> {
+    let mut values = headers.get_all(name);
     let first = values.next();
     if values.next().is_some() { Err(TWICE) } else { Ok(first) }
 }
 
-fn method_of(field: Option<&HeaderValue>) -> Result<Method, RequestFault> {
+fn method_of(field: Option<FieldValue<'_>>) -> Result<Method, RequestFault> {
     Method::from_bytes(field.ok_or(NO_METHOD)?.as_bytes()).map_err(|_| NO_METHOD)
 }
 
 /// The path and query, byte for byte.
-fn path_of(field: &HeaderValue) -> Result<PathAndQuery, RequestFault> {
+fn path_of(field: FieldValue<'_>) -> Result<PathAndQuery, RequestFault> {
     let (_, text) = split(field)?;
     let path = PathAndQuery::try_from(text).map_err(|_| NO_PATH)?;
     // Parsing silently drops a fragment. The authorized path would then differ from the served one.
@@ -140,7 +146,7 @@ fn path_of(field: &HeaderValue) -> Result<PathAndQuery, RequestFault> {
 ///
 /// The proxy usually builds an absolute URL from scheme, `Host` and target. Everything before the first `/` is
 /// therefore the authority, so a `?` or `#` in `Host` cannot start a query early.
-fn split(field: &HeaderValue) -> Result<(Option<&str>, &str), RequestFault> {
+fn split(field: FieldValue<'_>) -> Result<(Option<&str>, &str), RequestFault> {
     let text = field.to_str().map_err(|_| NO_PATH)?;
     if text.starts_with('/') {
         return Ok((None, text));

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+use crate::message::Fields;
 use http::HeaderValue;
 
 use super::*;
@@ -71,7 +72,7 @@ fn absolute_form_must_name_the_same_host() {
 
 #[test]
 fn only_the_seven_methods_are_accepted() {
-    let read = |method: &str| facts_of(Backend::Generic, method, "/a", &HeaderMap::new());
+    let read = |method: &str| facts_of(Backend::Generic, method, "/a", &Fields::new());
     for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
         assert_eq!(read(method).unwrap().method, *method);
     }
@@ -123,7 +124,7 @@ fn pseudo_fields_are_checked_like_a_request_line() {
 #[test]
 fn asterisk_form_is_refused() {
     for method in ["GET", "OPTIONS"] {
-        assert_bad(facts_of(Backend::Generic, method, "*", &HeaderMap::new()), method);
+        assert_bad(facts_of(Backend::Generic, method, "*", &Fields::new()), method);
     }
 }
 
@@ -239,7 +240,7 @@ fn hostile_bytes_in_credentials_are_malformed() {
 #[test]
 fn session_cookies_are_found_in_every_cookie_field() {
     let has = |values: &[&[u8]]| {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         for value in values {
             headers.append("cookie", HeaderValue::from_bytes(value).unwrap());
         }
@@ -289,7 +290,7 @@ fn known_bypass_paths_have_several_readings() {
             format!("/api/v1/{word}%20"),
             format!("/api/%761/{word}"),
         ] {
-            let facts = facts_of(Backend::OpenMetadata, "GET", &path, &HeaderMap::new()).unwrap();
+            let facts = facts_of(Backend::OpenMetadata, "GET", &path, &Fields::new()).unwrap();
             assert!(!facts.path.is_plain(), "{path}");
             assert_eq!(facts.path.path_and_query().as_str(), path, "forwarded as it came");
         }
@@ -300,10 +301,10 @@ fn known_bypass_paths_have_several_readings() {
 fn overlong_utf8_is_refused() {
     for path in ["/a/%c0%ae%c0%ae/b", "/a%c0%afb", "/a%C1%9Cb", "/%e0%80%ae", "/%f0%80%80%ae", "/a%25c0%25ae"]
     {
-        assert_bad(facts_of(Backend::Generic, "GET", path, &HeaderMap::new()), path);
+        assert_bad(facts_of(Backend::Generic, "GET", path, &Fields::new()), path);
     }
     for path in ["/%c3%a9", "/%e9", "/%c0", "/%c0b", "/%e4%b8%ad", "/%f0%9f%98%80", "/%e0%a4%85"] {
-        assert!(facts_of(Backend::Generic, "GET", path, &HeaderMap::new()).is_ok(), "{path}");
+        assert!(facts_of(Backend::Generic, "GET", path, &Fields::new()).is_ok(), "{path}");
     }
 }
 

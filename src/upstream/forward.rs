@@ -4,9 +4,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::CONTENT_LENGTH;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, Version};
+use http::{Method, Request};
 use hyper::body::Body as _;
 use tokio::time::{Instant, sleep_until};
 
@@ -18,6 +17,8 @@ use super::{Connection, IDLE_LIFETIME, InterimResponses, Upstream};
 use crate::budget::Connection as Account;
 use crate::decision::{Permit, Reason};
 use crate::http1::{HeadWriter, RequestFraming};
+use crate::message::field_name::{CONTENT_LENGTH, KEEP_ALIVE};
+use crate::message::{Fields, Response};
 use crate::revocation::RevokedBy;
 use crate::revocation_list::TokenWatch;
 
@@ -39,7 +40,7 @@ pub struct UpstreamRequest {
     /// The target, byte for byte.
     pub path: PathAndQuery,
     /// The headers.
-    pub headers: HeaderMap,
+    pub headers: Fields,
     /// The body.
     pub body: RequestBody,
     /// The account of the client's connection.
@@ -64,9 +65,9 @@ impl Upstream {
     pub async fn forward(
         self: &Arc<Self>,
         _permit: Permit,
-        mut request: UpstreamRequest,
+        request: &mut UpstreamRequest,
         mut token: Option<&mut TokenWatch>,
-    ) -> Result<Response<ResponseBody>, ForwardError> {
+    ) -> Result<Response<Box<ResponseBody>>, ForwardError> {
         let progress = match &request.body {
             RequestBody::Empty => None,
             RequestBody::Stream { progress, .. } => Some(progress.clone()),
@@ -85,9 +86,9 @@ impl Upstream {
             let is_http2 = matches!(connection, Connection::Http2(_));
             let waiting = Waiting { progress: progress.as_ref(), token: token.as_deref_mut() };
             let sent = match connection {
-                Connection::Http1(connection) => self.send_http1(connection, &mut request, waiting).await,
+                Connection::Http1(connection) => self.send_http1(connection, request, waiting).await,
                 // The future of a request over HTTP/2 is large. Boxed, it does not enlarge that of every request.
-                Connection::Http2(stream) => Box::pin(self.send_http2(stream, &mut request, waiting)).await,
+                Connection::Http2(stream) => Box::pin(self.send_http2(stream, request, waiting)).await,
             };
             let again = attempt < MAX_ATTEMPTS;
             match sent {
@@ -124,7 +125,7 @@ impl Upstream {
         mut connection: Box<Http1Connection>,
         request: &mut UpstreamRequest,
         waiting: Waiting<'_>,
-    ) -> Result<Response<ResponseBody>, SendError> {
+    ) -> Result<Response<Box<ResponseBody>>, SendError> {
         let progress = waiting.progress;
         let head = HeadWriter {
             method: &request.method,
@@ -153,7 +154,7 @@ impl Upstream {
         };
         let lifetime = announced_lifetime(response.headers()).unwrap_or(IDLE_LIFETIME);
         let body = Http1Response::new(connection, self.http1.clone(), lifetime);
-        Ok(response.map(|()| ResponseBody::new(Source::Http1(body), self.target.idle_timeout)))
+        Ok(response.map(|()| Box::new(ResponseBody::new(Source::Http1(body), self.target.idle_timeout))))
     }
 
     /// Sends the request as a stream of an HTTP/2 connection. If nothing of it was written, `request` is whole again.
@@ -162,17 +163,15 @@ impl Upstream {
         Http2Stream { mut sender, slot }: Http2Stream,
         request: &mut UpstreamRequest,
         waiting: Waiting<'_>,
-    ) -> Result<Response<ResponseBody>, SendError> {
+    ) -> Result<Response<Box<ResponseBody>>, SendError> {
         let progress = waiting.progress;
         let message = self.http2_message(request).ok_or(SendError::Final(BAD_TARGET))?;
         let pending = sender.try_send_request(message);
         let response = match self.await_response(pending, waiting).await? {
             Ok(response) => response,
             Err(mut error) => {
-                if let Some(mut unsent) = error.take_message() {
-                    http2::from_http2(&mut unsent);
-                    let (parts, body) = unsent.into_parts();
-                    (request.headers, request.body) = (parts.headers, body);
+                if let Some(unsent) = error.take_message() {
+                    request.body = unsent.into_body();
                     return Err(SendError::Unsent);
                 }
                 let error = error.into_error();
@@ -180,29 +179,22 @@ impl Upstream {
                 return Err(broken_body(progress).unwrap_or_else(|| SendError::of_stream(&error)));
             }
         };
+        let response = Response::from(response);
         if states_several_lengths(response.headers()) {
             return Err(UPSTREAM_PROTOCOL);
         }
-        let mut response = response.map(|incoming| {
+        Ok(response.map(|incoming| {
             let slot = (!incoming.is_end_stream()).then_some(slot);
-            ResponseBody::new(Source::Http2 { incoming, slot }, self.target.idle_timeout)
-        });
-        // For an HTTP/1 client.
-        *response.version_mut() = Version::HTTP_11;
-        Ok(response)
+            Box::new(ResponseBody::new(Source::Http2 { incoming, slot }, self.target.idle_timeout))
+        }))
     }
 
-    /// The request as hyper takes it. The head of a request without a body stays, because it may be sent again.
+    /// The request as hyper takes it. The head stays, because it may be sent again.
     fn http2_message(&self, request: &mut UpstreamRequest) -> Option<Request<RequestBody>> {
-        let body = std::mem::replace(&mut request.body, RequestBody::Empty);
-        let headers = match body {
-            RequestBody::Empty => request.headers.clone(),
-            RequestBody::Stream { .. } => std::mem::take(&mut request.headers),
-        };
-        let mut message = Request::new(body);
+        let mut message = Request::new(std::mem::replace(&mut request.body, RequestBody::Empty));
         *message.method_mut() = request.method.clone();
         *message.uri_mut() = self.target.origin_form(&request.path).ok()?;
-        *message.headers_mut() = headers;
+        *message.headers_mut() = request.headers.to_header_map();
         http2::to_http2(&mut message, self.target.scheme(), request.trailers)?;
         Some(message)
     }
@@ -316,7 +308,7 @@ fn broken_body(progress: Option<&Arc<RequestProgress>>) -> Option<SendError> {
 }
 
 /// How the backend finds the end of the body: by the length that the client has stated, or by chunks.
-fn framing(body: &RequestBody, headers: &HeaderMap) -> Result<RequestFraming, SendError> {
+fn framing(body: &RequestBody, headers: &Fields) -> Result<RequestFraming, SendError> {
     match (body, stated_length(headers)) {
         (RequestBody::Empty, None) => Ok(RequestFraming::Unstated),
         (RequestBody::Empty, Some(1..)) => Err(SendError::Final(ForwardError::BrokenRequest)),
@@ -326,20 +318,20 @@ fn framing(body: &RequestBody, headers: &HeaderMap) -> Result<RequestFraming, Se
 }
 
 /// Over HTTP/1.1, [`crate::http1`] refuses this.
-fn states_several_lengths(headers: &HeaderMap) -> bool {
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+fn states_several_lengths(headers: &Fields) -> bool {
+    let mut lengths = headers.get_all(CONTENT_LENGTH);
     lengths.next().is_some_and(|one| one.as_bytes().contains(&b',')) || lengths.next().is_some()
 }
 
 /// Reads `Keep-Alive: timeout=5`: the connection is used until a second before the backend closes it.
-fn announced_lifetime(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("keep-alive")?.to_str().ok()?;
+fn announced_lifetime(headers: &Fields) -> Option<Duration> {
+    let text = headers.get(KEEP_ALIVE)?.to_str().ok()?;
     let secs: u64 =
         text.split(',').find_map(|item| item.trim().strip_prefix("timeout="))?.trim().parse().ok()?;
     Some(Duration::from_secs(secs.saturating_sub(1)).min(IDLE_LIFETIME))
 }
 
 /// The length that a head states, if it states one.
-pub(crate) fn stated_length(headers: &HeaderMap) -> Option<u64> {
+pub(crate) fn stated_length(headers: &Fields) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

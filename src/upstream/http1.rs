@@ -13,9 +13,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use http::{HeaderMap, Response};
 use http_body::Frame;
-use hyper::ext::ReasonPhrase;
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 
 use super::stream::{Stream, SwitchedStream};
@@ -24,6 +22,7 @@ use crate::http1::{
     BodyPart, BodyReader, Event, HeadWriter, Phase, ResponseFault, ResponseFraming, ResponseHead,
     ResponseHeadReader,
 };
+use crate::message::{Fields, Response};
 use crate::request::{Framing, HeadLimits};
 
 mod request_writer;
@@ -275,8 +274,7 @@ impl Http1Connection {
     /// Reads heads from the bytes that have arrived, up to the final response.
     fn read_head(&mut self, interim: Option<&InterimResponses>) -> Result<Option<Response<()>>, HeadError> {
         while let Some(head) = self.head.read(&self.read.bytes)? {
-            let bytes = self.read.bytes.split_to(head.len).freeze();
-            let headers = self.head.headers(&bytes)?;
+            let (headers, reason) = self.head.take_fields(self.read.bytes.split_to(head.len));
             if head.is_interim() {
                 if let Some(interim) = interim {
                     interim.add(head.status, headers);
@@ -284,7 +282,7 @@ impl Http1Connection {
                 self.head.begin_next();
                 continue;
             }
-            return self.final_head(head, headers, &bytes).map(Some);
+            return self.final_head(head, headers, reason).map(Some);
         }
         Ok(None)
     }
@@ -292,8 +290,8 @@ impl Http1Connection {
     fn final_head(
         &mut self,
         head: ResponseHead,
-        headers: HeaderMap,
-        bytes: &[u8],
+        headers: Fields,
+        reason: Option<Bytes>,
     ) -> Result<Response<()>, HeadError> {
         let switches = head.status == http::StatusCode::SWITCHING_PROTOCOLS;
         self.happened(if switches { Event::Switched } else { Event::HeadRead });
@@ -305,16 +303,11 @@ impl Http1Connection {
         if !switches && self.body.is_ended() {
             self.ended();
         }
-        let mut response = Response::new(());
-        *response.status_mut() = head.status;
-        *response.headers_mut() = headers;
-        let reason = self.head.reason_of(bytes);
-        if head.status.canonical_reason().map(str::as_bytes) != Some(reason)
-            && let Ok(reason) = ReasonPhrase::try_from(reason)
-        {
-            response.extensions_mut().insert(reason);
-        }
-        Ok(response)
+        let response = Response::new(head.status, headers, ());
+        Ok(match reason {
+            Some(reason) => response.with_reason(reason),
+            None => response,
+        })
     }
 
     /// Ends the exchange with the last data, if the end of the body has arrived with it.

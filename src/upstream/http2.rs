@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::{HOST, HeaderValue, TE};
-use http::uri::{Authority, Parts, PathAndQuery, Scheme};
+use http::uri::{Authority, Parts, Scheme};
 use http::{Request, Uri, Version};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -134,18 +134,6 @@ pub(super) fn to_http2(request: &mut Request<RequestBody>, scheme: Scheme, trail
         request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
     }
     Some(())
-}
-
-/// Undoes [`to_http2`], for a request that came back unsent.
-pub(super) fn from_http2(request: &mut Request<RequestBody>) {
-    request.headers_mut().remove(TE);
-    let host = request.uri().authority().and_then(|name| HeaderValue::from_str(name.as_str()).ok());
-    if let Some(host) = host {
-        request.headers_mut().insert(HOST, host);
-    }
-    let path = request.uri().path_and_query().cloned();
-    *request.uri_mut() = path.unwrap_or_else(|| PathAndQuery::from_static("/")).into();
-    *request.version_mut() = Version::HTTP_11;
 }
 
 /// What an error says about the fate of a request.

@@ -7,8 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
-use http::header::{CONTENT_LENGTH, HeaderMap};
 
+use crate::message::Fields;
+use crate::message::field_name::CONTENT_LENGTH;
 use crate::outbound_head::remove_connection_fields;
 
 /// How much may wait. More is dropped: an interim response is only a hint.
@@ -20,7 +21,7 @@ pub struct InterimResponses(Mutex<BytesMut>);
 
 impl InterimResponses {
     /// 100 (Continue) applies to one connection only, and 101 (Switching Protocols) is a final response.
-    pub(super) fn add(&self, status: StatusCode, mut headers: HeaderMap) {
+    pub(super) fn add(&self, status: StatusCode, mut headers: Fields) {
         if matches!(status, StatusCode::CONTINUE | StatusCode::SWITCHING_PROTOCOLS) {
             return;
         }
@@ -32,8 +33,8 @@ impl InterimResponses {
         bytes.extend_from_slice(b" ");
         bytes.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
         bytes.extend_from_slice(b"\r\n");
-        for (name, value) in &headers {
-            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+        for field in headers.iter() {
+            for part in [field.name().as_bytes(), b": ", field.value().as_bytes(), b"\r\n"] {
                 bytes.extend_from_slice(part);
             }
         }
@@ -63,7 +64,7 @@ mod tests {
     #[test]
     fn early_hints_are_forwarded_without_connection_fields() {
         let interim = InterimResponses::default();
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         for (name, value) in [
             ("link", "</a.css>; rel=preload"),
             ("connection", "x-hop"),

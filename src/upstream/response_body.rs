@@ -221,8 +221,8 @@ impl Body for ResponseBody {
 mod tests {
     use std::task::Waker;
 
+    use http::Method;
     use http::uri::PathAndQuery;
-    use http::{HeaderMap, Method};
     use tokio::io::AsyncWriteExt as _;
     use tokio::net::UnixStream;
     use tokio::time::advance;
@@ -241,7 +241,7 @@ mod tests {
             method: &Method::GET,
             prefix: "",
             target: &PathAndQuery::from_static("/a"),
-            headers: &HeaderMap::new(),
+            headers: &crate::message::Fields::new(),
             framing: RequestFraming::Unstated,
         };
         connection.begin(&head, RequestBody::Empty);

@@ -14,6 +14,7 @@ use crate::config::{Config, RuleTest};
 use crate::decision::{Authorizer, Caller, Denial, Permit, Reason, Route, Routed, RuleOutcome};
 use crate::gateway::admission;
 use crate::jose::{KeyDialect, KeySet};
+use crate::message::Fields;
 use crate::numeric_date::NumericDate;
 use crate::policy::Mode;
 use crate::request::RequestFacts;
@@ -209,7 +210,7 @@ impl Runner<'_> {
         test: &RuleTest,
         steps: &mut (impl Observer + Send),
     ) -> Result<Result<Permit, Denial>, Unspecified> {
-        let mut headers = test.fields.clone();
+        let mut headers = Fields::from(test.fields.clone());
         // Each entry has its own keys, so a token that selects another entry does not verify.
         let mut sets = vec![Some(Arc::default()); self.config.trust.len()];
         if let Some((token, keys)) = self.sign(test)? {

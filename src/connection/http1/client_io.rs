@@ -8,7 +8,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::Request;
 use http_body::{Body, Frame};
 use tokio::io::AsyncWrite as _;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -20,6 +19,7 @@ use crate::budget::Connection;
 use crate::client_body::{ClientBody, Duplex, SharedTransport};
 use crate::connection::settings::{ReadLimits, Times};
 use crate::gateway::UnreadHead;
+use crate::message::Request;
 use crate::request::{Framing, HeadScanner, RequestFault};
 
 /// The client's side of a connection.
@@ -34,7 +34,6 @@ pub(super) struct ClientIo {
 }
 
 /// What follows on a connection.
-#[expect(clippy::large_enum_variant, reason = "a box would be an allocation for each request")]
 pub(super) enum Next {
     /// A request, and what its response depends on.
     Request(Request<ClientBody>, ResponseTerms),
@@ -115,17 +114,20 @@ impl ClientIo {
     }
 
     /// The request of a complete head.
-    fn request(&self, scanner: &mut HeadScanner, framing: Framing, bytes: Bytes) -> Next {
-        let fault = match request::read(scanner, &bytes) {
-            Ok(request) => {
-                let terms = ResponseTerms::of(&request);
-                let body = self.transport.begin_body(framing, request::expects_continue(&request));
+    fn request(&self, scanner: &mut HeadScanner, framing: Framing, bytes: BytesMut) -> Next {
+        let headers = scanner.take_fields(bytes);
+        match request::read(scanner, headers) {
+            Ok(head) => {
+                let terms = ResponseTerms::of(&head);
+                let body = self.transport.begin_body(framing, request::expects_continue(&head));
                 let body = if framing == Framing::None { ClientBody::Empty } else { ClientBody::Http1(body) };
-                return Next::Request(request.map(|()| body), terms);
+                Next::Request(Request { head: Box::new(head), body }, terms)
             }
-            Err(fault) => fault,
-        };
-        Next::Refused(UnreadHead::new(fault, scanner.method_of(&bytes), scanner.target_of(&bytes)))
+            Err((fault, headers)) => {
+                let head = headers.received();
+                Next::Refused(UnreadHead::new(fault, scanner.method_of(head), scanner.target_of(head)))
+            }
+        }
     }
 
     /// Writes the response, whose head is waiting. The client may take `time` to read each part of it.

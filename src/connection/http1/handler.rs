@@ -10,11 +10,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
-
 use crate::client_body::ClientBody;
 use crate::connection::WorkerState;
 use crate::gateway::Peer;
+use crate::message::{Request, Response};
 use crate::respond::ObservedBody;
 
 /// How many unused futures a worker keeps.

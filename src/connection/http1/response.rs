@@ -6,16 +6,14 @@ use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING,
-};
-use http::response::Parts;
-use http::{Method, Request, StatusCode, Version};
+use http::{HeaderName, Method, StatusCode, Version};
 use http_body::{Body, Frame};
 
 use super::request::keeps_alive;
 use crate::client_body::Outgoing;
 use crate::gateway::UnreadHead;
+use crate::message::field_name::{CONNECTION, CONTENT_LENGTH, DATE, TRAILER, TRANSFER_ENCODING};
+use crate::message::{Decimal, Fields, Head, Response};
 use crate::outbound_head::list_members;
 
 /// The terms on which a response is sent: what the request and the connection demand.
@@ -28,11 +26,11 @@ pub(super) struct ResponseTerms {
 }
 
 impl ResponseTerms {
-    pub(super) fn of<B>(request: &Request<B>) -> Self {
+    pub(super) fn of(head: &Head) -> Self {
         Self {
-            is_http_11: request.version() == Version::HTTP_11,
-            is_to_head: request.method() == Method::HEAD,
-            closes: !keeps_alive(request),
+            is_http_11: head.version == Version::HTTP_11,
+            is_to_head: head.method == Method::HEAD,
+            closes: !keeps_alive(head),
         }
     }
 
@@ -65,43 +63,39 @@ impl BodyWriter {
     /// Writes the head. Changes `terms` if the connection has to close after this response.
     pub(super) fn begin(
         out: &mut BytesMut,
-        head: &Parts,
-        body: &impl Body,
+        response: &Response<impl Body>,
         terms: &mut ResponseTerms,
     ) -> Self {
-        let framing = framing(head, body, *terms);
+        let (headers, switches) = (response.headers(), response.status() == StatusCode::SWITCHING_PROTOCOLS);
+        let framing = framing(response.status(), response.body(), *terms);
         terms.closes |= framing == Framing::Close
-            || list_members(&head.headers, &CONNECTION).any(|option| option.eq_ignore_ascii_case(b"close"));
-        let trailers = if framing == Framing::Chunked { announced(&head.headers) } else { Vec::new() };
-        write_status(out, head);
-        for (name, value) in &head.headers {
-            let is_ours = match *name {
-                // Kept in the response to HEAD, which has a length but no body.
-                CONTENT_LENGTH => !terms.is_to_head,
-                TRANSFER_ENCODING => true,
-                TRAILER => framing != Framing::Chunked,
-                CONNECTION => head.status != StatusCode::SWITCHING_PROTOCOLS,
-                _ => false,
-            };
-            if !is_ours {
-                write_field(out, name, value);
-            }
-        }
+            || list_members(headers, CONNECTION).any(|option| option.eq_ignore_ascii_case(b"close"));
+        let trailers = if framing == Framing::Chunked { announced(headers) } else { Vec::new() };
+        write_status(out, response.status(), response.reason());
+        headers.write_to(out, |name| match name {
+            // Kept in the response to HEAD, which has a length but no body.
+            CONTENT_LENGTH => terms.is_to_head,
+            TRANSFER_ENCODING => false,
+            TRAILER => framing == Framing::Chunked,
+            CONNECTION => switches,
+            _ => true,
+        });
         match framing {
             Framing::Length(length) => {
-                // Writing to a buffer cannot fail.
-                let _ = write!(out, "content-length: {length}\r\n");
+                out.put_slice(b"content-length: ");
+                out.put_slice(Decimal::of(length).as_bytes());
+                out.put_slice(b"\r\n");
             }
             Framing::Chunked => out.put_slice(b"transfer-encoding: chunked\r\n"),
             Framing::None | Framing::Close => {}
         }
         match (terms.closes, terms.is_http_11) {
-            _ if head.status == StatusCode::SWITCHING_PROTOCOLS => {}
+            _ if switches => {}
             (true, _) => out.put_slice(b"connection: close\r\n"),
             (false, false) => out.put_slice(b"connection: keep-alive\r\n"),
             (false, true) => {}
         }
-        if !head.headers.contains_key(DATE) {
+        if !headers.contains_key(DATE) {
             write_date(out);
         }
         out.put_slice(b"\r\n");
@@ -131,7 +125,7 @@ impl BodyWriter {
                 out.text().put_slice(b"0\r\n");
                 for (name, value) in trailers.iter().flatten() {
                     if self.trailers.contains(name) {
-                        write_field(out.text(), name, value);
+                        write_field(out.text(), name.as_str(), value.as_bytes());
                     }
                 }
                 out.text().put_slice(b"\r\n");
@@ -165,10 +159,10 @@ impl BodyWriter {
     }
 }
 
-fn framing(head: &Parts, body: &impl Body, terms: ResponseTerms) -> Framing {
+fn framing(status: StatusCode, body: &impl Body, terms: ResponseTerms) -> Framing {
     let has_no_body = terms.is_to_head
-        || head.status.is_informational()
-        || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        || status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if has_no_body {
         return Framing::None;
     }
@@ -179,26 +173,22 @@ fn framing(head: &Parts, body: &impl Body, terms: ResponseTerms) -> Framing {
     }
 }
 
-fn announced(headers: &HeaderMap) -> Vec<HeaderName> {
-    list_members(headers, &TRAILER).filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
+fn announced(headers: &Fields) -> Vec<HeaderName> {
+    list_members(headers, TRAILER).filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
 }
 
 /// With our own version, whatever the client's is (RFC 9110 section 2.5).
-fn write_status(out: &mut BytesMut, head: &Parts) {
-    let reason = head.extensions.get::<hyper::ext::ReasonPhrase>();
-    let reason = reason
-        .map_or(head.status.canonical_reason().unwrap_or_default().as_bytes(), |reason| reason.as_bytes());
+fn write_status(out: &mut BytesMut, status: StatusCode, reason: &[u8]) {
     out.put_slice(b"HTTP/1.1 ");
-    out.put_slice(head.status.as_str().as_bytes());
+    out.put_slice(status.as_str().as_bytes());
     out.put_u8(b' ');
     out.put_slice(reason);
     out.put_slice(b"\r\n");
 }
 
-fn write_field(out: &mut BytesMut, name: &HeaderName, value: &HeaderValue) {
-    let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+fn write_field(out: &mut BytesMut, name: &str, value: &[u8]) {
     out.reserve(name.len() + value.len() + 4);
-    out.put_slice(name);
+    out.put_slice(name.as_bytes());
     out.put_slice(b": ");
     out.put_slice(value);
     out.put_slice(b"\r\n");

@@ -196,14 +196,12 @@ fn fields_are_parts_of_the_head_in_their_order() {
         "HTTP/1.1 200 Fine\r\nB: 1\r\nTransfer-Encoding: chunked\r\na:\t2 \r\nb: \r\nC: \u{e9} d\r\n\r\nrest";
     let mut reader = reader(&Method::GET);
     let head = reader.read(text.as_bytes()).expect("a good head").expect("a whole head");
-    let bytes = Bytes::copy_from_slice(&text.as_bytes()[..head.len]);
-    let headers = reader.headers(&bytes).expect("fields");
+    let (headers, reason) = reader.take_fields(text.as_bytes()[..head.len].into());
     let found: Vec<(&str, &[u8])> =
-        headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    let expected: [(&str, &[u8]); 4] = [("b", b"1"), ("b", b""), ("a", b"2"), ("c", "\u{e9} d".as_bytes())];
+        headers.iter().map(|field| (field.name(), field.value().as_bytes())).collect();
+    let expected: [(&str, &[u8]); 4] = [("b", b"1"), ("a", b"2"), ("b", b""), ("c", "\u{e9} d".as_bytes())];
     assert_eq!(found, expected);
-    assert_eq!(reader.reason_of(&bytes), b"Fine");
-    assert!(reader.headers(&bytes.slice(..10)).is_err());
+    assert_eq!(reason.as_deref(), Some(&b"Fine"[..]));
 }
 
 #[test]
@@ -217,7 +215,7 @@ fn interim_responses_are_told_apart_and_the_next_head_begins_anew() {
         let last = reader.read(&text.as_bytes()[hints.len..]).expect("a good head").expect("a whole head");
         assert!(!last.is_interim() && last.keep_alive);
         assert_eq!(last.framing, framing);
-        assert_eq!(reader.fields.len(), 1);
+        assert_eq!(reader.take_fields(text.as_bytes()[hints.len..].into()).0.len(), 1);
     }
     let switching =
         read("HTTP/1.1 101 Switching Protocols\r\n\r\n").expect("a good head").expect("a whole head");

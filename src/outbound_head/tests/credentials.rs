@@ -26,7 +26,8 @@ fn authorization_is_forwarded_in_canonical_form() {
             json!({}),
         );
         assert_values(&fields, "authorization", &["Bearer a.b.c"]);
-        assert!(fields["authorization"].is_sensitive(), "no log prints it");
+        assert!(fields.to_header_map()["authorization"].is_sensitive(), "no log prints it");
+        assert!(!format!("{fields:?}").contains("a.b.c"), "{fields:?}");
     }
 }
 
@@ -54,7 +55,7 @@ fn authorization_may_be_stripped() {
 fn session_cookies_are_removed_if_there_are_other_credentials() {
     let cookies = |authorizer: &Authorizer, lines: &[(&str, &str)]| {
         let fields = sent_by(&head(authorizer.backend), authorizer, lines, json!({}));
-        fields.get_all("cookie").iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+        fields.get_all("cookie").map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let frontend = authorizer(Backend::DataHubFrontend);
     for (lines, kept) in [
@@ -89,5 +90,5 @@ fn a_session_cookie_next_to_non_ascii_bytes_is_removed() {
     let facts = facts_of(Backend::DataHubFrontend, "GET", "/x", &lines).unwrap();
     let permit = decide(&authorizer(Backend::DataHubFrontend), &facts, Some(verified(json!({})))).unwrap();
     let fields = rewritten(&head(Backend::DataHubFrontend), lines, &facts, &permit);
-    assert_eq!(fields["cookie"].as_bytes(), b"a=\xff");
+    assert_eq!(fields.get("cookie").unwrap().as_bytes(), b"a=\xff");
 }

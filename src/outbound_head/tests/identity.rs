@@ -51,7 +51,10 @@ fn identity_fields_of_other_gateways_never_go_upstream() {
                     for authorizer in &authorizers {
                         let lines = [BEARER, (&*spelling, "forged"), ("x-other", "kept")];
                         let sent = sent_by(head, authorizer, &lines, json!({}));
-                        assert!(!sent.values().any(|value| value == "forged"), "{backend:?} {spelling}");
+                        assert!(
+                            !sent.iter().map(|field| field.value()).any(|value| value == "forged"),
+                            "{backend:?} {spelling}"
+                        );
                         assert_values(&sent, "x-other", &["kept"]);
                     }
                 }
@@ -101,7 +104,10 @@ fn only_harmless_datahub_fields_are_forwarded_in_one_spelling() {
                 for authorizer in &authorizers {
                     let lines = [BEARER, (&*spelling, "forged")];
                     let sent = sent_by(&head, authorizer, &lines, json!({}));
-                    assert!(!sent.values().any(|value| value == "forged"), "{backend:?} {spelling}");
+                    assert!(
+                        !sent.iter().map(|field| field.value()).any(|value| value == "forged"),
+                        "{backend:?} {spelling}"
+                    );
                 }
             }
         }
@@ -227,7 +233,7 @@ fn long_look_alikes_are_removed() {
         let kept = format!("x-{}", "a".repeat(separators.len()));
         let lines = [(&*names, "forged"), (&*family, "forged"), (&*kept, "kept")];
         let fields = sent(Backend::Generic, &lines, json!({}));
-        assert!(!fields.values().any(|value| value == "forged"), "{fields:?}");
+        assert!(!fields.iter().map(|field| field.value()).any(|value| value == "forged"), "{fields:?}");
         assert_values(&fields, &kept, &["kept"]);
     }
 }
@@ -244,8 +250,11 @@ fn fields_stay_in_their_order_before_ours() {
                 lines.insert(at, removed);
             }
             let fields = sent(Backend::Generic, &lines, json!({}));
-            let names: Vec<&str> = fields.keys().map(HeaderName::as_str).collect();
-            assert_eq!(names, [&["authorization", "x-b", "accept", "x-a", "host"], &ours[..]].concat());
+            let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
+            assert_eq!(
+                names,
+                [&["authorization", "x-b", "accept", "x-a", "x-b", "host"], &ours[..]].concat()
+            );
             assert_values(&fields, "x-b", &["1", "3"]);
         }
     }

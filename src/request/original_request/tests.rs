@@ -1,7 +1,8 @@
 use super::*;
+use crate::message::Fields;
 
-fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+fn headers(pairs: &[(&'static str, &str)]) -> Fields {
+    let mut headers = Fields::new();
     for (name, value) in pairs {
         headers.append(*name, HeaderValue::from_str(value).unwrap());
     }
@@ -143,7 +144,7 @@ fn malformed_targets_are_refused() {
         let pairs = [("x-original-method", "GET"), ("x-original-url", url.as_str())];
         let original = read(ForwardAuthDialect::Original, &pairs).unwrap();
         assert_eq!(original, format!("GET /private {host}"));
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         headers.insert(http::header::HOST, HeaderValue::from_str(host).unwrap());
         let target = Uri::from_static("/private");
         let source = std::net::IpAddr::from([127, 0, 0, 1]);

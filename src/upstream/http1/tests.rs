@@ -104,10 +104,7 @@ async fn requests_follow_one_another_on_a_connection() {
         backend.write_all(b"HTTP/1.1 201 Made\r\ncontent-length: 0\r\n\r\n").await.expect("a response");
         let response = head(&mut connection).await.expect("a head");
         assert_eq!(response.status(), StatusCode::CREATED);
-        assert_eq!(
-            response.extensions().get::<ReasonPhrase>().map(ReasonPhrase::as_bytes),
-            Some(&b"Made"[..])
-        );
+        assert_eq!(response.reason(), b"Made");
         assert!(connection.is_ended() && connection.is_reusable());
         connection.release_buffers();
         let expected = format!("POST /a HTTP/1.1\r\nhost: a\r\n{expected}");

@@ -80,7 +80,7 @@ fn read(message: &[u8], piece: usize) -> Result<RequestFacts, u16> {
     let method = Method::from_bytes(scanner.method_of(message)).expect("a method");
     let target = Uri::try_from(scanner.target_of(message)).expect("a target");
     let version = if request.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
-    let facts = RequestFacts::read(&method, &target, version, &fields, Default::default(), None);
+    let facts = RequestFacts::read(&method, &target, version, &fields.into(), Default::default(), None);
     let facts = facts.map_err(status)?;
     let mut tracker = BodyTracker::new(head.framing);
     let mut followed = head.len;

@@ -3,7 +3,6 @@
 use std::future::{Pending, pending};
 use std::task::Waker;
 
-use http::Response;
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Empty};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
@@ -70,7 +69,7 @@ async fn request(io: &mut ClientIo) -> (Request<ClientBody>, ResponseTerms) {
 async fn refusal(io: &mut ClientIo) -> Reason {
     match next_head(io).await {
         Next::Refused(head) => head.denial().reason,
-        Next::Request(request, _) => panic!("{} {}", request.method(), request.uri()),
+        Next::Request(request, _) => panic!("{:?}", request.head),
         Next::End => panic!("the end"),
     }
 }
@@ -78,11 +77,11 @@ async fn refusal(io: &mut ClientIo) -> Reason {
 /// A request as text: its request line without version, its fields, and its body, or how that ends.
 async fn described(io: &mut ClientIo) -> String {
     let (request, _) = request(io).await;
-    let mut text = format!("{} {}", request.method(), request.uri());
-    for (name, value) in request.headers() {
-        text += &format!(" {name}={:?}", value.to_str().expect("text"));
+    let mut text = format!("{} {}", request.head.method, request.head.uri);
+    for field in request.head.headers.iter() {
+        text += &format!(" {}={:?}", field.name(), field.value().to_str().expect("text"));
     }
-    match request.into_body().collect().await {
+    match request.body.collect().await {
         Ok(body) => text += &format!(" [{}]", String::from_utf8_lossy(&body.to_bytes())),
         Err(error) => text += &format!(" {:?}", error.kind()),
     }
@@ -140,7 +139,7 @@ async fn the_end_of_a_body_is_known_with_its_last_data() {
         let (mut client, mut io) = connection();
         client.write_all(message.as_bytes()).await.expect("room");
         let (request, _) = request(&mut io).await;
-        let mut body = request.into_body();
+        let mut body = request.body;
         assert!(!body.is_end_stream());
         let data = body.frame().await.expect("a frame").expect("data").into_data().expect("data");
         assert_eq!((&data[..], body.is_end_stream()), (&b"hello"[..], true));
@@ -227,7 +226,7 @@ async fn continue_is_sent_only_to_who_waits_for_it() {
         let (mut client, mut io) = connection();
         client.write_all([head, sent].concat().as_bytes()).await.expect("room");
         let (request, _) = request(&mut io).await;
-        let mut body = request.into_body();
+        let mut body = request.body;
         let mut cx = Context::from_waker(Waker::noop());
         assert_eq!(Pin::new(&mut body).poll_frame(&mut cx).is_ready(), !sent.is_empty());
         drop((io, body));
@@ -242,14 +241,14 @@ async fn a_body_that_was_taken_back_reads_nothing_of_the_next_request() {
     let (mut client, mut io) = connection();
     client.write_all([POST, "he"].concat().as_bytes()).await.expect("room");
     let (first, _) = request(&mut io).await;
-    let mut body = first.into_body();
+    let mut body = first.body;
     assert!(body.frame().await.expect("a frame").is_ok());
     client.write_all(["llo", POST, "world"].concat().as_bytes()).await.expect("room");
     assert!(io.discard().await);
     let (second, _) = request(&mut io).await;
     assert!(body.frame().await.expect("a frame").is_err());
     assert!(!body.is_end_stream());
-    assert_eq!(second.into_body().collect().await.expect("a body").to_bytes(), "world");
+    assert_eq!(second.body.collect().await.expect("a body").to_bytes(), "world");
 }
 
 #[tokio::test(start_paused = true)]

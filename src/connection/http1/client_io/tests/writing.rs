@@ -1,9 +1,9 @@
 //! Writing responses.
 
-use http::HeaderMap;
 use http::header::HeaderValue;
 
 use super::*;
+use crate::message::{Fields, Response};
 
 /// A body of frames that are all ready. It never says that it ends with the next.
 struct Frames {
@@ -35,15 +35,19 @@ fn frames(texts: &[&'static str], length: Option<u64>, knows_its_end: bool) -> F
     Frames { frames: frames.into_iter(), length, knows_its_end }
 }
 
+/// A 200 with this body.
+fn of<B>(body: B) -> Response<B> {
+    Response::new(http::StatusCode::OK, Fields::new(), body)
+}
+
 /// What the client of `request` gets for a response, and whether the connection stays open.
 async fn written(request_head: &str, mut response: Response<Frames>) -> (String, io::Result<bool>) {
     let (mut client, mut io) = connection();
     client.write_all(request_head.as_bytes()).await.expect("room");
     let (_, mut terms) = request(&mut io).await;
     response.headers_mut().insert("date", HeaderValue::from_static("now"));
-    let (head, body) = response.into_parts();
-    let writer = BodyWriter::begin(io.transport.lock().outgoing().text(), &head, &body, &mut terms);
-    let result = io.write(body, writer, STEP).await.map(|()| !terms.closes);
+    let writer = BodyWriter::begin(io.transport.lock().outgoing().text(), &response, &mut terms);
+    let result = io.write(response.into_body(), writer, STEP).await.map(|()| !terms.closes);
     drop(io);
     let mut got = String::new();
     client.read_to_string(&mut got).await.expect("text");
@@ -85,7 +89,7 @@ async fn responses_are_framed_for_the_version_and_the_method() {
         for knows_its_end in [true, false] {
             let body =
                 if request == HEAD { frames(&[], None, true) } else { frames(&texts, length, knows_its_end) };
-            let (got, result) = written(request, Response::new(body)).await;
+            let (got, result) = written(request, of(body)).await;
             assert_eq!((&*got, result.expect("written")), (expected, stays), "{request:?} {knows_its_end}");
         }
     }
@@ -94,50 +98,49 @@ async fn responses_are_framed_for_the_version_and_the_method() {
 #[tokio::test(start_paused = true)]
 async fn responses_without_a_body_have_no_framing_of_one() {
     for status in [204, 304] {
-        let mut response = Response::new(frames(&[], Some(0), true));
-        *response.status_mut() = status.try_into().expect("a status");
+        let status = status.try_into().expect("a status");
+        let response = Response::new(status, Fields::new(), frames(&[], Some(0), true));
         let (got, result) = written(GET, response).await;
         assert!(result.expect("written"));
         assert!(!got.contains("content-length") && !got.contains("transfer"), "{got}");
     }
     // A response to HEAD keeps the length of the body that it does not have.
-    let mut response = Response::new(frames(&[], Some(0), true));
+    let mut response = of(frames(&[], Some(0), true));
     response.headers_mut().insert("content-length", HeaderValue::from_static("7"));
     let (got, _) = written(HEAD, response).await;
     assert_eq!(got, "HTTP/1.1 200 OK\r\ncontent-length: 7\r\ndate: now\r\n\r\n");
-    let (got, _) = written(GET, Response::new(frames(&[], Some(0), true))).await;
+    let (got, _) = written(GET, of(frames(&[], Some(0), true))).await;
     assert!(got.contains("content-length: 0\r\n"), "{got}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_cut_short_never_looks_complete() {
     for (length, knows_its_end) in [(Some(9), true), (Some(9), false), (Some(3), true)] {
-        let (got, result) = written(GET, Response::new(frames(&["hello"], length, knows_its_end))).await;
+        let (got, result) = written(GET, of(frames(&["hello"], length, knows_its_end))).await;
         assert!(result.is_err(), "{length:?}");
         assert!(!got.ends_with("hello") || length == Some(9));
     }
     let broken = vec![Ok(Frame::data("hello".into())), Err(io::ErrorKind::TimedOut.into())];
     let body = Frames { frames: broken.into_iter(), length: None, knows_its_end: false };
-    let (got, result) = written(GET, Response::new(body)).await;
+    let (got, result) = written(GET, of(body)).await;
     assert!(result.is_err());
     assert!(got.ends_with("5\r\nhello\r\n"), "no last chunk: {got:?}");
     // Without any data, its head still tells the client that the request was answered.
     let broken = vec![Err(io::ErrorKind::TimedOut.into())];
     let body = Frames { frames: broken.into_iter(), length: Some(5), knows_its_end: false };
-    let (got, result) = written(GET, Response::new(body)).await;
+    let (got, result) = written(GET, of(body)).await;
     assert!(result.is_err());
     assert!(got.ends_with("content-length: 5\r\n\r\n"), "{got:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn only_announced_trailers_are_sent() {
-    let mut trailers = HeaderMap::new();
+    let mut trailers = http::HeaderMap::new();
     trailers.insert("a", HeaderValue::from_static("1"));
     trailers.insert("b", HeaderValue::from_static("2"));
     for (announced, expected) in [(Some("x, A"), "0\r\na: 1\r\n\r\n"), (None, "0\r\n\r\n")] {
         let all = vec![Ok(Frame::data("hi".into())), Ok(Frame::trailers(trailers.clone()))];
-        let mut response =
-            Response::new(Frames { frames: all.into_iter(), length: None, knows_its_end: true });
+        let mut response = of(Frames { frames: all.into_iter(), length: None, knows_its_end: true });
         if let Some(announced) = announced {
             response.headers_mut().insert("trailer", HeaderValue::from_static(announced));
         }
@@ -152,8 +155,8 @@ async fn a_client_that_does_not_read_has_a_bounded_time_from_its_last_read() {
     let (mut client, mut io) = connection_of(64, None);
     client.write_all(GET.as_bytes()).await.expect("room");
     let (_, mut terms) = request(&mut io).await;
-    let (head, body) = Response::new(frames(&["x".repeat(1000).leak()], Some(1000), true)).into_parts();
-    let writer = BodyWriter::begin(io.transport.lock().outgoing().text(), &head, &body, &mut terms);
+    let response = of(frames(&["x".repeat(1000).leak()], Some(1000), true));
+    let writer = BodyWriter::begin(io.transport.lock().outgoing().text(), &response, &mut terms);
     let reading = tokio::spawn(async move {
         for _ in 0..3 {
             tokio::time::sleep(STEP / 2).await;
@@ -162,7 +165,7 @@ async fn a_client_that_does_not_read_has_a_bounded_time_from_its_last_read() {
         pending::<DuplexStream>().await
     });
     let begun = Instant::now();
-    let error = io.write(body, writer, STEP).await.expect_err("a timeout");
+    let error = io.write(response.into_body(), writer, STEP).await.expect_err("a timeout");
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     assert!(begun.elapsed().abs_diff(STEP * 5 / 2) <= Duration::from_millis(5), "{:?}", begun.elapsed());
     reading.abort();
@@ -201,9 +204,8 @@ async fn a_client_that_leaves_while_the_backend_is_silent_is_noticed() {
     let (mut client, mut io) = connection();
     client.write_all(GET.as_bytes()).await.expect("room");
     let (_, mut terms) = request(&mut io).await;
-    let (head, ()) = Response::new(()).into_parts();
-    let body = Empty::<Bytes>::new().map_err(|never| match never {});
-    let writer = BodyWriter::begin(io.transport.lock().outgoing().text(), &head, &body, &mut terms);
+    let response = of(Empty::<Bytes>::new().map_err(|never| match never {}));
+    let writer = BodyWriter::begin(io.transport.lock().outgoing().text(), &response, &mut terms);
     let silent = Silent;
     drop(client);
     assert!(io.write(silent, writer, STEP).await.is_err());

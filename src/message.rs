@@ -1,0 +1,126 @@
+//! HTTP messages in memory: fields, heads and responses, whatever version they came over.
+
+use bytes::Bytes;
+use http::{Method, StatusCode, Uri, Version};
+
+mod decimal;
+mod field;
+pub mod field_name;
+mod fields;
+
+pub use decimal::Decimal;
+pub use field::{FieldRef, FieldValue, Key, LookUp, NewName, NotAscii};
+pub use field_name::FieldName;
+pub use fields::{FieldSpans, Fields};
+
+/// The head of a request.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The method.
+    pub method: Method,
+    /// The target.
+    pub uri: Uri,
+    /// The version of HTTP.
+    pub version: Version,
+    /// The fields.
+    pub headers: Fields,
+}
+
+/// A request.
+#[derive(Clone, Debug)]
+pub struct Request<B> {
+    /// Its head. Boxed, because a request is passed on many times and a head is large.
+    pub head: Box<Head>,
+    /// Its body.
+    pub body: B,
+}
+
+impl<B> From<http::Request<B>> for Request<B> {
+    fn from(request: http::Request<B>) -> Self {
+        let (parts, body) = request.into_parts();
+        let http::request::Parts { method, uri, version, headers, .. } = parts;
+        Self { head: Box::new(Head { method, uri, version, headers: headers.into() }), body }
+    }
+}
+
+/// A response.
+#[derive(Clone, Debug)]
+pub struct Response<B> {
+    status: StatusCode,
+    reason: Option<Bytes>,
+    headers: Fields,
+    body: B,
+}
+
+impl<B> Response<B> {
+    /// A response without a reason phrase of its own.
+    pub fn new(status: StatusCode, headers: Fields, body: B) -> Self {
+        Self { status, reason: None, headers, body }
+    }
+
+    /// With this reason phrase, in place of the usual one of its status (RFC 9112 section 4).
+    #[must_use]
+    pub fn with_reason(self, reason: Bytes) -> Self {
+        Self { reason: Some(reason), ..self }
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The reason phrase.
+    pub fn reason(&self) -> &[u8] {
+        let usual = || self.status.canonical_reason().unwrap_or_default().as_bytes();
+        self.reason.as_deref().unwrap_or_else(usual)
+    }
+
+    /// The fields.
+    pub fn headers(&self) -> &Fields {
+        &self.headers
+    }
+
+    /// The fields, to change them.
+    pub fn headers_mut(&mut self) -> &mut Fields {
+        &mut self.headers
+    }
+
+    /// The body.
+    pub fn body(&self) -> &B {
+        &self.body
+    }
+
+    /// The body, to change it.
+    pub fn body_mut(&mut self) -> &mut B {
+        &mut self.body
+    }
+
+    /// Only the body.
+    pub fn into_body(self) -> B {
+        self.body
+    }
+
+    /// With another body.
+    pub fn map<T>(self, map: impl FnOnce(B) -> T) -> Response<T> {
+        let Self { status, reason, headers, body } = self;
+        Response { status, reason, headers, body: map(body) }
+    }
+
+    /// For HTTP/2, which has no reason phrases.
+    pub fn into_http2(self) -> http::Response<B> {
+        let mut response = http::Response::new(self.body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers.to_header_map();
+        response
+    }
+}
+
+impl<B> From<http::Response<B>> for Response<B> {
+    fn from(response: http::Response<B>) -> Self {
+        let (parts, body) = response.into_parts();
+        Self::new(parts.status, parts.headers.into(), body)
+    }
+}
+
+#[cfg(test)]
+mod tests;
