@@ -1,8 +1,8 @@
 //! A cache of verified tokens.
 //!
 //! - It returns an identity, never a decision: every request is authorized and checked for revocation.
-//! - Its keys are keyed hashes of tokens ([`TokenDigest`]), so it contains no usable credential, and clients cannot make
-//!   two tokens with the same key.
+//! - Its keys are keyed hashes of tokens ([`TokenDigest`]), so clients cannot make two tokens with the same key. Only the
+//!   tokens that were just used, at most 64 for each worker, are also kept as text ([`RecentTokens`]).
 //! - It contains only verified tokens, so a flood of invalid ones neither fills it nor evicts valid ones.
 //! - An entry is valid only for the generation of keys that verified it, and while its times hold.
 
@@ -10,6 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache;
+
+mod recent;
+
+use recent::RecentTokens;
 
 use crate::claims::VerifiedToken;
 use crate::numeric_date::NumericDate;
@@ -22,7 +26,11 @@ const OVERHEAD_BYTES: usize = 340;
 
 /// Verified tokens, by the digest of their whole text.
 #[derive(Debug)]
-pub struct TokenCache(Cache<TokenDigest, CachedToken, foldhash::fast::RandomState>);
+pub struct TokenCache {
+    tokens: Cache<TokenDigest, CachedToken, foldhash::fast::RandomState>,
+    /// None if nothing is to be kept.
+    recent: Option<RecentTokens>,
+}
 
 #[derive(Clone, Debug)]
 struct CachedToken {
@@ -37,23 +45,36 @@ impl TokenCache {
             u32::try_from(entry.token.weight() + OVERHEAD_BYTES).unwrap_or(u32::MAX)
         };
         let cache = Cache::builder().max_capacity(max_bytes).weigher(weigh).time_to_live(max_ttl);
-        Self(cache.build_with_hasher(foldhash::fast::RandomState::default()))
+        let tokens = cache.build_with_hasher(foldhash::fast::RandomState::default());
+        Self { tokens, recent: (max_bytes > 0 && !max_ttl.is_zero()).then(RecentTokens::default) }
     }
 
     /// Returns a token that was verified with the keys of this `generation` and whose times still hold. So a token does
     /// not outlive the removal of its key from the set.
     pub fn get(&self, key: &TokenDigest, generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>> {
-        let entry = self.0.get(key)?;
+        let entry = self.tokens.get(key)?;
         let is_valid = entry.generation == generation && entry.token.check_times(now).is_ok();
         if !is_valid {
-            self.0.invalidate(key);
+            self.tokens.invalidate(key);
         }
         is_valid.then_some(entry.token)
     }
 
+    /// Returns the token with this text if [`Self::remember`] was called for it by this thread in the same second.
+    pub fn recent(&self, text: &str, generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>> {
+        self.recent.as_ref()?.get(text, generation, now)
+    }
+
+    /// Remembers the text of a token that [`Self::get`] has returned.
+    pub fn remember(&self, text: &str, token: &Arc<VerifiedToken>, generation: u64, now: NumericDate) {
+        if let Some(recent) = &self.recent {
+            recent.remember(text, token, generation, now);
+        }
+    }
+
     /// Inserts a token that was just verified.
     pub fn insert(&self, key: TokenDigest, token: Arc<VerifiedToken>, generation: u64) {
-        self.0.insert(key, CachedToken { token, generation });
+        self.tokens.insert(key, CachedToken { token, generation });
     }
 }
 

@@ -62,8 +62,15 @@ impl Environment for LiveEnvironment<'_> {
     }
 
     fn cached(&mut self, text: &str, generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>> {
-        let digest = self.digest(text);
-        let token = self.gateway.cache.get(&digest, generation, now)?;
+        let cache = &self.gateway.cache;
+        let token = match cache.recent(text, generation, now) {
+            Some(token) => token,
+            None => {
+                let token = cache.get(&self.digest(text), generation, now)?;
+                cache.remember(text, &token, generation, now);
+                token
+            }
+        };
         self.gateway.recorder.metrics.token_cache("hit");
         Some(token)
     }
