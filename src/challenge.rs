@@ -4,49 +4,83 @@
 //! expect. Both top-level members are required: OpenMetadata's Python client treats a failure as success if the
 //! body mentions "code" but has no top-level `code`.
 
-use std::borrow::Cow;
-
-use http::StatusCode;
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
 
 use crate::backend::Backend;
 use crate::decision::{Challenge, Denial, Reason};
 use crate::trust::TrustedIssuer;
 
-/// The messages that depend on the configuration.
+/// The texts of every refusal. They are made once for a configuration, because a client without a token can ask for them
+/// as often as it likes.
 #[derive(Clone, Debug)]
 pub struct Wording {
-    expired: &'static str,
-    missing_principal: Vec<Box<str>>,
+    /// In the order of [`Reason::ALL`].
+    reasons: [Texts; Reason::ALL.len()],
+    /// For [`Reason::MissingPrincipal`], in the order of the issuer entries.
+    missing_principal: Vec<Texts>,
+}
+
+/// The texts of one refusal.
+#[derive(Clone, Debug)]
+pub struct Texts {
+    /// What is wrong.
+    pub message: Box<str>,
+    /// See [`body`].
+    pub body: Bytes,
+    /// The value of `WWW-Authenticate`, if there is one.
+    pub challenge: Option<HeaderValue>,
+}
+
+impl Texts {
+    fn new(reason: Reason, message: &str) -> Self {
+        let row = reason.row();
+        let challenge = www_authenticate(row.challenge, message);
+        Self {
+            message: message.into(),
+            body: body(row.status, message).into(),
+            // Of printable ASCII only.
+            challenge: challenge.and_then(|challenge| HeaderValue::try_from(challenge).ok()),
+        }
+    }
 }
 
 impl Wording {
     /// The wording for `backend` and these issuer entries.
     pub fn new(backend: Backend, trust: &[TrustedIssuer]) -> Self {
         let expired = backend.preset().expired_message.unwrap_or(Reason::Expired.row().message);
-        let missing_principal = trust.iter().map(missing_principal).collect();
-        Self { expired, missing_principal }
+        let message = |reason: Reason| if reason == Reason::Expired { expired } else { reason.row().message };
+        Self {
+            reasons: Reason::ALL.map(|reason| Texts::new(reason, message(reason))),
+            missing_principal: trust.iter().map(missing_principal).collect(),
+        }
+    }
+
+    /// The texts for this refusal.
+    pub fn texts(&self, denial: &Denial) -> &Texts {
+        let [first, ..] = &self.reasons;
+        let of_entry = match (denial.reason, denial.entry) {
+            (Reason::MissingPrincipal, Some(entry)) => self.missing_principal.get(entry),
+            _ => None,
+        };
+        // Every reason has its place.
+        of_entry.or_else(|| self.reasons.get(denial.reason as usize)).unwrap_or(first)
     }
 
     /// The `message` for this refusal.
     pub fn message(&self, denial: &Denial) -> &str {
-        match denial.reason {
-            Reason::Expired => self.expired,
-            Reason::MissingPrincipal => {
-                let entry = denial.entry.and_then(|entry| self.missing_principal.get(entry));
-                entry.map_or(denial.reason.row().message, |message| message)
-            }
-            reason => reason.row().message,
-        }
+        &self.texts(denial).message
     }
 }
 
-fn missing_principal(entry: &TrustedIssuer) -> Box<str> {
+fn missing_principal(entry: &TrustedIssuer) -> Texts {
     let principal = &entry.rules.principal;
     let claims = match &principal.mapping {
         Some(mapping) => vec![&*mapping.username, &*mapping.email],
         None => principal.claims.iter().map(AsRef::as_ref).collect(),
     };
-    format!("{} [{}]", Reason::MissingPrincipal.row().message, claims.join(", ")).into()
+    let message = format!("{} [{}]", Reason::MissingPrincipal.row().message, claims.join(", "));
+    Texts::new(Reason::MissingPrincipal, &message)
 }
 
 /// `{"code":401,"message":"..."}`
@@ -55,7 +89,7 @@ pub fn body(status: StatusCode, message: &str) -> String {
 }
 
 /// The value of `WWW-Authenticate`.
-pub fn www_authenticate(challenge: Challenge, message: &str) -> Option<Cow<'static, str>> {
+fn www_authenticate(challenge: Challenge, message: &str) -> Option<String> {
     const REALM: &str = r#"Bearer realm="metagate""#;
     match challenge {
         Challenge::None => None,
@@ -64,7 +98,7 @@ pub fn www_authenticate(challenge: Challenge, message: &str) -> Option<Cow<'stat
             // RFC 6750 section 3: printable ASCII without `"` and `\`.
             let allowed = |c: char| matches!(c, ' '..='~') && c != '"' && c != '\\';
             let description: String = message.chars().map(|c| if allowed(c) { c } else { '?' }).collect();
-            Some(format!(r#"{REALM}, error="{error}", error_description="{description}""#).into())
+            Some(format!(r#"{REALM}, error="{error}", error_description="{description}""#))
         }
     }
 }
@@ -80,6 +114,20 @@ mod tests {
             let body: serde_json::Value = serde_json::from_str(&body(row.status, row.message)).unwrap();
             assert_eq!(body["code"], row.status.as_u16());
             assert_eq!(body["message"], row.message);
+        }
+    }
+
+    #[test]
+    fn each_reason_has_its_own_texts() {
+        let wording = Wording::new(Backend::OpenMetadata, &[]);
+        for reason in Reason::ALL {
+            let (row, texts) = (reason.row(), wording.texts(&Denial::new(reason)));
+            let expired = Backend::OpenMetadata.preset().expired_message.unwrap();
+            let message = if reason == Reason::Expired { expired } else { row.message };
+            assert_eq!(&*texts.message, message);
+            assert_eq!(texts.body, body(row.status, message));
+            let challenge = www_authenticate(row.challenge, message);
+            assert_eq!(texts.challenge.as_ref().map(|value| value.to_str().unwrap()), challenge.as_deref());
         }
     }
 

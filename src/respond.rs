@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
-use crate::challenge::{self, Wording};
+use crate::challenge::Wording;
 use crate::client_body::Duplex;
 use crate::decision::Denial;
 use crate::exchange::Exchange;
@@ -86,29 +86,27 @@ pub fn refusal(
     format: ResponseFormat,
 ) -> Response<ObservedBody> {
     let row = denial.reason.row();
-    let message = wording.message(&denial);
+    let texts = wording.texts(&denial);
     let status = if format.grpc { StatusCode::OK } else { row.status };
     let mut headers = Fields::new();
     let body = if format.grpc {
         // Trailers-Only: status and message are in the head (gRPC over HTTP/2, "Responses").
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(GRPC_STATUS, HeaderValue::from(row.grpc as u16));
-        if let Ok(message) = HeaderValue::from_str(message) {
+        if let Ok(message) = HeaderValue::from_str(&texts.message) {
             headers.insert(GRPC_MESSAGE, message);
         }
         Bytes::new()
     } else {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        challenge::body(row.status, message).into()
+        texts.body.clone()
     };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(id) = HeaderValue::from_str(exchange.request_id()) {
         headers.insert(X_REQUEST_ID, id);
     }
-    if let Some(challenge) = challenge::www_authenticate(row.challenge, message)
-        && let Ok(challenge) = HeaderValue::from_str(&challenge)
-    {
-        headers.insert(WWW_AUTHENTICATE, challenge);
+    if let Some(challenge) = &texts.challenge {
+        headers.insert(WWW_AUTHENTICATE, challenge.clone());
     }
     if row.status == StatusCode::METHOD_NOT_ALLOWED
         && let Ok(methods) = HeaderValue::try_from(METHODS.map(|method| method.to_string()).join(", "))

@@ -9,7 +9,6 @@ use http::{HeaderValue, Method, Version};
 
 use super::{ExchangeObserver, Gateway, LiveEnvironment, Peer, Received, take_place};
 use crate::admission::{Admitted, RequestHead, Via};
-use crate::challenge;
 use crate::client_body::ClientBody;
 use crate::decision::Denial;
 use crate::exchange::Exchange;
@@ -124,7 +123,6 @@ impl Gateway {
         if self.forward_auth != Some(ForwardAuthDialect::Original) {
             return None;
         }
-        let status = denial.reason.row().status;
-        HeaderValue::try_from(challenge::body(status, self.wording.message(denial))).ok()
+        HeaderValue::from_maybe_shared(self.wording.texts(denial).body.clone()).ok()
     }
 }
