@@ -19,6 +19,7 @@
 mod changes;
 mod document;
 mod error;
+mod finding;
 mod file_mode;
 mod files;
 mod fragment;
@@ -46,7 +47,8 @@ mod variables;
 mod words;
 
 pub use document::{Document, parse as parse_document};
-pub use error::{ConfigError, ConfigErrors, Finding, Level, Origin};
+pub use error::{ConfigError, ConfigErrors, Origin};
+pub use finding::{Finding, FindingId, Level};
 pub use identity::IdentityFields;
 pub use load::{Flags, Loaded, Sources, load};
 pub use openmetadata::ENVIRONMENT as FOREIGN_ENVIRONMENT;
@@ -123,6 +125,8 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// The level and the format of the log.
     pub log: Log,
+    /// The warnings that are accepted (`check.accept`).
+    pub accepted: Vec<FindingId>,
 }
 
 /// A listening address.

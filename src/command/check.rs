@@ -14,7 +14,7 @@ use rule_tests::{Results, TestResult};
 use super::keys::{fetch, times};
 use super::routes::row_json;
 use super::{ConfigArguments, Failure, write_out};
-use crate::config::{self, Config, Finding, Flags, Level, Loaded, PUBLISHED_KEY_ID, Sources};
+use crate::config::{self, Config, Finding, FindingId, Flags, Level, Loaded, PUBLISHED_KEY_ID, Sources};
 use crate::gateway::system_clock;
 use crate::jwks::SourceStatus;
 use crate::policy::{RouteRow, RouteTable};
@@ -26,6 +26,9 @@ pub(super) struct Arguments {
     /// Do not fetch key sets.
     #[arg(long)]
     offline: bool,
+    /// Fail if there is a warning that `check.accept` does not name.
+    #[arg(long)]
+    strict: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -36,8 +39,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let loaded = match config::load(&sources) {
         Ok(loaded) => loaded,
         Err(errors) if arguments.json => {
-            let errors: Vec<_> = errors.iter().map(|error| json!({"level": "error", "path": error.path, "message": error.message, "help": error.help, "origin": error.origin.as_ref().map(ToString::to_string)})).collect();
-            say!("{:#}", json!({"findings": errors, "sources": []}));
+            let errors: Value = errors.iter().map(|error| json!({"level": "error", "id": null, "path": error.path, "message": error.message, "help": error.help, "steps": [], "origin": error.origin.as_ref().map(ToString::to_string)})).collect();
+            say!("{:#}", json!({"findings": errors, "accepted": [], "sources": []}));
             return Err(Failure::Code(2));
         }
         Err(errors) => return Err(Failure::Config(errors)),
@@ -45,9 +48,48 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let fetched = if arguments.offline { Vec::new() } else { fetch(&loaded.config)? };
     let tested = rule_tests::run(&loaded.config, system_clock(), arguments.json)
         .map_err(|_| Failure::Other("cannot make keys for the tests".to_owned()))?;
-    let findings = findings(&loaded, &fetched, &tested);
-    print(&findings, &fetched, &tested, &loaded.config.policy.routes, arguments.json)?;
-    if findings.iter().any(|finding| finding.level == Level::Error) { Err(Failure::Code(1)) } else { Ok(()) }
+    let (accepted, findings) = findings(&loaded, &fetched, &tested)
+        .into_iter()
+        .partition(|finding| finding.is_accepted(&loaded.config.accepted));
+    let report = Report {
+        findings,
+        accepted: [loaded.accepted, accepted].concat(),
+        fails_at: if arguments.strict { Level::Warning } else { Level::Error },
+    };
+    print(&report, &fetched, &tested, &loaded.config.policy.routes, arguments.json)?;
+    if report.fails() { Err(Failure::Code(1)) } else { Ok(()) }
+}
+
+/// What was found, and what makes the command fail.
+struct Report {
+    findings: Vec<Finding>,
+    /// The warnings that `check.accept` names.
+    accepted: Vec<Finding>,
+    fails_at: Level,
+}
+
+impl Report {
+    fn fails(&self) -> bool {
+        self.findings.iter().any(|finding| finding.level >= self.fails_at)
+    }
+
+    /// The last line of the output.
+    fn conclusion(&self) -> Option<String> {
+        if !self.fails() {
+            return Some("configuration is good".to_owned());
+        }
+        if self.findings.iter().any(|finding| finding.level == Level::Error) {
+            return None;
+        }
+        let mut ids: Vec<_> = self.findings.iter().filter_map(|finding| finding.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let ids: Vec<_> = ids.into_iter().map(FindingId::as_str).collect();
+        Some(format!(
+            "failed because of --strict: fix the warnings, or accept them with `check: {{accept: [{}]}}`",
+            ids.join(", ")
+        ))
+    }
 }
 
 /// All findings, the most severe first.
@@ -60,27 +102,28 @@ fn findings(loaded: &Loaded, fetched: &[SourceStatus], tested: &Results) -> Vec<
     if !tested.tests.is_empty() {
         findings.extend(tested.never_hit.iter().map(|rule| never_hit(*rule, tested)));
     }
-    findings.extend(loaded.infos.iter().map(|info| Finding::new(Level::Info, "", info)));
+    findings.extend(loaded.infos.iter().map(Finding::info));
     findings.sort_by_key(|finding| Reverse(finding.level));
     findings
 }
 
 fn failed_test(test: &TestResult) -> Finding {
-    Finding { steps: test.steps().to_vec(), ..Finding::new(Level::Error, &test.path, test.message()) }
+    let finding = Finding::error(FindingId::RuleTestFailed, &test.path, test.message());
+    Finding { steps: test.steps().to_vec(), ..finding }
 }
 
 fn never_hit(rule: usize, tested: &Results) -> Finding {
     let message = format!("`{}` decides in no test", tested.rule(rule));
-    let help = Some("add a request that it decides about to authorization.tests".to_owned());
-    Finding { help, ..Finding::new(Level::Warning, format!("authorization.rules[{rule}]"), message) }
+    Finding::warning(FindingId::RuleUntested, format!("authorization.rules[{rule}]"), message)
+        .help("add a request that it decides about to authorization.tests")
 }
 
 fn failed(source: &SourceStatus, config: &Config) -> Option<Finding> {
     let failure = source.failure.as_ref()?;
     // A backend that serves its own keys may not be running yet, which is not an error in the configuration.
     let optional = config.trust.iter().any(|entry| entry.name == source.entry && entry.optional);
-    let level = if optional { Level::Warning } else { Level::Error };
-    Some(Finding::new(level, place(source), format!("{}: {failure}", source.name)))
+    let new = if optional { Finding::warning } else { Finding::error };
+    Some(new(FindingId::KeysUnavailable, place(source), format!("{}: {failure}", source.name)))
 }
 
 fn place(source: &SourceStatus) -> String {
@@ -90,18 +133,18 @@ fn place(source: &SourceStatus) -> String {
 /// Warns if only stored keys are available: without them, a start would have no keys.
 fn stored(source: &SourceStatus) -> Option<Finding> {
     let message = format!("{}: {} stored keys would serve meanwhile", source.name, source.usable.len());
-    source.restored.then(|| Finding::new(Level::Warning, place(source), message))
+    source.restored.then(|| Finding::warning(FindingId::StoredKeys, place(source), message))
 }
 
 /// Warns about the key pair of OpenMetadata's quick start, whose private half is public.
 fn published_key(source: &SourceStatus) -> Option<Finding> {
     let message = format!("{}: the key id is that of OpenMetadata's published default key pair", source.name);
-    let help = Some("anyone can sign tokens with it; create another key pair for OpenMetadata".to_owned());
+    let help = "anyone can sign tokens with it; create another key pair for OpenMetadata";
     source
         .usable
         .iter()
         .any(|key| key.kid() == Some(PUBLISHED_KEY_ID))
-        .then(|| Finding { help, ..Finding::new(Level::Warning, place(source), message) })
+        .then(|| Finding::warning(FindingId::PublishedKey, place(source), message).help(help))
 }
 
 /// The rows of the configuration; `metagate routes` lists all rows.
@@ -109,8 +152,12 @@ fn configured_rows(routes: &RouteTable) -> impl Iterator<Item = (usize, &RouteRo
     routes.rows().iter().enumerate().filter(|(_, row)| row.is_configured())
 }
 
+fn finding_json(finding: &Finding) -> Value {
+    json!({"level": finding.level.as_str(), "id": finding.id.map(FindingId::as_str), "path": finding.path, "message": finding.message, "help": finding.help, "steps": finding.steps})
+}
+
 fn print(
-    findings: &[Finding],
+    report: &Report,
     sources: &[SourceStatus],
     tested: &Results,
     routes: &RouteTable,
@@ -118,15 +165,15 @@ fn print(
 ) -> Result<(), Failure> {
     let mut out = String::new();
     if as_json {
-        let findings: Vec<_> = findings.iter().map(|finding| json!({"level": finding.level.as_str(), "path": finding.path, "message": finding.message, "help": finding.help, "steps": finding.steps})).collect();
+        let findings = |findings: &[Finding]| findings.iter().map(finding_json).collect::<Value>();
         let sources = sources.iter().map(|source| source.to_json(SystemTime::now())).collect::<Value>();
         out = format!(
             "{:#}\n",
-            json!({"findings": findings, "sources": sources, "tests": tested.json(), "routes": configured_rows(routes).map(|(at, row)| row_json(at, row)).collect::<Value>()})
+            json!({"findings": findings(&report.findings), "accepted": findings(&report.accepted), "sources": sources, "tests": tested.json(), "routes": configured_rows(routes).map(|(at, row)| row_json(at, row)).collect::<Value>()})
         );
         return write_out(&out);
     }
-    for finding in findings {
+    for finding in &report.findings {
         out.push_str(&format!("{finding}\n"));
     }
     for source in sources.iter().filter(|source| source.failure.is_none()) {
@@ -141,8 +188,8 @@ fn print(
     if !tested.tests.is_empty() {
         out.push_str(&format!("{}\n", tested.summary()));
     }
-    if !findings.iter().any(|finding| finding.level == Level::Error) {
-        out.push_str("configuration is good\n");
+    if let Some(conclusion) = report.conclusion() {
+        out.push_str(&format!("{conclusion}\n"));
     }
     write_out(&out)
 }

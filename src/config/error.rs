@@ -1,4 +1,4 @@
-//! Errors in a configuration, which stop the program, and findings, which do not.
+//! Errors in a configuration, which stop the program.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -132,59 +132,3 @@ impl fmt::Display for ConfigErrors {
 }
 
 impl std::error::Error for ConfigErrors {}
-
-/// The severity of a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// For information.
-    Info,
-    /// The program runs, but probably not as intended.
-    Warning,
-    /// A requested check or action failed.
-    Error,
-}
-
-impl Level {
-    /// The word in front of a finding.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        }
-    }
-}
-
-/// A remark about a configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// Its severity.
-    pub level: Level,
-    /// The key it is about; empty if it is about no key.
-    pub path: String,
-    /// What is questionable.
-    pub message: String,
-    /// What to write instead.
-    pub help: Option<String>,
-    /// The steps that led to it; usually empty.
-    pub steps: Vec<String>,
-}
-
-impl Finding {
-    /// A finding without help and steps.
-    pub fn new(level: Level, path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { level, path: path.into(), message: message.into(), help: None, steps: Vec::new() }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let colon = if self.path.is_empty() { "" } else { ": " };
-        write!(f, "{}: {}{colon}{}", self.level.as_str(), self.path, self.message)?;
-        self.steps.iter().try_for_each(|step| write!(f, "\n  {step}"))?;
-        match &self.help {
-            Some(help) => write!(f, "\n  = help: {}", help.replace('\n', "\n          ")),
-            None => Ok(()),
-        }
-    }
-}

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::Config;
 use super::document::{self, MAX_BYTES, Node, Position};
-use super::error::{ConfigError, ConfigErrors, Finding, Level, Origin};
+use super::error::{ConfigError, ConfigErrors, Origin};
 use super::file_mode;
 use super::files::read_limited;
+use super::finding::{Finding, FindingId};
 use super::layer::{Layer, Source};
 use super::merged::Merged;
 use super::openmetadata::{self, Shape};
@@ -52,8 +53,10 @@ pub struct Flags {
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// Settings that are weak or probably not intended.
+    /// Settings that are weak or probably not intended, without those that `check.accept` names.
     pub warnings: Vec<Finding>,
+    /// The warnings that `check.accept` names.
+    pub accepted: Vec<Finding>,
     /// Remarks for the log.
     pub infos: Vec<String>,
     /// The file that was read, if any.
@@ -146,18 +149,19 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut infos = reading.infos;
     infos.extend(parsed.infos);
     match (parsed.config, ConfigErrors::from_list(parsed.errors)) {
-        (Some(config), None) => Ok(Loaded {
-            config,
-            warnings: parsed
-                .warnings
-                .into_iter()
-                .chain(open_file(reading.file.as_deref(), literal))
-                .collect(),
-            infos,
-            file: reading.file,
-            secret_files: parsed.secret_files,
-            merged,
-        }),
+        (Some(config), None) => {
+            let warnings = parsed.warnings.into_iter().chain(open_file(reading.file.as_deref(), literal));
+            let (accepted, warnings) = warnings.partition(|warning| warning.is_accepted(&config.accepted));
+            Ok(Loaded {
+                config,
+                warnings,
+                accepted,
+                infos,
+                file: reading.file,
+                secret_files: parsed.secret_files,
+                merged,
+            })
+        }
         (_, Some(errors)) => Err(errors),
         (None, None) => Err(failed(Vec::new())),
     }
@@ -166,10 +170,9 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 /// Warns if the configuration file contains a secret and other users can read or change it.
 fn open_file(file: Option<&Path>, literal_secret: Option<String>) -> Option<Finding> {
     let (path, (message, _)) = (literal_secret?, file_mode::warning(file?)?);
-    let help =
-        Some("chmod 640 it, or 600; or put the secret into a separate file, or write ${NAME}".to_owned());
+    let help = "chmod 640 it, or 600; or put the secret into a separate file, or write ${NAME}";
     let message = format!("is in the configuration file, and {message}");
-    Some(Finding { help, ..Finding::new(Level::Warning, path, message) })
+    Some(Finding::warning(FindingId::SecretReadable, path, message).help(help))
 }
 
 /// The errors, or a generic one if there are none.

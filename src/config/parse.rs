@@ -22,7 +22,8 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::error::{ConfigError, Finding};
+use super::error::ConfigError;
+use super::finding::{Finding, FindingId};
 use super::merged::Merged;
 use super::secret::Purpose;
 use super::values;
@@ -102,6 +103,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         limits: limits::limits(&root.section("limits")),
         shutdown: shutdown(&root.section("shutdown")),
         log: log(&root.section("log")),
+        accepted: root.section("check").need_list("accept", FindingId::parse),
         // Last, so that everything else is checked even if one of these is missing.
         listen: listeners.data?,
         health_listen: listeners.health?,
@@ -282,7 +284,12 @@ fn proxy_protocol(root: &Section<'_>, proxies: &[Option<IpNet>]) -> ProxyProtoco
     let proxy_protocol = root.word("proxyProtocol");
     if proxy_protocol == ProxyProtocol::Require && proxies.iter().flatten().next().is_none() {
         let message = "trusts every peer: any client can claim any address";
-        root.report.warn("proxyProtocol", message, "name the load balancers in trustedProxies");
+        root.report.warn(
+            FindingId::ProxyProtocolAnyPeer,
+            "proxyProtocol",
+            message,
+            "name the load balancers in trustedProxies",
+        );
     }
     proxy_protocol
 }

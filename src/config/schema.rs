@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::finding::FindingId;
 use super::settings::{self, Key, Kind};
 use super::values;
 
@@ -97,6 +98,10 @@ fn literal(kind: Kind) -> Value {
             json!({ "enum": words })
         }
         Kind::Words(words) => json!({ "enum": words.accepted }),
+        Kind::Findings => {
+            let ids = FindingId::ALL.iter().filter(|id| FindingId::parse(id.as_str()).is_ok());
+            json!({ "enum": ids.map(|id| id.as_str()).collect::<Vec<_>>() })
+        }
         Kind::Expectation => {
             let statuses = values::REFUSALS.iter().map(|status| json!(status.as_u16()));
             let accepted: Vec<_> =

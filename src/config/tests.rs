@@ -5,6 +5,7 @@ mod defaults;
 mod documentation;
 mod environment;
 mod errors;
+mod findings;
 mod foreign;
 mod forward_auth;
 mod hostile;

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use super::generation::{Generation, PreparedConfig, SharedState};
 use super::{Notifier, Process, RunError};
 use crate::admin::{Outcome, ReloadRequest};
-use crate::config::{self, Config, ConfigErrors, Loaded, Sources};
+use crate::config::{self, Config, ConfigErrors, FindingId, Loaded, Sources};
 use crate::file_watch::{self, Contents, FileReader, Watched};
 
 /// How often the files are checked for changes.
@@ -327,7 +327,8 @@ pub fn log_findings(loaded: &Loaded) {
         tracing::info!("{info}");
     }
     for finding in &loaded.warnings {
-        tracing::warn!(key = %finding.path, help = finding.help, "{}", finding.message);
+        let id = finding.id.map(FindingId::as_str);
+        tracing::warn!(id, key = %finding.path, help = finding.help, "{}", finding.message);
     }
 }
 

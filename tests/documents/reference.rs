@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 
+use metagate::config::FindingId;
 use metagate::decision::Reason;
 use metagate::metrics::Metrics;
 
@@ -35,6 +36,16 @@ fn the_readme_has_the_table_of_reasons() {
         writeln!(table, "| `{word}` | {} | {} |", row.status.as_str(), row.message).unwrap();
     }
     assert_table("README.md", "reasons", &table);
+}
+
+#[test]
+fn the_configuration_has_the_table_of_warnings() {
+    let mut table = String::from("| id | meaning |\n| --- | --- |\n");
+    for id in FindingId::ALL {
+        writeln!(table, "| `{}` | {} |", id.as_str(), id.meaning()).unwrap();
+    }
+    assert_table("docs/configuration.md", "findings", &table);
+    assert!(FindingId::ALL.is_sorted_by_key(|id| id.as_str()), "in alphabetical order");
 }
 
 #[test]

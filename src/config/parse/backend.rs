@@ -1,5 +1,6 @@
 //! Checks keys that have an effect only with some backends.
 
+use super::super::finding::FindingId;
 use super::section::Section;
 use crate::backend::{Backend, Preset};
 
@@ -16,6 +17,7 @@ pub(super) fn has_effect(
     let others = Backend::ALL.into_iter().filter(|other| has(other.preset()));
     let names: Vec<_> = others.map(Backend::as_str).collect();
     let message = format!("has no effect with backend {}", backend.as_str());
-    section.report.warn(&section.path(key), message, format!("it is for backend: {}", names.join(", ")));
+    let help = format!("it is for backend: {}", names.join(", "));
+    section.report.warn(FindingId::NoEffect, &section.path(key), message, help);
     false
 }

@@ -1,5 +1,6 @@
 //! Parses `identity.datahubActor`: whether the caller is named in DataHub's own field.
 
+use super::super::finding::FindingId;
 use super::super::values;
 use super::section::Section;
 use crate::backend::Backend;
@@ -11,7 +12,7 @@ pub(super) fn is_set(identity: &Section<'_>, backend: Backend) -> bool {
     let on = identity.boolean(KEY);
     if let Some(field) = backend.actor_field().filter(|_| on) {
         let (message, help) = field.warning;
-        identity.report.warn(&identity.path(KEY), message, help);
+        identity.report.warn(FindingId::DatahubActor, &identity.path(KEY), message, help);
     }
     on
 }
@@ -24,7 +25,7 @@ pub(super) fn reserved(root: &Section<'_>, backend: Backend) -> Vec<Box<str>> {
     let Some(field) = backend.actor_field().filter(|_| on) else {
         if !administrators.is_empty() {
             let message = "has no effect without identity.datahubActor";
-            datahub.report.warn("datahub.administrators", message, "leave it out");
+            datahub.report.warn(FindingId::NoEffect, "datahub.administrators", message, "leave it out");
         }
         return Vec::new();
     };

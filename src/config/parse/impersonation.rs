@@ -1,5 +1,6 @@
 //! Parses `openmetadata.impersonation`: which bots may act as another user.
 
+use super::super::finding::FindingId;
 use super::super::{TrustEntry, values};
 use super::backend::has_effect;
 use super::own_tokens;
@@ -32,7 +33,7 @@ pub(super) fn impersonation(
         section.error_with_help(KEY, message, help);
     }
     let (message, help) = field.warning;
-    section.report.warn(&section.path(KEY), message, help);
+    section.report.warn(FindingId::Impersonation, &section.path(KEY), message, help);
     Some(Impersonation { issuer: issuer.into(), bots })
 }
 

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use url::{Host, Url};
 
 use super::super::KeySource;
+use super::super::finding::FindingId;
 use super::super::redaction::redacted;
 use super::super::secret::Purpose;
 use super::super::values;
@@ -178,6 +179,6 @@ fn warn_of_http(section: &Section<'_>, name: &str, url: &Url) {
     if url.scheme() == "http" && !near {
         let url = redacted(url.as_str());
         let message = format!("{url} is not encrypted: an attacker on the network can replace the keys");
-        section.report.warn(&section.path(name), message, "use https://");
+        section.report.warn(FindingId::HttpKeyUrl, &section.path(name), message, "use https://");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::super::finding::FindingId;
 use super::super::words::Word;
 use super::super::{ForwardAuth, Listen, values};
 use super::section::Section;
@@ -35,6 +36,7 @@ pub(super) fn listeners(root: &Section<'_>) -> Listeners {
     if let Some(address) = admin.filter(|address| !is_loopback(address.ip())) {
         let message = format!("{address} can be reached from other machines and has no authentication");
         root.report.warn(
+            FindingId::AdminNotLoopback,
             &admin_section.path("listen"),
             message,
             "use a loopback address, like 127.0.0.1:8687",
@@ -96,6 +98,6 @@ fn warn_of_envoy(root: &Section<'_>, target: Option<ForwardAuthDialect>) {
         let message =
             "is request, and trustedProxies is empty: every request may seem to come from Envoy itself";
         let help = "name Envoy's own addresses in trustedProxies";
-        root.report.warn("forwardAuth.target", message, help);
+        root.report.warn(FindingId::ProxyUntrusted, "forwardAuth.target", message, help);
     }
 }

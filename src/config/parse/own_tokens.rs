@@ -3,6 +3,7 @@
 
 use url::Url;
 
+use super::super::finding::FindingId;
 use super::super::{KeySource, TrustEntry, values};
 use super::section::Section;
 use crate::backend::{Backend, Product, key_dialect_of};
@@ -57,7 +58,7 @@ pub(super) fn warn_of_unknown_keys(root: &Section<'_>, backend: Backend, trust: 
         "add {name}'s own set, {}; if it has another URL, give it an entry of authentication.issuers",
         key_set.url
     );
-    root.report.warn("authentication.publicKeyUrls", message, help);
+    root.report.warn(FindingId::BackendKeysMissing, "authentication.publicKeyUrls", message, help);
 }
 
 /// Whether tokens with this `iss` are verified by the simple list, and count as the backend's own only because of their

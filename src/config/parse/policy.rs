@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::super::finding::FindingId;
 use super::super::values;
 use super::super::words::Word;
 use super::section::Section;
@@ -21,6 +22,7 @@ pub(super) fn policy(root: &Section<'_>, backend: Backend, upstream_path: &str) 
     if mode == Mode::Report {
         let message = "nothing is refused, only logged and counted";
         section.report.warn(
+            FindingId::ReportMode,
             "authorization.mode",
             message,
             "set `mode: enforce` once the log shows no surprises",
@@ -92,7 +94,12 @@ fn routes(section: &Section<'_>, name: &str) -> Vec<RoutePattern> {
                 "public" => format!("`{route}` opens every path to everyone"),
                 _ => format!("`{route}` lets requests without a token through on every path"),
             };
-            section.report.warn(&section.path(name), message, "name the paths that need it");
+            section.report.warn(
+                FindingId::OpenEverything,
+                &section.path(name),
+                message,
+                "name the paths that need it",
+            );
         }
     }
     routes

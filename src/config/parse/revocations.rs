@@ -1,6 +1,7 @@
 //! Parses `authentication.revocations` and reads the list.
 
 use super::super::error::{ConfigError, Origin};
+use super::super::finding::FindingId;
 use super::super::revocations::{RevocationFile, Version};
 use super::super::secret::Purpose;
 use super::super::{TrustEntry, values};
@@ -40,6 +41,6 @@ fn warn_of_unknown_issuers(section: &Section<'_>, file: &RevocationFile, version
             values::quote(name)
         );
         let help = "write the name of an entry of authentication.issuers, or its iss; `public-keys` is the simple list";
-        section.report.warn(&section.path("file"), message, help);
+        section.report.warn(FindingId::RevocationIssuer, &section.path("file"), message, help);
     }
 }

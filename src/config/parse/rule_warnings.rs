@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::super::finding::FindingId;
 use super::section::Section;
 use crate::backend::{Backend, BasePath};
 use crate::policy::{
@@ -37,7 +38,7 @@ fn warn_of_report_mode(entry: &Section<'_>, rule: &Rule) {
     if rule.mode == Mode::Report {
         let message = format!("what `{}` would refuse is forwarded, only logged and counted", rule.name);
         let help = "set `mode: enforce` once `metagate report` shows no client that would break";
-        entry.report.warn(&entry.path("mode"), message, help);
+        entry.report.warn(FindingId::ReportMode, &entry.path("mode"), message, help);
     }
 }
 
@@ -53,7 +54,7 @@ fn warn_of_shadow(entry: &Section<'_>, rule: &Rule, before: &Rule) {
     let message =
         format!("`{}` never decides: `{}` matches all of its requests first", rule.name, before.name);
     let help = format!("put it before `{}`, or take it out", before.name);
-    entry.report.warn(&entry.path("match"), message, help);
+    entry.report.warn(FindingId::RuleNeverDecides, &entry.path("match"), message, help);
 }
 
 /// Warns about patterns that match no request, or not the intended ones.
@@ -65,7 +66,7 @@ fn warn_of_paths(root: &Section<'_>, backend: Backend, entry: &Section<'_>, rule
         PathPattern::parse(&format!("{base}{place}/**")).is_ok_and(|place| place.overlaps(path))
     };
     let warn = |message: String, help: String| {
-        entry.report.warn(&entry.section("match").path("paths"), message, help);
+        entry.report.warn(FindingId::RulePath, &entry.section("match").path("paths"), message, help);
     };
     for path in &rule.matching.paths {
         let text = path.to_string();
@@ -125,12 +126,12 @@ fn warn_of_open_routes(entry: &Section<'_>, rule: &Rule, routes: &OpenRoutes) {
     if let Some(public) = &routes.public {
         let message = format!("`{}` is not evaluated on public routes: {public}", rule.name);
         let help = "take these paths out of authorization.public, or out of the rule; routes that the backend itself makes public stay public";
-        entry.report.warn(&path, message, help);
+        entry.report.warn(FindingId::RuleOnOpenRoute, &path, message, help);
     }
     if let Some(optional) = &routes.optional {
         let message = format!("`{}` is not evaluated without a token: {optional}", rule.name);
         let help = "take these paths out of authorization.optional if the rule should apply to every request";
-        entry.report.warn(&path, message, help);
+        entry.report.warn(FindingId::RuleOnOpenRoute, &path, message, help);
     }
     if let Some(routes) = &routes.partly {
         entry.report.info(format!(

@@ -7,7 +7,8 @@ use std::time::Duration;
 use figment::value::{Dict, Value};
 use secrecy::SecretSlice;
 
-use super::super::error::{ConfigError, Finding, Level, Origin};
+use super::super::error::{ConfigError, Origin};
+use super::super::finding::{Finding, FindingId};
 use super::super::merged::Merged;
 use super::super::secret::{self, Purpose};
 use super::super::words::Word;
@@ -22,9 +23,14 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn warn(&self, path: &str, message: impl Into<String>, help: impl Into<String>) {
-        let finding = Finding { help: Some(help.into()), ..Finding::new(Level::Warning, path, message) };
-        self.warnings.borrow_mut().push(finding);
+    pub(super) fn warn(
+        &self,
+        id: FindingId,
+        path: &str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.warnings.borrow_mut().push(Finding::warning(id, path, message).help(help));
     }
 
     pub(super) fn info(&self, message: String) {
@@ -255,7 +261,12 @@ impl<'a> Section<'a> {
         let Err(fault) = secret::check(&bytes, purpose) else { return Some(bytes.into()) };
         let key = self.secret_key(name);
         if fault.harmless {
-            self.report.warn(&self.path(&key), fault.message, fault.help.unwrap_or_default());
+            self.report.warn(
+                FindingId::PublishedSalt,
+                &self.path(&key),
+                fault.message,
+                fault.help.unwrap_or_default(),
+            );
             return Some(bytes.into());
         }
         let mut error = ConfigError::new(self.path(&key), self.origin(&key), fault.message);
@@ -267,7 +278,7 @@ impl<'a> Section<'a> {
     /// Warns if other users of the machine can access a file with a secret.
     pub(super) fn warn_of_mode(&self, name: &str, file: &Path) {
         if let Some((message, help)) = file_mode::warning(file) {
-            self.report.warn(&self.path(name), message, help);
+            self.report.warn(FindingId::SecretReadable, &self.path(name), message, help);
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::super::finding::FindingId;
 use super::super::secret::Purpose;
 use super::super::words::Word;
 use super::super::{KeySource, PUBLISHED_KEY_ID, TrustEntry, values};
@@ -83,6 +84,7 @@ fn inherited(root: &Section<'_>, section: &Section<'_>, backend: Backend) -> Inh
     if let Some(provider) = section.text("provider").filter(|provider| !PROVIDERS.contains(provider)) {
         let message = format!("{} is not a provider that OpenMetadata knows", values::quote(provider));
         section.report.warn(
+            FindingId::UnknownProvider,
             "authentication.provider",
             message,
             "only `saml` has an effect: it opens OpenMetadata's SAML servlets",
@@ -171,6 +173,7 @@ fn domain(root: &Section<'_>, section: &Section<'_>) -> Option<DomainRule> {
     let openmetadata = root.section("openmetadata");
     if openmetadata.is_given("keyId") && openmetadata.text("keyId") == Some(PUBLISHED_KEY_ID) {
         openmetadata.report.warn(
+            FindingId::PublishedKey,
             "openmetadata.keyId",
             "this is the key id that OpenMetadata ships: its private key is public, so anyone can create \
              tokens for any user",
@@ -211,7 +214,12 @@ fn issuer_entry(entry: &Section<'_>, inherited: &Inherited, place: &Place<'_>) -
     if rules.audiences.is_empty() && !entry.has_secret("sharedSecret") && !upstreams_own {
         let message =
             "any audience is accepted: a token that this issuer issued for another service is accepted too";
-        entry.report.warn(&entry.path("audiences"), message, "add `audiences: [<client id>]`");
+        entry.report.warn(
+            FindingId::AnyAudience,
+            &entry.path("audiences"),
+            message,
+            "add `audiences: [<client id>]`",
+        );
     }
     let optional = entry.read("optional", values::boolean);
     Some(TrustEntry {
@@ -321,6 +329,7 @@ fn simple_list(
     if urls.is_none() && section.is_given("audiences") {
         let message = "has no effect without authentication.publicKeyUrls: it does not bind issuer entries";
         section.report.warn(
+            FindingId::NoEffect,
             "authentication.audiences",
             message,
             "give each issuer entry its own `audiences`",
@@ -335,7 +344,7 @@ fn simple_list(
         let help = "authentication:\n  audiences: [<client id>]   # or an entry of `issuers` for each identity provider";
         let message = "neither issuer nor audience is checked: every token that these keys sign is accepted, even \
                        one issued for another service";
-        section.report.warn("authentication.publicKeyUrls", message, help);
+        section.report.warn(FindingId::UnboundKeys, "authentication.publicKeyUrls", message, help);
     }
     Some(TrustEntry {
         name: SIMPLE_LIST.into(),

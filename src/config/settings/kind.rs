@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::finding::FindingId;
 use super::super::values;
 use super::super::words::Words;
 
@@ -96,6 +97,8 @@ pub enum Kind {
     Body,
     /// `allow`, or the status of a refusal.
     Expectation,
+    /// A list of the ids of warnings.
+    Findings,
 }
 
 impl Kind {
@@ -112,6 +115,7 @@ impl Kind {
                 | Self::Routes
                 | Self::PathPatterns
                 | Self::Methods
+                | Self::Findings
         )
     }
 
@@ -131,6 +135,7 @@ impl Kind {
                 | Self::Proxies
                 | Self::PathPatterns
                 | Self::Methods
+                | Self::Findings
         )
     }
 
@@ -159,6 +164,7 @@ impl Kind {
             Self::Url(schemes) | Self::Urls(schemes) => values::url(text, schemes).map(drop),
             Self::Word(words) | Self::Words(words) => words.check(text),
             Self::Expectation => values::expectation(text).map(drop),
+            Self::Findings => FindingId::parse(text).map(drop),
             Self::HeaderName => values::header_name(text).map(drop),
             Self::BasePath => values::base_path(text).map(drop),
             Self::Algorithm | Self::Algorithms => values::algorithm(text).map(drop),
@@ -215,6 +221,7 @@ impl Kind {
             Self::Free => "a map".to_owned(),
             Self::Body => "a text or a map".to_owned(),
             Self::Expectation => values::expectations(),
+            Self::Findings => "a list of ids of warnings".to_owned(),
         }
     }
 }

@@ -230,6 +230,7 @@ pub const KEYS: &[Key] = &[
     key("limits.tokenBytes", Kind::Size(256, 1 << 20), "16KiB", "The maximum size of a token."),
     key("shutdown.delay", TIME, "0s", "How long to keep accepting connections after readiness has failed, because load balancers notice with a delay."),
     key("shutdown.drainTimeout", TIME, "30s", "The maximum time for running requests to finish."),
+    key("check.accept", Kind::Findings, "[]", "Ids of warnings to accept: `metagate check` and the log leave them out. An id is in brackets in the output of `metagate check`; docs/configuration.md lists all of them."),
     key("log.level", Kind::Text, "info", "error, warn, info, debug, trace, or directives of the form target=level."),
     key("log.format", word::<LogFormat>(), "json", "json: one JSON object per line. text: lines for people."),
 ];

@@ -42,6 +42,7 @@ fn sample(kind: Kind) -> &'static str {
         Kind::Methods => "PUT",
         Kind::Expression => "true",
         Kind::Expectation => "403",
+        Kind::Findings => "any-audience",
         Kind::Text
         | Kind::Name
         | Kind::Secret

@@ -99,7 +99,11 @@ fn every_test_fails_with_the_opposite_expectation() {
         let other = if expected == "allow" { "403" } else { "allow" };
         let finished = check(&format!("{before}expect: {other}{after}\n"), &[]);
         assert_eq!(finished.code, Some(1), "{line}\n{}", finished.stdout);
-        assert!(finished.stdout.contains("error: authorization.tests[0]: "), "{line}\n{}", finished.stdout);
+        assert!(
+            finished.stdout.contains("error[rule-test-failed]: authorization.tests[0]: "),
+            "{line}\n{}",
+            finished.stdout
+        );
         assert!(finished.stdout.contains("tests: 0 passed, 1 failed"), "{line}\n{}", finished.stdout);
         assert!(!finished.stdout.contains("eyJ"), "a token: {}", finished.stdout);
     }
@@ -114,12 +118,12 @@ fn failed_test_shows_its_steps() {
         &[],
     );
     assert_eq!(finished.code, Some(1));
-    let wanted = "error: authorization.tests[0]: bots may: DELETE /api/v1;x/t was expected to be allowed, and is 403 insufficient_permissions by rule admins-delete
+    let wanted = "error[rule-test-failed]: authorization.tests[0]: bots may: DELETE /api/v1;x/t was expected to be allowed, and is 403 insufficient_permissions by rule admins-delete
   route: protected
   token: verified by own; bot ingestion-bot, roles [R]
   path: read as /api/v1/t
   rule admins-delete: matches and refuses by anyRole
-error: authorization.tests[1]: the wrong rule: DELETE /api/v1/policies was expected to be 403 by rule inside-only, and is 403 insufficient_permissions by rule admins-delete
+error[rule-test-failed]: authorization.tests[1]: the wrong rule: DELETE /api/v1/policies was expected to be 403 by rule inside-only, and is 403 insufficient_permissions by rule admins-delete
 ";
     assert!(finished.stdout.starts_with(wanted), "{}", finished.stdout);
     assert!(
@@ -127,7 +131,7 @@ error: authorization.tests[1]: the wrong rule: DELETE /api/v1/policies was expec
         "{}",
         finished.stdout
     );
-    let warning = "warning: authorization.rules[1]: `inside-only` decides in no test";
+    let warning = "warning[rule-untested]: authorization.rules[1]: `inside-only` decides in no test";
     assert!(finished.stdout.contains(warning), "{}", finished.stdout);
 }
 

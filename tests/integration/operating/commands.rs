@@ -263,3 +263,36 @@ fn simple_list_is_warned_about_once() {
     let text = warnings[0].to_string();
     assert!(text.contains("audience") && text.contains("issuer"), "{text}");
 }
+
+#[test]
+fn an_accepted_warning_is_not_logged() {
+    let stage = Stage::plain(|setup| setup.env("METAGATE_CHECK__ACCEPT", "unbound-keys"));
+    let warned = stage.gateway.logs().iter().any(|log| log["level"] == "WARN");
+    assert!(!warned, "{:#?}", stage.gateway.stderr());
+}
+
+#[test]
+fn a_strict_check_fails_on_warnings_that_are_not_accepted() {
+    let config = "upstream: {url: \"http://127.0.0.1:1\"}\nauthentication: {publicKeyUrls: [\"http://127.0.0.1:1/jwks\"]}\n";
+    let strict = |accepted: &str| {
+        let command = Setup::command(&["check", "--offline", "--strict"]);
+        command.env("METAGATE_CHECK__ACCEPT", accepted).config(config).finish()
+    };
+    let finished = strict("[]");
+    assert_eq!(finished.code, Some(1), "{}", finished.stdout);
+    assert!(finished.stdout.starts_with("warning[unbound-keys]: authentication.publicKeyUrls: "));
+    let advice =
+        "failed because of --strict: fix the warnings, or accept them with `check: {accept: [unbound-keys]}`";
+    assert!(finished.stdout.trim_end().ends_with(advice), "{}", finished.stdout);
+    let finished = strict("unbound-keys");
+    assert_eq!(finished.code, Some(0), "{}", finished.stdout);
+    assert_eq!(finished.stdout.trim(), "configuration is good");
+
+    let finished = Setup::command(&["check", "--offline", "--json"])
+        .env("METAGATE_CHECK__ACCEPT", "unbound-keys")
+        .config(config)
+        .finish();
+    let output: serde_json::Value = serde_json::from_str(&finished.stdout).expect("JSON");
+    assert_eq!((finished.code, output["findings"].as_array().map(Vec::len)), (Some(0), Some(0)));
+    assert_eq!(output["accepted"][0]["id"], "unbound-keys");
+}
