@@ -9,12 +9,14 @@ mod limits;
 mod listeners;
 mod own_tokens;
 mod policy;
+mod providers;
 mod revocations;
 mod rule_tests;
 mod rule_warnings;
 mod section;
 mod token_kinds;
 mod trust;
+mod unbound;
 mod upgrade;
 
 use std::net::SocketAddr;

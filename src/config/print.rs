@@ -120,7 +120,7 @@ fn flow(value: &Value) -> String {
 }
 
 /// A scalar that YAML parses as the same text.
-fn scalar(text: &str) -> String {
+pub(super) fn scalar(text: &str) -> String {
     let text = &*variables::escape(text);
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@+".contains(c);
     let starts = text.starts_with(|c: char| c.is_ascii_alphanumeric() || "_/".contains(c));

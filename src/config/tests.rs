@@ -20,6 +20,7 @@ mod rule_tests;
 mod routes;
 mod secrets;
 mod token_kinds;
+mod unbound;
 mod variables;
 mod words;
 

@@ -20,6 +20,19 @@ pub(super) fn quote(text: &str) -> String {
     format!("{:?}{more}", short)
 }
 
+/// Checks that a text has no placeholder like `<client ID>` or `{tenant}`, as documents and advice have them.
+pub(super) fn filled_in(text: &str) -> Result<(), String> {
+    let within = |open: char, close: char| {
+        let start = text.find(open)?;
+        let length = text.get(start..)?.find(close)?;
+        text.get(start..=start + length).filter(|found| found.len() > 2)
+    };
+    match within('<', '>').or_else(|| within('{', '}')) {
+        Some(found) => Err(format!("{} has a placeholder in it; write your value for {found}", quote(text))),
+        None => Ok(()),
+    }
+}
+
 /// `true` or `false`. `yes`, `on` and `1` are not accepted.
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text {
@@ -122,6 +135,11 @@ pub(super) fn proxy(text: &str) -> Result<Option<IpNet>, String> {
 /// A URL of one of `schemes`, with a host (except for `file` and `unix`) and without user information or fragment.
 pub(super) fn url(text: &str, schemes: &[&str]) -> Result<Url, String> {
     let accepted = schemes.iter().map(|scheme| format!("{scheme}://")).collect::<Vec<_>>().join(" or ");
+    let before_query = text.split('?').next().unwrap_or_default();
+    if filled_in(before_query).is_err() || text.contains('<') && filled_in(text).is_err() {
+        let shown = quote(&redacted(text));
+        return Err(format!("{shown} has a placeholder in it; write the URL with your own values"));
+    }
     // `Url::parse` would silently drop or encode them.
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err("a URL must not contain blanks".to_owned());

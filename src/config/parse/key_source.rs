@@ -163,9 +163,18 @@ pub(super) fn is_upstreams_own(keys: &KeySource, place: &Place<'_>) -> bool {
     urls.iter().all(same)
 }
 
-/// Warns about unencrypted key URLs. Names that resolve only within a cluster or a compose network are accepted like
-/// loopback.
+/// Warns about unencrypted key URLs.
 fn warn_of_http(section: &Section<'_>, name: &str, url: &Url) {
+    if is_far_http(url) {
+        let url = redacted(url.as_str());
+        let message = format!("{url} is not encrypted: an attacker on the network can replace the keys");
+        section.report.warn(FindingId::HttpKeyUrl, &section.path(name), message, "use https://");
+    }
+}
+
+/// Whether a URL is fetched over a network without encryption. Names that resolve only within a cluster or a compose
+/// network are accepted like loopback.
+pub(super) fn is_far_http(url: &Url) -> bool {
     let near = match url.host() {
         Some(Host::Domain(name)) => {
             let name = name.trim_end_matches('.');
@@ -176,9 +185,5 @@ fn warn_of_http(section: &Section<'_>, name: &str, url: &Url) {
         }
         _ => is_on_this_machine(url),
     };
-    if url.scheme() == "http" && !near {
-        let url = redacted(url.as_str());
-        let message = format!("{url} is not encrypted: an attacker on the network can replace the keys");
-        section.report.warn(FindingId::HttpKeyUrl, &section.path(name), message, "use https://");
-    }
+    url.scheme() == "http" && !near
 }

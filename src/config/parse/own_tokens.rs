@@ -31,11 +31,15 @@ pub(super) fn of_entry(entry: &Section<'_>, known: &OwnTokens) -> OwnTokens {
 /// The setting for the simple list. By default a backend's own tokens are those verified by its own key set. If no URL
 /// is that key set, its keys cannot be distinguished from others, and its `iss` identifies the tokens.
 pub(super) fn of_simple_list(root: &Section<'_>, urls: &[Url]) -> OwnTokens {
-    let with_key_set = Backend::products().filter(|product| product.key_set.is_some());
     explicit(&root.section("authentication")).unwrap_or_else(|| match urls.iter().any(is_own_key_set) {
         true => OwnTokens::Known(Vec::new()),
-        false => OwnTokens::Known(with_key_set.map(|product| issuer(root, product).into()).collect()),
+        false => OwnTokens::Known(issuers_with_key_set(root).map(Into::into).collect()),
     })
+}
+
+/// The `iss` of the tokens that the backends' own key sets verify.
+pub(super) fn issuers_with_key_set<'a>(root: &Section<'a>) -> impl Iterator<Item = &'a str> {
+    Backend::products().filter(|product| product.key_set.is_some()).map(|product| issuer(root, product))
 }
 
 /// Warns if the backend publishes a key set and no URL is known as that set.
@@ -80,7 +84,8 @@ impl KeySource {
     }
 }
 
-fn is_own_key_set(url: &Url) -> bool {
+/// Whether a URL is a backend's own key set.
+pub(super) fn is_own_key_set(url: &Url) -> bool {
     url.scheme() != "file" && key_dialect_of(url.path()) != KeyDialect::Standard
 }
 

@@ -14,6 +14,7 @@ use super::key_source::{Place, is_upstreams_own, key_source, key_urls};
 use super::own_tokens;
 use super::section::Section;
 use super::token_kinds;
+use super::unbound;
 use crate::backend::{Backend, Product, SigningKey};
 use crate::claims::{ClaimPath, ClaimRules, DomainRule, PrincipalMapping, PrincipalRules};
 use crate::jose::{Algorithm, AlgorithmSet};
@@ -48,7 +49,7 @@ pub(super) fn trust(root: &Section<'_>, place: &Place<'_>) -> Vec<TrustEntry> {
     let inherited = inherited(root, &section, place.backend);
     let mut entries: Vec<NamedEntry<'_>> = Vec::new();
     for section in section.entries("issuers") {
-        if let Some(entry) = issuer_entry(&section, &inherited, place) {
+        if let Some(entry) = issuer_entry(root, &section, &inherited, place) {
             entries.push(NamedEntry { section, name_key: "name", issuer_key: "issuer", entry });
         }
     }
@@ -65,6 +66,7 @@ pub(super) fn trust(root: &Section<'_>, place: &Place<'_>) -> Vec<TrustEntry> {
     refuse_ambiguous_names(&entries);
     let mut trust: Vec<_> = entries.into_iter().map(|named| named.entry).collect();
     trust.extend(simple_list(root, &section, inherited, place));
+    unbound::warn_of_simple_list(root, place, &trust);
     own_tokens::warn_of_unknown_keys(root, place.backend, &trust);
     if trust.is_empty() && !any && !section.in_error("issuers") {
         section.missing(
@@ -117,6 +119,11 @@ fn inherited(root: &Section<'_>, section: &Section<'_>, backend: Backend) -> Inh
 
 fn text(text: &str) -> Result<Box<str>, String> {
     Ok(text.into())
+}
+
+/// A text that is not a placeholder.
+fn filled_in(text: &str) -> Result<Box<str>, String> {
+    values::filled_in(text).map(|()| text.into())
 }
 
 fn leeway(text: &str) -> Result<Duration, String> {
@@ -188,7 +195,12 @@ fn domain(root: &Section<'_>, section: &Section<'_>) -> Option<DomainRule> {
     })
 }
 
-fn issuer_entry(entry: &Section<'_>, inherited: &Inherited, place: &Place<'_>) -> Option<TrustEntry> {
+fn issuer_entry(
+    root: &Section<'_>,
+    entry: &Section<'_>,
+    inherited: &Inherited,
+    place: &Place<'_>,
+) -> Option<TrustEntry> {
     if entry.text("name").is_none() {
         entry.missing(
             "name",
@@ -197,7 +209,7 @@ fn issuer_entry(entry: &Section<'_>, inherited: &Inherited, place: &Place<'_>) -
         );
     }
     let name = entry.read("name", values::name);
-    let issuers = entry.texts("issuer");
+    let issuers = entry.list("issuer", filled_in).unwrap_or_default();
     if issuers.is_empty() {
         entry.missing(
             "issuer",
@@ -210,17 +222,7 @@ fn issuer_entry(entry: &Section<'_>, inherited: &Inherited, place: &Place<'_>) -
     let rules = entry_rules(entry, issuers, inherited);
     let keys = keys?;
     let upstreams_own = is_upstreams_own(&keys, place);
-    // A backend's own tokens are meant for itself, so they need no audience.
-    if rules.audiences.is_empty() && !entry.has_secret("sharedSecret") && !upstreams_own {
-        let message =
-            "any audience is accepted: a token that this issuer issued for another service is accepted too";
-        entry.report.warn(
-            FindingId::AnyAudience,
-            &entry.path("audiences"),
-            message,
-            "add `audiences: [<client id>]`",
-        );
-    }
+    unbound::warn_of_entry(root, entry, &rules, &keys, upstreams_own);
     let optional = entry.read("optional", values::boolean);
     Some(TrustEntry {
         name: name?,
@@ -241,7 +243,7 @@ fn entry_rules(entry: &Section<'_>, issuers: Vec<Box<str>>, inherited: &Inherite
     if claims.as_ref().is_some_and(Vec::is_empty) {
         entry.missing("principalClaims", "is an empty list: no token could have a principal", INHERIT);
     }
-    let audiences: Option<Vec<Box<str>>> = entry.list("audiences", text);
+    let audiences: Option<Vec<Box<str>>> = entry.list("audiences", filled_in);
     if audiences.as_ref().is_some_and(Vec::is_empty) {
         let help = "name what the issuer puts into aud: `audiences: [<client id>]`";
         entry.missing(
@@ -339,13 +341,7 @@ fn simple_list(
     let mut rules = inherited.rules;
     rules.own_tokens = own_tokens::of_simple_list(root, &urls);
     let keys = KeySource::Urls(urls);
-    rules.audiences = section.need_list("audiences", text);
-    if rules.audiences.is_empty() {
-        let help = "authentication:\n  audiences: [<client id>]   # or an entry of `issuers` for each identity provider";
-        let message = "neither issuer nor audience is checked: every token that these keys sign is accepted, even \
-                       one issued for another service";
-        section.report.warn(FindingId::UnboundKeys, "authentication.publicKeyUrls", message, help);
-    }
+    rules.audiences = section.need_list("audiences", filled_in);
     Some(TrustEntry {
         name: SIMPLE_LIST.into(),
         optional: is_upstreams_own(&keys, place),

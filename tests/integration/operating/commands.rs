@@ -163,7 +163,7 @@ fn unknown_key_error_names_the_line_and_a_suggestion() {
 
 #[test]
 fn invalid_configurations_are_refused() {
-    let keys = "authentication: {publicKeyUrls: [\"http://127.0.0.1:1/jwks\"]}\n";
+    let keys = "authentication: {publicKeyUrls: [\"https://idp.example/jwks\"]}\n";
     for (name, config) in [
         ("a duplicate key", format!("{keys}listen: 127.0.0.1:0\nlisten: 127.0.0.1:1\n")),
         ("no unit", format!("{keys}upstream: {{url: \"http://127.0.0.1:1\", connectTimeout: 5}}\n")),
