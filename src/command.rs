@@ -70,9 +70,10 @@ enum Command {
 /// Where the configuration is.
 #[derive(Clone, Debug, Default, Args)]
 struct ConfigArguments {
-    /// The configuration file; METAGATE_CONFIG or /etc/metagate/config.yaml if left out.
-    #[arg(long, short, value_name = "FILE")]
-    config: Option<PathBuf>,
+    /// A configuration file, or a directory of *.yaml and *.yml files; may be given several times. METAGATE_CONFIG or
+    /// /etc/metagate/config.yaml if left out.
+    #[arg(long, short, value_name = "PATH")]
+    config: Vec<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -18,7 +18,9 @@
 
 mod changes;
 mod document;
+mod environment_layers;
 mod error;
+mod file_layer;
 mod finding;
 mod file_mode;
 mod files;
@@ -26,6 +28,7 @@ mod fragment;
 mod identity;
 mod settings;
 mod layer;
+mod listen;
 mod load;
 mod memory;
 mod merged;
@@ -39,18 +42,21 @@ mod revocations;
 mod rule_test;
 mod schema;
 mod secret;
+mod sources;
 mod substitution;
 #[cfg(test)]
 mod tests;
 mod values;
 mod variables;
 mod words;
+mod yaml_text;
 
 pub use document::{Document, parse as parse_document};
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use finding::{Finding, FindingId, Level};
 pub use identity::IdentityFields;
-pub use load::{Flags, Loaded, Sources, load};
+pub use listen::Listen;
+pub use load::{Loaded, Used, load};
 pub use openmetadata::ENVIRONMENT as FOREIGN_ENVIRONMENT;
 pub use print::print;
 pub use published::{PUBLISHED_KEY_ID, published_secrets};
@@ -61,6 +67,7 @@ pub use revocations::{Checked, FileState, RevocationFile, RevocationFileFault, V
 pub use rule_test::RuleTest;
 pub use schema::schema;
 pub use settings::{KEYS, Key, Kind, environment_name, environment_names};
+pub use sources::{Flags, Sources};
 pub use words::Words;
 
 use std::net::SocketAddr;
@@ -127,34 +134,6 @@ pub struct Config {
     pub log: Log,
     /// The warnings that are accepted (`check.accept`).
     pub accepted: Vec<FindingId>,
-}
-
-/// A listening address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listen {
-    /// An address and a port.
-    Tcp(SocketAddr),
-    /// The path of a Unix socket.
-    Unix(PathBuf),
-}
-
-impl Listen {
-    /// Its address, if it has one.
-    pub fn address(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(address) => Some(*address),
-            Self::Unix(_) => None,
-        }
-    }
-}
-
-impl std::fmt::Display for Listen {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
 }
 
 /// TLS on the listener.

@@ -204,6 +204,21 @@ impl Contents {
         next.0.iter().filter(differs).map(|(path, _)| path.clone()).collect()
     }
 
+    /// The same files, but those of `paths` as in `known`: with its content, or left out.
+    pub(crate) fn with_paths_as_in<'p>(
+        mut self,
+        known: &Self,
+        paths: impl IntoIterator<Item = &'p PathBuf>,
+    ) -> Self {
+        for path in paths {
+            match known.0.get(path) {
+                Some(content) => drop(self.0.insert(path.clone(), *content)),
+                None => drop(self.0.remove(path)),
+            }
+        }
+        self
+    }
+
     /// The same files, with the contents of `known` for those that it has.
     pub(crate) fn with_known(mut self, known: &Self) -> Self {
         for (path, content) in &mut self.0 {
@@ -366,5 +381,16 @@ mod tests {
             looks.recv().await.unwrap();
         }
         looking.abort();
+    }
+
+    #[test]
+    fn a_file_that_appeared_or_vanished_since_stays_a_difference() {
+        let directory = tempfile::tempdir().unwrap();
+        let [kept, gone, new] = ["kept", "gone", "new"].map(|name| directory.path().join(name));
+        [&kept, &gone].into_iter().for_each(|path| fs::write(path, "old").unwrap());
+        let known = read([&kept, &gone]);
+        fs::write(&kept, "changed").unwrap();
+        let now = read([&kept, &new]);
+        assert_eq!(now.with_paths_as_in(&known, [&kept, &gone, &new]), known);
     }
 }

@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::run::ended;
 use super::{Failure, runtime};
-use crate::config::{self, Flags, Loaded, Sources};
+use crate::config::{self, Loaded, Sources};
 use crate::gateway::system_clock;
 use crate::policy::{Matching, Methods, Mode, PathPattern, PatternError, Requirement, Rule, Verdict};
 use crate::server::{self, Listeners, RunOptions, Socket};
@@ -85,8 +85,7 @@ fn configuration(issuer: SocketAddr, backend: SocketAddr) -> Result<Loaded, Fail
         ("METAGATE_WORKERS", "1".to_owned()),
     ];
     let environment = variables.map(|(name, value)| (name.to_owned(), value)).to_vec();
-    let mut loaded = config::load(&Sources { file: None, environment, flags: Flags::default() })
-        .map_err(Failure::Config)?;
+    let mut loaded = config::load(&Sources { environment, ..Sources::default() }).map_err(Failure::Config)?;
     let rule = only_admins_delete()?;
     loaded.config.policy.rules.change(|rules| rules.push(rule));
     Ok(loaded)

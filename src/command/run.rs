@@ -36,6 +36,9 @@ pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
 
 fn report(loaded: &Loaded) {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), backend = loaded.config.backend.as_str(), upstream = %loaded.config.upstream.url, workers = loaded.config.workers, "starting");
+    let (files, environment, flags) =
+        (loaded.used.described_files(), loaded.used.environment.join(" "), loaded.used.flags.join(" "));
+    tracing::info!(files, environment, flags, "configuration loaded");
     server::log_findings(loaded);
 }
 

@@ -128,6 +128,8 @@ pub struct Problem {
     pub at: Position,
     /// What is wrong.
     pub message: String,
+    /// How to fix it.
+    pub help: Option<String>,
 }
 
 /// The result of reading a text.
@@ -180,7 +182,7 @@ impl<'a> Reader<'a> {
     fn document(mut self) -> Result<Node, Problem> {
         if self.text_bytes > MAX_BYTES {
             let message = format!("the text is longer than {} KiB", MAX_BYTES / 1024);
-            return Err(Problem { at: Position::START, message });
+            return Err(problem(Position::START, message));
         }
         let mut root = None;
         loop {
@@ -342,5 +344,5 @@ fn scalar(text: &str, style: ScalarStyle) -> Value {
 }
 
 fn problem(at: Position, message: impl Into<String>) -> Problem {
-    Problem { at, message: message.into() }
+    Problem { at, message: message.into(), help: None }
 }

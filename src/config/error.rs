@@ -78,35 +78,48 @@ impl fmt::Display for ConfigError {
 
 /// All errors in a configuration: never empty, in the order of the sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigErrors(Vec<ConfigError>);
+pub struct ConfigErrors {
+    errors: Vec<ConfigError>,
+    /// What is worth knowing about all of them.
+    note: Option<String>,
+}
 
 impl ConfigErrors {
-    /// Sorts the errors by source and removes duplicates; `None` if there are none.
-    pub(super) fn from_list(mut errors: Vec<ConfigError>) -> Option<Self> {
-        errors.sort_by_key(rank);
+    /// Sorts the errors by source and removes duplicates; `None` if there are none. `files` are in the order in which
+    /// they were read.
+    pub(super) fn from_list(mut errors: Vec<ConfigError>, files: &[PathBuf]) -> Option<Self> {
+        errors.sort_by_key(|error| rank(error, files));
         errors.dedup();
-        (!errors.is_empty()).then_some(Self(errors))
+        (!errors.is_empty()).then_some(Self { errors, note: None })
     }
 
     /// A single error.
     pub(super) fn single(error: ConfigError) -> Self {
-        Self(vec![error])
+        Self { errors: vec![error], note: None }
+    }
+
+    /// Adds a note.
+    pub(super) fn with_note(self, note: Option<String>) -> Self {
+        Self { note, ..self }
     }
 
     /// The errors in order.
     pub fn iter(&self) -> std::slice::Iter<'_, ConfigError> {
-        self.0.iter()
+        self.errors.iter()
     }
 }
 
 /// Files by line, then the environment, then flags, then errors without a location. The sort is stable.
-fn rank(error: &ConfigError) -> (u8, usize, usize) {
+fn rank(error: &ConfigError, files: &[PathBuf]) -> (u8, usize, usize, usize) {
     match &error.origin {
-        Some(Origin::File { line, column, .. }) => (1, *line, *column),
-        Some(Origin::WholeFile(_)) => (0, 0, 0),
-        Some(Origin::Environment(_)) => (2, 0, 0),
-        Some(Origin::Flag(_)) => (3, 0, 0),
-        Some(Origin::Default) | None => (4, 0, 0),
+        Some(Origin::File { path, line, column }) => {
+            let file = files.iter().position(|file| file == path);
+            (1, file.unwrap_or(usize::MAX), *line, *column)
+        }
+        Some(Origin::WholeFile(_)) => (0, 0, 0, 0),
+        Some(Origin::Environment(_)) => (2, 0, 0, 0),
+        Some(Origin::Flag(_)) => (3, 0, 0, 0),
+        Some(Origin::Default) | None => (4, 0, 0, 0),
     }
 }
 
@@ -121,13 +134,16 @@ impl<'a> IntoIterator for &'a ConfigErrors {
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, error) in self.0.iter().enumerate() {
+        for (index, error) in self.errors.iter().enumerate() {
             if index > 0 {
                 f.write_str("\n\n")?;
             }
             write!(f, "{error}")?;
         }
-        Ok(())
+        match &self.note {
+            Some(note) => write!(f, "\n\nnote: {note}"),
+            None => Ok(()),
+        }
     }
 }
 

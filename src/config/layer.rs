@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::panic::Location;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use figment::Metadata;
 use figment::value::{Dict, Empty, Tag, Value as Merging};
@@ -52,6 +52,14 @@ impl Source<'_> {
         }
     }
 
+    /// Whether the value there is the content of a variable, replaced before the text was parsed.
+    fn is_replaced(&self, position: Position) -> bool {
+        match self {
+            Self::File { substituted: Some(substituted), .. } => substituted.is_replaced(position),
+            _ => false,
+        }
+    }
+
     fn metadata(&self) -> Metadata {
         let custom = |name: &str| figment::Source::Custom(name.to_owned());
         match self {
@@ -77,6 +85,11 @@ impl Layer {
     pub(super) fn new(source: &Source<'_>) -> Self {
         let metadata = source.metadata();
         Self { settings: Dict::new(), metadata, positions: BTreeMap::new(), literal_secrets: Vec::new() }
+    }
+
+    /// The file that it was read from, if it is a file's.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.metadata.source.as_ref()?.file_path()
     }
 
     /// Adds a document in our own format.

@@ -1,52 +1,19 @@
-//! Reads every source. Only this module opens configuration files and reads the environment.
+//! Reads every source and merges them.
 
-use std::fmt;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::Config;
-use super::document::{self, MAX_BYTES, Node, Position};
+use super::document::{self, Node, Position, Value};
+use super::environment_layers::{foreign_environment, own_environment};
 use super::error::{ConfigError, ConfigErrors, Origin};
+use super::file_layer::{self, Files};
 use super::file_mode;
-use super::files::read_limited;
 use super::finding::{Finding, FindingId};
 use super::layer::{Layer, Source};
 use super::merged::Merged;
-use super::openmetadata::{self, Shape};
 use super::parse;
 use super::settings::{self, KEYS, Key};
-use super::substitution::substitute;
-use super::variables::{Variables, has_placeholder};
-use super::words::nearest;
-
-/// The file that is read if it exists and no other file is named.
-const DEFAULT_FILE: &str = "/etc/metagate/config.yaml";
-/// The environment variable that names the file.
-const FILE_VARIABLE: &str = "METAGATE_CONFIG";
-
-/// The sources of a configuration.
-#[derive(Clone, Default)]
-pub struct Sources {
-    /// The file that `--config` names.
-    pub file: Option<PathBuf>,
-    /// The environment variables.
-    pub environment: Vec<(String, String)>,
-    /// The command-line flags.
-    pub flags: Flags,
-}
-
-/// Settings that have a command-line flag.
-#[derive(Clone, Debug, Default)]
-pub struct Flags {
-    /// `--listen`
-    pub listen: Option<String>,
-    /// `--upstream`
-    pub upstream: Option<String>,
-    /// `--public-keys`, any number of times.
-    pub public_keys: Vec<String>,
-    /// `--backend`
-    pub backend: Option<String>,
-}
+use super::sources::{Flags, Sources};
 
 /// A loaded configuration with its warnings.
 #[derive(Debug)]
@@ -59,67 +26,54 @@ pub struct Loaded {
     pub accepted: Vec<Finding>,
     /// Remarks for the log.
     pub infos: Vec<String>,
-    /// The file that was read, if any.
-    pub file: Option<PathBuf>,
+    /// Where its values came from.
+    pub used: Used,
     /// Secret files, whose content is part of the configuration.
     pub secret_files: Vec<PathBuf>,
     /// Every value and its origin, for [`super::print()`].
     pub(super) merged: Merged,
 }
 
-impl fmt::Debug for Sources {
-    /// Omits the values of the environment, because some are secrets.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.environment.iter().map(|(name, _)| name).collect();
-        f.debug_struct("Sources")
-            .field("file", &self.file)
-            .field("environment", &names)
-            .field("flags", &self.flags)
-            .finish()
-    }
+/// The sources that a configuration was made of.
+#[derive(Clone, Debug, Default)]
+pub struct Used {
+    /// The files that were read, in order.
+    pub files: Vec<PathBuf>,
+    /// The file that would have been read if it existed.
+    pub absent: Option<PathBuf>,
+    /// The names of the environment variables that set a key.
+    pub environment: Vec<String>,
+    /// The flags that set a key.
+    pub flags: Vec<String>,
 }
 
-impl Sources {
-    /// The sources of this process. Bytes of the environment that are not UTF-8 become U+FFFD, which [`load`] refuses
-    /// in every value that it reads.
-    pub fn from_process(file: Option<PathBuf>, flags: Flags) -> Self {
-        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-        let environment = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
-        Self { file, environment, flags }
+impl Used {
+    /// The names of the files, separated by blanks; `None` without any.
+    pub fn file_names(&self) -> Option<String> {
+        let names: Vec<_> = self.files.iter().map(|file| file.display().to_string()).collect();
+        (!names.is_empty()).then(|| names.join(" "))
     }
 
-    /// The file to read, whether it exists or not.
-    pub fn path(&self) -> PathBuf {
-        self.chosen_file().0
-    }
-
-    /// A variable of the environment.
-    pub fn variable(&self, name: &str) -> Option<&str> {
-        let mut found = self.environment.iter().rev().filter(|(variable, _)| variable == name);
-        found.next().map(|(_, value)| value.as_str())
-    }
-
-    /// The file to read, whether it must exist, and what names it.
-    fn chosen_file(&self) -> (PathBuf, bool, Option<Origin>) {
-        let variable = self.variable(FILE_VARIABLE).filter(|value| !value.is_empty());
-        match (&self.file, variable) {
-            (Some(file), _) => (file.clone(), true, Some(Origin::Flag("--config".to_owned()))),
-            (None, Some(file)) => (file.into(), true, Some(Origin::Environment(FILE_VARIABLE.to_owned()))),
-            (None, None) => (DEFAULT_FILE.into(), false, Some(Origin::WholeFile(DEFAULT_FILE.into()))),
+    /// The names of the files, or which file was looked for.
+    pub fn described_files(&self) -> String {
+        match (self.file_names(), &self.absent) {
+            (Some(names), _) => names,
+            (None, Some(absent)) => format!("none: {} does not exist", absent.display()),
+            (None, None) => "none".to_owned(),
         }
     }
-}
 
-/// State while the sources are read.
-#[derive(Default)]
-struct Reading {
-    errors: Vec<ConfigError>,
-    infos: Vec<String>,
-    file: Option<PathBuf>,
-    /// Whether the file is OpenMetadata's YAML or its Helm values.
-    openmetadata: bool,
-    /// Whether a source could not be read. Then missing keys cannot be reported.
-    broken: bool,
+    fn of(files: &Files, environment: &[Vec<Layer>], flags: &[Layer]) -> Self {
+        let name = |layer: &Layer| {
+            layer.metadata.source.as_ref().and_then(|source| source.custom()).map(str::to_owned)
+        };
+        Self {
+            files: files.read.clone(),
+            absent: files.absent.clone(),
+            environment: environment.iter().flatten().filter_map(name).collect(),
+            flags: flags.iter().filter_map(name).collect(),
+        }
+    }
 }
 
 /// Reads and checks a configuration.
@@ -127,61 +81,76 @@ struct Reading {
 /// # Errors
 /// All errors in all sources.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
-    let mut reading = Reading::default();
+    let mut files = file_layer::read(sources);
+    let mut errors = std::mem::take(&mut files.errors);
+    let literals = literal_secrets(&files.layers);
     let mut layers = vec![defaults(KEYS.iter())];
-    layers.extend(file_layer(sources, &mut reading));
-    layers.extend(foreign_environment(sources, &mut reading.errors));
-    layers.extend(own_environment(sources, &mut reading.errors));
-    layers.extend(flags(&sources.flags, &mut reading.errors));
-    let literal = layers.iter().flat_map(|layer| &layer.literal_secrets).next().cloned();
+    let implied = files.implied.take();
+    let (implied, implied_at) = implied.unzip();
+    layers.extend(implied);
+    layers.append(&mut files.layers);
+    let foreign = foreign_environment(sources, &mut errors);
+    let (own, ignored) = own_environment(sources, &mut errors);
+    let environment = [foreign, own];
+    let flags = flags(&sources.flags, &mut errors);
+    let used = Used::of(&files, &environment, &flags);
+    layers.extend(environment.into_iter().flatten().chain(flags));
     let merged = Merged::new(layers);
-    if reading.broken {
-        return Err(failed(reading.errors));
+    let failed = |errors| Err(failed(errors, &files));
+    if files.broken {
+        return failed(errors);
     }
-    let backend = merged.root.get("backend").and_then(|value| merged.origin("backend", value));
-    let theirs = reading.openmetadata || sources.variable("AUTHENTICATION_PUBLIC_KEYS").is_some();
-    if theirs && backend == Some(Origin::Default) {
-        let hint = "backend is generic, where no route is public; `backend: openmetadata` opens its login, health \
-                    check and web pages";
-        reading.infos.push(hint.to_owned());
-    }
-    let parsed = parse::parse(&merged, reading.errors);
-    let mut infos = reading.infos;
+    let parsed = parse::parse(&merged, errors);
+    let mut infos = files.infos.clone();
+    infos.extend(ignored);
+    infos.extend(about_backend(sources, &merged, implied_at));
     infos.extend(parsed.infos);
-    match (parsed.config, ConfigErrors::from_list(parsed.errors)) {
-        (Some(config), None) => {
-            let warnings = parsed.warnings.into_iter().chain(open_file(reading.file.as_deref(), literal));
+    match parsed.config {
+        Some(config) if parsed.errors.is_empty() => {
+            let warnings = parsed.warnings.into_iter().chain(literals.into_iter().filter_map(open_file));
             let (accepted, warnings) = warnings.partition(|warning| warning.is_accepted(&config.accepted));
-            Ok(Loaded {
-                config,
-                warnings,
-                accepted,
-                infos,
-                file: reading.file,
-                secret_files: parsed.secret_files,
-                merged,
-            })
+            Ok(Loaded { config, warnings, accepted, infos, used, secret_files: parsed.secret_files, merged })
         }
-        (_, Some(errors)) => Err(errors),
-        (None, None) => Err(failed(Vec::new())),
+        _ => failed(parsed.errors),
     }
 }
 
-/// Warns if the configuration file contains a secret and other users can read or change it.
-fn open_file(file: Option<&Path>, literal_secret: Option<String>) -> Option<Finding> {
-    let (path, (message, _)) = (literal_secret?, file_mode::warning(file?)?);
+/// A remark about a backend that is not set although the sources are OpenMetadata's.
+fn about_backend(sources: &Sources, merged: &Merged, implied: Option<Origin>) -> Option<String> {
+    let origin = merged.origin("backend", merged.root.get("backend")?)?;
+    if implied.as_ref() == Some(&origin) {
+        return Some(format!(
+            "backend is openmetadata, because a configuration of OpenMetadata's begins at {origin}; set `backend` to \
+             choose another"
+        ));
+    }
+    let theirs = origin == Origin::Default && sources.variable("AUTHENTICATION_PUBLIC_KEYS").is_some();
+    theirs.then(|| {
+        "backend is generic, where no route is public; `backend: openmetadata` opens its login, health check and web \
+         pages"
+            .to_owned()
+    })
+}
+
+/// The first secret that is written in each file.
+fn literal_secrets(layers: &[Layer]) -> Vec<(PathBuf, String)> {
+    let first = |layer: &Layer| Some((layer.file()?.to_owned(), layer.literal_secrets.first()?.clone()));
+    layers.iter().filter_map(first).collect()
+}
+
+/// Warns if a configuration file contains a secret and other users can read or change it.
+fn open_file((file, path): (PathBuf, String)) -> Option<Finding> {
+    let (message, _) = file_mode::warning(&file)?;
     let help = "chmod 640 it, or 600; or put the secret into a separate file, or write ${NAME}";
     let message = format!("is in the configuration file, and {message}");
     Some(Finding::warning(FindingId::SecretReadable, path, message).help(help))
 }
 
 /// The errors, or a generic one if there are none.
-fn failed(errors: Vec<ConfigError>) -> ConfigErrors {
+fn failed(errors: Vec<ConfigError>, files: &Files) -> ConfigErrors {
     let unknown = || ConfigError::new("", None, "the configuration cannot be read");
-    match ConfigErrors::from_list(errors) {
-        Some(errors) => errors,
-        None => ConfigErrors::single(unknown()),
-    }
+    let errors = ConfigErrors::from_list(errors, &files.read);
+    errors.unwrap_or_else(|| ConfigErrors::single(unknown())).with_note(files.note())
 }
 
 /// A layer with the defaults of these keys. The parser has no defaults of its own.
@@ -195,142 +164,9 @@ pub(super) fn defaults(keys: impl Iterator<Item = &'static Key>) -> Layer {
     layer
 }
 
-fn file_layer(sources: &Sources, reading: &mut Reading) -> Option<Layer> {
-    let (path, required, origin) = sources.chosen_file();
-    let text = match read_limited(&path, MAX_BYTES as u64) {
-        Ok(bytes) => String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned()),
-        Err(error) if error.kind() == ErrorKind::NotFound && !required => return None,
-        Err(error) => Err(format!("cannot be read: {error}")),
-    };
-    let layer = match text {
-        Ok(text) => file_text(sources, &path, &text, reading),
-        Err(message) => {
-            let error =
-                ConfigError::new("", origin, format!("the configuration file {} {message}", path.display()));
-            reading.errors.push(error);
-            reading.broken = true;
-            None
-        }
-    };
-    reading.file = Some(path);
-    layer
-}
-
-/// Reads the text of a file: our own format, OpenMetadata's YAML or its Helm values.
-fn file_text(sources: &Sources, path: &Path, text: &str, reading: &mut Reading) -> Option<Layer> {
-    let lookup = |name: &str| sources.variable(name).map(str::to_owned);
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let substituted = match openmetadata::has_block(text).then(|| substitute(text, &lookup)) {
-        Some(Err(at)) => {
-            let variables = Variables::Replaced;
-            let origin = Source::File { path: path.to_owned(), substituted: None, variables }.at(at);
-            let message = "its ${...} expressions make the text too long";
-            reading.errors.push(ConfigError::new("", Some(origin), message));
-            reading.broken = true;
-            return None;
-        }
-        Some(Ok(substituted)) => Some(substituted),
-        None => None,
-    };
-    let text = substituted.as_ref().map_or(text, |substituted| &substituted.text);
-    let variables = if substituted.is_some() { Variables::Replaced } else { Variables::Named(&lookup) };
-    let source = Source::File { path: path.to_owned(), substituted: substituted.as_ref(), variables };
-    let document = document::parse(text);
-    for problem in document.problems {
-        let mut error = ConfigError::new("", Some(source.at(problem.at)), problem.message);
-        if substituted.is_some() && !document.complete && has_placeholder(text) {
-            error = error.help(
-                "a `${...}` that was not replaced may be the cause: set the variable, or write a default",
-            );
-        }
-        reading.errors.push(error);
-    }
-    reading.broken |= !document.complete;
-    if !document.complete {
-        return None;
-    }
-    let mut layer = Layer::new(&source);
-    let shape = openmetadata::shape(&document.root);
-    reading.openmetadata = shape != Shape::Own;
-    let info = match shape {
-        Shape::Own => {
-            layer.document(&source, &document.root, &mut reading.errors);
-            None
-        }
-        Shape::OpenMetadata => {
-            openmetadata::read_yaml(&mut layer, &document.root, &source, &mut reading.errors)
-        }
-        Shape::Helm => openmetadata::read_helm(&mut layer, &document.root, &source, &mut reading.errors),
-    };
-    reading.infos.extend(info);
-    Some(layer)
-}
-
-fn foreign_environment(sources: &Sources, errors: &mut Vec<ConfigError>) -> Vec<Layer> {
-    let mut layers = Vec::new();
-    for (name, path) in openmetadata::ENVIRONMENT {
-        let value = sources.variable(name).filter(|value| !openmetadata::is_unset(value));
-        if let (Some(value), Some(key)) = (value, settings::find(path)) {
-            layers.extend(variable_layer(key, name, value, errors));
-        }
-    }
-    layers
-}
-
-pub(super) fn own_environment(sources: &Sources, errors: &mut Vec<ConfigError>) -> Vec<Layer> {
-    let mut layers = Vec::new();
-    let known = settings::environment_names();
-    for (name, value) in &sources.environment {
-        if !name.starts_with("METAGATE_") || name == FILE_VARIABLE {
-            continue;
-        }
-        let path = known.iter().find(|(known, _)| known == name).map(|(_, path)| *path);
-        match path.and_then(settings::find) {
-            Some(key) => layers.extend(variable_layer(key, name, value, errors)),
-            None if is_service_link(name) => {}
-            None => errors.push(unknown_variable(name, &known)),
-        }
-    }
-    layers
-}
-
-fn variable_layer(key: &Key, name: &str, value: &str, errors: &mut Vec<ConfigError>) -> Option<Layer> {
-    let source = Source::Environment(name);
-    if value.contains('\u{fffd}') {
-        errors.push(ConfigError::new(key.path, Some(source.at(Position::START)), "is not UTF-8 text"));
-        return None;
-    }
-    let mut layer = Layer::new(&source);
-    layer.put(key, &openmetadata::environment_node(key.kind, value), &source, errors);
-    Some(layer)
-}
-
-fn unknown_variable(name: &str, known: &[(String, &'static str)]) -> ConfigError {
-    let near = nearest(name, known.iter().map(|(known, _)| known.as_str()));
-    let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-    let shown = super::layer::shown(name);
-    let origin = Some(Origin::Environment(shown.clone()));
-    ConfigError::new("", origin, format!("unknown environment variable {shown}{hint}"))
-}
-
-/// Whether Kubernetes or Docker sets this variable for a service that is named `metagate...`.
-fn is_service_link(name: &str) -> bool {
-    let tail = name.trim_start_matches("METAGATE_");
-    let port = |tail: &str| {
-        let number = tail.rsplit_once("PORT_").map(|(_, rest)| rest);
-        number.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-    };
-    !name.contains("__")
-        && (tail.ends_with("SERVICE_HOST")
-            || tail.contains("SERVICE_PORT")
-            || tail == "PORT"
-            || tail.ends_with("_PORT")
-            || port(tail))
-}
-
 fn flags(flags: &Flags, errors: &mut Vec<ConfigError>) -> Vec<Layer> {
     let mut layers = Vec::new();
-    let mut put = |path: &str, name: &'static str, value: document::Value| {
+    let mut put = |path: &str, name: &'static str, value: Value| {
         if let Some(key) = settings::find(path) {
             let source = Source::Flag(name);
             let mut layer = Layer::new(&source);
@@ -350,7 +186,7 @@ fn flags(flags: &Flags, errors: &mut Vec<ConfigError>) -> Vec<Layer> {
         }
     }
     if !flags.public_keys.is_empty() {
-        let list = document::Value::List(flags.public_keys.iter().map(text).collect());
+        let list = Value::List(flags.public_keys.iter().map(text).collect());
         put("authentication.publicKeyUrls", "--public-keys", list);
     }
     layers

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Map, Value};
 use figment::{Error, Figment, Metadata, Profile, Provider, Source};
@@ -16,8 +17,8 @@ pub(super) struct Merged {
     /// The values: texts, lists and maps of them.
     pub(super) root: Dict,
     figment: Figment,
-    /// The positions of values in the file, by path. Other sources have no positions.
-    positions: BTreeMap<String, Position>,
+    /// The positions of values in each file, by path. Other sources have no positions.
+    positions: BTreeMap<PathBuf, BTreeMap<String, Position>>,
 }
 
 impl Provider for Layer {
@@ -36,7 +37,12 @@ impl Merged {
         let figment = layers.iter().fold(Figment::new(), Figment::merge);
         // Our providers never fail, so there always is a map.
         let root = figment.data().ok().and_then(|mut profiles| profiles.remove(&Profile::Default));
-        let positions = layers.into_iter().flat_map(|layer| layer.positions).collect();
+        let mut positions: BTreeMap<PathBuf, BTreeMap<String, Position>> = BTreeMap::new();
+        for layer in layers {
+            if let Some(file) = layer.file().map(Path::to_owned) {
+                positions.entry(file).or_default().extend(layer.positions);
+            }
+        }
         Self { root: root.unwrap_or_default(), figment, positions }
     }
 
@@ -45,7 +51,7 @@ impl Merged {
         let metadata = self.figment.get_metadata(value.tag())?;
         match metadata.source.as_ref()? {
             Source::File(file) => {
-                let Position { line, column } = *self.positions.get(path)?;
+                let Position { line, column } = *self.positions.get(file)?.get(path)?;
                 Some(Origin::File { path: file.clone(), line, column })
             }
             Source::Custom(flag) if metadata.name == FLAG => Some(Origin::Flag(flag.clone())),

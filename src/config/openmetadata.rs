@@ -2,33 +2,20 @@
 //! its environment variables. DataHub's environment variables are also here.
 
 use super::document::{Entry, Node, Position, Value};
-use super::error::ConfigError;
+use super::error::{ConfigError, Origin};
 use super::layer::{Layer, Source, shown};
 use super::settings;
+
+/// The backend that these formats imply.
+const BACKEND: &str = "openmetadata";
 
 /// The blocks of OpenMetadata's YAML that are read.
 pub(super) const BLOCKS: [&str; 3] =
     ["authenticationConfiguration", "authorizerConfiguration", "jwtTokenConfiguration"];
 
-/// Top-level keys of metagate that OpenMetadata does not have (it also has `limits`, `health` and `admin`).
-const ONLY_OURS: [&str; 12] = [
-    "listen",
-    "workers",
-    "backend",
-    "tls",
-    "upstream",
-    "authentication",
-    "authorization",
-    "identity",
-    "datahub",
-    "openmetadata",
-    "trustedProxies",
-    "shutdown",
-];
-
-/// The subset that is refused in Helm values because it would change who gets access. A values file may be shared with
-/// other charts, so the other keys are allowed.
-const NEVER_CHARTS: [&str; 4] = ["listen", "upstream", "authentication", "authorization"];
+/// Top-level keys of metagate whose names mean something else in OpenMetadata's YAML, or may in values of other charts.
+/// There they are ours only if they contain one of our keys.
+const AMBIGUOUS: [&str; 8] = ["limits", "health", "admin", "tls", "identity", "datahub", "log", "check"];
 
 /// The path of an OpenMetadata key, and the path of our key.
 type Pair = (&'static [&'static str], &'static str);
@@ -111,73 +98,139 @@ pub(super) fn has_block(text: &str) -> bool {
     })
 }
 
-/// Takes OpenMetadata's YAML. What is not read is named in one line.
-pub(super) fn read_yaml(
+/// Takes a document in one of OpenMetadata's formats: its settings, and our own keys beside them. Returns a remark that
+/// names what is not read.
+pub(super) fn read(
     layer: &mut Layer,
+    shape: Shape,
     root: &Node,
     source: &Source<'_>,
     errors: &mut Vec<ConfigError>,
-) -> Option<String> {
-    let Value::Map(entries) = &root.value else { return None };
-    refuse_ours(entries, &ONLY_OURS, "OpenMetadata's shape", source, errors);
-    for block in BLOCKS {
-        if let Some(node) = root.get(block) {
-            check_block(block, node, YAML, 0, source, errors);
+) -> String {
+    let (ours, theirs) = split(shape, root);
+    for entry in &theirs {
+        errors.extend(misspelled(entry, source));
+    }
+    let format = Format::of(shape);
+    let block = format.section.iter().try_fold(root, |node, name| node.get(name)).unwrap_or(root);
+    for name in format.blocks {
+        if let Some(node) = block.get(name) {
+            let path = format.section.iter().chain([name]).copied().collect::<Vec<_>>().join(".");
+            check_block(&path, name, node, format.pairs, source, errors);
         }
     }
-    take(layer, root, YAML, source, errors);
-    let read = |entry: &&Entry| !BLOCKS.contains(&entry.key.as_str()) && entry.key != "basePath";
-    let ignored: Vec<_> = entries.iter().filter(read).map(|entry| shown(&entry.key)).collect();
-    (!ignored.is_empty()).then(|| format!("not read in OpenMetadata's YAML: {}", ignored.join(", ")))
-}
-
-/// Takes the values of OpenMetadata's chart.
-pub(super) fn read_helm(
-    layer: &mut Layer,
-    root: &Node,
-    source: &Source<'_>,
-    errors: &mut Vec<ConfigError>,
-) -> Option<String> {
-    let config = root.get("openmetadata")?.get("config")?;
-    let Value::Map(entries) = &root.value else { return None };
-    refuse_ours(entries, &NEVER_CHARTS, "the shape of Helm values", source, errors);
-    for block in ["authentication", "authorizer", "jwtTokenConfiguration"] {
-        if let Some(node) = config.get(block) {
-            check_block(&format!("openmetadata.config.{block}"), node, HELM, 2, source, errors);
-        }
-    }
-    take(layer, config, HELM, source, errors);
-    Some(
-        "read as Helm values: openmetadata.config.{authentication, authorizer, jwtTokenConfiguration}"
-            .to_owned(),
-    )
-}
-
-/// Refuses keys of metagate in OpenMetadata's formats, because they would have no effect there.
-fn refuse_ours(
-    entries: &[Entry],
-    ours: &[&str],
-    shape: &str,
-    source: &Source<'_>,
-    errors: &mut Vec<ConfigError>,
-) {
-    for entry in entries.iter().filter(|entry| ours.contains(&entry.key.as_str())) {
-        let message = format!("this file has {shape}, where this key is not read");
-        let error = ConfigError::new(&*entry.key, Some(source.at(entry.key_at)), message);
-        let help = "set it in the environment (METAGATE_...) or as a flag, or write a separate file";
-        errors.push(error.help(help));
-    }
-}
-
-fn take(layer: &mut Layer, root: &Node, pairs: &[Pair], source: &Source<'_>, errors: &mut Vec<ConfigError>) {
-    for (theirs, ours) in pairs {
-        let node = theirs.iter().try_fold(root, |node, name| node.get(name));
+    let ours = Node { at: root.at, value: Value::Map(ours) };
+    layer.document(source, &ours, errors);
+    for (theirs, path) in format.pairs {
+        let given = theirs.iter().try_fold(block, |node, name| node.get(name));
         // OpenMetadata's templates render unset values as empty strings.
-        let given = node.filter(|node| !is_empty(node));
-        if let (Some(node), Some(key)) = (given, settings::find(ours)) {
+        let (Some(node), Some(key)) = (given.filter(|node| !is_empty(node)), settings::find(path)) else {
+            continue;
+        };
+        let twin = path.split('.').try_fold(&ours, |node, name| node.get(name));
+        if let Some(twin) = twin.filter(|twin| twin.value != Value::Null) {
+            let name = format.section.iter().chain(*theirs).copied().collect::<Vec<_>>().join(".");
+            let message = format!("is also set as {name} ({})", source.at(node.at));
+            let error = ConfigError::new(*path, Some(source.at(twin.at)), message);
+            errors.push(error.help("write it in one of the two places"));
+        } else {
             layer.put(key, node, source, errors);
         }
     }
+    match shape {
+        Shape::Helm => {
+            "read as Helm values: openmetadata.config.{authentication, authorizer, jwtTokenConfiguration}, and metagate's \
+             own keys"
+                .to_owned()
+        }
+        Shape::Own | Shape::OpenMetadata => {
+            let read = |entry: &&&Entry| !BLOCKS.contains(&entry.key.as_str()) && entry.key != "basePath";
+            let ignored: Vec<_> = theirs.iter().filter(read).map(|entry| shown(&entry.key)).collect();
+            format!("not read in OpenMetadata's YAML: {}", ignored.join(", "))
+        }
+    }
+}
+
+/// The backend of a file in one of OpenMetadata's formats, unless it says otherwise itself.
+pub(super) fn implied_backend(shape: Shape, root: &Node, source: &Source<'_>) -> Option<(Layer, Origin)> {
+    let Value::Map(entries) = &root.value else { return None };
+    let is_block = |entry: &&Entry| match shape {
+        Shape::Own => false,
+        Shape::OpenMetadata => BLOCKS.contains(&entry.key.as_str()),
+        Shape::Helm => entry.key == "openmetadata",
+    };
+    let block = entries.iter().find(is_block).filter(|_| root.get("backend").is_none())?;
+    let mut layer = Layer::new(source);
+    let value = Node::text(BACKEND, block.key_at);
+    layer.put(settings::find("backend")?, &value, source, &mut Vec::new());
+    Some((layer, source.at(block.key_at)))
+}
+
+/// One of OpenMetadata's formats.
+struct Format {
+    /// The section that has the blocks.
+    section: &'static [&'static str],
+    blocks: &'static [&'static str],
+    pairs: &'static [Pair],
+}
+
+impl Format {
+    fn of(shape: Shape) -> Self {
+        match shape {
+            Shape::Helm => Self {
+                section: &["openmetadata", "config"],
+                blocks: &["authentication", "authorizer", "jwtTokenConfiguration"],
+                pairs: HELM,
+            },
+            Shape::Own | Shape::OpenMetadata => Self { section: &[], blocks: &BLOCKS, pairs: YAML },
+        }
+    }
+}
+
+/// The entries that are ours, and the others.
+fn split(shape: Shape, root: &Node) -> (Vec<Entry>, Vec<&Entry>) {
+    let Value::Map(entries) = &root.value else { return (Vec::new(), Vec::new()) };
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for entry in entries {
+        match &entry.node.value {
+            // The chart's own section may also hold our keys about OpenMetadata.
+            Value::Map(inner) if shape == Shape::Helm && entry.key == "openmetadata" => {
+                let inner: Vec<_> = inner.iter().filter(|inner| inner.key != "config").cloned().collect();
+                let node = Node { at: entry.node.at, value: Value::Map(inner) };
+                ours.push(Entry { node, ..entry.clone() });
+            }
+            _ if is_ours(entry) => ours.push(entry.clone()),
+            _ => theirs.push(entry),
+        }
+    }
+    (ours, theirs)
+}
+
+/// Whether a top-level entry is one of metagate's keys.
+fn is_ours(entry: &Entry) -> bool {
+    let known = settings::children("");
+    if !AMBIGUOUS.contains(&entry.key.as_str()) {
+        return known.contains(&entry.key.as_str());
+    }
+    let below = settings::children(&entry.key);
+    match &entry.node.value {
+        Value::Map(entries) => entries.iter().any(|inner| below.contains(&inner.key.as_str())),
+        _ => false,
+    }
+}
+
+/// An error for a key that looks like a misspelled key of metagate. Other unknown keys are OpenMetadata's.
+fn misspelled(entry: &Entry, source: &Source<'_>) -> Option<ConfigError> {
+    let name = entry.key.as_str();
+    let known = settings::children("");
+    // Short names resemble too many others.
+    let near = |known: &&&str| known.len() > 5 && strsim::damerau_levenshtein(name, known) <= 2;
+    if known.contains(&name) || name.len() > 100 {
+        return None;
+    }
+    let near = known.iter().find(near)?;
+    let message = format!("unknown key; did you mean `{near}`?");
+    Some(ConfigError::new(shown(name), Some(source.at(entry.key_at)), message))
 }
 
 fn is_empty(node: &Node) -> bool {
@@ -188,9 +241,9 @@ fn is_empty(node: &Node) -> bool {
 /// ignored.
 fn check_block(
     path: &str,
+    block: &str,
     node: &Node,
     pairs: &[Pair],
-    skip: usize,
     source: &Source<'_>,
     errors: &mut Vec<ConfigError>,
 ) {
@@ -202,10 +255,9 @@ fn check_block(
             return errors.push(ConfigError::new(path, Some(source.at(node.at)), message));
         }
     };
-    let block = path.split('.').nth(skip);
     let known: Vec<&str> = pairs
         .iter()
-        .filter(|(theirs, _)| theirs.first().copied() == block)
+        .filter(|(theirs, _)| theirs.first() == Some(&block))
         .filter_map(|(t, _)| t.get(1).copied())
         .collect();
     for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {

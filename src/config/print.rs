@@ -10,6 +10,7 @@ use super::merged::Merged;
 use super::redaction::redacted;
 use super::settings::{self, Key, Kind};
 use super::variables;
+use super::yaml_text::scalar;
 
 /// Every key with its value and its source. Secrets and the queries of URLs are `[redacted]`.
 pub fn print(loaded: &Loaded) -> String {
@@ -117,19 +118,6 @@ fn flow(value: &Value) -> String {
         }
         _ => String::new(),
     }
-}
-
-/// A scalar that YAML parses as the same text.
-pub(super) fn scalar(text: &str) -> String {
-    let text = &*variables::escape(text);
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@+".contains(c);
-    let starts = text.starts_with(|c: char| c.is_ascii_alphanumeric() || "_/".contains(c));
-    let null = ["null", "Null", "NULL"].contains(&text);
-    if starts && text.chars().all(plain) && !text.ends_with(':') && !null {
-        return text.to_owned();
-    }
-    // JSON's strings are YAML's double-quoted scalars.
-    serde_json::Value::from(text).to_string()
 }
 
 fn line(out: &mut String, indent: usize, text: &str) {

@@ -48,7 +48,7 @@ pub(super) fn join(path: &str, name: &str) -> String {
 
 /// The environment variable of a key. `None` for keys within lists of maps.
 pub fn environment_name(key: &Key) -> Option<String> {
-    let environment = key.kind.is_scalar() || key.kind.is_list();
+    let environment = key.kind.is_scalar() || key.kind.is_list() || matches!(key.kind, Kind::Entries);
     if !environment || key.path.contains("[]") {
         return None;
     }

@@ -61,6 +61,18 @@ pub(super) fn substitute(
 }
 
 impl Substituted {
+    /// Whether a value at this position is the content of an expression, or a quote around one.
+    pub(super) fn is_replaced(&self, position: Position) -> bool {
+        let line = self.lines.0.get(position.line.saturating_sub(1)).copied().unwrap_or_default();
+        let index = line + position.column.saturating_sub(1);
+        let begins = |(written, _, copied): &(usize, usize, bool)| {
+            !copied && (*written == index || *written == index + 1)
+        };
+        // The runs are in order.
+        let from = self.runs.partition_point(|(written, ..)| *written < index);
+        self.runs.iter().skip(from).take_while(|(written, ..)| *written <= index + 1).any(begins)
+    }
+
     /// The position in the original text. A replaced part has the position of its `${`.
     pub(super) fn original(&self, position: Position) -> Position {
         let line = self.lines.0.get(position.line.saturating_sub(1)).copied().unwrap_or_default();

@@ -5,6 +5,7 @@ mod defaults;
 mod documentation;
 mod environment;
 mod errors;
+mod files;
 mod findings;
 mod foreign;
 mod forward_auth;
@@ -45,7 +46,7 @@ pub(super) fn file(text: &str) -> Case {
     let directory = tempfile::Builder::new().permissions(mode).tempdir().unwrap();
     let path = directory.path().join("config.yaml");
     std::fs::write(&path, text).unwrap();
-    Case { sources: Sources { file: Some(path), ..Sources::default() }, _directory: directory }
+    Case { sources: Sources { files: vec![path], ..Sources::default() }, _directory: directory }
 }
 
 /// Only these variables.

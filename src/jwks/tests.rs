@@ -30,7 +30,7 @@ fn config(authentication: &str) -> Config {
     let path = directory.path().join("config.yaml");
     let text = format!("upstream: {{url: 'http://192.0.2.1:8585'}}\nauthentication: {authentication}\n");
     std::fs::write(&path, text).unwrap();
-    let loaded = load(&Sources { file: Some(path), ..Sources::default() });
+    let loaded = load(&Sources { files: vec![path], ..Sources::default() });
     let mut config = loaded.unwrap_or_else(|errors| panic!("{errors}")).config;
     // Longer than any test waits; ends a test that hangs.
     config.jwks.timeout = Duration::from_secs(20);

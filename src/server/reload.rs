@@ -102,8 +102,10 @@ struct Refused {
 /// The contents of a configuration's files.
 #[derive(Default)]
 struct FileContents {
-    /// The configuration file and the files of its secrets.
+    /// The configuration files and the files of its secrets.
     settings: Contents,
+    /// The configuration files among them.
+    sources: Vec<PathBuf>,
     certificates: Contents,
 }
 
@@ -116,9 +118,15 @@ impl FileContents {
         [self.settings.changes(&next.settings), self.certificates.changes(&next.certificates)].concat()
     }
 
+    /// The files of a new configuration, with the contents that `known` has from before it was loaded. A configuration
+    /// file that appeared in a directory since then was not loaded, so it stays unknown and causes the next reload, as
+    /// does one that vanished.
     fn with_known(self, known: &Self) -> Self {
+        let sources = self.sources.iter().chain(&known.sources);
+        let settings = self.settings.with_known(&known.settings).with_paths_as_in(&known.settings, sources);
         Self {
-            settings: self.settings.with_known(&known.settings),
+            settings,
+            sources: self.sources,
             certificates: self.certificates.with_known(&known.certificates),
         }
     }
@@ -183,21 +191,25 @@ impl Reloader {
         let same = move || config::load(&sources).is_ok_and(|now| started.changes(&now).is_empty());
         let is_in_force = tokio::task::spawn_blocking(same).await.unwrap_or(false);
         let settings = if is_in_force { settings } else { Contents::default() };
-        FileContents { settings, certificates: self.process.current().certificate_files.clone() }
+        let certificates = self.process.current().certificate_files.clone();
+        FileContents { settings, certificates, ..FileContents::default() }
     }
 
     /// The current contents of the files of the configuration in force.
     async fn read_files(&self) -> FileContents {
         let loaded = self.process.current().loaded.clone();
         let mut settings = loaded.secret_files.clone();
-        settings.push(self.reload.sources.path());
+        let sources = self.reload.sources.clone();
         let certificates = loaded.config.certificate_files();
         let files = self.files.clone();
         let reading = move || {
+            let sources = sources.paths();
+            settings.extend_from_slice(&sources);
             let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
             FileContents {
                 settings: files.settings.read(&settings, Instant::now),
                 certificates: files.certificates.read(&certificates, Instant::now),
+                sources,
             }
         };
         tokio::task::spawn_blocking(reading).await.unwrap_or_default()

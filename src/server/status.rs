@@ -20,7 +20,7 @@ impl Process {
             ready: self.is_ready(),
             draining: self.draining.load(Ordering::Relaxed),
             config: ConfigView {
-                file: loaded.file.as_ref().map(|file| file.display().to_string()),
+                file: loaded.used.file_names(),
                 hash: loaded.hash(),
                 loaded_at: current.since,
                 backend: config.backend.as_str(),

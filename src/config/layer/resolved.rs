@@ -33,6 +33,7 @@ impl Walk<'_> {
         if let (Kind::Secret, Value::Scalar { text, .. }) = (key.kind, &node.value)
             && !text.is_empty()
             && variables::only_variable(text).is_none()
+            && !self.source.is_replaced(node.at)
         {
             self.literal_secrets.push(path.to_owned());
         }

@@ -11,8 +11,8 @@ use url::Url;
 
 use super::super::error::Origin;
 use super::super::finding::FindingId;
-use super::super::print::scalar;
 use super::super::redaction::redacted;
+use super::super::yaml_text::scalar;
 use super::super::{KeySource, TrustEntry};
 use super::issuer_names::SIMPLE_LIST;
 use super::key_source::{Place, is_far_http, is_upstreams_own};

@@ -240,7 +240,7 @@ fn unknown(key: &str) -> String {
 }
 
 fn problem(at: Position, message: impl Into<String>) -> Problem {
-    Problem { at, message: message.into() }
+    Problem { at, message: message.into(), help: None }
 }
 
 #[cfg(test)]

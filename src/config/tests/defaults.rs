@@ -1,7 +1,8 @@
 //! Defaults are defined only in the table of keys.
 
 use super::*;
-use crate::config::load::{defaults, own_environment};
+use crate::config::environment_layers::own_environment;
+use crate::config::load::defaults;
 use crate::config::merged::Merged;
 use crate::config::parse;
 
@@ -21,7 +22,7 @@ fn errors_without(without: &str) -> Vec<ConfigError> {
         .into_iter()
         .filter(|(name, _)| !name.ends_with("DOMAIN") || without != "authentication.enforcePrincipalDomain");
     let case = environment(&needed.collect::<Vec<_>>());
-    let given = own_environment(&case.sources, &mut errors);
+    let given = own_environment(&case.sources, &mut errors).0;
     let table = defaults(KEYS.iter().filter(|key| key.path != without));
     parse::parse(&Merged::new([table].into_iter().chain(given).collect()), errors).errors
 }

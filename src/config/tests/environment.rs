@@ -13,7 +13,7 @@ fn names_are_derived_from_paths() {
     assert_eq!(name("health.listen"), Some("METAGATE_HEALTH__LISTEN"));
     assert_eq!(name("authentication.publicKeyUrls"), Some("METAGATE_AUTHENTICATION__PUBLIC_KEY_URLS"));
     assert_eq!(name("datahub.systemClientSecretFile"), Some("METAGATE_DATAHUB__SYSTEM_CLIENT_SECRET_FILE"));
-    assert_eq!(name("authentication.issuers"), None);
+    assert_eq!(name("authentication.issuers"), Some("METAGATE_AUTHENTICATION__ISSUERS"));
     assert_eq!(name("authentication.issuers[].name"), None);
     let distinct: std::collections::HashSet<_> = names.iter().map(|(name, _)| name).collect();
     assert_eq!(distinct.len(), names.len());
@@ -42,15 +42,11 @@ fn sample(kind: Kind) -> &'static str {
         Kind::Methods => "PUT",
         Kind::Expression => "true",
         Kind::Expectation => "403",
+        Kind::Entries => "[{name: seven}]",
         Kind::Findings => "any-audience",
-        Kind::Text
-        | Kind::Name
-        | Kind::Secret
-        | Kind::Texts
-        | Kind::Claims
-        | Kind::Entries
-        | Kind::Free
-        | Kind::Body => "seven",
+        Kind::Text | Kind::Name | Kind::Secret | Kind::Texts | Kind::Claims | Kind::Free | Kind::Body => {
+            "seven"
+        }
     }
 }
 
@@ -61,7 +57,7 @@ fn every_key_can_be_set_by_its_variable() {
         let case = environment(&[(&name, sample(key.kind))]);
         // The value alone may not be a valid configuration, so its layer is checked.
         let mut errors = Vec::new();
-        let layers = crate::config::load::own_environment(&case.sources, &mut errors);
+        let layers = crate::config::environment_layers::own_environment(&case.sources, &mut errors).0;
         assert!(errors.is_empty(), "{name}: {errors:?}");
         let merged = crate::config::merged::Merged::new(layers);
         let value =
@@ -138,8 +134,8 @@ fn an_invalid_url_in_a_list_is_named() {
 }
 
 #[test]
-fn kubernetes_variables_for_a_service_named_metagate_are_ignored() {
-    environment(&[
+fn variables_of_kubernetes_and_docker_are_ignored() {
+    let loaded = environment(&[
         KEYS_URL,
         UPSTREAM,
         ("METAGATE_SERVICE_HOST", "10.0.0.1"),
@@ -150,10 +146,24 @@ fn kubernetes_variables_for_a_service_named_metagate_are_ignored() {
         ("METAGATE_PORT_8685_TCP_ADDR", "10.0.0.1"),
         ("METAGATE_DEMO_SERVICE_HOST", "10.0.0.1"),
         ("METAGATE_DEMO_PORT_80_TCP_PROTO", "tcp"),
+        ("METAGATE_NAME", "/gateway/metagate"),
+        ("METAGATE_ENV_PATH", "/bin"),
+        ("METAGATE_VERSION", "0.1.0"),
     ])
     .loaded();
+    let remark = &loaded.infos[0];
+    assert!(
+        remark.starts_with("environment variables that Kubernetes or Docker set, ignored: METAGATE_DEMO_")
+    );
+    assert!(remark.ends_with("METAGATE_SERVICE_PORT_HTTP, METAGATE_VERSION"), "{remark}");
+    // Somebody meant to set the listener's port.
+    let errors = environment(&[KEYS_URL, UPSTREAM, ("METAGATE_PORT", "8080")]).errors();
+    assert_error(
+        &errors,
+        " @ METAGATE_PORT | unknown environment variable METAGATE_PORT; did you mean METAGATE_LISTEN?",
+    );
     for name in
-        ["METAGATE_UPSTREAM_URL", "METAGATE_UPSTREAM__PORT", "METAGATE_", "METAGATE_AUTHENTICATION__ISSUERS"]
+        ["METAGATE_UPSTREAM_URL", "METAGATE_UPSTREAM__PORT", "METAGATE_", "METAGATE_AUTHENTICATION__ISSUER"]
     {
         let errors = environment(&[KEYS_URL, UPSTREAM, (name, "x")]).errors();
         assert_error(&errors, &format!(" @ {name} | unknown environment variable"));

@@ -76,7 +76,7 @@ fn errors_of_all_sources_are_reported_at_once() {
 #[test]
 fn an_error_is_formatted_like_a_compiler_error() {
     let case = file("authentication:\n  jwks:\n    timeout: 5 apples\n").with(&[KEYS_URL]);
-    let path = case.sources.file.as_ref().unwrap().display().to_string();
+    let path = case.sources.files[0].display().to_string();
     let errors = case.result().unwrap_err();
     assert_eq!(
         errors.to_string(),

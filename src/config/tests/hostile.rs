@@ -217,7 +217,7 @@ fn a_hostile_file_is_an_error_of_load() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config.yaml");
     std::fs::write(&path, [b'a', b':', b' ', 0xff]).unwrap();
-    let errors = load(&Sources { file: Some(path), ..Sources::default() }).unwrap_err();
+    let errors = load(&Sources { files: vec![path], ..Sources::default() }).unwrap_err();
     assert!(errors.to_string().contains("is not UTF-8 text"));
 }
 

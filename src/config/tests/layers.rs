@@ -85,12 +85,12 @@ fn the_file_may_be_named_by_the_environment() {
     };
     let loaded = load(&sources).unwrap();
     assert_eq!(loaded.config.listen.to_string(), "127.0.0.1:77");
-    assert_eq!(loaded.file.as_deref(), Some(path.as_path()));
+    assert_eq!(loaded.used.files, [path]);
 }
 
 #[test]
 fn a_named_file_that_does_not_exist_is_an_error() {
-    let sources = Sources { file: Some("/nonexistent/metagate.yaml".into()), ..Sources::default() };
+    let sources = Sources { files: vec!["/nonexistent/metagate.yaml".into()], ..Sources::default() };
     let errors = load(&sources).unwrap_err().to_string();
     assert!(errors.contains("/nonexistent/metagate.yaml cannot be read"), "{errors}");
     assert!(errors.contains("--> --config"), "{errors}");

@@ -257,7 +257,7 @@ fn a_configuration_file_with_a_secret_readable_by_everyone_is_a_warning() {
         let case = file(&format!("datahub:\n  tokenServiceSigningKey: {value}\n")).with(&[UPSTREAM]);
         let case = if warned { case } else { case.with(&[("KEY", SECRET)]) };
         assert!(case.loaded().warnings.is_empty(), "the directory is closed");
-        open(case.sources.file.as_deref().unwrap(), 0o644);
+        open(&case.sources.files[0], 0o644);
         let found = case.loaded().warnings;
         assert_eq!(
             found.iter().any(|finding| finding.path == "datahub.tokenServiceSigningKey"),

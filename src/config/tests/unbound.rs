@@ -103,7 +103,7 @@ authentication:
       issuer: https://accounts.google.com
       publicKeyUrls: [{GOOGLE}]
       audiences: [\"<your Google client ID>\"]",
-        case.sources.path().display()
+        case.sources.files[0].display()
     );
     assert_eq!(help, expected);
     assert!(parse_yaml(&block(&loaded)).problems.is_empty());

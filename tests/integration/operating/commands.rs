@@ -273,7 +273,7 @@ fn an_accepted_warning_is_not_logged() {
 
 #[test]
 fn a_strict_check_fails_on_warnings_that_are_not_accepted() {
-    let config = "upstream: {url: \"http://127.0.0.1:1\"}\nauthentication: {publicKeyUrls: [\"http://127.0.0.1:1/jwks\"]}\n";
+    let config = "upstream: {url: \"http://127.0.0.1:1\"}\nauthentication: {publicKeyUrls: [\"https://idp.example/jwks\"]}\n";
     let strict = |accepted: &str| {
         let command = Setup::command(&["check", "--offline", "--strict"]);
         command.env("METAGATE_CHECK__ACCEPT", accepted).config(config).finish()

@@ -19,6 +19,7 @@ use crate::support::wire::{self, Client, request_bytes};
 
 mod admission;
 mod at_the_start;
+mod directory;
 mod keys_at_once;
 
 /// A gateway whose config file a test rewrites.

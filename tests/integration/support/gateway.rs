@@ -49,6 +49,12 @@ impl Setup {
         Self { arguments, ..Self::default() }
     }
 
+    /// Adds arguments.
+    pub fn arguments(mut self, more: &[&str]) -> Self {
+        self.arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.insert(name.to_owned(), value.into());
         self
