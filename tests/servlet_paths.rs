@@ -48,7 +48,8 @@ fn presets() -> impl Iterator<Item = Authorizer> {
 
 /// The authorizers to test: the presets, and routes that an operator may configure.
 fn authorizers() -> Vec<Authorizer> {
-    let written = ["/**", "/assets/**", "/*", "/api/*/x", "/api/v1/system/version", "GET /api/v1/policies"];
+    let written =
+        ["/**", "/assets/**", "/*", "/api/*/x", "/api/v1/system/version", "GET /api/v1/policies", "/x/**"];
     let table = |route| RouteTable::parse(&[(Route::Public, route)]).unwrap();
     presets().chain(written.map(|route| authorizer(Backend::Generic, table(route)))).collect()
 }
@@ -70,7 +71,7 @@ impl Seen {
     fn opened_as_another(&self, authorizer: &Authorizer) -> Option<String> {
         let raw = self.facts.path.raw().as_bytes();
         let route = authorizer.route(&self.facts);
-        // A row that is written with a trailing slash also opens the path without it.
+        // One slash at the end is open if the path without it is open in the same way.
         let same_without_slash = |view: &[u8]| {
             let row = authorizer.policy.routes.find(&self.facts.method, view);
             raw.strip_suffix(b"/") == Some(view)

@@ -44,6 +44,8 @@ fn a_public_route_requires_a_path_with_one_reading() {
         ("GET", "/api/v1/system/version?x=%2e%2e/../y"),
         ("POST", "/api/v1/users/login"),
         ("GET", "/assets/a/b.js"),
+        ("GET", "/assets/"),
+        ("GET", "/my-data/"),
     ] {
         assert_eq!(route(method, path), Route::Public, "{method} {path}");
     }
@@ -62,7 +64,8 @@ fn a_public_route_requires_a_path_with_one_reading() {
         ("GET", "/api/v1/system/version%20"),
         ("GET", "/api/v1/system/version."),
         ("GET", "/Api/v1/system/version"),
-        ("GET", "/assets/"),
+        ("GET", "/assets//"),
+        ("GET", "/assets/;/"),
         ("GET", "/API/V1/SYSTEM/VERSION"),
         ("GET", "/api/v1/system/version/x"),
         ("GET", "/x/api/v1/system/version"),
@@ -86,7 +89,10 @@ fn an_optional_route_requires_a_path_with_one_reading() {
     assert_eq!(route("/docs/a"), Route::Optional);
     assert_eq!(route("/docs/a;b"), Route::Protected);
     assert_eq!(route("/docs%2fa"), Route::Protected);
-    assert_eq!(route("/docs/a/"), Route::Protected);
+    assert_eq!(route("/docs/a/"), Route::Optional);
+    assert_eq!(route("/docs/a/?EIO=4&transport=polling"), Route::Optional);
+    assert_eq!(route("/docs/a//"), Route::Protected);
+    assert_eq!(route("/docs/open/"), Route::Protected, "its two readings have different rows");
     assert_eq!(route("/docs/open"), Route::Public, "the first row decides");
 }
 

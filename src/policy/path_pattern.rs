@@ -150,14 +150,6 @@ impl PathPattern {
         self.open || segments.next().is_none()
     }
 
-    /// Whether the pattern is a single path that ends in a slash, other than `/`.
-    pub(super) fn is_written_with_slash(&self) -> bool {
-        self.segments.len() == self.literals
-            && !self.open
-            && self.literal.len() > 1
-            && self.literal.ends_with('/')
-    }
-
     /// Whether a part of it is compared without ASCII case.
     pub fn ignores_case(&self) -> bool {
         self.exact < self.literal.len()

@@ -106,7 +106,7 @@ pub struct Routed {
     /// The requirement.
     pub route: Route,
     /// The row's index in [`RouteTable::rows`]. A public or optional row decides only if the path has one
-    /// reading, so `route` may be stricter than this row.
+    /// reading, apart from a slash at its end, so `route` may be stricter than this row.
     pub row: Option<usize>,
 }
 
@@ -175,23 +175,23 @@ impl RouteTable {
     /// Routes a request. A public or optional row applies only to a path with a single reading; every other
     /// path is protected.
     ///
-    /// There is one exception. A row whose pattern ends with a slash applies to exactly that path, if the
-    /// path without the slash has the same requirement. Whichever of the two paths the backend reads, it is
-    /// meant to be open.
+    /// There is one exception. If the only cause of a second reading is one slash at the end, the row applies if the
+    /// path without the slash has the same requirement. Whichever of the two paths the backend reads, it is meant to be
+    /// open.
     pub fn route(&self, method: &Method, path: &PathReadings) -> Routed {
         let row = self.find(method, path.raw().as_bytes());
         let route = match row.and_then(|row| self.rows.get(row)) {
             Some(RouteRow { route: Route::Protected, .. }) | None => Route::Protected,
-            Some(found) if path.is_plain() || self.opens_with_slash(found, method, path) => found.route,
+            Some(found) if path.is_plain() || self.opens_without_slash(found, method, path) => found.route,
             Some(_) => Route::Protected,
         };
         Routed { route, row }
     }
 
-    fn opens_with_slash(&self, found: &RouteRow, method: &Method, path: &PathReadings) -> bool {
-        let without = || path.without_last_slash().and_then(|path| self.find(method, path));
-        found.pattern.path().is_written_with_slash()
-            && without().and_then(|row| self.rows.get(row)).is_some_and(|row| row.route == found.route)
+    /// Whether a path differs from an open one only by the slash at its end, and is open in the same way without it.
+    fn opens_without_slash(&self, found: &RouteRow, method: &Method, path: &PathReadings) -> bool {
+        let without = path.without_last_slash().and_then(|path| self.find(method, path));
+        without.and_then(|row| self.rows.get(row)).is_some_and(|row| row.route == found.route)
     }
 
     fn why_inactive(&self, preset: &PresetRow, row: &RouteRow, place: &Place<'_>) -> Option<Box<str>> {

@@ -55,18 +55,23 @@ fn an_empty_table_protects_everything() {
 }
 
 #[test]
-fn a_trailing_slash_opens_only_if_both_paths_are_listed() {
+fn a_trailing_slash_opens_only_if_both_paths_open_alike() {
     for (given, slash) in [
         (&[(Route::Public, "/a"), (Route::Public, "/a/")][..], Route::Public),
         (&[(Route::Public, "/a/"), (Route::Public, "/a/**")], Route::Public),
         (&[(Route::Optional, "/a/"), (Route::Optional, "/a")], Route::Optional),
         (&[(Route::Public, "/a/")], Route::Protected),
         (&[(Route::Public, "/a")], Route::Protected),
-        (&[(Route::Public, "/a/**")], Route::Protected),
-        (&[(Route::Public, "/a/**"), (Route::Public, "/a/")], Route::Protected),
+        (&[(Route::Public, "/a/**")], Route::Public),
+        (&[(Route::Optional, "/**")], Route::Optional),
+        (&[(Route::Public, "/a/**"), (Route::Public, "/a/")], Route::Public),
+        (&[(Route::Optional, "/a"), (Route::Public, "/a/**")], Route::Protected),
+        (&[(Route::Protected, "/a"), (Route::Public, "/a/**")], Route::Protected),
+        (&[(Route::Public, "/a/b/**"), (Route::Public, "/a/")], Route::Protected),
+        (&[(Route::Public, "/*")], Route::Protected),
         (&[(Route::Public, "/a/"), (Route::Optional, "/a")], Route::Protected),
         (&[(Route::Public, "/a/"), (Route::Protected, "/a")], Route::Protected),
-        (&[(Route::Public, "/*/"), (Route::Public, "/a")], Route::Protected),
+        (&[(Route::Public, "/*/"), (Route::Public, "/a")], Route::Public),
     ] {
         let table = rows(given);
         assert_eq!(routed(&table, "GET", "/a/"), Some(slash), "{given:?}");
