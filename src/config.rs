@@ -44,6 +44,7 @@ mod schema;
 mod secret;
 mod sources;
 mod substitution;
+mod suggestion;
 #[cfg(test)]
 mod tests;
 mod values;

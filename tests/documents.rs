@@ -4,6 +4,8 @@
 
 #[path = "documents/endpoints.rs"]
 mod endpoints;
+#[path = "documents/mistakes.rs"]
+mod mistakes;
 #[path = "documents/reference.rs"]
 mod reference;
 #[path = "documents/rule_sets.rs"]

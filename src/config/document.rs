@@ -5,6 +5,8 @@
 //! Aliases are expanded while reading and count towards the same limits as other text. So does the copy that is kept of
 //! an anchored value.
 
+mod yaml_help;
+
 use std::collections::HashMap;
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, StrInput};
@@ -157,6 +159,7 @@ pub fn parse(text: &str) -> Document {
 }
 
 struct Reader<'a> {
+    text: &'a str,
     parser: Parser<'a, StrInput<'a>>,
     text_bytes: usize,
     nodes: usize,
@@ -176,7 +179,7 @@ impl<'a> Reader<'a> {
         let text_bytes = text.len();
         let text = if text_bytes > MAX_BYTES { "" } else { text };
         let parser = Parser::new_from_str_with_options(text, options);
-        Self { parser, text_bytes, nodes: 0, alias_bytes: 0, anchors: HashMap::new(), problems }
+        Self { text, parser, text_bytes, nodes: 0, alias_bytes: 0, anchors: HashMap::new(), problems }
     }
 
     fn document(mut self) -> Result<Node, Problem> {
@@ -191,7 +194,9 @@ impl<'a> Reader<'a> {
                 Event::StreamEnd => break,
                 Event::StreamStart | Event::DocumentEnd => {}
                 Event::DocumentStart(..) if root.is_some() => {
-                    return Err(problem(at, "a second document; a configuration is one document"));
+                    let help = Some("take the `---` out, or write two files and name both".to_owned());
+                    let message = "a second document; a configuration is one document";
+                    return Err(Problem { help, ..problem(at, message) });
                 }
                 Event::DocumentStart(..) => {
                     let (event, at) = self.next()?;
@@ -207,7 +212,9 @@ impl<'a> Reader<'a> {
         match self.parser.next_event() {
             Some(Ok((event, span))) => Ok((event, Position::of(&span.start))),
             Some(Err(error)) => {
-                Err(problem(Position::of(error.marker()), format!("not YAML: {}", error.info())))
+                let at = Position::of(error.marker());
+                let help = yaml_help::of(self.text, at, &error.info());
+                Err(Problem { help, ..problem(at, format!("not YAML: {}", error.info())) })
             }
             None => Ok((Event::StreamEnd, Position::START)),
         }
@@ -278,14 +285,16 @@ impl<'a> Reader<'a> {
             }
             refuse_tag(&event, key_at)?;
             let Event::Scalar(key, ..) = event else {
-                return Err(problem(key_at, "a key must be a single word"));
+                let help = yaml_help::of(self.text, key_at, "");
+                return Err(Problem { help, ..problem(key_at, "a key must be a single word") });
             };
             let key = key.into_owned();
             let (event, at) = self.next()?;
             let node = self.node(event, at, depth + 1)?;
             if let Some(first) = lines.insert(key.clone(), key_at.line) {
-                self.problems
-                    .push(problem(key_at, format!("`{key}` is written twice, first in line {first}")));
+                let help = yaml_help::of_second(&key, first, &node);
+                let message = format!("`{key}` is written twice, first in line {first}");
+                self.problems.push(Problem { help, ..problem(key_at, message) });
                 lines.insert(key, first);
                 continue;
             }

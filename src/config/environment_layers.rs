@@ -82,6 +82,14 @@ fn unknown_variable(name: &str, known: &[(String, &'static str)]) -> ConfigError
         let message = format!("unknown environment variable {shown}; did you mean METAGATE_LISTEN?");
         return error(message).help("write the address and the port: METAGATE_LISTEN=0.0.0.0:8685");
     }
+    let whole_list = known.iter().find(|(list, path)| {
+        let entries = settings::find(path).is_some_and(|key| matches!(key.kind, Kind::Entries));
+        entries && name.strip_prefix(list.as_str()).is_some_and(|rest| rest.starts_with('_'))
+    });
+    if let Some((list, _)) = whole_list {
+        return error(format!("unknown environment variable {shown}; did you mean {list}?"))
+            .help(format!("the whole list is one variable: {list}='[{{name: ...}}, {{name: ...}}]'"));
+    }
     let near = nearest(name, known.iter().map(|(known, _)| known.as_str()));
     let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
     error(format!("unknown environment variable {shown}{hint}")).help(

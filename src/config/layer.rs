@@ -16,9 +16,9 @@ use super::settings::{self, Key, Kind};
 use super::substitution::Substituted;
 use super::values::quote;
 use super::variables::Variables;
-use super::words::nearest;
 
 mod resolved;
+mod unknown_key;
 
 /// The source of a layer.
 pub(super) enum Source<'a> {
@@ -143,7 +143,10 @@ impl Walk<'_> {
             Value::Map(entries) => entries,
             _ => {
                 let names = settings::children(schema).join(", ");
-                self.error(path, node.at, format!("is {}, not a map with the keys {names}", node.kind()));
+                let message = format!("is {}, not a map with the keys {names}", node.kind());
+                let mut error = ConfigError::new(path, Some(self.source.at(node.at)), message);
+                error.help = unknown_key::help_for_section(path, node);
+                self.errors.push(error);
                 return dict;
             }
         };
@@ -170,7 +173,7 @@ impl Walk<'_> {
                 }
                 _ => {
                     let origin = Some(self.source.at(entry.key_at));
-                    self.errors.push(unknown_key(path, schema, &entry.key, origin));
+                    self.errors.push(unknown_key::error(path, schema, &entry.key, origin));
                     None
                 }
             };
@@ -275,7 +278,9 @@ impl Walk<'_> {
 
     fn entries(&mut self, path: &str, key: &Key, node: &Node) -> Option<Merging> {
         let Value::List(nodes) = &node.value else {
-            self.error(path, node.at, format!("is {}, not a list of maps", node.kind()));
+            let message = format!("is {}, not a list of maps", node.kind());
+            let help = "write [{name: ...}, {name: ...}], or begin each entry with `- `";
+            self.errors.push(ConfigError::new(path, Some(self.source.at(node.at)), message).help(help));
             return None;
         };
         let schema = format!("{}[]", key.path);
@@ -365,23 +370,6 @@ fn join_methods(items: Vec<(String, Position)>) -> Vec<(String, Position)> {
         }
     }
     joined
-}
-
-fn unknown_key(path: &str, schema: &str, name: &str, origin: Option<Origin>) -> ConfigError {
-    let error = |message| ConfigError::new(settings::join(path, &shown(name)), origin, message);
-    let known = settings::children(schema);
-    let exact = settings::find(name).map(|key| key.path);
-    let near = || nearest(name, known.iter().copied());
-    // A known name in the wrong place.
-    let elsewhere = || {
-        let ends = |key: &&Key| key.path.strip_suffix(name).is_some_and(|before| before.ends_with('.'));
-        let plain = settings::KEYS.iter().filter(ends).min_by_key(|key| key.path.contains("[]"));
-        plain.map(|key| key.path)
-    };
-    if let Some(near) = exact.or_else(near).or_else(elsewhere) {
-        return error(format!("unknown key; did you mean `{near}`?"));
-    }
-    error("unknown key".to_owned()).help(format!("known here: {}", known.join(", ")))
 }
 
 /// A key from a file, safe to show.

@@ -135,7 +135,11 @@ fn upstream(root: &Section<'_>, listen: Option<SocketAddr>) -> Option<Upstream> 
         Some(url) => {
             if let Some(listen) = listen.filter(|listen| key_source::is_own(url, *listen)) {
                 let message = format!("is our own listener ({listen}): requests would loop");
-                section.error("url", message);
+                section.error_with_help(
+                    "url",
+                    message,
+                    "write the backend's own address, like http://127.0.0.1:8585",
+                );
             }
         }
     }

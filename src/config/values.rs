@@ -9,6 +9,7 @@ use url::Url;
 
 use super::Listen;
 use super::redaction::redacted;
+use super::suggestion::{self, did_you_mean};
 use crate::jose::Algorithm;
 use crate::policy::{Expression, PathPattern, RoutePattern};
 use crate::request::canonical_host;
@@ -38,7 +39,14 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text {
         "true" | "True" | "TRUE" => Ok(true),
         "false" | "False" | "FALSE" => Ok(false),
-        _ => Err(format!("{} is neither true nor false", quote(text))),
+        _ => {
+            let hint = match text.to_ascii_lowercase().as_str() {
+                "yes" | "on" | "y" | "1" | "enabled" => "; write true",
+                "no" | "off" | "n" | "0" | "disabled" => "; write false",
+                _ => "",
+            };
+            Err(format!("{} is neither true nor false{hint}", quote(text)))
+        }
     }
 }
 
@@ -51,7 +59,10 @@ pub(super) fn integer(text: &str) -> Result<u64, String> {
 
 /// One or more of `<number><unit>`: `30s`, `1h30m`, `250ms`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let error = || format!("{} is not a duration; write it like 30s, 5m, 250ms", quote(text));
+    let error = || {
+        let hint = did_you_mean(suggestion::duration(text));
+        format!("{} is not a duration; write it like 30s, 5m, 250ms{hint}", quote(text))
+    };
     let mut total = Duration::ZERO;
     let mut rest = text;
     while !rest.is_empty() {
@@ -74,7 +85,10 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 /// A number of bytes: `64KiB`, `1GiB`, `100kB`, `512`.
 pub(super) fn size(text: &str) -> Result<u64, String> {
-    let error = || format!("{} is not a size; write it like 64KiB, 16MiB, or a number of bytes", quote(text));
+    let error = || {
+        let hint = did_you_mean(suggestion::size(text));
+        format!("{} is not a size; write it like 64KiB, 16MiB, or a number of bytes{hint}", quote(text))
+    };
     let (number, unit) = leading_number(text).ok_or_else(error)?;
     let factor: u64 = match unit.trim_start() {
         "" | "B" => 1,
@@ -101,7 +115,8 @@ const MAX_SOCKET_PATH: usize = 108;
 /// An IP address and a port.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let help = "write an IP address and a port, like 0.0.0.0:8685 or [::]:8685";
-    text.parse().map_err(|_| format!("{} is not an address; {help}", quote(text)))
+    let hint = || did_you_mean(suggestion::address(text));
+    text.parse().map_err(|_| format!("{} is not an address; {help}{}", quote(text), hint()))
 }
 
 /// An IP address and a port, or `unix:` and the path of a socket.
@@ -113,7 +128,9 @@ pub(super) fn listen(text: &str) -> Result<Listen, String> {
             quote(text)
         )),
         None => {
-            address(text).map(Listen::Tcp).map_err(|error| format!("{error}, or unix:/run/metagate.sock"))
+            let or = "like 0.0.0.0:8685 or [::]:8685, or unix:/run/metagate.sock";
+            let both = |error: String| error.replace("like 0.0.0.0:8685 or [::]:8685", or);
+            address(text).map(Listen::Tcp).map_err(both)
         }
     }
 }
@@ -148,12 +165,16 @@ pub(super) fn url(text: &str, schemes: &[&str]) -> Result<Url, String> {
     let url = match Url::parse(text) {
         Ok(url) if schemes.contains(&url.scheme()) && has_authority(text) => url,
         Ok(_) | Err(url::ParseError::RelativeUrlWithoutBase) => {
-            return Err(format!("{shown} is not a URL that begins with {accepted}"));
+            let hint = match text.strip_prefix('-') {
+                Some(_) => "; an item of a list begins with `- `, with a space".to_owned(),
+                None => did_you_mean(suggestion::url(text, schemes)),
+            };
+            return Err(format!("{shown} is not a URL that begins with {accepted}{hint}"));
         }
         Err(error) => return Err(format!("{shown} is not a URL: {error}")),
     };
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("a URL with a user name or a password in it is not accepted".to_owned());
+        return Err("a URL with a user name or a password in it is not accepted; leave them out".to_owned());
     }
     if url.fragment().is_some() {
         return Err(format!("{shown} has a fragment (`#...`), which would never be sent"));
@@ -211,7 +232,9 @@ pub(super) fn header_name(text: &str) -> Result<HeaderName, String> {
 
 /// The pattern of a public or optional route.
 pub(super) fn route(text: &str) -> Result<RoutePattern, String> {
-    RoutePattern::parse(text).map_err(|error| error.to_string())
+    RoutePattern::parse(text).map_err(|error| {
+        format!("{error}; write a route like `GET,PUT /docs/**`, or `/docs/**` for every method")
+    })
 }
 
 /// A pattern over paths.

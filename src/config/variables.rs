@@ -50,8 +50,7 @@ impl Fault {
         match self {
             Self::Unclosed => "`${` has no `}`; write `$${` for a literal `${`".to_owned(),
             Self::NoName => {
-                "`${...}` does not begin with the name of a variable; write `$${` for a literal `${`"
-                    .to_owned()
+                "`${...}` is neither ${NAME} nor ${NAME:-default}; write `$${` for a literal `${`".to_owned()
             }
             Self::Unset(name) => format!("the environment variable {name} is not set"),
             Self::Empty(name) => format!("the environment variable {name} is empty"),

@@ -29,6 +29,13 @@ impl Words {
         if let Some((_, message)) = self.retired.iter().find(|(word, _)| *word == text) {
             return Err((*message).to_owned());
         }
+        // Other YAML tools rewrite `off` without quotes.
+        if matches!(text, "false" | "False") && self.accepted.contains(&"off") {
+            return Err(format!(
+                "{} is not accepted; some YAML tools rewrite off as false: write it in quotes, \"off\"",
+                quote(text)
+            ));
+        }
         let hint =
             nearest(text, self.accepted.iter().copied()).map(|near| format!("; did you mean `{near}`?"));
         let (accepted, hint) = (self.accepted.join(", "), hint.unwrap_or_default());

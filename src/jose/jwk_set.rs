@@ -20,6 +20,17 @@ pub enum KeySetFault {
     Html,
     #[error("body is neither a JSON object with a \"keys\" list nor PEM")]
     NotAKeySet,
+    #[error("body is XML and not a JWK Set: SAML metadata has certificates for SAML, and no keys for tokens")]
+    Xml,
+    #[error(
+        "body is an OpenID Connect discovery document and not the keys: write its jwks_uri as the key URL, or leave \
+         publicKeyUrls out of an issuer entry to have the keys discovered"
+    )]
+    DiscoveryDocument,
+    #[error("body is a map of certificates and not a JWK Set: write the provider's JWK Set URL (jwks_uri)")]
+    CertificateMap,
+    #[error("body is a single key and not a JWK Set: put it into {{\"keys\": [...]}}")]
+    SingleKey,
     #[error("more than 100 keys")]
     TooManyKeys,
 }
@@ -58,11 +69,13 @@ impl ParsedKeys {
             return Err(KeySetFault::Empty);
         }
         if text.starts_with('<') {
-            return Err(KeySetFault::Html);
+            let xml =
+                text.starts_with("<?xml") || text.get(..100).unwrap_or(text).contains("EntityDescriptor");
+            return Err(if xml { KeySetFault::Xml } else { KeySetFault::Html });
         }
         let mut parsed = Self::default();
         if text.starts_with('{') {
-            let set: Set<'_> = serde_json::from_str(text).map_err(|_| KeySetFault::NotAKeySet)?;
+            let set: Set<'_> = serde_json::from_str(text).map_err(|_| other_document(text))?;
             if set.keys.len() > MAX_KEYS {
                 return Err(KeySetFault::TooManyKeys);
             }
@@ -181,6 +194,23 @@ impl KeySet {
         }
         let unnamed: Vec<_> = keys().filter(|key| key.matches_any_kid()).filter(fits).collect();
         if unnamed.is_empty() { KeyChoice::UnknownKid } else { KeyChoice::Unnamed(unnamed) }
+    }
+}
+
+/// What a JSON object without `keys` is.
+fn other_document(text: &str) -> KeySetFault {
+    let Some(members) = JsonObject::parse(text.as_bytes()) else { return KeySetFault::NotAKeySet };
+    let text_of = |name| members.get(name).and_then(JsonValue::as_str);
+    if members.get("keys").is_some() {
+        KeySetFault::NotAKeySet
+    } else if text_of("jwks_uri").is_some() {
+        KeySetFault::DiscoveryDocument
+    } else if text_of("kty").is_some() {
+        KeySetFault::SingleKey
+    } else if text.contains("-----BEGIN CERTIFICATE-----") {
+        KeySetFault::CertificateMap
+    } else {
+        KeySetFault::NotAKeySet
     }
 }
 

@@ -20,6 +20,10 @@ pub enum KeyFault {
     Symmetric,
     #[error("holds private key members")]
     Private,
+    #[error(
+        "a certificate and not a public key; `openssl x509 -pubkey -noout -in cert.pem` prints the public key of one"
+    )]
+    Certificate,
     #[error("RSA modulus is shorter than 2048 bits")]
     RsaTooShort,
     #[error("RSA modulus is longer than 8192 bits")]
@@ -48,6 +52,7 @@ impl KeyFault {
             Self::NotForVerification => "key_ops_without_verify",
             Self::Symmetric => "symmetric",
             Self::Private => "private",
+            Self::Certificate => "certificate",
             Self::RsaTooShort => "rsa_too_short",
             Self::RsaTooLong => "rsa_too_long",
             Self::RsaUnsound => "rsa_unsound",

@@ -42,6 +42,7 @@ fn key(label: &str, body: &str) -> Result<VerificationKey, KeyFault> {
     let key = match label {
         "PUBLIC KEY" => subject_public_key_info(&der)?,
         "RSA PUBLIC KEY" => rsa_public_key(&der)?,
+        "CERTIFICATE" | "TRUSTED CERTIFICATE" | "X509 CERTIFICATE" => return Err(KeyFault::Certificate),
         label if label.contains("PRIVATE KEY") => return Err(KeyFault::Private),
         _ => return Err(KeyFault::UnknownType),
     };

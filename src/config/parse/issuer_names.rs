@@ -57,7 +57,9 @@ fn refuse_taken_issuer(
 ) {
     let quoted = values::quote(issuer);
     if let Some(other) = before.iter().find(|other| other.rules.binds(issuer)) {
-        section.error(key, format!("{quoted} belongs to the entry `{}` already", other.name));
+        let help =
+            "write one entry for each issuer, with all of its audiences; rules can tell its clients apart";
+        section.error_with_help(key, format!("{quoted} belongs to the entry `{}` already", other.name), help);
     } else if issuer == SIMPLE_LIST
         || issuer != &*entry.name && before.iter().any(|other| *other.name == *issuer)
     {

@@ -55,7 +55,8 @@ fn refuse_taken(
     let Some(address) = address else { return };
     let taken = others.iter().filter_map(|(name, other)| Some((name, (*other)?)));
     for (name, other) in taken.filter(|(_, other)| collide(address, *other)).take(most) {
-        section.error("listen", format!("{address} is already the address of the {name} listener ({other})"));
+        let message = format!("{address} is already the address of the {name} listener ({other})");
+        section.error_with_help("listen", message, "give one of the two another port");
     }
 }
 

@@ -120,9 +120,11 @@ impl<'a> Section<'a> {
         self.report.knows(&self.path(name))
     }
 
-    /// Records that a key is missing, unless there is already an error about it.
+    /// Records that a key is missing, unless there is already an error about it, or about the section itself.
     pub(super) fn missing(&self, name: &str, message: &str, help: &str) {
-        if !self.in_error(name) {
+        let is_this = |error: &ConfigError| !self.path.is_empty() && error.path == self.path;
+        let in_error = self.in_error(name) || self.report.errors.borrow().iter().any(is_this);
+        if !in_error {
             self.error_with_help(name, message, help);
         }
     }

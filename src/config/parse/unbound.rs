@@ -129,8 +129,7 @@ impl Block<'_> {
             true => "write this into the configuration file".to_owned(),
             false => "add these entries to authentication.issuers".to_owned(),
         };
-        let mut text = format!("{instead}{audiences}, and {write}, with your values for <...>:\n");
-        text.push_str("authentication:\n  issuers:");
+        let mut text = "authentication:\n  issuers:".to_owned();
         for entry in self.entries(own, others) {
             let urls: Vec<_> = entry.urls.iter().map(|url| scalar(url)).collect();
             let _ = write!(text, "\n    - name: {}\n      issuer: {}", entry.name, scalar(&entry.issuer));
@@ -140,7 +139,8 @@ impl Block<'_> {
                 let _ = write!(text, "\n      audiences: [{}]", audiences.join(", "));
             }
         }
-        text
+        let values = if text.contains('<') { ", with your values for <...>" } else { "" };
+        format!("{instead}{audiences}, and {write}{values}:\n{text}")
     }
 
     /// An entry for each issuer that no entry binds yet.

@@ -99,6 +99,8 @@ pub enum Kind {
     Expectation,
     /// A list of the ids of warnings.
     Findings,
+    /// A JWK Set or public keys in PEM, usually as a text block.
+    KeySet,
 }
 
 impl Kind {
@@ -146,12 +148,17 @@ impl Kind {
     pub fn check(self, text: &str) -> Result<(), String> {
         match self {
             Self::Text | Self::Secret | Self::Path | Self::Texts => no_control(text),
-            Self::Claims | Self::Entries | Self::Free | Self::Body => Ok(()),
+            Self::Claims | Self::Entries | Self::Free | Self::Body | Self::KeySet => Ok(()),
             Self::Name => values::name(text).map(drop),
             Self::Expression => values::expression(text).map(drop),
             Self::Bool => values::boolean(text).map(drop),
             Self::Integer(min, max) => {
-                values::integer(text).and_then(|n| within(n, min, max, |n| n.to_string()))
+                let range = |error| match max {
+                    u64::MAX => format!("{error}; accepted: {min} or more"),
+                    _ => format!("{error}; accepted: {min} to {max}"),
+                };
+                let number = values::integer(text).map_err(range);
+                number.and_then(|n| within(n, min, max, |n| n.to_string()))
             }
             Self::Size(min, max) => values::size(text).and_then(|n| within(n, min, max, size_text)),
             Self::AutoSize(..) if text == "auto" => Ok(()),
@@ -222,6 +229,7 @@ impl Kind {
             Self::Body => "a text or a map".to_owned(),
             Self::Expectation => values::expectations(),
             Self::Findings => "a list of ids of warnings".to_owned(),
+            Self::KeySet => "a JWK Set or PEM".to_owned(),
         }
     }
 }

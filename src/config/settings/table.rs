@@ -105,7 +105,7 @@ pub const KEYS: &[Key] = &[
     key("authentication.issuers[].name", Kind::Name, "", "The entry's name in logs, metrics and rules.").required(),
     key("authentication.issuers[].issuer", Kind::Texts, "", "The exact value of iss that selects this entry, or a list of them.").required(),
     key("authentication.issuers[].publicKeyUrls", Kind::Urls(KEY_URLS), "", "The URLs of its keys. Default: discovered from the issuer (OpenID Connect)."),
-    key("authentication.issuers[].publicKeys", Kind::Text, "", "Its keys as text, a JWK Set or PEM, instead of URLs."),
+    key("authentication.issuers[].publicKeys", Kind::KeySet, "", "Its keys as text, a JWK Set or PEM, instead of URLs."),
     key("authentication.issuers[].sharedSecret", Kind::Secret, "", "A shared secret for HS256, instead of public keys. At least 32 bytes; published secrets and repeated patterns are refused."),
     key("authentication.issuers[].sharedSecretFile", Kind::Path, "", "A file that contains the shared secret."),
     key("authentication.issuers[].audiences", Kind::Texts, "", "The accepted values of aud. Default: any audience, with a warning. An empty list is an error."),

@@ -44,9 +44,14 @@ fn sample(kind: Kind) -> &'static str {
         Kind::Expectation => "403",
         Kind::Entries => "[{name: seven}]",
         Kind::Findings => "any-audience",
-        Kind::Text | Kind::Name | Kind::Secret | Kind::Texts | Kind::Claims | Kind::Free | Kind::Body => {
-            "seven"
-        }
+        Kind::Text
+        | Kind::Name
+        | Kind::Secret
+        | Kind::Texts
+        | Kind::Claims
+        | Kind::Free
+        | Kind::Body
+        | Kind::KeySet => "seven",
     }
 }
 
@@ -129,7 +134,8 @@ fn an_invalid_url_in_a_list_is_named() {
     assert_eq!(
         errors,
         ["authentication.publicKeyUrls @ AUTHENTICATION_PUBLIC_KEYS | item 2: \
-          \"localhost:8585/api/v1/system/config/jwks\" is not a URL that begins with http:// or https:// or file://"]
+          \"localhost:8585/api/v1/system/config/jwks\" is not a URL that begins with http:// or https:// or file://; \
+          did you mean http://localhost:8585/api/v1/system/config/jwks?"]
     );
 }
 

@@ -275,3 +275,22 @@ fn a_secret_that_a_variable_holds_is_not_in_the_file() {
     std::fs::write(path, text.replace("${SIGNING_KEY}", "q3tEo0gHk1Yw9sVb7nXcR5mZ2pLdJf8u")).unwrap();
     assert!(readable(&case));
 }
+
+#[test]
+fn an_entry_may_hold_its_keys_as_a_text_block() {
+    let text = "upstream: {url: http://10.0.0.1}
+authentication:
+  issuers:
+    - name: own
+      issuer: own
+      audiences: [a]
+      publicKeys: |
+        -----BEGIN PUBLIC KEY-----
+        MCowBQYDK2VwAyEA5xPcVLSylPOBI3mJpMUSscckBPDQnLg11hEj60WJ0Gk=
+        -----END PUBLIC KEY-----
+";
+    let loaded = file(text).loaded();
+    assert!(matches!(&loaded.config.trust[0].keys, KeySource::Inline(keys) if keys.len() == 1));
+    // What is printed is the same configuration.
+    assert!(file(&print(&loaded)).result().is_ok());
+}

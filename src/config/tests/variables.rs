@@ -84,7 +84,7 @@ fn an_expression_without_a_value_is_an_error_with_its_position() {
         [
             "upstream.url @ 2:8 | the environment variable UPSTREAM_HOST is not set",
             "authentication.publicKeyUrls @ 4:38 | the environment variable KEYS is not set",
-            "authentication.rolesClaim @ 5:15 | `${...}` does not begin with the name of a variable; write `$${` for a literal `${`",
+            "authentication.rolesClaim @ 5:15 | `${...}` is neither ${NAME} nor ${NAME:-default}; write `$${` for a literal `${`",
             "authentication.leeway @ 6:11 | `${` has no `}`; write `$${` for a literal `${`",
             "authentication.issuers[0].sharedSecret @ 8:40 | the environment variable SIGNING_KEY is empty",
             "authorization.rules[0].match.paths @ 11:23 | has no value, so the rule would match more or require less; leave it out",

@@ -36,6 +36,16 @@ fn each_fault_has_its_own_message() {
         ("/many", Reply::Json(key_set(&many)), "more than 100 keys"),
         ("/none", Reply::Json(key_set(&[])), "it is empty"),
         ("/text", Reply::Json("\"keys\"".into()), "neither a JSON object"),
+        (
+            "/discovery",
+            Reply::Json(r#"{"issuer":"https://a.example","jwks_uri":"https://a.example/keys?x=1"}"#.into()),
+            "write its jwks_uri as the key URL, or leave publicKeyUrls out",
+        ),
+        (
+            "/certificate",
+            Reply::Json("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----".into()),
+            "a certificate and not a public key; `openssl x509 -pubkey",
+        ),
         ("/503", Reply::Status(503, vec![], good.clone()), "answered 503"),
         ("/loop", Reply::Status(302, field("Location", "/loop"), String::new()), "more than 3 redirects"),
         ("/file", Reply::Status(302, field("Location", "file:///etc/passwd"), String::new()), "answered 302"),

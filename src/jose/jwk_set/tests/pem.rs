@@ -43,7 +43,7 @@ fn each_block_is_one_key() {
     );
     let keys = parse(&text).unwrap();
     assert_eq!(keys.usable.len(), 2);
-    assert_eq!(keys.skipped, [SkippedKey { kid: None, fault: KeyFault::UnknownType }]);
+    assert_eq!(keys.skipped, [SkippedKey { kid: None, fault: KeyFault::Certificate }]);
     let many = pem("PUBLIC KEY", b"").repeat(101);
     assert_eq!(parse(&many).err(), Some(KeySetFault::TooManyKeys));
 }
@@ -58,7 +58,7 @@ fn blocks_that_are_not_public_keys_are_skipped() {
         ("PRIVATE KEY", spki.clone(), KeyFault::Private),
         ("EC PRIVATE KEY", spki.clone(), KeyFault::Private),
         ("ENCRYPTED PRIVATE KEY", spki.clone(), KeyFault::Private),
-        ("CERTIFICATE", spki.clone(), KeyFault::UnknownType),
+        ("CERTIFICATE", spki.clone(), KeyFault::Certificate),
         ("", spki.clone(), KeyFault::UnknownType),
         ("PUBLIC KEY", Vec::new(), KeyFault::Malformed),
         ("PUBLIC KEY", spki[..spki.len() - 1].to_vec(), KeyFault::Malformed),
