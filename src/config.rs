@@ -2,9 +2,9 @@
 //!
 //! [`load`] works in these steps:
 //!
-//! 1. Read each source into a layer: the defaults of the table in `settings`, the file, the environment
-//!    variables of OpenMetadata and DataHub, our own `METAGATE_...` variables, and the flags (`load`, `layer`,
-//!    `openmetadata`). Every value is checked against its [`Kind`] and keeps its position.
+//! 1. Read each source into a layer: the defaults of the table in `settings`, each file (`file_layer`, `openmetadata`),
+//!    the environment variables of OpenMetadata and DataHub, our own `METAGATE_...` variables (`environment_layers`),
+//!    and the flags. Every value is checked against its [`Kind`] and keeps its position (`layer`).
 //! 2. Merge the layers. A later one replaces a value or a whole list (`merged`).
 //! 3. Parse the merged texts into a [`Config`] (`parse`), and collect warnings about weak settings.
 //!

@@ -122,7 +122,7 @@ impl Files {
             layer.document(&source, &document.root, &mut self.errors);
         } else {
             let info = openmetadata::read(&mut layer, shape, &document.root, &source, &mut self.errors);
-            self.infos.push(info);
+            self.infos.extend(info);
             if self.implied.is_none() {
                 self.implied = openmetadata::implied_backend(shape, &document.root, &source);
             }

@@ -106,7 +106,7 @@ pub(super) fn read(
     root: &Node,
     source: &Source<'_>,
     errors: &mut Vec<ConfigError>,
-) -> String {
+) -> Option<String> {
     let (ours, theirs) = split(shape, root);
     for entry in &theirs {
         errors.extend(misspelled(entry, source));
@@ -138,15 +138,16 @@ pub(super) fn read(
         }
     }
     match shape {
-        Shape::Helm => {
+        Shape::Helm => Some(
             "read as Helm values: openmetadata.config.{authentication, authorizer, jwtTokenConfiguration}, and metagate's \
              own keys"
-                .to_owned()
-        }
+                .to_owned(),
+        ),
         Shape::Own | Shape::OpenMetadata => {
             let read = |entry: &&&Entry| !BLOCKS.contains(&entry.key.as_str()) && entry.key != "basePath";
             let ignored: Vec<_> = theirs.iter().filter(read).map(|entry| shown(&entry.key)).collect();
-            format!("not read in OpenMetadata's YAML: {}", ignored.join(", "))
+            let names = ignored.join(", ");
+            (!ignored.is_empty()).then(|| format!("not read in OpenMetadata's YAML: {names}"))
         }
     }
 }

@@ -207,6 +207,11 @@ openmetadata: {issuer: mine}
     }
     let not_read = file(&format!("{OPENMETADATA}{ours}")).loaded().infos.join("\n");
     assert!(not_read.contains("not read in OpenMetadata's YAML: server, limits"), "{not_read}");
+    let blocks = &OPENMETADATA[..OPENMETADATA.find("server").unwrap()];
+    assert!(
+        !file(blocks).with(&[UPSTREAM]).loaded().infos.join("\n").contains("not read"),
+        "nothing is left out"
+    );
     let errors = file(
         &format!("{OPENMETADATA}limits: {{connections: no}}\n").replace("limits: {enable: false}\n", ""),
     )
