@@ -22,6 +22,7 @@ fn openmetadata_pages_are_public_and_its_api_is_not() {
     let open = [
         "/",
         "/table/sample_data.ecommerce_db.shopify.orders",
+        "/table/a/",
         "/assets/index-Z3O_FBkA.js",
         "/api/v1/system/version",
         "/api/v1/System/Version",
@@ -40,7 +41,8 @@ fn openmetadata_pages_are_public_and_its_api_is_not() {
         ("GET", "/%61pi/v1/tables"),
         ("GET", "/catalog/api/v1/tables"),
         ("GET", "/table/a%20b"),
-        ("GET", "/table/a/"),
+        ("GET", "/table/a//"),
+        ("GET", "/api/v1/tables/"),
         ("POST", "/table/x"),
         ("GET", "/mcp"),
         ("POST", "/mcp"),
