@@ -109,7 +109,7 @@ pub(super) fn help_for_section(path: &str, node: &Node) -> Option<String> {
     };
     let names = settings::children(path);
     let has_key = |name: &&str| text.strip_prefix(name).is_some_and(|rest| rest.starts_with(':'));
-    if names.iter().any(|name| has_key(name)) {
+    if names.iter().any(has_key) {
         return Some("write a space after the colon of a key".to_owned());
     }
     names.contains(&"url").then(|| format!("write the URL as {path}.url"))
