@@ -219,15 +219,9 @@ fn open_route_has_only_one_reading_apart_from_a_slash() {
         let Ok(target) = http::Uri::try_from(path.as_str()) else { return Ok(()) };
         let mut fields = Fields::new();
         fields.insert("host", HeaderValue::from_static("a.example"));
-        let version = http::Version::HTTP_11;
-        let read = RequestFacts::read(
-            &http::Method::GET,
-            &target,
-            version,
-            &fields,
-            BackendQuirks::default(),
-            world::PEER,
-        );
+        let (method, version) = (http::Method::GET, http::Version::HTTP_11);
+        let quirks = BackendQuirks::default();
+        let read = RequestFacts::read(&method, &target, version, &fields, quirks, world::PEER);
         let Ok(facts) = read else { return Ok(()) };
         for public in routes {
             for authorizer in [world::authorizer(Backend::Generic, &[public]), {
