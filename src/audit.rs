@@ -34,7 +34,7 @@ pub struct AuditRecord<'r> {
     pub via: Option<&'static str>,
     pub decision: &'static str,
     pub reason: Option<&'static str>,
-    pub detail: Option<&'static str>,
+    pub detail: Option<&'r str>,
     pub rule: Option<&'r str>,
     /// Absent if the client disconnected before the response.
     pub status: Option<u16>,

@@ -70,8 +70,8 @@ pub struct Exchange {
     forwarded: bool,
     status: Option<StatusCode>,
     complete: bool,
-    /// Why it was ended early.
-    ended: Option<&'static str>,
+    /// Why it was ended early, or why the backend failed.
+    ended: Option<Cow<'static, str>>,
     request: Option<Arc<RequestProgress>>,
     response_bytes: u64,
 }
@@ -226,7 +226,8 @@ impl Exchange {
     pub fn streams_response(&mut self) -> bool {
         let is_over = self.in_flight.as_mut().is_some_and(|place| place.streams().is_err());
         if is_over {
-            self.ended = Some("ended: more memory of this client address than its share (limits.memory)");
+            self.ended =
+                Some("ended: more memory of this client address than its share (limits.memory)".into());
         }
         !is_over
     }
@@ -265,7 +266,7 @@ impl Exchange {
 struct Summary<'a> {
     decision: &'static str,
     reason: Option<&'static str>,
-    detail: Option<&'static str>,
+    detail: Option<&'a str>,
     rule: Option<&'a str>,
     issuer: Option<&'a str>,
     principal: Option<&'a str>,
@@ -310,7 +311,7 @@ impl Exchange {
         Summary {
             decision: self.decision(),
             reason: denial.map(|denial| denial.reason.as_str()),
-            detail: denial.and_then(|denial| denial.detail).or(self.ended),
+            detail: denial.and_then(|denial| denial.detail).or(self.ended.as_deref()),
             rule,
             issuer: token.map(VerifiedToken::entry).or(denying_entry),
             principal: token.map(VerifiedToken::principal).or(self.system.then_some("datahub-system")),
@@ -330,7 +331,7 @@ impl Exchange {
             status: self.status.map(|status| status.as_u16()),
             decision: summary.decision,
             reason,
-            detail: summary.detail,
+            detail: summary.detail.map(refusals::shortened),
             rule: summary.rule.map(Into::into),
             principal: summary.principal.map(refusals::shortened),
             issuer: summary.issuer.map(Into::into),

@@ -219,7 +219,9 @@ impl Gateway {
         };
         match upstream.forward(permit, &mut upstream_request, bounds.token.as_mut()).await {
             Ok(response) if is_broken(&response, upgrade.as_ref()) => {
-                self.refuse_failed(exchange, ForwardError::Failed(Reason::UpstreamProtocol), format)
+                let cause = "the backend switched to a protocol that the client did not ask for".into();
+                let failure = ForwardError::Explained(Reason::UpstreamProtocol, cause);
+                self.refuse_failed(exchange, failure, format)
             }
             Ok(response) => match (upgrade, response.status()) {
                 (Some(upgrade), StatusCode::SWITCHING_PROTOCOLS) => {

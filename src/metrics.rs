@@ -39,9 +39,13 @@ metrics! {
         "From the head of a request to the end of its response";
     overhead_duration in Seconds: Histogram = Histogram::new(&OVERHEAD_BUCKETS),
         "From the head of a request to its decision: metagate's own part";
+    upstream_duration in Seconds: Histogram = Histogram::new(&REQUEST_BUCKETS),
+        "From a request that was sent to the backend to the head of its response: the backend's own part";
     upstream_responses: NumberedFamily<CodeLabel, 500>, "Responses of the backend by status code";
     upstream_connections: Family<ResultLabel, Counter>,
         "Attempts to open a connection to the backend, by result";
+    pub upstream_up: Gauge,
+        "1 while the backend can be reached or nobody has tried, 0 since no connection could be opened";
     // Updated when the metrics are read.
     pub requests_in_flight: Gauge,
         "Requests without a response, or whose response from the backend has not ended";
@@ -114,6 +118,11 @@ impl Metrics {
         let code = status.as_u16();
         // No status is below 100. Those above 599 are not standard.
         self.upstream_responses.inc(usize::from(code.saturating_sub(100)), || CodeLabel { code });
+    }
+
+    /// Observes the time from a request that was sent to the head of its response.
+    pub fn upstream(&self, duration: Duration) {
+        self.upstream_duration.observe(duration);
     }
 
     /// Counts one connection to the backend: `ok`, `timeout` or `failed`.

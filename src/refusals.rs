@@ -22,7 +22,7 @@ pub struct Refusal {
     pub status: Option<u16>,
     pub decision: &'static str,
     pub reason: &'static str,
-    pub detail: Option<&'static str>,
+    pub detail: Option<Box<str>>,
     pub rule: Option<Box<str>>,
     pub principal: Option<Box<str>>,
     pub issuer: Option<Box<str>>,

@@ -10,17 +10,18 @@
 //!
 //! HTTP/1.1 is spoken here ([`http1`], with the types of [`crate::http1`]), in the task of the request; HTTP/2 is hyper's.
 
-use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::budget::Connection as Account;
 use crate::config::{self, UpstreamProtocol};
@@ -33,24 +34,30 @@ mod forward;
 mod http1;
 mod http2;
 mod interim;
+mod open_error;
 mod pool;
+mod reachability;
 mod response_body;
 mod rest;
+mod send_error;
 mod stream;
 mod tunnel;
 mod websocket;
 
 use http1::Http1Connection;
 use http2::{Http2Pool, Http2Stream};
+use open_error::{OpenError, Peer};
 use pool::Http1Pool;
 use stream::{BoundedStream, Stream};
 
 pub use body::{ReadAhead, RequestBody, RequestProgress};
+pub use forward::UpstreamRequest;
 pub(crate) use forward::stated_length;
-pub use forward::{ForwardError, UpstreamRequest};
 pub use interim::InterimResponses;
+pub use reachability::Reachability;
 pub use response_body::ResponseBody;
 pub use rest::Rest;
+pub use send_error::ForwardError;
 pub use stream::SwitchedStream;
 pub use tunnel::{Ending, Tunnel};
 
@@ -80,6 +87,10 @@ struct Tls {
     any: TlsConnector,
     http1: TlsConnector,
     name: ServerName<'static>,
+    /// Whether `upstream.tls.caFile` is set.
+    has_ca_file: bool,
+    /// Whether `upstream.tls.certFile` is set.
+    has_identity: bool,
 }
 
 impl Target {
@@ -122,28 +133,68 @@ impl Target {
         if self.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP }
     }
 
-    /// Limits `opening` to the connect timeout.
-    async fn in_time<T>(&self, opening: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-        timeout(self.connect_timeout, opening).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    /// Opens a TCP connection.
+    async fn dial(&self, deadline: Instant) -> Result<BoundedStream, OpenError> {
+        let dialed = dial::dial(&self.host, self.port);
+        let stream = self.in_time(deadline, "connection", dialed).await?;
+        BoundedStream::new(stream).map_err(|error| OpenError::new(error.to_string()))
     }
 
-    async fn dial(&self) -> io::Result<BoundedStream> {
-        BoundedStream::new(dial::dial(&self.host, self.port).await?)
+    /// Opens the connection to a Unix domain socket.
+    async fn dial_socket(&self, path: &Path, deadline: Instant) -> Result<UnixStream, OpenError> {
+        let dialed =
+            async { UnixStream::connect(path).await.map_err(|error| OpenError::socket(path, &error)) };
+        self.in_time(deadline, "connection", dialed).await
+    }
+
+    /// Does the TLS handshake on a connection.
+    async fn handshake(
+        &self,
+        connector: &TlsConnector,
+        tls: &Tls,
+        stream: BoundedStream,
+        deadline: Instant,
+    ) -> Result<TlsStream<BoundedStream>, OpenError> {
+        let handshake = async {
+            let shaken = connector.connect(tls.name.clone(), stream).await;
+            shaken.map_err(|error| OpenError::tls(&self.peer(), &error))
+        };
+        self.in_time(deadline, "TLS handshake", handshake).await.map_err(OpenError::without_handshake)
+    }
+
+    /// Limits a step of opening a connection.
+    async fn in_time<T>(
+        &self,
+        deadline: Instant,
+        what: &str,
+        step: impl Future<Output = Result<T, OpenError>>,
+    ) -> Result<T, OpenError> {
+        let late = |_| Err(OpenError::timeout(what, &self.peer(), self.connect_timeout));
+        timeout_at(deadline, step).await.unwrap_or_else(late)
     }
 
     /// Opens one connection that speaks HTTP/1.1.
-    async fn connect_http1(&self) -> io::Result<Stream> {
-        self.in_time(async {
-            if let Some(path) = &self.socket {
-                return UnixStream::connect(path).await.map(Stream::Unix);
-            }
-            let stream = self.dial().await?;
-            Ok(match &self.tls {
-                None => Stream::Tcp(stream),
-                Some(tls) => Stream::Tls(Box::new(tls.http1.connect(tls.name.clone(), stream).await?)),
-            })
+    async fn connect_http1(&self) -> Result<Stream, OpenError> {
+        let deadline = Instant::now() + self.connect_timeout;
+        if let Some(path) = &self.socket {
+            return self.dial_socket(path, deadline).await.map(Stream::Unix);
+        }
+        let stream = self.dial(deadline).await?;
+        Ok(match &self.tls {
+            None => Stream::Tcp(stream),
+            Some(tls) => Stream::Tls(Box::new(self.handshake(&tls.http1, tls, stream, deadline).await?)),
         })
-        .await
+    }
+
+    /// The backend, for the cause of an error.
+    fn peer(&self) -> Peer<'_> {
+        Peer {
+            socket: self.socket.as_deref(),
+            host: &self.host,
+            port: self.port,
+            has_ca_file: self.tls.as_ref().is_some_and(|tls| tls.has_ca_file),
+            has_identity: self.tls.as_ref().is_some_and(|tls| tls.has_identity),
+        }
     }
 }
 
@@ -158,7 +209,13 @@ impl Tls {
             .filter(|(enabled, _)| *enabled)
             .map(|(_, name)| name.to_vec())
             .collect();
-        Ok(Self { any: TlsConnector::from(Arc::new(client)), http1: only_http1, name })
+        Ok(Self {
+            any: TlsConnector::from(Arc::new(client)),
+            http1: only_http1,
+            name,
+            has_ca_file: config.tls.ca_file.is_some(),
+            has_identity: config.tls.identity.is_some(),
+        })
     }
 }
 
@@ -171,6 +228,7 @@ pub struct Upstream {
     opening: tokio::sync::Mutex<()>,
     /// The last ALPN negotiation selected HTTP/1.1.
     settled_on_http1: AtomicBool,
+    reachability: Arc<Reachability>,
     metrics: Arc<Metrics>,
 }
 
@@ -181,14 +239,15 @@ enum Connection {
 }
 
 impl Upstream {
-    /// An empty pool.
-    pub fn new(target: Target, metrics: Arc<Metrics>) -> Arc<Self> {
+    /// An empty pool. All pools of the process share `reachability`.
+    pub fn new(target: Target, reachability: Arc<Reachability>, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             target,
             http1: Arc::default(),
             http2: Http2Pool::default(),
             opening: tokio::sync::Mutex::default(),
             settled_on_http1: AtomicBool::new(false),
+            reachability,
             metrics,
         })
     }
@@ -209,13 +268,15 @@ impl Upstream {
     }
 
     /// Opens a connection. Over HTTP/2, concurrent requests wait for one connection and share it.
-    async fn open(&self, account: &Arc<Account>) -> io::Result<Connection> {
+    async fn open(&self, account: &Arc<Account>) -> Result<Connection, OpenError> {
         let shares = self.target.http2 && !self.settled_on_http1.load(Ordering::Relaxed);
         if !shares && self.target.tls.is_none() {
             return self.open_http1(account).await;
         }
+        let deadline = Instant::now() + self.target.connect_timeout;
         let _lock = if shares {
-            Some(self.target.in_time(async { Ok(self.opening.lock().await) }).await?)
+            let lock = async { Ok(self.opening.lock().await) };
+            Some(self.target.in_time(deadline, "connection", lock).await?)
         } else {
             None
         };
@@ -224,41 +285,65 @@ impl Upstream {
         {
             return Ok(Connection::Http2(stream));
         }
-        let opening = async {
-            if let Some(path) = &self.target.socket {
-                return self.http2.start(UnixStream::connect(path).await?).await.map(Connection::Http2);
-            }
-            let stream = self.target.dial().await?;
-            let Some(tls) = &self.target.tls else {
-                return self.http2.start(stream).await.map(Connection::Http2);
-            };
-            let stream = tls.any.connect(tls.name.clone(), stream).await?;
-            let http2 = stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2);
-            if !http2 && !self.target.http1 {
-                return Err(io::Error::other("the backend does not offer HTTP/2"));
-            }
-            self.settled_on_http1.store(!http2, Ordering::Relaxed);
-            if http2 {
-                self.http2.start(stream).await.map(Connection::Http2)
-            } else {
-                Ok(exclusive(Stream::Tls(Box::new(stream)), account))
-            }
+        // Whoever waited for the lock has the whole time for its own attempt.
+        self.counted(self.connect(Instant::now() + self.target.connect_timeout, account).await)
+    }
+
+    /// Opens a connection with the protocol that ALPN selects.
+    async fn connect(&self, deadline: Instant, account: &Arc<Account>) -> Result<Connection, OpenError> {
+        let target = &self.target;
+        if let Some(path) = &target.socket {
+            return self.start_http2(target.dial_socket(path, deadline).await?, deadline).await;
+        }
+        let stream = target.dial(deadline).await?;
+        let Some(tls) = &target.tls else {
+            return self.start_http2(stream, deadline).await;
         };
-        self.counted(self.target.in_time(opening).await)
+        let stream = target.handshake(&tls.any, tls, stream, deadline).await?;
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2);
+        if !http2 && !target.http1 {
+            return Err(OpenError::new(format!(
+                "{} does not offer HTTP/2; set upstream.protocol to http1 or auto",
+                target.peer()
+            )));
+        }
+        self.settled_on_http1.store(!http2, Ordering::Relaxed);
+        if http2 {
+            self.start_http2(stream, deadline).await
+        } else {
+            Ok(exclusive(Stream::Tls(Box::new(stream)), account))
+        }
+    }
+
+    /// Begins HTTP/2 on a connection that was just opened.
+    async fn start_http2<S>(&self, stream: S, deadline: Instant) -> Result<Connection, OpenError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let started = async {
+            let stream = self.http2.start(stream).await;
+            stream.map(Connection::Http2).map_err(|error| OpenError::new(error.to_string()))
+        };
+        self.target.in_time(deadline, "HTTP/2 connection", started).await
     }
 
     /// Opens an HTTP/1.1 connection, which is not shared.
-    async fn open_http1(&self, account: &Arc<Account>) -> io::Result<Connection> {
+    async fn open_http1(&self, account: &Arc<Account>) -> Result<Connection, OpenError> {
         self.counted(self.target.connect_http1().await.map(|stream| exclusive(stream, account)))
     }
 
-    fn counted<T>(&self, opened: io::Result<T>) -> io::Result<T> {
+    fn counted<T>(&self, opened: Result<T, OpenError>) -> Result<T, OpenError> {
         self.metrics.upstream_connection(match &opened {
             Ok(_) => "ok",
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => "timeout",
+            Err(error) if error.is_timeout => "timeout",
             Err(_) => "failed",
         });
         opened
+    }
+
+    /// What the process knows about whether the backend can be reached.
+    pub fn reachability(&self) -> &Arc<Reachability> {
+        &self.reachability
     }
 
     /// How long a body may pause.

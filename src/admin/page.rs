@@ -110,7 +110,7 @@ fn requests(page: &mut String, overview: &Overview) {
 fn recent(page: &mut String, refusals: &[Refusal]) {
     page.push_str("<h2>Last refusals</h2><table><tr><th>time<th>from<th>request<th>status<th>decision<th>reason<th>rule<th>principal<th>issuer<th>id</tr>");
     for refusal in refusals {
-        let detail = refusal.detail.map(|detail| format!(": {detail}")).unwrap_or_default();
+        let detail = refusal.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
         let _ = write!(
             page,
             "<tr><td>{}<td>{}<td>{} {}<td>{}<td>{}<td>{}{}<td>{}<td>{}<td>{}<td>{}</tr>",
@@ -223,7 +223,7 @@ mod tests {
             status: Some(401),
             decision: "deny",
             reason: "expired",
-            detail: Some("a < b"),
+            detail: Some("a < b".into()),
             rule: Some(ODD.into()),
             principal: Some(ODD.into()),
             issuer: Some(ODD.into()),

@@ -106,12 +106,16 @@ impl Gateway {
     /// Responds instead of the backend.
     pub(super) fn refuse_failed(
         &self,
-        exchange: Box<Exchange>,
+        mut exchange: Box<Exchange>,
         failure: ForwardError,
         format: ResponseFormat,
     ) -> Response<ObservedBody> {
         let denial = match failure {
             ForwardError::Failed(reason) => Denial::new(reason),
+            ForwardError::Explained(reason, cause) => {
+                exchange.set_cause(cause);
+                Denial::new(reason)
+            }
             ForwardError::BrokenRequest => broken_body(),
             ForwardError::Revoked(by) => Denial::of_token(TokenFault::Revoked(by), None),
         };

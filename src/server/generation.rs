@@ -26,7 +26,7 @@ use crate::metrics::Metrics;
 use crate::refusals::Refusals;
 use crate::revocation_list::{RevocationList, RevocationsInForce};
 use crate::tls::{self, ListenerTls, TlsError};
-use crate::upstream::{Target, Upstream};
+use crate::upstream::{Reachability, Target, Upstream};
 
 /// State that outlives every configuration of the process.
 pub(super) struct SharedState {
@@ -109,7 +109,11 @@ impl PreparedConfig {
             Some(before) => before.upstreams.clone(),
             None => {
                 let target = Target::new(&config.upstream)?;
-                (0..workers).map(|_| Upstream::new(target.clone(), metrics.clone())).collect()
+                let reachability = before
+                    .and_then(|before| before.upstreams.first())
+                    .map_or_else(|| Reachability::new(metrics.clone()), |pool| pool.reachability().clone());
+                let pool = |_| Upstream::new(target.clone(), reachability.clone(), metrics.clone());
+                (0..workers).map(pool).collect()
             }
         };
         Ok(Self { loaded, keys, upstreams, upstream_files, certificate_files, connection_policy, tls })

@@ -11,6 +11,8 @@ use socket2::SockRef;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::sleep;
 
+use super::open_error::OpenError;
+
 /// How long to wait for an address before the next one is tried in parallel (RFC 8305 section 5).
 const STAGGER: Duration = Duration::from_millis(250);
 /// How much of a response the kernel buffers. This is enough for a backend some milliseconds away at a gigabit a
@@ -21,9 +23,18 @@ const MAX_ADDRESSES: usize = 32;
 
 /// Connects to the address of `host` that accepts first. The name is resolved each time, so that new connections
 /// follow DNS changes. The caller limits the total time.
-pub(super) async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
-    let addresses = lookup_host((host, port)).await?.take(MAX_ADDRESSES).collect();
-    let stream = race(alternating(addresses), TcpStream::connect).await?;
+pub(super) async fn dial(host: &str, port: u16) -> Result<TcpStream, OpenError> {
+    let found = lookup_host((host, port)).await.map_err(|error| OpenError::name(host, Some(&error)))?;
+    let connect = |address| async move {
+        let stream = prepared(TcpStream::connect(address).await);
+        stream.map_err(|error| OpenError::address(address, &error))
+    };
+    let stream = race(alternating(found.take(MAX_ADDRESSES).collect()), connect).await;
+    stream.map_err(|error| error.unwrap_or_else(|| OpenError::name(host, None)))
+}
+
+fn prepared(connected: io::Result<TcpStream>) -> io::Result<TcpStream> {
+    let stream = connected?;
     stream.set_nodelay(true)?;
     SockRef::from(&stream).set_recv_buffer_size(RECEIVE_BYTES)?;
     Ok(stream)
@@ -41,14 +52,15 @@ fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     turns
 }
 
-/// Returns the first connection that succeeds and drops the others. If one fails, the next starts at once.
-async fn race<T, C>(addresses: Vec<SocketAddr>, connect: impl Fn(SocketAddr) -> C) -> io::Result<T>
+/// Returns the first connection that succeeds and drops the others. If one fails, the next starts at once. If all fail,
+/// returns the last error; none if there was nothing to try.
+async fn race<T, E, C>(addresses: Vec<SocketAddr>, connect: impl Fn(SocketAddr) -> C) -> Result<T, Option<E>>
 where
-    C: Future<Output = io::Result<T>>,
+    C: Future<Output = Result<T, E>>,
 {
     let mut left = addresses.into_iter();
     let mut running: Vec<Pin<Box<C>>> = Vec::new();
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let mut failure = None;
     loop {
         running.extend(left.next().map(|address| Box::pin(connect(address))));
         if running.is_empty() {
@@ -57,7 +69,7 @@ where
         tokio::select! {
             ended = first_ended(&mut running) => match ended {
                 Ok(stream) => return Ok(stream),
-                Err(error) => failure = error,
+                Err(error) => failure = Some(error),
             },
             () = sleep(STAGGER), if left.len() > 0 => {}
         }
@@ -120,9 +132,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn if_all_addresses_fail_the_last_error_is_returned() {
         let error = race(addresses(&["203.0.113.1", "203.0.113.2"]), attempt).await.expect_err("refused");
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(error.map(|error| error.kind()), Some(io::ErrorKind::ConnectionRefused));
         let error = race(Vec::new(), attempt).await.expect_err("nothing to try");
-        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(error.is_none());
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,27 +11,16 @@ use tokio::time::{Instant, sleep_until};
 
 use super::body::{RequestBody, RequestProgress};
 use super::http1::{HeadError, Http1Connection};
-use super::http2::{self, Http2Stream, StreamErrorKind};
+use super::http2::{self, Http2Stream};
 use super::response_body::{Http1Response, ResponseBody, Source};
+use super::send_error::{
+    BAD_TARGET, ForwardError, NO_RESPONSE, NOT_PROCESSED, NOT_READ, SendError, broken_body, upstream_protocol,
+};
 use super::{Connection, IDLE_LIFETIME, InterimResponses, Upstream};
 use crate::budget::Connection as Account;
 use crate::decision::{Permit, Reason};
 use crate::http1::{HeadWriter, RequestFraming};
-use crate::message::field_name::{CONTENT_LENGTH, KEEP_ALIVE};
-use crate::message::{Fields, Response};
-use crate::revocation::RevokedBy;
 use crate::revocation_list::TokenWatch;
-
-/// Why forwarding a request failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ForwardError {
-    /// The client gets the response for this reason.
-    Failed(Reason),
-    /// The client's body ended early or was framed wrongly.
-    BrokenRequest,
-    /// The token was revoked while the request waited.
-    Revoked(RevokedBy),
-}
 
 /// A request as it is sent: the rewritten head, and the body.
 pub struct UpstreamRequest {
@@ -84,7 +73,8 @@ impl Upstream {
                 None => self.open_for(request.upgrade, &request.account).await?,
             };
             let is_http2 = matches!(connection, Connection::Http2(_));
-            let waiting = Waiting { progress: progress.as_ref(), token: token.as_deref_mut() };
+            let started = Instant::now();
+            let waiting = Waiting { started, progress: progress.as_ref(), token: token.as_deref_mut() };
             let sent = match connection {
                 Connection::Http1(connection) => self.send_http1(connection, request, waiting).await,
                 // The future of a request over HTTP/2 is large. Boxed, it does not enlarge that of every request.
@@ -92,14 +82,18 @@ impl Upstream {
             };
             let again = attempt < MAX_ATTEMPTS;
             match sent {
-                Ok(response) => return Ok(response),
+                Ok(response) => {
+                    self.metrics.upstream(backend_time(started, progress.as_ref()));
+                    self.reachability.responded();
+                    return Ok(response);
+                }
                 Err(SendError::Unsent) if again && (is_pooled || is_http2) => {}
                 Err(SendError::Unprocessed) if again && !has_body => {}
-                Err(SendError::Unsent | SendError::Unprocessed) => return Err(UNREACHABLE),
+                Err(SendError::Unsent | SendError::Unprocessed) => return Err(NOT_PROCESSED),
                 // A kept-alive connection may turn out to be closed. An idempotent request without a body is then
                 // sent again, once.
                 Err(SendError::Closed) if is_pooled && !has_body && request.method.is_idempotent() => {}
-                Err(SendError::Closed) => return Err(ForwardError::Failed(Reason::UpstreamProtocol)),
+                Err(SendError::Closed) => return Err(self.closed(is_pooled)),
                 Err(SendError::Final(failure)) => return Err(failure),
             }
         }
@@ -113,10 +107,7 @@ impl Upstream {
         } else {
             Box::pin(self.open(account)).await
         };
-        opened.map_err(|error| {
-            tracing::debug!(%error, upstream = %self.target, "the backend cannot be reached");
-            UNREACHABLE
-        })
+        opened.map_err(|error| self.unreachable(error.to_string()))
     }
 
     /// Sends the request on an HTTP/1.1 connection. If nothing of it was written, `request` is whole again.
@@ -144,12 +135,8 @@ impl Upstream {
                     request.body = connection.take_unsent();
                 }
                 tracing::debug!(%error, "the backend did not respond");
-                return Err(broken_body(progress).unwrap_or(match error {
-                    HeadError::Unsent => SendError::Unsent,
-                    HeadError::Closed => SendError::Closed,
-                    HeadError::BrokenRequest => SendError::Final(ForwardError::BrokenRequest),
-                    HeadError::Malformed(_) | HeadError::Io(_) => UPSTREAM_PROTOCOL,
-                }));
+                let speaks_tls = self.target.tls.is_none() && connection.has_read_tls();
+                return Err(broken_body(progress).unwrap_or_else(|| self.head_error(&error, speaks_tls)));
             }
         };
         let lifetime = announced_lifetime(response.headers()).unwrap_or(IDLE_LIFETIME);
@@ -181,7 +168,7 @@ impl Upstream {
         };
         let response = Response::from(response);
         if states_several_lengths(response.headers()) {
-            return Err(UPSTREAM_PROTOCOL);
+            return Err(upstream_protocol("the response states several lengths".into()));
         }
         Ok(response.map(|incoming| {
             let slot = (!incoming.is_end_stream()).then_some(slot);
@@ -203,9 +190,8 @@ impl Upstream {
     async fn await_response<T>(
         &self,
         pending: impl Future<Output = T>,
-        Waiting { progress, mut token }: Waiting<'_>,
+        Waiting { started, progress, mut token }: Waiting<'_>,
     ) -> Result<T, SendError> {
-        let started = Instant::now();
         tokio::pin!(pending);
         loop {
             let (deadline, failure) = self.deadline(started, progress);
@@ -233,22 +219,31 @@ impl Upstream {
     /// The deadline, and the error when it passes. While the body streams, the time counts from its last progress,
     /// and the error names the peer that the body waits for.
     fn deadline(&self, started: Instant, progress: Option<&Arc<RequestProgress>>) -> (Instant, ForwardError) {
-        let timeout = ForwardError::Failed(Reason::UpstreamTimeout);
         match progress {
-            None => (started + self.target.response_timeout, timeout),
-            Some(progress) if progress.is_sent() => (progress.last() + self.target.response_timeout, timeout),
+            None => (started + self.target.response_timeout, NO_RESPONSE),
+            Some(progress) if progress.is_sent() => {
+                (progress.last() + self.target.response_timeout, NO_RESPONSE)
+            }
             Some(progress) if progress.is_waiting() => {
                 (progress.patience(self.target.idle_timeout), ForwardError::Failed(Reason::RequestTimeout))
             }
-            Some(progress) => (progress.last() + self.target.idle_timeout, timeout),
+            Some(progress) => (progress.last() + self.target.idle_timeout, NOT_READ),
         }
     }
 }
 
 /// What limits the wait for a response.
 struct Waiting<'w> {
+    /// When the request began to be sent.
+    started: Instant,
     progress: Option<&'w Arc<RequestProgress>>,
     token: Option<&'w mut TokenWatch>,
+}
+
+/// How long the backend took. While the body streams, the time of its client is not counted.
+fn backend_time(started: Instant, progress: Option<&Arc<RequestProgress>>) -> Duration {
+    let sent = progress.filter(|progress| progress.is_sent()).map(|progress| progress.last());
+    sent.map_or(started, |sent| sent.max(started)).elapsed()
 }
 
 /// When to look again: a body may start to wait for its client, which shortens the deadline, and a token may be
@@ -258,53 +253,6 @@ fn next_look(deadline: Instant, progress: Option<&Arc<RequestProgress>>, has_tok
     let revocation = has_token.then_some(REVOCATION_INTERVAL);
     let soonest = silence.into_iter().chain(revocation).min();
     soonest.map_or(deadline, |time| deadline.min(Instant::now() + time))
-}
-
-const UNREACHABLE: ForwardError = ForwardError::Failed(Reason::UpstreamUnreachable);
-const BAD_TARGET: ForwardError = ForwardError::Failed(Reason::BadTarget);
-const UPSTREAM_PROTOCOL: SendError = SendError::Final(ForwardError::Failed(Reason::UpstreamProtocol));
-
-/// How one attempt ended.
-enum SendError {
-    /// Nothing was written.
-    Unsent,
-    /// The backend says that it has not processed the request.
-    Unprocessed,
-    /// The connection closed before the first byte of a response.
-    Closed,
-    /// Not to be retried.
-    Final(ForwardError),
-}
-
-impl SendError {
-    /// What became of a stream of an HTTP/2 connection.
-    fn of_stream(error: &hyper::Error) -> Self {
-        match http2::error_kind(error) {
-            Some(StreamErrorKind::Unprocessed) => Self::Unprocessed,
-            Some(StreamErrorKind::Unknown) => Self::Closed,
-            Some(StreamErrorKind::Failed) => UPSTREAM_PROTOCOL,
-            None if error.is_closed() || is_reset(error) => Self::Closed,
-            None => UPSTREAM_PROTOCOL,
-        }
-    }
-}
-
-fn is_reset(error: &hyper::Error) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
-    source.is_some_and(|error| {
-        matches!(error.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe)
-    })
-}
-
-/// The error if the attempt ended because of the request's body.
-fn broken_body(progress: Option<&Arc<RequestProgress>>) -> Option<SendError> {
-    match progress {
-        Some(progress) if progress.is_too_large() => {
-            Some(SendError::Final(ForwardError::Failed(Reason::PayloadTooLarge)))
-        }
-        Some(progress) if progress.is_broken() => Some(SendError::Final(ForwardError::BrokenRequest)),
-        _ => None,
-    }
 }
 
 /// How the backend finds the end of the body: by the length that the client has stated, or by chunks.

@@ -105,6 +105,11 @@ impl Http1Connection {
         self.stream.serve(is_verified);
     }
 
+    /// Whether what was read begins like a TLS record (RFC 8446 section 5.1): an alert about our plain text.
+    pub(super) fn has_read_tls(&self) -> bool {
+        matches!(*self.read.bytes, [21 | 22, 3, ..])
+    }
+
     /// Ready if an idle connection cannot be used any more: the backend has closed it or sent unsolicited
     /// bytes.
     pub(super) fn poll_unusable(&mut self, cx: &mut Context<'_>) -> Poll<()> {

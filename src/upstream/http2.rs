@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::{IDLE_LIFETIME, RequestBody};
+use super::{IDLE_LIFETIME, RequestBody, open_error};
 
 /// The most streams on one connection, even if the backend allows more.
 const MAX_STREAMS: usize = 100;
@@ -134,6 +134,24 @@ pub(super) fn to_http2(request: &mut Request<RequestBody>, scheme: Scheme, trail
         request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
     }
     Some(())
+}
+
+/// Undoes [`to_http2`], for a request that came back unsent.
+pub(super) fn from_http2(request: &mut Request<RequestBody>) {
+    request.headers_mut().remove(TE);
+    let host = request.uri().authority().and_then(|name| HeaderValue::from_str(name.as_str()).ok());
+    if let Some(host) = host {
+        request.headers_mut().insert(HOST, host);
+    }
+    let path = request.uri().path_and_query().cloned();
+    *request.uri_mut() = path.unwrap_or_else(|| PathAndQuery::from_static("/")).into();
+    *request.version_mut() = Version::HTTP_11;
+}
+
+/// What an error of a request over HTTP/2 says, for the log.
+pub(super) fn cause(error: &hyper::Error) -> String {
+    let error: &dyn std::error::Error = std::error::Error::source(error).unwrap_or(error);
+    format!("the stream failed: {}", open_error::foreign(error))
 }
 
 /// What an error says about the fate of a request.

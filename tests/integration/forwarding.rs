@@ -5,6 +5,7 @@ mod credentials;
 mod faults;
 mod identity;
 mod interim;
+mod reachability;
 
 use serde_json::{Value, json};
 

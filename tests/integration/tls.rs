@@ -2,6 +2,7 @@
 
 mod admission;
 mod alpn;
+mod backend_faults;
 mod reload;
 mod versions;
 
@@ -47,12 +48,16 @@ impl Certificates {
 
     /// With a leaf certificate that is valid until the first day of that year.
     fn until(year: i32) -> Self {
+        Self::with(&["localhost", "127.0.0.1"], year)
+    }
+
+    fn with(names: &[&str], year: i32) -> Self {
         let mut authority = CertificateParams::new(Vec::new()).expect("parameters");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().expect("a key"))
             .expect("an authority");
         let key = KeyPair::generate().expect("a key");
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut leaf = CertificateParams::new(names).expect("parameters");
         leaf.not_after = rcgen::date_time_ymd(year, 1, 1);
         let leaf = leaf.signed_by(&key, &authority).expect("a certificate");
@@ -87,32 +92,7 @@ impl Certificates {
             .with_no_client_auth()
             .with_single_cert(vec![self.leaf.clone()], self.private_key())
             .expect("a pair");
-        let config = Arc::new(config);
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (config, body) = (config.clone(), body.clone());
-                thread::spawn(move || {
-                    let Ok(connection) = ServerConnection::new(config) else { return };
-                    let mut tls = StreamOwned::new(connection, stream);
-                    let mut head = Vec::new();
-                    let mut byte = [0];
-                    while !head.ends_with(b"\r\n\r\n") && matches!(tls.read(&mut byte), Ok(1)) {
-                        head.push(byte[0]);
-                    }
-                    let response = format!(
-                        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                        body.len()
-                    );
-                    if !head.is_empty() && tls.write_all(response.as_bytes()).is_ok() {
-                        tls.conn.send_close_notify();
-                        let _ = tls.flush();
-                    }
-                });
-            }
-        });
-        address
+        serve_tls(config, body)
     }
 
     /// The response that a TLS client which trusts this CA gets for one request. `None` if the
@@ -171,6 +151,36 @@ impl Certificates {
         stream.set_read_timeout(Some(DEADLINE)).expect("a time-out");
         StreamOwned::new(ClientConnection::new(Arc::new(config), name).expect("a client"), stream)
     }
+}
+
+/// A TLS server that responds to the first request of every connection with this body.
+fn serve_tls(config: ServerConfig, body: String) -> SocketAddr {
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (config, body) = (config.clone(), body.clone());
+            thread::spawn(move || {
+                let Ok(connection) = ServerConnection::new(config) else { return };
+                let mut tls = StreamOwned::new(connection, stream);
+                let mut head = Vec::new();
+                let mut byte = [0];
+                while !head.ends_with(b"\r\n\r\n") && matches!(tls.read(&mut byte), Ok(1)) {
+                    head.push(byte[0]);
+                }
+                let response = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                    body.len()
+                );
+                if !head.is_empty() && tls.write_all(response.as_bytes()).is_ok() {
+                    tls.conn.send_close_notify();
+                    let _ = tls.flush();
+                }
+            });
+        }
+    });
+    address
 }
 
 fn ask_over(mut tls: StreamOwned<ClientConnection, TcpStream>, token: &str) -> Option<String> {

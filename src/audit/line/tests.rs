@@ -24,7 +24,7 @@ struct SerdeRecord<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'static str>,
+    detail: Option<&'r str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<&'r str>,
     #[serde(skip_serializing_if = "Option::is_none")]
