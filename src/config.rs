@@ -226,7 +226,7 @@ pub enum UpstreamProtocol {
 /// TLS of upstream connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientTls {
-    /// PEM: authorities in addition to the platform's.
+    /// Authorities in addition to the platform's, or the certificate of the server itself. PEM or DER.
     pub ca_file: Option<PathBuf>,
     /// PEM: our certificate chain and its private key.
     pub identity: Option<(PathBuf, PathBuf)>,

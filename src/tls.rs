@@ -1,34 +1,103 @@
 //! TLS configuration for rustls: one crypto provider (aws-lc-rs), TLS 1.2 and 1.3.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::CertificateDer;
 
 use crate::config::{ClientAuth, ClientTls, ServerTls, TlsVersion};
 
-/// What is wrong with certificate files.
+mod certificate;
+mod files;
+mod pinned;
+
+use certificate::{Certificate, Purpose};
+use files::{certificates, private_key};
+use pinned::PinnedVerifier;
+
+/// What is wrong with a file, and with which.
+#[derive(Debug)]
+pub struct TlsError {
+    /// What the file is used for.
+    #[allow(dead_code, reason = "used by the check of files")]
+    pub role: Role,
+    path: PathBuf,
+    fault: Fault,
+}
+
+/// What a file is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A certificate chain.
+    Certificate,
+    /// The private key of a certificate.
+    Key,
+    /// The authorities that are trusted.
+    Authorities,
+    /// No file: the URL of the peer.
+    Url,
+}
+
+/// What is wrong with a file.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    #[error("{path}: {cause}", path = .0.display(), cause = .1)]
-    File(PathBuf, rustls_pki_types::pem::Error),
-    #[error("{} holds no certificate", .0.display())]
-    NoCertificate(PathBuf),
-    #[error("{path}: {cause}", path = .0.display(), cause = .1)]
-    Rejected(PathBuf, rustls::Error),
-    #[error("{path}: the certificate expired at {end}", path = .0.display(), end = humantime::format_rfc3339_seconds(*.1))]
-    Ended(PathBuf, SystemTime),
+pub(crate) enum Fault {
+    #[error("cannot be read: {0}")]
+    Read(io::Error),
+    #[error("is not valid PEM: {0}")]
+    Pem(rustls_pki_types::pem::Error),
+    #[error("holds no certificate: neither PEM (-----BEGIN CERTIFICATE-----) nor DER")]
+    NoCertificate,
+    #[error("holds a block that is not a certificate")]
+    NotACertificate,
+    #[error("holds a TRUSTED CERTIFICATE whose owner does not trust it for this purpose")]
+    NotTrustedFor,
+    #[error("holds no private key: neither PEM (-----BEGIN PRIVATE KEY-----) nor DER")]
+    NoKey,
+    #[error("holds an encrypted private key; write it without a passphrase: openssl pkey -in FILE -out NEW")]
+    EncryptedKey,
+    #[error("is not the key of the certificate in {}", .0.display())]
+    NotItsKey(PathBuf),
+    #[error("{0}")]
+    Rejected(rustls::Error),
+    #[error("the certificate expired at {}", humantime::format_rfc3339_seconds(*.0))]
+    Ended(SystemTime),
     #[error("client certificates: {0}")]
     ClientVerifier(rustls::server::VerifierBuilderError),
+    #[error("its host cannot be the name in a certificate")]
+    NotAName,
 }
+
+impl TlsError {
+    fn new(role: Role, path: &Path, fault: Fault) -> Self {
+        Self { role, path: path.to_owned(), fault }
+    }
+
+    /// A certificate that has ended.
+    pub fn ended(path: &Path, end: SystemTime) -> Self {
+        Self::new(Role::Certificate, path, Fault::Ended(end))
+    }
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.fault {
+            Fault::Rejected(_) | Fault::Ended(_) | Fault::ClientVerifier(_) => {
+                write!(f, "{}: {}", self.path.display(), self.fault)
+            }
+            _ => write!(f, "{} {}", self.path.display(), self.fault),
+        }
+    }
+}
+
+impl std::error::Error for TlsError {}
 
 /// The names of the protocols in ALPN (RFC 7301).
 pub const HTTP1: &[u8] = b"http/1.1";
@@ -46,28 +115,29 @@ pub struct ListenerTls {
 
 /// Reads a listener's certificate, key and client authorities.
 pub fn server_config(files: &ServerTls, http2: bool) -> Result<ListenerTls, TlsError> {
-    let chain = certificates(&files.cert_file)?;
-    let not_after = chain.first().and_then(not_after);
+    let rejected = |error| rejected(&files.cert_file, &files.key_file, error);
+    let chain = certificates(&files.cert_file, Role::Certificate, Purpose::Server)?;
+    // rustls does not check it for a server's own certificate.
+    let not_after = chain.first().and_then(|leaf| Certificate::parse(leaf)?.end());
     let key = private_key(&files.key_file)?;
     let builder = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions(files.min_version))
-        .map_err(|error| TlsError::Rejected(files.cert_file.clone(), error))?;
+        .map_err(rejected)?;
     let builder = match &files.client_ca_file {
         None => builder.with_no_client_auth(),
         Some(path) => {
             let mut roots = RootCertStore::empty();
-            add_authorities(&mut roots, path)?;
+            add_authorities(&mut roots, path, Purpose::Client)?;
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
             let verifier = match files.client_auth {
                 ClientAuth::Required => verifier,
                 ClientAuth::Optional => verifier.allow_unauthenticated(),
             };
-            builder.with_client_cert_verifier(verifier.build().map_err(TlsError::ClientVerifier)?)
+            let failed = |error| TlsError::new(Role::Authorities, path, Fault::ClientVerifier(error));
+            builder.with_client_cert_verifier(verifier.build().map_err(failed)?)
         }
     };
-    let mut config = builder
-        .with_single_cert(chain, key)
-        .map_err(|error| TlsError::Rejected(files.cert_file.clone(), error))?;
+    let mut config = builder.with_single_cert(chain, key).map_err(rejected)?;
     config.alpn_protocols = vec![HTTP1.to_vec()];
     if http2 {
         config.alpn_protocols.insert(0, HTTP2.to_vec());
@@ -75,64 +145,47 @@ pub fn server_config(files: &ServerTls, http2: bool) -> Result<ListenerTls, TlsE
     Ok(ListenerTls { config: Arc::new(config), not_after })
 }
 
-/// `notAfter` of a certificate (RFC 5280 section 4.1.2.5). rustls does not check it for a server's own certificate.
-fn not_after(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
-    use spki::der::asn1::{AnyRef, GeneralizedTime, UtcTime};
-    use spki::der::{Decode as _, Reader, Result, SliceReader, Tag};
-    // Every element has to be read to its end: the reader returns an error if bytes are left over.
-    fn skip<'r>(reader: &mut impl Reader<'r>) -> Result<()> {
-        AnyRef::decode(reader).map(drop)
-    }
-    fn time<'r>(reader: &mut impl Reader<'r>) -> Result<Duration> {
-        match reader.peek_header()?.tag {
-            Tag::UtcTime => UtcTime::decode(reader).map(|time| time.to_unix_duration()),
-            _ => GeneralizedTime::decode(reader).map(|time| time.to_unix_duration()),
-        }
-    }
-    let end = SliceReader::new(certificate).ok()?.sequence(|certificate| {
-        let end = certificate.sequence(|signed| {
-            if signed.peek_header()?.tag.is_context_specific() {
-                // The version.
-                skip(signed)?;
-            }
-            // Serial number, signature, issuer.
-            (0..3).try_for_each(|_| skip(signed))?;
-            let end = signed.sequence(|validity| {
-                time(validity)?;
-                time(validity)
-            })?;
-            while !signed.is_finished() {
-                skip(signed)?;
-            }
-            Ok(end)
-        })?;
-        while !certificate.is_finished() {
-            skip(certificate)?;
-        }
-        Ok(end)
-    });
-    SystemTime::UNIX_EPOCH.checked_add(end.ok()?)
-}
-
-/// The TLS configuration of outgoing requests. It trusts the platform's authorities and those of `files`.
+/// The TLS configuration of outgoing requests. It trusts the platform's authorities and those of `files`, and a server
+/// whose own certificate is in `files` (see [`pinned`]).
 pub fn client_config(files: &ClientTls) -> Result<ClientConfig, TlsError> {
     let mut roots = platform_roots().clone();
-    if let Some(path) = &files.ca_file {
-        add_authorities(&mut roots, path)?;
-    }
-    let rejected = |error| TlsError::Rejected(files.ca_file.clone().unwrap_or_default(), error);
+    let pinned = match &files.ca_file {
+        Some(path) => add_authorities(&mut roots, path, Purpose::Server)?,
+        None => Vec::new(),
+    };
+    let authorities = files.ca_file.as_deref().unwrap_or(Path::new(""));
+    let failed = |fault| TlsError::new(Role::Authorities, authorities, fault);
     let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(versions(files.min_version))
-        .map_err(rejected)?;
+        .map_err(|error| failed(Fault::Rejected(error)))?;
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
         .build()
-        .map_err(TlsError::ClientVerifier)?;
-    let builder = builder.with_webpki_verifier(verifier);
+        .map_err(|error| failed(Fault::ClientVerifier(error)))?;
+    let builder = if pinned.is_empty() {
+        builder.with_webpki_verifier(verifier)
+    } else {
+        let algorithms = provider().signature_verification_algorithms;
+        let verifier = Arc::new(PinnedVerifier::new(verifier, pinned, algorithms));
+        builder.dangerous().with_custom_certificate_verifier(verifier)
+    };
     match &files.identity {
         None => Ok(builder.with_no_client_auth()),
         Some((chain, key)) => builder
-            .with_client_auth_cert(certificates(chain)?, private_key(key)?)
-            .map_err(|error| TlsError::Rejected(chain.clone(), error)),
+            .with_client_auth_cert(
+                certificates(chain, Role::Certificate, Purpose::Client)?,
+                private_key(key)?,
+            )
+            .map_err(|error| rejected(chain, key, error)),
+    }
+}
+
+/// rustls does not take a certificate with its key.
+fn rejected(certificate: &Path, key: &Path, error: rustls::Error) -> TlsError {
+    match error {
+        rustls::Error::InconsistentKeys(_) => {
+            TlsError::new(Role::Key, key, Fault::NotItsKey(certificate.to_owned()))
+        }
+        error => TlsError::new(Role::Certificate, certificate, Fault::Rejected(error)),
     }
 }
 
@@ -169,22 +222,18 @@ fn platform_roots() -> &'static RootCertStore {
     })
 }
 
-fn add_authorities(roots: &mut RootCertStore, path: &Path) -> Result<(), TlsError> {
-    for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|error| TlsError::Rejected(path.to_owned(), error))?;
+/// Adds the certificates of a file, and returns them.
+fn add_authorities(
+    roots: &mut RootCertStore,
+    path: &Path,
+    purpose: Purpose,
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found = certificates(path, Role::Authorities, purpose)?;
+    for certificate in &found {
+        let rejected = |error| TlsError::new(Role::Authorities, path, Fault::Rejected(error));
+        roots.add(certificate.clone()).map_err(rejected)?;
     }
-    Ok(())
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let failed = |error| TlsError::File(path.to_owned(), error);
-    let chain: Vec<_> =
-        CertificateDer::pem_file_iter(path).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
-    if chain.is_empty() { Err(TlsError::NoCertificate(path.to_owned())) } else { Ok(chain) }
-}
-
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|error| TlsError::File(path.to_owned(), error))
+    Ok(found)
 }
 
 /// Installs aws-lc-rs as the process-wide crypto provider. A second call changes nothing.
@@ -195,8 +244,11 @@ pub fn install_crypto_provider() {
 }
 
 /// The name that a server's certificate has to match.
-pub fn server_name(host: &str) -> io::Result<rustls_pki_types::ServerName<'static>> {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+pub fn server_name(url: &url::Url) -> Result<rustls_pki_types::ServerName<'static>, TlsError> {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     rustls_pki_types::ServerName::try_from(host.to_owned())
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not a server name"))
+        .map_err(|_| TlsError::new(Role::Url, Path::new(url.as_str()), Fault::NotAName))
 }
+
+#[cfg(test)]
+mod tests;

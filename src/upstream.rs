@@ -105,7 +105,7 @@ impl Target {
             UpstreamProtocol::Http2 => (false, true),
             UpstreamProtocol::Auto => (true, tls),
         };
-        let tls = if tls { Some(Tls::new(config, host, http1, http2)?) } else { None };
+        let tls = if tls { Some(Tls::new(config, http1, http2)?) } else { None };
         Ok(Self {
             host: host.trim_matches(['[', ']']).into(),
             port: url.port_or_known_default().unwrap_or(80),
@@ -199,8 +199,8 @@ impl Target {
 }
 
 impl Tls {
-    fn new(config: &config::Upstream, host: &str, http1: bool, http2: bool) -> Result<Self, TlsError> {
-        let name = tls::server_name(host).map_err(|_| TlsError::NoCertificate(config.url.as_str().into()))?;
+    fn new(config: &config::Upstream, http1: bool, http2: bool) -> Result<Self, TlsError> {
+        let name = tls::server_name(&config.url)?;
         let mut client = tls::client_config(&config.tls)?;
         client.alpn_protocols = vec![tls::HTTP1.to_vec()];
         let only_http1 = TlsConnector::from(Arc::new(client.clone()));

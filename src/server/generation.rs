@@ -91,7 +91,7 @@ impl PreparedConfig {
         if let (Some(files), Some(end)) = (&config.tls, tls.as_ref().and_then(|tls| tls.not_after))
             && end < SystemTime::now()
         {
-            let error = TlsError::Ended(files.cert_file.clone(), end);
+            let error = TlsError::ended(&files.cert_file, end);
             // Refusing it helps only if the current certificate is still valid. At the start, or if the current
             // one has expired too, run with it.
             if before.is_some_and(|before| before.certificate_end.is_none_or(|end| end > SystemTime::now())) {
