@@ -10,12 +10,14 @@ mod datahub;
 mod datahub_frontend;
 mod datahub_gms;
 mod generic;
+mod identification;
 mod openmetadata;
 mod preset;
 mod product;
 mod routes;
 mod tokens;
 
+pub use identification::Identification;
 pub use openmetadata::PUBLISHED_KEY_ID;
 pub use preset::{
     ActorField, BasePath, GrantedFields, IdentityFields, ImpersonationField, Preset, RequestSourceField,

@@ -90,6 +90,19 @@ struct RunArguments {
     backend: Option<String>,
 }
 
+impl RunArguments {
+    /// The sources of the configuration that `run` uses with these arguments.
+    fn sources(&self) -> Sources {
+        let flags = Flags {
+            listen: self.listen.clone(),
+            upstream: self.upstream.clone(),
+            public_keys: self.public_keys.clone(),
+            backend: self.backend.clone(),
+        };
+        Sources::from_process(self.config.config.clone(), flags)
+    }
+}
+
 /// Why a command failed; [`main`] turns it into an exit code.
 enum Failure {
     /// The configuration is invalid: exit code 2.

@@ -57,7 +57,7 @@ pub use error::{ConfigError, ConfigErrors, Origin};
 pub use finding::{Finding, FindingId, Level};
 pub use identity::IdentityFields;
 pub use listen::Listen;
-pub use load::{Loaded, Used, load};
+pub use load::{Loaded, Used, load, load_without_secrets};
 pub use openmetadata::ENVIRONMENT as FOREIGN_ENVIRONMENT;
 pub use print::print;
 pub use published::{PUBLISHED_KEY_ID, published_secrets};

@@ -27,7 +27,6 @@ use pinned::PinnedVerifier;
 #[derive(Debug)]
 pub struct TlsError {
     /// What the file is used for.
-    #[allow(dead_code, reason = "used by the check of files")]
     pub role: Role,
     path: PathBuf,
     fault: Fault,
@@ -76,6 +75,16 @@ pub(crate) enum Fault {
 }
 
 impl TlsError {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether there is no such file.
+    pub fn is_absent(&self) -> bool {
+        matches!(&self.fault, Fault::Read(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+
     fn new(role: Role, path: &Path, fault: Fault) -> Self {
         Self { role, path: path.to_owned(), fault }
     }
@@ -143,6 +152,49 @@ pub fn server_config(files: &ServerTls, http2: bool) -> Result<ListenerTls, TlsE
         config.alpn_protocols.insert(0, HTTP2.to_vec());
     }
     Ok(ListenerTls { config: Arc::new(config), not_after })
+}
+
+/// Everything that is wrong with the files of a listener.
+pub fn server_faults(files: &ServerTls) -> Vec<TlsError> {
+    let authorities = files.client_ca_file.iter().map(|path| (path, Role::Authorities, Purpose::Client));
+    let certificates =
+        [(&files.cert_file, Role::Certificate, Purpose::Server)].into_iter().chain(authorities);
+    faults(certificates, Some(&files.key_file), || server_config(files, true).err())
+}
+
+/// Everything that is wrong with the files for outgoing requests.
+pub fn client_faults(files: &ClientTls) -> Vec<TlsError> {
+    let authorities = files.ca_file.iter().map(|path| (path, Role::Authorities, Purpose::Server));
+    let chain = files.identity.iter().map(|(chain, _)| (chain, Role::Certificate, Purpose::Client));
+    let key = files.identity.as_ref().map(|(_, key)| key);
+    faults(authorities.chain(chain), key, || client_config(files).err())
+}
+
+/// The faults of each file, or else of all together.
+fn faults<'f>(
+    holding_certificates: impl Iterator<Item = (&'f PathBuf, Role, Purpose)>,
+    key: Option<&PathBuf>,
+    together: impl FnOnce() -> Option<TlsError>,
+) -> Vec<TlsError> {
+    let read = |(path, role, purpose): (&PathBuf, _, _)| certificates(path, role, purpose).err();
+    let mut found: Vec<_> = holding_certificates.filter_map(read).collect();
+    found.extend(key.and_then(|key| private_key(key).err()));
+    if found.is_empty() {
+        found.extend(together());
+    }
+    found
+}
+
+/// When the certificate of a file ends: that of a chain's owner, or the last of the authorities. `None` if that cannot be
+/// read.
+pub fn end(path: &Path, role: Role) -> Option<SystemTime> {
+    // Which purpose an authority is trusted for was checked before.
+    let found = certificates(path, role, Purpose::Server).ok()?;
+    let end = |certificate: &CertificateDer<'_>| Certificate::parse(certificate)?.end();
+    match role {
+        Role::Authorities => found.iter().filter_map(end).max(),
+        _ => found.first().and_then(end),
+    }
 }
 
 /// The TLS configuration of outgoing requests. It trusts the platform's authorities and those of `files`, and a server

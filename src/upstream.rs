@@ -36,6 +36,7 @@ mod http2;
 mod interim;
 mod open_error;
 mod pool;
+mod probe;
 mod reachability;
 mod response_body;
 mod rest;
@@ -54,6 +55,7 @@ pub use body::{ReadAhead, RequestBody, RequestProgress};
 pub use forward::UpstreamRequest;
 pub(crate) use forward::stated_length;
 pub use interim::InterimResponses;
+pub use probe::{ProbeError, ProbeResponse};
 pub use reachability::Reachability;
 pub use response_body::ResponseBody;
 pub use rest::Rest;
@@ -302,10 +304,9 @@ impl Upstream {
         let stream = target.handshake(&tls.any, tls, stream, deadline).await?;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2);
         if !http2 && !target.http1 {
-            return Err(OpenError::new(format!(
-                "{} does not offer HTTP/2; set upstream.protocol to http1 or auto",
-                target.peer()
-            )));
+            let cause =
+                format!("{} does not offer HTTP/2; set upstream.protocol to http1 or auto", target.peer());
+            return Err(OpenError::permanent(cause));
         }
         self.settled_on_http1.store(!http2, Ordering::Relaxed);
         if http2 {

@@ -1,7 +1,7 @@
 //! The preset for DataHub's web frontend, from its `routes` and `Application`.
 
 use super::routes::{protected, public};
-use super::{Preset, PresetRow, datahub, generic};
+use super::{Identification, Preset, PresetRow, datahub, generic};
 use crate::request::BackendQuirks;
 
 pub(super) const PRESET: Preset = Preset {
@@ -15,6 +15,13 @@ pub(super) const PRESET: Preset = Preset {
         ..generic::PRESET.quirks
     },
     request_source: Some(datahub::REQUEST_SOURCE),
+    identification: Some(Identification {
+        server: "DataHub's frontend",
+        path: "/config",
+        member: &["config", "application"],
+        text: Some("datahub-frontend"),
+        versions: &[&["config", "appVersion"]],
+    }),
     ..datahub::PRESET
 };
 

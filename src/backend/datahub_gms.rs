@@ -1,7 +1,7 @@
 //! The preset for DataHub's metadata service (GMS), from its `application.yaml` and authenticators.
 
 use super::routes::{protected, public};
-use super::{ActorField, GrantedFields, Preset, PresetRow, RequestSourceField, datahub};
+use super::{ActorField, GrantedFields, Identification, Preset, PresetRow, RequestSourceField, datahub};
 
 pub(super) const PRESET: Preset = Preset {
     name: "datahub-gms",
@@ -25,6 +25,17 @@ pub(super) const PRESET: Preset = Preset {
     }),
     request_source: Some(RequestSourceField { has_frontend: true, ..datahub::REQUEST_SOURCE }),
     has_system_credential: true,
+    // DataHub's own clients recognize it by this.
+    identification: Some(Identification {
+        server: "DataHub GMS",
+        path: "/config",
+        member: &["noCode"],
+        text: Some("true"),
+        versions: &[
+            &["versions", "acryldata/datahub", "version"],
+            &["versions", "linkedin/datahub", "version"],
+        ],
+    }),
     ..datahub::PRESET
 };
 

@@ -17,5 +17,6 @@ pub(super) const PRESET: Preset = Preset {
     has_system_credential: false,
     impersonation: None,
     principal_style: PrincipalStyle::AsIs,
+    identification: None,
     expired_message: None,
 };

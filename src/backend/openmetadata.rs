@@ -2,8 +2,8 @@
 
 use super::routes::{optional, protected, public};
 use super::{
-    BasePath, GrantedFields, IdentityFields, ImpersonationField, LetterCase, OwnKeySet, Preset, PresetRow,
-    PrincipalStyle, Product, TokenClass, TokenClasses, generic,
+    BasePath, GrantedFields, Identification, IdentityFields, ImpersonationField, LetterCase, OwnKeySet,
+    Preset, PresetRow, PrincipalStyle, Product, TokenClass, TokenClasses, generic,
 };
 use crate::jose::KeyDialect;
 use crate::request::BackendQuirks;
@@ -34,6 +34,13 @@ pub(super) const PRESET: Preset = Preset {
     // The web UI refreshes its session if the message contains `Expired token!`, and otherwise logs the user
     // out.
     expired_message: Some("Expired token! Token has expired"),
+    identification: Some(Identification {
+        server: "OpenMetadata",
+        path: "/api/v1/system/version",
+        member: &["version"],
+        text: None,
+        versions: &[&["version"]],
+    }),
     ..generic::PRESET
 };
 

@@ -1,7 +1,10 @@
 //! `metagate check`: checks the configuration, fetches the key sets and runs the rule tests.
 
+mod backend;
+mod ports;
 mod rule_tests;
 mod signer;
+pub(super) mod tls_files;
 
 use std::cmp::Reverse;
 use std::time::SystemTime;
@@ -13,17 +16,21 @@ use rule_tests::{Results, TestResult};
 
 use super::keys::{fetch, times};
 use super::routes::row_json;
-use super::{ConfigArguments, Failure, write_out};
-use crate::config::{self, Config, Finding, FindingId, Flags, Level, Loaded, PUBLISHED_KEY_ID, Sources};
+use super::{Failure, RunArguments, runtime, write_out};
+use crate::config::{
+    self, Config, ConfigErrors, Finding, FindingId, Level, Loaded, PUBLISHED_KEY_ID, Sources,
+};
 use crate::gateway::system_clock;
 use crate::jwks::SourceStatus;
 use crate::policy::{RouteRow, RouteTable};
+use crate::tls;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    config: ConfigArguments,
-    /// Do not fetch key sets.
+    run: RunArguments,
+    /// Ask nothing on the network: fetch no key sets, and do not ask the backend. Skips the listeners' addresses, and files
+    /// with secrets and certificates that are not here.
     #[arg(long)]
     offline: bool,
     /// Fail if there is a warning that `check.accept` does not name.
@@ -35,9 +42,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let sources = Sources::from_process(arguments.config.config.clone(), Flags::default());
-    let loaded = match config::load(&sources) {
-        Ok(loaded) => loaded,
+    let checked = match Checked::new(&arguments.run.sources(), arguments.offline) {
+        Ok(checked) => checked,
         Err(errors) if arguments.json => {
             let errors: Value = errors.iter().map(|error| json!({"level": "error", "id": null, "path": error.path, "message": error.message, "help": error.help, "steps": [], "origin": error.origin.as_ref().map(ToString::to_string)})).collect();
             say!("{:#}", json!({"findings": errors, "accepted": [], "sources": []}));
@@ -45,10 +51,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Err(errors) => return Err(Failure::Config(errors)),
     };
+    let Checked { loaded, found } = checked;
     let fetched = if arguments.offline { Vec::new() } else { fetch(&loaded.config)? };
     let tested = rule_tests::run(&loaded.config, system_clock(), arguments.json)
         .map_err(|_| Failure::Other("cannot make keys for the tests".to_owned()))?;
-    let (accepted, findings) = findings(&loaded, &fetched, &tested)
+    let (accepted, findings) = findings(&loaded, found, &fetched, &tested)
         .into_iter()
         .partition(|finding| finding.is_accepted(&loaded.config.accepted));
     let report = Report {
@@ -58,6 +65,37 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     print(&report, &fetched, &tested, &loaded.config.policy.routes, arguments.json)?;
     if report.fails() { Err(Failure::Code(1)) } else { Ok(()) }
+}
+
+/// A configuration that `run` would not refuse, and what was found on this machine and at the backend.
+struct Checked {
+    loaded: Loaded,
+    found: Vec<Finding>,
+}
+
+impl Checked {
+    fn new(sources: &Sources, offline: bool) -> Result<Self, ConfigErrors> {
+        tls::install_crypto_provider();
+        let load = if offline { config::load_without_secrets } else { config::load };
+        let loaded = load(sources)?;
+        let (errors, mut found) = if offline {
+            tls_files::without_absent_files(&loaded)
+        } else {
+            (tls_files::errors(&loaded), Vec::new())
+        };
+        if let Some(errors) = ConfigErrors::from_list(errors, &loaded.used.files) {
+            return Err(errors);
+        }
+        found.extend(tls_files::expiry(&loaded, SystemTime::now()));
+        if !offline && let Ok(runtime) = runtime() {
+            found.extend(runtime.block_on(async {
+                let (ports, backend) =
+                    tokio::join!(ports::findings(&loaded.config), backend::findings(&loaded));
+                [ports, backend].concat()
+            }));
+        }
+        Ok(Self { loaded, found })
+    }
 }
 
 /// What was found, and what makes the command fail.
@@ -93,8 +131,14 @@ impl Report {
 }
 
 /// All findings, the most severe first.
-fn findings(loaded: &Loaded, fetched: &[SourceStatus], tested: &Results) -> Vec<Finding> {
+fn findings(
+    loaded: &Loaded,
+    found: Vec<Finding>,
+    fetched: &[SourceStatus],
+    tested: &Results,
+) -> Vec<Finding> {
     let mut findings: Vec<_> = fetched.iter().filter_map(|source| failed(source, &loaded.config)).collect();
+    findings.extend(found);
     findings.extend(tested.tests.iter().filter(|test| !test.passed).map(failed_test));
     findings.extend(loaded.warnings.iter().cloned());
     findings.extend(fetched.iter().flat_map(stored).chain(fetched.iter().flat_map(published_key)));

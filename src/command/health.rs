@@ -77,6 +77,15 @@ fn listens_on(sources: &Sources, listener: Listener) -> SocketAddr {
     named.unwrap_or_else(|| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port))
 }
 
+/// The version of a metagate whose health listener has this address, if one runs.
+pub(super) async fn running_version(listener: SocketAddr) -> Option<String> {
+    let url = Url::parse(&format!("http://{}/metrics", reachable(listener))).ok()?;
+    let (_, metrics) = ask(url).await.ok()?;
+    let (_, rest) = metrics.split_once("metagate_build_info{version=\"")?;
+    let version = rest.split('"').next()?;
+    Some(version.chars().filter(|c| c.is_ascii_graphic()).take(40).collect())
+}
+
 async fn ask(url: Url) -> Result<(bool, String), reqwest::Error> {
     let client = reqwest::Client::builder()
         .no_proxy()

@@ -5,21 +5,19 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::check::tls_files;
 use super::{Failure, RunArguments, runtime};
-use crate::config::{self, Flags, Loaded, Sources};
+use crate::config::{self, ConfigErrors, Loaded};
 use crate::gateway::system_clock;
 use crate::server::{self, Inherited, Listeners, Notifier, Reload, RunOptions};
 use crate::telemetry;
 
 pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
-    let flags = Flags {
-        listen: arguments.listen.clone(),
-        upstream: arguments.upstream.clone(),
-        public_keys: arguments.public_keys.clone(),
-        backend: arguments.backend.clone(),
-    };
-    let sources = Sources::from_process(arguments.config.config.clone(), flags);
+    let sources = arguments.sources();
     let loaded = config::load(&sources).map_err(Failure::Config)?;
+    if let Some(errors) = ConfigErrors::from_list(tls_files::errors(&loaded), &loaded.used.files) {
+        return Err(Failure::Config(errors));
+    }
     let telemetry = telemetry::start(&loaded.config.log)?;
     report(&loaded);
     let inherited = Inherited::take_all(sources.variable("LISTEN_FDNAMES").unwrap_or_default())?;

@@ -48,7 +48,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// An error about `path`.
-    pub(super) fn new(path: impl Into<String>, origin: Option<Origin>, message: impl Into<String>) -> Self {
+    pub(crate) fn new(path: impl Into<String>, origin: Option<Origin>, message: impl Into<String>) -> Self {
         Self { path: path.into(), origin, message: message.into(), help: None }
     }
 
@@ -87,7 +87,7 @@ pub struct ConfigErrors {
 impl ConfigErrors {
     /// Sorts the errors by source and removes duplicates; `None` if there are none. `files` are in the order in which
     /// they were read.
-    pub(super) fn from_list(mut errors: Vec<ConfigError>, files: &[PathBuf]) -> Option<Self> {
+    pub(crate) fn from_list(mut errors: Vec<ConfigError>, files: &[PathBuf]) -> Option<Self> {
         errors.sort_by_key(|error| rank(error, files));
         errors.dedup();
         (!errors.is_empty()).then_some(Self { errors, note: None })

@@ -12,6 +12,7 @@ use super::finding::{Finding, FindingId};
 use super::layer::{Layer, Source};
 use super::merged::Merged;
 use super::parse;
+use super::secret::AbsentSecrets;
 use super::settings::{self, KEYS, Key};
 use super::sources::{Flags, Sources};
 
@@ -76,11 +77,31 @@ impl Used {
     }
 }
 
+impl Loaded {
+    /// The text at a path such as `authentication.issuers[0].caFile`, and where it is written.
+    pub fn text_at(&self, path: &str) -> Option<(&str, Option<Origin>)> {
+        self.merged.text_at(path)
+    }
+}
+
 /// Reads and checks a configuration.
 ///
 /// # Errors
 /// All errors in all sources.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+    load_with(sources, AbsentSecrets::Refused)
+}
+
+/// Like [`load`], for a machine without the secrets: a file with one that does not exist is a remark, and a random
+/// secret takes its place.
+///
+/// # Errors
+/// All errors in all sources.
+pub fn load_without_secrets(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+    load_with(sources, AbsentSecrets::Replaced)
+}
+
+fn load_with(sources: &Sources, absent: AbsentSecrets) -> Result<Loaded, ConfigErrors> {
     let mut files = file_layer::read(sources);
     let mut errors = std::mem::take(&mut files.errors);
     let literals = literal_secrets(&files.layers);
@@ -100,7 +121,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     if files.broken {
         return failed(errors);
     }
-    let parsed = parse::parse(&merged, errors);
+    let parsed = parse::parse_with(&merged, errors, absent);
     let mut infos = files.infos.clone();
     infos.extend(ignored);
     infos.extend(about_backend(sources, &merged, implied_at));

@@ -46,6 +46,27 @@ impl Merged {
         Self { root: root.unwrap_or_default(), figment, positions }
     }
 
+    /// The text at a path such as `authentication.issuers[0].caFile`, and where it is written.
+    pub(super) fn text_at(&self, path: &str) -> Option<(&str, Option<Origin>)> {
+        let mut dict = Some(&self.root);
+        let mut found = None;
+        for step in path.split('.') {
+            let (name, index) = match step.strip_suffix(']').and_then(|step| step.split_once('[')) {
+                Some((name, index)) => (name, Some(index.parse::<usize>().ok()?)),
+                None => (step, None),
+            };
+            let value = dict?.get(name)?;
+            let value = match index {
+                Some(index) => value.as_array()?.get(index)?,
+                None => value,
+            };
+            dict = value.as_dict();
+            found = Some(value);
+        }
+        let value = found?;
+        Some((value.as_str()?, self.origin(path, value)))
+    }
+
     /// Where `value`, the value at `path`, was written.
     pub(super) fn origin(&self, path: &str, value: &Value) -> Option<Origin> {
         let metadata = self.figment.get_metadata(value.tag())?;

@@ -27,6 +27,7 @@ use ipnet::IpNet;
 use super::error::ConfigError;
 use super::finding::{Finding, FindingId};
 use super::merged::Merged;
+use super::secret::AbsentSecrets;
 use super::secret::Purpose;
 use super::values;
 use super::{
@@ -47,12 +48,13 @@ pub(super) struct Parsed {
 }
 
 /// Parses the merged configuration. `errors` are those found while reading the sources.
-pub(super) fn parse(merged: &Merged, errors: Vec<ConfigError>) -> Parsed {
+pub(super) fn parse_with(merged: &Merged, errors: Vec<ConfigError>, absent_secrets: AbsentSecrets) -> Parsed {
     let report = Report {
         errors: errors.into(),
         warnings: Vec::new().into(),
         infos: Vec::new().into(),
         secret_files: Vec::new().into(),
+        absent_secrets,
     };
     let config = config(&Section::root(merged, &report));
     Parsed {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::files::read_limited;
 use super::published;
+use crate::random;
 
 /// The maximum size of a secret in a file.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -30,6 +31,21 @@ impl Purpose {
             Self::Salt => 1,
         }
     }
+}
+
+/// What a secret is whose file does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AbsentSecrets {
+    /// An error.
+    Refused,
+    /// A random one.
+    Replaced,
+}
+
+/// A secret that nobody knows.
+pub(super) fn unknown() -> Vec<u8> {
+    let words = std::iter::repeat_with(|| format!("{:016x}", random::bits()));
+    words.take(4).collect::<String>().into_bytes()
 }
 
 /// Why a secret is refused. Contains no part of the secret.

@@ -74,7 +74,7 @@ impl Upstream {
             };
             let is_http2 = matches!(connection, Connection::Http2(_));
             let started = Instant::now();
-            let waiting = Waiting { started, progress: progress.as_ref(), token: token.as_deref_mut() };
+            let waiting = Waiting::new(started, progress.as_ref(), token.as_deref_mut());
             let sent = match connection {
                 Connection::Http1(connection) => self.send_http1(connection, request, waiting).await,
                 // The future of a request over HTTP/2 is large. Boxed, it does not enlarge that of every request.
@@ -111,7 +111,7 @@ impl Upstream {
     }
 
     /// Sends the request on an HTTP/1.1 connection. If nothing of it was written, `request` is whole again.
-    async fn send_http1(
+    pub(super) async fn send_http1(
         &self,
         mut connection: Box<Http1Connection>,
         request: &mut UpstreamRequest,
@@ -145,7 +145,7 @@ impl Upstream {
     }
 
     /// Sends the request as a stream of an HTTP/2 connection. If nothing of it was written, `request` is whole again.
-    async fn send_http2(
+    pub(super) async fn send_http2(
         &self,
         Http2Stream { mut sender, slot }: Http2Stream,
         request: &mut UpstreamRequest,
@@ -233,11 +233,21 @@ impl Upstream {
 }
 
 /// What limits the wait for a response.
-struct Waiting<'w> {
+pub(super) struct Waiting<'w> {
     /// When the request began to be sent.
     started: Instant,
     progress: Option<&'w Arc<RequestProgress>>,
     token: Option<&'w mut TokenWatch>,
+}
+
+impl<'w> Waiting<'w> {
+    pub(super) fn new(
+        started: Instant,
+        progress: Option<&'w Arc<RequestProgress>>,
+        token: Option<&'w mut TokenWatch>,
+    ) -> Self {
+        Self { started, progress, token }
+    }
 }
 
 /// How long the backend took. While the body streams, the time of its client is not counted.

@@ -23,6 +23,8 @@ const LAST_SECOND: u64 = 253_402_300_799;
 pub(super) struct OpenError {
     /// Whether it took too long.
     pub(super) is_timeout: bool,
+    /// Whether it is about TLS or the protocol, so that waiting for the backend does not help.
+    pub(super) is_permanent: bool,
     cause: String,
 }
 
@@ -35,7 +37,12 @@ impl fmt::Display for OpenError {
 impl OpenError {
     /// Any failure with this cause.
     pub(super) fn new(cause: impl Into<String>) -> Self {
-        Self { is_timeout: false, cause: cause.into() }
+        Self { is_timeout: false, is_permanent: false, cause: cause.into() }
+    }
+
+    /// A failure that is about TLS or the protocol.
+    pub(super) fn permanent(cause: impl Into<String>) -> Self {
+        Self { is_permanent: true, ..Self::new(cause) }
     }
 
     /// There was no `what` to the backend within `upstream.connectTimeout`.
@@ -43,6 +50,7 @@ impl OpenError {
         let limit = humantime::format_duration(limit);
         Self {
             is_timeout: true,
+            is_permanent: false,
             cause: format!("no {what} with {peer} within {limit} (upstream.connectTimeout)"),
         }
     }
@@ -93,10 +101,12 @@ impl OpenError {
 
     /// The TLS handshake failed.
     pub(super) fn tls(peer: &Peer<'_>, error: &io::Error) -> Self {
-        Self::new(match tls_error(error) {
-            Some(error) => peer.tls_cause(error),
-            None => format!("{peer} closed the connection in the TLS handshake: {}", foreign(error)),
-        })
+        match tls_error(error) {
+            Some(error) => Self::permanent(peer.tls_cause(error)),
+            None => {
+                Self::new(format!("{peer} closed the connection in the TLS handshake: {}", foreign(error)))
+            }
+        }
     }
 }
 

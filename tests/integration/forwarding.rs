@@ -2,7 +2,7 @@
 
 mod bodies;
 mod credentials;
-mod faults;
+pub(crate) mod faults;
 mod identity;
 mod interim;
 mod reachability;

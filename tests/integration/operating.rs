@@ -3,6 +3,7 @@
 mod commands;
 mod draining;
 mod keys_in_time;
+mod preflight;
 mod reload;
 mod revocation;
 mod socket_files;

@@ -305,7 +305,7 @@ fn mismatched_certificate_and_key_are_a_startup_error() {
         (one.file("missing"), one.file("tls.key")),
     ] {
         let finished = start(&certificate, &key);
-        assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+        assert_eq!(finished.code, Some(2), "{}", finished.stderr);
         assert!(
             finished.stderr.contains("tls.crt")
                 || finished.stderr.contains("ca.pem")

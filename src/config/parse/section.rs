@@ -10,7 +10,7 @@ use secrecy::SecretSlice;
 use super::super::error::{ConfigError, Origin};
 use super::super::finding::{Finding, FindingId};
 use super::super::merged::Merged;
-use super::super::secret::{self, Purpose};
+use super::super::secret::{self, AbsentSecrets, Purpose};
 use super::super::words::Word;
 use super::super::{file_mode, settings, values};
 
@@ -20,6 +20,7 @@ pub(super) struct Report {
     pub(super) warnings: RefCell<Vec<Finding>>,
     pub(super) infos: RefCell<Vec<String>>,
     pub(super) secret_files: RefCell<Vec<PathBuf>>,
+    pub(super) absent_secrets: AbsentSecrets,
 }
 
 impl Report {
@@ -252,6 +253,11 @@ impl<'a> Section<'a> {
                     self.warn_of_mode(&twin, &file);
                     self.report.secret_files.borrow_mut().push(file);
                     bytes
+                }
+                Err(_) if self.report.absent_secrets == AbsentSecrets::Replaced && !file.exists() => {
+                    let key = self.path(&twin);
+                    self.report.info(format!("skipped: {key}: the file {} is not here", file.display()));
+                    return Some(secret::unknown().into());
                 }
                 Err(message) => {
                     self.error(&twin, format!("the file {} cannot be read: {message}", file.display()));

@@ -24,7 +24,12 @@ fn errors_without(without: &str) -> Vec<ConfigError> {
     let case = environment(&needed.collect::<Vec<_>>());
     let given = own_environment(&case.sources, &mut errors).0;
     let table = defaults(KEYS.iter().filter(|key| key.path != without));
-    parse::parse(&Merged::new([table].into_iter().chain(given).collect()), errors).errors
+    parse::parse_with(
+        &Merged::new([table].into_iter().chain(given).collect()),
+        errors,
+        crate::config::secret::AbsentSecrets::Refused,
+    )
+    .errors
 }
 
 #[test]

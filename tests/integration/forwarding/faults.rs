@@ -29,7 +29,7 @@ fn assert_fault(stage: &Stage, response: &Response, path: &str, status: u16, rea
 }
 
 /// An address that nothing listens on.
-pub(super) fn closed_port() -> String {
+pub(crate) fn closed_port() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     format!("http://{}", listener.local_addr().expect("an address"))
 }

@@ -1,0 +1,130 @@
+//! Whether the backend answers, over the connection that `run` would use, and whether it is the one of the configuration.
+
+use std::sync::Arc;
+
+use http::uri::PathAndQuery;
+
+use crate::backend::{Backend, Identification};
+use crate::budget::{Budget, Limits};
+use crate::config::{Config, Finding, FindingId, Loaded};
+use crate::metrics::Metrics;
+use crate::upstream::{ProbeError, ProbeResponse, Reachability, Target, Upstream};
+
+const KEY: &str = "upstream.url";
+
+/// What the backend says about itself.
+pub(super) async fn findings(loaded: &Loaded) -> Vec<Finding> {
+    // What is wrong with the files of TLS was reported before.
+    let Some(asking) = Asking::new(loaded) else { return Vec::new() };
+    let backend = loaded.config.backend;
+    let Some(identification) = &backend.preset().identification else {
+        return vec![match asking.ask("/").await {
+            Ok(response) => Finding::info(format!("{} {}", asking.url(), answer(&response))),
+            Err(error) => asking.unreachable(&error),
+        }];
+    };
+    let response = match asking.ask(identification.path).await {
+        Ok(response) => response,
+        Err(error) => return vec![asking.unreachable(&error)],
+    };
+    if let Some(version) = identification.recognize(&response.body) {
+        let remark = format!("{} is {}", asking.url(), named(identification, version));
+        return vec![Finding::info(remark)];
+    }
+    vec![match asking.other(backend).await {
+        Some((other, found)) => Finding::error(
+            FindingId::BackendMismatch,
+            KEY,
+            format!("backend is {}, but {} is {found}", backend.as_str(), asking.url()),
+        )
+        .help(format!(
+            "write `backend: {}`, or the URL of {} in {KEY}",
+            other.as_str(),
+            identification.server
+        )),
+        None => Finding::warning(
+            FindingId::BackendUnknown,
+            KEY,
+            format!(
+                "cannot tell whether {} is {}: GET {} {}",
+                asking.url(),
+                identification.server,
+                asking.path(identification.path),
+                answer(&response)
+            ),
+        )
+        .help(
+            "if another proxy is between them, let it forward this path; else correct the URL or `backend`",
+        ),
+    }]
+}
+
+/// Asks the backend of a configuration.
+struct Asking<'c> {
+    config: &'c Config,
+    base: String,
+    upstream: Arc<Upstream>,
+    budget: Arc<Budget>,
+}
+
+impl<'c> Asking<'c> {
+    fn new(loaded: &'c Loaded) -> Option<Self> {
+        let config = &loaded.config;
+        let metrics = Arc::<Metrics>::default();
+        let target = Target::new(&config.upstream).ok()?;
+        let base = config.backend.preset().base_path.and_then(|base| {
+            let (section, key) = base.key;
+            let (path, _) = loaded.text_at(&format!("{section}.{key}"))?;
+            Some(path.trim_end_matches('/').to_owned())
+        });
+        Some(Self {
+            config,
+            base: base.unwrap_or_default(),
+            upstream: Upstream::new(target, Reachability::new(metrics.clone()), metrics.clone()),
+            budget: Budget::new(Limits::new(&config.limits, &config.token_cache), metrics),
+        })
+    }
+
+    fn url(&self) -> String {
+        crate::config::redacted(self.config.upstream.url.as_str())
+    }
+
+    fn path(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    async fn ask(&self, path: &str) -> Result<ProbeResponse, ProbeError> {
+        let failed = |cause: &str| ProbeError { cause: cause.to_owned(), is_absent: false };
+        let path = PathAndQuery::try_from(self.path(path)).map_err(|_| failed("its path is not valid"))?;
+        let connection = self.budget.connect(None).map_err(|_| failed("limits allow no connection"))?;
+        self.upstream.probe(path, connection.account().clone()).await
+    }
+
+    /// Another product that answers there.
+    async fn other(&self, backend: Backend) -> Option<(Backend, String)> {
+        for other in Backend::ALL.into_iter().filter(|other| *other != backend) {
+            let Some(identification) = &other.preset().identification else { continue };
+            let response = self.ask(identification.path).await.ok()?;
+            if let Some(version) = identification.recognize(&response.body) {
+                return Some((other, named(identification, version)));
+            }
+        }
+        None
+    }
+
+    fn unreachable(&self, error: &ProbeError) -> Finding {
+        let new = if error.is_absent { Finding::warning } else { Finding::error };
+        new(FindingId::BackendUnreachable, KEY, format!("{} does not answer: {}", self.url(), error.cause))
+    }
+}
+
+fn answer(response: &ProbeResponse) -> String {
+    let server = response.server.as_ref().map(|name| format!(" (Server: {name})")).unwrap_or_default();
+    format!("answers {}{server}", response.status)
+}
+
+fn named(identification: &Identification, version: Option<String>) -> String {
+    let version = version.map(|version| version.chars().take(40).collect::<String>());
+    let version = version.map(|version| format!(" {}", crate::printable::line(&version)));
+    format!("{}{}", identification.server, version.unwrap_or_default())
+}
