@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+#[path = "documents/configurations.rs"]
+mod configurations;
 #[path = "documents/endpoints.rs"]
 mod endpoints;
 #[path = "documents/mistakes.rs"]
@@ -48,6 +50,8 @@ fn documented_commands_parse() {
         "docs/troubleshooting.md",
         "docs/configuration.md",
         "docs/rules.md",
+        "docs/tls.md",
+        "docs/upgrading.md",
         "CONTRIBUTING.md",
     ] {
         for line in blocks(&read(document), "sh") {
@@ -240,7 +244,7 @@ fn traefik_and_envoy_examples_name_the_fields_in_use() {
     assert!(position("envoy.filters.http.ext_authz") < position("envoy.filters.http.router"));
 }
 
-const DOCUMENTS: [&str; 15] = [
+const DOCUMENTS: [&str; 17] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -255,7 +259,9 @@ const DOCUMENTS: [&str; 15] = [
     "docs/providers.md",
     "docs/rules.md",
     "docs/threat-model.md",
+    "docs/tls.md",
     "docs/troubleshooting.md",
+    "docs/upgrading.md",
 ];
 
 /// The anchors of a document's headings.
