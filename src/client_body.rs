@@ -8,18 +8,61 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
 
 mod outgoing;
+mod presence;
 mod spare;
 mod transport;
 
 pub use outgoing::Outgoing;
+pub use presence::Presence;
 pub use transport::{Http1Body, SharedTransport};
 
-/// A stream of bytes in both directions.
-pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+/// More than rustls buffers of a connection.
+const TLS_BUFFERS: u64 = 128 * 1024;
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+/// A stream of bytes in both directions, from a client.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {
+    /// What is known about the client without reading what it has sent.
+    fn presence(&self) -> Presence;
+}
+
+impl Duplex for TcpStream {
+    fn presence(&self) -> Presence {
+        presence::presence(self)
+    }
+}
+
+impl Duplex for UnixStream {
+    fn presence(&self) -> Presence {
+        presence::presence(self)
+    }
+}
+
+impl<T: Duplex> Duplex for TlsStream<T> {
+    fn presence(&self) -> Presence {
+        match self.get_ref().0.presence() {
+            // rustls may hold some of the bytes.
+            Presence::Ending(unread) => Presence::Ending(unread.saturating_add(TLS_BUFFERS)),
+            presence => presence,
+        }
+    }
+}
+
+impl<T: Duplex + ?Sized> Duplex for Box<T> {
+    fn presence(&self) -> Presence {
+        (**self).presence()
+    }
+}
+
+#[cfg(test)]
+impl Duplex for tokio::io::DuplexStream {
+    fn presence(&self) -> Presence {
+        Presence::Open
+    }
+}
 
 /// The body of a client's request, as it arrives.
 #[derive(Debug)]

@@ -25,12 +25,13 @@ use std::sync::Once;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::budget::OpenConnection;
+use crate::client_body::Duplex;
 use crate::gateway::{ListenerKind, Peer};
 use crate::tls;
 
@@ -73,7 +74,7 @@ pub(crate) async fn serve(
     }
 }
 
-async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+async fn serve_stream<S: Duplex + 'static>(
     mut stream: S,
     peer: Option<IpAddr>,
     listener_kind: ListenerKind,
@@ -107,7 +108,7 @@ async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 }
 
 /// With TLS, ALPN selects the HTTP version.
-async fn serve_tls<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+async fn serve_tls<S: Duplex + 'static>(
     acceptor: TlsAcceptor,
     stream: S,
     peer: Peer,
@@ -180,7 +181,7 @@ fn has_room(open: &OpenConnection, address: Option<IpAddr>, proxies: &TrustedPro
 }
 
 /// Without TLS, a client's first bytes select the HTTP version.
-async fn serve_clear<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+async fn serve_clear<S: Duplex + 'static>(
     mut stream: S,
     peer: Peer,
     settings: &ConnectionSettings,

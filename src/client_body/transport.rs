@@ -8,21 +8,27 @@ use std::io;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::AsyncReadExt as _;
+use tokio::time::Instant;
 
 use crate::budget::{Charge, Connection};
 use crate::request::{BodyTracker, Framing, Run};
 
 use super::Duplex;
 use super::outgoing::Outgoing;
+use super::presence::Presence;
 use super::spare;
 
 /// How much is read at once, except from a body that arrives fast.
 const READ_BYTES: usize = 8 * 1024;
 /// How much is read at once of a body that fills its buffer again and again.
 const BULK_BYTES: usize = 64 * 1024;
+
+/// How often the kernel is asked about a client whose body is not read.
+const PRESENCE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// RFC 9110 section 15.2.1.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -44,6 +50,7 @@ impl SharedTransport {
             fault: None,
             expects_continue: false,
             read_bytes: READ_BYTES,
+            asked: None,
             outgoing: Outgoing::default(),
         })))
     }
@@ -54,6 +61,7 @@ impl SharedTransport {
         transport.body = BodyTracker::new(framing);
         transport.is_chunked = framing == Framing::Chunked;
         transport.expects_continue = expects_continue && framing != Framing::None;
+        transport.asked = None;
         transport.number += 1;
         Http1Body { number: transport.number, transport: self.clone() }
     }
@@ -123,6 +131,8 @@ pub struct Transport {
     /// The client waits for 100 (Continue) before it sends the body.
     expects_continue: bool,
     read_bytes: usize,
+    /// When the kernel was last asked about the client, or when it first could have been.
+    asked: Option<Instant>,
     outgoing: Outgoing,
 }
 
@@ -254,8 +264,13 @@ impl Transport {
         self.buffer.advance(length);
     }
 
-    /// Ready when the client has closed the connection. Reads ahead to find out, while the response is awaited.
+    /// Ready when the client has closed the connection. Reads ahead to find out, while the response is awaited. While the
+    /// body is not read, because the backend does not take it, the kernel is asked instead, when the task is polled: at
+    /// least once a second.
     pub fn poll_disconnect(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.body.is_done() && self.has_left() {
+            return Poll::Ready(());
+        }
         // Bytes that arrive are the next request. Nothing more is read then.
         while self.body.is_done() && self.buffer.is_empty() {
             match ready!(self.poll_fill(cx)) {
@@ -264,6 +279,26 @@ impl Transport {
             }
         }
         Poll::Pending
+    }
+
+    /// Whether a client whose body is not read to its end has gone. A client that has sent the whole body, and then closed
+    /// its sending side, has not.
+    fn has_left(&mut self) -> bool {
+        let now = Instant::now();
+        let asked = *self.asked.get_or_insert(now);
+        if now - asked < PRESENCE_INTERVAL {
+            return false;
+        }
+        self.asked = Some(now);
+        match self.stream.presence() {
+            Presence::Open => false,
+            Presence::Ending(arrived) => {
+                let unread = arrived.saturating_add(self.buffer.len() as u64);
+                // How long a chunked body is, only its end says.
+                !self.is_chunked && self.body.left() > unread
+            }
+            Presence::Gone => true,
+        }
     }
 
     /// What has to be written.

@@ -46,6 +46,9 @@ pub struct UpstreamRequest {
 /// requests that wait for less need no second timer.
 const REVOCATION_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often a request whose body is not sent whole wakes its task.
+const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// How many times one request is sent at most.
 const MAX_ATTEMPTS: u8 = 3;
 
@@ -261,7 +264,9 @@ fn backend_time(started: Instant, progress: Option<&Arc<RequestProgress>>) -> Du
 fn next_look(deadline: Instant, progress: Option<&Arc<RequestProgress>>, has_token: bool) -> Instant {
     let silence = progress.and_then(|progress| progress.silence());
     let revocation = has_token.then_some(REVOCATION_INTERVAL);
-    let soonest = silence.into_iter().chain(revocation).min();
+    // The task then also looks whether the client of a body that is not read has gone.
+    let presence = progress.filter(|progress| !progress.is_sent()).map(|_| PRESENCE_INTERVAL);
+    let soonest = silence.into_iter().chain(revocation).chain(presence).min();
     soonest.map_or(deadline, |time| deadline.min(Instant::now() + time))
 }
 

@@ -1,14 +1,18 @@
 //! When a client disconnects, its request to the backend ends at once.
 
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
+
+use socket2::SockRef;
 
 use crate::support::DEADLINE;
 use crate::support::http2::Http2Client;
 use crate::support::issuer::Issuer;
 use crate::support::keys::rsa;
 use crate::support::stage::Stage;
-use crate::support::stub::Next;
+use crate::support::stub::{Gate, Next};
 use crate::support::token::{Token, bearer};
 use crate::support::upstream::Upstream;
 use crate::support::wire::{Client, request_bytes};
@@ -67,6 +71,33 @@ fn http1_disconnect_ends_the_upstream_request() {
         assert_at_once(&stage, path, since, &leaving);
     }
     assert_eq!(stage.upstream.requests().len(), 4, "nothing is sent twice");
+}
+
+/// The backend reads the head and then nothing, until the upload is stuck in the kernel of every side.
+#[test]
+fn a_client_that_leaves_while_its_upload_is_stuck_is_noticed() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let upstream = Upstream::scripted(move |exchange| {
+        exchange.hold(&held);
+        Ok(Next::Close)
+    });
+    let stage = Stage::with(Issuer::of(rsa()), upstream, |setup| setup);
+    let head = format!(
+        "POST /stuck HTTP/1.1\r\nHost: a\r\nAuthorization: {}\r\nContent-Length: 1000000000\r\n\r\n",
+        bearer(&Token::bot())
+    );
+    let mut client = TcpStream::connect(stage.gateway.proxy).expect("a connection");
+    client.write_all(head.as_bytes()).expect("a head");
+    client.set_write_timeout(Some(Duration::from_millis(300))).expect("a time-out");
+    while client.write_all(&[0; 64 * 1024]).is_ok() {}
+    // As a process that is killed with unread data, or whose machine restarts.
+    SockRef::from(&client).set_linger(Some(Duration::ZERO)).expect("an option");
+    drop(client);
+    let record = stage.gateway.audit_of("/stuck");
+    assert_eq!(record["complete"], false, "{record}");
+    assert!(!gate.is_open(), "while the backend still does not read");
+    gate.open();
 }
 
 #[test]
