@@ -24,6 +24,7 @@ mod health;
 mod input;
 mod keys;
 mod report;
+mod revoke;
 mod routes;
 mod run;
 mod token;
@@ -52,6 +53,8 @@ enum Command {
     Report(report::Arguments),
     /// List the routes that need no token with their sources, or show the route of one request.
     Routes(routes::Arguments),
+    /// Add tokens to the revocation list; list and remove its entries.
+    Revoke(Box<revoke::Arguments>),
     /// Inspect a token without verifying it.
     #[command(subcommand)]
     Token(token::Command),
@@ -130,6 +133,7 @@ pub fn main() -> ExitCode {
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Routes(arguments) => routes::run(&arguments),
+        Command::Revoke(arguments) => revoke::run(&arguments),
         Command::Token(command) => token::run(&command),
         Command::Config(command) => config_command::run(&command),
         Command::Health(arguments) => health::run(&arguments),

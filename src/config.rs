@@ -33,6 +33,7 @@ mod load;
 mod memory;
 mod merged;
 mod openmetadata;
+mod output;
 mod parse;
 mod print;
 mod published;
@@ -52,19 +53,18 @@ mod variables;
 mod words;
 mod yaml_text;
 
-pub use document::{Document, parse as parse_document};
-pub use error::{ConfigError, ConfigErrors, Origin};
-pub use finding::{Finding, FindingId, Level};
+pub use document::{Document, Position, parse as parse_document};
+pub use error::{ConfigError, ConfigErrors, Finding, Level, Origin};
 pub use identity::IdentityFields;
-pub use listen::Listen;
-pub use load::{Loaded, Used, load, load_without_secrets};
+pub use load::{Flags, Loaded, Sources, load, revocation_file};
 pub use openmetadata::ENVIRONMENT as FOREIGN_ENVIRONMENT;
+pub use output::{Log, LogFormat};
 pub use print::print;
 pub use published::{PUBLISHED_KEY_ID, published_secrets};
 pub use redaction::redacted;
 pub(crate) use reference::help;
 pub use reference::{example, reference};
-pub use revocations::{Checked, FileState, RevocationFile, RevocationFileFault, Version};
+pub use revocations::{Checked, FileState, RevocationFile, RevocationFileFault, Version, WrittenEntry};
 pub use rule_test::RuleTest;
 pub use schema::schema;
 pub use settings::{KEYS, Key, Kind, environment_name, environment_names};
@@ -101,6 +101,8 @@ pub struct Config {
     pub health_listen: SocketAddr,
     /// The listener of the status page.
     pub admin_listen: SocketAddr,
+    /// Further host names under which that listener is reached, in lower case.
+    pub admin_hosts: Vec<Box<str>>,
     /// The listener where other proxies ask for decisions, if configured.
     pub forward_auth: Option<ForwardAuth>,
     /// Where requests are forwarded to.
@@ -361,23 +363,4 @@ pub struct Shutdown {
     pub delay: Duration,
     /// The maximum time for running requests to finish.
     pub drain_timeout: Duration,
-}
-
-/// The level and the format of the log.
-#[derive(Clone, Debug)]
-pub struct Log {
-    /// `error`, `warn`, `info`, `debug`, `trace`, or `target=level` directives.
-    pub level: Box<str>,
-    /// The format of log lines.
-    pub format: LogFormat,
-}
-
-/// The format of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    /// One JSON object per line.
-    #[default]
-    Json,
-    /// Lines for people.
-    Text,
 }

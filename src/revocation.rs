@@ -100,6 +100,26 @@ impl Revocation {
         Ok(Self { by, value: value.into(), issuer: None, issued_before: None })
     }
 
+    /// How it identifies tokens.
+    pub const fn by(&self) -> RevokedBy {
+        self.by
+    }
+
+    /// The value that they must have.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// The issuer that it is limited to.
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    /// The time before which they must have been issued.
+    pub const fn before(&self) -> Option<NumericDate> {
+        self.issued_before
+    }
+
     /// Limits the entry to tokens of this issuer: see [`VerifiedToken::is_from`].
     pub fn of_issuer(self, issuer: Option<Box<str>>) -> Self {
         Self { issuer, ..self }

@@ -7,8 +7,9 @@
 //!    up in the list in force ([`RevocationsInForce`]) whenever that changes.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 
@@ -23,7 +24,7 @@ mod in_force;
 pub use in_force::{RevocationsInForce, TokenWatch};
 
 /// How often the file is checked.
-const INTERVAL: Duration = Duration::from_secs(2);
+pub const INTERVAL: Duration = Duration::from_secs(2);
 
 /// How many unknown issuers are named in the log.
 const NAMED_ISSUERS: usize = 10;
@@ -45,6 +46,26 @@ struct Seen {
     version: Option<Version>,
     failure: Option<RevocationFileFault>,
     file: FileState,
+    /// Since when the current list has been in force.
+    since: SystemTime,
+    checked: SystemTime,
+}
+
+/// The list and its file at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevocationStatus {
+    /// The file that is watched.
+    pub file: PathBuf,
+    /// The number of entries of each kind.
+    pub entries: [(RevokedBy, usize); RevokedBy::ALL.len()],
+    /// Since when the list has been in force.
+    pub since: SystemTime,
+    /// When the file was last checked.
+    pub checked: SystemTime,
+    /// Why the file is not the list in force.
+    pub failure: Option<String>,
+    /// Issuers whose entries revoke nothing, because no issuer entry has that name; the first ten.
+    pub unknown_issuers: Vec<String>,
 }
 
 impl RevocationList {
@@ -55,13 +76,20 @@ impl RevocationList {
         in_force: &Arc<RevocationsInForce>,
     ) -> Arc<Self> {
         let (file, version) = found.cloned().unzip();
+        let now = SystemTime::now();
         let list = version.as_ref().map(|version| version.list.clone()).unwrap_or_default();
         count(&list, metrics);
         metrics.revocations_in_force(true);
         Arc::new(Self {
             current: ArcSwap::new(list),
             file,
-            seen: Mutex::new(Seen { version, failure: None, file: FileState::default() }),
+            seen: Mutex::new(Seen {
+                version,
+                failure: None,
+                file: FileState::default(),
+                since: now,
+                checked: now,
+            }),
             metrics: metrics.clone(),
             in_force: in_force.clone(),
             source: in_force.new_source(),
@@ -94,15 +122,35 @@ impl RevocationList {
         if self.file.is_none() {
             return;
         }
-        file_watch::look_every(INTERVAL, "revocation list", move || self.look(Instant::now)).await;
+        file_watch::look_every(INTERVAL, "revocation list", move || {
+            self.look(Instant::now, SystemTime::now());
+        })
+        .await;
+    }
+
+    /// The state of the list and its file; `None` without a file.
+    pub fn status(&self) -> Option<RevocationStatus> {
+        let file = self.file.as_ref()?;
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = self.current.load();
+        let unknown = seen.version.iter().flat_map(|version| file.unknown_issuers(version));
+        Some(RevocationStatus {
+            file: file.path().to_owned(),
+            entries: RevokedBy::ALL.map(|by| (by, list.count(by))),
+            since: seen.since,
+            checked: seen.checked,
+            failure: seen.failure.as_ref().map(ToString::to_string),
+            unknown_issuers: unknown.take(NAMED_ISSUERS).map(ToOwned::to_owned).collect(),
+        })
     }
 
     /// Checks the file once.
-    fn look(&self, clock: impl Fn() -> Instant) {
+    fn look(&self, clock: impl Fn() -> Instant, now: SystemTime) {
         let Some(file) = &self.file else { return };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let Seen { version, failure, file: state } = &mut *seen;
-        let checked = file.check(version.as_ref(), state, clock);
+        let Seen { version, failure, file: state, since, checked: last_check } = &mut *seen;
+        let checked = file.check(version.as_ref(), state, clock, now.into());
+        *last_check = now;
         let path = file.path().display();
         match checked {
             Ok(Checked::NotRead) => {}
@@ -124,7 +172,7 @@ impl RevocationList {
                     let named: BTreeSet<_> = unknown.iter().take(NAMED_ISSUERS).collect();
                     tracing::warn!(file = %path, count = unknown.len(), issuers = ?named, "entries of the revocation list name unknown issuers and revoke nothing");
                 }
-                (*version, *failure) = (Some(new), None);
+                (*version, *failure, *since) = (Some(new), None, now);
             }
             // One line for each change of state, not for each check.
             Err(fault) if failure.as_ref() != Some(&fault) => {

@@ -17,10 +17,10 @@ const MAX_TOKEN_BYTES: u64 = 1024 * 1024;
 /// More than `limits.graphqlBytes` allows.
 const MAX_BODY_BYTES: u64 = 32 * 1024 * 1024;
 
-/// A token from a file, or from standard input.
+/// A token from a file, or from standard input, which `-` also names.
 pub(super) fn read_token(file: Option<&PathBuf>) -> Result<String, Failure> {
     let mut text = String::new();
-    match file {
+    match file.filter(|path| path.as_os_str() != "-") {
         Some(path) => std::fs::File::open(path)?.take(MAX_TOKEN_BYTES).read_to_string(&mut text)?,
         None => std::io::stdin().take(MAX_TOKEN_BYTES).read_to_string(&mut text)?,
     };

@@ -112,6 +112,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         listen: listeners.data?,
         health_listen: listeners.health?,
         admin_listen: listeners.admin?,
+        admin_hosts: listeners.admin_hosts,
         identity: identity?,
         upstream: upstream?,
     })

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufReader, ErrorKind, Read as _};
+use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,9 +15,12 @@ use secrecy::SecretSlice;
 
 use super::document::Problem;
 use crate::file_watch::{Content, Digesting, LastRead, Stamp};
-use crate::revocation::Revocations;
+use crate::numeric_date::NumericDate;
+use crate::revocation::{ListTooLong, Revocations};
 
 mod entries;
+
+pub use entries::WrittenEntry;
 
 /// The maximum size of the file. YAML has smaller limits.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -34,9 +37,11 @@ pub struct RevocationFile {
 /// The list at the time it was read.
 #[derive(Clone, Debug)]
 pub struct Version {
-    /// The list.
+    /// The list, without entries that have ended.
     pub list: Arc<Revocations>,
     content: Content,
+    /// When the next entry ends.
+    next_end: Option<NumericDate>,
 }
 
 /// What a check of the file found.
@@ -92,17 +97,39 @@ impl RevocationFile {
         &self.path
     }
 
-    /// Reads the list.
+    /// Reads the list. Entries that have ended by `now` are not part of it.
     ///
     /// # Errors
     /// All problems of the list. A list is accepted as a whole or not at all.
-    pub fn read(&self) -> Result<Version, RevocationFileFault> {
+    pub fn read(&self, now: NumericDate) -> Result<Version, RevocationFileFault> {
         let file = File::open(&self.path).map_err(|error| self.unreadable(&error))?;
-        self.version(file)
+        let mut list = Revocations::with_salt(self.salt.clone());
+        let mut next_end: Option<NumericDate> = None;
+        let content = self.entries(file, |entry| {
+            if entry.until.is_some_and(|until| until <= now) {
+                return Ok(());
+            }
+            next_end = entry.until.into_iter().chain(next_end).min();
+            list.add(&entry.revocation)
+        })?;
+        Ok(Version { list: Arc::new(list.complete()), content, next_end })
     }
 
-    /// Reads the list if it may differ from `known`. `state` is that of the last check; a file that is refused is also
-    /// read again only after it has changed.
+    /// Every entry of a list, as it is written, with the rules of [`Self::read`].
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn written(path: &Path, text: &[u8]) -> Result<Vec<WrittenEntry>, RevocationFileFault> {
+        let mut entries = Vec::new();
+        Self::new(path.to_owned(), None, BTreeSet::new()).entries(text, |entry| {
+            entries.push(entry);
+            Ok(())
+        })?;
+        Ok(entries)
+    }
+
+    /// Reads the list if it may differ from `known`, which it also does once an entry has ended. `state` is that of the
+    /// last check; a file that is refused is also read again only after it has changed.
     ///
     /// # Errors
     /// As [`RevocationFile::read`].
@@ -111,6 +138,7 @@ impl RevocationFile {
         known: Option<&Version>,
         state: &mut FileState,
         clock: impl Fn() -> Instant,
+        date: NumericDate,
     ) -> Result<Checked, RevocationFileFault> {
         let before = state.0.take();
         let unreadable = |error| self.unreadable(&error);
@@ -122,12 +150,13 @@ impl RevocationFile {
         }
         let last = LastRead::new(before.as_ref(), stamp, now);
         if let Some(known) = known
+            && known.next_end.is_none_or(|end| end > date)
             && Content::of(file.take(MAX_BYTES + 1)).map_err(unreadable)? == known.content
         {
             state.0 = Some(last);
             return Ok(Checked::Unchanged);
         }
-        let version = self.read();
+        let version = self.read(date);
         if version.as_ref().err().is_none_or(|fault| !fault.is_transient) {
             state.0 = Some(last);
         }
@@ -142,20 +171,21 @@ impl RevocationFile {
         }
     }
 
-    fn version(&self, file: File) -> Result<Version, RevocationFileFault> {
-        let mut list = Revocations::with_salt(self.salt.clone());
+    /// Passes each entry to `add`, and returns the digest of the content.
+    fn entries(
+        &self,
+        file: impl Read,
+        add: impl FnMut(WrittenEntry) -> Result<(), ListTooLong>,
+    ) -> Result<Content, RevocationFileFault> {
         let mut reader = BufReader::new(Digesting::new(file.take(MAX_BYTES + 1)));
         let mut length = 0;
-        let read = entries::read(&mut reader, &mut length, |entry| list.add(&entry));
+        let read = entries::read(&mut reader, &mut length, add);
         if length > MAX_BYTES {
             let error = io::Error::new(ErrorKind::FileTooLarge, format!("longer than {MAX_BYTES} bytes"));
             return Err(self.unreadable(&error));
         }
         match read {
-            Ok(problems) if problems.is_empty() => {
-                let list = Arc::new(list.complete());
-                Ok(Version { list, content: reader.into_inner().content() })
-            }
+            Ok(problems) if problems.is_empty() => Ok(reader.into_inner().content()),
             Ok(problems) => Err(RevocationFileFault { problems, ..RevocationFileFault::default() }),
             Err(error) if error.kind() == ErrorKind::InvalidData => Err(RevocationFileFault {
                 cause: format!("the file {} is not UTF-8 text", self.path.display()),

@@ -9,6 +9,7 @@ use super::fault::JoseFault;
 use super::verifier::SignedMessage;
 use super::{Algorithm, Header, JsonObject, JsonValue, VerificationKey};
 use crate::digest::hex;
+use crate::numeric_date::NumericDate;
 
 /// The longest header that is decoded, in bytes of base64url.
 const MAX_HEADER_BYTES: usize = 4096;
@@ -59,6 +60,14 @@ impl<'t> UnverifiedToken<'t> {
     /// An unverified claim that is a string, only for logs and messages. No decision may depend on it.
     pub fn claimed(&self, name: &str) -> Option<&str> {
         self.claims.get(name)?.as_str()
+    }
+
+    /// The unverified `exp` claim, only for a note about the token.
+    pub fn claimed_expiry(&self) -> Option<NumericDate> {
+        match self.claims.get("exp") {
+            Some(JsonValue::Number(number)) => NumericDate::from_number(number),
+            _ => None,
+        }
     }
 
     /// SHA-256 over `header.payload`. Identifies this token in logs and revocation lists.

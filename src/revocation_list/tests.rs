@@ -9,6 +9,9 @@ use super::*;
 use crate::config::{Sources, load};
 use crate::test_support::verified;
 
+/// No entry of these tests has ended.
+const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
 /// The revocation list of a configuration with this file. Dropping the directory deletes the file.
 fn started(list: &str) -> (TempDir, Arc<RevocationList>, Arc<Metrics>) {
     let directory = tempfile::tempdir().unwrap();
@@ -53,7 +56,7 @@ fn the_initial_list_is_in_force_before_the_first_check() {
 fn a_change_is_applied_and_counted() {
     let (directory, list, metrics) = started("[{jti: a}]");
     fs::write(directory.path().join("list"), "[{jti: b}, {jti: c}]").unwrap();
-    list.look(Instant::now);
+    list.look(Instant::now, NOW);
     assert!(!revokes(&list, "a") && revokes(&list, "b") && revokes(&list, "c"));
     assert!(sample(&metrics, "metagate_revocations{kind=\"jti\"} 2"));
     assert!(sample(&metrics, "metagate_revocations_in_force 1"));
@@ -65,20 +68,20 @@ fn an_unreadable_file_leaves_the_current_list_in_force() {
     let file = directory.path().join("list");
     for broken in ["", "[{jti: b}", "[{jti: b}, {jit: c}]", "{\"jti\": \"b\"}\n{\"jti\": \"", "jti: b"] {
         fs::write(&file, broken).unwrap();
-        list.look(Instant::now);
+        list.look(Instant::now, NOW);
         assert!(revokes(&list, "a") && !revokes(&list, "b"), "{broken}");
         assert!(sample(&metrics, "metagate_revocations_in_force 0"), "{broken}");
     }
     fs::remove_file(&file).unwrap();
-    list.look(Instant::now);
+    list.look(Instant::now, NOW);
     assert!(revokes(&list, "a"));
     // An unchanged file also ends the failure.
     fs::write(&file, "[{jti: a}]").unwrap();
-    list.look(Instant::now);
+    list.look(Instant::now, NOW);
     assert!(revokes(&list, "a"));
     assert!(sample(&metrics, "metagate_revocations_in_force 1"));
     fs::write(&file, "[]").unwrap();
-    list.look(Instant::now);
+    list.look(Instant::now, NOW);
     assert!(!revokes(&list, "a"), "an empty list is written as one");
 }
 
@@ -87,7 +90,7 @@ fn an_unreadable_file_leaves_the_current_list_in_force() {
 fn an_unchanged_file_is_not_read_again() {
     let (directory, list, metrics) = started("[{jti: a}]");
     let start = Instant::now();
-    let look_at = |seconds| list.look(|| start + Duration::from_secs(seconds));
+    let look_at = |seconds| list.look(|| start + Duration::from_secs(seconds), NOW);
     let file = directory.path().join("list");
     // The first checks read it, because it may change within one tick of the file system's clock.
     for seconds in [0, 2, 4, 6] {
@@ -116,6 +119,51 @@ fn an_unchanged_file_is_not_read_again() {
 }
 
 #[test]
+fn an_entry_ends_at_its_time() {
+    let in_year = |year: u64| SystemTime::UNIX_EPOCH + Duration::from_secs((year - 1970) * 31_556_952);
+    let (directory, list, metrics) = started(
+        "[{jti: gone, until: 2001-01-01T00:00:00Z}, {jti: a, until: 2100-01-01T00:00:00Z}, {jti: b}]",
+    );
+    assert!(!revokes(&list, "gone") && revokes(&list, "a") && revokes(&list, "b"));
+    list.look(Instant::now, in_year(2090));
+    assert!(revokes(&list, "a"));
+    list.look(Instant::now, in_year(2110));
+    assert!(!revokes(&list, "a") && revokes(&list, "b"));
+    assert!(sample(&metrics, "metagate_revocations{kind=\"jti\"} 1"), "{}", metrics.encode());
+    let since = list.status().unwrap().since;
+    list.look(Instant::now, in_year(2120));
+    assert_eq!(list.status().unwrap().since, since, "nothing more has ended");
+    // A file that has settled is read again within minutes for the same reason.
+    let start = Instant::now();
+    fs::write(directory.path().join("list"), "[{jti: a, until: 2100-01-01T00:00:00Z}]").unwrap();
+    for seconds in [0, 6, 12, 400] {
+        let year = if seconds < 12 { 2090 } else { 2110 };
+        list.look(|| start + Duration::from_secs(seconds), in_year(year));
+    }
+    assert!(!revokes(&list, "a"));
+}
+
+#[test]
+fn the_status_has_the_list_in_force_and_the_failure_of_its_file() {
+    let (directory, list, _metrics) = started("[{jti: a}, {sub: ada, issuer: nobody}]");
+    let file = directory.path().join("list");
+    let later = NOW + Duration::from_secs(10);
+    fs::write(&file, "[{jti: a}, {sub: ada, issuer: nobody}, {sub: bob}]").unwrap();
+    list.look(Instant::now, NOW);
+    fs::write(&file, "- jit: a").unwrap();
+    list.look(Instant::now, later);
+    let status = list.status().unwrap();
+    assert_eq!((status.since, status.checked), (NOW, later));
+    assert_eq!(status.entries.map(|(_, count)| count), [1, 0, 2, 0, 0]);
+    assert_eq!(status.unknown_issuers, ["nobody"]);
+    assert!(status.failure.is_some_and(|failure| failure.starts_with("line 1: \"jit\": unknown key")));
+    fs::write(&file, "[]").unwrap();
+    list.look(Instant::now, later);
+    let status = list.status().unwrap();
+    assert_eq!((status.since, status.failure), (later, None));
+}
+
+#[test]
 fn the_symlink_swap_of_a_config_map_is_applied() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
@@ -129,7 +177,7 @@ fn the_symlink_swap_of_a_config_map_is_applied() {
     assert!(revokes(&list, "a"));
     symlink("..2", at("..tmp")).unwrap();
     fs::rename(at("..tmp"), at("..data")).unwrap();
-    list.look(Instant::now);
+    list.look(Instant::now, NOW);
     assert!(revokes(&list, "b") && !revokes(&list, "a"));
 }
 
@@ -156,7 +204,7 @@ async fn a_watch_sees_a_change_of_the_list_in_force() {
     // A change that does not concern this token, then one that does.
     for text in ["[{jti: a}, {jti: x}]", "[{jti: b}]"] {
         fs::write(directory.path().join("list"), text).unwrap();
-        list.look(Instant::now);
+        list.look(Instant::now, NOW);
     }
     assert_eq!(waiting.await.unwrap(), RevokedBy::Id);
     assert_eq!(other.revoked_by(), None);
@@ -168,7 +216,7 @@ fn a_change_between_the_decision_and_the_watch_is_seen() {
     list.enter();
     let seen = list.version();
     fs::write(directory.path().join("list"), "[{jti: a}]").unwrap();
-    list.look(Instant::now);
+    list.look(Instant::now, NOW);
     let mut late = list.watch(Arc::new(verified(json!({"jti": "a"}))), "", seen);
     assert_eq!(late.revoked_by(), Some(RevokedBy::Id));
     assert_eq!(late.revoked_by(), Some(RevokedBy::Id), "and stays so");
@@ -189,9 +237,9 @@ fn a_watch_follows_the_configuration_in_force() {
     new.enter();
     // The task of the previous configuration may still be running.
     fs::write(before.path().join("list"), "[{jti: a}]").unwrap();
-    old.look(Instant::now);
+    old.look(Instant::now, NOW);
     assert_eq!(watch.revoked_by(), None);
     fs::write(directory.path().join("list"), "[{jti: a}]").unwrap();
-    new.look(Instant::now);
+    new.look(Instant::now, NOW);
     assert_eq!(watch.revoked_by(), Some(RevokedBy::Id));
 }

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::super::finding::FindingId;
+use url::Host;
+
 use super::super::words::Word;
 use super::super::{ForwardAuth, Listen, values};
 use super::section::Section;
@@ -14,6 +15,7 @@ pub(super) struct Listeners {
     pub(super) data: Option<Listen>,
     pub(super) health: Option<SocketAddr>,
     pub(super) admin: Option<SocketAddr>,
+    pub(super) admin_hosts: Vec<Box<str>>,
     pub(super) forward_auth: Option<ForwardAuth>,
 }
 
@@ -42,7 +44,22 @@ pub(super) fn listeners(root: &Section<'_>) -> Listeners {
             "use a loopback address, like 127.0.0.1:8687",
         );
     }
-    Listeners { forward_auth: forward_auth(root, all), data, health, admin }
+    let admin_hosts = admin_section.need_list("hosts", host_name);
+    Listeners { forward_auth: forward_auth(root, all), data, health, admin, admin_hosts }
+}
+
+/// A host name or an address, without a port.
+fn host_name(text: &str) -> Result<Box<str>, String> {
+    match Host::parse(text) {
+        // A host that is written in another way than browsers write it would never be found.
+        Ok(host) if host.to_string().eq_ignore_ascii_case(text) && !text.contains('*') => {
+            Ok(host.to_string().into())
+        }
+        _ => Err(format!(
+            "{} is not a host name; write it like metagate.corp.example, without scheme and port",
+            values::quote(text)
+        )),
+    }
 }
 
 /// Records at most `most` errors about listeners that already use this address.

@@ -1,5 +1,7 @@
 //! Parses `authentication.revocations` and reads the list.
 
+use std::time::SystemTime;
+
 use super::super::error::{ConfigError, Origin};
 use super::super::finding::FindingId;
 use super::super::revocations::{RevocationFile, Version};
@@ -14,7 +16,7 @@ pub(super) fn revocations(root: &Section<'_>, trust: &[TrustEntry]) -> Option<(R
     let salt = root.section("datahub").secret("tokenServiceSalt", Purpose::Salt);
     let section = root.section("authentication").section("revocations");
     let file = RevocationFile::new(section.file(KEY)?, salt, names_of_issuers(trust));
-    let fault = match file.read() {
+    let fault = match file.read(SystemTime::now().into()) {
         Ok(version) => {
             warn_of_unknown_issuers(&section, &file, &version);
             return Some((file, version));

@@ -13,7 +13,21 @@ const MAX_PROBLEMS: usize = 20;
 /// Further members of an entry.
 const ISSUER: &str = "issuer";
 const ISSUED_BEFORE: &str = "issuedBefore";
+const UNTIL: &str = "until";
 const NOTE: &str = "note";
+
+/// An entry as it is written in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenEntry {
+    /// The tokens that it revokes.
+    pub revocation: Revocation,
+    /// When it ends.
+    pub until: Option<NumericDate>,
+    /// What somebody noted about it.
+    pub note: Option<Box<str>>,
+    /// Where it begins.
+    pub at: Position,
+}
 
 /// Reads all entries, and returns the problems; the first 20 of them if there are more. `length` counts the bytes.
 ///
@@ -22,7 +36,7 @@ const NOTE: &str = "note";
 pub(super) fn read(
     reader: &mut impl BufRead,
     length: &mut u64,
-    mut add: impl FnMut(Revocation) -> Result<(), ListTooLong>,
+    mut add: impl FnMut(WrittenEntry) -> Result<(), ListTooLong>,
 ) -> io::Result<Vec<Problem>> {
     let mut lines = Lines { line: Vec::new(), number: 0, length };
     // Blank lines, so that a YAML document has its positions.
@@ -89,7 +103,7 @@ impl Lines<'_> {
 }
 
 /// Adds the entries of a YAML list.
-fn yaml(text: &str, add: &mut impl FnMut(Revocation) -> Result<(), ListTooLong>) -> Vec<Problem> {
+fn yaml(text: &str, add: &mut impl FnMut(WrittenEntry) -> Result<(), ListTooLong>) -> Vec<Problem> {
     let document = document::parse(text);
     let mut problems = document.problems;
     let nodes = match document.root.value {
@@ -114,7 +128,7 @@ fn yaml(text: &str, add: &mut impl FnMut(Revocation) -> Result<(), ListTooLong>)
 fn json_lines(
     mut lines: Lines<'_>,
     reader: &mut impl BufRead,
-    add: &mut impl FnMut(Revocation) -> Result<(), ListTooLong>,
+    add: &mut impl FnMut(WrittenEntry) -> Result<(), ListTooLong>,
 ) -> io::Result<Vec<Problem>> {
     // Lines that are not JSON are reported first, because they may be why other entries are odd.
     let (mut unreadable, mut wrong) = (Vec::new(), Vec::new());
@@ -125,7 +139,10 @@ fn json_lines(
         let line = lines.current()?;
         if !line.trim().is_empty() {
             match of_line(line) {
-                Ok(entry) => wrong.extend(added(add(entry), Position::START).err().map(here)),
+                Ok(entry) => {
+                    let entry = WrittenEntry { at: Position { line: number, column: 1 }, ..entry };
+                    wrong.extend(added(add(entry), Position::START).err().map(here));
+                }
                 Err(LineFault::Unreadable(problems)) => unreadable.extend(problems.into_iter().map(here)),
                 Err(LineFault::Wrong(problem)) => wrong.push(here(problem)),
             }
@@ -143,7 +160,7 @@ enum LineFault {
     Wrong(Problem),
 }
 
-fn of_line(line: &str) -> Result<Revocation, LineFault> {
+fn of_line(line: &str) -> Result<WrittenEntry, LineFault> {
     if let Some(entry) = plain_map(line).and_then(|node| entry(&node).ok()) {
         return Ok(entry);
     }
@@ -187,11 +204,11 @@ fn added(result: Result<(), ListTooLong>, at: Position) -> Result<(), Problem> {
     result.map_err(|error| problem(at, error.to_string()))
 }
 
-fn entry(node: &Node) -> Result<Revocation, Problem> {
+fn entry(node: &Node) -> Result<WrittenEntry, Problem> {
     let Value::Map(members) = &node.value else {
         return Err(problem(node.at, format!("an entry is a map, and this is {}", node.kind())));
     };
-    let (mut by, mut issuer, mut issued_before) = (None, None, None);
+    let (mut by, mut issuer, mut issued_before, mut until, mut note) = (None, None, None, None, None);
     for member in members {
         let at = member.node.at;
         let Value::Scalar { text, .. } = &member.node.value else {
@@ -212,14 +229,9 @@ fn entry(node: &Node) -> Result<Revocation, Problem> {
             }
             (None, ISSUER) if !text.is_empty() => issuer = Some(text.as_str().into()),
             (None, ISSUER) => return Err(problem(at, "`issuer` is empty; leave it out for any issuer")),
-            (None, ISSUED_BEFORE) => {
-                let time = NumericDate::from_text(text).ok_or_else(|| {
-                    let example = "2026-01-31T12:00:00Z, or seconds since 1970";
-                    problem(at, format!("`issuedBefore`: {} is not a time like {example}", quote(text)))
-                })?;
-                issued_before = Some(time);
-            }
-            (None, NOTE) => {}
+            (None, ISSUED_BEFORE) => issued_before = Some(time(ISSUED_BEFORE, text, at)?),
+            (None, UNTIL) => until = Some(time(UNTIL, text, at)?),
+            (None, NOTE) => note = Some(text.as_str().into()),
             (None, key) => return Err(problem(at, unknown(key))),
         }
     }
@@ -230,11 +242,19 @@ fn entry(node: &Node) -> Result<Revocation, Problem> {
     if issued_before.is_some() && kind != RevokedBy::Subject {
         return Err(problem(node.at, "`issuedBefore` is only for entries with `sub`"));
     }
-    Ok(entry.of_issuer(issuer).issued_before(issued_before))
+    let revocation = entry.of_issuer(issuer).issued_before(issued_before);
+    Ok(WrittenEntry { revocation, until, note, at: node.at })
+}
+
+fn time(key: &str, text: &str, at: Position) -> Result<NumericDate, Problem> {
+    NumericDate::from_text(text).ok_or_else(|| {
+        let example = "2026-01-31T12:00:00Z, or seconds since 1970";
+        problem(at, format!("`{key}`: {} is not a time like {example}", quote(text)))
+    })
 }
 
 fn unknown(key: &str) -> String {
-    let known = RevokedBy::ALL.map(RevokedBy::as_str).into_iter().chain([ISSUER, ISSUED_BEFORE, NOTE]);
+    let known = RevokedBy::ALL.map(RevokedBy::as_str).into_iter().chain([ISSUER, ISSUED_BEFORE, UNTIL, NOTE]);
     let hint = nearest(key, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     format!("{}: unknown key{hint}", quote(key))
 }
@@ -250,7 +270,7 @@ mod tests {
     fn read_all(text: &str) -> (Vec<Revocation>, io::Result<Vec<Problem>>) {
         let mut entries = Vec::new();
         let read = read(&mut text.as_bytes(), &mut 0, |entry| {
-            entries.push(entry);
+            entries.push(entry.revocation);
             Ok(())
         });
         (entries, read)
@@ -269,7 +289,8 @@ mod tests {
             let read = document::parse(line);
             assert_eq!(read.problems, [], "{line}");
             assert_eq!(plain.json(), read.root.json(), "{line}");
-            assert_eq!(entry(&plain).ok(), entry(&read.root).ok(), "{line}");
+            let same = |node| entry(node).ok().map(|entry| WrittenEntry { at: Position::START, ..entry });
+            assert_eq!(same(&plain), same(&read.root), "{line}");
         }
     }
 

@@ -83,6 +83,7 @@ pub const KEYS: &[Key] = &[
     key("tls.minVersion", word::<TlsVersion>(), "1.2", "The oldest TLS version to accept from clients."),
     key("health.listen", Kind::Address, "0.0.0.0:8686", "The address and port of /livez, /readyz and /metrics, for the kubelet and Prometheus."),
     key("admin.listen", Kind::Address, "127.0.0.1:8687", "The address and port of the status page, /status, /refusals, POST /reload and POST /keys/refresh. Use a loopback address, because there is no authentication. The last three require the field X-Metagate: 1, which webhooks and other web pages do not send."),
+    key("admin.hosts", Kind::Texts, "[]", "Further host names under which browsers reach the admin listener, for example through a proxy that authenticates. Requests with another Host are refused, because web pages elsewhere can choose a name that leads here.").example("[metagate.corp.example]"),
     key("forwardAuth.listen", Kind::Address, "", "The address and port where other proxies ask for decisions (nginx auth_request, Traefik ForwardAuth, Caddy forward_auth, HAProxy, Envoy ext_authz). Off if not set. Only those proxies should be able to reach it. See docs/forward-auth.md.").example("127.0.0.1:8688"),
     key("forwardAuth.target", word::<ForwardAuthDialect>(), "", "How the other proxy names the request. forwarded: X-Forwarded-Method, -Uri and -Host (Traefik, Caddy, HAProxy). original: X-Original-Method and X-Original-URI or -URL (nginx). request: the method and target of its own request (Envoy). Required with listen.").example("forwarded"),
 
@@ -140,7 +141,7 @@ pub const KEYS: &[Key] = &[
     key("authentication.principalDomain", Kind::Text, "open-metadata.org", "The allowed domain of principals if allowedDomains is empty."),
     key("authentication.allowedDomains", Kind::Texts, "[]", "The allowed domains of principals."),
     key("authentication.enforcePrincipalDomain", Kind::Bool, "false", "Whether a principal's domain is checked, as in OpenMetadata. Bots and OpenMetadata's own tokens are exempt."),
-    key("authentication.revocations.file", Kind::Path, "", "A file of revoked tokens, YAML or JSON lines, read again when it changes. docs/configuration.md describes its format; `metagate token fingerprint` prints its entries.").example("/etc/metagate/revocations/list.yaml"),
+    key("authentication.revocations.file", Kind::Path, "", "A file of revoked tokens, YAML or JSON lines, read again when it changes. docs/configuration.md describes its format; `metagate revoke` adds and removes entries.").example("/etc/metagate/revocations/list.yaml"),
     key("authentication.jwks.refreshInterval", LONG, "10m", "How often to fetch key sets whose responses have neither Cache-Control nor Expires."),
     key("authentication.jwks.unknownKeyCooldown", LONG, "30s", "Limits the fetches that tokens can cause by an unknown kid or a signature that does not verify: for each source at most 3 in a row, and on average one in this time."),
     key("authentication.jwks.timeout", WAIT, "5s", "The maximum time for one fetch."),

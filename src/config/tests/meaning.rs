@@ -352,3 +352,16 @@ fn proxy_protocol_is_off_or_required() {
     let errors = file("proxyProtocol: on\n").with(&[KEYS_URL, UPSTREAM]).errors();
     assert_error(&errors, "proxyProtocol @ 1:16");
 }
+
+#[test]
+fn admin_hosts_are_names_without_scheme_and_port() {
+    const HOSTS: &str = "METAGATE_ADMIN__HOSTS";
+    let with = |hosts: &'static str| environment(&[KEYS_URL, UPSTREAM, (HOSTS, hosts)]);
+    assert!(with("[]").config().admin_hosts.is_empty());
+    let config = with("[metagate.corp.example, 10.0.0.7, Status.example]").config();
+    assert_eq!(config.admin_hosts, ["metagate.corp.example", "10.0.0.7", "status.example"].map(Box::from));
+    for wrong in ["https://a.example", "a.example:8687", "a b", "*.example", "a.example/x"] {
+        let errors = with(wrong).errors();
+        assert!(errors[0].contains("is not a host name"), "{wrong}: {errors:?}");
+    }
+}

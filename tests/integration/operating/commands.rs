@@ -34,6 +34,7 @@ fn version_and_help_are_printed() {
         "explain",
         "keys",
         "report",
+        "revoke",
         "routes",
         "token",
         "config",

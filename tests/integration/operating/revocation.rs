@@ -100,6 +100,64 @@ fn unknown_issuer_in_a_new_list_is_warned_about() {
 }
 
 #[test]
+fn revoke_command_changes_the_list_of_a_running_process() {
+    let (stage, directory) = with_list("[]  # nobody yet\n");
+    let list = directory.path().join("list").to_str().expect("a path").to_owned();
+    let (token, file) = (Token::user().encode(), directory.path().join("token"));
+    fs::write(&file, &token).expect("a token");
+    let token_file = ["--token-file", file.to_str().expect("a path")];
+    let revoke = |words: &[&str]| {
+        let finished = Setup::command(&[&["revoke"], words].concat()).env(FILE, list.clone()).finish();
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+        finished
+    };
+    assert_eq!(stage.gateway.get_with(&token, "/api/a").status, 200);
+    let finished = revoke(&[&token_file[..], &["--reason", "laptop lost"]].concat());
+    assert!(finished.stdout.contains("every 2 seconds") && !finished.stdout.contains("eyJ"));
+    eventually("the token to be refused", || {
+        (stage.gateway.get_with(&token, "/api/b").status == 401).then_some(())
+    });
+    let text = fs::read_to_string(&list).expect("the list");
+    assert!(text.ends_with("  note: \"laptop lost\"  # nobody yet\n"), "{text}");
+    let status = stage.gateway.ask_admin("GET", "/status", &[]).json();
+    let revocations = &status["revocations"];
+    assert_eq!((&revocations["file"], &revocations["entries"]["fingerprint"]), (&json!(list), &json!(1)));
+    assert!(revocations["failure"].is_null() && revocations["ageSeconds"].is_u64(), "{revocations}");
+    replace(directory.path(), "- nonsense");
+    let failed = eventually("the failure on the status page", || {
+        let status = stage.gateway.ask_admin("GET", "/status", &[]).json();
+        status["revocations"]["failure"].as_str().map(str::to_owned)
+    });
+    assert!(failed.starts_with("line 1: "), "{failed}");
+    assert!(stage.gateway.ask_admin("GET", "/", &[]).text().contains("the list in force is an earlier one"));
+    replace(directory.path(), &text);
+    let listed = revoke(&["list", "--json"]).stdout;
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!((&listed[0]["note"], &listed[0]["ended"]), (&json!("laptop lost"), &json!(false)));
+    revoke(&[&["remove"], &token_file[..]].concat());
+    eventually("the token to be accepted again", || {
+        (stage.gateway.get_with(&token, "/api/c").status == 200).then_some(())
+    });
+}
+
+/// In an emergency the rest of the configuration must not be in the way.
+#[test]
+fn revoke_command_finds_the_list_in_an_invalid_configuration() {
+    let directory = TempDir::new().expect("a directory");
+    let list = directory.path().join("list").to_str().expect("a path").to_owned();
+    let config = format!("authentication: {{revocations: {{file: \"{list}\"}}}}\nupstrem: {{}}\n");
+    let path = directory.path().join("config.yaml");
+    fs::write(&path, config).expect("a configuration");
+    let config = path.to_str().expect("a path");
+    let finished = Setup::command(&["revoke", "--kid", "stolen", "--config", config]).finish();
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert_eq!(fs::read_to_string(&list).expect("the list"), "- kid: \"stolen\"\n");
+    let finished = Setup::command(&["revoke", "--kid", "stolen"]).finish();
+    assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+    assert!(finished.stderr.contains("no revocation list: give --file"), "{}", finished.stderr);
+}
+
+#[test]
 fn fingerprint_command_prints_a_list_entry() {
     let directory = TempDir::new().expect("a directory");
     let token = Token::datahub().encode();
