@@ -3,9 +3,9 @@
 //! It has no authentication, so it listens only on loopback. `origin` protects it from requests that another program
 //! on this machine is tricked into sending:
 //!
-//! 1. `Host` must be an address of this listener, against DNS rebinding.
+//! 1. `Host` must name this listener, against DNS rebinding.
 //! 2. If a browser states the origin of a request, it must be this listener's own page or the address bar, against web
-//!    pages elsewhere.
+//!    pages elsewhere. Their links may be followed.
 //! 3. Requests that change something or return names of people must come from a browser on this page or contain
 //!    `X-Metagate: 1`, because a backend in the same pod may let its users choose the URL of a webhook.
 
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -33,7 +33,7 @@ mod origin;
 mod page;
 mod view;
 
-pub use view::{ConfigView, LastReload, Outcome, Overview, SourceView};
+pub use view::{ConfigView, LastReload, Outcome, Overview, RevocationView, SourceView};
 
 /// Enough for a few operators and their scripts.
 const MAX_CONNECTIONS: usize = 32;
@@ -56,6 +56,8 @@ pub struct Console {
     pub refresh_keys: Box<dyn Fn() -> KeyRefresh + Send + Sync>,
     /// The last refusals.
     pub refusals: Arc<Refusals>,
+    /// Whether a name is one of `admin.hosts`.
+    pub is_host: Box<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
 /// Serves requests until the future is dropped.
@@ -72,7 +74,11 @@ async fn respond(
     local: SocketAddr,
     console: &Arc<Console>,
 ) -> Response<Full<Bytes>> {
-    if let Err(why) = origin::check(request.method(), request.headers(), local) {
+    let checked = {
+        let names = origin::Names { local, is_further: &*console.is_host };
+        origin::check(request.method(), request.headers(), &names)
+    };
+    if let Err(why) = checked {
         return with_security_fields(forbidden(why));
     }
     let deliberate = origin::is_deliberate(request.headers());
@@ -101,7 +107,11 @@ async fn respond(
             };
             json_response(StatusCode::OK, &off_thread(console, refusals).await)
         }
-        ("/reload", &Method::POST) => reload(console).await,
+        ("/reload", &Method::POST) => {
+            let response = reload(console).await;
+            // The page has the outcome, for people who clicked its button.
+            if origin::is_top_level_navigation(request.headers()) { to_page() } else { response }
+        }
         ("/keys/refresh", &Method::POST) => refresh_keys(console).await,
         ("/reload" | "/keys/refresh", _) => not_allowed("POST"),
         ("/" | "/status" | "/refusals", _) => not_allowed("GET, HEAD"),
@@ -130,6 +140,13 @@ async fn reload(console: &Console) -> Response<Full<Bytes>> {
         Err(_) => Outcome::ending(),
     };
     json_response(outcome.status(), &outcome)
+}
+
+fn to_page() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    response.headers_mut().insert(LOCATION, HeaderValue::from_static("/"));
+    response
 }
 
 fn forbidden(why: &'static str) -> Response<Full<Bytes>> {
@@ -174,7 +191,8 @@ fn with_security_fields(mut response: Response<Full<Bytes>>) -> Response<Full<By
         (HeaderName::from_static("x-content-type-options"), "nosniff"),
         (HeaderName::from_static("x-frame-options"), "DENY"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-        (REFERRER_POLICY, "no-referrer"),
+        // With `no-referrer` a browser sends `Origin: null` for the form of the page.
+        (REFERRER_POLICY, "same-origin"),
     ];
     for (name, value) in FIELDS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));

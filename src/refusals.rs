@@ -17,6 +17,8 @@ const MAX_TEXT_BYTES: usize = 256;
 pub struct Refusal {
     pub time: SystemTime,
     pub request_id: Box<str>,
+    pub trace_id: Option<Box<str>>,
+    pub via: Option<&'static str>,
     pub method: Box<str>,
     pub path: Box<str>,
     pub status: Option<u16>,
@@ -25,7 +27,12 @@ pub struct Refusal {
     pub detail: Option<Box<str>>,
     pub rule: Option<Box<str>>,
     pub principal: Option<Box<str>>,
+    pub claimed_subject: Option<Box<str>>,
+    pub token_class: Option<&'static str>,
     pub issuer: Option<Box<str>>,
+    pub kid: Option<Box<str>>,
+    pub token_fingerprint: Option<Box<str>>,
+    pub client: Option<Box<str>>,
     pub source_address: Option<IpAddr>,
 }
 
@@ -68,6 +75,8 @@ mod tests {
         Refusal {
             time: SystemTime::UNIX_EPOCH,
             request_id: "r".into(),
+            trace_id: None,
+            via: None,
             method: "GET".into(),
             path: shortened(path),
             status: Some(401),
@@ -76,7 +85,12 @@ mod tests {
             detail: None,
             rule: None,
             principal: None,
+            claimed_subject: None,
+            token_class: None,
             issuer: None,
+            kid: None,
+            token_fingerprint: None,
+            client: None,
             source_address: Some(Ipv4Addr::LOCALHOST.into()),
         }
     }

@@ -241,7 +241,7 @@ pub async fn run(
 }
 
 fn console(process: &Arc<Process>, reload: mpsc::Sender<ReloadRequest>, refusals: Arc<Refusals>) -> Console {
-    let (for_overview, for_keys) = (process.clone(), process.clone());
+    let (for_overview, for_keys, for_hosts) = (process.clone(), process.clone(), process.clone());
     Console {
         overview: Box::new(move || for_overview.overview()),
         reload,
@@ -250,6 +250,10 @@ fn console(process: &Arc<Process>, reload: mpsc::Sender<ReloadRequest>, refusals
             Box::pin(async move { keys.refresh_now().await })
         }),
         refusals,
+        is_host: Box::new(move |name| {
+            let current = for_hosts.current();
+            current.loaded.config.admin_hosts.iter().any(|host| host.eq_ignore_ascii_case(name))
+        }),
     }
 }
 

@@ -11,25 +11,34 @@ use crate::loopback::is_loopback;
 const METAGATE: HeaderName = HeaderName::from_static("x-metagate");
 /// Set by browsers: the relation between the page that sends a request and its target (W3C Fetch Metadata).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
-/// Checks where a request to the listener at `local` comes from.
+/// The names under which the listener is reached.
+pub(super) struct Names<'n> {
+    /// Its own address.
+    pub(super) local: SocketAddr,
+    /// Whether a name is one of `admin.hosts`.
+    pub(super) is_further: &'n (dyn Fn(&str) -> bool + Send + Sync),
+}
+
+/// Checks where a request to the listener comes from.
 ///
 /// # Errors
 /// Why the request is not accepted.
-pub(super) fn check(method: &Method, headers: &HeaderMap, local: SocketAddr) -> Result<(), &'static str> {
+pub(super) fn check(method: &Method, headers: &HeaderMap, names: &Names<'_>) -> Result<(), &'static str> {
     let host = only(headers, &HOST).ok_or("there must be one Host")?;
-    if !is_ours(host, local) {
-        return Err("Host must be localhost or the address of this listener");
-    }
-    let own_origin = format!("http://{host}");
-    if headers.contains_key(ORIGIN) && only(headers, &ORIGIN) != Some(own_origin.as_str()) {
+    let kind = names.kind(host).ok_or(
+        "Host must be localhost, the address of this listener, or one of admin.hosts (with any port)",
+    )?;
+    if headers.contains_key(ORIGIN) && !is_own(only(headers, &ORIGIN).unwrap_or_default(), host, kind) {
         return Err("Origin must be this listener's own page");
     }
     // `none`: typed into the address bar, or a bookmark.
-    if headers.contains_key(SEC_FETCH_SITE)
-        && !matches!(only(headers, &SEC_FETCH_SITE), Some("same-origin" | "none"))
-    {
-        return Err("Sec-Fetch-Site must be same-origin or none");
+    let from_page = headers.contains_key(SEC_FETCH_SITE)
+        && !matches!(only(headers, &SEC_FETCH_SITE), Some("same-origin" | "none"));
+    if from_page && !(method == Method::GET && is_top_level_navigation(headers)) {
+        return Err("Sec-Fetch-Site must be same-origin or none, except when a link is followed");
     }
     // Every browser states the origin of a POST. A request without any of these fields is from curl or a script, which
     // a web page cannot control.
@@ -38,6 +47,20 @@ pub(super) fn check(method: &Method, headers: &HeaderMap, local: SocketAddr) -> 
         return Err("Origin is missing");
     }
     Ok(())
+}
+
+/// Whether a browser opens the response in a window of its own. The page with the link cannot read it.
+pub(super) fn is_top_level_navigation(headers: &HeaderMap) -> bool {
+    only(headers, &SEC_FETCH_MODE) == Some("navigate") && only(headers, &SEC_FETCH_DEST) == Some("document")
+}
+
+/// Whether an origin is that of the page at `host`. A further name may be that of a proxy with TLS.
+fn is_own(origin: &str, host: &str, kind: HostKind) -> bool {
+    match origin.split_once("://") {
+        Some(("http", own)) => own == host,
+        Some(("https", own)) => kind == HostKind::Further && own == host,
+        _ => false,
+    }
 }
 
 /// Whether a request was sent to this listener on purpose: with `X-Metagate: 1`, or by a browser from this listener's
@@ -58,22 +81,38 @@ fn only<'f>(headers: &'f HeaderMap, name: &HeaderName) -> Option<&'f str> {
     }
 }
 
-/// Whether `host` is an address of this listener. With DNS rebinding another name resolves to this address, but the
-/// browser still sends that name.
-fn is_ours(host: &str, local: SocketAddr) -> bool {
-    let Ok(authority) = host.parse::<Authority>() else { return false };
-    if host.contains('@') || authority.port_u16().unwrap_or(80) != local.port() {
-        return false;
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HostKind {
+    /// An address of this listener, or `localhost`.
+    Address,
+    /// One of `admin.hosts`.
+    Further,
+}
+
+impl Names<'_> {
+    /// What `Host` names, if it is this listener. With DNS rebinding another name resolves to this address, but the
+    /// browser still sends that name.
+    ///
+    /// Ports are not compared: `kubectl port-forward 18687:8687` and `ssh -L` change them, and DNS rebinding is about
+    /// names.
+    fn kind(&self, host: &str) -> Option<HostKind> {
+        let authority = host.parse::<Authority>().ok().filter(|_| !host.contains('@'))?;
+        let name = authority.host();
+        let is_port = |rest: &str| rest.is_empty() || authority.port_u16().is_some();
+        if !host.strip_prefix(name).is_some_and(is_port) {
+            return None;
+        }
+        if name.eq_ignore_ascii_case("localhost") {
+            return Some(HostKind::Address);
+        }
+        if let Ok(address) = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+            let (address, local) = (address.to_canonical(), self.local.ip().to_canonical());
+            if address == local || is_loopback(address) && is_loopback(local) {
+                return Some(HostKind::Address);
+            }
+        }
+        (self.is_further)(name).then_some(HostKind::Further)
     }
-    let name = authority.host();
-    if name.eq_ignore_ascii_case("localhost") {
-        return true;
-    }
-    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    address.is_ok_and(|address| {
-        let (address, local) = (address.to_canonical(), local.ip().to_canonical());
-        address == local || is_loopback(address) && is_loopback(local)
-    })
 }
 
 #[cfg(test)]
@@ -89,20 +128,38 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_str(value).unwrap());
         }
-        check(method, &map, "127.0.0.1:8687".parse().unwrap())
+        check(method, &map, &names("127.0.0.1:8687"))
+    }
+
+    fn names(local: &str) -> Names<'static> {
+        Names { local: local.parse().unwrap(), is_further: &|name| name == "status.example" }
     }
 
     #[test]
     fn host_must_be_localhost_or_this_listener() {
-        for host in ["127.0.0.1:8687", "localhost:8687", "LOCALHOST:8687", "[::1]:8687", "127.0.0.2:8687"] {
+        for host in [
+            "127.0.0.1:8687",
+            "localhost:8687",
+            "LOCALHOST:8687",
+            "[::1]:8687",
+            "127.0.0.2:8687",
+            // Other ports: `kubectl port-forward 18687:8687`, `ssh -L`.
+            "localhost:18687",
+            "127.0.0.1:80",
+            "127.0.0.1",
+            // admin.hosts
+            "status.example",
+            "status.example:8443",
+        ] {
             assert_eq!(checked(&Method::GET, &[("host", host)]), Ok(()), "{host}");
         }
         let wrong = [
             "evil.example:8687",
             "localhost.evil.example:8687",
             "127.0.0.1.nip.io:8687",
-            "127.0.0.1",
-            "127.0.0.1:80",
+            "127.0.0.1:x",
+            "127.0.0.1:99999",
+            "other.status.example",
             "10.0.0.1:8687",
             "0.0.0.0:8687",
             "localhost@evil.example:8687",
@@ -118,7 +175,7 @@ mod tests {
         let two = [("host", "127.0.0.1:8687"), ("host", "127.0.0.1:8687")];
         assert!(checked(&Method::GET, &two).is_err());
         // A listener on a non-loopback address accepts only that address.
-        let local = "10.0.0.1:8687".parse().unwrap();
+        let local = &names("10.0.0.1:8687");
         let with = |host| HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
         assert!(check(&Method::GET, &with("10.0.0.1:8687"), local).is_ok());
         assert!(check(&Method::GET, &with("10.0.0.2:8687"), local).is_err());
@@ -147,9 +204,45 @@ mod tests {
             assert_eq!(checked(&method, &own), Ok(()));
             assert_eq!(checked(&method, &[host]), Ok(()), "curl");
         }
+        for host in ["status.example", "status.example:8443"] {
+            let own = [("host", host), ("origin", &format!("https://{host}"))];
+            assert_eq!(checked(&Method::POST, &own), Ok(()), "a proxy with TLS");
+            let other = [("host", host), ("origin", "https://status.example:1")];
+            assert!(checked(&Method::POST, &other).is_err());
+        }
+        let other_port = [("host", "localhost:18687"), ("origin", "http://localhost:3000")];
+        assert!(checked(&Method::POST, &other_port).is_err(), "a page on another port");
         assert_eq!(checked(&Method::GET, &[host, ("sec-fetch-site", "none")]), Ok(()), "the address bar");
         assert!(checked(&Method::POST, &[host, ("sec-fetch-site", "same-origin")]).is_err());
         assert!(checked(&Method::POST, &[host, ("referer", "http://127.0.0.1:8687/")]).is_err());
+    }
+
+    /// A link in a wiki or a chat may lead here: the browser shows the page, and the wiki cannot read it.
+    #[test]
+    fn links_on_other_pages_may_be_followed() {
+        let link = |site, mode, dest| {
+            let fields = [("sec-fetch-site", site), ("sec-fetch-mode", mode), ("sec-fetch-dest", dest)];
+            [&[("host", "127.0.0.1:8687")], &fields[..]].concat()
+        };
+        for site in ["cross-site", "same-site"] {
+            assert_eq!(checked(&Method::GET, &link(site, "navigate", "document")), Ok(()));
+            for (mode, dest) in [
+                ("navigate", "iframe"),
+                ("navigate", "embed"),
+                ("no-cors", "image"),
+                ("no-cors", "document"),
+                ("cors", "empty"),
+                ("navigate", ""),
+            ] {
+                assert!(checked(&Method::GET, &link(site, mode, dest)).is_err(), "{mode} {dest}");
+            }
+            let form = link(site, "navigate", "document");
+            assert!(checked(&Method::POST, &form).is_err(), "a form on another page");
+            let form = [&form[..], &[("origin", "http://evil.example")]].concat();
+            assert!(checked(&Method::POST, &form).is_err());
+            let rebound = [&[("host", "evil.example:8687")], &form[1..]].concat();
+            assert!(checked(&Method::GET, &rebound).is_err());
+        }
     }
 
     #[test]

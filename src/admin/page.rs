@@ -1,62 +1,63 @@
 //! The status page: HTML without scripts and without external resources.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use super::view::{self, Outcome, Overview, SourceView};
+use super::view::{self, Outcome, Overview, RevocationView, SourceView};
 use crate::printable;
 use crate::refusals::Refusal;
 
 /// Nothing may run, be loaded or be framed. The style sheet is permitted by its hash.
-pub(super) const POLICY: &str = "default-src 'none'; style-src 'sha256-Hbfrj5zP7hJX/qQYxKdF5SxwyUhhYd11pr6gf4gnlBA='; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'sha256-+JXKtrcGf5xa63WiUJTfbuhwAoh/COTKHWXjU4P+3vw='; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-const STYLE: &str = "body{font:14px/1.45 system-ui,sans-serif;margin:2em auto;max-width:76em;padding:0 1em;color:#1c2024;background:#fff}\
-h1{font-size:1.3em}h2{font-size:1.05em;margin-top:2em}\
-table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.25em .6em;border-bottom:1px solid #d9dce0;vertical-align:top;overflow-wrap:anywhere}\
-th{font-weight:600;white-space:nowrap}.good{color:#0a6b2d}.bad{color:#b00020}button{font:inherit;padding:.3em 1em}\
-@media(prefers-color-scheme:dark){body{color:#e6e8ea;background:#16181a}th,td{border-color:#34383c}.good{color:#5fd38a}.bad{color:#ff7b86}}";
+const STYLE: &str = include_str!("page.css");
 
 /// Renders the page. Refusals contain names of people, so they are optional.
 pub(super) fn render(overview: &Overview, refusals: Option<&[Refusal]>) -> String {
-    let mut page = String::with_capacity(16 * 1024);
-    page.push_str("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"10\"><title>metagate</title><style>");
-    page.push_str(STYLE);
-    page.push_str("</style></head><body>");
-    state(&mut page, overview);
-    configuration(&mut page, overview);
-    sources(&mut page, &overview.sources);
-    requests(&mut page, overview);
-    match refusals {
-        Some(refusals) => recent(&mut page, refusals),
-        None => page.push_str("<h2>Last refusals</h2><p>Shown in a browser, and with X-Metagate: 1.</p>"),
-    }
-    page.push_str("</body></html>\n");
-    page
-}
-
-fn state(page: &mut String, overview: &Overview) {
+    let mut page = String::with_capacity(32 * 1024);
     let (class, word) = match (overview.ready, overview.draining) {
-        (true, _) => ("good", "ready"),
+        (true, _) => ("ok", "ready"),
         (false, true) => ("bad", "draining"),
         (false, false) => ("bad", "waiting for keys"),
     };
-    let uptime = humantime::format_duration(std::time::Duration::from_secs(overview.uptime_seconds));
     // Writing to a string does not fail, here and below.
     let _ = write!(
         page,
-        "<h1>metagate {} <span class=\"{class}\">{word}</span></h1><p>up {uptime}, {} open connections</p>",
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <meta http-equiv=\"refresh\" content=\"10\"><title>metagate: {word}</title><style>{STYLE}</style></head>\
+         <body><main>"
+    );
+    header(&mut page, overview, class, word);
+    page.push_str("<div class=\"grid\">");
+    configuration(&mut page, overview);
+    requests(&mut page, overview);
+    sources(&mut page, &overview.sources);
+    revocations(&mut page, overview.revocations.as_ref());
+    recent(&mut page, refusals);
+    page.push_str("</div></main></body></html>\n");
+    page
+}
+
+fn header(page: &mut String, overview: &Overview, class: &str, word: &str) {
+    let uptime = humantime::format_duration(Duration::from_secs(overview.uptime_seconds));
+    let _ = write!(
+        page,
+        "<header><h1>metagate</h1><span class=\"pill {class}\">{word}</span>\
+         <span class=\"soft\">{} · up {uptime} · {} open connections · in front of {} at {}</span></header>",
         escaped(overview.version),
         overview.connections,
+        overview.config.backend,
+        escaped(&overview.config.upstream),
     );
 }
 
 fn configuration(page: &mut String, overview: &Overview) {
     let config = &overview.config;
-    page.push_str("<h2>Configuration</h2><table>");
+    begin(page, "Configuration", "half");
     row(page, "file", config.file.as_deref().unwrap_or("none: environment and flags"));
     row(page, "hash", &config.hash);
     row(page, "in force since", &view::time(config.loaded_at));
-    row(page, "backend", config.backend);
-    row(page, "upstream", &config.upstream);
     row(page, "issuers", &config.issuers.join(", "));
     row(page, "rules", &config.rules.join(", "));
     if let Some(last) = &overview.last_reload {
@@ -64,6 +65,7 @@ fn configuration(page: &mut String, overview: &Overview) {
         match &last.outcome {
             Outcome::Applied { changed, changed_files, needs_restart, .. } => {
                 let changed = [changed.as_slice(), changed_files.as_slice()].concat().join(", ");
+                let changed = if changed.is_empty() { "nothing".to_owned() } else { changed };
                 row(page, "last reload", &format!("{when}: applied; changed: {changed}"));
                 if !needs_restart.is_empty() {
                     row(page, "needs a restart", &needs_restart.join(", "));
@@ -71,68 +73,137 @@ fn configuration(page: &mut String, overview: &Overview) {
             }
             Outcome::Refused { errors, .. } => {
                 row(page, "last reload", &format!("{when}: REFUSED, keeping the current configuration"));
-                errors.iter().for_each(|error| row(page, "error", error));
+                errors.iter().for_each(|error| failure(page, "error", error));
             }
         }
     }
-    page.push_str("</table><form method=\"post\" action=\"/reload\"><p><button>Reload</button></p></form>");
-}
-
-fn sources(page: &mut String, sources: &[SourceView]) {
     page.push_str(
-        "<h2>Keys</h2><table><tr><th>issuer<th>source<th>usable<th>not used<th>age<th>failure</tr>",
+        "</table></div><form method=\"post\" action=\"/reload\"><button>Reload</button></form></section>",
     );
-    for SourceView { status, at } in sources {
-        let usable = status.usable.len();
-        let age = status.age_secs(*at).map(|age| format!("{age} s"));
-        let class = if usable == 0 { "bad" } else { "good" };
-        let _ = write!(
-            page,
-            "<tr><td>{}<td>{}<td class=\"{class}\">{usable}<td>{}<td>{}<td class=\"bad\">{}</tr>",
-            escaped(&status.entry),
-            escaped(&status.name),
-            status.skipped.len(),
-            age.unwrap_or_default(),
-            escaped(status.failure.as_deref().unwrap_or_default()),
-        );
-    }
-    page.push_str("</table>");
 }
 
 fn requests(page: &mut String, overview: &Overview) {
-    page.push_str("<h2>Requests since the start</h2><table>");
-    for (how, count) in &overview.requests {
-        row(page, how, &count.to_string());
+    begin(page, "Requests since the start", "half");
+    for (how, count) in overview.requests.iter().filter(|(_, count)| **count > 0) {
+        let _ = write!(page, "<tr><td class=\"wrap\">{}<td class=\"right\">{count}</tr>", escaped(how));
     }
-    page.push_str("</table>");
+    if overview.requests.values().all(|count| *count == 0) {
+        page.push_str("<tr><td class=\"soft\">none</tr>");
+    }
+    end(page);
 }
 
-fn recent(page: &mut String, refusals: &[Refusal]) {
-    page.push_str("<h2>Last refusals</h2><table><tr><th>time<th>from<th>request<th>status<th>decision<th>reason<th>rule<th>principal<th>issuer<th>id</tr>");
-    for refusal in refusals {
-        let detail = refusal.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
+fn sources(page: &mut String, sources: &[SourceView]) {
+    begin(page, "Keys", "");
+    page.push_str(
+        "<tr><th>issuer<th>source<th class=\"right\">usable<th class=\"right\">not used<th>age<th>failure</tr>",
+    );
+    for SourceView { status, at } in sources {
+        let usable = status.usable.len();
+        let age = status.age_secs(*at).map(ago).unwrap_or_default();
+        let class = if usable == 0 { "bad" } else { "ok" };
         let _ = write!(
             page,
-            "<tr><td>{}<td>{}<td>{} {}<td>{}<td>{}<td>{}{}<td>{}<td>{}<td>{}<td>{}</tr>",
+            "<tr><td>{}<td class=\"wrap mono\">{}<td class=\"right {class}\">{usable}<td class=\"right\">{}<td>{age}<td class=\"wrap bad\">{}</tr>",
+            escaped(&status.entry),
+            escaped(&status.name),
+            status.skipped.len(),
+            escaped(status.failure.as_deref().unwrap_or_default()),
+        );
+    }
+    end(page);
+}
+
+fn revocations(page: &mut String, revocations: Option<&RevocationView>) {
+    begin(page, "Revoked tokens", "");
+    match revocations {
+        None => row(page, "list", "none: authentication.revocations.file is not set"),
+        Some(RevocationView(status, now)) => {
+            row(page, "list", &status.file.display().to_string());
+            let kinds = status.entries.iter().filter(|(_, count)| *count > 0);
+            let kinds: Vec<_> = kinds.map(|(by, count)| format!("{count} by {}", by.as_str())).collect();
+            row(
+                page,
+                "entries",
+                if kinds.is_empty() { "none".to_owned() } else { kinds.join(", ") }.as_str(),
+            );
+            row(page, "in force since", &view::time(status.since));
+            row(page, "checked", &format!("{} ago", ago(view::seconds_since(status.checked, *now))));
+            if let Some(fault) = &status.failure {
+                failure(page, "error", &format!("{fault}; the list in force is an earlier one"));
+            }
+            if !status.unknown_issuers.is_empty() {
+                let unknown = status.unknown_issuers.join(", ");
+                failure(page, "unknown issuers", &format!("{unknown}: their entries revoke nothing"));
+            }
+        }
+    }
+    end(page);
+}
+
+fn recent(page: &mut String, refusals: Option<&[Refusal]>) {
+    begin(page, "Last refusals", "");
+    let Some(refusals) = refusals else {
+        page.push_str("<tr><td class=\"soft\">Shown in a browser, and with X-Metagate: 1.</tr>");
+        return end(page);
+    };
+    page.push_str("<tr><th>time<th>request<th>status<th>why<th>who<th>from<th>id</tr>");
+    for refusal in refusals {
+        let who = refusal.principal.as_deref().map_or_else(
+            || refusal.claimed_subject.as_deref().map(|claimed| format!("claims {}", escaped(claimed))),
+            |principal| Some(escaped(principal)),
+        );
+        let _ = write!(
+            page,
+            "<tr><td>{}<td class=\"wrap mono\">{} {}<td>{}<td class=\"wrap\">{}<td class=\"wrap\">{}<td>{}<td class=\"mono\">{}</tr>",
             view::time(refusal.time),
-            refusal.source_address.map_or_else(|| "-".to_owned(), |address| address.to_string()),
             escaped(&refusal.method),
             escaped(&refusal.path),
             refusal.status.map(|status| status.to_string()).unwrap_or_default(),
-            refusal.decision,
-            refusal.reason,
-            escaped(&detail),
-            escaped(refusal.rule.as_deref().unwrap_or_default()),
-            escaped(refusal.principal.as_deref().unwrap_or_default()),
-            escaped(refusal.issuer.as_deref().unwrap_or_default()),
+            why(refusal),
+            who.unwrap_or_default(),
+            refusal.source_address.map(|address| address.to_string()).unwrap_or_default(),
             escaped(&refusal.request_id),
         );
     }
-    page.push_str("</table>");
+    end(page);
+}
+
+/// Decision, reason and everything that the token says about it.
+fn why(refusal: &Refusal) -> String {
+    let mut text = format!("{}: <strong>{}</strong>", refusal.decision, refusal.reason);
+    let more = [
+        ("", refusal.detail),
+        ("rule ", refusal.rule.as_deref()),
+        ("issuer ", refusal.issuer.as_deref()),
+        ("kid ", refusal.kid.as_deref()),
+    ];
+    for (name, value) in more {
+        if let Some(value) = value {
+            let _ = write!(text, " · {name}{}", escaped(value));
+        }
+    }
+    text
+}
+
+fn ago(seconds: u64) -> String {
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
+}
+
+fn begin(page: &mut String, title: &str, class: &str) {
+    let _ = write!(page, "<section class=\"{class}\"><h2>{title}</h2><div class=\"scroll\"><table>");
+}
+
+fn end(page: &mut String) {
+    page.push_str("</table></div></section>");
 }
 
 fn row(page: &mut String, name: &str, value: &str) {
-    let _ = write!(page, "<tr><th>{}<td>{}</tr>", escaped(name), escaped(value));
+    let _ = write!(page, "<tr><th>{}<td class=\"wrap\">{}</tr>", escaped(name), escaped(value));
+}
+
+fn failure(page: &mut String, name: &str, value: &str) {
+    let _ = write!(page, "<tr><th>{}<td class=\"wrap bad\">{}</tr>", escaped(name), escaped(value));
 }
 
 /// Escapes text for HTML.
@@ -165,6 +236,8 @@ mod tests {
     use super::*;
     use crate::jose::{KeyFault, SkippedKey};
     use crate::jwks::SourceStatus;
+    use crate::revocation::RevokedBy;
+    use crate::revocation_list::RevocationStatus;
 
     const ODD: &str = "<script>alert('x')</script>\"&";
 
@@ -202,6 +275,17 @@ mod tests {
                 },
                 at: SystemTime::UNIX_EPOCH + Duration::from_secs(5),
             }],
+            revocations: Some(RevocationView(
+                RevocationStatus {
+                    file: ODD.into(),
+                    entries: RevokedBy::ALL.map(|by| (by, usize::from(by == RevokedBy::Id) * 7)),
+                    since: SystemTime::UNIX_EPOCH,
+                    checked: SystemTime::UNIX_EPOCH + Duration::from_secs(3),
+                    failure: Some(ODD.to_owned()),
+                    unknown_issuers: vec![ODD.to_owned()],
+                },
+                SystemTime::UNIX_EPOCH + Duration::from_secs(5),
+            )),
             connections: 1,
             requests: BTreeMap::from([(ODD.to_owned(), 3)]),
         }
@@ -218,6 +302,8 @@ mod tests {
         let refusal = Refusal {
             time: SystemTime::UNIX_EPOCH,
             request_id: ODD.into(),
+            trace_id: None,
+            via: None,
             method: ODD.into(),
             path: ODD.into(),
             status: Some(401),
@@ -225,20 +311,27 @@ mod tests {
             reason: "expired",
             detail: Some("a < b".into()),
             rule: Some(ODD.into()),
-            principal: Some(ODD.into()),
+            principal: None,
+            claimed_subject: Some(ODD.into()),
+            token_class: None,
             issuer: Some(ODD.into()),
+            kid: Some(ODD.into()),
+            token_fingerprint: None,
+            client: None,
             source_address: Some([127, 0, 0, 1].into()),
         };
         let page = render(&overview(), Some(&[refusal]));
         assert!(!page.contains("<script"), "{page}");
         assert!(
-            page.matches("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&amp;").count() >= 14,
+            page.matches("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&amp;").count() >= 18,
             "{page}"
         );
-        assert!(page.contains("<td class=\"bad\">0<td>1<td>5 s<td class=\"bad\">&lt;script"), "{page}");
+        let source = "<td class=\"right bad\">0<td class=\"right\">1<td>5s<td class=\"wrap bad\">&lt;script";
+        assert!(page.contains(source), "{page}");
         assert!(page.contains("a &lt; b") && page.contains("up 1m 1s"));
+        assert!(page.contains("7 by jti<") && page.contains("checked<td class=\"wrap\">2s ago"), "{page}");
         assert!(!page.contains("src=") && !page.contains("href="), "nothing from elsewhere");
         let page = render(&overview(), None);
-        assert!(page.contains("X-Metagate: 1") && !page.contains("<th>principal"), "{page}");
+        assert!(page.contains("X-Metagate: 1") && !page.contains("<th>who"), "{page}");
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::jwks::SourceStatus;
 use crate::refusals::Refusal;
+use crate::revocation_list::RevocationStatus;
 
 /// The state of the process.
 #[derive(Clone, Debug, Serialize)]
@@ -24,6 +25,8 @@ pub struct Overview {
     pub last_reload: Option<LastReload>,
     /// In the format of `metagate keys --json`.
     pub sources: Vec<SourceView>,
+    /// `null` without a list.
+    pub revocations: Option<RevocationView>,
     pub connections: i64,
     /// By decision, and by reason unless the request was simply allowed.
     pub requests: BTreeMap<String, u64>,
@@ -40,6 +43,33 @@ impl Serialize for SourceView {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.status.to_json(self.at).serialize(serializer)
     }
+}
+
+/// The revocation list in force, at one moment.
+#[derive(Clone, Debug)]
+pub struct RevocationView(pub RevocationStatus, pub SystemTime);
+
+impl Serialize for RevocationView {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(status, now) = self;
+        let entries: BTreeMap<_, _> =
+            status.entries.iter().map(|(by, count)| (by.as_str(), *count)).collect();
+        let value = json!({
+            "file": status.file.display().to_string(),
+            "entries": entries,
+            "loadedAt": time(status.since),
+            "ageSeconds": seconds_since(status.since, *now),
+            "checkedAt": time(status.checked),
+            "failure": status.failure,
+            "unknownIssuers": status.unknown_issuers,
+        });
+        value.serialize(serializer)
+    }
+}
+
+/// Whole seconds; zero if the clock was set back.
+pub(super) fn seconds_since(time: SystemTime, now: SystemTime) -> u64 {
+    now.duration_since(time).unwrap_or_default().as_secs()
 }
 
 /// The configuration in force.
@@ -122,15 +152,22 @@ pub(super) fn refusal(refusal: &Refusal) -> Value {
     json!({
         "time": time(refusal.time),
         "request_id": refusal.request_id,
-        "method": refusal.method,
-        "path": refusal.path,
-        "status": refusal.status,
+        "trace_id": refusal.trace_id,
+        "via": refusal.via,
         "decision": refusal.decision,
         "reason": refusal.reason,
         "detail": refusal.detail,
         "rule": refusal.rule,
+        "status": refusal.status,
+        "method": refusal.method,
+        "path": refusal.path,
         "principal": refusal.principal,
+        "claimed_subject": refusal.claimed_subject,
+        "token_class": refusal.token_class,
         "issuer": refusal.issuer,
+        "kid": refusal.kid,
+        "token_fingerprint": refusal.token_fingerprint,
+        "client": refusal.client,
         "source_address": refusal.source_address,
     })
 }

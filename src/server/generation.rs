@@ -46,7 +46,7 @@ pub(super) struct Generation {
     pub(super) loaded: Arc<Loaded>,
     pub(super) since: SystemTime,
     pub(super) keys: Arc<Keys>,
-    revocations: Arc<RevocationList>,
+    pub(super) revocations: Arc<RevocationList>,
     worker_states: Vec<Arc<WorkerState>>,
     /// One connection pool per worker.
     upstreams: Vec<Arc<Upstream>>,

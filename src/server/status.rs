@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use super::Process;
-use crate::admin::{ConfigView, Overview, SourceView};
+use crate::admin::{ConfigView, Overview, RevocationView, SourceView};
 
 impl Process {
     /// The current state.
@@ -30,6 +30,7 @@ impl Process {
             },
             last_reload: self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             sources: current.keys.status().into_iter().map(|status| SourceView { status, at: now }).collect(),
+            revocations: current.revocations.status().map(|status| RevocationView(status, now)),
             connections: self.metrics.connections.get(),
             requests: self.metrics.request_counts(),
         }
