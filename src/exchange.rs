@@ -20,9 +20,7 @@ use tokio::time::Instant;
 use crate::audit::{AuditRecord, AuditTrail, AuditedCaller, UnverifiedCaller};
 use crate::budget::InFlight;
 use crate::claims::VerifiedToken;
-use crate::decision::{Caller, Denial, Permit};
-use crate::message::Fields;
-use crate::message::field_name::{TRACEPARENT, USER_AGENT};
+use crate::decision::{Caller, Denial, Permit, Route};
 use crate::metrics::{Metrics, RequestLabels, WouldDenyLabels};
 use crate::refusals::{self, Refusal, Refusals};
 use crate::upstream::RequestProgress;
@@ -68,6 +66,9 @@ pub struct Exchange {
     denial: Option<Denial>,
     rule: Option<usize>,
     forwarded: bool,
+    /// Whether its route needs no token.
+    public: bool,
+    waited: Duration,
     status: Option<StatusCode>,
     complete: bool,
     /// Why it was ended early, or why the backend failed.
@@ -116,6 +117,8 @@ impl Exchange {
             denial: None,
             rule: None,
             forwarded: false,
+            public: false,
+            waited: Duration::ZERO,
             status: None,
             complete: false,
             ended: None,
@@ -174,9 +177,11 @@ impl Exchange {
         self.refused_token = Some(token);
     }
 
-    /// Records the decision to forward.
-    pub fn permitted(&mut self, permit: &Permit) {
-        self.recorder.metrics.overhead(self.started.elapsed());
+    /// Records the decision to forward, of which `waited` was spent waiting for keys or the body.
+    pub fn permitted(&mut self, permit: &Permit, waited: Duration) {
+        self.waited = waited;
+        self.count_overhead();
+        self.public = permit.route() == Route::Public;
         self.rule = permit.rule();
         self.denial = permit.would_deny().cloned();
         self.forwarded = true;
@@ -191,10 +196,19 @@ impl Exchange {
         }
     }
 
+    /// Records how long the decision waited for keys or the body.
+    pub fn waited(&mut self, waited: Duration) {
+        self.waited = waited;
+    }
+
+    fn count_overhead(&self) {
+        self.recorder.metrics.overhead(self.started.elapsed().saturating_sub(self.waited));
+    }
+
     /// Records a refusal, or a failure of the backend.
     pub fn denied(&mut self, denial: Denial) {
         if !self.forwarded {
-            self.recorder.metrics.overhead(self.started.elapsed());
+            self.count_overhead();
         }
         // A response that waits only for the client must not take the place of other requests.
         self.in_flight = None;
@@ -255,6 +269,7 @@ impl Exchange {
         match (&self.denial, self.forwarded) {
             (Some(_), true) => "would_deny",
             (Some(denial), false) => denial.reason.row().decision,
+            (None, true) if self.public => "public",
             (None, true) => "allow",
             // The client disconnected before the decision.
             (None, false) => "error",

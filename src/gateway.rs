@@ -54,7 +54,7 @@ pub use assembly::{admission, system_clock};
 pub use refusal::UnreadHead;
 
 use body::{first_bytes, is_empty};
-use environment::{ExchangeObserver, LiveEnvironment};
+use environment::{ExchangeObserver, LiveEnvironment, Waited};
 use refusal::Unsendable;
 use request_ids::RequestIds;
 use switching::{Bounds, Upgrade};
@@ -179,9 +179,11 @@ impl Gateway {
             content_length: stated_length(&head.headers),
             via: Via::Proxy,
         };
-        let mut environment = LiveEnvironment::new(self, source, body, patience);
-        let mut observer = ExchangeObserver::new(exchange, Some(&peer.account));
-        let admitted = self.admission.admit(&head, &mut environment, &mut observer).await?;
+        let waited = Waited::default();
+        let mut environment = LiveEnvironment::new(self, source, body, patience, &waited);
+        let mut observer = ExchangeObserver::new(exchange, Some(&peer.account), &waited);
+        let admitted = self.admission.admit(&head, &mut environment, &mut observer).await;
+        let admitted = admitted.inspect_err(|_| exchange.waited(waited.total()))?;
         let mut ahead = environment.ahead;
         if !peer.account.is_trusted() && !format.grpc && ahead.bytes.is_empty() {
             ahead = first_bytes(body, self.unverified_timeout).await?;

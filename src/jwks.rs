@@ -116,7 +116,9 @@ impl Keys {
         let is_wanted = |source: &&Arc<Source>| wanted.contains(source.identity());
         let known: Vec<_> = before.into_iter().flat_map(Self::sources).filter(is_wanted).cloned().collect();
         let mut names = known.iter().map(|source| source.name().to_owned()).collect();
-        let mut context = SourceContext { config, metrics, known: &known, names: &mut names };
+        let mut labels = known.iter().map(|source| source.label_key()).collect();
+        let mut context =
+            SourceContext { config, metrics, known: &known, names: &mut names, labels: &mut labels };
         let mut entries = Vec::with_capacity(config.trust.len());
         for entry in &config.trust {
             let old = before.and_then(|keys| keys.entries.iter().find(|old| old.name == entry.name));
@@ -213,6 +215,12 @@ impl Keys {
     /// Whether every required entry has had keys at some time. Never returns to false.
     pub fn are_ready(&self) -> bool {
         self.entries.iter().all(|entry| entry.optional || entry.had_keys.load(Ordering::Relaxed))
+    }
+
+    /// The entries that [`Self::are_ready`] waits for.
+    pub fn waiting_for(&self) -> Vec<&str> {
+        let waits = |entry: &&IssuerEntry| !entry.optional && !entry.had_keys.load(Ordering::Relaxed);
+        self.entries.iter().filter(waits).map(|entry| &*entry.name).collect()
     }
 
     /// Waits up to `maxWait` until an entry has keys. Returns at once if too many requests of this client address,

@@ -15,8 +15,11 @@ use prometheus_client::registry::{Registry, Unit};
 
 mod counter_family;
 mod definition;
+mod expected;
+mod exposition;
 mod histogram;
 mod labels;
+mod process;
 
 use counter_family::{NumberedFamily, RequestCounters};
 use definition::metrics;
@@ -27,7 +30,9 @@ use labels::{
 };
 
 pub use definition::Definition;
-pub use labels::{RequestLabels, WouldDenyLabels};
+pub use expected::Expected;
+pub use exposition::ExpositionFormat;
+pub use labels::{KeySourceLabels, RequestLabels, WouldDenyLabels};
 
 type Timestamp = Gauge<f64, AtomicU64>;
 
@@ -38,9 +43,7 @@ metrics! {
     request_duration in Seconds: Histogram = Histogram::new(&REQUEST_BUCKETS),
         "From the head of a request to the end of its response";
     overhead_duration in Seconds: Histogram = Histogram::new(&OVERHEAD_BUCKETS),
-        "From the head of a request to its decision: metagate's own part";
-    upstream_duration in Seconds: Histogram = Histogram::new(&REQUEST_BUCKETS),
-        "From a request that was sent to the backend to the head of its response: the backend's own part";
+        "From the head of a request to its decision, without waiting for keys or for the body: metagate's own part";
     upstream_responses: NumberedFamily<CodeLabel, 500>, "Responses of the backend by status code";
     upstream_connections: Family<ResultLabel, Counter>,
         "Attempts to open a connection to the backend, by result";
@@ -85,7 +88,7 @@ metrics! {
 /// From half a millisecond to a minute: how long users wait.
 static REQUEST_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
-/// From five microseconds to five seconds: what metagate adds, up to a wait for keys.
+/// From five microseconds to five seconds: what metagate adds.
 static OVERHEAD_BUCKETS: [f64; 12] =
     [0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.01, 0.1, 1.0, 5.0];
 
@@ -94,6 +97,7 @@ impl Metrics {
     pub fn new() -> Self {
         let metrics = Self::registered();
         metrics.build_info.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
+        metrics.create_fixed();
         metrics
     }
 
@@ -181,13 +185,13 @@ impl Metrics {
     }
 
     /// Counts one fetch of a key source.
-    pub fn jwks_fetch(&self, source: &str, result: &'static str) {
-        self.jwks_fetches.get_or_create(&FetchLabels { source: source.to_owned(), result }).inc();
+    pub fn jwks_fetch(&self, source: KeySourceLabels<'_>, result: &'static str) {
+        self.jwks_fetches.get_or_create(&FetchLabels::new(source, result)).inc();
     }
 
     /// Sets the number of usable keys of a source, and the time of their fetch.
-    pub fn jwks_state(&self, source: &str, keys: usize, fetched: Option<SystemTime>) {
-        let label = SourceLabel { source: source.to_owned() };
+    pub fn jwks_state(&self, source: KeySourceLabels<'_>, keys: usize, fetched: Option<SystemTime>) {
+        let label = SourceLabel::from(source);
         self.jwks_keys.get_or_create(&label).set(i64::try_from(keys).unwrap_or(i64::MAX));
         if let Some(fetched) = fetched {
             self.jwks_last_success_timestamp.get_or_create(&label).set(since_epoch(fetched));
@@ -195,50 +199,57 @@ impl Metrics {
     }
 
     /// Sets the time of the next fetch of a source.
-    pub fn jwks_next_refresh(&self, source: &str, at: SystemTime) {
-        self.jwks_next_refresh_timestamp
-            .get_or_create(&SourceLabel { source: source.to_owned() })
-            .set(since_epoch(at));
+    pub fn jwks_next_refresh(&self, source: KeySourceLabels<'_>, at: SystemTime) {
+        self.jwks_next_refresh_timestamp.get_or_create(&source.into()).set(since_epoch(at));
     }
 
     /// Counts a kid that returned with other key material.
-    pub fn jwks_kid_reused(&self, source: &str) {
-        self.jwks_kid_reused.get_or_create(&SourceLabel { source: source.to_owned() }).inc();
+    pub fn jwks_kid_reused(&self, source: KeySourceLabels<'_>) {
+        self.jwks_kid_reused.get_or_create(&source.into()).inc();
     }
 
     /// Sets the number of keys of a source that cannot be used for one reason.
-    pub fn jwks_skipped(&self, source: &str, reason: &'static str, count: usize) {
-        let labels = SkippedLabels { source: source.to_owned(), reason };
+    pub fn jwks_skipped(&self, source: KeySourceLabels<'_>, reason: &'static str, count: usize) {
+        let labels = SkippedLabels::new(source, reason);
         self.jwks_skipped_keys.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Removes a source that is no longer used from the gauges.
-    pub fn forget_source<'r>(&self, source: &str, reasons: impl IntoIterator<Item = &'r &'static str>) {
-        let label = SourceLabel { source: source.to_owned() };
+    pub fn forget_source<'r>(
+        &self,
+        source: KeySourceLabels<'_>,
+        reasons: impl IntoIterator<Item = &'r &'static str>,
+    ) {
+        let label = SourceLabel::from(source);
         self.jwks_keys.remove(&label);
         self.jwks_last_success_timestamp.remove(&label);
         self.jwks_next_refresh_timestamp.remove(&label);
         for reason in reasons {
-            self.jwks_skipped_keys.remove(&SkippedLabels { source: source.to_owned(), reason });
+            self.jwks_skipped_keys.remove(&SkippedLabels::new(source, reason));
         }
     }
 
-    /// The number of requests by decision, and by reason if there is one.
+    /// The number of requests by decision, and by reason if there is one; only those that occurred.
     pub fn request_counts(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
         self.requests.for_each(|RequestLabelSet { decision, reason, .. }, count| {
             let how = if reason.is_empty() { decision.to_string() } else { format!("{decision}: {reason}") };
-            *counts.entry(how).or_default() += count;
+            if count > 0 {
+                *counts.entry(how).or_default() += count;
+            }
         });
         counts
     }
 
-    /// The exposition in the OpenMetrics text format.
-    pub fn encode(&self) -> String {
+    /// The exposition.
+    pub fn encode(&self, format: ExpositionFormat) -> String {
         let mut text = String::new();
         // Writing to a `String` does not fail.
         let _ = encode(&mut text, &self.registry);
-        text
+        match format {
+            ExpositionFormat::OpenMetrics => text,
+            ExpositionFormat::Text => exposition::text_format(&text),
+        }
     }
 }
 

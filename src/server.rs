@@ -30,7 +30,7 @@ use crate::budget::Budget;
 use crate::config::{Config, Listen, Loaded};
 use crate::gateway::Clock;
 use crate::jwks::KeysError;
-use crate::metrics::Metrics;
+use crate::metrics::{ExpositionFormat, Metrics};
 use crate::refusals::Refusals;
 use crate::tls::{self, TlsError};
 
@@ -149,12 +149,12 @@ impl Process {
         self.current.load_full()
     }
 
-    /// The metrics in the OpenMetrics text format.
-    fn exposition(&self) -> String {
+    /// The metrics.
+    fn exposition(&self, format: ExpositionFormat) -> String {
         let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
         self.metrics.requests_in_flight.set(count(self.budget.requests()));
         self.metrics.memory_held.set(count(self.budget.memory()));
-        self.metrics.encode()
+        self.metrics.encode(format)
     }
 
     fn enter(&self, generation: Arc<Generation>, shared: &SharedState) {

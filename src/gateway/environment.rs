@@ -3,7 +3,8 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use super::Gateway;
 use super::graphql::read_graphql;
@@ -35,6 +36,25 @@ pub(super) struct LiveEnvironment<'a> {
     patience: Duration,
     /// What was read of the body.
     pub(super) ahead: ReadAhead,
+    waited: &'a Waited,
+}
+
+/// How long a request has waited for keys or for its body, which is not metagate's own time.
+#[derive(Debug, Default)]
+pub(super) struct Waited(AtomicU64);
+
+impl Waited {
+    pub(super) fn total(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+
+    async fn during<T>(&self, wait: impl Future<Output = T>) -> T {
+        let began = Instant::now();
+        let result = wait.await;
+        let waited = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.0.fetch_add(waited, Ordering::Relaxed);
+        result
+    }
 }
 
 impl<'a> LiveEnvironment<'a> {
@@ -43,8 +63,9 @@ impl<'a> LiveEnvironment<'a> {
         client: Option<IpAddr>,
         body: &'a mut ClientBody,
         patience: Duration,
+        waited: &'a Waited,
     ) -> Self {
-        Self { gateway, client, digest: None, body, patience, ahead: ReadAhead::default() }
+        Self { gateway, client, digest: None, body, patience, ahead: ReadAhead::default(), waited }
     }
 
     fn digest(&mut self, text: &str) -> TokenDigest {
@@ -83,13 +104,13 @@ impl Environment for LiveEnvironment<'_> {
     }
 
     async fn first_keys(&mut self, entry: usize) -> bool {
-        self.gateway.keys.wait_for(entry, self.client).await
+        self.waited.during(self.gateway.keys.wait_for(entry, self.client)).await
     }
 
     async fn newer_keys(&mut self, text: &str, entry: usize, generation: u64) -> Refresh {
         let digest = self.digest(text);
         let token = Unverified { entry, digest, generation, client: self.client };
-        self.gateway.keys.refresh_for_token(token).await
+        self.waited.during(self.gateway.keys.refresh_for_token(token)).await
     }
 
     fn revocation(&self, token: &VerifiedToken, text: &str) -> Option<RevokedBy> {
@@ -98,7 +119,8 @@ impl Environment for LiveEnvironment<'_> {
 
     async fn graphql(&mut self, facts: &RequestFacts, headers: &Fields) -> Result<Graphql, Denial> {
         let limit = self.gateway.graphql_limit;
-        let (graphql, ahead) = read_graphql(facts, headers, self.body, limit, self.patience).await?;
+        let read = read_graphql(facts, headers, self.body, limit, self.patience);
+        let (graphql, ahead) = self.waited.during(read).await?;
         self.ahead = ahead;
         Ok(graphql)
     }
@@ -109,11 +131,16 @@ pub(super) struct ExchangeObserver<'a> {
     exchange: &'a mut Exchange,
     /// The connection, whose limits are relaxed once it has shown a verified token.
     account: Option<&'a Connection>,
+    waited: &'a Waited,
 }
 
 impl<'a> ExchangeObserver<'a> {
-    pub(super) fn new(exchange: &'a mut Exchange, account: Option<&'a Connection>) -> Self {
-        Self { exchange, account }
+    pub(super) fn new(
+        exchange: &'a mut Exchange,
+        account: Option<&'a Connection>,
+        waited: &'a Waited,
+    ) -> Self {
+        Self { exchange, account, waited }
     }
 }
 
@@ -139,6 +166,6 @@ impl Observer for ExchangeObserver<'_> {
     }
 
     fn permitted(&mut self, permit: &Permit) {
-        self.exchange.permitted(permit);
+        self.exchange.permitted(permit, self.waited.total());
     }
 }

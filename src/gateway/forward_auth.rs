@@ -7,7 +7,7 @@
 
 use http::{HeaderValue, Method, Version};
 
-use super::{ExchangeObserver, Gateway, LiveEnvironment, Peer, Received, take_place};
+use super::{ExchangeObserver, Gateway, LiveEnvironment, Peer, Received, Waited, take_place};
 use crate::admission::{Admitted, RequestHead, Via};
 use crate::client_body::ClientBody;
 use crate::decision::Denial;
@@ -89,10 +89,12 @@ impl Gateway {
             content_length: None,
             via: Via::ForwardAuth { removes_fields },
         };
-        let mut environment = LiveEnvironment::new(self, Some(source), body, self.unverified_timeout);
-        let mut observer = ExchangeObserver::new(exchange, None);
-        let Admitted { facts, permit } =
-            self.admission.admit(&request_head, &mut environment, &mut observer).await?;
+        let waited = Waited::default();
+        let mut environment =
+            LiveEnvironment::new(self, Some(source), body, self.unverified_timeout, &waited);
+        let mut observer = ExchangeObserver::new(exchange, None, &waited);
+        let admitted = self.admission.admit(&request_head, &mut environment, &mut observer).await;
+        let Admitted { facts, permit } = admitted.inspect_err(|_| exchange.waited(waited.total()))?;
         let mut headers = self
             .admission
             .head

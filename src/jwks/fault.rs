@@ -32,6 +32,21 @@ pub enum FetchError {
     File(io::Error),
 }
 
+/// The results of a fetch in the metrics: without an error, and [`FetchError::as_str`].
+pub(super) const RESULTS: [&str; 11] = [
+    "ok",
+    "not_modified",
+    "timeout",
+    "connection",
+    "status",
+    "too_large",
+    "compressed",
+    "not_a_key_set",
+    "no_usable_key",
+    "discovery",
+    "file",
+];
+
 impl FetchError {
     /// The `result` label of the metric.
     pub const fn as_str(&self) -> &'static str {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-use super::fault::FetchError;
+use super::fault::{FetchError, RESULTS};
 use crate::jose::{KeyFamily, ParsedKeys, SkippedKey, VerificationKey};
-use crate::metrics::Metrics;
+use crate::metrics::{KeySourceLabels, Metrics};
 use crate::printable;
 
 /// How many causes are remembered as logged while a source fails.
@@ -21,6 +21,8 @@ const MAX_KIDS: usize = 512;
 pub(super) struct Reporter {
     pub(super) name: String,
     pub(super) entry: Box<str>,
+    /// Its name in the metrics.
+    label: String,
     metrics: Arc<Metrics>,
     /// Whether its state is in the metrics, as it is only while its configuration is in force.
     announced: AtomicBool,
@@ -34,19 +36,29 @@ pub(super) struct LoggedState {
 }
 
 impl Reporter {
-    pub(super) fn new(name: String, entry: Box<str>, metrics: Arc<Metrics>) -> Self {
-        Self { name, entry, metrics, announced: AtomicBool::new(false) }
+    pub(super) fn new(name: String, entry: Box<str>, label: String, metrics: Arc<Metrics>) -> Self {
+        Self { name, entry, label, metrics, announced: AtomicBool::new(false) }
+    }
+
+    /// Its name in the metrics, which is unique within its entry.
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
+    fn labels(&self) -> KeySourceLabels<'_> {
+        KeySourceLabels { issuer: &self.entry, source: &self.label }
     }
 
     /// Adds the source to the metrics; `true` if it was not there before.
     pub(super) fn announce(&self) -> bool {
+        self.metrics.expect_source(self.labels(), &RESULTS);
         !self.announced.swap(true, Ordering::Relaxed)
     }
 
     pub(super) fn retire(&self, skipped: &[SkippedKey]) {
         if self.announced.swap(false, Ordering::Relaxed) {
             let reasons: BTreeSet<_> = skipped.iter().map(|key| key.fault.as_str()).collect();
-            self.metrics.forget_source(&self.name, &reasons);
+            self.metrics.forget_source(self.labels(), &reasons);
         }
     }
 
@@ -56,19 +68,20 @@ impl Reporter {
 
     /// Counts one fetch.
     pub(super) fn fetched(&self, result: &'static str) {
-        self.metrics.jwks_fetch(&self.name, result);
+        debug_assert!(RESULTS.contains(&result), "{result} is not in the list");
+        self.metrics.jwks_fetch(self.labels(), result);
     }
 
     /// Sets the number of usable keys and the time of their fetch.
     pub(super) fn set_keys(&self, keys: usize, fetched_at: Option<SystemTime>) {
         if let Some(metrics) = self.gauges() {
-            metrics.jwks_state(&self.name, keys, fetched_at);
+            metrics.jwks_state(self.labels(), keys, fetched_at);
         }
     }
 
     pub(super) fn next_refresh(&self, at: SystemTime) {
         if let Some(metrics) = self.gauges() {
-            metrics.jwks_next_refresh(&self.name, at);
+            metrics.jwks_next_refresh(self.labels(), at);
         }
     }
 
@@ -132,7 +145,7 @@ impl Reporter {
         for kid in now.usable.iter().filter(|key| logged.kids.is_reused(key)).filter_map(|key| key.kid()) {
             let (message, kid) = ("a kid came back with other key material", &*printable::line(kid));
             tracing::warn!(source = self.name, issuer = &*self.entry, kid, "{message}");
-            self.metrics.jwks_kid_reused(&self.name);
+            self.metrics.jwks_kid_reused(self.labels());
         }
     }
 
@@ -141,7 +154,7 @@ impl Reporter {
         let reasons: BTreeSet<_> = before.iter().chain(skipped).map(|key| key.fault.as_str()).collect();
         for reason in reasons {
             let count = skipped.iter().filter(|key| key.fault.as_str() == reason).count();
-            metrics.jwks_skipped(&self.name, reason, count);
+            metrics.jwks_skipped(self.labels(), reason, count);
         }
     }
 }

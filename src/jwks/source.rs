@@ -17,7 +17,7 @@ use super::identity::Identity;
 use super::persist::Store;
 use super::reporter::{LoggedState, Reporter};
 use super::schedule;
-use super::status::{SourceStatus, display_url, unique};
+use super::status::{SourceStatus, display_url, unique, unique_label};
 use super::{Keys, KeysError};
 use crate::backend::key_dialect_of;
 use crate::config::{Config, Jwks, TrustEntry};
@@ -99,6 +99,8 @@ pub(super) struct SourceContext<'a> {
     pub(super) known: &'a [Arc<Source>],
     /// Names that are taken: two URLs may differ only in their query, which names omit.
     pub(super) names: &'a mut HashSet<String>,
+    /// Labels of the metrics that are taken, with their entries.
+    pub(super) labels: &'a mut HashSet<String>,
 }
 
 impl SourceContext<'_> {
@@ -153,6 +155,7 @@ impl Source {
         let id = format!("{} {url}", entry.name);
         let store = directory.map(|directory| Store::new(directory, &id, settings.max_bytes));
         let name = unique(display_url(url), context.names);
+        let label = unique_label(&entry.name, url, context.labels);
         let state = State {
             cached: None,
             failure: None,
@@ -164,7 +167,7 @@ impl Source {
             logged: LoggedState::default(),
         };
         let source = Self {
-            reporter: Reporter::new(name, entry.name.clone(), context.metrics.clone()),
+            reporter: Reporter::new(name, entry.name.clone(), label, context.metrics.clone()),
             identity,
             settings: ArcSwap::from_pointee(settings.clone()),
             listeners: Mutex::default(),

@@ -94,6 +94,23 @@ pub(super) fn display_url(url: &Url) -> String {
     text
 }
 
+/// A short name of a source that is unique within its entry: the host of its URL, or the name of its file.
+pub(super) fn unique_label(entry: &str, url: &Url, labels: &mut HashSet<String>) -> String {
+    let file = || url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default();
+    let host = match (url.host_str().filter(|host| !host.is_empty()), url.port()) {
+        (Some(host), Some(port)) => format!("{host}:{port}"),
+        (Some(host), None) => host.to_owned(),
+        (None, _) => file().to_owned(),
+    };
+    let label = unique(label_key(entry, &host), labels);
+    label.strip_prefix(&label_key(entry, "")).unwrap_or(&label).to_owned()
+}
+
+/// A label together with its entry. No name of an entry has a line break.
+pub(super) fn label_key(entry: &str, label: &str) -> String {
+    format!("{entry}\n{label}")
+}
+
 /// The name, with a number appended if another source already has it.
 pub(super) fn unique(name: String, names: &mut HashSet<String>) -> String {
     let numbered = (2..).map(|number| format!("{name} #{number}"));

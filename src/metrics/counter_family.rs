@@ -64,6 +64,11 @@ impl RequestCounters {
         }
     }
 
+    /// Creates the counter of these labels, at zero.
+    pub(super) fn create(&self, labels: &RequestLabels<'_>) {
+        self.find(labels);
+    }
+
     fn find(&self, labels: &RequestLabels<'_>) -> Counter {
         let labels = labels.into();
         if let Some(counter) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&labels) {
@@ -112,6 +117,13 @@ pub(super) struct NumberedFamily<L, const N: usize> {
 }
 
 impl<L: Clone + Eq + Hash, const N: usize> NumberedFamily<L, N> {
+    /// Creates the counter of the value with this number, at zero.
+    pub(super) fn create(&self, number: usize, labels: impl FnOnce() -> L) {
+        if let Some(counter) = self.numbered.get(number) {
+            counter.get_or_init(|| self.family.get_or_create(&labels()).clone());
+        }
+    }
+
     /// Increments the counter of the value with this number. `labels` returns its labels.
     pub(super) fn inc(&self, number: usize, labels: impl FnOnce() -> L) {
         match self.numbered.get(number) {
@@ -157,7 +169,7 @@ impl<L: LabelSet, const N: usize> Labelled for NumberedFamily<L, N> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use super::super::Metrics;
+    use super::super::{ExpositionFormat, Metrics};
     use super::*;
     use std::time::Duration;
 
@@ -213,15 +225,14 @@ mod tests {
     }
 
     #[test]
-    fn only_used_label_sets_are_exposed() {
+    fn counters_are_exposed_with_their_labels() {
         let metrics = Metrics::new();
-        assert!(!metrics.encode().contains("result=\"hit\""));
         metrics.token_cache("hit");
         metrics.token_cache("hit");
         metrics.upstream_response(http::StatusCode::from_u16(999).unwrap());
         metrics.upstream_response(http::StatusCode::from_u16(599).unwrap());
         metrics.request(&labels("corp", "r"), Duration::ZERO);
-        let text = metrics.encode();
+        let text = metrics.encode(ExpositionFormat::OpenMetrics);
         for sample in [
             "token_cache_total{result=\"hit\"} 2\n",
             "upstream_responses_total{code=\"999\"} 1\n",
@@ -229,6 +240,6 @@ mod tests {
         ] {
             assert!(text.contains(sample), "{sample}");
         }
-        assert!(!text.contains("result=\"miss\"") && !text.contains("code=\"200\""));
+        assert!(text.contains("result=\"miss\"} 0\n") && !text.contains("code=\"200\""));
     }
 }

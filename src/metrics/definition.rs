@@ -65,13 +65,15 @@ macro_rules! metrics {
             }
 
             fn registered() -> Self {
-                let mut registry = Registry::with_prefix("metagate");
+                let mut root = Registry::default();
+                let registry = root.sub_registry_with_prefix("metagate");
                 $(
                     let $name: $instrument = metrics!(@make $($make)?);
                     metrics!(@define $name $(in $unit)?: $instrument, $help)
-                        .register(&mut registry, $name.clone());
+                        .register(registry, $name.clone());
                 )+
-                Self { registry, $($name),+ }
+                root.register_collector(Box::new(process::Process::starting()));
+                Self { registry: root, $($name),+ }
             }
         }
     };

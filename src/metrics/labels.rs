@@ -22,10 +22,37 @@ impl<L: LabelSet, M: TypedMetric> Labelled for Family<L, M> {
     const LABELS: &'static [&'static str] = L::NAMES;
 }
 
+/// A key source: its issuer entry, and its host or what else distinguishes it from the entry's other sources.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySourceLabels<'s> {
+    /// The name of the issuer entry.
+    pub issuer: &'s str,
+    /// The host of its URL, or the name of its file. A whole URL would make long labels.
+    pub source: &'s str,
+}
+
+impl From<KeySourceLabels<'_>> for SourceLabel {
+    fn from(KeySourceLabels { issuer, source }: KeySourceLabels<'_>) -> Self {
+        Self { issuer: issuer.to_owned(), source: source.to_owned() }
+    }
+}
+
+impl FetchLabels {
+    pub(super) fn new(KeySourceLabels { issuer, source }: KeySourceLabels<'_>, result: &'static str) -> Self {
+        Self { issuer: issuer.to_owned(), source: source.to_owned(), result }
+    }
+}
+
+impl SkippedLabels {
+    pub(super) fn new(KeySourceLabels { issuer, source }: KeySourceLabels<'_>, reason: &'static str) -> Self {
+        Self { issuer: issuer.to_owned(), source: source.to_owned(), reason }
+    }
+}
+
 /// How a request ended, for [`super::Metrics::request`].
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub struct RequestLabels<'r> {
-    /// `allow`, `deny`, `would_deny` or `error`.
+    /// `allow`, `public`, `deny`, `would_deny` or `error`.
     pub decision: &'static str,
     /// The reason's word; empty for a request that was forwarded and got a response.
     pub reason: &'static str,
@@ -85,9 +112,9 @@ label_sets! {
     /// For a metric without labels that is not always exposed.
     pub(super) NoLabels {}
     pub(super) CodeLabel { code: u16 }
-    pub(super) SourceLabel { source: String }
-    pub(super) FetchLabels { source: String, result: &'static str }
-    pub(super) SkippedLabels { source: String, reason: &'static str }
+    pub(super) SourceLabel { issuer: String, source: String }
+    pub(super) FetchLabels { issuer: String, source: String, result: &'static str }
+    pub(super) SkippedLabels { issuer: String, source: String, reason: &'static str }
     pub(super) ResultLabel { result: &'static str }
     pub(super) CauseLabel { cause: &'static str }
     pub(super) KindLabel { kind: &'static str }

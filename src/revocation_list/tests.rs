@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::{Sources, load};
+use crate::metrics::ExpositionFormat;
 use crate::test_support::verified;
 
 /// No entry of these tests has ended.
@@ -41,14 +42,18 @@ fn revokes(list: &RevocationList, id: &str) -> bool {
 }
 
 fn sample(metrics: &Metrics, line: &str) -> bool {
-    metrics.encode().lines().any(|exposed| exposed == line)
+    metrics.encode(ExpositionFormat::Text).lines().any(|exposed| exposed == line)
 }
 
 #[test]
 fn the_initial_list_is_in_force_before_the_first_check() {
     let (_directory, list, metrics) = started("[{jti: a}, {sub: ada}]");
     assert!(revokes(&list, "a"));
-    assert!(sample(&metrics, "metagate_revocations{kind=\"jti\"} 1"), "{}", metrics.encode());
+    assert!(
+        sample(&metrics, "metagate_revocations{kind=\"jti\"} 1"),
+        "{}",
+        metrics.encode(ExpositionFormat::Text)
+    );
     assert!(sample(&metrics, "metagate_revocations{kind=\"kid\"} 0"));
 }
 
@@ -129,7 +134,11 @@ fn an_entry_ends_at_its_time() {
     assert!(revokes(&list, "a"));
     list.look(Instant::now, in_year(2110));
     assert!(!revokes(&list, "a") && revokes(&list, "b"));
-    assert!(sample(&metrics, "metagate_revocations{kind=\"jti\"} 1"), "{}", metrics.encode());
+    assert!(
+        sample(&metrics, "metagate_revocations{kind=\"jti\"} 1"),
+        "{}",
+        metrics.encode(ExpositionFormat::Text)
+    );
     let since = list.status().unwrap().since;
     list.look(Instant::now, in_year(2120));
     assert_eq!(list.status().unwrap().since, since, "nothing more has ended");

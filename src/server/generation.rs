@@ -22,7 +22,8 @@ use crate::exchange::Recorder;
 use crate::file_watch::{self, Contents};
 use crate::gateway::{Clock, Gateway};
 use crate::jwks::Keys;
-use crate::metrics::Metrics;
+use crate::metrics::{Expected, Metrics};
+use crate::policy::Mode;
 use crate::refusals::Refusals;
 use crate::revocation_list::{RevocationList, RevocationsInForce};
 use crate::tls::{self, ListenerTls, TlsError};
@@ -185,6 +186,7 @@ impl Generation {
             before.keys.retire(&self.keys);
         }
         self.keys.start();
+        self.expect_counters(&shared.metrics);
         self.revocations.enter();
         for (slot, worker_state) in shared.slots.iter().zip(&self.worker_states) {
             slot.store(worker_state.clone());
@@ -192,5 +194,15 @@ impl Generation {
         // After the slots, so that a client that has to reconnect gets this generation.
         shared.policy_number.send_replace(self.connection_policy.number);
         shared.metrics.config_in_force(self.since);
+    }
+
+    /// Creates the counters that requests under this configuration can use.
+    fn expect_counters(&self, metrics: &Metrics) {
+        let config = &self.loaded.config;
+        let issuers: Vec<_> = config.trust.iter().map(|entry| entry.name.clone()).collect();
+        let rules: Vec<_> = config.policy.rules.iter().map(|rule| rule.name.clone()).collect();
+        let reports = config.policy.mode == Mode::Report
+            || config.policy.rules.iter().any(|rule| rule.mode == Mode::Report);
+        metrics.expect(&Expected { issuers: &issuers, rules: &rules, reports });
     }
 }

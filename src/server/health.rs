@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
 
 use super::Process;
+use crate::metrics::ExpositionFormat;
+use crate::printable;
 use crate::side_listener;
 
 /// Probes and scrapes are few.
@@ -33,16 +35,15 @@ async fn respond(request: &Request<Incoming>, process: &Arc<Process>) -> Respons
     match request.uri().path() {
         "/livez" => plain(StatusCode::OK, "ok\n"),
         "/readyz" if process.is_ready() => plain(StatusCode::OK, "ok\n"),
-        "/readyz" => plain(
-            StatusCode::SERVICE_UNAVAILABLE,
-            if process.has_keys() { "draining\n" } else { "waiting for keys\n" },
-        ),
+        "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, not_ready(process)),
         "/metrics" => {
+            let accept = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+            let format = ExpositionFormat::accepted(&accept.collect::<Vec<_>>().join(","));
             let process = process.clone();
             // `None` only while the process ends.
-            let text = side_listener::in_turn(move || process.exposition()).await.unwrap_or_default();
+            let text = side_listener::in_turn(move || process.exposition(format)).await.unwrap_or_default();
             let mut response = Response::new(Full::new(text.into()));
-            let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+            let kind = HeaderValue::from_static(format.media_type());
             response.headers_mut().insert(CONTENT_TYPE, kind);
             response
         }
@@ -50,7 +51,17 @@ async fn respond(request: &Request<Incoming>, process: &Arc<Process>) -> Respons
     }
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+/// Why the process is not ready.
+fn not_ready(process: &Process) -> String {
+    let current = process.current();
+    let waiting = current.keys.waiting_for();
+    if waiting.is_empty() {
+        return "draining\n".to_owned();
+    }
+    format!("waiting for keys of {}\n", printable::line(&waiting.join(", ")))
+}
+
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(text.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

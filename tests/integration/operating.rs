@@ -33,7 +33,8 @@ fn livez_needs_no_keys_and_readyz_stays_ready_once_they_came() {
         .start();
     issuer.wait_hits(JWKS, 1);
     assert_eq!(gateway.probe("/livez").status, 200);
-    assert_eq!(gateway.probe("/readyz").status, 503);
+    let readiness = gateway.probe("/readyz");
+    assert_eq!((readiness.status, &*readiness.text()), (503, "waiting for keys of public-keys\n"));
     gate.open();
     gateway.wait_ready();
     assert_eq!(gateway.probe("/livez").status, 200);
@@ -83,6 +84,31 @@ fn readiness_does_not_wait_for_keys_of_the_upstream_itself() {
 }
 
 #[test]
+fn metrics_have_a_decision_for_public_requests_and_the_format_that_is_asked_for() {
+    let stage = Stage::plain(|setup| setup.env("METAGATE_AUTHORIZATION__PUBLIC", "[/open]"));
+    let gateway = &stage.gateway;
+    assert_eq!(gateway.get("/open", &[]).status, 200);
+    let total = |labels: &[(&str, &str)]| gateway.metric("metagate_requests_total", labels);
+    eventually("the request to be counted", || (total(&[("decision", "public")]) == 1.0).then_some(()));
+    assert_eq!((total(&[]), total(&[("decision", "allow")])), (1.0, 0.0));
+    assert_eq!(gateway.audit_of("/open")["decision"], "public");
+    let page = gateway.probe("/metrics").text();
+    for sample in [
+        "metagate_requests_total{decision=\"deny\",reason=\"expired\",issuer=\"public-keys\",rule=\"\"} 0",
+        "metagate_would_deny_total",
+    ] {
+        assert_eq!(page.contains(sample), sample.contains("expired"), "{sample}: {page}");
+    }
+    let accept = ("Accept", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5");
+    let response = wire::get(gateway.health, "/metrics", &[accept]);
+    assert_eq!(
+        response.header("content-type"),
+        Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    );
+    assert!(response.text().ends_with("# EOF\n"));
+}
+
+#[test]
 fn metrics_count_requests_and_have_type_and_help() {
     let stage = Stage::plain(|setup| setup);
     let gateway = &stage.gateway;
@@ -105,7 +131,7 @@ fn metrics_count_requests_and_have_type_and_help() {
 
     let response = gateway.probe("/metrics");
     let kind = response.header("content-type").expect("a content type");
-    assert!(kind.starts_with("text/plain") || kind.starts_with("application/openmetrics-text"), "{kind}");
+    assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
     let page = response.text();
     let types = metrics::announced(&page, "TYPE");
     let helps = metrics::announced(&page, "HELP");

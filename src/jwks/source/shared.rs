@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, Weak};
 
 use super::super::Keys;
 use super::super::identity::Identity;
+use super::super::status::label_key;
 use super::{Source, at};
 use crate::config::Jwks;
 
@@ -11,6 +12,11 @@ impl Source {
     /// What makes it the same source in two configurations.
     pub(in crate::jwks) fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// Its label in the metrics, together with its entry.
+    pub(in crate::jwks) fn label_key(&self) -> String {
+        label_key(&self.reporter.entry, self.reporter.label())
     }
 
     pub(in crate::jwks) fn name(&self) -> &str {

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use super::script::{HOUR, failed, idle, keys as found, keys_for, running, seconds, settings, settle};
 use super::*;
 use crate::jwks::persist::Store;
+use crate::metrics::ExpositionFormat;
 
 /// A configuration with stored keys that were fetched `age` ago.
 fn stored(directory: &tempfile::TempDir, age: Duration) -> (Config, Store) {
@@ -154,9 +155,10 @@ async fn unusable_keys_and_reused_kids_are_logged_once_and_counted() {
     let keys = idle(&settings(1), &metrics, &[&script]);
     keys.start();
     let counted = |metric: &str| {
-        let text = metrics.encode();
+        let text = metrics.encode(ExpositionFormat::Text);
         let line = text.lines().find(|line| line.starts_with(metric));
-        line.and_then(|line| line.rsplit(' ').next()).map(str::to_owned)
+        let ok = text.lines().find(|line| line.starts_with(metric) && line.contains("result=\"ok\""));
+        ok.or(line).and_then(|line| line.rsplit(' ').next()).map(str::to_owned)
     };
     seconds(180).await;
     assert_eq!(script.count(), 4);

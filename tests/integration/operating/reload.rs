@@ -339,11 +339,8 @@ fn request_keeps_the_configuration_it_started_with() {
     client.send(request_bytes("GET", "/next", &[("Authorization", &bearer(&Token::bot()))], b""));
     assert_eq!(client.response().expect("a response").status, 401, "the next request on that connection");
     let page = stage.gateway.probe("/metrics").text();
-    assert!(page.contains(&format!("metagate_jwks_keys{{source=\"{}\"}} 1", keys.url(JWKS))), "{page}");
-    assert!(
-        !page.contains(&format!("metagate_jwks_keys{{source=\"{}\"}}", stage.issuer.url(JWKS))),
-        "{page}"
-    );
+    assert!(page.contains(&format!("{} 1", keys_of(&keys))), "{page}");
+    assert!(!page.contains(&keys_of(&stage.issuer)), "{page}");
 }
 
 #[test]
@@ -373,6 +370,13 @@ fn reload_fetches_the_keys_of_new_sources_first() {
     assert_eq!(stage.gateway.get_as(&token, "/x").status, 401);
 }
 
+/// The gauge of an issuer's keys.
+fn keys_of(issuer: &Issuer) -> String {
+    let url = issuer.url(JWKS);
+    let host = url.trim_start_matches("http://").split('/').next().unwrap_or_default();
+    format!("metagate_jwks_keys{{issuer=\"public-keys\",source=\"{host}\"}}")
+}
+
 #[test]
 fn configuration_without_keys_is_not_applied() {
     let stage = Reloadable::start("");
@@ -386,7 +390,7 @@ fn configuration_without_keys_is_not_applied() {
     assert_eq!(stage.gateway.get("/open", &[]).status, 401);
     assert_eq!(stage.gateway.probe("/readyz").status, 200);
     let page = stage.gateway.probe("/metrics").text();
-    assert!(!page.contains(&format!("metagate_jwks_keys{{source=\"{}\"}}", late.url(JWKS))), "{page}");
+    assert!(!page.contains(&keys_of(&late)), "{page}");
     late.publish(JWKS, &[keys::other_rsa().jwk()]);
     assert_eq!(stage.reload().0, 200);
     let token = Token::bot().signed("RS256", keys::other_rsa());

@@ -1,0 +1,112 @@
+//! Counters that exist from the start, at zero. Without them `increase()` does not see the first event, because a
+//! counter that appears with the value 1 has not increased.
+
+use std::hash::Hash;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+
+use super::labels::{CauseLabel, FetchLabels, ResultLabel, SourceLabel};
+use super::{KeySourceLabels, Metrics, RequestLabels, WouldDenyLabels};
+use crate::backend::TokenClass;
+use crate::decision::{Kind, Reason};
+
+/// How many counters of one metric are made in advance: a configuration may have thousands of rules.
+const MAX_COUNTERS: usize = 2000;
+
+/// The names that the labels of a configuration's requests can have.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'c> {
+    /// The names of the issuer entries.
+    pub issuers: &'c [Box<str>],
+    /// The names of the rules.
+    pub rules: &'c [Box<str>],
+    /// Whether anything is only reported.
+    pub reports: bool,
+}
+
+impl Metrics {
+    /// Creates the counters that do not depend on the configuration.
+    pub(super) fn create_fixed(&self) {
+        self.token_cache.create(0, || ResultLabel { result: "hit" });
+        self.token_cache.create(1, || ResultLabel { result: "miss" });
+        for result in ["ok", "timeout", "failed"] {
+            create(&self.upstream_connections, &ResultLabel { result });
+        }
+        for result in ["applied", "refused"] {
+            create(&self.config_reloads, &ResultLabel { result });
+        }
+        for cause in ["total", "client", "memory"] {
+            create(&self.connections_refused, &CauseLabel { cause });
+        }
+        for cause in ["idle", "memory"] {
+            create(&self.connections_closed, &CauseLabel { cause });
+        }
+    }
+
+    /// Creates the counters of requests for every reason, issuer and rule of a configuration.
+    pub fn expect(&self, expected: &Expected<'_>) {
+        let requests = request_labels(expected).take(MAX_COUNTERS);
+        requests.for_each(|labels| self.requests.create(&labels));
+        if expected.reports {
+            for labels in would_deny_labels(expected).take(MAX_COUNTERS) {
+                create(&self.would_deny, &labels);
+            }
+        }
+    }
+
+    /// Creates the counters of a key source, whose fetches have these results.
+    pub fn expect_source(&self, source: KeySourceLabels<'_>, results: &[&'static str]) {
+        create(&self.jwks_kid_reused, &SourceLabel::from(source));
+        for result in results.iter().copied() {
+            create(&self.jwks_fetches, &FetchLabels::new(source, result));
+        }
+    }
+}
+
+fn create<L: Clone + Eq + Hash>(family: &Family<L, Counter>, labels: &L) {
+    drop(family.get_or_create(labels));
+}
+
+/// The most useful first.
+fn request_labels<'c>(expected: &Expected<'c>) -> impl Iterator<Item = RequestLabels<'c>> {
+    let Expected { issuers, rules, .. } = *expected;
+    let any_issuer = move || std::iter::once("").chain(issuers.iter().map(AsRef::as_ref));
+    let forwarded = |decision, issuer, rule| RequestLabels { decision, reason: "", issuer, rule };
+    let refused = |reason: Reason, issuer, rule| RequestLabels {
+        decision: reason.row().decision,
+        reason: reason.as_str(),
+        issuer,
+        rule,
+    };
+    let without_rule = any_issuer().map(move |issuer| forwarded("allow", issuer, ""));
+    let refusals = any_issuer().flat_map(move |issuer| Reason::ALL.map(|reason| refused(reason, issuer, "")));
+    let of_rules = rules.iter().flat_map(move |rule| {
+        any_issuer().flat_map(move |issuer| {
+            [forwarded("allow", issuer, rule), refused(Reason::InsufficientPermissions, issuer, rule)]
+        })
+    });
+    let without_token = [forwarded("public", "", ""), forwarded("error", "", "")];
+    without_token.into_iter().chain(without_rule).chain(refusals).chain(of_rules)
+}
+
+/// Those without a verified token, which has a class, and those of rules.
+fn would_deny_labels<'c>(expected: &Expected<'c>) -> impl Iterator<Item = WouldDenyLabels> {
+    let Expected { issuers, rules, .. } = *expected;
+    let any_issuer = move || std::iter::once("").chain(issuers.iter().map(AsRef::as_ref));
+    let labels = |reason: Reason, issuer: &str, rule: &str, class| WouldDenyLabels {
+        reason: reason.as_str(),
+        issuer: issuer.to_owned(),
+        rule: rule.to_owned(),
+        class,
+    };
+    let reported = Reason::ALL.into_iter().filter(|reason| reason.row().kind == Kind::Authorization);
+    let refusals =
+        reported.flat_map(move |reason| any_issuer().map(move |issuer| labels(reason, issuer, "", "")));
+    let of_rules = rules.iter().flat_map(move |rule| {
+        issuers.iter().flat_map(move |issuer| {
+            TokenClass::ALL.map(|class| labels(Reason::InsufficientPermissions, issuer, rule, class.as_str()))
+        })
+    });
+    refusals.chain(of_rules)
+}
