@@ -1,6 +1,6 @@
-//! The audit trail: one line of JSON on standard output for each request. It never contains a token.
+//! The audit trail: one line of JSON for each request, on standard output or in a file. It never contains a token.
 //!
-//! Requests never wait for standard output. Workers collect their lines in separate buffers (`buffer`), and one thread
+//! Requests never wait for the output. Workers collect their lines in separate buffers (`buffer`), and one thread
 //! writes what all of them collected, in the order in which the requests ended. If the reader is too slow, lines
 //! are dropped and counted (`metagate_audit_dropped_total`).
 
@@ -15,7 +15,12 @@ use crate::claims::VerifiedToken;
 use crate::metrics::Metrics;
 
 mod buffer;
+mod file;
 mod line;
+mod terminal;
+
+pub use file::{AuditFile, Reopen};
+pub use terminal::TerminalLines;
 
 use buffer::{Buffers, Taken};
 
@@ -40,6 +45,8 @@ pub struct AuditRecord<'r> {
     pub status: Option<u16>,
     /// Whether the whole response was sent.
     pub complete: bool,
+    /// Whether its route needs no token.
+    pub public: bool,
     pub method: &'r str,
     pub path: &'r str,
     pub caller: AuditedCaller<'r>,
@@ -47,6 +54,8 @@ pub struct AuditRecord<'r> {
     /// Absent if the client has none, on a Unix socket.
     pub source_address: Option<IpAddr>,
     pub duration: Duration,
+    /// From the decision to the head of the backend's response, or to its failure.
+    pub upstream: Option<Duration>,
     pub request_bytes: u64,
     pub response_bytes: u64,
 }
@@ -126,6 +135,17 @@ impl AuditTrail {
             self.writer.unpark();
         }
     }
+
+    /// Flushes the output, also if there is nothing to write: a file that was rotated is then opened again.
+    pub fn flush(&self) {
+        self.shared.is_woken.store(true, Ordering::Release);
+        self.writer.unpark();
+    }
+}
+
+/// A time in the format of the records: RFC 3339 with milliseconds, in UTC.
+pub fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
 }
 
 impl Shared {
@@ -143,6 +163,8 @@ impl Shared {
             self.is_woken.store(false, Ordering::Release);
             self.buffers.take(&mut taken);
             taken.write(|lines| self.write(&mut out, lines));
+            // Each write has reported its own failure.
+            let _ = out.flush();
             taken.clear();
             if is_closed {
                 return;

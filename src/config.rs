@@ -58,7 +58,7 @@ pub use error::{ConfigError, ConfigErrors, Finding, Level, Origin};
 pub use identity::IdentityFields;
 pub use load::{Flags, Loaded, Sources, load, revocation_file};
 pub use openmetadata::ENVIRONMENT as FOREIGN_ENVIRONMENT;
-pub use output::{Log, LogFormat};
+pub use output::{Audit, AuditedDecisions, Log, LogFormat};
 pub use print::print;
 pub use published::{PUBLISHED_KEY_ID, published_secrets};
 pub use redaction::redacted;
@@ -133,6 +133,8 @@ pub struct Config {
     pub limits: Limits,
     /// Graceful shutdown.
     pub shutdown: Shutdown,
+    /// The audit trail.
+    pub audit: Audit,
     /// The level and the format of the log.
     pub log: Log,
     /// The warnings that are accepted (`check.accept`).

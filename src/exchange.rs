@@ -3,10 +3,13 @@
 //! An [`Exchange`] begins when a head arrives. The steps of a request record in it what they find out. It is dropped
 //! when the body of the response has ended or the client has disconnected.
 //!
-//! Dropping it writes exactly one audit record. Every request has one exchange, so no request can end without a record.
+//! Dropping it writes exactly one audit record, unless `audit.include` leaves its decision out. Every request has one
+//! exchange, so no request can end without a record.
 
 mod client;
+mod counting;
 mod ending;
+mod remember;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -20,9 +23,10 @@ use tokio::time::Instant;
 use crate::audit::{AuditRecord, AuditTrail, AuditedCaller, UnverifiedCaller};
 use crate::budget::InFlight;
 use crate::claims::VerifiedToken;
+use crate::config::AuditedDecisions;
 use crate::decision::{Caller, Denial, Permit, Route};
-use crate::metrics::{Metrics, RequestLabels, WouldDenyLabels};
-use crate::refusals::{self, Refusal, Refusals};
+use crate::metrics::{Metrics, RequestLabels};
+use crate::refusals::Refusals;
 use crate::upstream::RequestProgress;
 
 /// The longest path in an audit record, in bytes.
@@ -33,6 +37,8 @@ const MAX_PATH_BYTES: usize = 2048;
 pub struct Recorder {
     /// The audit trail.
     pub audit: AuditTrail,
+    /// The decisions whose requests are audited.
+    pub audited: AuditedDecisions,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// The last refusals.
@@ -57,8 +63,8 @@ pub struct Exchange {
     /// Its place among the requests in flight, until the backend's response has ended or the request is refused.
     in_flight: Option<InFlight>,
     source: Option<IpAddr>,
-    user_agent: Option<Bytes>,
-    request_id: Box<str>,
+    user_agent: Option<HeaderValue>,
+    request_id: HeaderValue,
     trace_id: Option<Box<str>>,
     token: Option<Arc<VerifiedToken>>,
     system: bool,
@@ -69,6 +75,10 @@ pub struct Exchange {
     /// Whether its route needs no token.
     public: bool,
     waited: Duration,
+    /// When it was permitted.
+    permitted_at: Option<Instant>,
+    /// From then to the head of the backend's response, or to its failure.
+    upstream: Option<Duration>,
     status: Option<StatusCode>,
     complete: bool,
     /// Why it was ended early, or why the backend failed.
@@ -108,8 +118,10 @@ impl Exchange {
             target,
             unread: None,
             source,
-            user_agent: headers.get_bytes(USER_AGENT),
-            request_id,
+            user_agent: headers.get(USER_AGENT).cloned(),
+            // An ID contains only bytes that are valid in a field.
+            request_id: HeaderValue::try_from(String::from(request_id))
+                .unwrap_or(HeaderValue::from_static("-")),
             trace_id: trace_id(headers),
             token: None,
             system: false,
@@ -119,6 +131,8 @@ impl Exchange {
             forwarded: false,
             public: false,
             waited: Duration::ZERO,
+            permitted_at: None,
+            upstream: None,
             status: None,
             complete: false,
             ended: None,
@@ -153,8 +167,12 @@ impl Exchange {
     }
 
     /// The request ID, for the response and for the backend.
-    pub fn request_id(&self) -> &str {
+    pub fn request_id(&self) -> &HeaderValue {
         &self.request_id
+    }
+
+    fn request_id_text(&self) -> &str {
+        self.request_id.to_str().unwrap_or_default()
     }
 
     /// Records that another proxy asks only for the decision: nothing is forwarded.
@@ -180,7 +198,7 @@ impl Exchange {
     /// Records the decision to forward, of which `waited` was spent waiting for keys or the body.
     pub fn permitted(&mut self, permit: &Permit, waited: Duration) {
         self.waited = waited;
-        self.count_overhead();
+        self.permitted_at = Some(self.count_overhead());
         self.public = permit.route() == Route::Public;
         self.rule = permit.rule();
         self.denial = permit.would_deny().cloned();
@@ -196,20 +214,12 @@ impl Exchange {
         }
     }
 
-    /// Records how long the decision waited for keys or the body.
-    pub fn waited(&mut self, waited: Duration) {
-        self.waited = waited;
-    }
-
-    fn count_overhead(&self) {
-        self.recorder.metrics.overhead(self.started.elapsed().saturating_sub(self.waited));
-    }
-
     /// Records a refusal, or a failure of the backend.
     pub fn denied(&mut self, denial: Denial) {
         if !self.forwarded {
-            self.count_overhead();
+            let _ = self.count_overhead();
         }
+        self.upstream_ended();
         // A response that waits only for the client must not take the place of other requests.
         self.in_flight = None;
         self.forwarded = false;
@@ -231,6 +241,7 @@ impl Exchange {
     pub fn set_status(&mut self, status: StatusCode) {
         if self.forwarded && self.via.is_none() {
             self.recorder.metrics.upstream_response(status);
+            self.upstream_ended();
         }
         self.status = Some(status);
     }
@@ -249,20 +260,6 @@ impl Exchange {
     /// Counts bytes of the response.
     pub fn sent(&mut self, bytes: usize) {
         self.response_bytes = self.response_bytes.saturating_add(bytes as u64);
-    }
-
-    fn count_would_deny(&self, denial: &Denial) {
-        let token = self.token.as_deref();
-        let name = |names: &[Box<str>], at: Option<usize>| {
-            at.and_then(|at| names.get(at)).map(|name| name.to_string()).unwrap_or_default()
-        };
-        self.recorder.metrics.would_deny(&WouldDenyLabels {
-            reason: denial.reason.as_str(),
-            issuer: token
-                .map_or_else(|| name(&self.recorder.entries, denial.entry), |token| token.entry().to_owned()),
-            rule: name(&self.recorder.rules, denial.rule),
-            class: token.map(|token| token.class().as_str()).unwrap_or_default(),
-        });
     }
 
     fn decision(&self) -> &'static str {
@@ -335,47 +332,15 @@ impl Exchange {
         }
     }
 
-    /// Adds a refusal to the list for the status page.
-    fn remember(&self, summary: &Summary<'_>) {
-        let Some(reason) = summary.reason else { return };
-        let (token, refused) = (self.token.as_deref(), self.refused_token.as_ref());
-        let claimed = |of: fn(&RefusedToken) -> &Option<Box<str>>| {
-            refused.filter(|_| token.is_none()).and_then(|refused| of(refused).as_deref())
-        };
-        let kid = token.map_or_else(|| claimed(|refused| &refused.kid), VerifiedToken::kid);
-        let client = self.user_agent.as_ref().and_then(|value| client::products(value.as_bytes()));
-        self.recorder.refusals.add(Refusal {
-            time: self.time,
-            request_id: self.request_id.clone(),
-            trace_id: self.trace_id.clone(),
-            via: self.via,
-            method: refusals::shortened(summary.method),
-            path: refusals::shortened(&summary.path),
-            status: self.status.map(|status| status.as_u16()),
-            decision: summary.decision,
-            reason,
-            detail: summary.detail.map(refusals::shortened),
-            rule: summary.rule.map(Into::into),
-            principal: summary.principal.map(refusals::shortened),
-            claimed_subject: claimed(|refused| &refused.subject).map(refusals::shortened),
-            token_class: token.map(|token| token.class().as_str()),
-            issuer: summary.issuer.map(Into::into),
-            kid: kid.map(refusals::shortened),
-            token_fingerprint: token
-                .map(|token| token.fingerprint().short())
-                .or_else(|| claimed(|refused| &refused.fingerprint))
-                .map(Into::into),
-            client: client.map(Into::into),
-            source_address: self.source,
-        });
-    }
-
     fn record(&self, summary: &Summary<'_>, duration: Duration) {
-        let client = self.user_agent.as_ref().and_then(|value| client::products(value));
+        if !self.recorder.audited.has(summary.decision) {
+            return;
+        }
+        let client = self.user_agent.as_ref().and_then(|value| client::products(value.as_bytes()));
         self.recorder.audit.add(&AuditRecord {
             time: self.time,
             event: "request",
-            request_id: &self.request_id,
+            request_id: self.request_id_text(),
             trace_id: self.trace_id.as_deref(),
             via: self.via,
             decision: summary.decision,
@@ -384,12 +349,14 @@ impl Exchange {
             rule: summary.rule,
             status: self.status.map(|status| status.as_u16()),
             complete: self.complete,
+            public: self.public,
             method: summary.method,
             path: &summary.path,
             caller: self.audited_caller(summary),
             client: client.as_deref(),
             source_address: self.source,
             duration,
+            upstream: self.upstream,
             request_bytes: self.request.as_ref().map_or(0, |request| request.bytes()),
             response_bytes: self.response_bytes,
         });

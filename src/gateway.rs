@@ -17,7 +17,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, TRAILER};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, Version};
 
 use crate::admission::{Admission, Admitted, RequestHead, Via};
 use crate::budget::{Connection, Exhausted};
@@ -261,7 +263,7 @@ impl Gateway {
         let Admitted { facts, permit } = admitted;
         let rewritten = self.admission.head.rewrite(headers, facts, permit, peer.address, peer.tls);
         rewritten.map_err(|reason| Unsendable::Denied(Denial::new(reason)))?;
-        set_request_id(headers, exchange.request_id());
+        headers.insert(X_REQUEST_ID, exchange.request_id().clone());
         if let Some(upgrade) = &upgrade {
             set_upgrade(headers, &upgrade.protocol);
         }
@@ -342,13 +344,6 @@ fn is_broken<B>(response: &Response<B>, upgrade: Option<&Upgrade>) -> bool {
 
 fn is_grpc(headers: &Fields) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
-}
-
-fn set_request_id(headers: &mut Fields, id: &str) {
-    // An ID contains only bytes that are valid in a field.
-    if let Ok(value) = HeaderValue::from_str(id) {
-        headers.insert(X_REQUEST_ID, value);
-    }
 }
 
 impl Gateway {

@@ -102,11 +102,11 @@ pub fn refusal(
         texts.body.clone()
     };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Ok(id) = HeaderValue::from_str(exchange.request_id()) {
-        headers.insert(X_REQUEST_ID, id);
-    }
-    if let Some(challenge) = &texts.challenge {
-        headers.insert(WWW_AUTHENTICATE, challenge.clone());
+    headers.insert(X_REQUEST_ID, exchange.request_id().clone());
+    if let Some(challenge) = challenge::www_authenticate(row.challenge, message)
+        && let Ok(challenge) = HeaderValue::from_str(&challenge)
+    {
+        headers.insert(WWW_AUTHENTICATE, challenge);
     }
     if row.status == StatusCode::METHOD_NOT_ALLOWED
         && let Ok(methods) = HeaderValue::try_from(METHODS.map(|method| method.to_string()).join(", "))
@@ -138,9 +138,7 @@ pub fn refusal(
 /// The forward-auth response that permits a request, with the fields to set.
 pub fn grant(mut exchange: Box<Exchange>, mut headers: Fields, close: bool) -> Response<ObservedBody> {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Ok(id) = HeaderValue::from_str(exchange.request_id()) {
-        headers.insert(X_REQUEST_ID, id);
-    }
+    headers.insert(X_REQUEST_ID, exchange.request_id().clone());
     if close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -150,7 +148,8 @@ pub fn grant(mut exchange: Box<Exchange>, mut headers: Fields, close: bool) -> R
 }
 
 /// The backend's response, streamed.
-pub fn relay(mut exchange: Box<Exchange>, response: Response<Box<ResponseBody>>) -> Response<ObservedBody> {
+pub fn relay(mut exchange: Box<Exchange>, mut response: Response<ResponseBody>) -> Response<ObservedBody> {
+    response.headers_mut().insert(X_REQUEST_ID, exchange.request_id().clone());
     exchange.set_status(response.status());
     response.map(|body| ObservedBody { content: Content::Backend(body), exchange: Some(exchange) })
 }
@@ -158,9 +157,10 @@ pub fn relay(mut exchange: Box<Exchange>, response: Response<Box<ResponseBody>>)
 /// The backend's 101, after which the connection is a tunnel.
 pub fn switch(
     mut exchange: Box<Exchange>,
-    response: Response<Box<ResponseBody>>,
+    mut response: Response<ResponseBody>,
     tunnel: Tunnel,
 ) -> Response<ObservedBody> {
+    response.headers_mut().insert(X_REQUEST_ID, exchange.request_id().clone());
     exchange.set_status(response.status());
     exchange.set_request_body(tunnel.received());
     let content = Content::Tunnel(Some(Box::new(tunnel)));

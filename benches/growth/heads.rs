@@ -137,7 +137,14 @@ fn client(user_agent: String) -> Run {
     let metrics = std::sync::Arc::<metagate::metrics::Metrics>::default();
     let (audit, writer) = AuditTrail::start(std::io::sink(), metrics.clone()).expect("a thread");
     let (refusals, rules, entries) = (std::sync::Arc::default(), Vec::new(), Vec::new());
-    let recorder = std::sync::Arc::new(Recorder { audit, metrics, refusals, rules, entries });
+    let recorder = std::sync::Arc::new(Recorder {
+        audit,
+        audited: metagate::config::AuditedDecisions::ALL,
+        metrics,
+        refusals,
+        rules,
+        entries,
+    });
     let fields = world::fields([("user-agent", user_agent)]);
     Box::new(move || {
         let _ = &writer;

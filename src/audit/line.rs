@@ -34,6 +34,9 @@ pub(super) fn write(line: &mut Vec<u8>, date: &Date, record: &AuditRecord<'_>) {
         number(line, status.into());
     }
     line.extend_from_slice(if record.complete { b",\"complete\":true" } else { b",\"complete\":false" });
+    if record.public {
+        line.extend_from_slice(b",\"public\":true");
+    }
     string(line, name!("method"), record.method);
     string(line, name!("path"), record.path);
     match record.caller {
@@ -52,6 +55,10 @@ pub(super) fn write(line: &mut Vec<u8>, date: &Date, record: &AuditRecord<'_>) {
     source_address(line, record.source_address);
     line.extend_from_slice(b",\"duration_ms\":");
     milliseconds(line, record.duration);
+    if let Some(upstream) = record.upstream {
+        line.extend_from_slice(b",\"upstream_ms\":");
+        milliseconds(line, upstream);
+    }
     line.extend_from_slice(b",\"request_bytes\":");
     number(line, record.request_bytes);
     line.extend_from_slice(b",\"response_bytes\":");

@@ -46,12 +46,14 @@ fn record(path: &str) -> AuditRecord<'_> {
         rule: None,
         status: Some(200),
         complete: true,
+        public: false,
         method: "GET",
         path,
         caller: AuditedCaller::Unverified(UnverifiedCaller::default()),
         client: None,
         source_address: Some([192, 0, 2, 1].into()),
         duration: Duration::from_micros(1500),
+        upstream: Some(Duration::from_micros(1250)),
         request_bytes: 0,
         response_bytes: 12,
     }
@@ -104,7 +106,7 @@ fn a_record_omits_unknown_fields() {
         serde_json::json!({
             "time": "2027-01-15T08:00:00.123Z", "event": "request", "request_id": "0001", "decision": "allow",
             "status": 200, "complete": true, "method": "GET", "path": "/a", "source_address": "192.0.2.1",
-            "duration_ms": 1.5, "request_bytes": 0, "response_bytes": 12,
+            "duration_ms": 1.5, "upstream_ms": 1.25, "request_bytes": 0, "response_bytes": 12,
         })
     );
     assert_eq!((&lines[1]["reason"], &lines[1]["principal"]), (&"expired".into(), &"ada".into()));

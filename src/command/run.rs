@@ -1,13 +1,15 @@
 //! `metagate run`: runs the proxy.
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::check::tls_files;
 use super::{Failure, RunArguments, runtime};
-use crate::config::{self, ConfigErrors, Loaded};
+use crate::audit::{AuditFile, Reopen, TerminalLines};
+use crate::config::{self, Flags, Loaded, Sources};
 use crate::gateway::system_clock;
 use crate::server::{self, Inherited, Listeners, Notifier, Reload, RunOptions};
 use crate::telemetry;
@@ -26,10 +28,25 @@ pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     runtime()?.block_on(async {
         let shutdown = ended()?;
         let on_applied = Box::new(move |config: &config::Config| telemetry.change_level(&config.log));
-        let options = RunOptions { reload: Some(Reload { sources, on_applied }), notifier };
-        server::run(loaded, options, listeners, io::stdout(), system_clock, shutdown).await?;
+        let audit_file = Reopen::default();
+        let audit = audit_output(loaded.config.audit.file.as_deref(), &audit_file)?;
+        let options = RunOptions { reload: Some(Reload { sources, on_applied, audit_file }), notifier };
+        server::run(loaded, options, listeners, audit, system_clock, shutdown).await?;
         Ok(())
     })
+}
+
+fn audit_output(file: Option<&Path>, reopen: &Reopen) -> Result<Box<dyn io::Write + Send>, Failure> {
+    let stdout = io::stdout();
+    match file {
+        Some(path) => {
+            AuditFile::open(path, reopen.clone()).map(|file| Box::new(file) as _).map_err(|error| {
+                Failure::Other(format!("audit.output: {} cannot be opened: {error}", path.display()))
+            })
+        }
+        None if stdout.is_terminal() => Ok(Box::new(TerminalLines(stdout))),
+        None => Ok(Box::new(stdout)),
+    }
 }
 
 fn report(loaded: &Loaded) {

@@ -27,9 +27,10 @@ use ipnet::IpNet;
 use super::error::ConfigError;
 use super::finding::{Finding, FindingId};
 use super::merged::Merged;
-use super::secret::AbsentSecrets;
+use super::output::{Audit, AuditedDecision, AuditedDecisions};
 use super::secret::Purpose;
 use super::values;
+use super::words::Word as _;
 use super::{
     ClientAuth, ClientTls, Config, DatahubSystem, IdentityFields, Jwks, Log, ProxyProtocol, ServerTls,
     Shutdown, TlsVersion, TokenCache, Upstream,
@@ -106,6 +107,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         trusted_proxies: proxies.into_iter().flatten().collect(),
         limits: limits::limits(&root.section("limits")),
         shutdown: shutdown(&root.section("shutdown")),
+        audit: audit(&root.section("audit")),
         log: log(&root.section("log")),
         accepted: root.section("check").need_list("accept", FindingId::parse),
         // Last, so that everything else is checked even if one of these is missing.
@@ -305,6 +307,17 @@ fn proxy_protocol(root: &Section<'_>, proxies: &[Option<IpNet>]) -> ProxyProtoco
 
 fn shutdown(section: &Section<'_>) -> Shutdown {
     Shutdown { delay: section.duration("delay"), drain_timeout: section.duration("drainTimeout") }
+}
+
+fn audit(section: &Section<'_>) -> Audit {
+    let output = section.need_value("output", |text| match text {
+        "" => Err("is empty; write stdout or the path of a file".to_owned()),
+        text => Ok(text.to_owned()),
+    });
+    Audit {
+        file: (output != "stdout").then(|| output.into()),
+        include: AuditedDecisions::of(section.need_list("include", AuditedDecision::from_word)),
+    }
 }
 
 fn log(section: &Section<'_>) -> Log {

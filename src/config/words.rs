@@ -1,6 +1,7 @@
 //! Settings whose value is one of a closed set of words. Each enum is listed here once with its words; the table of
 //! keys and the parser both use this list.
 
+use super::output::AuditedDecision;
 use super::values::quote;
 use super::{ClientAuth, LogFormat, ProxyProtocol, TlsVersion, UpstreamAuthorization, UpstreamProtocol};
 use crate::backend::Backend;
@@ -76,6 +77,9 @@ macro_rules! words {
 }
 
 words! {
+    AuditedDecision {
+        Allow: "allow", Public: "public", Deny: "deny", WouldDeny: "would_deny", Error: "error"
+    }
     ClientAuth { Required: "required", Optional: "optional" }
     Effect { Allow: "allow", Deny: "deny" }
     LogFormat { Json: "json", Text: "text" }

@@ -125,6 +125,7 @@ impl PreparedConfig {
         let config = &self.loaded.config;
         let recorder = Arc::new(Recorder {
             audit: shared.audit.clone(),
+            audited: config.audit.include,
             metrics: shared.metrics.clone(),
             refusals: shared.refusals.clone(),
             rules: config.policy.rules.iter().map(|rule| rule.name.clone()).collect(),

@@ -21,7 +21,8 @@ use tokio::sync::mpsc;
 use super::generation::{Generation, PreparedConfig, SharedState};
 use super::{Notifier, Process, RunError};
 use crate::admin::{Outcome, ReloadRequest};
-use crate::config::{self, Config, ConfigErrors, FindingId, Loaded, Sources};
+use crate::audit::Reopen;
+use crate::config::{self, Config, ConfigErrors, Loaded, Sources};
 use crate::file_watch::{self, Contents, FileReader, Watched};
 
 /// How often the files are checked for changes.
@@ -30,8 +31,15 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// the refused configuration names.
 const CHECKS_UNTIL_RETRY: u32 = 10;
 /// Keys whose changes take effect only after a restart.
-const NEEDS_RESTART: &[&str] =
-    &["listen", "workers", "health.listen", "admin.listen", "forwardAuth.listen", "log.format"];
+const NEEDS_RESTART: &[&str] = &[
+    "listen",
+    "workers",
+    "health.listen",
+    "admin.listen",
+    "forwardAuth.listen",
+    "audit.output",
+    "log.format",
+];
 
 /// How a configuration is reloaded.
 pub struct Reload {
@@ -39,6 +47,8 @@ pub struct Reload {
     pub sources: Sources,
     /// Called with each configuration that enters into force.
     pub on_applied: Box<dyn Fn(&Config) + Send + Sync>,
+    /// The audit file, which SIGHUP opens again.
+    pub audit_file: Reopen,
 }
 
 /// Reloads the configuration when its sources change.
@@ -141,7 +151,11 @@ impl Reloader {
         let mut refused: Option<Refused> = None;
         loop {
             let (trigger, request) = tokio::select! {
-                Some(()) = hangup.recv() => (Trigger::Signal, None),
+                Some(()) = hangup.recv() => {
+                    self.reload.audit_file.request();
+                    self.shared.audit.flush();
+                    (Trigger::Signal, None)
+                }
                 Some(request) = requests.recv() => (Trigger::Request, Some(request)),
                 _ = ticks.tick() => {
                     let now = self.read_files().await;

@@ -1,5 +1,6 @@
 //! The process from its operator's view: probes, metrics, audit records, signals and commands.
 
+mod audit_output;
 mod commands;
 mod draining;
 mod keys_in_time;

@@ -30,6 +30,8 @@ struct SerdeRecord<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     complete: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    public: bool,
     method: &'r str,
     path: &'r str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,8 +51,14 @@ struct SerdeRecord<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     source_address: Option<IpAddr>,
     duration_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream_ms: Option<f64>,
     request_bytes: u64,
     response_bytes: u64,
+}
+
+fn rounded(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 
 fn by_serde(record: &AuditRecord<'_>) -> String {
@@ -70,6 +78,7 @@ fn by_serde(record: &AuditRecord<'_>) -> String {
         rule: record.rule,
         status: record.status,
         complete: record.complete,
+        public: record.public,
         method: record.method,
         path: record.path,
         principal: token.map(VerifiedToken::principal).or(other.principal),
@@ -80,7 +89,8 @@ fn by_serde(record: &AuditRecord<'_>) -> String {
         token_fingerprint: token.map(|token| token.fingerprint().short()).or(other.token_fingerprint),
         client: record.client,
         source_address: record.source_address,
-        duration_ms: (record.duration.as_secs_f64() * 1_000_000.0).round() / 1000.0,
+        duration_ms: rounded(record.duration),
+        upstream_ms: record.upstream.map(rounded),
         request_bytes: record.request_bytes,
         response_bytes: record.response_bytes,
     };
@@ -154,12 +164,16 @@ fn record<'r>(texts: &'r Texts, numbers: &Numbers, caller: Option<&'r VerifiedTo
         rule,
         status,
         complete,
+        public: request_bytes % 2 == 0,
         method,
         path,
         caller: caller.map_or(AuditedCaller::Unverified(unverified), AuditedCaller::Token),
         client,
         source_address,
         duration,
+        upstream: status
+            .map(|_| duration / 2)
+            .filter(|half| !(490..=510).contains(&(half.as_nanos() % 1000))),
         request_bytes,
         response_bytes,
     }

@@ -1,0 +1,106 @@
+//! The audit trail in a file that logrotate may rename.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Appends to a file, and opens its path again when asked to.
+#[derive(Debug)]
+pub struct AuditFile {
+    path: PathBuf,
+    file: File,
+    reopen: Reopen,
+}
+
+/// Asks an [`AuditFile`] to open its path again. A clone is another handle to the same request.
+#[derive(Clone, Debug, Default)]
+pub struct Reopen(Arc<AtomicBool>);
+
+impl Reopen {
+    /// The file is opened again before the next line is written or the trail is flushed.
+    pub fn request(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl AuditFile {
+    /// Opens the file, or creates it so that only its owner and group can read it: it names people.
+    pub fn open(path: &Path, reopen: Reopen) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), file: appending(path)?, reopen })
+    }
+
+    fn reopen_if_requested(&mut self) {
+        if !self.reopen.0.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        match appending(&self.path) {
+            Ok(file) => {
+                self.file = file;
+                tracing::info!(file = %self.path.display(), "the audit file was opened again");
+            }
+            // The records still go to the file that was renamed, so none is lost.
+            Err(error) => {
+                tracing::error!(file = %self.path.display(), %error, "the audit file cannot be opened again; keeping the open one");
+            }
+        }
+    }
+}
+
+fn appending(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
+}
+
+impl Write for AuditFile {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        self.file.write(lines)
+    }
+
+    /// Whole lines: all of them go to the same file.
+    fn write_all(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.reopen_if_requested();
+        self.file.write_all(lines)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.reopen_if_requested();
+        self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_renamed_file_gets_everything_until_it_is_opened_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, old) = (directory.path().join("audit.log"), directory.path().join("audit.log.1"));
+        fs::write(&path, "before\n").unwrap();
+        let reopen = Reopen::default();
+        let mut file = AuditFile::open(&path, reopen.clone()).unwrap();
+        file.write_all(b"a\n").unwrap();
+        fs::rename(&path, &old).unwrap();
+        file.write_all(b"b\n").unwrap();
+        assert!(!path.exists());
+        reopen.request();
+        file.flush().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "", "created without waiting for a record");
+        file.write_all(b"c\n").unwrap();
+        assert_eq!(fs::read_to_string(&old).unwrap(), "before\na\nb\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "c\n");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o137, 0, "for owner and group");
+        // A directory that is gone leaves the open file in use.
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        reopen.request();
+        assert!(file.write_all(b"d\n").is_ok());
+    }
+}

@@ -1,0 +1,44 @@
+//! What the metrics count of an exchange before it ends, and how long it took in metagate and in the backend.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Exchange;
+use crate::decision::Denial;
+use crate::metrics::WouldDenyLabels;
+
+impl Exchange {
+    /// Records how long the decision waited for keys or the body.
+    pub fn waited(&mut self, waited: Duration) {
+        self.waited = waited;
+    }
+
+    /// Counts the time until now, which it returns.
+    pub(super) fn count_overhead(&self) -> Instant {
+        let now = Instant::now();
+        self.recorder.metrics.overhead((now - self.started).saturating_sub(self.waited));
+        now
+    }
+
+    /// Records that the backend has answered or failed, unless it has before.
+    pub(super) fn upstream_ended(&mut self) {
+        if self.forwarded && self.via.is_none() && self.upstream.is_none() {
+            self.upstream = self.permitted_at.map(|permitted| permitted.elapsed());
+        }
+    }
+
+    pub(super) fn count_would_deny(&self, denial: &Denial) {
+        let token = self.token.as_deref();
+        let name = |names: &[Box<str>], at: Option<usize>| {
+            at.and_then(|at| names.get(at)).map(|name| name.to_string()).unwrap_or_default()
+        };
+        self.recorder.metrics.would_deny(&WouldDenyLabels {
+            reason: denial.reason.as_str(),
+            issuer: token
+                .map_or_else(|| name(&self.recorder.entries, denial.entry), |token| token.entry().to_owned()),
+            rule: name(&self.recorder.rules, denial.rule),
+            class: token.map(|token| token.class().as_str()).unwrap_or_default(),
+        });
+    }
+}
