@@ -7,6 +7,7 @@ use http::StatusCode;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use crate::audit::rfc3339;
 use crate::jwks::SourceStatus;
 use crate::refusals::Refusal;
 use crate::revocation_list::RevocationStatus;
@@ -16,7 +17,7 @@ use crate::revocation_list::RevocationStatus;
 #[serde(rename_all = "camelCase")]
 pub struct Overview {
     pub version: &'static str,
-    #[serde(serialize_with = "rfc3339")]
+    #[serde(serialize_with = "serialized")]
     pub started_at: SystemTime,
     pub uptime_seconds: u64,
     pub ready: bool,
@@ -57,9 +58,9 @@ impl Serialize for RevocationView {
         let value = json!({
             "file": status.file.display().to_string(),
             "entries": entries,
-            "loadedAt": time(status.since),
+            "loadedAt": rfc3339(status.since),
             "ageSeconds": seconds_since(status.since, *now),
-            "checkedAt": time(status.checked),
+            "checkedAt": rfc3339(status.checked),
             "failure": status.failure,
             "unknownIssuers": status.unknown_issuers,
         });
@@ -78,7 +79,7 @@ pub(super) fn seconds_since(time: SystemTime, now: SystemTime) -> u64 {
 pub struct ConfigView {
     pub file: Option<String>,
     pub hash: String,
-    #[serde(serialize_with = "rfc3339")]
+    #[serde(serialize_with = "serialized")]
     pub loaded_at: SystemTime,
     pub backend: &'static str,
     pub upstream: String,
@@ -90,7 +91,7 @@ pub struct ConfigView {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LastReload {
-    #[serde(serialize_with = "rfc3339")]
+    #[serde(serialize_with = "serialized")]
     pub at: SystemTime,
     pub trigger: &'static str,
     #[serde(flatten)]
@@ -139,18 +140,19 @@ impl Outcome {
     }
 }
 
+/// A time for people.
 pub(super) fn time(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }
 
-fn rfc3339<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&time(*at))
+fn serialized<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc3339(*at))
 }
 
 /// A refusal as JSON, with the field names of the audit trail.
 pub(super) fn refusal(refusal: &Refusal) -> Value {
     json!({
-        "time": time(refusal.time),
+        "time": rfc3339(refusal.time),
         "request_id": refusal.request_id,
         "trace_id": refusal.trace_id,
         "via": refusal.via,

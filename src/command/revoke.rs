@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::input::read_token;
 use super::{ConfigArguments, Failure};
+use crate::audit::rfc3339;
 use crate::config::{self, Flags, Position, RevocationFile, Sources, WrittenEntry};
 use crate::numeric_date::NumericDate;
 use crate::printable;
@@ -21,7 +22,7 @@ mod edit;
 mod list_file;
 mod selection;
 
-use edit::{EditFault, rfc3339};
+use edit::EditFault;
 use selection::{Selection, Target};
 
 #[derive(Debug, Args)]
@@ -179,10 +180,11 @@ fn has_ended(entry: &WrittenEntry, now: NumericDate) -> bool {
 /// An entry with the keys of the list.
 fn to_json(entry: &WrittenEntry, now: NumericDate) -> Value {
     let revocation = &entry.revocation;
+    let time = |time: NumericDate| rfc3339(time.into());
     let mut value = json!({
         "issuer": revocation.issuer(),
-        "issuedBefore": revocation.before().map(rfc3339),
-        "until": entry.until.map(rfc3339),
+        "issuedBefore": revocation.before().map(time),
+        "until": entry.until.map(time),
         "note": entry.note,
         "line": entry.at.line,
         "ended": has_ended(entry, now),

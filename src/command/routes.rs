@@ -69,7 +69,7 @@ fn print_table(routes: &RouteTable, as_json: bool) {
                 "source": inactive.row.source.to_string(), "why": &*inactive.why})
         });
         let inactive: Vec<_> = inactive.collect();
-        say!("{:#}", json!({"rows": rows, "dormant": inactive, "default": Route::Protected.as_str()}));
+        say!("{:#}", json!({"rows": rows, "inactive": inactive, "default": Route::Protected.as_str()}));
         return;
     }
     let width = routes.rows().iter().map(|row| row.pattern.to_string().len()).max().unwrap_or_default();

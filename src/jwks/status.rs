@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::audit::rfc3339;
 use crate::jose::{SkippedKey, VerificationKey};
 
 /// The keys of a source and the state of its fetches.
@@ -55,17 +56,15 @@ impl SourceStatus {
 
     /// The JSON form, for `metagate keys --json` and the status page.
     pub fn to_json(&self, now: SystemTime) -> Value {
-        let secs =
-            |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
         let usable = self.usable.iter().map(|key| key_json(key));
         let skipped = self.skipped.iter().map(skipped_json);
         json!({
             "issuer": self.entry,
             "source": self.name,
             "failure": self.failure,
-            "fetchedAt": self.fetched_at.map(secs),
+            "fetchedAt": self.fetched_at.map(rfc3339),
             "ageSeconds": self.age_secs(now),
-            "nextRefreshAt": self.next.map(secs),
+            "nextRefreshAt": self.next.map(rfc3339),
             "restored": self.restored,
             "keys": usable.chain(skipped).collect::<Vec<_>>(),
         })

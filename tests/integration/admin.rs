@@ -28,7 +28,11 @@ fn status_shows_the_version_the_configuration_and_the_keys() {
     let source = &status["sources"][0];
     assert_eq!((&source["issuer"], &source["failure"]), (&json!("public-keys"), &Value::Null));
     assert_eq!(source["keys"][0]["kid"], "rsa-1");
-    assert!(source["nextRefreshAt"].as_u64() > source["fetchedAt"].as_u64());
+    // RFC 3339 in UTC, as in the audit record: the texts are in the order of the times.
+    let time = |name: &str| source[name].as_str().expect(name).to_owned();
+    assert!(time("nextRefreshAt") > time("fetchedAt") && time("fetchedAt").ends_with('Z'));
+    let (record, started) = (stage.gateway.audit_of("/x"), status["startedAt"].as_str());
+    assert_eq!(text(&record, "time").map(str::len), started.map(str::len), "{record} {started:?}");
 }
 
 #[test]

@@ -120,7 +120,7 @@ fn routes_command_names_the_source_of_each_row() {
 
     let json = routes(Setup::command(&["routes", "--json"]).env("AUTHENTICATION_PROVIDER", "saml"));
     let table: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
-    assert_eq!((&table["default"], &table["dormant"]), (&"protected".into(), &serde_json::json!([])));
+    assert_eq!((&table["default"], &table["inactive"]), (&"protected".into(), &serde_json::json!([])));
     let rows = table["rows"].as_array().expect("rows");
     assert!(rows.iter().any(|row| row["path"] == "/api/v1/saml/acs" && row["methods"][0] == "POST"));
 }

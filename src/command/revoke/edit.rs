@@ -268,8 +268,8 @@ fn members(entry: &WrittenEntry) -> Vec<(&'static str, String)> {
     members
 }
 
-/// A time as the list and JSON output have it.
-pub(super) fn rfc3339(time: NumericDate) -> String {
+/// A time as the list has it.
+fn rfc3339(time: NumericDate) -> String {
     humantime::format_rfc3339_seconds(time.into()).to_string()
 }
 

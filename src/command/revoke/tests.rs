@@ -128,7 +128,7 @@ fn an_entry_as_json_has_the_keys_of_the_list() {
         entries.iter().map(|entry| to_json(entry, now)).collect::<Vec<_>>(),
         [
             json!({"jti": "a", "issuer": null, "issuedBefore": null, "until": null, "note": null, "line": 1, "ended": false}),
-            json!({"sub": "ada", "issuer": "okta", "issuedBefore": "1970-01-01T00:00:00Z", "until": "1970-01-01T00:00:05Z", "note": "left", "line": 2, "ended": true}),
+            json!({"sub": "ada", "issuer": "okta", "issuedBefore": "1970-01-01T00:00:00.000Z", "until": "1970-01-01T00:00:05.000Z", "note": "left", "line": 2, "ended": true}),
         ]
     );
 }
