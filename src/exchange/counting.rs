@@ -42,3 +42,46 @@ impl Exchange {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::sync::Arc;
+
+    use http::{HeaderMap, Method, Uri};
+
+    use super::*;
+    use crate::audit::AuditTrail;
+    use crate::config::AuditedDecisions;
+    use crate::decision::Reason;
+    use crate::exchange::Recorder;
+    use crate::metrics::{ExpositionFormat, Metrics};
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_keys_is_not_overhead() {
+        let metrics = Arc::new(Metrics::new());
+        let (audit, _writer) = AuditTrail::start(std::io::sink(), metrics.clone()).unwrap();
+        let recorder = Arc::new(Recorder {
+            audit,
+            audited: AuditedDecisions::ALL,
+            metrics: metrics.clone(),
+            refusals: Arc::default(),
+            rules: Vec::new(),
+            entries: Vec::new(),
+        });
+        let (headers, id) = (HeaderMap::new(), "1".into());
+        let mut exchange = Exchange::begin(recorder, Method::GET, Uri::default(), &headers, None, id);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        exchange.waited(Duration::from_secs(4));
+        exchange.denied(Denial::new(Reason::KeysUnavailable));
+        drop(exchange);
+        let text = metrics.encode(ExpositionFormat::Text);
+        let sum = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim().parse::<f64>().unwrap().round()
+        };
+        assert_eq!(sum("metagate_overhead_duration_seconds_sum"), 1.0);
+        assert_eq!(sum("metagate_request_duration_seconds_sum"), 5.0);
+    }
+}

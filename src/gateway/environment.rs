@@ -4,7 +4,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use http::HeaderMap;
+use tokio::time::Instant;
 
 use super::Gateway;
 use super::graphql::read_graphql;
@@ -167,5 +170,19 @@ impl Observer for ExchangeObserver<'_> {
 
     fn permitted(&mut self, permit: &Permit) {
         self.exchange.permitted(permit, self.waited.total());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn all_waiting_of_a_request_is_counted() {
+        let waited = Waited::default();
+        for seconds in [2, 3] {
+            waited.during(tokio::time::sleep(Duration::from_secs(seconds))).await;
+        }
+        assert_eq!(waited.total().as_secs(), 5);
     }
 }
