@@ -70,7 +70,7 @@ fn create<L: Clone + Eq + Hash>(family: &Family<L, Counter>, labels: &L) {
 
 /// The most useful first.
 fn request_labels<'c>(expected: &Expected<'c>) -> impl Iterator<Item = RequestLabels<'c>> {
-    let Expected { issuers, rules, .. } = *expected;
+    let Expected { issuers, rules, reports } = *expected;
     let any_issuer = move || std::iter::once("").chain(issuers.iter().map(AsRef::as_ref));
     let forwarded = |decision, issuer, rule| RequestLabels { decision, reason: "", issuer, rule };
     let refused = |reason: Reason, issuer, rule| RequestLabels {
@@ -86,12 +86,25 @@ fn request_labels<'c>(expected: &Expected<'c>) -> impl Iterator<Item = RequestLa
             [forwarded("allow", issuer, rule), refused(Reason::InsufficientPermissions, issuer, rule)]
         })
     });
+    let reported = reported_reasons().flat_map(move |reason| {
+        any_issuer()
+            .map(move |issuer| RequestLabels { decision: "would_deny", ..refused(reason, issuer, "") })
+    });
+    let reported = reported.filter(move |_| reports);
     let without_token = [forwarded("public", "", ""), forwarded("error", "", "")];
-    without_token.into_iter().chain(without_rule).chain(refusals).chain(of_rules)
+    without_token.into_iter().chain(without_rule).chain(refusals).chain(reported).chain(of_rules)
 }
 
-/// Those without a verified token, which has a class, and those of rules.
+/// What report mode only reports.
+fn reported_reasons() -> impl Iterator<Item = Reason> {
+    Reason::ALL.into_iter().filter(|reason| reason.row().kind == Kind::Authorization)
+}
+
+/// Those without a verified token, which has a class, and those with one.
 fn would_deny_labels<'c>(expected: &Expected<'c>) -> impl Iterator<Item = WouldDenyLabels> {
+    /// Reasons to refuse a verified token.
+    const VERIFIED: [Reason; 3] =
+        [Reason::InsufficientPermissions, Reason::Revoked, Reason::ImpersonationDenied];
     let Expected { issuers, rules, .. } = *expected;
     let any_issuer = move || std::iter::once("").chain(issuers.iter().map(AsRef::as_ref));
     let labels = |reason: Reason, issuer: &str, rule: &str, class| WouldDenyLabels {
@@ -100,13 +113,16 @@ fn would_deny_labels<'c>(expected: &Expected<'c>) -> impl Iterator<Item = WouldD
         rule: rule.to_owned(),
         class,
     };
-    let reported = Reason::ALL.into_iter().filter(|reason| reason.row().kind == Kind::Authorization);
-    let refusals =
-        reported.flat_map(move |reason| any_issuer().map(move |issuer| labels(reason, issuer, "", "")));
+    let classes = move |reason: Reason, issuer: &str, rule: &str| {
+        TokenClass::ALL.map(|class| labels(reason, issuer, rule, class.as_str()))
+    };
+    let unverified = reported_reasons()
+        .flat_map(move |reason| any_issuer().map(move |issuer| labels(reason, issuer, "", "")));
+    let verified = VERIFIED
+        .into_iter()
+        .flat_map(move |reason| issuers.iter().flat_map(move |issuer| classes(reason, issuer, "")));
     let of_rules = rules.iter().flat_map(move |rule| {
-        issuers.iter().flat_map(move |issuer| {
-            TokenClass::ALL.map(|class| labels(Reason::InsufficientPermissions, issuer, rule, class.as_str()))
-        })
+        issuers.iter().flat_map(move |issuer| classes(Reason::InsufficientPermissions, issuer, rule))
     });
-    refusals.chain(of_rules)
+    unverified.chain(verified).chain(of_rules)
 }

@@ -95,6 +95,8 @@ fn counters_exist_before_their_first_event() {
         "requests_total{decision=\"deny\",reason=\"expired\",issuer=\"partner\",rule=\"\"}",
         "requests_total{decision=\"deny\",reason=\"insufficient_permissions\",issuer=\"corp\",rule=\"readers\"}",
         "requests_total{decision=\"error\",reason=\"upstream_unreachable\",issuer=\"corp\",rule=\"\"}",
+        "requests_total{decision=\"would_deny\",reason=\"expired\",issuer=\"corp\",rule=\"\"}",
+        "would_deny_total{reason=\"revoked\",issuer=\"corp\",rule=\"\",class=\"user\"}",
         "would_deny_total{reason=\"missing_token\",issuer=\"\",rule=\"\",class=\"\"}",
         "would_deny_total{reason=\"insufficient_permissions\",issuer=\"corp\",rule=\"readers\",class=\"bot\"}",
         "jwks_fetches_total{issuer=\"corp\",source=\"idp.example\",result=\"timeout\"}",
