@@ -29,8 +29,8 @@ use http::{Method, Uri, Version};
 
 use crate::claims::VerifiedToken;
 use crate::decision::{Authorizer, Caller, Denial, NextStep, Permit, Reason};
-use crate::jose::{TokenSummary, UnverifiedToken};
-use crate::message::Fields;
+use crate::diagnosis::{self, Detail, SourceSummary};
+use crate::jose::{JoseFault, UnverifiedToken};
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::OutboundHead;
 use crate::request::{BearerToken, Credentials, Graphql, RequestFacts, RequestFault};
@@ -38,10 +38,13 @@ use crate::revocation::RevokedBy;
 use crate::trust::{self, KeyRing, TokenFault};
 
 mod observer;
+mod refused_token;
 mod snapshot;
 
 pub use observer::{Observer, Step};
 pub use snapshot::Snapshot;
+
+use refused_token::{RefusedToken, TokenFailure, Waits};
 
 /// How often one token is tried again with other keys. One retry is not enough: several sources respond at
 /// different times, and the keys of other issuers change too.
@@ -141,6 +144,11 @@ pub trait Environment {
         generation: u64,
     ) -> impl Future<Output = Refresh> + Send;
 
+    /// The sources of an issuer entry's keys, to tell operators where a key was looked for.
+    fn sources(&self, _entry: usize) -> Vec<SourceSummary> {
+        Vec::new()
+    }
+
     /// How a verified token is revoked, if it is.
     fn revocation(&self, token: &VerifiedToken, text: &str) -> Option<RevokedBy>;
 
@@ -198,7 +206,10 @@ impl Admission {
         };
         observer.permitted(&permit);
         if head.content_length.is_some_and(|length| length > self.body_bytes) {
-            return Err(refused(observer, Step::Body, Denial::new(Reason::PayloadTooLarge)));
+            let (stated, limit) = (head.content_length.unwrap_or_default(), self.body_bytes);
+            let detail = Detail::of(format_args!("Content-Length is {stated}, limits.bodyBytes is {limit}"));
+            let denial = Denial::new(Reason::PayloadTooLarge).with(detail.finish());
+            return Err(refused(observer, Step::Body, denial));
         }
         Ok(Admitted { facts, permit })
     }
@@ -216,7 +227,9 @@ impl Admission {
             Via::ForwardAuth { removes_fields } => {
                 // The proxy forwards both, and the backend may prefer the cookie, which was not verified.
                 if facts.has_session_cookie && !matches!(facts.credentials, Credentials::Missing) {
-                    return Err(RequestFault::AmbiguousCredentials);
+                    return Err(RequestFault::AmbiguousCredentials(
+                        "there is a session cookie besides Authorization",
+                    ));
                 }
                 if self.head.has_look_alikes(headers) {
                     return Err(LOOK_ALIKE);
@@ -242,8 +255,9 @@ impl Admission {
     {
         let text = bearer.as_str();
         if text.len() > self.authorizer.token_bytes {
-            let fault = TokenFault::Malformed("token is longer than tokenBytes");
-            return Err(refused(observer, Step::Token, Denial::of_token(fault, None)));
+            let fault = JoseFault::Malformed("token is longer than tokenBytes");
+            let token = RefusedToken::unparsed(text, fault, self.authorizer.token_bytes);
+            return Err(self.refuse_token(token, None, environment, observer));
         }
         let mut waits = Waits::default();
         let token = loop {
@@ -252,7 +266,7 @@ impl Admission {
             if let Some(token) = environment.cached(text, keys.generation, now) {
                 break token;
             }
-            let (failure, summary) = match self.verify_with(text, &keys, now, observer) {
+            let token = match self.verify_with(text, &keys, now, observer) {
                 Ok(token) => {
                     let token = Arc::new(token);
                     environment.keep(text, &token, keys.generation);
@@ -263,9 +277,8 @@ impl Admission {
             // The next iteration uses other keys.
             let generation = keys.generation;
             drop(keys);
-            if let Err(denial) = waits.wait_for_keys(text, &failure, generation, environment).await {
-                observer.token_refused(summary);
-                return Err(refused(observer, failure.step(), denial));
+            if let Err(denial) = waits.wait_for_keys(text, &token.failure, generation, environment).await {
+                return Err(self.refuse_token(token, Some(denial), environment, observer));
             }
         };
         observer.verified(&token);
@@ -273,7 +286,8 @@ impl Admission {
             None => Ok(token),
             Some(by) => {
                 let entry = self.authorizer.trust.iter().position(|entry| *entry.name == *token.entry());
-                let denial = Denial::of_token(TokenFault::Revoked(by), entry);
+                let detail = diagnosis::revoked(by, &token).finish();
+                let denial = Denial::of_token(TokenFault::Revoked(by), entry).with(detail);
                 Err(refused(observer, Step::Revocation, denial))
             }
         }
@@ -285,11 +299,50 @@ impl Admission {
         keys: &KeyRing,
         now: NumericDate,
         observer: &mut O,
-    ) -> Result<VerifiedToken, (TokenFailure, Option<TokenSummary>)> {
-        let token = UnverifiedToken::parse(text, self.authorizer.token_bytes)
-            .map_err(|fault| (TokenFailure::Parse(fault.into()), None))?;
+    ) -> Result<VerifiedToken, RefusedToken> {
+        let max_bytes = self.authorizer.token_bytes;
+        let token = UnverifiedToken::parse(text, max_bytes)
+            .map_err(|fault| RefusedToken::unparsed(text, fault, max_bytes))?;
         observer.parsed(&token);
-        self.verify_parsed(&token, keys, now, observer).map_err(|failure| (failure, Some(token.summary())))
+        let verified = self.verify_parsed(&token, keys, now, observer);
+        verified.map_err(|failure| {
+            let detail = self.describe(&token, keys, &failure, now);
+            RefusedToken::new(failure, Some(token.summary()), detail)
+        })
+    }
+
+    /// What was wanted of a refused token, and what it has.
+    fn describe(
+        &self,
+        token: &UnverifiedToken<'_>,
+        keys: &KeyRing,
+        failure: &TokenFailure,
+        now: NumericDate,
+    ) -> Detail {
+        let trust = &self.authorizer.trust;
+        match failure {
+            TokenFailure::Entry(index, fault) if let Some(entry) = trust.get(*index) => {
+                let keys = keys.sets.get(*index).and_then(Option::as_deref);
+                diagnosis::refused(token, entry, keys, *fault, now)
+            }
+            TokenFailure::Entry(..) | TokenFailure::Issuer(_) | TokenFailure::Parse(_) => {
+                diagnosis::untrusted(token, trust)
+            }
+        }
+    }
+
+    /// Refuses a token; `denial` is the result of waiting for keys, if the request has waited.
+    fn refuse_token<E: Environment, O: Observer>(
+        &self,
+        mut token: RefusedToken,
+        denial: Option<Denial>,
+        environment: &E,
+        observer: &mut O,
+    ) -> Denial {
+        let denial = denial.unwrap_or_else(|| token.failure.denial());
+        observer.token_refused(token.summary.take());
+        let step = token.failure.step();
+        refused(observer, step, token.describe(denial, &self.authorizer.trust, environment))
     }
 
     fn verify_parsed<O: Observer>(
@@ -306,84 +359,6 @@ impl Admission {
         let set = keys.sets.get(index).and_then(Option::as_deref);
         observer.issuer(token, entry, set);
         trust::verify(token, entry, set, now).map_err(|fault| TokenFailure::Entry(index, fault))
-    }
-}
-
-/// Why a token was refused, with the stage that refused it.
-enum TokenFailure {
-    /// It is not a valid compact JWS.
-    Parse(TokenFault),
-    /// No issuer entry matches it.
-    Issuer(TokenFault),
-    /// The issuer entry with this index refused it.
-    Entry(usize, TokenFault),
-}
-
-impl TokenFailure {
-    fn denial(&self) -> Denial {
-        match self {
-            Self::Parse(fault) | Self::Issuer(fault) => Denial::of_token(*fault, None),
-            Self::Entry(entry, fault) => Denial::of_token(*fault, Some(*entry)),
-        }
-    }
-
-    fn step(&self) -> Step {
-        match self {
-            Self::Parse(_) => Step::Token,
-            Self::Issuer(_) => Step::Issuer,
-            Self::Entry(_, TokenFault::Malformed(_)) => Step::Type,
-            Self::Entry(_, TokenFault::InvalidSignature) => Step::Signature,
-            Self::Entry(_, TokenFault::Claims(_)) => Step::Claims,
-            Self::Entry(_, TokenFault::Revoked(_)) => Step::Revocation,
-            Self::Entry(
-                _,
-                TokenFault::AlgorithmNotAllowed
-                | TokenFault::WrongKeyAlgorithm
-                | TokenFault::UntrustedIssuer
-                | TokenFault::UnknownKey
-                | TokenFault::KeysUnavailable,
-            ) => Step::Key,
-        }
-    }
-}
-
-/// The waits for keys that one token has used up.
-#[derive(Default)]
-struct Waits {
-    first_keys: bool,
-    refreshes: u8,
-}
-
-impl Waits {
-    /// Waits for keys that may verify the token. `Ok` means that the token should be tried again.
-    ///
-    /// # Errors
-    /// No other keys can be expected; the denial says why the token is refused.
-    async fn wait_for_keys<E: Environment>(
-        &mut self,
-        text: &str,
-        failure: &TokenFailure,
-        generation: u64,
-        environment: &mut E,
-    ) -> Result<(), Denial> {
-        let TokenFailure::Entry(entry, fault) = *failure else { return Err(failure.denial()) };
-        if fault == TokenFault::KeysUnavailable && !self.first_keys {
-            self.first_keys = true;
-            return if environment.first_keys(entry).await { Ok(()) } else { Err(failure.denial()) };
-        }
-        if !fault.may_be_outdated_keys() || self.refreshes >= MAX_REFRESHES {
-            return Err(failure.denial());
-        }
-        self.refreshes += 1;
-        match environment.newer_keys(text, entry, generation).await {
-            Refresh::Changed => Ok(()),
-            // The key may exist at the source that cannot be reached, so do not tell the client that its token is bad.
-            Refresh::Unreachable if fault == TokenFault::UnknownKey => Err(Denial {
-                detail: Some("the token's key is not known here, and a source of keys cannot be reached"),
-                ..Denial::of_token(TokenFault::KeysUnavailable, Some(entry))
-            }),
-            Refresh::Unchanged | Refresh::Unreachable => Err(failure.denial()),
-        }
     }
 }
 

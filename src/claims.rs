@@ -20,6 +20,7 @@ mod times;
 mod weight;
 
 pub use crate::backend::{NonExpiring, PrincipalStyle, TokenClass};
+pub use class::of as claimed_class;
 pub use fault::{BotPrivilege, ClaimsFault};
 pub use field_values::IdentityValues;
 pub use kinds::TokenKinds;
@@ -30,7 +31,7 @@ use scopes::scopes;
 use times::Times;
 
 /// The longest accepted principal, email or role, in bytes.
-const MAX_NAME_BYTES: usize = 256;
+pub const MAX_NAME_BYTES: usize = 256;
 
 /// A token with a verified signature and valid claims.
 ///
@@ -340,10 +341,14 @@ fn optional_string<'a>(claims: &'a JsonObject, claim: &'static str) -> Result<Op
         {
             Ok(Some(text))
         }
-        Some(JsonValue::String(_)) => {
-            Err(ClaimsFault::Malformed("a claim has control characters or is too long"))
-        }
-        Some(_) => Err(ClaimsFault::Malformed("a claim that must be a string is not one")),
+        Some(JsonValue::String(_)) => Err(ClaimsFault::Malformed(match claim {
+            "iss" => "iss has control characters or is too long",
+            _ => "sub has control characters or is too long",
+        })),
+        Some(_) => Err(ClaimsFault::Malformed(match claim {
+            "iss" => "iss is not a string",
+            _ => "sub is not a string",
+        })),
     }
 }
 

@@ -10,12 +10,14 @@
 //!
 //! Not done here: verifying tokens ([`crate::trust`]), and the order of all steps ([`crate::admission`]).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretSlice};
 
 use crate::backend::Backend;
-use crate::claims::{BotPrivilege, ClaimsFault, VerifiedToken};
+use crate::claims::{BotPrivilege, ClaimPath, ClaimsFault, VerifiedToken};
+use crate::diagnosis::{Detail, Quoted};
 use crate::policy::{Effect, Mode, Policy};
 use crate::request::{Credentials, RequestFacts, RequestFault};
 use crate::trust::{TokenFault, TrustedIssuer};
@@ -114,7 +116,7 @@ pub struct Denial {
     /// The reason, as shown to the caller, the log and the metrics.
     pub reason: Reason,
     /// More detail, only for the log.
-    pub detail: Option<&'static str>,
+    pub detail: Option<Cow<'static, str>>,
     /// The index in [`Authorizer::trust`] of the issuer entry that refused the token.
     pub entry: Option<usize>,
     /// The index in [`Policy::rules`] of the rule that refused.
@@ -127,10 +129,16 @@ impl Denial {
         Self { reason, detail: None, entry: None, rule: None }
     }
 
+    /// The same denial with a text for operators.
+    #[must_use]
+    pub fn with(self, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
+    }
+
     /// The denial for a token that the issuer entry with index `entry` refused.
     pub fn of_token(fault: TokenFault, entry: Option<usize>) -> Self {
         let (reason, detail) = match fault {
-            TokenFault::Malformed(why) => (Reason::MalformedToken, Some(why)),
+            TokenFault::Malformed(why) => (Reason::MalformedToken, Some(why.into())),
             TokenFault::AlgorithmNotAllowed | TokenFault::WrongKeyAlgorithm => {
                 (Reason::AlgorithmNotAllowed, None)
             }
@@ -138,7 +146,7 @@ impl Denial {
             TokenFault::UnknownKey => (Reason::UnknownKey, None),
             TokenFault::KeysUnavailable => (Reason::KeysUnavailable, None),
             TokenFault::InvalidSignature => (Reason::InvalidSignature, None),
-            TokenFault::Revoked(by) => (Reason::Revoked, Some(by.detail())),
+            TokenFault::Revoked(by) => (Reason::Revoked, Some(by.detail().into())),
             TokenFault::Claims(fault) => return Self { entry, ..fault.into() },
         };
         Self { reason, detail, entry, rule: None }
@@ -148,7 +156,7 @@ impl Denial {
 impl From<ClaimsFault> for Denial {
     fn from(fault: ClaimsFault) -> Self {
         let (reason, detail) = match fault {
-            ClaimsFault::Malformed(why) => (Reason::MalformedToken, Some(why)),
+            ClaimsFault::Malformed(why) => (Reason::MalformedToken, Some(why.into())),
             ClaimsFault::Expired => (Reason::Expired, None),
             ClaimsFault::NotYetValid => (Reason::NotYetValid, None),
             ClaimsFault::MissingExpiry => (Reason::MissingExpiry, None),
@@ -163,7 +171,7 @@ impl From<ClaimsFault> for Denial {
                     BotPrivilege::Mapping => Reason::MissingPrincipal,
                     BotPrivilege::Domain => Reason::WrongDomain,
                 };
-                (reason, Some("isBot and tokenType are ignored: it is not one of the backend's own tokens"))
+                (reason, Some(ClaimsFault::FOREIGN_BOT.into()))
             }
         };
         Self { detail, ..Self::new(reason) }
@@ -172,16 +180,19 @@ impl From<ClaimsFault> for Denial {
 
 impl From<RequestFault> for Denial {
     fn from(fault: RequestFault) -> Self {
-        match fault {
-            RequestFault::BadTarget(why) => Self { detail: Some(why), ..Self::new(Reason::BadTarget) },
-            RequestFault::MethodNotAllowed => Self::new(Reason::MethodNotAllowed),
-            RequestFault::TargetTooLong => Self::new(Reason::TargetTooLong),
-            RequestFault::HeadTooLarge => Self::new(Reason::HeadTooLarge),
-            RequestFault::TimedOut => {
-                Self { detail: Some("the head did not arrive in time"), ..Self::new(Reason::RequestTimeout) }
+        let (reason, detail) = match fault {
+            RequestFault::BadTarget(why) => (Reason::BadTarget, why),
+            RequestFault::MethodNotAllowed => {
+                (Reason::MethodNotAllowed, "allowed are GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS")
             }
-            RequestFault::AmbiguousCredentials => Self::new(Reason::AmbiguousCredentials),
-        }
+            RequestFault::TargetTooLong => (Reason::TargetTooLong, "it is longer than 8192 bytes"),
+            RequestFault::HeadTooLarge => {
+                (Reason::HeadTooLarge, "it exceeds limits.headerBytes or limits.headerCount")
+            }
+            RequestFault::TimedOut => (Reason::RequestTimeout, "the head did not arrive in time"),
+            RequestFault::AmbiguousCredentials(why) => (Reason::AmbiguousCredentials, why),
+        };
+        Self::new(reason).with(detail)
     }
 }
 
@@ -211,17 +222,21 @@ impl Authorizer {
         if route == Route::Public {
             return NextStep::Decide(Ok(Caller::Anonymous));
         }
-        let refused = |reason| NextStep::Decide(Err(Denial::new(reason)));
+        let refused = |reason, why| NextStep::Decide(Err(Denial::new(reason).with(why)));
         match &facts.credentials {
             Credentials::Bearer(token) => NextStep::Verify(token),
             Credentials::Missing if route == Route::Optional => NextStep::Decide(Ok(Caller::Anonymous)),
             Credentials::Missing if facts.has_session_cookie => NextStep::Decide(Ok(Caller::SessionCookie)),
-            Credentials::Missing => refused(Reason::MissingToken),
+            Credentials::Missing => refused(
+                Reason::MissingToken,
+                "the route needs a token, and there is no Authorization field or nothing in it",
+            ),
             Credentials::Basic(basic) if self.is_datahub_system(basic) => {
                 NextStep::Decide(Ok(Caller::DatahubSystem))
             }
-            Credentials::Basic(_) | Credentials::OtherScheme => refused(Reason::UnsupportedScheme),
-            Credentials::Malformed => refused(Reason::MalformedToken),
+            Credentials::Basic(_) => refused(Reason::UnsupportedScheme, self.why_not_basic()),
+            Credentials::OtherScheme(why) => refused(Reason::UnsupportedScheme, *why),
+            Credentials::Malformed(why) => refused(Reason::MalformedToken, *why),
         }
     }
 
@@ -245,8 +260,11 @@ impl Authorizer {
         if let Ok(Caller::Token(token)) = &caller
             && self.is_reserved_actor(token)
         {
-            let detail = Some("its principal is one of DataHub's administrators, or its system user");
-            return Err(Denial { detail, ..Denial::new(Reason::InsufficientPermissions) });
+            let principal = Quoted(token.principal());
+            let detail = Detail::of(format_args!(
+                "its principal {principal} is one of DataHub's administrators, or its system user"
+            ));
+            return Err(Denial::new(Reason::InsufficientPermissions).with(detail.finish()));
         }
         if self.policy.mode == Mode::Enforce {
             return self.authorize(facts, route, caller?);
@@ -278,17 +296,28 @@ impl Authorizer {
         let impersonates = facts.impersonates && self.backend.preset().impersonation.is_some();
         if impersonates {
             impersonation::check(&self.policy, self.backend, facts, token)
-                .map_err(|why| Denial { detail: Some(why), ..Denial::new(Reason::ImpersonationDenied) })?;
+                .map_err(|why| Denial::new(Reason::ImpersonationDenied).with(why.finish()))?;
         }
         let outcome = rules::evaluate(&self.policy, facts, token);
-        let denial = |rule, detail| Denial { rule, detail, ..Denial::new(Reason::InsufficientPermissions) };
+        let denial = |rule, why, reading| {
+            let mut detail =
+                rules::describe(&self.policy, facts, token, (rule, why), self.roles_claim(token));
+            rules::name_reading(&mut detail, facts, reading);
+            Denial { rule, ..Denial::new(Reason::InsufficientPermissions).with(detail.finish()) }
+        };
         match outcome.effect {
-            Effect::Deny => Err(denial(outcome.rule, outcome.detail)),
+            Effect::Deny => Err(denial(outcome.rule, outcome.detail, outcome.reading)),
             Effect::Allow => {
-                let reported = outcome.reported.map(|(rule, detail)| denial(Some(rule), detail));
+                let reported = outcome.reported.map(|(rule, why)| denial(Some(rule), why, 0));
                 Ok(permit(caller, outcome.rule, reported, impersonates))
             }
         }
+    }
+
+    /// The claim that the roles of a token are read from.
+    fn roles_claim(&self, token: Option<&VerifiedToken>) -> Option<&ClaimPath> {
+        let entry = self.trust.iter().find(|entry| token.is_some_and(|token| *entry.name == *token.entry()));
+        entry.map(|entry| &entry.rules.roles_claim)
     }
 
     fn is_reserved_actor(&self, token: &VerifiedToken) -> bool {
@@ -296,6 +325,15 @@ impl Authorizer {
         !reserved.is_empty() && {
             let principal = token.principal().to_lowercase();
             reserved.iter().any(|name| **name == *principal)
+        }
+    }
+
+    /// Why `Basic` is not accepted.
+    fn why_not_basic(&self) -> &'static str {
+        match (self.backend.preset().has_system_credential, &self.datahub_system) {
+            (false, _) => "the scheme is Basic",
+            (true, None) => "the scheme is Basic, and datahub.systemClientId is not set",
+            (true, Some(_)) => "the scheme is Basic, and it is not the credential of datahub.systemClientId",
         }
     }
 

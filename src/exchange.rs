@@ -323,13 +323,32 @@ impl Exchange {
         Summary {
             decision: self.decision(),
             reason: denial.map(|denial| denial.reason.as_str()),
-            detail: denial.and_then(|denial| denial.detail).or(self.ended.as_deref()),
+            detail: denial.and_then(|denial| denial.detail.as_deref()).or(self.ended),
             rule,
             issuer: token.map(VerifiedToken::entry).or(denying_entry),
             principal: token.map(VerifiedToken::principal).or(self.system.then_some("datahub-system")),
             method,
             path: shortened(path),
         }
+    }
+
+    /// Adds a refusal to the list for the status page.
+    fn remember(&self, summary: &Summary<'_>) {
+        let Some(reason) = summary.reason else { return };
+        self.recorder.refusals.add(Refusal {
+            time: self.time,
+            request_id: self.request_id.clone(),
+            method: refusals::shortened(summary.method),
+            path: refusals::shortened(&summary.path),
+            status: self.status.map(|status| status.as_u16()),
+            decision: summary.decision,
+            reason,
+            detail: summary.detail.map(Into::into),
+            rule: summary.rule.map(Into::into),
+            principal: summary.principal.map(refusals::shortened),
+            issuer: summary.issuer.map(Into::into),
+            source_address: self.source,
+        });
     }
 
     fn record(&self, summary: &Summary<'_>, duration: Duration) {

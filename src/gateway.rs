@@ -326,12 +326,12 @@ fn take_place(exchange: &mut Exchange, peer: &Peer, source: Option<IpAddr>) -> R
             Ok(())
         }
         Err(exhausted) => {
-            let detail = Some(match exhausted {
+            let detail = match exhausted {
                 Exhausted::Total => "more requests in flight than limits.requests",
                 Exhausted::Share => "more of this client address than its share (limits.requestsPerClient)",
                 Exhausted::Memory => "limits.memory is used up",
-            });
-            Err(Denial { detail, ..Denial::new(Reason::Overloaded) })
+            };
+            Err(Denial::new(Reason::Overloaded).with(detail))
         }
     }
 }

@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Config, Jwks, KeySource, TrustEntry};
+use crate::diagnosis::SourceSummary;
 use crate::jose::{KeySet, VerificationKey};
 use crate::metrics::Metrics;
 use crate::tls::TlsError;
@@ -252,6 +253,18 @@ impl Keys {
             fixed.into_iter().chain(entry.sources.iter().map(|source| source.status())).collect::<Vec<_>>()
         };
         self.entries.iter().flat_map(of_entry).collect()
+    }
+
+    /// The sources of one issuer entry, in few words.
+    pub fn sources_of(&self, entry: usize) -> Vec<SourceSummary> {
+        let Some(entry) = self.entries.get(entry) else { return Vec::new() };
+        let fixed = (!entry.fixed.is_empty()).then(|| SourceSummary {
+            name: status::CONFIGURATION.to_owned(),
+            keys: entry.fixed.len(),
+            age: None,
+            failure: None,
+        });
+        fixed.into_iter().chain(entry.sources.iter().map(|source| source.summary())).collect()
     }
 
     fn sources(&self) -> impl Iterator<Item = &Arc<Source>> {

@@ -13,7 +13,6 @@ mod digest;
 mod loopback;
 pub mod message;
 pub mod numeric_date;
-#[cfg(feature = "server")]
 mod printable;
 #[cfg(feature = "server")]
 mod random;
@@ -33,6 +32,7 @@ pub mod policy;
 pub mod trust;
 
 // Decision and wording.
+pub mod diagnosis;
 pub mod decision;
 pub mod challenge;
 pub mod outbound_head;

@@ -1,6 +1,6 @@
 //! Points in time as RFC 7519 section 2 defines them.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::fmt;
 
 use serde_json::Number;
 
@@ -76,19 +76,25 @@ impl NumericDate {
     }
 }
 
-impl From<SystemTime> for NumericDate {
-    /// The whole seconds; zero before 1970.
-    fn from(time: SystemTime) -> Self {
-        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
-    }
-}
-
-impl From<NumericDate> for SystemTime {
-    /// 1970 for earlier times, and for those that the system cannot represent.
-    fn from(time: NumericDate) -> Self {
-        let since = Duration::from_secs(u64::try_from(time.0).unwrap_or_default());
-        UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH)
+/// A date-time of RFC 3339 in UTC, or the number of seconds if the year has more than four digits.
+impl fmt::Display for NumericDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const END_OF_9999: i64 = 253_402_300_800;
+        if !(0..END_OF_9999).contains(&self.0) {
+            return write!(f, "{}", self.0);
+        }
+        let (days, second) = (self.0 / 86_400, self.0 % 86_400);
+        // Years begin in March here, so that a leap day is the last day of its year.
+        let since_0000_03_01 = days + 719_468;
+        let (era, day_of_era) = (since_0000_03_01 / 146_097, since_0000_03_01 % 146_097);
+        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let from_march = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+        let year = era * 400 + year_of_era + i64::from(month <= 2);
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
     }
 }
 
@@ -162,6 +168,20 @@ mod tests {
         assert_eq!(end.plus(u64::MAX), end);
         assert_eq!(NumericDate::from_secs(i64::MIN).since(end), i64::MIN);
         assert_eq!(NumericDate::from_secs(5).plus(30).as_secs(), 35);
+    }
+
+    #[test]
+    fn dates_are_written_as_they_are_read() {
+        for text in
+            ["1970-01-01T00:00:00Z", "2000-02-29T12:34:56Z", "2100-02-28T23:59:59Z", "9999-12-31T23:59:59Z"]
+        {
+            assert_eq!(NumericDate::from_text(text).map(|date| date.to_string()).as_deref(), Some(text));
+        }
+        for day in (0..400 * 366).map(|day| NumericDate::from_secs(day * 86_400 + 1)) {
+            assert_eq!(NumericDate::from_text(&day.to_string()), Some(day));
+        }
+        assert_eq!(NumericDate::from_secs(253_402_300_800).to_string(), "253402300800");
+        assert_eq!(NumericDate::from_secs(-1).to_string(), "-1");
     }
 
     #[test]

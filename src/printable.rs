@@ -1,6 +1,8 @@
 //! Makes untrusted text safe to print: it cannot control a terminal or disguise itself as other text.
 
+#[cfg(feature = "server")]
 use std::borrow::Cow;
+#[cfg(feature = "server")]
 use std::fmt::Write as _;
 
 /// Whether a character is safe to print. Control characters are not (a terminal treats U+009B like `ESC [`), and
@@ -25,15 +27,18 @@ pub fn is_printable(c: char) -> bool {
 /// JSON escape like `\u001b` (RFC 8259 section 7).
 ///
 /// The meaning of a JSON text does not change, because such characters occur only in its strings.
+#[cfg(feature = "server")]
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| matches!(c, '\n' | '\t'))
 }
 
 /// Escapes a text of one line: like [`lines()`], but line breaks and tabs are escaped too.
+#[cfg(feature = "server")]
 pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, |_| false)
 }
 
+#[cfg(feature = "server")]
 fn escaped(text: &str, exempt: impl Fn(char) -> bool) -> Cow<'_, str> {
     let is_plain = |c: char| is_printable(c) || exempt(c);
     if text.chars().all(is_plain) {
@@ -53,7 +58,7 @@ fn escaped(text: &str, exempt: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(result)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "server"))]
 mod tests {
     use super::*;
 

@@ -103,8 +103,8 @@ pub enum RequestFault {
     HeadTooLarge,
     /// The head was not complete in time.
     TimedOut,
-    /// More than one credential.
-    AmbiguousCredentials,
+    /// More than one credential; the text says where.
+    AmbiguousCredentials(&'static str),
 }
 
 impl RequestFacts {

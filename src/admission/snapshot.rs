@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use super::{Admission, Admitted, Environment, Observer, Refresh, RequestHead};
 use crate::claims::VerifiedToken;
 use crate::decision::{Denial, Reason};
-use crate::message::Fields;
+use crate::diagnosis::SourceSummary;
 use crate::numeric_date::NumericDate;
 use crate::request::{Graphql, RequestFacts};
 use crate::revocation::{Revocations, RevokedBy};
@@ -23,6 +23,8 @@ pub struct Snapshot<'a> {
     pub keys: Arc<KeyRing>,
     /// The indexes of the issuer entries with a key source that cannot be reached.
     pub unreachable: Vec<usize>,
+    /// The sources of each issuer entry's keys, if they are known.
+    pub sources: Vec<Vec<SourceSummary>>,
     /// The revocation list.
     pub revocations: Option<&'a Revocations>,
     /// The request's body.
@@ -34,7 +36,15 @@ pub struct Snapshot<'a> {
 impl Snapshot<'_> {
     /// A snapshot with keys and a time, without revocations and a body.
     pub fn new(now: NumericDate, keys: Arc<KeyRing>) -> Self {
-        Self { now, keys, unreachable: Vec::new(), revocations: None, body: &[], graphql_bytes: 0 }
+        Self {
+            now,
+            keys,
+            unreachable: Vec::new(),
+            sources: Vec::new(),
+            revocations: None,
+            body: &[],
+            graphql_bytes: 0,
+        }
     }
 }
 
@@ -59,6 +69,10 @@ impl Environment for Snapshot<'_> {
 
     async fn newer_keys(&mut self, _: &str, entry: usize, _: u64) -> Refresh {
         if self.unreachable.contains(&entry) { Refresh::Unreachable } else { Refresh::Unchanged }
+    }
+
+    fn sources(&self, entry: usize) -> Vec<SourceSummary> {
+        self.sources.get(entry).cloned().unwrap_or_default()
     }
 
     fn revocation(&self, token: &VerifiedToken, text: &str) -> Option<RevokedBy> {

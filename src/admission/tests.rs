@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::*;
 use crate::backend::Backend;
-use crate::jose::{Algorithm, KeySet};
+use crate::jose::{Algorithm, KeySet, TokenSummary};
 use crate::outbound_head::{Authorization, IdentityNames};
 use crate::policy::{GraphqlMatching, Matching, Mode, PathPattern, Policy, RouteTable, Rule, Verdict};
 use crate::policy::{Route, Routed};
@@ -20,6 +20,8 @@ use crate::revocation::{Revocation, Revocations};
 use crate::test_support::{
     MAX_BYTES, NOW, OTHER_RSA, RSA, entry, fields, good_claims, key_set, verified, with,
 };
+
+mod details;
 
 const NOW_DATE: NumericDate = NumericDate::from_secs(NOW);
 

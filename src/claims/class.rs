@@ -4,7 +4,7 @@ use crate::backend::{Backend, TokenClass, TokenClasses};
 use crate::jose::{JsonObject, JsonValue};
 
 /// The class that these claims name.
-pub(super) fn of(claims: &JsonObject) -> TokenClass {
+pub fn of(claims: &JsonObject) -> TokenClass {
     let classes = || Backend::products().map(|product| &product.classes);
     let recognized = classes().find(|own| own.marker_claim.is_some_and(|claim| claims.get(claim).is_some()));
     match recognized.or_else(|| classes().find(|own| own.marker_claim.is_none())) {

@@ -25,6 +25,12 @@ pub enum ClaimsFault {
     ForeignBot(BotPrivilege),
 }
 
+impl ClaimsFault {
+    /// The text about [`Self::ForeignBot`].
+    pub const FOREIGN_BOT: &'static str =
+        "isBot and tokenType are ignored: it is not one of the backend's own tokens";
+}
+
 /// What the backend's own bot tokens may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BotPrivilege {

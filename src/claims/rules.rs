@@ -54,7 +54,8 @@ pub enum OwnTokens {
 }
 
 impl OwnTokens {
-    pub(super) fn include(&self, by_backends_key: bool, issuer: Option<&str>) -> bool {
+    /// Whether a token is one of them.
+    pub fn include(&self, by_backends_key: bool, issuer: Option<&str>) -> bool {
         match self {
             Self::None => false,
             Self::Known(_) => {

@@ -68,5 +68,5 @@ impl LocalRequest {
 }
 
 pub(super) fn bad_request(why: &'static str) -> Denial {
-    Denial { detail: Some(why), ..Denial::new(Reason::BadTarget) }
+    Denial::new(Reason::BadTarget).with(why)
 }

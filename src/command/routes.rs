@@ -127,7 +127,7 @@ fn print_request(
 fn print_refusal(authorizer: &Authorizer, request: &str, denial: &Denial, as_json: bool) {
     let wording = Wording::new(authorizer.backend, &authorizer.trust);
     let (message, reason) = (wording.message(denial), denial.reason.as_str());
-    let (status, detail) = (denial.reason.row().status.as_u16(), denial.detail);
+    let (status, detail) = (denial.reason.row().status.as_u16(), denial.detail.as_deref());
     if as_json {
         let refused = json!({"status": status, "reason": reason, "message": message, "detail": detail});
         say!("{:#}", json!({"request": request, "refused": refused}));

@@ -12,6 +12,8 @@
 
 use crate::backend::Backend;
 use crate::claims::{TokenClass, VerifiedToken};
+use crate::diagnosis::{Claim, Detail, Quoted, Words};
+use crate::jose::JsonValue;
 use crate::policy::Policy;
 use crate::request::RequestFacts;
 
@@ -24,20 +26,29 @@ pub(super) fn check(
     backend: Backend,
     facts: &RequestFacts,
     token: Option<&VerifiedToken>,
-) -> Result<(), &'static str> {
-    let Some(token) = token.filter(|token| token.class() == TokenClass::Bot) else {
-        return Err("it is not a bot's token");
-    };
+) -> Result<(), Detail> {
+    let Some(token) = token else { return Err(Detail::of(format_args!("it is not a bot's token"))) };
+    let class = token.class();
+    if class != TokenClass::Bot {
+        let class = class.as_str();
+        return Err(Detail::of(format_args!("it is not a bot's token: its class is {class}")));
+    }
     let allowed = policy.impersonation.as_ref();
-    let Some(allowed) = allowed.filter(|allowed| allowed.bots.iter().any(|bot| **bot == *token.principal()))
-    else {
-        return Err("openmetadata.impersonation does not name this bot");
+    let bots = || allowed.into_iter().flat_map(|allowed| allowed.bots.iter().map(AsRef::as_ref));
+    let Some(allowed) = allowed.filter(|_| bots().any(|bot: &str| bot == token.principal())) else {
+        let (bot, named) = (Quoted(token.principal()), Words(bots()));
+        return Err(Detail::of(format_args!(
+            "openmetadata.impersonation does not name this bot: it is {bot}, named are {named}"
+        )));
     };
     if token.issuer() != Some(&*allowed.issuer) {
-        return Err("it is not a token of openmetadata.issuer");
+        let (found, wanted) = (Claim(token.issuer().map(JsonValue::String)), Quoted(&allowed.issuer));
+        return Err(Detail::of(format_args!(
+            "it is not a token of openmetadata.issuer: iss is {found}, wanted {wanted}"
+        )));
     }
     if facts.path.all().any(|path| is_identity_endpoint(backend, path)) {
-        return Err("nobody is impersonated on an identity endpoint");
+        return Err(Detail::of(format_args!("nobody is impersonated on an identity endpoint")));
     }
     Ok(())
 }

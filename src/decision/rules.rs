@@ -3,20 +3,23 @@
 //! For each interpretation of the request, the first rule that matches decides. The request is allowed only
 //! if every interpretation is allowed.
 
-use crate::claims::{TokenClass, VerifiedToken};
-use crate::jose::JsonValue;
+use crate::claims::{ClaimPath, VerifiedToken};
+use crate::diagnosis::{Detail, Plain, Quoted};
 use crate::policy::{
-    Budget, Effect, Expression, Fault, Matching, Mode, Policy, Requirement, Rule, Subject, Unreadable,
-    Verdict, contains_address, wildcard_matches,
+    Budget, Effect, Expression, Fault, Matching, Mode, Policy, Rule, Subject, Unreadable, Verdict,
+    wildcard_matches,
 };
 use crate::request::RequestFacts;
 
 mod answers;
 mod interpretation;
+mod requirement;
 
 use answers::{Answers, Table};
 pub(super) use interpretation::{Interpretation, Interpretations};
 use interpretation::{RequestedOperation, SelectedRules};
+use requirement::meets;
+pub(super) use requirement::{Part, unmet};
 
 /// What the rules decide.
 #[derive(Default)]
@@ -28,6 +31,8 @@ pub(super) struct Outcome {
     pub(super) detail: Option<&'static str>,
     /// A rule in report mode that would have refused, and why.
     pub(super) reported: Option<(usize, Option<&'static str>)>,
+    /// Which reading of the path the effect is for.
+    pub(super) reading: usize,
 }
 
 pub(super) fn evaluate(policy: &Policy, facts: &RequestFacts, token: Option<&VerifiedToken>) -> Outcome {
@@ -44,12 +49,49 @@ pub(super) fn evaluate(policy: &Policy, facts: &RequestFacts, token: Option<&Ver
         let outcome = evaluator.evaluate(&interpretation);
         let reported = allowed.reported.or(outcome.reported);
         if outcome.effect == Effect::Deny {
-            return Outcome { reported, ..outcome };
+            return Outcome { reported, reading: interpretation.indexes.path, ..outcome };
         }
         // Report the rule that decided for the raw path.
         allowed = if place == 0 { outcome } else { Outcome { reported, ..allowed } };
     }
     allowed
+}
+
+/// Says why the rules refuse: what the rule with this index wants, or that the default refuses. `why` is why the rule
+/// could not be evaluated; `roles_claim` is where the token's roles are.
+pub(super) fn describe(
+    policy: &Policy,
+    facts: &RequestFacts,
+    token: Option<&VerifiedToken>,
+    (rule, why): (Option<usize>, Option<&'static str>),
+    roles_claim: Option<&ClaimPath>,
+) -> Detail {
+    if let Some(why) = why {
+        return Detail::of(format_args!("{why}"));
+    }
+    let Some(rule) = rule.and_then(|rule| policy.rules.get(rule)) else {
+        return Detail::of(format_args!("no rule matches, and authorization.default is deny"));
+    };
+    let requirement = match &rule.verdict {
+        Verdict::Require(requirement) => requirement,
+        Verdict::Allow | Verdict::Deny => return Detail::of(format_args!("action: deny")),
+    };
+    let Some(token) = token else {
+        return Detail::of(format_args!("require: the request has a session cookie and no token"));
+    };
+    let roles_claim = roles_claim.map_or("roles", ClaimPath::as_str);
+    requirement::describe_unmet(requirement, facts, token, roles_claim).unwrap_or_else(|| {
+        let when = rule.when.as_ref().map_or("", Expression::text);
+        Detail::of(format_args!("when: this is false: {}", Plain(when)))
+    })
+}
+
+/// Adds the reading of the path with this index, unless it is the path as it was sent.
+pub(super) fn name_reading(detail: &mut Detail, facts: &RequestFacts, reading: usize) {
+    if let Some(path) = facts.path.all().nth(reading).filter(|_| reading > 0) {
+        detail
+            .add(format_args!("; a backend may read the path as {}", Quoted(&String::from_utf8_lossy(path))));
+    }
 }
 
 /// Whether a rule about GraphQL may apply to this request.
@@ -130,7 +172,9 @@ impl<'r> Evaluator<'r> {
             let Some(rule) = self.policy.rules.get(index) else { continue };
             let Some((effect, detail)) = self.effect(row, rule, interpretation) else { continue };
             match rule.mode {
-                Mode::Enforce => return Outcome { effect, rule: Some(index), detail, reported },
+                Mode::Enforce => {
+                    return Outcome { effect, rule: Some(index), detail, reported, ..Outcome::default() };
+                }
                 // A rule in report mode decides nothing: the rules after it do.
                 Mode::Report if effect == Effect::Deny => reported = reported.or(Some((index, detail))),
                 Mode::Report => {}
@@ -313,56 +357,4 @@ fn is_from(matching: &Matching, token: Option<&VerifiedToken>) -> bool {
 
 fn any_matches(patterns: &[Box<str>], text: &str) -> bool {
     patterns.iter().any(|pattern| wildcard_matches(pattern, text))
-}
-
-pub(super) fn meets(requirement: &Requirement, facts: &RequestFacts, token: &VerifiedToken) -> bool {
-    let any = |wanted: &[Box<str>], granted: &[Box<str>]| {
-        wanted.is_empty() || wanted.iter().any(|name| granted.contains(name))
-    };
-    let all = |wanted: &[Box<str>], granted: &[Box<str>]| wanted.iter().all(|name| granted.contains(name));
-    let one_of = |wanted: &[Box<str>], is: &dyn Fn(&str) -> bool| {
-        wanted.is_empty() || wanted.iter().any(|name| is(name))
-    };
-    any(&requirement.any_role, token.roles())
-        && all(&requirement.all_roles, token.roles())
-        && any(&requirement.any_scope, token.scopes())
-        && all(&requirement.all_scopes, token.scopes())
-        && one_of(&requirement.token_types, &|name| is_type(token, name))
-        && one_of(&requirement.principals, &|pattern| wildcard_matches(pattern, token.principal()))
-        && one_of(&requirement.issuers, &|name| token.is_from(name))
-        && one_of(&requirement.audiences, &|name| holds(token.claims().get("aud"), name))
-        && requirement
-            .claims
-            .iter()
-            .all(|(path, values)| values.iter().any(|value| holds(path.find(token.claims()), value)))
-        && (requirement.source_ips.is_empty()
-            // A peer without an address is in none of the networks.
-            || facts.source_ip.is_some_and(|ip| contains_address(&requirement.source_ips, ip)))
-}
-
-/// Whether `name` is the token's class, or, for the backend's own tokens, the word in `tokenType` or `type`
-/// (`BOT`, `PERSONAL_ACCESS`, `SESSION`).
-///
-/// If `name` is the word of a class, only the class counts and never the claim, because the class is derived
-/// from more than the claim.
-fn is_type(token: &VerifiedToken, name: &str) -> bool {
-    if TokenClass::ALL.iter().any(|class| class.as_str() == name) {
-        return token.class().as_str() == name;
-    }
-    let says =
-        |claim: &str| token.claims().get(claim).and_then(JsonValue::as_str).is_some_and(|text| text == name);
-    token.is_backends_own() && (says("tokenType") || says("type"))
-}
-
-/// Whether a claim is this text, or a list that contains it. Numbers and booleans are compared as JSON text.
-fn holds(claim: Option<JsonValue<'_>>, wanted: &str) -> bool {
-    match claim {
-        Some(JsonValue::String(text)) => text == wanted,
-        Some(JsonValue::Array(items)) => {
-            items.iter().any(|item| !matches!(item, JsonValue::Array(_)) && holds(Some(item), wanted))
-        }
-        Some(JsonValue::Bool(value)) => wanted == if value { "true" } else { "false" },
-        Some(JsonValue::Number(number)) => number.to_string() == wanted,
-        Some(JsonValue::Null | JsonValue::Object(_)) | None => false,
-    }
 }

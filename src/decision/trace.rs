@@ -2,9 +2,9 @@
 //! decides, one condition at a time.
 
 use super::Authorizer;
-use super::rules::{self, Evaluator, Interpretation, Interpretations, Match};
+use super::rules::{self, Evaluator, Interpretation, Interpretations, Match, Part};
 use crate::claims::VerifiedToken;
-use crate::policy::{Effect, Requirement, Rule, Verdict};
+use crate::policy::{Effect, Rule, Verdict};
 use crate::request::RequestFacts;
 
 /// Every rule that was evaluated, for the interpretation of the request that decided.
@@ -91,29 +91,9 @@ fn outcome(evaluator: &Evaluator<'_>, rule: &Rule, interpretation: &Interpretati
 fn unmet(evaluator: &Evaluator<'_>, rule: &Rule) -> Vec<&'static str> {
     match (&rule.verdict, evaluator.token) {
         (Verdict::Require(requirement), Some(token)) => {
-            let parts = parts(requirement);
-            let unmet = parts.iter().filter(|(_, single)| !rules::meets(single, evaluator.facts, token));
-            unmet.map(|(name, _)| *name).collect()
+            rules::unmet(requirement, evaluator.facts, token).map(Part::key).collect()
         }
         (Verdict::Require(_), None) => vec!["require"],
         (Verdict::Allow | Verdict::Deny, _) => vec!["action"],
     }
-}
-
-/// Each part of a requirement separately.
-fn parts(requirement: &Requirement) -> [(&'static str, Requirement); 10] {
-    let own = requirement.clone();
-    let none = Requirement::default;
-    [
-        ("anyRole", Requirement { any_role: own.any_role, ..none() }),
-        ("allRoles", Requirement { all_roles: own.all_roles, ..none() }),
-        ("anyScope", Requirement { any_scope: own.any_scope, ..none() }),
-        ("allScopes", Requirement { all_scopes: own.all_scopes, ..none() }),
-        ("tokenType", Requirement { token_types: own.token_types, ..none() }),
-        ("principals", Requirement { principals: own.principals, ..none() }),
-        ("issuers", Requirement { issuers: own.issuers, ..none() }),
-        ("audiences", Requirement { audiences: own.audiences, ..none() }),
-        ("claims", Requirement { claims: own.claims, ..none() }),
-        ("sourceIps", Requirement { source_ips: own.source_ips, ..none() }),
-    ]
 }

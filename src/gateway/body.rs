@@ -91,7 +91,10 @@ pub(super) async fn first_bytes(body: &mut ClientBody, patience: Duration) -> Re
         }
         Ok(ReadAhead { bytes: Bytes::new(), ended: true })
     };
-    timeout(patience, reading).await.unwrap_or(Err(Denial::new(Reason::RequestTimeout)))
+    timeout(patience, reading).await.unwrap_or_else(|_| {
+        Err(Denial::new(Reason::RequestTimeout)
+            .with("the body did not begin within limits.unverifiedTimeout"))
+    })
 }
 
 /// Whether a body ends within `patience` without a byte. Over HTTP/2 the end may arrive in a separate frame.

@@ -16,6 +16,7 @@ use crate::budget::Connection;
 use crate::claims::VerifiedToken;
 use crate::client_body::ClientBody;
 use crate::decision::{Caller, Denial, Permit};
+use crate::diagnosis::SourceSummary;
 use crate::exchange::{Exchange, RefusedToken};
 use crate::jose::TokenSummary;
 use crate::jwks::Unverified;
@@ -114,6 +115,10 @@ impl Environment for LiveEnvironment<'_> {
         let digest = self.digest(text);
         let token = Unverified { entry, digest, generation, client: self.client };
         self.waited.during(self.gateway.keys.refresh_for_token(token)).await
+    }
+
+    fn sources(&self, entry: usize) -> Vec<SourceSummary> {
+        self.gateway.keys.sources_of(entry)
     }
 
     fn revocation(&self, token: &VerifiedToken, text: &str) -> Option<RevokedBy> {

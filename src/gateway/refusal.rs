@@ -125,8 +125,5 @@ impl Gateway {
 }
 
 pub(super) fn broken_body() -> Denial {
-    Denial {
-        detail: Some("the request's body was broken off or framed wrongly"),
-        ..Denial::new(Reason::BadTarget)
-    }
+    Denial::new(Reason::BadTarget).with("the request's body was broken off or framed wrongly")
 }

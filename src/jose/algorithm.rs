@@ -48,6 +48,20 @@ impl Algorithm {
         Self::EdDSA,
     ];
 
+    /// Every algorithm, in the order of RFC 7518.
+    pub const ALL: [Self; 10] = [
+        Self::RS256,
+        Self::RS384,
+        Self::RS512,
+        Self::PS256,
+        Self::PS384,
+        Self::PS512,
+        Self::ES256,
+        Self::ES384,
+        Self::EdDSA,
+        Self::HS256,
+    ];
+
     /// The algorithm of an `alg` value. Case-sensitive (RFC 7515 section 4.1.1).
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
@@ -113,8 +127,7 @@ impl fmt::Display for Algorithm {
 impl KeyFamily {
     /// The algorithms that a key of this family can verify.
     pub fn algorithms(self) -> AlgorithmSet {
-        let all = Algorithm::ASYMMETRIC.into_iter().chain([Algorithm::HS256]);
-        all.filter(|algorithm| algorithm.family() == self).collect()
+        Algorithm::ALL.into_iter().filter(|algorithm| algorithm.family() == self).collect()
     }
 }
 
@@ -145,9 +158,8 @@ impl AlgorithmSet {
     }
 
     /// The algorithms in the set, in the order of RFC 7518.
-    pub fn iter(self) -> impl Iterator<Item = Algorithm> {
-        let all = Algorithm::ASYMMETRIC.into_iter().chain([Algorithm::HS256]);
-        all.filter(move |algorithm| self.contains(*algorithm))
+    pub fn iter(self) -> impl Iterator<Item = Algorithm> + Clone {
+        Algorithm::ALL.into_iter().filter(move |algorithm| self.contains(*algorithm))
     }
 }
 

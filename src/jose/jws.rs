@@ -20,7 +20,8 @@ const MAX_SUBJECT_CHARS: usize = 128;
 /// A token that is parsed but not verified.
 ///
 /// Nothing in it can be trusted. Its claims are private, except for what is needed to choose the keys
-/// ([`Self::issuer_hint`]) and to describe the token ([`Self::claimed`], [`Self::summary`]).
+/// ([`Self::issuer_hint`]) and to describe the token ([`Self::claimed`], [`Self::claims_for_operators`],
+/// [`Self::summary`]).
 #[derive(Clone)]
 pub struct UnverifiedToken<'t> {
     header: Header,
@@ -62,12 +63,9 @@ impl<'t> UnverifiedToken<'t> {
         self.claims.get(name)?.as_str()
     }
 
-    /// The unverified `exp` claim, only for a note about the token.
-    pub fn claimed_expiry(&self) -> Option<NumericDate> {
-        match self.claims.get("exp") {
-            Some(JsonValue::Number(number)) => NumericDate::from_number(number),
-            _ => None,
-        }
+    /// The unverified claims, only to tell operators why the token is refused. No decision may depend on them.
+    pub fn claims_for_operators(&self) -> &JsonObject {
+        &self.claims
     }
 
     /// SHA-256 over `header.payload`. Identifies this token in logs and revocation lists.

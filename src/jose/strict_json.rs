@@ -204,7 +204,7 @@ impl<'a> JsonMembers<'a> {
     }
 
     /// Their names and values.
-    pub fn iter(self) -> impl ExactSizeIterator<Item = (&'a str, JsonValue<'a>)> {
+    pub fn iter(self) -> impl ExactSizeIterator<Item = (&'a str, JsonValue<'a>)> + Clone {
         self.names.iter().map(move |at| (self.object.name(*at), self.object.value(at.saturating_add(1))))
     }
 

@@ -21,6 +21,7 @@ use super::status::{SourceStatus, display_url, unique, unique_label};
 use super::{Keys, KeysError};
 use crate::backend::key_dialect_of;
 use crate::config::{Config, Jwks, TrustEntry};
+use crate::diagnosis::SourceSummary;
 use crate::jose::{ParsedKeys, VerificationKey};
 use crate::metrics::Metrics;
 
@@ -330,6 +331,17 @@ impl Source {
             state.requested = true;
             drop(state);
             self.wake.notify_one();
+        }
+    }
+
+    pub(super) fn summary(&self) -> SourceSummary {
+        let state = self.state();
+        let cached = state.cached.as_ref();
+        SourceSummary {
+            name: self.reporter.name.clone(),
+            keys: cached.map_or(0, |cached| cached.keys.usable.len()),
+            age: cached.map(|cached| cached.fetched_at.elapsed().unwrap_or_default().as_secs()),
+            failure: state.failure.clone(),
         }
     }
 

@@ -11,6 +11,9 @@ use url::Url;
 use crate::audit::rfc3339;
 use crate::jose::{SkippedKey, VerificationKey};
 
+/// The name of keys in the configuration itself.
+pub(super) const CONFIGURATION: &str = "the configuration";
+
 /// The keys of a source and the state of its fetches.
 #[derive(Clone, Debug)]
 pub struct SourceStatus {
@@ -37,7 +40,7 @@ impl SourceStatus {
     pub(super) fn fixed(entry: &str, keys: &[Arc<VerificationKey>]) -> Self {
         Self {
             entry: entry.into(),
-            name: "the configuration".to_owned(),
+            name: CONFIGURATION.to_owned(),
             usable: keys.to_vec(),
             skipped: Vec::new(),
             fetched_at: None,

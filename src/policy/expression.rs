@@ -120,6 +120,11 @@ impl Expression {
         })))
     }
 
+    /// Its text.
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
     /// Whether it reads `graphql`.
     pub fn asks_graphql(&self) -> bool {
         self.0.asks_graphql

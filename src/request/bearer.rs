@@ -21,10 +21,10 @@ pub enum Credentials {
     Bearer(BearerToken),
     /// `Basic <anything>`: DataHub's services send their id and secret this way, unencoded.
     Basic(BasicCredentials),
-    /// Another scheme.
-    OtherScheme,
-    /// `Bearer` followed by something that cannot be a token.
-    Malformed,
+    /// Another scheme; the text says which.
+    OtherScheme(&'static str),
+    /// `Bearer` followed by something that cannot be a token; the text says why.
+    Malformed(&'static str),
 }
 
 impl Credentials {
@@ -33,7 +33,7 @@ impl Credentials {
         let mut values = headers.get_all(AUTHORIZATION);
         let Some(value) = values.next() else { return Ok(Self::Missing) };
         if values.next().is_some() {
-            return Err(RequestFault::AmbiguousCredentials);
+            return Err(RequestFault::AmbiguousCredentials("there is more than one Authorization field"));
         }
         let whole = || headers.get_bytes(AUTHORIZATION).unwrap_or_default();
         if let Some(len) = BearerToken::len_in_canonical_field(value.as_bytes()) {
@@ -41,7 +41,9 @@ impl Credentials {
             return Ok(Self::Bearer(token));
         }
         // Optional white space around a value is not part of it (RFC 9110 section 5.5).
-        let Ok(text) = value.to_str() else { return Ok(Self::Malformed) };
+        let Ok(text) = value.to_str() else {
+            return Ok(Self::Malformed("Authorization has characters outside of ASCII, or a tab"));
+        };
         let (scheme, rest) =
             text.trim_matches([' ', '\t']).split_once(' ').unwrap_or((text.trim_matches([' ', '\t']), ""));
         if scheme.eq_ignore_ascii_case("basic") {
@@ -51,7 +53,7 @@ impl Credentials {
             return Ok(if text.trim_matches([' ', '\t']).is_empty() {
                 Self::Missing
             } else {
-                Self::OtherScheme
+                Self::OtherScheme(other_scheme(scheme))
             });
         }
         if rest.is_empty() {
@@ -59,10 +61,10 @@ impl Credentials {
         }
         // `Authorization` is not a list field, so a comma means two credentials in one field.
         if rest.contains(',') {
-            return Err(RequestFault::AmbiguousCredentials);
+            return Err(RequestFault::AmbiguousCredentials("Authorization has a comma"));
         }
         if !is_token(rest.as_bytes()) {
-            return Ok(Self::Malformed);
+            return Ok(Self::Malformed(why_no_token(rest)));
         }
         Ok(Self::Bearer(BearerToken {
             value: whole(),
@@ -70,6 +72,46 @@ impl Credentials {
             len: rest.len(),
             canonical: false,
         }))
+    }
+}
+
+/// Names a scheme other than `Bearer`. An unknown word is not repeated: it may be a token or a part of one.
+fn other_scheme(scheme: &str) -> &'static str {
+    const KNOWN: [(&str, &str); 8] = [
+        ("token", "the scheme is Token"),
+        ("dpop", "the scheme is DPoP"),
+        ("negotiate", "the scheme is Negotiate"),
+        ("digest", "the scheme is Digest"),
+        ("ntlm", "the scheme is NTLM"),
+        ("aws4-hmac-sha256", "the scheme is AWS4-HMAC-SHA256"),
+        ("apikey", "the scheme is ApiKey"),
+        ("bearer:", "the scheme is Bearer with a colon"),
+    ];
+    if let Some((_, text)) = KNOWN.iter().find(|(name, _)| scheme.eq_ignore_ascii_case(name)) {
+        return text;
+    }
+    let starts_with = |start: &str| scheme.get(..start.len()).is_some_and(|s| s.eq_ignore_ascii_case(start));
+    // The first bytes of a header that begins with `{"`.
+    if scheme.starts_with("eyJ") {
+        "there is a token without the word Bearer before it"
+    } else if starts_with("bearer") {
+        "there is no space after Bearer"
+    } else {
+        "the scheme is not Bearer"
+    }
+}
+
+/// Why the text after `Bearer` is no token.
+fn why_no_token(rest: &str) -> &'static str {
+    match rest {
+        _ if rest.starts_with(' ') => "there is more than one space after Bearer",
+        _ if rest.contains([' ', '\t']) => "the token has white space in it: was a line break copied?",
+        _ if rest.starts_with(['"', '\'']) => "the token is in quotes",
+        _ if rest.contains(['<', '$', '{', '%']) => {
+            "the token is a placeholder, or has characters that no token has"
+        }
+        _ if rest.contains(['=', '+', '/']) => "the token is not base64url: it has padding, + or /",
+        _ => "the token has characters that no token has",
     }
 }
 
@@ -220,7 +262,7 @@ mod tests {
             "a.b.c",
             "Bearer\ta.b.c",
         ] {
-            assert!(matches!(read(&[text.as_bytes()]), Ok(Credentials::OtherScheme)), "{text:?}");
+            assert!(matches!(read(&[text.as_bytes()]), Ok(Credentials::OtherScheme(_))), "{text:?}");
         }
         let Ok(Credentials::Basic(basic)) = read(&[b"Basic __datahub_system:secret"]) else { panic!() };
         assert!(basic.equal("__datahub_system", b"secret"));
@@ -237,7 +279,7 @@ mod tests {
             &[b"Bearer a.b.c, Bearer d.e.f"],
             &[b"Bearer a.b.c,"],
         ] {
-            assert_eq!(read(values).err(), Some(RequestFault::AmbiguousCredentials));
+            assert!(matches!(read(values).err(), Some(RequestFault::AmbiguousCredentials(_))));
         }
     }
 
@@ -251,7 +293,7 @@ mod tests {
             b"Bearer \xc3\xa9",
             b"Bearer a\tb",
         ] {
-            assert!(matches!(read(&[text]), Ok(Credentials::Malformed)), "{text:?}");
+            assert!(matches!(read(&[text]), Ok(Credentials::Malformed(_))), "{text:?}");
         }
     }
 }

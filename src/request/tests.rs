@@ -198,7 +198,7 @@ fn multiple_credentials_are_refused() {
         &[(auth, "Bearer a.b.c, Bearer d.e.f")],
     ] {
         let outcome = with_host(lines);
-        assert_eq!(outcome.err(), Some(RequestFault::AmbiguousCredentials), "{lines:?}");
+        assert!(matches!(outcome.err(), Some(RequestFault::AmbiguousCredentials(_))), "{lines:?}");
     }
 }
 
@@ -233,7 +233,7 @@ fn hostile_bytes_in_credentials_are_malformed() {
         let mut headers = fields(&[("host", "a")]);
         headers.insert("authorization", HeaderValue::from_bytes(bytes).unwrap());
         let credentials = facts_of(Backend::Generic, "GET", "/a", &headers).unwrap().credentials;
-        assert!(matches!(credentials, Credentials::Malformed), "{bytes:?}: {credentials:?}");
+        assert!(matches!(credentials, Credentials::Malformed(_)), "{bytes:?}: {credentials:?}");
     }
 }
 

@@ -334,7 +334,7 @@ impl Observer for Steps<'_> {
             step if step.is_about_token() => Step::Token.as_str(),
             step => step.as_str(),
         };
-        let detail = denial.detail.map(|detail| format!(": {detail}")).unwrap_or_default();
+        let detail = denial.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
         self.lines.push(format!("{name}: {}{detail}", denial.reason.as_str()));
     }
 }

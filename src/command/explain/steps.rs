@@ -175,7 +175,7 @@ impl Observer for Steps<'_> {
             self.signature_passed();
         }
         let mut detail = denial.reason.as_str().to_owned();
-        if let Some(more) = denial.detail {
+        if let Some(more) = &denial.detail {
             detail = format!("{detail}: {more}");
         }
         if let (Step::Rules, Some(rule)) = (step, self.rule_name(denial.rule)) {

@@ -23,7 +23,9 @@ fn wished(authorizer: &Authorizer, path: &str, rules: &ClaimRules, claims: Value
 #[track_caller]
 fn assert_denied(outcome: Result<Permit, Denial>, detail: &str) {
     let denial = outcome.expect_err(detail);
-    assert_eq!((denial.reason, denial.detail), (Reason::ImpersonationDenied, Some(detail)));
+    assert_eq!(denial.reason, Reason::ImpersonationDenied);
+    // The values follow; `admission/tests/details.rs` has them.
+    assert!(denial.detail.as_ref().is_some_and(|found| found.starts_with(detail)), "{denial:?}");
 }
 
 #[test]

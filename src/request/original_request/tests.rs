@@ -23,7 +23,7 @@ fn read(dialect: ForwardAuthDialect, pairs: &[(&'static str, &str)]) -> Result<S
 fn why(fault: RequestFault) -> &'static str {
     match fault {
         RequestFault::BadTarget(why) => why,
-        RequestFault::AmbiguousCredentials => "credentials",
+        RequestFault::AmbiguousCredentials(_) => "credentials",
         RequestFault::MethodNotAllowed => "method",
         // Faults of the bytes, which are found before this module reads the fields.
         RequestFault::TargetTooLong | RequestFault::HeadTooLarge | RequestFault::TimedOut => "bytes",

@@ -1,0 +1,40 @@
+//! Claims of a type or content that is not accepted.
+
+use super::text::{Claim, Detail};
+use crate::claims::{ClaimRules, MAX_NAME_BYTES};
+use crate::jose::JsonObject;
+
+/// `why`, with the claim that it is about and its value. The texts of [`crate::claims`] begin with the name of the
+/// claim, or say what kind of token it is.
+pub(super) fn malformed(claims: &JsonObject, rules: &ClaimRules, why: &'static str) -> Detail {
+    let mut detail = Detail::of(format_args!("{why}"));
+    let present = |names: &[&'static str]| {
+        names
+            .iter()
+            .copied()
+            .find(|name| claims.get_ignoring_case(name).is_some_and(|value| !value.is_null()))
+    };
+    let name = match why.split(' ').next() {
+        Some(name @ ("exp" | "nbf" | "iat" | "aud" | "iss" | "sub")) => Some(name),
+        _ if why.starts_with("a refresh") => Some("typ"),
+        _ if why.starts_with("an ID token") => present(&["nonce", "at_hash", "c_hash"]),
+        _ if why.starts_with("a logout token") => Some("events"),
+        _ => odd_name(claims, rules),
+    };
+    if let Some(name) = name {
+        detail.add(format_args!(": {name} is {}", Claim(claims.get_ignoring_case(name))));
+    }
+    detail
+}
+
+/// The principal claim that names nobody: it has control characters or is too long.
+fn odd_name<'r>(claims: &JsonObject, rules: &'r ClaimRules) -> Option<&'r str> {
+    let principal = &rules.principal;
+    let mapped = principal.mapping.iter().flat_map(|mapping| [&*mapping.username, &*mapping.email]);
+    let names = mapped.chain(principal.claims.iter().map(AsRef::as_ref)).chain(["email"]);
+    let is_odd = |name: &&str| {
+        let text = claims.get_ignoring_case(name).and_then(|value| value.as_str());
+        text.is_some_and(|text| text.len() > MAX_NAME_BYTES || text.chars().any(char::is_control))
+    };
+    names.into_iter().find(is_odd)
+}
