@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::text::{Detail, Plain, Quoted, Span, Words, near_miss};
-use crate::jose::{Algorithm, AlgorithmSet, Header, KeyChoice, KeySet};
+use crate::jose::{Algorithm, AlgorithmSet, Header, KeyChoice, KeyFamily, KeySet};
 use crate::trust::TrustedIssuer;
 
 /// The most sources that are named.
@@ -69,27 +69,29 @@ pub(super) fn none(entry: &TrustedIssuer) -> Detail {
     Detail::of(format_args!("no key of entry {} in", entry.name))
 }
 
+/// The key or keys that were tried did not make the signature. Looks at the keys themselves and not at a [`KeyChoice`],
+/// which would be one more allocation for each forged token.
 pub(super) fn signature(header: &Header, keys: Option<&KeySet>) -> Detail {
     let algorithm = header.algorithm;
     let mut detail = Detail::of(format_args!("signature: {algorithm}, but it was not made with"));
-    match keys.map(|keys| keys.choose(header.kid.as_deref(), algorithm)) {
-        Some(KeyChoice::Named(tried) | KeyChoice::Unnamed(tried)) => {
-            let kid = Quoted(header.kid.as_deref().unwrap_or_default());
-            match &*tried {
-                [key] => {
-                    let (kty, bits) = (key.kty(), key.bits());
-                    detail.add(format_args!(" the key with kid {kid} ({kty}, {bits} bits)"));
-                }
-                tried => detail.add(format_args!(" any of the {} keys with kid {kid}", tried.len())),
-            }
-        }
-        Some(KeyChoice::Only(key)) => {
+    let kid = header.kid.as_deref();
+    let all = keys.map(KeySet::keys).unwrap_or_default().iter();
+    let fitting = all.filter(|key| key.algorithms().contains(algorithm));
+    let mut tried = fitting.filter(|key| kid.is_none_or(|kid| key.kid() == Some(kid)));
+    match (tried.next(), kid) {
+        (Some(key), _) if key.family() == KeyFamily::Hmac => detail.add(format_args!(" the shared secret")),
+        (Some(key), None) => {
             let (kty, bits) = (key.kty(), key.bits());
             detail.add(format_args!(" the only key for it ({kty}, {bits} bits)"));
         }
-        Some(KeyChoice::WrongAlgorithm | KeyChoice::UnknownKid | KeyChoice::NoKid) | None => {
-            detail.add(format_args!(" the entry's keys"));
+        (Some(key), Some(kid)) => {
+            let (kty, bits, kid) = (key.kty(), key.bits(), Quoted(kid));
+            match tried.count() {
+                0 => detail.add(format_args!(" the key with kid {kid} ({kty}, {bits} bits)")),
+                more => detail.add(format_args!(" any of the {} keys with kid {kid}", more + 1)),
+            }
         }
+        (None, _) => detail.add(format_args!(" a key of the entry")),
     }
     detail
 }
