@@ -24,11 +24,13 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::explanation::Question;
 use crate::jwks::SourceStatus;
 use crate::printable;
 use crate::refusals::Refusals;
 use crate::side_listener;
 
+mod explain;
 mod origin;
 mod page;
 mod view;
@@ -46,6 +48,9 @@ pub type ReloadRequest = oneshot::Sender<Outcome>;
 /// A running fetch of every key source.
 pub type KeyRefresh = Pin<Box<dyn Future<Output = Vec<SourceStatus>> + Send>>;
 
+/// Answers a question about a token.
+pub type Explain = Box<dyn Fn(&Question) -> Option<Value> + Send + Sync>;
+
 /// The state and the actions of the process that the listener exposes.
 pub struct Console {
     /// The current state of the process.
@@ -54,6 +59,8 @@ pub struct Console {
     pub reload: mpsc::Sender<ReloadRequest>,
     /// Fetches every key source now, and returns the status of each.
     pub refresh_keys: Box<dyn Fn() -> KeyRefresh + Send + Sync>,
+    /// Answers a question about a token; `None` only during shutdown.
+    pub explain: Explain,
     /// The last refusals.
     pub refusals: Arc<Refusals>,
     /// Whether a name is one of `admin.hosts`.
@@ -64,13 +71,13 @@ pub struct Console {
 pub async fn serve(listener: TcpListener, console: Arc<Console>) {
     side_listener::serve(listener, MAX_CONNECTIONS, move |request, local| {
         let console = console.clone();
-        async move { respond(&request, local, &console).await }
+        async move { respond(request, local, &console).await }
     })
     .await;
 }
 
 async fn respond(
-    request: &Request<Incoming>,
+    request: Request<Incoming>,
     local: SocketAddr,
     console: &Arc<Console>,
 ) -> Response<Full<Bytes>> {
@@ -113,11 +120,16 @@ async fn respond(
             if origin::is_top_level_navigation(request.headers()) { to_page() } else { response }
         }
         ("/keys/refresh", &Method::POST) => refresh_keys(console).await,
-        ("/reload" | "/keys/refresh", _) => not_allowed("POST"),
-        ("/" | "/status" | "/refusals", _) => not_allowed("GET, HEAD"),
+        ("/explain", &Method::POST) => explain::respond(request.into_body(), console).await,
+        ("/keys", &Method::GET | &Method::HEAD) => {
+            let sources = off_thread(console, |console| (console.overview)().sources).await;
+            json_response(StatusCode::OK, &sources)
+        }
+        ("/reload" | "/keys/refresh" | "/explain", _) => not_allowed("POST"),
+        ("/" | "/status" | "/refusals" | "/keys", _) => not_allowed("GET, HEAD"),
         _ => json_response(
             StatusCode::NOT_FOUND,
-            &json!({"code": 404, "message": "GET /, /status or /refusals; POST /reload or /keys/refresh"}),
+            &json!({"code": 404, "message": "GET /, /status, /keys or /refusals; POST /reload, /keys/refresh or /explain"}),
         ),
     };
     with_security_fields(response)

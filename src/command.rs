@@ -27,6 +27,7 @@ mod report;
 mod revoke;
 mod routes;
 mod run;
+mod running;
 mod token;
 
 /// Verifies bearer JWTs in front of OpenMetadata, DataHub or any HTTP service.
@@ -110,6 +111,8 @@ impl RunArguments {
 enum Failure {
     /// The configuration is invalid: exit code 2.
     Config(config::ConfigErrors),
+    /// Wrong usage, as a message: exit code 2.
+    Usage(String),
     /// The failure has already been reported: this exit code.
     Code(u8),
     /// Any other failure, as a message: exit code 1.
@@ -147,6 +150,10 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Config(errors)) => {
             eprintln!("{}", printable::lines(&errors.to_string()));
+            ExitCode::from(2)
+        }
+        Err(Failure::Usage(message)) => {
+            eprintln!("error: {}", printable::lines(&message));
             ExitCode::from(2)
         }
         Err(Failure::Code(code)) => ExitCode::from(code),

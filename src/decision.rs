@@ -256,15 +256,8 @@ impl Authorizer {
         route: Route,
         caller: Result<Caller, Denial>,
     ) -> Result<Permit, Denial> {
-        // Enforced in report mode too: a principal in a token must not become the backend's administrator.
-        if let Ok(Caller::Token(token)) = &caller
-            && self.is_reserved_actor(token)
-        {
-            let principal = Quoted(token.principal());
-            let detail = Detail::of(format_args!(
-                "its principal {principal} is one of DataHub's administrators, or its system user"
-            ));
-            return Err(Denial::new(Reason::InsufficientPermissions).with(detail.finish()));
+        if let Ok(caller) = &caller {
+            self.check_actor(caller)?;
         }
         if self.policy.mode == Mode::Enforce {
             return self.authorize(facts, route, caller?);
@@ -279,6 +272,24 @@ impl Authorizer {
                 Ok(Permit { caller: known, route, rule: None, would_deny: Some(denial), impersonates })
             }
             decision => decision,
+        }
+    }
+
+    /// Refuses a principal that is one of the backend's own, whatever the request. Enforced in report mode too: a
+    /// principal in a token must not become the backend's administrator.
+    ///
+    /// # Errors
+    /// The principal is reserved.
+    pub fn check_actor(&self, caller: &Caller) -> Result<(), Denial> {
+        match caller {
+            Caller::Token(token) if self.is_reserved_actor(token) => {
+                let principal = Quoted(token.principal());
+                let detail = Detail::of(format_args!(
+                    "its principal {principal} is one of DataHub's administrators, or its system user"
+                ));
+                Err(Denial::new(Reason::InsufficientPermissions).with(detail.finish()))
+            }
+            Caller::Token(_) | Caller::Anonymous | Caller::DatahubSystem | Caller::SessionCookie => Ok(()),
         }
     }
 

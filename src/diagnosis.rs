@@ -26,7 +26,7 @@ use crate::trust::{TokenFault, TrustedIssuer};
 pub use form::unparsed;
 pub use issuer::untrusted;
 pub use key::{SourceSummary, name_sources};
-pub use text::{Claim, Detail, Plain, Quoted, QuotedNames, Words};
+pub use text::{Claim, Detail, Plain, Quoted, QuotedNames, Span, Words};
 
 /// What the entry that refused a token wanted, and what the token has.
 pub fn refused(

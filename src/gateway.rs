@@ -46,6 +46,7 @@ use crate::upstream::{
 mod assembly;
 mod body;
 mod environment;
+mod explaining;
 mod forward_auth;
 mod graphql;
 mod refusal;

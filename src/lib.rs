@@ -76,6 +76,8 @@ pub mod exchange;
 #[cfg(feature = "server")]
 mod respond;
 #[cfg(feature = "server")]
+mod explanation;
+#[cfg(feature = "server")]
 mod gateway;
 #[cfg(feature = "server")]
 mod connection;

@@ -241,7 +241,7 @@ pub async fn run(
 }
 
 fn console(process: &Arc<Process>, reload: mpsc::Sender<ReloadRequest>, refusals: Arc<Refusals>) -> Console {
-    let (for_overview, for_keys, for_hosts) = (process.clone(), process.clone(), process.clone());
+    let (for_overview, for_keys, for_explain) = (process.clone(), process.clone(), process.clone());
     Console {
         overview: Box::new(move || for_overview.overview()),
         reload,
@@ -249,6 +249,7 @@ fn console(process: &Arc<Process>, reload: mpsc::Sender<ReloadRequest>, refusals
             let keys = for_keys.current().keys.clone();
             Box::pin(async move { keys.refresh_now().await })
         }),
+        explain: Box::new(move |question| Some(for_explain.current().gateway()?.explain(question))),
         refusals,
         is_host: Box::new(move |name| {
             let current = for_hosts.current();

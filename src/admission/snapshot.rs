@@ -4,9 +4,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::{Admission, Admitted, Environment, Observer, Refresh, RequestHead};
+use http::HeaderMap;
+
+use super::{Admission, Admitted, Environment, Observer, Refresh, RequestHead, Step, refused};
 use crate::claims::VerifiedToken;
-use crate::decision::{Denial, Reason};
+use crate::decision::{Caller, Denial, NextStep, Reason, Route};
 use crate::diagnosis::SourceSummary;
 use crate::numeric_date::NumericDate;
 use crate::request::{Graphql, RequestFacts};
@@ -88,6 +90,28 @@ impl Environment for Snapshot<'_> {
 }
 
 impl Admission {
+    /// Takes only the credentials of a request through the steps, as on a route that needs a token, whatever its own
+    /// route: not the rules, which are about requests.
+    ///
+    /// # Errors
+    /// The denial from the first step that refuses the token.
+    pub fn check_token_offline<O: Observer + Send>(
+        &self,
+        head: &RequestHead<'_>,
+        snapshot: &mut Snapshot<'_>,
+        observer: &mut O,
+    ) -> Result<(), Denial> {
+        let facts = self.facts(head)?;
+        let caller = match self.authorizer.next_step(&facts, Route::Protected) {
+            NextStep::Decide(caller) => {
+                caller.map_err(|denial| refused(observer, Step::Credentials, denial))?
+            }
+            NextStep::Verify(token) => Caller::Token(at_once(self.verify(token, snapshot, observer))?),
+        };
+        observer.caller(&caller);
+        self.authorizer.check_actor(&caller).map_err(|denial| refused(observer, Step::Rules, denial))
+    }
+
     /// Takes a request through all steps without an async runtime.
     ///
     /// # Errors
@@ -98,11 +122,14 @@ impl Admission {
         snapshot: &mut Snapshot<'_>,
         observer: &mut O,
     ) -> Result<Admitted, Denial> {
-        let admitting = pin!(self.admit(head, snapshot, observer));
-        match admitting.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(admitted) => admitted,
-            // A snapshot never waits.
-            Poll::Pending => Err(Denial::new(Reason::KeysUnavailable)),
-        }
+        at_once(self.admit(head, snapshot, observer))
+    }
+}
+
+fn at_once<T>(steps: impl Future<Output = Result<T, Denial>>) -> Result<T, Denial> {
+    match pin!(steps).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        // A snapshot never waits.
+        Poll::Pending => Err(Denial::new(Reason::KeysUnavailable)),
     }
 }

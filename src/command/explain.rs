@@ -1,26 +1,28 @@
 //! `metagate explain`: prints the steps of one decision, made by the same code as in the proxy.
 
-mod steps;
-
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::Args;
-use http::Method;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use serde_json::json;
+use http::header::HeaderValue;
+use http::{Method, StatusCode};
+use serde_json::Value;
+use url::Url;
 
-use super::input::{LocalRequest, bad_request, read_body, read_token};
+use super::input::{read_body, read_token, refuse_arguments};
+use super::running::{self, Ask};
 use super::{ConfigArguments, Failure, load, runtime};
-use crate::admission::{Admission, Observer as _, Snapshot, Step};
-use crate::challenge::{self, Wording};
+use crate::challenge::Wording;
 use crate::config::Flags;
-use crate::decision::{Denial, Permit};
+use crate::explanation::{self, Context, Question};
 use crate::gateway::{admission, system_clock};
 use crate::jwks::Keys;
 use crate::metrics::Metrics;
+use crate::numeric_date::NumericDate;
 use crate::tls;
-use steps::Steps;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -30,106 +32,127 @@ pub(super) struct Arguments {
     /// those.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// The request's method.
-    #[arg(long, default_value = "GET")]
-    method: Method,
-    /// The request's path.
-    #[arg(long, default_value = "/")]
-    path: String,
+    /// Refused: see --token-file.
+    #[arg(hide = true)]
+    token: Vec<OsString>,
+    /// The request's path. Without it, the token itself is judged, whatever the route.
+    #[arg(long)]
+    path: Option<String>,
+    /// The request's method; GET if left out.
+    #[arg(long, requires = "path")]
+    method: Option<Method>,
     /// A file with the request's body, for rules about GraphQL.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "path")]
     body_file: Option<PathBuf>,
     /// The body's Content-Type.
     #[arg(long, default_value = "application/json", requires = "body_file")]
     content_type: HeaderValue,
+    /// Judge as of this time (RFC 3339, or seconds since 1970) and not as of now. The keys are those of now.
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// Ask the running proxy, which judges with its own configuration, keys and clock.
+    #[arg(long)]
+    running: bool,
+    /// The URL of that proxy's admin listener, on this machine; by default the one of the configuration.
+    #[arg(long, value_name = "URL", requires = "running")]
+    url: Option<Url>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let loaded = load(&arguments.config, Flags::default())?;
-    let token = read_token(arguments.token_file.as_ref())?;
-    let body = read_body(arguments.body_file.as_ref())?;
-    tls::install_crypto_provider();
-    let keys = Keys::new(&loaded.config, &Arc::new(Metrics::new()))?;
-    runtime()?.block_on(keys.fetch_all());
-    let admission = admission(&loaded.config);
-    let mut snapshot = Snapshot::new(system_clock(), keys.ring().clone());
-    snapshot.unreachable = unreachable(&admission, &keys);
-    snapshot.revocations = loaded.config.revocations.as_ref().map(|(_, version)| &*version.list);
-    snapshot.body = &body;
-    snapshot.graphql_bytes = loaded.config.limits.graphql_bytes;
-    let mut steps = Steps::new(&admission.authorizer, &keys, snapshot.revocations, token.len());
-    let decided = match request(arguments, &token) {
-        Ok(request) => admission
-            .admit_offline(&request.head(), &mut snapshot, &mut steps)
-            .map(|admitted| admitted.permit),
-        Err(denial) => {
-            steps.refused(Step::Request, &denial);
-            Err(denial)
-        }
+    refuse_arguments(&arguments.token)?;
+    let question = question(arguments)?;
+    let answer = if arguments.running {
+        ask(arguments, &question)?
+    } else {
+        let loaded = load(&arguments.config, Flags::default())?;
+        let question = Question { token: read_token(arguments.token_file.as_ref())?, ..question };
+        judge(&loaded.config, &question)?
     };
-    let wording = Wording::new(admission.authorizer.backend, &admission.authorizer.trust);
-    print(&steps, &decided, &wording, arguments.json);
-    if decided.is_ok() { Ok(()) } else { Err(Failure::Code(1)) }
-}
-
-fn request(arguments: &Arguments, token: &str) -> Result<LocalRequest, Denial> {
-    let mut headers = HeaderMap::new();
-    if !token.is_empty() {
-        let value = HeaderValue::try_from(format!("Bearer {token}"))
-            .map_err(|_| bad_request("the token has characters that no field has"))?;
-        headers.insert(AUTHORIZATION, value);
+    if arguments.json {
+        say!("{answer:#}");
+    } else {
+        print(&answer);
     }
-    if arguments.body_file.is_some() {
-        headers.insert(CONTENT_TYPE, arguments.content_type.clone());
-    }
-    LocalRequest::new(&arguments.method, &arguments.path, headers)
+    if answer["allowed"] == true { Ok(()) } else { Err(Failure::Code(1)) }
 }
 
-/// The indexes of issuer entries with a source that could not be fetched.
-fn unreachable(admission: &Admission, keys: &Keys) -> Vec<usize> {
-    let status = keys.status();
-    let fails = |name: &str| status.iter().any(|source| *source.entry == *name && source.failure.is_some());
-    let entries = admission.authorizer.trust.iter().enumerate();
-    entries.filter(|(_, entry)| fails(&entry.name)).map(|(index, _)| index).collect()
-}
-
-fn print(steps: &Steps, decided: &Result<Permit, Denial>, wording: &Wording, as_json: bool) {
-    let refused = decided.as_ref().err().map(|denial| {
-        let row = denial.reason.row();
-        (denial, row, challenge::body(row.status, wording.message(denial)))
+/// What is asked, without the token.
+fn question(arguments: &Arguments) -> Result<Question, Failure> {
+    let at = arguments.at.as_deref().map(|text| {
+        // Not repeated: it may be a token.
+        NumericDate::from_text(text).map(NumericDate::as_secs).ok_or_else(|| {
+            Failure::Usage("--at takes a time like 2026-11-22T06:30:00Z, or seconds since 1970".to_owned())
+        })
     });
-    let reported = decided.as_ref().ok().and_then(Permit::would_deny);
-    let reported = reported.map(|denial| (denial, denial.reason.row()));
-    if as_json {
-        let steps: Vec<_> = steps
-            .list()
-            .iter()
-            .map(|step| json!({"step": step.name, "passed": step.passed, "detail": step.detail}))
-            .collect();
-        let response = refused.map(|(denial, row, body)| json!({"status": row.status.as_u16(), "reason": denial.reason.as_str(), "body": body}));
-        let would_deny = reported
-            .map(|(denial, row)| json!({"status": row.status.as_u16(), "reason": denial.reason.as_str()}));
+    let body = arguments.body_file.as_ref().map(|file| read_body(file)).transpose()?;
+    let content_type = arguments.content_type.to_str().unwrap_or_default().to_owned();
+    Ok(Question {
+        token: String::new(),
+        method: arguments.method.as_ref().map(ToString::to_string),
+        path: arguments.path.clone(),
+        content_type: body.is_some().then_some(content_type),
+        body: body.map(|body| STANDARD.encode(body)),
+        at: at.transpose()?,
+    })
+}
+
+/// Judges with the keys as they are now: every source is fetched once.
+fn judge(config: &crate::config::Config, question: &Question) -> Result<Value, Failure> {
+    tls::install_crypto_provider();
+    let keys = Keys::new(config, &Arc::new(Metrics::new()))?;
+    runtime()?.block_on(keys.fetch_all());
+    let admission = admission(config);
+    let wording = Wording::new(admission.authorizer.backend, &admission.authorizer.trust);
+    let context = Context {
+        admission: &admission,
+        wording: &wording,
+        keys: keys.ring().clone(),
+        sources: keys.status(),
+        revocations: config.revocations.as_ref().map(|(_, version)| &*version.list),
+        graphql_bytes: config.limits.graphql_bytes,
+        now: system_clock(),
+    };
+    Ok(explanation::explain(question, &context))
+}
+
+/// Asks the running proxy. The token is in the body of a request over loopback.
+fn ask(arguments: &Arguments, question: &Question) -> Result<Value, Failure> {
+    let url = running::url(&arguments.config, arguments.url.as_ref(), "/explain")?;
+    running::check_is_local(&url)?;
+    let question = Question { token: read_token(arguments.token_file.as_ref())?, ..question.clone() };
+    let body = serde_json::to_value(&question)?;
+    match running::ask(&url, &Ask::Post(Some(body)))? {
+        (StatusCode::OK, answer) if answer["steps"].is_array() => Ok(answer),
+        (status, answer) => Err(running::unexpected(&url, status, &answer)),
+    }
+}
+
+fn print(answer: &Value) {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    for step in answer["steps"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        let passed = if step["passed"] == true { "ok    " } else { "FAILED" };
+        say!("{passed} {}: {}", text(&step["step"]), text(&step["detail"]));
+    }
+    let (refused, reported) = (&answer["answer"], &answer["wouldDeny"]);
+    if !refused.is_null() {
         say!(
-            "{:#}",
-            json!({"steps": steps, "allowed": decided.is_ok(), "answer": response, "wouldDeny": would_deny})
+            "refused: {} {}  reason={}",
+            refused["status"],
+            text(&refused["body"]),
+            text(&refused["reason"])
         );
-        return;
-    }
-    for steps::CompletedStep { name, passed, detail } in steps.list() {
-        say!("{} {name}: {detail}", if *passed { "ok    " } else { "FAILED" });
-    }
-    match (refused, reported) {
-        (None, None) => say!("allowed: the request is forwarded"),
-        (None, Some((denial, row))) => say!(
+    } else if !reported.is_null() {
+        say!(
             "allowed only because refusals are reported and not carried out: it would be refused: {}  reason={}",
-            row.status.as_u16(),
-            denial.reason.as_str()
-        ),
-        (Some((denial, row, body)), _) => {
-            say!("refused: {} {body}  reason={}", row.status.as_u16(), denial.reason.as_str())
-        }
+            reported["status"],
+            text(&reported["reason"])
+        );
+    } else if answer["request"].is_null() {
+        say!("accepted: the token is valid; --path judges a request with it");
+    } else {
+        say!("allowed: the request is forwarded");
     }
 }

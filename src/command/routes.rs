@@ -4,11 +4,11 @@ use clap::Args;
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 
-use super::input::LocalRequest;
 use super::{ConfigArguments, Failure, load};
 use crate::challenge::Wording;
 use crate::config::Flags;
-use crate::decision::{Authorizer, Denial, Route, Routed};
+use crate::decision::{Authorizer, Denial, Route};
+use crate::explanation::{LocalRequest, describe_route};
 use crate::gateway::admission;
 use crate::policy::{RouteRow, RouteTable};
 use crate::request::RequestFacts;
@@ -39,26 +39,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         _ => print_table(&admission.authorizer.policy.routes, arguments.json),
     }
     Ok(())
-}
-
-/// What a request's route requires, and the row that decides it.
-pub(super) fn describe(authorizer: &Authorizer, facts: &RequestFacts, routed: Routed) -> String {
-    let routes = &authorizer.policy.routes;
-    let meaning = match routed.route {
-        Route::Public => "public: a token is not looked at",
-        Route::Optional => "optional: a token is verified if there is one",
-        Route::Protected => "protected: a token is needed",
-    };
-    let row = routed.row.and_then(|row| Some((row, routes.rows().get(row)?)));
-    let why = match row {
-        None => "no row is about it".to_owned(),
-        Some((number, row)) if row.route == routed.route => format!("row {}, {row}", number + 1),
-        Some((number, row)) => {
-            let readings = facts.path.all().count();
-            format!("row {}, {row}, opens a path with one reading, and this one has {readings}", number + 1)
-        }
-    };
-    format!("{meaning}; {why}")
 }
 
 fn print_table(routes: &RouteTable, as_json: bool) {
@@ -96,7 +76,7 @@ fn print_request(
         Err(denial) => return print_refusal(authorizer, &request.to_string(), denial, as_json),
     };
     let routed = authorizer.routed(facts);
-    let meaning = describe(authorizer, facts, routed);
+    let meaning = describe_route(authorizer, facts, routed);
     let routes = &authorizer.policy.routes;
     let readings = facts.path.all().map(|reading| {
         let row = routes.find(&facts.method, reading);

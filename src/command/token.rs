@@ -1,11 +1,12 @@
 //! `metagate token`: inspects a token without any keys.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::input::read_token;
+use super::input::{read_token, refuse_arguments};
 use super::{Failure, write_out};
 use crate::jose::{JoseFault, UnverifiedToken};
 
@@ -17,11 +18,15 @@ pub(super) enum Command {
         /// those.
         #[arg(long, value_name = "FILE")]
         token_file: Option<PathBuf>,
+        /// Refused: see --token-file.
+        #[arg(hide = true)]
+        token: Vec<OsString>,
     },
 }
 
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
-    let Command::Fingerprint { token_file } = command;
+    let Command::Fingerprint { token_file, token } = command;
+    refuse_arguments(token)?;
     let text = read_token(token_file.as_ref())?;
     let token = UnverifiedToken::parse(&text, text.len()).map_err(|fault| {
         let why = match fault {

@@ -66,7 +66,7 @@ pub(super) fn unknown(header: &Header, keys: Option<&KeySet>) -> Detail {
 
 /// The entry has no keys. [`name_sources`] completes the text.
 pub(super) fn none(entry: &TrustedIssuer) -> Detail {
-    Detail::of(format_args!("no key of entry {} in", entry.name))
+    Detail::of(format_args!("no keys of entry {}:", entry.name))
 }
 
 /// The key or keys that were tried did not make the signature. Looks at the keys themselves and not at a [`KeyChoice`],
@@ -100,12 +100,15 @@ pub(super) fn signature(header: &Header, keys: Option<&KeySet>) -> Detail {
 /// are. Without sources, `count` keys are the entry's.
 pub fn name_sources(detail: &mut Detail, sources: &[SourceSummary], entry: &str, count: usize) {
     if sources.is_empty() {
-        return detail.add(format_args!(" the {} of entry {entry}", Keys(count)));
+        return match count {
+            0 => detail.add(format_args!(" none has been fetched")),
+            count => detail.add(format_args!(" the {} of entry {entry}", Keys(count))),
+        };
     }
     for (at, source) in sources.iter().take(MAX_SOURCES).enumerate() {
         let separator = if at > 0 { "," } else { "" };
         match source.keys {
-            0 => detail.add(format_args!("{separator} {} (no keys)", Plain(&source.name))),
+            0 => detail.add(format_args!("{separator} {} has none", Plain(&source.name))),
             keys => detail.add(format_args!("{separator} the {} of {}", Keys(keys), Plain(&source.name))),
         }
         if let Some(age) = source.age {

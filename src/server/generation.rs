@@ -175,6 +175,11 @@ impl Generation {
         budget::Limits::new(&config.limits, &config.token_cache).with_connections(connections)
     }
 
+    /// The gateway, which all workers share.
+    pub(super) fn gateway(&self) -> Option<&Gateway> {
+        self.worker_states.first().map(|state| &*state.gateway)
+    }
+
     /// The state of each worker.
     pub(super) fn worker_states(&self) -> &[Arc<WorkerState>] {
         &self.worker_states

@@ -3,6 +3,7 @@
 mod audit_output;
 mod commands;
 mod draining;
+mod explain;
 mod keys_in_time;
 mod preflight;
 mod reload;

@@ -105,7 +105,8 @@ fn disguised_mutations_by_a_reader_are_refused() {
         assert_eq!(graphql(&stage, &reader(), &body), 403, "{body}");
     }
     let record = audited(&stage, |record| text(record, "decision") == Some("deny"));
-    assert_eq!((text(&record, "rule"), text(&record, "detail")), (Some("admins-mint"), None));
+    let detail = "anyRole: token has [\"Reader\"] in roles, wanted one of [Admin]";
+    assert_eq!((text(&record, "rule"), text(&record, "detail")), (Some("admins-mint"), Some(detail)));
     let labels = [("rule", "admins-mint"), ("reason", "insufficient_permissions")];
     assert!(stage.gateway.metric("metagate_requests_total", &labels) >= 8.0);
 }

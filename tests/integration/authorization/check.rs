@@ -228,6 +228,6 @@ fn explain_shows_what_the_rule_requires() {
     let arguments = ["explain", "--token-file", token, "--method", "DELETE", "--path", "/api/v1/x"];
     let finished = Setup::command(&arguments).config(config).finish();
     assert_eq!(finished.code, Some(1), "{}", finished.stdout);
-    let line = "FAILED rules: insufficient_permissions: rule admins-delete refuses by anyRole";
+    let line = "FAILED rules: insufficient_permissions: rule admins-delete: anyRole: token has [\"DataConsumer\"] in roles, wanted one of [Admin]";
     assert!(finished.stdout.lines().any(|own| own == line), "{}", finished.stdout);
 }

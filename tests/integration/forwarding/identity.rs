@@ -222,11 +222,15 @@ fn only_configured_bots_may_impersonate() {
         assert_eq!(text(&record, "detail"), Some(detail));
     };
     let other = Token::bot().claim("email", json!("other-bot@open-metadata.org"));
-    refused(&other, "/api/v1/other", "openmetadata.impersonation does not name this bot");
+    refused(
+        &other,
+        "/api/v1/other",
+        "openmetadata.impersonation does not name this bot: it is \"other-bot\", named are [ingestion-bot]",
+    );
     refused(
         &Token::bot().issuer("https://idp.test"),
         "/api/v1/idp",
-        "it is not a token of openmetadata.issuer",
+        "it is not a token of openmetadata.issuer: iss is \"https://idp.test\", wanted \"open-metadata.org\"",
     );
     let endpoint = "/api/v1/users/security/token";
     refused(&Token::bot(), endpoint, "nobody is impersonated on an identity endpoint");

@@ -66,6 +66,7 @@ fn refused_heads() -> Vec<RefusedHead> {
     let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(9000));
     let large = format!("GET /e HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "y".repeat(70_000));
     let fields: String = (0..101).map(|n| format!("X-{n}: y\r\n")).collect();
+    let exceeds = Some("it exceeds limits.headerBytes or limits.headerCount");
     let both = "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     vec![
         bad("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", "target has a fragment", "GET", "/a"),
@@ -84,9 +85,9 @@ fn refused_heads() -> Vec<RefusedHead> {
             "POST",
             "/d",
         ),
-        RefusedHead(long, LONG, None, "GET", "/xxx"),
-        RefusedHead(large, LARGE, None, "GET", "/e"),
-        RefusedHead(format!("GET /f HTTP/1.1\r\nHost: a\r\n{fields}\r\n"), LARGE, None, "GET", "/f"),
+        RefusedHead(long, LONG, Some("it is longer than 8192 bytes"), "GET", "/xxx"),
+        RefusedHead(large, LARGE, exceeds, "GET", "/e"),
+        RefusedHead(format!("GET /f HTTP/1.1\r\nHost: a\r\n{fields}\r\n"), LARGE, exceeds, "GET", "/f"),
     ]
 }
 

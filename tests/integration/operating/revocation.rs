@@ -44,7 +44,7 @@ fn revoked_token_is_refused_and_its_principal_audited() {
     );
     let record = stage.gateway.audit_of("/api/a");
     assert_eq!(text(&record, "reason"), Some("revoked"));
-    assert_eq!(text(&record, "detail"), Some("its subject is revoked"));
+    assert_eq!(text(&record, "detail"), Some("its subject is revoked: \"ada\""));
     assert_eq!(text(&record, "principal"), Some("ada@open-metadata.org"));
     assert_eq!(text(&record, "issuer"), Some("public-keys"));
     assert_eq!(stage.upstream.requests().len(), 0);
@@ -178,11 +178,15 @@ fn fingerprint_command_prints_a_list_entry() {
         let first = lines.next().expect("an entry");
         [&[first], lines.take_while(more).collect::<Vec<_>>().as_slice()].concat().join("\n")
     };
+    let jti = "its jti is revoked: \"0b2b0a4e-9d39-4f9f-8a52-0a2e4a7d3c11\"";
+    let listed = only("- fingerprint");
+    let digits = listed.split('"').nth(1).and_then(|digits| digits.get(..16)).unwrap_or_default();
+    let fingerprint = format!("its fingerprint is revoked: {digits}");
     for (list, detail) in [
-        (only("- jti"), "its jti is revoked"),
-        (only("- fingerprint"), "its fingerprint is revoked"),
-        (only("#- sub").replace('#', ""), "its subject is revoked"),
-        (finished.stdout.clone(), "its jti is revoked"),
+        (only("- jti"), jti),
+        (only("- fingerprint"), fingerprint.as_str()),
+        (only("#- sub").replace('#', ""), "its subject is revoked: \"ada\""),
+        (finished.stdout.clone(), jti),
     ] {
         let (stage, _directory) = with_list(&list);
         assert_eq!(stage.gateway.get_with(&token, "/api/a").status, 401, "{list}");
@@ -228,7 +232,7 @@ fn explain_shows_the_revocation_step() {
     for (list, code, step) in [
         (None, 0, "ok     revocation: there is no revocation list"),
         (Some("- jti: other"), 0, "ok     revocation: none of the 1 entries is about it"),
-        (Some("- kid: rsa-1"), 1, "FAILED revocation: revoked: its key is revoked"),
+        (Some("- kid: rsa-1"), 1, "FAILED revocation: revoked: its key is revoked: \"rsa-1\""),
     ] {
         let mut setup = Setup::command(&["explain", "--token-file", &path("token")])
             .env("AUTHENTICATION_PUBLIC_KEYS", issuer.url(JWKS))

@@ -110,7 +110,7 @@ fn explain_shows_that_bot_claims_are_ignored() {
     let ignored = "that it is of class bot is ignored: it is not one of the backend's own tokens";
     assert!(explained(&foreign).contains(ignored), "{}", explained(&foreign));
     let refused = explained(&foreign.claim("exp", json!(null)));
-    let line = "FAILED claims: missing_expiry: isBot and tokenType are ignored: it is not one of the backend's own tokens";
+    let line = "FAILED claims: missing_expiry: exp: it is null, and its class is user; entry public-keys has allowNonExpiring: bots; isBot and tokenType are ignored: it is not one of the backend's own tokens";
     assert!(refused.lines().any(|own| own == line), "{refused}");
     assert!(!explained(&Token::bot()).contains("ignored"));
 }

@@ -97,11 +97,11 @@ pub(super) fn no_keys() -> Vec<Case> {
     let token = token_of(json!({}));
     let other = signed_by(&RSA, Algorithm::RS256, Some("other"));
     vec![
-        case(Step::Key, &token, "no key of entry okta in the 0 keys of entry okta").changed(|case| case.keys = None),
+        case(Step::Key, &token, "no keys of entry okta: none has been fetched").changed(|case| case.keys = None),
         case(
             Step::Key,
             &token,
-            "no key of entry okta in https://okta.example/keys (no keys) (the last fetch failed: connection refused)",
+            "no keys of entry okta: https://okta.example/keys has none (the last fetch failed: connection refused)",
         )
         .changed(|case| {
             case.keys = None;

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use super::{Context, route};
+
 use crate::admission::{Observer, Step};
 use crate::claims::VerifiedToken;
-use crate::command::routes::describe;
-use crate::decision::{Authorizer, Caller, Denial, Permit, Reason, Routed, RuleOutcome, RuleTrace};
+use crate::decision::{Authorizer, Caller, Denial, Permit, Reason, Routed};
+use crate::diagnosis::Span;
 use crate::jose::{Algorithm, KeyChoice, KeySet, UnverifiedToken};
-use crate::jwks::{Keys, SourceStatus};
+use crate::jwks::SourceStatus;
+use crate::numeric_date::NumericDate;
 use crate::request::{Graphql, GraphqlOperation, RequestFacts};
 use crate::revocation::Revocations;
 use crate::trust::TrustedIssuer;
@@ -23,25 +26,27 @@ pub(super) struct CompletedStep {
 pub(super) struct Steps<'a> {
     done: Vec<CompletedStep>,
     authorizer: &'a Authorizer,
-    keys: &'a Keys,
+    sources: &'a [SourceStatus],
+    now: NumericDate,
     revocations: Option<&'a Revocations>,
     token_length: usize,
     algorithm: Option<Algorithm>,
     /// The issuer entry that the token selects.
     entry: Box<str>,
-    /// The unmet requirements of the rule that refuses.
-    unmet: String,
 }
 
 impl<'a> Steps<'a> {
-    pub(super) fn new(
-        authorizer: &'a Authorizer,
-        keys: &'a Keys,
-        revocations: Option<&'a Revocations>,
-        token_length: usize,
-    ) -> Self {
-        let (done, algorithm, entry, unmet) = (Vec::new(), None, Box::default(), String::new());
-        Self { done, authorizer, keys, revocations, token_length, algorithm, entry, unmet }
+    pub(super) fn new(context: &'a Context<'_>, now: NumericDate, token_length: usize) -> Self {
+        Self {
+            done: Vec::new(),
+            authorizer: &context.admission.authorizer,
+            sources: &context.sources,
+            now,
+            revocations: context.revocations,
+            token_length,
+            algorithm: None,
+            entry: Box::default(),
+        }
     }
 
     pub(super) fn list(&self) -> &[CompletedStep] {
@@ -65,9 +70,19 @@ impl<'a> Steps<'a> {
         self.pass("signature", by.unwrap_or_default());
     }
 
+    /// How long a verified token is still accepted.
+    fn lifetime(&self, token: &VerifiedToken) -> String {
+        let Some(expires) = token.expires() else { return "no exp".to_owned() };
+        match expires.since(self.now) {
+            left @ 1.. => format!("expires in {} ({expires})", Span(left.unsigned_abs())),
+            // Accepted by the leeway.
+            ago => format!("expired {} ago ({expires}), within the leeway", Span(ago.unsigned_abs())),
+        }
+    }
+
     /// Adds the state of each source of the entry, to explain why there is no key.
     fn state_of_sources(&mut self) {
-        for source in self.keys.status().iter().filter(|source| source.entry == self.entry) {
+        for source in self.sources.iter().filter(|source| source.entry == self.entry) {
             let state = source.failure.clone().unwrap_or_else(|| format!("{} keys", source.usable.len()));
             let (detail, passed) = (format!("{}: {state}", source.name), source.failure.is_none());
             self.done.push(CompletedStep { name: "source", passed, detail });
@@ -77,8 +92,7 @@ impl<'a> Steps<'a> {
     /// The sources of a key.
     fn sources(&self, material: &[u8; 32]) -> String {
         let holds = |source: &&SourceStatus| source.usable.iter().any(|key| key.material() == material);
-        let names: Vec<_> =
-            self.keys.status().iter().filter(holds).map(|source| source.name.clone()).collect();
+        let names: Vec<_> = self.sources.iter().filter(holds).map(|source| source.name.clone()).collect();
         if names.is_empty() {
             "the shared secret".to_owned()
         } else {
@@ -93,7 +107,7 @@ impl Observer for Steps<'_> {
     }
 
     fn route(&mut self, facts: &RequestFacts, routed: Routed) {
-        self.pass("route", describe(self.authorizer, facts, routed));
+        self.pass("route", route::describe(self.authorizer, facts, routed));
     }
 
     fn parsed(&mut self, token: &UnverifiedToken<'_>) {
@@ -131,14 +145,16 @@ impl Observer for Steps<'_> {
                 claimed.as_str()
             ),
         };
-        self.pass("claims", format!("{class} {principal}, roles [{}]{ignored}", roles.escape_debug()));
+        let expires = self.lifetime(token);
+        let roles = roles.escape_debug();
+        self.pass("claims", format!("{class} {principal}, roles [{roles}], {expires}{ignored}"));
     }
 
     fn caller(&mut self, caller: &Caller) {
         if let Caller::Token(_) = caller {
             let detail = match self.revocations {
-                None => "there is no revocation list".to_owned(),
-                Some(list) => format!("none of the {} entries is about it", list.len()),
+                Some(list) if !list.is_empty() => format!("none of the {} entries is about it", list.len()),
+                Some(_) | None => "there is no revocation list".to_owned(),
             };
             self.pass("revocation", detail);
         }
@@ -155,16 +171,6 @@ impl Observer for Steps<'_> {
         }
     }
 
-    fn rules(&mut self, facts: &RequestFacts, caller: &Result<Caller, Denial>) {
-        let Ok(Caller::Token(token)) = caller else { return };
-        if let Some(RuleTrace { outcome: RuleOutcome::Denied(keys), .. }) =
-            self.authorizer.trace(facts, Some(token)).rules.pop()
-            && !keys.is_empty()
-        {
-            self.unmet = format!(" refuses by {}", keys.join(", "));
-        }
-    }
-
     fn permitted(&mut self, permit: &Permit) {
         let rule = self.rule_name(permit.rule()).map(|rule| format!("rule {rule}"));
         self.pass("rules", rule.unwrap_or_else(|| "no rule matches: the default".to_owned()));
@@ -175,11 +181,11 @@ impl Observer for Steps<'_> {
             self.signature_passed();
         }
         let mut detail = denial.reason.as_str().to_owned();
+        if let (Step::Rules, Some(rule)) = (step, self.rule_name(denial.rule)) {
+            detail = format!("{detail}: rule {rule}");
+        }
         if let Some(more) = &denial.detail {
             detail = format!("{detail}: {more}");
-        }
-        if let (Step::Rules, Some(rule)) = (step, self.rule_name(denial.rule)) {
-            detail = format!("{detail}: rule {rule}{}", self.unmet);
         }
         self.fail(step.as_str(), detail);
         if step == Step::Key && matches!(denial.reason, Reason::KeysUnavailable | Reason::UnknownKey) {

@@ -1,0 +1,185 @@
+//! Explains one decision, step by step, without making a request.
+//!
+//! `metagate explain` and the admin listener use it, with the keys and the clock of the command or of the running
+//! process. The steps are those of [`crate::admission`]; this module only writes down what they find.
+//!
+//! 1. A [`Question`] is a token and, if it is about a request too, the request.
+//! 2. [`explain`] takes it through admission, and waits for nothing: no key is fetched for it.
+//! 3. The answer is JSON. `metagate explain` prints it as it is or as text. It has no part of the token.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::Method;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::admission::{Admission, Observer as _, Snapshot, Step};
+use crate::challenge::{self, Wording};
+use crate::decision::{Denial, Permit, Reason};
+use crate::diagnosis::SourceSummary;
+use crate::jwks::SourceStatus;
+use crate::numeric_date::NumericDate;
+use crate::revocation::Revocations;
+use crate::trust::{KeyRing, TrustedIssuer};
+
+mod local_request;
+mod route;
+mod steps;
+
+pub use local_request::LocalRequest;
+pub use route::describe as describe_route;
+
+use steps::Steps;
+
+/// What is asked. It has a token in it, so it has no `Debug` output.
+#[derive(Clone, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Question {
+    /// The token; empty for a request without one.
+    pub token: String,
+    /// The request's method; GET if left out.
+    pub method: Option<String>,
+    /// The request's path. Without it, only the token is judged.
+    pub path: Option<String>,
+    /// The request's body in base64, for rules about GraphQL.
+    pub body: Option<String>,
+    /// The body's `Content-Type`.
+    pub content_type: Option<String>,
+    /// The time at which the token is judged, in seconds since 1970; now if left out.
+    pub at: Option<i64>,
+}
+
+/// What the decision depends on.
+pub struct Context<'c> {
+    /// Routes, trust and rules.
+    pub admission: &'c Admission,
+    /// The texts for clients.
+    pub wording: &'c Wording,
+    /// The keys.
+    pub keys: Arc<KeyRing>,
+    /// The sources of the keys.
+    pub sources: Vec<SourceStatus>,
+    /// The revocation list.
+    pub revocations: Option<&'c Revocations>,
+    /// The longest body that is read for rules about GraphQL, in bytes.
+    pub graphql_bytes: usize,
+    /// The time.
+    pub now: NumericDate,
+}
+
+/// The result of judging a question.
+enum Judged {
+    /// Only the token was judged.
+    Token,
+    Request(Permit),
+}
+
+/// Answers a question.
+pub fn explain(question: &Question, context: &Context<'_>) -> Value {
+    let now = question.at.map_or(context.now, NumericDate::from_secs);
+    let body = question.body.as_ref().map(|body| STANDARD.decode(body).unwrap_or_default());
+    let trust = &context.admission.authorizer.trust;
+    let mut snapshot = Snapshot::new(now, context.keys.clone());
+    snapshot.sources = trust.iter().map(|entry| sources_of(entry, &context.sources)).collect();
+    let fails = |sources: &Vec<SourceSummary>| sources.iter().any(|source| source.failure.is_some());
+    snapshot.unreachable =
+        (0..trust.len()).filter(|index| snapshot.sources.get(*index).is_some_and(fails)).collect();
+    snapshot.revocations = context.revocations;
+    snapshot.body = body.as_deref().unwrap_or_default();
+    snapshot.graphql_bytes = context.graphql_bytes;
+    let mut steps = Steps::new(context, now, question.token.len());
+    let judged = judge(question, context.admission, &mut snapshot, &mut steps);
+    answer(question, now, &steps, &judged, context.wording)
+}
+
+fn judge(
+    question: &Question,
+    admission: &Admission,
+    snapshot: &mut Snapshot<'_>,
+    steps: &mut Steps<'_>,
+) -> Result<Judged, Denial> {
+    let request = request(question).map_err(|(step, denial)| {
+        steps.refused(step, &denial);
+        denial
+    })?;
+    if question.path.is_none() {
+        return admission.check_token_offline(&request.head(), snapshot, steps).map(|()| Judged::Token);
+    }
+    let admitted = admission.admit_offline(&request.head(), snapshot, steps)?;
+    Ok(Judged::Request(admitted.permit))
+}
+
+/// The request with the token. A question about a token only is about no path, so any will do.
+fn request(question: &Question) -> Result<LocalRequest, (Step, Denial)> {
+    let mut headers = HeaderMap::new();
+    if !question.token.is_empty() {
+        let value = HeaderValue::try_from(format!("Bearer {}", question.token)).map_err(|_| {
+            let why = "the token has a line break or another control character in it";
+            (Step::Credentials, Denial::new(Reason::MalformedToken).with(why))
+        })?;
+        headers.insert(AUTHORIZATION, value);
+    }
+    let bad = |why: &'static str| (Step::Request, Denial::new(Reason::BadTarget).with(why));
+    if let Some(kind) = &question.content_type {
+        headers.insert(CONTENT_TYPE, kind.parse().map_err(|_| bad("Content-Type is not a field value"))?);
+    }
+    let method = question.method.as_deref().unwrap_or("GET").parse::<Method>();
+    let method = method.map_err(|_| bad("the method is not a token"))?;
+    LocalRequest::new(&method, question.path.as_deref().unwrap_or("/"), headers)
+        .map_err(|denial| (Step::Request, denial))
+}
+
+fn sources_of(entry: &TrustedIssuer, sources: &[SourceStatus]) -> Vec<SourceSummary> {
+    let now = SystemTime::now();
+    let summary = |source: &SourceStatus| SourceSummary {
+        name: source.name.clone(),
+        keys: source.usable.len(),
+        age: source.age_secs(now),
+        failure: source.failure.clone(),
+    };
+    sources.iter().filter(|source| source.entry == entry.name).map(summary).collect()
+}
+
+fn answer(
+    question: &Question,
+    now: NumericDate,
+    steps: &Steps<'_>,
+    judged: &Result<Judged, Denial>,
+    wording: &Wording,
+) -> Value {
+    let refused = judged.as_ref().err().map(|denial| {
+        let row = denial.reason.row();
+        let body = challenge::body(row.status, wording.message(denial));
+        json!({"status": row.status.as_u16(), "reason": denial.reason.as_str(), "detail": denial.detail, "body": body})
+    });
+    let reported = match judged {
+        Ok(Judged::Request(permit)) => permit.would_deny(),
+        Ok(Judged::Token) | Err(_) => None,
+    };
+    let would_deny = reported.map(|denial| {
+        let status = denial.reason.row().status.as_u16();
+        json!({"status": status, "reason": denial.reason.as_str(), "detail": denial.detail})
+    });
+    let method = question.method.as_deref().unwrap_or("GET");
+    let request = question.path.as_ref().map(|path| format!("{method} {path}"));
+    let steps: Vec<_> = steps
+        .list()
+        .iter()
+        .map(|step| json!({"step": step.name, "passed": step.passed, "detail": step.detail}))
+        .collect();
+    json!({
+        "request": request,
+        "time": now.to_string(),
+        "steps": steps,
+        "allowed": judged.is_ok(),
+        "answer": refused,
+        "wouldDeny": would_deny,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,40 @@
+//! Requests that only commands make, described on the command line.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use http::header::{HOST, HeaderMap, HeaderValue};
+use http::{Method, Uri, Version};
+
+use crate::admission::{RequestHead, Via};
+use crate::decision::{Denial, Reason};
+
+/// A request from this machine, as the proxy would receive it.
+pub struct LocalRequest {
+    method: Method,
+    target: Uri,
+    headers: HeaderMap,
+}
+
+impl LocalRequest {
+    /// # Errors
+    /// The path is not a request target.
+    pub fn new(method: &Method, path: &str, mut headers: HeaderMap) -> Result<Self, Denial> {
+        let why = "the path is not a valid request target";
+        let target = path.parse().map_err(|_| Denial::new(Reason::BadTarget).with(why))?;
+        headers.insert(HOST, HeaderValue::from_static("localhost"));
+        Ok(Self { method: method.clone(), target, headers })
+    }
+
+    /// Its head.
+    pub fn head(&self) -> RequestHead<'_> {
+        RequestHead {
+            method: &self.method,
+            target: &self.target,
+            version: Version::HTTP_11,
+            headers: &self.headers,
+            source: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            content_length: None,
+            via: Via::Proxy,
+        }
+    }
+}

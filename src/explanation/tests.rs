@@ -1,0 +1,39 @@
+//! What a question may be.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+
+#[test]
+fn questions_are_read_as_they_are_written() {
+    let question = Question {
+        token: "a.b.c".to_owned(),
+        method: Some("POST".to_owned()),
+        path: Some("/api/graphql".to_owned()),
+        body: Some(STANDARD.encode("{}")),
+        content_type: Some("application/json".to_owned()),
+        at: Some(5),
+    };
+    let text = serde_json::to_string(&question).unwrap();
+    let read: Question = serde_json::from_str(&text).unwrap();
+    assert_eq!(serde_json::to_string(&read).unwrap(), text);
+    let bare: Question = serde_json::from_str(r#"{"token":"x"}"#).unwrap();
+    assert!(bare.path.is_none() && bare.at.is_none());
+    assert!(serde_json::from_str::<Question>(r#"{"tokens":"x"}"#).is_err());
+}
+
+#[test]
+fn a_question_becomes_a_request_or_a_refusal() {
+    let reason =
+        |question: Question| request(&question).map(drop).map_err(|(step, denial)| (step, denial.reason));
+    let of = |token: &str| Question { token: token.to_owned(), ..Question::default() };
+    assert_eq!(reason(of("a.b.c")), Ok(()));
+    assert_eq!(reason(of("")), Ok(()));
+    assert_eq!(reason(of("a.\nb.c")), Err((Step::Credentials, Reason::MalformedToken)));
+    let path = |path: &str| Question { path: Some(path.to_owned()), ..of("a") };
+    assert_eq!(reason(path("/a b")), Err((Step::Request, Reason::BadTarget)));
+    let method = Question { method: Some("A B".to_owned()), ..path("/") };
+    assert_eq!(reason(method), Err((Step::Request, Reason::BadTarget)));
+    let kind = Question { content_type: Some("a\nb".to_owned()), ..path("/") };
+    assert_eq!(reason(kind), Err((Step::Request, Reason::BadTarget)));
+}

@@ -1,0 +1,25 @@
+//! Explains a decision with the configuration, the keys and the clock of the running process.
+
+use serde_json::Value;
+
+use super::Gateway;
+use crate::explanation::{self, Context, Question};
+
+impl Gateway {
+    /// Answers a question about a token, without making a request and without fetching keys for it.
+    pub fn explain(&self, question: &Question) -> Value {
+        let revocations = self.revocations.current();
+        explanation::explain(
+            question,
+            &Context {
+                admission: &self.admission,
+                wording: &self.wording,
+                keys: self.keys.ring().clone(),
+                sources: self.keys.status(),
+                revocations: Some(&*revocations),
+                graphql_bytes: self.graphql_limit,
+                now: (self.clock)(),
+            },
+        )
+    }
+}
