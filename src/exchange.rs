@@ -335,6 +335,7 @@ impl Exchange {
     /// Adds a refusal to the list for the status page.
     fn remember(&self, summary: &Summary<'_>) {
         let Some(reason) = summary.reason else { return };
+        let denial_detail = self.denial.as_ref().and_then(|denial| denial.detail.clone());
         self.recorder.refusals.add(Refusal {
             time: self.time,
             request_id: self.request_id.clone(),
@@ -343,7 +344,7 @@ impl Exchange {
             status: self.status.map(|status| status.as_u16()),
             decision: summary.decision,
             reason,
-            detail: summary.detail.map(Into::into),
+            detail: denial_detail.or(self.ended.map(Into::into)),
             rule: summary.rule.map(Into::into),
             principal: summary.principal.map(refusals::shortened),
             issuer: summary.issuer.map(Into::into),

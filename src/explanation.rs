@@ -81,7 +81,6 @@ enum Judged {
 /// Answers a question.
 pub fn explain(question: &Question, context: &Context<'_>) -> Value {
     let now = question.at.map_or(context.now, NumericDate::from_secs);
-    let body = question.body.as_ref().map(|body| STANDARD.decode(body).unwrap_or_default());
     let trust = &context.admission.authorizer.trust;
     let mut snapshot = Snapshot::new(now, context.keys.clone());
     snapshot.sources = trust.iter().map(|entry| sources_of(entry, &context.sources)).collect();
@@ -89,32 +88,32 @@ pub fn explain(question: &Question, context: &Context<'_>) -> Value {
     snapshot.unreachable =
         (0..trust.len()).filter(|index| snapshot.sources.get(*index).is_some_and(fails)).collect();
     snapshot.revocations = context.revocations;
-    snapshot.body = body.as_deref().unwrap_or_default();
     snapshot.graphql_bytes = context.graphql_bytes;
     let mut steps = Steps::new(context, now, question.token.len());
-    let judged = judge(question, context.admission, &mut snapshot, &mut steps);
+    let judged = judge(question, context.admission, snapshot, &mut steps);
     answer(question, now, &steps, &judged, context.wording)
 }
 
 fn judge(
     question: &Question,
     admission: &Admission,
-    snapshot: &mut Snapshot<'_>,
+    mut snapshot: Snapshot<'_>,
     steps: &mut Steps<'_>,
 ) -> Result<Judged, Denial> {
-    let request = request(question).map_err(|(step, denial)| {
+    let (request, body) = request(question).map_err(|(step, denial)| {
         steps.refused(step, &denial);
         denial
     })?;
     if question.path.is_none() {
-        return admission.check_token_offline(&request.head(), snapshot, steps).map(|()| Judged::Token);
+        return admission.check_token_offline(&request.head(), &mut snapshot, steps).map(|()| Judged::Token);
     }
-    let admitted = admission.admit_offline(&request.head(), snapshot, steps)?;
+    let mut snapshot = Snapshot { body: &body, ..snapshot };
+    let admitted = admission.admit_offline(&request.head(), &mut snapshot, steps)?;
     Ok(Judged::Request(admitted.permit))
 }
 
-/// The request with the token. A question about a token only is about no path, so any will do.
-fn request(question: &Question) -> Result<LocalRequest, (Step, Denial)> {
+/// The request with the token, and its body. A question about a token only is about no path, so any will do.
+fn request(question: &Question) -> Result<(LocalRequest, Vec<u8>), (Step, Denial)> {
     let mut headers = HeaderMap::new();
     if !question.token.is_empty() {
         let value = HeaderValue::try_from(format!("Bearer {}", question.token)).map_err(|_| {
@@ -129,8 +128,10 @@ fn request(question: &Question) -> Result<LocalRequest, (Step, Denial)> {
     }
     let method = question.method.as_deref().unwrap_or("GET").parse::<Method>();
     let method = method.map_err(|_| bad("the method is not a token"))?;
-    LocalRequest::new(&method, question.path.as_deref().unwrap_or("/"), headers)
-        .map_err(|denial| (Step::Request, denial))
+    let request = LocalRequest::new(&method, question.path.as_deref().unwrap_or("/"), headers)
+        .map_err(|denial| (Step::Request, denial))?;
+    let body = STANDARD.decode(question.body.as_deref().unwrap_or_default());
+    Ok((request, body.map_err(|_| bad("the body is not base64"))?))
 }
 
 fn sources_of(entry: &TrustedIssuer, sources: &[SourceStatus]) -> Vec<SourceSummary> {

@@ -57,8 +57,8 @@ pub use assembly::{admission, system_clock};
 pub use refusal::UnreadHead;
 
 use body::{first_bytes, is_empty};
-use environment::{ExchangeObserver, LiveEnvironment, Waited};
-use refusal::Unsendable;
+use environment::{ExchangeObserver, LiveEnvironment};
+use refusal::{Unsendable, unsendable_identity};
 use request_ids::RequestIds;
 use switching::{Bounds, Upgrade};
 
@@ -263,8 +263,8 @@ impl Gateway {
         }
         let Admitted { facts, permit } = admitted;
         let rewritten = self.admission.head.rewrite(headers, facts, permit, peer.address, peer.tls);
-        rewritten.map_err(|reason| Unsendable::Denied(Denial::new(reason)))?;
-        headers.insert(X_REQUEST_ID, exchange.request_id().clone());
+        rewritten.map_err(|reason| Unsendable::Denied(unsendable_identity(reason)))?;
+        set_request_id(headers, exchange.request_id());
         if let Some(upgrade) = &upgrade {
             set_upgrade(headers, &upgrade.protocol);
         }

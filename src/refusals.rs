@@ -2,6 +2,7 @@
 //!
 //! A fixed number is kept, only in memory. They never contain a token.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -24,7 +25,7 @@ pub struct Refusal {
     pub status: Option<u16>,
     pub decision: &'static str,
     pub reason: &'static str,
-    pub detail: Option<Box<str>>,
+    pub detail: Option<Cow<'static, str>>,
     pub rule: Option<Box<str>>,
     pub principal: Option<Box<str>>,
     pub claimed_subject: Option<Box<str>>,

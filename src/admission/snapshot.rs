@@ -101,7 +101,7 @@ impl Admission {
         snapshot: &mut Snapshot<'_>,
         observer: &mut O,
     ) -> Result<(), Denial> {
-        let facts = self.facts(head)?;
+        let facts = self.facts(head).map_err(|fault| refused(observer, Step::Request, fault.into()))?;
         let caller = match self.authorizer.next_step(&facts, Route::Protected) {
             NextStep::Decide(caller) => {
                 caller.map_err(|denial| refused(observer, Step::Credentials, denial))?

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::text::{Detail, Plain, Quoted, Span, Words, near_miss};
-use crate::jose::{Algorithm, AlgorithmSet, Header, KeyChoice, KeyFamily, KeySet};
+use crate::jose::{Algorithm, AlgorithmSet, Header, KeyFamily, KeySet};
 use crate::trust::TrustedIssuer;
 
 /// The most sources that are named.
@@ -45,8 +45,8 @@ pub(super) fn unknown(header: &Header, keys: Option<&KeySet>) -> Detail {
     let all = keys.map(KeySet::keys).unwrap_or_default();
     let Some(kid) = header.kid.as_deref() else {
         return match all.iter().filter(|key| key.algorithms().contains(algorithm)).count() {
-            0 => Detail::of(format_args!("kid: token has none, and no key is for {algorithm} in")),
-            fit => Detail::of(format_args!("kid: token has none, and {fit} keys are for {algorithm} in")),
+            0 => Detail::of(format_args!("kid: token has none, and no key for {algorithm} is in")),
+            fit => Detail::of(format_args!("kid: token has none, and {fit} keys for {algorithm} are in")),
         };
     };
     let mut detail = Detail::of(format_args!("kid: {}", Quoted(kid)));
@@ -54,13 +54,19 @@ pub(super) fn unknown(header: &Header, keys: Option<&KeySet>) -> Detail {
     if let Some((other, difference)) = near {
         detail.add(format_args!(" (differs from {} only by {difference})", Quoted(other)));
     }
-    if let Some(KeyChoice::Unnamed(tried)) = keys.map(|keys| keys.choose(Some(kid), algorithm)) {
-        let tried = Keys(tried.len());
-        detail.add(format_args!(" is unknown, and the signature was not made with the {tried} without kid,"));
-    } else {
-        detail.add(format_args!(" is not"));
+    // Such keys were tried, whatever the `kid`.
+    let tried =
+        all.iter().filter(|key| key.matches_any_kid() && key.algorithms().contains(algorithm)).count();
+    match tried {
+        0 => detail.add(format_args!(" is not in")),
+        tried => {
+            let tried = Keys(tried);
+            detail.add(format_args!(
+                " is unknown, and the signature was not made with the {tried} without kid;"
+            ));
+            detail.add(format_args!(" looked in"));
+        }
     }
-    detail.add(format_args!(" in"));
     detail
 }
 
@@ -69,8 +75,8 @@ pub(super) fn none(entry: &TrustedIssuer) -> Detail {
     Detail::of(format_args!("no keys of entry {}:", entry.name))
 }
 
-/// The key or keys that were tried did not make the signature. Looks at the keys themselves and not at a [`KeyChoice`],
-/// which would be one more allocation for each forged token.
+/// The key or keys that were tried did not make the signature. Does not choose the keys again, which would be one more
+/// allocation for each forged token.
 pub(super) fn signature(header: &Header, keys: Option<&KeySet>) -> Detail {
     let algorithm = header.algorithm;
     let mut detail = Detail::of(format_args!("signature: {algorithm}, but it was not made with"));

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::{Context, route};
-
 use crate::admission::{Observer, Step};
 use crate::claims::VerifiedToken;
 use crate::decision::{Authorizer, Caller, Denial, Permit, Reason, Routed};

@@ -34,6 +34,8 @@ fn a_question_becomes_a_request_or_a_refusal() {
     assert_eq!(reason(path("/a b")), Err((Step::Request, Reason::BadTarget)));
     let method = Question { method: Some("A B".to_owned()), ..path("/") };
     assert_eq!(reason(method), Err((Step::Request, Reason::BadTarget)));
+    let body = Question { body: Some("{}".to_owned()), ..path("/") };
+    assert_eq!(reason(body), Err((Step::Request, Reason::BadTarget)));
     let kind = Question { content_type: Some("a\nb".to_owned()), ..path("/") };
     assert_eq!(reason(kind), Err((Step::Request, Reason::BadTarget)));
 }

@@ -7,7 +7,7 @@
 
 use http::{HeaderValue, Method, Version};
 
-use super::{ExchangeObserver, Gateway, LiveEnvironment, Peer, Received, Waited, take_place};
+use super::{ExchangeObserver, Gateway, LiveEnvironment, Peer, Received, take_place, unsendable_identity};
 use crate::admission::{Admitted, RequestHead, Via};
 use crate::client_body::ClientBody;
 use crate::decision::Denial;
@@ -99,7 +99,7 @@ impl Gateway {
             .admission
             .head
             .forward_auth_fields(&head.headers, &facts, &permit, source)
-            .map_err(Denial::new)?;
+            .map_err(unsendable_identity)?;
         if removes_fields {
             self.name_removals(&mut headers, &head.headers);
         }

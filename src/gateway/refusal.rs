@@ -124,6 +124,11 @@ impl Gateway {
     }
 }
 
+/// The identity of a verified token cannot be sent to the backend.
+pub(super) fn unsendable_identity(reason: Reason) -> Denial {
+    Denial::new(reason).with("the principal, email or roles of the token do not fit into a field")
+}
+
 pub(super) fn broken_body() -> Denial {
     Denial::new(Reason::BadTarget).with("the request's body was broken off or framed wrongly")
 }

@@ -133,9 +133,19 @@ fn sources(failure: Option<&str>) -> Vec<SourceSummary> {
     vec![SourceSummary { name: "https://okta.example/keys".to_owned(), keys: 1, age: Some(40), failure }]
 }
 
-/// The refused requests with this reason. A new reason needs a row here, or it does not compile.
-fn cases(reason: Reason) -> Vec<Case> {
-    match reason {
+/// A row of the table.
+enum Row {
+    /// Requests that are refused with this reason.
+    Cases(Vec<Case>),
+    /// A head that is refused before admission, and the text about it.
+    Head(RequestFault, &'static str),
+    /// Not about the head of a request or its token: where the texts are made and tested.
+    Elsewhere(&'static str),
+}
+
+/// The row of a reason. A new reason needs one, or it does not compile.
+fn row(reason: Reason) -> Row {
+    Row::Cases(match reason {
         Reason::MissingToken => vec![of_request(
             Step::Credentials,
             &[],
@@ -185,38 +195,42 @@ fn cases(reason: Reason) -> Vec<Case> {
             case(Step::Body, &token_of(json!({})), "Content-Length is 101, limits.bodyBytes is 100")
                 .changed(|case| case.request.content_length = Some(101)),
         ],
-        // Not about one request's head and token: admission does not refuse with these. `MethodNotAllowed`,
-        // `TargetTooLong` and `HeadTooLarge` have texts without values, which the next test checks.
-        Reason::MethodNotAllowed
-        | Reason::TargetTooLong
-        | Reason::HeadTooLarge
-        | Reason::RequestTimeout
-        | Reason::UpstreamUnreachable
-        | Reason::UpstreamTimeout
-        | Reason::UpstreamProtocol
-        | Reason::Overloaded => Vec::new(),
-    }
+        Reason::MethodNotAllowed => {
+            let detail = "allowed are GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS";
+            return Row::Head(RequestFault::MethodNotAllowed, detail);
+        }
+        Reason::TargetTooLong => {
+            return Row::Head(RequestFault::TargetTooLong, "it is longer than 8192 bytes");
+        }
+        Reason::HeadTooLarge => {
+            let detail = "it exceeds limits.headerBytes or limits.headerCount";
+            return Row::Head(RequestFault::HeadTooLarge, detail);
+        }
+        Reason::RequestTimeout => {
+            return Row::Head(RequestFault::TimedOut, "the head did not arrive in time");
+        }
+        Reason::Overloaded => return Row::Elsewhere("gateway, tests/integration/limits"),
+        Reason::UpstreamUnreachable | Reason::UpstreamTimeout | Reason::UpstreamProtocol => {
+            return Row::Elsewhere("gateway, tests/integration/forwarding/faults.rs");
+        }
+    })
 }
 
 #[test]
 fn operators_learn_what_was_wanted_and_found() {
-    let wrong = Reason::ALL
-        .into_iter()
-        .flat_map(|reason| cases(reason).into_iter().filter_map(move |case| case.check(reason)))
-        .collect::<String>();
-    assert!(wrong.is_empty(), "{wrong}");
-}
-
-#[test]
-fn every_fault_of_a_head_has_a_text() {
-    for fault in [
-        RequestFault::BadTarget("why"),
-        RequestFault::MethodNotAllowed,
-        RequestFault::TargetTooLong,
-        RequestFault::HeadTooLarge,
-        RequestFault::TimedOut,
-        RequestFault::AmbiguousCredentials("why"),
-    ] {
-        assert!(Denial::from(fault).detail.is_some_and(|detail| !detail.is_empty()), "{fault:?}");
+    let mut wrong = String::new();
+    for reason in Reason::ALL {
+        match row(reason) {
+            Row::Cases(cases) => {
+                assert!(!cases.is_empty(), "{reason:?}");
+                wrong.extend(cases.iter().filter_map(|case| case.check(reason)));
+            }
+            Row::Head(fault, detail) => {
+                let denial = Denial::from(fault);
+                assert_eq!((denial.reason, denial.detail.as_deref()), (reason, Some(detail)));
+            }
+            Row::Elsewhere(place) => assert!(!reason.is_authorization() && !place.is_empty(), "{reason:?}"),
+        }
     }
+    assert!(wrong.is_empty(), "{wrong}");
 }

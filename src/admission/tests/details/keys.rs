@@ -65,24 +65,27 @@ pub(super) fn unknown_keys() -> Vec<Case> {
             Some("K"),
             "kid: \"K\" (differs from \"k\" only by letter case) is not in the 1 key of entry okta",
         ),
-        of(None, "kid: token has none, and 2 keys are for RS256 in the 2 keys of entry okta")
+        of(None, "kid: token has none, and 2 keys for RS256 are in the 2 keys of entry okta")
             .changed(|case| case.keys = two()),
         case(
             Step::Key,
             &signed_by(&P256, Algorithm::ES256, None),
-            "kid: token has none, and no key is for ES256 in the 1 key of entry okta",
+            "kid: token has none, and no key for ES256 is in the 1 key of entry okta",
         ),
         case(
             Step::Key,
             &HMAC.token(Algorithm::HS256, Some("any"), &claims(json!({}))),
-            "kid: \"any\" is unknown, and the signature was not made with the 1 key without kid, in the 1 key of entry okta",
+            "kid: \"any\" is unknown, and the signature was not made with the 1 key without kid; looked in the 1 key of entry okta",
         )
-        .changed(|case| {
-            case.admission.authorizer.trust[0].algorithms = AlgorithmSet::from_iter([Algorithm::HS256]);
-            let secret = SigningKey::secret(b"another secret of thirty-two bytes").verifier();
-            case.keys = Some(KeySet::new(vec![Arc::new(secret)]));
-        }),
+        .changed(other_secret),
     ]
+}
+
+/// The entry shares another secret than the one that signs.
+fn other_secret(case: &mut Case) {
+    case.admission.authorizer.trust[0].algorithms = AlgorithmSet::from_iter([Algorithm::HS256]);
+    let secret = SigningKey::secret(b"another secret of thirty-two bytes").verifier();
+    case.keys = Some(KeySet::new(vec![Arc::new(secret)]));
 }
 
 pub(super) fn signatures() -> Vec<Case> {
@@ -90,6 +93,20 @@ pub(super) fn signatures() -> Vec<Case> {
     vec![
         of(Some("k"), "signature: RS256, but it was not made with the key with kid \"k\" (RSA, 2048 bits)"),
         of(None, "signature: RS256, but it was not made with the only key for it (RSA, 2048 bits)"),
+        of(Some("k"), "signature: RS256, but it was not made with any of the 2 keys with kid \"k\"").changed(
+            |case| {
+                // Two sources of the entry use the same kid.
+                let same = case.keys.iter().flat_map(|keys| keys.keys().to_vec());
+                let all = same.clone().chain(same).collect();
+                case.keys = Some(KeySet::new(all));
+            },
+        ),
+        case(
+            Step::Signature,
+            &HMAC.token(Algorithm::HS256, None, &claims(json!({}))),
+            "signature: HS256, but it was not made with the shared secret",
+        )
+        .changed(other_secret),
     ]
 }
 
