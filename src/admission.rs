@@ -307,7 +307,7 @@ impl Admission {
         let verified = self.verify_parsed(&token, keys, now, observer);
         verified.map_err(|failure| {
             let detail = self.describe(&token, keys, &failure, now);
-            RefusedToken::new(failure, Some(token.summary()), detail)
+            RefusedToken::new(failure, Some(token.into_summary()), detail)
         })
     }
 

@@ -227,10 +227,9 @@ impl Authorizer {
             Credentials::Bearer(token) => NextStep::Verify(token),
             Credentials::Missing if route == Route::Optional => NextStep::Decide(Ok(Caller::Anonymous)),
             Credentials::Missing if facts.has_session_cookie => NextStep::Decide(Ok(Caller::SessionCookie)),
-            Credentials::Missing => refused(
-                Reason::MissingToken,
-                "the route needs a token, and there is no Authorization field or nothing in it",
-            ),
+            Credentials::Missing => {
+                refused(Reason::MissingToken, "there is no Authorization field, or nothing in it")
+            }
             Credentials::Basic(basic) if self.is_datahub_system(basic) => {
                 NextStep::Decide(Ok(Caller::DatahubSystem))
             }

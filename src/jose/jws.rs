@@ -21,7 +21,7 @@ const MAX_SUBJECT_CHARS: usize = 128;
 ///
 /// Nothing in it can be trusted. Its claims are private, except for what is needed to choose the keys
 /// ([`Self::issuer_hint`]) and to describe the token ([`Self::claimed`], [`Self::claims_for_operators`],
-/// [`Self::summary`]).
+/// [`Self::into_summary`]).
 #[derive(Clone)]
 pub struct UnverifiedToken<'t> {
     header: Header,
@@ -74,13 +74,13 @@ impl<'t> UnverifiedToken<'t> {
     }
 
     /// What logs may contain about this token if it is refused.
-    pub fn summary(&self) -> TokenSummary {
+    pub fn into_summary(self) -> TokenSummary {
         let digest = self.message.sha256.as_ref();
         let short = digest.get(..Fingerprint::SHORT_DIGITS / 2).unwrap_or(digest);
         TokenSummary {
-            kid: self.header.kid.clone(),
             fingerprint: hex(short).into(),
             subject: self.claimed("sub").map(|subject| first_chars(subject, MAX_SUBJECT_CHARS).into()),
+            kid: self.header.kid,
         }
     }
 

@@ -42,7 +42,7 @@ impl Credentials {
         }
         // Optional white space around a value is not part of it (RFC 9110 section 5.5).
         let Ok(text) = value.to_str() else {
-            return Ok(Self::Malformed("Authorization has characters outside of ASCII, or a tab"));
+            return Ok(Self::Malformed("Authorization has characters outside of ASCII"));
         };
         let (scheme, rest) =
             text.trim_matches([' ', '\t']).split_once(' ').unwrap_or((text.trim_matches([' ', '\t']), ""));

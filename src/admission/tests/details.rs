@@ -146,11 +146,9 @@ enum Row {
 /// The row of a reason. A new reason needs one, or it does not compile.
 fn row(reason: Reason) -> Row {
     Row::Cases(match reason {
-        Reason::MissingToken => vec![of_request(
-            Step::Credentials,
-            &[],
-            "the route needs a token, and there is no Authorization field or nothing in it",
-        )],
+        Reason::MissingToken => {
+            vec![of_request(Step::Credentials, &[], "there is no Authorization field, or nothing in it")]
+        }
         Reason::UnsupportedScheme => form::unsupported_schemes(),
         Reason::MalformedToken => {
             [form::malformed_texts(), form::malformed_tokens(), form::malformed_claims()]
