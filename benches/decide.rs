@@ -13,7 +13,6 @@
     reason = "a benchmark"
 )]
 
-use metagate::message::Fields;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +29,7 @@ use metagate::decision::{Authorizer, Caller, Denial, Permit};
 use metagate::jose::{
     Algorithm, AlgorithmSet, KeyDialect, KeySet, ParsedKeys, UnverifiedToken, VerificationKey,
 };
+use metagate::message::Fields;
 use metagate::numeric_date::NumericDate;
 use metagate::outbound_head::{Authorization, IdentityNames, OutboundHead};
 use metagate::policy::{

@@ -31,6 +31,7 @@ use crate::claims::VerifiedToken;
 use crate::decision::{Authorizer, Caller, Denial, NextStep, Permit, Reason};
 use crate::diagnosis::{self, Detail, SourceSummary};
 use crate::jose::{JoseFault, UnverifiedToken};
+use crate::message::Fields;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::OutboundHead;
 use crate::request::{BearerToken, Credentials, Graphql, RequestFacts, RequestFault};

@@ -54,9 +54,11 @@ mod words;
 mod yaml_text;
 
 pub use document::{Document, Position, parse as parse_document};
-pub use error::{ConfigError, ConfigErrors, Finding, Level, Origin};
+pub use error::{ConfigError, ConfigErrors, Origin};
+pub use finding::{Finding, FindingId, Level};
 pub use identity::IdentityFields;
-pub use load::{Flags, Loaded, Sources, load, revocation_file};
+pub use listen::Listen;
+pub use load::{Loaded, Used, load, load_without_secrets, revocation_file};
 pub use openmetadata::ENVIRONMENT as FOREIGN_ENVIRONMENT;
 pub use output::{Audit, AuditedDecisions, Log, LogFormat};
 pub use print::print;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{Method, StatusCode, Uri};
+use http::{HeaderValue, Method, StatusCode, Uri};
 use tokio::time::Instant;
 
 use crate::audit::{AuditRecord, AuditTrail, AuditedCaller, UnverifiedCaller};
@@ -25,6 +25,8 @@ use crate::budget::InFlight;
 use crate::claims::VerifiedToken;
 use crate::config::AuditedDecisions;
 use crate::decision::{Caller, Denial, Permit, Route};
+use crate::message::Fields;
+use crate::message::field_name::{TRACEPARENT, USER_AGENT};
 use crate::metrics::{Metrics, RequestLabels};
 use crate::refusals::Refusals;
 use crate::upstream::RequestProgress;
@@ -63,7 +65,7 @@ pub struct Exchange {
     /// Its place among the requests in flight, until the backend's response has ended or the request is refused.
     in_flight: Option<InFlight>,
     source: Option<IpAddr>,
-    user_agent: Option<HeaderValue>,
+    user_agent: Option<Bytes>,
     request_id: HeaderValue,
     trace_id: Option<Box<str>>,
     token: Option<Arc<VerifiedToken>>,
@@ -118,7 +120,7 @@ impl Exchange {
             target,
             unread: None,
             source,
-            user_agent: headers.get(USER_AGENT).cloned(),
+            user_agent: headers.get_bytes(USER_AGENT),
             // An ID contains only bytes that are valid in a field.
             request_id: HeaderValue::try_from(String::from(request_id))
                 .unwrap_or(HeaderValue::from_static("-")),
@@ -323,7 +325,7 @@ impl Exchange {
         Summary {
             decision: self.decision(),
             reason: denial.map(|denial| denial.reason.as_str()),
-            detail: denial.and_then(|denial| denial.detail.as_deref()).or(self.ended),
+            detail: denial.and_then(|denial| denial.detail.as_deref()).or(self.ended.as_deref()),
             rule,
             issuer: token.map(VerifiedToken::entry).or(denying_entry),
             principal: token.map(VerifiedToken::principal).or(self.system.then_some("datahub-system")),
@@ -332,31 +334,11 @@ impl Exchange {
         }
     }
 
-    /// Adds a refusal to the list for the status page.
-    fn remember(&self, summary: &Summary<'_>) {
-        let Some(reason) = summary.reason else { return };
-        let denial_detail = self.denial.as_ref().and_then(|denial| denial.detail.clone());
-        self.recorder.refusals.add(Refusal {
-            time: self.time,
-            request_id: self.request_id.clone(),
-            method: refusals::shortened(summary.method),
-            path: refusals::shortened(&summary.path),
-            status: self.status.map(|status| status.as_u16()),
-            decision: summary.decision,
-            reason,
-            detail: denial_detail.or(self.ended.map(Into::into)),
-            rule: summary.rule.map(Into::into),
-            principal: summary.principal.map(refusals::shortened),
-            issuer: summary.issuer.map(Into::into),
-            source_address: self.source,
-        });
-    }
-
     fn record(&self, summary: &Summary<'_>, duration: Duration) {
         if !self.recorder.audited.has(summary.decision) {
             return;
         }
-        let client = self.user_agent.as_ref().and_then(|value| client::products(value.as_bytes()));
+        let client = self.user_agent.as_ref().and_then(|value| client::products(value));
         self.recorder.audit.add(&AuditRecord {
             time: self.time,
             event: "request",

@@ -12,8 +12,7 @@ use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::Method;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::{HeaderValue, Method};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -22,6 +21,8 @@ use crate::challenge::{self, Wording};
 use crate::decision::{Denial, Permit, Reason};
 use crate::diagnosis::SourceSummary;
 use crate::jwks::SourceStatus;
+use crate::message::Fields;
+use crate::message::field_name::{AUTHORIZATION, CONTENT_TYPE};
 use crate::numeric_date::NumericDate;
 use crate::revocation::Revocations;
 use crate::trust::{KeyRing, TrustedIssuer};
@@ -114,7 +115,7 @@ fn judge(
 
 /// The request with the token, and its body. A question about a token only is about no path, so any will do.
 fn request(question: &Question) -> Result<(LocalRequest, Vec<u8>), (Step, Denial)> {
-    let mut headers = HeaderMap::new();
+    let mut headers = Fields::new();
     if !question.token.is_empty() {
         let value = HeaderValue::try_from(format!("Bearer {}", question.token)).map_err(|_| {
             let why = "the token has a line break or another control character in it";

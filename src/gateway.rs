@@ -17,9 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, TRAILER};
-use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 
 use crate::admission::{Admission, Admitted, RequestHead, Via};
 use crate::budget::{Connection, Exhausted};
@@ -57,7 +55,7 @@ pub use assembly::{admission, system_clock};
 pub use refusal::UnreadHead;
 
 use body::{first_bytes, is_empty};
-use environment::{ExchangeObserver, LiveEnvironment};
+use environment::{ExchangeObserver, LiveEnvironment, Waited};
 use refusal::{Unsendable, unsendable_identity};
 use request_ids::RequestIds;
 use switching::{Bounds, Upgrade};
@@ -264,7 +262,7 @@ impl Gateway {
         let Admitted { facts, permit } = admitted;
         let rewritten = self.admission.head.rewrite(headers, facts, permit, peer.address, peer.tls);
         rewritten.map_err(|reason| Unsendable::Denied(unsendable_identity(reason)))?;
-        set_request_id(headers, exchange.request_id());
+        headers.insert(X_REQUEST_ID, exchange.request_id().clone());
         if let Some(upgrade) = &upgrade {
             set_upgrade(headers, &upgrade.protocol);
         }

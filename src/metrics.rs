@@ -44,6 +44,8 @@ metrics! {
         "From the head of a request to the end of its response";
     overhead_duration in Seconds: Histogram = Histogram::new(&OVERHEAD_BUCKETS),
         "From the head of a request to its decision, without waiting for keys or for the body: metagate's own part";
+    upstream_duration in Seconds: Histogram = Histogram::new(&REQUEST_BUCKETS),
+        "From a request that was sent to the backend to the head of its response: the backend's own part";
     upstream_responses: NumberedFamily<CodeLabel, 500>, "Responses of the backend by status code";
     upstream_connections: Family<ResultLabel, Counter>,
         "Attempts to open a connection to the backend, by result";

@@ -1,6 +1,7 @@
 //! Points in time as RFC 7519 section 2 defines them.
 
 use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Number;
 
@@ -73,6 +74,22 @@ impl NumericDate {
     /// How many seconds `self` is after `earlier`; negative if it is before.
     pub const fn since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl From<SystemTime> for NumericDate {
+    /// The whole seconds; zero before 1970.
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<NumericDate> for SystemTime {
+    /// 1970 for earlier times, and for those that the system cannot represent.
+    fn from(time: NumericDate) -> Self {
+        let since = Duration::from_secs(u64::try_from(time.0).unwrap_or_default());
+        UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH)
     }
 }
 

@@ -243,9 +243,7 @@ impl OutboundHead {
                 Credentials::Bearer(token) if token.is_canonical() => {}
                 Credentials::Bearer(token) => headers.insert(AUTHORIZATION, token.canonical_field()),
                 // DataHub's frontend treats an empty field as a credential (CVE-2023-25557).
-                Credentials::Missing => {
-                    headers.remove(AUTHORIZATION);
-                }
+                Credentials::Missing => headers.remove(AUTHORIZATION),
                 Credentials::Basic(_) | Credentials::OtherScheme(_) | Credentials::Malformed(_) => {}
             },
             (Authorization::Strip, _) => headers.remove(AUTHORIZATION),

@@ -103,10 +103,8 @@ pub fn refusal(
     };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_REQUEST_ID, exchange.request_id().clone());
-    if let Some(challenge) = challenge::www_authenticate(row.challenge, message)
-        && let Ok(challenge) = HeaderValue::from_str(&challenge)
-    {
-        headers.insert(WWW_AUTHENTICATE, challenge);
+    if let Some(challenge) = &texts.challenge {
+        headers.insert(WWW_AUTHENTICATE, challenge.clone());
     }
     if row.status == StatusCode::METHOD_NOT_ALLOWED
         && let Ok(methods) = HeaderValue::try_from(METHODS.map(|method| method.to_string()).join(", "))
@@ -148,7 +146,10 @@ pub fn grant(mut exchange: Box<Exchange>, mut headers: Fields, close: bool) -> R
 }
 
 /// The backend's response, streamed.
-pub fn relay(mut exchange: Box<Exchange>, mut response: Response<ResponseBody>) -> Response<ObservedBody> {
+pub fn relay(
+    mut exchange: Box<Exchange>,
+    mut response: Response<Box<ResponseBody>>,
+) -> Response<ObservedBody> {
     response.headers_mut().insert(X_REQUEST_ID, exchange.request_id().clone());
     exchange.set_status(response.status());
     response.map(|body| ObservedBody { content: Content::Backend(body), exchange: Some(exchange) })
@@ -157,7 +158,7 @@ pub fn relay(mut exchange: Box<Exchange>, mut response: Response<ResponseBody>) 
 /// The backend's 101, after which the connection is a tunnel.
 pub fn switch(
     mut exchange: Box<Exchange>,
-    mut response: Response<ResponseBody>,
+    mut response: Response<Box<ResponseBody>>,
     tunnel: Tunnel,
 ) -> Response<ObservedBody> {
     response.headers_mut().insert(X_REQUEST_ID, exchange.request_id().clone());

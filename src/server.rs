@@ -241,7 +241,8 @@ pub async fn run(
 }
 
 fn console(process: &Arc<Process>, reload: mpsc::Sender<ReloadRequest>, refusals: Arc<Refusals>) -> Console {
-    let (for_overview, for_keys, for_explain) = (process.clone(), process.clone(), process.clone());
+    let (for_overview, for_keys) = (process.clone(), process.clone());
+    let (for_hosts, for_explain) = (process.clone(), process.clone());
     Console {
         overview: Box::new(move || for_overview.overview()),
         reload,

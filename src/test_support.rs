@@ -4,7 +4,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use crate::message::Fields;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -26,6 +25,7 @@ use crate::decision::{Authorizer, Caller, Denial, NextStep, Permit, Reason, Syst
 use crate::jose::{
     Algorithm, AlgorithmSet, KeyDialect, KeySet, ParsedKeys, SignedClaims, UnverifiedToken, VerificationKey,
 };
+use crate::message::Fields;
 use crate::numeric_date::NumericDate;
 use crate::policy::{Place, Policy, RouteTable};
 use crate::request::{RequestFacts, RequestFault};

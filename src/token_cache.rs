@@ -2,7 +2,7 @@
 //!
 //! - It returns an identity, never a decision: every request is authorized and checked for revocation.
 //! - Its keys are keyed hashes of tokens ([`TokenDigest`]), so clients cannot make two tokens with the same key. Only the
-//!   tokens that were just used, at most 64 for each worker, are also kept as text ([`RecentTokens`]).
+//!   tokens that were just used, at most 64 for each worker, are also kept as text (`recent`).
 //! - It contains only verified tokens, so a flood of invalid ones neither fills it nor evicts valid ones.
 //! - An entry is valid only for the generation of keys that verified it, and while its times hold.
 

@@ -9,7 +9,6 @@
     reason = "tests"
 )]
 
-use metagate::message::Fields;
 use std::cell::Cell;
 
 use base64::Engine as _;
@@ -18,6 +17,7 @@ use http::{HeaderName, HeaderValue, Method, Uri};
 use metagate::backend::Backend;
 use metagate::decision::Route;
 use metagate::jose::{Algorithm, KeyDialect, ParsedKeys, UnverifiedToken, VerificationKey};
+use metagate::message::Fields;
 use metagate::policy::RouteTable;
 use metagate::request::{BackendQuirks, Credentials, ForwardAuthDialect, OriginalRequest, RequestFacts};
 use proptest::prelude::*;
@@ -385,11 +385,10 @@ fn reserved_fields_are_only_those_set_by_the_gateway() {
         Just("X-DataHub-Actor".to_owned())
     ];
     check(2000, &prop::collection::vec((name, value), 0..6), |lines| {
-        let mut fields = Fields::new();
-        for (name, value) in &lines {
-            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-            fields.append(name, HeaderValue::from_str(value).unwrap());
-        }
+        let field = |(name, value): &(String, String)| {
+            (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
+        };
+        let fields: Fields = lines.iter().map(field).collect();
         for backend in Backend::ALL {
             for caller in world::callers() {
                 world::assert_own_fields(backend, &fields, caller);

@@ -4,12 +4,12 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use metagate::message::Fields;
 use std::cell::Cell;
 
 use http::{HeaderValue, Method, Uri, Version};
 use metagate::backend::Backend;
 use metagate::decision::{Authorizer, Route};
+use metagate::message::Fields;
 use metagate::policy::{PathPattern, Place, Policy, RouteTable};
 use metagate::request::{BackendQuirks, RequestFacts};
 use proptest::prelude::*;

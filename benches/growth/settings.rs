@@ -1,6 +1,5 @@
 //! The size of the configuration: rules, routes, issuers and revocations. What a request costs must not depend on it.
 
-use metagate::message::Fields;
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use metagate::admission::{Admission, RequestHead, Snapshot, Via};
 use metagate::backend::Backend;
 use metagate::decision::{Authorizer, Route};
 use metagate::jose::{KeySet, VerificationKey};
+use metagate::message::Fields;
 use metagate::outbound_head::{Authorization, IdentityNames, OutboundHead};
 use metagate::policy::{Matching, Methods, PathPattern, RouteTable, Verdict};
 use metagate::revocation::{Revocation, Revocations, RevokedBy};

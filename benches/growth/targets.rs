@@ -1,11 +1,11 @@
 //! Paths, queries, and the rules and routes that match them.
 
-use metagate::message::Fields;
 use std::hint::black_box;
 
 use http::Method;
 use metagate::backend::Backend;
 use metagate::decision::Route;
+use metagate::message::Fields;
 use metagate::policy::{Matching, PathPattern, Requirement, Verdict, wildcard_matches};
 use metagate::request::parameters;
 

@@ -1,6 +1,5 @@
 //! One authorizer, one issuer and requests to it.
 
-use metagate::message::Fields;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use metagate::claims::{
 };
 use metagate::decision::{Authorizer, Caller};
 use metagate::jose::{Algorithm, AlgorithmSet, KeySet, UnverifiedToken, VerificationKey};
+use metagate::message::Fields;
 use metagate::numeric_date::NumericDate;
 use metagate::policy::{Matching, Mode, Place, Policy, RouteTable, Rule, Verdict};
 use metagate::request::RequestFacts;

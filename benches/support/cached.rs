@@ -1,6 +1,5 @@
 //! The environment of a request whose token was verified before.
 
-use metagate::message::Fields;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -8,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use metagate::admission::{Environment, Refresh, Snapshot};
 use metagate::claims::VerifiedToken;
 use metagate::decision::Denial;
+use metagate::message::Fields;
 use metagate::numeric_date::NumericDate;
 use metagate::request::{Graphql, RequestFacts};
 use metagate::revocation::RevokedBy;

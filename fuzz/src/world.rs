@@ -1,6 +1,5 @@
 //! The authorizer, keys and callers of the fuzz targets.
 
-use metagate::message::Fields;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use metagate::claims::{
 };
 use metagate::decision::{Authorizer, Caller, Denial, Permit};
 use metagate::jose::{Algorithm, AlgorithmSet, KeySet, UnverifiedToken, VerificationKey};
+use metagate::message::Fields;
 use metagate::numeric_date::NumericDate;
 use metagate::outbound_head::{Authorization, IdentityNames, OutboundHead};
 use metagate::policy::{Place, Policy, Route, RouteTable};

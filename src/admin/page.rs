@@ -93,10 +93,15 @@ fn requests(page: &mut String, overview: &Overview) {
     end(page);
 }
 
-fn recent(page: &mut String, refusals: &[Refusal]) {
-    page.push_str("<h2>Last refusals</h2><table><tr><th>time<th>from<th>request<th>status<th>decision<th>reason<th>rule<th>principal<th>issuer<th>id</tr>");
-    for refusal in refusals {
-        let detail = refusal.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
+fn sources(page: &mut String, sources: &[SourceView]) {
+    begin(page, "Keys", "");
+    page.push_str(
+        "<tr><th>issuer<th>source<th class=\"right\">usable<th class=\"right\">not used<th>age<th>failure</tr>",
+    );
+    for SourceView { status, at } in sources {
+        let usable = status.usable.len();
+        let age = status.age_secs(*at).map(ago).unwrap_or_default();
+        let class = if usable == 0 { "bad" } else { "ok" };
         let _ = write!(
             page,
             "<tr><td>{}<td class=\"wrap mono\">{}<td class=\"right {class}\">{usable}<td class=\"right\">{}<td>{age}<td class=\"wrap bad\">{}</tr>",
@@ -168,7 +173,7 @@ fn recent(page: &mut String, refusals: Option<&[Refusal]>) {
 fn why(refusal: &Refusal) -> String {
     let mut text = format!("{}: <strong>{}</strong>", refusal.decision, refusal.reason);
     let more = [
-        ("", refusal.detail),
+        ("", refusal.detail.as_deref()),
         ("rule ", refusal.rule.as_deref()),
         ("issuer ", refusal.issuer.as_deref()),
         ("kid ", refusal.kid.as_deref()),

@@ -4,12 +4,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use http::HeaderMap;
-
 use super::{Admission, Admitted, Environment, Observer, Refresh, RequestHead, Step, refused};
 use crate::claims::VerifiedToken;
 use crate::decision::{Caller, Denial, NextStep, Reason, Route};
 use crate::diagnosis::SourceSummary;
+use crate::message::Fields;
 use crate::numeric_date::NumericDate;
 use crate::request::{Graphql, RequestFacts};
 use crate::revocation::{Revocations, RevokedBy};

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use crate::message::Fields;
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -13,6 +12,7 @@ use serde_json::json;
 use super::*;
 use crate::backend::Backend;
 use crate::jose::{Algorithm, KeySet, TokenSummary};
+use crate::message::Fields;
 use crate::outbound_head::{Authorization, IdentityNames};
 use crate::policy::{GraphqlMatching, Matching, Mode, PathPattern, Policy, RouteTable, Rule, Verdict};
 use crate::policy::{Route, Routed};

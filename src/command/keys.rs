@@ -1,7 +1,7 @@
 //! `metagate keys`: lists the keys of every source.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use http::StatusCode;
@@ -13,6 +13,7 @@ use super::{ConfigArguments, Failure, load, runtime};
 use crate::config::{Config, Flags};
 use crate::jwks::{Keys, SourceStatus};
 use crate::metrics::Metrics;
+use crate::numeric_date::NumericDate;
 use crate::printable;
 use crate::tls;
 
@@ -111,9 +112,9 @@ fn times_of(source: &Value, now: SystemTime) -> Vec<String> {
             if source["restored"] == true { "stored keys, stale until they are fetched: " } else { "" };
         lines.push(format!("{prefix}fetched {} ago", whole(age)));
     }
-    if let Some(next) = source["nextRefreshAt"].as_u64() {
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        lines.push(format!("next refresh in {}", whole(next.saturating_sub(now))));
+    if let Some(next) = source["nextRefreshAt"].as_str().and_then(NumericDate::from_text) {
+        let left = next.since(NumericDate::from(now));
+        lines.push(format!("next refresh in {}", whole(u64::try_from(left).unwrap_or(0))));
     }
     lines
 }

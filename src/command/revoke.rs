@@ -269,7 +269,7 @@ impl ListArguments {
                 let watched = watched.display();
                 eprintln!("warning: the configuration names another list, {watched}");
             }
-            None if self.config.config.is_some() => {
+            None if !self.config.config.is_empty() => {
                 eprintln!(
                     "warning: the configuration has no authentication.revocations.file, so no list is read"
                 );

@@ -1,7 +1,7 @@
 //! `metagate routes`: lists the routes that need no token with their sources, or shows the row that a request matches.
 
 use clap::Args;
-use http::{HeaderMap, Method};
+use http::Method;
 use serde_json::{Value, json};
 
 use super::{ConfigArguments, Failure, load};
@@ -10,6 +10,7 @@ use crate::config::Flags;
 use crate::decision::{Authorizer, Denial, Route};
 use crate::explanation::{LocalRequest, describe_route};
 use crate::gateway::admission;
+use crate::message::Fields;
 use crate::policy::{RouteRow, RouteTable};
 use crate::request::RequestFacts;
 
@@ -32,7 +33,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let admission = admission(&loaded.config);
     match (&arguments.method, &arguments.path) {
         (Some(method), Some(path)) => {
-            let facts = LocalRequest::new(method, path, HeaderMap::new())
+            let facts = LocalRequest::new(method, path, Fields::new())
                 .and_then(|request| admission.facts(&request.head()).map_err(Denial::from));
             print_request(&admission.authorizer, &format!("{method} {path}"), facts.as_ref(), arguments.json);
         }

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::check::tls_files;
 use super::{Failure, RunArguments, runtime};
 use crate::audit::{AuditFile, Reopen, TerminalLines};
-use crate::config::{self, Flags, Loaded, Sources};
+use crate::config::{self, ConfigErrors, Loaded};
 use crate::gateway::system_clock;
 use crate::server::{self, Inherited, Listeners, Notifier, Reload, RunOptions};
 use crate::telemetry;

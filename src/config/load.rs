@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use figment::value::Value;
-
 use super::Config;
 use super::document::{self, Node, Position, Value};
 use super::environment_layers::{foreign_environment, own_environment};
@@ -91,10 +89,23 @@ impl Loaded {
 /// # Errors
 /// All errors in all sources.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
-    let mut reading = Reading::default();
-    let (merged, literal) = merged(sources, &mut reading);
-    if reading.broken {
-        return Err(failed(reading.errors));
+    load_with(sources, AbsentSecrets::Refused)
+}
+
+/// Like [`load`], for a machine without the secrets: a file with one that does not exist is a remark, and a random
+/// secret takes its place.
+///
+/// # Errors
+/// All errors in all sources.
+pub fn load_without_secrets(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+    load_with(sources, AbsentSecrets::Replaced)
+}
+
+fn load_with(sources: &Sources, absent: AbsentSecrets) -> Result<Loaded, ConfigErrors> {
+    let Read { merged, files, errors, literals, implied_at, ignored, used } = read(sources);
+    let failed = |errors| Err(failed(errors, &files));
+    if files.broken {
+        return failed(errors);
     }
     let parsed = parse::parse_with(&merged, errors, absent);
     let mut infos = files.infos.clone();
@@ -117,31 +128,71 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 /// # Errors
 /// The sources cannot be read at all.
 pub fn revocation_file(sources: &Sources) -> Result<Option<PathBuf>, ConfigErrors> {
-    let mut reading = Reading::default();
-    let merged = merged(sources, &mut reading).0;
-    if reading.broken {
-        return Err(failed(reading.errors));
+    let Read { merged, files, errors, .. } = read(sources);
+    if files.broken {
+        return Err(failed(errors, &files));
     }
-    let section = merged.root.get("authentication").and_then(|section| section.find_ref("revocations.file"));
-    Ok(section.and_then(Value::as_str).map(PathBuf::from))
+    Ok(merged.text_at("authentication.revocations.file").map(|(path, _)| PathBuf::from(path)))
 }
 
-/// Every source, merged, and the first secret that is written in the file.
-fn merged(sources: &Sources, reading: &mut Reading) -> (Merged, Option<String>) {
+/// What the sources say, before it is checked.
+struct Read {
+    merged: Merged,
+    files: Files,
+    errors: Vec<ConfigError>,
+    /// See [`literal_secrets`].
+    literals: Vec<(PathBuf, String)>,
+    /// Where a file says which backend it is for by its form.
+    implied_at: Option<Origin>,
+    /// Remarks about environment variables that are ignored.
+    ignored: Option<String>,
+    used: Used,
+}
+
+fn read(sources: &Sources) -> Read {
+    let mut files = file_layer::read(sources);
+    let mut errors = std::mem::take(&mut files.errors);
+    let literals = literal_secrets(&files.layers);
     let mut layers = vec![defaults(KEYS.iter())];
-    layers.extend(file_layer(sources, reading));
-    layers.extend(foreign_environment(sources, &mut reading.errors));
-    layers.extend(own_environment(sources, &mut reading.errors));
-    layers.extend(flags(&sources.flags, &mut reading.errors));
-    let literal = layers.iter().flat_map(|layer| &layer.literal_secrets).next().cloned();
-    (Merged::new(layers), literal)
+    let (implied, implied_at) = files.implied.take().unzip();
+    layers.extend(implied);
+    layers.append(&mut files.layers);
+    let foreign = foreign_environment(sources, &mut errors);
+    let (own, ignored) = own_environment(sources, &mut errors);
+    let environment = [foreign, own];
+    let flags = flags(&sources.flags, &mut errors);
+    let used = Used::of(&files, &environment, &flags);
+    layers.extend(environment.into_iter().flatten().chain(flags));
+    Read { merged: Merged::new(layers), files, errors, literals, implied_at, ignored, used }
 }
 
-/// Warns if the configuration file contains a secret and other users can read or change it.
-fn open_file(file: Option<&Path>, literal_secret: Option<String>) -> Option<Finding> {
-    let (path, (message, _)) = (literal_secret?, file_mode::warning(file?)?);
-    let help =
-        Some("chmod 640 it, or 600; or put the secret into a separate file, or write ${NAME}".to_owned());
+/// A remark about a backend that is not set although the sources are OpenMetadata's.
+fn about_backend(sources: &Sources, merged: &Merged, implied: Option<Origin>) -> Option<String> {
+    let origin = merged.origin("backend", merged.root.get("backend")?)?;
+    if implied.as_ref() == Some(&origin) {
+        return Some(format!(
+            "backend is openmetadata, because a configuration of OpenMetadata's begins at {origin}; set `backend` to \
+             choose another"
+        ));
+    }
+    let theirs = origin == Origin::Default && sources.variable("AUTHENTICATION_PUBLIC_KEYS").is_some();
+    theirs.then(|| {
+        "backend is generic, where no route is public; `backend: openmetadata` opens its login, health check and web \
+         pages"
+            .to_owned()
+    })
+}
+
+/// The first secret that is written in each file.
+fn literal_secrets(layers: &[Layer]) -> Vec<(PathBuf, String)> {
+    let first = |layer: &Layer| Some((layer.file()?.to_owned(), layer.literal_secrets.first()?.clone()));
+    layers.iter().filter_map(first).collect()
+}
+
+/// Warns if a configuration file contains a secret and other users can read or change it.
+fn open_file((file, path): (PathBuf, String)) -> Option<Finding> {
+    let (message, _) = file_mode::warning(&file)?;
+    let help = "chmod 640 it, or 600; or put the secret into a separate file, or write ${NAME}";
     let message = format!("is in the configuration file, and {message}");
     Some(Finding::warning(FindingId::SecretReadable, path, message).help(help))
 }

@@ -28,6 +28,7 @@ use super::error::ConfigError;
 use super::finding::{Finding, FindingId};
 use super::merged::Merged;
 use super::output::{Audit, AuditedDecision, AuditedDecisions};
+use super::secret::AbsentSecrets;
 use super::secret::Purpose;
 use super::values;
 use super::words::Word as _;

@@ -298,5 +298,5 @@ fn faults_become_denials_that_name_their_entry() {
     let ambiguous = Denial::from(RequestFault::AmbiguousCredentials("x"));
     assert_eq!((ambiguous.reason, ambiguous.detail.as_deref()), (Reason::AmbiguousCredentials, Some("x")));
     assert_eq!(Denial::from(RequestFault::BadTarget("x")).detail.as_deref(), Some("x"));
-    assert!(facts_of(Backend::Generic, "GET", "/a/../b", &HeaderMap::new()).is_err());
+    assert!(facts_of(Backend::Generic, "GET", "/a/../b", &Fields::new()).is_err());
 }

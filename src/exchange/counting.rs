@@ -49,13 +49,14 @@ mod tests {
 
     use std::sync::Arc;
 
-    use http::{HeaderMap, Method, Uri};
+    use http::{Method, Uri};
 
     use super::*;
     use crate::audit::AuditTrail;
     use crate::config::AuditedDecisions;
     use crate::decision::Reason;
     use crate::exchange::Recorder;
+    use crate::message::Fields;
     use crate::metrics::{ExpositionFormat, Metrics};
 
     #[tokio::test(start_paused = true)]
@@ -70,7 +71,7 @@ mod tests {
             rules: Vec::new(),
             entries: Vec::new(),
         });
-        let (headers, id) = (HeaderMap::new(), "1".into());
+        let (headers, id) = (Fields::new(), "1".into());
         let mut exchange = Exchange::begin(recorder, Method::GET, Uri::default(), &headers, None, id);
         tokio::time::advance(Duration::from_secs(5)).await;
         exchange.waited(Duration::from_secs(4));

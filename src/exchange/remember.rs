@@ -13,7 +13,7 @@ impl Exchange {
             refused.filter(|_| token.is_none()).and_then(|refused| of(refused).as_deref())
         };
         let kid = token.map_or_else(|| claimed(|refused| &refused.kid), VerifiedToken::kid);
-        let client = self.user_agent.as_ref().and_then(|value| client::products(value.as_bytes()));
+        let client = self.user_agent.as_ref().and_then(|value| client::products(value));
         self.recorder.refusals.add(Refusal {
             time: self.time,
             request_id: self.request_id_text().into(),
@@ -24,7 +24,11 @@ impl Exchange {
             status: self.status.map(|status| status.as_u16()),
             decision: summary.decision,
             reason,
-            detail: summary.detail,
+            detail: self
+                .denial
+                .as_ref()
+                .and_then(|denial| denial.detail.clone())
+                .or_else(|| self.ended.clone()),
             rule: summary.rule.map(Into::into),
             principal: summary.principal.map(refusals::shortened),
             claimed_subject: claimed(|refused| &refused.subject).map(refusals::shortened),

@@ -2,23 +2,24 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use http::header::{HOST, HeaderMap, HeaderValue};
-use http::{Method, Uri, Version};
+use http::{HeaderValue, Method, Uri, Version};
 
 use crate::admission::{RequestHead, Via};
 use crate::decision::{Denial, Reason};
+use crate::message::Fields;
+use crate::message::field_name::HOST;
 
 /// A request from this machine, as the proxy would receive it.
 pub struct LocalRequest {
     method: Method,
     target: Uri,
-    headers: HeaderMap,
+    headers: Fields,
 }
 
 impl LocalRequest {
     /// # Errors
     /// The path is not a request target.
-    pub fn new(method: &Method, path: &str, mut headers: HeaderMap) -> Result<Self, Denial> {
+    pub fn new(method: &Method, path: &str, mut headers: Fields) -> Result<Self, Denial> {
         let why = "the path is not a valid request target";
         let target = path.parse().map_err(|_| Denial::new(Reason::BadTarget).with(why))?;
         headers.insert(HOST, HeaderValue::from_static("localhost"));

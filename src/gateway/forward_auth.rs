@@ -7,7 +7,9 @@
 
 use http::{HeaderValue, Method, Version};
 
-use super::{ExchangeObserver, Gateway, LiveEnvironment, Peer, Received, take_place, unsendable_identity};
+use super::{
+    ExchangeObserver, Gateway, LiveEnvironment, Peer, Received, Waited, take_place, unsendable_identity,
+};
 use crate::admission::{Admitted, RequestHead, Via};
 use crate::client_body::ClientBody;
 use crate::decision::Denial;

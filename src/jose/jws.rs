@@ -63,6 +63,14 @@ impl<'t> UnverifiedToken<'t> {
         self.claims.get(name)?.as_str()
     }
 
+    /// The unverified `exp` claim, only for a note about the token.
+    pub fn claimed_expiry(&self) -> Option<NumericDate> {
+        match self.claims.get("exp") {
+            Some(JsonValue::Number(number)) => NumericDate::from_number(number),
+            _ => None,
+        }
+    }
+
     /// The unverified claims, only to tell operators why the token is refused. No decision may depend on them.
     pub fn claims_for_operators(&self) -> &JsonObject {
         &self.claims

@@ -1,11 +1,12 @@
 //! `Upgrade`: switching to another protocol on the same connection (RFC 9110 section 7.8).
 
 use super::connection::list_members;
-use crate::message::field_name::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
-use crate::message::{FieldValue, Fields};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, Method, Version};
+
+use crate::message::field_name::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use crate::message::{FieldValue, Fields};
 
 /// The version of the WebSocket protocol (RFC 6455 section 4.1).
 pub const WEBSOCKET_VERSION: &str = "13";

@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use crate::message::Fields;
 use http::HeaderValue;
 
 use super::*;
 use crate::backend::Backend;
+use crate::message::Fields;
 use crate::test_support::{facts_of, fields};
 
 const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));

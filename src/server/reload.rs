@@ -22,7 +22,7 @@ use super::generation::{Generation, PreparedConfig, SharedState};
 use super::{Notifier, Process, RunError};
 use crate::admin::{Outcome, ReloadRequest};
 use crate::audit::Reopen;
-use crate::config::{self, Config, ConfigErrors, Loaded, Sources};
+use crate::config::{self, Config, ConfigErrors, FindingId, Loaded, Sources};
 use crate::file_watch::{self, Contents, FileReader, Watched};
 
 /// How often the files are checked for changes.

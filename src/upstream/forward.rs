@@ -20,6 +20,8 @@ use super::{Connection, IDLE_LIFETIME, InterimResponses, Upstream};
 use crate::budget::Connection as Account;
 use crate::decision::{Permit, Reason};
 use crate::http1::{HeadWriter, RequestFraming};
+use crate::message::field_name::{CONTENT_LENGTH, KEEP_ALIVE};
+use crate::message::{Fields, Response};
 use crate::revocation_list::TokenWatch;
 
 /// A request as it is sent: the rewritten head, and the body.

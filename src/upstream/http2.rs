@@ -136,18 +136,6 @@ pub(super) fn to_http2(request: &mut Request<RequestBody>, scheme: Scheme, trail
     Some(())
 }
 
-/// Undoes [`to_http2`], for a request that came back unsent.
-pub(super) fn from_http2(request: &mut Request<RequestBody>) {
-    request.headers_mut().remove(TE);
-    let host = request.uri().authority().and_then(|name| HeaderValue::from_str(name.as_str()).ok());
-    if let Some(host) = host {
-        request.headers_mut().insert(HOST, host);
-    }
-    let path = request.uri().path_and_query().cloned();
-    *request.uri_mut() = path.unwrap_or_else(|| PathAndQuery::from_static("/")).into();
-    *request.version_mut() = Version::HTTP_11;
-}
-
 /// What an error of a request over HTTP/2 says, for the log.
 pub(super) fn cause(error: &hyper::Error) -> String {
     let error: &dyn std::error::Error = std::error::Error::source(error).unwrap_or(error);

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, CONNECTION, HOST, HeaderValue, SERVER, USER_AGENT};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout};
 
@@ -14,6 +13,8 @@ use super::send_error::{ForwardError, SendError};
 use super::{Connection, RequestBody, Upstream, UpstreamRequest};
 use crate::budget::Connection as Account;
 use crate::decision::Reason;
+use crate::message::field_name::{ACCEPT, CONNECTION, HOST, SERVER, USER_AGENT};
+use crate::message::{FieldValue, Fields};
 use crate::printable;
 
 /// How long the response may take.
@@ -91,8 +92,8 @@ impl Upstream {
         })
     }
 
-    fn probe_headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::new();
+    fn probe_headers(&self) -> Fields {
+        let mut headers = Fields::new();
         let host = HeaderValue::try_from(self.target.to_string());
         headers.insert(HOST, host.unwrap_or(HeaderValue::from_static("localhost")));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -116,7 +117,7 @@ impl Upstream {
     }
 }
 
-fn name_of(server: &HeaderValue) -> String {
+fn name_of(server: FieldValue<'_>) -> String {
     let text = String::from_utf8_lossy(server.as_bytes());
     printable::line(&text).chars().take(MAX_NAME).collect()
 }

@@ -20,7 +20,7 @@ fn revoke(file: &Path, words: &[&str]) -> Result<(), String> {
     let matches = Cli::command().try_get_matches_from(words).map_err(|error| error.to_string())?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.to_string())?;
     run(&cli.arguments).map_err(|failure| match failure {
-        Failure::Other(message) => message,
+        Failure::Other(message) | Failure::Usage(message) => message,
         Failure::Config(errors) => errors.to_string(),
         Failure::Code(code) => code.to_string(),
     })

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use url::Host;
 
+use super::super::finding::FindingId;
 use super::super::words::Word;
 use super::super::{ForwardAuth, Listen, values};
 use super::section::Section;
