@@ -4,6 +4,7 @@ mod audit_output;
 mod commands;
 mod draining;
 mod explain;
+mod jobs;
 mod keys_in_time;
 mod preflight;
 mod reload;

@@ -56,7 +56,8 @@ async fn only_the_service_replaces_stored_keys() {
 
     let keys = idle(&config, &Arc::default(), &[&script]);
     keys.start();
-    while !read().contains("new") {
+    // The file is written by another thread, before the new keys are in use.
+    while !read().contains("new") || keys.status()[0].restored {
         settle().await;
     }
     assert!(!keys.status()[0].restored);
