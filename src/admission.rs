@@ -229,7 +229,7 @@ impl Admission {
                 // The proxy forwards both, and the backend may prefer the cookie, which was not verified.
                 if facts.has_session_cookie && !matches!(facts.credentials, Credentials::Missing) {
                     return Err(RequestFault::AmbiguousCredentials(
-                        "there is a session cookie besides Authorization",
+                        "both Authorization and a session cookie",
                     ));
                 }
                 if self.head.has_look_alikes(headers) {

@@ -50,7 +50,7 @@ metrics! {
     upstream_connections: Family<ResultLabel, Counter>,
         "Attempts to open a connection to the backend, by result";
     pub upstream_up: Gauge,
-        "1 while the backend can be reached or nobody has tried, 0 since no connection could be opened";
+        "1 while the backend can be reached or has not been used yet, 0 since no connection could be opened";
     // Updated when the metrics are read.
     pub requests_in_flight: Gauge,
         "Requests without a response, or whose response from the backend has not ended";

@@ -287,7 +287,7 @@ impl Upstream {
         {
             return Ok(Connection::Http2(stream));
         }
-        // Whoever waited for the lock has the whole time for its own attempt.
+        // A request that waited for the lock gets the whole timeout for its own attempt.
         self.counted(self.connect(Instant::now() + self.target.connect_timeout, account).await)
     }
 

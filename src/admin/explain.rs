@@ -1,6 +1,6 @@
 //! `POST /explain`: a question about a token, answered with the configuration, the keys and the clock of this process.
 //!
-//! The token is in the body, so it is in no log and no history. Nothing of the question is kept.
+//! The token is sent in the body, so it appears in no log and in no shell history. The question is not stored.
 
 use std::sync::Arc;
 

@@ -50,7 +50,7 @@ impl SharedTransport {
             fault: None,
             expects_continue: false,
             read_bytes: READ_BYTES,
-            asked: None,
+            presence_checked: None,
             outgoing: Outgoing::default(),
         })))
     }
@@ -61,7 +61,7 @@ impl SharedTransport {
         transport.body = BodyTracker::new(framing);
         transport.is_chunked = framing == Framing::Chunked;
         transport.expects_continue = expects_continue && framing != Framing::None;
-        transport.asked = None;
+        transport.presence_checked = None;
         transport.number += 1;
         Http1Body { number: transport.number, transport: self.clone() }
     }
@@ -131,8 +131,8 @@ pub struct Transport {
     /// The client waits for 100 (Continue) before it sends the body.
     expects_continue: bool,
     read_bytes: usize,
-    /// When the kernel was last asked about the client, or when it first could have been.
-    asked: Option<Instant>,
+    /// When the kernel was last asked whether the client is still there, or when that was first needed.
+    presence_checked: Option<Instant>,
     outgoing: Outgoing,
 }
 
@@ -285,16 +285,16 @@ impl Transport {
     /// its sending side, has not.
     fn has_left(&mut self) -> bool {
         let now = Instant::now();
-        let asked = *self.asked.get_or_insert(now);
-        if now - asked < PRESENCE_INTERVAL {
+        let checked = *self.presence_checked.get_or_insert(now);
+        if now - checked < PRESENCE_INTERVAL {
             return false;
         }
-        self.asked = Some(now);
+        self.presence_checked = Some(now);
         match self.stream.presence() {
             Presence::Open => false,
             Presence::Ending(arrived) => {
                 let unread = arrived.saturating_add(self.buffer.len() as u64);
-                // How long a chunked body is, only its end says.
+                // The length of a chunked body is known only at its end.
                 !self.is_chunked && self.body.left() > unread
             }
             Presence::Gone => true,

@@ -42,7 +42,7 @@ pub(super) enum AbsentSecrets {
     Replaced,
 }
 
-/// A secret that nobody knows.
+/// A random secret, in place of one that is not available.
 pub(super) fn unknown() -> Vec<u8> {
     let words = std::iter::repeat_with(|| format!("{:016x}", random::bits()));
     words.take(4).collect::<String>().into_bytes()

@@ -48,7 +48,7 @@ pub(super) fn check(
         )));
     }
     if facts.path.all().any(|path| is_identity_endpoint(backend, path)) {
-        return Err(Detail::of(format_args!("nobody is impersonated on an identity endpoint")));
+        return Err(Detail::of(format_args!("identity endpoints do not allow impersonation")));
     }
     Ok(())
 }

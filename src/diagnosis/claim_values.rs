@@ -27,7 +27,7 @@ pub(super) fn malformed(claims: &JsonObject, rules: &ClaimRules, why: &'static s
     detail
 }
 
-/// The principal claim that names nobody: it has control characters or is too long.
+/// The principal claim that is not a valid name: it has control characters or is too long.
 fn odd_name<'r>(claims: &JsonObject, rules: &'r ClaimRules) -> Option<&'r str> {
     let principal = &rules.principal;
     let mapped = principal.mapping.iter().flat_map(|mapping| [&*mapping.username, &*mapping.email]);

@@ -48,19 +48,11 @@ impl Algorithm {
         Self::EdDSA,
     ];
 
-    /// Every algorithm, in the order of RFC 7518.
-    pub const ALL: [Self; 10] = [
-        Self::RS256,
-        Self::RS384,
-        Self::RS512,
-        Self::PS256,
-        Self::PS384,
-        Self::PS512,
-        Self::ES256,
-        Self::ES384,
-        Self::EdDSA,
-        Self::HS256,
-    ];
+    /// Every algorithm.
+    pub const ALL: [Self; 10] = {
+        let [rs256, rs384, rs512, ps256, ps384, ps512, es256, es384, eddsa] = Self::ASYMMETRIC;
+        [rs256, rs384, rs512, ps256, ps384, ps512, es256, es384, eddsa, Self::HS256]
+    };
 
     /// The algorithm of an `alg` value. Case-sensitive (RFC 7515 section 4.1.1).
     pub fn from_name(name: &str) -> Option<Self> {

@@ -24,7 +24,7 @@ pub struct FieldValue<'f>(pub(super) &'f [u8]);
 #[error("a field value is not ASCII")]
 pub struct NotAscii;
 
-/// What a field can be looked up by. Text must be in lower case.
+/// A name to look a field up by. Text must be in lower case.
 pub trait LookUp {
     /// The known name, or the text of another name.
     fn key(&self) -> Key<'_>;
@@ -33,9 +33,9 @@ pub trait LookUp {
 /// A name to look for.
 #[derive(Clone, Copy, Debug)]
 pub enum Key<'k> {
-    /// A known one.
+    /// One with a [`FieldName`].
     Known(FieldName),
-    /// Another one.
+    /// Any other, as text.
     Other(&'k str),
 }
 
@@ -64,20 +64,29 @@ impl<T: LookUp + ?Sized> LookUp for &T {
     }
 }
 
-/// A name for a new field.
+/// The name of a field to add. Private inside, so that a name that is known is always stored as one: look-ups rely on it.
 #[derive(Clone)]
-pub enum NewName {
-    /// A known one.
+pub struct NewName(Name);
+
+#[derive(Clone)]
+enum Name {
     Known(FieldName),
-    /// Another one.
     Other(HeaderName),
 }
 
 impl NewName {
+    /// The name, if it is known.
+    pub(super) fn known(&self) -> Option<FieldName> {
+        match &self.0 {
+            Name::Known(name) => Some(*name),
+            Name::Other(_) => None,
+        }
+    }
+
     pub(super) fn as_str(&self) -> &str {
-        match self {
-            Self::Known(name) => name.as_str(),
-            Self::Other(name) => name.as_str(),
+        match &self.0 {
+            Name::Known(name) => name.as_str(),
+            Name::Other(name) => name.as_str(),
         }
     }
 }
@@ -90,22 +99,22 @@ impl fmt::Debug for NewName {
 
 impl LookUp for NewName {
     fn key(&self) -> Key<'_> {
-        match self {
-            Self::Known(name) => Key::Known(*name),
-            Self::Other(name) => Key::Other(name.as_str()),
+        match &self.0 {
+            Name::Known(name) => Key::Known(*name),
+            Name::Other(name) => Key::Other(name.as_str()),
         }
     }
 }
 
 impl From<FieldName> for NewName {
     fn from(name: FieldName) -> Self {
-        Self::Known(name)
+        Self(Name::Known(name))
     }
 }
 
 impl From<HeaderName> for NewName {
     fn from(name: HeaderName) -> Self {
-        FieldName::of(name.as_str().as_bytes()).map_or(Self::Other(name), Self::Known)
+        Self(FieldName::of(name.as_str().as_bytes()).map_or(Name::Other(name), Name::Known))
     }
 }
 

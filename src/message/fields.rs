@@ -170,7 +170,7 @@ impl Fields {
     /// Adds a field. It may occur several times.
     pub fn append(&mut self, name: impl Into<NewName>, value: HeaderValue) {
         let name = name.into();
-        if let NewName::Known(name) = name {
+        if let Some(name) = name.known() {
             mark(&mut self.known, name);
         }
         if self.added.capacity() == 0 {
@@ -264,7 +264,7 @@ impl Received {
 }
 
 fn added((name, value): &(NewName, HeaderValue)) -> FieldRef<'_> {
-    let known = if let NewName::Known(name) = name { Some(*name) } else { None };
+    let known = name.known();
     let (name, value) = (name.as_str().as_bytes(), FieldValue(value.as_bytes()));
     FieldRef { known, name, value, is_received: false }
 }

@@ -77,6 +77,33 @@ fn fields_are_found_by_constant_text_and_name() {
     }
 }
 
+/// Runs of lines are copied, except around those that are left out or were not written as we write them.
+#[test]
+fn lines_are_written_without_those_left_out_and_with_those_added() {
+    let head = "Host: a\r\nX-One: 1\r\nCookie: b\r\nX-Two:2\r\nX-Three:\t 3 \r\nX-Four:\r\nDate: now\r\nX-Five: 5\r\n";
+    let written = |fields: &Fields, left_out: &[FieldName]| {
+        let mut out = Vec::new();
+        fields.write_to(&mut out, |name| !left_out.contains(&name));
+        String::from_utf8(out).unwrap()
+    };
+    let all = "host: a\r\nx-one: 1\r\ncookie: b\r\nx-two: 2\r\nx-three: 3\r\nx-four: \r\ndate: now\r\nx-five: 5\r\n";
+    assert_eq!(written(&read(head), &[]), all);
+    let fewer = all.replace("cookie: b\r\n", "");
+    assert_eq!(written(&read(head), &[COOKIE]), fewer);
+    assert_eq!(
+        written(&read(head), &[HOST, DATE]),
+        all.replace("host: a\r\n", "").replace("date: now\r\n", "")
+    );
+    let mut fields = read(head);
+    fields.remove(COOKIE);
+    assert_eq!(written(&fields, &[]), fewer);
+    fields.insert(HOST, value("z"));
+    fields.append("x-one", value("0"));
+    assert_eq!(written(&fields, &[]), fewer.replace("host: a\r\n", "") + "host: z\r\nx-one: 0\r\n");
+    assert_eq!(written(&fields, &[HOST]), fewer.replace("host: a\r\n", "") + "x-one: 0\r\n");
+    assert_eq!(written(&Fields::new(), &[]), "");
+}
+
 #[test]
 fn a_set_field_replaces_all_of_its_values() {
     let mut fields = read(HEAD);

@@ -180,7 +180,7 @@ fn names_of_a_pinned_certificate_count_if_it_has_any() {
     assert_refused(foreign.pem.as_bytes(), &foreign, "not valid for name");
 }
 
-/// A pinned certificate that may not issue others, or is not pinned itself, vouches for nobody else.
+/// A pinned certificate that may not issue others makes no other certificate valid.
 #[test]
 fn chains_are_verified_as_before() {
     let mut authority = CertificateParams::default();

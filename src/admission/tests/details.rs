@@ -179,7 +179,7 @@ fn row(reason: Reason) -> Row {
             of_request(
                 Step::Request,
                 &[("authorization", "Bearer a"), ("cookie", "PLAY_SESSION=x")],
-                "there is a session cookie besides Authorization",
+                "both Authorization and a session cookie",
             )
             .changed(|case| case.request.via = Via::ForwardAuth { removes_fields: true }),
         ],

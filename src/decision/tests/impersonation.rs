@@ -98,7 +98,7 @@ fn impersonation_is_refused_on_identity_endpoints() {
         "/api/v1/users%2flogout",
         "/api/v1/users/logout/?x=y",
     ] {
-        let detail = "nobody is impersonated on an identity endpoint";
+        let detail = "identity endpoints do not allow impersonation";
         assert_denied(wished(&authorizer, path, &open_rules(), bot()), detail);
     }
     for path in

@@ -233,7 +233,7 @@ fn only_configured_bots_may_impersonate() {
         "it is not a token of openmetadata.issuer: iss is \"https://idp.test\", wanted \"open-metadata.org\"",
     );
     let endpoint = "/api/v1/users/security/token";
-    refused(&Token::bot(), endpoint, "nobody is impersonated on an identity endpoint");
+    refused(&Token::bot(), endpoint, "identity endpoints do not allow impersonation");
     assert_eq!(stage.upstream.requests().len(), 0);
 
     let bot = bearer(&Token::bot());
