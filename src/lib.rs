@@ -13,6 +13,7 @@ mod digest;
 mod loopback;
 pub mod message;
 pub mod numeric_date;
+mod octets;
 mod printable;
 #[cfg(feature = "server")]
 mod random;

@@ -6,8 +6,12 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
+use wide::u8x16;
+
 use super::{AuditRecord, AuditedCaller};
 use crate::claims::VerifiedToken;
+use crate::message::Decimal;
+use crate::octets::{self, between, equal};
 
 /// The name of a member that is a string, and the opening quote.
 macro_rules! name {
@@ -86,9 +90,7 @@ fn optional(line: &mut Vec<u8>, name: &'static str, text: Option<&str>) {
 
 fn string(line: &mut Vec<u8>, name: &'static str, text: &str) {
     line.extend_from_slice(name.as_bytes());
-    // Without a branch for each byte, so that many bytes are compared at once.
-    let is_plain = text.bytes().fold(true, |plain, byte| plain & !needs_escape(byte));
-    if is_plain {
+    if octets::has_none(text.as_bytes(), must_be_escaped) {
         line.extend_from_slice(text.as_bytes());
     } else {
         text.bytes().for_each(|byte| escape(line, byte));
@@ -96,8 +98,8 @@ fn string(line: &mut Vec<u8>, name: &'static str, text: &str) {
     line.push(b'"');
 }
 
-const fn needs_escape(byte: u8) -> bool {
-    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+fn must_be_escaped(octets: u8x16) -> u8x16 {
+    between(octets, 0, 0x1f) | equal(octets, b'"') | equal(octets, b'\\')
 }
 
 /// RFC 8259 section 7. Escapes only what must be escaped.
@@ -156,19 +158,13 @@ fn milliseconds(line: &mut Vec<u8>, duration: Duration) {
     }
 }
 
-fn number(line: &mut Vec<u8>, mut value: u64) {
-    // The digits of the largest number.
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    for place in digits.iter_mut().rev() {
-        *place = digit(value % 10);
-        start -= 1;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
+fn number(line: &mut Vec<u8>, value: u64) {
+    match value {
+        0..10 => line.push(digit(value)),
+        10..100 => line.extend_from_slice(&[digit(value / 10), digit(value)]),
+        100..1000 => line.extend_from_slice(&[digit(value / 100), digit(value / 10), digit(value)]),
+        _ => line.extend_from_slice(Decimal::of(value).as_bytes()),
     }
-    line.extend_from_slice(digits.get(start..).unwrap_or_default());
 }
 
 /// The digit of a number below ten.

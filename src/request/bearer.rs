@@ -7,8 +7,10 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::RequestFault;
+use super::grammar::jwt_octets;
 use crate::message::Fields;
 use crate::message::field_name::AUTHORIZATION;
+use crate::octets;
 
 const BEARER: &[u8] = b"Bearer ";
 
@@ -116,17 +118,8 @@ fn why_no_token(rest: &str) -> &'static str {
 }
 
 /// Whether these are only letters, digits, `-`, `_` and `.`: Base64url parts and the dots between them.
-///
-/// The text is most of a request. Blocks without a branch for each byte are checked many bytes at a time.
 fn is_token(text: &[u8]) -> bool {
-    let is_octet = |byte: u8| {
-        let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-        let is_digit = byte.wrapping_sub(b'0') < 10;
-        is_letter | is_digit | (byte == b'-') | (byte == b'_') | (byte == b'.')
-    };
-    let all = |part: &[u8]| part.iter().fold(true, |good, byte| good & is_octet(*byte));
-    let (blocks, rest) = text.as_chunks::<32>();
-    blocks.iter().all(|block| all(block)) && all(rest)
+    octets::has_none(text, |octets| !jwt_octets(octets))
 }
 
 /// A bearer token that is not parsed yet. `Debug` output does not contain its text.

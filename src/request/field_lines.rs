@@ -9,7 +9,8 @@ pub(super) const MAX_NAME: usize = 256;
 
 pub(crate) const LINE_END: &str = "a line does not end with CR LF";
 
-/// Reads field lines up to the empty line after them. Every byte is read once.
+/// Reads field lines up to the empty line after them. Every byte is read once, and those of a line that does not arrive
+/// at once up to twice.
 #[derive(Clone, Debug)]
 pub(crate) struct FieldLines {
     part: Part,
@@ -74,6 +75,11 @@ impl FieldLines {
     /// # Errors
     /// Why the line is refused. The bytes after it cannot be read.
     pub(crate) fn next(&mut self, bytes: &[u8]) -> Result<Option<FieldLine>, FieldFault> {
+        if self.part == Part::LineStart
+            && let Some(line) = self.whole_line(bytes)
+        {
+            return Ok(Some(line));
+        }
         while let Some(byte) = bytes.get(self.at) {
             match self.part {
                 Part::LineStart => self.line_start(*byte)?,
@@ -91,6 +97,23 @@ impl FieldLines {
             }
         }
         Ok(None)
+    }
+
+    /// Reads a line at once, as most arrive. `None` if it is not whole or is refused; then nothing has changed.
+    fn whole_line(&mut self, bytes: &[u8]) -> Option<FieldLine> {
+        let left = self.left.checked_sub(1)?;
+        let line = bytes.get(self.at..)?;
+        let name = token_len(line);
+        let after = line.get(name..)?.strip_prefix(b":")?;
+        let value = value_len(after);
+        if name == 0 || name > MAX_NAME || after.get(value..value + 2) != Some(b"\r\n") {
+            return None;
+        }
+        let begin = self.at + name + 1;
+        let field =
+            FieldLine::Field { name: self.at..self.at + name, value: trimmed(bytes, begin..begin + value) };
+        (self.left, self.at) = (left, begin + value + 2);
+        Some(field)
     }
 
     /// Accepts the byte at `at` and continues with `part`.
@@ -156,6 +179,13 @@ impl FieldLines {
 /// A range of bytes without the white space at both of its ends (RFC 9110 section 5.5).
 fn trimmed(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     let text = bytes.get(range.clone()).unwrap_or_default();
+    // Almost all have one blank before them and none after them.
+    if let [b' ', first, .., last] = text
+        && first.is_ascii_graphic()
+        && last.is_ascii_graphic()
+    {
+        return range.start + 1..range.end;
+    }
     let leading = text.len() - text.trim_ascii_start().len();
     let trailing = text.len() - text.trim_ascii_end().len();
     // Of only white space, both are all of it.

@@ -1,5 +1,9 @@
 //! The octets that are allowed in each part of a message (RFC 9110 sections 5.5 and 5.6.2).
 
+use wide::u8x16;
+
+use crate::octets::{self, between, equal};
+
 const TCHAR: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -40,6 +44,15 @@ pub(super) fn token_len(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| !is_tchar(*byte)).unwrap_or(bytes.len())
 }
 
+/// Letters, digits, `-`, `_` and `.`: the octets of compact JWTs.
+#[inline]
+pub(super) fn jwt_octets(octets: u8x16) -> u8x16 {
+    between(octets | u8x16::splat(0x20), b'a', b'z')
+        | between(octets, b'0', b'9')
+        | between(octets, b'-', b'.')
+        | equal(octets, b'_')
+}
+
 /// Whether this octet is allowed in a field value: visible ASCII, space, tab or non-ASCII.
 pub(super) const fn is_value_octet(byte: u8) -> bool {
     VALUE_OCTET[byte as usize]
@@ -55,39 +68,21 @@ const VALUE_OCTET: [bool; 256] = {
     table
 };
 
-/// The length of the field value at the start of `bytes`. Values are most of a head, so eight octets are checked at a
-/// time. (Loops over single octets are vectorized in some builds and not in others.)
+/// The length of the field value at the start of `bytes`. Values are most of a head, so many octets are checked at a
+/// time.
 pub(crate) fn value_len(bytes: &[u8]) -> usize {
-    let (blocks, _) = bytes.as_chunks::<32>();
-    let checked = 32 * blocks.iter().position(|block| !is_plain(block)).unwrap_or(blocks.len());
-    let rest = bytes.get(checked..).unwrap_or_default();
-    let (words, _) = rest.as_chunks::<8>();
-    let plain = words.iter().position(|word| controls(*word) != 0).unwrap_or(words.len());
-    let checked = checked + 8 * plain;
-    let rest = bytes.get(checked..).unwrap_or_default();
-    checked + rest.iter().position(|byte| !is_value_octet(*byte)).unwrap_or(rest.len())
-}
-
-/// Whether a block has neither a control character nor DEL. (A tab is looked at again.)
-fn is_plain(block: &[u8; 32]) -> bool {
-    match block.as_chunks::<8>() {
-        ([one, two, three, four], []) => {
-            controls(*one) | controls(*two) | controls(*three) | controls(*four) == 0
+    let controls = |octets| between(octets, 0, 0x1f) | equal(octets, 0x7f);
+    let mut checked = 0;
+    loop {
+        let rest = bytes.get(checked..).unwrap_or_default();
+        let Some(at) = octets::position(rest, controls) else { return bytes.len() };
+        checked += at;
+        // A tab is the only control character that is allowed.
+        if rest.get(at) != Some(&b'\t') {
+            return checked;
         }
-        _ => false,
+        checked += 1;
     }
-}
-
-/// Not zero if one of eight octets is below space, or is DEL. (Subtracting `n` from an octet below `n` sets its high
-/// bit; an octet that already had that bit is not ASCII.)
-const fn controls(word: [u8; 8]) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    let word = u64::from_le_bytes(word);
-    let delete = word ^ (ONES * 0x7f);
-    let below_blank = word.wrapping_sub(ONES * 0x20) & !word;
-    let is_delete = delete.wrapping_sub(ONES) & !delete;
-    (below_blank | is_delete) & HIGH
 }
 
 /// RFC 3986 section 3.3, and the quotes and braces that clients send unescaped.
