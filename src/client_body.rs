@@ -13,7 +13,6 @@ use tokio_rustls::server::TlsStream;
 
 mod outgoing;
 mod presence;
-mod spare;
 mod transport;
 
 pub use outgoing::Outgoing;

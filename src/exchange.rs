@@ -108,7 +108,7 @@ impl Exchange {
         target: Uri,
         headers: &Fields,
         source: Option<IpAddr>,
-        request_id: Box<str>,
+        request_id: HeaderValue,
     ) -> Box<Self> {
         Box::new(Self {
             recorder,
@@ -121,9 +121,7 @@ impl Exchange {
             unread: None,
             source,
             user_agent: headers.get_bytes(USER_AGENT),
-            // An ID contains only bytes that are valid in a field.
-            request_id: HeaderValue::try_from(String::from(request_id))
-                .unwrap_or(HeaderValue::from_static("-")),
+            request_id,
             trace_id: trace_id(headers),
             token: None,
             system: false,
@@ -149,7 +147,7 @@ impl Exchange {
         method: &str,
         path: &str,
         source: Option<IpAddr>,
-        request_id: Box<str>,
+        request_id: HeaderValue,
     ) -> Box<Self> {
         let headers = Fields::new();
         let mut exchange =

@@ -125,7 +125,10 @@ fn request(question: &Question) -> Result<(LocalRequest, Vec<u8>), (Step, Denial
     }
     let bad = |why: &'static str| (Step::Request, Denial::new(Reason::BadTarget).with(why));
     if let Some(kind) = &question.content_type {
-        headers.insert(CONTENT_TYPE, kind.parse().map_err(|_| bad("Content-Type is not a field value"))?);
+        headers.insert(
+            CONTENT_TYPE,
+            kind.parse::<http::HeaderValue>().map_err(|_| bad("Content-Type is not a field value"))?,
+        );
     }
     let method = question.method.as_deref().unwrap_or("GET").parse::<Method>();
     let method = method.map_err(|_| bad("the method is not a token"))?;

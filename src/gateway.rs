@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, StatusCode, Version};
+use http::{HeaderValue, Method, StatusCode, Version};
 
 use crate::admission::{Admission, Admitted, RequestHead, Via};
 use crate::budget::{Connection, Exhausted};
@@ -219,8 +219,14 @@ impl Gateway {
             upgrade: upgrade.is_some(),
             // HTTP/1.0 has no interim responses (RFC 9110 section 15.2).
             interim: peer.interim.clone().filter(|_| head.version == Version::HTTP_11),
+            permitted_at: exchange.permitted_at(),
+            responded_at: None,
         };
-        match upstream.forward(permit, &mut upstream_request, bounds.token.as_mut()).await {
+        let response = upstream.forward(permit, &mut upstream_request, bounds.token.as_mut()).await;
+        if let Some(at) = upstream_request.responded_at {
+            exchange.responded(at);
+        }
+        match response {
             Ok(response) if is_broken(&response, upgrade.as_ref()) => {
                 let cause = "the backend switched to a protocol that the client did not ask for".into();
                 let failure = ForwardError::Explained(Reason::UpstreamProtocol, cause);
@@ -262,7 +268,7 @@ impl Gateway {
         let Admitted { facts, permit } = admitted;
         let rewritten = self.admission.head.rewrite(headers, facts, permit, peer.address, peer.tls);
         rewritten.map_err(|reason| Unsendable::Denied(unsendable_identity(reason)))?;
-        headers.insert(X_REQUEST_ID, exchange.request_id().clone());
+        headers.insert(X_REQUEST_ID, exchange.request_id());
         if let Some(upgrade) = &upgrade {
             set_upgrade(headers, &upgrade.protocol);
         }
@@ -270,16 +276,12 @@ impl Gateway {
     }
 
     /// The client's request ID if it is valid, otherwise a new one.
-    fn request_id(&self, headers: &Fields) -> Box<str> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    fn request_id(&self, headers: &Fields) -> HeaderValue {
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         let client_id = headers
-            .get(X_REQUEST_ID)
-            .and_then(|id| id.to_str().ok())
-            .filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(plain));
-        match client_id {
-            Some(id) => id.into(),
-            None => self.request_ids.next(),
-        }
+            .get_owned(X_REQUEST_ID)
+            .filter(|id| (1..=128).contains(&id.len()) && id.as_bytes().iter().all(plain));
+        client_id.unwrap_or_else(|| self.request_ids.next())
     }
 }
 

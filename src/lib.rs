@@ -19,6 +19,8 @@ mod printable;
 mod random;
 #[cfg(feature = "server")]
 mod sharded;
+#[cfg(feature = "server")]
+mod timer;
 
 // Parsing hostile input.
 pub mod request;
@@ -50,6 +52,8 @@ pub mod config;
 pub mod metrics;
 #[cfg(feature = "server")]
 mod budget;
+#[cfg(feature = "server")]
+mod spare_buffers;
 #[cfg(feature = "server")]
 mod client_body;
 #[cfg(feature = "server")]

@@ -7,11 +7,13 @@ mod decimal;
 mod field;
 pub mod field_name;
 mod fields;
+mod spans;
 
 pub use decimal::Decimal;
-pub use field::{FieldRef, FieldValue, Key, LookUp, NewName, NotAscii};
-pub use field_name::FieldName;
-pub use fields::{FieldSpans, Fields};
+pub use field::{FieldRef, FieldValue, Key, LookUp, NewName, NotAscii, ValidValue};
+pub use field_name::{FieldName, FieldNames};
+pub use fields::{Fields, Values};
+pub use spans::FieldSpans;
 
 /// The head of a request.
 #[derive(Clone, Debug)]

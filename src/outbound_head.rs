@@ -150,14 +150,14 @@ impl OutboundHead {
         let granted = granted(self.backend, permit);
         let request_source = self.request_source_of(headers, permit.caller(), peer);
         headers.retain(|field| {
-            let is_nominated = !nominated.is_empty() && nominated.contains(field.name());
+            let is_nominated = nominated.as_ref().is_some_and(|names| names.contains(field.name()));
             !is_nominated && self.known.is_forwarded(field, granted, trusted)
         });
         for name in granted {
             keep_first(headers, name);
         }
         if let Some(host) = &facts.target_host {
-            headers.insert(HOST, host.clone());
+            headers.insert(HOST, host);
         }
         if let Caller::Token(token) = permit.caller() {
             self.set_identity(headers, token)?;
@@ -215,15 +215,15 @@ impl OutboundHead {
 
     fn set_identity(&self, headers: &mut Fields, token: &VerifiedToken) -> Result<(), Reason> {
         let IdentityValues { user, email, groups } = token.identity_values().ok_or(Reason::MalformedToken)?;
-        headers.insert(self.user.clone(), user.clone());
+        headers.insert(&self.user, user);
         if let Some(email) = email {
-            headers.insert(self.email.clone(), email.clone());
+            headers.insert(&self.email, email);
         }
         if let Some(groups) = groups {
-            headers.insert(self.groups.clone(), groups.clone());
+            headers.insert(&self.groups, groups);
         }
         if let Some((name, actor)) = &self.actor {
-            headers.insert(name.clone(), token.actor_value(actor).ok_or(Reason::MalformedToken)?);
+            headers.insert(name, token.actor_value(actor).ok_or(Reason::MalformedToken)?);
         }
         Ok(())
     }

@@ -102,9 +102,9 @@ pub fn refusal(
         texts.body.clone()
     };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_REQUEST_ID, exchange.request_id().clone());
+    headers.insert(X_REQUEST_ID, exchange.request_id());
     if let Some(challenge) = &texts.challenge {
-        headers.insert(WWW_AUTHENTICATE, challenge.clone());
+        headers.insert(WWW_AUTHENTICATE, challenge);
     }
     if row.status == StatusCode::METHOD_NOT_ALLOWED
         && let Ok(methods) = HeaderValue::try_from(METHODS.map(|method| method.to_string()).join(", "))
@@ -136,7 +136,7 @@ pub fn refusal(
 /// The forward-auth response that permits a request, with the fields to set.
 pub fn grant(mut exchange: Box<Exchange>, mut headers: Fields, close: bool) -> Response<ObservedBody> {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_REQUEST_ID, exchange.request_id().clone());
+    headers.insert(X_REQUEST_ID, exchange.request_id());
     if close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -150,7 +150,7 @@ pub fn relay(
     mut exchange: Box<Exchange>,
     mut response: Response<Box<ResponseBody>>,
 ) -> Response<ObservedBody> {
-    response.headers_mut().insert(X_REQUEST_ID, exchange.request_id().clone());
+    response.headers_mut().insert(X_REQUEST_ID, exchange.request_id());
     exchange.set_status(response.status());
     response.map(|body| ObservedBody { content: Content::Backend(body), exchange: Some(exchange) })
 }
@@ -161,7 +161,7 @@ pub fn switch(
     mut response: Response<Box<ResponseBody>>,
     tunnel: Tunnel,
 ) -> Response<ObservedBody> {
-    response.headers_mut().insert(X_REQUEST_ID, exchange.request_id().clone());
+    response.headers_mut().insert(X_REQUEST_ID, exchange.request_id());
     exchange.set_status(response.status());
     exchange.set_request_body(tunnel.received());
     let content = Content::Tunnel(Some(Box::new(tunnel)));

@@ -255,7 +255,7 @@ impl Upstream {
     }
 
     /// Takes an open connection, if one is available.
-    fn check_out(&self, account: &Arc<Account>) -> Option<Connection> {
+    fn check_out(&self, request: &UpstreamRequest) -> Option<Connection> {
         if self.target.http2
             && let Some(stream) = self.http2.check_out()
         {
@@ -264,8 +264,8 @@ impl Upstream {
         if !self.target.http1 {
             return None;
         }
-        let mut connection = self.http1.check_out()?;
-        connection.serve(account.is_trusted());
+        let mut connection = self.http1.check_out(request.permitted_at)?;
+        connection.serve(request.account.is_trusted());
         Some(Connection::Http1(connection))
     }
 

@@ -149,6 +149,13 @@ fn client(user_agent: String) -> Run {
     Box::new(move || {
         let _ = &writer;
         let (method, target) = (Method::GET, Uri::from_static("/"));
-        drop(Exchange::begin(recorder.clone(), method, target, &fields, Some(PEER), "id".into()));
+        drop(Exchange::begin(
+            recorder.clone(),
+            method,
+            target,
+            &fields,
+            Some(PEER),
+            http::HeaderValue::from_static("id"),
+        ));
     })
 }

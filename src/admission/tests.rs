@@ -212,12 +212,16 @@ fn the_first_step_that_refuses_decides_the_reason() {
             (Step::Claims, Reason::Expired),
         ),
     ] {
-        large.headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+        large
+            .headers
+            .insert("authorization", format!("Bearer {token}").parse::<http::HeaderValue>().unwrap());
         let mut script = Script { refresh: Refresh::Unchanged, ..good() };
         assert_eq!(reason(&large, &mut script), expected);
         assert!(!script.calls.contains(&"body") && !script.calls.contains(&"keep"), "{:?}", script.calls);
     }
-    large.headers.insert("authorization", format!("Bearer {}", token(&RSA)).parse().unwrap());
+    large
+        .headers
+        .insert("authorization", format!("Bearer {}", token(&RSA)).parse::<http::HeaderValue>().unwrap());
     let mut revoked = Script { revoked: true, ..good() };
     assert_eq!(reason(&large, &mut revoked), (Step::Revocation, Reason::Revoked));
     assert_eq!(revoked.calls, ["keep"], "its body is not read");

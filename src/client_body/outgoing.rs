@@ -7,7 +7,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::AsyncWrite;
 
-use super::{Duplex, spare};
+use super::Duplex;
+use crate::spare_buffers;
 
 /// Most heads are shorter.
 const USUAL_BYTES: usize = 512;
@@ -40,8 +41,7 @@ impl Outgoing {
     /// Where a head or framing is written that goes before the data.
     pub fn text(&mut self) -> &mut BytesMut {
         if self.text.capacity() == 0 {
-            self.text = spare::take();
-            self.text.reserve(USUAL_BYTES);
+            self.text = spare_buffers::take(USUAL_BYTES);
         }
         &mut self.text
     }
@@ -49,7 +49,7 @@ impl Outgoing {
     /// Gives up the buffer, if nothing waits in it.
     pub(super) fn keep_buffer(&mut self) {
         if self.text.is_empty() && self.text.capacity() > 0 {
-            spare::keep(std::mem::take(&mut self.text));
+            spare_buffers::keep(std::mem::take(&mut self.text));
         }
     }
 

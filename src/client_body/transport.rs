@@ -16,11 +16,11 @@ use tokio::time::Instant;
 
 use crate::budget::{Charge, Connection};
 use crate::request::{BodyTracker, Framing, Run};
+use crate::spare_buffers;
 
 use super::Duplex;
 use super::outgoing::Outgoing;
 use super::presence::Presence;
-use super::spare;
 
 /// How much is read at once, except from a body that arrives fast.
 const READ_BYTES: usize = 8 * 1024;
@@ -154,10 +154,12 @@ impl Transport {
     /// Those of the stream.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let (was_empty, wanted) = (self.buffer.is_empty(), self.read_bytes);
-        if was_empty && !self.buffer.try_reclaim(wanted) {
-            self.buffer = spare::take();
-        }
-        if self.buffer.capacity() - self.buffer.len() < wanted / 2 {
+        let is_short = self.buffer.capacity() - self.buffer.len() < wanted / 2;
+        if is_short && was_empty {
+            if !self.buffer.try_reclaim(wanted) {
+                self.buffer = spare_buffers::take(wanted);
+            }
+        } else if is_short {
             self.buffer.reserve(wanted);
         }
         let room = self.buffer.capacity() - self.buffer.len();
@@ -169,7 +171,7 @@ impl Transport {
             Poll::Ready(Err(_)) | Poll::Pending => {}
         }
         if self.buffer.is_empty() {
-            spare::keep(std::mem::take(&mut self.buffer));
+            spare_buffers::keep(std::mem::take(&mut self.buffer));
             self.outgoing.keep_buffer();
         }
         self.charge();
@@ -181,9 +183,11 @@ impl Transport {
         self.charge.set(self.buffer.capacity() + self.outgoing.len());
     }
 
-    /// Invalidates the current [`Http1Body`]. The rest of the body can then be read here, to discard it.
-    pub fn reclaim_body(&mut self) {
+    /// Invalidates the current [`Http1Body`]. Returns whether it was read to its end; otherwise the rest can be read here,
+    /// to discard it.
+    pub fn reclaim_body(&mut self) -> bool {
         self.number += 1;
+        self.body.is_done()
     }
 
     /// Whether the body was read to its end.

@@ -21,6 +21,16 @@ impl Exchange {
         now
     }
 
+    /// When it was permitted.
+    pub fn permitted_at(&self) -> Instant {
+        self.permitted_at.unwrap_or(self.started)
+    }
+
+    /// Records when the head of the backend's response had been read.
+    pub fn responded(&mut self, at: Instant) {
+        self.upstream = Some(at - self.permitted_at());
+    }
+
     /// Records that the backend has answered or failed, unless it has before.
     pub(super) fn upstream_ended(&mut self) {
         if self.forwarded && self.via.is_none() && self.upstream.is_none() {
@@ -49,7 +59,7 @@ mod tests {
 
     use std::sync::Arc;
 
-    use http::{Method, Uri};
+    use http::{HeaderValue, Method, Uri};
 
     use super::*;
     use crate::audit::AuditTrail;
@@ -71,7 +81,7 @@ mod tests {
             rules: Vec::new(),
             entries: Vec::new(),
         });
-        let (headers, id) = (Fields::new(), "1".into());
+        let (headers, id) = (Fields::new(), HeaderValue::from_static("1"));
         let mut exchange = Exchange::begin(recorder, Method::GET, Uri::default(), &headers, None, id);
         tokio::time::advance(Duration::from_secs(5)).await;
         exchange.waited(Duration::from_secs(4));

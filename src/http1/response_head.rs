@@ -145,7 +145,7 @@ impl ResponseHeadReader {
         let reason = head.get(self.reason.clone()).filter(|reason| reason.is_ascii()).unwrap_or_default();
         let usual = StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason());
         let reason = (usual.map(str::as_bytes) != Some(reason)).then(|| Bytes::copy_from_slice(reason));
-        let mut fields = std::mem::take(&mut self.fields).of(head);
+        let mut fields = Fields::of(std::mem::take(&mut self.fields), head);
         fields.remove(TRANSFER_ENCODING);
         (fields, reason)
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 
 use super::FieldName;
 
@@ -112,9 +112,39 @@ impl From<FieldName> for NewName {
     }
 }
 
+/// A value of a field: without control characters except the tab (RFC 9110 section 5.5).
+pub trait ValidValue {
+    /// Its bytes.
+    fn octets(&self) -> &[u8];
+}
+
+impl ValidValue for HeaderValue {
+    fn octets(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl ValidValue for FieldValue<'_> {
+    fn octets(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl<T: ValidValue> ValidValue for &T {
+    fn octets(&self) -> &[u8] {
+        (*self).octets()
+    }
+}
+
 impl From<HeaderName> for NewName {
     fn from(name: HeaderName) -> Self {
         Self(FieldName::of(name.as_str().as_bytes()).map_or(Name::Other(name), Name::Known))
+    }
+}
+
+impl From<&Self> for NewName {
+    fn from(name: &Self) -> Self {
+        name.clone()
     }
 }
 

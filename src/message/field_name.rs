@@ -112,13 +112,14 @@ impl FieldName {
 
     /// The known name with this text, which must be in lower case.
     pub fn of(text: &[u8]) -> Option<Self> {
-        let mut slot = slot(text);
+        let summary = Summary::of(text);
+        let mut slot = summary.slot();
         loop {
             // The table has more slots than names, so there is an empty one.
             let number = *SLOTS.get(slot)?;
-            let known = TEXTS.get(usize::from(number))?;
-            if known.as_bytes() == text {
-                return Some(Self(number));
+            if *SUMMARIES.get(usize::from(number))? == summary {
+                let name = Self(number);
+                return (text.len() <= Summary::WHOLE || name.as_str().as_bytes() == text).then_some(name);
             }
             slot = (slot + 1) % SLOTS.len();
         }
@@ -140,11 +141,112 @@ impl FieldName {
     }
 }
 
+/// A set of known names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FieldNames(u128);
+
+impl FieldNames {
+    /// No names.
+    pub const NONE: Self = Self(0);
+
+    /// These names.
+    pub const fn of(names: &[FieldName]) -> Self {
+        let mut set = Self::NONE;
+        let mut rest = names;
+        while let [name, others @ ..] = rest {
+            set.add(*name);
+            rest = others;
+        }
+        set
+    }
+
+    /// Adds a name.
+    pub const fn add(&mut self, name: FieldName) {
+        self.0 |= 1 << name.0;
+    }
+
+    /// Whether this name is in it.
+    pub const fn has(self, name: FieldName) -> bool {
+        self.0 & (1 << name.0) != 0
+    }
+
+    /// Whether it has no name.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The names that are in both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// The names that are not in another set.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Its names, in the order of their numbers.
+    pub fn iter(self) -> impl Iterator<Item = FieldName> {
+        FieldName::all().filter(move |name| self.has(*name))
+    }
+}
+
 impl fmt::Debug for FieldName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
+
+/// What a name is looked up by: its length and its ends, which are all of a name that is not long.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Summary {
+    len: usize,
+    first: u64,
+    last: u64,
+}
+
+impl Summary {
+    /// The longest name that its summary determines.
+    const WHOLE: usize = 16;
+
+    const fn of(text: &[u8]) -> Self {
+        let len = text.len();
+        let (first, last) = match (text.first_chunk(), text.last_chunk()) {
+            (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+            _ => match (text.first_chunk(), text.last_chunk(), text) {
+                (Some(first), Some(last), _) => {
+                    (u32::from_le_bytes(*first) as u64, u32::from_le_bytes(*last) as u64)
+                }
+                (.., [first, middle @ .., last]) => {
+                    let middle = if let [middle] = middle { *middle } else { 0 };
+                    (*first as u64, (middle as u64) << 8 | *last as u64)
+                }
+                (.., [only]) => (*only as u64, 0),
+                (.., []) => (0, 0),
+            },
+        };
+        Self { len, first, last }
+    }
+
+    /// The factors were found by trying: they separate almost all of the names.
+    const fn slot(&self) -> usize {
+        let first = (self.first ^ (self.len as u64) << 56).wrapping_mul(0x176031f40e7a490b);
+        let last = self.last.wrapping_mul(0x18db44aa917d333d);
+        (first.wrapping_add(last) >> 56) as usize
+    }
+}
+
+static SUMMARIES: [Summary; TEXTS.len()] = {
+    let mut summaries = [Summary { len: 0, first: 0, last: 0 }; TEXTS.len()];
+    let mut number = 0;
+    while number < TEXTS.len() {
+        summaries[number] = Summary::of(TEXTS[number].as_bytes());
+        number += 1;
+    }
+    summaries
+};
 
 const EMPTY: u8 = u8::MAX;
 
@@ -153,7 +255,7 @@ static SLOTS: [u8; 256] = {
     let mut slots = [EMPTY; 256];
     let mut number = 0;
     while number < TEXTS.len() {
-        let mut slot = slot(TEXTS[number].as_bytes());
+        let mut slot = Summary::of(TEXTS[number].as_bytes()).slot();
         while slots[slot] != EMPTY {
             slot = (slot + 1) % slots.len();
         }
@@ -163,14 +265,29 @@ static SLOTS: [u8; 256] = {
     slots
 };
 
-/// Depends on the length and three octets. The factors were found by trying: they separate almost all of the names.
-const fn slot(text: &[u8]) -> usize {
-    let len = text.len();
-    if len == 0 {
-        return 0;
+/// Puts a name into lower case, many octets at a time.
+pub(super) fn make_lower_case(name: &mut [u8]) {
+    if name.len() < 8 {
+        return name.make_ascii_lowercase();
     }
-    let (first, middle, last) = (text[0] as usize, text[len / 2] as usize, text[len - 1] as usize);
-    (len.wrapping_mul(35) ^ first.wrapping_mul(58) ^ middle.wrapping_mul(35) ^ last.wrapping_mul(108)) % 256
+    let (words, _) = name.as_chunks_mut();
+    for word in words {
+        *word = lower_case(*word);
+    }
+    if let Some(last) = name.last_chunk_mut() {
+        *last = lower_case(*last);
+    }
+}
+
+/// Adding sets the high bit of an ASCII octet from `A` on, or above `Z`.
+const fn lower_case(word: [u8; 8]) -> [u8; 8] {
+    const ONES: u64 = u64::MAX / 255;
+    let word = u64::from_le_bytes(word);
+    let ascii = word & (0x7f * ONES);
+    let from_a = ascii.wrapping_add((0x80 - b'A' as u64) * ONES);
+    let above_z = ascii.wrapping_add((0x7f - b'Z' as u64) * ONES);
+    let is_upper = from_a & !above_z & !word & (0x80 * ONES);
+    (word | is_upper >> 2).to_le_bytes()
 }
 
 #[cfg(test)]
@@ -192,8 +309,38 @@ mod tests {
     }
 
     #[test]
+    fn names_are_told_apart_in_every_octet() {
+        for text in TEXTS {
+            for at in 0..text.len() {
+                let mut other = text.as_bytes().to_vec();
+                other[at] ^= 1;
+                assert!(
+                    FieldName::of(&other).is_none_or(|name| name.as_str().as_bytes() == other),
+                    "{other:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn each_octet_is_put_into_lower_case() {
+        for octet in 0..=u8::MAX {
+            for len in 1..20 {
+                for at in 0..len {
+                    let mut name = vec![b'X'; len];
+                    name[at] = octet;
+                    let expected = name.to_ascii_lowercase();
+                    make_lower_case(&mut name);
+                    assert_eq!(name, expected, "{octet:#x} at {at} of {len}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn few_names_share_a_slot() {
-        let shared = TEXTS.iter().filter(|text| TEXTS[usize::from(SLOTS[slot(text.as_bytes())])] != **text);
+        let slot = |text: &str| Summary::of(text.as_bytes()).slot();
+        let shared = TEXTS.iter().filter(|text| TEXTS[usize::from(SLOTS[slot(text)])] != **text);
         let shared: Vec<_> = shared.collect();
         assert!(shared.len() <= TEXTS.len() / 16, "{shared:?}");
     }

@@ -1,94 +1,55 @@
 //! The fields of one message.
 
 use std::fmt;
-use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::field_name::{AUTHORIZATION, COOKIE};
-use super::{FieldName, FieldRef, FieldValue, Key, LookUp, NewName};
+use super::field_name::{AUTHORIZATION, COOKIE, make_lower_case};
+use super::spans::{Entry, FieldSpans, USUAL_FIELDS, part, range, span};
+use super::{FieldName, FieldNames, FieldRef, FieldValue, Key, LookUp, NewName, ValidValue};
 
 /// The fields of a message, with names in lower case: those that were received, in their order, and then those that were
 /// added.
 ///
-/// What was received is a part of the bytes of the head, so nothing is copied or checked a second time. Messages have few
-/// fields, and most of those that are looked for have a [`FieldName`]: lists with a bit for each known name take fewer
-/// instructions than a hash table.
+/// What was received is a part of the bytes of the head, so nothing is copied or checked a second time; what is added is
+/// written as it is sent. Messages have few fields, and most of those that are looked for have a [`FieldName`]: lists with
+/// a bit for each known name take fewer instructions than a hash table.
 #[derive(Clone, Default)]
 pub struct Fields {
-    /// What the spans are parts of.
+    /// What the spans of received fields are parts of.
     head: Bytes,
-    received: Vec<Received>,
-    added: Vec<(NewName, HeaderValue)>,
-    /// The bits of the known names that occur.
-    known: Known,
+    /// What those of added fields are parts of.
+    added: Vec<u8>,
+    entries: Vec<Entry>,
+    /// The known names that occur.
+    known: FieldNames,
 }
 
-#[derive(Clone)]
-struct Received {
-    known: Option<FieldName>,
-    /// Whether the line is exactly the name, `: `, the value and CR LF.
-    is_plain: bool,
-    name: Span,
-    value: Span,
-}
-
-/// A part of the head.
-type Span = Range<u32>;
-
-/// A bit for each [`FieldName`].
-type Known = [u64; 2];
-
-/// Positions of fields in the bytes of a head, as its reader finds them.
-#[derive(Clone, Default)]
-pub struct FieldSpans(Vec<Received>);
-
-/// How many fields most heads have at most.
-const USUAL_FIELDS: usize = 16;
-/// How many fields are usually added.
-const USUAL_ADDED: usize = 8;
-
-impl FieldSpans {
-    /// None.
-    pub const fn new() -> Self {
-        Self(Vec::new())
-    }
-
-    /// Adds the position of a name, which must be a token, and of a value without control characters (RFC 9110 section
-    /// 5.5). `None` if the head is longer than 4 GiB.
-    pub fn push(&mut self, name: Range<usize>, value: Range<usize>) -> Option<()> {
-        let span =
-            |range: Range<usize>| Some(u32::try_from(range.start).ok()?..u32::try_from(range.end).ok()?);
-        if self.0.capacity() == 0 {
-            self.0 = Vec::with_capacity(USUAL_FIELDS);
-        }
-        self.0.push(Received { known: None, is_plain: false, name: span(name)?, value: span(value)? });
-        Some(())
-    }
-
-    /// The fields at these positions of `head`. Writes its names in lower case.
-    pub fn of(self, mut head: BytesMut) -> Fields {
-        let mut fields = Fields { received: self.0, ..Fields::new() };
-        for field in &mut fields.received {
-            field.is_plain = head.get(field.name.end as usize..field.value.start as usize) == Some(b": ")
-                && head.get(field.value.end as usize) == Some(&b'\r');
-            let Some(name) = head.get_mut(range(&field.name)) else { continue };
-            name.make_ascii_lowercase();
-            field.known = FieldName::of(name);
-            if let Some(name) = field.known {
-                mark(&mut fields.known, name);
-            }
-        }
-        fields.head = head.freeze();
-        fields
-    }
-}
+/// How many bytes are usually added at most.
+const USUAL_ADDED: usize = 384;
 
 impl Fields {
     /// No fields.
     pub const fn new() -> Self {
-        Self { head: Bytes::new(), received: Vec::new(), added: Vec::new(), known: [0; 2] }
+        Self { head: Bytes::new(), added: Vec::new(), entries: Vec::new(), known: FieldNames::NONE }
+    }
+
+    /// The fields at these positions of a head. Writes its names in lower case.
+    pub fn of(spans: FieldSpans, mut head: BytesMut) -> Self {
+        let mut fields = Self { entries: spans.0, ..Self::new() };
+        for field in &mut fields.entries {
+            field.is_plain = head.get(field.name.end as usize..field.value.start as usize) == Some(b": ")
+                && head.get(field.value.end as usize) == Some(&b'\r');
+            let Some(name) = head.get_mut(range(&field.name)) else { continue };
+            make_lower_case(name);
+            field.known = FieldName::of(name);
+            if let Some(name) = field.known {
+                fields.known.add(name);
+            }
+        }
+        fields.head = head.freeze();
+        fields
     }
 
     /// The bytes of the head that the fields were read from; empty if they were not.
@@ -98,35 +59,38 @@ impl Fields {
 
     /// About how many bytes of memory they take.
     pub fn bytes(&self) -> usize {
-        self.head.len()
-            + self.added.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
+        self.head.len() + self.added.len()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.received.len() + self.added.len()
+        self.entries.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.entries.is_empty()
     }
 
     /// All fields, in their order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = FieldRef<'_>> {
-        let head = &*self.head;
-        self.received.iter().map(|field| field.of(head)).chain(self.added.iter().map(added))
+        self.entries.iter().map(|entry| self.field(entry))
     }
 
     /// The first value of a field.
     pub fn get(&self, name: impl LookUp) -> Option<FieldValue<'_>> {
-        self.get_all(name).next()
+        self.entry(name.key()).map(|entry| self.field(entry).value)
     }
 
     /// All values of a field, in their order.
-    pub fn get_all(&self, name: impl LookUp) -> impl DoubleEndedIterator<Item = FieldValue<'_>> {
-        let all = self.may_have(name.key()).then(|| self.iter());
-        all.into_iter().flatten().filter(move |field| field.is(name.key())).map(|field| field.value)
+    pub fn get_all<N: LookUp>(&self, name: N) -> Values<'_, N> {
+        let known = match name.key() {
+            Key::Known(known) => Some(known),
+            Key::Other(_) => None,
+        };
+        let is_absent = known.is_some_and(|known| !self.known.has(known));
+        let entries = if is_absent { [].iter() } else { self.entries.iter() };
+        Values { fields: self, entries, name, known }
     }
 
     /// The value of a field that occurs exactly once.
@@ -137,14 +101,11 @@ impl Fields {
 
     /// The first value of a field, as shared bytes.
     pub fn get_bytes(&self, name: impl LookUp) -> Option<Bytes> {
-        let (key, head) = (name.key(), &self.head);
-        if !self.may_have(key) {
-            return None;
+        let entry = self.entry(name.key())?;
+        if entry.is_received && entry.value.end as usize <= self.head.len() {
+            return Some(self.head.slice(range(&entry.value)));
         }
-        match self.received.iter().find(|field| field.of(head).is(key)) {
-            Some(field) if field.value.end as usize <= head.len() => Some(head.slice(range(&field.value))),
-            _ => self.get(name).map(|value| Bytes::copy_from_slice(value.as_bytes())),
-        }
+        Some(Bytes::copy_from_slice(self.field(entry).value.as_bytes()))
     }
 
     /// The first value of a field, to set another field to.
@@ -155,74 +116,121 @@ impl Fields {
     /// Whether a field occurs.
     pub fn contains_key(&self, name: impl LookUp) -> bool {
         match name.key() {
-            Key::Known(name) => self.has(name),
-            Key::Other(_) => self.get(name).is_some(),
+            Key::Known(name) => self.known.has(name),
+            key @ Key::Other(_) => self.entry(key).is_some(),
         }
     }
 
+    /// Whether any of these occurs.
+    pub fn contains_any(&self, names: FieldNames) -> bool {
+        !self.known.and(names).is_empty()
+    }
+
     /// Sets a field: removes all its values and adds this one.
-    pub fn insert(&mut self, name: impl Into<NewName>, value: HeaderValue) {
+    pub fn insert(&mut self, name: impl Into<NewName>, value: impl ValidValue) {
         let name = name.into();
         self.remove(&name);
         self.append(name, value);
     }
 
     /// Adds a field. It may occur several times.
-    pub fn append(&mut self, name: impl Into<NewName>, value: HeaderValue) {
-        let name = name.into();
-        if let Some(name) = name.known() {
-            mark(&mut self.known, name);
+    pub fn append(&mut self, name: impl Into<NewName>, value: impl ValidValue) {
+        let (name, value) = (name.into(), value.octets());
+        self.add(&name, value.len(), |_, line| line.extend_from_slice(value));
+    }
+
+    /// Adds a field with the first value of another one, if that occurs.
+    pub fn append_copy(&mut self, name: impl Into<NewName>, from: impl LookUp) {
+        let Some(value) = self.entry(from.key()).map(|entry| (entry.is_received, range(&entry.value))) else {
+            return;
+        };
+        match value {
+            (true, value) => self.add(&name.into(), value.len(), |head, line| {
+                line.extend_from_slice(head.get(value).unwrap_or_default());
+            }),
+            (false, value) => self.add(&name.into(), value.len(), |_, line| {
+                if value.end <= line.len() {
+                    line.extend_from_within(value);
+                }
+            }),
         }
-        if self.added.capacity() == 0 {
-            self.added = Vec::with_capacity(USUAL_ADDED);
+    }
+
+    /// Adds a line, whose value of this length `write` adds to the others.
+    fn add(&mut self, name: &NewName, length: usize, write: impl FnOnce(&[u8], &mut Vec<u8>)) {
+        let (lines, text) = (&mut self.added, name.as_str());
+        if lines.capacity() == 0 {
+            lines.reserve(USUAL_ADDED);
         }
-        self.added.push((name, value));
+        lines.reserve(text.len() + length + 4);
+        let start = lines.len();
+        lines.extend_from_slice(text.as_bytes());
+        lines.extend_from_slice(b": ");
+        let value = lines.len();
+        write(&self.head, lines);
+        let end = lines.len();
+        lines.extend_from_slice(b"\r\n");
+        // Messages are limited to far less than 4 GiB.
+        if let (Some(name_span), Some(value)) = (span(start..start + text.len()), span(value..end)) {
+            if self.entries.capacity() == 0 {
+                self.entries = Vec::with_capacity(USUAL_FIELDS);
+            }
+            let known = name.known();
+            known.into_iter().for_each(|known| self.known.add(known));
+            self.entries.push(Entry { known, is_received: false, is_plain: true, name: name_span, value });
+        }
     }
 
     /// Removes all values of a field.
     pub fn remove(&mut self, name: impl LookUp) {
-        let key = name.key();
-        if !self.may_have(key) {
-            return;
+        match name.key() {
+            Key::Known(name) => self.remove_all(FieldNames::of(&[name])),
+            key @ Key::Other(_) => self.retain(|field| !field.is(key)),
         }
-        self.retain(|field| !field.is(key));
+    }
+
+    /// Removes all values of these fields.
+    pub fn remove_all(&mut self, names: FieldNames) {
+        if self.contains_any(names) {
+            self.known = self.known.without(names);
+            self.entries.retain(|entry| entry.known.is_none_or(|name| !names.has(name)));
+        }
     }
 
     /// Keeps only the selected fields.
     pub fn retain(&mut self, mut keeps: impl FnMut(FieldRef<'_>) -> bool) {
-        let (mut known, head) = ([0; 2], &*self.head);
-        let mut kept = |field: FieldRef<'_>| {
-            let kept = keeps(field);
-            if let Some(name) = field.known.filter(|_| kept) {
-                mark(&mut known, name);
+        let (mut known, head, added) = (FieldNames::NONE, &*self.head, &*self.added);
+        self.entries.retain(|entry| {
+            let kept = keeps(entry.of(if entry.is_received { head } else { added }));
+            if let Some(name) = entry.known.filter(|_| kept) {
+                known.add(name);
             }
             kept
-        };
-        self.received.retain(|field| kept(field.of(head)));
-        self.added.retain(|field| kept(added(field)));
+        });
         self.known = known;
     }
 
     /// Writes the lines of the fields (RFC 9112 section 5), without the known ones that are not kept. Lines that follow one
-    /// another in the head that was received are copied at once.
+    /// another are copied at once.
     pub fn write_to(&self, out: &mut impl BufMut, keeps: impl Fn(FieldName) -> bool) {
-        let mut run = 0..0;
-        for field in self.received.iter().filter(|field| field.known.is_none_or(&keeps)) {
-            if field.is_plain && field.name.start == run.end {
-                run.end = field.value.end + 2;
+        let (mut run, mut is_received) = (0..0, true);
+        for entry in self.entries.iter().filter(|entry| entry.known.is_none_or(&keeps)) {
+            if entry.is_plain && entry.is_received == is_received && entry.name.start == run.end {
+                run.end = entry.value.end + 2;
                 continue;
             }
-            out.put_slice(part(&self.head, &run));
-            run = field.name.start..field.value.end + 2;
-            if !field.is_plain {
+            out.put_slice(part(self.bytes_of(is_received), &run));
+            is_received = entry.is_received;
+            run = entry.name.start..entry.value.end + 2;
+            if !entry.is_plain {
                 run = 0..0;
-                write_line(out, field.of(&self.head));
+                let field = self.field(entry);
+                for part in [field.name, b": ", field.value.0, b"\r\n"] {
+                    out.put_slice(part);
+                }
             }
         }
-        out.put_slice(part(&self.head, &run));
-        for field in self.added.iter().map(added).filter(|field| field.known.is_none_or(&keeps)) {
-            write_line(out, field);
-        }
+        out.put_slice(part(self.bytes_of(is_received), &run));
     }
 
     /// As a map, for messages over HTTP/2. Values of credentials are marked as sensitive, so that they stay out of the
@@ -243,56 +251,66 @@ impl Fields {
         map
     }
 
-    fn may_have(&self, key: Key<'_>) -> bool {
+    /// The first field with this name.
+    #[inline]
+    fn entry(&self, key: Key<'_>) -> Option<&Entry> {
         match key {
-            Key::Known(name) => self.has(name),
-            Key::Other(_) => true,
+            Key::Known(name) if !self.known.has(name) => None,
+            Key::Known(name) => self.entries.iter().find(|entry| entry.known == Some(name)),
+            Key::Other(_) => self.entries.iter().find(|entry| self.field(entry).is(key)),
         }
     }
 
-    fn has(&self, name: FieldName) -> bool {
-        let (at, bit) = bit(name);
-        self.known.get(at).is_some_and(|bits| bits & bit != 0)
+    fn field(&self, entry: &Entry) -> FieldRef<'_> {
+        entry.of(self.bytes_of(entry.is_received))
+    }
+
+    fn bytes_of(&self, is_received: bool) -> &[u8] {
+        if is_received { &self.head } else { &self.added }
     }
 }
 
-impl Received {
-    fn of<'h>(&self, head: &'h [u8]) -> FieldRef<'h> {
-        let (name, value) = (part(head, &self.name), FieldValue(part(head, &self.value)));
-        FieldRef { known: self.known, name, value, is_received: true }
+/// The values of one field.
+pub struct Values<'f, N> {
+    fields: &'f Fields,
+    entries: std::slice::Iter<'f, Entry>,
+    name: N,
+    known: Option<FieldName>,
+}
+
+impl<'f, N: LookUp> Values<'f, N> {
+    fn value_of(&self, entry: &Entry) -> Option<FieldValue<'f>> {
+        let field = self.fields.field(entry);
+        let is_it = match self.known {
+            Some(_) => entry.known == self.known,
+            None => entry.known.is_none() && field.is(self.name.key()),
+        };
+        is_it.then_some(field.value)
     }
 }
 
-fn added((name, value): &(NewName, HeaderValue)) -> FieldRef<'_> {
-    let known = name.known();
-    let (name, value) = (name.as_str().as_bytes(), FieldValue(value.as_bytes()));
-    FieldRef { known, name, value, is_received: false }
-}
+impl<'f, N: LookUp> Iterator for Values<'f, N> {
+    type Item = FieldValue<'f>;
 
-fn write_line(out: &mut impl BufMut, field: FieldRef<'_>) {
-    for part in [field.name, b": ", field.value.0, b"\r\n"] {
-        out.put_slice(part);
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let entry = self.entries.next()?;
+            if let Some(value) = self.value_of(entry) {
+                return Some(value);
+            }
+        }
     }
 }
 
-/// The place of a bit in [`Known`], and the bit.
-const fn bit(name: FieldName) -> (usize, u64) {
-    (name.number() / 64, 1 << (name.number() % 64))
-}
-
-fn mark(known: &mut Known, name: FieldName) {
-    let (at, bit) = bit(name);
-    if let Some(bits) = known.get_mut(at) {
-        *bits |= bit;
+impl<N: LookUp> DoubleEndedIterator for Values<'_, N> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        loop {
+            let entry = self.entries.next_back()?;
+            if let Some(value) = self.value_of(entry) {
+                return Some(value);
+            }
+        }
     }
-}
-
-fn range(span: &Span) -> Range<usize> {
-    span.start as usize..span.end as usize
-}
-
-fn part<'h>(head: &'h [u8], span: &Span) -> &'h [u8] {
-    head.get(range(span)).unwrap_or_default()
 }
 
 /// Without values, which may be credentials.
@@ -313,7 +331,7 @@ impl PartialEq for Fields {
 
 impl From<HeaderMap> for Fields {
     fn from(map: HeaderMap) -> Self {
-        let mut fields = Self { added: Vec::with_capacity(map.len() + USUAL_ADDED), ..Self::new() };
+        let mut fields = Self::new();
         let mut current = None;
         for (name, value) in map {
             // The iterator yields a name only with the first of its values.

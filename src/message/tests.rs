@@ -14,7 +14,7 @@ fn read(head: &str) -> Fields {
         spans.push(at..at + colon, start..start + value.len()).unwrap();
         at += line.len();
     }
-    spans.of(head.into())
+    Fields::of(spans, head.into())
 }
 
 fn listed(fields: &Fields) -> Vec<(&str, &str)> {

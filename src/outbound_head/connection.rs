@@ -9,11 +9,11 @@ use crate::message::field_name::{
     CONNECTION, HTTP2_SETTINGS, KEEP_ALIVE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, PROXY_CONNECTION, TE,
     TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use crate::message::{FieldName, Fields, LookUp};
+use crate::message::{FieldNames, Fields, LookUp};
 use crate::request::{RequestFault, are_look_alikes};
 
 /// Fields that are always connection-specific, whether `Connection` names them or not.
-pub(super) const SPECIFIC: [FieldName; 10] = [
+pub(super) const SPECIFIC: FieldNames = FieldNames::of(&[
     CONNECTION,
     TE,
     TRAILER,
@@ -24,7 +24,7 @@ pub(super) const SPECIFIC: [FieldName; 10] = [
     PROXY_AUTHORIZATION,
     PROXY_AUTHENTICATE,
     HTTP2_SETTINGS,
-];
+]);
 
 /// End-to-end fields, which `Connection` must not name. Names that begin with `content-` count too.
 const NEVER_NOMINATED: &[&str] = &["authorization", "host", "cookie", "transfer-encoding", "content-length"];
@@ -42,11 +42,21 @@ impl OutboundHead {
 }
 
 /// The further fields that `Connection` names and that may be removed, in lower case. A set, because there may be
-/// thousands and every field is looked up in it.
-pub(super) fn removable(headers: &Fields) -> HashSet<String> {
+/// thousands and every field is looked up in it; `None` in place of an empty one, because making it takes a while.
+pub(super) fn removable(headers: &Fields) -> Option<HashSet<String>> {
+    if is_plain(headers) {
+        return None;
+    }
     let mut names = nominated(headers).filter(|name| !is_end_to_end(name)).peekable();
-    // Usually there is none, and making a set takes a while.
-    if names.peek().is_some() { names.collect() } else { HashSet::new() }
+    names.peek().is_some().then(|| names.collect())
+}
+
+/// Whether `Connection` names no field, as in most messages.
+fn is_plain(headers: &Fields) -> bool {
+    let is_option =
+        |value: &[u8]| value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close");
+    !headers.contains_key(CONNECTION)
+        || headers.only(CONNECTION).is_some_and(|value| is_option(value.as_bytes()))
 }
 
 /// The fields that `Connection` names, without those that are connection-specific anyway.
@@ -76,12 +86,10 @@ fn is_end_to_end(name: &str) -> bool {
 
 /// Removes the connection-specific fields of a response.
 pub fn remove_connection_fields(headers: &mut Fields) {
-    if !SPECIFIC.iter().any(|name| headers.contains_key(name)) {
-        return;
+    if headers.contains_any(SPECIFIC) {
+        if let Some(nominated) = removable(headers) {
+            headers.retain(|field| !nominated.contains(field.name()));
+        }
+        headers.remove_all(SPECIFIC);
     }
-    let nominated = removable(headers);
-    headers.retain(|field| match field.known() {
-        Some(name) => !SPECIFIC.contains(&name) && !nominated.contains(name.as_str()),
-        None => !nominated.contains(field.name()),
-    });
 }

@@ -52,10 +52,8 @@ pub(super) fn set(headers: &mut Fields, peer: Option<IpAddr>, tls: bool) {
     if !headers.contains_key(X_FORWARDED_PROTO) {
         headers.append(X_FORWARDED_PROTO, HeaderValue::from_static(if tls { "https" } else { "http" }));
     }
-    if !headers.contains_key(X_FORWARDED_HOST)
-        && let Some(host) = headers.get_owned(HOST)
-    {
-        headers.append(X_FORWARDED_HOST, host);
+    if !headers.contains_key(X_FORWARDED_HOST) {
+        headers.append_copy(X_FORWARDED_HOST, HOST);
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) struct Reserved<'n> {
 impl KnownNames {
     /// The names that are always known, and the reserved ones.
     pub(super) fn new(reserved: Reserved<'_>) -> Self {
-        let specific = SPECIFIC.map(FieldName::as_str);
+        let specific: Vec<_> = SPECIFIC.iter().map(FieldName::as_str).collect();
         let always = [
             (&specific[..], Treatment::Removed),
             (ENDING_HERE, Treatment::Removed),

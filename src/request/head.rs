@@ -167,7 +167,7 @@ impl HeadScanner {
 
     /// The fields of a complete head, as parts of its bytes. Afterwards the scanner has none.
     pub fn take_fields(&mut self, head: BytesMut) -> Fields {
-        std::mem::take(&mut self.fields).of(head)
+        Fields::of(std::mem::take(&mut self.fields), head)
     }
 
     /// Whether the version of a complete head is HTTP/1.1, not HTTP/1.0.

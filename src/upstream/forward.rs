@@ -1,13 +1,15 @@
 //! Sends one request to the backend and waits for the head of its response.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use http::{Method, Request};
 use hyper::body::Body as _;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::body::{RequestBody, RequestProgress};
 use super::http1::{HeadError, Http1Connection};
@@ -23,6 +25,7 @@ use crate::http1::{HeadWriter, RequestFraming};
 use crate::message::field_name::{CONTENT_LENGTH, KEEP_ALIVE};
 use crate::message::{Fields, Response};
 use crate::revocation_list::TokenWatch;
+use crate::timer::Timer;
 
 /// A request as it is sent: the rewritten head, and the body.
 pub struct UpstreamRequest {
@@ -42,6 +45,10 @@ pub struct UpstreamRequest {
     pub upgrade: bool,
     /// Where interim responses go, if the client can receive them.
     pub interim: Option<Arc<InterimResponses>>,
+    /// When it was permitted.
+    pub permitted_at: Instant,
+    /// When the head of its response had been read.
+    pub responded_at: Option<Instant>,
 }
 
 /// How often a waiting request checks whether its token was revoked. This shares the timer of the deadline, so that
@@ -70,15 +77,13 @@ impl Upstream {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let pooled =
-                if attempt == 1 && !request.upgrade { self.check_out(&request.account) } else { None };
+            let pooled = if attempt == 1 && !request.upgrade { self.check_out(request) } else { None };
             let is_pooled = pooled.is_some();
-            let connection = match pooled {
-                Some(connection) => connection,
-                None => self.open_for(request.upgrade, &request.account).await?,
+            let (connection, started) = match pooled {
+                Some(connection) => (connection, request.permitted_at),
+                None => (self.open_for(request.upgrade, &request.account).await?, Instant::now()),
             };
             let is_http2 = matches!(connection, Connection::Http2(_));
-            let started = Instant::now();
             let waiting = Waiting::new(started, progress.as_ref(), token.as_deref_mut());
             let sent = match connection {
                 Connection::Http1(connection) => self.send_http1(connection, request, waiting).await,
@@ -88,7 +93,9 @@ impl Upstream {
             let again = attempt < MAX_ATTEMPTS;
             match sent {
                 Ok(response) => {
-                    self.metrics.upstream(backend_time(started, progress.as_ref()));
+                    let now = Instant::now();
+                    request.responded_at = Some(now);
+                    self.metrics.upstream(now - began_waiting(started, progress.as_ref()));
                     self.reachability.responded();
                     return Ok(response);
                 }
@@ -132,8 +139,11 @@ impl Upstream {
         };
         connection.begin(&head, std::mem::replace(&mut request.body, RequestBody::Empty));
         let interim = request.interim.as_deref();
+        let mut timer = connection.take_timer();
         let response = poll_fn(|cx| connection.poll_head(cx, interim));
-        let response = match self.await_response(response, waiting).await? {
+        let response = self.await_response(response, waiting, &mut timer).await?;
+        connection.keep_timer(timer);
+        let response = match response {
             Ok(response) => response,
             Err(error) => {
                 if matches!(error, HeadError::Unsent) {
@@ -159,7 +169,7 @@ impl Upstream {
         let progress = waiting.progress;
         let message = self.http2_message(request).ok_or(SendError::Final(BAD_TARGET))?;
         let pending = sender.try_send_request(message);
-        let response = match self.await_response(pending, waiting).await? {
+        let response = match self.await_response(pending, waiting, &mut Timer::default()).await? {
             Ok(response) => response,
             Err(mut error) => {
                 if let Some(unsent) = error.take_message() {
@@ -196,25 +206,28 @@ impl Upstream {
         &self,
         pending: impl Future<Output = T>,
         Waiting { started, progress, mut token }: Waiting<'_>,
+        timer: &mut Timer,
     ) -> Result<T, SendError> {
-        tokio::pin!(pending);
+        let mut pending = pin!(pending);
+        let mut now = started;
         loop {
             let (deadline, failure) = self.deadline(started, progress);
-            if deadline <= Instant::now() {
+            if deadline <= now {
                 return Err(SendError::Final(failure));
             }
-            let look = next_look(deadline, progress, token.is_some());
-            tokio::select! {
-                biased;
-                response = &mut pending => {
-                    // If the token was revoked meanwhile, the response must not reach the client.
-                    return match token.and_then(TokenWatch::revoked_by) {
-                        Some(by) => Err(SendError::Final(ForwardError::Revoked(by))),
-                        None => Ok(response),
-                    };
-                }
-                () = sleep_until(look) => {}
+            let look = next_look(now, deadline, progress, token.is_some());
+            let response = poll_fn(|cx| match pending.as_mut().poll(cx) {
+                Poll::Ready(response) => Poll::Ready(Some(response)),
+                Poll::Pending => timer.poll(look, cx).map(|()| None),
+            });
+            if let Some(response) = response.await {
+                // If the token was revoked meanwhile, the response must not reach the client.
+                return match token.and_then(TokenWatch::revoked_by) {
+                    Some(by) => Err(SendError::Final(ForwardError::Revoked(by))),
+                    None => Ok(response),
+                };
             }
+            now = Instant::now();
             if let Some(by) = token.as_deref_mut().and_then(TokenWatch::revoked_by) {
                 return Err(SendError::Final(ForwardError::Revoked(by)));
             }
@@ -255,21 +268,26 @@ impl<'w> Waiting<'w> {
     }
 }
 
-/// How long the backend took. While the body streams, the time of its client is not counted.
-fn backend_time(started: Instant, progress: Option<&Arc<RequestProgress>>) -> Duration {
+/// Since when only the backend was waited for. While the body streams, its client is waited for too.
+fn began_waiting(started: Instant, progress: Option<&Arc<RequestProgress>>) -> Instant {
     let sent = progress.filter(|progress| progress.is_sent()).map(|progress| progress.last());
-    sent.map_or(started, |sent| sent.max(started)).elapsed()
+    sent.map_or(started, |sent| sent.max(started))
 }
 
 /// When to look again: a body may start to wait for its client, which shortens the deadline, and a token may be
 /// revoked, both at any time.
-fn next_look(deadline: Instant, progress: Option<&Arc<RequestProgress>>, has_token: bool) -> Instant {
+fn next_look(
+    now: Instant,
+    deadline: Instant,
+    progress: Option<&Arc<RequestProgress>>,
+    has_token: bool,
+) -> Instant {
     let silence = progress.and_then(|progress| progress.silence());
     let revocation = has_token.then_some(REVOCATION_INTERVAL);
     // The task then also looks whether the client of a body that is not read has gone.
     let presence = progress.filter(|progress| !progress.is_sent()).map(|_| PRESENCE_INTERVAL);
     let soonest = silence.into_iter().chain(revocation).chain(presence).min();
-    soonest.map_or(deadline, |time| deadline.min(Instant::now() + time))
+    soonest.map_or(deadline, |time| deadline.min(now + time))
 }
 
 /// How the backend finds the end of the body: by the length that the client has stated, or by chunks.

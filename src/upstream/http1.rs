@@ -24,6 +24,8 @@ use crate::http1::{
 };
 use crate::message::{Fields, Response};
 use crate::request::{Framing, HeadLimits};
+use crate::spare_buffers;
+use crate::timer::Timer;
 
 mod request_writer;
 
@@ -53,6 +55,8 @@ pub(super) struct Http1Connection {
     keep_alive: bool,
     /// How much of the body was passed on since the reader last had to wait.
     burst: usize,
+    /// For the waits for responses.
+    timer: Timer,
 }
 
 /// Why the head of a response could not be read.
@@ -97,12 +101,23 @@ impl Http1Connection {
             body: BodyReader::new(ResponseFraming::Delimited(Framing::None)),
             keep_alive: false,
             burst: 0,
+            timer: Timer::default(),
         })
     }
 
     /// Sets whether the client whose request follows has shown a verified token.
     pub(super) fn serve(&mut self, is_verified: bool) {
         self.stream.serve(is_verified);
+    }
+
+    /// Its timer, for the wait for one response.
+    pub(super) fn take_timer(&mut self) -> Timer {
+        std::mem::take(&mut self.timer)
+    }
+
+    /// Keeps the timer for the next request.
+    pub(super) fn keep_timer(&mut self, timer: Timer) {
+        self.timer = timer;
     }
 
     /// Whether what was read begins like a TLS record (RFC 8446 section 5.1): an alert about our plain text.
@@ -252,7 +267,10 @@ impl Http1Connection {
 
     /// Releases the buffers before the connection waits in the pool.
     pub(super) fn release_buffers(&mut self) {
-        self.read = ReadBuffer::default();
+        let ReadBuffer { bytes, size } = std::mem::take(&mut self.read);
+        if size == FIRST_READ {
+            spare_buffers::keep(bytes);
+        }
         self.request.release_buffers();
     }
 
@@ -354,7 +372,7 @@ impl ReadBuffer {
         // up first, so that many small pieces do not each keep one.
         let is_short = self.room() < self.size && !self.bytes.try_reclaim(self.size);
         if is_short && self.room() < self.size / 4 {
-            let mut larger = BytesMut::with_capacity(self.bytes.len() + self.size);
+            let mut larger = spare_buffers::take(self.bytes.len() + self.size);
             larger.extend_from_slice(&self.bytes);
             self.bytes = larger;
         }

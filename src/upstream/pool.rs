@@ -50,12 +50,12 @@ impl Drop for Watch {
 
 impl Http1Pool {
     /// The most recently used connection that is open, as far as the runtime has noticed.
-    pub(super) fn check_out(&self) -> Option<Box<Http1Connection>> {
+    pub(super) fn check_out(&self, now: Instant) -> Option<Box<Http1Connection>> {
         let mut state = self.state();
         loop {
             let Idle { mut connection, until } = state.idle.pop()?;
             let is_open = connection.poll_unusable(&mut Context::from_waker(Waker::noop())).is_pending();
-            if is_open && until > Instant::now() {
+            if is_open && until > now {
                 return Some(connection);
             }
         }
@@ -154,7 +154,7 @@ mod tests {
         backend.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.expect("a write");
         let end = backend.read(&mut [0]).await;
         assert!(matches!(&end, Ok(0)) || end.is_err(), "{end:?}");
-        assert!(pool.check_out().is_none());
+        assert!(pool.check_out(Instant::now()).is_none());
     }
 
     #[tokio::test]
@@ -165,7 +165,7 @@ mod tests {
         let (first_in, last_in) = (&raw const *one, &raw const *other);
         pool.check_in(one, LIFETIME);
         pool.check_in(other, LIFETIME);
-        assert!(pool.check_out().is_some_and(|connection| &raw const *connection == last_in));
+        assert!(pool.check_out(Instant::now()).is_some_and(|connection| &raw const *connection == last_in));
         let (third, third_backend) = connection();
         pool.check_in(third, LIFETIME);
         drop(third_backend);
@@ -177,8 +177,8 @@ mod tests {
         })
         .await
         .expect("the closed connection is dropped");
-        assert!(pool.check_out().is_some_and(|connection| &raw const *connection == first_in));
-        assert!(pool.check_out().is_none());
+        assert!(pool.check_out(Instant::now()).is_some_and(|connection| &raw const *connection == first_in));
+        assert!(pool.check_out(Instant::now()).is_none());
     }
 
     #[tokio::test(start_paused = true)]
@@ -187,7 +187,7 @@ mod tests {
         let (one, _first) = connection();
         pool.check_in(one, LIFETIME);
         tokio::time::advance(LIFETIME).await;
-        assert!(pool.check_out().is_none());
+        assert!(pool.check_out(Instant::now()).is_none());
         let mut backends = Vec::new();
         for _ in 0..MAX_IDLE + 5 {
             let (one, backend) = connection();

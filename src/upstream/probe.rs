@@ -54,6 +54,7 @@ impl Upstream {
         let opened = self.open(&account).await;
         let connection = opened
             .map_err(|error| ProbeError { is_absent: !error.is_permanent, cause: error.to_string() })?;
+        let now = Instant::now();
         let mut request = UpstreamRequest {
             method: Method::GET,
             path,
@@ -63,8 +64,10 @@ impl Upstream {
             trailers: false,
             upgrade: false,
             interim: None,
+            permitted_at: now,
+            responded_at: None,
         };
-        let waiting = Waiting::new(Instant::now(), None, None);
+        let waiting = Waiting::new(now, None, None);
         let exchange = async {
             let sent = match connection {
                 Connection::Http1(connection) => {

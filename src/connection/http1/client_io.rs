@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 use tokio::io::AsyncWrite as _;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::linger::{Linger, QUIET_TIME};
 use super::request;
@@ -21,6 +21,7 @@ use crate::connection::settings::{ReadLimits, Times};
 use crate::gateway::UnreadHead;
 use crate::message::Request;
 use crate::request::{Framing, HeadScanner, RequestFault};
+use crate::timer::Timer;
 
 /// The client's side of a connection.
 pub(super) struct ClientIo {
@@ -123,7 +124,8 @@ impl ClientIo {
                 let body = if framing == Framing::None { ClientBody::Empty } else { ClientBody::Http1(body) };
                 Next::Request(Request { head: Box::new(head), body }, terms)
             }
-            Err((fault, headers)) => {
+            Err(refused) => {
+                let (fault, headers) = *refused;
                 let head = headers.received();
                 Next::Refused(UnreadHead::new(fault, scanner.method_of(head), scanner.target_of(head)))
             }
@@ -202,11 +204,13 @@ impl ClientIo {
 
     /// Reads and discards the rest of the request's body, within bounds of bytes and time. Returns whether it has ended.
     pub(super) async fn discard(&mut self) -> bool {
+        if self.transport.lock().reclaim_body() {
+            return true;
+        }
         let bounds = self.limits.discard;
         let (mut left, end) = (bounds.bytes, Instant::now() + bounds.timeout);
         let mut quiet_end = Instant::now() + QUIET_TIME;
         let _discarding = self.account.discards();
-        self.transport.lock().reclaim_body();
         poll_fn(|cx| {
             loop {
                 match self.transport.lock().poll_body(cx) {
@@ -242,27 +246,6 @@ impl ClientIo {
             linger.as_mut().map_or(Poll::Ready(()), |linger| linger.poll(stream, is_patient, cx)).map(Ok)
         })
         .await
-    }
-}
-
-/// The timer of a connection. A later deadline is set only when the timer fires at the earlier one.
-#[derive(Default)]
-struct Timer(Option<Pin<Box<Sleep>>>);
-
-impl Timer {
-    /// Ready once `deadline` has passed.
-    fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if timer.deadline() > deadline {
-            timer.as_mut().reset(deadline);
-        }
-        while timer.as_mut().poll(cx).is_ready() {
-            if timer.deadline() >= deadline {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(deadline);
-        }
-        Poll::Pending
     }
 }
 

@@ -11,11 +11,12 @@ use crate::request::{HeadScanner, RequestFault};
 ///
 /// # Errors
 /// The target, which `scanner` accepted, is not accepted by [`Uri`].
-pub(super) fn read(scanner: &HeadScanner, headers: Fields) -> Result<Head, (RequestFault, Fields)> {
+pub(super) fn read(scanner: &HeadScanner, headers: Fields) -> Result<Head, Box<(RequestFault, Fields)>> {
     let head = headers.received();
     let target = Uri::from_maybe_shared(head.slice_ref(scanner.target_of(head)));
     let (Ok(uri), Ok(method)) = (target, Method::from_bytes(scanner.method_of(head))) else {
-        return Err((RequestFault::BadTarget("target is not of a form that requests have"), headers));
+        let fault = RequestFault::BadTarget("target is not of a form that requests have");
+        return Err(Box::new((fault, headers)));
     };
     let version = if scanner.is_http_11() { Version::HTTP_11 } else { Version::HTTP_10 };
     Ok(Head { method, uri, version, headers })

@@ -4,6 +4,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
+use tokio::time::Instant;
 
 use super::*;
 use crate::http1::RequestFraming;
@@ -247,7 +248,7 @@ async fn an_exchange_that_is_dropped_closes_its_connection() {
     assert!(waiting.is_err(), "the backend has not responded");
     let pool = std::sync::Arc::<super::super::pool::Http1Pool>::default();
     pool.check_in(connection, std::time::Duration::from_secs(9));
-    assert!(pool.check_out().is_none(), "a connection in an exchange is not kept");
+    assert!(pool.check_out(Instant::now()).is_none(), "a connection in an exchange is not kept");
     let mut request = String::new();
     backend.read_to_string(&mut request).await.expect("the end");
     assert!(request.starts_with("GET /a HTTP/1.1\r\n"));

@@ -46,7 +46,7 @@ pub(super) fn impersonation() -> Vec<Case> {
     let of = |more: serde_json::Value, detail, named: &str, issuer: &str| {
         case(Step::Rules, &token_of(more), detail).changed(|case| {
             case.admission.authorizer.backend = Backend::OpenMetadata;
-            case.request.headers.insert("x-impersonate-user", "root".parse().unwrap());
+            case.request.headers.insert("x-impersonate-user", "root".parse::<http::HeaderValue>().unwrap());
             let bots = vec![named.into()];
             case.admission.authorizer.policy.impersonation =
                 Some(Impersonation { issuer: issuer.into(), bots });
