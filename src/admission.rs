@@ -129,7 +129,7 @@ pub trait Environment {
     fn keys(&self) -> Arc<KeyRing>;
 
     /// The token with this text that was verified with the keys of `generation`, if it is valid at `now`.
-    fn cached(&mut self, text: &str, generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>>;
+    fn cached(&mut self, text: &[u8], generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>>;
 
     /// Caches a token that was just verified with the keys of `generation`.
     fn keep(&mut self, text: &str, token: &Arc<VerifiedToken>, generation: u64);
@@ -151,7 +151,7 @@ pub trait Environment {
     }
 
     /// How a verified token is revoked, if it is.
-    fn revocation(&self, token: &VerifiedToken, text: &str) -> Option<RevokedBy>;
+    fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Option<RevokedBy>;
 
     /// Reads the body and parses its GraphQL operations.
     ///
@@ -254,8 +254,8 @@ impl Admission {
         E: Environment + Send,
         O: Observer + Send,
     {
-        let text = bearer.as_str();
-        if text.len() > self.authorizer.token_bytes {
+        if bearer.as_bytes().len() > self.authorizer.token_bytes {
+            let text = bearer.as_str();
             let fault = JoseFault::Malformed("token is longer than tokenBytes");
             let token = RefusedToken::unparsed(text, fault, self.authorizer.token_bytes);
             return Err(self.refuse_token(token, None, environment, observer));
@@ -264,9 +264,10 @@ impl Admission {
         let token = loop {
             let keys = environment.keys();
             let now = environment.now();
-            if let Some(token) = environment.cached(text, keys.generation, now) {
+            if let Some(token) = environment.cached(bearer.as_bytes(), keys.generation, now) {
                 break token;
             }
+            let text = bearer.as_str();
             let token = match self.verify_with(text, &keys, now, observer) {
                 Ok(token) => {
                     let token = Arc::new(token);
@@ -283,7 +284,7 @@ impl Admission {
             }
         };
         observer.verified(&token);
-        match environment.revocation(&token, text) {
+        match environment.revocation(&token, bearer.as_bytes()) {
             None => Ok(token),
             Some(by) => {
                 let entry = self.authorizer.trust.iter().position(|entry| *entry.name == *token.entry());

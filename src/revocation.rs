@@ -220,7 +220,7 @@ impl Revocations {
     }
 
     /// How this token is revoked, if it is. `text` is the token as it was received.
-    pub fn find(&self, token: &VerifiedToken, text: &str) -> Option<RevokedBy> {
+    pub fn find(&self, token: &VerifiedToken, text: impl AsRef<[u8]>) -> Option<RevokedBy> {
         let named = |name: &str| self.issuers.get(name).copied();
         // The issuers whose entries are about this token.
         let issuers = if self.issuers.is_empty() {
@@ -244,7 +244,7 @@ impl Revocations {
                 }
                 // DataHub signs only with HS256, which is deterministic, so a token has only one text.
                 RevokedBy::DatahubTokenHash => {
-                    token.algorithm() == Algorithm::HS256 && holds(&self.datahub_token_hash(text))
+                    token.algorithm() == Algorithm::HS256 && holds(&self.datahub_token_hash(text.as_ref()))
                 }
             }
         };
@@ -272,9 +272,9 @@ impl Revocations {
         self.issuers.keys().map(AsRef::as_ref)
     }
 
-    fn datahub_token_hash(&self, text: &str) -> String {
+    fn datahub_token_hash(&self, text: &[u8]) -> String {
         let salt = self.salt.as_ref().map(|salt| salt.expose_secret()).unwrap_or_default();
-        STANDARD.encode(sha256_of_parts([text.as_bytes(), salt]))
+        STANDARD.encode(sha256_of_parts([text, salt]))
     }
 }
 

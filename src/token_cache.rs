@@ -61,12 +61,12 @@ impl TokenCache {
     }
 
     /// Returns the token with this text if [`Self::remember`] was called for it by this thread in the same second.
-    pub fn recent(&self, text: &str, generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>> {
+    pub fn recent(&self, text: &[u8], generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>> {
         self.recent.as_ref()?.get(text, generation, now)
     }
 
     /// Remembers the text of a token that [`Self::get`] has returned.
-    pub fn remember(&self, text: &str, token: &Arc<VerifiedToken>, generation: u64, now: NumericDate) {
+    pub fn remember(&self, text: &[u8], token: &Arc<VerifiedToken>, generation: u64, now: NumericDate) {
         if let Some(recent) = &self.recent {
             recent.remember(text, token, generation, now);
         }

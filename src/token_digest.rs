@@ -40,9 +40,9 @@ pub struct TokenDigest(u128);
 
 impl TokenDigest {
     /// The digest of this text.
-    pub fn of(text: &str) -> Self {
+    pub fn of(text: impl AsRef<[u8]>) -> Self {
         let mut hasher = *KEYED;
-        hasher.write(text.as_bytes());
+        hasher.write(text.as_ref());
         Self(hasher.finish128().as_u128())
     }
 }

@@ -38,7 +38,7 @@ impl Environment for Cached<'_> {
         self.inner.keys()
     }
 
-    fn cached(&mut self, text: &str, generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>> {
+    fn cached(&mut self, text: &[u8], generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>> {
         let token = self.cache.get(&TokenDigest::of(text), generation, now)?;
         self.hits += 1;
         Some(token)
@@ -56,7 +56,7 @@ impl Environment for Cached<'_> {
         self.inner.newer_keys(text, entry, generation).await
     }
 
-    fn revocation(&self, token: &VerifiedToken, text: &str) -> Option<RevokedBy> {
+    fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Option<RevokedBy> {
         self.inner.revocation(token, text)
     }
 

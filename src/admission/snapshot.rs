@@ -58,7 +58,7 @@ impl Environment for Snapshot<'_> {
         self.keys.clone()
     }
 
-    fn cached(&mut self, _: &str, _: u64, _: NumericDate) -> Option<Arc<VerifiedToken>> {
+    fn cached(&mut self, _: &[u8], _: u64, _: NumericDate) -> Option<Arc<VerifiedToken>> {
         None
     }
 
@@ -76,7 +76,7 @@ impl Environment for Snapshot<'_> {
         self.sources.get(entry).cloned().unwrap_or_default()
     }
 
-    fn revocation(&self, token: &VerifiedToken, text: &str) -> Option<RevokedBy> {
+    fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Option<RevokedBy> {
         self.revocations?.find(token, text)
     }
 

@@ -97,7 +97,7 @@ impl Environment for Script {
         self.rings[0].clone()
     }
 
-    fn cached(&mut self, _: &str, _: u64, _: NumericDate) -> Option<Arc<VerifiedToken>> {
+    fn cached(&mut self, _: &[u8], _: u64, _: NumericDate) -> Option<Arc<VerifiedToken>> {
         self.cached.clone()
     }
 
@@ -119,7 +119,7 @@ impl Environment for Script {
         self.refresh
     }
 
-    fn revocation(&self, _: &VerifiedToken, _: &str) -> Option<RevokedBy> {
+    fn revocation(&self, _: &VerifiedToken, _: &[u8]) -> Option<RevokedBy> {
         self.revoked.then_some(RevokedBy::ALL[0])
     }
 

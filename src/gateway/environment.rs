@@ -71,7 +71,7 @@ impl<'a> LiveEnvironment<'a> {
         Self { gateway, client, digest: None, body, patience, ahead: ReadAhead::default(), waited }
     }
 
-    fn digest(&mut self, text: &str) -> TokenDigest {
+    fn digest(&mut self, text: impl AsRef<[u8]>) -> TokenDigest {
         *self.digest.get_or_insert_with(|| TokenDigest::of(text))
     }
 }
@@ -85,7 +85,7 @@ impl Environment for LiveEnvironment<'_> {
         self.gateway.keys.ring().clone()
     }
 
-    fn cached(&mut self, text: &str, generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>> {
+    fn cached(&mut self, text: &[u8], generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>> {
         let cache = &self.gateway.cache;
         let token = match cache.recent(text, generation, now) {
             Some(token) => token,
@@ -120,7 +120,7 @@ impl Environment for LiveEnvironment<'_> {
         self.gateway.keys.sources_of(entry)
     }
 
-    fn revocation(&self, token: &VerifiedToken, text: &str) -> Option<RevokedBy> {
+    fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Option<RevokedBy> {
         self.gateway.revocations.current().find(token, text)
     }
 

@@ -20,6 +20,9 @@ macro_rules! names {
 
         /// The names, in lower case, at their numbers.
         const TEXTS: &[&str] = &[$($text),*];
+
+        /// The beginnings of their lines.
+        static LINE_STARTS: [&str; TEXTS.len()] = [$(concat!($text, ": ")),*];
     };
 }
 
@@ -133,6 +136,11 @@ impl FieldName {
     /// The name, in lower case.
     pub fn as_str(self) -> &'static str {
         TEXTS.get(usize::from(self.0)).copied().unwrap_or_default()
+    }
+
+    /// The name, in lower case, a colon and a blank.
+    pub(super) fn line_start(self) -> &'static str {
+        LINE_STARTS.get(usize::from(self.0)).copied().unwrap_or_default()
     }
 
     /// Its number, less than [`Self::COUNT`].

@@ -158,24 +158,26 @@ impl Fields {
 
     /// Adds a line, whose value of this length `write` adds to the others.
     fn add(&mut self, name: &NewName, length: usize, write: impl FnOnce(&[u8], &mut Vec<u8>)) {
-        let (lines, text) = (&mut self.added, name.as_str());
+        let lines = &mut self.added;
         if lines.capacity() == 0 {
             lines.reserve(USUAL_ADDED);
         }
-        lines.reserve(text.len() + length + 4);
         let start = lines.len();
-        lines.extend_from_slice(text.as_bytes());
-        lines.extend_from_slice(b": ");
+        let known = name.known();
+        match known {
+            Some(known) => lines.extend_from_slice(known.line_start().as_bytes()),
+            None => [name.as_str(), ": "].iter().for_each(|text| lines.extend_from_slice(text.as_bytes())),
+        }
         let value = lines.len();
+        lines.reserve(length + 2);
         write(&self.head, lines);
         let end = lines.len();
         lines.extend_from_slice(b"\r\n");
         // Messages are limited to far less than 4 GiB.
-        if let (Some(name_span), Some(value)) = (span(start..start + text.len()), span(value..end)) {
+        if let (Some(name_span), Some(value)) = (span(start..value - 2), span(value..end)) {
             if self.entries.capacity() == 0 {
                 self.entries = Vec::with_capacity(USUAL_FIELDS);
             }
-            let known = name.known();
             known.into_iter().for_each(|known| self.known.add(known));
             self.entries.push(Entry { known, is_received: false, is_plain: true, name: name_span, value });
         }

@@ -146,8 +146,12 @@ impl BearerToken {
 
     /// The token's text.
     pub fn as_str(&self) -> &str {
-        let bytes = self.value.get(self.at..self.at + self.len).unwrap_or_default();
-        str::from_utf8(bytes).unwrap_or_default()
+        str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    /// The bytes of its text, which is ASCII.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.value.get(self.at..self.at + self.len).unwrap_or_default()
     }
 
     /// The field in the form that both backends accept: `Bearer`, one space, the token.

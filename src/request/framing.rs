@@ -40,8 +40,13 @@ impl FramingFields {
     ///
     /// # Errors
     /// Why the framing is ambiguous.
+    #[inline]
     pub(crate) fn add(&mut self, name: &[u8], value: &[u8], is_http_11: bool) -> Result<(), &'static str> {
         // Comparing lengths first skips almost all other fields.
+        if matches!(name.len(), 14 | 17) { self.add_of_length(name, value, is_http_11) } else { Ok(()) }
+    }
+
+    fn add_of_length(&mut self, name: &[u8], value: &[u8], is_http_11: bool) -> Result<(), &'static str> {
         match name.len() {
             14 if name.eq_ignore_ascii_case(b"content-length") => match plain_length(value) {
                 Some(length) if self.length.is_none() => self.length = Some(length),

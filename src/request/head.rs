@@ -128,7 +128,11 @@ impl HeadScanner {
                     self.part = if byte == b'/' { Part::Path } else { Part::OtherTarget };
                 }
                 Part::Path | Part::Query | Part::OtherTarget => self.target(head)?,
-                Part::Version => self.version(byte)?,
+                Part::Version => {
+                    if !self.usual_version(head) {
+                        self.version(byte)?;
+                    }
+                }
                 Part::LineFeed if byte == b'\n' => {
                     self.advance_to(Part::Fields);
                     self.lines = FieldLines::new(self.at, self.limits.fields);
@@ -258,6 +262,19 @@ impl HeadScanner {
         }
         self.advance_to(Part::Version);
         Ok(())
+    }
+
+    /// Reads `HTTP/1.1` and the end of the line at once, if they have arrived at once.
+    fn usual_version(&mut self, head: &[u8]) -> bool {
+        const USUAL: &[u8] = b"HTTP/1.1\r\n";
+        let is_usual = self.at == self.begin && head.get(self.at..self.at + USUAL.len()) == Some(USUAL);
+        if is_usual {
+            self.is_http_11 = true;
+            self.at += USUAL.len() - 1;
+            self.advance_to(Part::Fields);
+            self.lines = FieldLines::new(self.at, self.limits.fields);
+        }
+        is_usual
     }
 
     /// `HTTP/1.0` or `HTTP/1.1`, and the end of the line.

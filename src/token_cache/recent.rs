@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret as _, SecretSlice};
 
 use crate::claims::VerifiedToken;
 use crate::numeric_date::NumericDate;
@@ -22,7 +22,7 @@ pub(super) struct RecentTokens(Sharded<Mutex<Vec<Option<Recent>>>>);
 
 #[derive(Debug)]
 struct Recent {
-    text: SecretString,
+    text: SecretSlice<u8>,
     token: Arc<VerifiedToken>,
     generation: u64,
     now: NumericDate,
@@ -31,7 +31,7 @@ struct Recent {
 impl RecentTokens {
     /// What was looked up with the same text, for the same generation of keys and in the same second. These three
     /// decide whether a token verifies, so nothing is checked again.
-    pub(super) fn get(&self, text: &str, generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>> {
+    pub(super) fn get(&self, text: &[u8], generation: u64, now: NumericDate) -> Option<Arc<VerifiedToken>> {
         let slots = self.0.own().lock().unwrap_or_else(PoisonError::into_inner);
         let recent = slots.get(slot(text)?)?.as_ref()?;
         let same =
@@ -40,7 +40,13 @@ impl RecentTokens {
     }
 
     /// Remembers a token that is in the cache.
-    pub(super) fn remember(&self, text: &str, token: &Arc<VerifiedToken>, generation: u64, now: NumericDate) {
+    pub(super) fn remember(
+        &self,
+        text: &[u8],
+        token: &Arc<VerifiedToken>,
+        generation: u64,
+        now: NumericDate,
+    ) {
         if text.len() > MAX_TEXT_BYTES {
             return;
         }
@@ -55,14 +61,14 @@ impl RecentTokens {
                 known.token.clone_from(token);
                 (known.generation, known.now) = (generation, now);
             }
-            _ => *place = Some(Recent { text: text.into(), token: token.clone(), generation, now }),
+            _ => *place = Some(Recent { text: text.to_vec().into(), token: token.clone(), generation, now }),
         }
     }
 }
 
 /// The slot of a token, from the end of its signature. A token whose signature has fewer bytes has none.
-fn slot(text: &str) -> Option<usize> {
+fn slot(text: &[u8]) -> Option<usize> {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let end = u64::from_le_bytes(*text.as_bytes().last_chunk()?);
+    let end = u64::from_le_bytes(*text.last_chunk()?);
     Some((end.wrapping_mul(FACTOR) >> 32) as usize % SLOTS)
 }

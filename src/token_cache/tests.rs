@@ -73,20 +73,25 @@ fn no_token_is_kept_longer_than_max_ttl() {
 fn a_recent_token_is_found_by_its_text_in_the_same_second() {
     let (cache, now) = (cache(), NOW_DATE);
     let text = "header.claims.signature";
-    assert!(cache.recent(text, 1, now).is_none());
+    assert!(cache.recent(text.as_bytes(), 1, now).is_none());
     let remembered = token();
-    cache.remember(text, &remembered, 1, now);
-    assert!(Arc::ptr_eq(&cache.recent(text, 1, now).unwrap(), &remembered));
-    assert!(cache.recent("Header.claims.signature", 1, now).is_none(), "another text in the same slot");
-    assert!(cache.recent(text, 2, now).is_none(), "other keys");
+    cache.remember(text.as_bytes(), &remembered, 1, now);
+    assert!(Arc::ptr_eq(&cache.recent(text.as_bytes(), 1, now).unwrap(), &remembered));
+    assert!(
+        cache.recent("Header.claims.signature".as_bytes(), 1, now).is_none(),
+        "another text in the same slot"
+    );
+    assert!(cache.recent(text.as_bytes(), 2, now).is_none(), "other keys");
     let next = NumericDate::from_secs(NOW + 1);
-    assert!(cache.recent(text, 1, next).is_none(), "another second");
-    cache.remember(text, &remembered, 2, next);
-    assert!(cache.recent(text, 2, next).is_some() && cache.recent(text, 1, now).is_none());
+    assert!(cache.recent(text.as_bytes(), 1, next).is_none(), "another second");
+    cache.remember(text.as_bytes(), &remembered, 2, next);
+    assert!(
+        cache.recent(text.as_bytes(), 2, next).is_some() && cache.recent(text.as_bytes(), 1, now).is_none()
+    );
     assert_eq!(Arc::strong_count(&remembered), 2);
     let other = token();
-    cache.remember("Header.claims.signature", &other, 2, next);
-    assert!(cache.recent(text, 2, next).is_none(), "the slot was taken");
+    cache.remember("Header.claims.signature".as_bytes(), &other, 2, next);
+    assert!(cache.recent(text.as_bytes(), 2, next).is_none(), "the slot was taken");
     assert_eq!(Arc::strong_count(&remembered), 1);
 }
 
@@ -94,15 +99,15 @@ fn a_recent_token_is_found_by_its_text_in_the_same_second() {
 fn few_texts_are_remembered_and_none_without_a_cache() {
     let (cache, one) = (cache(), token());
     for number in 0..10_000 {
-        cache.remember(&format!("header.claims.signature-{number}"), &one, 1, NOW_DATE);
+        cache.remember(format!("header.claims.signature-{number}").as_bytes(), &one, 1, NOW_DATE);
     }
     assert!(Arc::strong_count(&one) <= 65, "{}", Arc::strong_count(&one));
     for text in ["short", &"x".repeat(5000)] {
-        cache.remember(text, &one, 1, NOW_DATE);
-        assert!(cache.recent(text, 1, NOW_DATE).is_none());
+        cache.remember(text.as_bytes(), &one, 1, NOW_DATE);
+        assert!(cache.recent(text.as_bytes(), 1, NOW_DATE).is_none());
     }
     for cache in [TokenCache::new(0, Duration::from_secs(300)), TokenCache::new(1024, Duration::ZERO)] {
-        cache.remember("header.claims.signature", &one, 1, NOW_DATE);
-        assert!(cache.recent("header.claims.signature", 1, NOW_DATE).is_none());
+        cache.remember("header.claims.signature".as_bytes(), &one, 1, NOW_DATE);
+        assert!(cache.recent("header.claims.signature".as_bytes(), 1, NOW_DATE).is_none());
     }
 }

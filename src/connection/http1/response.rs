@@ -179,6 +179,9 @@ fn announced(headers: &Fields) -> Vec<HeaderName> {
 
 /// With our own version, whatever the client's is (RFC 9110 section 2.5).
 fn write_status(out: &mut BytesMut, status: StatusCode, reason: &[u8]) {
+    if status == StatusCode::OK && reason == b"OK" {
+        return out.put_slice(b"HTTP/1.1 200 OK\r\n");
+    }
     out.put_slice(b"HTTP/1.1 ");
     out.put_slice(status.as_str().as_bytes());
     out.put_u8(b' ');
