@@ -35,10 +35,11 @@ use crate::message::Fields;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::OutboundHead;
 use crate::request::{BearerToken, Credentials, Graphql, RequestFacts, RequestFault};
-use crate::revocation::RevokedBy;
+use crate::revocation::Revoked;
 use crate::trust::{self, KeyRing, TokenFault};
 
 mod observer;
+mod refused_head;
 mod refused_token;
 mod snapshot;
 
@@ -150,8 +151,8 @@ pub trait Environment {
         Vec::new()
     }
 
-    /// How a verified token is revoked, if it is.
-    fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Option<RevokedBy>;
+    /// The entry that revokes a verified token, if one does.
+    fn revocation(&self, token: &VerifiedToken, text: &str) -> Option<Box<Revoked>>;
 
     /// Reads the body and parses its GraphQL operations.
     ///
@@ -179,7 +180,9 @@ impl Admission {
         E: Environment + Send,
         O: Observer + Send,
     {
-        let facts = self.facts(head).map_err(|fault| refused(observer, Step::Request, fault.into()))?;
+        let facts = self.facts(head);
+        let facts =
+            facts.map_err(|fault| refused(observer, Step::Request, self.refused_head(fault, head)))?;
         // Boxed, because they are passed on many times and are large.
         let mut facts = Box::new(facts);
         observer.facts(&facts);
@@ -232,7 +235,7 @@ impl Admission {
                         "both Authorization and a session cookie",
                     ));
                 }
-                if self.head.has_look_alikes(headers) {
+                if self.head.look_alikes(headers).next().is_some() {
                     return Err(LOOK_ALIKE);
                 }
                 if !removes_fields && self.head.unlisted(headers).next().is_some() {
@@ -286,10 +289,10 @@ impl Admission {
         observer.verified(&token);
         match environment.revocation(&token, bearer.as_bytes()) {
             None => Ok(token),
-            Some(by) => {
+            Some(revoked) => {
                 let entry = self.authorizer.trust.iter().position(|entry| *entry.name == *token.entry());
-                let detail = diagnosis::revoked(by, &token).finish();
-                let denial = Denial::of_token(TokenFault::Revoked(by), entry).with(detail);
+                let detail = diagnosis::revoked(&revoked, &token).finish();
+                let denial = Denial::of_token(TokenFault::Revoked(revoked.by), entry).with(detail);
                 Err(refused(observer, Step::Revocation, denial))
             }
         }

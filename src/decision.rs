@@ -17,9 +17,9 @@ use secrecy::{ExposeSecret as _, SecretSlice};
 
 use crate::backend::Backend;
 use crate::claims::{BotPrivilege, ClaimPath, ClaimsFault, VerifiedToken};
-use crate::diagnosis::{Detail, Quoted};
+use crate::diagnosis::{self, Detail, Quoted};
 use crate::policy::{Effect, Mode, Policy};
-use crate::request::{Credentials, RequestFacts, RequestFault};
+use crate::request::{Credentials, FaultPlace, RequestFacts, RequestFault};
 use crate::trust::{TokenFault, TrustedIssuer};
 
 mod impersonation;
@@ -133,6 +133,14 @@ impl Denial {
     #[must_use]
     pub fn with(self, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { detail: Some(detail.into()), ..self }
+    }
+
+    /// The denial for a request that could not be read, with the part of it that is at fault.
+    pub fn of_request(fault: RequestFault, place: Option<FaultPlace<'_>>) -> Self {
+        match fault {
+            RequestFault::BadTarget(why) => Self::new(Reason::BadTarget).with(diagnosis::located(why, place)),
+            fault => fault.into(),
+        }
     }
 
     /// The denial for a token that the issuer entry with index `entry` refused.

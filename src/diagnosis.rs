@@ -1,4 +1,4 @@
-//! Says why a token is refused: what was wanted, what was found, and how far apart they are.
+//! Says why a request or its token is refused: what was wanted, what was found, and how far apart they are.
 //!
 //! The texts are for operators: audit records, recent refusals, the status page and `metagate explain`. Clients never
 //! see them.
@@ -15,17 +15,19 @@ mod form;
 mod identity;
 mod issuer;
 mod key;
+mod place;
 mod text;
 
 use crate::claims::{BotPrivilege, ClaimsFault, VerifiedToken};
 use crate::jose::{KeySet, UnverifiedToken};
 use crate::numeric_date::NumericDate;
-use crate::revocation::RevokedBy;
+use crate::revocation::{Revoked, RevokedBy};
 use crate::trust::{TokenFault, TrustedIssuer};
 
 pub use form::unparsed;
 pub use issuer::untrusted;
 pub use key::{SourceSummary, name_sources};
+pub use place::located;
 pub use text::{Claim, Detail, Plain, Quoted, QuotedNames, Span, Words};
 
 /// What the entry that refused a token wanted, and what the token has.
@@ -81,15 +83,31 @@ fn claims(
     }
 }
 
-/// What revoked a verified token.
-pub fn revoked(by: RevokedBy, token: &VerifiedToken) -> Detail {
-    let mut detail = Detail::of(format_args!("{}", by.detail()));
-    match by {
-        RevokedBy::Id => detail.add_value(token.id()),
-        RevokedBy::Subject => detail.add_value(token.subject()),
-        RevokedBy::Key => detail.add_value(token.key_ids().next()),
-        RevokedBy::Fingerprint => detail.add(format_args!(": {}", token.fingerprint().short())),
-        RevokedBy::DatahubTokenHash => {}
-    }
+/// What revoked a verified token: the entry of the list, its note and its end.
+pub fn revoked(revoked: &Revoked, token: &VerifiedToken) -> Detail {
+    let mut detail = Detail::of(format_args!(""));
+    add_revoked(&mut detail, revoked, Some(token));
     detail
+}
+
+/// Appends what revoked a token.
+pub fn add_revoked(detail: &mut Detail, revoked: &Revoked, token: Option<&VerifiedToken>) {
+    detail.add(format_args!("{}", revoked.by.detail()));
+    match (revoked.by, token) {
+        (RevokedBy::Id | RevokedBy::Subject | RevokedBy::Key, _) => detail.add_value(Some(&revoked.value)),
+        (RevokedBy::Fingerprint, Some(token)) => {
+            detail.add(format_args!(": {}", token.fingerprint().short()));
+        }
+        // As much of it as finds the token in DataHub's list.
+        (RevokedBy::Fingerprint | RevokedBy::DatahubTokenHash, _) => {
+            let start = revoked.value.get(..16).unwrap_or(&revoked.value);
+            detail.add(format_args!(": {start}..."));
+        }
+    }
+    if let Some(note) = &revoked.note {
+        detail.add(format_args!("; note: {}", Quoted(note)));
+    }
+    if let Some(until) = revoked.until {
+        detail.add(format_args!("; until {until}"));
+    }
 }

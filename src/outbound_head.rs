@@ -33,7 +33,7 @@ mod request_source;
 mod reserved;
 mod upgrade;
 
-pub use connection::{list_members, remove_connection_fields};
+pub use connection::{NOT_ABOUT_CONNECTION, list_members, remove_connection_fields};
 pub use http2::{from_http2, understands_trailers};
 pub use upgrade::{
     HandshakeFault, WEBSOCKET_VERSION, check_websocket, is_granted, requested_protocol, set_upgrade,
@@ -120,10 +120,10 @@ impl OutboundHead {
         }
     }
 
-    /// Whether a field's name is another spelling of a reserved name or of a credential's name.
+    /// The fields whose names are other spellings of a reserved name or of a credential's name.
     /// [`Self::rewrite`] removes such fields. Another proxy that forwards the request itself may not.
-    pub fn has_look_alikes(&self, headers: &Fields) -> bool {
-        headers.iter().any(|field| self.known.is_look_alike_of_identity(field.name()))
+    pub fn look_alikes<'f>(&self, headers: &'f Fields) -> impl Iterator<Item = &'f str> {
+        headers.iter().map(|field| field.name()).filter(|name| self.known.is_look_alike_of_identity(name))
     }
 
     /// The fields that may carry an identity but are not listed by name: only the prefix of the name is known.

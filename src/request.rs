@@ -17,6 +17,7 @@ use http::{HeaderValue, Method, Uri, Version};
 
 mod original_request;
 mod bearer;
+mod fault_place;
 mod field_lines;
 mod field_name;
 mod framing;
@@ -30,6 +31,7 @@ mod parameters;
 mod target;
 
 pub use bearer::{BasicCredentials, BearerToken, Credentials};
+pub use fault_place::FaultPlace;
 pub(crate) use field_lines::{FieldFault, FieldLine, FieldLines, LINE_END};
 pub use field_name::{are_look_alikes, folded};
 pub use framing::{BodyFault, BodyTracker, Framing};
@@ -161,17 +163,17 @@ fn check_framing(version: Version, headers: &Fields) -> Result<(), RequestFault>
     if let Some(coding) = codings.next() {
         let exact = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
         if !exact || codings.next().is_some() || version != Version::HTTP_11 {
-            return Err(RequestFault::BadTarget("Transfer-Encoding is not exactly chunked"));
+            return Err(RequestFault::BadTarget(framing::NOT_CHUNKED));
         }
         if headers.contains_key(CONTENT_LENGTH) {
-            return Err(RequestFault::BadTarget("both Transfer-Encoding and Content-Length"));
+            return Err(RequestFault::BadTarget(framing::BOTH_FRAMINGS));
         }
     }
     let mut lengths = headers.get_all(CONTENT_LENGTH);
     if let Some(length) = lengths.next()
         && (framing::plain_length(length.as_bytes()).is_none() || lengths.next().is_some())
     {
-        return Err(RequestFault::BadTarget("Content-Length is not one plain number"));
+        return Err(RequestFault::BadTarget(framing::NOT_A_LENGTH));
     }
     Ok(())
 }

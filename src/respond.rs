@@ -58,7 +58,7 @@ impl Switched {
         tracing::debug!(?ending, "a tunnel ended");
         match ending {
             Ending::Complete => exchange.completed(),
-            Ending::Revoked(by) => exchange.ended_by_revocation(by),
+            Ending::Revoked(entry) => exchange.ended_by_revocation(&entry),
             Ending::Broken | Ending::Idle | Ending::Closed => {}
         }
     }
@@ -217,9 +217,9 @@ impl Body for ObservedBody {
             Poll::Ready(None) => this.completed(),
             Poll::Ready(Some(Err(_))) => {
                 if let (Content::Backend(body), Some(exchange)) = (&mut this.content, &mut this.exchange)
-                    && let Some(by) = body.revoked_by()
+                    && let Some(entry) = body.revoked_by()
                 {
-                    exchange.ended_by_revocation(by);
+                    exchange.ended_by_revocation(&entry);
                 }
             }
             Poll::Pending => {}

@@ -148,6 +148,28 @@ fn datahub_token_hash(text: &str) -> Result<String, &'static str> {
     }
 }
 
+/// What somebody wrote about an entry, for operators.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Remark<'r> {
+    /// When the entry ends.
+    pub until: Option<NumericDate>,
+    /// A note. Only its first 64 characters are kept.
+    pub note: Option<&'r str>,
+}
+
+/// The entry that revokes a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// How it identifies the token.
+    pub by: RevokedBy,
+    /// The value that it names, as it is in the list.
+    pub value: Box<str>,
+    /// When it ends.
+    pub until: Option<NumericDate>,
+    /// What somebody noted about it.
+    pub note: Option<Box<str>>,
+}
+
 /// A whole list.
 #[derive(Default)]
 pub struct Revocations {
@@ -181,7 +203,7 @@ impl Revocations {
     ) -> Result<Self, ListTooLong> {
         let mut revocations = Self::with_salt(salt);
         for entry in list {
-            revocations.add(&entry)?;
+            revocations.add(&entry, Remark::default())?;
         }
         Ok(revocations)
     }
@@ -190,7 +212,7 @@ impl Revocations {
     ///
     /// # Errors
     /// There are too many.
-    pub fn add(&mut self, entry: &Revocation) -> Result<(), ListTooLong> {
+    pub fn add(&mut self, entry: &Revocation, remark: Remark<'_>) -> Result<(), ListTooLong> {
         let issuer = match &entry.issuer {
             None => ANY_ISSUER,
             Some(name) => self.number(name)?,
@@ -199,7 +221,7 @@ impl Revocations {
             self.lengths.push(entry.value.len());
         }
         let Some(table) = self.tables.get_mut(entry.by.index()) else { return Err(ListTooLong) };
-        table.add(entry.value.as_bytes(), issuer, entry.issued_before).ok_or(ListTooLong)
+        table.add(entry.value.as_bytes(), issuer, entry.issued_before, remark).ok_or(ListTooLong)
     }
 
     /// Returns memory that further entries would need.
@@ -219,8 +241,8 @@ impl Revocations {
         Ok(number)
     }
 
-    /// How this token is revoked, if it is. `text` is the token as it was received.
-    pub fn find(&self, token: &VerifiedToken, text: impl AsRef<[u8]>) -> Option<RevokedBy> {
+    /// The entry that revokes this token, if one does. `text` is the token as it was received.
+    pub fn find(&self, token: &VerifiedToken, text: &str) -> Option<Box<Revoked>> {
         let named = |name: &str| self.issuers.get(name).copied();
         // The issuers whose entries are about this token.
         let issuers = if self.issuers.is_empty() {
@@ -229,27 +251,29 @@ impl Revocations {
             let iss = token.issuer().filter(|issuer| token.is_from(issuer));
             [Some(ANY_ISSUER), named(token.entry()), iss.and_then(named)]
         };
-        let is_listed = |(by, table): &(RevokedBy, &Table)| {
-            let holds = |value: &str| {
-                let holds = |issuer| table.holds(value.as_bytes(), issuer, token.issued_at());
-                issuers.into_iter().flatten().any(holds)
+        let listed = |(by, table): (RevokedBy, &Table)| {
+            let find = |value: &str| {
+                let find = |issuer| table.find(value.as_bytes(), issuer, token.issued_at());
+                issuers.into_iter().flatten().find_map(find)
             };
-            match by {
-                RevokedBy::Id => token.id().is_some_and(holds),
-                RevokedBy::Subject => token.subject().is_some_and(holds),
-                RevokedBy::Key => token.key_ids().any(holds),
+            let entry = match by {
+                RevokedBy::Id => token.id().and_then(find),
+                RevokedBy::Subject => token.subject().and_then(find),
+                RevokedBy::Key => token.key_ids().find_map(find),
                 RevokedBy::Fingerprint => {
                     let full = token.fingerprint().full();
-                    self.lengths.iter().filter_map(|length| full.get(..*length)).any(holds)
+                    self.lengths.iter().filter_map(|length| full.get(..*length)).find_map(find)
                 }
                 // DataHub signs only with HS256, which is deterministic, so a token has only one text.
-                RevokedBy::DatahubTokenHash => {
-                    token.algorithm() == Algorithm::HS256 && holds(&self.datahub_token_hash(text.as_ref()))
+                RevokedBy::DatahubTokenHash if token.algorithm() == Algorithm::HS256 => {
+                    find(&self.datahub_token_hash(text))
                 }
-            }
+                RevokedBy::DatahubTokenHash => None,
+            };
+            entry.map(|entry| Box::new(table.revoked(by, entry)))
         };
         let mut tables = RevokedBy::ALL.into_iter().zip(&self.tables).filter(|(_, table)| table.count > 0);
-        tables.find(is_listed).map(|(by, _)| by)
+        tables.find_map(listed)
     }
 
     /// The number of entries of one kind.

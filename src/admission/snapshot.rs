@@ -11,7 +11,7 @@ use crate::diagnosis::SourceSummary;
 use crate::message::Fields;
 use crate::numeric_date::NumericDate;
 use crate::request::{Graphql, RequestFacts};
-use crate::revocation::{Revocations, RevokedBy};
+use crate::revocation::{Revocations, Revoked};
 use crate::trust::KeyRing;
 
 /// Fixed keys, revocations, time and body, with nothing to wait for. Commands, tests and fuzz targets use it to
@@ -76,7 +76,7 @@ impl Environment for Snapshot<'_> {
         self.sources.get(entry).cloned().unwrap_or_default()
     }
 
-    fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Option<RevokedBy> {
+    fn revocation(&self, token: &VerifiedToken, text: &str) -> Option<Box<Revoked>> {
         self.revocations?.find(token, text)
     }
 
@@ -100,7 +100,9 @@ impl Admission {
         snapshot: &mut Snapshot<'_>,
         observer: &mut O,
     ) -> Result<(), Denial> {
-        let facts = self.facts(head).map_err(|fault| refused(observer, Step::Request, fault.into()))?;
+        let facts = self.facts(head);
+        let facts =
+            facts.map_err(|fault| refused(observer, Step::Request, self.refused_head(fault, head)))?;
         let caller = match self.authorizer.next_step(&facts, Route::Protected) {
             NextStep::Decide(caller) => {
                 caller.map_err(|denial| refused(observer, Step::Credentials, denial))?

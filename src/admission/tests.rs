@@ -16,7 +16,7 @@ use crate::message::Fields;
 use crate::outbound_head::{Authorization, IdentityNames};
 use crate::policy::{GraphqlMatching, Matching, Mode, PathPattern, Policy, RouteTable, Rule, Verdict};
 use crate::policy::{Route, Routed};
-use crate::revocation::{Revocation, Revocations};
+use crate::revocation::{Revocation, Revocations, RevokedBy};
 use crate::test_support::{
     MAX_BYTES, NOW, OTHER_RSA, RSA, entry, fields, good_claims, key_set, verified, with,
 };
@@ -25,13 +25,17 @@ mod details;
 
 const NOW_DATE: NumericDate = NumericDate::from_secs(NOW);
 
-fn admission() -> Admission {
+fn outbound_head(backend: Backend) -> OutboundHead {
     let names = IdentityNames {
         user: HeaderName::from_static("x-forwarded-user"),
         email: HeaderName::from_static("x-forwarded-email"),
         groups: HeaderName::from_static("x-forwarded-groups"),
         datahub_actor: false,
     };
+    OutboundHead::new(backend, names, Authorization::Forward, Vec::new())
+}
+
+fn admission() -> Admission {
     let graphql = Rule {
         name: "graphql".into(),
         matching: Matching {
@@ -54,7 +58,7 @@ fn admission() -> Admission {
         datahub_system: None,
         token_bytes: MAX_BYTES,
     };
-    let head = OutboundHead::new(authorizer.backend, names, Authorization::Forward, Vec::new());
+    let head = outbound_head(authorizer.backend);
     Admission { authorizer, head, body_bytes: 100 }
 }
 
@@ -119,8 +123,9 @@ impl Environment for Script {
         self.refresh
     }
 
-    fn revocation(&self, _: &VerifiedToken, _: &[u8]) -> Option<RevokedBy> {
-        self.revoked.then_some(RevokedBy::ALL[0])
+    fn revocation(&self, _: &VerifiedToken, _: &str) -> Option<Box<Revoked>> {
+        let entry = Revoked { by: RevokedBy::Id, value: "id-1".into(), until: None, note: None };
+        self.revoked.then(|| Box::new(entry))
     }
 
     async fn graphql(&mut self, _: &RequestFacts, _: &Fields) -> Result<Graphql, Denial> {

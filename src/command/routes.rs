@@ -33,8 +33,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let admission = admission(&loaded.config);
     match (&arguments.method, &arguments.path) {
         (Some(method), Some(path)) => {
-            let facts = LocalRequest::new(method, path, Fields::new())
-                .and_then(|request| admission.facts(&request.head()).map_err(Denial::from));
+            let facts = LocalRequest::new(method, path, Fields::new()).and_then(|request| {
+                let head = request.head();
+                admission.facts(&head).map_err(|fault| admission.refused_head(fault, &head))
+            });
             print_request(&admission.authorizer, &format!("{method} {path}"), facts.as_ref(), arguments.json);
         }
         _ => print_table(&admission.authorizer.policy.routes, arguments.json),

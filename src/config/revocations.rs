@@ -16,7 +16,7 @@ use secrecy::SecretSlice;
 use super::document::Problem;
 use crate::file_watch::{Content, Digesting, LastRead, Stamp};
 use crate::numeric_date::NumericDate;
-use crate::revocation::{ListTooLong, Revocations};
+use crate::revocation::{ListTooLong, Remark, Revocations};
 
 mod entries;
 
@@ -110,7 +110,8 @@ impl RevocationFile {
                 return Ok(());
             }
             next_end = entry.until.into_iter().chain(next_end).min();
-            list.add(&entry.revocation)
+            let remark = Remark { until: entry.until, note: entry.note.as_deref() };
+            list.add(&entry.revocation, remark)
         })?;
         Ok(Version { list: Arc::new(list.complete()), content, next_end })
     }

@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 
 use super::Exchange;
-use crate::revocation::RevokedBy;
+use crate::decision::Denial;
+use crate::diagnosis::{self, Detail};
+use crate::revocation::Revoked;
+use crate::trust::TokenFault;
 
 impl Exchange {
     /// Records that the whole response was sent.
@@ -12,14 +15,17 @@ impl Exchange {
     }
 
     /// Records that a streamed response or a tunnel was cut off because its token was revoked.
-    pub fn ended_by_revocation(&mut self, by: RevokedBy) {
-        self.ended = Some(Cow::Borrowed(match by {
-            RevokedBy::Id => "ended: the jti of its token was revoked",
-            RevokedBy::Fingerprint => "ended: the fingerprint of its token was revoked",
-            RevokedBy::Subject => "ended: the subject of its token was revoked",
-            RevokedBy::Key => "ended: the key of its token was revoked",
-            RevokedBy::DatahubTokenHash => "ended: the DataHub token hash of its token was revoked",
-        }));
+    pub fn ended_by_revocation(&mut self, revoked: &Revoked) {
+        let mut detail = Detail::of(format_args!("ended: "));
+        diagnosis::add_revoked(&mut detail, revoked, self.token.as_deref());
+        self.ended = Some(detail.finish());
+    }
+
+    /// The denial for a request whose token was revoked while it waited for the backend.
+    pub fn revoked_while_waiting(&self, revoked: &Revoked) -> Denial {
+        let mut detail = Detail::of(format_args!(""));
+        diagnosis::add_revoked(&mut detail, revoked, self.token.as_deref());
+        Denial::of_token(TokenFault::Revoked(revoked.by), None).with(detail.finish())
     }
 
     /// Records why the backend failed.

@@ -5,9 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use http::{HeaderValue, Method, Uri, Version};
 
 use crate::admission::{RequestHead, Via};
-use crate::decision::{Denial, Reason};
+use crate::decision::Denial;
 use crate::message::Fields;
 use crate::message::field_name::HOST;
+use crate::request::{FaultPlace, RequestFault};
 
 /// A request from this machine, as the proxy would receive it.
 pub struct LocalRequest {
@@ -20,8 +21,9 @@ impl LocalRequest {
     /// # Errors
     /// The path is not a request target.
     pub fn new(method: &Method, path: &str, mut headers: Fields) -> Result<Self, Denial> {
-        let why = "the path is not a valid request target";
-        let target = path.parse().map_err(|_| Denial::new(Reason::BadTarget).with(why))?;
+        let why = RequestFault::BadTarget("the path is not a valid request target");
+        let target = path.parse::<Uri>();
+        let target = target.map_err(|_| Denial::of_request(why, FaultPlace::in_target(path.as_bytes())))?;
         headers.insert(HOST, HeaderValue::from_static("localhost"));
         Ok(Self { method: method.clone(), target, headers })
     }

@@ -22,7 +22,7 @@ use crate::jwks::Unverified;
 use crate::message::Fields;
 use crate::numeric_date::NumericDate;
 use crate::request::{Graphql, RequestFacts};
-use crate::revocation::RevokedBy;
+use crate::revocation::Revoked;
 use crate::token_cache::TokenDigest;
 use crate::trust::KeyRing;
 use crate::upstream::ReadAhead;
@@ -120,7 +120,7 @@ impl Environment for LiveEnvironment<'_> {
         self.gateway.keys.sources_of(entry)
     }
 
-    fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Option<RevokedBy> {
+    fn revocation(&self, token: &VerifiedToken, text: &str) -> Option<Box<Revoked>> {
         self.gateway.revocations.current().find(token, text)
     }
 

@@ -12,7 +12,8 @@ use super::{
 };
 use crate::admission::{Admitted, RequestHead, Via};
 use crate::client_body::ClientBody;
-use crate::decision::Denial;
+use crate::decision::{Denial, Reason};
+use crate::diagnosis::{Detail, QuotedNames};
 use crate::exchange::Exchange;
 use crate::message::field_name::{AUTHORIZATION, HOST, X_ENVOY_AUTH_HEADERS_TO_REMOVE, X_METAGATE_REFUSAL};
 use crate::message::{Fields, Request, Response};
@@ -62,6 +63,18 @@ impl Gateway {
         }
     }
 
+    /// The denial for a request that does not say in one way which request it asks about.
+    fn unknown_original(&self, fault: RequestFault, headers: &Fields) -> Denial {
+        let (Some(dialect), RequestFault::BadTarget(why)) = (self.forward_auth, fault) else {
+            return fault.into();
+        };
+        let found = QuotedNames(OriginalRequest::names(headers));
+        let wanted = dialect.fields();
+        let detail =
+            Detail::of(format_args!("{why}; forwardAuth.target reads {wanted}, and the request has {found}"));
+        Denial::new(Reason::BadTarget).with(detail.finish())
+    }
+
     /// Admits the original request, and returns the fields of the response that permits it.
     async fn admit_original(
         &self,
@@ -72,7 +85,7 @@ impl Gateway {
         let Received { exchange, head, body, .. } = received;
         let source = self.admission.head.source_behind_peer(&head.headers);
         take_place(exchange, peer, source)?;
-        let original = original?;
+        let original = original.map_err(|fault| self.unknown_original(fault, &head.headers))?;
         // The proxy is trusted in everything else that it sends. Without this field every client would have the proxy's
         // address, and rules about networks would match all clients or none.
         let source = source.ok_or(RequestFault::BadTarget("X-Forwarded-For names no address"))?;

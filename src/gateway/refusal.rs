@@ -8,9 +8,8 @@ use crate::exchange::Exchange;
 use crate::message::field_name::SEC_WEBSOCKET_VERSION;
 use crate::message::{Fields, Response};
 use crate::outbound_head::{HandshakeFault, WEBSOCKET_VERSION};
-use crate::request::RequestFault;
+use crate::request::{FaultPlace, FieldList, HeadScanner, Http2Head, RequestFault};
 use crate::respond::{self, ObservedBody, ResponseFormat};
-use crate::trust::TokenFault;
 use crate::upstream::ForwardError;
 
 /// Why an admitted request cannot be forwarded.
@@ -24,14 +23,30 @@ pub(super) enum Unsendable {
 /// A head that could not be parsed, with the parts that could be read.
 #[derive(Debug)]
 pub struct UnreadHead {
-    fault: RequestFault,
+    denial: Denial,
     method: Box<str>,
     path: Box<str>,
 }
 
 impl UnreadHead {
+    /// An HTTP/1 head of which `bytes` has arrived.
+    pub fn of_http1(fault: RequestFault, scanner: &HeadScanner, bytes: &[u8]) -> Self {
+        let place = match fault {
+            RequestFault::BadTarget(why) => FaultPlace::in_http1(why, scanner, bytes),
+            _ => None,
+        };
+        let denial = Denial::of_request(fault, place);
+        Self::new(denial, scanner.method_of(bytes), scanner.target_of(bytes))
+    }
+
+    /// An HTTP/2 head.
+    pub fn of_http2(fault: RequestFault, list: &FieldList) -> Self {
+        let head = Http2Head::of_refused(list);
+        Self::new(Denial::of_request(fault, FaultPlace::in_http2(list)), head.method(), head.path())
+    }
+
     /// Takes what was read of the method and the target. Keeps only the target's path.
-    pub fn new(fault: RequestFault, method: &[u8], target: &[u8]) -> Self {
+    pub fn new(denial: Denial, method: &[u8], target: &[u8]) -> Self {
         let target = String::from_utf8_lossy(target);
         let path = match target.split_once("://") {
             // An absolute-form target may contain a password before the host.
@@ -39,7 +54,7 @@ impl UnreadHead {
             _ => &target,
         };
         let path = path.split('?').next().unwrap_or_default();
-        Self { fault, method: String::from_utf8_lossy(method).into(), path: path.into() }
+        Self { denial, method: String::from_utf8_lossy(method).into(), path: path.into() }
     }
 
     /// Whether the method is HEAD, whose response has no body.
@@ -49,7 +64,7 @@ impl UnreadHead {
 
     /// The denial for the fault.
     pub fn denial(&self) -> Denial {
-        self.fault.into()
+        self.denial.clone()
     }
 }
 
@@ -91,7 +106,11 @@ impl Gateway {
                 self.refuse_failed(received.exchange, ForwardError::BrokenRequest, received.format)
             }
             Unsendable::Handshake(fault) => {
-                let denial = RequestFault::BadTarget(fault.as_str()).into();
+                let version = received.head.headers.get_owned(SEC_WEBSOCKET_VERSION);
+                let version = version.as_ref().filter(|_| fault == HandshakeFault::Version);
+                let place =
+                    version.map(|value| FaultPlace::Value(b"sec-websocket-version", value.as_bytes()));
+                let denial = Denial::of_request(RequestFault::BadTarget(fault.as_str()), place);
                 let mut response = self.refuse(received, denial, peer);
                 if fault == HandshakeFault::Version {
                     // RFC 6455 section 4.4.
@@ -117,7 +136,7 @@ impl Gateway {
                 Denial::new(reason)
             }
             ForwardError::BrokenRequest => broken_body(),
-            ForwardError::Revoked(by) => Denial::of_token(TokenFault::Revoked(by), None),
+            ForwardError::Revoked(revoked) => exchange.revoked_while_waiting(&revoked),
         };
         let close = denial.reason.row().connection != AfterRefusal::Keep;
         respond::refusal(exchange, denial, &self.wording, ResponseFormat { close, ..format })

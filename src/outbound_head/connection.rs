@@ -29,15 +29,20 @@ pub(super) const SPECIFIC: FieldNames = FieldNames::of(&[
 /// End-to-end fields, which `Connection` must not name. Names that begin with `content-` count too.
 const NEVER_NOMINATED: &[&str] = &["authorization", "host", "cookie", "transfer-encoding", "content-length"];
 
+/// See [`OutboundHead::check_connection`].
+pub const NOT_ABOUT_CONNECTION: RequestFault =
+    RequestFault::BadTarget("Connection names a field that is not about the connection");
+
 impl OutboundHead {
     /// Refuses a request whose `Connection` names a field that the client must not have removed. Otherwise a
     /// proxy in front of us, or the backend, could read another request than the one that was authorized.
     pub fn check_connection(&self, headers: &Fields) -> Result<(), RequestFault> {
-        let forbidden = |name: &str| is_end_to_end(name) || self.known.is_ours_or_a_proxys(name);
-        if nominated(headers).any(|name| forbidden(&name)) {
-            return Err(RequestFault::BadTarget("Connection names a field that is not about the connection"));
-        }
-        Ok(())
+        self.end_to_end_option(headers).map_or(Ok(()), |_| Err(NOT_ABOUT_CONNECTION))
+    }
+
+    /// The first such field that `Connection` names.
+    pub fn end_to_end_option(&self, headers: &Fields) -> Option<String> {
+        nominated(headers).find(|name| is_end_to_end(name) || self.known.is_ours_or_a_proxys(name))
     }
 }
 

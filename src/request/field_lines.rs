@@ -9,8 +9,12 @@ pub(super) const MAX_NAME: usize = 256;
 
 pub(crate) const LINE_END: &str = "a line does not end with CR LF";
 
-/// Reads field lines up to the empty line after them. Every byte is read once, and those of a line that does not arrive
-/// at once up to twice.
+/// Whether these octets are a field name of an accepted length.
+pub(super) fn is_name(octets: &[u8]) -> bool {
+    !octets.is_empty() && octets.len() <= MAX_NAME && token_len(octets) == octets.len()
+}
+
+/// Reads field lines up to the empty line after them. Every byte is read once.
 #[derive(Clone, Debug)]
 pub(crate) struct FieldLines {
     part: Part,

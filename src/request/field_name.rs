@@ -10,6 +10,10 @@ use super::field_lines::MAX_NAME;
 use super::grammar::{token_len, value_len};
 use crate::message::Fields;
 
+pub(super) const NOT_A_NAME: &str = "a field name is not a token";
+pub(super) const OTHER_FRAMING: &str = "a framing field is spelled in another way";
+pub(super) const NOT_A_VALUE: &str = "a field value has a control character";
+
 /// The letters and digits of a name, in lower case.
 pub fn folded(name: &str) -> impl Iterator<Item = u8> {
     name.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase())
@@ -29,22 +33,22 @@ pub(super) fn check_fields(headers: &Fields) -> Result<(), RequestFault> {
             return Err(RequestFault::HeadTooLarge);
         }
         if token_len(name.as_bytes()) != name.len() {
-            return Err(RequestFault::BadTarget("a field name is not a token"));
+            return Err(RequestFault::BadTarget(NOT_A_NAME));
         }
         if looks_like_framing(name) {
-            return Err(RequestFault::BadTarget("a framing field is spelled in another way"));
+            return Err(RequestFault::BadTarget(OTHER_FRAMING));
         }
     }
     let is_bad = |value: &[u8]| value_len(value) != value.len();
     if headers.iter().any(|field| !field.is_strictly_read() && is_bad(field.value().as_bytes())) {
-        return Err(RequestFault::BadTarget("a field value has a control character"));
+        return Err(RequestFault::BadTarget(NOT_A_VALUE));
     }
     Ok(())
 }
 
 /// Whether a name is a look-alike of a field that says where the body ends, where the request goes
 /// or which fields are hop-by-hop. Look-alikes of other fields can be removed instead.
-fn looks_like_framing(name: &str) -> bool {
+pub(super) fn looks_like_framing(name: &str) -> bool {
     // Select by the first letter: this runs for every field of every request.
     let framing: &[&str] = match folded(name).next() {
         Some(b't') => &["transfer-encoding"],

@@ -12,6 +12,10 @@ const MAX_EXTENSION_BYTES: u32 = 16 * 1024;
 const MAX_TRAILER_BYTES: u32 = 8 * 1024;
 const MAX_SIZE_DIGITS: u8 = 16;
 
+pub(super) const NOT_A_LENGTH: &str = "Content-Length is not one plain number";
+pub(super) const NOT_CHUNKED: &str = "Transfer-Encoding is not exactly chunked";
+pub(super) const BOTH_FRAMINGS: &str = "both Transfer-Encoding and Content-Length";
+
 /// How the end of a body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
@@ -50,18 +54,18 @@ impl FramingFields {
         match name.len() {
             14 if name.eq_ignore_ascii_case(b"content-length") => match plain_length(value) {
                 Some(length) if self.length.is_none() => self.length = Some(length),
-                _ => return Err("Content-Length is not one plain number"),
+                _ => return Err(NOT_A_LENGTH),
             },
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 if !value.eq_ignore_ascii_case(b"chunked") || self.chunked || !is_http_11 {
-                    return Err("Transfer-Encoding is not exactly chunked");
+                    return Err(NOT_CHUNKED);
                 }
                 self.chunked = true;
             }
             _ => return Ok(()),
         }
         if self.chunked && self.length.is_some() {
-            return Err("both Transfer-Encoding and Content-Length");
+            return Err(BOTH_FRAMINGS);
         }
         Ok(())
     }

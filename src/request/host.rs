@@ -8,7 +8,10 @@ use super::RequestFault;
 use crate::message::Fields;
 use crate::message::field_name::HOST;
 
-const BAD: RequestFault = RequestFault::BadTarget("Host is not a host and port");
+pub(super) const NOT_A_HOST: &str = "Host is not a host and port";
+pub(super) const MANY_HOSTS: &str = "more than one Host";
+pub(super) const OTHER_HOST: &str = "Host differs from the target";
+const BAD: RequestFault = RequestFault::BadTarget(NOT_A_HOST);
 const NONE: RequestFault = RequestFault::BadTarget("no Host");
 
 /// The longest name (RFC 1035 section 2.3.4).
@@ -29,7 +32,7 @@ impl Hosts {
     pub(super) fn read(target: &Uri, version: Version, headers: &Fields) -> Result<Self, RequestFault> {
         let mut values = headers.get_all(HOST);
         let from_field = match (values.next(), values.next()) {
-            (_, Some(_)) => return Err(RequestFault::BadTarget("more than one Host")),
+            (_, Some(_)) => return Err(RequestFault::BadTarget(MANY_HOSTS)),
             (Some(value), None) => Some(Authority::read(value.as_bytes())?),
             (None, None) if version == Version::HTTP_2 => None,
             (None, None) => return Err(NONE),
@@ -39,7 +42,7 @@ impl Hosts {
         if let (Some(from_field), Some(from_target)) = (&from_field, &from_target)
             && !from_field.is_same(from_target, target.scheme_str())
         {
-            return Err(RequestFault::BadTarget("Host differs from the target"));
+            return Err(RequestFault::BadTarget(OTHER_HOST));
         }
         let target_host = target_text.map(HeaderValue::from_str).transpose().map_err(|_| BAD)?;
         let host = from_field.or(from_target).ok_or(NONE)?.host.canonical();

@@ -8,7 +8,7 @@
 //! every version of HTTP.
 
 use super::field_lines::MAX_NAME;
-use super::framing::plain_length;
+use super::framing::{NOT_A_LENGTH, plain_length};
 use super::grammar::{bad_target_octet, is_path_octet, is_query_octet, token_len, value_len};
 use super::head::{MAX_METHOD, MAX_TARGET};
 use super::host::check_authority;
@@ -99,7 +99,7 @@ impl<'l> Http2Head<'l> {
             b"content-length" => match plain_length(value) {
                 Some(1..) if ends => bad("Content-Length without a body"),
                 Some(_) if !std::mem::replace(&mut self.has_content_length, true) => Ok(()),
-                _ => bad("Content-Length is not one plain number"),
+                _ => bad(NOT_A_LENGTH),
             },
             _ => Ok(()),
         }
@@ -163,6 +163,12 @@ fn check_origin_form(target: &[u8]) -> Result<(), RequestFault> {
         .find(|byte| !is_path_octet(**byte))
         .or_else(|| query.iter().find(|byte| !is_query_octet(**byte)));
     wrong.map_or(Ok(()), |byte| bad(bad_target_octet(*byte)))
+}
+
+/// Whether a field is refused by itself.
+pub(super) fn is_malformed(name: &[u8], value: &[u8]) -> bool {
+    let is_length = name == b"content-length";
+    check_field(name, value).is_err() || is_length && plain_length(value).is_none()
 }
 
 /// Sections 8.2.1 and 8.2.2.

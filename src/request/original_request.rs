@@ -24,6 +24,17 @@ pub enum ForwardAuthDialect {
     Request,
 }
 
+impl ForwardAuthDialect {
+    /// The fields that describe the original request, for operators.
+    pub const fn fields(self) -> &'static str {
+        match self {
+            Self::Forwarded => "X-Forwarded-Method, X-Forwarded-Uri and X-Forwarded-Host",
+            Self::Original => "X-Original-Method and one of X-Original-URI and X-Original-URL",
+            Self::Request => "the request itself",
+        }
+    }
+}
+
 /// The original request.
 #[derive(Clone, Debug)]
 pub struct OriginalRequest {
@@ -84,6 +95,21 @@ impl OriginalRequest {
         };
         named.agree_with(&original)?;
         Ok(original)
+    }
+
+    /// The names of the fields with which any proxy describes a request, as often as the request has them.
+    pub fn names(headers: &Fields) -> impl Iterator<Item = &str> + Clone {
+        const NAMES: [&str; 6] = [
+            "x-forwarded-method",
+            "x-forwarded-uri",
+            "x-forwarded-host",
+            "x-original-method",
+            "x-original-uri",
+            "x-original-url",
+        ];
+        let names: Vec<_> =
+            headers.iter().map(|field| field.name()).filter(|name| NAMES.contains(name)).collect();
+        names.into_iter()
     }
 }
 

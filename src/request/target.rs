@@ -21,7 +21,19 @@ pub struct PathReadings {
     rewritten: Vec<Box<[u8]>>,
 }
 
-const BAD: RequestFault = RequestFault::BadTarget("path is ambiguous or malformed");
+pub(super) const NOT_A_PATH: &str = "path has an octet that a path cannot have";
+pub(super) const NOT_A_QUERY: &str = "query has an octet that must be percent-encoded";
+pub(super) const BAD_ESCAPE: &str = "path has a percent sign without two hex digits after it";
+pub(super) const DOT_SEGMENT: &str = "path has a dot segment";
+pub(super) const PARAMETER: &str = "path has a dot segment as Jersey reads it, because of a parameter";
+pub(super) const CONTROL: &str = "path has a control character";
+pub(super) const OVERLONG: &str = "path has overlong UTF-8";
+pub(super) const DECODED_TWICE: &str = "path has a backslash or a fragment if it is decoded twice";
+const REWRITTEN: &str = "path goes on in a segment that the backend cuts off";
+
+const fn bad<T>(why: &'static str) -> Result<T, RequestFault> {
+    Err(RequestFault::BadTarget(why))
+}
 
 impl PathReadings {
     /// Reads the target of a request in origin-form or absolute-form.
@@ -32,7 +44,7 @@ impl PathReadings {
             return Err(RequestFault::BadTarget("scheme is neither http nor https"));
         }
         if raw.query().is_some_and(|query| !query.bytes().all(|byte| byte.is_ascii_graphic())) {
-            return Err(BAD);
+            return bad(NOT_A_QUERY);
         }
         let path = raw.path().as_bytes();
         let is_simple = is_simple(path);
@@ -104,7 +116,7 @@ fn readings(raw: &[u8]) -> Result<Vec<Box<[u8]>>, RequestFault> {
     if raw.first() != Some(&b'/')
         || !raw.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'\\' && *byte != b'#')
     {
-        return Err(BAD);
+        return bad(NOT_A_PATH);
     }
     check_segments(raw)?;
     let mut others: Vec<Box<[u8]>> = Vec::new();
@@ -137,13 +149,13 @@ fn readings(raw: &[u8]) -> Result<Vec<Box<[u8]>>, RequestFault> {
             check_segments(&twice)?;
             check_bytes(&twice)?;
             if twice.contains(&b'\\') || twice.contains(&b'#') {
-                return Err(BAD);
+                return bad(DECODED_TWICE);
             }
         }
     }
     let below_mappings = below_mappings(raw, &[&cut, &cut_then_decoded]);
-    for reading in &below_mappings {
-        check_segments(reading)?;
+    if below_mappings.iter().any(|reading| has_dot_segment(reading)) {
+        return bad(PARAMETER);
     }
     let latin1: Vec<_> = [&decoded, &cut_then_decoded]
         .into_iter()
@@ -164,7 +176,7 @@ fn rewritten(path: &[u8], from: &str, to: &str) -> Result<Option<Box<[u8]>>, Req
     let found = path.windows(from.len()).position(|part| part == from.as_bytes());
     let Some(rest) = found.and_then(|at| path.get(at + from.len()..)) else { return Ok(None) };
     if !matches!(rest.first(), None | Some(b'/' | b';')) {
-        return if to.is_empty() { Err(BAD) } else { Ok(None) };
+        return if to.is_empty() { bad(REWRITTEN) } else { Ok(None) };
     }
     let path = [to.as_bytes(), rest].concat();
     Ok(Some(if path.is_empty() { (*b"/").into() } else { path.into() }))
@@ -198,26 +210,35 @@ fn as_latin1(path: &[u8]) -> Option<Vec<u8>> {
     str::from_utf8(path).is_err().then(|| text().into_bytes())
 }
 
-/// Refuses dot segments in a reading, with `/` or `\` as the separator. The proxy and the backend could resolve
-/// them differently.
+/// Refuses dot segments in a reading. The proxy and the backend could resolve them differently.
 fn check_segments(path: &[u8]) -> Result<(), RequestFault> {
-    let dots = |segment: &[u8]| segment == b"." || segment == b"..";
-    let found = path
-        .split(|byte| matches!(byte, b'/' | b'\\'))
-        .any(|segment| dots(segment.split(|byte| *byte == b';').next().unwrap_or_default()));
-    if found { Err(BAD) } else { Ok(()) }
+    if has_dot_segment(path) { bad(DOT_SEGMENT) } else { Ok(()) }
 }
 
-/// Refuses control characters and overlong UTF-8 (RFC 3629 section 3) in a reading. A careless decoder reads `C0 AE`
-/// as a dot and `C0 AF` as a slash.
+/// Whether a reading has a dot segment, with `/` or `\` as the separator.
+fn has_dot_segment(path: &[u8]) -> bool {
+    let dots = |segment: &[u8]| segment == b"." || segment == b"..";
+    path.split(|byte| matches!(byte, b'/' | b'\\'))
+        .any(|segment| dots(segment.split(|byte| *byte == b';').next().unwrap_or_default()))
+}
+
+/// Refuses control characters and overlong UTF-8 in a reading.
 fn check_bytes(reading: &[u8]) -> Result<(), RequestFault> {
-    let overlong = reading.windows(2).any(|pair| match pair[0] {
-        0xc0 | 0xc1 => matches!(pair[1], 0x80..=0xbf),
-        0xe0 => matches!(pair[1], 0x80..=0x9f),
-        0xf0 => matches!(pair[1], 0x80..=0x8f),
+    if reading.windows(2).any(|pair| is_overlong(pair[0], pair[1])) {
+        return bad(OVERLONG);
+    }
+    if reading.iter().any(u8::is_ascii_control) { bad(CONTROL) } else { Ok(()) }
+}
+
+/// Whether two octets begin an overlong UTF-8 sequence (RFC 3629 section 3). A careless decoder reads `C0 AE` as a dot
+/// and `C0 AF` as a slash.
+pub(super) const fn is_overlong(one: u8, two: u8) -> bool {
+    match one {
+        0xc0 | 0xc1 => matches!(two, 0x80..=0xbf),
+        0xe0 => matches!(two, 0x80..=0x9f),
+        0xf0 => matches!(two, 0x80..=0x8f),
         _ => false,
-    });
-    if overlong || reading.iter().any(u8::is_ascii_control) { Err(BAD) } else { Ok(()) }
+    }
 }
 
 /// Removes `;` and what follows it from every segment, as servlets do.
@@ -250,7 +271,7 @@ fn decode(path: &[u8]) -> Result<Vec<u8>, RequestFault> {
             continue;
         }
         let (high, low) = (digit(bytes.next()), digit(bytes.next()));
-        let (Some(high), Some(low)) = (high, low) else { return Err(BAD) };
+        let (Some(high), Some(low)) = (high, low) else { return bad(BAD_ESCAPE) };
         decoded.push(16 * high + low);
     }
     Ok(decoded)

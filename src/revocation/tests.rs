@@ -24,40 +24,50 @@ fn limited(by: RevokedBy, text: &str, issuer: Option<&str>, before: Option<i64>)
 fn an_empty_list_revokes_nothing() {
     let list = Revocations::default();
     assert!(list.is_empty());
-    assert_eq!(list.find(&verified(json!({"jti": "a"})), ""), None);
+    assert_eq!(list.find(&verified(json!({"jti": "a"})), "").map(|found| found.by), None);
 }
 
 #[test]
 fn jti_must_match_exactly() {
     let list = list(RevokedBy::Id, "a-1");
-    assert_eq!(list.find(&verified(json!({"jti": "a-1"})), ""), Some(RevokedBy::Id));
+    assert_eq!(list.find(&verified(json!({"jti": "a-1"})), "").map(|found| found.by), Some(RevokedBy::Id));
     for claims in
         [json!({}), json!({"jti": "A-1"}), json!({"jti": "a-1 "}), json!({"jti": null}), json!({"jti": 1})]
     {
-        assert_eq!(list.find(&verified(claims.clone()), ""), None, "{claims}");
+        assert_eq!(list.find(&verified(claims.clone()), "").map(|found| found.by), None, "{claims}");
     }
 }
 
 #[test]
 fn subject_entries_may_be_limited_by_issue_time() {
     let token = verified(json!({}));
-    assert_eq!(list(RevokedBy::Subject, "ada").find(&token, ""), Some(RevokedBy::Subject));
-    assert_eq!(list(RevokedBy::Subject, "bob").find(&token, ""), None);
+    assert_eq!(
+        list(RevokedBy::Subject, "ada").find(&token, "").map(|found| found.by),
+        Some(RevokedBy::Subject)
+    );
+    assert_eq!(list(RevokedBy::Subject, "bob").find(&token, "").map(|found| found.by), None);
     let issued = NOW - 60;
     let before = |time| limited(RevokedBy::Subject, "ada", None, Some(time));
-    assert_eq!(before(issued + 1).find(&token, ""), Some(RevokedBy::Subject));
-    assert_eq!(before(issued).find(&token, ""), None, "issued at that very second");
+    assert_eq!(before(issued + 1).find(&token, "").map(|found| found.by), Some(RevokedBy::Subject));
+    assert_eq!(before(issued).find(&token, "").map(|found| found.by), None, "issued at that very second");
     let claims = without(good_claims(), "iat");
     let no_iat = crate::test_support::verified_by(&open_rules(), &claims);
-    assert_eq!(before(1).find(&no_iat, ""), Some(RevokedBy::Subject), "without iat it counts as early");
+    assert_eq!(
+        before(1).find(&no_iat, "").map(|found| found.by),
+        Some(RevokedBy::Subject),
+        "without iat it counts as early"
+    );
 }
 
 #[test]
 fn the_subject_is_not_the_principal() {
     let token = verified(json!({"sub": "00u1", "email": "ada@a.example"}));
     assert_eq!(token.principal(), "ada@a.example");
-    assert_eq!(list(RevokedBy::Subject, "ada@a.example").find(&token, ""), None);
-    assert_eq!(list(RevokedBy::Subject, "00u1").find(&token, ""), Some(RevokedBy::Subject));
+    assert_eq!(list(RevokedBy::Subject, "ada@a.example").find(&token, "").map(|found| found.by), None);
+    assert_eq!(
+        list(RevokedBy::Subject, "00u1").find(&token, "").map(|found| found.by),
+        Some(RevokedBy::Subject)
+    );
 }
 
 #[test]
@@ -91,14 +101,19 @@ fn fingerprint_prefixes_of_16_digits_or_more_match() {
     let full = token.fingerprint().full();
     for length in [16, 17, 40, FULL] {
         assert_eq!(
-            list(RevokedBy::Fingerprint, &full[..length]).find(&token, ""),
+            list(RevokedBy::Fingerprint, &full[..length]).find(&token, "").map(|found| found.by),
             Some(RevokedBy::Fingerprint)
         );
     }
     assert!(list(RevokedBy::Fingerprint, &full.to_uppercase()).find(&token, "").is_some());
     // The same first 16 digits but a different end is a different token.
     let last = if full.ends_with('0') { '1' } else { '0' };
-    assert_eq!(list(RevokedBy::Fingerprint, &format!("{}{last}", &full[..FULL - 1])).find(&token, ""), None);
+    assert_eq!(
+        list(RevokedBy::Fingerprint, &format!("{}{last}", &full[..FULL - 1]))
+            .find(&token, "")
+            .map(|found| found.by),
+        None
+    );
     for text in [&full[..15], &format!("{full}0"), "sha256:0123456789abcdef", "g123456789abcdef", ""] {
         assert!(Revocation::new(RevokedBy::Fingerprint, text).is_err(), "{text}");
     }
@@ -125,11 +140,15 @@ fn kid_matches_the_header_and_the_key_that_verified() {
     let list = list(RevokedBy::Key, "leaked");
     for kid in [Some("leaked"), None] {
         let token = P256.token(Algorithm::ES256, kid, &good_claims());
-        assert_eq!(list.find(&by_p256(&token, &named), ""), Some(RevokedBy::Key), "{kid:?}");
+        assert_eq!(
+            list.find(&by_p256(&token, &named), "").map(|found| found.by),
+            Some(RevokedBy::Key),
+            "{kid:?}"
+        );
     }
     let others = key_set(&[OTHER_P256.jwk_named("good")]);
     let token = OTHER_P256.token(Algorithm::ES256, Some("good"), &good_claims());
-    assert_eq!(list.find(&by_p256(&token, &others), ""), None);
+    assert_eq!(list.find(&by_p256(&token, &others), "").map(|found| found.by), None);
 }
 
 /// The expected hashes are SHA-256 over the token text and the salt.
@@ -175,11 +194,11 @@ fn fingerprints_of_several_lengths_are_found() {
     for length in [16, 20, 33, FULL] {
         let list = Revocations::new([entry(&other), entry(&"1".repeat(FULL)), entry(&full[..length])], None);
         let list = list.unwrap();
-        assert_eq!(list.find(&token, ""), Some(RevokedBy::Fingerprint), "{length}");
+        assert_eq!(list.find(&token, "").map(|found| found.by), Some(RevokedBy::Fingerprint), "{length}");
         assert_eq!(list.count(RevokedBy::Fingerprint), 3);
     }
     let others = Revocations::new([entry(&other), entry(&"1".repeat(FULL))], None).unwrap();
-    assert_eq!(others.find(&token, ""), None);
+    assert_eq!(others.find(&token, "").map(|found| found.by), None);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::claims::VerifiedToken;
 use crate::jose::Algorithm;
-use crate::revocation::{Revocations, RevokedBy};
+use crate::revocation::{Revocations, Revoked};
 
 /// The revocation list in force; one for the whole process.
 #[derive(Debug)]
@@ -99,8 +99,8 @@ impl TokenWatch {
         Self { in_force, token, text: text.into(), seen, change: None }
     }
 
-    /// Which kind of entry revokes the token, if one does. Cheap while the list is unchanged.
-    pub fn revoked_by(&mut self) -> Option<RevokedBy> {
+    /// The entry that revokes the token, if one does. Cheap while the list is unchanged.
+    pub fn revoked_by(&mut self) -> Option<Box<Revoked>> {
         let version = self.in_force.version();
         if version == self.seen {
             return None;
@@ -114,10 +114,10 @@ impl TokenWatch {
     }
 
     /// Resolves once the token is revoked.
-    pub fn poll_revoked(&mut self, cx: &mut Context<'_>) -> Poll<RevokedBy> {
+    pub fn poll_revoked(&mut self, cx: &mut Context<'_>) -> Poll<Box<Revoked>> {
         loop {
-            if let Some(by) = self.revoked_by() {
-                return Poll::Ready(by);
+            if let Some(revoked) = self.revoked_by() {
+                return Poll::Ready(revoked);
             }
             let change = self.change.get_or_insert_with(|| {
                 let (mut changed, seen) = (self.in_force.changed.subscribe(), self.seen);
@@ -134,7 +134,7 @@ impl TokenWatch {
     }
 
     /// See [`Self::poll_revoked`].
-    pub async fn revoked(&mut self) -> RevokedBy {
+    pub async fn revoked(&mut self) -> Box<Revoked> {
         poll_fn(|cx| self.poll_revoked(cx)).await
     }
 }

@@ -215,7 +215,7 @@ async fn a_watch_sees_a_change_of_the_list_in_force() {
         fs::write(directory.path().join("list"), text).unwrap();
         list.look(Instant::now, NOW);
     }
-    assert_eq!(waiting.await.unwrap(), RevokedBy::Id);
+    assert_eq!(waiting.await.unwrap().by, RevokedBy::Id);
     assert_eq!(other.revoked_by(), None);
 }
 
@@ -227,8 +227,8 @@ fn a_change_between_the_decision_and_the_watch_is_seen() {
     fs::write(directory.path().join("list"), "[{jti: a}]").unwrap();
     list.look(Instant::now, NOW);
     let mut late = list.watch(Arc::new(verified(json!({"jti": "a"}))), "", seen);
-    assert_eq!(late.revoked_by(), Some(RevokedBy::Id));
-    assert_eq!(late.revoked_by(), Some(RevokedBy::Id), "and stays so");
+    assert_eq!(late.revoked_by().map(|found| found.by), Some(RevokedBy::Id));
+    assert_eq!(late.revoked_by().map(|found| found.by), Some(RevokedBy::Id), "and stays so");
 }
 
 #[test]
@@ -250,5 +250,5 @@ fn a_watch_follows_the_configuration_in_force() {
     assert_eq!(watch.revoked_by(), None);
     fs::write(directory.path().join("list"), "[{jti: a}]").unwrap();
     new.look(Instant::now, NOW);
-    assert_eq!(watch.revoked_by(), Some(RevokedBy::Id));
+    assert_eq!(watch.revoked_by().map(|found| found.by), Some(RevokedBy::Id));
 }

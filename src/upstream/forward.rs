@@ -215,21 +215,20 @@ impl Upstream {
             if deadline <= now {
                 return Err(SendError::Final(failure));
             }
-            let look = next_look(now, deadline, progress, token.is_some());
-            let response = poll_fn(|cx| match pending.as_mut().poll(cx) {
-                Poll::Ready(response) => Poll::Ready(Some(response)),
-                Poll::Pending => timer.poll(look, cx).map(|()| None),
-            });
-            if let Some(response) = response.await {
-                // If the token was revoked meanwhile, the response must not reach the client.
-                return match token.and_then(TokenWatch::revoked_by) {
-                    Some(by) => Err(SendError::Final(ForwardError::Revoked(by))),
-                    None => Ok(response),
-                };
+            let look = next_look(deadline, progress, token.is_some());
+            tokio::select! {
+                biased;
+                response = &mut pending => {
+                    // If the token was revoked meanwhile, the response must not reach the client.
+                    return match token.and_then(TokenWatch::revoked_by) {
+                        Some(entry) => Err(SendError::Final(ForwardError::Revoked(entry))),
+                        None => Ok(response),
+                    };
+                }
+                () = sleep_until(look) => {}
             }
-            now = Instant::now();
-            if let Some(by) = token.as_deref_mut().and_then(TokenWatch::revoked_by) {
-                return Err(SendError::Final(ForwardError::Revoked(by)));
+            if let Some(entry) = token.as_deref_mut().and_then(TokenWatch::revoked_by) {
+                return Err(SendError::Final(ForwardError::Revoked(entry)));
             }
         }
     }

@@ -16,7 +16,7 @@ use super::http1::Http1Connection;
 use super::http2::Slot;
 use super::pool::Http1Pool;
 use super::stream::{Stream, SwitchedStream};
-use crate::revocation::RevokedBy;
+use crate::revocation::Revoked;
 use crate::revocation_list::TokenWatch;
 
 /// The backend's response body. When it ends, its connection returns to the pool; when it is dropped earlier, its
@@ -143,8 +143,8 @@ impl ResponseBody {
         self.token = Some(token);
     }
 
-    /// Which entry revoked the token of its request, if one did.
-    pub fn revoked_by(&mut self) -> Option<RevokedBy> {
+    /// The entry that revoked the token of its request, if one did.
+    pub fn revoked_by(&mut self) -> Option<Box<Revoked>> {
         self.token.as_mut()?.revoked_by()
     }
 

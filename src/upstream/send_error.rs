@@ -8,7 +8,7 @@ use super::body::RequestProgress;
 use super::http1::HeadError;
 use super::http2::{self, StreamErrorKind};
 use crate::decision::Reason;
-use crate::revocation::RevokedBy;
+use crate::revocation::Revoked;
 
 /// Why forwarding a request failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum ForwardError {
     /// The client's body ended early or was framed wrongly.
     BrokenRequest,
     /// The token was revoked while the request waited.
-    Revoked(RevokedBy),
+    Revoked(Box<Revoked>),
 }
 
 /// Every attempt ended before the backend took the request.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::stream::{Stream, SwitchedStream};
 use super::websocket::{Frames, GOING_AWAY, POLICY_VIOLATION, close_frame};
 use super::{RequestProgress, Upstream};
-use crate::revocation::RevokedBy;
+use crate::revocation::Revoked;
 use crate::revocation_list::TokenWatch;
 
 /// The buffer of each direction.
@@ -32,7 +32,7 @@ pub struct Tunnel {
 }
 
 /// How a tunnel ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// Both sides closed their direction.
     Complete,
@@ -43,7 +43,7 @@ pub enum Ending {
     /// It was closed because the token expired or the process shuts down.
     Closed,
     /// The token was revoked.
-    Revoked(RevokedBy),
+    Revoked(Box<Revoked>),
 }
 
 impl Upstream {
@@ -123,8 +123,8 @@ impl Tunnel {
                     Ok(_) => Ending::Complete,
                 },
                 () = &mut drain, if closing.is_none() => GOING_AWAY,
-                by = &mut revoked, if closing.is_none() => {
-                    closed = Ending::Revoked(by);
+                entry = &mut revoked, if closing.is_none() => {
+                    closed = Ending::Revoked(entry);
                     POLICY_VIOLATION
                 }
                 () = sleep_until(end) => match closing {

@@ -8,7 +8,7 @@ use crate::decision::SystemCredential;
 use crate::diagnosis::SourceSummary;
 use crate::jose::AlgorithmSet;
 use crate::policy::{Effect, Expression, Impersonation, Requirement};
-use crate::revocation::{Revocation, Revocations};
+use crate::revocation::{Remark, Revocation, Revocations, RevokedBy};
 use crate::test_support::{HMAC, P256, SECRET, SigningKey, base64url, without};
 
 mod claims;
@@ -104,6 +104,13 @@ fn world() -> Admission {
     admission
 }
 
+/// The same in front of another backend.
+fn world_of(backend: Backend) -> Admission {
+    let mut admission = world();
+    admission.head = outbound_head(backend);
+    admission
+}
+
 fn claims(more: serde_json::Value) -> serde_json::Value {
     with(with(good_claims(), json!({"iss": ISSUER})), more)
 }
@@ -183,11 +190,7 @@ fn row(reason: Reason) -> Row {
             )
             .changed(|case| case.request.via = Via::ForwardAuth { removes_fields: true }),
         ],
-        Reason::BadTarget => vec![of_request(
-            Step::Request,
-            &[("connection", "authorization")],
-            "Connection names a field that is not about the connection",
-        )],
+        Reason::BadTarget => form::bad_targets(),
         Reason::KeysUnavailable => keys::no_keys(),
         Reason::PayloadTooLarge => vec![
             case(Step::Body, &token_of(json!({})), "Content-Length is 101, limits.bodyBytes is 100")

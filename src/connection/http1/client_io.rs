@@ -107,7 +107,7 @@ impl ClientIo {
                 break RequestFault::TimedOut;
             };
             let head = transport.unread();
-            let refused = UnreadHead::new(fault, scanner.method_of(head), scanner.target_of(head));
+            let refused = UnreadHead::of_http1(fault, &scanner, head);
             self.account.request_begins();
             Poll::Ready(Next::Refused(refused))
         })
@@ -127,7 +127,7 @@ impl ClientIo {
             Err(refused) => {
                 let (fault, headers) = *refused;
                 let head = headers.received();
-                Next::Refused(UnreadHead::new(fault, scanner.method_of(head), scanner.target_of(head)))
+                Next::Refused(UnreadHead::of_http1(fault, scanner, head))
             }
         }
     }

@@ -28,7 +28,7 @@ impl RefusedHeads {
     /// The head that the client sent, if the request with this path is a placeholder.
     pub(super) fn take(&self, path: &str) -> Option<UnreadHead> {
         let stream = path.strip_prefix(PLACEHOLDER)?;
-        let unknown = || UnreadHead::new(RequestFault::BadTarget("head was refused"), b"", b"");
+        let unknown = || UnreadHead::new(RequestFault::BadTarget("head was refused").into(), b"", b"");
         let mut heads = self.heads();
         let at =
             stream.parse().ok().and_then(|stream: u32| heads.iter().position(|(other, _)| *other == stream));
@@ -56,7 +56,7 @@ mod tests {
     use crate::decision::Denial;
 
     fn head(why: &'static str) -> UnreadHead {
-        UnreadHead::new(RequestFault::BadTarget(why), b"GET", b"/")
+        UnreadHead::new(RequestFault::BadTarget(why).into(), b"GET", b"/")
     }
 
     #[test]

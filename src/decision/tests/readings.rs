@@ -168,7 +168,7 @@ fn rules_match_the_path_that_the_datahub_frontend_sends_to_gms() {
         ["/api/gmsauth/signUp", "/api/gms@host.example/x", "/api/gms:1@host.example/", "/api/gms%40a/x"]
     {
         let facts = facts_of(Backend::DataHubFrontend, "PUT", path, &fields(&[BEARER]));
-        assert_eq!(facts.err(), Some(RequestFault::BadTarget("path is ambiguous or malformed")), "{path}");
+        assert!(matches!(facts.err(), Some(RequestFault::BadTarget(_))), "{path}");
     }
     for path in ["/api/v2/graphqlx", "/api/gm/auth/signUp", "/apigms/auth/signUp", "/openapi/auth/signUp"] {
         assert!(!is_refused(&frontend("/auth/**"), path), "{path}");

@@ -261,3 +261,22 @@ fn every_octet_is_checked_as_over_http1() {
         }
     }
 }
+
+#[test]
+fn the_place_of_a_fault_is_found() {
+    use crate::request::FaultPlace;
+    for (name, value, expected) in [
+        (&b":path"[..], &b"/a b"[..], Some(FaultPlace::Path { at: 3, octets: b" " })),
+        (b":path", b"/a?secret=#", Some(FaultPlace::Query(8))),
+        (b"x y", b"secret", Some(FaultPlace::Field(b"x y"))),
+        (b"authorization", b"secret\x07", Some(FaultPlace::Field(b"authorization"))),
+        (b"content-length", b"01", Some(FaultPlace::Value(b"content-length", b"01"))),
+        (b":method", b"G T", None),
+    ] {
+        let fields: Vec<_> =
+            GOOD.into_iter().filter(|(other, _)| *other != name).chain([(name, value)]).collect();
+        let list = list(&fields);
+        assert!(Http2Head::read(&list, LIMITS, false).is_err(), "{value:?}");
+        assert_eq!(FaultPlace::in_http2(&list), expected, "{value:?}");
+    }
+}

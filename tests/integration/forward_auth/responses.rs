@@ -294,7 +294,9 @@ fn each_auth_request_has_one_audit_record_about_the_named_request() {
     auth.ask("GET", "/no-target", &[("Authorization", &token)]);
     let record = auth.stage.gateway.audit_of("/no-target");
     assert_eq!(record["reason"], "bad_target");
-    assert_eq!(record["detail"], "no field names the method");
+    let detail = "no field names the method; forwardAuth.target reads X-Forwarded-Method, X-Forwarded-Uri and \
+                  X-Forwarded-Host, and the request has []";
+    assert_eq!(record["detail"], detail);
     assert_eq!(auth.stage.gateway.audit().len(), 2);
     let gateway = &auth.stage.gateway;
     assert_eq!(gateway.metric("metagate_requests_total", &[("decision", "allow")]), 1.0);

@@ -69,19 +69,29 @@ fn refused_heads() -> Vec<RefusedHead> {
     let exceeds = Some("it exceeds limits.headerBytes or limits.headerCount");
     let both = "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     vec![
-        bad("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", "target has a fragment", "GET", "/a"),
-        bad("GET /b?t=s3cret HTTP/1.1\nHost: a\n\n", "a line does not end with CR LF", "GET", "/b"),
+        bad(
+            "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n",
+            r##"target has a fragment: "#" at position 3 of the path"##,
+            "GET",
+            "/a",
+        ),
+        bad(
+            "GET /b?t=s3cret HTTP/1.1\nHost: a\n\n",
+            "a line does not end with CR LF: octet 0x0A at position 25 of line 1",
+            "GET",
+            "/b",
+        ),
         bad(
             "GET http://user:s3cret@a/c HTTP/1.3\r\n\r\n",
-            "version is neither HTTP/1.0 nor HTTP/1.1",
+            "version is neither HTTP/1.0 nor HTTP/1.1: octet 0x33 at position 35 of line 1",
             "GET",
             "/c",
         ),
-        bad("\u{16}\u{3}\u{1}\u{2}", "method is not a token", "", ""),
+        bad("\u{16}\u{3}\u{1}\u{2}", "method is not a token: octet 0x16 at position 1 of line 1", "", ""),
         bad(&"M".repeat(100_000), "method is too long", "MMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMM", ""),
         bad(
             &format!("POST /d HTTP/1.1\r\nHost: a\r\n{both}"),
-            "both Transfer-Encoding and Content-Length",
+            r#"both Transfer-Encoding and Content-Length: field "Transfer-Encoding" is "chunked""#,
             "POST",
             "/d",
         ),

@@ -44,7 +44,7 @@ fn revoked_token_is_refused_and_its_principal_audited() {
     );
     let record = stage.gateway.audit_of("/api/a");
     assert_eq!(text(&record, "reason"), Some("revoked"));
-    assert_eq!(text(&record, "detail"), Some("its subject is revoked: \"ada\""));
+    assert_eq!(text(&record, "detail"), Some("its subject is revoked: \"ada\"; note: \"left\""));
     assert_eq!(text(&record, "principal"), Some("ada@open-metadata.org"));
     assert_eq!(text(&record, "issuer"), Some("public-keys"));
     assert_eq!(stage.upstream.requests().len(), 0);

@@ -127,7 +127,22 @@ pub(super) fn revoked() -> Vec<Case> {
             case.revocations = Some(Revocations::new([entry], None).unwrap());
         })
     };
+    let with = |remark, detail| {
+        case(Step::Revocation, &token, detail).changed(|case| {
+            let entry = Revocation::new(RevokedBy::Id, "id-1").unwrap();
+            let mut list = Revocations::default();
+            list.add(&entry, remark).unwrap();
+            case.revocations = Some(list);
+        })
+    };
+    let end = Some(NumericDate::from_secs(1_900_000_000));
     vec![
+        with(
+            Remark { until: end, note: Some("left \"us\"\n") },
+            r#"its jti is revoked: "id-1"; note: "left \"us\"\u000a"; until 2030-03-17T17:46:40Z"#,
+        ),
+        with(Remark { until: end, note: None }, "its jti is revoked: \"id-1\"; until 2030-03-17T17:46:40Z"),
+        with(Remark { until: None, note: Some("x") }, "its jti is revoked: \"id-1\"; note: \"x\""),
         of(RevokedBy::Id, "id-1", "its jti is revoked: \"id-1\""),
         of(RevokedBy::Subject, "ada", "its subject is revoked: \"ada\""),
         of(RevokedBy::Key, "k", "its key is revoked: \"k\""),

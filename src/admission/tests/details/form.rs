@@ -29,6 +29,63 @@ pub(super) fn unsupported_schemes() -> Vec<Case> {
     ]
 }
 
+/// Requests of which one part is ambiguous or malformed.
+pub(super) fn bad_targets() -> Vec<Case> {
+    let of = |lines: &[(&str, &str)], detail| of_request(Step::Request, lines, detail);
+    let at = |path, detail| of(&[], detail).changed(|case| case.request = Request::new(path, &[]));
+    let by_envoy = |case: Case, removes_fields| {
+        case.changed(|case| {
+            case.admission = world_of(Backend::DataHubGms);
+            case.request.via = Via::ForwardAuth { removes_fields };
+        })
+    };
+    vec![
+        of(
+            &[("connection", "authorization")],
+            r#"Connection names a field that is not about the connection: field "connection" is "authorization""#,
+        ),
+        at("/a/%2e./b?secret", r#"path has a dot segment: "%2e." at position 4 of the path"#),
+        at(
+            "/a%2",
+            r#"path has a percent sign without two hex digits after it: "%2" at position 3 of the path"#,
+        ),
+        at("/a?secret=\u{e9}", "query has an octet that must be percent-encoded: at position 8 of the query"),
+        of(&[("host", "b")], r#"more than one Host: field "host" is "b""#),
+        at(
+            "http://u:secret@b/",
+            r#"Host is not a host and port: the target has user information before "b""#,
+        ),
+        of(&[], "no Host").changed(|case| case.request.headers = fields(&[])),
+        at("http://b/", r#"Host differs from the target: field "host" is "a.example""#),
+        of(
+            &[("content_length", "1")],
+            r#"a framing field is spelled in another way: field "content_length""#,
+        ),
+        of(
+            &[("content-length", "1, 1")],
+            r#"Content-Length is not one plain number: field "content-length" is "1, 1""#,
+        ),
+        of(
+            &[("transfer-encoding", "gzip")],
+            r#"Transfer-Encoding is not exactly chunked: field "transfer-encoding" is "gzip""#,
+        ),
+        by_envoy(
+            of(
+                &[("x_forwarded_user", "ada")],
+                r#"an identity field is spelled in another way: field "x_forwarded_user""#,
+            ),
+            true,
+        ),
+        by_envoy(
+            of(
+                &[("x-datahub-new", "ada")],
+                r#"a field may carry an identity and is on no list: field "x-datahub-new""#,
+            ),
+            false,
+        ),
+    ]
+}
+
 /// Texts that are no token at all.
 pub(super) fn malformed_texts() -> Vec<Case> {
     let of = |value: &str, detail| {
