@@ -68,6 +68,9 @@ pub struct RevocationStatus {
     pub unknown_issuers: Vec<String>,
 }
 
+/// The key that names the file.
+const KEY: &str = "authentication.revocations.file";
+
 impl RevocationList {
     /// The list as loaded with the configuration.
     pub fn new(
@@ -170,7 +173,7 @@ impl RevocationList {
                 let unknown = file.unknown_issuers(&new);
                 if !unknown.is_empty() {
                     let named: BTreeSet<_> = unknown.iter().take(NAMED_ISSUERS).collect();
-                    tracing::warn!(file = %path, count = unknown.len(), issuers = ?named, "entries of the revocation list name unknown issuers and revoke nothing");
+                    tracing::warn!(key = KEY, file = %path, count = unknown.len(), issuers = ?named, "entries of the revocation list name unknown issuers and revoke nothing");
                 }
                 (*version, *failure, *since) = (Some(new), None, now);
             }
@@ -178,7 +181,7 @@ impl RevocationList {
             Err(fault) if failure.as_ref() != Some(&fault) => {
                 self.metrics.revocations_in_force(false);
                 let kept = self.current.load().len();
-                tracing::error!(file = %path, cause = %fault, kept_entries = kept, "the new revocation list is not used; keeping the current one");
+                tracing::error!(key = KEY, file = %path, cause = %fault, kept_entries = kept, "the new revocation list is not used; keeping the current one");
                 *failure = Some(fault);
             }
             Err(_) => {}

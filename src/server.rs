@@ -45,6 +45,7 @@ mod reload;
 mod side;
 mod socket;
 mod status;
+pub(crate) mod tls_files;
 mod worker;
 
 pub use activation::Inherited;

@@ -4,7 +4,6 @@ mod backend;
 mod ports;
 mod rule_tests;
 mod signer;
-pub(super) mod tls_files;
 
 use std::cmp::Reverse;
 use std::time::SystemTime;
@@ -23,6 +22,7 @@ use crate::config::{
 use crate::gateway::system_clock;
 use crate::jwks::SourceStatus;
 use crate::policy::{RouteRow, RouteTable};
+use crate::server::tls_files;
 use crate::tls;
 
 #[derive(Debug, Args)]

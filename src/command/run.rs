@@ -6,12 +6,11 @@ use std::path::Path;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::check::tls_files;
 use super::{Failure, RunArguments, runtime};
 use crate::audit::{AuditFile, Reopen, TerminalLines};
 use crate::config::{self, ConfigErrors, Loaded};
 use crate::gateway::system_clock;
-use crate::server::{self, Inherited, Listeners, Notifier, Reload, RunOptions};
+use crate::server::{self, Inherited, Listeners, Notifier, Reload, RunOptions, tls_files};
 use crate::telemetry;
 
 pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {

@@ -19,7 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::generation::{Generation, PreparedConfig, SharedState};
-use super::{Notifier, Process, RunError};
+use super::{Notifier, Process, RunError, tls_files};
 use crate::admin::{Outcome, ReloadRequest};
 use crate::audit::Reopen;
 use crate::config::{self, Config, ConfigErrors, FindingId, Loaded, Sources};
@@ -278,8 +278,8 @@ impl Reloader {
                 Trigger::Certificate => old.loaded.clone(),
                 _ => Arc::new(config::load(&sources).map_err(Refusal::Broken)?),
             };
-            PreparedConfig::new(loaded, Some(&old), &shared.metrics, shared.slots.len())
-                .map_err(Refusal::Unusable)
+            PreparedConfig::new(loaded.clone(), Some(&old), &shared.metrics, shared.slots.len())
+                .map_err(|error| Refusal::unusable(&loaded, error))
         });
         let prepared = preparing.await.unwrap_or(Err(Refusal::Panicked))?;
         // A process that serves must not begin to respond with 503. One that still waits for its first keys may wait
@@ -336,6 +336,21 @@ impl Reloader {
 }
 
 impl Refusal {
+    /// If a file is the cause, its key and where that is written are named, as `check` and `run` do.
+    fn unusable(loaded: &Loaded, error: RunError) -> Self {
+        let mut errors = tls_files::errors(loaded);
+        if errors.is_empty()
+            && let RunError::Tls(error) = &error
+            && loaded.config.tls.as_ref().is_some_and(|tls| tls.cert_file == error.path())
+        {
+            errors.push(tls_files::of_listener(loaded, error));
+        }
+        match ConfigErrors::from_list(errors, &loaded.used.files) {
+            Some(errors) => Self::Broken(errors),
+            None => Self::Unusable(error),
+        }
+    }
+
     /// Whether the configuration itself is at fault, and all errors.
     fn errors(&self) -> (bool, Vec<String>) {
         match self {

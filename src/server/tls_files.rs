@@ -10,17 +10,23 @@ use crate::tls::{self, Role, TlsError};
 const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// What is wrong with the files, with the key that names each.
-pub(in crate::command) fn errors(loaded: &Loaded) -> Vec<ConfigError> {
-    let error = |(section, error): (Section, TlsError)| {
-        let key = section.key(loaded, error.role, error.path());
-        let origin = loaded.text_at(&key).and_then(|(_, origin)| origin);
-        ConfigError::new(key, origin, error.to_string())
-    };
-    faults(loaded).into_iter().map(error).collect()
+pub(crate) fn errors(loaded: &Loaded) -> Vec<ConfigError> {
+    faults(loaded).iter().map(|(section, error)| named(loaded, *section, error)).collect()
+}
+
+/// An error about a file of the listener, with the key that names it.
+pub(super) fn of_listener(loaded: &Loaded, error: &TlsError) -> ConfigError {
+    named(loaded, Section::Listener, error)
+}
+
+fn named(loaded: &Loaded, section: Section, error: &TlsError) -> ConfigError {
+    let key = section.key(loaded, error.role, error.path());
+    let origin = loaded.text_at(&key).and_then(|(_, origin)| origin);
+    ConfigError::new(key, origin, error.to_string())
 }
 
 /// Splits off the errors about files that do not exist, as remarks: they may exist where the proxy runs.
-pub(super) fn without_absent_files(loaded: &Loaded) -> (Vec<ConfigError>, Vec<Finding>) {
+pub(crate) fn without_absent_files(loaded: &Loaded) -> (Vec<ConfigError>, Vec<Finding>) {
     let absent: Vec<String> = faults(loaded)
         .iter()
         .filter(|(_, error)| error.is_absent())
@@ -33,7 +39,7 @@ pub(super) fn without_absent_files(loaded: &Loaded) -> (Vec<ConfigError>, Vec<Fi
 }
 
 /// The certificates that have expired or will soon.
-pub(super) fn expiry(loaded: &Loaded, now: SystemTime) -> Vec<Finding> {
+pub(crate) fn expiry(loaded: &Loaded, now: SystemTime) -> Vec<Finding> {
     let config = &loaded.config;
     let mut files = Vec::new();
     if let Some(listener) = &config.tls {
