@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle, Thread};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::claims::VerifiedToken;
 use crate::metrics::Metrics;
@@ -145,7 +145,10 @@ impl AuditTrail {
 
 /// A time in the format of the records: RFC 3339 with milliseconds, in UTC.
 pub fn rfc3339(time: SystemTime) -> String {
-    humantime::format_rfc3339_millis(time).to_string()
+    // RFC 3339 has no form for later years; earlier ones do not occur.
+    const LAST: Duration = Duration::from_millis(253_402_300_799_999);
+    let last = UNIX_EPOCH.checked_add(LAST).unwrap_or(UNIX_EPOCH);
+    humantime::format_rfc3339_millis(time.clamp(UNIX_EPOCH, last)).to_string()
 }
 
 impl Shared {

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::admission::{Admission, Observer as _, Snapshot, Step};
+use crate::audit::rfc3339;
 use crate::challenge::{self, Wording};
 use crate::decision::{Denial, Permit, Reason};
 use crate::diagnosis::SourceSummary;
@@ -38,7 +39,7 @@ use steps::Steps;
 
 /// What is asked. It has a token in it, so it has no `Debug` output.
 #[derive(Clone, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default)]
 pub struct Question {
     /// The token; empty for a request without one.
     pub token: String,
@@ -50,8 +51,40 @@ pub struct Question {
     pub body: Option<String>,
     /// The body's `Content-Type`.
     pub content_type: Option<String>,
-    /// The time at which the token is judged, in seconds since 1970; now if left out.
-    pub at: Option<i64>,
+    /// The time at which the token is judged; now if left out.
+    #[serde(with = "written_time")]
+    pub at: Option<NumericDate>,
+}
+
+/// A time in RFC 3339, or in seconds since 1970.
+mod written_time {
+    use serde::de::{Deserialize as _, Deserializer, Error as _};
+    use serde::ser::Serializer;
+    use serde_json::Value;
+
+    use crate::numeric_date::NumericDate;
+
+    pub(super) fn serialize<S: Serializer>(
+        at: &Option<NumericDate>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match at {
+            Some(at) => serializer.serialize_str(&at.to_string()),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<NumericDate>, D::Error> {
+        let time = match Value::deserialize(deserializer)? {
+            Value::Null => return Ok(None),
+            Value::String(text) => NumericDate::from_text(&text),
+            Value::Number(number) => number.as_i64().map(NumericDate::from_secs),
+            Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        time.map(Some).ok_or_else(|| D::Error::custom("not a time"))
+    }
 }
 
 /// What the decision depends on.
@@ -81,7 +114,7 @@ enum Judged {
 
 /// Answers a question.
 pub fn explain(question: &Question, context: &Context<'_>) -> Value {
-    let now = question.at.map_or(context.now, NumericDate::from_secs);
+    let now = question.at.unwrap_or(context.now);
     let trust = &context.admission.authorizer.trust;
     let mut snapshot = Snapshot::new(now, context.keys.clone());
     snapshot.sources = trust.iter().map(|entry| sources_of(entry, &context.sources)).collect();
@@ -178,11 +211,11 @@ fn answer(
         .collect();
     json!({
         "request": request,
-        "time": now.to_string(),
+        "time": rfc3339(now.into()),
         "steps": steps,
         "allowed": judged.is_ok(),
         "answer": refused,
-        "wouldDeny": would_deny,
+        "would_deny": would_deny,
     })
 }
 

@@ -31,7 +31,7 @@ pub(super) async fn respond(body: Incoming, console: &Arc<Console>) -> Response<
     let is_object = body.trim_ascii_start().starts_with(b"{");
     // serde's message may have a part of the body in it.
     let Some(question) = serde_json::from_slice::<Question>(&body).ok().filter(|_| is_object) else {
-        let message = "the body is not {\"token\": ..., \"method\": ..., \"path\": ..., \"body\": base64, \"contentType\": ..., \"at\": seconds}";
+        let message = "the body is not {\"token\": ..., \"method\": ..., \"path\": ..., \"body\": base64, \"content_type\": ..., \"at\": time}";
         return error(StatusCode::BAD_REQUEST, message);
     };
     match off_thread(console, move |console| (console.explain)(&question)).await {

@@ -14,7 +14,6 @@ use crate::revocation_list::RevocationStatus;
 
 /// The state of the process.
 #[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Overview {
     pub version: &'static str,
     #[serde(serialize_with = "serialized")]
@@ -58,11 +57,11 @@ impl Serialize for RevocationView {
         let value = json!({
             "file": status.file.display().to_string(),
             "entries": entries,
-            "loadedAt": rfc3339(status.since),
-            "ageSeconds": seconds_since(status.since, *now),
-            "checkedAt": rfc3339(status.checked),
+            "loaded_at": rfc3339(status.since),
+            "age_seconds": seconds_since(status.since, *now),
+            "checked_at": rfc3339(status.checked),
             "failure": status.failure,
-            "unknownIssuers": status.unknown_issuers,
+            "unknown_issuers": status.unknown_issuers,
         });
         value.serialize(serializer)
     }
@@ -75,7 +74,6 @@ pub(super) fn seconds_since(time: SystemTime, now: SystemTime) -> u64 {
 
 /// The configuration in force.
 #[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct ConfigView {
     pub file: Option<String>,
     pub hash: String,
@@ -89,7 +87,6 @@ pub struct ConfigView {
 
 /// The most recent reload.
 #[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct LastReload {
     #[serde(serialize_with = "serialized")]
     pub at: SystemTime,
@@ -100,10 +97,9 @@ pub struct LastReload {
 
 /// The outcome of a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase", tag = "result")]
+#[serde(rename_all = "snake_case", tag = "result")]
 pub enum Outcome {
     /// The new configuration is in force.
-    #[serde(rename_all = "camelCase")]
     Applied {
         /// The keys whose value changed.
         changed: Vec<String>,
@@ -115,7 +111,6 @@ pub enum Outcome {
         warnings: Vec<String>,
     },
     /// The current configuration stays in force.
-    #[serde(rename_all = "camelCase")]
     Refused {
         /// Whether the configuration itself is invalid, or only cannot take effect now.
         broken: bool,

@@ -83,7 +83,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn question(arguments: &Arguments) -> Result<Question, Failure> {
     let at = arguments.at.as_deref().map(|text| {
         // Not repeated: it may be a token.
-        NumericDate::from_text(text).map(NumericDate::as_secs).ok_or_else(|| {
+        NumericDate::from_text(text).ok_or_else(|| {
             Failure::Usage("--at takes a time like 2026-11-22T06:30:00Z, or seconds since 1970".to_owned())
         })
     });
@@ -136,7 +136,7 @@ fn print(answer: &Value) {
         let passed = if step["passed"] == true { "ok    " } else { "FAILED" };
         say!("{passed} {}: {}", text(&step["step"]), text(&step["detail"]));
     }
-    let (refused, reported) = (&answer["answer"], &answer["wouldDeny"]);
+    let (refused, reported) = (&answer["answer"], &answer["would_deny"]);
     if !refused.is_null() {
         say!(
             "refused: {} {}  reason={}",

@@ -107,12 +107,12 @@ pub(super) fn times(source: &SourceStatus, now: SystemTime) -> Vec<String> {
 fn times_of(source: &Value, now: SystemTime) -> Vec<String> {
     let whole = |secs: u64| humantime::format_duration(Duration::from_secs(secs));
     let mut lines = Vec::new();
-    if let Some(age) = source["ageSeconds"].as_u64() {
+    if let Some(age) = source["age_seconds"].as_u64() {
         let prefix =
             if source["restored"] == true { "stored keys, stale until they are fetched: " } else { "" };
         lines.push(format!("{prefix}fetched {} ago", whole(age)));
     }
-    if let Some(next) = source["nextRefreshAt"].as_str().and_then(NumericDate::from_text) {
+    if let Some(next) = source["next_refresh_at"].as_str().and_then(NumericDate::from_text) {
         let left = next.since(NumericDate::from(now));
         lines.push(format!("next refresh in {}", whole(u64::try_from(left).unwrap_or(0))));
     }

@@ -150,11 +150,11 @@ fn json(summary: Summary) -> String {
     let value = json!({
         "lines": lines,
         "records": records,
-        "wouldDeny": would_deny,
+        "would_deny": would_deny,
         "denied": denied,
-        "otherLines": other,
-        "brokenLines": broken,
-        "foldedRecords": folded,
+        "other_lines": other,
+        "broken_lines": broken,
+        "folded_records": folded,
         "groups": groups,
     });
     format!("{value:#}\n")
@@ -168,16 +168,16 @@ fn group_json(group: &Group) -> Value {
         "decision": key.decision,
         "others": key.others,
         "principal": given(&key.principal),
-        "principalVerified": key.verified,
-        "tokenClass": given(&key.class),
+        "principal_verified": key.verified,
+        "token_class": given(&key.class),
         "issuer": given(&key.issuer),
         "client": given(&key.client),
         "method": key.method,
         "path": key.path,
         "reason": given(&key.reason),
         "rule": given(&key.rule),
-        "firstSeen": given(&group.first),
-        "lastSeen": given(&group.last),
+        "first_seen": given(&group.first),
+        "last_seen": given(&group.last),
     })
 }
 

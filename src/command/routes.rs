@@ -128,7 +128,7 @@ pub(super) fn row_json(at: usize, row: &RouteRow) -> Value {
         "route": row.route.as_str(),
         "methods": methods,
         "path": row.pattern.path().to_string(),
-        "ignoresCase": row.pattern.path().ignores_case(),
+        "ignores_case": row.pattern.path().ignores_case(),
         "preset": !row.is_configured(),
         "source": row.source.to_string(),
     })

@@ -12,7 +12,7 @@ fn questions_are_read_as_they_are_written() {
         path: Some("/api/graphql".to_owned()),
         body: Some(STANDARD.encode("{}")),
         content_type: Some("application/json".to_owned()),
-        at: Some(5),
+        at: Some(NumericDate::from_secs(5)),
     };
     let text = serde_json::to_string(&question).unwrap();
     let read: Question = serde_json::from_str(&text).unwrap();
@@ -20,6 +20,13 @@ fn questions_are_read_as_they_are_written() {
     let bare: Question = serde_json::from_str(r#"{"token":"x"}"#).unwrap();
     assert!(bare.path.is_none() && bare.at.is_none());
     assert!(serde_json::from_str::<Question>(r#"{"tokens":"x"}"#).is_err());
+    for at in ["5", "\"5\"", "\"1970-01-01T00:00:05Z\""] {
+        let read: Question = serde_json::from_str(&format!(r#"{{"at":{at}}}"#)).unwrap();
+        assert_eq!(read.at, question.at, "{at}");
+    }
+    for at in ["1.5", "\"\"", "[5]", "true"] {
+        assert!(serde_json::from_str::<Question>(&format!(r#"{{"at":{at}}}"#)).is_err(), "{at}");
+    }
 }
 
 #[test]

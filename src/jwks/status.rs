@@ -65,9 +65,9 @@ impl SourceStatus {
             "issuer": self.entry,
             "source": self.name,
             "failure": self.failure,
-            "fetchedAt": self.fetched_at.map(rfc3339),
-            "ageSeconds": self.age_secs(now),
-            "nextRefreshAt": self.next.map(rfc3339),
+            "fetched_at": self.fetched_at.map(rfc3339),
+            "age_seconds": self.age_secs(now),
+            "next_refresh_at": self.next.map(rfc3339),
             "restored": self.restored,
             "keys": usable.chain(skipped).collect::<Vec<_>>(),
         })

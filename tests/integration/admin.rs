@@ -24,14 +24,14 @@ fn status_shows_the_version_the_configuration_and_the_keys() {
     assert_eq!((&status["ready"], &status["draining"]), (&json!(true), &json!(false)));
     assert_eq!(status["config"]["hash"].as_str().map(str::len), Some(16));
     assert_eq!(status["config"]["backend"], "generic");
-    assert_eq!(status["lastReload"], Value::Null);
+    assert_eq!(status["last_reload"], Value::Null);
     let source = &status["sources"][0];
     assert_eq!((&source["issuer"], &source["failure"]), (&json!("public-keys"), &Value::Null));
     assert_eq!(source["keys"][0]["kid"], "rsa-1");
     // RFC 3339 in UTC, as in the audit record: the texts are in the order of the times.
     let time = |name: &str| source[name].as_str().expect(name).to_owned();
-    assert!(time("nextRefreshAt") > time("fetchedAt") && time("fetchedAt").ends_with('Z'));
-    let (record, started) = (stage.gateway.audit_of("/x"), status["startedAt"].as_str());
+    assert!(time("next_refresh_at") > time("fetched_at") && time("fetched_at").ends_with('Z'));
+    let (record, started) = (stage.gateway.audit_of("/x"), status["started_at"].as_str());
     assert_eq!(text(&record, "time").map(str::len), started.map(str::len), "{record} {started:?}");
 }
 

@@ -139,7 +139,7 @@ impl Results {
             "passed": self.tests.iter().filter(|test| test.passed).count(),
             "failed": self.tests.iter().filter(|test| !test.passed).count(),
             "results": self.tests.iter().map(TestResult::json).collect::<Vec<_>>(),
-            "coverage": {"rules": self.rules.len(), "hit": self.rules.len() - names.len(), "neverHit": names},
+            "coverage": {"rules": self.rules.len(), "hit": self.rules.len() - names.len(), "never_hit": names},
         })
     }
 }

@@ -32,6 +32,6 @@ fn print_source(source: &Value) {
     let keys = source["keys"].as_array().map(Vec::as_slice).unwrap_or_default();
     let usable: Vec<_> = keys.iter().filter(|key| key["usable"] == true).collect();
     let kids = usable.iter().map(|key| key["kid"].as_str().unwrap_or("-").escape_debug().to_string());
-    let age = source["ageSeconds"].as_u64().map(|age| format!(", fetched {age}s ago")).unwrap_or_default();
+    let age = source["age_seconds"].as_u64().map(|age| format!(", fetched {age}s ago")).unwrap_or_default();
     say!("  {} usable keys{age}: {}", usable.len(), kids.collect::<Vec<_>>().join(" "));
 }

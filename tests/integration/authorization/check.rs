@@ -155,7 +155,7 @@ fn json_output_has_the_steps_and_the_error_path() {
     );
     assert_eq!(failed["steps"][2], "rule admins-delete: matches and refuses by anyRole");
     assert_eq!(tests["results"][1]["passed"], true);
-    let coverage = serde_json::json!({"rules": 3, "hit": 1, "neverHit": ["inside-only", "one-host"]});
+    let coverage = serde_json::json!({"rules": 3, "hit": 1, "never_hit": ["inside-only", "one-host"]});
     assert_eq!(tests["coverage"], coverage);
     let error = output["findings"].as_array().expect("findings").iter().find(|f| f["level"] == "error");
     assert_eq!(error.expect("an error")["path"], "authorization.tests[0]");

@@ -72,17 +72,17 @@ authorization:
     let finished = report(&["--json", &path("plain"), &path("docker")]);
     let output: Value = serde_json::from_str(&finished.stdout).expect("JSON");
     assert_eq!(
-        (&output["records"], &output["wouldDeny"], &output["brokenLines"]),
+        (&output["records"], &output["would_deny"], &output["broken_lines"]),
         (&5.into(), &4.into(), &1.into())
     );
     let group = &output["groups"][0];
     assert_eq!(
-        (&group["count"], &group["principal"], &group["tokenClass"]),
+        (&group["count"], &group["principal"], &group["token_class"]),
         (&3.into(), &"ingestion-bot@open-metadata.org".into(), &"bot".into())
     );
     assert_eq!((&group["path"], &group["rule"]), (&"/api/v1/tables/name/*".into(), &"no-bots".into()));
     let (from, to) =
-        (group["firstSeen"].as_str().expect("a time"), group["lastSeen"].as_str().expect("a time"));
+        (group["first_seen"].as_str().expect("a time"), group["last_seen"].as_str().expect("a time"));
     assert!(from <= to && from.ends_with('Z'), "{from} {to}");
 }
 

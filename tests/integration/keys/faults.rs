@@ -181,9 +181,9 @@ fn keys_command_shows_every_key_and_why_it_is_not_used() {
     for key in [&source["keys"][1], &source["keys"][2]] {
         assert!(key["usable"] == false && key["reason"].is_string() && key["message"].is_string(), "{key}");
     }
-    assert!(source["ageSeconds"].as_u64().is_some_and(|age| age < 10), "{source:#}");
+    assert!(source["age_seconds"].as_u64().is_some_and(|age| age < 10), "{source:#}");
     let time = |name: &str| source[name].as_str().expect(name).to_owned();
-    assert!(time("nextRefreshAt") > time("fetchedAt"), "{source:#}");
+    assert!(time("next_refresh_at") > time("fetched_at"), "{source:#}");
 
     let finished = Setup::command(&["check"])
         .env("AUTHENTICATION_PUBLIC_KEYS", &url)

@@ -102,7 +102,7 @@ fn query_of_a_key_url_is_never_printed() {
     eventually("every source to be tried", || {
         let status = gateway.ask_admin("GET", "/status", &[]).json();
         let sources = status["sources"].as_array().expect("sources").clone();
-        let tried = |source: &Value| source["failure"].is_string() || source["fetchedAt"].is_string();
+        let tried = |source: &Value| source["failure"].is_string() || source["fetched_at"].is_string();
         sources.iter().all(tried).then_some(())
     });
     let shown = [

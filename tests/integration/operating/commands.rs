@@ -75,7 +75,7 @@ fn explain_marks_requests_allowed_only_by_report_mode() {
         assert!(last.starts_with(expected) && last.ends_with("reason=missing_token"), "{}", finished.stdout);
         let response: serde_json::Value =
             serde_json::from_str(&explain(&["--json"]).stdout).expect("one JSON document");
-        let key = if mode == "report" { "wouldDeny" } else { "answer" };
+        let key = if mode == "report" { "would_deny" } else { "answer" };
         assert_eq!(response[key]["reason"], "missing_token");
         assert_eq!(response["allowed"], mode == "report");
     }

@@ -315,7 +315,9 @@ fn keys_of_the_running_proxy_are_printed_like_those_of_the_command() {
     };
     let plain = |finished: &Finished| {
         let is_time = |line: &str| {
-            ["fetched", "next refresh", "ageSeconds", "nextRefreshAt"].iter().any(|word| line.contains(word))
+            ["fetched", "next refresh", "age_seconds", "next_refresh_at"]
+                .iter()
+                .any(|word| line.contains(word))
         };
         finished.stdout.lines().filter(|line| !is_time(line)).collect::<Vec<_>>().join("\n")
     };

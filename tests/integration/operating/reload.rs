@@ -100,7 +100,7 @@ fn reload_applies_the_whole_configuration() {
     assert_eq!(ask(&token), 403, "the next request on the same connection");
     let after = stage.status();
     assert_ne!(before["config"]["hash"], after["config"]["hash"]);
-    assert_eq!(after["lastReload"]["trigger"], "request");
+    assert_eq!(after["last_reload"]["trigger"], "request");
     assert_eq!(after["config"]["rules"], json!(["no-deletes"]));
     assert_eq!(stage.issuer.hits(JWKS), 2, "a requested reload also fetches the keys");
 
@@ -147,12 +147,15 @@ fn invalid_configuration_is_refused_and_the_current_one_kept() {
         ("GOOD\nlimits: {connections: 0}", "limits.connections"),
         ("GOOD\nlog: {level: \"[[\"}", "log.level"),
         ("GOOD\nlog: {format: xml}", "log.format"),
-        ("GOOD\ntls: {certFile: /nowhere/crt, keyFile: /nowhere/key}", "/nowhere/crt"),
+        ("GOOD\ntls: {certFile: /nowhere/crt, keyFile: /nowhere/key}", "error: tls.certFile: /nowhere/crt"),
         ("GOOD\ntls: {certFile: /nowhere/crt}", "tls.certFile"),
         ("GOOD\nidentity: {user: \"a b\"}", "identity.user"),
         ("GOOD\ntrustedProxies: [nobody]", "trustedProxies"),
         ("GOOD\nshutdown: {delay: soon}", "shutdown.delay"),
-        ("GOOD\ndatahub: {tokenServiceSigningKeyFile: /nowhere/key}", "/nowhere/key"),
+        (
+            "GOOD\ndatahub: {tokenServiceSigningKeyFile: /nowhere/key}",
+            "error: datahub.tokenServiceSigningKeyFile: ",
+        ),
         ("GOOD\ndatahub: {tokenServiceSigningKey: short}", "datahub.tokenServiceSigningKey"),
         ("GOOD\nupstream: {}", "upstream"),
     ];
@@ -163,6 +166,7 @@ fn invalid_configuration_is_refused_and_the_current_one_kept() {
         assert_eq!(said["result"], "refused", "{text}");
         let errors = said["errors"].to_string();
         assert!(errors.contains(about), "{text}: {errors}");
+        assert!(!about.starts_with("error: ") || errors.contains("\\n  --> "), "{text}: {errors}");
         assert_eq!(gateway.get("/open", &[]).status, 200, "the current configuration stays: {text}");
         assert_eq!(gateway.get("/other", &[]).status, 401, "nothing of the new one is applied: {text}");
         assert_eq!(gateway.get_as(&Token::bot(), "/x").status, 200);
@@ -190,13 +194,13 @@ fn sighup_and_file_changes_cause_a_reload() {
     eventually("the changed file to be noticed", || (gateway.get("/open", &[]).status == 200).then_some(()));
     // It is reported once it is in force.
     eventually("the reload to be reported", || {
-        (stage.status()["lastReload"]["trigger"] == "file").then_some(())
+        (stage.status()["last_reload"]["trigger"] == "file").then_some(())
     });
-    assert_eq!(stage.status()["lastReload"]["changedFiles"], json!([stage.file()]));
+    assert_eq!(stage.status()["last_reload"]["changed_files"], json!([stage.file()]));
     assert_eq!(stage.issuer.hits(JWKS), 1, "a file change does not fetch keys");
     // The content is unchanged, so only the signal causes a reload.
     gateway.signal("HUP");
-    eventually("a reload by signal", || (stage.status()["lastReload"]["trigger"] == "signal").then_some(()));
+    eventually("a reload by signal", || (stage.status()["last_reload"]["trigger"] == "signal").then_some(()));
     assert_eq!(gateway.get("/open", &[]).status, 200);
     stage.issuer.wait_hits(JWKS, 2);
 }
@@ -230,7 +234,7 @@ fn keys_that_need_a_restart_are_reported_and_the_rest_applied() {
     let (status, said) = stage.reload();
     assert_eq!(status, 200, "{said}");
     // The environment sets `workers`, so the file does not change it.
-    assert_eq!(said["needsRestart"], json!(["log.format"]));
+    assert_eq!(said["needs_restart"], json!(["log.format"]));
     assert_eq!(said["changed"], json!(["authorization.public", "log.format"]));
     assert_eq!(stage.gateway.get("/open", &[]).status, 200);
     let logs = stage.gateway.logs();

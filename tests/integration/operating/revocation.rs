@@ -77,6 +77,7 @@ fn revocation_applies_to_cached_tokens() {
     };
     let line = eventually("a log line about the invalid list", refused);
     assert_eq!(text(&line, "level"), Some("ERROR"));
+    assert_eq!(text(&line, "key"), Some("authentication.revocations.file"));
     assert!(text(&line, "cause").is_some_and(|cause| cause.starts_with("line 1: ")), "{line}");
     assert_eq!(asked(), Some(401));
     assert_eq!(stage.gateway.metric("metagate_revocations_in_force", &[]), 0.0);
@@ -122,7 +123,7 @@ fn revoke_command_changes_the_list_of_a_running_process() {
     let status = stage.gateway.ask_admin("GET", "/status", &[]).json();
     let revocations = &status["revocations"];
     assert_eq!((&revocations["file"], &revocations["entries"]["fingerprint"]), (&json!(list), &json!(1)));
-    assert!(revocations["failure"].is_null() && revocations["ageSeconds"].is_u64(), "{revocations}");
+    assert!(revocations["failure"].is_null() && revocations["age_seconds"].is_u64(), "{revocations}");
     replace(directory.path(), "- nonsense");
     let failed = eventually("the failure on the status page", || {
         let status = stage.gateway.ask_admin("GET", "/status", &[]).json();

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::*;
 use crate::support::eventually;
 use crate::support::gateway::text;
@@ -100,7 +102,7 @@ fn new_certificate_is_used_for_new_connections_only() {
     assert!(!gets_through(&old, &gateway, false));
     let response = kept.ask();
     assert!(response.starts_with("HTTP/1.1 401") && !response.contains("connection: close"), "{response}");
-    let trigger = || gateway.ask_admin("GET", "/status", &[]).json()["lastReload"]["trigger"].clone();
+    let trigger = || gateway.ask_admin("GET", "/status", &[]).json()["last_reload"]["trigger"].clone();
     eventually("the reload in the status", || (trigger() == "certificate").then_some(()));
     let end = gateway.metric("metagate_tls_certificate_not_after_timestamp_seconds", &[]);
     assert!(end > 1.8e9, "{end}");
@@ -120,12 +122,21 @@ fn invalid_certificate_is_refused_and_the_current_one_kept() {
     let loud = eventually("an error in the log", || {
         gateway.logs().into_iter().find(|log| text(log, "level") == Some("ERROR"))
     });
-    assert!(text(&loud, "error").is_some_and(|error| error.contains("tls.crt")), "{loud}");
+    let names = |log: &Value, key: &str| {
+        text(log, "error").is_some_and(|error| {
+            error.starts_with(&format!("error: {key}: "))
+                && error.contains("tls.crt")
+                && error.contains("\n  --> ")
+        })
+    };
+    assert!(names(&loud, "tls.keyFile"), "{loud}");
 
     // An expired certificate that is otherwise valid.
     let expired = Certificates::until(2020);
     secret.put("..3", &expired, &expired);
     eventually("an expired certificate to be refused", || (refused() >= 2.0).then_some(()));
+    let expired = || gateway.logs().into_iter().find(|log| names(log, "tls.certFile"));
+    eventually("the key in the log", expired);
     assert!(gets_through(&old, &gateway, false));
 
     secret.put("..4", &new, &new);
