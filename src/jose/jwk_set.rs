@@ -27,7 +27,10 @@ pub enum KeySetFault {
          publicKeyUrls out of an issuer entry to have the keys discovered"
     )]
     DiscoveryDocument,
-    #[error("body is a map of certificates and not a JWK Set: write the provider's JWK Set URL (jwks_uri)")]
+    #[error(
+        "body is a map of certificates and not a JWK Set: write the provider's JWK Set URL (jwks_uri); Google's is \
+         https://www.googleapis.com/oauth2/v3/certs"
+    )]
     CertificateMap,
     #[error("body is a single key and not a JWK Set: put it into {{\"keys\": [...]}}")]
     SingleKey,

@@ -1,5 +1,6 @@
 //! Why keys could not be fetched, in words that an operator can act on.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::io;
 
@@ -16,7 +17,7 @@ pub enum FetchError {
     Timeout,
     #[error("{0}")]
     Connection(String),
-    #[error("answered {0}")]
+    #[error("answered {0}{hint}", hint = hint(*.0))]
     Status(StatusCode),
     #[error("body is larger than maxBytes")]
     TooLarge,
@@ -24,12 +25,28 @@ pub enum FetchError {
     Compressed,
     #[error("{0}")]
     NotAKeySet(KeySetFault),
+    #[error("{fault}; its jwks_uri is {uri}", fault = KeySetFault::DiscoveryDocument)]
+    DiscoveryDocument { uri: Cow<'static, str> },
     #[error("no key of the set can be used: {0}")]
     NoUsableKey(String),
     #[error("discovery document: {0}")]
-    Discovery(&'static str),
+    Discovery(Cow<'static, str>),
+    /// Fetching what the source leads to failed.
+    #[error("{what}: {cause}")]
+    At { what: Cow<'static, str>, cause: Box<FetchError> },
     #[error("{0}")]
     File(io::Error),
+}
+
+/// What a status probably means.
+fn hint(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::NOT_FOUND => ": there are no keys at this path",
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            ": key sets need no login, so the keys may be at another URL"
+        }
+        _ => "",
+    }
 }
 
 /// The results of a fetch in the metrics: without an error, and [`FetchError::as_str`].
@@ -49,16 +66,17 @@ pub(super) const RESULTS: [&str; 11] = [
 
 impl FetchError {
     /// The `result` label of the metric.
-    pub const fn as_str(&self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
             Self::Connection(_) => "connection",
             Self::Status(_) => "status",
             Self::TooLarge => "too_large",
             Self::Compressed => "compressed",
-            Self::NotAKeySet(_) => "not_a_key_set",
+            Self::NotAKeySet(_) | Self::DiscoveryDocument { .. } => "not_a_key_set",
             Self::NoUsableKey(_) => "no_usable_key",
             Self::Discovery(_) => "discovery",
+            Self::At { cause, .. } => cause.as_str(),
             Self::File(_) => "file",
         }
     }
@@ -75,7 +93,7 @@ impl From<reqwest::Error> for FetchError {
         let mut cause: &(dyn Error + 'static) = &error;
         let mut found = None;
         loop {
-            found = found.or_else(|| tls_cause(cause));
+            found = found.or_else(|| tls_cause(cause)).or_else(|| not_http(cause));
             match cause.source() {
                 Some(next) => cause = next,
                 None => break,
@@ -100,6 +118,12 @@ fn io_cause(cause: &(dyn Error + 'static)) -> String {
     }
 }
 
+/// A response that is not HTTP: a server with TLS answers a plain request with an alert.
+fn not_http(error: &(dyn Error + 'static)) -> Option<String> {
+    let error = error.downcast_ref::<hyper::Error>()?;
+    error.is_parse().then(|| "it does not speak HTTP: is it a port for https?".to_owned())
+}
+
 /// Finds rustls' error. It is wrapped in one or more `io::Error`s whose `source` skips it.
 fn tls_cause(mut error: &(dyn Error + 'static)) -> Option<String> {
     while let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
@@ -110,7 +134,7 @@ fn tls_cause(mut error: &(dyn Error + 'static)) -> Option<String> {
         rustls::Error::InvalidCertificate(fault) => match fault {
             // A bad signature means an unknown authority with the name of a known one.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                "certificate signed by unknown authority".to_owned()
+                "certificate signed by unknown authority: set caFile to its certificate".to_owned()
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 "certificate is for another name".to_owned()
@@ -124,7 +148,7 @@ fn tls_cause(mut error: &(dyn Error + 'static)) -> Option<String> {
             other => format!("certificate is not accepted: {other}"),
         },
         rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            "it does not speak TLS".to_owned()
+            "it does not speak TLS: is it a port for http?".to_owned()
         }
         other => format!("TLS: {other}"),
     })

@@ -14,7 +14,9 @@ use super::KeysError;
 use super::fault::FetchError;
 use super::fetch_policy::FetchPolicy;
 use super::freshness::{Freshness, Validator};
+use super::status::display_url;
 use crate::config::{ClientTls, Config, Jwks, TlsVersion, TrustEntry};
+use crate::diagnosis::{Detail, Quoted, Words};
 use crate::jose::{KeyDialect, KeySetFault, ParsedKeys};
 use crate::loopback::is_on_this_machine;
 use crate::tls;
@@ -102,8 +104,12 @@ impl Fetcher {
                 }
                 Self::Discovery { client, policy, issuer, expected } => {
                     let url = discover(client, issuer, expected, settings).await?;
-                    policy.admit(issuer, &url).map_err(FetchError::Discovery)?;
-                    fetch_keys(client, url, KeyDialect::Standard, settings, known).await
+                    let uri = || Detail::of(format_args!("jwks_uri {}", Quoted(url.as_str()))).finish();
+                    policy
+                        .admit(issuer, &url)
+                        .map_err(|why| FetchError::Discovery(format!("{}: {why}", uri()).into()))?;
+                    let keys = fetch_keys(client, url.clone(), KeyDialect::Standard, settings, known).await;
+                    keys.map_err(|cause| FetchError::At { what: uri(), cause: cause.into() })
                 }
                 Self::File { path } => read_file(path.clone(), settings.max_bytes).await,
                 #[cfg(test)]
@@ -206,7 +212,8 @@ fn parse(body: Vec<u8>, dialect: KeyDialect, freshness: Freshness) -> Result<Fet
 
 /// The keys of a document; an error if none of them can be used.
 pub(super) fn usable(document: &str, dialect: KeyDialect) -> Result<ParsedKeys, FetchError> {
-    let keys = ParsedKeys::parse(document.as_bytes(), dialect).map_err(FetchError::NotAKeySet)?;
+    let keys =
+        ParsedKeys::parse(document.as_bytes(), dialect).map_err(|fault| not_a_key_set(fault, document))?;
     // An empty set would refuse every token. More likely the issuer is broken.
     if keys.usable.is_empty() {
         let causes: BTreeSet<_> = keys.skipped.iter().map(|key| key.fault.to_string()).collect();
@@ -217,6 +224,14 @@ pub(super) fn usable(document: &str, dialect: KeyDialect) -> Result<ParsedKeys, 
     Ok(keys)
 }
 
+fn not_a_key_set(fault: KeySetFault, document: &str) -> FetchError {
+    let uri = || serde_json::from_str::<DiscoveryDocument>(document).ok()?.jwks_uri;
+    match uri().filter(|_| fault == KeySetFault::DiscoveryDocument) {
+        Some(uri) => FetchError::DiscoveryDocument { uri: Quoted(&uri).to_string().into() },
+        None => FetchError::NotAKeySet(fault),
+    }
+}
+
 /// Reads the URL of the key set from the discovery document (OpenID Connect Discovery 1.0 section 4). The issuer in
 /// the document must be the expected one (section 4.3).
 async fn discover(
@@ -225,26 +240,47 @@ async fn discover(
     expected: &[Box<str>],
     settings: &Jwks,
 ) -> Result<Url, FetchError> {
-    #[derive(Deserialize)]
-    struct Document {
-        issuer: String,
-        jwks_uri: Url,
-    }
     let mut url = issuer.clone();
     let path = format!("{}/.well-known/openid-configuration", issuer.path().trim_end_matches('/'));
     url.set_path(&path);
-    let request = client.get(url).header(ACCEPT, "application/json").header(ACCEPT_ENCODING, "identity");
-    let response = request.send().await?;
+    let at = |cause: FetchError| {
+        let what = format!("discovery document {}", display_url(&url));
+        FetchError::At { what: what.into(), cause: cause.into() }
+    };
+    let request =
+        client.get(url.clone()).header(ACCEPT, "application/json").header(ACCEPT_ENCODING, "identity");
+    let response = request.send().await.map_err(|error| at(error.into()))?;
     if response.status() != StatusCode::OK {
-        return Err(FetchError::Status(response.status()));
+        return Err(at(FetchError::Status(response.status())));
     }
-    let body = read_body(response, settings.max_bytes).await?;
-    let document: Document = serde_json::from_slice(&body)
-        .map_err(|_| FetchError::Discovery("it is not JSON with issuer and jwks_uri"))?;
-    if !expected.iter().any(|expected| **expected == *document.issuer) {
-        return Err(FetchError::Discovery("its issuer is not the one that is configured"));
+    let body = read_body(response, settings.max_bytes).await.map_err(at)?;
+    key_set_url(&body, expected).map_err(|detail| FetchError::Discovery(detail.finish()))
+}
+
+#[derive(Deserialize)]
+struct DiscoveryDocument {
+    issuer: Option<String>,
+    jwks_uri: Option<String>,
+}
+
+/// The URL of the key set in a discovery document, or what is wrong with the document.
+fn key_set_url(body: &[u8], expected: &[Box<str>]) -> Result<Url, Detail> {
+    let failed = |why: &str| Err(Detail::of(format_args!("{why}")));
+    let Ok(document) = serde_json::from_slice::<DiscoveryDocument>(body) else {
+        let is_html = body.trim_ascii_start().starts_with(b"<");
+        return failed(if is_html { "it is HTML: is this a login page?" } else { "it is not a JSON object" });
+    };
+    let Some(found) = document.issuer else { return failed("it has no issuer") };
+    let Some(uri) = document.jwks_uri else { return failed("it has no jwks_uri") };
+    if !expected.iter().any(|expected| **expected == *found) {
+        let expected = Words(expected.iter().map(|issuer| &**issuer));
+        return Err(Detail::of(format_args!(
+            "its issuer is {}, and the configured ones are {expected}; its jwks_uri is {}",
+            Quoted(&found),
+            Quoted(&uri)
+        )));
     }
-    Ok(document.jwks_uri)
+    Url::parse(&uri).map_err(|_| Detail::of(format_args!("its jwks_uri {} is not a URL", Quoted(&uri))))
 }
 
 /// Reads the body, and fails if it is longer than `limit` bytes.

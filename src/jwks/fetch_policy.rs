@@ -8,6 +8,8 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::{Attempt, Policy};
 use url::{Host, Url};
 
+use super::status::display_url;
+use crate::diagnosis::Plain;
 use crate::loopback::{is_loopback, is_on_this_machine};
 
 const MAX_REDIRECTS: usize = 3;
@@ -65,7 +67,11 @@ impl FetchPolicy {
             let Some(from) = previous.last() else { return attempt.stop() };
             match policy.admit(from, attempt.url()) {
                 Ok(()) => attempt.follow(),
-                Err(why) => attempt.error(format!("redirect not followed: {why}")),
+                Err(why) => {
+                    let to = display_url(attempt.url());
+                    let error = format!("redirect to {} not followed: {why}", Plain(&to));
+                    attempt.error(error)
+                }
             }
         })
     }

@@ -247,10 +247,10 @@ async fn discovery_requires_the_configured_issuer() {
     });
     for (path, cause) in [
         ("/good", None),
-        ("/other", Some("its issuer is not the one")),
-        ("/slash", Some("its issuer is not the one")),
-        ("/file", Some("weaker scheme")),
-        ("/html", Some("not JSON with issuer and jwks_uri")),
+        ("/other", Some("/good\", and the configured ones are [http://127.0.0.1")),
+        ("/slash", Some("; its jwks_uri is \"http")),
+        ("/file", Some("jwks_uri \"file:///etc/passwd\": it leads to a weaker scheme")),
+        ("/html", Some("it is HTML")),
         ("/none", Some("404")),
     ] {
         let issuer = stub.url(path);

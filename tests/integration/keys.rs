@@ -2,6 +2,7 @@
 
 mod faults;
 mod flood;
+mod golden;
 mod printed;
 mod proxies;
 mod refresh;

@@ -39,7 +39,7 @@ fn each_fault_has_its_own_message() {
         (
             "/discovery",
             Reply::Json(r#"{"issuer":"https://a.example","jwks_uri":"https://a.example/keys?x=1"}"#.into()),
-            "write its jwks_uri as the key URL, or leave publicKeyUrls out",
+            r#"jwks_uri is "https://a.example/keys?x=1""#,
         ),
         (
             "/certificate",
@@ -79,7 +79,7 @@ fn each_fault_has_its_own_message() {
 }
 
 /// A TLS server that serves a valid key set, and its CA certificate.
-fn secure(names: &[&str], years: (i32, i32)) -> (SocketAddr, String) {
+pub(super) fn secure(names: &[&str], years: (i32, i32)) -> (SocketAddr, String) {
     let mut authority = CertificateParams::new(Vec::new()).expect("parameters");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority =
@@ -110,7 +110,7 @@ fn secure(names: &[&str], years: (i32, i32)) -> (SocketAddr, String) {
 }
 
 /// A plain HTTP server.
-fn not_tls() -> SocketAddr {
+pub(super) fn not_tls() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");
     thread::spawn(move || {
@@ -156,11 +156,11 @@ fn certificate_faults_are_named() {
         failures,
         [
             None,
-            Some("certificate signed by unknown authority"),
+            Some("certificate signed by unknown authority: set caFile to its certificate"),
             Some("certificate is for another name"),
             Some("certificate has expired"),
             Some("certificate is not valid yet"),
-            Some("it does not speak TLS"),
+            Some("it does not speak TLS: is it a port for http?"),
         ]
     );
 }
