@@ -17,6 +17,7 @@
 //! - No error, warning, log line or output of [`print()`] contains the value of a secret (`tests/secrets.rs`).
 
 mod changes;
+mod counters;
 mod document;
 mod environment_layers;
 mod error;
@@ -53,6 +54,7 @@ mod variables;
 mod words;
 mod yaml_text;
 
+pub use counters::{CounterNames, MAX_PREPARED_COUNTERS, REFUSED_IF_VERIFIED, reports};
 pub use document::{Document, Position, parse as parse_document};
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use finding::{Finding, FindingId, Level};

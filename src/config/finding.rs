@@ -64,6 +64,7 @@ ids! {
     BackendUnreachable: "backend-unreachable", "`upstream.url` does not answer (`check`). An error if it is about TLS or the protocol.";
     CertificateExpired: "certificate-expired", "A certificate of metagate, or every authority of a file, has expired (`check`). Always an error.";
     CertificateExpires: "certificate-expires", "A certificate of metagate, or every authority of a file, expires within 14 days (`check`).";
+    CountersMissing: "counters-missing", "The issuer entries and rules have more combinations than counters are created in advance, so `increase()` misses the first event of the others.";
     DatahubActor: "datahub-actor", "`identity.datahubActor` is on: GMS trusts that field from every client that can reach it.";
     HttpKeyUrl: "http-key-url", "Keys are fetched without encryption from another network.";
     Impersonation: "impersonation", "`openmetadata.impersonation` lets the named bots act as other users.";

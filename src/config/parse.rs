@@ -86,6 +86,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
     policy.impersonation = impersonation::impersonation(root, backend, &trust);
     issuer_names::refuse_unknown_issuers(root, &policy, &trust);
     rule_warnings::warn(root, backend, &policy);
+    rule_warnings::warn_of_counters(root, trust.len(), &policy);
     let rule_tests = rule_tests::rule_tests(root, &policy, &trust);
     let datahub_system = datahub_system(root, backend);
     let proxies = root.need_list("trustedProxies", values::proxy);

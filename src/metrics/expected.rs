@@ -9,10 +9,8 @@ use prometheus_client::metrics::family::Family;
 use super::labels::{CauseLabel, FetchLabels, ResultLabel, SourceLabel};
 use super::{KeySourceLabels, Metrics, RequestLabels, WouldDenyLabels};
 use crate::backend::TokenClass;
+use crate::config::{MAX_PREPARED_COUNTERS, REFUSED_IF_VERIFIED};
 use crate::decision::{Kind, Reason};
-
-/// How many counters of one metric are made in advance: a configuration may have thousands of rules.
-const MAX_COUNTERS: usize = 2000;
 
 /// The names that the labels of a configuration's requests can have.
 #[derive(Clone, Copy, Debug)]
@@ -46,10 +44,10 @@ impl Metrics {
 
     /// Creates the counters of requests for every reason, issuer and rule of a configuration.
     pub fn expect(&self, expected: &Expected<'_>) {
-        let requests = request_labels(expected).take(MAX_COUNTERS);
+        let requests = request_labels(expected).take(MAX_PREPARED_COUNTERS);
         requests.for_each(|labels| self.requests.create(&labels));
         if expected.reports {
-            for labels in would_deny_labels(expected).take(MAX_COUNTERS) {
+            for labels in would_deny_labels(expected).take(MAX_PREPARED_COUNTERS) {
                 create(&self.would_deny, &labels);
             }
         }
@@ -102,9 +100,6 @@ fn reported_reasons() -> impl Iterator<Item = Reason> {
 
 /// Those without a verified token, which has a class, and those with one.
 fn would_deny_labels<'c>(expected: &Expected<'c>) -> impl Iterator<Item = WouldDenyLabels> {
-    /// Reasons to refuse a verified token.
-    const VERIFIED: [Reason; 3] =
-        [Reason::InsufficientPermissions, Reason::Revoked, Reason::ImpersonationDenied];
     let Expected { issuers, rules, .. } = *expected;
     let any_issuer = move || std::iter::once("").chain(issuers.iter().map(AsRef::as_ref));
     let labels = |reason: Reason, issuer: &str, rule: &str, class| WouldDenyLabels {
@@ -118,11 +113,32 @@ fn would_deny_labels<'c>(expected: &Expected<'c>) -> impl Iterator<Item = WouldD
     };
     let unverified = reported_reasons()
         .flat_map(move |reason| any_issuer().map(move |issuer| labels(reason, issuer, "", "")));
-    let verified = VERIFIED
+    let verified = REFUSED_IF_VERIFIED
         .into_iter()
         .flat_map(move |reason| issuers.iter().flat_map(move |issuer| classes(reason, issuer, "")));
     let of_rules = rules.iter().flat_map(move |rule| {
         issuers.iter().flat_map(move |issuer| classes(Reason::InsufficientPermissions, issuer, rule))
     });
     unverified.chain(verified).chain(of_rules)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::CounterNames;
+
+    /// The warning about too many counters is made from the same numbers.
+    #[test]
+    fn the_configuration_knows_how_many_counters_there_are() {
+        for (issuers, rules, reports) in [(0, 0, false), (1, 3, false), (2, 5, true), (3, 0, true)] {
+            let names = |count: usize| (0..count).map(|at| at.to_string().into()).collect::<Vec<Box<str>>>();
+            let (entries, all) = (names(issuers), names(rules));
+            let expected = Expected { issuers: &entries, rules: &all, reports };
+            let counted = CounterNames { issuers, rules, reports };
+            assert_eq!(request_labels(&expected).count(), counted.requests(), "{counted:?}");
+            if reports {
+                assert_eq!(would_deny_labels(&expected).count(), counted.would_deny(), "{counted:?}");
+            }
+        }
+    }
 }

@@ -16,14 +16,13 @@ use super::connection_policy::ConnectionPolicy;
 use super::descriptors;
 use crate::audit::AuditTrail;
 use crate::budget;
-use crate::config::Loaded;
+use crate::config::{self, Loaded};
 use crate::connection::{ConnectionSettings, WorkerState};
 use crate::exchange::Recorder;
 use crate::file_watch::{self, Contents};
 use crate::gateway::{Clock, Gateway};
 use crate::jwks::Keys;
 use crate::metrics::{Expected, Metrics};
-use crate::policy::Mode;
 use crate::refusals::Refusals;
 use crate::revocation_list::{RevocationList, RevocationsInForce};
 use crate::tls::{self, ListenerTls, TlsError};
@@ -207,8 +206,7 @@ impl Generation {
         let config = &self.loaded.config;
         let issuers: Vec<_> = config.trust.iter().map(|entry| entry.name.clone()).collect();
         let rules: Vec<_> = config.policy.rules.iter().map(|rule| rule.name.clone()).collect();
-        let reports = config.policy.mode == Mode::Report
-            || config.policy.rules.iter().any(|rule| rule.mode == Mode::Report);
+        let reports = config::reports(&config.policy);
         metrics.expect(&Expected { issuers: &issuers, rules: &rules, reports });
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::super::counters::{CounterNames, MAX_PREPARED_COUNTERS};
 use super::super::finding::FindingId;
 use super::section::Section;
 use crate::backend::{Backend, BasePath};
@@ -31,6 +32,20 @@ pub(super) fn warn(root: &Section<'_>, backend: Backend, policy: &Policy) {
             let routes = open_routes.entry(key).or_insert_with(|| OpenRoutes::of(policy, rule));
             warn_of_open_routes(entry, rule, routes);
         }
+    }
+}
+
+/// Warns if not all counters are created in advance.
+pub(super) fn warn_of_counters(root: &Section<'_>, issuers: usize, policy: &Policy) {
+    let names = CounterNames::of(issuers, policy);
+    let most = names.requests().max(names.would_deny());
+    if most > MAX_PREPARED_COUNTERS {
+        let message = format!(
+            "issuer entries and rules have {most} counters, and {MAX_PREPARED_COUNTERS} of them are created in advance"
+        );
+        let help = "alerts with increase() or rate() miss the first event of the others; fewer rules, with more paths \
+                    in each, need fewer counters";
+        root.report.warn(FindingId::CountersMissing, "authorization.rules", message, help);
     }
 }
 

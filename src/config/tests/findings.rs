@@ -48,3 +48,20 @@ fn ids_are_words_with_hyphens_and_a_finding_shows_its_id() {
     let error = Finding::error(FindingId::KeysUnavailable, "", "gone");
     assert!(!error.is_accepted(&[FindingId::KeysUnavailable]), "an error cannot be accepted");
 }
+
+#[test]
+fn more_counters_than_are_created_in_advance_are_a_warning() {
+    let with_rules = |count: usize| {
+        let rule = |number: usize| {
+            format!("\n    - {{name: r{number}, match: {{paths: [/p{number}]}}, action: deny}}")
+        };
+        let rules: String = (0..count).map(rule).collect();
+        file(&format!("{WARNED}authorization:\n  rules:{rules}\n")).loaded()
+    };
+    assert!(!ids(&with_rules(450).warnings).contains(&"counters-missing"));
+    let loaded = with_rules(500);
+    let found = loaded.warnings.iter().find(|found| found.id == Some(FindingId::CountersMissing));
+    let message = &found.expect("the warning").message;
+    assert!(message.starts_with("issuer entries and rules have 2"), "{message}");
+    assert!(message.ends_with("counters, and 2000 of them are created in advance"), "{message}");
+}

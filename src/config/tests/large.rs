@@ -26,7 +26,7 @@ fn ten_thousand_rules_and_routes_load() {
     text.push_str("  optional:\n");
     (0..count).for_each(|number| writeln!(text, "    - GET /optional/thing{number}").unwrap());
     let loaded = file(&text).with(&[KEYS_URL, UPSTREAM]).loaded();
-    let shadowed: Vec<_> = loaded.warnings.iter().filter(|warning| warning.path.contains("rules")).collect();
+    let shadowed: Vec<_> = loaded.warnings.iter().filter(|warning| warning.path.contains("rules[")).collect();
     assert_eq!(shadowed.len(), 1, "{shadowed:?}");
     assert!(shadowed[0].message.contains("`late` never decides: `r7`"), "{shadowed:?}");
     let policy = loaded.config.policy;
