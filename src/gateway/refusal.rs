@@ -42,7 +42,11 @@ impl UnreadHead {
     /// An HTTP/2 head.
     pub fn of_http2(fault: RequestFault, list: &FieldList) -> Self {
         let head = Http2Head::of_refused(list);
-        Self::new(Denial::of_request(fault, FaultPlace::in_http2(list)), head.method(), head.path())
+        let place = match fault {
+            RequestFault::BadTarget(why) => FaultPlace::in_http2(why, list),
+            _ => None,
+        };
+        Self::new(Denial::of_request(fault, place), head.method(), head.path())
     }
 
     /// Takes what was read of the method and the target. Keeps only the target's path.

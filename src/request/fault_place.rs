@@ -71,6 +71,10 @@ impl<'h> FaultPlace<'h> {
         }
         let method = scanner.method_of(bytes);
         let target = scanner.target_of(bytes);
+        if number == 1 && octet == b' ' {
+            // The end of a target that is none.
+            return None;
+        }
         let in_target =
             number == 1 && target.starts_with(b"/") && method.len() + 1 + target.len() == line.len();
         if in_target {
@@ -80,17 +84,17 @@ impl<'h> FaultPlace<'h> {
         Some(Self::Line { number, at: line.len() + 1, octet })
     }
 
-    /// The place in a refused HTTP/2 head.
-    pub fn in_http2(list: &'h FieldList) -> Option<Self> {
+    /// The place in an HTTP/2 head that was refused with this text.
+    pub fn in_http2(why: &str, list: &'h FieldList) -> Option<Self> {
         for (name, value) in list.iter() {
             match name.first() {
-                Some(b':') if name == b":path" => {
-                    if let Some(place) = Self::in_target(value) {
-                        return Some(place);
-                    }
+                Some(b':') if name == b":path" && http2_head::fault_in_target(value) == Some(why) => {
+                    return Self::in_target(value);
                 }
                 Some(b':') => {}
-                _ if http2_head::is_malformed(name, value) => return Some(Self::of_field(name, value)),
+                _ if http2_head::fault_in_field(name, value) == Some(why) => {
+                    return Some(Self::of_field(name, value));
+                }
                 _ => {}
             }
         }
@@ -167,6 +171,7 @@ mod tests {
         for (head, expected) in [
             ("\x16\x03\x01\x02\x00", line(1, 1, 0x16)),
             ("G{T / HTTP/1.1\r\n", line(1, 2, b'{')),
+            ("GET  / HTTP/1.1\r\n", None),
             ("\r\nGET /a%zz#b HTTP/1.1\r\n", Some(FaultPlace::Path { at: 6, octets: b"#" })),
             ("GET /a?b=\\secret HTTP/1.1\r\n", Some(FaultPlace::Query(3))),
             ("GET http://a/\\ HTTP/1.1\r\n", line(1, 14, b'\\')),

@@ -165,10 +165,22 @@ fn check_origin_form(target: &[u8]) -> Result<(), RequestFault> {
     wrong.map_or(Ok(()), |byte| bad(bad_target_octet(*byte)))
 }
 
-/// Whether a field is refused by itself.
-pub(super) fn is_malformed(name: &[u8], value: &[u8]) -> bool {
-    let is_length = name == b"content-length";
-    check_field(name, value).is_err() || is_length && plain_length(value).is_none()
+/// Why a target is refused because of one of its octets.
+pub(super) fn fault_in_target(target: &[u8]) -> Option<&'static str> {
+    text_of(check_origin_form(target))
+}
+
+/// Why a field is refused by itself.
+pub(super) fn fault_in_field(name: &[u8], value: &[u8]) -> Option<&'static str> {
+    let is_length = name == b"content-length" && plain_length(value).is_none();
+    text_of(check_field(name, value)).or(is_length.then_some(NOT_A_LENGTH))
+}
+
+fn text_of(checked: Result<(), RequestFault>) -> Option<&'static str> {
+    match checked {
+        Err(RequestFault::BadTarget(why)) => Some(why),
+        _ => None,
+    }
 }
 
 /// Sections 8.2.1 and 8.2.2.

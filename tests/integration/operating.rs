@@ -5,6 +5,7 @@ mod commands;
 mod draining;
 mod explain;
 mod jobs;
+mod jobs_pages;
 mod jobs_tls;
 mod json;
 mod keys_in_time;

@@ -276,7 +276,7 @@ fn the_place_of_a_fault_is_found() {
         let fields: Vec<_> =
             GOOD.into_iter().filter(|(other, _)| *other != name).chain([(name, value)]).collect();
         let list = list(&fields);
-        assert!(Http2Head::read(&list, LIMITS, false).is_err(), "{value:?}");
-        assert_eq!(FaultPlace::in_http2(&list), expected, "{value:?}");
+        let Err(BadTarget(why)) = Http2Head::read(&list, LIMITS, false) else { panic!("{value:?}") };
+        assert_eq!(FaultPlace::in_http2(why, &list), expected, "{value:?}");
     }
 }
