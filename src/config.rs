@@ -301,6 +301,7 @@ pub struct Jwks {
     pub timeout: Duration,
     pub max_stale: Duration,
     pub max_bytes: u64,
+    pub max_keys: usize,
     pub max_wait: Duration,
     pub cache_dir: Option<PathBuf>,
 }

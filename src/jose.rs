@@ -9,12 +9,15 @@
 //! What the claims must contain is not checked here but in [`crate::claims`].
 
 mod algorithm;
+mod certificate;
+mod der;
 mod dialect;
 mod fault;
 mod header;
 mod jwk;
 mod jwk_set;
 mod jws;
+mod key_document;
 mod key_fault;
 mod pem;
 mod public_key;
@@ -23,12 +26,14 @@ mod strict_json;
 mod verifier;
 
 pub use algorithm::{Algorithm, AlgorithmSet, KeyFamily};
+pub use certificate::Thumbprints;
 pub use dialect::KeyDialect;
 pub use fault::JoseFault;
 pub use header::Header;
 pub use jwk::VerificationKey;
-pub use jwk_set::{KeyChoice, KeySet, KeySetFault, ParsedKeys, SkippedKey};
+pub use jwk_set::{KeyChoice, KeySet, MAX_KEYS, ParsedKeys, SkippedKey};
 pub use jws::{Fingerprint, SignedClaims, SignedParts, TokenSummary, UnverifiedToken};
+pub use key_document::KeySetFault;
 pub use key_fault::KeyFault;
 pub use strict_json::{JsonArray, JsonMembers, JsonObject, JsonValue};
 

@@ -29,6 +29,7 @@ use crate::tls::TlsError;
 use crate::trust::KeyRing;
 
 mod allowance;
+mod body;
 mod fault;
 mod fetch;
 mod freshness;
@@ -342,6 +343,7 @@ fn same(old: &[Option<Arc<KeySet>>], new: &[Option<Vec<Arc<VerificationKey>>>]) 
     let equal = |old: &VerificationKey, new: &VerificationKey| {
         old.material() == new.material()
             && old.kid() == new.kid()
+            && old.thumbprints() == new.thumbprints()
             && old.algorithms() == new.algorithms()
             && old.is_backends_own() == new.is_backends_own()
     };

@@ -44,6 +44,8 @@ pub(crate) static P256: LazyLock<SigningKey> = LazyLock::new(p256_key);
 pub(crate) static OTHER_P256: LazyLock<SigningKey> = LazyLock::new(p256_key);
 pub(crate) static P384: LazyLock<SigningKey> = LazyLock::new(p384_key);
 pub(crate) static OTHER_P384: LazyLock<SigningKey> = LazyLock::new(p384_key);
+pub(crate) static P521: LazyLock<SigningKey> = LazyLock::new(p521_key);
+pub(crate) static OTHER_P521: LazyLock<SigningKey> = LazyLock::new(p521_key);
 pub(crate) static ED25519: LazyLock<SigningKey> = LazyLock::new(ed25519_key);
 pub(crate) static OTHER_ED25519: LazyLock<SigningKey> = LazyLock::new(ed25519_key);
 pub(crate) static HMAC: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::secret(SECRET));
@@ -53,6 +55,7 @@ pub(crate) enum SigningKey {
     Rsa(rsa::KeyPair),
     P256(EcdsaKeyPair),
     P384(EcdsaKeyPair),
+    P521(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
     Secret(Vec<u8>),
 }
@@ -67,6 +70,10 @@ pub(crate) fn p256_key() -> SigningKey {
 
 fn p384_key() -> SigningKey {
     SigningKey::P384(EcdsaKeyPair::generate(&signature::ECDSA_P384_SHA384_FIXED_SIGNING).unwrap())
+}
+
+fn p521_key() -> SigningKey {
+    SigningKey::P521(EcdsaKeyPair::generate(&signature::ECDSA_P521_SHA512_FIXED_SIGNING).unwrap())
 }
 
 fn ed25519_key() -> SigningKey {
@@ -96,7 +103,9 @@ impl SigningKey {
                 key.sign(encoding, &random, message, &mut signature).unwrap();
                 signature
             }
-            Self::P256(key) | Self::P384(key) => key.sign(&random, message).unwrap().as_ref().to_vec(),
+            Self::P256(key) | Self::P384(key) | Self::P521(key) => {
+                key.sign(&random, message).unwrap().as_ref().to_vec()
+            }
             Self::Ed25519(key) => key.sign(message).as_ref().to_vec(),
             Self::Secret(secret) => {
                 hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message).as_ref().to_vec()
@@ -110,6 +119,7 @@ impl SigningKey {
             Self::Rsa(_) => Algorithm::RS256,
             Self::P256(_) => Algorithm::ES256,
             Self::P384(_) => Algorithm::ES384,
+            Self::P521(_) => Algorithm::ES512,
             Self::Ed25519(_) => Algorithm::EdDSA,
             Self::Secret(_) => Algorithm::HS256,
         }
@@ -129,7 +139,7 @@ impl SigningKey {
     pub(crate) fn public_bytes(&self) -> Vec<u8> {
         match self {
             Self::Rsa(key) => key.public_key().as_ref().to_vec(),
-            Self::P256(key) | Self::P384(key) => key.public_key().as_ref().to_vec(),
+            Self::P256(key) | Self::P384(key) | Self::P521(key) => key.public_key().as_ref().to_vec(),
             Self::Ed25519(key) => key.public_key().as_ref().to_vec(),
             Self::Secret(_) => panic!("a secret has no public key"),
         }
@@ -141,6 +151,7 @@ impl SigningKey {
             Self::Rsa(key) => return key.public_key().as_der().unwrap().as_ref().to_vec(),
             Self::P256(_) => b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00",
             Self::P384(_) => b"\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00",
+            Self::P521(_) => b"\x30\x81\x9b\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x23\x03\x81\x86\x00",
             Self::Ed25519(_) => b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00",
             Self::Secret(_) => panic!("a secret has no public key"),
         };
@@ -154,10 +165,14 @@ impl SigningKey {
                 let (n, e) = self.rsa_numbers();
                 json!({"kty": "RSA", "n": base64url(&n), "e": base64url(&e)})
             }
-            Self::P256(_) | Self::P384(_) => {
+            Self::P256(_) | Self::P384(_) | Self::P521(_) => {
                 let point = self.public_bytes();
                 let (x, y) = point[1..].split_at(point.len() / 2);
-                let crv = if matches!(self, Self::P256(_)) { "P-256" } else { "P-384" };
+                let crv = match self {
+                    Self::P256(_) => "P-256",
+                    Self::P384(_) => "P-384",
+                    _ => "P-521",
+                };
                 json!({"kty": "EC", "crv": crv, "x": base64url(x), "y": base64url(y)})
             }
             Self::Ed25519(_) => json!({"kty": "OKP", "crv": "Ed25519", "x": base64url(&self.public_bytes())}),

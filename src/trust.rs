@@ -92,7 +92,7 @@ pub fn verify(
     }
     entry.rules.kinds.check_type(token.header().token_type.as_deref()).map_err(TokenFault::Malformed)?;
     let keys = keys.ok_or(TokenFault::KeysUnavailable)?;
-    let choice = keys.choose(token.header().kid.as_deref(), algorithm);
+    let choice = keys.choose_for(token.header());
     let signed = match choice {
         KeyChoice::Only(key) => token.verify(key)?,
         KeyChoice::Named(candidates) => try_each(token, &candidates)?,

@@ -54,12 +54,14 @@ impl TokenKinds {
         }
     }
 
-    /// Compares as [`Self::plain`] does, without a copy.
+    /// Compares as [`Self::plain`] does, without a copy. `JOSE` says only that this is a compact JWS or JWE
+    /// (RFC 7515 section 4.1.9), which is as little as `JWT` says: SPIFFE accepts either (JWT-SVID section 2.3).
     fn accepts(&self, name: &str) -> bool {
         const PREFIX: &str = "application/";
         let is_prefixed = name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
         let name = if is_prefixed { name.get(PREFIX.len()..).unwrap_or_default() } else { name };
-        self.types.iter().any(|accepted| accepted.eq_ignore_ascii_case(name))
+        let is_listed = |name: &str| self.types.iter().any(|accepted| accepted.eq_ignore_ascii_case(name));
+        is_listed(name) || name.eq_ignore_ascii_case("JOSE") && is_listed("jwt")
     }
 
     pub(super) fn check_claims(&self, claims: &JsonObject) -> Result<(), ClaimsFault> {
@@ -102,7 +104,9 @@ mod tests {
     #[test]
     fn typ_is_compared_as_a_media_type() {
         let usual = TokenKinds::default();
-        for name in ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/JWT"] {
+        for name in
+            ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/JWT", "JOSE", "jose"]
+        {
             assert_eq!(usual.check_type(Some(name)), Ok(()), "{name}");
         }
         for name in [
@@ -121,6 +125,7 @@ mod tests {
         let own = kinds(&["application/Okta-Internal-AT+jwt"]);
         assert_eq!(own.check_type(Some("okta-internal-at+jwt")), Ok(()));
         assert!(own.check_type(Some("JWT")).is_err());
+        assert!(own.check_type(Some("JOSE")).is_err(), "only where JWT is accepted");
     }
 
     #[test]

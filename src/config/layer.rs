@@ -17,6 +17,7 @@ use super::substitution::Substituted;
 use super::values::quote;
 use super::variables::Variables;
 
+mod key_set;
 mod resolved;
 mod unknown_key;
 
@@ -194,6 +195,7 @@ impl Walk<'_> {
             Kind::Entries => self.entries(path, key, node),
             Kind::Claims => self.claims(path, node),
             Kind::Free => self.free(path, key, node),
+            Kind::KeySet => self.key_set(path, node),
             Kind::Body => match &node.value {
                 Value::Scalar { text, .. } => Some(Merging::from(text.as_str())),
                 _ => self.free(path, key, node),

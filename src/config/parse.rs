@@ -74,10 +74,12 @@ fn config(root: &Section<'_>) -> Option<Config> {
     let listeners = listeners::listeners(root);
     let address = listeners.data_address();
     let upstream = upstream(root, address);
+    let jwks = jwks(&authentication.section("jwks"));
     let place = key_source::Place {
         listen: address,
         backend,
         upstream: upstream.as_ref().map(|upstream| &upstream.url),
+        max_keys: jwks.max_keys,
     };
     let trust = trust::trust(root, &place);
     let upstream_path = upstream.as_ref().map_or("/", |upstream| upstream.url.path());
@@ -98,7 +100,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         tls: server_tls(&root.section("tls")),
         forward_auth: listeners.forward_auth,
         trust,
-        jwks: jwks(&authentication.section("jwks")),
+        jwks,
         token_cache: token_cache(&authentication.section("tokenCache")),
         revocations,
         policy,
@@ -216,6 +218,7 @@ fn jwks(section: &Section<'_>) -> Jwks {
         timeout: section.duration("timeout"),
         max_stale: section.duration("maxStale"),
         max_bytes: section.size("maxBytes"),
+        max_keys: section.count("maxKeys"),
         max_wait: section.duration("maxWait"),
         cache_dir: section.file("cacheDir"),
     }

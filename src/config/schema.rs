@@ -55,6 +55,7 @@ fn property(key: &Key) -> Value {
         }
         Kind::Free => json!({ "type": ["object", "null"] }),
         Kind::Body => json!({ "type": ["object", "string", "null"] }),
+        Kind::KeySet => json!({ "type": ["object", "array", "string", "null"] }),
         kind if kind.is_list() => list(item(kind)),
         kind => item(kind),
     };

@@ -16,6 +16,7 @@ mod large;
 mod layers;
 mod meaning;
 mod own_tokens;
+mod public_keys;
 mod revocations;
 mod rule_tests;
 mod routes;

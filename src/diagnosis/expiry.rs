@@ -55,7 +55,7 @@ pub(super) fn missing(token: &UnverifiedToken<'_>, entry: &TrustedIssuer, keys: 
 
 fn is_backends_own(token: &UnverifiedToken<'_>, entry: &TrustedIssuer, keys: Option<&KeySet>) -> bool {
     let header = token.header();
-    let by_backends_key = match keys.map(|keys| keys.choose(header.kid.as_deref(), header.algorithm)) {
+    let by_backends_key = match keys.map(|keys| keys.choose_for(header)) {
         Some(KeyChoice::Named(keys) | KeyChoice::Unnamed(keys)) => {
             keys.iter().any(|key| key.is_backends_own())
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::text::{Detail, Plain, Quoted, Span, Words, near_miss};
-use crate::jose::{Algorithm, AlgorithmSet, Header, KeyFamily, KeySet};
+use crate::jose::{Algorithm, AlgorithmSet, Header, KeyFamily, KeySet, VerificationKey};
 use crate::trust::TrustedIssuer;
 
 /// The most sources that are named.
@@ -55,8 +55,7 @@ pub(super) fn unknown(header: &Header, keys: Option<&KeySet>) -> Detail {
         detail.add(format_args!(" (differs from {} only by {difference})", Quoted(other)));
     }
     // Such keys were tried, whatever the `kid`.
-    let tried =
-        all.iter().filter(|key| key.matches_any_kid() && key.algorithms().contains(algorithm)).count();
+    let tried = keys.map_or(0, |keys| keys.for_any_kid(algorithm).len());
     match tried {
         0 => detail.add(format_args!(" is not in")),
         tried => {
@@ -81,8 +80,14 @@ pub(super) fn signature(header: &Header, keys: Option<&KeySet>) -> Detail {
     let algorithm = header.algorithm;
     let mut detail = Detail::of(format_args!("signature: {algorithm}, but it was not made with"));
     let kid = header.kid.as_deref();
-    let all = keys.map(KeySet::keys).unwrap_or_default().iter();
-    let fitting = all.filter(|key| key.algorithms().contains(algorithm));
+    let all = keys.map(KeySet::keys).unwrap_or_default().iter().map(AsRef::as_ref);
+    let fitting = all.filter(|key: &&VerificationKey| key.algorithms().contains(algorithm));
+    let by_certificate = |key: &VerificationKey| key.thumbprints().name_same(&header.thumbprints);
+    if let Some(key) = fitting.clone().find(|key| by_certificate(key)) {
+        let (kty, bits) = (key.kty(), key.bits());
+        detail.add(format_args!(" the key of the certificate that its x5t names ({kty}, {bits} bits)"));
+        return detail;
+    }
     let mut tried = fitting.filter(|key| kid.is_none_or(|kid| key.kid() == Some(kid)));
     match (tried.next(), kid) {
         (Some(key), _) if key.family() == KeyFamily::Hmac => detail.add(format_args!(" the shared secret")),

@@ -120,7 +120,7 @@ impl Observer for Steps<'_> {
         self.pass("issuer", format!("iss {claimed} selects the entry {}", entry.name));
         self.entry = entry.name.clone();
         let header = token.header();
-        match keys.map(|keys| keys.choose(header.kid.as_deref(), header.algorithm)) {
+        match keys.map(|keys| keys.choose_for(header)) {
             Some(KeyChoice::Named(found) | KeyChoice::Unnamed(found)) => {
                 let found: Vec<_> = found.iter().map(|key| self.sources(key.material())).collect();
                 self.pass("key", found.join("; "));

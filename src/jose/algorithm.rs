@@ -1,4 +1,4 @@
-//! The signature algorithms of RFC 7518 section 3.1 and RFC 8037 that metagate verifies.
+//! The signature algorithms of RFC 7518 section 3.1, RFC 8037 and RFC 9864 that metagate verifies.
 
 use std::fmt;
 
@@ -15,6 +15,7 @@ pub enum Algorithm {
     PS512,
     ES256,
     ES384,
+    ES512,
     EdDSA,
     HS256,
 }
@@ -28,6 +29,8 @@ pub enum KeyFamily {
     P256,
     /// `kty: EC`, `crv: P-384`
     P384,
+    /// `kty: EC`, `crv: P-521`
+    P521,
     /// `kty: OKP`, `crv: Ed25519`
     Ed25519,
     /// A secret shared with the issuer. Never read from a key set.
@@ -36,7 +39,7 @@ pub enum KeyFamily {
 
 impl Algorithm {
     /// Every algorithm that a public key can verify.
-    pub const ASYMMETRIC: [Self; 9] = [
+    pub const ASYMMETRIC: [Self; 10] = [
         Self::RS256,
         Self::RS384,
         Self::RS512,
@@ -45,16 +48,18 @@ impl Algorithm {
         Self::PS512,
         Self::ES256,
         Self::ES384,
+        Self::ES512,
         Self::EdDSA,
     ];
 
     /// Every algorithm.
-    pub const ALL: [Self; 10] = {
-        let [rs256, rs384, rs512, ps256, ps384, ps512, es256, es384, eddsa] = Self::ASYMMETRIC;
-        [rs256, rs384, rs512, ps256, ps384, ps512, es256, es384, eddsa, Self::HS256]
+    pub const ALL: [Self; 11] = {
+        let [rs256, rs384, rs512, ps256, ps384, ps512, es256, es384, es512, eddsa] = Self::ASYMMETRIC;
+        [rs256, rs384, rs512, ps256, ps384, ps512, es256, es384, es512, eddsa, Self::HS256]
     };
 
-    /// The algorithm of an `alg` value. Case-sensitive (RFC 7515 section 4.1.1).
+    /// The algorithm of an `alg` value. Case-sensitive (RFC 7515 section 4.1.1). `Ed25519` (RFC 9864 section 2.2) is
+    /// `EdDSA`, which is read only with keys on this curve.
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "RS256" => Self::RS256,
@@ -65,7 +70,8 @@ impl Algorithm {
             "PS512" => Self::PS512,
             "ES256" => Self::ES256,
             "ES384" => Self::ES384,
-            "EdDSA" => Self::EdDSA,
+            "ES512" => Self::ES512,
+            "EdDSA" | "Ed25519" => Self::EdDSA,
             "HS256" => Self::HS256,
             _ => return None,
         })
@@ -82,6 +88,7 @@ impl Algorithm {
             Self::PS512 => "PS512",
             Self::ES256 => "ES256",
             Self::ES384 => "ES384",
+            Self::ES512 => "ES512",
             Self::EdDSA => "EdDSA",
             Self::HS256 => "HS256",
         }
@@ -95,6 +102,7 @@ impl Algorithm {
             }
             Self::ES256 => KeyFamily::P256,
             Self::ES384 => KeyFamily::P384,
+            Self::ES512 => KeyFamily::P521,
             Self::EdDSA => KeyFamily::Ed25519,
             Self::HS256 => KeyFamily::Hmac,
         }
@@ -117,6 +125,27 @@ impl fmt::Display for Algorithm {
 }
 
 impl KeyFamily {
+    /// The `kty` of its JWKs (RFC 7518 section 6.1, RFC 8037 section 2), or `secret`.
+    pub const fn kty(self) -> &'static str {
+        match self {
+            Self::Rsa => "RSA",
+            Self::P256 | Self::P384 | Self::P521 => "EC",
+            Self::Ed25519 => "OKP",
+            Self::Hmac => "secret",
+        }
+    }
+
+    /// The `crv` of its JWKs, if they have one.
+    pub const fn crv(self) -> Option<&'static str> {
+        match self {
+            Self::P256 => Some("P-256"),
+            Self::P384 => Some("P-384"),
+            Self::P521 => Some("P-521"),
+            Self::Ed25519 => Some("Ed25519"),
+            Self::Rsa | Self::Hmac => None,
+        }
+    }
+
     /// The algorithms that a key of this family can verify.
     pub fn algorithms(self) -> AlgorithmSet {
         Algorithm::ALL.into_iter().filter(|algorithm| algorithm.family() == self).collect()
@@ -177,7 +206,7 @@ mod tests {
             assert_eq!(Algorithm::from_name(algorithm.name()), Some(algorithm));
             assert_eq!(Algorithm::from_name(&algorithm.name().to_lowercase()), None);
         }
-        for name in ["none", "None", "NONE", "", "RS256 ", "ES512", "ES256K", "HS384", "HS512"] {
+        for name in ["none", "None", "NONE", "", "RS256 ", "ES256K", "Ed448", "ed25519", "HS384", "HS512"] {
             assert_eq!(Algorithm::from_name(name), None, "{name}");
         }
     }
@@ -185,15 +214,21 @@ mod tests {
     #[test]
     fn default_allow_list_excludes_hmac() {
         assert!(!AlgorithmSet::asymmetric().contains(Algorithm::HS256));
-        assert_eq!(AlgorithmSet::asymmetric().iter().count(), 9);
+        assert_eq!(AlgorithmSet::asymmetric().iter().count(), 10);
     }
 
     #[test]
     fn families_do_not_overlap() {
         use KeyFamily::*;
-        let families = [Rsa, P256, P384, Ed25519, Hmac];
+        let families = [Rsa, P256, P384, P521, Ed25519, Hmac];
         let count: usize = families.iter().map(|family| family.algorithms().iter().count()).sum();
-        assert_eq!(count, 10);
+        assert_eq!(count, 11);
         assert!(P256.algorithms().intersection(P384.algorithms()).is_empty());
+    }
+
+    #[test]
+    fn rfc9864_ed25519_is_eddsa() {
+        assert_eq!(Algorithm::from_name("Ed25519"), Some(Algorithm::EdDSA));
+        assert_eq!(Algorithm::from_name("Ed448"), None);
     }
 }

@@ -1,19 +1,25 @@
 //! The JOSE header of a token (RFC 7515 section 4).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::fault::JoseFault;
-use super::{Algorithm, JsonObject, JsonValue};
+use super::{Algorithm, JsonObject, JsonValue, Thumbprints};
 
 /// The longest key id that is looked up, in bytes.
 const MAX_KID_BYTES: usize = 256;
 
-/// The parts of a header that are used. Members that supply a key (`jwk`, `jku`, `x5u`, `x5c`, `x5t`) are never
-/// read (RFC 8725 section 3.10), and unknown members are ignored (RFC 7515 section 4).
+/// The parts of a header that are used. Members that supply a key (`jwk`, `jku`, `x5u`, `x5c`) are never read
+/// (RFC 8725 section 3.10), and unknown members are ignored (RFC 7515 section 4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// The signature algorithm. The issuer entry decides whether it is allowed.
     pub algorithm: Algorithm,
     /// The key id.
     pub kid: Option<Box<str>>,
+    /// `x5t` and `x5t#S256`, which name a certificate among the keys of the entry. Read only without a `kid`; values
+    /// that are no digests name nothing.
+    pub thumbprints: Thumbprints,
     /// `typ`, unchanged. The issuer entry decides whether it is allowed.
     pub token_type: Option<Box<str>>,
 }
@@ -40,7 +46,17 @@ impl Header {
             // RFC 7515 section 4.1.9: a media type, in a string.
             Some(_) => return Err(JoseFault::Malformed("typ is not a string")),
         };
-        Ok(Self { algorithm, kid, token_type })
+        let thumbprints = if kid.is_none() { thumbprints(&members) } else { Thumbprints::default() };
+        Ok(Self { algorithm, kid, thumbprints, token_type })
+    }
+}
+
+/// RFC 7515 sections 4.1.7 and 4.1.8.
+fn thumbprints(members: &JsonObject) -> Thumbprints {
+    let digest = |name| members.get(name)?.as_str().and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+    Thumbprints {
+        sha1: digest("x5t").and_then(|digest| digest.try_into().ok()),
+        sha256: digest("x5t#S256").and_then(|digest| digest.try_into().ok()),
     }
 }
 
@@ -64,7 +80,12 @@ mod tests {
         let plain = read(r#"{"alg":"RS256","kid":"a","typ":"JWT"}"#);
         assert_eq!(
             plain,
-            Header { algorithm: Algorithm::RS256, kid: Some("a".into()), token_type: Some("JWT".into()) }
+            Header {
+                algorithm: Algorithm::RS256,
+                kid: Some("a".into()),
+                thumbprints: Thumbprints::default(),
+                token_type: Some("JWT".into())
+            }
         );
         assert_eq!(read(r#"{"alg":"HS256"}"#).kid, None);
         assert_eq!(read(r#"{"alg":"HS256"}"#).token_type, None);
@@ -97,7 +118,7 @@ mod tests {
         }
         let long = format!(r#"{{"alg":"RS256","kid":"{}"}}"#, "k".repeat(257));
         assert!(Header::parse(long.as_bytes()).is_err());
-        for name in ["none", "None", "NONE", "nOnE", "none ", "no\\u006ee", "", "rs256", "ES512", "ML-DSA-44"]
+        for name in ["none", "None", "NONE", "nOnE", "none ", "no\\u006ee", "", "rs256", "ES521", "ML-DSA-44"]
         {
             let text = format!(r#"{{"alg":"{name}"}}"#);
             assert_eq!(Header::parse(text.as_bytes()), Err(JoseFault::AlgorithmUnknown), "{text}");

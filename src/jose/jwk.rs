@@ -7,12 +7,14 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::alphabet;
+use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use jsonwebtoken::DecodingKey;
 
+use super::certificate::{Certificate, Thumbprints};
 use super::public_key::{PublicKey, material, without_leading_zeros};
 use super::verifier::{SignedMessage, Verifier};
-use super::{Algorithm, AlgorithmSet, JsonObject, JsonValue, KeyDialect, KeyFamily, KeyFault};
+use super::{Algorithm, AlgorithmSet, JsonObject, JsonValue, KeyDialect, KeyFamily, KeyFault, der};
 
 const MAX_KID_BYTES: usize = 256;
 
@@ -25,6 +27,7 @@ pub struct VerificationKey {
     matches_any_kid: bool,
     is_backends_own: bool,
     material: [u8; 32],
+    thumbprints: Thumbprints,
     verifier: Verifier,
 }
 
@@ -36,13 +39,22 @@ impl VerificationKey {
             kid => kid.map(Into::into),
         };
         check_purpose(members)?;
-        let key = public_key(members)?;
+        let certificate = first_certificate(members);
+        let certificate = certificate.as_deref().and_then(Certificate::parse);
+        let key = match &certificate {
+            Some(certificate) => certified_key(members, certificate)?,
+            None => public_key(members)?,
+        };
         let algorithms = match text(members, "alg")? {
             Some(name) => bound_algorithms(name, key.family, dialect)?,
             None => key.family.algorithms(),
         };
         let is_backends_own = dialect == KeyDialect::OpenMetadata;
-        Ok(Self { kid, is_backends_own, ..Self::from_public(&key, algorithms)? })
+        let thumbprints = match certificate {
+            Some(certificate) => certificate.thumbprints(),
+            None => declared_thumbprints(members),
+        };
+        Ok(Self { kid, is_backends_own, thumbprints, ..Self::from_public(&key, algorithms)? })
     }
 
     /// A secret shared with one issuer, for HS256. It has no `kid` and matches any.
@@ -55,6 +67,7 @@ impl VerificationKey {
             matches_any_kid: true,
             is_backends_own: false,
             material: material(&[secret]),
+            thumbprints: Thumbprints::default(),
             verifier: Verifier::Secret(DecodingKey::from_secret(secret)),
         }
     }
@@ -69,8 +82,24 @@ impl VerificationKey {
             matches_any_kid: false,
             is_backends_own: false,
             material: key.material,
+            thumbprints: Thumbprints::default(),
             verifier: Verifier::Public(key.prepare(algorithms)?),
         })
+    }
+
+    /// A public key for every algorithm of its family.
+    pub(super) fn of_family(key: &PublicKey) -> Result<Self, KeyFault> {
+        Self::from_public(key, key.family.algorithms())
+    }
+
+    /// The same key with the thumbprints of its certificate.
+    pub(super) fn with_thumbprints(self, thumbprints: Thumbprints) -> Self {
+        Self { thumbprints, ..self }
+    }
+
+    /// The same key with this `kid`.
+    pub(super) fn named(self, kid: &str) -> Self {
+        Self { kid: Some(kid.into()), ..self }
     }
 
     /// The same key for tokens with any `kid`. Keys from PEM files have no `kid`.
@@ -90,12 +119,7 @@ impl VerificationKey {
 
     /// The `kty`, or `secret`.
     pub fn kty(&self) -> &'static str {
-        match self.family {
-            KeyFamily::Rsa => "RSA",
-            KeyFamily::P256 | KeyFamily::P384 => "EC",
-            KeyFamily::Ed25519 => "OKP",
-            KeyFamily::Hmac => "secret",
-        }
+        self.family.kty()
     }
 
     /// The algorithms it may verify: its `alg`, or all of its family if it has no `alg`.
@@ -123,6 +147,11 @@ impl VerificationKey {
         &self.material
     }
 
+    /// The thumbprints of its certificate, by which a token without a `kid` may name it.
+    pub fn thumbprints(&self) -> &Thumbprints {
+        &self.thumbprints
+    }
+
     /// Whether it made the signature with this algorithm (RFC 7515 section 5.2, step 8).
     pub(super) fn verifies(&self, algorithm: Algorithm, message: &SignedMessage<'_>) -> bool {
         self.algorithms.contains(algorithm) && self.verifier.verifies(algorithm, message)
@@ -146,6 +175,7 @@ fn public_key(members: &JsonObject) -> Result<PublicKey, KeyFault> {
         "EC" => match text(members, "crv")? {
             Some("P-256") => PublicKey::elliptic(KeyFamily::P256, &point(members, 32)?),
             Some("P-384") => PublicKey::elliptic(KeyFamily::P384, &point(members, 48)?),
+            Some("P-521") => PublicKey::elliptic(KeyFamily::P521, &point(members, 66)?),
             _ => Err(KeyFault::UnknownCurve),
         },
         "OKP" => match text(members, "crv")? {
@@ -157,20 +187,57 @@ fn public_key(members: &JsonObject) -> Result<PublicKey, KeyFault> {
     }
 }
 
+/// The key of a JWK with a certificate. If its own members say which key it is, both must be the same
+/// (RFC 7517 section 4.7).
+fn certified_key(members: &JsonObject, certificate: &Certificate<'_>) -> Result<PublicKey, KeyFault> {
+    let certified = der::subject_public_key_info(certificate.public_key_info);
+    let has_own = ["n", "e", "x", "y"].iter().any(|name| member(members, name).is_some());
+    if !has_own {
+        let key = certified?;
+        let kty = text(members, "kty")?.ok_or(KeyFault::Malformed)?;
+        let is_same_curve = text(members, "crv")?.is_none_or(|crv| key.family.crv() == Some(crv));
+        let agree = key.family.kty() == kty && is_same_curve;
+        return if agree { Ok(key) } else { Err(KeyFault::CertificateMismatch) };
+    }
+    let key = public_key(members)?;
+    match certified {
+        Ok(certified) if certified.material != key.material => Err(KeyFault::CertificateMismatch),
+        // A certificate of a kind that is not read here does not contradict the key.
+        _ => Ok(key),
+    }
+}
+
+/// The DER of the first certificate in `x5c`, which is standard base64 (RFC 7517 section 4.7). Anything else there is
+/// no certificate.
+fn first_certificate(members: &JsonObject) -> Option<Vec<u8>> {
+    let Some(JsonValue::Array(chain)) = members.get("x5c") else { return None };
+    let first = chain.iter().next()?.as_str()?;
+    STANDARD.decode(first.split_ascii_whitespace().collect::<String>()).ok()
+}
+
+/// The thumbprints that a JWK without a certificate says that it has (RFC 7517 sections 4.8 and 4.9).
+fn declared_thumbprints(members: &JsonObject) -> Thumbprints {
+    let digest = |name| bytes(members, name).ok();
+    Thumbprints {
+        sha1: digest("x5t").and_then(|digest| digest.try_into().ok()),
+        sha256: digest("x5t#S256").and_then(|digest| digest.try_into().ok()),
+    }
+}
+
 /// RFC 7517 sections 4.2, 4.3 and 9.2.
 fn check_purpose(members: &JsonObject) -> Result<(), KeyFault> {
-    if ["d", "p", "q", "dp", "dq", "qi", "oth"].iter().any(|name| members.get(name).is_some()) {
+    if ["d", "p", "q", "dp", "dq", "qi", "oth"].iter().any(|name| member(members, name).is_some()) {
         return Err(KeyFault::Private);
     }
     // A secret next to a public key is a mistake of the issuer; do not rely on such a key.
-    if members.get("k").is_some() && text(members, "kty")? != Some("oct") {
+    if member(members, "k").is_some() && text(members, "kty")? != Some("oct") {
         return Err(KeyFault::Private);
     }
     if text(members, "use")?.is_some_and(|purpose| purpose != "sig") {
         return Err(KeyFault::NotForSignatures);
     }
-    match members.get("key_ops") {
-        None | Some(JsonValue::Null) => Ok(()),
+    match member(members, "key_ops") {
+        None => Ok(()),
         Some(JsonValue::Array(operations)) => {
             let is_listed = operations.iter().any(|operation| operation.as_str() == Some("verify"));
             if is_listed { Ok(()) } else { Err(KeyFault::NotForVerification) }
@@ -192,8 +259,13 @@ fn bound_algorithms(name: &str, family: KeyFamily, dialect: KeyDialect) -> Resul
     }
 }
 
+/// A member. `null` is written for an absent one by serializers that do not leave it out.
+fn member<'a>(members: &'a JsonObject, name: &str) -> Option<JsonValue<'a>> {
+    members.get(name).filter(|value| !matches!(value, JsonValue::Null))
+}
+
 fn text<'a>(members: &'a JsonObject, name: &str) -> Result<Option<&'a str>, KeyFault> {
-    match members.get(name) {
+    match member(members, name) {
         None => Ok(None),
         Some(JsonValue::String(text)) => Ok(Some(text)),
         Some(_) => Err(KeyFault::Malformed),

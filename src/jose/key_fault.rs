@@ -8,7 +8,7 @@ pub enum KeyFault {
     Malformed,
     #[error("key type (kty) is not RSA, EC or OKP")]
     UnknownType,
-    #[error("curve (crv) is not P-256, P-384 or Ed25519")]
+    #[error("curve (crv) is not P-256, P-384, P-521 or Ed25519")]
     UnknownCurve,
     #[error("alg is not a signature algorithm that is supported here, or not one of this key type")]
     UnsupportedAlgorithm,
@@ -18,12 +18,18 @@ pub enum KeyFault {
     NotForVerification,
     #[error("a symmetric key in a public key set")]
     Symmetric,
-    #[error("holds private key members")]
-    Private,
     #[error(
-        "a certificate and not a public key; `openssl x509 -pubkey -noout -in cert.pem` prints the public key of one"
+        "holds private key members: whoever can read them can sign tokens, so the issuer has to replace the key"
     )]
-    Certificate,
+    Private,
+    #[error("the certificate in x5c has another key than the other members (RFC 7517 section 4.7)")]
+    CertificateMismatch,
+    #[error(
+        "the certificate of an authority that issued another one here: it signs certificates, not tokens"
+    )]
+    Authority,
+    #[error("the set has more keys than jwks.maxKeys: this one and all after it are left out")]
+    BeyondLimit,
     #[error("RSA modulus is shorter than 2048 bits")]
     RsaTooShort,
     #[error("RSA modulus is longer than 8192 bits")]
@@ -52,7 +58,9 @@ impl KeyFault {
             Self::NotForVerification => "key_ops_without_verify",
             Self::Symmetric => "symmetric",
             Self::Private => "private",
-            Self::Certificate => "certificate",
+            Self::CertificateMismatch => "x5c_mismatch",
+            Self::Authority => "authority",
+            Self::BeyondLimit => "beyond_max_keys",
             Self::RsaTooShort => "rsa_too_short",
             Self::RsaTooLong => "rsa_too_long",
             Self::RsaUnsound => "rsa_unsound",

@@ -1,82 +1,97 @@
-//! Public keys in PEM files (RFC 7468 section 13): `PUBLIC KEY` (SubjectPublicKeyInfo) and
-//! `RSA PUBLIC KEY` (RFC 8017 appendix A.1.1).
+//! Public keys in PEM (RFC 7468): `PUBLIC KEY` (SubjectPublicKeyInfo), `RSA PUBLIC KEY` and `CERTIFICATE`.
 
-use spki::der::asn1::UintRef;
-use spki::der::{Decode as _, Reader as _, SliceReader};
-use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
+use std::borrow::Cow;
+use std::collections::HashSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::public_key::PublicKey;
-use super::{KeyFamily, KeyFault, VerificationKey};
+use super::certificate::Certificate;
+use super::{KeyFault, VerificationKey, der};
 
-const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
-const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
-const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+/// What precedes the label of a block.
+pub(super) const BEGIN: &str = "-----BEGIN ";
 
 /// The key of each PEM block of `text`, in order; `None` if there is no PEM block.
-pub(super) fn keys(text: &str) -> Option<Vec<Result<VerificationKey, KeyFault>>> {
+///
+/// A certificate that issued another one of the text is the rest of a chain. Its key signs certificates and no tokens:
+/// it is [`KeyFault::Authority`].
+pub(super) fn keys(text: &str) -> Option<impl Iterator<Item = Result<VerificationKey, KeyFault>>> {
+    let blocks = blocks(text);
+    let authorities: HashSet<Vec<u8>> = blocks
+        .iter()
+        .filter_map(|block| block.as_ref().ok()?.certificate()?.authority().map(<[u8]>::to_vec))
+        .collect();
+    let key = move |block: Result<Block<'_>, KeyFault>| {
+        let block = block?;
+        match block.certificate() {
+            Some(certificate) if authorities.contains(certificate.subject()) => Err(KeyFault::Authority),
+            Some(certificate) => der::certificate(&certificate),
+            None => block.key(),
+        }
+    };
+    (!blocks.is_empty()).then(|| blocks.into_iter().map(key))
+}
+
+/// One block, decoded.
+struct Block<'t> {
+    label: &'t str,
+    der: Vec<u8>,
+}
+
+fn blocks(text: &str) -> Vec<Result<Block<'_>, KeyFault>> {
     let mut found = Vec::new();
     let mut rest = text;
-    while let Some((_, after)) = rest.split_once("-----BEGIN ") {
-        let Some((label, body)) = after.split_once("-----") else {
-            found.push(Err(KeyFault::Malformed));
+    while let Some((_, after)) = rest.split_once(BEGIN) {
+        let split = after.split_once("-----").and_then(|(label, body)| {
+            let (body, after) = body.split_once(&format!("-----END {label}-----"))?;
+            Some((label, body, after))
+        });
+        let Some((label, body, after)) = split else {
+            // The block is not closed.
+            let private = after.split("-----").next().is_some_and(is_private);
+            found.push(Err(if private { KeyFault::Private } else { KeyFault::Malformed }));
             break;
         };
-        let Some((body, after)) = body.split_once(&format!("-----END {label}-----")) else {
-            found.push(Err(KeyFault::Malformed));
-            break;
-        };
-        found.push(key(label, body).map(VerificationKey::for_any_kid));
+        found.push(Block::new(label, body));
         rest = after;
     }
-    (!found.is_empty()).then_some(found)
+    found
 }
 
-fn key(label: &str, body: &str) -> Result<VerificationKey, KeyFault> {
-    let base64: String = body.split_ascii_whitespace().collect();
-    let der = STANDARD.decode(base64).map_err(|_| KeyFault::Malformed)?;
-    let key = match label {
-        "PUBLIC KEY" => subject_public_key_info(&der)?,
-        "RSA PUBLIC KEY" => rsa_public_key(&der)?,
-        "CERTIFICATE" | "TRUSTED CERTIFICATE" | "X509 CERTIFICATE" => return Err(KeyFault::Certificate),
-        label if label.contains("PRIVATE KEY") => return Err(KeyFault::Private),
-        _ => return Err(KeyFault::UnknownType),
-    };
-    VerificationKey::from_public(&key, key.family.algorithms())
+fn is_private(label: &str) -> bool {
+    label.contains("PRIVATE KEY")
 }
 
-fn subject_public_key_info(der: &[u8]) -> Result<PublicKey, KeyFault> {
-    let info = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| KeyFault::Malformed)?;
-    let bits = info.subject_public_key.as_bytes().ok_or(KeyFault::Malformed)?;
-    if info.algorithm.oid == RSA_ENCRYPTION {
-        rsa_public_key(bits)
-    } else if info.algorithm.oid == ED25519 {
-        PublicKey::ed25519(bits)
-    } else if info.algorithm.oid == EC_PUBLIC_KEY {
-        match info.algorithm.parameters_oid() {
-            Ok(P256) => PublicKey::elliptic(KeyFamily::P256, bits),
-            Ok(P384) => PublicKey::elliptic(KeyFamily::P384, bits),
-            _ => Err(KeyFault::UnknownCurve),
+impl<'t> Block<'t> {
+    fn new(label: &'t str, body: &str) -> Result<Self, KeyFault> {
+        // First, because such a body may have fields before its base64.
+        if is_private(label) {
+            return Err(KeyFault::Private);
         }
-    } else {
-        Err(KeyFault::UnknownType)
+        // Where a text is on one line, as in an environment variable, its line breaks are written as `\n`.
+        let body = match body.contains('\\') {
+            true => Cow::Owned(body.replace("\\n", "\n").replace("\\r", "\n")),
+            false => Cow::Borrowed(body),
+        };
+        let base64: String = body.split_ascii_whitespace().collect();
+        let der = STANDARD.decode(base64).map_err(|_| KeyFault::Malformed)?;
+        Ok(Self { label, der })
     }
-}
 
-fn rsa_public_key(der: &[u8]) -> Result<PublicKey, KeyFault> {
-    let read = |der| -> spki::der::Result<(Vec<u8>, Vec<u8>)> {
-        let mut reader = SliceReader::new(der)?;
-        let numbers = reader.sequence(|sequence| {
-            let n = UintRef::decode(sequence)?.as_bytes().to_vec();
-            let e = UintRef::decode(sequence)?.as_bytes().to_vec();
-            Ok((n, e))
-        })?;
-        reader.finish(numbers)
-    };
-    let (n, e) = read(der).map_err(|_| KeyFault::Malformed)?;
-    PublicKey::rsa(&n, &e)
+    /// The certificate, if it is one that can be read.
+    fn certificate(&self) -> Option<Certificate<'_>> {
+        const LABELS: [&str; 3] = ["CERTIFICATE", "TRUSTED CERTIFICATE", "X509 CERTIFICATE"];
+        LABELS.contains(&self.label).then(|| Certificate::parse(&self.der))?
+    }
+
+    /// The key of a block that is no certificate.
+    fn key(&self) -> Result<VerificationKey, KeyFault> {
+        match self.label {
+            "PUBLIC KEY" => VerificationKey::of_family(&der::subject_public_key_info(&self.der)?),
+            "RSA PUBLIC KEY" => VerificationKey::of_family(&der::rsa_public_key(&self.der)?),
+            label if label.ends_with("CERTIFICATE") => Err(KeyFault::Malformed),
+            _ => Err(KeyFault::UnknownType),
+        }
+    }
 }

@@ -1,9 +1,10 @@
 //! Which public keys are accepted, and what is prepared so that verification need not parse them again.
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
-    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
-    RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaPublicKeyComponents, VerificationAlgorithm,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, ParsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
+    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaPublicKeyComponents,
+    VerificationAlgorithm,
 };
 
 use super::{Algorithm, AlgorithmSet, KeyFamily, KeyFault, roca};
@@ -45,12 +46,13 @@ impl PublicKey {
 
     /// An EC key from its uncompressed point (SEC 1 section 2.3.3).
     pub(super) fn elliptic(family: KeyFamily, point: &[u8]) -> Result<Self, KeyFault> {
-        let (bits, algorithm): (_, &'static dyn VerificationAlgorithm) = match family {
+        let (bits, algorithm): (usize, &'static dyn VerificationAlgorithm) = match family {
             KeyFamily::P256 => (256, &ECDSA_P256_SHA256_FIXED),
             KeyFamily::P384 => (384, &ECDSA_P384_SHA384_FIXED),
+            KeyFamily::P521 => (521, &ECDSA_P521_SHA512_FIXED),
             KeyFamily::Rsa | KeyFamily::Ed25519 | KeyFamily::Hmac => return Err(KeyFault::UnknownCurve),
         };
-        if point.len() != 1 + 2 * (bits / 8) || point[0] != 4 {
+        if point.len() != 1 + 2 * bits.div_ceil(8) || point[0] != 4 {
             return Err(KeyFault::PointNotOnCurve);
         }
         // Parsing checks that the point is on the curve.
@@ -93,9 +95,12 @@ fn other_rsa_algorithm(algorithm: Algorithm) -> Option<&'static dyn Verification
         Algorithm::PS256 => &RSA_PSS_2048_8192_SHA256,
         Algorithm::PS384 => &RSA_PSS_2048_8192_SHA384,
         Algorithm::PS512 => &RSA_PSS_2048_8192_SHA512,
-        Algorithm::RS256 | Algorithm::ES256 | Algorithm::ES384 | Algorithm::EdDSA | Algorithm::HS256 => {
-            return None;
-        }
+        Algorithm::RS256
+        | Algorithm::ES256
+        | Algorithm::ES384
+        | Algorithm::ES512
+        | Algorithm::EdDSA
+        | Algorithm::HS256 => return None,
     })
 }
 

@@ -27,7 +27,7 @@ enum Refusal {
 /// Verifies the signature of a token with a set of keys. Returns the payload.
 fn accept(token: &str, keys: &KeySet) -> Result<Vec<u8>, Refusal> {
     let compact = Compact::parse(token, MAX_BYTES).map_err(Refusal::Form)?;
-    let candidates = match keys.choose(compact.header.kid.as_deref(), compact.header.algorithm) {
+    let candidates = match keys.choose_for(&compact.header) {
         KeyChoice::Only(key) => vec![key],
         KeyChoice::Named(keys) | KeyChoice::Unnamed(keys) => keys,
         KeyChoice::WrongAlgorithm | KeyChoice::UnknownKid | KeyChoice::NoKid => return Err(Refusal::NoKey),

@@ -21,7 +21,7 @@ pub enum FetchError {
     Status(StatusCode),
     #[error("body is larger than maxBytes")]
     TooLarge,
-    #[error("body is compressed, although identity was requested")]
+    #[error("body is compressed, and not as valid gzip")]
     Compressed,
     #[error("{0}")]
     NotAKeySet(KeySetFault),

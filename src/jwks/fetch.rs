@@ -5,12 +5,13 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, IF_NONE_MATCH};
-use reqwest::{Client, Proxy, Response, StatusCode};
+use http::header::{ACCEPT, ACCEPT_ENCODING, IF_NONE_MATCH};
+use reqwest::{Client, Proxy, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
 use super::KeysError;
+use super::body;
 use super::fault::FetchError;
 use super::fetch_policy::FetchPolicy;
 use super::freshness::{Freshness, Validator};
@@ -111,7 +112,7 @@ impl Fetcher {
                     let keys = fetch_keys(client, url.clone(), KeyDialect::Standard, settings, known).await;
                     keys.map_err(|cause| FetchError::At { what: uri(), cause: cause.into() })
                 }
-                Self::File { path } => read_file(path.clone(), settings.max_bytes).await,
+                Self::File { path } => read_file(path.clone(), settings).await,
                 #[cfg(test)]
                 Self::Scripted(script) => script.fetch(known).await,
             }
@@ -200,20 +201,15 @@ async fn fetch_keys(
         StatusCode::NOT_MODIFIED if known.is_some() => return Ok(Fetched::Unchanged(freshness)),
         status => return Err(FetchError::Status(status)),
     }
-    let body = read_body(response, settings.max_bytes).await?;
-    parse(body, dialect, freshness)
-}
-
-fn parse(body: Vec<u8>, dialect: KeyDialect, freshness: Freshness) -> Result<Fetched, FetchError> {
+    let body = body::read(response, settings.max_bytes).await?;
     let document = String::from_utf8(body).map_err(|_| FetchError::NotAKeySet(KeySetFault::NotAKeySet))?;
-    let keys = usable(&document, dialect)?;
+    let keys = usable(document.as_bytes(), dialect, settings.max_keys)?;
     Ok(Fetched::Keys { keys, freshness, document })
 }
 
 /// The keys of a document; an error if none of them can be used.
-pub(super) fn usable(document: &str, dialect: KeyDialect) -> Result<ParsedKeys, FetchError> {
-    let keys =
-        ParsedKeys::parse(document.as_bytes(), dialect).map_err(|fault| not_a_key_set(fault, document))?;
+pub(super) fn usable(document: &[u8], dialect: KeyDialect, max: usize) -> Result<ParsedKeys, FetchError> {
+    let keys = ParsedKeys::parse_at_most(max, document, dialect).map_err(FetchError::NotAKeySet)?;
     // An empty set would refuse every token. More likely the issuer is broken.
     if keys.usable.is_empty() {
         let causes: BTreeSet<_> = keys.skipped.iter().map(|key| key.fault.to_string()).collect();
@@ -253,54 +249,17 @@ async fn discover(
     if response.status() != StatusCode::OK {
         return Err(at(FetchError::Status(response.status())));
     }
-    let body = read_body(response, settings.max_bytes).await.map_err(at)?;
-    key_set_url(&body, expected).map_err(|detail| FetchError::Discovery(detail.finish()))
-}
-
-#[derive(Deserialize)]
-struct DiscoveryDocument {
-    issuer: Option<String>,
-    jwks_uri: Option<String>,
-}
-
-/// The URL of the key set in a discovery document, or what is wrong with the document.
-fn key_set_url(body: &[u8], expected: &[Box<str>]) -> Result<Url, Detail> {
-    let failed = |why: &str| Err(Detail::of(format_args!("{why}")));
-    let Ok(document) = serde_json::from_slice::<DiscoveryDocument>(body) else {
-        let is_html = body.trim_ascii_start().starts_with(b"<");
-        return failed(if is_html { "it is HTML: is this a login page?" } else { "it is not a JSON object" });
-    };
-    let Some(found) = document.issuer else { return failed("it has no issuer") };
-    let Some(uri) = document.jwks_uri else { return failed("it has no jwks_uri") };
-    if !expected.iter().any(|expected| **expected == *found) {
-        let expected = Words(expected.iter().map(|issuer| &**issuer));
-        return Err(Detail::of(format_args!(
-            "its issuer is {}, and the configured ones are {expected}; its jwks_uri is {}",
-            Quoted(&found),
-            Quoted(&uri)
-        )));
+    let body = body::read(response, settings.max_bytes).await?;
+    let document: Document = serde_json::from_slice(&body)
+        .map_err(|_| FetchError::Discovery("it is not JSON with issuer and jwks_uri"))?;
+    if !expected.iter().any(|expected| **expected == *document.issuer) {
+        return Err(FetchError::Discovery("its issuer is not the one that is configured"));
     }
     Url::parse(&uri).map_err(|_| Detail::of(format_args!("its jwks_uri {} is not a URL", Quoted(&uri))))
 }
 
-/// Reads the body, and fails if it is longer than `limit` bytes.
-async fn read_body(mut response: Response, limit: u64) -> Result<Vec<u8>, FetchError> {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    // Compressed bodies are refused, so that a small body cannot expand beyond the limit.
-    if response.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-        return Err(FetchError::Compressed);
-    }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > limit {
-            return Err(FetchError::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-async fn read_file(path: PathBuf, limit: u64) -> Result<Fetched, FetchError> {
+async fn read_file(path: PathBuf, settings: &Jwks) -> Result<Fetched, FetchError> {
+    let limit = settings.max_bytes;
     let read = tokio::task::spawn_blocking(move || {
         use std::io::Read as _;
         let mut body = Vec::new();
@@ -312,5 +271,8 @@ async fn read_file(path: PathBuf, limit: u64) -> Result<Fetched, FetchError> {
     if body.len() as u64 > limit {
         return Err(FetchError::TooLarge);
     }
-    parse(body, KeyDialect::Standard, Freshness::default())
+    let keys = usable(&body, KeyDialect::Standard, settings.max_keys)?;
+    // Only what comes over a network is stored, so this need not be text.
+    let document = String::from_utf8(body).unwrap_or_default();
+    Ok(Fetched::Keys { keys, freshness: Freshness::default(), document })
 }

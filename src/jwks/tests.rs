@@ -268,7 +268,7 @@ async fn discovery_requires_the_configured_issuer() {
 }
 
 #[tokio::test]
-async fn files_may_contain_key_sets_or_pem() {
+async fn files_may_contain_key_sets_pem_or_der() {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let path = directory.path().join(name);
@@ -277,9 +277,11 @@ async fn files_may_contain_key_sets_or_pem() {
     };
     let set = file("set.json", &set_of(&["a"]));
     let public = file("key.pem", &pem("PUBLIC KEY", &P256.spki()));
-    let keys = keys(&from_urls(&[set, public]));
+    let binary = directory.path().join("key.der");
+    std::fs::write(&binary, RSA.spki()).unwrap();
+    let keys = keys(&from_urls(&[set, public, format!("file://{}", binary.display())]));
     keys.fetch_all().await;
-    assert_eq!(kids(&keys, 0), ["a", "-"]);
+    assert_eq!(kids(&keys, 0), ["a", "-", "-"]);
     for (url, cause) in [
         (format!("file://{}/none", directory.path().display()), "No such file"),
         (format!("file://{}", directory.path().display()), "directory"),

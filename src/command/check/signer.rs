@@ -14,10 +14,11 @@ use serde_json::{Map, Value, json};
 use crate::jose::{Algorithm, AlgorithmSet, KeyDialect, KeyFamily, KeySet, ParsedKeys, VerificationKey};
 
 /// In the order of how fast a key is generated.
-const PREFERRED: [Algorithm; 10] = [
+const PREFERRED: [Algorithm; 11] = [
     Algorithm::EdDSA,
     Algorithm::ES256,
     Algorithm::ES384,
+    Algorithm::ES512,
     Algorithm::HS256,
     Algorithm::RS256,
     Algorithm::RS384,
@@ -51,6 +52,7 @@ impl Signer {
             KeyFamily::Rsa => PrivateKey::Rsa(Box::new(RsaKeyPair::generate(KeySize::Rsa2048)?)),
             KeyFamily::P256 => elliptic(&signature::ECDSA_P256_SHA256_FIXED_SIGNING)?,
             KeyFamily::P384 => elliptic(&signature::ECDSA_P384_SHA384_FIXED_SIGNING)?,
+            KeyFamily::P521 => elliptic(&signature::ECDSA_P521_SHA512_FIXED_SIGNING)?,
             KeyFamily::Ed25519 => PrivateKey::Ed25519(Ed25519KeyPair::generate()?),
             KeyFamily::Hmac => {
                 let mut secret = [0; 32];
@@ -83,7 +85,7 @@ impl Signer {
                 // SEC 1 section 2.3.3: 04 || x || y.
                 let point = key.public_key().as_ref().get(1..).unwrap_or_default();
                 let (x, y) = point.split_at(point.len() / 2);
-                let curve = if self.algorithm == Algorithm::ES256 { "P-256" } else { "P-384" };
+                let curve = self.algorithm.family().crv();
                 json!({"kty": "EC", "kid": kid, "crv": curve, "x": part(x), "y": part(y)})
             }
             PrivateKey::Ed25519(key) => {
@@ -134,9 +136,12 @@ fn encoding(algorithm: Algorithm) -> &'static dyn RsaEncoding {
         Algorithm::PS256 => &signature::RSA_PSS_SHA256,
         Algorithm::PS384 => &signature::RSA_PSS_SHA384,
         Algorithm::PS512 => &signature::RSA_PSS_SHA512,
-        Algorithm::RS256 | Algorithm::ES256 | Algorithm::ES384 | Algorithm::EdDSA | Algorithm::HS256 => {
-            &signature::RSA_PKCS1_SHA256
-        }
+        Algorithm::RS256
+        | Algorithm::ES256
+        | Algorithm::ES384
+        | Algorithm::ES512
+        | Algorithm::EdDSA
+        | Algorithm::HS256 => &signature::RSA_PKCS1_SHA256,
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Place<'a> {
     pub(super) listen: Option<SocketAddr>,
     pub(super) backend: Backend,
     pub(super) upstream: Option<&'a Url>,
+    /// The most keys of one source.
+    pub(super) max_keys: usize,
 }
 
 /// The key source of an issuer entry; `None` if there is an error.
@@ -35,7 +37,7 @@ pub(super) fn key_source(entry: &Section<'_>, issuers: &[Box<str>], place: &Plac
             );
             return None;
         }
-        return inline(entry, document);
+        return inline(entry, document, place.max_keys);
     }
     match urls {
         Some(_) if shared => {
@@ -62,14 +64,14 @@ pub(super) fn key_source(entry: &Section<'_>, issuers: &[Box<str>], place: &Plac
 }
 
 /// Keys written into the configuration.
-fn inline(entry: &Section<'_>, document: &str) -> Option<KeySource> {
-    let keys = match ParsedKeys::parse(document.as_bytes(), KeyDialect::Standard) {
+fn inline(entry: &Section<'_>, document: &str, max: usize) -> Option<KeySource> {
+    let keys = match ParsedKeys::parse_at_most(max, document.as_bytes(), KeyDialect::Standard) {
         Ok(keys) => keys,
         Err(fault) => {
             entry.error_with_help(
                 "publicKeys",
                 fault.to_string(),
-                "write a JWK Set or PEM public keys as a text block (`|`)",
+                "write PEM public keys or certificates, or a JWK Set, as a text block (`|`)",
             );
             return None;
         }

@@ -99,7 +99,7 @@ pub enum Kind {
     Expectation,
     /// A list of the ids of warnings.
     Findings,
-    /// A JWK Set or public keys in PEM, usually as a text block.
+    /// Public keys as a text, or as YAML in the place of its JSON.
     KeySet,
 }
 
@@ -123,7 +123,8 @@ impl Kind {
 
     /// Whether a value is one scalar.
     pub const fn is_scalar(self) -> bool {
-        !self.is_list() && !matches!(self, Self::Claims | Self::Entries | Self::Free | Self::Body)
+        !self.is_list()
+            && !matches!(self, Self::Claims | Self::Entries | Self::Free | Self::Body | Self::KeySet)
     }
 
     /// Whether blanks also separate the items of a list that is written as one string. True for kinds whose items
@@ -229,7 +230,7 @@ impl Kind {
             Self::Body => "a text or a map".to_owned(),
             Self::Expectation => values::expectations(),
             Self::Findings => "a list of ids of warnings".to_owned(),
-            Self::KeySet => "a JWK Set or PEM".to_owned(),
+            Self::KeySet => "PEM, a JWK Set, a JWK, or a map from kid to PEM".to_owned(),
         }
     }
 }

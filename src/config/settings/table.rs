@@ -18,7 +18,7 @@ use crate::request::{ForwardAuthDialect, OperationKind};
 const HTTP: &[&str] = &["http", "https"];
 const UPSTREAM: &[&str] = &["http", "https", "unix"];
 const KEY_URLS: &[&str] = &["http", "https", "file"];
-const ALGORITHMS: &str = "[RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA]";
+const ALGORITHMS: &str = "[RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA]";
 const LEEWAY: Kind = Kind::Duration(Duration::ZERO, Duration::from_secs(300));
 /// Ten years: longer than anyone needs, and a clock plus this time cannot overflow.
 const YEARS: Duration = Duration::from_secs(3650 * 86_400);
@@ -101,13 +101,13 @@ pub const KEYS: &[Key] = &[
     key("upstream.closeOnTokenExpiry", Kind::Bool, "false", "Whether tunnels and streamed responses end when the token of their request expires."),
     key("upstream.authorization", word::<UpstreamAuthorization>(), "forward", "Whether the client's Authorization field is sent to the backend. forward: yes; OpenMetadata and DataHub verify the token again. strip: no."),
 
-    key("authentication.publicKeyUrls", Kind::Urls(KEY_URLS), "[]", "The simple list: a key from any of these URLs verifies a token of any issuer, as in OpenMetadata. http://, https://, or file:// (a JWK Set or PEM).").set_in_example("[https://www.googleapis.com/oauth2/v3/certs, http://127.0.0.1:8585/api/v1/system/config/jwks]"),
+    key("authentication.publicKeyUrls", Kind::Urls(KEY_URLS), "[]", "The simple list: a key from any of these URLs verifies a token of any issuer, as in OpenMetadata. http://, https://, or file:// (a JWK Set, PEM or DER).").set_in_example("[https://www.googleapis.com/oauth2/v3/certs, http://127.0.0.1:8585/api/v1/system/config/jwks]"),
     key("authentication.audiences", Kind::Texts, "[]", "The accepted values of aud for tokens of the simple list. An empty list accepts any audience."),
     key("authentication.issuers", Kind::Entries, "[]", "The safe form: a token's iss selects the entry, and only that entry's keys can verify it. An entry inherits what it does not set from authentication.").example(samples::ISSUERS),
     key("authentication.issuers[].name", Kind::Name, "", "The entry's name in logs, metrics and rules.").required(),
     key("authentication.issuers[].issuer", Kind::Texts, "", "The exact value of iss that selects this entry, or a list of them.").required(),
     key("authentication.issuers[].publicKeyUrls", Kind::Urls(KEY_URLS), "", "The URLs of its keys. Default: discovered from the issuer (OpenID Connect)."),
-    key("authentication.issuers[].publicKeys", Kind::KeySet, "", "Its keys as text, a JWK Set or PEM, instead of URLs."),
+    key("authentication.issuers[].publicKeys", Kind::KeySet, "", "Its keys themselves, instead of URLs: PEM (public keys or certificates), a JWK Set, a JWK, or a map from kid to PEM, as a text block or as YAML."),
     key("authentication.issuers[].sharedSecret", Kind::Secret, "", "A shared secret for HS256, instead of public keys. At least 32 bytes; published secrets and repeated patterns are refused."),
     key("authentication.issuers[].sharedSecretFile", Kind::Path, "", "A file that contains the shared secret."),
     key("authentication.issuers[].audiences", Kind::Texts, "", "The accepted values of aud. Default: any audience, with a warning. An empty list is an error."),
@@ -124,9 +124,9 @@ pub const KEYS: &[Key] = &[
     key("authentication.issuers[].caFile", Kind::Path, "", "PEM or DER file of certificate authorities for fetching its keys, or of the server's own certificate if it is self-signed. Default: authentication.caFile."),
     key("authentication.issuers[].proxy", Kind::Url(HTTP), "", "The HTTP proxy for fetching its keys. Default: authentication.proxy."),
     key("authentication.issuers[].optional", Kind::Bool, "", "If true, readiness does not wait for its keys. Default: true only if all its keys come from the upstream itself."),
-    key("authentication.algorithms", Kind::Algorithms, ALGORITHMS, "The signature algorithms that tokens may use. HS256 cannot be listed: only an entry with a shared secret uses it."),
+    key("authentication.algorithms", Kind::Algorithms, ALGORITHMS, "The signature algorithms that tokens may use. EdDSA includes Ed25519 (RFC 9864). HS256 cannot be listed: only an entry with a shared secret uses it."),
     key("authentication.tokenValidationAlgorithm", Kind::Algorithm, "", "Restricts the simple list to one algorithm, as in OpenMetadata.").example("RS256"),
-    key("authentication.tokenTypes", Kind::Texts, "[JWT, at+jwt]", "The accepted values of a token's typ. These are media types, compared without case and without application/. A token without typ is accepted unless requireTokenType is true."),
+    key("authentication.tokenTypes", Kind::Texts, "[JWT, at+jwt]", "The accepted values of a token's typ. These are media types, compared without case and without application/; JWT includes JOSE. A token without typ is accepted unless requireTokenType is true."),
     key("authentication.requireTokenType", Kind::Bool, "false", "Whether a token without typ is refused."),
     key("authentication.refuse", Kind::Words(RefusedKind::WORDS), "[logoutTokens]", "Kinds of token to refuse, recognized by their claims: idTokens (nonce, at_hash or c_hash), logoutTokens (events)."),
     key("authentication.backendTokens", Kind::Bool, "", "Whether tokens of publicKeyUrls are the backend's own, as in an entry. Default: true for tokens verified by OpenMetadata's own key set or, if that set is not listed, for tokens of openmetadata.issuer.").example("true"),
@@ -147,7 +147,8 @@ pub const KEYS: &[Key] = &[
     key("authentication.jwks.unknownKeyCooldown", LONG, "30s", "Limits the fetches that tokens can cause by an unknown kid or a signature that does not verify: for each source at most 3 in a row, and on average one in this time."),
     key("authentication.jwks.timeout", WAIT, "5s", "The maximum time for one fetch."),
     key("authentication.jwks.maxStale", LONG, "24h", "How long keys stay in use while they cannot be fetched again."),
-    key("authentication.jwks.maxBytes", Kind::Size(1024, 64 << 20), "512KiB", "The maximum size of a key set."),
+    key("authentication.jwks.maxBytes", Kind::Size(1024, 64 << 20), "512KiB", "The maximum size of a key set. A set that is sent as gzip is counted as what it becomes."),
+    key("authentication.jwks.maxKeys", Kind::Integer(1, 1000), "100", "The maximum number of keys of one source. Of a larger set the first ones that can be used are kept, with a warning."),
     key("authentication.jwks.maxWait", TIME, "5s", "The maximum time a request waits while keys are missing, or for a fetch that its unknown key may cause."),
     key("authentication.jwks.cacheDir", Kind::Path, "", "A directory, used only by metagate, that keeps the last valid key sets over a restart, for at most maxStale.").example("/var/cache/metagate"),
     key("authentication.tokenCache.maxBytes", Kind::Size(0, 64 << 30), "32MiB", "The maximum memory for verified tokens. 0 turns the cache off."),

@@ -78,7 +78,7 @@ fn a_password_in_a_url_is_never_repeated() {
 #[test]
 fn algorithms_of_public_keys_only() {
     assert_eq!(algorithm("ES256"), Ok(Algorithm::ES256));
-    for text in ["HS256", "none", "None", "ES512", "rs256", "", "HS512"] {
+    for text in ["HS256", "none", "None", "ES521", "rs256", "", "HS512"] {
         assert!(algorithm(text).is_err(), "{text}");
     }
 }

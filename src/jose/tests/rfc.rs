@@ -15,6 +15,9 @@ const RSA_N: &str = "n4EPtAOCc9AlkeQHPzHStgAbgs7bTZLwUBZdR8_KuKPEHLd4rHVTeT-O-XV
      JMRBSFKrKb2wqVwGU_NsYOYL-QtiWN2lbzcEe6XC0dApr5ydQLrHqkHHig3RBordaZ6Aj-oBHqFEHYpPe7Tpe-OfVfHd1E6c\
      S6M1FZcD1NNLYD5lFHpPI9bTwJlsde3uhGqC0ZCuEHg8lhzwOHrtIQbS0FVbb9k3-tVTU4fg_3L_vniUFAKwuCLqKnS2BYwd\
      q_mzSnbLY7h_qixoR7jig3__kRhuaxwUkRz5iaiQkqgc5gHdrNP5zw";
+/// Figure 1: the point of the P-521 key.
+const EC_X: &str = "AHKZLLOsCOzz5cY97ewNUajB957y-C-U88c3v13nmGZx6sYl_oJXu9A5RkTKqjqvjyekWF-7ytDyRXYgCF5cj0Kt";
+const EC_Y: &str = "AdymlHvOiLxXkEhayXQnNCvDX4h9htZaCJN34kfmC6pV5OhQHiraVySsUdaQkAgDPrwQrJmbnX9cwlGfP-HqHZR1";
 /// Figure 7: the secret.
 const SECRET: &str = "hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG-Onbc6mxCcYg";
 const RS256_HEADER: &str = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImJpbGJvLmJhZ2dpbnNAaG9iYml0b24uZXhhbXBsZSJ9";
@@ -65,9 +68,11 @@ fn rfc_7520_section_4_2_rsa_pss_signature() {
 }
 
 #[test]
-fn rfc_7520_section_4_3_es512_is_not_supported() {
-    let token = token(ES512_HEADER, ES512_SIGNATURE);
-    assert_eq!(accept(&token, &KeySet::default()), Err(Refusal::Form(JoseFault::AlgorithmUnknown)));
+fn rfc_7520_section_4_3_es512_signature() {
+    let kid = "bilbo.baggins@hobbiton.example";
+    let keys =
+        key_set(&[json!({"kty": "EC", "kid": kid, "use": "sig", "crv": "P-521", "x": EC_X, "y": EC_Y})]);
+    assert_signature_alone(&token(ES512_HEADER, ES512_SIGNATURE), &keys);
 }
 
 #[test]

@@ -20,7 +20,8 @@ impl Source {
             Ok(None) => return,
             Err(error) => return self.reporter.not_restored(&error),
         };
-        let keys = match fetch::usable(&stored.document, self.fetcher.dialect()) {
+        let keys = match fetch::usable(stored.document.as_bytes(), self.fetcher.dialect(), settings.max_keys)
+        {
             Ok(keys) => keys,
             Err(error) => return self.reporter.not_restored(&error),
         };

@@ -83,7 +83,7 @@ fn dropped() -> Vec<(&'static str, &'static str, Value)> {
         ("J26", "an even n", rsa(json!({"n": url64(even)}))),
         ("J26", "n of 16384 bits", rsa(json!({"n": number(2048)}))),
         ("J34", "of small order", json!({"kty": "OKP", "crv": "Ed25519", "x": url64(identity)})),
-        ("J36", "P-521", keys::p521().jwk()),
+        ("J36", "P-521 labelled P-384", keys::p521().jwk_with(json!({"crv": "P-384"}))),
         (
             "J36",
             "secp256k1",
@@ -99,6 +99,7 @@ pub fn odd() -> Vec<Value> {
     let mut set = vec![
         keys::rsa().jwk(),
         keys::ed25519().jwk(),
+        keys::p521().jwk(),
         rsa(json!({"kid": "clé"})),
         // J14: two keys of the same type; J15: one of each type.
         rsa(json!({"kid": "twice"})),
@@ -125,6 +126,7 @@ pub fn cases() -> Vec<Case> {
     let by = |alg: &str, key, kid: &str| user().signed(alg, key).header("kid", json!(kid));
     let mut cases = vec![
         // The two Unicode forms of one letter are different names.
+        good("J36", "ES512", &user().signed("ES512", keys::p521())),
         good("J13", "a non-ASCII kid", &by("RS256", keys::rsa(), "clé")),
         case("J13", "its decomposed form", by("RS256", keys::rsa(), "cle\u{301}").encode(), UNKNOWN),
         case("J14", "the first of two", by("RS256", keys::rsa(), "twice").encode(), UNKNOWN),

@@ -3,7 +3,7 @@
 use super::*;
 
 pub(super) fn algorithms() -> Vec<Case> {
-    let all = "alg: \"none\", supported [RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and 2 more]";
+    let all = "alg: \"none\", supported [RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and 3 more]";
     vec![
         case(Step::Token, &with_header(r#"{"alg":"none"}"#), all),
         case(

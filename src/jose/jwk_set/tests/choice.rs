@@ -1,7 +1,7 @@
 //! Selection of the keys that may have signed a token.
 
 use super::*;
-use crate::test_support::{HMAC, key_set, pem as pem_block};
+use crate::test_support::{HMAC, pem as pem_block};
 
 fn choice<'k>(
     keys: &'k KeySet,
@@ -101,10 +101,24 @@ fn pem_keys_match_any_kid() {
 }
 
 #[test]
-fn jwk_without_kid_does_not_match_a_kid() {
-    let keys = key_set(&[RSA.jwk()]);
-    assert_choice(&keys, Some("a"), Algorithm::RS256, "unknown kid", &[]);
+fn a_single_jwk_without_kid_matches_any_kid() {
+    let keys = key_set(&[RSA.jwk(), P256.jwk_named("b")]);
+    assert_choice(&keys, Some("a"), Algorithm::RS256, "unnamed", &[&RSA]);
     assert_choice(&keys, None, Algorithm::RS256, "only", &[&RSA]);
+    assert_choice(&keys, Some("a"), Algorithm::ES256, "unknown kid", &[]);
+    assert_choice(&keys, Some("b"), Algorithm::RS256, "wrong algorithm", &[]);
+    // The same key twice is one key.
+    assert_choice(&key_set(&[RSA.jwk(), RSA.jwk()]), Some("a"), Algorithm::RS256, "unnamed", &[&RSA]);
+    let bound = key_set(&[with(RSA.jwk(), json!({"alg": "RS512"}))]);
+    assert_choice(&bound, Some("a"), Algorithm::RS256, "unknown kid", &[]);
+}
+
+#[test]
+fn one_of_several_jwks_does_not_match_any_kid() {
+    for other in [OTHER_RSA.jwk(), OTHER_RSA.jwk_named("b"), RSA.jwk_named("b")] {
+        let keys = key_set(&[RSA.jwk(), other.clone()]);
+        assert_choice(&keys, Some("a"), Algorithm::RS256, "unknown kid", &[]);
+    }
 }
 
 #[test]

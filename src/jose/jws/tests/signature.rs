@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::super::*;
 use crate::test_support::{
-    ED25519, HMAC, MAX_BYTES, OTHER_ED25519, OTHER_P256, OTHER_P384, OTHER_RSA, P256, P384, RSA, SigningKey,
-    base64url, parsed, pem, unbase64url, with,
+    ED25519, HMAC, MAX_BYTES, OTHER_ED25519, OTHER_P256, OTHER_P384, OTHER_P521, OTHER_RSA, P256, P384, P521,
+    RSA, SigningKey, base64url, parsed, pem, unbase64url, with,
 };
 
 fn verify(token: &str, key: &VerificationKey) -> Result<SignedClaims, JoseFault> {
@@ -40,6 +40,7 @@ fn cases() -> Vec<(Algorithm, &'static SigningKey, &'static SigningKey)> {
         Algorithm::ASYMMETRIC[..6].iter().map(|algorithm| (*algorithm, &*RSA, &*OTHER_RSA)).collect();
     cases.push((Algorithm::ES256, &P256, &OTHER_P256));
     cases.push((Algorithm::ES384, &P384, &OTHER_P384));
+    cases.push((Algorithm::ES512, &P521, &OTHER_P521));
     cases.push((Algorithm::EdDSA, &ED25519, &OTHER_ED25519));
     cases
 }
@@ -47,7 +48,7 @@ fn cases() -> Vec<(Algorithm, &'static SigningKey, &'static SigningKey)> {
 #[test]
 fn only_the_signing_key_verifies() {
     let other_secret = SigningKey::secret(b"fedcba9876543210fedcba9876543210");
-    let all: [&SigningKey; 5] = [&RSA, &P256, &P384, &ED25519, &HMAC];
+    let all: [&SigningKey; 6] = [&RSA, &P256, &P384, &P521, &ED25519, &HMAC];
     for (algorithm, key, other) in cases().into_iter().chain([(Algorithm::HS256, &*HMAC, &other_secret)]) {
         let token = key.token(algorithm, None, &claims());
         let parts = verify(&token, &key.verifier())
@@ -198,7 +199,7 @@ fn malleated_ecdsa_signature_keeps_the_fingerprint() {
 
 #[test]
 fn public_key_is_not_accepted_as_hmac_secret() {
-    for key in [&*RSA, &P256, &P384, &ED25519] {
+    for key in [&*RSA, &P256, &P384, &P521, &ED25519] {
         let spki = pem("PUBLIC KEY", &key.spki());
         let mut secrets: Vec<(&str, Vec<u8>)> = vec![
             ("PEM", spki.clone().into_bytes()),
