@@ -27,6 +27,7 @@ mod file_mode;
 mod files;
 mod fragment;
 mod identity;
+mod key_access;
 mod settings;
 mod layer;
 mod listen;
@@ -37,6 +38,7 @@ mod openmetadata;
 mod output;
 mod parse;
 mod print;
+mod proxies;
 mod published;
 mod redaction;
 mod reference;
@@ -59,11 +61,13 @@ pub use document::{Document, Position, parse as parse_document};
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use finding::{Finding, FindingId, Level};
 pub use identity::IdentityFields;
+pub use key_access::KeyAccess;
 pub use listen::Listen;
 pub use load::{Loaded, Used, load, load_without_secrets, revocation_file};
 pub use openmetadata::ENVIRONMENT as FOREIGN_ENVIRONMENT;
 pub use output::{Audit, AuditedDecisions, Log, LogFormat};
 pub use print::print;
+pub use proxies::{EnvironmentProxies, NoProxy, ProxyServer};
 pub use published::{PUBLISHED_KEY_ID, published_secrets};
 pub use redaction::redacted;
 pub(crate) use reference::help;
@@ -115,6 +119,8 @@ pub struct Config {
     pub trust: Vec<TrustEntry>,
     /// How key sets are fetched and cached.
     pub jwks: Jwks,
+    /// The proxies of the environment.
+    pub proxies: EnvironmentProxies,
     /// The cache of verified tokens.
     pub token_cache: TokenCache,
     /// The revocation file, and its list as read when this configuration was loaded.
@@ -277,6 +283,8 @@ pub struct TrustEntry {
     pub ca_file: Option<PathBuf>,
     /// The HTTP proxy for fetching its keys.
     pub proxy: Option<Url>,
+    /// The credentials for fetching its keys.
+    pub access: KeyAccess,
 }
 
 /// Where an entry's keys come from.

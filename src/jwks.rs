@@ -30,11 +30,13 @@ use crate::trust::KeyRing;
 
 mod allowance;
 mod body;
+mod client;
 mod fault;
 mod fetch;
 mod freshness;
 mod fetch_policy;
 mod identity;
+mod network_scope;
 mod refresh_task;
 mod on_demand;
 mod persist;

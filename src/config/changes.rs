@@ -38,7 +38,9 @@ impl Config {
     /// The certificate, key and authority files. Their content can change without a change of the configuration.
     pub fn certificate_files(&self) -> Vec<PathBuf> {
         let listener = self.tls.iter().flat_map(ServerTls::files);
-        let entries = self.trust.iter().filter_map(|entry| entry.ca_file.as_ref());
-        listener.chain(self.upstream.tls.files()).chain(entries).cloned().collect()
+        let authorities = self.trust.iter().filter_map(|entry| entry.ca_file.as_ref());
+        let identities = self.trust.iter().filter_map(|entry| entry.access.identity.as_ref());
+        let identities = identities.flat_map(|(chain, key)| [chain, key]);
+        listener.chain(self.upstream.tls.files()).chain(authorities).chain(identities).cloned().collect()
     }
 }

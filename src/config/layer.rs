@@ -170,7 +170,8 @@ impl Walk<'_> {
                 Some(key) if !nested => self.value(&below, key, &node),
                 None if !nested && settings::is_section(&below_schema) => {
                     let section = self.section(&below, &below_schema, &node);
-                    (!section.is_empty()).then(|| Merging::from(section))
+                    let is_set = !section.is_empty() || MEANINGFUL.contains(&&*below_schema) && is_map(&node);
+                    is_set.then(|| Merging::from(section))
                 }
                 _ => {
                     let origin = Some(self.source.at(entry.key_at));
@@ -334,6 +335,13 @@ impl Walk<'_> {
     fn error(&mut self, path: &str, at: Position, message: String) {
         self.errors.push(ConfigError::new(path, Some(self.source.at(at)), message));
     }
+}
+
+/// Sections that mean something even if they are empty: all of their keys have defaults outside the table.
+const MEANINGFUL: [&str; 1] = ["authentication.issuers[].kubernetes"];
+
+fn is_map(node: &Node) -> bool {
+    matches!(node.value, Value::Map(_))
 }
 
 /// An error for a key of a rule, or for an issuer entry's audiences, that has no value. Other keys get their default;

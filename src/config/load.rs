@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use super::Config;
 use super::document::{self, Node, Position, Value};
 use super::environment_layers::{foreign_environment, own_environment};
 use super::error::{ConfigError, ConfigErrors, Origin};
@@ -15,6 +14,7 @@ use super::parse;
 use super::secret::AbsentSecrets;
 use super::settings::{self, KEYS, Key};
 use super::sources::{Flags, Sources};
+use super::{Config, EnvironmentProxies};
 
 /// A loaded configuration with its warnings.
 #[derive(Debug)]
@@ -107,13 +107,14 @@ fn load_with(sources: &Sources, absent: AbsentSecrets) -> Result<Loaded, ConfigE
     if files.broken {
         return failed(errors);
     }
-    let parsed = parse::parse_with(&merged, errors, absent);
+    let parsed = parse::parse_with(&merged, errors, absent, parse::api_server(sources));
     let mut infos = files.infos.clone();
     infos.extend(ignored);
     infos.extend(about_backend(sources, &merged, implied_at));
     infos.extend(parsed.infos);
     match parsed.config {
-        Some(config) if parsed.errors.is_empty() => {
+        Some(mut config) if parsed.errors.is_empty() => {
+            config.proxies = EnvironmentProxies::of(sources, &mut infos);
             let warnings = parsed.warnings.into_iter().chain(literals.into_iter().filter_map(open_file));
             let (accepted, warnings) = warnings.partition(|warning| warning.is_accepted(&config.accepted));
             Ok(Loaded { config, warnings, accepted, infos, used, secret_files: parsed.secret_files, merged })

@@ -4,7 +4,9 @@ mod backend;
 mod datahub_actor;
 mod impersonation;
 mod issuer_names;
+mod key_access;
 mod key_source;
+mod kubernetes;
 mod limits;
 mod listeners;
 mod own_tokens;
@@ -33,11 +35,12 @@ use super::secret::Purpose;
 use super::values;
 use super::words::Word as _;
 use super::{
-    ClientAuth, ClientTls, Config, DatahubSystem, IdentityFields, Jwks, Log, ProxyProtocol, ServerTls,
-    Shutdown, TlsVersion, TokenCache, Upstream,
+    ClientAuth, ClientTls, Config, DatahubSystem, EnvironmentProxies, IdentityFields, Jwks, Log,
+    ProxyProtocol, ServerTls, Shutdown, TlsVersion, TokenCache, Upstream,
 };
 use crate::backend::Backend;
 use crate::request::are_look_alikes;
+pub(super) use kubernetes::api_server;
 use section::{Report, Section};
 
 /// The result of parsing.
@@ -49,14 +52,21 @@ pub(super) struct Parsed {
     pub(super) secret_files: Vec<PathBuf>,
 }
 
-/// Parses the merged configuration. `errors` are those found while reading the sources.
-pub(super) fn parse_with(merged: &Merged, errors: Vec<ConfigError>, absent_secrets: AbsentSecrets) -> Parsed {
+/// Parses the merged configuration. `errors` are those found while reading the sources, and `api_server` is the URL of
+/// the Kubernetes cluster that this is a pod of.
+pub(super) fn parse_with(
+    merged: &Merged,
+    errors: Vec<ConfigError>,
+    absent_secrets: AbsentSecrets,
+    api_server: Option<String>,
+) -> Parsed {
     let report = Report {
         errors: errors.into(),
         warnings: Vec::new().into(),
         infos: Vec::new().into(),
         secret_files: Vec::new().into(),
         absent_secrets,
+        api_server,
     };
     let config = config(&Section::root(merged, &report));
     Parsed {
@@ -101,6 +111,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         forward_auth: listeners.forward_auth,
         trust,
         jwks,
+        proxies: EnvironmentProxies::default(),
         token_cache: token_cache(&authentication.section("tokenCache")),
         revocations,
         policy,

@@ -44,9 +44,14 @@ fn section(out: &mut String, merged: &Merged, dict: Option<&Dict>, place: &Place
         match settings::find(&below.schema) {
             Some(key) => entry(out, merged, key, name, value, &below),
             None => {
+                let keys = value.and_then(Value::as_dict);
+                if place.element && keys.is_some_and(Dict::is_empty) {
+                    line(out, place.indent, &format!("{name}: {{}}"));
+                    continue;
+                }
                 line(out, place.indent, &format!("{name}:"));
                 let below = Place { indent: place.indent + 2, ..below };
-                section(out, merged, value.and_then(Value::as_dict), &below);
+                section(out, merged, keys, &below);
             }
         }
     }

@@ -116,7 +116,7 @@ impl Example {
     /// The elements of a list of maps, as comments. A key is described where it first occurs.
     fn elements(&mut self, path: &str, sample: &str, indent: usize) {
         // The parent keys of the current line, each with its column.
-        let mut parents: Vec<(usize, &str)> = Vec::new();
+        let mut parents: Vec<(usize, String)> = Vec::new();
         for line in sample.lines() {
             let content = line.trim_start();
             let column = line.len() - content.len();
@@ -127,8 +127,14 @@ impl Example {
             let name = content.trim_start_matches("- ").split(':').next().unwrap_or_default();
             let at = column + content.len() - content.trim_start_matches("- ").len();
             parents.retain(|(before, _)| *before < at);
-            parents.push((at, name));
-            let names: Vec<&str> = parents.iter().map(|(_, name)| *name).collect();
+            // An element of a list within the element.
+            if let Some((_, parent)) =
+                parents.last_mut().filter(|(_, parent)| content.starts_with("- ") && !parent.ends_with("[]"))
+            {
+                parent.push_str("[]");
+            }
+            parents.push((at, name.to_owned()));
+            let names: Vec<&str> = parents.iter().map(|(_, name)| name.as_str()).collect();
             self.comment(&format!("{path}[].{}", names.join(".")), indent + column);
             self.line(indent + column, &format!("#{content}"));
         }

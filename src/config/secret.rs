@@ -18,6 +18,8 @@ pub(super) enum Purpose {
     SigningKey,
     /// Authenticates a client. It can only be guessed over the network.
     Credential,
+    /// Sent to another server, which decides whether it is good enough.
+    Sent,
     /// Grants no access; DataHub hashes tokens with it.
     Salt,
 }
@@ -28,7 +30,7 @@ impl Purpose {
         match self {
             Self::SigningKey => 32,
             Self::Credential => 16,
-            Self::Salt => 1,
+            Self::Sent | Self::Salt => 1,
         }
     }
 }
@@ -96,7 +98,8 @@ pub(super) fn check(secret: &[u8], purpose: Purpose) -> Result<(), Fault> {
         let message = format!("the secret is shorter than {least} bytes, and could be guessed");
         return Err(Fault::new(message, Some(MAKE_ONE)));
     }
-    if purpose != Purpose::Salt && (distinct(secret) < MIN_DISTINCT || period(secret) < least) {
+    let is_ours = matches!(purpose, Purpose::SigningKey | Purpose::Credential);
+    if is_ours && (distinct(secret) < MIN_DISTINCT || period(secret) < least) {
         return Err(Fault::new("the secret repeats itself, and could be guessed", Some(MAKE_ONE)));
     }
     Ok(())

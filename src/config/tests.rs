@@ -13,6 +13,7 @@ mod hostile;
 mod impersonation;
 mod issuer_names;
 mod large;
+mod key_access;
 mod layers;
 mod meaning;
 mod own_tokens;

@@ -30,10 +30,9 @@ pub enum FetchError {
     #[error("no key of the set can be used: {0}")]
     NoUsableKey(String),
     #[error("discovery document: {0}")]
-    Discovery(Cow<'static, str>),
-    /// Fetching what the source leads to failed.
-    #[error("{what}: {cause}")]
-    At { what: Cow<'static, str>, cause: Box<FetchError> },
+    Discovery(&'static str),
+    #[error("credentials: {0}")]
+    Credential(String),
     #[error("{0}")]
     File(io::Error),
 }
@@ -50,7 +49,7 @@ fn hint(status: StatusCode) -> &'static str {
 }
 
 /// The results of a fetch in the metrics: without an error, and [`FetchError::as_str`].
-pub(super) const RESULTS: [&str; 11] = [
+pub(super) const RESULTS: [&str; 12] = [
     "ok",
     "not_modified",
     "timeout",
@@ -61,6 +60,7 @@ pub(super) const RESULTS: [&str; 11] = [
     "not_a_key_set",
     "no_usable_key",
     "discovery",
+    "credential",
     "file",
 ];
 
@@ -76,7 +76,7 @@ impl FetchError {
             Self::NotAKeySet(_) | Self::DiscoveryDocument { .. } => "not_a_key_set",
             Self::NoUsableKey(_) => "no_usable_key",
             Self::Discovery(_) => "discovery",
-            Self::At { cause, .. } => cause.as_str(),
+            Self::Credential(_) => "credential",
             Self::File(_) => "file",
         }
     }

@@ -3,36 +3,29 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, IF_NONE_MATCH};
-use reqwest::{Client, Proxy, StatusCode};
+use reqwest::StatusCode;
 use serde::Deserialize;
 use url::Url;
 
 use super::KeysError;
 use super::body;
+use super::client::KeyClient;
 use super::fault::FetchError;
-use super::fetch_policy::FetchPolicy;
 use super::freshness::{Freshness, Validator};
-use super::status::display_url;
-use crate::config::{ClientTls, Config, Jwks, TlsVersion, TrustEntry};
-use crate::diagnosis::{Detail, Quoted, Words};
+use crate::config::{Config, Jwks, TrustEntry};
 use crate::jose::{KeyDialect, KeySetFault, ParsedKeys};
-use crate::loopback::is_on_this_machine;
-use crate::tls;
 
 /// Fetches one source.
 #[derive(Debug)]
 pub(super) enum Fetcher {
     Http {
-        client: Client,
+        client: KeyClient,
         url: Url,
         dialect: KeyDialect,
     },
     Discovery {
-        client: Client,
-        policy: Arc<FetchPolicy>,
+        client: KeyClient,
         issuer: Url,
         expected: Vec<Box<str>>,
     },
@@ -67,15 +60,14 @@ impl Fetcher {
         {
             return Ok(Self::File { path });
         }
-        let client = client(entry, config, url, &FetchPolicy::new(url))?;
+        let client = KeyClient::new(entry, config, url)?;
         Ok(Self::Http { client, url: url.clone(), dialect })
     }
 
     pub(super) fn discovery(entry: &TrustEntry, issuer: &Url, config: &Config) -> Result<Self, KeysError> {
-        let policy = FetchPolicy::new(issuer);
-        let client = client(entry, config, issuer, &policy)?;
+        let client = KeyClient::new(entry, config, issuer)?;
         let expected = entry.rules.issuers.clone();
-        Ok(Self::Discovery { client, policy, issuer: issuer.clone(), expected })
+        Ok(Self::Discovery { client, issuer: issuer.clone(), expected })
     }
 
     /// How to read its documents.
@@ -103,14 +95,10 @@ impl Fetcher {
                 Self::Http { client, url, dialect } => {
                     fetch_keys(client, url.clone(), *dialect, settings, known).await
                 }
-                Self::Discovery { client, policy, issuer, expected } => {
+                Self::Discovery { client, issuer, expected } => {
                     let url = discover(client, issuer, expected, settings).await?;
-                    let uri = || Detail::of(format_args!("jwks_uri {}", Quoted(url.as_str()))).finish();
-                    policy
-                        .admit(issuer, &url)
-                        .map_err(|why| FetchError::Discovery(format!("{}: {why}", uri()).into()))?;
-                    let keys = fetch_keys(client, url.clone(), KeyDialect::Standard, settings, known).await;
-                    keys.map_err(|cause| FetchError::At { what: uri(), cause: cause.into() })
+                    client.admit(issuer, &url).map_err(FetchError::Discovery)?;
+                    fetch_keys(client, url, KeyDialect::Standard, settings, known).await
                 }
                 Self::File { path } => read_file(path.clone(), settings).await,
                 #[cfg(test)]
@@ -121,80 +109,16 @@ impl Fetcher {
     }
 }
 
-/// Where a source is. The backend itself and this machine are never reached through a proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum NetworkScope {
-    Upstream,
-    Loopback,
-    Anywhere,
-}
-
-impl NetworkScope {
-    pub(super) fn of(url: &Url, config: &Config) -> Self {
-        let upstream = &config.upstream.url;
-        let same_port = url.port_or_known_default() == upstream.port_or_known_default();
-        if url.host() == upstream.host() && same_port {
-            Self::Upstream
-        } else if is_on_this_machine(url) {
-            Self::Loopback
-        } else {
-            Self::Anywhere
-        }
-    }
-
-    /// The file with CA certificates to trust in addition to the platform's, if one is configured.
-    pub(super) fn authorities(self, entry: &TrustEntry, config: &Config) -> Option<PathBuf> {
-        let upstreams = config.upstream.tls.ca_file.as_ref().filter(|_| self == Self::Upstream);
-        entry.ca_file.as_ref().or(upstreams).cloned()
-    }
-}
-
-fn client(
-    entry: &TrustEntry,
-    config: &Config,
-    url: &Url,
-    policy: &Arc<FetchPolicy>,
-) -> Result<Client, KeysError> {
-    let scope = NetworkScope::of(url, config);
-    let files =
-        ClientTls { ca_file: scope.authorities(entry, config), identity: None, min_version: TlsVersion::V12 };
-    let tls = tls::client_config(&files).map_err(|error| KeysError::Tls(entry.name.clone(), error))?;
-    let builder = Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(concat!("metagate/", env!("CARGO_PKG_VERSION")))
-        .redirect(policy.redirects())
-        .dns_resolver(policy.resolver())
-        .referer(false)
-        .pool_max_idle_per_host(1);
-    let builder = match &entry.proxy {
-        _ if scope != NetworkScope::Anywhere => builder.no_proxy(),
-        Some(proxy) => {
-            let proxy = Proxy::all(proxy.as_str())
-                .map_err(|error| KeysError::Client(entry.name.clone(), error.without_url()))?;
-            builder.no_proxy().proxy(proxy)
-        }
-        // HTTPS_PROXY, HTTP_PROXY and NO_PROXY apply.
-        None => builder,
-    };
-    builder.build().map_err(|error| KeysError::Client(entry.name.clone(), error.without_url()))
-}
-
 async fn fetch_keys(
-    client: &Client,
+    client: &KeyClient,
     url: Url,
     dialect: KeyDialect,
     settings: &Jwks,
     known: Option<&Validator>,
 ) -> Result<Fetched, FetchError> {
-    let mut request = client
-        .get(url.clone())
-        .header(ACCEPT, "application/jwk-set+json, application/json;q=0.9, */*;q=0.1")
-        .header(ACCEPT_ENCODING, "identity");
+    const ACCEPT: &str = "application/jwk-set+json, application/json;q=0.9, */*;q=0.1";
     let known = known.filter(|known| known.url == url);
-    if let Some(known) = known {
-        request = request.header(IF_NONE_MATCH, &known.etag);
-    }
-    let response = request.send().await?;
+    let response = client.get(&url, ACCEPT, known.map(|known| &known.etag)).await?;
     let freshness = Freshness::read(&url, response.headers());
     match response.status() {
         StatusCode::OK => {}
@@ -231,7 +155,7 @@ fn not_a_key_set(fault: KeySetFault, document: &str) -> FetchError {
 /// Reads the URL of the key set from the discovery document (OpenID Connect Discovery 1.0 section 4). The issuer in
 /// the document must be the expected one (section 4.3).
 async fn discover(
-    client: &Client,
+    client: &KeyClient,
     issuer: &Url,
     expected: &[Box<str>],
     settings: &Jwks,
@@ -239,13 +163,7 @@ async fn discover(
     let mut url = issuer.clone();
     let path = format!("{}/.well-known/openid-configuration", issuer.path().trim_end_matches('/'));
     url.set_path(&path);
-    let at = |cause: FetchError| {
-        let what = format!("discovery document {}", display_url(&url));
-        FetchError::At { what: what.into(), cause: cause.into() }
-    };
-    let request =
-        client.get(url.clone()).header(ACCEPT, "application/json").header(ACCEPT_ENCODING, "identity");
-    let response = request.send().await.map_err(|error| at(error.into()))?;
+    let response = client.get(&url, "application/json", None).await?;
     if response.status() != StatusCode::OK {
         return Err(at(FetchError::Status(response.status())));
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::{Attempt, Policy};
-use url::{Host, Url};
+use url::{Host, Origin, Url};
 
 use super::status::display_url;
 use crate::diagnosis::Plain;
@@ -58,8 +58,20 @@ impl FetchPolicy {
 
     /// Follows at most three redirects, each to an admitted URL.
     pub(super) fn redirects(self: &Arc<Self>) -> Policy {
+        self.redirects_to(|_| true)
+    }
+
+    /// The same within one origin. The response that leads to another one is returned.
+    pub(super) fn redirects_within(self: &Arc<Self>, origin: Origin) -> Policy {
+        self.redirects_to(move |to| to.origin() == origin)
+    }
+
+    fn redirects_to(self: &Arc<Self>, follows: impl Fn(&Url) -> bool + Send + Sync + 'static) -> Policy {
         let policy = self.clone();
         Policy::custom(move |attempt: Attempt<'_>| {
+            if !follows(attempt.url()) {
+                return attempt.stop();
+            }
             let previous = attempt.previous();
             if previous.len() > MAX_REDIRECTS {
                 return attempt.error("more than 3 redirects");

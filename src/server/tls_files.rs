@@ -52,6 +52,8 @@ pub(crate) fn expiry(loaded: &Loaded, now: SystemTime) -> Vec<Finding> {
     files.extend(identity.map(|(path, _)| (Section::Upstream, Role::Certificate, path)));
     let entries = config.trust.iter().filter_map(|entry| entry.ca_file.as_ref());
     files.extend(entries.map(|path| (Section::Keys, Role::Authorities, path)));
+    let identities = config.trust.iter().filter_map(|entry| entry.access.identity.as_ref());
+    files.extend(identities.map(|(path, _)| (Section::Keys, Role::Certificate, path)));
     let mut found = Vec::new();
     for (section, role, path) in files {
         let key = section.key(loaded, role, path);
@@ -90,6 +92,8 @@ impl Section {
     /// The key that names a file.
     fn key(self, loaded: &Loaded, role: Role, path: &Path) -> String {
         let name = match (self, role) {
+            (Self::Keys, Role::Certificate) => "clientCertFile",
+            (Self::Keys, Role::Key) => "clientKeyFile",
             (_, Role::Certificate) => "certFile",
             (_, Role::Key) => "keyFile",
             (Self::Listener, _) => "clientCaFile",
@@ -100,11 +104,14 @@ impl Section {
             Self::Listener => format!("tls.{name}"),
             Self::Upstream => format!("upstream.tls.{name}"),
             Self::Keys => {
-                let of_entry = |index: usize| format!("authentication.issuers[{index}].{name}");
+                let of_entry = |index: usize| {
+                    let entry = format!("authentication.issuers[{index}]");
+                    [format!("{entry}.{name}"), format!("{entry}.kubernetes.{name}")]
+                };
                 let names =
                     |key: &String| loaded.text_at(key).is_some_and(|(text, _)| Path::new(text) == path);
-                let entries = (0..loaded.config.trust.len()).map(of_entry);
-                entries.into_iter().find(names).unwrap_or_else(|| format!("authentication.{name}"))
+                let mut entries = (0..loaded.config.trust.len()).flat_map(of_entry);
+                entries.find(names).unwrap_or_else(|| format!("authentication.{name}"))
             }
         }
     }
@@ -128,7 +135,11 @@ fn faults(loaded: &Loaded) -> Vec<(Section, TlsError)> {
     };
     for entry in config.trust.iter().filter(|entry| fetches(&entry.keys)) {
         let min_version = TlsVersion::default();
-        let files = ClientTls { ca_file: entry.ca_file.clone(), identity: None, min_version };
+        let files = ClientTls {
+            ca_file: entry.ca_file.clone(),
+            identity: entry.access.identity.clone(),
+            min_version,
+        };
         found.extend(tls::client_faults(&files).into_iter().map(|error| (Section::Keys, error)));
     }
     found

@@ -21,6 +21,7 @@ pub(super) struct Report {
     pub(super) infos: RefCell<Vec<String>>,
     pub(super) secret_files: RefCell<Vec<PathBuf>>,
     pub(super) absent_secrets: AbsentSecrets,
+    pub(super) api_server: Option<String>,
 }
 
 impl Report {

@@ -3,14 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderValue;
 use url::Url;
 
 use super::super::finding::FindingId;
 use super::super::secret::Purpose;
 use super::super::words::Word;
-use super::super::{KeySource, PUBLISHED_KEY_ID, TrustEntry, values};
+use super::super::{KeyAccess, KeySource, PUBLISHED_KEY_ID, TrustEntry, values};
 use super::issuer_names::{NamedEntry, SIMPLE_LIST, refuse_ambiguous_names};
+use super::key_access::{self, key_access};
 use super::key_source::{Place, is_upstreams_own, key_source, key_urls};
+use super::kubernetes;
 use super::own_tokens;
 use super::section::Section;
 use super::token_kinds;
@@ -41,6 +44,7 @@ struct Inherited {
     rules: ClaimRules,
     ca_file: Option<PathBuf>,
     proxy: Option<Url>,
+    proxy_authorization: Option<HeaderValue>,
 }
 
 /// Parses all entries, those with issuers first.
@@ -114,7 +118,8 @@ fn inherited(root: &Section<'_>, section: &Section<'_>, backend: Backend) -> Inh
         domain: domain(root, section),
     };
     let proxy = section.read("proxy", |text| values::url(text, &["http", "https"]));
-    Inherited { algorithms, rules, ca_file: section.file("caFile"), proxy }
+    let proxy_authorization = key_access::proxy_authorization(section);
+    Inherited { algorithms, rules, ca_file: section.file("caFile"), proxy, proxy_authorization }
 }
 
 fn text(text: &str) -> Result<Box<str>, String> {
@@ -209,15 +214,22 @@ fn issuer_entry(
         );
     }
     let name = entry.read("name", values::name);
-    let issuers = entry.list("issuer", filled_in).unwrap_or_default();
-    if issuers.is_empty() {
+    let cluster = kubernetes::cluster(entry);
+    let own_issuer = || cluster.iter().flat_map(|cluster| cluster.issuer.clone()).collect();
+    let issuers = entry.list("issuer", filled_in).unwrap_or_else(own_issuer);
+    if issuers.is_empty() && !entry.has("kubernetes") {
         entry.missing(
             "issuer",
             "an issuer entry needs an issuer",
             "write the exact value of its tokens' iss",
         );
     }
-    let keys = key_source(entry, &issuers, place);
+    let keys = match &cluster {
+        Some(cluster) => Some(KeySource::Urls(vec![cluster.keys.clone()])),
+        None if entry.has("kubernetes") => None,
+        None => key_source(entry, &issuers, place),
+    };
+    let access = access(entry, keys.as_ref(), inherited);
     let algorithms = entry_algorithms(entry, inherited);
     let rules = entry_rules(entry, issuers, inherited);
     let keys = keys?;
@@ -229,12 +241,25 @@ fn issuer_entry(
         optional: optional.unwrap_or(upstreams_own),
         algorithms,
         rules,
-        ca_file: entry.file("caFile").or_else(|| inherited.ca_file.clone()),
+        ca_file: match &cluster {
+            Some(cluster) => cluster.ca_file.clone(),
+            None => entry.file("caFile").or_else(|| inherited.ca_file.clone()),
+        },
         proxy: entry
             .read("proxy", |text| values::url(text, &["http", "https"]))
             .or_else(|| inherited.proxy.clone()),
+        access: cluster.map_or(access, |cluster| cluster.access),
         keys,
     })
+}
+
+/// The credentials for fetching an entry's keys. Those of the inherited proxy are not for another one.
+fn access(entry: &Section<'_>, keys: Option<&KeySource>, inherited: &Inherited) -> KeyAccess {
+    let mut access = key_access(entry, keys);
+    if !entry.has("proxy") {
+        access.proxy_authorization = inherited.proxy_authorization.clone();
+    }
+    access
 }
 
 /// How the claims of an entry's tokens are validated.
@@ -309,6 +334,7 @@ fn signing_key_entry(
         optional: false,
         ca_file: None,
         proxy: None,
+        access: KeyAccess::default(),
     })
 }
 
@@ -350,5 +376,6 @@ fn simple_list(
         rules,
         ca_file: inherited.ca_file,
         proxy: inherited.proxy,
+        access: KeyAccess { proxy_authorization: inherited.proxy_authorization, ..KeyAccess::default() },
     })
 }

@@ -27,6 +27,33 @@ pub(super) const ISSUERS: &str = "\
 - name: partner
   issuer: partner-service
   sharedSecretFile: /run/secrets/partner-signing-key
+# Keys that are not public. The credentials are sent only to the origin of the key URLs.
+- name: internal
+  issuer: https://idp.corp.example
+  publicKeyUrls: [https://keys.corp.example/jwks]
+  audiences: [openmetadata]
+  bearerTokenFile: /run/secrets/keys/token
+  clientCertFile: /etc/metagate/keys/tls.crt
+  clientKeyFile: /etc/metagate/keys/tls.key
+  headers:
+    - name: X-Api-Key
+      value: ${KEYS_API_KEY}
+    - name: X-Tenant
+      valueFile: /run/secrets/keys/tenant
+  proxy: http://proxy.corp:3128
+  proxyCredentials: ${PROXY_CREDENTIALS}
+- name: internal-too
+  issuer: https://idp2.corp.example
+  audiences: [openmetadata]
+  proxy: http://proxy.corp:3128
+  proxyCredentialsFile: /run/secrets/proxy-credentials
+# Tokens of the service accounts of a Kubernetes cluster. The default of every key here is what a pod has.
+- name: cluster
+  audiences: [metagate]
+  kubernetes:
+    apiServer: https://kubernetes.default.svc
+    tokenFile: /var/run/secrets/kubernetes.io/serviceaccount/token
+    caFile: /var/run/secrets/kubernetes.io/serviceaccount/ca.crt
 - name: other
   issuer: other-service
   sharedSecret: ${PARTNER_SIGNING_KEY}

@@ -28,6 +28,7 @@ fn errors_without(without: &str) -> Vec<ConfigError> {
         &Merged::new([table].into_iter().chain(given).collect()),
         errors,
         crate::config::secret::AbsentSecrets::Refused,
+        None,
     )
     .errors
 }

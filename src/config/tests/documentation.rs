@@ -66,8 +66,13 @@ fn the_commented_values_of_the_example_are_valid() {
         assert!(expected.iter().any(|expected| error.contains(expected)), "{error}");
     }
     assert!(!errors.is_empty());
-    let variables = ["PARTNER_SIGNING_KEY", "SYSTEM_CLIENT_SECRET", "SIGNING_KEY", "TOKEN_SALT"];
-    let errors = file(&everything()).with(&variables.map(|name| (name, SECRET))).errors();
+    let variables =
+        ["PARTNER_SIGNING_KEY", "SYSTEM_CLIENT_SECRET", "SIGNING_KEY", "TOKEN_SALT", "KEYS_API_KEY"];
+    let with_user = format!("ada:{SECRET}");
+    let errors = file(&everything())
+        .with(&variables.map(|name| (name, SECRET)))
+        .with(&[("PROXY_CREDENTIALS", &with_user)])
+        .errors();
     let expected = ["is also set; set only one of them", "cannot be read"];
     for error in &errors {
         assert!(expected.iter().any(|expected| error.contains(expected)), "{error}");
@@ -133,7 +138,7 @@ fn the_schema_has_every_key_and_nothing_else() {
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
     assert_eq!(count(&schema), KEYS.len());
     let issuer = &schema["properties"]["authentication"]["properties"]["issuers"]["items"];
-    assert_eq!(issuer["required"], serde_json::json!(["name", "issuer"]));
+    assert_eq!(issuer["required"], serde_json::json!(["name"]));
     assert_eq!(schema["properties"]["limits"]["properties"]["headerCount"]["default"], 100);
     let expression = serde_json::json!({"type": "string", "pattern": "\\$\\{"});
     for path in ["workers", "backend"] {

@@ -148,3 +148,66 @@ fn remote_source_cannot_redirect_to_a_local_address() {
     assert!(finished.stdout.contains("it leads to a loopback address"), "{}", finished.stdout);
     assert_eq!(inner.requests().len(), 0, "F01");
 }
+
+/// `ada:s3cret-w0rd` as `Proxy-Authorization` has it.
+const CREDENTIALS: &str = "Basic YWRhOnMzY3JldC13MHJk";
+
+fn authorizations(proxy: &Stub) -> Vec<Option<String>> {
+    let requests = proxy.requests();
+    requests.iter().map(|request| request.head.value("proxy-authorization").map(str::to_owned)).collect()
+}
+
+#[test]
+fn proxy_credentials_come_from_the_environment_or_the_configuration_and_are_never_shown() {
+    let proxy = proxy();
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "ada:s3cret-w0rd\n").expect("a file");
+    let with_user = format!("http://ada:s3cret-w0rd@{}", proxy.address);
+    type Adjust<'a> = Box<dyn FnOnce(Setup) -> Setup + 'a>;
+    let ways: [(&str, Adjust<'_>); 4] = [
+        ("HTTP_PROXY", Box::new(|setup: Setup| setup.env("HTTP_PROXY", with_user.clone()))),
+        ("ALL_PROXY without a scheme", Box::new(|setup: Setup| setup.env("all_proxy", &with_user[7..]))),
+        (
+            "a key",
+            Box::new(|setup: Setup| {
+                setup
+                    .env("METAGATE_AUTHENTICATION__PROXY", url(&proxy))
+                    .env("METAGATE_AUTHENTICATION__PROXY_CREDENTIALS", "ada:s3cret-w0rd")
+            }),
+        ),
+        (
+            "a file",
+            Box::new(|setup: Setup| {
+                setup
+                    .env("METAGATE_AUTHENTICATION__PROXY", url(&proxy))
+                    .env("METAGATE_AUTHENTICATION__PROXY_CREDENTIALS_FILE", file.path().display().to_string())
+            }),
+        ),
+    ];
+    for (number, (name, adjust)) in ways.into_iter().enumerate() {
+        let setup = Setup::command(&["keys"])
+            .env("AUTHENTICATION_PUBLIC_KEYS", SOURCE)
+            .env("METAGATE_UPSTREAM__URL", "http://192.0.2.1:8585")
+            .env("METAGATE_LOG__LEVEL", "trace");
+        let finished = adjust(setup).finish();
+        assert_eq!(finished.code, Some(0), "{name}: {} {}", finished.stdout, finished.stderr);
+        assert_eq!(authorizations(&proxy).get(number), Some(&Some(CREDENTIALS.to_owned())), "{name}");
+        let shown = finished.stdout + &finished.stderr;
+        assert!(!shown.contains("s3cret") && !shown.contains("YWRhOn"), "{name}: {shown}");
+    }
+    // For https the credentials are part of CONNECT.
+    let source = ["https://keys.example.test/jwks".to_owned()];
+    sources(&source, |setup| setup.env("HTTPS_PROXY", with_user));
+    assert_eq!(asked(&proxy).last().map(String::as_str), Some("CONNECT keys.example.test:443"));
+    assert_eq!(authorizations(&proxy).last(), Some(&Some(CREDENTIALS.to_owned())));
+}
+
+#[test]
+fn no_proxy_applies_to_the_configured_proxy_too() {
+    let proxy = proxy();
+    let (found, _) = sources(&[SOURCE.to_owned()], |setup| {
+        setup.env("METAGATE_AUTHENTICATION__PROXY", url(&proxy)).env("NO_PROXY", "*.example.test:80")
+    });
+    assert!(found[0]["failure"].is_string(), "the name does not resolve");
+    assert_eq!(asked(&proxy), [""; 0]);
+}

@@ -7,6 +7,7 @@
 
 pub mod gateway;
 pub mod http2;
+pub mod https;
 pub mod issuer;
 pub mod keys;
 pub mod message;
