@@ -16,6 +16,7 @@ mod limits;
 mod operating;
 mod providers;
 mod proxy_protocol;
+mod recipes;
 mod refusals;
 mod routes;
 mod rules;
