@@ -39,6 +39,9 @@ impl Signer {
             Algorithm::ES384 => {
                 Key::Ec(EcdsaKeyPair::generate(&signature::ECDSA_P384_SHA384_FIXED_SIGNING).unwrap(), "P-384")
             }
+            Algorithm::ES512 => {
+                Key::Ec(EcdsaKeyPair::generate(&signature::ECDSA_P521_SHA512_FIXED_SIGNING).unwrap(), "P-521")
+            }
             Algorithm::EdDSA => Key::Ed(Ed25519KeyPair::generate().unwrap()),
             Algorithm::HS256 => Key::Hmac(hmac::Key::new(hmac::HMAC_SHA256, SECRET)),
         };

@@ -31,7 +31,7 @@ struct Body {
 
 enum Content {
     Plain(Bounded),
-    Gzip(GzDecoder<Bounded>),
+    Gzip(Box<GzDecoder<Bounded>>),
 }
 
 /// Keeps up to `limit` bytes.
@@ -52,7 +52,7 @@ impl Body {
             (Some(coding), None)
                 if coding.eq_ignore_ascii_case(b"gzip") || coding.eq_ignore_ascii_case(b"x-gzip") =>
             {
-                Content::Gzip(GzDecoder::new(bounded))
+                Content::Gzip(Box::new(GzDecoder::new(bounded)))
             }
             _ => return Err(FetchError::Compressed),
         };
