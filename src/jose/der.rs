@@ -5,9 +5,9 @@ use spki::der::asn1::UintRef;
 use spki::der::{Decode as _, Reader as _, SliceReader, Tag};
 use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
 
-use super::certificate::Certificate;
+use super::certificate::{Certificate, Thumbprints};
 use super::public_key::PublicKey;
-use super::{KeyFamily, KeyFault, VerificationKey};
+use super::{KeyFamily, KeyFault};
 
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -16,25 +16,27 @@ const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
+/// A key, and the thumbprints of its certificate if it has one.
+pub(super) type Certified = (PublicKey, Thumbprints);
+
 /// The key of a file in DER, whatever its form.
-pub(super) fn any_form(der: &[u8]) -> Result<VerificationKey, KeyFault> {
+pub(super) fn any_form(der: &[u8]) -> Result<Certified, KeyFault> {
     let (first, second) = first_tags(der).ok_or(KeyFault::Malformed)?;
     match (first, second) {
-        (Tag::Sequence, Tag::BitString) => VerificationKey::of_family(&subject_public_key_info(der)?),
+        (Tag::Sequence, Tag::BitString) => Ok((subject_public_key_info(der)?, Thumbprints::default())),
         (Tag::Sequence, Tag::Sequence) => certificate(&Certificate::parse(der).ok_or(KeyFault::Malformed)?),
         // PKCS #8 with a passphrase (RFC 5958 section 3).
         (Tag::Sequence, Tag::OctetString) => Err(KeyFault::Private),
         // A modulus is long. A short number is the version of a private key: PKCS #8, PKCS #1 or SEC 1.
         (Tag::Integer, _) if is_short(der) => Err(KeyFault::Private),
-        (Tag::Integer, Tag::Integer) => VerificationKey::of_family(&rsa_public_key(der)?),
+        (Tag::Integer, Tag::Integer) => Ok((rsa_public_key(der)?, Thumbprints::default())),
         _ => Err(KeyFault::Malformed),
     }
 }
 
 /// The key of a certificate, with the certificate's thumbprints.
-pub(super) fn certificate(certificate: &Certificate<'_>) -> Result<VerificationKey, KeyFault> {
-    let key = VerificationKey::of_family(&subject_public_key_info(certificate.public_key_info)?)?;
-    Ok(key.with_thumbprints(certificate.thumbprints()))
+pub(super) fn certificate(certificate: &Certificate<'_>) -> Result<Certified, KeyFault> {
+    Ok((subject_public_key_info(certificate.public_key_info)?, certificate.thumbprints()))
 }
 
 pub(super) fn subject_public_key_info(der: &[u8]) -> Result<PublicKey, KeyFault> {

@@ -92,9 +92,9 @@ impl VerificationKey {
         Self::from_public(key, key.family.algorithms())
     }
 
-    /// The same key with the thumbprints of its certificate.
-    pub(super) fn with_thumbprints(self, thumbprints: Thumbprints) -> Self {
-        Self { thumbprints, ..self }
+    /// The same for a key that may be a certificate's.
+    pub(super) fn certified((key, thumbprints): der::Certified) -> Result<Self, KeyFault> {
+        Ok(Self { thumbprints, ..Self::of_family(&key)? })
     }
 
     /// The same key with this `kid`.

@@ -59,8 +59,16 @@ impl ParsedKeys {
                 parsed.add_all(max, members.members().iter().flat_map(|(kid, text)| named(kid, text)));
             }
             KeyDocument::Der(der) => {
-                parsed
-                    .add_all(max, [(None, der::any_form(der).map(VerificationKey::for_any_kid))].into_iter());
+                parsed.add_all(
+                    max,
+                    [(
+                        None,
+                        der::any_form(der)
+                            .and_then(VerificationKey::certified)
+                            .map(VerificationKey::for_any_kid),
+                    )]
+                    .into_iter(),
+                );
             }
         }
         parsed.drop_ambiguous();

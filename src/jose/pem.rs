@@ -26,7 +26,7 @@ pub(super) fn keys(text: &str) -> Option<impl Iterator<Item = Result<Verificatio
         let block = block?;
         match block.certificate() {
             Some(certificate) if authorities.contains(certificate.subject()) => Err(KeyFault::Authority),
-            Some(certificate) => der::certificate(&certificate),
+            Some(certificate) => der::certificate(&certificate).and_then(VerificationKey::certified),
             None => block.key(),
         }
     };
