@@ -246,9 +246,9 @@ fn environment(keys: KeySet) -> Snapshot<'static> {
 
 fn admission(authorizer: Authorizer) -> Admission {
     let names = IdentityNames {
-        user: HeaderName::from_static("x-forwarded-user"),
-        email: HeaderName::from_static("x-forwarded-email"),
-        groups: HeaderName::from_static("x-forwarded-groups"),
+        user: Some(HeaderName::from_static("x-forwarded-user")),
+        email: Some(HeaderName::from_static("x-forwarded-email")),
+        groups: Some(HeaderName::from_static("x-forwarded-groups")),
         datahub_actor: false,
     };
     let head = OutboundHead::new(authorizer.backend, names, Authorization::Forward, Vec::new());

@@ -30,7 +30,7 @@ use http::{Method, Uri, Version};
 use crate::claims::VerifiedToken;
 use crate::decision::{Authorizer, Caller, Denial, NextStep, Permit, Reason};
 use crate::diagnosis::{self, Detail, SourceSummary};
-use crate::jose::{JoseFault, UnverifiedToken};
+use crate::jose::{JoseFault, Padding, UnverifiedToken};
 use crate::message::Fields;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::OutboundHead;
@@ -189,7 +189,9 @@ impl Admission {
         let routed = self.authorizer.routed(&facts);
         observer.route(&facts, routed);
         let caller = match self.authorizer.next_step(&facts, routed.route) {
-            NextStep::Decide(caller) => caller.map_err(|denial| refused(observer, Step::Credentials, denial)),
+            NextStep::Decide(caller) => {
+                caller.map_err(|denial| refused(observer, Step::Credentials, self.without_token(denial)))
+            }
             NextStep::Verify(token) => self.verify(token, environment, observer).await.map(Caller::Token),
         };
         if let Ok(caller) = &caller {
@@ -225,7 +227,8 @@ impl Admission {
     pub fn facts(&self, head: &RequestHead<'_>) -> Result<RequestFacts, RequestFault> {
         let quirks = self.authorizer.backend.quirks();
         let RequestHead { method, target, version, headers, source, .. } = *head;
-        let facts = RequestFacts::read(method, target, version, headers, quirks, source)?;
+        let fields = self.head.token_fields();
+        let facts = RequestFacts::read_with(fields, method, target, version, headers, quirks, source)?;
         match head.via {
             Via::Proxy => self.head.check_connection(headers)?,
             Via::ForwardAuth { removes_fields } => {
@@ -244,6 +247,15 @@ impl Admission {
             }
         }
         Ok(facts)
+    }
+
+    /// Names the fields that were looked at, if a token is missing.
+    fn without_token(&self, denial: Denial) -> Denial {
+        if denial.reason == Reason::MissingToken {
+            denial.with(self.head.token_fields().missing())
+        } else {
+            denial
+        }
     }
 
     /// From a bearer token to a verified one that is not revoked (steps 5 and 6).
@@ -270,8 +282,7 @@ impl Admission {
             if let Some(token) = environment.cached(bearer.as_bytes(), keys.generation, now) {
                 break token;
             }
-            let text = bearer.as_str();
-            let token = match self.verify_with(text, &keys, now, observer) {
+            let token = match self.verify_with(bearer, &keys, now, observer) {
                 Ok(token) => {
                     let token = Arc::new(token);
                     environment.keep(text, &token, keys.generation);
@@ -300,13 +311,14 @@ impl Admission {
 
     fn verify_with<O: Observer>(
         &self,
-        text: &str,
+        bearer: &BearerToken,
         keys: &KeyRing,
         now: NumericDate,
         observer: &mut O,
     ) -> Result<VerifiedToken, RefusedToken> {
-        let max_bytes = self.authorizer.token_bytes;
-        let token = UnverifiedToken::parse(text, max_bytes)
+        let (text, max_bytes) = (bearer.as_str(), self.authorizer.token_bytes);
+        let padding = if bearer.may_be_padded() { Padding::Accepted } else { Padding::Refused };
+        let token = UnverifiedToken::parse_with(padding, text, max_bytes)
             .map_err(|fault| RefusedToken::unparsed(text, fault, max_bytes))?;
         observer.parsed(&token);
         let verified = self.verify_parsed(&token, keys, now, observer);

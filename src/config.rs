@@ -92,7 +92,7 @@ use crate::backend::Backend;
 use crate::claims::ClaimRules;
 use crate::jose::{AlgorithmSet, VerificationKey};
 use crate::policy::Policy;
-use crate::request::ForwardAuthDialect;
+use crate::request::{ForwardAuthDialect, TokenFields};
 
 /// A complete, validated configuration.
 #[derive(Clone, Debug)]
@@ -117,6 +117,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// The trusted issuers. Entries with issuers come before the simple list.
     pub trust: Vec<TrustEntry>,
+    /// The request fields that may hold the token.
+    pub token_fields: TokenFields,
     /// How key sets are fetched and cached.
     pub jwks: Jwks,
     /// The proxies of the environment.

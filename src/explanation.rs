@@ -23,8 +23,9 @@ use crate::decision::{Denial, Permit, Reason};
 use crate::diagnosis::SourceSummary;
 use crate::jwks::SourceStatus;
 use crate::message::Fields;
-use crate::message::field_name::{AUTHORIZATION, CONTENT_TYPE};
+use crate::message::field_name::CONTENT_TYPE;
 use crate::numeric_date::NumericDate;
+use crate::request::TokenFields;
 use crate::revocation::Revocations;
 use crate::trust::{KeyRing, TrustedIssuer};
 
@@ -134,7 +135,7 @@ fn judge(
     mut snapshot: Snapshot<'_>,
     steps: &mut Steps<'_>,
 ) -> Result<Judged, Denial> {
-    let (request, body) = request(question).map_err(|(step, denial)| {
+    let (request, body) = request(question, admission.head.token_fields()).map_err(|(step, denial)| {
         steps.refused(step, &denial);
         denial
     })?;
@@ -147,14 +148,15 @@ fn judge(
 }
 
 /// The request with the token, and its body. A question about a token only is about no path, so any will do.
-fn request(question: &Question) -> Result<(LocalRequest, Vec<u8>), (Step, Denial)> {
+fn request(question: &Question, fields: &TokenFields) -> Result<(LocalRequest, Vec<u8>), (Step, Denial)> {
     let mut headers = Fields::new();
     if !question.token.is_empty() {
-        let value = HeaderValue::try_from(format!("Bearer {}", question.token)).map_err(|_| {
+        let (name, value) = fields.field_for(&question.token);
+        let value = HeaderValue::try_from(value).map_err(|_| {
             let why = "the token has a line break or another control character in it";
             (Step::Credentials, Denial::new(Reason::MalformedToken).with(why))
         })?;
-        headers.insert(AUTHORIZATION, value);
+        headers.insert(name, value);
     }
     let bad = |why: &'static str| (Step::Request, Denial::new(Reason::BadTarget).with(why));
     if let Some(kind) = &question.content_type {

@@ -31,9 +31,8 @@ pub use dialect::KeyDialect;
 pub use fault::JoseFault;
 pub use header::Header;
 pub use jwk::VerificationKey;
-pub use jwk_set::{KeyChoice, KeySet, MAX_KEYS, ParsedKeys, SkippedKey};
-pub use jws::{Fingerprint, SignedClaims, SignedParts, TokenSummary, UnverifiedToken};
-pub use key_document::KeySetFault;
+pub use jwk_set::{KeyChoice, KeySet, KeySetFault, ParsedKeys, SkippedKey};
+pub use jws::{Fingerprint, Padding, SignedClaims, SignedParts, TokenSummary, UnverifiedToken};
 pub use key_fault::KeyFault;
 pub use strict_json::{JsonArray, JsonMembers, JsonObject, JsonValue};
 

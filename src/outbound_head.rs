@@ -23,8 +23,9 @@ use crate::decision::{Caller, Permit, Reason};
 use crate::message::field_name::{AUTHORIZATION, COOKIE, HOST};
 use crate::message::{Fields, NewName};
 use crate::policy::contains_address;
-use crate::request::{Credentials, RequestFacts, is_cookie};
+use crate::request::{Credentials, RequestFacts, TokenFields, is_cookie};
 
+mod authorization;
 mod connection;
 mod forwarded;
 mod http2;
@@ -33,7 +34,8 @@ mod request_source;
 mod reserved;
 mod upgrade;
 
-pub use connection::{NOT_ABOUT_CONNECTION, list_members, remove_connection_fields};
+pub use authorization::Authorization;
+pub use connection::{list_members, remove_connection_fields};
 pub use http2::{from_http2, understands_trailers};
 pub use upgrade::{
     HandshakeFault, WEBSOCKET_VERSION, check_websocket, is_granted, requested_protocol, set_upgrade,
@@ -47,11 +49,12 @@ use reserved::{FAMILIES, NAMES};
 #[derive(Clone, Debug)]
 pub struct OutboundHead {
     backend: Backend,
-    user: NewName,
-    email: NewName,
-    groups: NewName,
+    user: Option<NewName>,
+    email: Option<NewName>,
+    groups: Option<NewName>,
     actor: Option<(NewName, ActorField)>,
     authorization: Authorization,
+    token_fields: TokenFields,
     request_source: Option<RequestSource>,
     reserved: Vec<Box<str>>,
     known: KnownNames,
@@ -59,24 +62,15 @@ pub struct OutboundHead {
     trusts_unix_peers: bool,
 }
 
-/// What happens to the `Authorization` field.
-#[derive(Clone, Debug)]
-pub enum Authorization {
-    /// It is forwarded, in the form that all backends accept.
-    Forward,
-    /// It is removed.
-    Strip,
-}
-
-/// The names of the fields that carry the verified identity.
+/// The names of the fields that carry the verified identity. One that is off is not set.
 #[derive(Clone, Debug)]
 pub struct IdentityNames {
     /// For the principal.
-    pub user: HeaderName,
+    pub user: Option<HeaderName>,
     /// For the email address.
-    pub email: HeaderName,
+    pub email: Option<HeaderName>,
     /// For the roles.
-    pub groups: HeaderName,
+    pub groups: Option<HeaderName>,
     /// Whether to set the field [`Preset::actor`](crate::backend::Preset::actor).
     pub datahub_actor: bool,
 }
@@ -90,12 +84,14 @@ impl OutboundHead {
         trusted_proxies: Vec<IpNet>,
     ) -> Self {
         let IdentityNames { user, email, groups, datahub_actor } = names;
-        let configured = [user.as_str(), email.as_str(), groups.as_str()];
+        let configured: Vec<&str> =
+            [&user, &email, &groups].into_iter().flatten().map(HeaderName::as_str).collect();
         let preset = backend.preset();
         let actor = backend.actor_field().filter(|_| datahub_actor);
         let known = NAMES.iter().chain(preset.identity.names).copied().chain(preset.granted.all());
         let known = known.chain(actor.map(|actor| actor.name)).map(canonical_name);
-        let mut reserved: Vec<Box<str>> = configured.into_iter().map(canonical_name).chain(known).collect();
+        let mut reserved: Vec<Box<str>> =
+            configured.iter().copied().map(canonical_name).chain(known).collect();
         reserved.sort_unstable();
         reserved.dedup();
         // The configured names as they are spelled in the configuration, because that spelling is set.
@@ -107,11 +103,12 @@ impl OutboundHead {
         });
         Self {
             backend,
-            user: user.into(),
-            email: email.into(),
-            groups: groups.into(),
+            user: user.map(NewName::from),
+            email: email.map(NewName::from),
+            groups: groups.map(NewName::from),
             actor: actor.map(|actor| (actor.name.into(), actor)),
             authorization,
+            token_fields: TokenFields::default(),
             request_source: preset.request_source.as_ref().map(RequestSource::new),
             known,
             reserved,
@@ -120,7 +117,16 @@ impl OutboundHead {
         }
     }
 
-    /// The fields whose names are other spellings of a reserved name or of a credential's name.
+    /// Reserves one more name.
+    fn reserve(&mut self, name: &str) {
+        self.known.reserve(name);
+        let canonical = canonical_name(name);
+        if let Err(at) = self.reserved.binary_search(&canonical) {
+            self.reserved.insert(at, canonical);
+        }
+    }
+
+    /// Whether a field's name is another spelling of a reserved name or of a credential's name.
     /// [`Self::rewrite`] removes such fields. Another proxy that forwards the request itself may not.
     pub fn look_alikes<'f>(&self, headers: &'f Fields) -> impl Iterator<Item = &'f str> {
         headers.iter().map(|field| field.name()).filter(|name| self.known.is_look_alike_of_identity(name))
@@ -215,12 +221,12 @@ impl OutboundHead {
 
     fn set_identity(&self, headers: &mut Fields, token: &VerifiedToken) -> Result<(), Reason> {
         let IdentityValues { user, email, groups } = token.identity_values().ok_or(Reason::MalformedToken)?;
-        headers.insert(&self.user, user);
-        if let Some(email) = email {
-            headers.insert(&self.email, email);
-        }
-        if let Some(groups) = groups {
-            headers.insert(&self.groups, groups);
+        let values =
+            [(&self.user, Some(user)), (&self.email, email.as_ref()), (&self.groups, groups.as_ref())];
+        for (name, value) in values {
+            if let (Some(name), Some(value)) = (name, value) {
+                headers.insert(name.clone(), value.clone());
+            }
         }
         if let Some((name, actor)) = &self.actor {
             headers.insert(name, token.actor_value(actor).ok_or(Reason::MalformedToken)?);
@@ -232,21 +238,6 @@ impl OutboundHead {
     pub fn prepare(&self, token: &VerifiedToken) {
         if let Some((_, actor)) = &self.actor {
             token.actor_value(actor);
-        }
-    }
-
-    fn set_authorization(&self, headers: &mut Fields, facts: &RequestFacts, permit: &Permit) {
-        match (&self.authorization, permit.caller()) {
-            // DataHub's own services authenticate to the backend with this field.
-            (_, Caller::DatahubSystem) => {}
-            (Authorization::Forward, _) => match &facts.credentials {
-                Credentials::Bearer(token) if token.is_canonical() => {}
-                Credentials::Bearer(token) => headers.insert(AUTHORIZATION, token.canonical_field()),
-                // DataHub's frontend treats an empty field as a credential (CVE-2023-25557).
-                Credentials::Missing => headers.remove(AUTHORIZATION),
-                Credentials::Basic(_) | Credentials::OtherScheme(_) | Credentials::Malformed(_) => {}
-            },
-            (Authorization::Strip, _) => headers.remove(AUTHORIZATION),
         }
     }
 

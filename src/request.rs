@@ -29,6 +29,7 @@ mod hpack;
 mod http2_head;
 mod parameters;
 mod target;
+mod token_fields;
 
 pub use bearer::{BasicCredentials, BearerToken, Credentials};
 pub use fault_place::FaultPlace;
@@ -45,6 +46,7 @@ pub use http2_head::{Http2Head, check_http2_trailers};
 pub use original_request::{ForwardAuthDialect, OriginalRequest};
 pub use parameters::parameters;
 pub use target::PathReadings;
+pub use token_fields::{TokenField, TokenFields};
 
 use field_name::check_fields;
 use host::Hosts;
@@ -64,7 +66,7 @@ pub struct RequestFacts {
     /// The `Host` to forward if the target itself names one: in absolute-form (RFC 9112 section
     /// 3.2.2) or in HTTP/2's `:authority` (RFC 9113 section 8.3.1).
     pub target_host: Option<HeaderValue>,
-    /// The content of the `Authorization` field.
+    /// The content of the `Authorization` field, or of another one that may hold the token.
     pub credentials: Credentials,
     /// Whether the request asks to act as another user ([`BackendQuirks::impersonation`]).
     pub impersonates: bool,
@@ -122,13 +124,29 @@ impl RequestFacts {
         quirks: BackendQuirks,
         source_ip: impl Into<Option<IpAddr>>,
     ) -> Result<Self, RequestFault> {
+        Self::read_with(&TokenFields::default(), method, target, version, headers, quirks, source_ip)
+    }
+
+    /// The same, with the token in one of these fields.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub fn read_with(
+        token_fields: &TokenFields,
+        method: &Method,
+        target: &Uri,
+        version: Version,
+        headers: &Fields,
+        quirks: BackendQuirks,
+        source_ip: impl Into<Option<IpAddr>>,
+    ) -> Result<Self, RequestFault> {
         check_method(method)?;
         check_length(target)?;
         check_framing(version, headers)?;
         check_fields(headers)?;
         let Hosts { host, target_host } = Hosts::read(target, version, headers)?;
         let path = PathReadings::of(target)?.with_rewrites(quirks.rewrites)?;
-        let credentials = Credentials::read(headers)?;
+        let credentials = token_fields.read(headers)?;
         Ok(Self {
             method: method.clone(),
             path,

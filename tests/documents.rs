@@ -106,9 +106,9 @@ fn the_program_prints_the_example_and_the_reference() {
 fn reserved() -> (BTreeSet<String>, BTreeSet<&'static str>) {
     let heads = Backend::ALL.map(|backend| {
         let names = IdentityNames {
-            user: HeaderName::from_static("x-forwarded-user"),
-            email: HeaderName::from_static("x-forwarded-email"),
-            groups: HeaderName::from_static("x-forwarded-groups"),
+            user: Some(HeaderName::from_static("x-forwarded-user")),
+            email: Some(HeaderName::from_static("x-forwarded-email")),
+            groups: Some(HeaderName::from_static("x-forwarded-groups")),
             datahub_actor: true,
         };
         OutboundHead::new(backend, names, Authorization::Forward, Vec::new())

@@ -101,9 +101,9 @@ fn scanned(fields: String) -> Run {
 
 fn rules(backend: Backend) -> OutboundHead {
     let names = IdentityNames {
-        user: HeaderName::from_static("x-forwarded-user"),
-        email: HeaderName::from_static("x-forwarded-email"),
-        groups: HeaderName::from_static("x-forwarded-groups"),
+        user: Some(HeaderName::from_static("x-forwarded-user")),
+        email: Some(HeaderName::from_static("x-forwarded-email")),
+        groups: Some(HeaderName::from_static("x-forwarded-groups")),
         datahub_actor: false,
     };
     OutboundHead::new(backend, names, Authorization::Forward, vec!["10.0.0.0/8".parse().expect("a network")])

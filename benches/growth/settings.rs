@@ -109,9 +109,9 @@ fn admitted(authorizer: Authorizer, target: &str) -> Run {
 /// Admits a request with a good token. Verifying it is a part of what is measured.
 fn request(authorizer: Authorizer, target: &str, revocations: Option<Revocations>) -> Run {
     let names = IdentityNames {
-        user: HeaderName::from_static("x-forwarded-user"),
-        email: HeaderName::from_static("x-forwarded-email"),
-        groups: HeaderName::from_static("x-forwarded-groups"),
+        user: Some(HeaderName::from_static("x-forwarded-user")),
+        email: Some(HeaderName::from_static("x-forwarded-email")),
+        groups: Some(HeaderName::from_static("x-forwarded-groups")),
         datahub_actor: false,
     };
     let head = OutboundHead::new(authorizer.backend, names, Authorization::Forward, Vec::new());

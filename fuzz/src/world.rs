@@ -186,9 +186,9 @@ pub fn permit(caller: Caller) -> Permit {
 /// The head rules with the default names of identity fields.
 pub fn head(backend: Backend) -> OutboundHead {
     let names = IdentityNames {
-        user: HeaderName::from_static("x-forwarded-user"),
-        email: HeaderName::from_static("x-forwarded-email"),
-        groups: HeaderName::from_static("x-forwarded-groups"),
+        user: Some(HeaderName::from_static("x-forwarded-user")),
+        email: Some(HeaderName::from_static("x-forwarded-email")),
+        groups: Some(HeaderName::from_static("x-forwarded-groups")),
         datahub_actor: backend == Backend::DataHubGms,
     };
     OutboundHead::new(backend, names, Authorization::Forward, Vec::new())

@@ -27,9 +27,9 @@ const NOW_DATE: NumericDate = NumericDate::from_secs(NOW);
 
 fn outbound_head(backend: Backend) -> OutboundHead {
     let names = IdentityNames {
-        user: HeaderName::from_static("x-forwarded-user"),
-        email: HeaderName::from_static("x-forwarded-email"),
-        groups: HeaderName::from_static("x-forwarded-groups"),
+        user: Some(HeaderName::from_static("x-forwarded-user")),
+        email: Some(HeaderName::from_static("x-forwarded-email")),
+        groups: Some(HeaderName::from_static("x-forwarded-groups")),
         datahub_actor: false,
     };
     OutboundHead::new(backend, names, Authorization::Forward, Vec::new())

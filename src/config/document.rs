@@ -77,6 +77,13 @@ pub struct Entry {
 }
 
 impl Node {
+    /// A scalar as a map with this single key; `None` for any other value.
+    pub(super) fn as_member(&self, key: &str) -> Option<Self> {
+        let is_scalar = matches!(self.value, Value::Scalar { .. });
+        let entry = || Entry { key: key.to_owned(), key_at: self.at, node: self.clone() };
+        is_scalar.then(|| Self { at: self.at, value: Value::Map(vec![entry()]) })
+    }
+
     /// A quoted scalar.
     pub fn text(text: impl Into<String>, at: Position) -> Self {
         Self { at, value: Value::Scalar { text: text.into(), quoted: true } }

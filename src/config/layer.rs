@@ -280,11 +280,16 @@ impl Walk<'_> {
     }
 
     fn entries(&mut self, path: &str, key: &Key, node: &Node) -> Option<Merging> {
-        let Value::List(nodes) = &node.value else {
-            let message = format!("is {}, not a list of maps", node.kind());
-            let help = "write [{name: ...}, {name: ...}], or begin each entry with `- `";
-            self.errors.push(ConfigError::new(path, Some(self.source.at(node.at)), message).help(help));
-            return None;
+        let whole = std::slice::from_ref(node);
+        let nodes = match (&node.value, key.short_form) {
+            (Value::List(nodes), _) => nodes.as_slice(),
+            (Value::Scalar { .. } | Value::Map(_), Some(_)) => whole,
+            _ => {
+                let message = format!("is {}, not a list of maps", node.kind());
+                let help = "write [{name: ...}, {name: ...}], or begin each entry with `- `";
+                self.errors.push(ConfigError::new(path, Some(self.source.at(node.at)), message).help(help));
+                return None;
+            }
         };
         let schema = format!("{}[]", key.path);
         let mut entries = Vec::new();
@@ -294,7 +299,8 @@ impl Walk<'_> {
             if node.value == Value::Null {
                 self.error(&path, node.at, "is empty".to_owned());
             }
-            entries.push(Merging::from(self.section(&path, &schema, node)));
+            let long_form = key.short_form.and_then(|name| node.as_member(name));
+            entries.push(Merging::from(self.section(&path, &schema, long_form.as_ref().unwrap_or(node))));
         }
         Some(Merging::from(entries))
     }

@@ -16,6 +16,7 @@ mod revocations;
 mod rule_tests;
 mod rule_warnings;
 mod section;
+mod token_headers;
 mod token_kinds;
 mod trust;
 mod unbound;
@@ -101,6 +102,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
     rule_warnings::warn_of_counters(root, trust.len(), &policy);
     let rule_tests = rule_tests::rule_tests(root, &policy, &trust);
     let datahub_system = datahub_system(root, backend);
+    let token_fields = token_headers::token_headers(root, backend, datahub_system.is_some());
     let proxies = root.need_list("trustedProxies", values::proxy);
     let revocations = revocations::revocations(root, &trust);
     let identity = identity(root, backend);
@@ -110,8 +112,8 @@ fn config(root: &Section<'_>) -> Option<Config> {
         tls: server_tls(&root.section("tls")),
         forward_auth: listeners.forward_auth,
         trust,
-        jwks,
-        proxies: EnvironmentProxies::default(),
+        token_fields,
+        jwks: jwks(&authentication.section("jwks")),
         token_cache: token_cache(&authentication.section("tokenCache")),
         revocations,
         policy,

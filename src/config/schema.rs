@@ -49,7 +49,13 @@ fn object(path: &str) -> Value {
 
 fn property(key: &Key) -> Value {
     let mut value = match key.kind {
-        Kind::Entries => json!({ "type": ["array", "null"], "items": object(&format!("{}[]", key.path)) }),
+        Kind::Entries => {
+            let element = object(&format!("{}[]", key.path));
+            match key.short_form {
+                None => json!({ "type": ["array", "null"], "items": element }),
+                Some(_) => list(json!({ "anyOf": [{ "type": "string" }, element] })),
+            }
+        }
         Kind::Claims => {
             json!({ "type": ["object", "null"], "additionalProperties": list(json!({ "type": "string" })) })
         }

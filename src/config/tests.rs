@@ -22,6 +22,7 @@ mod revocations;
 mod rule_tests;
 mod routes;
 mod secrets;
+mod token_headers;
 mod token_kinds;
 mod unbound;
 mod variables;

@@ -1,6 +1,6 @@
 //! Tokens that are not a compact JWS of a claims set.
 
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use base64::{DecodeError, Engine as _};
 use serde::de::IgnoredAny;
 
@@ -35,7 +35,10 @@ pub fn unparsed(text: &str, fault: JoseFault, max_bytes: usize) -> Detail {
         ));
     }
     let decoded = [("header", header), ("payload", payload), ("signature", signature)].map(|(name, part)| {
-        URL_SAFE_NO_PAD.decode(part).map_err(|error| not_base64(name, part.len(), &error))
+        // Only a token whose field says `padded: true` gets here with padding.
+        let padded = part.contains('=');
+        let decoded = if padded { URL_SAFE.decode(part) } else { URL_SAFE_NO_PAD.decode(part) };
+        decoded.map_err(|error| not_base64(name, part.len(), &error))
     });
     let [Ok(header), Ok(payload), Ok(_)] = decoded else {
         let [header, payload, signature] = decoded.map(Result::err);
@@ -98,7 +101,7 @@ fn not_base64(name: &str, length: usize, error: &DecodeError) -> Detail {
         DecodeError::InvalidLastSymbol(..) => {
             detail.add(format_args!("the unused bits of its last character are not zero"));
         }
-        DecodeError::InvalidPadding => detail.add(format_args!("it has padding")),
+        DecodeError::InvalidPadding => detail.add(format_args!("its padding is not complete")),
     }
     detail
 }

@@ -47,14 +47,15 @@ pub(super) fn gateway(
 pub fn admission(config: &Config) -> Admission {
     let identity = config.identity.clone();
     let names = IdentityNames {
-        user: identity.user,
-        email: identity.email,
-        groups: identity.groups,
+        user: Some(identity.user),
+        email: Some(identity.email),
+        groups: Some(identity.groups),
         datahub_actor: identity.datahub_actor,
     };
     let head =
         OutboundHead::new(config.backend, names, authorization(config), config.trusted_proxies.clone())
             .trusting_unix_peers(config.trusts_unix_peers)
+            .with_token_fields(config.token_fields.clone())
             .with_frontend_peers(identity.datahub_frontend_peers);
     let body_bytes = if config.limits.body_bytes == 0 { u64::MAX } else { config.limits.body_bytes };
     Admission { authorizer: authorizer(config), head, body_bytes }

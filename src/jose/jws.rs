@@ -3,7 +3,9 @@
 use std::fmt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, URL_SAFE_NO_PAD};
+use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 
 use super::fault::JoseFault;
 use super::verifier::SignedMessage;
@@ -33,13 +35,20 @@ impl<'t> UnverifiedToken<'t> {
     /// Parses the compact serialization: exactly three parts of canonical, unpadded base64url;
     /// header and payload JSON objects in UTF-8. `max_bytes` bounds the whole text.
     pub fn parse(token: &'t str, max_bytes: usize) -> Result<Self, JoseFault> {
-        let compact = Compact::parse(token, max_bytes)?;
+        Self::parse_with(Padding::Refused, token, max_bytes)
+    }
+
+    /// The same, for tokens whose parts may have base64 padding. The signature covers the padding.
+    pub fn parse_with(padding: Padding, token: &'t str, max_bytes: usize) -> Result<Self, JoseFault> {
+        let compact = Compact::parse_with(padding, token, max_bytes)?;
         let claims = JsonObject::parse(&compact.payload)
             .ok_or(JoseFault::Malformed("payload is not a JSON object without duplicate members"))?;
         if claims.has_case_twins() {
             return Err(JoseFault::Malformed("two claim names differ only in case"));
         }
         let Compact { header, signing_input, signature, decoded_signature, .. } = compact;
+        // jsonwebtoken decodes this text again, without padding.
+        let signature = signature.trim_end_matches('=');
         let message = SignedMessage::new(signing_input.as_bytes(), signature, decoded_signature);
         Ok(Self { header, claims, message })
     }
@@ -186,7 +195,12 @@ pub(super) struct Compact<'t> {
 
 impl<'t> Compact<'t> {
     /// RFC 7515 section 5.2, steps 1 to 7.
+    #[cfg(test)]
     pub(super) fn parse(token: &'t str, max_bytes: usize) -> Result<Self, JoseFault> {
+        Self::parse_with(Padding::Refused, token, max_bytes)
+    }
+
+    fn parse_with(padding: Padding, token: &'t str, max_bytes: usize) -> Result<Self, JoseFault> {
         if token.len() > max_bytes {
             return Err(JoseFault::Malformed("token is longer than tokenBytes"));
         }
@@ -199,9 +213,9 @@ impl<'t> Compact<'t> {
         if header.len() > MAX_HEADER_BYTES {
             return Err(JoseFault::Malformed("header is too long"));
         }
-        let header = Header::parse(&decode(header)?)?;
-        let payload = decode(payload)?;
-        let decoded_signature = decode(signature)?;
+        let header = Header::parse(&decode(padding, header)?)?;
+        let payload = decode(padding, payload)?;
+        let decoded_signature = decode(padding, signature)?;
         if decoded_signature.is_empty() {
             return Err(JoseFault::Malformed("signature is empty"));
         }
@@ -215,10 +229,30 @@ fn first_chars(text: &str, max: usize) -> &str {
     text.get(..end).unwrap_or(text)
 }
 
-/// RFC 7515 section 2: base64url without padding. The decoder also refuses unused bits that are
-/// not zero (RFC 4648 section 3.5), so each token has only one encoding.
-fn decode(part: &str) -> Result<Vec<u8>, JoseFault> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| JoseFault::Malformed("a part is not canonical base64url"))
+/// Whether the parts of a token may have base64 padding, which RFC 7515 section 2 omits. Load balancers of AWS write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Padding {
+    /// A token with padding is malformed.
+    #[default]
+    Refused,
+    /// Each part may have its full padding (RFC 4648 section 4), or none.
+    Accepted,
+}
+
+/// base64url with or without padding, otherwise as strict as [`URL_SAFE_NO_PAD`].
+const PADDED: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// RFC 7515 section 2. The decoder also refuses unused bits that are not zero (RFC 4648 section 3.5), so without padding
+/// each token has only one encoding.
+fn decode(padding: Padding, part: &str) -> Result<Vec<u8>, JoseFault> {
+    let decoded = match padding {
+        Padding::Refused => URL_SAFE_NO_PAD.decode(part),
+        Padding::Accepted => PADDED.decode(part),
+    };
+    decoded.map_err(|_| JoseFault::Malformed("a part is not canonical base64url"))
 }
 
 #[cfg(test)]

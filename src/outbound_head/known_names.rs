@@ -33,6 +33,12 @@ struct Known {
     treatment: Treatment,
 }
 
+impl Known {
+    fn new(name: &str, treatment: Treatment) -> Self {
+        Self { folded: folded(name).collect(), name: name.to_ascii_lowercase().into(), treatment }
+    }
+}
+
 /// Every known name, sorted by folded form.
 #[derive(Clone, Debug)]
 pub(super) struct KnownNames {
@@ -78,11 +84,7 @@ impl KnownNames {
         let always =
             always.iter().flat_map(|(names, treatment)| names.iter().map(|name| (*name, *treatment)));
         let names = reserved.names.into_iter().map(|name| (name, Treatment::Reserved));
-        let known = |(name, treatment): (&str, Treatment)| Known {
-            folded: folded(name).collect(),
-            name: name.to_ascii_lowercase().into(),
-            treatment,
-        };
+        let known = |(name, treatment): (&str, Treatment)| Known::new(name, treatment);
         // Reserved names come first: of two look-alikes the first stays.
         let mut all: Vec<Known> = names.chain(always).map(known).collect();
         all.sort_by(|one, other| one.folded.cmp(&other.folded));
@@ -97,13 +99,29 @@ impl KnownNames {
             families: families.into(),
             forwarding: [Forwarding::Nobody; FieldName::COUNT],
         };
+        known.look_up_field_names();
+        known
+    }
+
+    /// Reserves one more name, whatever it was before.
+    pub(super) fn reserve(&mut self, name: &str) {
+        let new = Known::new(name, Treatment::Reserved);
+        let mut names = std::mem::take(&mut self.names).into_vec();
+        match names.binary_search_by(|known| known.folded.cmp(&new.folded)) {
+            Ok(at) => names.splice(at..=at, [new]).for_each(drop),
+            Err(at) => names.insert(at, new),
+        }
+        self.names = names.into();
+        self.look_up_field_names();
+    }
+
+    fn look_up_field_names(&mut self) {
         for name in FieldName::all() {
-            let forwarding = known.forwarding_of(name.as_str());
-            if let Some(place) = known.forwarding.get_mut(name.number()) {
+            let forwarding = self.forwarding_of(name.as_str());
+            if let Some(place) = self.forwarding.get_mut(name.number()) {
                 *place = forwarding;
             }
         }
-        known
     }
 
     /// Whether a client's field is forwarded.

@@ -20,9 +20,9 @@ const BEARER: (&str, &str) = ("authorization", "Bearer a.b.c");
 
 fn names(datahub_actor: bool) -> IdentityNames {
     IdentityNames {
-        user: HeaderName::from_static("x-forwarded-user"),
-        email: HeaderName::from_static("x-forwarded-email"),
-        groups: HeaderName::from_static("x-forwarded-groups"),
+        user: Some(HeaderName::from_static("x-forwarded-user")),
+        email: Some(HeaderName::from_static("x-forwarded-email")),
+        groups: Some(HeaderName::from_static("x-forwarded-groups")),
         datahub_actor,
     }
 }
@@ -118,9 +118,9 @@ fn forged_identity_fields_never_go_upstream() {
 #[test]
 fn configured_names_are_reserved_in_addition_to_the_default_ones() {
     let custom = IdentityNames {
-        user: HeaderName::from_static("x_my_user"),
-        email: HeaderName::from_static("x-my-email"),
-        groups: HeaderName::from_static("x.my.groups"),
+        user: Some(HeaderName::from_static("x_my_user")),
+        email: Some(HeaderName::from_static("x-my-email")),
+        groups: Some(HeaderName::from_static("x.my.groups")),
         datahub_actor: false,
     };
     let head = OutboundHead::new(Backend::Generic, custom, Authorization::Forward, Vec::new());

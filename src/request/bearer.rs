@@ -1,5 +1,6 @@
 //! The `Authorization` field (RFC 9110 section 11.6.2) and the bearer token in it (RFC 6750
-//! section 2.1). No other source is accepted: not the query, a cookie, the body or another field.
+//! section 2.1). No other source is accepted: not the query, a cookie or the body. Other fields are accepted only if the
+//! configuration names them ([`super::TokenFields`]).
 
 use std::fmt;
 
@@ -39,7 +40,7 @@ impl Credentials {
         }
         let whole = || headers.get_bytes(AUTHORIZATION).unwrap_or_default();
         if let Some(len) = BearerToken::len_in_canonical_field(value.as_bytes()) {
-            let token = BearerToken { value: whole(), at: BEARER.len(), len, canonical: true };
+            let token = BearerToken { value: whole(), at: BEARER.len(), len, form: Form::Canonical };
             return Ok(Self::Bearer(token));
         }
         // Optional white space around a value is not part of it (RFC 9110 section 5.5).
@@ -72,7 +73,7 @@ impl Credentials {
             value: whole(),
             at: text.len() - text.trim_start().len() + BEARER.len(),
             len: rest.len(),
-            canonical: false,
+            form: Form::Authorization,
         }))
     }
 }
@@ -104,7 +105,7 @@ fn other_scheme(scheme: &str) -> &'static str {
 }
 
 /// Why the text after `Bearer` is no token.
-fn why_no_token(rest: &str) -> &'static str {
+pub(super) fn why_no_token(rest: &str) -> &'static str {
     match rest {
         _ if rest.starts_with(' ') => "there is more than one space after Bearer",
         _ if rest.contains([' ', '\t']) => "the token has white space in it: was a line break copied?",
@@ -118,8 +119,22 @@ fn why_no_token(rest: &str) -> &'static str {
 }
 
 /// Whether these are only letters, digits, `-`, `_` and `.`: Base64url parts and the dots between them.
-fn is_token(text: &[u8]) -> bool {
-    octets::has_none(text, |octets| !jwt_octets(octets))
+///
+/// The text is most of a request. Blocks without a branch for each byte are checked many bytes at a time.
+pub(super) fn is_token(text: &[u8]) -> bool {
+    let is_octet = |byte: u8| {
+        let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+        let is_digit = byte.wrapping_sub(b'0') < 10;
+        is_letter | is_digit | (byte == b'-') | (byte == b'_') | (byte == b'.')
+    };
+    let all = |part: &[u8]| part.iter().fold(true, |good, byte| good & is_octet(*byte));
+    let (blocks, rest) = text.as_chunks::<32>();
+    blocks.iter().all(|block| all(block)) && all(rest)
+}
+
+/// The same, and `=`. Where it may be is checked when the parts are decoded.
+pub(super) fn is_padded_token(text: &[u8]) -> bool {
+    text.split(|byte| *byte == b'=').all(is_token)
 }
 
 /// A bearer token that is not parsed yet. `Debug` output does not contain its text.
@@ -128,7 +143,19 @@ pub struct BearerToken {
     value: Bytes,
     at: usize,
     len: usize,
-    canonical: bool,
+    form: Form,
+}
+
+/// How the token's field is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As [`BearerToken::canonical_field`].
+    Canonical,
+    /// In `Authorization`, but in another form.
+    Authorization,
+    /// In another field, or in `Authorization` in a form of the configuration. The parts of a padded token may have
+    /// base64 padding.
+    Configured { padded: bool },
 }
 
 impl BearerToken {
@@ -139,9 +166,24 @@ impl BearerToken {
         is_canonical.then_some(token.len())
     }
 
+    /// A token within the value of a configured field.
+    pub(super) fn in_field(value: Bytes, at: usize, len: usize, padded: bool) -> Self {
+        Self { value, at, len, form: Form::Configured { padded } }
+    }
+
     /// Whether the client's field already has the form of [`Self::canonical_field`].
     pub fn is_canonical(&self) -> bool {
-        self.canonical
+        self.form == Form::Canonical
+    }
+
+    /// Whether it was read by an entry of the configuration, usually from another field than `Authorization`.
+    pub fn is_of_configured_field(&self) -> bool {
+        matches!(self.form, Form::Configured { .. })
+    }
+
+    /// Whether the parts of the token may have base64 padding.
+    pub fn may_be_padded(&self) -> bool {
+        self.form == Form::Configured { padded: true }
     }
 
     /// The token's text.

@@ -22,6 +22,7 @@ mod routes;
 mod rules;
 mod support;
 mod tls;
+mod token_headers;
 mod tokens;
 mod trust;
 mod upgrades;

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use aws_lc_rs::error::Unspecified;
-use http::header::AUTHORIZATION;
 use http::{HeaderValue, StatusCode, Version};
 use serde_json::{Value, json};
 
@@ -217,8 +216,9 @@ impl Runner<'_> {
             if let Some(set) = sets.get_mut(test.entry) {
                 *set = Some(Arc::new(keys));
             }
-            if let Ok(value) = HeaderValue::try_from(format!("Bearer {token}")) {
-                headers.insert(AUTHORIZATION, value);
+            let (name, value) = self.admission.head.token_fields().field_for(&token);
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(name, value);
             }
         }
         let head = RequestHead {

@@ -21,6 +21,8 @@ pub struct Key {
     pub required: bool,
     /// The value that [`super::super::example()`] shows, as YAML; empty if it shows the default.
     pub(in crate::config) example: &'static str,
+    /// For a list of maps: the key that an element written as a single value stands for.
+    pub(in crate::config) short_form: Option<&'static str>,
     /// Whether the example sets it. If not, its line is a comment.
     pub(in crate::config) set_in_example: bool,
 }

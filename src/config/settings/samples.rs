@@ -59,6 +59,15 @@ pub(super) const ISSUERS: &str = "\
   sharedSecret: ${PARTNER_SIGNING_KEY}
 ";
 
+pub(super) const TOKEN_HEADERS: &str = "\
+- name: Authorization
+- name: X-Goog-IAP-JWT-Assertion
+- name: X-Amzn-Oidc-Data
+  padded: true
+- name: Proxy-Authorization
+  scheme: Bearer
+";
+
 pub(super) const RULES: &str = "\
 - name: only-admins-delete
   match:

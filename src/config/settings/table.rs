@@ -34,12 +34,17 @@ const fn word<W: Word>() -> Kind {
 }
 
 const fn key(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
-    Key { path, kind, default, doc, required: false, example: "", set_in_example: false }
+    Key { path, kind, default, doc, required: false, example: "", short_form: None, set_in_example: false }
 }
 
 impl Key {
     const fn required(self) -> Self {
         Self { required: true, ..self }
+    }
+
+    /// For a list of maps: an element may be a single value, which stands for this key.
+    const fn short_form(self, name: &'static str) -> Self {
+        Self { short_form: Some(name), ..self }
     }
 
     /// A value that the example shows in a comment, for a key without a default.
@@ -140,7 +145,11 @@ pub const KEYS: &[Key] = &[
     key("authentication.issuers[].kubernetes.tokenFile", Kind::Path, "", "The token of the pod's service account. It is sent to the API server, and its iss is the issuer if the entry has none. Default: /var/run/secrets/kubernetes.io/serviceaccount/token."),
     key("authentication.issuers[].kubernetes.caFile", Kind::Path, "", "PEM file of the API server's certificate authority. Default: /var/run/secrets/kubernetes.io/serviceaccount/ca.crt."),
     key("authentication.issuers[].optional", Kind::Bool, "", "If true, readiness does not wait for its keys. Default: true only if all its keys come from the upstream itself."),
-    key("authentication.algorithms", Kind::Algorithms, ALGORITHMS, "The signature algorithms that tokens may use. EdDSA includes Ed25519 (RFC 9864). HS256 cannot be listed: only an entry with a shared secret uses it."),
+    key("authentication.tokenHeaders", Kind::Entries, "", "The request fields that may hold the token. Default: [Authorization]. An element is a name, or a map. A request with two of them is refused. All of them are removed before the request is forwarded, and a verified token goes on as Authorization: Bearer (see upstream.authorization); an Authorization field that is not listed is removed.").short_form("name").example(samples::TOKEN_HEADERS),
+    key("authentication.tokenHeaders[].name", Kind::HeaderName, "", "The field's name.").required(),
+    key("authentication.tokenHeaders[].scheme", Kind::Text, "", "The word before the token, as in Authorization: Bearer. Default: Bearer for Authorization; for any other field none, so that its value is the token."),
+    key("authentication.tokenHeaders[].padded", Kind::Bool, "", "Whether the three parts of the token may have base64 padding (`=`), as AWS's load balancers write it. Default: false."),
+    key("authentication.algorithms", Kind::Algorithms, ALGORITHMS, "The signature algorithms that tokens may use. HS256 cannot be listed: only an entry with a shared secret uses it."),
     key("authentication.tokenValidationAlgorithm", Kind::Algorithm, "", "Restricts the simple list to one algorithm, as in OpenMetadata.").example("RS256"),
     key("authentication.tokenTypes", Kind::Texts, "[JWT, at+jwt]", "The accepted values of a token's typ. These are media types, compared without case and without application/; JWT includes JOSE. A token without typ is accepted unless requireTokenType is true."),
     key("authentication.requireTokenType", Kind::Bool, "false", "Whether a token without typ is refused."),

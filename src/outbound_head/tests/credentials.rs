@@ -1,6 +1,7 @@
 //! `Authorization` and session cookies.
 
 use super::*;
+use crate::request::{TokenField, TokenFields};
 
 /// CVE-2023-25557: DataHub's frontend treats any `Authorization` field as a credential.
 #[test]
@@ -91,4 +92,67 @@ fn a_session_cookie_next_to_non_ascii_bytes_is_removed() {
     let permit = decide(&authorizer(Backend::DataHubFrontend), &facts, Some(verified(json!({})))).unwrap();
     let fields = rewritten(&head(Backend::DataHubFrontend), lines, &facts, &permit);
     assert_eq!(fields.get("cookie").unwrap().as_bytes(), b"a=\xff");
+}
+
+fn with_token_fields(backend: Backend, authorization: Authorization, listed: &[&'static str]) -> OutboundHead {
+    let fields = listed.iter().map(|name| match *name {
+        "authorization" => TokenField::authorization(),
+        name => TokenField::new(HeaderName::from_static(name), None, false),
+    });
+    OutboundHead::new(backend, names(false), authorization, Vec::new())
+        .with_token_fields(TokenFields::new(fields.collect(), true))
+}
+
+/// As [`sent_by`], with the token in one of the head's token fields.
+fn sent_with(head: &OutboundHead, authorizer: &Authorizer, lines: &[(&str, &str)], claims: Value) -> Fields {
+    let mut fields = fields(lines);
+    fields.insert("host", HeaderValue::from_static("a.example"));
+    let (method, target, source) = (http::Method::GET, http::Uri::from_static("/api/x"), None);
+    let (version, quirks) = (http::Version::HTTP_11, authorizer.backend.quirks());
+    let read =
+        RequestFacts::read_with(head.token_fields(), &method, &target, version, &fields, quirks, source);
+    let facts = read.unwrap();
+    let permit = decide(authorizer, &facts, Some(verified(claims))).unwrap();
+    rewritten(head, fields, &facts, &permit)
+}
+
+#[test]
+fn a_verified_token_of_another_field_goes_on_as_authorization() {
+    let head = with_token_fields(Backend::Generic, Authorization::Forward, &["x-token"]);
+    let lines = [("x-token", "a.b.c"), ("authorization", "Bearer d.e.f"), ("x_token", "g.h.i")];
+    let fields = sent_with(&head, &authorizer(Backend::Generic), &lines, json!({}));
+    assert_values(&fields, "authorization", &["Bearer a.b.c"]);
+    assert_values(&fields, "x-token", &[]);
+    assert_values(&fields, "x_token", &[]);
+    let strip = with_token_fields(Backend::Generic, Authorization::Strip, &["x-token"]);
+    let fields = sent_with(&strip, &authorizer(Backend::Generic), &lines, json!({}));
+    for name in ["authorization", "x-token", "x_token"] {
+        assert_values(&fields, name, &[]);
+    }
+}
+
+#[test]
+fn an_unverified_token_of_another_field_goes_nowhere() {
+    for names in [&["x-token"][..], &["x-token", "authorization"]] {
+        let head = with_token_fields(Backend::Generic, Authorization::Forward, names);
+        for value in ["a.b.c", "a b", ""] {
+            let fields = sent_with(&head, &open(Backend::Generic), &[("x-token", value)], json!({}));
+            assert_values(&fields, "authorization", &[]);
+            assert_values(&fields, "x-token", &[]);
+        }
+    }
+}
+
+#[test]
+fn authorization_is_removed_unless_it_is_a_token_field() {
+    let lines = [("authorization", "Bearer a.b.c")];
+    for (names, kept) in [(&["x-token"][..], &[][..]), (&["x-token", "authorization"], &["Bearer a.b.c"])] {
+        let head = with_token_fields(Backend::Generic, Authorization::Forward, names);
+        let fields = sent_with(&head, &open(Backend::Generic), &lines, json!({}));
+        assert_values(&fields, "authorization", kept);
+    }
+    let gms = with_token_fields(Backend::DataHubGms, Authorization::Forward, &["x-token"]);
+    let system = [("authorization", "Basic __datahub_system:system-secret")];
+    let fields = sent_with(&gms, &authorizer(Backend::DataHubGms), &system, json!({}));
+    assert_values(&fields, "authorization", &[system[0].1]);
 }

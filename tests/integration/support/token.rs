@@ -3,6 +3,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
 use super::keys::{self, Key, url64};
@@ -136,6 +137,14 @@ impl Token {
 
     pub fn encode(&self) -> String {
         self.over(self.payload_text())
+    }
+
+    /// The compact form with base64 padding in each part, as load balancers of AWS write it. The signature covers it.
+    pub fn encode_padded(&self) -> String {
+        let padded = |text: String| base64::prelude::BASE64_URL_SAFE.encode(text);
+        let input = format!("{}.{}", padded(self.header_text()), padded(self.payload_text()));
+        let signature = self.key.sign(&self.alg, input.as_bytes());
+        format!("{input}.{}", base64::prelude::BASE64_URL_SAFE.encode(signature))
     }
 }
 
