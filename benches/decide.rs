@@ -23,7 +23,7 @@ use http::{HeaderName, HeaderValue, Method, Uri, Version};
 use metagate::admission::{Admission, Environment, RequestHead, Snapshot, Via};
 use metagate::backend::Backend;
 use metagate::claims::{
-    ClaimPath, ClaimRules, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, TokenKinds,
+    ClaimRules, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, RolesClaim, TokenKinds,
 };
 use metagate::decision::{Authorizer, Caller, Denial, Permit};
 use metagate::jose::{
@@ -317,7 +317,7 @@ fn authorizer(algorithm: Algorithm) -> Authorizer {
             mapping: None,
             style: PrincipalStyle::AsIs,
         },
-        roles_claim: ClaimPath::default(),
+        roles_claim: RolesClaim::default(),
         domain: None,
     };
     Authorizer {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
 use crate::backend::Backend;
+use crate::claims::ClaimPath;
 use crate::decision::{Challenge, Denial, Reason};
 use crate::trust::TrustedIssuer;
 
@@ -76,8 +77,8 @@ impl Wording {
 fn missing_principal(entry: &TrustedIssuer) -> Texts {
     let principal = &entry.rules.principal;
     let claims = match &principal.mapping {
-        Some(mapping) => vec![&*mapping.username, &*mapping.email],
-        None => principal.claims.iter().map(AsRef::as_ref).collect(),
+        Some(mapping) => vec![mapping.username.as_str(), mapping.email.as_str()],
+        None => principal.claims.iter().map(ClaimPath::as_str).collect(),
     };
     let message = format!("{} [{}]", Reason::MissingPrincipal.row().message, claims.join(", "));
     Texts::new(Reason::MissingPrincipal, &message)

@@ -14,6 +14,8 @@ mod class;
 mod fault;
 mod field_values;
 mod kinds;
+mod path;
+mod roles;
 mod rules;
 mod scopes;
 mod times;
@@ -22,9 +24,11 @@ mod weight;
 pub use crate::backend::{NonExpiring, PrincipalStyle, TokenClass};
 pub use class::of as claimed_class;
 pub use fault::{BotPrivilege, ClaimsFault};
-pub use field_values::IdentityValues;
+pub use field_values::{FieldRules, IdentityValues};
 pub use kinds::TokenKinds;
-pub use rules::{ClaimPath, ClaimRules, DomainRule, OwnTokens, PrincipalMapping, PrincipalRules};
+pub use path::ClaimPath;
+pub use roles::{RolesClaim, RolesForm};
+pub use rules::{ClaimRules, DomainRule, OwnTokens, PrincipalMapping, PrincipalRules};
 
 use field_values::FieldValues;
 use scopes::scopes;
@@ -224,7 +228,7 @@ pub fn validate(
         is_backends_own: own,
         principal: identity.principal,
         email: identity.email,
-        roles: roles(&claims, rules),
+        roles: rules.roles_claim.read(&claims),
         scopes: scopes(&claims),
         class,
         kid: parts.kid,
@@ -279,8 +283,11 @@ impl<'a> Identity<'a> {
             None => first_name(claims, &principal.claims)?,
         };
         let source = source.ok_or(ClaimsFault::MissingPrincipal)?;
-        let email_claim = mapping.map_or("email", |mapping| &*mapping.email);
-        let email = name(claims, email_claim)?.filter(|email| email.contains('@'));
+        let email = match mapping {
+            Some(mapping) => name(claims, &mapping.email)?,
+            None => plain_name(claims.get_ignoring_case("email"))?,
+        };
+        let email = email.filter(|email| email.contains('@'));
         if mapping.is_some() && email.is_none() {
             return Err(ClaimsFault::MissingPrincipal);
         }
@@ -299,7 +306,7 @@ impl<'a> Identity<'a> {
     }
 }
 
-fn first_name<'a>(claims: &'a JsonObject, names: &[Box<str>]) -> Result<Option<&'a str>, ClaimsFault> {
+fn first_name<'a>(claims: &'a JsonObject, names: &[ClaimPath]) -> Result<Option<&'a str>, ClaimsFault> {
     for claim in names {
         if let Some(found) = name(claims, claim)? {
             return Ok(Some(found));
@@ -309,8 +316,12 @@ fn first_name<'a>(claims: &'a JsonObject, names: &[Box<str>]) -> Result<Option<&
 }
 
 /// A claim that names a principal; `None` if it is absent, null, empty or not a string.
-fn name<'a>(claims: &'a JsonObject, claim: &str) -> Result<Option<&'a str>, ClaimsFault> {
-    match claims.get_ignoring_case(claim) {
+fn name<'a>(claims: &'a JsonObject, claim: &ClaimPath) -> Result<Option<&'a str>, ClaimsFault> {
+    plain_name(claim.find_ignoring_case(claims))
+}
+
+fn plain_name(value: Option<JsonValue<'_>>) -> Result<Option<&str>, ClaimsFault> {
+    match value {
         Some(JsonValue::String(text)) if !text.is_empty() => {
             if is_plain_name(text) {
                 Ok(Some(text))
@@ -319,17 +330,6 @@ fn name<'a>(claims: &'a JsonObject, claim: &str) -> Result<Option<&'a str>, Clai
             }
         }
         _ => Ok(None),
-    }
-}
-
-fn roles(claims: &JsonObject, rules: &ClaimRules) -> Vec<Box<str>> {
-    let plain = |role: &str| (!role.is_empty() && is_plain_name(role)).then(|| role.into());
-    match rules.roles_claim.find(claims) {
-        Some(JsonValue::String(role)) => plain(role).into_iter().collect(),
-        Some(JsonValue::Array(items)) => {
-            items.iter().filter_map(JsonValue::as_str).filter_map(plain).collect()
-        }
-        _ => Vec::new(),
     }
 }
 

@@ -77,6 +77,7 @@ pub use rule_test::RuleTest;
 pub use schema::schema;
 pub use settings::{KEYS, Key, Kind, environment_name, environment_names};
 pub use sources::{Flags, Sources};
+pub(crate) use values::KID_IN_URL;
 pub use words::Words;
 
 use std::net::SocketAddr;
@@ -294,6 +295,8 @@ pub struct TrustEntry {
 pub enum KeySource {
     /// `http`, `https` or `file` URLs of key sets, which are combined.
     Urls(Vec<Url>),
+    /// One `http` or `https` URL for each key, with [`KID_IN_URL`] as its last segment.
+    ByKid(Url),
     /// OpenID Connect Discovery from the issuer (an `http` or `https` URL).
     Discovery(Url),
     /// The keys themselves.

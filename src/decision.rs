@@ -16,8 +16,8 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret as _, SecretSlice};
 
 use crate::backend::Backend;
-use crate::claims::{BotPrivilege, ClaimPath, ClaimsFault, VerifiedToken};
-use crate::diagnosis::{self, Detail, Quoted};
+use crate::claims::{BotPrivilege, ClaimsFault, RolesClaim, VerifiedToken};
+use crate::diagnosis::{Detail, Quoted};
 use crate::policy::{Effect, Mode, Policy};
 use crate::request::{Credentials, FaultPlace, RequestFacts, RequestFault};
 use crate::trust::{TokenFault, TrustedIssuer};
@@ -150,7 +150,7 @@ impl Denial {
             TokenFault::AlgorithmNotAllowed | TokenFault::WrongKeyAlgorithm => {
                 (Reason::AlgorithmNotAllowed, None)
             }
-            TokenFault::UntrustedIssuer => (Reason::UntrustedIssuer, None),
+            TokenFault::UntrustedIssuer | TokenFault::WrongHeader => (Reason::UntrustedIssuer, None),
             TokenFault::UnknownKey => (Reason::UnknownKey, None),
             TokenFault::KeysUnavailable => (Reason::KeysUnavailable, None),
             TokenFault::InvalidSignature => (Reason::InvalidSignature, None),
@@ -333,7 +333,7 @@ impl Authorizer {
     }
 
     /// The claim that the roles of a token are read from.
-    fn roles_claim(&self, token: Option<&VerifiedToken>) -> Option<&ClaimPath> {
+    pub fn roles_claim(&self, token: Option<&VerifiedToken>) -> Option<&RolesClaim> {
         let entry = self.trust.iter().find(|entry| token.is_some_and(|token| *entry.name == *token.entry()));
         entry.map(|entry| &entry.rules.roles_claim)
     }

@@ -27,8 +27,7 @@ use crate::trust::{TokenFault, TrustedIssuer};
 pub use form::unparsed;
 pub use issuer::untrusted;
 pub use key::{SourceSummary, name_sources};
-pub use place::located;
-pub use text::{Claim, Detail, Plain, Quoted, QuotedNames, Span, Words};
+pub use text::{Claim, Detail, Plain, Quoted, QuotedNames, Span, Typed, Words};
 
 /// What the entry that refused a token wanted, and what the token has.
 pub fn refused(
@@ -44,6 +43,7 @@ pub fn refused(
         TokenFault::AlgorithmNotAllowed => key::algorithm(header.algorithm, entry),
         TokenFault::WrongKeyAlgorithm => key::wrong_kind(header, keys),
         TokenFault::UntrustedIssuer => issuer::untrusted(token, std::slice::from_ref(entry)),
+        TokenFault::WrongHeader => issuer::wrong_member(token, entry),
         TokenFault::UnknownKey => key::unknown(header, keys),
         TokenFault::KeysUnavailable => key::none(entry),
         TokenFault::InvalidSignature => key::signature(header, keys),

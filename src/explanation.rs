@@ -19,12 +19,13 @@ use serde_json::{Value, json};
 use crate::admission::{Admission, Observer as _, Snapshot, Step};
 use crate::audit::rfc3339;
 use crate::challenge::{self, Wording};
-use crate::decision::{Denial, Permit, Reason};
+use crate::decision::{Caller, Denial, Permit, Reason};
 use crate::diagnosis::SourceSummary;
 use crate::jwks::SourceStatus;
 use crate::message::Fields;
 use crate::message::field_name::CONTENT_TYPE;
 use crate::numeric_date::NumericDate;
+use crate::outbound_head::OutboundHead;
 use crate::request::TokenFields;
 use crate::revocation::Revocations;
 use crate::trust::{KeyRing, TrustedIssuer};
@@ -144,6 +145,13 @@ fn judge(
     }
     let mut snapshot = Snapshot { body: &body, ..snapshot };
     let admitted = admission.admit_offline(&request.head(), &mut snapshot, steps)?;
+    if let Caller::Token(token) = admitted.permit.caller()
+        && !admission.head.can_send(token)
+    {
+        let denial = Denial::new(Reason::MalformedToken).with(OutboundHead::UNSENDABLE);
+        steps.cannot_be_sent(&denial);
+        return Err(denial);
+    }
     Ok(Judged::Request(admitted.permit))
 }
 

@@ -19,6 +19,7 @@ mod jwk_set;
 mod jws;
 mod key_document;
 mod key_fault;
+mod padding;
 mod pem;
 mod public_key;
 mod roca;
@@ -29,11 +30,12 @@ pub use algorithm::{Algorithm, AlgorithmSet, KeyFamily};
 pub use certificate::Thumbprints;
 pub use dialect::KeyDialect;
 pub use fault::JoseFault;
-pub use header::Header;
+pub use header::{Header, claimed_key_id};
 pub use jwk::VerificationKey;
 pub use jwk_set::{KeyChoice, KeySet, KeySetFault, ParsedKeys, SkippedKey};
-pub use jws::{Fingerprint, Padding, SignedClaims, SignedParts, TokenSummary, UnverifiedToken};
+pub use jws::{Fingerprint, SignedClaims, SignedParts, TokenSummary, UnverifiedToken};
 pub use key_fault::KeyFault;
+pub use padding::Padding;
 pub use strict_json::{JsonArray, JsonMembers, JsonObject, JsonValue};
 
 #[cfg(test)]

@@ -29,8 +29,7 @@ use crate::tls::TlsError;
 use crate::trust::KeyRing;
 
 mod allowance;
-mod body;
-mod client;
+mod by_kid;
 mod fault;
 mod fetch;
 mod freshness;
@@ -83,6 +82,8 @@ struct IssuerEntry {
     /// Keys that are part of the configuration itself.
     fixed: Vec<Arc<VerificationKey>>,
     sources: Vec<Arc<Source>>,
+    /// Whether keys are fetched one by one, when a token names them. Then there may be none yet.
+    by_kid: bool,
     optional: bool,
     had_keys: AtomicBool,
 }
@@ -312,6 +313,7 @@ impl IssuerEntry {
                     urls.iter().map(|url| Source::key_set(entry, url, context)).collect();
                 (Vec::new(), sources?)
             }
+            KeySource::ByKid(template) => (Vec::new(), vec![Source::by_kid(entry, template, context)?]),
             KeySource::Discovery(issuer) => (Vec::new(), vec![Source::discovery(entry, issuer, context)?]),
         };
         let shares = |before: &Self| sources.iter().any(|source| before.has(source));
@@ -322,6 +324,7 @@ impl IssuerEntry {
             name: entry.name.clone(),
             fixed,
             sources,
+            by_kid: matches!(entry.keys, KeySource::ByKid(_)),
             optional: entry.optional,
             had_keys: AtomicBool::new(had_keys),
         })
@@ -337,7 +340,7 @@ impl IssuerEntry {
         let mut keys: Vec<_> = self.fixed.iter().cloned().chain(fetched).collect();
         // First, so that a copy of the backend's own key in another source does not hide it.
         keys.sort_by_key(|key| !key.is_backends_own());
-        (!keys.is_empty()).then_some(keys)
+        (self.by_kid || !keys.is_empty()).then_some(keys)
     }
 }
 

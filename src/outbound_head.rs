@@ -13,12 +13,13 @@
 //! Not done here: parsing credentials ([`crate::request`]) and verifying the identity ([`crate::trust`]).
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use crate::backend::{ActorField, Backend};
-use crate::claims::{IdentityValues, VerifiedToken};
+use crate::claims::FieldRules;
 use crate::decision::{Caller, Permit, Reason};
 use crate::message::field_name::{AUTHORIZATION, COOKIE, HOST};
 use crate::message::{Fields, NewName};
@@ -29,6 +30,7 @@ mod authorization;
 mod connection;
 mod forwarded;
 mod http2;
+mod identity;
 mod known_names;
 mod request_source;
 mod reserved;
@@ -37,6 +39,7 @@ mod upgrade;
 pub use authorization::Authorization;
 pub use connection::{list_members, remove_connection_fields};
 pub use http2::{from_http2, understands_trailers};
+pub use identity::cut_mark;
 pub use upgrade::{
     HandshakeFault, WEBSOCKET_VERSION, check_websocket, is_granted, requested_protocol, set_upgrade,
 };
@@ -52,7 +55,9 @@ pub struct OutboundHead {
     user: Option<NewName>,
     email: Option<NewName>,
     groups: Option<NewName>,
+    groups_cut: Option<NewName>,
     actor: Option<(NewName, ActorField)>,
+    field_rules: Arc<FieldRules>,
     authorization: Authorization,
     token_fields: TokenFields,
     request_source: Option<RequestSource>,
@@ -84,8 +89,9 @@ impl OutboundHead {
         trusted_proxies: Vec<IpNet>,
     ) -> Self {
         let IdentityNames { user, email, groups, datahub_actor } = names;
-        let configured: Vec<&str> =
-            [&user, &email, &groups].into_iter().flatten().map(HeaderName::as_str).collect();
+        let mark = groups.as_ref().and_then(cut_mark);
+        let names = [&user, &email, &groups, &mark];
+        let configured: Vec<&str> = names.into_iter().flatten().map(HeaderName::as_str).collect();
         let preset = backend.preset();
         let actor = backend.actor_field().filter(|_| datahub_actor);
         let known = NAMES.iter().chain(preset.identity.names).copied().chain(preset.granted.all());
@@ -105,8 +111,10 @@ impl OutboundHead {
             backend,
             user: user.map(NewName::from),
             email: email.map(NewName::from),
+            groups_cut: mark.map(NewName::from),
             groups: groups.map(NewName::from),
             actor: actor.map(|actor| (actor.name.into(), actor)),
+            field_rules: Arc::default(),
             authorization,
             token_fields: TokenFields::default(),
             request_source: preset.request_source.as_ref().map(RequestSource::new),
@@ -217,28 +225,6 @@ impl OutboundHead {
     /// The prefixes of the names of further reserved fields, in lower case with `-`.
     pub fn reserved_families(&self) -> impl Iterator<Item = &'static str> {
         FAMILIES.iter().chain(self.backend.preset().identity.families).copied()
-    }
-
-    fn set_identity(&self, headers: &mut Fields, token: &VerifiedToken) -> Result<(), Reason> {
-        let IdentityValues { user, email, groups } = token.identity_values().ok_or(Reason::MalformedToken)?;
-        let values =
-            [(&self.user, Some(user)), (&self.email, email.as_ref()), (&self.groups, groups.as_ref())];
-        for (name, value) in values {
-            if let (Some(name), Some(value)) = (name, value) {
-                headers.insert(name.clone(), value.clone());
-            }
-        }
-        if let Some((name, actor)) = &self.actor {
-            headers.insert(name, token.actor_value(actor).ok_or(Reason::MalformedToken)?);
-        }
-        Ok(())
-    }
-
-    /// Makes the values that a token keeps for this configuration. A cache that weighs the token then counts them.
-    pub fn prepare(&self, token: &VerifiedToken) {
-        if let Some((_, actor)) = &self.actor {
-            token.actor_value(actor);
-        }
     }
 
     /// Removes session cookies if there are other credentials: a backend that prefers its cookie to the token

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::backend::Backend;
 use crate::claims::{
-    self, ClaimPath, ClaimRules, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, TokenKinds,
+    self, ClaimRules, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, RolesClaim, TokenKinds,
     VerifiedToken,
 };
 use crate::decision::{Authorizer, Caller, Denial, NextStep, Permit, Reason, SystemCredential};
@@ -280,7 +280,7 @@ pub(crate) fn open_rules() -> ClaimRules {
             mapping: None,
             style: PrincipalStyle::AsIs,
         },
-        roles_claim: ClaimPath::default(),
+        roles_claim: RolesClaim::default(),
         domain: None,
     }
 }

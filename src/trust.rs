@@ -48,6 +48,8 @@ pub enum TokenFault {
     WrongKeyAlgorithm,
     /// No entry has its `iss`.
     UntrustedIssuer,
+    /// A member of its header is not what the entry requires; it names another signer.
+    WrongHeader,
     /// No key of the entry has its `kid`, or the key cannot be determined without one.
     UnknownKey,
     /// The entry has no keys.
@@ -91,6 +93,10 @@ pub fn verify(
         return Err(TokenFault::AlgorithmNotAllowed);
     }
     entry.rules.kinds.check_type(token.header().token_type.as_deref()).map_err(TokenFault::Malformed)?;
+    // Before any key is looked for, so that a token of another signer causes no fetch.
+    if !entry.rules.kinds.header.is_empty() && wrong_member(token, entry).is_some() {
+        return Err(TokenFault::WrongHeader);
+    }
     let keys = keys.ok_or(TokenFault::KeysUnavailable)?;
     let choice = keys.choose_for(token.header());
     let signed = match choice {
@@ -105,6 +111,20 @@ pub fn verify(
         KeyChoice::UnknownKid | KeyChoice::NoKid => return Err(TokenFault::UnknownKey),
     };
     claims::validate(signed, &entry.name, &entry.rules, now).map_err(TokenFault::Claims)
+}
+
+/// The first member of a token's header that is not one of the values that the entry requires, with these.
+pub fn wrong_member<'e>(
+    token: &UnverifiedToken<'_>,
+    entry: &'e TrustedIssuer,
+) -> Option<(&'e str, &'e [Box<str>])> {
+    let members = token.header_members();
+    let is_accepted = |name: &str, accepted: &[Box<str>]| {
+        let found = members.as_ref().and_then(|members| members.get(name)?.as_str());
+        found.is_some_and(|found| accepted.iter().any(|one| **one == *found))
+    };
+    let mut required = entry.rules.kinds.header.iter().map(|(name, accepted)| (&**name, &**accepted));
+    required.find(|(name, accepted)| !is_accepted(name, accepted))
 }
 
 fn try_each(token: &UnverifiedToken<'_>, candidates: &[&VerificationKey]) -> Result<SignedClaims, JoseFault> {

@@ -14,8 +14,8 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use metagate::claims::{
-    ClaimPath, ClaimRules, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, TokenKinds, VerifiedToken,
-    validate,
+    ClaimRules, FieldRules, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, RolesClaim, TokenKinds,
+    VerifiedToken, validate,
 };
 use metagate::jose::{UnverifiedToken, VerificationKey};
 use metagate::numeric_date::NumericDate;
@@ -116,6 +116,7 @@ struct Issuer {
     key: hmac::Key,
     verifier: VerificationKey,
     rules: ClaimRules,
+    fields: Arc<FieldRules>,
 }
 
 impl Issuer {
@@ -133,11 +134,11 @@ impl Issuer {
                 mapping: None,
                 style: PrincipalStyle::AsIs,
             },
-            roles_claim: ClaimPath::default(),
+            roles_claim: RolesClaim::default(),
             domain: None,
         };
         let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET);
-        Self { key, verifier: VerificationKey::from_shared_secret(SECRET), rules }
+        Self { key, verifier: VerificationKey::from_shared_secret(SECRET), rules, fields: Arc::default() }
     }
 
     fn token(&self, claims: &Value) -> String {
@@ -150,6 +151,9 @@ impl Issuer {
 
     fn verified(&self, text: &str) -> VerifiedToken {
         let signed = UnverifiedToken::parse(text, 16 * 1024).unwrap().verify(&self.verifier).unwrap();
-        validate(signed, "idp", &self.rules, NumericDate::from_secs(NOW)).unwrap()
+        let token = validate(signed, "idp", &self.rules, NumericDate::from_secs(NOW)).unwrap();
+        // As the proxy does before it caches a token.
+        token.identity_values(&self.fields).unwrap();
+        token
     }
 }

@@ -6,7 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use metagate::claims::{
-    ClaimPath, ClaimRules, ClaimsFault, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, TokenKinds,
+    ClaimRules, ClaimsFault, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, RolesClaim, TokenKinds,
 };
 use metagate::jose::{
     Algorithm, AlgorithmSet, JoseFault, JsonValue, KeyDialect, KeySet, ParsedKeys, UnverifiedToken,
@@ -90,7 +90,7 @@ fn verify(token: &str, algorithm: Algorithm, keys: &KeySet, now: i64) -> Result<
                 mapping: None,
                 style: PrincipalStyle::AsIs,
             },
-            roles_claim: ClaimPath::default(),
+            roles_claim: RolesClaim::default(),
             domain: None,
         },
     };

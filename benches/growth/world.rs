@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderName, HeaderValue, Method, Uri, Version};
 use metagate::backend::Backend;
 use metagate::claims::{
-    ClaimPath, ClaimRules, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, TokenKinds, VerifiedToken,
+    ClaimRules, NonExpiring, OwnTokens, PrincipalRules, PrincipalStyle, RolesClaim, TokenKinds, VerifiedToken,
 };
 use metagate::decision::{Authorizer, Caller};
 use metagate::jose::{Algorithm, AlgorithmSet, KeySet, UnverifiedToken, VerificationKey};
@@ -61,7 +61,7 @@ fn entry() -> TrustedIssuer {
             mapping: None,
             style: PrincipalStyle::AsIs,
         },
-        roles_claim: ClaimPath::default(),
+        roles_claim: RolesClaim::default(),
         domain: None,
     };
     TrustedIssuer { name: "idp".into(), algorithms: AlgorithmSet::from_iter([Algorithm::HS256]), rules }

@@ -11,8 +11,8 @@ use http::{HeaderName, HeaderValue, Method, Uri, Version};
 use metagate::admission::{Admission, Admitted, RequestHead, Snapshot, Via};
 use metagate::backend::Backend;
 use metagate::claims::{
-    ClaimPath, ClaimRules, DomainRule, NonExpiring, OwnTokens, PrincipalMapping, PrincipalRules,
-    PrincipalStyle, TokenKinds, VerifiedToken,
+    ClaimRules, DomainRule, NonExpiring, OwnTokens, PrincipalMapping, PrincipalRules, PrincipalStyle,
+    RolesClaim, TokenKinds, VerifiedToken,
 };
 use metagate::decision::{Authorizer, Caller, Denial, Permit};
 use metagate::jose::{Algorithm, AlgorithmSet, KeySet, UnverifiedToken, VerificationKey};
@@ -89,7 +89,7 @@ pub fn rules() -> [ClaimRules; 2] {
             mapping: None,
             style: PrincipalStyle::LocalPart,
         },
-        roles_claim: ClaimPath::default(),
+        roles_claim: RolesClaim::default(),
         domain: None,
     };
     let strict = ClaimRules {
@@ -101,7 +101,7 @@ pub fn rules() -> [ClaimRules; 2] {
             mapping: Some(PrincipalMapping { username: "sub".into(), email: "email".into() }),
             style: PrincipalStyle::AsIs,
         },
-        roles_claim: ClaimPath::new("realm_access.roles"),
+        roles_claim: RolesClaim::new("realm_access.roles"),
         domain: Some(DomainRule {
             principal_domain: "example.org".into(),
             allowed: vec!["example.org".into()],

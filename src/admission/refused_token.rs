@@ -71,7 +71,7 @@ impl TokenFailure {
     pub(super) fn step(&self) -> Step {
         match self {
             Self::Parse(_) => Step::Token,
-            Self::Issuer(_) => Step::Issuer,
+            Self::Issuer(_) | Self::Entry(_, TokenFault::WrongHeader) => Step::Issuer,
             Self::Entry(_, TokenFault::Malformed(_)) => Step::Type,
             Self::Entry(_, TokenFault::InvalidSignature) => Step::Signature,
             Self::Entry(_, TokenFault::Claims(_)) => Step::Claims,

@@ -20,6 +20,8 @@ pub struct TokenKinds {
     /// Whether logout tokens are refused: tokens with the logout event in `events` (OpenID Connect
     /// Back-Channel Logout 1.0 section 2.4).
     pub refuse_logout_tokens: bool,
+    /// Further members that the header must have, each with its accepted values. The signature covers them.
+    pub header: Vec<(Box<str>, Vec<Box<str>>)>,
 }
 
 impl Default for TokenKinds {
@@ -29,6 +31,7 @@ impl Default for TokenKinds {
             require_type: false,
             refuse_id_tokens: false,
             refuse_logout_tokens: true,
+            header: Vec::new(),
         }
     }
 }

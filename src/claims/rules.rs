@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::{NonExpiring, PrincipalStyle, TokenKinds};
-use crate::jose::{JsonObject, JsonValue};
+use super::{ClaimPath, NonExpiring, PrincipalStyle, RolesClaim, TokenKinds};
 
 /// The rules of one issuer entry.
 #[derive(Clone, Debug)]
@@ -25,7 +24,7 @@ pub struct ClaimRules {
     /// How the principal is read.
     pub principal: PrincipalRules,
     /// The claim that contains the roles.
-    pub roles_claim: ClaimPath,
+    pub roles_claim: RolesClaim,
     /// OpenMetadata's `enforcePrincipalDomain`. If absent, every domain is allowed.
     pub domain: Option<DomainRule>,
 }
@@ -82,7 +81,7 @@ impl Default for OwnTokens {
 #[derive(Clone, Debug)]
 pub struct PrincipalRules {
     /// The first of these that is a non-empty string names the principal.
-    pub claims: Vec<Box<str>>,
+    pub claims: Vec<ClaimPath>,
     /// OpenMetadata's `jwtPrincipalClaimsMapping`. It replaces `claims`, except for bots.
     pub mapping: Option<PrincipalMapping>,
     /// How the text of the claim becomes the principal.
@@ -93,46 +92,9 @@ pub struct PrincipalRules {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrincipalMapping {
     /// The claim with the user name.
-    pub username: Box<str>,
+    pub username: ClaimPath,
     /// The claim with the email address.
-    pub email: Box<str>,
-}
-
-/// The path of a claim in the claims set: `realm_access.roles`.
-///
-/// The whole path is tried first as the name of one claim, because names may contain dots
-/// (`https://example.org/roles`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimPath(Box<str>);
-
-impl ClaimPath {
-    /// A path from its dotted form.
-    pub fn new(path: &str) -> Self {
-        Self(path.into())
-    }
-
-    /// The dotted form.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The value at this path, if there is one.
-    pub fn find<'a>(&self, claims: &'a JsonObject) -> Option<JsonValue<'a>> {
-        if let Some(value) = claims.get(&self.0) {
-            return Some(value);
-        }
-        let (first, rest) = self.0.split_once('.')?;
-        rest.split('.').try_fold(claims.get(first)?, |value, segment| match value {
-            JsonValue::Object(members) => members.get(segment),
-            _ => None,
-        })
-    }
-}
-
-impl Default for ClaimPath {
-    fn default() -> Self {
-        Self::new("roles")
-    }
+    pub email: ClaimPath,
 }
 
 /// OpenMetadata's `enforcePrincipalDomain`. Bots and OpenMetadata's own tokens are exempt.

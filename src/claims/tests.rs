@@ -209,14 +209,14 @@ fn roles_are_found_by_name_or_by_path() {
         ("", &[]),
         (".", &[]),
     ] {
-        let rules = ClaimRules { roles_claim: ClaimPath::new(path), ..open_rules() };
+        let rules = ClaimRules { roles_claim: RolesClaim::new(path), ..open_rules() };
         let token = validated(&rules, &good(all.clone())).unwrap();
         let roles: Vec<&str> = token.roles().iter().map(AsRef::as_ref).collect();
         assert_eq!(roles, expected, "{path}");
     }
     // A claim with the whole name takes precedence over the path.
     let both = good(json!({"a.b": "whole", "a": {"b": "path"}}));
-    let rules = ClaimRules { roles_claim: ClaimPath::new("a.b"), ..open_rules() };
+    let rules = ClaimRules { roles_claim: RolesClaim::new("a.b"), ..open_rules() };
     assert_eq!(validated(&rules, &both).unwrap().roles(), ["whole".into()]);
 }
 

@@ -103,6 +103,7 @@ fn question(arguments: &Arguments) -> Result<Question, Failure> {
 fn judge(config: &crate::config::Config, question: &Question) -> Result<Value, Failure> {
     tls::install_crypto_provider();
     let keys = Keys::new(config, &Arc::new(Metrics::new()))?;
+    keys.want_keys_of(&question.token);
     runtime()?.block_on(keys.fetch_all());
     let admission = admission(config);
     let wording = Wording::new(admission.authorizer.backend, &admission.authorizer.trust);

@@ -8,7 +8,7 @@ use clap::Subcommand;
 
 use super::input::{read_token, refuse_arguments};
 use super::{Failure, write_out};
-use crate::jose::{JoseFault, UnverifiedToken};
+use crate::jose::{JoseFault, Padding, UnverifiedToken};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -28,7 +28,7 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
     let Command::Fingerprint { token_file, token } = command;
     refuse_arguments(token)?;
     let text = read_token(token_file.as_ref())?;
-    let token = UnverifiedToken::parse(&text, text.len()).map_err(|fault| {
+    let token = UnverifiedToken::parse_with(Padding::Accepted, &text, text.len()).map_err(|fault| {
         let why = match fault {
             JoseFault::Malformed(why) => why,
             JoseFault::AlgorithmUnknown | JoseFault::InvalidSignature => "its alg is not supported",

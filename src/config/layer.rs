@@ -189,7 +189,8 @@ impl Walk<'_> {
     /// `None` if there is no value or an invalid one.
     fn value(&mut self, path: &str, key: &Key, node: &Node) -> Option<Merging> {
         if node.value == Value::Null {
-            return None;
+            // Here null is a value: the field is not set at all.
+            return matches!(key.kind, Kind::OptionalHeader).then(|| Merging::from("off"));
         }
         self.note_position(path, node);
         match key.kind {

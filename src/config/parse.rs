@@ -2,6 +2,7 @@
 
 mod backend;
 mod datahub_actor;
+mod identity;
 mod impersonation;
 mod issuer_names;
 mod key_access;
@@ -13,6 +14,7 @@ mod own_tokens;
 mod policy;
 mod providers;
 mod revocations;
+mod roles;
 mod rule_tests;
 mod rule_warnings;
 mod section;
@@ -36,12 +38,10 @@ use super::secret::Purpose;
 use super::values;
 use super::words::Word as _;
 use super::{
-    ClientAuth, ClientTls, Config, DatahubSystem, EnvironmentProxies, IdentityFields, Jwks, Log,
-    ProxyProtocol, ServerTls, Shutdown, TlsVersion, TokenCache, Upstream,
+    ClientAuth, ClientTls, Config, DatahubSystem, Jwks, Log, ProxyProtocol, ServerTls, Shutdown, TlsVersion,
+    TokenCache, Upstream,
 };
 use crate::backend::Backend;
-use crate::request::are_look_alikes;
-pub(super) use kubernetes::api_server;
 use section::{Report, Section};
 
 /// The result of parsing.
@@ -105,7 +105,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
     let token_fields = token_headers::token_headers(root, backend, datahub_system.is_some());
     let proxies = root.need_list("trustedProxies", values::proxy);
     let revocations = revocations::revocations(root, &trust);
-    let identity = identity(root, backend);
+    let identity = identity::identity(root, backend, &token_fields);
     Some(Config {
         workers: workers(root),
         backend,
@@ -239,48 +239,6 @@ fn jwks(section: &Section<'_>) -> Jwks {
 
 fn token_cache(section: &Section<'_>) -> TokenCache {
     TokenCache { max_bytes: section.size("maxBytes"), max_ttl: section.duration("maxTtl") }
-}
-
-/// Fields that have another meaning in requests.
-const NOT_FOR_IDENTITY: [&str; 18] = [
-    "authorization",
-    "connection",
-    "content-length",
-    "content-type",
-    "cookie",
-    "forwarded",
-    "host",
-    "keep-alive",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-request-id",
-    "traceparent",
-];
-
-fn identity(root: &Section<'_>, backend: Backend) -> Option<IdentityFields> {
-    let section = root.section("identity");
-    let datahub_actor = datahub_actor::is_set(&section, backend);
-    let datahub_frontend_peers = frontend_peers(&root.section("datahub"), backend);
-    let [user, email, groups] =
-        ["user", "email", "groups"].map(|name| section.need(name, values::header_name));
-    let fields = [("user", user?), ("email", email?), ("groups", groups?)];
-    for (index, (name, field)) in fields.iter().enumerate() {
-        if NOT_FOR_IDENTITY.iter().any(|reserved| are_look_alikes(reserved, field.as_str())) {
-            section.error(name, format!("`{field}` already has another meaning"));
-        }
-        let mut before = fields.iter().take(index);
-        if let Some((other, _)) = before.find(|(_, other)| are_look_alikes(other.as_str(), field.as_str())) {
-            section.error(name, format!("`{field}` is also identity.{other}"));
-        }
-    }
-    let [(_, user), (_, email), (_, groups)] = fields;
-    Some(IdentityFields { user, email, groups, datahub_actor, datahub_frontend_peers })
 }
 
 fn frontend_peers(section: &Section<'_>, backend: Backend) -> Vec<IpNet> {

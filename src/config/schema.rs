@@ -50,11 +50,13 @@ fn object(path: &str) -> Value {
 fn property(key: &Key) -> Value {
     let mut value = match key.kind {
         Kind::Entries => {
-            let element = object(&format!("{}[]", key.path));
-            match key.short_form {
-                None => json!({ "type": ["array", "null"], "items": element }),
-                Some(_) => list(json!({ "anyOf": [{ "type": "string" }, element] })),
+            let mut element = object(&format!("{}[]", key.path));
+            let mut types = vec!["array", "null"];
+            if let (Some(_), Some(element)) = (key.short_form, element.as_object_mut()) {
+                element.insert("type".to_owned(), json!(["object", "string"]));
+                types.extend(["object", "string"]);
             }
+            json!({ "type": types, "items": element })
         }
         Kind::Claims => {
             json!({ "type": ["object", "null"], "additionalProperties": list(json!({ "type": "string" })) })
@@ -120,6 +122,7 @@ fn literal(kind: Kind) -> Value {
         }
         Kind::Url(schemes) => json!({ "type": ["string", "null"], "pattern": url_pattern(schemes) }),
         Kind::Urls(schemes) => json!({ "type": "string", "pattern": url_pattern(schemes) }),
+        Kind::KeyUrls => literal(Kind::Urls(settings::KEY_URLS)),
         _ if kind.is_list() => json!({ "type": "string" }),
         // Names and texts may look like numbers.
         _ => json!({ "type": ["string", "number", "boolean", "null"] }),

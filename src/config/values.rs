@@ -9,6 +9,7 @@ use url::Url;
 
 use super::Listen;
 use super::redaction::redacted;
+use super::settings::KEY_URLS;
 use super::suggestion::{self, did_you_mean};
 use crate::jose::Algorithm;
 use crate::policy::{Expression, PathPattern, RoutePattern};
@@ -192,6 +193,28 @@ pub(super) fn url(text: &str, schemes: &[&str]) -> Result<Url, String> {
     Ok(url)
 }
 
+/// The place for the kid in a URL of keys, as a parsed URL has it.
+pub(crate) const KID_IN_URL: &str = "%7Bkid%7D";
+
+/// A URL of keys. It may end in `/{kid}`, which becomes [`KID_IN_URL`].
+pub(super) fn key_url(text: &str) -> Result<Url, String> {
+    let Some(before) = text.strip_suffix("/{kid}") else {
+        if text.contains("{kid}") || text.contains(KID_IN_URL) {
+            return Err(format!(
+                "{} must have {{kid}} once, as the whole last segment",
+                quote(&redacted(text))
+            ));
+        }
+        return url(text, KEY_URLS);
+    };
+    if before.contains("{kid}") || before.contains(KID_IN_URL) {
+        return Err(format!("{} must have {{kid}} once, as the whole last segment", quote(&redacted(text))));
+    }
+    let url = url(&format!("{before}/{KID_IN_URL}"), &["http", "https"])?;
+    let is_last = url.query().is_none() && url.path().ends_with(&format!("/{KID_IN_URL}"));
+    if is_last { Ok(url) } else { Err(format!("{} has no host before {{kid}}", quote(&redacted(text)))) }
+}
+
 /// `Url::parse` reads `http:a/b` as `http://a/b`, which is probably not intended.
 fn has_authority(text: &str) -> bool {
     text.trim_start()
@@ -228,6 +251,17 @@ pub(super) fn algorithm(text: &str) -> Result<Algorithm, String> {
 /// The name of a request field.
 pub(super) fn header_name(text: &str) -> Result<HeaderName, String> {
     HeaderName::from_bytes(text.as_bytes()).map_err(|_| format!("{} is not a header name", quote(text)))
+}
+
+/// The name of a field for a part of the identity; `None` if it is off.
+pub(super) fn identity_header(text: &str) -> Result<Option<HeaderName>, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "off" | "false" | "no" | "null" => Ok(None),
+        "on" | "true" | "yes" | "none" | "disabled" | "n" | "y" | "0" | "1" | "~" => {
+            Err(format!("{} is not the name of a field; write one, or off", quote(text)))
+        }
+        _ => header_name(text).map(Some),
+    }
 }
 
 /// The pattern of a public or optional route.

@@ -3,7 +3,7 @@
 //! For each interpretation of the request, the first rule that matches decides. The request is allowed only
 //! if every interpretation is allowed.
 
-use crate::claims::{ClaimPath, VerifiedToken};
+use crate::claims::{RolesClaim, VerifiedToken};
 use crate::diagnosis::{Detail, Plain, Quoted};
 use crate::policy::{
     Budget, Effect, Expression, Fault, Matching, Mode, Policy, Rule, Subject, Unreadable, Verdict,
@@ -64,7 +64,7 @@ pub(super) fn describe(
     facts: &RequestFacts,
     token: Option<&VerifiedToken>,
     (rule, why): (Option<usize>, Option<&'static str>),
-    roles_claim: Option<&ClaimPath>,
+    roles_claim: Option<&RolesClaim>,
 ) -> Detail {
     if let Some(why) = why {
         return Detail::of(format_args!("{why}"));
@@ -79,7 +79,6 @@ pub(super) fn describe(
     let Some(token) = token else {
         return Detail::of(format_args!("require: the request has a session cookie and no token"));
     };
-    let roles_claim = roles_claim.map_or("roles", ClaimPath::as_str);
     requirement::describe_unmet(requirement, facts, token, roles_claim).unwrap_or_else(|| {
         let when = rule.when.as_ref().map_or("", Expression::text);
         Detail::of(format_args!("when: this is false: {}", Plain(when)))

@@ -1,7 +1,7 @@
 //! Who a token is for, and whose it is.
 
 use super::text::{Claim, Detail, Quoted, QuotedNames, Words, near_miss};
-use crate::claims::ClaimRules;
+use crate::claims::{ClaimPath, ClaimRules};
 use crate::jose::{JsonObject, JsonValue};
 use crate::trust::TrustedIssuer;
 
@@ -36,17 +36,18 @@ pub(super) fn principal(claims: &JsonObject, entry: &TrustedIssuer) -> Detail {
     let principal = &entry.rules.principal;
     let mapped = principal.mapping.as_ref().map(|mapping| [&mapping.username, &mapping.email]);
     let wanted = match &mapped {
-        Some(mapped) => mapped.iter().map(|name| &***name).collect::<Vec<_>>(),
-        None => principal.claims.iter().map(AsRef::as_ref).collect(),
+        Some(mapped) => mapped.to_vec(),
+        None => principal.claims.iter().collect(),
     };
-    let names = Words(wanted.iter().copied());
+    let names = Words(wanted.iter().map(|path| path.as_str()));
     let mut detail = match mapped {
         // An email without `@` is not one.
         Some(_) => Detail::of(format_args!("principal: token needs both of {names}, the second with an @")),
         None => Detail::of(format_args!("principal: none of {names} names a user")),
     };
     for name in wanted.into_iter().take(MAX_COMPARED) {
-        if let Some(found) = claims.get_ignoring_case(name) {
+        if let Some(found) = name.find_ignoring_case(claims) {
+            let name = name.as_str();
             detail.add(format_args!("; {name} is {}", Claim(Some(found))));
         }
     }
@@ -57,10 +58,12 @@ pub(super) fn principal(claims: &JsonObject, entry: &TrustedIssuer) -> Detail {
 /// Only the domain of the address, and the allowed ones.
 pub(super) fn domain(claims: &JsonObject, rules: &ClaimRules) -> Detail {
     let principal = &rules.principal;
-    let text = |name: &str| claims.get_ignoring_case(name)?.as_str().filter(|text| !text.is_empty());
-    let first = || principal.claims.iter().find_map(|name| Some((&**name, text(name)?)));
+    let text = |path: &ClaimPath| {
+        path.find_ignoring_case(claims).and_then(JsonValue::as_str).filter(|text| !text.is_empty())
+    };
+    let first = || principal.claims.iter().find_map(|path| Some((path.as_str(), text(path)?)));
     let source = match &principal.mapping {
-        Some(mapping) => text(&mapping.email).map(|address| (&*mapping.email, address)).or_else(first),
+        Some(mapping) => text(&mapping.email).map(|address| (mapping.email.as_str(), address)).or_else(first),
         None => first(),
     };
     let (name, address) = source.unwrap_or(("principal", ""));

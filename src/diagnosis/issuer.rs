@@ -1,8 +1,8 @@
 //! Tokens of an issuer that is not trusted.
 
-use super::text::{Claim, Detail, Quoted, near_miss};
+use super::text::{Claim, Detail, Quoted, Words, near_miss};
 use crate::jose::UnverifiedToken;
-use crate::trust::TrustedIssuer;
+use crate::trust::{self, TrustedIssuer};
 
 /// The most issuers that are listed.
 const MAX_ISSUERS: usize = 6;
@@ -42,4 +42,18 @@ pub fn untrusted(token: &UnverifiedToken<'_>, entries: &[TrustedIssuer]) -> Deta
         detail.add(format_args!(" none"));
     }
     detail
+}
+
+/// The member of the header that is not what the entry requires.
+pub(super) fn wrong_member(token: &UnverifiedToken<'_>, entry: &TrustedIssuer) -> Detail {
+    let members = token.header_members();
+    let Some((name, accepted)) = trust::wrong_member(token, entry) else {
+        return Detail::of(format_args!("its header is not what entry {} requires", entry.name));
+    };
+    let found = Claim(members.as_ref().and_then(|members| members.get(name)));
+    let accepted = Words(accepted.iter().map(AsRef::as_ref));
+    Detail::of(format_args!(
+        "header {name}: token has {found}, entry {} accepts {accepted} (requireHeader)",
+        entry.name
+    ))
 }

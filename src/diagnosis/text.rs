@@ -166,6 +166,23 @@ impl fmt::Display for Claim<'_> {
     }
 }
 
+/// The value of a claim, with its type.
+pub struct Typed<'a>(pub Option<JsonValue<'a>>);
+
+impl fmt::Display for Typed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.0 {
+            None | Some(JsonValue::Null) => "",
+            Some(JsonValue::Bool(_)) => "the boolean ",
+            Some(JsonValue::Number(_)) => "the number ",
+            Some(JsonValue::String(_)) => "the text ",
+            Some(JsonValue::Array(_)) => "the list ",
+            Some(JsonValue::Object(_)) => "the map ",
+        };
+        write!(f, "{kind}{}", Claim(self.0))
+    }
+}
+
 /// A number of seconds in its two largest units: `3h 12m`.
 pub struct Span(pub u64);
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::{Context, route};
 use crate::admission::{Observer, Step};
-use crate::claims::VerifiedToken;
+use crate::claims::{RolesClaim, VerifiedToken};
 use crate::decision::{Authorizer, Caller, Denial, Permit, Reason, Routed};
-use crate::diagnosis::Span;
+use crate::diagnosis::{Span, Typed};
 use crate::jose::{Algorithm, KeyChoice, KeySet, UnverifiedToken};
 use crate::jwks::SourceStatus;
 use crate::numeric_date::NumericDate;
@@ -60,6 +60,12 @@ impl<'a> Steps<'a> {
         self.done.push(CompletedStep { name, passed: false, detail: detail.into() });
     }
 
+    /// Adds that the identity of an admitted token does not fit into fields.
+    pub(super) fn cannot_be_sent(&mut self, denial: &Denial) {
+        let detail = denial.detail.as_deref().unwrap_or_default();
+        self.fail("identity", format!("{}: {detail}", denial.reason.as_str()));
+    }
+
     fn rule_name(&self, rule: Option<usize>) -> Option<&'a str> {
         self.authorizer.policy.rules.get(rule?).map(|rule| &*rule.name)
     }
@@ -76,6 +82,22 @@ impl<'a> Steps<'a> {
             left @ 1.. => format!("expires in {} ({expires})", Span(left.unsigned_abs())),
             // Accepted by the leeway.
             ago => format!("expired {} ago ({expires}), within the leeway", Span(ago.unsigned_abs())),
+        }
+    }
+
+    /// What was found where the roles should be, if there are none.
+    fn source_of_roles(&self, token: &VerifiedToken) -> String {
+        let claim = self.authorizer.roles_claim(Some(token)).filter(|_| token.roles().is_empty());
+        let Some(claim) = claim else { return String::new() };
+        if claim.is_elsewhere(token.claims()) {
+            return format!(" ({})", RolesClaim::ELSEWHERE);
+        }
+        match claim.path.find(token.claims()) {
+            Some(found) => {
+                format!(" ({} is {}, which has no roles)", claim.path.as_str(), Typed(Some(found)))
+            }
+            None if *claim == RolesClaim::default() => String::new(),
+            None => format!(" (the token has no {})", claim.path.as_str()),
         }
     }
 
@@ -145,8 +167,8 @@ impl Observer for Steps<'_> {
             ),
         };
         let expires = self.lifetime(token);
-        let roles = roles.escape_debug();
-        self.pass("claims", format!("{class} {principal}, roles [{roles}], {expires}{ignored}"));
+        let (roles, source) = (roles.escape_debug(), self.source_of_roles(token));
+        self.pass("claims", format!("{class} {principal}, roles [{roles}]{source}, {expires}{ignored}"));
     }
 
     fn caller(&mut self, caller: &Caller) {

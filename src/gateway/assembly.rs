@@ -6,6 +6,7 @@ use super::request_ids::RequestIds;
 use super::{Clock, Gateway};
 use crate::admission::Admission;
 use crate::challenge::Wording;
+use crate::claims::FieldRules;
 use crate::config::{Config, DatahubSystem, UpstreamAuthorization};
 use crate::decision::{Authorizer, SystemCredential};
 use crate::exchange::Recorder;
@@ -47,14 +48,18 @@ pub(super) fn gateway(
 pub fn admission(config: &Config) -> Admission {
     let identity = config.identity.clone();
     let names = IdentityNames {
-        user: Some(identity.user),
-        email: Some(identity.email),
-        groups: Some(identity.groups),
+        user: identity.user,
+        email: identity.email,
+        groups: identity.groups,
         datahub_actor: identity.datahub_actor,
     };
     let head =
         OutboundHead::new(config.backend, names, authorization(config), config.trusted_proxies.clone())
             .trusting_unix_peers(config.trusts_unix_peers)
+            .with_field_rules(FieldRules {
+                max_groups_bytes: identity.groups_max_bytes,
+                claims: identity.headers,
+            })
             .with_token_fields(config.token_fields.clone())
             .with_frontend_peers(identity.datahub_frontend_peers);
     let body_bytes = if config.limits.body_bytes == 0 { u64::MAX } else { config.limits.body_bytes };

@@ -111,6 +111,9 @@ impl Environment for LiveEnvironment<'_> {
     }
 
     async fn newer_keys(&mut self, text: &str, entry: usize, generation: u64) -> Refresh {
+        if !self.gateway.keys.want_key_of(entry, text) {
+            return Refresh::Unchanged;
+        }
         let digest = self.digest(text);
         let token = Unverified { entry, digest, generation, client: self.client };
         self.waited.during(self.gateway.keys.refresh_for_token(token)).await

@@ -7,8 +7,8 @@ use crate::decision::{AfterRefusal, Denial, Reason};
 use crate::exchange::Exchange;
 use crate::message::field_name::SEC_WEBSOCKET_VERSION;
 use crate::message::{Fields, Response};
-use crate::outbound_head::{HandshakeFault, WEBSOCKET_VERSION};
-use crate::request::{FaultPlace, FieldList, HeadScanner, Http2Head, RequestFault};
+use crate::outbound_head::{HandshakeFault, OutboundHead, WEBSOCKET_VERSION};
+use crate::request::RequestFault;
 use crate::respond::{self, ObservedBody, ResponseFormat};
 use crate::upstream::ForwardError;
 
@@ -149,7 +149,7 @@ impl Gateway {
 
 /// The identity of a verified token cannot be sent to the backend.
 pub(super) fn unsendable_identity(reason: Reason) -> Denial {
-    Denial::new(reason).with("the principal, email or roles of the token do not fit into a field")
+    Denial::new(reason).with(OutboundHead::UNSENDABLE)
 }
 
 pub(super) fn broken_body() -> Denial {

@@ -4,7 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::fault::JoseFault;
-use super::{Algorithm, JsonObject, JsonValue, Thumbprints};
+use super::padding::{Padding, decode};
+use super::{Algorithm, JsonObject, JsonValue};
 
 /// The longest key id that is looked up, in bytes.
 const MAX_KID_BYTES: usize = 256;
@@ -58,6 +59,13 @@ fn thumbprints(members: &JsonObject) -> Thumbprints {
         sha1: digest("x5t").and_then(|digest| digest.try_into().ok()),
         sha256: digest("x5t#S256").and_then(|digest| digest.try_into().ok()),
     }
+}
+
+/// The key id that the header of a token claims, with or without base64 padding, to know which key to fetch.
+pub fn claimed_key_id(token: &str) -> Option<Box<str>> {
+    let header = token.split('.').next()?;
+    let decoded = decode(Padding::Accepted, header).ok()?;
+    Header::parse(&decoded).ok()?.kid
 }
 
 /// Refuses members that change the meaning of the signature, because none of them is supported:

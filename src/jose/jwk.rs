@@ -107,6 +107,17 @@ impl VerificationKey {
         Self { matches_any_kid: true, ..self }
     }
 
+    /// The same key, only for tokens with this `kid`.
+    ///
+    /// # Errors
+    /// The key has another `kid`.
+    pub(crate) fn named(self, kid: &str) -> Result<Self, KeyFault> {
+        match &self.kid {
+            Some(own) if **own != *kid => Err(KeyFault::DuplicateKeyId),
+            _ => Ok(Self { kid: Some(kid.into()), matches_any_kid: false, ..self }),
+        }
+    }
+
     /// The `kid`, if the key has one.
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()

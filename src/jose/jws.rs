@@ -2,12 +2,8 @@
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::general_purpose::{GeneralPurpose, URL_SAFE_NO_PAD};
-use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
-
 use super::fault::JoseFault;
+use super::padding::{Padding, decode};
 use super::verifier::SignedMessage;
 use super::{Algorithm, Header, JsonObject, JsonValue, VerificationKey};
 use crate::digest::hex;
@@ -83,6 +79,13 @@ impl<'t> UnverifiedToken<'t> {
     /// The unverified claims, only to tell operators why the token is refused. No decision may depend on them.
     pub fn claims_for_operators(&self) -> &JsonObject {
         &self.claims
+    }
+
+    /// All members of the header. Nothing in them is trusted yet.
+    pub fn header_members(&self) -> Option<JsonObject> {
+        let input = str::from_utf8(self.message.input()).ok()?;
+        let decoded = decode(Padding::Accepted, input.split('.').next()?).ok()?;
+        JsonObject::parse(&decoded)
     }
 
     /// SHA-256 over `header.payload`. Identifies this token in logs and revocation lists.
@@ -227,32 +230,6 @@ impl<'t> Compact<'t> {
 fn first_chars(text: &str, max: usize) -> &str {
     let end = text.char_indices().nth(max).map_or(text.len(), |(at, _)| at);
     text.get(..end).unwrap_or(text)
-}
-
-/// Whether the parts of a token may have base64 padding, which RFC 7515 section 2 omits. Load balancers of AWS write it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Padding {
-    /// A token with padding is malformed.
-    #[default]
-    Refused,
-    /// Each part may have its full padding (RFC 4648 section 4), or none.
-    Accepted,
-}
-
-/// base64url with or without padding, otherwise as strict as [`URL_SAFE_NO_PAD`].
-const PADDED: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::URL_SAFE,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
-/// RFC 7515 section 2. The decoder also refuses unused bits that are not zero (RFC 4648 section 3.5), so without padding
-/// each token has only one encoding.
-fn decode(padding: Padding, part: &str) -> Result<Vec<u8>, JoseFault> {
-    let decoded = match padding {
-        Padding::Refused => URL_SAFE_NO_PAD.decode(part),
-        Padding::Accepted => PADDED.decode(part),
-    };
-    decoded.map_err(|_| JoseFault::Malformed("a part is not canonical base64url"))
 }
 
 #[cfg(test)]

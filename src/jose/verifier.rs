@@ -32,6 +32,10 @@ impl<'t> SignedMessage<'t> {
     pub(super) fn new(input: &'t [u8], encoded: &'t str, signature: Vec<u8>) -> Self {
         Self { input, sha256: digest(&SHA256, input), encoded, signature }
     }
+
+    pub(super) fn input(&self) -> &'t [u8] {
+        self.input
+    }
 }
 
 impl Verifier {

@@ -9,8 +9,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::KeysError;
-use super::body;
-use super::client::KeyClient;
+use super::by_kid::KeysByKid;
 use super::fault::FetchError;
 use super::freshness::{Freshness, Validator};
 use crate::config::{Config, Jwks, TrustEntry};
@@ -32,6 +31,7 @@ pub(super) enum Fetcher {
     File {
         path: PathBuf,
     },
+    ByKid(KeysByKid),
     #[cfg(test)]
     Scripted(super::tests::Script),
 }
@@ -70,11 +70,25 @@ impl Fetcher {
         Ok(Self::Discovery { client, issuer: issuer.clone(), expected })
     }
 
+    /// A source with one URL for each key, from a template.
+    pub(super) fn by_kid(entry: &TrustEntry, template: &Url, config: &Config) -> Result<Self, KeysError> {
+        let client = client(entry, config, template, &FetchPolicy::new(template))?;
+        Ok(Self::ByKid(KeysByKid::new(client, template.clone())))
+    }
+
+    /// Its keys, if they are fetched one by one.
+    pub(super) fn by_kid_keys(&self) -> Option<&KeysByKid> {
+        match self {
+            Self::ByKid(keys) => Some(keys),
+            _ => None,
+        }
+    }
+
     /// How to read its documents.
     pub(super) fn dialect(&self) -> KeyDialect {
         match self {
             Self::Http { dialect, .. } => *dialect,
-            Self::Discovery { .. } | Self::File { .. } => KeyDialect::Standard,
+            Self::Discovery { .. } | Self::File { .. } | Self::ByKid(_) => KeyDialect::Standard,
             #[cfg(test)]
             Self::Scripted(_) => KeyDialect::Standard,
         }
@@ -100,7 +114,11 @@ impl Fetcher {
                     client.admit(issuer, &url).map_err(FetchError::Discovery)?;
                     fetch_keys(client, url, KeyDialect::Standard, settings, known).await
                 }
-                Self::File { path } => read_file(path.clone(), settings).await,
+                Self::File { path } => read_file(path.clone(), settings.max_bytes).await,
+                Self::ByKid(keys) => {
+                    let (keys, document) = (keys.fetch(settings).await?, String::new());
+                    Ok(Fetched::Keys { keys, freshness: Freshness::default(), document })
+                }
                 #[cfg(test)]
                 Self::Scripted(script) => script.fetch(known).await,
             }
@@ -125,7 +143,21 @@ async fn fetch_keys(
         StatusCode::NOT_MODIFIED if known.is_some() => return Ok(Fetched::Unchanged(freshness)),
         status => return Err(FetchError::Status(status)),
     }
-    let body = body::read(response, settings.max_bytes).await?;
+    let body = read_body(response, settings.max_bytes).await?;
+    parse(body, dialect, freshness)
+}
+
+/// Gets a text, whatever its type.
+pub(super) async fn get_document(client: &Client, url: Url, max_bytes: u64) -> Result<String, FetchError> {
+    let response = client.get(url).header(ACCEPT_ENCODING, "identity").send().await?;
+    if response.status() != StatusCode::OK {
+        return Err(FetchError::Status(response.status()));
+    }
+    let body = read_body(response, max_bytes).await?;
+    String::from_utf8(body).map_err(|_| FetchError::NotAKeySet(KeySetFault::NotAKeySet))
+}
+
+fn parse(body: Vec<u8>, dialect: KeyDialect, freshness: Freshness) -> Result<Fetched, FetchError> {
     let document = String::from_utf8(body).map_err(|_| FetchError::NotAKeySet(KeySetFault::NotAKeySet))?;
     let keys = usable(document.as_bytes(), dialect, settings.max_keys)?;
     Ok(Fetched::Keys { keys, freshness, document })

@@ -51,6 +51,7 @@ impl Identity {
     pub(super) fn of_entry(entry: &TrustEntry, config: &Config) -> Vec<Self> {
         match &entry.keys {
             KeySource::Urls(urls) => urls.iter().map(|url| Self::new(entry, url, false, config)).collect(),
+            KeySource::ByKid(template) => vec![Self::new(entry, template, false, config)],
             KeySource::Discovery(issuer) => vec![Self::new(entry, issuer, true, config)],
             KeySource::Inline(_) | KeySource::SharedSecret(_) => Vec::new(),
         }

@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::source::{Demand, Source};
 use super::{IssuerEntry, Keys, SourceStatus};
 use crate::admission::Refresh;
+use crate::jose::claimed_key_id;
 use crate::token_digest::TokenDigest;
 
 /// How much longer than `jwks.timeout` requests wait for a fetch.
@@ -92,6 +93,21 @@ impl Keys {
             self.remember(token.digest);
         }
         result
+    }
+
+    /// Asks for the key that this token names in the next fetch, if its entry fetches keys one by one. Returns whether a
+    /// fetch may find it; call this before [`Self::refresh_for_token`].
+    pub fn want_key_of(&self, entry: usize, text: &str) -> bool {
+        let Some(entry) = self.entries.get(entry).filter(|entry| entry.by_kid) else { return true };
+        let kid = claimed_key_id(text);
+        entry.sources.iter().fold(false, |any, source| any | source.want(kid.as_deref()))
+    }
+
+    /// The same for whatever entry the token selects, before [`Keys::fetch_all`].
+    pub fn want_keys_of(&self, text: &str) {
+        for entry in 0..self.entries.len() {
+            self.want_key_of(entry, text);
+        }
     }
 
     /// Waits until every source of an entry was fetched by an attempt that started after this call, or turns out

@@ -25,6 +25,7 @@ use crate::diagnosis::SourceSummary;
 use crate::jose::{ParsedKeys, VerificationKey};
 use crate::metrics::Metrics;
 
+mod by_kid;
 mod demand;
 mod on_disk;
 mod shared;
@@ -151,7 +152,8 @@ impl Source {
         context: &mut SourceContext<'_>,
     ) -> Arc<Self> {
         let (settings, url) = (&context.config.jwks, &identity.url);
-        let directory = settings.cache_dir.as_ref().filter(|_| !fetcher.is_file());
+        let is_stored = !fetcher.is_file() && fetcher.by_kid_keys().is_none();
+        let directory = settings.cache_dir.as_ref().filter(|_| is_stored);
         // The whole URL and the entry: entries do not share keys.
         let id = format!("{} {url}", entry.name);
         let store = directory.map(|directory| Store::new(directory, &id, settings.max_bytes));
@@ -295,6 +297,7 @@ impl Source {
         state.next = Instant::now() + wait;
         state.failures = state.failures.saturating_add(1);
         state.failure = Some(error.to_string());
+        self.keep_partial(state);
         let kept = state.cached.as_ref().map_or(0, |cached| cached.keys.usable.len());
         self.reporter.failed(&mut state.logged, error, kept);
         self.reporter.next_refresh(at(state.next));

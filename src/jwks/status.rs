@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::audit::rfc3339;
+use crate::config::KID_IN_URL;
 use crate::jose::{SkippedKey, VerificationKey};
 
 /// The name of keys in the configuration itself.
@@ -92,7 +93,7 @@ pub(super) fn display_url(url: &Url) -> String {
     if let Some(port) = url.port() {
         let _ = write!(text, ":{port}");
     }
-    text.push_str(url.path());
+    text.push_str(&url.path().replace(KID_IN_URL, "{kid}"));
     text
 }
 

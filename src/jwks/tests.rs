@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod credentials;
+mod by_kid;
 mod on_demand;
 mod schedule;
 mod script;

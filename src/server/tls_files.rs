@@ -130,7 +130,7 @@ fn faults(loaded: &Loaded) -> Vec<(Section, TlsError)> {
     }
     let fetches = |keys: &KeySource| match keys {
         KeySource::Urls(urls) => urls.iter().any(|url| url.scheme() != "file"),
-        KeySource::Discovery(_) => true,
+        KeySource::Discovery(_) | KeySource::ByKid(_) => true,
         KeySource::Inline(_) | KeySource::SharedSecret(_) => false,
     };
     for entry in config.trust.iter().filter(|entry| fetches(&entry.keys)) {

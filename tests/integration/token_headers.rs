@@ -42,7 +42,7 @@ fn a_token_of_another_field_goes_on_as_authorization() {
     for name in ["x-goog-iap-jwt-assertion", "x_goog_iap_jwt_assertion"] {
         assert!(sent.values(name).is_empty(), "{name}");
     }
-    assert_eq!(sent.value("x-forwarded-user"), Some("ada"));
+    assert_eq!(sent.value("x-forwarded-user"), Some("ada@open-metadata.org"));
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn forward_auth_names_the_token_in_authorization() {
             .env("METAGATE_AUTHORIZATION__PUBLIC", "/open")
     });
     let (raw, own) = (Token::user().encode(), bearer(&Token::bot()));
-    let at = stage.gateway.listener("forward_auth");
+    let at = stage.gateway.listener("forward-auth");
     let ask = |target: &str, lines: &[(&str, &str)]| {
         wire::get(at, target, &[lines, &[("X-Forwarded-For", "192.0.2.7")]].concat())
     };

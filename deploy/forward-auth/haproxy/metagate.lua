@@ -16,6 +16,7 @@ local told = {
   ["x-forwarded-user"] = "txn.metagate_user",
   ["x-forwarded-email"] = "txn.metagate_email",
   ["x-forwarded-groups"] = "txn.metagate_groups",
+  ["x-forwarded-groups-truncated"] = "txn.metagate_groups_truncated",
   ["x-datahub-actor"] = "txn.metagate_actor",
   ["x-datahub-request-source"] = "txn.metagate_request_source",
   ["x-impersonate-user"] = "txn.metagate_impersonated",

@@ -264,9 +264,7 @@ impl Runner<'_> {
             .as_ref()
             .filter(|domain| claims.get("iss").and_then(Value::as_str) == Some(&*domain.own_issuer));
         let kid = own_kid.map_or(KEY_ID, |domain| &*domain.own_key_id);
-        let types = &rules.kinds.types;
-        let usual = types.iter().find(|name| ***name == *"jwt").or(types.first());
-        let token = signer.token(kid, usual.map(AsRef::as_ref), &claims)?;
+        let token = signer.token(kid, &rules.kinds, &claims)?;
         // If some keys of the entry are OpenMetadata's own, so is the generated key.
         let dialect = match entry.keys.has_backends_own_set() {
             true => KeyDialect::OpenMetadata,

@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
+use crate::claims::TokenKinds;
 use crate::jose::{Algorithm, AlgorithmSet, KeyDialect, KeyFamily, KeySet, ParsedKeys, VerificationKey};
 
 /// In the order of how fast a key is generated.
@@ -99,12 +100,16 @@ impl Signer {
     pub(super) fn token(
         &self,
         kid: &str,
-        token_type: Option<&str>,
+        kinds: &TokenKinds,
         claims: &Map<String, Value>,
     ) -> Result<String, Unspecified> {
         let mut header = json!({"alg": self.algorithm.name(), "kid": kid});
-        if let (Some(name), Some(header)) = (token_type, header.as_object_mut()) {
-            header.insert("typ".to_owned(), name.into());
+        let usual = kinds.types.iter().find(|name| ***name == *"jwt").or(kinds.types.first());
+        let required = kinds.header.iter().filter_map(|(name, accepted)| Some((&**name, accepted.first()?)));
+        if let Some(header) = header.as_object_mut() {
+            for (name, value) in usual.map(|name| ("typ", name)).into_iter().chain(required) {
+                header.insert(name.to_owned(), (**value).into());
+            }
         }
         let part = |text: String| URL_SAFE_NO_PAD.encode(text);
         let input = format!("{}.{}", part(header.to_string()), part(Value::from(claims.clone()).to_string()));
@@ -155,7 +160,7 @@ mod tests {
         for algorithm in PREFERRED {
             let signer = Signer::new([algorithm].into_iter().collect()).unwrap().unwrap();
             let claims = Map::from_iter([("sub".to_owned(), json!("ada"))]);
-            let text = signer.token("k", Some("JWT"), &claims).unwrap();
+            let text = signer.token("k", &TokenKinds::default(), &claims).unwrap();
             let token = UnverifiedToken::parse(&text, 16 * 1024).unwrap();
             assert_eq!(token.header().algorithm, algorithm);
             let keys = signer.key_set("k", KeyDialect::Standard);

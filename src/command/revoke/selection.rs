@@ -7,7 +7,7 @@ use clap::Args;
 use crate::command::Failure;
 use crate::command::input::read_token;
 use crate::config::WrittenEntry;
-use crate::jose::{JoseFault, UnverifiedToken};
+use crate::jose::{JoseFault, Padding, UnverifiedToken};
 use crate::numeric_date::NumericDate;
 use crate::revocation::{Revocation, RevokedBy};
 
@@ -147,7 +147,7 @@ fn named(given: [&Option<String>; 5]) -> Option<(RevokedBy, String)> {
 
 /// A token of which nothing is printed, whatever is wrong with it.
 pub(super) fn parsed(text: &str) -> Result<UnverifiedToken<'_>, Failure> {
-    UnverifiedToken::parse(text, text.len()).map_err(|fault| {
+    UnverifiedToken::parse_with(Padding::Accepted, text, text.len()).map_err(|fault| {
         let why = match fault {
             JoseFault::Malformed(why) => why,
             JoseFault::AlgorithmUnknown | JoseFault::InvalidSignature => "its alg is not supported",

@@ -4,17 +4,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use url::{Host, Url};
 
-use super::super::KeySource;
 use super::super::finding::FindingId;
 use super::super::redaction::redacted;
 use super::super::secret::Purpose;
 use super::super::values;
+use super::super::{KID_IN_URL, KeySource};
 use super::section::Section;
 use crate::backend::Backend;
 use crate::jose::{KeyDialect, ParsedKeys, SkippedKey};
 use crate::loopback::{is_localhost, is_on_this_machine, means_this_machine};
-
-const KEY_URLS: &[&str] = &["http", "https", "file"];
 
 /// Our own listener, and the backend behind it.
 pub(super) struct Place<'a> {
@@ -51,6 +49,7 @@ pub(super) fn key_source(entry: &Section<'_>, issuers: &[Box<str>], place: &Plac
             entry.missing("publicKeyUrls", "is an empty list", help);
             None
         }
+        Some(urls) if urls.iter().any(is_template) => by_kid(entry, urls),
         Some(urls) => Some(KeySource::Urls(urls)),
         None if shared => entry.secret("sharedSecret", Purpose::SigningKey).map(KeySource::SharedSecret),
         None if ["publicKeyUrls", "publicKeys", "sharedSecret", "sharedSecretFile"]
@@ -86,6 +85,27 @@ fn inline(entry: &Section<'_>, document: &str, max: usize) -> Option<KeySource> 
     Some(KeySource::Inline(keys.usable))
 }
 
+/// Keys with one URL each.
+fn by_kid(entry: &Section<'_>, urls: Vec<Url>) -> Option<KeySource> {
+    match <[Url; 1]>::try_from(urls) {
+        Ok([template]) => Some(KeySource::ByKid(template)),
+        Err(_) => {
+            let help = "write one entry for it, without other key URLs";
+            entry.error_with_help(
+                "publicKeyUrls",
+                "a URL with {kid} must be the only one of its entry",
+                help,
+            );
+            None
+        }
+    }
+}
+
+/// Whether the URL has a place for a kid.
+pub(super) fn is_template(url: &Url) -> bool {
+    url.path().contains(KID_IN_URL)
+}
+
 fn discovery(entry: &Section<'_>, issuers: &[Box<str>]) -> Option<KeySource> {
     let help =
         "add publicKeyUrls: keys can be discovered only from one issuer that is an https:// or http:// URL";
@@ -110,7 +130,7 @@ fn discovery(entry: &Section<'_>, issuers: &[Box<str>]) -> Option<KeySource> {
 
 /// The key URLs of a section. URLs of our own listener are replaced by the upstream's.
 pub(super) fn key_urls(section: &Section<'_>, place: &Place<'_>) -> Option<Vec<Url>> {
-    let urls = section.list("publicKeyUrls", |text| values::url(text, KEY_URLS))?;
+    let urls = section.list("publicKeyUrls", values::key_url)?;
     let urls = urls.into_iter().map(|url| via_upstream(section, url, place));
     let urls: Vec<Url> = urls.collect();
     for url in &urls {

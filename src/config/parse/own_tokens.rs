@@ -79,7 +79,7 @@ impl KeySource {
     pub fn has_backends_own_set(&self) -> bool {
         match self {
             Self::Urls(urls) => urls.iter().any(is_own_key_set),
-            Self::Discovery(_) | Self::Inline(_) | Self::SharedSecret(_) => false,
+            Self::Discovery(_) | Self::ByKid(_) | Self::Inline(_) | Self::SharedSecret(_) => false,
         }
     }
 }

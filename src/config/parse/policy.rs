@@ -218,6 +218,13 @@ fn verdict(entry: &Section<'_>) -> Verdict {
     }
 }
 
+fn claim_path(section: &Section<'_>, text: &str) -> ClaimPath {
+    if let Err(why) = ClaimPath::parse(text) {
+        section.error("claims", format!("{} is not a claim path: {why}", values::quote(text)));
+    }
+    ClaimPath::new(text)
+}
+
 /// The requirement; `None` if nothing is required.
 fn requirement(section: &Section<'_>) -> Option<Requirement> {
     let names = [
@@ -249,7 +256,7 @@ fn requirement(section: &Section<'_>) -> Option<Requirement> {
         principals: section.texts("principals"),
         issuers: section.texts("issuers"),
         audiences: section.texts("audiences"),
-        claims: claims.into_iter().map(|(claim, values)| (ClaimPath::new(claim), values)).collect(),
+        claims: claims.into_iter().map(|(claim, values)| (claim_path(section, claim), values)).collect(),
         source_ips: section.list("sourceIps", values::network).unwrap_or_default(),
     };
     let claims = !requirement.claims.is_empty();

@@ -15,6 +15,7 @@ pub(super) fn of_all(section: &Section<'_>) -> TokenKinds {
         require_type: false,
         refuse_id_tokens: false,
         refuse_logout_tokens: false,
+        header: Vec::new(),
     };
     of_entry(section, &nothing)
 }
@@ -33,8 +34,30 @@ pub(super) fn of_entry(section: &Section<'_>, inherited: &TokenKinds) -> TokenKi
         refuse_id_tokens: refuses(RefusedKind::IdTokens, inherited.refuse_id_tokens),
         refuse_logout_tokens: refuses(RefusedKind::LogoutTokens, inherited.refuse_logout_tokens),
         types: types.unwrap_or_else(|| inherited.types.clone()),
+        header: required_header(section),
     }
 }
+
+/// `requireHeader`: members of the header with their accepted values.
+fn required_header(section: &Section<'_>) -> Vec<(Box<str>, Vec<Box<str>>)> {
+    let mut required = Vec::new();
+    for (name, accepted) in section.text_lists("requireHeader") {
+        if accepted.is_empty() {
+            section.error("requireHeader", format!("`{name}` has an empty list of values"));
+        } else if let Some((_, key)) = READ_OTHERWISE.iter().find(|(member, _)| *member == name) {
+            section.error("requireHeader", format!("`{name}` is checked by another key: {key}"));
+        } else if let Some(why) = accepted.iter().find_map(|value| values::filled_in(value).err()) {
+            section.error("requireHeader", why);
+        } else {
+            required.push((name.into(), accepted));
+        }
+    }
+    required
+}
+
+/// Members of a header that other keys are about.
+const READ_OTHERWISE: [(&str, &str); 3] =
+    [("alg", "algorithms"), ("kid", "publicKeyUrls"), ("typ", "tokenTypes")];
 
 /// A media type (RFC 6838 section 4.2), with or without `application/`.
 fn token_type(text: &str) -> Result<Box<str>, String> {

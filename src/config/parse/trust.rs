@@ -15,6 +15,7 @@ use super::key_access::{self, key_access};
 use super::key_source::{Place, is_upstreams_own, key_source, key_urls};
 use super::kubernetes;
 use super::own_tokens;
+use super::roles;
 use super::section::Section;
 use super::token_kinds;
 use super::unbound;
@@ -97,7 +98,7 @@ fn inherited(root: &Section<'_>, section: &Section<'_>, backend: Backend) -> Inh
         );
     }
     let style = backend.preset().principal_style;
-    let claims = section.need_list("principalClaims", text);
+    let claims = section.need_list("principalClaims", claim_path);
     if claims.is_empty() {
         section.missing(
             "principalClaims",
@@ -114,7 +115,7 @@ fn inherited(root: &Section<'_>, section: &Section<'_>, backend: Backend) -> Inh
         max_lifetime: section.read("maxLifetime", values::duration),
         leeway: section.need_value("leeway", leeway),
         principal: PrincipalRules { claims, mapping: mapping(section), style },
-        roles_claim: section.need_value("rolesClaim", claim_path),
+        roles_claim: roles::of_all(section),
         domain: domain(root, section),
     };
     let proxy = section.read("proxy", |text| values::url(text, &["http", "https"]));
@@ -139,8 +140,8 @@ fn leeway(text: &str) -> Result<Duration, String> {
     Ok(leeway)
 }
 
-fn claim_path(text: &str) -> Result<ClaimPath, String> {
-    Ok(ClaimPath::new(text))
+pub(super) fn claim_path(text: &str) -> Result<ClaimPath, String> {
+    ClaimPath::parse(text).map_err(|why| format!("{} is not a claim path: {why}", values::quote(text)))
 }
 
 /// `[username:x, email:y]`: exactly these two, as in OpenMetadata.
@@ -149,7 +150,7 @@ fn mapping(section: &Section<'_>) -> Option<PrincipalMapping> {
     if items.is_empty() {
         return None;
     }
-    let (mut username, mut email): (Option<Box<str>>, Option<Box<str>>) = (None, None);
+    let (mut username, mut email): (Option<ClaimPath>, Option<ClaimPath>) = (None, None);
     for (index, item) in items.iter().enumerate() {
         let (key, claim) = item.split_once(':').map_or(("", ""), |(key, claim)| (key.trim(), claim.trim()));
         let slot = match key {
@@ -165,7 +166,12 @@ fn mapping(section: &Section<'_>) -> Option<PrincipalMapping> {
                 return None;
             }
         };
-        if claim.is_empty() || slot.replace(claim.into()).is_some() {
+        let path = claim_path(claim);
+        if let Err(message) = &path {
+            section.error("principalClaimsMapping", format!("item {}: {message}", index + 1));
+            return None;
+        }
+        if claim.is_empty() || path.is_ok_and(|path| slot.replace(path).is_some()) {
             let message = format!("item {}: `{key}` needs one claim, given once", index + 1);
             section.error("principalClaimsMapping", message);
             return None;
@@ -264,7 +270,7 @@ fn access(entry: &Section<'_>, keys: Option<&KeySource>, inherited: &Inherited) 
 
 /// How the claims of an entry's tokens are validated.
 fn entry_rules(entry: &Section<'_>, issuers: Vec<Box<str>>, inherited: &Inherited) -> ClaimRules {
-    let claims: Option<Vec<Box<str>>> = entry.list("principalClaims", text);
+    let claims: Option<Vec<ClaimPath>> = entry.list("principalClaims", claim_path);
     if claims.as_ref().is_some_and(Vec::is_empty) {
         entry.missing("principalClaims", "is an empty list: no token could have a principal", INHERIT);
     }
@@ -285,7 +291,7 @@ fn entry_rules(entry: &Section<'_>, issuers: Vec<Box<str>>, inherited: &Inherite
     rules.non_expiring = entry.read("allowNonExpiring", Word::from_word).unwrap_or(rules.non_expiring);
     rules.max_lifetime = entry.read("maxLifetime", values::duration).or(rules.max_lifetime);
     rules.leeway = entry.read("leeway", leeway).unwrap_or(rules.leeway);
-    rules.roles_claim = entry.read("rolesClaim", claim_path).unwrap_or(rules.roles_claim);
+    rules.roles_claim = roles::of_entry(entry, &rules.roles_claim);
     if let Some(claims) = claims {
         // The mapping takes precedence over the claims, so inheriting it would override the entry's own claims.
         rules.principal = PrincipalRules { claims, mapping: None, style: rules.principal.style };

@@ -34,6 +34,7 @@ pub(super) fn warn_of_entry(
     let own_issuer = own_tokens::issuers_with_key_set(root).any(|own| rules.binds(own));
     let (own_keys, other_keys) = match keys {
         KeySource::SharedSecret(_) => return,
+        KeySource::ByKid(template) => return warn_of_signer(entry, rules, template),
         KeySource::Urls(urls) => (urls.iter().any(is_own_key_set), !urls.iter().all(is_own_key_set)),
         KeySource::Discovery(_) | KeySource::Inline(_) => (false, true),
     };
@@ -54,6 +55,19 @@ pub(super) fn warn_of_entry(
             }
         };
         entry.report.warn(FindingId::BackendTokensRefused, &path, NO_AUDIENCE, help);
+    }
+}
+
+/// Warns about keys of AWS's load balancers if no load balancer is named: they sign for the load balancers of all
+/// accounts in the region, and an account can configure any issuer. Their tokens have no `aud`.
+fn warn_of_signer(entry: &Section<'_>, rules: &ClaimRules, template: &Url) {
+    let host = template.host_str().unwrap_or_default();
+    let is_aws =
+        [".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"].iter().any(|end| host.ends_with(end));
+    if is_aws && !rules.kinds.header.iter().any(|(name, _)| **name == *"signer") {
+        let message = "any load balancer of any AWS account can sign these tokens";
+        let help = "write the ARN of your own: `requireHeader: {signer: arn:aws:elasticloadbalancing:...}`";
+        entry.report.warn(FindingId::AnySigner, &entry.path("requireHeader"), message, help);
     }
 }
 

@@ -6,6 +6,9 @@ use super::super::finding::FindingId;
 use super::super::values;
 use super::super::words::Words;
 
+/// The schemes of key URLs.
+pub(in crate::config) const KEY_URLS: &[&str] = &["http", "https", "file"];
+
 /// One key.
 #[derive(Debug)]
 pub struct Key {
@@ -67,6 +70,8 @@ pub enum Kind {
     Word(Words),
     /// The name of a request field.
     HeaderName,
+    /// The name of a request field, or `off`.
+    OptionalHeader,
     /// `/`, or the path that a backend is served under.
     BasePath,
     /// A signature algorithm of public keys.
@@ -77,6 +82,8 @@ pub enum Kind {
     Words(Words),
     /// A list of URLs of these schemes.
     Urls(&'static [&'static str]),
+    /// A list of URLs of key sets, or one URL with a place for the kid.
+    KeyUrls,
     /// A list of signature algorithms.
     Algorithms,
     /// A list of networks.
@@ -113,6 +120,7 @@ impl Kind {
             Self::Texts
                 | Self::Words(_)
                 | Self::Urls(_)
+                | Self::KeyUrls
                 | Self::Algorithms
                 | Self::Networks
                 | Self::Proxies
@@ -135,6 +143,7 @@ impl Kind {
         matches!(
             self,
             Self::Urls(_)
+                | Self::KeyUrls
                 | Self::Algorithms
                 | Self::Networks
                 | Self::Proxies
@@ -172,10 +181,12 @@ impl Kind {
             Self::Address => values::address(text).map(drop),
             Self::Listen => values::listen(text).map(drop),
             Self::Url(schemes) | Self::Urls(schemes) => values::url(text, schemes).map(drop),
+            Self::KeyUrls => values::key_url(text).map(drop),
             Self::Word(words) | Self::Words(words) => words.check(text),
             Self::Expectation => values::expectation(text).map(drop),
             Self::Findings => FindingId::parse(text).map(drop),
             Self::HeaderName => values::header_name(text).map(drop),
+            Self::OptionalHeader => values::identity_header(text).map(drop),
             Self::BasePath => values::base_path(text).map(drop),
             Self::Algorithm | Self::Algorithms => values::algorithm(text).map(drop),
             Self::Networks => values::network(text).map(drop),
@@ -216,10 +227,12 @@ impl Kind {
             Self::Word(words) => words.accepted.join(", "),
             Self::Words(words) => format!("a list of {}", words.accepted.join(", ")),
             Self::HeaderName => "a header name".to_owned(),
+            Self::OptionalHeader => "a header name, or off".to_owned(),
             Self::BasePath => "a path like /catalog".to_owned(),
             Self::Algorithm => "an algorithm".to_owned(),
             Self::Texts => "a list of texts".to_owned(),
             Self::Urls(schemes) => format!("a list of URLs, {}", urls(schemes)),
+            Self::KeyUrls => format!("a list of URLs, {}", urls(KEY_URLS)),
             Self::Algorithms => "a list of algorithms".to_owned(),
             Self::Networks => "a list of networks".to_owned(),
             Self::Proxies => "a list of networks, or unix".to_owned(),

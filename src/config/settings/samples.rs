@@ -16,6 +16,7 @@ pub(super) const ISSUERS: &str = "\
   leeway: 30s
   principalClaims: [email, sub]
   rolesClaim: realm_access.roles
+  rolesSeparator: \" \"
   caFile: /etc/ssl/corp.pem
   proxy: http://proxy.corp:3128
   optional: false
@@ -23,6 +24,24 @@ pub(super) const ISSUERS: &str = "\
 - name: offline
   issuer: https://idp.internal
   publicKeys: '{\"keys\": [{\"kty\": \"EC\", \"crv\": \"P-256\", \"kid\": \"1\", \"x\": \"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\", \"y\": \"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\"}]}'
+# Roles of a list of maps, and of the keys of one map.
+- name: nested
+  issuer: https://nested.example
+  publicKeyUrls: [https://nested.example/keys]
+  audiences: [openmetadata]
+  rolesClaim: groups
+  rolesMember: name
+- name: zitadel
+  issuer: https://zitadel.example
+  publicKeyUrls: [https://zitadel.example/oauth/v2/keys]
+  audiences: [openmetadata]
+  rolesClaim: urn:zitadel:iam:org:project:roles
+  rolesFromKeys: true
+# An application load balancer of AWS. docs/recipes/aws-alb.md has the rest.
+- name: alb
+  issuer: https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Example
+  publicKeyUrls: [\"https://public-keys.auth.elb.eu-central-1.amazonaws.com/{kid}\"]
+  requireHeader: {signer: arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/app/metadata/0123456789abcdef}
 # A shared secret instead of public keys, only for this entry.
 - name: partner
   issuer: partner-service

@@ -17,8 +17,8 @@ use crate::request::{ForwardAuthDialect, OperationKind};
 
 const HTTP: &[&str] = &["http", "https"];
 const UPSTREAM: &[&str] = &["http", "https", "unix"];
-const KEY_URLS: &[&str] = &["http", "https", "file"];
-const ALGORITHMS: &str = "[RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA]";
+const KEY_URLS: &[&str] = super::kind::KEY_URLS;
+const ALGORITHMS: &str = "[RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA]";
 const LEEWAY: Kind = Kind::Duration(Duration::ZERO, Duration::from_secs(300));
 /// Ten years: longer than anyone needs, and a clock plus this time cannot overflow.
 const YEARS: Duration = Duration::from_secs(3650 * 86_400);
@@ -114,9 +114,10 @@ pub const KEYS: &[Key] = &[
     key("authentication.audiences", Kind::Texts, "[]", "The accepted values of aud for tokens of the simple list. An empty list accepts any audience."),
     key("authentication.issuers", Kind::Entries, "[]", "The safe form: a token's iss selects the entry, and only that entry's keys can verify it. An entry inherits what it does not set from authentication.").example(samples::ISSUERS),
     key("authentication.issuers[].name", Kind::Name, "", "The entry's name in logs, metrics and rules.").required(),
-    key("authentication.issuers[].issuer", Kind::Texts, "", "The exact value of iss that selects this entry, or a list of them. Required, except with kubernetes."),
-    key("authentication.issuers[].publicKeyUrls", Kind::Urls(KEY_URLS), "", "The URLs of its keys. Default: discovered from the issuer (OpenID Connect)."),
-    key("authentication.issuers[].publicKeys", Kind::KeySet, "", "Its keys themselves, instead of URLs: PEM (public keys or certificates), a JWK Set, a JWK, or a map from kid to PEM, as a text block or as YAML."),
+    key("authentication.issuers[].issuer", Kind::Texts, "", "The exact value of iss that selects this entry, or a list of them.").required(),
+    key("authentication.issuers[].publicKeyUrls", Kind::KeyUrls, "", "The URLs of its keys. Default: discovered from the issuer (OpenID Connect). One that ends in /{kid} has one key for each kid, as a load balancer of AWS publishes them; it must be the only one, in quotes."),
+    key("authentication.issuers[].requireHeader", Kind::Claims, "", "Members that the header of its tokens must have, each with its accepted values. With the keys of AWS's load balancers, which sign for all accounts, name your own load balancer in signer."),
+    key("authentication.issuers[].publicKeys", Kind::KeySet, "", "Its keys as text, a JWK Set or PEM, instead of URLs."),
     key("authentication.issuers[].sharedSecret", Kind::Secret, "", "A shared secret for HS256, instead of public keys. At least 32 bytes; published secrets and repeated patterns are refused."),
     key("authentication.issuers[].sharedSecretFile", Kind::Path, "", "A file that contains the shared secret."),
     key("authentication.issuers[].audiences", Kind::Texts, "", "The accepted values of aud. Default: any audience, with a warning. An empty list is an error."),
@@ -130,6 +131,9 @@ pub const KEYS: &[Key] = &[
     key("authentication.issuers[].leeway", LEEWAY, "", "The tolerated clock difference. Default: authentication.leeway."),
     key("authentication.issuers[].principalClaims", Kind::Texts, "", "The claims that name the principal. Default: authentication.principalClaims."),
     key("authentication.issuers[].rolesClaim", Kind::Text, "", "The path of the claim that contains the roles. Default: authentication.rolesClaim."),
+    key("authentication.issuers[].rolesSeparator", Kind::Text, "", "If the roles are in one text: what separates them. Default: authentication.rolesSeparator, unless the entry has a rolesClaim of its own."),
+    key("authentication.issuers[].rolesMember", Kind::Text, "", "If the roles are a list of maps: the member with the role's name. Default: as for rolesSeparator."),
+    key("authentication.issuers[].rolesFromKeys", Kind::Bool, "", "If the roles are the keys of one map (Zitadel). Default: as for rolesSeparator."),
     key("authentication.issuers[].caFile", Kind::Path, "", "PEM or DER file of certificate authorities for fetching its keys, or of the server's own certificate if it is self-signed. Default: authentication.caFile."),
     key("authentication.issuers[].proxy", Kind::Url(HTTP), "", "The HTTP proxy for fetching its keys, except for the hosts in NO_PROXY. Default: authentication.proxy."),
     key("authentication.issuers[].proxyCredentials", Kind::Secret, "", "The user name and password for its proxy, with `:` between them. Default: authentication.proxyCredentials, if the proxy is inherited too."),
@@ -158,9 +162,12 @@ pub const KEYS: &[Key] = &[
     key("authentication.allowNonExpiring", word::<NonExpiring>(), "bots", "Which tokens may omit exp or have exp null. none. bots: bots among the backend's own tokens. accessTokens: bots, personal access tokens and tokens of service accounts. any: all tokens except DataHub's sessions."),
     key("authentication.maxLifetime", LONG, "", "The maximum time from iat (or now) to exp. No limit if not set.").example("24h"),
     key("authentication.leeway", LEEWAY, "30s", "The tolerated clock difference, in whole seconds and at most 5m."),
-    key("authentication.principalClaims", Kind::Texts, "[email, preferred_username, sub]", "The claims that name the principal. The first one that is a non-empty string is used."),
+    key("authentication.principalClaims", Kind::Texts, "[email, preferred_username, sub]", "The claims that name the principal, as names or paths like rolesClaim. The first one that is a non-empty string is used."),
     key("authentication.principalClaimsMapping", Kind::Texts, "[]", "Maps claims to the principal's name and email as in OpenMetadata: [username:preferred_username, email:email]. Takes precedence over principalClaims."),
-    key("authentication.rolesClaim", Kind::Text, "roles", "The path of the claim that contains the roles. Dots lead into nested claims."),
+    key("authentication.rolesClaim", Kind::Text, "roles", "The path of the claim that contains the roles: a name, a dotted path with names that contain dots in quotes (resource_access.\"my.app\".roles), or a JSON Pointer (/resource_access/my.app/roles). The claim is a text or a list of texts, unless one of the next three keys is set."),
+    key("authentication.rolesSeparator", Kind::Text, "", "If several roles are in one text: what separates them. A list of texts is not split.").example("\",\""),
+    key("authentication.rolesMember", Kind::Text, "", "If the roles are a list of maps, or one map: the member with the role's name.").example("name"),
+    key("authentication.rolesFromKeys", Kind::Bool, "false", "Whether the roles are the keys of one map (Zitadel). A key counts if its value is a map or true."),
     key("authentication.caFile", Kind::Path, "", "PEM or DER file of certificate authorities for fetching keys, in addition to the platform's, or of the server's own certificate if it is self-signed.").example("/etc/ssl/corp.pem"),
     key("authentication.proxy", Kind::Url(HTTP), "", "The HTTP proxy for fetching keys, except for the hosts in NO_PROXY. Default: HTTPS_PROXY and HTTP_PROXY.").example("http://proxy.corp:3128"),
     key("authentication.proxyCredentials", Kind::Secret, "", "The user name and password for proxy, with `:` between them.").example("${PROXY_CREDENTIALS}"),
@@ -202,7 +209,7 @@ pub const KEYS: &[Key] = &[
     key("authorization.rules[].require.principals", Kind::Texts, "", "A principal that matches one of these. `*` stands for any run of characters."),
     key("authorization.rules[].require.issuers", Kind::Texts, "", "One of these issuers: the name of an entry or an iss that one binds."),
     key("authorization.rules[].require.audiences", Kind::Texts, "", "One of these values in aud."),
-    key("authorization.rules[].require.claims", Kind::Claims, "", "For each claim path, one of its values."),
+    key("authorization.rules[].require.claims", Kind::Claims, "", "For each claim, written like rolesClaim, one of its values."),
     key("authorization.rules[].require.sourceIps", Kind::Networks, "", "A source address in one of these networks."),
     key("authorization.rules[].when", Kind::Expression, "", "A CEL expression over claims, request, token and graphql that must also be true. If its evaluation fails, the request is refused."),
     key("authorization.rules[].action", word::<Effect>(), "", "Instead of require: the decision for every request that matches."),
@@ -220,9 +227,11 @@ pub const KEYS: &[Key] = &[
     key("authorization.tests[].expect", Kind::Expectation, "", "The expected outcome: allow, or the status of the refusal.").required(),
     key("authorization.tests[].rule", Kind::Name, "", "The name of the rule that must decide. Default: not checked."),
 
-    key("identity.user", Kind::HeaderName, "X-Forwarded-User", "The field with the principal's name."),
-    key("identity.email", Kind::HeaderName, "X-Forwarded-Email", "The field with the principal's email address."),
-    key("identity.groups", Kind::HeaderName, "X-Forwarded-Groups", "The field with the principal's roles, separated by commas."),
+    key("identity.user", Kind::OptionalHeader, "X-Forwarded-User", "The field with the principal's name. off, false or null: none."),
+    key("identity.email", Kind::OptionalHeader, "X-Forwarded-Email", "The field with the principal's email address, or off."),
+    key("identity.groups", Kind::OptionalHeader, "X-Forwarded-Groups", "The field with the principal's roles, separated by commas, or off."),
+    key("identity.groupsMaxBytes", Kind::Size(64, 64 << 10), "2KiB", "The maximum size of the field with the roles. Roles that do not fit are left out, and a second field, named like the first with -Truncated at its end, is true. Rules see all roles."),
+    key("identity.headers", Kind::Claims, "", "Further fields, each with the claim that it carries, written like rolesClaim, or a list of claims of which the first that the token has is used. Other characters than printable ASCII, and %, are percent-encoded; numbers, lists and maps are JSON. A token whose value is longer than 1 KiB is refused.").example("{X-Tenant: tenant_id}"),
     key("identity.datahubActor", Kind::Bool, "false", "Whether to set X-DataHub-Actor (datahub-gms). Use it only if the GMS's own authentication is off: only then does GMS read the field, and it trusts every sender. The value is never datahub, __datahub_system or one of datahub.administrators."),
 
     key("openmetadata.issuer", Kind::Text, "open-metadata.org", "The iss of OpenMetadata's own tokens, which are exempt from the domain rule."),

@@ -170,7 +170,7 @@ fn a_placeholder_in_a_variable_is_an_error_if_it_is_read() {
     let text = "authenticationConfiguration:\n  clientId: ${A:-x}\n  publicKeyUrls: ${B}\n  jwtPrincipalClaims: [\"$${x}\"]\n";
     let good = ("B", "[https://a.example]");
     let config = file(text).with(&[UPSTREAM, ("A", "${NOT_READ}"), good]).config();
-    assert_eq!(*config.trust[0].rules.principal.claims[0], *"${x}", "an escaped one is text");
+    assert_eq!(config.trust[0].rules.principal.claims[0].as_str(), "${x}", "an escaped one is text");
     for value in
         ["['https://a.example/${TENANT}']", "[https://a.example/$(TENANT)]", "$(KEYS)", "\"${KEYS}\""]
     {

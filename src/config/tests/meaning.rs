@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::backend::Backend;
-use crate::claims::{ClaimPath, NonExpiring, PrincipalStyle};
+use crate::claims::{NonExpiring, PrincipalStyle, RolesClaim};
 use crate::jose::{Algorithm, AlgorithmSet};
 use crate::policy::{Effect, Mode, Place, RouteRow, RouteTable, Verdict};
 
@@ -69,8 +69,8 @@ authentication:
         assert_eq!((rules.non_expiring, rules.leeway), (NonExpiring::None, Duration::from_secs(5)));
         assert_eq!(rules.max_lifetime, Some(Duration::from_secs(3600)));
         assert_eq!(rules.principal.claims, ["upn"].map(Box::from));
-        assert_eq!(&*rules.principal.mapping.as_ref().unwrap().username, "u");
-        assert_eq!(rules.roles_claim, ClaimPath::new("groups"));
+        assert_eq!(rules.principal.mapping.as_ref().unwrap().username.as_str(), "u");
+        assert_eq!(rules.roles_claim, RolesClaim::new("groups"));
         assert_eq!(entry.ca_file.as_deref(), Some(std::path::Path::new("/ca")));
         assert_eq!(entry.proxy.as_ref().unwrap().as_str(), "http://proxy:3128/");
         assert_eq!((rules.audiences.len(), entry.optional), (1, false));
@@ -82,7 +82,7 @@ authentication:
     assert_eq!(own.rules.max_lifetime, Some(Duration::from_secs(7200)));
     assert_eq!(own.rules.principal.claims, ["sub"].map(Box::from));
     assert!(own.rules.principal.mapping.is_none(), "it would go before its own claims");
-    assert_eq!(own.rules.roles_claim, ClaimPath::new("realm_access.roles"));
+    assert_eq!(own.rules.roles_claim, RolesClaim::new("realm_access.roles"));
     assert_eq!(own.ca_file.as_deref(), Some(std::path::Path::new("/own")));
     assert_eq!(own.proxy.as_ref().unwrap().as_str(), "http://own:3128/");
     assert!(own.optional);

@@ -1,6 +1,6 @@
 //! What a rule requires of a token: whether the token has it, and what it lacks.
 
-use crate::claims::{ClaimPath, ClaimsFault, TokenClass, VerifiedToken};
+use crate::claims::{ClaimPath, ClaimsFault, RolesClaim, TokenClass, VerifiedToken};
 use crate::diagnosis::{Claim, Detail, Quoted, QuotedNames, Words};
 use crate::jose::JsonValue;
 use crate::policy::{Requirement, contains_address, wildcard_matches};
@@ -87,16 +87,17 @@ impl Part {
         requirement: &Requirement,
         facts: &RequestFacts,
         token: &VerifiedToken,
-        roles_claim: &str,
+        roles_claim: Option<&RolesClaim>,
     ) {
         let key = self.key();
         let mut held = |held: &[Box<str>], claim: &str, how: &str, wanted: &[Box<str>]| {
             let held = QuotedNames(held.iter().map(AsRef::as_ref));
             detail.add(format_args!("{key}: token has {held} in {claim}, wanted {how} of {}", words(wanted)));
         };
+        let roles = roles_claim.map_or("roles", |claim| claim.path.as_str());
         match self {
-            Self::AnyRole => held(token.roles(), roles_claim, "one", &requirement.any_role),
-            Self::AllRoles => held(token.roles(), roles_claim, "all", &requirement.all_roles),
+            Self::AnyRole => held(token.roles(), roles, "one", &requirement.any_role),
+            Self::AllRoles => held(token.roles(), roles, "all", &requirement.all_roles),
             Self::AnyScope => held(token.scopes(), "scope or scp", "one", &requirement.any_scope),
             Self::AllScopes => held(token.scopes(), "scope or scp", "all", &requirement.all_scopes),
             Self::TokenType => {
@@ -138,6 +139,11 @@ impl Part {
                 detail.add(format_args!(" {}", Words(networks.iter().map(AsRef::as_ref))));
             }
         }
+        if matches!(self, Self::AnyRole | Self::AllRoles)
+            && roles_claim.is_some_and(|claim| claim.is_elsewhere(token.claims()))
+        {
+            detail.add(format_args!("; {}", RolesClaim::ELSEWHERE));
+        }
     }
 }
 
@@ -159,7 +165,7 @@ pub(super) fn describe_unmet(
     requirement: &Requirement,
     facts: &RequestFacts,
     token: &VerifiedToken,
-    roles_claim: &str,
+    roles_claim: Option<&RolesClaim>,
 ) -> Option<Detail> {
     let mut unmet = unmet(requirement, facts, token).peekable();
     unmet.peek()?;

@@ -94,7 +94,11 @@ fn a_session_cookie_next_to_non_ascii_bytes_is_removed() {
     assert_eq!(fields.get("cookie").unwrap().as_bytes(), b"a=\xff");
 }
 
-fn with_token_fields(backend: Backend, authorization: Authorization, listed: &[&'static str]) -> OutboundHead {
+fn with_token_fields(
+    backend: Backend,
+    authorization: Authorization,
+    listed: &[&'static str],
+) -> OutboundHead {
     let fields = listed.iter().map(|name| match *name {
         "authorization" => TokenField::authorization(),
         name => TokenField::new(HeaderName::from_static(name), None, false),

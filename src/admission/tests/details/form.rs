@@ -148,11 +148,11 @@ pub(super) fn malformed_claims() -> Vec<Case> {
     let of = |more, detail| case(Step::Claims, &token_of(more), detail);
     let events = json!({"http://schemas.openid.net/event/backchannel-logout": {}});
     vec![
-        of(json!({"exp": "1800000600"}), r#"exp is not a NumericDate: exp is "1800000600""#),
-        of(json!({"nbf": true}), "nbf is not a NumericDate: nbf is true"),
+        of(json!({"exp": "1800000600"}), r#"exp is not a NumericDate: exp is the text "1800000600""#),
+        of(json!({"nbf": true}), "nbf is not a NumericDate: nbf is the boolean true"),
         of(json!({"iat": null}), "iat is not a NumericDate: iat is null"),
-        of(json!({"aud": [1]}), "aud is neither a string nor a list of strings: aud is [1]"),
-        of(json!({"sub": {"a": 1}}), "sub is not a string: sub is {...}"),
+        of(json!({"aud": [1]}), "aud is neither a string nor a list of strings: aud is the list [1]"),
+        of(json!({"sub": {"a": 1}}), "sub is not a string: sub is the map {...}"),
         of(
             json!({"email": "a\nb"}),
             r#"a principal claim has control characters or is too long: email is "a\u000ab""#,

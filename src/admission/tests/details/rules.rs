@@ -22,7 +22,7 @@ pub(super) fn rules() -> Vec<Case> {
                 wanted.all_roles = names(&["Admin"]);
                 wanted.any_scope = names(&["write"]);
             })
-            .with_rules(|rules| rules.roles_claim = crate::claims::ClaimPath::new("realm_access.roles")),
+            .with_rules(|rules| rules.roles_claim = crate::claims::RolesClaim::new("realm_access.roles")),
         of(r#"allScopes: token has ["read"] in scope or scp, wanted all of [read, write]"#)
             .requiring(|wanted| wanted.all_scopes = names(&["read", "write"])),
         of("tokenType: token is user, wanted one of [bot]").requiring(|wanted| wanted.token_types = names(&["bot"])),
