@@ -30,6 +30,7 @@ use crate::trust::KeyRing;
 
 mod allowance;
 mod by_kid;
+mod document;
 mod fault;
 mod fetch;
 mod freshness;

@@ -122,7 +122,7 @@ fn literal(kind: Kind) -> Value {
         }
         Kind::Url(schemes) => json!({ "type": ["string", "null"], "pattern": url_pattern(schemes) }),
         Kind::Urls(schemes) => json!({ "type": "string", "pattern": url_pattern(schemes) }),
-        Kind::KeyUrls => literal(Kind::Urls(settings::KEY_URLS)),
+        Kind::KeyUrls => literal(Kind::Urls(values::KEY_URLS)),
         _ if kind.is_list() => json!({ "type": "string" }),
         // Names and texts may look like numbers.
         _ => json!({ "type": ["string", "number", "boolean", "null"] }),

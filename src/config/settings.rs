@@ -7,7 +7,6 @@ mod kind;
 mod samples;
 mod table;
 
-pub(super) use kind::KEY_URLS;
 pub use kind::{Key, Kind};
 pub use table::KEYS;
 

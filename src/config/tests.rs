@@ -1,5 +1,6 @@
 //! Loads configurations as users write them.
 
+mod by_kid;
 mod datahub_actor;
 mod defaults;
 mod documentation;
@@ -10,6 +11,7 @@ mod findings;
 mod foreign;
 mod forward_auth;
 mod hostile;
+mod identity;
 mod impersonation;
 mod issuer_names;
 mod large;

@@ -9,8 +9,8 @@ use url::Url;
 
 use super::Listen;
 use super::redaction::redacted;
-use super::settings::KEY_URLS;
 use super::suggestion::{self, did_you_mean};
+use crate::claims::ClaimPath;
 use crate::jose::Algorithm;
 use crate::policy::{Expression, PathPattern, RoutePattern};
 use crate::request::canonical_host;
@@ -193,6 +193,9 @@ pub(super) fn url(text: &str, schemes: &[&str]) -> Result<Url, String> {
     Ok(url)
 }
 
+/// The schemes of key URLs.
+pub(super) const KEY_URLS: &[&str] = &["http", "https", "file"];
+
 /// The place for the kid in a URL of keys, as a parsed URL has it.
 pub(crate) const KID_IN_URL: &str = "%7Bkid%7D";
 
@@ -246,6 +249,11 @@ pub(super) fn algorithm(text: &str) -> Result<Algorithm, String> {
         }
         None => Err(format!("{} is not an algorithm that can be verified; accepted: {}", quote(text), names())),
     }
+}
+
+/// A name of a claim, or a path to it.
+pub(super) fn claim_path(text: &str) -> Result<ClaimPath, String> {
+    ClaimPath::parse(text).map_err(|why| format!("{} is not a claim path: {why}", quote(text)))
 }
 
 /// The name of a request field.

@@ -111,7 +111,7 @@ impl VerificationKey {
     ///
     /// # Errors
     /// The key has another `kid`.
-    pub(crate) fn named(self, kid: &str) -> Result<Self, KeyFault> {
+    pub fn named(self, kid: &str) -> Result<Self, KeyFault> {
         match &self.kid {
             Some(own) if **own != *kid => Err(KeyFault::DuplicateKeyId),
             _ => Ok(Self { kid: Some(kid.into()), matches_any_kid: false, ..self }),

@@ -18,8 +18,9 @@ use reqwest::{Client, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 
+use super::document::{get_document, usable};
 use super::fault::FetchError;
-use super::fetch::{get_document, usable};
+
 use crate::config::{Jwks, KID_IN_URL};
 use crate::jose::{KeyDialect, ParsedKeys, VerificationKey};
 

@@ -1,15 +1,16 @@
 //! Fetches a key set over HTTP, by OpenID Connect Discovery, or from a file.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
-use reqwest::StatusCode;
+use http::header::{ACCEPT, ACCEPT_ENCODING, IF_NONE_MATCH};
+use reqwest::{Client, Proxy, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
 use super::KeysError;
 use super::by_kid::KeysByKid;
+use super::document::{read_body, usable};
 use super::fault::FetchError;
 use super::freshness::{Freshness, Validator};
 use crate::config::{Config, Jwks, TrustEntry};
@@ -147,41 +148,10 @@ async fn fetch_keys(
     parse(body, dialect, freshness)
 }
 
-/// Gets a text, whatever its type.
-pub(super) async fn get_document(client: &Client, url: Url, max_bytes: u64) -> Result<String, FetchError> {
-    let response = client.get(url).header(ACCEPT_ENCODING, "identity").send().await?;
-    if response.status() != StatusCode::OK {
-        return Err(FetchError::Status(response.status()));
-    }
-    let body = read_body(response, max_bytes).await?;
-    String::from_utf8(body).map_err(|_| FetchError::NotAKeySet(KeySetFault::NotAKeySet))
-}
-
 fn parse(body: Vec<u8>, dialect: KeyDialect, freshness: Freshness) -> Result<Fetched, FetchError> {
     let document = String::from_utf8(body).map_err(|_| FetchError::NotAKeySet(KeySetFault::NotAKeySet))?;
     let keys = usable(document.as_bytes(), dialect, settings.max_keys)?;
     Ok(Fetched::Keys { keys, freshness, document })
-}
-
-/// The keys of a document; an error if none of them can be used.
-pub(super) fn usable(document: &[u8], dialect: KeyDialect, max: usize) -> Result<ParsedKeys, FetchError> {
-    let keys = ParsedKeys::parse_at_most(max, document, dialect).map_err(FetchError::NotAKeySet)?;
-    // An empty set would refuse every token. More likely the issuer is broken.
-    if keys.usable.is_empty() {
-        let causes: BTreeSet<_> = keys.skipped.iter().map(|key| key.fault.to_string()).collect();
-        let causes = causes.into_iter().collect::<Vec<_>>().join("; ");
-        let empty = keys.skipped.is_empty();
-        return Err(FetchError::NoUsableKey(if empty { "it is empty".to_owned() } else { causes }));
-    }
-    Ok(keys)
-}
-
-fn not_a_key_set(fault: KeySetFault, document: &str) -> FetchError {
-    let uri = || serde_json::from_str::<DiscoveryDocument>(document).ok()?.jwks_uri;
-    match uri().filter(|_| fault == KeySetFault::DiscoveryDocument) {
-        Some(uri) => FetchError::DiscoveryDocument { uri: Quoted(&uri).to_string().into() },
-        None => FetchError::NotAKeySet(fault),
-    }
 }
 
 /// Reads the URL of the key set from the discovery document (OpenID Connect Discovery 1.0 section 4). The issuer in
@@ -208,8 +178,7 @@ async fn discover(
     Url::parse(&uri).map_err(|_| Detail::of(format_args!("its jwks_uri {} is not a URL", Quoted(&uri))))
 }
 
-async fn read_file(path: PathBuf, settings: &Jwks) -> Result<Fetched, FetchError> {
-    let limit = settings.max_bytes;
+async fn read_file(path: PathBuf, limit: u64) -> Result<Fetched, FetchError> {
     let read = tokio::task::spawn_blocking(move || {
         use std::io::Read as _;
         let mut body = Vec::new();

@@ -4,7 +4,6 @@ use http::HeaderName;
 
 use super::super::{IdentityFields, values};
 use super::section::Section;
-use super::trust::claim_path;
 use super::{datahub_actor, frontend_peers};
 use crate::backend::Backend;
 use crate::claims::ClaimPath;
@@ -83,7 +82,7 @@ fn header(
     }
     let mut paths = Vec::new();
     for claim in &claims {
-        match claim_path(claim) {
+        match values::claim_path(claim) {
             Ok(path) => paths.push(path),
             Err(message) => section.error("headers", message),
         }

@@ -219,10 +219,10 @@ fn verdict(entry: &Section<'_>) -> Verdict {
 }
 
 fn claim_path(section: &Section<'_>, text: &str) -> ClaimPath {
-    if let Err(why) = ClaimPath::parse(text) {
-        section.error("claims", format!("{} is not a claim path: {why}", values::quote(text)));
-    }
-    ClaimPath::new(text)
+    values::claim_path(text).unwrap_or_else(|message| {
+        section.error("claims", message);
+        ClaimPath::new(text)
+    })
 }
 
 /// The requirement; `None` if nothing is required.

@@ -2,7 +2,6 @@
 
 use super::super::values;
 use super::section::Section;
-use super::trust::claim_path;
 use crate::claims::{RolesClaim, RolesForm};
 
 /// The settings of `authentication`, where `rolesClaim` and `rolesFromKeys` have a default.
@@ -15,7 +14,7 @@ pub(super) fn of_all(section: &Section<'_>) -> RolesClaim {
 /// The settings of an issuer entry, with `inherited` for what it does not set. The form belongs to the claim: an entry
 /// with a claim or a form of its own inherits no form.
 pub(super) fn of_entry(section: &Section<'_>, inherited: &RolesClaim) -> RolesClaim {
-    let path = section.read("rolesClaim", claim_path);
+    let path = section.read("rolesClaim", values::claim_path);
     let [member, separator] = ["rolesMember", "rolesSeparator"].map(|key| section.read(key, text));
     let from_keys = section.read("rolesFromKeys", values::boolean);
     let is_texts = member.is_some() || separator.is_some();

@@ -98,7 +98,7 @@ fn inherited(root: &Section<'_>, section: &Section<'_>, backend: Backend) -> Inh
         );
     }
     let style = backend.preset().principal_style;
-    let claims = section.need_list("principalClaims", claim_path);
+    let claims = section.need_list("principalClaims", values::claim_path);
     if claims.is_empty() {
         section.missing(
             "principalClaims",
@@ -140,10 +140,6 @@ fn leeway(text: &str) -> Result<Duration, String> {
     Ok(leeway)
 }
 
-pub(super) fn claim_path(text: &str) -> Result<ClaimPath, String> {
-    ClaimPath::parse(text).map_err(|why| format!("{} is not a claim path: {why}", values::quote(text)))
-}
-
 /// `[username:x, email:y]`: exactly these two, as in OpenMetadata.
 fn mapping(section: &Section<'_>) -> Option<PrincipalMapping> {
     let items = section.need_list("principalClaimsMapping", text);
@@ -166,7 +162,7 @@ fn mapping(section: &Section<'_>) -> Option<PrincipalMapping> {
                 return None;
             }
         };
-        let path = claim_path(claim);
+        let path = values::claim_path(claim);
         if let Err(message) = &path {
             section.error("principalClaimsMapping", format!("item {}: {message}", index + 1));
             return None;
@@ -270,7 +266,7 @@ fn access(entry: &Section<'_>, keys: Option<&KeySource>, inherited: &Inherited) 
 
 /// How the claims of an entry's tokens are validated.
 fn entry_rules(entry: &Section<'_>, issuers: Vec<Box<str>>, inherited: &Inherited) -> ClaimRules {
-    let claims: Option<Vec<ClaimPath>> = entry.list("principalClaims", claim_path);
+    let claims: Option<Vec<ClaimPath>> = entry.list("principalClaims", values::claim_path);
     if claims.as_ref().is_some_and(Vec::is_empty) {
         entry.missing("principalClaims", "is an empty list: no token could have a principal", INHERIT);
     }

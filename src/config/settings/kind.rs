@@ -6,9 +6,6 @@ use super::super::finding::FindingId;
 use super::super::values;
 use super::super::words::Words;
 
-/// The schemes of key URLs.
-pub(in crate::config) const KEY_URLS: &[&str] = &["http", "https", "file"];
-
 /// One key.
 #[derive(Debug)]
 pub struct Key {
@@ -232,7 +229,7 @@ impl Kind {
             Self::Algorithm => "an algorithm".to_owned(),
             Self::Texts => "a list of texts".to_owned(),
             Self::Urls(schemes) => format!("a list of URLs, {}", urls(schemes)),
-            Self::KeyUrls => format!("a list of URLs, {}", urls(KEY_URLS)),
+            Self::KeyUrls => format!("a list of URLs, {}", urls(values::KEY_URLS)),
             Self::Algorithms => "a list of algorithms".to_owned(),
             Self::Networks => "a list of networks".to_owned(),
             Self::Proxies => "a list of networks, or unix".to_owned(),

@@ -17,7 +17,7 @@ use crate::request::{ForwardAuthDialect, OperationKind};
 
 const HTTP: &[&str] = &["http", "https"];
 const UPSTREAM: &[&str] = &["http", "https", "unix"];
-const KEY_URLS: &[&str] = super::kind::KEY_URLS;
+const KEY_URLS: &[&str] = super::super::values::KEY_URLS;
 const ALGORITHMS: &str = "[RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA]";
 const LEEWAY: Kind = Kind::Duration(Duration::ZERO, Duration::from_secs(300));
 /// Ten years: longer than anyone needs, and a clock plus this time cannot overflow.

@@ -139,11 +139,6 @@ impl Part {
                 detail.add(format_args!(" {}", Words(networks.iter().map(AsRef::as_ref))));
             }
         }
-        if matches!(self, Self::AnyRole | Self::AllRoles)
-            && roles_claim.is_some_and(|claim| claim.is_elsewhere(token.claims()))
-        {
-            detail.add(format_args!("; {}", RolesClaim::ELSEWHERE));
-        }
     }
 }
 
@@ -175,6 +170,11 @@ pub(super) fn describe_unmet(
             detail.add(format_args!("; "));
         }
         part.describe(&mut detail, requirement, facts, token, roles_claim);
+        if matches!(part, Part::AnyRole | Part::AllRoles)
+            && roles_claim.is_some_and(|claim| claim.is_elsewhere(token.claims()))
+        {
+            detail.add(format_args!("; {}", RolesClaim::ELSEWHERE));
+        }
     }
     Some(detail)
 }

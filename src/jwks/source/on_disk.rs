@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::super::fetch;
+use super::super::document;
 use super::super::freshness::Freshness;
 use super::{CachedKeys, Source};
 use crate::config::Jwks;
@@ -20,8 +20,7 @@ impl Source {
             Ok(None) => return,
             Err(error) => return self.reporter.not_restored(&error),
         };
-        let keys = match fetch::usable(stored.document.as_bytes(), self.fetcher.dialect(), settings.max_keys)
-        {
+        let keys = match document::usable(&stored.document, self.fetcher.dialect()) {
             Ok(keys) => keys,
             Err(error) => return self.reporter.not_restored(&error),
         };
