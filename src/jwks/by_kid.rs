@@ -20,7 +20,6 @@ use url::Url;
 
 use super::document::{get_document, usable};
 use super::fault::FetchError;
-
 use crate::config::{Jwks, KID_IN_URL};
 use crate::jose::{KeyDialect, ParsedKeys, VerificationKey};
 
@@ -139,6 +138,8 @@ impl KeysByKid {
 
 impl State {
     fn add(&mut self, kid: Box<str>, key: Arc<VerificationKey>) {
+        // It may have been asked for again while it was fetched.
+        self.known.retain(|known| known.kid != kid);
         if self.known.len() >= MAX_KEYS {
             self.known.pop_front();
         }

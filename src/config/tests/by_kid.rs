@@ -32,7 +32,7 @@ fn the_place_for_the_kid_is_the_last_segment() {
         ("['https://a.example/x-{kid}']", "must have {kid} once, as the whole last segment"),
         ("['https://{kid}.example/{kid}']", "must have {kid} once, as the whole last segment"),
         ("['https://a.example/?x=/{kid}']", "before {kid}"),
-        ("['https://{kid}']", "must have {kid} once"),
+        ("['https://{kid}']", "has no host before {kid}"),
         ("['https:///{kid}']", "a URL"),
         ("['file:///{kid}']", "is not a URL that begins with http:// or https://"),
         ("['https://a.example/%7Bkid%7D']", "must have {kid} once, as the whole last segment"),
