@@ -201,21 +201,21 @@ pub(crate) const KID_IN_URL: &str = "%7Bkid%7D";
 
 /// A URL of keys. It may end in `/{kid}`, which becomes [`KID_IN_URL`].
 pub(super) fn key_url(text: &str) -> Result<Url, String> {
-    let Some(before) = text.strip_suffix("/{kid}") else {
-        if text.contains("{kid}") || text.contains(KID_IN_URL) {
-            return Err(format!(
-                "{} must have {{kid}} once, as the whole last segment",
-                quote(&redacted(text))
-            ));
-        }
-        return url(text, KEY_URLS);
+    let misplaced = || {
+        let text = quote(&redacted(text));
+        Err(format!("{text} must have {{kid}} once, as the whole last segment of its path"))
     };
-    if before.contains("{kid}") || before.contains(KID_IN_URL) {
-        return Err(format!("{} must have {{kid}} once, as the whole last segment", quote(&redacted(text))));
+    let has_place = |text: &str| text.contains("{kid}") || text.contains(KID_IN_URL);
+    match text.strip_suffix("/{kid}") {
+        None if has_place(text) => misplaced(),
+        None => url(text, KEY_URLS),
+        Some(before) if has_place(before) => misplaced(),
+        Some(before) => {
+            let url = url(&format!("{before}/{KID_IN_URL}"), &["http", "https"])?;
+            let is_last = url.query().is_none() && url.path().ends_with(&format!("/{KID_IN_URL}"));
+            if is_last { Ok(url) } else { misplaced() }
+        }
     }
-    let url = url(&format!("{before}/{KID_IN_URL}"), &["http", "https"])?;
-    let is_last = url.query().is_none() && url.path().ends_with(&format!("/{KID_IN_URL}"));
-    if is_last { Ok(url) } else { Err(format!("{} has no host before {{kid}}", quote(&redacted(text)))) }
 }
 
 /// `Url::parse` reads `http:a/b` as `http://a/b`, which is probably not intended.
