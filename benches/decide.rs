@@ -252,7 +252,7 @@ fn admission(authorizer: Authorizer) -> Admission {
         datahub_actor: false,
     };
     let head = OutboundHead::new(authorizer.backend, names, Authorization::Forward, Vec::new());
-    Admission { authorizer, head, body_bytes: u64::MAX }
+    Admission { authorizer, head, body_bytes: u64::MAX, target_bytes: 8192 }
 }
 
 fn verify(
@@ -346,7 +346,7 @@ fn head(c: &mut Criterion) {
     );
     text.extend(std::iter::repeat_n('x', 496 - text.len()));
     text.push_str("\r\n\r\n");
-    let limits = HeadLimits { bytes: 64 * 1024, fields: 100 };
+    let limits = HeadLimits { bytes: 64 * 1024, target: 8192, fields: 100 };
     c.bench_function("head", |b| {
         b.iter(|| HeadScanner::new(limits).scan(black_box(text.as_bytes())).expect("good").expect("whole"));
     });

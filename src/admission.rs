@@ -64,6 +64,8 @@ pub struct Admission {
     pub head: OutboundHead,
     /// The longest body, in bytes.
     pub body_bytes: u64,
+    /// The longest target (`limits.targetBytes`).
+    pub target_bytes: usize,
 }
 
 /// The head of one request, before it is checked.
@@ -227,8 +229,11 @@ impl Admission {
     pub fn facts(&self, head: &RequestHead<'_>) -> Result<RequestFacts, RequestFault> {
         let quirks = self.authorizer.backend.quirks();
         let RequestHead { method, target, version, headers, source, .. } = *head;
-        let fields = self.head.token_fields();
-        let facts = RequestFacts::read_with(fields, method, target, version, headers, quirks, source)?;
+        // Over HTTP/1 and HTTP/2 the head was already refused; this is for targets in forward-auth fields.
+        if target.path_and_query().is_some_and(|path| path.as_str().len() > self.target_bytes) {
+            return Err(RequestFault::TargetTooLong);
+        }
+        let facts = RequestFacts::read(method, target, version, headers, quirks, source)?;
         match head.via {
             Via::Proxy => self.head.check_connection(headers)?,
             Via::ForwardAuth { removes_fields } => {

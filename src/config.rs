@@ -226,6 +226,8 @@ pub struct Upstream {
     pub close_on_token_expiry: bool,
     /// Whether the `Authorization` field is forwarded.
     pub authorization: UpstreamAuthorization,
+    /// The most fields in the head of a response (`limits.responseFields`).
+    pub response_fields: usize,
 }
 
 /// The HTTP version of upstream connections.
@@ -352,6 +354,7 @@ pub enum ProxyProtocol {
 #[expect(missing_docs, reason = "config.example.yaml documents each key")]
 pub struct Limits {
     pub header_bytes: usize,
+    pub target_bytes: usize,
     pub header_count: usize,
     pub header_read_timeout: Duration,
     pub body_bytes: u64,

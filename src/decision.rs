@@ -193,7 +193,7 @@ impl From<RequestFault> for Denial {
             RequestFault::MethodNotAllowed => {
                 (Reason::MethodNotAllowed, "allowed are GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS")
             }
-            RequestFault::TargetTooLong => (Reason::TargetTooLong, "it is longer than 8192 bytes"),
+            RequestFault::TargetTooLong => (Reason::TargetTooLong, "it is longer than limits.targetBytes"),
             RequestFault::HeadTooLarge => {
                 (Reason::HeadTooLarge, "it exceeds limits.headerBytes or limits.headerCount")
             }

@@ -208,7 +208,9 @@ impl Gateway {
         let Received { mut exchange, head, body, format } = received;
         let Accepted { admitted: Admitted { facts, permit }, ahead, revocations } = accepted;
         let mut bounds = self.bounds(&permit, &facts, revocations);
-        let head_bytes = head.headers.bytes();
+        // Over HTTP/2 the target is not a part of the bytes of the fields.
+        let target_bytes = if format.http2 { facts.path.path_and_query().as_str().len() } else { 0 };
+        let head_bytes = head.headers.bytes() + target_bytes;
         let mut upstream_request = UpstreamRequest {
             method: head.method,
             path: facts.path.path_and_query().clone(),

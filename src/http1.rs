@@ -6,8 +6,8 @@
 //! - [`Phase`] says what may happen to a connection, and whether it may serve another request.
 //!
 //! The grammar is the one of [`crate::request`]. A response that another reader could end at another byte is refused:
-//! CR LF ends every line, no field is folded, no white space surrounds a name, and at most one field, stated once, says
-//! where the body ends (RFC 9112 section 6.3). After a fault nothing more can be read from the connection.
+//! CR LF ends every line, no field is folded, no white space surrounds a name, and at most one kind of field says where
+//! the body ends, in one way (RFC 9112 section 6.3): a length that is repeated is forwarded once. After a fault nothing more can be read from the connection.
 //!
 //! | phase | `Begin` | `RequestWritten` | `HeadRead` | `Switched` | `ResponseEnded` | any other event |
 //! | --- | --- | --- | --- | --- | --- | --- |

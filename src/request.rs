@@ -101,7 +101,7 @@ pub enum RequestFault {
     BadTarget(&'static str),
     /// A method that is not one of [`METHODS`].
     MethodNotAllowed,
-    /// The target is longer than 8 KiB.
+    /// The target is longer than the limit.
     TargetTooLong,
     /// The head is larger than the limits allow.
     HeadTooLarge,
@@ -141,7 +141,6 @@ impl RequestFacts {
         source_ip: impl Into<Option<IpAddr>>,
     ) -> Result<Self, RequestFault> {
         check_method(method)?;
-        check_length(target)?;
         check_framing(version, headers)?;
         check_fields(headers)?;
         let Hosts { host, target_host } = Hosts::read(target, version, headers)?;
@@ -165,13 +164,6 @@ impl RequestFacts {
 /// tunnel and TRACE would send the credentials back (section 9.3.8).
 fn check_method(method: &Method) -> Result<(), RequestFault> {
     if METHODS.contains(method) { Ok(()) } else { Err(RequestFault::MethodNotAllowed) }
-}
-
-/// [`HeadScanner`] has already checked the target of an HTTP/1 request line. This check is for `:path` and for
-/// targets in forward-auth fields.
-fn check_length(target: &Uri) -> Result<(), RequestFault> {
-    let len = target.path_and_query().map_or(0, |path| path.as_str().len());
-    if len > head::MAX_TARGET { Err(RequestFault::TargetTooLong) } else { Ok(()) }
 }
 
 /// RFC 9112 section 6: at most one field says where the body ends. [`HeadScanner`] has already checked this in the

@@ -81,6 +81,8 @@ pub struct Target {
     connect_timeout: Duration,
     response_timeout: Duration,
     idle_timeout: Duration,
+    /// How many fields the head of a response may have.
+    response_fields: usize,
 }
 
 /// TLS to the backend: with every permitted protocol, and with HTTP/1.1 only.
@@ -119,6 +121,7 @@ impl Target {
             connect_timeout: config.connect_timeout,
             response_timeout: config.response_timeout,
             idle_timeout: config.idle_timeout,
+            response_fields: config.response_fields,
         })
     }
 
@@ -312,7 +315,7 @@ impl Upstream {
         if http2 {
             self.start_http2(stream, deadline).await
         } else {
-            Ok(exclusive(Stream::Tls(Box::new(stream)), account))
+            Ok(self.exclusive(Stream::Tls(Box::new(stream)), account))
         }
     }
 
@@ -330,7 +333,15 @@ impl Upstream {
 
     /// Opens an HTTP/1.1 connection, which is not shared.
     async fn open_http1(&self, account: &Arc<Account>) -> Result<Connection, OpenError> {
-        self.counted(self.target.connect_http1().await.map(|stream| exclusive(stream, account)))
+        self.counted(self.target.connect_http1().await.map(|stream| self.exclusive(stream, account)))
+    }
+
+    /// An HTTP/1.1 connection that was just opened, for a request of this client.
+    fn exclusive(&self, stream: Stream, account: &Account) -> Connection {
+        let mut connection = Http1Connection::new(stream);
+        connection.limit_fields(self.target.response_fields);
+        connection.serve(account.is_trusted());
+        Connection::Http1(connection)
     }
 
     fn counted<T>(&self, opened: Result<T, OpenError>) -> Result<T, OpenError> {
@@ -351,13 +362,6 @@ impl Upstream {
     pub fn idle_timeout(&self) -> Duration {
         self.target.idle_timeout
     }
-}
-
-/// An HTTP/1.1 connection that was just opened, for a request of this client.
-fn exclusive(stream: Stream, account: &Account) -> Connection {
-    let mut connection = Http1Connection::new(stream);
-    connection.serve(account.is_trusted());
-    Connection::Http1(connection)
 }
 
 /// The authority of the backend, for logs.

@@ -17,7 +17,7 @@ use metagate::request::{
 use super::world::{self, PEER};
 use super::{Case, Run};
 
-const LIMITS: HeadLimits = HeadLimits { bytes: 1 << 20, fields: 100_000 };
+const LIMITS: HeadLimits = HeadLimits { bytes: 1 << 20, target: 60 << 10, fields: 100_000 };
 
 pub const CASES: &[Case] = &[
     Case::new("head: one long value", 64 << 10, |size| scanned(format!("a: {}\r\n", "x".repeat(size)))),

@@ -121,7 +121,7 @@ fn request(authorizer: Authorizer, target: &str, revocations: Option<Revocations
     let bearer = format!("Bearer {}", world::token(",\"jti\":\"0e5cb7a6-4d2c-4f0a-9d6b-of-a-token\""));
     headers.insert("authorization", HeaderValue::try_from(bearer).expect("a value"));
     let target = Uri::try_from(target).expect("a target");
-    let admission = Admission { authorizer, head, body_bytes: u64::MAX };
+    let admission = Admission { authorizer, head, body_bytes: u64::MAX, target_bytes: 8192 };
     let ring = Arc::new(ring);
     Box::new(move || {
         let mut snapshot = Snapshot::new(world::NOW, ring.clone());

@@ -4,7 +4,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method};
 use metagate::request::{FieldList, HeadLimits, HpackDecoder, Http2Head, check_http2_trailers};
 
-const LIMITS: HeadLimits = HeadLimits { bytes: 8192, fields: 16 };
+const LIMITS: HeadLimits = HeadLimits { bytes: 8192, target: 8192, fields: 16 };
 
 /// Field blocks of one connection, each preceded by an octet with its length: decoded fields stay
 /// within the limit, errors persist, and an accepted head agrees with the `http` crate's.

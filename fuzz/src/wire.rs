@@ -3,7 +3,7 @@
 use http::{HeaderName, HeaderValue, Method, Uri};
 use metagate::request::{BodyFault, BodyTracker, Framing, Head, HeadLimits, HeadScanner, RequestFault};
 
-const LIMITS: HeadLimits = HeadLimits { bytes: 1024, fields: 16 };
+const LIMITS: HeadLimits = HeadLimits { bytes: 1024, target: 8192, fields: 16 };
 
 /// The bytes of a connection: hyper's parser reads every accepted head identically, a body ends
 /// where an independent reader finds its end, and no split of the bytes changes the result.

@@ -146,7 +146,8 @@ pub fn admit(
 ) -> Result<Admitted, Denial> {
     let keys = KeySet::new(vec![key().into()]);
     let ring = KeyRing { generation: 0, sets: vec![Some(keys.into())] };
-    let admission = Admission { head: head(authorizer.backend), authorizer, body_bytes: u64::MAX };
+    let admission =
+        Admission { head: head(authorizer.backend), authorizer, body_bytes: u64::MAX, target_bytes: 8192 };
     let (source, content_length, via) = (Some(PEER), None, Via::Proxy);
     let request = RequestHead { method, target, version, headers, source, content_length, via };
     admission.admit_offline(&request, &mut Snapshot::new(NOW, ring.into()), &mut ())

@@ -58,8 +58,8 @@ fn admission() -> Admission {
         datahub_system: None,
         token_bytes: MAX_BYTES,
     };
-    let head = outbound_head(authorizer.backend);
-    Admission { authorizer, head, body_bytes: 100 }
+    let head = OutboundHead::new(authorizer.backend, names, Authorization::Forward, Vec::new());
+    Admission { authorizer, head, body_bytes: 100, target_bytes: 8192 }
 }
 
 fn token(key: &crate::test_support::SigningKey) -> String {

@@ -8,6 +8,8 @@ use super::{
 /// The base of the presets of DataHub's servers. It is not a backend itself.
 pub(super) const PRESET: Preset = Preset {
     product: Some(&PRODUCT),
+    // DataHub's Java client sends GETs of more than 11 KB. GMS and the frontend take heads of 32 KiB.
+    target_bytes: 32 * 1024,
     identity: IdentityFields {
         names: IDENTITY_FIELDS,
         families: IDENTITY_FAMILIES,

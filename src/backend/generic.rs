@@ -9,6 +9,7 @@ pub(super) const PRESET: Preset = Preset {
     product: None,
     routes: &[],
     base_path: None,
+    target_bytes: 8 * 1024,
     quirks: BackendQuirks { session_cookies: &[], rewrites: &[], impersonation: None },
     identity: IdentityFields { names: &[], families: &[], harmless: &[] },
     granted: GrantedFields::NONE,

@@ -17,6 +17,8 @@ pub struct Preset {
     pub routes: &'static [PresetRow],
     /// The path that the backend can be served under.
     pub base_path: Option<BasePath>,
+    /// The longest target of a request by default, in bytes: its clients may send long ones.
+    pub target_bytes: usize,
     /// What the parsing of a request depends on. Session cookies are removed from a request with a bearer
     /// token, because the backend would use the cookie and not the token that was verified.
     pub quirks: BackendQuirks,

@@ -122,7 +122,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         proxy_protocol: proxy_protocol(root, &proxies),
         trusts_unix_peers: proxies.contains(&None),
         trusted_proxies: proxies.into_iter().flatten().collect(),
-        limits: limits::limits(&root.section("limits")),
+        limits: limits::limits(&root.section("limits"), backend),
         shutdown: shutdown(&root.section("shutdown")),
         audit: audit(&root.section("audit")),
         log: log(&root.section("log")),
@@ -174,6 +174,7 @@ fn upstream(root: &Section<'_>, listen: Option<SocketAddr>) -> Option<Upstream> 
         upgrades: section.need_list("upgrades", upgrade::upgrade),
         close_on_token_expiry: section.boolean("closeOnTokenExpiry"),
         authorization: section.word("authorization"),
+        response_fields: root.section("limits").count("responseFields"),
         url: url?,
     })
 }

@@ -17,6 +17,7 @@ mod issuer_names;
 mod large;
 mod key_access;
 mod layers;
+mod limits;
 mod meaning;
 mod own_tokens;
 mod public_keys;

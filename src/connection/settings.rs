@@ -88,7 +88,11 @@ impl ConnectionSettings {
     pub(crate) fn new(config: &Config, policy_number: u64) -> Self {
         let limits = &config.limits;
         let read = ReadLimits {
-            head: HeadLimits { bytes: limits.header_bytes, fields: limits.header_count },
+            head: HeadLimits {
+                bytes: limits.header_bytes,
+                target: limits.target_bytes,
+                fields: limits.header_count,
+            },
             discard: limits.discard,
         };
         let required = config.proxy_protocol == ProxyProtocol::Require;

@@ -63,7 +63,7 @@ pub fn admission(config: &Config) -> Admission {
             .with_token_fields(config.token_fields.clone())
             .with_frontend_peers(identity.datahub_frontend_peers);
     let body_bytes = if config.limits.body_bytes == 0 { u64::MAX } else { config.limits.body_bytes };
-    Admission { authorizer: authorizer(config), head, body_bytes }
+    Admission { authorizer: authorizer(config), head, body_bytes, target_bytes: config.limits.target_bytes }
 }
 
 fn authorizer(config: &Config) -> Authorizer {

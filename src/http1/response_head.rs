@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 
-use crate::message::field_name::TRANSFER_ENCODING;
+use crate::message::field_name::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use crate::message::{FieldSpans, Fields};
 use crate::request::{FieldFault, FieldLine, FieldLines, Framing, FramingFields, HeadLimits, LINE_END};
 
@@ -64,6 +64,8 @@ pub struct ResponseHeadReader {
     fields: FieldSpans,
     framing: FramingFields,
     closes: bool,
+    /// Whether the length is stated more than once, each time the same.
+    repeats_length: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +96,7 @@ impl ResponseHeadReader {
             fields: FieldSpans::new(),
             framing: FramingFields::new(),
             closes: false,
+            repeats_length: false,
         }
     }
 
@@ -140,13 +143,16 @@ impl ResponseHeadReader {
 
     /// The fields of a complete head, as parts of its bytes, and its reason phrase (empty if it is not ASCII), unless
     /// that is the usual one of the status. `Transfer-Encoding` is left out, because it is about the connection to the
-    /// backend.
+    /// backend. A repeated `Content-Length` is replaced by one with its value (RFC 9110 section 8.6).
     pub fn take_fields(&mut self, head: BytesMut) -> (Fields, Option<Bytes>) {
         let reason = head.get(self.reason.clone()).filter(|reason| reason.is_ascii()).unwrap_or_default();
         let usual = StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason());
         let reason = (usual.map(str::as_bytes) != Some(reason)).then(|| Bytes::copy_from_slice(reason));
         let mut fields = Fields::of(std::mem::take(&mut self.fields), head);
         fields.remove(TRANSFER_ENCODING);
+        if let Some(length) = self.framing.length().filter(|_| self.repeats_length) {
+            fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
         (fields, reason)
     }
 
@@ -227,6 +233,11 @@ impl ResponseHeadReader {
         if name.len() == 10 && name.eq_ignore_ascii_case(b"connection") {
             let mut options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
             self.closes |= options.any(|option| option.eq_ignore_ascii_case(b"close"));
+            return Ok(());
+        }
+        if name.len() == 14 && name.eq_ignore_ascii_case(b"content-length") {
+            let added = self.framing.add_response_length(value).map_err(ResponseFault::Malformed)?;
+            self.repeats_length |= added;
             return Ok(());
         }
         self.framing.add(name, value, self.is_http_11).map_err(ResponseFault::Malformed)

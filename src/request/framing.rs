@@ -27,6 +27,9 @@ pub enum Framing {
     Chunked,
 }
 
+const NOT_ONE_LENGTH: &str = "Content-Length is not one plain number";
+const BOTH: &str = "both Transfer-Encoding and Content-Length";
+
 /// What the fields of a head say about the end of its body: at most one field says it, in at most one way.
 #[derive(Clone, Debug)]
 pub(crate) struct FramingFields {
@@ -54,7 +57,7 @@ impl FramingFields {
         match name.len() {
             14 if name.eq_ignore_ascii_case(b"content-length") => match plain_length(value) {
                 Some(length) if self.length.is_none() => self.length = Some(length),
-                _ => return Err(NOT_A_LENGTH),
+                _ => return Err(NOT_ONE_LENGTH),
             },
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 if !value.eq_ignore_ascii_case(b"chunked") || self.chunked || !is_http_11 {
@@ -65,9 +68,31 @@ impl FramingFields {
             _ => return Ok(()),
         }
         if self.chunked && self.length.is_some() {
-            return Err(BOTH_FRAMINGS);
+            return Err(BOTH);
         }
         Ok(())
+    }
+
+    /// Reads a `Content-Length` of a response, which may state the same number several times: as a list, or in several
+    /// fields (RFC 9110 section 8.6, RFC 9112 section 6.3). Returns whether it does.
+    ///
+    /// # Errors
+    /// Why the framing is ambiguous.
+    pub(crate) fn add_response_length(&mut self, value: &[u8]) -> Result<bool, &'static str> {
+        let mut is_repeated = self.length.is_some();
+        for (at, member) in value.split(|byte| *byte == b',').enumerate() {
+            match plain_length(member.trim_ascii()) {
+                Some(length) if self.length.is_none_or(|known| known == length) => self.length = Some(length),
+                _ => return Err(NOT_ONE_LENGTH),
+            }
+            is_repeated |= at > 0;
+        }
+        if self.chunked { Err(BOTH) } else { Ok(is_repeated) }
+    }
+
+    /// The length that the head states.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.length
     }
 
     /// The framing that the head states; `None` if it states none.

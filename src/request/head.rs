@@ -17,8 +17,6 @@ use crate::message::{FieldSpans, Fields};
 
 /// The longest method. The longest registered one has 17 bytes.
 pub(super) const MAX_METHOD: usize = 32;
-/// The longest target (RFC 9110 section 4.1 recommends supporting at least 8000 bytes).
-pub(super) const MAX_TARGET: usize = 8192;
 /// The most empty lines before a request line (RFC 9112 section 2.2).
 const MAX_EMPTY_LINES: u8 = 4;
 
@@ -27,6 +25,8 @@ const MAX_EMPTY_LINES: u8 = 4;
 pub struct HeadLimits {
     /// The whole head, in bytes.
     pub bytes: usize,
+    /// The target, in bytes (RFC 9110 section 4.1 recommends supporting at least 8000).
+    pub target: usize,
     /// The number of fields.
     pub fields: usize,
 }
@@ -150,7 +150,7 @@ impl HeadScanner {
             }
         }
         // If the target is too long, report that and not the whole head.
-        if self.in_target() && self.at - self.begin > MAX_TARGET {
+        if self.in_target() && self.at - self.begin > self.limits.target {
             return Err(RequestFault::TargetTooLong);
         }
         if bytes.len() >= self.limits.bytes { Err(RequestFault::HeadTooLarge) } else { Ok(None) }
@@ -238,7 +238,7 @@ impl HeadScanner {
         };
         let rest = head.get(self.at..).unwrap_or_default();
         self.at += rest.iter().position(|byte| !allowed(*byte)).unwrap_or(rest.len());
-        if self.at - self.begin > MAX_TARGET {
+        if self.at - self.begin > self.limits.target {
             return Err(RequestFault::TargetTooLong);
         }
         match head.get(self.at) {

@@ -10,7 +10,7 @@
 use super::field_lines::MAX_NAME;
 use super::framing::{NOT_A_LENGTH, plain_length};
 use super::grammar::{bad_target_octet, is_path_octet, is_query_octet, token_len, value_len};
-use super::head::{MAX_METHOD, MAX_TARGET};
+use super::head::MAX_METHOD;
 use super::host::check_authority;
 use super::hpack::FieldList;
 use super::{HeadLimits, RequestFault};
@@ -45,19 +45,19 @@ impl<'l> Http2Head<'l> {
             }
         }
         // If the target is too long, report that and not the whole head.
-        if list.is_too_large() && head.path().len() <= MAX_TARGET {
+        if list.is_too_large() && head.path().len() <= limits.target {
             return Err(RequestFault::HeadTooLarge);
         }
-        head.complete()
+        head.complete(limits)
     }
 
     /// Method and path of a refused head for the logs, cut to the longest valid length.
-    pub fn of_refused(list: &'l FieldList) -> Self {
+    pub fn of_refused(list: &'l FieldList, limits: HeadLimits) -> Self {
         let value = |wanted: &[u8], most: usize| {
             let (_, value) = list.iter().find(|(name, _)| *name == wanted)?;
             Some(value.get(..most).unwrap_or(value))
         };
-        let (method, path) = (value(b":method", MAX_METHOD), value(b":path", MAX_TARGET));
+        let (method, path) = (value(b":method", MAX_METHOD), value(b":path", limits.target));
         Self { method, path, ..Self::default() }
     }
 
@@ -106,7 +106,7 @@ impl<'l> Http2Head<'l> {
     }
 
     /// Section 8.3.1, and CONNECT (section 8.5), which has neither `:scheme` nor `:path`.
-    fn complete(self) -> Result<Self, RequestFault> {
+    fn complete(self, limits: HeadLimits) -> Result<Self, RequestFault> {
         check_method(self.method())?;
         if let Some(authority) = self.authority {
             check_authority(authority)?;
@@ -121,7 +121,7 @@ impl<'l> Http2Head<'l> {
         }
         // Only OPTIONS may have the asterisk-form.
         if self.method() != b"OPTIONS" || self.path() != b"*" {
-            check_origin_form(self.path())?;
+            check_origin_form(self.path(), limits)?;
         }
         Ok(self)
     }
@@ -148,8 +148,8 @@ fn check_method(method: &[u8]) -> Result<(), RequestFault> {
 }
 
 /// The same target as in the request line of HTTP/1 (RFC 9112 section 3.2.1).
-fn check_origin_form(target: &[u8]) -> Result<(), RequestFault> {
-    if target.len() > MAX_TARGET {
+fn check_origin_form(target: &[u8], limits: HeadLimits) -> Result<(), RequestFault> {
+    if target.len() > limits.target {
         return Err(RequestFault::TargetTooLong);
     }
     if target.first() != Some(&b'/') {

@@ -12,7 +12,7 @@ use hyper::body::Body as _;
 use tokio::time::Instant;
 
 use super::body::{RequestBody, RequestProgress};
-use super::http1::{HeadError, Http1Connection};
+use super::http1::{HEAD_TOO_LARGE, HeadError, Http1Connection};
 use super::http2::{self, Http2Stream};
 use super::response_body::{Http1Response, ResponseBody, Source};
 use super::send_error::{
@@ -24,6 +24,7 @@ use crate::decision::{Permit, Reason};
 use crate::http1::{HeadWriter, RequestFraming};
 use crate::message::field_name::{CONTENT_LENGTH, KEEP_ALIVE};
 use crate::message::{Fields, Response};
+use crate::request::FramingFields;
 use crate::revocation_list::TokenWatch;
 use crate::timer::Timer;
 
@@ -181,8 +182,11 @@ impl Upstream {
                 return Err(broken_body(progress).unwrap_or_else(|| SendError::of_stream(&error)));
             }
         };
-        let response = Response::from(response);
-        if states_several_lengths(response.headers()) {
+        let mut response = Response::from(response);
+        if response.headers().len() > self.target.response_fields {
+            return Err(upstream_protocol(HEAD_TOO_LARGE.into()));
+        }
+        if !unite_lengths(response.headers_mut()) {
             return Err(upstream_protocol("the response states several lengths".into()));
         }
         Ok(response.map(|incoming| {
@@ -299,10 +303,20 @@ fn framing(body: &RequestBody, headers: &Fields) -> Result<RequestFraming, SendE
     }
 }
 
-/// Over HTTP/1.1, [`crate::http1`] refuses this.
-fn states_several_lengths(headers: &Fields) -> bool {
-    let mut lengths = headers.get_all(CONTENT_LENGTH);
-    lengths.next().is_some_and(|one| one.as_bytes().contains(&b',')) || lengths.next().is_some()
+/// Replaces a repeated length by one, as [`crate::http1`] does over HTTP/1.1. Returns false if lengths differ.
+fn unite_lengths(headers: &mut Fields) -> bool {
+    let mut framing = FramingFields::new();
+    let mut is_repeated = false;
+    for value in headers.get_all(CONTENT_LENGTH) {
+        match framing.add_response_length(value.as_bytes()) {
+            Ok(repeated) => is_repeated |= repeated,
+            Err(_) => return false,
+        }
+    }
+    if let Some(length) = framing.length().filter(|_| is_repeated) {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
+    true
 }
 
 /// Reads `Keep-Alive: timeout=5`: the connection is used until a second before the backend closes it.

@@ -31,8 +31,11 @@ mod request_writer;
 
 use request_writer::{BrokenBody, RequestWriter};
 
-/// How large the head of a response may be.
-const HEAD_LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: 100 };
+/// How large the head of a response may be. `limits.responseFields` replaces the number of its fields.
+const HEAD_LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, target: 0, fields: 1000 };
+/// It exceeds the limits.
+pub(super) const HEAD_TOO_LARGE: &str =
+    "the head of the response is larger than 64 KiB or has more fields than limits.responseFields";
 /// How much is read at once at first. Most responses fit.
 const FIRST_READ: usize = 8 * 1024;
 /// How much is read at once of a response that always fills the buffer.
@@ -83,7 +86,7 @@ impl From<ResponseFault> for HeadError {
     fn from(fault: ResponseFault) -> Self {
         Self::Malformed(match fault {
             ResponseFault::Malformed(why) => why,
-            ResponseFault::TooLarge => "the head of the response is too large",
+            ResponseFault::TooLarge => HEAD_TOO_LARGE,
         })
     }
 }
@@ -103,6 +106,11 @@ impl Http1Connection {
             burst: 0,
             timer: Timer::default(),
         })
+    }
+
+    /// Sets how many fields the head of a response may have.
+    pub(super) fn limit_fields(&mut self, fields: usize) {
+        self.head = ResponseHeadReader::new(HeadLimits { fields, ..HEAD_LIMITS });
     }
 
     /// Sets whether the client whose request follows has shown a verified token.

@@ -8,3 +8,4 @@ mod leaving;
 mod memory;
 mod overload;
 mod shares;
+mod targets;

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::check;
 
-const LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: 100 };
+const LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, target: 8192, fields: 100 };
 
 /// Fields that say nothing about the framing.
 fn fields() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {

@@ -201,7 +201,7 @@ fn row(reason: Reason) -> Row {
             return Row::Head(RequestFault::MethodNotAllowed, detail);
         }
         Reason::TargetTooLong => {
-            return Row::Head(RequestFault::TargetTooLong, "it is longer than 8192 bytes");
+            return Row::Head(RequestFault::TargetTooLong, "it is longer than limits.targetBytes");
         }
         Reason::HeadTooLarge => {
             let detail = "it exceeds limits.headerBytes or limits.headerCount";

@@ -27,6 +27,7 @@ fn two_variables_are_a_working_proxy() {
     assert_eq!(jwks.refresh_interval, Duration::from_secs(600));
     assert_eq!((jwks.max_bytes, token_cache.max_bytes), (512 * 1024, 32 * 1024 * 1024));
     assert_eq!((limits.header_bytes, limits.token_bytes, limits.body_bytes), (65_536, 16_384, 0));
+    assert_eq!((limits.target_bytes, upstream.response_fields), (8192, 1000));
     assert_eq!((shutdown.delay, shutdown.drain_timeout), (Duration::ZERO, Duration::from_secs(30)));
     assert_eq!((&*log.level, log.format), ("info", LogFormat::Json));
 }

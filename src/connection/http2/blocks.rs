@@ -172,8 +172,8 @@ impl FieldBlocks {
             Http2Head::read(list, self.limits, block.ends_stream)
         };
         let Err(fault) = read else { return encode(list.iter()) };
-        let head = Http2Head::of_refused(list);
-        self.refused.put(block.stream, UnreadHead::of_http2(fault, list));
+        let head = Http2Head::of_refused(list, self.limits);
+        self.refused.put(block.stream, UnreadHead::new(fault, head.method(), head.path()));
         // A response to HEAD has no body.
         let method: &[u8] = if head.method() == b"HEAD" { b"HEAD" } else { b"GET" };
         let path = placeholder(block.stream);

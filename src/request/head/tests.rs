@@ -1,7 +1,7 @@
 use super::*;
 use crate::request::RequestFault::{HeadTooLarge, TargetTooLong};
 
-const LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: 100 };
+const LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, target: 8192, fields: 100 };
 
 /// Reads the bytes at once. Checks that splitting them in two or into single bytes gives the same result.
 #[track_caller]
@@ -187,7 +187,7 @@ fn size_limits_are_enforced() {
     assert_eq!(scan(name(257)), Err(HeadTooLarge));
 
     let sized = |len: usize| format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "b".repeat(len - 23));
-    let limits = HeadLimits { bytes: 9000, fields: 100 };
+    let limits = HeadLimits { bytes: 9000, target: 8192, fields: 100 };
     assert!(scan_with(limits, sized(9000).as_bytes()).expect("a good head").is_some());
     for len in [9001, 9002, 9004, 100_000] {
         assert_eq!(scan_with(limits, sized(len).as_bytes()), Err(HeadTooLarge), "{len}");

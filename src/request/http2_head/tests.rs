@@ -3,7 +3,7 @@ use crate::request::hpack::HpackDecoder;
 use crate::request::{Framing, HeadScanner};
 use RequestFault::{BadTarget, HeadTooLarge, MethodNotAllowed, TargetTooLong};
 
-const LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, fields: 5 };
+const LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, target: 8192, fields: 5 };
 
 fn list(fields: &[(&[u8], &[u8])]) -> FieldList {
     let mut block = Vec::new();
@@ -155,12 +155,12 @@ fn head_limits_are_enforced() {
     assert_eq!(with(&[b'x'; 257], b""), Err(HeadTooLarge));
     assert_eq!(with(b"x", &vec![b'y'; LIMITS.bytes]), Err(HeadTooLarge));
     let target = |len: usize| [&b"/"[..], &vec![b'x'; len - 1]].concat();
-    assert_eq!(with(b":path", &target(MAX_TARGET)), Ok(()));
-    assert_eq!(with(b":path", &target(MAX_TARGET + 1)), Err(TargetTooLong));
-    let (method, path) = ([b'M'; 1000], target(MAX_TARGET + 1000));
+    assert_eq!(with(b":path", &target(LIMITS.target)), Ok(()));
+    assert_eq!(with(b":path", &target(LIMITS.target + 1)), Err(TargetTooLong));
+    let (method, path) = ([b'M'; 1000], target(LIMITS.target + 1000));
     let refused = list(&[(b":path", &path), (b":method", &method)]);
-    let head = Http2Head::of_refused(&refused);
-    assert_eq!((head.method().len(), head.path().len()), (MAX_METHOD, MAX_TARGET));
+    let head = Http2Head::of_refused(&refused, LIMITS);
+    assert_eq!((head.method().len(), head.path().len()), (MAX_METHOD, LIMITS.target));
 }
 
 #[test]

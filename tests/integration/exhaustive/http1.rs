@@ -60,7 +60,7 @@ fn read(message: &[u8], piece: usize) -> Result<RequestFacts, u16> {
         RequestFault::MethodNotAllowed => 405_u16,
         _ => 400,
     };
-    let mut scanner = HeadScanner::new(HeadLimits { bytes: 64 * 1024, fields: 100 });
+    let mut scanner = HeadScanner::new(HeadLimits { bytes: 64 * 1024, target: 8192, fields: 100 });
     let mut end = 0;
     let head = loop {
         assert!(end < message.len(), "the head has no end");

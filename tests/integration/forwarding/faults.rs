@@ -227,8 +227,9 @@ fn response_to_the_client_has_exactly_one_framing() {
 #[test]
 fn ambiguous_upstream_framing_is_a_502() {
     for (fields, body) in [
-        ("Content-Length: 2\r\nContent-Length: 2\r\n", "hi"),
-        ("Content-Length: 2, 2\r\n", "hi"),
+        ("Content-Length: 2\r\nContent-Length: 3\r\n", "hi!"),
+        ("Content-Length: 2, 3\r\n", "hi!"),
+        ("Content-Length: 2, 02\r\n", "hi"),
         // Only chunked is decoded: the rest would be forwarded without naming its coding.
         ("Transfer-Encoding: gzip, chunked\r\n", "2\r\nhi\r\n0\r\n\r\n"),
         ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", "2\r\nhi\r\n0\r\n\r\n"),
@@ -239,6 +240,47 @@ fn ambiguous_upstream_framing_is_a_502() {
             Ok(Next::Close)
         }));
         assert_eq!(stage.gateway.get_as(&Token::bot(), "/x").status, 502, "{fields:?}");
+    }
+}
+
+#[test]
+fn a_length_that_the_backend_repeats_is_forwarded_once() {
+    for fields in ["Content-Length: 2\r\nContent-Length: 2\r\n", "Content-Length: 2, 2\r\n"] {
+        let stage = stage(Upstream::scripted(move |exchange| {
+            exchange.send(format!("HTTP/1.1 200 OK\r\n{fields}\r\nhi"))?;
+            Ok(Next::KeepOpen)
+        }));
+        for _ in 0..2 {
+            let response = stage.gateway.get_as(&Token::bot(), "/x");
+            assert_eq!((response.status, response.text().as_str()), (200, "hi"), "{fields:?}");
+            assert_eq!(response.head.values("content-length"), ["2"], "{fields:?}");
+        }
+        assert_eq!(stage.upstream.connections(), 1, "{fields:?}");
+    }
+}
+
+#[test]
+fn the_number_of_fields_of_a_response_is_limited_as_configured() {
+    let respond = |count: usize| {
+        Upstream::scripted(move |exchange| {
+            let fields: String = (0..count - 1).map(|number| format!("X-{number}: a\r\n")).collect();
+            exchange.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{fields}\r\nhi"))?;
+            Ok(Next::Close)
+        })
+    };
+    for (count, limit, status) in [(300, None, 200), (300, Some("300"), 200), (301, Some("300"), 502)] {
+        let stage = Stage::with(Issuer::of(keys::rsa()), respond(count), |setup| match limit {
+            Some(limit) => setup.env("METAGATE_LIMITS__RESPONSE_FIELDS", limit),
+            None => setup,
+        });
+        let response = stage.gateway.get_as(&Token::bot(), "/x");
+        assert_eq!(response.status, status, "{count} {limit:?}");
+        if status == 200 {
+            assert_eq!(response.header(&format!("x-{}", count - 2)), Some("a"));
+        } else {
+            let record = stage.gateway.audit_of("/x");
+            assert!(text(&record, "detail").is_some_and(|text| text.contains("limits.responseFields")));
+        }
     }
 }
 

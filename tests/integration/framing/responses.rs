@@ -95,7 +95,7 @@ fn refused_heads() -> Vec<RefusedHead> {
             "POST",
             "/d",
         ),
-        RefusedHead(long, LONG, Some("it is longer than 8192 bytes"), "GET", "/xxx"),
+        RefusedHead(long, LONG, Some("it is longer than limits.targetBytes"), "GET", "/xxx"),
         RefusedHead(large, LARGE, exceeds, "GET", "/e"),
         RefusedHead(format!("GET /f HTTP/1.1\r\nHost: a\r\n{fields}\r\n"), LARGE, exceeds, "GET", "/f"),
     ]

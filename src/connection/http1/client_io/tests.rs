@@ -18,7 +18,7 @@ use crate::request::HeadLimits;
 mod writing;
 
 const LIMITS: ReadLimits = ReadLimits {
-    head: HeadLimits { bytes: 16 * 1024, fields: 10 },
+    head: HeadLimits { bytes: 16 * 1024, target: 8192, fields: 10 },
     discard: Discard { bytes: 1 << 20, timeout: Duration::from_secs(30) },
 };
 const TIMES: Times = Times {

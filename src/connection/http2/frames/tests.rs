@@ -5,7 +5,7 @@ use crate::connection::http2::frame::{
 };
 use crate::request::{FieldList, HpackDecoder};
 
-const LIMITS: HeadLimits = HeadLimits { bytes: 32 * 1024, fields: 100 };
+const LIMITS: HeadLimits = HeadLimits { bytes: 32 * 1024, target: 8192, fields: 100 };
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let [.., high, middle, low] = payload.len().to_be_bytes();
