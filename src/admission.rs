@@ -25,6 +25,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::uri::PathAndQuery;
 use http::{Method, Uri, Version};
 
 use crate::claims::VerifiedToken;
@@ -34,8 +35,8 @@ use crate::jose::{JoseFault, Padding, UnverifiedToken};
 use crate::message::Fields;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::OutboundHead;
-use crate::request::{BearerToken, Credentials, Graphql, RequestFacts, RequestFault};
-use crate::revocation::Revoked;
+use crate::request::{BearerToken, Credentials, Graphql, RequestFacts, RequestFault, written};
+use crate::revocation::RevokedBy;
 use crate::trust::{self, KeyRing, TokenFault};
 
 mod observer;
@@ -230,7 +231,10 @@ impl Admission {
         let quirks = self.authorizer.backend.quirks();
         let RequestHead { method, target, version, headers, source, .. } = *head;
         // Over HTTP/1 and HTTP/2 the head was already refused; this is for targets in forward-auth fields.
-        if target.path_and_query().is_some_and(|path| path.as_str().len() > self.target_bytes) {
+        let is_too_long = |path: &PathAndQuery| {
+            path.as_str().len() > self.target_bytes && written(path).len() > self.target_bytes
+        };
+        if target.path_and_query().is_some_and(is_too_long) {
             return Err(RequestFault::TargetTooLong);
         }
         let facts = RequestFacts::read(method, target, version, headers, quirks, source)?;

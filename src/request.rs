@@ -29,7 +29,7 @@ mod hpack;
 mod http2_head;
 mod parameters;
 mod target;
-mod token_fields;
+mod uri;
 
 pub use bearer::{BasicCredentials, BearerToken, Credentials};
 pub use fault_place::FaultPlace;
@@ -46,7 +46,8 @@ pub use http2_head::{Http2Head, check_http2_trailers};
 pub use original_request::{ForwardAuthDialect, OriginalRequest};
 pub use parameters::parameters;
 pub use target::PathReadings;
-pub use token_fields::{TokenField, TokenFields};
+pub(crate) use uri::has_stand_ins;
+pub use uri::{uri_of, with_stand_ins, written};
 
 use field_name::check_fields;
 use host::Hosts;
@@ -64,7 +65,7 @@ pub struct RequestFacts {
     /// The requested host, without port and in lower case; an IPv6 address in canonical form.
     pub host: Box<str>,
     /// The `Host` to forward if the target itself names one: in absolute-form (RFC 9112 section
-    /// 3.2.2) or in HTTP/2's `:authority` (RFC 9113 section 8.3.1).
+    /// 3.2.2) or in HTTP/2's `:authority` (RFC 9113 section 8.3.1); or if the host that was sent ends with a dot.
     pub target_host: Option<HeaderValue>,
     /// The content of the `Authorization` field, or of another one that may hold the token.
     pub credentials: Credentials,

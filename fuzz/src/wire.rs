@@ -1,7 +1,9 @@
 //! The bytes of a connection, parsed by metagate and by hyper's parser.
 
-use http::{HeaderName, HeaderValue, Method, Uri};
-use metagate::request::{BodyFault, BodyTracker, Framing, Head, HeadLimits, HeadScanner, RequestFault};
+use http::{HeaderName, HeaderValue, Method};
+use metagate::request::{
+    BodyFault, BodyTracker, Framing, Head, HeadLimits, HeadScanner, RequestFault, uri_of, written,
+};
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 1024, target: 8192, fields: 16 };
 
@@ -53,10 +55,11 @@ fn same_to_httparse(bytes: &[u8], scanner: &HeadScanner, head: Head) {
     assert_eq!(method.as_bytes(), scanner.method_of(bytes));
     assert_eq!(target.as_bytes(), scanner.target_of(bytes));
     assert!(Method::from_bytes(method.as_bytes()).is_ok());
-    let uri = Uri::try_from(target).expect("a target");
-    assert!(!target.contains(['#', '\\']));
+    let uri = uri_of(target.as_bytes()).expect("a target");
+    let path = target.split('?').next().unwrap_or_default();
+    assert!(!target.contains('#') && !path.contains('\\'));
     if target.starts_with('/') {
-        assert_eq!(uri.to_string(), target, "nothing was cut off");
+        assert_eq!(written(uri.path_and_query().expect("a path")), target, "nothing was cut off");
     }
 
     let mut framing = Framing::None;

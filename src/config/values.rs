@@ -13,7 +13,7 @@ use super::suggestion::{self, did_you_mean};
 use crate::claims::ClaimPath;
 use crate::jose::Algorithm;
 use crate::policy::{Expression, PathPattern, RoutePattern};
-use crate::request::canonical_host;
+use crate::request::{canonical_host, uri_of};
 
 /// A value for a message: in quotes, on one line, truncated.
 pub(super) fn quote(text: &str) -> String {
@@ -361,7 +361,7 @@ pub(super) fn request_line(text: &str) -> Result<(Method, Uri), String> {
     let upper = method.bytes().all(|byte| byte.is_ascii_uppercase());
     let method = Method::from_bytes(method.as_bytes()).ok().filter(|_| upper).ok_or_else(form)?;
     let target = target.trim_start();
-    let uri = target.parse::<Uri>().ok().filter(|_| target.starts_with('/'));
+    let uri = uri_of(target.as_bytes()).ok().filter(|_| target.starts_with('/'));
     uri.map(|uri| (method, uri)).ok_or_else(|| {
         format!("{} is not a valid request path: percent-encode blanks and similar characters", quote(target))
     })

@@ -5,6 +5,7 @@ use http::uri::PathAndQuery;
 
 use crate::message::field_name::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use crate::message::{Decimal, Fields};
+use crate::request::written;
 
 /// How the backend finds the end of a request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub struct HeadWriter<'r> {
     pub method: &'r Method,
     /// What is written before the target; empty or a path.
     pub prefix: &'r str,
-    /// The target.
+    /// The target. It is written as it was received, without stand-ins ([`crate::request::uri_of`]).
     pub target: &'r PathAndQuery,
     /// The fields. Those about the framing are not copied, but written from `framing`.
     pub headers: &'r Fields,
@@ -35,7 +36,8 @@ pub struct HeadWriter<'r> {
 impl HeadWriter<'_> {
     /// Appends the head to `out`.
     pub fn write_to(&self, out: &mut Vec<u8>) {
-        for part in [self.method.as_str(), " ", self.prefix, self.target.as_str(), " HTTP/1.1\r\n"] {
+        let target = written(self.target);
+        for part in [self.method.as_str(), " ", self.prefix, &*target, " HTTP/1.1\r\n"] {
             out.extend_from_slice(part.as_bytes());
         }
         self.headers.write_to(out, |name| !matches!(name, TRANSFER_ENCODING | CONTENT_LENGTH));

@@ -90,9 +90,10 @@ pub(super) const fn is_path_octet(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>' | b'?' | b'\\' | b'`')
 }
 
-/// RFC 3986 section 3.4, and what clients send unescaped.
+/// RFC 3986 section 3.4, and what clients send unescaped: nothing after the first `?` changes how a server reads the
+/// path. A fragment is no part of a target.
 pub(super) const fn is_query_octet(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\\')
+    byte.is_ascii_graphic() && byte != b'#'
 }
 
 /// Why this octet is not allowed in a target.

@@ -83,7 +83,7 @@ impl Graphql {
 }
 
 fn read(facts: &RequestFacts, headers: &Fields, body: &[u8]) -> Result<Vec<GraphqlOperation>, &'static str> {
-    let query = facts.path.path_and_query().query().unwrap_or_default();
+    let query = facts.path.query();
     if body.is_empty() {
         return operations(&in_query(query)?, &mut Visits::default());
     }

@@ -7,12 +7,12 @@
 use std::ops::Range;
 
 use bytes::BytesMut;
-use http::Uri;
 
 use super::RequestFault;
 use super::field_lines::{FieldFault, FieldLine, FieldLines, LINE_END};
 use super::framing::{Framing, FramingFields};
 use super::grammar::{bad_target_octet, is_path_octet, is_query_octet, token_len};
+use super::uri::uri_of;
 use crate::message::{FieldSpans, Fields};
 
 /// The longest method. The longest registered one has 17 bytes.
@@ -72,6 +72,8 @@ enum Part {
     Query,
     /// A target in absolute-form, authority-form or asterisk-form.
     OtherTarget,
+    /// The query of a target in absolute-form.
+    OtherQuery,
     Version,
     LineFeed,
     Fields,
@@ -127,12 +129,8 @@ impl HeadScanner {
                 Part::TargetStart => {
                     self.part = if byte == b'/' { Part::Path } else { Part::OtherTarget };
                 }
-                Part::Path | Part::Query | Part::OtherTarget => self.target(head)?,
-                Part::Version => {
-                    if !self.usual_version(head) {
-                        self.version(byte)?;
-                    }
-                }
+                Part::Path | Part::Query | Part::OtherTarget | Part::OtherQuery => self.target(head)?,
+                Part::Version => self.version(byte)?,
                 Part::LineFeed if byte == b'\n' => {
                     self.advance_to(Part::Fields);
                     self.lines = FieldLines::new(self.at, self.limits.fields);
@@ -180,7 +178,7 @@ impl HeadScanner {
     }
 
     fn in_target(&self) -> bool {
-        matches!(self.part, Part::Path | Part::Query | Part::OtherTarget)
+        matches!(self.part, Part::Path | Part::Query | Part::OtherTarget | Part::OtherQuery)
     }
 
     /// Accepts the byte at `at` and continues with `part`.
@@ -228,13 +226,14 @@ impl HeadScanner {
         }
     }
 
-    /// Accepts the octets of a target that `http::Uri` accepts unescaped, except the backslash.
+    /// Accepts the octets of a target that `http::Uri` accepts unescaped, except the backslash in a path, and every
+    /// visible octet except `#` in a query.
     fn target(&mut self, head: &[u8]) -> Result<(), RequestFault> {
         let part = self.part;
         let allowed = |byte: u8| match part {
             Part::Path => is_path_octet(byte),
-            Part::Query => is_query_octet(byte),
-            _ => byte.is_ascii_graphic() && !matches!(byte, b'#' | b'\\'),
+            Part::Query | Part::OtherQuery => is_query_octet(byte),
+            _ => byte.is_ascii_graphic() && !matches!(byte, b'#' | b'?' | b'\\'),
         };
         let rest = head.get(self.at..).unwrap_or_default();
         self.at += rest.iter().position(|byte| !allowed(*byte)).unwrap_or(rest.len());
@@ -248,6 +247,11 @@ impl HeadScanner {
                 self.part = Part::Query;
                 Ok(())
             }
+            Some(b'?') if self.part == Part::OtherTarget => {
+                self.at += 1;
+                self.part = Part::OtherQuery;
+                Ok(())
+            }
             Some(b' ') => self.target_ends(head),
             Some(b'\r' | b'\n') => bad(REQUEST_LINE),
             Some(byte) => bad(bad_target_octet(*byte)),
@@ -257,8 +261,8 @@ impl HeadScanner {
     fn target_ends(&mut self, head: &[u8]) -> Result<(), RequestFault> {
         self.target.end = self.at;
         let target = head.get(self.begin..self.at).unwrap_or_default();
-        if self.part == Part::OtherTarget && Uri::try_from(target).is_err() {
-            return bad("target is not of a form that requests have");
+        if matches!(self.part, Part::OtherTarget | Part::OtherQuery) {
+            uri_of(target)?;
         }
         self.advance_to(Part::Version);
         Ok(())

@@ -22,7 +22,8 @@ const MAX_NAME: usize = 255;
 pub(super) struct Hosts {
     /// Without port; a name in lower case, an IPv6 address in canonical form (RFC 5952).
     pub(super) host: Box<str>,
-    /// The authority of the target, byte for byte, if it has one.
+    /// The authority of the target, byte for byte, if it has one; or the authority that was sent without the dot that
+    /// its name ends with.
     pub(super) target_host: Option<HeaderValue>,
 }
 
@@ -44,7 +45,10 @@ impl Hosts {
         {
             return Err(RequestFault::BadTarget(OTHER_HOST));
         }
-        let target_host = target_text.map(HeaderValue::from_str).transpose().map_err(|_| BAD)?;
+        let target_host = match from_target.or(from_field).ok_or(NONE)? {
+            host if host.has_last_dot => Some(host.without_last_dot()?),
+            _ => target_text.map(HeaderValue::from_str).transpose().map_err(|_| BAD)?,
+        };
         let host = from_field.or(from_target).ok_or(NONE)?.host.canonical();
         Ok(Self { host, target_host })
     }
@@ -61,6 +65,11 @@ struct Authority<'t> {
     host: Host<'t>,
     /// `None` if it is missing or empty, which mean the same (RFC 3986 section 3.2.3).
     port: Option<u16>,
+    /// `:` and the port, as written; empty if it has neither.
+    port_text: &'t [u8],
+    /// Whether the name ends with a dot, which means that it is absolute (RFC 1034 section 3.1). To a resolver it is the
+    /// same host, but not in a comparison of names, so the dot is neither compared nor forwarded.
+    has_last_dot: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +91,22 @@ impl<'t> Authority<'t> {
             [b':', digits @ ..] => Some(port(digits).ok_or(BAD)?),
             _ => return Err(BAD),
         };
-        Ok(Self { host: Host::read(host)?, port })
+        let relative = host.strip_suffix(b".");
+        Ok(Self {
+            host: Host::read(relative.unwrap_or(host))?,
+            port,
+            port_text: rest,
+            has_last_dot: relative.is_some(),
+        })
+    }
+
+    fn without_last_dot(&self) -> Result<HeaderValue, RequestFault> {
+        let name = match self.host {
+            Host::Name(name) => name.as_bytes(),
+            // Its bracket comes last.
+            Host::Ipv6(_) => return Err(BAD),
+        };
+        HeaderValue::from_bytes(&[name, self.port_text].concat()).map_err(|_| BAD)
     }
 
     /// Whether host and port are the same. A missing port is the default port of the scheme.
@@ -107,7 +131,7 @@ impl<'t> Host<'t> {
     ///
     /// Refused although the grammar allows them: `IPvFuture`, because no such address exists;
     /// escapes, because they are another spelling of the same name; the comma, because it separates list members;
-    /// and empty labels, because `a.` is `a` to a resolver but a different host in a comparison of names.
+    /// and empty labels. (A dot after the last label was removed before.)
     fn read(text: &'t [u8]) -> Result<Self, RequestFault> {
         let text = str::from_utf8(text).map_err(|_| BAD)?;
         if let Some(address) = text.strip_prefix('[') {
@@ -136,7 +160,7 @@ impl<'t> Host<'t> {
 
 /// A host without port, as in [`super::RequestFacts`]; `None` if the text is not a host.
 pub fn canonical_host(text: &str) -> Option<Box<str>> {
-    Host::read(text.as_bytes()).ok().map(Host::canonical)
+    Host::read(text.strip_suffix('.').unwrap_or(text).as_bytes()).ok().map(Host::canonical)
 }
 
 /// Digits only: no sign, which `u16`'s own parser accepts.
@@ -186,6 +210,9 @@ mod tests {
             ("a", "a"),
             ("A.Example:8585", "a.example"),
             ("a:", "a"),
+            ("a.", "a"),
+            ("A.Example.:80", "a.example"),
+            ("127.0.0.1.", "127.0.0.1"),
             ("a:0080", "a"),
             ("a:0", "a"),
             ("a:65535", "a"),
@@ -217,8 +244,9 @@ mod tests {
             "..a",
             ".a",
             "a..b",
-            "a.",
-            "a.:80",
+            "a..",
+            "a..:80",
+            ".:80",
             "a, b",
             "a,b",
             "user@a",
@@ -256,6 +284,7 @@ mod tests {
             "[::1]:x",
             "x[::1]",
             "[::1].",
+            "[::1].:80",
             "[:::1]",
             "[1::2::3]",
             "[1:2:3:4:5:6:7]",
@@ -302,6 +331,29 @@ mod tests {
         ] {
             assert!(!same(target, host), "{target} {host}");
         }
+    }
+
+    #[test]
+    fn a_dot_after_the_last_label_is_neither_compared_nor_forwarded() {
+        for (target, host, forwarded) in [
+            ("/x", "A.Example.", Some("A.Example")),
+            ("/x", "a.example.:080", Some("a.example:080")),
+            ("/x", "a.example.:", Some("a.example:")),
+            ("/x", "a.example", None),
+            ("http://a.example./x", "a.example", Some("a.example")),
+            ("http://a.example/x", "a.example.", Some("a.example")),
+            ("http://a.example.:80/x", "a.example.", Some("a.example:80")),
+        ] {
+            let hosts = read(target, Version::HTTP_11, Some(host)).expect("a host");
+            assert_eq!(
+                hosts.target_host.as_ref().map(HeaderValue::as_bytes),
+                forwarded.map(str::as_bytes),
+                "{host}"
+            );
+            assert_eq!(&*hosts.host, "a.example");
+        }
+        let hosts = read("http://a.example.:81/x", Version::HTTP_2, None).expect("a host");
+        assert_eq!(hosts.target_host.expect("a value"), "a.example:81");
     }
 
     #[test]

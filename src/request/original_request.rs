@@ -9,6 +9,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Uri};
 
 use super::RequestFault;
+use super::uri::{uri_of, written};
 use crate::message::field_name::X_FORWARDED_HOST;
 use crate::message::{FieldValue, Fields, LookUp};
 
@@ -163,9 +164,9 @@ fn method_of(field: Option<FieldValue<'_>>) -> Result<Method, RequestFault> {
 /// The path and query, byte for byte.
 fn path_of(field: FieldValue<'_>) -> Result<PathAndQuery, RequestFault> {
     let (_, text) = split(field)?;
-    let path = PathAndQuery::try_from(text).map_err(|_| NO_PATH)?;
+    let path = uri_of(text.as_bytes()).map_err(|_| NO_PATH)?.into_parts().path_and_query.ok_or(NO_PATH)?;
     // Parsing silently drops a fragment. The authorized path would then differ from the served one.
-    if path.as_str() == text { Ok(path) } else { Err(NO_PATH) }
+    if written(&path) == text { Ok(path) } else { Err(NO_PATH) }
 }
 
 /// The authority, if any, and the rest of an origin-form or absolute-form (RFC 9112 section 3.2).

@@ -8,11 +8,15 @@ use http::Uri;
 use http::uri::PathAndQuery;
 
 use super::RequestFault;
+use super::uri::written;
 
 /// A path as it was received, and the other paths that a backend could read it as.
 #[derive(Clone, Debug)]
 pub struct PathReadings {
+    /// Its query may have stand-ins ([`super::written`]).
     raw: PathAndQuery,
+    /// The target as it was received, if its query has stand-ins.
+    received: Option<Box<str>>,
     /// See [`Self::is_plain`].
     is_plain: bool,
     /// The readings that differ from the raw path. Usually none.
@@ -43,16 +47,17 @@ impl PathReadings {
         if target.scheme().is_some_and(|scheme| scheme.as_str() != "http" && scheme.as_str() != "https") {
             return Err(RequestFault::BadTarget("scheme is neither http nor https"));
         }
-        if raw.query().is_some_and(|query| !query.bytes().all(|byte| byte.is_ascii_graphic())) {
-            return bad(NOT_A_QUERY);
-        }
+        let received = match raw.query() {
+            Some(query) if !query.bytes().all(|byte| byte.is_ascii_graphic()) => Some(received(raw)?),
+            _ => None,
+        };
         let path = raw.path().as_bytes();
         let is_simple = is_simple(path);
         // Almost every path is simple and needs no allocation.
         let others = if is_simple { Vec::new() } else { readings(path)? };
         let has_marks = || path.iter().any(|byte| matches!(byte, b'%' | b';' | b'\\'));
         let is_plain = is_simple || (others.is_empty() && !has_marks());
-        Ok(Self { raw: raw.clone(), is_plain, others, rewritten: Vec::new() })
+        Ok(Self { raw: raw.clone(), received, is_plain, others, rewritten: Vec::new() })
     }
 
     /// Adds the readings of a backend that replaces the beginning of a path and forwards it. Rules about the service
@@ -66,9 +71,18 @@ impl PathReadings {
         Ok(self)
     }
 
-    /// The path and query as they were received and are forwarded.
+    /// The path and query to forward, with stand-ins for what [`PathAndQuery`] does not accept ([`super::uri_of`]). Use
+    /// [`Self::query`] to read the query.
     pub fn path_and_query(&self) -> &PathAndQuery {
         &self.raw
+    }
+
+    /// The query as it was received, without `?`; empty if there is none.
+    pub fn query(&self) -> &str {
+        match &self.received {
+            None => self.raw.query().unwrap_or_default(),
+            Some(received) => received.split_once('?').map_or("", |(_, query)| query),
+        }
     }
 
     /// The path as it was received.
@@ -96,6 +110,12 @@ impl PathReadings {
             _ => None,
         }
     }
+}
+
+/// The target whose query has stand-ins.
+fn received(raw: &PathAndQuery) -> Result<Box<str>, RequestFault> {
+    let received = written(raw);
+    if received.bytes().all(|byte| byte.is_ascii_graphic()) { Ok(received.into()) } else { Err(BAD) }
 }
 
 /// Whether a path contains nothing that any server reads in another way: no escape, parameter, backslash or fragment,

@@ -16,7 +16,8 @@ use super::http1::{HEAD_TOO_LARGE, HeadError, Http1Connection};
 use super::http2::{self, Http2Stream};
 use super::response_body::{Http1Response, ResponseBody, Source};
 use super::send_error::{
-    BAD_TARGET, ForwardError, NO_RESPONSE, NOT_PROCESSED, NOT_READ, SendError, broken_body, upstream_protocol,
+    BAD_TARGET, ForwardError, NO_RESPONSE, NOT_PROCESSED, NOT_READ, SendError, UNSENDABLE_QUERY, broken_body,
+    upstream_protocol,
 };
 use super::{Connection, IDLE_LIFETIME, InterimResponses, Upstream};
 use crate::budget::Connection as Account;
@@ -24,7 +25,7 @@ use crate::decision::{Permit, Reason};
 use crate::http1::{HeadWriter, RequestFraming};
 use crate::message::field_name::{CONTENT_LENGTH, KEEP_ALIVE};
 use crate::message::{Fields, Response};
-use crate::request::FramingFields;
+use crate::request::{FramingFields, has_stand_ins};
 use crate::revocation_list::TokenWatch;
 use crate::timer::Timer;
 
@@ -75,14 +76,19 @@ impl Upstream {
             RequestBody::Stream { progress, .. } => Some(progress.clone()),
         };
         let has_body = progress.is_some();
+        // Only HTTP/1.1 can carry it.
+        let only_http1 = request.upgrade || (self.target.http2 && has_stand_ins(&request.path));
+        if only_http1 && !request.upgrade && !self.target.http1 {
+            return Err(UNSENDABLE_QUERY);
+        }
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let pooled = if attempt == 1 && !request.upgrade { self.check_out(request) } else { None };
+            let pooled = if attempt == 1 && !only_http1 { self.check_out(&request.account) } else { None };
             let is_pooled = pooled.is_some();
-            let (connection, started) = match pooled {
-                Some(connection) => (connection, request.permitted_at),
-                None => (self.open_for(request.upgrade, &request.account).await?, Instant::now()),
+            let connection = match pooled {
+                Some(connection) => connection,
+                None => self.open_for(only_http1, &request.account).await?,
             };
             let is_http2 = matches!(connection, Connection::Http2(_));
             let waiting = Waiting::new(started, progress.as_ref(), token.as_deref_mut());
@@ -112,10 +118,10 @@ impl Upstream {
         }
     }
 
-    /// Opens a connection: an exclusive one if it may become a tunnel.
-    async fn open_for(&self, upgrade: bool, account: &Arc<Account>) -> Result<Connection, ForwardError> {
+    /// Opens a connection: one that speaks HTTP/1.1 if the request needs that, for example to become a tunnel.
+    async fn open_for(&self, only_http1: bool, account: &Arc<Account>) -> Result<Connection, ForwardError> {
         // These futures are rare and large. Boxed, they do not enlarge the future of every request.
-        let opened = if upgrade {
+        let opened = if only_http1 {
             Box::pin(self.open_http1(account)).await
         } else {
             Box::pin(self.open(account)).await

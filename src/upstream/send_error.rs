@@ -36,6 +36,13 @@ pub(super) const NOT_READ: ForwardError = ForwardError::Explained(
     Reason::UpstreamTimeout,
     Cow::Borrowed("the backend did not read the request's body within upstream.idleTimeout"),
 );
+/// hyper writes `:path` from a URI, which does not accept these octets.
+pub(super) const UNSENDABLE_QUERY: ForwardError = ForwardError::Explained(
+    Reason::BadTarget,
+    Cow::Borrowed(
+        "the query has an unescaped \", < or >, which only a backend with upstream.protocol http1 or auto can be sent",
+    ),
+);
 pub(super) const BAD_TARGET: ForwardError = ForwardError::Failed(Reason::BadTarget);
 
 /// How one attempt ended.

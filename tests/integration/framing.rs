@@ -5,6 +5,7 @@
 mod responses;
 mod bodies;
 mod heads;
+mod queries;
 mod targets;
 
 use crate::support::keys::sha256_hex;

@@ -5,7 +5,7 @@ use http::{Method, Uri, Version};
 use crate::message::field_name::{CONNECTION, EXPECT};
 use crate::message::{Fields, Head};
 use crate::outbound_head::list_members;
-use crate::request::{HeadScanner, RequestFault};
+use crate::request::{HeadScanner, RequestFault, uri_of};
 
 /// The request of a complete head, of which nothing is copied.
 ///
@@ -13,10 +13,14 @@ use crate::request::{HeadScanner, RequestFault};
 /// The target, which `scanner` accepted, is not accepted by [`Uri`].
 pub(super) fn read(scanner: &HeadScanner, headers: Fields) -> Result<Head, Box<(RequestFault, Fields)>> {
     let head = headers.received();
-    let target = Uri::from_maybe_shared(head.slice_ref(scanner.target_of(head)));
-    let (Ok(uri), Ok(method)) = (target, Method::from_bytes(scanner.method_of(head))) else {
-        let fault = RequestFault::BadTarget("target is not of a form that requests have");
-        return Err(Box::new((fault, headers)));
+    let target = scanner.target_of(head);
+    // Few queries have an octet that needs a copy of the target.
+    let uri = Uri::from_maybe_shared(head.slice_ref(target)).or_else(|_| uri_of(target));
+    let method = Method::from_bytes(scanner.method_of(head));
+    let (uri, method) = match (uri, method) {
+        (Ok(uri), Ok(method)) => (uri, method),
+        (Err(fault), _) => return Err((fault, headers)),
+        (_, Err(_)) => return Err((RequestFault::BadTarget("method is not a token"), headers)),
     };
     let version = if scanner.is_http_11() { Version::HTTP_11 } else { Version::HTTP_10 };
     Ok(Head { method, uri, version, headers })

@@ -15,7 +15,9 @@ use super::frame::{
 };
 use super::refused::{RefusedHeads, placeholder};
 use crate::gateway::UnreadHead;
-use crate::request::{FieldList, HeadLimits, HpackDecoder, Http2Head, RequestFault, check_http2_trailers};
+use crate::request::{
+    FieldList, HeadLimits, HpackDecoder, Http2Head, RequestFault, check_http2_trailers, with_stand_ins,
+};
 
 /// The default of SETTINGS_HEADER_TABLE_SIZE.
 const TABLE_SIZE: usize = 4096;
@@ -171,7 +173,16 @@ impl FieldBlocks {
         } else {
             Http2Head::read(list, self.limits, block.ends_stream)
         };
-        let Err(fault) = read else { return encode(list.iter()) };
+        let target = read.and_then(|head| with_stand_ins(head.path()));
+        let fault = match target {
+            Ok(None) => return encode(list.iter()),
+            // h2 reads the target as a URI.
+            Ok(Some(target)) => {
+                let field = |(name, value)| (name, if name == b":path" { &*target } else { value });
+                return encode(list.iter().map(field));
+            }
+            Err(fault) => fault,
+        };
         let head = Http2Head::of_refused(list, self.limits);
         self.refused.put(block.stream, UnreadHead::new(fault, head.method(), head.path()));
         // A response to HEAD has no body.

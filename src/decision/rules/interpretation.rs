@@ -144,7 +144,7 @@ impl<'v> Interpretations<'v> {
 /// Every combination of one value for each parameter that a rule names.
 fn combinations<'v>(rules: &'v Rules, facts: &'v RequestFacts) -> Result<Vec<Parameters<'v>>, &'static str> {
     const TOO_MANY: &str = "query: too many values of parameters that rules ask for";
-    let query = facts.path.path_and_query().query().unwrap_or_default();
+    let query = facts.path.query();
     if query.is_empty() || !rules.name_parameters() {
         return Ok(vec![Some(Vec::new())]);
     }

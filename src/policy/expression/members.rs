@@ -145,7 +145,7 @@ impl Members<'_> {
 
     /// Every parameter by name, with all its values. If one cannot be decoded, the whole map is missing.
     fn query<'v>(&self) -> Option<Box<dyn Val + 'v>> {
-        let query = self.subject.request.path.path_and_query().query().unwrap_or_default();
+        let query = self.subject.request.path.query();
         let mut lists: HashMap<CelMapKey<'v>, Vec<Box<dyn Val + 'v>>> = HashMap::new();
         self.budget.spend_on_text(query.len());
         for (name, value) in parameters(query)? {

@@ -233,15 +233,15 @@ fn every_octet_is_checked_as_over_http1() {
                     Part::Method => tchar,
                     // A question mark starts the query early.
                     Part::Path => octet.is_ascii_graphic() && !b"#<>\\`".contains(&octet),
-                    Part::Query => octet.is_ascii_graphic() && !b"\"#<>\\".contains(&octet),
+                    Part::Query => octet.is_ascii_graphic() && octet != b'#',
                     Part::Name => tchar && !octet.is_ascii_uppercase(),
                     Part::Value => {
                         let blank = matches!(octet, b' ' | b'\t');
                         if blank { place == 1 } else { octet > b' ' && octet != 0x7f }
                     }
-                    // Labels must not be empty; a port may be.
+                    // Labels must not be empty; the root after the last dot and a port may be.
                     Part::Authority => match octet {
-                        b'.' => place == 1,
+                        b'.' => place != 0,
                         b':' => place == 2,
                         _ => octet.is_ascii_alphanumeric() || b"-_~!$&'()*+;=".contains(&octet),
                     },

@@ -119,7 +119,7 @@ impl Case {
                 Place::First => byte == b'/',
                 _ => byte.is_ascii_graphic() && !b"#<>\\`%".contains(&byte),
             },
-            Part::Query => byte.is_ascii_graphic() && !b"\"#<>\\".contains(&byte),
+            Part::Query => byte.is_ascii_graphic() && byte != b'#',
             Part::Version => [b"HTTP/1.0", b"HTTP/1.1"].iter().any(|version| *version == &self.text[..]),
             // A colon ends a non-empty name.
             Part::FieldName | Part::TrailerName => is_token(byte) || (byte == b':' && place != Place::First),

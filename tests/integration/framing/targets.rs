@@ -66,7 +66,6 @@ fn ambiguous_paths_are_refused() {
         "/#",
         "/x#",
         "/x?y#z",
-        "/x?y\\z",
         "/health#/x",
     ]
     .into_iter()
@@ -111,7 +110,7 @@ fn invalid_target_forms_are_refused() {
         cases.push(case(name, bytes, Refused));
     }
     cases.push(case("P14 OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: a\r\nTOKEN\r\n", Refused));
-    cases.push(case("P15 a trailing dot", "GET http://a./x HTTP/1.1\r\nHost: a.\r\nTOKEN\r\n", Refused));
+    cases.push(case("P15 two trailing dots", "GET http://a../x HTTP/1.1\r\nHost: a..\r\nTOKEN\r\n", Refused));
     assert_all(&cases);
 }
 
@@ -149,8 +148,7 @@ fn invalid_hosts_are_refused() {
         "a\tb",
         "<a>",
         "a\u{e9}",
-        "a.",
-        "a.:80",
+        "a..:80",
         ".",
         "..a",
         "a..b",

@@ -71,7 +71,7 @@ impl Case {
             Part::Method => tchar,
             // A percent sign that does not begin an escape is ambiguous.
             Part::Path => octet.is_ascii_graphic() && !b"#<>\\`%".contains(&octet),
-            Part::Query => octet.is_ascii_graphic() && !b"\"#<>\\".contains(&octet),
+            Part::Query => octet.is_ascii_graphic() && octet != b'#',
             Part::FieldName => tchar && !octet.is_ascii_uppercase(),
             Part::FieldValue => match octet {
                 b' ' | b'\t' => inside,
@@ -161,7 +161,9 @@ fn is_what_was_sent(head: &Head, case: Case) {
         "{case:?}"
     );
     assert!(head.problems.is_empty(), "{case:?}: {:?}", head.problems);
-    assert_eq!(head.value("host"), Some(&*latin1(&case.with(Part::Authority, "gateway"))), "{case:?}");
+    // A dot at the end is not forwarded.
+    let host = latin1(&case.with(Part::Authority, "gateway"));
+    assert_eq!(head.value("host"), Some(host.strip_suffix('.').unwrap_or(&host)), "{case:?}");
     let name = latin1(&case.with(Part::FieldName, "x-name"));
     assert_eq!(head.value(&name), Some(&*latin1(&case.with(Part::FieldValue, "value"))), "{case:?}");
 }
