@@ -51,6 +51,7 @@ mod substitution;
 mod suggestion;
 #[cfg(test)]
 mod tests;
+mod upstream;
 mod values;
 mod variables;
 mod words;
@@ -77,7 +78,7 @@ pub use rule_test::RuleTest;
 pub use schema::schema;
 pub use settings::{KEYS, Key, Kind, environment_name, environment_names};
 pub use sources::{Flags, Sources};
-pub(crate) use values::KID_IN_URL;
+pub use upstream::{ClientTls, HostHeader, Upstream, UpstreamAuthorization, UpstreamProtocol};
 pub use words::Words;
 
 use std::net::SocketAddr;
@@ -203,72 +204,6 @@ pub struct ForwardAuth {
     pub listen: SocketAddr,
     /// How those proxies name the request that they ask about.
     pub target: ForwardAuthDialect,
-}
-
-/// The backend's URL, its timeouts, and how to talk to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream {
-    /// `http` or `https`; a path in it is put before every request's path. No query, no userinfo.
-    pub url: Url,
-    /// The maximum time to open a connection, including TLS.
-    pub connect_timeout: Duration,
-    /// The maximum time from the end of the request to the head of the response.
-    pub response_timeout: Duration,
-    /// The maximum time without data within a body.
-    pub idle_timeout: Duration,
-    /// TLS to an `https` upstream.
-    pub tls: ClientTls,
-    /// The HTTP version.
-    pub protocol: UpstreamProtocol,
-    /// The protocols that a connection may be upgraded to, in lower case. Never HTTP/2.
-    pub upgrades: Vec<Box<str>>,
-    /// Whether tunnels and streamed responses end when the token of their request expires.
-    pub close_on_token_expiry: bool,
-    /// Whether the `Authorization` field is forwarded.
-    pub authorization: UpstreamAuthorization,
-    /// The most fields in the head of a response (`limits.responseFields`).
-    pub response_fields: usize,
-}
-
-/// The HTTP version of upstream connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum UpstreamProtocol {
-    /// HTTP/1.1.
-    #[default]
-    Http1,
-    /// HTTP/2: by ALPN over `https`, by prior knowledge over `http` (RFC 9113 section 3).
-    Http2,
-    /// What ALPN selects over `https`; HTTP/1.1 over `http`.
-    Auto,
-}
-
-/// TLS of upstream connections.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClientTls {
-    /// Authorities in addition to the platform's, or the certificate of the server itself. PEM or DER.
-    pub ca_file: Option<PathBuf>,
-    /// PEM: our certificate chain and its private key.
-    pub identity: Option<(PathBuf, PathBuf)>,
-    /// The oldest accepted version.
-    pub min_version: TlsVersion,
-}
-
-impl ClientTls {
-    /// All files of this section.
-    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        let identity = self.identity.iter().flat_map(|(chain, key)| [chain, key]);
-        self.ca_file.iter().chain(identity)
-    }
-}
-
-/// Whether the `Authorization` field is forwarded to the backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum UpstreamAuthorization {
-    /// It is forwarded: OpenMetadata and DataHub verify the token again.
-    #[default]
-    Forward,
-    /// It is removed.
-    Strip,
 }
 
 /// A trusted issuer, or the simple list: its keys and what its tokens must look like.

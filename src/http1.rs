@@ -3,6 +3,7 @@
 //! - [`HeadWriter`] and [`BodyWriter`] write a request. The fields that say where its body ends are written from the
 //!   framing that was read, and never copied.
 //! - [`ResponseHeadReader`] and [`BodyReader`] read its response as the bytes arrive, however they are split.
+//! - [`KeepAlive`] says for how long an idle connection may be used.
 //! - [`Phase`] says what may happen to a connection, and whether it may serve another request.
 //!
 //! The grammar is the one of [`crate::request`]. A response that another reader could end at another byte is refused:
@@ -20,12 +21,14 @@
 //!
 //! An empty cell is `Closed` too. [`Phase::next`] is this table.
 
+mod keep_alive;
 mod phase;
 mod request_body;
 mod request_head;
 mod response_body;
 mod response_head;
 
+pub use keep_alive::KeepAlive;
 pub use phase::{Event, Phase};
 pub use request_body::{BodyWriter, RunFraming, WrongLength};
 pub use request_head::{HeadWriter, RequestFraming};

@@ -25,8 +25,8 @@ use counter_family::{NumberedFamily, RequestCounters};
 use definition::metrics;
 use histogram::Histogram;
 use labels::{
-    BuildLabels, CauseLabel, CodeLabel, FetchLabels, KindLabel, Labelled, NoLabels, RequestLabelSet,
-    ResultLabel, SkippedLabels, SourceLabel,
+    AddressLabel, BuildLabels, CauseLabel, CodeLabel, FetchLabels, KindLabel, Labelled, NoLabels,
+    RequestLabelSet, ResultLabel, SkippedLabels, SourceLabel,
 };
 
 pub use definition::Definition;
@@ -51,6 +51,8 @@ metrics! {
         "Attempts to open a connection to the backend, by result";
     pub upstream_up: Gauge,
         "1 while the backend can be reached or has not been used yet, 0 since no connection could be opened";
+    upstream_address_up: Family<AddressLabel, Gauge>,
+        "1 if an address of the backend accepted the last connection, 0 if it did not";
     // Updated when the metrics are read.
     pub requests_in_flight: Gauge,
         "Requests without a response, or whose response from the backend has not ended";
@@ -131,7 +133,18 @@ impl Metrics {
         self.upstream_duration.observe(duration);
     }
 
-    /// Counts one connection to the backend: `ok`, `timeout` or `failed`.
+    /// Sets whether an address of the backend accepted the last connection.
+    pub fn upstream_address(&self, address: &str, accepts: bool) {
+        let label = AddressLabel { address: address.to_owned() };
+        self.upstream_address_up.get_or_create(&label).set(i64::from(accepts));
+    }
+
+    /// Removes an address that the backend no longer has.
+    pub fn forget_upstream_address(&self, address: &str) {
+        self.upstream_address_up.remove(&AddressLabel { address: address.to_owned() });
+    }
+
+    /// Counts one connection to the backend: `ok`, `timeout`, `failed`, or `limited` if there was none to be had.
     pub fn upstream_connection(&self, result: &'static str) {
         self.upstream_connections.get_or_create(&ResultLabel { result }).inc();
     }

@@ -25,6 +25,8 @@ use metagate::request::{
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
+#[path = "properties/keep_alive.rs"]
+mod keep_alive;
 #[path = "properties/messages.rs"]
 mod messages;
 #[path = "properties/presets.rs"]

@@ -49,7 +49,7 @@ fn audit_output(file: Option<&Path>, reopen: &Reopen) -> Result<Box<dyn io::Writ
 }
 
 fn report(loaded: &Loaded) {
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), backend = loaded.config.backend.as_str(), upstream = %loaded.config.upstream.url, workers = loaded.config.workers, "starting");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), backend = loaded.config.backend.as_str(), upstream = %loaded.config.upstream, workers = loaded.config.workers, "starting");
     let (files, environment, flags) =
         (loaded.used.described_files(), loaded.used.environment.join(" "), loaded.used.flags.join(" "));
     tracing::info!(files, environment, flags, "configuration loaded");

@@ -203,6 +203,9 @@ impl Walk<'_> {
                 _ => self.free(path, key, node),
             },
             kind if kind.is_list() => self.list(path, kind, node).map(Merging::from),
+            kind @ Kind::UrlOrUrls(_) if is_list_of_urls(&node.value) => {
+                self.list(path, kind, node).map(Merging::from)
+            }
             kind => self.scalar(path, key, kind, node),
         }
     }
@@ -393,4 +396,17 @@ fn join_methods(items: Vec<(String, Position)>) -> Vec<(String, Position)> {
 pub(super) fn shown(name: &str) -> String {
     let plain = name.len() <= 80 && !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic());
     if plain { name.to_owned() } else { quote(name) }
+}
+
+/// Whether a value is a list of URLs, and not one URL with a comma in it.
+fn is_list_of_urls(value: &Value) -> bool {
+    match value {
+        Value::List(_) => true,
+        Value::Scalar { text, .. } => {
+            let is_url = |part: &str| part.starts_with("http://") || part.starts_with("https://");
+            let mut parts = text.split([',', ' ']).filter(|part| !part.is_empty());
+            text.starts_with('[') || (text.contains([',', ' ']) && parts.all(is_url))
+        }
+        Value::Map(_) | Value::Null => false,
+    }
 }

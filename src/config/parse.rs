@@ -23,8 +23,8 @@ mod token_kinds;
 mod trust;
 mod unbound;
 mod upgrade;
+mod upstream;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -38,8 +38,8 @@ use super::secret::Purpose;
 use super::values;
 use super::words::Word as _;
 use super::{
-    ClientAuth, ClientTls, Config, DatahubSystem, Jwks, Log, ProxyProtocol, ServerTls, Shutdown, TlsVersion,
-    TokenCache, Upstream,
+    ClientAuth, Config, DatahubSystem, IdentityFields, Jwks, Log, ProxyProtocol, ServerTls, Shutdown,
+    TlsVersion, TokenCache,
 };
 use crate::backend::Backend;
 use section::{Report, Section};
@@ -84,8 +84,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
     let backend = root.word("backend");
     let listeners = listeners::listeners(root);
     let address = listeners.data_address();
-    let upstream = upstream(root, address);
-    let jwks = jwks(&authentication.section("jwks"));
+    let upstream = upstream::upstream(root, address);
     let place = key_source::Place {
         listen: address,
         backend,
@@ -144,41 +143,6 @@ fn workers(root: &Section<'_>) -> usize {
     }
 }
 
-fn upstream(root: &Section<'_>, listen: Option<SocketAddr>) -> Option<Upstream> {
-    let section = root.section("upstream");
-    let url = section.read("url", |text| values::url(text, &["http", "https", "unix"]));
-    match &url {
-        None => section.missing(
-            "url",
-            "is missing: requests have nowhere to go",
-            "set upstream.url, METAGATE_UPSTREAM__URL or --upstream, to a URL like http://127.0.0.1:8585",
-        ),
-        Some(url) if url.query().is_some() => section.error("url", "must not have a query"),
-        Some(url) => {
-            if let Some(listen) = listen.filter(|listen| key_source::is_own(url, *listen)) {
-                let message = format!("is our own listener ({listen}): requests would loop");
-                section.error_with_help(
-                    "url",
-                    message,
-                    "write the backend's own address, like http://127.0.0.1:8585",
-                );
-            }
-        }
-    }
-    Some(Upstream {
-        connect_timeout: section.duration("connectTimeout"),
-        response_timeout: section.duration("responseTimeout"),
-        idle_timeout: section.duration("idleTimeout"),
-        tls: client_tls(&section.section("tls")),
-        protocol: section.word("protocol"),
-        upgrades: section.need_list("upgrades", upgrade::upgrade),
-        close_on_token_expiry: section.boolean("closeOnTokenExpiry"),
-        authorization: section.word("authorization"),
-        response_fields: root.section("limits").count("responseFields"),
-        url: url?,
-    })
-}
-
 fn server_tls(section: &Section<'_>) -> Option<ServerTls> {
     let identity = identity_files(section);
     let client_ca_file = section.file("clientCaFile");
@@ -201,14 +165,6 @@ fn server_tls(section: &Section<'_>) -> Option<ServerTls> {
         client_auth,
         min_version,
     })
-}
-
-fn client_tls(section: &Section<'_>) -> ClientTls {
-    ClientTls {
-        ca_file: section.file("caFile"),
-        identity: identity_files(section),
-        min_version: section.word("minVersion"),
-    }
 }
 
 /// A certificate and its key: both or neither.

@@ -102,8 +102,8 @@ fn shown(kind: Kind, value: Option<&Value>) -> String {
     match (kind, value) {
         (_, None | Some(Value::Empty(..))) => String::new(),
         (Kind::Secret, Some(_)) => "\"[redacted]\"".to_owned(),
-        (Kind::Url(_), Some(Value::String(_, url))) => scalar(&redacted(url)),
-        (Kind::Urls(_) | Kind::KeyUrls, Some(Value::Array(_, urls))) => {
+        (Kind::Url(_) | Kind::UrlOrUrls(_), Some(Value::String(_, url))) => scalar(&redacted(url)),
+        (Kind::Urls(_) | Kind::UrlOrUrls(_), Some(Value::Array(_, urls))) => {
             let urls = urls.iter().filter_map(Value::as_str).map(|url| scalar(&redacted(url)));
             format!("[{}]", urls.collect::<Vec<_>>().join(", "))
         }

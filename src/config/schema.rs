@@ -65,6 +65,7 @@ fn property(key: &Key) -> Value {
         Kind::Body => json!({ "type": ["object", "string", "null"] }),
         Kind::KeySet => json!({ "type": ["object", "array", "string", "null"] }),
         kind if kind.is_list() => list(item(kind)),
+        Kind::UrlOrUrls(schemes) => list(item(Kind::Urls(schemes))),
         kind => item(kind),
     };
     if let Some(value) = value.as_object_mut() {
@@ -120,7 +121,9 @@ fn literal(kind: Kind) -> Value {
         Kind::Algorithm | Kind::Algorithms => {
             json!({ "enum": crate::jose::Algorithm::ASYMMETRIC.map(crate::jose::Algorithm::name) })
         }
-        Kind::Url(schemes) => json!({ "type": ["string", "null"], "pattern": url_pattern(schemes) }),
+        Kind::Url(schemes) | Kind::UrlOrUrls(schemes) => {
+            json!({ "type": ["string", "null"], "pattern": url_pattern(schemes) })
+        }
         Kind::Urls(schemes) => json!({ "type": "string", "pattern": url_pattern(schemes) }),
         Kind::KeyUrls => literal(Kind::Urls(values::KEY_URLS)),
         _ if kind.is_list() => json!({ "type": "string" }),

@@ -28,6 +28,7 @@ mod secrets;
 mod token_headers;
 mod token_kinds;
 mod unbound;
+mod upstream;
 mod variables;
 mod words;
 

@@ -128,6 +128,69 @@ impl Fetcher {
     }
 }
 
+/// Where a source is. The backend itself and this machine are never reached through a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum NetworkScope {
+    Upstream,
+    Loopback,
+    Anywhere,
+}
+
+impl NetworkScope {
+    pub(super) fn of(url: &Url, config: &Config) -> Self {
+        let is_same = |upstream: &Url| {
+            url.host() == upstream.host() && url.port_or_known_default() == upstream.port_or_known_default()
+        };
+        if config.upstream.urls().any(is_same) {
+            Self::Upstream
+        } else if is_on_this_machine(url) {
+            Self::Loopback
+        } else {
+            Self::Anywhere
+        }
+    }
+
+    /// The file with CA certificates to trust in addition to the platform's, if one is configured.
+    pub(super) fn authorities(self, entry: &TrustEntry, config: &Config) -> Option<PathBuf> {
+        let upstreams = config.upstream.tls.ca_file.as_ref().filter(|_| self == Self::Upstream);
+        entry.ca_file.as_ref().or(upstreams).cloned()
+    }
+}
+
+fn client(
+    entry: &TrustEntry,
+    config: &Config,
+    url: &Url,
+    policy: &Arc<FetchPolicy>,
+) -> Result<Client, KeysError> {
+    let scope = NetworkScope::of(url, config);
+    let files = ClientTls {
+        ca_file: scope.authorities(entry, config),
+        identity: None,
+        min_version: TlsVersion::V12,
+        server_name: None,
+    };
+    let tls = tls::client_config(&files).map_err(|error| KeysError::Tls(entry.name.clone(), error))?;
+    let builder = Client::builder()
+        .tls_backend_preconfigured(tls)
+        .user_agent(concat!("metagate/", env!("CARGO_PKG_VERSION")))
+        .redirect(policy.redirects())
+        .dns_resolver(policy.resolver())
+        .referer(false)
+        .pool_max_idle_per_host(1);
+    let builder = match &entry.proxy {
+        _ if scope != NetworkScope::Anywhere => builder.no_proxy(),
+        Some(proxy) => {
+            let proxy = Proxy::all(proxy.as_str())
+                .map_err(|error| KeysError::Client(entry.name.clone(), error.without_url()))?;
+            builder.no_proxy().proxy(proxy)
+        }
+        // HTTPS_PROXY, HTTP_PROXY and NO_PROXY apply.
+        None => builder,
+    };
+    builder.build().map_err(|error| KeysError::Client(entry.name.clone(), error.without_url()))
+}
+
 async fn fetch_keys(
     client: &KeyClient,
     url: Url,

@@ -28,7 +28,7 @@ impl Metrics {
     pub(super) fn create_fixed(&self) {
         self.token_cache.create(0, || ResultLabel { result: "hit" });
         self.token_cache.create(1, || ResultLabel { result: "miss" });
-        for result in ["ok", "timeout", "failed"] {
+        for result in ["ok", "timeout", "failed", "limited"] {
             create(&self.upstream_connections, &ResultLabel { result });
         }
         for result in ["applied", "refused"] {

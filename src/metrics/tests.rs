@@ -30,6 +30,7 @@ fn used() -> Metrics {
     });
     metrics.upstream_response(http::StatusCode::OK);
     metrics.upstream_connection("ok");
+    metrics.upstream_address("192.0.2.1:80", true);
     metrics.connection_refused("total");
     metrics.connections_closed("idle", 1);
     metrics.token_cache("hit");

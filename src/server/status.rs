@@ -24,7 +24,7 @@ impl Process {
                 hash: loaded.hash(),
                 loaded_at: current.since,
                 backend: config.backend.as_str(),
-                upstream: config.upstream.url.to_string(),
+                upstream: config.upstream.to_string(),
                 issuers: config.trust.iter().map(|entry| entry.name.to_string()).collect(),
                 rules: config.policy.rules.iter().map(|rule| rule.name.to_string()).collect(),
             },

@@ -125,7 +125,9 @@ fn faults(loaded: &Loaded) -> Vec<(Section, TlsError)> {
     found.extend(listener.map(|error| (Section::Listener, error)));
     if is_https(loaded) {
         let upstream = tls::client_faults(&config.upstream.tls).into_iter();
-        let name = tls::server_name(&config.upstream.url).err();
+        // `upstream.tls.serverName` replaces the names of the URLs.
+        let urls = config.upstream.urls().filter(|_| config.upstream.tls.server_name.is_none());
+        let name = urls.filter_map(|url| tls::server_name(url).err()).next();
         found.extend(upstream.chain(name).map(|error| (Section::Upstream, error)));
     }
     let fetches = |keys: &KeySource| match keys {
@@ -135,11 +137,8 @@ fn faults(loaded: &Loaded) -> Vec<(Section, TlsError)> {
     };
     for entry in config.trust.iter().filter(|entry| fetches(&entry.keys)) {
         let min_version = TlsVersion::default();
-        let files = ClientTls {
-            ca_file: entry.ca_file.clone(),
-            identity: entry.access.identity.clone(),
-            min_version,
-        };
+        let files =
+            ClientTls { ca_file: entry.ca_file.clone(), identity: None, min_version, server_name: None };
         found.extend(tls::client_faults(&files).into_iter().map(|error| (Section::Keys, error)));
     }
     found

@@ -1,17 +1,22 @@
 //! Connects to a name: tries its addresses at short intervals (Happy Eyeballs, RFC 8305).
+//!
+//! The same race is run between the URLs of a backend that has several.
 
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
+use super::addresses::{Address, Addresses};
 use super::open_error::OpenError;
+use crate::metrics::Metrics;
 
 /// How long to wait for an address before the next one is tried in parallel (RFC 8305 section 5).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -21,16 +26,62 @@ const RECEIVE_BYTES: usize = 256 * 1024;
 /// How many addresses of one name are tried at most.
 const MAX_ADDRESSES: usize = 32;
 
-/// Connects to the address of `host` that accepts first. The name is resolved each time, so that new connections
-/// follow DNS changes. The caller limits the total time.
-pub(super) async fn dial(host: &str, port: u16) -> Result<TcpStream, OpenError> {
-    let found = lookup_host((host, port)).await.map_err(|error| OpenError::name(host, Some(&error)))?;
-    let connect = |address| async move {
-        let stream = prepared(TcpStream::connect(address).await);
-        stream.map_err(|error| OpenError::address(address, &error))
+/// A URL of the backend to connect to.
+pub(super) struct Destination<'d> {
+    /// The index of the URL.
+    pub(super) endpoint: usize,
+    pub(super) host: &'d str,
+    pub(super) port: u16,
+}
+
+/// A connection, and the address that accepted it.
+pub(super) struct Dialed {
+    pub(super) stream: TcpStream,
+    pub(super) address: Arc<Address>,
+    /// Whether there are other addresses of the same URL.
+    pub(super) has_siblings: bool,
+}
+
+/// Connects to the address of a URL that accepts first; those that rest are tried last, and those in `except` not at all.
+/// The name is resolved each time, so that new connections follow DNS changes. The caller limits the total time.
+pub(super) async fn dial(
+    to: &Destination<'_>,
+    except: &[Arc<Address>],
+    addresses: &Addresses,
+    metrics: &Metrics,
+) -> Result<Dialed, OpenError> {
+    let found = lookup_host((to.host, to.port)).await;
+    let found = found.map_err(|error| OpenError::name(to.host, Some(&error)))?;
+    let found = alternating(found.take(MAX_ADDRESSES).collect());
+    let found: Vec<_> = found.into_iter().map(|at| (at, addresses.get(to.endpoint, at))).collect();
+    let known: Vec<_> = found.iter().map(|(_, address)| address.clone()).collect();
+    addresses.retain(to.endpoint, &known, metrics);
+    let has_siblings = known.len() > 1;
+    let is_excepted = |address: &Arc<Address>| except.iter().any(|other| Arc::ptr_eq(other, address));
+    let left = found.into_iter().filter(|(_, address)| !is_excepted(address)).collect();
+    let connect = |(at, address): (SocketAddr, Arc<Address>)| async move {
+        let stream = prepared(TcpStream::connect(at).await);
+        stream.map(|stream| (stream, address)).map_err(|error| OpenError::address(at, &error))
     };
-    let stream = race(alternating(found.take(MAX_ADDRESSES).collect()), connect).await;
-    stream.map_err(|error| error.unwrap_or_else(|| OpenError::name(host, None)))
+    let now = Instant::now();
+    let rested = rested_first(left, |(_, address)| address.is_resting(now));
+    let failed = |(_, address): &(SocketAddr, Arc<Address>), error: Option<&OpenError>| {
+        let cause: &dyn std::fmt::Display = match error {
+            Some(error) => error,
+            None => &"it does not answer while another address does",
+        };
+        address.failed(cause, has_siblings, metrics);
+    };
+    let raced = race(rested, connect, failed).await;
+    let (stream, address) = raced.map_err(|error| error.unwrap_or_else(|| OpenError::name(to.host, None)))?;
+    Ok(Dialed { stream, address, has_siblings })
+}
+
+/// Moves those that rest behind the others, and keeps the order otherwise.
+pub(super) fn rested_first<A>(all: Vec<A>, is_resting: impl Fn(&A) -> bool) -> Vec<A> {
+    let (last, mut first): (Vec<_>, Vec<_>) = all.into_iter().partition(is_resting);
+    first.extend(last);
+    first
 }
 
 fn prepared(connected: io::Result<TcpStream>) -> io::Result<TcpStream> {
@@ -53,40 +104,62 @@ fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 }
 
 /// Returns the first connection that succeeds and drops the others. If one fails, the next starts at once. If all fail,
-/// returns the last error; none if there was nothing to try.
-async fn race<T, E, C>(addresses: Vec<SocketAddr>, connect: impl Fn(SocketAddr) -> C) -> Result<T, Option<E>>
+/// returns the last error; none if there was nothing to try. Tells `failed` what failed, and why, and what had not
+/// answered when another that was tried later succeeded.
+pub(super) async fn race<A: Clone, T, E, C>(
+    candidates: Vec<A>,
+    connect: impl Fn(A) -> C,
+    failed: impl Fn(&A, Option<&E>),
+) -> Result<T, Option<E>>
 where
     C: Future<Output = Result<T, E>>,
 {
-    let mut left = addresses.into_iter();
-    let mut running: Vec<Pin<Box<C>>> = Vec::new();
+    let mut left = candidates.into_iter().enumerate();
+    let mut running: Vec<Attempt<A, C>> = Vec::new();
     let mut failure = None;
     loop {
-        running.extend(left.next().map(|address| Box::pin(connect(address))));
+        running.extend(left.next().map(|(number, candidate)| Attempt {
+            number,
+            future: Box::pin(connect(candidate.clone())),
+            candidate,
+        }));
         if running.is_empty() {
             return Err(failure);
         }
         tokio::select! {
-            ended = first_ended(&mut running) => match ended {
-                Ok(stream) => return Ok(stream),
-                Err(error) => failure = Some(error),
+            (ended, attempt) = first_ended(&mut running) => match ended {
+                Ok(stream) => {
+                    let earlier = running.iter().filter(|other| other.number < attempt.number);
+                    earlier.for_each(|other| failed(&other.candidate, None));
+                    return Ok(stream);
+                }
+                Err(error) => {
+                    failed(&attempt.candidate, Some(&error));
+                    failure = Some(error);
+                }
             },
             () = sleep(STAGGER), if left.len() > 0 => {}
         }
     }
 }
 
+/// One of the connections that are tried in parallel.
+struct Attempt<A, C> {
+    number: usize,
+    candidate: A,
+    future: Pin<Box<C>>,
+}
+
 /// Waits until one of them ends, and removes it.
-async fn first_ended<C: Future>(running: &mut Vec<Pin<Box<C>>>) -> C::Output {
+async fn first_ended<A, C: Future>(running: &mut Vec<Attempt<A, C>>) -> (C::Output, Attempt<A, C>) {
     poll_fn(|cx| {
         let ended =
-            running.iter_mut().enumerate().find_map(|(at, attempt)| match attempt.as_mut().poll(cx) {
+            running.iter_mut().enumerate().find_map(|(at, attempt)| match attempt.future.as_mut().poll(cx) {
                 Poll::Ready(output) => Some((at, output)),
                 Poll::Pending => None,
             });
         let Some((at, output)) = ended else { return Poll::Pending };
-        drop(running.swap_remove(at));
-        Poll::Ready(output)
+        Poll::Ready((output, running.swap_remove(at)))
     })
     .await
 }
@@ -95,8 +168,6 @@ async fn first_ended<C: Future>(running: &mut Vec<Pin<Box<C>>>) -> C::Output {
 mod tests {
     use super::*;
     use std::cell::RefCell;
-    use tokio::time::Instant;
-
     /// 198.51.100.x never responds, 203.0.113.x refuses, any other address connects after 100 ms.
     async fn attempt(address: SocketAddr) -> io::Result<SocketAddr> {
         match address.ip().to_string() {
@@ -123,7 +194,7 @@ mod tests {
             (&["198.51.100.1", "203.0.113.1", "203.0.113.2", "192.0.2.2"], "192.0.2.2", 350),
         ] {
             let started = Instant::now();
-            let won = race(addresses(ips), attempt).await.expect("a connection");
+            let won = race(addresses(ips), attempt, |_, _| {}).await.expect("a connection");
             assert_eq!(won.ip().to_string(), winner, "{ips:?}");
             assert_eq!(started.elapsed(), Duration::from_millis(millis), "{ips:?}");
         }
@@ -131,9 +202,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn if_all_addresses_fail_the_last_error_is_returned() {
-        let error = race(addresses(&["203.0.113.1", "203.0.113.2"]), attempt).await.expect_err("refused");
+        let error =
+            race(addresses(&["203.0.113.1", "203.0.113.2"]), attempt, |_, _| {}).await.expect_err("refused");
         assert_eq!(error.map(|error| error.kind()), Some(io::ErrorKind::ConnectionRefused));
-        let error = race(Vec::new(), attempt).await.expect_err("nothing to try");
+        let error = race(Vec::new(), attempt, |_, _| {}).await.expect_err("nothing to try");
         assert!(error.is_none());
     }
 
@@ -145,8 +217,25 @@ mod tests {
             tried.borrow_mut().push(address);
             attempt(address)
         };
-        race(given.clone(), note).await.expect("a connection");
+        race(given.clone(), note, |_, _| {}).await.expect("a connection");
         assert_eq!(*tried.borrow(), given[..2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_fails_or_does_not_answer_in_its_turn_is_told() {
+        let told = RefCell::new(Vec::new());
+        let failed = |address: &SocketAddr, error: Option<&io::Error>| {
+            told.borrow_mut().push((address.ip().to_string(), error.is_some()));
+        };
+        let given = addresses(&["198.51.100.1", "203.0.113.1", "192.0.2.2", "192.0.2.3"]);
+        race(given, attempt, failed).await.expect("a connection");
+        let expected = [("203.0.113.1".to_owned(), true), ("198.51.100.1".to_owned(), false)];
+        assert_eq!(*told.borrow(), expected, "those after the winner were not tried");
+    }
+
+    #[test]
+    fn those_that_rest_come_last() {
+        assert_eq!(rested_first(vec![1, 2, 3, 4, 5], |number| number % 2 == 1), [2, 4, 1, 3, 5]);
     }
 
     #[test]

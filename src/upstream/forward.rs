@@ -19,11 +19,11 @@ use super::send_error::{
     BAD_TARGET, ForwardError, NO_RESPONSE, NOT_PROCESSED, NOT_READ, SendError, UNSENDABLE_QUERY, broken_body,
     upstream_protocol,
 };
-use super::{Connection, IDLE_LIFETIME, InterimResponses, Upstream};
+use super::{Connection, InterimResponses, Upstream};
 use crate::budget::Connection as Account;
 use crate::decision::{Permit, Reason};
 use crate::http1::{HeadWriter, RequestFraming};
-use crate::message::field_name::{CONTENT_LENGTH, KEEP_ALIVE};
+use crate::message::field_name::{CONTENT_LENGTH, HOST, KEEP_ALIVE};
 use crate::message::{Fields, Response};
 use crate::request::{FramingFields, has_stand_ins};
 use crate::revocation_list::TokenWatch;
@@ -126,7 +126,10 @@ impl Upstream {
         } else {
             Box::pin(self.open(account)).await
         };
-        opened.map_err(|error| self.unreachable(error.to_string()))
+        opened.map_err(|error| match error.is_limited {
+            true => ForwardError::Explained(Reason::Overloaded, error.to_string().into()),
+            false => self.unreachable(error.to_string()),
+        })
     }
 
     /// Sends the request on an HTTP/1.1 connection. If nothing of it was written, `request` is whole again.
@@ -137,6 +140,8 @@ impl Upstream {
         waiting: Waiting<'_>,
     ) -> Result<Response<Box<ResponseBody>>, SendError> {
         let progress = waiting.progress;
+        let endpoint = connection.lease().endpoint();
+        self.set_host(request, endpoint);
         let head = HeadWriter {
             method: &request.method,
             prefix: &self.target.prefix,
@@ -158,10 +163,17 @@ impl Upstream {
                 }
                 tracing::debug!(%error, "the backend did not respond");
                 let speaks_tls = self.target.tls.is_none() && connection.has_read_tls();
-                return Err(broken_body(progress).unwrap_or_else(|| self.head_error(&error, speaks_tls)));
+                let error = broken_body(progress).unwrap_or_else(|| {
+                    if matches!(error, HeadError::Unsent | HeadError::Closed) {
+                        connection.lease().closed_in_use();
+                    }
+                    self.head_error(&error, endpoint, speaks_tls)
+                });
+                return Err(error);
             }
         };
-        let lifetime = announced_lifetime(response.headers()).unwrap_or(IDLE_LIFETIME);
+        let keep_alive = self.target.keep_alive;
+        let lifetime = announced_lifetime(response.headers()).map_or(keep_alive, |time| time.min(keep_alive));
         let body = Http1Response::new(connection, self.http1.clone(), lifetime);
         Ok(response.map(|()| Box::new(ResponseBody::new(Source::Http1(body), self.target.idle_timeout))))
     }
@@ -169,11 +181,12 @@ impl Upstream {
     /// Sends the request as a stream of an HTTP/2 connection. If nothing of it was written, `request` is whole again.
     pub(super) async fn send_http2(
         &self,
-        Http2Stream { mut sender, slot }: Http2Stream,
+        Http2Stream { mut sender, slot, endpoint }: Http2Stream,
         request: &mut UpstreamRequest,
         waiting: Waiting<'_>,
     ) -> Result<Response<Box<ResponseBody>>, SendError> {
         let progress = waiting.progress;
+        self.set_host(request, endpoint);
         let message = self.http2_message(request).ok_or(SendError::Final(BAD_TARGET))?;
         let pending = sender.try_send_request(message);
         let response = match self.await_response(pending, waiting, &mut Timer::default()).await? {
@@ -199,6 +212,13 @@ impl Upstream {
             let slot = (!incoming.is_end_stream()).then_some(slot);
             Box::new(ResponseBody::new(Source::Http2 { incoming, slot }, self.target.idle_timeout))
         }))
+    }
+
+    /// Sets `Host`, unless it is the client's.
+    fn set_host(&self, request: &mut UpstreamRequest, endpoint: usize) {
+        if let Some(host) = self.target.host_header(endpoint) {
+            request.headers.insert(HOST, host.clone());
+        }
     }
 
     /// The request as hyper takes it. The head stays, because it may be sent again.
@@ -330,7 +350,7 @@ fn announced_lifetime(headers: &Fields) -> Option<Duration> {
     let text = headers.get(KEEP_ALIVE)?.to_str().ok()?;
     let secs: u64 =
         text.split(',').find_map(|item| item.trim().strip_prefix("timeout="))?.trim().parse().ok()?;
-    Some(Duration::from_secs(secs.saturating_sub(1)).min(IDLE_LIFETIME))
+    Some(Duration::from_secs(secs.saturating_sub(1)))
 }
 
 /// The length that a head states, if it states one.

@@ -16,6 +16,7 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use http_body::Frame;
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 
+use super::lease::Lease;
 use super::stream::{Stream, SwitchedStream};
 use super::{InterimResponses, RequestBody};
 use crate::http1::{
@@ -58,8 +59,8 @@ pub(super) struct Http1Connection {
     keep_alive: bool,
     /// How much of the body was passed on since the reader last had to wait.
     burst: usize,
-    /// For the waits for responses.
-    timer: Timer,
+    /// Where it leads, and its place among the connections of the process.
+    lease: Lease,
 }
 
 /// Why the head of a response could not be read.
@@ -104,8 +105,13 @@ impl Http1Connection {
             body: BodyReader::new(ResponseFraming::Delimited(Framing::None)),
             keep_alive: false,
             burst: 0,
-            timer: Timer::default(),
+            lease: Lease::default(),
         })
+    }
+
+    /// Where it leads.
+    pub(super) fn lease(&mut self) -> &mut Lease {
+        &mut self.lease
     }
 
     /// Sets how many fields the head of a response may have.
@@ -270,7 +276,7 @@ impl Http1Connection {
 
     /// The stream, after a 101 (Switching Protocols).
     pub(super) fn into_switched(self) -> Option<SwitchedStream<Stream>> {
-        self.is_switched().then(|| SwitchedStream::new(self.read.bytes, self.stream))
+        self.is_switched().then(|| SwitchedStream::new(self.read.bytes, self.stream).holding(self.lease))
     }
 
     /// Releases the buffers before the connection waits in the pool.

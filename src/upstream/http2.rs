@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use http::header::{HOST, HeaderValue, TE};
@@ -15,7 +15,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::{IDLE_LIFETIME, RequestBody, open_error};
+use super::lease::Lease;
+use super::limit::{ConnectionLimit, MakesRoom, Waiters};
+use super::{RequestBody, open_error};
 
 /// The most streams on one connection, even if the backend allows more.
 const MAX_STREAMS: usize = 100;
@@ -31,12 +33,17 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One worker's HTTP/2 connections.
-#[derive(Default)]
 pub(super) struct Http2Pool {
     connections: Mutex<Vec<Shared>>,
+    /// How long a connection without requests is used at most.
+    keep_alive: Duration,
+    waiters: Arc<Waiters>,
 }
 
 struct Shared {
+    /// The index of the URL that it leads to.
+    endpoint: usize,
+    waiters: Arc<Waiters>,
     sender: SendRequest<RequestBody>,
     open: Arc<AtomicUsize>,
     /// How many streams the backend allows.
@@ -48,25 +55,46 @@ struct Shared {
 pub(super) struct Http2Stream {
     pub(super) sender: SendRequest<RequestBody>,
     pub(super) slot: Slot,
+    /// The index of the URL that it leads to.
+    pub(super) endpoint: usize,
 }
 
 /// Counts one stream of a connection until it is dropped.
-pub(super) struct Slot(Arc<AtomicUsize>);
+pub(super) struct Slot {
+    open: Arc<AtomicUsize>,
+    waiters: Arc<Waiters>,
+}
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.waiters.freed.notify_one();
     }
 }
 
 impl Http2Pool {
+    /// Empty. Its connections count against `limit`.
+    pub(super) fn new(
+        keep_alive: Duration,
+        limit: Option<&ConnectionLimit>,
+        waiters: Arc<Waiters>,
+    ) -> Arc<Self> {
+        let pool = Arc::new(Self { connections: Mutex::default(), keep_alive, waiters });
+        if let Some(limit) = limit {
+            let pool: Weak<Self> = Arc::downgrade(&pool);
+            limit.add(pool);
+        }
+        pool
+    }
+
     /// A stream on a connection that has room for it.
     pub(super) fn check_out(&self) -> Option<Http2Stream> {
         let now = Instant::now();
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         // The backend is about to close connections that were idle for so long.
         connections.retain(|connection| {
-            let idle = connection.open.load(Ordering::Relaxed) == 0 && connection.used + IDLE_LIFETIME <= now;
+            let idle =
+                connection.open.load(Ordering::Relaxed) == 0 && connection.used + self.keep_alive <= now;
             !connection.sender.is_closed() && !idle
         });
         let free = connections.iter_mut().find(|connection| {
@@ -78,7 +106,7 @@ impl Http2Pool {
     }
 
     /// Adds a new connection, and returns its first stream.
-    pub(super) async fn start<S>(&self, stream: S) -> io::Result<Http2Stream>
+    pub(super) async fn start<S>(&self, stream: S, lease: Lease) -> io::Result<Http2Stream>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -94,8 +122,10 @@ impl Http2Pool {
             .keep_alive_timeout(PING_TIMEOUT);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         let allowed = Arc::new(AtomicUsize::new(MAX_STREAMS));
-        let counted = allowed.clone();
+        let (counted, endpoint) = (allowed.clone(), lease.endpoint());
         tokio::spawn(async move {
+            // Its place among the connections of the process, until it closes.
+            let _lease = lease;
             let mut connection = pin!(connection);
             let ended = poll_fn(|cx| {
                 let polled = connection.as_mut().poll(cx);
@@ -106,17 +136,31 @@ impl Http2Pool {
                 tracing::debug!(%error, "an upstream connection ended");
             }
         });
-        let shared = Shared { sender, open: Arc::default(), allowed, used: Instant::now() };
+        let waiters = self.waiters.clone();
+        let shared =
+            Shared { endpoint, waiters, sender, open: Arc::default(), allowed, used: Instant::now() };
         let first = shared.stream();
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).push(shared);
         Ok(first)
     }
 }
 
+impl MakesRoom for Http2Pool {
+    /// The connection gives up its place once its task has ended.
+    fn close_oldest(&self) -> bool {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = connections.iter().enumerate();
+        let idle = idle.filter(|(_, connection)| connection.open.load(Ordering::Relaxed) == 0);
+        let oldest = idle.min_by_key(|(_, connection)| connection.used).map(|(at, _)| at);
+        oldest.map(|at| connections.swap_remove(at)).is_some()
+    }
+}
+
 impl Shared {
     fn stream(&self) -> Http2Stream {
         self.open.fetch_add(1, Ordering::Relaxed);
-        Http2Stream { sender: self.sender.clone(), slot: Slot(self.open.clone()) }
+        let slot = Slot { open: self.open.clone(), waiters: self.waiters.clone() };
+        Http2Stream { sender: self.sender.clone(), slot, endpoint: self.endpoint }
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct OpenError {
     pub(super) is_timeout: bool,
     /// Whether it is about TLS or the protocol, so that waiting for the backend does not help.
     pub(super) is_permanent: bool,
+    /// Whether there is no place for another connection.
+    pub(super) is_limited: bool,
     cause: String,
 }
 
@@ -37,7 +39,7 @@ impl fmt::Display for OpenError {
 impl OpenError {
     /// Any failure with this cause.
     pub(super) fn new(cause: impl Into<String>) -> Self {
-        Self { is_timeout: false, is_permanent: false, cause: cause.into() }
+        Self { is_timeout: false, is_permanent: false, is_limited: false, cause: cause.into() }
     }
 
     /// A failure that is about TLS or the protocol.
@@ -48,11 +50,17 @@ impl OpenError {
     /// There was no `what` to the backend within `upstream.connectTimeout`.
     pub(super) fn timeout(what: &str, peer: &Peer<'_>, limit: Duration) -> Self {
         let limit = humantime::format_duration(limit);
-        Self {
-            is_timeout: true,
-            is_permanent: false,
-            cause: format!("no {what} with {peer} within {limit} (upstream.connectTimeout)"),
-        }
+        let cause = format!("no {what} with {peer} within {limit} (upstream.connectTimeout)");
+        Self { is_timeout: true, ..Self::new(cause) }
+    }
+
+    /// No connection became free.
+    pub(super) fn limited(waited: Duration) -> Self {
+        let waited = humantime::format_duration(waited);
+        let cause = format!(
+            "there are upstream.maxConnections connections to the backend, and none became free within {waited}"
+        );
+        Self { is_limited: true, ..Self::new(cause) }
     }
 
     /// Adds a hint to the timeout of a TLS handshake: a plain server may wait for the end of a line.
@@ -116,6 +124,10 @@ pub(super) struct Peer<'p> {
     pub(super) socket: Option<&'p Path>,
     pub(super) host: &'p str,
     pub(super) port: u16,
+    /// How many other URLs the backend has.
+    pub(super) others: usize,
+    /// The name that its certificate must have.
+    pub(super) server_name: &'p str,
     /// Whether `upstream.tls.caFile` is set.
     pub(super) has_ca_file: bool,
     /// Whether `upstream.tls.certFile` is set.
@@ -125,9 +137,14 @@ pub(super) struct Peer<'p> {
 impl fmt::Display for Peer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.socket {
-            Some(path) => write!(f, "the socket {}", path.display()),
-            None if self.host.contains(':') => write!(f, "[{}]:{}", self.host, self.port),
-            None => write!(f, "{}:{}", self.host, self.port),
+            Some(path) => write!(f, "the socket {}", path.display())?,
+            None if self.host.contains(':') => write!(f, "[{}]:{}", self.host, self.port)?,
+            None => write!(f, "{}:{}", self.host, self.port)?,
+        }
+        match self.others {
+            0 => Ok(()),
+            1 => f.write_str(" or the other URL in upstream.url"),
+            others => write!(f, " or one of the {others} other URLs in upstream.url"),
         }
     }
 }
@@ -173,7 +190,7 @@ impl Peer<'_> {
                 )
             }
             CertificateError::NotValidForName => {
-                format!("certificate of the backend is not for the name {}", self.host)
+                format!("certificate of the backend is not for the name {}", self.server_name)
             }
             CertificateError::NotValidForNameContext { presented, .. } => {
                 let names = presented.iter().take(MAX_NAMES).map(|name| foreign(readable(name)));
@@ -181,8 +198,8 @@ impl Peer<'_> {
                 let names = if names.is_empty() { "no name".to_owned() } else { names };
                 format!(
                     "certificate of the backend is not for the name {}: it is for {names}{}; write a name of the \
-                     certificate in upstream.url",
-                    self.host,
+                     certificate in upstream.url or in upstream.tls.serverName",
+                    self.server_name,
                     if more { ", ..." } else { "" },
                 )
             }
@@ -228,7 +245,7 @@ impl Peer<'_> {
                 format!("{self} speaks no TLS version that upstream.tls.minVersion allows ({name})")
             }
             AlertDescription::UnrecognisedName => {
-                format!("{self} has no certificate for the name {} ({name})", self.host)
+                format!("{self} has no certificate for the name {} ({name})", self.server_name)
             }
             _ => format!("{self} refused TLS with the alert {name}"),
         }
@@ -269,7 +286,15 @@ mod tests {
     use super::*;
 
     fn peer() -> Peer<'static> {
-        Peer { socket: None, host: "gms", port: 8080, has_ca_file: false, has_identity: false }
+        Peer {
+            socket: None,
+            host: "gms",
+            port: 8080,
+            others: 0,
+            server_name: "gms",
+            has_ca_file: false,
+            has_identity: false,
+        }
     }
 
     fn with_identity() -> Peer<'static> {

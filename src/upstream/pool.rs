@@ -2,6 +2,9 @@
 //!
 //! One task for the whole pool waits until a backend closes an idle connection, or sends something on it, and then
 //! drops that connection. A connection is registered with the task when it comes in, without waking it.
+//!
+//! A connection that was idle for longer than its backend is known to allow ([`crate::http1::KeepAlive`]) is not used, but
+//! stays open until its time is over, to find out whether the backend still closes it.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -13,14 +16,19 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::http1::Http1Connection;
+use super::limit::{ConnectionLimit, MakesRoom, Waiters};
 
 /// The most idle connections of one worker.
 const MAX_IDLE: usize = 256;
+/// How many connections that were idle for too long are passed over in search of one that can be used.
+const MAX_PASSED: usize = 8;
 
 /// Idle connections.
 #[derive(Default)]
 pub(super) struct Http1Pool {
     state: Mutex<State>,
+    limit: Option<Arc<ConnectionLimit>>,
+    waiters: Arc<Waiters>,
 }
 
 #[derive(Default)]
@@ -32,6 +40,7 @@ struct State {
 
 struct Idle {
     connection: Box<Http1Connection>,
+    since: Instant,
     until: Instant,
 }
 
@@ -49,16 +58,36 @@ impl Drop for Watch {
 }
 
 impl Http1Pool {
+    /// Empty. Its connections count against `limit`.
+    pub(super) fn new(limit: Option<Arc<ConnectionLimit>>, waiters: Arc<Waiters>) -> Arc<Self> {
+        let pool = Arc::new(Self { limit, waiters, ..Self::default() });
+        if let Some(limit) = &pool.limit {
+            let pool: Weak<Self> = Arc::downgrade(&pool);
+            limit.add(pool);
+        }
+        pool
+    }
+
     /// The most recently used connection that is open, as far as the runtime has noticed.
     pub(super) fn check_out(&self, now: Instant) -> Option<Box<Http1Connection>> {
         let mut state = self.state();
-        loop {
-            let Idle { mut connection, until } = state.idle.pop()?;
-            let is_open = connection.poll_unusable(&mut Context::from_waker(Waker::noop())).is_pending();
-            if is_open && until > now {
-                return Some(connection);
+        let now = Instant::now();
+        let (mut at, mut passed) = (state.idle.len(), 0);
+        while at > 0 && passed < MAX_PASSED {
+            at -= 1;
+            let Some(idle) = state.idle.get_mut(at) else { break };
+            let age = now.saturating_duration_since(idle.since);
+            if idle.until > now && age >= idle.connection.lease().keep_alive() {
+                passed += 1;
+                continue;
+            }
+            let mut idle = state.idle.remove(at);
+            if !idle.has_ended(now, &mut Context::from_waker(Waker::noop())) {
+                idle.connection.lease().used_after(age);
+                return Some(idle.connection);
             }
         }
+        None
     }
 
     /// Keeps a connection for the next request, at most for `lifetime`.
@@ -68,11 +97,21 @@ impl Http1Pool {
         let mut state = self.state();
         // The oldest are in front; close those that have expired.
         let expired = state.idle.iter().take_while(|idle| idle.until <= now).count();
-        state.idle.drain(..expired);
+        for mut idle in state.idle.drain(..expired) {
+            idle.has_ended(now, &mut Context::from_waker(Waker::noop()));
+        }
         if state.idle.len() >= MAX_IDLE || !self.register(&mut state, &mut connection) {
             return;
         }
-        state.idle.push(Idle { connection, until: now + lifetime });
+        state.idle.push(Idle { connection, since: now, until: now + lifetime });
+        drop(state);
+        if let Some(limit) = &self.limit {
+            self.waiters.freed.notify_one();
+            // Asked only now, so that a request that begins to wait sees the connection, or is seen here.
+            if !limit.keeps(&self.waiters) {
+                self.close_oldest();
+            }
+        }
     }
 
     /// Has the task watch a connection. Returns false if it must be closed.
@@ -97,6 +136,33 @@ impl Http1Pool {
     }
 }
 
+impl MakesRoom for Http1Pool {
+    fn close_oldest(&self) -> bool {
+        let mut state = self.state();
+        if state.idle.is_empty() {
+            return false;
+        }
+        drop(state.idle.remove(0));
+        true
+    }
+}
+
+impl Idle {
+    /// Whether the backend has closed it, or has sent something on it, or its time is over. Learns from it.
+    fn has_ended(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        let age = now.saturating_duration_since(self.since);
+        if self.connection.poll_unusable(cx).is_ready() {
+            self.connection.lease().closed(age);
+            return true;
+        }
+        let is_over = self.until <= now;
+        if is_over {
+            self.connection.lease().survived(age);
+        }
+        is_over
+    }
+}
+
 /// Drops idle connections that the backend closes or sends bytes on, until the pool is dropped.
 async fn watch(pool: Weak<Http1Pool>) {
     poll_fn(|cx| {
@@ -106,7 +172,7 @@ async fn watch(pool: Weak<Http1Pool>) {
             watch.waker = Some(cx.waker().clone());
         }
         let now = Instant::now();
-        state.idle.retain_mut(|idle| idle.connection.poll_unusable(cx).is_pending() && idle.until > now);
+        state.idle.retain_mut(|idle| !idle.has_ended(now, cx));
         Poll::Pending
     })
     .await;
@@ -114,6 +180,8 @@ async fn watch(pool: Weak<Http1Pool>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::addresses::{Address, Addresses};
+    use super::super::lease::Lease;
     use super::super::stream::Stream;
     use super::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -199,6 +267,80 @@ mod tests {
         let (one, _last) = connection();
         pool.check_in(one, LIFETIME);
         assert_eq!(idle(&pool), 1, "the expired ones are closed");
+    }
+
+    fn leading_to(address: &Arc<Address>) -> (Box<Http1Connection>, UnixStream) {
+        let (mut connection, backend) = connection();
+        *connection.lease() = Lease::new(address.clone(), None);
+        (connection, backend)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_not_used_once_its_backend_is_known_to_close_it() {
+        let pool = Arc::<Http1Pool>::default();
+        let addresses = Addresses::new([], LIFETIME);
+        let (slow, quick) = (addresses.get(0, "slow"), addresses.get(0, "quick"));
+        let (one, backend) = leading_to(&quick);
+        pool.check_in(one, LIFETIME);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        drop(backend);
+        while idle(&pool) > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(quick.keep_alive(), Duration::from_secs(4));
+        let (one, _first) = leading_to(&quick);
+        let (other, _second) = leading_to(&slow);
+        let other_address = &raw const *other;
+        pool.check_in(other, LIFETIME);
+        pool.check_in(one, LIFETIME);
+        tokio::time::advance(Duration::from_millis(3_999)).await;
+        let one = pool.check_out().expect("it may be used for four seconds");
+        pool.check_in(one, LIFETIME);
+        tokio::time::advance(Duration::from_secs(4)).await;
+        let found = pool.check_out().expect("the other backend keeps connections");
+        assert_eq!(&raw const *found, other_address);
+        assert_eq!(idle(&pool), 1, "the first stays open, to find out whether it is closed");
+        assert!(pool.check_out().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_that_stay_open_raise_the_limit_again() {
+        let pool = Arc::<Http1Pool>::default();
+        let address = Addresses::new([], LIFETIME).get(0, "a");
+        address.closed(Duration::from_secs(2));
+        let mut backends = Vec::new();
+        for _ in 0..3 {
+            assert_eq!(address.keep_alive(), Duration::from_secs(1));
+            let (one, backend) = leading_to(&address);
+            backends.push(backend);
+            pool.check_in(one, LIFETIME);
+            tokio::time::advance(LIFETIME).await;
+        }
+        let (one, _last) = leading_to(&address);
+        pool.check_in(one, LIFETIME);
+        assert_eq!(address.keep_alive(), LIFETIME);
+    }
+
+    #[tokio::test]
+    async fn idle_connections_make_room_for_those_of_other_workers() {
+        let limit = ConnectionLimit::new(1).expect("a bound");
+        let (own, other) = (Arc::<Waiters>::default(), Arc::<Waiters>::default());
+        let pool = Http1Pool::new(Some(limit.clone()), own);
+        let address = Addresses::new([], LIFETIME).get(0, "a");
+        let lease = || Lease::new(address.clone(), limit.try_take());
+        let (mut one, _backend) = connection();
+        *one.lease() = lease();
+        pool.check_in(one, LIFETIME);
+        assert_eq!(idle(&pool), 1);
+        let (mut second, _second_backend) = connection();
+        *second.lease() = lease();
+        assert_eq!(idle(&pool), 0, "it was closed for the second");
+        assert!(limit.try_take().is_none());
+        let waiting = limit.wait(&other);
+        pool.check_in(second, LIFETIME);
+        assert_eq!(idle(&pool), 0, "a request of another worker waits");
+        assert!(limit.try_take().is_some());
+        drop(waiting);
     }
 
     #[tokio::test]

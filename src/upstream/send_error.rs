@@ -91,7 +91,7 @@ impl Upstream {
     /// The backend closed the connection instead of responding.
     #[cold]
     pub(super) fn closed(&self, is_pooled: bool) -> ForwardError {
-        let cause = if is_pooled || self.target.tls.is_some() || self.target.socket.is_some() {
+        let cause = if is_pooled || self.target.tls.is_some() || self.target.is_socket() {
             "the backend closed the connection without a response"
         } else {
             "the backend closed the connection without a response; if it speaks TLS on this port, write https:// in \
@@ -102,8 +102,8 @@ impl Upstream {
 
     /// Why there is no response on an HTTP/1.1 connection.
     #[cold]
-    pub(super) fn head_error(&self, error: &HeadError, speaks_tls: bool) -> SendError {
-        let peer = self.target.peer();
+    pub(super) fn head_error(&self, error: &HeadError, endpoint: usize, speaks_tls: bool) -> SendError {
+        let peer = self.target.peer(endpoint);
         let cause = match error {
             HeadError::Unsent => return SendError::Unsent,
             HeadError::Closed => return SendError::Closed,

@@ -9,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
+use super::lease::Lease;
+
 /// How much of an upload the kernel may buffer beyond what the network takes, for a client without a verified token.
 const UNSENT_BYTES: u32 = 256 * 1024;
 /// The kernel's default, with which an upload costs a third less processor time.
@@ -170,12 +172,19 @@ impl AsyncWrite for Stream {
 pub struct SwitchedStream<S> {
     read: BytesMut,
     stream: S,
+    /// The place of the connection, until it closes.
+    _lease: Lease,
 }
 
 impl<S> SwitchedStream<S> {
     /// `read` was already read from the stream.
     pub fn new(read: BytesMut, stream: S) -> Self {
-        Self { read, stream }
+        Self { read, stream, _lease: Lease::default() }
+    }
+
+    /// The same stream, which keeps the place of its connection.
+    pub(super) fn holding(self, lease: Lease) -> Self {
+        Self { _lease: lease, ..self }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Requests and responses pass unchanged, except for what a proxy must remove and what it must add.
 
+mod addresses;
 mod bodies;
 mod credentials;
 pub(crate) mod faults;

@@ -353,3 +353,21 @@ fn backend_without_http2_is_a_gateway_error() {
     let response = client.wait(async { whole(response.await.expect("a response")).await }).expect("whole");
     assert!([502, 504].contains(&response.status));
 }
+
+#[test]
+fn an_idle_connection_of_one_worker_makes_room_for_another() {
+    let stub = Http2Stub::start(StubOptions::default(), echo);
+    let (gateway, _issuer) = in_front_of(&stub, |setup| {
+        setup.env("METAGATE_UPSTREAM__MAX_CONNECTIONS", "1").env("METAGATE_WORKERS", "2")
+    });
+    let token = token();
+    // Held open, so that the next client is served by the other worker.
+    let mut clients: Vec<Client> = (0..2).map(|_| Client::connect(gateway.proxy)).collect();
+    for round in 0..4 {
+        for client in &mut clients {
+            client.send(format!("GET /{round} HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n\r\n"));
+            assert_eq!(client.response().expect("a response").status, 200, "{round}");
+        }
+    }
+    assert!(stub.connections() > 1, "both workers had one");
+}

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
+use url::Url;
 
 use crate::backend::{Backend, Identification};
 use crate::budget::{Budget, Limits};
-use crate::config::{Config, Finding, FindingId, Loaded};
+use crate::config::{self, Finding, FindingId, Loaded};
 use crate::metrics::Metrics;
 use crate::upstream::{ProbeError, ProbeResponse, Reachability, Target, Upstream};
 
@@ -14,8 +15,17 @@ const KEY: &str = "upstream.url";
 
 /// What the backend says about itself.
 pub(super) async fn findings(loaded: &Loaded) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for url in loaded.config.upstream.urls() {
+        findings.extend(findings_at(loaded, url).await);
+    }
+    findings
+}
+
+/// What the backend at one of its URLs says about itself.
+async fn findings_at(loaded: &Loaded, url: &Url) -> Vec<Finding> {
     // What is wrong with the files of TLS was reported before.
-    let Some(asking) = Asking::new(loaded) else { return Vec::new() };
+    let Some(asking) = Asking::new(loaded, url) else { return Vec::new() };
     let backend = loaded.config.backend;
     let Some(identification) = &backend.preset().identification else {
         return vec![match asking.ask("/").await {
@@ -61,24 +71,25 @@ pub(super) async fn findings(loaded: &Loaded) -> Vec<Finding> {
 
 /// Asks the backend of a configuration.
 struct Asking<'c> {
-    config: &'c Config,
+    url: &'c Url,
     base: String,
     upstream: Arc<Upstream>,
     budget: Arc<Budget>,
 }
 
 impl<'c> Asking<'c> {
-    fn new(loaded: &'c Loaded) -> Option<Self> {
+    fn new(loaded: &'c Loaded, url: &'c Url) -> Option<Self> {
         let config = &loaded.config;
         let metrics = Arc::<Metrics>::default();
-        let target = Target::new(&config.upstream).ok()?;
+        let only = config::Upstream { url: url.clone(), other_urls: Vec::new(), ..config.upstream.clone() };
+        let target = Target::new(&only).ok()?;
         let base = config.backend.preset().base_path.and_then(|base| {
             let (section, key) = base.key;
             let (path, _) = loaded.text_at(&format!("{section}.{key}"))?;
             Some(path.trim_end_matches('/').to_owned())
         });
         Some(Self {
-            config,
+            url,
             base: base.unwrap_or_default(),
             upstream: Upstream::new(target, Reachability::new(metrics.clone()), metrics.clone()),
             budget: Budget::new(Limits::new(&config.limits, &config.token_cache), metrics),
@@ -86,7 +97,7 @@ impl<'c> Asking<'c> {
     }
 
     fn url(&self) -> String {
-        crate::config::redacted(self.config.upstream.url.as_str())
+        config::redacted(self.url.as_str())
     }
 
     fn path(&self, path: &str) -> String {

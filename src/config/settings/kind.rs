@@ -77,6 +77,8 @@ pub enum Kind {
     Texts,
     /// A list of these words.
     Words(Words),
+    /// A URL of one of these schemes, or a list of them.
+    UrlOrUrls(&'static [&'static str]),
     /// A list of URLs of these schemes.
     Urls(&'static [&'static str]),
     /// A list of URLs of key sets, or one URL with a place for the kid.
@@ -140,7 +142,7 @@ impl Kind {
         matches!(
             self,
             Self::Urls(_)
-                | Self::KeyUrls
+                | Self::UrlOrUrls(_)
                 | Self::Algorithms
                 | Self::Networks
                 | Self::Proxies
@@ -177,8 +179,9 @@ impl Kind {
             }
             Self::Address => values::address(text).map(drop),
             Self::Listen => values::listen(text).map(drop),
-            Self::Url(schemes) | Self::Urls(schemes) => values::url(text, schemes).map(drop),
-            Self::KeyUrls => values::key_url(text).map(drop),
+            Self::Url(schemes) | Self::UrlOrUrls(schemes) | Self::Urls(schemes) => {
+                values::url(text, schemes).map(drop)
+            }
             Self::Word(words) | Self::Words(words) => words.check(text),
             Self::Expectation => values::expectation(text).map(drop),
             Self::Findings => FindingId::parse(text).map(drop),
@@ -218,6 +221,7 @@ impl Kind {
             Self::Address => "address:port".to_owned(),
             Self::Listen => "address:port, or unix:/path".to_owned(),
             Self::Url(schemes) => format!("a URL, {}", urls(schemes)),
+            Self::UrlOrUrls(schemes) => format!("a URL, {}, or a list of them", urls(schemes)),
             Self::Expression => "a CEL expression".to_owned(),
             Self::Path => "a path".to_owned(),
             Self::Secret => "a secret".to_owned(),

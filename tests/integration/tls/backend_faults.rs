@@ -76,6 +76,31 @@ fn certificate_for_another_name() {
     assert_cause(&url, &trusting(&certificates), &parts);
 }
 
+/// A backend that is reached by an address, or by the name of a tunnel, has a certificate for its own name.
+#[test]
+fn the_configured_server_name_is_sent_and_must_be_that_of_the_certificate() {
+    let certificates = Certificates::with(&["gms.example"], 2100);
+    let backend = certificates.serve("hello".to_owned());
+    let url = format!("https://127.0.0.1:{}", backend.port());
+    let tls = |name: &str| {
+        let ca = certificates.file("ca.pem").display().to_string();
+        format!(", tls: {{caFile: {ca}, serverName: {name}}}")
+    };
+    let parts = ["is not for the name other.example", "it is for gms.example", "upstream.tls.serverName"];
+    assert_cause(&url, &tls("other.example"), &parts);
+    let issuer = Issuer::of(rsa());
+    let config = format!(
+        "upstream: {{url: \"{url}\"{}}}\nauthentication: {{publicKeyUrls: [\"{}\"]}}\n",
+        tls("gms.example"),
+        issuer.url(JWKS)
+    );
+    let gateway = Setup::run().config(config.clone()).start();
+    gateway.wait_ready();
+    assert_eq!(gateway.get_as(&Token::user(), "/a").text(), "hello");
+    let finished = Setup::command(&["check"]).config(config).finish();
+    assert!(finished.stdout.contains("answers 200"), "{}", finished.stdout);
+}
+
 #[test]
 fn expired_certificate() {
     let certificates = Certificates::until(2020);
