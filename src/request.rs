@@ -40,7 +40,7 @@ pub(crate) use framing::{FramingFields, Run};
 pub(crate) use grammar::value_len;
 pub use graphql::{Graphql, GraphqlOperation, OperationKind};
 pub use head::{Head, HeadLimits, HeadScanner};
-pub use host::canonical_host;
+pub use host::{canonical_host, is_authority};
 pub use hpack::{FieldList, HpackDecoder, HpackError};
 pub use http2_head::{Http2Head, check_http2_trailers};
 pub use original_request::{ForwardAuthDialect, OriginalRequest};

@@ -86,6 +86,16 @@ enum Connection {
     Http2(Http2Stream),
 }
 
+impl Connection {
+    /// Whether it is an HTTP/1.1 connection that has served a request before.
+    fn is_reused(&mut self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.lease().is_reused(),
+            Self::Http2(_) => false,
+        }
+    }
+}
+
 /// What a request may use that needs a connection.
 enum Granted {
     /// A place for a new one.
@@ -278,5 +288,12 @@ impl Upstream {
     /// How long a body may pause.
     pub fn idle_timeout(&self) -> Duration {
         self.target.idle_timeout
+    }
+}
+
+/// The addresses of this configuration may not be those of the next.
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.target.forget_addresses(&self.metrics);
     }
 }

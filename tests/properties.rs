@@ -19,14 +19,10 @@ use metagate::decision::Route;
 use metagate::jose::{Algorithm, KeyDialect, ParsedKeys, UnverifiedToken, VerificationKey};
 use metagate::message::Fields;
 use metagate::policy::RouteTable;
-use metagate::request::{
-    BackendQuirks, Credentials, ForwardAuthDialect, OriginalRequest, RequestFacts, written,
-};
+use metagate::request::{BackendQuirks, Credentials, ForwardAuthDialect, OriginalRequest, RequestFacts};
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
-#[path = "properties/keep_alive.rs"]
-mod keep_alive;
 #[path = "properties/messages.rs"]
 mod messages;
 #[path = "properties/presets.rs"]
@@ -284,7 +280,7 @@ fn forward_auth_authorizes_exactly_the_named_request() {
         let own = Uri::from_static("/a");
         let Ok(asked) = OriginalRequest::read(form, &Method::GET, &own, &head) else { return Ok(()) };
         read.set(read.get() + 1);
-        let target = &*written(asked.target.path_and_query().unwrap());
+        let target = &*metagate::request::written(asked.target.path_and_query().unwrap());
         for (name, value) in fields.iter().flat_map(|(name, values)| values.iter().map(move |v| (name, v))) {
             if name.ends_with("method") {
                 prop_assert_eq!(value.as_str(), asked.method.as_str());

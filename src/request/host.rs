@@ -59,6 +59,11 @@ pub(super) fn check_authority(text: &[u8]) -> Result<(), RequestFault> {
     Authority::read(text).map(drop)
 }
 
+/// Whether a text is a host, with or without a port.
+pub fn is_authority(text: &str) -> bool {
+    check_authority(text.as_bytes()).is_ok()
+}
+
 /// `uri-host [ ":" port ]` (RFC 9110 section 7.2), without userinfo.
 #[derive(Clone, Copy, Debug)]
 struct Authority<'t> {

@@ -34,6 +34,8 @@ pub(super) struct Address {
     /// The index of the URL that it belongs to.
     pub(super) endpoint: usize,
     name: Box<str>,
+    /// Whether it is remembered, and in the metrics.
+    is_known: bool,
     learned: Mutex<KeepAlive>,
     /// Its limit in milliseconds.
     limit: AtomicU64,
@@ -62,11 +64,19 @@ impl Addresses {
         if let Some(address) = known.iter().find(is_same) {
             return address.clone();
         }
-        let address = Arc::new(Address::new(endpoint, &name, self.keep_alive));
-        if known.len() < MAX_KNOWN {
+        let mut address = Address::new(endpoint, &name, self.keep_alive);
+        address.is_known = known.len() < MAX_KNOWN;
+        let address = Arc::new(address);
+        if address.is_known {
             known.push(address.clone());
         }
         address
+    }
+
+    /// Removes all of them from the metrics.
+    pub(super) fn forget(&self, metrics: &Metrics) {
+        self.endpoints.iter().for_each(|address| metrics.forget_upstream_address(&address.name));
+        lock(&self.known).iter().for_each(|address| metrics.forget_upstream_address(&address.name));
     }
 
     /// Keeps these addresses of a URL, and those that a connection has: names get new addresses.
@@ -88,6 +98,7 @@ impl Address {
         Self {
             endpoint,
             name: name.into(),
+            is_known: true,
             limit: AtomicU64::new(millis(learned.limit())),
             learned: Mutex::new(learned),
             failing: Mutex::default(),
@@ -101,7 +112,7 @@ impl Address {
 
     /// No connection to it could be opened. `has_others` says whether the backend has other addresses.
     pub(super) fn failed(&self, cause: &dyn fmt::Display, has_others: bool, metrics: &Metrics) {
-        metrics.upstream_address(&self.name, false);
+        self.measure(false, metrics);
         let was_failing = lock(&self.failing).replace(Instant::now()).is_some();
         if has_others && !was_failing {
             let (address, cause) = (&*self.name, cause.to_string());
@@ -111,10 +122,16 @@ impl Address {
 
     /// It accepted a connection.
     pub(super) fn accepted(&self, has_others: bool, metrics: &Metrics) {
-        metrics.upstream_address(&self.name, true);
+        self.measure(true, metrics);
         let was_failing = lock(&self.failing).take().is_some();
         if has_others && was_failing {
             tracing::warn!(address = &*self.name, "an address of the backend accepts connections again");
+        }
+    }
+
+    fn measure(&self, accepts: bool, metrics: &Metrics) {
+        if self.is_known {
+            metrics.upstream_address(&self.name, accepts);
         }
     }
 
@@ -157,6 +174,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::ExpositionFormat;
 
     const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
@@ -194,5 +212,12 @@ mod tests {
             addresses.get(0, number);
         }
         assert_eq!(lock(&addresses.known).len(), MAX_KNOWN);
+        let samples = || metrics.encode(ExpositionFormat::Text).matches("upstream_address_up{").count();
+        for number in 0..2 * MAX_KNOWN {
+            addresses.get(0, number).accepted(true, &metrics);
+        }
+        assert!((1..=MAX_KNOWN).contains(&samples()), "{}", samples());
+        addresses.forget(&metrics);
+        assert_eq!(samples(), 0);
     }
 }

@@ -85,10 +85,14 @@ impl Upstream {
         loop {
             attempt += 1;
             let pooled = if attempt == 1 && !only_http1 { self.check_out(&request.account) } else { None };
-            let is_pooled = pooled.is_some();
-            let connection = match pooled {
-                Some(connection) => connection,
-                None => self.open_for(only_http1, &request.account).await?,
+            let (connection, is_pooled) = match pooled {
+                Some(connection) => (connection, true),
+                None => {
+                    let mut connection = self.open_for(only_http1, &request.account).await?;
+                    // It may have become free while the request waited for a place.
+                    let is_pooled = connection.is_reused();
+                    (connection, is_pooled)
+                }
             };
             let is_http2 = matches!(connection, Connection::Http2(_));
             let waiting = Waiting::new(started, progress.as_ref(), token.as_deref_mut());

@@ -38,6 +38,11 @@ impl Lease {
         self.idle = Some(idle);
     }
 
+    /// Whether it has served a request before.
+    pub(super) fn is_reused(&self) -> bool {
+        self.idle.is_some()
+    }
+
     /// The backend closed it before it responded to the current request.
     pub(super) fn closed_in_use(&self) {
         if let Some(idle) = self.idle {

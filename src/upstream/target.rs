@@ -175,6 +175,11 @@ impl Target {
         }
     }
 
+    /// Removes the addresses from the metrics.
+    pub(super) fn forget_addresses(&self, metrics: &Metrics) {
+        self.addresses.forget(metrics);
+    }
+
     fn endpoint_failed(&self, endpoint: usize, cause: &dyn std::fmt::Display, metrics: &Metrics) {
         if self.endpoints.len() > 1
             && let Some(address) = self.addresses.endpoint(endpoint)

@@ -6,7 +6,7 @@ use metagate::http1::KeepAlive;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::check;
+use super::super::check;
 
 const MAX: Duration = Duration::from_secs(20);
 

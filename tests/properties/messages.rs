@@ -12,6 +12,9 @@ use proptest::prelude::*;
 
 use super::check;
 
+#[path = "keep_alive.rs"]
+mod keep_alive;
+
 const LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, target: 8192, fields: 100 };
 
 /// Fields that say nothing about the framing.

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use http::HeaderValue;
-use http::uri::Authority;
 use rustls_pki_types::ServerName;
 use url::Url;
 
@@ -12,6 +11,7 @@ use super::super::values;
 use super::super::{ClientTls, HostHeader, Upstream};
 use super::section::Section;
 use super::{identity_files, key_source, upgrade};
+use crate::request::is_authority;
 
 /// More than anyone needs: each is tried for a request if none accepts connections.
 const MAX_URLS: usize = 16;
@@ -92,15 +92,13 @@ fn host_header(section: &Section<'_>, is_unix: bool) -> HostHeader {
     let host = section.need_value("hostHeader", |text| match text {
         "forward" => Ok(HostHeader::Forward),
         "upstream" => Ok(HostHeader::Upstream),
-        text => match text.parse::<Authority>() {
-            Ok(authority) if values::host(authority.host()).is_ok() && !text.contains('@') => {
-                HeaderValue::try_from(text).map(HostHeader::Name).map_err(|error| error.to_string())
-            }
-            _ => Err(format!(
-                "{} is neither forward nor upstream, nor a host with or without a port",
-                values::quote(text)
-            )),
-        },
+        text if is_authority(text) && !text.contains('*') => {
+            HeaderValue::try_from(text).map(HostHeader::Name).map_err(|error| error.to_string())
+        }
+        text => Err(format!(
+            "{} is neither forward nor upstream, nor a host with or without a port",
+            values::quote(text)
+        )),
     });
     if host == HostHeader::Upstream && is_unix {
         section.error("hostHeader", "is upstream, but the URL of a socket has no host; write the host");

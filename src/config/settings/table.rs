@@ -103,7 +103,7 @@ pub const KEYS: &[Key] = &[
     key("upstream.idleTimeout", WAIT, "300s", "The maximum time without any data within a body."),
     key("upstream.hostHeader", Kind::Text, "forward", "The Host that the backend gets. forward: the client's. upstream: that of url. Anything else is the host itself, with a port if it has one. X-Forwarded-Host always has the client's."),
     key("upstream.keepAlive", TIME, "20s", "How long an idle connection to the backend may be used again, at most. metagate uses it for a shorter time if the backend announces one (Keep-Alive: timeout) or closes idle connections earlier. 0s: every request gets its own connection."),
-    key("upstream.maxConnections", Kind::Integer(0, 1_000_000), "0", "The maximum number of open connections to the backend, idle ones and tunnels included. A request waits up to 1s for one, and then gets 503. 0 is no limit."),
+    key("upstream.maxConnections", Kind::Integer(0, 1_000_000), "0", "The maximum number of open connections to the backend, idle ones and tunnels included. A request waits up to 1s for one, and then gets 503. Set limits.requestsPerClient lower, so that one client cannot use all of them. 0 is no limit."),
     key("upstream.tls.caFile", Kind::Path, "", "PEM or DER file of certificate authorities for an https upstream, in addition to the platform's, or of the upstream's own certificate if it is self-signed.").example("/etc/ssl/corp.pem"),
     key("upstream.tls.certFile", Kind::Path, "", "PEM file of the client certificate chain that is presented to the upstream. Requires keyFile.").example("/etc/metagate/upstream/tls.crt"),
     key("upstream.tls.keyFile", Kind::Path, "", "PEM file of the client certificate's private key.").example("/etc/metagate/upstream/tls.key"),

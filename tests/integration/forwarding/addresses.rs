@@ -177,3 +177,35 @@ fn connections_to_the_backend_are_bounded_over_all_workers() {
         }
     });
 }
+
+/// A connection that became free while a request waited for one is a kept-alive connection like any other.
+#[test]
+fn a_get_on_a_connection_that_became_free_and_was_closed_is_sent_again() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let upstream = Upstream::scripted(move |exchange| {
+        match exchange.request.head.target() {
+            "/held" => exchange.hold(&held),
+            "/second" if exchange.request.connection == 0 => return Ok(Next::Close),
+            _ => {}
+        }
+        echo(exchange).map(|_| Next::KeepOpen)
+    });
+    let stage = Stage::with(Issuer::of(keys::rsa()), upstream, |setup| {
+        setup.env("METAGATE_UPSTREAM__MAX_CONNECTIONS", "1")
+    });
+    let gateway = &stage.gateway;
+    thread::scope(|scope| {
+        let first = scope.spawn(|| gateway.get_as(&Token::user(), "/held").status);
+        stage
+            .upstream
+            .wait_for("the request", |all| all.iter().find(|one| one.head.target() == "/held").map(drop));
+        let second = scope.spawn(|| gateway.get_as(&Token::user(), "/second").status);
+        eventually("both requests", || {
+            (gateway.metric("metagate_requests_in_flight", &[]) == 2.0).then_some(())
+        });
+        gate.open();
+        assert_eq!(first.join().expect("a response"), 200);
+        assert_eq!(second.join().expect("a response"), 200);
+    });
+}
