@@ -69,7 +69,7 @@ fn the_host_that_the_backend_gets_is_the_clients_unless_configured() {
         assert_error(&errors, "upstream.hostHeader @ 1:");
     }
     let errors = upstream("{url: \"unix:/run/a\", hostHeader: upstream}").errors();
-    assert_error(&errors, "upstream.hostHeader @ 1:45 | is upstream, but the URL of a socket has no host");
+    assert_error(&errors, "upstream.hostHeader @ 1:44 | is upstream, but the URL of a socket has no host");
 }
 
 #[test]
