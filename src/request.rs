@@ -46,8 +46,7 @@ pub use http2_head::{Http2Head, check_http2_trailers};
 pub use original_request::{ForwardAuthDialect, OriginalRequest};
 pub use parameters::parameters;
 pub use target::PathReadings;
-pub(crate) use uri::has_stand_ins;
-pub use uri::{uri_of, with_stand_ins, written};
+pub use uri::{has_stand_ins, uri_of, with_stand_ins, written};
 
 use field_name::check_fields;
 use host::Hosts;

@@ -69,7 +69,7 @@ pub fn with_stand_ins(target: &[u8]) -> Result<Option<Vec<u8>>, RequestFault> {
 }
 
 /// Whether a target has stand-ins, so that it cannot be written as it is.
-pub(crate) fn has_stand_ins(target: &PathAndQuery) -> bool {
+pub fn has_stand_ins(target: &PathAndQuery) -> bool {
     !target.as_str().is_ascii()
 }
 
