@@ -38,13 +38,14 @@ use crate::tls;
 mod context;
 mod http1;
 mod http2;
+mod linger;
 mod placeholder;
 mod preface;
 mod proxy_protocol;
 mod settings;
 mod stream;
 
-pub(crate) use context::{WorkerContext, WorkerState};
+pub(crate) use context::{ShutdownPhase, WorkerContext, WorkerState};
 use preface::sniff;
 pub(crate) use settings::ConnectionSettings;
 use settings::TrustedProxies;
@@ -190,7 +191,12 @@ async fn serve_clear<S: Duplex + 'static>(
     if !settings.http2.is_on() {
         return http1::serve(stream, BytesMut::new(), peer, settings, context).await;
     }
-    match timeout(settings.times.head, sniff(&mut stream)).await {
+    let sniffed = tokio::select! {
+        biased;
+        sniffed = timeout(settings.times.head, sniff(&mut stream)) => sniffed,
+        () = context.closes_idle() => return,
+    };
+    match sniffed {
         Ok(Ok(Some(beginning))) if beginning.http2 => {
             Box::pin(http2::serve(stream, beginning.read, peer, settings, context)).await;
         }

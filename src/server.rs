@@ -28,6 +28,7 @@ use crate::admin::{Console, LastReload, Outcome, ReloadRequest};
 use crate::audit::{AuditTrail, AuditWriter};
 use crate::budget::Budget;
 use crate::config::{Config, Listen, Loaded};
+use crate::connection::ShutdownPhase;
 use crate::gateway::Clock;
 use crate::jwks::KeysError;
 use crate::metrics::{ExpositionFormat, Metrics};
@@ -260,12 +261,20 @@ fn console(process: &Arc<Process>, reload: mpsc::Sender<ReloadRequest>, refusals
     }
 }
 
-/// Reports not ready at once. Accepts no new connections after `shutdown.delay`. Then waits for requests in progress,
-/// at most for `shutdown.drainTimeout`.
+/// How long idle connections stay open once no connections are accepted. A client that sent its request just before
+/// it could know still gets its response.
+const IDLE_GRACE: Duration = Duration::from_secs(1);
+
+/// Shuts down without losing a request of a client that obeys `Connection: close` and GOAWAY:
+///
+/// 1. Reports not ready at once, and tells clients to go elsewhere. Accepts connections for `shutdown.delay`.
+/// 2. Then accepts none, and closes idle connections after [`IDLE_GRACE`].
+/// 3. Waits for requests in progress, at most for `shutdown.drainTimeout` after the delay.
 async fn drain(process: &Process, acceptors: Acceptors, workers: Workers) {
     process.draining.store(true, Ordering::Relaxed);
     let shutdown = process.current.load().loaded.config.shutdown.clone();
     tracing::info!(delay = ?shutdown.delay, timeout = ?shutdown.drain_timeout, "draining");
+    workers.enter(ShutdownPhase::Announced);
     tokio::select! {
         () = acceptors.accept(&workers, process) => {}
         () = sleep(shutdown.delay) => {}
@@ -273,10 +282,15 @@ async fn drain(process: &Process, acceptors: Acceptors, workers: Workers) {
     // Accept the connections in the backlog: closing the listener would reset them.
     let _ = timeout(Duration::ZERO, acceptors.accept(&workers, process)).await;
     let deadline = Instant::now() + shutdown.drain_timeout;
-    workers.drain();
+    workers.enter(ShutdownPhase::Draining);
     drop(acceptors);
+    let emptied = async {
+        let _ = timeout(IDLE_GRACE, process.budget.is_empty()).await;
+        workers.enter(ShutdownPhase::ClosingIdle);
+        process.budget.is_empty().await;
+    };
     tokio::select! {
-        () = process.budget.is_empty() => tracing::info!("drained"),
+        () = emptied => tracing::info!("drained"),
         () = sleep_until(deadline) => {
             let open = process.budget.connections();
             tracing::warn!(open, "shutdown.drainTimeout exceeded: closing the remaining connections");

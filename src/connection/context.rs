@@ -1,5 +1,6 @@
 //! What a connection shares with the worker that serves it.
 
+use std::future::pending;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -20,13 +21,27 @@ pub(crate) struct WorkerState {
     pub(crate) tls: Option<TlsAcceptor>,
 }
 
+/// How far a shutdown has come. Each phase includes what the ones before it ask of connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ShutdownPhase {
+    /// There is none.
+    Serving,
+    /// Clients are told to go elsewhere: over HTTP/1 by `Connection: close` in each response, over HTTP/2 by GOAWAY.
+    /// Connections are still accepted.
+    Announced,
+    /// No connections are accepted. Tunnels end. Idle connections stay open for a request that is on its way.
+    Draining,
+    /// Idle connections are closed.
+    ClosingIdle,
+}
+
 /// Shared by all connections of a worker.
 #[derive(Clone)]
 pub(crate) struct WorkerContext {
     /// Loaded for each request. Each worker has its own, so that its reference count stays on one core.
     pub(crate) worker_state: Arc<ArcSwap<WorkerState>>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) drain: watch::Receiver<bool>,
+    pub(crate) shutdown: watch::Receiver<ShutdownPhase>,
     /// The number of the connection policy in force.
     pub(crate) policy_number: watch::Receiver<u64>,
 }
@@ -34,17 +49,29 @@ pub(crate) struct WorkerContext {
 impl WorkerContext {
     /// Resolves when a connection that was accepted under the policy of this number has to end.
     pub(crate) async fn is_ending(&self, policy_number: u64) {
-        let mut current = self.policy_number.clone();
         tokio::select! {
-            () = self.is_draining() => {}
-            // An error means that the sender is gone, as in `is_draining`.
-            _ = current.wait_for(|current| *current != policy_number) => {}
+            () = self.reaches(ShutdownPhase::Draining) => {}
+            () = self.becomes_outdated(policy_number) => {}
         }
     }
 
-    /// Whether all connections have to end.
-    pub(crate) fn is_draining_now(&self) -> bool {
-        *self.drain.borrow()
+    /// Resolves when an HTTP/2 connection that was accepted under the policy of this number must get GOAWAY.
+    /// `first_request` resolves when it has carried a request. Without one, a connection that is opened during
+    /// `shutdown.delay` could not be used at all, and its client would open the next one.
+    pub(crate) async fn needs_goaway(&self, policy_number: u64, first_request: impl Future<Output = ()>) {
+        let announced = async {
+            tokio::join!(self.reaches(ShutdownPhase::Announced), first_request);
+        };
+        tokio::select! {
+            () = announced => {}
+            () = self.reaches(ShutdownPhase::ClosingIdle) => {}
+            () = self.becomes_outdated(policy_number) => {}
+        }
+    }
+
+    /// Whether clients are told to use another connection.
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        *self.shutdown.borrow() >= ShutdownPhase::Announced
     }
 
     /// Whether such a connection has to end with its next response.
@@ -52,10 +79,22 @@ impl WorkerContext {
         self.worker_state.load().settings.policy_number != policy_number
     }
 
-    /// Resolves when all connections have to end.
-    pub(crate) async fn is_draining(&self) {
-        let mut drain = self.drain.clone();
+    /// Resolves when idle connections have to end.
+    pub(crate) async fn closes_idle(&self) {
+        self.reaches(ShutdownPhase::ClosingIdle).await;
+    }
+
+    async fn reaches(&self, phase: ShutdownPhase) {
+        let mut shutdown = self.shutdown.clone();
         // The sender outlives the workers. If it is gone, the process ends.
-        let _ = drain.wait_for(|drain| *drain).await.is_ok();
+        let _ = shutdown.wait_for(|current| *current >= phase).await.is_ok();
+    }
+
+    async fn becomes_outdated(&self, policy_number: u64) {
+        let mut current = self.policy_number.clone();
+        // The sender is gone once the process shuts down: nothing is reloaded any more.
+        if current.wait_for(|current| *current != policy_number).await.is_err() {
+            pending().await
+        }
     }
 }

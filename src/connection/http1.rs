@@ -15,7 +15,7 @@
 //! | --- | --- | --- |
 //! | head | a head | exchange |
 //! | head | a refused head, or a timeout within a head | respond, then close |
-//! | head | the end of the stream, the idle timeout, or a drain between two requests | close |
+//! | head | the end of the stream, the idle timeout, or the end of idle connections at a shutdown | close |
 //! | exchange | a response | respond |
 //! | exchange | the client disconnects | the end |
 //! | respond | the end of the response | discard, or a tunnel after a 101, or close |
@@ -41,7 +41,6 @@ use crate::upstream::InterimResponses;
 
 mod client_io;
 mod handler;
-mod linger;
 mod request;
 mod response;
 
@@ -93,9 +92,9 @@ impl Http1<'_> {
     /// The connection is cut off: the client disconnected or does not read, or the backend cut its response short.
     async fn run(&mut self) -> io::Result<Option<Switched>> {
         let context = self.context;
-        let mut draining = Some(pin!(context.is_draining()));
+        let mut closes_idle = Some(pin!(context.closes_idle()));
         loop {
-            let after = match self.io.next_head(&mut draining).await {
+            let after = match self.io.next_head(&mut closes_idle).await {
                 Next::Request(request, terms) => self.exchange(request, terms).await?,
                 Next::Refused(head) => {
                     let terms = ResponseTerms::of_refused(&head);
@@ -109,7 +108,8 @@ impl Http1<'_> {
             match after {
                 After::NextRequest => {}
                 After::Tunnel(tunnel) => return Ok(Some(tunnel)),
-                After::Close => return self.io.close(false).await.map(|()| None),
+                // A client that was not asked before may have sent its next request already.
+                After::Close => return self.io.close(context.is_shutting_down()).await.map(|()| None),
             }
         }
     }
@@ -143,7 +143,7 @@ impl Http1<'_> {
     ) -> io::Result<After> {
         let tunnel = response.body_mut().take_tunnel();
         self.io.transport.lock().outgoing().interim(&self.interim.take());
-        terms.closes |= self.context.is_draining_now()
+        terms.closes |= self.context.is_shutting_down()
             || self.context.is_outdated(self.settings.policy_number)
             || self.io.transport.lock().expects_continue();
         let time = self.settings.times.response(&self.peer.account, response.body().is_own());

@@ -4,6 +4,7 @@
 //! for each refused head, to which the service here responds with the refusal.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -11,12 +12,15 @@ use arc_swap::ArcSwap;
 use bytes::BytesMut;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::HttpService;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
 use super::context::{WorkerContext, WorkerState};
+use super::linger::Linger;
 use super::settings::ConnectionSettings;
 use crate::client_body::ClientBody;
 use crate::gateway::Peer;
@@ -49,31 +53,58 @@ pub(super) async fn serve<S>(
     let streams = Arc::new(Streams::new(peer.account.clone()));
     let refused = Arc::new(RefusedHeads::default());
     let tasks = StreamTasks::new(peer.account.clone());
-    let stream = StrictHttp2::new(stream, &read, settings.read.head, refused.clone(), &peer.account);
+    let account = peer.account.clone();
+    let mut stream = StrictHttp2::new(stream, &read, settings.read.head, refused.clone(), &account);
     // The stream has copied what it passes on.
     drop(read);
-    let io = TokioIo::new(stream);
     let (worker_state, peer) = (context.worker_state.clone(), Arc::new(peer));
     let requests = Requests { worker_state, peer, refused, streams: streams.clone() };
     let service = service_fn(move |request| requests.serve(request));
-    let mut connection = pin!(settings.http2.builder(tasks).serve_connection(io, service));
-    let mut ending = false;
-    // Set once GOAWAY is sent: when the connection is checked next, and closed if no response makes progress.
+    let connection = settings.http2.builder(tasks).serve_connection(TokioIo::new(&mut stream), service);
+    if drive(connection, &streams, settings, context).await {
+        // The client may still acknowledge what it was sent. If the socket were closed, that would reset it.
+        let mut linger = Linger::new(settings.read.discard, &account);
+        poll_fn(|cx| linger.poll(stream.get_mut(), true, cx)).await;
+    }
+}
+
+/// Drives the connection until it ends. Returns whether it ended in order.
+async fn drive<S>(
+    connection: http2::Connection<
+        TokioIo<&mut StrictHttp2<S>>,
+        impl HttpService<Incoming, ResBody = StreamBody, Error = Infallible, Future: Send + 'static>,
+        StreamTasks,
+    >,
+    streams: &Streams,
+    settings: &ConnectionSettings,
+    context: &WorkerContext,
+) -> bool
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut connection = pin!(connection);
+    let (mut has_goaway, mut ending) = (false, false);
+    // Set once the connection has to end: when it is checked next, and closed if no response makes progress.
     let mut going_away: Option<Instant> = None;
+    let mut needs_goaway = pin!(context.needs_goaway(settings.policy_number, streams.first_request()));
     loop {
         let next_check = going_away.unwrap_or_else(|| streams.next_check(&settings.times));
         tokio::select! {
             ended = connection.as_mut() => {
-                if let Err(error) = ended {
+                if let Err(error) = &ended {
                     tracing::debug!(%error, "a client connection ended");
                 }
-                return;
+                return ended.is_ok();
+            }
+            () = needs_goaway.as_mut(), if !has_goaway => {
+                has_goaway = true;
+                // Two GOAWAY frames: the first does not refuse requests that are on their way (RFC 9113 section 6.8).
+                connection.as_mut().graceful_shutdown();
             }
             () = context.is_ending(settings.policy_number), if !ending => {
                 ending = true;
                 // A client that does not react to GOAWAY must not delay the end.
                 going_away = going_away.or(Some(Instant::now() + GOAWAY_TIME));
-                connection.as_mut().graceful_shutdown();
             }
             () = sleep_until(next_check) => match streams.check(&settings.times, going_away.is_some()) {
                 Liveness::Keep if going_away.is_some_and(|check| check <= Instant::now()) => {
@@ -86,7 +117,7 @@ pub(super) async fn serve<S>(
                 }
                 Liveness::Close => {
                     tracing::debug!("closed a client connection: it is idle, or its client does not read");
-                    return;
+                    return false;
                 }
             }
         }

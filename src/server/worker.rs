@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 use crate::budget::{Budget, OpenConnection, Turns, take_turns};
-use crate::connection::{self, Stream, WorkerContext, WorkerState};
+use crate::connection::{self, ShutdownPhase, Stream, WorkerContext, WorkerState};
 use crate::gateway::ListenerKind;
 use crate::metrics::Metrics;
 
@@ -48,7 +48,7 @@ const WORTH_GIVING_BACK: usize = 4 << 20;
 /// All workers.
 pub(super) struct Workers {
     workers: Vec<Worker>,
-    drain: watch::Sender<bool>,
+    shutdown: watch::Sender<ShutdownPhase>,
 }
 
 struct Worker {
@@ -65,7 +65,7 @@ impl Workers {
         metrics: &Arc<Metrics>,
         budget: &Arc<Budget>,
     ) -> io::Result<Self> {
-        let drain = watch::Sender::new(false);
+        let shutdown = watch::Sender::new(ShutdownPhase::Serving);
         let mut workers = Vec::with_capacity(slots.len());
         for (number, worker_state) in slots.iter().enumerate() {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -75,7 +75,7 @@ impl Workers {
             let context = WorkerContext {
                 worker_state: worker_state.clone(),
                 metrics: metrics.clone(),
-                drain: drain.subscribe(),
+                shutdown: shutdown.subscribe(),
                 policy_number: policy_number.subscribe(),
             };
             let (jobs, receiver) = unbounded_channel();
@@ -91,7 +91,7 @@ impl Workers {
             })?;
             workers.push(Worker { jobs, open, thread });
         }
-        Ok(Self { workers, drain })
+        Ok(Self { workers, shutdown })
     }
 
     /// Gives a connection to the worker with the fewest connections.
@@ -105,9 +105,9 @@ impl Workers {
         let _ = worker.jobs.send(job);
     }
 
-    /// Asks every connection to end after its current request.
-    pub(super) fn drain(&self) {
-        self.drain.send_replace(true);
+    /// Tells every connection how far the shutdown has come.
+    pub(super) fn enter(&self, phase: ShutdownPhase) {
+        self.shutdown.send_replace(phase);
     }
 
     /// Ends the workers and closes all remaining connections.

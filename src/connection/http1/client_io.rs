@@ -12,11 +12,11 @@ use http_body::{Body, Frame};
 use tokio::io::AsyncWrite as _;
 use tokio::time::Instant;
 
-use super::linger::{Linger, QUIET_TIME};
 use super::request;
 use super::response::{BodyWriter, ResponseTerms};
 use crate::budget::Connection;
 use crate::client_body::{ClientBody, Duplex, SharedTransport};
+use crate::connection::linger::{Linger, QUIET_TIME};
 use crate::connection::settings::{ReadLimits, Times};
 use crate::gateway::UnreadHead;
 use crate::message::Request;
@@ -66,10 +66,10 @@ impl ClientIo {
     /// Reads the next head. The header timeout runs from its first byte to its last; for the first head, from the
     /// beginning of the connection. The idle timeout runs from the end of a response to the first byte of the next head.
     ///
-    /// `draining` becomes `None` when the drain begins.
+    /// `closes_idle` becomes `None` when it has resolved: a connection on which nothing has arrived then ends.
     pub(super) async fn next_head(
         &mut self,
-        draining: &mut Option<Pin<&mut impl Future<Output = ()>>>,
+        closes_idle: &mut Option<Pin<&mut impl Future<Output = ()>>>,
     ) -> Next {
         let mut scanner = HeadScanner::new(self.limits.head);
         let mut began = self.first.take();
@@ -94,10 +94,10 @@ impl ClientIo {
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Next::End),
                     Poll::Pending => {}
                 }
-                if draining.as_mut().is_some_and(|draining| draining.as_mut().poll(cx).is_ready()) {
-                    *draining = None;
+                if closes_idle.as_mut().is_some_and(|closes_idle| closes_idle.as_mut().poll(cx).is_ready()) {
+                    *closes_idle = None;
                 }
-                if draining.is_none() && !scanner.has_begun() {
+                if closes_idle.is_none() && !scanner.has_begun() {
                     return Poll::Ready(Next::End);
                 }
                 ready!(self.timer.poll(self.times.deadline(began, &self.account), cx));
@@ -227,15 +227,15 @@ impl ClientIo {
         .await
     }
 
-    /// Ends our direction, then lingers so that the client can read the last response. `is_refused` means that the
+    /// Ends our direction, then lingers so that the client can read the last response. `may_send` means that the
     /// client may still be sending.
-    pub(super) async fn close(&mut self, is_refused: bool) -> io::Result<()> {
+    pub(super) async fn close(&mut self, may_send: bool) -> io::Result<()> {
         let end = Instant::now() + self.times.response(&self.account, true);
         let mut linger = None;
         poll_fn(|cx| {
             let mut transport = self.transport.lock();
             // Between two requests nothing more is expected from the client, so there is nothing to wait for.
-            let is_patient = is_refused || !transport.body_is_done() || !transport.unread().is_empty();
+            let is_patient = may_send || !transport.body_is_done() || !transport.unread().is_empty();
             let stream = transport.stream();
             if linger.is_none() {
                 match Pin::new(&mut *stream).poll_shutdown(cx)? {

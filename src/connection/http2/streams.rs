@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::settings::PIECE_BYTES;
@@ -32,6 +33,8 @@ pub(super) struct Streams {
     started: Instant,
     /// Whether a request has arrived.
     has_request: AtomicBool,
+    /// Wakes [`Self::first_request`].
+    first_request: Notify,
     /// When the last request ended, in milliseconds since `started`.
     last_ended: AtomicU64,
     open: Mutex<Vec<Arc<ClientWait>>>,
@@ -62,18 +65,26 @@ impl Streams {
             account,
             started: Instant::now(),
             has_request: AtomicBool::new(false),
+            first_request: Notify::new(),
             last_ended: AtomicU64::new(0),
             open: Mutex::default(),
         }
     }
 
     pub(super) fn begin(self: &Arc<Self>) -> Stream {
-        self.has_request.store(true, Ordering::Relaxed);
+        if !self.has_request.swap(true, Ordering::Relaxed) {
+            self.first_request.notify_one();
+        }
         self.account.request_begins();
         let waiting =
             Arc::new(ClientWait { since: AtomicU64::new(NOT_WAITING), is_own: AtomicBool::new(false) });
         self.open().push(waiting.clone());
         Stream { waiting, streams: self.clone() }
+    }
+
+    /// Resolves when a request has arrived.
+    pub(super) async fn first_request(&self) {
+        self.first_request.notified().await;
     }
 
     /// When to call [`Self::check`] next.

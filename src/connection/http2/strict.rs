@@ -58,6 +58,11 @@ impl<S> StrictHttp2<S> {
         this
     }
 
+    /// The client's stream, once nothing is validated any more.
+    pub(super) fn get_mut(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
     fn update_charge(&mut self) {
         self.charge.set(self.frames.buffered() + self.frames.open_streams() * STREAM_BYTES);
     }

@@ -1,5 +1,7 @@
 //! Shutdown on real signals.
 
+mod obeying;
+
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -55,7 +57,9 @@ fn shutdown_delay_keeps_accepting_but_not_ready() {
     eventually("/readyz to answer 503", || (stage.gateway.probe("/readyz").status == 503).then_some(()));
     // The delay has not passed yet.
     ask(&mut kept, "/kept");
-    assert_eq!(kept.response().expect("a response").status, 200);
+    let response = kept.response().expect("a response");
+    assert_eq!((response.status, response.header("connection")), (200, Some("close")));
+    assert_eq!(kept.rest(), "");
     assert_eq!(stage.gateway.get_as(&Token::bot(), "/new").status, 200, "a new connection");
     let reload = stage.gateway.ask_admin("POST", "/reload", &[DELIBERATE]);
     assert_eq!((reload.status, stage.gateway.probe("/livez").status), (409, 200));
