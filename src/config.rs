@@ -92,6 +92,7 @@ use url::Url;
 
 use crate::backend::Backend;
 use crate::claims::ClaimRules;
+use crate::cors::Cors;
 use crate::jose::{AlgorithmSet, VerificationKey};
 use crate::policy::Policy;
 use crate::request::{ForwardAuthDialect, TokenFields};
@@ -143,6 +144,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether those headers are trusted from peers on a Unix socket.
     pub trusts_unix_peers: bool,
+    /// Which web applications of other origins may send requests, if any.
+    pub cors: Option<Cors>,
     /// Limits on what clients may use.
     pub limits: Limits,
     /// Graceful shutdown.

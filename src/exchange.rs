@@ -76,6 +76,8 @@ pub struct Exchange {
     forwarded: bool,
     /// Whether its route needs no token.
     public: bool,
+    /// Whether it was a CORS preflight that metagate answered.
+    preflight: bool,
     waited: Duration,
     /// When it was permitted.
     permitted_at: Option<Instant>,
@@ -130,6 +132,7 @@ impl Exchange {
             rule: None,
             forwarded: false,
             public: false,
+            preflight: false,
             waited: Duration::ZERO,
             permitted_at: None,
             upstream: None,
@@ -260,17 +263,6 @@ impl Exchange {
     /// Counts bytes of the response.
     pub fn sent(&mut self, bytes: usize) {
         self.response_bytes = self.response_bytes.saturating_add(bytes as u64);
-    }
-
-    fn decision(&self) -> &'static str {
-        match (&self.denial, self.forwarded) {
-            (Some(_), true) => "would_deny",
-            (Some(denial), false) => denial.reason.row().decision,
-            (None, true) if self.public => "public",
-            (None, true) => "allow",
-            // The client disconnected before the decision.
-            (None, false) => "error",
-        }
     }
 }
 

@@ -24,6 +24,7 @@ use crate::budget::{Connection, Exhausted};
 use crate::challenge::Wording;
 use crate::client_body::ClientBody;
 use crate::config::{Config, Discard};
+use crate::cors::Cors;
 use crate::decision::{Denial, Reason};
 use crate::exchange::{Exchange, Recorder};
 use crate::jwks::Keys;
@@ -47,6 +48,7 @@ mod environment;
 mod explaining;
 mod forward_auth;
 mod graphql;
+mod preflight;
 mod refusal;
 mod request_ids;
 mod switching;
@@ -68,6 +70,7 @@ pub struct Gateway {
     admission: Admission,
     wording: Wording,
     forward_auth: Option<ForwardAuthDialect>,
+    cors: Option<Box<Cors>>,
     keys: Arc<Keys>,
     cache: TokenCache,
     revocations: Arc<RevocationList>,
@@ -133,10 +136,23 @@ impl Gateway {
             return Ok(self.serve_forward_auth(peer, request).await);
         }
         let mut received = self.receive(peer, request);
-        Ok(match self.admit(&mut received, upstream.idle_timeout(), peer).await {
+        let cross_origin = self.cors.as_ref().map(|cors| cors.of(&received.head.headers));
+        if let Some(cross_origin) = &cross_origin
+            && let Some(fields) = self.preflight(cross_origin, &received, peer)
+        {
+            return Ok(self.answer_preflight(received, fields, peer));
+        }
+        let mut response = match self.admit(&mut received, upstream.idle_timeout(), peer).await {
             Ok(accepted) => self.forward(upstream, received, accepted, peer).await,
-            Err(denial) => self.refuse(received, denial, peer),
-        })
+            Err(denial) => {
+                let denial = preflight::explained(denial, &received.head);
+                self.refuse(received, denial, peer)
+            }
+        };
+        if let Some(cross_origin) = cross_origin {
+            cross_origin.set(response.headers_mut());
+        }
+        Ok(response)
     }
 
     fn receive(&self, peer: &Peer, request: Request<ClientBody>) -> Received {

@@ -39,6 +39,7 @@ pub mod diagnosis;
 pub mod decision;
 pub mod challenge;
 pub mod outbound_head;
+pub mod cors;
 pub mod admission;
 
 // Configuration.

@@ -145,6 +145,18 @@ pub fn grant(mut exchange: Box<Exchange>, mut headers: Fields, close: bool) -> R
     Response::new(StatusCode::OK, headers, body)
 }
 
+/// The response to a CORS preflight, with these fields.
+pub fn preflight(mut exchange: Box<Exchange>, mut headers: Fields, close: bool) -> Response<ObservedBody> {
+    headers.insert(X_REQUEST_ID, exchange.request_id().clone());
+    if close {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    exchange.answered_preflight();
+    exchange.set_status(StatusCode::NO_CONTENT);
+    let body = ObservedBody { content: Content::Own(None), exchange: Some(exchange) };
+    Response::new(StatusCode::NO_CONTENT, headers, body)
+}
+
 /// The backend's response, streamed.
 pub fn relay(
     mut exchange: Box<Exchange>,

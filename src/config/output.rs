@@ -28,6 +28,7 @@ impl AuditedDecisions {
         let decision = match decision {
             "allow" => AuditedDecision::Allow,
             "public" => AuditedDecision::Public,
+            "preflight" => AuditedDecision::Preflight,
             "deny" => AuditedDecision::Deny,
             "would_deny" => AuditedDecision::WouldDeny,
             _ => AuditedDecision::Error,
@@ -41,6 +42,7 @@ impl AuditedDecisions {
 pub(super) enum AuditedDecision {
     Allow,
     Public,
+    Preflight,
     Deny,
     WouldDeny,
     Error,

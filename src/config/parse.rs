@@ -1,6 +1,7 @@
 //! Parses the merged texts into a [`Config`]. All sections are parsed even if one has an error.
 
 mod backend;
+mod cors;
 mod datahub_actor;
 mod identity;
 mod impersonation;
@@ -121,7 +122,8 @@ fn config(root: &Section<'_>) -> Option<Config> {
         proxy_protocol: proxy_protocol(root, &proxies),
         trusts_unix_peers: proxies.contains(&None),
         trusted_proxies: proxies.into_iter().flatten().collect(),
-        limits: limits::limits(&root.section("limits"), backend),
+        cors: cors::cors(root),
+        limits: limits::limits(&root.section("limits")),
         shutdown: shutdown(&root.section("shutdown")),
         audit: audit(&root.section("audit")),
         log: log(&root.section("log")),

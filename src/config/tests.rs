@@ -1,6 +1,6 @@
 //! Loads configurations as users write them.
 
-mod by_kid;
+mod cors;
 mod datahub_actor;
 mod defaults;
 mod documentation;

@@ -78,7 +78,7 @@ macro_rules! words {
 
 words! {
     AuditedDecision {
-        Allow: "allow", Public: "public", Deny: "deny", WouldDeny: "would_deny", Error: "error"
+        Allow: "allow", Public: "public", Preflight: "preflight", Deny: "deny", WouldDeny: "would_deny", Error: "error"
     }
     ClientAuth { Required: "required", Optional: "optional" }
     Effect { Allow: "allow", Deny: "deny" }

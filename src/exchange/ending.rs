@@ -32,4 +32,23 @@ impl Exchange {
     pub fn set_cause(&mut self, cause: Cow<'static, str>) {
         self.ended = Some(cause);
     }
+
+    /// Records that metagate answered a CORS preflight.
+    pub fn answered_preflight(&mut self) {
+        let _ = self.count_overhead();
+        self.preflight = true;
+    }
+
+    /// The word for the decision, in audit records and metrics.
+    pub(super) fn decision(&self) -> &'static str {
+        match (&self.denial, self.forwarded) {
+            _ if self.preflight => "preflight",
+            (Some(_), true) => "would_deny",
+            (Some(denial), false) => denial.reason.row().decision,
+            (None, true) if self.public => "public",
+            (None, true) => "allow",
+            // The client disconnected before the decision.
+            (None, false) => "error",
+        }
+    }
 }

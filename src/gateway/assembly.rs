@@ -30,6 +30,7 @@ pub(super) fn gateway(
         admission,
         wording,
         forward_auth: config.forward_auth.as_ref().map(|forward_auth| forward_auth.target),
+        cors: config.cors.clone().map(Box::new),
         keys,
         cache: TokenCache::new(config.token_cache.max_bytes, config.token_cache.max_ttl),
         revocations,

@@ -21,6 +21,8 @@ pub struct Expected<'c> {
     pub rules: &'c [Box<str>],
     /// Whether anything is only reported.
     pub reports: bool,
+    /// Whether CORS preflights are answered.
+    pub preflights: bool,
 }
 
 impl Metrics {
@@ -68,7 +70,7 @@ fn create<L: Clone + Eq + Hash>(family: &Family<L, Counter>, labels: &L) {
 
 /// The most useful first.
 fn request_labels<'c>(expected: &Expected<'c>) -> impl Iterator<Item = RequestLabels<'c>> {
-    let Expected { issuers, rules, reports } = *expected;
+    let Expected { issuers, rules, reports, preflights } = *expected;
     let any_issuer = move || std::iter::once("").chain(issuers.iter().map(AsRef::as_ref));
     let forwarded = |decision, issuer, rule| RequestLabels { decision, reason: "", issuer, rule };
     let refused = |reason: Reason, issuer, rule| RequestLabels {
@@ -89,8 +91,15 @@ fn request_labels<'c>(expected: &Expected<'c>) -> impl Iterator<Item = RequestLa
             .map(move |issuer| RequestLabels { decision: "would_deny", ..refused(reason, issuer, "") })
     });
     let reported = reported.filter(move |_| reports);
+    let preflights = preflights.then(|| forwarded("preflight", "", ""));
     let without_token = [forwarded("public", "", ""), forwarded("error", "", "")];
-    without_token.into_iter().chain(without_rule).chain(refusals).chain(reported).chain(of_rules)
+    without_token
+        .into_iter()
+        .chain(preflights)
+        .chain(without_rule)
+        .chain(refusals)
+        .chain(reported)
+        .chain(of_rules)
 }
 
 /// What report mode only reports.

@@ -52,7 +52,7 @@ impl SkippedLabels {
 /// How a request ended, for [`super::Metrics::request`].
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub struct RequestLabels<'r> {
-    /// `allow`, `public`, `deny`, `would_deny` or `error`.
+    /// `allow`, `public`, `preflight`, `deny`, `would_deny` or `error`.
     pub decision: &'static str,
     /// The reason's word; empty for a request that was forwarded and got a response.
     pub reason: &'static str,

@@ -87,11 +87,12 @@ fn requests_are_counted_over_issuers_and_rules() {
 fn counters_exist_before_their_first_event() {
     let metrics = Metrics::new();
     let (issuers, rules) = (["corp".into(), "partner".into()], ["readers".into()]);
-    metrics.expect(&Expected { issuers: &issuers, rules: &rules, reports: true });
+    metrics.expect(&Expected { issuers: &issuers, rules: &rules, reports: true, preflights: true });
     metrics.expect_source(SOURCE, &["ok", "timeout"]);
     let text = metrics.encode(ExpositionFormat::Text);
     for sample in [
         "requests_total{decision=\"allow\",reason=\"\",issuer=\"corp\",rule=\"\"}",
+        "requests_total{decision=\"preflight\",reason=\"\",issuer=\"\",rule=\"\"}",
         "requests_total{decision=\"public\",reason=\"\",issuer=\"\",rule=\"\"}",
         "requests_total{decision=\"deny\",reason=\"expired\",issuer=\"partner\",rule=\"\"}",
         "requests_total{decision=\"deny\",reason=\"insufficient_permissions\",issuer=\"corp\",rule=\"readers\"}",
@@ -119,7 +120,7 @@ fn counters_exist_before_their_first_event() {
 fn the_counters_made_in_advance_are_bounded() {
     let metrics = Metrics::new();
     let names: Vec<Box<str>> = (0..10_000).map(|number| format!("{number}").into()).collect();
-    metrics.expect(&Expected { issuers: &names, rules: &names, reports: true });
+    metrics.expect(&Expected { issuers: &names, rules: &names, reports: true, preflights: true });
     let text = metrics.encode(ExpositionFormat::Text);
     assert!(samples(&text).len() < 5000);
 }
@@ -192,7 +193,7 @@ fn promtool_finds_nothing() {
     use std::process::{Command, Stdio};
     let metrics = used();
     let (issuers, rules) = (["corp".into()], ["readers".into()]);
-    metrics.expect(&Expected { issuers: &issuers, rules: &rules, reports: true });
+    metrics.expect(&Expected { issuers: &issuers, rules: &rules, reports: true, preflights: true });
     let mut command = Command::new("promtool");
     command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let Ok(mut child) = command.spawn() else { return };

@@ -6,6 +6,7 @@ mod admin;
 mod authorization;
 mod catalogue;
 mod connections;
+mod cors;
 mod exhaustive;
 mod forward_auth;
 mod forwarding;

@@ -75,6 +75,10 @@ pub(in crate::config) const SECTIONS: &[(&str, &str)] = &[
     ),
     ("authorization.rules[].require", "The token and the request must meet all of these."),
     (
+        "cors",
+        "Lets web pages of other origins send requests. Preflights are answered without a token. docs/configuration.md (CORS).",
+    ),
+    (
         "identity",
         "The request fields that tell the backend who the caller is. A client's own are always removed.",
     ),
@@ -256,6 +260,12 @@ pub const KEYS: &[Key] = &[
 
     key("proxyProtocol", word::<ProxyProtocol>(), "off", "Whether each connection to listen must begin with a PROXY protocol header (version 1 or 2), sent by a peer in trustedProxies, or by any peer if that list is empty. With require, a connection without the header is closed."),
     key("trustedProxies", Kind::Proxies, "[]", "Peers whose X-Forwarded-* and PROXY protocol headers are trusted, for example 10.0.0.0/8. `unix` stands for peers on a socket file."),
+    key("cors.allowOrigins", Kind::Texts, "[]", "The origins of web pages that may send requests and read the responses, each as a browser sends it: scheme, host, and a port unless it is the default. `https://*.corp.example` stands for all sub-domains; `\"*\"` alone for every origin. Empty: CORS is off, and the backend's own CORS fields are sent on. Otherwise they are replaced.").example("[https://app.corp.example]"),
+    key("cors.allowMethods", Kind::Texts, "[GET, HEAD, POST, PUT, PATCH, DELETE]", "The methods that those pages may use."),
+    key("cors.allowHeaders", Kind::Texts, "[Authorization, Content-Type]", "The request fields that those pages may set."),
+    key("cors.exposeHeaders", Kind::Texts, "[WWW-Authenticate, X-Request-Id]", "The response fields that those pages may read."),
+    key("cors.allowCredentials", Kind::Bool, "false", "Whether browsers send cookies and client certificates with requests of those pages. A bearer token does not need it. An error with `\"*\"`."),
+    key("cors.maxAge", TIME, "10m", "How long a browser may keep the answer to a preflight."),
     key("limits.headerBytes", Kind::Size(8192, 16 << 20), "64KiB", "The maximum size of a request head."),
     key("limits.targetBytes", Kind::Size(1024, 60 << 10), "", "The maximum size of a request target, a part of the head. At most headerBytes. Default: 32KiB for DataHub, whose clients send long queries, otherwise 8KiB, but not more than headerBytes.").example("16KiB"),
     key("limits.headerCount", Kind::Integer(1, 10_000), "100", "The maximum number of fields in a request head."),
@@ -276,7 +286,7 @@ pub const KEYS: &[Key] = &[
     key("shutdown.delay", TIME, "0s", "How long to keep accepting connections after readiness has failed, because load balancers notice with a delay. From its start, clients are told to reconnect elsewhere: Connection: close, and over HTTP/2 GOAWAY."),
     key("shutdown.drainTimeout", TIME, "30s", "The maximum time for running requests to finish, after delay. Idle connections are closed after its first second."),
     key("audit.output", Kind::Text, "stdout", "Where the audit records go: stdout, or the path of a file, which is opened again on SIGHUP, for logrotate. On a terminal stdout has one readable line for each request."),
-    key("audit.include", Kind::Words(AuditedDecision::WORDS), "[allow, public, deny, would_deny, error]", "The decisions whose requests are recorded. Metrics count all of them."),
+    key("audit.include", Kind::Words(AuditedDecision::WORDS), "[allow, public, preflight, deny, would_deny, error]", "The decisions whose requests are recorded. Metrics count all of them."),
     key("check.accept", Kind::Findings, "[]", "Ids of warnings to accept: `metagate check` and the log leave them out. An id is in brackets in the output of `metagate check`; docs/configuration.md lists all of them."),
     key("log.level", Kind::Text, "info", "error, warn, info, debug, trace, or directives of the form target=level."),
     key("log.format", word::<LogFormat>(), "json", "json: one JSON object per line. text: lines for people."),
