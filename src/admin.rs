@@ -28,7 +28,7 @@ use crate::explanation::Question;
 use crate::jwks::SourceStatus;
 use crate::printable;
 use crate::refusals::Refusals;
-use crate::side_listener;
+use crate::side_listener::{self, End};
 
 mod explain;
 mod origin;
@@ -61,15 +61,17 @@ pub struct Console {
     pub refresh_keys: Box<dyn Fn() -> KeyRefresh + Send + Sync>,
     /// Answers a question about a token; `None` only during shutdown.
     pub explain: Explain,
+    /// Shuts the process down, if `admin.quit` permits it. Returns whether it does.
+    pub quit: Box<dyn Fn() -> bool + Send + Sync>,
     /// The last refusals.
     pub refusals: Arc<Refusals>,
     /// Whether a name is one of `admin.hosts`.
     pub is_host: Box<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
-/// Serves requests until the future is dropped.
-pub async fn serve(listener: TcpListener, console: Arc<Console>) {
-    side_listener::serve(listener, MAX_CONNECTIONS, move |request, local| {
+/// Serves requests until the process ends.
+pub async fn serve(listener: TcpListener, console: Arc<Console>, end: End) {
+    side_listener::serve(listener, MAX_CONNECTIONS, end, move |request, local| {
         let console = console.clone();
         async move { respond(request, local, &console).await }
     })
@@ -119,17 +121,18 @@ async fn respond(
             // The page has the outcome, for people who clicked its button.
             if origin::is_top_level_navigation(request.headers()) { to_page() } else { response }
         }
+        ("/quit", &Method::POST) => quit(console),
         ("/keys/refresh", &Method::POST) => refresh_keys(console).await,
         ("/explain", &Method::POST) => explain::respond(request.into_body(), console).await,
         ("/keys", &Method::GET | &Method::HEAD) => {
             let sources = off_thread(console, |console| (console.overview)().sources).await;
             json_response(StatusCode::OK, &sources)
         }
-        ("/reload" | "/keys/refresh" | "/explain", _) => not_allowed("POST"),
+        ("/reload" | "/quit" | "/keys/refresh" | "/explain", _) => not_allowed("POST"),
         ("/" | "/status" | "/refusals" | "/keys", _) => not_allowed("GET, HEAD"),
         _ => json_response(
             StatusCode::NOT_FOUND,
-            &json!({"code": 404, "message": "GET /, /status, /keys or /refusals; POST /reload, /keys/refresh or /explain"}),
+            &json!({"code": 404, "message": "GET /, /status, /keys or /refusals; POST /reload, /keys/refresh, /explain or /quit"}),
         ),
     };
     with_security_fields(response)
@@ -152,6 +155,14 @@ async fn reload(console: &Console) -> Response<Full<Bytes>> {
         Err(_) => Outcome::ending(),
     };
     json_response(outcome.status(), &outcome)
+}
+
+/// 200, and the drain begins; or 403.
+fn quit(console: &Console) -> Response<Full<Bytes>> {
+    if (console.quit)() {
+        return json_response(StatusCode::OK, &json!({"code": 200, "message": "shutting down"}));
+    }
+    forbidden("admin.quit is false")
 }
 
 fn to_page() -> Response<Full<Bytes>> {

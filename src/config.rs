@@ -62,8 +62,7 @@ pub use document::{Document, Position, parse as parse_document};
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use finding::{Finding, FindingId, Level};
 pub use identity::IdentityFields;
-pub use key_access::KeyAccess;
-pub use listen::Listen;
+pub use listen::{Listen, ListenAddresses};
 pub use load::{Loaded, Used, load, load_without_secrets, revocation_file};
 pub use openmetadata::ENVIRONMENT as FOREIGN_ENVIRONMENT;
 pub use output::{Audit, AuditedDecisions, Log, LogFormat};
@@ -101,7 +100,7 @@ use crate::request::{ForwardAuthDialect, TokenFields};
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where clients connect.
-    pub listen: Listen,
+    pub listen: ListenAddresses,
     /// The number of worker runtimes; at least 1.
     pub workers: usize,
     /// The kind of backend behind the proxy.
@@ -112,6 +111,8 @@ pub struct Config {
     pub health_listen: SocketAddr,
     /// The listener of the status page.
     pub admin_listen: SocketAddr,
+    /// Whether `POST /quit` on it shuts the process down.
+    pub admin_quit: bool,
     /// Further host names under which that listener is reached, in lower case.
     pub admin_hosts: Vec<Box<str>>,
     /// The listener where other proxies ask for decisions, if configured.

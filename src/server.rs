@@ -7,18 +7,20 @@
 //! 3. `reload` replaces the configuration in force (`generation`) while the process serves. A configuration that
 //!    cannot be used changes nothing.
 //! 4. Health, metrics and the status page have a thread of their own (`side`), so that no client can delay a probe.
-//! 5. When `shutdown` resolves, the process reports that it is not ready, drains, and ends within
+//! 5. When `shutdown` resolves, or on `POST /quit`, the process reports that it is not ready, drains, and ends within
 //!    `shutdown.drainTimeout`. The remaining audit records are written last.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc;
 use tokio::sync::watch::Sender;
 use tokio::task::JoinSet;
@@ -53,6 +55,7 @@ pub use activation::Inherited;
 pub use notify::Notifier;
 pub use reload::{Reload, log_findings};
 pub use socket::Socket;
+pub(crate) use socket::bound;
 
 use accept::Acceptors;
 use generation::{Generation, PreparedConfig, SharedState};
@@ -64,38 +67,43 @@ use worker::Workers;
 #[derive(Debug)]
 pub struct Listeners {
     /// Requests that are proxied.
-    pub proxy: Socket,
+    pub proxy: Vec<Socket>,
     /// `/livez`, `/readyz` and `/metrics`.
     pub health: StdListener,
     /// Forward-auth requests of other proxies.
     pub forward_auth: Option<StdListener>,
     /// The status page.
-    pub admin: Option<StdListener>,
+    pub admin: Vec<StdListener>,
 }
 
 impl Listeners {
     /// Uses inherited sockets, and binds the other listeners of the configuration.
     pub fn bind(config: &Config, mut inherited: Inherited) -> Result<Self, RunError> {
         let proxy = inherited.take_proxy();
+        let unusable =
+            |key, address: SocketAddr| move |error| RunError::Bind(key, Listen::Tcp(address), error);
         let mut open = |name, key, address: SocketAddr| match inherited.take(name) {
             Some(socket) => Ok(socket),
-            None => {
-                StdListener::bind(address).map_err(|error| RunError::Bind(key, Listen::Tcp(address), error))
-            }
+            None => socket::listen_on(address, false).map_err(unusable(key, address)),
         };
         let forward_auth = config.forward_auth.as_ref().map(|forward_auth| forward_auth.listen);
         let forward_auth =
             forward_auth.map(|address| open("forward-auth", "forwardAuth.listen", address)).transpose()?;
-        Ok(Self {
-            forward_auth,
-            proxy: match proxy {
-                Some(socket) => socket,
-                None => Socket::bind(&config.listen)
-                    .map_err(|error| RunError::Bind("listen", config.listen.clone(), error))?,
-            },
-            health: open("health", "health.listen", config.health_listen)?,
-            admin: Some(open("admin", "admin.listen", config.admin_listen)?),
-        })
+        let health = open("health", "health.listen", config.health_listen)?;
+        let admin = match inherited.take("admin") {
+            Some(socket) => vec![socket],
+            None => socket::listen_on_loopback(config.admin_listen)
+                .map_err(unusable("admin.listen", config.admin_listen))?,
+        };
+        let bind = |listen: &Listen| {
+            let only_ipv6 = listen.address().is_some_and(|address| config.listen.is_only_ipv6(address));
+            Socket::bind(listen, only_ipv6).map_err(|error| RunError::Bind("listen", listen.clone(), error))
+        };
+        let proxy = match proxy {
+            inherited if !inherited.is_empty() => inherited,
+            _ => config.listen.iter().map(bind).collect::<Result<_, _>>()?,
+        };
+        Ok(Self { forward_auth, proxy, health, admin })
     }
 }
 
@@ -214,7 +222,8 @@ pub async fn run(
 
     let acceptors = Acceptors::open(listeners.proxy, listeners.forward_auth)?;
     let (reload_sender, reload_requests) = mpsc::channel(16);
-    let console = console(&process, reload_sender, shared.refusals.clone());
+    let quit = Arc::<Notify>::default();
+    let console = console(&process, reload_sender, shared.refusals.clone(), quit.clone());
     let side_listeners = SideListeners::start(listeners.health, listeners.admin, &process, console)?;
     let mut reloading = JoinSet::new();
     let notifier = Arc::new(options.notifier);
@@ -227,14 +236,22 @@ pub async fn run(
     // Do not wait for keys: the backend that publishes them may itself wait for this process to start.
     notifier.notify("READY=1\nSTATUS=listening");
 
-    tokio::select! {
-        () = acceptors.accept(&workers, &process) => {}
-        () = shutdown => {}
+    let mut shutdown = pin!(shutdown);
+    let by_request = tokio::select! {
+        () = acceptors.accept(&workers, &process) => false,
+        () = shutdown.as_mut() => false,
+        () = quit.notified() => true,
+    };
+    if by_request {
+        tracing::info!("shutting down because of POST /quit");
     }
     // No reload happens while draining.
     reloading.shutdown().await;
     notifier.notify("STOPPING=1\nSTATUS=draining");
-    drain(&process, acceptors, workers).await;
+    tokio::select! {
+        () = drain(&process, acceptors, workers) => {}
+        () = signal_while_draining(shutdown), if by_request => {}
+    }
     // The audit trail ends when its last handle is dropped, and these tasks have one.
     side_listeners.stop().await;
     drop(process);
@@ -242,7 +259,21 @@ pub async fn run(
     Ok(())
 }
 
-fn console(process: &Arc<Process>, reload: mpsc::Sender<ReloadRequest>, refusals: Arc<Refusals>) -> Console {
+/// Waits for the signal to shut down, which changes nothing any more. It has to be received so that the second one can end
+/// the process.
+async fn signal_while_draining(shutdown: impl Future<Output = ()>) {
+    shutdown.await;
+    tracing::info!("signal while draining: the next one exits immediately");
+    pending().await
+}
+
+fn console(
+    process: &Arc<Process>,
+    reload: mpsc::Sender<ReloadRequest>,
+    refusals: Arc<Refusals>,
+    quit: Arc<Notify>,
+) -> Console {
+    let for_quit = process.clone();
     let (for_overview, for_keys) = (process.clone(), process.clone());
     let (for_hosts, for_explain) = (process.clone(), process.clone());
     Console {
@@ -254,6 +285,13 @@ fn console(process: &Arc<Process>, reload: mpsc::Sender<ReloadRequest>, refusals
         }),
         explain: Box::new(move |question| Some(for_explain.current().gateway()?.explain(question))),
         refusals,
+        quit: Box::new(move || {
+            let permitted = for_quit.current().loaded.config.admin_quit;
+            if permitted {
+                quit.notify_one();
+            }
+            permitted
+        }),
         is_host: Box::new(move |name| {
             let current = for_hosts.current();
             current.loaded.config.admin_hosts.iter().any(|host| host.eq_ignore_ascii_case(name))

@@ -25,7 +25,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -34,13 +34,15 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout for all requests of a connection. A request in progress then has [`SHUTDOWN_TIMEOUT`] to end.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Timeout for requests in progress when the process ends.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
 /// Timeout for the client to read a response.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 const BUFFER_BYTES: usize = 16 * 1024;
 
-/// Serves `respond` on a listener until the future is dropped. `respond` gets the request and the local address of its
-/// connection.
-pub async fn serve<F, A>(listener: TcpListener, max: usize, respond: F)
+/// Serves `respond` on a listener until `end` is true. Requests in progress then have [`END_TIMEOUT`] to finish. `respond`
+/// gets the request and the local address of its connection.
+pub async fn serve<F, A>(listener: TcpListener, max: usize, end: End, respond: F)
 where
     F: Fn(Request<Incoming>, SocketAddr) -> A + Clone + Send + 'static,
     A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
@@ -49,22 +51,35 @@ where
     spare.restore();
     let mut connections = Connections { max, open: Vec::new(), tasks: JoinSet::new() };
     loop {
-        let Ok((stream, peer)) = listener.accept().await else {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = is_ending(end.clone()) => break,
+        };
+        let Ok((stream, peer)) = accepted else {
             if !spare.release() {
                 sleep(Duration::from_millis(50)).await;
                 spare.restore();
             }
             continue;
         };
-        let (respond, spare) = (respond.clone(), spare.clone());
+        let (respond, spare, end) = (respond.clone(), spare.clone(), end.clone());
         connections.start(peer.ip().to_canonical(), async move {
-            serve_connection(stream, respond).await;
+            serve_connection(stream, end, respond).await;
             spare.restore();
         });
     }
+    let _ = timeout(END_TIMEOUT, async { while connections.tasks.join_next().await.is_some() {} }).await;
 }
 
-async fn serve_connection<F, A>(stream: TcpStream, respond: F)
+/// True once the process ends.
+pub type End = watch::Receiver<bool>;
+
+async fn is_ending(mut end: End) {
+    // If the sender is gone, the process ends too.
+    let _ = end.wait_for(|end| *end).await.is_ok();
+}
+
+async fn serve_connection<F, A>(stream: TcpStream, end: End, respond: F)
 where
     F: Fn(Request<Incoming>, SocketAddr) -> A + Send + 'static,
     A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
@@ -84,9 +99,14 @@ where
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(BUFFER_BYTES);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let ended = match timeout(CONNECTION_TIMEOUT, connection.as_mut()).await {
-        Ok(ended) => ended,
-        Err(_) => {
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = sleep(CONNECTION_TIMEOUT) => None,
+        () = is_ending(end) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
             connection.as_mut().graceful_shutdown();
             match timeout(SHUTDOWN_TIMEOUT, connection).await {
                 Ok(ended) => ended,

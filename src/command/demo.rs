@@ -42,8 +42,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     telemetry::start(&loaded.config.log)?;
     let proxy = loopback(arguments.port).or_else(|_| loopback(0))?;
     let address = proxy.local_addr()?;
-    let listeners =
-        Listeners { proxy: Socket::Tcp(proxy), health: loopback(0)?, admin: None, forward_auth: None };
+    let listeners = Listeners {
+        proxy: vec![Socket::Tcp(proxy)],
+        health: loopback(0)?,
+        admin: Vec::new(),
+        forward_auth: None,
+    };
     let (proxy, health) = (address, listeners.health.local_addr()?);
     runtime()?.block_on(async {
         let signals = ended()?;

@@ -4,6 +4,8 @@
 //! have the same meaning here. Helm charts rely on it: they wrap scalars in literal double quotes. If YAML cannot parse
 //! a text that people commonly write (`[http://[::1]/x]`, `a, b`, `[::]:8685`), it is split at commas and brackets.
 
+use std::net::Ipv6Addr;
+
 use super::document::{self, Value};
 
 /// The text of a single value; `None` if there is none.
@@ -57,7 +59,7 @@ fn plain(value: Value) -> Option<String> {
 /// Splits items at commas outside quotes and outside brackets within an item.
 fn split(text: &str) -> Result<Vec<String>, String> {
     let text = without_comment(text).trim();
-    let inner = match text.strip_prefix('[') {
+    let inner = match text.strip_prefix('[').filter(|_| !begins_with_address(text)) {
         Some(rest) => rest.strip_suffix(']').ok_or("begins with `[` but does not end with `]`")?,
         None => text,
     };
@@ -85,6 +87,12 @@ fn split(text: &str) -> Result<Vec<String>, String> {
     items.push(item);
     let items = items.iter().map(|item| unquoted(item.trim()).to_owned());
     Ok(items.filter(|item| !item.is_empty()).collect())
+}
+
+/// Whether the text begins with an IPv6 address and a port, and not with the bracket of a list: `[::]:8685`.
+fn begins_with_address(text: &str) -> bool {
+    let address = text.strip_prefix('[').and_then(|rest| rest.split_once("]:"));
+    address.is_some_and(|(address, _)| address.parse::<Ipv6Addr>().is_ok())
 }
 
 fn unquoted(item: &str) -> &str {
@@ -176,6 +184,15 @@ mod tests {
         assert_eq!(list("[https://a/x?y=1,2]", true).unwrap(), ["https://a/x?y=1", "2"]);
         assert_eq!(list("['https://a/x?y=1,2']", true).unwrap(), ["https://a/x?y=1,2"]);
         assert_eq!(list("\"https://a/x?y=1,2\"", true).unwrap(), ["https://a/x?y=1,2"]);
+    }
+
+    #[test]
+    fn an_ipv6_address_with_a_port_is_no_list() {
+        assert_eq!(list("[::]:8685", false).unwrap(), ["[::]:8685"]);
+        assert_eq!(list("[::1]:1, [::1]:2", false).unwrap(), ["[::1]:1", "[::1]:2"]);
+        assert_eq!(list("[[::]:8685, 0.0.0.0:8685]", false).unwrap(), ["[::]:8685", "0.0.0.0:8685"]);
+        assert_eq!(list("[\"[::]:8685\", unix:/run/x]", false).unwrap(), ["[::]:8685", "unix:/run/x"]);
+        assert!(list("[http://[::1]:80/x", false).is_err());
     }
 
     #[test]

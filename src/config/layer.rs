@@ -238,7 +238,10 @@ impl Walk<'_> {
         for (index, (text, at)) in items.iter().enumerate() {
             let checked = if text.is_empty() { Err("is empty".to_owned()) } else { kind.check(text) };
             if let Err(message) = checked {
-                self.error(path, *at, format!("item {}: {message}", index + 1));
+                // One address of `listen` is usually not written as a list.
+                let is_alone = matches!(kind, Kind::Listen) && items.len() == 1;
+                let item = if is_alone { String::new() } else { format!("item {}: ", index + 1) };
+                self.error(path, *at, format!("{item}{message}"));
             }
         }
         let fine = self.errors.len() == before;
@@ -249,6 +252,9 @@ impl Walk<'_> {
     fn items(&mut self, path: &str, kind: Kind, node: &Node) -> Option<Vec<(String, Position)>> {
         let texts = match &node.value {
             Value::List(nodes) => return self.texts(path, nodes),
+            Value::Scalar { text, .. } if text.trim().is_empty() && matches!(kind, Kind::Listen) => {
+                Err(format!("is empty; accepted: {}", kind.describe()))
+            }
             Value::Scalar { text, .. } if text.trim().is_empty() => {
                 Err("is empty; write an empty list as []".to_owned())
             }

@@ -84,10 +84,10 @@ fn config(root: &Section<'_>) -> Option<Config> {
     let authentication = root.section("authentication");
     let backend = root.word("backend");
     let listeners = listeners::listeners(root);
-    let address = listeners.data_address();
-    let upstream = upstream::upstream(root, address);
+    let addresses = listeners.data_addresses();
+    let upstream = upstream(root, &addresses);
     let place = key_source::Place {
-        listen: address,
+        listen: &addresses,
         backend,
         upstream: upstream.as_ref().map(|upstream| &upstream.url),
         max_keys: jwks.max_keys,
@@ -132,6 +132,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         listen: listeners.data?,
         health_listen: listeners.health?,
         admin_listen: listeners.admin?,
+        admin_quit: root.section("admin").boolean("quit"),
         admin_hosts: listeners.admin_hosts,
         identity: identity?,
         upstream: upstream?,
@@ -143,6 +144,40 @@ fn workers(root: &Section<'_>) -> usize {
         0 => std::thread::available_parallelism().map_or(1, Into::into),
         count => usize::try_from(count).unwrap_or(1),
     }
+}
+
+fn upstream(root: &Section<'_>, listen: &[SocketAddr]) -> Option<Upstream> {
+    let section = root.section("upstream");
+    let url = section.read("url", |text| values::url(text, &["http", "https", "unix"]));
+    match &url {
+        None => section.missing(
+            "url",
+            "is missing: requests have nowhere to go",
+            "set upstream.url, METAGATE_UPSTREAM__URL or --upstream, to a URL like http://127.0.0.1:8585",
+        ),
+        Some(url) if url.query().is_some() => section.error("url", "must not have a query"),
+        Some(url) => {
+            if let Some(listen) = listen.iter().find(|listen| key_source::is_own(url, **listen)) {
+                let message = format!("is our own listener ({listen}): requests would loop");
+                section.error_with_help(
+                    "url",
+                    message,
+                    "write the backend's own address, like http://127.0.0.1:8585",
+                );
+            }
+        }
+    }
+    Some(Upstream {
+        connect_timeout: section.duration("connectTimeout"),
+        response_timeout: section.duration("responseTimeout"),
+        idle_timeout: section.duration("idleTimeout"),
+        tls: client_tls(&section.section("tls")),
+        protocol: section.word("protocol"),
+        upgrades: section.need_list("upgrades", upgrade::upgrade),
+        close_on_token_expiry: section.boolean("closeOnTokenExpiry"),
+        authorization: section.word("authorization"),
+        url: url?,
+    })
 }
 
 fn server_tls(section: &Section<'_>) -> Option<ServerTls> {

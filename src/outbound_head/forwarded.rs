@@ -32,6 +32,8 @@ pub(super) fn source(trusted: &[IpNet], headers: &Fields) -> Option<IpAddr> {
     for hop in nearest_first.take(MAX_HOPS) {
         // An invalid address ends the chain, because the entries before it cannot be trusted.
         let Some(address) = address(hop) else { return source };
+        // One client is one address, however a proxy writes it.
+        let address = address.to_canonical();
         source = Some(address);
         if !contains_address(trusted, address) {
             break;

@@ -1,8 +1,10 @@
 //! Accepts client connections as far as the budget has room, and refuses the others with 503.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, TcpListener as StdListener};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -30,29 +32,38 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The listeners for client requests.
 pub(super) struct Acceptors {
-    proxy: Listener,
+    proxy: Vec<Listener>,
     forward_auth: Option<Listener>,
 }
 
 impl Acceptors {
-    pub(super) fn open(proxy: Socket, forward_auth: Option<StdListener>) -> io::Result<Self> {
+    pub(super) fn open(proxy: Vec<Socket>, forward_auth: Option<StdListener>) -> io::Result<Self> {
         let open = |socket, name: &'static str| {
             let listener = Listener::new(socket)?;
             tracing::info!(listener = name, address = listener.name()?, "listening");
             Ok::<_, io::Error>(listener)
         };
         let forward_auth = forward_auth.map(|listener| open(Socket::Tcp(listener), "forward-auth"));
-        Ok(Self { proxy: open(proxy, "proxy")?, forward_auth: forward_auth.transpose()? })
+        let proxy = proxy.into_iter().map(|socket| open(socket, "proxy")).collect::<io::Result<_>>()?;
+        Ok(Self { proxy, forward_auth: forward_auth.transpose()? })
     }
 
     /// Accepts connections on all listeners until the future is dropped.
     pub(super) async fn accept(&self, workers: &Workers, process: &Process) {
-        let forward_auth = async {
-            if let Some(listener) = &self.forward_auth {
-                accept(listener, ListenerKind::ForwardAuth, workers, process).await;
+        let proxy = self.proxy.iter().map(|listener| (listener, ListenerKind::Proxy));
+        let forward_auth = self.forward_auth.iter().map(|listener| (listener, ListenerKind::ForwardAuth));
+        let mut accepting: Vec<_> = proxy
+            .chain(forward_auth)
+            .map(|(listener, kind)| Box::pin(accept(listener, kind, workers, process)))
+            .collect();
+        poll_fn(|cx| {
+            // None of them ends.
+            for accepting in &mut accepting {
+                let _ = accepting.as_mut().poll(cx);
             }
-        };
-        tokio::join!(accept(&self.proxy, ListenerKind::Proxy, workers, process), forward_auth);
+            Poll::Pending
+        })
+        .await
     }
 }
 

@@ -10,13 +10,13 @@ use listenfd::ListenFd;
 
 use super::{RunError, Socket};
 
-/// The names that `FileDescriptorName=` may give a socket: one per listener.
+/// The names that `FileDescriptorName=` may give a socket. Only the proxy listener may have several.
 const NAMES: [&str; 4] = ["proxy", "health", "admin", "forward-auth"];
 
 /// The sockets that were passed to this process.
 #[derive(Debug, Default)]
 pub struct Inherited {
-    proxy: Option<Socket>,
+    proxy: Vec<Socket>,
     others: Vec<(&'static str, TcpListener)>,
 }
 
@@ -35,17 +35,16 @@ impl Inherited {
                 None => return Err(RunError::Inherited(name.to_owned(), NotOurs::Name.into())),
             };
             let is_proxy = listener == NAMES[0];
-            let taken = inherited.others.iter().any(|(taken, _)| *taken == listener);
-            if taken || is_proxy && inherited.proxy.is_some() {
+            if inherited.others.iter().any(|(taken, _)| *taken == listener) {
                 return Err(RunError::Inherited(name.to_owned(), NotOurs::Twice.into()));
             }
             let unusable = |error| RunError::Inherited(name.to_owned(), error);
             // If the socket is of another kind, listenfd keeps it, and it is tried as TCP next.
             let unix = if is_proxy { passed.take_unix_listener(index).ok().flatten() } else { None };
             match unix {
-                Some(socket) => inherited.proxy = Some(Socket::Unix(socket)),
+                Some(socket) => inherited.proxy.push(Socket::Unix(socket)),
                 None => match passed.take_tcp_listener(index).map_err(unusable)? {
-                    Some(socket) if is_proxy => inherited.proxy = Some(Socket::Tcp(socket)),
+                    Some(socket) if is_proxy => inherited.proxy.push(Socket::Tcp(socket)),
                     Some(socket) => inherited.others.push((listener, socket)),
                     None => {}
                 },
@@ -59,8 +58,9 @@ impl Inherited {
         Some(self.others.swap_remove(index).1)
     }
 
-    pub(super) fn take_proxy(&mut self) -> Option<Socket> {
-        self.proxy.take()
+    /// The sockets for clients; none if `listen` is to be used.
+    pub(super) fn take_proxy(&mut self) -> Vec<Socket> {
+        std::mem::take(&mut self.proxy)
     }
 }
 

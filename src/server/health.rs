@@ -12,14 +12,14 @@ use tokio::net::TcpListener;
 use super::Process;
 use crate::metrics::ExpositionFormat;
 use crate::printable;
-use crate::side_listener;
+use crate::side_listener::{self, End};
 
 /// Probes and scrapes are few.
 const MAX_CONNECTIONS: usize = 64;
 
-/// Serves probes and scrapes until the future is dropped.
-pub(super) async fn serve(listener: TcpListener, process: Arc<Process>) {
-    side_listener::serve(listener, MAX_CONNECTIONS, move |request, _| {
+/// Serves probes and scrapes until the process ends.
+pub(super) async fn serve(listener: TcpListener, process: Arc<Process>, end: End) {
+    side_listener::serve(listener, MAX_CONNECTIONS, end, move |request, _| {
         let process = process.clone();
         async move { respond(&request, &process).await }
     })

@@ -6,21 +6,22 @@ use std::sync::Arc;
 use std::thread;
 
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::{Process, health};
 use crate::admin::{self, Console};
 
 /// The health and admin listeners. They have a thread of their own, so that load from clients cannot delay a probe.
 pub(super) struct SideListeners {
-    stop: oneshot::Sender<()>,
+    end: watch::Sender<bool>,
     thread: thread::JoinHandle<()>,
 }
 
 impl SideListeners {
     pub(super) fn start(
         health: StdListener,
-        admin: Option<StdListener>,
+        admin: Vec<StdListener>,
         process: &Arc<Process>,
         console: Console,
     ) -> io::Result<Self> {
@@ -28,34 +29,28 @@ impl SideListeners {
         let (health, admin) = {
             // Registers the sockets with this runtime.
             let _entered = runtime.enter();
-            (listener(health, "health")?, admin.map(|admin| listener(admin, "admin")).transpose()?)
+            let admin = admin.into_iter().map(|admin| listener(admin, "admin"));
+            (listener(health, "health")?, admin.collect::<io::Result<Vec<_>>>()?)
         };
         let process = process.clone();
-        let (stop, stopped) = oneshot::channel();
+        let (end, ending) = watch::channel(false);
         let thread = thread::Builder::new().name("side".to_owned()).spawn(move || {
             runtime.block_on(async {
-                let admin = async {
-                    match admin {
-                        Some(admin) => admin::serve(admin, Arc::new(console)).await,
-                        None => std::future::pending().await,
-                    }
-                };
-                tokio::select! {
-                    () = health::serve(health, process) => {}
-                    () = admin => {}
-                    // An error means that the sender was dropped, which also ends the thread.
-                    _ = stopped => {}
+                let (console, mut serving) = (Arc::new(console), JoinSet::new());
+                for admin in admin {
+                    serving.spawn(admin::serve(admin, console.clone(), ending.clone()));
                 }
+                serving.spawn(health::serve(health, process, ending));
+                while serving.join_next().await.is_some() {}
             });
             runtime.shutdown_background();
         })?;
-        Ok(Self { stop, thread })
+        Ok(Self { end, thread })
     }
 
     pub(super) async fn stop(self) {
-        let Self { stop, thread } = self;
-        // This fails if the thread has already ended, by a panic.
-        let _ = stop.send(());
+        let Self { end, thread } = self;
+        end.send_replace(true);
         let _ = tokio::task::spawn_blocking(move || drop(thread.join())).await;
     }
 }

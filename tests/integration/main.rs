@@ -14,6 +14,7 @@ mod framing;
 mod http2;
 mod keys;
 mod limits;
+mod listening;
 mod operating;
 mod providers;
 mod proxy_protocol;

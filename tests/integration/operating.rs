@@ -10,6 +10,7 @@ mod jobs_tls;
 mod json;
 mod keys_in_time;
 mod preflight;
+mod quit;
 mod reload;
 mod revocation;
 mod socket_files;

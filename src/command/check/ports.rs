@@ -1,15 +1,13 @@
 //! Whether each listener can have its address. Nothing listens on it meanwhile, so no client connects to the check.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use socket2::{Domain, Socket, Type};
-
 use super::super::health::running_version;
 use crate::config::{Config, Finding, FindingId, Listen};
+use crate::server::bound;
 
 /// The addresses that are not free, and one remark if a metagate that runs holds them.
 pub(super) async fn findings(config: &Config) -> Vec<Finding> {
@@ -44,29 +42,26 @@ pub(super) async fn findings(config: &Config) -> Vec<Finding> {
 
 /// The listeners whose address cannot be had, with their keys.
 fn taken(config: &Config) -> Vec<(&'static str, Listen, io::Error)> {
-    let mut listeners = vec![
-        ("listen", config.listen.clone()),
+    let mut listeners: Vec<_> = config.listen.iter().map(|listen| ("listen", listen.clone())).collect();
+    listeners.extend([
         ("health.listen", Listen::Tcp(config.health_listen)),
         ("admin.listen", Listen::Tcp(config.admin_listen)),
-    ];
+    ]);
     let forward_auth = config.forward_auth.as_ref();
     listeners.extend(forward_auth.map(|found| ("forwardAuth.listen", Listen::Tcp(found.listen))));
     let mut taken = Vec::new();
     for (key, listen) in listeners {
         let free = match &listen {
-            Listen::Tcp(address) => can_bind(*address),
+            // Without listening on it that fails only if another socket listens.
+            Listen::Tcp(address) => {
+                let only_ipv6 = key == "listen" && config.listen.is_only_ipv6(*address);
+                bound(*address, only_ipv6).map(drop)
+            }
             Listen::Unix(path) => can_create(path),
         };
         taken.extend(free.err().map(|error| (key, listen, error)));
     }
     taken
-}
-
-/// Binds and does not listen: with this option, that fails only if another socket listens.
-fn can_bind(address: SocketAddr) -> io::Result<()> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())
 }
 
 /// A socket file that a process left that has ended is replaced.

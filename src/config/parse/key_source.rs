@@ -14,9 +14,11 @@ use crate::backend::Backend;
 use crate::jose::{KeyDialect, ParsedKeys, SkippedKey};
 use crate::loopback::{is_localhost, is_on_this_machine, means_this_machine};
 
-/// Our own listener, and the backend behind it.
+const KEY_URLS: &[&str] = &["http", "https", "file"];
+
+/// Our own addresses, and the backend behind them.
 pub(super) struct Place<'a> {
-    pub(super) listen: Option<SocketAddr>,
+    pub(super) listen: &'a [SocketAddr],
     pub(super) backend: Backend,
     pub(super) upstream: Option<&'a Url>,
     /// The most keys of one source.
@@ -140,7 +142,7 @@ pub(super) fn key_urls(section: &Section<'_>, place: &Place<'_>) -> Option<Vec<U
 }
 
 fn via_upstream(section: &Section<'_>, url: Url, place: &Place<'_>) -> Url {
-    let is_own_listener = place.listen.is_some_and(|listen| is_own(&url, listen));
+    let is_own_listener = place.listen.iter().any(|listen| is_own(&url, *listen));
     // A socket file has no URL that keys could be read from.
     let Some(upstream) = place.upstream.filter(|upstream| is_own_listener && upstream.scheme() != "unix")
     else {

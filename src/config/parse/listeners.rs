@@ -6,14 +6,14 @@ use url::Host;
 
 use super::super::finding::FindingId;
 use super::super::words::Word;
-use super::super::{ForwardAuth, Listen, values};
+use super::super::{ForwardAuth, Listen, ListenAddresses, values};
 use super::section::Section;
 use crate::loopback::is_loopback;
 use crate::request::ForwardAuthDialect;
 
 /// All listeners. `None` if an address is invalid, or if forward-auth is off.
 pub(super) struct Listeners {
-    pub(super) data: Option<Listen>,
+    pub(super) data: Option<ListenAddresses>,
     pub(super) health: Option<SocketAddr>,
     pub(super) admin: Option<SocketAddr>,
     pub(super) admin_hosts: Vec<Box<str>>,
@@ -21,21 +21,23 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// The address of the data listener, unless it is a socket file.
-    pub(super) fn data_address(&self) -> Option<SocketAddr> {
-        self.data.as_ref().and_then(Listen::address)
+    /// The addresses of the data listener, without socket files.
+    pub(super) fn data_addresses(&self) -> Vec<SocketAddr> {
+        self.data.iter().flat_map(ListenAddresses::ports).collect()
     }
 }
 
 pub(super) fn listeners(root: &Section<'_>) -> Listeners {
-    let data = root.need("listen", values::listen);
+    let data = data(root);
     let address = |section: &Section<'_>| section.need("listen", values::address);
     let (health_section, admin_section) = (root.section("health"), root.section("admin"));
     let (health, admin) = (address(&health_section), address(&admin_section));
-    let listeners = [("data", data.as_ref().and_then(Listen::address)), ("health", health), ("admin", admin)];
-    let [data_only, before_admin, all] = [1, 2, 3].map(|count| listeners.get(..count).unwrap_or_default());
-    refuse_taken(&health_section, health, data_only, 1);
-    refuse_taken(&admin_section, admin, before_admin, 1);
+    let mut others: Vec<_> =
+        data.iter().flat_map(ListenAddresses::ports).map(|port| ("data", port)).collect();
+    refuse_taken(&health_section, health, &others, 1);
+    others.extend(health.map(|address| ("health", address)));
+    refuse_taken(&admin_section, admin, &others, 1);
+    others.extend(admin.map(|address| ("admin", address)));
     if let Some(address) = admin.filter(|address| !is_loopback(address.ip())) {
         let message = format!("{address} can be reached from other machines and has no authentication");
         root.report.warn(
@@ -46,7 +48,28 @@ pub(super) fn listeners(root: &Section<'_>) -> Listeners {
         );
     }
     let admin_hosts = admin_section.need_list("hosts", host_name);
-    Listeners { forward_auth: forward_auth(root, all), data, health, admin, admin_hosts }
+    Listeners { forward_auth: forward_auth(root, &others), data, health, admin, admin_hosts }
+}
+
+/// The addresses for clients, no two of which are the same.
+fn data(root: &Section<'_>) -> Option<ListenAddresses> {
+    let all = root.need_list("listen", values::listen);
+    for (index, listen) in all.iter().enumerate() {
+        let before = all.get(..index).unwrap_or_default();
+        let is_same = |other: &&Listen| match (listen, other) {
+            (Listen::Tcp(one), Listen::Tcp(other)) => {
+                one.is_ipv4() == other.is_ipv4() && collide(*one, *other)
+            }
+            _ => listen == *other,
+        };
+        if let Some(other) = before.iter().find(is_same) {
+            root.error("listen", format!("{listen} is already in the list ({other})"));
+        }
+    }
+    if all.is_empty() {
+        root.missing("listen", "has no address", "leave the key out for its default");
+    }
+    ListenAddresses::new(all)
 }
 
 /// A host name or an address, without a port.
@@ -67,12 +90,11 @@ fn host_name(text: &str) -> Result<Box<str>, String> {
 fn refuse_taken(
     section: &Section<'_>,
     address: Option<SocketAddr>,
-    others: &[(&str, Option<SocketAddr>)],
+    others: &[(&str, SocketAddr)],
     most: usize,
 ) {
     let Some(address) = address else { return };
-    let taken = others.iter().filter_map(|(name, other)| Some((name, (*other)?)));
-    for (name, other) in taken.filter(|(_, other)| collide(address, *other)).take(most) {
+    for (name, other) in others.iter().filter(|(_, other)| collide(address, *other)).take(most) {
         let message = format!("{address} is already the address of the {name} listener ({other})");
         section.error_with_help("listen", message, "give one of the two another port");
     }
@@ -84,7 +106,7 @@ fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() != 0 && a.port() == b.port() && same_ip
 }
 
-fn forward_auth(root: &Section<'_>, others: &[(&str, Option<SocketAddr>)]) -> Option<ForwardAuth> {
+fn forward_auth(root: &Section<'_>, others: &[(&str, SocketAddr)]) -> Option<ForwardAuth> {
     let section = root.section("forwardAuth");
     let address = section.read("listen", values::address);
     let target = section.read("target", ForwardAuthDialect::from_word);

@@ -55,7 +55,7 @@ pub enum Kind {
     AutoSize(u64, u64),
     /// An IP address and a port.
     Address,
-    /// An IP address and a port, or the path of a Unix socket.
+    /// A list of IP addresses with their ports, and paths of Unix sockets.
     Listen,
     /// A URL of one of these schemes.
     Url(&'static [&'static str]),
@@ -118,6 +118,7 @@ impl Kind {
             self,
             Self::Texts
                 | Self::Words(_)
+                | Self::Listen
                 | Self::Urls(_)
                 | Self::KeyUrls
                 | Self::Algorithms
@@ -219,7 +220,7 @@ impl Kind {
                 format!("auto, or a size from {} to {}", size_text(min), size_text(max))
             }
             Self::Address => "address:port".to_owned(),
-            Self::Listen => "address:port, or unix:/path".to_owned(),
+            Self::Listen => "a list of address:port, or unix:/path".to_owned(),
             Self::Url(schemes) => format!("a URL, {}", urls(schemes)),
             Self::UrlOrUrls(schemes) => format!("a URL, {}, or a list of them", urls(schemes)),
             Self::Expression => "a CEL expression".to_owned(),

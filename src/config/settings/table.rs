@@ -87,7 +87,7 @@ pub(in crate::config) const SECTIONS: &[(&str, &str)] = &[
 /// Every key, in the order of the example.
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
-    key("listen", Kind::Listen, "0.0.0.0:8685", "The address and port to accept requests on, or unix:/path for a socket file. In YAML, put quotes around an IPv6 address: `\"[::]:8685\"`."),
+    key("listen", Kind::Listen, "\"[::]:8685\"", "The addresses and ports to accept requests on, or unix:/path for a socket file: one or a list. [::] is every address of the machine, IPv4 too; without IPv6 it is 0.0.0.0. In YAML, put quotes around an IPv6 address."),
     key("workers", Kind::Integer(0, 1024), "0", "The number of worker runtimes. 0 is one for each core that the container may use."),
     key("backend", word::<Backend>(), "generic", "The backend that requests are forwarded to. It determines the public routes, the request fields that clients may not send, and how principals are named."),
     key("tls.certFile", Kind::Path, "", "PEM file of the certificate chain, leaf first. Setting it turns on TLS and requires keyFile.").example("/etc/metagate/tls/tls.crt"),
@@ -95,9 +95,10 @@ pub const KEYS: &[Key] = &[
     key("tls.clientCaFile", Kind::Path, "", "PEM file of certificate authorities for client certificates. If set, clients must present one, unless clientAuth is optional.").example("/etc/metagate/tls/clients.pem"),
     key("tls.clientAuth", word::<ClientAuth>(), "required", "Whether clients must present a certificate if clientCaFile is set. required: always. optional: a client may connect without one, but an invalid one is refused."),
     key("tls.minVersion", word::<TlsVersion>(), "1.2", "The oldest TLS version to accept from clients."),
-    key("health.listen", Kind::Address, "0.0.0.0:8686", "The address and port of /livez, /readyz and /metrics, for the kubelet and Prometheus."),
-    key("admin.listen", Kind::Address, "127.0.0.1:8687", "The address and port of the status page, /status, /refusals, POST /reload and POST /keys/refresh. Use a loopback address, because there is no authentication. The last three require the field X-Metagate: 1, which webhooks and other web pages do not send."),
+    key("health.listen", Kind::Address, "\"[::]:8686\"", "The address and port of /livez, /readyz and /metrics, for the kubelet and Prometheus. [::] is every address, as in listen."),
+    key("admin.listen", Kind::Address, "127.0.0.1:8687", "The address and port of the status page, /status, /refusals, POST /reload and POST /keys/refresh. 127.0.0.1 opens the port on ::1 too, if the machine has IPv6. Use a loopback address, because there is no authentication. The last three require the field X-Metagate: 1, which webhooks and other web pages do not send."),
     key("admin.hosts", Kind::Texts, "[]", "Further host names under which browsers reach the admin listener, for example through a proxy that authenticates. Requests with another Host are refused, because web pages elsewhere can choose a name that leads here.").example("[metagate.corp.example]"),
+    key("admin.quit", Kind::Bool, "false", "Whether POST /quit on the admin listener shuts metagate down like SIGTERM, with exit code 0. It is for a Job whose container ends before its sidecar, and also requires X-Metagate: 1."),
     key("forwardAuth.listen", Kind::Address, "", "The address and port where other proxies ask for decisions (nginx auth_request, Traefik ForwardAuth, Caddy forward_auth, HAProxy, Envoy ext_authz). Off if not set. Only those proxies should be able to reach it. See docs/forward-auth.md.").example("127.0.0.1:8688"),
     key("forwardAuth.target", word::<ForwardAuthDialect>(), "", "How the other proxy names the request. forwarded: X-Forwarded-Method, -Uri and -Host (Traefik, Caddy, HAProxy). original: X-Original-Method and X-Original-URI or -URL (nginx). request: the method and target of its own request (Envoy). Required with listen.").example("forwarded"),
 

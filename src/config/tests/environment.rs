@@ -116,7 +116,7 @@ fn an_empty_variable_is_an_error_for_a_key_with_a_default() {
         ("METAGATE_TLS__CERT_FILE", ""),
     ])
     .errors();
-    assert_error(&errors, "listen @ METAGATE_LISTEN | is empty; accepted: address:port");
+    assert_error(&errors, "listen @ METAGATE_LISTEN | is empty; accepted: a list of address:port");
     assert_error(&errors, "workers @ METAGATE_WORKERS | is empty");
     assert_error(&errors, "trustedProxies @ METAGATE_TRUSTED_PROXIES | is empty; write an empty list as []");
     assert_eq!(errors.len(), 3, "{errors:#?}");

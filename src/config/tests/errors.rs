@@ -122,7 +122,7 @@ fn values_of_the_wrong_shape_are_errors() {
     .errors();
     for expected in [
         "upstream @ 1:11 | is a single value, not a map with the keys url, connectTimeout",
-        "listen @ 2:9 | is a list; accepted: address:port",
+        "listen @ 2:10 | \"a\" is not an address",
         "authentication.audiences @ 4:14 | is a map; accepted: a list of texts",
         "authentication.issuers @ 5:12 | is a map, not a list of maps",
         "authentication.principalClaims @ 6:21 | item 1 is a list",

@@ -75,7 +75,7 @@ fn maps_merge_and_lists_and_values_of_a_later_file_replace() {
     assert_eq!(read, ["a.yaml", "conf.d/10.yaml", "conf.d/20.yml"]);
     let printed = files.relative(&print(&loaded));
     for line in
-        ["listen: 127.0.0.1:20  # from conf.d/20.yml:1:9\n", "  connectTimeout: 1s  # from a.yaml:1:55\n"]
+        ["listen: [127.0.0.1:20]  # from conf.d/20.yml:1:9\n", "  connectTimeout: 1s  # from a.yaml:1:55\n"]
     {
         assert!(printed.contains(line), "{line} in {printed}");
     }

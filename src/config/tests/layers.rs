@@ -60,8 +60,8 @@ fn a_key_without_a_value_in_a_file_is_absent() {
     let config = file("listen:\ntls:\nhealth: {listen: ~}\nlog: {level: null, format: text}\n")
         .with(&[KEYS_URL, UPSTREAM])
         .config();
-    assert_eq!(config.listen.to_string(), "0.0.0.0:8685");
-    assert_eq!(config.health_listen.to_string(), "0.0.0.0:8686");
+    assert_eq!(config.listen.to_string(), "[::]:8685");
+    assert_eq!(config.health_listen.to_string(), "[::]:8686");
     assert_eq!((&*config.log.level, config.log.format), ("info", LogFormat::Text));
 }
 
@@ -114,7 +114,7 @@ authorization:
         .flags(Flags { listen: Some("127.0.0.1:1".into()), ..Flags::default() });
     let printed = print(&case.loaded());
     for line in [
-        "listen: 127.0.0.1:1  # flag --listen\n",
+        "listen: [127.0.0.1:1]  # flag --listen\n",
         "  level: debug  # env METAGATE_LOG__LEVEL\n",
         "  publicKeyUrls: [https://idp.example/jwks]  # env AUTHENTICATION_PUBLIC_KEYS\n",
         "  leeway: 30s  # default\n",

@@ -100,7 +100,7 @@ fn the_source_is_the_nearest_address_that_is_not_a_trusted_proxy() {
         (&["10.0.0.9"], "10.0.0.9"),
         (&["10.0.0.8, 10.0.0.9"], "10.0.0.8"),
         (&["2001:db8::7, fd00::1"], "2001:db8::7"),
-        (&["::ffff:203.0.113.7"], "::ffff:203.0.113.7"),
+        (&["::ffff:203.0.113.7"], "203.0.113.7"),
         (&["203.0.113.7, ::ffff:10.0.0.9"], "203.0.113.7"),
         // An invalid address ends the chain, because the entries before it cannot be trusted.
         (&["1.1.1.1, garbage"], "192.0.2.1"),
