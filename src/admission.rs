@@ -3,7 +3,8 @@
 //! The proxy, forward-auth, `metagate explain`, rule tests, fuzzing and benchmarks all call
 //! [`Admission::admit`]. The order of the steps is the security property:
 //!
-//! 1. Request facts: the head is read in its only meaning, or refused ([`RequestFacts::read`]).
+//! 1. Request facts: the head is read in its only meaning, or refused ([`RequestFacts::read`]). If the installation is
+//!    below a path, that is removed first ([`crate::request::PathPrefix`]).
 //! 2. Header fields: what `Connection` must not name, and what another proxy would forward ([`Via`]).
 //! 3. Route: public, optional or protected ([`Authorizer::routed`]).
 //! 4. Credentials: none, a session cookie, DataHub's system credential, or a token to verify.
@@ -230,13 +231,8 @@ impl Admission {
     pub fn facts(&self, head: &RequestHead<'_>) -> Result<RequestFacts, RequestFault> {
         let quirks = self.authorizer.backend.quirks();
         let RequestHead { method, target, version, headers, source, .. } = *head;
-        // Over HTTP/1 and HTTP/2 the head was already refused; this is for targets in forward-auth fields.
-        let is_too_long = |path: &PathAndQuery| {
-            path.as_str().len() > self.target_bytes && written(path).len() > self.target_bytes
-        };
-        if target.path_and_query().is_some_and(is_too_long) {
-            return Err(RequestFault::TargetTooLong);
-        }
+        let stripped = self.head.prefix().map(|prefix| prefix.strip(target)).transpose()?;
+        let target = stripped.as_ref().unwrap_or(target);
         let facts = RequestFacts::read(method, target, version, headers, quirks, source)?;
         match head.via {
             Via::Proxy => self.head.check_connection(headers)?,

@@ -94,7 +94,7 @@ use crate::claims::ClaimRules;
 use crate::cors::Cors;
 use crate::jose::{AlgorithmSet, VerificationKey};
 use crate::policy::Policy;
-use crate::request::{ForwardAuthDialect, TokenFields};
+use crate::request::{ForwardAuthDialect, PathPrefix};
 
 /// A complete, validated configuration.
 #[derive(Clone, Debug)]
@@ -117,6 +117,8 @@ pub struct Config {
     pub admin_hosts: Vec<Box<str>>,
     /// The listener where other proxies ask for decisions, if configured.
     pub forward_auth: Option<ForwardAuth>,
+    /// The path below which the installation is reached, if it is removed.
+    pub strip_prefix: Option<PathPrefix>,
     /// Where requests are forwarded to.
     pub upstream: Upstream,
     /// The trusted issuers. Entries with issuers come before the simple list.

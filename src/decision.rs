@@ -197,6 +197,9 @@ impl From<RequestFault> for Denial {
             RequestFault::HeadTooLarge => {
                 (Reason::HeadTooLarge, "it exceeds limits.headerBytes or limits.headerCount")
             }
+            RequestFault::OutsidePrefix => {
+                (Reason::OutsidePrefix, "the path does not begin with stripPrefix, as it is written there")
+            }
             RequestFault::TimedOut => (Reason::RequestTimeout, "the head did not arrive in time"),
             RequestFault::AmbiguousCredentials(why) => (Reason::AmbiguousCredentials, why),
         };

@@ -25,8 +25,7 @@ use crate::jwks::SourceStatus;
 use crate::message::Fields;
 use crate::message::field_name::CONTENT_TYPE;
 use crate::numeric_date::NumericDate;
-use crate::outbound_head::OutboundHead;
-use crate::request::TokenFields;
+use crate::request::PathPrefix;
 use crate::revocation::Revocations;
 use crate::trust::{KeyRing, TrustedIssuer};
 
@@ -136,7 +135,8 @@ fn judge(
     mut snapshot: Snapshot<'_>,
     steps: &mut Steps<'_>,
 ) -> Result<Judged, Denial> {
-    let (request, body) = request(question, admission.head.token_fields()).map_err(|(step, denial)| {
+    let any_path = admission.head.prefix().map_or("/", PathPrefix::as_str);
+    let (request, body) = request(question, any_path).map_err(|(step, denial)| {
         steps.refused(step, &denial);
         denial
     })?;
@@ -156,7 +156,7 @@ fn judge(
 }
 
 /// The request with the token, and its body. A question about a token only is about no path, so any will do.
-fn request(question: &Question, fields: &TokenFields) -> Result<(LocalRequest, Vec<u8>), (Step, Denial)> {
+fn request(question: &Question, any_path: &str) -> Result<(LocalRequest, Vec<u8>), (Step, Denial)> {
     let mut headers = Fields::new();
     if !question.token.is_empty() {
         let (name, value) = fields.field_for(&question.token);
@@ -175,7 +175,7 @@ fn request(question: &Question, fields: &TokenFields) -> Result<(LocalRequest, V
     }
     let method = question.method.as_deref().unwrap_or("GET").parse::<Method>();
     let method = method.map_err(|_| bad("the method is not a token"))?;
-    let request = LocalRequest::new(&method, question.path.as_deref().unwrap_or("/"), headers)
+    let request = LocalRequest::new(&method, question.path.as_deref().unwrap_or(any_path), headers)
         .map_err(|denial| (Step::Request, denial))?;
     let body = STANDARD.decode(question.body.as_deref().unwrap_or_default());
     Ok((request, body.map_err(|_| bad("the body is not base64"))?))

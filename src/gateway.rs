@@ -34,7 +34,7 @@ use crate::numeric_date::NumericDate;
 use crate::outbound_head::{
     from_http2, is_granted, remove_connection_fields, set_upgrade, understands_trailers,
 };
-use crate::request::ForwardAuthDialect;
+use crate::request::{ForwardAuthDialect, PrefixedRedirect};
 use crate::respond::{self, ObservedBody, ResponseFormat};
 use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
@@ -142,6 +142,9 @@ impl Gateway {
         {
             return Ok(self.answer_preflight(received, fields, peer));
         }
+        let prefix = self.admission.head.prefix();
+        let redirect =
+            prefix.map(|prefix| PrefixedRedirect::of(prefix, &received.head.uri, &received.head.headers));
         let mut response = match self.admit(&mut received, upstream.idle_timeout(), peer).await {
             Ok(accepted) => self.forward(upstream, received, accepted, peer).await,
             Err(denial) => {
@@ -149,6 +152,9 @@ impl Gateway {
                 self.refuse(received, denial, peer)
             }
         };
+        if let Some(redirect) = redirect {
+            redirect.set(response.headers_mut());
+        }
         if let Some(cross_origin) = cross_origin {
             cross_origin.set(response.headers_mut());
         }

@@ -24,7 +24,7 @@ use crate::decision::{Caller, Permit, Reason};
 use crate::message::field_name::{AUTHORIZATION, COOKIE, HOST};
 use crate::message::{Fields, NewName};
 use crate::policy::contains_address;
-use crate::request::{Credentials, RequestFacts, TokenFields, is_cookie};
+use crate::request::{Credentials, PathPrefix, RequestFacts, is_cookie};
 
 mod authorization;
 mod connection;
@@ -48,6 +48,8 @@ use known_names::{KnownNames, Reserved};
 use request_source::RequestSource;
 use reserved::{FAMILIES, NAMES};
 
+const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+
 /// The rules for rewriting heads.
 #[derive(Clone, Debug)]
 pub struct OutboundHead {
@@ -65,6 +67,7 @@ pub struct OutboundHead {
     known: KnownNames,
     trusted_proxies: Vec<IpNet>,
     trusts_unix_peers: bool,
+    prefix: Option<Box<PathPrefix>>,
 }
 
 /// The names of the fields that carry the verified identity. One that is off is not set.
@@ -122,6 +125,7 @@ impl OutboundHead {
             reserved,
             trusted_proxies,
             trusts_unix_peers: false,
+            prefix: None,
         }
     }
 
@@ -182,6 +186,7 @@ impl OutboundHead {
         self.set_authorization(headers, facts, permit);
         self.drop_session_cookies(headers, facts);
         forwarded::set(headers, peer, tls);
+        self.set_prefix(headers);
         Ok(())
     }
 
@@ -214,7 +219,27 @@ impl OutboundHead {
             verified.insert(name, source);
         }
         self.set_authorization(&mut verified, facts, permit);
+        self.set_prefix(&mut verified);
         Ok(verified)
+    }
+
+    /// Sets the path that is removed from every target before it is authorized and forwarded.
+    #[must_use]
+    pub fn with_prefix(mut self, prefix: Option<PathPrefix>) -> Self {
+        self.prefix = prefix.map(Box::new);
+        self
+    }
+
+    /// The path that is removed from every target, if there is one.
+    pub fn prefix(&self) -> Option<&PathPrefix> {
+        self.prefix.as_deref()
+    }
+
+    /// Tells the backend the path that was removed, so that it can put it into links.
+    fn set_prefix(&self, headers: &mut Fields) {
+        if let Some(prefix) = &self.prefix {
+            headers.insert(X_FORWARDED_PREFIX, prefix.field().clone());
+        }
     }
 
     /// The names of the reserved fields, in lower case with `-`.

@@ -28,6 +28,7 @@ mod host;
 mod hpack;
 mod http2_head;
 mod parameters;
+mod path_prefix;
 mod target;
 mod uri;
 
@@ -45,6 +46,7 @@ pub use hpack::{FieldList, HpackDecoder, HpackError};
 pub use http2_head::{Http2Head, check_http2_trailers};
 pub use original_request::{ForwardAuthDialect, OriginalRequest};
 pub use parameters::parameters;
+pub use path_prefix::{PathPrefix, PrefixedRedirect};
 pub use target::PathReadings;
 pub use uri::{has_stand_ins, uri_of, with_stand_ins, written};
 
@@ -107,6 +109,8 @@ pub enum RequestFault {
     HeadTooLarge,
     /// The head was not complete in time.
     TimedOut,
+    /// The path is not below [`PathPrefix`].
+    OutsidePrefix,
     /// More than one credential; the text says where.
     AmbiguousCredentials(&'static str),
 }

@@ -131,6 +131,8 @@ pub struct Process {
     draining: AtomicBool,
     started: SystemTime,
     last_reload: Mutex<Option<LastReload>>,
+    /// Wakes when `POST /quit` asks for the end.
+    quit: Notify,
 }
 
 impl Process {
@@ -142,6 +144,7 @@ impl Process {
             draining: AtomicBool::new(false),
             started: SystemTime::now(),
             last_reload: Mutex::default(),
+            quit: Notify::new(),
         }
     }
 
@@ -222,8 +225,7 @@ pub async fn run(
 
     let acceptors = Acceptors::open(listeners.proxy, listeners.forward_auth)?;
     let (reload_sender, reload_requests) = mpsc::channel(16);
-    let quit = Arc::<Notify>::default();
-    let console = console(&process, reload_sender, shared.refusals.clone(), quit.clone());
+    let console = console(&process, reload_sender, shared.refusals.clone());
     let side_listeners = SideListeners::start(listeners.health, listeners.admin, &process, console)?;
     let mut reloading = JoinSet::new();
     let notifier = Arc::new(options.notifier);
@@ -237,20 +239,13 @@ pub async fn run(
     notifier.notify("READY=1\nSTATUS=listening");
 
     let mut shutdown = pin!(shutdown);
-    let by_request = tokio::select! {
-        () = acceptors.accept(&workers, &process) => false,
-        () = shutdown.as_mut() => false,
-        () = quit.notified() => true,
-    };
-    if by_request {
-        tracing::info!("shutting down because of POST /quit");
-    }
+    let by_request = serve(&process, &acceptors, &workers, shutdown.as_mut()).await;
     // No reload happens while draining.
     reloading.shutdown().await;
     notifier.notify("STOPPING=1\nSTATUS=draining");
     tokio::select! {
         () = drain(&process, acceptors, workers) => {}
-        () = signal_while_draining(shutdown), if by_request => {}
+        () = signal_after_quit(shutdown), if by_request => {}
     }
     // The audit trail ends when its last handle is dropped, and these tasks have one.
     side_listeners.stop().await;
@@ -259,20 +254,29 @@ pub async fn run(
     Ok(())
 }
 
-/// Waits for the signal to shut down, which changes nothing any more. It has to be received so that the second one can end
-/// the process.
-async fn signal_while_draining(shutdown: impl Future<Output = ()>) {
+/// Accepts connections until `shutdown` resolves or `POST /quit` arrives. Returns whether it was the latter.
+async fn serve(
+    process: &Process,
+    acceptors: &Acceptors,
+    workers: &Workers,
+    shutdown: impl Future<Output = ()>,
+) -> bool {
+    tokio::select! {
+        () = acceptors.accept(workers, process) => false,
+        () = shutdown => false,
+        () = process.quit.notified() => true,
+    }
+}
+
+/// Waits for the signal to shut down, which changes nothing any more after `POST /quit`. It has to be received so that the
+/// second one can end the process.
+async fn signal_after_quit(shutdown: impl Future<Output = ()>) {
     shutdown.await;
     tracing::info!("signal while draining: the next one exits immediately");
     pending().await
 }
 
-fn console(
-    process: &Arc<Process>,
-    reload: mpsc::Sender<ReloadRequest>,
-    refusals: Arc<Refusals>,
-    quit: Arc<Notify>,
-) -> Console {
+fn console(process: &Arc<Process>, reload: mpsc::Sender<ReloadRequest>, refusals: Arc<Refusals>) -> Console {
     let for_quit = process.clone();
     let (for_overview, for_keys) = (process.clone(), process.clone());
     let (for_hosts, for_explain) = (process.clone(), process.clone());
@@ -288,7 +292,8 @@ fn console(
         quit: Box::new(move || {
             let permitted = for_quit.current().loaded.config.admin_quit;
             if permitted {
-                quit.notify_one();
+                tracing::info!("shutting down because of POST /quit");
+                for_quit.quit.notify_one();
             }
             permitted
         }),

@@ -12,6 +12,7 @@ mod kubernetes;
 mod limits;
 mod listeners;
 mod own_tokens;
+mod path_prefix;
 mod policy;
 mod providers;
 mod revocations;
@@ -86,7 +87,10 @@ fn config(root: &Section<'_>) -> Option<Config> {
     let listeners = listeners::listeners(root);
     let addresses = listeners.data_addresses();
     let upstream = upstream(root, &addresses);
+    let strip_prefix =
+        path_prefix::path_prefix(root, backend, upstream.as_ref().map(|upstream| &upstream.url));
     let place = key_source::Place {
+        prefix: strip_prefix.as_ref(),
         listen: &addresses,
         backend,
         upstream: upstream.as_ref().map(|upstream| &upstream.url),
@@ -110,6 +114,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         workers: workers(root),
         backend,
         tls: server_tls(&root.section("tls")),
+        strip_prefix: strip_prefix.clone(),
         forward_auth: listeners.forward_auth,
         trust,
         token_fields,
@@ -233,6 +238,49 @@ fn jwks(section: &Section<'_>) -> Jwks {
 
 fn token_cache(section: &Section<'_>) -> TokenCache {
     TokenCache { max_bytes: section.size("maxBytes"), max_ttl: section.duration("maxTtl") }
+}
+
+/// Fields that have another meaning in requests.
+const NOT_FOR_IDENTITY: [&str; 19] = [
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-request-id",
+    "traceparent",
+];
+
+fn identity(root: &Section<'_>, backend: Backend) -> Option<IdentityFields> {
+    let section = root.section("identity");
+    let datahub_actor = datahub_actor::is_set(&section, backend);
+    let datahub_frontend_peers = frontend_peers(&root.section("datahub"), backend);
+    let [user, email, groups] =
+        ["user", "email", "groups"].map(|name| section.need(name, values::header_name));
+    let fields = [("user", user?), ("email", email?), ("groups", groups?)];
+    for (index, (name, field)) in fields.iter().enumerate() {
+        if NOT_FOR_IDENTITY.iter().any(|reserved| are_look_alikes(reserved, field.as_str())) {
+            section.error(name, format!("`{field}` already has another meaning"));
+        }
+        let mut before = fields.iter().take(index);
+        if let Some((other, _)) = before.find(|(_, other)| are_look_alikes(other.as_str(), field.as_str())) {
+            section.error(name, format!("`{field}` is also identity.{other}"));
+        }
+    }
+    let [(_, user), (_, email), (_, groups)] = fields;
+    Some(IdentityFields { user, email, groups, datahub_actor, datahub_frontend_peers })
 }
 
 fn frontend_peers(section: &Section<'_>, backend: Backend) -> Vec<IpNet> {

@@ -20,7 +20,7 @@ mod layers;
 mod limits;
 mod meaning;
 mod own_tokens;
-mod public_keys;
+mod path_prefix;
 mod revocations;
 mod rule_tests;
 mod routes;

@@ -63,6 +63,7 @@ reasons! {
         connection: AfterRefusal::Close,
         ..request(StatusCode::METHOD_NOT_ALLOWED, GrpcStatus::Unimplemented, "Request method is not allowed")
     };
+    OutsidePrefix "outside_prefix": request(StatusCode::NOT_FOUND, GrpcStatus::Unimplemented, "No such path");
     TargetTooLong "target_too_long":
         request(StatusCode::URI_TOO_LONG, GrpcStatus::InvalidArgument, "Request target is too long");
     HeadTooLarge "head_too_large":

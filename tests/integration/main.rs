@@ -16,6 +16,7 @@ mod keys;
 mod limits;
 mod listening;
 mod operating;
+mod path_prefix;
 mod providers;
 mod proxy_protocol;
 mod recipes;

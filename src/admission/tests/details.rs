@@ -200,6 +200,10 @@ fn row(reason: Reason) -> Row {
             let detail = "allowed are GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS";
             return Row::Head(RequestFault::MethodNotAllowed, detail);
         }
+        Reason::OutsidePrefix => {
+            let detail = "the path does not begin with stripPrefix, as it is written there";
+            return Row::Head(RequestFault::OutsidePrefix, detail);
+        }
         Reason::TargetTooLong => {
             return Row::Head(RequestFault::TargetTooLong, "it is longer than limits.targetBytes");
         }

@@ -13,12 +13,14 @@ use super::section::Section;
 use crate::backend::Backend;
 use crate::jose::{KeyDialect, ParsedKeys, SkippedKey};
 use crate::loopback::{is_localhost, is_on_this_machine, means_this_machine};
+use crate::request::PathPrefix;
 
 const KEY_URLS: &[&str] = &["http", "https", "file"];
 
 /// Our own addresses, and the backend behind them.
 pub(super) struct Place<'a> {
     pub(super) listen: &'a [SocketAddr],
+    pub(super) prefix: Option<&'a PathPrefix>,
     pub(super) backend: Backend,
     pub(super) upstream: Option<&'a Url>,
     /// The most keys of one source.
@@ -149,7 +151,9 @@ fn via_upstream(section: &Section<'_>, url: Url, place: &Place<'_>) -> Url {
         return url;
     };
     let mut rewritten = upstream.clone();
-    rewritten.set_path(&format!("{}{}", upstream.path().trim_end_matches('/'), url.path()));
+    let stripped = place.prefix.and_then(|prefix| prefix.rest(url.path()));
+    let below = stripped.unwrap_or(url.path());
+    rewritten.set_path(&format!("{}{below}", upstream.path().trim_end_matches('/')));
     rewritten.set_query(url.query());
     let path = section.path("publicKeyUrls");
     let (original, replacement) = (redacted(url.as_str()), redacted(rewritten.as_str()));

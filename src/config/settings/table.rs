@@ -102,7 +102,9 @@ pub const KEYS: &[Key] = &[
     key("forwardAuth.listen", Kind::Address, "", "The address and port where other proxies ask for decisions (nginx auth_request, Traefik ForwardAuth, Caddy forward_auth, HAProxy, Envoy ext_authz). Off if not set. Only those proxies should be able to reach it. See docs/forward-auth.md.").example("127.0.0.1:8688"),
     key("forwardAuth.target", word::<ForwardAuthDialect>(), "", "How the other proxy names the request. forwarded: X-Forwarded-Method, -Uri and -Host (Traefik, Caddy, HAProxy). original: X-Original-Method and X-Original-URI or -URL (nginx). request: the method and target of its own request (Envoy). Required with listen.").example("forwarded"),
 
-    key("upstream.url", Kind::UrlOrUrls(UPSTREAM), "", "The backend's URL, http:// or https://. A path in it is put before the path of every request. unix:/path is HTTP over a socket file. With a list of URLs (same scheme and path), new connections go to the first that accepts them; one that fails is tried last for 10s.").required().set_in_example("http://127.0.0.1:8585"),
+    key("stripPrefix", Kind::BasePath, "", "The path below which clients reach this installation, if the backend does not know it. It is removed before routes and rules are evaluated and the request is forwarded, with X-Forwarded-Prefix. A path outside it gets 404. See docs/recipes/path-prefix.md.").example("/catalog"),
+
+    key("upstream.url", Kind::Url(UPSTREAM), "", "The backend's URL, http:// or https://. A path in it is put before the path of every request. unix:/path is HTTP over a socket file.").required().set_in_example("http://127.0.0.1:8585"),
     key("upstream.connectTimeout", WAIT, "2s", "The maximum time to open a connection, including TLS."),
     key("upstream.responseTimeout", WAIT, "300s", "The maximum time from the end of a request to the head of its response. The response's body is limited by idleTimeout."),
     key("upstream.idleTimeout", WAIT, "300s", "The maximum time without any data within a body."),

@@ -25,8 +25,11 @@ fn why(fault: RequestFault) -> &'static str {
         RequestFault::BadTarget(why) => why,
         RequestFault::AmbiguousCredentials(_) => "credentials",
         RequestFault::MethodNotAllowed => "method",
-        // Faults of the bytes, which are found before this module reads the fields.
-        RequestFault::TargetTooLong | RequestFault::HeadTooLarge | RequestFault::TimedOut => "bytes",
+        // Those that other modules find: faults of the bytes, and of the place of an installation.
+        RequestFault::OutsidePrefix
+        | RequestFault::TargetTooLong
+        | RequestFault::HeadTooLarge
+        | RequestFault::TimedOut => "bytes",
     }
 }
 
