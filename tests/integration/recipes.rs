@@ -1,5 +1,3 @@
-//! The files of `docs/recipes`, run as they stand there.
+//! The recipes of `docs/recipes`, run as the pages show them.
 
-mod pages;
-mod providers;
-mod proxies;
+mod path_prefix;
