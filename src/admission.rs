@@ -26,7 +26,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::uri::PathAndQuery;
 use http::{Method, Uri, Version};
 
 use crate::claims::VerifiedToken;
@@ -37,7 +36,7 @@ use crate::message::Fields;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::OutboundHead;
 use crate::request::{BearerToken, Credentials, Graphql, RequestFacts, RequestFault, written};
-use crate::revocation::RevokedBy;
+use crate::revocation::Revoked;
 use crate::trust::{self, KeyRing, TokenFault};
 
 mod observer;
@@ -156,7 +155,7 @@ pub trait Environment {
     }
 
     /// The entry that revokes a verified token, if one does.
-    fn revocation(&self, token: &VerifiedToken, text: &str) -> Option<Box<Revoked>>;
+    fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Option<Box<Revoked>>;
 
     /// Reads the body and parses its GraphQL operations.
     ///
@@ -231,9 +230,14 @@ impl Admission {
     pub fn facts(&self, head: &RequestHead<'_>) -> Result<RequestFacts, RequestFault> {
         let quirks = self.authorizer.backend.quirks();
         let RequestHead { method, target, version, headers, source, .. } = *head;
+        // Over HTTP/1 and HTTP/2 the head was already refused; this is for targets in forward-auth fields.
+        let is_longer = |text: &str| text.len() > self.target_bytes;
+        if target.path_and_query().is_some_and(|path| is_longer(path.as_str()) && is_longer(&written(path))) {
+            return Err(RequestFault::TargetTooLong);
+        }
         let stripped = self.head.prefix().map(|prefix| prefix.strip(target)).transpose()?;
-        let target = stripped.as_ref().unwrap_or(target);
-        let facts = RequestFacts::read(method, target, version, headers, quirks, source)?;
+        let (target, fields) = (stripped.as_ref().unwrap_or(target), self.head.token_fields());
+        let facts = RequestFacts::read_with(fields, method, target, version, headers, quirks, source)?;
         match head.via {
             Via::Proxy => self.head.check_connection(headers)?,
             Via::ForwardAuth { removes_fields } => {
@@ -287,6 +291,7 @@ impl Admission {
             if let Some(token) = environment.cached(bearer.as_bytes(), keys.generation, now) {
                 break token;
             }
+            let text = bearer.as_str();
             let token = match self.verify_with(bearer, &keys, now, observer) {
                 Ok(token) => {
                     let token = Arc::new(token);

@@ -62,6 +62,7 @@ pub use document::{Document, Position, parse as parse_document};
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use finding::{Finding, FindingId, Level};
 pub use identity::IdentityFields;
+pub use key_access::KeyAccess;
 pub use listen::{Listen, ListenAddresses};
 pub use load::{Loaded, Used, load, load_without_secrets, revocation_file};
 pub use openmetadata::ENVIRONMENT as FOREIGN_ENVIRONMENT;
@@ -78,6 +79,7 @@ pub use schema::schema;
 pub use settings::{KEYS, Key, Kind, environment_name, environment_names};
 pub use sources::{Flags, Sources};
 pub use upstream::{ClientTls, HostHeader, Upstream, UpstreamAuthorization, UpstreamProtocol};
+pub(crate) use values::KID_IN_URL;
 pub use words::Words;
 
 use std::net::SocketAddr;
@@ -94,7 +96,7 @@ use crate::claims::ClaimRules;
 use crate::cors::Cors;
 use crate::jose::{AlgorithmSet, VerificationKey};
 use crate::policy::Policy;
-use crate::request::{ForwardAuthDialect, PathPrefix};
+use crate::request::{ForwardAuthDialect, PathPrefix, TokenFields};
 
 /// A complete, validated configuration.
 #[derive(Clone, Debug)]

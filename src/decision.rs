@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret as _, SecretSlice};
 
 use crate::backend::Backend;
 use crate::claims::{BotPrivilege, ClaimsFault, RolesClaim, VerifiedToken};
-use crate::diagnosis::{Detail, Quoted};
+use crate::diagnosis::{self, Detail, Quoted};
 use crate::policy::{Effect, Mode, Policy};
 use crate::request::{Credentials, FaultPlace, RequestFacts, RequestFault};
 use crate::trust::{TokenFault, TrustedIssuer};

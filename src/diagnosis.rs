@@ -27,6 +27,7 @@ use crate::trust::{TokenFault, TrustedIssuer};
 pub use form::unparsed;
 pub use issuer::untrusted;
 pub use key::{SourceSummary, name_sources};
+pub use place::located;
 pub use text::{Claim, Detail, Plain, Quoted, QuotedNames, Span, Typed, Words};
 
 /// What the entry that refused a token wanted, and what the token has.

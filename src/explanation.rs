@@ -25,7 +25,8 @@ use crate::jwks::SourceStatus;
 use crate::message::Fields;
 use crate::message::field_name::CONTENT_TYPE;
 use crate::numeric_date::NumericDate;
-use crate::request::PathPrefix;
+use crate::outbound_head::OutboundHead;
+use crate::request::{PathPrefix, TokenFields};
 use crate::revocation::Revocations;
 use crate::trust::{KeyRing, TrustedIssuer};
 
@@ -136,10 +137,11 @@ fn judge(
     steps: &mut Steps<'_>,
 ) -> Result<Judged, Denial> {
     let any_path = admission.head.prefix().map_or("/", PathPrefix::as_str);
-    let (request, body) = request(question, any_path).map_err(|(step, denial)| {
-        steps.refused(step, &denial);
-        denial
-    })?;
+    let (request, body) =
+        request(question, admission.head.token_fields(), any_path).map_err(|(step, denial)| {
+            steps.refused(step, &denial);
+            denial
+        })?;
     if question.path.is_none() {
         return admission.check_token_offline(&request.head(), &mut snapshot, steps).map(|()| Judged::Token);
     }
@@ -156,7 +158,11 @@ fn judge(
 }
 
 /// The request with the token, and its body. A question about a token only is about no path, so any will do.
-fn request(question: &Question, any_path: &str) -> Result<(LocalRequest, Vec<u8>), (Step, Denial)> {
+fn request(
+    question: &Question,
+    fields: &TokenFields,
+    any_path: &str,
+) -> Result<(LocalRequest, Vec<u8>), (Step, Denial)> {
     let mut headers = Fields::new();
     if !question.token.is_empty() {
         let (name, value) = fields.field_for(&question.token);

@@ -29,7 +29,9 @@ use crate::tls::TlsError;
 use crate::trust::KeyRing;
 
 mod allowance;
+mod body;
 mod by_kid;
+mod client;
 mod document;
 mod fault;
 mod fetch;

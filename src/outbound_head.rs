@@ -24,7 +24,7 @@ use crate::decision::{Caller, Permit, Reason};
 use crate::message::field_name::{AUTHORIZATION, COOKIE, HOST};
 use crate::message::{Fields, NewName};
 use crate::policy::contains_address;
-use crate::request::{Credentials, PathPrefix, RequestFacts, is_cookie};
+use crate::request::{Credentials, PathPrefix, RequestFacts, TokenFields, is_cookie};
 
 mod authorization;
 mod connection;
@@ -37,7 +37,7 @@ mod reserved;
 mod upgrade;
 
 pub use authorization::Authorization;
-pub use connection::{list_members, remove_connection_fields};
+pub use connection::{NOT_ABOUT_CONNECTION, list_members, remove_connection_fields};
 pub use http2::{from_http2, understands_trailers};
 pub use identity::cut_mark;
 pub use upgrade::{
@@ -138,7 +138,7 @@ impl OutboundHead {
         }
     }
 
-    /// Whether a field's name is another spelling of a reserved name or of a credential's name.
+    /// The fields whose names are other spellings of a reserved name or of a credential's name.
     /// [`Self::rewrite`] removes such fields. Another proxy that forwards the request itself may not.
     pub fn look_alikes<'f>(&self, headers: &'f Fields) -> impl Iterator<Item = &'f str> {
         headers.iter().map(|field| field.name()).filter(|name| self.known.is_look_alike_of_identity(name))

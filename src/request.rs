@@ -30,6 +30,7 @@ mod http2_head;
 mod parameters;
 mod path_prefix;
 mod target;
+mod token_fields;
 mod uri;
 
 pub use bearer::{BasicCredentials, BearerToken, Credentials};
@@ -48,6 +49,7 @@ pub use original_request::{ForwardAuthDialect, OriginalRequest};
 pub use parameters::parameters;
 pub use path_prefix::{PathPrefix, PrefixedRedirect};
 pub use target::PathReadings;
+pub use token_fields::{TokenField, TokenFields};
 pub use uri::{has_stand_ins, uri_of, with_stand_ins, written};
 
 use field_name::check_fields;

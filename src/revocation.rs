@@ -242,7 +242,7 @@ impl Revocations {
     }
 
     /// The entry that revokes this token, if one does. `text` is the token as it was received.
-    pub fn find(&self, token: &VerifiedToken, text: &str) -> Option<Box<Revoked>> {
+    pub fn find(&self, token: &VerifiedToken, text: impl AsRef<[u8]>) -> Option<Box<Revoked>> {
         let named = |name: &str| self.issuers.get(name).copied();
         // The issuers whose entries are about this token.
         let issuers = if self.issuers.is_empty() {
@@ -266,7 +266,7 @@ impl Revocations {
                 }
                 // DataHub signs only with HS256, which is deterministic, so a token has only one text.
                 RevokedBy::DatahubTokenHash if token.algorithm() == Algorithm::HS256 => {
-                    find(&self.datahub_token_hash(text))
+                    find(&self.datahub_token_hash(text.as_ref()))
                 }
                 RevokedBy::DatahubTokenHash => None,
             };

@@ -121,7 +121,7 @@ impl Upstream {
     }
 
     /// Takes an open connection, if one is available.
-    fn check_out(&self, request: &UpstreamRequest) -> Option<Connection> {
+    fn check_out(&self, account: &Account, now: Instant) -> Option<Connection> {
         if self.target.http2
             && let Some(stream) = self.http2.check_out()
         {
@@ -130,8 +130,8 @@ impl Upstream {
         if !self.target.http1 {
             return None;
         }
-        let mut connection = self.http1.check_out(request.permitted_at)?;
-        connection.serve(request.account.is_trusted());
+        let mut connection = self.http1.check_out(now)?;
+        connection.serve(account.is_trusted());
         Some(Connection::Http1(connection))
     }
 
@@ -176,7 +176,7 @@ impl Upstream {
         let mut place = pin!(limit.take());
         let deadline = Instant::now() + MAX_WAIT;
         loop {
-            if takes_free && let Some(connection) = self.check_out(account) {
+            if takes_free && let Some(connection) = self.check_out(account, Instant::now()) {
                 // An HTTP/2 connection may have room for further requests.
                 self.waiters.freed.notify_one();
                 return Ok(Granted::Free(connection));

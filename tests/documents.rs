@@ -252,12 +252,13 @@ fn traefik_and_envoy_examples_name_the_fields_in_use() {
     assert!(position("envoy.filters.http.ext_authz") < position("envoy.filters.http.router"));
 }
 
-const DOCUMENTS: [&str; 24] = [
+const DOCUMENTS: [&str; 29] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "docs/architecture.md",
+    "docs/commands.md",
     "docs/configuration.md",
     "docs/conformance.md",
     "docs/decisions.md",
@@ -265,12 +266,16 @@ const DOCUMENTS: [&str; 24] = [
     "docs/operations.md",
     "docs/performance.md",
     "docs/providers.md",
+    "docs/recipes/README.md",
     "docs/recipes/aws-alb.md",
     "docs/recipes/azure-roles-and-groups.md",
     "docs/recipes/cloudflare-access.md",
     "docs/recipes/google-iap.md",
     "docs/recipes/keycloak-client-roles.md",
+    "docs/recipes/kubernetes-service-accounts.md",
     "docs/recipes/okta.md",
+    "docs/recipes/path-prefix.md",
+    "docs/recipes/private-ca.md",
     "docs/recipes/zitadel.md",
     "docs/rules.md",
     "docs/threat-model.md",

@@ -56,7 +56,7 @@ impl Environment for Cached<'_> {
         self.inner.newer_keys(text, entry, generation).await
     }
 
-    fn revocation(&self, token: &VerifiedToken, text: &str) -> Option<Box<Revoked>> {
+    fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Option<Box<Revoked>> {
         self.inner.revocation(token, text)
     }
 

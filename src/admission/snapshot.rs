@@ -76,7 +76,7 @@ impl Environment for Snapshot<'_> {
         self.sources.get(entry).cloned().unwrap_or_default()
     }
 
-    fn revocation(&self, token: &VerifiedToken, text: &str) -> Option<Box<Revoked>> {
+    fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Option<Box<Revoked>> {
         self.revocations?.find(token, text)
     }
 

@@ -12,14 +12,13 @@ use serde_json::json;
 use super::*;
 use crate::backend::Backend;
 use crate::jose::{Algorithm, KeySet, TokenSummary};
-use crate::message::Fields;
 use crate::outbound_head::{Authorization, IdentityNames};
-use crate::policy::{GraphqlMatching, Matching, Mode, PathPattern, Policy, RouteTable, Rule, Verdict};
-use crate::policy::{Route, Routed};
-use crate::revocation::{Revocation, Revocations, RevokedBy};
-use crate::test_support::{
-    MAX_BYTES, NOW, OTHER_RSA, RSA, entry, fields, good_claims, key_set, verified, with,
+use crate::policy::{
+    GraphqlMatching, Matching, Mode, PathPattern, Policy, Route, RouteTable, Routed, Rule, Verdict,
 };
+use crate::revocation::{Revocation, Revocations, RevokedBy};
+use crate::test_support::{MAX_BYTES, NOW, OTHER_RSA, RSA};
+use crate::test_support::{entry, fields, good_claims, key_set, verified, with};
 
 mod details;
 
@@ -58,7 +57,7 @@ fn admission() -> Admission {
         datahub_system: None,
         token_bytes: MAX_BYTES,
     };
-    let head = OutboundHead::new(authorizer.backend, names, Authorization::Forward, Vec::new());
+    let head = outbound_head(authorizer.backend);
     Admission { authorizer, head, body_bytes: 100, target_bytes: 8192 }
 }
 
@@ -123,7 +122,7 @@ impl Environment for Script {
         self.refresh
     }
 
-    fn revocation(&self, _: &VerifiedToken, _: &str) -> Option<Box<Revoked>> {
+    fn revocation(&self, _: &VerifiedToken, _: &[u8]) -> Option<Box<Revoked>> {
         let entry = Revoked { by: RevokedBy::Id, value: "id-1".into(), until: None, note: None };
         self.revoked.then(|| Box::new(entry))
     }

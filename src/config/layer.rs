@@ -18,8 +18,11 @@ use super::values::quote;
 use super::variables::Variables;
 
 mod key_set;
+mod lists;
 mod resolved;
 mod unknown_key;
+
+use lists::{is_list_of_urls, join_methods};
 
 /// The source of a layer.
 pub(super) enum Source<'a> {
@@ -383,36 +386,8 @@ fn missing_value(schema: &str, node: &Node) -> Option<&'static str> {
     nothing.then_some(message)
 }
 
-/// In a flow list `[GET,PUT /docs]` the comma ends an item. A route has a path, so an item without one belongs to the
-/// next.
-fn join_methods(items: Vec<(String, Position)>) -> Vec<(String, Position)> {
-    let mut joined: Vec<(String, Position)> = Vec::new();
-    for (text, at) in items {
-        let methods =
-            |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_uppercase() || c == ',');
-        match joined.last_mut().filter(|(before, _)| methods(before)) {
-            Some((before, _)) => *before = format!("{before},{text}"),
-            None => joined.push((text, at)),
-        }
-    }
-    joined
-}
-
 /// A key from a file, safe to show.
 pub(super) fn shown(name: &str) -> String {
     let plain = name.len() <= 80 && !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic());
     if plain { name.to_owned() } else { quote(name) }
-}
-
-/// Whether a value is a list of URLs, and not one URL with a comma in it.
-fn is_list_of_urls(value: &Value) -> bool {
-    match value {
-        Value::List(_) => true,
-        Value::Scalar { text, .. } => {
-            let is_url = |part: &str| part.starts_with("http://") || part.starts_with("https://");
-            let mut parts = text.split([',', ' ']).filter(|part| !part.is_empty());
-            text.starts_with('[') || (text.contains([',', ' ']) && parts.all(is_url))
-        }
-        Value::Map(_) | Value::Null => false,
-    }
 }

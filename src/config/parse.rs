@@ -40,10 +40,12 @@ use super::secret::Purpose;
 use super::values;
 use super::words::Word as _;
 use super::{
-    ClientAuth, Config, DatahubSystem, IdentityFields, Jwks, Log, ProxyProtocol, ServerTls, Shutdown,
-    TlsVersion, TokenCache,
+    ClientAuth, Config, DatahubSystem, EnvironmentProxies, Jwks, Log, ProxyProtocol, ServerTls, Shutdown,
+    TlsVersion, TokenCache, TrustEntry,
 };
 use crate::backend::Backend;
+use crate::policy::Policy;
+pub(super) use kubernetes::api_server;
 use section::{Report, Section};
 
 /// The result of parsing.
@@ -86,7 +88,8 @@ fn config(root: &Section<'_>) -> Option<Config> {
     let backend = root.word("backend");
     let listeners = listeners::listeners(root);
     let addresses = listeners.data_addresses();
-    let upstream = upstream(root, &addresses);
+    let upstream = upstream::upstream(root, &addresses);
+    let jwks = jwks(&authentication.section("jwks"));
     let strip_prefix =
         path_prefix::path_prefix(root, backend, upstream.as_ref().map(|upstream| &upstream.url));
     let place = key_source::Place {
@@ -98,12 +101,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
     };
     let trust = trust::trust(root, &place);
     let upstream_path = upstream.as_ref().map_or("/", |upstream| upstream.url.path());
-    let mut policy = policy::policy(root, backend, upstream_path);
-    policy.reserved_actors = datahub_actor::reserved(root, backend);
-    policy.impersonation = impersonation::impersonation(root, backend, &trust);
-    issuer_names::refuse_unknown_issuers(root, &policy, &trust);
-    rule_warnings::warn(root, backend, &policy);
-    rule_warnings::warn_of_counters(root, trust.len(), &policy);
+    let policy = policy(root, backend, upstream_path, &trust);
     let rule_tests = rule_tests::rule_tests(root, &policy, &trust);
     let datahub_system = datahub_system(root, backend);
     let token_fields = token_headers::token_headers(root, backend, datahub_system.is_some());
@@ -118,7 +116,8 @@ fn config(root: &Section<'_>) -> Option<Config> {
         forward_auth: listeners.forward_auth,
         trust,
         token_fields,
-        jwks: jwks(&authentication.section("jwks")),
+        jwks,
+        proxies: EnvironmentProxies::default(),
         token_cache: token_cache(&authentication.section("tokenCache")),
         revocations,
         policy,
@@ -128,7 +127,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         trusts_unix_peers: proxies.contains(&None),
         trusted_proxies: proxies.into_iter().flatten().collect(),
         cors: cors::cors(root),
-        limits: limits::limits(&root.section("limits")),
+        limits: limits::limits(&root.section("limits"), backend),
         shutdown: shutdown(&root.section("shutdown")),
         audit: audit(&root.section("audit")),
         log: log(&root.section("log")),
@@ -144,45 +143,21 @@ fn config(root: &Section<'_>) -> Option<Config> {
     })
 }
 
+fn policy(root: &Section<'_>, backend: Backend, upstream_path: &str, trust: &[TrustEntry]) -> Policy {
+    let mut policy = policy::policy(root, backend, upstream_path);
+    policy.reserved_actors = datahub_actor::reserved(root, backend);
+    policy.impersonation = impersonation::impersonation(root, backend, trust);
+    issuer_names::refuse_unknown_issuers(root, &policy, trust);
+    rule_warnings::warn(root, backend, &policy);
+    rule_warnings::warn_of_counters(root, trust.len(), &policy);
+    policy
+}
+
 fn workers(root: &Section<'_>) -> usize {
     match root.need_value("workers", values::integer) {
         0 => std::thread::available_parallelism().map_or(1, Into::into),
         count => usize::try_from(count).unwrap_or(1),
     }
-}
-
-fn upstream(root: &Section<'_>, listen: &[SocketAddr]) -> Option<Upstream> {
-    let section = root.section("upstream");
-    let url = section.read("url", |text| values::url(text, &["http", "https", "unix"]));
-    match &url {
-        None => section.missing(
-            "url",
-            "is missing: requests have nowhere to go",
-            "set upstream.url, METAGATE_UPSTREAM__URL or --upstream, to a URL like http://127.0.0.1:8585",
-        ),
-        Some(url) if url.query().is_some() => section.error("url", "must not have a query"),
-        Some(url) => {
-            if let Some(listen) = listen.iter().find(|listen| key_source::is_own(url, **listen)) {
-                let message = format!("is our own listener ({listen}): requests would loop");
-                section.error_with_help(
-                    "url",
-                    message,
-                    "write the backend's own address, like http://127.0.0.1:8585",
-                );
-            }
-        }
-    }
-    Some(Upstream {
-        connect_timeout: section.duration("connectTimeout"),
-        response_timeout: section.duration("responseTimeout"),
-        idle_timeout: section.duration("idleTimeout"),
-        tls: client_tls(&section.section("tls")),
-        protocol: section.word("protocol"),
-        upgrades: section.need_list("upgrades", upgrade::upgrade),
-        close_on_token_expiry: section.boolean("closeOnTokenExpiry"),
-        authorization: section.word("authorization"),
-        url: url?,
-    })
 }
 
 fn server_tls(section: &Section<'_>) -> Option<ServerTls> {
@@ -238,49 +213,6 @@ fn jwks(section: &Section<'_>) -> Jwks {
 
 fn token_cache(section: &Section<'_>) -> TokenCache {
     TokenCache { max_bytes: section.size("maxBytes"), max_ttl: section.duration("maxTtl") }
-}
-
-/// Fields that have another meaning in requests.
-const NOT_FOR_IDENTITY: [&str; 19] = [
-    "authorization",
-    "connection",
-    "content-length",
-    "content-type",
-    "cookie",
-    "forwarded",
-    "host",
-    "keep-alive",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-request-id",
-    "traceparent",
-];
-
-fn identity(root: &Section<'_>, backend: Backend) -> Option<IdentityFields> {
-    let section = root.section("identity");
-    let datahub_actor = datahub_actor::is_set(&section, backend);
-    let datahub_frontend_peers = frontend_peers(&root.section("datahub"), backend);
-    let [user, email, groups] =
-        ["user", "email", "groups"].map(|name| section.need(name, values::header_name));
-    let fields = [("user", user?), ("email", email?), ("groups", groups?)];
-    for (index, (name, field)) in fields.iter().enumerate() {
-        if NOT_FOR_IDENTITY.iter().any(|reserved| are_look_alikes(reserved, field.as_str())) {
-            section.error(name, format!("`{field}` already has another meaning"));
-        }
-        let mut before = fields.iter().take(index);
-        if let Some((other, _)) = before.find(|(_, other)| are_look_alikes(other.as_str(), field.as_str())) {
-            section.error(name, format!("`{field}` is also identity.{other}"));
-        }
-    }
-    let [(_, user), (_, email), (_, groups)] = fields;
-    Some(IdentityFields { user, email, groups, datahub_actor, datahub_frontend_peers })
 }
 
 fn frontend_peers(section: &Section<'_>, backend: Backend) -> Vec<IpNet> {

@@ -103,7 +103,7 @@ fn shown(kind: Kind, value: Option<&Value>) -> String {
         (_, None | Some(Value::Empty(..))) => String::new(),
         (Kind::Secret, Some(_)) => "\"[redacted]\"".to_owned(),
         (Kind::Url(_) | Kind::UrlOrUrls(_), Some(Value::String(_, url))) => scalar(&redacted(url)),
-        (Kind::Urls(_) | Kind::UrlOrUrls(_), Some(Value::Array(_, urls))) => {
+        (Kind::Urls(_) | Kind::KeyUrls | Kind::UrlOrUrls(_), Some(Value::Array(_, urls))) => {
             let urls = urls.iter().filter_map(Value::as_str).map(|url| scalar(&redacted(url)));
             format!("[{}]", urls.collect::<Vec<_>>().join(", "))
         }

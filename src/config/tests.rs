@@ -1,5 +1,6 @@
 //! Loads configurations as users write them.
 
+mod by_kid;
 mod cors;
 mod datahub_actor;
 mod defaults;
@@ -20,6 +21,7 @@ mod layers;
 mod limits;
 mod meaning;
 mod own_tokens;
+mod public_keys;
 mod path_prefix;
 mod revocations;
 mod rule_tests;

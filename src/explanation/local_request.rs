@@ -8,7 +8,7 @@ use crate::admission::{RequestHead, Via};
 use crate::decision::Denial;
 use crate::message::Fields;
 use crate::message::field_name::HOST;
-use crate::request::uri_of;
+use crate::request::{FaultPlace, uri_of};
 
 /// A request from this machine, as the proxy would receive it.
 pub struct LocalRequest {
@@ -21,8 +21,8 @@ impl LocalRequest {
     /// # Errors
     /// The path is not a request target.
     pub fn new(method: &Method, path: &str, mut headers: Fields) -> Result<Self, Denial> {
-        let why = "the path is not a valid request target";
-        let target = uri_of(path.as_bytes()).map_err(|_| Denial::new(Reason::BadTarget).with(why))?;
+        let target = uri_of(path.as_bytes())
+            .map_err(|why| Denial::of_request(why, FaultPlace::in_target(path.as_bytes())))?;
         headers.insert(HOST, HeaderValue::from_static("localhost"));
         Ok(Self { method: method.clone(), target, headers })
     }

@@ -32,7 +32,9 @@ fn questions_are_read_as_they_are_written() {
 #[test]
 fn a_question_becomes_a_request_or_a_refusal() {
     let reason = |question: Question| {
-        request(&question, "/").map(drop).map_err(|(step, denial)| (step, denial.reason))
+        request(&question, &TokenFields::default(), "/")
+            .map(drop)
+            .map_err(|(step, denial)| (step, denial.reason))
     };
     let of = |token: &str| Question { token: token.to_owned(), ..Question::default() };
     assert_eq!(reason(of("a.b.c")), Ok(()));

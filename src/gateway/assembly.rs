@@ -57,6 +57,11 @@ pub fn admission(config: &Config) -> Admission {
     let head =
         OutboundHead::new(config.backend, names, authorization(config), config.trusted_proxies.clone())
             .trusting_unix_peers(config.trusts_unix_peers)
+            .with_field_rules(FieldRules {
+                max_groups_bytes: identity.groups_max_bytes,
+                claims: identity.headers,
+            })
+            .with_token_fields(config.token_fields.clone())
             .with_prefix(config.strip_prefix.clone())
             .with_frontend_peers(identity.datahub_frontend_peers);
     let body_bytes = if config.limits.body_bytes == 0 { u64::MAX } else { config.limits.body_bytes };

@@ -123,7 +123,7 @@ impl Environment for LiveEnvironment<'_> {
         self.gateway.keys.sources_of(entry)
     }
 
-    fn revocation(&self, token: &VerifiedToken, text: &str) -> Option<Box<Revoked>> {
+    fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Option<Box<Revoked>> {
         self.gateway.revocations.current().find(token, text)
     }
 

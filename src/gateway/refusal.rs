@@ -8,7 +8,7 @@ use crate::exchange::Exchange;
 use crate::message::field_name::SEC_WEBSOCKET_VERSION;
 use crate::message::{Fields, Response};
 use crate::outbound_head::{HandshakeFault, OutboundHead, WEBSOCKET_VERSION};
-use crate::request::RequestFault;
+use crate::request::{FaultPlace, FieldList, HeadLimits, HeadScanner, Http2Head, RequestFault};
 use crate::respond::{self, ObservedBody, ResponseFormat};
 use crate::upstream::ForwardError;
 
@@ -40,8 +40,8 @@ impl UnreadHead {
     }
 
     /// An HTTP/2 head.
-    pub fn of_http2(fault: RequestFault, list: &FieldList) -> Self {
-        let head = Http2Head::of_refused(list);
+    pub fn of_http2(fault: RequestFault, list: &FieldList, limits: HeadLimits) -> Self {
+        let head = Http2Head::of_refused(list, limits);
         let place = match fault {
             RequestFault::BadTarget(why) => FaultPlace::in_http2(why, list),
             _ => None,

@@ -21,16 +21,16 @@ pub(super) type Certified = (PublicKey, Thumbprints);
 
 /// The key of a file in DER, whatever its form.
 pub(super) fn any_form(der: &[u8]) -> Result<Certified, KeyFault> {
-    let (first, second) = first_tags(der).ok_or(KeyFault::Malformed)?;
+    let (first, second) = first_tags(der).ok_or(KeyFault::Damaged)?;
     match (first, second) {
         (Tag::Sequence, Tag::BitString) => Ok((subject_public_key_info(der)?, Thumbprints::default())),
-        (Tag::Sequence, Tag::Sequence) => certificate(&Certificate::parse(der).ok_or(KeyFault::Malformed)?),
+        (Tag::Sequence, Tag::Sequence) => certificate(&Certificate::parse(der).ok_or(KeyFault::Damaged)?),
         // PKCS #8 with a passphrase (RFC 5958 section 3).
         (Tag::Sequence, Tag::OctetString) => Err(KeyFault::Private),
         // A modulus is long. A short number is the version of a private key: PKCS #8, PKCS #1 or SEC 1.
         (Tag::Integer, _) if is_short(der) => Err(KeyFault::Private),
         (Tag::Integer, Tag::Integer) => Ok((rsa_public_key(der)?, Thumbprints::default())),
-        _ => Err(KeyFault::Malformed),
+        _ => Err(KeyFault::Damaged),
     }
 }
 
@@ -40,8 +40,8 @@ pub(super) fn certificate(certificate: &Certificate<'_>) -> Result<Certified, Ke
 }
 
 pub(super) fn subject_public_key_info(der: &[u8]) -> Result<PublicKey, KeyFault> {
-    let info = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| KeyFault::Malformed)?;
-    let bits = info.subject_public_key.as_bytes().ok_or(KeyFault::Malformed)?;
+    let info = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| KeyFault::Damaged)?;
+    let bits = info.subject_public_key.as_bytes().ok_or(KeyFault::Damaged)?;
     if info.algorithm.oid == RSA_ENCRYPTION {
         rsa_public_key(bits)
     } else if info.algorithm.oid == ED25519 {
@@ -68,7 +68,7 @@ pub(super) fn rsa_public_key(der: &[u8]) -> Result<PublicKey, KeyFault> {
         })?;
         reader.finish(numbers)
     };
-    let (n, e) = read(der).map_err(|_| KeyFault::Malformed)?;
+    let (n, e) = read(der).map_err(|_| KeyFault::Damaged)?;
     PublicKey::rsa(&n, &e)
 }
 

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::fault::JoseFault;
 use super::padding::{Padding, decode};
-use super::{Algorithm, JsonObject, JsonValue};
+use super::{Algorithm, JsonObject, JsonValue, Thumbprints};
 
 /// The longest key id that is looked up, in bytes.
 const MAX_KID_BYTES: usize = 256;

@@ -97,11 +97,6 @@ impl VerificationKey {
         Ok(Self { thumbprints, ..Self::of_family(&key)? })
     }
 
-    /// The same key with this `kid`.
-    pub(super) fn named(self, kid: &str) -> Self {
-        Self { kid: Some(kid.into()), ..self }
-    }
-
     /// The same key for tokens with any `kid`. Keys from PEM files have no `kid`.
     pub(super) fn for_any_kid(self) -> Self {
         Self { matches_any_kid: true, ..self }

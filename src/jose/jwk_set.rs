@@ -140,7 +140,7 @@ fn named(kid: &str, text: JsonValue<'_>) -> Vec<Entry> {
     let fits = kid.len() <= MAX_KID_BYTES;
     let keys = pem::keys(text.as_str().unwrap_or_default()).into_iter().flatten();
     let entry = |key: Result<VerificationKey, KeyFault>| {
-        let key = if fits { key.map(|key| key.named(kid)) } else { Err(KeyFault::Malformed) };
+        let key = if fits { key.and_then(|key| key.named(kid)) } else { Err(KeyFault::Malformed) };
         (Some(kid.into()), key)
     };
     keys.map(entry).collect()

@@ -6,6 +6,8 @@
 pub enum KeyFault {
     #[error("not a JSON object, or a member has the wrong type")]
     Malformed,
+    #[error("damaged, or no public key and no certificate: was it cut off when it was copied?")]
+    Damaged,
     #[error("key type (kty) is not RSA, EC or OKP")]
     UnknownType,
     #[error("curve (crv) is not P-256, P-384, P-521 or Ed25519")]
@@ -51,6 +53,7 @@ impl KeyFault {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
+            Self::Damaged => "damaged",
             Self::UnknownType => "unknown_kty",
             Self::UnknownCurve => "unknown_crv",
             Self::UnsupportedAlgorithm => "unsupported_alg",

@@ -50,7 +50,7 @@ fn blocks(text: &str) -> Vec<Result<Block<'_>, KeyFault>> {
         let Some((label, body, after)) = split else {
             // The block is not closed.
             let private = after.split("-----").next().is_some_and(is_private);
-            found.push(Err(if private { KeyFault::Private } else { KeyFault::Malformed }));
+            found.push(Err(if private { KeyFault::Private } else { KeyFault::Damaged }));
             break;
         };
         found.push(Block::new(label, body));
@@ -75,7 +75,7 @@ impl<'t> Block<'t> {
             false => Cow::Borrowed(body),
         };
         let base64: String = body.split_ascii_whitespace().collect();
-        let der = STANDARD.decode(base64).map_err(|_| KeyFault::Malformed)?;
+        let der = STANDARD.decode(base64).map_err(|_| KeyFault::Damaged)?;
         Ok(Self { label, der })
     }
 
@@ -90,7 +90,7 @@ impl<'t> Block<'t> {
         match self.label {
             "PUBLIC KEY" => VerificationKey::of_family(&der::subject_public_key_info(&self.der)?),
             "RSA PUBLIC KEY" => VerificationKey::of_family(&der::rsa_public_key(&self.der)?),
-            label if label.ends_with("CERTIFICATE") => Err(KeyFault::Malformed),
+            label if label.ends_with("CERTIFICATE") => Err(KeyFault::Damaged),
             _ => Err(KeyFault::UnknownType),
         }
     }

@@ -14,10 +14,11 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use reqwest::{Client, StatusCode};
+use reqwest::StatusCode;
 use tokio::time::Instant;
 use url::Url;
 
+use super::client::KeyClient;
 use super::document::{get_document, usable};
 use super::fault::FetchError;
 use crate::config::{Jwks, KID_IN_URL};
@@ -33,7 +34,7 @@ const MAX_KEYS: usize = 32;
 /// The keys of one source, by kid.
 #[derive(Debug)]
 pub(super) struct KeysByKid {
-    client: Client,
+    client: KeyClient,
     template: Url,
     state: Mutex<State>,
 }
@@ -54,7 +55,7 @@ struct Known {
 }
 
 impl KeysByKid {
-    pub(super) fn new(client: Client, template: Url) -> Self {
+    pub(super) fn new(client: KeyClient, template: Url) -> Self {
         Self { client, template, state: Mutex::default() }
     }
 
@@ -120,8 +121,8 @@ impl KeysByKid {
         // A plain kid needs no encoding, and cannot lead to another path or host.
         let url = self.template.as_str().replace(KID_IN_URL, kid);
         let url = Url::parse(&url).map_err(|_| FetchError::NoUsableKey("its URL is not valid".to_owned()))?;
-        let document = get_document(&self.client, url, settings.max_bytes).await?;
-        let keys = usable(&document, KeyDialect::Standard)?;
+        let document = get_document(&self.client, &url, settings.max_bytes).await?;
+        let keys = usable(&document, KeyDialect::Standard, settings.max_keys)?;
         let count = keys.usable.len();
         let only = keys.usable.into_iter().next().filter(|_| count == 1).and_then(Arc::into_inner);
         match only.map(|key| key.named(kid)) {

@@ -136,6 +136,7 @@ fn client(
         ca_file: scope.authorities(entry, config),
         identity: access.and_then(|access| access.identity.clone()),
         min_version: TlsVersion::V12,
+        server_name: None,
     };
     let tls = tls::client_config(&files).map_err(|error| KeysError::Tls(entry.name.clone(), error))?;
     let redirects = match access {

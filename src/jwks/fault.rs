@@ -30,7 +30,10 @@ pub enum FetchError {
     #[error("no key of the set can be used: {0}")]
     NoUsableKey(String),
     #[error("discovery document: {0}")]
-    Discovery(&'static str),
+    Discovery(Cow<'static, str>),
+    /// Fetching what the source leads to failed.
+    #[error("{what}: {cause}")]
+    At { what: Cow<'static, str>, cause: Box<FetchError> },
     #[error("credentials: {0}")]
     Credential(String),
     #[error("{0}")]
@@ -42,7 +45,7 @@ fn hint(status: StatusCode) -> &'static str {
     match status {
         StatusCode::NOT_FOUND => ": there are no keys at this path",
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            ": key sets need no login, so the keys may be at another URL"
+            ": set bearerTokenFile or headers if the keys need a login; most need none and may be at another URL"
         }
         _ => "",
     }
@@ -76,6 +79,7 @@ impl FetchError {
             Self::NotAKeySet(_) | Self::DiscoveryDocument { .. } => "not_a_key_set",
             Self::NoUsableKey(_) => "no_usable_key",
             Self::Discovery(_) => "discovery",
+            Self::At { cause, .. } => cause.as_str(),
             Self::Credential(_) => "credential",
             Self::File(_) => "file",
         }

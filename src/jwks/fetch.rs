@@ -3,17 +3,19 @@
 use std::io;
 use std::path::PathBuf;
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, IF_NONE_MATCH};
-use reqwest::{Client, Proxy, StatusCode};
-use serde::Deserialize;
+use reqwest::StatusCode;
 use url::Url;
 
 use super::KeysError;
+use super::body;
 use super::by_kid::KeysByKid;
-use super::document::{read_body, usable};
+use super::client::KeyClient;
+use super::document::{DiscoveryDocument, usable};
 use super::fault::FetchError;
 use super::freshness::{Freshness, Validator};
+use super::status::display_url;
 use crate::config::{Config, Jwks, TrustEntry};
+use crate::diagnosis::{Detail, Quoted, Words};
 use crate::jose::{KeyDialect, KeySetFault, ParsedKeys};
 
 /// Fetches one source.
@@ -73,7 +75,7 @@ impl Fetcher {
 
     /// A source with one URL for each key, from a template.
     pub(super) fn by_kid(entry: &TrustEntry, template: &Url, config: &Config) -> Result<Self, KeysError> {
-        let client = client(entry, config, template, &FetchPolicy::new(template))?;
+        let client = KeyClient::new(entry, config, template)?;
         Ok(Self::ByKid(KeysByKid::new(client, template.clone())))
     }
 
@@ -112,10 +114,14 @@ impl Fetcher {
                 }
                 Self::Discovery { client, issuer, expected } => {
                     let url = discover(client, issuer, expected, settings).await?;
-                    client.admit(issuer, &url).map_err(FetchError::Discovery)?;
-                    fetch_keys(client, url, KeyDialect::Standard, settings, known).await
+                    let uri = || Detail::of(format_args!("jwks_uri {}", Quoted(url.as_str()))).finish();
+                    client
+                        .admit(issuer, &url)
+                        .map_err(|why| FetchError::Discovery(format!("{}: {why}", uri()).into()))?;
+                    let keys = fetch_keys(client, url.clone(), KeyDialect::Standard, settings, known).await;
+                    keys.map_err(|cause| FetchError::At { what: uri(), cause: cause.into() })
                 }
-                Self::File { path } => read_file(path.clone(), settings.max_bytes).await,
+                Self::File { path } => read_file(path.clone(), settings).await,
                 Self::ByKid(keys) => {
                     let (keys, document) = (keys.fetch(settings).await?, String::new());
                     Ok(Fetched::Keys { keys, freshness: Freshness::default(), document })
@@ -126,69 +132,6 @@ impl Fetcher {
         };
         tokio::time::timeout(settings.timeout, attempt).await.unwrap_or(Err(FetchError::Timeout))
     }
-}
-
-/// Where a source is. The backend itself and this machine are never reached through a proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum NetworkScope {
-    Upstream,
-    Loopback,
-    Anywhere,
-}
-
-impl NetworkScope {
-    pub(super) fn of(url: &Url, config: &Config) -> Self {
-        let is_same = |upstream: &Url| {
-            url.host() == upstream.host() && url.port_or_known_default() == upstream.port_or_known_default()
-        };
-        if config.upstream.urls().any(is_same) {
-            Self::Upstream
-        } else if is_on_this_machine(url) {
-            Self::Loopback
-        } else {
-            Self::Anywhere
-        }
-    }
-
-    /// The file with CA certificates to trust in addition to the platform's, if one is configured.
-    pub(super) fn authorities(self, entry: &TrustEntry, config: &Config) -> Option<PathBuf> {
-        let upstreams = config.upstream.tls.ca_file.as_ref().filter(|_| self == Self::Upstream);
-        entry.ca_file.as_ref().or(upstreams).cloned()
-    }
-}
-
-fn client(
-    entry: &TrustEntry,
-    config: &Config,
-    url: &Url,
-    policy: &Arc<FetchPolicy>,
-) -> Result<Client, KeysError> {
-    let scope = NetworkScope::of(url, config);
-    let files = ClientTls {
-        ca_file: scope.authorities(entry, config),
-        identity: None,
-        min_version: TlsVersion::V12,
-        server_name: None,
-    };
-    let tls = tls::client_config(&files).map_err(|error| KeysError::Tls(entry.name.clone(), error))?;
-    let builder = Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(concat!("metagate/", env!("CARGO_PKG_VERSION")))
-        .redirect(policy.redirects())
-        .dns_resolver(policy.resolver())
-        .referer(false)
-        .pool_max_idle_per_host(1);
-    let builder = match &entry.proxy {
-        _ if scope != NetworkScope::Anywhere => builder.no_proxy(),
-        Some(proxy) => {
-            let proxy = Proxy::all(proxy.as_str())
-                .map_err(|error| KeysError::Client(entry.name.clone(), error.without_url()))?;
-            builder.no_proxy().proxy(proxy)
-        }
-        // HTTPS_PROXY, HTTP_PROXY and NO_PROXY apply.
-        None => builder,
-    };
-    builder.build().map_err(|error| KeysError::Client(entry.name.clone(), error.without_url()))
 }
 
 async fn fetch_keys(
@@ -207,11 +150,7 @@ async fn fetch_keys(
         StatusCode::NOT_MODIFIED if known.is_some() => return Ok(Fetched::Unchanged(freshness)),
         status => return Err(FetchError::Status(status)),
     }
-    let body = read_body(response, settings.max_bytes).await?;
-    parse(body, dialect, freshness)
-}
-
-fn parse(body: Vec<u8>, dialect: KeyDialect, freshness: Freshness) -> Result<Fetched, FetchError> {
+    let body = body::read(response, settings.max_bytes).await?;
     let document = String::from_utf8(body).map_err(|_| FetchError::NotAKeySet(KeySetFault::NotAKeySet))?;
     let keys = usable(document.as_bytes(), dialect, settings.max_keys)?;
     Ok(Fetched::Keys { keys, freshness, document })
@@ -228,20 +167,40 @@ async fn discover(
     let mut url = issuer.clone();
     let path = format!("{}/.well-known/openid-configuration", issuer.path().trim_end_matches('/'));
     url.set_path(&path);
-    let response = client.get(&url, "application/json", None).await?;
+    let at = |cause: FetchError| {
+        let what = format!("discovery document {}", display_url(&url));
+        FetchError::At { what: what.into(), cause: cause.into() }
+    };
+    let response = client.get(&url, "application/json", None).await.map_err(at)?;
     if response.status() != StatusCode::OK {
         return Err(at(FetchError::Status(response.status())));
     }
-    let body = body::read(response, settings.max_bytes).await?;
-    let document: Document = serde_json::from_slice(&body)
-        .map_err(|_| FetchError::Discovery("it is not JSON with issuer and jwks_uri"))?;
-    if !expected.iter().any(|expected| **expected == *document.issuer) {
-        return Err(FetchError::Discovery("its issuer is not the one that is configured"));
+    let body = body::read(response, settings.max_bytes).await.map_err(at)?;
+    key_set_url(&body, expected).map_err(|detail| FetchError::Discovery(detail.finish()))
+}
+
+/// The URL of the key set in a discovery document, or what is wrong with the document.
+fn key_set_url(body: &[u8], expected: &[Box<str>]) -> Result<Url, Detail> {
+    let failed = |why: &str| Err(Detail::of(format_args!("{why}")));
+    let Ok(document) = serde_json::from_slice::<DiscoveryDocument>(body) else {
+        let is_html = body.trim_ascii_start().starts_with(b"<");
+        return failed(if is_html { "it is HTML: is this a login page?" } else { "it is not a JSON object" });
+    };
+    let Some(found) = document.issuer else { return failed("it has no issuer") };
+    let Some(uri) = document.jwks_uri else { return failed("it has no jwks_uri") };
+    if !expected.iter().any(|expected| **expected == *found) {
+        let expected = Words(expected.iter().map(|issuer| &**issuer));
+        return Err(Detail::of(format_args!(
+            "its issuer is {}, and the configured ones are {expected}; its jwks_uri is {}",
+            Quoted(&found),
+            Quoted(&uri)
+        )));
     }
     Url::parse(&uri).map_err(|_| Detail::of(format_args!("its jwks_uri {} is not a URL", Quoted(&uri))))
 }
 
-async fn read_file(path: PathBuf, limit: u64) -> Result<Fetched, FetchError> {
+async fn read_file(path: PathBuf, settings: &Jwks) -> Result<Fetched, FetchError> {
+    let limit = settings.max_bytes;
     let read = tokio::task::spawn_blocking(move || {
         use std::io::Read as _;
         let mut body = Vec::new();

@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn a_bounded_number_of_tokens_is_remembered() {
         let (mut fetched, now) = (FetchedFor::default(), Instant::now());
-        let digest = |number: usize| TokenDigest::of(&number.to_string());
+        let digest = |number: usize| TokenDigest::of(number.to_string());
         for number in 0..3 * MAX_TOKENS {
             fetched.add(digest(number), now);
             fetched.add(digest(number), now);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod by_kid;
+mod credentials;
 mod on_demand;
 mod schedule;
 mod script;

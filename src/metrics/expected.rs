@@ -142,7 +142,7 @@ mod tests {
         for (issuers, rules, reports) in [(0, 0, false), (1, 3, false), (2, 5, true), (3, 0, true)] {
             let names = |count: usize| (0..count).map(|at| at.to_string().into()).collect::<Vec<Box<str>>>();
             let (entries, all) = (names(issuers), names(rules));
-            let expected = Expected { issuers: &entries, rules: &all, reports };
+            let expected = Expected { issuers: &entries, rules: &all, reports, preflights: false };
             let counted = CounterNames { issuers, rules, reports };
             assert_eq!(request_labels(&expected).count(), counted.requests(), "{counted:?}");
             if reports {

@@ -119,17 +119,8 @@ pub(super) fn why_no_token(rest: &str) -> &'static str {
 }
 
 /// Whether these are only letters, digits, `-`, `_` and `.`: Base64url parts and the dots between them.
-///
-/// The text is most of a request. Blocks without a branch for each byte are checked many bytes at a time.
 pub(super) fn is_token(text: &[u8]) -> bool {
-    let is_octet = |byte: u8| {
-        let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-        let is_digit = byte.wrapping_sub(b'0') < 10;
-        is_letter | is_digit | (byte == b'-') | (byte == b'_') | (byte == b'.')
-    };
-    let all = |part: &[u8]| part.iter().fold(true, |good, byte| good & is_octet(*byte));
-    let (blocks, rest) = text.as_chunks::<32>();
-    blocks.iter().all(|block| all(block)) && all(rest)
+    octets::has_none(text, |octets| !jwt_octets(octets))
 }
 
 /// The same, and `=`. Where it may be is checked when the parts are decoded.

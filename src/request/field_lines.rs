@@ -14,7 +14,8 @@ pub(super) fn is_name(octets: &[u8]) -> bool {
     !octets.is_empty() && octets.len() <= MAX_NAME && token_len(octets) == octets.len()
 }
 
-/// Reads field lines up to the empty line after them. Every byte is read once.
+/// Reads field lines up to the empty line after them. Every byte is read once, and those of a line that does not arrive
+/// at once up to twice.
 #[derive(Clone, Debug)]
 pub(crate) struct FieldLines {
     part: Part,

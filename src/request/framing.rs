@@ -27,9 +27,6 @@ pub enum Framing {
     Chunked,
 }
 
-const NOT_ONE_LENGTH: &str = "Content-Length is not one plain number";
-const BOTH: &str = "both Transfer-Encoding and Content-Length";
-
 /// What the fields of a head say about the end of its body: at most one field says it, in at most one way.
 #[derive(Clone, Debug)]
 pub(crate) struct FramingFields {
@@ -57,7 +54,7 @@ impl FramingFields {
         match name.len() {
             14 if name.eq_ignore_ascii_case(b"content-length") => match plain_length(value) {
                 Some(length) if self.length.is_none() => self.length = Some(length),
-                _ => return Err(NOT_ONE_LENGTH),
+                _ => return Err(NOT_A_LENGTH),
             },
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 if !value.eq_ignore_ascii_case(b"chunked") || self.chunked || !is_http_11 {
@@ -68,7 +65,7 @@ impl FramingFields {
             _ => return Ok(()),
         }
         if self.chunked && self.length.is_some() {
-            return Err(BOTH);
+            return Err(BOTH_FRAMINGS);
         }
         Ok(())
     }
@@ -83,11 +80,11 @@ impl FramingFields {
         for (at, member) in value.split(|byte| *byte == b',').enumerate() {
             match plain_length(member.trim_ascii()) {
                 Some(length) if self.length.is_none_or(|known| known == length) => self.length = Some(length),
-                _ => return Err(NOT_ONE_LENGTH),
+                _ => return Err(NOT_A_LENGTH),
             }
             is_repeated |= at > 0;
         }
-        if self.chunked { Err(BOTH) } else { Ok(is_repeated) }
+        if self.chunked { Err(BOTH_FRAMINGS) } else { Ok(is_repeated) }
     }
 
     /// The length that the head states.

@@ -130,7 +130,11 @@ impl HeadScanner {
                     self.part = if byte == b'/' { Part::Path } else { Part::OtherTarget };
                 }
                 Part::Path | Part::Query | Part::OtherTarget | Part::OtherQuery => self.target(head)?,
-                Part::Version => self.version(byte)?,
+                Part::Version => {
+                    if !self.usual_version(head) {
+                        self.version(byte)?;
+                    }
+                }
                 Part::LineFeed if byte == b'\n' => {
                     self.advance_to(Part::Fields);
                     self.lines = FieldLines::new(self.at, self.limits.fields);

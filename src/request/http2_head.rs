@@ -167,7 +167,8 @@ fn check_origin_form(target: &[u8], limits: HeadLimits) -> Result<(), RequestFau
 
 /// Why a target is refused because of one of its octets.
 pub(super) fn fault_in_target(target: &[u8]) -> Option<&'static str> {
-    text_of(check_origin_form(target))
+    let any_length = HeadLimits { bytes: usize::MAX, fields: usize::MAX, target: usize::MAX };
+    text_of(check_origin_form(target, any_length))
 }
 
 /// Why a field is refused by itself.

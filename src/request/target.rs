@@ -115,7 +115,7 @@ impl PathReadings {
 /// The target whose query has stand-ins.
 fn received(raw: &PathAndQuery) -> Result<Box<str>, RequestFault> {
     let received = written(raw);
-    if received.bytes().all(|byte| byte.is_ascii_graphic()) { Ok(received.into()) } else { Err(BAD) }
+    if received.bytes().all(|byte| byte.is_ascii_graphic()) { Ok(received.into()) } else { bad(NOT_A_QUERY) }
 }
 
 /// Whether a path contains nothing that any server reads in another way: no escape, parameter, backslash or fragment,

@@ -206,8 +206,7 @@ impl Generation {
         let config = &self.loaded.config;
         let issuers: Vec<_> = config.trust.iter().map(|entry| entry.name.clone()).collect();
         let rules: Vec<_> = config.policy.rules.iter().map(|rule| rule.name.clone()).collect();
-        let reports = config.policy.mode == Mode::Report
-            || config.policy.rules.iter().any(|rule| rule.mode == Mode::Report);
+        let reports = config::reports(&config.policy);
         metrics.expect(&Expected {
             issuers: &issuers,
             rules: &rules,

@@ -137,8 +137,12 @@ fn faults(loaded: &Loaded) -> Vec<(Section, TlsError)> {
     };
     for entry in config.trust.iter().filter(|entry| fetches(&entry.keys)) {
         let min_version = TlsVersion::default();
-        let files =
-            ClientTls { ca_file: entry.ca_file.clone(), identity: None, min_version, server_name: None };
+        let files = ClientTls {
+            ca_file: entry.ca_file.clone(),
+            identity: entry.access.identity.clone(),
+            min_version,
+            server_name: None,
+        };
         found.extend(tls::client_faults(&files).into_iter().map(|error| (Section::Keys, error)));
     }
     found

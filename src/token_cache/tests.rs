@@ -51,7 +51,7 @@ fn times_are_checked_on_every_hit() {
 fn its_size_is_bounded() {
     let cache = TokenCache::new(10_000, Duration::from_secs(300));
     for number in 0..1000 {
-        cache.insert(TokenDigest::of(&number.to_string()), token(), 1);
+        cache.insert(TokenDigest::of(number.to_string()), token(), 1);
     }
     cache.tokens.run_pending_tasks();
     assert!(cache.tokens.weighted_size() <= 10_000, "{}", cache.tokens.weighted_size());

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
-use http::{Method, Request};
+use http::{HeaderValue, Method, Request};
 use hyper::body::Body as _;
 use tokio::time::Instant;
 
@@ -84,14 +84,16 @@ impl Upstream {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let pooled = if attempt == 1 && !only_http1 { self.check_out(&request.account) } else { None };
-            let (connection, is_pooled) = match pooled {
-                Some(connection) => (connection, true),
+            let pooled = (attempt == 1 && !only_http1)
+                .then(|| self.check_out(&request.account, request.permitted_at))
+                .flatten();
+            let (connection, is_pooled, started) = match pooled {
+                Some(connection) => (connection, true, request.permitted_at),
                 None => {
                     let mut connection = self.open_for(only_http1, &request.account).await?;
                     // It may have become free while the request waited for a place.
                     let is_pooled = connection.is_reused();
-                    (connection, is_pooled)
+                    (connection, is_pooled, Instant::now())
                 }
             };
             let is_http2 = matches!(connection, Connection::Http2(_));
@@ -249,20 +251,21 @@ impl Upstream {
             if deadline <= now {
                 return Err(SendError::Final(failure));
             }
-            let look = next_look(deadline, progress, token.is_some());
-            tokio::select! {
-                biased;
-                response = &mut pending => {
-                    // If the token was revoked meanwhile, the response must not reach the client.
-                    return match token.and_then(TokenWatch::revoked_by) {
-                        Some(entry) => Err(SendError::Final(ForwardError::Revoked(entry))),
-                        None => Ok(response),
-                    };
-                }
-                () = sleep_until(look) => {}
+            let look = next_look(now, deadline, progress, token.is_some());
+            let response = poll_fn(|cx| match pending.as_mut().poll(cx) {
+                Poll::Ready(response) => Poll::Ready(Some(response)),
+                Poll::Pending => timer.poll(look, cx).map(|()| None),
+            });
+            if let Some(response) = response.await {
+                // If the token was revoked meanwhile, the response must not reach the client.
+                return match token.and_then(TokenWatch::revoked_by) {
+                    Some(by) => Err(SendError::Final(ForwardError::Revoked(by))),
+                    None => Ok(response),
+                };
             }
-            if let Some(entry) = token.as_deref_mut().and_then(TokenWatch::revoked_by) {
-                return Err(SendError::Final(ForwardError::Revoked(entry)));
+            now = Instant::now();
+            if let Some(by) = token.as_deref_mut().and_then(TokenWatch::revoked_by) {
+                return Err(SendError::Final(ForwardError::Revoked(by)));
             }
         }
     }
@@ -344,7 +347,7 @@ fn unite_lengths(headers: &mut Fields) -> bool {
         }
     }
     if let Some(length) = framing.length().filter(|_| is_repeated) {
-        headers.insert(CONTENT_LENGTH, length.into());
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     true
 }

@@ -12,9 +12,9 @@ use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes};
 use http_body::Frame;
-use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use super::lease::Lease;
 use super::stream::{Stream, SwitchedStream};
@@ -25,11 +25,12 @@ use crate::http1::{
 };
 use crate::message::{Fields, Response};
 use crate::request::{Framing, HeadLimits};
-use crate::spare_buffers;
 use crate::timer::Timer;
 
+mod read_buffer;
 mod request_writer;
 
+use read_buffer::ReadBuffer;
 use request_writer::{BrokenBody, RequestWriter};
 
 /// How large the head of a response may be. `limits.responseFields` replaces the number of its fields.
@@ -37,10 +38,6 @@ const HEAD_LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, target: 0, fields
 /// It exceeds the limits.
 pub(super) const HEAD_TOO_LARGE: &str =
     "the head of the response is larger than 64 KiB or has more fields than limits.responseFields";
-/// How much is read at once at first. Most responses fit.
-const FIRST_READ: usize = 8 * 1024;
-/// How much is read at once of a response that always fills the buffer.
-const MAX_READ: usize = 64 * 1024;
 
 /// How many bytes of a response are passed on before other tasks run. With a fast backend, reading never has to wait, so
 /// the task would not yield otherwise.
@@ -59,6 +56,8 @@ pub(super) struct Http1Connection {
     keep_alive: bool,
     /// How much of the body was passed on since the reader last had to wait.
     burst: usize,
+    /// For the waits for responses.
+    timer: Timer,
     /// Where it leads, and its place among the connections of the process.
     lease: Lease,
 }
@@ -105,6 +104,7 @@ impl Http1Connection {
             body: BodyReader::new(ResponseFraming::Delimited(Framing::None)),
             keep_alive: false,
             burst: 0,
+            timer: Timer::default(),
             lease: Lease::default(),
         })
     }
@@ -281,10 +281,7 @@ impl Http1Connection {
 
     /// Releases the buffers before the connection waits in the pool.
     pub(super) fn release_buffers(&mut self) {
-        let ReadBuffer { bytes, size } = std::mem::take(&mut self.read);
-        if size == FIRST_READ {
-            spare_buffers::keep(bytes);
-        }
+        std::mem::take(&mut self.read).release();
         self.request.release_buffers();
     }
 
@@ -363,47 +360,6 @@ impl Http1Connection {
     fn ended(&mut self) {
         let reusable = self.keep_alive && self.read.bytes.is_empty();
         self.happened(Event::ResponseEnded { reusable });
-    }
-}
-
-/// What was read and not passed on. It grows while a body always fills it.
-struct ReadBuffer {
-    bytes: BytesMut,
-    /// How much to read at once.
-    size: usize,
-}
-
-impl Default for ReadBuffer {
-    fn default() -> Self {
-        Self { bytes: BytesMut::new(), size: FIRST_READ }
-    }
-}
-
-impl ReadBuffer {
-    /// Reads once. Returns the number of bytes; none if the stream has ended.
-    fn poll_more(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        // A piece of a slow response may wait to be written and keep its whole buffer. The rest of the buffer is used
-        // up first, so that many small pieces do not each keep one.
-        let is_short = self.room() < self.size && !self.bytes.try_reclaim(self.size);
-        if is_short && self.room() < self.size / 4 {
-            let mut larger = spare_buffers::take(self.bytes.len() + self.size);
-            larger.extend_from_slice(&self.bytes);
-            self.bytes = larger;
-        }
-        let room = self.room();
-        // It has no state of its own, so it can be made anew for each poll.
-        let count = ready!(pin!(stream.read_buf(&mut (&mut self.bytes).limit(room))).poll(cx))?;
-        if count == room {
-            self.size = (self.size * 2).min(MAX_READ);
-        } else if count < self.size / 4 {
-            self.size = (self.size / 2).max(FIRST_READ);
-        }
-        Poll::Ready(Ok(count))
-    }
-
-    /// How much can be read into it at once.
-    fn room(&self) -> usize {
-        (self.bytes.capacity() - self.bytes.len()).min(MAX_READ)
     }
 }
 

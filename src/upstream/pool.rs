@@ -71,7 +71,6 @@ impl Http1Pool {
     /// The most recently used connection that is open, as far as the runtime has noticed.
     pub(super) fn check_out(&self, now: Instant) -> Option<Box<Http1Connection>> {
         let mut state = self.state();
-        let now = Instant::now();
         let (mut at, mut passed) = (state.idle.len(), 0);
         while at > 0 && passed < MAX_PASSED {
             at -= 1;
@@ -294,13 +293,13 @@ mod tests {
         pool.check_in(other, LIFETIME);
         pool.check_in(one, LIFETIME);
         tokio::time::advance(Duration::from_millis(3_999)).await;
-        let one = pool.check_out().expect("it may be used for four seconds");
+        let one = pool.check_out(Instant::now()).expect("it may be used for four seconds");
         pool.check_in(one, LIFETIME);
         tokio::time::advance(Duration::from_secs(4)).await;
-        let found = pool.check_out().expect("the other backend keeps connections");
+        let found = pool.check_out(Instant::now()).expect("the other backend keeps connections");
         assert_eq!(&raw const *found, other_address);
         assert_eq!(idle(&pool), 1, "the first stays open, to find out whether it is closed");
-        assert!(pool.check_out().is_none());
+        assert!(pool.check_out(Instant::now()).is_none());
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use crate::outbound_head::cut_mark;
 use crate::request::{TokenFields, are_look_alikes};
 
 /// Fields that have another meaning in requests.
-const NOT_FOR_IDENTITY: [&str; 18] = [
+const NOT_FOR_IDENTITY: [&str; 19] = [
     "authorization",
     "connection",
     "content-length",
@@ -27,6 +27,7 @@ const NOT_FOR_IDENTITY: [&str; 18] = [
     "upgrade",
     "x-forwarded-for",
     "x-forwarded-host",
+    "x-forwarded-prefix",
     "x-forwarded-proto",
     "x-request-id",
     "traceparent",

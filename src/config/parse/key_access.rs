@@ -123,7 +123,7 @@ fn check_origin(entry: &Section<'_>, keys: &KeySource) {
     let Some(name) = CREDENTIALS.into_iter().find(|name| entry.has(name)) else { return };
     let urls: Vec<&Url> = match keys {
         KeySource::Urls(urls) => urls.iter().filter(|url| url.scheme() != "file").collect(),
-        KeySource::Discovery(issuer) => vec![issuer],
+        KeySource::Discovery(url) | KeySource::ByKid(url) => vec![url],
         KeySource::Inline(_) | KeySource::SharedSecret(_) => Vec::new(),
     };
     let Some(first) = urls.first() else {

@@ -15,8 +15,6 @@ use crate::jose::{KeyDialect, ParsedKeys, SkippedKey};
 use crate::loopback::{is_localhost, is_on_this_machine, means_this_machine};
 use crate::request::PathPrefix;
 
-const KEY_URLS: &[&str] = &["http", "https", "file"];
-
 /// Our own addresses, and the backend behind them.
 pub(super) struct Place<'a> {
     pub(super) listen: &'a [SocketAddr],

@@ -9,7 +9,7 @@ const KEY: &str = "tokenHeaders";
 
 /// Fields with another meaning in requests. In contrast to identity fields, `Authorization` and `Proxy-Authorization`
 /// may hold a token.
-const NOT_FOR_TOKENS: [&str; 24] = [
+const NOT_FOR_TOKENS: [&str; 25] = [
     "connection",
     "content-length",
     "content-type",
@@ -27,6 +27,7 @@ const NOT_FOR_TOKENS: [&str; 24] = [
     "x-forwarded-host",
     "x-forwarded-method",
     "x-forwarded-port",
+    "x-forwarded-prefix",
     "x-forwarded-proto",
     "x-forwarded-uri",
     "x-original-method",

@@ -16,7 +16,7 @@ use crate::request::is_authority;
 /// More than anyone needs: each is tried for a request if none accepts connections.
 const MAX_URLS: usize = 16;
 
-pub(super) fn upstream(root: &Section<'_>, listen: Option<SocketAddr>) -> Option<Upstream> {
+pub(super) fn upstream(root: &Section<'_>, listen: &[SocketAddr]) -> Option<Upstream> {
     let section = root.section("upstream");
     let urls = urls(&section, listen);
     let is_unix = urls.first().is_some_and(|url| url.scheme() == "unix");
@@ -42,7 +42,7 @@ pub(super) fn upstream(root: &Section<'_>, listen: Option<SocketAddr>) -> Option
 }
 
 /// The URLs of the backend; none if there is an error.
-fn urls(section: &Section<'_>, listen: Option<SocketAddr>) -> Vec<Url> {
+fn urls(section: &Section<'_>, listen: &[SocketAddr]) -> Vec<Url> {
     let read = |text: &str| values::url(text, &["http", "https", "unix"]);
     let urls = section.list("url", read).or_else(|| section.read("url", read).map(|url| vec![url]));
     let urls = urls.unwrap_or_default();
@@ -57,7 +57,7 @@ fn urls(section: &Section<'_>, listen: Option<SocketAddr>) -> Vec<Url> {
     if urls.iter().any(|url| url.query().is_some()) {
         section.error("url", "must not have a query");
     } else if let Some(listen) =
-        listen.filter(|listen| urls.iter().any(|url| key_source::is_own(url, *listen)))
+        listen.iter().find(|listen| urls.iter().any(|url| key_source::is_own(url, **listen)))
     {
         let message = format!("is our own listener ({listen}): requests would loop");
         section.error_with_help(

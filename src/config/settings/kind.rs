@@ -143,6 +143,7 @@ impl Kind {
         matches!(
             self,
             Self::Urls(_)
+                | Self::KeyUrls
                 | Self::UrlOrUrls(_)
                 | Self::Algorithms
                 | Self::Networks
@@ -183,6 +184,7 @@ impl Kind {
             Self::Url(schemes) | Self::UrlOrUrls(schemes) | Self::Urls(schemes) => {
                 values::url(text, schemes).map(drop)
             }
+            Self::KeyUrls => values::key_url(text).map(drop),
             Self::Word(words) | Self::Words(words) => words.check(text),
             Self::Expectation => values::expectation(text).map(drop),
             Self::Findings => FindingId::parse(text).map(drop),

@@ -18,7 +18,7 @@ use crate::request::{ForwardAuthDialect, OperationKind};
 const HTTP: &[&str] = &["http", "https"];
 const UPSTREAM: &[&str] = &["http", "https", "unix"];
 const KEY_URLS: &[&str] = super::super::values::KEY_URLS;
-const ALGORITHMS: &str = "[RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA]";
+const ALGORITHMS: &str = "[RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA]";
 const LEEWAY: Kind = Kind::Duration(Duration::ZERO, Duration::from_secs(300));
 /// Ten years: longer than anyone needs, and a clock plus this time cannot overflow.
 const YEARS: Duration = Duration::from_secs(3650 * 86_400);
@@ -104,7 +104,7 @@ pub const KEYS: &[Key] = &[
 
     key("stripPrefix", Kind::BasePath, "", "The path below which clients reach this installation, if the backend does not know it. It is removed before routes and rules are evaluated and the request is forwarded, with X-Forwarded-Prefix. A path outside it gets 404. See docs/recipes/path-prefix.md.").example("/catalog"),
 
-    key("upstream.url", Kind::Url(UPSTREAM), "", "The backend's URL, http:// or https://. A path in it is put before the path of every request. unix:/path is HTTP over a socket file.").required().set_in_example("http://127.0.0.1:8585"),
+    key("upstream.url", Kind::UrlOrUrls(UPSTREAM), "", "The backend's URL, http:// or https://. A path in it is put before the path of every request. unix:/path is HTTP over a socket file. With a list of URLs (same scheme and path), new connections go to the first that accepts them; one that fails is tried last for 10s.").required().set_in_example("http://127.0.0.1:8585"),
     key("upstream.connectTimeout", WAIT, "2s", "The maximum time to open a connection, including TLS."),
     key("upstream.responseTimeout", WAIT, "300s", "The maximum time from the end of a request to the head of its response. The response's body is limited by idleTimeout."),
     key("upstream.idleTimeout", WAIT, "300s", "The maximum time without any data within a body."),
@@ -125,10 +125,10 @@ pub const KEYS: &[Key] = &[
     key("authentication.audiences", Kind::Texts, "[]", "The accepted values of aud for tokens of the simple list. An empty list accepts any audience."),
     key("authentication.issuers", Kind::Entries, "[]", "The safe form: a token's iss selects the entry, and only that entry's keys can verify it. An entry inherits what it does not set from authentication.").example(samples::ISSUERS),
     key("authentication.issuers[].name", Kind::Name, "", "The entry's name in logs, metrics and rules.").required(),
-    key("authentication.issuers[].issuer", Kind::Texts, "", "The exact value of iss that selects this entry, or a list of them.").required(),
+    key("authentication.issuers[].issuer", Kind::Texts, "", "The exact value of iss that selects this entry, or a list of them. Required, except with kubernetes."),
     key("authentication.issuers[].publicKeyUrls", Kind::KeyUrls, "", "The URLs of its keys. Default: discovered from the issuer (OpenID Connect). One that ends in /{kid} has one key for each kid, as a load balancer of AWS publishes them; it must be the only one, in quotes."),
     key("authentication.issuers[].requireHeader", Kind::Claims, "", "Members that the header of its tokens must have, each with its accepted values. With the keys of AWS's load balancers, which sign for all accounts, name your own load balancer in signer."),
-    key("authentication.issuers[].publicKeys", Kind::KeySet, "", "Its keys as text, a JWK Set or PEM, instead of URLs."),
+    key("authentication.issuers[].publicKeys", Kind::KeySet, "", "Its keys themselves, instead of URLs: PEM (public keys or certificates), a JWK Set, a JWK, or a map from kid to PEM, as a text block or as YAML."),
     key("authentication.issuers[].sharedSecret", Kind::Secret, "", "A shared secret for HS256, instead of public keys. At least 32 bytes; published secrets and repeated patterns are refused."),
     key("authentication.issuers[].sharedSecretFile", Kind::Path, "", "A file that contains the shared secret."),
     key("authentication.issuers[].audiences", Kind::Texts, "", "The accepted values of aud. Default: any audience, with a warning. An empty list is an error."),
@@ -164,7 +164,7 @@ pub const KEYS: &[Key] = &[
     key("authentication.tokenHeaders[].name", Kind::HeaderName, "", "The field's name.").required(),
     key("authentication.tokenHeaders[].scheme", Kind::Text, "", "The word before the token, as in Authorization: Bearer. Default: Bearer for Authorization; for any other field none, so that its value is the token."),
     key("authentication.tokenHeaders[].padded", Kind::Bool, "", "Whether the three parts of the token may have base64 padding (`=`), as AWS's load balancers write it. Default: false."),
-    key("authentication.algorithms", Kind::Algorithms, ALGORITHMS, "The signature algorithms that tokens may use. HS256 cannot be listed: only an entry with a shared secret uses it."),
+    key("authentication.algorithms", Kind::Algorithms, ALGORITHMS, "The signature algorithms that tokens may use. EdDSA includes Ed25519 (RFC 9864). HS256 cannot be listed: only an entry with a shared secret uses it."),
     key("authentication.tokenValidationAlgorithm", Kind::Algorithm, "", "Restricts the simple list to one algorithm, as in OpenMetadata.").example("RS256"),
     key("authentication.tokenTypes", Kind::Texts, "[JWT, at+jwt]", "The accepted values of a token's typ. These are media types, compared without case and without application/; JWT includes JOSE. A token without typ is accepted unless requireTokenType is true."),
     key("authentication.requireTokenType", Kind::Bool, "false", "Whether a token without typ is refused."),

@@ -29,7 +29,7 @@ fn sample(kind: Kind) -> &'static str {
         Kind::AutoSize(..) => "80MiB",
         Kind::Address => "127.0.0.1:7",
         Kind::Listen => "unix:/seven",
-        Kind::Url(_) | Kind::UrlOrUrls(_) | Kind::Urls(_) => "https://seven.example/",
+        Kind::Url(_) | Kind::UrlOrUrls(_) | Kind::Urls(_) | Kind::KeyUrls => "https://seven.example/",
         Kind::Path => "/seven",
         Kind::Word(words) | Kind::Words(words) => words.accepted[1],
         Kind::HeaderName | Kind::OptionalHeader => "x-seven",

@@ -19,8 +19,10 @@ pub(super) fn read(scanner: &HeadScanner, headers: Fields) -> Result<Head, Box<(
     let method = Method::from_bytes(scanner.method_of(head));
     let (uri, method) = match (uri, method) {
         (Ok(uri), Ok(method)) => (uri, method),
-        (Err(fault), _) => return Err((fault, headers)),
-        (_, Err(_)) => return Err((RequestFault::BadTarget("method is not a token"), headers)),
+        (Err(fault), _) => return Err(Box::new((fault, headers))),
+        (_, Err(_)) => {
+            return Err(Box::new((RequestFault::BadTarget("method is not a token"), headers)));
+        }
     };
     let version = if scanner.is_http_11() { Version::HTTP_11 } else { Version::HTTP_10 };
     Ok(Head { method, uri, version, headers })

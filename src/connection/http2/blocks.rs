@@ -184,7 +184,7 @@ impl FieldBlocks {
             Err(fault) => fault,
         };
         let head = Http2Head::of_refused(list, self.limits);
-        self.refused.put(block.stream, UnreadHead::new(fault, head.method(), head.path()));
+        self.refused.put(block.stream, UnreadHead::of_http2(fault, list, self.limits));
         // A response to HEAD has no body.
         let method: &[u8] = if head.method() == b"HEAD" { b"HEAD" } else { b"GET" };
         let path = placeholder(block.stream);

@@ -20,10 +20,11 @@ impl Source {
             Ok(None) => return,
             Err(error) => return self.reporter.not_restored(&error),
         };
-        let keys = match document::usable(&stored.document, self.fetcher.dialect()) {
-            Ok(keys) => keys,
-            Err(error) => return self.reporter.not_restored(&error),
-        };
+        let keys =
+            match document::usable(stored.document.as_bytes(), self.fetcher.dialect(), settings.max_keys) {
+                Ok(keys) => keys,
+                Err(error) => return self.reporter.not_restored(&error),
+            };
         let fetched_at = stored.fetched_at;
         let age = now.duration_since(fetched_at).unwrap_or_default();
         let mut state = self.state();

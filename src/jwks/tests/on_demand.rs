@@ -168,7 +168,7 @@ async fn one_client_that_invents_kids_does_not_keep_others_from_waiting() {
     let ask_from = |last: u8, number: usize| {
         let keys = keys.clone();
         tokio::spawn(async move {
-            let digest = TokenDigest::of(&format!("{last} {number}"));
+            let digest = TokenDigest::of(format!("{last} {number}"));
             let (generation, client) = (keys.ring().generation, Some(IpAddr::from([10, 0, 0, last])));
             keys.refresh_for_token(Unverified { entry: 0, digest, generation, client }).await
         })

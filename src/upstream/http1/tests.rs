@@ -1,11 +1,13 @@
 use std::future::poll_fn;
 
+use bytes::BytesMut;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body_util::BodyExt as _;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 
+use super::read_buffer::{FIRST_READ, MAX_READ};
 use super::*;
 use crate::http1::RequestFraming;
 use crate::test_support::fields;

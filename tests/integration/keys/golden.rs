@@ -49,7 +49,6 @@ fn documents() -> Vec<(&'static str, &'static str, Reply)> {
         ("the discovery document", "/.well-known/openid-configuration", text(&discovery.to_string())),
         ("a certificate", "/cert.pem", text(certificate)),
         ("Google's map of certificates (oauth2/v1/certs)", "/oauth2/v1/certs", text(&google)),
-        ("a single key", "/key", text(&keys::rsa().jwk().to_string())),
         ("SAML metadata", "/saml", Reply::Status(200, vec![], saml.to_owned())),
         ("an empty body", "/empty", Reply::Status(200, vec![], String::new())),
         ("an empty set", "/none", text(&key_set(&[]))),

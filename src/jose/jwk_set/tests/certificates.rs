@@ -73,7 +73,7 @@ fn a_certificate_is_read_as_its_key() {
     assert_one_key(pem("TRUSTED CERTIFICATE", &trusted).as_bytes(), &certified.key);
     for broken in [&certified.der[..certified.der.len() - 1], b"", b"\x30\x00", &P256.spki()] {
         let keys = parse(pem("CERTIFICATE", broken).as_bytes());
-        assert_eq!(keys.skipped, [SkippedKey { kid: None, fault: KeyFault::Malformed }]);
+        assert_eq!(keys.skipped, [SkippedKey { kid: None, fault: KeyFault::Damaged }]);
     }
 }
 

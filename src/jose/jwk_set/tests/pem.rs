@@ -47,7 +47,7 @@ fn each_block_is_one_key() {
     );
     let keys = parse(&text).unwrap();
     assert_eq!(keys.usable.len(), 2);
-    assert_eq!(keys.skipped, [SkippedKey { kid: None, fault: KeyFault::Malformed }]);
+    assert_eq!(keys.skipped, [SkippedKey { kid: None, fault: KeyFault::Damaged }]);
 }
 
 #[test]
@@ -60,17 +60,17 @@ fn blocks_that_are_not_public_keys_are_skipped() {
         ("PRIVATE KEY", spki.clone(), KeyFault::Private),
         ("EC PRIVATE KEY", spki.clone(), KeyFault::Private),
         ("ENCRYPTED PRIVATE KEY", spki.clone(), KeyFault::Private),
-        ("CERTIFICATE", spki.clone(), KeyFault::Malformed),
+        ("CERTIFICATE", spki.clone(), KeyFault::Damaged),
         ("", spki.clone(), KeyFault::UnknownType),
-        ("PUBLIC KEY", Vec::new(), KeyFault::Malformed),
-        ("PUBLIC KEY", spki[..spki.len() - 1].to_vec(), KeyFault::Malformed),
-        ("PUBLIC KEY", [&spki[..], &[0]].concat(), KeyFault::Malformed),
-        ("PUBLIC KEY", compressed, KeyFault::Malformed),
+        ("PUBLIC KEY", Vec::new(), KeyFault::Damaged),
+        ("PUBLIC KEY", spki[..spki.len() - 1].to_vec(), KeyFault::Damaged),
+        ("PUBLIC KEY", [&spki[..], &[0]].concat(), KeyFault::Damaged),
+        ("PUBLIC KEY", compressed, KeyFault::Damaged),
         ("PUBLIC KEY", off_curve, KeyFault::PointNotOnCurve),
-        ("PUBLIC KEY", RSA.public_bytes(), KeyFault::Malformed),
-        ("RSA PUBLIC KEY", RSA.spki(), KeyFault::Malformed),
-        ("RSA PUBLIC KEY", vec![0x30, 0], KeyFault::Malformed),
-        ("RSA PUBLIC KEY", [&RSA.public_bytes()[..], &[0]].concat(), KeyFault::Malformed),
+        ("PUBLIC KEY", RSA.public_bytes(), KeyFault::Damaged),
+        ("RSA PUBLIC KEY", RSA.spki(), KeyFault::Damaged),
+        ("RSA PUBLIC KEY", vec![0x30, 0], KeyFault::Damaged),
+        ("RSA PUBLIC KEY", [&RSA.public_bytes()[..], &[0]].concat(), KeyFault::Damaged),
     ] {
         let keys = parse(&pem(label, &der)).unwrap();
         assert!(keys.usable.is_empty(), "{label}");
