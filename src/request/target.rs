@@ -4,6 +4,8 @@
 //! the order differs between them. A path is forwarded byte for byte, and a request is authorized for every
 //! reading of its path. A path that is malformed or dangerous in any reading is refused.
 
+use std::convert::Infallible;
+
 use http::Uri;
 use http::uri::PathAndQuery;
 
@@ -160,12 +162,11 @@ fn readings(raw: &[u8]) -> Result<Vec<Box<[u8]>>, RequestFault> {
         check_segments(reading)?;
         check_bytes(reading)?;
     }
-    // If a careless server decodes twice, the path must not become dangerous. If the second decoding
-    // fails, the name only contains a percent sign.
+    // If a careless server decodes twice, the path must not become dangerous. A percent sign that begins no escape may be
+    // a part of a name.
     for once in [&decoded, &cut_then_decoded, &decoded_then_cut] {
-        if let Ok(twice) = decode(once)
-            && twice != **once
-        {
+        let twice = decode_leniently(once);
+        if twice != **once {
             check_segments(&twice)?;
             check_bytes(&twice)?;
             if twice.contains(&b'\\') || twice.contains(&b'#') {
@@ -280,19 +281,31 @@ fn without_parameters(path: &[u8]) -> Vec<u8> {
 
 /// Percent-decodes once (RFC 3986 section 2.1); refuses malformed escapes.
 fn decode(path: &[u8]) -> Result<Vec<u8>, RequestFault> {
-    let digit = |byte: Option<&u8>| {
-        byte.and_then(|byte| char::from(*byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok())
-    };
+    decode_or(path, |_| bad(BAD_ESCAPE))
+}
+
+/// Percent-decodes once, and leaves malformed escapes as they are.
+fn decode_leniently(path: &[u8]) -> Vec<u8> {
+    decode_or(path, Ok::<_, Infallible>).unwrap_or_else(|never| match never {})
+}
+
+/// Percent-decodes once. `malformed` says what a percent sign is that begins no escape.
+fn decode_or<E>(path: &[u8], malformed: impl Fn(u8) -> Result<u8, E>) -> Result<Vec<u8>, E> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut decoded = Vec::with_capacity(path.len());
-    let mut bytes = path.iter();
-    while let Some(byte) = bytes.next() {
-        if *byte != b'%' {
-            decoded.push(*byte);
-            continue;
-        }
-        let (high, low) = (digit(bytes.next()), digit(bytes.next()));
-        let (Some(high), Some(low)) = (high, low) else { return bad(BAD_ESCAPE) };
-        decoded.push(16 * high + low);
+    let mut rest = path;
+    while let [byte, after @ ..] = rest {
+        let escaped = match rest {
+            [b'%', high, low, ..] => digit(*high).zip(digit(*low)),
+            _ => None,
+        };
+        let (octet, next) = match escaped {
+            Some((high, low)) => (16 * high + low, after.get(2..).unwrap_or_default()),
+            None if *byte == b'%' => (malformed(*byte)?, after),
+            None => (*byte, after),
+        };
+        decoded.push(octet);
+        rest = next;
     }
     Ok(decoded)
 }
