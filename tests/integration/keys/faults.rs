@@ -44,7 +44,7 @@ fn each_fault_has_its_own_message() {
         (
             "/certificate",
             Reply::Json("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----".into()),
-            "not a JSON object, or a member has the wrong type",
+            "damaged, or no public key and no certificate",
         ),
         ("/503", Reply::Status(503, vec![], good.clone()), "answered 503"),
         ("/loop", Reply::Status(302, field("Location", "/loop"), String::new()), "more than 3 redirects"),
