@@ -240,7 +240,7 @@ pub struct TrustEntry {
 pub enum KeySource {
     /// `http`, `https` or `file` URLs of key sets, which are combined.
     Urls(Vec<Url>),
-    /// One `http` or `https` URL for each key, with [`KID_IN_URL`] as its last segment.
+    /// One `http` or `https` URL for each key, with `{kid}` as its last segment.
     ByKid(Url),
     /// OpenID Connect Discovery from the issuer (an `http` or `https` URL).
     Discovery(Url),
