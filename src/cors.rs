@@ -2,7 +2,7 @@
 //!
 //! 1. A preflight from an allowed origin is answered here, without a token: a browser cannot send one with it.
 //! 2. Every other response gets the fields of this configuration, also a refusal. Those of the backend are removed, so
-//!    that there is one answer to the question which origins may read a response.
+//!    that only this configuration says which origins may read a response.
 //!
 //! What must hold: an origin is compared byte for byte with what the configuration names. A browser serializes it in
 //! only one way. `null`, the origin of sandboxed and local pages, is never allowed.

@@ -44,24 +44,7 @@ fn blocks<'t>(text: &'t str, language: &str) -> Vec<&'t str> {
 #[test]
 fn documented_commands_parse() {
     let mut seen = 0;
-    for document in [
-        "README.md",
-        "docs/operations.md",
-        "docs/troubleshooting.md",
-        "docs/configuration.md",
-        "docs/recipes/README.md",
-        "docs/recipes/aws-alb.md",
-        "docs/recipes/azure-roles-and-groups.md",
-        "docs/recipes/cloudflare-access.md",
-        "docs/recipes/google-iap.md",
-        "docs/recipes/keycloak-client-roles.md",
-        "docs/recipes/okta.md",
-        "docs/recipes/zitadel.md",
-        "docs/rules.md",
-        "docs/tls.md",
-        "docs/upgrading.md",
-        "CONTRIBUTING.md",
-    ] {
+    for document in DOCUMENTS {
         for line in blocks(&read(document), "sh") {
             let arguments = line
                 .trim()

@@ -1,6 +1,6 @@
 //! `POST /explain`: a question about a token, answered with the configuration, the keys and the clock of this process.
 //!
-//! The token is sent in the body, so it appears in no log and in no shell history. The question is not stored.
+//! The token is sent in the body, so it is neither logged nor kept in the history of a shell. The question is not stored.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! The members of an X.509 certificate (RFC 5280 section 4.1) that name its key and its issuer.
 //!
-//! A certificate is a container of a public key here. Its dates, names, usages and signature are not checked: whoever
+//! A certificate is used only for its public key. Its dates, names, usages and signature are not checked: whoever
 //! wrote it into the configuration, or serves the key set, says that the key is trusted, and not the authority that
 //! signed the certificate (RFC 7517 section 4.7, RFC 8725 section 3.10).
 

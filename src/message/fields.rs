@@ -334,6 +334,10 @@ impl PartialEq for Fields {
 impl From<HeaderMap> for Fields {
     fn from(map: HeaderMap) -> Self {
         let mut fields = Self::new();
+        // Growing by doubling would copy a long token several times.
+        let length: usize = map.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        fields.added.reserve(length + USUAL_ADDED);
+        fields.entries.reserve(map.len() + USUAL_FIELDS);
         let mut current = None;
         for (name, value) in map {
             // The iterator yields a name only with the first of its values.

@@ -222,16 +222,21 @@ fn response_request_id_is_always_a_plain_token() {
     }
 }
 
-#[test]
-fn disconnected_client_leaves_exactly_one_record() {
-    let gate = Gate::default();
+/// A backend that answers requests for `/held` only once the gate opens.
+fn holding(gate: &Gate) -> Upstream {
     let held = gate.clone();
-    let upstream = Upstream::scripted(move |exchange| {
+    Upstream::scripted(move |exchange| {
         if exchange.request.head.target() == "/held" {
             exchange.hold(&held);
         }
         echo(exchange)
-    });
+    })
+}
+
+#[test]
+fn disconnected_client_leaves_exactly_one_record() {
+    let gate = Gate::default();
+    let upstream = holding(&gate);
     let stage = Stage::with(Issuer::of(keys::rsa()), upstream, |setup| setup);
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(request_bytes("GET", "/held", &[("Authorization", &bearer(&Token::bot()))], b""));

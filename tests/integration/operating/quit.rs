@@ -8,13 +8,7 @@ use crate::support::gateway::DELIBERATE;
 
 fn stage(setup: impl FnOnce(Setup) -> Setup) -> (Stage, Gate) {
     let gate = Gate::default();
-    let held = gate.clone();
-    let upstream = Upstream::scripted(move |exchange| {
-        if exchange.request.head.target() == "/held" {
-            exchange.hold(&held);
-        }
-        echo(exchange)
-    });
+    let upstream = holding(&gate);
     let stage = Stage::with(Issuer::of(keys::rsa()), upstream, |given| {
         setup(given.env("METAGATE_ADMIN__QUIT", "true"))
     });

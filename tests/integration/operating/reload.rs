@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::holding;
 use crate::support::eventually;
 use crate::support::gateway::{DELIBERATE, Gateway, Setup, text};
 use crate::support::issuer::{Issuer, JWKS, Reply};
 use crate::support::keys;
 use crate::support::stub::Gate;
 use crate::support::token::{Token, bearer};
-use crate::support::upstream::{Upstream, echo};
+use crate::support::upstream::Upstream;
 use crate::support::wire::{self, Client, request_bytes};
 
 mod admission;
@@ -316,13 +317,7 @@ fn reloads_under_load_lose_no_request() {
 #[test]
 fn request_keeps_the_configuration_it_started_with() {
     let gate = Gate::default();
-    let held = gate.clone();
-    let upstream = Upstream::scripted(move |exchange| {
-        if exchange.request.head.target() == "/held" {
-            exchange.hold(&held);
-        }
-        echo(exchange)
-    });
+    let upstream = holding(&gate);
     let stage = Reloadable::with(upstream, "", |setup| setup);
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(request_bytes("GET", "/held", &[("Authorization", &bearer(&Token::bot()))], b""));
