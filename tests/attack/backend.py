@@ -6,6 +6,7 @@ WebSocket that returns every byte, `/public/flood` to one that sends without end
 """
 
 import asyncio
+import collections
 import contextlib
 import ctypes
 import multiprocessing
@@ -79,9 +80,31 @@ def run(work, arguments):
         asyncio.run(work(*arguments))
 
 
-async def sort(listener, good, attacked):
+class Passing:
+    """Passes connections to another process. Few fit into the pipe while that process is busy, and the connections for
+    the other process must not wait for that."""
+
+    def __init__(self, pipe):
+        self.loop, self.pipe, self.waiting = asyncio.get_running_loop(), pipe, collections.deque()
+        pipe.setblocking(False)
+
+    def add(self, own):
+        self.waiting.append(own)
+        if len(self.waiting) == 1:
+            self.loop.add_writer(self.pipe, self.send)
+
+    def send(self):
+        with contextlib.suppress(BlockingIOError):
+            while self.waiting:
+                socket.send_fds(self.pipe, [b"x"], [self.waiting[0].fileno()])
+                self.waiting.popleft().close()
+            self.loop.remove_writer(self.pipe)
+
+
+async def sort(listener, *pipes):
     """Passes each connection to the process that serves its first request."""
     loop = asyncio.get_running_loop()
+    good, attacked = map(Passing, pipes)
     listener.setblocking(False)
 
     def sort_one(own):
@@ -93,9 +116,9 @@ async def sort(listener, good, attacked):
             head = b""
         loop.remove_reader(own)
         if head:
-            is_attack = ATTACKED.match(head.split(b"\r\n", 1)[0])
-            socket.send_fds(attacked if is_attack else good, [b"x"], [own.fileno()])
-        own.close()
+            (attacked if ATTACKED.match(head.split(b"\r\n", 1)[0]) else good).add(own)
+        else:
+            own.close()
 
     while True:
         own, _ = await loop.sock_accept(listener)
