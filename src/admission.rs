@@ -35,10 +35,11 @@ use crate::jose::{JoseFault, Padding, UnverifiedToken};
 use crate::message::Fields;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::OutboundHead;
-use crate::request::{BearerToken, Credentials, Graphql, RequestFacts, RequestFault, written};
+use crate::request::{BearerToken, Graphql, RequestFacts, RequestFault, written};
 use crate::revocation::Revoked;
 use crate::trust::{self, KeyRing, TokenFault};
 
+mod fields;
 mod observer;
 mod refused_head;
 mod refused_token;
@@ -52,9 +53,6 @@ use refused_token::{RefusedToken, TokenFailure, Waits};
 /// How often one token is tried again with other keys. One retry is not enough: several sources respond at
 /// different times, and the keys of other issuers change too.
 const MAX_REFRESHES: u8 = 4;
-
-const LOOK_ALIKE: RequestFault = RequestFault::BadTarget("an identity field is spelled in another way");
-const UNLISTED: RequestFault = RequestFault::BadTarget("a field may carry an identity and is on no list");
 
 /// The rules of one configuration for admitting requests.
 #[derive(Clone, Debug)]
@@ -237,23 +235,14 @@ impl Admission {
         }
         let stripped = self.head.prefix().map(|prefix| prefix.strip(target)).transpose()?;
         let (target, fields) = (stripped.as_ref().unwrap_or(target), self.head.token_fields());
+        let section = headers.section().filter(|_| head.via == Via::Proxy && target.authority().is_none());
+        if let Some(known) = section.and_then(|section| self.head.known_facts(section)) {
+            return RequestFacts::with_known(known.facts(), method, target, quirks, source);
+        }
         let facts = RequestFacts::read_with(fields, method, target, version, headers, quirks, source)?;
-        match head.via {
-            Via::Proxy => self.head.check_connection(headers)?,
-            Via::ForwardAuth { removes_fields } => {
-                // The proxy forwards both, and the backend may prefer the cookie, which was not verified.
-                if facts.has_session_cookie && !matches!(facts.credentials, Credentials::Missing) {
-                    return Err(RequestFault::AmbiguousCredentials(
-                        "both Authorization and a session cookie",
-                    ));
-                }
-                if self.head.look_alikes(headers).next().is_some() {
-                    return Err(LOOK_ALIKE);
-                }
-                if !removes_fields && self.head.unlisted(headers).next().is_some() {
-                    return Err(UNLISTED);
-                }
-            }
+        self.check_fields(head, &facts)?;
+        if let Some(section) = section {
+            self.head.keep_facts(section, &facts);
         }
         Ok(facts)
     }

@@ -7,13 +7,17 @@ mod decimal;
 mod field;
 pub mod field_name;
 mod fields;
+mod section;
 mod spans;
+mod values;
 
 pub use decimal::Decimal;
 pub use field::{FieldRef, FieldValue, Key, LookUp, NewName, NotAscii, ValidValue};
 pub use field_name::{FieldName, FieldNames};
-pub use fields::{Fields, Values};
+pub use fields::Fields;
+pub use section::{Derived, Section};
 pub use spans::FieldSpans;
+pub use values::Values;
 
 /// The head of a request.
 #[derive(Clone, Debug)]

@@ -40,6 +40,16 @@ pub(crate) fn has_none(octets: &[u8], matches: impl Fn(u8x16) -> u8x16) -> bool 
     !blocks.iter().any(any) && position(rest, matches).is_none()
 }
 
+/// Whether both are the same octets. The time depends only on their number.
+pub(crate) fn are_equal(one: &[u8], other: &[u8]) -> bool {
+    let ((blocks, rest), (other_blocks, other_rest)) = (one.as_chunks::<16>(), other.as_chunks::<16>());
+    let difference = |one: &[u8; 16], other: &[u8; 16]| u8x16::from(*one) ^ u8x16::from(*other);
+    let pairs = blocks.iter().zip(other_blocks);
+    let differences = pairs.fold(u8x16::ZERO, |sum, (one, other)| sum | difference(one, other));
+    let rests = rest.iter().zip(other_rest).fold(0, |sum, (one, other)| sum | (one ^ other));
+    one.len() == other.len() && rests == 0 && differences == u8x16::ZERO
+}
+
 /// The octets from `low` to `high`.
 #[inline]
 pub(crate) fn between(octets: u8x16, low: u8, high: u8) -> u8x16 {

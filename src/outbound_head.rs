@@ -31,6 +31,7 @@ mod connection;
 mod forwarded;
 mod http2;
 mod identity;
+mod known;
 mod known_names;
 mod request_source;
 mod reserved;
@@ -40,10 +41,12 @@ pub use authorization::Authorization;
 pub use connection::{NOT_ABOUT_CONNECTION, list_members, remove_connection_fields};
 pub use http2::{from_http2, understands_trailers};
 pub use identity::cut_mark;
+pub use known::KnownFacts;
 pub use upgrade::{
     HandshakeFault, WEBSOCKET_VERSION, check_websocket, is_granted, requested_protocol, set_upgrade,
 };
 
+use known::{Identity, Source};
 use known_names::{KnownNames, Reserved};
 use request_source::RequestSource;
 use reserved::{FAMILIES, NAMES};
@@ -68,6 +71,8 @@ pub struct OutboundHead {
     trusted_proxies: Vec<IpNet>,
     trusts_unix_peers: bool,
     prefix: Option<Box<PathPrefix>>,
+    /// New for every change of the rules.
+    identity: Identity,
 }
 
 /// The names of the fields that carry the verified identity. One that is off is not set.
@@ -126,6 +131,7 @@ impl OutboundHead {
             trusted_proxies,
             trusts_unix_peers: false,
             prefix: None,
+            identity: Identity::default(),
         }
     }
 
@@ -163,6 +169,10 @@ impl OutboundHead {
         tls: bool,
     ) -> Result<(), Reason> {
         let peer = peer.into();
+        let source = Source::of(headers, facts, permit, peer, tls);
+        if source.as_ref().is_some_and(|source| self.repeat(headers, source)) {
+            return Ok(());
+        }
         let nominated = connection::removable(headers);
         let trusted = self.is_trusted(peer);
         let granted = granted(self.backend, permit);
@@ -187,6 +197,9 @@ impl OutboundHead {
         self.drop_session_cookies(headers, facts);
         forwarded::set(headers, peer, tls);
         self.set_prefix(headers);
+        if let Some(source) = &source {
+            self.keep_fields(headers, source);
+        }
         Ok(())
     }
 
@@ -227,6 +240,7 @@ impl OutboundHead {
     #[must_use]
     pub fn with_prefix(mut self, prefix: Option<PathPrefix>) -> Self {
         self.prefix = prefix.map(Box::new);
+        self.identity = Identity::default();
         self
     }
 
@@ -281,6 +295,7 @@ impl OutboundHead {
     /// Sets whether peers on a Unix socket, which have no address, are trusted proxies.
     pub fn trusting_unix_peers(mut self, trusted: bool) -> Self {
         self.trusts_unix_peers = trusted;
+        self.identity = Identity::default();
         self
     }
 

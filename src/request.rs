@@ -12,6 +12,7 @@
 //! The module is pure: it has no clock and does no input or output. It does not decide whether a request is allowed.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::{HeaderValue, Method, Uri, Version};
 
@@ -29,6 +30,7 @@ mod hpack;
 mod http2_head;
 mod parameters;
 mod path_prefix;
+mod repeated;
 mod target;
 mod token_fields;
 mod uri;
@@ -48,6 +50,7 @@ pub use http2_head::{Http2Head, check_http2_trailers};
 pub use original_request::{ForwardAuthDialect, OriginalRequest};
 pub use parameters::parameters;
 pub use path_prefix::{PathPrefix, PrefixedRedirect};
+pub use repeated::RepeatedSections;
 pub use target::PathReadings;
 pub use token_fields::{TokenField, TokenFields};
 pub use uri::{has_stand_ins, uri_of, with_stand_ins, written};
@@ -66,7 +69,7 @@ pub struct RequestFacts {
     /// The path in all its readings.
     pub path: PathReadings,
     /// The requested host, without port and in lower case; an IPv6 address in canonical form.
-    pub host: Box<str>,
+    pub host: Arc<str>,
     /// The `Host` to forward if the target itself names one: in absolute-form (RFC 9112 section
     /// 3.2.2) or in HTTP/2's `:authority` (RFC 9113 section 8.3.1); or if the host that was sent ends with a dot.
     pub target_host: Option<HeaderValue>,
@@ -155,7 +158,7 @@ impl RequestFacts {
         Ok(Self {
             method: method.clone(),
             path,
-            host,
+            host: host.into(),
             target_host,
             credentials,
             impersonates: quirks.impersonation.is_some_and(|field| headers.contains_key(field)),
@@ -164,6 +167,55 @@ impl RequestFacts {
             graphql: None,
         })
     }
+
+    /// The facts of a request whose fields were read before. `target` has no authority.
+    ///
+    /// # Errors
+    /// The method or the target is refused.
+    pub fn with_known(
+        fields: &FieldFacts,
+        method: &Method,
+        target: &Uri,
+        quirks: BackendQuirks,
+        source_ip: Option<IpAddr>,
+    ) -> Result<Self, RequestFault> {
+        check_method(method)?;
+        let path = PathReadings::of(target)?.with_rewrites(quirks.rewrites)?;
+        let FieldFacts { host, target_host, credentials, impersonates, has_session_cookie } = fields.clone();
+        let method = method.clone();
+        Ok(Self {
+            method,
+            path,
+            host,
+            target_host,
+            credentials,
+            impersonates,
+            has_session_cookie,
+            source_ip,
+            graphql: None,
+        })
+    }
+
+    /// The facts that depend only on the fields, if the target has no authority.
+    pub fn of_fields(&self) -> FieldFacts {
+        FieldFacts {
+            host: self.host.clone(),
+            target_host: self.target_host.clone(),
+            credentials: self.credentials.clone(),
+            impersonates: self.impersonates,
+            has_session_cookie: self.has_session_cookie,
+        }
+    }
+}
+
+/// The facts about the fields of a request.
+#[derive(Clone, Debug)]
+pub struct FieldFacts {
+    host: Arc<str>,
+    target_host: Option<HeaderValue>,
+    credentials: Credentials,
+    impersonates: bool,
+    has_session_cookie: bool,
 }
 
 /// RFC 9110 section 9.1: names are case-sensitive, so `get` is refused. CONNECT would open a

@@ -1,13 +1,15 @@
 //! The fields of one message.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::field_name::{AUTHORIZATION, COOKIE, make_lower_case};
 use super::spans::{Entry, FieldSpans, USUAL_FIELDS, part, range, span};
-use super::{FieldName, FieldNames, FieldRef, FieldValue, Key, LookUp, NewName, ValidValue};
+use super::values::Values;
+use super::{FieldName, FieldNames, FieldRef, FieldValue, Key, LookUp, NewName, Section, ValidValue};
 
 /// The fields of a message, with names in lower case: those that were received, in their order, and then those that were
 /// added.
@@ -15,7 +17,7 @@ use super::{FieldName, FieldNames, FieldRef, FieldValue, Key, LookUp, NewName, V
 /// What was received is a part of the bytes of the head, so nothing is copied or checked a second time; what is added is
 /// written as it is sent. Messages have few fields, and most of those that are looked for have a [`FieldName`]: lists with
 /// a bit for each known name take fewer instructions than a hash table.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Fields {
     /// What the spans of received fields are parts of.
     head: Bytes,
@@ -24,6 +26,8 @@ pub struct Fields {
     entries: Vec<Entry>,
     /// The known names that occur.
     known: FieldNames,
+    /// The section that these fields are, as long as they are not changed.
+    section: Option<Arc<Section>>,
 }
 
 /// How many bytes are usually added at most.
@@ -32,7 +36,13 @@ const USUAL_ADDED: usize = 384;
 impl Fields {
     /// No fields.
     pub const fn new() -> Self {
-        Self { head: Bytes::new(), added: Vec::new(), entries: Vec::new(), known: FieldNames::NONE }
+        Self {
+            head: Bytes::new(),
+            added: Vec::new(),
+            entries: Vec::new(),
+            known: FieldNames::NONE,
+            section: None,
+        }
     }
 
     /// The fields at these positions of a head. Writes its names in lower case.
@@ -50,6 +60,42 @@ impl Fields {
         }
         fields.head = head.freeze();
         fields
+    }
+
+    /// The same fields, of a message whose section was received before.
+    pub(super) fn repeated(&self, section: &Arc<Section>) -> Self {
+        Self { section: Some(section.clone()), ..self.clone() }
+    }
+
+    /// The same fields with their lines in one piece, which is quicker to copy.
+    pub fn joined(&self) -> Self {
+        let mut lines = Vec::with_capacity(self.bytes() + USUAL_ADDED);
+        self.write_to(&mut lines, |_| true);
+        let mut joined = Self { known: self.known, ..Self::new() };
+        joined.entries.reserve(USUAL_FIELDS.max(self.entries.len()));
+        let mut at = 0;
+        for field in self.iter() {
+            let name = at..at + field.name.len();
+            let value = name.end + 2..name.end + 2 + field.value.0.len();
+            at = value.end + 2;
+            // Shorter than what was received and added.
+            if let (Some(name), Some(value)) = (span(name), span(value)) {
+                joined.entries.push(Entry {
+                    known: field.known,
+                    is_received: true,
+                    is_plain: true,
+                    name,
+                    value,
+                });
+            }
+        }
+        joined.head = lines.into();
+        joined
+    }
+
+    /// The section that these fields are, if it was received before and they were not changed.
+    pub fn section(&self) -> Option<&Arc<Section>> {
+        self.section.as_ref()
     }
 
     /// The bytes of the head that the fields were read from; empty if they were not.
@@ -90,7 +136,7 @@ impl Fields {
         };
         let is_absent = known.is_some_and(|known| !self.known.has(known));
         let entries = if is_absent { [].iter() } else { self.entries.iter() };
-        Values { fields: self, entries, name, known }
+        Values::new(self, entries, name, known)
     }
 
     /// The value of a field that occurs exactly once.
@@ -158,6 +204,7 @@ impl Fields {
 
     /// Adds a line, whose value of this length `write` adds to the others.
     fn add(&mut self, name: &NewName, length: usize, write: impl FnOnce(&[u8], &mut Vec<u8>)) {
+        self.section = None;
         let lines = &mut self.added;
         if lines.capacity() == 0 {
             lines.reserve(USUAL_ADDED);
@@ -194,6 +241,7 @@ impl Fields {
     /// Removes all values of these fields.
     pub fn remove_all(&mut self, names: FieldNames) {
         if self.contains_any(names) {
+            self.section = None;
             self.known = self.known.without(names);
             self.entries.retain(|entry| entry.known.is_none_or(|name| !names.has(name)));
         }
@@ -201,6 +249,7 @@ impl Fields {
 
     /// Keeps only the selected fields.
     pub fn retain(&mut self, mut keeps: impl FnMut(FieldRef<'_>) -> bool) {
+        self.section = None;
         let (mut known, head, added) = (FieldNames::NONE, &*self.head, &*self.added);
         self.entries.retain(|entry| {
             let kept = keeps(entry.of(if entry.is_received { head } else { added }));
@@ -263,7 +312,7 @@ impl Fields {
         }
     }
 
-    fn field(&self, entry: &Entry) -> FieldRef<'_> {
+    pub(super) fn field(&self, entry: &Entry) -> FieldRef<'_> {
         entry.of(self.bytes_of(entry.is_received))
     }
 
@@ -272,46 +321,13 @@ impl Fields {
     }
 }
 
-/// The values of one field.
-pub struct Values<'f, N> {
-    fields: &'f Fields,
-    entries: std::slice::Iter<'f, Entry>,
-    name: N,
-    known: Option<FieldName>,
-}
-
-impl<'f, N: LookUp> Values<'f, N> {
-    fn value_of(&self, entry: &Entry) -> Option<FieldValue<'f>> {
-        let field = self.fields.field(entry);
-        let is_it = match self.known {
-            Some(_) => entry.known == self.known,
-            None => entry.known.is_none() && field.is(self.name.key()),
-        };
-        is_it.then_some(field.value)
-    }
-}
-
-impl<'f, N: LookUp> Iterator for Values<'f, N> {
-    type Item = FieldValue<'f>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let entry = self.entries.next()?;
-            if let Some(value) = self.value_of(entry) {
-                return Some(value);
-            }
-        }
-    }
-}
-
-impl<N: LookUp> DoubleEndedIterator for Values<'_, N> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        loop {
-            let entry = self.entries.next_back()?;
-            if let Some(value) = self.value_of(entry) {
-                return Some(value);
-            }
-        }
+/// With room for fields to be added.
+impl Clone for Fields {
+    fn clone(&self) -> Self {
+        let mut entries = Vec::with_capacity(self.entries.len().max(USUAL_FIELDS));
+        entries.extend_from_slice(&self.entries);
+        let (head, added, section) = (self.head.clone(), self.added.clone(), self.section.clone());
+        Self { head, added, entries, known: self.known, section }
     }
 }
 

@@ -149,3 +149,39 @@ fn a_response_keeps_its_reason_phrase_over_http1() {
     let response = response.into_http2();
     assert_eq!((response.status(), response.headers().len()), (StatusCode::OK, 5));
 }
+
+#[test]
+fn changed_fields_are_no_longer_those_of_a_section() {
+    let section = std::sync::Arc::new(Section::new(HEAD.as_bytes(), read(HEAD)));
+    assert!(section.is(HEAD.as_bytes()) && !section.is(&HEAD.as_bytes()[1..]));
+    assert_eq!(section.fields(), read(HEAD));
+    assert!(section.fields().section().is_some() && section.fields().clone().section().is_some());
+    let changes: [fn(&mut Fields); 5] = [
+        |fields| fields.append("x", value("y")),
+        |fields| fields.insert(HOST, value("b")),
+        |fields| fields.append_copy("x", HOST),
+        |fields| fields.remove(COOKIE),
+        |fields| fields.retain(|_| true),
+    ];
+    for change in changes {
+        let mut fields = section.fields();
+        change(&mut fields);
+        assert!(fields.section().is_none());
+    }
+    assert_eq!(section.fields(), read(HEAD));
+    assert!(!format!("{section:?}").contains("Cookie"));
+}
+
+#[test]
+fn joined_fields_are_the_same() {
+    let mut fields = read("Host:a\r\nX-Own: 1\r\nCookie:  b \r\n");
+    fields.append("x-added", value("2"));
+    fields.remove("x-own");
+    let mut joined = fields.joined();
+    assert_eq!(joined, fields);
+    assert_eq!(joined.get(COOKIE).unwrap(), "b");
+    joined.insert(HOST, value("b"));
+    let mut lines = Vec::new();
+    joined.write_to(&mut lines, |_| true);
+    assert_eq!(lines, b"cookie: b\r\nx-added: 2\r\nhost: b\r\n");
+}

@@ -1,6 +1,6 @@
 //! The `Authorization` field on the way upstream, and the fields that carry a token in place of it.
 
-use super::OutboundHead;
+use super::{Identity, OutboundHead};
 use crate::decision::{Caller, Permit};
 use crate::message::Fields;
 use crate::message::field_name::AUTHORIZATION;
@@ -24,6 +24,7 @@ impl OutboundHead {
             self.reserve(name);
         }
         self.token_fields = fields;
+        self.identity = Identity::default();
         self
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
-use super::OutboundHead;
+use super::{Identity, OutboundHead};
 use crate::claims::{FieldRules, VerifiedToken};
 use crate::decision::Reason;
 use crate::message::Fields;
@@ -22,6 +22,7 @@ impl OutboundHead {
             self.reserve(name.as_str());
         }
         self.field_rules = Arc::new(rules);
+        self.identity = Identity::default();
         self
     }
 

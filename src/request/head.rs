@@ -5,15 +5,17 @@
 //! the request line, no field is folded, and at most one field says where the body ends.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::RequestFault;
 use super::field_lines::{FieldFault, FieldLine, FieldLines, LINE_END};
 use super::framing::{Framing, FramingFields};
 use super::grammar::{bad_target_octet, is_path_octet, is_query_octet, token_len};
+use super::repeated::RepeatedSections;
 use super::uri::uri_of;
-use crate::message::{FieldSpans, Fields};
+use crate::message::{FieldSpans, Fields, Section};
 
 /// The longest method. The longest registered one has 17 bytes.
 pub(super) const MAX_METHOD: usize = 32;
@@ -59,6 +61,8 @@ pub struct HeadScanner {
     fields: FieldSpans,
     framing: FramingFields,
     upgrades: bool,
+    /// The field section, if it was received before.
+    section: Option<Arc<Section>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +105,7 @@ impl HeadScanner {
             fields: FieldSpans::new(),
             framing: FramingFields::new(),
             upgrades: false,
+            section: None,
         }
     }
 
@@ -120,6 +125,26 @@ impl HeadScanner {
     /// # Errors
     /// Why the head is refused. The bytes after it cannot be read.
     pub fn scan(&mut self, bytes: &[u8]) -> Result<Option<Head>, RequestFault> {
+        self.read(bytes, None)
+    }
+
+    /// The same, without reading a field section again that is among these.
+    ///
+    /// # Errors
+    /// As for [`Self::scan`].
+    pub fn scan_with(
+        &mut self,
+        bytes: &[u8],
+        repeated: &mut RepeatedSections,
+    ) -> Result<Option<Head>, RequestFault> {
+        self.read(bytes, Some(repeated))
+    }
+
+    fn read(
+        &mut self,
+        bytes: &[u8],
+        mut repeated: Option<&mut RepeatedSections>,
+    ) -> Result<Option<Head>, RequestFault> {
         let head = bytes.get(..self.limits.bytes).unwrap_or(bytes);
         while let Some(byte) = head.get(self.at) {
             let byte = *byte;
@@ -133,6 +158,10 @@ impl HeadScanner {
                 Part::Version => {
                     if !self.usual_version(head) {
                         self.version(byte)?;
+                    } else if let Some(sections) = &mut repeated
+                        && self.is_repeated(head, sections)
+                    {
+                        return Ok(Some(self.complete()));
                     }
                 }
                 Part::LineFeed if byte == b'\n' => {
@@ -171,9 +200,13 @@ impl HeadScanner {
         bytes.get(self.target.start..end).unwrap_or_default()
     }
 
-    /// The fields of a complete head, as parts of its bytes. Afterwards the scanner has none.
-    pub fn take_fields(&mut self, head: BytesMut) -> Fields {
-        Fields::of(std::mem::take(&mut self.fields), head)
+    /// A complete head, and its fields as parts of bytes. Afterwards the scanner has none.
+    pub fn take_fields(&mut self, head: BytesMut) -> (Bytes, Fields) {
+        if let Some(section) = self.section.take() {
+            return (head.freeze(), section.fields());
+        }
+        let fields = Fields::of(std::mem::take(&mut self.fields), head);
+        (fields.received().clone(), fields)
     }
 
     /// Whether the version of a complete head is HTTP/1.1, not HTTP/1.0.
@@ -283,6 +316,16 @@ impl HeadScanner {
             self.lines = FieldLines::new(self.at, self.limits.fields);
         }
         is_usual
+    }
+
+    /// Whether the field section was received before. It begins at `at` and is the rest of what has arrived.
+    fn is_repeated(&mut self, head: &[u8], sections: &mut RepeatedSections) -> bool {
+        let found = head.get(self.at..).and_then(|octets| sections.find(octets));
+        self.section = found.filter(|section| section.number_of_fields() <= self.limits.fields);
+        if self.section.is_some() {
+            self.at = head.len();
+        }
+        self.section.is_some()
     }
 
     /// `HTTP/1.0` or `HTTP/1.1`, and the end of the line.

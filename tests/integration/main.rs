@@ -21,6 +21,7 @@ mod providers;
 mod proxy_protocol;
 mod recipes;
 mod refusals;
+mod repeated;
 mod routes;
 mod rules;
 mod support;

@@ -1,5 +1,6 @@
 //! Reads heads from a client and writes responses to it, with the time that each step may take.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -20,8 +21,12 @@ use crate::connection::linger::{Linger, QUIET_TIME};
 use crate::connection::settings::{ReadLimits, Times};
 use crate::gateway::UnreadHead;
 use crate::message::Request;
-use crate::request::{Framing, HeadScanner, RequestFault};
+use crate::request::{Framing, HeadScanner, RepeatedSections, RequestFault};
 use crate::timer::Timer;
+
+thread_local! {
+    static REPEATED: RefCell<RepeatedSections> = RefCell::default();
+}
 
 /// The client's side of a connection.
 pub(super) struct ClientIo {
@@ -76,7 +81,9 @@ impl ClientIo {
         poll_fn(|cx| {
             let mut transport = self.transport.lock();
             let fault = loop {
-                match scanner.scan(transport.unread()) {
+                let scanned =
+                    REPEATED.with_borrow_mut(|sections| scanner.scan_with(transport.unread(), sections));
+                match scanned {
                     Ok(Some(head)) => {
                         let bytes = transport.take(head.len);
                         drop(transport);
@@ -116,19 +123,15 @@ impl ClientIo {
 
     /// The request of a complete head.
     fn request(&self, scanner: &mut HeadScanner, framing: Framing, bytes: BytesMut) -> Next {
-        let headers = scanner.take_fields(bytes);
-        match request::read(scanner, headers) {
+        let (bytes, headers) = scanner.take_fields(bytes);
+        match request::read(scanner, &bytes, headers) {
             Ok(head) => {
                 let terms = ResponseTerms::of(&head);
                 let body = self.transport.begin_body(framing, request::expects_continue(&head));
                 let body = if framing == Framing::None { ClientBody::Empty } else { ClientBody::Http1(body) };
                 Next::Request(Request { head: Box::new(head), body }, terms)
             }
-            Err(refused) => {
-                let (fault, headers) = *refused;
-                let head = headers.received();
-                Next::Refused(UnreadHead::of_http1(fault, scanner, head))
-            }
+            Err(fault) => Next::Refused(UnreadHead::of_http1(fault, scanner, &bytes)),
         }
     }
 

@@ -1,5 +1,6 @@
 //! From the bytes of a head to a request.
 
+use bytes::Bytes;
 use http::{Method, Uri, Version};
 
 use crate::message::field_name::{CONNECTION, EXPECT};
@@ -11,19 +12,12 @@ use crate::request::{HeadScanner, RequestFault, uri_of};
 ///
 /// # Errors
 /// The target, which `scanner` accepted, is not accepted by [`Uri`].
-pub(super) fn read(scanner: &HeadScanner, headers: Fields) -> Result<Head, Box<(RequestFault, Fields)>> {
-    let head = headers.received();
+pub(super) fn read(scanner: &HeadScanner, head: &Bytes, headers: Fields) -> Result<Head, RequestFault> {
     let target = scanner.target_of(head);
     // Few queries have an octet that needs a copy of the target.
-    let uri = Uri::from_maybe_shared(head.slice_ref(target)).or_else(|_| uri_of(target));
+    let uri = Uri::from_maybe_shared(head.slice_ref(target)).or_else(|_| uri_of(target))?;
     let method = Method::from_bytes(scanner.method_of(head));
-    let (uri, method) = match (uri, method) {
-        (Ok(uri), Ok(method)) => (uri, method),
-        (Err(fault), _) => return Err(Box::new((fault, headers))),
-        (_, Err(_)) => {
-            return Err(Box::new((RequestFault::BadTarget("method is not a token"), headers)));
-        }
-    };
+    let method = method.map_err(|_| RequestFault::BadTarget("method is not a token"))?;
     let version = if scanner.is_http_11() { Version::HTTP_11 } else { Version::HTTP_10 };
     Ok(Head { method, uri, version, headers })
 }
