@@ -230,9 +230,8 @@ impl Gateway {
         let Received { mut exchange, head, body, format } = received;
         let Accepted { admitted: Admitted { facts, permit }, ahead, revocations } = accepted;
         let mut bounds = self.bounds(&permit, &facts, revocations);
-        // Over HTTP/2 the target is not a part of the bytes of the fields.
-        let target_bytes = if format.http2 { facts.path.path_and_query().as_str().len() } else { 0 };
-        let head_bytes = head.headers.bytes() + target_bytes;
+        // Often the target is not a part of the bytes of the fields.
+        let head_bytes = head.headers.bytes() + facts.path.path_and_query().as_str().len();
         let mut upstream_request = UpstreamRequest {
             method: head.method,
             path: facts.path.path_and_query().clone(),

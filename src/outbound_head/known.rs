@@ -10,7 +10,7 @@ use super::OutboundHead;
 use crate::claims::VerifiedToken;
 use crate::decision::{Caller, Permit};
 use crate::message::{Derived, Fields, Section};
-use crate::request::{FieldFacts, RequestFacts};
+use crate::request::{Credentials, FieldFacts, RequestFacts};
 
 /// Tells the rules of one configuration from those of others, as long as both exist.
 #[derive(Clone, Debug, Default)]
@@ -96,7 +96,8 @@ pub(super) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// `None` if they depend on more: on the target, or on what the rules grant to this request.
+    /// `None` if they depend on more: on the target, on what the rules grant to this request, or on which field the token
+    /// is read from.
     pub(super) fn of(
         headers: &Fields,
         facts: &RequestFacts,
@@ -105,7 +106,8 @@ impl<'a> Source<'a> {
         tls: bool,
     ) -> Option<Self> {
         let Caller::Token(token) = permit.caller() else { return None };
-        let is_plain = facts.target_host.is_none() && !permit.impersonates();
+        let is_usual = matches!(&facts.credentials, Credentials::Bearer(token) if token.is_canonical());
+        let is_plain = is_usual && facts.target_host.is_none() && !permit.impersonates();
         let section = headers.section().filter(|_| is_plain)?.clone();
         Some(Self { section, token, peer, tls })
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use http::HeaderValue;
 use ipnet::IpNet;
 
-use super::OutboundHead;
+use super::{Identity, OutboundHead};
 use crate::backend::RequestSourceField;
 use crate::decision::Caller;
 use crate::message::{Fields, NewName};
@@ -50,6 +50,7 @@ impl OutboundHead {
         if let Some(source) = self.request_source.as_mut().filter(|source| source.has_frontend) {
             source.frontend_peers = networks;
         }
+        self.identity = Identity::default();
         self
     }
 
