@@ -1,0 +1,61 @@
+"""metagate in front of the server, configured as OpenMetadata's documents configure OpenMetadata."""
+
+import contextlib
+import json
+import subprocess
+import time
+
+from server import stop
+
+DEADLINE = 20
+
+
+class Proxy:
+    """One metagate, configured by environment variables, or by a file and those."""
+
+    def __init__(self, program, root, name, upstream, settings, config=None):
+        self.name = name
+        self.errors, self.output = root / f"{name}.stderr", root / f"{name}.stdout"
+        environment = {
+            "METAGATE_LISTEN": "127.0.0.1:0", "METAGATE_HEALTH__LISTEN": "127.0.0.1:0", "METAGATE_ADMIN__LISTEN": "127.0.0.1:0",
+            "METAGATE_WORKERS": "1", "METAGATE_UPSTREAM__URL": upstream, **settings,
+        }
+        command = [program, "run"]
+        if config is not None:
+            file = root / f"{name}.yaml"
+            file.write_text(config)
+            command += ["--config", file]
+        with self.errors.open("wb") as stderr, self.output.open("wb") as stdout:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=environment,
+            )
+        self.seen = 0
+        self.port = self.listener("proxy")
+
+    def listener(self, name):
+        deadline = time.monotonic() + DEADLINE
+        while time.monotonic() < deadline and self.process.poll() is None:
+            for line in self.errors.read_text(errors="replace").splitlines():
+                with contextlib.suppress(ValueError):
+                    entry = json.loads(line)
+                    if entry.get("message") == "listening" and entry.get("listener") == name:
+                        return int(entry["address"].rsplit(":", 1)[1])
+            time.sleep(0.02)
+        raise SystemExit(f"metagate does not listen:\n{self.errors.read_text(errors='replace')}")
+
+    def audit(self):
+        """The audit record of the one request that was made since the last call."""
+        deadline = time.monotonic() + DEADLINE
+        while time.monotonic() < deadline:
+            lines = self.output.read_text(errors="replace").splitlines(keepends=True)
+            if len(lines) > self.seen and lines[self.seen].endswith("\n"):
+                self.seen += 1
+                return json.loads(lines[self.seen - 1])
+            time.sleep(0.005)
+        raise SystemExit("metagate wrote no audit record")
+
+    def printed(self):
+        return self.errors.read_text(errors="replace") + self.output.read_text(errors="replace")
+
+    def close(self):
+        stop(self.process)

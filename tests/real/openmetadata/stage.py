@@ -1,0 +1,126 @@
+"""Everything that runs for the checks: database, search engine, key servers, OpenMetadata, metagate."""
+
+import contextlib
+import json
+import pathlib
+import re
+
+from exchange import Recorder, Tokens, send
+from keys import KeyServer, Pair
+from proxy import Proxy
+from server import Database, OpenMetadata, SearchEngine, free_port
+
+
+PROVIDERS = pathlib.Path(__file__).resolve().parents[3] / "docs" / "providers.md"
+
+
+def snippet(name):
+    """A `yaml` block of docs/providers.md."""
+    found = re.search(rf"<!-- snippet: {name} -->\n```yaml\n(.*?)```", PROVIDERS.read_text(), re.DOTALL)
+    if not found:
+        raise SystemExit(f"{PROVIDERS} has no snippet {name}")
+    return found[1]
+
+
+class Unusable(Exception):
+    """A response without which a check cannot go on."""
+
+
+class Stage:
+    """Starts it all in `root`; `close` ends it all."""
+
+    def __init__(self, metagate, release, root, java, report):
+        self.report, self.root = report, root
+        self.bot = self.refresh = self.admin = None
+        self.expectations = []
+        self.open = contextlib.ExitStack()
+        try:
+            self.start(metagate, release, java)
+        except BaseException:
+            self.open.close()
+            raise
+
+    def start(self, metagate, release, java):
+        self.pairs = {name: Pair(self.root, f"{name}-key") for name in ("own", "sso", "second")}
+        servers = [self.opened(KeyServer(self.pairs[name])) for name in ("sso", "second")]
+        search = self.opened(SearchEngine())
+        self.report("PostgreSQL starts")
+        database = self.opened(Database(self.root))
+        self.openmetadata = OpenMetadata(
+            release, self.root, database, search, self.pairs["own"], [server.url for server in servers], free_port(), java,
+        )
+        self.report("OpenMetadata creates its tables")
+        self.openmetadata.migrate()
+        self.report("OpenMetadata starts")
+        self.open.callback(self.openmetadata.close)
+        self.version = self.openmetadata.start()["version"]
+        self.gateways(metagate)
+        self.tokens = Tokens({pair.kid: name for name, pair in self.pairs.items()})
+        self.recorder = Recorder(self.proxy, self.openmetadata.port, self.tokens)
+        self.call = self.recorder.call
+        self.admin = self.administrator()
+
+    def gateways(self, metagate):
+        upstream = f"http://127.0.0.1:{self.openmetadata.port}"
+        proxy = lambda *arguments: self.opened(Proxy(metagate, self.root, *arguments))
+        # A sidecar that shares OpenMetadata's own variables, as its documents set them.
+        shared = ("AUTHENTICATION_PUBLIC_KEYS", "AUTHENTICATION_PROVIDER")
+        documented = {"METAGATE_BACKEND": "openmetadata", **{name: self.openmetadata.environment[name] for name in shared}}
+        self.proxy = proxy("documented", upstream, documented)
+        # The same with two choices that are not the defaults.
+        choices = {"METAGATE_OPENMETADATA__IMPERSONATION__BOTS": "[ingestion-bot]", "METAGATE_AUTHENTICATION__ALLOW_NON_EXPIRING": "accessTokens"}
+        self.lenient = proxy("lenient", upstream, {**documented, **choices})
+        # The entry of docs/providers.md.
+        self.bound = proxy("bound", upstream, {}, snippet("openmetadata").replace("http://localhost:8585", upstream))
+
+    def opened(self, part):
+        self.open.callback(part.close)
+        return part
+
+    def administrator(self):
+        """The address of the first administrator, whose domain changed between versions."""
+        from checks.users import PASSWORD
+        for domain in ("openmetadata.org", "open-metadata.org"):
+            body = {"email": f"admin@{domain}", "password": PASSWORD}
+            if send(self.openmetadata.port, "POST", "/api/v1/users/login", body=body).status == 200:
+                return body["email"]
+        raise SystemExit("the first administrator cannot log in")
+
+    def server(self, method, path, token, body=None):
+        """The server's own response as JSON, past metagate and unrecorded."""
+        return send(self.openmetadata.port, method, path, self.recorder.authorization(token), body).document
+
+    def keep(self, name, response, member):
+        """Keeps a token that the server gave out."""
+        document = response.document
+        text = document.get(member) if isinstance(document, dict) else None
+        if not text or text.count(".") != 2:
+            raise Unusable(f"no {member} in {response.status} {response.text[:200]!r}")
+        return self.tokens.add(name, text)
+
+    def add(self, name, text, key=None):
+        return self.tokens.add(name, text, key)
+
+    def expect(self, what, holds):
+        """What no trace can say."""
+        self.expectations.append((f"{self.recorder.check}: {what}", bool(holds)))
+
+    def table(self, name="orders"):
+        return {"name": name, "databaseSchema": "shop.sales.public", "columns": [{"name": "id", "dataType": "BIGINT"}]}
+
+    def table_id(self):
+        return self.server("GET", "/api/v1/tables/name/shop.sales.public.orders", "login")["id"]
+
+    def leaks(self):
+        """The tokens that metagate printed."""
+        printed = "".join(proxy.printed() for proxy in (self.proxy, self.lenient, self.bound))
+        return [name for name, text in self.tokens.texts.items() if text.split(".")[2] and text.split(".")[2] in printed]
+
+    def trace(self):
+        """The lines to record: what was started, the tokens, the exchanges."""
+        about = {"server": "OpenMetadata", "version": self.version, "publicKeyUrls": ["sso", "second", "own"]}
+        lines = [about, *self.tokens.described, *self.recorder.exchanges]
+        return [json.dumps(line, sort_keys=True) for line in lines]
+
+    def close(self):
+        self.open.close()
