@@ -19,6 +19,7 @@ mod operating;
 mod path_prefix;
 mod providers;
 mod proxy_protocol;
+mod real_servers;
 mod recipes;
 mod refusals;
 mod repeated;

@@ -31,6 +31,11 @@ fn snippets() -> BTreeMap<String, String> {
     found
 }
 
+/// The entry of that name.
+pub(crate) fn snippet(name: &str) -> String {
+    snippets().remove(name).unwrap_or_else(|| panic!("no entry {name} in the document"))
+}
+
 /// One entry of the document, adapted to local servers.
 struct Provider {
     name: &'static str,
@@ -52,7 +57,7 @@ fn user(user: &'static str, groups: &'static str) -> Expected {
 
 impl Provider {
     fn new(name: &'static str) -> Self {
-        let config = snippets().remove(name).unwrap_or_else(|| panic!("no entry {name} in the document"));
+        let config = snippet(name);
         let files = TempDir::new().expect("a directory");
         Self { name, config, issuer: Issuer::empty(), files }
     }
