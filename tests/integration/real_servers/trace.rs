@@ -84,7 +84,8 @@ impl Trace {
             name: format!("{} {}", owned(&about["server"]), owned(&about["version"])),
             key_urls: list(&about["publicKeyUrls"]).iter().map(owned).collect(),
             tokens,
-            exchanges: exchanges.iter().map(Recorded::read).collect(),
+            // Not those with a server that was down.
+            exchanges: exchanges.iter().filter(|line| line["down"] != true).map(Recorded::read).collect(),
         }
     }
 

@@ -131,11 +131,12 @@ class Recorder:
             return []
         return [("Authorization", f"Bearer {self.tokens.texts[token]}")]
 
-    def call(self, step, method, path, token=None, body=None, fields=(), directly=None, proxy=None):
+    def call(self, step, method, path, token=None, body=None, fields=(), directly=None, proxy=None, is_down=False):
         """Sends one request through metagate, and straight to the server where that changes nothing.
 
         `token` is a name; `<token NAME>` in a field's value is replaced by that token. `directly` is by default true for
-        requests that only read. Gives the exchange with metagate.
+        requests that only read. `is_down`: the server, or a key server, was down, so that nothing can be replayed. Gives the
+        exchange with metagate.
         """
         proxy = proxy or self.proxy
         texts = [(name, re.sub(r"<token ([^>]*)>", lambda found: self.tokens.texts[found[1]], value)) for name, value in fields]
@@ -151,7 +152,9 @@ class Recorder:
         }
         if body is not None:
             entry["request"]["body"] = body.decode() if isinstance(body, bytes) else shape(body)
-        if directly if directly is not None else method in ("GET", "HEAD"):
+        if is_down:
+            entry["down"] = True
+        elif directly if directly is not None else method in ("GET", "HEAD"):
             alone = send(self.server_port, method, path, sent, body)
             entry["server"] = alone.recorded()
             if entry["server"] == entry["metagate"]:

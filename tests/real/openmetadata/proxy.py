@@ -1,6 +1,7 @@
 """metagate in front of the server, configured as OpenMetadata's documents configure OpenMetadata."""
 
 import contextlib
+import http.client
 import json
 import subprocess
 import time
@@ -30,7 +31,7 @@ class Proxy:
                 command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=environment,
             )
         self.seen = 0
-        self.port = self.listener("proxy")
+        self.port, self.health = self.listener("proxy"), self.listener("health")
 
     def listener(self, name):
         deadline = time.monotonic() + DEADLINE
@@ -42,6 +43,23 @@ class Proxy:
                         return int(entry["address"].rsplit(":", 1)[1])
             time.sleep(0.02)
         raise SystemExit(f"metagate does not listen:\n{self.errors.read_text(errors='replace')}")
+
+    def status(self, probe):
+        """The status of a probe."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.health, timeout=DEADLINE)
+        try:
+            connection.request("GET", probe)
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    def becomes_ready(self):
+        deadline = time.monotonic() + DEADLINE
+        while time.monotonic() < deadline:
+            if self.status("/readyz") == 200:
+                return True
+            time.sleep(0.02)
+        return False
 
     def audit(self):
         """The audit record of the one request that was made since the last call."""

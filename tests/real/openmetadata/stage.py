@@ -30,17 +30,17 @@ class Stage:
     """Starts it all in `root`; `close` ends it all."""
 
     def __init__(self, metagate, release, root, java, report):
-        self.report, self.root = report, root
+        self.report, self.root, self.metagate = report, root, metagate
         self.bot = self.refresh = self.admin = None
-        self.expectations = []
+        self.expectations, self.proxies = [], []
         self.open = contextlib.ExitStack()
         try:
-            self.start(metagate, release, java)
+            self.start(release, java)
         except BaseException:
             self.open.close()
             raise
 
-    def start(self, metagate, release, java):
+    def start(self, release, java):
         self.pairs = {name: Pair(self.root, f"{name}-key") for name in ("own", "sso", "second")}
         servers = [self.opened(KeyServer(self.pairs[name])) for name in ("sso", "second")]
         search = self.opened(SearchEngine())
@@ -54,24 +54,33 @@ class Stage:
         self.report("OpenMetadata starts")
         self.open.callback(self.openmetadata.close)
         self.version = self.openmetadata.start()["version"]
-        self.gateways(metagate)
+        self.gateways()
         self.tokens = Tokens({pair.kid: name for name, pair in self.pairs.items()})
         self.recorder = Recorder(self.proxy, self.openmetadata.port, self.tokens)
         self.call = self.recorder.call
         self.admin = self.administrator()
 
-    def gateways(self, metagate):
+    def gateway(self, name, settings, config=None):
         upstream = f"http://127.0.0.1:{self.openmetadata.port}"
-        proxy = lambda *arguments: self.opened(Proxy(metagate, self.root, *arguments))
+        proxy = self.opened(Proxy(self.metagate, self.root, name, upstream, settings, config))
+        self.proxies.append(proxy)
+        return proxy
+
+    def gateways(self):
         # A sidecar that shares OpenMetadata's own variables, as its documents set them.
         shared = ("AUTHENTICATION_PUBLIC_KEYS", "AUTHENTICATION_PROVIDER")
-        documented = {"METAGATE_BACKEND": "openmetadata", **{name: self.openmetadata.environment[name] for name in shared}}
-        self.proxy = proxy("documented", upstream, documented)
+        documented = self.documented = {"METAGATE_BACKEND": "openmetadata", **{name: self.openmetadata.environment[name] for name in shared}}
+        self.proxy = self.gateway("documented", documented)
         # The same with two choices that are not the defaults.
         choices = {"METAGATE_OPENMETADATA__IMPERSONATION__BOTS": "[ingestion-bot]", "METAGATE_AUTHENTICATION__ALLOW_NON_EXPIRING": "accessTokens"}
-        self.lenient = proxy("lenient", upstream, {**documented, **choices})
+        self.lenient = self.gateway("lenient", {**documented, **choices})
         # The entry of docs/providers.md.
-        self.bound = proxy("bound", upstream, {}, snippet("openmetadata").replace("http://localhost:8585", upstream))
+        own = f"http://127.0.0.1:{self.openmetadata.port}"
+        self.bound = self.gateway("bound", {}, snippet("openmetadata").replace("http://localhost:8585", own))
+
+    def another_gateway(self, name):
+        """One more with the documented configuration."""
+        return self.gateway(name, self.documented)
 
     def opened(self, part):
         self.open.callback(part.close)
@@ -113,7 +122,7 @@ class Stage:
 
     def leaks(self):
         """The tokens that metagate printed."""
-        printed = "".join(proxy.printed() for proxy in (self.proxy, self.lenient, self.bound))
+        printed = "".join(proxy.printed() for proxy in self.proxies)
         return [name for name, text in self.tokens.texts.items() if text.split(".")[2] and text.split(".")[2] in printed]
 
     def trace(self):

@@ -1,6 +1,6 @@
 """The checks, in the order in which they run: later ones use what earlier ones made."""
 
-from . import bots, credentials, identities, refusals, surface, users
+from . import bots, credentials, identities, lifecycle, refusals, surface, users
 
 CHECKS = [
     ("basic login", users.login),
@@ -20,5 +20,6 @@ CHECKS = [
     ("fields and credentials that a client must not set", credentials.smuggled),
     ("paths that look public", surface.look_alikes),
     ("what the web UI requests", surface.web_ui),
+    ("a restart of OpenMetadata", lifecycle.restart),
     ("logout", users.logout),
 ]

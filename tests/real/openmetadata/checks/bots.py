@@ -1,5 +1,8 @@
 """`How to Set Up Bots`, step by step."""
 
+# Of a database that does not exist.
+PASSWORD = "a-secret"
+
 
 def ingestion_bot(stage):
     call = stage.call
@@ -15,7 +18,7 @@ def ingestion_bot(stage):
 def ingest(stage, token):
     """What an ingestion pipeline does: a service, a database, a schema, a table."""
     call = stage.call
-    connection = {"config": {"type": "Mysql", "username": "reader", "hostPort": "db.test:3306", "authType": {"password": "a-secret"}}}
+    connection = {"config": {"type": "Mysql", "username": "reader", "hostPort": "db.test:3306", "authType": {"password": PASSWORD}}}
     service = {"name": "shop", "serviceType": "Mysql", "connection": connection}
     call("a service", "PUT", "/api/v1/services/databaseServices", token=token, body=service)
     call("a database", "PUT", "/api/v1/databases", token=token, body={"name": "sales", "service": "shop"})

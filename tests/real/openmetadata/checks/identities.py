@@ -2,6 +2,8 @@
 
 from keys import lifetime
 
+from .bots import PASSWORD
+
 BOT = {"sub": "ingestion-bot", "email": "ingestion-bot@openmetadata.org"}
 LOGGED_IN = "/api/v1/users/loggedInUser"
 
@@ -32,7 +34,8 @@ def second_key_as_bot(stage):
     stage.add("second key, ingestion-bot", sign(claims))
     stage.call("loggedInUser", "GET", LOGGED_IN, token="second key, ingestion-bot")
     stage.call("PUT tables", "PUT", "/api/v1/tables", token="second key, ingestion-bot", body=stage.table("minted"))
-    stage.call("a secret of a service, which only bots see", "GET", "/api/v1/services/databaseServices/name/shop", token="second key, ingestion-bot")
+    service = stage.call("a secret of a service, which only bots see", "GET", "/api/v1/services/databaseServices/name/shop", token="second key, ingestion-bot")
+    stage.expect("the secret is in clear", service.document["connection"]["config"]["authType"]["password"] == PASSWORD)
     stage.call("what only administrators may", "PUT", f"/api/v1/users/generateToken/{stage.bot}", token="second key, ingestion-bot",
                body={"JWTTokenExpiry": "OneHour"})
     stage.add("second key, sub only", sign({k: v for k, v in claims.items() if k != "email"}))

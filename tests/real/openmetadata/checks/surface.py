@@ -21,6 +21,9 @@ def web_ui(stage):
     call("system/version", "GET", "/api/v1/system/version")
     call("system/config/auth with an expired token", "GET", "/api/v1/system/config/auth", token="own, expired")
     call("an expired session", "GET", "/api/v1/users/loggedInUser?fields=profile,teams,roles", token="own, expired")
+    # Releases up to 1.2 serve all of system/config without a token; the sign-in page asks for its logo there.
+    call("the logo of the sign-in page", "GET", "/api/v1/system/config/customLogoConfiguration")
+    call("is the address in use", "POST", "/api/v1/users/checkEmailInUse", body={"email": "ada@openmetadata.org"}, directly=True)
     call("permissions", "GET", "/api/v1/permissions/table", token="own, ada")
     call("search", "GET", "/api/v1/search/query?q=*&index=table_search_index&from=0&size=0", token="own, ada")
     if stage.openmetadata.has_web_ui():
