@@ -7,107 +7,16 @@ pub(crate) mod faults;
 mod identity;
 mod interim;
 mod reachability;
+mod recorded;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::keys;
 use crate::support::stage::Stage;
-use crate::support::stub::{Next, Received};
+use crate::support::stub::Next;
 use crate::support::token::{Token, bearer};
 use crate::support::upstream::{Upstream, echo};
 use crate::support::wire::{self, Client, request_bytes};
-
-/// Recorded requests of real clients, with tokens replaced by `<token>`.
-const RECORDED: &str = include_str!("../data/client-requests.jsonl");
-
-/// Fields of a single connection, and those that the gateway sets.
-const NOT_END_TO_END: [&str; 3] = ["connection", "host", "keep-alive"];
-const OURS: [&str; 9] = [
-    "x-forwarded-for",
-    "x-forwarded-proto",
-    "x-forwarded-host",
-    "x-forwarded-user",
-    "x-forwarded-email",
-    "x-forwarded-groups",
-    "x-request-id",
-    "x-datahub-actor",
-    "x-datahub-request-source",
-];
-
-struct Recorded {
-    method: String,
-    target: String,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-}
-
-impl Recorded {
-    fn read(line: &str, token: &str) -> Self {
-        let value: Value = serde_json::from_str(line).expect("a recorded request");
-        let text = |value: &Value| value.as_str().expect("text").to_owned();
-        let headers = value["headers"].as_array().expect("fields").iter();
-        let headers = headers.map(|field| (text(&field[0]), text(&field[1]).replace("<token>", token)));
-        let mut body = text(&value["body_head"]).into_bytes();
-        // Longer bodies were recorded only in part.
-        body.resize(value["body_len"].as_u64().expect("a length") as usize, b' ');
-        Self {
-            method: text(&value["method"]),
-            target: text(&value["path"]),
-            headers: headers.collect(),
-            body,
-        }
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let mut text = format!("{} {} HTTP/1.1\r\nHost: metadata.test:8585\r\n", self.method, self.target);
-        for (name, value) in &self.headers {
-            text.push_str(&format!("{name}: {value}\r\n"));
-        }
-        [text.as_bytes(), b"\r\n", &self.body].concat()
-    }
-
-    /// The end-to-end fields in order, with lower-case names.
-    fn end_to_end(&self) -> Vec<(String, String)> {
-        self.headers.iter().map(lower).filter(|(name, _)| !NOT_END_TO_END.contains(&name.as_str())).collect()
-    }
-}
-
-fn lower((name, value): &(String, String)) -> (String, String) {
-    (name.to_ascii_lowercase(), value.clone())
-}
-
-fn arrived(request: &Received) -> Vec<(String, String)> {
-    let fields = request.head.headers.iter().map(lower);
-    fields
-        .filter(|(name, _)| !NOT_END_TO_END.contains(&name.as_str()) && !OURS.contains(&name.as_str()))
-        .collect()
-}
-
-#[test]
-fn recorded_requests_of_real_clients_arrive_unchanged() {
-    let token = Token::bot().encode();
-    let backend = |name: &'static str| Stage::plain(move |setup| setup.env("METAGATE_BACKEND", name));
-    let (openmetadata, datahub) = (backend("openmetadata"), backend("datahub-gms"));
-    let mut count = 0;
-    for line in RECORDED.lines() {
-        let recorded = Recorded::read(line, &token);
-        let of_datahub = recorded.headers.iter().any(|(_, value)| value.starts_with("DataHub-Client"));
-        let stage = if of_datahub { &datahub } else { &openmetadata };
-        let mut client = Client::connect(stage.gateway.proxy);
-        client.send(recorded.bytes());
-        let what = format!("{} {}", recorded.method, recorded.target);
-        let response = client.response_to(&recorded.method).unwrap_or_else(|error| panic!("{what}: {error}"));
-        assert_eq!(response.status, 200, "{what}: {}", response.text());
-        let request = stage.upstream.request_to(&recorded.target);
-        assert_eq!(request.head.start, format!("{what} HTTP/1.1"));
-        assert_eq!(request.head.problems, Vec::<String>::new(), "{what}");
-        assert_eq!(request.body, recorded.body, "{what}");
-        assert_eq!(request.head.value("host"), Some("metadata.test:8585"), "{what}: the client's own Host");
-        assert_eq!(arrived(&request), recorded.end_to_end(), "{what}");
-        count += 1;
-    }
-    assert_eq!(count, 15, "recorded requests");
-}
 
 #[test]
 fn target_is_forwarded_byte_for_byte() {
