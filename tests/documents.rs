@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+#[path = "documents/clients.rs"]
+mod clients;
 #[path = "documents/configurations.rs"]
 mod configurations;
 #[path = "documents/endpoints.rs"]
@@ -235,12 +237,13 @@ fn traefik_and_envoy_examples_name_the_fields_in_use() {
     assert!(position("envoy.filters.http.ext_authz") < position("envoy.filters.http.router"));
 }
 
-const DOCUMENTS: [&str; 29] = [
+const DOCUMENTS: [&str; 30] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "docs/architecture.md",
+    "docs/clients.md",
     "docs/commands.md",
     "docs/configuration.md",
     "docs/conformance.md",

@@ -12,7 +12,7 @@ use super::read;
 
 /// Compares what stands between `<!-- name -->` and `<!-- /name -->` with the table as it should be, or
 /// writes the table there.
-fn assert_table(document: &str, name: &str, table: &str) {
+pub fn assert_table(document: &str, name: &str, table: &str) {
     let text = read(document);
     let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->\n"));
     let (before, rest) = text.split_once(&start).expect("the start of the table");
