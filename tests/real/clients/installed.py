@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -46,9 +47,13 @@ def run(command, **options):
         raise SystemExit(f"{' '.join(map(str, command))}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 
 
+def folder(name, tools):
+    return tools / f"real-{re.sub('[^a-z0-9.]+', '-', name).strip('-')}"
+
+
 def venv(name, packages, tools):
     """Its Python, with the packages. A file that names them says that the installation is complete."""
-    root = tools / f"real-{name}"
+    root = folder(name, tools)
     python, stamp = root / "bin" / "python", root / "installed"
     wanted = repr(packages)
     if not stamp.exists() or stamp.read_text() != wanted:
@@ -61,7 +66,7 @@ def venv(name, packages, tools):
 
 def java(client, tools):
     """The directory of its compiled program, and the class path."""
-    classes = tools / f"real-{client.name}"
+    classes = folder(client.name, tools)
     classes.mkdir(parents=True, exist_ok=True)
     path, stamp = classes / "classpath", classes / "installed"
     source = HERE / "java" / client.program
