@@ -235,6 +235,7 @@ fn admit<E: Environment + Send>(
         source: Some(std::net::IpAddr::from([127, 0, 0, 1])),
         content_length: None,
         via: Via::Proxy,
+        token_fields: None,
     };
     let admitted = poll_once(admission.admit(&head, environment, &mut ()));
     admitted.map(|admitted| admitted.permit)

@@ -35,7 +35,7 @@ use crate::jose::{JoseFault, Padding, UnverifiedToken};
 use crate::message::Fields;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::OutboundHead;
-use crate::request::{BearerToken, Graphql, RequestFacts, RequestFault, written};
+use crate::request::{BearerToken, Credentials, Graphql, RequestFacts, RequestFault, TokenFields, written};
 use crate::revocation::Revoked;
 use crate::trust::{self, KeyRing, TokenFault};
 
@@ -84,6 +84,8 @@ pub struct RequestHead<'a> {
     pub content_length: Option<u64>,
     /// Who forwards it.
     pub via: Via,
+    /// The fields that may hold its token, if its listener has its own.
+    pub token_fields: Option<&'a TokenFields>,
 }
 
 /// Who forwards the request once it is admitted.
@@ -190,9 +192,8 @@ impl Admission {
         let routed = self.authorizer.routed(&facts);
         observer.route(&facts, routed);
         let caller = match self.authorizer.next_step(&facts, routed.route) {
-            NextStep::Decide(caller) => {
-                caller.map_err(|denial| refused(observer, Step::Credentials, self.without_token(denial)))
-            }
+            NextStep::Decide(caller) => caller
+                .map_err(|denial| refused(observer, Step::Credentials, self.without_token(denial, head))),
             NextStep::Verify(token) => self.verify(token, environment, observer).await.map(Caller::Token),
         };
         if let Ok(caller) = &caller {
@@ -234,26 +235,13 @@ impl Admission {
             return Err(RequestFault::TargetTooLong);
         }
         let stripped = self.head.prefix().map(|prefix| prefix.strip(target)).transpose()?;
-        let (target, fields) = (stripped.as_ref().unwrap_or(target), self.head.token_fields());
-        let section = headers.section().filter(|_| head.via == Via::Proxy && target.authority().is_none());
-        if let Some(known) = section.and_then(|section| self.head.known_facts(section)) {
-            return RequestFacts::with_known(known.facts(), method, target, quirks, source);
-        }
+        let (target, fields) = (stripped.as_ref().unwrap_or(target), self.token_fields(head));
         let facts = RequestFacts::read_with(fields, method, target, version, headers, quirks, source)?;
         self.check_fields(head, &facts)?;
         if let Some(section) = section {
             self.head.keep_facts(section, &facts);
         }
         Ok(facts)
-    }
-
-    /// Names the fields that were looked at, if a token is missing.
-    fn without_token(&self, denial: Denial) -> Denial {
-        if denial.reason == Reason::MissingToken {
-            denial.with(self.head.token_fields().missing())
-        } else {
-            denial
-        }
     }
 
     /// From a bearer token to a verified one that is not revoked (steps 5 and 6).

@@ -127,6 +127,8 @@ pub struct Config {
     pub trust: Vec<TrustEntry>,
     /// The request fields that may hold the token.
     pub token_fields: TokenFields,
+    /// Those of each element of `listen`, if it has its own. Empty if none has.
+    pub listener_token_fields: Vec<Option<TokenFields>>,
     /// How key sets are fetched and cached.
     pub jwks: Jwks,
     /// The proxies of the environment.

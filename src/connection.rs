@@ -88,7 +88,7 @@ async fn serve_stream<S: Duplex + 'static>(
         (worker_state.tls.clone(), worker_state.settings.clone())
     };
     let address = match (listener_kind, &settings.proxies) {
-        (ListenerKind::Proxy, Some(proxies)) => {
+        (ListenerKind::Proxy(_), Some(proxies)) => {
             match Box::pin(client_address(&mut stream, peer, proxies, settings.times.head)).await {
                 Ok(address) if has_room(open, address, proxies) => address,
                 Ok(_) => return,
@@ -96,7 +96,7 @@ async fn serve_stream<S: Duplex + 'static>(
             }
         }
         // A proxy that uses forward-auth connects directly and names its clients in header fields.
-        (ListenerKind::Proxy, None) | (ListenerKind::ForwardAuth, _) => peer,
+        (ListenerKind::Proxy(_), None) | (ListenerKind::ForwardAuth, _) => peer,
     };
     let peer =
         Peer { address, tls: tls.is_some(), listener_kind, account: open.account().clone(), interim: None };

@@ -34,7 +34,7 @@ use crate::numeric_date::NumericDate;
 use crate::outbound_head::{
     from_http2, is_granted, remove_connection_fields, set_upgrade, understands_trailers,
 };
-use crate::request::{ForwardAuthDialect, PrefixedRedirect};
+use crate::request::{ForwardAuthDialect, PrefixedRedirect, TokenFields};
 use crate::respond::{self, ObservedBody, ResponseFormat};
 use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
@@ -68,6 +68,8 @@ pub type Clock = fn() -> NumericDate;
 /// Authorizes and forwards requests according to one configuration; shared by all workers.
 pub struct Gateway {
     admission: Admission,
+    /// For each listener that has its own, by its number.
+    token_fields: Box<[Option<TokenFields>]>,
     wording: Wording,
     forward_auth: Option<ForwardAuthDialect>,
     cors: Option<Box<Cors>>,
@@ -102,8 +104,8 @@ pub struct Peer {
 /// The kinds of listeners for requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenerKind {
-    /// Requests are authorized and forwarded.
-    Proxy,
+    /// Requests are authorized and forwarded. It has this number among its kind.
+    Proxy(usize),
     /// Another proxy asks only for the decision.
     ForwardAuth,
 }
@@ -201,6 +203,7 @@ impl Gateway {
             source,
             content_length: stated_length(&head.headers),
             via: Via::Proxy,
+            token_fields: self.token_fields(peer),
         };
         let waited = Waited::default();
         let mut environment = LiveEnvironment::new(self, source, body, patience, &waited);

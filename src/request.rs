@@ -75,6 +75,8 @@ pub struct RequestFacts {
     pub target_host: Option<HeaderValue>,
     /// The content of the `Authorization` field, or of another one that may hold the token.
     pub credentials: Credentials,
+    /// Whether `Authorization` is one of the fields that may hold the token.
+    pub reads_authorization: bool,
     /// Whether the request asks to act as another user ([`BackendQuirks::impersonation`]).
     pub impersonates: bool,
     /// Whether it carries one of the backend's own login cookies.
@@ -161,6 +163,7 @@ impl RequestFacts {
             host: host.into(),
             target_host,
             credentials,
+            reads_authorization: token_fields.has_authorization(),
             impersonates: quirks.impersonation.is_some_and(|field| headers.contains_key(field)),
             has_session_cookie: has_cookie(headers, quirks.session_cookies),
             source_ip: source_ip.into(),

@@ -54,8 +54,8 @@ mod worker;
 pub use activation::Inherited;
 pub use notify::Notifier;
 pub use reload::{Reload, log_findings};
-pub use socket::Socket;
 pub(crate) use socket::bound;
+pub use socket::{ProxySocket, Socket};
 
 use accept::Acceptors;
 use generation::{Generation, PreparedConfig, SharedState};
@@ -67,7 +67,7 @@ use worker::Workers;
 #[derive(Debug)]
 pub struct Listeners {
     /// Requests that are proxied.
-    pub proxy: Vec<Socket>,
+    pub proxy: Vec<ProxySocket>,
     /// `/livez`, `/readyz` and `/metrics`.
     pub health: StdListener,
     /// Forward-auth requests of other proxies.
@@ -79,7 +79,7 @@ pub struct Listeners {
 impl Listeners {
     /// Uses inherited sockets, and binds the other listeners of the configuration.
     pub fn bind(config: &Config, mut inherited: Inherited) -> Result<Self, RunError> {
-        let proxy = inherited.take_proxy();
+        let proxy = inherited.take_proxy(config)?;
         let unusable =
             |key, address: SocketAddr| move |error| RunError::Bind(key, Listen::Tcp(address), error);
         let mut open = |name, key, address: SocketAddr| match inherited.take(name) {
@@ -97,11 +97,13 @@ impl Listeners {
         };
         let bind = |listen: &Listen| {
             let only_ipv6 = listen.address().is_some_and(|address| config.listen.is_only_ipv6(address));
-            Socket::bind(listen, only_ipv6).map_err(|error| RunError::Bind("listen", listen.clone(), error))
+            let socket = Socket::bind(listen, only_ipv6);
+            let socket = socket.map_err(|error| RunError::Bind("listen", listen.clone(), error))?;
+            Ok(ProxySocket { listen: listen.clone(), socket })
         };
         let proxy = match proxy {
             inherited if !inherited.is_empty() => inherited,
-            _ => config.listen.iter().map(bind).collect::<Result<_, _>>()?,
+            _ => config.listen.iter().map(bind).collect::<Result<_, RunError>>()?,
         };
         Ok(Self { forward_auth, proxy, health, admin })
     }
@@ -213,6 +215,7 @@ pub async fn run(
         clock,
         policy_number: Sender::new(0),
         slots: Vec::new(),
+        proxies: listeners.proxy.iter().map(|proxy| proxy.listen.clone()).collect(),
     };
     let prepared = PreparedConfig::new(loaded.clone(), None, &metrics, loaded.config.workers)?;
     let first = Arc::new(prepared.generation(&shared));

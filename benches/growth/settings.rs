@@ -135,6 +135,7 @@ fn request(authorizer: Authorizer, target: &str, revocations: Option<Revocations
                 source: Some(world::PEER),
                 content_length: None,
                 via: Via::Proxy,
+                token_fields: None,
             };
             assert!(black_box(admission.admit_offline(&request, &mut snapshot, &mut ())).is_ok());
         }

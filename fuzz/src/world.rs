@@ -149,7 +149,8 @@ pub fn admit(
     let admission =
         Admission { head: head(authorizer.backend), authorizer, body_bytes: u64::MAX, target_bytes: 8192 };
     let (source, content_length, via) = (Some(PEER), None, Via::Proxy);
-    let request = RequestHead { method, target, version, headers, source, content_length, via };
+    let request =
+        RequestHead { method, target, version, headers, source, content_length, via, token_fields: None };
     admission.admit_offline(&request, &mut Snapshot::new(NOW, ring.into()), &mut ())
 }
 

@@ -104,9 +104,8 @@ impl Admission {
         let facts =
             facts.map_err(|fault| refused(observer, Step::Request, self.refused_head(fault, head)))?;
         let caller = match self.authorizer.next_step(&facts, Route::Protected) {
-            NextStep::Decide(caller) => {
-                caller.map_err(|denial| refused(observer, Step::Credentials, self.without_token(denial)))?
-            }
+            NextStep::Decide(caller) => caller
+                .map_err(|denial| refused(observer, Step::Credentials, self.without_token(denial, head)))?,
             NextStep::Verify(token) => Caller::Token(at_once(self.verify(token, snapshot, observer))?),
         };
         observer.caller(&caller);

@@ -159,6 +159,7 @@ impl Request {
             source: None,
             content_length: self.content_length,
             via: self.via,
+            token_fields: None,
         }
     }
 

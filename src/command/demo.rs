@@ -10,10 +10,10 @@ use clap::Args;
 
 use super::run::ended;
 use super::{Failure, runtime};
-use crate::config::{self, Loaded, Sources};
+use crate::config::{self, Listen, Loaded, Sources};
 use crate::gateway::system_clock;
 use crate::policy::{Matching, Methods, Mode, PathPattern, PatternError, Requirement, Rule, Verdict};
-use crate::server::{self, Listeners, RunOptions, Socket};
+use crate::server::{self, Listeners, ProxySocket, RunOptions, Socket};
 use crate::telemetry;
 
 mod backend;
@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let proxy = loopback(arguments.port).or_else(|_| loopback(0))?;
     let address = proxy.local_addr()?;
     let listeners = Listeners {
-        proxy: vec![Socket::Tcp(proxy)],
+        proxy: vec![ProxySocket { listen: Listen::Tcp(address), socket: Socket::Tcp(proxy) }],
         health: loopback(0)?,
         admin: Vec::new(),
         forward_auth: None,

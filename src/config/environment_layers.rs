@@ -53,6 +53,7 @@ fn variable_layer(key: &Key, name: &str, value: &str, errors: &mut Vec<ConfigErr
     }
     let mut layer = Layer::new(&source);
     let node = match key.kind {
+        Kind::Listen if value.contains('{') => entries_node(key, value, &source, errors)?,
         Kind::Entries => entries_node(key, value, &source, errors)?,
         kind => openmetadata::environment_node(kind, value),
     };

@@ -105,9 +105,14 @@ fn config(root: &Section<'_>) -> Option<Config> {
     let rule_tests = rule_tests::rule_tests(root, &policy, &trust);
     let datahub_system = datahub_system(root, backend);
     let token_fields = token_headers::token_headers(root, backend, datahub_system.is_some());
+    let listener_token_fields = token_headers::of_listeners(root, backend, datahub_system.is_some());
     let proxies = root.need_list("trustedProxies", values::proxy);
     let revocations = revocations::revocations(root, &trust);
-    let identity = identity::identity(root, backend, &token_fields);
+    let identity = identity::identity(
+        root,
+        backend,
+        &listener_token_fields.iter().flatten().chain([&token_fields]).collect::<Vec<_>>(),
+    );
     Some(Config {
         workers: workers(root),
         backend,
@@ -116,6 +121,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         forward_auth: listeners.forward_auth,
         trust,
         token_fields,
+        listener_token_fields,
         jwks,
         proxies: EnvironmentProxies::default(),
         token_cache: token_cache(&authentication.section("tokenCache")),

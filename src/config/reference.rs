@@ -101,7 +101,7 @@ impl Example {
 
     fn setting(&mut self, key: &Key, name: &str, indent: usize) {
         match (key.example, key.kind) {
-            (sample, Kind::Entries) => {
+            (sample, Kind::Entries | Kind::Listen) => {
                 self.line(indent, &format!("{name}:"));
                 self.elements(key.path, sample, indent + 2);
             }

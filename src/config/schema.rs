@@ -49,7 +49,7 @@ fn object(path: &str) -> Value {
 
 fn property(key: &Key) -> Value {
     let mut value = match key.kind {
-        Kind::Entries => {
+        Kind::Entries | Kind::Listen => {
             let mut element = object(&format!("{}[]", key.path));
             let mut types = vec!["array", "null"];
             if let (Some(_), Some(element)) = (key.short_form, element.as_object_mut()) {

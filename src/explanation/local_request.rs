@@ -37,6 +37,7 @@ impl LocalRequest {
             source: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             content_length: None,
             via: Via::Proxy,
+            token_fields: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::request_ids::RequestIds;
-use super::{Clock, Gateway};
+use super::{Clock, Gateway, ListenerKind, Peer};
 use crate::admission::Admission;
 use crate::challenge::Wording;
 use crate::claims::FieldRules;
@@ -13,6 +13,7 @@ use crate::exchange::Recorder;
 use crate::jwks::Keys;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::{Authorization, IdentityNames, OutboundHead};
+use crate::request::TokenFields;
 use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
 use crate::trust::TrustedIssuer;
@@ -28,6 +29,7 @@ pub(super) fn gateway(
     let wording = Wording::new(config.backend, &admission.authorizer.trust);
     Gateway {
         admission,
+        token_fields: Box::default(),
         wording,
         forward_auth: config.forward_auth.as_ref().map(|forward_auth| forward_auth.target),
         cors: config.cors.clone().map(Box::new),
@@ -42,6 +44,29 @@ pub(super) fn gateway(
         close_on_token_expiry: config.upstream.close_on_token_expiry,
         request_ids: RequestIds::new(),
         clock,
+    }
+}
+
+impl Gateway {
+    /// The token fields of the listener that accepted this connection, if it has its own.
+    pub(super) fn token_fields(&self, peer: &Peer) -> Option<&TokenFields> {
+        match peer.listener_kind {
+            ListenerKind::Proxy(number) => self.listener_token_fields(number),
+            ListenerKind::ForwardAuth => None,
+        }
+    }
+
+    /// The token fields of the proxy listener with this number, if it has its own.
+    pub fn listener_token_fields(&self, number: usize) -> Option<&TokenFields> {
+        self.token_fields.get(number)?.as_ref()
+    }
+
+    /// Reads tokens from these fields on the listeners that have their own, by number.
+    #[must_use]
+    pub fn with_token_fields(mut self, of_listeners: Vec<Option<TokenFields>>) -> Self {
+        let has_any = of_listeners.iter().any(Option::is_some);
+        self.token_fields = if has_any { of_listeners.into() } else { Box::default() };
+        self
     }
 }
 
@@ -62,6 +87,7 @@ pub fn admission(config: &Config) -> Admission {
                 claims: identity.headers,
             })
             .with_token_fields(config.token_fields.clone())
+            .without_token_fields(config.listener_token_fields.iter().flatten())
             .with_prefix(config.strip_prefix.clone())
             .with_frontend_peers(identity.datahub_frontend_peers);
     let body_bytes = if config.limits.body_bytes == 0 { u64::MAX } else { config.limits.body_bytes };

@@ -103,6 +103,7 @@ impl Gateway {
             source: Some(source),
             content_length: None,
             via: Via::ForwardAuth { removes_fields },
+            token_fields: None,
         };
         let waited = Waited::default();
         let mut environment =

@@ -30,6 +30,7 @@ impl Gateway {
             source: peer.address,
             content_length: None,
             via: Via::Proxy,
+            token_fields: self.token_fields(peer),
         };
         self.admission.facts(&head).is_ok().then_some(answer)
     }

@@ -28,7 +28,16 @@ impl OutboundHead {
         self
     }
 
-    /// The fields that the token is read from.
+    /// Also removes the fields from which some listeners read the token, on every listener.
+    #[must_use]
+    pub fn without_token_fields<'f>(mut self, all: impl IntoIterator<Item = &'f TokenFields>) -> Self {
+        for name in all.into_iter().flat_map(TokenFields::others) {
+            self.reserve(name);
+        }
+        self
+    }
+
+    /// The fields that the token is read from, on listeners that have none of their own.
     pub fn token_fields(&self) -> &TokenFields {
         &self.token_fields
     }
@@ -52,7 +61,7 @@ impl OutboundHead {
                 Credentials::Missing => headers.remove(AUTHORIZATION),
                 Credentials::Basic(_) | Credentials::OtherScheme(_) | Credentials::Malformed(_) => {
                     // What another field holds says nothing about this one.
-                    if !self.token_fields.has_authorization() {
+                    if !facts.reads_authorization {
                         headers.remove(AUTHORIZATION);
                     }
                 }

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::Process;
-use super::socket::{Listener, Socket};
+use super::socket::{Listener, ProxySocket, Socket};
 use super::worker::{Job, Workers};
 use crate::budget::{Exhausted, OpenConnection};
 use crate::challenge;
@@ -37,20 +37,21 @@ pub(super) struct Acceptors {
 }
 
 impl Acceptors {
-    pub(super) fn open(proxy: Vec<Socket>, forward_auth: Option<StdListener>) -> io::Result<Self> {
+    pub(super) fn open(proxy: Vec<ProxySocket>, forward_auth: Option<StdListener>) -> io::Result<Self> {
         let open = |socket, name: &'static str| {
             let listener = Listener::new(socket)?;
             tracing::info!(listener = name, address = listener.name()?, "listening");
             Ok::<_, io::Error>(listener)
         };
         let forward_auth = forward_auth.map(|listener| open(Socket::Tcp(listener), "forward-auth"));
-        let proxy = proxy.into_iter().map(|socket| open(socket, "proxy")).collect::<io::Result<_>>()?;
+        let proxy = proxy.into_iter().map(|proxy| open(proxy.socket, "proxy")).collect::<io::Result<_>>()?;
         Ok(Self { proxy, forward_auth: forward_auth.transpose()? })
     }
 
     /// Accepts connections on all listeners until the future is dropped.
     pub(super) async fn accept(&self, workers: &Workers, process: &Process) {
-        let proxy = self.proxy.iter().map(|listener| (listener, ListenerKind::Proxy));
+        let proxy = self.proxy.iter().enumerate();
+        let proxy = proxy.map(|(number, listener)| (listener, ListenerKind::Proxy(number)));
         let forward_auth = self.forward_auth.iter().map(|listener| (listener, ListenerKind::ForwardAuth));
         let mut accepting: Vec<_> = proxy
             .chain(forward_auth)
@@ -108,8 +109,8 @@ fn open(
     let current = process.current.load();
     let config = &current.loaded.config;
     match (listener_kind, config.proxy_protocol) {
-        (ListenerKind::Proxy, ProxyProtocol::Require) => process.budget.connect_unnamed(),
-        (ListenerKind::Proxy, ProxyProtocol::Off) => {
+        (ListenerKind::Proxy(_), ProxyProtocol::Require) => process.budget.connect_unnamed(),
+        (ListenerKind::Proxy(_), ProxyProtocol::Off) => {
             process.budget.connect(peer.filter(|peer| !contains_address(&config.trusted_proxies, *peer)))
         }
         (ListenerKind::ForwardAuth, _) => process.budget.connect(None),

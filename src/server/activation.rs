@@ -5,10 +5,12 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::path::PathBuf;
 
 use listenfd::ListenFd;
 
-use super::{RunError, Socket};
+use super::{ProxySocket, RunError, Socket};
+use crate::config::{Config, Listen};
 
 /// The names that `FileDescriptorName=` may give a socket. Only the proxy listener may have several.
 const NAMES: [&str; 4] = ["proxy", "health", "admin", "forward-auth"];
@@ -59,8 +61,21 @@ impl Inherited {
     }
 
     /// The sockets for clients; none if `listen` is to be used.
-    pub(super) fn take_proxy(&mut self) -> Vec<Socket> {
-        std::mem::take(&mut self.proxy)
+    ///
+    /// # Errors
+    /// An element of `listen` has token headers of its own, and it is not certain for which socket.
+    pub(super) fn take_proxy(&mut self, config: &Config) -> Result<Vec<ProxySocket>, RunError> {
+        let sockets = std::mem::take(&mut self.proxy).into_iter().map(|socket| {
+            let unusable = |error| RunError::Inherited(NAMES[0].to_owned(), error);
+            let address = socket.address().map_err(unusable)?;
+            let is_listed = address.iter().any(|address| config.listen.iter().any(|other| other == address));
+            if !is_listed && !config.listener_token_fields.is_empty() {
+                return Err(unusable(NotOurs::Unlisted.into()));
+            }
+            let listen = address.unwrap_or_else(|| Listen::Unix(PathBuf::new()));
+            Ok(ProxySocket { listen, socket })
+        });
+        sockets.collect()
     }
 }
 
@@ -71,6 +86,8 @@ enum NotOurs {
     Name,
     #[error("there are two of that name")]
     Twice,
+    #[error("its address is not in `listen`, where elements have tokenHeaders of their own")]
+    Unlisted,
 }
 
 impl From<NotOurs> for io::Error {

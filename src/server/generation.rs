@@ -16,7 +16,7 @@ use super::connection_policy::ConnectionPolicy;
 use super::descriptors;
 use crate::audit::AuditTrail;
 use crate::budget;
-use crate::config::{self, Loaded};
+use crate::config::{self, Config, Listen, Loaded};
 use crate::connection::{ConnectionSettings, WorkerState};
 use crate::exchange::Recorder;
 use crate::file_watch::{self, Contents};
@@ -24,6 +24,7 @@ use crate::gateway::{Clock, Gateway};
 use crate::jwks::Keys;
 use crate::metrics::{Expected, Metrics};
 use crate::refusals::Refusals;
+use crate::request::TokenFields;
 use crate::revocation_list::{RevocationList, RevocationsInForce};
 use crate::tls::{self, ListenerTls, TlsError};
 use crate::upstream::{Reachability, Target, Upstream};
@@ -39,6 +40,28 @@ pub(super) struct SharedState {
     pub(super) policy_number: Sender<u64>,
     /// One slot per worker: the state with which it serves its next request.
     pub(super) slots: Vec<Arc<ArcSwap<WorkerState>>>,
+    /// The addresses of the open proxy sockets.
+    pub(super) proxies: Vec<Listen>,
+}
+
+impl SharedState {
+    /// The token fields of each open socket under this configuration. Addresses change after a restart, so a socket that
+    /// is no longer in `listen` keeps its fields.
+    fn token_fields(&self, config: &Config) -> Vec<Option<TokenFields>> {
+        let before = self.slots.first().map(|slot| slot.load_full());
+        let fields = self.proxies.iter().enumerate().map(|(number, proxy)| {
+            let listen: Vec<_> = config.listen.iter().collect();
+            let index = match listen.get(number) {
+                Some(same) if *same == proxy => Some(number),
+                _ => listen.iter().position(|listen| *listen == proxy),
+            };
+            match index {
+                Some(index) => config.listener_token_fields.get(index).cloned().flatten(),
+                None => before.as_ref()?.gateway.listener_token_fields(number).cloned(),
+            }
+        });
+        fields.collect()
+    }
 }
 
 /// A configuration in force, with everything that was made from it.
@@ -133,8 +156,8 @@ impl PreparedConfig {
         let revocations =
             RevocationList::new(config.revocations.as_ref(), &shared.metrics, &shared.revocations);
         // It gets a new token cache: a token that another configuration accepted must be verified again.
-        let gateway =
-            Arc::new(Gateway::new(config, self.keys.clone(), revocations.clone(), recorder, shared.clock));
+        let gateway = Gateway::new(config, self.keys.clone(), revocations.clone(), recorder, shared.clock);
+        let gateway = Arc::new(gateway.with_token_fields(shared.token_fields(config)));
         let settings = ConnectionSettings::new(config, self.connection_policy.number);
         let certificate_end = self.tls.as_ref().and_then(|tls| tls.not_after);
         shared.metrics.certificate_ends(certificate_end);

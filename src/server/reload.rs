@@ -22,7 +22,7 @@ use super::generation::{Generation, PreparedConfig, SharedState};
 use super::{Notifier, Process, RunError, tls_files};
 use crate::admin::{Outcome, ReloadRequest};
 use crate::audit::Reopen;
-use crate::config::{self, Config, ConfigErrors, FindingId, Loaded, Sources};
+use crate::config::{self, Config, ConfigErrors, FindingId, Listen, Loaded, Sources};
 use crate::file_watch::{self, Contents, FileReader, Watched};
 
 /// How often the files are checked for changes.
@@ -313,6 +313,9 @@ impl Reloader {
         let changed = before.loaded.changes(&loaded);
         let mut waiting = self.started.changes(&loaded);
         waiting.retain(|key| NEEDS_RESTART.contains(key));
+        if is_open_as_listed(&loaded.config, &self.shared.proxies) {
+            waiting.retain(|key| *key != "listen");
+        }
         let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
         tracing::info!(
             trigger = trigger.as_str(),
@@ -333,6 +336,11 @@ impl Reloader {
             warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
         }
     }
+}
+
+/// Whether the open sockets are those of `listen`, so that only the token headers of its elements can have changed.
+fn is_open_as_listed(config: &Config, open: &[Listen]) -> bool {
+    config.listen.iter().eq(open)
 }
 
 impl Refusal {

@@ -22,6 +22,15 @@ pub enum Socket {
     Unix(StdUnixListener),
 }
 
+/// A socket for requests that are proxied.
+#[derive(Debug)]
+pub struct ProxySocket {
+    /// Its address as the configuration has it; for an inherited socket its own.
+    pub listen: Listen,
+    /// The socket.
+    pub socket: Socket,
+}
+
 /// How many connections may wait to be accepted; the kernel has a lower limit.
 const BACKLOG: i32 = 4096;
 
@@ -74,6 +83,17 @@ pub(super) fn listen_on_loopback(address: SocketAddr) -> io::Result<Vec<StdTcpLi
 }
 
 impl Socket {
+    /// Its address. `None` for a Unix socket without a path.
+    pub(super) fn address(&self) -> io::Result<Option<Listen>> {
+        match self {
+            Self::Tcp(socket) => socket.local_addr().map(|address| Some(Listen::Tcp(address))),
+            Self::Unix(socket) => {
+                let address = socket.local_addr()?;
+                Ok(address.as_pathname().map(|path| Listen::Unix(path.to_owned())))
+            }
+        }
+    }
+
     /// Binds the socket. Replaces a stale socket file, which a process left that has ended. The umask decides the
     /// permissions of the file. For `only_ipv6` see [`bound`].
     pub(super) fn bind(listen: &Listen, only_ipv6: bool) -> io::Result<Self> {

@@ -176,3 +176,47 @@ fn explain_and_rule_tests_put_the_token_into_the_configured_field() {
     let checked = Setup::command(&["check", "--offline"]).config(&*config).finish();
     assert_eq!(checked.code, Some(0), "{} {}", checked.stdout, checked.stderr);
 }
+
+/// One process behind Google IAP and, on another address, for scripts: each address reads its own field, and neither
+/// lets a token of the other's field through.
+#[test]
+fn each_address_of_listen_may_read_its_own_field() {
+    let listen = "[\"127.0.0.1:0\", {address: \"127.0.0.1:0\", tokenHeaders: [X-Goog-IAP-JWT-Assertion]}]";
+    let stage = stage_with("[Authorization]", |setup| {
+        setup.env("METAGATE_LISTEN", listen).env("METAGATE_AUTHORIZATION__PUBLIC", "/open/**")
+    });
+    let addresses = stage.gateway.logs().into_iter().filter(|log| text(log, "listener") == Some("proxy"));
+    let addresses: Vec<std::net::SocketAddr> =
+        addresses.filter_map(|log| text(&log, "address")?.parse().ok()).collect();
+    let [scripts, iap] = *addresses else { panic!("{addresses:?}") };
+    let (raw, own) = (Token::user().encode(), bearer(&Token::user()));
+    let (other_raw, other) = (Token::bot().encode(), bearer(&Token::bot()));
+    let sent = |path: &str| {
+        let head = stage.upstream.request_to(path).head;
+        for name in ["x-goog-iap-jwt-assertion", "x_goog_iap_jwt_assertion"] {
+            assert!(head.values(name).is_empty(), "{path} {name}");
+        }
+        head.values("authorization").into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let lines = [(IAP, &*other_raw), ("Authorization", &own), ("X_Goog_IAP_JWT_Assertion", &other_raw)];
+    assert_eq!(wire::get(scripts, "/api/scripts", &lines).status, 200);
+    assert_eq!(sent("/api/scripts"), [own.clone()]);
+    let lines = [(IAP, &*raw), ("Authorization", &other)];
+    assert_eq!(wire::get(iap, "/api/iap", &lines).status, 200);
+    assert_eq!(sent("/api/iap"), [own.clone()]);
+
+    assert_eq!(wire::get(scripts, "/api/a", &[(IAP, &raw)]).status, 401);
+    assert_eq!(wire::get(iap, "/api/b", &[("Authorization", &own)]).status, 401);
+    assert!(
+        text(&stage.gateway.audit_of("/api/b"), "detail")
+            .is_some_and(|detail| detail.contains("tokenHeaders"))
+    );
+    // Nothing that was not verified goes on from either.
+    for (at, address) in [scripts, iap].into_iter().enumerate() {
+        let path = format!("/open/{at}");
+        assert_eq!(wire::get(address, &path, &[(IAP, &raw)]).status, 200);
+        assert_eq!(sent(&path), Vec::<String>::new());
+    }
+    assert_eq!(wire::get(iap, "/open/basic", &[("Authorization", "Basic YTpi")]).status, 200);
+    assert_eq!(sent("/open/basic"), Vec::<String>::new());
+}

@@ -229,6 +229,7 @@ impl Runner<'_> {
             source: Some(test.source_ip),
             content_length: Some(test.body.len() as u64),
             via: Via::Proxy,
+            token_fields: None,
         };
         let mut snapshot = Snapshot::new(self.now, Arc::new(KeyRing { generation: 0, sets }));
         snapshot.revocations = self.config.revocations.as_ref().map(|(_, version)| &*version.list);

@@ -29,3 +29,12 @@ pub(super) fn is_list_of_urls(value: &Value) -> bool {
         Value::Map(_) | Value::Null => false,
     }
 }
+
+/// Whether a value is a map, or a list with a map in it.
+pub(super) fn has_maps(value: &Value) -> bool {
+    match value {
+        Value::Map(_) => true,
+        Value::List(nodes) => nodes.iter().any(|node| matches!(node.value, Value::Map(_))),
+        Value::Scalar { .. } | Value::Null => false,
+    }
+}

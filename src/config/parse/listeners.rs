@@ -53,7 +53,10 @@ pub(super) fn listeners(root: &Section<'_>) -> Listeners {
 
 /// The addresses for clients, no two of which are the same.
 fn data(root: &Section<'_>) -> Option<ListenAddresses> {
-    let all = root.need_list("listen", values::listen);
+    let all = match root.has_entries("listen") {
+        true => root.entries("listen").iter().filter_map(address_of).collect(),
+        false => root.need_list("listen", values::listen),
+    };
     for (index, listen) in all.iter().enumerate() {
         let before = all.get(..index).unwrap_or_default();
         let is_same = |other: &&Listen| match (listen, other) {
@@ -70,6 +73,13 @@ fn data(root: &Section<'_>) -> Option<ListenAddresses> {
         root.missing("listen", "has no address", "leave the key out for its default");
     }
     ListenAddresses::new(all)
+}
+
+fn address_of(entry: &Section<'_>) -> Option<Listen> {
+    if entry.text("address").is_none() {
+        entry.missing("address", "is missing", "write `address: 127.0.0.1:8685`, or `address: unix:/path`");
+    }
+    entry.read("address", values::listen)
 }
 
 /// A host name or an address, without a port.

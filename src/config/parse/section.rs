@@ -86,6 +86,11 @@ impl<'a> Section<'a> {
         elements.collect()
     }
 
+    /// Whether the elements of a list are maps.
+    pub(super) fn has_entries(&self, name: &str) -> bool {
+        self.entries(name).iter().any(|entry| entry.dict.is_some())
+    }
+
     fn value(&self, name: &str) -> Option<&'a Value> {
         self.dict?.get(name).filter(|value| !matches!(value, Value::Empty(..)))
     }

@@ -1,4 +1,4 @@
-//! Parses `authentication.tokenHeaders`: the request fields that may hold the token.
+//! Parses `tokenHeaders`: the request fields that may hold the token.
 
 use super::super::values;
 use super::section::Section;
@@ -37,15 +37,34 @@ const NOT_FOR_TOKENS: [&str; 25] = [
     "x-request-id",
 ];
 
-/// The fields; by default only `Authorization`.
+/// The fields of `authentication.tokenHeaders`; by default only `Authorization`.
 pub(super) fn token_headers(
     root: &Section<'_>,
     backend: Backend,
     has_system_credential: bool,
 ) -> TokenFields {
-    let section = root.section("authentication");
+    own(root, &root.section("authentication"), backend, has_system_credential).unwrap_or_default()
+}
+
+/// The fields of each element of `listen`, in its order. `None` for one without any of its own. Empty if none has.
+pub(super) fn of_listeners(
+    root: &Section<'_>,
+    backend: Backend,
+    has_system_credential: bool,
+) -> Vec<Option<TokenFields>> {
+    let entries = root.entries("listen");
+    let all: Vec<_> = entries.iter().map(|entry| own(root, entry, backend, has_system_credential)).collect();
+    if all.iter().any(Option::is_some) { all } else { Vec::new() }
+}
+
+fn own(
+    root: &Section<'_>,
+    section: &Section<'_>,
+    backend: Backend,
+    has_system_credential: bool,
+) -> Option<TokenFields> {
     if !section.has(KEY) {
-        return TokenFields::default();
+        return None;
     }
     let entries = section.entries(KEY);
     if entries.is_empty() {
@@ -66,7 +85,7 @@ pub(super) fn token_headers(
             fields.push(field);
         }
     }
-    TokenFields::new(fields, has_system_credential)
+    Some(TokenFields::new(fields, has_system_credential))
 }
 
 fn token_header(entry: &Section<'_>) -> Option<TokenField> {

@@ -78,6 +78,18 @@ pub(super) const ISSUERS: &str = "\
   sharedSecret: ${PARTNER_SIGNING_KEY}
 ";
 
+pub(super) const LISTEN: &str = "\
+# The default, which is also written as listen: \"[::]:8685\".
+- address: \"[::]:8685\"
+- address: 127.0.0.1:8695
+  tokenHeaders:
+    - name: X-Goog-IAP-JWT-Assertion
+    - name: X-Amzn-Oidc-Data
+      padded: true
+    - name: Proxy-Authorization
+      scheme: Bearer
+";
+
 pub(super) const TOKEN_HEADERS: &str = "\
 - name: Authorization
 - name: X-Goog-IAP-JWT-Assertion

@@ -87,7 +87,12 @@ pub(in crate::config) const SECTIONS: &[(&str, &str)] = &[
 /// Every key, in the order of the example.
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
-    key("listen", Kind::Listen, "\"[::]:8685\"", "The addresses and ports to accept requests on, or unix:/path for a socket file: one or a list. [::] is every address of the machine, IPv4 too; without IPv6 it is 0.0.0.0. In YAML, put quotes around an IPv6 address."),
+    key("listen", Kind::Listen, "\"[::]:8685\"", "The addresses and ports to accept requests on, or unix:/path for a socket file: one or a list. [::] is every address of the machine, IPv4 too; without IPv6 it is 0.0.0.0. In YAML, put quotes around an IPv6 address. An element may be a map.").short_form("address").example(samples::LISTEN),
+    key("listen[].address", Kind::Text, "", "The address and port, or unix:/path.").required(),
+    key("listen[].tokenHeaders", Kind::Entries, "", "The request fields that may hold the token on this address, in place of authentication.tokenHeaders. Every field that is listed anywhere is removed from all requests.").short_form("name"),
+    key("listen[].tokenHeaders[].name", Kind::HeaderName, "", "As in authentication.tokenHeaders.").required(),
+    key("listen[].tokenHeaders[].scheme", Kind::Text, "", "As in authentication.tokenHeaders."),
+    key("listen[].tokenHeaders[].padded", Kind::Bool, "", "As in authentication.tokenHeaders."),
     key("workers", Kind::Integer(0, 1024), "0", "The number of worker runtimes. 0 is one for each core that the container may use."),
     key("backend", word::<Backend>(), "generic", "The backend that requests are forwarded to. It determines the public routes, the request fields that clients may not send, and how principals are named."),
     key("tls.certFile", Kind::Path, "", "PEM file of the certificate chain, leaf first. Setting it turns on TLS and requires keyFile.").example("/etc/metagate/tls/tls.crt"),
@@ -160,7 +165,7 @@ pub const KEYS: &[Key] = &[
     key("authentication.issuers[].kubernetes.tokenFile", Kind::Path, "", "The token of the pod's service account. It is sent to the API server, and its iss is the issuer if the entry has none. Default: /var/run/secrets/kubernetes.io/serviceaccount/token."),
     key("authentication.issuers[].kubernetes.caFile", Kind::Path, "", "PEM file of the API server's certificate authority. Default: /var/run/secrets/kubernetes.io/serviceaccount/ca.crt."),
     key("authentication.issuers[].optional", Kind::Bool, "", "If true, readiness does not wait for its keys. Default: true only if all its keys come from the upstream itself."),
-    key("authentication.tokenHeaders", Kind::Entries, "", "The request fields that may hold the token. Default: [Authorization]. An element is a name, or a map. A request with two of them is refused. All of them are removed before the request is forwarded. A verified token is forwarded as Authorization: Bearer (see upstream.authorization); an Authorization field that is not listed is removed.").short_form("name").example(samples::TOKEN_HEADERS),
+    key("authentication.tokenHeaders", Kind::Entries, "", "The request fields that may hold the token. Default: [Authorization]. An element of listen can have its own. An element is a name, or a map. A request with two of them is refused. All of them are removed before the request is forwarded. A verified token is forwarded as Authorization: Bearer (see upstream.authorization); an Authorization field that is not listed is removed.").short_form("name").example(samples::TOKEN_HEADERS),
     key("authentication.tokenHeaders[].name", Kind::HeaderName, "", "The field's name.").required(),
     key("authentication.tokenHeaders[].scheme", Kind::Text, "", "The word before the token, as in Authorization: Bearer. Default: Bearer for Authorization; for any other field none, so that its value is the token."),
     key("authentication.tokenHeaders[].padded", Kind::Bool, "", "Whether the three parts of the token may have base64 padding (`=`), as AWS's load balancers write it. Default: false."),

@@ -22,6 +22,7 @@ mod admission;
 mod at_the_start;
 mod directory;
 mod keys_at_once;
+mod token_headers;
 
 /// A gateway whose config file a test rewrites.
 struct Reloadable {

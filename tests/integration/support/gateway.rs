@@ -60,6 +60,12 @@ impl Setup {
         self
     }
 
+    /// Removes a variable.
+    pub fn without(mut self, name: &str) -> Self {
+        self.environment.remove(name);
+        self
+    }
+
     /// Writes this text to a file and passes it with `--config`.
     pub fn config(mut self, text: impl Into<String>) -> Self {
         self.config = Some(text.into());

@@ -1,0 +1,32 @@
+//! `tokenHeaders` of an element of `listen`, whose address only a restart changes.
+
+use serde_json::json;
+
+use super::Reloadable;
+use crate::support::token::{Token, bearer};
+
+const OWN: &str = "listen: [{address: \"127.0.0.1:0\", tokenHeaders: [X-Own]}]";
+
+fn statuses(reloadable: &Reloadable) -> [u16; 3] {
+    let (raw, own) = (Token::user().encode(), bearer(&Token::user()));
+    [("X-Own", &*raw), ("X-Other", &raw), ("Authorization", &own)]
+        .map(|field| reloadable.gateway.get("/x", &[field]).status)
+}
+
+#[test]
+fn a_reload_changes_the_token_headers_of_an_open_address() {
+    let reloadable = Reloadable::with(crate::support::upstream::Upstream::echo(), OWN, |setup| {
+        setup.without("METAGATE_LISTEN")
+    });
+    assert_eq!(statuses(&reloadable), [200, 401, 401]);
+    reloadable.write(&OWN.replace("X-Own", "X-Other"));
+    assert_eq!(reloadable.reload().1["needs_restart"], json!([]));
+    assert_eq!(statuses(&reloadable), [401, 200, 401]);
+    // The address stays open until a restart, and never begins to read another field.
+    reloadable.write("listen: [{address: \"127.0.0.2:0\", tokenHeaders: [X-Own]}]");
+    assert_eq!(reloadable.reload().1["needs_restart"], json!(["listen"]));
+    assert_eq!(statuses(&reloadable), [401, 200, 401]);
+    reloadable.write("listen: \"127.0.0.1:0\"");
+    assert_eq!(reloadable.reload().1["needs_restart"], json!([]));
+    assert_eq!(statuses(&reloadable), [401, 401, 200]);
+}
