@@ -52,7 +52,7 @@ impl Desk {
     /// Starts the program with a configuration of a page, whose addresses and directory are replaced.
     fn start(&self, config: &str) -> Gateway {
         let config = config
-            .replace("listen: 0.0.0.0:8685\n", "")
+            .replace("listen: \"[::]:8685\"\n", "")
             .replace("/etc/metagate/tls", self.directory.path().to_str().expect("a path"))
             .replace("http://127.0.0.1:8585", &self.upstream.url())
             .replace("https://idp.example/keys", &self.issuer.url(JWKS));
