@@ -7,8 +7,9 @@ use super::{blocks, named};
 use crate::support::gateway::Setup;
 use crate::support::https::HttpsServer;
 use crate::support::keys::{self, key_set};
-use crate::support::token::{Token, now};
+use crate::support::token::{Token, bearer, now};
 use crate::support::upstream::Upstream;
+use crate::support::wire::send;
 
 const PAGE: &str = "kubernetes-service-accounts.md";
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
@@ -81,6 +82,13 @@ fn the_files_of_the_page_work() {
     assert!(job.contains("audience: metagate\n") && job.contains("serviceAccountName: ingestion\n"));
     assert_eq!(gateway.get_as(&token("ingestion", "metagate"), "/api/v1/tables").status, 200);
     assert_eq!(gateway.get_as(&token("other", "metagate"), "/api/v1/tables").status, 200);
+    // Only the account of the job may write.
+    for (account, expected) in [("ingestion", 200), ("other", 403)] {
+        let path = format!("/api/v1/tables/by/{account}");
+        let own = bearer(&token(account, "metagate"));
+        let response = send(gateway.proxy, "POST", &path, &[("Authorization", &own)], b"{}");
+        assert_eq!(response.status, expected, "{account}");
+    }
     let for_server = gateway.get_as(&token("ingestion", ISSUER), "/api/v1/tables");
     assert_eq!(for_server.status, 401);
     gateway.assert_no_token_in_output();

@@ -13,7 +13,7 @@ use crate::support::issuer::{Issuer, JWKS};
 use crate::support::keys;
 use crate::support::token::{Token, bearer};
 use crate::support::upstream::{Upstream, echo};
-use crate::support::wire::get;
+use crate::support::wire::{get, send};
 
 /// The first block of this language.
 fn block(language: &str) -> String {
@@ -106,4 +106,34 @@ fn the_files_of_the_page_serve_an_installation_below_a_path() {
     }
     let direct = get(gateway.proxy, "/api/v1/tables", &authorized);
     assert_eq!((direct.status, direct.json()["message"].as_str()), (404, Some("No such path")));
+}
+
+#[test]
+fn the_file_for_datahub_opens_its_login_and_nothing_of_its_api() {
+    let issuer = Issuer::of(keys::rsa());
+    let upstream = Upstream::echo();
+    let text = super::named("path-prefix.md", "datahub.yaml")
+        .replace("https://acme.okta.com/oauth2/default/v1/keys", &issuer.url(JWKS))
+        .replace("http://127.0.0.1:9002", &upstream.url());
+    let gateway = Setup::run().config(text).start();
+    gateway.wait_ready();
+    let status = |method: &str, target: &str, headers: &[(&str, &str)]| {
+        send(gateway.proxy, method, target, headers, b"").status
+    };
+    for (method, target) in
+        [("GET", "/catalog/"), ("GET", "/catalog/assets/a.js"), ("POST", "/catalog/logIn")]
+    {
+        assert_eq!(status(method, target, &[]), 200, "{target}");
+        assert_eq!(upstream.request_to(target).head.target(), target, "the backend knows the path");
+    }
+    for target in ["/catalog/api/v2/graphql", "/catalog/openapi/v3/entity/dataset", "/catalog/track"] {
+        assert_eq!(status("POST", target, &[]), 401, "{target}");
+    }
+    let token = Token::of(serde_json::json!({"sub": "ada"}))
+        .issuer("https://acme.okta.com/oauth2/default")
+        .claim("aud", serde_json::json!("datahub"))
+        .expires_in(600);
+    let own = bearer(&token);
+    assert_eq!(status("POST", "/catalog/api/v2/graphql", &[("Authorization", &own)]), 200);
+    assert_eq!(status("POST", "/api/v2/graphql", &[("Authorization", &own)]), 404);
 }
