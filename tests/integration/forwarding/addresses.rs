@@ -209,3 +209,27 @@ fn a_get_on_a_connection_that_became_free_and_was_closed_is_sent_again() {
         assert_eq!(second.join().expect("a response"), 200);
     });
 }
+
+/// A backend that closes idle connections early loses a POST that is just being written to one of them. Once metagate has
+/// seen such a close, no connection is used after as long a time: here, of less than a second, none at all.
+#[test]
+fn the_idle_timeout_of_the_backend_is_learned_from_its_closes() {
+    let stage = Stage::plain(|setup| setup.env("METAGATE_LOG__LEVEL", "debug"));
+    let token = bearer(&Token::user());
+    let fields = [("Authorization", token.as_str())];
+    let post = |path: &str| send(stage.gateway.proxy, "POST", path, &fields, b"{}").status;
+    assert_eq!((post("/1"), post("/2")), (200, 200));
+    assert_eq!(stage.upstream.connections(), 1, "nothing is known yet");
+    stage.upstream.close_connections();
+    eventually("the close to be noticed", || {
+        let is_it = |log: &serde_json::Value| {
+            text(log, "message") == Some("learned how long the backend keeps idle connections")
+                && text(log, "limit") == Some("0s")
+        };
+        stage.gateway.logs().iter().any(is_it).then_some(())
+    });
+    for number in 3..6 {
+        assert_eq!(post(&format!("/{number}")), 200);
+        assert_eq!(stage.upstream.connections(), number - 1, "each has a connection of its own");
+    }
+}
