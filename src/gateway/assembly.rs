@@ -61,11 +61,14 @@ impl Gateway {
         self.token_fields.get(number)?.as_ref()
     }
 
-    /// Reads tokens from these fields on the listeners that have their own, by number.
+    /// Reads tokens from these fields on the listeners that have their own, by number. None of them is forwarded, also if
+    /// the configuration does not name it any more.
     #[must_use]
     pub fn with_token_fields(mut self, of_listeners: Vec<Option<TokenFields>>) -> Self {
-        let has_any = of_listeners.iter().any(Option::is_some);
-        self.token_fields = if has_any { of_listeners.into() } else { Box::default() };
+        if of_listeners.iter().any(Option::is_some) {
+            self.admission.head = self.admission.head.without_token_fields(of_listeners.iter().flatten());
+            self.token_fields = of_listeners.into();
+        }
         self
     }
 }

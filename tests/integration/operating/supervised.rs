@@ -47,6 +47,28 @@ fn activated_socket_replaces_listen() {
     }
 }
 
+/// Whose field a socket reads the token from depends on its address.
+#[test]
+fn token_headers_of_an_address_need_an_activated_socket_with_that_address() {
+    let (issuer, upstream) = (Issuer::of(keys::rsa()), Upstream::echo());
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = socket.local_addr().expect("an address");
+    let of = |address: &str| {
+        let listen = format!("[{{address: \"{address}\", tokenHeaders: [X-Own]}}]");
+        let handed = socket.try_clone().expect("a second handle");
+        setup(&issuer, &upstream)
+            .env("METAGATE_LISTEN", listen)
+            .activated(OwnedFd::from(handed), Some("proxy"))
+    };
+    let refused = of("127.0.0.1:1").finish();
+    assert!(refused.code != Some(0), "{:?}", refused.code);
+    assert!(refused.stderr.contains("its address is not in `listen`"), "{}", refused.stderr);
+    let gateway = of(&address.to_string()).start();
+    gateway.wait_ready();
+    assert_eq!(gateway.get_as(&Token::bot(), "/x").status, 401);
+    assert_eq!(gateway.get("/x", &[("X-Own", &Token::bot().encode())]).status, 200);
+}
+
 #[test]
 fn activated_socket_may_be_for_another_listener() {
     let (issuer, upstream) = (Issuer::of(keys::rsa()), Upstream::echo());

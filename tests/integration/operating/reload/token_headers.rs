@@ -26,6 +26,10 @@ fn a_reload_changes_the_token_headers_of_an_open_address() {
     reloadable.write("listen: [{address: \"127.0.0.2:0\", tokenHeaders: [X-Own]}]");
     assert_eq!(reloadable.reload().1["needs_restart"], json!(["listen"]));
     assert_eq!(statuses(&reloadable), [401, 200, 401]);
+    let own = Token::user().encode();
+    assert_eq!(reloadable.gateway.get("/kept", &[("X-Other", &own), ("X-Own", &own)]).status, 200);
+    let sent = reloadable.upstream.request_to("/kept").head;
+    assert!(sent.value("x-other").is_none() && sent.value("x-own").is_none(), "neither is forwarded");
     reloadable.write("listen: \"127.0.0.1:0\"");
     assert_eq!(reloadable.reload().1["needs_restart"], json!([]));
     assert_eq!(statuses(&reloadable), [401, 401, 200]);
