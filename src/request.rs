@@ -53,7 +53,7 @@ pub use path_prefix::{PathPrefix, PrefixedRedirect};
 pub use repeated::RepeatedSections;
 pub use target::PathReadings;
 pub use token_fields::{TokenField, TokenFields};
-pub use uri::{has_stand_ins, uri_of, with_stand_ins, written};
+pub use uri::{has_stand_ins, percent_encoded, uri_of, with_stand_ins, written};
 
 use field_name::check_fields;
 use host::Hosts;

@@ -6,6 +6,7 @@
 //! octets again that were received.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use http::Uri;
 use http::uri::PathAndQuery;
@@ -73,6 +74,22 @@ pub fn has_stand_ins(target: &PathAndQuery) -> bool {
     !target.as_str().is_ascii()
 }
 
+/// The target with its stand-ins percent-encoded; `None` if it is then too long. Only the query has stand-ins, so its
+/// path is the same, and a query means the same once it is decoded.
+pub fn percent_encoded(target: &PathAndQuery) -> Option<PathAndQuery> {
+    let received = written(target);
+    let (path, query) = received.split_once('?')?;
+    let mut encoded = format!("{path}?");
+    for octet in query.chars() {
+        match u8::try_from(octet).ok().filter(|byte| needs_stand_in(*byte)) {
+            // Writing to a string does not fail.
+            Some(byte) => drop(write!(encoded, "%{byte:02X}")),
+            None => encoded.push(octet),
+        }
+    }
+    PathAndQuery::try_from(encoded).ok()
+}
+
 /// The target as it was received.
 pub fn written(target: &PathAndQuery) -> Cow<'_, str> {
     let text = target.as_str();
@@ -98,6 +115,15 @@ mod tests {
                 assert_eq!(written(uri.path_and_query().unwrap()), target, "{byte:#x}");
             }
         }
+    }
+
+    #[test]
+    fn only_stand_ins_are_percent_encoded() {
+        let uri = uri_of(br#"/a"{b%22?q="<%3C>{|}\"#).unwrap();
+        let encoded = percent_encoded(uri.path_and_query().unwrap()).unwrap();
+        assert_eq!(encoded.as_str(), r#"/a"{b%22?q=%22%3C%3C%3E{|}\"#);
+        let long = uri_of(format!("/?{}", "<".repeat(30_000)).as_bytes()).unwrap();
+        assert_eq!(percent_encoded(long.path_and_query().unwrap()), None);
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::decision::{Permit, Reason};
 use crate::http1::{HeadWriter, RequestFraming};
 use crate::message::field_name::{CONTENT_LENGTH, HOST, KEEP_ALIVE};
 use crate::message::{Fields, Response};
-use crate::request::{FramingFields, has_stand_ins};
+use crate::request::{FramingFields, has_stand_ins, percent_encoded};
 use crate::revocation_list::TokenWatch;
 use crate::timer::Timer;
 
@@ -76,11 +76,7 @@ impl Upstream {
             RequestBody::Stream { progress, .. } => Some(progress.clone()),
         };
         let has_body = progress.is_some();
-        // Only HTTP/1.1 can carry it.
-        let only_http1 = request.upgrade || (self.target.http2 && has_stand_ins(&request.path));
-        if only_http1 && !request.upgrade && !self.target.http1 {
-            return Err(UNSENDABLE_QUERY);
-        }
+        let only_http1 = self.needs_http1(request)?;
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -218,6 +214,18 @@ impl Upstream {
             let slot = (!incoming.is_end_stream()).then_some(slot);
             Box::new(ResponseBody::new(Source::Http2 { incoming, slot }, self.target.idle_timeout))
         }))
+    }
+
+    /// Whether only HTTP/1.1 can carry a request. A query that it alone can carry as it is gets another form if the backend
+    /// speaks only HTTP/2.
+    fn needs_http1(&self, request: &mut UpstreamRequest) -> Result<bool, ForwardError> {
+        if !self.target.http2 || !has_stand_ins(&request.path) {
+            return Ok(request.upgrade);
+        }
+        if !self.target.http1 {
+            request.path = percent_encoded(&request.path).ok_or(UNSENDABLE_QUERY)?;
+        }
+        Ok(request.upgrade || self.target.http1)
     }
 
     /// Sets `Host`, unless it is the client's.

@@ -36,11 +36,11 @@ pub(super) const NOT_READ: ForwardError = ForwardError::Explained(
     Reason::UpstreamTimeout,
     Cow::Borrowed("the backend did not read the request's body within upstream.idleTimeout"),
 );
-/// hyper writes `:path` from a URI, which does not accept these octets.
+/// hyper writes `:path` from a URI, which does not accept these octets, so they are percent-encoded.
 pub(super) const UNSENDABLE_QUERY: ForwardError = ForwardError::Explained(
     Reason::BadTarget,
     Cow::Borrowed(
-        "the query has an unescaped \", < or >, which only a backend with upstream.protocol http1 or auto can be sent",
+        "the query has so many unescaped \", < or > that it is too long for upstream.protocol http2, where they are percent-encoded",
     ),
 );
 pub(super) const BAD_TARGET: ForwardError = ForwardError::Failed(Reason::BadTarget);
