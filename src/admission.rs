@@ -237,9 +237,20 @@ impl Admission {
         let stripped = self.head.prefix().map(|prefix| prefix.strip(target)).transpose()?;
         let (target, fields) = (stripped.as_ref().unwrap_or(target), self.token_fields(head));
         let facts = RequestFacts::read_with(fields, method, target, version, headers, quirks, source)?;
-        self.check_fields(head, &facts)?;
-        if let Some(section) = section {
-            self.head.keep_facts(section, &facts);
+        match head.via {
+            Via::Proxy => self.head.check_connection(headers)?,
+            Via::ForwardAuth { removes_fields } => {
+                // The proxy forwards both, and the backend may prefer the cookie, which was not verified.
+                if facts.has_session_cookie && !matches!(facts.credentials, Credentials::Missing) {
+                    return Err(RequestFault::AmbiguousCredentials("both a token and a session cookie"));
+                }
+                if self.head.look_alikes(headers).next().is_some() {
+                    return Err(LOOK_ALIKE);
+                }
+                if !removes_fields && self.head.unlisted(headers).next().is_some() {
+                    return Err(UNLISTED);
+                }
+            }
         }
         Ok(facts)
     }

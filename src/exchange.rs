@@ -240,6 +240,11 @@ impl Exchange {
         self.request = Some(progress);
     }
 
+    /// How much of the request's body was read.
+    pub fn request_bytes(&self) -> u64 {
+        self.request.as_ref().map_or(0, |request| request.bytes())
+    }
+
     /// Records the status of the response.
     pub fn set_status(&mut self, status: StatusCode) {
         if self.forwarded && self.via.is_none() {
@@ -349,7 +354,7 @@ impl Exchange {
             source_address: self.source,
             duration,
             upstream: self.upstream,
-            request_bytes: self.request.as_ref().map_or(0, |request| request.bytes()),
+            request_bytes: self.request_bytes(),
             response_bytes: self.response_bytes,
         });
     }

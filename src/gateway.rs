@@ -212,7 +212,7 @@ impl Gateway {
         let admitted = admitted.inspect_err(|_| exchange.waited(waited.total()))?;
         let mut ahead = environment.ahead;
         if !peer.account.is_trusted() && !format.grpc && ahead.bytes.is_empty() {
-            ahead = first_bytes(body, self.unverified_timeout).await?;
+            ahead = first_bytes(body, self.unverified_timeout, head.content_length).await?;
         }
         Ok(Accepted { admitted, ahead, revocations })
     }
@@ -256,7 +256,7 @@ impl Gateway {
             Ok(response) if is_broken(&response, upgrade.as_ref()) => {
                 let cause = "the backend switched to a protocol that the client did not ask for".into();
                 let failure = ForwardError::Explained(Reason::UpstreamProtocol, cause);
-                self.refuse_failed(exchange, failure, format)
+                self.refuse_failed(exchange, failure, format, None)
             }
             Ok(response) => match (upgrade, response.status()) {
                 (Some(upgrade), StatusCode::SWITCHING_PROTOCOLS) => {
@@ -265,7 +265,10 @@ impl Gateway {
                 // Only announced trailers are sent to HTTP/1 clients.
                 _ => relay(exchange, response, bounds, trailers && !format.http2),
             },
-            Err(failure) => self.refuse_failed(exchange, failure, format),
+            Err(failure) => {
+                let stated = stated_length(&upstream_request.headers);
+                self.refuse_failed(exchange, failure, format, stated)
+            }
         }
     }
 

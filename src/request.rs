@@ -250,7 +250,7 @@ fn check_framing(version: Version, headers: &Fields) -> Result<(), RequestFault>
 }
 
 /// Whether a `Cookie` field has one of these names (RFC 6265 section 4.2.1).
-fn has_cookie(headers: &Fields, names: &[&str]) -> bool {
+pub(crate) fn has_cookie(headers: &Fields, names: &[&str]) -> bool {
     !names.is_empty()
         && headers
             .get_all(COOKIE)

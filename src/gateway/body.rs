@@ -74,7 +74,11 @@ impl Gateway {
 
 /// Waits up to `patience` for the first bytes of a body, or its end, so that an unverified client cannot occupy a
 /// connection to the backend before it sends.
-pub(super) async fn first_bytes(body: &mut ClientBody, patience: Duration) -> Result<ReadAhead, Denial> {
+pub(super) async fn first_bytes(
+    body: &mut ClientBody,
+    patience: Duration,
+    stated: Option<u64>,
+) -> Result<ReadAhead, Denial> {
     let reading = async {
         while !body.is_end_stream() {
             match body.frame().await {
@@ -85,7 +89,7 @@ pub(super) async fn first_bytes(body: &mut ClientBody, patience: Duration) -> Re
                         return Ok(ReadAhead { bytes, ended: body.is_end_stream() });
                     }
                 }
-                Some(Err(_)) => return Err(broken_body()),
+                Some(Err(_)) => return Err(broken_body(0, stated)),
                 None => break,
             }
         }

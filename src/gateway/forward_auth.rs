@@ -15,10 +15,25 @@ use crate::client_body::ClientBody;
 use crate::decision::{Denial, Reason};
 use crate::diagnosis::{Detail, QuotedNames};
 use crate::exchange::Exchange;
-use crate::message::field_name::{AUTHORIZATION, HOST, X_ENVOY_AUTH_HEADERS_TO_REMOVE, X_METAGATE_REFUSAL};
+use crate::message::field_name::{
+    AUTHORIZATION, HOST, X_ENVOY_AUTH_HEADERS_TO_REMOVE, X_FORWARDED_FOR, X_METAGATE_REFUSAL,
+};
 use crate::message::{Fields, Request, Response};
-use crate::request::{ForwardAuthDialect, OriginalRequest, RequestFault};
+use crate::request::{FaultPlace, ForwardAuthDialect, OriginalRequest, RequestFault};
 use crate::respond::{self, ObservedBody, ResponseFormat};
+
+const NO_SOURCE: RequestFault = RequestFault::BadTarget("X-Forwarded-For names no address");
+
+/// The denial for a request whose client has no address.
+fn without_source(headers: &Fields) -> Denial {
+    match headers.get_all(X_FORWARDED_FOR).last() {
+        Some(value) => {
+            let place = FaultPlace::Value(b"x-forwarded-for", value.as_bytes());
+            Denial::of_request(NO_SOURCE, Some(place))
+        }
+        None => Denial::new(Reason::BadTarget).with("X-Forwarded-For names no address: the field is missing"),
+    }
+}
 
 impl Gateway {
     /// Serves a request on the forward-auth listener.
@@ -88,7 +103,7 @@ impl Gateway {
         let original = original.map_err(|fault| self.unknown_original(fault, &head.headers))?;
         // The proxy is trusted in everything else that it sends. Without this field every client would have the proxy's
         // address, and rules about networks would match all clients or none.
-        let source = source.ok_or(RequestFault::BadTarget("X-Forwarded-For names no address"))?;
+        let source = source.ok_or_else(|| without_source(&head.headers))?;
         exchange.set_source(Some(source));
         if let Some(host) = original.host {
             head.headers.insert(HOST, host);

@@ -29,22 +29,28 @@ pub(super) async fn read_graphql(
     if stated_length(headers).is_some_and(|length| length > limit as u64) {
         return Ok((Graphql::TOO_LONG, ReadAhead::default()));
     }
-    let ahead = read_ahead(body, limit, patience).await.ok_or(broken_body())?;
+    let ahead = read_ahead(body, limit, patience).await;
+    let ahead = ahead.map_err(|received| broken_body(received, stated_length(headers)))?;
     let is_complete = ahead.ended && ahead.bytes.len() <= limit;
     let graphql = if is_complete { Graphql::read(facts, headers, &ahead.bytes) } else { Graphql::TOO_LONG };
     Ok((graphql, ahead))
 }
 
-/// Reads until the end or the first frame beyond `limit`; `None` if the body ends early.
-async fn read_ahead(body: &mut ClientBody, limit: usize, patience: Duration) -> Option<ReadAhead> {
+/// Reads until the end or the first frame beyond `limit`.
+///
+/// # Errors
+/// The body ends early, after this many bytes.
+async fn read_ahead(body: &mut ClientBody, limit: usize, patience: Duration) -> Result<ReadAhead, u64> {
     // Usually the whole body is in one frame, which is not copied.
     let (mut first, mut all) = (Bytes::new(), BytesMut::new());
     while !body.is_end_stream() && first.len().max(all.len()) <= limit {
-        let Some(frame) = timeout(patience, body.frame()).await.ok()? else {
-            return Some(ReadAhead { bytes: joined(first, all), ended: true });
+        let frame = match timeout(patience, body.frame()).await {
+            Ok(None) => return Ok(ReadAhead { bytes: joined(first, all), ended: true }),
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(_))) | Err(_) => return Err(first.len().max(all.len()) as u64),
         };
         // Trailers are not forwarded.
-        let Ok(data) = frame.ok()?.into_data() else { continue };
+        let Ok(data) = frame.into_data() else { continue };
         if first.is_empty() {
             first = data;
             continue;
@@ -54,7 +60,7 @@ async fn read_ahead(body: &mut ClientBody, limit: usize, patience: Duration) -> 
         }
         all.extend_from_slice(&data);
     }
-    Some(ReadAhead { bytes: joined(first, all), ended: body.is_end_stream() })
+    Ok(ReadAhead { bytes: joined(first, all), ended: body.is_end_stream() })
 }
 
 fn joined(first: Bytes, all: BytesMut) -> Bytes {

@@ -1,16 +1,19 @@
 //! Responses to requests that are not forwarded, or whose forwarding failed.
 
+use std::borrow::Cow;
+
 use http::HeaderValue;
 
 use super::{Gateway, ListenerKind, Peer, Received};
 use crate::decision::{AfterRefusal, Denial, Reason};
+use crate::diagnosis::Detail;
 use crate::exchange::Exchange;
 use crate::message::field_name::SEC_WEBSOCKET_VERSION;
 use crate::message::{Fields, Response};
 use crate::outbound_head::{HandshakeFault, OutboundHead, WEBSOCKET_VERSION};
 use crate::request::{FaultPlace, FieldList, HeadLimits, HeadScanner, Http2Head, RequestFault};
 use crate::respond::{self, ObservedBody, ResponseFormat};
-use crate::upstream::ForwardError;
+use crate::upstream::{ForwardError, stated_length};
 
 /// Why an admitted request cannot be forwarded.
 pub(super) enum Unsendable {
@@ -107,7 +110,8 @@ impl Gateway {
         match unsendable {
             Unsendable::Denied(denial) => self.refuse(received, denial, peer),
             Unsendable::BrokenBody => {
-                self.refuse_failed(received.exchange, ForwardError::BrokenRequest, received.format)
+                let stated = stated_length(&received.head.headers);
+                self.refuse_failed(received.exchange, ForwardError::BrokenRequest, received.format, stated)
             }
             Unsendable::Handshake(fault) => {
                 let version = received.head.headers.get_owned(SEC_WEBSOCKET_VERSION);
@@ -126,12 +130,13 @@ impl Gateway {
         }
     }
 
-    /// Responds instead of the backend.
+    /// Responds instead of the backend. `stated` is the `Content-Length` of the request.
     pub(super) fn refuse_failed(
         &self,
         mut exchange: Box<Exchange>,
         failure: ForwardError,
         format: ResponseFormat,
+        stated: Option<u64>,
     ) -> Response<ObservedBody> {
         let denial = match failure {
             ForwardError::Failed(reason) => Denial::new(reason),
@@ -139,7 +144,7 @@ impl Gateway {
                 exchange.set_cause(cause);
                 Denial::new(reason)
             }
-            ForwardError::BrokenRequest => broken_body(),
+            ForwardError::BrokenRequest => broken_body(exchange.request_bytes(), stated),
             ForwardError::Revoked(revoked) => exchange.revoked_while_waiting(&revoked),
         };
         let close = denial.reason.row().connection != AfterRefusal::Keep;
@@ -152,6 +157,13 @@ pub(super) fn unsendable_identity(reason: Reason) -> Denial {
     Denial::new(reason).with(OutboundHead::UNSENDABLE)
 }
 
-pub(super) fn broken_body() -> Denial {
-    Denial::new(Reason::BadTarget).with("the request's body was broken off or framed wrongly")
+/// The body ended before its end, or its framing is wrong, after `received` bytes of its content.
+pub(super) fn broken_body(received: u64, stated: Option<u64>) -> Denial {
+    let of = match stated {
+        Some(stated) => Detail::of(format_args!(" of {stated}")).finish(),
+        None => Cow::Borrowed(""),
+    };
+    let why = "the request's body was broken off or framed wrongly";
+    let detail = Detail::of(format_args!("{why}, after {received}{of} bytes"));
+    Denial::new(Reason::BadTarget).with(detail.finish())
 }

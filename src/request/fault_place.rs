@@ -10,6 +10,7 @@ use super::field_name::{NOT_A_NAME, NOT_A_VALUE, OTHER_FRAMING, looks_like_frami
 use super::framing::{BOTH_FRAMINGS, NOT_A_LENGTH, NOT_CHUNKED};
 use super::grammar::{is_path_octet, is_query_octet, is_tchar, value_len};
 use super::host::{MANY_HOSTS, NOT_A_HOST, OTHER_HOST, check_authority};
+use super::target::REWRITTEN;
 use super::{FieldList, HeadScanner, http2_head};
 use crate::message::field_name::HOST;
 use crate::message::{FieldValue, Fields};
@@ -140,6 +141,22 @@ impl<'h> FaultPlace<'h> {
             }
             _ => path::part(why, target),
         }
+    }
+
+    /// The place in a path that was refused because the backend would replace the beginning of a segment
+    /// ([`super::BackendQuirks::rewrites`]). `None` if that shows only once the path is decoded.
+    pub fn of_rewrite(why: &str, target: &'h Uri, rewrites: &[(&str, &str)]) -> Option<Self> {
+        let path = target.path().as_bytes();
+        let removed = rewrites.iter().filter(|(_, to)| why == REWRITTEN && to.is_empty());
+        let mut found = removed.filter_map(|(from, _)| {
+            let at = path.windows(from.len()).position(|part| part == from.as_bytes())?;
+            let rest = path.get(at..)?;
+            let len = rest.iter().skip(from.len()).position(|byte| *byte == b'/');
+            let octets = rest.get(..len.map_or(rest.len(), |len| from.len() + len))?;
+            let goes_on = !matches!(octets.get(from.len()), None | Some(b';'));
+            goes_on.then_some(Self::Path { at: at + 1, octets })
+        });
+        found.next()
     }
 
     /// A field, with its value if that says where the message ends or which host is meant.

@@ -135,6 +135,14 @@ impl TokenFields {
         self.fields.iter().filter(|field| !field.is_authorization()).map(TokenField::name)
     }
 
+    /// The names of all fields that may hold credentials.
+    pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
+        let looks_at_authorization = self.has_authorization() || self.accepts_system_credential;
+        let authorization = looks_at_authorization.then_some(&http::header::AUTHORIZATION);
+        let others = self.fields.iter().filter(|field| !field.is_authorization()).map(|field| &field.name);
+        authorization.into_iter().chain(others)
+    }
+
     /// What is missing from a request without credentials.
     pub fn missing(&self) -> &'static str {
         if self.is_default() {

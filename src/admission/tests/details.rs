@@ -180,13 +180,19 @@ fn row(reason: Reason) -> Row {
             of_request(
                 Step::Request,
                 &[("authorization", "Bearer a"), ("authorization", "Bearer b")],
-                "there is more than one Authorization field",
+                "there is more than one Authorization field: the request has authorization (8 bytes), \
+                 authorization (8 bytes)",
             ),
-            of_request(Step::Request, &[("authorization", "Bearer a,b")], "Authorization has a comma"),
+            of_request(
+                Step::Request,
+                &[("authorization", "Bearer a,b")],
+                "Authorization has a comma: the request has authorization (10 bytes, a comma at position 9)",
+            ),
             of_request(
                 Step::Request,
                 &[("authorization", "Bearer a"), ("cookie", "PLAY_SESSION=x")],
-                "both Authorization and a session cookie",
+                "both a token and a session cookie: the request has authorization (8 bytes), the cookie \
+                 PLAY_SESSION",
             )
             .changed(|case| case.request.via = Via::ForwardAuth { removes_fields: true }),
         ],

@@ -208,8 +208,12 @@ fn source_address_is_the_last_untrusted_hop() {
     assert_eq!(ask(&auth, "192.0.2.9"), 200);
     assert_eq!(ask(&auth, "203.0.113.1, 192.0.2.9"), 200);
     assert_eq!(ask(&auth, "192.0.2.9, 203.0.113.1"), 403, "the first address is the client's claim");
-    for unknown in ["", "unknown", "192.0.2.9, unix:", "192.0.2.9,"] {
-        assert_eq!(ask(&auth, unknown), 400, "{unknown:?}");
+    for (at, unknown) in ["", "unknown", "192.0.2.9, unix:", "192.0.2.9,"].into_iter().enumerate() {
+        let path = format!("/unknown/{at}");
+        let fields = [("X-Forwarded-For", unknown), ("Authorization", token.as_str())];
+        assert_eq!(auth.ask("GET", &path, &fields).status, 400, "{unknown:?}");
+        let wanted = format!("X-Forwarded-For names no address: field \"x-forwarded-for\" is \"{unknown}\"");
+        assert_eq!(auth.stage.gateway.audit_of(&path)["detail"], wanted.as_str());
     }
     let auth = AuthService::with("request", &format!("{RULES}trustedProxies: [203.0.113.0/24]"));
     assert_eq!(ask(&auth, "192.0.2.9, 203.0.113.1"), 200);

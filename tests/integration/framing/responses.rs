@@ -170,7 +170,7 @@ fn malformed_body_is_400_and_never_completes() {
             "POST /{name} HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\nTransfer-Encoding: chunked\r\n\r\n{body}{inner}"
         ));
         let response = assert_refused(&mut client, 400, BAD_TARGET);
-        let detail = Some("the request's body was broken off or framed wrongly");
+        let detail = Some("the request's body was broken off or framed wrongly, after 5 bytes");
         assert_recorded(&stage, &response, "bad_target", detail, ("POST", &format!("/{name}")));
     }
     assert!(stage.upstream.requests().iter().all(|request| !request.complete));
