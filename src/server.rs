@@ -207,16 +207,8 @@ pub async fn run(
     let metrics = Arc::new(Metrics::new());
     let (audit, writer) = AuditTrail::start(audit_out, metrics.clone())?;
     let loaded = Arc::new(loaded);
-    let mut shared = SharedState {
-        metrics: metrics.clone(),
-        audit,
-        refusals: Arc::default(),
-        revocations: Arc::default(),
-        clock,
-        policy_number: Sender::new(0),
-        slots: Vec::new(),
-        proxies: listeners.proxy.iter().map(|proxy| proxy.listen.clone()).collect(),
-    };
+    let proxies = listeners.proxy.iter().map(|proxy| proxy.listen.clone()).collect();
+    let mut shared = SharedState::new(metrics.clone(), audit, clock, proxies);
     let prepared = PreparedConfig::new(loaded.clone(), None, &metrics, loaded.config.workers)?;
     let first = Arc::new(prepared.generation(&shared));
     shared.slots = first.worker_states().iter().map(|state| Arc::new(ArcSwap::new(state.clone()))).collect();

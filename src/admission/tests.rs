@@ -171,10 +171,8 @@ impl Request {
         let target = Uri::from_static(self.path);
         let head = self.head(&target);
         let mut seen = Seen::default();
-        let admitted = {
-            let admitting = pin!(admission.admit(&head, script, &mut seen));
-            admitting.poll(&mut Context::from_waker(Waker::noop()))
-        };
+        let admitted =
+            { pin!(admission.admit(&head, script, &mut seen)).poll(&mut Context::from_waker(Waker::noop())) };
         let Poll::Ready(admitted) = admitted else { panic!("a script never waits") };
         admitted.map_err(|denial| {
             assert_eq!(seen.0.len(), 1, "one step refuses: {:?}", seen.0);

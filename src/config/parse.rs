@@ -104,15 +104,10 @@ fn config(root: &Section<'_>) -> Option<Config> {
     let policy = policy(root, backend, upstream_path, &trust);
     let rule_tests = rule_tests::rule_tests(root, &policy, &trust);
     let datahub_system = datahub_system(root, backend);
-    let token_fields = token_headers::token_headers(root, backend, datahub_system.is_some());
-    let listener_token_fields = token_headers::of_listeners(root, backend, datahub_system.is_some());
+    let (token_fields, listener_token_fields) = token_headers::all(root, backend, datahub_system.is_some());
     let proxies = root.need_list("trustedProxies", values::proxy);
     let revocations = revocations::revocations(root, &trust);
-    let identity = identity::identity(
-        root,
-        backend,
-        &listener_token_fields.iter().flatten().chain([&token_fields]).collect::<Vec<_>>(),
-    );
+    let identity = identity::identity(root, backend, &token_fields, &listener_token_fields);
     Some(Config {
         workers: workers(root),
         backend,

@@ -45,6 +45,20 @@ pub(super) struct SharedState {
 }
 
 impl SharedState {
+    /// Without slots, which are made for the first generation. `proxies` are the addresses of the open proxy sockets.
+    pub(super) fn new(metrics: Arc<Metrics>, audit: AuditTrail, clock: Clock, proxies: Vec<Listen>) -> Self {
+        Self {
+            metrics,
+            audit,
+            refusals: Arc::default(),
+            revocations: Arc::default(),
+            clock,
+            policy_number: Sender::new(0),
+            slots: Vec::new(),
+            proxies,
+        }
+    }
+
     /// The token fields of each open socket under this configuration. Addresses change after a restart, so a socket that
     /// is no longer in `listen` keeps its fields.
     fn token_fields(&self, config: &Config) -> Vec<Option<TokenFields>> {

@@ -36,7 +36,8 @@ const NOT_FOR_IDENTITY: [&str; 19] = [
 pub(super) fn identity(
     root: &Section<'_>,
     backend: Backend,
-    token_fields: &[&TokenFields],
+    token_fields: &TokenFields,
+    listener_token_fields: &[Option<TokenFields>],
 ) -> Option<IdentityFields> {
     let section = root.section("identity");
     let datahub_actor = datahub_actor::is_set(&section, backend);
@@ -54,10 +55,9 @@ pub(super) fn identity(
     let headers: Vec<_> =
         section.text_lists("headers").into_iter().filter_map(|entry| header(&section, entry)).collect();
     for (field, _) in &headers {
-        let is_of_token = token_fields
-            .iter()
-            .flat_map(|fields| fields.others())
-            .any(|other| are_look_alikes(other, field.as_str()));
+        let all_fields = listener_token_fields.iter().flatten().chain([token_fields]);
+        let is_of_token =
+            all_fields.flat_map(TokenFields::others).any(|other| are_look_alikes(other, field.as_str()));
         if is_of_token || backend.preset().granted.all().any(|other| are_look_alikes(other, field.as_str())) {
             section.error("headers", format!("`{field}` already has another meaning"));
         }

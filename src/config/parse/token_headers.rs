@@ -37,24 +37,17 @@ const NOT_FOR_TOKENS: [&str; 25] = [
     "x-request-id",
 ];
 
-/// The fields of `authentication.tokenHeaders`; by default only `Authorization`.
-pub(super) fn token_headers(
+/// The fields of `authentication.tokenHeaders`, by default only `Authorization`; and those of each element of `listen`, in
+/// its order. `None` for one without any of its own, and an empty list if none has.
+pub(super) fn all(
     root: &Section<'_>,
     backend: Backend,
     has_system_credential: bool,
-) -> TokenFields {
-    own(root, &root.section("authentication"), backend, has_system_credential).unwrap_or_default()
-}
-
-/// The fields of each element of `listen`, in its order. `None` for one without any of its own. Empty if none has.
-pub(super) fn of_listeners(
-    root: &Section<'_>,
-    backend: Backend,
-    has_system_credential: bool,
-) -> Vec<Option<TokenFields>> {
-    let entries = root.entries("listen");
-    let all: Vec<_> = entries.iter().map(|entry| own(root, entry, backend, has_system_credential)).collect();
-    if all.iter().any(Option::is_some) { all } else { Vec::new() }
+) -> (TokenFields, Vec<Option<TokenFields>>) {
+    let own = |section: &Section<'_>| own(root, section, backend, has_system_credential);
+    let usual = own(&root.section("authentication")).unwrap_or_default();
+    let of_listeners: Vec<_> = root.entries("listen").iter().map(own).collect();
+    (usual, if of_listeners.iter().any(Option::is_some) { of_listeners } else { Vec::new() })
 }
 
 fn own(

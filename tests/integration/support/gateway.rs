@@ -19,7 +19,7 @@ use super::{DEADLINE, eventually, metrics};
 /// How to start the gateway. The environment holds only what is set here.
 #[derive(Default)]
 pub struct Setup {
-    environment: BTreeMap<String, String>,
+    pub environment: BTreeMap<String, String>,
     arguments: Vec<String>,
     config: Option<String>,
     /// A socket to pass on, and its name.
@@ -57,12 +57,6 @@ impl Setup {
 
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.insert(name.to_owned(), value.into());
-        self
-    }
-
-    /// Removes a variable.
-    pub fn without(mut self, name: &str) -> Self {
-        self.environment.remove(name);
         self
     }
 

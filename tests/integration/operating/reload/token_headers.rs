@@ -15,8 +15,9 @@ fn statuses(reloadable: &Reloadable) -> [u16; 3] {
 
 #[test]
 fn a_reload_changes_the_token_headers_of_an_open_address() {
-    let reloadable = Reloadable::with(crate::support::upstream::Upstream::echo(), OWN, |setup| {
-        setup.without("METAGATE_LISTEN")
+    let reloadable = Reloadable::with(crate::support::upstream::Upstream::echo(), OWN, |mut setup| {
+        setup.environment.remove("METAGATE_LISTEN");
+        setup
     });
     assert_eq!(statuses(&reloadable), [200, 401, 401]);
     reloadable.write(&OWN.replace("X-Own", "X-Other"));
