@@ -22,7 +22,6 @@ use arc_swap::ArcSwap;
 
 use tokio::sync::Notify;
 use tokio::sync::mpsc;
-use tokio::sync::watch::Sender;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
