@@ -82,11 +82,18 @@ impl Code {
         }
     }
 
+    /// The symbol whose code this octet starts with, and the length of that code; 0 if the code is longer.
+    #[inline]
+    fn short(&self, octet: u8) -> (u8, u32) {
+        let (symbol, length) = self.short.get(usize::from(octet)).copied().unwrap_or_default();
+        (symbol, u32::from(length))
+    }
+
     /// The symbol at the start of 32 bits, and the length of its code.
     fn symbol(&self, bits: u32) -> (u16, u32) {
-        let (symbol, length) = self.short.get((bits >> (32 - SHORT)) as usize).copied().unwrap_or_default();
+        let (symbol, length) = self.short((bits >> (32 - SHORT)) as u8);
         if length > 0 {
-            return (u16::from(symbol), u32::from(length));
+            return (u16::from(symbol), length);
         }
         for length in SHORT as usize + 1..=MAX_LENGTH {
             let (end, first, index) = (self.end.get(length), self.first.get(length), self.index.get(length));
@@ -103,11 +110,48 @@ impl Code {
     }
 }
 
+/// How many short codes are decoded between two looks at the input. They have at most 56 bits.
+const AT_ONCE: usize = 7;
+
 /// Appends the decoded octets to `into`.
 pub(super) fn decode(coded: &[u8], into: &mut Vec<u8>) -> Result<(), HpackError> {
-    // The bits that are not decoded yet are the lowest `count` of `bits`.
-    let (mut bits, mut count) = (0_u64, 0_u32);
-    let mut rest = coded.iter();
+    // No code has less than five bits.
+    into.reserve(coded.len().saturating_mul(8) / 5 + AT_ONCE);
+    // The bits that are not decoded yet are the highest `count` of `window`. Those after them are the next ones, too.
+    let (mut window, mut count, mut rest) = (0_u64, 0_u32, coded);
+    while let Some(next) = rest.first_chunk::<8>() {
+        window |= u64::from_be_bytes(*next) >> count;
+        let octets = (63 - count) / 8;
+        count += octets * 8;
+        rest = rest.get(octets as usize..).unwrap_or_default();
+        let mut symbols = [0; AT_ONCE];
+        let mut decoded = 0;
+        for slot in &mut symbols {
+            let (symbol, length) = CODE.short((window >> (64 - SHORT)) as u8);
+            if length == 0 {
+                break;
+            }
+            *slot = symbol;
+            decoded += 1;
+            window <<= length;
+            count -= length;
+        }
+        into.extend_from_slice(&symbols);
+        into.truncate(into.len() - (AT_ONCE - decoded));
+        if decoded == 0 {
+            // A long code. There are at least 56 bits.
+            let (symbol, length) = CODE.symbol((window >> 32) as u32);
+            into.push(u8::try_from(symbol).map_err(|_| HpackError::Huffman)?);
+            window <<= length;
+            count -= length;
+        }
+    }
+    decode_end(window.checked_shr(64 - count).unwrap_or(0), count, rest, into)
+}
+
+/// Decodes the last octets, after the lowest `count` bits of `bits`.
+fn decode_end(mut bits: u64, mut count: u32, rest: &[u8], into: &mut Vec<u8>) -> Result<(), HpackError> {
+    let mut rest = rest.iter();
     loop {
         while count <= 32
             && let Some(octet) = rest.next()
@@ -199,6 +243,29 @@ mod tests {
                 let coded = encoded(&[one, other, one], 1);
                 assert_eq!(decoded(&coded), Ok(vec![one as u8, other as u8, one as u8]));
             }
+        }
+    }
+
+    #[test]
+    fn codes_of_all_lengths_round_trip_at_every_position() {
+        // Long and short codes alternate, so that each begins at every bit of a window.
+        let symbols: Vec<usize> = (0..2048).map(|number| (number * 37 + number / 256) % 256).collect();
+        let text: Vec<u8> = symbols.iter().map(|symbol| *symbol as u8).collect();
+        for begin in 0..64 {
+            for length in [0, 1, 7, 8, 9, 64, 500] {
+                let part = begin..begin + length;
+                assert_eq!(decoded(&encoded(&symbols[part.clone()], 1)), Ok(text[part].to_vec()));
+            }
+        }
+        let short: Vec<usize> = (0..300).map(|number| usize::from(b"0aZ;&"[number % 5])).collect();
+        for length in 0..short.len() {
+            let text: Vec<u8> = short[..length].iter().map(|symbol| *symbol as u8).collect();
+            assert_eq!(decoded(&encoded(&short[..length], 1)), Ok(text));
+        }
+        for at in 0..40 {
+            let mut with_eos = short[..40].to_vec();
+            with_eos[at] = usize::from(EOS);
+            assert_eq!(decoded(&encoded(&with_eos, 1)), Err(HpackError::Huffman), "EOS at {at}");
         }
     }
 
