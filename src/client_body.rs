@@ -6,15 +6,16 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
+mod http2;
 mod outgoing;
 mod presence;
 mod transport;
 
+pub use http2::Http2Body;
 pub use outgoing::Outgoing;
 pub use presence::Presence;
 pub use transport::{Http1Body, SharedTransport};
@@ -71,7 +72,7 @@ pub enum ClientBody {
     /// Read from a connection that carries one request at a time.
     Http1(Http1Body),
     /// A stream of an HTTP/2 connection.
-    Http2(Incoming),
+    Http2(Http2Body),
 }
 
 impl ClientBody {
@@ -89,9 +90,7 @@ impl Body for ClientBody {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Http1(body) => body.poll(cx).map(|data| data.map(|data| data.map(Frame::data))),
-            Self::Http2(incoming) => Pin::new(incoming)
-                .poll_frame(cx)
-                .map(|frame| frame.map(|frame| frame.map_err(io::Error::other))),
+            Self::Http2(body) => body.poll(cx),
         }
     }
 
@@ -99,7 +98,7 @@ impl Body for ClientBody {
         match self {
             Self::Empty => true,
             Self::Http1(body) => body.is_done(),
-            Self::Http2(incoming) => incoming.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
         }
     }
 
@@ -107,7 +106,7 @@ impl Body for ClientBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Http1(body) => body.length_left().map_or_else(SizeHint::new, SizeHint::with_exact),
-            Self::Http2(incoming) => incoming.size_hint(),
+            Self::Http2(body) => body.length_left().map_or_else(SizeHint::new, SizeHint::with_exact),
         }
     }
 }

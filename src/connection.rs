@@ -4,10 +4,9 @@
 //!    connection is counted against that client's share of the limits.
 //! 2. If TLS is on, the TLS handshake follows. ALPN selects the HTTP version; without TLS, the first bytes do
 //!    (`preface`).
-//! 3. `http1` or `http2` serves the requests. Both read strictly what the client sends, because a backend may read
-//!    differently what other readers tolerate: HTTP/1 has a reader of its own, and HTTP/2 is validated in front of hyper.
-//!    There a refused head is replaced by a `placeholder` request, so that the refusal goes through the gateway like
-//!    every other response.
+//! 3. `http1` or `http2` serves the requests, each by a `handler`. Both read strictly what the client sends, because a
+//!    backend may read differently what other readers tolerate: HTTP/1 has a reader of its own, and HTTP/2 is validated in
+//!    front of the h2 crate, which is given placeholders in place of heads.
 //!
 //! What must hold:
 //!
@@ -36,10 +35,10 @@ use crate::gateway::{ListenerKind, Peer};
 use crate::tls;
 
 mod context;
+mod handler;
 mod http1;
 mod http2;
 mod linger;
-mod placeholder;
 mod preface;
 mod proxy_protocol;
 mod settings;

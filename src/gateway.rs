@@ -244,7 +244,7 @@ impl Gateway {
             trailers,
             upgrade: upgrade.is_some(),
             // HTTP/1.0 has no interim responses (RFC 9110 section 15.2).
-            interim: peer.interim.clone().filter(|_| head.version == Version::HTTP_11),
+            interim: peer.interim.clone().filter(|_| head.version != Version::HTTP_10),
             permitted_at: exchange.permitted_at(),
             responded_at: None,
         };
@@ -337,7 +337,7 @@ fn relay(
     let announced = if keeps_trailer { response.headers().get_owned(TRAILER) } else { None };
     remove_connection_fields(response.headers_mut());
     if response.status() == StatusCode::NO_CONTENT {
-        // RFC 9110 section 8.6. hyper would send it over HTTP/2.
+        // RFC 9110 section 8.6. Over HTTP/2 it would be sent.
         response.headers_mut().remove(CONTENT_LENGTH);
     }
     if let Some(announced) = announced {

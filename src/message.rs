@@ -111,14 +111,6 @@ impl<B> Response<B> {
         let Self { status, reason, headers, body } = self;
         Response { status, reason, headers, body: map(body) }
     }
-
-    /// For HTTP/2, which has no reason phrases.
-    pub fn into_http2(self) -> http::Response<B> {
-        let mut response = http::Response::new(self.body);
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers.to_header_map();
-        response
-    }
 }
 
 impl<B> From<http::Response<B>> for Response<B> {

@@ -74,7 +74,7 @@ pub struct ResponseFormat {
     /// Whether it goes over HTTP/2, where a response ends only its stream.
     pub http2: bool,
     /// Whether the request was HEAD: the response has the length of the body, but no body (RFC 9110 section 9.3.2).
-    /// hyper would send the body over HTTP/2.
+    /// Over HTTP/2 it would be sent.
     pub to_head: bool,
 }
 

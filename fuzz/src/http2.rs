@@ -32,10 +32,18 @@ pub fn http2_head(data: &[u8]) {
         let uri = uri_of(head.path()).expect("a target");
         let path = uri.path_and_query().expect("a path");
         assert_eq!(written(path).as_bytes(), head.path(), "nothing was cut off");
+        if let Ok(target) = head.uri() {
+            assert_eq!(target.path_and_query(), Some(path));
+        }
+        let mut fields = Vec::new();
         for (name, value) in list.iter().filter(|(name, _)| !name.starts_with(b":")) {
             assert!(HeaderName::from_lowercase(name).is_ok());
             assert!(HeaderValue::from_bytes(value).is_ok());
             assert!(!name.contains(&b'"'));
+            fields.push((name.to_vec(), value.to_vec()));
         }
+        let read = list.into_fields().expect("less than 4 GiB");
+        let read = read.iter().map(|field| (field.name().into(), field.value().as_bytes().to_vec()));
+        assert!(read.eq(fields), "the fields of the request are those that were checked");
     }
 }

@@ -32,6 +32,7 @@ use std::task::Poll;
 use bytes::BytesMut;
 
 use super::context::WorkerContext;
+use super::handler::Handler;
 use super::settings::ConnectionSettings;
 use crate::client_body::{ClientBody, Duplex};
 use crate::gateway::Peer;
@@ -40,12 +41,10 @@ use crate::respond::{ObservedBody, Switched};
 use crate::upstream::InterimResponses;
 
 mod client_io;
-mod handler;
 mod request;
 mod response;
 
 use client_io::{ClientIo, Next};
-use handler::Handler;
 use response::{BodyWriter, ResponseTerms};
 
 /// Serves the connection until it ends or is drained. `read` has the bytes that were already read from it.

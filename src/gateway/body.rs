@@ -107,7 +107,6 @@ pub(super) async fn is_empty(body: &mut ClientBody, patience: Duration) -> bool 
         while !body.is_end_stream() {
             match body.frame().await {
                 Some(Ok(frame)) if frame.data_ref().is_none_or(|data| data.is_empty()) => {}
-                // hyper treats RST_STREAM with NO_ERROR as an end.
                 Some(_) => return false,
                 None => return body.is_end_stream(),
             }

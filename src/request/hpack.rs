@@ -12,7 +12,19 @@
 mod huffman;
 mod table;
 
+use std::ops::Range;
+
+use bytes::BytesMut;
 use table::DynamicTable;
+
+use crate::message::{FieldSpans, Fields};
+
+/// What is between a name and a value, and after a value (RFC 9112 section 5).
+const SEPARATOR: &[u8] = b": ";
+const LINE_END: &[u8] = b"\r\n";
+/// How much most heads have at most.
+const USUAL_BYTES: usize = 1024;
+const USUAL_FIELDS: usize = 16;
 
 /// The size of a field in addition to its octets (RFC 9113 section 10.5.1).
 const FIELD_OVERHEAD: usize = 32;
@@ -44,8 +56,9 @@ pub enum HpackError {
 /// The fields of a block, in their order.
 #[derive(Debug)]
 pub struct FieldList {
-    octets: Vec<u8>,
-    /// The ends of each field's name and value in `octets`.
+    /// Each field as a line of HTTP/1: the name, `: `, the value and CR LF.
+    lines: BytesMut,
+    /// The ends of each field's name and value in `lines`.
     ends: Vec<(usize, usize)>,
     size: usize,
     limit: usize,
@@ -54,7 +67,7 @@ pub struct FieldList {
 impl FieldList {
     /// An empty list. It accepts fields while the sum of their octets, plus 32 for each, is below `limit`.
     pub fn new(limit: usize) -> Self {
-        Self { octets: Vec::new(), ends: Vec::new(), size: 0, limit }
+        Self { lines: BytesMut::new(), ends: Vec::new(), size: 0, limit }
     }
 
     /// Whether fields were dropped because of the limit.
@@ -64,11 +77,30 @@ impl FieldList {
 
     /// The accepted fields: names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
-        let begins = std::iter::once(0).chain(self.ends.iter().map(|(_, end)| *end));
-        begins.zip(&self.ends).map(|(begin, (middle, end))| {
-            let part = |from, to| self.octets.get(from..to).unwrap_or_default();
-            (part(begin, *middle), part(*middle, *end))
+        self.positions().map(|(name, value)| {
+            let part = |range: Range<usize>| self.lines.get(range).unwrap_or_default();
+            (part(name), part(value))
         })
+    }
+
+    /// Where the names and values are in `lines`.
+    fn positions(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> + Clone {
+        let begins = std::iter::once(0).chain(self.ends.iter().map(|(_, end)| end + LINE_END.len()));
+        begins.zip(&self.ends).map(|(begin, (name, value))| (begin..*name, name + SEPARATOR.len()..*value))
+    }
+
+    /// The fields of a message whose head this is, without the pseudo-fields. The names and values must have been
+    /// checked ([`super::Http2Head`]).
+    ///
+    /// # Errors
+    /// The list itself, if it is longer than 4 GiB.
+    pub fn into_fields(self) -> Result<Fields, Self> {
+        let mut spans = FieldSpans::new();
+        let is_field = |name: &Range<usize>| self.lines.get(name.start) != Some(&b':');
+        let mut fields = self.positions().filter(|(name, _)| is_field(name));
+        let all_fit = fields.all(|(name, value)| spans.push(name, value).is_some());
+        drop(fields);
+        if all_fit { Ok(Fields::of(spans, self.lines)) } else { Err(self) }
     }
 
     fn push(&mut self, name: &[u8], value: &[u8]) {
@@ -77,10 +109,17 @@ impl FieldList {
         if self.is_too_large() {
             return;
         }
-        self.octets.extend_from_slice(name);
-        let middle = self.octets.len();
-        self.octets.extend_from_slice(value);
-        self.ends.push((middle, self.octets.len()));
+        if self.ends.capacity() == 0 {
+            self.lines.reserve(USUAL_BYTES);
+            self.ends.reserve(USUAL_FIELDS);
+        }
+        let name_end = self.lines.len() + name.len();
+        let value_end = name_end + SEPARATOR.len() + value.len();
+        self.lines.reserve(value_end + LINE_END.len() - self.lines.len());
+        for part in [name, SEPARATOR, value, LINE_END] {
+            self.lines.extend_from_slice(part);
+        }
+        self.ends.push((name_end, value_end));
     }
 }
 

@@ -7,12 +7,17 @@
 //! Which methods, hosts and paths are served is deliberately not checked here. [`super::RequestFacts`] does that for
 //! every version of HTTP.
 
+use bytes::Bytes;
+use http::Uri;
+use http::uri::{self, Authority, PathAndQuery, Scheme};
+
 use super::field_lines::MAX_NAME;
 use super::framing::{NOT_A_LENGTH, plain_length};
 use super::grammar::{bad_target_octet, is_path_octet, is_query_octet, token_len, value_len};
 use super::head::MAX_METHOD;
 use super::host::check_authority;
 use super::hpack::FieldList;
+use super::uri::{NO_FORM, with_stand_ins};
 use super::{HeadLimits, RequestFault};
 
 const fn bad<T>(why: &'static str) -> Result<T, RequestFault> {
@@ -26,7 +31,7 @@ pub struct Http2Head<'l> {
     scheme: Option<&'l [u8]>,
     authority: Option<&'l [u8]>,
     path: Option<&'l [u8]>,
-    has_content_length: bool,
+    content_length: Option<&'l [u8]>,
     fields: usize,
 }
 
@@ -71,6 +76,30 @@ impl<'l> Http2Head<'l> {
         self.path.unwrap_or_default()
     }
 
+    /// The target: `:path`, and with `:authority` also that and `:scheme`, as the h2 crate would make it. `:path` has
+    /// stand-ins in its query if it needs them ([`super::uri_of`]).
+    ///
+    /// # Errors
+    /// It is too long for an [`Uri`], or not of a form that a checked head has.
+    pub fn uri(&self) -> Result<Uri, RequestFault> {
+        let path = match with_stand_ins(self.path())? {
+            None => PathAndQuery::try_from(self.path()),
+            Some(path) => PathAndQuery::from_maybe_shared(Bytes::from(path)),
+        };
+        let mut parts = uri::Parts::default();
+        parts.path_and_query = Some(path.map_err(|_| NO_FORM)?);
+        if let Some(authority) = self.authority {
+            parts.authority = Some(Authority::try_from(authority).map_err(|_| NO_FORM)?);
+            parts.scheme = Some(if self.scheme == Some(b"https") { Scheme::HTTPS } else { Scheme::HTTP });
+        }
+        Uri::from_parts(parts).map_err(|_| NO_FORM)
+    }
+
+    /// The value of `Content-Length`.
+    pub fn content_length(&self) -> Option<&'l [u8]> {
+        self.content_length
+    }
+
     /// Section 8.3: each of these at most once, and no others. `:protocol` is not supported (RFC 8441).
     fn pseudo_field(&mut self, name: &[u8], value: &'l [u8]) -> Result<(), RequestFault> {
         let slot = match name {
@@ -86,7 +115,7 @@ impl<'l> Http2Head<'l> {
     fn field(
         &mut self,
         name: &[u8],
-        value: &[u8],
+        value: &'l [u8],
         limits: HeadLimits,
         ends: bool,
     ) -> Result<(), RequestFault> {
@@ -98,7 +127,7 @@ impl<'l> Http2Head<'l> {
         match name {
             b"content-length" => match plain_length(value) {
                 Some(1..) if ends => bad("Content-Length without a body"),
-                Some(_) if !std::mem::replace(&mut self.has_content_length, true) => Ok(()),
+                Some(_) if self.content_length.replace(value).is_none() => Ok(()),
                 _ => bad(NOT_A_LENGTH),
             },
             _ => Ok(()),

@@ -13,7 +13,8 @@ use http::uri::PathAndQuery;
 
 use super::RequestFault;
 
-const NO_FORM: RequestFault = RequestFault::BadTarget("target is not of a form that requests have");
+pub(super) const NO_FORM: RequestFault =
+    RequestFault::BadTarget("target is not of a form that requests have");
 const NOT_ASCII: RequestFault = RequestFault::BadTarget("target is not ASCII");
 
 /// The longest [`Uri`].

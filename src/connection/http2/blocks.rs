@@ -1,23 +1,25 @@
-//! Decodes and checks field blocks, and encodes them again for h2 in a form that has only one meaning.
+//! Decodes and checks field blocks, and gives h2 others in their place.
 //!
-//! 1. Only this decoder knows the client's dynamic table. h2 gets literals without indexing, in new frames.
-//! 2. In place of a refused head h2 gets a placeholder, to which the service responds with the refusal.
-//! 3. In place of refused trailers h2 gets a malformed block, so that the stream ends with PROTOCOL_ERROR (RFC 9113
-//!    section 8.1.1).
+//! 1. Only this decoder knows the client's dynamic table. h2 gets entries of the static table and literals without
+//!    indexing, in new frames.
+//! 2. In place of every head h2 gets a placeholder, which opens the stream. The service takes the head, or the refusal,
+//!    from [`Heads`], so that it is read only once.
+//! 3. Trailers are encoded again. In place of refused ones h2 gets a malformed block, so that the stream ends with
+//!    PROTOCOL_ERROR (RFC 9113 section 8.1.1).
 
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use http::{Method, Uri, Version};
 
 use super::frame::{
     self, COMPRESSION_ERROR, CONTINUATION, ConnectionError, END_HEADERS, END_STREAM, FRAME_SIZE_ERROR,
     FrameHead, HEADERS, MAX_FRAME, PADDED, PRIORITY_FLAG,
 };
-use super::refused::{RefusedHeads, placeholder};
+use super::heads::{Heads, ReadHead};
 use crate::gateway::UnreadHead;
-use crate::request::{
-    FieldList, HeadLimits, HpackDecoder, Http2Head, RequestFault, check_http2_trailers, with_stand_ins,
-};
+use crate::message::{Fields, Head};
+use crate::request::{FieldList, HeadLimits, HpackDecoder, Http2Head, RequestFault, check_http2_trailers};
 
 /// The default of SETTINGS_HEADER_TABLE_SIZE.
 const TABLE_SIZE: usize = 4096;
@@ -30,9 +32,11 @@ const MAX_EXCESS: usize = 4;
 pub(super) struct FieldBlocks {
     decoder: HpackDecoder,
     limits: HeadLimits,
-    refused: Arc<RefusedHeads>,
+    heads: Arc<Heads>,
     /// The highest stream that the client has opened.
     last_stream: u32,
+    /// h2 ignores heads of streams after this one.
+    last_allowed: u32,
     /// The incomplete block, which CONTINUATION has to follow.
     incomplete: Option<Block>,
     /// A block was too large to be kept, so the state of the dynamic table is unknown.
@@ -51,12 +55,13 @@ struct Block {
 }
 
 impl FieldBlocks {
-    pub(super) fn new(limits: HeadLimits, refused: Arc<RefusedHeads>) -> Self {
+    pub(super) fn new(limits: HeadLimits, heads: Arc<Heads>) -> Self {
         Self {
             decoder: HpackDecoder::new(TABLE_SIZE),
             limits,
-            refused,
+            heads,
             last_stream: 0,
+            last_allowed: u32::MAX,
             incomplete: None,
             table_lost: false,
         }
@@ -69,6 +74,22 @@ impl FieldBlocks {
     /// The size of the incomplete block.
     pub(super) fn buffered(&self) -> usize {
         self.incomplete.as_ref().map_or(0, |block| block.octets.capacity())
+    }
+
+    /// The size of the heads that wait for h2 to open their streams.
+    pub(super) fn waiting(&self) -> usize {
+        self.heads.bytes()
+    }
+
+    /// Records that a stream was reset: if it is not open yet, it does not open any more.
+    pub(super) fn was_reset(&self, stream: u32) {
+        drop(self.heads.take(stream));
+    }
+
+    /// Records that GOAWAY was sent with this number.
+    pub(super) fn ends_after(&mut self, stream: u32) {
+        self.last_allowed = self.last_allowed.min(stream);
+        self.heads.drop_after(self.last_allowed);
     }
 
     /// Checks whether this frame is allowed now. Within a block only its own CONTINUATION is (section 6.10).
@@ -155,42 +176,56 @@ impl FieldBlocks {
             return Err(ConnectionError { code: COMPRESSION_ERROR, why });
         }
         let opens_stream = block.stream > self.last_stream;
-        let encoded = match () {
-            () if block.depends_on_itself => malformed(),
-            () if opens_stream => self.head(block, &list),
-            () if is_open => self.trailers(&list),
+        match () {
+            () if block.depends_on_itself => write_block(out, block, &malformed()),
+            () if opens_stream => self.head(block, list, out),
+            () if is_open => write_block(out, block, &self.trailers(&list)),
             // On a stream that is closed or was skipped, h2 decides which error it is.
-            () => encode(list.iter()),
-        };
-        write_block(out, block, &encoded);
+            () => write_block(out, block, &encode(list.iter())),
+        }
         self.last_stream = self.last_stream.max(block.stream);
         Ok(opens_stream.then_some(block.stream))
     }
 
-    fn head(&self, block: &Block, list: &FieldList) -> Vec<u8> {
-        let read = if self.table_lost {
-            Err(RequestFault::HeadTooLarge)
-        } else {
-            Http2Head::read(list, self.limits, block.ends_stream)
+    /// Keeps the head for the service, and writes a placeholder for it.
+    fn head(&self, block: &Block, list: FieldList, out: &mut BytesMut) {
+        let mut placeholder = PLACEHOLDER.to_vec();
+        let checked =
+            if self.table_lost { Err(RequestFault::HeadTooLarge) } else { self.check(block, &list) };
+        if let Ok((_, _, Some(length))) = checked {
+            // h2 compares it with the length of the body (section 8.1.1).
+            placeholder.extend_from_slice(CONTENT_LENGTH);
+            write_length(&mut placeholder, length.len());
+            placeholder.extend_from_slice(length);
+        }
+        let checked = checked.map(|(method, uri, _)| (method, uri));
+        write_block(out, block, &placeholder);
+        if block.stream > self.last_allowed {
+            return;
+        }
+        let refuse = |fault, list: &FieldList| {
+            ReadHead::Refused(Box::new(UnreadHead::of_http2(fault, list, self.limits)))
         };
-        let target = read.and_then(|head| with_stand_ins(head.path()));
-        let fault = match target {
-            Ok(None) => return encode(list.iter()),
-            // h2 reads the target as a URI.
-            Ok(Some(target)) => {
-                let field = |(name, value)| (name, if name == b":path" { &*target } else { value });
-                return encode(list.iter().map(field));
-            }
-            Err(fault) => fault,
+        let (head, bytes) = match checked {
+            Ok((method, uri)) => match list.into_fields() {
+                Ok(headers) => accepted(method, uri, headers),
+                Err(list) => (refuse(RequestFault::HeadTooLarge, &list), 0),
+            },
+            Err(fault) => (refuse(fault, &list), 0),
         };
-        let head = Http2Head::of_refused(list, self.limits);
-        self.refused.put(block.stream, UnreadHead::of_http2(fault, list, self.limits));
-        // A response to HEAD has no body.
-        let method: &[u8] = if head.method() == b"HEAD" { b"HEAD" } else { b"GET" };
-        let path = placeholder(block.stream);
-        let fields: [(&[u8], &[u8]); 3] =
-            [(b":method", method), (b":scheme", b"http"), (b":path", path.as_bytes())];
-        encode(fields.into_iter())
+        self.heads.put(block.stream, head, bytes + size_of::<ReadHead>());
+    }
+
+    /// Checks a head. Returns its method, its target and the value of Content-Length.
+    fn check<'l>(
+        &self,
+        block: &Block,
+        list: &'l FieldList,
+    ) -> Result<(Method, Uri, Option<&'l [u8]>), RequestFault> {
+        let head = Http2Head::read(list, self.limits, block.ends_stream)?;
+        let method = Method::from_bytes(head.method());
+        let method = method.map_err(|_| RequestFault::BadTarget("method is not a token"))?;
+        Ok((method, head.uri()?, head.content_length()))
     }
 
     fn trailers(&self, list: &FieldList) -> Vec<u8> {
@@ -199,6 +234,18 @@ impl FieldBlocks {
             _ => malformed(),
         }
     }
+}
+
+/// `:method: GET`, `:scheme: http` and `:path: /`, from the static table (RFC 7541 appendix A).
+const PLACEHOLDER: &[u8] = &[0x82, 0x86, 0x84];
+/// The name `content-length` of a literal without indexing (section 6.2.2): index 28.
+const CONTENT_LENGTH: &[u8] = &[0x0f, 0x0d];
+
+/// The head, and how many bytes it takes.
+fn accepted(method: Method, uri: Uri, headers: Fields) -> (ReadHead, usize) {
+    let target = uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let bytes = headers.bytes() + target + size_of::<Head>();
+    (ReadHead::Accepted(Box::new(Head { method, uri, version: Version::HTTP_2, headers })), bytes)
 }
 
 /// A block that h2 refuses as malformed: the stream ends with PROTOCOL_ERROR.

@@ -1,13 +1,14 @@
 //! Validates the frames of one connection in both directions. It does no input or output.
 //!
 //! 1. The client's frames are passed on unchanged, except for field blocks, which [`FieldBlocks`] decodes, checks and
-//!    encodes again.
+//!    replaces.
 //! 2. Frames and resets are counted ([`FrameBudget`], [`ResetBudget`]).
 //! 3. An error ends the connection: nothing after it is read.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Buf as _, BytesMut};
 
 use super::blocks::FieldBlocks;
 use super::budget::{FrameBudget, ResetBudget};
@@ -15,13 +16,17 @@ use super::frame::{
     self, CONTINUATION, ConnectionError, DATA, END_STREAM, FrameHead, GOAWAY, HEAD_BYTES, HEADERS, Octets,
     PUSH_PROMISE, RST_STREAM,
 };
-use super::refused::RefusedHeads;
+use super::heads::Heads;
 use crate::connection::preface::PREFACE;
 use crate::request::HeadLimits;
 
-const CODE_BYTES: usize = 4;
-/// HPACK can expand small heads to large ones, so no more are read once this many octets wait for h2.
+/// The error code of RST_STREAM, and the last stream of GOAWAY.
+const NUMBER_BYTES: usize = 4;
+/// HPACK can expand small heads to large ones, so no more are read once this many octets wait for h2, or heads of this
+/// size for the service.
 const MAX_READY: usize = 16 * 1024;
+/// The first bit of a stream's number is reserved.
+const MAX_STREAM: u32 = u32::MAX >> 1;
 const TOO_MANY_RESETS: ConnectionError = ConnectionError::calm("too many requests were reset");
 
 /// The frames of one connection; see the module.
@@ -33,15 +38,52 @@ pub(super) struct Frames {
     frame_budget: FrameBudget,
     reset_budget: ResetBudget,
     /// What h2 reads before anything else.
-    ready: BytesMut,
-    /// How many heads `ready` got since it was last empty.
-    ready_heads: usize,
-    /// The length of `ready` after the last of them.
-    ready_octets: usize,
+    ready: Ready,
     /// What was read while `ready` was full, not processed yet.
     backlog: Vec<u8>,
     error: Option<ConnectionError>,
     sent: Sent,
+}
+
+/// Octets that h2 has not read yet.
+#[derive(Debug, Default)]
+struct Ready {
+    octets: BytesMut,
+    /// For each head in them: how many octets there are up to its end, after the head before it.
+    heads: VecDeque<usize>,
+    /// The sum of `heads`.
+    marked: usize,
+}
+
+impl Ready {
+    /// Records that a head ends here.
+    fn mark_head(&mut self) {
+        self.heads.push_back(self.octets.len() - self.marked);
+        self.marked = self.octets.len();
+    }
+
+    /// How many octets there are up to the end of the last of so many heads. With fewer heads, all.
+    fn up_to(&self, heads: usize) -> usize {
+        let within = heads.min(self.heads.len());
+        if within < heads || within == 0 { self.octets.len() } else { self.heads.iter().take(within).sum() }
+    }
+
+    /// Removes octets. Returns how many heads end in them.
+    fn advance(&mut self, count: usize) -> usize {
+        self.octets.advance(count);
+        let (mut left, mut heads) = (count, 0);
+        while let Some(first) = self.heads.front_mut() {
+            let part = left.min(*first);
+            (*first, left) = (*first - part, left - part);
+            self.marked -= part;
+            if *first > 0 {
+                break;
+            }
+            self.heads.pop_front();
+            heads += 1;
+        }
+        heads
+    }
 }
 
 /// The payload of the current frame.
@@ -56,23 +98,21 @@ enum Payload {
 /// Follows the frames that are sent to the client.
 #[derive(Debug)]
 struct Sent {
-    /// A frame head and, after that of RST_STREAM, the error code.
-    head: Octets<{ HEAD_BYTES + CODE_BYTES }>,
+    /// A frame head and, after those of RST_STREAM and GOAWAY, a number.
+    head: Octets<{ HEAD_BYTES + NUMBER_BYTES }>,
     payload_left: usize,
 }
 
 impl Frames {
     /// For a connection whose next octet is the first of the preface.
-    pub(super) fn new(limits: HeadLimits, refused: Arc<RefusedHeads>) -> Self {
+    pub(super) fn new(limits: HeadLimits, heads: Arc<Heads>) -> Self {
         Self {
             head: Octets::new(),
             payload: Payload::Passed(PREFACE.len()),
-            blocks: FieldBlocks::new(limits, refused),
+            blocks: FieldBlocks::new(limits, heads),
             frame_budget: FrameBudget::new(),
             reset_budget: ResetBudget::new(),
-            ready: BytesMut::new(),
-            ready_heads: 0,
-            ready_octets: 0,
+            ready: Ready::default(),
             backlog: Vec::new(),
             error: None,
             sent: Sent { head: Octets::new(), payload_left: 0 },
@@ -84,13 +124,24 @@ impl Frames {
         self.reset_budget = ResetBudget::unlimited();
     }
 
-    /// What h2 has to read before anything else, and before more is read from the socket.
-    pub(super) fn ready(&mut self) -> &mut BytesMut {
-        if self.ready.is_empty() && !self.backlog.is_empty() {
+    /// What h2 has to read before anything else, and before more is read from the socket: all of it, or up to the end
+    /// of the last of so many heads.
+    pub(super) fn ready(&mut self, heads: usize) -> &[u8] {
+        if self.ready.octets.is_empty() && !self.backlog.is_empty() {
             let octets = std::mem::take(&mut self.backlog);
             self.receive_copied(&octets);
         }
-        &mut self.ready
+        self.ready.octets.get(..self.ready.up_to(heads)).unwrap_or_default()
+    }
+
+    /// Records that h2 has read so many octets of [`Self::ready`]. Returns how many heads ended in them.
+    pub(super) fn passed(&mut self, count: usize) -> usize {
+        let heads = self.ready.advance(count.min(self.ready.octets.len()));
+        if self.ready.octets.is_empty() {
+            // An idle connection keeps no buffer.
+            self.ready = Ready::default();
+        }
+        heads
     }
 
     /// The error that ends the connection.
@@ -107,7 +158,7 @@ impl Frames {
         Some(out)
     }
 
-    /// The size of incomplete field blocks and of what h2 has not read.
+    /// The size of incomplete field blocks, of what h2 has not read, and of heads whose streams it has not opened.
     pub(super) fn buffered(&self) -> usize {
         let frame = match &self.payload {
             Payload::Block { octets, .. } => octets.capacity(),
@@ -115,16 +166,20 @@ impl Frames {
         };
         frame
             .saturating_add(self.blocks.buffered())
-            .saturating_add(self.ready.len())
+            .saturating_add(self.blocks.waiting())
+            .saturating_add(self.ready.octets.len())
             .saturating_add(self.backlog.len())
     }
 
-    /// Roughly how many streams h2 has whose response has not ended. Heads that h2 has not read yet are estimated
-    /// from their share of the octets, and not counted.
+    /// How many streams h2 has whose response has not ended. Heads that h2 has not read yet are not counted.
     pub(super) fn open_streams(&self) -> usize {
-        let unread = self.ready_heads.saturating_mul(self.ready.len()).checked_div(self.ready_octets);
-        let unread = unread.unwrap_or(0).min(self.ready_heads);
-        self.reset_budget.open_streams().saturating_sub(unread)
+        self.reset_budget.open_streams().saturating_sub(self.ready.heads.len())
+    }
+
+    /// Whether no more is processed before h2 and the service have taken what is there.
+    fn is_full(&self) -> bool {
+        let ready = self.ready.octets.len();
+        ready >= MAX_READY || ready > 0 && self.blocks.waiting() >= MAX_READY
     }
 
     /// Processes what the client sent. Everything that is passed on is copied to `ready`.
@@ -140,7 +195,7 @@ impl Frames {
 
     fn process(&mut self, mut input: Input<'_>) -> usize {
         while !input.rest().is_empty() && self.error.is_none() {
-            if self.ready.len() >= MAX_READY {
+            if self.is_full() {
                 self.backlog = input.rest().to_vec();
                 break;
             }
@@ -149,7 +204,7 @@ impl Frames {
                 Payload::Passed(left) => {
                     let count = (*left).min(input.rest().len());
                     *left -= count;
-                    input.pass(count, &mut self.ready);
+                    input.pass(count, &mut self.ready.octets);
                 }
                 Payload::Block { head, octets } => {
                     let head = *head;
@@ -190,9 +245,9 @@ impl Frames {
         self.payload = Payload::Passed(head.length);
         if is_continued {
             input.at = input.octets.len() - rest.len();
-            self.ready.extend_from_slice(&octets);
+            self.ready.octets.extend_from_slice(&octets);
         } else {
-            input.pass(HEAD_BYTES, &mut self.ready);
+            input.pass(HEAD_BYTES, &mut self.ready.octets);
         }
     }
 
@@ -212,17 +267,11 @@ impl Frames {
     fn block_frame(&mut self, head: FrameHead, payload: &[u8]) {
         self.payload = Payload::Passed(0);
         let is_open = self.reset_budget.is_open(head.stream);
-        if self.ready.is_empty() {
-            self.ready_heads = 0;
-        }
-        match self.blocks.frame(head, payload, is_open, &mut self.ready) {
+        match self.blocks.frame(head, payload, is_open, &mut self.ready.octets) {
             Ok(Some(stream)) if !self.reset_budget.opened(stream) => {
                 self.error = Some(ConnectionError::calm("too many streams"));
             }
-            Ok(Some(_)) => {
-                self.ready_heads += 1;
-                self.ready_octets = self.ready.len();
-            }
+            Ok(Some(_)) => self.ready.mark_head(),
             Ok(None) => {}
             Err(error) => self.error = Some(error),
         }
@@ -242,20 +291,31 @@ impl Frames {
             let Some(head) = self.sent.head.take(&mut rest, HEAD_BYTES) else { return };
             let head = FrameHead::parse(*head.first_chunk().unwrap_or(&[0; HEAD_BYTES]));
             self.sent.payload_left = head.length;
-            if head.kind == RST_STREAM {
-                let Some(octets) = self.sent.head.take(&mut rest, HEAD_BYTES + CODE_BYTES) else {
+            if matches!(head.kind, RST_STREAM | GOAWAY) {
+                let Some(octets) = self.sent.head.take(&mut rest, HEAD_BYTES + NUMBER_BYTES) else {
                     self.sent.payload_left = 0;
                     return;
                 };
-                self.sent.payload_left = head.length.saturating_sub(CODE_BYTES);
-                let code = u32::from_be_bytes(*octets.last_chunk().unwrap_or(&[0; CODE_BYTES]));
-                if !self.reset_budget.reset_by_us(head.stream, code) {
-                    self.error.get_or_insert(TOO_MANY_RESETS);
-                }
+                self.sent.payload_left = head.length.saturating_sub(NUMBER_BYTES);
+                self.sent_number(
+                    head,
+                    u32::from_be_bytes(*octets.last_chunk().unwrap_or(&[0; NUMBER_BYTES])),
+                );
             } else if matches!(head.kind, HEADERS | DATA) && head.has(END_STREAM) {
                 self.reset_budget.responded(head.stream);
             }
             self.sent.head.clear();
+        }
+    }
+
+    /// Records RST_STREAM or GOAWAY of ours, with its first number.
+    fn sent_number(&mut self, head: FrameHead, number: u32) {
+        if head.kind == GOAWAY {
+            return self.blocks.ends_after(number & MAX_STREAM);
+        }
+        self.blocks.was_reset(head.stream);
+        if !self.reset_budget.reset_by_us(head.stream, number) {
+            self.error.get_or_insert(TOO_MANY_RESETS);
         }
     }
 }

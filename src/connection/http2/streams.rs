@@ -5,22 +5,15 @@
 //! 3. After GOAWAY, an unverified client's connection is closed at the next check. Otherwise it is closed once no
 //!    response makes progress.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::settings::PIECE_BYTES;
 use crate::budget::Connection;
 use crate::connection::settings::Times;
-use crate::respond::ObservedBody;
 
 /// How long requests in progress may take to end after GOAWAY before the connection is checked again.
 pub(super) const GOAWAY_TIME: Duration = Duration::from_secs(10);
@@ -28,6 +21,7 @@ pub(super) const GOAWAY_TIME: Duration = Duration::from_secs(10);
 const UNVERIFIED_GOAWAY_TIME: Duration = Duration::from_secs(2);
 
 /// The open streams of one connection.
+#[derive(Debug)]
 pub(super) struct Streams {
     account: Arc<Connection>,
     started: Instant,
@@ -37,6 +31,8 @@ pub(super) struct Streams {
     first_request: Notify,
     /// When the last request ended, in milliseconds since `started`.
     last_ended: AtomicU64,
+    /// When the client last sent anything, in the same way.
+    last_received: AtomicU64,
     open: Mutex<Vec<Arc<ClientWait>>>,
 }
 
@@ -67,6 +63,7 @@ impl Streams {
             has_request: AtomicBool::new(false),
             first_request: Notify::new(),
             last_ended: AtomicU64::new(0),
+            last_received: AtomicU64::new(0),
             open: Mutex::default(),
         }
     }
@@ -80,6 +77,21 @@ impl Streams {
             Arc::new(ClientWait { since: AtomicU64::new(NOT_WAITING), is_own: AtomicBool::new(false) });
         self.open().push(waiting.clone());
         Stream { waiting, streams: self.clone() }
+    }
+
+    /// The connection's part of the budget.
+    pub(super) fn account(&self) -> &Arc<Connection> {
+        &self.account
+    }
+
+    /// Records that the client has sent something.
+    pub(super) fn received(&self) {
+        self.last_received.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// When the client last sent anything.
+    pub(super) fn last_received(&self) -> Instant {
+        self.started + Duration::from_millis(self.last_received.load(Ordering::Relaxed))
     }
 
     /// Resolves when a request has arrived.
@@ -143,72 +155,30 @@ pub(super) struct Stream {
     streams: Arc<Streams>,
 }
 
+impl Stream {
+    /// Records that its response begins. `is_own` means that the proxy generated it.
+    pub(super) fn responds(&self, is_own: bool) {
+        self.waiting.is_own.store(is_own, Ordering::Relaxed);
+    }
+
+    /// Records that its response waits until the client's window has room.
+    pub(super) fn waits_for_client(&self) {
+        if self.waiting.since.load(Ordering::Relaxed) == NOT_WAITING {
+            self.waiting.since.store(self.streams.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// Records that the client's window has taken a part of its response.
+    pub(super) fn progresses(&self) {
+        self.waiting.since.store(NOT_WAITING, Ordering::Relaxed);
+    }
+}
+
 impl Drop for Stream {
     fn drop(&mut self) {
         self.streams.open().retain(|waiting| !Arc::ptr_eq(waiting, &self.waiting));
         self.streams.last_ended.store(self.streams.now(), Ordering::Relaxed);
         self.streams.account.request_ends();
-    }
-}
-
-/// A response body that records since when it waits for the client to read.
-pub(super) struct StreamBody {
-    body: ObservedBody,
-    /// What is left of the last frame.
-    rest: Bytes,
-    stream: Stream,
-}
-
-impl StreamBody {
-    pub(super) fn new(body: ObservedBody, stream: Stream) -> Self {
-        // hyper polls for the first frame only when the window has room for it. Until then the response waits for
-        // the client.
-        stream.waiting.is_own.store(body.is_own(), Ordering::Relaxed);
-        stream.waiting.since.store(stream.streams.now(), Ordering::Relaxed);
-        Self { body, rest: Bytes::new(), stream }
-    }
-
-    /// Returns at most [`PIECE_BYTES`] of the body at once, because h2 buffers everything that it is given.
-    fn next_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        if self.rest.is_empty() {
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.rest = data,
-                    Err(frame) => return Poll::Ready(Some(Ok(frame))),
-                },
-                end => return Poll::Ready(end),
-            }
-        }
-        let length = self.rest.len().min(PIECE_BYTES);
-        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
-    }
-}
-
-impl Body for StreamBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let this = self.get_mut();
-        let frame = this.next_piece(cx);
-        // hyper polls for the next frame only when the client's window has taken this one.
-        let since = if frame.is_ready() { this.stream.streams.now() } else { NOT_WAITING };
-        this.stream.waiting.since.store(since, Ordering::Relaxed);
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let (rest, hint) = (self.rest.len() as u64, self.body.size_hint());
-        let mut whole = SizeHint::new();
-        if let Some(upper) = hint.upper() {
-            whole.set_upper(upper.saturating_add(rest));
-        }
-        whole.set_lower(hint.lower().saturating_add(rest));
-        whole
     }
 }
 

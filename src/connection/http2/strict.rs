@@ -1,4 +1,4 @@
-//! Strict HTTP/2 validation in front of hyper.
+//! Strict HTTP/2 validation in front of h2.
 //!
 //! [`StrictHttp2`] wraps the client's stream. [`Frames`] validates what is read and counts what is written; this file
 //! connects it with the socket, charges what the connection holds, and ends the connection with GOAWAY on an error.
@@ -8,22 +8,23 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Buf as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frame::{ConnectionError, ENHANCE_YOUR_CALM};
 use super::frames::Frames;
-use super::refused::RefusedHeads;
-use super::settings::{PIECE_BYTES, REQUEST_STATE_BYTES};
-use crate::budget::{Charge, Connection};
+use super::heads::Heads;
+use super::settings::PIECE_BYTES;
+use super::streams::Streams;
+use crate::budget::Charge;
+use crate::connection::handler::STATE_BYTES;
 use crate::request::HeadLimits;
 
 /// The memory of one stream: its task, h2's state, and the piece of its response that h2 buffers.
-const STREAM_BYTES: usize = REQUEST_STATE_BYTES + PIECE_BYTES;
+const STREAM_BYTES: usize = STATE_BYTES + PIECE_BYTES;
 
-/// How many bytes of heads hyper is given at once. Each head becomes a task, so a client that sends a hundred heads
-/// in one packet must let other connections run in between.
-const FAIR_BYTES: usize = 512;
+/// How many heads h2 is given at once. Each head becomes a task, so a client that sends a hundred heads in one packet
+/// must let other connections run in between.
+const FAIR_HEADS: usize = 8;
 
 /// A client's stream whose frames are validated. Reading from it fails when they break the rules or use up their
 /// budget.
@@ -31,9 +32,11 @@ const FAIR_BYTES: usize = 512;
 pub(super) struct StrictHttp2<S> {
     stream: S,
     frames: Frames,
-    /// Charge for incomplete heads, for what hyper has not read yet, and for streams whose response has not ended.
+    streams: Arc<Streams>,
+    /// Charge for incomplete heads, for what h2 has not read yet, for heads that wait for the service, and for streams
+    /// whose response has not ended.
     charge: Charge,
-    /// Octets of heads that hyper was given since it last had to wait.
+    /// Heads that h2 was given since it last had to wait.
     given: usize,
     /// GOAWAY was sent, or could not be sent: nothing is written any more.
     sent_goaway: bool,
@@ -45,15 +48,17 @@ impl<S> StrictHttp2<S> {
         stream: S,
         read: &[u8],
         limits: HeadLimits,
-        refused: Arc<RefusedHeads>,
-        account: &Arc<Connection>,
+        heads: Arc<Heads>,
+        streams: Arc<Streams>,
     ) -> Self {
-        let mut frames = Frames::new(limits, refused);
+        let mut frames = Frames::new(limits, heads);
+        let account = streams.account();
         if !account.has_share() {
             frames.permit_resets();
         }
         frames.receive_copied(read);
-        let mut this = Self { stream, frames, charge: account.charge(0), given: 0, sent_goaway: false };
+        let charge = account.charge(0);
+        let mut this = Self { stream, frames, streams, charge, given: 0, sent_goaway: false };
         this.update_charge();
         this
     }
@@ -68,15 +73,10 @@ impl<S> StrictHttp2<S> {
     }
 
     fn pass_ready(&mut self, buffer: &mut ReadBuf<'_>) {
-        let ready = self.frames.ready();
-        let count = ready.len().min(buffer.remaining()).min(FAIR_BYTES);
-        self.given += count;
+        let ready = self.frames.ready(FAIR_HEADS - self.given);
+        let count = ready.len().min(buffer.remaining());
         buffer.put_slice(ready.get(..count).unwrap_or_default());
-        ready.advance(count);
-        if ready.is_empty() {
-            // An idle connection keeps no buffer.
-            *ready = Default::default();
-        }
+        self.given += self.frames.passed(count);
         self.update_charge();
     }
 }
@@ -118,8 +118,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for StrictHttp2<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
-            if !this.frames.ready().is_empty() {
-                if this.given >= FAIR_BYTES {
+            if !this.frames.ready(FAIR_HEADS).is_empty() {
+                if this.given >= FAIR_HEADS {
                     this.given = 0;
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
@@ -131,9 +131,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for StrictHttp2<S> {
                 return Poll::Ready(Err(this.end(error, cx)));
             }
             let before = buffer.filled().len();
-            std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+            match Pin::new(&mut this.stream).poll_read(cx, buffer) {
+                Poll::Ready(read) => read?,
+                Poll::Pending => {
+                    this.given = 0;
+                    return Poll::Pending;
+                }
+            }
             let read = buffer.filled().get(before..).unwrap_or_default();
             let at_end = read.is_empty();
+            this.streams.received();
             let in_place = this.frames.receive(read);
             buffer.set_filled(before + in_place);
             this.update_charge();

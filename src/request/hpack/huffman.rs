@@ -133,8 +133,9 @@ pub(super) fn decode(coded: &[u8], into: &mut Vec<u8>) -> Result<(), HpackError>
             }
             *slot = symbol;
             decoded += 1;
-            window <<= length;
-            count -= length;
+            // At most eight bits, of which there are enough.
+            window = window.wrapping_shl(length);
+            count = count.wrapping_sub(length);
         }
         into.extend_from_slice(&symbols);
         into.truncate(into.len() - (AT_ONCE - decoded));

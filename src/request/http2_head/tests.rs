@@ -1,3 +1,5 @@
+use bytes::BytesMut;
+
 use super::*;
 use crate::request::hpack::HpackDecoder;
 use crate::request::{Framing, HeadScanner};
@@ -279,4 +281,37 @@ fn the_place_of_a_fault_is_found() {
         let Err(BadTarget(why)) = Http2Head::read(&list, LIMITS, false) else { panic!("{value:?}") };
         assert_eq!(FaultPlace::in_http2(why, &list), expected, "{value:?}");
     }
+}
+
+#[test]
+fn a_checked_head_has_a_target_and_fields() {
+    let target = |changed: &[(&[u8], &[u8])]| {
+        let fields = list(changed);
+        let head = Http2Head::read(&fields, LIMITS, false).expect("good");
+        head.uri().expect("a target")
+    };
+    assert_eq!(target(&GOOD), "https://a.test:8443/a?b=c");
+    assert_eq!(target(&GOOD[..3]), "/a?b=c", "without an authority");
+    let (method, scheme) = (GOOD[0], (&b":scheme"[..], &b"http"[..]));
+    let authority = (&b":authority"[..], &b"[::1]:80"[..]);
+    let asterisk = target(&[(b":method", b"OPTIONS"), scheme, (b":path", b"*"), authority]);
+    assert_eq!((asterisk.path(), asterisk.authority().map(Authority::as_str)), ("*", Some("[::1]:80")));
+    assert_eq!(target(&[method, scheme, (b":path", b"/a?<\"")]).query(), Some("\u{bc}\u{a2}"));
+
+    let mut fields = GOOD.to_vec();
+    fields.extend([
+        (&b"cookie"[..], &b"a=1"[..]),
+        (b"content-length", b"12"),
+        (b"cookie", b"b=2"),
+        (b"x", b""),
+    ]);
+    let fields = list(&fields);
+    assert_eq!(Http2Head::read(&fields, LIMITS, false).expect("good").content_length(), Some(&b"12"[..]));
+    let fields = fields.into_fields().expect("short");
+    let read: Vec<_> = fields.iter().map(|field| (field.name(), field.value().as_bytes())).collect();
+    let expected = [("cookie", "a=1"), ("content-length", "12"), ("cookie", "b=2"), ("x", "")];
+    assert_eq!(read, expected.map(|(name, value)| (name, value.as_bytes())));
+    let mut lines = BytesMut::new();
+    fields.write_to(&mut lines, |_| true);
+    assert_eq!(lines, "cookie: a=1\r\ncontent-length: 12\r\ncookie: b=2\r\nx: \r\n");
 }

@@ -1,5 +1,8 @@
 //! Interim responses of the backend (RFC 9110 section 15.2).
 
+use std::future::poll_fn;
+
+use crate::support::http2::{Http2Client, whole};
 use crate::support::issuer::Issuer;
 use crate::support::keys::rsa;
 use crate::support::stage::Stage;
@@ -69,4 +72,44 @@ fn http_1_0_client_gets_only_the_final_response() {
     let mut client = Client::connect(stage.gateway.proxy);
     client.send(request("1.0"));
     assert_eq!(client.response_head().expect("a response").0, 200);
+}
+
+#[test]
+fn early_hints_reach_http2_clients() {
+    let gate = Gate::default();
+    let stage = stage(&gate);
+    let mut client = Http2Client::connect(stage.gateway.proxy);
+    let token = bearer(&Token::bot());
+    for _ in 0..2 {
+        let (mut response, _) = client.open("GET", "/x", &[("authorization", &token)], true);
+        let hints =
+            client.wait(poll_fn(|cx| response.poll_informational(cx))).expect("hints").expect("hints");
+        let names: Vec<_> = hints.headers().keys().map(|name| name.as_str()).collect();
+        assert_eq!((hints.status().as_u16(), names), (103, vec!["link"]));
+        assert_eq!(hints.headers()["link"], "</a.css>; rel=preload");
+        gate.open();
+        let response = client.wait(async { whole(response.await?).await }).expect("a response");
+        assert_eq!((response.status, response.text().as_str()), (200, "ok"));
+    }
+    assert_eq!(stage.gateway.audit_of("/x")["complete"], true);
+}
+
+#[test]
+fn http2_client_gets_a_bounded_number_of_interim_responses() {
+    let upstream = Upstream::scripted(|exchange: &mut Exchange| {
+        (0..500).try_for_each(|_| exchange.send(HINTS))?;
+        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")?;
+        Ok(Next::KeepOpen)
+    });
+    let stage = Stage::with(Issuer::of(rsa()), upstream, |setup| setup);
+    let mut client = Http2Client::connect(stage.gateway.proxy);
+    let token = bearer(&Token::bot());
+    let (mut response, _) = client.open("GET", "/x", &[("authorization", &token)], true);
+    let mut count = 0;
+    while let Some(hints) = client.wait(poll_fn(|cx| response.poll_informational(cx))) {
+        assert_eq!(hints.expect("hints").status().as_u16(), 103);
+        count += 1;
+    }
+    assert!((1..300).contains(&count), "{count}");
+    assert_eq!(client.wait(async { whole(response.await?).await }).expect("a response").text(), "ok");
 }

@@ -19,6 +19,9 @@ use crate::respond::ObservedBody;
 /// How many unused futures a worker keeps.
 const MAX_SPARE: usize = 32;
 
+/// The largest state of a request in progress. It is charged for each stream of an HTTP/2 connection.
+pub(super) const STATE_BYTES: usize = 16 * 1024;
+
 thread_local! {
     static SPARE: RefCell<Vec<Handler>> = const { RefCell::new(Vec::new()) };
 }
@@ -89,7 +92,9 @@ async fn serve(slot: Slot) -> Infallible {
         // Polled only when there is one.
         let next = || slot.lock().job.take().map_or(Poll::Pending, Poll::Ready);
         let Job { worker_state, peer, request } = poll_fn(|_| next()).await;
-        let Ok(response) = worker_state.gateway.serve(&worker_state.upstream, &peer, request).await;
+        let serving = worker_state.gateway.serve(&worker_state.upstream, &peer, request);
+        debug_assert!(size_of_val(&serving) <= STATE_BYTES, "{}", size_of_val(&serving));
+        let Ok(response) = serving.await;
         slot.lock().response = Some(response);
     }
 }
