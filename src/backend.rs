@@ -24,7 +24,7 @@ pub use preset::{
 };
 pub use product::{OwnKeySet, Product, Published, SigningKey, TokenClasses};
 pub use routes::{Condition, LetterCase, PresetRow, Route};
-pub use tokens::{NonExpiring, PrincipalStyle, TokenClass};
+pub use tokens::{NonExpiring, PrincipalStyle, TokenClass, TokenFormat};
 
 /// Defines the enum of the backends and the preset of each.
 macro_rules! backends {

@@ -95,6 +95,7 @@ use crate::backend::Backend;
 use crate::claims::ClaimRules;
 use crate::cors::Cors;
 use crate::jose::{AlgorithmSet, VerificationKey};
+use crate::mint::Minter;
 use crate::policy::Policy;
 use crate::request::{ForwardAuthDialect, PathPrefix, TokenFields};
 
@@ -145,6 +146,8 @@ pub struct Config {
     pub identity: IdentityFields,
     /// DataHub's own credential, if it is accepted.
     pub datahub_system: Option<DatahubSystem>,
+    /// Mints tokens for the backend, if `mint` is configured.
+    pub mint: Option<Arc<Minter>>,
     /// Whether connections begin with a PROXY protocol header.
     pub proxy_protocol: ProxyProtocol,
     /// Peers whose `X-Forwarded-*` and PROXY protocol headers are trusted.

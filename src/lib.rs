@@ -33,6 +33,7 @@ pub mod claims;
 pub mod revocation;
 pub mod policy;
 pub mod trust;
+pub mod mint;
 
 // Decision and wording.
 pub mod diagnosis;
@@ -73,6 +74,8 @@ mod jwks;
 mod revocation_list;
 #[cfg(feature = "server")]
 pub mod token_cache;
+#[cfg(feature = "server")]
+mod mint_cache;
 #[cfg(feature = "server")]
 mod upstream;
 

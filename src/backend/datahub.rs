@@ -2,12 +2,13 @@
 
 use super::{
     IdentityFields, NonExpiring, Preset, Product, Published, RequestSourceField, SigningKey, TokenClass,
-    TokenClasses, generic,
+    TokenClasses, TokenFormat, generic,
 };
 
 /// The base of the presets of DataHub's servers. It is not a backend itself.
 pub(super) const PRESET: Preset = Preset {
     product: Some(&PRODUCT),
+    token_format: Some(TokenFormat::DataHub),
     // DataHub's Java client sends GETs of more than 11 KB. GMS and the frontend take heads of 32 KiB.
     target_bytes: 32 * 1024,
     identity: IdentityFields {

@@ -18,6 +18,7 @@ pub(super) const PRESET: Preset = Preset {
     has_system_credential: false,
     impersonation: None,
     principal_style: PrincipalStyle::AsIs,
+    token_format: None,
     identification: None,
     expired_message: None,
 };

@@ -3,7 +3,7 @@
 use super::routes::{optional, protected, public};
 use super::{
     BasePath, GrantedFields, Identification, IdentityFields, ImpersonationField, LetterCase, OwnKeySet,
-    Preset, PresetRow, PrincipalStyle, Product, TokenClass, TokenClasses, generic,
+    Preset, PresetRow, PrincipalStyle, Product, TokenClass, TokenClasses, TokenFormat, generic,
 };
 use crate::jose::KeyDialect;
 use crate::request::BackendQuirks;
@@ -31,6 +31,7 @@ pub(super) const PRESET: Preset = Preset {
         ),
     }),
     principal_style: PrincipalStyle::LocalPart,
+    token_format: Some(TokenFormat::OpenMetadata),
     // The web UI refreshes its session if the message contains `Expired token!`, and otherwise logs the user
     // out.
     expired_message: Some("Expired token! Token has expired"),

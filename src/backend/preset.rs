@@ -1,6 +1,6 @@
 //! The types of a preset.
 
-use super::{Identification, PresetRow, PrincipalStyle, Product};
+use super::{Identification, PresetRow, PrincipalStyle, Product, TokenFormat};
 use crate::request::BackendQuirks;
 
 /// The special behaviour of one backend. The generic preset has none.
@@ -37,6 +37,8 @@ pub struct Preset {
     pub impersonation: Option<ImpersonationField>,
     /// How a claim becomes the name of one of the backend's users.
     pub principal_style: PrincipalStyle,
+    /// The form of token that can be minted for it.
+    pub token_format: Option<TokenFormat>,
     /// How the backend tells which product it is.
     pub identification: Option<Identification>,
     /// The backend's own message for an expired token, if its clients depend on it.

@@ -35,6 +35,15 @@ impl TokenClass {
     }
 }
 
+/// The form of token that a backend accepts from metagate ([`crate::mint`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TokenFormat {
+    /// RS256 with a key of a URL in `publicKeyUrls`.
+    OpenMetadata,
+    /// HS256 with the key of DataHub's token service, version 1.
+    DataHub,
+}
+
 /// Which tokens may lack `exp`, or have `exp: null`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum NonExpiring {

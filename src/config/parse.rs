@@ -11,6 +11,7 @@ mod key_source;
 mod kubernetes;
 mod limits;
 mod listeners;
+mod mint;
 mod own_tokens;
 mod path_prefix;
 mod policy;
@@ -107,7 +108,8 @@ fn config(root: &Section<'_>) -> Option<Config> {
     let (token_fields, listener_token_fields) = token_headers::all(root, backend, datahub_system.is_some());
     let proxies = root.need_list("trustedProxies", values::proxy);
     let revocations = revocations::revocations(root, &trust);
-    let identity = identity::identity(root, backend, &token_fields, &listener_token_fields);
+    let mint = mint::mint(root, &trust);
+    let identity = identity::identity(root, backend, &token_fields);
     Some(Config {
         workers: workers(root),
         backend,
@@ -124,6 +126,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         policy,
         rule_tests,
         datahub_system,
+        mint,
         proxy_protocol: proxy_protocol(root, &proxies),
         trusts_unix_peers: proxies.contains(&None),
         trusted_proxies: proxies.into_iter().flatten().collect(),

@@ -6,6 +6,7 @@ use super::values::quote;
 use super::{ClientAuth, LogFormat, ProxyProtocol, TlsVersion, UpstreamAuthorization, UpstreamProtocol};
 use crate::backend::Backend;
 use crate::claims::NonExpiring;
+use crate::mint::DatahubTokenType;
 use crate::policy::{Effect, Mode, Unreadable};
 use crate::request::{ForwardAuthDialect, OperationKind};
 
@@ -81,6 +82,7 @@ words! {
         Allow: "allow", Public: "public", Preflight: "preflight", Deny: "deny", WouldDeny: "would_deny", Error: "error"
     }
     ClientAuth { Required: "required", Optional: "optional" }
+    DatahubTokenType { ServiceAccount: "serviceAccount", Session: "session" }
     Effect { Allow: "allow", Deny: "deny" }
     LogFormat { Json: "json", Text: "text" }
     Mode { Enforce: "enforce", Report: "report" }

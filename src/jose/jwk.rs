@@ -72,6 +72,14 @@ impl VerificationKey {
         }
     }
 
+    /// An RSA public key for every algorithm of its family, from the big-endian bytes of its modulus and exponent.
+    ///
+    /// # Errors
+    /// The key is too short, too long or unsound.
+    pub fn from_rsa_numbers(n: &[u8], e: &[u8]) -> Result<Self, KeyFault> {
+        Self::of_family(&PublicKey::rsa(n, e)?)
+    }
+
     /// A public key for these algorithms, without a `kid`.
     pub(super) fn from_public(key: &PublicKey, algorithms: AlgorithmSet) -> Result<Self, KeyFault> {
         Ok(Self {

@@ -12,6 +12,7 @@ use super::kind::{Key, Kind};
 use super::samples;
 use crate::backend::Backend;
 use crate::claims::NonExpiring;
+use crate::mint::DatahubTokenType;
 use crate::policy::{Effect, Mode, Unreadable};
 use crate::request::{ForwardAuthDialect, OperationKind};
 
@@ -67,6 +68,10 @@ pub(in crate::config) const SECTIONS: &[(&str, &str)] = &[
     (
         "authentication.issuers[].kubernetes",
         "Tokens of the service accounts of the cluster that this is a pod of. `kubernetes: {}` takes the issuer, the keys and how to fetch them from the pod's own service account. audiences is required.",
+    ),
+    (
+        "mint",
+        "Tokens that metagate mints for the backend, so that a workload needs no token of the backend. docs/exchange.md.",
     ),
     ("authentication.tokenCache", "Caches verified tokens, never beyond their exp."),
     (
@@ -265,6 +270,12 @@ pub const KEYS: &[Key] = &[
     key("datahub.administrators", Kind::Texts, "[]", "More users that identity.datahubActor must never name, in addition to datahub and __datahub_system."),
     key("datahub.tokenServiceSalt", Kind::Secret, "", "The salt that DataHub appends to a token before hashing it. It is used for datahubTokenHash in a revocation list. No salt if not set.").example("${TOKEN_SALT}"),
     key("datahub.tokenServiceSaltFile", Kind::Path, "", "A file that contains this salt.").example("/run/secrets/datahub-token-salt"),
+
+    key("mint.issuer", Kind::Text, "", "The iss of minted tokens. It must not be the issuer of any other token, because metagate refuses tokens with it.").example("https://metagate.example/backend"),
+    key("mint.keyFiles", Kind::Texts, "[]", "PEM files with RSA private keys, made by `metagate mint init`. The first one signs tokens for OpenMetadata. All public keys are at /mint/jwks.json on the health listener, which must be one of OpenMetadata's publicKeyUrls.").example("[/etc/metagate/mint/1.pem]"),
+    key("mint.datahub.signingKey", Kind::Secret, "", "DataHub's signing key, with which tokens for DataHub are minted. Default: datahub.tokenServiceSigningKey. Set it here if metagate should not accept DataHub's own tokens.").example("${SIGNING_KEY}"),
+    key("mint.datahub.signingKeyFile", Kind::Path, "", "A file that contains DataHub's signing key.").example("/run/secrets/datahub-signing-key"),
+    key("mint.datahub.tokenType", word::<DatahubTokenType>(), "serviceAccount", "The type of minted tokens. serviceAccount: known since DataHub 1.4. session: known to every version."),
 
     key("proxyProtocol", word::<ProxyProtocol>(), "off", "Whether each connection to listen must begin with a PROXY protocol header (version 1 or 2), sent by a peer in trustedProxies, or by any peer if that list is empty. With require, a connection without the header is closed."),
     key("trustedProxies", Kind::Proxies, "[]", "Peers whose X-Forwarded-* and PROXY protocol headers are trusted, for example 10.0.0.0/8. `unix` stands for peers on a socket file."),

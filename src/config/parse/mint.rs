@@ -1,0 +1,153 @@
+//! Parses `mint`: the keys with which tokens for the backend are minted.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret as _, SecretSlice};
+use secrecy::zeroize::Zeroizing;
+
+use super::super::secret::{self, AbsentSecrets, Purpose};
+use super::super::{KeySource, TrustEntry, values};
+use super::section::Section;
+use crate::backend::Backend;
+use crate::jose::Algorithm;
+use crate::mint::{Minter, PrincipalClaims, PrivateKey, SigningKeys};
+
+const TRUSTED: &str = "a minted token would be accepted by metagate itself; write an issuer that no entry has";
+
+/// The minter; `None` if `mint` is not set, or has errors.
+pub(super) fn mint(root: &Section<'_>, trust: &[TrustEntry]) -> Option<Arc<Minter>> {
+    let section = root.section("mint");
+    let files: Vec<PathBuf> = section.need_list("keyFiles", |path| Ok(PathBuf::from(path)));
+    let datahub_section = section.section("datahub");
+    let datahub_type = datahub_section.word("tokenType");
+    let has_keys = !files.is_empty() || datahub_section.has_secret("signingKey");
+    let own_key = datahub_section.secret("signingKey", Purpose::SigningKey);
+    let Some(issuer) = section.text("issuer") else {
+        if has_keys {
+            section.missing(
+                "issuer",
+                "is required: every minted token names it",
+                "write a URL of your own, like https://metagate.example/backend",
+            );
+        }
+        return None;
+    };
+    check_issuer(root, &section, issuer, trust);
+    let keys = key_files(&section, &files, trust)?;
+    let shared = datahub_key(&datahub_section, own_key, trust);
+    if keys.is_empty() && shared.is_none() && !section.in_error("datahub") {
+        section.missing(
+            "keyFiles",
+            "there is no key to mint with",
+            "for OpenMetadata make one with `metagate mint init`; for DataHub set mint.datahub.signingKey",
+        );
+    }
+    let authentication = root.section("authentication");
+    let algorithm = authentication.read("tokenValidationAlgorithm", values::algorithm);
+    let keys = SigningKeys::new(keys, algorithm.unwrap_or(Algorithm::RS256), shared.as_ref());
+    Some(Arc::new(Minter::new(issuer, keys, principal_claims(&authentication), datahub_type)))
+}
+
+/// Refuses an issuer whose tokens metagate would accept.
+fn check_issuer(root: &Section<'_>, section: &Section<'_>, issuer: &str, trust: &[TrustEntry]) {
+    let quoted = values::quote(issuer);
+    if issuer.trim() != issuer || issuer.contains(char::is_control) {
+        section.error("issuer", format!("{quoted} begins or ends with white space"));
+    } else if let Some(entry) = trust.iter().find(|entry| entry.rules.binds(issuer) || *entry.name == *issuer) {
+        section.error_with_help("issuer", format!("{quoted} is an issuer of the entry `{}`", entry.name), TRUSTED);
+    } else if let Some(product) = Backend::products()
+        .find(|product| root.section(product.section).text(product.issuer_key) == Some(issuer))
+    {
+        section.error_with_help("issuer", format!("{quoted} is the issuer of {}'s own tokens", product.name), TRUSTED);
+    }
+}
+
+/// The keys of the files, in their order; `None` if there is an error.
+fn key_files(section: &Section<'_>, files: &[PathBuf], trust: &[TrustEntry]) -> Option<Vec<PrivateKey>> {
+    let mut keys: Vec<PrivateKey> = Vec::new();
+    let mut fine = true;
+    for file in files {
+        let shown = file.display();
+        let key = match read_key(section, file) {
+            Ok(key) => key,
+            Err(message) => {
+                section.error_with_help(
+                    "keyFiles",
+                    format!("the file {shown} cannot be used: {message}"),
+                    "make a key with `metagate mint init`",
+                );
+                fine = false;
+                continue;
+            }
+        };
+        if keys.iter().any(|known| known.material() == key.material()) {
+            section.error("keyFiles", format!("the file {shown} has a key that is listed twice"));
+            fine = false;
+        }
+        if let Some(entry) = trust.iter().find(|entry| trusts(entry, &key)) {
+            let message = format!("the key of {shown} is one of publicKeys of the entry `{}`", entry.name);
+            section.error_with_help(
+                "keyFiles",
+                message,
+                "a key that signs for the backend must sign nothing that metagate accepts; make another one",
+            );
+            fine = false;
+        }
+        keys.push(key);
+    }
+    fine.then_some(keys)
+}
+
+/// Whether an entry has this key itself.
+fn trusts(entry: &TrustEntry, key: &PrivateKey) -> bool {
+    match &entry.keys {
+        KeySource::Inline(keys) => keys.iter().any(|known| known.material() == key.material()),
+        KeySource::Urls(_) | KeySource::ByKid(_) | KeySource::Discovery(_) | KeySource::SharedSecret(_) => false,
+    }
+}
+
+fn read_key(section: &Section<'_>, file: &Path) -> Result<PrivateKey, String> {
+    if section.report.absent_secrets == AbsentSecrets::Replaced && !file.exists() {
+        let key = section.path("keyFiles");
+        section.report.info(format!("skipped: {key}: the file {} is not here", file.display()));
+        return PrivateKey::generate().map_err(|fault| fault.to_string());
+    }
+    let bytes = Zeroizing::new(secret::read(file)?);
+    section.warn_of_mode("keyFiles", file);
+    section.report.secret_files.borrow_mut().push(file.to_owned());
+    let text = str::from_utf8(&bytes).map_err(|_| "it is not PEM with one private key".to_owned())?;
+    PrivateKey::from_pem(text).map_err(|fault| fault.to_string())
+}
+
+/// DataHub's key, from `mint` or from the entry that verifies DataHub's own tokens.
+fn datahub_key(section: &Section<'_>, own: Option<SecretSlice<u8>>, trust: &[TrustEntry]) -> Option<SecretSlice<u8>> {
+    let names: Vec<_> =
+        Backend::products().filter_map(|product| product.signing_key).map(|key| key.entry).collect();
+    let verifying = trust.iter().find_map(|entry| match &entry.keys {
+        KeySource::SharedSecret(secret) if names.contains(&&*entry.name) => Some(secret),
+        _ => None,
+    });
+    if let (Some(own), Some(verifying)) = (&own, verifying)
+        && own.expose_secret() != verifying.expose_secret()
+    {
+        section.error(
+            &section.secret_key("signingKey"),
+            "is not datahub.tokenServiceSigningKey, but DataHub has only one signing key; set only one of them",
+        );
+    }
+    own.or_else(|| verifying.cloned())
+}
+
+/// Where OpenMetadata looks for the name of a user: it reads the same settings.
+fn principal_claims(authentication: &Section<'_>) -> PrincipalClaims {
+    let mapping = authentication.texts("principalClaimsMapping");
+    let mapped = |key: &str| {
+        let claim = mapping.iter().find_map(|item| item.split_once(':').filter(|(name, _)| name.trim() == key))?;
+        Some(Box::<str>::from(claim.1.trim()))
+    };
+    PrincipalClaims {
+        ordered: authentication.texts("principalClaims"),
+        mapping: mapped("username").zip(mapped("email")),
+    }
+}

@@ -1,0 +1,36 @@
+//! Tokens that metagate mints for the backend: a verified workload acts as one named user of the backend.
+//!
+//! 1. [`SigningKeys`] are the keys that the backend trusts: RSA for OpenMetadata, which reads the public keys from
+//!    [`SigningKeys::jwks`], and DataHub's own signing key for DataHub.
+//! 2. [`Minter::prepare`] checks who a token may name, when a configuration is loaded.
+//! 3. [`Minter::mint`] makes a token for a prepared [`MintTarget`]. It ends within minutes, and not after the token that
+//!    it replaces.
+//!
+//! Invariants:
+//!
+//! - Every minted token has the issuer [`Minter::issuer`], which no configuration trusts. So metagate itself refuses a
+//!   minted token ([`crate::trust::entry_for`]).
+//! - A target comes from the configuration. Nothing of the incoming token except its end gets into a minted one: no
+//!   role, no claim, no name.
+//! - DataHub's system user is never a target.
+//! - No private key appears in an error or in `Debug` output. A minted token is a sensitive header value.
+//!
+//! Tokens are kept by `mint_cache`. Which identity acts as which target is not decided here.
+
+mod claims;
+mod fault;
+mod freshness;
+mod keys;
+mod private_key;
+mod target;
+mod token;
+
+pub use fault::{MintFault, PrivateKeyFault};
+pub use freshness::Freshness;
+pub use keys::{SigningKeys, key_set};
+pub use private_key::PrivateKey;
+pub use target::{DEFAULT_LIFETIME, MAX_LIFETIME, MIN_LIFETIME, MintTarget, TargetUser};
+pub use token::{DatahubTokenType, MintedToken, Minter, PrincipalClaims};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! One RSA private key of `mint.keyFiles`.
+
+use std::fmt;
+
+use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{
+    KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaSignatureEncoding,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use secrecy::zeroize::Zeroizing;
+use serde_json::{Value, json};
+
+use super::{MintFault, PrivateKeyFault};
+use crate::digest::{Sha256, sha256_of_parts};
+use crate::jose::{Algorithm, KeyFault, VerificationKey};
+
+const BEGIN: &str = "-----BEGIN ";
+/// What a key id begins with, so that it never equals one of the backend's own.
+const KID_PREFIX: &str = "metagate-";
+
+/// An RSA private key, parsed once.
+pub struct PrivateKey {
+    pair: KeyPair,
+    kid: Box<str>,
+    thumbprint: Box<str>,
+    modulus: Box<str>,
+    exponent: Box<str>,
+    public: VerificationKey,
+}
+
+impl PrivateKey {
+    /// Reads PEM (RFC 7468) with one private key: PKCS #8 (`PRIVATE KEY`) or PKCS #1 (`RSA PRIVATE KEY`). Blocks with
+    /// public keys and certificates are skipped.
+    ///
+    /// # Errors
+    /// Why it is not a key that can be used. The size and the soundness of the key are checked like those of public keys.
+    pub fn from_pem(text: &str) -> Result<Self, PrivateKeyFault> {
+        let (label, der) = private_block(text)?;
+        let parsed = match label {
+            "PRIVATE KEY" => KeyPair::from_pkcs8(&der),
+            "RSA PRIVATE KEY" => KeyPair::from_der(&der),
+            "ENCRYPTED PRIVATE KEY" => return Err(PrivateKeyFault::Encrypted),
+            _ => return Err(PrivateKeyFault::NotRsa),
+        };
+        Self::new(parsed.map_err(|rejected| fault(&rejected.to_string(), &der))?)
+    }
+
+    /// Generates a key of 3072 bits.
+    ///
+    /// # Errors
+    /// The generator failed.
+    pub fn generate() -> Result<Self, PrivateKeyFault> {
+        Self::new(KeyPair::generate(KeySize::Rsa3072).map_err(|_| PrivateKeyFault::Damaged)?)
+    }
+
+    /// PEM of PKCS #8, for a key file.
+    ///
+    /// # Errors
+    /// The key cannot be written.
+    pub fn to_pem(&self) -> Result<Zeroizing<String>, PrivateKeyFault> {
+        let der = self.pair.as_der().map_err(|_| PrivateKeyFault::Damaged)?;
+        let base64 = Zeroizing::new(STANDARD.encode(der.as_ref()));
+        let mut pem = Zeroizing::new(String::with_capacity(base64.len() + base64.len() / 64 + 64));
+        pem.push_str("-----BEGIN PRIVATE KEY-----\n");
+        for line in base64.as_bytes().chunks(64) {
+            pem.push_str(str::from_utf8(line).unwrap_or_default());
+            pem.push('\n');
+        }
+        pem.push_str("-----END PRIVATE KEY-----\n");
+        Ok(pem)
+    }
+
+    fn new(pair: KeyPair) -> Result<Self, PrivateKeyFault> {
+        let public = pair.public_key();
+        let n = public.modulus().big_endian_without_leading_zero();
+        let e = public.exponent().big_endian_without_leading_zero();
+        let verification = VerificationKey::from_rsa_numbers(n, e).map_err(|fault| match fault {
+            KeyFault::RsaTooShort => PrivateKeyFault::TooShort,
+            KeyFault::RsaTooLong => PrivateKeyFault::TooLong,
+            _ => PrivateKeyFault::Unsound,
+        })?;
+        let (modulus, exponent) = (URL_SAFE_NO_PAD.encode(n), URL_SAFE_NO_PAD.encode(e));
+        let thumbprint = thumbprint(&modulus, &exponent);
+        Ok(Self {
+            kid: format!("{KID_PREFIX}{thumbprint}").into(),
+            thumbprint: thumbprint.into(),
+            modulus: modulus.into(),
+            exponent: exponent.into(),
+            public: verification,
+            pair,
+        })
+    }
+
+    /// The `kid`: `metagate-` and the thumbprint. Equal keys have equal ids on every replica, and no other key has one.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The JWK thumbprint (RFC 7638 with SHA-256), in base64url.
+    pub fn thumbprint(&self) -> &str {
+        &self.thumbprint
+    }
+
+    /// The length of its modulus in bits.
+    pub fn bits(&self) -> usize {
+        self.public.bits()
+    }
+
+    /// A digest of the public key; see [`VerificationKey::material`].
+    pub fn material(&self) -> &Sha256 {
+        self.public.material()
+    }
+
+    /// The public key, as a JWK (RFC 7517) for this algorithm.
+    pub fn jwk(&self, algorithm: Algorithm) -> Value {
+        json!({
+            "kty": "RSA", "use": "sig", "alg": algorithm.name(), "kid": self.kid,
+            "n": self.modulus, "e": self.exponent,
+        })
+    }
+
+    /// The signature of a message.
+    pub(super) fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, MintFault> {
+        let encoding: &'static RsaSignatureEncoding = match algorithm {
+            Algorithm::RS256 => &RSA_PKCS1_SHA256,
+            Algorithm::RS384 => &RSA_PKCS1_SHA384,
+            Algorithm::RS512 => &RSA_PKCS1_SHA512,
+            _ => return Err(MintFault::WrongAlgorithm),
+        };
+        let mut signature = vec![0; self.pair.public_modulus_len()];
+        self.pair
+            .sign(encoding, &SystemRandom::new(), message, &mut signature)
+            .map_err(|_| MintFault::Signing)?;
+        Ok(signature)
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PrivateKey").field("kid", &self.kid).finish_non_exhaustive()
+    }
+}
+
+/// RFC 7638 section 3.2: the required members in lexicographic order, without white space.
+fn thumbprint(modulus: &str, exponent: &str) -> String {
+    let json = ["{\"e\":\"", exponent, "\",\"kty\":\"RSA\",\"n\":\"", modulus, "\"}"];
+    URL_SAFE_NO_PAD.encode(sha256_of_parts(json))
+}
+
+/// Why aws-lc rejected a key. Its own words tell sizes and kinds apart, but only some of them.
+fn fault(rejected: &str, der: &[u8]) -> PrivateKeyFault {
+    /// The object identifier rsaEncryption (RFC 8017 appendix A.1) in DER.
+    const RSA_ENCRYPTION: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01";
+    let names_rsa = der.windows(RSA_ENCRYPTION.len()).take(64).any(|part| part == RSA_ENCRYPTION);
+    match rejected {
+        "TooSmall" => PrivateKeyFault::TooShort,
+        "TooLarge" => PrivateKeyFault::TooLong,
+        _ if !names_rsa && der.first() == Some(&0x30) => PrivateKeyFault::NotRsa,
+        _ => PrivateKeyFault::Damaged,
+    }
+}
+
+/// The label and the DER of the only private key of a text.
+fn private_block(text: &str) -> Result<(&str, Zeroizing<Vec<u8>>), PrivateKeyFault> {
+    let mut found = None;
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once(BEGIN) {
+        let (label, body) = after.split_once("-----").ok_or(PrivateKeyFault::NotPem)?;
+        let (body, after) =
+            body.split_once(&format!("-----END {label}-----")).ok_or(PrivateKeyFault::NotPem)?;
+        rest = after;
+        if !label.contains("PRIVATE KEY") {
+            continue;
+        }
+        if found.is_some() {
+            return Err(PrivateKeyFault::Several);
+        }
+        // RFC 1421: an encrypted body of the old form has fields before its base64.
+        if body.contains("ENCRYPTED") {
+            return Err(PrivateKeyFault::Encrypted);
+        }
+        let base64: Zeroizing<String> = Zeroizing::new(body.split_ascii_whitespace().collect());
+        let der = STANDARD.decode(&*base64).map_err(|_| PrivateKeyFault::Damaged)?;
+        found = Some((label, Zeroizing::new(der)));
+    }
+    found.ok_or(PrivateKeyFault::NotPem)
+}

@@ -1,0 +1,157 @@
+//! Makes tokens.
+
+use std::fmt;
+
+use aws_lc_rs::{hmac, rand};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderValue;
+use serde_json::{Value, json};
+
+use super::claims::{Stamp, claims};
+use super::target::Form;
+use super::{MintFault, MintTarget, SigningKeys};
+use crate::digest::hex;
+use crate::numeric_date::NumericDate;
+
+/// Mints tokens with the keys of one configuration.
+pub struct Minter {
+    pub(super) issuer: Box<str>,
+    pub(super) keys: SigningKeys,
+    pub(super) claims: PrincipalClaims,
+    pub(super) datahub_type: DatahubTokenType,
+}
+
+/// The claims in which OpenMetadata looks for the user's name and address.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PrincipalClaims {
+    /// `jwtPrincipalClaims`: the first one that a token has.
+    pub ordered: Vec<Box<str>>,
+    /// `jwtPrincipalClaimsMapping`: the claim with the name and the claim with the address. It takes precedence.
+    pub mapping: Option<(Box<str>, Box<str>)>,
+}
+
+/// The `type` of tokens for DataHub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
+pub enum DatahubTokenType {
+    /// Known since DataHub 1.4.
+    #[default]
+    ServiceAccount,
+    /// Known to every version.
+    Session,
+}
+
+impl DatahubTokenType {
+    /// The value of the claim.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ServiceAccount => "SERVICE_ACCOUNT",
+            Self::Session => "SESSION",
+        }
+    }
+}
+
+/// A minted token.
+#[derive(Clone)]
+pub struct MintedToken {
+    /// `Bearer <token>`, marked as sensitive. A copy shares its bytes.
+    pub authorization: HeaderValue,
+    /// Its `iat`.
+    pub issued: NumericDate,
+    /// Its `exp`. Both backends compare it without tolerance.
+    pub expires: NumericDate,
+}
+
+impl Minter {
+    /// A minter. `issuer` is the `iss` of all of its tokens; no configuration may trust it.
+    pub fn new(
+        issuer: impl Into<Box<str>>,
+        keys: SigningKeys,
+        claims: PrincipalClaims,
+        datahub_type: DatahubTokenType,
+    ) -> Self {
+        Self { issuer: issuer.into(), keys, claims, datahub_type }
+    }
+
+    /// The `iss` of its tokens.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Its keys.
+    pub fn keys(&self) -> &SigningKeys {
+        &self.keys
+    }
+
+    /// Mints a token for this target at `now`. It ends after the target's lifetime, but not after `until`, the moment
+    /// from which the incoming token is no longer accepted (`None`: it does not expire).
+    ///
+    /// An RSA signature takes about a millisecond; do not call this on a worker's thread.
+    ///
+    /// # Errors
+    /// [`MintFault::Expired`] if `until` is not after `now`; otherwise signing failed.
+    pub fn mint(
+        &self,
+        target: &MintTarget,
+        now: NumericDate,
+        until: Option<NumericDate>,
+    ) -> Result<MintedToken, MintFault> {
+        let longest = now.plus(target.lifetime);
+        let expires = until.map_or(longest, |until| until.min(longest));
+        if expires <= now {
+            return Err(MintFault::Expired);
+        }
+        let mut id = [0; 16];
+        rand::fill(&mut id).map_err(|_| MintFault::Signing)?;
+        let claims = claims(&self.issuer, target, &Stamp { issued: now, expires, id: hex(&id) });
+        let token = match &target.form {
+            Form::OpenMetadata(_) => {
+                let (key, algorithm) = self.keys.signing()?;
+                let header = json!({"alg": algorithm.name(), "typ": "JWT", "kid": key.kid()});
+                let input = signing_input(&header, &claims);
+                let signature = key.sign(algorithm, input.as_bytes())?;
+                joined(&input, &signature)
+            }
+            Form::DataHub(_) => {
+                let key = self.keys.datahub()?;
+                let input = signing_input(&json!({"alg": "HS256"}), &claims);
+                joined(&input, hmac::sign(key, input.as_bytes()).as_ref())
+            }
+        };
+        let mut authorization =
+            HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| MintFault::Signing)?;
+        authorization.set_sensitive(true);
+        Ok(MintedToken { authorization, issued: now, expires })
+    }
+
+    /// The claims of a token that would be minted at `now`, to be shown.
+    pub fn shown_claims(&self, target: &MintTarget, now: NumericDate) -> Value {
+        let stamp = Stamp { issued: now, expires: now.plus(target.lifetime), id: "<random>".to_owned() };
+        claims(&self.issuer, target, &stamp)
+    }
+}
+
+/// RFC 7515 section 5.1, step 5.
+fn signing_input(header: &Value, claims: &Value) -> String {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    format!("{}.{}", part(header), part(claims))
+}
+
+fn joined(input: &str, signature: &[u8]) -> String {
+    format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+impl fmt::Debug for Minter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Minter").field("issuer", &self.issuer).field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for MintedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MintedToken")
+            .field("issued", &self.issued)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
+}

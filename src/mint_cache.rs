@@ -1,0 +1,154 @@
+//! Keeps minted tokens while they are good, and mints new ones before they are not.
+//!
+//! - A token is kept for one target and one incoming identity ([`Incoming`]). The target's id covers the keys and the
+//!   user, so after a reload with other keys or another user no earlier token is found.
+//! - Only the first request of an identity waits for a signature. Later ones get the kept token; one that finds it past
+//!   half of its life starts its renewal in the background.
+//! - Of several requests that find no token, one mints it and the others wait.
+//! - It keeps at most [`MAX_BYTES`] and [`MAX_ENTRIES`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use moka::sync::Cache;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+
+use crate::backend::TokenFormat;
+use crate::digest::{Sha256, sha256_of_parts};
+use crate::mint::{Freshness, MAX_LIFETIME, MintFault, MintTarget, MintedToken, Minter};
+use crate::numeric_date::NumericDate;
+
+/// The most memory that kept tokens use, in bytes.
+pub const MAX_BYTES: u64 = 8 << 20;
+/// The most tokens that are kept.
+pub const MAX_ENTRIES: u64 = 8192;
+/// What each entry uses in addition to its token: the key and the cache's bookkeeping.
+const OVERHEAD_BYTES: usize = 400;
+/// How many first tokens are minted at the same time. Identities that share a place wait for one another.
+const FLIGHTS: usize = 16;
+
+/// Minted tokens.
+#[derive(Debug)]
+pub struct MintCache {
+    tokens: Cache<Sha256, Kept, foldhash::fast::RandomState>,
+    flights: [Mutex<()>; FLIGHTS],
+}
+
+/// The verified identity that a request came with.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming<'a> {
+    /// The name of the issuer entry that verified its token.
+    pub issuer: &'a str,
+    /// Its subject.
+    pub subject: &'a str,
+    /// The moment from which its token is no longer accepted; `None` if it does not expire.
+    pub until: Option<NumericDate>,
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    token: MintedToken,
+    is_renewed: Arc<AtomicBool>,
+}
+
+impl Default for MintCache {
+    fn default() -> Self {
+        let weigh = |_: &Sha256, kept: &Kept| {
+            let bytes = kept.token.authorization.len() + OVERHEAD_BYTES;
+            u32::try_from(bytes).unwrap_or(u32::MAX).max((MAX_BYTES / MAX_ENTRIES) as u32)
+        };
+        let cache = Cache::builder().max_capacity(MAX_BYTES).weigher(weigh).time_to_live(MAX_LIFETIME);
+        let tokens = cache.build_with_hasher(foldhash::fast::RandomState::default());
+        Self { tokens, flights: std::array::from_fn(|_| Mutex::new(())) }
+    }
+}
+
+impl MintCache {
+    /// The token with which a request of `incoming` goes on as `target`, at `now`. `minter` must be the one that prepared
+    /// the target. Call it on a tokio runtime.
+    ///
+    /// # Errors
+    /// [`MintFault::Expired`] if the incoming token has ended; otherwise the token could not be signed.
+    pub async fn token(
+        &self,
+        minter: &Arc<Minter>,
+        target: &Arc<MintTarget>,
+        incoming: Incoming<'_>,
+        now: NumericDate,
+    ) -> Result<MintedToken, MintFault> {
+        let key = key(target, incoming);
+        if let Some((token, _)) = self.kept(&key, minter, target, incoming.until, now) {
+            return Ok(token);
+        }
+        let place = usize::from(key[0]) % FLIGHTS;
+        let _flight = match self.flights.get(place) {
+            Some(flight) => Some(flight.lock().await),
+            None => None,
+        };
+        if let Some((token, _)) = self.kept(&key, minter, target, incoming.until, now) {
+            return Ok(token);
+        }
+        let token = match target.format() {
+            // Microseconds.
+            TokenFormat::DataHub => minter.mint(target, now, incoming.until)?,
+            TokenFormat::OpenMetadata => {
+                let (minter, target) = (minter.clone(), target.clone());
+                let minting = tokio::task::spawn_blocking(move || minter.mint(&target, now, incoming.until));
+                // It fails only while the process ends.
+                minting.await.unwrap_or(Err(MintFault::Signing))?
+            }
+        };
+        self.insert(key, token.clone());
+        Ok(token)
+    }
+
+    /// The kept token, if it can be used, and its renewal if this call has started it.
+    fn kept(
+        &self,
+        key: &Sha256,
+        minter: &Arc<Minter>,
+        target: &Arc<MintTarget>,
+        until: Option<NumericDate>,
+        now: NumericDate,
+    ) -> Option<(MintedToken, Option<JoinHandle<()>>)> {
+        let kept = self.tokens.get(key)?;
+        match Freshness::of(&kept.token, now, until) {
+            Freshness::Fresh => Some((kept.token, None)),
+            Freshness::Stale => None,
+            Freshness::Due if kept.is_renewed.swap(true, Ordering::AcqRel) => Some((kept.token, None)),
+            Freshness::Due => {
+                let (tokens, key) = (self.tokens.clone(), *key);
+                let (minter, target) = (minter.clone(), target.clone());
+                let (token, is_renewed) = (kept.token, kept.is_renewed);
+                let renewal = tokio::task::spawn_blocking(move || match minter.mint(&target, now, until) {
+                    Ok(token) => tokens.insert(key, Kept::new(token)),
+                    // The next request tries again.
+                    Err(_) => is_renewed.store(false, Ordering::Release),
+                });
+                Some((token, Some(renewal)))
+            }
+        }
+    }
+
+    fn insert(&self, key: Sha256, token: MintedToken) {
+        self.tokens.insert(key, Kept::new(token));
+    }
+}
+
+impl Kept {
+    fn new(token: MintedToken) -> Self {
+        Self { token, is_renewed: Arc::default() }
+    }
+}
+
+/// The key of an identity's token. The lengths keep the parts apart.
+fn key(target: &MintTarget, incoming: Incoming<'_>) -> Sha256 {
+    let length = (incoming.issuer.len() as u64).to_be_bytes();
+    sha256_of_parts([
+        target.id().as_slice(),
+        &length,
+        incoming.issuer.as_bytes(),
+        incoming.subject.as_bytes(),
+    ])
+}
