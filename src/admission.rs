@@ -367,7 +367,9 @@ impl Admission {
         now: NumericDate,
         observer: &mut O,
     ) -> Result<VerifiedToken, TokenFailure> {
-        let index = trust::entry_for(token, &self.authorizer.trust).map_err(TokenFailure::Issuer)?;
+        let minted = self.authorizer.policy.minted_issuer.as_deref();
+        let index =
+            trust::entry_for(token, &self.authorizer.trust, minted).map_err(TokenFailure::Issuer)?;
         let Some(entry) = self.authorizer.trust.get(index) else {
             return Err(TokenFailure::Issuer(TokenFault::UntrustedIssuer));
         };

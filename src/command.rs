@@ -23,6 +23,7 @@ mod explain;
 mod health;
 mod input;
 mod keys;
+mod mint;
 mod report;
 mod revoke;
 mod routes;
@@ -56,6 +57,9 @@ enum Command {
     Routes(routes::Arguments),
     /// Add tokens to the revocation list; list and remove its entries.
     Revoke(Box<revoke::Arguments>),
+    /// Make, replace and show the keys with which tokens for the backend are minted.
+    #[command(subcommand)]
+    Mint(mint::Command),
     /// Inspect a token without verifying it.
     #[command(subcommand)]
     Token(token::Command),
@@ -137,6 +141,7 @@ pub fn main() -> ExitCode {
         Command::Report(arguments) => report::run(&arguments),
         Command::Routes(arguments) => routes::run(&arguments),
         Command::Revoke(arguments) => revoke::run(&arguments),
+        Command::Mint(command) => mint::run(&command),
         Command::Token(command) => token::run(&command),
         Command::Config(command) => config_command::run(&command),
         Command::Health(arguments) => health::run(&arguments),

@@ -40,6 +40,7 @@ mod fetch_policy;
 mod identity;
 mod network_scope;
 mod refresh_task;
+mod minted;
 mod on_demand;
 mod persist;
 mod reporter;
@@ -52,6 +53,7 @@ pub use on_demand::Unverified;
 pub use status::SourceStatus;
 
 use identity::Identity;
+use minted::MintKeys;
 use on_demand::FetchedFor;
 use refresh_task::RefreshTask;
 use source::{Source, SourceContext};
@@ -74,6 +76,7 @@ pub struct Keys {
     waiting_for_refresh: WaitingRoom,
     /// Tokens that still could not be verified after a fetch.
     fetched_for: Mutex<FetchedFor>,
+    mint_keys: MintKeys,
     settings: Arc<Jwks>,
     metrics: Arc<Metrics>,
 }
@@ -141,6 +144,7 @@ impl Keys {
             waiting_for_keys: WaitingRoom::new(config.limits.requests),
             waiting_for_refresh: WaitingRoom::new(config.limits.requests),
             fetched_for: Mutex::default(),
+            mint_keys: MintKeys::of(config),
             settings: Arc::new(config.jwks.clone()),
             metrics: metrics.clone(),
         };
@@ -287,7 +291,8 @@ impl Keys {
             return;
         }
         for (entry, set) in self.entries.iter().zip(&sets) {
-            if set.is_some() {
+            if let Some(keys) = set {
+                self.mint_keys.warn(&entry.name, keys);
                 entry.had_keys.store(true, Ordering::Relaxed);
             }
         }

@@ -75,7 +75,7 @@ mod revocation_list;
 #[cfg(feature = "server")]
 pub mod token_cache;
 #[cfg(feature = "server")]
-mod mint_cache;
+pub mod mint_cache;
 #[cfg(feature = "server")]
 mod upstream;
 

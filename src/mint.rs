@@ -17,6 +17,9 @@
 //!
 //! Tokens are kept by `mint_cache`. Which identity acts as which target is not decided here.
 
+/// Where the health listener serves the public keys.
+pub const JWKS_PATH: &str = "/mint/jwks.json";
+
 mod claims;
 mod fault;
 mod freshness;

@@ -52,6 +52,9 @@ pub struct Policy {
     pub reserved_actors: Vec<Box<str>>,
     /// Which bots may act as another user of OpenMetadata; `None` if none may.
     pub impersonation: Option<Impersonation>,
+    /// The `iss` of the tokens that metagate mints for the backend. It accepts none of them itself, whatever key
+    /// verifies them.
+    pub minted_issuer: Option<Box<str>>,
 }
 
 /// Which bots may act as another user of OpenMetadata with `X-Impersonate-User`.

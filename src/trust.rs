@@ -70,9 +70,18 @@ impl TokenFault {
     }
 }
 
-/// The index in `issuers` of the entry for a token: the one that lists its `iss`, otherwise the simple list.
-pub fn entry_for(token: &UnverifiedToken<'_>, issuers: &[TrustedIssuer]) -> Result<usize, TokenFault> {
+/// The index in `issuers` of the entry for a token: the one that lists its `iss`, otherwise the simple list. `minted` is
+/// the `iss` of tokens that are minted for the backend ([`crate::mint`]): no entry takes these. The simple list, which
+/// takes tokens of any issuer, may well have their keys, if it is the backend's own list.
+pub fn entry_for(
+    token: &UnverifiedToken<'_>,
+    issuers: &[TrustedIssuer],
+    minted: Option<&str>,
+) -> Result<usize, TokenFault> {
     let claimed = token.issuer_hint()?;
+    if minted.is_some() && minted == claimed {
+        return Err(TokenFault::UntrustedIssuer);
+    }
     let bound = |entry: &TrustedIssuer| claimed.is_some_and(|claimed| entry.rules.binds(claimed));
     issuers
         .iter()

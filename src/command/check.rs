@@ -1,6 +1,7 @@
 //! `metagate check`: checks the configuration, fetches the key sets and runs the rule tests.
 
 mod backend;
+mod mint;
 mod ports;
 mod rule_tests;
 mod signer;
@@ -89,9 +90,12 @@ impl Checked {
         found.extend(tls_files::expiry(&loaded, SystemTime::now()));
         if !offline && let Ok(runtime) = runtime() {
             found.extend(runtime.block_on(async {
-                let (ports, backend) =
-                    tokio::join!(ports::findings(&loaded.config), backend::findings(&loaded));
-                [ports, backend].concat()
+                let (ports, backend, mint) = tokio::join!(
+                    ports::findings(&loaded.config),
+                    backend::findings(&loaded),
+                    mint::findings(&loaded, &[])
+                );
+                [ports, backend, mint].concat()
             }));
         }
         Ok(Self { loaded, found })
@@ -141,6 +145,7 @@ fn findings(
     findings.extend(found);
     findings.extend(tested.tests.iter().filter(|test| !test.passed).map(failed_test));
     findings.extend(loaded.warnings.iter().cloned());
+    findings.extend(fetched.iter().filter_map(|source| mint::trusted_key(source, loaded)));
     findings.extend(fetched.iter().flat_map(stored).chain(fetched.iter().flat_map(published_key)));
     // Without tests, coverage has no meaning.
     if !tested.tests.is_empty() {

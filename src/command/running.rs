@@ -69,7 +69,7 @@ async fn send(url: Url, ask: &Ask) -> Result<(StatusCode, String), reqwest::Erro
 }
 
 /// The root cause of an error: reqwest's own message says only that sending failed.
-fn cause(error: &reqwest::Error) -> String {
+pub(super) fn cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(next) = cause.source() {
         cause = next;

@@ -70,6 +70,9 @@ ids! {
     HttpKeyUrl: "http-key-url", "Keys are fetched without encryption from another network.";
     Impersonation: "impersonation", "`openmetadata.impersonation` lets the named bots act as other users.";
     KeysUnavailable: "keys-unavailable", "A key set cannot be fetched (`check`). An error, or a warning if the entry is `optional`.";
+    MintKeyTrusted: "mint-key-trusted", "A key set that metagate trusts has a key of `mint.keyFiles`. Whoever has that key can sign tokens for metagate too.";
+    MintKeysUnlisted: "mint-keys-unlisted", "OpenMetadata does not list the URL of metagate's public keys, or they are not there (`check`).";
+    MintRefused: "mint-refused", "The backend does not accept a minted token (`check`). Always an error.";
     NoEffect: "no-effect", "A key that has no effect in this configuration.";
     OpenEverything: "open-everything", "A public or optional route that matches every path.";
     PortInUse: "port-in-use", "A listener cannot have its address, and no metagate runs with this configuration (`check`). Always an error.";

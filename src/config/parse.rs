@@ -102,13 +102,14 @@ fn config(root: &Section<'_>) -> Option<Config> {
     };
     let trust = trust::trust(root, &place);
     let upstream_path = upstream.as_ref().map_or("/", |upstream| upstream.url.path());
-    let policy = policy(root, backend, upstream_path, &trust);
+    let mut policy = policy(root, backend, upstream_path, &trust);
     let rule_tests = rule_tests::rule_tests(root, &policy, &trust);
     let datahub_system = datahub_system(root, backend);
     let (token_fields, listener_token_fields) = token_headers::all(root, backend, datahub_system.is_some());
     let proxies = root.need_list("trustedProxies", values::proxy);
     let revocations = revocations::revocations(root, &trust);
     let mint = mint::mint(root, &trust);
+    policy.minted_issuer = mint.as_ref().map(|minter| minter.issuer().into());
     let identity = identity::identity(root, backend, &token_fields);
     Some(Config {
         workers: workers(root),
@@ -127,6 +128,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         rule_tests,
         datahub_system,
         mint,
+        mint_key_files: root.section("mint").texts("keyFiles").iter().map(|file| PathBuf::from(&**file)).collect(),
         proxy_protocol: proxy_protocol(root, &proxies),
         trusts_unix_peers: proxies.contains(&None),
         trusted_proxies: proxies.into_iter().flatten().collect(),

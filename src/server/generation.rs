@@ -23,6 +23,7 @@ use crate::file_watch::{self, Contents};
 use crate::gateway::{Clock, Gateway};
 use crate::jwks::Keys;
 use crate::metrics::{Expected, Metrics};
+use crate::mint_cache;
 use crate::refusals::Refusals;
 use crate::request::TokenFields;
 use crate::revocation_list::{RevocationList, RevocationsInForce};
@@ -208,7 +209,11 @@ impl Generation {
     pub(super) fn budget_limits(&self) -> budget::Limits {
         let config = &self.loaded.config;
         let connections = descriptors::connections(config.limits.connections);
-        budget::Limits::new(&config.limits, &config.token_cache).with_connections(connections)
+        let mut caches = config.token_cache.clone();
+        if config.mint.is_some() {
+            caches.max_bytes += mint_cache::MAX_BYTES;
+        }
+        budget::Limits::new(&config.limits, &caches).with_connections(connections)
     }
 
     /// The gateway, which all workers share.

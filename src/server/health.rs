@@ -1,4 +1,5 @@
-//! The health listener: `/livez` and `/readyz` for the kubelet, `/metrics` for Prometheus.
+//! The health listener: `/livez` and `/readyz` for the kubelet, `/metrics` for Prometheus, and `/mint/jwks.json` with the
+//! public keys of minted tokens for the backend.
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use tokio::net::TcpListener;
 
 use super::Process;
 use crate::metrics::ExpositionFormat;
+use crate::mint::{JWKS_PATH, Minter};
 use crate::printable;
 use crate::side_listener::{self, End};
 
@@ -47,8 +49,21 @@ async fn respond(request: &Request<Incoming>, process: &Arc<Process>) -> Respons
             response.headers_mut().insert(CONTENT_TYPE, kind);
             response
         }
+        JWKS_PATH => match &process.current().loaded.config.mint {
+            Some(minter) if !minter.keys().rsa().is_empty() => jwks(minter),
+            _ => plain(StatusCode::NOT_FOUND, "no key is configured in mint.keyFiles\n"),
+        },
         _ => plain(StatusCode::NOT_FOUND, "/livez, /readyz or /metrics\n"),
     }
+}
+
+/// The public keys of minted tokens. The backend fetches them when it does not know a token's key.
+fn jwks(minter: &Minter) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(minter.keys().jwks().to_string().into()));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=300"));
+    response
 }
 
 /// Why the process is not ready.

@@ -40,7 +40,7 @@ fn setup() -> Setup {
 impl Setup {
     fn verify(&self, token: &str) -> Result<String, TokenFault> {
         let token = UnverifiedToken::parse(token, MAX_BYTES)?;
-        let at = entry_for(&token, &self.issuers)?;
+        let at = entry_for(&token, &self.issuers, None)?;
         let verified = verify(&token, &self.issuers[at], self.keys[at].as_ref(), NOW_DATE)?;
         Ok(verified.entry().to_owned())
     }
@@ -102,7 +102,24 @@ fn unknown_issuers_are_refused_without_the_simple_list() {
         let token = RSA.token(Algorithm::RS256, Some("k"), &with(good_claims(), json!({"iss": issuer})));
         assert!(matches!(setup.verify(&token), Err(TokenFault::Malformed(_))), "{issuer}");
     }
-    assert!(entry_for(&UnverifiedToken::parse(&none, MAX_BYTES).unwrap(), &[]).is_err());
+    assert!(entry_for(&UnverifiedToken::parse(&none, MAX_BYTES).unwrap(), &[], None).is_err());
+}
+
+/// Whatever its key: the simple list may have it, if it is the backend's own list.
+#[test]
+fn a_minted_token_is_of_no_entry() {
+    let setup = setup();
+    let text = P256.token(Algorithm::ES256, Some("k"), &claims_of("https://minted.example"));
+    let token = UnverifiedToken::parse(&text, MAX_BYTES).unwrap();
+    assert_eq!(entry_for(&token, &setup.issuers, None), Ok(2));
+    let minted = Some("https://minted.example");
+    assert_eq!(entry_for(&token, &setup.issuers, minted), Err(TokenFault::UntrustedIssuer));
+    for (issuer, at) in [("https://a.example", 0), ("https://other.example", 2)] {
+        let text = P256.token(Algorithm::ES256, Some("k"), &claims_of(issuer));
+        assert_eq!(entry_for(&UnverifiedToken::parse(&text, MAX_BYTES).unwrap(), &setup.issuers, minted), Ok(at));
+    }
+    let none = P256.token(Algorithm::ES256, Some("k"), &without(good_claims(), "iss"));
+    assert_eq!(entry_for(&UnverifiedToken::parse(&none, MAX_BYTES).unwrap(), &setup.issuers, None), Ok(2));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::send_error::{ForwardError, SendError};
 use super::{Connection, RequestBody, Upstream, UpstreamRequest};
 use crate::budget::Connection as Account;
 use crate::decision::Reason;
-use crate::message::field_name::{ACCEPT, CONNECTION, HOST, SERVER, USER_AGENT};
+use crate::message::field_name::{ACCEPT, AUTHORIZATION, CONNECTION, HOST, SERVER, USER_AGENT};
 use crate::message::{FieldValue, Fields};
 use crate::printable;
 
@@ -45,20 +45,25 @@ pub struct ProbeError {
 }
 
 impl Upstream {
-    /// Asks for `path`, below the path of the configured URL.
+    /// Asks for `path`, below the path of the configured URL, with a credential of our own if there is one.
     pub async fn probe(
         self: &Arc<Self>,
         path: PathAndQuery,
+        authorization: Option<HeaderValue>,
         account: Arc<Account>,
     ) -> Result<ProbeResponse, ProbeError> {
         let opened = self.open(&account).await;
         let connection = opened
             .map_err(|error| ProbeError { is_absent: !error.is_permanent, cause: error.to_string() })?;
         let now = Instant::now();
+        let mut headers = self.probe_headers();
+        if let Some(authorization) = authorization {
+            headers.insert(AUTHORIZATION, authorization);
+        }
         let mut request = UpstreamRequest {
             method: Method::GET,
             path,
-            headers: self.probe_headers(),
+            headers,
             body: RequestBody::Empty,
             account,
             trailers: false,

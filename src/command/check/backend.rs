@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
 use http::uri::PathAndQuery;
 use url::Url;
 
@@ -70,7 +71,7 @@ async fn findings_at(loaded: &Loaded, url: &Url) -> Vec<Finding> {
 }
 
 /// Asks the backend of a configuration.
-struct Asking<'c> {
+pub(super) struct Asking<'c> {
     url: &'c Url,
     base: String,
     upstream: Arc<Upstream>,
@@ -78,7 +79,7 @@ struct Asking<'c> {
 }
 
 impl<'c> Asking<'c> {
-    fn new(loaded: &'c Loaded, url: &'c Url) -> Option<Self> {
+    pub(super) fn new(loaded: &'c Loaded, url: &'c Url) -> Option<Self> {
         let config = &loaded.config;
         let metrics = Arc::<Metrics>::default();
         let only = config::Upstream { url: url.clone(), other_urls: Vec::new(), ..config.upstream.clone() };
@@ -96,7 +97,7 @@ impl<'c> Asking<'c> {
         })
     }
 
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         config::redacted(self.url.as_str())
     }
 
@@ -104,11 +105,20 @@ impl<'c> Asking<'c> {
         format!("{}{path}", self.base)
     }
 
-    async fn ask(&self, path: &str) -> Result<ProbeResponse, ProbeError> {
+    pub(super) async fn ask(&self, path: &str) -> Result<ProbeResponse, ProbeError> {
+        self.send(path, None).await
+    }
+
+    /// Asks with a minted token.
+    pub(super) async fn ask_as(&self, path: &str, token: HeaderValue) -> Result<ProbeResponse, ProbeError> {
+        self.send(path, Some(token)).await
+    }
+
+    async fn send(&self, path: &str, token: Option<HeaderValue>) -> Result<ProbeResponse, ProbeError> {
         let failed = |cause: &str| ProbeError { cause: cause.to_owned(), is_absent: false };
         let path = PathAndQuery::try_from(self.path(path)).map_err(|_| failed("its path is not valid"))?;
         let connection = self.budget.connect(None).map_err(|_| failed("limits allow no connection"))?;
-        self.upstream.probe(path, connection.account().clone()).await
+        self.upstream.probe(path, token, connection.account().clone()).await
     }
 
     /// Another product that answers there.

@@ -36,6 +36,7 @@ pub(super) fn policy(root: &Section<'_>, backend: Backend, upstream_path: &str) 
         // Set by the caller, because they depend on other sections.
         reserved_actors: Vec::new(),
         impersonation: None,
+        minted_issuer: None,
     }
 }
 

@@ -1,0 +1,95 @@
+//! Files with private keys: made once, never overwritten.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::command::Failure;
+
+/// Makes a file that only its owner can read. A file that cannot be written completely is removed again.
+pub(super) fn create(path: &Path, text: &str) -> Result<(), Failure> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
+        Failure::Other(match error.kind() {
+            ErrorKind::AlreadyExists => format!(
+                "{} exists, and a key file is not overwritten: the backend would refuse every token until it has \
+                 fetched the new key; `metagate mint rotate` replaces a key",
+                path.display()
+            ),
+            _ => format!("{} cannot be made: {error}", path.display()),
+        })
+    })?;
+    write(&mut file, text, path).map_err(|error| {
+        let _ = std::fs::remove_file(path);
+        Failure::Other(format!("{} cannot be written: {error}", path.display()))
+    })
+}
+
+fn write(file: &mut File, text: &str, path: &Path) -> io::Result<()> {
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    // The name survives a power failure once the directory is on the disk. Not every file system can do that.
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Ok(directory) = File::open(parent.unwrap_or(Path::new("."))) {
+        let _ = directory.sync_all();
+    }
+    Ok(())
+}
+
+/// The name of the next key file: the last number in the name, raised until no such file exists. `None` if the name has
+/// no number, or none is free.
+pub(super) fn next_name(path: &Path) -> Option<PathBuf> {
+    /// More key files than anyone keeps.
+    const TRIES: u64 = 1000;
+    let name = path.file_name()?.to_str()?;
+    let end = name.rfind(|c: char| c.is_ascii_digit())? + 1;
+    let start = name.get(..end)?.rfind(|c: char| !c.is_ascii_digit()).map_or(0, |at| at + 1);
+    let number: u64 = name.get(start..end)?.parse().ok()?;
+    let named = |number| {
+        path.with_file_name(format!(
+            "{}{number}{}",
+            name.get(..start).unwrap_or_default(),
+            name.get(end..).unwrap_or_default()
+        ))
+    };
+    (1..TRIES).filter_map(|more| number.checked_add(more)).map(named).find(|path| !path.exists())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_key_file_is_private_and_never_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("1.pem");
+        assert!(create(&path, "first").is_ok());
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        assert!(create(&path, "second").is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "first");
+        // A link to a file that does not exist is not followed.
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(directory.path().join("elsewhere"), &link).unwrap();
+        assert!(create(&link, "x").is_err() && !directory.path().join("elsewhere").exists());
+        assert!(create(&directory.path().join("no/such/directory"), "x").is_err());
+    }
+
+    #[test]
+    fn the_next_name_has_the_next_free_number() {
+        let directory = tempfile::tempdir().unwrap();
+        let in_directory = |name: &str| directory.path().join(name);
+        let next = |name: &str| next_name(&in_directory(name));
+        assert_eq!(next("1.pem"), Some(in_directory("2.pem")));
+        assert_eq!(next("mint-9.key.pem"), Some(in_directory("mint-10.key.pem")));
+        assert_eq!(next("key.pem"), None);
+        assert_eq!(next(&format!("{}.pem", u64::MAX)), None);
+        for taken in ["2.pem", "3.pem"] {
+            std::fs::write(in_directory(taken), "").unwrap();
+        }
+        assert_eq!(next("1.pem"), Some(in_directory("4.pem")));
+    }
+}
