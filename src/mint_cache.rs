@@ -152,3 +152,6 @@ fn key(target: &MintTarget, incoming: Incoming<'_>) -> Sha256 {
         incoming.subject.as_bytes(),
     ])
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use aws_lc_rs::{hmac, rsa};
@@ -135,6 +135,13 @@ impl SigningKey {
         )
     }
 
+    /// The private key of an RSA key, in PEM of PKCS #8.
+    pub(crate) fn private_pem(&self) -> String {
+        let Self::Rsa(key) = self else { panic!("not an RSA key") };
+        let der: Pkcs8V1Der<'_> = key.as_der().unwrap();
+        pem("PRIVATE KEY", der.as_ref())
+    }
+
     /// The public key's bytes: `04 || x || y`, the 32 bytes of Ed25519, PKCS #1 for RSA.
     pub(crate) fn public_bytes(&self) -> Vec<u8> {
         match self {
@@ -148,7 +155,10 @@ impl SigningKey {
     /// Its SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
     pub(crate) fn spki(&self) -> Vec<u8> {
         let prefix: &[u8] = match self {
-            Self::Rsa(key) => return key.public_key().as_der().unwrap().as_ref().to_vec(),
+            Self::Rsa(key) => {
+                let der: PublicKeyX509Der<'_> = key.public_key().as_der().unwrap();
+                return der.as_ref().to_vec();
+            }
             Self::P256(_) => b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00",
             Self::P384(_) => b"\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00",
             Self::P521(_) => b"\x30\x81\x9b\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x23\x03\x81\x86\x00",

@@ -248,6 +248,7 @@ const DOCUMENTS: [&str; 30] = [
     "docs/configuration.md",
     "docs/conformance.md",
     "docs/decisions.md",
+    "docs/exchange.md",
     "docs/forward-auth.md",
     "docs/operations.md",
     "docs/performance.md",

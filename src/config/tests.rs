@@ -20,6 +20,7 @@ mod key_access;
 mod layers;
 mod limits;
 mod meaning;
+mod mint;
 mod own_tokens;
 mod public_keys;
 mod path_prefix;

@@ -33,6 +33,7 @@ fn version_and_help_are_printed() {
         "check",
         "explain",
         "keys",
+        "mint",
         "report",
         "revoke",
         "routes",

@@ -141,6 +141,14 @@ impl Key {
         (strip(take_tlv(&mut sequence, 0x02)), strip(take_tlv(&mut sequence, 0x02)))
     }
 
+    /// The private key in PEM of PKCS #8, as in a key file.
+    pub fn private_pem(&self) -> String {
+        let Material::Rsa(pair) = &self.material else { panic!("{} is not an RSA key", self.kid) };
+        let document = AsDer::<Pkcs8V1Der<'static>>::as_der(pair).expect("PKCS #8");
+        let base64 = BASE64_STANDARD.encode(document.as_ref());
+        format!("-----BEGIN PRIVATE KEY-----\n{base64}\n-----END PRIVATE KEY-----\n")
+    }
+
     /// Modulus and private exponent, big-endian.
     pub fn rsa_private(&self) -> (Vec<u8>, Vec<u8>) {
         let Material::Rsa(pair) = &self.material else { panic!("{} is not an RSA key", self.kid) };
