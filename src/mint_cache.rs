@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -38,7 +39,7 @@ pub struct MintCache {
 /// The verified identity that a request came with.
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming<'a> {
-    /// The name of the issuer entry that verified its token.
+    /// The `iss` of its token, or the name of the entry that verified it.
     pub issuer: &'a str,
     /// Its subject.
     pub subject: &'a str,
@@ -58,7 +59,11 @@ impl Default for MintCache {
             let bytes = kept.token.authorization.len() + OVERHEAD_BYTES;
             u32::try_from(bytes).unwrap_or(u32::MAX).max((MAX_BYTES / MAX_ENTRIES) as u32)
         };
-        let cache = Cache::builder().max_capacity(MAX_BYTES).weigher(weigh).time_to_live(MAX_LIFETIME);
+        let cache = Cache::builder()
+            .max_capacity(MAX_BYTES)
+            .weigher(weigh)
+            .eviction_policy(EvictionPolicy::lru())
+            .time_to_live(MAX_LIFETIME);
         let tokens = cache.build_with_hasher(foldhash::fast::RandomState::default());
         Self { tokens, flights: std::array::from_fn(|_| Mutex::new(())) }
     }

@@ -96,7 +96,7 @@ impl Minter {
             }
             TokenFormat::DataHub => {
                 self.keys.datahub()?;
-                check_datahub_user(user.name)?;
+                self.check_datahub_user(user.name)?;
                 Form::DataHub(self.datahub_type)
             }
         };
@@ -105,17 +105,18 @@ impl Minter {
         let id = sha256_of_parts([self.keys.generation().as_slice(), described.as_bytes()]);
         Ok(MintTarget { user: user.name.into(), lifetime, form, id })
     }
+
+    fn check_datahub_user(&self, name: &str) -> Result<(), MintFault> {
+        check_name(name)?;
+        let is_system = |system: &str| name.eq_ignore_ascii_case(system);
+        if is_system(SYSTEM_USER) || is_system(&self.system_user) { Err(MintFault::SystemUser) } else { Ok(()) }
+    }
 }
 
 fn check_name(name: &str) -> Result<(), MintFault> {
     let is_plain = |c: char| is_printable(c) && !c.is_whitespace() && !matches!(c, '%' | '(' | ')' | ',' | ':');
     let fine = !name.is_empty() && name.len() <= MAX_USER_BYTES && name.chars().all(is_plain);
     if fine { Ok(()) } else { Err(MintFault::InvalidUser) }
-}
-
-fn check_datahub_user(name: &str) -> Result<(), MintFault> {
-    check_name(name)?;
-    if name.eq_ignore_ascii_case(SYSTEM_USER) { Err(MintFault::SystemUser) } else { Ok(()) }
 }
 
 fn openmetadata_claims(

@@ -20,6 +20,8 @@ pub struct Minter {
     pub(super) keys: SigningKeys,
     pub(super) claims: PrincipalClaims,
     pub(super) datahub_type: DatahubTokenType,
+    /// Another name of DataHub's system user.
+    pub(super) system_user: Box<str>,
 }
 
 /// The claims in which OpenMetadata looks for the user's name and address.
@@ -70,7 +72,13 @@ impl Minter {
         claims: PrincipalClaims,
         datahub_type: DatahubTokenType,
     ) -> Self {
-        Self { issuer: issuer.into(), keys, claims, datahub_type }
+        Self { issuer: issuer.into(), keys, claims, datahub_type, system_user: Box::default() }
+    }
+
+    /// The same minter. `name` is the id of DataHub's own services, which is their system user: no token names it.
+    #[must_use]
+    pub fn with_system_user(self, name: &str) -> Self {
+        Self { system_user: name.into(), ..self }
     }
 
     /// The `iss` of its tokens.

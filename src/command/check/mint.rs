@@ -8,6 +8,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::backend::Asking;
+use crate::command::running::cause;
 use crate::backend::TokenFormat;
 use crate::config::{Finding, FindingId, Loaded};
 use crate::gateway::system_clock;
@@ -19,15 +20,13 @@ use crate::upstream::ProbeResponse;
 const KEY_FILES: &str = "mint.keyFiles";
 /// How long our own keys may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// More than the key set of any number of key files that makes sense.
+const MAX_BYTES: usize = 64 * 1024;
 /// How much of a backend's own words is shown, in characters.
 const MAX_WORDS: usize = 200;
 
-/// A user of the backend for whom tokens are minted, and the key of the configuration that says so.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::command) struct Minted<'a> {
-    pub(in crate::command) path: &'a str,
-    pub(in crate::command) target: &'a MintTarget,
-}
+/// The key of the configuration that names a user of the backend, and the target that was made from it.
+type Minted<'a> = (&'a str, &'a MintTarget);
 
 /// Mints a token for each target and asks the backend about it.
 pub(super) async fn findings(loaded: &Loaded, minted: &[Minted<'_>]) -> Vec<Finding> {
@@ -58,8 +57,7 @@ pub(super) fn trusted_key(source: &SourceStatus, loaded: &Loaded) -> Option<Find
 }
 
 /// What the backend says about a token for this target. `None` if it does not answer, which is reported already.
-async fn ask(asking: &Asking<'_>, minter: &Minter, minted: Minted<'_>) -> Option<Finding> {
-    let (path, target) = (minted.path, minted.target);
+async fn ask(asking: &Asking<'_>, minter: &Minter, (path, target): Minted<'_>) -> Option<Finding> {
     let refused = |message: String| Finding::error(FindingId::MintRefused, path, message);
     let token = match minter.mint(target, system_clock(), None) {
         Ok(token) => token.authorization,
@@ -185,12 +183,18 @@ async fn key_ids(url: Url) -> Result<BTreeSet<String>, String> {
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .map_err(|error| error.to_string())?;
-    let response = client.get(url).send().await.map_err(|error| super::super::running::cause(&error))?;
+    let mut response = client.get(url).send().await.map_err(|error| cause(&error))?;
     if response.status() != StatusCode::OK {
         return Err(format!("it answers {}", response.status()));
     }
-    let body = response.text().await.map_err(|error| super::super::running::cause(&error))?;
-    let body: Value = serde_json::from_str(&body).unwrap_or_default();
+    let mut body = Vec::new();
+    while let Some(part) = response.chunk().await.map_err(|error| cause(&error))? {
+        body.extend_from_slice(&part);
+        if body.len() > MAX_BYTES {
+            return Err("it is too long".to_owned());
+        }
+    }
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let keys = body["keys"].as_array().ok_or("it is not a key set")?;
     Ok(keys.iter().filter_map(|key| key["kid"].as_str()).map(str::to_owned).collect())
 }

@@ -36,7 +36,7 @@ pub(super) fn mint(root: &Section<'_>, trust: &[TrustEntry]) -> Option<Arc<Minte
     check_issuer(root, &section, issuer, trust);
     let keys = key_files(&section, &files, trust)?;
     let shared = datahub_key(&datahub_section, own_key, trust);
-    if keys.is_empty() && shared.is_none() && !section.in_error("datahub") {
+    if keys.is_empty() && shared.is_none() && !names_datahub_key(root, &datahub_section) {
         section.missing(
             "keyFiles",
             "there is no key to mint with",
@@ -44,9 +44,20 @@ pub(super) fn mint(root: &Section<'_>, trust: &[TrustEntry]) -> Option<Arc<Minte
         );
     }
     let authentication = root.section("authentication");
-    let algorithm = authentication.read("tokenValidationAlgorithm", values::algorithm);
+    // An invalid one is an error of the simple list.
+    let algorithm = authentication.text("tokenValidationAlgorithm").and_then(|text| values::algorithm(text).ok());
     let keys = SigningKeys::new(keys, algorithm.unwrap_or(Algorithm::RS256), shared.as_ref());
-    Some(Arc::new(Minter::new(issuer, keys, principal_claims(&authentication), datahub_type)))
+    let minter = Minter::new(issuer, keys, principal_claims(&authentication), datahub_type)
+        .with_system_user(root.section("datahub").need_text("systemClientId"));
+    Some(Arc::new(minter))
+}
+
+/// Whether a key of DataHub is written somewhere, even if it cannot be used.
+fn names_datahub_key(root: &Section<'_>, section: &Section<'_>) -> bool {
+    section.has_secret("signingKey")
+        || Backend::products()
+            .filter_map(|product| Some((product.section, product.signing_key?.key)))
+            .any(|(product, key)| root.section(product).has_secret(key))
 }
 
 /// Refuses an issuer whose tokens metagate would accept.

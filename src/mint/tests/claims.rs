@@ -83,6 +83,8 @@ fn hostile_names_are_refused_when_they_are_prepared() {
         let fault = prepare(&minter, TokenFormat::DataHub, user(name)).err();
         assert_eq!(fault, Some(MintFault::SystemUser), "{name}");
     }
+    let renamed = self::minter().with_system_user("gms-system");
+    assert_eq!(prepare(&renamed, TokenFormat::DataHub, user("GMS-system")).err(), Some(MintFault::SystemUser));
     for (name, email, fault) in [
         ("Ada", None, MintFault::NotLowerCase),
         ("ada@example.org", None, MintFault::NameIsAddress),

@@ -112,10 +112,8 @@ fn a_key_file_holds_one_rsa_key() {
 }
 
 fn p256_pkcs8() -> Vec<u8> {
-    use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
     let SigningKey::P256(key) = &*P256 else { panic!("a P-256 key") };
-    let der: Pkcs8V1Der<'_> = key.as_der().unwrap();
-    der.as_ref().to_vec()
+    key.to_pkcs8v1().unwrap().as_ref().to_vec()
 }
 
 /// A key of 1024 bits, made for this test and used nowhere.
