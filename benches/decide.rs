@@ -263,7 +263,8 @@ fn verify(
 ) -> Result<metagate::claims::VerifiedToken, Denial> {
     let token = UnverifiedToken::parse(token, authorizer.token_bytes)
         .map_err(|fault| Denial::of_token(fault.into(), None))?;
-    let entry = trust::entry_for(&token, &authorizer.trust, authorizer.policy.minted_issuer.as_deref()).map_err(|fault| Denial::of_token(fault, None))?;
+    let entry = trust::entry_for(&token, &authorizer.trust, authorizer.policy.minted_issuer.as_deref())
+        .map_err(|fault| Denial::of_token(fault, None))?;
     trust::verify(&token, &authorizer.trust[entry], Some(keys), NOW)
         .map_err(|fault| Denial::of_token(fault, Some(entry)))
 }

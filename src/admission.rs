@@ -368,8 +368,7 @@ impl Admission {
         observer: &mut O,
     ) -> Result<VerifiedToken, TokenFailure> {
         let minted = self.authorizer.policy.minted_issuer.as_deref();
-        let index =
-            trust::entry_for(token, &self.authorizer.trust, minted).map_err(TokenFailure::Issuer)?;
+        let index = trust::entry_for(token, &self.authorizer.trust, minted).map_err(TokenFailure::Issuer)?;
         let Some(entry) = self.authorizer.trust.get(index) else {
             return Err(TokenFailure::Issuer(TokenFault::UntrustedIssuer));
         };

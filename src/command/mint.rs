@@ -78,7 +78,10 @@ fn rotate(rotation: &Rotation) -> Result<(), Failure> {
     let file = match &rotation.out {
         Some(file) => file.clone(),
         None => key_file::next_name(signing).ok_or_else(|| {
-            Failure::Usage(format!("{} has no number that could be raised; use --out FILE", signing.display()))
+            Failure::Usage(format!(
+                "{} has no number that could be raised; use --out FILE",
+                signing.display()
+            ))
         })?,
     };
     let key = make(&file)?;

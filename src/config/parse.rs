@@ -128,7 +128,12 @@ fn config(root: &Section<'_>) -> Option<Config> {
         rule_tests,
         datahub_system,
         mint,
-        mint_key_files: root.section("mint").texts("keyFiles").iter().map(|file| PathBuf::from(&**file)).collect(),
+        mint_key_files: root
+            .section("mint")
+            .texts("keyFiles")
+            .iter()
+            .map(|file| PathBuf::from(&**file))
+            .collect(),
         proxy_protocol: proxy_protocol(root, &proxies),
         trusts_unix_peers: proxies.contains(&None),
         trusted_proxies: proxies.into_iter().flatten().collect(),

@@ -28,9 +28,13 @@ pub enum PrivateKeyFault {
 pub enum MintFault {
     #[error("OpenMetadata needs a token with an RSA signature, and mint.keyFiles names no key")]
     NoRsaKey,
-    #[error("OpenMetadata verifies only the algorithm of authentication.tokenValidationAlgorithm, which is not RS256, RS384 or RS512")]
+    #[error(
+        "OpenMetadata verifies only the algorithm of authentication.tokenValidationAlgorithm, which is not RS256, RS384 or RS512"
+    )]
     WrongAlgorithm,
-    #[error("DataHub needs a token that is signed with its own key: set mint.datahub.signingKey or datahub.tokenServiceSigningKey")]
+    #[error(
+        "DataHub needs a token that is signed with its own key: set mint.datahub.signingKey or datahub.tokenServiceSigningKey"
+    )]
     NoDatahubKey,
     #[error("the name of a user is 1 to 256 printable characters without blanks, %, (, ), `,` and :")]
     InvalidUser,
@@ -38,9 +42,13 @@ pub enum MintFault {
     NotLowerCase,
     #[error("OpenMetadata cuts the name of a user at @: write the name, and the address as email")]
     NameIsAddress,
-    #[error("the email address is not of the form name@domain in printable ASCII without blanks, at most 320 bytes")]
+    #[error(
+        "the email address is not of the form name@domain in printable ASCII without blanks, at most 320 bytes"
+    )]
     InvalidEmail,
-    #[error("OpenMetadata takes the name of the user from the part before the @ of its email address, which is not this name")]
+    #[error(
+        "OpenMetadata takes the name of the user from the part before the @ of its email address, which is not this name"
+    )]
     EmailOfAnotherUser,
     #[error("DataHub's system user can do everything, and no token is minted for it")]
     SystemUser,

@@ -25,7 +25,8 @@ impl SigningKeys {
     /// DataHub's signing key (HS256).
     pub fn new(rsa: Vec<PrivateKey>, algorithm: Algorithm, datahub: Option<&SecretSlice<u8>>) -> Self {
         let secret = datahub.map(|secret| secret.expose_secret());
-        let digest = secret.map(|secret| sha256_of_parts([b"datahub".as_slice(), secret])).unwrap_or_default();
+        let digest =
+            secret.map(|secret| sha256_of_parts([b"datahub".as_slice(), secret])).unwrap_or_default();
         let parts = rsa.iter().map(|key| key.material().as_slice()).chain([digest.as_slice()]);
         let generation = sha256_of_parts(parts.chain([algorithm.name().as_bytes()]));
         let is_usable = matches!(algorithm, Algorithm::RS256 | Algorithm::RS384 | Algorithm::RS512);

@@ -109,12 +109,17 @@ impl Minter {
     fn check_datahub_user(&self, name: &str) -> Result<(), MintFault> {
         check_name(name)?;
         let is_system = |system: &str| name.eq_ignore_ascii_case(system);
-        if is_system(SYSTEM_USER) || is_system(&self.system_user) { Err(MintFault::SystemUser) } else { Ok(()) }
+        if is_system(SYSTEM_USER) || is_system(&self.system_user) {
+            Err(MintFault::SystemUser)
+        } else {
+            Ok(())
+        }
     }
 }
 
 fn check_name(name: &str) -> Result<(), MintFault> {
-    let is_plain = |c: char| is_printable(c) && !c.is_whitespace() && !matches!(c, '%' | '(' | ')' | ',' | ':');
+    let is_plain =
+        |c: char| is_printable(c) && !c.is_whitespace() && !matches!(c, '%' | '(' | ')' | ',' | ':');
     let fine = !name.is_empty() && name.len() <= MAX_USER_BYTES && name.chars().all(is_plain);
     if fine { Ok(()) } else { Err(MintFault::InvalidUser) }
 }

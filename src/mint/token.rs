@@ -151,7 +151,10 @@ fn joined(input: &str, signature: &[u8]) -> String {
 
 impl fmt::Debug for Minter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Minter").field("issuer", &self.issuer).field("keys", &self.keys).finish_non_exhaustive()
+        f.debug_struct("Minter")
+            .field("issuer", &self.issuer)
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
     }
 }
 

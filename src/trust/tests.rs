@@ -116,7 +116,10 @@ fn a_minted_token_is_of_no_entry() {
     assert_eq!(entry_for(&token, &setup.issuers, minted), Err(TokenFault::UntrustedIssuer));
     for (issuer, at) in [("https://a.example", 0), ("https://other.example", 2)] {
         let text = P256.token(Algorithm::ES256, Some("k"), &claims_of(issuer));
-        assert_eq!(entry_for(&UnverifiedToken::parse(&text, MAX_BYTES).unwrap(), &setup.issuers, minted), Ok(at));
+        assert_eq!(
+            entry_for(&UnverifiedToken::parse(&text, MAX_BYTES).unwrap(), &setup.issuers, minted),
+            Ok(at)
+        );
     }
     let none = P256.token(Algorithm::ES256, Some("k"), &without(good_claims(), "iss"));
     assert_eq!(entry_for(&UnverifiedToken::parse(&none, MAX_BYTES).unwrap(), &setup.issuers, None), Ok(2));

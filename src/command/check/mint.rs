@@ -8,8 +8,8 @@ use serde_json::Value;
 use url::Url;
 
 use super::backend::Asking;
-use crate::command::running::cause;
 use crate::backend::TokenFormat;
+use crate::command::running::cause;
 use crate::config::{Finding, FindingId, Loaded};
 use crate::gateway::system_clock;
 use crate::jwks::SourceStatus;
@@ -65,7 +65,9 @@ async fn ask(asking: &Asking<'_>, minter: &Minter, (path, target): Minted<'_>) -
     };
     let asked = match target.format() {
         TokenFormat::OpenMetadata => "/api/v1/users/loggedInUser".to_owned(),
-        TokenFormat::DataHub => format!("/openapi/v3/entity/corpuser/urn%3Ali%3Acorpuser%3A{}", encoded(target.user())),
+        TokenFormat::DataHub => {
+            format!("/openapi/v3/entity/corpuser/urn%3Ali%3Acorpuser%3A{}", encoded(target.user()))
+        }
     };
     let response = asking.ask_as(&asked, token).await.ok()?;
     let judged = match target.format() {
@@ -73,7 +75,9 @@ async fn ask(asking: &Asking<'_>, minter: &Minter, (path, target): Minted<'_>) -
         TokenFormat::DataHub => datahub(target.user(), &response),
     };
     Some(match judged {
-        Ok(()) => Finding::info(format!("{path}: {} accepts minted tokens of `{}`", asking.url(), target.user())),
+        Ok(()) => {
+            Finding::info(format!("{path}: {} accepts minted tokens of `{}`", asking.url(), target.user()))
+        }
         Err((message, help)) => refused(format!("{}: {message}", asking.url())).help(help),
     })
 }
@@ -121,7 +125,10 @@ fn openmetadata(user: &str, response: &ProbeResponse) -> Result<(), Refusal> {
              email address",
         )
     } else if has(&["Expired token"]) {
-        ("OpenMetadata says that a new token has expired".to_owned(), "correct the clock of one of the machines")
+        (
+            "OpenMetadata says that a new token has expired".to_owned(),
+            "correct the clock of one of the machines",
+        )
     } else {
         (format!("OpenMetadata refuses a minted token of `{user}` ({})", response.status), "see its log")
     };
@@ -169,10 +176,15 @@ async fn published(asking: &Asking<'_>, minter: &Minter) -> Option<Finding> {
                 return Some(Finding::info(format!("{KEY_FILES}: OpenMetadata finds the keys at {shown}")));
             }
             Ok(_) => missing = format!("{shown} does not have every key of {KEY_FILES}"),
-            Err(why) => missing = format!("{shown}, which OpenMetadata lists, cannot be read from here: {why}"),
+            Err(why) => {
+                missing = format!("{shown}, which OpenMetadata lists, cannot be read from here: {why}")
+            }
         }
     }
-    Some(warning(missing).help("start metagate with this configuration, and see that OpenMetadata reaches this URL"))
+    Some(
+        warning(missing)
+            .help("start metagate with this configuration, and see that OpenMetadata reaches this URL"),
+    )
 }
 
 /// The ids of the keys at a URL.

@@ -3,17 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret as _, SecretSlice};
 use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret as _, SecretSlice};
 
 use super::super::secret::{self, AbsentSecrets, Purpose};
 use super::super::{KeySource, TrustEntry, values};
 use super::section::Section;
 use crate::backend::Backend;
 use crate::jose::Algorithm;
-use crate::mint::{Minter, PrincipalClaims, PrivateKey, SigningKeys};
+use crate::mint::{Minter, PrincipalClaims, PrivateKey, PrivateKeyFault, SigningKeys};
 
-const TRUSTED: &str = "a minted token would be accepted by metagate itself; write an issuer that no entry has";
+const TRUSTED: &str =
+    "a minted token would be accepted by metagate itself; write an issuer that no entry has";
 
 /// The minter; `None` if `mint` is not set, or has errors.
 pub(super) fn mint(root: &Section<'_>, trust: &[TrustEntry]) -> Option<Arc<Minter>> {
@@ -45,7 +46,8 @@ pub(super) fn mint(root: &Section<'_>, trust: &[TrustEntry]) -> Option<Arc<Minte
     }
     let authentication = root.section("authentication");
     // An invalid one is an error of the simple list.
-    let algorithm = authentication.text("tokenValidationAlgorithm").and_then(|text| values::algorithm(text).ok());
+    let algorithm =
+        authentication.text("tokenValidationAlgorithm").and_then(|text| values::algorithm(text).ok());
     let keys = SigningKeys::new(keys, algorithm.unwrap_or(Algorithm::RS256), shared.as_ref());
     let minter = Minter::new(issuer, keys, principal_claims(&authentication), datahub_type)
         .with_system_user(root.section("datahub").need_text("systemClientId"));
@@ -65,12 +67,21 @@ fn check_issuer(root: &Section<'_>, section: &Section<'_>, issuer: &str, trust: 
     let quoted = values::quote(issuer);
     if issuer.trim() != issuer || issuer.contains(char::is_control) {
         section.error("issuer", format!("{quoted} begins or ends with white space"));
-    } else if let Some(entry) = trust.iter().find(|entry| entry.rules.binds(issuer) || *entry.name == *issuer) {
-        section.error_with_help("issuer", format!("{quoted} is an issuer of the entry `{}`", entry.name), TRUSTED);
+    } else if let Some(entry) = trust.iter().find(|entry| entry.rules.binds(issuer) || *entry.name == *issuer)
+    {
+        section.error_with_help(
+            "issuer",
+            format!("{quoted} is an issuer of the entry `{}`", entry.name),
+            TRUSTED,
+        );
     } else if let Some(product) = Backend::products()
         .find(|product| root.section(product.section).text(product.issuer_key) == Some(issuer))
     {
-        section.error_with_help("issuer", format!("{quoted} is the issuer of {}'s own tokens", product.name), TRUSTED);
+        section.error_with_help(
+            "issuer",
+            format!("{quoted} is the issuer of {}'s own tokens", product.name),
+            TRUSTED,
+        );
     }
 }
 
@@ -85,7 +96,7 @@ fn key_files(section: &Section<'_>, files: &[PathBuf], trust: &[TrustEntry]) -> 
             Err(message) => {
                 section.error_with_help(
                     "keyFiles",
-                    format!("the file {shown} cannot be used: {message}"),
+                    format!("the file {shown} {message}"),
                     "make a key with `metagate mint init`",
                 );
                 fine = false;
@@ -114,7 +125,9 @@ fn key_files(section: &Section<'_>, files: &[PathBuf], trust: &[TrustEntry]) -> 
 fn trusts(entry: &TrustEntry, key: &PrivateKey) -> bool {
     match &entry.keys {
         KeySource::Inline(keys) => keys.iter().any(|known| known.material() == key.material()),
-        KeySource::Urls(_) | KeySource::ByKid(_) | KeySource::Discovery(_) | KeySource::SharedSecret(_) => false,
+        KeySource::Urls(_) | KeySource::ByKid(_) | KeySource::Discovery(_) | KeySource::SharedSecret(_) => {
+            false
+        }
     }
 }
 
@@ -122,17 +135,25 @@ fn read_key(section: &Section<'_>, file: &Path) -> Result<PrivateKey, String> {
     if section.report.absent_secrets == AbsentSecrets::Replaced && !file.exists() {
         let key = section.path("keyFiles");
         section.report.info(format!("skipped: {key}: the file {} is not here", file.display()));
-        return PrivateKey::generate().map_err(|fault| fault.to_string());
+        return PrivateKey::generate().map_err(unusable);
     }
-    let bytes = Zeroizing::new(secret::read(file)?);
+    let bytes = Zeroizing::new(secret::read(file).map_err(|message| format!("cannot be read: {message}"))?);
     section.warn_of_mode("keyFiles", file);
     section.report.secret_files.borrow_mut().push(file.to_owned());
-    let text = str::from_utf8(&bytes).map_err(|_| "it is not PEM with one private key".to_owned())?;
-    PrivateKey::from_pem(text).map_err(|fault| fault.to_string())
+    let key = str::from_utf8(&bytes).map_err(|_| PrivateKeyFault::NotPem).and_then(PrivateKey::from_pem);
+    key.map_err(unusable)
+}
+
+fn unusable(fault: PrivateKeyFault) -> String {
+    format!("cannot be used: {fault}")
 }
 
 /// DataHub's key, from `mint` or from the entry that verifies DataHub's own tokens.
-fn datahub_key(section: &Section<'_>, own: Option<SecretSlice<u8>>, trust: &[TrustEntry]) -> Option<SecretSlice<u8>> {
+fn datahub_key(
+    section: &Section<'_>,
+    own: Option<SecretSlice<u8>>,
+    trust: &[TrustEntry],
+) -> Option<SecretSlice<u8>> {
     let names: Vec<_> =
         Backend::products().filter_map(|product| product.signing_key).map(|key| key.entry).collect();
     let verifying = trust.iter().find_map(|entry| match &entry.keys {
@@ -154,7 +175,8 @@ fn datahub_key(section: &Section<'_>, own: Option<SecretSlice<u8>>, trust: &[Tru
 fn principal_claims(authentication: &Section<'_>) -> PrincipalClaims {
     let mapping = authentication.texts("principalClaimsMapping");
     let mapped = |key: &str| {
-        let claim = mapping.iter().find_map(|item| item.split_once(':').filter(|(name, _)| name.trim() == key))?;
+        let claim =
+            mapping.iter().find_map(|item| item.split_once(':').filter(|(name, _)| name.trim() == key))?;
         Some(Box::<str>::from(claim.1.trim()))
     };
     PrincipalClaims {

@@ -23,7 +23,8 @@ const LIST: &str = "publicKeyUrls: [https://idp.example/jwks], audiences: [a]";
 
 #[test]
 fn the_keys_are_read_and_the_first_signs() {
-    let (case, path) = with_key(&RSA, LIST, "mint: {issuer: https://m.example, keyFiles: ['{file}', '{file}2']}");
+    let (case, path) =
+        with_key(&RSA, LIST, "mint: {issuer: https://m.example, keyFiles: ['{file}', '{file}2']}");
     let second = format!("{}2", path.display());
     std::fs::write(&second, OTHER_RSA.private_pem()).unwrap();
     std::fs::set_permissions(&second, std::fs::Permissions::from_mode(0o640)).unwrap();
@@ -65,7 +66,8 @@ fn datahubs_key_is_taken_from_either_place() {
 
 #[test]
 fn an_issuer_of_ours_is_required_and_is_nobody_elses() {
-    let entry = "issuers: [{name: okta, issuer: https://idp.example, audiences: [a], publicKeyUrls: [https://x]}]";
+    let entry =
+        "issuers: [{name: okta, issuer: https://idp.example, audiences: [a], publicKeyUrls: [https://x]}]";
     for (authentication, issuer, message) in [
         (LIST, "", "is required"),
         (entry, "issuer: https://idp.example, ", "is an issuer of the entry `okta`"),
@@ -77,7 +79,10 @@ fn an_issuer_of_ours_is_required_and_is_nobody_elses() {
         let (case, _) = with_key(&RSA, authentication, &format!("mint: {{{issuer}keyFiles: ['{{file}}']}}"));
         let errors = case.errors();
         assert_eq!(errors.len(), 1, "{errors:?}");
-        assert!(errors[0].starts_with("mint.issuer @ ") && errors[0].contains(message), "{issuer}: {errors:?}");
+        assert!(
+            errors[0].starts_with("mint.issuer @ ") && errors[0].contains(message),
+            "{issuer}: {errors:?}"
+        );
     }
     // Renamed in OpenMetadata, and therefore here.
     let rest = "mint: {issuer: om, keyFiles: ['{file}']}\nopenmetadata: {issuer: om}";
@@ -109,7 +114,7 @@ fn unusable_key_files_are_errors_that_show_no_key() {
         assert!(errors[0].starts_with("mint.keyFiles @ ") && !errors.concat().contains(&secret_line));
     }
     let (case, _) = with_key(&RSA, LIST, "mint: {issuer: m, keyFiles: [/no/such/file]}");
-    assert!(case.errors()[0].contains("the file /no/such/file cannot be used"));
+    assert!(case.errors()[0].contains("the file /no/such/file cannot be read"));
     let (case, _) = with_key(&RSA, LIST, "mint: {issuer: m, keyFiles: ['{file}', '{file}']}");
     assert!(case.errors()[0].contains("listed twice"));
 }
@@ -129,7 +134,9 @@ fn a_key_to_mint_with_is_no_key_that_an_entry_has() {
 
 #[test]
 fn a_weak_key_of_datahub_is_an_error() {
-    let text = format!("authentication: {{{LIST}}}\nmint: {{issuer: m, datahub: {{signingKey: only-31-bytes-0123456789-abcdef}}}}");
+    let text = format!(
+        "authentication: {{{LIST}}}\nmint: {{issuer: m, datahub: {{signingKey: only-31-bytes-0123456789-abcdef}}}}"
+    );
     let errors = file(&text).with(&[UPSTREAM]).errors();
     assert_error(&errors, "mint.datahub.signingKey @ 2:");
     assert!(errors[0].contains("shorter than 32 bytes"), "{errors:?}");

@@ -74,7 +74,20 @@ fn every_principal_claim_of_openmetadata_is_filled() {
 fn hostile_names_are_refused_when_they_are_prepared() {
     let minter = minter();
     let long = "a".repeat(8 * 1024);
-    for name in ["", " ", "a b", "a\n", "a\u{0}", "a\u{202e}b", "%5f", "a:b", "urn:li:corpuser:a", "a,b", "(a)", &long] {
+    for name in [
+        "",
+        " ",
+        "a b",
+        "a\n",
+        "a\u{0}",
+        "a\u{202e}b",
+        "%5f",
+        "a:b",
+        "urn:li:corpuser:a",
+        "a,b",
+        "(a)",
+        &long,
+    ] {
         for format in [TokenFormat::OpenMetadata, TokenFormat::DataHub] {
             assert_eq!(prepare(&minter, format, user(name)).err(), Some(MintFault::InvalidUser), "{name:?}");
         }
@@ -84,7 +97,10 @@ fn hostile_names_are_refused_when_they_are_prepared() {
         assert_eq!(fault, Some(MintFault::SystemUser), "{name}");
     }
     let renamed = self::minter().with_system_user("gms-system");
-    assert_eq!(prepare(&renamed, TokenFormat::DataHub, user("GMS-system")).err(), Some(MintFault::SystemUser));
+    assert_eq!(
+        prepare(&renamed, TokenFormat::DataHub, user("GMS-system")).err(),
+        Some(MintFault::SystemUser)
+    );
     for (name, email, fault) in [
         ("Ada", None, MintFault::NotLowerCase),
         ("ada@example.org", None, MintFault::NameIsAddress),

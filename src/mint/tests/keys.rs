@@ -98,7 +98,10 @@ fn a_key_file_holds_one_rsa_key() {
         (format!("{good}{}", OTHER_RSA.private_pem()), PrivateKeyFault::Several),
         (label("ENCRYPTED PRIVATE KEY"), PrivateKeyFault::Encrypted),
         (
-            good.replace("-----BEGIN PRIVATE KEY-----\n", "-----BEGIN PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\n"),
+            good.replace(
+                "-----BEGIN PRIVATE KEY-----\n",
+                "-----BEGIN PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\n",
+            ),
             PrivateKeyFault::Encrypted,
         ),
         (label("EC PRIVATE KEY"), PrivateKeyFault::NotRsa),

@@ -26,13 +26,24 @@ fn each_refusal_of_openmetadata_names_what_is_missing() {
         (401, message(key), "does not find the key", "metagate mint show"),
         (500, message(old_key), "does not find the key", "metagate mint show"),
         (401, message(algorithm), "signature", "tokenValidationAlgorithm"),
-        (401, message("Not Authorized! Email does not match the principal domain acme.com"), "domain", "email"),
-        (401, message("Invalid JWT token, none of the following claims are present [email]"), "claim", "email"),
+        (
+            401,
+            message("Not Authorized! Email does not match the principal domain acme.com"),
+            "domain",
+            "email",
+        ),
+        (
+            401,
+            message("Invalid JWT token, none of the following claims are present [email]"),
+            "claim",
+            "email",
+        ),
         (401, message("Expired token!"), "expired", "clock"),
         (401, message("Not Authorized! Invalid session."), "Invalid session", "log"),
         (503, String::new(), "503", "log"),
     ] {
-        let (said, advice) = openmetadata("ingestion-bot", &response(status, &body)).err().unwrap_or_default();
+        let (said, advice) =
+            openmetadata("ingestion-bot", &response(status, &body)).err().unwrap_or_default();
         assert!(said.contains(expected), "{body}: {said}");
         assert!(advice.contains(help), "{body}: {advice}");
     }
@@ -53,7 +64,10 @@ fn each_refusal_of_datahub_names_what_may_be_missing() {
 fn a_backends_words_are_bounded_and_contain_no_token() {
     let said = format!("bad \u{1b}[2J eyJhbGciOi.eyJ.x {}", "long ".repeat(1000));
     let shown = words(&said);
-    assert!(shown.starts_with("bad \\u001b[2J long") && shown.len() < 400 && !shown.contains("eyJ"), "{shown}");
+    assert!(
+        shown.starts_with("bad \\u001b[2J long") && shown.len() < 400 && !shown.contains("eyJ"),
+        "{shown}"
+    );
 }
 
 #[test]
