@@ -148,8 +148,6 @@ pub struct Config {
     pub datahub_system: Option<DatahubSystem>,
     /// Mints tokens for the backend, if `mint` is configured.
     pub mint: Option<Arc<Minter>>,
-    /// The files of its RSA keys, in the order of the configuration.
-    pub mint_key_files: Vec<PathBuf>,
     /// Whether connections begin with a PROXY protocol header.
     pub proxy_protocol: ProxyProtocol,
     /// Peers whose `X-Forwarded-*` and PROXY protocol headers are trusted.

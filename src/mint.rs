@@ -24,6 +24,7 @@ mod claims;
 mod fault;
 mod freshness;
 mod keys;
+mod principal;
 mod private_key;
 mod target;
 mod token;
@@ -31,9 +32,10 @@ mod token;
 pub use fault::{MintFault, PrivateKeyFault};
 pub use freshness::Freshness;
 pub use keys::{SigningKeys, key_set};
+pub use principal::{PrincipalClaims, TargetUser};
 pub use private_key::PrivateKey;
-pub use target::{DEFAULT_LIFETIME, MAX_LIFETIME, MIN_LIFETIME, MintTarget, TargetUser};
-pub use token::{DatahubTokenType, MintedToken, Minter, PrincipalClaims};
+pub use target::{DEFAULT_LIFETIME, DatahubTokenType, MAX_LIFETIME, MIN_LIFETIME, MintTarget};
+pub use token::{MintedToken, Minter};
 
 #[cfg(test)]
 mod tests;

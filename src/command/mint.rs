@@ -69,7 +69,8 @@ fn init(file: &Path) -> Result<(), Failure> {
 
 fn rotate(rotation: &Rotation) -> Result<(), Failure> {
     let loaded = load(&rotation.config, Flags::default())?;
-    let files = &loaded.config.mint_key_files;
+    let files: Vec<PathBuf> =
+        (0..).map_while(|at| Some(loaded.text_at(&format!("mint.keyFiles[{at}]"))?.0.into())).collect();
     let Some(signing) = files.first() else {
         return Err(Failure::Other(
             "mint.keyFiles names no key to replace; make the first one with `metagate mint init`".to_owned(),
@@ -89,7 +90,7 @@ fn rotate(rotation: &Rotation) -> Result<(), Failure> {
         files.map(|file| yaml_path(file)).collect::<Vec<_>>().join(", ")
     };
     let published = list(&mut files.iter().chain([&file]));
-    let signs = list(&mut [&file].into_iter().chain(files));
+    let signs = list(&mut [&file].into_iter().chain(&files));
     write_out(&format!(
         "{}\n\
          # 1. Publish it on every replica, while the old key signs:\n\

@@ -91,25 +91,23 @@ fn config(root: &Section<'_>) -> Option<Config> {
     let addresses = listeners.data_addresses();
     let upstream = upstream::upstream(root, &addresses);
     let jwks = jwks(&authentication.section("jwks"));
-    let strip_prefix =
-        path_prefix::path_prefix(root, backend, upstream.as_ref().map(|upstream| &upstream.url));
+    let url = upstream.as_ref().map(|upstream| &upstream.url);
+    let strip_prefix = path_prefix::path_prefix(root, backend, url);
     let place = key_source::Place {
         prefix: strip_prefix.as_ref(),
         listen: &addresses,
         backend,
-        upstream: upstream.as_ref().map(|upstream| &upstream.url),
+        upstream: url,
         max_keys: jwks.max_keys,
     };
     let trust = trust::trust(root, &place);
-    let upstream_path = upstream.as_ref().map_or("/", |upstream| upstream.url.path());
-    let mut policy = policy(root, backend, upstream_path, &trust);
+    let mint = mint::mint(root, &trust);
+    let mut policy = policy(root, backend, url.map_or("/", |url| url.path()), &trust);
+    policy.minted_issuer = mint.as_ref().map(|minter| minter.issuer().into());
     let rule_tests = rule_tests::rule_tests(root, &policy, &trust);
     let datahub_system = datahub_system(root, backend);
     let (token_fields, listener_token_fields) = token_headers::all(root, backend, datahub_system.is_some());
     let proxies = root.need_list("trustedProxies", values::proxy);
-    let revocations = revocations::revocations(root, &trust);
-    let mint = mint::mint(root, &trust);
-    policy.minted_issuer = mint.as_ref().map(|minter| minter.issuer().into());
     let identity = identity::identity(root, backend, &token_fields);
     Some(Config {
         workers: workers(root),
@@ -117,23 +115,17 @@ fn config(root: &Section<'_>) -> Option<Config> {
         tls: server_tls(&root.section("tls")),
         strip_prefix: strip_prefix.clone(),
         forward_auth: listeners.forward_auth,
+        revocations: revocations::revocations(root, &trust),
         trust,
         token_fields,
         listener_token_fields,
         jwks,
         proxies: EnvironmentProxies::default(),
         token_cache: token_cache(&authentication.section("tokenCache")),
-        revocations,
         policy,
         rule_tests,
         datahub_system,
         mint,
-        mint_key_files: root
-            .section("mint")
-            .texts("keyFiles")
-            .iter()
-            .map(|file| PathBuf::from(&**file))
-            .collect(),
         proxy_protocol: proxy_protocol(root, &proxies),
         trusts_unix_peers: proxies.contains(&None),
         trusted_proxies: proxies.into_iter().flatten().collect(),

@@ -1,6 +1,7 @@
 //! Makes tokens.
 
 use std::fmt;
+use std::time::Duration;
 
 use aws_lc_rs::{hmac, rand};
 use base64::Engine as _;
@@ -9,9 +10,12 @@ use http::HeaderValue;
 use serde_json::{Value, json};
 
 use super::claims::{Stamp, claims};
-use super::target::Form;
-use super::{MintFault, MintTarget, SigningKeys};
-use crate::digest::hex;
+use super::keys::SigningKeys;
+use super::principal::{SYSTEM_USER, check_name, openmetadata_claims};
+use super::target::{Form, MAX_LIFETIME, MIN_LIFETIME};
+use super::{DatahubTokenType, MintFault, MintTarget, PrincipalClaims, TargetUser};
+use crate::backend::TokenFormat;
+use crate::digest::{hex, sha256_of_parts};
 use crate::numeric_date::NumericDate;
 
 /// Mints tokens with the keys of one configuration.
@@ -22,35 +26,6 @@ pub struct Minter {
     pub(super) datahub_type: DatahubTokenType,
     /// Another name of DataHub's system user.
     pub(super) system_user: Box<str>,
-}
-
-/// The claims in which OpenMetadata looks for the user's name and address.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct PrincipalClaims {
-    /// `jwtPrincipalClaims`: the first one that a token has.
-    pub ordered: Vec<Box<str>>,
-    /// `jwtPrincipalClaimsMapping`: the claim with the name and the claim with the address. It takes precedence.
-    pub mapping: Option<(Box<str>, Box<str>)>,
-}
-
-/// The `type` of tokens for DataHub.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
-pub enum DatahubTokenType {
-    /// Known since DataHub 1.4.
-    #[default]
-    ServiceAccount,
-    /// Known to every version.
-    Session,
-}
-
-impl DatahubTokenType {
-    /// The value of the claim.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ServiceAccount => "SERVICE_ACCOUNT",
-            Self::Session => "SESSION",
-        }
-    }
 }
 
 /// A minted token.
@@ -89,6 +64,48 @@ impl Minter {
     /// Its keys.
     pub fn keys(&self) -> &SigningKeys {
         &self.keys
+    }
+
+    /// Prepares to mint for a user. `entry` is the name of the entry of the configuration that does so, and `lifetime`
+    /// how long its tokens live at most, in whole seconds.
+    ///
+    /// # Errors
+    /// There is no key for this format, or the user cannot be named: see [`MintFault`].
+    pub fn prepare(
+        &self,
+        entry: &str,
+        format: TokenFormat,
+        user: TargetUser<'_>,
+        lifetime: Duration,
+    ) -> Result<MintTarget, MintFault> {
+        if !(MIN_LIFETIME..=MAX_LIFETIME).contains(&lifetime) {
+            return Err(MintFault::Lifetime);
+        }
+        let form = match format {
+            TokenFormat::OpenMetadata => {
+                self.keys.signing()?;
+                Form::OpenMetadata(openmetadata_claims(&self.claims, user)?)
+            }
+            TokenFormat::DataHub => {
+                self.keys.datahub()?;
+                self.check_datahub_user(user.name)?;
+                Form::DataHub(self.datahub_type)
+            }
+        };
+        let lifetime = lifetime.as_secs();
+        let described = format!("{:?}", (entry, user, &form, lifetime, &*self.issuer));
+        let id = sha256_of_parts([self.keys.generation().as_slice(), described.as_bytes()]);
+        Ok(MintTarget { user: user.name.into(), lifetime, form, id })
+    }
+
+    fn check_datahub_user(&self, name: &str) -> Result<(), MintFault> {
+        check_name(name)?;
+        let is_system = |system: &str| name.eq_ignore_ascii_case(system);
+        if is_system(SYSTEM_USER) || is_system(&self.system_user) {
+            Err(MintFault::SystemUser)
+        } else {
+            Ok(())
+        }
     }
 
     /// Mints a token for this target at `now`. It ends after the target's lifetime, but not after `until`, the moment
