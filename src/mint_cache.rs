@@ -7,6 +7,7 @@
 //! - Of several requests that find no token, one mints it and the others wait.
 //! - It keeps at most [`MAX_BYTES`] and [`MAX_ENTRIES`].
 
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,9 +17,9 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::backend::TokenFormat;
-use crate::digest::{Sha256, sha256_of_parts};
 use crate::mint::{Freshness, MAX_LIFETIME, MintFault, MintTarget, MintedToken, Minter};
 use crate::numeric_date::NumericDate;
+use crate::token_digest::TokenDigest;
 
 /// The most memory that kept tokens use, in bytes.
 pub const MAX_BYTES: u64 = 8 << 20;
@@ -32,7 +33,7 @@ const FLIGHTS: usize = 16;
 /// Minted tokens.
 #[derive(Debug)]
 pub struct MintCache {
-    tokens: Cache<Sha256, Kept, foldhash::fast::RandomState>,
+    tokens: Cache<TokenDigest, Kept, foldhash::fast::RandomState>,
     flights: [Mutex<()>; FLIGHTS],
 }
 
@@ -55,7 +56,7 @@ struct Kept {
 
 impl Default for MintCache {
     fn default() -> Self {
-        let weigh = |_: &Sha256, kept: &Kept| {
+        let weigh = |_: &TokenDigest, kept: &Kept| {
             let bytes = kept.token.authorization.len() + OVERHEAD_BYTES;
             u32::try_from(bytes).unwrap_or(u32::MAX).max((MAX_BYTES / MAX_ENTRIES) as u32)
         };
@@ -86,8 +87,8 @@ impl MintCache {
         if let Some((token, _)) = self.kept(&key, minter, target, incoming.until, now) {
             return Ok(token);
         }
-        let place = usize::from(key[0]) % FLIGHTS;
-        let _flight = match self.flights.get(place) {
+        let place = usize::try_from(foldhash::fast::FixedState::default().hash_one(key)).unwrap_or_default();
+        let _flight = match self.flights.get(place % FLIGHTS) {
             Some(flight) => Some(flight.lock().await),
             None => None,
         };
@@ -111,7 +112,7 @@ impl MintCache {
     /// The kept token, if it can be used, and its renewal if this call has started it.
     fn kept(
         &self,
-        key: &Sha256,
+        key: &TokenDigest,
         minter: &Arc<Minter>,
         target: &Arc<MintTarget>,
         until: Option<NumericDate>,
@@ -136,7 +137,7 @@ impl MintCache {
         }
     }
 
-    fn insert(&self, key: Sha256, token: MintedToken) {
+    fn insert(&self, key: TokenDigest, token: MintedToken) {
         self.tokens.insert(key, Kept::new(token));
     }
 }
@@ -147,15 +148,9 @@ impl Kept {
     }
 }
 
-/// The key of an identity's token. The lengths keep the parts apart.
-fn key(target: &MintTarget, incoming: Incoming<'_>) -> Sha256 {
-    let length = (incoming.issuer.len() as u64).to_be_bytes();
-    sha256_of_parts([
-        target.id().as_slice(),
-        &length,
-        incoming.issuer.as_bytes(),
-        incoming.subject.as_bytes(),
-    ])
+/// The key of an identity's token: a keyed hash, because clients choose parts of what it is made of.
+fn key(target: &MintTarget, incoming: Incoming<'_>) -> TokenDigest {
+    TokenDigest::of_parts([target.id(), incoming.issuer.as_bytes(), incoming.subject.as_bytes()])
 }
 
 #[cfg(test)]

@@ -45,6 +45,16 @@ impl TokenDigest {
         hasher.write(text.as_ref());
         Self(hasher.finish128().as_u128())
     }
+
+    /// The digest of a value of several parts. Their lengths keep them apart.
+    pub fn of_parts<const N: usize>(parts: [&[u8]; N]) -> Self {
+        let mut hasher = *KEYED;
+        for part in parts {
+            hasher.write(&(part.len() as u64).to_le_bytes());
+            hasher.write(part);
+        }
+        Self(hasher.finish128().as_u128())
+    }
 }
 
 impl fmt::Debug for TokenDigest {
@@ -90,6 +100,15 @@ mod tests {
         let texts = ["a.b.c", "a.b.d", "a.b.c ", "a.b", "A.b.c", "a.b.cc", "a.b.c\0", "", "\0"];
         let digests: BTreeSet<_> = texts.iter().map(|text| TokenDigest::of(text).0).collect();
         assert_eq!(digests.len(), texts.len());
+    }
+
+    #[test]
+    fn the_digest_of_parts_depends_on_where_they_end() {
+        let digests: BTreeSet<_> = [["ab", "c"], ["a", "bc"], ["abc", ""], ["", "abc"]]
+            .map(|parts| TokenDigest::of_parts(parts.map(str::as_bytes)).0)
+            .into();
+        assert_eq!(digests.len(), 4);
+        assert_eq!(TokenDigest::of_parts([b"a", b"b"]), TokenDigest::of_parts([b"a", b"b"]));
     }
 
     #[test]
