@@ -9,16 +9,16 @@ use crate::command::Failure;
 
 /// Makes a file that only its owner can read. A file that cannot be written completely is removed again.
 pub(super) fn create(path: &Path, text: &str) -> Result<(), Failure> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
-        Failure::Other(match error.kind() {
-            ErrorKind::AlreadyExists => format!(
-                "{} exists, and a key file is not overwritten: the backend would refuse every token until it has \
-                 fetched the new key; `metagate mint rotate` replaces a key",
-                path.display()
-            ),
-            _ => format!("{} cannot be made: {error}", path.display()),
-        })
-    })?;
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
+            Failure::Other(match error.kind() {
+                ErrorKind::AlreadyExists => format!(
+                    "{} exists, and a key file is not overwritten; `metagate mint rotate` makes the next one",
+                    path.display()
+                ),
+                _ => format!("{} cannot be made: {error}", path.display()),
+            })
+        })?;
     write(&mut file, text, path).map_err(|error| {
         let _ = std::fs::remove_file(path);
         Failure::Other(format!("{} cannot be written: {error}", path.display()))
