@@ -311,6 +311,7 @@ fn authorizer(algorithm: Algorithm) -> Authorizer {
         own_tokens: OwnTokens::All,
         kinds: TokenKinds::default(),
         audiences: vec!["openmetadata".into()],
+        refuses_foreign_audiences: false,
         non_expiring: NonExpiring::Bots,
         max_lifetime: None,
         leeway: Duration::from_secs(30),
@@ -336,6 +337,7 @@ fn authorizer(algorithm: Algorithm) -> Authorizer {
         }],
         datahub_system: None,
         token_bytes: 16 * 1024,
+        exchange: metagate::token_exchange::TokenExchange::default(),
     }
 }
 

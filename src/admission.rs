@@ -11,12 +11,14 @@
 //! 5. Token: taken from the cache if it was verified with the current keys, otherwise verified now. If newer
 //!    keys could make it valid, they are requested and the token is tried again.
 //! 6. Revocation: checked on every request, so that an entry takes effect as soon as it is listed.
-//! 7. Body: read if a rule about GraphQL may apply, and only for a verified token.
-//! 8. Rules: the decision ([`Authorizer::decide`]).
-//! 9. Size: the stated length of the body.
+//! 7. Mapping: a verified token whose identity must be exchanged and that no entry takes is refused
+//!    ([`crate::token_exchange`]). A mapped one stands for its user in all further steps.
+//! 8. Body: read if a rule about GraphQL may apply, and only for a verified token.
+//! 9. Rules: the decision ([`Authorizer::decide`]).
+//! 10. Size: the stated length of the body.
 //!
-//! What must hold: a token reaches step 7 only as a [`VerifiedToken`], which only verification constructs, and
-//! nothing is forwarded without the [`Permit`] from step 8. The tests in `admission/tests.rs` check the order.
+//! What must hold: a token reaches step 8 only as a [`VerifiedToken`], which only verification constructs, and
+//! nothing is forwarded without the [`Permit`] from step 9. The tests in `admission/tests.rs` check the order.
 //!
 //! Keys, revocations, the time and the body come from the [`Environment`]. If it has no keys or no body, the
 //! request is refused. An [`Observer`] sees each step.
@@ -28,7 +30,7 @@ use std::sync::Arc;
 
 use http::{Method, Uri, Version};
 
-use crate::claims::VerifiedToken;
+use crate::claims::{Mapping, VerifiedToken};
 use crate::decision::{Authorizer, Caller, Denial, NextStep, Permit, Reason};
 use crate::diagnosis::{self, Detail, SourceSummary};
 use crate::jose::{JoseFault, Padding, UnverifiedToken};
@@ -53,6 +55,11 @@ use refused_token::{RefusedToken, TokenFailure, Waits};
 /// How often one token is tried again with other keys. One retry is not enough: several sources respond at
 /// different times, and the keys of other issuers change too.
 const MAX_REFRESHES: u8 = 4;
+
+const LOOK_ALIKE: RequestFault = RequestFault::BadTarget("an identity field is spelled in another way");
+/// The target is forwarded as it is, so a token in it would reach the backend.
+const TOKEN_IN_TARGET: &str = "the target has the token in it, which must not be forwarded";
+const UNLISTED: RequestFault = RequestFault::BadTarget("a field may carry an identity and is on no list");
 
 /// The rules of one configuration for admitting requests.
 #[derive(Clone, Debug)]
@@ -212,6 +219,10 @@ impl Admission {
             Err(denial) if is_known => return Err(refused(observer, Step::Rules, denial)),
             Err(denial) => return Err(denial),
         };
+        if permit.withholds_token() && facts.has_token_in_target() {
+            let denial = Denial::new(Reason::AmbiguousCredentials).with(TOKEN_IN_TARGET);
+            return Err(refused(observer, Step::Request, denial));
+        }
         observer.permitted(&permit);
         if head.content_length.is_some_and(|length| length > self.body_bytes) {
             let (stated, limit) = (head.content_length.unwrap_or_default(), self.body_bytes);
@@ -255,7 +266,16 @@ impl Admission {
         Ok(facts)
     }
 
-    /// From a bearer token to a verified one that is not revoked (steps 5 and 6).
+    /// Names the fields that were looked at, if a token is missing.
+    fn without_token(&self, denial: Denial) -> Denial {
+        if denial.reason == Reason::MissingToken {
+            denial.with(self.head.token_fields().missing())
+        } else {
+            denial
+        }
+    }
+
+    /// From a bearer token to a verified one that is not revoked, and is mapped if it must be (steps 5 to 7).
     async fn verify<E, O>(
         &self,
         bearer: &BearerToken,
@@ -282,7 +302,7 @@ impl Admission {
             let text = bearer.as_str();
             let token = match self.verify_with(bearer, &keys, now, observer) {
                 Ok(token) => {
-                    let token = Arc::new(token);
+                    let token = Arc::new(self.authorizer.exchange.map(token));
                     environment.keep(text, &token, keys.generation);
                     break token;
                 }
@@ -296,12 +316,17 @@ impl Admission {
             }
         };
         observer.verified(&token);
+        let entry = || self.authorizer.trust.iter().position(|entry| *entry.name == *token.entry());
         match environment.revocation(&token, bearer.as_bytes()) {
+            None if *token.mapping() == Mapping::Missing => {
+                let detail = diagnosis::unmapped(&token, &self.authorizer.exchange).finish();
+                let denial = Denial { entry: entry(), ..Denial::new(Reason::NoMapping).with(detail) };
+                Err(refused(observer, Step::Mapping, denial))
+            }
             None => Ok(token),
             Some(revoked) => {
-                let entry = self.authorizer.trust.iter().position(|entry| *entry.name == *token.entry());
                 let detail = diagnosis::revoked(&revoked, &token).finish();
-                let denial = Denial::of_token(TokenFault::Revoked(revoked.by), entry).with(detail);
+                let denial = Denial::of_token(TokenFault::Revoked(revoked.by), entry()).with(detail);
                 Err(refused(observer, Step::Revocation, denial))
             }
         }
@@ -324,40 +349,6 @@ impl Admission {
             let detail = self.describe(&token, keys, &failure, now);
             RefusedToken::new(failure, Some(token.into_summary()), detail)
         })
-    }
-
-    /// What was wanted of a refused token, and what it has.
-    fn describe(
-        &self,
-        token: &UnverifiedToken<'_>,
-        keys: &KeyRing,
-        failure: &TokenFailure,
-        now: NumericDate,
-    ) -> Detail {
-        let trust = &self.authorizer.trust;
-        match failure {
-            TokenFailure::Entry(index, fault) if let Some(entry) = trust.get(*index) => {
-                let keys = keys.sets.get(*index).and_then(Option::as_deref);
-                diagnosis::refused(token, entry, keys, *fault, now)
-            }
-            TokenFailure::Entry(..) | TokenFailure::Issuer(_) | TokenFailure::Parse(_) => {
-                diagnosis::untrusted(token, trust)
-            }
-        }
-    }
-
-    /// Refuses a token; `denial` is the result of waiting for keys, if the request has waited.
-    fn refuse_token<E: Environment, O: Observer>(
-        &self,
-        mut token: RefusedToken,
-        denial: Option<Denial>,
-        environment: &E,
-        observer: &mut O,
-    ) -> Denial {
-        let denial = denial.unwrap_or_else(|| token.failure.denial());
-        observer.token_refused(token.summary.take());
-        let step = token.failure.step();
-        refused(observer, step, token.describe(denial, &self.authorizer.trust, environment))
     }
 
     fn verify_parsed<O: Observer>(

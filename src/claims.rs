@@ -13,7 +13,9 @@ use crate::numeric_date::NumericDate;
 mod class;
 mod fault;
 mod field_values;
+mod foreign_audience;
 mod kinds;
+mod mapping;
 mod path;
 mod roles;
 mod rules;
@@ -25,7 +27,9 @@ pub use crate::backend::{NonExpiring, PrincipalStyle, TokenClass};
 pub use class::of as claimed_class;
 pub use fault::{BotPrivilege, ClaimsFault};
 pub use field_values::{FieldRules, IdentityValues};
+pub use foreign_audience::is_foreign_audience;
 pub use kinds::TokenKinds;
+pub use mapping::{MappedUser, Mapping};
 pub use path::ClaimPath;
 pub use roles::{RolesClaim, RolesForm};
 pub use rules::{ClaimRules, DomainRule, OwnTokens, PrincipalMapping, PrincipalRules};
@@ -59,6 +63,7 @@ pub struct VerifiedToken {
     fingerprint: Fingerprint,
     times: Times,
     claims: JsonObject,
+    mapping: Mapping,
     field_values: FieldValues,
 }
 
@@ -207,7 +212,6 @@ pub fn validate(
     let issuer = check_issuer(&claims, rules)?;
     check_audience(&claims, rules)?;
     times.check_lifetime(now, rules)?;
-    optional_string(&claims, "sub")?;
     let identity = Identity::read(&claims, class, rules).map_err(|fault| match fault {
         ClaimsFault::MissingPrincipal if rules.principal.mapping.is_some() => {
             foreign(fault, BotPrivilege::Mapping)
@@ -237,6 +241,7 @@ pub fn validate(
         fingerprint: parts.fingerprint,
         times,
         claims,
+        mapping: Mapping::None,
         field_values: FieldValues::default(),
     })
 }
@@ -247,19 +252,24 @@ fn check_issuer(claims: &JsonObject, rules: &ClaimRules) -> Result<Option<Box<st
     if trusted { Ok(issuer.map(Into::into)) } else { Err(ClaimsFault::UntrustedIssuer) }
 }
 
-/// RFC 7519 section 4.1.3: a string or a list of strings. One of them must be an accepted audience.
+/// RFC 7519 section 4.1.3: a string or a list of strings. One of them must be an accepted audience, and none may be
+/// foreign if the rules say so.
 fn check_audience(claims: &JsonObject, rules: &ClaimRules) -> Result<(), ClaimsFault> {
     let wrong_type = ClaimsFault::Malformed("aud is neither a string nor a list of strings");
     let is_accepted = |name: &str| rules.audiences.iter().any(|accepted| **accepted == *name);
+    let is_foreign =
+        |name: &str| rules.refuses_foreign_audiences && is_foreign_audience(name, &rules.issuers);
     let accepted = match claims.get("aud") {
         None | Some(JsonValue::Null) => false,
-        Some(JsonValue::String(one)) => is_accepted(one),
+        Some(JsonValue::String(one)) => is_accepted(one) && !is_foreign(one),
         Some(JsonValue::Array(items)) => {
-            let mut accepted = false;
+            let (mut accepted, mut foreign) = (false, false);
             for item in items.iter() {
-                accepted |= is_accepted(item.as_str().ok_or(wrong_type)?);
+                let name = item.as_str().ok_or(wrong_type)?;
+                accepted |= is_accepted(name);
+                foreign |= is_foreign(name);
             }
-            accepted
+            accepted && !foreign
         }
         Some(_) => return Err(wrong_type),
     };
@@ -275,6 +285,7 @@ struct Identity<'a> {
 
 impl<'a> Identity<'a> {
     fn read(claims: &'a JsonObject, class: TokenClass, rules: &ClaimRules) -> Result<Self, ClaimsFault> {
+        optional_string(claims, "sub")?;
         let principal = &rules.principal;
         // OpenMetadata does not apply the mapping to bots.
         let mapping = principal.mapping.as_ref().filter(|_| class != TokenClass::Bot);

@@ -51,6 +51,7 @@ mod substitution;
 mod suggestion;
 #[cfg(test)]
 mod tests;
+mod token_exchange;
 mod upstream;
 mod values;
 mod variables;
@@ -78,6 +79,7 @@ pub use rule_test::RuleTest;
 pub use schema::schema;
 pub use settings::{KEYS, Key, Kind, environment_name, environment_names};
 pub use sources::{Flags, Sources};
+pub use token_exchange::{ExchangeConfig, ExchangeCredential};
 pub use upstream::{ClientTls, HostHeader, Upstream, UpstreamAuthorization, UpstreamProtocol};
 pub(crate) use values::KID_IN_URL;
 pub use words::Words;
@@ -146,6 +148,8 @@ pub struct Config {
     pub identity: IdentityFields,
     /// DataHub's own credential, if it is accepted.
     pub datahub_system: Option<DatahubSystem>,
+    /// Which workloads act as which user of the backend.
+    pub exchange: ExchangeConfig,
     /// Mints tokens for the backend, if `mint` is configured.
     pub mint: Option<Arc<Minter>>,
     /// Whether connections begin with a PROXY protocol header.

@@ -20,12 +20,14 @@ use crate::claims::{BotPrivilege, ClaimsFault, RolesClaim, VerifiedToken};
 use crate::diagnosis::{self, Detail, Quoted};
 use crate::policy::{Effect, Mode, Policy};
 use crate::request::{Credentials, FaultPlace, RequestFacts, RequestFault};
+use crate::token_exchange::TokenExchange;
 use crate::trust::{TokenFault, TrustedIssuer};
 
 mod impersonation;
 mod reason;
 mod rules;
 mod trace;
+mod withholding;
 
 pub use crate::policy::{Route, Routed};
 pub use reason::{AfterRefusal, Challenge, GrpcStatus, Kind, Reason, Row};
@@ -44,6 +46,8 @@ pub struct Authorizer {
     pub datahub_system: Option<SystemCredential>,
     /// The longest token, in bytes.
     pub token_bytes: usize,
+    /// Which callers act as another user.
+    pub exchange: TokenExchange,
 }
 
 /// DataHub's system credential.
@@ -81,6 +85,7 @@ pub struct Permit {
     rule: Option<usize>,
     would_deny: Option<Denial>,
     impersonates: bool,
+    withholds_token: bool,
 }
 
 impl Permit {
@@ -269,6 +274,17 @@ impl Authorizer {
         if let Ok(caller) = &caller {
             self.check_actor(caller)?;
         }
+        let mut permit = self.permit(facts, route, caller)?;
+        permit.withholds_token = !self.exchange.is_empty() && self.withholds_token(facts, &permit.caller);
+        Ok(permit)
+    }
+
+    fn permit(
+        &self,
+        facts: &RequestFacts,
+        route: Route,
+        caller: Result<Caller, Denial>,
+    ) -> Result<Permit, Denial> {
         if self.policy.mode == Mode::Enforce {
             return self.authorize(facts, route, caller?);
         }
@@ -278,8 +294,15 @@ impl Authorizer {
             // Other denials, such as an ambiguous request, are enforced in report mode too.
             Err(denial) if denial.reason.is_authorization() => {
                 // A request that would be refused may not impersonate.
-                let impersonates = false;
-                Ok(Permit { caller: known, route, rule: None, would_deny: Some(denial), impersonates })
+                let (rule, impersonates, withholds_token) = (None, false, false);
+                Ok(Permit {
+                    caller: known,
+                    route,
+                    rule,
+                    would_deny: Some(denial),
+                    impersonates,
+                    withholds_token,
+                })
             }
             decision => decision,
         }
@@ -304,8 +327,15 @@ impl Authorizer {
     }
 
     fn authorize(&self, facts: &RequestFacts, route: Route, caller: Caller) -> Result<Permit, Denial> {
-        let permit =
-            |caller, rule, would_deny, impersonates| Permit { caller, route, rule, would_deny, impersonates };
+        let withholds_token = false;
+        let permit = |caller, rule, would_deny, impersonates| Permit {
+            caller,
+            route,
+            rule,
+            would_deny,
+            impersonates,
+            withholds_token,
+        };
         match &caller {
             Caller::Anonymous | Caller::DatahubSystem => return Ok(permit(caller, None, None, false)),
             Caller::Token(_) | Caller::SessionCookie => {}

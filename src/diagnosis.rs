@@ -15,6 +15,7 @@ mod form;
 mod identity;
 mod issuer;
 mod key;
+mod mapping;
 mod place;
 mod text;
 
@@ -27,6 +28,7 @@ use crate::trust::{TokenFault, TrustedIssuer};
 pub use form::unparsed;
 pub use issuer::untrusted;
 pub use key::{SourceSummary, name_sources};
+pub use mapping::unmapped;
 pub use place::located;
 pub use text::{Claim, Detail, Plain, Quoted, QuotedNames, Span, Typed, Words};
 

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::admission::{Admission, Observer as _, Snapshot, Step};
 use crate::audit::rfc3339;
+use crate::backend_credentials::BackendCredentials;
 use crate::challenge::{self, Wording};
 use crate::decision::{Caller, Denial, Permit, Reason};
 use crate::diagnosis::SourceSummary;
@@ -99,6 +100,8 @@ pub struct Context<'c> {
     pub keys: Arc<KeyRing>,
     /// The sources of the keys.
     pub sources: Vec<SourceStatus>,
+    /// The credentials of the users that callers act as.
+    pub credentials: &'c BackendCredentials,
     /// The revocation list.
     pub revocations: Option<&'c Revocations>,
     /// The longest body that is read for rules about GraphQL, in bytes.

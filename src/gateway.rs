@@ -20,6 +20,7 @@ use std::time::Duration;
 use http::{HeaderValue, Method, StatusCode, Version};
 
 use crate::admission::{Admission, Admitted, RequestHead, Via};
+use crate::backend_credentials::BackendCredentials;
 use crate::budget::{Connection, Exhausted};
 use crate::challenge::Wording;
 use crate::client_body::ClientBody;
@@ -44,6 +45,7 @@ use crate::upstream::{
 
 mod assembly;
 mod body;
+mod credential;
 mod environment;
 mod explaining;
 mod forward_auth;
@@ -57,6 +59,7 @@ pub use assembly::{admission, system_clock};
 pub use refusal::UnreadHead;
 
 use body::{first_bytes, is_empty};
+use credential::remove_credential;
 use environment::{ExchangeObserver, LiveEnvironment, Waited};
 use refusal::{Unsendable, unsendable_identity};
 use request_ids::RequestIds;
@@ -75,6 +78,7 @@ pub struct Gateway {
     cors: Option<Box<Cors>>,
     keys: Arc<Keys>,
     cache: TokenCache,
+    credentials: Arc<BackendCredentials>,
     revocations: Arc<RevocationList>,
     recorder: Arc<Recorder>,
     discard: Discard,
@@ -225,7 +229,7 @@ impl Gateway {
         accepted: Accepted,
         peer: &Peer,
     ) -> Response<ObservedBody> {
-        let Prepared { upgrade, trailers } =
+        let Prepared { upgrade, trailers, credential } =
             match self.prepare(upstream, &mut received, &accepted.admitted, peer).await {
                 Ok(prepared) => prepared,
                 Err(unsendable) => return self.refuse_unsendable(received, unsendable, peer),
@@ -252,6 +256,10 @@ impl Gateway {
         if let Some(at) = upstream_request.responded_at {
             exchange.responded(at);
         }
+        let response = response.map(|mut response| {
+            remove_credential(response.headers_mut(), credential.as_ref());
+            response
+        });
         match response {
             Ok(response) if is_broken(&response, upgrade.as_ref()) => {
                 let cause = "the backend switched to a protocol that the client did not ask for".into();
@@ -297,11 +305,15 @@ impl Gateway {
         let Admitted { facts, permit } = admitted;
         let rewritten = self.admission.head.rewrite(headers, facts, permit, peer.address, peer.tls);
         rewritten.map_err(|reason| Unsendable::Denied(unsendable_identity(reason)))?;
+        let credential = match permit.withholds_token() {
+            true => self.set_credential(headers, permit).await.map_err(Unsendable::Denied)?,
+            false => None,
+        };
         headers.insert(X_REQUEST_ID, exchange.request_id());
         if let Some(upgrade) = &upgrade {
             set_upgrade(headers, &upgrade.protocol);
         }
-        Ok(Prepared { upgrade, trailers })
+        Ok(Prepared { upgrade, trailers, credential })
     }
 
     /// The client's request ID if it is valid, otherwise a new one.
@@ -319,6 +331,8 @@ struct Prepared {
     upgrade: Option<Upgrade>,
     /// Whether the client understands trailers.
     trailers: bool,
+    /// What the request goes on with in place of the client's token.
+    credential: Option<HeaderValue>,
 }
 
 /// Relays the backend's response.
@@ -381,10 +395,11 @@ impl Gateway {
     pub fn new(
         config: &Config,
         keys: Arc<Keys>,
+        credentials: Arc<BackendCredentials>,
         revocations: Arc<RevocationList>,
         recorder: Arc<Recorder>,
         clock: Clock,
     ) -> Self {
-        assembly::gateway(config, keys, revocations, recorder, clock)
+        assembly::gateway(config, keys, credentials, revocations, recorder, clock)
     }
 }

@@ -33,6 +33,7 @@ pub mod claims;
 pub mod revocation;
 pub mod policy;
 pub mod trust;
+pub mod token_exchange;
 pub mod mint;
 
 // Decision and wording.
@@ -76,6 +77,8 @@ mod revocation_list;
 pub mod token_cache;
 #[cfg(feature = "server")]
 pub mod mint_cache;
+#[cfg(feature = "server")]
+mod backend_credentials;
 #[cfg(feature = "server")]
 mod upstream;
 

@@ -37,7 +37,7 @@ mod request_source;
 mod reserved;
 mod upgrade;
 
-pub use authorization::Authorization;
+pub use authorization::{Authorization, remove_fields_with};
 pub use connection::{NOT_ABOUT_CONNECTION, list_members, remove_connection_fields};
 pub use http2::{from_http2, understands_trailers};
 pub use identity::cut_mark;
@@ -46,7 +46,7 @@ pub use upgrade::{
     HandshakeFault, WEBSOCKET_VERSION, check_websocket, is_granted, requested_protocol, set_upgrade,
 };
 
-use known::{Identity, Source};
+use authorization::remove_token;
 use known_names::{KnownNames, Reserved};
 use request_source::RequestSource;
 use reserved::{FAMILIES, NAMES};
@@ -183,6 +183,9 @@ impl OutboundHead {
         });
         for name in granted {
             keep_first(headers, name);
+        }
+        if permit.withholds_token() {
+            remove_token(headers, facts);
         }
         if let Some(host) = &facts.target_host {
             headers.insert(HOST, host);

@@ -221,6 +221,19 @@ pub struct FieldFacts {
     has_session_cookie: bool,
 }
 
+/// Credentials are searched for in other parts of a message only if they have this many bytes. No signed token is shorter,
+/// and a short text may be anywhere, as in `Content-Length`.
+pub const SHORTEST_SEARCHED: usize = 32;
+
+impl RequestFacts {
+    /// Whether the target has the request's bearer token in it.
+    pub fn has_token_in_target(&self) -> bool {
+        let Credentials::Bearer(token) = &self.credentials else { return false };
+        let (target, token) = (self.path.path_and_query().as_str(), token.as_str());
+        token.len() >= SHORTEST_SEARCHED && target.len() >= token.len() && target.contains(token)
+    }
+}
+
 /// RFC 9110 section 9.1: names are case-sensitive, so `get` is refused. CONNECT would open a
 /// tunnel and TRACE would send the credentials back (section 9.3.8).
 fn check_method(method: &Method) -> Result<(), RequestFault> {

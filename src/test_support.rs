@@ -29,6 +29,7 @@ use crate::message::Fields;
 use crate::numeric_date::NumericDate;
 use crate::policy::{Place, Policy, RouteTable};
 use crate::request::{RequestFacts, RequestFault};
+use crate::token_exchange::TokenExchange;
 use crate::trust::TrustedIssuer;
 
 /// The current time in tests.
@@ -282,6 +283,7 @@ pub(crate) fn open_rules() -> ClaimRules {
         own_tokens: OwnTokens::All,
         kinds: TokenKinds::default(),
         audiences: Vec::new(),
+        refuses_foreign_audiences: false,
         non_expiring: NonExpiring::None,
         max_lifetime: None,
         leeway: Duration::from_secs(30),
@@ -366,6 +368,7 @@ pub(crate) fn authorizer(backend: Backend) -> Authorizer {
             client_secret: b"system-secret".to_vec().into(),
         }),
         token_bytes: MAX_BYTES,
+        exchange: TokenExchange::default(),
     }
 }
 

@@ -12,6 +12,7 @@ use metagate::decision::{Authorizer, Route};
 use metagate::message::Fields;
 use metagate::policy::{PathPattern, Place, Policy, RouteTable};
 use metagate::request::{BackendQuirks, RequestFacts};
+use metagate::token_exchange::TokenExchange;
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
@@ -33,7 +34,8 @@ fn facts(target: &str) -> Option<RequestFacts> {
 
 fn authorizer(backend: Backend, routes: RouteTable) -> Authorizer {
     let policy = Policy { routes, ..Policy::default() };
-    Authorizer { backend, policy, trust: Vec::new(), datahub_system: None, token_bytes: 0 }
+    let exchange = TokenExchange::default();
+    Authorizer { backend, policy, trust: Vec::new(), datahub_system: None, token_bytes: 0, exchange }
 }
 
 /// The presets at the root and below a base path, with SAML, which opens the most routes.

@@ -126,6 +126,7 @@ impl Issuer {
             own_tokens: OwnTokens::All,
             kinds: TokenKinds::default(),
             audiences: Vec::new(),
+            refuses_foreign_audiences: false,
             non_expiring: NonExpiring::Bots,
             max_lifetime: None,
             leeway: Duration::ZERO,

@@ -82,6 +82,7 @@ fn verify(token: &str, algorithm: Algorithm, keys: &KeySet, now: i64) -> Result<
             kinds: TokenKinds::default(),
             issuers: vec!["joe".into()],
             audiences: Vec::new(),
+            refuses_foreign_audiences: false,
             non_expiring: NonExpiring::None,
             max_lifetime: None,
             leeway: std::time::Duration::ZERO,

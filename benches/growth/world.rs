@@ -53,6 +53,7 @@ fn entry() -> TrustedIssuer {
         own_tokens: OwnTokens::All,
         kinds: TokenKinds::default(),
         audiences: Vec::new(),
+        refuses_foreign_audiences: false,
         non_expiring: NonExpiring::Bots,
         max_lifetime: None,
         leeway: Duration::from_secs(30),
@@ -75,6 +76,7 @@ pub fn authorizer(backend: Backend, rules: Vec<Rule>) -> Authorizer {
         trust: vec![entry()],
         datahub_system: None,
         token_bytes: TOKEN_BYTES,
+        exchange: metagate::token_exchange::TokenExchange::default(),
     }
 }
 

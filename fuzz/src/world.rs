@@ -21,6 +21,7 @@ use metagate::numeric_date::NumericDate;
 use metagate::outbound_head::{Authorization, IdentityNames, OutboundHead};
 use metagate::policy::{Place, Policy, Route, RouteTable};
 use metagate::request::{BackendQuirks, Credentials, RequestFacts};
+use metagate::token_exchange::TokenExchange;
 use metagate::trust::{self, KeyRing, TrustedIssuer};
 
 pub const MAX_BYTES: usize = 16 * 1024;
@@ -81,6 +82,7 @@ pub fn rules() -> [ClaimRules; 2] {
         kinds: TokenKinds::default(),
         issuers: Vec::new(),
         audiences: Vec::new(),
+        refuses_foreign_audiences: false,
         non_expiring: NonExpiring::Bots,
         max_lifetime: None,
         leeway: Duration::from_secs(30),
@@ -95,6 +97,7 @@ pub fn rules() -> [ClaimRules; 2] {
     let strict = ClaimRules {
         issuers: vec!["https://idp.example".into()],
         audiences: vec!["metadata".into()],
+        refuses_foreign_audiences: false,
         max_lifetime: Some(Duration::from_secs(86_400)),
         principal: PrincipalRules {
             claims: vec!["sub".into()],
@@ -133,6 +136,7 @@ pub fn authorizer_with(backend: Backend, routes: RouteTable) -> Authorizer {
         trust: vec![entry()],
         datahub_system: None,
         token_bytes: MAX_BYTES,
+        exchange: TokenExchange::default(),
     }
 }
 

@@ -30,6 +30,8 @@ pub enum Step {
     Claims,
     /// The revocation list.
     Revocation,
+    /// The user that the caller acts as.
+    Mapping,
     /// The rules.
     Rules,
     /// The body.
@@ -49,6 +51,7 @@ impl Step {
             Self::Signature => "signature",
             Self::Claims => "claims",
             Self::Revocation => "revocation",
+            Self::Mapping => "exchange",
             Self::Rules => "rules",
             Self::Body => "body",
         }
@@ -64,7 +67,8 @@ impl Step {
             | Self::Type
             | Self::Signature
             | Self::Claims
-            | Self::Revocation => true,
+            | Self::Revocation
+            | Self::Mapping => true,
         }
     }
 }

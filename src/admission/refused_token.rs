@@ -1,10 +1,11 @@
 //! Tokens that are refused, and waiting for keys that may verify them.
 
-use super::{Environment, MAX_REFRESHES, Refresh, Step};
+use super::{Admission, Environment, MAX_REFRESHES, Observer, Refresh, Step, refused};
 use crate::decision::{Denial, Reason};
 use crate::diagnosis::{self, Detail};
-use crate::jose::{JoseFault, TokenSummary};
-use crate::trust::{TokenFault, TrustedIssuer};
+use crate::jose::{JoseFault, TokenSummary, UnverifiedToken};
+use crate::numeric_date::NumericDate;
+use crate::trust::{KeyRing, TokenFault, TrustedIssuer};
 
 /// A token that was refused, and everything that is recorded about it. The token itself is not kept while its request
 /// waits for keys.
@@ -47,6 +48,42 @@ impl RefusedToken {
             }
         }
         denial.with(detail.finish())
+    }
+}
+
+impl Admission {
+    /// What was wanted of a refused token, and what it has.
+    pub(super) fn describe(
+        &self,
+        token: &UnverifiedToken<'_>,
+        keys: &KeyRing,
+        failure: &TokenFailure,
+        now: NumericDate,
+    ) -> Detail {
+        let trust = &self.authorizer.trust;
+        match failure {
+            TokenFailure::Entry(index, fault) if let Some(entry) = trust.get(*index) => {
+                let keys = keys.sets.get(*index).and_then(Option::as_deref);
+                diagnosis::refused(token, entry, keys, *fault, now)
+            }
+            TokenFailure::Entry(..) | TokenFailure::Issuer(_) | TokenFailure::Parse(_) => {
+                diagnosis::untrusted(token, trust)
+            }
+        }
+    }
+
+    /// Refuses a token; `denial` is the result of waiting for keys, if the request has waited.
+    pub(super) fn refuse_token<E: Environment, O: Observer>(
+        &self,
+        mut token: RefusedToken,
+        denial: Option<Denial>,
+        environment: &E,
+        observer: &mut O,
+    ) -> Denial {
+        let denial = denial.unwrap_or_else(|| token.failure.denial());
+        observer.token_refused(token.summary.take());
+        let step = token.failure.step();
+        refused(observer, step, token.describe(denial, &self.authorizer.trust, environment))
     }
 }
 

@@ -21,6 +21,7 @@ use crate::test_support::{MAX_BYTES, NOW, OTHER_RSA, RSA};
 use crate::test_support::{entry, fields, good_claims, key_set, verified, with};
 
 mod details;
+mod exchange;
 
 const NOW_DATE: NumericDate = NumericDate::from_secs(NOW);
 
@@ -47,7 +48,6 @@ fn admission() -> Admission {
         mode: Mode::Enforce,
     };
     let authorizer = Authorizer {
-        backend: Backend::DataHubFrontend,
         policy: Policy {
             routes: RouteTable::parse(&[(Route::Public, "/open")]).unwrap(),
             rules: vec![graphql].into(),
@@ -55,7 +55,7 @@ fn admission() -> Admission {
         },
         trust: vec![entry("a", &["https://a.example"])],
         datahub_system: None,
-        token_bytes: MAX_BYTES,
+        ..crate::test_support::authorizer(Backend::DataHubFrontend)
     };
     let head = outbound_head(authorizer.backend);
     Admission { authorizer, head, body_bytes: 100, target_bytes: 8192 }

@@ -76,6 +76,10 @@ fn write_token(token: &VerifiedToken) -> Box<str> {
     string(&mut members, name!("principal"), token.principal());
     string(&mut members, name!("token_class"), token.class().as_str());
     string(&mut members, name!("issuer"), token.entry());
+    if let Some(user) = token.mapped_user() {
+        optional(&mut members, name!("subject"), token.subject());
+        string(&mut members, name!("exchange"), &user.entry);
+    }
     optional(&mut members, name!("kid"), token.kid());
     string(&mut members, name!("token_fingerprint"), token.fingerprint().short());
     // Only strings and ASCII were added.

@@ -15,7 +15,7 @@ pub enum ClaimsFault {
     LifetimeTooLong,
     /// `iss` is not one of the entry's issuers.
     UntrustedIssuer,
-    /// `aud` names none of the entry's audiences.
+    /// `aud` names none of the entry's audiences, or one that must not be among them.
     WrongAudience,
     /// None of the principal claims is present.
     MissingPrincipal,

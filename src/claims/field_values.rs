@@ -101,7 +101,11 @@ impl IdentityValues {
         }
         let email_end = text.len();
         let groups_are_cut = !add_groups(&mut text, &token.roles, rules.max_groups_bytes);
-        let claims = rules.claims.iter().map(|(_, paths)| claim_value(token, paths));
+        let claims = rules.claims.iter().map(|(_, paths)| match token.mapped_user() {
+            None => claim_value(token, paths),
+            // The claims are those of the workload, and not of the user that it acts as.
+            Some(_) => Ok(None),
+        });
         let claims = claims.collect::<Result<_, ()>>().ok()?;
         let text = shared(&text);
         let value = |range| HeaderValue::from_maybe_shared(text.slice(range)).ok();

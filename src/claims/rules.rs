@@ -15,6 +15,9 @@ pub struct ClaimRules {
     pub kinds: TokenKinds,
     /// The accepted values of `aud`. If empty, `aud` is not checked.
     pub audiences: Vec<Box<str>>,
+    /// Whether a token is refused if `aud` also has an audience that is known to belong to another service
+    /// ([`super::is_foreign_audience`]).
+    pub refuses_foreign_audiences: bool,
     /// Which tokens may lack `exp`.
     pub non_expiring: NonExpiring,
     /// The longest time from `iat` (or from now, without `iat`) to `exp`.

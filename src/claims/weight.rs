@@ -2,7 +2,7 @@
 //!
 //! `tests/token_cache_memory.rs` compares it with what the process really uses.
 
-use super::VerifiedToken;
+use super::{Mapping, VerifiedToken};
 
 /// What a shared text uses in addition to its bytes: pointer, capacity and count.
 const SHARED_BYTES: usize = 24;
@@ -32,6 +32,8 @@ impl VerifiedToken {
             fingerprint: _,
             times: _,
             claims,
+            // Shared with the configuration.
+            mapping,
             field_values,
         } = self;
         let texts =
@@ -39,7 +41,11 @@ impl VerifiedToken {
         let texts = texts.into_iter().flatten().map(|text| allocated(text.len())).sum::<usize>();
         let prepared =
             field_values.texts().map(|len| allocated(len) + allocated(SHARED_BYTES)).sum::<usize>();
-        let named = principal.len() + entry.len() + kid.as_ref().map_or(0, |kid| kid.len());
+        let mapped = match mapping {
+            Mapping::User(user) => user.entry.len() + self.subject().map_or(0, str::len),
+            Mapping::None | Mapping::Missing => 0,
+        };
+        let named = principal.len() + entry.len() + kid.as_ref().map_or(0, |kid| kid.len()) + mapped;
         let audit_members =
             field_values.audit_members.get().map_or(AUDIT_MEMBERS_BYTES + named, |members| members.len());
         allocated(size_of::<Self>() + ARC_BYTES)

@@ -89,11 +89,13 @@ impl Checked {
         }
         found.extend(tls_files::expiry(&loaded, SystemTime::now()));
         if !offline && let Ok(runtime) = runtime() {
+            let minted = loaded.config.exchange.minted();
+            let minted: Vec<_> = minted.iter().map(|(path, target)| (&**path, *target)).collect();
             found.extend(runtime.block_on(async {
                 let (ports, backend, mint) = tokio::join!(
                     ports::findings(&loaded.config),
                     backend::findings(&loaded),
-                    mint::findings(&loaded, &[])
+                    mint::findings(&loaded, &minted)
                 );
                 [ports, backend, mint].concat()
             }));

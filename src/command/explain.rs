@@ -15,6 +15,7 @@ use url::Url;
 use super::input::{read_body, read_token, refuse_arguments};
 use super::running::{self, Ask};
 use super::{ConfigArguments, Failure, load, runtime};
+use crate::backend_credentials::BackendCredentials;
 use crate::challenge::Wording;
 use crate::config::Flags;
 use crate::explanation::{self, Context, Question};
@@ -107,11 +108,13 @@ fn judge(config: &crate::config::Config, question: &Question) -> Result<Value, F
     runtime()?.block_on(keys.fetch_all());
     let admission = admission(config);
     let wording = Wording::new(admission.authorizer.backend, &admission.authorizer.trust);
+    let credentials = BackendCredentials::new(config, Arc::default());
     let context = Context {
         admission: &admission,
         wording: &wording,
         keys: keys.ring().clone(),
         sources: keys.status(),
+        credentials: &credentials,
         revocations: config.revocations.as_ref().map(|(_, version)| &*version.list),
         graphql_bytes: config.limits.graphql_bytes,
         now: system_clock(),

@@ -376,6 +376,9 @@ fn missing_value(schema: &str, node: &Node) -> Option<&'static str> {
         Some(_) if settings::find(schema).is_some() || settings::is_section(schema) => {
             "has no value, so the rule would match more or require less; leave it out"
         }
+        None if schema.starts_with("exchange[].from.") && settings::find(schema).is_some() => {
+            "has no value, so the entry would take more tokens; leave it out"
+        }
         None if schema == "authentication.issuers[].audiences" => {
             "has no value, so tokens issued for any other service would be accepted; leave it out"
         }

@@ -21,6 +21,7 @@ mod roles;
 mod rule_tests;
 mod rule_warnings;
 mod section;
+mod token_exchange;
 mod token_headers;
 mod token_kinds;
 mod trust;
@@ -29,6 +30,7 @@ mod upgrade;
 mod upstream;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -41,10 +43,11 @@ use super::secret::Purpose;
 use super::values;
 use super::words::Word as _;
 use super::{
-    ClientAuth, Config, DatahubSystem, EnvironmentProxies, Jwks, Log, ProxyProtocol, ServerTls, Shutdown,
-    TlsVersion, TokenCache, TrustEntry,
+    ClientAuth, Config, DatahubSystem, EnvironmentProxies, ExchangeConfig, Jwks, Log, ProxyProtocol,
+    ServerTls, Shutdown, TlsVersion, TokenCache, TrustEntry,
 };
 use crate::backend::Backend;
+use crate::mint::Minter;
 use crate::policy::Policy;
 pub(super) use kubernetes::api_server;
 use section::{Report, Section};
@@ -100,8 +103,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         upstream: url,
         max_keys: jwks.max_keys,
     };
-    let trust = trust::trust(root, &place);
-    let mint = mint::mint(root, &trust);
+    let (trust, mint, exchange) = trust(root, &place);
     let mut policy = policy(root, backend, url.map_or("/", |url| url.path()), &trust);
     policy.minted_issuer = mint.as_ref().map(|minter| minter.issuer().into());
     let rule_tests = rule_tests::rule_tests(root, &policy, &trust);
@@ -126,6 +128,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         rule_tests,
         datahub_system,
         mint,
+        exchange,
         proxy_protocol: proxy_protocol(root, &proxies),
         trusts_unix_peers: proxies.contains(&None),
         trusted_proxies: proxies.into_iter().flatten().collect(),
@@ -144,6 +147,18 @@ fn config(root: &Section<'_>) -> Option<Config> {
         identity: identity?,
         upstream: upstream?,
     })
+}
+
+/// The trusted issuers, and what depends on them: the keys to mint with must not be theirs, and some of them take part in
+/// the exchange.
+fn trust(
+    root: &Section<'_>,
+    place: &key_source::Place<'_>,
+) -> (Vec<TrustEntry>, Option<Arc<Minter>>, ExchangeConfig) {
+    let mut trust = trust::trust(root, place);
+    let mint = mint::mint(root, &trust);
+    let exchange = token_exchange::token_exchange(root, place.backend, &mut trust, mint.as_ref());
+    (trust, mint, exchange)
 }
 
 fn policy(root: &Section<'_>, backend: Backend, upstream_path: &str, trust: &[TrustEntry]) -> Policy {

@@ -2,6 +2,7 @@
 //! keys and the parser both use this list.
 
 use super::output::AuditedDecision;
+use super::token_exchange::{CredentialKind, ExchangeMode};
 use super::values::quote;
 use super::{ClientAuth, LogFormat, ProxyProtocol, TlsVersion, UpstreamAuthorization, UpstreamProtocol};
 use crate::backend::Backend;
@@ -82,8 +83,12 @@ words! {
         Allow: "allow", Public: "public", Preflight: "preflight", Deny: "deny", WouldDeny: "would_deny", Error: "error"
     }
     ClientAuth { Required: "required", Optional: "optional" }
+    CredentialKind {
+        Mint: "mint", MintOpenmetadata: "mintOpenmetadata", MintDatahub: "mintDatahub", TokenFile: "tokenFile"
+    }
     DatahubTokenType { ServiceAccount: "serviceAccount", Session: "session" }
     Effect { Allow: "allow", Deny: "deny" }
+    ExchangeMode { Required: "required", Optional: "optional" }
     LogFormat { Json: "json", Text: "text" }
     Mode { Enforce: "enforce", Report: "report" }
     NonExpiring { None: "none", Bots: "bots", AccessTokens: "accessTokens", Any: "any" }

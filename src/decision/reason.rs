@@ -49,6 +49,11 @@ reasons! {
     };
     InsufficientPermissions "insufficient_permissions": forbidden("Token lacks required role/permission");
     ImpersonationDenied "impersonation_denied": forbidden("Only bot users can impersonate other users");
+    // Not about authorization: report mode must not forward such a token either.
+    NoMapping "no_mapping": Row {
+        kind: Kind::Request,
+        ..forbidden("This identity is not mapped to a user of the backend")
+    };
     AmbiguousCredentials "ambiguous_credentials": Row {
         challenge: Challenge::Error("invalid_request"),
         ..bad_request("Request carries more than one credential")
@@ -78,6 +83,10 @@ reasons! {
         kind: Kind::Authorization,
         retry_after: Some(1),
         ..failure(StatusCode::SERVICE_UNAVAILABLE, "Signing keys are not available, try again")
+    };
+    CredentialUnavailable "credential_unavailable": Row {
+        retry_after: Some(1),
+        ..failure(StatusCode::SERVICE_UNAVAILABLE, "The backend credential is not available, try again")
     };
     UpstreamUnreachable "upstream_unreachable": failure(StatusCode::BAD_GATEWAY, "Backend is unreachable");
     UpstreamTimeout "upstream_timeout": Row {
@@ -128,7 +137,8 @@ pub struct Row {
 pub enum Kind {
     /// The caller's credentials or permissions. Report mode only reports these.
     Authorization,
-    /// A request that is ambiguous or exceeds a limit.
+    /// A request that must not be forwarded whatever the rules say: it is ambiguous, exceeds a limit, or has an identity
+    /// that is not mapped to a user.
     Request,
     /// A failure of the gateway or of the backend.
     Failure,

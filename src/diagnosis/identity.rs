@@ -1,7 +1,7 @@
 //! Who a token is for, and whose it is.
 
 use super::text::{Claim, Detail, Quoted, QuotedNames, Words, near_miss};
-use crate::claims::{ClaimPath, ClaimRules};
+use crate::claims::{ClaimPath, ClaimRules, is_foreign_audience};
 use crate::jose::{JsonObject, JsonValue};
 use crate::trust::TrustedIssuer;
 
@@ -27,6 +27,16 @@ pub(super) fn audience(claims: &JsonObject, entry: &TrustedIssuer) -> Detail {
     };
     if let Some(difference) = difference {
         detail.add(format_args!(" (differs only by {difference})"));
+    }
+    let is_foreign = |value: &str| is_foreign_audience(value, &entry.rules.issuers);
+    let foreign = match found {
+        Some(JsonValue::Array(items)) => {
+            items.iter().filter_map(JsonValue::as_str).find(|value| is_foreign(value))
+        }
+        other => other.and_then(JsonValue::as_str).filter(|value| is_foreign(value)),
+    };
+    if let Some(foreign) = foreign.filter(|_| entry.rules.refuses_foreign_audiences) {
+        detail.add(format_args!("; {} is the audience of another service", Quoted(foreign)));
     }
     detail
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Context, route};
 use crate::admission::{Observer, Step};
+use crate::backend_credentials::BackendCredentials;
 use crate::claims::{RolesClaim, VerifiedToken};
 use crate::decision::{Authorizer, Caller, Denial, Permit, Reason, Routed};
 use crate::diagnosis::{Span, Typed};
@@ -26,6 +27,7 @@ pub(super) struct Steps<'a> {
     done: Vec<CompletedStep>,
     authorizer: &'a Authorizer,
     sources: &'a [SourceStatus],
+    credentials: &'a BackendCredentials,
     now: NumericDate,
     revocations: Option<&'a Revocations>,
     token_length: usize,
@@ -40,6 +42,7 @@ impl<'a> Steps<'a> {
             done: Vec::new(),
             authorizer: &context.admission.authorizer,
             sources: &context.sources,
+            credentials: context.credentials,
             now,
             revocations: context.revocations,
             token_length,
@@ -157,6 +160,12 @@ impl Observer for Steps<'_> {
 
     fn verified(&mut self, token: &Arc<VerifiedToken>) {
         self.signature_passed();
+        if token.mapped_user().is_some() {
+            // Its principal and roles are those of the user that it acts as.
+            let subject = token.subject().unwrap_or("none").escape_debug();
+            self.pass("claims", format!("subject {subject}, {}", self.lifetime(token)));
+            return;
+        }
         let (class, roles) = (token.class().as_str(), token.roles().join(", "));
         let principal = token.principal().escape_debug();
         let ignored = match token.claimed_class() {
@@ -172,12 +181,18 @@ impl Observer for Steps<'_> {
     }
 
     fn caller(&mut self, caller: &Caller) {
-        if let Caller::Token(_) = caller {
+        if let Caller::Token(token) = caller {
             let detail = match self.revocations {
                 Some(list) if !list.is_empty() => format!("none of the {} entries is about it", list.len()),
                 Some(_) | None => "there is no revocation list".to_owned(),
             };
             self.pass("revocation", detail);
+            if let Some(user) = token.mapped_user() {
+                let email = user.email.as_ref().map(|email| format!(" <{email}>")).unwrap_or_default();
+                let credential = self.credentials.describe(user, self.now);
+                let detail = format!("entry {}: acts as {}{email}, with {credential}", user.entry, user.user);
+                self.pass(Step::Mapping.as_str(), detail);
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::request_ids::RequestIds;
 use super::{Clock, Gateway, ListenerKind, Peer};
 use crate::admission::Admission;
+use crate::backend_credentials::BackendCredentials;
 use crate::challenge::Wording;
 use crate::claims::FieldRules;
 use crate::config::{Config, DatahubSystem, UpstreamAuthorization};
@@ -21,6 +22,7 @@ use crate::trust::TrustedIssuer;
 pub(super) fn gateway(
     config: &Config,
     keys: Arc<Keys>,
+    credentials: Arc<BackendCredentials>,
     revocations: Arc<RevocationList>,
     recorder: Arc<Recorder>,
     clock: Clock,
@@ -35,6 +37,7 @@ pub(super) fn gateway(
         cors: config.cors.clone().map(Box::new),
         keys,
         cache: TokenCache::new(config.token_cache.max_bytes, config.token_cache.max_ttl),
+        credentials,
         revocations,
         recorder,
         discard: config.limits.discard,
@@ -113,6 +116,7 @@ fn authorizer(config: &Config) -> Authorizer {
             client_secret: client_secret.clone(),
         }),
         token_bytes: config.limits.token_bytes,
+        exchange: config.exchange.table.clone(),
     }
 }
 

@@ -16,6 +16,7 @@ impl Gateway {
                 wording: &self.wording,
                 keys: self.keys.ring().clone(),
                 sources: self.keys.status(),
+                credentials: &self.credentials,
                 revocations: Some(&*revocations),
                 graphql_bytes: self.graphql_limit,
                 now: (self.clock)(),

@@ -1,10 +1,12 @@
 //! The `Authorization` field on the way upstream, and the fields that carry a token in place of it.
 
-use super::{Identity, OutboundHead};
+use http::HeaderValue;
+
+use super::OutboundHead;
 use crate::decision::{Caller, Permit};
 use crate::message::Fields;
 use crate::message::field_name::AUTHORIZATION;
-use crate::request::{Credentials, RequestFacts, TokenFields};
+use crate::request::{Credentials, RequestFacts, SHORTEST_SEARCHED, TokenFields};
 
 /// What happens to the `Authorization` field.
 #[derive(Clone, Debug)]
@@ -42,10 +44,17 @@ impl OutboundHead {
         &self.token_fields
     }
 
+    /// Sets the credential of the user that a caller acts as, in place of the caller's own.
+    pub fn set_credential(&self, headers: &mut Fields, credential: &HeaderValue) {
+        headers.insert(AUTHORIZATION, credential);
+    }
+
     pub(super) fn set_authorization(&self, headers: &mut Fields, facts: &RequestFacts, permit: &Permit) {
         match (&self.authorization, permit.caller()) {
             // DataHub's own services authenticate to the backend with this field.
             (_, Caller::DatahubSystem) => {}
+            // A credential of the backend's own takes its place, if there is one: see [`OutboundHead::set_credential`].
+            _ if permit.withholds_token() => headers.remove(AUTHORIZATION),
             (Authorization::Strip, _) => headers.remove(AUTHORIZATION),
             (Authorization::Forward, caller) => match &facts.credentials {
                 Credentials::Bearer(token) if token.is_canonical() => {}
@@ -67,5 +76,52 @@ impl OutboundHead {
                 }
             },
         }
+    }
+}
+
+/// Removes every field with the request's token in its value. It may have been copied into other fields on its way.
+pub(super) fn remove_token(headers: &mut Fields, facts: &RequestFacts) {
+    // Its usual place needs no search.
+    headers.remove(AUTHORIZATION);
+    if let Credentials::Bearer(token) = &facts.credentials {
+        remove_fields_with(headers, token.as_str());
+    }
+}
+
+/// Removes every field with this credential, which is ASCII, in its value, unless it is too short to be searched for.
+pub fn remove_fields_with(headers: &mut Fields, text: &str) {
+    let is_long = |value: &[u8]| text.len() >= SHORTEST_SEARCHED && value.len() >= text.len();
+    if headers.iter().any(|field| is_long(field.value().as_bytes())) {
+        headers.retain(|field| {
+            let value = field.value().as_bytes();
+            // A value that is not UTF-8 keeps its ASCII parts.
+            !is_long(value) || !String::from_utf8_lossy(value).contains(text)
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::fields;
+
+    #[test]
+    fn only_fields_with_the_credential_are_removed() {
+        let token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln";
+        let (copy, cookie) = (format!("Bearer {token}"), format!("a=b; t={token}"));
+        let lines =
+            [("host", "a.example"), ("x-copy", &*copy), ("cookie", &cookie), ("x-other", &token[1..])];
+        let mut headers = fields(&lines);
+        remove_fields_with(&mut headers, token);
+        assert_eq!(headers, fields(&[lines[0], lines[3]]));
+    }
+
+    /// A short one is a part of many values: of the length of a body, for example.
+    #[test]
+    fn short_texts_are_not_searched_for() {
+        let lines = [("host", "a.example"), ("content-length", "5"), ("x-other", "a5")];
+        let mut headers = fields(&lines);
+        remove_fields_with(&mut headers, "5");
+        assert_eq!(headers, fields(&lines));
     }
 }

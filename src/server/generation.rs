@@ -15,6 +15,7 @@ use super::RunError;
 use super::connection_policy::ConnectionPolicy;
 use super::descriptors;
 use crate::audit::AuditTrail;
+use crate::backend_credentials::BackendCredentials;
 use crate::budget;
 use crate::config::{self, Config, Listen, Loaded};
 use crate::connection::{ConnectionSettings, WorkerState};
@@ -84,6 +85,7 @@ pub(super) struct Generation {
     pub(super) loaded: Arc<Loaded>,
     pub(super) since: SystemTime,
     pub(super) keys: Arc<Keys>,
+    credentials: Arc<BackendCredentials>,
     pub(super) revocations: Arc<RevocationList>,
     worker_states: Vec<Arc<WorkerState>>,
     /// One connection pool per worker.
@@ -103,6 +105,7 @@ pub(super) struct Generation {
 pub(super) struct PreparedConfig {
     pub(super) loaded: Arc<Loaded>,
     pub(super) keys: Arc<Keys>,
+    credentials: Arc<BackendCredentials>,
     upstreams: Vec<Arc<Upstream>>,
     upstream_files: Contents,
     certificate_files: Contents,
@@ -124,6 +127,8 @@ impl PreparedConfig {
             Some(before) => Keys::after(&before.keys, config)?,
             None => Keys::new(config, metrics)?,
         };
+        let minted = before.map(|before| before.credentials.minted().clone()).unwrap_or_default();
+        let credentials = BackendCredentials::new(config, minted);
         let http2 = config.limits.concurrent_streams > 0;
         let tls = config.tls.as_ref().map(|files| tls::server_config(files, http2)).transpose()?;
         if let (Some(files), Some(end)) = (&config.tls, tls.as_ref().and_then(|tls| tls.not_after))
@@ -154,7 +159,16 @@ impl PreparedConfig {
                 (0..workers).map(pool).collect()
             }
         };
-        Ok(Self { loaded, keys, upstreams, upstream_files, certificate_files, connection_policy, tls })
+        Ok(Self {
+            loaded,
+            keys,
+            credentials,
+            upstreams,
+            upstream_files,
+            certificate_files,
+            connection_policy,
+            tls,
+        })
     }
 
     /// Makes the generation of this configuration. It serves nothing before [`Generation::enter`].
@@ -171,8 +185,9 @@ impl PreparedConfig {
         let revocations =
             RevocationList::new(config.revocations.as_ref(), &shared.metrics, &shared.revocations);
         // It gets a new token cache: a token that another configuration accepted must be verified again.
-        let gateway = Gateway::new(config, self.keys.clone(), revocations.clone(), recorder, shared.clock);
-        let gateway = Arc::new(gateway.with_token_fields(shared.token_fields(config)));
+        let (keys, credentials) = (self.keys.clone(), self.credentials.clone());
+        let gateway = Gateway::new(config, keys, credentials, revocations.clone(), recorder, shared.clock);
+        let gateway = Arc::new(gateway);
         let settings = ConnectionSettings::new(config, self.connection_policy.number);
         let certificate_end = self.tls.as_ref().and_then(|tls| tls.not_after);
         shared.metrics.certificate_ends(certificate_end);
@@ -188,10 +203,12 @@ impl PreparedConfig {
         let worker_states = self.upstreams.iter().map(worker_state).collect();
         let mut tasks = JoinSet::new();
         tasks.spawn(revocations.clone().run());
+        tasks.spawn(self.credentials.clone().run());
         Generation {
             loaded: self.loaded,
             since: SystemTime::now(),
             keys: self.keys,
+            credentials: self.credentials,
             revocations,
             worker_states,
             upstreams: self.upstreams,

@@ -174,6 +174,7 @@ fn row(reason: Reason) -> Row {
         Reason::MissingPrincipal => claims::principals(),
         Reason::WrongDomain => claims::domains(),
         Reason::Revoked => claims::revoked(),
+        Reason::NoMapping => claims::unmapped(),
         Reason::InsufficientPermissions => rules::rules(),
         Reason::ImpersonationDenied => rules::impersonation(),
         Reason::AmbiguousCredentials => vec![
@@ -221,6 +222,9 @@ fn row(reason: Reason) -> Row {
             return Row::Head(RequestFault::TimedOut, "the head did not arrive in time");
         }
         Reason::Overloaded => return Row::Elsewhere("gateway, tests/integration/limits"),
+        Reason::CredentialUnavailable => {
+            return Row::Elsewhere("backend_credentials, tests/integration/exchange");
+        }
         Reason::UpstreamUnreachable | Reason::UpstreamTimeout | Reason::UpstreamProtocol => {
             return Row::Elsewhere("gateway, tests/integration/forwarding/faults.rs");
         }

@@ -111,6 +111,7 @@ fn inherited(root: &Section<'_>, section: &Section<'_>, backend: Backend) -> Inh
         own_tokens: own_tokens::of_known_issuers(root),
         kinds: token_kinds::of_all(section),
         audiences: Vec::new(),
+        refuses_foreign_audiences: false,
         non_expiring: section.word("allowNonExpiring"),
         max_lifetime: section.read("maxLifetime", values::duration),
         leeway: section.need_value("leeway", leeway),

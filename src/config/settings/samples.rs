@@ -73,6 +73,11 @@ pub(super) const ISSUERS: &str = "\
     apiServer: https://kubernetes.default.svc
     tokenFile: /var/run/secrets/kubernetes.io/serviceaccount/token
     caFile: /var/run/secrets/kubernetes.io/serviceaccount/ca.crt
+# Workloads that act as a user of the backend (exchange).
+- name: github
+  issuer: https://token.actions.githubusercontent.com
+  audiences: [metagate.example]
+  exchange: required
 - name: other
   issuer: other-service
   sharedSecret: ${PARTNER_SIGNING_KEY}
@@ -133,6 +138,26 @@ pub(super) const RULES: &str = "\
 So allow what is needed and refuse the rest at the end. docs/rules.md has complete sets with tests.
 - name: the-rest
   action: deny
+";
+
+pub(super) const EXCHANGE: &str = "\
+- name: nightly
+  from:
+    issuer: github
+    claims: {repository_id: [\"456789\"], ref: [refs/heads/main]}
+  as:
+    user: ingestion-bot
+    email: ingestion-bot@open-metadata.org
+  credential: mintOpenmetadata
+  lifetime: 5m
+- name: spark
+  from:
+    issuer: cluster
+    subjects: [\"system:serviceaccount:spark:lineage\"]
+  as: {user: lineage-bot}
+  credential: tokenFile
+  tokenFile: /run/secrets/lineage-bot/token
+  privileged: false
 ";
 
 pub(super) const TESTS: &str = "\

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::output::AuditedDecision;
 use super::super::published::PUBLISHED_KEY_ID;
+use super::super::token_exchange::{CredentialKind, ExchangeMode};
 use super::super::words::{RefusedKind, Word};
 use super::super::{
     ClientAuth, LogFormat, ProxyProtocol, TlsVersion, UpstreamAuthorization, UpstreamProtocol,
@@ -25,6 +26,8 @@ const LEEWAY: Kind = Kind::Duration(Duration::ZERO, Duration::from_secs(300));
 const YEARS: Duration = Duration::from_secs(3650 * 86_400);
 /// At least one second.
 const LONG: Kind = Kind::Duration(Duration::from_secs(1), YEARS);
+/// The life of a minted token. Clocks may differ by a part of the shortest.
+const LIFETIME: Kind = Kind::Duration(Duration::from_secs(60), Duration::from_secs(900));
 /// A timeout: at least 1 ms, at most a day.
 const WAIT: Kind = Kind::Duration(Duration::from_millis(1), Duration::from_secs(86_400));
 /// A time that may be zero, at most a day.
@@ -169,6 +172,7 @@ pub const KEYS: &[Key] = &[
     key("authentication.issuers[].kubernetes.apiServer", Kind::Url(HTTP), "", "The URL of the API server. Default: from KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT, or https://kubernetes.default.svc."),
     key("authentication.issuers[].kubernetes.tokenFile", Kind::Path, "", "The token of the pod's service account. It is sent to the API server, and its iss is the issuer if the entry has none. Default: /var/run/secrets/kubernetes.io/serviceaccount/token."),
     key("authentication.issuers[].kubernetes.caFile", Kind::Path, "", "PEM file of the API server's certificate authority. Default: /var/run/secrets/kubernetes.io/serviceaccount/ca.crt."),
+    key("authentication.issuers[].exchange", word::<ExchangeMode>(), "", "What becomes of a verified token that no entry of exchange takes. required: it is refused. optional: it is forwarded. Default: required for an issuer that an entry of exchange names and, if there is any entry, for kubernetes. With required, principalClaims is [sub] by default, and neither principalClaimsMapping nor enforcePrincipalDomain applies."),
     key("authentication.issuers[].optional", Kind::Bool, "", "If true, readiness does not wait for its keys. Default: true only if all its keys come from the upstream itself."),
     key("authentication.tokenHeaders", Kind::Entries, "", "The request fields that may hold the token. Default: [Authorization]. An element of listen can have its own. An element is a name, or a map. A request with two of them is refused. All of them are removed before the request is forwarded. A verified token is forwarded as Authorization: Bearer (see upstream.authorization); an Authorization field that is not listed is removed.").short_form("name").example(samples::TOKEN_HEADERS),
     key("authentication.tokenHeaders[].name", Kind::HeaderName, "", "The field's name.").required(),
@@ -258,6 +262,7 @@ pub const KEYS: &[Key] = &[
     key("openmetadata.issuer", Kind::Text, "open-metadata.org", "The iss of OpenMetadata's own tokens, which are exempt from the domain rule."),
     key("openmetadata.keyId", Kind::Text, PUBLISHED_KEY_ID, "The kid of OpenMetadata's own tokens.").example(PUBLISHED_KEY_ID),
     key("openmetadata.basePath", Kind::BasePath, "/", "The path that OpenMetadata is served under. It is put before OpenMetadata's public routes."),
+    key("openmetadata.adminPrincipals", Kind::Texts, "[]", "OpenMetadata's administrators, as in its authorizerConfiguration. An entry of exchange names one of them only with privileged: true.").example("[admin]"),
     key("openmetadata.impersonation.bots", Kind::Texts, "[]", "Names of bots that may act as another user (X-Impersonate-User) with tokens of openmetadata.issuer, except on endpoints for credentials. Any other request with that field is refused."),
 
     key("datahub.systemClientId", Kind::Text, "__datahub_system", "The client id of DataHub's own services (datahub-gms). Their credential is accepted if systemClientSecret is set."),
@@ -276,6 +281,18 @@ pub const KEYS: &[Key] = &[
     key("mint.datahub.signingKey", Kind::Secret, "", "DataHub's signing key, with which tokens for DataHub are minted. Default: datahub.tokenServiceSigningKey. Set it here if metagate should not accept DataHub's own tokens.").example("${SIGNING_KEY}"),
     key("mint.datahub.signingKeyFile", Kind::Path, "", "A file that contains DataHub's signing key.").example("/run/secrets/datahub-signing-key"),
     key("mint.datahub.tokenType", word::<DatahubTokenType>(), "serviceAccount", "The type of minted tokens. serviceAccount: known since DataHub 1.4. session: known to every version."),
+
+    key("exchange", Kind::Entries, "[]", "Verified identities of workloads that act as one user of the backend. The first entry that takes a token decides. The request goes on with a credential of that user in place of the client's token, and rules see that user, without roles. docs/exchange.md.").example(samples::EXCHANGE),
+    key("exchange[].name", Kind::Name, "", "The entry's name in the audit log.").required(),
+    key("exchange[].from.issuer", Kind::Name, "", "The name of the entry of authentication.issuers that verifies the tokens. It must have audiences of its own.").required(),
+    key("exchange[].from.subjects", Kind::Texts, "", "The accepted values of sub, compared exactly. Default: any; then claims is required."),
+    key("exchange[].from.claims", Kind::Free, "", "Claims that a token must have, each written like rolesClaim, with a list of accepted values. A value is compared with its JSON type: \"true\" in quotes is a text, true is a boolean. A claim that is a list must have one of them in it. A claim that is absent never matches."),
+    key("exchange[].as.user", Kind::Text, "", "The name of the user, as the backend has it. It must exist there.").required(),
+    key("exchange[].as.email", Kind::Text, "", "The email address that the backend has stored for the user. OpenMetadata looks for it if email is one of its principal claims."),
+    key("exchange[].credential", word::<CredentialKind>(), "", "The credential with which the request goes on. mint: a token minted in the form that the backend accepts, with the keys of mint. mintOpenmetadata, mintDatahub: the same for this product, for backend generic. tokenFile: the token in tokenFile. Default: mint."),
+    key("exchange[].tokenFile", Kind::Path, "", "A file that contains a token of the user. It is read again when it changes. While it has none, requests get 503."),
+    key("exchange[].lifetime", LIFETIME, "", "How long a minted token lives, but never longer than the token that it replaces. A new one is minted when half of it is over. Default: 5m."),
+    key("exchange[].privileged", Kind::Bool, "", "Whether the user may be an administrator: admin, datahub, or one of openmetadata.adminPrincipals or datahub.administrators. Default: false. DataHub's system user is always refused."),
 
     key("proxyProtocol", word::<ProxyProtocol>(), "off", "Whether each connection to listen must begin with a PROXY protocol header (version 1 or 2), sent by a peer in trustedProxies, or by any peer if that list is empty. With require, a connection without the header is closed."),
     key("trustedProxies", Kind::Proxies, "[]", "Peers whose X-Forwarded-* and PROXY protocol headers are trusted, for example 10.0.0.0/8. `unix` stands for peers on a socket file."),

@@ -1,6 +1,10 @@
 //! Claims, and the revocation list.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::claims::{ClaimPath, MappedUser};
+use crate::token_exchange::{ClaimValue, ExchangeEntry, ExchangeIssuer, TokenExchange};
 
 pub(super) fn times(reason: Reason) -> Vec<Case> {
     let of = |claims: &serde_json::Value, detail| {
@@ -66,7 +70,17 @@ pub(super) fn audiences() -> Vec<Case> {
     .into_iter()
     .map(|(more, detail)| case(Step::Claims, &token_of(more), detail))
     .map(|case| case.with_rules(|rules| rules.audiences = vec!["openmetadata".into()]))
+    .chain([foreign_audience()])
     .collect()
+}
+
+fn foreign_audience() -> Case {
+    let detail = r#"aud: token has ["openmetadata","sts.amazonaws.com"], entry okta accepts [openmetadata]; "sts.amazonaws.com" is the audience of another service"#;
+    let token = token_of(json!({"aud": ["openmetadata", "sts.amazonaws.com"]}));
+    case(Step::Claims, &token, detail).with_rules(|rules| {
+        rules.audiences = vec!["openmetadata".into()];
+        rules.refuses_foreign_audiences = true;
+    })
 }
 
 pub(super) fn principals() -> Vec<Case> {
@@ -146,5 +160,36 @@ pub(super) fn revoked() -> Vec<Case> {
         of(RevokedBy::Id, "id-1", "its jti is revoked: \"id-1\""),
         of(RevokedBy::Subject, "ada", "its subject is revoked: \"ada\""),
         of(RevokedBy::Key, "k", "its key is revoked: \"k\""),
+    ]
+}
+
+pub(super) fn unmapped() -> Vec<Case> {
+    let entry = |name: &str, subjects: &[&str], claims: Vec<(ClaimPath, Vec<ClaimValue>)>| ExchangeEntry {
+        issuer: "okta".into(),
+        subjects: subjects.iter().map(|subject| (*subject).into()).collect(),
+        claims,
+        user: Arc::new(MappedUser { index: 0, entry: name.into(), user: "bot".into(), email: None }),
+    };
+    let wanted = vec![ClaimValue::String("a".into()), ClaimValue::Bool(true), ClaimValue::Number(5.into())];
+    let of = |claims, entries: Vec<ExchangeEntry>, detail| {
+        case(Step::Mapping, &token_of(claims), detail).changed(|case| {
+            let issuers = vec![ExchangeIssuer { name: "okta".into(), is_required: true }];
+            case.admission.authorizer.exchange = TokenExchange::new(entries, issuers);
+        })
+    };
+    vec![
+        of(
+            json!({"ref": "pull/\"1\""}),
+            vec![
+                entry("spark", &["system:serviceaccount:spark:lineage"], Vec::new()),
+                entry("nightly", &["ada"], vec![("ref".into(), wanted)]),
+            ],
+            r#"no entry of exchange takes sub "ada" of issuer okta; spark: sub is none of [system:serviceaccount:spark:lineage]; nightly: ref is "pull/\"1\"", wanted one of ["a", true, 5]"#,
+        ),
+        of(
+            json!({}),
+            ["a", "b", "c", "d", "e"].map(|name| entry(name, &["x"], Vec::new())).to_vec(),
+            r#"no entry of exchange takes sub "ada" of issuer okta; a: sub is none of [x]; b: sub is none of [x]; c: sub is none of [x]; and 2 more entries"#,
+        ),
     ]
 }
