@@ -7,6 +7,7 @@ mod authorization;
 mod catalogue;
 mod connections;
 mod cors;
+mod exchange;
 mod exhaustive;
 mod forward_auth;
 mod forwarding;
