@@ -10,7 +10,8 @@ use clap::Args;
 
 use super::run::ended;
 use super::{Failure, runtime};
-use crate::config::{self, Listen, Loaded, Sources};
+use crate::config::{self, Loaded, Sources};
+use crate::digest::hex;
 use crate::gateway::system_clock;
 use crate::policy::{Matching, Methods, Mode, PathPattern, PatternError, Requirement, Rule, Verdict};
 use crate::server::{self, Listeners, ProxySocket, RunOptions, Socket};
@@ -81,8 +82,21 @@ fn loopback(port: u16) -> io::Result<TcpListener> {
 
 /// A typical configuration in front of OpenMetadata, with one rule.
 fn configuration(issuer: SocketAddr, backend: SocketAddr) -> Result<Loaded, Failure> {
+    let cluster = format!(
+        "[{{name: cluster, issuer: {}, publicKeyUrls: ['http://{issuer}/jwks'], audiences: [metagate]}}]",
+        issuer::CLUSTER
+    );
+    let exchange = format!(
+        "[{{name: ingestion, from: {{issuer: cluster, subjects: ['{}']}}, as: {{user: ingestion-bot}}, \
+         credential: mintDatahub}}]",
+        issuer::JOB
+    );
     let variables = [
         ("AUTHENTICATION_PUBLIC_KEYS", format!("[http://{issuer}/jwks]")),
+        ("METAGATE_AUTHENTICATION__ISSUERS", cluster),
+        ("METAGATE_EXCHANGE", exchange),
+        ("METAGATE_MINT__ISSUER", "https://metagate.demo/backend".to_owned()),
+        ("METAGATE_MINT__DATAHUB__SIGNING_KEY", signing_key()?),
         ("METAGATE_UPSTREAM__URL", format!("http://{backend}")),
         ("METAGATE_LOG__FORMAT", "text".to_owned()),
         ("METAGATE_LOG__LEVEL", "warn".to_owned()),
@@ -93,6 +107,14 @@ fn configuration(issuer: SocketAddr, backend: SocketAddr) -> Result<Loaded, Fail
     let rule = only_admins_delete()?;
     loaded.config.policy.rules.change(|rules| rules.push(rule));
     Ok(loaded)
+}
+
+/// A new key, as DataHub's token service would have one.
+fn signing_key() -> Result<String, Failure> {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes)
+        .map_err(|error| Failure::Other(format!("cannot make demo keys: {error}")))?;
+    Ok(hex(&bytes))
 }
 
 fn only_admins_delete() -> Result<Rule, PatternError> {
@@ -126,44 +148,25 @@ fn cases(issuer: &Issuer) -> Vec<Case> {
     let bot = issuer.token(&issuer::bot_claims());
     let user = issuer.token(&issuer::user_claims(now, now + 3600));
     let expired = issuer.token(&issuer::user_claims(now - 7200, now - 3600));
+    let job = issuer.token(&issuer::workload_claims(issuer::JOB, now, now + 3600));
+    let other_job = issuer.token(&issuer::workload_claims(issuer::OTHER_JOB, now, now + 3600));
     let foreign = issuer.token_with_foreign_key(&issuer::user_claims(now, now + 3600));
-    let tables = "/api/v1/tables";
+    let get = |title, token, status| Case { title, method: "GET", path: "/api/v1/tables", token, status };
     vec![
+        get("a bot, whose token never expires", Some(("BOT", bot)), 200),
         Case {
-            title: "a bot, whose token never expires",
-            method: "GET",
-            path: tables,
-            token: Some(("BOT", bot)),
-            status: 200,
-        },
-        Case {
-            title: "a user",
-            method: "GET",
             path: "/entities/urn%3Ali%3Acorpuser%3Adatahub",
-            token: Some(("ADA", user.clone())),
-            status: 200,
+            ..get("a user", Some(("ADA", user.clone())), 200)
         },
-        Case { title: "no token", method: "GET", path: tables, token: None, status: 401 },
+        get("a job with the token of its pod, which acts as ingestion-bot", Some(("JOB", job)), 200),
+        get("a job of the same cluster that is not mapped to a user", Some(("OTHER", other_job)), 403),
+        get("no token", None, 401),
+        get("an expired token", Some(("OLD", expired)), 401),
+        get("a token signed with another key", Some(("EVE", foreign)), 401),
         Case {
-            title: "an expired token",
-            method: "GET",
-            path: tables,
-            token: Some(("OLD", expired)),
-            status: 401,
-        },
-        Case {
-            title: "a token signed with another key",
-            method: "GET",
-            path: tables,
-            token: Some(("EVE", foreign)),
-            status: 401,
-        },
-        Case {
-            title: "a user who may not delete",
             method: "DELETE",
             path: "/api/v1/tables/1",
-            token: Some(("ADA", user)),
-            status: 403,
+            ..get("a user who may not delete", Some(("ADA", user)), 403)
         },
     ]
 }

@@ -16,6 +16,13 @@ use serde_json::{Value, json};
 
 const KEY_ID: &str = "metagate-demo";
 
+/// The `iss` of workloads.
+pub(super) const CLUSTER: &str = "https://cluster.demo";
+/// The workload that acts as a bot.
+pub(super) const JOB: &str = "system:serviceaccount:metadata:ingestion";
+/// One that may not.
+pub(super) const OTHER_JOB: &str = "system:serviceaccount:metadata:other";
+
 /// An issuer that behaves like OpenMetadata, including its unusual key encoding.
 pub(super) struct Issuer {
     key: KeyPair,
@@ -69,6 +76,17 @@ pub(super) fn user_claims(issued: i64, expires: i64) -> Value {
         "email": "ada@example.org",
         "isBot": false,
         "tokenType": "OM_USER",
+        "iat": issued,
+        "exp": expires,
+    })
+}
+
+/// The token that a pod of Kubernetes has for metagate.
+pub(super) fn workload_claims(subject: &str, issued: i64, expires: i64) -> Value {
+    json!({
+        "iss": CLUSTER,
+        "aud": ["metagate"],
+        "sub": subject,
         "iat": issued,
         "exp": expires,
     })
