@@ -1,5 +1,7 @@
 //! What is said about the responses of the backends.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
 use super::*;
 
 fn response(status: u16, body: &str) -> ProbeResponse {
@@ -74,4 +76,85 @@ fn a_backends_words_are_bounded_and_contain_no_token() {
 fn names_are_encoded_in_paths() {
     assert_eq!(encoded("service_6f0c-1.x~"), "service_6f0c-1.x~");
     assert_eq!(encoded("ada@x/../é"), "ada%40x%2F..%2F%C3%A9");
+}
+
+/// A backend that answers each path with a status and a body, and returns the heads of all requests.
+struct Backend {
+    address: std::net::SocketAddr,
+    heads: std::sync::mpsc::Receiver<String>,
+}
+
+impl Backend {
+    fn start(answers: Vec<(&'static str, u16, String)>) -> Self {
+        use std::io::{BufRead as _, BufReader, Write as _};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, heads) = std::sync::mpsc::channel();
+        // It ends with the test's process, or when nobody reads the heads any more.
+        std::thread::spawn(move || {
+            for mut socket in listener.incoming().flatten() {
+                let lines = BufReader::new(&socket).lines().map_while(Result::ok);
+                let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+                let path = head[0].split(' ').nth(1).unwrap().to_owned();
+                let found = answers.iter().find(|(known, ..)| *known == path);
+                let (status, body) = found.map_or((404, ""), |(_, status, body)| (*status, body));
+                let length = body.len();
+                let answer = format!(
+                    "HTTP/1.1 {status} x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+                );
+                let _ = socket.write_all(answer.as_bytes());
+                if sender.send(head.join("\n")).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { address, heads }
+    }
+}
+
+/// What is found about a token for `user` at this backend.
+async fn found(backend: &Backend, name: &str, format: TokenFormat, user: &str) -> Vec<Finding> {
+    crate::tls::install_crypto_provider();
+    let directory = tempfile::tempdir().unwrap();
+    let (key, file) = (directory.path().join("1.pem"), directory.path().join("config.yaml"));
+    std::fs::write(&key, crate::test_support::RSA.private_pem()).unwrap();
+    let text = format!(
+        "backend: {name}\nupstream: {{url: 'http://{}'}}\n\
+         authentication: {{issuers: [{{name: a, issuer: 'https://a', audiences: [m]}}]}}\n\
+         mint: {{issuer: 'https://m', keyFiles: ['{}'], datahub: {{signingKey: 5hM0y8xQ2kWc7rTzN1bVfJ4pLsG9dEaU}}}}\n",
+        backend.address,
+        key.display()
+    );
+    std::fs::write(&file, text).unwrap();
+    let sources = crate::config::Sources { files: vec![file], ..Default::default() };
+    let loaded = crate::config::load(&sources).unwrap();
+    let user = crate::mint::TargetUser { name: user, email: None };
+    let minter = loaded.config.mint.clone().unwrap();
+    let target = minter.prepare("nightly", format, user, crate::mint::DEFAULT_LIFETIME).unwrap();
+    findings(&loaded, &[("exchange[0].as.user", &target)]).await
+}
+
+#[tokio::test]
+async fn the_backend_is_asked_with_a_minted_token() {
+    let me = "/api/v1/users/loggedInUser";
+    let good = Backend::start(vec![(me, 200, r#"{"name": "ingestion-bot"}"#.to_owned())]);
+    let accepted = found(&good, "openmetadata", TokenFormat::OpenMetadata, "ingestion-bot").await;
+    assert_eq!(accepted.len(), 1, "{accepted:?}");
+    assert!(
+        accepted[0].id.is_none() && accepted[0].message.contains("accepts minted tokens of `ingestion-bot`")
+    );
+    let head = good.heads.recv().unwrap().to_lowercase();
+    assert!(head.contains("\nauthorization: bearer eyj"), "{head}");
+
+    let unknown_key = "Not Authorized! Token signing key not found in configured public keys";
+    let bad = Backend::start(vec![(me, 401, message(unknown_key))]);
+    let refused = found(&bad, "openmetadata", TokenFormat::OpenMetadata, "ingestion-bot").await;
+    let [finding] = &refused[..] else { panic!("{refused:?}") };
+    assert_eq!((finding.id, &*finding.path), (Some(FindingId::MintRefused), "exchange[0].as.user"));
+    assert!(finding.to_string().contains("metagate mint show") && !finding.to_string().contains("eyJ"));
+
+    let path = "/openapi/v3/entity/corpuser/urn%3Ali%3Acorpuser%3Aada%40example.org";
+    let gms = Backend::start(vec![(path, 200, "{}".to_owned())]);
+    let accepted = found(&gms, "datahub-gms", TokenFormat::DataHub, "ada@example.org").await;
+    assert!(accepted.len() == 1 && accepted[0].id.is_none(), "{accepted:?}");
 }
