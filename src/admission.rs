@@ -37,7 +37,7 @@ use crate::jose::{JoseFault, Padding, UnverifiedToken};
 use crate::message::Fields;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::OutboundHead;
-use crate::request::{BearerToken, Credentials, Graphql, RequestFacts, RequestFault, TokenFields, written};
+use crate::request::{BearerToken, Graphql, RequestFacts, RequestFault, TokenFields, written};
 use crate::revocation::Revoked;
 use crate::trust::{self, KeyRing, TokenFault};
 
@@ -56,10 +56,8 @@ use refused_token::{RefusedToken, TokenFailure, Waits};
 /// different times, and the keys of other issuers change too.
 const MAX_REFRESHES: u8 = 4;
 
-const LOOK_ALIKE: RequestFault = RequestFault::BadTarget("an identity field is spelled in another way");
 /// The target is forwarded as it is, so a token in it would reach the backend.
 const TOKEN_IN_TARGET: &str = "the target has the token in it, which must not be forwarded";
-const UNLISTED: RequestFault = RequestFault::BadTarget("a field may carry an identity and is on no list");
 
 /// The rules of one configuration for admitting requests.
 #[derive(Clone, Debug)]
@@ -247,32 +245,17 @@ impl Admission {
         }
         let stripped = self.head.prefix().map(|prefix| prefix.strip(target)).transpose()?;
         let (target, fields) = (stripped.as_ref().unwrap_or(target), self.token_fields(head));
+        let is_usual = head.via == Via::Proxy && head.token_fields.is_none() && target.authority().is_none();
+        let section = headers.section().filter(|_| is_usual);
+        if let Some(known) = section.and_then(|section| self.head.known_facts(section)) {
+            return RequestFacts::with_known(known.facts(), method, target, quirks, source);
+        }
         let facts = RequestFacts::read_with(fields, method, target, version, headers, quirks, source)?;
-        match head.via {
-            Via::Proxy => self.head.check_connection(headers)?,
-            Via::ForwardAuth { removes_fields } => {
-                // The proxy forwards both, and the backend may prefer the cookie, which was not verified.
-                if facts.has_session_cookie && !matches!(facts.credentials, Credentials::Missing) {
-                    return Err(RequestFault::AmbiguousCredentials("both a token and a session cookie"));
-                }
-                if self.head.look_alikes(headers).next().is_some() {
-                    return Err(LOOK_ALIKE);
-                }
-                if !removes_fields && self.head.unlisted(headers).next().is_some() {
-                    return Err(UNLISTED);
-                }
-            }
+        self.check_fields(head, &facts)?;
+        if let Some(section) = section {
+            self.head.keep_facts(section, &facts);
         }
         Ok(facts)
-    }
-
-    /// Names the fields that were looked at, if a token is missing.
-    fn without_token(&self, denial: Denial) -> Denial {
-        if denial.reason == Reason::MissingToken {
-            denial.with(self.head.token_fields().missing())
-        } else {
-            denial
-        }
     }
 
     /// From a bearer token to a verified one that is not revoked, and is mapped if it must be (steps 5 to 7).

@@ -32,9 +32,7 @@ use crate::jwks::Keys;
 use crate::message::field_name::{CONTENT_LENGTH, CONTENT_TYPE, TRAILER, X_REQUEST_ID};
 use crate::message::{Fields, Head, Request, Response};
 use crate::numeric_date::NumericDate;
-use crate::outbound_head::{
-    from_http2, is_granted, remove_connection_fields, set_upgrade, understands_trailers,
-};
+use crate::outbound_head::{from_http2, remove_connection_fields, set_upgrade, understands_trailers};
 use crate::request::{ForwardAuthDialect, PrefixedRedirect, TokenFields};
 use crate::respond::{self, ObservedBody, ResponseFormat};
 use crate::revocation_list::RevocationList;
@@ -63,7 +61,7 @@ use credential::remove_credential;
 use environment::{ExchangeObserver, LiveEnvironment, Waited};
 use refusal::{Unsendable, unsendable_identity};
 use request_ids::RequestIds;
-use switching::{Bounds, Upgrade};
+use switching::{Bounds, Upgrade, is_broken};
 
 /// Returns the current time.
 pub type Clock = fn() -> NumericDate;
@@ -378,12 +376,6 @@ fn take_place(exchange: &mut Exchange, peer: &Peer, source: Option<IpAddr>) -> R
             Err(Denial::new(Reason::Overloaded).with(detail))
         }
     }
-}
-
-/// Whether a response must not be relayed: a 101 to another protocol than the client asked for.
-fn is_broken<B>(response: &Response<B>, upgrade: Option<&Upgrade>) -> bool {
-    let granted = || upgrade.is_some_and(|upgrade| is_granted(response.headers(), &upgrade.protocol));
-    response.status() == StatusCode::SWITCHING_PROTOCOLS && !granted()
 }
 
 fn is_grpc(headers: &Fields) -> bool {

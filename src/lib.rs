@@ -11,9 +11,9 @@
 mod digest;
 #[cfg(feature = "server")]
 mod loopback;
+mod octets;
 pub mod message;
 pub mod numeric_date;
-mod octets;
 mod printable;
 #[cfg(feature = "server")]
 mod random;

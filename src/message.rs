@@ -3,21 +3,20 @@
 use bytes::Bytes;
 use http::{Method, StatusCode, Uri, Version};
 
+mod conversions;
 mod decimal;
 mod field;
 pub mod field_name;
 mod fields;
 mod section;
 mod spans;
-mod values;
 
 pub use decimal::Decimal;
 pub use field::{FieldRef, FieldValue, Key, LookUp, NewName, NotAscii, ValidValue};
 pub use field_name::{FieldName, FieldNames};
-pub use fields::Fields;
+pub use fields::{Fields, Values};
 pub use section::{Derived, Section};
 pub use spans::FieldSpans;
-pub use values::Values;
 
 /// The head of a request.
 #[derive(Clone, Debug)]

@@ -47,6 +47,7 @@ pub use upgrade::{
 };
 
 use authorization::remove_token;
+use known::{Identity, Source};
 use known_names::{KnownNames, Reserved};
 use request_source::RequestSource;
 use reserved::{FAMILIES, NAMES};

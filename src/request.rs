@@ -184,7 +184,14 @@ impl RequestFacts {
     ) -> Result<Self, RequestFault> {
         check_method(method)?;
         let path = PathReadings::of(target)?.with_rewrites(quirks.rewrites)?;
-        let FieldFacts { host, target_host, credentials, impersonates, has_session_cookie } = fields.clone();
+        let FieldFacts {
+            host,
+            target_host,
+            credentials,
+            reads_authorization,
+            impersonates,
+            has_session_cookie,
+        } = fields.clone();
         let method = method.clone();
         Ok(Self {
             method,
@@ -192,6 +199,7 @@ impl RequestFacts {
             host,
             target_host,
             credentials,
+            reads_authorization,
             impersonates,
             has_session_cookie,
             source_ip,
@@ -205,6 +213,7 @@ impl RequestFacts {
             host: self.host.clone(),
             target_host: self.target_host.clone(),
             credentials: self.credentials.clone(),
+            reads_authorization: self.reads_authorization,
             impersonates: self.impersonates,
             has_session_cookie: self.has_session_cookie,
         }
@@ -217,6 +226,7 @@ pub struct FieldFacts {
     host: Arc<str>,
     target_host: Option<HeaderValue>,
     credentials: Credentials,
+    reads_authorization: bool,
     impersonates: bool,
     has_session_cookie: bool,
 }

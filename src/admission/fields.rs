@@ -21,9 +21,7 @@ impl Admission {
             Via::ForwardAuth { removes_fields } => {
                 // The proxy forwards both, and the backend may prefer the cookie, which was not verified.
                 if facts.has_session_cookie && !matches!(facts.credentials, Credentials::Missing) {
-                    return Err(RequestFault::AmbiguousCredentials(
-                        "both Authorization and a session cookie",
-                    ));
+                    return Err(RequestFault::AmbiguousCredentials("both a token and a session cookie"));
                 }
                 if self.head.look_alikes(headers).next().is_some() {
                     return Err(LOOK_ALIKE);

@@ -1,6 +1,7 @@
 //! Heads that are refused, and the part of them that is at fault.
 
-use super::{Admission, LOOK_ALIKE, RequestHead, UNLISTED};
+use super::fields::{LOOK_ALIKE, UNLISTED};
+use super::{Admission, RequestHead};
 use crate::decision::{Denial, Reason};
 use crate::diagnosis::Detail;
 use crate::message::NewName;

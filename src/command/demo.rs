@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::run::ended;
 use super::{Failure, runtime};
-use crate::config::{self, Loaded, Sources};
+use crate::config::{self, Listen, Loaded, Sources};
 use crate::digest::hex;
 use crate::gateway::system_clock;
 use crate::policy::{Matching, Methods, Mode, PathPattern, PatternError, Requirement, Rule, Verdict};

@@ -22,7 +22,7 @@ mod lists;
 mod resolved;
 mod unknown_key;
 
-use lists::{has_maps, is_list_of_urls, join_methods};
+use lists::{has_entries, is_list_of_urls, join_methods};
 
 /// The source of a layer.
 pub(super) enum Source<'a> {
@@ -160,7 +160,7 @@ impl Walk<'_> {
             let below_schema = settings::join(schema, &entry.key);
             let known = settings::find(&below_schema);
             // The elements of a list of maps are resolved key by key.
-            let node = match known.filter(|key| !nested && !has_entries(key.kind, &entry.node)) {
+            let node = match known.filter(|key| !nested && !has_entries(key.kind, &entry.node.value)) {
                 Some(key) => self.resolved(&below, key, &entry.node),
                 None => Some(Cow::Borrowed(&entry.node)),
             };
@@ -197,7 +197,7 @@ impl Walk<'_> {
         }
         self.note_position(path, node);
         match key.kind {
-            kind if has_entries(kind, node) => self.entries(path, key, node),
+            kind if has_entries(kind, &node.value) => self.entries(path, key, node),
             Kind::Claims => self.claims(path, node),
             Kind::Free => self.free(path, key, node),
             Kind::KeySet => self.key_set(path, node),
@@ -358,11 +358,6 @@ impl Walk<'_> {
 
 /// Sections that mean something even if they are empty: all of their keys have defaults outside the table.
 const MEANINGFUL: [&str; 1] = ["authentication.issuers[].kubernetes"];
-
-/// Whether a value is a list of maps.
-fn has_entries(kind: Kind, node: &Node) -> bool {
-    matches!(kind, Kind::Entries) || matches!(kind, Kind::Listen) && has_maps(&node.value)
-}
 
 fn is_map(node: &Node) -> bool {
     matches!(node.value, Value::Map(_))

@@ -104,13 +104,12 @@ fn config(root: &Section<'_>) -> Option<Config> {
         max_keys: jwks.max_keys,
     };
     let (trust, mint, exchange) = trust(root, &place);
-    let mut policy = policy(root, backend, url.map_or("/", |url| url.path()), &trust);
-    policy.minted_issuer = mint.as_ref().map(|minter| minter.issuer().into());
+    let policy = policy(root, backend, url.map_or("/", |url| url.path()), &trust, mint.as_deref());
     let rule_tests = rule_tests::rule_tests(root, &policy, &trust);
     let datahub_system = datahub_system(root, backend);
     let (token_fields, listener_token_fields) = token_headers::all(root, backend, datahub_system.is_some());
     let proxies = root.need_list("trustedProxies", values::proxy);
-    let identity = identity::identity(root, backend, &token_fields);
+    let identity = identity::identity(root, backend, &token_fields, &listener_token_fields);
     Some(Config {
         workers: workers(root),
         backend,
@@ -161,8 +160,15 @@ fn trust(
     (trust, mint, exchange)
 }
 
-fn policy(root: &Section<'_>, backend: Backend, upstream_path: &str, trust: &[TrustEntry]) -> Policy {
+fn policy(
+    root: &Section<'_>,
+    backend: Backend,
+    upstream_path: &str,
+    trust: &[TrustEntry],
+    mint: Option<&Minter>,
+) -> Policy {
     let mut policy = policy::policy(root, backend, upstream_path);
+    policy.minted_issuer = mint.map(|minter| minter.issuer().into());
     policy.reserved_actors = datahub_actor::reserved(root, backend);
     policy.impersonation = impersonation::impersonation(root, backend, trust);
     issuer_names::refuse_unknown_issuers(root, &policy, trust);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use http_body::Body as _;
 use tokio::time::Instant;
 
@@ -12,7 +13,7 @@ use crate::exchange::Exchange;
 use crate::jose::Algorithm;
 use crate::message::{Head, Response};
 use crate::outbound_head::{
-    HandshakeFault, check_websocket, remove_connection_fields, requested_protocol, set_upgrade,
+    HandshakeFault, check_websocket, is_granted, remove_connection_fields, requested_protocol, set_upgrade,
 };
 use crate::policy::Mode;
 use crate::request::{Credentials, RequestFacts};
@@ -33,6 +34,12 @@ pub(super) struct Bounds {
     pub(super) until: Option<Instant>,
     /// The revocation of its token.
     pub(super) token: Option<TokenWatch>,
+}
+
+/// Whether a response must not be relayed: a 101 to another protocol than the client asked for.
+pub(super) fn is_broken<B>(response: &Response<B>, upgrade: Option<&Upgrade>) -> bool {
+    let granted = || upgrade.is_some_and(|upgrade| is_granted(response.headers(), &upgrade.protocol));
+    response.status() == StatusCode::SWITCHING_PROTOCOLS && !granted()
 }
 
 impl Gateway {

@@ -1,6 +1,5 @@
 //! The fields of one message.
 
-use std::fmt;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -8,7 +7,6 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::field_name::{AUTHORIZATION, COOKIE, make_lower_case};
 use super::spans::{Entry, FieldSpans, USUAL_FIELDS, part, range, span};
-use super::values::Values;
 use super::{FieldName, FieldNames, FieldRef, FieldValue, Key, LookUp, NewName, Section, ValidValue};
 
 /// The fields of a message, with names in lower case: those that were received, in their order, and then those that were
@@ -63,7 +61,7 @@ impl Fields {
     }
 
     /// The same fields, of a message whose section was received before.
-    pub(super) fn repeated(&self, section: &Arc<Section>) -> Self {
+    pub fn of_section(&self, section: &Arc<Section>) -> Self {
         Self { section: Some(section.clone()), ..self.clone() }
     }
 
@@ -136,7 +134,7 @@ impl Fields {
         };
         let is_absent = known.is_some_and(|known| !self.known.has(known));
         let entries = if is_absent { [].iter() } else { self.entries.iter() };
-        Values::new(self, entries, name, known)
+        Values { fields: self, entries, name, known }
     }
 
     /// The value of a field that occurs exactly once.
@@ -312,7 +310,7 @@ impl Fields {
         }
     }
 
-    pub(super) fn field(&self, entry: &Entry) -> FieldRef<'_> {
+    fn field(&self, entry: &Entry) -> FieldRef<'_> {
         entry.of(self.bytes_of(entry.is_received))
     }
 
@@ -328,22 +326,6 @@ impl Clone for Fields {
         entries.extend_from_slice(&self.entries);
         let (head, added, section) = (self.head.clone(), self.added.clone(), self.section.clone());
         Self { head, added, entries, known: self.known, section }
-    }
-}
-
-/// Without values, which may be credentials.
-impl fmt::Debug for Fields {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.iter().map(|field| field.name())).finish()
-    }
-}
-
-/// The same fields in the same order.
-impl PartialEq for Fields {
-    fn eq(&self, other: &Self) -> bool {
-        self.iter()
-            .map(|field| (field.name(), field.value()))
-            .eq(other.iter().map(|field| (field.name(), field.value())))
     }
 }
 
@@ -366,12 +348,45 @@ impl From<HeaderMap> for Fields {
     }
 }
 
-impl<N: Into<NewName>> FromIterator<(N, HeaderValue)> for Fields {
-    fn from_iter<I: IntoIterator<Item = (N, HeaderValue)>>(list: I) -> Self {
-        let mut fields = Self::new();
-        for (name, value) in list {
-            fields.append(name, value);
+/// The values of one field.
+pub struct Values<'f, N> {
+    fields: &'f Fields,
+    entries: std::slice::Iter<'f, Entry>,
+    name: N,
+    known: Option<FieldName>,
+}
+
+impl<'f, N: LookUp> Values<'f, N> {
+    fn value_of(&self, entry: &Entry) -> Option<FieldValue<'f>> {
+        let field = self.fields.field(entry);
+        let is_it = match self.known {
+            Some(_) => entry.known == self.known,
+            None => entry.known.is_none() && field.is(self.name.key()),
+        };
+        is_it.then_some(field.value)
+    }
+}
+
+impl<'f, N: LookUp> Iterator for Values<'f, N> {
+    type Item = FieldValue<'f>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let entry = self.entries.next()?;
+            if let Some(value) = self.value_of(entry) {
+                return Some(value);
+            }
         }
-        fields
+    }
+}
+
+impl<N: LookUp> DoubleEndedIterator for Values<'_, N> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        loop {
+            let entry = self.entries.next_back()?;
+            if let Some(value) = self.value_of(entry) {
+                return Some(value);
+            }
+        }
     }
 }

@@ -4,13 +4,11 @@ use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Fields;
 use crate::octets;
 
-/// A field section, octet for octet as it was received, and what was derived from it.
+/// A field section, octet for octet as it was received, and what was derived from its fields.
 pub struct Section {
     received: Box<[u8]>,
-    fields: Fields,
     memos: [Memo; 2],
 }
 
@@ -27,25 +25,15 @@ pub enum Derived {
 struct Memo(Mutex<Option<Arc<dyn Any + Send + Sync>>>);
 
 impl Section {
-    /// A section that was accepted, and its fields.
-    pub fn new(received: &[u8], fields: Fields) -> Self {
-        Self { received: received.into(), fields, memos: Default::default() }
+    /// A section that was accepted.
+    pub fn new(received: &[u8]) -> Self {
+        Self { received: received.into(), memos: Default::default() }
     }
 
     /// Whether these octets are the section. The time does not depend on how many of them are equal, because the section
     /// may hold another client's token.
     pub fn is(&self, octets: &[u8]) -> bool {
         octets::are_equal(&self.received, octets)
-    }
-
-    /// The fields of a message that has this section.
-    pub fn fields(self: &Arc<Self>) -> Fields {
-        self.fields.repeated(self)
-    }
-
-    /// How many fields it has.
-    pub fn number_of_fields(&self) -> usize {
-        self.fields.len()
     }
 
     /// What was last kept.

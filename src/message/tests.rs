@@ -151,10 +151,13 @@ fn a_response_keeps_its_reason_phrase_over_http1() {
 
 #[test]
 fn changed_fields_are_no_longer_those_of_a_section() {
-    let section = std::sync::Arc::new(Section::new(HEAD.as_bytes(), read(HEAD)));
+    let (section, received) = (std::sync::Arc::new(Section::new(HEAD.as_bytes())), read(HEAD));
     assert!(section.is(HEAD.as_bytes()) && !section.is(&HEAD.as_bytes()[1..]));
-    assert_eq!(section.fields(), read(HEAD));
-    assert!(section.fields().section().is_some() && section.fields().clone().section().is_some());
+    assert_eq!(received.of_section(&section), read(HEAD));
+    assert!(
+        received.of_section(&section).section().is_some()
+            && received.of_section(&section).clone().section().is_some()
+    );
     let changes: [fn(&mut Fields); 5] = [
         |fields| fields.append("x", value("y")),
         |fields| fields.insert(HOST, value("b")),
@@ -163,11 +166,11 @@ fn changed_fields_are_no_longer_those_of_a_section() {
         |fields| fields.retain(|_| true),
     ];
     for change in changes {
-        let mut fields = section.fields();
+        let mut fields = received.of_section(&section);
         change(&mut fields);
         assert!(fields.section().is_none());
     }
-    assert_eq!(section.fields(), read(HEAD));
+    assert_eq!(received.of_section(&section), read(HEAD));
     assert!(!format!("{section:?}").contains("Cookie"));
 }
 

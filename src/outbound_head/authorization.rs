@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 
-use super::OutboundHead;
+use super::{Identity, OutboundHead};
 use crate::decision::{Caller, Permit};
 use crate::message::Fields;
 use crate::message::field_name::AUTHORIZATION;
@@ -36,6 +36,7 @@ impl OutboundHead {
         for name in all.into_iter().flat_map(TokenFields::others) {
             self.reserve(name);
         }
+        self.identity = Identity::default();
         self
     }
 

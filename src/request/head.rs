@@ -5,7 +5,6 @@
 //! the request line, no field is folded, and at most one field says where the body ends.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
@@ -15,7 +14,7 @@ use super::framing::{Framing, FramingFields};
 use super::grammar::{bad_target_octet, is_path_octet, is_query_octet, token_len};
 use super::repeated::RepeatedSections;
 use super::uri::uri_of;
-use crate::message::{FieldSpans, Fields, Section};
+use crate::message::{FieldSpans, Fields};
 
 /// The longest method. The longest registered one has 17 bytes.
 pub(super) const MAX_METHOD: usize = 32;
@@ -61,8 +60,8 @@ pub struct HeadScanner {
     fields: FieldSpans,
     framing: FramingFields,
     upgrades: bool,
-    /// The field section, if it was received before.
-    section: Option<Arc<Section>>,
+    /// The fields, if their section was received before.
+    repeated: Option<Fields>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +104,7 @@ impl HeadScanner {
             fields: FieldSpans::new(),
             framing: FramingFields::new(),
             upgrades: false,
-            section: None,
+            repeated: None,
         }
     }
 
@@ -202,8 +201,8 @@ impl HeadScanner {
 
     /// A complete head, and its fields as parts of bytes. Afterwards the scanner has none.
     pub fn take_fields(&mut self, head: BytesMut) -> (Bytes, Fields) {
-        if let Some(section) = self.section.take() {
-            return (head.freeze(), section.fields());
+        if let Some(fields) = self.repeated.take() {
+            return (head.freeze(), fields);
         }
         let fields = Fields::of(std::mem::take(&mut self.fields), head);
         (fields.received().clone(), fields)
@@ -321,11 +320,11 @@ impl HeadScanner {
     /// Whether the field section was received before. It begins at `at` and is the rest of what has arrived.
     fn is_repeated(&mut self, head: &[u8], sections: &mut RepeatedSections) -> bool {
         let found = head.get(self.at..).and_then(|octets| sections.find(octets));
-        self.section = found.filter(|section| section.number_of_fields() <= self.limits.fields);
-        if self.section.is_some() {
+        self.repeated = found.filter(|fields| fields.len() <= self.limits.fields);
+        if self.repeated.is_some() {
             self.at = head.len();
         }
-        self.section.is_some()
+        self.repeated.is_some()
     }
 
     /// `HTTP/1.0` or `HTTP/1.1`, and the end of the line.

@@ -32,7 +32,7 @@ enum Content {
     /// A section with this key was received once.
     #[default]
     Once,
-    Kept(Arc<Section>),
+    Kept(Arc<Section>, Fields),
     /// The section cannot be kept.
     Unfit,
 }
@@ -44,9 +44,9 @@ impl Default for RepeatedSections {
 }
 
 impl RepeatedSections {
-    /// The section that these octets are, if they were received before. They are what follows a request line, and all
+    /// The fields of these octets, if they are a section that was received before. They are what follows a request line, and all
     /// that has arrived. `None` also for octets that are more than a section, less than one, or malformed.
-    pub(super) fn find(&mut self, octets: &[u8]) -> Option<Arc<Section>> {
+    pub(super) fn find(&mut self, octets: &[u8]) -> Option<Fields> {
         let key = key(octets)?;
         let slot = self.0.get_mut(key as usize % SLOTS)?;
         if slot.key != key {
@@ -54,12 +54,17 @@ impl RepeatedSections {
             return None;
         }
         match &slot.content {
-            Content::Kept(section) if section.is(octets) => Some(section.clone()),
+            Content::Kept(section, fields) if section.is(octets) => Some(fields.of_section(section)),
             Content::Unfit => None,
-            Content::Once | Content::Kept(_) => {
-                let section = read(octets).map(Arc::new);
-                slot.content = section.clone().map_or(Content::Unfit, Content::Kept);
-                section
+            Content::Once | Content::Kept(..) => {
+                let Some(fields) = read(octets) else {
+                    slot.content = Content::Unfit;
+                    return None;
+                };
+                let section = Arc::new(Section::new(octets));
+                let found = fields.of_section(&section);
+                slot.content = Content::Kept(section, fields);
+                Some(found)
             }
         }
     }
@@ -82,24 +87,19 @@ fn key(octets: &[u8]) -> Option<u64> {
 
 /// Reads a section as any other. `None` if it has to be read as a part of its message, because it is malformed, says
 /// where a body ends or asks for another protocol.
-fn read(octets: &[u8]) -> Option<Section> {
+fn read(octets: &[u8]) -> Option<Fields> {
     let (mut lines, mut spans) = (FieldLines::new(0, MAX_BYTES), FieldSpans::new());
     let mut framing = FramingFields::new();
-    loop {
-        match lines.next(octets).ok()?? {
-            FieldLine::Field { name, value } => {
-                let text = octets.get(name.clone())?;
-                if text.eq_ignore_ascii_case(b"upgrade") {
-                    return None;
-                }
-                framing.add(text, octets.get(value.clone())?, true).ok()?;
-                spans.push(name, value)?;
-            }
-            FieldLine::End => break,
+    while let FieldLine::Field { name, value } = lines.next(octets).ok()?? {
+        let text = octets.get(name.clone())?;
+        if text.eq_ignore_ascii_case(b"upgrade") {
+            return None;
         }
+        framing.add(text, octets.get(value.clone())?, true).ok()?;
+        spans.push(name, value)?;
     }
     let is_whole = lines.at() == octets.len() && framing.stated().is_none();
-    is_whole.then(|| Section::new(octets, Fields::of(spans, octets.into())))
+    is_whole.then(|| Fields::of(spans, octets.into()))
 }
 
 #[cfg(test)]
@@ -122,8 +122,9 @@ mod tests {
         assert!(found(&mut sections, one) && found(&mut sections, one));
         assert!(!found(&mut sections, other));
         assert!(found(&mut sections, other));
-        let section = sections.find(other.as_bytes()).unwrap();
-        assert_eq!(section.fields().get(HOST).unwrap().as_bytes(), b"a");
+        let fields = sections.find(other.as_bytes()).unwrap();
+        assert_eq!(fields.get(HOST).unwrap().as_bytes(), b"a");
+        let section = fields.section().unwrap();
         assert!(section.is(other.as_bytes()) && !section.is(one.as_bytes()));
     }
 
@@ -136,8 +137,8 @@ mod tests {
         let mut sections = RepeatedSections::default();
         for _ in 0..3 {
             for text in [&one, &other] {
-                if let Some(section) = sections.find(text.as_bytes()) {
-                    assert!(section.is(text.as_bytes()));
+                if let Some(fields) = sections.find(text.as_bytes()) {
+                    assert!(fields.section().unwrap().is(text.as_bytes()));
                 }
             }
         }

@@ -187,7 +187,7 @@ impl PreparedConfig {
         // It gets a new token cache: a token that another configuration accepted must be verified again.
         let (keys, credentials) = (self.keys.clone(), self.credentials.clone());
         let gateway = Gateway::new(config, keys, credentials, revocations.clone(), recorder, shared.clock);
-        let gateway = Arc::new(gateway);
+        let gateway = Arc::new(gateway.with_token_fields(shared.token_fields(config)));
         let settings = ConnectionSettings::new(config, self.connection_policy.number);
         let certificate_end = self.tls.as_ref().and_then(|tls| tls.not_after);
         shared.metrics.certificate_ends(certificate_end);

@@ -1,6 +1,7 @@
 //! Lists that are written as one text.
 
 use crate::config::document::{Position, Value};
+use crate::config::settings::Kind;
 
 /// In a flow list `[GET,PUT /docs]` the comma ends an item. A route has a path, so an item without one belongs to the
 /// next.
@@ -30,8 +31,13 @@ pub(super) fn is_list_of_urls(value: &Value) -> bool {
     }
 }
 
+/// Whether a value is a list of maps.
+pub(super) fn has_entries(kind: Kind, value: &Value) -> bool {
+    matches!(kind, Kind::Entries) || matches!(kind, Kind::Listen) && has_maps(value)
+}
+
 /// Whether a value is a map, or a list with a map in it.
-pub(super) fn has_maps(value: &Value) -> bool {
+fn has_maps(value: &Value) -> bool {
     match value {
         Value::Map(_) => true,
         Value::List(nodes) => nodes.iter().any(|node| matches!(node.value, Value::Map(_))),
