@@ -124,7 +124,7 @@ class Recorder:
 
     def __init__(self, proxy, server_port, tokens):
         self.proxy, self.server_port, self.tokens = proxy, server_port, tokens
-        self.check, self.exchanges = "", []
+        self.check, self.exchanges, self.observed = "", [], []
 
     def authorization(self, token):
         if token is None:
@@ -138,7 +138,34 @@ class Recorder:
         requests that only read. `is_down`: the server, or a key server, was down, so that nothing can be replayed. Gives the
         exchange with metagate.
         """
-        proxy = proxy or self.proxy
+        through, entry, sent = self.through(proxy or self.proxy, step, method, path, token, body, fields)
+        del entry["record"]
+        if is_down:
+            entry["down"] = True
+        elif directly if directly is not None else method in ("GET", "HEAD"):
+            self.compare(entry, send(self.server_port, method, path, sent, body))
+        self.exchanges.append(entry)
+        return through
+
+    def observe(self, step, method, path, token=None, body=None, fields=(), directly=False, proxy=None):
+        """Sends a request that is printed, and is not in the trace: metagate replaces its token, so that it cannot be replayed.
+
+        Gives its entry, with the whole audit record.
+        """
+        _, entry, sent = self.through(proxy or self.proxy, step, method, path, token, body, fields)
+        if directly:
+            self.compare(entry, send(self.server_port, method, path, sent, body))
+        self.observed.append(entry)
+        return entry
+
+    @staticmethod
+    def compare(entry, alone):
+        entry["server"] = alone.recorded()
+        if entry["server"] == entry["metagate"]:
+            entry["server"] = SAME
+
+    def through(self, proxy, step, method, path, token, body, fields):
+        """Sends one request through metagate. Gives the response, its entry, and the fields that were sent."""
         texts = [(name, re.sub(r"<token ([^>]*)>", lambda found: self.tokens.texts[found[1]], value)) for name, value in fields]
         sent = [*self.authorization(token), *texts]
         through = send(proxy.port, method, path, sent, body)
@@ -148,16 +175,8 @@ class Recorder:
             "request": {"method": method, "path": shorten(path), "token": token, "fields": [list(field) for field in fields]},
             "decision": audit["decision"], "reason": audit.get("reason"),
             "principal": audit.get("principal"), "class": audit.get("token_class"),
-            "metagate": through.recorded(),
+            "metagate": through.recorded(), "record": audit,
         }
         if body is not None:
             entry["request"]["body"] = body.decode() if isinstance(body, bytes) else shape(body)
-        if is_down:
-            entry["down"] = True
-        elif directly if directly is not None else method in ("GET", "HEAD"):
-            alone = send(self.server_port, method, path, sent, body)
-            entry["server"] = alone.recorded()
-            if entry["server"] == entry["metagate"]:
-                entry["server"] = SAME
-        self.exchanges.append(entry)
-        return through
+        return through, entry, sent

@@ -34,6 +34,13 @@ class Pair:
         self.private = directory / f"{kid}.pem"
         openssl("genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", self.private)
 
+    @classmethod
+    def of_file(cls, private, kid):
+        """The pair of a key file that is there already."""
+        pair = cls.__new__(cls)
+        pair.private, pair.kid = private, kid
+        return pair
+
     def write_der(self, directory):
         """The files that OpenMetadata reads: PKCS #8 and SPKI."""
         private, public = directory / "private_key.der", directory / "public_key.der"
@@ -65,6 +72,7 @@ class KeyServer(http.server.ThreadingHTTPServer):
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
+            self.server.fetches += 1
             content = json.dumps({"keys": [self.server.pair.jwk()]}).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -77,7 +85,7 @@ class KeyServer(http.server.ThreadingHTTPServer):
 
     def __init__(self, pair):
         super().__init__(("127.0.0.1", 0), self.Handler)
-        self.pair = pair
+        self.pair, self.fetches = pair, 0
         self.url = f"http://127.0.0.1:{self.server_address[1]}/keys"
         threading.Thread(target=self.serve_forever, daemon=True).start()
 

@@ -21,11 +21,11 @@ class Proxy:
             "METAGATE_LISTEN": "127.0.0.1:0", "METAGATE_HEALTH__LISTEN": "127.0.0.1:0", "METAGATE_ADMIN__LISTEN": "127.0.0.1:0",
             "METAGATE_WORKERS": "1", "METAGATE_UPSTREAM__URL": upstream, **settings,
         }
+        self.program, self.environment, self.file = program, environment, root / f"{name}.yaml"
         command = [program, "run"]
         if config is not None:
-            file = root / f"{name}.yaml"
-            file.write_text(config)
-            command += ["--config", file]
+            self.file.write_text(config)
+            command += ["--config", self.file]
         with self.errors.open("wb") as stderr, self.output.open("wb") as stdout:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=environment,
@@ -43,6 +43,27 @@ class Proxy:
                         return int(entry["address"].rsplit(":", 1)[1])
             time.sleep(0.02)
         raise SystemExit(f"metagate does not listen:\n{self.errors.read_text(errors='replace')}")
+
+    def reload(self, config):
+        """Puts another configuration into force, and says whether that succeeded."""
+        self.file.write_text(config)
+        connection = http.client.HTTPConnection("127.0.0.1", self.listener("admin"), timeout=DEADLINE)
+        try:
+            connection.request("POST", "/reload", headers={"X-Metagate": "1"})
+            return connection.getresponse().status == 200
+        finally:
+            connection.close()
+
+    def command(self, *arguments, config=None):
+        """Runs another command of metagate with the same environment, and this configuration or another one."""
+        file = self.file
+        if config is not None:
+            file = self.file.with_suffix(".other.yaml")
+            file.write_text(config)
+        return subprocess.run(
+            [self.program, *arguments, "--config", file], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            env=self.environment, timeout=60,
+        )
 
     def status(self, probe):
         """The status of a probe."""
@@ -71,6 +92,11 @@ class Proxy:
                 return json.loads(lines[self.seen - 1])
             time.sleep(0.005)
         raise SystemExit("metagate wrote no audit record")
+
+    def skip_audit(self, count):
+        """Passes over the records of so many requests."""
+        for _ in range(count):
+            self.audit()
 
     def printed(self):
         return self.errors.read_text(errors="replace") + self.output.read_text(errors="replace")

@@ -170,7 +170,7 @@ class SearchEngine(http.server.ThreadingHTTPServer):
 class OpenMetadata:
     """The server of `release`, an unpacked release of OpenMetadata (bin, bootstrap, conf, libs)."""
 
-    def __init__(self, release, root, database, search, pair, key_urls, port, java):
+    def __init__(self, release, root, database, search, pair, key_urls, more_key_urls, port, java):
         self.release, self.port, self.admin_port = release, port, free_port()
         self.java, self.log = java, root / "openmetadata.log"
         self.home = root / "openmetadata"
@@ -180,6 +180,10 @@ class OpenMetadata:
         (self.home / "logs").mkdir()
         private, public = pair.write_der(self.home)
         own = f"http://127.0.0.1:{port}/api/v1/system/config/jwks"
+        # The seed's text: brackets, no quotes, a comma and a space.
+        listed = lambda urls: f"[{', '.join(urls)}]"
+        # What a metagate that shares OpenMetadata's variables is given; OpenMetadata itself has more.
+        self.shared_key_urls = listed([*key_urls, own])
         self.environment = {
             "PATH": os.environ["PATH"], "JAVA_HOME": os.environ.get("JAVA_HOME", ""), "LC_ALL": "C.UTF-8",
             "SERVER_PORT": str(port), "SERVER_ADMIN_PORT": str(self.admin_port), "SERVER_HOST": "127.0.0.1",
@@ -189,8 +193,7 @@ class OpenMetadata:
             "ELASTICSEARCH_HOST": "127.0.0.1", "ELASTICSEARCH_PORT": str(search.port), "ELASTICSEARCH_SCHEME": "http",
             "FERNET_KEY": base64.urlsafe_b64encode(os.urandom(32)).decode(), "JWT_KEY_ID": pair.kid, "JWT_ISSUER": "open-metadata.org",
             "RSA_PRIVATE_KEY_FILE_PATH": str(private), "RSA_PUBLIC_KEY_FILE_PATH": str(public),
-            # The seed's text: brackets, no quotes, a comma and a space.
-            "AUTHENTICATION_PUBLIC_KEYS": f"[{', '.join([*key_urls, own])}]",
+            "AUTHENTICATION_PUBLIC_KEYS": listed([*key_urls, own, *more_key_urls]),
             "AUTHENTICATION_PROVIDER": "basic",
             "OPENMETADATA_HEAP_OPTS": "-Xmx1G",
         }

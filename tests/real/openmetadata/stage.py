@@ -4,14 +4,20 @@ import contextlib
 import json
 import pathlib
 import re
+import subprocess
 
 from exchange import Recorder, Tokens, send
 from keys import KeyServer, Pair
 from proxy import Proxy
+from relay import Relay
 from server import Database, OpenMetadata, SearchEngine, free_port
 
 
 PROVIDERS = pathlib.Path(__file__).resolve().parents[3] / "docs" / "providers.md"
+
+# Issuers of the token exchange: the `iss` of workloads' tokens, and of those that metagate mints.
+WORKLOADS = "https://workloads.example"
+MINT_ISSUER = "https://metagate.example/backend"
 
 
 def snippet(name):
@@ -41,13 +47,16 @@ class Stage:
             raise
 
     def start(self, release, java):
-        self.pairs = {name: Pair(self.root, f"{name}-key") for name in ("own", "sso", "second")}
-        servers = [self.opened(KeyServer(self.pairs[name])) for name in ("sso", "second")]
+        self.pairs = {name: Pair(self.root, f"{name}-key") for name in ("own", "sso", "second", "workloads")}
+        servers = self.key_servers = [self.opened(KeyServer(self.pairs[name])) for name in ("sso", "second")]
         search = self.opened(SearchEngine())
         self.report("PostgreSQL starts")
         database = self.opened(Database(self.root))
+        port = free_port()
+        self.minting_gateway(port)
         self.openmetadata = OpenMetadata(
-            release, self.root, database, search, self.pairs["own"], [server.url for server in servers], free_port(), java,
+            release, self.root, database, search, self.pairs["own"], [server.url for server in servers],
+            [f"http://127.0.0.1:{self.minting.health}/mint/jwks.json"], port, java,
         )
         self.report("OpenMetadata creates its tables")
         self.openmetadata.migrate()
@@ -66,10 +75,41 @@ class Stage:
         self.proxies.append(proxy)
         return proxy
 
+    def minting_gateway(self, port):
+        """The metagate of docs/exchange.md. It is there before OpenMetadata, which is told where its keys are."""
+        self.workload_keys = self.opened(KeyServer(self.pairs["workloads"]))
+        self.relay = self.opened(Relay(port))
+        self.mint_key = self.root / "mint" / "1.pem"
+        self.mint_key.parent.mkdir(mode=0o700)
+        subprocess.run([self.metagate, "mint", "init", self.mint_key], check=True, capture_output=True)
+        self.own_keys = f"http://127.0.0.1:{port}/api/v1/system/config/jwks"
+        self.minting = self.opened(
+            Proxy(self.metagate, self.root, "minting", self.relay.url, {}, self.minting_config([self.mint_key])),
+        )
+        self.proxies.append(self.minting)
+
+    def minting_config(self, key_files, mappings=()):
+        """`mappings`: subject, user and email of each entry of `exchange`."""
+        document = {
+            "backend": "openmetadata",
+            "authentication": {"issuers": [
+                {"name": "workloads", "issuer": WORKLOADS, "audiences": ["metagate"], "publicKeyUrls": [self.workload_keys.url]},
+                {"name": "openmetadata", "issuer": "open-metadata.org", "publicKeyUrls": [self.own_keys]},
+            ]},
+            "mint": {"issuer": MINT_ISSUER, "keyFiles": [str(file) for file in key_files]},
+        }
+        if mappings:
+            document["exchange"] = [
+                {"name": subject, "from": {"issuer": "workloads", "subjects": [subject]}, "as": {"user": user, "email": email}}
+                for subject, user, email in mappings
+            ]
+        # JSON is YAML.
+        return json.dumps(document, indent=1)
+
     def gateways(self):
         # A sidecar that shares OpenMetadata's own variables, as its documents set them.
-        shared = ("AUTHENTICATION_PUBLIC_KEYS", "AUTHENTICATION_PROVIDER")
-        documented = self.documented = {"METAGATE_BACKEND": "openmetadata", **{name: self.openmetadata.environment[name] for name in shared}}
+        shared = {"AUTHENTICATION_PUBLIC_KEYS": self.openmetadata.shared_key_urls, "AUTHENTICATION_PROVIDER": "basic"}
+        documented = self.documented = {"METAGATE_BACKEND": "openmetadata", **shared}
         self.proxy = self.gateway("documented", documented)
         # The same with two choices that are not the defaults.
         choices = {"METAGATE_OPENMETADATA__IMPERSONATION__BOTS": "[ingestion-bot]", "METAGATE_AUTHENTICATION__ALLOW_NON_EXPIRING": "accessTokens"}

@@ -1,6 +1,6 @@
 """The checks, in the order in which they run: later ones use what earlier ones made."""
 
-from . import bots, credentials, identities, lifecycle, refusals, surface, users
+from . import bots, credentials, identities, lifecycle, refusals, surface, token_exchange, users
 
 CHECKS = [
     ("basic login", users.login),
@@ -20,6 +20,12 @@ CHECKS = [
     ("fields and credentials that a client must not set", credentials.smuggled),
     ("paths that look public", surface.look_alikes),
     ("what the web UI requests", surface.web_ui),
+    ("token exchange: users", token_exchange.users),
+    ("token exchange: refusals", token_exchange.refusals),
+    ("token exchange: what a workload's token says of itself", token_exchange.claims),
+    ("token exchange: metagate check", token_exchange.check),
+    ("token exchange: a new key", token_exchange.rotation),
     ("a restart of OpenMetadata", lifecycle.restart),
+    ("token exchange: after the restart", token_exchange.after_restart),
     ("logout", users.logout),
 ]
