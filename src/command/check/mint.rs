@@ -87,7 +87,8 @@ type Refusal = (String, &'static str);
 
 fn openmetadata(user: &str, response: &ProbeResponse) -> Result<(), Refusal> {
     let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-    let said = body["message"].as_str().unwrap_or_default();
+    // For a key that it does not know, OpenMetadata 1.1 sends 500 with `responseMessage`.
+    let said = body["message"].as_str().or_else(|| body["responseMessage"].as_str()).unwrap_or_default();
     let has = |words: &[&str]| words.iter().any(|part| said.contains(part));
     if response.status == StatusCode::OK {
         return match body["name"].as_str() {
