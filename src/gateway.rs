@@ -245,8 +245,11 @@ impl Gateway {
             account: peer.account.clone(),
             trailers,
             upgrade: upgrade.is_some(),
-            // HTTP/1.0 has no interim responses (RFC 9110 section 15.2).
-            interim: peer.interim.clone().filter(|_| head.version != Version::HTTP_10),
+            // HTTP/1.0 has no interim responses (RFC 9110 section 15.2). They are not searched for the credential.
+            interim: peer
+                .interim
+                .clone()
+                .filter(|_| head.version != Version::HTTP_10 && credential.is_none()),
             permitted_at: exchange.permitted_at(),
             responded_at: None,
         };

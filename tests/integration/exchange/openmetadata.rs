@@ -63,7 +63,10 @@ fn answer(exchange: &mut Exchange, database: &Mutex<Database>) -> io::Result<Nex
     // As a page that shows the fields of its request would.
     let token = seen.rsplit(' ').next().unwrap_or_default().to_owned();
     let fields: Vec<(&str, &str)> = match head.target() {
-        "/api/v1/echo" => vec![("X-Seen", &seen), ("Set-Cookie", &token), ("X-Other", "kept")],
+        "/api/v1/echo" => {
+            exchange.send(format!("HTTP/1.1 103 Early Hints\r\nX-Seen: {seen}\r\n\r\n"))?;
+            vec![("X-Seen", &*seen), ("Set-Cookie", &token), ("X-Other", "kept")]
+        }
         _ => Vec::new(),
     };
     match judged {
