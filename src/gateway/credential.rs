@@ -28,6 +28,6 @@ impl Gateway {
 
 /// Removes the fields of a response that have the credential in them: it must not reach the client.
 pub(super) fn remove_credential(headers: &mut Fields, credential: Option<&HeaderValue>) {
-    let Some(credential) = credential.and_then(|value| value.to_str().ok()) else { return };
-    remove_fields_with(headers, credential.rsplit(' ').next().unwrap_or(credential));
+    let Some(credential) = credential.map(HeaderValue::as_bytes) else { return };
+    remove_fields_with(headers, credential.strip_prefix(b"Bearer ").unwrap_or(credential));
 }
