@@ -265,6 +265,12 @@ impl Gateway {
         self.get(target, &[("Authorization", &format!("Bearer {token}"))])
     }
 
+    /// The same; `None` if the response is cut off, as one is that is in progress when its token is revoked.
+    pub fn try_get_with(&self, token: &str, target: &str) -> Option<Response> {
+        let fields = [("Authorization", &*format!("Bearer {token}"))];
+        Client::connect(self.proxy).send(wire::request_bytes("GET", target, &fields, b"")).response().ok()
+    }
+
     /// The address of that listener, from the log.
     #[track_caller]
     pub fn listener(&self, name: &str) -> SocketAddr {
@@ -285,12 +291,10 @@ impl Gateway {
     /// Sends a request to the admin listener with its own address as `Host`, as curl does.
     #[track_caller]
     pub fn ask_admin(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Response {
-        let address = self.admin();
-        let host = format!("Host: {address}");
-        let bytes = wire::request_bytes(method, target, headers, b"");
-        let mut client = Client::connect(address);
-        client.send(wire::replace(&bytes, b"Host: gateway.test", host.as_bytes()));
-        client.response_to(method).unwrap_or_else(|error| panic!("{method} {target}: {error}"))
+        let (address, bytes) = (self.admin(), wire::request_bytes(method, target, headers, b""));
+        let bytes = wire::replace(&bytes, b"Host: gateway.test", format!("Host: {address}").as_bytes());
+        let response = Client::connect(address).send(bytes).response_to(method);
+        response.unwrap_or_else(|error| panic!("{method} {target}: {error}"))
     }
 
     /// How many file descriptors the process has open.
