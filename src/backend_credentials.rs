@@ -1,4 +1,4 @@
-//! The credentials with which requests go on whose callers act as a user of the backend (`exchange`).
+//! The credentials with which requests are forwarded whose callers act as a user of the backend (`exchange`).
 //!
 //! 1. An entry mints tokens ([`crate::mint`]), which are kept while they are good ([`crate::mint_cache`]), or takes a token
 //!    from a file (`file`), which is read again when it changes.
@@ -70,7 +70,7 @@ impl BackendCredentials {
         &self.minted
     }
 
-    /// The value of `Authorization` with which a request of this token goes on as `user`.
+    /// The value of `Authorization` with which a request of this token is forwarded as `user`.
     ///
     /// # Errors
     /// There is no credential, or the token has just expired.
@@ -95,7 +95,7 @@ impl BackendCredentials {
         }
     }
 
-    /// What a request of this user goes on with, for operators: the claims of a minted token, or the file of a stored one.
+    /// What a request of this user is forwarded with, for operators: the claims of a minted token, or the file of a stored one.
     pub fn describe(&self, user: &MappedUser, now: NumericDate) -> String {
         match self.sources.get(user.index) {
             Some(Source::Minted(minter, target)) => {

@@ -35,6 +35,7 @@ use crate::gateway::{ListenerKind, Peer};
 use crate::tls;
 
 mod context;
+mod date;
 mod handler;
 mod http1;
 mod http2;

@@ -332,7 +332,7 @@ struct Prepared {
     upgrade: Option<Upgrade>,
     /// Whether the client understands trailers.
     trailers: bool,
-    /// What the request goes on with in place of the client's token.
+    /// What is sent to the backend in place of the client's token.
     credential: Option<HeaderValue>,
 }
 

@@ -71,7 +71,7 @@ impl Default for MintCache {
 }
 
 impl MintCache {
-    /// The token with which a request of `incoming` goes on as `target`, at `now`. `minter` must be the one that prepared
+    /// The token with which a request of `incoming` is forwarded as `target`, at `now`. `minter` must be the one that prepared
     /// the target. Call it on a tokio runtime.
     ///
     /// # Errors

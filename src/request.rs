@@ -156,19 +156,15 @@ impl RequestFacts {
         check_fields(headers)?;
         let Hosts { host, target_host } = Hosts::read(target, version, headers)?;
         let path = PathReadings::of(target)?.with_rewrites(quirks.rewrites)?;
-        let credentials = token_fields.read(headers)?;
-        Ok(Self {
-            method: method.clone(),
-            path,
+        let fields = FieldFacts {
             host: host.into(),
             target_host,
-            credentials,
+            credentials: token_fields.read(headers)?,
             reads_authorization: token_fields.has_authorization(),
             impersonates: quirks.impersonation.is_some_and(|field| headers.contains_key(field)),
             has_session_cookie: has_cookie(headers, quirks.session_cookies),
-            source_ip: source_ip.into(),
-            graphql: None,
-        })
+        };
+        Ok(Self::of(fields, method, path, source_ip.into()))
     }
 
     /// The facts of a request whose fields were read before. `target` has no authority.
@@ -184,27 +180,22 @@ impl RequestFacts {
     ) -> Result<Self, RequestFault> {
         check_method(method)?;
         let path = PathReadings::of(target)?.with_rewrites(quirks.rewrites)?;
-        let FieldFacts {
-            host,
-            target_host,
-            credentials,
-            reads_authorization,
-            impersonates,
-            has_session_cookie,
-        } = fields.clone();
-        let method = method.clone();
-        Ok(Self {
-            method,
+        Ok(Self::of(fields.clone(), method, path, source_ip))
+    }
+
+    fn of(fields: FieldFacts, method: &Method, path: PathReadings, source_ip: Option<IpAddr>) -> Self {
+        Self {
+            method: method.clone(),
             path,
-            host,
-            target_host,
-            credentials,
-            reads_authorization,
-            impersonates,
-            has_session_cookie,
+            host: fields.host,
+            target_host: fields.target_host,
+            credentials: fields.credentials,
+            reads_authorization: fields.reads_authorization,
+            impersonates: fields.impersonates,
+            has_session_cookie: fields.has_session_cookie,
             source_ip,
             graphql: None,
-        })
+        }
     }
 
     /// The facts that depend only on the fields, if the target has no authority.

@@ -12,7 +12,7 @@
 //! - The user comes from the configuration. No claim can choose it or become a part of it.
 //! - Only a verified token is mapped. Revocation is decided before, by the token's own claims.
 //!
-//! Not done here: the credential that the request goes on with.
+//! Not done here: the credential with which the request is forwarded.
 
 use std::sync::Arc;
 

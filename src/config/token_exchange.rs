@@ -11,7 +11,7 @@ use crate::token_exchange::TokenExchange;
 pub struct ExchangeConfig {
     /// Which tokens act as which user.
     pub table: TokenExchange,
-    /// How the requests of each entry go on, in the order of the entries
+    /// The credential of each entry, in the order of the entries
     /// ([`MappedUser::index`](crate::claims::MappedUser::index)).
     pub credentials: Vec<ExchangeCredential>,
 }
@@ -33,7 +33,7 @@ impl ExchangeConfig {
     }
 }
 
-/// How the requests of one entry go on.
+/// The credential with which the requests of one entry are forwarded.
 #[derive(Clone, Debug)]
 pub enum ExchangeCredential {
     /// With a token that is minted for this user.

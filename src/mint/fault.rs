@@ -52,7 +52,7 @@ pub enum MintFault {
     EmailOfAnotherUser,
     #[error("DataHub's system user can do everything, and no token is minted for it")]
     SystemUser,
-    #[error("a minted token lives 10 seconds to 1 hour")]
+    #[error("a minted token lives 1 to 15 minutes")]
     Lifetime,
     #[error("the incoming token has expired")]
     Expired,

@@ -8,10 +8,10 @@ use crate::digest::Sha256;
 
 /// How long a minted token lives by default.
 pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
-/// The shortest life of a minted token.
-pub const MIN_LIFETIME: Duration = Duration::from_secs(10);
+/// The shortest life of a minted token. Clocks may differ by a part of it.
+pub const MIN_LIFETIME: Duration = Duration::from_secs(60);
 /// The longest life of a minted token.
-pub const MAX_LIFETIME: Duration = Duration::from_secs(3600);
+pub const MAX_LIFETIME: Duration = Duration::from_secs(900);
 
 /// The `type` of tokens for DataHub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]

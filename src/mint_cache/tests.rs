@@ -122,7 +122,7 @@ async fn a_token_does_not_outlive_the_incoming_one() {
     assert_eq!(world.token(until(60), 29).await.unwrap(), short);
     assert_eq!(world.token(until(60), 60).await, Err(MintFault::Expired));
     assert_eq!(world.token(until(60), 61).await, Err(MintFault::Expired));
-    assert!(world.token(until(1000), 60).await.is_ok(), "the other one goes on");
+    assert!(world.token(until(1000), 60).await.is_ok(), "the other one is not affected");
 }
 
 #[tokio::test]

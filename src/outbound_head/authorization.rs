@@ -19,7 +19,7 @@ pub enum Authorization {
 
 impl OutboundHead {
     /// Reads the token from these fields. They are never forwarded, and neither are their look-alikes: a verified token
-    /// goes on in `Authorization`. If `Authorization` is not one of them, a client's own is removed.
+    /// is forwarded in `Authorization`. If `Authorization` is not one of them, a client's own is removed.
     #[must_use]
     pub fn with_token_fields(mut self, fields: TokenFields) -> Self {
         for name in fields.others() {

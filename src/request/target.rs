@@ -35,7 +35,7 @@ pub(super) const PARAMETER: &str = "path has a dot segment as Jersey reads it, b
 pub(super) const CONTROL: &str = "path has a control character";
 pub(super) const OVERLONG: &str = "path has overlong UTF-8";
 pub(super) const DECODED_TWICE: &str = "path has a backslash or a fragment if it is decoded twice";
-pub(super) const REWRITTEN: &str = "path goes on in a segment that the backend cuts off";
+pub(super) const REWRITTEN: &str = "path continues in a segment that the backend cuts off";
 
 const fn bad<T>(why: &'static str) -> Result<T, RequestFault> {
     Err(RequestFault::BadTarget(why))

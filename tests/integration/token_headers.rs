@@ -211,7 +211,7 @@ fn each_address_of_listen_may_read_its_own_field() {
         text(&stage.gateway.audit_of("/api/b"), "detail")
             .is_some_and(|detail| detail.contains("tokenHeaders"))
     );
-    // Nothing that was not verified goes on from either.
+    // Nothing that was not verified is forwarded from either.
     for (at, address) in [scripts, iap].into_iter().enumerate() {
         let path = format!("/open/{at}");
         assert_eq!(wire::get(address, &path, &[(IAP, &raw)]).status, 200);

@@ -13,7 +13,7 @@ use super::kind::{Key, Kind};
 use super::samples;
 use crate::backend::Backend;
 use crate::claims::NonExpiring;
-use crate::mint::DatahubTokenType;
+use crate::mint::{DatahubTokenType, MAX_LIFETIME, MIN_LIFETIME};
 use crate::policy::{Effect, Mode, Unreadable};
 use crate::request::{ForwardAuthDialect, OperationKind};
 
@@ -26,8 +26,8 @@ const LEEWAY: Kind = Kind::Duration(Duration::ZERO, Duration::from_secs(300));
 const YEARS: Duration = Duration::from_secs(3650 * 86_400);
 /// At least one second.
 const LONG: Kind = Kind::Duration(Duration::from_secs(1), YEARS);
-/// The life of a minted token. Clocks may differ by a part of the shortest.
-const LIFETIME: Kind = Kind::Duration(Duration::from_secs(60), Duration::from_secs(900));
+/// The life of a minted token.
+const LIFETIME: Kind = Kind::Duration(MIN_LIFETIME, MAX_LIFETIME);
 /// A timeout: at least 1 ms, at most a day.
 const WAIT: Kind = Kind::Duration(Duration::from_millis(1), Duration::from_secs(86_400));
 /// A time that may be zero, at most a day.
@@ -282,14 +282,14 @@ pub const KEYS: &[Key] = &[
     key("mint.datahub.signingKeyFile", Kind::Path, "", "A file that contains DataHub's signing key.").example("/run/secrets/datahub-signing-key"),
     key("mint.datahub.tokenType", word::<DatahubTokenType>(), "serviceAccount", "The type of minted tokens. serviceAccount: known since DataHub 1.4. session: known to every version."),
 
-    key("exchange", Kind::Entries, "[]", "Verified identities of workloads that act as one user of the backend. The first entry that takes a token decides. The request goes on with a credential of that user in place of the client's token, and rules see that user, without roles. docs/exchange.md.").example(samples::EXCHANGE),
+    key("exchange", Kind::Entries, "[]", "Verified identities of workloads that act as one user of the backend. The first entry that takes a token decides. The request is forwarded with a credential of that user in place of the client's token, and rules see that user, without roles. docs/exchange.md.").example(samples::EXCHANGE),
     key("exchange[].name", Kind::Name, "", "The entry's name in the audit log.").required(),
     key("exchange[].from.issuer", Kind::Name, "", "The name of the entry of authentication.issuers that verifies the tokens. It must have audiences of its own.").required(),
     key("exchange[].from.subjects", Kind::Texts, "", "The accepted values of sub, compared exactly. Default: any; then claims is required."),
     key("exchange[].from.claims", Kind::Free, "", "Claims that a token must have, each written like rolesClaim, with a list of accepted values. A value is compared with its JSON type: \"true\" in quotes is a text, true is a boolean. A claim that is a list must have one of them in it. A claim that is absent never matches."),
     key("exchange[].as.user", Kind::Text, "", "The name of the user, as the backend has it. It must exist there.").required(),
     key("exchange[].as.email", Kind::Text, "", "The email address that the backend has stored for the user. OpenMetadata looks for it if email is one of its principal claims."),
-    key("exchange[].credential", word::<CredentialKind>(), "", "The credential with which the request goes on. mint: a token minted in the form that the backend accepts, with the keys of mint. mintOpenmetadata, mintDatahub: the same for this product, for backend generic. tokenFile: the token in tokenFile. Default: mint."),
+    key("exchange[].credential", word::<CredentialKind>(), "", "The credential with which the request is forwarded. mint: a token minted in the form that the backend accepts, with the keys of mint. mintOpenmetadata, mintDatahub: the same for this product, for backend generic. tokenFile: the token in tokenFile. Default: mint."),
     key("exchange[].tokenFile", Kind::Path, "", "A file that contains a token of the user. It is read again when it changes. While it has none, requests get 503."),
     key("exchange[].lifetime", LIFETIME, "", "How long a minted token lives, but never longer than the token that it replaces. A new one is minted when half of it is over. Default: 5m."),
     key("exchange[].privileged", Kind::Bool, "", "Whether the user may be an administrator: admin, datahub, or one of openmetadata.adminPrincipals or datahub.administrators. Default: false. DataHub's system user is always refused."),

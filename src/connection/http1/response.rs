@@ -1,9 +1,7 @@
 //! Writes responses (RFC 9112 sections 4 to 7).
 
-use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::io;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderName, Method, StatusCode, Version};
@@ -11,6 +9,7 @@ use http_body::{Body, Frame};
 
 use super::request::keeps_alive;
 use crate::client_body::Outgoing;
+use crate::connection::date::date;
 use crate::gateway::UnreadHead;
 use crate::message::field_name::{CONNECTION, CONTENT_LENGTH, DATE, TRAILER, TRANSFER_ENCODING};
 use crate::message::{Decimal, Fields, Head, Response};
@@ -95,8 +94,10 @@ impl BodyWriter {
             (false, false) => out.put_slice(b"connection: keep-alive\r\n"),
             (false, true) => {}
         }
-        if !headers.contains_key(DATE) {
-            write_date(out);
+        if !headers.contains_key(DATE)
+            && let Some(date) = date()
+        {
+            write_field(out, "date", date.as_bytes());
         }
         out.put_slice(b"\r\n");
         Self { framing, trailers }
@@ -195,22 +196,4 @@ fn write_field(out: &mut BytesMut, name: &str, value: &[u8]) {
     out.put_slice(b": ");
     out.put_slice(value);
     out.put_slice(b"\r\n");
-}
-
-thread_local! {
-    /// The current second, with its `date` field.
-    static NOW: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
-}
-
-/// RFC 9110 section 6.6.1.
-fn write_date(out: &mut BytesMut) {
-    let now = SystemTime::now();
-    let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    NOW.with_borrow_mut(|(cached, field)| {
-        if *cached != second || field.is_empty() {
-            *field = format!("date: {}\r\n", httpdate::fmt_http_date(now));
-            *cached = second;
-        }
-        out.put_slice(field.as_bytes());
-    });
 }

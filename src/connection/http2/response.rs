@@ -1,12 +1,10 @@
 //! The heads of responses.
 
-use std::cell::RefCell;
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use http::header::{CONTENT_LENGTH, DATE, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use http_body::Body;
 
+use crate::connection::date::date;
 use crate::message::{Fields, Response};
 use crate::outbound_head::remove_connection_fields;
 
@@ -39,23 +37,6 @@ fn with(status: StatusCode, headers: HeaderMap) -> http::Response<()> {
     *head.status_mut() = status;
     *head.headers_mut() = headers;
     head
-}
-
-thread_local! {
-    /// The current second, with its date.
-    static NOW: RefCell<(u64, Option<HeaderValue>)> = const { RefCell::new((0, None)) };
-}
-
-fn date() -> Option<HeaderValue> {
-    let now = SystemTime::now();
-    let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    NOW.with_borrow_mut(|(cached, date)| {
-        if *cached != second || date.is_none() {
-            *date = HeaderValue::from_str(&httpdate::fmt_http_date(now)).ok();
-            *cached = second;
-        }
-        date.clone()
-    })
 }
 
 #[cfg(test)]

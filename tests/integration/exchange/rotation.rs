@@ -1,11 +1,14 @@
 //! Keys that are replaced while requests arrive, and replicas with the same files.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::Value;
 
-use super::{SPARK, Scene, config, directory, issuer, openmetadata, start, workload, write_key};
-use crate::support::gateway::{DELIBERATE, Setup};
+use super::{
+    OpenMetadata, SPARK, Scene, config, directory, issuer, openmetadata, start, workload, write_key,
+};
+use crate::support::gateway::{DELIBERATE, Gateway, Setup};
 use crate::support::keys::{encryption_rsa, third_rsa};
 use crate::support::message::Head;
 use crate::support::token::parts;
@@ -19,24 +22,19 @@ fn kid(head: &Head) -> String {
 /// The steps of `metagate mint rotate`, with requests of several workloads in between. No request fails.
 #[test]
 fn a_key_is_replaced_without_losing_a_request() {
-    let (issuer, backend, files) = (issuer(), super::OpenMetadata::start(), directory());
+    let (issuer, backend, files) = (issuer(), OpenMetadata::start(), directory());
     let (first, second) = (files.path().join("1.pem"), files.path().join("2.pem"));
     write_key(&first, third_rsa());
     write_key(&second, encryption_rsa());
     let file = files.path().join("metagate.yaml");
-    let with_keys = |keys: &[&std::path::Path]| {
+    let with_keys = |keys: &[&Path]| {
         let list: Vec<_> = keys.iter().map(|path| format!("'{}'", path.display())).collect();
         let text = config(&issuer, &files, "");
         let text = text.replace(&format!("['{}']", first.display()), &format!("[{}]", list.join(", ")));
         std::fs::write(&file, text).expect("the configuration");
     };
     with_keys(&[&first]);
-    let gateway = Setup::run()
-        .env("METAGATE_UPSTREAM__URL", backend.upstream.url())
-        .arguments(&["--config", file.to_str().expect("a path")])
-        .start();
-    gateway.wait_ready();
-    backend.change(|database| database.key_urls = vec![gateway.health]);
+    let gateway = start_from(&file, &backend);
     let mut kids = Vec::new();
     let mut at = 0;
     let mut ask = || {
@@ -59,6 +57,17 @@ fn a_key_is_replaced_without_losing_a_request() {
     assert_ne!(kids[10], kids[0]);
 }
 
+/// A gateway with this configuration file, whose keys the backend knows.
+fn start_from(file: &Path, backend: &OpenMetadata) -> Gateway {
+    let gateway = Setup::run()
+        .env("METAGATE_UPSTREAM__URL", backend.upstream.url())
+        .arguments(&["--config", file.to_str().expect("a path")])
+        .start();
+    gateway.wait_ready();
+    backend.change(|database| database.key_urls = vec![gateway.health]);
+    gateway
+}
+
 /// OpenMetadata knows the address of one of them only.
 #[test]
 fn replicas_with_the_same_files_are_one() {
@@ -77,17 +86,12 @@ fn replicas_with_the_same_files_are_one() {
 /// An entry that is removed takes effect at once, also for tokens that were mapped before.
 #[test]
 fn a_reload_takes_the_entries_as_a_whole() {
-    let (issuer, backend, files) = (issuer(), super::OpenMetadata::start(), directory());
+    let (issuer, backend, files) = (issuer(), OpenMetadata::start(), directory());
     write_key(&files.path().join("1.pem"), third_rsa());
     let file = files.path().join("metagate.yaml");
     let text = config(&issuer, &files, "");
     std::fs::write(&file, &text).expect("the configuration");
-    let gateway = Setup::run()
-        .env("METAGATE_UPSTREAM__URL", backend.upstream.url())
-        .arguments(&["--config", file.to_str().expect("a path")])
-        .start();
-    gateway.wait_ready();
-    backend.change(|database| database.key_urls = vec![gateway.health]);
+    let gateway = start_from(&file, &backend);
     let reload = |text: &str| {
         std::fs::write(&file, text).expect("the configuration");
         gateway.ask_admin("POST", "/reload", &[DELIBERATE]).status

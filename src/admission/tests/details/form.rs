@@ -52,7 +52,7 @@ pub(super) fn bad_targets() -> Vec<Case> {
         at("/a?secret=\u{e9}", "query has an octet that must be percent-encoded: at position 8 of the query"),
         at(
             "/api/gmsx/entities?secret",
-            r#"path goes on in a segment that the backend cuts off: "/api/gmsx" at position 1 of the path"#,
+            r#"path continues in a segment that the backend cuts off: "/api/gmsx" at position 1 of the path"#,
         ),
         of(&[("host", "b")], r#"more than one Host: field "host" is "b""#),
         at(

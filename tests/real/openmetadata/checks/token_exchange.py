@@ -91,7 +91,7 @@ def users(stage):
     refused = stage.table("refused")
     entry, _ = ask(stage, "the notebook: a table, without a role", "notebook", 403, "PUT", "/api/v1/tables", body=refused)
     stage.expect("the 403 is OpenMetadata's", entry["decision"] == "allow")
-    entry, arrived = ask(stage, "a person's own token goes on as it is", "login", 200)
+    entry, arrived = ask(stage, "a person's own token is forwarded as it is", "login", 200)
     stage.expect("it is the administrator", entry["metagate"]["body"]["name"] == "admin")
     stage.expect("nothing was minted", [claims["iss"] for _, claims in arrived] == ["open-metadata.org"])
 
