@@ -107,6 +107,27 @@ impl Outgoing {
         let end = (written - text - data).min(self.end.len());
         self.text.advance(text);
         self.data.advance(data);
+        if self.data.is_empty() {
+            // An empty rest would keep the buffer of the whole frame as long as the connection is idle.
+            self.data = Bytes::new();
+        }
         self.end = self.end.get(end..).unwrap_or_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn data_that_was_written_keeps_no_memory() {
+        let (_client, stream) = tokio::io::duplex(64);
+        let (mut stream, mut outgoing): (Box<dyn Duplex>, _) = (Box::new(stream), Outgoing::default());
+        let frame = Bytes::from(vec![b'x'; 16]);
+        outgoing.text().extend_from_slice(b"head");
+        outgoing.data(frame.clone(), b"end");
+        std::future::poll_fn(|cx| outgoing.poll_write(&mut stream, cx)).await.unwrap();
+        assert!(outgoing.is_empty());
+        assert!(frame.is_unique());
     }
 }

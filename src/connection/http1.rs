@@ -28,6 +28,7 @@ use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::BytesMut;
 
@@ -51,14 +52,14 @@ use response::{BodyWriter, ResponseTerms};
 pub(super) async fn serve(
     stream: impl Duplex + 'static,
     read: BytesMut,
-    mut peer: Peer,
+    peer: Peer,
     settings: &ConnectionSettings,
     context: &WorkerContext,
 ) {
     let interim = Arc::<InterimResponses>::default();
-    peer.interim = Some(interim.clone());
     let io = ClientIo::new(Box::new(stream), read, &peer.account, settings.read, settings.times);
-    let mut connection = Http1 { io, peer: Arc::new(peer), settings, context, interim };
+    let peer = Arc::new(Peer { interim: Some(interim.clone()), ..peer });
+    let mut connection = Http1 { io, peer, settings, context, interim };
     match connection.run().await {
         // Boxed, so that a connection without one does not hold its state.
         Ok(Some(tunnel)) => Box::pin(connection.tunnel(tunnel)).await,
@@ -82,6 +83,15 @@ enum After {
     NextRequest,
     Tunnel(Switched),
     Close,
+}
+
+/// A response whose head waits to be written.
+struct Begun {
+    tunnel: Option<Switched>,
+    body: ObservedBody,
+    writer: BodyWriter,
+    /// How long the client may take to read each part of it.
+    time: Duration,
 }
 
 impl Http1<'_> {
@@ -137,22 +147,28 @@ impl Http1<'_> {
     /// Sends a response.
     async fn respond(
         &mut self,
-        mut response: Response<ObservedBody>,
+        response: Response<ObservedBody>,
         mut terms: ResponseTerms,
     ) -> io::Result<After> {
+        // The head is written before the first wait, so that an idle connection has no room for it.
+        let Begun { tunnel, body, writer, time } = self.begin_response(response, &mut terms);
+        self.io.write(body, writer, time).await?;
+        match tunnel {
+            Some(tunnel) => Ok(After::Tunnel(tunnel)),
+            None if terms.closes || !self.io.discard().await => Ok(After::Close),
+            None => Ok(After::NextRequest),
+        }
+    }
+
+    fn begin_response(&self, mut response: Response<ObservedBody>, terms: &mut ResponseTerms) -> Begun {
         let tunnel = response.body_mut().take_tunnel();
         self.io.transport.lock().outgoing().interim(&self.interim.take());
         terms.closes |= self.context.is_shutting_down()
             || self.context.is_outdated(self.settings.policy_number)
             || self.io.transport.lock().expects_continue();
         let time = self.settings.times.response(&self.peer.account, response.body().is_own());
-        let writer = BodyWriter::begin(self.io.transport.lock().outgoing().text(), &response, &mut terms);
-        self.io.write(response.into_body(), writer, time).await?;
-        match tunnel {
-            Some(tunnel) => Ok(After::Tunnel(tunnel)),
-            None if terms.closes || !self.io.discard().await => Ok(After::Close),
-            None => Ok(After::NextRequest),
-        }
+        let writer = BodyWriter::begin(self.io.transport.lock().outgoing().text(), &response, terms);
+        Begun { tunnel, body: response.into_body(), writer, time }
     }
 
     /// Carries the tunnel until it ends.

@@ -13,7 +13,7 @@ use crate::spare_buffers;
 /// How much is read at once at first. Most responses fit.
 pub(super) const FIRST_READ: usize = 8 * 1024;
 /// How much is read at once of a response that always fills the buffer.
-pub(super) const MAX_READ: usize = 64 * 1024;
+pub(super) const MAX_READ: usize = 48 * 1024;
 
 /// What was read and not passed on. It grows while a body always fills it.
 pub(super) struct ReadBuffer {
