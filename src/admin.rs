@@ -35,7 +35,9 @@ mod origin;
 mod page;
 mod view;
 
-pub use view::{ConfigView, LastReload, Outcome, Overview, RevocationView, SourceView};
+pub use view::{
+    Budgets, ConfigView, LastReload, Outcome, Overview, RevocationView, SourceView, Usage, by_how,
+};
 
 /// Enough for a few operators and their scripts.
 const MAX_CONNECTIONS: usize = 32;
@@ -100,12 +102,9 @@ async fn respond(
                 let refusals = deliberate.then(|| console.refusals.newest_first());
                 page::render(&(console.overview)(), refusals.as_deref())
             });
-            let page = page.await.unwrap_or_default();
-            let mut response = Response::new(Full::new(page.into()));
-            let kind = HeaderValue::from_static("text/html; charset=utf-8");
-            response.headers_mut().insert(CONTENT_TYPE, kind);
-            response
+            of_type("text/html; charset=utf-8", page.await.unwrap_or_default())
         }
+        ("/page.js", &Method::GET | &Method::HEAD) => of_type("text/javascript; charset=utf-8", page::SCRIPT),
         ("/status", &Method::GET | &Method::HEAD) => {
             json_response(StatusCode::OK, &off_thread(console, |console| (console.overview)()).await)
         }
@@ -129,13 +128,19 @@ async fn respond(
             json_response(StatusCode::OK, &sources)
         }
         ("/reload" | "/quit" | "/keys/refresh" | "/explain", _) => not_allowed("POST"),
-        ("/" | "/status" | "/refusals" | "/keys", _) => not_allowed("GET, HEAD"),
+        ("/" | "/page.js" | "/status" | "/refusals" | "/keys", _) => not_allowed("GET, HEAD"),
         _ => json_response(
             StatusCode::NOT_FOUND,
             &json!({"code": 404, "message": "GET /, /status, /keys or /refusals; POST /reload, /keys/refresh, /explain or /quit"}),
         ),
     };
     with_security_fields(response)
+}
+
+fn of_type(kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
 }
 
 /// Runs `show` on another thread; `None` only during shutdown.

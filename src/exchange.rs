@@ -29,6 +29,7 @@ use crate::message::Fields;
 use crate::message::field_name::{TRACEPARENT, USER_AGENT};
 use crate::metrics::{Metrics, RequestLabels};
 use crate::refusals::Refusals;
+use crate::tokens_in_use::TokensInUse;
 use crate::upstream::RequestProgress;
 
 /// The longest path in an audit record, in bytes.
@@ -45,6 +46,8 @@ pub struct Recorder {
     pub metrics: Arc<Metrics>,
     /// The last refusals.
     pub refusals: Arc<Refusals>,
+    /// The tokens in use.
+    pub tokens: Arc<TokensInUse>,
     /// The names of the rules, in their order.
     pub rules: Vec<Box<str>>,
     /// The names of the issuer entries, in their order.

@@ -54,6 +54,8 @@ pub mod config;
 #[cfg(feature = "server")]
 pub mod metrics;
 #[cfg(feature = "server")]
+mod history;
+#[cfg(feature = "server")]
 mod budget;
 #[cfg(feature = "server")]
 mod spare_buffers;
@@ -67,6 +69,8 @@ mod tls;
 pub mod audit;
 #[cfg(feature = "server")]
 mod refusals;
+#[cfg(feature = "server")]
+mod tokens_in_use;
 #[cfg(feature = "server")]
 mod token_digest;
 #[cfg(feature = "server")]

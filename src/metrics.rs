@@ -2,7 +2,6 @@
 //!
 //! Label values come from closed sets or from the configuration, never from a client.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,19 +19,22 @@ mod exposition;
 mod histogram;
 mod labels;
 mod process;
+mod sample;
 
 use counter_family::{NumberedFamily, RequestCounters};
 use definition::metrics;
 use histogram::Histogram;
 use labels::{
     AddressLabel, BuildLabels, CauseLabel, CodeLabel, FetchLabels, KindLabel, Labelled, NoLabels,
-    RequestLabelSet, ResultLabel, SkippedLabels, SourceLabel,
+    ResultLabel, SkippedLabels, SourceLabel,
 };
 
 pub use definition::Definition;
 pub use expected::Expected;
 pub use exposition::ExpositionFormat;
+pub use histogram::Buckets;
 pub use labels::{KeySourceLabels, RequestLabels, WouldDenyLabels};
+pub use sample::{RuleCounts, Sample};
 
 type Timestamp = Gauge<f64, AtomicU64>;
 
@@ -242,18 +244,6 @@ impl Metrics {
         for reason in reasons {
             self.jwks_skipped_keys.remove(&SkippedLabels::new(source, reason));
         }
-    }
-
-    /// The number of requests by decision, and by reason if there is one; only those that occurred.
-    pub fn request_counts(&self) -> BTreeMap<String, u64> {
-        let mut counts = BTreeMap::new();
-        self.requests.for_each(|RequestLabelSet { decision, reason, .. }, count| {
-            let how = if reason.is_empty() { decision.to_string() } else { format!("{decision}: {reason}") };
-            if count > 0 {
-                *counts.entry(how).or_default() += count;
-            }
-        });
-        counts
     }
 
     /// The exposition.

@@ -23,7 +23,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, sleep, sleep_until, timeout};
 
 use crate::admin::{Console, LastReload, Outcome, ReloadRequest};
 use crate::audit::{AuditTrail, AuditWriter};
@@ -31,10 +31,12 @@ use crate::budget::Budget;
 use crate::config::{Config, Listen, Loaded};
 use crate::connection::ShutdownPhase;
 use crate::gateway::Clock;
+use crate::history::{self, History};
 use crate::jwks::KeysError;
 use crate::metrics::{ExpositionFormat, Metrics};
 use crate::refusals::Refusals;
 use crate::tls::{self, TlsError};
+use crate::tokens_in_use::TokensInUse;
 
 mod accept;
 mod activation;
@@ -132,14 +134,18 @@ pub struct Process {
     draining: AtomicBool,
     started: SystemTime,
     last_reload: Mutex<Option<LastReload>>,
+    history: History,
+    tokens: Arc<TokensInUse>,
     /// Wakes when `POST /quit` asks for the end.
     quit: Notify,
 }
 
 impl Process {
-    fn new(metrics: Arc<Metrics>, budget: Arc<Budget>, first: Arc<Generation>) -> Self {
+    fn new(shared: &SharedState, budget: Arc<Budget>, first: Arc<Generation>) -> Self {
         Self {
-            metrics,
+            metrics: shared.metrics.clone(),
+            history: History::default(),
+            tokens: shared.tokens.clone(),
             budget,
             current: ArcSwap::new(first),
             draining: AtomicBool::new(false),
@@ -169,6 +175,16 @@ impl Process {
         self.metrics.requests_in_flight.set(count(self.budget.requests()));
         self.metrics.memory_held.set(count(self.budget.memory()));
         self.metrics.encode(format)
+    }
+
+    /// Takes samples of the metrics for the status page, for ever.
+    async fn sample(&self) {
+        let mut times = tokio::time::interval(history::INTERVAL);
+        times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            times.tick().await;
+            self.history.add(SystemTime::now(), self.metrics.sample());
+        }
     }
 
     fn enter(&self, generation: Arc<Generation>, shared: &SharedState) {
@@ -215,7 +231,7 @@ pub async fn run(
     let workers = Workers::start(&shared.slots, &shared.policy_number, &metrics, &budget)?;
     first.enter(None, &shared);
     metrics.config_is_good(true);
-    let process = Arc::new(Process::new(metrics, budget, first));
+    let process = Arc::new(Process::new(&shared, budget, first));
 
     let acceptors = Acceptors::open(listeners.proxy, listeners.forward_auth)?;
     let (reload_sender, reload_requests) = mpsc::channel(16);

@@ -72,6 +72,13 @@ impl TokenCache {
         }
     }
 
+    /// About how many bytes the tokens take, of the `max_bytes`.
+    pub fn used_bytes(&self) -> u64 {
+        // Insertions are weighed later otherwise.
+        self.tokens.run_pending_tasks();
+        self.tokens.weighted_size()
+    }
+
     /// Inserts a token that was just verified.
     pub fn insert(&self, key: TokenDigest, token: Arc<VerifiedToken>, generation: u64) {
         self.tokens.insert(key, CachedToken { token, generation });

@@ -136,12 +136,14 @@ fn source(list: Vec<(String, String)>) -> Run {
 fn client(user_agent: String) -> Run {
     let metrics = std::sync::Arc::<metagate::metrics::Metrics>::default();
     let (audit, writer) = AuditTrail::start(std::io::sink(), metrics.clone()).expect("a thread");
-    let (refusals, rules, entries) = (std::sync::Arc::default(), Vec::new(), Vec::new());
+    let (refusals, tokens) = (std::sync::Arc::default(), std::sync::Arc::default());
+    let (rules, entries) = (Vec::new(), Vec::new());
     let recorder = std::sync::Arc::new(Recorder {
         audit,
         audited: metagate::config::AuditedDecisions::ALL,
         metrics,
         refusals,
+        tokens,
         rules,
         entries,
     });

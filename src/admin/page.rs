@@ -1,337 +1,305 @@
-//! The status page: HTML without scripts and without external resources.
+//! The status page: one document that works without scripts, and a script that keeps it current.
+//!
+//! The template `page.html` escapes every value. Text from others is a [`Text`], in which what cannot be printed is
+//! replaced, too.
 
-use std::fmt::Write as _;
-use std::time::Duration;
+use std::fmt;
+use std::time::{Duration, SystemTime};
 
-use super::view::{self, Outcome, Overview, RevocationView, SourceView};
+use askama::Template;
+
+use super::view::{self, Overview};
+use crate::history::LastHour;
+use crate::metrics::Buckets;
 use crate::printable;
 use crate::refusals::Refusal;
 
-/// Nothing may run, be loaded or be framed. The style sheet is permitted by its hash.
-pub(super) const POLICY: &str = "default-src 'none'; style-src 'sha256-+JXKtrcGf5xa63WiUJTfbuhwAoh/COTKHWXjU4P+3vw='; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+mod attention;
+mod chart;
+mod facts;
+mod keys;
+mod refused;
+mod tokens;
+
+use attention::Item;
+use chart::Chart;
+use facts::Fact;
+use keys::SourceRow;
+use refused::RefusalRow;
+use tokens::TokenTable;
+
+/// Nothing is loaded from elsewhere, and nothing may frame the page. The style sheet is permitted by its hash.
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'sha256-8vIwZkpFvFahU1WomHiINdSoE0K9dXER2j0esAlCFpk='; script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// Keeps the page current, at `/page.js`.
+pub(super) const SCRIPT: &str = include_str!("page.js");
 
 const STYLE: &str = include_str!("page.css");
 
-/// Renders the page. Refusals contain names of people, so they are optional.
+/// The longest list of rules, and of tokens.
+const MAX_ROWS: usize = 50;
+/// How many refusals are shown. `GET /refusals` has more.
+const MAX_REFUSALS: usize = 25;
+
+/// Renders the page. Refusals and tokens contain names of people, so they are optional.
 pub(super) fn render(overview: &Overview, refusals: Option<&[Refusal]>) -> String {
-    let mut page = String::with_capacity(32 * 1024);
+    // Writing to a string does not fail.
+    Page::of(overview, refusals).render().unwrap_or_default()
+}
+
+/// A text from others, for the page: what cannot be printed is replaced. The template escapes it.
+struct Text(String);
+
+impl Text {
+    fn of(text: impl AsRef<str>) -> Self {
+        Self(printable::line(text.as_ref()).into_owned())
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "page.html", config = "src/admin/askama.toml")]
+struct Page {
+    style: &'static str,
+    state: Word,
+    attention: Vec<Item>,
+    version: &'static str,
+    uptime: String,
+    backend: &'static str,
+    upstream: Text,
+    upstream_up: bool,
+    /// `last hour`, or how long the process has run.
+    period: String,
+    rate: String,
+    in_flight: usize,
+    refused_part: String,
+    most_refused: String,
+    overhead: Quantiles,
+    upstream_time: Quantiles,
+    hit_rate: String,
+    cache: Budget,
+    connections: Budget,
+    requests: Budget,
+    memory: Budget,
+    chart: Chart,
+    counts: Vec<Count>,
+    certificate_ends: Option<String>,
+    reload: String,
+    sources: Vec<SourceRow>,
+    refusals: Option<Vec<RefusalRow>>,
+    tokens: TokenTable,
+    rules: Vec<RuleRow>,
+    more_rules: usize,
+    revocations: Vec<Fact>,
+    configuration: Vec<Fact>,
+}
+
+/// A word and how it is shown.
+struct Word {
+    class: &'static str,
+    word: String,
+}
+
+/// The median and the 99th percentile of a duration.
+struct Quantiles {
+    median: String,
+    p99: String,
+}
+
+/// A number and its limit.
+struct Budget {
+    used: String,
+    text: String,
+    /// From 0 to 1.
+    part: String,
+}
+
+/// Requests that ended alike.
+struct Count {
+    decision: &'static str,
+    reason: &'static str,
+    recent: u64,
+    total: u64,
+}
+
+/// A rule, and what it decided.
+struct RuleRow {
+    class: &'static str,
+    name: Text,
+    decided: u64,
+    refused: String,
+}
+
+impl Page {
+    fn of(overview: &Overview, refusals: Option<&[Refusal]>) -> Self {
+        let (hour, now) = (&overview.last_hour, overview.now);
+        let (rules, more_rules) = rules(overview);
+        let names = refusals.is_some();
+        Self {
+            style: STYLE,
+            state: state(overview),
+            attention: attention::items(overview, names),
+            version: overview.version,
+            uptime: duration(overview.uptime_seconds),
+            backend: overview.config.backend,
+            upstream: Text::of(&overview.config.upstream),
+            upstream_up: overview.upstream_up,
+            period: period(hour, now),
+            rate: number(hour.rate),
+            in_flight: overview.budgets.requests.used,
+            refused_part: percent(refused_part(hour)),
+            most_refused: most_refused(hour),
+            overhead: Quantiles::of(&hour.overhead),
+            upstream_time: Quantiles::of(&hour.upstream),
+            hit_rate: percent(hour.hit_rate),
+            cache: Budget::of_bytes(overview.budgets.token_cache_bytes),
+            connections: Budget::of(overview.budgets.connections),
+            requests: Budget::of(overview.budgets.requests),
+            memory: Budget::of_bytes(overview.budgets.memory_bytes),
+            chart: Chart::of(&hour.minutes),
+            counts: counts(overview),
+            certificate_ends: overview.certificate_ends.map(|end| duration(view::seconds_since(now, end))),
+            reload: facts::reload(overview),
+            sources: overview.sources.iter().map(|source| SourceRow::of(source, &overview.tokens)).collect(),
+            refusals: refusals
+                .map(|refusals| refusals.iter().take(MAX_REFUSALS).map(RefusalRow::of).collect()),
+            tokens: TokenTable::of(&overview.tokens, now, names),
+            rules,
+            more_rules,
+            revocations: facts::revocations(overview.revocations.as_ref()),
+            configuration: facts::configuration(overview),
+        }
+    }
+}
+
+impl Quantiles {
+    fn of(buckets: &Buckets) -> Self {
+        let quantile = |part| buckets.quantile(part).map_or_else(|| "–".to_owned(), seconds);
+        Self { median: quantile(0.5), p99: quantile(0.99) }
+    }
+}
+
+impl Budget {
+    fn of(usage: view::Usage) -> Self {
+        Self::with(usage, |count| count.to_string())
+    }
+
+    fn of_bytes(usage: view::Usage) -> Self {
+        Self::with(usage, |bytes| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)))
+    }
+
+    fn with(view::Usage { used, limit }: view::Usage, shown: impl Fn(usize) -> String) -> Self {
+        let part = if limit == 0 { 0.0 } else { used as f64 / limit as f64 };
+        Self {
+            used: shown(used),
+            text: format!("{} of {}", shown(used), shown(limit)),
+            part: format!("{part:.3}"),
+        }
+    }
+}
+
+fn state(overview: &Overview) -> Word {
     let (class, word) = match (overview.ready, overview.draining) {
         (true, _) => ("ok", "ready"),
         (false, true) => ("bad", "draining"),
         (false, false) => ("bad", "waiting for keys"),
     };
-    // Writing to a string does not fail, here and below.
-    let _ = write!(
-        page,
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <meta http-equiv=\"refresh\" content=\"10\"><title>metagate: {word}</title><style>{STYLE}</style></head>\
-         <body><main>"
-    );
-    header(&mut page, overview, class, word);
-    page.push_str("<div class=\"grid\">");
-    configuration(&mut page, overview);
-    requests(&mut page, overview);
-    sources(&mut page, &overview.sources);
-    revocations(&mut page, overview.revocations.as_ref());
-    recent(&mut page, refusals);
-    page.push_str("</div></main></body></html>\n");
-    page
+    Word { class, word: word.to_owned() }
 }
 
-fn header(page: &mut String, overview: &Overview, class: &str, word: &str) {
-    let uptime = humantime::format_duration(Duration::from_secs(overview.uptime_seconds));
-    let _ = write!(
-        page,
-        "<header><h1>metagate</h1><span class=\"pill {class}\">{word}</span>\
-         <span class=\"soft\">{} · up {uptime} · {} open connections · in front of {} at {}</span></header>",
-        escaped(overview.version),
-        overview.connections,
-        overview.config.backend,
-        escaped(&overview.config.upstream),
-    );
-}
-
-fn configuration(page: &mut String, overview: &Overview) {
-    let config = &overview.config;
-    begin(page, "Configuration", "half");
-    row(page, "file", config.file.as_deref().unwrap_or("none: environment and flags"));
-    row(page, "hash", &config.hash);
-    row(page, "in force since", &view::time(config.loaded_at));
-    row(page, "issuers", &config.issuers.join(", "));
-    row(page, "rules", &config.rules.join(", "));
-    if let Some(last) = &overview.last_reload {
-        let when = format!("{} ({})", view::time(last.at), last.trigger);
-        match &last.outcome {
-            Outcome::Applied { changed, changed_files, needs_restart, .. } => {
-                let changed = [changed.as_slice(), changed_files.as_slice()].concat().join(", ");
-                let changed = if changed.is_empty() { "nothing".to_owned() } else { changed };
-                row(page, "last reload", &format!("{when}: applied; changed: {changed}"));
-                if !needs_restart.is_empty() {
-                    row(page, "needs a restart", &needs_restart.join(", "));
-                }
-            }
-            Outcome::Refused { errors, .. } => {
-                row(page, "last reload", &format!("{when}: REFUSED, keeping the current configuration"));
-                errors.iter().for_each(|error| failure(page, "error", error));
-            }
-        }
+/// How long the shown counts were counted.
+fn period(hour: &LastHour, now: SystemTime) -> String {
+    let seconds = hour.since.map_or(0, |since| view::seconds_since(since, now));
+    match seconds / 60 {
+        59.. => "last hour".to_owned(),
+        0 => "last minute".to_owned(),
+        minutes => format!("last {minutes} min"),
     }
-    page.push_str(
-        "</table></div><form method=\"post\" action=\"/reload\"><button>Reload</button></form></section>",
-    );
 }
 
-fn requests(page: &mut String, overview: &Overview) {
-    begin(page, "Requests since the start", "half");
-    for (how, count) in overview.requests.iter().filter(|(_, count)| **count > 0) {
-        let _ = write!(page, "<tr><td class=\"wrap\">{}<td class=\"right\">{count}</tr>", escaped(how));
-    }
-    if overview.requests.values().all(|count| *count == 0) {
-        page.push_str("<tr><td class=\"soft\">none</tr>");
-    }
-    end(page);
+fn refused_part(hour: &LastHour) -> Option<f64> {
+    let all: u64 = hour.requests.values().sum();
+    let refused: u64 = refusals_of(hour).map(|(_, count)| count).sum();
+    (all > 0).then(|| refused as f64 / all as f64)
 }
 
-fn sources(page: &mut String, sources: &[SourceView]) {
-    begin(page, "Keys", "");
-    page.push_str(
-        "<tr><th>issuer<th>source<th class=\"right\">usable<th class=\"right\">not used<th>age<th>failure</tr>",
-    );
-    for SourceView { status, at } in sources {
-        let usable = status.usable.len();
-        let age = status.age_secs(*at).map(ago).unwrap_or_default();
-        let class = if usable == 0 { "bad" } else { "ok" };
-        let _ = write!(
-            page,
-            "<tr><td>{}<td class=\"wrap mono\">{}<td class=\"right {class}\">{usable}<td class=\"right\">{}<td>{age}<td class=\"wrap bad\">{}</tr>",
-            escaped(&status.entry),
-            escaped(&status.name),
-            status.skipped.len(),
-            escaped(status.failure.as_deref().unwrap_or_default()),
-        );
-    }
-    end(page);
+fn refusals_of(hour: &LastHour) -> impl Iterator<Item = (&'static str, u64)> {
+    let is_refusal = |decision: &str| matches!(decision, "deny" | "would_deny");
+    hour.requests
+        .iter()
+        .filter(move |((decision, _), _)| is_refusal(decision))
+        .map(|((_, reason), count)| (*reason, *count))
 }
 
-fn revocations(page: &mut String, revocations: Option<&RevocationView>) {
-    begin(page, "Revoked tokens", "");
-    match revocations {
-        None => row(page, "list", "none: authentication.revocations.file is not set"),
-        Some(RevocationView(status, now)) => {
-            row(page, "list", &status.file.display().to_string());
-            let kinds = status.entries.iter().filter(|(_, count)| *count > 0);
-            let kinds: Vec<_> = kinds.map(|(by, count)| format!("{count} by {}", by.as_str())).collect();
-            row(
-                page,
-                "entries",
-                if kinds.is_empty() { "none".to_owned() } else { kinds.join(", ") }.as_str(),
-            );
-            row(page, "in force since", &view::time(status.since));
-            row(page, "checked", &format!("{} ago", ago(view::seconds_since(status.checked, *now))));
-            if let Some(fault) = &status.failure {
-                failure(page, "error", &format!("{fault}; the list in force is an earlier one"));
-            }
-            if !status.unknown_issuers.is_empty() {
-                let unknown = status.unknown_issuers.join(", ");
-                failure(page, "unknown issuers", &format!("{unknown}: their entries revoke nothing"));
-            }
-        }
-    }
-    end(page);
+/// The two most frequent reasons.
+fn most_refused(hour: &LastHour) -> String {
+    let mut reasons: Vec<_> = refusals_of(hour).collect();
+    reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let words = reasons.iter().take(2).map(|(reason, count)| format!("{count} {}", reason.replace('_', " ")));
+    let words: Vec<_> = words.collect();
+    if words.is_empty() { "none".to_owned() } else { words.join(" · ") }
 }
 
-fn recent(page: &mut String, refusals: Option<&[Refusal]>) {
-    begin(page, "Last refusals", "");
-    let Some(refusals) = refusals else {
-        page.push_str("<tr><td class=\"soft\">Shown in a browser, and with X-Metagate: 1.</tr>");
-        return end(page);
+fn counts(overview: &Overview) -> Vec<Count> {
+    let recent = |how: &(_, _)| overview.last_hour.requests.get(how).copied().unwrap_or_default();
+    let count = |(how, total): (&(&'static str, &'static str), &u64)| Count {
+        decision: how.0,
+        reason: how.1,
+        recent: recent(how),
+        total: *total,
     };
-    page.push_str("<tr><th>time<th>request<th>status<th>why<th>who<th>from<th>id</tr>");
-    for refusal in refusals {
-        let who = refusal.principal.as_deref().map_or_else(
-            || refusal.claimed_subject.as_deref().map(|claimed| format!("claims {}", escaped(claimed))),
-            |principal| Some(escaped(principal)),
-        );
-        let _ = write!(
-            page,
-            "<tr><td>{}<td class=\"wrap mono\">{} {}<td>{}<td class=\"wrap\">{}<td class=\"wrap\">{}<td>{}<td class=\"mono\">{}</tr>",
-            view::time(refusal.time),
-            escaped(&refusal.method),
-            escaped(&refusal.path),
-            refusal.status.map(|status| status.to_string()).unwrap_or_default(),
-            why(refusal),
-            who.unwrap_or_default(),
-            refusal.source_address.map(|address| address.to_string()).unwrap_or_default(),
-            escaped(&refusal.request_id),
-        );
+    let mut counts: Vec<_> = overview.totals.iter().map(count).collect();
+    counts.sort_by_key(|count| std::cmp::Reverse((count.recent, count.total)));
+    counts
+}
+
+/// The rules that decided lately, those with the most refusals first; then some of the others, and how many more there are.
+fn rules(overview: &Overview) -> (Vec<RuleRow>, usize) {
+    let counts = |name: &str| overview.last_hour.rules.get(name).copied().unwrap_or_default();
+    let mut rules: Vec<_> = overview.config.rules.iter().map(|name| (name, counts(name))).collect();
+    rules
+        .sort_by_key(|(_, counts)| std::cmp::Reverse((counts.refused + counts.would_refuse, counts.decided)));
+    let more = rules.len().saturating_sub(MAX_ROWS);
+    let row = |(name, counts): &(&String, crate::metrics::RuleCounts)| RuleRow {
+        class: if counts.decided == 0 { "soft" } else { "" },
+        name: Text::of(name),
+        decided: counts.decided,
+        refused: match (counts.decided, counts.would_refuse) {
+            (0, _) => "never met".to_owned(),
+            (_, 0) => counts.refused.to_string(),
+            (_, would) => format!("{} and {would} would be", counts.refused),
+        },
+    };
+    (rules.iter().take(MAX_ROWS).map(row).collect(), more)
+}
+
+/// A duration for people, in its two largest units.
+fn duration(seconds: u64) -> String {
+    let text = humantime::format_duration(Duration::from_secs(seconds)).to_string();
+    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// A short time for people.
+fn seconds(seconds: f64) -> String {
+    match seconds {
+        below if below < 0.001 => format!("{:.0} µs", below * 1e6),
+        below if below < 1.0 => format!("{:.0} ms", below * 1e3),
+        long => format!("{long:.1} s"),
     }
-    end(page);
 }
 
-/// Decision, reason and everything that the token says about it.
-fn why(refusal: &Refusal) -> String {
-    let mut text = format!("{}: <strong>{}</strong>", refusal.decision, refusal.reason);
-    let more = [
-        ("", refusal.detail.as_deref()),
-        ("rule ", refusal.rule.as_deref()),
-        ("issuer ", refusal.issuer.as_deref()),
-        ("kid ", refusal.kid.as_deref()),
-    ];
-    for (name, value) in more {
-        if let Some(value) = value {
-            let _ = write!(text, " · {name}{}", escaped(value));
-        }
-    }
-    text
+fn number(value: f64) -> String {
+    if value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") }
 }
 
-fn ago(seconds: u64) -> String {
-    humantime::format_duration(Duration::from_secs(seconds)).to_string()
-}
-
-fn begin(page: &mut String, title: &str, class: &str) {
-    let _ = write!(page, "<section class=\"{class}\"><h2>{title}</h2><div class=\"scroll\"><table>");
-}
-
-fn end(page: &mut String) {
-    page.push_str("</table></div></section>");
-}
-
-fn row(page: &mut String, name: &str, value: &str) {
-    let _ = write!(page, "<tr><th>{}<td class=\"wrap\">{}</tr>", escaped(name), escaped(value));
-}
-
-fn failure(page: &mut String, name: &str, value: &str) {
-    let _ = write!(page, "<tr><th>{}<td class=\"wrap bad\">{}</tr>", escaped(name), escaped(value));
-}
-
-/// Escapes text for HTML.
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for character in printable::line(text).chars() {
-        match character {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            _ => safe.push(character),
-        }
-    }
-    safe
+fn percent(part: Option<f64>) -> String {
+    part.map_or_else(|| "–".to_owned(), |part| format!("{:.1}", part * 100.0))
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use std::collections::BTreeMap;
-    use std::time::{Duration, SystemTime};
-
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-
-    use super::super::view::{ConfigView, LastReload};
-    use super::*;
-    use crate::jose::{KeyFault, SkippedKey};
-    use crate::jwks::SourceStatus;
-    use crate::revocation::RevokedBy;
-    use crate::revocation_list::RevocationStatus;
-
-    const ODD: &str = "<script>alert('x')</script>\"&";
-
-    fn overview() -> Overview {
-        Overview {
-            version: "0",
-            started_at: SystemTime::UNIX_EPOCH,
-            uptime_seconds: 61,
-            ready: true,
-            draining: false,
-            config: ConfigView {
-                file: Some(ODD.to_owned()),
-                hash: "abc".to_owned(),
-                loaded_at: SystemTime::UNIX_EPOCH,
-                backend: "generic",
-                upstream: ODD.to_owned(),
-                issuers: vec![ODD.to_owned()],
-                rules: vec![ODD.to_owned()],
-            },
-            last_reload: Some(LastReload {
-                at: SystemTime::UNIX_EPOCH,
-                trigger: "signal",
-                outcome: Outcome::Refused { broken: true, errors: vec![ODD.to_owned()] },
-            }),
-            sources: vec![SourceView {
-                status: SourceStatus {
-                    entry: ODD.into(),
-                    name: ODD.to_owned(),
-                    usable: Vec::new(),
-                    skipped: vec![SkippedKey { kid: None, fault: KeyFault::Malformed }],
-                    fetched_at: Some(SystemTime::UNIX_EPOCH),
-                    next: None,
-                    restored: false,
-                    failure: Some(ODD.to_owned()),
-                },
-                at: SystemTime::UNIX_EPOCH + Duration::from_secs(5),
-            }],
-            revocations: Some(RevocationView(
-                RevocationStatus {
-                    file: ODD.into(),
-                    entries: RevokedBy::ALL.map(|by| (by, usize::from(by == RevokedBy::Id) * 7)),
-                    since: SystemTime::UNIX_EPOCH,
-                    checked: SystemTime::UNIX_EPOCH + Duration::from_secs(3),
-                    failure: Some(ODD.to_owned()),
-                    unknown_issuers: vec![ODD.to_owned()],
-                },
-                SystemTime::UNIX_EPOCH + Duration::from_secs(5),
-            )),
-            connections: 1,
-            requests: BTreeMap::from([(ODD.to_owned(), 3)]),
-        }
-    }
-
-    #[test]
-    fn the_policy_has_the_hash_of_the_style_sheet() {
-        let hash = STANDARD.encode(crate::digest::sha256(STYLE.as_bytes()));
-        assert!(POLICY.contains(&format!("'sha256-{hash}'")), "the hash is {hash}");
-    }
-
-    #[test]
-    fn text_from_others_is_escaped() {
-        let refusal = Refusal {
-            time: SystemTime::UNIX_EPOCH,
-            request_id: ODD.into(),
-            trace_id: None,
-            via: None,
-            method: ODD.into(),
-            path: ODD.into(),
-            status: Some(401),
-            decision: "deny",
-            reason: "expired",
-            detail: Some("a < b".into()),
-            rule: Some(ODD.into()),
-            principal: None,
-            claimed_subject: Some(ODD.into()),
-            token_class: None,
-            issuer: Some(ODD.into()),
-            kid: Some(ODD.into()),
-            token_fingerprint: None,
-            client: None,
-            source_address: Some([127, 0, 0, 1].into()),
-        };
-        let page = render(&overview(), Some(&[refusal]));
-        assert!(!page.contains("<script"), "{page}");
-        assert!(
-            page.matches("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&amp;").count() >= 18,
-            "{page}"
-        );
-        let source = "<td class=\"right bad\">0<td class=\"right\">1<td>5s<td class=\"wrap bad\">&lt;script";
-        assert!(page.contains(source), "{page}");
-        assert!(page.contains("a &lt; b") && page.contains("up 1m 1s"));
-        assert!(page.contains("7 by jti<") && page.contains("checked<td class=\"wrap\">2s ago"), "{page}");
-        assert!(!page.contains("src=") && !page.contains("href="), "nothing from elsewhere");
-        let page = render(&overview(), None);
-        assert!(page.contains("X-Metagate: 1") && !page.contains("<th>who"), "{page}");
-    }
-}
+mod tests;

@@ -8,9 +8,13 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::audit::rfc3339;
+use crate::claims::TokenClass;
+use crate::history::LastHour;
 use crate::jwks::SourceStatus;
+use crate::metrics::{Buckets, RuleCounts};
 use crate::refusals::Refusal;
 use crate::revocation_list::RevocationStatus;
+use crate::tokens_in_use::UsedToken;
 
 /// The state of the process.
 #[derive(Clone, Debug, Serialize)]
@@ -27,9 +31,47 @@ pub struct Overview {
     pub sources: Vec<SourceView>,
     /// `null` without a list.
     pub revocations: Option<RevocationView>,
+    /// Open client connections.
     pub connections: i64,
+    pub budgets: Budgets,
+    /// Whether the backend can be reached, as far as is known.
+    pub upstream_up: bool,
+    /// When the certificate of the listener ends.
+    #[serde(serialize_with = "serialized_if_any")]
+    pub certificate_ends: Option<SystemTime>,
     /// By decision, and by reason unless the request was simply allowed.
     pub requests: BTreeMap<String, u64>,
+    /// The same, by decision and reason.
+    #[serde(skip)]
+    pub totals: BTreeMap<(&'static str, &'static str), u64>,
+    #[serde(serialize_with = "last_hour")]
+    pub last_hour: LastHour,
+    /// The tokens in use, without names.
+    #[serde(serialize_with = "tokens_by_class")]
+    pub tokens: Vec<UsedToken>,
+    /// The time of all of this.
+    #[serde(skip)]
+    pub now: SystemTime,
+}
+
+/// What is used of the limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Budgets {
+    /// Open client connections.
+    pub connections: Usage,
+    /// Requests in flight.
+    pub requests: Usage,
+    /// Bytes that are held for clients.
+    pub memory_bytes: Usage,
+    /// Bytes of the cache of verified tokens.
+    pub token_cache_bytes: Usage,
+}
+
+/// A number and its limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    pub used: usize,
+    pub limit: usize,
 }
 
 /// A key source at one moment.
@@ -83,6 +125,8 @@ pub struct ConfigView {
     pub upstream: String,
     pub issuers: Vec<String>,
     pub rules: Vec<String>,
+    /// Settings that are probably mistakes.
+    pub warnings: Vec<String>,
 }
 
 /// The most recent reload.
@@ -142,6 +186,50 @@ pub(super) fn time(time: SystemTime) -> String {
 
 fn serialized<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339(*at))
+}
+
+fn serialized_if_any<S: Serializer>(at: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    at.map(rfc3339).serialize(serializer)
+}
+
+fn last_hour<S: Serializer>(hour: &LastHour, serializer: S) -> Result<S::Ok, S::Error> {
+    let quantiles = |buckets: &Buckets| json!({"p50": buckets.quantile(0.5), "p99": buckets.quantile(0.99)});
+    let rules = hour.rules.iter().map(|(rule, counts)| {
+        let RuleCounts { decided, refused, would_refuse } = counts;
+        let counts = json!({"decided": decided, "refused": refused, "would_refuse": would_refuse});
+        (rule.to_string(), counts)
+    });
+    let value = json!({
+        "since": hour.since.map(rfc3339),
+        "requests_per_second": hour.rate,
+        "requests": by_how(&hour.requests),
+        "overhead_seconds": quantiles(&hour.overhead),
+        "upstream_seconds": quantiles(&hour.upstream),
+        "token_cache_hit_rate": hour.hit_rate,
+        "rules": rules.collect::<serde_json::Map<_, _>>(),
+    });
+    value.serialize(serializer)
+}
+
+/// Requests by decision, and by reason if there is one.
+pub fn by_how(counts: &BTreeMap<(&'static str, &'static str), u64>) -> BTreeMap<String, u64> {
+    let word = |(decision, reason): &(&str, &str)| match *reason {
+        "" => (*decision).to_owned(),
+        reason => format!("{decision}: {reason}"),
+    };
+    counts.iter().map(|(how, count)| (word(how), *count)).collect()
+}
+
+/// For each class: how many tokens are in use, how many of them never end, and when the first of the others ends.
+fn tokens_by_class<S: Serializer>(tokens: &[UsedToken], serializer: S) -> Result<S::Ok, S::Error> {
+    let classes = TokenClass::ALL.into_iter().filter_map(|class| {
+        let of_class: Vec<_> = tokens.iter().filter(|token| token.class == class).collect();
+        let endless = of_class.iter().filter(|token| token.expires.is_none()).count();
+        let first = of_class.iter().filter_map(|token| token.expires).min().map(|end| end.to_string());
+        let value = json!({"in_use": of_class.len(), "never_end": endless, "first_ends_at": first});
+        (!of_class.is_empty()).then(|| (class.as_str().to_owned(), value))
+    });
+    classes.collect::<serde_json::Map<_, _>>().serialize(serializer)
 }
 
 /// A refusal as JSON, with the field names of the audit trail.

@@ -140,6 +140,12 @@ impl Finding {
         Self::new(Level::Warning, Some(id), path, message)
     }
 
+    /// On one line: the key and what is questionable, without help.
+    pub fn in_brief(&self) -> String {
+        let colon = if self.path.is_empty() { "" } else { ": " };
+        format!("{}{colon}{}", self.path, self.message)
+    }
+
     /// A failed check.
     pub fn error(id: FindingId, path: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(Level::Error, Some(id), path, message)
@@ -174,8 +180,7 @@ impl fmt::Display for Finding {
         if let Some(id) = self.id {
             write!(f, "[{}]", id.as_str())?;
         }
-        let colon = if self.path.is_empty() { "" } else { ": " };
-        write!(f, ": {}{colon}{}", self.path, self.message)?;
+        write!(f, ": {}", self.in_brief())?;
         self.steps.iter().try_for_each(|step| write!(f, "\n  {step}"))?;
         match &self.help {
             Some(help) => write!(f, "\n  = help: {}", help.replace('\n', "\n          ")),

@@ -78,6 +78,7 @@ mod tests {
             audited: AuditedDecisions::ALL,
             metrics: metrics.clone(),
             refusals: Arc::default(),
+            tokens: Arc::default(),
             rules: Vec::new(),
             entries: Vec::new(),
         });

@@ -101,6 +101,7 @@ impl Environment for LiveEnvironment<'_> {
 
     fn keep(&mut self, text: &str, token: &Arc<VerifiedToken>, generation: u64) {
         self.gateway.recorder.metrics.token_cache("miss");
+        self.gateway.recorder.tokens.verified(token, self.now());
         let digest = self.digest(text);
         self.gateway.admission.head.prepare(token);
         self.gateway.cache.insert(digest, token.clone(), generation);

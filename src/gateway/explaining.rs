@@ -6,6 +6,11 @@ use super::Gateway;
 use crate::explanation::{self, Context, Question};
 
 impl Gateway {
+    /// About how many bytes the cache of verified tokens takes.
+    pub fn token_cache_bytes(&self) -> usize {
+        usize::try_from(self.cache.used_bytes()).unwrap_or(usize::MAX)
+    }
+
     /// Answers a question about a token, without making a request and without fetching keys for it.
     pub fn explain(&self, question: &Question) -> Value {
         let revocations = self.revocations.current();

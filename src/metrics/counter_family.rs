@@ -124,6 +124,11 @@ impl<L: Clone + Eq + Hash, const N: usize> NumberedFamily<L, N> {
         }
     }
 
+    /// The count of the value with this number.
+    pub(super) fn get(&self, number: usize) -> u64 {
+        self.numbered.get(number).and_then(OnceLock::get).map_or(0, Counter::get)
+    }
+
     /// Increments the counter of the value with this number. `labels` returns its labels.
     pub(super) fn inc(&self, number: usize, labels: impl FnOnce() -> L) {
         match self.numbered.get(number) {

@@ -60,22 +60,66 @@ impl Histogram {
     }
 }
 
+/// The counts of a histogram's buckets, without their sum.
+#[derive(Clone, Debug, Default)]
+pub struct Buckets {
+    bounds: &'static [f64],
+    counts: [u64; MAX_BOUNDS + 1],
+}
+
+impl Buckets {
+    /// Those that were counted since `earlier`.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let counts = array::from_fn(|at| self.counts[at].saturating_sub(earlier.counts[at]));
+        Self { bounds: self.bounds, counts }
+    }
+
+    /// The duration that this part of the observations did not exceed, in seconds: `0.5` is the median. It is interpolated
+    /// within a bucket, as Prometheus does it. `None` without observations.
+    pub fn quantile(&self, part: f64) -> Option<f64> {
+        let all: u64 = self.counts.iter().sum();
+        if all == 0 {
+            return None;
+        }
+        let rank = part * all as f64;
+        let (mut below, mut lower) = (0.0, 0.0);
+        for (bound, count) in self.bounds.iter().zip(self.counts) {
+            let count = count as f64;
+            if below + count >= rank && count > 0.0 {
+                return Some(lower + (bound - lower) * (rank - below) / count);
+            }
+            (below, lower) = (below + count, *bound);
+        }
+        // Those above the last bound.
+        Some(lower)
+    }
+}
+
+impl Histogram {
+    /// The counts now.
+    pub(super) fn buckets(&self) -> Buckets {
+        let Inner { bounds, shards } = &*self.0;
+        let mut counts = [0; MAX_BOUNDS + 1];
+        for shard in shards.all() {
+            for (total, count) in counts.iter_mut().zip(&shard.buckets) {
+                *total += count.load(Ordering::Relaxed);
+            }
+        }
+        Buckets { bounds, counts }
+    }
+}
+
 impl TypedMetric for Histogram {
     const TYPE: MetricType = MetricType::Histogram;
 }
 
 impl EncodeMetric for Histogram {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        let Inner { bounds, shards } = &*self.0;
+        let Buckets { bounds, counts } = self.buckets();
         let bounds = bounds.iter().copied().chain([f64::INFINITY]);
-        let mut buckets: Vec<(f64, u64)> = bounds.map(|bound| (bound, 0)).collect();
-        let mut sum = 0.0;
-        for shard in shards.all() {
-            for ((_, total), count) in buckets.iter_mut().zip(&shard.buckets) {
-                *total += count.load(Ordering::Relaxed);
-            }
-            sum += f64::from_bits(shard.sum.load(Ordering::Relaxed));
-        }
+        let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
+        let sums = self.0.shards.all().map(|shard| f64::from_bits(shard.sum.load(Ordering::Relaxed)));
+        let sum = sums.sum();
         let count = buckets.iter().map(|(_, count)| count).sum();
         encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
     }
@@ -87,6 +131,8 @@ impl EncodeMetric for Histogram {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use std::thread;
 
     use prometheus_client::encoding::text::encode;
@@ -95,6 +141,30 @@ mod tests {
 
     use super::*;
     use crate::metrics::{OVERHEAD_BUCKETS, REQUEST_BUCKETS};
+
+    #[test]
+    fn quantiles_are_interpolated_within_a_bucket() {
+        let histogram = Histogram::new(&[0.1, 0.2, 0.4]);
+        assert_eq!(histogram.buckets().quantile(0.5), None);
+        let before = histogram.buckets();
+        for milliseconds in [150; 4].into_iter().chain([300; 4]) {
+            histogram.observe(Duration::from_millis(milliseconds));
+        }
+        let observed = histogram.buckets().since(&before);
+        let about = |part, expected: f64| {
+            let found = observed.quantile(part).unwrap();
+            assert!((found - expected).abs() < 1e-9, "{part}: {found}, not {expected}");
+        };
+        about(0.25, 0.15);
+        about(0.5, 0.2);
+        about(0.75, 0.3);
+        about(1.0, 0.4);
+        histogram.observe(Duration::from_secs(9));
+        let above = histogram.buckets().since(&before);
+        assert_eq!(above.quantile(1.0), Some(0.4), "the last bound");
+        let none = above.since(&above);
+        assert_eq!(none.quantile(0.5), None);
+    }
 
     fn encoded(metric: impl Metric) -> String {
         let mut registry = Registry::default();

@@ -79,8 +79,13 @@ fn requests_are_counted_over_issuers_and_rules() {
     ] {
         metrics.request(&labels, Duration::from_millis(1));
     }
-    let counts = [("allow", 2), ("deny: expired", 2), ("error", 1)];
-    assert_eq!(metrics.request_counts(), counts.map(|(how, count)| (how.to_owned(), count)).into());
+    metrics.request(&request("would_deny", "insufficient_permissions", "corp", "readers"), Duration::ZERO);
+    let sample = metrics.sample();
+    let refused = ("would_deny", "insufficient_permissions");
+    let counts = [(("allow", ""), 2), (("deny", "expired"), 2), (("error", ""), 1), (refused, 1)];
+    assert_eq!(sample.requests, counts.into());
+    assert_eq!(sample.rules["readers"], RuleCounts { decided: 2, refused: 0, would_refuse: 1 });
+    assert_eq!((sample.rules.len(), sample.hits, sample.misses), (2, 0, 0));
 }
 
 #[test]
@@ -108,7 +113,7 @@ fn counters_exist_before_their_first_event() {
     ] {
         assert!(text.contains(&format!("\nmetagate_{sample} 0\n")), "{sample}: {text}");
     }
-    assert!(metrics.request_counts().is_empty(), "none has happened");
+    assert!(metrics.sample().requests.is_empty(), "none has happened");
     // An event uses the counter that is there.
     let before = samples(&text).len();
     metrics.request(&request("deny", "expired", "corp", ""), Duration::ZERO);

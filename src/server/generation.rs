@@ -29,6 +29,7 @@ use crate::refusals::Refusals;
 use crate::request::TokenFields;
 use crate::revocation_list::{RevocationList, RevocationsInForce};
 use crate::tls::{self, ListenerTls, TlsError};
+use crate::tokens_in_use::TokensInUse;
 use crate::upstream::{Reachability, Target, Upstream};
 
 /// State that outlives every configuration of the process.
@@ -36,6 +37,7 @@ pub(super) struct SharedState {
     pub(super) metrics: Arc<Metrics>,
     pub(super) audit: AuditTrail,
     pub(super) refusals: Arc<Refusals>,
+    pub(super) tokens: Arc<TokensInUse>,
     pub(super) revocations: Arc<RevocationsInForce>,
     pub(super) clock: Clock,
     /// The number of the connection policy in force. Connections with an older number end.
@@ -53,6 +55,7 @@ impl SharedState {
             metrics,
             audit,
             refusals: Arc::default(),
+            tokens: Arc::default(),
             revocations: Arc::default(),
             clock,
             policy_number: Sender::new(0),
@@ -179,6 +182,7 @@ impl PreparedConfig {
             audited: config.audit.include,
             metrics: shared.metrics.clone(),
             refusals: shared.refusals.clone(),
+            tokens: shared.tokens.clone(),
             rules: config.policy.rules.iter().map(|rule| rule.name.clone()).collect(),
             entries: config.trust.iter().map(|entry| entry.name.clone()).collect(),
         });
@@ -231,6 +235,11 @@ impl Generation {
             caches.max_bytes += mint_cache::MAX_BYTES;
         }
         budget::Limits::new(&config.limits, &caches).with_connections(connections)
+    }
+
+    /// When the certificate of the listener ends, if it has one.
+    pub(super) fn certificate_ends(&self) -> Option<SystemTime> {
+        self.certificate_end
     }
 
     /// The gateway, which all workers share.

@@ -40,6 +40,9 @@ impl SideListeners {
                 for admin in admin {
                     serving.spawn(admin::serve(admin, console.clone(), ending.clone()));
                 }
+                let sampled = process.clone();
+                // Ends with this runtime.
+                tokio::spawn(async move { sampled.sample().await });
                 serving.spawn(health::serve(health, process, ending));
                 while serving.join_next().await.is_some() {}
             });

@@ -5,14 +5,18 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use super::Process;
-use crate::admin::{ConfigView, Overview, RevocationView, SourceView};
+use crate::admin::{Budgets, ConfigView, Overview, RevocationView, SourceView, Usage, by_how};
+use crate::config::Finding;
+use crate::gateway::Gateway;
+use crate::numeric_date::NumericDate;
 
 impl Process {
     /// The current state.
     pub(super) fn overview(&self) -> Overview {
         let current = self.current();
         let (loaded, now) = (&current.loaded, SystemTime::now());
-        let config = &loaded.config;
+        let (config, sample) = (&loaded.config, self.metrics.sample());
+        let up = self.metrics.upstream_up.get() != 0;
         Overview {
             version: env!("CARGO_PKG_VERSION"),
             started_at: self.started,
@@ -27,12 +31,36 @@ impl Process {
                 upstream: config.upstream.to_string(),
                 issuers: config.trust.iter().map(|entry| entry.name.to_string()).collect(),
                 rules: config.policy.rules.iter().map(|rule| rule.name.to_string()).collect(),
+                warnings: loaded.warnings.iter().map(Finding::in_brief).collect(),
             },
             last_reload: self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             sources: current.keys.status().into_iter().map(|status| SourceView { status, at: now }).collect(),
             revocations: current.revocations.status().map(|status| RevocationView(status, now)),
             connections: self.metrics.connections.get(),
-            requests: self.metrics.request_counts(),
+            budgets: self.budgets(),
+            upstream_up: up,
+            certificate_ends: current.certificate_ends(),
+            requests: by_how(&sample.requests),
+            last_hour: self.history.last_hour(now, &sample),
+            totals: sample.requests,
+            tokens: self.tokens.current(NumericDate::from(now)),
+            now,
+        }
+    }
+
+    fn budgets(&self) -> Budgets {
+        let current = self.current();
+        let limits = current.budget_limits();
+        let cache = current.gateway().map_or(0, Gateway::token_cache_bytes);
+        let usage = |used, limit| Usage { used, limit };
+        Budgets {
+            connections: usage(self.budget.connections(), limits.connections),
+            requests: usage(self.budget.requests(), limits.requests),
+            memory_bytes: usage(self.budget.memory(), limits.memory),
+            token_cache_bytes: usage(
+                cache,
+                usize::try_from(current.loaded.config.token_cache.max_bytes).unwrap_or(usize::MAX),
+            ),
         }
     }
 }

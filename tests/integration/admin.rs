@@ -63,7 +63,7 @@ fn recent_refusals_are_listed_without_tokens() {
     assert!(!page.text().contains("/api/good"));
     for body in [page.text(), refusals.to_string()] {
         assert!(!body.contains(&token[..20]) && !body.contains("access_token"), "{body}");
-        assert!(!body.contains("<b>"), "{body}");
+        assert!(!body.contains("/<b>"), "{body}");
     }
     let policy = page.header("content-security-policy").expect("a policy");
     assert!(
@@ -240,4 +240,45 @@ fn non_loopback_admin_address_is_warned_about() {
     let logs = stage.gateway.logs();
     let warned = logs.iter().any(|log| text(log, "key") == Some("admin.listen"));
     assert!(warned, "{logs:?}");
+}
+
+#[test]
+fn status_has_the_last_hour_the_limits_and_the_tokens_in_use() {
+    let stage = Stage::plain(|setup| setup.env("METAGATE_LIMITS__CONNECTIONS", "200"));
+    // The first sample is taken at the start.
+    eventually("the first sample", || {
+        let status = stage.gateway.ask_admin("GET", "/status", &[]).json();
+        status["last_hour"]["since"].is_string().then_some(())
+    });
+    stage.gateway.get_as(&Token::bot(), "/x");
+    stage.gateway.get_as(&Token::user(), "/x");
+    stage.gateway.get_as(&Token::user(), "/x");
+    stage.gateway.get("/x", &[]);
+    let status = eventually("all requests to be counted", || {
+        let status = stage.gateway.ask_admin("GET", "/status", &[]).json();
+        (status["requests"] == json!({"allow": 3, "deny: missing_token": 1})).then_some(status)
+    });
+    let hour = &status["last_hour"];
+    assert_eq!(hour["requests"], status["requests"], "{hour}");
+    assert!(hour["overhead_seconds"]["p50"].as_f64() > Some(0.0), "{hour}");
+    assert!(hour["token_cache_hit_rate"].as_f64() > Some(0.3), "{hour}");
+    assert_eq!(status["budgets"]["connections"]["limit"], 200);
+    assert!(status["budgets"]["token_cache_bytes"]["used"].as_u64() > Some(0), "{status}");
+    let tokens = &status["tokens"];
+    assert_eq!((&tokens["bot"]["in_use"], &tokens["user"]["in_use"]), (&json!(1), &json!(1)), "{tokens}");
+    assert_eq!(tokens["bot"]["never_end"], 1, "{tokens}");
+    assert!(tokens["user"]["first_ends_at"].as_str().is_some_and(|time| time.ends_with('Z')), "{tokens}");
+    assert!(!status.to_string().contains("ingestion-bot"), "no names: {status}");
+}
+
+#[test]
+fn the_script_of_the_page_is_its_only_script() {
+    let stage = Stage::plain(|setup| setup);
+    let page = stage.gateway.ask_admin("GET", "/", &[]);
+    let policy = page.header("content-security-policy").expect("a policy").to_owned();
+    assert!(policy.contains("script-src 'self'") && !policy.contains("unsafe"), "{policy}");
+    assert_eq!(page.text().matches("<script").count(), 1);
+    let script = stage.gateway.ask_admin("GET", "/page.js", &[]);
+    assert_eq!((script.status, script.header("content-type")), (200, Some("text/javascript; charset=utf-8")));
+    assert!(script.text().contains("use strict"));
 }

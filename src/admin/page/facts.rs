@@ -1,0 +1,89 @@
+//! Names with their values: the configuration and the revocation list.
+
+use super::super::view::{self, Outcome, Overview, RevocationView};
+use super::{Text, duration};
+
+/// A name with its value.
+pub(super) struct Fact {
+    pub(super) name: &'static str,
+    pub(super) class: &'static str,
+    pub(super) value: Text,
+}
+
+impl Fact {
+    pub(super) fn of(name: &'static str, value: impl AsRef<str>) -> Self {
+        Self { name, class: "", value: Text::of(value) }
+    }
+
+    fn bad(name: &'static str, value: impl AsRef<str>) -> Self {
+        Self { class: "bad", ..Self::of(name, value) }
+    }
+}
+
+/// What became of the last reload, after "The configuration is".
+pub(super) fn reload(overview: &Overview) -> String {
+    match overview.last_reload.as_ref().map(|last| (&last.outcome, view::time(last.at))) {
+        None => "the one that was read at the start.".to_owned(),
+        Some((Outcome::Applied { .. }, at)) => format!("what was last read, at {at}."),
+        Some((Outcome::Refused { .. }, at)) => format!("not what was read at {at}: that was refused."),
+    }
+}
+
+/// The configuration in force.
+pub(super) fn configuration(overview: &Overview) -> Vec<Fact> {
+    let config = &overview.config;
+    let mut facts = vec![
+        Fact::of("file", config.file.as_deref().unwrap_or("none: environment and flags")),
+        Fact::of("hash", &config.hash),
+        Fact::of("in force since", view::time(config.loaded_at)),
+        Fact::of("issuers", config.issuers.join(", ")),
+    ];
+    for warning in &config.warnings {
+        facts.push(Fact { class: "warn", ..Fact::of("warning", warning) });
+    }
+    let Some(last) = &overview.last_reload else { return facts };
+    let when = format!("{} ({})", view::time(last.at), last.trigger);
+    match &last.outcome {
+        Outcome::Applied { changed, changed_files, needs_restart, .. } => {
+            let changed = [changed.as_slice(), changed_files.as_slice()].concat().join(", ");
+            let changed = if changed.is_empty() { "nothing".to_owned() } else { changed };
+            facts.push(Fact::of("last reload", format!("{when}: applied; changed: {changed}")));
+            if !needs_restart.is_empty() {
+                facts.push(Fact { class: "warn", ..Fact::of("needs a restart", needs_restart.join(", ")) });
+            }
+        }
+        Outcome::Refused { errors, .. } => {
+            facts.push(Fact::bad(
+                "last reload",
+                format!("{when}: REFUSED, keeping the current configuration"),
+            ));
+            facts.extend(errors.iter().map(|error| Fact::bad("error", error)));
+        }
+    }
+    facts
+}
+
+/// The revocation list in force.
+pub(super) fn revocations(revocations: Option<&RevocationView>) -> Vec<Fact> {
+    let Some(RevocationView(status, now)) = revocations else {
+        return vec![Fact::of("list", "none: authentication.revocations.file is not set")];
+    };
+    let kinds = status.entries.iter().filter(|(_, count)| *count > 0);
+    let kinds: Vec<_> = kinds.map(|(by, count)| format!("{count} by {}", by.as_str())).collect();
+    let kinds = if kinds.is_empty() { "none".to_owned() } else { kinds.join(", ") };
+    let ago = |time| format!("{} ago", duration(view::seconds_since(time, *now)));
+    let mut facts = vec![
+        Fact::of("list", status.file.display().to_string()),
+        Fact::of("entries", kinds),
+        Fact::of("in force since", ago(status.since)),
+        Fact::of("checked", ago(status.checked)),
+    ];
+    if let Some(fault) = &status.failure {
+        facts.push(Fact::bad("error", format!("{fault}; the list in force is an earlier one")));
+    }
+    if !status.unknown_issuers.is_empty() {
+        let unknown = status.unknown_issuers.join(", ");
+        facts.push(Fact::bad("unknown issuers", format!("{unknown}: their entries revoke nothing")));
+    }
+    facts
+}

@@ -1,0 +1,220 @@
+//! What the page shows, and that nothing from others becomes markup.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::super::view::{Budgets, ConfigView, LastReload, Outcome, RevocationView, SourceView, Usage};
+use super::*;
+use crate::claims::TokenClass;
+use crate::history::Minute;
+use crate::jose::{KeyFault, SkippedKey};
+use crate::jwks::SourceStatus;
+use crate::metrics::RuleCounts;
+use crate::numeric_date::NumericDate;
+use crate::revocation::RevokedBy;
+use crate::revocation_list::RevocationStatus;
+use crate::test_support::{p256_key, parsed};
+use crate::tokens_in_use::UsedToken;
+
+const ODD: &str = "<script>alert('x')</script>\"&\u{202e}";
+const SAFE: &str = "&#60;script&#62;alert(&#39;x&#39;)&#60;/script&#62;&#34;&#38;";
+const NOW: u64 = 1_000_000_000;
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn used(principal: &str, class: TokenClass, kid: &str, ends_in: Option<u64>) -> UsedToken {
+    let now = NumericDate::from(at(NOW));
+    UsedToken {
+        fingerprint: format!("f-{principal}").into(),
+        entry: ODD.into(),
+        principal: principal.into(),
+        class,
+        kid: Some(kid.into()),
+        issued: Some(NumericDate::from_secs(0)),
+        expires: ends_in.map(|seconds| now.plus(seconds)),
+        last_verified: now,
+    }
+}
+
+fn source() -> SourceView {
+    let status = SourceStatus {
+        entry: ODD.into(),
+        name: ODD.to_owned(),
+        usable: parsed(&[p256_key().jwk_named("k-new")]).usable,
+        skipped: vec![SkippedKey { kid: Some(ODD.into()), fault: KeyFault::Malformed }],
+        fetched_at: Some(at(NOW - 5)),
+        next: Some(at(NOW + 60)),
+        restored: false,
+        failure: Some(ODD.to_owned()),
+    };
+    SourceView { status, at: at(NOW) }
+}
+
+fn overview() -> Overview {
+    let requests =
+        BTreeMap::from([(("allow", ""), 990), (("deny", "expired"), 9), (("deny", "unknown_key"), 1)]);
+    let usage = Usage { used: 1, limit: 4 };
+    Overview {
+        version: "0",
+        started_at: at(0),
+        uptime_seconds: 61,
+        ready: true,
+        draining: false,
+        config: ConfigView {
+            file: Some(ODD.to_owned()),
+            hash: "abc".to_owned(),
+            loaded_at: at(0),
+            backend: "generic",
+            upstream: ODD.to_owned(),
+            issuers: vec![ODD.to_owned()],
+            rules: vec![ODD.to_owned(), "unused".to_owned()],
+            warnings: vec![ODD.to_owned()],
+        },
+        last_reload: Some(LastReload {
+            at: at(0),
+            trigger: "signal",
+            outcome: Outcome::Refused { broken: true, errors: vec![ODD.to_owned()] },
+        }),
+        sources: vec![source()],
+        revocations: Some(RevocationView(
+            RevocationStatus {
+                file: ODD.into(),
+                entries: RevokedBy::ALL.map(|by| (by, usize::from(by == RevokedBy::Id) * 7)),
+                since: at(NOW - 5),
+                checked: at(NOW - 2),
+                failure: Some(ODD.to_owned()),
+                unknown_issuers: vec![ODD.to_owned()],
+            },
+            at(NOW),
+        )),
+        connections: 1,
+        budgets: Budgets {
+            connections: usage,
+            requests: usage,
+            memory_bytes: usage,
+            token_cache_bytes: usage,
+        },
+        upstream_up: true,
+        certificate_ends: Some(at(NOW + 3 * 86_400)),
+        requests: BTreeMap::new(),
+        totals: requests.clone(),
+        last_hour: LastHour {
+            since: Some(at(NOW - 3_600)),
+            minutes: vec![Minute { begins: Some(at(NOW)), allowed: 990, refused: 10, failed: 0 }],
+            rate: 12.34,
+            requests,
+            rules: BTreeMap::from([(ODD.into(), RuleCounts { decided: 20, refused: 2, would_refuse: 3 })]),
+            hit_rate: Some(0.987),
+            ..LastHour::default()
+        },
+        tokens: vec![
+            used(ODD, TokenClass::Bot, "k-new", Some(2 * 86_400)),
+            used("ada", TokenClass::User, "k-old", Some(60)),
+            used("etl", TokenClass::PersonalAccess, "k-new", None),
+        ],
+        now: at(NOW),
+    }
+}
+
+fn refusal() -> Refusal {
+    Refusal {
+        time: at(0),
+        request_id: ODD.into(),
+        trace_id: None,
+        via: None,
+        method: ODD.into(),
+        path: ODD.into(),
+        status: Some(401),
+        decision: "deny",
+        reason: "expired",
+        detail: Some("a < b".into()),
+        rule: Some(ODD.into()),
+        principal: None,
+        claimed_subject: Some(ODD.into()),
+        token_class: None,
+        issuer: Some(ODD.into()),
+        kid: Some(ODD.into()),
+        token_fingerprint: None,
+        client: Some(ODD.into()),
+        source_address: Some([127, 0, 0, 1].into()),
+    }
+}
+
+#[test]
+fn the_policy_has_the_hash_of_the_style_sheet() {
+    let hash = STANDARD.encode(crate::digest::sha256(STYLE.as_bytes()));
+    assert!(POLICY.contains(&format!("'sha256-{hash}'")), "the hash is {hash}");
+    let page = render(&overview(), None);
+    assert!(page.contains(&format!("<style>{STYLE}</style>")), "{page}");
+    assert!(!page.contains("style="), "the policy permits no style attribute");
+}
+
+#[test]
+fn text_from_others_is_escaped() {
+    let page = render(&overview(), Some(&[refusal()]));
+    assert_eq!(page.matches("<script").count(), 1, "{page}");
+    assert!(page.contains("<script src=\"/page.js\" defer></script>"));
+    assert!(page.matches(SAFE).count() >= 30, "{}: {page}", page.matches(SAFE).count());
+    assert!(!page.contains('\u{202e}'), "a character that changes the direction of the text");
+    assert!(page.contains("a &#60; b"));
+    assert!(!page.contains("http-equiv=\"refresh\" content=\"10\"><title"), "only without scripts");
+}
+
+#[test]
+fn the_numbers_of_the_last_hour_are_shown() {
+    let page = render(&overview(), None);
+    for expected in [
+        "<div class=\"big\">12<span class=\"sub\"> /s</span>",
+        "Refused, last hour</h2><div class=\"big\">1.0<span class=\"sub\"> %</span>",
+        "9 expired · 1 unknown key",
+        "<div class=\"big\">98.7<span class=\"sub\"> % hits</span>",
+        "up 1m 1s",
+        "<rect class=\"allowed\" x=\"708\" y=\"21\" width=\"10\" height=\"99\"/><rect class=\"refused\"",
+        "990 allowed, 10 refused, 0 failed",
+        "7 by jti<",
+        "<td class=\"right\">20<td class=\"right\">2 and 3 would be</tr>",
+        "unused<td class=\"right\">0<td class=\"right\">never met</tr>",
+        "1 of 4 <progress",
+    ] {
+        assert!(page.replace("</span><progress", " <progress").contains(expected), "{expected}: {page}");
+    }
+}
+
+#[test]
+fn what_needs_a_look_is_listed() {
+    let mut overview = overview();
+    let page = render(&overview, Some(&[]));
+    for expected in [
+        "Keys cannot be fetched.",
+        "The last configuration was refused.",
+        "The revocation list is an earlier one.",
+        "The certificate ends soon.</b> In 3days.",
+        "A key has left.</b> 1 tokens in use of",
+        "were signed with k-old",
+        "A token ends soon.",
+        "1 never end",
+        "k-new 66 %",
+    ] {
+        assert!(page.contains(expected), "{expected}: {page}");
+    }
+    assert!(!page.contains("ada in 1m"), "tokens of people are renewed all the time");
+    assert!(!page.contains("The backend is down."));
+    overview.upstream_up = false;
+    assert!(render(&overview, None).contains("The backend is down."));
+}
+
+#[test]
+fn names_of_people_are_shown_only_on_request() {
+    let page = render(&overview(), None);
+    assert!(page.contains("X-Metagate: 1") && !page.contains("<th>who"), "{page}");
+    assert!(!page.contains("f-etl") && !page.contains(">etl<"), "{page}");
+    assert!(page.contains("bot in 2days"), "{page}");
+    let page = render(&overview(), Some(&[]));
+    assert!(page.contains("f-etl") && page.contains("none since the start"), "{page}");
+}

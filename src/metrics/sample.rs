@@ -1,0 +1,64 @@
+//! The counters at one moment, for the history of the last hour.
+
+use std::collections::BTreeMap;
+
+use super::Metrics;
+use super::histogram::Buckets;
+use super::labels::RequestLabelSet;
+
+/// The counters at one moment. Those of an earlier one are never larger.
+#[derive(Clone, Debug, Default)]
+pub struct Sample {
+    /// Requests by decision and reason, as in [`super::RequestLabels`]; only those that occurred.
+    pub requests: BTreeMap<(&'static str, &'static str), u64>,
+    /// By rule.
+    pub rules: BTreeMap<Box<str>, RuleCounts>,
+    /// Our own time.
+    pub overhead: Buckets,
+    /// The backend's time.
+    pub upstream: Buckets,
+    /// Look-ups of a token that were in the cache.
+    pub hits: u64,
+    /// Look-ups of a token that were not.
+    pub misses: u64,
+}
+
+/// The requests that one rule decided about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuleCounts {
+    /// All of them.
+    pub decided: u64,
+    /// Those that it refused.
+    pub refused: u64,
+    /// Those that it would have refused in enforce mode.
+    pub would_refuse: u64,
+}
+
+impl Metrics {
+    /// The counters now.
+    pub fn sample(&self) -> Sample {
+        let mut sample = Sample {
+            overhead: self.overhead_duration.buckets(),
+            upstream: self.upstream_duration.buckets(),
+            hits: self.token_cache.get(0),
+            misses: self.token_cache.get(1),
+            ..Sample::default()
+        };
+        self.requests.for_each(|RequestLabelSet { decision, reason, rule, .. }, count| {
+            if count == 0 {
+                return;
+            }
+            *sample.requests.entry((decision, reason)).or_default() += count;
+            if !rule.is_empty() {
+                let counts = sample.rules.entry(rule.as_str().into()).or_default();
+                counts.decided += count;
+                match *decision {
+                    "deny" => counts.refused += count,
+                    "would_deny" => counts.would_refuse += count,
+                    _ => {}
+                }
+            }
+        });
+        sample
+    }
+}
