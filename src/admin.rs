@@ -31,6 +31,7 @@ use crate::refusals::Refusals;
 use crate::side_listener::{self, End};
 
 mod explain;
+mod log_level;
 mod origin;
 mod page;
 mod view;
@@ -53,6 +54,9 @@ pub type KeyRefresh = Pin<Box<dyn Future<Output = Vec<SourceStatus>> + Send>>;
 /// Answers a question about a token.
 pub type Explain = Box<dyn Fn(&Question) -> Option<Value> + Send + Sync>;
 
+/// Changes the level of the log if one is given, in the form of `log.level`. Returns the level in force.
+pub type LogLevel = Box<dyn Fn(Option<&str>) -> Box<str> + Send + Sync>;
+
 /// The state and the actions of the process that the listener exposes.
 pub struct Console {
     /// The current state of the process.
@@ -67,6 +71,8 @@ pub struct Console {
     pub quit: Box<dyn Fn() -> bool + Send + Sync>,
     /// The last refusals.
     pub refusals: Arc<Refusals>,
+    /// Changes the level of the log; `None` if the process has no log of its own.
+    pub log_level: Option<LogLevel>,
     /// Whether a name is one of `admin.hosts`.
     pub is_host: Box<dyn Fn(&str) -> bool + Send + Sync>,
 }
@@ -123,15 +129,18 @@ async fn respond(
         ("/quit", &Method::POST) => quit(console),
         ("/keys/refresh", &Method::POST) => refresh_keys(console).await,
         ("/explain", &Method::POST) => explain::respond(request.into_body(), console).await,
+        ("/log", &Method::GET | &Method::HEAD) => log_level::show(console),
+        ("/log", &Method::POST) => log_level::change(request.into_body(), console).await,
         ("/keys", &Method::GET | &Method::HEAD) => {
             let sources = off_thread(console, |console| (console.overview)().sources).await;
             json_response(StatusCode::OK, &sources)
         }
         ("/reload" | "/quit" | "/keys/refresh" | "/explain", _) => not_allowed("POST"),
+        ("/log", _) => not_allowed("GET, HEAD, POST"),
         ("/" | "/page.js" | "/status" | "/refusals" | "/keys", _) => not_allowed("GET, HEAD"),
         _ => json_response(
             StatusCode::NOT_FOUND,
-            &json!({"code": 404, "message": "GET /, /status, /keys or /refusals; POST /reload, /keys/refresh, /explain or /quit"}),
+            &json!({"code": 404, "message": "GET /, /status, /keys, /log or /refusals; POST /reload, /keys/refresh, /explain, /log or /quit"}),
         ),
     };
     with_security_fields(response)

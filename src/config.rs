@@ -82,6 +82,7 @@ pub use sources::{Flags, Sources};
 pub use token_exchange::{ExchangeConfig, ExchangeCredential};
 pub use upstream::{ClientTls, HostHeader, Upstream, UpstreamAuthorization, UpstreamProtocol};
 pub(crate) use values::KID_IN_URL;
+pub use values::log_level;
 pub use words::Words;
 
 use std::net::SocketAddr;

@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, sleep, sleep_until, timeout};
 
+pub use crate::admin::LogLevel;
 use crate::admin::{Console, LastReload, Outcome, ReloadRequest};
 use crate::audit::{AuditTrail, AuditWriter};
 use crate::budget::Budget;
@@ -206,6 +207,8 @@ pub struct RunOptions {
     pub reload: Option<Reload>,
     /// Reports the state of the process to the service manager.
     pub notifier: Notifier,
+    /// Changes the level of the log.
+    pub log_level: Option<LogLevel>,
 }
 
 /// Runs the proxy until `shutdown` resolves and everything has drained. Audit records are written to `audit_out`;
@@ -235,7 +238,7 @@ pub async fn run(
 
     let acceptors = Acceptors::open(listeners.proxy, listeners.forward_auth)?;
     let (reload_sender, reload_requests) = mpsc::channel(16);
-    let console = console(&process, reload_sender, shared.refusals.clone());
+    let console = console(&process, reload_sender, shared.refusals.clone(), options.log_level);
     let side_listeners = SideListeners::start(listeners.health, listeners.admin, &process, console)?;
     let mut reloading = JoinSet::new();
     let notifier = Arc::new(options.notifier);
@@ -286,7 +289,12 @@ async fn signal_after_quit(shutdown: impl Future<Output = ()>) {
     pending().await
 }
 
-fn console(process: &Arc<Process>, reload: mpsc::Sender<ReloadRequest>, refusals: Arc<Refusals>) -> Console {
+fn console(
+    process: &Arc<Process>,
+    reload: mpsc::Sender<ReloadRequest>,
+    refusals: Arc<Refusals>,
+    log_level: Option<LogLevel>,
+) -> Console {
     let for_quit = process.clone();
     let (for_overview, for_keys) = (process.clone(), process.clone());
     let (for_hosts, for_explain) = (process.clone(), process.clone());
@@ -299,6 +307,7 @@ fn console(process: &Arc<Process>, reload: mpsc::Sender<ReloadRequest>, refusals
         }),
         explain: Box::new(move |question| Some(for_explain.current().gateway()?.explain(question))),
         refusals,
+        log_level,
         quit: Box::new(move || {
             let permitted = for_quit.current().loaded.config.admin_quit;
             if permitted {

@@ -1,6 +1,7 @@
 //! Logs diagnostics to standard error. Standard output is only for audit records.
 
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
@@ -8,8 +9,13 @@ use tracing_subscriber::reload::Handle;
 
 use crate::config::{Log, LogFormat};
 
-/// The log of the process. Its level can be changed.
-pub struct Telemetry(Box<dyn Fn(EnvFilter) + Send + Sync>);
+/// The log of the process. Its level can be changed. A clone is another handle to the same log.
+#[derive(Clone)]
+pub struct Telemetry {
+    reload: Arc<dyn Fn(EnvFilter) + Send + Sync>,
+    /// The level in force, as in `log.level`.
+    level: Arc<Mutex<Box<str>>>,
+}
 
 /// Starts logging for the whole process. A second call changes nothing.
 pub fn start(log: &Log) -> Result<Telemetry, ParseError> {
@@ -23,29 +29,36 @@ pub fn start(log: &Log) -> Result<Telemetry, ParseError> {
             let builder = builder.with_filter_reloading();
             let handle = builder.reload_handle();
             let _ = builder.try_init();
-            Telemetry::of(handle)
+            Telemetry::of(handle, log)
         }
         LogFormat::Text => {
             let builder = builder.with_ansi(wants_colour()).with_filter_reloading();
             let handle = builder.reload_handle();
             let _ = builder.try_init();
-            Telemetry::of(handle)
+            Telemetry::of(handle, log)
         }
     })
 }
 
 impl Telemetry {
-    fn of<S: 'static>(handle: Handle<EnvFilter, S>) -> Self {
+    fn of<S: 'static>(handle: Handle<EnvFilter, S>, log: &Log) -> Self {
         // `Err` if the subscriber is gone, and with it the log.
-        Self(Box::new(move |filter| drop(handle.reload(filter))))
+        let reload = Arc::new(move |filter| drop(handle.reload(filter)));
+        Self { reload, level: Arc::new(Mutex::new(log.level.clone())) }
     }
 
-    /// Changes the level to that of `log`.
-    pub fn change_level(&self, log: &Log) {
-        // The level was checked when the configuration was loaded. An invalid one would change nothing.
-        if let Ok(filter) = EnvFilter::builder().parse(&log.level) {
-            (self.0)(filter);
+    /// Changes the level, in the form of `log.level`.
+    pub fn change_level(&self, level: &str) {
+        // It was checked before. An invalid one would change nothing.
+        if let Ok(filter) = EnvFilter::builder().parse(level) {
+            (self.reload)(filter);
+            *self.level.lock().unwrap_or_else(PoisonError::into_inner) = level.into();
         }
+    }
+
+    /// The level in force.
+    pub fn level(&self) -> Box<str> {
+        self.level.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Failure, RunArguments, runtime};
 use crate::audit::{AuditFile, Reopen, TerminalLines};
 use crate::config::{self, ConfigErrors, Loaded};
 use crate::gateway::system_clock;
-use crate::server::{self, Inherited, Listeners, Notifier, Reload, RunOptions, tls_files};
+use crate::server::{self, Inherited, Listeners, LogLevel, Notifier, Reload, RunOptions, tls_files};
 use crate::telemetry;
 
 pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
@@ -26,10 +26,16 @@ pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let notifier = Notifier::new(sources.variable("NOTIFY_SOCKET").map(OsStr::new));
     runtime()?.block_on(async {
         let shutdown = ended()?;
-        let on_applied = Box::new(move |config: &config::Config| telemetry.change_level(&config.log));
+        let log = telemetry.clone();
+        let on_applied = Box::new(move |config: &config::Config| log.change_level(&config.log.level));
+        let log_level: LogLevel = Box::new(move |level| {
+            level.inspect(|level| telemetry.change_level(level));
+            telemetry.level()
+        });
         let audit_file = Reopen::default();
         let audit = audit_output(loaded.config.audit.file.as_deref(), &audit_file)?;
-        let options = RunOptions { reload: Some(Reload { sources, on_applied, audit_file }), notifier };
+        let reload = Some(Reload { sources, on_applied, audit_file });
+        let options = RunOptions { reload, notifier, log_level: Some(log_level) };
         server::run(loaded, options, listeners, audit, system_clock, shutdown).await?;
         Ok(())
     })

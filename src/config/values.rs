@@ -301,8 +301,11 @@ pub(super) fn base_path(text: &str) -> Result<String, String> {
     path_pattern(path).map(|_| path.to_owned())
 }
 
-/// `info`, or `info,hyper=warn`. A misspelled level would be taken for the name of a target.
-pub(super) fn log_level(text: &str) -> Result<Box<str>, String> {
+/// Reads `info`, or `info,hyper=warn`. A misspelled level would be taken for the name of a target.
+///
+/// # Errors
+/// What is wrong with it, and what would be accepted.
+pub fn log_level(text: &str) -> Result<Box<str>, String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let target = |c: char| c.is_ascii_alphanumeric() || "_-:".contains(c);
     for directive in text.split(',').map(str::trim) {

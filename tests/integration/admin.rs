@@ -282,3 +282,39 @@ fn the_script_of_the_page_is_its_only_script() {
     assert_eq!((script.status, script.header("content-type")), (200, Some("text/javascript; charset=utf-8")));
     assert!(script.text().contains("use strict"));
 }
+
+#[test]
+fn the_level_of_the_log_changes_while_the_process_runs() {
+    let stage = Stage::plain(|setup| setup);
+    let gateway = &stage.gateway;
+    let change = |body: &str, fields: &[(&str, &str)]| {
+        let bytes = wire::request_bytes("POST", "/log", fields, body.as_bytes());
+        let host = format!("Host: {}", gateway.admin());
+        let bytes = wire::replace(&bytes, b"Host: gateway.test", host.as_bytes());
+        Client::connect(gateway.admin()).send(bytes).response().expect("a response")
+    };
+    let level = || gateway.ask_admin("GET", "/log", &[]).json()["level"].clone();
+    assert_eq!(level(), "info");
+    assert_eq!(change(r#"{"level": "debug"}"#, &[]).status, 403, "not deliberate");
+    for wrong in
+        [r#"{"level": "loud"}"#, r#"{"level": 1}"#, r#"{"levels": "debug"}"#, "debug", &" ".repeat(5_000)]
+    {
+        assert_eq!(change(wrong, &[DELIBERATE]).status, 400, "{wrong}");
+    }
+    assert_eq!(level(), "info");
+
+    let response = change(r#"{"level": "off"}"#, &[DELIBERATE]);
+    assert_eq!((response.status, level()), (200, json!("off")));
+    // Nothing is logged of this one.
+    assert_eq!(change(r#"{"level": "debug,h2=warn"}"#, &[DELIBERATE]).status, 200);
+    assert_eq!(change(r#"{"level": "warn"}"#, &[DELIBERATE]).status, 200);
+    let changes = eventually("the last change to be logged", || {
+        let is_change = |line: &Value| text(line, "message").is_some_and(|text| text.contains("POST /log"));
+        let changes: Vec<_> = gateway.logs().into_iter().filter(is_change).collect();
+        changes.last().is_some_and(|last| text(last, "to") == Some("warn")).then_some(changes)
+    });
+    assert_eq!(changes.len(), 2, "{changes:?}");
+
+    assert_eq!(gateway.ask_admin("POST", "/reload", &[DELIBERATE]).status, 200);
+    assert_eq!(level(), "info", "a reload restores that of the configuration");
+}
