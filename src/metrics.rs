@@ -2,7 +2,7 @@
 //!
 //! Label values come from closed sets or from the configuration, never from a client.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::text::encode;
@@ -26,7 +26,7 @@ use definition::metrics;
 use histogram::Histogram;
 use labels::{
     AddressLabel, BuildLabels, CauseLabel, CodeLabel, FetchLabels, KindLabel, Labelled, NoLabels,
-    ResultLabel, SkippedLabels, SourceLabel,
+    ResultLabel, SkippedLabels, SourceLabel, WorkerLabel,
 };
 
 pub use definition::Definition;
@@ -86,6 +86,10 @@ metrics! {
         "When the configuration in force was read, seconds since the epoch";
     tls_certificate_not_after_timestamp in Seconds: Family<NoLabels, Timestamp>,
         "When the certificate of the listener ends, seconds since the epoch";
+    // Updated when the metrics are read.
+    worker_busy in Seconds: Family<WorkerLabel, Counter<f64, AtomicU64>>,
+        "How long a worker was not waiting for events: at one second in each second, it is the bottleneck";
+    worker_tasks: Family<WorkerLabel, Gauge>, "Tasks of a worker: its connections, and a few of its own";
     pub audit_dropped: Counter, "Audit records that were dropped, because standard output was too slow or failed, or the clock is wrong";
     pub panics: Counter, "Panics that ended one connection";
     build_info: Family<BuildLabels, Gauge>, "The version that runs";
@@ -244,6 +248,14 @@ impl Metrics {
         for reason in reasons {
             self.jwks_skipped_keys.remove(&SkippedLabels::new(source, reason));
         }
+    }
+
+    /// Sets what a worker has done so far.
+    pub fn worker(&self, number: usize, busy: Duration, tasks: usize) {
+        let label = WorkerLabel { worker: u32::try_from(number).unwrap_or(u32::MAX) };
+        let counter = self.worker_busy.get_or_create(&label);
+        counter.inner().store(busy.as_secs_f64().to_bits(), Ordering::Relaxed);
+        self.worker_tasks.get_or_create(&label).set(i64::try_from(tasks).unwrap_or(i64::MAX));
     }
 
     /// The exposition.

@@ -20,6 +20,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 
+use tokio::runtime::RuntimeMetrics;
 use tokio::sync::Notify;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -135,6 +136,7 @@ pub struct Process {
     draining: AtomicBool,
     started: SystemTime,
     last_reload: Mutex<Option<LastReload>>,
+    runtimes: Vec<RuntimeMetrics>,
     history: History,
     tokens: Arc<TokensInUse>,
     /// Wakes when `POST /quit` asks for the end.
@@ -142,9 +144,10 @@ pub struct Process {
 }
 
 impl Process {
-    fn new(shared: &SharedState, budget: Arc<Budget>, first: Arc<Generation>) -> Self {
+    fn new(shared: &SharedState, workers: &Workers, budget: Arc<Budget>, first: Arc<Generation>) -> Self {
         Self {
             metrics: shared.metrics.clone(),
+            runtimes: workers.runtimes(),
             history: History::default(),
             tokens: shared.tokens.clone(),
             budget,
@@ -175,6 +178,9 @@ impl Process {
         let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
         self.metrics.requests_in_flight.set(count(self.budget.requests()));
         self.metrics.memory_held.set(count(self.budget.memory()));
+        for (number, runtime) in self.runtimes.iter().enumerate() {
+            self.metrics.worker(number, runtime.worker_total_busy_duration(0), runtime.num_alive_tasks());
+        }
         self.metrics.encode(format)
     }
 
@@ -234,7 +240,7 @@ pub async fn run(
     let workers = Workers::start(&shared.slots, &shared.policy_number, &metrics, &budget)?;
     first.enter(None, &shared);
     metrics.config_is_good(true);
-    let process = Arc::new(Process::new(&shared, budget, first));
+    let process = Arc::new(Process::new(&shared, &workers, budget, first));
 
     let acceptors = Acceptors::open(listeners.proxy, listeners.forward_auth)?;
     let (reload_sender, reload_requests) = mpsc::channel(16);

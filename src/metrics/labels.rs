@@ -119,5 +119,6 @@ label_sets! {
     pub(super) CauseLabel { cause: &'static str }
     pub(super) AddressLabel { address: String }
     pub(super) KindLabel { kind: &'static str }
+    pub(super) WorkerLabel { worker: u32 }
     pub(super) BuildLabels { version: &'static str }
 }

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::runtime::RuntimeMetrics;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
@@ -54,6 +55,7 @@ pub(super) struct Workers {
 struct Worker {
     jobs: UnboundedSender<Job>,
     open: Arc<AtomicUsize>,
+    runtime: RuntimeMetrics,
     thread: thread::JoinHandle<()>,
 }
 
@@ -79,6 +81,7 @@ impl Workers {
                 policy_number: policy_number.subscribe(),
             };
             let (jobs, receiver) = unbounded_channel();
+            let metrics_of_runtime = runtime.metrics();
             let open = Arc::new(AtomicUsize::new(0));
             let (counted, budget) = (open.clone(), budget.clone());
             let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
@@ -89,9 +92,14 @@ impl Workers {
                 // Drops the connections that are still open after the drain.
                 runtime.shutdown_background();
             })?;
-            workers.push(Worker { jobs, open, thread });
+            workers.push(Worker { jobs, open, runtime: metrics_of_runtime, thread });
         }
         Ok(Self { workers, shutdown })
+    }
+
+    /// What the runtime of each worker counts.
+    pub(super) fn runtimes(&self) -> Vec<RuntimeMetrics> {
+        self.workers.iter().map(|worker| worker.runtime.clone()).collect()
     }
 
     /// Gives a connection to the worker with the fewest connections.

@@ -318,3 +318,16 @@ fn the_level_of_the_log_changes_while_the_process_runs() {
     assert_eq!(gateway.ask_admin("POST", "/reload", &[DELIBERATE]).status, 200);
     assert_eq!(level(), "info", "a reload restores that of the configuration");
 }
+
+#[test]
+fn the_time_that_workers_are_busy_is_counted() {
+    let stage = Stage::plain(|setup| setup.env("METAGATE_WORKERS", "2"));
+    let busy =
+        |worker: &str| stage.gateway.metric("metagate_worker_busy_seconds_total", &[("worker", worker)]);
+    let before = busy("0") + busy("1");
+    for _ in 0..20 {
+        stage.gateway.get_as(&Token::bot(), "/x");
+    }
+    eventually("the time of 20 requests", || (busy("0") + busy("1") > before).then_some(()));
+    assert!(stage.gateway.metric("metagate_worker_tasks", &[("worker", "1")]) >= 1.0);
+}
