@@ -10,6 +10,8 @@ mod configurations;
 mod endpoints;
 #[path = "documents/mistakes.rs"]
 mod mistakes;
+#[path = "documents/monitoring.rs"]
+mod monitoring;
 #[path = "documents/reference.rs"]
 mod reference;
 #[path = "documents/rule_sets.rs"]
@@ -237,7 +239,7 @@ fn traefik_and_envoy_examples_name_the_fields_in_use() {
     assert!(position("envoy.filters.http.ext_authz") < position("envoy.filters.http.router"));
 }
 
-const DOCUMENTS: [&str; 31] = [
+const DOCUMENTS: [&str; 33] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -265,6 +267,8 @@ const DOCUMENTS: [&str; 31] = [
     "docs/recipes/private-ca.md",
     "docs/recipes/zitadel.md",
     "docs/rules.md",
+    "docs/runbooks.md",
+    "docs/scaling.md",
     "docs/threat-model.md",
     "docs/tls.md",
     "docs/troubleshooting.md",
