@@ -99,3 +99,29 @@ fn the_operations_have_a_row_for_every_metric_and_nothing_else() {
     }
     assert_eq!(rows.len(), definitions.len());
 }
+
+#[test]
+fn the_audit_mapping_has_every_field_and_every_refused_token() {
+    let operations = read("docs/operations.md");
+    let (_, rest) = operations.split_once("| audit field | content |\n").expect("the table of audit fields");
+    let (table, _) = rest.split_once("\n\n").expect("its end");
+    let fields = table
+        .lines()
+        .filter_map(|line| line.split(" | ").next())
+        .flat_map(|names| names.split('`').skip(1).step_by(2));
+    let (page, mapping) = (read("docs/audit.md"), read("deploy/logs/ocsf.vrl"));
+    let mut seen = 0;
+    // These two say nothing that others do not.
+    for field in fields.filter(|field| !["event", "public"].contains(field)) {
+        assert!(page.contains(&format!("`{field}`")), "docs/audit.md: {field}");
+        assert!(mapping.contains(&format!("record.{field}")), "ocsf.vrl: {field}");
+        seen += 1;
+    }
+    assert!(seen > 20, "only {seen} fields were found");
+    let (_, list) = mapping.split_once("refused_tokens = [").expect("the list");
+    let (list, _) = list.split_once(']').expect("its end");
+    let listed: BTreeSet<&str> = list.split('"').skip(1).step_by(2).collect();
+    let refused =
+        Reason::ALL.into_iter().filter(|reason| reason.row().status == http::StatusCode::UNAUTHORIZED);
+    assert_eq!(listed, refused.map(Reason::as_str).collect());
+}
