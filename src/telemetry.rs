@@ -20,8 +20,13 @@ pub struct Telemetry {
 /// Starts logging for the whole process. A second call changes nothing.
 pub fn start(log: &Log) -> Result<Telemetry, ParseError> {
     let filter = EnvFilter::builder().parse(&log.level)?;
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    // An error of standard error would be reported to standard error with `eprintln!`, which panics: a log on a full disk,
+    // or a pipe that nobody reads, would end the process.
+    let builder = tracing_subscriber::fmt()
+        .log_internal_errors(false)
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false);
     // `Err` if a subscriber is already installed: tests start several servers.
     Ok(match log.format {
         LogFormat::Json => {

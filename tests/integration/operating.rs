@@ -9,6 +9,7 @@ mod jobs_pages;
 mod jobs_tls;
 mod json;
 mod keys_in_time;
+mod log_output;
 mod mint;
 mod preflight;
 mod quit;

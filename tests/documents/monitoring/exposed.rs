@@ -129,9 +129,10 @@ fn scrape() -> String {
     command.args(["run", "--config"]).arg(&file).env_clear();
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut running = Running(command.spawn().unwrap());
-    let log = BufReader::new(running.0.stderr.take().unwrap());
+    // Open until the end, so that the program can always write to it.
+    let mut log = BufReader::new(running.0.stderr.take().unwrap()).lines();
     let mut seen = String::new();
-    let address = log.lines().map_while(Result::ok).find_map(|line| {
+    let address = log.by_ref().map_while(Result::ok).find_map(|line| {
         seen += &line;
         let log: Value = serde_json::from_str(&line).ok()?;
         let field = |name: &str| log.get(name).or_else(|| log.get("fields")?.get(name))?.as_str();
