@@ -16,14 +16,14 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArguments,
-    /// The URL to request; by default /readyz on the configuration's health listener.
+    /// The URL to request, /readyz if it has no path; by default the configuration's health listener.
     #[arg(long, value_name = "URL")]
     url: Option<Url>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let url = match &arguments.url {
-        Some(url) => url.clone(),
+        Some(url) => with_probe(url.clone()),
         None => listener_url(&arguments.config, Listener::Health, "/readyz")?,
     };
     tls::install_crypto_provider();
@@ -39,6 +39,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Err(error) => Err(Failure::Other(format!("{}: {}", redacted(url.as_str()), error.without_url()))),
     }
+}
+
+/// The same URL, or the readiness probe there if it names only a host.
+fn with_probe(mut url: Url) -> Url {
+    if url.path() == "/" {
+        url.set_path("/readyz");
+    }
+    url
 }
 
 /// A listener of the proxy other than the one for clients.

@@ -16,6 +16,11 @@ pub(super) fn create(path: &Path, text: &str) -> Result<(), Failure> {
                     "{} exists, and a key file is not overwritten; `metagate mint rotate` makes the next one",
                     path.display()
                 ),
+                ErrorKind::NotFound => format!(
+                    "{} cannot be made: its directory does not exist; `mkdir -p -m 0700 {}` makes one that only you can read",
+                    path.display(),
+                    path.parent().unwrap_or(Path::new(".")).display()
+                ),
                 _ => format!("{} cannot be made: {error}", path.display()),
             })
         })?;
@@ -75,7 +80,10 @@ mod tests {
         let link = directory.path().join("link");
         std::os::unix::fs::symlink(directory.path().join("elsewhere"), &link).unwrap();
         assert!(create(&link, "x").is_err() && !directory.path().join("elsewhere").exists());
-        assert!(create(&directory.path().join("no/such/directory"), "x").is_err());
+        let Err(Failure::Other(message)) = create(&directory.path().join("no/such/1.pem"), "x") else {
+            panic!("a key file in a directory that does not exist");
+        };
+        assert!(message.contains("does not exist; `mkdir -p -m 0700 "), "{message}");
     }
 
     #[test]

@@ -206,6 +206,8 @@ fn health_command_probes_the_health_listener() {
     let url = format!("http://{}/readyz", stage.gateway.health);
     assert_eq!(command(&["health", "--url", &url]).code, Some(0));
     let address = stage.gateway.health.to_string();
+    // The readiness probe is meant if there is no path.
+    assert_eq!(command(&["health", "--url", &format!("http://{address}")]).code, Some(0));
     assert_eq!(Setup::command(&["health"]).env("METAGATE_HEALTH__LISTEN", &address).finish().code, Some(0));
     stage.gateway.terminate();
     stage.gateway.wait_exit();
