@@ -18,7 +18,7 @@ OPENMETADATA = """
     pydantic>=2.12.5,<3 pydantic-settings requests>=2.33 pyyaml cached-property==1.5.2 python-dateutil cachetools PyJWT
     email-validator tenacity<10 httpx~=0.28 typing-inspect packaging sqlalchemy<2.1 jsonpatch chardet==4.0.0 sqlparse jinja2
     antlr4-python3-runtime==4.9.2 collate-sqllineage==2.1.7 tabulate==0.9.0 cryptography google-auth boto3~=1.41.5
-    azure-keyvault-secrets google-crc32c google-cloud-secret-manager==2.24.0 kubernetes<36 pytz attrs rich dsnparse toml psutil
+    azure-keyvault-secrets google-crc32c google-cloud-secret-manager==2.24.0 kubernetes<36 pytz attrs rich dsnparse toml psutil more-itertools
 """.split()
 
 
