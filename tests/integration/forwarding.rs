@@ -6,6 +6,7 @@ mod credentials;
 pub(crate) mod faults;
 mod identity;
 mod interim;
+mod mcp;
 mod reachability;
 mod recorded;
 

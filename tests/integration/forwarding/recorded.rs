@@ -29,16 +29,17 @@ const OURS: [&str; 9] = [
     "x-datahub-request-source",
 ];
 
-struct Recorded {
-    method: String,
-    target: String,
+pub(super) struct Recorded {
+    pub(super) client: String,
+    pub(super) method: String,
+    pub(super) target: String,
     headers: Vec<(String, String)>,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
     is_chunked: bool,
 }
 
 impl Recorded {
-    fn read(line: &str, token: &str) -> Self {
+    pub(super) fn read(line: &str, token: &str) -> Self {
         let value: Value = serde_json::from_str(line).expect("a recorded request");
         let text = |value: &Value| value.as_str().expect("text").to_owned();
         let headers = value["headers"].as_array().expect("fields").iter();
@@ -47,6 +48,7 @@ impl Recorded {
         // Longer bodies were recorded only in part.
         body.resize(value["body_len"].as_u64().expect("a length") as usize, b' ');
         Self {
+            client: value["client"].as_str().unwrap_or_default().to_owned(),
             method: text(&value["method"]),
             target: text(&value["path"]),
             headers: headers.collect(),
@@ -55,7 +57,7 @@ impl Recorded {
         }
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub(super) fn bytes(&self) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         if !self.has("host") {
             text.push_str("Host: metadata.test:8585\r\n");
@@ -80,7 +82,7 @@ impl Recorded {
     }
 
     /// The end-to-end fields in order, with lower-case names. The gateway writes the framing itself, at the end.
-    fn end_to_end(&self) -> Vec<(String, String)> {
+    pub(super) fn end_to_end(&self) -> Vec<(String, String)> {
         let fields = self.headers.iter().map(lower);
         let mut fields: Vec<_> =
             fields.filter(|(name, _)| !NOT_END_TO_END.contains(&name.as_str())).collect();
@@ -93,7 +95,7 @@ fn lower((name, value): &(String, String)) -> (String, String) {
     (name.to_ascii_lowercase(), value.clone())
 }
 
-fn arrived(request: &Received) -> Vec<(String, String)> {
+pub(super) fn arrived(request: &Received) -> Vec<(String, String)> {
     let fields = request.head.headers.iter().map(lower);
     fields
         .filter(|(name, _)| !NOT_END_TO_END.contains(&name.as_str()) && !OURS.contains(&name.as_str()))
