@@ -6,6 +6,7 @@ mod files;
 mod gms;
 mod openmetadata;
 mod pages;
+mod recorded;
 mod requests;
 mod rotation;
 

@@ -8,7 +8,7 @@ mod identity;
 mod interim;
 mod mcp;
 mod reachability;
-mod recorded;
+pub(crate) mod recorded;
 
 use serde_json::json;
 

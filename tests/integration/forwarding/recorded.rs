@@ -29,17 +29,17 @@ const OURS: [&str; 9] = [
     "x-datahub-request-source",
 ];
 
-pub(super) struct Recorded {
-    pub(super) client: String,
-    pub(super) method: String,
-    pub(super) target: String,
+pub(crate) struct Recorded {
+    pub(crate) client: String,
+    pub(crate) method: String,
+    pub(crate) target: String,
     headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     is_chunked: bool,
 }
 
 impl Recorded {
-    pub(super) fn read(line: &str, token: &str) -> Self {
+    pub(crate) fn read(line: &str, token: &str) -> Self {
         let value: Value = serde_json::from_str(line).expect("a recorded request");
         let text = |value: &Value| value.as_str().expect("text").to_owned();
         let headers = value["headers"].as_array().expect("fields").iter();
@@ -57,7 +57,7 @@ impl Recorded {
         }
     }
 
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         if !self.has("host") {
             text.push_str("Host: metadata.test:8585\r\n");
@@ -82,7 +82,7 @@ impl Recorded {
     }
 
     /// The end-to-end fields in order, with lower-case names. The gateway writes the framing itself, at the end.
-    pub(super) fn end_to_end(&self) -> Vec<(String, String)> {
+    pub(crate) fn end_to_end(&self) -> Vec<(String, String)> {
         let fields = self.headers.iter().map(lower);
         let mut fields: Vec<_> =
             fields.filter(|(name, _)| !NOT_END_TO_END.contains(&name.as_str())).collect();
@@ -95,7 +95,7 @@ fn lower((name, value): &(String, String)) -> (String, String) {
     (name.to_ascii_lowercase(), value.clone())
 }
 
-pub(super) fn arrived(request: &Received) -> Vec<(String, String)> {
+pub(crate) fn arrived(request: &Received) -> Vec<(String, String)> {
     let fields = request.head.headers.iter().map(lower);
     fields
         .filter(|(name, _)| !NOT_END_TO_END.contains(&name.as_str()) && !OURS.contains(&name.as_str()))
