@@ -231,7 +231,8 @@ fn explain_shows_the_revocation_step() {
     let issuer = Issuer::of(keys::rsa());
     let upstream = Upstream::echo();
     for (list, code, step) in [
-        (None, 0, "ok     revocation: there is no revocation list"),
+        (None, 0, "ok     revocation: no token is revoked"),
+        (Some("[]"), 0, "ok     revocation: no token is revoked"),
         (Some("- jti: other"), 0, "ok     revocation: none of the 1 entries is about it"),
         (Some("- kid: rsa-1"), 1, "FAILED revocation: revoked: its key is revoked: \"rsa-1\""),
     ] {
