@@ -3,8 +3,11 @@
 //! The issuer and the backend are small stand-ins. The proxy between them is the real one, with a configuration from
 //! the real loader.
 
+use std::future::pending;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -22,8 +25,12 @@ mod issuer;
 
 use issuer::Issuer;
 
-/// The port that the README uses.
+/// The ports that the README uses.
 const PROXY_PORT: u16 = 8685;
+const ADMIN_PORT: u16 = 8687;
+
+/// When the issuer's next key is published.
+const ROTATION: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -37,33 +44,46 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let issuer = Issuer::new().map_err(|error| Failure::Other(format!("cannot make demo keys: {error}")))?;
+    let issuer = Arc::new(issuer);
     let issuer_listener = loopback(0)?;
     let backend_listener = loopback(0)?;
     let loaded = configuration(issuer_listener.local_addr()?, backend_listener.local_addr()?)?;
     telemetry::start(&loaded.config.log)?;
     let proxy = loopback(arguments.port).or_else(|_| loopback(0))?;
     let address = proxy.local_addr()?;
+    let admin = loopback(ADMIN_PORT).or_else(|_| loopback(0))?;
     let listeners = Listeners {
         proxy: vec![ProxySocket { listen: Listen::Tcp(address), socket: Socket::Tcp(proxy) }],
         health: loopback(0)?,
-        admin: Vec::new(),
+        admin: vec![admin.try_clone()?],
         forward_auth: None,
     };
-    let (proxy, health) = (address, listeners.health.local_addr()?);
+    let at = Addresses { proxy: address, health: listeners.health.local_addr()?, admin: admin.local_addr()? };
     runtime()?.block_on(async {
         let signals = ended()?;
-        tokio::spawn(issuer::serve(issuer_listener, issuer.jwks()));
+        tokio::spawn(issuer::serve(issuer_listener, issuer.clone()));
         tokio::spawn(backend::serve(backend_listener));
-        let cases = cases(&issuer);
-        print_guide(proxy, health, &cases);
-        let checked = tokio::sync::oneshot::channel();
-        let (done, checking) = checked;
+        let (cases, rotated) = cases(&issuer);
+        print_guide(&at, &cases);
+        let (done, checking) = tokio::sync::oneshot::channel();
         let once = arguments.once;
         let shutdown = async move {
             if once {
-                let _ = done.send(try_each(proxy, health, &cases).await);
+                let failed = try_each(&at, &cases).await;
+                issuer.rotate();
+                print_rotation(&at, &rotated);
+                let _ = done.send(failed + try_each(&at, &[rotated]).await);
             } else {
-                signals.await;
+                let rotation = async {
+                    tokio::time::sleep(ROTATION).await;
+                    issuer.rotate();
+                    print_rotation(&at, &rotated);
+                    pending::<()>().await
+                };
+                tokio::select! {
+                    () = signals => {}
+                    () = rotation => {}
+                }
             }
         };
         server::run(loaded, RunOptions::default(), listeners, io::stdout(), system_clock, shutdown).await?;
@@ -74,6 +94,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             _ => Ok(()),
         }
     })
+}
+
+/// Where the demo listens.
+struct Addresses {
+    proxy: SocketAddr,
+    health: SocketAddr,
+    admin: SocketAddr,
 }
 
 fn loopback(port: u16) -> io::Result<TcpListener> {
@@ -143,7 +170,8 @@ struct Case {
     status: u16,
 }
 
-fn cases(issuer: &Issuer) -> Vec<Case> {
+/// The requests to try, and the one for which the issuer's next key must be published.
+fn cases(issuer: &Issuer) -> (Vec<Case>, Case) {
     let now = system_clock().as_secs();
     let bot = issuer.token(&issuer::bot_claims());
     let user = issuer.token(&issuer::user_claims(now, now + 3600));
@@ -151,8 +179,14 @@ fn cases(issuer: &Issuer) -> Vec<Case> {
     let job = issuer.token(&issuer::workload_claims(issuer::JOB, now, now + 3600));
     let other_job = issuer.token(&issuer::workload_claims(issuer::OTHER_JOB, now, now + 3600));
     let foreign = issuer.token_with_foreign_key(&issuer::user_claims(now, now + 3600));
+    let next = issuer.next_token(&issuer::user_claims(now, now + 3600));
     let get = |title, token, status| Case { title, method: "GET", path: "/api/v1/tables", token, status };
-    vec![
+    let rotated = get(
+        "a token signed with the new key, which is fetched when it is seen first",
+        Some(("NEW", next)),
+        200,
+    );
+    let cases = vec![
         get("a bot, whose token never expires", Some(("BOT", bot)), 200),
         Case {
             path: "/entities/urn%3Ali%3Acorpuser%3Adatahub",
@@ -168,11 +202,15 @@ fn cases(issuer: &Issuer) -> Vec<Case> {
             path: "/api/v1/tables/1",
             ..get("a user who may not delete", Some(("ADA", user)), 403)
         },
-    ]
+    ];
+    (cases, rotated)
 }
 
-fn print_guide(proxy: SocketAddr, health: SocketAddr, cases: &[Case]) {
-    say!("metagate listens on http://{proxy} in front of a sample backend. Paste into another terminal:\n");
+fn print_guide(at: &Addresses, cases: &[Case]) {
+    say!(
+        "metagate listens on http://{} in front of a sample backend. Paste into another terminal:\n",
+        at.proxy
+    );
     let mut printed = Vec::new();
     for (name, token) in cases.iter().filter_map(|case| case.token.as_ref()) {
         if !printed.contains(name) {
@@ -180,23 +218,38 @@ fn print_guide(proxy: SocketAddr, health: SocketAddr, cases: &[Case]) {
             printed.push(name);
         }
     }
-    for Case { title, method, path, token, status } in cases {
-        say!("\n# {title}: {status}");
-        let method = if *method == "GET" { String::new() } else { format!("-X {method} ") };
-        let header = token
-            .as_ref()
-            .map(|(name, _)| format!("-H \"Authorization: Bearer ${name}\" "))
-            .unwrap_or_default();
-        say!("curl -i {method}{header}http://{proxy}{path}");
+    cases.iter().for_each(|case| print_case(at, case));
+    say!("\n# metrics\ncurl -s http://{}/metrics | grep requests_total", at.health);
+    say!("\n# the status page, for a browser\nhttp://{}/", at.admin);
+    let seconds = ROTATION.as_secs();
+    say!(
+        "\nEvery request writes one audit record here. In {seconds} seconds the issuer gets a new key. Press Ctrl-C to stop.\n"
+    );
+}
+
+fn print_case(at: &Addresses, Case { title, method, path, token, status }: &Case) {
+    say!("\n# {title}: {status}");
+    let method = if *method == "GET" { String::new() } else { format!("-X {method} ") };
+    let header =
+        token.as_ref().map(|(name, _)| format!("-H \"Authorization: Bearer ${name}\" ")).unwrap_or_default();
+    say!("curl -i {method}{header}http://{}{path}", at.proxy);
+}
+
+fn print_rotation(at: &Addresses, case: &Case) {
+    say!(
+        "\n# The issuer has published a new key, and goes on publishing the old one. See Keys on the status page."
+    );
+    if let Some((name, token)) = &case.token {
+        say!("{name}={token}");
     }
-    say!("\n# metrics\ncurl -s http://{health}/metrics | grep requests_total");
-    say!("\nEvery request writes one audit record here. Press Ctrl-C to stop.\n");
+    print_case(at, case);
+    say!("");
 }
 
 /// Sends every request and counts those with an unexpected status.
-async fn try_each(proxy: SocketAddr, health: SocketAddr, cases: &[Case]) -> usize {
+async fn try_each(Addresses { proxy, health, .. }: &Addresses, cases: &[Case]) -> usize {
     let Ok(client) = reqwest::Client::builder().no_proxy().build() else { return cases.len() };
-    wait_until_ready(&client, health).await;
+    wait_until_ready(&client, *health).await;
     let mut failed = 0;
     for Case { title, method, path, token, status } in cases {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap_or_default();
@@ -217,7 +270,7 @@ async fn wait_until_ready(client: &reqwest::Client, health: SocketAddr) {
     for _ in 0..100 {
         match client.get(format!("http://{health}/readyz")).send().await {
             Ok(response) if response.status().is_success() => return,
-            _ => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+            _ => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
 }

@@ -1,6 +1,8 @@
-//! The demo's issuer: a generated key pair, its key set over HTTP, and tokens.
+//! The demo's issuer: generated key pairs, its key set over HTTP, and tokens.
 
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
@@ -15,6 +17,8 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 
 const KEY_ID: &str = "metagate-demo";
+/// The key that follows it.
+const NEXT_KEY_ID: &str = "metagate-demo-2";
 
 /// The `iss` of workloads.
 pub(super) const CLUSTER: &str = "https://cluster.demo";
@@ -26,32 +30,57 @@ pub(super) const OTHER_JOB: &str = "system:serviceaccount:metadata:other";
 /// An issuer that behaves like OpenMetadata, including its unusual key encoding.
 pub(super) struct Issuer {
     key: KeyPair,
+    next_key: KeyPair,
+    /// Whether the next key is published, too.
+    has_rotated: AtomicBool,
     foreign_key: KeyPair,
 }
 
 impl Issuer {
     pub(super) fn new() -> Result<Self, Unspecified> {
         let generate = || KeyPair::generate(KeySize::Rsa2048);
-        Ok(Self { key: generate()?, foreign_key: generate()? })
+        Ok(Self {
+            key: generate()?,
+            next_key: generate()?,
+            has_rotated: AtomicBool::new(false),
+            foreign_key: generate()?,
+        })
     }
 
-    pub(super) fn jwks(&self) -> String {
-        let public = self.key.public_key();
-        // Java's sign byte and base64 padding, as in OpenMetadata's own key set.
-        let n = [&[0], public.modulus().big_endian_without_leading_zero()].concat();
-        let e = public.exponent().big_endian_without_leading_zero();
-        let key = json!({"kty": "RSA", "kid": KEY_ID, "n": URL_SAFE.encode(n), "e": URL_SAFE.encode(e), "alg": "RS256", "use": "sig"});
-        json!({"keys": [key]}).to_string()
+    /// From now on publishes the next key, too.
+    pub(super) fn rotate(&self) {
+        self.has_rotated.store(true, Ordering::Relaxed);
+    }
+
+    fn jwks(&self) -> String {
+        let mut keys = vec![jwk(KEY_ID, &self.key)];
+        if self.has_rotated.load(Ordering::Relaxed) {
+            keys.push(jwk(NEXT_KEY_ID, &self.next_key));
+        }
+        json!({"keys": keys}).to_string()
     }
 
     pub(super) fn token(&self, claims: &Value) -> String {
-        sign(&self.key, claims)
+        sign(&self.key, KEY_ID, claims)
+    }
+
+    /// A token signed with the next key.
+    pub(super) fn next_token(&self, claims: &Value) -> String {
+        sign(&self.next_key, NEXT_KEY_ID, claims)
     }
 
     /// The same claims and key id, signed with another key.
     pub(super) fn token_with_foreign_key(&self, claims: &Value) -> String {
-        sign(&self.foreign_key, claims)
+        sign(&self.foreign_key, KEY_ID, claims)
     }
+}
+
+fn jwk(kid: &str, key: &KeyPair) -> Value {
+    let public = key.public_key();
+    // Java's sign byte and base64 padding, as in OpenMetadata's own key set.
+    let n = [&[0], public.modulus().big_endian_without_leading_zero()].concat();
+    let e = public.exponent().big_endian_without_leading_zero();
+    json!({"kty": "RSA", "kid": kid, "n": URL_SAFE.encode(n), "e": URL_SAFE.encode(e), "alg": "RS256", "use": "sig"})
 }
 
 /// The example in OpenMetadata's documentation.
@@ -92,8 +121,8 @@ pub(super) fn workload_claims(subject: &str, issued: i64, expires: i64) -> Value
     })
 }
 
-fn sign(key: &KeyPair, claims: &Value) -> String {
-    let header = json!({"kid": KEY_ID, "alg": "RS256", "typ": "JWT"});
+fn sign(key: &KeyPair, kid: &str, claims: &Value) -> String {
+    let header = json!({"kid": kid, "alg": "RS256", "typ": "JWT"});
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let input = format!("{}.{}", part(&header), part(claims));
     let mut signature = vec![0; key.public_modulus_len()];
@@ -103,11 +132,11 @@ fn sign(key: &KeyPair, claims: &Value) -> String {
 }
 
 /// Serves the key set at `/jwks`.
-pub(super) async fn serve(listener: TcpListener, jwks: String) {
+pub(super) async fn serve(listener: TcpListener, issuer: Arc<Issuer>) {
     super::backend::accept(listener, move |request| {
-        let jwks = jwks.clone();
         let found = request.uri().path() == "/jwks";
-        let mut response = Response::new(Full::new(if found { Bytes::from(jwks) } else { Bytes::new() }));
+        let body = if found { Bytes::from(issuer.jwks()) } else { Bytes::new() };
+        let mut response = Response::new(Full::new(body));
         if !found {
             *response.status_mut() = StatusCode::NOT_FOUND;
         }
