@@ -14,6 +14,7 @@ mod class;
 mod fault;
 mod field_values;
 mod foreign_audience;
+mod issued;
 mod kinds;
 mod mapping;
 mod path;
@@ -28,6 +29,7 @@ pub use class::of as claimed_class;
 pub use fault::{BotPrivilege, ClaimsFault};
 pub use field_values::{FieldRules, IdentityValues};
 pub use foreign_audience::is_foreign_audience;
+pub use issued::IssuedKind;
 pub use kinds::TokenKinds;
 pub use mapping::{MappedUser, Mapping};
 pub use path::ClaimPath;
@@ -52,6 +54,7 @@ pub struct VerifiedToken {
     issuer: Option<Box<str>>,
     binds_issuer: bool,
     is_backends_own: bool,
+    issued: Option<IssuedKind>,
     principal: Box<str>,
     email: Option<Box<str>>,
     roles: Vec<Box<str>>,
@@ -108,6 +111,11 @@ impl VerifiedToken {
     /// Whether it is one of the backend's own tokens: see [`OwnTokens`].
     pub fn is_backends_own(&self) -> bool {
         self.is_backends_own
+    }
+
+    /// What metagate issued it for; `None` if another issuer did.
+    pub fn issued(&self) -> Option<IssuedKind> {
+        self.issued
     }
 
     /// The class that its claims name. It applies only to the backend's own tokens; see [`Self::class`].
@@ -193,7 +201,7 @@ pub fn validate(
 ) -> Result<VerifiedToken, ClaimsFault> {
     let parts = signed.into_parts();
     let claims = parts.claims;
-    rules.kinds.check_claims(&claims)?;
+    let issued = rules.kinds.check_claims(&claims)?;
     let own = rules.own_tokens.include(parts.by_backends_key, optional_string(&claims, "iss").ok().flatten());
     let claimed = class::of(&claims);
     let class = if own { claimed } else { TokenClass::User };
@@ -202,10 +210,9 @@ pub fn validate(
         TokenClass::Bot if !own => ClaimsFault::ForeignBot(privilege),
         _ => fault,
     };
+    let allowed_to_bots = rules.non_expiring.allows(claimed);
     let times = Times::read(&claims, class, rules).map_err(|fault| match fault {
-        ClaimsFault::MissingExpiry if rules.non_expiring.allows(claimed) => {
-            foreign(fault, BotPrivilege::Expiry)
-        }
+        ClaimsFault::MissingExpiry if allowed_to_bots => foreign(fault, BotPrivilege::Expiry),
         fault => fault,
     })?;
     times.check(now)?;
@@ -230,6 +237,7 @@ pub fn validate(
         issuer,
         binds_issuer: !rules.issuers.is_empty(),
         is_backends_own: own,
+        issued,
         principal: identity.principal,
         email: identity.email,
         roles: rules.roles_claim.read(&claims),

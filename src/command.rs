@@ -22,6 +22,8 @@ mod demo;
 mod explain;
 mod health;
 mod input;
+mod issuer;
+mod key_file;
 mod keys;
 mod mint;
 mod report;
@@ -60,6 +62,9 @@ enum Command {
     /// Make, replace and show the keys with which tokens for the backend are minted.
     #[command(subcommand)]
     Mint(mint::Command),
+    /// Make, replace and show the keys that sign the tokens that metagate gives to clients.
+    #[command(subcommand)]
+    Issuer(issuer::Command),
     /// Inspect a token without verifying it.
     #[command(subcommand)]
     Token(token::Command),
@@ -142,6 +147,7 @@ pub fn main() -> ExitCode {
         Command::Routes(arguments) => routes::run(&arguments),
         Command::Revoke(arguments) => revoke::run(&arguments),
         Command::Mint(command) => mint::run(&command),
+        Command::Issuer(command) => issuer::run(&command),
         Command::Token(command) => token::run(&command),
         Command::Config(command) => config_command::run(&command),
         Command::Health(arguments) => health::run(&arguments),

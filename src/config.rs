@@ -99,6 +99,7 @@ use crate::claims::ClaimRules;
 use crate::cors::Cors;
 use crate::jose::{AlgorithmSet, VerificationKey};
 use crate::mint::Minter;
+use crate::own_issuer::TokenIssuer;
 use crate::policy::Policy;
 use crate::request::{ForwardAuthDialect, PathPrefix, TokenFields};
 
@@ -127,7 +128,7 @@ pub struct Config {
     pub strip_prefix: Option<PathPrefix>,
     /// Where requests are forwarded to.
     pub upstream: Upstream,
-    /// The trusted issuers. Entries with issuers come before the simple list.
+    /// The trusted issuers. Entries of the configuration with issuers come before the simple list.
     pub trust: Vec<TrustEntry>,
     /// The request fields that may hold the token.
     pub token_fields: TokenFields,
@@ -153,6 +154,8 @@ pub struct Config {
     pub exchange: ExchangeConfig,
     /// Mints tokens for the backend, if `mint` is configured.
     pub mint: Option<Arc<Minter>>,
+    /// Issues tokens to clients, if `issuer` is configured. Its entry is one of [`Self::trust`].
+    pub issuer: Option<Arc<TokenIssuer>>,
     /// Whether connections begin with a PROXY protocol header.
     pub proxy_protocol: ProxyProtocol,
     /// Peers whose `X-Forwarded-*` and PROXY protocol headers are trusted.

@@ -35,6 +35,7 @@ pub mod policy;
 pub mod trust;
 pub mod token_exchange;
 pub mod mint;
+pub mod own_issuer;
 
 // Decision and wording.
 pub mod diagnosis;

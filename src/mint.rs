@@ -24,6 +24,7 @@ mod claims;
 mod fault;
 mod freshness;
 mod keys;
+pub(crate) mod pem;
 mod principal;
 mod private_key;
 mod target;

@@ -1,7 +1,7 @@
 //! Which kinds of token are accepted (RFC 8725 sections 3.11 and 3.12): by the header's `typ`, and
 //! by claims that only one kind of token has.
 
-use super::ClaimsFault;
+use super::{ClaimsFault, IssuedKind};
 use crate::jose::{JsonObject, JsonValue};
 
 /// The event that identifies a logout token.
@@ -22,6 +22,8 @@ pub struct TokenKinds {
     pub refuse_logout_tokens: bool,
     /// Further members that the header must have, each with its accepted values. The signature covers them.
     pub header: Vec<(Box<str>, Vec<Box<str>>)>,
+    /// Whether these are the tokens that metagate issues itself. Then the claims must name an [`IssuedKind`].
+    pub own: bool,
 }
 
 impl Default for TokenKinds {
@@ -32,6 +34,7 @@ impl Default for TokenKinds {
             refuse_id_tokens: false,
             refuse_logout_tokens: true,
             header: Vec::new(),
+            own: false,
         }
     }
 }
@@ -67,7 +70,17 @@ impl TokenKinds {
         is_listed(name) || name.eq_ignore_ascii_case("JOSE") && is_listed("jwt")
     }
 
-    pub(super) fn check_claims(&self, claims: &JsonObject) -> Result<(), ClaimsFault> {
+    /// What these tokens were issued for, if they are metagate's own.
+    fn issued(&self, claims: &JsonObject) -> Result<Option<IssuedKind>, ClaimsFault> {
+        if !self.own {
+            return Ok(None);
+        }
+        let unknown = ClaimsFault::Malformed("tokenType is neither BOT nor EXCHANGED");
+        IssuedKind::of(claims).map(Some).ok_or(unknown)
+    }
+
+    /// Checks the claims that tell kinds of token apart, and returns what metagate issued the token for.
+    pub(super) fn check_claims(&self, claims: &JsonObject) -> Result<Option<IssuedKind>, ClaimsFault> {
         let has = |name: &str| claims.get_ignoring_case(name).is_some_and(|value| !value.is_null());
         // Keycloak signs these with the same key as access tokens; only this claim distinguishes them.
         let kind = claims.get("typ").and_then(JsonValue::as_str);
@@ -87,7 +100,7 @@ impl TokenKinds {
         if self.refuse_logout_tokens && logs_out() {
             return Err(ClaimsFault::Malformed("a logout token, which `refuse` names"));
         }
-        Ok(())
+        self.issued(claims)
     }
 }
 
@@ -157,6 +170,28 @@ mod tests {
         assert!(accepts(true, false, logout));
         for claims in [json!({}), json!({"nonce": null, "events": null}), json!({"sub": "nonce"})] {
             assert!(accepts(true, true, claims));
+        }
+    }
+
+    #[test]
+    fn our_own_tokens_name_their_kind_exactly() {
+        let own = TokenKinds { own: true, ..TokenKinds::default() };
+        let issued = |kinds: &TokenKinds, claims: Value| {
+            kinds.issued(&JsonObject::parse(claims.to_string().as_bytes()).unwrap())
+        };
+        for (word, kind) in [("BOT", IssuedKind::Bot), ("EXCHANGED", IssuedKind::Exchanged)] {
+            assert_eq!(issued(&own, json!({"tokenType": word})), Ok(Some(kind)));
+            assert_eq!(issued(&TokenKinds::default(), json!({"tokenType": word})), Ok(None));
+        }
+        for claims in [
+            json!({}),
+            json!({"tokenType": "bot"}),
+            json!({"TokenType": "BOT"}),
+            json!({"tokenType": ["BOT"]}),
+            json!({"tokenType": null}),
+            json!({"tokenType": "PERSONAL_ACCESS"}),
+        ] {
+            assert!(issued(&own, claims.clone()).is_err(), "{claims}");
         }
     }
 }

@@ -21,6 +21,7 @@ impl VerifiedToken {
             issuer,
             binds_issuer: _,
             is_backends_own: _,
+            issued: _,
             principal,
             email,
             roles,

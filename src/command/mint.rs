@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use super::key_file::{self, yaml_list, yaml_path};
 use super::{ConfigArguments, Failure, load, write_out};
 use crate::config::{Config, Flags};
 use crate::mint::{JWKS_PATH, PrivateKey};
-
-mod key_file;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -68,29 +67,11 @@ fn init(file: &Path) -> Result<(), Failure> {
 }
 
 fn rotate(rotation: &Rotation) -> Result<(), Failure> {
-    let loaded = load(&rotation.config, Flags::default())?;
-    let files: Vec<PathBuf> =
-        (0..).map_while(|at| Some(loaded.text_at(&format!("mint.keyFiles[{at}]"))?.0.into())).collect();
-    let Some(signing) = files.first() else {
-        return Err(Failure::Other(
-            "mint.keyFiles names no key to replace; make the first one with `metagate mint init`".to_owned(),
-        ));
-    };
-    let file = match &rotation.out {
-        Some(file) => file.clone(),
-        None => key_file::next_name(signing).ok_or_else(|| {
-            Failure::Usage(format!(
-                "{} has no number that could be raised; use --out FILE",
-                signing.display()
-            ))
-        })?,
-    };
+    let (files, file) =
+        key_file::rotation(&rotation.config, "mint.keyFiles", rotation.out.as_ref(), "metagate mint init")?;
     let key = make(&file)?;
-    let list = |files: &mut dyn Iterator<Item = &PathBuf>| {
-        files.map(|file| yaml_path(file)).collect::<Vec<_>>().join(", ")
-    };
-    let published = list(&mut files.iter().chain([&file]));
-    let signs = list(&mut [&file].into_iter().chain(&files));
+    let published = yaml_list(files.iter().chain([&file]));
+    let signs = yaml_list([&file].into_iter().chain(&files));
     write_out(&format!(
         "{}\n\
          # 1. Publish it on every replica, while the old key signs:\n\
@@ -126,7 +107,7 @@ fn show(shown: &Shown) -> Result<(), Failure> {
 /// Makes a key file.
 fn make(file: &Path) -> Result<PrivateKey, Failure> {
     let key = PrivateKey::generate()?;
-    key_file::create(file, &key.to_pem()?)?;
+    key_file::create(file, &key.to_pem()?, "`metagate mint rotate`")?;
     Ok(key)
 }
 
@@ -147,31 +128,4 @@ fn jwks_url(config: &Config, host: &str) -> String {
         _ => host.to_owned(),
     };
     format!("http://{host}:{}{JWKS_PATH}", config.health_listen.port())
-}
-
-/// A path as an item of a YAML list.
-fn yaml_path(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
-    match text.starts_with(['/', '.']) && text.chars().all(is_plain) {
-        true => text.into_owned(),
-        false => format!("'{}'", text.replace('\'', "''")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_items_of_a_yaml_list() {
-        for (path, item) in [
-            ("/etc/metagate/mint/1.pem", "/etc/metagate/mint/1.pem"),
-            ("1.pem", "'1.pem'"),
-            ("/keys of/it's.pem", "'/keys of/it''s.pem'"),
-            ("/a, b]", "'/a, b]'"),
-        ] {
-            assert_eq!(yaml_path(Path::new(path)), item);
-        }
-    }
 }

@@ -69,6 +69,7 @@ ids! {
     DatahubActor: "datahub-actor", "`identity.datahubActor` is on: GMS trusts that field from every client that can reach it.";
     HttpKeyUrl: "http-key-url", "Keys are fetched without encryption from another network.";
     Impersonation: "impersonation", "`openmetadata.impersonation` lets the named bots act as other users.";
+    IssuerKeyTrusted: "issuer-key-trusted", "A key set of another issuer has a key of `issuer.keyFiles`. Whoever has that key can sign tokens of that issuer too.";
     KeysUnavailable: "keys-unavailable", "A key set cannot be fetched (`check`). An error, or a warning if the entry is `optional`.";
     MintKeyTrusted: "mint-key-trusted", "A key set that metagate trusts has a key of `mint.keyFiles`. Whoever has that key can sign tokens for metagate too.";
     MintKeysUnlisted: "mint-keys-unlisted", "OpenMetadata does not list the URL of metagate's public keys, or they are not there (`check`).";

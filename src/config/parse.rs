@@ -5,8 +5,10 @@ mod cors;
 mod datahub_actor;
 mod identity;
 mod impersonation;
+mod issuer;
 mod issuer_names;
 mod key_access;
+mod key_files;
 mod key_source;
 mod kubernetes;
 mod limits;
@@ -48,6 +50,7 @@ use super::{
 };
 use crate::backend::Backend;
 use crate::mint::Minter;
+use crate::own_issuer::TokenIssuer;
 use crate::policy::Policy;
 pub(super) use kubernetes::api_server;
 use section::{Report, Section};
@@ -88,12 +91,11 @@ pub(super) fn parse_with(
 }
 
 fn config(root: &Section<'_>) -> Option<Config> {
-    let authentication = root.section("authentication");
     let backend = root.word("backend");
     let listeners = listeners::listeners(root);
     let addresses = listeners.data_addresses();
     let upstream = upstream::upstream(root, &addresses);
-    let jwks = jwks(&authentication.section("jwks"));
+    let jwks = jwks(&root.section("authentication").section("jwks"));
     let url = upstream.as_ref().map(|upstream| &upstream.url);
     let strip_prefix = path_prefix::path_prefix(root, backend, url);
     let place = key_source::Place {
@@ -103,7 +105,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         upstream: url,
         max_keys: jwks.max_keys,
     };
-    let (trust, mint, exchange) = trust(root, &place);
+    let Trust { trust, mint, issuer, exchange } = trust(root, &place);
     let policy = policy(root, backend, url.map_or("/", |url| url.path()), &trust, mint.as_deref());
     let rule_tests = rule_tests::rule_tests(root, &policy, &trust);
     let datahub_system = datahub_system(root, backend);
@@ -122,11 +124,12 @@ fn config(root: &Section<'_>) -> Option<Config> {
         listener_token_fields,
         jwks,
         proxies: EnvironmentProxies::default(),
-        token_cache: token_cache(&authentication.section("tokenCache")),
+        token_cache: token_cache(&root.section("authentication").section("tokenCache")),
         policy,
         rule_tests,
         datahub_system,
         mint,
+        issuer,
         exchange,
         proxy_protocol: proxy_protocol(root, &proxies),
         trusts_unix_peers: proxies.contains(&None),
@@ -148,16 +151,22 @@ fn config(root: &Section<'_>) -> Option<Config> {
     })
 }
 
-/// The trusted issuers, and what depends on them: the keys to mint with must not be theirs, and some of them take part in
-/// the exchange.
-fn trust(
-    root: &Section<'_>,
-    place: &key_source::Place<'_>,
-) -> (Vec<TrustEntry>, Option<Arc<Minter>>, ExchangeConfig) {
+/// The trusted issuers, and what depends on them.
+struct Trust {
+    trust: Vec<TrustEntry>,
+    mint: Option<Arc<Minter>>,
+    issuer: Option<Arc<TokenIssuer>>,
+    exchange: ExchangeConfig,
+}
+
+/// The keys to mint with, and those that sign for clients, must not be those of a trusted issuer, and some issuers take
+/// part in the exchange.
+fn trust(root: &Section<'_>, place: &key_source::Place<'_>) -> Trust {
     let mut trust = trust::trust(root, place);
     let mint = mint::mint(root, &trust);
+    let issuer = issuer::issuer(root, &mut trust, mint.as_ref());
     let exchange = token_exchange::token_exchange(root, place.backend, &mut trust, mint.as_ref());
-    (trust, mint, exchange)
+    Trust { trust, mint, issuer, exchange }
 }
 
 fn policy(

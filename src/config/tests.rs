@@ -14,6 +14,7 @@ mod forward_auth;
 mod hostile;
 mod identity;
 mod impersonation;
+mod issuer;
 mod issuer_names;
 mod large;
 mod key_access;

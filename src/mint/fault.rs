@@ -12,6 +12,8 @@ pub enum PrivateKeyFault {
     Encrypted,
     #[error("the private key is not an RSA key")]
     NotRsa,
+    #[error("the private key is not an EC key of the curve P-256")]
+    NotP256,
     #[error("the private key is damaged")]
     Damaged,
     #[error("the RSA key has fewer than 2048 bits, and could be broken")]

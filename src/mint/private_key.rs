@@ -9,15 +9,15 @@ use aws_lc_rs::signature::{
     KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaSignatureEncoding,
 };
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::zeroize::Zeroizing;
 use serde_json::{Value, json};
 
+use super::pem::{of_pkcs8, private_block};
 use super::{MintFault, PrivateKeyFault};
 use crate::digest::{Sha256, sha256_of_parts};
 use crate::jose::{Algorithm, KeyFault, VerificationKey};
 
-const BEGIN: &str = "-----BEGIN ";
 /// What a key id begins with, so that it never equals one of the backend's own.
 const KID_PREFIX: &str = "metagate-";
 
@@ -62,15 +62,7 @@ impl PrivateKey {
     /// The key cannot be written.
     pub fn to_pem(&self) -> Result<Zeroizing<String>, PrivateKeyFault> {
         let der = self.pair.as_der().map_err(|_| PrivateKeyFault::Damaged)?;
-        let base64 = Zeroizing::new(STANDARD.encode(der.as_ref()));
-        let mut pem = Zeroizing::new(String::with_capacity(base64.len() + base64.len() / 64 + 64));
-        pem.push_str("-----BEGIN PRIVATE KEY-----\n");
-        for line in base64.as_bytes().chunks(64) {
-            pem.push_str(str::from_utf8(line).unwrap_or_default());
-            pem.push('\n');
-        }
-        pem.push_str("-----END PRIVATE KEY-----\n");
-        Ok(pem)
+        Ok(of_pkcs8(der.as_ref()))
     }
 
     fn new(pair: KeyPair) -> Result<Self, PrivateKeyFault> {
@@ -161,32 +153,6 @@ fn fault(rejected: &str, der: &[u8]) -> PrivateKeyFault {
         _ if !names_rsa && der.first() == Some(&0x30) => PrivateKeyFault::NotRsa,
         _ => PrivateKeyFault::Damaged,
     }
-}
-
-/// The label and the DER of the only private key of a text.
-fn private_block(text: &str) -> Result<(&str, Zeroizing<Vec<u8>>), PrivateKeyFault> {
-    let mut found = None;
-    let mut rest = text;
-    while let Some((_, after)) = rest.split_once(BEGIN) {
-        let (label, body) = after.split_once("-----").ok_or(PrivateKeyFault::NotPem)?;
-        let (body, after) =
-            body.split_once(&format!("-----END {label}-----")).ok_or(PrivateKeyFault::NotPem)?;
-        rest = after;
-        if !label.contains("PRIVATE KEY") {
-            continue;
-        }
-        if found.is_some() {
-            return Err(PrivateKeyFault::Several);
-        }
-        // RFC 1421: an encrypted body of the old form has fields before its base64.
-        if body.contains("ENCRYPTED") {
-            return Err(PrivateKeyFault::Encrypted);
-        }
-        let base64: Zeroizing<String> = Zeroizing::new(body.split_ascii_whitespace().collect());
-        let der = STANDARD.decode(&*base64).map_err(|_| PrivateKeyFault::Damaged)?;
-        found = Some((label, Zeroizing::new(der)));
-    }
-    found.ok_or(PrivateKeyFault::NotPem)
 }
 
 #[cfg(test)]

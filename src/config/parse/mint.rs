@@ -1,17 +1,17 @@
 //! Parses `mint`: the keys with which tokens for the backend are minted.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretSlice};
 
-use super::super::secret::{self, AbsentSecrets, Purpose};
+use super::super::secret::Purpose;
 use super::super::{KeySource, TrustEntry, values};
+use super::key_files::key_files;
 use super::section::Section;
 use crate::backend::Backend;
 use crate::jose::Algorithm;
-use crate::mint::{Minter, PrincipalClaims, PrivateKey, PrivateKeyFault, SigningKeys};
+use crate::mint::{Minter, PrincipalClaims, SigningKeys};
 
 const TRUSTED: &str =
     "a minted token would be accepted by metagate itself; write an issuer that no entry has";
@@ -35,7 +35,9 @@ pub(super) fn mint(root: &Section<'_>, trust: &[TrustEntry]) -> Option<Arc<Minte
         return None;
     };
     check_issuer(root, &section, issuer, trust);
-    let keys = key_files(&section, &files, trust)?;
+    let made_key =
+        "a key that signs for the backend must sign nothing that metagate accepts; make another one";
+    let keys = key_files(&section, &files, trust, made_key)?;
     let shared = datahub_key(&datahub_section, own_key, trust);
     if keys.is_empty() && shared.is_none() && !names_datahub_key(root, &datahub_section) {
         section.missing(
@@ -83,69 +85,6 @@ fn check_issuer(root: &Section<'_>, section: &Section<'_>, issuer: &str, trust: 
             TRUSTED,
         );
     }
-}
-
-/// The keys of the files, in their order; `None` if there is an error.
-fn key_files(section: &Section<'_>, files: &[PathBuf], trust: &[TrustEntry]) -> Option<Vec<PrivateKey>> {
-    let mut keys: Vec<PrivateKey> = Vec::new();
-    let mut fine = true;
-    for file in files {
-        let shown = file.display();
-        let key = match read_key(section, file) {
-            Ok(key) => key,
-            Err(message) => {
-                section.error_with_help(
-                    "keyFiles",
-                    format!("the file {shown} {message}"),
-                    "make a key with `metagate mint init`",
-                );
-                fine = false;
-                continue;
-            }
-        };
-        if keys.iter().any(|known| known.material() == key.material()) {
-            section.error("keyFiles", format!("the file {shown} has a key that is listed twice"));
-            fine = false;
-        }
-        if let Some(entry) = trust.iter().find(|entry| trusts(entry, &key)) {
-            let message = format!("the key of {shown} is one of publicKeys of the entry `{}`", entry.name);
-            section.error_with_help(
-                "keyFiles",
-                message,
-                "a key that signs for the backend must sign nothing that metagate accepts; make another one",
-            );
-            fine = false;
-        }
-        keys.push(key);
-    }
-    fine.then_some(keys)
-}
-
-/// Whether an entry has this key itself.
-fn trusts(entry: &TrustEntry, key: &PrivateKey) -> bool {
-    match &entry.keys {
-        KeySource::Inline(keys) => keys.iter().any(|known| known.material() == key.material()),
-        KeySource::Urls(_) | KeySource::ByKid(_) | KeySource::Discovery(_) | KeySource::SharedSecret(_) => {
-            false
-        }
-    }
-}
-
-fn read_key(section: &Section<'_>, file: &Path) -> Result<PrivateKey, String> {
-    if section.report.absent_secrets == AbsentSecrets::Replaced && !file.exists() {
-        let key = section.path("keyFiles");
-        section.report.info(format!("skipped: {key}: the file {} is not here", file.display()));
-        return PrivateKey::generate().map_err(unusable);
-    }
-    let bytes = Zeroizing::new(secret::read(file).map_err(|message| format!("cannot be read: {message}"))?);
-    section.warn_of_mode("keyFiles", file);
-    section.report.secret_files.borrow_mut().push(file.to_owned());
-    let key = str::from_utf8(&bytes).map_err(|_| PrivateKeyFault::NotPem).and_then(PrivateKey::from_pem);
-    key.map_err(unusable)
-}
-
-fn unusable(fault: PrivateKeyFault) -> String {
-    format!("cannot be used: {fault}")
 }
 
 /// DataHub's key, from `mint` or from the entry that verifies DataHub's own tokens.

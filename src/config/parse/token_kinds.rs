@@ -16,6 +16,7 @@ pub(super) fn of_all(section: &Section<'_>) -> TokenKinds {
         refuse_id_tokens: false,
         refuse_logout_tokens: false,
         header: Vec::new(),
+        own: false,
     };
     of_entry(section, &nothing)
 }
@@ -35,6 +36,7 @@ pub(super) fn of_entry(section: &Section<'_>, inherited: &TokenKinds) -> TokenKi
         refuse_logout_tokens: refuses(RefusedKind::LogoutTokens, inherited.refuse_logout_tokens),
         types: types.unwrap_or_else(|| inherited.types.clone()),
         header: required_header(section),
+        own: false,
     }
 }
 

@@ -10,6 +10,7 @@ use super::super::finding::FindingId;
 use super::super::secret::Purpose;
 use super::super::words::Word;
 use super::super::{KeyAccess, KeySource, PUBLISHED_KEY_ID, TrustEntry, values};
+use super::issuer;
 use super::issuer_names::{NamedEntry, SIMPLE_LIST, refuse_ambiguous_names};
 use super::key_access::{self, key_access};
 use super::key_source::{Place, is_upstreams_own, key_source, key_urls};
@@ -58,7 +59,7 @@ pub(super) fn trust(root: &Section<'_>, place: &Place<'_>) -> Vec<TrustEntry> {
             entries.push(NamedEntry { section, name_key: "name", issuer_key: "issuer", entry });
         }
     }
-    let mut any = !section.entries("issuers").is_empty();
+    let mut any = !section.entries("issuers").is_empty() || issuer::is_given(root);
     for (product, signing_key) in
         Backend::products().filter_map(|product| Some((product, product.signing_key?)))
     {

@@ -76,6 +76,10 @@ pub(in crate::config) const SECTIONS: &[(&str, &str)] = &[
         "mint",
         "Tokens that metagate mints for the backend, so that a workload needs no token of the backend. docs/exchange.md.",
     ),
+    (
+        "issuer",
+        "Tokens that metagate gives to clients. url, audience and keyFiles are required together. The tokens are verified with these keys only, by the issuer entry `metagate`, which this adds, and they are never forwarded: exchange names the user they stand for.",
+    ),
     ("authentication.tokenCache", "Caches verified tokens, never beyond their exp."),
     (
         "authorization.rules[].match.graphql",
@@ -281,6 +285,10 @@ pub const KEYS: &[Key] = &[
     key("mint.datahub.signingKey", Kind::Secret, "", "DataHub's signing key, with which tokens for DataHub are minted. Default: datahub.tokenServiceSigningKey. Set it here if metagate should not accept DataHub's own tokens.").example("${SIGNING_KEY}"),
     key("mint.datahub.signingKeyFile", Kind::Path, "", "A file that contains DataHub's signing key.").example("/run/secrets/datahub-signing-key"),
     key("mint.datahub.tokenType", word::<DatahubTokenType>(), "serviceAccount", "The type of minted tokens. serviceAccount: known since DataHub 1.4. session: known to every version."),
+
+    key("issuer.url", Kind::Text, "", "The iss of these tokens. It must not be the issuer of any other token.").example("https://metagate.example"),
+    key("issuer.audience", Kind::Text, "", "The aud of these tokens.").example("metagate"),
+    key("issuer.keyFiles", Kind::Texts, "", "PEM files with EC private keys (P-256), made by `metagate issuer init`. The first one signs, all of them verify. Nobody else needs the public keys: the backend must not have them.").example("[/etc/metagate/issuer/1.pem]"),
 
     key("exchange", Kind::Entries, "[]", "Verified identities of workloads that act as one user of the backend. The first entry that takes a token decides. The request is forwarded with a credential of that user in place of the client's token, and rules see that user, without roles. docs/exchange.md.").example(samples::EXCHANGE),
     key("exchange[].name", Kind::Name, "", "The entry's name in the audit log.").required(),

@@ -5,17 +5,23 @@ use super::super::super::words::Word as _;
 use super::super::super::{TrustEntry, values};
 use super::super::section::Section;
 use crate::claims::is_foreign_audience;
+use crate::own_issuer::ENTRY;
 use crate::token_exchange::ExchangeIssuer;
 
 /// The issuers that take part, and what becomes of their tokens that no entry takes.
 ///
 /// By default they are refused: those of an issuer that an entry names, and of a Kubernetes cluster if there is any entry.
+/// Those that metagate issues itself are always refused.
 pub(super) fn taking_part(
     root: &Section<'_>,
     exchange: &[Section<'_>],
     trust: &[TrustEntry],
 ) -> Vec<ExchangeIssuer> {
     let mut issuers = Vec::new();
+    // The backend does not know our own tokens, so they are never forwarded.
+    if trust.iter().any(|entry| *entry.name == *ENTRY && entry.rules.kinds.own) {
+        issuers.push(ExchangeIssuer { name: ENTRY.into(), is_required: true });
+    }
     for section in root.section("authentication").entries("issuers") {
         let mode = section.read("exchange", ExchangeMode::from_word);
         let Some(entry) = trust.iter().find(|entry| section.text("name") == Some(&*entry.name)) else {

@@ -1,21 +1,25 @@
-//! Files with private keys: made once, never overwritten.
+//! Files with private keys and with tokens: made once, never overwritten.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::command::Failure;
+use super::{ConfigArguments, Failure, load};
+use crate::config::Flags;
 
-/// Makes a file that only its owner can read. A file that cannot be written completely is removed again.
-pub(super) fn create(path: &Path, text: &str) -> Result<(), Failure> {
+/// Makes a key file that only its owner can read. `next` is the command that makes another one.
+pub(super) fn create(path: &Path, text: &str, next: &str) -> Result<(), Failure> {
+    create_private(path, text, &format!("a key file is not overwritten; {next} makes the next one"))
+}
+
+/// Makes a file that only its owner can read. A file that cannot be written completely is removed again. `exists` is
+/// what to do if there is one already.
+pub(super) fn create_private(path: &Path, text: &str, exists: &str) -> Result<(), Failure> {
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
             Failure::Other(match error.kind() {
-                ErrorKind::AlreadyExists => format!(
-                    "{} exists, and a key file is not overwritten; `metagate mint rotate` makes the next one",
-                    path.display()
-                ),
+                ErrorKind::AlreadyExists => format!("{} exists, and {exists}", path.display()),
                 ErrorKind::NotFound => format!(
                     "{} cannot be made: its directory does not exist; `mkdir -p -m 0700 {}` makes one that only you can read",
                     path.display(),
@@ -41,9 +45,52 @@ fn write(file: &mut File, text: &str, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// The key files that the configuration lists under this key, and the next one: `out`, or the first file's name with the
+/// next number. `init` is the command that makes the first one.
+pub(super) fn rotation(
+    arguments: &ConfigArguments,
+    key: &str,
+    out: Option<&PathBuf>,
+    init: &str,
+) -> Result<(Vec<PathBuf>, PathBuf), Failure> {
+    let loaded = load(arguments, Flags::default())?;
+    let files: Vec<PathBuf> =
+        (0..).map_while(|at| Some(loaded.text_at(&format!("{key}[{at}]"))?.0.into())).collect();
+    let Some(signing) = files.first() else {
+        return Err(Failure::Other(format!(
+            "{key} names no key to replace; make the first one with `{init}`"
+        )));
+    };
+    let file = match out {
+        Some(file) => file.clone(),
+        None => next_name(signing).ok_or_else(|| {
+            Failure::Usage(format!(
+                "{} has no number that could be raised; use --out FILE",
+                signing.display()
+            ))
+        })?,
+    };
+    Ok((files, file))
+}
+
+/// Paths as the items of a YAML list.
+pub(super) fn yaml_list<'p>(files: impl IntoIterator<Item = &'p PathBuf>) -> String {
+    files.into_iter().map(|file| yaml_path(file)).collect::<Vec<_>>().join(", ")
+}
+
+/// A path as an item of a YAML list.
+pub(super) fn yaml_path(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
+    match text.starts_with(['/', '.']) && text.chars().all(is_plain) {
+        true => text.into_owned(),
+        false => format!("'{}'", text.replace('\'', "''")),
+    }
+}
+
 /// The name of the next key file: the last number in the name, raised until no such file exists. `None` if the name has
 /// no number, or none is free.
-pub(super) fn next_name(path: &Path) -> Option<PathBuf> {
+fn next_name(path: &Path) -> Option<PathBuf> {
     /// More key files than anyone keeps.
     const TRIES: u64 = 1000;
     let name = path.file_name()?.to_str()?;
@@ -72,15 +119,15 @@ mod tests {
     fn a_key_file_is_private_and_never_overwritten() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("1.pem");
-        assert!(create(&path, "first").is_ok());
+        assert!(create(&path, "first", "`x`").is_ok());
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
-        assert!(create(&path, "second").is_err());
+        assert!(create(&path, "second", "`x`").is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "first");
         // A link to a file that does not exist is not followed.
         let link = directory.path().join("link");
         std::os::unix::fs::symlink(directory.path().join("elsewhere"), &link).unwrap();
-        assert!(create(&link, "x").is_err() && !directory.path().join("elsewhere").exists());
-        let Err(Failure::Other(message)) = create(&directory.path().join("no/such/1.pem"), "x") else {
+        assert!(create(&link, "x", "`x`").is_err() && !directory.path().join("elsewhere").exists());
+        let Err(Failure::Other(message)) = create(&directory.path().join("no/such/1.pem"), "x", "`x`") else {
             panic!("a key file in a directory that does not exist");
         };
         assert!(message.contains("does not exist; `mkdir -p -m 0700 "), "{message}");
@@ -99,5 +146,17 @@ mod tests {
             std::fs::write(in_directory(taken), "").unwrap();
         }
         assert_eq!(next("1.pem"), Some(in_directory("4.pem")));
+    }
+
+    #[test]
+    fn paths_are_items_of_a_yaml_list() {
+        for (path, item) in [
+            ("/etc/metagate/mint/1.pem", "/etc/metagate/mint/1.pem"),
+            ("1.pem", "'1.pem'"),
+            ("/keys of/it's.pem", "'/keys of/it''s.pem'"),
+            ("/a, b]", "'/a, b]'"),
+        ] {
+            assert_eq!(yaml_path(Path::new(path)), item);
+        }
     }
 }
