@@ -37,7 +37,7 @@ mod page;
 mod view;
 
 pub use view::{
-    Budgets, ConfigView, LastReload, Outcome, Overview, RevocationView, SourceView, Usage, by_how,
+    BotsView, Budgets, ConfigView, LastReload, Outcome, Overview, RevocationView, SourceView, Usage, by_how,
 };
 
 /// Enough for a few operators and their scripts.

@@ -10,7 +10,8 @@
 //! 4. Credentials: none, a session cookie, DataHub's system credential, or a token to verify.
 //! 5. Token: taken from the cache if it was verified with the current keys, otherwise verified now. If newer
 //!    keys could make it valid, they are requested and the token is tried again.
-//! 6. Revocation: checked on every request, so that an entry takes effect as soon as it is listed.
+//! 6. Revocation: checked on every request, so that an entry takes effect as soon as it is listed. So is the allow-list of
+//!    bots, and from where a bot's request comes ([`crate::bots`]).
 //! 7. Mapping: a verified token whose identity must be exchanged and that no entry takes is refused
 //!    ([`crate::token_exchange`]). A mapped one stands for its user in all further steps.
 //! 8. Body: read if a rule about GraphQL may apply, and only for a verified token.
@@ -30,6 +31,7 @@ use std::sync::Arc;
 
 use http::{Method, Uri, Version};
 
+use crate::bots::{Bot, BotFault};
 use crate::claims::{Mapping, VerifiedToken};
 use crate::decision::{Authorizer, Caller, Denial, NextStep, Permit, Reason};
 use crate::diagnosis::{self, Detail, SourceSummary};
@@ -41,6 +43,7 @@ use crate::request::{BearerToken, Graphql, RequestFacts, RequestFault, TokenFiel
 use crate::revocation::Revoked;
 use crate::trust::{self, KeyRing, TokenFault};
 
+mod bots;
 mod fields;
 mod observer;
 mod refused_head;
@@ -162,6 +165,12 @@ pub trait Environment {
     /// The entry that revokes a verified token, if one does.
     fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Option<Box<Revoked>>;
 
+    /// The bot that a verified token of a bot belongs to.
+    ///
+    /// # Errors
+    /// The allow-list does not accept the token.
+    fn bot(&self, token: &VerifiedToken) -> Result<Arc<Bot>, BotFault>;
+
     /// Reads the body and parses its GraphQL operations.
     ///
     /// # Errors
@@ -199,7 +208,9 @@ impl Admission {
         let caller = match self.authorizer.next_step(&facts, routed.route) {
             NextStep::Decide(caller) => caller
                 .map_err(|denial| refused(observer, Step::Credentials, self.without_token(denial, head))),
-            NextStep::Verify(token) => self.verify(token, environment, observer).await.map(Caller::Token),
+            NextStep::Verify(token) => {
+                self.verify(token, head.source, environment, observer).await.map(Caller::Token)
+            }
         };
         if let Ok(caller) = &caller {
             observer.caller(caller);
@@ -262,6 +273,7 @@ impl Admission {
     async fn verify<E, O>(
         &self,
         bearer: &BearerToken,
+        source: Option<IpAddr>,
         environment: &mut E,
         observer: &mut O,
     ) -> Result<Arc<VerifiedToken>, Denial>
@@ -279,13 +291,16 @@ impl Admission {
         let token = loop {
             let keys = environment.keys();
             let now = environment.now();
-            if let Some(token) = environment.cached(bearer.as_bytes(), keys.generation, now) {
+            if let Some(token) = environment.cached(bearer.as_bytes(), keys.generation, now)
+                && bots::has_current_roles(&token, environment)
+            {
                 break token;
             }
             let text = bearer.as_str();
             let token = match self.verify_with(bearer, &keys, now, observer) {
                 Ok(token) => {
-                    let token = Arc::new(self.authorizer.exchange.map(token));
+                    let token = bots::with_roles(self.authorizer.exchange.map(token), environment);
+                    let token = Arc::new(token);
                     environment.keep(text, &token, keys.generation);
                     break token;
                 }
@@ -301,6 +316,9 @@ impl Admission {
         observer.verified(&token);
         let entry = || self.authorizer.trust.iter().position(|entry| *entry.name == *token.entry());
         match environment.revocation(&token, bearer.as_bytes()) {
+            None if let Err((step, denial)) = bots::check(&token, source, environment) => {
+                Err(refused(observer, step, Denial { entry: entry(), ..denial }))
+            }
             None if *token.mapping() == Mapping::Missing => {
                 let detail = diagnosis::unmapped(&token, &self.authorizer.exchange).finish();
                 let denial = Denial { entry: entry(), ..Denial::new(Reason::NoMapping).with(detail) };

@@ -240,7 +240,7 @@ pub fn validate(
         issued,
         principal: identity.principal,
         email: identity.email,
-        roles: rules.roles_claim.read(&claims),
+        roles: issued.map_or_else(|| rules.roles_claim.read(&claims), |_| Vec::new()),
         scopes: scopes(&claims),
         class,
         kid: parts.kid,

@@ -16,6 +16,7 @@ macro_rules! say {
     ($($words:tt)*) => { $crate::command::say(format_args!($($words)*)) };
 }
 
+mod bot;
 mod check;
 mod config_command;
 mod demo;
@@ -25,6 +26,7 @@ mod input;
 mod issuer;
 mod key_file;
 mod keys;
+mod list_file;
 mod mint;
 mod report;
 mod revoke;
@@ -65,6 +67,9 @@ enum Command {
     /// Make, replace and show the keys that sign the tokens that metagate gives to clients.
     #[command(subcommand)]
     Issuer(issuer::Command),
+    /// Create bots, and list, regenerate, revoke and delete their tokens.
+    #[command(subcommand)]
+    Bot(Box<bot::Command>),
     /// Inspect a token without verifying it.
     #[command(subcommand)]
     Token(token::Command),
@@ -148,6 +153,7 @@ pub fn main() -> ExitCode {
         Command::Revoke(arguments) => revoke::run(&arguments),
         Command::Mint(command) => mint::run(&command),
         Command::Issuer(command) => issuer::run(&command),
+        Command::Bot(command) => bot::run(&command),
         Command::Token(command) => token::run(&command),
         Command::Config(command) => config_command::run(&command),
         Command::Health(arguments) => health::run(&arguments),

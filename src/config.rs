@@ -16,6 +16,7 @@
 //!   integer.
 //! - No error, warning, log line or output of [`print()`] contains the value of a secret (`tests/secrets.rs`).
 
+mod bots;
 mod changes;
 mod counters;
 mod document;
@@ -58,6 +59,7 @@ mod variables;
 mod words;
 mod yaml_text;
 
+pub use bots::{BotFile, BotFileFault, BotFileState, BotVersion, bots_text};
 pub use counters::{CounterNames, MAX_PREPARED_COUNTERS, REFUSED_IF_VERIFIED, reports};
 pub use document::{Document, Position, parse as parse_document};
 pub use error::{ConfigError, ConfigErrors, Origin};
@@ -65,7 +67,7 @@ pub use finding::{Finding, FindingId, Level};
 pub use identity::IdentityFields;
 pub use key_access::KeyAccess;
 pub use listen::{Listen, ListenAddresses};
-pub use load::{Loaded, Used, load, load_without_secrets, revocation_file};
+pub use load::{Loaded, Used, bots_file, load, load_without_secrets, revocation_file};
 pub use openmetadata::ENVIRONMENT as FOREIGN_ENVIRONMENT;
 pub use output::{Audit, AuditedDecisions, Log, LogFormat};
 pub use print::print;
@@ -83,6 +85,7 @@ pub use token_exchange::{ExchangeConfig, ExchangeCredential};
 pub use upstream::{ClientTls, HostHeader, Upstream, UpstreamAuthorization, UpstreamProtocol};
 pub(crate) use values::KID_IN_URL;
 pub use values::log_level;
+pub(crate) use values::{duration, network};
 pub use words::Words;
 
 use std::net::SocketAddr;
@@ -156,6 +159,8 @@ pub struct Config {
     pub mint: Option<Arc<Minter>>,
     /// Issues tokens to clients, if `issuer` is configured. Its entry is one of [`Self::trust`].
     pub issuer: Option<Arc<TokenIssuer>>,
+    /// The allow-list of bots, if there is one.
+    pub bots: Option<BotFile>,
     /// Whether connections begin with a PROXY protocol header.
     pub proxy_protocol: ProxyProtocol,
     /// Peers whose `X-Forwarded-*` and PROXY protocol headers are trusted.

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::admission::{Admission, Observer as _, Snapshot, Step};
 use crate::audit::rfc3339;
 use crate::backend_credentials::BackendCredentials;
+use crate::bots::Bots;
 use crate::challenge::{self, Wording};
 use crate::decision::{Caller, Denial, Permit, Reason};
 use crate::diagnosis::SourceSummary;
@@ -104,6 +105,8 @@ pub struct Context<'c> {
     pub credentials: &'c BackendCredentials,
     /// The revocation list.
     pub revocations: Option<&'c Revocations>,
+    /// The allow-list of bots.
+    pub bots: Option<&'c Bots>,
     /// The longest body that is read for rules about GraphQL, in bytes.
     pub graphql_bytes: usize,
     /// The time.
@@ -127,6 +130,7 @@ pub fn explain(question: &Question, context: &Context<'_>) -> Value {
     snapshot.unreachable =
         (0..trust.len()).filter(|index| snapshot.sources.get(*index).is_some_and(fails)).collect();
     snapshot.revocations = context.revocations;
+    snapshot.bots = context.bots;
     snapshot.graphql_bytes = context.graphql_bytes;
     let mut steps = Steps::new(context, now, question.token.len());
     let judged = judge(question, context.admission, snapshot, &mut steps);

@@ -21,10 +21,11 @@ use http::{HeaderValue, Method, StatusCode, Version};
 
 use crate::admission::{Admission, Admitted, RequestHead, Via};
 use crate::backend_credentials::BackendCredentials;
+use crate::bot_list::BotList;
 use crate::budget::{Connection, Exhausted};
 use crate::challenge::Wording;
 use crate::client_body::ClientBody;
-use crate::config::{Config, Discard};
+use crate::config::Discard;
 use crate::cors::Cors;
 use crate::decision::{Denial, Reason};
 use crate::exchange::{Exchange, Recorder};
@@ -78,6 +79,7 @@ pub struct Gateway {
     cache: TokenCache,
     credentials: Arc<BackendCredentials>,
     revocations: Arc<RevocationList>,
+    bots: Arc<BotList>,
     recorder: Arc<Recorder>,
     discard: Discard,
     unverified_timeout: Duration,
@@ -383,18 +385,4 @@ fn take_place(exchange: &mut Exchange, peer: &Peer, source: Option<IpAddr>) -> R
 
 fn is_grpc(headers: &Fields) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
-}
-
-impl Gateway {
-    /// Creates the gateway of a configuration.
-    pub fn new(
-        config: &Config,
-        keys: Arc<Keys>,
-        credentials: Arc<BackendCredentials>,
-        revocations: Arc<RevocationList>,
-        recorder: Arc<Recorder>,
-        clock: Clock,
-    ) -> Self {
-        assembly::gateway(config, keys, credentials, revocations, recorder, clock)
-    }
 }

@@ -36,6 +36,7 @@ pub mod trust;
 pub mod token_exchange;
 pub mod mint;
 pub mod own_issuer;
+pub mod bots;
 
 // Decision and wording.
 pub mod diagnosis;
@@ -78,6 +79,8 @@ mod token_digest;
 mod jwks;
 #[cfg(feature = "server")]
 mod revocation_list;
+#[cfg(feature = "server")]
+mod bot_list;
 #[cfg(feature = "server")]
 pub mod token_cache;
 #[cfg(feature = "server")]

@@ -70,6 +70,9 @@ metrics! {
     revocations: Family<KindLabel, Gauge>, "Entries of the revocation list by kind";
     revocations_in_force: Gauge,
         "1 while the revocation list in force is the one in the file, 0 while that is refused";
+    bots: Gauge, "Bots in the allow-list in force";
+    bots_in_force: Gauge,
+        "1 while the allow-list of bots in force is the one in the file, 0 while that is missing or refused";
     pub connections: Gauge, "Open client connections";
     // Updated when the metrics are read.
     pub memory_held in Bytes: Gauge,
@@ -178,6 +181,12 @@ impl Metrics {
     /// Sets whether the revocation list in force is the one in the file.
     pub fn revocations_in_force(&self, in_force: bool) {
         self.revocations_in_force.set(i64::from(in_force));
+    }
+
+    /// Sets the number of bots in the allow-list, and whether the one in force is that of the file.
+    pub fn bots(&self, count: usize, in_force: bool) {
+        self.bots.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.bots_in_force.set(i64::from(in_force));
     }
 
     /// Sets the time at which the configuration in force was read.

@@ -107,12 +107,16 @@ impl TokenExchange {
 }
 
 impl ExchangeEntry {
+    /// Whether it takes this subject, as far as only that is considered.
+    pub fn takes_subject(&self, subject: &str) -> bool {
+        self.subjects.is_empty() || self.subjects.iter().any(|taken| **taken == *subject)
+    }
+
     /// The first part of this entry that a token of its issuer does not meet.
     pub fn mismatch(&self, token: &VerifiedToken) -> Option<Mismatch<'_>> {
         let claims = token.claims();
         let subject = claims.get("sub").and_then(JsonValue::as_str);
-        let is_taken = |subject: &str| self.subjects.iter().any(|taken| **taken == *subject);
-        if !self.subjects.is_empty() && !subject.is_some_and(is_taken) {
+        if !self.subjects.is_empty() && !subject.is_some_and(|subject| self.takes_subject(subject)) {
             return Some(Mismatch::Subject(&self.subjects));
         }
         let is_met = |path: &ClaimPath, values: &[ClaimValue]| {

@@ -252,6 +252,7 @@ const DOCUMENTS: [&str; 34] = [
     "docs/conformance.md",
     "docs/decisions.md",
     "docs/exchange.md",
+    "docs/bots.md",
     "docs/forward-auth.md",
     "docs/operations.md",
     "docs/performance.md",

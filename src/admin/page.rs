@@ -96,6 +96,8 @@ struct Page {
     rules: Vec<RuleRow>,
     more_rules: usize,
     revocations: Vec<Fact>,
+    /// None without an allow-list.
+    bots: Option<Vec<Fact>>,
     configuration: Vec<Fact>,
 }
 
@@ -172,6 +174,7 @@ impl Page {
             rules,
             more_rules,
             revocations: facts::revocations(overview.revocations.as_ref()),
+            bots: overview.bots.as_ref().map(facts::bots),
             configuration: facts::configuration(overview),
         }
     }

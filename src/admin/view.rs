@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::audit::rfc3339;
+use crate::bot_list::BotListStatus;
 use crate::claims::TokenClass;
 use crate::history::LastHour;
 use crate::jwks::SourceStatus;
@@ -31,6 +32,8 @@ pub struct Overview {
     pub sources: Vec<SourceView>,
     /// `null` without a list.
     pub revocations: Option<RevocationView>,
+    /// `null` without an allow-list.
+    pub bots: Option<BotsView>,
     /// Open client connections.
     pub connections: i64,
     pub budgets: Budgets,
@@ -104,6 +107,25 @@ impl Serialize for RevocationView {
             "checked_at": rfc3339(status.checked),
             "failure": status.failure,
             "unknown_issuers": status.unknown_issuers,
+        });
+        value.serialize(serializer)
+    }
+}
+
+/// The allow-list of bots in force, at one moment.
+#[derive(Clone, Debug)]
+pub struct BotsView(pub BotListStatus, pub SystemTime);
+
+impl Serialize for BotsView {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(status, now) = self;
+        let value = json!({
+            "file": status.file.display().to_string(),
+            "bots": status.bots,
+            "tokens": status.tokens,
+            "loaded_at": rfc3339(status.since),
+            "age_seconds": seconds_since(status.since, *now),
+            "failure": status.failure,
         });
         value.serialize(serializer)
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::{Admission, Admitted, Environment, Observer, Refresh, RequestHead, Step, refused};
+use crate::bots::{Bot, BotFault, Bots};
 use crate::claims::VerifiedToken;
 use crate::decision::{Caller, Denial, NextStep, Reason, Route};
 use crate::diagnosis::SourceSummary;
@@ -28,6 +29,8 @@ pub struct Snapshot<'a> {
     pub sources: Vec<Vec<SourceSummary>>,
     /// The revocation list.
     pub revocations: Option<&'a Revocations>,
+    /// The allow-list of bots.
+    pub bots: Option<&'a Bots>,
     /// The request's body.
     pub body: &'a [u8],
     /// The longest body that is read for rules about GraphQL, in bytes.
@@ -35,7 +38,7 @@ pub struct Snapshot<'a> {
 }
 
 impl Snapshot<'_> {
-    /// A snapshot with keys and a time, without revocations and a body.
+    /// A snapshot with keys and a time, without revocations, bots and a body.
     pub fn new(now: NumericDate, keys: Arc<KeyRing>) -> Self {
         Self {
             now,
@@ -43,6 +46,7 @@ impl Snapshot<'_> {
             unreachable: Vec::new(),
             sources: Vec::new(),
             revocations: None,
+            bots: None,
             body: &[],
             graphql_bytes: 0,
         }
@@ -80,6 +84,10 @@ impl Environment for Snapshot<'_> {
         self.revocations?.find(token, text)
     }
 
+    fn bot(&self, token: &VerifiedToken) -> Result<Arc<Bot>, BotFault> {
+        self.bots.ok_or(BotFault::NoList)?.find(token, self.now).cloned()
+    }
+
     async fn graphql(&mut self, facts: &RequestFacts, headers: &Fields) -> Result<Graphql, Denial> {
         if self.body.len() > self.graphql_bytes {
             return Ok(Graphql::TOO_LONG);
@@ -106,7 +114,9 @@ impl Admission {
         let caller = match self.authorizer.next_step(&facts, Route::Protected) {
             NextStep::Decide(caller) => caller
                 .map_err(|denial| refused(observer, Step::Credentials, self.without_token(denial, head)))?,
-            NextStep::Verify(token) => Caller::Token(at_once(self.verify(token, snapshot, observer))?),
+            NextStep::Verify(token) => {
+                Caller::Token(at_once(self.verify(token, head.source, snapshot, observer))?)
+            }
         };
         observer.caller(&caller);
         self.authorizer.check_actor(&caller).map_err(|denial| refused(observer, Step::Rules, denial))

@@ -100,7 +100,9 @@ impl IdentityValues {
             encode(&mut text, email, b"");
         }
         let email_end = text.len();
-        let groups_are_cut = !add_groups(&mut text, &token.roles, rules.max_groups_bytes);
+        // Nor the roles, which are for metagate's own rules.
+        let roles = if token.mapped_user().is_some() { &[] } else { &*token.roles };
+        let groups_are_cut = !add_groups(&mut text, roles, rules.max_groups_bytes);
         let claims = rules.claims.iter().map(|(_, paths)| match token.mapped_user() {
             None => claim_value(token, paths),
             // The claims are those of the workload, and not of the user that it acts as.

@@ -1,6 +1,7 @@
 //! `metagate check`: checks the configuration, fetches the key sets and runs the rule tests.
 
 mod backend;
+mod bots;
 mod mint;
 mod ports;
 mod rule_tests;
@@ -88,16 +89,18 @@ impl Checked {
             return Err(errors);
         }
         found.extend(tls_files::expiry(&loaded, SystemTime::now()));
+        found.extend(bots::findings(&loaded, offline, system_clock()));
         if !offline && let Ok(runtime) = runtime() {
             let minted = loaded.config.exchange.minted();
             let minted: Vec<_> = minted.iter().map(|(path, target)| (&**path, *target)).collect();
             found.extend(runtime.block_on(async {
-                let (ports, backend, mint) = tokio::join!(
+                let (ports, backend, mint, listed) = tokio::join!(
                     ports::findings(&loaded.config),
                     backend::findings(&loaded),
-                    mint::findings(&loaded, &minted)
+                    mint::findings(&loaded, &minted),
+                    bots::listed(&loaded)
                 );
-                [ports, backend, mint].concat()
+                [ports, backend, mint, listed].concat()
             }));
         }
         Ok(Self { loaded, found })

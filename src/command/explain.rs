@@ -23,6 +23,7 @@ use crate::gateway::{admission, system_clock};
 use crate::jwks::Keys;
 use crate::metrics::Metrics;
 use crate::numeric_date::NumericDate;
+use crate::printable;
 use crate::tls;
 
 #[derive(Debug, Args)]
@@ -109,6 +110,12 @@ fn judge(config: &crate::config::Config, question: &Question) -> Result<Value, F
     let admission = admission(config);
     let wording = Wording::new(admission.authorizer.backend, &admission.authorizer.trust);
     let credentials = BackendCredentials::new(config, Arc::default());
+    let now = system_clock();
+    let bots = config.bots.as_ref().map(|file| file.read(now));
+    if let Some(Err(fault)) = &bots {
+        eprintln!("warning: issuer.bots.file: {}", printable::line(&fault.to_string()));
+    }
+    let bots = bots.and_then(Result::ok);
     let context = Context {
         admission: &admission,
         wording: &wording,
@@ -116,8 +123,9 @@ fn judge(config: &crate::config::Config, question: &Question) -> Result<Value, F
         sources: keys.status(),
         credentials: &credentials,
         revocations: config.revocations.as_ref().map(|(_, version)| &*version.list),
+        bots: bots.as_ref().map(|version| &*version.bots),
         graphql_bytes: config.limits.graphql_bytes,
-        now: system_clock(),
+        now,
     };
     Ok(explanation::explain(question, &context))
 }

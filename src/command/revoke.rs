@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::input::read_token;
+use super::list_file;
 use super::{ConfigArguments, Failure};
 use crate::audit::rfc3339;
 use crate::config::{self, Flags, Position, RevocationFile, Sources, WrittenEntry};
@@ -19,7 +20,6 @@ use crate::revocation::RevokedBy;
 use crate::revocation_list::INTERVAL;
 
 mod edit;
-mod list_file;
 mod selection;
 
 use edit::EditFault;

@@ -63,12 +63,16 @@ ids! {
     BackendTokensRefused: "backend-tokens-refused", "`audiences` applies to OpenMetadata's own tokens, which have no `aud`: bots and personal access tokens are refused.";
     BackendUnknown: "backend-unknown", "What answers at `upstream.url` cannot be recognised as what `backend` says (`check`).";
     BackendUnreachable: "backend-unreachable", "`upstream.url` does not answer (`check`). An error if it is about TLS or the protocol.";
+    BotTokenEnds: "bot-token-ends", "The last token of a bot ends within 14 days, or the bot has none (`check`).";
+    BotUnmapped: "bot-unmapped", "A bot of `issuer.bots` that no entry of `exchange` names, or the other way round (`check`).";
+    BotsUnreadable: "bots-unreadable", "`issuer.bots.file` cannot be used, so no bot is accepted (`check`). Always an error.";
     CertificateExpired: "certificate-expired", "A certificate of metagate, or every authority of a file, has expired (`check`). Always an error.";
     CertificateExpires: "certificate-expires", "A certificate of metagate, or every authority of a file, expires within 14 days (`check`).";
     CountersMissing: "counters-missing", "The issuer entries and rules have more combinations than counters are created in advance, so `increase()` misses the first event of the others.";
     DatahubActor: "datahub-actor", "`identity.datahubActor` is on: GMS trusts that field from every client that can reach it.";
     HttpKeyUrl: "http-key-url", "Keys are fetched without encryption from another network.";
     Impersonation: "impersonation", "`openmetadata.impersonation` lets the named bots act as other users.";
+    IssuerKeyListed: "issuer-key-listed", "OpenMetadata lists a URL with a key of `issuer.keyFiles`: every token of a client is a login there (`check`). Always an error.";
     IssuerKeyTrusted: "issuer-key-trusted", "A key set of another issuer has a key of `issuer.keyFiles`. Whoever has that key can sign tokens of that issuer too.";
     KeysUnavailable: "keys-unavailable", "A key set cannot be fetched (`check`). An error, or a warning if the entry is `optional`.";
     MintKeyTrusted: "mint-key-trusted", "A key set that metagate trusts has a key of `mint.keyFiles`. Whoever has that key can sign tokens for metagate too.";

@@ -136,6 +136,18 @@ pub fn revocation_file(sources: &Sources) -> Result<Option<PathBuf>, ConfigError
     Ok(merged.text_at("authentication.revocations.file").map(|(path, _)| PathBuf::from(path)))
 }
 
+/// The file of the allow-list of bots (`issuer.bots.file`), as the sources name it.
+///
+/// # Errors
+/// The sources cannot be read at all.
+pub fn bots_file(sources: &Sources) -> Result<Option<PathBuf>, ConfigErrors> {
+    let Read { merged, files, errors, .. } = read(sources);
+    if files.broken {
+        return Err(failed(errors, &files));
+    }
+    Ok(merged.text_at("issuer.bots.file").map(|(path, _)| PathBuf::from(path)))
+}
+
 /// What the sources say, before it is checked.
 struct Read {
     merged: Merged,

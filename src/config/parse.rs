@@ -45,7 +45,7 @@ use super::secret::Purpose;
 use super::values;
 use super::words::Word as _;
 use super::{
-    ClientAuth, Config, DatahubSystem, EnvironmentProxies, ExchangeConfig, Jwks, Log, ProxyProtocol,
+    BotFile, ClientAuth, Config, DatahubSystem, EnvironmentProxies, ExchangeConfig, Jwks, Log, ProxyProtocol,
     ServerTls, Shutdown, TlsVersion, TokenCache, TrustEntry,
 };
 use crate::backend::Backend;
@@ -130,6 +130,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         datahub_system,
         mint,
         issuer,
+        bots: root.section("issuer").section("bots").file("file").map(BotFile::new),
         exchange,
         proxy_protocol: proxy_protocol(root, &proxies),
         trusts_unix_peers: proxies.contains(&None),

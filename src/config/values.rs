@@ -59,7 +59,7 @@ pub(super) fn integer(text: &str) -> Result<u64, String> {
 }
 
 /// One or more of `<number><unit>`: `30s`, `1h30m`, `250ms`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let error = || {
         let hint = did_you_mean(suggestion::duration(text));
         format!("{} is not a duration; write it like 30s, 5m, 250ms{hint}", quote(text))
@@ -226,7 +226,7 @@ fn has_authority(text: &str) -> bool {
 }
 
 /// A network, or a single address.
-pub(super) fn network(text: &str) -> Result<IpNet, String> {
+pub(crate) fn network(text: &str) -> Result<IpNet, String> {
     let error = || format!("{} is not a network; write it like 10.0.0.0/8 or fd00::/8", quote(text));
     match text.parse::<IpAddr>() {
         Ok(address) => Ok(address.into()),

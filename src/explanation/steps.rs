@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Context, route};
 use crate::admission::{Observer, Step};
 use crate::backend_credentials::BackendCredentials;
-use crate::claims::{RolesClaim, VerifiedToken};
+use crate::claims::{IssuedKind, RolesClaim, VerifiedToken};
 use crate::decision::{Authorizer, Caller, Denial, Permit, Reason, Routed};
 use crate::diagnosis::{Span, Typed};
 use crate::jose::{Algorithm, KeyChoice, KeySet, UnverifiedToken};
@@ -163,7 +163,14 @@ impl Observer for Steps<'_> {
         if token.mapped_user().is_some() {
             // Its principal and roles are those of the user that it acts as.
             let subject = token.subject().unwrap_or("none").escape_debug();
-            self.pass("claims", format!("subject {subject}, {}", self.lifetime(token)));
+            let whose = match token.issued() {
+                Some(IssuedKind::Bot) => {
+                    let id = token.id().unwrap_or("none").escape_debug();
+                    format!("bot {subject}, jti {id}, roles [{}]", token.roles().join(", ").escape_debug())
+                }
+                Some(IssuedKind::Exchanged) | None => format!("subject {subject}"),
+            };
+            self.pass("claims", format!("{whose}, {}", self.lifetime(token)));
             return;
         }
         let (class, roles) = (token.class().as_str(), token.roles().join(", "));
@@ -188,6 +195,9 @@ impl Observer for Steps<'_> {
                 Some(_) | None => "no token is revoked".to_owned(),
             };
             self.pass("revocation", detail);
+            if token.issued() == Some(IssuedKind::Bot) {
+                self.pass("bots", "the allow-list has the token, and its networks allow the request");
+            }
             if let Some(user) = token.mapped_user() {
                 let email = user.email.as_ref().map(|email| format!(" <{email}>")).unwrap_or_default();
                 let credential = self.credentials.describe(user, self.now);

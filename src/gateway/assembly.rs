@@ -6,6 +6,7 @@ use super::request_ids::RequestIds;
 use super::{Clock, Gateway, ListenerKind, Peer};
 use crate::admission::Admission;
 use crate::backend_credentials::BackendCredentials;
+use crate::bot_list::BotList;
 use crate::challenge::Wording;
 use crate::claims::FieldRules;
 use crate::config::{Config, DatahubSystem, UpstreamAuthorization};
@@ -19,38 +20,40 @@ use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
 use crate::trust::TrustedIssuer;
 
-pub(super) fn gateway(
-    config: &Config,
-    keys: Arc<Keys>,
-    credentials: Arc<BackendCredentials>,
-    revocations: Arc<RevocationList>,
-    recorder: Arc<Recorder>,
-    clock: Clock,
-) -> Gateway {
-    let admission = admission(config);
-    let wording = Wording::new(config.backend, &admission.authorizer.trust);
-    Gateway {
-        admission,
-        token_fields: Box::default(),
-        wording,
-        forward_auth: config.forward_auth.as_ref().map(|forward_auth| forward_auth.target),
-        cors: config.cors.clone().map(Box::new),
-        keys,
-        cache: TokenCache::new(config.token_cache.max_bytes, config.token_cache.max_ttl),
-        credentials,
-        revocations,
-        recorder,
-        discard: config.limits.discard,
-        unverified_timeout: config.limits.unverified_timeout,
-        graphql_limit: config.limits.graphql_bytes,
-        upgrades: config.upstream.upgrades.clone(),
-        close_on_token_expiry: config.upstream.close_on_token_expiry,
-        request_ids: RequestIds::new(),
-        clock,
-    }
-}
-
 impl Gateway {
+    /// Creates the gateway of a configuration.
+    pub fn new(
+        config: &Config,
+        keys: Arc<Keys>,
+        credentials: Arc<BackendCredentials>,
+        (revocations, bots): (Arc<RevocationList>, Arc<BotList>),
+        recorder: Arc<Recorder>,
+        clock: Clock,
+    ) -> Self {
+        let admission = admission(config);
+        let wording = Wording::new(config.backend, &admission.authorizer.trust);
+        Self {
+            admission,
+            token_fields: Box::default(),
+            wording,
+            forward_auth: config.forward_auth.as_ref().map(|forward_auth| forward_auth.target),
+            cors: config.cors.clone().map(Box::new),
+            keys,
+            cache: TokenCache::new(config.token_cache.max_bytes, config.token_cache.max_ttl),
+            credentials,
+            revocations,
+            bots,
+            recorder,
+            discard: config.limits.discard,
+            unverified_timeout: config.limits.unverified_timeout,
+            graphql_limit: config.limits.graphql_bytes,
+            upgrades: config.upstream.upgrades.clone(),
+            close_on_token_expiry: config.upstream.close_on_token_expiry,
+            request_ids: RequestIds::new(),
+            clock,
+        }
+    }
+
     /// The token fields of the listener that accepted this connection, if it has its own.
     pub(super) fn token_fields(&self, peer: &Peer) -> Option<&TokenFields> {
         match peer.listener_kind {

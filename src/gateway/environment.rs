@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::Gateway;
 use super::graphql::read_graphql;
 use crate::admission::{Environment, Observer, Refresh};
+use crate::bots::{Bot, BotFault};
 use crate::budget::Connection;
 use crate::claims::VerifiedToken;
 use crate::client_body::ClientBody;
@@ -126,6 +127,10 @@ impl Environment for LiveEnvironment<'_> {
 
     fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Option<Box<Revoked>> {
         self.gateway.revocations.current().find(token, text)
+    }
+
+    fn bot(&self, token: &VerifiedToken) -> Result<Arc<Bot>, BotFault> {
+        self.gateway.bots.find(token, self.now())
     }
 
     async fn graphql(&mut self, facts: &RequestFacts, headers: &Fields) -> Result<Graphql, Denial> {

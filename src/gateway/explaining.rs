@@ -13,7 +13,7 @@ impl Gateway {
 
     /// Answers a question about a token, without making a request and without fetching keys for it.
     pub fn explain(&self, question: &Question) -> Value {
-        let revocations = self.revocations.current();
+        let (revocations, bots) = (self.revocations.current(), self.bots.current());
         explanation::explain(
             question,
             &Context {
@@ -23,6 +23,7 @@ impl Gateway {
                 sources: self.keys.status(),
                 credentials: &self.credentials,
                 revocations: Some(&*revocations),
+                bots: Some(&*bots),
                 graphql_bytes: self.graphql_limit,
                 now: (self.clock)(),
             },

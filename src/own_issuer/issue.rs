@@ -165,7 +165,7 @@ impl TokenIssuer {
                 mapping: None,
                 style: PrincipalStyle::AsIs,
             },
-            // Roles come from the allow-list, never from a token.
+            // Not read: roles come from the allow-list, never from a token.
             roles_claim: RolesClaim::default(),
             domain: None,
         }

@@ -1,4 +1,4 @@
-//! The revocation list in force, for streams and tunnels that outlive their configuration.
+//! The revocation list and the allow-list of bots in force, for streams and tunnels that outlive their configuration.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -11,7 +11,8 @@ use arc_swap::ArcSwap;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::watch;
 
-use crate::claims::VerifiedToken;
+use crate::bots::Bots;
+use crate::claims::{IssuedKind, VerifiedToken};
 use crate::jose::Algorithm;
 use crate::revocation::{Revocations, Revoked};
 
@@ -25,6 +26,9 @@ pub struct RevocationsInForce {
     /// The number of the [`RevocationList`](super::RevocationList) in force. The task of the previous configuration may
     /// still be reading its file; its changes are ignored.
     source: Mutex<u64>,
+    /// The allow-list of bots in force, and the number of its [`BotList`](crate::bot_list::BotList).
+    bots: ArcSwap<Bots>,
+    source_of_bots: Mutex<u64>,
     sources: AtomicU64,
 }
 
@@ -35,14 +39,16 @@ impl Default for RevocationsInForce {
             version: AtomicU64::new(0),
             changed: watch::Sender::new(0),
             source: Mutex::new(0),
+            bots: ArcSwap::default(),
+            source_of_bots: Mutex::new(0),
             sources: AtomicU64::new(0),
         }
     }
 }
 
 impl RevocationsInForce {
-    /// A number for a new [`RevocationList`](super::RevocationList).
-    pub(super) fn new_source(&self) -> u64 {
+    /// A number for a new [`RevocationList`](super::RevocationList), or a new list of bots.
+    pub fn new_source(&self) -> u64 {
         self.sources.fetch_add(1, Ordering::Relaxed) + 1
     }
 
@@ -64,13 +70,43 @@ impl RevocationsInForce {
     /// The caller holds the lock of `source`.
     fn set(&self, list: Arc<Revocations>) {
         self.current.store(list);
-        let version = self.version.load(Ordering::Relaxed) + 1;
-        self.version.store(version, Ordering::Release);
-        self.changed.send_replace(version);
+        self.announce();
+    }
+
+    /// Accepts lists of bots only from this source from now on.
+    pub fn enter_bots(&self, source: u64, list: Arc<Bots>) {
+        let mut current = self.source_of_bots.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = source;
+        self.bots.store(list);
+        self.announce();
+    }
+
+    /// Replaces the list of bots, if `source` is in force.
+    pub fn change_bots(&self, source: u64, list: Arc<Bots>) {
+        let current = self.source_of_bots.lock().unwrap_or_else(PoisonError::into_inner);
+        if *current == source {
+            self.bots.store(list);
+            self.announce();
+        }
+    }
+
+    /// Makes running responses look their tokens up again.
+    fn announce(&self) {
+        self.changed.send_modify(|version| {
+            *version += 1;
+            self.version.store(*version, Ordering::Release);
+        });
+    }
+
+    /// The entry that revokes a token, or what says that a bot's token is not accepted any more.
+    fn find(&self, token: &VerifiedToken, text: &str) -> Option<Box<Revoked>> {
+        let listed = self.current.load().find(token, text);
+        let is_bot = token.issued() == Some(IssuedKind::Bot);
+        listed.or_else(|| is_bot.then(|| self.bots.load().revoked(token)).flatten())
     }
 
     /// Increases with each list that comes into force.
-    pub(super) fn version(&self) -> u64 {
+    pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
 }
@@ -105,7 +141,7 @@ impl TokenWatch {
         if version == self.seen {
             return None;
         }
-        let found = self.in_force.current.load().find(&self.token, self.text.expose_secret());
+        let found = self.in_force.find(&self.token, self.text.expose_secret());
         // Only if nothing was found, so that a revoked token is found again.
         if found.is_none() {
             self.seen = version;

@@ -16,6 +16,7 @@ use super::connection_policy::ConnectionPolicy;
 use super::descriptors;
 use crate::audit::AuditTrail;
 use crate::backend_credentials::BackendCredentials;
+use crate::bot_list::{BotList, FoundBots};
 use crate::budget;
 use crate::config::{self, Config, Listen, Loaded};
 use crate::connection::{ConnectionSettings, WorkerState};
@@ -90,6 +91,7 @@ pub(super) struct Generation {
     pub(super) keys: Arc<Keys>,
     credentials: Arc<BackendCredentials>,
     pub(super) revocations: Arc<RevocationList>,
+    pub(super) bots: Arc<BotList>,
     worker_states: Vec<Arc<WorkerState>>,
     /// One connection pool per worker.
     upstreams: Vec<Arc<Upstream>>,
@@ -114,6 +116,7 @@ pub(super) struct PreparedConfig {
     certificate_files: Contents,
     connection_policy: ConnectionPolicy,
     tls: Option<ListenerTls>,
+    bots: FoundBots,
 }
 
 impl PreparedConfig {
@@ -162,9 +165,11 @@ impl PreparedConfig {
                 (0..workers).map(pool).collect()
             }
         };
+        let bots = FoundBots::read(config, before.map(|before| before.bots.clone()));
         Ok(Self {
             loaded,
             keys,
+            bots,
             credentials,
             upstreams,
             upstream_files,
@@ -188,9 +193,17 @@ impl PreparedConfig {
         });
         let revocations =
             RevocationList::new(config.revocations.as_ref(), &shared.metrics, &shared.revocations);
+        let bots = BotList::new(self.bots, &shared.metrics, &shared.revocations, SystemTime::now());
         // It gets a new token cache: a token that another configuration accepted must be verified again.
         let (keys, credentials) = (self.keys.clone(), self.credentials.clone());
-        let gateway = Gateway::new(config, keys, credentials, revocations.clone(), recorder, shared.clock);
+        let gateway = Gateway::new(
+            config,
+            keys,
+            credentials,
+            (revocations.clone(), bots.clone()),
+            recorder,
+            shared.clock,
+        );
         let gateway = Arc::new(gateway.with_token_fields(shared.token_fields(config)));
         let settings = ConnectionSettings::new(config, self.connection_policy.number);
         let certificate_end = self.tls.as_ref().and_then(|tls| tls.not_after);
@@ -207,6 +220,7 @@ impl PreparedConfig {
         let worker_states = self.upstreams.iter().map(worker_state).collect();
         let mut tasks = JoinSet::new();
         tasks.spawn(revocations.clone().run());
+        tasks.spawn(bots.clone().run());
         tasks.spawn(self.credentials.clone().run());
         Generation {
             loaded: self.loaded,
@@ -214,6 +228,7 @@ impl PreparedConfig {
             keys: self.keys,
             credentials: self.credentials,
             revocations,
+            bots,
             worker_states,
             upstreams: self.upstreams,
             upstream_files: self.upstream_files,
@@ -261,6 +276,7 @@ impl Generation {
         self.keys.start();
         self.expect_counters(&shared.metrics);
         self.revocations.enter();
+        self.bots.enter();
         for (slot, worker_state) in shared.slots.iter().zip(&self.worker_states) {
             slot.store(worker_state.clone());
         }

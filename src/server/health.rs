@@ -36,7 +36,7 @@ async fn respond(request: &Request<Incoming>, process: &Arc<Process>) -> Respons
     }
     match request.uri().path() {
         "/livez" => plain(StatusCode::OK, "ok\n"),
-        "/readyz" if process.is_ready() => plain(StatusCode::OK, "ok\n"),
+        "/readyz" if process.is_ready() => plain(StatusCode::OK, ready(process)),
         "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, not_ready(process)),
         "/metrics" => {
             let accept = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
@@ -64,6 +64,19 @@ fn jwks(minter: &Minter) -> Response<Full<Bytes>> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=300"));
     response
+}
+
+/// A broken allow-list of bots does not make the process unready, because all other clients are served.
+fn ready(process: &Process) -> &'static str {
+    match process.current().bots.status() {
+        Some(status) if status.failure.is_some() && status.is_known => {
+            "ok; the allow-list of bots cannot be used, and an earlier one is in force\n"
+        }
+        Some(status) if status.failure.is_some() => {
+            "ok; the allow-list of bots cannot be used, and no bot is accepted\n"
+        }
+        Some(_) | None => "ok\n",
+    }
 }
 
 /// Why the process is not ready.

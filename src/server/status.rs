@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use super::Process;
-use crate::admin::{Budgets, ConfigView, Overview, RevocationView, SourceView, Usage, by_how};
+use crate::admin::{BotsView, Budgets, ConfigView, Overview, RevocationView, SourceView, Usage, by_how};
 use crate::config::Finding;
 use crate::gateway::Gateway;
 use crate::numeric_date::NumericDate;
@@ -36,6 +36,7 @@ impl Process {
             last_reload: self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             sources: current.keys.status().into_iter().map(|status| SourceView { status, at: now }).collect(),
             revocations: current.revocations.status().map(|status| RevocationView(status, now)),
+            bots: current.bots.status().map(|status| BotsView(status, now)),
             connections: self.metrics.connections.get(),
             budgets: self.budgets(),
             upstream_up: up,

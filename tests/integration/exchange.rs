@@ -2,6 +2,8 @@
 //! arrives.
 
 mod attacks;
+mod bots;
+mod bots_page;
 mod files;
 mod gms;
 mod openmetadata;

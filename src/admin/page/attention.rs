@@ -58,6 +58,9 @@ pub(super) fn items(overview: &Overview, names: bool) -> Vec<Item> {
     if let Some(fault) = fault {
         items.push(Item::bad("The revocation list is an earlier one.", fault));
     }
+    if let Some(fault) = overview.bots.as_ref().and_then(|bots| bots.0.failure.as_ref()) {
+        items.push(Item::bad("The allow-list of bots is not in force.", fault));
+    }
     certificate(overview, &mut items);
     for (entry, kid, count) in keys::left(&overview.sources, &overview.tokens) {
         let text = format!(

@@ -1,6 +1,6 @@
-//! Names with their values: the configuration and the revocation list.
+//! Names with their values: the configuration, the revocation list and the allow-list of bots.
 
-use super::super::view::{self, Outcome, Overview, RevocationView};
+use super::super::view::{self, BotsView, Outcome, Overview, RevocationView};
 use super::{Text, duration};
 
 /// A name with its value.
@@ -84,6 +84,21 @@ pub(super) fn revocations(revocations: Option<&RevocationView>) -> Vec<Fact> {
     if !status.unknown_issuers.is_empty() {
         let unknown = status.unknown_issuers.join(", ");
         facts.push(Fact::bad("unknown issuers", format!("{unknown}: their entries revoke nothing")));
+    }
+    facts
+}
+
+/// The allow-list of bots.
+pub(super) fn bots(BotsView(status, now): &BotsView) -> Vec<Fact> {
+    let mut facts = vec![
+        Fact::of("allow-list", status.file.display().to_string()),
+        Fact::of("bots", format!("{} with {} tokens", status.bots, status.tokens)),
+        Fact::of("in force since", format!("{} ago", duration(view::seconds_since(status.since, *now)))),
+    ];
+    if let Some(fault) = &status.failure {
+        let kept =
+            if status.is_known { "the list in force is an earlier one" } else { "no bot is accepted" };
+        facts.push(Fact::bad("error", format!("{fault}; {kept}")));
     }
     facts
 }

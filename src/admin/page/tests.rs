@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::super::view::{Budgets, ConfigView, LastReload, Outcome, RevocationView, SourceView, Usage};
+use super::super::view::{BotsView, Budgets, ConfigView, LastReload, Outcome, RevocationView, SourceView, Usage};
 use super::*;
+use crate::bot_list::BotListStatus;
 use crate::claims::TokenClass;
 use crate::history::Minute;
 use crate::jose::{KeyFault, SkippedKey};
@@ -90,6 +91,17 @@ fn overview() -> Overview {
                 checked: at(NOW - 2),
                 failure: Some(ODD.to_owned()),
                 unknown_issuers: vec![ODD.to_owned()],
+            },
+            at(NOW),
+        )),
+        bots: Some(BotsView(
+            BotListStatus {
+                file: ODD.into(),
+                bots: 2,
+                tokens: 3,
+                is_known: false,
+                since: at(NOW - 5),
+                failure: Some(ODD.to_owned()),
             },
             at(NOW),
         )),
@@ -194,6 +206,9 @@ fn what_needs_a_look_is_listed() {
         "Keys cannot be fetched.",
         "The last configuration was refused.",
         "The revocation list is an earlier one.",
+        "The allow-list of bots is not in force.",
+        "2 with 3 tokens",
+        "no bot is accepted",
         "The certificate ends soon.</b> In 3days.",
         "A key has left.</b> 1 tokens in use of",
         "were signed with k-old",

@@ -190,6 +190,13 @@ async fn published(asking: &Asking<'_>, minter: &Minter) -> Option<Finding> {
 
 /// The ids of the keys at a URL.
 async fn key_ids(url: Url) -> Result<BTreeSet<String>, String> {
+    let body: Value = serde_json::from_slice(&fetch_key_set(url).await?).unwrap_or_default();
+    let keys = body["keys"].as_array().ok_or("it is not a key set")?;
+    Ok(keys.iter().filter_map(|key| key["kid"].as_str()).map(str::to_owned).collect())
+}
+
+/// The document at a URL.
+pub(super) async fn fetch_key_set(url: Url) -> Result<Vec<u8>, String> {
     let client = reqwest::Client::builder()
         .no_proxy()
         .timeout(TIMEOUT)
@@ -207,9 +214,7 @@ async fn key_ids(url: Url) -> Result<BTreeSet<String>, String> {
             return Err("it is too long".to_owned());
         }
     }
-    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let keys = body["keys"].as_array().ok_or("it is not a key set")?;
-    Ok(keys.iter().filter_map(|key| key["kid"].as_str()).map(str::to_owned).collect())
+    Ok(body)
 }
 
 /// A name as a part of a path: everything but unreserved characters is percent-encoded.

@@ -23,6 +23,13 @@ pub(super) fn issuer(
 ) -> Option<Arc<TokenIssuer>> {
     let section = root.section("issuer");
     if !is_given(root) {
+        if section.section("bots").is_given("file") {
+            section.section("bots").error_with_help(
+                "file",
+                "requires issuer.url, issuer.audience and issuer.keyFiles",
+                "make a key with `metagate issuer init`",
+            );
+        }
         return None;
     }
     require_all(&section);

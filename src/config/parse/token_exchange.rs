@@ -42,7 +42,7 @@ pub(super) fn token_exchange(
     issuers::adapt(root, &issuers, trust);
     if !issuers.is_empty() && root.section("forwardAuth").is_given("listen") {
         root.error_with_help(
-            "exchange",
+            if root.has("exchange") && !sections.is_empty() { "exchange" } else { "issuer" },
             "forwardAuth.listen is also set; set only one of them: the response to the other proxy would have the \
              user's credential in it",
             "forward the requests of workloads through metagate itself, or run a second one for forward-auth",

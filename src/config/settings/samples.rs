@@ -158,6 +158,11 @@ pub(super) const EXCHANGE: &str = "\
   credential: tokenFile
   tokenFile: /run/secrets/lineage-bot/token
   privileged: false
+- name: bots
+  from:
+    bots: [nightly]
+  as: {user: ingestion-bot}
+  credential: mintOpenmetadata
 ";
 
 pub(super) const TESTS: &str = "\

@@ -290,9 +290,12 @@ pub const KEYS: &[Key] = &[
     key("issuer.audience", Kind::Text, "", "The aud of these tokens.").example("metagate"),
     key("issuer.keyFiles", Kind::Texts, "", "PEM files with EC private keys (P-256), made by `metagate issuer init`. The first one signs, all of them verify. Nobody else needs the public keys: the backend must not have them.").example("[/etc/metagate/issuer/1.pem]"),
 
+    key("issuer.bots.file", Kind::Path, "", "The allow-list of bots, which `metagate bot` writes and which is read again when it changes. It holds no secret. A bot's token that it does not have is refused (revoked); without a list that can be read, no bot is accepted. docs/bots.md.").example("/etc/metagate/bots/bots.yaml"),
+
     key("exchange", Kind::Entries, "[]", "Verified identities of workloads that act as one user of the backend. The first entry that takes a token decides. The request is forwarded with a credential of that user in place of the client's token, and rules see that user, without roles. docs/exchange.md.").example(samples::EXCHANGE),
     key("exchange[].name", Kind::Name, "", "The entry's name in the audit log.").required(),
-    key("exchange[].from.issuer", Kind::Name, "", "The name of the entry of authentication.issuers that verifies the tokens. It must have audiences of its own.").required(),
+    key("exchange[].from.issuer", Kind::Name, "", "The name of the entry of authentication.issuers that verifies the tokens. It must have audiences of its own. Required, except with bots."),
+    key("exchange[].from.bots", Kind::Texts, "", "Names of bots (issuer.bots), in place of issuer, subjects and claims."),
     key("exchange[].from.subjects", Kind::Texts, "", "The accepted values of sub, compared exactly. Default: any; then claims is required."),
     key("exchange[].from.claims", Kind::Free, "", "Claims that a token must have, each written like rolesClaim, with a list of accepted values. A value is compared with its JSON type: \"true\" in quotes is a text, true is a boolean. A claim that is a list must have one of them in it. A claim that is absent never matches."),
     key("exchange[].as.user", Kind::Text, "", "The name of the user, as the backend has it. It must exist there.").required(),

@@ -143,9 +143,14 @@ impl Key {
 
     /// The private key in PEM of PKCS #8, as in a key file.
     pub fn private_pem(&self) -> String {
-        let Material::Rsa(pair) = &self.material else { panic!("{} is not an RSA key", self.kid) };
-        let document = AsDer::<Pkcs8V1Der<'static>>::as_der(pair).expect("PKCS #8");
-        let base64 = BASE64_STANDARD.encode(document.as_ref());
+        let base64 = match &self.material {
+            Material::Rsa(pair) => {
+                let document = AsDer::<Pkcs8V1Der<'static>>::as_der(pair).expect("PKCS #8");
+                BASE64_STANDARD.encode(document.as_ref())
+            }
+            Material::Ec(pair, _) => BASE64_STANDARD.encode(pair.to_pkcs8v1().expect("PKCS #8").as_ref()),
+            Material::Ed25519(_) | Material::Secret(_) => panic!("{} is in no key file", self.kid),
+        };
         format!("-----BEGIN PRIVATE KEY-----\n{base64}\n-----END PRIVATE KEY-----\n")
     }
 

@@ -4,7 +4,9 @@ use serde_json::Value;
 
 use super::super::super::{TrustEntry, values};
 use super::super::section::Section;
-use crate::claims::ClaimPath;
+use crate::bots::check_name;
+use crate::claims::{ClaimPath, IssuedKind};
+use crate::own_issuer::ENTRY;
 use crate::token_exchange::{ClaimValue, ExchangeEntry};
 
 /// Claims that say nothing about whose token it is: every token of an issuer may have the same.
@@ -21,6 +23,9 @@ pub(super) struct From {
 impl From {
     /// Reads the section; `None` if it has an error.
     pub(super) fn read(section: &Section<'_>, trust: &[TrustEntry], root: &Section<'_>) -> Option<Self> {
+        if section.has("bots") {
+            return bots(section, trust, root);
+        }
         let issuer = issuer(section, trust, root);
         let subjects = section.list("subjects", subject);
         if subjects.as_ref().is_some_and(Vec::is_empty) && !section.in_error("subjects") {
@@ -39,6 +44,32 @@ impl From {
         }
         Some(Self { issuer: issuer?, subjects: subjects.unwrap_or_default(), claims })
     }
+}
+
+/// Tokens of bots of our own: of the implicit issuer entry, and of the kind that bots have.
+fn bots(section: &Section<'_>, trust: &[TrustEntry], root: &Section<'_>) -> Option<From> {
+    for key in ["issuer", "subjects", "claims"] {
+        if section.has(key) {
+            section.error(key, "bots is also set; it names the tokens completely");
+        }
+    }
+    let subjects = section.list("bots", |name| match check_name(name) {
+        Ok(()) => Ok(Box::<str>::from(name)),
+        Err(message) => Err(format!("{} {message}", values::quote(name))),
+    })?;
+    if subjects.is_empty() && !section.in_error("bots") {
+        section.error("bots", "is an empty list: no token would be taken");
+    }
+    if !root.section("issuer").section("bots").is_given("file") {
+        let help = "set issuer.bots.file; docs/bots.md has the whole configuration";
+        section.error_with_help("bots", "there is no allow-list of bots: issuer.bots is not set", help);
+    }
+    if section.in_error("bots") || !trust.iter().any(|entry| *entry.name == *ENTRY) {
+        return None;
+    }
+    let bot = ClaimValue::String(IssuedKind::Bot.as_str().into());
+    let claims = vec![(ClaimPath::new(IssuedKind::CLAIM), vec![bot])];
+    Some(From { issuer: ENTRY.into(), subjects, claims })
 }
 
 /// The issuer entry, which must bind its tokens to metagate.
