@@ -165,11 +165,13 @@ pub trait Environment {
     /// The entry that revokes a verified token, if one does.
     fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Option<Box<Revoked>>;
 
-    /// The bot that a verified token of a bot belongs to.
+    /// The bot that a verified token of a bot belongs to. By default there is no allow-list.
     ///
     /// # Errors
     /// The allow-list does not accept the token.
-    fn bot(&self, token: &VerifiedToken) -> Result<Arc<Bot>, BotFault>;
+    fn bot(&self, _token: &VerifiedToken) -> Result<Arc<Bot>, BotFault> {
+        Err(BotFault::NoList)
+    }
 
     /// Reads the body and parses its GraphQL operations.
     ///
@@ -314,6 +316,18 @@ impl Admission {
             }
         };
         observer.verified(&token);
+        self.check_lists(token, bearer, source, environment, observer)
+    }
+
+    /// Whether a verified token is not revoked, and is mapped if it must be (steps 6 and 7).
+    fn check_lists<E: Environment, O: Observer>(
+        &self,
+        token: Arc<VerifiedToken>,
+        bearer: &BearerToken,
+        source: Option<IpAddr>,
+        environment: &E,
+        observer: &mut O,
+    ) -> Result<Arc<VerifiedToken>, Denial> {
         let entry = || self.authorizer.trust.iter().position(|entry| *entry.name == *token.entry());
         match environment.revocation(&token, bearer.as_bytes()) {
             None if let Err((step, denial)) = bots::check(&token, source, environment) => {

@@ -239,7 +239,7 @@ fn traefik_and_envoy_examples_name_the_fields_in_use() {
     assert!(position("envoy.filters.http.ext_authz") < position("envoy.filters.http.router"));
 }
 
-const DOCUMENTS: [&str; 34] = [
+const DOCUMENTS: [&str; 35] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",

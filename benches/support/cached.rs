@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use metagate::admission::{Environment, Refresh, Snapshot};
-use metagate::bots::{Bot, BotFault};
 use metagate::claims::VerifiedToken;
 use metagate::decision::Denial;
 use metagate::message::Fields;
@@ -59,10 +58,6 @@ impl Environment for Cached<'_> {
 
     fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Option<Box<Revoked>> {
         self.inner.revocation(token, text)
-    }
-
-    fn bot(&self, _: &VerifiedToken) -> Result<Arc<Bot>, BotFault> {
-        Err(BotFault::NoList)
     }
 
     async fn graphql(&mut self, facts: &RequestFacts, headers: &Fields) -> Result<Graphql, Denial> {

@@ -127,10 +127,6 @@ impl Environment for Script {
         self.revoked.then(|| Box::new(entry))
     }
 
-    fn bot(&self, _: &VerifiedToken) -> Result<Arc<Bot>, BotFault> {
-        Err(BotFault::NoList)
-    }
-
     async fn graphql(&mut self, _: &RequestFacts, _: &Fields) -> Result<Graphql, Denial> {
         self.calls.push("body");
         Ok(Graphql::Operations(Vec::new()))

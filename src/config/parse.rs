@@ -107,7 +107,6 @@ fn config(root: &Section<'_>) -> Option<Config> {
     };
     let Trust { trust, mint, issuer, exchange } = trust(root, &place);
     let policy = policy(root, backend, url.map_or("/", |url| url.path()), &trust, mint.as_deref());
-    let rule_tests = rule_tests::rule_tests(root, &policy, &trust);
     let datahub_system = datahub_system(root, backend);
     let (token_fields, listener_token_fields) = token_headers::all(root, backend, datahub_system.is_some());
     let proxies = root.need_list("trustedProxies", values::proxy);
@@ -119,6 +118,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         strip_prefix: strip_prefix.clone(),
         forward_auth: listeners.forward_auth,
         revocations: revocations::revocations(root, &trust),
+        rule_tests: rule_tests::rule_tests(root, &policy, &trust),
         trust,
         token_fields,
         listener_token_fields,
@@ -126,7 +126,6 @@ fn config(root: &Section<'_>) -> Option<Config> {
         proxies: EnvironmentProxies::default(),
         token_cache: token_cache(&root.section("authentication").section("tokenCache")),
         policy,
-        rule_tests,
         datahub_system,
         mint,
         issuer,

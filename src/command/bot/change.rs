@@ -27,7 +27,7 @@ pub(super) fn create(bots: &mut Vec<Bot>, new: &Bot, added: Added, now: NumericD
 
 /// Gives a bot another token. The older ones end after the grace time, or when they would have ended.
 pub(super) fn regenerate(
-    bots: &mut Vec<Bot>,
+    bots: &mut [Bot],
     name: &str,
     added: Added,
     now: NumericDate,
@@ -44,7 +44,7 @@ pub(super) fn regenerate(
 
 /// Removes the tokens of a bot, or one of them, and returns their ids.
 pub(super) fn revoke(
-    bots: &mut Vec<Bot>,
+    bots: &mut [Bot],
     name: &str,
     id: Option<&str>,
     now: NumericDate,

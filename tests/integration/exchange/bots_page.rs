@@ -1,6 +1,5 @@
 //! The configurations and commands of `docs/bots.md`, as they are written there.
 
-use crate::support::issuer::Reply;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +11,7 @@ use super::openmetadata::OpenMetadata;
 use super::{directory, write_key};
 use crate::support::eventually;
 use crate::support::gateway::{Gateway, Setup};
-use crate::support::issuer::Issuer;
+use crate::support::issuer::{Issuer, Reply};
 use crate::support::keys::{DATAHUB_SECRET, spare_rsa, third_rsa};
 use crate::support::token::Token;
 
@@ -146,7 +145,7 @@ fn check_finds_a_key_of_bots_at_openmetadata() {
         setup.env("METAGATE_UPSTREAM__URL", issuer.url("")).finish()
     };
     let listed = serde_json::json!({"publicKeyUrls": [issuer.url("/listed")]});
-    issuer.set("/api/v1/system/config/auth", Reply::json(listed.to_string()));
+    issuer.set("/api/v1/system/config/auth", Reply::Json(listed.to_string()));
     issuer.publish("/listed", &[third_rsa().jwk()]);
     assert!(!check().stdout.contains("issuer-key-listed"));
     issuer.publish("/listed", &[keys["keys"][0].clone()]);
