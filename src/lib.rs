@@ -17,6 +17,7 @@ pub mod numeric_date;
 mod printable;
 #[cfg(feature = "server")]
 mod random;
+pub mod rate_limiter;
 #[cfg(feature = "server")]
 mod sharded;
 #[cfg(feature = "server")]
