@@ -8,18 +8,20 @@
 //! 2. Header fields: what `Connection` must not name, and what another proxy would forward ([`Via`]).
 //! 3. Route: public, optional or protected ([`Authorizer::routed`]).
 //! 4. Credentials: none, a session cookie, DataHub's system credential, or a token to verify.
-//! 5. Token: taken from the cache if it was verified with the current keys, otherwise verified now. If newer
-//!    keys could make it valid, they are requested and the token is tried again.
+//! 5. Token: taken from the cache if it was verified with the current keys, otherwise verified now, unless its client
+//!    network has sent too many tokens that are not genuine (`limits.failures`). If newer keys could make it valid, they
+//!    are requested and the token is tried again.
 //! 6. Revocation: checked on every request, so that an entry takes effect as soon as it is listed. So is the allow-list of
 //!    bots, and from where a bot's request comes ([`crate::bots`]).
 //! 7. Mapping: a verified token whose identity must be exchanged and that no entry takes is refused
 //!    ([`crate::token_exchange`]). A mapped one stands for its user in all further steps.
-//! 8. Body: read if a rule about GraphQL may apply, and only for a verified token.
-//! 9. Rules: the decision ([`Authorizer::decide`]).
-//! 10. Size: the stated length of the body.
+//! 8. Rate: a principal that sends too many requests is refused (`limits.principal`).
+//! 9. Body: read if a rule about GraphQL may apply, and only for a verified token.
+//! 10. Rules: the decision ([`Authorizer::decide`]).
+//! 11. Size: the stated length of the body.
 //!
 //! What must hold: a token reaches step 8 only as a [`VerifiedToken`], which only verification constructs, and
-//! nothing is forwarded without the [`Permit`] from step 9. The tests in `admission/tests.rs` check the order.
+//! nothing is forwarded without the [`Permit`] from step 10. The tests in `admission/tests.rs` check the order.
 //!
 //! Keys, revocations, the time and the body come from the [`Environment`]. If it has no keys or no body, the
 //! request is refused. An [`Observer`] sees each step.
@@ -39,6 +41,7 @@ use crate::jose::{JoseFault, Padding, UnverifiedToken};
 use crate::message::Fields;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::OutboundHead;
+use crate::rate_limiter::Wait;
 use crate::request::{BearerToken, Graphql, RequestFacts, RequestFault, TokenFields, written};
 use crate::revocation::Revoked;
 use crate::trust::{self, KeyRing, TokenFault};
@@ -46,6 +49,7 @@ use crate::trust::{self, KeyRing, TokenFault};
 mod bots;
 mod fields;
 mod observer;
+mod rate;
 mod refused_head;
 mod refused_token;
 mod snapshot;
@@ -173,6 +177,25 @@ pub trait Environment {
         Err(BotFault::NoList)
     }
 
+    /// Whether a token that is not cached may be verified now (`limits.failures`).
+    ///
+    /// # Errors
+    /// The client network has sent too many tokens that are not genuine.
+    fn check_failures(&mut self) -> Result<(), Wait> {
+        Ok(())
+    }
+
+    /// Counts a token that is not genuine.
+    fn count_failure(&mut self) {}
+
+    /// Takes a permit of the token's principal for one request (`limits.principal`).
+    ///
+    /// # Errors
+    /// It has none.
+    fn take_permit(&mut self, _token: &VerifiedToken) -> Result<(), Wait> {
+        Ok(())
+    }
+
     /// Reads the body and parses its GraphQL operations.
     ///
     /// # Errors
@@ -217,6 +240,7 @@ impl Admission {
         if let Ok(caller) = &caller {
             observer.caller(caller);
         }
+        rate::of_caller(&caller, environment, observer)?;
         if head.via == Via::Proxy && self.authorizer.asks_graphql(&facts, &caller) {
             let graphql = environment.graphql(&facts, head.headers).await;
             let graphql = graphql.map_err(|denial| refused(observer, Step::Body, denial))?;
@@ -289,7 +313,7 @@ impl Admission {
             let token = RefusedToken::unparsed(text, fault, self.authorizer.token_bytes);
             return Err(self.refuse_token(token, None, environment, observer));
         }
-        let mut waits = Waits::default();
+        let (mut waits, mut is_first) = (Waits::default(), true);
         let token = loop {
             let keys = environment.keys();
             let now = environment.now();
@@ -297,6 +321,9 @@ impl Admission {
                 && bots::has_current_roles(&token, environment)
             {
                 break token;
+            }
+            if std::mem::take(&mut is_first) {
+                rate::before_verification(environment, observer)?;
             }
             let text = bearer.as_str();
             let token = match self.verify_with(bearer, &keys, now, observer) {

@@ -88,7 +88,7 @@ pub use values::log_level;
 pub(crate) use values::{duration, network};
 pub use words::Words;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,6 +104,7 @@ use crate::jose::{AlgorithmSet, VerificationKey};
 use crate::mint::Minter;
 use crate::own_issuer::TokenIssuer;
 use crate::policy::Policy;
+use crate::rate_limiter::RateLimit;
 use crate::request::{ForwardAuthDialect, PathPrefix, TokenFields};
 
 /// A complete, validated configuration.
@@ -329,6 +330,28 @@ pub struct Limits {
     pub concurrent_streams: u32,
     pub token_bytes: usize,
     pub graphql_bytes: usize,
+    pub failures: Option<FailureLimit>,
+    pub principal: Option<RateLimit>,
+}
+
+/// How many tokens that are not genuine a client network may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailureLimit {
+    /// The limit of each network.
+    pub rate: RateLimit,
+    /// How many bits of an IPv4 address make its network.
+    pub ipv4_prefix: u8,
+    /// The same for IPv6.
+    pub ipv6_prefix: u8,
+}
+
+impl FailureLimit {
+    /// The network of an address. An IPv4 address in IPv6 form is an IPv4 address.
+    pub fn network(&self, address: IpAddr) -> IpNet {
+        let address = address.to_canonical();
+        let prefix = if address.is_ipv4() { self.ipv4_prefix } else { self.ipv6_prefix };
+        IpNet::new(address, prefix).unwrap_or(IpNet::from(address)).trunc()
+    }
 }
 
 /// How much of the body of a refused request is read and discarded.

@@ -126,12 +126,14 @@ pub struct Denial {
     pub entry: Option<usize>,
     /// The index in [`Policy::rules`] of the rule that refused.
     pub rule: Option<usize>,
+    /// Seconds in `Retry-After`, if the reason does not determine them.
+    pub retry_after: Option<u64>,
 }
 
 impl Denial {
     /// A denial for `reason` without further detail.
     pub const fn new(reason: Reason) -> Self {
-        Self { reason, detail: None, entry: None, rule: None }
+        Self { reason, detail: None, entry: None, rule: None, retry_after: None }
     }
 
     /// The same denial with a text for operators.
@@ -162,7 +164,7 @@ impl Denial {
             TokenFault::Revoked(by) => (Reason::Revoked, Some(by.detail().into())),
             TokenFault::Claims(fault) => return Self { entry, ..fault.into() },
         };
-        Self { reason, detail, entry, rule: None }
+        Self { detail, entry, ..Self::new(reason) }
     }
 }
 
@@ -294,15 +296,8 @@ impl Authorizer {
             // Other denials, such as an ambiguous request, are enforced in report mode too.
             Err(denial) if denial.reason.is_authorization() => {
                 // A request that would be refused may not impersonate.
-                let (rule, impersonates, withholds_token) = (None, false, false);
-                Ok(Permit {
-                    caller: known,
-                    route,
-                    rule,
-                    would_deny: Some(denial),
-                    impersonates,
-                    withholds_token,
-                })
+                let (caller, would_deny, rule) = (known, Some(denial), None);
+                Ok(Permit { caller, route, rule, would_deny, impersonates: false, withholds_token: false })
             }
             decision => decision,
         }

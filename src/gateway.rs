@@ -22,7 +22,7 @@ use http::{HeaderValue, Method, StatusCode, Version};
 use crate::admission::{Admission, Admitted, RequestHead, Via};
 use crate::backend_credentials::BackendCredentials;
 use crate::bot_list::BotList;
-use crate::budget::{Connection, Exhausted};
+use crate::budget::Connection;
 use crate::challenge::Wording;
 use crate::client_body::ClientBody;
 use crate::config::Discard;
@@ -49,7 +49,9 @@ mod environment;
 mod explaining;
 mod forward_auth;
 mod graphql;
+mod place;
 mod preflight;
+mod rate_limits;
 mod refusal;
 mod request_ids;
 mod switching;
@@ -60,6 +62,8 @@ pub use refusal::UnreadHead;
 use body::{first_bytes, is_empty};
 use credential::remove_credential;
 use environment::{ExchangeObserver, LiveEnvironment, Waited};
+use place::take_place;
+use rate_limits::{FailureSource, RateLimits};
 use refusal::{Unsendable, unsendable_identity};
 use request_ids::RequestIds;
 use switching::{Bounds, Upgrade, is_broken};
@@ -80,6 +84,7 @@ pub struct Gateway {
     credentials: Arc<BackendCredentials>,
     revocations: Arc<RevocationList>,
     bots: Arc<BotList>,
+    rate_limits: RateLimits,
     recorder: Arc<Recorder>,
     discard: Discard,
     unverified_timeout: Duration,
@@ -210,7 +215,8 @@ impl Gateway {
             token_fields: self.token_fields(peer),
         };
         let waited = Waited::default();
-        let mut environment = LiveEnvironment::new(self, source, body, patience, &waited);
+        let failures = FailureSource::of(peer, source);
+        let mut environment = LiveEnvironment::new(self, source, failures, body, patience, &waited);
         let mut observer = ExchangeObserver::new(exchange, Some(&peer.account), &waited);
         let admitted = self.admission.admit(&head, &mut environment, &mut observer).await;
         let admitted = admitted.inspect_err(|_| exchange.waited(waited.total()))?;
@@ -361,26 +367,6 @@ fn relay(
         response.headers_mut().insert(TRAILER, announced);
     }
     respond::relay(exchange, response)
-}
-
-/// Takes a place among the requests in flight, for this client or, behind a trusted proxy, for the client that the
-/// proxy names.
-fn take_place(exchange: &mut Exchange, peer: &Peer, source: Option<IpAddr>) -> Result<(), Denial> {
-    let client = source.filter(|_| source != peer.address);
-    match peer.account.request(client) {
-        Ok(place) => {
-            exchange.set_place(place);
-            Ok(())
-        }
-        Err(exhausted) => {
-            let detail = match exhausted {
-                Exhausted::Total => "more requests in flight than limits.requests",
-                Exhausted::Share => "more of this client address than its share (limits.requestsPerClient)",
-                Exhausted::Memory => "limits.memory is used up",
-            };
-            Err(Denial::new(Reason::Overloaded).with(detail))
-        }
-    }
 }
 
 fn is_grpc(headers: &Fields) -> bool {

@@ -25,7 +25,7 @@ use counter_family::{NumberedFamily, RequestCounters};
 use definition::metrics;
 use histogram::Histogram;
 use labels::{
-    AddressLabel, BuildLabels, CauseLabel, CodeLabel, FetchLabels, KindLabel, Labelled, NoLabels,
+    AddressLabel, BuildLabels, CauseLabel, CodeLabel, FetchLabels, KindLabel, Labelled, LimitLabel, NoLabels,
     ResultLabel, SkippedLabels, SourceLabel, WorkerLabel,
 };
 
@@ -67,6 +67,8 @@ metrics! {
     jwks_fetches: Family<FetchLabels, Counter>, "Fetches of a key source by result";
     jwks_skipped_keys: Family<SkippedLabels, Gauge>, "Keys of a key source that cannot be used, by reason";
     token_cache: NumberedFamily<ResultLabel, 2>, "Look-ups in the cache of verified tokens by result";
+    rate_limited: NumberedFamily<LimitLabel, 2>,
+        "Requests over a rate limit, by the limit: failures or principal. Report mode lets them through";
     revocations: Family<KindLabel, Gauge>, "Entries of the revocation list by kind";
     revocations_in_force: Gauge,
         "1 while the revocation list in force is the one in the file, 0 while that is refused";
@@ -171,6 +173,11 @@ impl Metrics {
     /// Counts one look-up in the token cache: `hit` or `miss`.
     pub fn token_cache(&self, result: &'static str) {
         self.token_cache.inc(usize::from(result != "hit"), || ResultLabel { result });
+    }
+
+    /// Counts one request over a rate limit: `failures` or `principal`.
+    pub fn rate_limited(&self, limit: &'static str) {
+        self.rate_limited.inc(usize::from(limit != "failures"), || LimitLabel { limit });
     }
 
     /// Sets the number of entries of one kind in the revocation list.

@@ -112,8 +112,8 @@ pub fn refusal(
         // Required by RFC 9110 section 15.5.6.
         headers.insert(ALLOW, methods);
     }
-    if let Some(secs) = row.retry_after {
-        headers.insert(RETRY_AFTER, HeaderValue::from(u16::from(secs)));
+    if let Some(secs) = denial.retry_after.or(row.retry_after.map(u64::from)) {
+        headers.insert(RETRY_AFTER, HeaderValue::from(secs));
     }
     if format.close && !format.http2 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -141,14 +141,15 @@ def head(token):
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def whole_run(peer, program, upstream, expected, warm_up, requests):
-    """The cost of a run of a peer that serves these requests."""
+def whole_run(peer, program, upstream, expected, warm_up, requests, refused=()):
+    """The cost of a run of a peer that serves these requests. Those in `refused` come first, and get 401."""
     with tempfile.TemporaryDirectory(prefix="metagate-callgrind-") as directory:
         root = pathlib.Path(directory)
         command, port, health = peers.prepare(root, peer, program, upstream, upstream)
         counted = Counted([*command, *SINGLE_PROCESS.get(peer.program, [])], port, root)
         try:
             send(port, warm_up, 200)
+            send(port, refused, 401)
             before = counters.read(health) if health else None
             send(port, requests, expected.status)
             if health:

@@ -80,5 +80,7 @@ SCENARIOS = {
     "warm": Expected("allow", "hit", 200),
     "fresh": Expected("allow", "miss", 200),
     "bad": Expected("invalid_signature", None, 401),
+    # A bad signature from a network that has used up limits.failures.
+    "limited": Expected("rate_limited", None, 429),
     "missing": Expected("missing_token", None, 401),
 }

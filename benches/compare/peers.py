@@ -51,8 +51,8 @@ def envoy():
     return Peer("Envoy, token cache", "envoy", "envoy.yaml")
 
 
-def metagate(name="metagate", more="", workers=1):
-    return Peer(name, "metagate", "metagate.yaml", {"MORE": more, "WORKERS": workers}, cores=workers)
+def metagate(name="metagate", more="", workers=1, failures="off"):
+    return Peer(name, "metagate", "metagate.yaml", {"MORE": more, "WORKERS": workers, "FAILURES": failures}, cores=workers)
 
 
 def prepare(root, peer, program, upstream, keys):

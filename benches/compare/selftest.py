@@ -75,6 +75,7 @@ class Scenarios(unittest.TestCase):
         SCENARIOS["fresh"].check(counted("allow", 50, misses=50), 50)
         SCENARIOS["bad"].check(counted("invalid_signature", 50), 50)
         SCENARIOS["missing"].check(counted("missing_token", 50), 50)
+        SCENARIOS["limited"].check(counted("rate_limited", 50), 50)
         # Some responses came after the load generator had stopped.
         SCENARIOS["warm"].check(counted("allow", 53, hits=52), 50, unfinished=3)
 
@@ -90,6 +91,7 @@ class Scenarios(unittest.TestCase):
             ("bad", Counters(0, 0, {"invalid_signature": 49, "malformed_token": 1}), "one malformed token"),
             ("bad", counted("allow", 50, hits=50), "good tokens"),
             ("missing", counted("malformed_token", 50), "a token"),
+            ("limited", Counters(0, 0, {"rate_limited": 49, "invalid_signature": 1}), "one that was verified"),
         ]
         for name, counts, what in refused:
             with self.subTest(what), self.assertRaises(Refused):

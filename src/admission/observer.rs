@@ -32,6 +32,8 @@ pub enum Step {
     Revocation,
     /// The user that the caller acts as.
     Mapping,
+    /// The rate limits.
+    Rate,
     /// The rules.
     Rules,
     /// The body.
@@ -52,6 +54,7 @@ impl Step {
             Self::Claims => "claims",
             Self::Revocation => "revocation",
             Self::Mapping => "exchange",
+            Self::Rate => "rate",
             Self::Rules => "rules",
             Self::Body => "body",
         }
@@ -60,7 +63,7 @@ impl Step {
     /// Whether the step checks the bearer token.
     pub fn is_about_token(self) -> bool {
         match self {
-            Self::Request | Self::Credentials | Self::Rules | Self::Body => false,
+            Self::Request | Self::Credentials | Self::Rate | Self::Rules | Self::Body => false,
             Self::Token
             | Self::Issuer
             | Self::Key

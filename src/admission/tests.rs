@@ -22,6 +22,10 @@ use crate::test_support::{entry, fields, good_claims, key_set, verified, with};
 
 mod details;
 mod exchange;
+mod rate;
+mod seen;
+
+use seen::Seen;
 
 const NOW_DATE: NumericDate = NumericDate::from_secs(NOW);
 
@@ -167,7 +171,10 @@ impl Request {
         self.admit_by(&admission(), script)
     }
 
-    fn admit_by(&self, admission: &Admission, script: &mut Script) -> Result<Admitted, (Step, Reason)> {
+    fn admit_by<E>(&self, admission: &Admission, script: &mut E) -> Result<Admitted, (Step, Reason)>
+    where
+        E: Environment + Send,
+    {
         let target = Uri::from_static(self.path);
         let head = self.head(&target);
         let mut seen = Seen::default();
@@ -179,15 +186,6 @@ impl Request {
             assert_eq!(seen.0[0].1, denial.reason);
             seen.0[0]
         })
-    }
-}
-
-#[derive(Default)]
-struct Seen(Vec<(Step, Reason)>);
-
-impl Observer for Seen {
-    fn refused(&mut self, step: Step, denial: &Denial) {
-        self.0.push((step, denial.reason));
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Connection {
     /// Whether its client will be named by a PROXY protocol header that has not arrived.
     unnamed: AtomicBool,
     verified: AtomicBool,
+    /// Whether a token that is not genuine came after the last verified one.
+    failed: AtomicBool,
     /// [`TAKES_TURNS`], [`FREE`] or [`ENDED`].
     scheduling: AtomicU8,
     /// Set once a worker serves the connection.
@@ -77,6 +79,7 @@ impl Connection {
             client: OnceLock::new(),
             unnamed: AtomicBool::new(is_unnamed),
             verified: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
             scheduling: AtomicU8::new(TAKES_TURNS),
             turns: OnceLock::new(),
             in_progress: AtomicU32::new(0),
@@ -165,8 +168,21 @@ impl Connection {
         }
     }
 
+    /// Whether it belongs to one client address, and the last token that it has shown was a verified one.
+    pub fn is_in_good_standing(&self) -> bool {
+        self.has_share() && self.is_verified() && !self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Records that a request on the connection has shown a token that is not genuine.
+    pub fn failed(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
     /// Records that a request on the connection has shown a verified token.
     pub fn verified(&self) {
+        if self.failed.load(Ordering::Relaxed) {
+            self.failed.store(false, Ordering::Relaxed);
+        }
         if !self.is_verified() {
             self.verified.store(true, Ordering::Relaxed);
             self.scheduling.store(FREE, Ordering::Relaxed);

@@ -97,6 +97,9 @@ fn literal(kind: Kind) -> Value {
         Kind::Bool => json!({ "type": ["boolean", "null"] }),
         Kind::Integer(min, max) => json!({ "type": ["integer", "null"], "minimum": min, "maximum": max }),
         Kind::Duration(..) => json!({ "type": ["string", "null"], "pattern": "^([0-9]+(ms|s|m|h|d))+$" }),
+        Kind::Rate => {
+            json!({ "type": ["string", "boolean", "null"], "pattern": "^([0-9]+/[smh]|off)$", "not": { "const": true } })
+        }
         Kind::AutoSize(..) => {
             json!({ "type": ["string", "integer", "null"], "pattern": "^(auto|[0-9]+ *(B|KiB|MiB|GiB|kB|KB|MB|GB)?)$" })
         }

@@ -7,6 +7,10 @@ use http::{HeaderName, Method, StatusCode, Uri};
 use ipnet::IpNet;
 use url::Url;
 
+mod rate;
+
+pub(super) use rate::rate;
+
 use super::Listen;
 use super::redaction::redacted;
 use super::suggestion::{self, did_you_mean};

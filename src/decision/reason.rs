@@ -31,11 +31,11 @@ macro_rules! reasons {
 reasons! {
     MissingToken "missing_token": no_token("No Authorization header provided");
     UnsupportedScheme "unsupported_scheme": no_token("Authorization header must use the Bearer scheme");
-    MalformedToken "malformed_token": invalid_token("Token is malformed");
-    AlgorithmNotAllowed "algorithm_not_allowed": invalid_token("Token algorithm is not allowed");
-    UntrustedIssuer "untrusted_issuer": invalid_token("Token issuer is not trusted");
-    UnknownKey "unknown_key": invalid_token("Token signing key not found in the configured public keys");
-    InvalidSignature "invalid_signature": invalid_token("Token signature is invalid");
+    MalformedToken "malformed_token": not_genuine("Token is malformed");
+    AlgorithmNotAllowed "algorithm_not_allowed": not_genuine("Token algorithm is not allowed");
+    UntrustedIssuer "untrusted_issuer": not_genuine("Token issuer is not trusted");
+    UnknownKey "unknown_key": not_genuine("Token signing key not found in the configured public keys");
+    InvalidSignature "invalid_signature": not_genuine("Token signature is invalid");
     Expired "expired": invalid_token("Token has expired");
     NotYetValid "not_yet_valid": invalid_token("Token is not valid yet");
     MissingExpiry "missing_expiry": invalid_token("Token must have an expiration time");
@@ -98,6 +98,11 @@ reasons! {
         retry_after: Some(1),
         ..failure(StatusCode::SERVICE_UNAVAILABLE, "Too many connections")
     };
+    // The denial knows the exact wait.
+    RateLimited "rate_limited": Row {
+        retry_after: Some(1),
+        ..too_large(StatusCode::TOO_MANY_REQUESTS, "Too many requests")
+    };
     PayloadTooLarge "payload_too_large": Row {
         connection: AfterRefusal::CloseIfForwarding,
         ..too_large(StatusCode::PAYLOAD_TOO_LARGE, "Request body is larger than allowed")
@@ -126,6 +131,9 @@ pub struct Row {
     pub challenge: Challenge,
     /// Seconds in its `Retry-After`.
     pub retry_after: Option<u8>,
+    /// Whether it counts against `limits.failures`: no trusted issuer made the token, as far as is known. Tokens that
+    /// have expired, were revoked or lack a permission are genuine.
+    pub is_failure: bool,
     /// What becomes of the connection.
     pub connection: AfterRefusal,
     /// The `decision` in audit records and metrics: `deny`, or `error` if metagate or the backend failed.
@@ -187,6 +195,10 @@ const fn invalid_token(message: &'static str) -> Row {
     }
 }
 
+const fn not_genuine(message: &'static str) -> Row {
+    Row { is_failure: true, ..invalid_token(message) }
+}
+
 const fn no_token(message: &'static str) -> Row {
     Row { challenge: Challenge::Bare, ..invalid_token(message) }
 }
@@ -207,6 +219,7 @@ const fn request(status: StatusCode, grpc: GrpcStatus, message: &'static str) ->
         message,
         challenge: Challenge::None,
         retry_after: None,
+        is_failure: false,
         connection: AfterRefusal::Keep,
         decision: "deny",
     }

@@ -1,7 +1,9 @@
 //! Creates the [`Gateway`] and its [`Admission`] from the configuration.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use super::rate_limits::RateLimits;
 use super::request_ids::RequestIds;
 use super::{Clock, Gateway, ListenerKind, Peer};
 use crate::admission::Admission;
@@ -43,6 +45,12 @@ impl Gateway {
             credentials,
             revocations,
             bots,
+            rate_limits: RateLimits::new(
+                config.limits.failures,
+                config.limits.principal,
+                config.policy.mode,
+                Instant::now(),
+            ),
             recorder,
             discard: config.limits.discard,
             unverified_timeout: config.limits.unverified_timeout,
@@ -74,6 +82,17 @@ impl Gateway {
         if of_listeners.iter().any(Option::is_some) {
             self.admission.head = self.admission.head.without_token_fields(of_listeners.iter().flatten());
             self.token_fields = of_listeners.into();
+        }
+        self
+    }
+}
+
+impl Gateway {
+    /// Takes over what clients have used up of the rate limits that are the same as in this gateway.
+    #[must_use]
+    pub fn with_counts_of(mut self, before: Option<&Self>) -> Self {
+        if let Some(before) = before {
+            self.rate_limits.keep_counts_of(&before.rate_limits);
         }
         self
     }

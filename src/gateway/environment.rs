@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Gateway;
 use super::graphql::read_graphql;
+use super::rate_limits::FailureSource;
 use crate::admission::{Environment, Observer, Refresh};
 use crate::bots::{Bot, BotFault};
 use crate::budget::Connection;
@@ -22,6 +23,7 @@ use crate::jose::TokenSummary;
 use crate::jwks::Unverified;
 use crate::message::Fields;
 use crate::numeric_date::NumericDate;
+use crate::rate_limiter::Wait;
 use crate::request::{Graphql, RequestFacts};
 use crate::revocation::Revoked;
 use crate::token_cache::TokenDigest;
@@ -33,6 +35,7 @@ pub(super) struct LiveEnvironment<'a> {
     gateway: &'a Gateway,
     /// The client address, for its share of the requests that wait for keys.
     client: Option<IpAddr>,
+    failures: FailureSource<'a>,
     /// The digest of the request's token.
     digest: Option<TokenDigest>,
     body: &'a mut ClientBody,
@@ -65,11 +68,12 @@ impl<'a> LiveEnvironment<'a> {
     pub(super) fn new(
         gateway: &'a Gateway,
         client: Option<IpAddr>,
+        failures: FailureSource<'a>,
         body: &'a mut ClientBody,
         patience: Duration,
         waited: &'a Waited,
     ) -> Self {
-        Self { gateway, client, digest: None, body, patience, ahead: ReadAhead::default(), waited }
+        Self { gateway, client, failures, digest: None, body, patience, ahead: ReadAhead::default(), waited }
     }
 
     fn digest(&mut self, text: impl AsRef<[u8]>) -> TokenDigest {
@@ -131,6 +135,18 @@ impl Environment for LiveEnvironment<'_> {
 
     fn bot(&self, token: &VerifiedToken) -> Result<Arc<Bot>, BotFault> {
         self.gateway.bots.find(token, self.now())
+    }
+
+    fn check_failures(&mut self) -> Result<(), Wait> {
+        self.gateway.rate_limits.check_failures(self.failures, &self.gateway.recorder.metrics)
+    }
+
+    fn count_failure(&mut self) {
+        self.gateway.rate_limits.count_failure(self.failures);
+    }
+
+    fn take_permit(&mut self, token: &VerifiedToken) -> Result<(), Wait> {
+        self.gateway.rate_limits.take_permit(token, &self.gateway.recorder.metrics)
     }
 
     async fn graphql(&mut self, facts: &RequestFacts, headers: &Fields) -> Result<Graphql, Denial> {

@@ -8,7 +8,8 @@
 use http::{HeaderValue, Method, Version};
 
 use super::{
-    ExchangeObserver, Gateway, LiveEnvironment, Peer, Received, Waited, take_place, unsendable_identity,
+    ExchangeObserver, FailureSource, Gateway, LiveEnvironment, Peer, Received, Waited, take_place,
+    unsendable_identity,
 };
 use crate::admission::{Admitted, RequestHead, Via};
 use crate::client_body::ClientBody;
@@ -121,8 +122,8 @@ impl Gateway {
             token_fields: None,
         };
         let waited = Waited::default();
-        let mut environment =
-            LiveEnvironment::new(self, Some(source), body, self.unverified_timeout, &waited);
+        let (failures, patience) = (FailureSource::via_forward_auth(source), self.unverified_timeout);
+        let mut environment = LiveEnvironment::new(self, Some(source), failures, body, patience, &waited);
         let mut observer = ExchangeObserver::new(exchange, None, &waited);
         let admitted = self.admission.admit(&request_head, &mut environment, &mut observer).await;
         let Admitted { facts, permit } = admitted.inspect_err(|_| exchange.waited(waited.total()))?;

@@ -6,7 +6,7 @@ use std::hash::Hash;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
-use super::labels::{CauseLabel, FetchLabels, ResultLabel, SourceLabel};
+use super::labels::{CauseLabel, FetchLabels, LimitLabel, ResultLabel, SourceLabel};
 use super::{KeySourceLabels, Metrics, RequestLabels, WouldDenyLabels};
 use crate::backend::TokenClass;
 use crate::config::{MAX_PREPARED_COUNTERS, REFUSED_IF_VERIFIED};
@@ -30,6 +30,9 @@ impl Metrics {
     pub(super) fn create_fixed(&self) {
         self.token_cache.create(0, || ResultLabel { result: "hit" });
         self.token_cache.create(1, || ResultLabel { result: "miss" });
+        for (number, limit) in ["failures", "principal"].into_iter().enumerate() {
+            self.rate_limited.create(number, || LimitLabel { limit });
+        }
         for result in ["ok", "timeout", "failed", "limited"] {
             create(&self.upstream_connections, &ResultLabel { result });
         }

@@ -204,6 +204,8 @@ impl PreparedConfig {
             recorder,
             shared.clock,
         );
+        let before = shared.slots.first().map(|slot| slot.load_full());
+        let gateway = gateway.with_counts_of(before.as_ref().map(|before| &*before.gateway));
         let gateway = Arc::new(gateway.with_token_fields(shared.token_fields(config)));
         let settings = ConnectionSettings::new(config, self.connection_policy.number);
         let certificate_end = self.tls.as_ref().and_then(|tls| tls.not_after);

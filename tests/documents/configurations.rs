@@ -27,13 +27,9 @@ fn check(text: &str) -> (Option<i32>, String) {
 #[test]
 fn configurations_of_the_pages_load() {
     let mut seen = 0;
-    for document in [
-        "docs/exchange.md",
-        "docs/bots.md",
-        "docs/scaling.md",
-        "docs/tls.md",
-        "docs/upgrading.md",
-    ] {
+    for document in
+        ["docs/exchange.md", "docs/bots.md", "docs/scaling.md", "docs/tls.md", "docs/upgrading.md"]
+    {
         for text in texts(&read(document), "yaml") {
             let (code, output) = check(&text);
             assert_eq!(code, Some(0), "{document}: {text}\n{output}");

@@ -7,5 +7,6 @@ mod descriptors;
 mod leaving;
 mod memory;
 mod overload;
+mod rates;
 mod shares;
 mod targets;

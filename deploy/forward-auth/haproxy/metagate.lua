@@ -25,7 +25,7 @@ local told = {
 
 local relayed = { "content-type", "www-authenticate", "retry-after", "cache-control", "x-request-id" }
 
-local refusals = { [400] = true, [401] = true, [403] = true, [413] = true, [503] = true }
+local refusals = { [400] = true, [401] = true, [403] = true, [413] = true, [429] = true, [503] = true }
 
 -- The list of a field's values starts at 0; HAProxy's client expects one that starts at 1.
 local function values(fields, name)

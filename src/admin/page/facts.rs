@@ -96,8 +96,7 @@ pub(super) fn bots(BotsView(status, now): &BotsView) -> Vec<Fact> {
         Fact::of("in force since", format!("{} ago", duration(view::seconds_since(status.since, *now)))),
     ];
     if let Some(fault) = &status.failure {
-        let kept =
-            if status.is_known { "the list in force is an earlier one" } else { "no bot is accepted" };
+        let kept = if status.is_known { "the list in force is an earlier one" } else { "no bot is accepted" };
         facts.push(Fact::bad("error", format!("{fault}; {kept}")));
     }
     facts

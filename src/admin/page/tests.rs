@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::super::view::{BotsView, Budgets, ConfigView, LastReload, Outcome, RevocationView, SourceView, Usage};
+use super::super::view::{
+    BotsView, Budgets, ConfigView, LastReload, Outcome, RevocationView, SourceView, Usage,
+};
 use super::*;
 use crate::bot_list::BotListStatus;
 use crate::claims::TokenClass;

@@ -221,7 +221,9 @@ fn row(reason: Reason) -> Row {
         Reason::RequestTimeout => {
             return Row::Head(RequestFault::TimedOut, "the head did not arrive in time");
         }
-        Reason::Overloaded => return Row::Elsewhere("gateway, tests/integration/limits"),
+        Reason::Overloaded | Reason::RateLimited => {
+            return Row::Elsewhere("gateway, tests/integration/limits");
+        }
         Reason::CredentialUnavailable => {
             return Row::Elsewhere("backend_credentials, tests/integration/exchange");
         }

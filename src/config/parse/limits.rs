@@ -1,8 +1,9 @@
 //! Parses `limits`.
 
-use super::super::{Discard, Limits, memory, values};
+use super::super::{Discard, FailureLimit, Limits, memory, values};
 use super::section::Section;
 use crate::backend::Backend;
+use crate::rate_limiter::RateLimit;
 
 pub(super) fn limits(section: &Section<'_>, backend: Backend) -> Limits {
     let header_bytes = section.size("headerBytes");
@@ -23,7 +24,26 @@ pub(super) fn limits(section: &Section<'_>, backend: Backend) -> Limits {
         concurrent_streams: section.count("concurrentStreams"),
         token_bytes: section.size("tokenBytes"),
         graphql_bytes: section.size("graphqlBytes"),
+        failures: failures(&section.section("failures")),
+        principal: rate(&section.section("principal")),
     }
+}
+
+fn failures(section: &Section<'_>) -> Option<FailureLimit> {
+    let (ipv4_prefix, ipv6_prefix) = (section.count("ipv4Prefix"), section.count("ipv6Prefix"));
+    Some(FailureLimit { rate: rate(section)?, ipv4_prefix, ipv6_prefix })
+}
+
+/// None if it is off, or if there is an error.
+fn rate(section: &Section<'_>) -> Option<RateLimit> {
+    let burst = section.count("burst");
+    let (count, period) = section.need_value("rate", values::rate)?;
+    let limit = RateLimit::new(count, period, burst);
+    if limit.is_none() && !section.in_error("burst") {
+        let message = "is more than this rate gives in a day";
+        section.error_with_help("burst", message, "lower it, or raise rate");
+    }
+    limit
 }
 
 /// The default fits into a head of the configured size; a configured value must.

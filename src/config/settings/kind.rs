@@ -51,6 +51,8 @@ pub enum Kind {
     Duration(Duration, Duration),
     /// A number of bytes within these bounds.
     Size(u64, u64),
+    /// A number for each second, minute or hour, or `off`.
+    Rate,
     /// `auto`, or a number of bytes within these bounds.
     AutoSize(u64, u64),
     /// An IP address and a port.
@@ -174,6 +176,7 @@ impl Kind {
                 number.and_then(|n| within(n, min, max, |n| n.to_string()))
             }
             Self::Size(min, max) => values::size(text).and_then(|n| within(n, min, max, size_text)),
+            Self::Rate => values::rate(text).map(drop),
             Self::AutoSize(..) if text == "auto" => Ok(()),
             Self::AutoSize(min, max) => values::size(text).and_then(|n| within(n, min, max, size_text)),
             Self::Duration(min, max) => {
@@ -221,6 +224,7 @@ impl Kind {
             Self::AutoSize(min, max) => {
                 format!("auto, or a size from {} to {}", size_text(min), size_text(max))
             }
+            Self::Rate => "a rate like 5/s, 100/m or 1000/h, or off".to_owned(),
             Self::Address => "address:port".to_owned(),
             Self::Listen => "a list of address:port, or unix:/path".to_owned(),
             Self::Url(schemes) => format!("a URL, {}", urls(schemes)),

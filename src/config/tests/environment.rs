@@ -27,6 +27,7 @@ fn sample(kind: Kind) -> &'static str {
         Kind::Duration(..) => "7s",
         Kind::Size(..) => "9KiB",
         Kind::AutoSize(..) => "80MiB",
+        Kind::Rate => "7/s",
         Kind::Address => "127.0.0.1:7",
         Kind::Listen => "unix:/seven",
         Kind::Url(_) | Kind::UrlOrUrls(_) | Kind::Urls(_) | Kind::KeyUrls => "https://seven.example/",

@@ -55,7 +55,11 @@ async def graphql_fields(attacker):
     await ask(attacker, many_fields())
 
 
-@attack("bad-signatures", "tokens with bad signatures, each a new one, as fast as 8 connections can")
+@attack(
+    "bad-signatures", "tokens with bad signatures, each a new one, as fast as 8 connections can, with limits.failures off",
+    limits="failures: {rate: off}",
+)
+@attack("limited-signatures", "the same with limits.failures as it is by default: after the first 100, 429")
 async def bad_signatures(attacker):
     header, payload, _ = attacker.target.token.split(".")
 

@@ -35,13 +35,14 @@ pub struct Finished {
 }
 
 impl Setup {
-    /// `metagate run` on free loopback ports with one worker.
+    /// `metagate run` on free loopback ports with one worker, without `limits.failures`: all clients have one address.
     pub fn run() -> Self {
         Self::command(&["run"])
             .env("METAGATE_LISTEN", "127.0.0.1:0")
             .env("METAGATE_HEALTH__LISTEN", "127.0.0.1:0")
             .env("METAGATE_ADMIN__LISTEN", "127.0.0.1:0")
             .env("METAGATE_WORKERS", "1")
+            .env("METAGATE_LIMITS__FAILURES__RATE", "off")
     }
 
     pub fn command(arguments: &[&str]) -> Self {
@@ -49,7 +50,6 @@ impl Setup {
         Self { arguments, ..Self::default() }
     }
 
-    /// Adds arguments.
     pub fn arguments(mut self, more: &[&str]) -> Self {
         self.arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
         self
@@ -238,7 +238,7 @@ fn collect<R: Read + Send + 'static>(
     })
 }
 
-/// A running proxy. Dropping it kills it and searches everything it printed for tokens.
+/// A running proxy. When dropped, it is killed, and everything that it printed is searched for tokens.
 pub struct Gateway {
     child: Child,
     output: Output,
