@@ -106,6 +106,7 @@ use crate::own_issuer::TokenIssuer;
 use crate::policy::Policy;
 use crate::rate_limiter::RateLimit;
 use crate::request::{ForwardAuthDialect, PathPrefix, TokenFields};
+use crate::resource_metadata::ProtectedResource;
 
 /// A complete, validated configuration.
 #[derive(Clone, Debug)]
@@ -170,6 +171,8 @@ pub struct Config {
     pub trusts_unix_peers: bool,
     /// Which web applications of other origins may send requests, if any.
     pub cors: Option<Cors>,
+    /// Resources whose clients find out by themselves where to get a token.
+    pub resource_metadata: Vec<ProtectedResource>,
     /// Limits on what clients may use.
     pub limits: Limits,
     /// Graceful shutdown.

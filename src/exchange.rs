@@ -79,8 +79,8 @@ pub struct Exchange {
     forwarded: bool,
     /// Whether its route needs no token.
     public: bool,
-    /// Whether it was a CORS preflight that metagate answered.
-    preflight: bool,
+    /// The word for a request that metagate answered without a decision.
+    answered: Option<&'static str>,
     waited: Duration,
     /// When it was permitted.
     permitted_at: Option<Instant>,
@@ -135,7 +135,7 @@ impl Exchange {
             rule: None,
             forwarded: false,
             public: false,
-            preflight: false,
+            answered: None,
             waited: Duration::ZERO,
             permitted_at: None,
             upstream: None,

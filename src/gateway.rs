@@ -35,6 +35,7 @@ use crate::message::{Fields, Head, Request, Response};
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::{from_http2, remove_connection_fields, set_upgrade, understands_trailers};
 use crate::request::{ForwardAuthDialect, PrefixedRedirect, TokenFields};
+use crate::resource_metadata::ResourceMetadata;
 use crate::respond::{self, ObservedBody, ResponseFormat};
 use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
@@ -51,6 +52,7 @@ mod forward_auth;
 mod graphql;
 mod place;
 mod preflight;
+mod protected_resources;
 mod rate_limits;
 mod refusal;
 mod request_ids;
@@ -79,6 +81,7 @@ pub struct Gateway {
     wording: Wording,
     forward_auth: Option<ForwardAuthDialect>,
     cors: Option<Box<Cors>>,
+    resource_metadata: Option<Box<ResourceMetadata>>,
     keys: Arc<Keys>,
     cache: TokenCache,
     credentials: Arc<BackendCredentials>,
@@ -147,6 +150,9 @@ impl Gateway {
             return Ok(self.serve_forward_auth(peer, request).await);
         }
         let mut received = self.receive(peer, request);
+        if let Some(document) = self.metadata_document(&received, peer) {
+            return Ok(self.answer_metadata(received, document, peer));
+        }
         let cross_origin = self.cors.as_ref().map(|cors| cors.of(&received.head.headers));
         if let Some(cross_origin) = &cross_origin
             && let Some(fields) = self.preflight(cross_origin, &received, peer)

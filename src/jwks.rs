@@ -29,6 +29,7 @@ use crate::tls::TlsError;
 use crate::trust::KeyRing;
 
 mod allowance;
+mod authorization_server;
 mod body;
 mod by_kid;
 mod client;
@@ -49,6 +50,7 @@ mod source;
 mod status;
 mod waiting;
 
+pub use authorization_server::AuthorizationServer;
 pub use on_demand::Unverified;
 pub use status::SourceStatus;
 

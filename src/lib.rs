@@ -45,6 +45,7 @@ pub mod decision;
 pub mod challenge;
 pub mod outbound_head;
 pub mod cors;
+pub mod resource_metadata;
 pub mod admission;
 
 // Configuration.

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE};
 use http::{HeaderValue, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
@@ -14,8 +15,8 @@ use crate::client_body::Duplex;
 use crate::decision::Denial;
 use crate::exchange::Exchange;
 use crate::message::field_name::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, GRPC_MESSAGE, GRPC_STATUS, RETRY_AFTER,
-    WWW_AUTHENTICATE, X_REQUEST_ID,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE,
+    GRPC_MESSAGE, GRPC_STATUS, RETRY_AFTER, WWW_AUTHENTICATE, X_REQUEST_ID,
 };
 use crate::message::{Fields, Response};
 use crate::outbound_head::remove_connection_fields;
@@ -155,6 +156,45 @@ pub fn preflight(mut exchange: Box<Exchange>, mut headers: Fields, close: bool) 
     exchange.set_status(StatusCode::NO_CONTENT);
     let body = ObservedBody { content: Content::Own(None), exchange: Some(exchange) };
     Response::new(StatusCode::NO_CONTENT, headers, body)
+}
+
+/// A document that every client and every web page may read; without it, the response to OPTIONS.
+pub fn metadata(
+    mut exchange: Box<Exchange>,
+    document: Option<Bytes>,
+    format: ResponseFormat,
+    close: bool,
+) -> Response<ObservedBody> {
+    let mut headers = Fields::new();
+    headers.insert(X_REQUEST_ID, exchange.request_id());
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    if close && !format.http2 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    let status = if document.is_some() { StatusCode::OK } else { StatusCode::NO_CONTENT };
+    match &document {
+        Some(document) => {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+            if format.to_head {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
+            }
+        }
+        // MCP clients in browsers send MCP-Protocol-Version.
+        None => {
+            for (name, value) in [
+                (ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, OPTIONS"),
+                (ACCESS_CONTROL_ALLOW_HEADERS, "*"),
+                (ACCESS_CONTROL_MAX_AGE, "300"),
+            ] {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
+        }
+    }
+    exchange.answered_document();
+    exchange.set_status(status);
+    let body = document.filter(|_| !format.to_head);
+    Response::new(status, headers, ObservedBody { content: Content::Own(body), exchange: Some(exchange) })
 }
 
 /// The backend's response, streamed.

@@ -20,5 +20,6 @@ pub(super) const PRESET: Preset = Preset {
     principal_style: PrincipalStyle::AsIs,
     token_format: None,
     identification: None,
+    has_resource_metadata: false,
     expired_message: None,
 };

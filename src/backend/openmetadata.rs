@@ -42,6 +42,7 @@ pub(super) const PRESET: Preset = Preset {
         text: None,
         versions: &[&["version"]],
     }),
+    has_resource_metadata: true,
     ..generic::PRESET
 };
 

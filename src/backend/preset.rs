@@ -41,6 +41,8 @@ pub struct Preset {
     pub token_format: Option<TokenFormat>,
     /// How the backend tells which product it is.
     pub identification: Option<Identification>,
+    /// Whether the backend serves protected resource metadata (RFC 9728) itself, on public routes.
+    pub has_resource_metadata: bool,
     /// The backend's own message for an expired token, if its clients depend on it.
     pub expired_message: Option<&'static str>,
 }

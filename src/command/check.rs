@@ -1,5 +1,6 @@
 //! `metagate check`: checks the configuration, fetches the key sets and runs the rule tests.
 
+mod authorization_servers;
 mod backend;
 mod bots;
 mod mint;
@@ -94,13 +95,14 @@ impl Checked {
             let minted = loaded.config.exchange.minted();
             let minted: Vec<_> = minted.iter().map(|(path, target)| (&**path, *target)).collect();
             found.extend(runtime.block_on(async {
-                let (ports, backend, mint, listed) = tokio::join!(
+                let (ports, backend, mint, listed, servers) = tokio::join!(
                     ports::findings(&loaded.config),
                     backend::findings(&loaded),
                     mint::findings(&loaded, &minted),
-                    bots::listed(&loaded)
+                    bots::listed(&loaded),
+                    authorization_servers::findings(&loaded)
                 );
-                [ports, backend, mint, listed].concat()
+                [ports, backend, mint, listed, servers].concat()
             }));
         }
         Ok(Self { loaded, found })

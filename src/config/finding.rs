@@ -58,6 +58,7 @@ ids! {
     AdminNotLoopback: "admin-not-loopback", "`admin.listen` can be reached from other machines, and has no authentication.";
     AnyAudience: "any-audience", "An issuer entry without `audiences`: tokens that this issuer issued for another service are accepted too.";
     AnySigner: "any-signer", "Keys of AWS's load balancers without `requireHeader.signer`: every load balancer of every AWS account can sign tokens.";
+    AuthorizationServer: "authorization-server", "Clients do not find the metadata of an authorization server of `resourceMetadata` (`check`). An error if it is that of another issuer.";
     BackendKeysMissing: "backend-keys-missing", "OpenMetadata's own key set is not listed, so any key of the simple list can sign a bot's token.";
     BackendMismatch: "backend-mismatch", "Another product than `backend` says answers at `upstream.url` (`check`). Always an error.";
     BackendTokensRefused: "backend-tokens-refused", "`audiences` applies to OpenMetadata's own tokens, which have no `aud`: bots and personal access tokens are refused.";

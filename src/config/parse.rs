@@ -18,6 +18,7 @@ mod own_tokens;
 mod path_prefix;
 mod policy;
 mod providers;
+mod resource_metadata;
 mod revocations;
 mod roles;
 mod rule_tests;
@@ -118,6 +119,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         strip_prefix: strip_prefix.clone(),
         forward_auth: listeners.forward_auth,
         revocations: revocations::revocations(root, &trust),
+        resource_metadata: resource_metadata::resource_metadata(root, backend, &trust),
         rule_tests: rule_tests::rule_tests(root, &policy, &trust),
         trust,
         token_fields,

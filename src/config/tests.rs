@@ -25,6 +25,7 @@ mod mint;
 mod own_tokens;
 mod public_keys;
 mod path_prefix;
+mod resource_metadata;
 mod revocations;
 mod rule_tests;
 mod routes;

@@ -36,13 +36,22 @@ impl Exchange {
     /// Records that metagate answered a CORS preflight.
     pub fn answered_preflight(&mut self) {
         let _ = self.count_overhead();
-        self.preflight = true;
+        self.answered = Some("preflight");
+    }
+
+    /// Records that metagate answered with a document of its own, which needs no token.
+    pub fn answered_document(&mut self) {
+        let _ = self.count_overhead();
+        self.answered = Some("public");
+        self.public = true;
     }
 
     /// The word for the decision, in audit records and metrics.
     pub(super) fn decision(&self) -> &'static str {
+        if let Some(answered) = self.answered {
+            return answered;
+        }
         match (&self.denial, self.forwarded) {
-            _ if self.preflight => "preflight",
             (Some(_), true) => "would_deny",
             (Some(denial), false) => denial.reason.row().decision,
             (None, true) if self.public => "public",

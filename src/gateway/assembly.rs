@@ -18,6 +18,7 @@ use crate::jwks::Keys;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::{Authorization, IdentityNames, OutboundHead};
 use crate::request::TokenFields;
+use crate::resource_metadata::ResourceMetadata;
 use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
 use crate::trust::TrustedIssuer;
@@ -40,6 +41,7 @@ impl Gateway {
             wording,
             forward_auth: config.forward_auth.as_ref().map(|forward_auth| forward_auth.target),
             cors: config.cors.clone().map(Box::new),
+            resource_metadata: ResourceMetadata::new(&config.resource_metadata).map(Box::new),
             keys,
             cache: TokenCache::new(config.token_cache.max_bytes, config.token_cache.max_ttl),
             credentials,

@@ -9,6 +9,7 @@ use crate::decision::{Denial, Reason};
 use crate::diagnosis::{Detail, Quoted};
 use crate::message::field_name::ORIGIN;
 use crate::message::{Fields, Head, Response};
+use crate::request::{RequestFacts, RequestFault};
 use crate::respond::{self, ObservedBody};
 
 impl Gateway {
@@ -20,8 +21,13 @@ impl Gateway {
         received: &Received,
         peer: &Peer,
     ) -> Option<Fields> {
+        let answer = cross_origin.answer(&received.head.method, &received.head.headers)?;
+        self.facts_of(received, peer).is_ok().then_some(answer)
+    }
+
+    /// The facts of a request that is answered without a decision, or what is wrong with its head.
+    pub(super) fn facts_of(&self, received: &Received, peer: &Peer) -> Result<RequestFacts, RequestFault> {
         let Head { method, uri, version, headers } = &*received.head;
-        let answer = cross_origin.answer(method, headers)?;
         let head = RequestHead {
             method,
             target: uri,
@@ -32,7 +38,7 @@ impl Gateway {
             via: Via::Proxy,
             token_fields: self.token_fields(peer),
         };
-        self.admission.facts(&head).is_ok().then_some(answer)
+        self.admission.facts(&head)
     }
 
     /// Answers a preflight. Nothing is forwarded, and no token is looked at.

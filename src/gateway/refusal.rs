@@ -8,7 +8,7 @@ use super::{Gateway, ListenerKind, Peer, Received};
 use crate::decision::{AfterRefusal, Denial, Reason};
 use crate::diagnosis::Detail;
 use crate::exchange::Exchange;
-use crate::message::field_name::SEC_WEBSOCKET_VERSION;
+use crate::message::field_name::{SEC_WEBSOCKET_VERSION, WWW_AUTHENTICATE};
 use crate::message::{Fields, Response};
 use crate::outbound_head::{HandshakeFault, OutboundHead, WEBSOCKET_VERSION};
 use crate::request::{FaultPlace, FieldList, HeadLimits, HeadScanner, Http2Head, RequestFault};
@@ -92,12 +92,18 @@ impl Gateway {
     /// Refuses a request of which nothing was forwarded. The rest of its body is either read to its end, or the
     /// connection closes, so that it is never parsed as a request.
     pub(super) fn refuse(&self, received: Received, denial: Denial, peer: &Peer) -> Response<ObservedBody> {
+        let challenge = self.resource_challenge(&received, &denial, peer);
         let Received { exchange, head, body, format } = received;
         // Over HTTP/2, frames mark the end of a request.
         let framing = denial.reason.row().connection == AfterRefusal::Close;
         let close =
             !format.http2 && framing || self.discard_or_close(body, &head.headers, format.http2, peer);
-        respond::refusal(exchange, denial, &self.wording, ResponseFormat { close, ..format })
+        let format = ResponseFormat { close, ..format };
+        let mut response = respond::refusal(exchange, denial, &self.wording, format);
+        if let Some(challenge) = challenge {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
     }
 
     /// Refuses an admitted request that cannot be sent.

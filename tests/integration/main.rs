@@ -24,6 +24,7 @@ mod real_servers;
 mod recipes;
 mod refusals;
 mod repeated;
+mod resource_metadata;
 mod routes;
 mod rules;
 mod support;

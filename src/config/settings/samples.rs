@@ -78,9 +78,21 @@ pub(super) const ISSUERS: &str = "\
   issuer: https://token.actions.githubusercontent.com
   audiences: [metagate.example]
   exchange: required
+# Tokens that MCP clients get for themselves (resourceMetadata).
+- name: mcp
+  issuer: https://login.corp.example
+  audiences: [https://catalog.corp.example/mcp]
 - name: other
   issuer: other-service
   sharedSecret: ${PARTNER_SIGNING_KEY}
+";
+
+pub(super) const RESOURCE_METADATA: &str = "\
+- resource: https://catalog.corp.example/mcp
+  path: /mcp
+  authorizationServers: [mcp]
+  scopes: [mcp.read]
+  name: Data catalog
 ";
 
 pub(super) const LISTEN: &str = "\

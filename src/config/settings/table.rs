@@ -305,6 +305,13 @@ pub const KEYS: &[Key] = &[
     key("exchange[].lifetime", LIFETIME, "", "How long a minted token lives, but never longer than the token that it replaces. A new one is minted when half of it is over. Default: 5m."),
     key("exchange[].privileged", Kind::Bool, "", "Whether the user may be an administrator: admin, datahub, or one of openmetadata.adminPrincipals or datahub.administrators. Default: false. DataHub's system user is always refused."),
 
+    key("resourceMetadata", Kind::Entries, "[]", "Protected resources (RFC 9728), so that clients such as those of MCP find out by themselves where to get a token. The documents are served at /.well-known/oauth-protected-resource without a token, and the challenges of refusals name them. docs/configuration.md (MCP).").example(samples::RESOURCE_METADATA),
+    key("resourceMetadata[].resource", Kind::Url(HTTP), "", "The URL of the resource, exactly as users give it to their client: https://, without a query. It must be among the audiences of the entries in authorizationServers.").required(),
+    key("resourceMetadata[].path", Kind::BasePath, "", "The path of its requests as they reach metagate: this path and all below it. Default: the path of resource."),
+    key("resourceMetadata[].authorizationServers", Kind::Texts, "", "Where clients get a token: names of entries of authentication.issuers, or the URL of the issuer of one. Required, except for openmetadata, whose MCP server has an authorization server of its own and serves the documents itself."),
+    key("resourceMetadata[].scopes", Kind::Texts, "", "The scopes that clients should ask for. They are not required of a token; a rule can require them."),
+    key("resourceMetadata[].name", Kind::Text, "", "The name that clients show to people."),
+
     key("proxyProtocol", word::<ProxyProtocol>(), "off", "Whether each connection to listen must begin with a PROXY protocol header (version 1 or 2), sent by a peer in trustedProxies, or by any peer if that list is empty. With require, a connection without the header is closed."),
     key("trustedProxies", Kind::Proxies, "[]", "Peers whose X-Forwarded-* and PROXY protocol headers are trusted, for example 10.0.0.0/8. `unix` stands for peers on a socket file."),
     key("cors.allowOrigins", Kind::Texts, "[]", "The origins of web pages that may send requests and read the responses, each as a browser sends it: scheme, host, and a port unless it is the default. `https://*.corp.example` stands for all sub-domains; `\"*\"` alone for every origin. Empty: CORS is off, and the backend's own CORS fields are sent on. Otherwise they are replaced.").example("[https://app.corp.example]"),

@@ -28,6 +28,7 @@ authentication:
     - {own}
     - {{name: idp, issuer: "https://idp.test", audiences: [catalog], publicKeyUrls: ["file://{root}/provider.json"]}}
     # Nothing listens there.
+    {issuers}
     - {{name: down, issuer: "https://down.test", audiences: [catalog], publicKeyUrls: ["http://127.0.0.1:9/keys"], optional: true}}
 authorization:
   rules:
@@ -47,7 +48,7 @@ def free_port():
 
 
 class Proxy(Stage):
-    def __init__(self, metagate, backend, upstream=None, more=""):
+    def __init__(self, metagate, backend, upstream=None, more="", issuers="", port=None):
         self.metagate, self.kind = metagate, backend
         self.directory = tempfile.TemporaryDirectory(prefix="metagate-real-")
         self.root = pathlib.Path(self.directory.name)
@@ -55,10 +56,12 @@ class Proxy(Stage):
         self.tokens = Tokens(backend, self.root)
         self.backend = Backend(self.tokens.own.jwks()) if upstream is None else None
         (self.root / "provider.json").write_text(json.dumps(self.tokens.provider.jwks()))
-        self.port, upstream = free_port(), upstream or self.backend.port
+        self.port, upstream = port or free_port(), upstream or self.backend.port
         self.config = self.root / "metagate.yaml"
         own = OWN[backend].format(upstream=upstream, secret=SIGNING_KEY)
-        self.config.write_text(CONFIG.format(port=self.port, backend=backend, upstream=upstream, root=self.root, own=own, more=more))
+        self.config.write_text(CONFIG.format(
+            port=self.port, backend=backend, upstream=upstream, root=self.root, own=own, more=more, issuers=issuers,
+        ))
         self.token = self.tokens.backends()
         self.revoked = self.tokens.backends("mallory")
         (self.root / "revoked.yaml").write_text("[]\n")

@@ -2,7 +2,8 @@
 
     client.py URL TRANSPORT TOKEN TOOL ARGUMENTS SECONDS
 
-Initializes, lists the tools and calls one; waits for so many seconds with the session open; calls it again.
+Initializes, lists the tools and calls one; waits for so many seconds with the session open; calls it again. With the
+token `discover`, the library finds out by itself where to get one, and gets it. With `none` there is none.
 """
 
 import asyncio
@@ -10,11 +11,14 @@ import contextlib
 import json
 import logging
 import sys
+import urllib.parse
 
 import httpx
 from mcp import ClientSession
+from mcp.client.auth import OAuthClientProvider
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamablehttp_client
+from mcp.shared.auth import OAuthClientMetadata
 
 logging.disable(logging.CRITICAL)
 
@@ -31,13 +35,47 @@ def leaves(error):
 
 
 @contextlib.asynccontextmanager
-async def streams(url, transport, headers):
+async def streams(url, transport, headers, auth):
     if transport == "sse":
-        async with sse_client(url, headers=headers, timeout=5) as (read, write):
+        async with sse_client(url, headers=headers, timeout=5, auth=auth) as (read, write):
             yield read, write
     else:
-        async with streamablehttp_client(url, headers=headers, timeout=5) as (read, write, _):
+        async with streamablehttp_client(url, headers=headers, timeout=5, auth=auth) as (read, write, _):
             yield read, write
+
+
+class Memory:
+    """The library's storage of tokens and client registrations."""
+
+    tokens = client = None
+
+    async def get_tokens(self):
+        return self.tokens
+
+    async def set_tokens(self, tokens):
+        self.tokens = tokens
+
+    async def get_client_info(self):
+        return self.client
+
+    async def set_client_info(self, client):
+        self.client = client
+
+
+def discovery(url):
+    """The library's own discovery and authorization. The browser of its user is one request."""
+    answered = {}
+
+    async def open_browser(address):
+        async with httpx.AsyncClient() as browser:
+            location = (await browser.get(address)).headers["location"]
+        answered.update(urllib.parse.parse_qsl(urllib.parse.urlsplit(location).query))
+
+    async def callback():
+        return answered["code"], answered["state"]
+
+    metadata = OAuthClientMetadata(client_name="metagate", redirect_uris=["http://127.0.0.1:1/callback"])
+    return OAuthClientProvider(url, metadata, Memory(), open_browser, callback)
 
 
 async def call(session, step, tool, arguments):
@@ -46,10 +84,11 @@ async def call(session, step, tool, arguments):
 
 
 async def main(url, transport, token, tool, arguments, seconds):
-    headers = {} if token == "none" else {"Authorization": f"Bearer {token}"}
+    headers = {} if token in ("none", "discover") else {"Authorization": f"Bearer {token}"}
+    auth = discovery(url) if token == "discover" else None
     step = "initialize"
     try:
-        async with streams(url, transport, headers) as (read, write), ClientSession(read, write) as session:
+        async with streams(url, transport, headers, auth) as (read, write), ClientSession(read, write) as session:
             server = await asyncio.wait_for(session.initialize(), 10)
             say(step, True, server.serverInfo.name)
             step = "list tools"
