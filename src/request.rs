@@ -33,6 +33,7 @@ mod path_prefix;
 mod repeated;
 mod target;
 mod token_fields;
+mod token_request;
 mod uri;
 
 pub use bearer::{BasicCredentials, BearerToken, Credentials};
@@ -53,6 +54,7 @@ pub use path_prefix::{PathPrefix, PrefixedRedirect};
 pub use repeated::RepeatedSections;
 pub use target::PathReadings;
 pub use token_fields::{TokenField, TokenFields};
+pub use token_request::{TokenError, TokenRequest, TokenRequestFault, TokenType};
 pub use uri::{has_stand_ins, percent_encoded, uri_of, with_stand_ins, written};
 
 use field_name::check_fields;

@@ -78,6 +78,20 @@ impl Credentials {
     }
 }
 
+impl Credentials {
+    /// A token in a form, as the token endpoint reads one. It is in no field, and is never forwarded.
+    pub fn in_form(text: &str) -> Self {
+        if !is_token(text.as_bytes()) {
+            return Self::Malformed(
+                "subject_token has a character that no token has, perhaps a line break at its end",
+            );
+        }
+        let value = Bytes::copy_from_slice(text.as_bytes());
+        let (len, form) = (value.len(), Form::Configured { padded: false });
+        Self::Bearer(BearerToken { value, at: 0, len, form })
+    }
+}
+
 /// Names a scheme other than `Bearer`. An unknown word is not repeated: it may be a token or a part of one.
 fn other_scheme(scheme: &str) -> &'static str {
     const KNOWN: [(&str, &str); 8] = [

@@ -26,8 +26,8 @@ fn parameter(part: &str) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
     Some((decode(name)?, decode(value)?))
 }
 
-/// Percent-decodes once.
-fn decode(text: &str) -> Option<Cow<'_, str>> {
+/// Percent-decodes once, and reads `+` as a space. `None` if an escape is malformed or the result is not UTF-8.
+pub(super) fn decode(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains(['%', '+']) {
         return Some(Cow::Borrowed(text));
     }
