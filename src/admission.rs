@@ -53,6 +53,7 @@ mod rate;
 mod refused_head;
 mod refused_token;
 mod snapshot;
+mod subject_token;
 
 pub use observer::{Observer, Step};
 pub use snapshot::Snapshot;

@@ -11,6 +11,7 @@ use crate::jose::{Algorithm, Fingerprint, JsonObject, JsonValue, SignedClaims};
 use crate::numeric_date::NumericDate;
 
 mod class;
+mod derived;
 mod fault;
 mod field_values;
 mod foreign_audience;
@@ -26,6 +27,7 @@ mod weight;
 
 pub use crate::backend::{NonExpiring, PrincipalStyle, TokenClass};
 pub use class::of as claimed_class;
+pub use derived::{Origin, RevocableAs};
 pub use fault::{BotPrivilege, ClaimsFault};
 pub use field_values::{FieldRules, IdentityValues};
 pub use foreign_audience::is_foreign_audience;
@@ -36,6 +38,7 @@ pub use path::ClaimPath;
 pub use roles::{RolesClaim, RolesForm};
 pub use rules::{ClaimRules, DomainRule, OwnTokens, PrincipalMapping, PrincipalRules};
 
+use derived::Derived;
 use field_values::FieldValues;
 use scopes::scopes;
 use times::Times;
@@ -67,6 +70,7 @@ pub struct VerifiedToken {
     times: Times,
     claims: JsonObject,
     mapping: Mapping,
+    derived: Option<Box<Derived>>,
     field_values: FieldValues,
 }
 
@@ -206,10 +210,8 @@ pub fn validate(
     let claimed = class::of(&claims);
     let class = if own { claimed } else { TokenClass::User };
     // The fault of a token that would be accepted if it were a bot token of the backend.
-    let foreign = |fault, privilege| match claimed {
-        TokenClass::Bot if !own => ClaimsFault::ForeignBot(privilege),
-        _ => fault,
-    };
+    let is_foreign_bot = claimed == TokenClass::Bot && !own;
+    let foreign = |fault, privilege| if is_foreign_bot { ClaimsFault::ForeignBot(privilege) } else { fault };
     let allowed_to_bots = rules.non_expiring.allows(claimed);
     let times = Times::read(&claims, class, rules).map_err(|fault| match fault {
         ClaimsFault::MissingExpiry if allowed_to_bots => foreign(fault, BotPrivilege::Expiry),
@@ -250,6 +252,7 @@ pub fn validate(
         times,
         claims,
         mapping: Mapping::None,
+        derived: None,
         field_values: FieldValues::default(),
     })
 }

@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretSlice};
 
-use crate::claims::VerifiedToken;
+use crate::claims::{RevocableAs, VerifiedToken};
 use crate::digest::sha256_of_parts;
 use crate::jose::{Algorithm, Fingerprint};
 use crate::numeric_date::NumericDate;
@@ -241,39 +241,43 @@ impl Revocations {
         Ok(number)
     }
 
-    /// The entry that revokes this token, if one does. `text` is the token as it was received.
+    /// The entry that revokes this token, if one does: itself, or the token that it was issued for. `text` is the token as
+    /// it was received.
     pub fn find(&self, token: &VerifiedToken, text: impl AsRef<[u8]>) -> Option<Box<Revoked>> {
+        let mut tables = RevokedBy::ALL.into_iter().zip(&self.tables).filter(|(_, table)| table.count > 0);
+        tables.find_map(|(by, table)| {
+            let find = |token: RevocableAs<'_>| self.find_in(table, by, token, text.as_ref());
+            let entry = token.revocable_as().find_map(find);
+            entry.map(|entry| Box::new(table.revoked(by, entry)))
+        })
+    }
+
+    fn find_in(&self, table: &Table, by: RevokedBy, token: RevocableAs<'_>, text: &[u8]) -> Option<usize> {
         let named = |name: &str| self.issuers.get(name).copied();
         // The issuers whose entries are about this token.
-        let issuers = if self.issuers.is_empty() {
-            [Some(ANY_ISSUER), None, None]
-        } else {
-            let iss = token.issuer().filter(|issuer| token.is_from(issuer));
-            [Some(ANY_ISSUER), named(token.entry()), iss.and_then(named)]
+        let [entry, iss] = if self.issuers.is_empty() { [None, None] } else { token.issuers() };
+        let issuers = [Some(ANY_ISSUER), entry.and_then(named), iss.and_then(named)];
+        let find = |value: &str| {
+            let find = |issuer| table.find(value.as_bytes(), issuer, token.issued_at());
+            issuers.into_iter().flatten().find_map(find)
         };
-        let listed = |(by, table): (RevokedBy, &Table)| {
-            let find = |value: &str| {
-                let find = |issuer| table.find(value.as_bytes(), issuer, token.issued_at());
-                issuers.into_iter().flatten().find_map(find)
-            };
-            let entry = match by {
-                RevokedBy::Id => token.id().and_then(find),
-                RevokedBy::Subject => token.subject().and_then(find),
-                RevokedBy::Key => token.key_ids().find_map(find),
-                RevokedBy::Fingerprint => {
-                    let full = token.fingerprint().full();
-                    self.lengths.iter().filter_map(|length| full.get(..*length)).find_map(find)
+        match by {
+            RevokedBy::Id => token.id().and_then(find),
+            RevokedBy::Subject => token.subject().and_then(find),
+            RevokedBy::Key => token.key_ids().find_map(find),
+            RevokedBy::Fingerprint => {
+                let full = token.fingerprint();
+                self.lengths.iter().filter_map(|length| full.get(..*length)).find_map(find)
+            }
+            // DataHub signs only with HS256, which is deterministic, so a token has only one text. Its own tokens are not
+            // exchanged, so none was issued for one.
+            RevokedBy::DatahubTokenHash => match token {
+                RevocableAs::Itself(token) if token.algorithm() == Algorithm::HS256 => {
+                    find(&self.datahub_token_hash(text))
                 }
-                // DataHub signs only with HS256, which is deterministic, so a token has only one text.
-                RevokedBy::DatahubTokenHash if token.algorithm() == Algorithm::HS256 => {
-                    find(&self.datahub_token_hash(text.as_ref()))
-                }
-                RevokedBy::DatahubTokenHash => None,
-            };
-            entry.map(|entry| Box::new(table.revoked(by, entry)))
-        };
-        let mut tables = RevokedBy::ALL.into_iter().zip(&self.tables).filter(|(_, table)| table.count > 0);
-        tables.find_map(listed)
+                RevocableAs::Itself(_) | RevocableAs::Origin(..) => None,
+            },
+        }
     }
 
     /// The number of entries of one kind.

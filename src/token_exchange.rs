@@ -6,6 +6,8 @@
 //! 2. [`TokenExchange::map`] keeps the result in the token, and the token is cached with it. So it costs nothing on
 //!    further requests. A cached token is used only within one configuration.
 //! 3. A token that no entry takes is refused if its issuer's tokens must be exchanged, and otherwise forwarded.
+//! 4. An entry may allow the token endpoint to issue a longer token for one that it takes. [`TokenExchange::issue`] says
+//!    what such a token has in it. When it is used, the entry of its name maps it, in the same [`TokenExchange::map`].
 //!
 //! Invariants:
 //!
@@ -18,14 +20,19 @@ use std::sync::Arc;
 
 use serde_json::Number;
 
-use crate::claims::{ClaimPath, MappedUser, Mapping, VerifiedToken};
+use crate::claims::{ClaimPath, IssuedKind, MappedUser, Mapping, VerifiedToken};
 use crate::jose::JsonValue;
+
+mod issued;
+
+pub use issued::{Issuance, MAX_TOKEN_LIFETIME, MIN_TOKEN_LIFETIME, NotIssued, Outdated, TokenGrant};
 
 /// The entries of one configuration. Without any, it changes nothing.
 #[derive(Clone, Debug, Default)]
 pub struct TokenExchange {
     entries: Vec<ExchangeEntry>,
     issuers: Vec<ExchangeIssuer>,
+    issuance: Vec<Issuance>,
 }
 
 /// Which tokens act as one user.
@@ -71,7 +78,7 @@ pub enum Mismatch<'e> {
 impl TokenExchange {
     /// These entries, in their order, and the issuers that take part.
     pub fn new(entries: Vec<ExchangeEntry>, issuers: Vec<ExchangeIssuer>) -> Self {
-        Self { entries, issuers }
+        Self { entries, issuers, issuance: Vec::new() }
     }
 
     /// Whether no issuer takes part.
@@ -96,6 +103,9 @@ impl TokenExchange {
     /// Maps a token that was just verified.
     pub fn map(&self, token: VerifiedToken) -> VerifiedToken {
         let Some(issuer) = self.issuer(token.entry()) else { return token };
+        if token.issued() == Some(IssuedKind::Exchanged) {
+            return self.map_issued(token);
+        }
         let taken = self.entries_of(&issuer.name).find(|entry| entry.mismatch(&token).is_none());
         let mapping = match taken {
             Some(entry) => Mapping::User(entry.user.clone()),
@@ -116,7 +126,7 @@ impl ExchangeEntry {
     pub fn mismatch(&self, token: &VerifiedToken) -> Option<Mismatch<'_>> {
         let claims = token.claims();
         let subject = claims.get("sub").and_then(JsonValue::as_str);
-        if !self.subjects.is_empty() && !subject.is_some_and(|subject| self.takes_subject(subject)) {
+        if !self.names_subject(subject) {
             return Some(Mismatch::Subject(&self.subjects));
         }
         let is_met = |path: &ClaimPath, values: &[ClaimValue]| {
@@ -124,6 +134,11 @@ impl ExchangeEntry {
         };
         let unmet = self.claims.iter().find(|(path, values)| !is_met(path, values));
         unmet.map(|(path, values)| Mismatch::Claim(path, values))
+    }
+
+    /// Whether it takes tokens of this subject, as far as it names any.
+    fn names_subject(&self, subject: Option<&str>) -> bool {
+        self.subjects.is_empty() || subject.is_some_and(|subject| self.takes_subject(subject))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::decision::{Caller, Denial, NextStep, Reason, Route};
 use crate::diagnosis::SourceSummary;
 use crate::message::Fields;
 use crate::numeric_date::NumericDate;
-use crate::request::{Graphql, RequestFacts};
+use crate::request::{Credentials, Graphql, RequestFacts};
 use crate::revocation::{Revocations, Revoked};
 use crate::trust::KeyRing;
 
@@ -120,6 +120,25 @@ impl Admission {
         };
         observer.caller(&caller);
         self.authorizer.check_actor(&caller).map_err(|denial| refused(observer, Step::Rules, denial))
+    }
+
+    /// Takes the token of a token request through the steps that the token endpoint takes it through.
+    ///
+    /// # Errors
+    /// As for [`Admission::admit_subject`].
+    pub fn check_subject_offline<O: Observer + Send>(
+        &self,
+        head: &RequestHead<'_>,
+        subject: &Credentials,
+        snapshot: &mut Snapshot<'_>,
+        observer: &mut O,
+    ) -> Result<(), Denial> {
+        let facts = self.facts(head);
+        let facts =
+            facts.map_err(|fault| refused(observer, Step::Request, self.refused_head(fault, head)))?;
+        observer.facts(&facts);
+        observer.route(&facts, self.authorizer.routed(&facts));
+        at_once(self.admit_subject(subject, snapshot, observer)).map(drop)
     }
 
     /// Takes a request through all steps without an async runtime.

@@ -35,6 +35,7 @@ impl VerifiedToken {
             claims,
             // Shared with the configuration.
             mapping,
+            derived,
             field_values,
         } = self;
         let texts =
@@ -49,7 +50,9 @@ impl VerifiedToken {
         let named = principal.len() + entry.len() + kid.as_ref().map_or(0, |kid| kid.len()) + mapped;
         let audit_members =
             field_values.audit_members.get().map_or(AUDIT_MEMBERS_BYTES + named, |members| members.len());
+        let derived = derived.iter().flat_map(|derived| derived.allocations()).map(allocated).sum::<usize>();
         allocated(size_of::<Self>() + ARC_BYTES)
+            + derived
             + allocated(audit_members)
             + texts
             + of_list(roles)

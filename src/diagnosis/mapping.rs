@@ -1,15 +1,46 @@
 //! Tokens that no entry of `exchange` takes.
 
 use super::text::{Claim, Detail, Quoted, Words};
-use crate::claims::VerifiedToken;
+use crate::claims::{IssuedKind, VerifiedToken};
 use crate::jose::JsonValue;
-use crate::token_exchange::{ClaimValue, Mismatch, TokenExchange};
+use crate::token_exchange::{ClaimValue, ExchangeEntry, Mismatch, Outdated, TokenExchange};
 
 /// The most entries that are named.
 const MAX_ENTRIES: usize = 3;
 
+/// Why a token that metagate issued in exchange for another one has no user any more.
+fn outdated(outdated: Outdated<'_>) -> Detail {
+    let detail = |entry: &ExchangeEntry, why: std::fmt::Arguments<'_>| {
+        Detail::of(format_args!("its exchange entry {} {why}", entry.user.entry))
+    };
+    match outdated {
+        Outdated::Malformed => {
+            Detail::of(format_args!("it does not say which exchange entry issued it, and for which token"))
+        }
+        Outdated::NoEntry => {
+            Detail::of(format_args!("the exchange entry that issued it does not exist any more"))
+        }
+        Outdated::NotIssuing(entry) => detail(entry, format_args!("has no tokenLifetime any more")),
+        Outdated::Issuer(entry) => {
+            detail(entry, format_args!("takes tokens of {}, which has another iss now", entry.issuer))
+        }
+        Outdated::Subject(entry) => detail(entry, format_args!("does not take its subject any more")),
+        Outdated::Claim(entry, claim) => detail(
+            entry,
+            format_args!(
+                "wants another value of {claim} than the exchanged token had, or did not ask for it"
+            ),
+        ),
+    }
+}
+
 /// The subject, and what each entry of its issuer wanted instead.
 pub fn unmapped(token: &VerifiedToken, exchange: &TokenExchange) -> Detail {
+    if token.issued() == Some(IssuedKind::Exchanged)
+        && let Err(why) = exchange.user_of_issued(token)
+    {
+        return outdated(why);
+    }
     let subject = Claim(token.claims().get("sub"));
     let mut detail =
         Detail::of(format_args!("no entry of exchange takes sub {subject} of issuer {}", token.entry()));
