@@ -50,6 +50,8 @@ pub struct AuditRecord<'r> {
     pub method: &'r str,
     pub path: &'r str,
     pub caller: AuditedCaller<'r>,
+    /// Only if the token endpoint issued a token.
+    pub issued_token_fingerprint: Option<&'r str>,
     pub client: Option<&'r str>,
     /// Absent if the client has none, on a Unix socket.
     pub source_address: Option<IpAddr>,

@@ -6,10 +6,12 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
+use serde_json::json;
 
 use crate::backend::Backend;
 use crate::claims::ClaimPath;
 use crate::decision::{Challenge, Denial, Reason};
+use crate::request::TokenError;
 use crate::trust::TrustedIssuer;
 
 /// The texts of every refusal. They are made once for a configuration, because a client without a token can ask for them
@@ -43,6 +45,19 @@ impl Texts {
             // Of printable ASCII only.
             challenge: challenge.and_then(|challenge| HeaderValue::try_from(challenge).ok()),
         }
+    }
+}
+
+impl Texts {
+    /// The same for a client of the token endpoint: the body has the members of RFC 6749 section 5.2, too. `why` is what is
+    /// wrong with the request, if the reason alone does not say it.
+    #[must_use]
+    pub fn of_token_request(&self, status: StatusCode, error: TokenError, why: Option<&str>) -> Self {
+        let message = why.unwrap_or(&self.message);
+        let body = json!({
+            "code": status.as_u16(), "message": message, "error": error.as_str(), "error_description": message,
+        });
+        Self { message: message.into(), body: body.to_string().into(), challenge: self.challenge.clone() }
     }
 }
 
@@ -137,6 +152,25 @@ mod tests {
         assert_eq!(
             body(StatusCode::UNAUTHORIZED, "Token has expired"),
             r#"{"code":401,"message":"Token has expired"}"#
+        );
+    }
+
+    #[test]
+    fn rfc6749_section_5_2_members() {
+        let wording = Wording::new(Backend::Generic, &[]);
+        let texts = wording.texts(&Denial::new(Reason::Expired));
+        let read = |texts: Texts| serde_json::from_slice::<serde_json::Value>(&texts.body).unwrap();
+        let body = read(texts.of_token_request(StatusCode::UNAUTHORIZED, TokenError::InvalidRequest, None));
+        let message = "Token has expired";
+        assert_eq!(
+            body,
+            json!({"code": 401, "message": message, "error": "invalid_request", "error_description": message})
+        );
+        let body =
+            read(texts.of_token_request(StatusCode::BAD_REQUEST, TokenError::InvalidTarget, Some("why")));
+        assert_eq!(
+            body,
+            json!({"code": 400, "message": "why", "error": "invalid_target", "error_description": "why"})
         );
     }
 

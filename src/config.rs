@@ -81,7 +81,7 @@ pub use rule_test::RuleTest;
 pub use schema::schema;
 pub use settings::{KEYS, Key, Kind, environment_name, environment_names};
 pub use sources::{Flags, Sources};
-pub use token_exchange::{ExchangeConfig, ExchangeCredential};
+pub use token_exchange::{ExchangeConfig, ExchangeCredential, TokenEndpointConfig};
 pub use upstream::{ClientTls, HostHeader, Upstream, UpstreamAuthorization, UpstreamProtocol};
 pub(crate) use values::KID_IN_URL;
 pub use values::log_level;

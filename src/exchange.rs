@@ -79,6 +79,8 @@ pub struct Exchange {
     forwarded: bool,
     /// Whether its route needs no token.
     public: bool,
+    /// The fingerprint of the token that was issued.
+    issued: Option<Box<str>>,
     /// The word for a request that metagate answered without a decision.
     answered: Option<&'static str>,
     waited: Duration,
@@ -135,6 +137,7 @@ impl Exchange {
             rule: None,
             forwarded: false,
             public: false,
+            issued: None,
             answered: None,
             waited: Duration::ZERO,
             permitted_at: None,
@@ -353,6 +356,7 @@ impl Exchange {
             method: summary.method,
             path: &summary.path,
             caller: self.audited_caller(summary),
+            issued_token_fingerprint: self.issued.as_deref(),
             client: client.as_deref(),
             source_address: self.source,
             duration,

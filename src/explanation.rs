@@ -28,7 +28,7 @@ use crate::message::Fields;
 use crate::message::field_name::CONTENT_TYPE;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::OutboundHead;
-use crate::request::{PathPrefix, TokenFields};
+use crate::request::{Credentials, PathPrefix, TokenFields};
 use crate::revocation::Revocations;
 use crate::trust::{KeyRing, TrustedIssuer};
 
@@ -117,6 +117,8 @@ pub struct Context<'c> {
 enum Judged {
     /// Only the token was judged.
     Token,
+    /// A token may be issued for it.
+    Subject,
     Request(Permit),
 }
 
@@ -143,6 +145,10 @@ fn judge(
     mut snapshot: Snapshot<'_>,
     steps: &mut Steps<'_>,
 ) -> Result<Judged, Denial> {
+    let prefix = admission.head.prefix().map_or("", PathPrefix::as_str);
+    if is_token_request(question, admission.authorizer.policy.token_endpoint.as_deref(), prefix) {
+        return judge_subject(question, admission, &mut snapshot, steps);
+    }
     let any_path = admission.head.prefix().map_or("/", PathPrefix::as_str);
     let (request, body) =
         request(question, admission.head.token_fields(), any_path).map_err(|(step, denial)| {
@@ -162,6 +168,36 @@ fn judge(
         return Err(denial);
     }
     Ok(Judged::Request(admitted.permit))
+}
+
+/// Whether a question is about a request to the token endpoint, whose path is below `prefix`.
+fn is_token_request(question: &Question, endpoint: Option<&str>, prefix: &str) -> bool {
+    let path = question.path.as_deref().and_then(|path| path.split('?').next()?.strip_prefix(prefix));
+    endpoint.is_some() && path == endpoint
+}
+
+/// Judges a question whose token would be exchanged.
+fn judge_subject(
+    question: &Question,
+    admission: &Admission,
+    snapshot: &mut Snapshot<'_>,
+    steps: &mut Steps<'_>,
+) -> Result<Judged, Denial> {
+    let without_token = Question { token: String::new(), ..question.clone() };
+    let request = request(&without_token, admission.head.token_fields(), "/").and_then(|(request, _)| {
+        let is_post = *request.head().method == Method::POST;
+        let denial = Denial::new(Reason::MethodNotAllowed).with("the token endpoint takes only POST");
+        if is_post { Ok(request) } else { Err((Step::Request, denial)) }
+    });
+    let request = request.map_err(|(step, denial)| {
+        steps.refused(step, &denial);
+        denial
+    })?;
+    let subject = match question.token.trim() {
+        "" => Credentials::Missing,
+        token => Credentials::in_form(token),
+    };
+    admission.check_subject_offline(&request.head(), &subject, snapshot, steps).map(|()| Judged::Subject)
 }
 
 /// The request with the token, and its body. A question about a token only is about no path, so any will do.
@@ -219,7 +255,7 @@ fn answer(
     });
     let reported = match judged {
         Ok(Judged::Request(permit)) => permit.would_deny(),
-        Ok(Judged::Token) | Err(_) => None,
+        Ok(Judged::Token | Judged::Subject) | Err(_) => None,
     };
     let would_deny = reported.map(|denial| {
         let status = denial.reason.row().status.as_u16();
@@ -232,14 +268,18 @@ fn answer(
         .iter()
         .map(|step| json!({"step": step.name, "passed": step.passed, "detail": step.detail}))
         .collect();
-    json!({
+    let mut answer = json!({
         "request": request,
         "time": rfc3339(now.into()),
         "steps": steps,
         "allowed": judged.is_ok(),
         "answer": refused,
         "would_deny": would_deny,
-    })
+    });
+    if matches!(judged, Ok(Judged::Subject)) {
+        answer["token_endpoint"] = json!(true);
+    }
+    answer
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@
 //! no request is forwarded without a decision. The exchange is moved into the body of the response, so that every
 //! request writes one audit record, however it ends.
 //!
-//! Requests on the forward-auth listener (`forward_auth`) go through the same admission, but are never forwarded.
+//! Requests on the forward-auth listener (`forward_auth`) go through the same admission, but are never forwarded. Neither
+//! are those to the token endpoint (`token_endpoint`), of which admission sees only the token that is to be exchanged.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -57,6 +58,7 @@ mod rate_limits;
 mod refusal;
 mod request_ids;
 mod switching;
+mod token_endpoint;
 
 pub use assembly::{admission, system_clock};
 pub use refusal::UnreadHead;
@@ -69,6 +71,7 @@ use rate_limits::{FailureSource, RateLimits};
 use refusal::{Unsendable, unsendable_identity};
 use request_ids::RequestIds;
 use switching::{Bounds, Upgrade, is_broken};
+use token_endpoint::TokenEndpoint;
 
 /// Returns the current time.
 pub type Clock = fn() -> NumericDate;
@@ -80,6 +83,7 @@ pub struct Gateway {
     token_fields: Box<[Option<TokenFields>]>,
     wording: Wording,
     forward_auth: Option<ForwardAuthDialect>,
+    token_endpoint: Option<Box<TokenEndpoint>>,
     cors: Option<Box<Cors>>,
     resource_metadata: Option<Box<ResourceMetadata>>,
     keys: Arc<Keys>,
@@ -148,6 +152,10 @@ impl Gateway {
     ) -> Result<Response<ObservedBody>, Infallible> {
         if peer.listener_kind == ListenerKind::ForwardAuth {
             return Ok(self.serve_forward_auth(peer, request).await);
+        }
+        if let Some(endpoint) = self.token_endpoint.as_deref().filter(|one| one.is_at(&request.head.uri)) {
+            // Boxed, because it is rare and its future is large.
+            return Ok(Box::pin(self.serve_token_request(endpoint, peer, request)).await);
         }
         let mut received = self.receive(peer, request);
         if let Some(document) = self.metadata_document(&received, peer) {

@@ -55,6 +55,8 @@ pub struct Policy {
     /// The `iss` of the tokens that metagate mints for the backend. It accepts none of them itself, whatever key
     /// verifies them.
     pub minted_issuer: Option<Box<str>>,
+    /// The path of the token endpoint, if there is one. No request for exactly this path is forwarded.
+    pub token_endpoint: Option<Box<str>>,
 }
 
 /// Which bots may act as another user of OpenMetadata with `X-Impersonate-User`.

@@ -10,13 +10,13 @@ use http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, A
 use http::{HeaderValue, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
-use crate::challenge::Wording;
+use crate::challenge::{Texts, Wording};
 use crate::client_body::Duplex;
 use crate::decision::Denial;
 use crate::exchange::Exchange;
 use crate::message::field_name::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE,
-    GRPC_MESSAGE, GRPC_STATUS, RETRY_AFTER, WWW_AUTHENTICATE, X_REQUEST_ID,
+    GRPC_MESSAGE, GRPC_STATUS, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE, X_REQUEST_ID,
 };
 use crate::message::{Fields, Response};
 use crate::outbound_head::remove_connection_fields;
@@ -81,13 +81,23 @@ pub struct ResponseFormat {
 
 /// The response to a refused request, or instead of a backend that failed.
 pub fn refusal(
-    mut exchange: Box<Exchange>,
+    exchange: Box<Exchange>,
     denial: Denial,
     wording: &Wording,
     format: ResponseFormat,
 ) -> Response<ObservedBody> {
-    let row = denial.reason.row();
     let texts = wording.texts(&denial);
+    refusal_with(exchange, denial, texts, format)
+}
+
+/// The same, with these texts.
+pub fn refusal_with(
+    mut exchange: Box<Exchange>,
+    denial: Denial,
+    texts: &Texts,
+    format: ResponseFormat,
+) -> Response<ObservedBody> {
+    let row = denial.reason.row();
     let status = if format.grpc { StatusCode::OK } else { row.status };
     let mut headers = Fields::new();
     let body = if format.grpc {
@@ -143,6 +153,21 @@ pub fn grant(mut exchange: Box<Exchange>, mut headers: Fields, close: bool) -> R
     }
     exchange.set_status(StatusCode::OK);
     let body = ObservedBody { content: Content::Own(None), exchange: Some(exchange) };
+    Response::new(StatusCode::OK, headers, body)
+}
+
+/// The response to a token request, with the issued token in its body (RFC 6749 section 5.1).
+pub fn issued(mut exchange: Box<Exchange>, body: Bytes, close: bool) -> Response<ObservedBody> {
+    let mut headers = Fields::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    headers.insert(X_REQUEST_ID, exchange.request_id());
+    if close {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    exchange.set_status(StatusCode::OK);
+    let body = ObservedBody { content: Content::Own(Some(body)), exchange: Some(exchange) };
     Response::new(StatusCode::OK, headers, body)
 }
 

@@ -31,11 +31,18 @@ pub(super) fn of_caller<E: Environment, O: Observer>(
             let permit = environment.take_permit(token);
             permit.map_err(|wait| limited(observer, "limits.principal of this principal", wait))
         }
-        Err(denial) if denial.reason.row().is_failure => {
-            environment.count_failure();
+        Ok(Caller::Anonymous | Caller::DatahubSystem | Caller::SessionCookie) => Ok(()),
+        Err(denial) => {
+            count(denial, environment);
             Ok(())
         }
-        Ok(Caller::Anonymous | Caller::DatahubSystem | Caller::SessionCookie) | Err(_) => Ok(()),
+    }
+}
+
+/// Counts a refused token, if no trusted issuer has made it.
+pub(super) fn count<E: Environment>(denial: &Denial, environment: &mut E) {
+    if denial.reason.row().is_failure {
+        environment.count_failure();
     }
 }
 

@@ -138,7 +138,7 @@ impl Admission {
             facts.map_err(|fault| refused(observer, Step::Request, self.refused_head(fault, head)))?;
         observer.facts(&facts);
         observer.route(&facts, self.authorizer.routed(&facts));
-        at_once(self.admit_subject(subject, snapshot, observer)).map(drop)
+        at_once(self.admit_subject(subject, head.source, snapshot, observer)).map(drop)
     }
 
     /// Takes a request through all steps without an async runtime.

@@ -4,9 +4,10 @@
 //! and rules are about requests to the backend, so they are not asked: the rules decide about each request with the
 //! issued token. Report mode has no effect, because nothing is forwarded.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Admission, Environment, Observer, Step, refused};
+use super::{Admission, Environment, Observer, Step, rate, refused};
 use crate::claims::VerifiedToken;
 use crate::decision::{Caller, Denial, Reason};
 use crate::diagnosis::Detail;
@@ -22,6 +23,7 @@ impl Admission {
     pub async fn admit_subject<E, O>(
         &self,
         subject: &Credentials,
+        source: Option<IpAddr>,
         environment: &mut E,
         observer: &mut O,
     ) -> Result<Arc<VerifiedToken>, Denial>
@@ -39,7 +41,13 @@ impl Admission {
                 return Err(refused(observer, Step::Credentials, Denial::new(Reason::MissingToken)));
             }
         };
-        let token = self.verify(bearer, environment, observer).await?;
+        let token = match self.verify(bearer, source, environment, observer).await {
+            Ok(token) => token,
+            Err(denial) => {
+                rate::count(&denial, environment);
+                return Err(denial);
+            }
+        };
         if let Err(why) = self.authorizer.exchange.issue(&token) {
             return Err(refused(observer, Step::Mapping, not_issued(&token, why)));
         }

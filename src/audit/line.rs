@@ -55,6 +55,7 @@ pub(super) fn write(line: &mut Vec<u8>, date: &Date, record: &AuditRecord<'_>) {
             optional(line, name!("token_fingerprint"), caller.token_fingerprint);
         }
     }
+    optional(line, name!("issued_token_fingerprint"), record.issued_token_fingerprint);
     optional(line, name!("client"), record.client);
     source_address(line, record.source_address);
     line.extend_from_slice(b",\"duration_ms\":");

@@ -50,6 +50,7 @@ fn record(path: &str) -> AuditRecord<'_> {
         method: "GET",
         path,
         caller: AuditedCaller::Unverified(UnverifiedCaller::default()),
+        issued_token_fingerprint: None,
         client: None,
         source_address: Some([192, 0, 2, 1].into()),
         duration: Duration::from_micros(1500),

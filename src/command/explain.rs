@@ -164,6 +164,8 @@ fn print(answer: &Value) {
         );
     } else if answer["request"].is_null() {
         say!("accepted: the token is valid; --path judges a request with it");
+    } else if answer["token_endpoint"] == true {
+        say!("allowed: a token is issued for it; nothing is forwarded");
     } else {
         say!("allowed: the request is forwarded");
     }

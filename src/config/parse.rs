@@ -24,6 +24,7 @@ mod roles;
 mod rule_tests;
 mod rule_warnings;
 mod section;
+mod token_endpoint;
 mod token_exchange;
 mod token_headers;
 mod token_kinds;
@@ -167,7 +168,8 @@ fn trust(root: &Section<'_>, place: &key_source::Place<'_>) -> Trust {
     let mut trust = trust::trust(root, place);
     let mint = mint::mint(root, &trust);
     let issuer = issuer::issuer(root, &mut trust, mint.as_ref());
-    let exchange = token_exchange::token_exchange(root, place.backend, &mut trust, mint.as_ref());
+    let mut exchange = token_exchange::token_exchange(root, place.backend, &mut trust, mint.as_ref());
+    exchange.endpoint = token_endpoint::token_endpoint(root, &exchange, issuer.as_ref());
     Trust { trust, mint, issuer, exchange }
 }
 

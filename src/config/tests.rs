@@ -30,6 +30,7 @@ mod revocations;
 mod rule_tests;
 mod routes;
 mod secrets;
+mod token_endpoint;
 mod token_exchange;
 mod token_headers;
 mod token_kinds;

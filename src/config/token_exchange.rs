@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::mint::MintTarget;
+use crate::rate_limiter::RateLimit;
 use crate::token_exchange::TokenExchange;
 
 /// The section `exchange`.
@@ -14,6 +15,8 @@ pub struct ExchangeConfig {
     /// The credential of each entry, in the order of the entries
     /// ([`MappedUser::index`](crate::claims::MappedUser::index)).
     pub credentials: Vec<ExchangeCredential>,
+    /// Where workloads exchange their tokens for longer ones, if an entry allows it.
+    pub endpoint: Option<TokenEndpointConfig>,
 }
 
 impl ExchangeConfig {
@@ -40,6 +43,15 @@ pub enum ExchangeCredential {
     Minted(Arc<MintTarget>),
     /// With the token in this file, which is read again when it changes.
     File(PathBuf),
+}
+
+/// The section `issuer.tokenEndpoint`.
+#[derive(Clone, Debug)]
+pub struct TokenEndpointConfig {
+    /// The path, below `stripPrefix`.
+    pub path: Box<str>,
+    /// How many requests of one client network are answered.
+    pub rate: RateLimit,
 }
 
 /// The words of `exchange[].credential`.

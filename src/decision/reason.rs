@@ -58,6 +58,7 @@ reasons! {
         challenge: Challenge::Error("invalid_request"),
         ..bad_request("Request carries more than one credential")
     };
+    BadTokenRequest "bad_token_request": bad_request("Token request is not valid");
     // The end of the request is unknown.
     BadTarget "bad_target": Row {
         connection: AfterRefusal::Close,
@@ -101,7 +102,7 @@ reasons! {
     // The denial knows the exact wait.
     RateLimited "rate_limited": Row {
         retry_after: Some(1),
-        ..too_large(StatusCode::TOO_MANY_REQUESTS, "Too many requests")
+        ..request(StatusCode::TOO_MANY_REQUESTS, GrpcStatus::ResourceExhausted, "Too many requests")
     };
     PayloadTooLarge "payload_too_large": Row {
         connection: AfterRefusal::CloseIfForwarding,

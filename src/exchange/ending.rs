@@ -1,6 +1,7 @@
 //! How a permitted exchange ends.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use super::Exchange;
 use crate::decision::Denial;
@@ -31,6 +32,20 @@ impl Exchange {
     /// Records why the backend failed.
     pub fn set_cause(&mut self, cause: Cow<'static, str>) {
         self.ended = Some(cause);
+    }
+
+    /// Records that the request is one for the token endpoint: nothing is forwarded.
+    pub fn via_token_endpoint(&mut self) {
+        self.via = Some("token_endpoint");
+    }
+
+    /// Records that a token with this fingerprint was issued, after `waited` for keys or the body.
+    pub fn issued_token(&mut self, fingerprint: &str, waited: Duration) {
+        self.waited = waited;
+        let _ = self.count_overhead();
+        self.in_flight = None;
+        self.forwarded = true;
+        self.issued = Some(fingerprint.into());
     }
 
     /// Records that metagate answered a CORS preflight.

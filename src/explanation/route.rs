@@ -5,6 +5,9 @@ use crate::request::RequestFacts;
 
 /// What a request's route requires, and the row that decides it.
 pub fn describe(authorizer: &Authorizer, facts: &RequestFacts, routed: Routed) -> String {
+    if authorizer.policy.token_endpoint.as_deref() == Some(facts.path.raw()) {
+        return "the token endpoint: the token is in the body, and nothing is forwarded".to_owned();
+    }
     let routes = &authorizer.policy.routes;
     let meaning = match routed.route {
         Route::Public => "public: a token is not looked at",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Context, route};
 use crate::admission::{Observer, Step};
 use crate::backend_credentials::BackendCredentials;
-use crate::claims::{IssuedKind, RolesClaim, VerifiedToken};
+use crate::claims::{IssuedKind, MappedUser, RolesClaim, VerifiedToken};
 use crate::decision::{Authorizer, Caller, Denial, Permit, Reason, Routed};
 use crate::diagnosis::{Span, Typed};
 use crate::jose::{Algorithm, KeyChoice, KeySet, UnverifiedToken};
@@ -101,6 +101,25 @@ impl<'a> Steps<'a> {
             }
             None if *claim == RolesClaim::default() => String::new(),
             None => format!(" (the token has no {})", claim.path.as_str()),
+        }
+    }
+
+    /// What the token endpoint has to do with a mapped token.
+    fn at_token_endpoint(&self, token: &VerifiedToken, user: &MappedUser) -> String {
+        if let Some(origin) = token.origin() {
+            let id =
+                origin.id.as_deref().map(|id| format!("jti {}, ", id.escape_debug())).unwrap_or_default();
+            let (entry, fingerprint) = (token.entry(), origin.short_fingerprint());
+            return format!(
+                "; it was issued at the token endpoint for a token of {entry} ({id}fingerprint {fingerprint})"
+            );
+        }
+        match self.authorizer.exchange.issuance(&user.entry) {
+            Some(issuance) => {
+                let lifetime = Span(issuance.lifetime.as_secs());
+                format!("; it may be exchanged at the token endpoint for one that lives {lifetime}")
+            }
+            None => String::new(),
         }
     }
 
@@ -201,7 +220,12 @@ impl Observer for Steps<'_> {
             if let Some(user) = token.mapped_user() {
                 let email = user.email.as_ref().map(|email| format!(" <{email}>")).unwrap_or_default();
                 let credential = self.credentials.describe(user, self.now);
-                let detail = format!("entry {}: acts as {}{email}, with {credential}", user.entry, user.user);
+                let detail = format!(
+                    "entry {}: acts as {}{email}, with {credential}{}",
+                    user.entry,
+                    user.user,
+                    self.at_token_endpoint(token, user)
+                );
                 self.pass(Step::Mapping.as_str(), detail);
             }
         }

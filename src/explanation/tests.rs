@@ -30,6 +30,21 @@ fn questions_are_read_as_they_are_written() {
 }
 
 #[test]
+fn questions_about_the_token_endpoint_are_recognized() {
+    let is_one = |path: Option<&str>, endpoint: Option<&str>, prefix: &str| {
+        let question = Question { path: path.map(str::to_owned), ..Question::default() };
+        is_token_request(&question, endpoint, prefix)
+    };
+    let endpoint = Some("/oauth2/token");
+    assert!(is_one(Some("/oauth2/token"), endpoint, "") && is_one(Some("/oauth2/token?x"), endpoint, ""));
+    assert!(
+        is_one(Some("/a/oauth2/token"), endpoint, "/a") && !is_one(Some("/oauth2/token"), endpoint, "/a")
+    );
+    assert!(!is_one(Some("/oauth2/token/"), endpoint, "") && !is_one(None, endpoint, ""));
+    assert!(!is_one(Some("/oauth2/token"), None, "") && !is_one(None, None, ""));
+}
+
+#[test]
 fn a_question_becomes_a_request_or_a_refusal() {
     let reason = |question: Question| {
         request(&question, &TokenFields::default(), "/")

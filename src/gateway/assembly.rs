@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::rate_limits::RateLimits;
 use super::request_ids::RequestIds;
+use super::token_endpoint::TokenEndpoint;
 use super::{Clock, Gateway, ListenerKind, Peer};
 use crate::admission::Admission;
 use crate::backend_credentials::BackendCredentials;
@@ -17,7 +18,8 @@ use crate::exchange::Recorder;
 use crate::jwks::Keys;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::{Authorization, IdentityNames, OutboundHead};
-use crate::request::TokenFields;
+use crate::policy::Policy;
+use crate::request::{PathPrefix, TokenFields};
 use crate::resource_metadata::ResourceMetadata;
 use crate::revocation_list::RevocationList;
 use crate::token_cache::TokenCache;
@@ -35,11 +37,16 @@ impl Gateway {
     ) -> Self {
         let admission = admission(config);
         let wording = Wording::new(config.backend, &admission.authorizer.trust);
+        let prefix = admission.head.prefix().map_or("", PathPrefix::as_str);
+        let token_endpoint = config.exchange.endpoint.as_ref().zip(config.issuer.clone());
+        let token_endpoint =
+            token_endpoint.map(|(endpoint, issuer)| Box::new(TokenEndpoint::new(endpoint, prefix, issuer)));
         Self {
             admission,
             token_fields: Box::default(),
             wording,
             forward_auth: config.forward_auth.as_ref().map(|forward_auth| forward_auth.target),
+            token_endpoint,
             cors: config.cors.clone().map(Box::new),
             resource_metadata: ResourceMetadata::new(&config.resource_metadata).map(Box::new),
             keys,
@@ -133,7 +140,10 @@ fn authorizer(config: &Config) -> Authorizer {
     let system = config.datahub_system.as_ref();
     Authorizer {
         backend: config.backend,
-        policy: config.policy.clone(),
+        policy: Policy {
+            token_endpoint: config.exchange.endpoint.as_ref().map(|endpoint| endpoint.path.clone()),
+            ..config.policy.clone()
+        },
         trust: trust.collect(),
         datahub_system: system.map(|DatahubSystem { client_id, client_secret }| SystemCredential {
             client_id: client_id.clone(),

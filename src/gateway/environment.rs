@@ -55,7 +55,7 @@ impl Waited {
         Duration::from_nanos(self.0.load(Ordering::Relaxed))
     }
 
-    async fn during<T>(&self, wait: impl Future<Output = T>) -> T {
+    pub(super) async fn during<T>(&self, wait: impl Future<Output = T>) -> T {
         let began = Instant::now();
         let result = wait.await;
         let waited = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);

@@ -40,7 +40,11 @@ pub(super) async fn read_graphql(
 ///
 /// # Errors
 /// The body ends early, after this many bytes.
-async fn read_ahead(body: &mut ClientBody, limit: usize, patience: Duration) -> Result<ReadAhead, u64> {
+pub(super) async fn read_ahead(
+    body: &mut ClientBody,
+    limit: usize,
+    patience: Duration,
+) -> Result<ReadAhead, u64> {
     // Usually the whole body is in one frame, which is not copied.
     let (mut first, mut all) = (Bytes::new(), BytesMut::new());
     while !body.is_end_stream() && first.len().max(all.len()) <= limit {

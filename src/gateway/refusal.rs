@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::HeaderValue;
 
 use super::{Gateway, ListenerKind, Peer, Received};
+use crate::challenge::Texts;
 use crate::decision::{AfterRefusal, Denial, Reason};
 use crate::diagnosis::Detail;
 use crate::exchange::Exchange;
@@ -92,18 +93,29 @@ impl Gateway {
     /// Refuses a request of which nothing was forwarded. The rest of its body is either read to its end, or the
     /// connection closes, so that it is never parsed as a request.
     pub(super) fn refuse(&self, received: Received, denial: Denial, peer: &Peer) -> Response<ObservedBody> {
+        let texts = self.wording.texts(&denial);
         let challenge = self.resource_challenge(&received, &denial, peer);
+        let mut response = self.refuse_with(received, denial, texts, peer);
+        if let Some(challenge) = challenge {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+
+    /// The same, with other texts and without the challenge of a protected resource.
+    pub(super) fn refuse_with(
+        &self,
+        received: Received,
+        denial: Denial,
+        texts: &Texts,
+        peer: &Peer,
+    ) -> Response<ObservedBody> {
         let Received { exchange, head, body, format } = received;
         // Over HTTP/2, frames mark the end of a request.
         let framing = denial.reason.row().connection == AfterRefusal::Close;
         let close =
             !format.http2 && framing || self.discard_or_close(body, &head.headers, format.http2, peer);
-        let format = ResponseFormat { close, ..format };
-        let mut response = respond::refusal(exchange, denial, &self.wording, format);
-        if let Some(challenge) = challenge {
-            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-        }
-        response
+        respond::refusal_with(exchange, denial, texts, ResponseFormat { close, ..format })
     }
 
     /// Refuses an admitted request that cannot be sent.

@@ -4,6 +4,7 @@
 mod attacks;
 mod bots;
 mod bots_page;
+mod endpoint;
 mod files;
 mod gms;
 mod openmetadata;

@@ -224,6 +224,9 @@ fn row(reason: Reason) -> Row {
         Reason::Overloaded | Reason::RateLimited => {
             return Row::Elsewhere("gateway, tests/integration/limits");
         }
+        Reason::BadTokenRequest => {
+            return Row::Elsewhere("gateway, tests/integration/exchange/endpoint");
+        }
         Reason::CredentialUnavailable => {
             return Row::Elsewhere("backend_credentials, tests/integration/exchange");
         }

@@ -47,6 +47,8 @@ struct SerdeRecord<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     token_fingerprint: Option<&'r str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    issued_token_fingerprint: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<&'r str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source_address: Option<IpAddr>,
@@ -87,6 +89,7 @@ fn by_serde(record: &AuditRecord<'_>) -> String {
         issuer: token.map(VerifiedToken::entry).or(other.issuer),
         kid: token.and_then(VerifiedToken::kid).or(other.kid),
         token_fingerprint: token.map(|token| token.fingerprint().short()).or(other.token_fingerprint),
+        issued_token_fingerprint: record.issued_token_fingerprint,
         client: record.client,
         source_address: record.source_address,
         duration_ms: rounded(record.duration),
@@ -168,6 +171,7 @@ fn record<'r>(texts: &'r Texts, numbers: &Numbers, caller: Option<&'r VerifiedTo
         method,
         path,
         caller: caller.map_or(AuditedCaller::Unverified(unverified), AuditedCaller::Token),
+        issued_token_fingerprint: kid,
         client,
         source_address,
         duration,

@@ -33,10 +33,11 @@ pub(super) fn policy(root: &Section<'_>, backend: Backend, upstream_path: &str) 
         routes: preset(root, backend, upstream_path).with_first(configured_rows(&section)),
         rules: rules(&section).into(),
         default: section.word("default"),
-        // Set by the caller, because they depend on other sections.
+        // Set by the callers, because they depend on other sections.
         reserved_actors: Vec::new(),
         impersonation: None,
         minted_issuer: None,
+        token_endpoint: None,
     }
 }
 

@@ -10,6 +10,7 @@ use super::super::token_exchange::{CredentialKind, ExchangeConfig, ExchangeCrede
 use super::super::words::Word as _;
 use super::super::{TrustEntry, values};
 use super::section::Section;
+use super::token_endpoint;
 use crate::backend::{Backend, PrincipalStyle, TokenFormat};
 use crate::claims::MappedUser;
 use crate::mint::{DEFAULT_LIFETIME, MintFault, Minter, TargetUser};
@@ -51,16 +52,19 @@ pub(super) fn token_exchange(
     let context = Context { root, backend, trust, minter: minter.map(AsRef::as_ref) };
     let mut config = ExchangeConfig::default();
     let mut entries: Vec<(ExchangeEntry, &Section<'_>)> = Vec::new();
+    let mut issuance = Vec::new();
     for section in &sections {
         let Some((entry, credential)) = context.entry(section, entries.len()) else { continue };
         if entries.iter().any(|(other, _)| other.user.entry == entry.user.entry) {
             section.error("name", format!("`{}` is the name of another entry too", entry.user.entry));
         }
         refuse_unreachable(section, &entry, entries.iter().map(|(other, _)| other));
+        issuance.extend(token_endpoint::issuance(root, section, &entry, trust));
         entries.push((entry, section));
         config.credentials.push(credential);
     }
-    config.table = TokenExchange::new(entries.into_iter().map(|(entry, _)| entry).collect(), issuers);
+    let entries = entries.into_iter().map(|(entry, _)| entry).collect();
+    config.table = TokenExchange::new(entries, issuers).with_issuance(issuance);
     config
 }
 

@@ -162,6 +162,7 @@ pub(super) const EXCHANGE: &str = "\
     email: ingestion-bot@open-metadata.org
   credential: mintOpenmetadata
   lifetime: 5m
+  tokenLifetime: 6h
 - name: spark
   from:
     issuer: cluster

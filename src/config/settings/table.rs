@@ -16,6 +16,7 @@ use crate::claims::NonExpiring;
 use crate::mint::{DatahubTokenType, MAX_LIFETIME, MIN_LIFETIME};
 use crate::policy::{Effect, Mode, Unreadable};
 use crate::request::{ForwardAuthDialect, OperationKind};
+use crate::token_exchange::{MAX_TOKEN_LIFETIME, MIN_TOKEN_LIFETIME};
 
 const HTTP: &[&str] = &["http", "https"];
 const UPSTREAM: &[&str] = &["http", "https", "unix"];
@@ -28,6 +29,8 @@ const YEARS: Duration = Duration::from_secs(3650 * 86_400);
 const LONG: Kind = Kind::Duration(Duration::from_secs(1), YEARS);
 /// The life of a minted token.
 const LIFETIME: Kind = Kind::Duration(MIN_LIFETIME, MAX_LIFETIME);
+/// The life of a token of the token endpoint.
+const TOKEN_LIFETIME: Kind = Kind::Duration(MIN_TOKEN_LIFETIME, MAX_TOKEN_LIFETIME);
 /// A timeout: at least 1 ms, at most a day.
 const WAIT: Kind = Kind::Duration(Duration::from_millis(1), Duration::from_secs(86_400));
 /// A time that may be zero, at most a day.
@@ -289,6 +292,9 @@ pub const KEYS: &[Key] = &[
     key("issuer.url", Kind::Text, "", "The iss of these tokens. It must not be the issuer of any other token.").example("https://metagate.example"),
     key("issuer.audience", Kind::Text, "", "The aud of these tokens.").example("metagate"),
     key("issuer.keyFiles", Kind::Texts, "", "PEM files with EC private keys (P-256), made by `metagate issuer init`. The first one signs, all of them verify. Nobody else needs the public keys: the backend must not have them.").example("[/etc/metagate/issuer/1.pem]"),
+    key("issuer.tokenEndpoint.path", Kind::Text, "/oauth2/token", "The path of the token endpoint (RFC 8693) on the proxy's listener, below stripPrefix. A request for exactly this path is never forwarded. The endpoint is off unless an entry of exchange has tokenLifetime. docs/exchange.md."),
+    key("issuer.tokenEndpoint.requestsPerMinute", Kind::Integer(1, 60_000), "60", "How many requests of one client network (an address, IPv6: a /64) the token endpoint answers in a minute. Others get 429 before anything is verified."),
+    key("issuer.tokenEndpoint.burst", Kind::Integer(1, 1000), "20", "How many of them it answers at once."),
 
     key("issuer.bots.file", Kind::Path, "", "The allow-list of bots, which `metagate bot` writes and which is read again when it changes. It holds no secret. A bot's token that it does not have is refused (revoked); without a list that can be read, no bot is accepted. docs/bots.md.").example("/etc/metagate/bots/bots.yaml"),
 
@@ -303,6 +309,7 @@ pub const KEYS: &[Key] = &[
     key("exchange[].credential", word::<CredentialKind>(), "", "The credential with which the request is forwarded. mint: a token minted in the form that the backend accepts, with the keys of mint. mintOpenmetadata, mintDatahub: the same for this product, for backend generic. tokenFile: the token in tokenFile. Default: mint."),
     key("exchange[].tokenFile", Kind::Path, "", "A file that contains a token of the user. It is read again when it changes. While it has none, requests get 503."),
     key("exchange[].lifetime", LIFETIME, "", "How long a minted token lives, but never longer than the token that it replaces. A new one is minted when half of it is over. Default: 5m."),
+    key("exchange[].tokenLifetime", TOKEN_LIFETIME, "", "Allows the token endpoint to exchange tokens that this entry takes for one of metagate's own that lives this long, also if the exchanged token ends before. Default: tokens of this entry are only exchanged in requests to the backend. It requires issuer."),
     key("exchange[].privileged", Kind::Bool, "", "Whether the user may be an administrator: admin, datahub, or one of openmetadata.adminPrincipals or datahub.administrators. Default: false. DataHub's system user is always refused."),
 
     key("resourceMetadata", Kind::Entries, "[]", "Protected resources (RFC 9728), so that clients such as those of MCP find out by themselves where to get a token. The documents are served at /.well-known/oauth-protected-resource without a token, and the challenges of refusals name them. docs/configuration.md (MCP).").example(samples::RESOURCE_METADATA),

@@ -143,14 +143,14 @@ impl Key {
 
     /// The private key in PEM of PKCS #8, as in a key file.
     pub fn private_pem(&self) -> String {
-        let base64 = match &self.material {
+        let der = match &self.material {
             Material::Rsa(pair) => {
-                let document = AsDer::<Pkcs8V1Der<'static>>::as_der(pair).expect("PKCS #8");
-                BASE64_STANDARD.encode(document.as_ref())
+                AsDer::<Pkcs8V1Der<'static>>::as_der(pair).expect("PKCS #8").as_ref().to_vec()
             }
-            Material::Ec(pair, _) => BASE64_STANDARD.encode(pair.to_pkcs8v1().expect("PKCS #8").as_ref()),
-            Material::Ed25519(_) | Material::Secret(_) => panic!("{} is in no key file", self.kid),
+            Material::Ec(pair, _) => pair.to_pkcs8v1().expect("PKCS #8").as_ref().to_vec(),
+            Material::Ed25519(_) | Material::Secret(_) => panic!("{} is neither RSA nor EC", self.kid),
         };
+        let base64 = BASE64_STANDARD.encode(der);
         format!("-----BEGIN PRIVATE KEY-----\n{base64}\n-----END PRIVATE KEY-----\n")
     }
 
