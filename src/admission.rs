@@ -43,7 +43,7 @@ use crate::numeric_date::NumericDate;
 use crate::outbound_head::OutboundHead;
 use crate::rate_limiter::Wait;
 use crate::request::{BearerToken, Graphql, RequestFacts, RequestFault, TokenFields, written};
-use crate::revocation::Revoked;
+use crate::revocation::{Revoked, Unavailable};
 use crate::trust::{self, KeyRing, TokenFault};
 
 mod bots;
@@ -168,7 +168,10 @@ pub trait Environment {
     }
 
     /// The entry that revokes a verified token, if one does.
-    fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Option<Box<Revoked>>;
+    ///
+    /// # Errors
+    /// A source of revocations has no list yet, and no other one revokes the token.
+    fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Result<Option<Box<Revoked>>, Unavailable>;
 
     /// The bot that a verified token of a bot belongs to. By default there is no allow-list.
     ///
@@ -356,23 +359,46 @@ impl Admission {
         environment: &E,
         observer: &mut O,
     ) -> Result<Arc<VerifiedToken>, Denial> {
-        let entry = || self.authorizer.trust.iter().position(|entry| *entry.name == *token.entry());
-        match environment.revocation(&token, bearer.as_bytes()) {
-            None if let Err((step, denial)) = bots::check(&token, source, environment) => {
-                Err(refused(observer, step, Denial { entry: entry(), ..denial }))
-            }
-            None if *token.mapping() == Mapping::Missing => {
-                let detail = diagnosis::unmapped(&token, &self.authorizer.exchange).finish();
-                let denial = Denial { entry: entry(), ..Denial::new(Reason::NoMapping).with(detail) };
-                Err(refused(observer, Step::Mapping, denial))
-            }
-            None => Ok(token),
-            Some(revoked) => {
-                let detail = diagnosis::revoked(&revoked, &token).finish();
-                let denial = Denial::of_token(TokenFault::Revoked(revoked.by), entry()).with(detail);
-                Err(refused(observer, Step::Revocation, denial))
-            }
+        self.check_revocation(&token, bearer, environment, observer)?;
+        if let Err((step, denial)) = bots::check(&token, source, environment) {
+            let entry = self.entry_of(&token);
+            return Err(refused(observer, step, Denial { entry, ..denial }));
         }
+        if *token.mapping() == Mapping::Missing {
+            let detail = diagnosis::unmapped(&token, &self.authorizer.exchange).finish();
+            let entry = self.entry_of(&token);
+            let denial = Denial { entry, ..Denial::new(Reason::NoMapping).with(detail) };
+            return Err(refused(observer, Step::Mapping, denial));
+        }
+        Ok(token)
+    }
+
+    /// Refuses a token that is revoked, or of which that is unknown (step 6).
+    fn check_revocation<E: Environment, O: Observer>(
+        &self,
+        token: &VerifiedToken,
+        bearer: &BearerToken,
+        environment: &E,
+        observer: &mut O,
+    ) -> Result<(), Denial> {
+        let denial = match environment.revocation(token, bearer.as_bytes()) {
+            Ok(None) => return Ok(()),
+            Ok(Some(revoked)) => {
+                let detail = diagnosis::revoked(&revoked, token).finish();
+                Denial::of_token(TokenFault::Revoked(revoked.by), self.entry_of(token)).with(detail)
+            }
+            Err(Unavailable(source)) => {
+                let detail = diagnosis::no_revocation_list(&source).finish();
+                let entry = self.entry_of(token);
+                Denial { entry, ..Denial::new(Reason::RevocationsUnavailable).with(detail) }
+            }
+        };
+        Err(refused(observer, Step::Revocation, denial))
+    }
+
+    /// The index of the issuer entry that verified a token.
+    fn entry_of(&self, token: &VerifiedToken) -> Option<usize> {
+        self.authorizer.trust.iter().position(|entry| *entry.name == *token.entry())
     }
 
     fn verify_with<O: Observer>(

@@ -43,6 +43,7 @@ mod proxies;
 mod published;
 mod redaction;
 mod reference;
+mod revocation_sources;
 mod revocations;
 mod rule_test;
 mod schema;
@@ -67,7 +68,7 @@ pub use finding::{Finding, FindingId, Level};
 pub use identity::IdentityFields;
 pub use key_access::KeyAccess;
 pub use listen::{Listen, ListenAddresses};
-pub use load::{Loaded, Used, bots_file, load, load_without_secrets, revocation_file};
+pub use load::{Loaded, Used, bots_file, load, load_without_secrets, revocation_file, revocation_store};
 pub use openmetadata::ENVIRONMENT as FOREIGN_ENVIRONMENT;
 pub use output::{Audit, AuditedDecisions, Log, LogFormat};
 pub use print::print;
@@ -76,7 +77,10 @@ pub use published::{PUBLISHED_KEY_ID, published_secrets};
 pub use redaction::redacted;
 pub(crate) use reference::help;
 pub use reference::{example, reference};
-pub use revocations::{Checked, FileState, RevocationFile, RevocationFileFault, Version, WrittenEntry};
+pub use revocation_sources::{ListFetching, RevocationSources, StoreAccess};
+pub use revocations::{
+    Checked, FileState, ListFormat, ReadList, RevocationFile, RevocationFileFault, Version, WrittenEntry,
+};
 pub use rule_test::RuleTest;
 pub use schema::schema;
 pub use settings::{KEYS, Key, Kind, environment_name, environment_names};
@@ -145,8 +149,8 @@ pub struct Config {
     pub proxies: EnvironmentProxies,
     /// The cache of verified tokens.
     pub token_cache: TokenCache,
-    /// The revocation file, and its list as read when this configuration was loaded.
-    pub revocations: Option<(RevocationFile, Version)>,
+    /// Where revocations come from.
+    pub revocations: RevocationSources,
     /// Routes and rules.
     pub policy: Policy,
     /// Tests of routes and rules, run by `metagate check`.

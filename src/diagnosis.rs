@@ -86,6 +86,13 @@ fn claims(
     }
 }
 
+/// Which source of revocations has had no list yet.
+pub fn no_revocation_list(source: &str) -> Detail {
+    let mut detail = Detail::of(format_args!("there is no revocation list yet of"));
+    detail.add_value(Some(source));
+    detail
+}
+
 /// What revoked a verified token: the entry of the list, its note and its end.
 pub fn revoked(revoked: &Revoked, token: &VerifiedToken) -> Detail {
     let mut detail = Detail::of(format_args!(""));

@@ -29,7 +29,7 @@ use crate::message::field_name::CONTENT_TYPE;
 use crate::numeric_date::NumericDate;
 use crate::outbound_head::OutboundHead;
 use crate::request::{Credentials, PathPrefix, TokenFields};
-use crate::revocation::Revocations;
+use crate::revocation::RevocationLists;
 use crate::trust::{KeyRing, TrustedIssuer};
 
 mod local_request;
@@ -104,7 +104,7 @@ pub struct Context<'c> {
     /// The credentials of the users that callers act as.
     pub credentials: &'c BackendCredentials,
     /// The revocation list.
-    pub revocations: Option<&'c Revocations>,
+    pub revocations: Option<&'c RevocationLists>,
     /// The allow-list of bots.
     pub bots: Option<&'c Bots>,
     /// The longest body that is read for rules about GraphQL, in bytes.

@@ -51,8 +51,12 @@ mod status;
 mod waiting;
 
 pub use authorization_server::AuthorizationServer;
+pub use body::read as read_body;
+pub use client::{KeyClient, ServerAccess};
+pub use fault::FetchError;
 pub use on_demand::Unverified;
-pub use status::SourceStatus;
+pub use persist::Store as StoredCopy;
+pub use status::{SourceStatus, display_url, unique_label};
 
 use identity::Identity;
 use minted::MintKeys;

@@ -80,6 +80,8 @@ mod token_digest;
 #[cfg(feature = "server")]
 mod jwks;
 #[cfg(feature = "server")]
+mod shared_set;
+#[cfg(feature = "server")]
 mod revocation_list;
 #[cfg(feature = "server")]
 mod bot_list;

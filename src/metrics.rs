@@ -26,7 +26,7 @@ use definition::metrics;
 use histogram::Histogram;
 use labels::{
     AddressLabel, BuildLabels, CauseLabel, CodeLabel, FetchLabels, KindLabel, Labelled, LimitLabel, NoLabels,
-    ResultLabel, SkippedLabels, SourceLabel, WorkerLabel,
+    ResultLabel, RevocationSourceLabel, SkippedLabels, SourceLabel, WorkerLabel,
 };
 
 pub use definition::Definition;
@@ -70,8 +70,10 @@ metrics! {
     rate_limited: NumberedFamily<LimitLabel, 2>,
         "Requests over a rate limit, by the limit: failures or principal. Report mode lets them through";
     revocations: Family<KindLabel, Gauge>, "Entries of the revocation list by kind";
-    revocations_in_force: Gauge,
-        "1 while the revocation list in force is the one in the file, 0 while that is refused";
+    revocations_in_force: Family<RevocationSourceLabel, Gauge>,
+        "1 while the list in force is the one of this source, 0 while that is refused or cannot be reached";
+    revocations_last_success_timestamp in Seconds: Family<RevocationSourceLabel, Timestamp>,
+        "When this source of revocations last confirmed its list, seconds since the epoch";
     bots: Gauge, "Bots in the allow-list in force";
     bots_in_force: Gauge,
         "1 while the allow-list of bots in force is the one in the file, 0 while that is missing or refused";
@@ -185,9 +187,20 @@ impl Metrics {
         self.revocations.get_or_create(&KindLabel { kind }).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// Sets whether the revocation list in force is the one in the file.
-    pub fn revocations_in_force(&self, in_force: bool) {
-        self.revocations_in_force.set(i64::from(in_force));
+    /// Sets whether the list in force is the current one of a source, and when the source last confirmed it.
+    pub fn revocation_source(&self, source: &str, in_force: bool, confirmed: Option<SystemTime>) {
+        let label = RevocationSourceLabel { source: source.to_owned() };
+        self.revocations_in_force.get_or_create(&label).set(i64::from(in_force));
+        if let Some(confirmed) = confirmed {
+            let confirmed = since_epoch(confirmed);
+            self.revocations_last_success_timestamp.get_or_create(&label).set(confirmed);
+        }
+    }
+
+    /// Removes the sources of revocations, before those of another configuration are set.
+    pub fn forget_revocation_sources(&self) {
+        self.revocations_in_force.clear();
+        self.revocations_last_success_timestamp.clear();
     }
 
     /// Sets the number of bots in the allow-list, and whether the one in force is that of the file.

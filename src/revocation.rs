@@ -18,7 +18,10 @@ use crate::digest::sha256_of_parts;
 use crate::jose::{Algorithm, Fingerprint};
 use crate::numeric_date::NumericDate;
 
+mod lists;
 mod table;
+
+pub use lists::{RevocationLists, Unavailable};
 
 use table::{ANY_ISSUER, Table};
 
@@ -171,7 +174,7 @@ pub struct Revoked {
 }
 
 /// A whole list.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Revocations {
     /// In the order of [`RevokedBy::ALL`].
     tables: [Table; RevokedBy::ALL.len()],

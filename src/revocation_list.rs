@@ -1,198 +1,276 @@
-//! The revocation list: loaded from a file, watched for changes, checked on every request.
+//! The revocation lists: from a file, from URLs and from a store that replicas share, checked on every request.
 //!
-//! 1. [`RevocationList`] is the list of one configuration. A task checks its file every two seconds, and reads it only
-//!    if it may have changed ([`crate::file_watch`]); a file that cannot be used leaves the current list in force.
-//! 2. Each request looks its token up in the list of its configuration.
-//! 3. A streamed response or a tunnel may outlive the configuration. It holds a [`TokenWatch`], which looks the token
-//!    up in the list in force ([`RevocationsInForce`]) whenever that changes.
+//! 1. [`RevocationList`] has the sources of one configuration. The lists of all of them are in force together. A task
+//!    for each source looks for changes: of the file every two seconds ([`crate::file_watch`]), of a URL every few
+//!    seconds, of the store whenever it announces one and every second.
+//! 2. A list is accepted as a whole or not at all. Whatever cannot be read or reached leaves the current list in force.
+//! 3. Without a list of every source the process is not ready, and a token that no other source revokes is refused: it
+//!    may be revoked. A file has one from the start; the others may begin with the copy in `cacheDir`.
+//! 4. Each request looks its token up in the lists of its configuration, in memory.
+//! 5. A streamed response or a tunnel may outlive the configuration. It holds a [`TokenWatch`], which looks the token
+//!    up in the lists in force ([`RevocationsInForce`]) whenever they change.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::claims::VerifiedToken;
-use crate::config::{Checked, FileState, RevocationFile, RevocationFileFault, Version};
+use crate::config::Config;
 use crate::file_watch;
+use crate::jwks::{KeysError, StoredCopy, display_url, unique_label};
 use crate::metrics::Metrics;
-use crate::revocation::{Revocations, RevokedBy};
+use crate::revocation::{RevocationLists, RevokedBy};
 
+mod file;
 mod in_force;
+mod source;
+mod store;
+mod url_list;
 
 pub use in_force::{RevocationsInForce, TokenWatch};
+pub use source::ListStatus;
+pub use store::{member_of, set_name};
+
+use file::FileList;
+use source::SourceState;
+use store::StoreList;
+use url_list::UrlList;
 
 /// How often the file is checked.
 pub const INTERVAL: Duration = Duration::from_secs(2);
 
-/// How many unknown issuers are named in the log.
-const NAMED_ISSUERS: usize = 10;
-
-/// The list of one configuration; without a file, always empty.
+/// The lists of one configuration; without a source, always empty.
 #[derive(Debug)]
 pub struct RevocationList {
-    current: ArcSwap<Revocations>,
-    file: Option<RevocationFile>,
-    seen: Mutex<Seen>,
+    current: ArcSwap<RevocationLists>,
+    file: Option<FileList>,
+    urls: Vec<UrlList>,
+    store: Option<StoreList>,
+    /// Lists are put into force one after another.
+    publishing: Mutex<()>,
     metrics: Arc<Metrics>,
     in_force: Arc<RevocationsInForce>,
-    /// A number that identifies this list among all lists of the process.
-    source: u64,
+    /// A number that identifies these lists among all of the process.
+    number: u64,
 }
 
-#[derive(Debug)]
-struct Seen {
-    version: Option<Version>,
-    failure: Option<RevocationFileFault>,
-    file: FileState,
-    /// Since when the current list has been in force.
-    since: SystemTime,
-    checked: SystemTime,
-}
-
-/// The list and its file at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RevocationStatus {
-    /// The file that is watched.
-    pub file: PathBuf,
-    /// The number of entries of each kind.
-    pub entries: [(RevokedBy, usize); RevokedBy::ALL.len()],
-    /// Since when the list has been in force.
-    pub since: SystemTime,
-    /// When the file was last checked.
-    pub checked: SystemTime,
-    /// Why the file is not the list in force.
-    pub failure: Option<String>,
-    /// Issuers whose entries revoke nothing, because no issuer entry has that name; the first ten.
-    pub unknown_issuers: Vec<String>,
-}
-
-/// The key that names the file.
-const KEY: &str = "authentication.revocations.file";
+/// Why the sources of a configuration cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("authentication.revocations.urls: {0}")]
+pub struct ListsError(String);
 
 impl RevocationList {
-    /// The list as loaded with the configuration.
+    /// The lists of a configuration. They continue with those of the previous one that have the same source. Reads the
+    /// copies on disk, so it blocks.
+    ///
+    /// # Errors
+    /// A file for the connections cannot be used.
     pub fn new(
-        found: Option<&(RevocationFile, Version)>,
+        config: &Config,
+        before: Option<&Self>,
         metrics: &Arc<Metrics>,
         in_force: &Arc<RevocationsInForce>,
-    ) -> Arc<Self> {
-        let (file, version) = found.cloned().unzip();
-        let now = SystemTime::now();
-        let list = version.as_ref().map(|version| version.list.clone()).unwrap_or_default();
-        count(&list, metrics);
-        metrics.revocations_in_force(true);
-        Arc::new(Self {
-            current: ArcSwap::new(list),
+    ) -> Result<Arc<Self>, ListsError> {
+        let sources = &config.revocations;
+        let mut labels = HashSet::from(["file", "store"].map(|label| format!("\n{label}")));
+        let urls = sources.urls.iter().map(|url| {
+            let label = unique_label("", url, &mut labels);
+            let state = SourceState::new(
+                "authentication.revocations.urls",
+                label,
+                display_url(url),
+                sources.format.clone(),
+            );
+            let state = with_copy(state, url.as_str(), config);
+            UrlList::new(state, url, config).map_err(|error| {
+                ListsError(match error {
+                    KeysError::Tls(_, error) => error.to_string(),
+                    KeysError::Client(_, error) => error.to_string(),
+                })
+            })
+        });
+        let urls = urls.collect::<Result<Vec<_>, _>>()?;
+        let store = sources.store.as_ref().map(|access| {
+            let servers: Vec<_> = access.urls.iter().map(display_url).collect();
+            let name = format!("{} ({})", servers.join(" "), access.namespace);
+            let key = "authentication.revocations.store";
+            let state = SourceState::new(key, "store".to_owned(), name.clone(), sources.format.clone());
+            StoreList::new(with_copy(state, &name, config), access)
+        });
+        let file = sources.file.clone().map(|(file, version)| FileList::new(file, version));
+        let list = Self {
+            current: ArcSwap::default(),
             file,
-            seen: Mutex::new(Seen {
-                version,
-                failure: None,
-                file: FileState::default(),
-                since: now,
-                checked: now,
-            }),
+            urls,
+            store,
+            publishing: Mutex::default(),
             metrics: metrics.clone(),
             in_force: in_force.clone(),
-            source: in_force.new_source(),
-        })
+            number: in_force.new_source(),
+        };
+        if let Some(before) = before {
+            let fetched = |list: &Self| list.states().filter(|state| state.label() != "file").count() > 0;
+            if fetched(before) && fetched(&list) {
+                list.continue_from(before);
+            }
+        }
+        list.publish();
+        Ok(Arc::new(list))
     }
 
-    /// Makes this the list in force, also for streams that began under an earlier configuration.
+    fn continue_from(&self, before: &Self) {
+        for state in self.states().filter(|state| state.label() != "file") {
+            before.states().for_each(|known| state.continue_from(known));
+        }
+    }
+
+    /// Makes these the lists in force, also for streams that began under an earlier configuration.
     pub fn enter(&self) {
-        self.in_force.enter(self.source, self.current.load_full());
+        self.in_force.enter(self.number, self.current.load_full());
+        self.metrics.forget_revocation_sources();
+        self.publish();
     }
 
-    /// The version of the list in force. Read it before checking a token with [`Self::current`].
+    /// The version of the lists in force. Read it before checking a token with [`Self::current`].
     pub fn version(&self) -> u64 {
         self.in_force.version()
     }
 
-    /// Watches for the revocation of a token that was admitted under version `seen` of the list in force. `text` is the
+    /// Watches for the revocation of a token that was admitted under version `seen` of the lists in force. `text` is the
     /// token as received.
     pub fn watch(&self, token: Arc<VerifiedToken>, text: &str, seen: u64) -> TokenWatch {
         TokenWatch::new(self.in_force.clone(), token, text, seen)
     }
 
-    /// The current list.
-    pub fn current(&self) -> arc_swap::Guard<Arc<Revocations>> {
+    /// The current lists.
+    pub fn current(&self) -> arc_swap::Guard<Arc<RevocationLists>> {
         self.current.load()
     }
 
-    /// Watches the file until the future is dropped.
-    pub async fn run(self: Arc<Self>) {
-        if self.file.is_none() {
-            return;
-        }
-        file_watch::look_every(INTERVAL, "revocation list", move || {
-            self.look(Instant::now, SystemTime::now());
-        })
-        .await;
+    /// Whether every source has had a list.
+    pub fn are_ready(&self) -> bool {
+        self.current.load().are_complete()
     }
 
-    /// The state of the list and its file; `None` without a file.
-    pub fn status(&self) -> Option<RevocationStatus> {
-        let file = self.file.as_ref()?;
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let list = self.current.load();
-        let unknown = seen.version.iter().flat_map(|version| file.unknown_issuers(version));
-        Some(RevocationStatus {
-            file: file.path().to_owned(),
-            entries: RevokedBy::ALL.map(|by| (by, list.count(by))),
-            since: seen.since,
-            checked: seen.checked,
-            failure: seen.failure.as_ref().map(ToString::to_string),
-            unknown_issuers: unknown.take(NAMED_ISSUERS).map(ToOwned::to_owned).collect(),
-        })
+    /// The sources that have had no list, each with the reason.
+    pub fn missing(&self) -> Vec<String> {
+        let missing = self.states().filter(|state| state.list().is_none());
+        let text = |state: &SourceState| {
+            let why = state.failure().unwrap_or_else(|| "it has not been read yet".to_owned());
+            format!("no revocation list from {}: {why}", state.name())
+        };
+        missing.map(text).collect()
+    }
+
+    /// Looks for changes of all sources until the future is dropped.
+    pub async fn run(self: Arc<Self>) {
+        let mut tasks = JoinSet::new();
+        if self.file.is_some() {
+            let list = self.clone();
+            let look = move || list.look(Instant::now, SystemTime::now());
+            tasks.spawn(file_watch::look_every(INTERVAL, "revocation list", look));
+        }
+        for index in 0..self.urls.len() {
+            let list = self.clone();
+            tasks.spawn(async move { list.follow_url(index).await });
+        }
+        if self.store.is_some() {
+            let list = self.clone();
+            tasks.spawn(async move {
+                if let Some(store) = &list.store {
+                    store.run(|| list.publish()).await;
+                }
+            });
+        }
+        // Only a panic ends one of them.
+        while let Some(ended) = tasks.join_next().await {
+            if ended.is_err() {
+                self.metrics.panics.inc();
+                tracing::error!("a task that follows a revocation list panicked; its list stays as it is");
+            }
+        }
+    }
+
+    async fn follow_url(&self, index: usize) {
+        let Some(url) = self.urls.get(index) else { return };
+        let mut ticks = interval(url.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            url.fetch().await;
+            self.publish();
+        }
+    }
+
+    /// Reads every source that has had no list once.
+    pub async fn fetch_missing(self: &Arc<Self>) {
+        let mut tasks = JoinSet::new();
+        for index in 0..self.urls.len() {
+            let list = self.clone();
+            tasks.spawn(async move {
+                if let Some(url) = list.urls.get(index).filter(|url| url.state.list().is_none()) {
+                    url.fetch().await;
+                }
+            });
+        }
+        let list = self.clone();
+        tasks.spawn(async move {
+            if let Some(store) = list.store.as_ref().filter(|store| store.state.list().is_none()) {
+                store.fetch().await;
+            }
+        });
+        while tasks.join_next().await.is_some() {}
+        self.publish();
+    }
+
+    /// The state of each source.
+    pub fn status(&self) -> Vec<ListStatus> {
+        self.states().map(SourceState::status).collect()
+    }
+
+    fn states(&self) -> impl Iterator<Item = &SourceState> {
+        let file = self.file.iter().map(|file| &file.state);
+        let urls = self.urls.iter().map(|url| &*url.state);
+        file.chain(urls).chain(self.store.iter().map(|store| &*store.state))
     }
 
     /// Checks the file once.
     fn look(&self, clock: impl Fn() -> Instant, now: SystemTime) {
-        let Some(file) = &self.file else { return };
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let Seen { version, failure, file: state, since, checked: last_check } = &mut *seen;
-        let checked = file.check(version.as_ref(), state, clock, now.into());
-        *last_check = now;
-        let path = file.path().display();
-        match checked {
-            Ok(Checked::NotRead) => {}
-            Ok(Checked::Unchanged) => {
-                if failure.take().is_some() {
-                    self.metrics.revocations_in_force(true);
-                    tracing::info!(file = %path, "the revocation list is readable again and unchanged");
-                }
+        if let Some(file) = &self.file {
+            file.look(clock, now);
+            self.publish();
+        }
+    }
+
+    /// Puts the lists of the sources into force if one of them has changed, and shows their state in the metrics.
+    fn publish(&self) {
+        let _one_at_a_time = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing = self.states().find(|state| state.list().is_none()).map(|state| state.name().into());
+        let lists = RevocationLists::new(self.states().filter_map(SourceState::list), missing);
+        if !lists.are_same(&self.current.load()) {
+            let lists = Arc::new(lists);
+            self.current.store(lists.clone());
+            self.in_force.change(self.number, lists);
+        }
+        if self.in_force.is_current(self.number) {
+            let lists = self.current.load();
+            for by in RevokedBy::ALL {
+                self.metrics.revocations(by.as_str(), lists.count(by));
             }
-            Ok(Checked::Changed(new)) => {
-                let before = self.current.load().len();
-                count(&new.list, &self.metrics);
-                self.metrics.revocations_in_force(true);
-                self.current.store(new.list.clone());
-                self.in_force.change(self.source, new.list.clone());
-                tracing::info!(file = %path, entries = new.list.len(), before, "the revocation list has changed");
-                let unknown = file.unknown_issuers(&new);
-                if !unknown.is_empty() {
-                    let named: BTreeSet<_> = unknown.iter().take(NAMED_ISSUERS).collect();
-                    tracing::warn!(key = KEY, file = %path, count = unknown.len(), issuers = ?named, "entries of the revocation list name unknown issuers and revoke nothing");
-                }
-                (*version, *failure, *since) = (Some(new), None, now);
-            }
-            // One line for each change of state, not for each check.
-            Err(fault) if failure.as_ref() != Some(&fault) => {
-                self.metrics.revocations_in_force(false);
-                let kept = self.current.load().len();
-                tracing::error!(key = KEY, file = %path, cause = %fault, kept_entries = kept, "the new revocation list is not used; keeping the current one");
-                *failure = Some(fault);
-            }
-            Err(_) => {}
+            self.states().for_each(|state| state.show(&self.metrics));
         }
     }
 }
 
-fn count(list: &Revocations, metrics: &Metrics) {
-    for by in RevokedBy::ALL {
-        metrics.revocations(by.as_str(), list.count(by));
-    }
+/// Keeps a copy in `cacheDir`, if that is configured.
+fn with_copy(state: SourceState, id: &str, config: &Config) -> SourceState {
+    let Some(directory) = config.jwks.cache_dir.as_deref() else { return state };
+    let copy = StoredCopy::new(directory, &format!("revocations {id}"), url_list::MAX_BYTES);
+    state.with_copy(copy, config.jwks.max_stale, SystemTime::now())
 }
 
 #[cfg(test)]

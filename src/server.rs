@@ -37,6 +37,7 @@ use crate::history::{self, History};
 use crate::jwks::KeysError;
 use crate::metrics::{ExpositionFormat, Metrics};
 use crate::refusals::Refusals;
+use crate::revocation_list::ListsError;
 use crate::tls::{self, TlsError};
 use crate::tokens_in_use::TokensInUse;
 
@@ -123,6 +124,8 @@ pub enum RunError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Keys(#[from] KeysError),
+    #[error(transparent)]
+    Revocations(#[from] ListsError),
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
 }
@@ -159,9 +162,11 @@ impl Process {
         }
     }
 
-    /// Whether the process should get new requests: it has keys and is not draining.
+    /// Whether the process should get new requests: it has keys and every revocation list, and is not draining.
     pub fn is_ready(&self) -> bool {
-        self.has_keys() && !self.draining.load(Ordering::Relaxed)
+        self.has_keys()
+            && self.current.load().revocations.are_ready()
+            && !self.draining.load(Ordering::Relaxed)
     }
 
     fn has_keys(&self) -> bool {
@@ -233,7 +238,7 @@ pub async fn run(
     let loaded = Arc::new(loaded);
     let proxies = listeners.proxy.iter().map(|proxy| proxy.listen.clone()).collect();
     let mut shared = SharedState::new(metrics.clone(), audit, clock, proxies);
-    let prepared = PreparedConfig::new(loaded.clone(), None, &metrics, loaded.config.workers)?;
+    let prepared = PreparedConfig::new(loaded.clone(), None, &shared, loaded.config.workers)?;
     let first = Arc::new(prepared.generation(&shared));
     shared.slots = first.worker_states().iter().map(|state| Arc::new(ArcSwap::new(state.clone()))).collect();
     let budget = Budget::new(first.budget_limits(), metrics.clone());

@@ -11,7 +11,7 @@ use metagate::jose::{KeySet, VerificationKey};
 use metagate::message::Fields;
 use metagate::outbound_head::{Authorization, IdentityNames, OutboundHead};
 use metagate::policy::{Matching, Methods, PathPattern, RouteTable, Verdict};
-use metagate::revocation::{Revocation, Revocations, RevokedBy};
+use metagate::revocation::{Revocation, RevocationLists, Revocations, RevokedBy};
 use metagate::trust::KeyRing;
 
 use super::world;
@@ -71,7 +71,11 @@ pub const CASES: &[Constant] = &[
             Revocation::new(by, &format!("0e5cb7a6-4d2c-4f0a-9d6b-{number:012}")).expect("an entry")
         };
         let list = Revocations::new((0..size).map(entry), None).expect("room for all").complete();
-        request(world::authorizer(Backend::Generic, Vec::new()), "/api/v1/tables/x", Some(list))
+        request(
+            world::authorizer(Backend::Generic, Vec::new()),
+            "/api/v1/tables/x",
+            Some(Arc::new(list).into()),
+        )
     }),
 ];
 
@@ -107,7 +111,7 @@ fn admitted(authorizer: Authorizer, target: &str) -> Run {
 }
 
 /// Admits a request with a good token. Verifying it is a part of what is measured.
-fn request(authorizer: Authorizer, target: &str, revocations: Option<Revocations>) -> Run {
+fn request(authorizer: Authorizer, target: &str, revocations: Option<RevocationLists>) -> Run {
     let names = IdentityNames {
         user: Some(HeaderName::from_static("x-forwarded-user")),
         email: Some(HeaderName::from_static("x-forwarded-email")),

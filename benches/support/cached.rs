@@ -10,7 +10,7 @@ use metagate::decision::Denial;
 use metagate::message::Fields;
 use metagate::numeric_date::NumericDate;
 use metagate::request::{Graphql, RequestFacts};
-use metagate::revocation::Revoked;
+use metagate::revocation::{Revoked, Unavailable};
 use metagate::token_cache::{TokenCache, TokenDigest};
 use metagate::trust::KeyRing;
 
@@ -56,7 +56,7 @@ impl Environment for Cached<'_> {
         self.inner.newer_keys(text, entry, generation).await
     }
 
-    fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Option<Box<Revoked>> {
+    fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Result<Option<Box<Revoked>>, Unavailable> {
         self.inner.revocation(token, text)
     }
 

@@ -173,7 +173,7 @@ impl Page {
             tokens: TokenTable::of(&overview.tokens, now, names),
             rules,
             more_rules,
-            revocations: facts::revocations(overview.revocations.as_ref()),
+            revocations: facts::revocations(&overview.revocations),
             bots: overview.bots.as_ref().map(facts::bots),
             configuration: facts::configuration(overview),
         }

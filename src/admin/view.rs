@@ -14,7 +14,7 @@ use crate::history::LastHour;
 use crate::jwks::SourceStatus;
 use crate::metrics::{Buckets, RuleCounts};
 use crate::refusals::Refusal;
-use crate::revocation_list::RevocationStatus;
+use crate::revocation_list::ListStatus;
 use crate::tokens_in_use::UsedToken;
 
 /// The state of the process.
@@ -30,8 +30,8 @@ pub struct Overview {
     pub last_reload: Option<LastReload>,
     /// In the format of `metagate keys --json`.
     pub sources: Vec<SourceView>,
-    /// `null` without a list.
-    pub revocations: Option<RevocationView>,
+    /// One for each source of revocations.
+    pub revocations: Vec<RevocationView>,
     /// `null` without an allow-list.
     pub bots: Option<BotsView>,
     /// Open client connections.
@@ -90,9 +90,9 @@ impl Serialize for SourceView {
     }
 }
 
-/// The revocation list in force, at one moment.
+/// A source of revocations at one moment.
 #[derive(Clone, Debug)]
-pub struct RevocationView(pub RevocationStatus, pub SystemTime);
+pub struct RevocationView(pub ListStatus, pub SystemTime);
 
 impl Serialize for RevocationView {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -100,11 +100,14 @@ impl Serialize for RevocationView {
         let entries: BTreeMap<_, _> =
             status.entries.iter().map(|(by, count)| (by.as_str(), *count)).collect();
         let value = json!({
-            "file": status.file.display().to_string(),
+            "source": status.source,
+            "name": status.name,
             "entries": entries,
-            "loaded_at": rfc3339(status.since),
-            "age_seconds": seconds_since(status.since, *now),
+            "loaded_at": status.since.map(rfc3339),
+            "confirmed_at": status.confirmed.map(rfc3339),
+            "age_seconds": status.confirmed.map(|time| seconds_since(time, *now)),
             "checked_at": rfc3339(status.checked),
+            "restored": status.restored,
             "failure": status.failure,
             "unknown_issuers": status.unknown_issuers,
         });

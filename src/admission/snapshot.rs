@@ -12,7 +12,7 @@ use crate::diagnosis::SourceSummary;
 use crate::message::Fields;
 use crate::numeric_date::NumericDate;
 use crate::request::{Credentials, Graphql, RequestFacts};
-use crate::revocation::{Revocations, Revoked};
+use crate::revocation::{RevocationLists, Revoked, Unavailable};
 use crate::trust::KeyRing;
 
 /// Fixed keys, revocations, time and body, with nothing to wait for. Commands, tests and fuzz targets use it to
@@ -27,8 +27,8 @@ pub struct Snapshot<'a> {
     pub unreachable: Vec<usize>,
     /// The sources of each issuer entry's keys, if they are known.
     pub sources: Vec<Vec<SourceSummary>>,
-    /// The revocation list.
-    pub revocations: Option<&'a Revocations>,
+    /// The revocation lists.
+    pub revocations: Option<&'a RevocationLists>,
     /// The allow-list of bots.
     pub bots: Option<&'a Bots>,
     /// The request's body.
@@ -80,8 +80,8 @@ impl Environment for Snapshot<'_> {
         self.sources.get(entry).cloned().unwrap_or_default()
     }
 
-    fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Option<Box<Revoked>> {
-        self.revocations?.find(token, text)
+    fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Result<Option<Box<Revoked>>, Unavailable> {
+        self.revocations.map_or(Ok(None), |lists| lists.check(token, text))
     }
 
     fn bot(&self, token: &VerifiedToken) -> Result<Arc<Bot>, BotFault> {

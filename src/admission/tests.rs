@@ -16,7 +16,7 @@ use crate::outbound_head::{Authorization, IdentityNames};
 use crate::policy::{
     GraphqlMatching, Matching, Mode, PathPattern, Policy, Route, RouteTable, Routed, Rule, Verdict,
 };
-use crate::revocation::{Revocation, Revocations, RevokedBy};
+use crate::revocation::{Revocation, RevocationLists, Revocations, RevokedBy};
 use crate::test_support::{MAX_BYTES, NOW, OTHER_RSA, RSA};
 use crate::test_support::{entry, fields, good_claims, key_set, verified, with};
 
@@ -126,9 +126,9 @@ impl Environment for Script {
         self.refresh
     }
 
-    fn revocation(&self, _: &VerifiedToken, _: &[u8]) -> Option<Box<Revoked>> {
+    fn revocation(&self, _: &VerifiedToken, _: &[u8]) -> Result<Option<Box<Revoked>>, Unavailable> {
         let entry = Revoked { by: RevokedBy::Id, value: "id-1".into(), until: None, note: None };
-        self.revoked.then(|| Box::new(entry))
+        Ok(self.revoked.then(|| Box::new(entry)))
     }
 
     async fn graphql(&mut self, _: &RequestFacts, _: &Fields) -> Result<Graphql, Denial> {
@@ -344,7 +344,7 @@ fn a_snapshot_limits_bodies_and_reports_unreachable_sources() {
         assert_eq!(body.0 == Some(Graphql::TOO_LONG), is_too_long);
     }
     let subject = Revocation::new(RevokedBy::Subject, "ada").unwrap();
-    let revocations = Revocations::new([subject], None).unwrap();
+    let revocations = RevocationLists::from(Arc::new(Revocations::new([subject], None).unwrap()));
     snapshot.revocations = Some(&revocations);
     let denial = admission().admit_offline(&head, &mut snapshot, &mut ()).map(drop).unwrap_err();
     assert_eq!(denial.reason, Reason::Revoked);

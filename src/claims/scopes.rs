@@ -28,7 +28,7 @@ mod tests {
             r#"{"scp":["read","write"]}"#,
             r#"{"scope":["read","write"],"scp":"admin"}"#,
         ] {
-            assert_eq!(read(json), ["read".into(), "write".into()], "{json}");
+            assert_eq!(read(json), ["read", "write"].map(Box::<str>::from), "{json}");
         }
     }
 

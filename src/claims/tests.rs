@@ -217,7 +217,7 @@ fn roles_are_found_by_name_or_by_path() {
     // A claim with the whole name takes precedence over the path.
     let both = good(json!({"a.b": "whole", "a": {"b": "path"}}));
     let rules = ClaimRules { roles_claim: RolesClaim::new("a.b"), ..open_rules() };
-    assert_eq!(validated(&rules, &both).unwrap().roles(), ["whole".into()]);
+    assert_eq!(validated(&rules, &both).unwrap().roles(), ["whole"].map(Box::<str>::from));
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn header_values_are_available_after_validation() {
     assert_eq!(token.kid(), Some("own-key"));
     assert_eq!(token.algorithm(), Algorithm::HS256);
     assert_eq!(token.fingerprint().short().len(), 16);
-    assert_eq!(token.scopes(), ["read".into(), "write".into()]);
+    assert_eq!(token.scopes(), ["read", "write"].map(Box::<str>::from));
     assert_eq!(token.claims().get("sub").and_then(JsonValue::as_str), Some("ada"));
     assert_eq!(token.expires(), Some(NumericDate::from_secs(NOW + 600)));
 }

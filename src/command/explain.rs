@@ -24,6 +24,8 @@ use crate::jwks::Keys;
 use crate::metrics::Metrics;
 use crate::numeric_date::NumericDate;
 use crate::printable;
+use crate::revocation_list::RevocationList;
+use crate::server::RunError;
 use crate::tls;
 
 #[derive(Debug, Args)]
@@ -106,7 +108,10 @@ fn judge(config: &crate::config::Config, question: &Question) -> Result<Value, F
     tls::install_crypto_provider();
     let keys = Keys::new(config, &Arc::new(Metrics::new()))?;
     keys.want_keys_of(&question.token);
-    runtime()?.block_on(keys.fetch_all());
+    let revocations = RevocationList::new(config, None, &Arc::new(Metrics::new()), &Arc::default())
+        .map_err(RunError::from)?;
+    runtime()?.block_on(async { tokio::join!(keys.fetch_all(), revocations.fetch_missing()) });
+    let revocations = revocations.current();
     let admission = admission(config);
     let wording = Wording::new(admission.authorizer.backend, &admission.authorizer.trust);
     let credentials = BackendCredentials::new(config, Arc::default());
@@ -122,7 +127,7 @@ fn judge(config: &crate::config::Config, question: &Question) -> Result<Value, F
         keys: keys.ring().clone(),
         sources: keys.status(),
         credentials: &credentials,
-        revocations: config.revocations.as_ref().map(|(_, version)| &*version.list),
+        revocations: config.revocations.is_configured().then_some(&**revocations),
         bots: bots.as_ref().map(|version| &*version.bots),
         graphql_bytes: config.limits.graphql_bytes,
         now,

@@ -1,9 +1,10 @@
 //! `metagate revoke`: adds entries to a revocation list, lists them and removes them.
 //!
-//! The list is a file that people edit too. A change keeps what they wrote, is checked with the reader of the process,
+//! The list is in a store, or a file that people edit too. A change keeps what they wrote, is checked with the reader of the process,
 //! and replaces the file in one step.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
@@ -13,7 +14,7 @@ use super::input::read_token;
 use super::list_file;
 use super::{ConfigArguments, Failure};
 use crate::audit::rfc3339;
-use crate::config::{self, Flags, Position, RevocationFile, Sources, WrittenEntry};
+use crate::config::{self, Flags, Position, RevocationFile, Sources, StoreAccess, WrittenEntry};
 use crate::numeric_date::NumericDate;
 use crate::printable;
 use crate::revocation::RevokedBy;
@@ -21,6 +22,7 @@ use crate::revocation_list::INTERVAL;
 
 mod edit;
 mod selection;
+mod store;
 
 use edit::EditFault;
 use selection::{Selection, Target};
@@ -76,38 +78,51 @@ struct Removal {
     list: ListArguments,
 }
 
+/// Where the list is.
+enum ListTarget {
+    File(PathBuf),
+    Store(Arc<StoreAccess>),
+}
+
 #[derive(Debug, Args)]
 struct ListArguments {
     /// The list; by default the file that authentication.revocations.file of the configuration names.
-    #[arg(long, value_name = "LIST")]
+    #[arg(long, value_name = "LIST", conflicts_with = "store")]
     file: Option<PathBuf>,
+    /// The list in the store that authentication.revocations.store of the configuration names. It is also the default
+    /// if the configuration names no file.
+    #[arg(long)]
+    store: bool,
     #[command(flatten)]
     config: ConfigArguments,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
-        None => add(&arguments.new, &arguments.list),
-        Some(Command::List { json, list }) => print(*json, &list.path()?),
-        Some(Command::Remove(removal)) => remove(removal),
+        None => match arguments.list.target()? {
+            ListTarget::File(path) => add(&arguments.new, &arguments.list, &path),
+            ListTarget::Store(access) => store::add(&arguments.new, &arguments.list, &access),
+        },
+        Some(Command::List { json, list }) => match list.target()? {
+            ListTarget::File(path) => print(*json, &path),
+            ListTarget::Store(access) => store::print(*json, &access),
+        },
+        Some(Command::Remove(removal)) => match removal.list.target()? {
+            ListTarget::File(path) => remove(removal, &path),
+            ListTarget::Store(access) => store::remove(removal, &access),
+        },
     }
 }
 
-fn add(new: &NewEntry, list: &ListArguments) -> Result<(), Failure> {
-    let path = list.path()?;
-    let now = NumericDate::from(SystemTime::now());
+fn add(new: &NewEntry, list: &ListArguments, path: &Path) -> Result<(), Failure> {
     let entry = new.entry()?;
-    if entry.until.is_some_and(|until| until <= now) {
-        return Err(Failure::Other("the entry would have ended already; give a later --until".to_owned()));
-    }
-    let added = list_file::change(&path, |text| {
-        let before = edit::entries(&path, text).map_err(|fault| not_changed(&path, fault, ""))?;
+    let added = list_file::change(path, |text| {
+        let before = edit::entries(path, text).map_err(|fault| not_changed(path, fault, ""))?;
         if before.iter().any(|listed| covers(listed, &entry)) {
             return Ok((None, None));
         }
         let help = || format!("; add this by hand:\n{}", edit::block(&entry, "", "\n"));
-        let text =
-            edit::with_entry(&path, text, &entry).map_err(|fault| not_changed(&path, fault, &help()))?;
+        let text = edit::with_entry(path, text, &entry).map_err(|fault| not_changed(path, fault, &help()))?;
         Ok((Some(text), Some(before.len() + 1)))
     })?;
     let Some(count) = added else {
@@ -117,11 +132,15 @@ fn add(new: &NewEntry, list: &ListArguments) -> Result<(), Failure> {
     say!("{}", edit::block(&entry, "", "\n"));
     let entries = if count == 1 { "1 entry" } else { &format!("{count} entries") };
     say!("added to {}, which now has {entries}", path.display());
+    say_about_keys(&entry);
+    list.say_when_applied(path, entry.revocation.issuer());
+    Ok(())
+}
+
+fn say_about_keys(entry: &WrittenEntry) {
     if entry.revocation.by() == RevokedBy::Key {
         say!("if the key was stolen, remove it from its key set too");
     }
-    list.say_when_applied(&path, entry.revocation.issuer());
-    Ok(())
 }
 
 /// Whether the list has the entry already, for at least as long.
@@ -130,13 +149,12 @@ fn covers(listed: &WrittenEntry, new: &WrittenEntry) -> bool {
     listed.revocation == new.revocation && long_enough
 }
 
-fn remove(removal: &Removal) -> Result<(), Failure> {
-    let path = removal.list.path()?;
+fn remove(removal: &Removal, path: &Path) -> Result<(), Failure> {
     let now = NumericDate::from(SystemTime::now());
     let selector = removal.selection.selector(now)?;
-    let gone = list_file::change(&path, |text| {
-        let (text, gone) = edit::without(&path, text, &selector)
-            .map_err(|fault| not_changed(&path, fault, "; remove the entry by hand"))?;
+    let gone = list_file::change(path, |text| {
+        let (text, gone) = edit::without(path, text, &selector)
+            .map_err(|fault| not_changed(path, fault, "; remove the entry by hand"))?;
         Ok((Some(text).filter(|_| !gone.is_empty()), gone))
     })?;
     if gone.is_empty() && removal.selection.is_ended() {
@@ -148,7 +166,7 @@ fn remove(removal: &Removal) -> Result<(), Failure> {
     }
     gone.iter().for_each(|entry| say!("{}", edit::block(entry, "", "\n")));
     say!("removed from {}", path.display());
-    removal.list.say_when_applied(&path, None);
+    removal.list.say_when_applied(path, None);
     Ok(())
 }
 
@@ -159,18 +177,22 @@ fn print(json: bool, path: &Path) -> Result<(), Failure> {
     let entries = RevocationFile::written(path, text.as_bytes())
         .map_err(|fault| Failure::Other(format!("{}: {fault}", path.display())))?;
     let now = NumericDate::from(SystemTime::now());
+    print_entries(json, &entries, now);
+    Ok(())
+}
+
+fn print_entries(json: bool, entries: &[WrittenEntry], now: NumericDate) {
     if json {
         say!("{:#}", entries.iter().map(|entry| to_json(entry, now)).collect::<Value>());
-        return Ok(());
+        return;
     }
-    for entry in &entries {
+    for entry in entries {
         let ended = if has_ended(entry, now) { "  # has ended" } else { "" };
         say!("{}{ended}", edit::block(entry, "", "\n"));
     }
     if entries.is_empty() {
         say!("# no entries");
     }
-    Ok(())
 }
 
 fn has_ended(entry: &WrittenEntry, now: NumericDate) -> bool {
@@ -235,6 +257,11 @@ impl NewEntry {
         }
         let revocation =
             revocation.of_issuer(self.issuer.as_deref().map(Into::into)).issued_before(self.before);
+        if until.is_some_and(|until| until <= SystemTime::now().into()) {
+            return Err(Failure::Other(
+                "the entry would have ended already; give a later --until".to_owned(),
+            ));
+        }
         let note = self.reason.as_deref().map(Into::into);
         Ok(WrittenEntry { revocation, until, note, at: Position::START })
     }
@@ -245,14 +272,27 @@ impl ListArguments {
         Sources::from_process(self.config.config.clone(), Flags::default())
     }
 
-    fn path(&self) -> Result<PathBuf, Failure> {
+    fn target(&self) -> Result<ListTarget, Failure> {
         if let Some(file) = &self.file {
-            return Ok(file.clone());
+            return Ok(ListTarget::File(file.clone()));
         }
-        config::revocation_file(&self.sources()).map_err(Failure::Config)?.ok_or_else(|| {
-            let help = "give --file, or --config with authentication.revocations.file";
-            Failure::Other(format!("no revocation list: {help}"))
-        })
+        let sources = self.sources();
+        if !self.store
+            && let Some(file) = config::revocation_file(&sources).map_err(Failure::Config)?
+        {
+            return Ok(ListTarget::File(file));
+        }
+        match config::revocation_store(&sources).map_err(Failure::Config)? {
+            Some(access) => Ok(ListTarget::Store(Arc::new(access))),
+            None if self.store => {
+                let help = "give --config with authentication.revocations.store.url";
+                Err(Failure::Other(format!("no revocation store: {help}")))
+            }
+            None => {
+                let help = "give --file, or --config with authentication.revocations.file or store";
+                Err(Failure::Other(format!("no revocation list: {help}")))
+            }
+        }
     }
 
     /// Says when a change applies, and what would keep it from applying.
@@ -281,8 +321,7 @@ impl ListArguments {
 
 fn warn_of_unknown_issuer(sources: &Sources, issuer: Option<&str>) {
     let (Some(issuer), Ok(loaded)) = (issuer, config::load(sources)) else { return };
-    let Some((file, version)) = loaded.config.revocations else { return };
-    if file.unknown_issuers(&version).contains(issuer) {
+    if !loaded.config.revocations.format.knows_issuer(issuer) {
         let issuer = printable::line(issuer);
         eprintln!("warning: no issuer entry is named {issuer} or has that iss: the entry revokes nothing");
     }

@@ -41,6 +41,8 @@ impl Config {
         let authorities = self.trust.iter().filter_map(|entry| entry.ca_file.as_ref());
         let identities = self.trust.iter().filter_map(|entry| entry.access.identity.as_ref());
         let identities = identities.flat_map(|(chain, key)| [chain, key]);
+        let store = self.revocations.store.iter().flat_map(|store| store.tls.files());
+        let authorities = authorities.chain(&self.revocations.fetching.ca_file).chain(store);
         listener.chain(self.upstream.tls.files()).chain(authorities).chain(identities).cloned().collect()
     }
 }

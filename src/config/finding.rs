@@ -94,6 +94,7 @@ ids! {
     RuleTestFailed: "rule-test-failed", "A test of `authorization.tests` has another outcome than expected (`check`). Always an error.";
     RuleUntested: "rule-untested", "There are rule tests, and this rule decides in none of them (`check`).";
     SecretReadable: "secret-readable", "Every user of the machine can read or change a file with a secret or a private key.";
+    StoreUnencrypted: "store-unencrypted", "The password of `revocations.store` crosses the network without encryption.";
     StoredKeys: "stored-keys", "Only keys stored by an earlier run are available (`check`).";
     UnboundKeys: "unbound-keys", "A key of the simple list verifies a token of any issuer for any service, and `audiences` is not set.";
     UnknownProvider: "unknown-provider", "`authentication.provider` is not a provider that OpenMetadata knows.";

@@ -14,7 +14,7 @@ use super::parse;
 use super::secret::AbsentSecrets;
 use super::settings::{self, KEYS, Key};
 use super::sources::{Flags, Sources};
-use super::{Config, EnvironmentProxies};
+use super::{Config, EnvironmentProxies, StoreAccess};
 
 /// A loaded configuration with its warnings.
 #[derive(Debug)]
@@ -146,6 +146,21 @@ pub fn bots_file(sources: &Sources) -> Result<Option<PathBuf>, ConfigErrors> {
         return Err(failed(errors, &files));
     }
     Ok(merged.text_at("issuer.bots.file").map(|(path, _)| PathBuf::from(path)))
+}
+
+/// The store that `authentication.revocations.store` names, also if the rest of the configuration is invalid.
+///
+/// # Errors
+/// The sources cannot be read at all, or the store is not configured correctly.
+pub fn revocation_store(sources: &Sources) -> Result<Option<StoreAccess>, ConfigErrors> {
+    let Read { merged, files, errors, .. } = read(sources);
+    if files.broken {
+        return Err(failed(errors, &files));
+    }
+    let wrong = |errors: Vec<ConfigError>| failed(errors, &files);
+    let is_ours = |error: &ConfigError| error.path.starts_with("authentication.revocations.store");
+    let errors = errors.into_iter().filter(is_ours).collect();
+    parse::revocation_store(&merged, errors).map_err(wrong)
 }
 
 /// What the sources say, before it is checked.

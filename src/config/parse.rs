@@ -48,7 +48,7 @@ use super::values;
 use super::words::Word as _;
 use super::{
     BotFile, ClientAuth, Config, DatahubSystem, EnvironmentProxies, ExchangeConfig, Jwks, Log, ProxyProtocol,
-    ServerTls, Shutdown, TlsVersion, TokenCache, TrustEntry,
+    ServerTls, Shutdown, StoreAccess, TlsVersion, TokenCache, TrustEntry,
 };
 use crate::backend::Backend;
 use crate::mint::Minter;
@@ -90,6 +90,26 @@ pub(super) fn parse_with(
         infos: report.infos.into_inner(),
         secret_files: report.secret_files.into_inner(),
     }
+}
+
+/// Parses only the store of revocations.
+pub(super) fn revocation_store(
+    merged: &Merged,
+    errors: Vec<ConfigError>,
+) -> Result<Option<StoreAccess>, Vec<ConfigError>> {
+    let report = Report {
+        errors: errors.into(),
+        warnings: Vec::new().into(),
+        infos: Vec::new().into(),
+        secret_files: Vec::new().into(),
+        absent_secrets: AbsentSecrets::Refused,
+        api_server: None,
+    };
+    let root = Section::root(merged, &report);
+    let section = root.section("authentication").section("revocations").section("store");
+    let store = revocations::store(&section);
+    let errors = report.errors.into_inner();
+    if errors.is_empty() { Ok(store) } else { Err(errors) }
 }
 
 fn config(root: &Section<'_>) -> Option<Config> {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use secrecy::SecretSlice;
+use secrecy::{ExposeSecret as _, SecretSlice};
 
 use super::document::Problem;
 use crate::file_watch::{Content, Digesting, LastRead, Stamp};
@@ -19,19 +19,94 @@ use crate::numeric_date::NumericDate;
 use crate::revocation::{ListTooLong, Remark, Revocations};
 
 mod entries;
+mod json;
 
 pub use entries::WrittenEntry;
 
 /// The maximum size of the file. YAML has smaller limits.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
+/// What is needed to make a list of its entries, wherever they come from.
+#[derive(Clone, Debug, Default)]
+pub struct ListFormat {
+    salt: Option<SecretSlice<u8>>,
+    /// Every name of an issuer entry and every `iss` that one binds.
+    issuers: BTreeSet<Box<str>>,
+}
+
+/// A list that was read, without entries that have ended.
+#[derive(Clone, Debug, Default)]
+pub struct ReadList {
+    /// The list.
+    pub list: Arc<Revocations>,
+    /// When the next entry ends.
+    pub next_end: Option<NumericDate>,
+}
+
+impl ListFormat {
+    pub(super) fn new(salt: Option<SecretSlice<u8>>, issuers: BTreeSet<Box<str>>) -> Self {
+        Self { salt, issuers }
+    }
+
+    /// Whether lists that were made with `other` are those that this makes.
+    pub fn makes_same_lists(&self, other: &Self) -> bool {
+        let salt = |format: &Self| format.salt.as_ref().map(|salt| salt.expose_secret().to_vec());
+        salt(self) == salt(other)
+    }
+
+    /// Whether an issuer entry has this name or binds this `iss`.
+    pub fn knows_issuer(&self, name: &str) -> bool {
+        self.issuers.contains(name)
+    }
+
+    /// The issuers named in a list that no issuer entry has. List entries for them revoke nothing.
+    pub fn unknown_issuers<'l>(&self, list: &'l Revocations) -> BTreeSet<&'l str> {
+        list.issuers().filter(|name| !self.issuers.contains(*name)).collect()
+    }
+
+    /// Reads a document in the format of the file. `source` names it in errors.
+    ///
+    /// # Errors
+    /// All problems of the list. A list is accepted as a whole or not at all.
+    pub fn read(
+        &self,
+        source: &str,
+        document: &[u8],
+        now: NumericDate,
+    ) -> Result<ReadList, RevocationFileFault> {
+        self.read_from(&source, document, now).map(|(read, _)| read)
+    }
+
+    /// A list without entries.
+    pub fn empty(&self) -> Revocations {
+        Revocations::with_salt(self.salt.clone())
+    }
+
+    fn read_from(
+        &self,
+        source: &dyn fmt::Display,
+        reader: impl Read,
+        now: NumericDate,
+    ) -> Result<(ReadList, Content), RevocationFileFault> {
+        let mut list = self.empty();
+        let mut next_end: Option<NumericDate> = None;
+        let content = entries_of(source, reader, |entry| {
+            if entry.until.is_some_and(|until| until <= now) {
+                return Ok(());
+            }
+            next_end = entry.until.into_iter().chain(next_end).min();
+            let remark = Remark { until: entry.until, note: entry.note.as_deref() };
+            list.add(&entry.revocation, remark)
+        })?;
+        Ok((ReadList { list: Arc::new(list.complete()), next_end }, content))
+    }
+}
+
 /// The revocation file and what is needed to parse it.
 #[derive(Clone, Debug)]
 pub struct RevocationFile {
     path: PathBuf,
-    salt: Option<SecretSlice<u8>>,
-    /// Every name of an issuer entry and every `iss` that one binds.
-    issuers: BTreeSet<Box<str>>,
+    format: ListFormat,
 }
 
 /// The list at the time it was read.
@@ -83,13 +158,13 @@ impl fmt::Display for RevocationFileFault {
 }
 
 impl RevocationFile {
-    pub(super) fn new(path: PathBuf, salt: Option<SecretSlice<u8>>, issuers: BTreeSet<Box<str>>) -> Self {
-        Self { path, salt, issuers }
+    pub(super) fn new(path: PathBuf, format: ListFormat) -> Self {
+        Self { path, format }
     }
 
-    /// The issuers named in the list that no issuer entry has. List entries for them revoke nothing.
-    pub fn unknown_issuers<'v>(&self, version: &'v Version) -> BTreeSet<&'v str> {
-        version.list.issuers().filter(|name| !self.issuers.contains(*name)).collect()
+    /// How its lists are made.
+    pub fn format(&self) -> &ListFormat {
+        &self.format
     }
 
     /// Its path.
@@ -103,17 +178,8 @@ impl RevocationFile {
     /// All problems of the list. A list is accepted as a whole or not at all.
     pub fn read(&self, now: NumericDate) -> Result<Version, RevocationFileFault> {
         let file = File::open(&self.path).map_err(|error| self.unreadable(&error))?;
-        let mut list = Revocations::with_salt(self.salt.clone());
-        let mut next_end: Option<NumericDate> = None;
-        let content = self.entries(file, |entry| {
-            if entry.until.is_some_and(|until| until <= now) {
-                return Ok(());
-            }
-            next_end = entry.until.into_iter().chain(next_end).min();
-            let remark = Remark { until: entry.until, note: entry.note.as_deref() };
-            list.add(&entry.revocation, remark)
-        })?;
-        Ok(Version { list: Arc::new(list.complete()), content, next_end })
+        let (ReadList { list, next_end }, content) = self.format.read_from(&self.place(), file, now)?;
+        Ok(Version { list, content, next_end })
     }
 
     /// Every entry of a list, as it is written, with the rules of [`Self::read`].
@@ -122,7 +188,7 @@ impl RevocationFile {
     /// As [`Self::read`].
     pub fn written(path: &Path, text: &[u8]) -> Result<Vec<WrittenEntry>, RevocationFileFault> {
         let mut entries = Vec::new();
-        Self::new(path.to_owned(), None, BTreeSet::new()).entries(text, |entry| {
+        entries_of(&format_args!("the file {}", path.display()), text, |entry| {
             entries.push(entry);
             Ok(())
         })?;
@@ -165,34 +231,43 @@ impl RevocationFile {
     }
 
     fn unreadable(&self, error: &io::Error) -> RevocationFileFault {
-        RevocationFileFault {
-            cause: format!("the file {} cannot be read: {error}", self.path.display()),
-            is_transient: error.kind() != ErrorKind::FileTooLarge,
-            ..RevocationFileFault::default()
-        }
+        unreadable(&self.place(), error)
     }
 
-    /// Passes each entry to `add`, and returns the digest of the content.
-    fn entries(
-        &self,
-        file: impl Read,
-        add: impl FnMut(WrittenEntry) -> Result<(), ListTooLong>,
-    ) -> Result<Content, RevocationFileFault> {
-        let mut reader = BufReader::new(Digesting::new(file.take(MAX_BYTES + 1)));
-        let mut length = 0;
-        let read = entries::read(&mut reader, &mut length, add);
-        if length > MAX_BYTES {
-            let error = io::Error::new(ErrorKind::FileTooLarge, format!("longer than {MAX_BYTES} bytes"));
-            return Err(self.unreadable(&error));
-        }
-        match read {
-            Ok(problems) if problems.is_empty() => Ok(reader.into_inner().content()),
-            Ok(problems) => Err(RevocationFileFault { problems, ..RevocationFileFault::default() }),
-            Err(error) if error.kind() == ErrorKind::InvalidData => Err(RevocationFileFault {
-                cause: format!("the file {} is not UTF-8 text", self.path.display()),
-                ..RevocationFileFault::default()
-            }),
-            Err(error) => Err(self.unreadable(&error)),
-        }
+    /// Its name in errors.
+    fn place(&self) -> String {
+        format!("the file {}", self.path.display())
+    }
+}
+
+fn unreadable(source: &dyn fmt::Display, error: &io::Error) -> RevocationFileFault {
+    RevocationFileFault {
+        cause: format!("{source} cannot be read: {error}"),
+        is_transient: error.kind() != ErrorKind::FileTooLarge,
+        ..RevocationFileFault::default()
+    }
+}
+
+/// Passes each entry to `add`, and returns the digest of the content.
+fn entries_of(
+    source: &dyn fmt::Display,
+    file: impl Read,
+    add: impl FnMut(WrittenEntry) -> Result<(), ListTooLong>,
+) -> Result<Content, RevocationFileFault> {
+    let mut reader = BufReader::new(Digesting::new(file.take(MAX_BYTES + 1)));
+    let mut length = 0;
+    let read = entries::read(&mut reader, &mut length, add);
+    if length > MAX_BYTES {
+        let error = io::Error::new(ErrorKind::FileTooLarge, format!("longer than {MAX_BYTES} bytes"));
+        return Err(unreadable(source, &error));
+    }
+    match read {
+        Ok(problems) if problems.is_empty() => Ok(reader.into_inner().content()),
+        Ok(problems) => Err(RevocationFileFault { problems, ..RevocationFileFault::default() }),
+        Err(error) if error.kind() == ErrorKind::InvalidData => Err(RevocationFileFault {
+            cause: format!("{source} is not UTF-8 text"),
+            ..RevocationFileFault::default()
+        }),
+        Err(error) => Err(unreadable(source, &error)),
     }
 }

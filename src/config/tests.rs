@@ -26,6 +26,7 @@ mod own_tokens;
 mod public_keys;
 mod path_prefix;
 mod resource_metadata;
+mod revocation_sources;
 mod revocations;
 mod rule_tests;
 mod routes;

@@ -85,6 +85,12 @@ reasons! {
         retry_after: Some(1),
         ..failure(StatusCode::SERVICE_UNAVAILABLE, "Signing keys are not available, try again")
     };
+    // About authorization: without the list a revoked token would be accepted.
+    RevocationsUnavailable "revocations_unavailable": Row {
+        kind: Kind::Authorization,
+        retry_after: Some(1),
+        ..failure(StatusCode::SERVICE_UNAVAILABLE, "The revocation list is not available, try again")
+    };
     CredentialUnavailable "credential_unavailable": Row {
         retry_after: Some(1),
         ..failure(StatusCode::SERVICE_UNAVAILABLE, "The backend credential is not available, try again")

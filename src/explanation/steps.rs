@@ -12,7 +12,7 @@ use crate::jose::{Algorithm, KeyChoice, KeySet, UnverifiedToken};
 use crate::jwks::SourceStatus;
 use crate::numeric_date::NumericDate;
 use crate::request::{Graphql, GraphqlOperation, RequestFacts};
-use crate::revocation::Revocations;
+use crate::revocation::RevocationLists;
 use crate::trust::TrustedIssuer;
 
 /// One completed step.
@@ -29,7 +29,7 @@ pub(super) struct Steps<'a> {
     sources: &'a [SourceStatus],
     credentials: &'a BackendCredentials,
     now: NumericDate,
-    revocations: Option<&'a Revocations>,
+    revocations: Option<&'a RevocationLists>,
     token_length: usize,
     algorithm: Option<Algorithm>,
     /// The issuer entry that the token selects.

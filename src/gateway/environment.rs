@@ -25,7 +25,7 @@ use crate::message::Fields;
 use crate::numeric_date::NumericDate;
 use crate::rate_limiter::Wait;
 use crate::request::{Graphql, RequestFacts};
-use crate::revocation::Revoked;
+use crate::revocation::{Revoked, Unavailable};
 use crate::token_cache::TokenDigest;
 use crate::trust::KeyRing;
 use crate::upstream::ReadAhead;
@@ -129,8 +129,8 @@ impl Environment for LiveEnvironment<'_> {
         self.gateway.keys.sources_of(entry)
     }
 
-    fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Option<Box<Revoked>> {
-        self.gateway.revocations.current().find(token, text)
+    fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Result<Option<Box<Revoked>>, Unavailable> {
+        self.gateway.revocations.current().check(token, text)
     }
 
     fn bot(&self, token: &VerifiedToken) -> Result<Arc<Bot>, BotFault> {

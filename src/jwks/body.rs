@@ -13,7 +13,7 @@ use super::fault::FetchError;
 ///
 /// Only identity is asked for, but some servers send gzip to everybody. The limit applies to what is received and to
 /// what it becomes, so a small body cannot expand beyond it.
-pub(super) async fn read(mut response: Response, limit: u64) -> Result<Vec<u8>, FetchError> {
+pub async fn read(mut response: Response, limit: u64) -> Result<Vec<u8>, FetchError> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut body = Body::new(response.headers(), limit)?;
     while let Some(chunk) = response.chunk().await? {

@@ -4,7 +4,7 @@
 //! request to another one, whether a redirect or a discovery document led there, is made by another client, which has
 //! none of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, IF_NONE_MATCH, LOCATION};
@@ -22,9 +22,33 @@ use crate::tls;
 /// More than any token.
 const MAX_TOKEN_BYTES: u64 = 64 * 1024;
 
+/// How the server of a source is reached.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerAccess<'a> {
+    /// The name of the source's owner in errors.
+    pub name: &'a str,
+    /// PEM: authorities in addition to the platform's.
+    pub ca_file: Option<&'a PathBuf>,
+    /// The HTTP proxy.
+    pub proxy: Option<&'a Url>,
+    /// Credentials.
+    pub access: &'a KeyAccess,
+}
+
+impl<'a> From<&'a TrustEntry> for ServerAccess<'a> {
+    fn from(entry: &'a TrustEntry) -> Self {
+        Self {
+            name: &entry.name,
+            ca_file: entry.ca_file.as_ref(),
+            proxy: entry.proxy.as_ref(),
+            access: &entry.access,
+        }
+    }
+}
+
 /// Fetches the documents of one source.
 #[derive(Debug)]
-pub(super) struct KeyClient {
+pub struct KeyClient {
     /// Without credentials.
     plain: Client,
     /// For the origin of the source, if there are credentials for it.
@@ -36,19 +60,25 @@ pub(super) struct KeyClient {
 struct OwnClient {
     client: Client,
     origin: Origin,
-    bearer_token_file: Option<std::path::PathBuf>,
+    bearer_token_file: Option<PathBuf>,
     headers: HeaderMap,
 }
 
 impl KeyClient {
-    pub(super) fn new(entry: &TrustEntry, config: &Config, source: &Url) -> Result<Self, KeysError> {
+    /// A client for the documents at `source`.
+    pub fn new<'a>(
+        server: impl Into<ServerAccess<'a>>,
+        config: &Config,
+        source: &Url,
+    ) -> Result<Self, KeysError> {
+        let entry = server.into();
         let policy = FetchPolicy::new(source);
-        let access = &entry.access;
-        let plain = client(entry, config, source, &policy, None)?;
+        let access = entry.access;
+        let plain = client(&entry, config, source, &policy, None)?;
         let own = match access.has_credentials() {
             false => None,
             true => Some(OwnClient {
-                client: client(entry, config, source, &policy, Some(access))?,
+                client: client(&entry, config, source, &policy, Some(access))?,
                 origin: source.origin(),
                 bearer_token_file: access.bearer_token_file.clone(),
                 headers: access.headers.iter().cloned().collect(),
@@ -63,7 +93,7 @@ impl KeyClient {
     }
 
     /// Requests a document. `etag` makes the request conditional.
-    pub(super) async fn get(
+    pub async fn get(
         &self,
         url: &Url,
         accept: &'static str,
@@ -125,7 +155,7 @@ async fn bearer(file: &Path) -> Result<HeaderValue, FetchError> {
 
 /// `access` is that of a client for the origin of the source only.
 fn client(
-    entry: &TrustEntry,
+    entry: &ServerAccess<'_>,
     config: &Config,
     url: &Url,
     policy: &Arc<FetchPolicy>,
@@ -133,12 +163,12 @@ fn client(
 ) -> Result<Client, KeysError> {
     let scope = NetworkScope::of(url, config);
     let files = ClientTls {
-        ca_file: scope.authorities(entry, config),
+        ca_file: scope.authorities(entry.ca_file, config),
         identity: access.and_then(|access| access.identity.clone()),
         min_version: TlsVersion::V12,
         server_name: None,
     };
-    let tls = tls::client_config(&files).map_err(|error| KeysError::Tls(entry.name.clone(), error))?;
+    let tls = tls::client_config(&files).map_err(|error| KeysError::Tls(entry.name.into(), error))?;
     let redirects = match access {
         Some(_) => policy.redirects_within(url.origin()),
         None => policy.redirects(),
@@ -157,15 +187,15 @@ fn client(
             builder = builder.proxy(proxy);
         }
     }
-    builder.build().map_err(|error| KeysError::Client(entry.name.clone(), error.without_url()))
+    builder.build().map_err(|error| KeysError::Client(entry.name.into(), error.without_url()))
 }
 
 /// The proxies of a source: the entry's for every URL, or those of the environment.
-fn proxies(entry: &TrustEntry, config: &Config) -> Vec<Proxy> {
+fn proxies(entry: &ServerAccess<'_>, config: &Config) -> Vec<Proxy> {
     let exempt = Arc::new(config.proxies.exempt.clone());
     let own = entry
         .proxy
-        .clone()
+        .cloned()
         .map(|url| ProxyServer { url, authorization: entry.access.proxy_authorization.clone() });
     let for_scheme = |scheme: &'static str, server: &Option<ProxyServer>| {
         let server = own.as_ref().or(server.as_ref())?;

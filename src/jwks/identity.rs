@@ -31,7 +31,7 @@ pub(super) struct Identity {
 impl Identity {
     pub(super) fn new(entry: &TrustEntry, url: &Url, discovered: bool, config: &Config) -> Self {
         let scope = NetworkScope::of(url, config);
-        let authorities = file_watch::read(&scope.authorities(entry, config));
+        let authorities = file_watch::read(&scope.authorities(entry.ca_file.as_ref(), config));
         Self {
             entry: entry.name.clone(),
             url: url.clone(),

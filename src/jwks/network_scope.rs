@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use crate::config::{Config, TrustEntry};
+use crate::config::Config;
 use crate::loopback::is_on_this_machine;
 
 /// Where a source is. The backend itself and this machine are never reached through a proxy.
@@ -29,8 +29,8 @@ impl NetworkScope {
     }
 
     /// The file with CA certificates to trust in addition to the platform's, if one is configured.
-    pub(super) fn authorities(self, entry: &TrustEntry, config: &Config) -> Option<PathBuf> {
+    pub(super) fn authorities(self, own: Option<&PathBuf>, config: &Config) -> Option<PathBuf> {
         let upstreams = config.upstream.tls.ca_file.as_ref().filter(|_| self == Self::Upstream);
-        entry.ca_file.as_ref().or(upstreams).cloned()
+        own.or(upstreams).cloned()
     }
 }

@@ -21,7 +21,7 @@ const ENVELOPE_BYTES: u64 = 4096;
 
 /// The file with the last good document of one source.
 #[derive(Clone, Debug)]
-pub(super) struct Store {
+pub struct Store {
     path: PathBuf,
     source: String,
     max_bytes: u64,
@@ -47,14 +47,14 @@ struct Envelope {
 
 /// A document and when it was fetched.
 #[derive(Debug)]
-pub(super) struct Stored {
-    pub(super) document: String,
-    pub(super) fetched_at: SystemTime,
+pub struct Stored {
+    pub document: String,
+    pub fetched_at: SystemTime,
 }
 
 impl Store {
     /// A file in `directory`, named by the digest of `source`.
-    pub(super) fn new(directory: &Path, source: &str, max_bytes: u64) -> Self {
+    pub fn new(directory: &Path, source: &str, max_bytes: u64) -> Self {
         let name = hex(&sha256(source.as_bytes())[..16]);
         let path = directory.join(format!("{name}.json"));
         Self { path, source: source.to_owned(), max_bytes, queue: Arc::default() }
@@ -62,7 +62,7 @@ impl Store {
 
     /// Reads the file, if it exists, belongs to this user or root, and is younger than `max_age`. After an error the
     /// caller continues without it.
-    pub(super) fn read(&self, max_age: Duration, now: SystemTime) -> io::Result<Option<Stored>> {
+    pub fn read(&self, max_age: Duration, now: SystemTime) -> io::Result<Option<Stored>> {
         let file = match File::open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
@@ -108,7 +108,7 @@ impl Store {
     }
 
     /// Writes a temporary file and renames it, so that no reader sees a partial file.
-    pub(super) fn write(&self, document: &str, fetched_at: SystemTime) -> io::Result<()> {
+    pub fn write(&self, document: &str, fetched_at: SystemTime) -> io::Result<()> {
         let since_epoch = fetched_at.duration_since(UNIX_EPOCH).unwrap_or_default();
         let envelope = Envelope {
             version: 1,
@@ -129,7 +129,7 @@ impl Store {
 
     /// Writes on a blocking thread, one write at a time. If several documents wait for a slow disk, only the last
     /// one is written.
-    pub(super) fn write_soon(&self, document: Arc<str>, fetched_at: SystemTime, name: &str) {
+    pub fn write_soon(&self, document: Arc<str>, fetched_at: SystemTime, name: &str) {
         {
             let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
             queue.waiting = Some((document, fetched_at));
@@ -154,7 +154,7 @@ impl Store {
             if let Err(error) = &written
                 && !queue.failed
             {
-                tracing::warn!(source = name, %error, "keys cannot be stored");
+                tracing::warn!(source = name, %error, "the copy in cacheDir cannot be written");
             }
             queue.failed = written.is_err();
         }

@@ -85,7 +85,7 @@ fn skipped_json(SkippedKey { kid, fault }: &SkippedKey) -> Value {
 }
 
 /// A URL for logs and metrics: no userinfo, no query.
-pub(super) fn display_url(url: &Url) -> String {
+pub fn display_url(url: &Url) -> String {
     let mut text = format!("{}://", url.scheme());
     if let Some(host) = url.host_str() {
         text.push_str(host);
@@ -98,7 +98,7 @@ pub(super) fn display_url(url: &Url) -> String {
 }
 
 /// A short name of a source that is unique within its entry: the host of its URL, or the name of its file.
-pub(super) fn unique_label(entry: &str, url: &Url, labels: &mut HashSet<String>) -> String {
+pub fn unique_label(entry: &str, url: &Url, labels: &mut HashSet<String>) -> String {
     let file = || url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default();
     let host = match (url.host_str().filter(|host| !host.is_empty()), url.port()) {
         (Some(host), Some(port)) => format!("{host}:{port}"),

@@ -121,5 +121,6 @@ label_sets! {
     pub(super) AddressLabel { address: String }
     pub(super) KindLabel { kind: &'static str }
     pub(super) WorkerLabel { worker: u32 }
+    pub(super) RevocationSourceLabel { source: String }
     pub(super) BuildLabels { version: &'static str }
 }

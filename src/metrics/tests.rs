@@ -35,6 +35,7 @@ fn used() -> Metrics {
     metrics.connections_closed("idle", 1);
     metrics.token_cache("hit");
     metrics.revocations("jti", 1);
+    metrics.revocation_source("file", true, Some(UNIX_EPOCH));
     metrics.config_reload("applied");
     metrics.certificate_ends(Some(UNIX_EPOCH));
     metrics.jwks_fetch(SOURCE, "ok");

@@ -18,7 +18,7 @@ const MAX_NOTE: usize = 64;
 /// An entry is about every issuer.
 pub(super) const ANY_ISSUER: u32 = 0;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Table {
     /// All values.
     text: Vec<u8>,
@@ -34,6 +34,7 @@ pub(super) struct Table {
     pub(super) count: usize,
 }
 
+#[derive(Clone)]
 struct Entry {
     /// Where its value begins. It ends where the next one begins.
     start: u32,
@@ -42,12 +43,14 @@ struct Entry {
 }
 
 /// Limits an entry to some of the tokens with its value.
+#[derive(Clone)]
 struct Limit {
     issuer: u32,
     issued_before: Option<NumericDate>,
 }
 
 /// What is known about an entry in addition.
+#[derive(Clone)]
 struct KeptRemark {
     entry: u32,
     /// Where its note begins. It ends where the next one begins.

@@ -14,12 +14,12 @@ use tokio::sync::watch;
 use crate::bots::Bots;
 use crate::claims::{IssuedKind, VerifiedToken};
 use crate::jose::Algorithm;
-use crate::revocation::{Revocations, Revoked};
+use crate::revocation::{RevocationLists, Revoked};
 
 /// The revocation list in force; one for the whole process.
 #[derive(Debug)]
 pub struct RevocationsInForce {
-    current: ArcSwap<Revocations>,
+    current: ArcSwap<RevocationLists>,
     /// A copy of the value in `changed`. Every request reads it, without a lock.
     version: AtomicU64,
     changed: watch::Sender<u64>,
@@ -53,22 +53,27 @@ impl RevocationsInForce {
     }
 
     /// Accepts lists only from this source from now on.
-    pub(super) fn enter(&self, source: u64, list: Arc<Revocations>) {
+    pub(super) fn enter(&self, source: u64, list: Arc<RevocationLists>) {
         let mut current = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         *current = source;
         self.set(list);
     }
 
     /// Replaces the list, if `source` is in force.
-    pub(super) fn change(&self, source: u64, list: Arc<Revocations>) {
+    pub(super) fn change(&self, source: u64, list: Arc<RevocationLists>) {
         let current = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         if *current == source {
             self.set(list);
         }
     }
 
+    /// Whether lists are accepted from this source.
+    pub(super) fn is_current(&self, source: u64) -> bool {
+        *self.source.lock().unwrap_or_else(PoisonError::into_inner) == source
+    }
+
     /// The caller holds the lock of `source`.
-    fn set(&self, list: Arc<Revocations>) {
+    fn set(&self, list: Arc<RevocationLists>) {
         self.current.store(list);
         self.announce();
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::{Sources, load};
+use crate::config::{Config, ReadList, Sources, load};
 use crate::metrics::ExpositionFormat;
 use crate::test_support::verified;
 
@@ -23,18 +23,23 @@ fn started(list: &str) -> (TempDir, Arc<RevocationList>, Arc<Metrics>) {
 
 fn started_at(list: &Path) -> (Arc<RevocationList>, Arc<Metrics>) {
     let (metrics, in_force) = (Arc::new(Metrics::new()), Arc::new(RevocationsInForce::default()));
-    (RevocationList::new(load_list(list).as_ref(), &metrics, &in_force), metrics)
+    let list = RevocationList::new(&config_with(list), None, &metrics, &in_force).unwrap();
+    list.enter();
+    (list, metrics)
 }
 
-fn load_list(list: &Path) -> Option<(RevocationFile, Version)> {
-    let variables = [
+fn config_with(list: &Path) -> Config {
+    config(&[("METAGATE_AUTHENTICATION__REVOCATIONS__FILE", list.to_str().unwrap())])
+}
+
+fn config(variables: &[(&str, &str)]) -> Config {
+    let always = [
         ("AUTHENTICATION_PUBLIC_KEYS", "https://idp.example/jwks"),
         ("METAGATE_UPSTREAM__URL", "http://10.0.0.1:8585"),
-        ("METAGATE_AUTHENTICATION__REVOCATIONS__FILE", list.to_str().unwrap()),
     ];
-    let environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let loaded = load(&Sources { environment, ..Sources::default() }).unwrap();
-    loaded.config.revocations
+    let environment = always.iter().chain(variables);
+    let environment = environment.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    load(&Sources { environment, ..Sources::default() }).unwrap().config
 }
 
 fn revokes(list: &RevocationList, id: &str) -> bool {
@@ -64,7 +69,7 @@ fn a_change_is_applied_and_counted() {
     list.look(Instant::now, NOW);
     assert!(!revokes(&list, "a") && revokes(&list, "b") && revokes(&list, "c"));
     assert!(sample(&metrics, "metagate_revocations{kind=\"jti\"} 2"));
-    assert!(sample(&metrics, "metagate_revocations_in_force 1"));
+    assert!(sample(&metrics, "metagate_revocations_in_force{source=\"file\"} 1"));
 }
 
 #[test]
@@ -75,7 +80,7 @@ fn an_unreadable_file_leaves_the_current_list_in_force() {
         fs::write(&file, broken).unwrap();
         list.look(Instant::now, NOW);
         assert!(revokes(&list, "a") && !revokes(&list, "b"), "{broken}");
-        assert!(sample(&metrics, "metagate_revocations_in_force 0"), "{broken}");
+        assert!(sample(&metrics, "metagate_revocations_in_force{source=\"file\"} 0"), "{broken}");
     }
     fs::remove_file(&file).unwrap();
     list.look(Instant::now, NOW);
@@ -84,7 +89,7 @@ fn an_unreadable_file_leaves_the_current_list_in_force() {
     fs::write(&file, "[{jti: a}]").unwrap();
     list.look(Instant::now, NOW);
     assert!(revokes(&list, "a"));
-    assert!(sample(&metrics, "metagate_revocations_in_force 1"));
+    assert!(sample(&metrics, "metagate_revocations_in_force{source=\"file\"} 1"));
     fs::write(&file, "[]").unwrap();
     list.look(Instant::now, NOW);
     assert!(!revokes(&list, "a"), "an empty list is written as one");
@@ -102,22 +107,23 @@ fn an_unchanged_file_is_not_read_again() {
         look_at(seconds);
     }
     // Read again, it would be a problem: a version that is none makes every content a new one.
-    let known = list.seen.lock().unwrap().version.take();
-    list.current.store(Arc::default());
+    let watched = list.file.as_ref().unwrap();
+    let known = watched.seen.lock().unwrap().version.take();
+    watched.state.has_grown(ReadList::default(), NOW);
+    list.publish();
     for seconds in [8, 10, 12] {
         look_at(seconds);
     }
     assert!(!revokes(&list, "a"), "nothing was read");
-    list.seen.lock().unwrap().version = known;
+    watched.seen.lock().unwrap().version = known;
     // A broken file is also read only once it has settled.
     fs::write(&file, "[{jti: b}").unwrap();
     for seconds in [14, 16, 18, 20] {
         look_at(seconds);
     }
-    list.metrics.revocations_in_force(true);
-    list.seen.lock().unwrap().failure = None;
+    watched.state.is_unchanged(NOW);
     look_at(22);
-    assert!(sample(&metrics, "metagate_revocations_in_force 1"), "nothing was read");
+    assert!(sample(&metrics, "metagate_revocations_in_force{source=\"file\"} 1"), "nothing was read");
     fs::write(&file, "[{jti: c}]").unwrap();
     look_at(24);
     assert!(revokes(&list, "c"));
@@ -139,9 +145,9 @@ fn an_entry_ends_at_its_time() {
         "{}",
         metrics.encode(ExpositionFormat::Text)
     );
-    let since = list.status().unwrap().since;
+    let since = list.status()[0].since;
     list.look(Instant::now, in_year(2120));
-    assert_eq!(list.status().unwrap().since, since, "nothing more has ended");
+    assert_eq!(list.status()[0].since, since, "nothing more has ended");
     // A file that has settled is read again within minutes for the same reason.
     let start = Instant::now();
     fs::write(directory.path().join("list"), "[{jti: a, until: 2100-01-01T00:00:00Z}]").unwrap();
@@ -161,15 +167,15 @@ fn the_status_has_the_list_in_force_and_the_failure_of_its_file() {
     list.look(Instant::now, NOW);
     fs::write(&file, "- jit: a").unwrap();
     list.look(Instant::now, later);
-    let status = list.status().unwrap();
-    assert_eq!((status.since, status.checked), (NOW, later));
+    let status = list.status().remove(0);
+    assert_eq!((status.since, status.checked), (Some(NOW), later));
     assert_eq!(status.entries.map(|(_, count)| count), [1, 0, 2, 0, 0]);
     assert_eq!(status.unknown_issuers, ["nobody"]);
     assert!(status.failure.is_some_and(|failure| failure.starts_with("line 1: \"jit\": unknown key")));
     fs::write(&file, "[]").unwrap();
     list.look(Instant::now, later);
-    let status = list.status().unwrap();
-    assert_eq!((status.since, status.failure), (later, None));
+    let status = list.status().remove(0);
+    assert_eq!((status.since, status.failure), (Some(later), None));
 }
 
 #[test]
@@ -192,7 +198,7 @@ fn the_symlink_swap_of_a_config_map_is_applied() {
 
 #[tokio::test]
 async fn without_a_file_the_task_ends() {
-    let list = RevocationList::new(None, &Arc::new(Metrics::new()), &Arc::default());
+    let list = RevocationList::new(&config(&[]), None, &Arc::new(Metrics::new()), &Arc::default()).unwrap();
     list.clone().run().await;
     assert!(!revokes(&list, "a"));
 }
@@ -237,8 +243,8 @@ fn a_watch_follows_the_configuration_in_force() {
     let (directory, before) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let list = |directory: &Path| {
         fs::write(directory.join("list"), "[]").unwrap();
-        let list = load_list(&directory.join("list"));
-        RevocationList::new(list.as_ref(), &Arc::new(Metrics::new()), &in_force)
+        let config = config_with(&directory.join("list"));
+        RevocationList::new(&config, None, &Arc::new(Metrics::new()), &in_force).unwrap()
     };
     let (old, new) = (list(before.path()), list(directory.path()));
     old.enter();

@@ -111,6 +111,7 @@ pub(super) struct PreparedConfig {
     pub(super) loaded: Arc<Loaded>,
     pub(super) keys: Arc<Keys>,
     credentials: Arc<BackendCredentials>,
+    pub(super) revocations: Arc<RevocationList>,
     upstreams: Vec<Arc<Upstream>>,
     upstream_files: Contents,
     certificate_files: Contents,
@@ -124,10 +125,10 @@ impl PreparedConfig {
     pub(super) fn new(
         loaded: Arc<Loaded>,
         before: Option<&Generation>,
-        metrics: &Arc<Metrics>,
+        shared: &SharedState,
         workers: usize,
     ) -> Result<Self, RunError> {
-        let config = &loaded.config;
+        let (config, metrics) = (&loaded.config, &shared.metrics);
         let certificate_files = file_watch::read(&config.certificate_files());
         let keys = match before {
             Some(before) => Keys::after(&before.keys, config)?,
@@ -135,6 +136,8 @@ impl PreparedConfig {
         };
         let minted = before.map(|before| before.credentials.minted().clone()).unwrap_or_default();
         let credentials = BackendCredentials::new(config, minted);
+        let lists_before = before.map(|before| &*before.revocations);
+        let revocations = RevocationList::new(config, lists_before, metrics, &shared.revocations)?;
         let http2 = config.limits.concurrent_streams > 0;
         let tls = config.tls.as_ref().map(|files| tls::server_config(files, http2)).transpose()?;
         if let (Some(files), Some(end)) = (&config.tls, tls.as_ref().and_then(|tls| tls.not_after))
@@ -171,6 +174,7 @@ impl PreparedConfig {
             keys,
             bots,
             credentials,
+            revocations,
             upstreams,
             upstream_files,
             certificate_files,
@@ -191,8 +195,7 @@ impl PreparedConfig {
             rules: config.policy.rules.iter().map(|rule| rule.name.clone()).collect(),
             entries: config.trust.iter().map(|entry| entry.name.clone()).collect(),
         });
-        let revocations =
-            RevocationList::new(config.revocations.as_ref(), &shared.metrics, &shared.revocations);
+        let revocations = self.revocations.clone();
         let bots = BotList::new(self.bots, &shared.metrics, &shared.revocations, SystemTime::now());
         // It gets a new token cache: a token that another configuration accepted must be verified again.
         let (keys, credentials) = (self.keys.clone(), self.credentials.clone());

@@ -83,6 +83,10 @@ fn ready(process: &Process) -> &'static str {
 fn not_ready(process: &Process) -> String {
     let current = process.current();
     let waiting = current.keys.waiting_for();
+    let lists = current.revocations.missing();
+    if waiting.is_empty() && !lists.is_empty() {
+        return format!("{}\n", printable::line(&lists.join(", ")));
+    }
     if waiting.is_empty() {
         return "draining\n".to_owned();
     }

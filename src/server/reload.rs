@@ -3,7 +3,7 @@
 //! 1. A reload is triggered by SIGHUP, by `POST /reload`, and by a change in the content of a configuration or
 //!    certificate file. A refused reload is tried again every 10 seconds.
 //! 2. Everything is loaded and checked again from the same sources.
-//! 3. If the process has keys, the new configuration must have them too: a process that serves must not begin to
+//! 3. If the process has keys and revocation lists, the new configuration must have them too: a process that serves must not begin to
 //!    respond with 503.
 //! 4. A new configuration replaces the current one as a whole. If any step fails, the reload is refused, and the
 //!    current configuration stays in force unchanged.
@@ -96,7 +96,7 @@ enum Refusal {
     Broken(ConfigErrors),
     Unusable(RunError),
     /// An error for each key source that returned no keys.
-    NoKeys(Vec<String>),
+    Missing(Vec<String>),
     Panicked,
 }
 
@@ -278,7 +278,7 @@ impl Reloader {
                 Trigger::Certificate => old.loaded.clone(),
                 _ => Arc::new(config::load(&sources).map_err(Refusal::Broken)?),
             };
-            PreparedConfig::new(loaded.clone(), Some(&old), &shared.metrics, shared.slots.len())
+            PreparedConfig::new(loaded.clone(), Some(&old), &shared, shared.slots.len())
                 .map_err(|error| Refusal::unusable(&loaded, error))
         });
         let prepared = preparing.await.unwrap_or(Err(Refusal::Panicked))?;
@@ -292,7 +292,13 @@ impl Reloader {
                     let why = source.failure.as_deref().unwrap_or("it has none");
                     format!("issuer `{}`: no keys from {}: {why}", source.entry, source.name)
                 });
-                return Err(Refusal::NoKeys(errors.collect()));
+                return Err(Refusal::Missing(errors.collect()));
+            }
+        }
+        if before.revocations.are_ready() && !prepared.revocations.are_ready() {
+            prepared.revocations.fetch_missing().await;
+            if !prepared.revocations.are_ready() {
+                return Err(Refusal::Missing(prepared.revocations.missing()));
             }
         }
         Ok(prepared)
@@ -364,7 +370,7 @@ impl Refusal {
         match self {
             Self::Broken(errors) => (true, errors.iter().map(ToString::to_string).collect()),
             Self::Unusable(error) => (true, vec![error.to_string()]),
-            Self::NoKeys(missing) => (false, missing.clone()),
+            Self::Missing(missing) => (false, missing.clone()),
             Self::Panicked => (false, vec!["reading it panicked".to_owned()]),
         }
     }

@@ -35,7 +35,12 @@ impl Process {
             },
             last_reload: self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             sources: current.keys.status().into_iter().map(|status| SourceView { status, at: now }).collect(),
-            revocations: current.revocations.status().map(|status| RevocationView(status, now)),
+            revocations: current
+                .revocations
+                .status()
+                .into_iter()
+                .map(|status| RevocationView(status, now))
+                .collect(),
             bots: current.bots.status().map(|status| BotsView(status, now)),
             connections: self.metrics.connections.get(),
             budgets: self.budgets(),

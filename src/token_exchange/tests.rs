@@ -54,7 +54,7 @@ fn the_user_takes_the_place_of_the_caller_and_nothing_is_smuggled() {
     assert!(token.roles().is_empty() && !token.is_backends_own());
     assert_eq!(token.class(), TokenClass::User);
     assert_eq!((token.entry(), token.subject()), ("idp", Some("job")));
-    assert_eq!(token.scopes(), ["metadata.write".into()]);
+    assert_eq!(token.scopes(), ["metadata.write"].map(Box::<str>::from));
     let user = token.mapped_user().unwrap();
     assert_eq!((&*user.entry, &*user.user), ("nightly", "ingestion-bot"));
 }
@@ -140,7 +140,7 @@ fn unmapped_tokens_are_refused_or_stay_what_they_are() {
     assert_eq!(*token(true).mapping(), Mapping::Missing);
     let forwarded = token(false);
     assert_eq!((forwarded.mapping(), forwarded.principal()), (&Mapping::None, "ada"));
-    assert_eq!(forwarded.roles(), ["R".into()]);
+    assert_eq!(forwarded.roles(), ["R"].map(Box::<str>::from));
 }
 
 /// The same subject of another issuer is another workload.

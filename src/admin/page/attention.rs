@@ -54,9 +54,13 @@ pub(super) fn items(overview: &Overview, names: bool) -> Vec<Item> {
             errors.first().map_or("", String::as_str),
         ));
     }
-    let fault = overview.revocations.as_ref().and_then(|list| list.0.failure.as_ref());
-    if let Some(fault) = fault {
-        items.push(Item::bad("The revocation list is an earlier one.", fault));
+    for list in overview.revocations.iter().map(|list| &list.0) {
+        if let Some(fault) = &list.failure {
+            items.push(Item::bad(
+                "A revocation list is not the current one.",
+                format!("{}: {fault}", list.name),
+            ));
+        }
     }
     if let Some(fault) = overview.bots.as_ref().and_then(|bots| bots.0.failure.as_ref()) {
         items.push(Item::bad("The allow-list of bots is not in force.", fault));

@@ -63,23 +63,36 @@ pub(super) fn configuration(overview: &Overview) -> Vec<Fact> {
     facts
 }
 
-/// The revocation list in force.
-pub(super) fn revocations(revocations: Option<&RevocationView>) -> Vec<Fact> {
-    let Some(RevocationView(status, now)) = revocations else {
-        return vec![Fact::of("list", "none: authentication.revocations.file is not set")];
-    };
+/// The revocation list of each source.
+pub(super) fn revocations(revocations: &[RevocationView]) -> Vec<Fact> {
+    if revocations.is_empty() {
+        return vec![Fact::of("list", "none: authentication.revocations is not set")];
+    }
+    revocations.iter().flat_map(revocation_list).collect()
+}
+
+fn revocation_list(RevocationView(status, now): &RevocationView) -> Vec<Fact> {
     let kinds = status.entries.iter().filter(|(_, count)| *count > 0);
     let kinds: Vec<_> = kinds.map(|(by, count)| format!("{count} by {}", by.as_str())).collect();
     let kinds = if kinds.is_empty() { "none".to_owned() } else { kinds.join(", ") };
     let ago = |time| format!("{} ago", duration(view::seconds_since(time, *now)));
     let mut facts = vec![
-        Fact::of("list", status.file.display().to_string()),
+        Fact::of("list", &status.name),
         Fact::of("entries", kinds),
-        Fact::of("in force since", ago(status.since)),
+        Fact::of("in force since", status.since.map_or_else(|| "never".to_owned(), ago)),
+        Fact::of("confirmed", status.confirmed.map_or_else(|| "never".to_owned(), ago)),
         Fact::of("checked", ago(status.checked)),
     ];
+    if status.restored {
+        let copy = "stored by an earlier run; the source has not confirmed it yet";
+        facts.push(Fact { class: "warn", ..Fact::of("copy", copy) });
+    }
     if let Some(fault) = &status.failure {
-        facts.push(Fact::bad("error", format!("{fault}; the list in force is an earlier one")));
+        let now = match status.since {
+            Some(_) => "the list in force is an earlier one",
+            None => "there is no list, and tokens are refused",
+        };
+        facts.push(Fact::bad("error", format!("{fault}; {now}")));
     }
     if !status.unknown_issuers.is_empty() {
         let unknown = status.unknown_issuers.join(", ");

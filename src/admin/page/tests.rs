@@ -19,7 +19,7 @@ use crate::jwks::SourceStatus;
 use crate::metrics::RuleCounts;
 use crate::numeric_date::NumericDate;
 use crate::revocation::RevokedBy;
-use crate::revocation_list::RevocationStatus;
+use crate::revocation_list::ListStatus;
 use crate::test_support::{p256_key, parsed};
 use crate::tokens_in_use::UsedToken;
 
@@ -85,17 +85,20 @@ fn overview() -> Overview {
             outcome: Outcome::Refused { broken: true, errors: vec![ODD.to_owned()] },
         }),
         sources: vec![source()],
-        revocations: Some(RevocationView(
-            RevocationStatus {
-                file: ODD.into(),
+        revocations: vec![RevocationView(
+            ListStatus {
+                source: "file".to_owned(),
+                name: ODD.to_owned(),
                 entries: RevokedBy::ALL.map(|by| (by, usize::from(by == RevokedBy::Id) * 7)),
-                since: at(NOW - 5),
+                since: Some(at(NOW - 5)),
+                confirmed: Some(at(NOW - 5)),
                 checked: at(NOW - 2),
                 failure: Some(ODD.to_owned()),
+                restored: false,
                 unknown_issuers: vec![ODD.to_owned()],
             },
             at(NOW),
-        )),
+        )],
         bots: Some(BotsView(
             BotListStatus {
                 file: ODD.into(),
@@ -207,7 +210,7 @@ fn what_needs_a_look_is_listed() {
     for expected in [
         "Keys cannot be fetched.",
         "The last configuration was refused.",
-        "The revocation list is an earlier one.",
+        "A revocation list is not the current one.",
         "The allow-list of bots is not in force.",
         "2 with 3 tokens",
         "no bot is accepted",

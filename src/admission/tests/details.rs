@@ -8,7 +8,7 @@ use crate::decision::SystemCredential;
 use crate::diagnosis::SourceSummary;
 use crate::jose::AlgorithmSet;
 use crate::policy::{Effect, Expression, Impersonation, Requirement};
-use crate::revocation::{Remark, Revocation, Revocations, RevokedBy};
+use crate::revocation::{Remark, Revocation, RevocationLists, Revocations, RevokedBy};
 use crate::test_support::{HMAC, P256, SECRET, SigningKey, base64url, without};
 
 mod claims;
@@ -25,7 +25,7 @@ struct Case {
     keys: Option<KeySet>,
     unreachable: bool,
     sources: Vec<SourceSummary>,
-    revocations: Option<Revocations>,
+    revocations: Option<RevocationLists>,
     step: Step,
     detail: &'static str,
 }
@@ -199,6 +199,7 @@ fn row(reason: Reason) -> Row {
         ],
         Reason::BadTarget => form::bad_targets(),
         Reason::KeysUnavailable => keys::no_keys(),
+        Reason::RevocationsUnavailable => claims::no_list(),
         Reason::PayloadTooLarge => vec![
             case(Step::Body, &token_of(json!({})), "Content-Length is 101, limits.bodyBytes is 100")
                 .changed(|case| case.request.content_length = Some(101)),

@@ -56,7 +56,7 @@ impl Environment for Limited {
         self.script.newer_keys(text, entry, generation).await
     }
 
-    fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Option<Box<Revoked>> {
+    fn revocation(&self, token: &VerifiedToken, text: &[u8]) -> Result<Option<Box<Revoked>>, Unavailable> {
         self.script.revocation(token, text)
     }
 

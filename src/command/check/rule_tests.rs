@@ -17,6 +17,7 @@ use crate::message::Fields;
 use crate::numeric_date::NumericDate;
 use crate::policy::Mode;
 use crate::request::RequestFacts;
+use crate::revocation::RevocationLists;
 use crate::trust::KeyRing;
 
 const KEY_ID: &str = "metagate-check";
@@ -76,7 +77,8 @@ pub(super) fn run(config: &Config, now: NumericDate, all_steps: bool) -> Result<
     let rules: Vec<Box<str>> = authorizer.policy.rules.iter().map(|rule| rule.name.clone()).collect();
     let mut hit = vec![false; rules.len()];
     let mut tests = Vec::new();
-    let runner = Runner { config, admission, signers, now };
+    let revocations = config.revocations.of_file();
+    let runner = Runner { config, admission, signers, revocations, now };
     for test in &config.rule_tests {
         let mut steps = Steps { authorizer: &runner.admission.authorizer, lines: Vec::new() };
         let decided = runner.admit(test, &mut ())?;
@@ -200,6 +202,8 @@ struct Runner<'a> {
     admission: Admission,
     signers: Vec<Option<Signer>>,
     now: NumericDate,
+    /// The list of the file: the others are not read.
+    revocations: RevocationLists,
 }
 
 impl Runner<'_> {
@@ -232,7 +236,7 @@ impl Runner<'_> {
             token_fields: None,
         };
         let mut snapshot = Snapshot::new(self.now, Arc::new(KeyRing { generation: 0, sets }));
-        snapshot.revocations = self.config.revocations.as_ref().map(|(_, version)| &*version.list);
+        snapshot.revocations = Some(&self.revocations);
         snapshot.body = &test.body;
         snapshot.graphql_bytes = self.config.limits.graphql_bytes;
         let admitted = self.admission.admit_offline(&head, &mut snapshot, steps);

@@ -11,10 +11,10 @@ use crate::revocation::{ListTooLong, Revocation, RevokedBy};
 /// The maximum number of reported problems of one list.
 const MAX_PROBLEMS: usize = 20;
 /// Further members of an entry.
-const ISSUER: &str = "issuer";
-const ISSUED_BEFORE: &str = "issuedBefore";
-const UNTIL: &str = "until";
-const NOTE: &str = "note";
+pub(super) const ISSUER: &str = "issuer";
+pub(super) const ISSUED_BEFORE: &str = "issuedBefore";
+pub(super) const UNTIL: &str = "until";
+pub(super) const NOTE: &str = "note";
 
 /// An entry as it is written in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,14 +153,15 @@ fn json_lines(
     Ok(if unreadable.is_empty() { wrong } else { unreadable })
 }
 
-enum LineFault {
+pub(super) enum LineFault {
     /// It is not JSON.
     Unreadable(Vec<Problem>),
     /// It is not an entry.
     Wrong(Problem),
 }
 
-fn of_line(line: &str) -> Result<WrittenEntry, LineFault> {
+/// Reads one JSON line.
+pub(super) fn of_line(line: &str) -> Result<WrittenEntry, LineFault> {
     if let Some(entry) = plain_map(line).and_then(|node| entry(&node).ok()) {
         return Ok(entry);
     }

@@ -19,6 +19,7 @@ use crate::request::{ForwardAuthDialect, OperationKind};
 use crate::token_exchange::{MAX_TOKEN_LIFETIME, MIN_TOKEN_LIFETIME};
 
 const HTTP: &[&str] = &["http", "https"];
+const STORE: &[&str] = &["redis", "rediss"];
 const UPSTREAM: &[&str] = &["http", "https", "unix"];
 const KEY_URLS: &[&str] = super::super::values::KEY_URLS;
 const ALGORITHMS: &str = "[RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA]";
@@ -209,6 +210,22 @@ pub const KEYS: &[Key] = &[
     key("authentication.allowedDomains", Kind::Texts, "[]", "The allowed domains of principals."),
     key("authentication.enforcePrincipalDomain", Kind::Bool, "false", "Whether a principal's domain is checked, as in OpenMetadata. Bots and OpenMetadata's own tokens are exempt."),
     key("authentication.revocations.file", Kind::Path, "", "A file of revoked tokens, YAML or JSON lines, read again when it changes. docs/configuration.md describes its format; `metagate revoke` adds and removes entries.").example("/etc/metagate/revocations/list.yaml"),
+    key("authentication.revocations.urls", Kind::Urls(HTTP), "[]", "URLs of further lists in the same format, fetched every refreshInterval with If-None-Match. While one cannot be fetched its last list stays in force.").example("[https://security.corp.example/revocations.json]"),
+    key("authentication.revocations.refreshInterval", LONG, "5s", "How often to fetch the lists of urls."),
+    key("authentication.revocations.bearerTokenFile", Kind::Path, "", "A file with the bearer token that is sent to the servers of urls. It is read for each fetch.").example("/run/secrets/revocations/token"),
+    key("authentication.revocations.caFile", Kind::Path, "", "PEM file of authorities to trust for urls, in addition to the platform's.").example("/etc/ssl/corp.pem"),
+    key("authentication.revocations.store.url", Kind::UrlOrUrls(STORE), "", "A Redis (6 or later) or Valkey server that all replicas share: redis://host:port/database, or rediss:// for TLS. With a list the first server that answers is used: nodes of a cluster, or the sentinels of sentinelMaster. docs/revocation.md.").example("rediss://redis.corp.example:6379/0"),
+    key("authentication.revocations.store.sentinelMaster", Kind::Text, "", "The name of the master to ask for, if url names sentinels.").example("mymaster"),
+    key("authentication.revocations.store.namespace", Kind::Name, "default", "Separates installations that share a server: a part of the names of all keys and of the channel."),
+    key("authentication.revocations.store.username", Kind::Text, "", "The name of the ACL user. Default: the server's default user.").example("metagate"),
+    key("authentication.revocations.store.password", Kind::Secret, "", "The password.").example("${REDIS_PASSWORD}"),
+    key("authentication.revocations.store.passwordFile", Kind::Path, "", "A file that contains the password.").example("/run/secrets/redis/password"),
+    key("authentication.revocations.store.sentinelPassword", Kind::Secret, "", "The password of the sentinels, if they have one.").example("${SENTINEL_PASSWORD}"),
+    key("authentication.revocations.store.sentinelPasswordFile", Kind::Path, "", "A file that contains the password of the sentinels.").example("/run/secrets/redis/sentinel-password"),
+    key("authentication.revocations.store.caFile", Kind::Path, "", "PEM file of authorities to trust for rediss://, in addition to the platform's.").example("/etc/ssl/corp.pem"),
+    key("authentication.revocations.store.certFile", Kind::Path, "", "PEM file of the client certificate for rediss://.").example("/etc/metagate/redis/tls.crt"),
+    key("authentication.revocations.store.keyFile", Kind::Path, "", "PEM file of the private key of that certificate.").example("/etc/metagate/redis/tls.key"),
+    key("authentication.revocations.store.poll", Kind::Duration(Duration::from_millis(100), Duration::from_secs(3600)), "1s", "How often to ask the server whether the list has changed. Its messages announce most changes earlier, but may be lost."),
     key("authentication.jwks.refreshInterval", LONG, "10m", "How often to fetch key sets whose responses have neither Cache-Control nor Expires."),
     key("authentication.jwks.unknownKeyCooldown", LONG, "30s", "Limits the fetches that tokens can cause by an unknown kid or a signature that does not verify: for each source at most 3 in a row, and on average one in this time."),
     key("authentication.jwks.timeout", WAIT, "5s", "The maximum time for one fetch."),

@@ -66,8 +66,15 @@ fn the_commented_values_of_the_example_are_valid() {
         assert!(expected.iter().any(|expected| error.contains(expected)), "{error}");
     }
     assert!(!errors.is_empty());
-    let variables =
-        ["PARTNER_SIGNING_KEY", "SYSTEM_CLIENT_SECRET", "SIGNING_KEY", "TOKEN_SALT", "KEYS_API_KEY"];
+    let variables = [
+        "PARTNER_SIGNING_KEY",
+        "SYSTEM_CLIENT_SECRET",
+        "SIGNING_KEY",
+        "TOKEN_SALT",
+        "KEYS_API_KEY",
+        "REDIS_PASSWORD",
+        "SENTINEL_PASSWORD",
+    ];
     let with_user = format!("ada:{SECRET}");
     let errors = file(&everything())
         .with(&variables.map(|name| (name, SECRET)))

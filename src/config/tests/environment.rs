@@ -30,6 +30,7 @@ fn sample(kind: Kind) -> &'static str {
         Kind::Rate => "7/s",
         Kind::Address => "127.0.0.1:7",
         Kind::Listen => "unix:/seven",
+        Kind::UrlOrUrls(schemes) if schemes.contains(&"redis") => "redis://seven.example/",
         Kind::Url(_) | Kind::UrlOrUrls(_) | Kind::Urls(_) | Kind::KeyUrls => "https://seven.example/",
         Kind::Path => "/seven",
         Kind::Word(words) | Kind::Words(words) => words.accepted[1],

@@ -41,7 +41,7 @@ fn bot_names_are_those_of_openmetadata() {
     let variable = ("METAGATE_OPENMETADATA__IMPERSONATION__BOTS", "[a]");
     let config = file(&format!("backend: openmetadata\nauthentication: {{publicKeyUrls: ['{OWN_SET}']}}"));
     let config = config.with(&[UPSTREAM, variable]).config();
-    assert_eq!(config.policy.impersonation.unwrap().bots, ["a".into()]);
+    assert_eq!(config.policy.impersonation.unwrap().bots, ["a"].map(Box::<str>::from));
     for bots in ["['*']", "[ingestion-*]", "[a@example.org]", "['a b']"] {
         let errors = of_own_set(bots).errors();
         assert!(errors.len() == 1 && errors[0].contains("is not the name of a bot"), "{bots}: {errors:?}");

@@ -34,7 +34,7 @@ fn the_issuer_is_an_entry_of_its_own_and_must_be_exchanged() {
     assert!(matches!(&entry.keys, KeySource::Inline(keys) if keys[0].material() == key.material()));
     assert_eq!(entry.algorithms, TokenIssuer::algorithms());
     assert_ne!(entry.algorithms, AlgorithmSet::default());
-    assert_eq!(entry.rules.issuers, ["https://m.example".into()]);
+    assert_eq!(entry.rules.issuers, ["https://m.example"].map(Box::<str>::from));
     assert_eq!(entry.rules.leeway, std::time::Duration::from_secs(30));
     assert!(config.exchange.table.includes("metagate"), "never forwarded");
     assert!(loaded.secret_files.iter().any(|file| file.ends_with("key.pem")), "a changed key is reloaded");

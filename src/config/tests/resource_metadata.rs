@@ -18,8 +18,8 @@ fn a_resource_has_what_its_document_and_challenge_need() {
         let [resource] = &*config.resource_metadata else { panic!("one") };
         assert_eq!((&*resource.path, &*resource.resource_path), ("/mcp", "/mcp"));
         assert_eq!((&*resource.origin, &*resource.resource), ("https://c.example", "https://c.example/mcp"));
-        assert_eq!(resource.authorization_servers, ["https://login.example".into()]);
-        assert_eq!(resource.scopes, ["a".into(), "b:c".into()]);
+        assert_eq!(resource.authorization_servers, ["https://login.example"].map(Box::<str>::from));
+        assert_eq!(resource.scopes, ["a", "b:c"].map(Box::<str>::from));
         assert_eq!(resource.name.as_deref(), Some("C"));
     }
     assert!(with("generic", "[]").config().resource_metadata.is_empty());

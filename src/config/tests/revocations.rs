@@ -17,7 +17,7 @@ fn case(list: &str) -> Case {
 
 #[track_caller]
 fn read(list: &str) -> Arc<Revocations> {
-    case(list).config().revocations.unwrap().1.list
+    case(list).config().revocations.file.unwrap().1.list
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_long_list_of_json_lines_is_accepted() {
 
 #[test]
 fn without_a_file_there_is_no_list() {
-    assert!(environment(&[KEYS_URL, UPSTREAM]).config().revocations.is_none());
+    assert!(environment(&[KEYS_URL, UPSTREAM]).config().revocations.file.is_none());
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn datahub_appends_its_salt_to_the_token() {
     let hash = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, hash);
     let case = || case(&format!("- datahubTokenHash: {hash}\n"));
     let revokes = |case: Case| {
-        let list = case.config().revocations.unwrap().1.list;
+        let list = case.config().revocations.file.unwrap().1.list;
         list.find(&verified(json!({})), &token).is_some()
     };
     assert!(!revokes(case()));

@@ -48,7 +48,7 @@ fn an_entry_turns_the_endpoint_on() {
     assert_eq!(Some(endpoint.rate), RateLimit::new(60, MINUTE, 20));
     let issuance = config.exchange.table.issuance("nightly").unwrap();
     assert_eq!(issuance.lifetime, Duration::from_secs(90 * 60));
-    assert_eq!(issuance.issuers, ["https://github.example".into(), "https://ghe.example".into()]);
+    assert_eq!(issuance.issuers, ["https://github.example", "https://ghe.example"].map(Box::<str>::from));
     let own = "issuer: {{keys}, tokenEndpoint: {path: /a/b-c, requestsPerMinute: 5, burst: 7}}";
     let config = with(own, &entry(", tokenLifetime: 1m")).config();
     let endpoint = config.exchange.endpoint.as_ref().unwrap();

@@ -88,7 +88,7 @@ fn entries_are_read_with_the_types_of_their_values() {
         email: Some("i@x.example".into()),
     };
     assert_eq!((&*one.user, one.subjects.len()), (&user, 0));
-    assert_eq!(two.subjects, ["a:b".into(), "c".into()]);
+    assert_eq!(two.subjects, ["a:b", "c"].map(Box::<str>::from));
     assert_eq!((two.user.index, &*two.user.user, &two.user.email), (1, "service_6f0c", &None));
     let [ExchangeCredential::Minted(target), ExchangeCredential::File(path)] = &*config.exchange.credentials
     else {

@@ -57,7 +57,7 @@ authorization:
     assert_eq!(config.upstream.url.as_str(), "http://gms.example:8080/");
     let partner = &config.trust[0];
     assert_eq!(&*partner.name, "partner");
-    assert_eq!(partner.rules.issuers, ["https://issuer.example/#x".into()]);
+    assert_eq!(partner.rules.issuers, ["https://issuer.example/#x"].map(Box::<str>::from));
     assert_eq!(partner.rules.audiences, ["catalog", "other"].map(Box::from));
     assert_eq!((partner.rules.leeway.as_secs(), partner.rules.kinds.require_type), (7, true));
     assert_eq!(partner.rules.principal.claims, ["email", "sub"].map(Box::from));

@@ -80,7 +80,7 @@ fn revocation_applies_to_cached_tokens() {
     assert_eq!(text(&line, "key"), Some("authentication.revocations.file"));
     assert!(text(&line, "cause").is_some_and(|cause| cause.starts_with("line 1: ")), "{line}");
     assert_eq!(asked(), Some(401));
-    assert_eq!(stage.gateway.metric("metagate_revocations_in_force", &[]), 0.0);
+    assert_eq!(stage.gateway.metric("metagate_revocations_in_force", &[("source", "file")]), 0.0);
     replace(directory.path(), "[]");
     eventually("the token to be accepted again", || (asked() == Some(200)).then_some(()));
 }
@@ -121,13 +121,13 @@ fn revoke_command_changes_the_list_of_a_running_process() {
     let text = fs::read_to_string(&list).expect("the list");
     assert!(text.ends_with("  note: \"laptop lost\"  # nobody yet\n"), "{text}");
     let status = stage.gateway.ask_admin("GET", "/status", &[]).json();
-    let revocations = &status["revocations"];
-    assert_eq!((&revocations["file"], &revocations["entries"]["fingerprint"]), (&json!(list), &json!(1)));
+    let revocations = &status["revocations"][0];
+    assert_eq!((&revocations["name"], &revocations["entries"]["fingerprint"]), (&json!(list), &json!(1)));
     assert!(revocations["failure"].is_null() && revocations["age_seconds"].is_u64(), "{revocations}");
     replace(directory.path(), "- nonsense");
     let failed = eventually("the failure on the status page", || {
         let status = stage.gateway.ask_admin("GET", "/status", &[]).json();
-        status["revocations"]["failure"].as_str().map(str::to_owned)
+        status["revocations"][0]["failure"].as_str().map(str::to_owned)
     });
     assert!(failed.starts_with("line 1: "), "{failed}");
     assert!(stage.gateway.ask_admin("GET", "/", &[]).text().contains("the list in force is an earlier one"));

@@ -133,12 +133,22 @@ pub(super) fn domains() -> Vec<Case> {
     ]
 }
 
+/// A token that another source revokes is refused as revoked.
+pub(super) fn no_list() -> Vec<Case> {
+    let missing = RevocationLists::new([Arc::default()], Some("the store".into()));
+    let detail = "there is no revocation list yet of: \"the store\"";
+    vec![
+        case(Step::Revocation, &token_of(json!({"jti": "id-1"})), detail)
+            .changed(|case| case.revocations = Some(missing)),
+    ]
+}
+
 pub(super) fn revoked() -> Vec<Case> {
     let token = token_of(json!({"jti": "id-1"}));
     let of = |by, value: &str, detail| {
         case(Step::Revocation, &token, detail).changed(|case| {
             let entry = Revocation::new(by, value).unwrap();
-            case.revocations = Some(Revocations::new([entry], None).unwrap());
+            case.revocations = Some(Arc::new(Revocations::new([entry], None).unwrap()).into());
         })
     };
     let with = |remark, detail| {
@@ -146,7 +156,7 @@ pub(super) fn revoked() -> Vec<Case> {
             let entry = Revocation::new(RevokedBy::Id, "id-1").unwrap();
             let mut list = Revocations::default();
             list.add(&entry, remark).unwrap();
-            case.revocations = Some(list);
+            case.revocations = Some(Arc::new(list).into());
         })
     };
     let end = Some(NumericDate::from_secs(1_900_000_000));

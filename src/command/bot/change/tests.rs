@@ -55,9 +55,9 @@ fn older_tokens_end_after_the_grace_time_and_never_later_than_before() {
 #[test]
 fn one_token_or_all_are_revoked() {
     let mut bots = vec![bot("a", vec![token("1", 1), token("2", 1), token("3", 1)])];
-    assert_eq!(revoke(&mut bots, "a", Some("2"), NOW).ok().unwrap(), ["2".into()]);
+    assert_eq!(revoke(&mut bots, "a", Some("2"), NOW).ok().unwrap(), ["2"].map(Box::<str>::from));
     assert!(message(revoke(&mut bots, "a", Some("2"), NOW).err().unwrap()).contains("nothing was changed"));
-    assert_eq!(revoke(&mut bots, "a", None, NOW).ok().unwrap(), ["1".into(), "3".into()]);
+    assert_eq!(revoke(&mut bots, "a", None, NOW).ok().unwrap(), ["1", "3"].map(Box::<str>::from));
     assert!(revoke(&mut bots, "a", None, NOW).is_err());
     assert!(delete(&mut bots, "a", NOW).is_ok() && bots.is_empty());
     assert!(delete(&mut bots, "a", NOW).is_err());

@@ -1,0 +1,84 @@
+//! Where revocations come from, and how the store that replicas share is reached.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use crate::revocation::RevocationLists;
+
+use super::{ClientTls, ListFormat, RevocationFile, Version};
+
+/// The sources of revocations. The lists of all of them are in force together.
+#[derive(Clone, Debug, Default)]
+pub struct RevocationSources {
+    /// The file, and its list as read when this configuration was loaded.
+    pub file: Option<(RevocationFile, Version)>,
+    /// Lists that are fetched.
+    pub urls: Vec<Url>,
+    /// How they are fetched.
+    pub fetching: ListFetching,
+    /// The store that replicas share.
+    pub store: Option<Arc<StoreAccess>>,
+    /// How lists are made of their entries.
+    pub format: ListFormat,
+}
+
+/// How the lists of `revocations.urls` are fetched.
+#[derive(Clone, Debug, Default)]
+pub struct ListFetching {
+    /// How often.
+    pub interval: Duration,
+    /// A file with the bearer token to send, read for each fetch.
+    pub bearer_token_file: Option<PathBuf>,
+    /// PEM: authorities in addition to the platform's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How a Redis or Valkey server is reached.
+#[derive(Clone, Debug)]
+pub struct StoreAccess {
+    /// The servers, `redis` or `rediss`: the nodes of a cluster, the sentinels, or one server.
+    pub urls: Vec<Url>,
+    /// The name of the master that the sentinels are asked for.
+    pub sentinel_master: Option<Box<str>>,
+    /// A part of the names of all keys.
+    pub namespace: Box<str>,
+    /// The ACL user.
+    pub username: Option<Box<str>>,
+    /// The password of the servers.
+    pub password: Option<SecretString>,
+    /// The password of the sentinels.
+    pub sentinel_password: Option<SecretString>,
+    /// TLS of `rediss`.
+    pub tls: ClientTls,
+    /// How often the server is asked for changes.
+    pub poll: Duration,
+}
+
+impl RevocationSources {
+    /// The list of the file alone.
+    pub fn of_file(&self) -> RevocationLists {
+        self.file.as_ref().map(|(_, version)| version.list.clone().into()).unwrap_or_default()
+    }
+
+    /// Whether there is any source.
+    pub fn is_configured(&self) -> bool {
+        self.file.is_some() || !self.urls.is_empty() || self.store.is_some()
+    }
+}
+
+impl StoreAccess {
+    /// The number of the database.
+    pub fn database(&self) -> i64 {
+        let path = self.urls.first().map(Url::path).unwrap_or_default();
+        path.trim_matches('/').parse().unwrap_or_default()
+    }
+
+    /// Whether the connection is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.urls.first().is_some_and(|url| url.scheme() == "rediss")
+    }
+}

@@ -1,0 +1,88 @@
+//! `authentication.revocations.urls` and `.store`.
+
+use super::*;
+
+fn case(revocations: &str) -> Case {
+    file(&format!(
+        "upstream: {{url: \"http://127.0.0.1:1\"}}\nauthentication:\n  publicKeyUrls: [\"https://idp.example/jwks\"]\n  revocations: {revocations}\n"
+    ))
+}
+
+#[test]
+fn a_store_has_defaults() {
+    let config = case("{store: {url: \"rediss://redis.example/2\", password: pepper-and-salt}}").config();
+    let store = config.revocations.store.unwrap();
+    assert_eq!((store.database(), store.is_encrypted(), &*store.namespace), (2, true, "default"));
+    assert_eq!((store.poll, store.username.is_none()), (Duration::from_secs(1), true));
+    assert!(!format!("{store:?}").contains("pepper"), "{store:?}");
+    let list =
+        "{store: {url: [\"redis://a.example:26379\", \"redis://b.example:26379\"], sentinelMaster: main}}";
+    let store = case(list).config().revocations.store.unwrap();
+    assert_eq!((store.urls.len(), store.sentinel_master.as_deref()), (2, Some("main")));
+}
+
+#[test]
+fn without_keys_there_is_no_other_source() {
+    let sources = case("{}").config().revocations;
+    assert!(!sources.is_configured() && sources.store.is_none() && sources.urls.is_empty());
+    assert_eq!(sources.fetching.interval, Duration::from_secs(5));
+}
+
+#[test]
+fn mistakes_name_their_key() {
+    let at = "authentication.revocations.";
+    for (revocations, key, message) in [
+        ("{urls: [ftp://a.example/x]}", "urls", "is not a URL that begins with http:// or https://"),
+        ("{urls: [https://a.example/x, https://a.example/x]}", "urls", "names the same URL twice"),
+        ("{caFile: /x.pem}", "caFile", "requires urls"),
+        ("{bearerTokenFile: /x}", "bearerTokenFile", "requires urls"),
+        (
+            "{urls: [http://a.example/x], bearerTokenFile: /x}",
+            "bearerTokenFile",
+            "would be sent to http://a.example/x without encryption",
+        ),
+        ("{store: {url: \"http://a.example\"}}", "store.url", "begins with redis:// or rediss://"),
+        ("{store: {url: \"redis://:secret@a.example\"}}", "store.url", "a user name or a password"),
+        ("{store: {url: \"redis://a.example/first\"}}", "store.url", "is not the number of a database"),
+        ("{store: {url: [redis://a.example, rediss://b.example]}}", "store.url", "differ in scheme"),
+        ("{store: {url: redis://a.example, caFile: /x.pem}}", "store.caFile", "requires rediss://"),
+        ("{store: {url: rediss://a.example, certFile: /x.pem}}", "store.certFile", "requires keyFile"),
+        ("{store: {url: redis://a.example, username: u}}", "store.username", "requires password"),
+        ("{store: {url: redis://a.example, namespace: \"a{b\"}}", "store.namespace", "is not a name"),
+        ("{store: {url: redis://a.example, poll: 1ms}}", "store.poll", ""),
+        (
+            "{store: {url: redis://a.example, sentinelPassword: xyz}}",
+            "store.sentinelPassword",
+            "requires sentinelMaster",
+        ),
+        ("{store: {username: u, password: p}}", "store.url", "is missing"),
+    ] {
+        let errors = case(revocations).errors();
+        let found =
+            errors.iter().any(|error| error.contains(&format!("{at}{key}")) && error.contains(message));
+        assert!(found, "{revocations}: {errors:?}");
+        assert!(!errors.iter().any(|error| error.contains("secret@")), "{errors:?}");
+    }
+}
+
+#[test]
+fn a_password_without_encryption_is_a_warning() {
+    let warned = |url: &str| {
+        let loaded = case(&format!("{{store: {{url: \"{url}\", password: pepper}}}}")).loaded();
+        loaded.warnings.iter().any(|warning| warning.id == Some(FindingId::StoreUnencrypted))
+    };
+    assert!(warned("redis://redis.example"));
+    assert!(!warned("rediss://redis.example") && !warned("redis://127.0.0.1:6379"));
+}
+
+/// Revoking a token must not wait for the rest of the configuration.
+#[test]
+fn the_store_is_found_in_an_invalid_configuration() {
+    let case = file("upstrem: {}\nauthentication: {revocations: {store: {url: \"redis://a.example\"}}}\n");
+    assert!(case.result().is_err());
+    let store = revocation_store(&case.sources).unwrap().unwrap();
+    assert_eq!(store.urls[0].as_str(), "redis://a.example");
+    let case =
+        file("authentication: {revocations: {store: {url: \"redis://a.example\", namespace: \"{\"}}}\n");
+    assert!(revocation_store(&case.sources).is_err());
+}

@@ -1,0 +1,268 @@
+//! The list in the store that replicas share.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::source::SourceState;
+use crate::config::{ListFormat, ReadList, StoreAccess, WrittenEntry};
+use crate::numeric_date::NumericDate;
+use crate::random;
+use crate::revocation::{Remark, Revocations};
+use crate::shared_set::{Connector, Link, MAX_MEMBERS, Member, SetName, SetReader, StoreFault, Update};
+
+/// The minimum time between two reads, and so between two lists.
+const MIN_GAP: Duration = Duration::from_millis(200);
+/// The minimum time between two reads of the whole set that nothing but ended entries and the copy on disk ask for.
+const WHOLE_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the copy on disk is renewed although nothing changes.
+const COPY_INTERVAL: Duration = Duration::from_secs(600);
+/// The pauses between attempts to connect.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The name of the set of revocations.
+pub fn set_name(access: &StoreAccess) -> SetName {
+    SetName::new(&access.namespace, "revocations")
+}
+
+/// An entry as it is in the set.
+pub fn member_of(entry: &WrittenEntry) -> Member {
+    let until =
+        entry.until.map(|until| SystemTime::from(until).duration_since(UNIX_EPOCH).unwrap_or_default());
+    Member { text: entry.to_json(), until: until.map(|until| until.as_secs_f64().floor()) }
+}
+
+/// The list in the store.
+#[derive(Debug)]
+pub(super) struct StoreList {
+    pub(super) state: Arc<SourceState>,
+    connector: Connector,
+    name: SetName,
+    poll: Duration,
+    history: Mutex<History>,
+}
+
+/// What a store must not forget. A server that lost its data must not make revoked tokens valid.
+#[derive(Debug, Default)]
+struct History {
+    /// The highest revision that was read.
+    revision: u64,
+    /// The list before the store lost changes. It stays in force until this process ends.
+    kept: Option<Arc<Revocations>>,
+}
+
+/// When the whole set was last read, and whether it has changed since.
+struct LastWhole {
+    at: Instant,
+    changed_since: bool,
+    /// How many members the set has at most.
+    members: usize,
+}
+
+impl StoreList {
+    pub(super) fn new(state: SourceState, access: &Arc<StoreAccess>) -> Self {
+        Self {
+            state: Arc::new(state),
+            connector: Connector::new(access.clone()),
+            name: set_name(access),
+            poll: access.poll,
+            history: Mutex::default(),
+        }
+    }
+
+    /// Reads the list once.
+    pub(super) async fn fetch(&self) {
+        let read = async {
+            let mut link = self.connector.connect(&self.name, &Arc::default()).await?;
+            let update = SetReader::new(self.name.clone()).read(&mut link).await?;
+            self.apply(update).await
+        };
+        if let Err(fault) = read.await {
+            self.state.failed(fault.to_string(), SystemTime::now());
+        }
+    }
+
+    /// Follows the list. `publish` is called after each read and each failure.
+    pub(super) async fn run(&self, publish: impl Fn()) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let began = Instant::now();
+            let Err(fault) = self.follow(&publish).await;
+            self.state.failed(fault.to_string(), SystemTime::now());
+            publish();
+            if began.elapsed() > LAST_PAUSE {
+                pause = FIRST_PAUSE;
+            }
+            // Replicas must not come back all at once.
+            let jitter = f64::from(u32::try_from(random::bits() % 512).unwrap_or_default()) / 1024.0;
+            sleep(pause.mul_f64(0.75 + jitter)).await;
+            pause = (2 * pause).min(LAST_PAUSE);
+        }
+    }
+
+    /// Follows the list over one connection, until that fails.
+    async fn follow(&self, publish: &impl Fn()) -> Result<std::convert::Infallible, StoreFault> {
+        let wake = Arc::new(Notify::new());
+        let mut link = self.connector.connect(&self.name, &wake).await?;
+        let mut reader = SetReader::new(self.name.clone());
+        // Before the first read, so that no change is missed in between.
+        if let Err(fault) = link.subscribe(reader.channel()).await {
+            let poll = self.poll;
+            tracing::warn!(source = self.state.name(), cause = %fault, ?poll, "changes of the revocation list are not announced; asking for them");
+        }
+        tracing::info!(
+            source = self.state.name(),
+            server = link.address(),
+            "connected to the revocation store"
+        );
+        let mut last = LastWhole { at: Instant::now(), changed_since: false, members: 0 };
+        loop {
+            let read_at = Instant::now();
+            if self.needs_whole(&last) {
+                reader.forget();
+            }
+            self.step(&mut reader, &mut link, &mut last).await?;
+            publish();
+            tokio::select! {
+                () = wake.notified() => {}
+                () = sleep(self.poll) => {}
+            }
+            sleep_until(read_at + MIN_GAP).await;
+        }
+    }
+
+    async fn step(
+        &self,
+        reader: &mut SetReader,
+        link: &mut Link,
+        last: &mut LastWhole,
+    ) -> Result<(), StoreFault> {
+        let mut update = reader.read(link).await?;
+        if let Update::Added(members) = &update {
+            last.members += members.len();
+            last.changed_since = true;
+            if last.members > MAX_MEMBERS {
+                // Some of them may be in the set already, or have ended.
+                reader.forget();
+                update = reader.read(link).await?;
+            }
+        }
+        if let Update::Whole { members, .. } = &update {
+            *last = LastWhole { at: Instant::now(), changed_since: false, members: members.len() };
+        }
+        self.apply(update).await
+    }
+
+    /// Whether the whole set has to be read although the log may lead further.
+    fn needs_whole(&self, last: &LastWhole) -> bool {
+        let age = last.at.elapsed();
+        let has_copy = self.state.has_copy();
+        let is_due = self.state.has_ended_entries(SystemTime::now()) || has_copy && last.changed_since;
+        is_due && age > WHOLE_INTERVAL || has_copy && age > COPY_INTERVAL
+    }
+
+    /// The list that is in force in addition, because the store has lost it.
+    fn kept(&self, update: &Update) -> Option<Arc<Revocations>> {
+        let Update::Whole { revision, members } = update else { return None };
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        if *revision < history.revision {
+            history.kept = self.state.list();
+            tracing::error!(
+                source = self.state.name(),
+                revision,
+                before = history.revision,
+                entries = members.len(),
+                kept_entries = history.kept.as_ref().map_or(0, |list| list.len()),
+                "the revocation store has lost changes; keeping the previous list too until a restart"
+            );
+        }
+        history.revision = *revision;
+        history.kept.clone()
+    }
+
+    /// Makes the list from what was read.
+    async fn apply(&self, update: Update) -> Result<(), StoreFault> {
+        let now = SystemTime::now();
+        let (state, kept) = (self.state.clone(), self.kept(&update));
+        // A long list takes a while, and other tasks wait on this thread.
+        let applied = tokio::task::spawn_blocking(move || {
+            match update {
+                Update::Unchanged => state.is_unchanged(now),
+                Update::Added(members) => {
+                    let list = state.list().map(|list| (*list).clone());
+                    let list = list.unwrap_or_else(|| state.format().empty());
+                    let end = state.next_end();
+                    let (read, _) = add(list, end, &members, now.into(), |_| ())?;
+                    state.has_grown(read, now);
+                }
+                Update::Whole { members, .. } => whole(&state, kept.as_deref(), &members, now)?,
+            }
+            Ok(())
+        });
+        let applied = applied.await.unwrap_or_else(|_| Err("reading the list panicked".to_owned()));
+        applied.map_err(StoreFault::Server)
+    }
+}
+
+fn whole(
+    state: &SourceState,
+    kept: Option<&Revocations>,
+    members: &[Member],
+    now: SystemTime,
+) -> Result<(), String> {
+    let mut lines = state.has_copy().then(String::new);
+    let keep = |entry: &WrittenEntry| {
+        if let Some(lines) = &mut lines {
+            lines.push_str(&entry.to_json());
+            lines.push('\n');
+        }
+    };
+    let format: &ListFormat = state.format();
+    let list = kept.cloned().unwrap_or_else(|| format.empty());
+    let (read, entries) = add(list, None, members, now.into(), keep)?;
+    if let Some(lines) = lines {
+        // A document without a line would be an empty file, which is no list.
+        state.keep_copy(|| if entries == 0 { "[]".into() } else { lines.into() }, now);
+    }
+    state.has_document(read, now);
+    Ok(())
+}
+
+/// Adds the members that have not ended to a list. Returns it, and how many there were. A member that is no entry makes
+/// the whole list invalid.
+fn add(
+    mut list: Revocations,
+    mut next_end: Option<NumericDate>,
+    members: &[Member],
+    now: NumericDate,
+    mut each: impl FnMut(&WrittenEntry),
+) -> Result<(ReadList, usize), String> {
+    let mut count = 0;
+    for member in members {
+        let entry = WrittenEntry::from_json(&member.text)
+            .map_err(|problem| format!("an entry of the store is invalid: {problem}"))?;
+        let until = entry.until.into_iter().chain(member.until.and_then(date)).min();
+        let entry = WrittenEntry { until, ..entry };
+        if entry.until.is_some_and(|until| until <= now) {
+            continue;
+        }
+        count += 1;
+        next_end = entry.until.into_iter().chain(next_end).min();
+        let remark = Remark { until: entry.until, note: entry.note.as_deref() };
+        list.add(&entry.revocation, remark).map_err(|error| error.to_string())?;
+        each(&entry);
+    }
+    Ok((ReadList { list: Arc::new(list.complete()), next_end }, count))
+}
+
+/// The time of a score.
+#[expect(clippy::cast_possible_truncation, reason = "out of range means the end of time")]
+fn date(score: f64) -> Option<NumericDate> {
+    (score.is_finite() && score.abs() < 1e15).then(|| NumericDate::from_secs(score as i64))
+}
+
+#[cfg(test)]
+mod tests;
