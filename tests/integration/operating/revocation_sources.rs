@@ -6,9 +6,12 @@ use serde_json::json;
 
 use crate::support::eventually;
 use crate::support::gateway::{Setup, text};
+use crate::support::issuer::{Issuer, JWKS};
+use crate::support::keys;
 use crate::support::stage::Stage;
 use crate::support::stub::Stub;
 use crate::support::token::Token;
+use crate::support::upstream::Upstream;
 
 const URLS: &str = "METAGATE_AUTHENTICATION__REVOCATIONS__URLS";
 const INTERVAL: &str = "METAGATE_AUTHENTICATION__REVOCATIONS__REFRESH_INTERVAL";
@@ -29,6 +32,15 @@ fn lists(first: &str) -> (Stub, Arc<Mutex<String>>) {
         }
     });
     (stub, list)
+}
+
+/// Without waiting until it is ready.
+fn started(adjust: impl FnOnce(Setup) -> Setup) -> Stage {
+    let (issuer, upstream) = (Issuer::of(keys::rsa()), Upstream::echo());
+    let setup = Setup::run()
+        .env("AUTHENTICATION_PUBLIC_KEYS", format!("[{}]", issuer.url(JWKS)))
+        .env("METAGATE_UPSTREAM__URL", upstream.url());
+    Stage { gateway: adjust(setup).start(), upstream, issuer }
 }
 
 fn set(list: &Mutex<String>, text: &str) {
@@ -77,7 +89,7 @@ fn without_a_first_list_tokens_are_refused_and_the_process_is_not_ready() {
     let (_stub, list) = lists("");
     let url = format!("http://{}/list", _stub.address);
     let config = "authorization: {public: [\"GET /open\"]}\n";
-    let stage = Stage::plain(|setup| setup.config(config).env(URLS, url).env(INTERVAL, "1s"));
+    let stage = started(|setup| setup.config(config).env(URLS, url).env(INTERVAL, "1s"));
     let missing = eventually("the reason", || {
         let response = stage.gateway.probe("/readyz");
         let text = response.text();
@@ -109,14 +121,20 @@ fn a_copy_of_the_list_survives_a_restart_without_its_server() {
     let cache = directory.path().to_str().expect("a path").to_owned();
     let (stub, _) = lists("[{sub: ada}]");
     let url = format!("http://{}/list", stub.address);
-    let started =
-        || Stage::plain(|setup| setup.env(URLS, url.clone()).env(INTERVAL, "1s").env(CACHE, cache.clone()));
-    let stage = started();
+    let again =
+        || started(|setup| setup.env(URLS, url.clone()).env(INTERVAL, "1s").env(CACHE, cache.clone()));
+    let stage = again();
     eventually("the first list", || ready(&stage).then_some(()));
-    let copies = || std::fs::read_dir(directory.path()).map_or(0, Iterator::count);
-    eventually("the copies of the list and of the keys", || (copies() >= 2).then_some(()));
+    let is_copy = |path: std::path::PathBuf| {
+        let is_whole = path.extension().is_some_and(|extension| extension == "json");
+        is_whole && std::fs::read_to_string(path).is_ok_and(|text| text.contains("\"revocations http"))
+    };
+    eventually("the copy of the list", || {
+        let mut files = std::fs::read_dir(directory.path()).ok()?.flatten();
+        files.any(|file| is_copy(file.path())).then_some(())
+    });
     drop((stage, stub));
-    let stage = started();
+    let stage = again();
     eventually("the copy", || ready(&stage).then_some(()));
     assert_eq!(status_of(&stage, "/api/a"), 401);
     let status = stage.gateway.ask_admin("GET", "/status", &[]).json();
@@ -129,7 +147,7 @@ fn a_store_that_cannot_be_reached_is_named() {
     let closed =
         std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     let url = format!("redis://{closed}/0");
-    let stage = Stage::plain(|setup| setup.env(STORE, url.clone()));
+    let stage = started(|setup| setup.env(STORE, url.clone()));
     let missing = eventually("the reason", || {
         let text = stage.gateway.probe("/readyz").text();
         text.contains("connection refused").then_some(text)
