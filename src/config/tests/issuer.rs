@@ -1,6 +1,7 @@
 //! `issuer`: the tokens that metagate gives to clients.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use super::*;
 use crate::jose::AlgorithmSet;
@@ -149,4 +150,47 @@ fn unusable_key_files_are_errors_that_show_no_key() {
     assert!(case.errors()[0].contains("the file /no/such/file cannot be read"));
     let loaded = load_without_secrets(&case.sources).unwrap();
     assert!(loaded.infos.iter().any(|info| info.contains("skipped: issuer.keyFiles")), "{:?}", loaded.infos);
+}
+
+const BOTS: &str = "issuer: {url: u, audience: metagate, keyFiles: ['{key}'], bots: {file: /no/such/list}}\n\
+     mint: {issuer: m, datahub: {signingKey: 5hM0y8xQ2kWc7rTzN1bVfJ4pLsG9dEaU}}\nbackend: datahub-gms\n";
+
+#[test]
+fn an_entry_takes_the_bots_that_it_names() {
+    let entry = "exchange: [{name: bots, from: {bots: [nightly, b.2]}, as: {user: x}}]";
+    let (case, _) = with_key(LIST, &format!("{BOTS}{entry}"));
+    let config = case.config();
+    let entries: Vec<_> = config.exchange.table.entries_of("metagate").collect();
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0].subjects, ["nightly".into(), "b.2".into()]);
+    // Not a token of the other kind with the same subject.
+    assert_eq!(entries[0].claims.len(), 1);
+    assert_eq!(entries[0].claims[0].0.as_str(), "tokenType");
+    // A missing list is not an error: everybody else is served.
+    assert_eq!(config.bots.unwrap().path(), Path::new("/no/such/list"));
+}
+
+#[test]
+fn entries_for_bots_name_them_exactly() {
+    for (from, at, message) in [
+        ("bots: []", "exchange[0].from.bots", "is an empty list"),
+        ("bots: ['*']", "exchange[0].from.bots", "is not the name of a bot"),
+        ("bots: [Nightly]", "exchange[0].from.bots", "is not the name of a bot"),
+        ("bots: [a], subjects: [a]", "exchange[0].from.subjects", "bots is also set"),
+        ("issuer: metagate, subjects: [a]", "exchange[0].from.issuer", "is not the name of an entry"),
+    ] {
+        let (case, _) =
+            with_key(LIST, &format!("{BOTS}exchange: [{{name: e, from: {{{from}}}, as: {{user: x}}}}]"));
+        let errors = case.errors();
+        assert!(errors.iter().any(|error| error.starts_with(at) && error.contains(message)), "{errors:?}");
+    }
+    let entry = "exchange: [{name: bots, from: {bots: [a]}, as: {user: x}}]";
+    let without = BOTS.replace(", bots: {file: /no/such/list}", "");
+    let errors = with_key(LIST, &format!("{without}{entry}")).0.errors();
+    assert!(errors[0].contains("there is no allow-list of bots"), "{errors:?}");
+    let errors = with_key(LIST, "issuer: {bots: {file: /x}}").0.errors();
+    assert!(
+        errors[0].starts_with("issuer.bots.file @ ") && errors[0].contains("requires issuer.url"),
+        "{errors:?}"
+    );
 }
