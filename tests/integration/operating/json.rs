@@ -10,13 +10,15 @@ use crate::support::stage::Stage;
 use crate::support::token::Token;
 use crate::support::wire::{self, Client};
 
-/// Members of a revocation list, which are shown as they are written in its file.
-const OF_THE_LIST: [&str; 2] = ["issuedBefore", "datahubTokenHash"];
+/// Members of a revocation list, and of the allow-list of bots, which are shown as they are written in their files.
+const OF_THE_LIST: [&str; 3] = ["issuedBefore", "datahubTokenHash", "sourceIps"];
 
 /// Members whose value is a time.
 fn is_time(name: &str) -> bool {
-    matches!(name, "time" | "at" | "until" | "issuedBefore" | "first_seen" | "last_seen")
-        || name.ends_with("_at")
+    matches!(
+        name,
+        "time" | "at" | "until" | "issuedBefore" | "first_seen" | "last_seen" | "created" | "expires"
+    ) || name.ends_with("_at")
 }
 
 /// RFC 3339 with milliseconds, in UTC.
@@ -98,6 +100,11 @@ const LIST: &str = "
 - {datahubTokenHash: n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=}
 ";
 
+const BOTS: &str = "
+- {name: a, created: 2026-01-01T00:00:00Z, sourceIps: [10.0.0.0/8], tokens: [
+    {jti: x, created: 2026-01-01T00:00:00Z, expires: 2099-01-01T00:00:00Z}]}
+";
+
 #[test]
 fn names_and_times_are_the_same_everywhere() {
     let directory = TempDir::new().expect("a directory");
@@ -157,17 +164,29 @@ fn names_and_times_are_the_same_everywhere() {
     walk.command(&["routes", "--json", "GET", "/open"], configured);
     walk.command(&["routes", "--json", "GET", "/a/../b"], configured);
     walk.command(&["revoke", "list", "--json"], configured);
+    std::fs::write(path("bots"), BOTS).expect("an allow-list");
+    walk.command(&["bot", "list", "--json", "--file", &path("bots")], |setup| setup);
     stage.issuer.set(JWKS, Reply::Status(500, vec![], String::new()));
     walk.command(&["keys", "--json"], configured);
     assert_eq!(walk.wrong, [""; 0]);
     assert!(walk.times > 20, "{}", walk.times);
 }
 
-/// Every command that says it prints JSON is in the test above, and in docs/commands.md. (`mint show` prints a JWK Set, whose
-/// names are those of RFC 7517.)
+/// Every command that says it prints JSON is in the test above, and in docs/commands.md. (`mint show` and `issuer show` print a
+/// JWK Set, whose names are those of RFC 7517.)
 #[test]
 fn commands_that_print_json_are_known() {
-    let known = ["check", "explain", "keys", "report", "routes", "revoke list", "mint show"];
+    let known = [
+        "check",
+        "explain",
+        "keys",
+        "report",
+        "routes",
+        "revoke list",
+        "bot list",
+        "mint show",
+        "issuer show",
+    ];
     let help = |words: &[&str]| Setup::command(&[words, &["--help"]].concat()).finish().stdout;
     let names = |words: &[&str]| -> Vec<String> {
         let text = help(words);
