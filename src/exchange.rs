@@ -270,11 +270,6 @@ impl Exchange {
         }
         !is_over
     }
-
-    /// Counts bytes of the response.
-    pub fn sent(&mut self, bytes: usize) {
-        self.response_bytes = self.response_bytes.saturating_add(bytes as u64);
-    }
 }
 
 /// The fields that the audit record, the metrics and the status page share.

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::*;
 use crate::backend::Backend;
+use crate::jose::UnverifiedToken;
 use crate::jose::{Algorithm, KeySet, TokenSummary};
 use crate::outbound_head::{Authorization, IdentityNames};
 use crate::policy::{

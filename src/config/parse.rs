@@ -113,8 +113,7 @@ pub(super) fn revocation_store(
 }
 
 fn config(root: &Section<'_>) -> Option<Config> {
-    let backend = root.word("backend");
-    let listeners = listeners::listeners(root);
+    let (backend, listeners) = (root.word("backend"), listeners::listeners(root));
     let addresses = listeners.data_addresses();
     let upstream = upstream::upstream(root, &addresses);
     let jwks = jwks(&root.section("authentication").section("jwks"));

@@ -38,6 +38,11 @@ impl Exchange {
         }
     }
 
+    /// Counts bytes of the response.
+    pub fn sent(&mut self, bytes: usize) {
+        self.response_bytes = self.response_bytes.saturating_add(bytes as u64);
+    }
+
     pub(super) fn count_would_deny(&self, denial: &Denial) {
         let token = self.token.as_deref();
         let name = |names: &[Box<str>], at: Option<usize>| {

@@ -88,6 +88,20 @@ impl TokenEndpoint {
     }
 }
 
+impl TokenEndpoint {
+    /// Takes a permit of this client network.
+    fn check_rate(&self, source: Option<IpAddr>) -> Result<(), Denial> {
+        self.rate.try_take(&source.map(network), Instant::now()).map_err(|wait| {
+            let detail = Detail::of(format_args!(
+                "the token endpoint has answered too many requests of this network (issuer.tokenEndpoint), a permit in {}s",
+                wait.seconds()
+            ));
+            let denial = Denial::new(Reason::RateLimited).with(detail.finish());
+            Denial { retry_after: Some(wait.seconds()), ..denial }
+        })
+    }
+}
+
 impl From<Denial> for Refused {
     fn from(denial: Denial) -> Self {
         Self { denial, told: None }
@@ -149,14 +163,7 @@ impl Gateway {
             via: Via::Proxy,
             token_fields: self.token_fields(peer),
         })?;
-        endpoint.rate.try_take(&source.map(network), Instant::now()).map_err(|wait| {
-            let detail = Detail::of(format_args!(
-                "the token endpoint has answered too many requests of this network (issuer.tokenEndpoint), a permit in {}s",
-                wait.seconds()
-            ));
-            let denial = Denial::new(Reason::RateLimited).with(detail.finish());
-            Denial { retry_after: Some(wait.seconds()), ..denial }
-        })?;
+        endpoint.check_rate(source)?;
         if !is_form(&head.headers) {
             return Err(NOT_A_FORM.into());
         }

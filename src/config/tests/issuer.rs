@@ -162,7 +162,7 @@ fn an_entry_takes_the_bots_that_it_names() {
     let config = case.config();
     let entries: Vec<_> = config.exchange.table.entries_of("metagate").collect();
     assert_eq!(entries.len(), 1);
-    assert_eq!(entries[0].subjects, ["nightly".into(), "b.2".into()]);
+    assert_eq!(entries[0].subjects, ["nightly", "b.2"].map(Box::<str>::from));
     // Not a token of the other kind with the same subject.
     assert_eq!(entries[0].claims.len(), 1);
     assert_eq!(entries[0].claims[0].0.as_str(), "tokenType");
