@@ -33,6 +33,8 @@ RESPONSE = (
 ALLOCATOR = re.compile(r"_?mi_|(__libc_)?(malloc|calloc|realloc|aligned_alloc|posix_memalign|memalign|free)\b")
 RETURNING = "malloc|calloc|zalloc|realloc|rezalloc|aligned_alloc|posix_memalign|memalign"
 ALLOCATES = re.compile(rf"(_?mi_|__libc_)?(heap_|theap_)?({RETURNING})")
+# The first random number of a process waits for entropy, for as long as the processor's jitter takes.
+ENTROPY = re.compile(r"(aws_lc_\w+_)?tree_jitter_initialize")
 FUNCTION = re.compile(r"^(c?fn)=\((\d+)\)(?: (.*))?$")
 
 
@@ -46,15 +48,21 @@ class Cost:
 
 
 def parse(text):
-    """The cost of a whole run, from a file that callgrind wrote."""
-    names, caller, callee, allocations, total = {}, "", "", 0, None
+    """The cost of a whole run without that of its first random number, from a file that callgrind wrote."""
+    names, caller, callee, allocations, total, is_entropy, entropy = {}, "", "", 0, None, False, 0
     for line in text.splitlines():
-        if found := FUNCTION.match(line):
+        if is_entropy:
+            # The line after `calls=` has the cost of the calls.
+            entropy += int(line.split()[1])
+            is_entropy = False
+        elif found := FUNCTION.match(line):
             kind, number, name = found.groups()
             name = names.setdefault(number, name or "")
             caller, callee = (name, callee) if kind == "fn" else (caller, name)
-        elif line.startswith("calls=") and ALLOCATES.match(callee) and not ALLOCATOR.match(caller):
-            allocations += int(line[len("calls="):].split()[0])
+        elif line.startswith("calls="):
+            is_entropy = bool(ENTROPY.fullmatch(callee))
+            if ALLOCATES.match(callee) and not ALLOCATOR.match(caller):
+                allocations += int(line[len("calls="):].split()[0])
         elif line.startswith(("summary:", "totals:")):
             total = int(line.split()[1])
     if total is None:
@@ -62,7 +70,7 @@ def parse(text):
     has_symbols = any("metagate::" in name for name in names.values())
     if has_symbols and not allocations:
         raise Refused("the program is not seen to allocate: it has another allocator than callgrind.py knows")
-    return Cost(total, allocations if has_symbols else None)
+    return Cost(total - entropy, allocations if has_symbols else None)
 
 
 class Upstream(socketserver.ThreadingTCPServer):

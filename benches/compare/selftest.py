@@ -55,7 +55,17 @@ calls=4 0
 cfn=(6) mi_free
 calls=50 0
 32 2
-summary: 1234
+fn=(7) aws_lc_0_1_0_get_entropy_source
+40 3
+cfn=(8) aws_lc_0_1_0_tree_jitter_initialize
+calls=1 0
+41 400
+fn=(8)
+42 4
+cfn=(9) tree_jitter_initialize_once
+calls=1 0
+43 396
+summary: 1634
 """
 
 

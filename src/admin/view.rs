@@ -250,7 +250,7 @@ fn tokens_by_class<S: Serializer>(tokens: &[UsedToken], serializer: S) -> Result
     let classes = TokenClass::ALL.into_iter().filter_map(|class| {
         let of_class: Vec<_> = tokens.iter().filter(|token| token.class == class).collect();
         let endless = of_class.iter().filter(|token| token.expires.is_none()).count();
-        let first = of_class.iter().filter_map(|token| token.expires).min().map(|end| end.to_string());
+        let first = of_class.iter().filter_map(|token| token.expires).min().map(|end| rfc3339(end.into()));
         let value = json!({"in_use": of_class.len(), "never_end": endless, "first_ends_at": first});
         (!of_class.is_empty()).then(|| (class.as_str().to_owned(), value))
     });

@@ -170,7 +170,7 @@ fn operators_read_the_same_text_everywhere() {
     }
     let page = stage.gateway.ask_admin("GET", "/", &[DELIBERATE]).text();
     assert!(
-        page.contains("entry okta accepts [openmetadata]") && page.contains("&lt;b&gt;\\u001b[2J"),
+        page.contains("entry okta accepts [openmetadata]") && page.contains("&#60;b&#62;\\u001b[2J"),
         "{page}"
     );
 }

@@ -65,7 +65,7 @@ fn tokens_that_are_not_meant_are_refused() {
         ("not yet", run().claim("iat", json!(now() + 90)).encode(), (401, "not_yet_valid")),
         ("without a subject", run().without("sub").encode(), (401, "missing_principal")),
         ("an issued token", issued.clone(), no_mapping),
-        ("a bot's token", bot.encode(), no_mapping),
+        ("a token of a bot that is not listed", bot.encode(), (401, "revoked")),
         ("a minted token", minted, (401, "untrusted_issuer")),
         ("the backend's own token", Token::user().signed("RS256", spare_rsa()).encode(), no_mapping),
     ];
