@@ -162,16 +162,42 @@ async fn serve(mut jobs: UnboundedReceiver<Job>, context: WorkerContext, open: A
 /// while it allocates or frees, and after a burst nothing does.
 async fn give_back_memory(budget: Arc<Budget>) {
     let mut ticks = tokio::time::interval(GIVE_BACK_INTERVAL);
-    let mut most = 0;
+    let mut ebb = Ebb::default();
     loop {
         ticks.tick().await;
-        let held = budget.memory();
-        most = held.max(most);
-        if most - held >= WORTH_GIVING_BACK {
-            most = held;
+        if ebb.is_worth_giving_back(budget.memory()) {
             // mimalloc collects all free memory before an allocation fails. There is no other way without unsafe code.
             let _ = std::hint::black_box(&mut Vec::<u8>::new()).try_reserve_exact(isize::MAX.unsigned_abs());
         }
+    }
+}
+
+/// When memory that clients no longer hold is given back: whenever they hold much less, and once more when that has ended,
+/// for what was freed in the meantime.
+#[derive(Default)]
+struct Ebb {
+    /// The most that was held since memory was last given back.
+    most: usize,
+    last: usize,
+    goes_on: bool,
+}
+
+impl Ebb {
+    /// Called once in each interval with what is held now.
+    fn is_worth_giving_back(&mut self, held: usize) -> bool {
+        let has_settled = held >= self.last;
+        self.last = held;
+        self.most = self.most.max(held);
+        let is_worth = self.most - held >= WORTH_GIVING_BACK;
+        if is_worth {
+            self.goes_on = true;
+        } else if !(self.goes_on && has_settled) {
+            return false;
+        } else {
+            self.goes_on = false;
+        }
+        self.most = held;
+        true
     }
 }
 
@@ -191,5 +217,26 @@ impl Drop for Counted {
         if std::thread::panicking() {
             self.metrics.panics.inc();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_given_back_while_it_ebbs_and_once_after_that() {
+        const MIB: usize = 1 << 20;
+        let mut ebb = Ebb::default();
+        let mut given =
+            |held: &[usize]| held.iter().map(|held| ebb.is_worth_giving_back(*held)).collect::<Vec<_>>();
+        assert_eq!(given(&[0, 3 * MIB, MIB, 0, 0]), [false; 5], "little");
+        assert_eq!(given(&[20 * MIB, 16 * MIB, 13 * MIB, 10 * MIB]), [false, true, false, true]);
+        assert_eq!(
+            given(&[7 * MIB, 7 * MIB, 7 * MIB, 5 * MIB]),
+            [false, true, false, false],
+            "the rest, once"
+        );
+        assert_eq!(given(&[0, 0, 0]), [true, true, false]);
     }
 }
