@@ -26,7 +26,6 @@ mod input;
 mod issuer;
 mod key_file;
 mod keys;
-mod list_file;
 mod mint;
 mod report;
 mod revoke;

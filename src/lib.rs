@@ -52,6 +52,8 @@ pub mod admission;
 #[cfg(feature = "server")]
 mod file_watch;
 #[cfg(feature = "server")]
+mod list_file;
+#[cfg(feature = "server")]
 pub mod config;
 
 // Instruments and adapters.

@@ -25,12 +25,14 @@ use crate::jwks::{KeysError, StoredCopy, display_url, unique_label};
 use crate::metrics::Metrics;
 use crate::revocation::{RevocationLists, RevokedBy};
 
+pub mod edit;
 mod file;
 mod in_force;
 mod source;
 mod store;
 mod url_list;
 
+pub use edit::EditFault;
 pub use in_force::{RevocationsInForce, TokenWatch};
 pub use source::ListStatus;
 pub use store::{member_of, set_name};
@@ -40,6 +42,9 @@ use source::SourceState;
 use store::StoreList;
 use url_list::UrlList;
 
+/// An entry about one token lasts this much longer than the token. Until then the token itself is refused as expired,
+/// whatever the leeway, and so is every token that the token endpoint has issued for it.
+pub const AFTER_EXPIRY_SECONDS: u64 = 24 * 60 * 60;
 /// How often the file is checked.
 pub const INTERVAL: Duration = Duration::from_secs(2);
 

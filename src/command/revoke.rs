@@ -11,20 +11,18 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::input::read_token;
-use super::list_file;
 use super::{ConfigArguments, Failure};
 use crate::audit::rfc3339;
 use crate::config::{self, Flags, Position, RevocationFile, Sources, StoreAccess, WrittenEntry};
+use crate::list_file;
 use crate::numeric_date::NumericDate;
 use crate::printable;
 use crate::revocation::RevokedBy;
-use crate::revocation_list::INTERVAL;
+use crate::revocation_list::{AFTER_EXPIRY_SECONDS, EditFault, INTERVAL, edit};
 
-mod edit;
 mod selection;
 mod store;
 
-use edit::EditFault;
 use selection::{Selection, Target};
 
 #[derive(Debug, Args)]
@@ -116,9 +114,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn add(new: &NewEntry, list: &ListArguments, path: &Path) -> Result<(), Failure> {
     let entry = new.entry()?;
-    let added = list_file::change(path, |text| {
+    let added = list_file::change::<_, Failure>(path, |text| {
         let before = edit::entries(path, text).map_err(|fault| not_changed(path, fault, ""))?;
-        if before.iter().any(|listed| covers(listed, &entry)) {
+        if before.iter().any(|listed| listed.covers(&entry)) {
             return Ok((None, None));
         }
         let help = || format!("; add this by hand:\n{}", edit::block(&entry, "", "\n"));
@@ -143,16 +141,10 @@ fn say_about_keys(entry: &WrittenEntry) {
     }
 }
 
-/// Whether the list has the entry already, for at least as long.
-fn covers(listed: &WrittenEntry, new: &WrittenEntry) -> bool {
-    let long_enough = listed.until.is_none_or(|listed| new.until.is_some_and(|new| new <= listed));
-    listed.revocation == new.revocation && long_enough
-}
-
 fn remove(removal: &Removal, path: &Path) -> Result<(), Failure> {
     let now = NumericDate::from(SystemTime::now());
     let selector = removal.selection.selector(now)?;
-    let gone = list_file::change(path, |text| {
+    let gone = list_file::change::<_, Failure>(path, |text| {
         let (text, gone) = edit::without(path, text, &selector)
             .map_err(|fault| not_changed(path, fault, "; remove the entry by hand"))?;
         Ok((Some(text).filter(|_| !gone.is_empty()), gone))
@@ -234,8 +226,6 @@ fn time(text: &str) -> Result<NumericDate, String> {
 
 impl NewEntry {
     fn entry(&self) -> Result<WrittenEntry, Failure> {
-        /// Until then the token is refused as expired, whatever the leeway.
-        const AFTER_EXPIRY_SECONDS: u64 = 24 * 60 * 60;
         let mut until = self.until;
         let (by, value) = match &self.target.token_file {
             Some(file) => {

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use super::ListArguments;
 use crate::bot_list::INTERVAL;
 use crate::bots::Bot;
-use crate::command::{ConfigArguments, Failure, list_file, write_out};
+use crate::command::{ConfigArguments, Failure, write_out};
 use crate::config::{self, BotFile, Flags, Sources, bots_text};
+use crate::list_file;
 
 /// A list, and the configuration that it belongs to.
 pub(super) struct List {

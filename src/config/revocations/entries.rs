@@ -29,6 +29,14 @@ pub struct WrittenEntry {
     pub at: Position,
 }
 
+impl WrittenEntry {
+    /// Whether this one revokes the same tokens as `new`, for at least as long.
+    pub fn covers(&self, new: &Self) -> bool {
+        let long_enough = self.until.is_none_or(|listed| new.until.is_some_and(|new| new <= listed));
+        self.revocation == new.revocation && long_enough
+    }
+}
+
 /// Reads all entries, and returns the problems; the first 20 of them if there are more. `length` counts the bytes.
 ///
 /// # Errors

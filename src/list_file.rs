@@ -5,7 +5,6 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
-use crate::command::Failure;
 use crate::random;
 
 /// More than a list may have.
@@ -13,13 +12,21 @@ const MAX_BYTES: u64 = 65 * 1024 * 1024;
 /// How often a change is tried again because another program changed the file in the meantime.
 const ATTEMPTS: usize = 10;
 
+/// Why a list file could not be read or replaced.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ListFileError(String);
+
 /// The text of a file; `None` if it does not exist.
-pub(super) fn read(path: &Path) -> Result<Option<String>, Failure> {
+///
+/// # Errors
+/// It cannot be read, or is not UTF-8 text.
+pub fn read(path: &Path) -> Result<Option<String>, ListFileError> {
     Ok(read_with_metadata(path)?.map(|(text, _)| text))
 }
 
-fn read_with_metadata(path: &Path) -> Result<Option<(String, Metadata)>, Failure> {
-    let failed = |error: io::Error| Failure::Other(format!("{} cannot be read: {error}", path.display()));
+fn read_with_metadata(path: &Path) -> Result<Option<(String, Metadata)>, ListFileError> {
+    let failed = |error: io::Error| ListFileError(format!("{} cannot be read: {error}", path.display()));
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -32,23 +39,28 @@ fn read_with_metadata(path: &Path) -> Result<Option<(String, Metadata)>, Failure
 }
 
 /// Replaces the text of a file by what `edit` makes of it; `None` leaves it as it is. The file keeps its mode and its
-/// owner. A missing file is created, and has no text before.
-pub(super) fn change<T>(
+/// owner. A missing file is created, and has no text before. It blocks.
+///
+/// # Errors
+/// That of `edit`, or the file cannot be replaced. Then it is as it was.
+pub fn change<T, E: From<ListFileError>>(
     path: &Path,
-    edit: impl Fn(&str) -> Result<(Option<String>, T), Failure>,
-) -> Result<T, Failure> {
+    edit: impl Fn(&str) -> Result<(Option<String>, T), E>,
+) -> Result<T, E> {
     // A symlink stays one: the file that it names is replaced.
     let path = match fs::canonicalize(path) {
         Ok(path) => path,
         Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => path.to_owned(),
-        Err(error) => return Err(Failure::Other(format!("{} cannot be found: {error}", path.display()))),
+        Err(error) => {
+            return Err(ListFileError(format!("{} cannot be found: {error}", path.display())).into());
+        }
     };
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     };
     let failed = |error: io::Error| {
-        Failure::Other(format!(
+        ListFileError(format!(
             "{} cannot be replaced: {error}; nothing was changed. A mounted ConfigMap or Secret is changed where it \
              comes from",
             path.display()
@@ -71,7 +83,7 @@ pub(super) fn change<T>(
             return Ok(result);
         }
     }
-    Err(Failure::Other(format!("{} changes all the time; nothing was changed", path.display())))
+    Err(ListFileError(format!("{} changes all the time; nothing was changed", path.display())).into())
 }
 
 /// What differs between two versions of a file.
@@ -134,7 +146,7 @@ mod tests {
     use super::*;
 
     fn append(path: &Path, line: &str) {
-        change(path, |text| Ok((Some(format!("{text}{line}\n")), ()))).ok().unwrap();
+        change::<_, ListFileError>(path, |text| Ok((Some(format!("{text}{line}\n")), ()))).unwrap();
     }
 
     #[test]
@@ -158,12 +170,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("list");
         append(&file, "a");
-        assert!(change::<()>(&file, |_| Err(Failure::Code(1))).is_err());
-        assert!(change(&file, |_| Ok((None, ()))).is_ok());
+        assert!(change::<(), _>(&file, |_| Err(ListFileError(String::new()))).is_err());
+        assert!(change::<_, ListFileError>(&file, |_| Ok((None, ()))).is_ok());
         assert_eq!(fs::read_to_string(&file).unwrap(), "a\n");
-        assert!(change(&directory.path().join("none/list"), |_| Ok((Some(String::new()), ()))).is_err());
+        let new = |_: &str| Ok::<_, ListFileError>((Some(String::new()), ()));
+        assert!(change(&directory.path().join("none/list"), new).is_err());
         symlink("nowhere", directory.path().join("dangling")).unwrap();
-        assert!(change(&directory.path().join("dangling"), |_| Ok((Some(String::new()), ()))).is_err());
+        assert!(change(&directory.path().join("dangling"), new).is_err());
     }
 
     #[test]
@@ -190,7 +203,7 @@ mod tests {
             if !edited.replace(true) {
                 fs::write(&file, "by hand\n").unwrap();
             }
-            Ok((Some(format!("{text}b\n")), ()))
+            Ok::<_, ListFileError>((Some(format!("{text}b\n")), ()))
         };
         assert!(change(&file, edit).is_ok());
         assert_eq!(fs::read_to_string(&file).unwrap(), "by hand\nb\n");

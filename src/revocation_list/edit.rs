@@ -15,7 +15,7 @@ const TRIED_BRACKETS: usize = 8;
 
 /// Why a list was not changed.
 #[derive(Debug)]
-pub(super) enum EditFault {
+pub enum EditFault {
     /// The list is invalid.
     Invalid(RevocationFileFault),
     /// The list is written in a way that cannot be changed without touching other parts of it.
@@ -23,7 +23,7 @@ pub(super) enum EditFault {
 }
 
 /// The entries of a list. A file without any text but comments has none; the process refuses such a file.
-pub(super) fn entries(path: &Path, text: &str) -> Result<Vec<WrittenEntry>, EditFault> {
+pub fn entries(path: &Path, text: &str) -> Result<Vec<WrittenEntry>, EditFault> {
     if is_blank(text) {
         return Ok(Vec::new());
     }
@@ -31,7 +31,7 @@ pub(super) fn entries(path: &Path, text: &str) -> Result<Vec<WrittenEntry>, Edit
 }
 
 /// The list with an entry added at its end.
-pub(super) fn with_entry(path: &Path, text: &str, new: &WrittenEntry) -> Result<String, EditFault> {
+pub fn with_entry(path: &Path, text: &str, new: &WrittenEntry) -> Result<String, EditFault> {
     let mut expected = entries(path, text)?;
     let is_empty = expected.is_empty();
     expected.push(new.clone());
@@ -51,7 +51,7 @@ pub(super) fn with_entry(path: &Path, text: &str, new: &WrittenEntry) -> Result<
 }
 
 /// The list without the entries that `removed` selects.
-pub(super) fn without(
+pub fn without(
     path: &Path,
     text: &str,
     removed: impl Fn(&WrittenEntry) -> bool,
@@ -239,7 +239,7 @@ fn lines_without(text: &str, all: &[WrittenEntry], mark: &[bool]) -> String {
 }
 
 /// An entry of a block list, without the end of its last line.
-pub(super) fn block(entry: &WrittenEntry, indent: &str, newline: &str) -> String {
+pub fn block(entry: &WrittenEntry, indent: &str, newline: &str) -> String {
     let members: Vec<_> = members(entry).into_iter().map(|(key, value)| format!("{key}: {value}")).collect();
     format!("{indent}- {}", members.join(&format!("{newline}{indent}  ")))
 }
