@@ -49,6 +49,7 @@ mod body;
 mod credential;
 mod environment;
 mod explaining;
+mod form_endpoint;
 mod forward_auth;
 mod graphql;
 mod place;

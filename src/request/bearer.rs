@@ -83,7 +83,7 @@ impl Credentials {
     pub fn in_form(text: &str) -> Self {
         if !is_token(text.as_bytes()) {
             return Self::Malformed(
-                "subject_token has a character that no token has, perhaps a line break at its end",
+                "the token has a character that no token has, perhaps a line break at its end",
             );
         }
         let value = Bytes::copy_from_slice(text.as_bytes());
