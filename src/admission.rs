@@ -48,6 +48,7 @@ use crate::trust::KeyRing;
 mod bots;
 mod fields;
 mod observer;
+mod presented;
 mod rate;
 mod refused_head;
 mod refused_token;

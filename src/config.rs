@@ -77,7 +77,7 @@ pub use published::{PUBLISHED_KEY_ID, published_secrets};
 pub use redaction::redacted;
 pub(crate) use reference::help;
 pub use reference::{example, reference};
-pub use revocation_sources::{ListFetching, RevocationSources, StoreAccess};
+pub use revocation_sources::{ListFetching, RevocationEndpointConfig, RevocationSources, StoreAccess};
 pub use revocations::{
     Checked, FileState, ListFormat, ReadList, RevocationFile, RevocationFileFault, Version, WrittenEntry,
 };

@@ -119,6 +119,8 @@ enum Judged {
     Token,
     /// A token may be issued for it.
     Subject,
+    /// It is revoked if it verifies.
+    Revocation,
     Request(Permit),
 }
 
@@ -146,8 +148,12 @@ fn judge(
     steps: &mut Steps<'_>,
 ) -> Result<Judged, Denial> {
     let prefix = admission.head.prefix().map_or("", PathPrefix::as_str);
-    if is_token_request(question, admission.authorizer.policy.token_endpoint.as_deref(), prefix) {
+    let policy = &admission.authorizer.policy;
+    if is_for(question, policy.token_endpoint.as_deref(), prefix) {
         return judge_subject(question, admission, &mut snapshot, steps);
+    }
+    if is_for(question, policy.revocation_endpoint.as_deref(), prefix) {
+        return judge_revocation(question, admission, &mut snapshot, steps);
     }
     let any_path = admission.head.prefix().map_or("/", PathPrefix::as_str);
     let (request, body) =
@@ -170,8 +176,8 @@ fn judge(
     Ok(Judged::Request(admitted.permit))
 }
 
-/// Whether a question is about a request to the token endpoint, whose path is below `prefix`.
-fn is_token_request(question: &Question, endpoint: Option<&str>, prefix: &str) -> bool {
+/// Whether a question is about a request to this endpoint, whose path is below `prefix`.
+fn is_for(question: &Question, endpoint: Option<&str>, prefix: &str) -> bool {
     let path = question.path.as_deref().and_then(|path| path.split('?').next()?.strip_prefix(prefix));
     endpoint.is_some() && path == endpoint
 }
@@ -198,6 +204,27 @@ fn judge_subject(
         token => Credentials::in_form(token),
     };
     admission.check_subject_offline(&request.head(), &subject, snapshot, steps).map(|()| Judged::Subject)
+}
+
+/// Judges a question whose token would be revoked. Whether it verifies is a step, but the response is always the same.
+fn judge_revocation(
+    question: &Question,
+    admission: &Admission,
+    snapshot: &mut Snapshot<'_>,
+    steps: &mut Steps<'_>,
+) -> Result<Judged, Denial> {
+    let (request, _) = request(question, admission.head.token_fields(), "/").map_err(|(step, denial)| {
+        steps.refused(step, &denial);
+        denial
+    })?;
+    if *request.head().method != Method::POST {
+        let denial = Denial::new(Reason::MethodNotAllowed).with("the revocation endpoint takes only POST");
+        steps.refused(Step::Request, &denial);
+        return Err(denial);
+    }
+    // The steps say what is wrong with it.
+    let _ = admission.check_token_offline(&request.head(), snapshot, steps);
+    Ok(Judged::Revocation)
 }
 
 /// The request with the token, and its body. A question about a token only is about no path, so any will do.
@@ -255,7 +282,7 @@ fn answer(
     });
     let reported = match judged {
         Ok(Judged::Request(permit)) => permit.would_deny(),
-        Ok(Judged::Token | Judged::Subject) | Err(_) => None,
+        Ok(Judged::Token | Judged::Subject | Judged::Revocation) | Err(_) => None,
     };
     let would_deny = reported.map(|denial| {
         let status = denial.reason.row().status.as_u16();
@@ -278,6 +305,9 @@ fn answer(
     });
     if matches!(judged, Ok(Judged::Subject)) {
         answer["token_endpoint"] = json!(true);
+    }
+    if matches!(judged, Ok(Judged::Revocation)) {
+        answer["revocation_endpoint"] = json!(true);
     }
     answer
 }

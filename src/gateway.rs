@@ -11,7 +11,8 @@
 //! request writes one audit record, however it ends.
 //!
 //! Requests on the forward-auth listener (`forward_auth`) go through the same admission, but are never forwarded. Neither
-//! are those to the token endpoint (`token_endpoint`), of which admission sees only the token that is to be exchanged.
+//! are those to the token endpoint (`token_endpoint`) and the revocation endpoint (`revocation_endpoint`), of which admission
+//! sees only the token that is to be exchanged or revoked.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -58,6 +59,7 @@ mod protected_resources;
 mod rate_limits;
 mod refusal;
 mod request_ids;
+mod revocation_endpoint;
 mod switching;
 mod token_endpoint;
 
@@ -71,6 +73,7 @@ use place::take_place;
 use rate_limits::{FailureSource, RateLimits};
 use refusal::{Unsendable, unsendable_identity};
 use request_ids::RequestIds;
+use revocation_endpoint::RevocationEndpoint;
 use switching::{Bounds, Upgrade, is_broken};
 use token_endpoint::TokenEndpoint;
 
@@ -85,6 +88,7 @@ pub struct Gateway {
     wording: Wording,
     forward_auth: Option<ForwardAuthDialect>,
     token_endpoint: Option<Box<TokenEndpoint>>,
+    revocation_endpoint: Option<Box<RevocationEndpoint>>,
     cors: Option<Box<Cors>>,
     resource_metadata: Option<Box<ResourceMetadata>>,
     keys: Arc<Keys>,
@@ -157,6 +161,10 @@ impl Gateway {
         if let Some(endpoint) = self.token_endpoint.as_deref().filter(|one| one.is_at(&request.head.uri)) {
             // Boxed, because it is rare and its future is large.
             return Ok(Box::pin(self.serve_token_request(endpoint, peer, request)).await);
+        }
+        if let Some(endpoint) = self.revocation_endpoint.as_deref().filter(|one| one.is_at(&request.head.uri))
+        {
+            return Ok(Box::pin(self.serve_revocation(endpoint, peer, request)).await);
         }
         let mut received = self.receive(peer, request);
         if let Some(document) = self.metadata_document(&received, peer) {

@@ -57,6 +57,8 @@ pub struct Policy {
     pub minted_issuer: Option<Box<str>>,
     /// The path of the token endpoint, if there is one. No request for exactly this path is forwarded.
     pub token_endpoint: Option<Box<str>>,
+    /// The path of the revocation endpoint, likewise.
+    pub revocation_endpoint: Option<Box<str>>,
 }
 
 /// Which bots may act as another user of OpenMetadata with `X-Impersonate-User`.

@@ -15,15 +15,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::claims::VerifiedToken;
-use crate::config::Config;
+use crate::claims::{RevocableAs, VerifiedToken};
+use crate::config::{Config, Position, WrittenEntry};
 use crate::file_watch;
 use crate::jwks::{KeysError, StoredCopy, display_url, unique_label};
 use crate::metrics::Metrics;
-use crate::revocation::{RevocationLists, RevokedBy};
+use crate::revocation::{Revocation, RevocationLists, RevokedBy};
 
 pub mod edit;
 mod file;
@@ -31,6 +32,7 @@ mod in_force;
 mod source;
 mod store;
 mod url_list;
+mod writer;
 
 pub use edit::EditFault;
 pub use in_force::{RevocationsInForce, TokenWatch};
@@ -41,10 +43,13 @@ use file::FileList;
 use source::SourceState;
 use store::StoreList;
 use url_list::UrlList;
+use writer::RevocationWriter;
 
-/// An entry about one token lasts this much longer than the token. Until then the token itself is refused as expired,
-/// whatever the leeway, and so is every token that the token endpoint has issued for it.
+/// An entry about one token lasts this much longer than the token. Until then the token itself is refused as expired, whatever
+/// the leeway, and so is every token that the token endpoint has issued for it.
 pub const AFTER_EXPIRY_SECONDS: u64 = 24 * 60 * 60;
+/// How long a request of the revocation endpoint waits until its entry counts.
+const ENTRY_PATIENCE: Duration = Duration::from_secs(5);
 /// How often the file is checked.
 pub const INTERVAL: Duration = Duration::from_secs(2);
 
@@ -55,6 +60,10 @@ pub struct RevocationList {
     file: Option<FileList>,
     urls: Vec<UrlList>,
     store: Option<StoreList>,
+    /// Enters tokens for the revocation endpoint, if there is one.
+    writer: Option<RevocationWriter>,
+    /// Notified whenever other lists are in force.
+    changed: watch::Sender<()>,
     /// Lists are put into force one after another.
     publishing: Mutex<()>,
     metrics: Arc<Metrics>,
@@ -107,11 +116,15 @@ impl RevocationList {
             StoreList::new(with_copy(state, &name, config), access)
         });
         let file = sources.file.clone().map(|(file, version)| FileList::new(file, version));
+        let wake = store.as_ref().map(StoreList::wake).unwrap_or_default();
+        let writer = sources.endpoint.as_ref().and_then(|_| RevocationWriter::new(sources, wake));
         let list = Self {
             current: ArcSwap::default(),
             file,
             urls,
             store,
+            writer,
+            changed: watch::Sender::default(),
             publishing: Mutex::default(),
             metrics: metrics.clone(),
             in_force: in_force.clone(),
@@ -191,6 +204,10 @@ impl RevocationList {
                 }
             });
         }
+        if self.writer.is_some() {
+            let list = self.clone();
+            tasks.spawn(async move { list.write_entries().await });
+        }
         // Only a panic ends one of them.
         while let Some(ended) = tasks.join_next().await {
             if ended.is_err() {
@@ -198,6 +215,41 @@ impl RevocationList {
                 tracing::error!("a task that follows a revocation list panicked; its list stays as it is");
             }
         }
+    }
+
+    /// Writes what [`Self::enter_token`] asks for.
+    async fn write_entries(self: &Arc<Self>) {
+        let Some(writer) = &self.writer else { return };
+        writer
+            .run(|| {
+                let list = self.clone();
+                // Of a store, the task that follows it reads what is new. A panic leaves the list as it is.
+                let look = move || list.look(Instant::now, SystemTime::now());
+                async move { drop(tokio::task::spawn_blocking(look).await) }
+            })
+            .await;
+    }
+
+    /// Enters a verified token into the store, or into the file if there is no store, and waits until it is revoked in this
+    /// process. `text` is the token as received, `note` what the entry says about it.
+    ///
+    /// # Errors
+    /// Too many entries wait, the list cannot be written, or the entry does not count after five seconds. It may have been
+    /// written nevertheless.
+    pub async fn enter_token(&self, token: &VerifiedToken, text: &str, note: &str) -> Result<(), NotEntered> {
+        let Some(writer) = &self.writer else { return Err(NotEntered::NoList) };
+        let entry = entry_of(token, note).ok_or(NotEntered::NotWritten)?;
+        let mut changed = self.changed.subscribe();
+        let counts = async {
+            if !writer.enter(entry).await {
+                return Err(NotEntered::NotWritten);
+            }
+            while self.current.load().find(token, text).is_none() {
+                changed.changed().await.map_err(|_| NotEntered::TooLate)?;
+            }
+            Ok(())
+        };
+        timeout(ENTRY_PATIENCE, counts).await.unwrap_or(Err(NotEntered::TooLate))
     }
 
     async fn follow_url(&self, index: usize) {
@@ -260,6 +312,7 @@ impl RevocationList {
             let lists = Arc::new(lists);
             self.current.store(lists.clone());
             self.in_force.change(self.number, lists);
+            self.changed.send_replace(());
         }
         if self.in_force.is_current(self.number) {
             let lists = self.current.load();
@@ -269,6 +322,41 @@ impl RevocationList {
             self.states().for_each(|state| state.show(&self.metrics));
         }
     }
+}
+
+/// Why a token could not be entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotEntered {
+    /// There is no list that could be written.
+    NoList,
+    /// Too many entries wait already, or the list cannot be written.
+    NotWritten,
+    /// The entry did not count in time. It may have been written.
+    TooLate,
+}
+
+impl NotEntered {
+    /// The text in the audit record.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoList => "there is no revocation list that could be written",
+            Self::NotWritten => "the revocation list cannot be written, or too many entries wait for it",
+            Self::TooLate => "the entry did not come into force within 5s",
+        }
+    }
+}
+
+/// The entry that revokes only this token, and what was issued for it.
+fn entry_of(token: &VerifiedToken, note: &str) -> Option<WrittenEntry> {
+    let [_, issuer] = RevocableAs::Itself(token).issuers();
+    // By fingerprint: a `jti` is only as unique as its issuer makes it. The holder of a token cannot change what is signed.
+    let revocation = Revocation::new(RevokedBy::Fingerprint, token.fingerprint().full()).ok()?;
+    Some(WrittenEntry {
+        revocation: revocation.of_issuer(issuer.map(Into::into)),
+        until: token.expires().map(|expiry| expiry.plus(AFTER_EXPIRY_SECONDS)),
+        note: Some(note.into()),
+        at: Position::START,
+    })
 }
 
 /// Keeps a copy in `cacheDir`, if that is configured.

@@ -27,6 +27,21 @@ impl Admission {
         E: Environment + Send,
         O: Observer + Send,
     {
+        let token = self.verify_only(bearer, environment, observer).await?;
+        self.check_lists(token, bearer, source, environment, observer)
+    }
+
+    /// From a bearer token to a verified one, which may be revoked (step 5).
+    pub(super) async fn verify_only<E, O>(
+        &self,
+        bearer: &BearerToken,
+        environment: &mut E,
+        observer: &mut O,
+    ) -> Result<Arc<VerifiedToken>, Denial>
+    where
+        E: Environment + Send,
+        O: Observer + Send,
+    {
         if bearer.as_bytes().len() > self.authorizer.token_bytes {
             let text = bearer.as_str();
             let fault = JoseFault::Malformed("token is longer than tokenBytes");
@@ -63,7 +78,7 @@ impl Admission {
             }
         };
         observer.verified(&token);
-        self.check_lists(token, bearer, source, environment, observer)
+        Ok(token)
     }
 
     /// Whether a verified token is not revoked, and is mapped if it must be (steps 6 and 7).

@@ -171,6 +171,8 @@ fn print(answer: &Value) {
         say!("accepted: the token is valid; --path judges a request with it");
     } else if answer["token_endpoint"] == true {
         say!("allowed: a token is issued for it; nothing is forwarded");
+    } else if answer["revocation_endpoint"] == true {
+        say!("answered with 200: the token is revoked if it verifies; nothing is forwarded");
     } else {
         say!("allowed: the request is forwarded");
     }

@@ -19,6 +19,7 @@ mod path_prefix;
 mod policy;
 mod providers;
 mod resource_metadata;
+mod revocation_endpoint;
 mod revocations;
 mod roles;
 mod rule_tests;
@@ -138,7 +139,7 @@ fn config(root: &Section<'_>) -> Option<Config> {
         tls: server_tls(&root.section("tls")),
         strip_prefix: strip_prefix.clone(),
         forward_auth: listeners.forward_auth,
-        revocations: revocations::revocations(root, &trust),
+        revocations: revocations::revocations(root, &trust, exchange.endpoint.as_ref()),
         resource_metadata: resource_metadata::resource_metadata(root, backend, &trust),
         rule_tests: rule_tests::rule_tests(root, &policy, &trust),
         trust,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::rate_limiter::RateLimit;
 use crate::revocation::RevocationLists;
 
 use super::{ClientTls, ListFormat, RevocationFile, Version};
@@ -22,8 +23,19 @@ pub struct RevocationSources {
     pub fetching: ListFetching,
     /// The store that replicas share.
     pub store: Option<Arc<StoreAccess>>,
+    /// Where the holder of a token can revoke it.
+    pub endpoint: Option<RevocationEndpointConfig>,
     /// How lists are made of their entries.
     pub format: ListFormat,
+}
+
+/// The section `revocations.endpoint`.
+#[derive(Clone, Debug)]
+pub struct RevocationEndpointConfig {
+    /// The path, below `stripPrefix`.
+    pub path: Box<str>,
+    /// How many requests of one client network are answered.
+    pub rate: RateLimit,
 }
 
 /// How the lists of `revocations.urls` are fetched.

@@ -48,6 +48,20 @@ impl Exchange {
         self.issued = Some(fingerprint.into());
     }
 
+    /// Records that the request is one for the revocation endpoint: nothing is forwarded.
+    pub fn via_revocation_endpoint(&mut self) {
+        self.via = Some("revocation_endpoint");
+    }
+
+    /// Records that its token is revoked, after `waited` for keys, the body or the list.
+    pub fn revoked_token(&mut self, detail: &'static str, waited: Duration) {
+        self.waited = waited;
+        let _ = self.count_overhead();
+        self.in_flight = None;
+        self.forwarded = true;
+        self.ended = Some(detail.into());
+    }
+
     /// Records that metagate answered a CORS preflight.
     pub fn answered_preflight(&mut self) {
         let _ = self.count_overhead();

@@ -8,6 +8,9 @@ pub fn describe(authorizer: &Authorizer, facts: &RequestFacts, routed: Routed) -
     if authorizer.policy.token_endpoint.as_deref() == Some(facts.path.raw()) {
         return "the token endpoint: the token is in the body, and nothing is forwarded".to_owned();
     }
+    if authorizer.policy.revocation_endpoint.as_deref() == Some(facts.path.raw()) {
+        return "the revocation endpoint: the token is in the body, and nothing is forwarded".to_owned();
+    }
     let routes = &authorizer.policy.routes;
     let meaning = match routed.route {
         Route::Public => "public: a token is not looked at",

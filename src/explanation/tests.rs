@@ -33,7 +33,7 @@ fn questions_are_read_as_they_are_written() {
 fn questions_about_the_token_endpoint_are_recognized() {
     let is_one = |path: Option<&str>, endpoint: Option<&str>, prefix: &str| {
         let question = Question { path: path.map(str::to_owned), ..Question::default() };
-        is_token_request(&question, endpoint, prefix)
+        is_for(&question, endpoint, prefix)
     };
     let endpoint = Some("/oauth2/token");
     assert!(is_one(Some("/oauth2/token"), endpoint, "") && is_one(Some("/oauth2/token?x"), endpoint, ""));

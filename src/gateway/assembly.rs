@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::rate_limits::RateLimits;
 use super::request_ids::RequestIds;
+use super::revocation_endpoint::RevocationEndpoint;
 use super::token_endpoint::TokenEndpoint;
 use super::{Clock, Gateway, ListenerKind, Peer};
 use crate::admission::Admission;
@@ -41,12 +42,16 @@ impl Gateway {
         let token_endpoint = config.exchange.endpoint.as_ref().zip(config.issuer.clone());
         let token_endpoint =
             token_endpoint.map(|(endpoint, issuer)| Box::new(TokenEndpoint::new(endpoint, prefix, issuer)));
+        let revocation_endpoint = config.revocations.endpoint.as_ref();
+        let revocation_endpoint =
+            revocation_endpoint.map(|endpoint| Box::new(RevocationEndpoint::new(endpoint, prefix)));
         Self {
             admission,
             token_fields: Box::default(),
             wording,
             forward_auth: config.forward_auth.as_ref().map(|forward_auth| forward_auth.target),
             token_endpoint,
+            revocation_endpoint,
             cors: config.cors.clone().map(Box::new),
             resource_metadata: ResourceMetadata::new(&config.resource_metadata).map(Box::new),
             keys,
@@ -142,6 +147,7 @@ fn authorizer(config: &Config) -> Authorizer {
         backend: config.backend,
         policy: Policy {
             token_endpoint: config.exchange.endpoint.as_ref().map(|endpoint| endpoint.path.clone()),
+            revocation_endpoint: config.revocations.endpoint.as_ref().map(|endpoint| endpoint.path.clone()),
             ..config.policy.clone()
         },
         trust: trust.collect(),

@@ -95,10 +95,10 @@ impl TokenRequestFault {
     }
 }
 
-const NOT_A_FORM: TokenRequestFault =
+pub(super) const NOT_A_FORM: TokenRequestFault =
     TokenRequestFault::invalid("the body is not a form: a percent sign without two hex digits, or not UTF-8");
 const TOO_MANY: TokenRequestFault = TokenRequestFault::invalid("the form has more than 64 parameters");
-const REPEATED: TokenRequestFault = TokenRequestFault::invalid("the form has a parameter twice");
+pub(super) const REPEATED: TokenRequestFault = TokenRequestFault::invalid("the form has a parameter twice");
 const NO_GRANT_TYPE: TokenRequestFault = TokenRequestFault::invalid(
     "grant_type is missing; the only accepted value is urn:ietf:params:oauth:grant-type:token-exchange",
 );
@@ -136,7 +136,7 @@ impl TokenRequest {
     /// What is wrong with it.
     pub fn read(form: &[u8], audience: &str) -> Result<Self, TokenRequestFault> {
         let form = str::from_utf8(form).map_err(|_| NOT_A_FORM)?;
-        let parameters = Parameters::read(form)?;
+        let parameters = Parameters::read(form, &REPEATABLE)?;
         match parameters.value("grant_type") {
             Some(TOKEN_EXCHANGE) => {}
             Some(_) => return Err(OTHER_GRANT_TYPE),
@@ -167,10 +167,11 @@ impl TokenRequest {
 }
 
 /// The parameters of a form that have a value.
-struct Parameters<'f>(Vec<(Cow<'f, str>, Cow<'f, str>)>);
+pub(super) struct Parameters<'f>(Vec<(Cow<'f, str>, Cow<'f, str>)>);
 
 impl<'f> Parameters<'f> {
-    fn read(form: &'f str) -> Result<Self, TokenRequestFault> {
+    /// Reads a form in which only the names `repeatable` may occur more than once.
+    pub(super) fn read(form: &'f str, repeatable: &[&str]) -> Result<Self, TokenRequestFault> {
         let mut found: Vec<(Cow<'f, str>, Cow<'f, str>)> = Vec::new();
         for part in form.split('&').filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
@@ -178,7 +179,7 @@ impl<'f> Parameters<'f> {
             if found.len() >= MAX_PARAMETERS {
                 return Err(TOO_MANY);
             }
-            if found.iter().any(|(known, _)| *known == name) && !REPEATABLE.contains(&&*name) {
+            if found.iter().any(|(known, _)| *known == name) && !repeatable.contains(&&*name) {
                 return Err(REPEATED);
             }
             found.push((name, value));
@@ -191,7 +192,8 @@ impl<'f> Parameters<'f> {
         self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| &**value)
     }
 
-    fn value(&self, name: &str) -> Option<&str> {
+    /// The first value of this name.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
         self.values(name).next()
     }
 }

@@ -42,6 +42,8 @@ pub(super) struct StoreList {
     connector: Connector,
     name: SetName,
     poll: Duration,
+    /// Makes the task that follows the list read it.
+    wake: Arc<Notify>,
     history: Mutex<History>,
 }
 
@@ -69,8 +71,14 @@ impl StoreList {
             connector: Connector::new(access.clone()),
             name: set_name(access),
             poll: access.poll,
+            wake: Arc::default(),
             history: Mutex::default(),
         }
+    }
+
+    /// Notify it to have the list read soon.
+    pub(super) fn wake(&self) -> Arc<Notify> {
+        self.wake.clone()
     }
 
     /// Reads the list once.
@@ -105,8 +113,7 @@ impl StoreList {
 
     /// Follows the list over one connection, until that fails.
     async fn follow(&self, publish: &impl Fn()) -> Result<std::convert::Infallible, StoreFault> {
-        let wake = Arc::new(Notify::new());
-        let mut link = self.connector.connect(&self.name, &wake).await?;
+        let mut link = self.connector.connect(&self.name, &self.wake).await?;
         let mut reader = SetReader::new(self.name.clone());
         // Before the first read, so that no change is missed in between.
         if let Err(fault) = link.subscribe(reader.channel()).await {
@@ -127,7 +134,7 @@ impl StoreList {
             self.step(&mut reader, &mut link, &mut last).await?;
             publish();
             tokio::select! {
-                () = wake.notified() => {}
+                () = self.wake.notified() => {}
                 () = sleep(self.poll) => {}
             }
             sleep_until(read_at + MIN_GAP).await;

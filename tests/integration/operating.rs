@@ -15,6 +15,7 @@ mod preflight;
 mod quit;
 mod reload;
 mod revocation;
+mod revocation_endpoint;
 mod revocation_sources;
 mod socket_files;
 mod supervised;

@@ -38,6 +38,7 @@ pub(super) fn policy(root: &Section<'_>, backend: Backend, upstream_path: &str) 
         impersonation: None,
         minted_issuer: None,
         token_endpoint: None,
+        revocation_endpoint: None,
     }
 }
 

@@ -12,9 +12,10 @@ use super::super::redaction::redacted;
 use super::super::revocation_sources::{ListFetching, RevocationSources, StoreAccess};
 use super::super::revocations::{ListFormat, RevocationFile, Version};
 use super::super::secret::Purpose;
-use super::super::{ClientTls, TlsVersion, TrustEntry, values};
+use super::super::{ClientTls, TlsVersion, TokenEndpointConfig, TrustEntry, values};
 use super::identity_files;
 use super::issuer_names::names_of_issuers;
+use super::revocation_endpoint::{Written, endpoint};
 use super::section::Section;
 use crate::loopback::{is_loopback, is_on_this_machine};
 
@@ -22,19 +23,24 @@ use crate::loopback::{is_loopback, is_on_this_machine};
 const MAX_URLS: usize = 16;
 
 /// The sources of revocations.
-pub(super) fn revocations(root: &Section<'_>, trust: &[TrustEntry]) -> RevocationSources {
+pub(super) fn revocations(
+    root: &Section<'_>,
+    trust: &[TrustEntry],
+    token_endpoint: Option<&TokenEndpointConfig>,
+) -> RevocationSources {
     let salt = root.section("datahub").secret("tokenServiceSalt", Purpose::Salt);
     let section = root.section("authentication").section("revocations");
     let format = ListFormat::new(salt, names_of_issuers(trust));
     let urls = urls(&section);
     let store = store(&section.section("store")).map(Arc::new);
-    RevocationSources {
-        file: file(&section, &format),
-        fetching: fetching(&section, &urls),
-        urls,
-        store,
-        format,
-    }
+    let file = file(&section, &format);
+    let written = match (&store, &file) {
+        (Some(_), _) => Written::Store,
+        (None, Some((file, _))) => Written::File(file.path()),
+        (None, None) => Written::Nowhere,
+    };
+    let endpoint = endpoint(&section, written, token_endpoint);
+    RevocationSources { file, endpoint, fetching: fetching(&section, &urls), urls, store, format }
 }
 
 /// Reads the file. A list that cannot be read is an error, because running without it would accept revoked tokens.

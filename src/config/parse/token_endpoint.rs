@@ -71,7 +71,7 @@ pub(super) fn issuance(
 }
 
 /// A path that has only one reading, and is not that of everything.
-fn path(text: &str) -> Result<Box<str>, String> {
+pub(super) fn path(text: &str) -> Result<Box<str>, String> {
     let is_plain = |segment: &str| {
         !segment.is_empty()
             && !segment.starts_with('.')
@@ -86,7 +86,8 @@ fn path(text: &str) -> Result<Box<str>, String> {
     }
 }
 
-fn rate(section: &Section<'_>) -> Option<RateLimit> {
+/// The limit of an endpoint on the requests of one client network.
+pub(super) fn rate(section: &Section<'_>) -> Option<RateLimit> {
     let (count, burst) = (section.count("requestsPerMinute"), section.count("burst"));
     // The bounds of the keys are within those of a limit.
     RateLimit::new(count, MINUTE, burst)

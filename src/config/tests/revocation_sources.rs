@@ -86,3 +86,40 @@ fn the_store_is_found_in_an_invalid_configuration() {
         file("authentication: {revocations: {store: {url: \"redis://a.example\", namespace: \"{\"}}}\n");
     assert!(revocation_store(&case.sources).is_err());
 }
+
+#[test]
+fn the_endpoint_is_off_unless_it_has_a_path() {
+    for off in ["{}", "{store: {url: redis://a.example}}", "{endpoint: {path: \"\", burst: 20}}"] {
+        assert!(case(off).config().revocations.endpoint.is_none(), "{off}");
+    }
+    let on = case("{store: {url: redis://a.example}, endpoint: {path: /oauth2/revoke, burst: 3}}").config();
+    let endpoint = on.revocations.endpoint.unwrap();
+    assert_eq!(&*endpoint.path, "/oauth2/revoke");
+    let with_file = case("{endpoint: {path: /oauth2/revoke}}");
+    let list = with_file.beside("list", b"[]");
+    let with_file = with_file.with(&[("METAGATE_AUTHENTICATION__REVOCATIONS__FILE", list.to_str().unwrap())]);
+    assert!(with_file.config().revocations.endpoint.is_some());
+}
+
+#[test]
+fn the_endpoint_needs_a_list_that_can_be_written() {
+    let at = "authentication.revocations.endpoint.";
+    for (revocations, key, message) in [
+        ("{endpoint: {path: /oauth2/revoke}}", "path", "has no list to write to"),
+        ("{urls: [https://a.example/x], endpoint: {path: /x}}", "path", "has no list to write to"),
+        ("{store: {url: redis://a.example}, endpoint: {path: oauth2}}", "path", "is not a path like"),
+        ("{store: {url: redis://a.example}, endpoint: {path: /a/../b}}", "path", "is not a path like"),
+        ("{store: {url: redis://a.example}, endpoint: {burst: 3}}", "burst", "has no effect"),
+        ("{endpoint: {requestsPerMinute: 3}}", "requestsPerMinute", "has no effect"),
+        ("{store: {url: redis://a.example}, endpoint: {path: /x, burst: 0}}", "burst", "1 to 1000"),
+    ] {
+        let errors = case(revocations).errors().join("\n");
+        assert!(
+            errors.contains(&format!("{at}{key}")) && errors.contains(message),
+            "{revocations}: {errors}"
+        );
+    }
+    // One mistake is one error.
+    let errors = case("{file: /nowhere/list, endpoint: {path: /x}}").errors().join("\n");
+    assert!(errors.contains("revocations.file") && !errors.contains("endpoint"), "{errors}");
+}

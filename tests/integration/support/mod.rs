@@ -13,6 +13,7 @@ pub mod keys;
 pub mod message;
 pub mod metrics;
 pub mod raw_rsa;
+pub mod revocation_store;
 mod self_test;
 pub mod stage;
 pub mod stub;

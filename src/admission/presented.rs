@@ -1,0 +1,39 @@
+//! A token that somebody presents for another purpose than a request to the backend.
+
+use std::sync::Arc;
+
+use super::{Admission, Environment, Observer, Step, rate, refused};
+use crate::claims::VerifiedToken;
+use crate::decision::{Denial, Reason};
+use crate::request::Credentials;
+
+impl Admission {
+    /// Verifies a token that is to be revoked (step 5). It may be revoked already, and need not be mapped: routes, rules and the
+    /// lists are about requests to the backend.
+    ///
+    /// # Errors
+    /// It does not verify, or its client network has sent too many that do not.
+    pub async fn verify_presented<E, O>(
+        &self,
+        credentials: &Credentials,
+        environment: &mut E,
+        observer: &mut O,
+    ) -> Result<Arc<VerifiedToken>, Denial>
+    where
+        E: Environment + Send,
+        O: Observer + Send,
+    {
+        let bearer = match credentials {
+            Credentials::Bearer(bearer) => bearer,
+            Credentials::Malformed(why) => {
+                let denial = Denial::new(Reason::MalformedToken).with(*why);
+                return Err(refused(observer, Step::Credentials, denial));
+            }
+            Credentials::Missing | Credentials::Basic(_) | Credentials::OtherScheme(_) => {
+                return Err(refused(observer, Step::Credentials, Denial::new(Reason::MissingToken)));
+            }
+        };
+        let verified = self.verify_only(bearer, environment, observer).await;
+        verified.inspect_err(|denial| rate::count(denial, environment))
+    }
+}
