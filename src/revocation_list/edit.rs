@@ -32,20 +32,29 @@ pub fn entries(path: &Path, text: &str) -> Result<Vec<WrittenEntry>, EditFault> 
 
 /// The list with an entry added at its end.
 pub fn with_entry(path: &Path, text: &str, new: &WrittenEntry) -> Result<String, EditFault> {
+    with_entries(path, text, std::slice::from_ref(new))
+}
+
+/// The list with these entries added at its end, at least one.
+pub fn with_entries(path: &Path, text: &str, new: &[WrittenEntry]) -> Result<String, EditFault> {
     let mut expected = entries(path, text)?;
     let is_empty = expected.is_empty();
-    expected.push(new.clone());
+    expected.extend_from_slice(new);
     let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let at_end = |entry: String| {
         let line_end = if text.is_empty() || text.ends_with('\n') { "" } else { newline };
         vec![format!("{text}{line_end}{entry}{newline}")]
     };
+    let all = |one: &dyn Fn(&WrittenEntry) -> String, between: &str| {
+        new.iter().map(one).collect::<Vec<_>>().join(between)
+    };
+    let blocks = |indent: &str| all(&|entry| block(entry, indent, newline), newline);
     let candidates = match Shape::of(text) {
-        Shape::Blank => at_end(block(new, "", newline)),
-        Shape::JsonLines => at_end(flow(new, true)),
-        Shape::Block => at_end(block(new, block_indent(text), newline)),
-        Shape::Flow if is_empty => instead_of_brackets(text, &block(new, "", newline), newline),
-        Shape::Flow => before_last_bracket(text, &flow(new, false)),
+        Shape::Blank => at_end(blocks("")),
+        Shape::JsonLines => at_end(all(&|entry| flow(entry, true), newline)),
+        Shape::Block => at_end(blocks(block_indent(text))),
+        Shape::Flow if is_empty => instead_of_brackets(text, &blocks(""), newline),
+        Shape::Flow => before_last_bracket(text, &all(&|entry| flow(entry, false), ", ")),
     };
     first_with(path, candidates, &expected)
 }

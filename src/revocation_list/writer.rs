@@ -152,15 +152,15 @@ async fn write_to_store(
 fn write_to_file(path: &std::path::Path, entries: &[WrittenEntry]) -> Result<(), WriteFault> {
     list_file::change(path, |text| {
         let mut listed = edit::entries(path, text).map_err(fault)?;
-        let mut changed: Option<String> = None;
+        let known = listed.len();
         for entry in entries {
-            if listed.iter().any(|known| known.covers(entry)) {
-                continue;
+            if !listed.iter().any(|known| known.covers(entry)) {
+                listed.push(entry.clone());
             }
-            let before = changed.as_deref().unwrap_or(text);
-            changed = Some(edit::with_entry(path, before, entry).map_err(fault)?);
-            listed.push(entry.clone());
         }
+        let new = listed.get(known..).unwrap_or_default();
+        let changed =
+            if new.is_empty() { None } else { Some(edit::with_entries(path, text, new).map_err(fault)?) };
         Ok((changed, ()))
     })
 }

@@ -126,3 +126,17 @@ fn an_anchor_keeps_its_entry() {
     let only_b = |entry: &WrittenEntry| entry.revocation.value() == "b";
     assert!(matches!(without(Path::new("list"), text, only_b), Err(EditFault::Unusual)));
 }
+
+#[test]
+fn several_entries_are_added_in_one_step() {
+    for (before, after) in [
+        ("", "- jti: \"b\"\n- jti: \"c\"\n"),
+        ("[]\n", "- jti: \"b\"\n- jti: \"c\"\n"),
+        ("  - jti: a\n", "  - jti: a\n  - jti: \"b\"\n  - jti: \"c\"\n"),
+        ("[{jti: a}]\n", "[{jti: a}, {jti: \"b\"}, {jti: \"c\"}]\n"),
+        ("{\"jti\": \"a\"}\n", "{\"jti\": \"a\"}\n{\"jti\": \"b\"}\n{\"jti\": \"c\"}\n"),
+    ] {
+        let text = with_entries(Path::new("list"), before, &[id("b"), id("c")]).unwrap();
+        assert_eq!(text, after, "{before:?}");
+    }
+}
