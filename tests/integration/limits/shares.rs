@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::gateway::{Gateway, text};
 use crate::support::http2::{
-    END_HEADERS, END_STREAM, GOAWAY, HEADERS, Http2Client, RST_STREAM, RawClient, frame, literals,
+    Arrived, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Http2Client, RST_STREAM, RawClient, frame, literals,
 };
 use crate::support::issuer::Issuer;
 use crate::support::keys::rsa;
@@ -216,15 +216,21 @@ fn body_over_discard_bytes_resets_its_stream() {
     client.send(frame(HEADERS, END_HEADERS, 1, &literals(&fields)));
     let ended = client.find(|arrived| arrived.stream == 1 && arrived.flags & END_STREAM != 0);
     assert!(ended.is_some_and(|arrived| arrived.kind != RST_STREAM));
-    let piece = vec![0; 16_000];
-    for _ in 0..4 {
-        client.send(frame(0, 0, 1, &piece));
-    }
-    client.find(|arrived| arrived.kind == 8 && arrived.stream == 1).expect("a WINDOW_UPDATE");
-    for _ in 0..4 {
-        client.send(frame(0, 0, 1, &piece));
-    }
-    let reset = client.find(|arrived| arrived.kind == RST_STREAM).expect("a reset");
+    // As much as the window allows, until the server has had enough.
+    let (piece, mut window) = (vec![0; 16_000], 65_535);
+    let reset = loop {
+        if window >= piece.len() {
+            client.send(frame(0, 0, 1, &piece));
+            window -= piece.len();
+            continue;
+        }
+        let of_stream = |arrived: &Arrived| arrived.stream == 1 && [RST_STREAM, 8].contains(&arrived.kind);
+        let arrived = client.find(of_stream).expect("a WINDOW_UPDATE or a reset");
+        if arrived.kind == RST_STREAM {
+            break arrived;
+        }
+        window += u32::from_be_bytes(arrived.payload[..4].try_into().expect("an increment")) as usize;
+    };
     assert_eq!((reset.stream, reset.code()), (1, Some(0)), "NO_ERROR (RFC 9113 section 8.1)");
     assert!(client.answers_ping());
 }
